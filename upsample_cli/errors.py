@@ -1,0 +1,63 @@
+"""Every error this package raises on purpose.
+
+One root, `UpsampleError`; whoever calls the package needs to catch nothing else. A message names the thing, the cause
+and the next step, in one line. The root carries the exit status of the command line, so that no table elsewhere has to
+be kept in step.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+class UpsampleError(Exception):
+    """Root of all errors of this package.
+
+    Args:
+        cause: what is wrong, naming the thing it is wrong with; no full stop at the end.
+        next_step: what to type or do next; empty where the cause already says it.
+    """
+
+    exit_status = 1
+
+    def __init__(self, cause: str, next_step: str = "") -> None:
+        self.cause = cause
+        self.next_step = next_step
+        super().__init__(f"{cause}; {next_step}" if next_step else cause)
+
+
+class UsageError(UpsampleError):
+    """An option, argument or call that cannot be carried out whatever the pictures are."""
+
+    exit_status = 2
+
+
+class GeometryError(UsageError):
+    """Sizes or layer settings that do not fit together."""
+
+
+class DeviceError(UsageError):
+    """A device that is not there, or cannot do the arithmetic asked of it."""
+
+
+class PictureError(UpsampleError):
+    """One picture cannot be read, enlarged or written. The rest of a batch goes on.
+
+    Args:
+        path: the file; shown first in the message.
+        cause: what is wrong with it.
+        next_step: what to type or do next.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], cause: str, next_step: str = "") -> None:
+        self.path = os.fspath(path)
+        super().__init__(f"{self.path}: {cause}", next_step)
+
+
+class Interrupted(UpsampleError):
+    """The work was asked to stop (Ctrl-C) and has cleaned up after itself."""
+
+    exit_status = 130
+
+    def __init__(self) -> None:
+        super().__init__("stopped before the end")

@@ -1,0 +1,120 @@
+"""What a picture is to this package: plain data, and the two interfaces that rows flow through.
+
+Rows are numpy arrays of shape `(rows, width, channels)`, uint8 or uint16 as `Layout.depth` says. Channels come in the
+order grey, or red green blue, or cyan magenta yellow key, then alpha (straight, not premultiplied) where there is one.
+No torch, no Pillow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[Any]
+Colour = Literal["grey", "rgb", "cmyk"]
+
+_COLOUR_CHANNELS: dict[Colour, int] = {"grey": 1, "rgb": 3, "cmyk": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the numbers of one pixel mean.
+
+    Args:
+        colour: the colour model of the channels before alpha.
+        alpha: whether a last channel holds (straight) opacity.
+        depth: bits of each channel, 8 or 16.
+
+    >>> Layout("rgb", alpha=True).channels
+    4
+    """
+
+    colour: Colour
+    alpha: bool = False
+    depth: Literal[8, 16] = 8
+
+    @property
+    def channels(self) -> int:
+        """Numbers in one pixel, alpha included."""
+        return _COLOUR_CHANNELS[self.colour] + self.alpha
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The numpy type of one number: uint8 or uint16, native byte order."""
+        return np.dtype(np.uint8 if self.depth == 8 else np.uint16)
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What travels beside the pixels.
+
+    Args:
+        icc_profile: the embedded ICC profile.
+        exif: an Exif block as a TIFF structure ("II*\\0" or "MM\\0*" first, without the "Exif\\0\\0" of JPEG).
+        xmp: an XMP packet, UTF-8.
+        dpi: dots per inch, (x, y).
+        text: PNG text as (keyword, value) pairs, in file order.
+    """
+
+    icc_profile: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    text: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PictureInfo:
+    """What is known of a picture before its pixels are decoded.
+
+    Args:
+        format: a key of `formats.FORMATS` ("jpeg", "png", ...).
+        height: rows as they will be delivered, orientation applied.
+        width: columns as they will be delivered, orientation applied.
+        layout: of the rows that will be delivered.
+        warnings: what delivering it so loses, one line each ("16 bits per channel are read as 8", ...).
+        jpeg_subsampling: Pillow's number (0 for 4:4:4, 1 for 4:2:2, 2 for 4:2:0) of a JPEG input, else None.
+    """
+
+    format: str
+    height: int
+    width: int
+    layout: Layout
+    warnings: tuple[str, ...] = ()
+    jpeg_subsampling: int | None = None
+
+
+class Source(Protocol):
+    """A picture that gives its rows. A context manager: leaving it releases the file and the memory."""
+
+    info: PictureInfo
+    metadata: Metadata
+
+    def read_rows(self, top: int, bottom: int) -> Rows:
+        """Rows `top` (inclusive) to `bottom` (exclusive), shape `(bottom - top, width, channels)`.
+
+        Calls come with `top` never decreasing; neighbouring calls overlap by a few rows (the halo).
+        """
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Sink(Protocol):
+    """A picture being written. Rows come in order, top to bottom, in runs of any height."""
+
+    def write_rows(self, rows: Rows) -> None:
+        """Take the next rows, shape `(rows, width, channels)`. The array belongs to the sink from then on."""
+        ...
+
+    def finish(self) -> None:
+        """Write what is still held back and the end of the file. Call it once, after the last row."""
+        ...
