@@ -1,0 +1,1 @@
+"""Many pictures: found, planned, then run, with one result each."""

@@ -1,0 +1,1 @@
+"""The two commands. typer and rich live here only: parse, call, report."""
