@@ -3,4 +3,29 @@
 `import upsample_cli` is cheap: torch is imported when a name that needs it is first used.
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from upsample_cli.errors import UpsampleError
+
+if TYPE_CHECKING:
+    from upsample_cli.arrays import upsample
+    from upsample_cli.layer import bilinear_kernel, bilinear_layer
+
 __version__ = "0.1.0"
+
+__all__ = ["UpsampleError", "__version__", "bilinear_kernel", "bilinear_layer", "upsample"]
+
+_HOMES = {
+    "bilinear_kernel": "upsample_cli.layer",
+    "bilinear_layer": "upsample_cli.layer",
+    "upsample": "upsample_cli.arrays",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

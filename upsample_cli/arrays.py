@@ -1,0 +1,122 @@
+"""`upsample`: the layer for tensors and arrays, in the caller's own process."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from upsample_cli.engine import Settings, enlarged_bands, pick_device
+from upsample_cli.errors import UsageError
+from upsample_cli.kernels import kernel_named
+from upsample_cli.pixels import Arithmetic
+from upsample_cli.plan import BORDERS, Border, parse_quantity
+
+Image = TypeVar("Image", torch.Tensor, NDArray[np.generic])
+
+_WIDENED = {torch.float16: torch.float32, torch.bfloat16: torch.float32}
+_KEPT = (torch.uint8, torch.uint16, torch.float32, torch.float64)
+
+
+def upsample(
+    image: Image,
+    factor: int = 2,
+    *,
+    kernel: str = "bilinear",
+    border: Border = "replicate",
+    device: str | None = None,
+    has_alpha: bool = False,
+    memory: str | int | None = None,
+    tile: int | None = None,
+) -> Image:
+    """Enlarge a picture, or a batch of pictures, by a whole factor.
+
+    Args:
+        image: a tensor (H, W), (C, H, W) or (N, C, H, W), or a numpy array (H, W) or (H, W, C); uint8, uint16 or
+            floating point. Values are not clamped or scaled; float16 and bfloat16 are computed in float32.
+        factor: 1 to 64.
+        kernel: "bilinear" or "nearest".
+        border: what lies outside: "replicate" the edge, "reflect" the picture, or "zeros" as the bare layer has it.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps"; by default the tensor's own, and the CPU for arrays.
+        has_alpha: the last channel is straight opacity; colour is premultiplied by it on the way.
+        memory: budget for working memory, in bytes or as "2G".
+        tile: side of the tiles in input pixels, instead of a budget.
+
+    Returns:
+        The same kind, dtype and device, height and width times `factor`. Whole numbers are the exact value rounded half
+        up. Not differentiable: for training use `bilinear_layer`.
+
+    Raises:
+        UsageError: if an argument is none of the above.
+
+    >>> upsample(np.array([[0, 100]], dtype=np.uint8), 2)
+    array([[  0,  25,  75, 100],
+           [  0,  25,  75, 100]], dtype=uint8)
+    """
+    if border not in BORDERS:
+        raise UsageError(f"there is no border {border!r}", f"choose one of {', '.join(BORDERS)}")
+    if tile is not None and tile < 1:
+        raise UsageError(f"a tile of {tile} pixels holds nothing", "give a tile of one pixel or more")
+    is_tensor = isinstance(image, torch.Tensor)
+    settings = Settings(
+        kernel_named(kernel, factor),
+        border,
+        pick_device(device or (str(image.device) if is_tensor else "cpu")),
+        parse_quantity(memory, "memory") if isinstance(memory, str) else memory,
+        tile,
+    )
+    if isinstance(image, torch.Tensor):
+        return _enlarged_tensor(image, settings, has_alpha)
+    pixels = _as_tensor(image)
+    _check_axes(pixels.ndim in (2, 3), image.shape, "(H, W) or (H, W, C)")
+    enlarged = _enlarged(pixels[..., None] if pixels.ndim == 2 else pixels, settings, has_alpha)
+    return (enlarged[..., 0] if pixels.ndim == 2 else enlarged).numpy()
+
+
+def _as_tensor(array: NDArray[np.generic]) -> torch.Tensor:
+    # torch shares memory only with writable arrays of native byte order and positive strides.
+    is_plain = array.flags.writeable and array.dtype.isnative and min(array.strides, default=0) >= 0
+    try:
+        return torch.from_numpy(array if is_plain else np.array(array, dtype=array.dtype.newbyteorder("=")))
+    except TypeError:
+        raise UsageError(
+            f"pixels of type {array.dtype} cannot be enlarged", "convert to uint8, uint16 or a float type"
+        ) from None
+
+
+def _enlarged_tensor(image: torch.Tensor, settings: Settings, has_alpha: bool) -> torch.Tensor:
+    _check_axes(image.ndim in (2, 3, 4), tuple(image.shape), "(H, W), (C, H, W) or (N, C, H, W)")
+    batch = image.detach()[(None,) * (4 - image.ndim)]
+    results = [_enlarged(each.permute(1, 2, 0), settings, has_alpha).permute(2, 0, 1) for each in batch]
+    result = torch.stack(results) if len(results) != 1 else results[0][None]
+    if not (image.ndim == 4 and image.is_contiguous(memory_format=torch.channels_last)):
+        result = result.contiguous()
+    return result.view(*image.shape[:-2], *result.shape[-2:])
+
+
+def _check_axes(is_right: bool, shape: tuple[int, ...], wanted: str) -> None:
+    if not is_right or 0 in shape:
+        raise UsageError(f"a picture of shape {tuple(shape)} cannot be enlarged", f"give one of shape {wanted}")
+
+
+def _enlarged(pixels: torch.Tensor, settings: Settings, has_alpha: bool) -> torch.Tensor:
+    """One picture, (H, W, C) -> (H*factor, W*factor, C), same dtype and device."""
+    dtype = _WIDENED.get(pixels.dtype, pixels.dtype)
+    if dtype not in _KEPT:
+        raise UsageError(
+            f"pixels of type {pixels.dtype} cannot be enlarged", "convert to uint8, uint16 or a float type"
+        )
+    height, width, channels = pixels.shape
+    factor = settings.kernel.factor
+    out = torch.empty(height * factor, width * factor, channels, dtype=dtype, device=pixels.device)
+    for _ in enlarged_bands(
+        lambda first, last: pixels[first:last].to(dtype),
+        (height, width, channels),
+        settings=settings,
+        arithmetic=Arithmetic(dtype, settings.kernel.denominator**2, has_alpha),
+        out=out,
+    ):
+        pass
+    return out.to(pixels.dtype)

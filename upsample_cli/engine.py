@@ -1,0 +1,252 @@
+"""Runs a kernel over the rows of a picture, band by band. The only module that knows devices and threads."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Barrier, Event
+
+import torch
+
+from upsample_cli.errors import DeviceError, Interrupted, UsageError
+from upsample_cli.kernels import Kernel
+from upsample_cli.pixels import Arithmetic
+from upsample_cli.plan import Border, Plan, Span, Tile, plan_for_budget
+from upsample_cli.routes import Route, chosen_route
+
+ReadRows = Callable[[int, int], torch.Tensor]
+"""Rows `first` to `last` of the input as (rows, width, channels), in memory of the device or of the CPU."""
+
+_CACHE_BYTES = 12 * 2**20
+"""Working memory of a tile on the CPU: small enough for the cache, large enough to make calls few. Measured."""
+
+_CUDA_TILE_BYTES = 2**30
+"""Enough to fill a GPU, and far from the 2**31 elements at which tensors misbehave."""
+
+_LEAST_TILE_PIXELS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to enlarge, whatever the picture.
+
+    Args:
+        kernel: taps and factor.
+        border: what lies outside the picture.
+        device: where the layer runs.
+        budget_bytes: working memory of the convolution, all threads together; None for the default.
+        tile_size: side of a tile's core in input pixels; None to derive it from the budget.
+    """
+
+    kernel: Kernel
+    border: Border
+    device: torch.device
+    budget_bytes: int | None = None
+    tile_size: int | None = None
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of that name: "auto" (CUDA if there is one, else the CPU), "cpu", "cuda", "cuda:N" or "mps".
+
+    Raises:
+        DeviceError: if it is not there, naming the devices that are.
+    """
+    there = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    there += ["mps"] if torch.backends.mps.is_available() else []
+    if name == "auto":
+        return torch.device("cuda:0" if "cuda:0" in there else "cpu")
+    wanted = "cuda:0" if name == "cuda" else name
+    if wanted not in there:
+        raise DeviceError(f"there is no device {name!r} here", f"choose --device auto or one of {', '.join(there)}")
+    return torch.device(wanted)
+
+
+@functools.cache
+def compute_pool() -> ThreadPoolExecutor:
+    """The threads that compute, one per core this process may use, each running torch on itself alone."""
+    count = worker_count()
+    pool = ThreadPoolExecutor(count, thread_name_prefix="upsample-compute")
+    # Setting a thread's number also sets the default that threads started later inherit: put the caller's back.
+    before = torch.get_num_threads()
+    barrier = Barrier(count)
+
+    def settle() -> None:
+        torch.set_num_threads(1)
+        barrier.wait()
+
+    for each in [pool.submit(settle) for _ in range(count)]:
+        each.result()
+    torch.set_num_threads(before)
+    return pool
+
+
+def worker_count() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def enlarged_bands(
+    read_rows: ReadRows,
+    shape: tuple[int, int, int],
+    *,
+    settings: Settings,
+    arithmetic: Arithmetic,
+    out: torch.Tensor | None = None,
+    stop: Event | None = None,
+) -> Iterator[torch.Tensor]:
+    """Enlarge a picture, yielding its rows from top to bottom.
+
+    While a band is consumed, a bounded number of following ones is computed.
+
+    Args:
+        read_rows: called with rising, slightly overlapping ranges, from the thread that iterates.
+        shape: (height, width, channels) of the input.
+        arithmetic: of its pixels through `settings.kernel`.
+        out: where to put the result, (height*factor, width*factor, channels); by default each band is a new tensor in
+            memory of the CPU.
+        stop: set it to end the iteration with `Interrupted` at the next band.
+
+    Yields:
+        (rows*factor, width*factor, channels) of `arithmetic.pixel_dtype`.
+    """
+    height, width, channels = shape
+    run = _Run(settings, arithmetic, channels)
+    plan = run.plan(height, width)
+    ahead = worker_count() + 1 if run.is_threaded else 1
+    pending: deque[Future[torch.Tensor]] = deque()
+    factor = settings.kernel.factor
+    try:
+        for band in plan.bands():
+            if stop is not None and stop.is_set():
+                raise Interrupted
+            rows = band[0].rows
+            target = None if out is None else out[rows.start * factor : rows.stop * factor]
+            pending.append(compute_pool().submit(run.compute_band, band, read_rows(rows.first, rows.last), target))
+            if len(pending) > ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
+
+
+class _Run:
+    """One picture's way through one route; remembers how large a tile the device's memory allows."""
+
+    def __init__(self, settings: Settings, arithmetic: Arithmetic, channels: int) -> None:
+        self._settings = settings
+        self._arithmetic = arithmetic
+        self._channels = channels
+        self._route = _route(settings, arithmetic, channels)
+        self._largest_tile: int | None = None
+
+    @property
+    def is_threaded(self) -> bool:
+        """Whether several bands are computed at once."""
+        return self._settings.device.type == "cpu"
+
+    def plan(self, height: int, width: int) -> Plan:
+        settings = self._settings
+        share = worker_count() + 2 if self.is_threaded else 1
+        budget = settings.budget_bytes // share if settings.budget_bytes else None
+        preferred = _CACHE_BYTES if self.is_threaded else min(_CUDA_TILE_BYTES, _free_bytes(settings.device) // 2)
+        bytes_per_pixel = self._channels * settings.kernel.factor**2 * self._route.bytes_per_value
+        if budget is not None and budget < bytes_per_pixel * _LEAST_TILE_PIXELS:
+            least = bytes_per_pixel * _LEAST_TILE_PIXELS * share
+            raise UsageError("the memory budget is too small for a single tile", f"give --memory {least} or more")
+        return plan_for_budget(
+            height,
+            width,
+            halo=settings.kernel.halo,
+            bytes_per_pixel=bytes_per_pixel,
+            budget_bytes=preferred if budget is None else min(preferred, budget),
+            tile_size=settings.tile_size,
+        )
+
+    def compute_band(self, band: tuple[Tile, ...], rows: torch.Tensor, out: torch.Tensor | None) -> torch.Tensor:
+        """Enlarge one band whose rows, halo included, are `rows`."""
+        factor = self._settings.kernel.factor
+        span = band[0].rows
+        if out is None:
+            shape = ((span.stop - span.start) * factor, band[-1].columns.stop * factor, self._channels)
+            out = torch.empty(shape, dtype=self._arithmetic.pixel_dtype)
+        with torch.inference_mode(), torch.backends.cudnn.flags(deterministic=True, benchmark=False, allow_tf32=False):
+            for tile in band:
+                columns = slice(tile.columns.start * factor, tile.columns.stop * factor)
+                self._compute_tile(tile, rows, span.first, out[:, columns])
+        return out
+
+    def _compute_tile(self, tile: Tile, rows: torch.Tensor, first_row: int, out: torch.Tensor) -> None:
+        pixels = (tile.rows.stop - tile.rows.start) * (tile.columns.stop - tile.columns.start)
+        if self._largest_tile is None or pixels <= self._largest_tile:
+            try:
+                self._run_route(tile, rows, first_row, out)
+            except torch.OutOfMemoryError:
+                if pixels <= _LEAST_TILE_PIXELS:
+                    raise
+                self._largest_tile = pixels // 2
+                torch.cuda.empty_cache()
+            else:
+                return
+        near, far = tile.halves()
+        factor = self._settings.kernel.factor
+        height, width = ((span.stop - span.start) * factor for span in (near.rows, near.columns))
+        parts = (out[:, :width], out[:, width:]) if near.rows == far.rows else (out[:height], out[height:])
+        for half, part in zip((near, far), parts, strict=True):
+            self._compute_tile(half, rows, first_row, part)
+
+    def _run_route(self, tile: Tile, rows: torch.Tensor, first_row: int, out: torch.Tensor) -> None:
+        device = self._settings.device
+        taken = rows[tile.rows.first - first_row : tile.rows.last - first_row, tile.columns.first : tile.columns.last]
+        padded = _padded(taken, tile, self._settings.border).to(device)
+        if out.device == device:
+            self._route(padded, out)
+        else:
+            result = torch.empty(out.shape, dtype=out.dtype, device=device)
+            self._route(padded, result)
+            out.copy_(result)
+
+
+def _route(settings: Settings, arithmetic: Arithmetic, channels: int) -> Route:
+    if settings.device.type == "mps" and arithmetic.sum_dtype == torch.float64:
+        raise DeviceError(
+            "mps has no float64, which exact sums of this picture at this factor need", "use --device cpu"
+        )
+    with torch.inference_mode():
+        return chosen_route(settings.kernel, arithmetic, channels, settings.device)
+
+
+def _free_bytes(device: torch.device) -> int:
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 2 * _CUDA_TILE_BYTES
+
+
+def _padded(rows: torch.Tensor, tile: Tile, border: Border) -> torch.Tensor:
+    """A copy of a tile's pixels with its whole halo, the part outside the picture filled in by the border's rule."""
+    height, width, channels = rows.shape
+    top, left = tile.rows.missing_before, tile.columns.missing_before
+    bottom, right = tile.rows.missing_after, tile.columns.missing_after
+    padded = torch.empty((top + height + bottom, left + width + right, channels), dtype=rows.dtype, device=rows.device)
+    padded[top : top + height, left : left + width] = rows
+    for axis, span in enumerate((tile.rows, tile.columns)):
+        start = span.start - span.halo
+        for index in [*range(start, span.first), *range(span.last, span.stop + span.halo)]:
+            line = padded.select(axis, index - start)
+            if border == "zeros":
+                line.zero_()
+            else:
+                line.copy_(padded.select(axis, _mirrored(index, span, border) - start))
+    return padded
+
+
+def _mirrored(index: int, span: Span, border: Border) -> int:
+    """The sample that stands in for one outside the axis: its edge, or its mirror image about the edge sample."""
+    last = span.length - 1
+    if border == "replicate" or last == 0:
+        return min(max(index, 0), last)
+    folded = index % (2 * last)
+    return min(folded, 2 * last - folded)

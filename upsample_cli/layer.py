@@ -1,0 +1,71 @@
+"""The transposed convolution itself: real `torch.nn.ConvTranspose2d` layers filled with interpolation kernels."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from upsample_cli.errors import GeometryError
+from upsample_cli.kernels import Kernel, bilinear_taps, kernel_named
+
+
+def bilinear_kernel(in_channels: int, out_channels: int, kernel_size: int) -> torch.Tensor:
+    """Bilinear weights for a transposed convolution, to copy into a layer of one's own.
+
+    Returns:
+        (in_channels, out_channels, kernel_size, kernel_size) float32. The outer product of `bilinear_taps` with itself
+        stands where the input channel equals the output channel; everything else is zero.
+
+    Raises:
+        GeometryError: if a size is less than one.
+
+    >>> bilinear_kernel(1, 1, 4)[0, 0, 0]
+    tensor([0.0625, 0.1875, 0.1875, 0.0625])
+    """
+    if min(in_channels, out_channels, kernel_size) < 1:
+        raise GeometryError("a kernel needs at least one channel in, one channel out and a kernel_size of one")
+    taps = torch.tensor([float(tap) for tap in bilinear_taps(kernel_size)], dtype=torch.float64)
+    weight = torch.zeros(in_channels, out_channels, kernel_size, kernel_size)
+    for channel in range(min(in_channels, out_channels)):
+        weight[channel, channel] = torch.outer(taps, taps)
+    return weight
+
+
+def bilinear_layer(factor: int, channels: int, *, depthwise: bool = False) -> nn.ConvTranspose2d:
+    """A bilinear-initialised layer for a network: kernel_size `2s - s % 2`, stride s, padding `ceil((s - 1) / 2)`.
+
+    Args:
+        factor: the stride, 1 to 64. An input of (N, channels, H, W) becomes (N, channels, H*factor, W*factor).
+        channels: in and out.
+        depthwise: one kernel per channel (`groups=channels`) instead of a dense weight with zeros off the diagonal.
+
+    Raises:
+        UsageError: if the factor is out of range.
+        GeometryError: if there is less than one channel.
+
+    >>> layer = bilinear_layer(2, 3)
+    >>> layer(torch.ones(1, 3, 5, 7)).shape
+    torch.Size([1, 3, 10, 14])
+    """
+    kernel = kernel_named("bilinear", factor)
+    groups = channels if depthwise else 1
+    layer = nn.ConvTranspose2d(
+        channels, channels, kernel.kernel_size, stride=factor, padding=kernel.padding, groups=groups, bias=False
+    )
+    weight = bilinear_kernel(channels, channels, kernel.kernel_size)
+    with torch.no_grad():
+        layer.weight.copy_(weight.diagonal().permute(2, 0, 1)[:, None] if depthwise else weight)
+    return layer
+
+
+def integer_layer(kernel: Kernel, *, dtype: torch.dtype, device: torch.device) -> nn.ConvTranspose2d:
+    """The layer the engine runs: one channel, the kernel's whole numerators as weights, no bias.
+
+    Fed with whole numbers it yields whole numbers, `kernel.denominator ** 2` times the interpolated picture. One
+    channel serves every picture: channels go into the batch dimension, as the same taps apply to each of them.
+    """
+    layer = nn.ConvTranspose2d(1, 1, kernel.kernel_size, stride=kernel.factor, padding=kernel.padding, bias=False)
+    numerators = torch.tensor(kernel.numerators, dtype=torch.float64)
+    with torch.no_grad():
+        layer.weight.copy_(torch.outer(numerators, numerators))
+    return layer.to(device=device, dtype=dtype).requires_grad_(False)

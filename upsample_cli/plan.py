@@ -1,0 +1,154 @@
+"""Which pixels are computed together: a picture cut into bands, bands into tiles. Plain data, no torch.
+
+All coordinates are input pixels; an output coordinate is the input coordinate times the factor. A tile's *core* is the
+part whose outputs it yields, its *halo* the pixels around the core that those outputs also depend on. Because the halo
+is complete, how a picture is cut never changes a pixel of the result.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+from upsample_cli.errors import UsageError
+
+Border = Literal["replicate", "reflect", "zeros"]
+BORDERS: tuple[Border, ...] = ("replicate", "reflect", "zeros")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A run of samples along one axis, with the halo around it.
+
+    Args:
+        start, stop: the core, half open.
+        length: of the whole axis.
+        halo: samples needed on each side of the core.
+
+    >>> span = Span(start=0, stop=4, length=5, halo=1)
+    >>> span.first, span.last, span.missing_before, span.missing_after
+    (0, 5, 1, 0)
+    """
+
+    start: int
+    stop: int
+    length: int
+    halo: int
+
+    @property
+    def first(self) -> int:
+        """First sample to read: the halo's start, as far as the axis reaches."""
+        return max(0, self.start - self.halo)
+
+    @property
+    def last(self) -> int:
+        """End (exclusive) of the samples to read."""
+        return min(self.length, self.stop + self.halo)
+
+    @property
+    def missing_before(self) -> int:
+        """Halo samples before the axis begins; the border fills them."""
+        return self.first - (self.start - self.halo)
+
+    @property
+    def missing_after(self) -> int:
+        """Halo samples past the axis's end; the border fills them."""
+        return self.stop + self.halo - self.last
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A box of a picture: rows and columns."""
+
+    rows: Span
+    columns: Span
+
+    def halves(self) -> tuple[Tile, Tile]:
+        """The tile cut in two across its longer side; a tile of one pixel cannot be cut.
+
+        >>> [half.rows.stop - half.rows.start for half in Tile(Span(0, 5, 9, 1), Span(0, 3, 3, 1)).halves()]
+        [2, 3]
+        """
+        rows, columns = self.rows, self.columns
+        if rows.stop - rows.start >= columns.stop - columns.start:
+            upper, lower = _halves(rows)
+            return Tile(upper, columns), Tile(lower, columns)
+        left, right = _halves(columns)
+        return Tile(rows, left), Tile(rows, right)
+
+
+def _halves(span: Span) -> tuple[Span, Span]:
+    middle = (span.start + span.stop) // 2
+    return (
+        Span(span.start, middle, span.length, span.halo),
+        Span(middle, span.stop, span.length, span.halo),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A picture cut into bands of full-width rows, each cut into tiles.
+
+    Args:
+        height, width: of the input picture.
+        halo: of the kernel.
+        tile_height, tile_width: of a tile's core; the last ones may be smaller.
+    """
+
+    height: int
+    width: int
+    halo: int
+    tile_height: int
+    tile_width: int
+
+    def bands(self) -> Iterator[tuple[Tile, ...]]:
+        """The tiles of each band, left to right, bands top to bottom. Every pixel lies in exactly one core."""
+        columns = _spans(self.width, self.tile_width, self.halo)
+        for rows in _spans(self.height, self.tile_height, self.halo):
+            yield tuple(Tile(rows, span) for span in columns)
+
+
+def _spans(length: int, step: int, halo: int) -> list[Span]:
+    return [Span(start, min(start + step, length), length, halo) for start in range(0, length, step)]
+
+
+def plan_for_budget(
+    height: int, width: int, *, halo: int, bytes_per_pixel: int, budget_bytes: int, tile_size: int | None = None
+) -> Plan:
+    """The plan whose tiles stay within a working-memory budget, or have exactly the size the caller insists on.
+
+    Full-width bands are preferred: a band is narrowed into tiles only when a few rows of it would not fit.
+
+    Args:
+        bytes_per_pixel: working memory per input pixel of a tile, its share of the output included.
+        budget_bytes: for one tile.
+        tile_size: height and width of a tile's core, in input pixels; overrides the budget.
+    """
+    if tile_size is not None:
+        return Plan(height, width, halo, min(tile_size, height), min(tile_size, width))
+    pixels = max(1, budget_bytes // bytes_per_pixel)
+    least_rows = min(height, 8)
+    tile_width = min(width, max(16, pixels // least_rows))
+    return Plan(height, width, halo, min(height, max(1, pixels // tile_width)), tile_width)
+
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_UNITS |= {f"{unit}i": 1024**power for power, unit in enumerate(("k", "m", "g", "t"), start=1)}
+
+
+def parse_quantity(text: str, option: str) -> int:
+    """A count written for people: plain, or with k, M, G, T (thousands) or Ki, Mi, Gi, Ti (1024), an optional B after.
+
+    Raises:
+        UsageError: naming `option`, if the text is no such quantity or is less than one.
+
+    >>> parse_quantity("1.5G", "--memory"), parse_quantity("512MiB", "--memory")
+    (1500000000, 536870912)
+    """
+    match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?i?)b?\s*", text.lower())
+    if match is None or match[2] not in _UNITS or (value := int(Fraction(match[1]) * _UNITS[match[2]])) < 1:
+        raise UsageError(f"{option} {text!r} is not a quantity", f"write {option} 2G or {option} 500M")
+    return value

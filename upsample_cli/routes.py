@@ -1,0 +1,236 @@
+"""Three ways to compute the same pixels, from the plain layer to the fastest.
+
+Each route turns one padded tile into its enlarged core. `PlainRoute` runs the `nn.ConvTranspose2d` and is the
+reference. The others reorder the very same multiplications: a transposed convolution of stride s is s ordinary
+convolutions per axis, one for each *phase*, and the phases of one output row, computed as channels, lie in memory
+exactly as the row's pixels do. They are used only after giving the plain layer's pixels on a hard test tile.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+from typing import Protocol
+
+import torch
+
+from upsample_cli.kernels import Kernel
+from upsample_cli.layer import integer_layer
+from upsample_cli.pixels import Arithmetic, finish, prepare
+
+
+class Route(Protocol):
+    """Computes tiles on one device."""
+
+    bytes_per_value: int
+    """Working memory for each number of the output, in bytes."""
+
+    def __call__(self, padded: torch.Tensor, out: torch.Tensor) -> None:
+        """Enlarge one tile.
+
+        Args:
+            padded: (height + 2*halo, width + 2*halo, channels), contiguous.
+            out: (height*factor, width*factor, channels), rows may be strided; written.
+        """
+        ...
+
+
+class PlainRoute:
+    """The layer as torch runs it, channels in the batch dimension. Any device, any pixels."""
+
+    def __init__(self, kernel: Kernel, arithmetic: Arithmetic, device: torch.device) -> None:
+        self._arithmetic = arithmetic
+        self._crop = kernel.halo * kernel.factor
+        self._layer = integer_layer(kernel, dtype=arithmetic.sum_dtype, device=device)
+        self.bytes_per_value = 4 * arithmetic.sum_dtype.itemsize
+
+    def __call__(self, padded: torch.Tensor, out: torch.Tensor) -> None:
+        """See `Route`."""
+        numbers = prepare(padded, self._arithmetic)
+        sums = self._layer(numbers.permute(2, 0, 1)[:, None])[:, 0].permute(1, 2, 0)
+        height, width, _ = out.shape
+        finish(sums[self._crop : self._crop + height, self._crop : self._crop + width], self._arithmetic, out)
+
+
+class RowPhaseRoute:
+    """One `conv2d` per row phase in the float type of the sums. CPU."""
+
+    def __init__(self, kernel: Kernel, arithmetic: Arithmetic, channels: int) -> None:
+        self._arithmetic = arithmetic
+        layer = integer_layer(kernel, dtype=arithmetic.sum_dtype, device=torch.device("cpu"))
+        self._phases = [
+            (first, weight.to(memory_format=torch.channels_last))
+            for first, weight in _row_phases(layer.weight[0, 0], kernel, channels)
+        ]
+        self.bytes_per_value = 2 * arithmetic.sum_dtype.itemsize
+
+    def __call__(self, padded: torch.Tensor, out: torch.Tensor) -> None:
+        """See `Route`."""
+        numbers = prepare(padded, self._arithmetic).permute(2, 0, 1)[None]
+        factor = len(self._phases)
+        rows = out.shape[0] // factor
+        for phase, (first, weight) in enumerate(self._phases):
+            taken = numbers[:, :, first : first + rows + weight.shape[2] - 1]
+            sums = torch.nn.functional.conv2d(taken, weight).permute(0, 2, 3, 1)
+            finish(sums.reshape(rows, *out.shape[1:]), self._arithmetic, out[phase::factor])
+
+
+class QuantisedRoute:
+    """One 8-bit integer convolution per row phase: bytes in, bytes out, no pass before or after. CPU, uint8, no alpha.
+
+    The operators are those that torch's x86 quantised export uses. They multiply bytes by the int8 numerators, sum in
+    int32, scale by `1 / divisor` and round half to even; adding half of the smallest step of an even divisor turns
+    that into half up, and an odd divisor never meets a half. They promise no stability, hence `chosen_route`'s check.
+    """
+
+    bytes_per_value = 2
+
+    def __init__(self, kernel: Kernel, arithmetic: Arithmetic, channels: int) -> None:
+        layer = integer_layer(kernel, dtype=torch.float32, device=torch.device("cpu"))
+        outputs = channels * kernel.factor
+        divisor = arithmetic.divisor
+        self._scales = torch.full((outputs,), 1 / divisor)
+        self._zero_points = torch.zeros(outputs, dtype=torch.int64)
+        self._bias = torch.full((outputs,), 0.0 if divisor % 2 else 0.5 / divisor)
+        self._phases = [
+            (first, weight.shape[2], self._packed(weight.to(torch.int8)))
+            for first, weight in _row_phases(layer.weight[0, 0], kernel, channels)
+        ]
+
+    def _packed(self, weight: torch.Tensor) -> torch.Tensor:
+        packed: torch.Tensor = torch.ops.onednn.qconv_prepack(
+            weight, self._scales, 1.0, 0, [1, 1], [0, 0], [1, 1], 1, None
+        )
+        return packed
+
+    def __call__(self, padded: torch.Tensor, out: torch.Tensor) -> None:
+        """See `Route`."""
+        numbers = padded.permute(2, 0, 1)[None]
+        factor = len(self._phases)
+        rows = out.shape[0] // factor
+        for phase, (first, height, packed) in enumerate(self._phases):
+            taken = numbers[:, :, first : first + rows + height - 1]
+            pixels = torch.ops.onednn.qconv_pointwise(
+                taken, 1.0, 0, packed, self._scales, self._zero_points, self._bias,
+                [1, 1], [0, 0], [1, 1], 1, 1.0, 0, torch.uint8, "none", [], "",
+            )  # fmt: skip
+            out[phase::factor] = pixels.permute(0, 2, 3, 1).reshape(rows, *out.shape[1:])
+
+
+class UniformAlphaRoute:
+    """For pixels with alpha: tiles of one alpha throughout (most are opaque) go the way of pixels without.
+
+    Exact, because a positive constant alpha cancels: `sum(w*c*a) / sum(w*a) == sum(w*c) / sum(w)`.
+    """
+
+    def __init__(self, straight: Route, premultiplied: Route) -> None:
+        self._straight = straight
+        self._premultiplied = premultiplied
+        self.bytes_per_value = max(straight.bytes_per_value, premultiplied.bytes_per_value)
+
+    def __call__(self, padded: torch.Tensor, out: torch.Tensor) -> None:
+        """See `Route`."""
+        low, high = padded[..., -1].aminmax()
+        route = self._straight if low == high and low > 0 else self._premultiplied
+        route(padded, out)
+
+
+def _row_phases(taps: torch.Tensor, kernel: Kernel, channels: int) -> list[tuple[int, torch.Tensor]]:
+    """For each row phase, the first row of the neighbourhood it reads and the weight of its convolution.
+
+    Output `i*s + phase` takes input `i + offset` through tap `phase + padding - offset*s`, where there is such a tap.
+
+    Args:
+        taps: (kernel_size, kernel_size), the transposed convolution's weight for one channel.
+
+    Returns:
+        weights (channels*s, channels, rows, 2*halo + 1): output channel `q*channels + c` is column phase q of channel
+        c. Rows of the neighbourhood that a phase does not touch are left out.
+    """
+    factor, halo = kernel.factor, kernel.halo
+    size = 2 * halo + 1
+    offsets = torch.arange(-halo, halo + 1)
+    phases = torch.arange(factor)[:, None]
+    tap = phases + kernel.padding - offsets * factor
+    exists = (tap >= 0) & (tap < kernel.kernel_size)
+    clamped = tap.clamp(0, kernel.kernel_size - 1)
+    result = []
+    for phase in range(factor):
+        touched = exists[phase].nonzero()[:, 0]
+        first, last = int(touched[0]), int(touched[-1])
+        block = (
+            taps[clamped[phase]][:, clamped] * exists[phase][:, None, None] * exists
+        )  # (rows, column phases, columns)
+        weight = torch.zeros(factor, channels, channels, size, size, dtype=taps.dtype)
+        for channel in range(channels):
+            weight[:, channel, channel] = block.permute(1, 0, 2)
+        result.append((first, weight.flatten(0, 1)[:, :, first : last + 1].contiguous()))
+    return result
+
+
+_INT8_MAX = 127
+
+
+@functools.lru_cache(maxsize=64)
+def chosen_route(kernel: Kernel, arithmetic: Arithmetic, channels: int, device: torch.device) -> Route:
+    """The fastest route that gives the plain layer's pixels on this machine.
+
+    Correctness never depends on a fast route: one that raises or differs in a single pixel is passed over.
+    """
+    route: Route = PlainRoute(kernel, arithmetic, device)
+    if device.type == "cpu":
+        route = _first_that_agrees(_fast_routes(kernel, arithmetic), route, kernel, arithmetic, channels)
+    if arithmetic.has_alpha:
+        straight = chosen_route(kernel, replace(arithmetic, has_alpha=False), channels, device)
+        route = UniformAlphaRoute(straight, route)
+    return route
+
+
+def _fast_routes(kernel: Kernel, arithmetic: Arithmetic) -> list[type[QuantisedRoute | RowPhaseRoute]]:
+    """Candidates, fastest first."""
+    bytes_only = arithmetic.pixel_dtype == torch.uint8 and not arithmetic.has_alpha
+    quantised = bytes_only and max(kernel.numerators) ** 2 <= torch.iinfo(torch.int8).max
+    return [QuantisedRoute, RowPhaseRoute] if quantised else [RowPhaseRoute]
+
+
+def _first_that_agrees(
+    candidates: list[type[QuantisedRoute | RowPhaseRoute]],
+    plain: Route,
+    kernel: Kernel,
+    arithmetic: Arithmetic,
+    channels: int,
+) -> Route:
+    for candidate in candidates:
+        try:
+            route = candidate(kernel, arithmetic, channels)
+            if _agrees(route, plain, kernel, arithmetic, channels):
+                return route
+        except (RuntimeError, AttributeError):  # a build of torch or a processor without the operators
+            continue
+    return plain
+
+
+def _agrees(route: Route, plain: Route, kernel: Kernel, arithmetic: Arithmetic, channels: int) -> bool:
+    """Whether two routes give the same pixels on a tile of extremes, flat runs and noise.
+
+    Float pixels may differ by a few roundings, as their sums are taken in another order.
+    """
+    height, width = 13, 70
+    generator = torch.Generator().manual_seed(0)
+    shape = (height + 2 * kernel.halo, width + 2 * kernel.halo, channels)
+    tile = torch.rand(shape, generator=generator, dtype=torch.float64)
+    tile[:, : width // 3] = tile[:, : width // 3].round()
+    tile[:, -width // 4 :] = 1
+    tile = (tile * arithmetic.largest_pixel).round() if arithmetic.is_exact else tile
+    tile = tile.to(arithmetic.pixel_dtype)
+    found, expected = (_applied(each, tile, kernel, arithmetic) for each in (route, plain))
+    if arithmetic.is_exact:
+        return torch.equal(found, expected)
+    return torch.allclose(found, expected, rtol=8 * torch.finfo(arithmetic.pixel_dtype).eps, atol=0)
+
+
+def _applied(route: Route, tile: torch.Tensor, kernel: Kernel, arithmetic: Arithmetic) -> torch.Tensor:
+    height, width = ((length - 2 * kernel.halo) * kernel.factor for length in tile.shape[:2])
+    out = torch.empty(height, width, tile.shape[2], dtype=arithmetic.pixel_dtype)
+    route(tile, out)
+    return out
