@@ -368,7 +368,7 @@ def test_kernel_2s_with_padding_half_s_is_one_pixel_too_long_for_odd_factors():
         ),
         (
             lambda: one.transposed_output_size(2**62, kernel_size=3, stride=2),
-            f"the output size {2**63 + 1} is too large; no axis of a tensor can be longer than 2^63 - 1",
+            "the output size is too large; no axis of a tensor can be longer than 2^63 - 1",
         ),
         (lambda: one.bilinear_settings(0), "factor 0 is too small; use 1 or more"),
         (

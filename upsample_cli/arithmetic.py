@@ -248,7 +248,7 @@ def _check_whole(name: str, value: int, *, least: int) -> None:
     if value < least:
         raise GeometryError(f"{name} {value} is too small", f"use {least} or more")
     if value > MAX_SIZE:
-        raise GeometryError(f"{name} {value} is too large", "no axis of a tensor can be longer than 2^63 - 1")
+        raise GeometryError(f"{name} is too large", "no axis of a tensor can be longer than 2^63 - 1")
 
 
 def _checked_output(size: int) -> int:

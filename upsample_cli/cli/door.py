@@ -1,0 +1,96 @@
+"""The one place where errors become one line on stderr and an exit status, for both commands.
+
+typer handles its own usage errors (exit 2), Ctrl-C (130) and a reader that has gone away (1) while a command runs; what
+it lets through, and what happens after it, ends here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+from upsample_cli.errors import UpsampleError
+
+if TYPE_CHECKING:
+    import typer
+
+INTERRUPTED_STATUS = 130
+
+
+def run(app: typer.Typer, name: str) -> None:
+    """Run a command line to its end, and exit the process.
+
+    Exit statuses: an UpsampleError's own, 130 for Ctrl-C, 2 for a command line that cannot be understood, 1 for
+    anything unexpected. `--debug` among the arguments prints the traceback before the line.
+
+    Args:
+        app: the command line.
+        name: of the command, as people type it; begins every line.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # A file name, or a sign the terminal's encoding lacks, is shown escaped; it must not end the run.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    status = _close_output(_status(app, name), name)
+    if status == INTERRUPTED_STATUS:
+        # An encoder in another thread cannot be told to stop; its unfinished file is removed already.
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
+def _status(app: typer.Typer, name: str) -> int:
+    try:
+        app(prog_name=name)
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    except KeyboardInterrupt:
+        return INTERRUPTED_STATUS
+    except BrokenPipeError:
+        return 1
+    except UpsampleError as error:
+        return _report(name, error, str(error), error.exit_status)
+    except Exception as error:
+        return _report(name, error, f"{_unexpected(error)}; add --debug to see the traceback", 1)
+    return 0
+
+
+def _close_output(status: int, name: str) -> int:
+    """Write out what stdout still holds; afterwards nothing can fail in the interpreter's own last flush."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            return _report(name, error, f"standard output cannot be written: {error.strerror}", status or 1)
+        return status or 1
+    return status
+
+
+def _report(name: str, error: BaseException, message: str, status: int) -> int:
+    if _debugging(sys.argv[1:]):
+        traceback.print_exception(error)
+    print(f"{name}: {one_line(message)}", file=sys.stderr)
+    return status
+
+
+def _unexpected(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"unexpected {type(error).__name__}" + (f": {text}" if text else "")
+
+
+def _debugging(arguments: list[str]) -> bool:
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--debug" in options
+
+
+def one_line(text: str) -> str:
+    r"""Text as it can be shown in one line of a terminal: what is not printable, in a file's name say, is escaped.
+
+    >>> print(one_line("a\nb\x1b[31m é.jpg"))
+    a\nb\x1b[31m é.jpg
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
