@@ -48,13 +48,13 @@ def bilinear_layer(factor: int, channels: int, *, depthwise: bool = False) -> nn
     torch.Size([1, 3, 10, 14])
     """
     kernel = kernel_named("bilinear", factor)
-    groups = channels if depthwise else 1
+    out_channels, groups = (1, channels) if depthwise else (channels, 1)
+    weight = bilinear_kernel(min(channels, 1) if depthwise else channels, out_channels, kernel.kernel_size)
     layer = nn.ConvTranspose2d(
         channels, channels, kernel.kernel_size, stride=factor, padding=kernel.padding, groups=groups, bias=False
     )
-    weight = bilinear_kernel(channels, channels, kernel.kernel_size)
     with torch.no_grad():
-        layer.weight.copy_(weight.diagonal().permute(2, 0, 1)[:, None] if depthwise else weight)
+        layer.weight.copy_(weight)
     return layer
 
 
