@@ -1,13 +1,19 @@
-"""What all tests share: where the oracles lie, and repeatable examples."""
-
-from __future__ import annotations
+"""What all tests share: where the oracles lie, repeatable examples, and one torch thread."""
 
 import sys
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))  # `from oracles import ...`: importlib mode adds no folder
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
 settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_torch_thread():
+    """Tests use small tensors: on a busy machine torch's threads spend fifty times longer waiting for each other."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
