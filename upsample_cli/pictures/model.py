@@ -50,11 +50,11 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What travels beside the pixels.
+    r"""What travels beside the pixels.
 
     Args:
         icc_profile: the embedded ICC profile.
-        exif: an Exif block as a TIFF structure ("II*\\0" or "MM\\0*" first, without the "Exif\\0\\0" of JPEG).
+        exif: an Exif block as a TIFF structure ("II*\0" or "MM\0*" first, without the "Exif\0\0" of JPEG).
         xmp: an XMP packet, UTF-8.
         dpi: dots per inch, (x, y).
         text: PNG text as (keyword, value) pairs, in file order.
@@ -78,6 +78,7 @@ class PictureInfo:
         layout: of the rows that will be delivered.
         warnings: what delivering it so loses, one line each ("16 bits per channel are read as 8", ...).
         jpeg_subsampling: Pillow's number (0 for 4:4:4, 1 for 4:2:2, 2 for 4:2:0) of a JPEG input, else None.
+        lossless: whether the file stores its pixels without loss.
     """
 
     format: str
@@ -86,6 +87,7 @@ class PictureInfo:
     layout: Layout
     warnings: tuple[str, ...] = ()
     jpeg_subsampling: int | None = None
+    lossless: bool = False
 
 
 class Source(Protocol):

@@ -1,0 +1,203 @@
+"""Image file directories (IFD): the structure that TIFF files and Exif blocks share, read with every bound checked.
+
+Source: TIFF revision 6.0, section 2; BigTIFF as libtiff defines it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import BinaryIO
+
+SHORT, LONG, RATIONAL, UNDEFINED, LONG8, IFD8 = 3, 4, 5, 7, 16, 18
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_MAX_ENTRIES = 4096
+"""More than any picture has; a damaged count must not make us read for minutes."""
+
+_MAGIC = {b"II*\0": ("<", False), b"MM\0*": (">", False), b"II+\0": ("<", True), b"MM\0+": (">", True)}
+
+
+@dataclass(frozen=True, slots=True)
+class Tiff:
+    """A TIFF structure being read.
+
+    Args:
+        order: "<" or ">", as `struct` writes byte order.
+        big: whether it is BigTIFF, with 64-bit offsets.
+        first: offset of the first directory.
+        read: gives up to so many bytes from an offset: fewer at the end, none beyond it.
+    """
+
+    order: str
+    big: bool
+    first: int
+    read: Callable[[int, int], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a directory.
+
+    Args:
+        tag: what it tells.
+        kind: the type of its values; a number TIFF gives.
+        count: how many values.
+        at: offset of the entry itself.
+        value_at: offset of its values.
+        size_bytes: of its values together; 0 if the type is unknown.
+    """
+
+    tag: int
+    kind: int
+    count: int
+    at: int
+    value_at: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """One directory: its entries, and where it and the next one lie (0: there is none)."""
+
+    entries: tuple[Entry, ...]
+    at: int
+    size_bytes: int
+    next_at: int
+    next_pointer_at: int
+
+    def find(self, tag: int) -> Entry | None:
+        """The first entry of a tag."""
+        return next((entry for entry in self.entries if entry.tag == tag), None)
+
+
+def tiff_in_bytes(data: bytes | bytearray) -> Tiff:
+    """Read a TIFF structure that lies in memory.
+
+    Raises:
+        ValueError: it does not begin as TIFF does.
+    """
+    return _tiff(lambda at, size_bytes: bytes(data[at : at + size_bytes]))
+
+
+def tiff_in_file(file: BinaryIO) -> Tiff:
+    """Read a TIFF file; its position is moved about.
+
+    Raises:
+        ValueError: it does not begin as TIFF does.
+    """
+
+    def read(at: int, size_bytes: int) -> bytes:
+        if at >= 2**63:
+            return b""
+        file.seek(at)
+        return file.read(size_bytes)
+
+    return _tiff(read)
+
+
+def _tiff(read: Callable[[int, int], bytes]) -> Tiff:
+    head = read(0, 16)
+    order, big = _MAGIC.get(head[:4], ("", False))
+    if not order or len(head) < (16 if big else 8):
+        raise ValueError("no TIFF structure")
+    first = struct.unpack_from(order + ("Q" if big else "I"), head, 8 if big else 4)[0]
+    return Tiff(order, big, first, read)
+
+
+def read_directory(tiff: Tiff, at: int) -> Directory:
+    """The directory at an offset. Values are not looked at; a missing pointer to the next directory counts as none.
+
+    Raises:
+        ValueError: the directory does not lie inside the data.
+    """
+    count_size, entry_size, head, pointer = (8, 20, "HHQ", "Q") if tiff.big else (2, 12, "HHI", "I")
+    counted = tiff.read(at, count_size) if at >= 8 else b""
+    if len(counted) < count_size:
+        raise ValueError(f"no directory at {at}")
+    count = int.from_bytes(counted, "little" if tiff.order == "<" else "big")
+    if count > _MAX_ENTRIES:
+        raise ValueError(f"a directory of {count} entries")
+    table = tiff.read(at + count_size, count * entry_size)
+    if len(table) < count * entry_size:
+        raise ValueError(f"the directory at {at} is cut short")
+    pointer_at = at + count_size + count * entry_size
+    pointed = tiff.read(pointer_at, count_size if tiff.big else 4)
+    next_at = struct.unpack(tiff.order + pointer, pointed)[0] if len(pointed) == struct.calcsize(pointer) else 0
+    entries = []
+    for index in range(count):
+        tag, kind, values = struct.unpack_from(tiff.order + head, table, index * entry_size)
+        entry_at = at + count_size + index * entry_size
+        inline_at = struct.calcsize("=" + head)
+        size = _SIZES.get(kind, 0) * values
+        value_at = entry_at + inline_at
+        if size > struct.calcsize(pointer):
+            value_at = struct.unpack_from(tiff.order + pointer, table, index * entry_size + inline_at)[0]
+        entries.append(Entry(tag, kind, values, entry_at, value_at, size))
+    return Directory(tuple(entries), at, pointer_at - at + len(pointed), next_at, pointer_at)
+
+
+def value_bytes(tiff: Tiff, entry: Entry) -> bytes | None:
+    """The bytes of an entry's values as they lie there, or None if they are not all inside the data."""
+    data = tiff.read(entry.value_at, entry.size_bytes) if entry.size_bytes else b""
+    return data if data and len(data) == entry.size_bytes else None
+
+
+def first_integer(tiff: Tiff, entry: Entry | None) -> int | None:
+    """The first value of an entry, if it is there and a whole number."""
+    size = _SIZES.get(entry.kind, 0) if entry is not None and entry.kind in (1, SHORT, LONG, 13, LONG8, IFD8) else 0
+    if entry is None or not size or not entry.count:
+        return None
+    data = tiff.read(entry.value_at, size)
+    return int.from_bytes(data, "little" if tiff.order == "<" else "big") if len(data) == size else None
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One entry to be written: values as bytes in the file's order, or the fields of a directory it points to."""
+
+    tag: int
+    kind: int
+    count: int
+    value: bytes | Sequence[Field]
+
+
+def integers(tag: int, kind: int, order: str, *values: int) -> Field:
+    """A field of whole numbers."""
+    codes = {SHORT: "H", LONG: "I", LONG8: "Q"}
+    return Field(tag, kind, len(values), struct.pack(f"{order}{len(values)}{codes[kind]}", *values))
+
+
+def rational(tag: int, order: str, value: float) -> Field:
+    """A field of one number as a fraction, the nearest whose parts have 31 bits."""
+    ratio = Fraction(value).limit_denominator(max(1, int(2**31 / max(value, 1))))
+    return Field(tag, RATIONAL, 1, struct.pack(order + "II", ratio.numerator, ratio.denominator))
+
+
+def directory_bytes(fields: Iterable[Field], *, order: str, at: int, big: bool = False, next_at: int = 0) -> bytes:
+    """A directory, and after it all that does not fit into its entries, to be put at offset `at` (even).
+
+    >>> field = integers(256, SHORT, "<", 640)
+    >>> directory_bytes([field], order="<", at=8).hex(" ")
+    '01 00 00 01 03 00 01 00 00 00 80 02 00 00 00 00 00 00'
+    """
+    count_code, head, pointer = ("Q", "HHQ", "Q") if big else ("H", "HHI", "I")
+    room = struct.calcsize(pointer)
+    ordered = sorted(fields, key=lambda field: field.tag)
+    table = bytearray(struct.pack(order + count_code, len(ordered)))
+    after_at = at + struct.calcsize("=" + count_code) + len(ordered) * (struct.calcsize("=" + head) + room) + room
+    after = bytearray()
+    for field in ordered:
+        position = after_at + len(after)
+        kind, value = field.kind, field.value
+        if not isinstance(value, bytes):
+            kind = IFD8 if big else LONG
+            after += directory_bytes(value, order=order, at=position, big=big)
+            value = struct.pack(order + pointer, position)
+        elif len(value) > room:
+            after += value
+            value = struct.pack(order + pointer, position)
+        after += bytes(len(after) % 2)
+        table += struct.pack(order + head, field.tag, kind, field.count) + value.ljust(room, b"\0")
+    return bytes(table) + struct.pack(order + pointer, next_at) + bytes(after)
