@@ -1,0 +1,250 @@
+"""Opens picture files with Pillow, by their content, behind our own size limit, and says in one line why it cannot."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import stat
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from PIL import Image, ImageFile
+
+from upsample_cli.errors import PictureError
+from upsample_cli.pictures.format_table import FORMATS, Format
+
+Input = str | os.PathLike[str] | BinaryIO
+
+# First bytes, where they lie, whose they are. Only the decoder of that one format is loaded and run.
+_MAGIC: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"\xff\xd8\xff", "jpeg"),
+    (0, b"\x89PNG\r\n\x1a\n", "png"),
+    (8, b"WEBP", "webp"),
+    (0, b"II*\0", "tiff"),
+    (0, b"MM\0*", "tiff"),
+    (0, b"II+\0", "tiff"),
+    (0, b"MM\0+", "tiff"),
+    (0, b"GIF8", "gif"),
+    (4, b"ftypavif", "avif"),
+    (4, b"ftypavis", "avif"),
+    (4, b"ftypmif1", "avif"),
+    (0, b"BM", "bmp"),
+)
+_FOREIGN: tuple[tuple[int, bytes, str], ...] = (
+    (4, b"ftyphei", "HEIC"),
+    (4, b"ftyphev", "HEIC"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (4, b"JXL ", "JPEG XL"),
+    (4, b"jP  ", "JPEG 2000"),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (0, b"8BPS", "Photoshop"),
+    (0, b"%PDF", "PDF"),
+    (0, b"<svg", "SVG"),
+)
+_HEAD_BYTES = 32
+_CONVERT = "convert it to PNG, TIFF or JPEG first"
+_COPY = "get a new copy of it"
+
+# What Pillow says, and what that means to someone who has never heard of Pillow.
+_PHRASES: tuple[tuple[str, str, str], ...] = (
+    ("-bit layers", "is a JPEG of more than 8 bits per channel, which is not supported", _CONVERT),
+    ("-layer images", "is a JPEG of an unusual number of channels, which is not supported", _CONVERT),
+    ("unknown pixel mode", "is a TIFF whose kind of pixels is not supported", _CONVERT),
+    ("unknown data organization", "is a TIFF whose kind of pixels is not supported", _CONVERT),
+    ("samples per pixel", "is a TIFF whose number of channels is not supported", _CONVERT),
+    ("Windows Media Photo", "is a TIFF compressed as JPEG XR, which is not supported", _CONVERT),
+    ("BMP compression", "is a BMP of a compression that is not supported", _CONVERT),
+    ("bitfields", "is a BMP whose kind of pixels is not supported", _CONVERT),
+    ("pixel depth", "is a BMP whose kind of pixels is not supported", _CONVERT),
+    ("too large for", "carries a colour profile or text of more than 1 MB", "remove it, or " + _CONVERT),
+    ("Too much memory used in text", "carries more than 64 MB of text", "remove it, or " + _CONVERT),
+    ("support not installed", "cannot be decoded by the Pillow that is installed", "install Pillow's own build of it"),
+    ("runcated", "is truncated: the file ends before its picture does", _COPY),
+)
+
+
+class _Quiet:
+    """How many threads are inside, and what was there before the first of them."""
+
+    lock = threading.Lock()
+    inside = 0
+    max_pixels: int | None = None
+    ignored: Any = None
+    handler = logging.NullHandler()
+
+
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Keep Pillow's own size limit, warnings and log lines away while any thread is in here; then all is as it was.
+
+    The limit is a global of Pillow's and warning filters belong to the process: the first thread in changes them, the
+    last one out restores them.
+    """
+    with _Quiet.lock:
+        if not _Quiet.inside:
+            _Quiet.max_pixels, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            _Quiet.ignored = warnings.filters[0]
+            logging.getLogger("PIL").addHandler(_Quiet.handler)
+        _Quiet.inside += 1
+    try:
+        yield
+    finally:
+        with _Quiet.lock:
+            _Quiet.inside -= 1
+            if not _Quiet.inside:
+                Image.MAX_IMAGE_PIXELS = _Quiet.max_pixels
+                with suppress(ValueError):  # someone else replaced the filters meanwhile
+                    cast("list[Any]", warnings.filters).remove(_Quiet.ignored)
+                logging.getLogger("PIL").removeHandler(_Quiet.handler)
+
+
+def shown_name(source: Input) -> str:
+    """What to call an input in a message."""
+    if isinstance(source, (str, os.PathLike)):
+        return os.fspath(source)
+    name = getattr(source, "name", "-")
+    return name if isinstance(name, str) else "-"
+
+
+@contextmanager
+def opened_file(source: Input) -> Iterator[BinaryIO]:
+    """The input as a seekable file at its start. A file object is left open; a pipe is read to its end.
+
+    Raises:
+        PictureError: it is missing, a folder, no regular file, or may not be read.
+    """
+    if not isinstance(source, (str, os.PathLike)):
+        if source.seekable():
+            source.seek(0)
+            yield source
+        else:
+            yield BytesIO(source.read())
+        return
+    try:
+        mode = Path(source).stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise PictureError(source, "is a folder, not a picture", "name the pictures in it")
+        if not stat.S_ISREG(mode):  # opening a pipe could wait for ever, reading a device never end
+            raise PictureError(source, "is not a regular file", "copy it into one, or pipe it in and give - as input")
+        file = Path(source).open("rb")  # noqa: SIM115 closed below; an error in the body is not one of opening
+    except (OSError, ValueError) as error:
+        raise _cannot_open(source, error) from error
+    with file:
+        yield file
+
+
+_OPEN_ERRORS: dict[int | None, tuple[str, str]] = {
+    errno.ENOENT: ("no such file", "check the name"),
+    errno.ENOTDIR: ("no such file", "check the name"),
+    errno.EACCES: ("may not be read", "check its permissions"),
+    errno.EPERM: ("may not be read", "check its permissions"),
+    errno.ELOOP: ("is a symbolic link that leads in a circle", "check the name"),
+    errno.ENAMETOOLONG: ("has a name longer than the file system allows", "check the name"),
+}
+
+
+def _cannot_open(source: str | os.PathLike[str], error: OSError | ValueError) -> PictureError:
+    if isinstance(error, ValueError):
+        return PictureError(source, "has a zero byte in its name", "check the name")
+    cause, next_step = _OPEN_ERRORS.get(error.errno, (f"cannot be opened ({error.strerror})", ""))
+    return PictureError(source, cause, next_step)
+
+
+def open_image(file: BinaryIO, name: str, *, max_pixels: int) -> tuple[ImageFile.ImageFile, Format]:
+    """Open the picture in `file`, pixels undecoded. Call it, and all that is done with the picture, in `quiet_pillow`.
+
+    Args:
+        file: seekable; stays open, and must, until the picture is decoded.
+        name: what to call it in a message.
+        max_pixels: refuse a picture of more.
+
+    Raises:
+        PictureError: it is no picture we know, is damaged, or is too large.
+    """
+    head = file.read(_HEAD_BYTES)
+    fmt = _format_of_content(head, name)
+    if fmt.name == "webp":
+        check_pixels(name, *_webp_size(head), max_pixels)  # its decoder takes the memory as soon as it is made
+    file.seek(0)
+    with readable(name, fmt):
+        import_module(f"PIL.{_PLUGINS.get(fmt.name, fmt.pillow_name.title())}ImagePlugin")
+        image = Image.OPEN[fmt.pillow_name][0](file, "")  # without a name Pillow does not map the file into memory
+    check_pixels(name, image.height, image.width, max_pixels)
+    return image, fmt
+
+
+_PLUGINS = {"webp": "WebP"}
+
+
+def _format_of_content(head: bytes, name: str) -> Format:
+    if not head:
+        raise PictureError(name, "is empty", _COPY)
+    for at, magic, known in _MAGIC:
+        if head.startswith(magic, at):
+            return FORMATS[known]
+    for at, magic, title in _FOREIGN:
+        if head.startswith(magic, at):
+            raise PictureError(name, f"is {title}, which is not supported", _CONVERT)
+    titles = ", ".join(each.title for each in FORMATS.values())
+    raise PictureError(name, f"is not a picture in a format we know ({titles})", "check the file, or " + _CONVERT)
+
+
+def _webp_size(head: bytes) -> tuple[int, int]:
+    """Height and width in a WebP's first chunk. Source: RFC 9649 and RFC 6386, 9.1."""
+    little = int.from_bytes
+    if head[12:16] == b"VP8X":
+        return little(head[27:30], "little") + 1, little(head[24:27], "little") + 1
+    if head[12:16] == b"VP8L":
+        packed = little(head[21:25], "little")
+        return (packed >> 14 & 0x3FFF) + 1, (packed & 0x3FFF) + 1
+    return little(head[28:30], "little") & 0x3FFF, little(head[26:28], "little") & 0x3FFF
+
+
+def check_pixels(name: str, height: int, width: int, max_pixels: int) -> None:
+    """Refuse a picture of more pixels than were allowed.
+
+    Raises:
+        PictureError: naming the option that allows it.
+    """
+    if height * width > max_pixels:
+        raise PictureError(
+            name,
+            f"{width}×{height} is {height * width} pixels, more than the limit of {max_pixels}",
+            f"add --max-pixels {height * width} if you trust the file",
+        )
+
+
+@contextmanager
+def readable(name: str, fmt: Format) -> Iterator[None]:
+    """Turn whatever Pillow raises in here into one line. Damaged files make it raise nearly everything there is.
+
+    Raises:
+        PictureError: instead.
+    """
+    try:
+        yield
+    except PictureError:
+        raise
+    except MemoryError as error:
+        raise PictureError(name, "does not fit into memory", "give --workers 1, or enlarge it elsewhere") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise PictureError(name, f"cannot be read ({error.strerror})", "check the disk or the network") from error
+        raise _damaged(name, fmt, error) from error
+    except Exception as error:
+        raise _damaged(name, fmt, error) from error
+
+
+def _damaged(name: str, fmt: Format, error: Exception) -> PictureError:
+    for phrase, cause, next_step in _PHRASES:
+        if phrase in str(error):
+            return PictureError(name, cause, next_step)
+    return PictureError(name, f"is damaged: its {fmt.title} data make no sense", _COPY)

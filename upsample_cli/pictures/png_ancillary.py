@@ -1,0 +1,109 @@
+"""What a PNG carries beside its pixels, read from its chunks wherever they lie, without decoding.
+
+Many tools write their chunks behind the pixels, keywords may come twice, and old ImageMagick hides Exif in text; Pillow
+knows the first only after decoding, keeps the last of the second, and leaves the third to its caller.
+Source: the PNG specification (W3C, third edition), chapters 5 and 11.
+"""
+
+from __future__ import annotations
+
+import zlib
+from binascii import unhexlify
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+_SIGNATURE_BYTES, _FRAME_BYTES = 8, 12  # a chunk's length, kind and checksum
+_MAX_CHUNK_BYTES = 16 << 20
+_TEXT_KINDS = (b"tEXt", b"zTXt", b"iTXt")
+_READ_KINDS = (*_TEXT_KINDS, b"eXIf", b"gAMA")
+_NOTED_KINDS = (b"iCCP", b"sRGB", b"cICP", b"acTL")
+_SRGB_GAMMA = 45455
+
+XMP_KEYWORD = "XML:com.adobe.xmp"
+_EXIF_IN_TEXT = ("Raw profile type exif", "Raw profile type APP1")
+
+
+@dataclass(frozen=True, slots=True)
+class Ancillary:
+    """The chunks beside the pixels.
+
+    Args:
+        exif: a TIFF structure.
+        xmp: an XMP packet.
+        text: keyword and value pairs in file order, without XMP and Exif.
+        unusual_colour: names of chunks that give the samples a meaning other than sRGB's or an ICC profile's.
+    """
+
+    exif: bytes | None
+    xmp: bytes | None
+    text: tuple[tuple[str, str], ...]
+    unusual_colour: tuple[str, ...]
+
+
+def read_ancillary(file: BinaryIO) -> Ancillary:
+    """Read them. The file's position is moved about; whatever is damaged is passed over."""
+    text: list[tuple[str, str]] = []
+    found: dict[bytes, bytes] = {}
+    for kind, data in _chunks(file):
+        if kind in _TEXT_KINDS:
+            text += _text_pairs(kind, data)
+        else:
+            found.setdefault(kind, data)
+    exif, xmp = found.get(b"eXIf"), None
+    rest = []
+    for keyword, value in text:
+        if keyword == XMP_KEYWORD:
+            xmp = xmp or value.encode()
+        elif keyword in _EXIF_IN_TEXT and (hidden := _exif_in_text(value)) is not None:
+            exif = exif or hidden
+        else:
+            rest.append((keyword, value))
+    unusual = ["cICP"] if b"cICP" in found else []
+    if b"gAMA" in found and not found.keys() & {b"iCCP", b"sRGB", b"cICP"}:
+        unusual += ["gAMA"] if int.from_bytes(found[b"gAMA"], "big") != _SRGB_GAMMA else []
+    return Ancillary(exif, xmp, tuple(rest), tuple(unusual))
+
+
+def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    at = _SIGNATURE_BYTES
+    while True:
+        file.seek(at)
+        head = file.read(8)
+        length, kind = int.from_bytes(head[:4], "big"), head[4:]
+        if len(head) < 8 or kind == b"IEND" or length >= 2**31:
+            return
+        if kind in _NOTED_KINDS:
+            yield kind, b""
+        elif kind in _READ_KINDS and length <= _MAX_CHUNK_BYTES:
+            data = file.read(length)
+            if int.from_bytes(file.read(4), "big") == zlib.crc32(data, zlib.crc32(kind)):
+                yield kind, data
+        at += length + _FRAME_BYTES
+
+
+def _text_pairs(kind: bytes, data: bytes) -> Iterator[tuple[str, str]]:
+    keyword, _, rest = data.partition(b"\0")
+    encoding, deflated = "latin-1", kind == b"zTXt"
+    if kind == b"zTXt":
+        rest = rest[1:]
+    elif kind == b"iTXt":
+        encoding, deflated = "utf-8", rest[:1] == b"\1"
+        rest = b"".join(rest[2:].split(b"\0", 2)[2:])  # behind the language and the translated keyword
+    if deflated:
+        inflater = zlib.decompressobj()
+        try:
+            rest = inflater.decompress(rest, _MAX_CHUNK_BYTES)
+        except zlib.error:
+            return
+    if keyword:
+        yield keyword.decode("latin-1"), rest.decode(encoding, "replace")
+
+
+def _exif_in_text(value: str) -> bytes | None:
+    """ImageMagick's way: a line for the kind, one for the length, then hexadecimal."""
+    try:
+        block = unhexlify("".join(value.split("\n")[3:]).replace(" ", ""))
+    except ValueError:
+        return None
+    return block.removeprefix(b"Exif\0\0")
