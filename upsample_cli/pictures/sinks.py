@@ -1,0 +1,184 @@
+"""Pictures out: one way to open a sink for each format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from upsample_cli.pictures.exif import without_orientation
+from upsample_cli.pictures.format_table import COMMENT, Format
+from upsample_cli.pictures.formats import check_quality
+from upsample_cli.pictures.model import Layout, Metadata, PictureInfo, Rows, Sink
+from upsample_cli.pictures.opening import quiet_pillow
+from upsample_cli.pictures.png import PngSink
+from upsample_cli.pictures.strips import check_complete, check_rows
+from upsample_cli.pictures.tiff import TiffSink
+
+_STREAMING: dict[str, Callable[..., Sink]] = {"png": PngSink, "tiff": TiffSink}
+_MODES = {("grey", False): "L", ("rgb", False): "RGB", ("rgb", True): "RGBA", ("cmyk", False): "CMYK"}
+_SUBSAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
+_MOST_DPI = 65535.5  # of a JPEG, before rounding
+_DEFAULT_JPEG, _DEFAULT_WEBP, _DEFAULT_AVIF = 95, 95, 90
+
+
+def open_sink(
+    file: BinaryIO,
+    fmt: Format,
+    *,
+    height: int,
+    width: int,
+    layout: Layout,
+    metadata: Metadata,
+    quality: int | None = None,
+    info: PictureInfo | None = None,
+    executor: Executor | None = None,
+) -> Sink:
+    """A sink that writes a picture of this format to `file`.
+
+    PNG and TIFF are written as rows come; `quality` is their level of deflate, 0 to 9, and loses nothing. The others
+    are collected whole, at 1 byte (grey) or 4 bytes a pixel, and encoded by `finish`:
+
+    - JPEG: quality 95 unless given. Chroma is subsampled as the input's was if that was a JPEG, else not at all
+      (4:4:4). An enlarged picture has no finer chroma than its input had, so 4:2:0 still holds more of it than there
+      was; for anything else 4:4:4 keeps thin coloured lines.
+    - WebP: without loss if the input was stored so and no quality is given; else lossy, 95 unless given.
+    - AVIF: quality 90 unless given, chroma as for JPEG. It is never without loss: not even at 100.
+    - GIF: at most 256 colours. Pictures of fewer keep theirs; others are reduced to the median cut, dithered.
+
+    Args:
+        file: binary, at its start.
+        fmt: from `formats.FORMATS`.
+        height: rows that will come.
+        width: pixels in each.
+        layout: of the rows, one of `fmt.layouts`.
+        metadata: as `formats.fit` and `metadata.metadata_for_output` give it.
+        quality: see above; None for the format's own.
+        info: of the input.
+        executor: PNG and TIFF deflate in it too.
+
+    Raises:
+        UsageError: `quality` is outside the format's range.
+        OSError: here, in `write_rows` and in `finish`, if the disk or the encoder refuses; `files.new_file` turns it
+            into a `PictureError`.
+    """
+    check_quality(fmt, quality)
+    if layout not in fmt.layouts:
+        raise ValueError(f"{fmt.title} is not written from {layout}")
+    if fmt.name in _STREAMING:
+        level = {} if quality is None else {"level": quality}
+        return _STREAMING[fmt.name](
+            file, height=height, width=width, layout=layout, metadata=metadata, executor=executor, **level
+        )
+    settings = _SETTINGS[fmt.name](quality, info)
+    return _CollectingSink(file, fmt, height=height, width=width, layout=layout, metadata=metadata, settings=settings)
+
+
+def _jpeg_settings(quality: int | None, info: PictureInfo | None) -> dict[str, Any]:
+    return {"quality": _DEFAULT_JPEG if quality is None else quality, "subsampling": _subsampling(info)}
+
+
+def _webp_settings(quality: int | None, info: PictureInfo | None) -> dict[str, Any]:
+    if quality is None and info is not None and info.lossless:
+        return {"lossless": True, "quality": 0, "method": 1, "exact": True}  # of a lossless file these are efforts
+    return {"quality": _DEFAULT_WEBP if quality is None else quality, "method": 2, "exact": True}
+
+
+def _avif_settings(quality: int | None, info: PictureInfo | None) -> dict[str, Any]:
+    return {"quality": _DEFAULT_AVIF if quality is None else quality, "subsampling": _subsampling(info)}
+
+
+def _plain_settings(_quality: int | None, _info: PictureInfo | None) -> dict[str, Any]:
+    return {}
+
+
+_SETTINGS = {
+    "jpeg": _jpeg_settings, "webp": _webp_settings, "avif": _avif_settings,
+    "bmp": _plain_settings, "gif": _plain_settings,
+}  # fmt: skip
+
+
+def _subsampling(info: PictureInfo | None) -> str:
+    return _SUBSAMPLINGS[info.jpeg_subsampling or 0 if info is not None else 0]
+
+
+class _CollectingSink:
+    """Collects rows in one Pillow image, and encodes it at the end."""
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        fmt: Format,
+        *,
+        height: int,
+        width: int,
+        layout: Layout,
+        metadata: Metadata,
+        settings: dict[str, Any],
+    ) -> None:
+        self._file, self._format, self._layout = file, fmt, layout
+        self._settings = settings | _metadata_settings(metadata, fmt)
+        # Without a colour its memory is not written to, so it is taken up only as rows come.
+        self._image = Image.new(_MODES[layout.colour, layout.alpha], (width, height), None)
+        self._next_row = 0
+
+    def write_rows(self, rows: Rows) -> None:
+        """Take the next rows."""
+        height, width = self._image.height, self._image.width
+        check_rows(rows, (width, self._layout.channels), self._layout.dtype, height - self._next_row)
+        mode = self._image.mode
+        band = Image.frombuffer(mode, (width, len(rows)), np.ascontiguousarray(rows), "raw", mode, 0, 1)
+        self._image.paste(band, (0, self._next_row))
+        self._next_row += len(rows)
+
+    def finish(self) -> None:
+        """Encode the picture."""
+        check_complete(self._image.height - self._next_row)
+        with quiet_pillow():
+            try:
+                image, extra = _reduced(self._image) if self._format.name == "gif" else (self._image, {})
+                self._image = image
+                image.save(self._file, self._format.pillow_name, **(self._settings | extra))
+            except OSError as error:
+                if error.errno is not None:
+                    raise
+                raise _refusal(self._format, error) from error
+            except (ValueError, RuntimeError, OverflowError) as error:
+                raise _refusal(self._format, error) from error
+
+
+def _refusal(fmt: Format, error: Exception) -> OSError:
+    return OSError(f"the {fmt.title} encoder gave up ({str(error).splitlines()[0]})")
+
+
+def _metadata_settings(metadata: Metadata, fmt: Format) -> dict[str, Any]:
+    exif, dpi = metadata.exif, metadata.dpi
+    if exif and fmt.name == "avif":
+        exif = without_orientation(exif)
+    if exif and fmt.name == "jpeg":
+        exif = b"Exif\0\0" + exif
+    given = {
+        "icc_profile": metadata.icc_profile,
+        "exif": exif,
+        "xmp": metadata.xmp,
+        "dpi": dpi if dpi and max(dpi) < _MOST_DPI else None,
+        "comment": next((value.encode() for keyword, value in metadata.text if keyword == COMMENT), None),
+    }
+    # Pillow writes 96 dpi into a BMP it is told nothing about.
+    unsaid = {"dpi": (0, 0)} if fmt.name == "bmp" else {}
+    return unsaid | {name: value for name, value in given.items() if value}
+
+
+def _reduced(image: Image.Image) -> tuple[Image.Image, dict[str, Any]]:
+    """At most 256 colours of a picture, and Pillow's settings for its transparency."""
+    if image.mode == "L":
+        return image, {}
+    if image.mode == "RGB":
+        return image.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG), {}
+    clear = image.getchannel("A").point([255] * 128 + [0] * 128)
+    reduced = image.convert("RGB").quantize(255, Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG)
+    reduced.paste(255, mask=clear)
+    return reduced, {"transparency": 255}

@@ -1,0 +1,139 @@
+"""Rows regrouped into strips of a fixed height, worked on several at once, and handed on in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from functools import partial
+
+import numpy as np
+
+from upsample_cli.pictures.model import Layout, Rows
+
+
+class StripWriter:
+    """Takes rows in runs of any height and writes what `work` makes of strips of `strip_rows` rows (the last: fewer).
+
+    What is written depends neither on the runs nor on the executor. If the executor is busy with other work, the
+    caller's thread does the strip that is due itself, so an executor may be shared with whoever computes the rows.
+
+    Args:
+        height: rows that will come.
+        width: pixels in each.
+        layout: of the rows.
+        strip_rows: rows of a strip.
+        work: makes bytes of a strip; may change the array, which is a copy.
+        write: is given each strip's bytes, in order, in the caller's thread.
+        executor: does the work beside the caller's thread; without one the caller's thread does it.
+        in_flight: most strips waiting.
+
+    >>> done = []
+    >>> writer = StripWriter(3, 2, Layout("grey"), 2, work=lambda rows: rows.tobytes(), write=done.append)
+    >>> writer.write_rows(np.arange(6, dtype=np.uint8).reshape(3, 2, 1))
+    >>> writer.finish()
+    >>> [list(strip) for strip in done]
+    [[0, 1, 2, 3], [4, 5]]
+    """
+
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        layout: Layout,
+        strip_rows: int,
+        *,
+        work: Callable[[Rows], bytes],
+        write: Callable[[bytes], object],
+        executor: Executor | None = None,
+        in_flight: int = 8,
+    ) -> None:
+        self._rows_left, self._row_shape, self._dtype = height, (width, layout.channels), layout.dtype
+        self._strip_rows, self._work, self._write = strip_rows, work, write
+        self._executor, self._in_flight = executor, in_flight
+        self._held: deque[Rows] = deque()
+        self._held_rows = 0
+        self._jobs: deque[tuple[Future[bytes], Callable[[], bytes]]] = deque()
+
+    def write_rows(self, rows: Rows) -> None:
+        """Take the next rows, shape `(rows, width, channels)`; they must not change afterwards.
+
+        Raises:
+            ValueError: they are not as announced, or too many.
+        """
+        check_rows(rows, self._row_shape, self._dtype, self._rows_left)
+        self._held.append(rows)
+        self._held_rows += len(rows)
+        self._rows_left -= len(rows)
+        try:
+            while self._held_rows >= self._strip_rows or (self._held_rows and not self._rows_left):
+                self._start(np.concatenate(self._take(min(self._strip_rows, self._held_rows))))
+        except BaseException:
+            self._cancel()
+            raise
+
+    def finish(self) -> None:
+        """Write what is still in flight.
+
+        Raises:
+            ValueError: rows are missing.
+        """
+        check_complete(self._rows_left)
+        try:
+            self._write_jobs(down_to=0)
+        except BaseException:
+            self._cancel()
+            raise
+
+    def _cancel(self) -> None:
+        for future, _ in self._jobs:
+            future.cancel()
+        self._jobs.clear()
+        self._held.clear()
+
+    def _take(self, count: int) -> list[Rows]:
+        pieces = []
+        self._held_rows -= count
+        while count:
+            piece = self._held.popleft()
+            if len(piece) > count:
+                self._held.appendleft(piece[count:])
+                piece = piece[:count]
+            pieces.append(piece)
+            count -= len(piece)
+        return pieces
+
+    def _start(self, strip: Rows) -> None:
+        if self._executor is None:
+            self._write(self._work(strip))
+            return
+        job = partial(self._work, strip)
+        self._jobs.append((self._executor.submit(job), job))
+        self._write_jobs(down_to=self._in_flight)
+
+    def _write_jobs(self, *, down_to: int) -> None:
+        while self._jobs and (len(self._jobs) > down_to or self._jobs[0][0].done()):
+            future, job = self._jobs.popleft()
+            self._write(job() if future.cancel() else future.result())
+
+
+def check_rows(rows: Rows, row_shape: tuple[int, int], dtype: np.dtype[np.generic], rows_left: int) -> None:
+    """Refuse rows that a sink was not told of.
+
+    Raises:
+        ValueError: they have another shape or type, or are too many.
+    """
+    if rows.ndim != 3 or rows.shape[1:] != row_shape or rows.dtype != dtype:
+        raise ValueError(f"rows are {rows.shape} {rows.dtype} where (rows, {row_shape[0]}, {row_shape[1]}) {dtype} fit")
+    if len(rows) > rows_left:
+        raise ValueError(f"{len(rows)} rows come where there is room for {rows_left} more")
+
+
+def check_complete(rows_left: int) -> None:
+    """Refuse to finish a picture before its last row.
+
+    Raises:
+        ValueError: rows are missing.
+    """
+    if rows_left:
+        raise ValueError(f"{rows_left} rows are missing")

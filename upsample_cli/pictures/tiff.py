@@ -1,0 +1,170 @@
+"""TIFF written as its rows arrive, in strips deflated independently; BigTIFF where 4 GiB might not be enough.
+
+The Exif block is the head of the file: its offsets count from the start of a TIFF structure, so there every one of them
+stays true, those of camera makers' notes included. The strips follow it, and one new directory at the end points to
+them and to what the block describes. A BigTIFF counts differently; there the block is taken apart and written anew.
+Source: TIFF revision 6.0 with its supplements 1 (deflate) and 2 (Photoshop); BigTIFF as libtiff defines it.
+"""
+
+from __future__ import annotations
+
+import struct
+from concurrent.futures import Executor
+from functools import partial
+from importlib import import_module
+from io import BytesIO
+from shutil import copyfileobj
+from typing import BinaryIO
+
+from upsample_cli.pictures import ifd
+from upsample_cli.pictures.exif import descriptive_fields
+from upsample_cli.pictures.model import Colour, Layout, Metadata, Rows
+from upsample_cli.pictures.strips import StripWriter
+
+DEFAULT_LEVEL = 1
+_STRIP_BYTES = 1 << 20
+_CLASSIC_MAX_BYTES = 2**32 - 1
+_PHOTOMETRIC: dict[Colour, int] = {"grey": 1, "rgb": 2, "cmyk": 5}
+_UNCOMPRESSED, _DEFLATE, _HORIZONTAL_DIFFERENCE, _CHUNKY, _STRAIGHT_ALPHA, _INCH = 1, 8, 2, 1, 2, 2
+
+# Level to module (both speak zlib's interface) and its effort.
+_LEVELS: dict[int, tuple[str, int] | None] = {
+    0: None,
+    **{level: ("isal.isal_zlib", level) for level in (1, 2, 3)},
+    **{level: ("zlib", level) for level in range(4, 10)},
+}
+
+
+class TiffSink:
+    """A TIFF that takes rows and writes them to `file`, a strip at a time; a `model.Sink`.
+
+    Args:
+        file: where the TIFF goes, from its start. If it cannot be sought in, the file is held in memory until `finish`.
+        height: rows that will come.
+        width: pixels in each.
+        layout: any.
+        metadata: what is to be kept beside the pixels; `exif` as `metadata_for_output` gives it.
+        level: 0 (not compressed) to 9 (smallest, slowest): 1 to 3 are ISA-L's deflate, 4 to 9 zlib's.
+        executor: deflates strips beside the caller's thread; see `strips.StripWriter`.
+
+    >>> file = BytesIO()
+    >>> sink = TiffSink(file, height=2, width=3, layout=Layout("grey"), metadata=Metadata(), level=0)
+    >>> import numpy as np
+    >>> sink.write_rows(np.zeros((2, 3, 1), np.uint8))
+    >>> sink.finish()
+    >>> file.getvalue()[:2]
+    b'II'
+    """
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        *,
+        height: int,
+        width: int,
+        layout: Layout,
+        metadata: Metadata,
+        level: int = DEFAULT_LEVEL,
+        executor: Executor | None = None,
+    ) -> None:
+        self._final, self._file = file, file if file.seekable() else BytesIO()
+        self._height, self._width, self._layout, self._metadata, self._level = height, width, layout, metadata, level
+        self._order = ">" if (metadata.exif or b"").startswith(b"MM") else "<"
+        row_bytes = width * layout.channels * layout.dtype.itemsize
+        beside = (metadata.exif, metadata.icc_profile, metadata.xmp)
+        # Deflate can grow what does not compress; 1 part in 1000 and 1 MiB are more than its and our tables' worst.
+        most_bytes = height * row_bytes * 1001 // 1000 + sum(len(each or b"") for each in beside) + (1 << 20)
+        self._big = most_bytes > _CLASSIC_MAX_BYTES
+        self._strip_rows = max(1, _STRIP_BYTES // row_bytes)
+        self._strip_at: list[int] = []
+        self._strip_bytes: list[int] = []
+        self._at = 0
+        self._append(self._head())
+        self._strips = StripWriter(
+            height,
+            width,
+            layout,
+            self._strip_rows,
+            work=partial(_strip, order=self._order, level=level),
+            write=self._write_strip,
+            executor=executor,
+        )
+
+    def write_rows(self, rows: Rows) -> None:
+        """Take the next rows, shape `(rows, width, channels)`; they must not change afterwards."""
+        self._strips.write_rows(rows)
+
+    def finish(self) -> None:
+        """Write what is still in flight, the directory, and where it lies."""
+        self._strips.finish()
+        self._append(bytes(-self._at % 2))
+        at = self._at
+        self._append(ifd.directory_bytes(self._fields(), order=self._order, at=at, big=self._big))
+        self._file.seek(8 if self._big else 4)
+        self._file.write(struct.pack(self._order + ("Q" if self._big else "I"), at))
+        if self._file is not self._final:
+            self._file.seek(0)
+            copyfileobj(self._file, self._final)
+
+    def _append(self, data: bytes) -> None:
+        self._file.write(data)
+        self._at += len(data)
+
+    def _write_strip(self, data: bytes) -> None:
+        self._append(bytes(-self._at % 2))
+        self._strip_at.append(self._at)
+        self._strip_bytes.append(len(data))
+        self._append(data)
+
+    def _head(self) -> bytes:
+        if self._metadata.exif and not self._big:
+            return self._metadata.exif
+        mark = b"II" if self._order == "<" else b"MM"
+        return mark + (
+            struct.pack(self._order + "HHHQ", 43, 8, 0, 0) if self._big else struct.pack(self._order + "HI", 42, 0)
+        )
+
+    def _fields(self) -> list[ifd.Field]:
+        layout, metadata, order = self._layout, self._metadata, self._order
+        short, long = (partial(_integers, order, kind) for kind in (ifd.SHORT, ifd.LONG))
+        fields = [
+            long(256, self._width),
+            long(257, self._height),
+            short(258, *[layout.depth] * layout.channels),
+            short(259, _DEFLATE if _LEVELS[self._level] else _UNCOMPRESSED),
+            short(262, _PHOTOMETRIC[layout.colour]),
+            _integers(order, ifd.LONG8 if self._big else ifd.LONG, 273, *self._strip_at),
+            short(277, layout.channels),
+            long(278, min(self._strip_rows, self._height)),
+            long(279, *self._strip_bytes),
+            short(284, _CHUNKY),
+        ]
+        if _LEVELS[self._level]:
+            fields.append(short(317, _HORIZONTAL_DIFFERENCE))
+        if layout.alpha:
+            fields.append(short(338, _STRAIGHT_ALPHA))
+        if metadata.dpi:
+            fields += [
+                ifd.rational(282, order, metadata.dpi[0]),
+                ifd.rational(283, order, metadata.dpi[1]),
+                short(296, _INCH),
+            ]
+        for tag, kind, value in ((700, 1, metadata.xmp), (34675, ifd.UNDEFINED, metadata.icc_profile)):
+            if value:
+                fields.append(ifd.Field(tag, kind, len(value), value))
+        if metadata.exif:
+            fields += descriptive_fields(ifd.tiff_in_bytes(metadata.exif), follow=self._big)
+        return fields
+
+
+def _strip(rows: Rows, *, order: str, level: int) -> bytes:
+    """Rows as they lie in the file."""
+    library = _LEVELS[level]
+    if library is not None:
+        rows[:, 1:] -= rows[:, :-1].copy()
+    data = rows.astype(order + rows.dtype.str[1:], copy=False).tobytes()
+    return data if library is None else bytes(import_module(library[0]).compress(data, library[1]))
+
+
+def _integers(order: str, kind: int, tag: int, *values: int) -> ifd.Field:
+    return ifd.integers(tag, kind, order, *values)
