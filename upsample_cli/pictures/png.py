@@ -1,0 +1,212 @@
+"""PNG written as its rows arrive: the whole enlarged picture is never in memory.
+
+Rows are gathered into chunks of a fixed height that follows from the width alone, so the bytes of the file depend
+neither on how the rows were cut into runs nor on who deflates the chunks. One chunk becomes one IDAT.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
+from functools import partial
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from upsample_cli.errors import UsageError
+from upsample_cli.pictures import deflate
+from upsample_cli.pictures.model import Colour, Layout, Metadata, Rows
+from upsample_cli.pictures.png_chunks import metadata_chunks, png_chunk
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+MAX_SIDE = 2**31 - 1
+CHUNK_BYTES = 1 << 20
+_IN_FLIGHT_BYTES = 64 << 20
+_COLOUR_TYPES: dict[tuple[Colour, bool], int] = {
+    ("grey", False): 0,
+    ("rgb", False): 2,
+    ("grey", True): 4,
+    ("rgb", True): 6,
+}
+
+
+class _Idat(NamedTuple):
+    chunk: bytes
+    adler32: int  # of the bytes deflated in it
+    size: int  # how many they were
+
+
+def _idat(pieces: list[Rows], above: Rows | None, *, start: bytes, level: int) -> _Idat:
+    """Make one IDAT of these rows.
+
+    Args:
+        pieces: runs of rows, top to bottom.
+        above: the row before them; none before the first.
+        start: bytes to put before the deflated ones.
+        level: see `deflate.deflate_rows`.
+    """
+    width, channels = pieces[0].shape[1:]
+    sample = pieces[0].dtype.newbyteorder(">")
+    raw = np.empty((1 + sum(map(len, pieces)), width, channels), sample)
+    raw[0] = 0 if above is None else above
+    np.concatenate(pieces, out=raw[1:])
+    pixel_bytes = channels * sample.itemsize
+    part = deflate.deflate_rows(raw.view(np.uint8).reshape(len(raw), -1), pixel_bytes=pixel_bytes, level=level)
+    return _Idat(png_chunk(b"IDAT", start + part.data), part.adler32, part.size)
+
+
+class PngSink:
+    """A PNG that takes rows and writes them to `file`, a chunk at a time; a `model.Sink`.
+
+    What waits in memory is bounded: a chunk being gathered, and a few (64 MiB of rows, two chunks at least) being
+    deflated. If the executor is busy with other work, the thread that brings rows deflates them itself instead of
+    waiting, so an executor may be shared with whoever computes the rows. After any exception but a ValueError the file
+    is useless and the sink takes nothing more.
+
+    Args:
+        file: where the PNG goes, front to back; never sought in, not closed.
+        height: rows that will come.
+        width: pixels in each.
+        layout: "grey" or "rgb", with or without alpha, 8 or 16 bits.
+        metadata: what is to be kept beside the pixels.
+        level: 0 (stored) and 1 (fast) to 9 (smallest, slowest); see `deflate.deflate_rows`.
+        executor: deflates chunks beside the caller's thread; without one the caller's thread does it.
+
+    Raises:
+        UsageError: there is no such level.
+        ValueError: PNG cannot hold this size or layout; here and later, if rows do not fit what was announced.
+
+    >>> import io
+    >>> file = io.BytesIO()
+    >>> sink = PngSink(file, height=2, width=3, layout=Layout("grey"), metadata=Metadata())
+    >>> sink.write_rows(np.zeros((2, 3, 1), np.uint8))
+    >>> sink.finish()
+    >>> len(file.getvalue())
+    91
+    """
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        *,
+        height: int,
+        width: int,
+        layout: Layout,
+        metadata: Metadata,
+        level: int = deflate.DEFAULT_LEVEL,
+        executor: Executor | None = None,
+    ) -> None:
+        colour_type = _COLOUR_TYPES.get((layout.colour, layout.alpha))
+        if colour_type is None:
+            raise ValueError(f"PNG holds grey or rgb, not {layout.colour}")
+        if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+            raise ValueError(f"PNG holds 1 to {MAX_SIDE} rows and columns, not {height} rows of {width}")
+        if level not in deflate.LEVELS:
+            raise UsageError(f"PNG level {level} does not exist", f"use {min(deflate.LEVELS)} to {max(deflate.LEVELS)}")
+        self._file = file
+        self._row_shape, self._dtype, self._level = (width, layout.channels), layout.dtype, level
+        self._executor = executor
+        row_bytes = width * layout.channels * layout.dtype.itemsize
+        self._chunk_rows = max(1, CHUNK_BYTES // row_bytes)
+        in_flight = _IN_FLIGHT_BYTES // (self._chunk_rows * row_bytes)
+        self._look_ahead = max(2, min(in_flight, 2 + 2 * (os.cpu_count() or 1)))
+        self._rows_left = height
+        self._held: deque[Rows] = deque()
+        self._held_rows = 0
+        self._above: Rows | None = None
+        self._jobs: deque[tuple[Future[_Idat], Callable[[], _Idat]]] = deque()
+        self._adler32 = zlib.adler32(b"")
+        self._open = True
+        file.write(
+            SIGNATURE + png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, layout.depth, colour_type, 0, 0, 0))
+        )
+        file.write(b"".join(metadata_chunks(metadata)))
+
+    def write_rows(self, rows: Rows) -> None:
+        """Take the next rows, shape `(rows, width, channels)`; they must not change afterwards.
+
+        Raises:
+            ValueError: they have another shape or type than announced, or are too many, or the sink is closed.
+        """
+        if not self._open:
+            raise ValueError("this PNG is finished, or an earlier error has ended it")
+        if rows.ndim != 3 or rows.shape[1:] != self._row_shape or rows.dtype != self._dtype:
+            wanted = f"(rows, {self._row_shape[0]}, {self._row_shape[1]}) {self._dtype}"
+            raise ValueError(f"rows are {rows.shape} {rows.dtype} where the PNG needs {wanted}")
+        if len(rows) > self._rows_left:
+            raise ValueError(f"{len(rows)} rows come where the PNG has room for {self._rows_left} more")
+        if len(rows) == 0:
+            return
+        self._held.append(rows)
+        self._held_rows += len(rows)
+        self._rows_left -= len(rows)
+        with self._ended_by_any_error():
+            while self._held_rows >= self._chunk_rows or (self._held_rows and not self._rows_left):
+                self._start_chunk()
+
+    def finish(self) -> None:
+        """Write what is still in flight and the end of the file.
+
+        Raises:
+            ValueError: rows are missing, or the sink is closed.
+        """
+        if not self._open:
+            raise ValueError("this PNG is finished, or an earlier error has ended it")
+        if self._rows_left:
+            raise ValueError(f"{self._rows_left} rows of the PNG are missing")
+        with self._ended_by_any_error():
+            self._write_jobs(down_to=0)
+            self._file.write(png_chunk(b"IDAT", deflate.stream_end(self._adler32)) + png_chunk(b"IEND", b""))
+        self._open = False
+
+    @contextmanager
+    def _ended_by_any_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._open = False
+            for future, _ in self._jobs:
+                future.cancel()
+            self._jobs.clear()
+            self._held.clear()
+            raise
+
+    def _start_chunk(self) -> None:
+        start = deflate.STREAM_START if self._above is None else b""
+        pieces = self._take(min(self._chunk_rows, self._held_rows))
+        job = partial(_idat, pieces, self._above, start=start, level=self._level)
+        self._above = pieces[-1][-1]
+        if self._executor is None:
+            self._write(job())
+        else:
+            self._jobs.append((self._executor.submit(job), job))
+            self._write_jobs(down_to=self._look_ahead)
+
+    def _take(self, count: int) -> list[Rows]:
+        """The oldest `count` of the held rows."""
+        pieces = []
+        self._held_rows -= count
+        while count:
+            piece = self._held.popleft()
+            if len(piece) > count:
+                self._held.appendleft(piece[count:])
+                piece = piece[:count]
+            pieces.append(piece)
+            count -= len(piece)
+        return pieces
+
+    def _write_jobs(self, *, down_to: int) -> None:
+        """Write chunks, oldest first, until at most `down_to` are in flight, and whichever are done by then."""
+        while self._jobs and (len(self._jobs) > down_to or self._jobs[0][0].done()):
+            future, job = self._jobs.popleft()
+            never_started = future.cancel()
+            self._write(job() if never_started else future.result())
+
+    def _write(self, idat: _Idat) -> None:
+        self._adler32 = deflate.adler32_combine(self._adler32, idat.adler32, idat.size)
+        self._file.write(idat.chunk)
