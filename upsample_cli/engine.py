@@ -7,11 +7,13 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Barrier, Event
+from threading import Barrier, Event, Lock
 
 import torch
 
+from upsample_cli.cores import core_count
 from upsample_cli.errors import DeviceError, Interrupted, UsageError
 from upsample_cli.kernels import Kernel
 from upsample_cli.pixels import Arithmetic
@@ -68,7 +70,7 @@ def pick_device(name: str) -> torch.device:
 @functools.cache
 def compute_pool() -> ThreadPoolExecutor:
     """The threads that compute, one per core this process may use, each running torch on itself alone."""
-    count = worker_count()
+    count = core_count()
     pool = ThreadPoolExecutor(count, thread_name_prefix="upsample-compute")
     # Setting a thread's number also sets the default that threads started later inherit: put the caller's back.
     before = torch.get_num_threads()
@@ -84,9 +86,8 @@ def compute_pool() -> ThreadPoolExecutor:
     return pool
 
 
-def worker_count() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+if hasattr(os, "register_at_fork"):  # threads do not live on in a forked process (a DataLoader's workers, say)
+    os.register_at_fork(after_in_child=compute_pool.cache_clear)
 
 
 def enlarged_bands(
@@ -116,23 +117,28 @@ def enlarged_bands(
     height, width, channels = shape
     run = _Run(settings, arithmetic, channels)
     plan = run.plan(height, width)
-    ahead = worker_count() + 1 if run.is_threaded else 1
+    ahead = core_count() + 1 if run.is_threaded else 1
     pending: deque[Future[torch.Tensor]] = deque()
     factor = settings.kernel.factor
     try:
         for band in plan.bands():
-            if stop is not None and stop.is_set():
-                raise Interrupted
+            _raise_if_set(stop)
             rows = band[0].rows
             target = None if out is None else out[rows.start * factor : rows.stop * factor]
             pending.append(compute_pool().submit(run.compute_band, band, read_rows(rows.first, rows.last), target))
             if len(pending) > ahead:
                 yield pending.popleft().result()
         while pending:
+            _raise_if_set(stop)
             yield pending.popleft().result()
     finally:
         for future in pending:
             future.cancel()
+
+
+def _raise_if_set(stop: Event | None) -> None:
+    if stop is not None and stop.is_set():
+        raise Interrupted
 
 
 class _Run:
@@ -152,7 +158,7 @@ class _Run:
 
     def plan(self, height: int, width: int) -> Plan:
         settings = self._settings
-        share = worker_count() + 2 if self.is_threaded else 1
+        share = core_count() + 2 if self.is_threaded else 1
         budget = settings.budget_bytes // share if settings.budget_bytes else None
         preferred = _CACHE_BYTES if self.is_threaded else min(_CUDA_TILE_BYTES, _free_bytes(settings.device) // 2)
         bytes_per_pixel = self._channels * settings.kernel.factor**2 * self._route.bytes_per_value
@@ -175,7 +181,7 @@ class _Run:
         if out is None:
             shape = ((span.stop - span.start) * factor, band[-1].columns.stop * factor, self._channels)
             out = torch.empty(shape, dtype=self._arithmetic.pixel_dtype)
-        with torch.inference_mode(), torch.backends.cudnn.flags(deterministic=True, benchmark=False, allow_tf32=False):
+        with torch.inference_mode():
             for tile in band:
                 columns = slice(tile.columns.start * factor, tile.columns.stop * factor)
                 self._compute_tile(tile, rows, span.first, out[:, columns])
@@ -204,12 +210,28 @@ class _Run:
         device = self._settings.device
         taken = rows[tile.rows.first - first_row : tile.rows.last - first_row, tile.columns.first : tile.columns.last]
         padded = _padded(taken, tile, self._settings.border).to(device)
-        if out.device == device:
-            self._route(padded, out)
-        else:
-            result = torch.empty(out.shape, dtype=out.dtype, device=device)
-            self._route(padded, result)
-            out.copy_(result)
+        target = out if out.device == device else torch.empty(out.shape, dtype=out.dtype, device=device)
+        with _exact_convolutions(device):
+            self._route(padded, target)
+        if target is not out:
+            out.copy_(target)
+
+
+_cudnn_flags = Lock()
+
+
+@contextmanager
+def _exact_convolutions(device: torch.device) -> Iterator[None]:
+    """On CUDA: no TF32, and only deterministic algorithms.
+
+    cuDNN's flags belong to the whole process: two threads that set and restore them in turn would undo each other.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    cudnn = torch.backends.cudnn
+    with _cudnn_flags, cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False):
+        yield
 
 
 def _route(settings: Settings, arithmetic: Arithmetic, channels: int) -> Route:

@@ -40,6 +40,11 @@ class Arithmetic:
         return torch.iinfo(self.pixel_dtype).max
 
     @property
+    def least_divisor(self) -> float:
+        """What stands in for a sum of alpha that is zero: its dividend is zero too, and so becomes the quotient."""
+        return 1 if self.is_exact else torch.finfo(self.pixel_dtype).tiny
+
+    @property
     def sum_dtype(self) -> torch.dtype:
         """The float type in which every step from `prepare` to `finish` is exact.
 
@@ -83,7 +88,8 @@ def finish(sums: torch.Tensor, arithmetic: Arithmetic, out: torch.Tensor) -> Non
         colour, out = alpha, out[..., -1:]
     if arithmetic.is_exact:
         colour += arithmetic.divisor // 2
-    colour /= arithmetic.divisor
+    # In memory of the device: CUDA would multiply by the reciprocal of a plain number, one level too low at factor 11.
+    colour /= torch.full((), arithmetic.divisor, dtype=colour.dtype, device=colour.device)
     out.copy_(colour)
 
 
@@ -92,6 +98,5 @@ def _unpremultiply(colour: torch.Tensor, alpha: torch.Tensor, arithmetic: Arithm
     if arithmetic.is_exact:
         colour *= 2
         colour += alpha
-        colour /= (2 * alpha).clamp_min_(1)
-    else:
-        colour /= torch.where(alpha == 0, 1, alpha)
+    divisors = 2 * alpha if arithmetic.is_exact else alpha
+    colour /= divisors.clamp_min(arithmetic.least_divisor)

@@ -9,7 +9,7 @@ exactly as the row's pixels do. They are used only after giving the plain layer'
 from __future__ import annotations
 
 import functools
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -53,26 +53,49 @@ class PlainRoute:
 
 
 class RowPhaseRoute:
-    """One `conv2d` per row phase in the float type of the sums. CPU."""
+    """One `conv2d` per row phase in the float type of the sums. CPU.
+
+    The rounding term is the convolution's bias. With alpha, `pixels.finish` divides `2*sum(c*a) + sum(a)` by `2*sum(a)`
+    for colour and `sum(a) + divisor//2` by the divisor for alpha: both dividend and divisor are linear in what
+    `pixels.prepare` made, so each comes out of a convolution with its channels in place for one division.
+
+    Its weights hold zeros beside the taps, which spoil what they should leave alone if they meet an infinity or a NaN:
+    tiles of float pixels that are not all finite go the plain way.
+    """
 
     def __init__(self, kernel: Kernel, arithmetic: Arithmetic, channels: int) -> None:
         self._arithmetic = arithmetic
-        layer = integer_layer(kernel, dtype=arithmetic.sum_dtype, device=torch.device("cpu"))
-        self._phases = [
-            (first, weight.to(memory_format=torch.channels_last))
-            for first, weight in _row_phases(layer.weight[0, 0], kernel, channels)
-        ]
-        self.bytes_per_value = 2 * arithmetic.sum_dtype.itemsize
+        dtype = arithmetic.sum_dtype
+        taps = integer_layer(kernel, dtype=dtype, device=torch.device("cpu")).weight[0, 0]
+        half = arithmetic.divisor // 2 if arithmetic.is_exact else 0
+        doubled = 2 if arithmetic.is_exact else 1
+        dividend, divisor = torch.eye(channels), torch.zeros(channels, channels)
+        bias, divisor_bias = torch.full((channels,), half), torch.full((channels,), arithmetic.divisor)
+        if arithmetic.has_alpha:
+            dividend[:-1] *= doubled
+            dividend[:-1, -1] = doubled - 1
+            divisor[:-1, -1] = doubled
+            bias[:-1] = divisor_bias[:-1] = 0
+        self._plain = None if arithmetic.is_exact else PlainRoute(kernel, arithmetic, torch.device("cpu"))
+        self._dividends = _row_phases(taps, kernel, dividend, bias)
+        self._divisors = _row_phases(taps, kernel, divisor, divisor_bias) if arithmetic.has_alpha else None
+        self.bytes_per_value = (3 if arithmetic.has_alpha else 2) * dtype.itemsize
 
     def __call__(self, padded: torch.Tensor, out: torch.Tensor) -> None:
         """See `Route`."""
+        if self._plain is not None and not padded.sum().isfinite():
+            self._plain(padded, out)
+            return
         numbers = prepare(padded, self._arithmetic).permute(2, 0, 1)[None]
-        factor = len(self._phases)
-        rows = out.shape[0] // factor
-        for phase, (first, weight) in enumerate(self._phases):
-            taken = numbers[:, :, first : first + rows + weight.shape[2] - 1]
-            sums = torch.nn.functional.conv2d(taken, weight).permute(0, 2, 3, 1)
-            finish(sums.reshape(rows, *out.shape[1:]), self._arithmetic, out[phase::factor])
+        factor = len(self._dividends)
+        for number, phase in enumerate(self._dividends):
+            sums = phase.convolved(numbers, out.shape[0] // factor)
+            if self._divisors is None:
+                sums /= self._arithmetic.divisor
+            else:
+                divisors = self._divisors[number].convolved(numbers, out.shape[0] // factor)
+                sums /= divisors.clamp_min_(self._arithmetic.least_divisor)
+            out[number::factor] = sums.permute(0, 2, 3, 1).reshape(-1, *out.shape[1:])
 
 
 class QuantisedRoute:
@@ -86,20 +109,18 @@ class QuantisedRoute:
     bytes_per_value = 2
 
     def __init__(self, kernel: Kernel, arithmetic: Arithmetic, channels: int) -> None:
-        layer = integer_layer(kernel, dtype=torch.float32, device=torch.device("cpu"))
-        outputs = channels * kernel.factor
         divisor = arithmetic.divisor
-        self._scales = torch.full((outputs,), 1 / divisor)
-        self._zero_points = torch.zeros(outputs, dtype=torch.int64)
-        self._bias = torch.full((outputs,), 0.0 if divisor % 2 else 0.5 / divisor)
+        taps = integer_layer(kernel, dtype=torch.float32, device=torch.device("cpu")).weight[0, 0]
+        bias = torch.full((channels,), 0.0 if divisor % 2 else 0.5 / divisor)
+        self._scales = torch.full((channels * kernel.factor,), 1 / divisor)
+        self._zero_points = torch.zeros(channels * kernel.factor, dtype=torch.int64)
         self._phases = [
-            (first, weight.shape[2], self._packed(weight.to(torch.int8)))
-            for first, weight in _row_phases(layer.weight[0, 0], kernel, channels)
+            (phase, self._packed(phase.weight)) for phase in _row_phases(taps, kernel, torch.eye(channels), bias)
         ]
 
     def _packed(self, weight: torch.Tensor) -> torch.Tensor:
         packed: torch.Tensor = torch.ops.onednn.qconv_prepack(
-            weight, self._scales, 1.0, 0, [1, 1], [0, 0], [1, 1], 1, None
+            weight.to(torch.int8).contiguous(), self._scales, 1.0, 0, [1, 1], [0, 0], [1, 1], 1, None
         )
         return packed
 
@@ -107,14 +128,13 @@ class QuantisedRoute:
         """See `Route`."""
         numbers = padded.permute(2, 0, 1)[None]
         factor = len(self._phases)
-        rows = out.shape[0] // factor
-        for phase, (first, height, packed) in enumerate(self._phases):
-            taken = numbers[:, :, first : first + rows + height - 1]
+        for number, (phase, packed) in enumerate(self._phases):
             pixels = torch.ops.onednn.qconv_pointwise(
-                taken, 1.0, 0, packed, self._scales, self._zero_points, self._bias,
+                phase.taken(numbers, out.shape[0] // factor), 1.0, 0,
+                packed, self._scales, self._zero_points, phase.bias,
                 [1, 1], [0, 0], [1, 1], 1, 1.0, 0, torch.uint8, "none", [], "",
             )  # fmt: skip
-            out[phase::factor] = pixels.permute(0, 2, 3, 1).reshape(rows, *out.shape[1:])
+            out[number::factor] = pixels.permute(0, 2, 3, 1).reshape(-1, *out.shape[1:])
 
 
 class UniformAlphaRoute:
@@ -130,45 +150,63 @@ class UniformAlphaRoute:
 
     def __call__(self, padded: torch.Tensor, out: torch.Tensor) -> None:
         """See `Route`."""
-        low, high = padded[..., -1].aminmax()
+        alpha = padded[..., -1]
+        low, high = (alpha.int() if alpha.dtype == torch.uint16 else alpha).aminmax()  # which torch lacks for uint16
         route = self._straight if low == high and low > 0 else self._premultiplied
         route(padded, out)
 
 
-def _row_phases(taps: torch.Tensor, kernel: Kernel, channels: int) -> list[tuple[int, torch.Tensor]]:
-    """For each row phase, the first row of the neighbourhood it reads and the weight of its convolution.
+@dataclass(frozen=True, slots=True)
+class _RowPhase:
+    """The convolution that yields one row phase.
+
+    Args:
+        first: the first row of the neighbourhood that it touches.
+        weight: (channels*s, channels, rows, 2*halo + 1): output channel `q*channels + c` is column
+            phase q of channel c.
+        bias: (channels*s,).
+    """
+
+    first: int
+    weight: torch.Tensor
+    bias: torch.Tensor
+
+    def taken(self, numbers: torch.Tensor, rows: int) -> torch.Tensor:
+        """The part of a padded tile (1, channels, height, width) that yields so many rows."""
+        return numbers[:, :, self.first : self.first + rows + self.weight.shape[2] - 1]
+
+    def convolved(self, numbers: torch.Tensor, rows: int) -> torch.Tensor:
+        """(1, channels*s, rows, width), channels last: in memory, that many rows of interleaved pixels."""
+        return torch.nn.functional.conv2d(self.taken(numbers, rows), self.weight, self.bias)
+
+
+def _row_phases(taps: torch.Tensor, kernel: Kernel, mixing: torch.Tensor, bias: torch.Tensor) -> list[_RowPhase]:
+    """The row phases of a kernel.
 
     Output `i*s + phase` takes input `i + offset` through tap `phase + padding - offset*s`, where there is such a tap.
 
     Args:
         taps: (kernel_size, kernel_size), the transposed convolution's weight for one channel.
-
-    Returns:
-        weights (channels*s, channels, rows, 2*halo + 1): output channel `q*channels + c` is column phase q of channel
-        c. Rows of the neighbourhood that a phase does not touch are left out.
+        mixing: (channels, channels): output channel c sums the input channels with the weights `mixing[c]`.
+        bias: (channels,), added to each output channel.
     """
     factor, halo = kernel.factor, kernel.halo
-    size = 2 * halo + 1
     offsets = torch.arange(-halo, halo + 1)
-    phases = torch.arange(factor)[:, None]
-    tap = phases + kernel.padding - offsets * factor
+    tap = torch.arange(factor)[:, None] + kernel.padding - offsets * factor
     exists = (tap >= 0) & (tap < kernel.kernel_size)
     clamped = tap.clamp(0, kernel.kernel_size - 1)
-    result = []
-    for phase in range(factor):
-        touched = exists[phase].nonzero()[:, 0]
-        first, last = int(touched[0]), int(touched[-1])
-        block = (
-            taps[clamped[phase]][:, clamped] * exists[phase][:, None, None] * exists
-        )  # (rows, column phases, columns)
-        weight = torch.zeros(factor, channels, channels, size, size, dtype=taps.dtype)
-        for channel in range(channels):
-            weight[:, channel, channel] = block.permute(1, 0, 2)
-        result.append((first, weight.flatten(0, 1)[:, :, first : last + 1].contiguous()))
-    return result
-
-
-_INT8_MAX = 127
+    phases = []
+    for row_phase in range(factor):
+        touched = exists[row_phase].nonzero()[:, 0]
+        rows = slice(int(touched[0]), int(touched[-1]) + 1)
+        block = taps[clamped[row_phase, rows]][:, clamped] * exists  # (rows, column phases, columns)
+        weight = torch.einsum("rqk,oi->qoirk", block, mixing.to(taps.dtype)).flatten(0, 1)
+        phases.append(
+            _RowPhase(
+                rows.start, weight.contiguous(memory_format=torch.channels_last), bias.to(taps.dtype).repeat(factor)
+            )
+        )
+    return phases
 
 
 @functools.lru_cache(maxsize=64)
@@ -205,7 +243,7 @@ def _first_that_agrees(
             route = candidate(kernel, arithmetic, channels)
             if _agrees(route, plain, kernel, arithmetic, channels):
                 return route
-        except (RuntimeError, AttributeError):  # a build of torch or a processor without the operators
+        except Exception:  # whatever a build of torch or a processor without the operators answers
             continue
     return plain
 
