@@ -22,6 +22,7 @@ from upsample_cli.errors import UsageError
 from upsample_cli.pictures import deflate
 from upsample_cli.pictures.model import Colour, Layout, Metadata, Rows
 from upsample_cli.pictures.png_chunks import metadata_chunks, png_chunk
+from upsample_cli.pictures.strips import check_complete, check_rows
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_SIDE = 2**31 - 1
@@ -133,13 +134,8 @@ class PngSink:
         Raises:
             ValueError: they have another shape or type than announced, or are too many, or the sink is closed.
         """
-        if not self._open:
-            raise ValueError("this PNG is finished, or an earlier error has ended it")
-        if rows.ndim != 3 or rows.shape[1:] != self._row_shape or rows.dtype != self._dtype:
-            wanted = f"(rows, {self._row_shape[0]}, {self._row_shape[1]}) {self._dtype}"
-            raise ValueError(f"rows are {rows.shape} {rows.dtype} where the PNG needs {wanted}")
-        if len(rows) > self._rows_left:
-            raise ValueError(f"{len(rows)} rows come where the PNG has room for {self._rows_left} more")
+        self._check_open()
+        check_rows(rows, self._row_shape, self._dtype, self._rows_left)
         if len(rows) == 0:
             return
         self._held.append(rows)
@@ -155,14 +151,16 @@ class PngSink:
         Raises:
             ValueError: rows are missing, or the sink is closed.
         """
-        if not self._open:
-            raise ValueError("this PNG is finished, or an earlier error has ended it")
-        if self._rows_left:
-            raise ValueError(f"{self._rows_left} rows of the PNG are missing")
+        self._check_open()
+        check_complete(self._rows_left)
         with self._ended_by_any_error():
             self._write_jobs(down_to=0)
             self._file.write(png_chunk(b"IDAT", deflate.stream_end(self._adler32)) + png_chunk(b"IEND", b""))
         self._open = False
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise ValueError("this PNG is finished, or an earlier error has ended it")
 
     @contextmanager
     def _ended_by_any_error(self) -> Iterator[None]:
