@@ -54,6 +54,13 @@ class PictureError(UpsampleError):
         super().__init__(f"{self.path}: {cause}", next_step)
 
 
+class OutputExistsError(PictureError):
+    """The output is there already, and overwriting was not asked for."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(path, "exists already", "add --overwrite to replace it")
+
+
 class Interrupted(UpsampleError):
     """The work was asked to stop (Ctrl-C) and has cleaned up after itself."""
 

@@ -1,0 +1,137 @@
+"""What is asked for one picture, and what came of it. Plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.kernels import kernel_named
+from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, check_quality, format_named
+from upsample_cli.plan import BORDERS, Border
+
+Alpha = Literal["premultiplied", "straight"]
+ALPHAS: tuple[Alpha, ...] = ("premultiplied", "straight")
+Status = Literal["planned", "written", "skipped", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Everything that holds for all pictures of a run.
+
+    Args:
+        factor: whole factor, 1 to 64.
+        kernel: a name in `kernels.KERNELS`.
+        border: what lies outside the picture.
+        alpha: "premultiplied" keeps colour hidden under transparency from bleeding; "straight" treats alpha as one more
+            channel and keeps the hidden colour.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        memory_bytes: budget for the convolution's working memory; None for the default.
+        tile: side of the tiles in input pixels; None to derive it from the budget.
+        format: name of the output format; None for the one the output's name or else the input has.
+        quality: of the encoder; the range depends on the format.
+        overwrite: replace outputs that exist.
+        strict: make every warning an error.
+        max_pixels: largest input accepted.
+
+    Raises:
+        UsageError: if a value is none of those.
+    """
+
+    factor: int = 2
+    kernel: str = "bilinear"
+    border: Border = "replicate"
+    alpha: Alpha = "premultiplied"
+    device: str = "auto"
+    memory_bytes: int | None = None
+    tile: int | None = None
+    format: str | None = None
+    quality: int | None = None
+    overwrite: bool = False
+    strict: bool = False
+    max_pixels: int = DEFAULT_MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        kernel_named(self.kernel, self.factor)
+        for name, value, choices in (("border", self.border, BORDERS), ("alpha", self.alpha, ALPHAS)):
+            if value not in choices:
+                raise UsageError(f"there is no --{name} {value!r}", f"choose one of {', '.join(choices)}")
+        if self.tile is not None and self.tile < 1:
+            raise UsageError(f"a tile of {self.tile} pixels holds nothing", "give --tile 1 or more")
+        if self.format is not None:
+            check_quality(format_named(self.format), self.quality)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One picture to enlarge, checked as far as its header tells.
+
+    Args:
+        input, output: files.
+        format: name of the output's format.
+        height, width: of the input, orientation applied.
+        warnings: what will be lost, one line each.
+    """
+
+    input: Path
+    output: Path
+    format: str
+    height: int
+    width: int
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one input.
+
+    Args:
+        input: as the user named it or as it was found.
+        output: where the result is, or would be; None if it could not even be planned.
+        status: "planned", "written", "skipped" (the output exists already) or "failed".
+        height, width: of the input; None if unreadable.
+        output_height, output_width: of the output; None if the input is unreadable.
+        warnings: what was lost, one line each.
+        error: one line, if it failed.
+        elapsed_s: seconds from opening the input to the finished output.
+    """
+
+    input: Path
+    output: Path | None = None
+    status: Status = "planned"
+    height: int | None = None
+    width: int | None = None
+    output_height: int | None = None
+    output_width: int | None = None
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+    elapsed_s: float = 0.0
+
+    @classmethod
+    def planned(cls, job: Job, factor: int) -> Result:
+        """The result of a job that has not run."""
+        return cls(
+            job.input,
+            job.output,
+            "planned",
+            job.height,
+            job.width,
+            job.height * factor,
+            job.width * factor,
+            job.warnings,
+        )
+
+    def ended(self, status: Status, *, error: str | None = None, elapsed_s: float = 0.0) -> Result:
+        """The same result with its end."""
+        return replace(self, status=status, error=error, elapsed_s=elapsed_s)
+
+
+def check_strict(path: Path, warnings: tuple[str, ...], options: Options) -> None:
+    """Refuse a loss that the user did not accept.
+
+    Raises:
+        PictureError: under `options.strict`, if there is a warning.
+    """
+    if options.strict and warnings:
+        raise PictureError(path, f"refused by --strict: {warnings[0]}", "choose another --format or leave out --strict")

@@ -1,0 +1,127 @@
+"""One picture's way: source, bands through the layer, sink. Imports torch when the first picture is decoded."""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+from upsample_cli.job import Job, Options, Result, check_strict
+from upsample_cli.kernels import kernel_named
+from upsample_cli.pictures.convert import convert_rows
+from upsample_cli.pictures.files import new_file
+from upsample_cli.pictures.formats import fit, format_named
+from upsample_cli.pictures.metadata import metadata_for_output
+from upsample_cli.pictures.sinks import open_sink
+from upsample_cli.pictures.source import open_picture
+from upsample_cli.planning import plan_job
+
+if TYPE_CHECKING:
+    from upsample_cli.engine import Settings
+
+OnRows = Callable[[int], None]
+"""Told the number of input rows enlarged since the last call."""
+
+
+def upsample_file(
+    source: str | os.PathLike[str], target: str | os.PathLike[str] | None = None, factor: int = 2, **options: Any
+) -> Result:
+    """Enlarge one picture file.
+
+    Args:
+        source: the input file.
+        target: the output file; its extension chooses the format. By default `NAME_xFACTOR.EXT` beside the input.
+        factor: whole factor, 1 to 64.
+        options: the other fields of `job.Options`: kernel, border, alpha, device, memory_bytes, tile, format, quality,
+            overwrite, strict, max_pixels.
+
+    Returns:
+        What was written, with a warning for whatever the output could not hold.
+
+    Raises:
+        UsageError: if an option is out of range.
+        PictureError: if the picture cannot be read, or the output cannot be written or exists already.
+    """
+    chosen = Options(factor=factor, **options)
+    return enlarge_picture(plan_job(Path(source), Path(target) if target is not None else None, chosen), chosen)
+
+
+def enlarge_picture(
+    job: Job, options: Options, *, stop: Event | None = None, on_rows: OnRows = lambda _rows: None
+) -> Result:
+    """Carry out one job.
+
+    Args:
+        stop: set it from another thread to end with `Interrupted`; nothing is left behind.
+        on_rows: progress.
+
+    Raises:
+        PictureError: if the picture cannot be read or written.
+        DeviceError: if the device is not there.
+        Interrupted: if `stop` was set.
+    """
+    start_s = time.perf_counter()
+    with open_picture(job.input, max_pixels=options.max_pixels) as source:
+        import torch
+
+        from upsample_cli.engine import compute_pool, enlarged_bands
+        from upsample_cli.pixels import Arithmetic
+
+        info = source.info
+        format_ = format_named(job.format)
+        fitted = fit(info, source.metadata, format_)
+        warnings = (*info.warnings, *fitted.warnings)
+        check_strict(job.input, warnings, options)
+        settings = engine_settings(options)
+        height, width = info.height * options.factor, info.width * options.factor
+        premultiplied = info.layout.alpha and options.alpha == "premultiplied"
+        arithmetic = Arithmetic(
+            torch.uint8 if info.layout.depth == 8 else torch.uint16, settings.kernel.denominator**2, premultiplied
+        )
+        with new_file(job.output, overwrite=options.overwrite) as file:
+            sink = open_sink(
+                file,
+                format_,
+                height=height,
+                width=width,
+                layout=fitted.layout,
+                metadata=metadata_for_output(fitted.metadata, height, width),
+                quality=options.quality,
+                info=info,
+                executor=compute_pool(),
+            )
+            for band in enlarged_bands(
+                lambda first, last: torch.from_numpy(source.read_rows(first, last)),
+                (info.height, info.width, info.layout.channels),
+                settings=settings,
+                arithmetic=arithmetic,
+                stop=stop,
+            ):
+                sink.write_rows(convert_rows(band.numpy(), info.layout, fitted.layout))
+                on_rows(band.shape[0] // options.factor)
+            sink.finish()
+    planned = Result.planned(replace(job, warnings=warnings), options.factor)
+    return planned.ended("written", elapsed_s=time.perf_counter() - start_s)
+
+
+@functools.lru_cache(maxsize=8)
+def engine_settings(options: Options) -> Settings:
+    """The engine's part of the options.
+
+    Raises:
+        DeviceError: if the device is not there.
+    """
+    from upsample_cli.engine import Settings, pick_device
+
+    return Settings(
+        kernel_named(options.kernel, options.factor),
+        options.border,
+        pick_device(options.device),
+        options.memory_bytes,
+        options.tile,
+    )
