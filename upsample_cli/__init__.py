@@ -13,15 +13,17 @@ from upsample_cli.errors import UpsampleError
 if TYPE_CHECKING:
     from upsample_cli.arrays import upsample
     from upsample_cli.layer import bilinear_kernel, bilinear_layer
+    from upsample_cli.pipeline import upsample_file
 
 __version__ = "0.1.0"
 
-__all__ = ["UpsampleError", "__version__", "bilinear_kernel", "bilinear_layer", "upsample"]
+__all__ = ["UpsampleError", "__version__", "bilinear_kernel", "bilinear_layer", "upsample", "upsample_file"]
 
 _HOMES = {
     "bilinear_kernel": "upsample_cli.layer",
     "bilinear_layer": "upsample_cli.layer",
     "upsample": "upsample_cli.arrays",
+    "upsample_file": "upsample_cli.pipeline",
 }
 
 

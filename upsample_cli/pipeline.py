@@ -48,7 +48,8 @@ def upsample_file(
         PictureError: if the picture cannot be read, or the output cannot be written or exists already.
     """
     chosen = Options(factor=factor, **options)
-    return enlarge_picture(plan_job(Path(source), Path(target) if target is not None else None, chosen), chosen)
+    job = plan_job(Path(source), chosen, output=Path(target) if target is not None else None)
+    return enlarge_picture(job, chosen)
 
 
 def enlarge_picture(
