@@ -87,8 +87,8 @@ MODES = {"padding_mode": st.sampled_from(["zeros", "reflect", "replicate", "circ
 
 
 # The meta device computes sizes without pixels, so thousands are cheap, but it is laxer than the devices that compute:
-# it lets kernel_size 0, negative padding and the like pass, and an axis of 0 samples beside a longer one (read as a
-# refusal above). Hence the second pair of tests, on the CPU, which has the last word on refusals.
+# it lets kernel_size 0, negative padding and the like pass. Hence the second pair of tests, on the CPU, which has the
+# last word on refusals. An output of 0 samples, which some of torch's routes refuse and some return, counts as refused.
 
 
 def test_transposed_sizes_are_torchs_on_the_meta_device():

@@ -1,7 +1,8 @@
 """Sizes of convolutions and transposed convolutions along one axis; `axes` takes them to N. Integers only: no torch.
 
 What `torch.nn.Conv*` and `torch.nn.ConvTranspose*` refuse is refused here, with the reason and what is legal; what they
-accept is accepted with the same result.
+accept is accepted with the same result. Where torch's own routes disagree (an output of 0 samples, a number written as
+True) it is refused.
 
 Source of the formulas: Dumoulin & Visin 2016, "A guide to convolution arithmetic for deep learning"; the rules on
 output_padding, padding="same" and padding_mode: the PyTorch documentation of `torch.nn`.

@@ -63,7 +63,7 @@ def parse_layer(text: str) -> Layer:
         name = _dotted_name(call.func)
         kind = KINDS.get(name.removeprefix("torch.").removeprefix("nn."))
         if kind is None:
-            raise GeometryError(f"the layer {name or 'here'} is unknown", f"known are {', '.join(KINDS)}")
+            raise GeometryError(f"the layer {_shortened(name) or 'here'} is unknown", f"known are {', '.join(KINDS)}")
         given = _given(call, kind)
         values = {name: _READERS[name](name, node) for name, node in given.items()}
         return kind.build(**{name: value for name, value in values.items() if name not in _PLACEMENT})

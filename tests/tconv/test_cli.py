@@ -1,0 +1,228 @@
+"""`tconv shape` as people and scripts use it: as a process, and through the same entry point in this process."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+import upsample_cli
+from upsample_cli.cli import tconv
+
+K3S2P1 = ("--kernel-size", "3", "--stride", "2", "--padding", "1")
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "COLUMNS")}
+
+
+def as_process(*arguments, **environment):
+    """Run `tconv` as a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", "from upsample_cli.cli.tconv import main; main()", *arguments],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=60,
+        env={**ENVIRONMENT, "PYTHONIOENCODING": "utf-8", **environment},
+    )
+
+
+@pytest.fixture
+def tconv_here(capsys, monkeypatch):
+    """Run `tconv` in this process: (exit status, stdout, stderr)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["tconv", *arguments])
+        with pytest.raises(SystemExit) as leaving:
+            tconv.main()
+        printed = capsys.readouterr()
+        return leaving.value.code, printed.out, printed.err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sizes", "output"),
+    [
+        # FACTS: textbook cases
+        (("50", *K3S2P1), [50], [99]),
+        (("50x100", *K3S2P1, "--output-padding", "1"), [50, 100], [100, 200]),
+        (("10x50x100", *K3S2P1, "--output-padding", "0,1,1"), [10, 50, 100], [19, 100, 200]),
+        (("256x256", "--factor", "2"), [256, 256], [512, 512]),
+        (("2x2", "--kernel-size", "2"), [2, 2], [3, 3]),
+        (("2x2", "--kernel-size", "2", "--padding", "1"), [2, 2], [1, 1]),
+        (("2x2", "--kernel-size", "2", "--stride", "2"), [2, 2], [4, 4]),
+        (("3x3", "--conv", "--kernel-size", "2"), [3, 3], [2, 2]),
+        (
+            ("16x16", "Conv2d(10,20,5,padding=2,stride=3)", "ConvTranspose2d(20,10,5,padding=2,stride=3)"),
+            [16, 16],
+            [16, 16],
+        ),
+        (
+            ("17x18", "Conv2d(10,20,5,3,2)", "ConvTranspose2d(20,10,5,3,2,output_padding=(1, 2))"),
+            [17, 18],
+            [17, 18],
+        ),
+        # every option, one number or one per axis
+        (("9x7", "--kernel-size", "3,2", "--stride", "2", "--padding", "1,0", "--dilation", "1,3"), [9, 7], [17, 16]),
+        (("9x7", "--conv", "--kernel-size", "3", "--padding", "same", "--dilation", "2"), [9, 7], [9, 7]),
+        (("9x7", "--conv", "--kernel-size", "3", "--padding", "valid"), [9, 7], [7, 5]),
+        (("9x7", "--factor", "2,3"), [9, 7], [18, 21]),
+        (("7", "nn.Conv1d(1, 1, 3)", "torch.nn.ConvTranspose1d(1, 1, 3)"), [7], [7]),
+    ],
+)
+def test_sizes_in_json_and_in_the_table(arguments, sizes, output, tconv_here):
+    status, out, err = tconv_here("shape", *arguments, "--json")
+    document = json.loads(out)
+    assert (status, err) == (0, "")
+    assert (document["input"], document["output"]) == (sizes, output)
+    status, out, err = tconv_here("shape", *arguments)
+    assert (status, err) == (0, "")
+    result = f"{'x'.join(map(str, sizes))} -> {'x'.join(map(str, output))}"
+    assert out.splitlines()[-1].split(",")[0] == result
+    for size in output:
+        assert f"= {size} " in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("50",), "no layer is described; add --kernel-size N, --factor S, or layers as PyTorch writes them"),
+        (
+            ("50", "--stride", "2"),
+            "no layer is described; add --kernel-size N, --factor S, or layers as PyTorch writes",
+        ),
+        (
+            ("50", *K3S2P1, "--output-padding", "2"),
+            "ConvTranspose1d: output_padding 2 must be smaller than stride 2 or dilation 1; use 0 to 1",
+        ),
+        (("50x0", "--factor", "2"), "ConvTranspose2d: width: size 0 is too small; use 1 or more"),
+        (("50", "--factor", "0"), "factor 0 is too small; use 1 or more"),
+        (("50", "--factor", "1.5"), "--factor 1.5 is not a number; write --factor 3, or one number per axis: 3,2,2"),
+        (("50", "--kernel-size", "-3"), "ConvTranspose1d: kernel_size -3 is too small; use 1 or more"),
+        (("50", "--kernel-size", "x"), "--kernel-size x is not a number; write --kernel-size 3, or one number per"),
+        (("50", "--kernel-size", "3", "--padding", "same"), "ConvTranspose1d: padding 'same' is not a whole number;"),
+        (("50x9", "--kernel-size", "3", "--stride", "1,2,3"), "ConvTranspose2d: stride has 3 numbers for 2 axes; give"),
+        (("50x9", "--kernel-size", "3,3,3"), "kernel_size has 3 numbers for 2 axes; give one number"),
+        (("50", "--factor", "2", "--conv"), "--factor and --conv cannot be combined; describe the layers in one of"),
+        (("50", "Conv1d(1, 1, 3)", "--stride", "2"), "layers and --stride cannot be combined; describe the layers in"),
+        (("50", "Conv1d(1, 1, 3)", "--factor", "2"), "layers and --factor cannot be combined; describe the layers in"),
+        (
+            ("50", "--conv", "--kernel-size", "3", "--output-padding", "1"),
+            "an ordinary convolution has no output_padding; leave out --conv or --output-padding",
+        ),
+        (("2x3x4x5", "--factor", "2"), "there is no ConvTranspose4d; a size has 1 to 3 axes: 50, 50x100 or 10x50x100"),
+        (("9" * 25, "--factor", "2"), "ConvTranspose1d: size is too large; no axis of a tensor can be longer than"),
+        (
+            ("photo.jpg", "--factor", "2"),
+            "'photo.jpg' is neither a size nor a file; write 50, 50x100, 10x50x100 or the",
+        ),
+        (("[red]x[/red]", "--factor", "2"), "'[red]x[/red]' is neither a size nor a file; write 50"),
+        (("Conv1d(1, 1, 3)", "50"), "'Conv1d(1, 1, 3)' is neither a size nor a file; SIZE comes before the layers"),
+        (("a" * 5000, "--factor", "2"), f"'{'a' * 5000}' is neither a size nor a file; write 50"),
+        (("50", "os.system('true')"), "os.system('true'): the layer os.system is unknown; known are Conv1d, Conv2d"),
+        (
+            ("50", "Conv1d(1,1,3)\n\x1b[31m"),
+            r"Conv1d(1,1,3)\n\x1b[31m: this is not a layer as PyTorch writes it; write",
+        ),
+    ],
+)
+def test_what_is_illegal_exits_2_and_says_why_in_one_line(arguments, message, tconv_here):
+    status, out, err = tconv_here("shape", *arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"tconv: {message}")
+    assert err.count("\n") == 1
+
+
+def test_the_size_of_a_picture_is_height_before_width_as_it_is_seen(tconv_here, tmp_path):
+    path = tmp_path / "a [bold] ü.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # orientation: on its side, so that 17 wide and 11 high is seen as 11 wide and 17 high
+    Image.new("RGB", (17, 11)).save(path, exif=exif)
+    status, out, err = tconv_here("shape", str(path), "--factor", "3", "--json")
+    assert (status, err) == (0, "")
+    assert (json.loads(out)["input"], json.loads(out)["output"]) == ([17, 11], [51, 33])
+
+
+def test_a_file_that_is_no_picture_is_one_line_and_status_1(tconv_here, tmp_path):
+    path = tmp_path / "broken.png"
+    path.write_bytes(b"no picture")
+    status, out, err = tconv_here("shape", str(path), "--factor", "3")
+    assert (status, out) == (1, "")
+    assert err.startswith("tconv: ")
+    assert "broken.png" in err
+    assert err.count("\n") == 1
+
+
+# As a process
+
+
+def test_results_go_to_stdout_and_messages_to_stderr():
+    result = as_process("shape", "50", *K3S2P1)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "(50-1)*2 - 2*1 + 1*(3-1) + 0 + 1 = 99" in result.stdout
+    assert result.stdout.endswith("\n50 -> 99\n")
+    result = as_process("shape", "0", *K3S2P1)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "tconv: ConvTranspose1d: size 0 is too small; use 1 or more\n"
+
+
+def test_what_is_piped_is_neither_cut_to_80_columns_nor_coloured():
+    layer = "ConvTranspose2d(16, 33, kernel_size=3, stride=2, padding=1, output_padding=1, dilation=2)"
+    for environment in ({}, {"COLUMNS": "40"}, {"FORCE_COLOR": "1", "NO_COLOR": "1"}):
+        out = as_process("shape", "1234567x7654321", layer, **environment).stdout
+        (row,) = [line for line in out.splitlines() if "height" in line]
+        assert layer in row
+        assert "(1234567-1)*2 - 2*1 + 2*(3-1) + 1 + 1 = 2469136" in row
+        assert "\x1b[3" not in out
+
+
+def test_where_the_encoding_has_no_box_lines_ascii_is_used():
+    out = as_process("shape", "50x100", "--factor", "2", PYTHONIOENCODING="ascii").stdout
+    assert out.isascii()
+    assert out.endswith("\n50x100 -> 100x200\n")
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("-h",), ("--help",), ("shape", "-h"), ("shape", "--help")])
+def test_help_and_version_are_results(arguments):
+    result = as_process(*arguments, COLUMNS="100")
+    assert (result.returncode, result.stderr) == (0, "")
+    if arguments == ("--version",):
+        assert result.stdout == f"tconv {upsample_cli.__version__}\n"
+    else:
+        assert "Usage: tconv" in result.stdout
+    if "shape" in arguments:
+        examples = [line.strip() for line in result.stdout.splitlines() if line.strip().startswith("tconv shape")]
+        assert len(examples) == 5
+        assert 'tconv shape 50x100 "ConvTranspose2d(16, 33, 3, stride=2)" "Conv2d(33, 8, 3)"' in examples
+
+
+@pytest.mark.parametrize("arguments", [("shape",), ("shape", "50", "--nope"), ("nope",), ("shape", "-5")])
+def test_a_command_line_that_cannot_be_understood_is_status_2(arguments):
+    result = as_process(*arguments)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    assert "Usage: tconv" in result.stdout + result.stderr
+
+
+HEAVY = """
+import sys
+from upsample_cli.cli.tconv import main
+for line in ("", "-h", "shape -h", "shape 50 --factor 2", "shape 9 Conv1d(1,1,3) --json", "shape 0 --factor 2"):
+    arguments = line.split()
+    sys.argv = ["tconv", *arguments]
+    try:
+        main()
+    except SystemExit:
+        pass
+{more}
+print("heavy:", sorted({{"torch", "numpy", "PIL", "torchvision"}} & set(sys.modules)))
+"""
+
+
+def test_neither_torch_nor_numpy_nor_pillow_is_imported():
+    """And where one of them is, the same check sees it (the control)."""
+    for more, expected in (("", "heavy: []"), ("import numpy", "heavy: ['numpy']")):
+        command = [sys.executable, "-c", HEAVY.format(more=more)]
+        result = subprocess.run(command, capture_output=True, encoding="utf-8", check=True, env=ENVIRONMENT)
+        assert result.stdout.splitlines()[-1] == expected

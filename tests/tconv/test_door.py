@@ -1,0 +1,144 @@
+"""Errors become one line and an exit status: as a process, for every way a command can end."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+COMMAND = """
+import sys, time, typer
+from upsample_cli.cli import door
+from upsample_cli.errors import Interrupted, PictureError, UsageError
+
+app = typer.Typer(add_completion=False)
+
+def pretend(error):
+    raise error
+
+WAYS = {
+    "picture": lambda: pretend(PictureError("a [red]b\\x1b[31m\\n.jpg", "is bad", "do [bold]that[/bold]")),
+    "usage": lambda: pretend(UsageError("bad option")),
+    "interrupted": lambda: pretend(Interrupted()),
+    "unexpected": lambda: pretend(RuntimeError("two\\nlines [red]")),
+    "silent": lambda: pretend(MemoryError()),
+    "ctrl-c": lambda: pretend(KeyboardInterrupt()),
+    "exit": lambda: pretend(typer.Exit(3)),
+    "much": lambda: [print("x" * 99) for _ in range(9999)],
+    "odd": lambda: print("\\xd7 \\udcff"),
+    "fine": lambda: print("fine"),
+    "sleep": lambda: print("asleep", flush=True) or time.sleep(60),
+}
+
+@app.command()
+def pretend_to(way: str, debug: bool = typer.Option(False, "--debug")):
+    WAYS[way]()
+
+door.run(app, "demo")
+"""
+
+# As most people's: what is printed waits in a buffer, and may fail only at the end.
+BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+
+
+def run(*arguments, env=BUFFERED, **keywords):
+    command = [sys.executable, "-c", COMMAND, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=env, **keywords)
+
+
+@pytest.mark.parametrize(
+    ("way", "status", "line"),
+    [
+        ("picture", 1, r"demo: a [red]b\x1b[31m\n.jpg: is bad; do [bold]that[/bold]"),
+        ("usage", 2, "demo: bad option"),
+        ("interrupted", 130, "demo: stopped before the end"),
+        ("unexpected", 1, "demo: unexpected RuntimeError: two lines [red]; add --debug to see the traceback"),
+        ("silent", 1, "demo: unexpected MemoryError; add --debug to see the traceback"),
+        ("ctrl-c", 130, ""),
+        ("exit", 3, ""),
+    ],
+)
+def test_every_error_is_one_line_on_stderr_and_a_status(way, status, line):
+    result = run(way)
+    assert result.returncode == status
+    assert result.stderr.strip() == line
+    assert result.stdout == ""
+
+
+def test_debug_shows_the_traceback_above_the_same_line():
+    result = run("unexpected", "--debug")
+    assert result.returncode == 1
+    assert result.stderr.startswith("Traceback (most recent call last):")
+    assert "in pretend" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("demo: unexpected RuntimeError: two lines")
+    assert "Traceback" not in run("unexpected").stderr
+
+
+def test_debug_after_two_dashes_is_an_argument_like_any_other():
+    result = run("usage", "--", "--debug")
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [("--nope",), (), ("fine", "too much")])
+def test_a_command_line_that_cannot_be_understood_is_status_2_with_the_usage(arguments):
+    result = run(*arguments)
+    assert result.returncode == 2
+    assert "Usage:" in result.stderr
+    assert result.stdout == ""
+
+
+def test_what_the_encoding_lacks_is_shown_escaped():
+    assert run("odd", env={**BUFFERED, "PYTHONIOENCODING": "ascii"}).stdout == "\\xd7 \\udcff\n"
+    assert run("odd", env={**BUFFERED, "PYTHONIOENCODING": "utf-8"}, encoding="utf-8").stdout == "\xd7 \\udcff\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes and signals of POSIX")
+def test_a_reader_that_goes_away_ends_it_without_a_word():
+    with subprocess.Popen(
+        [sys.executable, "-c", COMMAND, "much"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=BUFFERED
+    ) as process:
+        assert process.stdout.readline() == b"x" * 99 + b"\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110
+@pytest.mark.parametrize(
+    ("way", "line"),
+    [
+        ("much", "demo: unexpected OSError: [Errno 28] No space left on device; add --debug to see the traceback\n"),
+        ("fine", "demo: standard output cannot be written: No space left on device\n"),
+    ],
+)
+def test_a_full_disk_under_stdout_is_one_line(way, line):
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        command = [sys.executable, "-c", COMMAND, way]
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=BUFFERED)
+    assert result.returncode == 1
+    assert result.stderr == line
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell of POSIX")
+def test_a_closed_stdout_is_no_error():
+    command = f'exec "{sys.executable}" -c "$COMMAND" fine >&-'
+    result = subprocess.run(
+        ["sh", "-c", command], capture_output=True, check=False, env={**BUFFERED, "COMMAND": COMMAND}
+    )
+    assert (result.returncode, result.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes and signals of POSIX")
+def test_ctrl_c_ends_it_with_130_and_without_a_traceback():
+    with subprocess.Popen(
+        [sys.executable, "-c", COMMAND, "sleep"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "asleep\n"
+        begun = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        assert time.monotonic() - begun < 10  # it slept for 60
+        assert "Traceback" not in process.stderr.read()
