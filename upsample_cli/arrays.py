@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import TypeVar
 
 import numpy as np
@@ -26,7 +27,7 @@ def upsample(
     *,
     kernel: str = "bilinear",
     border: Border = "replicate",
-    device: str | None = None,
+    device: str | torch.device | None = None,
     has_alpha: bool = False,
     memory: str | int | None = None,
     tile: int | None = None,
@@ -34,8 +35,9 @@ def upsample(
     """Enlarge a picture, or a batch of pictures, by a whole factor.
 
     Args:
-        image: a tensor (H, W), (C, H, W) or (N, C, H, W), or a numpy array (H, W) or (H, W, C); uint8, uint16 or
-            floating point. Values are not clamped or scaled; float16 and bfloat16 are computed in float32.
+        image: a tensor (H, W), (C, H, W) or (N, C, H, W), or a numpy array (H, W) or (H, W, C), of any strides and byte
+            order; uint8, uint16 or floating point. Values are not clamped or scaled; float16 and bfloat16 are computed
+            in float32.
         factor: 1 to 64.
         kernel: "bilinear" or "nearest".
         border: what lies outside: "replicate" the edge, "reflect" the picture, or "zeros" as the bare layer has it.
@@ -45,8 +47,8 @@ def upsample(
         tile: side of the tiles in input pixels, instead of a budget.
 
     Returns:
-        The same kind, dtype and device, height and width times `factor`. Whole numbers are the exact value rounded half
-        up. Not differentiable: for training use `bilinear_layer`.
+        The same kind, dtype (in native byte order) and device, height and width times `factor`. Whole numbers are the
+        exact value rounded half up. Not differentiable: for training use `bilinear_layer`.
 
     Raises:
         UsageError: if an argument is none of the above.
@@ -57,15 +59,14 @@ def upsample(
     """
     if border not in BORDERS:
         raise UsageError(f"there is no border {border!r}", f"choose one of {', '.join(BORDERS)}")
-    if tile is not None and tile < 1:
-        raise UsageError(f"a tile of {tile} pixels holds nothing", "give a tile of one pixel or more")
-    is_tensor = isinstance(image, torch.Tensor)
+    if not isinstance(image, (torch.Tensor, np.ndarray)):
+        raise UsageError(f"a {type(image).__name__} is no picture", "give a torch tensor or a numpy array")
     settings = Settings(
         kernel_named(kernel, factor),
         border,
-        pick_device(device or (str(image.device) if is_tensor else "cpu")),
-        parse_quantity(memory, "memory") if isinstance(memory, str) else memory,
-        tile,
+        pick_device(str(device or (image.device if isinstance(image, torch.Tensor) else "cpu"))),
+        parse_quantity(memory, "memory") if isinstance(memory, str) else _count(memory, "a memory budget", "byte"),
+        _count(tile, "a tile", "pixel"),
     )
     if isinstance(image, torch.Tensor):
         return _enlarged_tensor(image, settings, has_alpha)
@@ -75,9 +76,17 @@ def upsample(
     return (enlarged[..., 0] if pixels.ndim == 2 else enlarged).numpy()
 
 
+def _count(number: int | None, thing: str, unit: str) -> int | None:
+    if number is None:
+        return None
+    if not isinstance(number, Integral) or number < 1:
+        raise UsageError(f"{thing} cannot be {number} {unit}s", f"give a whole number of {unit}s, one or more")
+    return int(number)
+
+
 def _as_tensor(array: NDArray[np.generic]) -> torch.Tensor:
-    # torch shares memory only with writable arrays of native byte order and positive strides.
-    is_plain = array.flags.writeable and array.dtype.isnative and min(array.strides, default=0) >= 0
+    # torch shares memory only with aligned, writable arrays of native byte order and positive strides.
+    is_plain = array.flags.behaved and array.dtype.isnative and min(array.strides, default=0) >= 0
     try:
         return torch.from_numpy(array if is_plain else np.array(array, dtype=array.dtype.newbyteorder("=")))
     except TypeError:

@@ -148,7 +148,8 @@ class _Run:
         self._settings = settings
         self._arithmetic = arithmetic
         self._channels = channels
-        self._route = _route(settings, arithmetic, channels)
+        # In the pool, like the bands: the threads that torch gives a caller hang after a fork.
+        self._route = compute_pool().submit(_route, settings, arithmetic, channels).result()
         self._largest_tile: int | None = None
 
     @property

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Integral
 
 from upsample_cli.errors import UsageError
 
@@ -94,8 +95,9 @@ def kernel_named(name: str, factor: int) -> Kernel:
     >>> kernel_named("bilinear", 3)
     Kernel(name='bilinear', factor=3, numerators=(1, 2, 3, 2, 1), denominator=3, padding=1)
     """
-    if isinstance(factor, bool) or not isinstance(factor, int) or not 1 <= factor <= MAX_FACTOR:
+    if isinstance(factor, bool) or not isinstance(factor, Integral) or not 1 <= factor <= MAX_FACTOR:
         raise UsageError(f"factor {factor} is not a whole number from 1 to {MAX_FACTOR}", "try --factor 2")
+    factor = int(factor)
     if name not in KERNELS:
         raise UsageError(f"there is no kernel named {name!r}", f"choose one of {', '.join(KERNELS)}")
     taps = KERNELS[name](factor)
