@@ -119,7 +119,7 @@ def _enlarged(pixels: torch.Tensor, settings: Settings, has_alpha: bool) -> torc
         )
     height, width, channels = pixels.shape
     factor = settings.kernel.factor
-    out = torch.empty(height * factor, width * factor, channels, dtype=dtype, device=pixels.device)
+    out = _empty((height * factor, width * factor, channels), dtype, pixels.device)
     for _ in enlarged_bands(
         lambda first, last: pixels[first:last].to(dtype),
         (height, width, channels),
@@ -129,3 +129,10 @@ def _enlarged(pixels: torch.Tensor, settings: Settings, has_alpha: bool) -> torc
     ):
         pass
     return out.to(pixels.dtype)
+
+
+def _empty(shape: tuple[int, int, int], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    if device.type != "cpu":
+        return torch.empty(shape, dtype=dtype, device=device)
+    # numpy asks for huge pages where torch does not: a third of the time of a large picture goes into page faults else.
+    return torch.from_numpy(np.empty(shape, torch.empty(0, dtype=dtype).numpy().dtype))

@@ -1,0 +1,51 @@
+"""`python -m benchmarks [SUITE...]`: measure, print, and save to benchmarks/results/."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.cases import SUITES
+from benchmarks.harness import Row, machine
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main(
+    suites: Annotated[list[str] | None, typer.Argument(help=f"Some of: {', '.join(SUITES)}. Default: all.")] = None,
+    rounds: Annotated[int, typer.Option(help="Rounds that count.")] = 7,
+    save: Annotated[str, typer.Option(metavar="NAME", help="Save as benchmarks/results/DATE-NAME.json.")] = "",
+) -> None:
+    """Measure this package beside its peers, in turn, on this machine."""
+    rows: list[Row] = []
+    about = machine()
+    console = Console()
+    console.print(", ".join(f"{key}: {value}" for key, value in about.items()), highlight=False)
+    for name in suites or SUITES:
+        for found in SUITES[name](rounds):
+            console.print(_table(found))
+            rows += found
+    if save:
+        RESULTS.mkdir(exist_ok=True)
+        date = datetime.datetime.now(tz=datetime.UTC).date()
+        document = {"date": str(date), "machine": about, "rounds": rounds, "rows": [asdict(row) for row in rows]}
+        (RESULTS / f"{date}-{save}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def _table(rows: list[Row]) -> Table:
+    table = Table("", "median", "fastest", "slowest", "ratio", "", title=rows[0].case, title_justify="left")
+    for row in rows:
+        figures = (f"{seconds * 1000:.0f} ms" for seconds in (row.median_s, row.low_s, row.high_s))
+        table.add_row(row.contender, *figures, f"{row.ratio:.2f}", row.note)
+    return table
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,160 @@
+"""What is measured, and against whom."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+
+from benchmarks.harness import Row, process, race
+from benchmarks.pictures import KINDS, photograph
+from upsample_cli import upsample
+from upsample_cli.cores import core_count
+from upsample_cli.pictures.model import Layout, Metadata
+from upsample_cli.pictures.png import PngSink
+
+Contenders = dict[str, Callable[[], Any]]
+
+
+def engine(rounds: int, height: int = 3000, width: int = 4000) -> Iterator[list[Row]]:
+    """Arrays in, arrays out: the engine alone, 12 MP RGB uint8."""
+    for factor in (2, 3, 4):
+        for kind in KINDS if factor == 2 else ["photograph"]:
+            pixels = KINDS[kind](height, width)
+            yield race(f"engine x{factor}, 12 MP RGB uint8, {kind}", engine_contenders(pixels, factor), rounds=rounds)
+
+
+def engine_contenders(pixels: np.ndarray[Any, np.dtype[np.uint8]], factor: int) -> Contenders:
+    """Everyone who enlarges an RGB array bilinearly."""
+    height, width, _ = pixels.shape
+    image = Image.fromarray(pixels)
+    tensor = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+    size = (width * factor, height * factor)
+    return {
+        "upsample": lambda: upsample(pixels, factor),
+        "F.interpolate uint8 channels_last": lambda: torch.nn.functional.interpolate(
+            tensor, scale_factor=factor, mode="bilinear", align_corners=False
+        ),
+        "Pillow BILINEAR": lambda: image.resize(size, Image.Resampling.BILINEAR),
+        "OpenCV INTER_LINEAR": lambda: cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR),
+    }
+
+
+def layouts(rounds: int) -> Iterator[list[Row]]:
+    """The engine on other pixels than RGB bytes, against OpenCV, x2, 12 MP."""
+    colour = photograph(3000, 4000)
+    alpha = np.linspace(0, 255, 4000).astype(np.uint8)[None].repeat(3000, 0)
+    cases: dict[str, tuple[np.ndarray[Any, Any], bool]] = {
+        "grey uint8": (colour[..., 1], False),
+        "RGB uint16": (colour.astype(np.uint16) * 257, False),
+        "RGBA uint8, opaque": (np.dstack([colour, np.full_like(alpha, 255)]), True),
+        "RGBA uint8, alpha ramp": (np.dstack([colour, alpha]), True),
+    }
+    for name, (pixels, has_alpha) in cases.items():
+        size = (pixels.shape[1] * 2, pixels.shape[0] * 2)
+        contenders: Contenders = {
+            "upsample": partial(upsample, pixels, has_alpha=has_alpha),
+            "OpenCV INTER_LINEAR (alpha straight)": partial(cv2.resize, pixels, size, interpolation=cv2.INTER_LINEAR),
+        }
+        if has_alpha:
+            image = Image.fromarray(pixels)
+            contenders["Pillow BILINEAR (premultiplies)"] = partial(image.resize, size, Image.Resampling.BILINEAR)
+        yield race(f"engine x2, 12 MP {name}", contenders, rounds=rounds)
+
+
+def png(rounds: int) -> Iterator[list[Row]]:
+    """48 MP RGB encoded as PNG, in memory."""
+    for kind in KINDS:
+        pixels = upsample(KINDS[kind](3000, 4000))
+        height, width, _ = pixels.shape
+        image = Image.fromarray(pixels)
+        bgr = np.ascontiguousarray(pixels[..., ::-1])
+        pool = ThreadPoolExecutor(core_count())
+
+        def ours(pixels: np.ndarray[Any, Any] = pixels, pool: ThreadPoolExecutor = pool) -> str:
+            file = io.BytesIO()
+            sink = PngSink(file, height=len(pixels), width=pixels.shape[1], layout=Layout("rgb"), metadata=Metadata(),
+                           executor=pool)  # fmt: skip
+            for top in range(0, len(pixels), 64):
+                sink.write_rows(pixels[top : top + 64])
+            sink.finish()
+            return _megabytes(file.tell())
+
+        def pillow(image: Image.Image = image) -> str:
+            file = io.BytesIO()
+            image.save(file, "PNG")
+            return _megabytes(file.tell())
+
+        def opencv(bgr: np.ndarray[Any, Any] = bgr) -> str:
+            return _megabytes(cv2.imencode(".png", bgr)[1].nbytes)
+
+        case = f"PNG of {height * width / 1e6:.0f} MP RGB, {kind}"
+        yield race(case, {"PngSink": ours, "Pillow default": pillow, "OpenCV default": opencv}, rounds=min(rounds, 3))
+
+
+def _megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.1f} MB"
+
+
+_PILLOW_SCRIPT = (
+    "import sys; from PIL import Image; image = Image.open(sys.argv[1]);"
+    "image.resize((image.width * 2, image.height * 2), Image.Resampling.BILINEAR).save(sys.argv[2], quality=95)"
+)
+
+
+def whole_process(rounds: int) -> Iterator[list[Row]]:
+    """One 12 MP JPEG to x2, from the shell."""
+    command = shutil.which("upsample", path=str(Path(sys.executable).parent)) or "upsample"
+    with tempfile.TemporaryDirectory() as folder:
+        source = f"{folder}/in.jpg"
+        Image.fromarray(photograph(3000, 4000)).save(source, quality=92)
+        for extension in ("jpg", "png"):
+            ours, theirs = f"{folder}/ours.{extension}", f"{folder}/theirs.{extension}"
+            yield race(
+                f"process: 12 MP JPEG to 48 MP {extension.upper()}",
+                {
+                    "upsample": process([command, source, "-o", ours, "--overwrite", "-q"]),
+                    "Pillow script": process([sys.executable, "-c", _PILLOW_SCRIPT, source, theirs]),
+                    "python -c 'import torch'": process([sys.executable, "-c", "import torch"]),
+                },
+                rounds=min(rounds, 5 if extension == "jpg" else 3),
+            )
+    yield race(
+        "process: start",
+        {
+            "tconv shape": process([command.replace("upsample", "tconv"), "shape", "50x100", "--factor", "2"]),
+            "upsample --help": process([command, "--help"]),
+            "python -c pass": process([sys.executable, "-c", "pass"]),
+        },
+        rounds=rounds,
+    )
+
+
+def memory(_rounds: int) -> Iterator[list[Row]]:
+    """Peak memory of 200 MP in, 800 MP out, as PNG: the input's decoded size is 800 MB in Pillow's memory."""
+    command = shutil.which("upsample", path=str(Path(sys.executable).parent)) or "upsample"
+    with tempfile.TemporaryDirectory() as folder:
+        source = f"{folder}/in.jpg"
+        Image.fromarray(photograph(12_500, 16_000)).save(source, quality=90)
+        runs: Contenders = {"upsample": process([command, source, "-o", f"{folder}/out.png", "--overwrite", "-q"])}
+        yield race("memory: 200 MP JPEG to 800 MP PNG", runs, rounds=1)
+
+
+SUITES: dict[str, Callable[[int], Iterator[list[Row]]]] = {
+    "engine": engine,
+    "layouts": layouts,
+    "png": png,
+    "process": whole_process,
+    "memory": memory,
+}

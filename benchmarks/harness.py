@@ -1,0 +1,100 @@
+"""Times contenders in turn, round after round, so that a machine's drift meets all of them alike."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One contender in one case.
+
+    Args:
+        case: what was done.
+        contender: who did it.
+        median_s: of all rounds.
+        low_s, high_s: the fastest and the slowest round.
+        ratio: median over the first contender's median (the first is ours).
+        note: anything else worth saying: bytes written, peak memory.
+    """
+
+    case: str
+    contender: str
+    median_s: float
+    low_s: float
+    high_s: float
+    ratio: float
+    note: str = ""
+
+
+def race(case: str, contenders: Mapping[str, Callable[[], Any]], *, rounds: int) -> list[Row]:
+    """Time every contender once a round, after one round that does not count.
+
+    A contender may return a note, a string, with its result.
+    """
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    notes: dict[str, str] = {}
+    for number in range(rounds + 1):
+        for name, run in contenders.items():
+            start_s = time.perf_counter()
+            returned = run()
+            elapsed_s = time.perf_counter() - start_s
+            if number:
+                times[name].append(elapsed_s)
+            if isinstance(returned, str):
+                notes[name] = returned
+    reference_s = statistics.median(next(iter(times.values())))
+    return [
+        Row(case, name, statistics.median(each), min(each), max(each), statistics.median(each) / reference_s,
+            notes.get(name, ""))
+        for name, each in times.items()
+    ]  # fmt: skip
+
+
+def process(command: Sequence[str]) -> Callable[[], str]:
+    """A contender that runs a command to its end, and notes its peak memory."""
+
+    def run() -> str:
+        code = (
+            "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);"
+            "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+        )
+        ended = subprocess.run([sys.executable, "-S", "-c", code, *command], check=True, capture_output=True, text=True)
+        return f"{int(ended.stdout) / 1024:.0f} MiB peak"
+
+    return run
+
+
+def machine() -> dict[str, str]:
+    """What the figures were read on."""
+    import numpy as np
+    import PIL
+    import torch
+
+    model = platform.processor() or platform.machine()
+    if os.path.exists("/proc/cpuinfo"):  # noqa: PTH110
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
+            model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), model)
+    return {
+        "processor": model,
+        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "pillow": PIL.__version__,
+        "numpy": np.__version__,
+        "cuda": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none",
+    }
+
+
+def peak_bytes() -> int:
+    """The most memory this process has had resident."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
