@@ -118,7 +118,7 @@ def test_conv_refusals_and_padding_modes_are_torchs_on_the_cpu():
 def test_conv_with_padding_in_words_is_torchs_on_the_cpu():
     words = MODES | {"padding": st.sampled_from(["same", "valid"])}
     numbers = {name: LEGAL[name] for name in ("kernel_size", "dilation")} | {"stride": st.sampled_from([1, 1, 2])}
-    seen = compare_with_torch(many.conv_output_sizes, CONV, "cpu", cases(st.integers(1, 30), numbers, words), 500)
+    seen = compare_with_torch(many.conv_output_sizes, CONV, "cpu", cases(st.integers(1, 9), numbers, words), 500)
     assert min(seen["accepted"], seen["refused"]) > 100
 
 
@@ -142,11 +142,14 @@ def test_control_the_comparison_with_torch_notices_a_wrong_size(function, layers
 
 
 @settings(deadline=None, max_examples=600, derandomize=True)
-@given(cases(st.integers(1, 40), {**LEGAL, "padding": st.integers(0, 4)}), st.lists(st.integers(-3, 9), min_size=3))
-def test_output_size_is_accepted_where_torch_accepts_it(case, offsets):
+@given(
+    cases(st.integers(1, 6), {**LEGAL, "padding": st.integers(0, 5)}),
+    st.lists(st.integers(-2, 20), min_size=3, max_size=3),
+)
+def test_output_size_is_accepted_where_torch_accepts_it(case, numbers):
     """`output_size=` of the forward call: the same range, and the output_padding that then gives the size."""
     sizes, keywords = case
-    wanted = [size * 2 + offset for size, offset in zip(sizes, offsets, strict=False)]
+    wanted = numbers[: len(sizes)]
     kept = many.split_axes(len(sizes), keywords)
     ours = [
         our_sizes(one.output_padding_for, size, want, **axis)
@@ -341,9 +344,17 @@ def test_kernel_2s_with_padding_half_s_is_one_pixel_too_long_for_odd_factors():
             "nothing remains: padding 2 crops 4 of 3 samples; use padding 0 to 1",
         ),
         (
+            lambda: one.transposed_output_size(1, kernel_size=2, padding=1),
+            "nothing remains: padding 1 crops 2 of 2 samples; use padding 0",
+        ),
+        (
             lambda: one.conv_output_size(2, kernel_size=5, dilation=2, padding=1),
             "the kernel spans 9 (dilation*(kernel_size-1)+1), the padded input only 4; "
             "use an input of 7 or more, or padding 4 or more",
+        ),
+        (
+            lambda: one.conv_output_size(2, kernel_size=9, padding=1, padding_mode="reflect"),
+            "the kernel spans 9 (dilation*(kernel_size-1)+1), the padded input only 4; use an input of 7 or more",
         ),
         (
             lambda: one.conv_output_size(4, kernel_size=3, padding=4, padding_mode="reflect"),

@@ -64,9 +64,11 @@ def conv_output_size(
     span = dilation * (kernel_size - 1) + 1
     spare = size + before + after - span
     if spare < 0:
+        needed, beyond = -((size - span) // 2), PADDING_MODES[padding_mode]
         raise GeometryError(
             f"the kernel spans {span} (dilation*(kernel_size-1)+1), the padded input only {size + before + after}",
-            f"use an input of {span - before - after} or more, or padding {-((size - span) // 2)} or more",
+            f"use an input of {span - before - after} or more"
+            + (f", or padding {needed} or more" if beyond is None or needed <= size + beyond else ""),
         )
     return _checked_output(spare // stride + 1)
 

@@ -106,6 +106,16 @@ def test_a_reader_that_goes_away_ends_it_without_a_word():
         assert process.wait(60) == 1
 
 
+@pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")
+def test_a_reader_that_was_never_there_is_noticed_at_the_last_flush():
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-c", COMMAND, "fine"]
+    result = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False, env=BUFFERED)
+    os.close(writing)
+    assert (result.returncode, result.stderr) == (1, b"")
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110
 @pytest.mark.parametrize(
     ("way", "line"),

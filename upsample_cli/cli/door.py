@@ -48,8 +48,6 @@ def _status(app: typer.Typer, name: str) -> int:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except KeyboardInterrupt:
         return INTERRUPTED_STATUS
-    except BrokenPipeError:
-        return 1
     except UpsampleError as error:
         return _report(name, error, str(error), error.exit_status)
     except Exception as error:

@@ -137,7 +137,7 @@ def _sizes(text: str) -> tuple[int, ...]:
             f"'{text}' is neither a size nor a file",
             "SIZE comes before the layers" if "(" in text else "write 50, 50x100, 10x50x100 or the path of a picture",
         )
-    from upsample_cli.pictures.source import probe  # noqa: PLC0415  it brings Pillow
+    from upsample_cli.pictures.source import probe  # here: it brings Pillow
 
     info = probe(text)
     return info.height, info.width
@@ -182,9 +182,9 @@ def _numbers(name: str, text: str) -> Any:
 
 def _print_steps(steps: Sequence[Step]) -> None:
     """A table with one row per layer, and the result below it."""
-    from rich.console import Console  # noqa: PLC0415  --json needs no rich
-    from rich.table import Column, Table  # noqa: PLC0415  nor this
-    from rich.text import Text  # noqa: PLC0415  nor this
+    from rich.console import Console  # here: --json needs no rich
+    from rich.table import Column, Table
+    from rich.text import Text
 
     console = Console(highlight=False)
     if sys.stdout is None or not sys.stdout.isatty():
