@@ -248,6 +248,18 @@ def test_a_doubled_photograph_is_about_as_small_as_pillows():
         assert len(written(np.asarray(image), Layout("rgb"))) > 1.2 * pillows.tell()
 
 
+@pytest.mark.parametrize(("factor", "better"), [(1, deflate.PAETH), (4, deflate.UP)])
+def test_a_level_that_tries_two_filters_keeps_the_smaller(factor, better):
+    image = Image.fromarray(data.chelsea()).resize((451 * factor, 300 * factor), Image.Resampling.BILINEAR)
+    sizes = {}
+    for filters in ((deflate.UP,), (deflate.PAETH,), (deflate.UP, deflate.PAETH)):
+        with mock.patch.object(deflate, "LEVELS", {1: deflate._Level(deflate._ISAL, 2, filters)}):
+            sizes[filters] = len(written(np.asarray(image), Layout("rgb")))
+    assert min(sizes, key=sizes.get) == (better,)
+    assert sizes[deflate.UP, deflate.PAETH] == pytest.approx(sizes[better,], rel=0.01)  # a chunk may differ
+    assert max(sizes.values()) > 1.02 * sizes[better,]
+
+
 def test_importing_the_writer_imports_no_codec():
     code = "import sys, upsample_cli.pictures.png; print(*{'isal', 'PIL', 'torch'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -364,6 +376,11 @@ def test_a_level_that_does_not_exist_says_which_do(level):
 # Trouble while writing ---------------------------------------------------------------------------------------------
 
 
+class NeverBegun(Future):
+    def result(self, _timeout=None):
+        raise AssertionError("this would wait for ever")
+
+
 class Recording(Executor):
     """Hands work to a pool, or, without one, never begins it; remembers every future."""
 
@@ -371,7 +388,7 @@ class Recording(Executor):
         self.pool, self.futures, self.most_waiting = pool, [], 0
 
     def submit(self, function, *args):
-        self.futures.append(self.pool.submit(function, *args) if self.pool else Future())
+        self.futures.append(self.pool.submit(function, *args) if self.pool else NeverBegun())
         self.most_waiting = max(self.most_waiting, sum(not future.done() for future in self.futures))
         return self.futures[-1]
 
@@ -415,6 +432,15 @@ def test_a_full_disk_surfaces_and_leaves_nothing_running(pool):
     with pytest.raises(OSError, match="No space left"):
         written(sample(90, 7, LAYOUTS[0]), LAYOUTS[0], chunk_bytes=7, file=FullDisk(), executor=executor)
     assert not wait(executor.futures, timeout=10).not_done
+
+
+def test_what_was_not_begun_is_cancelled_by_an_error():
+    never = Recording()
+    target = sink(height=90, width=1 << 20, executor=never)  # every row is a chunk
+    with mock.patch.object(png, "_idat", side_effect=MemoryError), pytest.raises(MemoryError):
+        write_one_by_one(target, np.zeros((90, 1 << 20, 1), np.uint8))
+    assert len(never.futures) > 2
+    assert all(future.cancelled() for future in never.futures)
 
 
 def test_an_executor_that_never_begins_neither_blocks_nor_fills_the_memory():
