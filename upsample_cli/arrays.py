@@ -98,11 +98,11 @@ def _as_tensor(array: NDArray[np.generic]) -> torch.Tensor:
 def _enlarged_tensor(image: torch.Tensor, settings: Settings, has_alpha: bool) -> torch.Tensor:
     _check_axes(image.ndim in (2, 3, 4), tuple(image.shape), "(H, W), (C, H, W) or (N, C, H, W)")
     batch = image.detach()[(None,) * (4 - image.ndim)]
-    results = [_enlarged(each.permute(1, 2, 0), settings, has_alpha).permute(2, 0, 1) for each in batch]
-    result = torch.stack(results) if len(results) != 1 else results[0][None]
-    if not (image.ndim == 4 and image.is_contiguous(memory_format=torch.channels_last)):
-        result = result.contiguous()
-    return result.view(*image.shape[:-2], *result.shape[-2:])
+    results = [_enlarged(each.permute(1, 2, 0), settings, has_alpha) for each in batch]
+    result = (torch.stack(results) if len(results) != 1 else results[0][None]).permute(0, 3, 1, 2)
+    if image.ndim == 4 and not image.is_contiguous() and image.is_contiguous(memory_format=torch.channels_last):
+        return result
+    return result.contiguous().view(*image.shape[:-2], *result.shape[-2:])
 
 
 def _check_axes(is_right: bool, shape: tuple[int, ...], wanted: str) -> None:
