@@ -168,8 +168,11 @@ def deflate_rows(raw: Bytes2d, *, pixel_bytes: int, level: int = DEFAULT_LEVEL) 
     [2, 5, 5, 5, 5, 5, 2, 5, 5, 5, 5, 5]
     """
     chosen = LEVELS[level]
-    best = chosen.filters[0]
-    if len(chosen.filters) > 1:
-        trials = {each: _deflate(_filtered_blocks(raw, pixel_bytes, each), _ISAL, 1) for each in chosen.filters}
-        best = min(trials, key=lambda each: len(trials[each].data))
+    if len(chosen.filters) == 1:
+        return _deflate(_filtered_blocks(raw, pixel_bytes, chosen.filters[0]), chosen.module, chosen.effort)
+    effort = chosen.effort if chosen.module == _ISAL else 1
+    trials = {each: _deflate(_filtered_blocks(raw, pixel_bytes, each), _ISAL, effort) for each in chosen.filters}
+    best = min(trials, key=lambda each: len(trials[each].data))
+    if chosen.module == _ISAL:
+        return trials[best]
     return _deflate(_filtered_blocks(raw, pixel_bytes, best), chosen.module, chosen.effort)
