@@ -31,10 +31,9 @@ _REFUSED = {"I": "32-bit or signed numbers", "F": "floating-point numbers", "LAB
 
 _CUT_TO_8 = re.compile(";16[BLN]$")  # Pillow's name for samples of which it drops the low byte
 _GREY_STEPS = {"L;2": 85, "L;4": 17}  # PNG's key of transparency counts in the file's own levels
-_PALETTE_ENTRIES = {"BGRX": 4}  # bytes; else 3
 
-_NEW_SUBFILE_TYPE, _PHOTOMETRIC, _SUBSAMPLING, _SAMPLE_FORMAT = 254, 262, 530, 339
-_WHITE_IS_ZERO, _UNSIGNED, _UNDEFINED = 0, 1, 4
+_NEW_SUBFILE_TYPE, _BITS, _PHOTOMETRIC, _PLANAR, _SAMPLE_FORMAT, _SUBSAMPLING = 254, 258, 262, 284, 339, 530
+_WHITE_IS_ZERO, _SEPARATE_PLANES, _UNSIGNED, _UNDEFINED = 0, 2, 1, 4
 _AVIF_HEAD_BYTES = 1 << 16
 
 
@@ -121,15 +120,18 @@ def _raw_mode(image: ImageFile.ImageFile) -> str:
 
 
 def _check_supported(image: ImageFile.ImageFile, tags: Any, name: str) -> None:
-    what = _REFUSED.get(image.mode)
-    if what is None and set(tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))) - {_UNSIGNED, _UNDEFINED}:
-        what = "signed or floating-point numbers"
-    if what is None and image.mode == "YCbCr" and tuple(tags.get(_SUBSAMPLING, (2, 2))) != (1, 1):
-        what = "subsampled YCbCr without compression"  # Pillow takes it for YCbCr in full
-    if what is None and image.mode not in _LAYOUTS:
-        what = f"pixels of kind {image.mode}"
-    if what is not None:
-        raise PictureError(name, f"holds {what}, not supported yet", "convert it to 8-bit RGB or 16-bit grey first")
+    raw = bool(image.tile) and image.tile[0].codec_name == "raw"
+    kinds = (
+        (image.mode in _REFUSED, _REFUSED.get(image.mode)),
+        (set(tags.get(_SAMPLE_FORMAT, ())) - {_UNSIGNED, _UNDEFINED}, "signed or floating-point numbers"),
+        # Pillow takes the chroma of the next two for that of every pixel, and every byte for a sample.
+        (image.mode == "YCbCr" and tuple(tags.get(_SUBSAMPLING, (2, 2))) != (1, 1), "subsampled YCbCr, not compressed"),
+        (raw and tags.get(_PLANAR) == _SEPARATE_PLANES and max(tags.get(_BITS, (8,))) > 8, "16-bit planes"),
+        (image.mode not in _LAYOUTS, f"pixels of kind {image.mode}"),
+    )
+    for refused, what in kinds:
+        if refused:
+            raise PictureError(name, f"holds {what}, not supported yet", "convert it to 8-bit RGB or 16-bit grey first")
 
 
 def _losses(image: ImageFile.ImageFile, file: BinaryIO, tags: Any, cut: bool) -> Iterator[str]:
@@ -158,14 +160,14 @@ def _transparency(image: ImageFile.ImageFile, raw_mode: str, cut: bool) -> Any:
 
 def _palette_is_grey(image: ImageFile.ImageFile) -> bool:
     palette = image.palette
-    if palette is None or palette.rawmode is None:
+    if palette is None:
         return False
     entries = np.frombuffer(bytes(palette.palette), np.uint8)
-    if palette.rawmode == "RGB;L":
+    raw_mode = palette.rawmode or palette.mode
+    if raw_mode == "RGB;L":
         colours = entries.reshape(3, -1).T
     else:
-        size = _PALETTE_ENTRIES.get(palette.rawmode, 3)
-        colours = entries[: len(entries) // size * size].reshape(-1, size)[:, :3]
+        colours = entries[: len(entries) // len(raw_mode) * len(raw_mode)].reshape(-1, len(raw_mode))[:, :3]
     return bool((colours == colours[:, :1]).all())
 
 

@@ -6,16 +6,27 @@ there is never a second whole copy.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import BinaryIO, Self
 
+import numpy as np
 from PIL import Image, ImageFile
 
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, Format
 from upsample_cli.pictures.metadata import read_metadata
 from upsample_cli.pictures.model import Metadata, PictureInfo, Rows
-from upsample_cli.pictures.opening import Input, open_image, opened_file, quiet_pillow, readable, shown_name
+from upsample_cli.pictures.opening import (
+    PIECE_BYTES,
+    PILLOW_PIXEL_BYTES,
+    Input,
+    open_image,
+    opened_file,
+    quiet_pillow,
+    readable,
+    shown_name,
+)
 from upsample_cli.pictures.pixel_kinds import Reading, how_to_read
 
 __all__ = ["DEFAULT_MAX_PIXELS", "PillowSource", "open_picture", "probe", "read_header"]
@@ -23,28 +34,30 @@ __all__ = ["DEFAULT_MAX_PIXELS", "PillowSource", "open_picture", "probe", "read_
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """Where the rows of an upright picture lie in the stored one.
+    """Where a piece of the upright picture lies in the stored one.
 
     Args:
-        columns: they are stored as columns.
-        from_end: counted from the bottom, or from the right.
-        method: what brings a cut out piece upright.
+        swapped: upright rows are stored as columns.
+        up: upright rows are counted from the other end.
+        left: upright columns are counted from the other end.
+        method: what brings the piece upright.
     """
 
-    columns: bool
-    from_end: bool
+    swapped: bool
+    up: bool
+    left: bool
     method: Image.Transpose | None
 
 
 _TURNS = {
-    1: _Turn(False, False, None),
-    2: _Turn(False, False, Image.Transpose.FLIP_LEFT_RIGHT),
-    3: _Turn(False, True, Image.Transpose.ROTATE_180),
-    4: _Turn(False, True, Image.Transpose.FLIP_TOP_BOTTOM),
-    5: _Turn(True, False, Image.Transpose.TRANSPOSE),
-    6: _Turn(True, False, Image.Transpose.ROTATE_270),
-    7: _Turn(True, True, Image.Transpose.TRANSVERSE),
-    8: _Turn(True, True, Image.Transpose.ROTATE_90),
+    1: _Turn(False, False, False, None),
+    2: _Turn(False, False, True, Image.Transpose.FLIP_LEFT_RIGHT),
+    3: _Turn(False, True, True, Image.Transpose.ROTATE_180),
+    4: _Turn(False, True, False, Image.Transpose.FLIP_TOP_BOTTOM),
+    5: _Turn(True, False, False, Image.Transpose.TRANSPOSE),
+    6: _Turn(True, False, True, Image.Transpose.ROTATE_270),
+    7: _Turn(True, True, True, Image.Transpose.TRANSVERSE),
+    8: _Turn(True, True, False, Image.Transpose.ROTATE_90),
 }  # Exif 2.32, tag Orientation
 
 
@@ -140,19 +153,36 @@ class PillowSource:
 
         Bands may be asked for in any order and from several threads.
         """
+        info = self.info
+        if not 0 <= top < bottom <= info.height:
+            raise ValueError(f"no rows {top} to {bottom} in a picture of {info.height}")
+        rows = np.empty((bottom - top, info.width, info.layout.channels), info.layout.dtype)
+        with quiet_pillow():
+            for y0, y1, x0, x1 in self._pieces(top, bottom):
+                rows[y0 - top : y1 - top, x0:x1] = self._reading.rows(self._piece(y0, y1, x0, x1))
+        return rows
+
+    def _pieces(self, top: int, bottom: int) -> Iterator[tuple[int, int, int, int]]:
+        """Cut a band so that each piece is small, and long in the direction in which it is stored."""
+        width, piece_pixels = self.info.width, PIECE_BYTES // PILLOW_PIXEL_BYTES
+        if self._turn.swapped:
+            step = max(1, piece_pixels // (bottom - top))
+            yield from ((top, bottom, x, min(x + step, width)) for x in range(0, width, step))
+        else:
+            step = max(1, piece_pixels // width)
+            yield from ((y, min(y + step, bottom), 0, width) for y in range(top, bottom, step))
+
+    def _piece(self, y0: int, y1: int, x0: int, x1: int) -> Image.Image:
+        """A piece of the upright picture."""
         if self._image is None:
             raise ValueError("this picture is closed")
-        if not 0 <= top < bottom <= self.info.height:
-            raise ValueError(f"no rows {top} to {bottom} in a picture of {self.info.height}")
-        length = self.info.height
-        first, last = (length - bottom, length - top) if self._turn.from_end else (top, bottom)
-        stored_width, stored_height = self._image.size
-        box = (first, 0, last, stored_height) if self._turn.columns else (0, first, stored_width, last)
-        with quiet_pillow():
-            band = self._image.crop(box)
-            if self._turn.method is not None:
-                band = band.transpose(self._turn.method)
-            return self._reading.rows(band)
+        height, width, turn = self.info.height, self.info.width, self._turn
+        if turn.up:
+            y0, y1 = height - y1, height - y0
+        if turn.left:
+            x0, x1 = width - x1, width - x0
+        piece = self._image.crop((y0, x0, y1, x1) if turn.swapped else (x0, y0, x1, y1))
+        return piece if turn.method is None else piece.transpose(turn.method)
 
     def __enter__(self) -> Self:
         return self
