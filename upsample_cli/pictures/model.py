@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-Rows = NDArray[Any]
+Rows: TypeAlias = "NDArray[Any]"
 Colour = Literal["grey", "rgb", "cmyk"]
 
 _COLOUR_CHANNELS: dict[Colour, int] = {"grey": 1, "rgb": 3, "cmyk": 4}
@@ -45,6 +46,8 @@ class Layout:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The numpy type of one number: uint8 or uint16, native byte order."""
+        import numpy as np  # a plan, a help text and an error in the options need none
+
         return np.dtype(np.uint8 if self.depth == 8 else np.uint16)
 
 
