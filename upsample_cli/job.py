@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -57,6 +58,8 @@ class Options:
         for name, value, choices in (("border", self.border, BORDERS), ("alpha", self.alpha, ALPHAS)):
             if value not in choices:
                 raise UsageError(f"there is no --{name} {value!r}", f"choose one of {', '.join(choices)}")
+        if not re.fullmatch(r"auto|cpu|cuda(:\d{1,4})?|mps", self.device):
+            raise UsageError(f"there is no --device {self.device!r}", "choose one of auto, cpu, cuda, cuda:N, mps")
         if self.tile is not None and self.tile < 1:
             raise UsageError(f"a tile of {self.tile} pixels holds nothing", "give --tile 1 or more")
         if self.format is not None:

@@ -11,15 +11,16 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
+from upsample_cli.errors import Interrupted
 from upsample_cli.job import Job, Options, Result, check_strict
 from upsample_cli.kernels import kernel_named
 from upsample_cli.pictures.convert import convert_rows
-from upsample_cli.pictures.files import new_file
+from upsample_cli.pictures.files import new_file, writing_error
 from upsample_cli.pictures.formats import fit, format_named
 from upsample_cli.pictures.metadata import metadata_for_output
 from upsample_cli.pictures.sinks import open_sink
 from upsample_cli.pictures.source import open_picture
-from upsample_cli.planning import plan_job
+from upsample_cli.planning import check_output, plan_job
 
 if TYPE_CHECKING:
     from upsample_cli.engine import Settings
@@ -35,7 +36,8 @@ def upsample_file(
 
     Args:
         source: the input file.
-        target: the output file; its extension chooses the format. By default `NAME_xFACTOR.EXT` beside the input.
+        target: the output file; its extension chooses the format. By default `NAME_xFACTOR.EXT` beside the input. Its
+            folder is made if it is missing.
         factor: whole factor, 1 to 64.
         options: the other fields of `job.Options`: kernel, border, alpha, device, memory_bytes, tile, format, quality,
             overwrite, strict, max_pixels.
@@ -44,18 +46,19 @@ def upsample_file(
         What was written, with a warning for whatever the output could not hold.
 
     Raises:
-        UsageError: if an option is out of range.
+        UsageError: if an option is out of range, or source and target are the same file.
         PictureError: if the picture cannot be read, or the output cannot be written or exists already.
     """
     chosen = Options(factor=factor, **options)
     job = plan_job(Path(source), chosen, output=Path(target) if target is not None else None)
+    check_output(job, chosen)
     return enlarge_picture(job, chosen)
 
 
 def enlarge_picture(
     job: Job, options: Options, *, stop: Event | None = None, on_rows: OnRows = lambda _rows: None
 ) -> Result:
-    """Carry out one job.
+    """Carry out one job. The output's folder is made if it is missing.
 
     Args:
         stop: set it from another thread to end with `Interrupted`; nothing is left behind.
@@ -84,6 +87,9 @@ def enlarge_picture(
         arithmetic = Arithmetic(
             torch.uint8 if info.layout.depth == 8 else torch.uint16, settings.kernel.denominator**2, premultiplied
         )
+        if stop is not None and stop.is_set():  # decoding takes its time: no new file after the others were removed
+            raise Interrupted
+        _make_folder(job.output)
         with new_file(job.output, overwrite=options.overwrite) as file:
             sink = open_sink(
                 file,
@@ -108,6 +114,15 @@ def enlarge_picture(
             sink.finish()
     planned = Result.planned(replace(job, warnings=warnings), options.factor)
     return planned.ended("written", elapsed_s=time.perf_counter() - start_s)
+
+
+def _make_folder(output: Path) -> None:
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        pass  # something else has its name; `new_file` says so
+    except OSError as error:
+        raise writing_error(output, error) from error
 
 
 @functools.lru_cache(maxsize=8)

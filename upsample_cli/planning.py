@@ -29,8 +29,7 @@ def plan_job(picture: Path, options: Options, *, output: Path | None = None, fol
 
     Raises:
         PictureError: if the input cannot be read, or the output cannot hold the result.
-        OutputExistsError: if the output is there and `options.overwrite` is not set.
-        UsageError: if the output's extension is no picture format's.
+        UsageError: if the output's extension is no picture format's, or the quality is none of the format's.
     """
     from upsample_cli.pictures.source import read_header  # Pillow is imported with the first picture
 
@@ -43,9 +42,20 @@ def plan_job(picture: Path, options: Options, *, output: Path | None = None, fol
     check_strict(picture, warnings, options)
     check_quality(format_, options.quality)
     check_output_size(picture, format_, info.height * options.factor, info.width * options.factor, fitted.layout)
-    if not options.overwrite and os.path.lexists(output):
-        raise OutputExistsError(output)
     return Job(picture, output, format_.name, info.height, info.width, warnings)
+
+
+def check_output(job: Job, options: Options) -> None:
+    """Refuse an output that is in the way.
+
+    Raises:
+        UsageError: if it is the input itself.
+        OutputExistsError: if it is there and `options.overwrite` is not set.
+    """
+    if os.path.realpath(job.output) == os.path.realpath(job.input):
+        raise UsageError(f"{job.output} is the input itself", "give another --output")
+    if not options.overwrite and os.path.lexists(job.output):
+        raise OutputExistsError(job.output)
 
 
 def output_format(info: PictureInfo, output: Path | None, options: Options) -> Format:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from upsample_cli.errors import UsageError
 from upsample_cli.pictures.formats import format_of_path
 
 
@@ -18,10 +19,12 @@ class Found:
     Args:
         path: the file.
         folder: the folder input it was found in, whose tree the output mirrors; None for a file named by the user.
+        error: why `path` is not a picture but a folder that could not be looked into.
     """
 
     path: Path
     folder: Path | None = None
+    error: str | None = None
 
 
 def find_inputs(arguments: Iterable[str], *, recursive: bool, exclude: Path | None = None) -> Iterator[Found]:
@@ -33,27 +36,46 @@ def find_inputs(arguments: Iterable[str], *, recursive: bool, exclude: Path | No
 
     Args:
         recursive: descend into subfolders.
-        exclude: a folder not to descend into: the output's own.
+        exclude: the output's folder: not descended into, nor taken if it is one of several arguments ("*", say). As
+            the only argument it is meant.
+
+    Raises:
+        UsageError: if an argument is empty. (A variable of the shell that is not set must not mean this folder.)
     """
-    for argument in arguments:
-        paths = [argument]
-        if not os.path.lexists(argument) and glob.has_magic(argument):
-            # Path.glob takes no absolute patterns.
-            paths = sorted(glob.glob(argument, recursive=True)) or paths  # noqa: PTH207
-        for path in map(Path, paths):
-            if path.is_dir():
-                yield from (Found(file, path) for file in _pictures(path, recursive, exclude))
-            else:
-                yield Found(path)
+    excluded = os.path.realpath(exclude) if exclude else None
+    paths = [path for argument in arguments for path in _expanded(argument)]
+    for path in paths:
+        if not is_folder(path):
+            yield Found(path)
+        elif len(paths) == 1 or os.path.realpath(path) != excluded:
+            yield from _pictures(path, recursive, excluded)
 
 
-def _pictures(folder: Path, recursive: bool, exclude: Path | None) -> Iterator[Path]:
-    excluded = exclude.resolve() if exclude else None
-    for parent, folders, files in os.walk(folder):
+def _expanded(argument: str) -> list[Path]:
+    if not argument:
+        raise UsageError("an input has no name", "name pictures or folders")
+    matches = []
+    if not os.path.lexists(argument) and glob.has_magic(argument):
+        matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207  Path.glob takes no absolute patterns
+    return [Path(path) for path in matches or [argument]]
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether a folder is there. A name too long for the file system is none; `Path.is_dir` raises for it."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def _pictures(folder: Path, recursive: bool, excluded: str | None) -> Iterator[Found]:
+    unreadable: list[OSError] = []
+    for parent, folders, files in os.walk(folder, onerror=unreadable.append):
         here = Path(parent)
         folders[:] = sorted(
-            name for name in folders if recursive and not name.startswith(".") and (here / name).resolve() != excluded
+            name
+            for name in folders
+            if recursive and not name.startswith(".") and os.path.realpath(here / name) != excluded
         )
         for name in sorted(files):
             if not name.startswith(".") and format_of_path(Path(name)) is not None:
-                yield here / name
+                yield Found(here / name, folder)
+    for error in unreadable:
+        yield Found(Path(error.filename), folder, f"{error.filename}: cannot be looked into: {error.strerror}")

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from upsample_cli.batch.find import Found
+from upsample_cli.batch.find import Found, is_folder
 from upsample_cli.errors import OutputExistsError, PictureError, UsageError
 from upsample_cli.job import Job, Options, Result
-from upsample_cli.planning import plan_job
+from upsample_cli.planning import check_output, plan_job
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One input of a run: a job to do, or (job None) a result that is known already."""
+    """One input of a run.
+
+    Args:
+        result: "planned" if there is a job, else a result that is known already.
+        job: what is to be done.
+        is_alone: it is the only picture asked for, by its own name: what would be passed over in a batch is an error.
+    """
 
     result: Result
     job: Job | None = None
+    is_alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +45,10 @@ class Target:
         """The folder an input's output goes to."""
         if found.folder is None:
             return self.folder or found.path.parent
-        root = found.folder.resolve()
+        # "." and ".." have no name to make another of.
+        root = found.folder if found.folder.name not in {"", ".."} else found.folder.resolve()
+        if not self.folder and not root.name:
+            raise UsageError(f"there is no place beside {root} for its mirror", "give --output a folder")
         mirror = self.folder or root.with_name(f"{root.name}_x{factor}")
         return mirror / found.path.parent.relative_to(found.folder)
 
@@ -52,11 +62,11 @@ def target_of(output: str | None, inputs: Sequence[Found]) -> Target:
     if output is None:
         return Target()
     path = Path(output)
-    if path.is_dir() or output.endswith(("/", os.sep)):
+    if is_folder(path) or output.endswith(("/", os.sep)):
         return Target(folder=path)
     if len(inputs) == 1 and inputs[0].folder is None:
         return Target(file=path)
-    if path.exists():
+    if os.path.lexists(path):
         raise UsageError(f"{output} is a file, and there are several pictures to write", "give --output a folder")
     return Target(folder=path)
 
@@ -69,14 +79,17 @@ def plan_run(inputs: Iterable[Found], target: Target, options: Options) -> list[
     Raises:
         UsageError: if two inputs would write the same file, or an output would replace an input.
     """
-    unique = {_key(found.path): found for found in reversed(list(inputs))}
-    ordered = list(reversed(unique.values()))
-    may_skip = len(ordered) != 1 or ordered[0].folder is not None
-    entries = [_entry(found, target, options, may_skip) for found in ordered]
+    unique: dict[str, Found] = {}
+    for found in inputs:
+        # A link to a picture is an input of its own, with a name of its own.
+        unique.setdefault(os.path.join(os.path.realpath(found.path.parent), found.path.name), found)  # noqa: PTH118
+    is_alone = len(unique) == 1 and all(found.folder is None for found in unique.values())
+    entries = [_entry(found, target, options, is_alone) for found in unique.values()]
+    read = {os.path.realpath(found.path) for found in unique.values()}
     writers: dict[str, Path] = {}
     for job in (entry.job for entry in entries if entry.job):
-        key = _key(job.output)
-        if key in unique:
+        key = os.path.realpath(job.output)
+        if key in read:
             raise UsageError(
                 f"{job.output} is an input and would be replaced by the enlarged {job.input}",
                 "choose another --output, or leave out --overwrite",
@@ -90,23 +103,24 @@ def plan_run(inputs: Iterable[Found], target: Target, options: Options) -> list[
     return entries
 
 
-def _key(path: Path) -> str:
-    return os.path.realpath(path)
-
-
-def _entry(found: Found, target: Target, options: Options, may_skip: bool) -> Entry:
+def _entry(found: Found, target: Target, options: Options, is_alone: bool) -> Entry:
+    if found.error is not None:
+        return Entry(Result(found.path, status="failed", error=found.error))
     folder = None if target.file else target.folder_of(found, options.factor)
     try:
         job = plan_job(found.path, options, output=target.file, folder=folder)
-    except OutputExistsError as error:
-        return Entry(existing(found.path, error, may_skip))
     except PictureError as error:
         return Entry(Result(found.path, status="failed", error=str(error)))
-    return Entry(Result.planned(job, options.factor), job)
+    planned = Entry(Result.planned(job, options.factor), job, is_alone)
+    try:
+        check_output(job, options)
+    except OutputExistsError as error:
+        return Entry(existing(planned, error))
+    return planned
 
 
-def existing(picture: Path, error: OutputExistsError, may_skip: bool) -> Result:
+def existing(entry: Entry, error: OutputExistsError) -> Result:
     """The result for an output that exists already: passed over in a batch, an error for the only picture asked for."""
-    if may_skip:
-        return Result(picture, Path(error.path), "skipped", warnings=(str(error),))
-    return Result(picture, Path(error.path), "failed", error=str(error))
+    if entry.is_alone:
+        return entry.result.ended("failed", error=str(error))
+    return replace(entry.result.ended("skipped"), warnings=(str(error),))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
 from itertools import islice
 from threading import Event
 from typing import Protocol
 
 from upsample_cli.batch.jobs import Entry, existing
-from upsample_cli.errors import Interrupted, OutputExistsError, UpsampleError
+from upsample_cli.errors import Interrupted, OutputExistsError, PictureError, UpsampleError, UsageError
 from upsample_cli.job import Job, Options, Result
 from upsample_cli.pictures.files import remove_unfinished
 
@@ -42,17 +43,19 @@ def run_entries(
     Args:
         workers: pictures in flight at once.
         debug: let unexpected errors through instead of making them a failed result.
+
+    Raises:
+        UsageError: if an option cannot be carried out for the only picture asked for; in a batch its result is failed.
     """
     yield from (entry.result for entry in entries if entry.job is None)
     stop = Event()
-    may_skip = len(entries) > 1
-    jobs = (entry.job for entry in entries if entry.job is not None)
+    waiting = ((entry, entry.job) for entry in entries if entry.job is not None)
     pending: set[Future[Result]] = set()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="upsample-picture")
-    run: Callable[[Job], Result] = lambda job: _result(job, options, stop, watcher, may_skip, debug)  # noqa: E731
+    run: Callable[[Entry, Job], Result] = partial(_result, options=options, stop=stop, watcher=watcher, debug=debug)
     try:
         while True:
-            pending |= {pool.submit(run, job) for job in islice(jobs, 2 * workers - len(pending))}
+            pending |= {pool.submit(run, *each) for each in islice(waiting, 2 * workers - len(pending))}
             if not pending:
                 return
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
@@ -61,31 +64,39 @@ def run_entries(
         stop.set()
         pool.shutdown(wait=False, cancel_futures=True)
         if pending:
-            wait(pending, timeout=_GRACE_S)
-            remove_unfinished()
+            try:
+                wait(pending, timeout=_GRACE_S)
+            finally:  # a second Ctrl-C ends the wait, not the cleaning up
+                remove_unfinished()
 
 
-def _result(job: Job, options: Options, stop: Event, watcher: Watcher, may_skip: bool, debug: bool) -> Result:
+def _result(entry: Entry, job: Job, *, options: Options, stop: Event, watcher: Watcher, debug: bool) -> Result:
     from upsample_cli.pipeline import enlarge_picture  # torch comes with the first picture
 
-    planned = Result.planned(job, options.factor)
     start_s = time.perf_counter()
+
+    def failed(message: str) -> Result:
+        return entry.result.ended("failed", error=message, elapsed_s=time.perf_counter() - start_s)
+
     watcher.started(job)
     try:
         return enlarge_picture(job, options, stop=stop, on_rows=lambda rows: watcher.advanced(job, rows))
     except OutputExistsError as error:
-        return existing(job.input, error, may_skip)
+        return existing(entry, error)
     except Interrupted:
         raise
+    except PictureError as error:
+        return failed(str(error))
     except UpsampleError as error:
-        return planned.ended("failed", error=str(error), elapsed_s=time.perf_counter() - start_s)
+        if entry.is_alone and isinstance(error, UsageError):
+            raise
+        return failed(f"{job.input}: {error}")
     except MemoryError:
-        message = f"{job.input}: not enough memory to hold the picture; give --workers 1, or enlarge it elsewhere"
-        return planned.ended("failed", error=message, elapsed_s=time.perf_counter() - start_s)
+        return failed(f"{job.input}: not enough memory to hold the picture; give --workers 1, or enlarge it elsewhere")
     except Exception as error:
         if debug:
             raise
-        message = f"{job.input}: {type(error).__name__}: {error}; this should not happen: --debug shows where"
-        return planned.ended("failed", error=message, elapsed_s=time.perf_counter() - start_s)
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        return failed(f"{job.input}: {text}; this should not happen: --debug shows where")
     finally:
         watcher.ended(job)

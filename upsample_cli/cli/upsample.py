@@ -137,8 +137,8 @@ def upsample(
         raise UsageError(f"{workers} workers do nothing", "give --workers 1 or more")
     start_s = time.perf_counter()
     entries = _planned(inputs, output, options, recursive)
-    messages = Console(stderr=True)
-    report = Report(Console(), messages, len(entries), verbose=verbose, quiet=quiet, as_json=json)
+    out, messages = (Console(stderr=is_stderr, emoji=False) for is_stderr in (False, True))  # "a:x:.png" is a name
+    report = Report(out, messages, len(entries), verbose=verbose, quiet=quiet, as_json=json)
     if dry_run:
         for entry in entries:
             report.add(entry.result)
@@ -149,6 +149,8 @@ def upsample(
 
 
 def _planned(inputs: list[str], output: str | None, options: Options, recursive: bool) -> list[Entry]:
+    if output == "":
+        raise UsageError("--output has no name", "give it a file or a folder, or leave it out")
     found = list(find_inputs(inputs, recursive=recursive, exclude=Path(output) if output else None))
     if not found:
         deeper = "" if recursive else ", or -r to look in their subfolders"
@@ -168,6 +170,8 @@ def _run(entries: list[Entry], options: Options, workers: int, report: Report, d
     with bars, contextlib.closing(results):
         for result in results:
             report.add(result)
+    order = {entry.result.input: index for index, entry in enumerate(entries)}
+    report.results.sort(key=lambda result: order[result.input])
 
 
 def _device_name(options: Options, results: list[Result]) -> str:
