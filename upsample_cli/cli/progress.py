@@ -43,7 +43,7 @@ class Bars:
             console=console,
             transient=True,
             redirect_stdout=False,  # results that are piped elsewhere must not end up on the terminal
-            disable=not (is_shown and console.is_terminal),
+            disable=not (is_shown and console.file.isatty()),  # is_terminal is also true under FORCE_COLOR
         )
         pixels = sum(job.height * job.width for job in jobs) * self._scale
         self._total = self._progress.add_task(self._title(), total=pixels, is_total=True)

@@ -50,7 +50,7 @@ class Report:
                 self._message("warning", "yellow", prefix + warning)
             if not self.as_json and (self.verbose or (self.total == 1 and result.status != "skipped")):
                 # While bars are drawn on the same terminal, lines must go past them.
-                lines = self.messages if self.out.is_terminal and self.messages.is_terminal else self.out
+                lines = self.messages if self.out.file.isatty() and self.messages.file.isatty() else self.out
                 lines.print(_line(result), soft_wrap=True, highlight=False)
 
     def close(self, options: Options, device: str, elapsed_s: float) -> None:
@@ -105,7 +105,7 @@ def summary_table(results: Sequence[Result], elapsed_s: float) -> Table:
     table.add_column()
     counts = Counter(result.status for result in results)
     for status in STATUSES:
-        if counts[status] or status == "written":
+        if counts[status] or (status == "written" and not counts["planned"]):
             table.add_row(status, str(counts[status]), _detail(status, results, elapsed_s))
     return table
 
@@ -124,6 +124,5 @@ def _detail(status: Status, results: Sequence[Result], elapsed_s: float) -> str:
 def _line(result: Result) -> str:
     names = escape(one_line(f"{result.input} -> {result.output}"))
     sizes = f"{result.width}x{result.height} -> {result.output_width}x{result.output_height}"
-    if result.status == "planned":
-        return f"{names}  {sizes}  planned"
-    return f"{names}  {sizes}  {result.elapsed_s:.2f} s"
+    end = f"{result.elapsed_s:.2f} s" if result.status == "written" else result.status
+    return f"{names}  {sizes}  {end}"
