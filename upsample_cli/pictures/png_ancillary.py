@@ -106,4 +106,4 @@ def _exif_in_text(value: str) -> bytes | None:
         block = unhexlify("".join(value.split("\n")[3:]).replace(" ", ""))
     except ValueError:
         return None
-    return block.removeprefix(b"Exif\0\0")
+    return block.removeprefix(b"Exif\0\0") or None
