@@ -77,6 +77,8 @@ def open_sink(
             file, height=height, width=width, layout=layout, metadata=metadata, executor=executor, **level
         )
     settings = _SETTINGS[fmt.name](quality, info)
+    if layout.colour == "grey":  # there is no chroma to subsample, and AVIF would store one
+        settings.pop("subsampling", None)
     return _CollectingSink(file, fmt, height=height, width=width, layout=layout, metadata=metadata, settings=settings)
 
 
