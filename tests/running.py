@@ -1,0 +1,112 @@
+"""Runs the `upsample` command for the tests, inside this process or as one of its own; makes and reads pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from oracles import hostile_pixels
+from PIL import Image
+
+from upsample_cli.cli.upsample import main
+
+# Not the installed script: that one may be of another checkout.
+COMMAND = [sys.executable, "-c", "from upsample_cli.cli.upsample import main; main()"]
+
+# What people have set in their shells must not decide a test.
+_UNSET = {"FORCE_COLOR", "NO_COLOR", "PYTHONWARNINGS", "COLUMNS", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in _UNSET}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended, and what it said."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """What `--json` printed; nothing else may be there."""
+        return json.loads(self.out)
+
+    @property
+    def errors(self) -> list[str]:
+        """The error lines, without their "error: "; every other line on stderr must be a warning."""
+        lines = self.err.splitlines()
+        assert all(line.startswith(("error: ", "warning: ")) for line in lines), self.err
+        return [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+
+
+def upsample(*arguments: object) -> Ended:
+    """Run the command in this process, its door included: quick, as torch is imported once."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.dict(os.environ, ENVIRONMENT, clear=True),
+        mock.patch.object(sys, "argv", ["upsample", *map(str, arguments)]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            main()
+        except SystemExit as leaving:
+            return Ended(int(leaving.code or 0), out.getvalue(), err.getvalue())
+    raise AssertionError("the command did not exit")
+
+
+def upsample_process(*arguments: object, **keywords: Any) -> Ended:
+    """Run the command as a process of its own."""
+    settings = {"env": ENVIRONMENT, "timeout": 120} | keywords
+    done = subprocess.run(
+        [*COMMAND, *map(os.fspath, arguments)], capture_output=True, text=True, check=False, **settings
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def save(
+    path: str | Path, size: tuple[int, int] = (11, 17), mode: str = "RGB", *, seed: int = 0, **settings: Any
+) -> Path:
+    """Save a picture of noise and extremes; `size` is (height, width). Returns its path."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    channels = len(Image.new(mode, (1, 1)).getbands())
+    dtype = np.uint16 if mode == "I;16" else np.uint8
+    pixels = hostile_pixels((*size, channels), dtype, seed)
+    squeezed = pixels[..., 0] if channels == 1 else pixels
+    if mode == "1":
+        image = Image.fromarray(squeezed).convert("1", dither=Image.Dither.NONE)
+    elif mode == "P":
+        image = Image.fromarray(squeezed % 7, "P")
+        image.putpalette(hostile_pixels((7, 1, 3), np.uint8, seed + 1).tobytes())
+    else:
+        image = Image.fromarray(squeezed) if mode == "I;16" else Image.frombytes(mode, size[::-1], squeezed.tobytes())
+    image.save(path, **settings)
+    return path
+
+
+def pixels_of(path: str | Path, mode: str | None = None) -> np.ndarray:
+    """The decoded pixels (height, width, channels), made into `mode` first."""
+    with Image.open(path) as image:
+        pixels = np.array(image if mode is None else image.convert(mode))
+    return pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
+
+
+def tree(folder: str | Path) -> dict[str, bytes]:
+    """Every file below a folder, hidden ones too, with its bytes; links are not followed."""
+    found = (Path(parent) / name for parent, _, names in os.walk(folder) for name in names)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found if path.is_file()}
+
+
+def names(folder: str | Path) -> list[str]:
+    """The files below a folder, hidden ones too."""
+    return sorted(tree(folder))
