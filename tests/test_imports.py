@@ -28,7 +28,7 @@ HOMES = {
     "rich": {"upsample_cli.cli"},
     "click": set(),
     "PIL": {"upsample_cli.pictures"},
-    "isal": {"upsample_cli.pictures"},
+    **dict.fromkeys(("isal", "tifffile", "imagecodecs"), {"upsample_cli.pictures"}),
     "torch": {f"upsample_cli.{name}" for name in ("layer", "pixels", "routes", "engine", "arrays", "pipeline")},
     "torchvision": set(),
 }

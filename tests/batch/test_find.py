@@ -1,0 +1,174 @@
+"""Which files a command line means."""
+
+import os
+import string
+import tempfile
+from pathlib import Path, PurePosixPath
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from upsample_cli.batch.find import Found, find_inputs
+from upsample_cli.errors import UsageError
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="file names and links of POSIX")
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def touch(*paths):
+    for path in map(Path, paths):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def found(*arguments, recursive=False, exclude=None):
+    inputs = find_inputs(arguments, recursive=recursive, exclude=exclude and Path(exclude))
+    return [each.path.as_posix() for each in inputs]
+
+
+def test_of_a_folder_the_pictures_are_taken_by_name_and_nothing_else():
+    touch("f/b.png", "f/A.JPEG", "f/c.tif", "f/notes.txt", "f/.hidden.png", "f/png", "f/e.png.bak", "f/sub/d.png")
+    assert found("f") == ["f/A.JPEG", "f/b.png", "f/c.tif"]
+    assert found("f", recursive=True) == ["f/A.JPEG", "f/b.png", "f/c.tif", "f/sub/d.png"]
+
+
+def test_hidden_folders_are_passed_over_unless_named():
+    touch("f/.cache/a.png", ".g/b.png", ".g/.h/c.png")
+    assert found("f", recursive=True) == []
+    assert found(".g", ".g/.h", recursive=True) == [".g/b.png", ".g/.h/c.png"]
+
+
+def test_a_file_named_by_the_user_is_taken_whatever_its_name():
+    touch("notes.txt", ".hidden", "a.png")
+    assert found("notes.txt", ".hidden", "missing.png", "a.png") == ["notes.txt", ".hidden", "missing.png", "a.png"]
+
+
+def test_inputs_come_in_the_order_of_the_arguments():
+    touch("z.png", "f/b.png", "f/a.png", "c.png")
+    assert found("z.png", "f", "c.png") == ["z.png", "f/a.png", "f/b.png", "c.png"]
+
+
+def test_the_folder_an_input_was_found_in_is_remembered():
+    touch("f/sub/a.png")
+    assert list(find_inputs(["f", "f/sub/a.png"], recursive=True)) == [
+        Found(Path("f/sub/a.png"), Path("f")),
+        Found(Path("f/sub/a.png")),
+    ]
+
+
+def test_patterns_that_no_shell_has_expanded(tmp_path):
+    touch("a1.png", "a2.png", "b.png", "f/c.png", "f/g/d.png", ".h.png")
+    assert found("a*.png") == ["a1.png", "a2.png"]
+    assert found(f"{tmp_path}/a?.png") == [f"{tmp_path}/a1.png", f"{tmp_path}/a2.png"]
+    assert found("**/*.png") == ["a1.png", "a2.png", "b.png", "f/c.png", "f/g/d.png"]
+    assert found("[bf]*") == ["b.png", "f/c.png"]  # a folder that matches is a folder
+    assert found("z*.png") == ["z*.png"]  # for the message that there is no such file
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_itself():
+    touch("[1].png", "1.png", "a*.png", "ab.png")
+    assert found("[1].png", "a*.png") == ["[1].png", "a*.png"]
+    assert found("[2].png") == ["[2].png"]
+
+
+def test_links_to_pictures_are_taken_and_links_to_folders_are_not_followed():
+    touch("f/a.png", "other/b.png", "f/sub/c.png")
+    Path("f/link.png").symlink_to("a.png")
+    Path("f/dangling.png").symlink_to("nowhere.png")
+    Path("f/loop").symlink_to(".")
+    Path("f/sub/up").symlink_to("..")
+    Path("f/elsewhere").symlink_to("../other")
+    Path("f/self.png").symlink_to("self.png")
+    pictures = ["f/a.png", "f/dangling.png", "f/link.png", "f/self.png", "f/sub/c.png"]
+    assert found("f", recursive=True) == pictures
+    assert found("f/elsewhere") == ["f/elsewhere/b.png"]  # unless it is what the user named
+
+
+def test_a_folder_that_is_named_like_a_picture_is_a_folder():
+    touch("x.png/a.png", "f/y.png/b.png")
+    assert found("x.png") == ["x.png/a.png"]
+    assert found("f") == []
+    assert found("f", recursive=True) == ["f/y.png/b.png"]
+
+
+def test_the_outputs_own_folder_is_not_an_input():
+    touch("f/a.png", "f/big/a_x2.png", "f/big/deep/b.png", "f/bigger/c.png")
+    assert found("f", recursive=True, exclude="f/big") == ["f/a.png", "f/bigger/c.png"]
+    assert found("f", recursive=True, exclude="f/../f/big/") == ["f/a.png", "f/bigger/c.png"]
+    assert found("f/a.png", "f/big", "f/bigger", exclude="f/big") == ["f/a.png", "f/bigger/c.png"]  # f/* in a shell
+    assert found("f/*", exclude="f/big") == ["f/a.png", "f/bigger/c.png"]
+    assert "f/big/a_x2.png" in found("f", recursive=True, exclude="f/small")  # the control
+
+
+def test_the_outputs_own_folder_is_an_input_if_it_is_all_that_was_asked_for():
+    touch("f/a.png", "f/sub/b.png")
+    assert found("f", recursive=True, exclude="f") == ["f/a.png", "f/sub/b.png"]
+
+
+def test_an_output_link_that_leads_in_a_circle_ends_nothing():
+    touch("f/a.png")
+    Path("o").symlink_to("o")
+    assert found("f", recursive=True, exclude="o") == ["f/a.png"]
+
+
+def test_an_empty_argument_is_refused_and_is_not_this_folder():
+    touch("a.png")
+    with pytest.raises(UsageError, match="no name"):
+        found("")
+    with pytest.raises(UsageError, match="no name"):
+        found("a.png", "")
+
+
+def test_a_name_too_long_is_a_missing_file():
+    name = "a" * 300 + ".png"
+    assert found(name, name + "/b.png") == [name, name + "/b.png"]
+
+
+def test_a_folder_that_may_not_be_looked_into_is_told_of(monkeypatch):
+    """Not by its permissions: these tests may run as root."""
+    touch("f/a.png", "f/closed/b.png", "f/open/c.png")
+    scandir = os.scandir
+
+    def guarded(path):
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    inputs = list(find_inputs(["f"], recursive=True))
+    assert [each.path.as_posix() for each in inputs if each.error is None] == ["f/a.png", "f/open/c.png"]
+    (told,) = [each.error for each in inputs if each.error is not None]
+    assert told == "f/closed: cannot be looked into: Permission denied"
+
+
+PARTS = st.text(string.ascii_letters + " .[]*é", min_size=1, max_size=4).filter(lambda name: name.strip(".") != "")
+ENDS = st.sampled_from(["", ".png", ".JPG", ".tiff", ".txt", ".png~"])
+PATHS = st.builds(lambda folders, name, end: "/".join([*folders, name + end]), st.lists(PARTS, max_size=2), PARTS, ENDS)
+
+
+@given(st.sets(PATHS, max_size=8), st.booleans())
+@settings(max_examples=60)
+def test_of_any_folder_exactly_the_visible_pictures_are_taken(paths, recursive):
+    """Against the definition, applied to the names that were made: no folder is walked for it."""
+    with tempfile.TemporaryDirectory() as root:
+        made = set()
+        for path in sorted(paths):
+            try:
+                touch(f"{root}/{path}")
+                made.add(path)
+            except OSError:
+                continue  # a folder of that name is there, or a file where a folder is to be
+        expected = {
+            path
+            for path in made
+            if (recursive or "/" not in path)
+            and not any(part.startswith(".") for part in path.split("/"))
+            and PurePosixPath(path).suffix.lower() in {".png", ".jpg", ".tiff"}
+        }
+        taken = [os.path.relpath(path, root) for path in found(root, recursive=recursive)]
+        assert sorted(taken) == sorted(expected)
