@@ -30,8 +30,8 @@ KINDS = {  # format, mode, size, frames
     "animated.gif": ("GIF", "P", (97, 89), 3),
 }
 # In mean levels. JPEG codecs may round each coefficient differently, and exp and pow may differ in their last bit
-# between processors; letters are drawn by FreeType, whose releases shade edges differently. A picture that is shifted by one
-# pixel is twice as far off at least (tested below).
+# between processors; letters are drawn by FreeType, whose releases shade edges differently. A picture that is shifted
+# by one pixel is twice as far off at least (tested below).
 TOLERANCES = {name: 0.5 for name in KINDS if name.endswith(".jpg")} | {"text.png": 0.5}
 
 
