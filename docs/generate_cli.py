@@ -26,13 +26,16 @@ def _sections(name: str, command: Any) -> Iterator[str]:
     rows = [_row(parameter) for parameter in command.params]
     table = "".join(f"| {left} | {right} |\n" for left, right in rows)
     yield f"## `{name}`\n\n{_paragraphs(command.help)}\n\n| argument | meaning |\n|---|---|\n{table}"
-    for child in getattr(command, "commands", {}).values():
-        if child.name != "upsample":  # the same command, described above
-            yield from _sections(f"{name} {child.name}", child)
+    for child in command.list_commands(None) if hasattr(command, "list_commands") else []:
+        if child != "upsample":  # the same command, described above
+            yield from _sections(f"{name} {child}", command.get_command(None, child))
 
 
 def _paragraphs(text: str | None) -> str:
-    return (text or "").replace("\b\n", "").strip()
+    """A help text as Markdown: what follows its backspace sign is kept line by line."""
+    prose, _, examples = (text or "").partition("\b\n")
+    code = "\n".join(line.strip() for line in examples.splitlines()[1:] if line.strip())
+    return prose.strip() + (f"\n\n```bash\n{code}\n```" if code else "")
 
 
 def _row(parameter: Any) -> tuple[str, str]:

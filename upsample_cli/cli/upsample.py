@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from upsample_cli import __version__
 from upsample_cli.batch.find import find_inputs
 from upsample_cli.batch.jobs import Entry, plan_run, target_of
 from upsample_cli.batch.run import run_entries
 from upsample_cli.cli import door
+from upsample_cli.cli.options import APP_SETTINGS, Debug, version_printer
 from upsample_cli.cli.progress import Bars
 from upsample_cli.cli.report import Report
 from upsample_cli.cores import core_count
@@ -29,9 +29,7 @@ from upsample_cli.plan import BORDERS, parse_quantity
 if TYPE_CHECKING:
     from upsample_cli.engine import Settings
 
-_SETTINGS = {"help_option_names": ["-h", "--help"]}
-
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=_SETTINGS)
+app = typer.Typer(**APP_SETTINGS)
 
 
 def main() -> None:
@@ -39,13 +37,7 @@ def main() -> None:
     door.run(app, "upsample")
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"upsample {__version__}")
-        raise typer.Exit
-
-
-@app.command(context_settings=_SETTINGS)
+@app.command(no_args_is_help=True)
 def upsample(
     inputs: Annotated[list[str], typer.Argument(metavar="INPUTS...", help="Pictures, folders or patterns.")],
     factor: Annotated[int, typer.Option("-f", "--factor", metavar="N", help=f"Whole factor, 1 to {MAX_FACTOR}.")] = 2,
@@ -113,12 +105,20 @@ def upsample(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="A line for every picture.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    debug: Debug = False,
     _version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+        bool, typer.Option("--version", callback=version_printer("upsample"), is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Enlarge pictures exactly, with a bilinear transposed convolution."""
+    """Enlarge pictures exactly, with a bilinear transposed convolution.
+
+    \b
+    Examples:
+      upsample photo.jpg                      photo_x2.jpg, twice as wide and high
+      upsample photo.jpg -f 4 -o large.png    four times, as PNG
+      upsample shots/ -r -o big/              every picture of a tree, mirrored below big/
+      upsample shots/ --dry-run               what would be done
+    """
     options = Options(
         factor=factor,
         kernel=kernel,

@@ -1,4 +1,4 @@
-"""The `tconv` command: parse, call, report. Nothing here imports torch; of a picture, only the header is read."""
+"""`tconv shape`: nothing here imports torch; of a picture, only the header is read."""
 
 from __future__ import annotations
 
@@ -11,23 +11,12 @@ from typing import Annotated, Any
 
 import typer
 
-from upsample_cli import __version__
 from upsample_cli.axes import axis_names
-from upsample_cli.cli import door
+from upsample_cli.cli.options import Debug
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.constructors import parse_layer
 from upsample_cli.tconv.layers import Convolution, Layer, TransposedConvolution, bilinear_layer
 from upsample_cli.tconv.shape import Step, as_json, parse_size, shape, size_text
-
-app = typer.Typer(
-    name="tconv",
-    help="The workbench of the transposed convolution, torch.nn.ConvTranspose.",
-    add_completion=False,
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 
 _LIKE_A_NUMBER = re.compile(r"[+-]?[0-9]{1,99}")
 _AMPLE_WIDTH = 10_000
@@ -35,30 +24,7 @@ _AMPLE_WIDTH = 10_000
 _BORDERS, _LEAST_WIDTH = 7, 17
 """Columns of the table's own lines and spaces, and what a layer's text needs at least ("ConvTranspose2d(")."""
 
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
-
-def main() -> None:
-    """Entry point of `tconv`."""
-    door.run(app, "tconv")
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        print(f"tconv {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _tconv(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and leave.")
-    ] = False,
-) -> None:
-    pass
-
-
-@app.command("shape", no_args_is_help=True)
 def shape_command(
     size: Annotated[
         str, typer.Argument(metavar="SIZE", help="50, 50x100, 10x50x100 (height before width), or a picture's path.")
@@ -102,7 +68,7 @@ def shape_command(
     as_document: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     debug: Debug = False,  # noqa: ARG001  the door looks for it: an error can come before this
 ) -> None:
-    r"""Sizes after transposed (or ordinary) convolutions, with the arithmetic spelled out.
+    """Sizes after transposed (or ordinary) convolutions, with the arithmetic spelled out.
 
     \b
     Examples:

@@ -1,0 +1,57 @@
+"""The `tconv` program: a module for each command, imported when the command is called."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from upsample_cli.cli import door
+from upsample_cli.cli.options import APP_SETTINGS, version_printer
+
+COMMANDS = {
+    "shape": ("upsample_cli.cli.tconv.shape", "shape_command"),
+    "upsample": ("upsample_cli.cli.upsample", "upsample"),
+}
+"""Name of each command: the module that holds it and its function there."""
+
+
+class _Commands(TyperGroup):
+    """Imports a command when it is called, so that none pays for the others."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module, function = COMMANDS[cmd_name]
+        only = typer.Typer(**APP_SETTINGS)
+        only.command(cmd_name, no_args_is_help=True)(getattr(importlib.import_module(module), function))
+        return typer.main.get_command(only)
+
+
+app = typer.Typer(
+    name="tconv",
+    cls=_Commands,
+    help="The workbench of the transposed convolution, torch.nn.ConvTranspose.",
+    no_args_is_help=True,
+    **APP_SETTINGS,
+)
+
+
+def main() -> None:
+    """Entry point of `tconv`."""
+    door.run(app, "tconv")
+
+
+@app.callback()
+def _tconv(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=version_printer("tconv"), is_eager=True, help="Show the version and leave."),
+    ] = False,
+) -> None:
+    pass
