@@ -62,10 +62,11 @@ def run_entries(
             yield from (future.result() for future in done)
     finally:
         stop.set()
-        pool.shutdown(wait=False, cancel_futures=True)
-        if pending:
+        running = [future for future in pending if not future.cancel()]
+        pool.shutdown(wait=False)
+        if running:
             try:
-                wait(pending, timeout=_GRACE_S)
+                wait(running, timeout=_GRACE_S)
             finally:  # a second Ctrl-C ends the wait, not the cleaning up
                 remove_unfinished()
 
