@@ -202,6 +202,13 @@ def test_directories_in_a_circle_end():
     assert exif_of_tiff(io.BytesIO(around)) is not None
 
 
+@pytest.mark.parametrize("count", [4097, 2**31, 2**63, 2**64 - 1])
+def test_a_directory_that_claims_to_be_endless_is_refused_at_once(count):
+    data = b"II+\0\x08\0\0\0" + struct.pack("<QQ", 16, count) + bytes(100)
+    with pytest.raises(ValueError, match=f"a directory of {count} entries"):
+        exif_of_tiff(io.BytesIO(data))
+
+
 def test_the_orientation_alone_can_be_taken_out():
     before = block()
     after = without_orientation(before)

@@ -98,8 +98,10 @@ LOSSY = [(name, layout) for name in ("jpeg", "webp", "avif") for layout in sorte
 def test_a_lossy_format_stays_near(name, layout):
     """On a smooth picture 4 levels on average is what the default qualities keep to; a wrong channel is far off."""
     rows = smooth(layout)
-    found = pixels(written(name, rows, layout))
-    assert found.shape == rows.shape
+    image = read(written(name, rows, layout))
+    if layout.colour == "grey":  # older versions of Pillow read every AVIF as RGB
+        image = image.convert("L")
+    found = np.asarray(image).reshape(rows.shape)
     assert np.abs(found.astype(int) - rows).mean() < 4
     if layout.channels > 1:
         assert np.abs(np.roll(found, 1, axis=2).astype(int) - rows).mean() > 20  # the control
@@ -260,6 +262,20 @@ def test_beyond_4_gib_a_tiff_is_a_bigtiff_with_everything_in_it(monkeypatch):
         assert page.tags["XMP"].value.strip(b"\0") == XMP
         assert page.tags["InterColorProfile"].value == PROFILE
         assert page.tags["GPSTag"].value["GPSLatitudeRef"] == "N"
+
+
+def test_everything_in_a_tiff_begins_on_an_even_byte(monkeypatch):
+    """TIFF 6.0, section 2: offsets are word boundaries. Odd strips and an odd profile are there to break it."""
+    monkeypatch.setattr("upsample_cli.pictures.tiff._STRIP_BYTES", 200)
+    metadata = Metadata(bytes(131), block(), XMP, (300, 299.5))
+    for limit in (2**32 - 1, 1000):
+        monkeypatch.setattr("upsample_cli.pictures.tiff._CLASSIC_MAX_BYTES", limit)
+        data = written("tiff", noise(Layout("grey")), Layout("grey"), metadata=metadata, quality=6)
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            page = file.pages[0]
+            places = [page.offset, *page.dataoffsets, *(tag.valueoffset for tag in page.tags)]
+        assert any(count % 2 for count in page.databytecounts)
+        assert [place for place in places if place % 2] == []
 
 
 def test_a_4_gib_picture_is_a_bigtiff_from_its_first_byte():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any, BinaryIO
@@ -152,7 +153,7 @@ class _CollectingSink:
                 if error.errno is not None:
                     raise
                 raise _refusal(self._format, error) from error
-            except (ValueError, RuntimeError, OverflowError) as error:
+            except (ValueError, RuntimeError, OverflowError, struct.error) as error:
                 raise _refusal(self._format, error) from error
 
 
