@@ -110,7 +110,7 @@ def test_a_lossy_format_stays_near(name, layout):
 TIFF_LAYOUTS = sorted(FORMATS["tiff"].layouts, key=str)
 
 
-@pytest.mark.parametrize("level", [0, 1, 6])
+@pytest.mark.parametrize("level", [0, 1, 2, 3, 6])
 @pytest.mark.parametrize("layout", TIFF_LAYOUTS, ids=str)
 def test_tifffile_reads_every_layout_of_our_tiff(layout, level):
     rows = noise(layout)

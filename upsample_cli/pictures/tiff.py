@@ -30,8 +30,8 @@ _UNCOMPRESSED, _DEFLATE, _HORIZONTAL_DIFFERENCE, _CHUNKY, _STRAIGHT_ALPHA, _INCH
 # Level to module (both speak zlib's interface) and its effort.
 _LEVELS: dict[int, tuple[str, int] | None] = {
     0: None,
-    **{level: ("isal.isal_zlib", level) for level in (1, 2, 3)},
-    **{level: ("zlib", level) for level in range(4, 10)},
+    **{level: ("isal.isal_zlib", level) for level in (1, 2)},
+    **{level: ("zlib", level) for level in range(3, 10)},
 }
 
 
@@ -44,7 +44,7 @@ class TiffSink:
         width: pixels in each.
         layout: any.
         metadata: what is to be kept beside the pixels; `exif` as `metadata_for_output` gives it.
-        level: 0 (not compressed) to 9 (smallest, slowest): 1 to 3 are ISA-L's deflate, 4 to 9 zlib's.
+        level: 0 (not compressed) to 9 (smallest, slowest): 1 and 2 are ISA-L's deflate, 3 to 9 zlib's.
         executor: deflates strips beside the caller's thread; see `strips.StripWriter`.
 
     >>> file = BytesIO()
