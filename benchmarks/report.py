@@ -1,0 +1,40 @@
+"""`python -m benchmarks.report RESULTS.json`: puts a saved run's tables into docs/performance.md."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+_START, _END = "<!-- figures -->\n", "<!-- end of figures -->\n"
+
+
+def tables(document: dict[str, Any]) -> str:
+    """A saved run as Markdown: what it was read on, then a table for each case."""
+    about = ", ".join(f"{key} {value}" for key, value in document["machine"].items())
+    lines = [f"Read on {document['date']}, {document['rounds']} rounds in turn: {about}.", ""]
+    for case, rows in itertools.groupby(document["rows"], key=lambda row: row["case"]):
+        lines += [f"**{case}**", "", "| | median | fastest to slowest | ratio | |", "|---|---|---|---|---|"]
+        for row in rows:
+            spread = f"{row['low_s'] * 1000:.0f} to {row['high_s'] * 1000:.0f} ms"
+            lines.append(
+                f"| {row['contender']} | {row['median_s'] * 1000:.0f} ms | {spread} | {row['ratio']:.2f} | {row['note']} |"
+            )
+        lines.append("")
+    return "\n".join(lines)
+
+
+def main(results: str) -> None:
+    """Replace the figures of the page by those of a saved run."""
+    page = PAGE.read_text(encoding="utf-8")
+    before, rest = page.split(_START)
+    _, after = rest.split(_END)
+    document = json.loads(Path(results).read_text(encoding="utf-8"))
+    PAGE.write_text(before + _START + "\n" + tables(document) + "\n" + _END + after, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
