@@ -64,12 +64,12 @@ def upsample(*arguments: object) -> Ended:
     raise AssertionError("the command did not exit")
 
 
-def upsample_process(*arguments: object, **keywords: Any) -> Ended:
-    """Run the command as a process of its own."""
-    settings = {"env": ENVIRONMENT, "timeout": 120} | keywords
-    done = subprocess.run(
-        [*COMMAND, *map(os.fspath, arguments)], capture_output=True, text=True, check=False, **settings
-    )
+def upsample_process(*arguments: str, first: str = "") -> Ended:
+    """Run the command as a process of its own, in which the Python statements `first` have set limits."""
+    become = "import os, sys; os.execv(sys.argv[1], sys.argv[1:])"
+    limited = [sys.executable, "-c", f"{first}\n{become}"] if first else []
+    command = [*limited, *COMMAND, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT, timeout=120)
     return Ended(done.returncode, done.stdout, done.stderr)
 
 

@@ -1,0 +1,357 @@
+"""Nothing is destroyed: bad files, existing files, full disks, Ctrl-C and SIGKILL, on the command as a process."""
+
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import time
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from oracles import assert_same_pixels, expected_pixels
+from PIL import Image
+from running import COMMAND, ENVIRONMENT, names, pixels_of, save, tree, upsample, upsample_process
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals, links and limits of POSIX")
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+# Outputs that are there already ------------------------------------------------------------------------------------
+
+
+def test_an_existing_output_stays_unless_overwrite_is_asked_for():
+    save("a.png")
+    Path("a_x2.png").write_bytes(b"mine")
+    ended = upsample("a.png")
+    assert (ended.status, ended.out) == (1, "")
+    assert ended.err == "error: a_x2.png: exists already; add --overwrite to replace it\n"
+    assert Path("a_x2.png").read_bytes() == b"mine"
+    assert upsample("a.png", "--overwrite").status == 0
+    assert_same_pixels(pixels_of("a_x2.png"), expected_pixels(pixels_of("a.png"), 2))
+
+
+def test_in_a_batch_existing_outputs_are_passed_over_and_the_rest_is_done():
+    for index in range(3):
+        save(f"in/{index}.png", seed=index)
+    Path("out").mkdir()
+    Path("out/1_x2.png").write_bytes(b"mine")
+    ended = upsample("in", "-o", "out")
+    assert ended.status == 0
+    assert ended.err == "warning: out/1_x2.png: exists already; add --overwrite to replace it\n"
+    assert [line.split()[:2] for line in ended.out.splitlines()] == [["written", "2"], ["skipped", "1"]]
+    assert names("out") == ["0_x2.png", "1_x2.png", "2_x2.png"]
+    assert Path("out/1_x2.png").read_bytes() == b"mine"
+    assert upsample("in", "-o", "out", "--overwrite").status == 0
+    assert_same_pixels(pixels_of("out/1_x2.png"), expected_pixels(pixels_of("in/1.png"), 2))
+
+
+def test_a_link_in_the_place_of_an_output_leads_to_what_is_replaced():
+    save("a.png")
+    save("b.png", seed=1)
+    Path("d").mkdir()
+    Path("d/real.png").write_bytes(b"mine")
+    Path("a_x2.png").symlink_to("d/real.png")
+    assert upsample("a.png", "--overwrite").status == 0
+    assert Path("a_x2.png").is_symlink()
+    assert_same_pixels(pixels_of("d/real.png"), expected_pixels(pixels_of("a.png"), 2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("in/a.png", "other/a.png", "in/b.png", "-o", "out/"), "in/a.png and other/a.png would both be written to"),
+        (("in", "other", "-o", "out"), "in/a.png and other/a.png would both be written to out/a_x2.png"),
+        (("in/b.png", "in/b_x2.png", "--overwrite"), "in/b_x2.png is an input and would be replaced by"),
+        (("in/a.png", "-o", "in/a.png", "--overwrite"), "in/a.png is the input itself"),
+        (("in/a.png", "-o", "link.png", "--overwrite"), "link.png is the input itself"),
+        (("linked/a.png", "-o", "in/a.png", "--overwrite"), "in/a.png is the input itself"),
+        (("in/b.png", "other/a.png", "-o", "linked", "--format", "jpg"), ""),
+    ],
+)
+def test_colliding_names_are_refused_before_anything_is_written(arguments, said):
+    for index, name in enumerate(("in/a.png", "in/b.png", "in/b_x2.png", "other/a.png")):
+        save(name, seed=index)
+    Path("link.png").symlink_to("in/a.png")
+    Path("linked").symlink_to("in")
+    before = tree(".")
+    ended = upsample(*arguments)
+    if not said:  # the control: these do not collide
+        assert (ended.status, len(tree(".")) - len(before)) == (0, 2)
+        return
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err.startswith(f"upsample: {said}")
+    assert "; " in ended.err  # and what to do
+    assert ended.err.count("\n") == 1
+    assert tree(".") == before
+    assert not Path("out").exists()
+
+
+# Bad files ---------------------------------------------------------------------------------------------------------
+
+
+def header_of(width, height):
+    """A PNG whose header announces a size, and which holds one row of nothing."""
+    bodies = (b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"IDAT" + zlib.compress(b"\0"))
+    chunks = (struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body)) for body in bodies)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def bad_files(folder):
+    """{name: what must be said of it}; one bad file of each kind."""
+    said = {}
+    for end in ("png", "jpg", "webp", "tif", "bmp", "gif"):
+        whole = save(f"whole/a.{end}", (60, 50)).read_bytes()
+        for percent in (1, 10, 50, 90):
+            name = f"cut{percent}.{end}"
+            Path(folder, name).write_bytes(whole[: max(1, len(whole) * percent // 100)])
+            said[name] = ("truncated", "damaged", "not a picture", "pixels is not supported")
+    Path(folder, "empty.png").touch()
+    Path(folder, "text.png").write_text("not a picture\nat all\n")
+    Path(folder, "folder.png").mkdir()
+    Path(folder, "huge.png").write_bytes(header_of(60_000, 50_000))
+    Path(folder, "zero.png").write_bytes(header_of(0, 7))
+    Path(folder, "dangling.png").symlink_to("nowhere.png")
+    Path(folder, "circle.png").symlink_to("circle.png")
+    os.mkfifo(Path(folder, "pipe.png"))
+    (Path(folder) / "new\nline [red].png").write_bytes(b"")
+    return said | {
+        "empty.png": ("is empty",),
+        "text.png": ("not a picture",),
+        "huge.png": ("60000×50000 is 3000000000 pixels", "add --max-pixels 3000000000"),
+        "zero.png": ("damaged",),
+        "dangling.png": ("no such file",),
+        "circle.png": ("leads in a circle",),
+        "pipe.png": ("not a regular file",),
+        "new\nline [red].png": ("is empty",),
+    }
+
+
+def test_every_bad_file_is_one_line_and_the_good_ones_are_done():
+    """As a process: nothing else may say anything on stderr. 36 bad files, 2 good ones."""
+    Path("in").mkdir()
+    said = bad_files("in")
+    for index, name in enumerate(("aaa.png", "zzz.png")):
+        save(f"in/{name}", seed=index)
+    missing = ["missing.png", "in/aaa.png/x.png", "n" * 300 + ".png", "folder.png/"]
+    ended = upsample_process("in", *missing, "-o", "out/", "--json")
+    assert ended.status == 1
+    failed = {each["input"]: each["error"] for each in ended.document["files"] if each["status"] == "failed"}
+    assert ended.document["summary"] == {"written": 2, "skipped": 0, "failed": len(said) + 4, "planned": 0}
+    assert failed.keys() == {f"in/{name}" for name in said} | {name.rstrip("/") for name in missing}
+    for name, phrases in said.items():
+        message = failed[f"in/{name}"]
+        assert message.startswith(f"in/{name}: ")
+        assert any(phrase in message for phrase in phrases), message
+    shown = {error.replace("\n", "\\n") for error in failed.values()}
+    assert sorted(ended.errors) == sorted(shown)
+    assert names("out") == ["aaa_x2.png", "zzz_x2.png"]
+    for name in ("aaa", "zzz"):
+        assert_same_pixels(pixels_of(f"out/{name}_x2.png"), expected_pixels(pixels_of(f"in/{name}.png"), 2))
+
+
+def test_one_bad_file_alone_is_one_line_and_leaves_nothing():
+    whole = save("a.png", (60, 50)).read_bytes()
+    Path("a.png").write_bytes(whole[: len(whole) // 2])
+    ended = upsample_process("a.png", "-o", "out/b.png")
+    assert (ended.status, ended.out) == (1, "")
+    assert ended.err == "error: a.png: is truncated: the file ends before its picture does; get a new copy of it\n"
+    assert names(".") == ["a.png"]
+
+
+# Permissions do not bind root. Without these two capabilities (1 and 2, linux/capability.h) they do.
+BIND_ROOT = """
+import ctypes, os
+if os.geteuid() == 0 and any(ctypes.CDLL(None).prctl(24, capability, 0, 0, 0) for capability in (1, 2)):
+    raise SystemExit(77)
+"""
+
+
+def test_what_may_not_be_read_or_written_is_one_line():
+    save("in/a.png").chmod(0)
+    save("in/b.png")
+    save("in/sub/c.png").parent.chmod(0)
+    Path("locked").mkdir(mode=0o500)
+    try:
+        ended = upsample_process("in", "-r", "-o", "locked/", first=BIND_ROOT)
+    finally:
+        Path("in/sub").chmod(0o700)
+    if ended.status == 77:
+        pytest.skip("runs as root, which may not give up its privileges here")
+    assert (ended.status, names("locked")) == (1, [])
+    assert sorted(ended.errors) == [
+        "in/a.png: may not be read; check its permissions",
+        "in/sub: cannot be looked into: Permission denied",
+        "locked/b_x2.png: cannot be written: its folder may not be written to; "
+        "check the permissions, or give another --output",
+    ]
+
+
+def test_the_limit_of_pixels_names_the_option_that_lifts_it():
+    save("a.png", (40, 50))
+    ended = upsample("a.png", "--max-pixels", "1999")
+    assert (ended.status, ended.out, names(".")) == (1, "", ["a.png"])
+    (line,) = ended.errors
+    assert line == (
+        "a.png: 50×40 is 2000 pixels, more than the limit of 1999; add --max-pixels 2000 if you trust the file"
+    )
+    assert upsample("a.png", "--max-pixels", "2000").status == 0
+    save("large.png", (1, 30_000_000 // 2), "1")
+    assert upsample("large.png", "--dry-run").status == 0
+    assert upsample("large.png", "--dry-run", "--max-pixels", "14M").status == 1
+
+
+def test_what_no_file_of_the_format_can_hold_is_refused_before_work():
+    save("wide.png", (1, 16_383))
+    for format_, factor in (("webp", 2), ("jpg", 5), ("gif", 5), ("avif", 3)):
+        ended = upsample("wide.png", "--format", format_, "-f", factor, "--dry-run")
+        assert ended.status == 1
+        (line,) = ended.errors
+        assert f"not {16_383 * factor}×{factor}; write PNG or TIFF" in line
+    assert upsample("wide.png", "--format", "webp", "-f", 1, "--dry-run").status == 0
+    assert names(".") == ["wide.png"]
+
+
+def test_strict_refuses_what_would_be_lost_and_writes_nothing():
+    save("a.png", mode="RGBA")
+    save("b.png")
+    ended = upsample("a.png", "b.png", "--format", "jpg", "--strict", "-o", "out/")
+    assert ended.status == 1
+    (line,) = ended.errors
+    assert line.startswith("a.png: refused by --strict: JPEG cannot hold transparency; ")
+    assert names("out") == ["b_x2.jpg"]
+    ended = upsample("a.png", "-o", "out/a.jpg")
+    assert (ended.status, ended.err) == (0, "warning: a.png: JPEG cannot hold transparency; it is laid over white\n")
+
+
+def test_a_file_larger_than_allowed_is_one_line_and_leaves_nothing():
+    """A limit of file size stands in for a full disk: the error comes while writing, in the same place."""
+    save("in/small.png", (11, 17))
+    save("in/large.png", (300, 400))
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))"
+    ended = upsample_process("in", "-o", "out/", first=limit)
+    assert ended.status == 1
+    assert ended.errors == [
+        "out/large_x2.png: cannot be written: the file would be larger than allowed here; "
+        "write a format that is smaller, or write elsewhere"
+    ]
+    assert names("out") == ["small_x2.png"]
+
+
+# Signals -----------------------------------------------------------------------------------------------------------
+
+INPUTS = 40
+PROMPT_S = 15.0
+"""How long the end may take after Ctrl-C. Measured: 0.15 s amid pictures; 1.1 s while torch is being imported, which
+cannot be stopped and is waited for 1 s. The rest is for a machine ten times as busy. That the run has not just ended is
+seen by the files that are missing."""
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A folder of 40 pictures (three, with many names) and what an undisturbed run makes of the three."""
+    folder = tmp_path_factory.mktemp("large")
+    generator = np.random.default_rng(7)
+    for index in range(3):
+        pixels = generator.integers(0, 256, (1201, 1601, 3), dtype=np.uint8)
+        (folder / "in").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(folder / f"in/{index}.png", compress_level=0)
+    originals = [str(folder / f"in/{index}.png") for index in range(3)]
+    assert upsample(*originals, "-o", f"{folder}/undisturbed/").status == 0
+    for index in range(3, INPUTS):
+        (folder / f"in/{index}.png").hardlink_to(originals[index % 3])
+    whole = tree(folder / "undisturbed")
+    assert_same_pixels(pixels_of(folder / "undisturbed/0_x2.png"), expected_pixels(pixels_of(originals[0]), 2))
+    return folder / "in", whole
+
+
+def start(folder, output):
+    return subprocess.Popen(
+        [*COMMAND, str(folder), "-o", output, "--workers", "2"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, start_new_session=True,
+    )  # fmt: skip
+
+
+def wait_for(pattern, process):
+    """Until a file of that name is there."""
+    end_s = time.monotonic() + 60
+    while not any(Path().glob(pattern)):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end_s
+        time.sleep(0.001)
+
+
+def check_whole(output, whole):
+    """Every file under a final name is, to the byte, what the undisturbed run wrote; returns how many there are."""
+    final = {name: content for name, content in tree(output).items() if not name.startswith(".")}
+    for name, content in final.items():
+        number = int(name.removesuffix("_x2.png"))
+        assert content == whole[f"{number % 3}_x2.png"], name
+    return len(final)
+
+
+BEGUN, FINISHED = "out/.*.part", "out/[0-9]*.png"
+
+
+@pytest.mark.parametrize(("pattern", "later_s"), [(None, 0.6), (BEGUN, 0), (BEGUN, 0.13), (FINISHED, 0.03)])
+def test_ctrl_c_stops_promptly_and_leaves_only_what_is_whole(large, pattern, later_s):
+    folder, whole = large
+    with start(folder, "out") as process:
+        if pattern:
+            wait_for(pattern, process)
+        time.sleep(later_s)
+        begun_s = time.monotonic()
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        elapsed_s = time.monotonic() - begun_s
+    assert process.returncode == 130
+    assert elapsed_s < PROMPT_S
+    assert (out, err) == ("", "")
+    assert not [name for name in names("out") if name.startswith(".")]
+    finished = check_whole("out", whole)
+    assert finished < INPUTS - 4  # it was stopped, and did not just end
+    assert finished > 0 or pattern != FINISHED
+
+
+def test_a_second_ctrl_c_changes_nothing(large):
+    folder, whole = large
+    with start(folder, "out") as process:
+        wait_for(BEGUN, process)
+        for _ in range(5):
+            os.killpg(process.pid, signal.SIGINT)
+            time.sleep(0.01)
+        process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert not [name for name in names("out") if name.startswith(".")]
+    check_whole("out", whole)
+
+
+def test_a_killed_run_leaves_no_half_file_under_a_final_name(large):
+    """At four moments; in at least one of them it was amid writing, in two of them it had finished files."""
+    folder, whole = large
+    unfinished = 0
+    for pattern, later_s in [(BEGUN, 0), (BEGUN, 0.1), (FINISHED, 0), (FINISHED, 0.15)]:
+        with start(folder, "out") as process:
+            wait_for(pattern, process)
+            time.sleep(later_s)
+            process.kill()
+            process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        finished = check_whole("out", whole)
+        assert finished > 0 or pattern != FINISHED
+        unfinished += any(name.startswith(".") for name in names("out"))
+        shutil.rmtree("out")
+    assert unfinished
+
+
+def test_what_a_killed_run_left_is_no_input():
+    save("in/a.png")
+    Path("in/.b_x2.png.0123abcd.part").write_bytes(b"half a picture")
+    assert upsample("in", "-o", "out/").status == 0
+    assert names("out") == ["a_x2.png"]
