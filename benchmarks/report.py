@@ -19,10 +19,9 @@ def tables(document: dict[str, Any]) -> str:
     for case, rows in itertools.groupby(document["rows"], key=lambda row: row["case"]):
         lines += [f"**{case}**", "", "| | median | fastest to slowest | ratio | |", "|---|---|---|---|---|"]
         for row in rows:
-            spread = f"{row['low_s'] * 1000:.0f} to {row['high_s'] * 1000:.0f} ms"
-            lines.append(
-                f"| {row['contender']} | {row['median_s'] * 1000:.0f} ms | {spread} | {row['ratio']:.2f} | {row['note']} |"
-            )
+            median, low, high = (f"{row[key] * 1000:.0f}" for key in ("median_s", "low_s", "high_s"))
+            figures = f"{median} ms | {low} to {high} ms | {row['ratio']:.2f}"
+            lines.append(f"| {row['contender']} | {figures} | {row['note']} |")
         lines.append("")
     return "\n".join(lines)
 
