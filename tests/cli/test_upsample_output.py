@@ -1,0 +1,385 @@
+"""What `upsample` says, and where: results, messages, a JSON document, bars on a terminal; and no torch too soon."""
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from running import COMMAND, ENVIRONMENT, names, save, tree, upsample, upsample_process
+
+from upsample_cli import __version__
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+# JSON --------------------------------------------------------------------------------------------------------------
+
+FILE_TYPES = {
+    "input": str, "output": str | None, "status": str, "width": int | None, "height": int | None,
+    "output_width": int | None, "output_height": int | None, "warnings": list, "error": str | None, "seconds": float,
+}  # fmt: skip
+TYPES = {"files": list, "summary": dict, "factor": int, "kernel": str, "border": str, "device": str}
+STATUSES = ["written", "skipped", "failed", "planned"]
+
+
+def check_document(document):
+    """Exactly the keys of the design, in their order, each of its type."""
+    assert list(document) == list(TYPES)
+    assert all(isinstance(document[key], kind) for key, kind in TYPES.items())
+    assert list(document["summary"]) == STATUSES
+    for each in document["files"]:
+        assert list(each) == list(FILE_TYPES)
+        for key, kind in FILE_TYPES.items():
+            assert isinstance(each[key], kind), key
+            assert not isinstance(each[key], bool)
+    counts = [each["status"] for each in document["files"]]
+    assert document["summary"] == {status: counts.count(status) for status in STATUSES}
+
+
+def test_the_json_document_holds_exactly_what_is_promised():
+    """As a process, with one file of every kind of ending; stdout is nothing but the document."""
+    save("in/a.png", (11, 17))
+    save("in/b.png", (3, 5), "RGBA")
+    save("in/c.png")
+    Path("in/d.png").write_bytes(b"no picture")
+    Path("out").mkdir()
+    Path("out/c_x3.jpg").touch()
+    ended = upsample_process("in", "-o", "out", "-f", "3", "--format", "jpg", "--border", "zeros", "--json")
+    assert ended.status == 1
+    document = ended.document
+    check_document(document)
+    seconds = [each.pop("seconds") for each in document["files"]]
+    assert all(0 <= each < 60 and round(each, 3) == each for each in seconds)
+    assert seconds[0] > 0
+    error = document["files"][3]["error"]
+    loss = "JPEG cannot hold transparency; it is laid over white"
+    exists = "out/c_x3.jpg: exists already; add --overwrite to replace it"
+    assert document == {
+        "files": [
+            {"input": "in/a.png", "output": "out/a_x3.jpg", "status": "written", "width": 17, "height": 11,
+             "output_width": 51, "output_height": 33, "warnings": [], "error": None},
+            {"input": "in/b.png", "output": "out/b_x3.jpg", "status": "written", "width": 5, "height": 3,
+             "output_width": 15, "output_height": 9, "warnings": [loss], "error": None},
+            {"input": "in/c.png", "output": "out/c_x3.jpg", "status": "skipped", "width": 17, "height": 11,
+             "output_width": 51, "output_height": 33, "warnings": [exists], "error": None},
+            {"input": "in/d.png", "output": None, "status": "failed", "width": None, "height": None,
+             "output_width": None, "output_height": None, "warnings": [], "error": error},
+        ],
+        "summary": {"written": 2, "skipped": 1, "failed": 1, "planned": 0},
+        "factor": 3, "kernel": "bilinear", "border": "zeros", "device": "cpu",
+    }  # fmt: skip
+    assert error.startswith("in/d.png: is not a picture")
+    # Messages go to stderr also now, in the order in which things happened.
+    assert sorted(ended.err.splitlines()) == sorted(
+        [f"error: {error}", f"warning: in/b.png: {loss}", f"warning: {exists}"]
+    )
+
+
+def test_files_in_the_document_stand_in_the_order_of_the_inputs():
+    sizes = [(400, 400), (3, 3), (200, 200), (2, 2), (1, 1)]
+    for index, size in enumerate(sizes):
+        save(f"{index}.png", size)
+    Path("bad.png").touch()
+    arguments = ["0.png", "1.png", "bad.png", "2.png", "3.png", "4.png"]
+    document = upsample(*arguments, "--json", "--workers", 5, "-o", "out/").document
+    assert [each["input"] for each in document["files"]] == arguments
+
+
+@pytest.mark.parametrize("options", [("--dry-run",), ()])
+@pytest.mark.parametrize("name", [":smile:[red]", "é\n\x1b[31m", "a" * 200, '"quotes"\\', os.fsdecode(b"\xe9")])
+def test_names_in_the_document_are_the_names(name, options):
+    save(f"{name}.png", (2, 3))
+    ended = upsample("--json", *options, "--", f"{name}.png")
+    (file,) = ended.document["files"]
+    assert (file["input"], file["output"]) == (f"{name}.png", f"{name}_x2.png")
+    assert ended.out.isascii()
+
+
+def test_a_command_line_that_cannot_be_carried_out_prints_no_document():
+    save("a.png")
+    ended = upsample("a.png", "--json", "-f", 99)
+    assert (ended.status, ended.out) == (2, "")
+
+
+# Dry runs ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing():
+    save("in/a.png", (11, 17))
+    save("in/deep/b.jpg", (3, 5))
+    save("in/c.png")
+    save("in_x2/c_x2.png")
+    Path("in/bad.png").touch()
+    before = tree(".")
+    ended = upsample("in", "-r", "--dry-run", "-v")
+    assert ended.status == 1
+    assert ended.out.splitlines()[:3] == [
+        "in/a.png -> in_x2/a_x2.png  17x11 -> 34x22  planned",
+        "in/c.png -> in_x2/c_x2.png  17x11 -> 34x22  skipped",
+        "in/deep/b.jpg -> in_x2/deep/b_x2.jpg  5x3 -> 10x6  planned",
+    ]
+    table = [line.split()[:2] for line in ended.out.splitlines()[3:]]
+    assert table == [["skipped", "1"], ["failed", "1"], ["planned", "2"]]
+    assert len(ended.errors) == 1
+    document = upsample("in", "-r", "-n", "--json").document
+    check_document(document)
+    assert document["summary"] == {"written": 0, "skipped": 1, "failed": 1, "planned": 2}
+    assert document["device"] == "auto"
+    assert tree(".") == before
+    assert not Path("in_x2/deep").exists()
+
+
+def test_one_picture_is_planned_in_one_line():
+    save("a.png", (11, 17))
+    assert upsample("a.png", "-n").out == "a.png -> a_x2.png  17x11 -> 34x22  planned\n"
+    assert names(".") == ["a.png"]
+
+
+WITHOUT_TORCH = """
+import contextlib, io, json, os, sys
+from upsample_cli.cli.upsample import main
+os._exit = sys.exit  # with torch there it leaves the process in a hurry
+for arguments in json.load(sys.stdin):
+    sys.argv = ["upsample", *arguments]
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        try:
+            main()
+        except SystemExit as leaving:
+            status = leaving.code
+    print(status, "torch" in sys.modules, "PIL" in sys.modules, "numpy" in sys.modules)
+"""
+CHEAP = [
+    (("--help",), 0), (("-h",), 0), (("--version",), 0), ((), 2), (("--nonsense",), 2), (("a.png", "-f", "0"), 2),
+    (("a.png", "--memory", "much"), 2), (("a.png", "--workers", "0"), 2), (("a.png", "--format", "psd"), 2),
+    (("a.png", "--device", "gpu"), 2), (("none",), 2), (("",), 2),
+]  # fmt: skip
+PLANNED = [
+    (("a.png", "--dry-run"), 0), (("a.png", "b.jpg", "-n", "--json"), 0), (("in", "-r", "-n", "-o", "big"), 0),
+    (("a.png", "-o", "a.png"), 2), (("missing.png",), 1), (("c.png",), 1), (("a.png", "--quality", "99"), 2),
+    (("in/a.png", "a.png", "-o", "out"), 2), (("bad.png", "missing.png"), 1), (("a.png", "-o", "b.xyz"), 2),
+]  # fmt: skip
+
+
+def test_torch_is_not_imported_before_there_is_a_picture_to_enlarge():
+    """In one process, one command line after another: a module once imported stays."""
+    for name in ("a.png", "b.jpg", "c.png", "c_x2.png", "in/a.png", "in/deep/b.png"):
+        save(name)
+    Path("bad.png").touch()
+    Path("none").mkdir()
+    lines = [arguments for arguments, _ in CHEAP + PLANNED] + [("a.png", "-o", "done.png")]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH], input=json.dumps(lines), capture_output=True, text=True, check=False,
+        env=ENVIRONMENT,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    found = [line.split() for line in done.stdout.splitlines()]
+    *before, last = found
+    assert [each[0] for each in before] == [str(status) for _, status in CHEAP + PLANNED]
+    assert {each[1] for each in before} == {"False"}
+    assert {tuple(each[2:]) for each in before[: len(CHEAP)]} == {("False", "False")}
+    assert last[:2] == ["0", "True"]  # the control
+
+
+# Quiet, verbose, help ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def four_ends():
+    """A folder with a picture for each of: written, written with a loss, skipped, failed."""
+    save("in/a.png")
+    save("in/b.png", mode="LA")
+    save("in/c.png")
+    Path("in/d.png").touch()
+    Path("out").mkdir()
+    Path("out/c_x2.jpg").touch()
+    return "in", "-o", "out", "--format", "jpg"
+
+
+def test_by_default_a_batch_is_a_summary_and_what_went_wrong(four_ends):
+    ended = upsample(*four_ends)
+    assert ended.status == 1
+    assert [line.split()[:2] for line in ended.out.splitlines()] == [
+        ["written", "2"],
+        ["skipped", "1"],
+        ["failed", "1"],
+    ]
+    assert re.search(r"written +2 +0\.0 MP in \d+\.\d s, \d+ MP/s *\n", ended.out)
+    kinds = sorted(line.split(":")[0] for line in ended.err.splitlines())
+    assert kinds == ["error", "warning", "warning"]
+
+
+def test_quiet_says_nothing_but_errors(four_ends):
+    ended = upsample(*four_ends, "-q")
+    assert (ended.status, ended.out) == (1, "")
+    assert ended.err == "error: in/d.png: is empty; get a new copy of it\n"
+    assert upsample("in/a.png", "-q").out == ""
+
+
+def test_verbose_is_a_line_for_every_picture_too(four_ends):
+    ended = upsample(*four_ends, "-v", "--workers", 1)
+    lines = ended.out.splitlines()
+    assert lines[0] == "in/c.png -> out/c_x2.jpg  17x11 -> 34x22  skipped"
+    assert re.fullmatch(r"in/a\.png -> out/a_x2\.jpg  17x11 -> 34x22  \d+\.\d\d s", lines[1])
+    assert re.fullmatch(r"in/b\.png -> out/b_x2\.jpg  17x11 -> 34x22  \d+\.\d\d s", lines[2])
+    assert lines[3].split()[0] == "written"
+
+
+def test_one_picture_is_one_line():
+    save("a.png")
+    ended = upsample("a.png")
+    assert re.fullmatch(r"a\.png -> a_x2\.png  17x11 -> 34x22  \d+\.\d\d s\n", ended.out)
+    assert ended.err == ""
+
+
+def test_lines_are_not_broken_and_names_are_shown_as_they_are():
+    name = "[bold]" + "long " * 35 + ":smile: \\[x].png"
+    save(name, (2, 3))
+    Path("new\nline\x1b[31m.png").touch()
+    ended = upsample(name, "new\nline\x1b[31m.png", "-v")
+    shown = f"{name} -> {name.removesuffix('.png')}_x2.png  3x2 -> 6x4"
+    assert ended.out.splitlines()[0].startswith(shown)
+    assert ended.err == "error: new\\nline\\x1b[31m.png: is empty; get a new copy of it\n"
+
+
+def test_help_and_version():
+    for flag in ("-h", "--help"):
+        ended = upsample(flag)
+        assert (ended.status, ended.err) == (0, "")
+        for option in (
+            "--factor", "--output", "--kernel", "--border", "--alpha", "--device", "--memory", "--tile", "--recursive",
+            "--workers", "--format", "--quality", "--overwrite", "--strict", "--max-pixels", "--dry-run", "--json",
+            "--quiet", "--verbose", "--debug", "--version", "--help",
+        ):  # fmt: skip
+            assert option in ended.out
+    assert upsample("--version").out == f"upsample {__version__}\n"
+
+
+def test_debug_shows_where_and_without_it_nobody_sees_a_traceback(monkeypatch):
+    save("a.png")
+    monkeypatch.setattr("upsample_cli.pipeline.convert_rows", lambda *_: 1 // 0)
+    ended = upsample("a.png")
+    assert (ended.status, names(".")) == (1, ["a.png"])
+    (line,) = ended.errors
+    assert line.startswith("a.png: ZeroDivisionError: ")
+    assert line.endswith("this should not happen: --debug shows where")
+    ended = upsample("a.png", "--debug")
+    assert (ended.status, names(".")) == (1, ["a.png"])
+    assert "Traceback (most recent call last)" in ended.err
+    assert "ZeroDivisionError" in ended.err.splitlines()[-1]
+
+
+# Terminals ---------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def terminal(columns=100):
+    """A pseudo-terminal: (its end for the command, a function that gives all that was shown)."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    shown = bytearray()
+
+    def read():
+        with contextlib.suppress(OSError):  # what Linux says at the end
+            while data := os.read(ours, 1 << 16):
+                shown.extend(data)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+
+    def everything():
+        os.close(theirs)
+        reader.join()
+        return shown.decode()
+
+    yield theirs, everything
+    os.close(ours)
+
+
+BARS = re.compile(r"\d of 3 pictures")
+COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3|9)\d(?:;\d+)*m")
+
+
+@pytest.fixture
+def three_large():
+    one = save("in/one.png", (1500, 2001), compress_level=0)
+    for name in ("[two].png", "a name of more than forty characters, which is cut.png"):
+        Path(f"in/{name}").hardlink_to(one)
+    return "in", "-o", "out/"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="terminals of POSIX")
+def test_bars_are_drawn_on_a_terminal_and_nothing_of_them_goes_into_a_pipe(three_large):
+    """stderr is a terminal, stdout a pipe: bars with names and rate on the one, only the table in the other."""
+    with terminal() as (end, shown):
+        done = subprocess.run(
+            [*COMMAND, *three_large],
+            stdout=subprocess.PIPE,
+            stderr=end,
+            check=True,
+            env=ENVIRONMENT | {"TERM": "xterm"},
+        )
+        seen = shown()
+    assert {"0 of 3 pictures", "3 of 3 pictures"} <= set(BARS.findall(seen))
+    assert "one.png" in seen
+    assert "[two].png" in seen
+    assert "a name of more than fort…hich is cut.png" in seen
+    assert re.search(r"[1-9]\d* MP/s", seen)
+    assert re.search(r"\d:\d\d:\d\d", seen)
+    assert "100%" in seen
+    assert COLOUR.search(seen)
+    assert [line.split()[:2] for line in done.stdout.decode().splitlines()] == [["written", "3"]]
+    assert b"\x1b" not in done.stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="terminals of POSIX")
+def test_results_stand_between_the_bars_and_no_color_is_honoured(three_large):
+    """stdout and stderr are one terminal; the control for colours is the test above."""
+    with terminal() as (end, shown):
+        subprocess.run(
+            [*COMMAND, *three_large, "-v"], stdout=end, stderr=end, check=True,
+            env=ENVIRONMENT | {"TERM": "xterm", "NO_COLOR": "1"},
+        )  # fmt: skip
+        seen = shown()
+    assert "3 of 3 pictures" in seen
+    for name in names("in"):
+        assert f"in/{name} -> out/" in seen
+    assert not COLOUR.search(seen)
+
+
+@pytest.mark.parametrize("variable", ["FORCE_COLOR", "TTY_COMPATIBLE"])
+def test_no_bars_in_a_pipe_whatever_is_forced(variable, monkeypatch):
+    """In this process: stdout and stderr are no terminals. (`upsample` here sets the environment: see running.py.)"""
+    save("in/a.png")
+    save("in/b.png")
+    monkeypatch.setitem(ENVIRONMENT, variable, "1")
+    ended = upsample("in", "-v")
+    assert ended.status == 0
+    assert ended.err == ""
+    assert "pictures" not in ended.out
+    assert ended.out.count("->") == 4  # the results stay on stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="terminals of POSIX")
+def test_quiet_draws_no_bars():
+    save("in/a.png")
+    save("in/b.png")
+    with terminal() as (end, shown):
+        done = subprocess.run(
+            [*COMMAND, "in", "-q"], stdout=subprocess.PIPE, stderr=end, check=True, env=ENVIRONMENT | {"TERM": "xterm"}
+        )
+        seen = shown()
+    assert seen.replace("\x1b[?25h", "").replace("\x1b[?25l", "") == ""
+    assert done.stdout == b""
