@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from upsample_cli.errors import PictureError, UsageError
 from upsample_cli.kernels import kernel_named
@@ -75,6 +75,8 @@ class Job:
         format: name of the output's format.
         height, width: of the input, orientation applied.
         warnings: what will be lost, one line each.
+        source_stream: what to read in place of the file `input`; can be sought in.
+        target_stream: what to write to in place of the file `output`; a pipe.
     """
 
     input: Path
@@ -83,6 +85,8 @@ class Job:
     height: int
     width: int
     warnings: tuple[str, ...] = ()
+    source_stream: BinaryIO | None = None
+    target_stream: BinaryIO | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ import functools
 import os
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from upsample_cli.errors import Interrupted
 from upsample_cli.job import Job, Options, Result, check_strict
@@ -20,6 +21,7 @@ from upsample_cli.pictures.formats import fit, format_named
 from upsample_cli.pictures.metadata import metadata_for_output
 from upsample_cli.pictures.sinks import open_sink
 from upsample_cli.pictures.source import open_picture
+from upsample_cli.pictures.streams import piped_file
 from upsample_cli.planning import check_output, plan_job
 
 if TYPE_CHECKING:
@@ -68,9 +70,10 @@ def enlarge_picture(
         PictureError: if the picture cannot be read or written.
         DeviceError: if the device is not there.
         Interrupted: if `stop` was set.
+        BrokenPipeError: if nobody reads `job.target_stream` any more.
     """
     start_s = time.perf_counter()
-    with open_picture(job.input, max_pixels=options.max_pixels) as source:
+    with open_picture(job.source_stream or job.input, max_pixels=options.max_pixels) as source:
         import torch
 
         from upsample_cli.engine import compute_pool, enlarged_bands
@@ -89,8 +92,7 @@ def enlarge_picture(
         )
         if stop is not None and stop.is_set():  # decoding takes its time: no new file after the others were removed
             raise Interrupted
-        _make_folder(job.output)
-        with new_file(job.output, overwrite=options.overwrite) as file:
+        with _output_file(job, options) as file:
             sink = open_sink(
                 file,
                 format_,
@@ -116,13 +118,16 @@ def enlarge_picture(
     return planned.ended("written", elapsed_s=time.perf_counter() - start_s)
 
 
-def _make_folder(output: Path) -> None:
+def _output_file(job: Job, options: Options) -> AbstractContextManager[BinaryIO]:
+    if job.target_stream is not None:
+        return piped_file(job.target_stream, format_named(job.format))
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
+        job.output.parent.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         pass  # something else has its name; `new_file` says so
     except OSError as error:
-        raise writing_error(output, error) from error
+        raise writing_error(job.output, error) from error
+    return new_file(job.output, overwrite=options.overwrite)
 
 
 @functools.lru_cache(maxsize=8)

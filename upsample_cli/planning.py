@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 from upsample_cli.errors import OutputExistsError, UsageError
 from upsample_cli.job import Job, Options, check_strict
@@ -19,13 +20,21 @@ from upsample_cli.pictures.formats import (
 from upsample_cli.pictures.model import PictureInfo
 
 
-def plan_job(picture: Path, options: Options, *, output: Path | None = None, folder: Path | None = None) -> Job:
+def plan_job(
+    picture: Path,
+    options: Options,
+    *,
+    output: Path | None = None,
+    folder: Path | None = None,
+    source_stream: BinaryIO | None = None,
+) -> Job:
     """The job that enlarges one picture.
 
     Args:
         picture: the input.
         output: the output's path; None for `NAME_xFACTOR.EXT` in `folder`.
         folder: the output's folder; None for the input's own.
+        source_stream: what to read in place of the file `picture`; can be sought in.
 
     Raises:
         PictureError: if the input cannot be read, or the output cannot hold the result.
@@ -33,7 +42,7 @@ def plan_job(picture: Path, options: Options, *, output: Path | None = None, fol
     """
     from upsample_cli.pictures.source import read_header  # Pillow is imported with the first picture
 
-    info, metadata = read_header(picture, max_pixels=options.max_pixels)
+    info, metadata = read_header(source_stream or picture, max_pixels=options.max_pixels)
     format_ = output_format(info, output, options)
     if output is None:
         output = (folder or picture.parent) / output_name(picture, format_, options)
@@ -42,7 +51,7 @@ def plan_job(picture: Path, options: Options, *, output: Path | None = None, fol
     check_strict(picture, warnings, options)
     check_quality(format_, options.quality)
     check_output_size(picture, format_, info.height * options.factor, info.width * options.factor, fitted.layout)
-    return Job(picture, output, format_.name, info.height, info.width, warnings)
+    return Job(picture, output, format_.name, info.height, info.width, warnings, source_stream)
 
 
 def check_output(job: Job, options: Options) -> None:

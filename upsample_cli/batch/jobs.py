@@ -111,6 +111,15 @@ def _entry(found: Found, target: Target, options: Options, is_alone: bool) -> En
         job = plan_job(found.path, options, output=target.file, folder=folder)
     except PictureError as error:
         return Entry(Result(found.path, status="failed", error=str(error)))
+    return checked_entry(job, options, is_alone)
+
+
+def checked_entry(job: Job, options: Options, is_alone: bool) -> Entry:
+    """The entry of a job: planned, unless its output is in the way.
+
+    Raises:
+        UsageError: if the output is the input itself.
+    """
     planned = Entry(Result.planned(job, options.factor), job, is_alone)
     try:
         check_output(job, options)

@@ -84,7 +84,7 @@ def _result(entry: Entry, job: Job, *, options: Options, stop: Event, watcher: W
         return enlarge_picture(job, options, stop=stop, on_rows=lambda rows: watcher.advanced(job, rows))
     except OutputExistsError as error:
         return existing(entry, error)
-    except Interrupted:
+    except (Interrupted, BrokenPipeError):  # the second: whoever read the picture from stdout has gone away
         raise
     except PictureError as error:
         return failed(str(error))

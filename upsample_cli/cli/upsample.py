@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 from rich.console import Console
@@ -15,6 +16,7 @@ from rich.console import Console
 from upsample_cli.batch.find import find_inputs
 from upsample_cli.batch.jobs import Entry, plan_run, target_of
 from upsample_cli.batch.run import run_entries
+from upsample_cli.batch.streams import is_output_streamed, is_streamed, plan_stream
 from upsample_cli.cli import door
 from upsample_cli.cli.options import APP_SETTINGS, Debug, version_printer
 from upsample_cli.cli.progress import Bars
@@ -24,6 +26,7 @@ from upsample_cli.errors import UsageError
 from upsample_cli.job import Options, Result
 from upsample_cli.kernels import KERNELS, MAX_FACTOR
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, FORMATS
+from upsample_cli.pictures.streams import picture_pipe
 from upsample_cli.plan import BORDERS, parse_quantity
 
 if TYPE_CHECKING:
@@ -39,7 +42,9 @@ def main() -> None:
 
 @app.command(no_args_is_help=True)
 def upsample(
-    inputs: Annotated[list[str], typer.Argument(metavar="INPUTS...", help="Pictures, folders or patterns.")],
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="INPUTS...", help="Pictures, folders or patterns; - for standard input.")
+    ],
     factor: Annotated[int, typer.Option("-f", "--factor", metavar="N", help=f"Whole factor, 1 to {MAX_FACTOR}.")] = 2,
     output: Annotated[
         str | None,
@@ -47,8 +52,8 @@ def upsample(
             "-o",
             "--output",
             metavar="PATH",
-            help="A file for one picture, else a folder. Default: NAME_x2.EXT beside the input, and for a folder its "
-            "mirror FOLDER_x2.",
+            help="A file for one picture, else a folder; - for standard output. Default: NAME_x2.EXT beside the input, "
+            "for a folder its mirror FOLDER_x2, and for standard input standard output.",
         ),
     ] = None,
     kernel: Annotated[str, typer.Option(metavar="NAME", help=f"{', '.join(KERNELS)}.")] = "bilinear",
@@ -118,6 +123,7 @@ def upsample(
       upsample photo.jpg -f 4 -o large.png    four times, as PNG
       upsample shots/ -r -o big/              every picture of a tree, mirrored below big/
       upsample shots/ --dry-run               what would be done
+      curl URL | upsample - > large.jpg       from a pipe, into one
     """
     options = Options(
         factor=factor,
@@ -136,8 +142,12 @@ def upsample(
     if workers is not None and workers < 1:
         raise UsageError(f"{workers} workers do nothing", "give --workers 1 or more")
     start_s = time.perf_counter()
-    entries = _planned(inputs, output, options, recursive)
-    out, messages = (Console(stderr=is_stderr, emoji=False) for is_stderr in (False, True))  # "a:x:.png" is a name
+    pipes_picture = is_output_streamed(inputs, output) and not dry_run
+    if pipes_picture and json:
+        raise UsageError("--json and the picture would both be written to standard output", "give --output a file")
+    entries = _planned(inputs, output, options, recursive, picture_pipe(sys.stdout) if pipes_picture else None)
+    # "a:x:.png" is a name
+    out, messages = (Console(stderr=is_stderr, emoji=False) for is_stderr in (pipes_picture, True))
     report = Report(out, messages, len(entries), verbose=verbose, quiet=quiet, as_json=json)
     if dry_run:
         for entry in entries:
@@ -148,9 +158,13 @@ def upsample(
     raise typer.Exit(report.exit_status)
 
 
-def _planned(inputs: list[str], output: str | None, options: Options, recursive: bool) -> list[Entry]:
+def _planned(
+    inputs: list[str], output: str | None, options: Options, recursive: bool, stdout: BinaryIO | None
+) -> list[Entry]:
     if output == "":
         raise UsageError("--output has no name", "give it a file or a folder, or leave it out")
+    if is_streamed(inputs, output):
+        return plan_stream(inputs, output, options, stdin=getattr(sys.stdin, "buffer", None), stdout=stdout)
     found = list(find_inputs(inputs, recursive=recursive, exclude=Path(output) if output else None))
     if not found:
         deeper = "" if recursive else ", or -r to look in their subfolders"

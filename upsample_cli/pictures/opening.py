@@ -175,7 +175,7 @@ def open_image(file: BinaryIO, name: str, *, max_pixels: int) -> tuple[ImageFile
         PictureError: it is no picture we know, is damaged, or is too large.
     """
     head = file.read(_HEAD_BYTES)
-    fmt = _format_of_content(head, name)
+    fmt = format_of_content(head, name)
     if fmt.name == "webp":
         check_pixels(name, *_webp_size(head), max_pixels)  # its decoder takes the memory as soon as it is made
     file.seek(0)
@@ -189,7 +189,12 @@ def open_image(file: BinaryIO, name: str, *, max_pixels: int) -> tuple[ImageFile
 _PLUGINS = {"webp": "WebP"}
 
 
-def _format_of_content(head: bytes, name: str) -> Format:
+def format_of_content(head: bytes, name: str) -> Format:
+    """The format that a file's first 32 bytes announce.
+
+    Raises:
+        PictureError: it is none of ours.
+    """
     if not head:
         raise PictureError(name, "is empty", _COPY)
     for at, magic, known in _MAGIC:

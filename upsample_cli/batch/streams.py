@@ -1,0 +1,68 @@
+"""A run with `-` in it: one picture, from standard input or to standard output or both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+from upsample_cli.batch.find import find_inputs, is_folder
+from upsample_cli.batch.jobs import Entry, checked_entry
+from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.job import Options, Result
+from upsample_cli.pictures.streams import NAME, spooled
+from upsample_cli.planning import plan_job
+
+
+def is_streamed(arguments: Sequence[str], output: str | None) -> bool:
+    """Whether the command line means standard input or standard output."""
+    return NAME in arguments or output == NAME
+
+
+def is_output_streamed(arguments: Sequence[str], output: str | None) -> bool:
+    """Whether the picture goes to standard output: what comes from standard input does so without being asked."""
+    return output == NAME or (output is None and NAME in arguments)
+
+
+def plan_stream(
+    arguments: Sequence[str], output: str | None, options: Options, *, stdin: BinaryIO | None, stdout: BinaryIO | None
+) -> list[Entry]:
+    """The one entry of a run with `-` in it.
+
+    Args:
+        arguments: the inputs as typed.
+        output: `--output` as typed.
+        stdin: read to its end if the input is `-`.
+        stdout: where the picture goes if the output is `-`; None if it is only planned.
+
+    Raises:
+        UsageError: there is not exactly one picture, or no name for its output.
+    """
+    picture = _only_picture(arguments)
+    source: BinaryIO | None = None
+    target = None if is_output_streamed(arguments, output) else Path(output or "")
+    if NAME in arguments and target is not None and (is_folder(target) or str(output).endswith("/")):
+        raise UsageError("a picture from standard input has no name to be given in a folder", "give --output a file")
+    try:
+        if NAME in arguments:
+            if stdin is None or stdin.isatty():
+                raise UsageError("- is standard input, and no picture is piped in", "give a file, or: ... | upsample -")
+            source = spooled(stdin)
+        job = plan_job(picture, options, output=target or Path(NAME), source_stream=source)
+    except PictureError as error:
+        return [Entry(Result(picture, status="failed", error=str(error)))]
+    if target is not None:
+        return [checked_entry(job, options, is_alone=True)]
+    return [Entry(Result.planned(job, options.factor), replace(job, target_stream=stdout), is_alone=True)]
+
+
+def _only_picture(arguments: Sequence[str]) -> Path:
+    if list(arguments) == [NAME]:
+        return Path(NAME)
+    if NAME in arguments:
+        raise UsageError("- is one picture from standard input and stands alone", "leave out the other inputs")
+    found = list(find_inputs(arguments, recursive=False))
+    if len(found) != 1 or found[0].folder is not None:
+        raise UsageError("standard output takes one picture, by its own name", "give one file, or --output a folder")
+    return found[0].path

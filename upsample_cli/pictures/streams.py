@@ -1,0 +1,110 @@
+"""Standard input and standard output as files: a pipe that can be read twice, and one that is written front to back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
+from shutil import copyfileobj
+from tempfile import SpooledTemporaryFile, TemporaryFile
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.pictures.files import writing_error
+from upsample_cli.pictures.format_table import Format
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+NAME = "-"
+"""How standard input and output are called, on the command line and in every message."""
+
+MEMORY_BYTES = 64 << 20
+_HEAD_BYTES = 32
+_PIECE_BYTES = 1 << 20
+_FRONT_TO_BACK = {"png"}
+"""Formats whose sink never goes back in its file."""
+
+
+def spooled(stream: BinaryIO) -> BinaryIO:
+    """All of a stream, as a file that can be sought in: in memory up to 64 MiB, beyond that on the disk.
+
+    What does not begin as a picture is not read on, be it endless.
+
+    Raises:
+        PictureError: it is empty, no picture, cannot be read, or there is no room for it.
+
+    >>> import io
+    >>> spooled(io.BytesIO(b"BM and so on")).read(2)
+    b'BM'
+    """
+    from upsample_cli.pictures.opening import format_of_content  # it brings Pillow
+
+    try:
+        head = stream.read(_HEAD_BYTES)
+        format_of_content(head, NAME)
+    except OSError as error:
+        raise PictureError(NAME, f"cannot be read ({error.strerror})", "pipe a picture in") from error
+    file = cast("BinaryIO", SpooledTemporaryFile(MEMORY_BYTES))  # noqa: SIM115  lives as long as the run
+    try:
+        file.write(head)
+        copyfileobj(stream, file, _PIECE_BYTES)
+        file.seek(0)
+    except OSError as error:
+        file.close()
+        cause = f"cannot be kept in the folder for temporary files ({error.strerror})"
+        raise PictureError(NAME, cause, "make room there, or name another with TMPDIR") from error
+    return file
+
+
+class _Pipe(FileIO):
+    """What another program reads: whole writes, no buffer that could fail later, and no way back."""
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data).cast("B")
+        size_bytes = len(rest)
+        while rest:
+            rest = rest[super().write(rest) :]
+        return size_bytes
+
+    def seekable(self) -> bool:
+        return False  # a file that stdout leads to may hold something already
+
+
+def picture_pipe(stdout: TextIO | None) -> BinaryIO:
+    """Standard output as a file for the bytes of a picture.
+
+    Raises:
+        UsageError: it is closed, or a terminal.
+    """
+    if stdout is None or stdout.closed:
+        raise UsageError("standard output is closed", "give --output a file")
+    if stdout.isatty():
+        raise UsageError("a picture is not written to a terminal", "give --output a file, or pipe it: ... > FILE")
+    stdout.flush()
+    return cast("BinaryIO", _Pipe(os.dup(stdout.fileno()), "wb"))
+
+
+@contextmanager
+def piped_file(pipe: BinaryIO, fmt: Format) -> Iterator[BinaryIO]:
+    """A file for a sink of this format, whose bytes go to `pipe`: as they come where the format allows it.
+
+    Other formats are gathered in a temporary file, and nothing is handed on if the `with` block ends badly.
+
+    Raises:
+        BrokenPipeError: nobody reads any more.
+        PictureError: it cannot be written for another reason.
+    """
+    try:
+        if fmt.name in _FRONT_TO_BACK:
+            yield pipe
+            return
+        with TemporaryFile() as file:
+            yield cast("BinaryIO", file)
+            file.seek(0)
+            copyfileobj(file, pipe, _PIECE_BYTES)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise writing_error(NAME, error) from error
