@@ -95,7 +95,7 @@ def test_nothing_to_do_costs_nothing():
         (Layout("rgb"), Layout("grey")),
         (Layout("rgb"), Layout("cmyk")),
         (Layout("grey"), Layout("grey", alpha=True)),
-        (Layout("grey"), Layout("grey", depth=16)),
+        (Layout("grey"), Layout("grey", depth=32)),
     ],
 )
 def test_what_fit_never_asks_for_is_a_programming_error(source, target):

@@ -69,7 +69,7 @@ EXACT = [
     (name, layout)
     for name in ("tiff", "png", "bmp", "gif")
     for layout in sorted(FORMATS[name].layouts, key=str)
-    if layout.depth == 8 and not (name == "gif" and layout.colour == "rgb")
+    if layout.depth == 8 and not (name == "gif" and layout.colour == "rgb") and layout.channels < 5  # for Pillow
 ]
 
 
@@ -158,7 +158,7 @@ def test_a_busy_executor_does_not_hold_up_a_tiff():
 
 
 def test_an_error_in_an_executor_comes_out(monkeypatch):
-    def fail(rows, **_):
+    def fail(_pieces, _above, **_):
         raise MemoryError("no room")
 
     monkeypatch.setattr("upsample_cli.pictures.tiff._strip", fail)
@@ -176,8 +176,9 @@ def test_wrong_rows_are_a_programming_error(name):
             sink.write_rows(wrong)
     with pytest.raises(ValueError, match="missing"):
         written(name, rows, layout, runs=[HEIGHT - 1])
-    with pytest.raises(ValueError, match="is not written from"):
-        written(name, rows, Layout("cmyk", alpha=True))
+    if name != "tiff":  # which holds all there are
+        with pytest.raises(ValueError, match="is not written from"):
+            written(name, rows, Layout("cmyk", alpha=True))
 
 
 def block():

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from upsample_cli.pictures.model import Layout
+from upsample_cli.pictures.iptc import MAX_JPEG_BYTES
+from upsample_cli.pictures.model import Depth, Layout
 
-MetadataKind = Literal["icc_profile", "exif", "xmp", "dpi", "text", "comment"]
+MetadataKind = Literal["icc_profile", "exif", "xmp", "iptc", "dpi", "text", "comment"]
 
 COMMENT = "Comment"
 """Keyword under which the one nameless remark of a JPEG or GIF travels in `Metadata.text`."""
 
 _GREY, _GREY_ALPHA = Layout("grey"), Layout("grey", alpha=True)
-_RGB, _RGB_ALPHA, _CMYK = Layout("rgb"), Layout("rgb", alpha=True), Layout("cmyk")
+_RGB, _RGB_ALPHA = Layout("rgb"), Layout("rgb", alpha=True)
+_CMYK, _CMYK_ALPHA = Layout("cmyk"), Layout("cmyk", alpha=True)
 
 
-def _deep(layouts: Iterable[Layout]) -> tuple[Layout, ...]:
-    return tuple(Layout(layout.colour, layout.alpha, 16) for layout in layouts)
+def _of_depths(layouts: Iterable[Layout], *depths: Depth) -> frozenset[Layout]:
+    return frozenset(replace(layout, depth=depth) for layout in layouts for depth in depths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Format:
         max_bytes: most bytes of pixels as they lie in the file.
         max_exif_bytes: most bytes of an Exif block.
         max_xmp_bytes: most bytes of an XMP packet.
+        max_iptc_bytes: most bytes of IPTC captions.
         quality_range: least and greatest `--quality`; None where there is nothing to choose.
         max_colours: most colours in one picture, if there is such a limit.
     """
@@ -56,6 +59,7 @@ class Format:
     max_bytes: int | None = None
     max_exif_bytes: int | None = None
     max_xmp_bytes: int | None = None
+    max_iptc_bytes: int | None = None
     quality_range: tuple[int, int] | None = None
     max_colours: int | None = None
 
@@ -68,13 +72,14 @@ FORMATS: dict[str, Format] = {
     for each in (
         Format(
             "jpeg", "JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), "JPEG",
-            frozenset({_GREY, _RGB, _CMYK}), frozenset({"icc_profile", "exif", "xmp", "dpi", "comment"}),
-            lossless=False, max_side=65500, max_exif_bytes=65527, max_xmp_bytes=65504, quality_range=(1, 100),
+            frozenset({_GREY, _RGB, _CMYK}), frozenset({"icc_profile", "exif", "xmp", "iptc", "dpi", "comment"}),
+            lossless=False, max_side=65500, max_exif_bytes=65527, max_xmp_bytes=65504, max_iptc_bytes=MAX_JPEG_BYTES,
+            quality_range=(1, 100),
         ),
         Format(
             "png", "PNG", (".png", ".apng"), "PNG",
-            frozenset({_GREY, _GREY_ALPHA, _RGB, _RGB_ALPHA, *_deep((_GREY, _GREY_ALPHA, _RGB, _RGB_ALPHA))}),
-            frozenset({"icc_profile", "exif", "xmp", "dpi", "text"}),
+            _of_depths((_GREY, _GREY_ALPHA, _RGB, _RGB_ALPHA), 8, 16),
+            frozenset({"icc_profile", "exif", "xmp", "iptc", "dpi", "text"}),
             lossless=True, streams=True, quality_range=(0, 9),
         ),
         Format(
@@ -84,10 +89,8 @@ FORMATS: dict[str, Format] = {
         ),
         Format(
             "tiff", "TIFF", (".tif", ".tiff"), "TIFF",
-            frozenset(
-                {_GREY, _GREY_ALPHA, _RGB, _RGB_ALPHA, _CMYK, *_deep((_GREY, _GREY_ALPHA, _RGB, _RGB_ALPHA, _CMYK))}
-            ),
-            frozenset({"icc_profile", "exif", "xmp", "dpi"}),
+            _of_depths((_GREY, _GREY_ALPHA, _RGB, _RGB_ALPHA, _CMYK, _CMYK_ALPHA), 8, 16, 32),
+            frozenset({"icc_profile", "exif", "xmp", "iptc", "dpi"}),
             lossless=True, streams=True, quality_range=(0, 9),
         ),
         Format(

@@ -13,7 +13,7 @@ from typing import Any
 from upsample_cli.errors import PictureError, UsageError
 from upsample_cli.pictures.exif import resolution, with_resolution
 from upsample_cli.pictures.format_table import COMMENT, FORMATS, Format
-from upsample_cli.pictures.model import Layout, Metadata, PictureInfo
+from upsample_cli.pictures.model import Depth, Layout, Metadata, PictureInfo
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
@@ -32,7 +32,18 @@ DEFAULT_MAX_PIXELS = 500_000_000
 
 _RGB = Layout("rgb")
 _PROFILE_SPACES = {"rgb": b"RGB ", "grey": b"GRAY", "cmyk": b"CMYK"}  # ICC.1, bytes 16 to 19 of the header
-_PARTS = {"icc_profile": "the colour profile (ICC)", "exif": "EXIF", "xmp": "XMP", "dpi": "the resolution in dpi"}
+_PARTS = {
+    "icc_profile": "the colour profile (ICC)",
+    "exif": "EXIF",
+    "xmp": "XMP",
+    "dpi": "the resolution in dpi",
+    "iptc": "the IPTC captions",
+}
+
+_DEPTH_LOSSES = {
+    16: "16 bits per channel; they become {}",
+    32: "floating point; 0 to 1 becomes black to white in {} bits per channel, what lies outside is cut off",
+}
 
 _BY_EXTENSION = {extension: each for each in FORMATS.values() for extension in each.extensions}
 
@@ -138,18 +149,25 @@ class Fit:
     warnings: tuple[str, ...]
 
 
-def fit(info: PictureInfo, metadata: Metadata, fmt: Format) -> Fit:
+def fit(info: PictureInfo, metadata: Metadata, fmt: Format, *, depth: Depth | None = None) -> Fit:
     """The nearest layout and metadata that a format can hold, and what is lost on the way.
 
     Before decoding, `info` and `metadata` of a header are good enough.
+
+    Args:
+        info: of the input.
+        metadata: what travels beside its pixels.
+        fmt: the output's format.
+        depth: what was asked for in place of the input's own depth; no loss, then, if it is less.
 
     >>> made = fit(PictureInfo("png", 3, 5, Layout("grey", alpha=True)), Metadata(dpi=(300, 300)), FORMATS["jpeg"])
     >>> made.layout, made.warnings
     (Layout(colour='grey', alpha=False, depth=8), ('JPEG cannot hold transparency; it is laid over white',))
     """
-    layout = _nearest_layout(info.layout, fmt)
+    wanted = info.layout if depth is None else replace(info.layout, depth=depth)
+    layout = _nearest_layout(wanted, fmt)
     kept, lost = _held_metadata(metadata, fmt, layout.colour if layout.colour != info.layout.colour else None)
-    return Fit(layout, kept, (*_layout_losses(info.layout, layout, fmt), *lost))
+    return Fit(layout, kept, (*_layout_losses(wanted, layout, fmt, metadata.icc_profile is not None), *lost))
 
 
 def _nearest_layout(layout: Layout, fmt: Format) -> Layout:
@@ -175,14 +193,19 @@ def _titles(layout: Layout) -> str:
     return " and ".join(each.title for each in FORMATS.values() if layout in each.layouts)
 
 
-def _layout_losses(layout: Layout, made: Layout, fmt: Format) -> list[str]:
+def _layout_losses(layout: Layout, made: Layout, fmt: Format, has_profile: bool) -> list[str]:
     lines = []
     if layout.alpha and not made.alpha:
         lines.append(f"{fmt.title} cannot hold transparency; it is laid over white")
     if layout.colour == "cmyk" != made.colour:
-        lines.append(f"{fmt.title} cannot hold CMYK; it becomes RGB ({_titles(replace(layout, depth=8))} can)")
+        how = (
+            "through its colour profile" if has_profile and layout.depth < 32 else "by rule of thumb, without a profile"
+        )
+        lines.append(f"{fmt.title} cannot hold CMYK; it becomes RGB {how} ({_titles(replace(layout, depth=8))} can)")
     if layout.depth > made.depth:
-        lines.append(f"{fmt.title} cannot hold 16 bits per channel; they become 8 ({_titles(layout)} can)")
+        lines.append(
+            f"{fmt.title} cannot hold {_DEPTH_LOSSES[layout.depth].format(made.depth)} ({_titles(layout)} can)"
+        )
     if fmt.max_colours is not None and made.colour != "grey":
         lines.append(f"{fmt.title} cannot hold more than {fmt.max_colours} colours; the picture is reduced to them")
         if made.alpha:
@@ -196,6 +219,8 @@ def _held_metadata(metadata: Metadata, fmt: Format, new_colour: str | None) -> t
         metadata = replace(
             metadata, dpi=None, exif=exif if exif and resolution(exif) else with_resolution(exif, metadata.dpi)
         )
+    if metadata.icc_profile and metadata.icc_profile[16:20] == _PROFILE_SPACES["cmyk"] and new_colour == "rgb":
+        metadata = replace(metadata, icc_profile=None)  # it has been used: what comes out is sRGB
     causes = {part: _cause_of_loss(part, metadata, fmt, new_colour) for part in _PARTS}
     gone: dict[str, Any] = {part: None for part, cause in causes.items() if cause}
     lines = [f"{cause}; it is left out" for cause in causes.values() if cause]
@@ -213,7 +238,7 @@ def _cause_of_loss(part: str, metadata: Metadata, fmt: Format, new_colour: str |
         return None
     if part not in fmt.holds:
         return f"{fmt.title} cannot hold {name}"
-    limit_bytes = {"exif": fmt.max_exif_bytes, "xmp": fmt.max_xmp_bytes}.get(part)
+    limit_bytes = {"exif": fmt.max_exif_bytes, "xmp": fmt.max_xmp_bytes, "iptc": fmt.max_iptc_bytes}.get(part)
     if limit_bytes is not None and len(value) > limit_bytes:
         return f"{fmt.title} holds at most {limit_bytes} bytes of {name}, not {len(value)}"
     if part == "icc_profile" and new_colour and value[16:20] != _PROFILE_SPACES[new_colour]:

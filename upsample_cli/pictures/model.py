@@ -1,8 +1,8 @@
 """What a picture is to this package: plain data, and the two interfaces that rows flow through.
 
-Rows are numpy arrays of shape `(rows, width, channels)`, uint8 or uint16 as `Layout.depth` says. Channels come in the
-order grey, or red green blue, or cyan magenta yellow key, then alpha (straight, not premultiplied) where there is one.
-No torch, no Pillow.
+Rows are numpy arrays of shape `(rows, width, channels)`, uint8, uint16 or float32 as `Layout.depth` says. Channels
+come in the order grey, or red green blue, or cyan magenta yellow key, then alpha (straight, not premultiplied) where
+there is one. No torch, no Pillow.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 Rows: TypeAlias = "NDArray[Any]"
 Colour = Literal["grey", "rgb", "cmyk"]
+Depth = Literal[8, 16, 32]
 
 _COLOUR_CHANNELS: dict[Colour, int] = {"grey": 1, "rgb": 3, "cmyk": 4}
+_DTYPES: dict[Depth, str] = {8: "uint8", 16: "uint16", 32: "float32"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Layout:
     Args:
         colour: the colour model of the channels before alpha.
         alpha: whether a last channel holds (straight) opacity.
-        depth: bits of each channel, 8 or 16.
+        depth: bits of each channel: 8 or 16 for whole numbers, 32 for floating point, where 0 to 1 is black to white.
 
     >>> Layout("rgb", alpha=True).channels
     4
@@ -36,7 +38,7 @@ class Layout:
 
     colour: Colour
     alpha: bool = False
-    depth: Literal[8, 16] = 8
+    depth: Depth = 8
 
     @property
     def channels(self) -> int:
@@ -45,10 +47,10 @@ class Layout:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The numpy type of one number: uint8 or uint16, native byte order."""
+        """The numpy type of one number, in native byte order."""
         import numpy as np  # a plan, a help text and an error in the options need none
 
-        return np.dtype(np.uint8 if self.depth == 8 else np.uint16)
+        return np.dtype(_DTYPES[self.depth])
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Metadata:
         xmp: an XMP packet, UTF-8.
         dpi: dots per inch, (x, y).
         text: PNG text as (keyword, value) pairs, in file order.
+        iptc: captions as IPTC-NAA records, without the wrapping that JPEG and PNG give them.
     """
 
     icc_profile: bytes | None = None
@@ -68,6 +71,7 @@ class Metadata:
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
     text: tuple[tuple[str, str], ...] = ()
+    iptc: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

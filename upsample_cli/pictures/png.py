@@ -9,11 +9,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
-from contextlib import contextmanager
-from functools import partial
+from concurrent.futures import Executor
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -22,7 +18,7 @@ from upsample_cli.errors import UsageError
 from upsample_cli.pictures import deflate
 from upsample_cli.pictures.model import Colour, Layout, Metadata, Rows
 from upsample_cli.pictures.png_chunks import metadata_chunks, png_chunk
-from upsample_cli.pictures.strips import check_complete, check_rows
+from upsample_cli.pictures.strips import StripWriter
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_SIDE = 2**31 - 1
@@ -42,15 +38,8 @@ class _Idat(NamedTuple):
     size: int  # how many they were
 
 
-def _idat(pieces: list[Rows], above: Rows | None, *, start: bytes, level: int) -> _Idat:
-    """Make one IDAT of these rows.
-
-    Args:
-        pieces: runs of rows, top to bottom.
-        above: the row before them; none before the first.
-        start: bytes to put before the deflated ones.
-        level: see `deflate.deflate_rows`.
-    """
+def _idat(pieces: list[Rows], above: Rows | None, *, level: int) -> _Idat:
+    """Make one IDAT of a chunk of rows and the row above them: `strips.Work`. The first one starts the stream."""
     width, channels = pieces[0].shape[1:]
     sample = pieces[0].dtype.newbyteorder(">")
     raw = np.empty((1 + sum(map(len, pieces)), width, channels), sample)
@@ -58,6 +47,7 @@ def _idat(pieces: list[Rows], above: Rows | None, *, start: bytes, level: int) -
     np.concatenate(pieces, out=raw[1:])
     pixel_bytes = channels * sample.itemsize
     part = deflate.deflate_rows(raw.view(np.uint8).reshape(len(raw), -1), pixel_bytes=pixel_bytes, level=level)
+    start = deflate.STREAM_START if above is None else b""
     return _Idat(png_chunk(b"IDAT", start + part.data), part.adler32, part.size)
 
 
@@ -103,26 +93,26 @@ class PngSink:
         executor: Executor | None = None,
     ) -> None:
         colour_type = _COLOUR_TYPES.get((layout.colour, layout.alpha))
-        if colour_type is None:
-            raise ValueError(f"PNG holds grey or rgb, not {layout.colour}")
+        if colour_type is None or layout.depth > 16:
+            raise ValueError(f"PNG holds grey or rgb of 8 or 16 bits, not {layout}")
         if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
             raise ValueError(f"PNG holds 1 to {MAX_SIDE} rows and columns, not {height} rows of {width}")
         if level not in deflate.LEVELS:
             raise UsageError(f"PNG level {level} does not exist", f"use {min(deflate.LEVELS)} to {max(deflate.LEVELS)}")
-        self._file = file
-        self._row_shape, self._dtype, self._level = (width, layout.channels), layout.dtype, level
-        self._executor = executor
+        self._file, self._adler32 = file, zlib.adler32(b"")
         row_bytes = width * layout.channels * layout.dtype.itemsize
-        self._chunk_rows = max(1, CHUNK_BYTES // row_bytes)
-        in_flight = _IN_FLIGHT_BYTES // (self._chunk_rows * row_bytes)
-        self._look_ahead = max(2, min(in_flight, 2 + 2 * (os.cpu_count() or 1)))
-        self._rows_left = height
-        self._held: deque[Rows] = deque()
-        self._held_rows = 0
-        self._above: Rows | None = None
-        self._jobs: deque[tuple[Future[_Idat], Callable[[], _Idat]]] = deque()
-        self._adler32 = zlib.adler32(b"")
-        self._open = True
+        chunk_rows = max(1, CHUNK_BYTES // row_bytes)
+        in_flight = _IN_FLIGHT_BYTES // (chunk_rows * row_bytes)
+        self._chunks = StripWriter(
+            height,
+            width,
+            layout,
+            chunk_rows,
+            work=lambda pieces, above: _idat(pieces, above, level=level),
+            write=self._write_idat,
+            executor=executor,
+            in_flight=max(2, min(in_flight, 2 + 2 * (os.cpu_count() or 1))),
+        )
         file.write(
             SIGNATURE + png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, layout.depth, colour_type, 0, 0, 0))
         )
@@ -134,16 +124,7 @@ class PngSink:
         Raises:
             ValueError: they have another shape or type than announced, or are too many, or the sink is closed.
         """
-        self._check_open()
-        check_rows(rows, self._row_shape, self._dtype, self._rows_left)
-        if len(rows) == 0:
-            return
-        self._held.append(rows)
-        self._held_rows += len(rows)
-        self._rows_left -= len(rows)
-        with self._ended_by_any_error():
-            while self._held_rows >= self._chunk_rows or (self._held_rows and not self._rows_left):
-                self._start_chunk()
+        self._chunks.write_rows(rows)
 
     def finish(self) -> None:
         """Write what is still in flight and the end of the file.
@@ -151,60 +132,9 @@ class PngSink:
         Raises:
             ValueError: rows are missing, or the sink is closed.
         """
-        self._check_open()
-        check_complete(self._rows_left)
-        with self._ended_by_any_error():
-            self._write_jobs(down_to=0)
-            self._file.write(png_chunk(b"IDAT", deflate.stream_end(self._adler32)) + png_chunk(b"IEND", b""))
-        self._open = False
+        self._chunks.finish()
+        self._file.write(png_chunk(b"IDAT", deflate.stream_end(self._adler32)) + png_chunk(b"IEND", b""))
 
-    def _check_open(self) -> None:
-        if not self._open:
-            raise ValueError("this PNG is finished, or an earlier error has ended it")
-
-    @contextmanager
-    def _ended_by_any_error(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            self._open = False
-            for future, _ in self._jobs:
-                future.cancel()
-            self._jobs.clear()
-            self._held.clear()
-            raise
-
-    def _start_chunk(self) -> None:
-        start = deflate.STREAM_START if self._above is None else b""
-        pieces = self._take(min(self._chunk_rows, self._held_rows))
-        job = partial(_idat, pieces, self._above, start=start, level=self._level)
-        self._above = pieces[-1][-1]
-        if self._executor is None:
-            self._write(job())
-        else:
-            self._jobs.append((self._executor.submit(job), job))
-            self._write_jobs(down_to=self._look_ahead)
-
-    def _take(self, count: int) -> list[Rows]:
-        """The oldest `count` of the held rows."""
-        pieces = []
-        self._held_rows -= count
-        while count:
-            piece = self._held.popleft()
-            if len(piece) > count:
-                self._held.appendleft(piece[count:])
-                piece = piece[:count]
-            pieces.append(piece)
-            count -= len(piece)
-        return pieces
-
-    def _write_jobs(self, *, down_to: int) -> None:
-        """Write chunks, oldest first, until at most `down_to` are in flight, and whichever are done by then."""
-        while self._jobs and (len(self._jobs) > down_to or self._jobs[0][0].done()):
-            future, job = self._jobs.popleft()
-            never_started = future.cancel()
-            self._write(job() if never_started else future.result())
-
-    def _write(self, idat: _Idat) -> None:
+    def _write_idat(self, idat: _Idat) -> None:
         self._adler32 = deflate.adler32_combine(self._adler32, idat.adler32, idat.size)
         self._file.write(idat.chunk)

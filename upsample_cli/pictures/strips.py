@@ -3,36 +3,46 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from functools import partial
+from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 
 from upsample_cli.pictures.model import Layout, Rows
 
+Made = TypeVar("Made")
 
-class StripWriter:
+Work: TypeAlias = "Callable[[list[Rows], Rows | None], Made]"
+"""Makes something of one strip: its rows as runs, top to bottom, and the row above them (None for the first strip)."""
+
+
+class StripWriter(Generic[Made]):
     """Takes rows in runs of any height and writes what `work` makes of strips of `strip_rows` rows (the last: fewer).
 
     What is written depends neither on the runs nor on the executor. If the executor is busy with other work, the
     caller's thread does the strip that is due itself, so an executor may be shared with whoever computes the rows.
+    After any exception but a ValueError for wrong rows nothing more is taken.
 
     Args:
         height: rows that will come.
         width: pixels in each.
         layout: of the rows.
         strip_rows: rows of a strip.
-        work: makes bytes of a strip; may change the array, which is a copy.
-        write: is given each strip's bytes, in order, in the caller's thread.
+        work: see `Work`; must leave the rows as they are.
+        write: is given what each strip became, in order, in the caller's thread.
         executor: does the work beside the caller's thread; without one the caller's thread does it.
         in_flight: most strips waiting.
 
     >>> done = []
-    >>> writer = StripWriter(3, 2, Layout("grey"), 2, work=lambda rows: rows.tobytes(), write=done.append)
+    >>> def work(pieces, above):
+    ...     return np.concatenate(pieces).ravel().tolist()
+    >>> writer = StripWriter(3, 2, Layout("grey"), 2, work=work, write=done.append)
     >>> writer.write_rows(np.arange(6, dtype=np.uint8).reshape(3, 2, 1))
     >>> writer.finish()
-    >>> [list(strip) for strip in done]
+    >>> done
     [[0, 1, 2, 3], [4, 5]]
     """
 
@@ -43,8 +53,8 @@ class StripWriter:
         layout: Layout,
         strip_rows: int,
         *,
-        work: Callable[[Rows], bytes],
-        write: Callable[[bytes], object],
+        work: Work[Made],
+        write: Callable[[Made], object],
         executor: Executor | None = None,
         in_flight: int = 8,
     ) -> None:
@@ -53,45 +63,67 @@ class StripWriter:
         self._executor, self._in_flight = executor, in_flight
         self._held: deque[Rows] = deque()
         self._held_rows = 0
-        self._jobs: deque[tuple[Future[bytes], Callable[[], bytes]]] = deque()
+        self._above: Rows | None = None
+        self._jobs: deque[tuple[Future[Made], Callable[[], Made]]] = deque()
+        self._open = True
 
     def write_rows(self, rows: Rows) -> None:
         """Take the next rows, shape `(rows, width, channels)`; they must not change afterwards.
 
         Raises:
-            ValueError: they are not as announced, or too many.
+            ValueError: they are not as announced, or too many, or the end has been reached.
         """
+        self._check_open()
         check_rows(rows, self._row_shape, self._dtype, self._rows_left)
+        if len(rows) == 0:
+            return
         self._held.append(rows)
         self._held_rows += len(rows)
         self._rows_left -= len(rows)
-        try:
+        with self._ended_by_any_error():
             while self._held_rows >= self._strip_rows or (self._held_rows and not self._rows_left):
-                self._start(np.concatenate(self._take(min(self._strip_rows, self._held_rows))))
-        except BaseException:
-            self._cancel()
-            raise
+                self._start_strip()
 
     def finish(self) -> None:
         """Write what is still in flight.
 
         Raises:
-            ValueError: rows are missing.
+            ValueError: rows are missing, or the end has been reached.
         """
+        self._check_open()
         check_complete(self._rows_left)
-        try:
+        with self._ended_by_any_error():
             self._write_jobs(down_to=0)
+        self._open = False
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise ValueError("this picture is finished, or an earlier error has ended it")
+
+    @contextmanager
+    def _ended_by_any_error(self) -> Iterator[None]:
+        try:
+            yield
         except BaseException:
-            self._cancel()
+            self._open = False
+            for future, _ in self._jobs:
+                future.cancel()
+            self._jobs.clear()
+            self._held.clear()
             raise
 
-    def _cancel(self) -> None:
-        for future, _ in self._jobs:
-            future.cancel()
-        self._jobs.clear()
-        self._held.clear()
+    def _start_strip(self) -> None:
+        pieces = self._take(min(self._strip_rows, self._held_rows))
+        job = partial(self._work, pieces, self._above)
+        self._above = pieces[-1][-1]
+        if self._executor is None:
+            self._write(job())
+        else:
+            self._jobs.append((self._executor.submit(job), job))
+            self._write_jobs(down_to=self._in_flight)
 
     def _take(self, count: int) -> list[Rows]:
+        """The oldest `count` of the held rows."""
         pieces = []
         self._held_rows -= count
         while count:
@@ -103,18 +135,12 @@ class StripWriter:
             count -= len(piece)
         return pieces
 
-    def _start(self, strip: Rows) -> None:
-        if self._executor is None:
-            self._write(self._work(strip))
-            return
-        job = partial(self._work, strip)
-        self._jobs.append((self._executor.submit(job), job))
-        self._write_jobs(down_to=self._in_flight)
-
     def _write_jobs(self, *, down_to: int) -> None:
+        """Write strips, oldest first, until at most `down_to` are in flight, and whichever are done by then."""
         while self._jobs and (len(self._jobs) > down_to or self._jobs[0][0].done()):
             future, job = self._jobs.popleft()
-            self._write(job() if future.cancel() else future.result())
+            never_started = future.cancel()
+            self._write(job() if never_started else future.result())
 
 
 def check_rows(rows: Rows, row_shape: tuple[int, int], dtype: np.dtype[np.generic], rows_left: int) -> None:

@@ -16,8 +16,11 @@ from io import BytesIO
 from shutil import copyfileobj
 from typing import BinaryIO
 
+import numpy as np
+
 from upsample_cli.pictures import ifd
 from upsample_cli.pictures.exif import descriptive_fields
+from upsample_cli.pictures.iptc import TIFF_TAG
 from upsample_cli.pictures.model import Colour, Layout, Metadata, Rows
 from upsample_cli.pictures.strips import StripWriter
 
@@ -25,7 +28,8 @@ DEFAULT_LEVEL = 1
 _STRIP_BYTES = 1 << 20
 _CLASSIC_MAX_BYTES = 2**32 - 1
 _PHOTOMETRIC: dict[Colour, int] = {"grey": 1, "rgb": 2, "cmyk": 5}
-_UNCOMPRESSED, _DEFLATE, _HORIZONTAL_DIFFERENCE, _CHUNKY, _STRAIGHT_ALPHA, _INCH = 1, 8, 2, 1, 2, 2
+_UNCOMPRESSED, _DEFLATE, _CHUNKY, _STRAIGHT_ALPHA, _INCH = 1, 8, 1, 2, 2
+_HORIZONTAL_DIFFERENCE, _FLOAT_DIFFERENCE, _FLOATING_POINT = 2, 3, 3
 
 # Level to module (both speak zlib's interface) and its effort.
 _LEVELS: dict[int, tuple[str, int] | None] = {
@@ -140,7 +144,9 @@ class TiffSink:
             short(284, _CHUNKY),
         ]
         if _LEVELS[self._level]:
-            fields.append(short(317, _HORIZONTAL_DIFFERENCE))
+            fields.append(short(317, _FLOAT_DIFFERENCE if layout.depth == 32 else _HORIZONTAL_DIFFERENCE))
+        if layout.depth == 32:
+            fields.append(short(339, *[_FLOATING_POINT] * layout.channels))
         if layout.alpha:
             fields.append(short(338, _STRAIGHT_ALPHA))
         if metadata.dpi:
@@ -149,21 +155,42 @@ class TiffSink:
                 ifd.rational(283, order, metadata.dpi[1]),
                 short(296, _INCH),
             ]
-        for tag, kind, value in ((700, 1, metadata.xmp), (34675, ifd.UNDEFINED, metadata.icc_profile)):
+        described = descriptive_fields(ifd.tiff_in_bytes(metadata.exif), follow=self._big) if metadata.exif else []
+        # Captions may be in both: those of the Exif block stand where they came from, in another TIFF.
+        iptc = None if any(field.tag == TIFF_TAG for field in described) else metadata.iptc
+        beside = ((700, 1, metadata.xmp), (TIFF_TAG, ifd.UNDEFINED, iptc), (34675, ifd.UNDEFINED, metadata.icc_profile))
+        for tag, kind, value in beside:
             if value:
                 fields.append(ifd.Field(tag, kind, len(value), value))
-        if metadata.exif:
-            fields += descriptive_fields(ifd.tiff_in_bytes(metadata.exif), follow=self._big)
-        return fields
+        return fields + described
 
 
-def _strip(rows: Rows, *, order: str, level: int) -> bytes:
-    """Rows as they lie in the file."""
+def _strip(pieces: list[Rows], _above: Rows | None, *, order: str, level: int) -> bytes:
+    """Rows as they lie in the file: `strips.Work`."""
+    rows = np.concatenate(pieces)
     library = _LEVELS[level]
-    if library is not None:
-        rows[:, 1:] -= rows[:, :-1].copy()
-    data = rows.astype(order + rows.dtype.str[1:], copy=False).tobytes()
-    return data if library is None else bytes(import_module(library[0]).compress(data, library[1]))
+    if library is None:
+        return rows.astype(order + rows.dtype.str[1:], copy=False).tobytes()
+    data = _float_differences(rows) if rows.dtype.kind == "f" else _differences(rows, order)
+    return bytes(import_module(library[0]).compress(data, library[1]))
+
+
+def _differences(rows: Rows, order: str) -> bytes:
+    """Each number less the one to its left: TIFF revision 6.0, section 14."""
+    rows[:, 1:] -= rows[:, :-1].copy()
+    return rows.astype(order + rows.dtype.str[1:], copy=False).tobytes()
+
+
+def _float_differences(rows: Rows) -> bytes:
+    """The same of floating point: all first bytes of a row, then all second ones ..., highest first in either order.
+
+    Source: TIFF Technical Note 3 (Adobe, 2005).
+    """
+    height, width, channels = rows.shape
+    planes = rows.astype(">f4", copy=False).view(np.uint8).reshape(height, width * channels, 4).transpose(0, 2, 1)
+    line = planes.reshape(height, 4 * width * channels)
+    line[:, channels:] -= line[:, :-channels].copy()
+    return line.tobytes()
 
 
 def _integers(order: str, kind: int, tag: int, *values: int) -> ifd.Field:
