@@ -15,11 +15,11 @@ LAYERS = [
     ["upsample_cli.errors", "upsample_cli.cores"],
     ["upsample_cli.arithmetic", "upsample_cli.kernels", "upsample_cli.plan"],
     ["upsample_cli.axes", "upsample_cli.layer", "upsample_cli.pixels"],
-    ["upsample_cli.pictures.*", "upsample_cli.tconv.*", "upsample_cli.routes"],
+    ["upsample_cli.pictures.*", "upsample_cli.routes"],
     ["upsample_cli.engine", "upsample_cli.job"],
     ["upsample_cli.arrays", "upsample_cli.planning"],
     ["upsample_cli.pipeline"],
-    ["upsample_cli.batch.*"],
+    ["upsample_cli.batch.*", "upsample_cli.tconv.*"],
     ["upsample_cli"],  # its lazy names come from below
     ["upsample_cli.cli.*"],
 ]
@@ -27,9 +27,13 @@ HOMES = {
     "typer": {"upsample_cli.cli"},
     "rich": {"upsample_cli.cli"},
     "click": set(),
-    "PIL": {"upsample_cli.pictures"},
-    **dict.fromkeys(("isal", "tifffile", "imagecodecs"), {"upsample_cli.pictures"}),
-    "torch": {f"upsample_cli.{name}" for name in ("layer", "pixels", "routes", "engine", "arrays", "pipeline")},
+    "PIL": {"upsample_cli.pictures", "upsample_cli.tconv.drawing"},
+    **{name: {"upsample_cli.pictures"} for name in ("isal", "imagecodecs")},
+    "tifffile": {"upsample_cli.pictures", "upsample_cli.tconv.signals"},
+    **{name: {"upsample_cli.tconv"} for name in ("safetensors", "onnx")},
+    "torch": {
+        f"upsample_cli.{name}" for name in ("layer", "pixels", "routes", "engine", "arrays", "pipeline", "tconv")
+    },
     "torchvision": set(),
 }
 TORCH_AT_ONCE = {f"upsample_cli.{name}" for name in ("layer", "pixels", "routes", "engine", "arrays")}

@@ -13,6 +13,7 @@ from upsample_cli.cli.options import APP_SETTINGS, version_printer
 
 COMMANDS = {
     "shape": ("upsample_cli.cli.tconv.shape", "shape_command"),
+    "kernel": ("upsample_cli.cli.tconv.kernel", "kernel_command"),
     "upsample": ("upsample_cli.cli.upsample", "upsample"),
 }
 """Name of each command: the module that holds it and its function there."""

@@ -1,0 +1,40 @@
+"""The `tconv` commands as people call them: in this process, and as a process of its own."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from upsample_cli.cli import tconv
+
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "COLUMNS")}
+
+
+def call(capsys, monkeypatch, *arguments):
+    """Run `tconv` in this process: (exit status, stdout, stderr)."""
+    monkeypatch.setattr(sys, "argv", ["tconv", *map(str, arguments)])
+    with pytest.raises(SystemExit) as leaving:
+        tconv.main()
+    printed = capsys.readouterr()
+    return leaving.value.code, printed.out, printed.err
+
+
+def imported_by(*command_lines):
+    """Which heavy libraries are in `sys.modules` after these command lines, in a process of their own."""
+    code = f"""
+import contextlib, io, os, sys
+from upsample_cli.cli.tconv import main
+os._exit = sys.exit  # by which a command leaves once torch is there
+for arguments in {[list(map(str, line)) for line in command_lines]!r}:
+    sys.argv = ["tconv", *arguments]
+    with contextlib.redirect_stdout(io.StringIO()):
+        try:
+            main()
+        except SystemExit as leaving:
+            assert not leaving.code, arguments
+print(*sorted({{"torch", "torchvision", "numpy", "PIL"}} & set(sys.modules)))
+"""
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, encoding="utf-8", check=True, env=ENVIRONMENT, timeout=60)
+    return result.stdout.split()

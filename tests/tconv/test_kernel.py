@@ -1,0 +1,83 @@
+"""`tconv kernel` as people and scripts use it."""
+
+import json
+
+import pytest
+from tconv.commands import call, imported_by
+
+
+@pytest.fixture
+def tconv_here(capsys, monkeypatch):
+    return lambda *arguments: call(capsys, monkeypatch, *arguments)
+
+
+def test_taps_phase_sums_and_what_it_equals_are_printed(tconv_here):
+    status, out, err = tconv_here("kernel", "--factor", "3", "--channels", "21")
+    assert (status, err) == (0, "")
+    assert "ConvTranspose2d(21, 21, kernel_size=5, stride=3, padding=1, bias=False)" in out
+    assert "1/3 2/3 1 2/3 1/3" in out
+    assert "0.333333 0.666667 1 0.666667 0.333333" in out
+    assert 'F.interpolate(x, scale_factor=3, mode="bilinear", align_corners=False)' in out
+    assert "nn.ReplicationPad2d(1)" in out
+
+
+def test_json_agrees_with_the_textbook(tconv_here):
+    """FACTS: bilinear 4x4 is the outer product of (1 3 3 1)/4 with itself: 0.0625, 0.1875, 0.5625."""
+    status, out, _ = tconv_here("kernel", "-f", "2", "--json")
+    document = json.loads(out)
+    assert status == 0
+    assert document["taps"] == [["1/4", "3/4", "3/4", "1/4"]] * 2
+    a, b, c = 0.0625, 0.1875, 0.5625
+    assert document["kernel"] == [a, b, b, a, b, c, c, b, b, c, c, b, a, b, b, a]
+    assert document["phase_sums"] == [["1", "1"]] * 2
+
+
+def test_files_are_written_all_checked_before_the_first(tconv_here, tmp_path):
+    good, other = tmp_path / "a [b].json", tmp_path / "ü.prototxt"
+    status, out, err = tconv_here("kernel", "-f", "2", "-o", good, "-o", tmp_path / "x.zip")
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+    status, out, err = tconv_here("kernel", "-f", "2", "--channels", "3", "--depthwise", "-o", good, "-o", other)
+    assert (status, err) == (0, "")
+    assert f"written: {good}\nwritten: {other}\n" in out
+    status, out, err = tconv_here("kernel", "-f", "2", "-o", good)
+    assert (status, out) == (1, "")
+    assert err.endswith("exists already; add --overwrite to replace it\n")
+
+
+def test_caffe_is_depthwise_unless_dense_is_asked_for(tconv_here, tmp_path):
+    status, out, _ = tconv_here("kernel", "-f", "2", "--channels", "3", "-o", tmp_path / "a.prototxt")
+    assert status == 0
+    assert "groups=3" in out
+    status, _, err = tconv_here("kernel", "-f", "2", "--channels", "3", "--dense", "-o", tmp_path / "b.prototxt")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "groups" not in tconv_here("kernel", "-f", "2", "--channels", "3")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("-f", "1.5"), "--factor 1.5 is not a number"),
+        (("-f", "0"), "factor 0 is not a whole number from 1 to 64"),
+        (("-f", "2", "--axes", "5"), "there is no ConvTranspose5d; use 1, 2 or 3 axes"),
+        (("-f", "2,3", "--axes", "3"), "factor has 2 numbers for 3 axes"),
+        (("-f", "2", "--kernel", "[red]"), "there is no kernel named '[red]'"),
+        (("-f", "64", "--channels", "999999999"), "takes"),
+    ],
+)
+def test_what_is_illegal_exits_2_and_says_why_in_one_line(arguments, message, tconv_here):
+    status, out, err = tconv_here("kernel", *arguments)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert err.startswith("tconv: ")
+    assert err.count("\n") == 1
+
+
+def test_printing_and_text_exports_import_neither_torch_nor_numpy(tmp_path):
+    lines = [("kernel", "-f", "3"), ("kernel", "-f", "2", "--json"), ("kernel", "-h")]
+    lines += [("kernel", "-f", "2", "-o", tmp_path / f"layer.{suffix}") for suffix in ("json", "prototxt", "py")]
+    assert imported_by(*lines) == []
+    # The control: an array needs numpy, a state_dict torch; the same check sees both.
+    assert imported_by(("kernel", "-f", "2", "-o", tmp_path / "layer.npy")) == ["numpy"]
+    assert "torch" in imported_by(("kernel", "-f", "2", "-o", tmp_path / "layer.pt"))

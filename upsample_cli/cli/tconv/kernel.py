@@ -1,0 +1,104 @@
+"""`tconv kernel`: prints an interpolation layer, or exports it. Torch is imported to write a .pt file alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from upsample_cli.axes import axis_names
+from upsample_cli.cli.options import Debug
+from upsample_cli.cli.tconv.printing import print_document, result_console, whole_numbers
+from upsample_cli.tconv.interpolation import Interpolation, as_json, equalities, interpolation
+
+
+def kernel_command(
+    *,
+    factor: Annotated[
+        str, typer.Option("-f", "--factor", metavar="S", help="Whole factor, 1 to 64; one number, or one per axis.")
+    ],
+    channels: Annotated[int, typer.Option(metavar="N", help="Channels in and out.")] = 1,
+    axes: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="1 (linear), 2 (bilinear) or 3 (trilinear). Default 2, or one per factor."),
+    ] = None,
+    kernel: Annotated[
+        str, typer.Option(metavar="NAME", help="bilinear (linear on each axis) or nearest.")
+    ] = "bilinear",
+    depthwise: Annotated[
+        bool | None,
+        typer.Option(
+            "--depthwise/--dense",
+            help="One kernel per channel (groups = channels), or a whole weight with zeros off the diagonal. "
+            "Default: dense, and depthwise for .prototxt.",
+        ),
+    ] = None,
+    output: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Export to .safetensors, .pt, .npy, .json, .onnx, .prototxt (Caffe) or .py; repeat it for more files.",
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
+    as_document: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    debug: Debug = False,  # noqa: ARG001  the door looks for it
+) -> None:
+    """The bilinear (or linear, trilinear, nearest) kernel: its taps, what it equals, and files that hold it.
+
+    \b
+    Examples:
+      tconv kernel --factor 3 --channels 21
+      tconv kernel --factor 2 --channels 64 --depthwise -o upsample.safetensors
+      tconv kernel --factor 2 --channels 3 -o upsample.onnx -o upsample.py
+      tconv kernel --factor 4 --axes 1 --json
+      tconv kernel --factor 2,3,3 -o trilinear.pt
+    """
+    paths = output or []
+    caffe = bool(paths) and all(path.suffix.lower() == ".prototxt" for path in paths)
+    layer = interpolation(
+        whole_numbers("--factor", factor),
+        axes=axes,
+        channels=channels,
+        depthwise=caffe if depthwise is None else depthwise,
+        kernel=kernel,
+    )
+    if paths:
+        from upsample_cli.tconv.export import check_exportable, export
+
+        for path in paths:
+            check_exportable(layer, path)
+        for path in paths:
+            export(layer, path, overwrite=overwrite)
+    if as_document:
+        print_document(as_json(layer) | {"written": [str(path) for path in paths]})
+    else:
+        _print_layer(layer, paths)
+
+
+def _print_layer(layer: Interpolation, paths: list[Path]) -> None:
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    console = result_console()
+    console.print(Text(str(layer.layer), style="bold"))
+    console.print(Text(f"weight {list(layer.weight_shape)}: the outer product of the taps at weight[c, "
+                       f"{'0' if layer.depthwise else 'c'}], 0 elsewhere"))  # fmt: skip
+    table = Table("axis", Column("taps", overflow="fold"), Column("as numbers", overflow="fold"), "phase sums")
+    # One line serves all axes where they are alike.
+    kernels = layer.kernels[:1] if len(set(layer.kernels)) == 1 else layer.kernels
+    names = axis_names(layer.axes) if len(kernels) > 1 else [" and ".join(axis_names(layer.axes))]
+    for name, kernel, sums in zip(names, kernels, layer.phase_sums, strict=False):
+        fractions = " ".join(str(tap) for tap in kernel.taps)
+        numbers = " ".join(f"{float(tap):.6g}" for tap in kernel.taps)
+        table.add_row(name, fractions, numbers, " ".join(str(total) for total in sums))
+    console.print(table)
+    equal = all(total == 1 for sums in layer.phase_sums for total in sums)
+    console.print("every phase sums to 1: flat stays flat, no checkerboard" if equal else "the phase sums differ")
+    for sentence in equalities(layer):
+        console.print(Text(f"equals {sentence}" if "F.interpolate(" in sentence else sentence))
+    for path in paths:
+        console.print(Text(f"written: {path}"), soft_wrap=True)

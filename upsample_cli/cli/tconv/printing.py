@@ -1,0 +1,45 @@
+"""What the `tconv` commands share: a console for results, and settings read from options."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+from upsample_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_LIKE_A_NUMBER = re.compile(r"[+-]?[0-9]{1,99}")
+_AMPLE_WIDTH = 10_000
+"""Columns of output that is not a terminal: wide enough for every line to stay whole."""
+
+
+def result_console() -> Console:
+    """A console for stdout that breaks no line unless a terminal makes it."""
+    from rich.console import Console  # here: --json needs no rich
+
+    console = Console(highlight=False)
+    if sys.stdout is None or not sys.stdout.isatty():
+        console.width = _AMPLE_WIDTH
+    return console
+
+
+def print_document(document: dict[str, Any]) -> None:
+    """One JSON document on one line."""
+    print(json.dumps(document))
+
+
+def whole_numbers(option: str, text: str) -> int | tuple[int, ...]:
+    """One number, or one per axis, as `3` or `3,2,2`.
+
+    Raises:
+        UsageError: naming the option, if the text is neither.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(_LIKE_A_NUMBER.fullmatch(part) for part in parts):
+        raise UsageError(f"{option} {text} is not a number", f"write {option} 3, or one number per axis: {option} 3,2")
+    numbers = tuple(int(part) for part in parts)
+    return numbers if len(numbers) > 1 else numbers[0]

@@ -1,0 +1,204 @@
+"""Interpolation layers written to files that other programs load. Torch is imported for `.pt` alone."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from upsample_cli.errors import UsageError
+from upsample_cli.pictures.files import new_file
+from upsample_cli.tconv.interpolation import Interpolation, as_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_ONNX_OPSET, _ONNX_IR = 13, 8  # old enough for the runtimes people have; ConvTranspose is unchanged since opset 11
+
+
+def export(layer: Interpolation, path: str | Path, *, overwrite: bool = False) -> None:
+    """Write a layer to a file; the extension, a key of `WRITERS`, says in which form.
+
+    `.safetensors` and `.pt` hold a state_dict with the one key "weight", `.npy` the weight in torch's order, `.onnx` a
+    model of one ConvTranspose, `.prototxt` the layer in Caffe's words, `.py` code that builds it, `.json` all numbers.
+
+    Raises:
+        UsageError: if the extension is unknown, the form cannot hold the layer, or a library is missing.
+        OutputExistsError: if the file exists and `overwrite` is not set.
+    """
+    check_exportable(layer, path)
+    content = WRITERS[Path(path).suffix.lower()](layer)
+    with new_file(path, overwrite=overwrite) as file:
+        file.write(content)
+
+
+def check_exportable(layer: Interpolation, path: str | Path) -> None:
+    """Refuse what `export` cannot write, before anything is written.
+
+    Raises:
+        UsageError: if the extension is unknown, or Caffe has no such layer.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in WRITERS:
+        raise UsageError(f"{path}: no form of export ends in {suffix!r}", f"use one of {', '.join(WRITERS)}")
+    if suffix != ".prototxt":
+        return
+    if layer.axes != 2 or len({kernel.factor for kernel in layer.kernels}) > 1:
+        raise UsageError(f"{path}: Caffe's filler is for 2 axes of one factor", "write .onnx, .json or .py")
+    if not layer.depthwise and layer.channels > 1:
+        raise UsageError(f"{path}: Caffe's filler would mix the channels of a dense layer", "add --depthwise")
+
+
+def weight(layer: Interpolation) -> NDArray[np.float32]:
+    """The whole weight in torch's order, (in, out / groups, kernel sizes), float32.
+
+    Taps are products of fractions, rounded once.
+    """
+    import numpy as np
+
+    values = np.array([float(value) for value in layer.kernel_values().values()], dtype=np.float32)
+    result = np.zeros(layer.weight_shape, dtype=np.float32)
+    for channel in range(layer.channels):
+        result[channel, 0 if layer.depthwise else channel] = values.reshape(layer.weight_shape[2:])
+    return result
+
+
+def library(name: str, extra: str) -> ModuleType:
+    """An optional library, imported.
+
+    Raises:
+        UsageError: naming the extra that brings it, if it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        package = name.partition(".")[0]
+        raise UsageError(f"{package} is not installed", f"pip install 'upsample-cli[{extra}]'") from error
+
+
+def _safetensors(layer: Interpolation) -> bytes:
+    save = library("safetensors.numpy", "export").save
+    content: bytes = save({"weight": weight(layer)}, metadata={"format": "pt", "layer": str(layer.layer)})
+    return content
+
+
+def _pt(layer: Interpolation) -> bytes:
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save({"weight": torch.from_numpy(weight(layer))}, buffer)
+    return buffer.getvalue()
+
+
+def _npy(layer: Interpolation) -> bytes:
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.save(buffer, weight(layer))
+    return buffer.getvalue()
+
+
+def _json(layer: Interpolation) -> bytes:
+    return (json.dumps(as_json(layer), indent=1) + "\n").encode()
+
+
+def _onnx(layer: Interpolation) -> bytes:
+    onnx = library("onnx", "export")
+    helper, dtype = onnx.helper, onnx.TensorProto.FLOAT
+    names = ("depth", "height", "width")[-layer.axes :] if layer.axes > 1 else ("length",)
+    enlarged = [f"{name}_x{kernel.factor}" for name, kernel in zip(names, layer.kernels, strict=True)]
+    paddings = [kernel.padding for kernel in layer.kernels]
+    node = helper.make_node(
+        "ConvTranspose",
+        ["input", "weight"],
+        ["output"],
+        kernel_shape=[kernel.kernel_size for kernel in layer.kernels],
+        strides=[kernel.factor for kernel in layer.kernels],
+        pads=paddings * 2,  # the beginnings of all axes, then their ends
+        group=layer.layer.groups,
+    )
+    graph = helper.make_graph(
+        [node],
+        "upsample",
+        [helper.make_tensor_value_info("input", dtype, ["batch", layer.channels, *names])],
+        [helper.make_tensor_value_info("output", dtype, ["batch", layer.channels, *enlarged])],
+        [onnx.numpy_helper.from_array(weight(layer), "weight")],
+    )
+    opset = helper.make_opsetid("", _ONNX_OPSET)
+    model = helper.make_model(graph, opset_imports=[opset], ir_version=_ONNX_IR, producer_name="upsample-cli")
+    onnx.checker.check_model(model)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def _prototxt(layer: Interpolation) -> bytes:
+    kernel = layer.kernels[0]
+    filler = 'type: "bilinear"' if kernel.name == "bilinear" else 'type: "constant" value: 1'
+    return f"""\
+layer {{
+  name: "upsample"
+  type: "Deconvolution"
+  bottom: "data"
+  top: "upsample"
+  param {{ lr_mult: 0 decay_mult: 0 }}
+  convolution_param {{
+    num_output: {layer.channels}
+    group: {layer.channels}
+    kernel_size: {kernel.kernel_size}
+    stride: {kernel.factor}
+    pad: {kernel.padding}
+    bias_term: false
+    weight_filler {{ {filler} }}
+  }}
+}}
+""".encode()
+
+
+def _python(layer: Interpolation) -> bytes:
+    taps = ",\n    ".join(
+        f"torch.tensor({_numbers(kernel.numerators)}, dtype=torch.float64) / {kernel.denominator}"
+        for kernel in layer.kernels
+    )
+    letters = "abc"[: layer.axes]
+    kernel = f'torch.einsum("{",".join(letters)}->{letters}", *taps).float()'
+    place = "[c, 0]" if layer.depthwise else "[c, c]"
+    border = ""
+    if layer.kernels[0].name == "bilinear":
+        border = f"""
+# The bare layer is darker at the rim: it takes 0 outside. The same everywhere as F.interpolate, rim included, is:
+# nn.Sequential(nn.ReplicationPad{layer.axes}d(1), nn.{layer.replicate_layer}) with the same weight.
+"""
+    return f"""\
+import torch
+from torch import nn
+
+layer = nn.{layer.layer}
+taps = (
+    {taps},
+)
+with torch.no_grad():
+    layer.weight.zero_()
+    for c in range({layer.channels}):
+        layer.weight{place} = {kernel}
+{border}""".encode()
+
+
+def _numbers(numbers: Sequence[int]) -> str:
+    return f"[{', '.join(str(number) for number in numbers)}]"
+
+
+WRITERS: dict[str, Callable[[Interpolation], bytes]] = {
+    ".safetensors": _safetensors,
+    ".pt": _pt,
+    ".npy": _npy,
+    ".json": _json,
+    ".onnx": _onnx,
+    ".prototxt": _prototxt,
+    ".py": _python,
+}
+"""What each extension holds, as the bytes of the file."""

@@ -1,0 +1,206 @@
+"""The transposed convolution that interpolates: its settings, its taps as fractions, what it equals. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import product
+from math import prod
+from typing import Any
+
+from upsample_cli.axes import PerAxis, split_axes
+from upsample_cli.errors import GeometryError, UsageError
+from upsample_cli.kernels import Kernel, kernel_named
+from upsample_cli.tconv.layers import TransposedConvolution
+
+MODES = {"bilinear": ("linear", "bilinear", "trilinear"), "nearest": ("nearest",) * 3}
+"""What `torch.nn.functional.interpolate` calls each kernel on one, two and three axes."""
+_LARGEST_WEIGHT_BYTES = 2**31 - 2**20  # an ONNX file, a protobuf message, ends at 2 GiB
+
+
+@dataclass(frozen=True, slots=True)
+class Interpolation:
+    """A transposed convolution filled with interpolation kernels. Made by `interpolation`.
+
+    Args:
+        kernels: one per axis.
+        channels: in and out.
+        depthwise: one kernel per channel (groups = channels), instead of a dense weight with zeros off the diagonal.
+    """
+
+    kernels: tuple[Kernel, ...]
+    channels: int
+    depthwise: bool
+
+    @property
+    def axes(self) -> int:
+        """1, 2 or 3."""
+        return len(self.kernels)
+
+    @property
+    def layer(self) -> TransposedConvolution:
+        """Its settings, as torch writes them."""
+        return TransposedConvolution(
+            self.axes,
+            in_channels=self.channels,
+            out_channels=self.channels,
+            kernel_size=collapsed([kernel.kernel_size for kernel in self.kernels]),
+            stride=collapsed([kernel.factor for kernel in self.kernels]),
+            padding=collapsed([kernel.padding for kernel in self.kernels]),
+            groups=self.channels if self.depthwise else 1,
+            bias=False,
+        )
+
+    @property
+    def replicate_layer(self) -> TransposedConvolution:
+        """The layer to put after a replicate padding of one sample: it crops stride samples more at each end."""
+        padding = collapsed([kernel.padding + kernel.factor for kernel in self.kernels])
+        return TransposedConvolution(
+            self.axes,
+            in_channels=self.channels,
+            out_channels=self.channels,
+            kernel_size=self.layer.kernel_size,
+            stride=self.layer.stride,
+            padding=padding,
+            groups=self.layer.groups,
+            bias=False,
+        )
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """Of the weight in torch's order: (in, out / groups, kernel sizes)."""
+        second = 1 if self.depthwise else self.channels
+        return (self.channels, second, *(kernel.kernel_size for kernel in self.kernels))
+
+    @property
+    def phase_sums(self) -> tuple[tuple[Fraction, ...], ...]:
+        """For each axis, the sum of the taps that meet at each of the `stride` kinds of output sample."""
+        return tuple(
+            tuple(sum(kernel.taps[phase :: kernel.factor], Fraction()) for phase in range(kernel.factor))
+            for kernel in self.kernels
+        )
+
+    @property
+    def mode(self) -> str:
+        """The mode of `torch.nn.functional.interpolate` that it equals."""
+        return MODES[self.kernels[0].name][self.axes - 1]
+
+    def kernel_values(self) -> dict[tuple[int, ...], Fraction]:
+        """The kernel of one channel over all axes: the product of the taps, by index."""
+        indices = product(*(range(kernel.kernel_size) for kernel in self.kernels))
+        return {
+            index: prod((kernel.taps[tap] for kernel, tap in zip(self.kernels, index, strict=True)), start=Fraction(1))
+            for index in indices
+        }
+
+
+def interpolation(
+    factor: PerAxis, *, axes: int | None = None, channels: int = 1, depthwise: bool = False, kernel: str = "bilinear"
+) -> Interpolation:
+    """The layer that enlarges exactly `factor` times, on one, two or three axes.
+
+    Args:
+        factor: one number, or one per axis; each from 1 to 64.
+        axes: 1 (linear), 2 (bilinear) or 3 (trilinear); by default 2, or as many as there are factors.
+        channels: in and out.
+        depthwise: groups = channels.
+        kernel: a name in `kernels.KERNELS`.
+
+    Raises:
+        UsageError: if there is no such kernel or factor, or the weight would not fit a file.
+        GeometryError: if axes or channels are impossible.
+
+    >>> layer = interpolation(3, channels=21)
+    >>> print(layer.layer)
+    ConvTranspose2d(21, 21, kernel_size=5, stride=3, padding=1, bias=False)
+    >>> [str(tap) for tap in layer.kernels[0].taps], [str(total) for total in layer.phase_sums[0]]
+    (['1/3', '2/3', '1', '2/3', '1/3'], ['1', '1', '1'])
+    """
+    if axes is None:
+        axes = 2 if isinstance(factor, int) else len(factor)
+    if axes not in (1, 2, 3):
+        raise GeometryError(f"there is no ConvTranspose{axes}d", "use 1, 2 or 3 axes")
+    if channels < 1:
+        raise GeometryError(f"channels {channels} is too small", "use 1 or more")
+    kernels = tuple(kernel_named(kernel, each["factor"]) for each in split_axes(axes, {"factor": factor}))
+    result = Interpolation(kernels, channels, depthwise)
+    if 4 * prod(result.weight_shape) > _LARGEST_WEIGHT_BYTES:
+        gigabytes = 4 * prod(result.weight_shape) / 1e9
+        raise UsageError(
+            f"a weight of shape {list(result.weight_shape)} takes {gigabytes:.1f} GB",
+            "use fewer channels" if depthwise else "add --depthwise, or use fewer channels",
+        )
+    return result
+
+
+def collapsed(numbers: Sequence[int]) -> PerAxis:
+    """One number where all are the same, else all of them.
+
+    >>> collapsed([2, 2]), collapsed([2, 3])
+    (2, (2, 3))
+    """
+    return numbers[0] if len(set(numbers)) == 1 else tuple(numbers)
+
+
+def equalities(layer: Interpolation) -> tuple[str, ...]:
+    """What the layer equals, in sentences.
+
+    >>> inside, at_the_border, cure = equalities(interpolation(2))
+    >>> inside
+    'inside, F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)'
+    >>> cure
+    'with nn.ReplicationPad2d(1) before it and padding=3 instead of 1, the same as F.interpolate everywhere'
+    """
+    factors = collapsed([kernel.factor for kernel in layer.kernels])
+    call = f'F.interpolate(x, scale_factor={factors}, mode="{layer.mode}"'
+    if layer.kernels[0].name == "nearest":
+        return (f"everywhere, {call})",)
+    gains = " and ".join(str(value) for value in dict.fromkeys(rim_gain(kernel) for kernel in layer.kernels))
+    widths = " and ".join(str(value) for value in dict.fromkeys(kernel.factor // 2 for kernel in layer.kernels))
+    if widths == "0":
+        return (f"everywhere, {call}, align_corners=False): factor 1 changes nothing",)
+    return (
+        f"inside, {call}, align_corners=False)",
+        f"at the border not: the bare layer takes 0 outside; per axis the first sample is {gains} of it, "
+        f"{widths} {'sample' if widths == '1' else 'samples'} at each end {'is' if widths == '1' else 'are'} darker",
+        f"with nn.ReplicationPad{layer.axes}d(1) before it and padding={layer.replicate_layer.padding} instead of "
+        f"{layer.layer.padding}, the same as F.interpolate everywhere",
+    )
+
+
+def rim_gain(kernel: Kernel) -> Fraction:
+    """What the bare layer makes of the first sample of a flat input of 1: the tap it gets without the outside.
+
+    >>> str(rim_gain(kernel_named("bilinear", 2)))
+    '3/4'
+    """
+    return sum(kernel.taps[kernel.padding :: -kernel.factor], Fraction())
+
+
+def as_json(layer: Interpolation) -> dict[str, Any]:
+    """Everything there is to know of the layer, for programs. Fractions are text, like "2/3".
+
+    `kernel` is the kernel of one channel, flattened, the last axis fastest; it stands at weight[c, 0] (depthwise) or
+    weight[c, c] (dense) of every channel c, and everything else in the weight is 0.
+
+    >>> document = as_json(interpolation(2, axes=1, channels=3))
+    >>> document["weight_shape"], document["taps"], document["kernel"]
+    ([3, 3, 4], [['1/4', '3/4', '3/4', '1/4']], [0.25, 0.75, 0.75, 0.25])
+    """
+    return {
+        "layer": str(layer.layer),
+        "kernel_name": layer.kernels[0].name,
+        "axes": layer.axes,
+        "channels": layer.channels,
+        "groups": layer.layer.groups,
+        "kernel_size": [kernel.kernel_size for kernel in layer.kernels],
+        "stride": [kernel.factor for kernel in layer.kernels],
+        "padding": [kernel.padding for kernel in layer.kernels],
+        "weight_shape": list(layer.weight_shape),
+        "taps": [[str(tap) for tap in kernel.taps] for kernel in layer.kernels],
+        "phase_sums": [[str(total) for total in sums] for sums in layer.phase_sums],
+        "kernel": [float(value) for value in layer.kernel_values().values()],
+        "kernel_stands_at": "weight[c, 0]" if layer.depthwise else "weight[c, c]",
+        "equals": list(equalities(layer)),
+    }
