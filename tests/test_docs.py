@@ -1,0 +1,83 @@
+"""The documentation says what the program does: the command reference, and every example of the README."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from upsample_cli.cli.tconv import app as tconv_app
+from upsample_cli.cli.upsample import app as upsample_app
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def command_lines() -> list[str]:
+    lines = (line.split(" #")[0].strip() for block in blocks("bash") for line in block.splitlines())
+    return [line for line in lines if line.startswith(("upsample ", "tconv "))]
+
+
+def test_the_command_reference_is_that_of_the_commands() -> None:
+    reference = runpy.run_path(str(ROOT / "docs" / "generate_cli.py"))["reference"]
+    written = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert reference() == written, "run python docs/generate_cli.py"
+    assert reference() != written.replace("--overwrite", "--force")
+
+
+def test_the_python_example_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), {})
+    assert capsys.readouterr().out.strip() == "[[0, 25, 75, 100], [0, 25, 75, 100]]"
+
+
+def test_every_shell_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(ROOT / "samples", tmp_path / "shots", ignore=shutil.ignore_patterns("*.py", "*.md", "__pycache__"))
+    shutil.copy(ROOT / "samples" / "scene.jpg", tmp_path / "photo.jpg")
+    shutil.copy(ROOT / "samples" / "text.png", tmp_path / "page.png")
+    monkeypatch.chdir(tmp_path)
+    lines = command_lines()
+    assert len(lines) >= 8
+    for line in lines:
+        program, *arguments = shlex.split(line)
+        result = CliRunner().invoke({"upsample": upsample_app, "tconv": tconv_app}[program], arguments)
+        assert result.exit_code == 0, f"{line}: {result.output}"
+    assert {path.name for path in tmp_path.iterdir()} >= {
+        "photo_x2.jpg",
+        "large.png",
+        "shots_x2",
+        "big",
+        "page_x2.webp",
+    }
+
+
+def test_the_first_command_gives_the_size_the_readme_promises(tmp_path: Path) -> None:
+    first = next(line for line in README.splitlines() if line.startswith("python -m pip install . && "))
+    program, source, *options = shlex.split(first.split(" && ")[1])
+    assert program == "upsample"
+    picture = shutil.copy(ROOT / source, tmp_path / "scene.jpg")
+    result = CliRunner().invoke(upsample_app, [str(picture), *options])
+    assert result.exit_code == 0, result.output
+    with Image.open(tmp_path / "scene_x2.jpg") as image:
+        assert image.size == (1280, 854)
+        assert f"{image.width}x{image.height}" in README
+
+
+def test_ci_runs_the_test_command_of_the_readme() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    marker = re.search(r"/(<!-- .* -->)/", script)
+    assert marker is not None
+    assert (
+        README.split(marker[1])[1].split("```")[1].strip()
+        == 'bash\npython -m pip install -e ".[test]" && python -m pytest'
+    )
