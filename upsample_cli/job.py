@@ -10,6 +10,7 @@ from typing import BinaryIO, Literal
 from upsample_cli.errors import PictureError, UsageError
 from upsample_cli.kernels import kernel_named
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, check_quality, format_named
+from upsample_cli.pictures.policy import METADATA_POLICIES, MetadataPolicy
 from upsample_cli.plan import BORDERS, Border
 
 Alpha = Literal["premultiplied", "straight"]
@@ -35,6 +36,8 @@ class Options:
         overwrite: replace outputs that exist.
         strict: make every warning an error.
         max_pixels: largest input accepted.
+        metadata: "keep" all that the output can hold, "strip" all but the colour profile, or "orientation-only": keep
+            the profile, and Exif's word that the picture is upright.
 
     Raises:
         UsageError: if a value is none of those.
@@ -52,10 +55,16 @@ class Options:
     overwrite: bool = False
     strict: bool = False
     max_pixels: int = DEFAULT_MAX_PIXELS
+    metadata: MetadataPolicy = "keep"
 
     def __post_init__(self) -> None:
         kernel_named(self.kernel, self.factor)
-        for name, value, choices in (("border", self.border, BORDERS), ("alpha", self.alpha, ALPHAS)):
+        named: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+            ("border", self.border, BORDERS),
+            ("alpha", self.alpha, ALPHAS),
+            ("metadata", self.metadata, METADATA_POLICIES),
+        )
+        for name, value, choices in named:
             if value not in choices:
                 raise UsageError(f"there is no --{name} {value!r}", f"choose one of {', '.join(choices)}")
         if not re.fullmatch(r"auto|cpu|cuda(:\d{1,4})?|mps", self.device):

@@ -19,6 +19,7 @@ from upsample_cli.pictures.convert import convert_rows
 from upsample_cli.pictures.files import new_file, writing_error
 from upsample_cli.pictures.formats import fit, format_named
 from upsample_cli.pictures.metadata import metadata_for_output
+from upsample_cli.pictures.policy import under_policy
 from upsample_cli.pictures.sinks import open_sink
 from upsample_cli.pictures.source import open_picture
 from upsample_cli.pictures.streams import piped_file
@@ -42,7 +43,7 @@ def upsample_file(
             folder is made if it is missing.
         factor: whole factor, 1 to 64.
         options: the other fields of `job.Options`: kernel, border, alpha, device, memory_bytes, tile, format, quality,
-            overwrite, strict, max_pixels.
+            overwrite, strict, max_pixels, metadata.
 
     Returns:
         What was written, with a warning for whatever the output could not hold.
@@ -79,9 +80,9 @@ def enlarge_picture(
         from upsample_cli.engine import compute_pool, enlarged_bands
         from upsample_cli.pixels import Arithmetic
 
-        info = source.info
+        info, metadata = under_policy(source.info, source.metadata, options.metadata)
         format_ = format_named(job.format)
-        fitted = fit(info, source.metadata, format_)
+        fitted = fit(info, metadata, format_)
         warnings = (*info.warnings, *fitted.warnings)
         check_strict(job.input, warnings, options)
         settings = engine_settings(options)
@@ -111,7 +112,7 @@ def enlarge_picture(
                 arithmetic=arithmetic,
                 stop=stop,
             ):
-                sink.write_rows(convert_rows(band.numpy(), info.layout, fitted.layout))
+                sink.write_rows(convert_rows(band.numpy(), info.layout, fitted.layout, metadata.icc_profile))
                 on_rows(band.shape[0] // options.factor)
             sink.finish()
     planned = Result.planned(replace(job, warnings=warnings), options.factor)

@@ -18,6 +18,7 @@ from upsample_cli.pictures.formats import (
     format_of_path,
 )
 from upsample_cli.pictures.model import PictureInfo
+from upsample_cli.pictures.policy import under_policy
 
 
 def plan_job(
@@ -42,7 +43,8 @@ def plan_job(
     """
     from upsample_cli.pictures.source import read_header  # Pillow is imported with the first picture
 
-    info, metadata = read_header(source_stream or picture, max_pixels=options.max_pixels)
+    header = read_header(source_stream or picture, max_pixels=options.max_pixels)
+    info, metadata = under_policy(*header, options.metadata)
     format_ = output_format(info, output, options)
     if output is None:
         output = (folder or picture.parent) / output_name(picture, format_, options)

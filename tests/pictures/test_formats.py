@@ -212,8 +212,11 @@ def test_the_cmyk_profile_goes_with_cmyk_and_stays_with_it():
     assert made.layout == Layout("rgb")
     assert made.metadata.icc_profile is None
     assert made.warnings == (
-        "PNG cannot hold CMYK; it becomes RGB (JPEG and TIFF can)",
-        "the colour profile (ICC) is not one for RGB; it is left out",
+        "PNG cannot hold CMYK; it becomes RGB through its colour profile (ICC) (JPEG and TIFF can)",
+    )
+    bare = fit(info_of(Layout("cmyk")), Metadata(), FORMATS["png"])
+    assert bare.warnings == (
+        "PNG cannot hold CMYK; it becomes RGB by rule of thumb, without a profile (JPEG and TIFF can)",
     )
 
 

@@ -185,7 +185,8 @@ def test_losses_of_reading_are_announced():
     iptc = b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0" + struct.pack(">I", 4) + b"\x1c\x02\x00\x00"
     data = saved("JPEG")
     data = data[:2] + b"\xff\xed" + struct.pack(">H", len(iptc) + 2) + iptc + data[2:]
-    assert found_in(data)[1] == ("the IPTC captions are left out",)
+    metadata, warnings = found_in(data)
+    assert (metadata.iptc, warnings) == (b"\x1c\x02\x00\x00", ())
 
 
 def test_the_output_is_upright_and_has_its_own_size():

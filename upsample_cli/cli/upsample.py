@@ -71,6 +71,14 @@ def upsample(
             "and hidden colour is kept.",
         ),
     ] = "premultiplied",
+    metadata: Annotated[
+        str,
+        typer.Option(
+            metavar="POLICY",
+            help="keep: all that the output can hold. strip: the colour profile alone. orientation-only: also the EXIF "
+            "line that says the picture is upright.",
+        ),
+    ] = "keep",
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     memory: Annotated[
         str | None,
@@ -130,6 +138,7 @@ def upsample(
         kernel=kernel,
         border=border,  # type: ignore[arg-type]  # checked by Options
         alpha=alpha,  # type: ignore[arg-type]
+        metadata=metadata,  # type: ignore[arg-type]
         device=device,
         memory_bytes=parse_quantity(memory, "--memory") if memory is not None else None,
         tile=tile,

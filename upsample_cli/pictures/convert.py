@@ -22,8 +22,7 @@ def convert_rows(rows: Rows, source: Layout, target: Layout, icc_profile: bytes 
         rows: (rows, width, channels) as `source` says; may come back unchanged where there is nothing to do.
         source: their layout.
         target: no more transparent; "rgb" or the same colour; not 32 bits deep unless `source` is.
-
-        icc_profile: of `source`, through which CMYK of whole numbers becomes sRGB; without one, or one that no transform
+        icc_profile: of `source`. CMYK of whole numbers becomes sRGB through it, or, if there is none that a transform
             can be made of, what is left of white under the inks. Of no meaning otherwise.
 
     Raises:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from upsample_cli.pictures import ifd
 
-_WIDTH, _HEIGHT, _ORIENTATION = 0x0100, 0x0101, 0x0112
+_WIDTH, _HEIGHT, ORIENTATION = 0x0100, 0x0101, 0x0112
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 _INCHES = {2: 1.0, 3: 1 / 2.54}  # of the units a resolution counts by
 _EXIF_IFD, _GPS_IFD, _INTEROPERABILITY_IFD = 0x8769, 0x8825, 0xA005
@@ -53,7 +53,7 @@ def orientation(exif: bytes) -> int | None:
     """
     try:
         tiff = ifd.tiff_in_bytes(exif)
-        value = ifd.first_integer(tiff, ifd.read_directory(tiff, tiff.first).find(_ORIENTATION))
+        value = ifd.first_integer(tiff, ifd.read_directory(tiff, tiff.first).find(ORIENTATION))
     except ValueError:
         return None
     return value if value is not None and 1 <= value <= 8 else None
@@ -91,7 +91,7 @@ def exif_for_output(exif: bytes, height: int, width: int) -> bytes:
         raise ValueError("an Exif block cannot be BigTIFF")
     first = ifd.read_directory(tiff, tiff.first)
     kept = [first, *_directories_below(tiff, first)]
-    new_values = {_ORIENTATION: 1, _WIDTH: width, _HEIGHT: height, _PIXEL_X: width, _PIXEL_Y: height}
+    new_values = {ORIENTATION: 1, _WIDTH: width, _HEIGHT: height, _PIXEL_X: width, _PIXEL_Y: height}
     for directory in kept:
         for entry in directory.entries:
             if entry.tag in new_values:
@@ -156,7 +156,7 @@ def without_orientation(exif: bytes) -> bytes:
     """
     tiff = ifd.tiff_in_bytes(exif)
     first = ifd.read_directory(tiff, tiff.first)
-    entry = first.find(_ORIENTATION)
+    entry = first.find(ORIENTATION)
     if entry is None:
         return exif
     end = first.at + first.size_bytes

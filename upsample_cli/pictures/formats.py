@@ -166,8 +166,16 @@ def fit(info: PictureInfo, metadata: Metadata, fmt: Format, *, depth: Depth | No
     """
     wanted = info.layout if depth is None else replace(info.layout, depth=depth)
     layout = _nearest_layout(wanted, fmt)
+    by_profile = layout.colour != "cmyk" and _has_ink_profile(info, metadata)
+    if by_profile:  # it is used up: what comes out is sRGB, as pictures without a profile are
+        metadata = replace(metadata, icc_profile=None)
     kept, lost = _held_metadata(metadata, fmt, layout.colour if layout.colour != info.layout.colour else None)
-    return Fit(layout, kept, (*_layout_losses(wanted, layout, fmt, metadata.icc_profile is not None), *lost))
+    return Fit(layout, kept, (*_layout_losses(wanted, layout, fmt, by_profile), *lost))
+
+
+def _has_ink_profile(info: PictureInfo, metadata: Metadata) -> bool:
+    profile, layout = metadata.icc_profile or b"", info.layout
+    return layout.colour == "cmyk" and layout.depth < 32 and profile[16:20] == _PROFILE_SPACES["cmyk"]
 
 
 def _nearest_layout(layout: Layout, fmt: Format) -> Layout:
@@ -193,14 +201,12 @@ def _titles(layout: Layout) -> str:
     return " and ".join(each.title for each in FORMATS.values() if layout in each.layouts)
 
 
-def _layout_losses(layout: Layout, made: Layout, fmt: Format, has_profile: bool) -> list[str]:
+def _layout_losses(layout: Layout, made: Layout, fmt: Format, by_profile: bool) -> list[str]:
     lines = []
     if layout.alpha and not made.alpha:
         lines.append(f"{fmt.title} cannot hold transparency; it is laid over white")
     if layout.colour == "cmyk" != made.colour:
-        how = (
-            "through its colour profile" if has_profile and layout.depth < 32 else "by rule of thumb, without a profile"
-        )
+        how = "through its colour profile (ICC)" if by_profile else "by rule of thumb, without a profile"
         lines.append(f"{fmt.title} cannot hold CMYK; it becomes RGB {how} ({_titles(replace(layout, depth=8))} can)")
     if layout.depth > made.depth:
         lines.append(
@@ -219,8 +225,6 @@ def _held_metadata(metadata: Metadata, fmt: Format, new_colour: str | None) -> t
         metadata = replace(
             metadata, dpi=None, exif=exif if exif and resolution(exif) else with_resolution(exif, metadata.dpi)
         )
-    if metadata.icc_profile and metadata.icc_profile[16:20] == _PROFILE_SPACES["cmyk"] and new_colour == "rgb":
-        metadata = replace(metadata, icc_profile=None)  # it has been used: what comes out is sRGB
     causes = {part: _cause_of_loss(part, metadata, fmt, new_colour) for part in _PARTS}
     gone: dict[str, Any] = {part: None for part, cause in causes.items() if cause}
     lines = [f"{cause}; it is left out" for cause in causes.values() if cause]

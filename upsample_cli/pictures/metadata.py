@@ -10,12 +10,14 @@ from typing import Any, BinaryIO
 from PIL import Image
 
 from upsample_cli.pictures import exif as exif_blocks
+from upsample_cli.pictures import iptc
+from upsample_cli.pictures.colour import srgb_of_profile
 from upsample_cli.pictures.format_table import COMMENT
 from upsample_cli.pictures.model import Metadata
 from upsample_cli.pictures.png_ancillary import Ancillary, read_ancillary
+from upsample_cli.pictures.policy import EXIF_DAMAGED, MAKER_NOTE_MOVES, XMP_EXTENSION
 
 _XMP_ORIENTATION = re.compile(rb'(tiff:Orientation(?:="|>))([0-9])')
-_IPTC_RESOURCE = 0x0404
 _X_RESOLUTION = 282
 
 
@@ -50,25 +52,26 @@ def read_metadata(image: Image.Image, file: BinaryIO, format_name: str) -> Found
             exif_blocks.exif_for_output(exif, 1, 1)
         except ValueError:
             exif = None
-            warnings.append("the EXIF block is damaged and is left out")
+            warnings.append(EXIF_DAMAGED)
         if exif is not None and format_name == "tiff" and exif_blocks.has_maker_note(exif):
-            warnings.append(
-                "the camera maker's note (EXIF) has to move, and its maker's software may not find all of it"
-            )
+            warnings.append(MAKER_NOTE_MOVES)
     if xmp is not None and b"HasExtendedXMP" in xmp:
-        warnings.append("only the main part of the XMP is kept, not its extension")
-    if format_name == "jpeg" and _IPTC_RESOURCE in image.info.get("photoshop", {}):
-        warnings.append("the IPTC captions are left out")
+        warnings.append(XMP_EXTENSION)
     if chunks is not None and chunks.unusual_colour:
         warnings.append(
             f"the colours' meaning ({', '.join(chunks.unusual_colour)}) is left out; they may look different"
         )
+    profile = image.info.get("icc_profile") or None
+    if profile and image.mode == "CMYK" and srgb_of_profile(profile) is None:
+        profile = None
+        warnings.append("the colour profile (ICC) is damaged or not one for CMYK and is left out")
     metadata = Metadata(
-        icc_profile=image.info.get("icc_profile") or None,
+        icc_profile=profile,
         exif=exif,
         xmp=xmp,
         dpi=_resolution(image, exif),
         text=_text(image) if chunks is None else chunks.text,
+        iptc=image.info.get("photoshop", {}).get(iptc.RESOURCE) or None if chunks is None else chunks.iptc,
     )
     return Found(metadata, turn, tuple(warnings))
 
@@ -136,7 +139,7 @@ def metadata_for_output(metadata: Metadata, height: int, width: int) -> Metadata
 
     >>> before = Metadata(xmp=b'<x tiff:Orientation="6"/>', dpi=(300, 300))
     >>> metadata_for_output(before, 20, 10)
-    Metadata(icc_profile=None, exif=None, xmp=b'<x tiff:Orientation="1"/>', dpi=(300, 300), text=())
+    Metadata(icc_profile=None, exif=None, xmp=b'<x tiff:Orientation="1"/>', dpi=(300, 300), text=(), iptc=None)
     """
     return replace(
         metadata,

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from upsample_cli.pictures.iptc import PNG_KEYWORD, captions_in_text
+
 _SIGNATURE_BYTES, _FRAME_BYTES = 8, 12  # a chunk's length, kind and checksum
 _MAX_CHUNK_BYTES = 16 << 20
 _TEXT_KINDS = (b"tEXt", b"zTXt", b"iTXt")
@@ -31,13 +33,15 @@ class Ancillary:
     Args:
         exif: a TIFF structure.
         xmp: an XMP packet.
-        text: keyword and value pairs in file order, without XMP and Exif.
+        text: keyword and value pairs in file order, without XMP, Exif and IPTC captions.
+        iptc: captions, as IPTC-NAA records.
         unusual_colour: names of chunks that give the samples a meaning other than sRGB's or an ICC profile's.
     """
 
     exif: bytes | None
     xmp: bytes | None
     text: tuple[tuple[str, str], ...]
+    iptc: bytes | None
     unusual_colour: tuple[str, ...]
 
 
@@ -50,19 +54,21 @@ def read_ancillary(file: BinaryIO) -> Ancillary:
             text += _text_pairs(kind, data)
         else:
             found.setdefault(kind, data)
-    exif, xmp = found.get(b"eXIf"), None
+    exif, xmp, captions = found.get(b"eXIf"), None, None
     rest = []
     for keyword, value in text:
         if keyword == XMP_KEYWORD:
             xmp = xmp or value.encode()
         elif keyword in _EXIF_IN_TEXT and (hidden := _exif_in_text(value)) is not None:
             exif = exif or hidden
+        elif keyword == PNG_KEYWORD and captions is None and (captions := captions_in_text(value)) is not None:
+            continue
         else:
             rest.append((keyword, value))
     unusual = ["cICP"] if b"cICP" in found else []
     if b"gAMA" in found and not found.keys() & {b"iCCP", b"sRGB", b"cICP"}:
         unusual += ["gAMA"] if int.from_bytes(found[b"gAMA"], "big") != _SRGB_GAMMA else []
-    return Ancillary(exif, xmp, tuple(rest), tuple(unusual))
+    return Ancillary(exif, xmp, tuple(rest), captions, tuple(unusual))
 
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:

@@ -9,6 +9,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 
+from upsample_cli.pictures import iptc
 from upsample_cli.pictures.model import Metadata
 
 _METRES_PER_INCH = 0.0254
@@ -61,6 +62,8 @@ def metadata_chunks(metadata: Metadata) -> Iterator[bytes]:
         yield png_chunk(b"eXIf", metadata.exif)
     if metadata.xmp:
         yield _international_text(_XMP_KEYWORD.encode(), metadata.xmp)
+    if metadata.iptc:
+        yield _text(iptc.PNG_KEYWORD, iptc.png_text(metadata.iptc))
     for keyword, value in metadata.text:
         if keyword != _XMP_KEYWORD or not metadata.xmp:
             yield _text(keyword, value)

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
+from upsample_cli.pictures import iptc
 from upsample_cli.pictures.exif import without_orientation
 from upsample_cli.pictures.format_table import COMMENT, Format
 from upsample_cli.pictures.formats import check_quality
@@ -171,6 +172,7 @@ def _metadata_settings(metadata: Metadata, fmt: Format) -> dict[str, Any]:
         "icc_profile": metadata.icc_profile,
         "exif": exif,
         "xmp": metadata.xmp,
+        "extra": iptc.jpeg_segment(metadata.iptc) if metadata.iptc else None,
         "dpi": dpi if dpi and max(dpi) < _MOST_DPI else None,
         "comment": next((value.encode() for keyword, value in metadata.text if keyword == COMMENT), None),
     }
