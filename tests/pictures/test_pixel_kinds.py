@@ -121,13 +121,13 @@ KINDS = {
     ),
     "2 bits, key": ([png(4, 2, 0, [b"\x1b"], (b"tRNS", b"\0\2"))], [[[0, 255], [85, 255], [170, 0], [255, 255]]]),
     "4 bits, key": ([png(2, 4, 0, [b"\x7a"], (b"tRNS", b"\0\7"))], [[[119, 0], [170, 255]]]),
-    "16-bit LA": ([png(2, 16, 4, [bytes([9, 0, 7, 0, 200, 99, 100, 0])])], [[[9, 7], [200, 100]]]),
+    "16-bit LA": ([png(2, 16, 4, [bytes([9, 0, 7, 0, 200, 99, 100, 0])])], [[[9 << 8, 7 << 8], [200 << 8 | 99, 100 << 8]]]),
     "16-bit RGB": (
         [png(WIDTH, 16, 2, [row.astype(">u2").tobytes() for row in RGB16])]
         + [
             tiff(RGB16, photometric="rgb", byteorder=order, compression=how) for order in "<>" for how in (None, "zlib")
         ],
-        RGB16 >> 8,
+        RGB16,
     ),
 }
 CASES = [(name, data, wanted) for name, (files, wanted) in KINDS.items() for data in files]
@@ -148,7 +148,7 @@ def test_every_kind_of_pixel_comes_out_as_it_went_in(name, data, wanted):
     np.testing.assert_array_equal(rows, wanted)
     assert info.layout.channels == wanted.shape[2]
     assert probe(io.BytesIO(data)) == info
-    assert ("16 bits per channel are read as 8" in info.warnings) == (name.startswith("16-bit"))
+    assert not any("bits" in warning for warning in info.warnings)
 
 
 def test_a_12_bit_tiff_is_stretched_to_16():
@@ -190,11 +190,9 @@ REFUSED = {
     "signed 32": tiff(GREY16.astype(np.int32)),
     "signed 16": tiff(GREY16.astype(np.int16)),
     "signed 8": tiff(GREY8.astype(np.int8)),
-    "float": tiff(GREY16.astype(np.float32)),
-    "float RGB": tiff(RGB.astype(np.float32), photometric="rgb"),
     "Lab": saved(Image.new("LAB", (WIDTH, HEIGHT)), "TIFF"),
-    # Pillow reads these, and garbles them
-    "16-bit planes": tiff(RGB16.transpose(2, 0, 1), photometric="rgb", planarconfig="separate"),
+    "unsigned 32": tiff(GREY16.astype(np.uint32)),
+    "complex": tiff(GREY16.astype(np.complex64)),
 }
 
 

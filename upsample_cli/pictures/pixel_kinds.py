@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin
 
 from upsample_cli.errors import PictureError
-from upsample_cli.pictures.model import Layout, Rows
+from upsample_cli.pictures.model import Colour, Layout, Rows
 
 _GREY, _GREY_ALPHA, _DEEP_GREY = Layout("grey"), Layout("grey", alpha=True), Layout("grey", depth=16)
 _RGB, _RGB_ALPHA, _CMYK = Layout("rgb"), Layout("rgb", alpha=True), Layout("cmyk")
@@ -30,6 +30,7 @@ _MODES = {_GREY: "L", _GREY_ALPHA: "LA", _RGB: "RGB", _RGB_ALPHA: "RGBA", _CMYK:
 _REFUSED = {"I": "32-bit or signed numbers", "F": "floating-point numbers", "LAB": "Lab colours", "HSV": "HSV colours"}
 
 _CUT_TO_8 = re.compile(";16[BLN]$")  # Pillow's name for samples of which it drops the low byte
+_CUT_PNGS: dict[str, tuple[Colour, bool]] = {"RGB": ("rgb", False), "RGBA": ("rgb", True), "LA": ("grey", True)}
 _GREY_STEPS = {"L;2": 85, "L;4": 17}  # PNG's key of transparency counts in the file's own levels
 
 _NEW_SUBFILE_TYPE, _BITS, _PHOTOMETRIC, _PLANAR, _SAMPLE_FORMAT, _SUBSAMPLING = 254, 258, 262, 284, 339, 530
@@ -49,6 +50,7 @@ class Reading:
         key: the one transparent value of a 16-bit grey picture.
         inverted: 16-bit grey is stored with 0 for white.
         twelve_bits: 16-bit grey is stored as 0 to 4095.
+        is_cut: Pillow would drop the low byte of these 16 bits: `deep_png` is to decode them.
     """
 
     layout: Layout
@@ -58,6 +60,7 @@ class Reading:
     key: int | None = None
     inverted: bool = False
     twelve_bits: bool = False
+    is_cut: bool = False
 
     def rows(self, band: Image.Image) -> Rows:
         """A piece of the picture as rows."""
@@ -96,6 +99,10 @@ def how_to_read(
     raw_mode = _raw_mode(image)
     _check_supported(image, tags, name)
     cut = bool(_CUT_TO_8.search(raw_mode)) and not image.mode.startswith("I")
+    if cut and format_name == "png":
+        colour, alpha = _CUT_PNGS[raw_mode.partition(";")[0]]
+        layout = Layout(colour, alpha or "transparency" in image.info, 16)
+        return Reading(layout, tuple(_losses(image, file, tags, cut=False)), lossless=True, is_cut=True)
     warnings = list(_losses(image, file, tags, cut))
     key = _transparency(image, raw_mode, cut)
     layout = _LAYOUTS[image.mode]

@@ -1,12 +1,14 @@
 """Pictures in: what a header tells, and rows out of a decoded picture.
 
-The whole picture is decoded once, into Pillow's memory; bands are cut out of it, and turned, as they are asked for, so
-there is never a second whole copy.
+TIFF is read a strip or a tile at a time (`tiff_source`). Everything else is decoded once, whole, into Pillow's memory
+or, what Pillow would cut to 8 bits, into an array; bands are cut out of it, and turned, as they are asked for, so there
+is never a second whole copy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -14,13 +16,15 @@ from typing import BinaryIO, Self
 import numpy as np
 from PIL import Image, ImageFile
 
+from upsample_cli.pictures.deep_png import decoded_png
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, Format
 from upsample_cli.pictures.metadata import read_metadata
-from upsample_cli.pictures.model import Metadata, PictureInfo, Rows
+from upsample_cli.pictures.model import Metadata, PictureInfo, Rows, Source
 from upsample_cli.pictures.opening import (
     PIECE_BYTES,
     PILLOW_PIXEL_BYTES,
     Input,
+    format_of_content,
     open_image,
     opened_file,
     quiet_pillow,
@@ -28,37 +32,21 @@ from upsample_cli.pictures.opening import (
     shown_name,
 )
 from upsample_cli.pictures.pixel_kinds import Reading, how_to_read
+from upsample_cli.pictures.regions import TURNS, RegionSource
+from upsample_cli.pictures.tiff_source import open_tiff
 
 __all__ = ["DEFAULT_MAX_PIXELS", "PillowSource", "open_picture", "probe", "read_header"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Turn:
-    """Where a piece of the upright picture lies in the stored one.
-
-    Args:
-        swapped: upright rows are stored as columns.
-        up: upright rows are counted from the other end.
-        left: upright columns are counted from the other end.
-        method: what brings the piece upright.
-    """
-
-    swapped: bool
-    up: bool
-    left: bool
-    method: Image.Transpose | None
-
-
-_TURNS = {
-    1: _Turn(False, False, False, None),
-    2: _Turn(False, False, True, Image.Transpose.FLIP_LEFT_RIGHT),
-    3: _Turn(False, True, True, Image.Transpose.ROTATE_180),
-    4: _Turn(False, True, False, Image.Transpose.FLIP_TOP_BOTTOM),
-    5: _Turn(True, False, False, Image.Transpose.TRANSPOSE),
-    6: _Turn(True, False, True, Image.Transpose.ROTATE_270),
-    7: _Turn(True, True, True, Image.Transpose.TRANSVERSE),
-    8: _Turn(True, True, False, Image.Transpose.ROTATE_90),
-}  # Exif 2.32, tag Orientation
+_METHODS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # what brings a stored piece upright, by Exif's orientation
 
 
 def probe(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> PictureInfo:
@@ -81,13 +69,15 @@ def read_header(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> tuple[P
     """
     name = shown_name(path)
     with quiet_pillow(), opened_file(path) as file:
+        if (tiff := _tiff(file, name, max_pixels)) is not None:
+            return tiff.info, tiff.metadata
         image, fmt = open_image(file, name, max_pixels=max_pixels)
         header = _read_header(image, file, fmt, name)
     return header.info, header.metadata
 
 
-def open_picture(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> PillowSource:
-    """Decode a picture; of several frames or pages, the first.
+def open_picture(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Source:
+    """Open a picture; of several frames or pages, the first. TIFF is decoded as its rows are read, all else at once.
 
     Args:
         path: a file, or a binary file object, which may be a pipe.
@@ -97,16 +87,33 @@ def open_picture(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pillow
         PictureError: it cannot be read, is no picture, is damaged, or is too large.
     """
     name = shown_name(path)
-    with quiet_pillow(), opened_file(path) as file:
+    with quiet_pillow(), ExitStack() as stack:
+        file = stack.enter_context(opened_file(path))
+        if (tiff := _tiff(file, name, max_pixels)) is not None:
+            tiff.hold(stack.pop_all())
+            return tiff
         image, fmt = open_image(file, name, max_pixels=max_pixels)
         header = _read_header(image, file, fmt, name)
         with readable(name, fmt):
+            if header.reading.is_cut:
+                read_box = decoded_png(file, header.info.layout)
+                return RegionSource(header.info, header.metadata, orientation=header.orientation, read_box=read_box)
             image.load()
     vars(image).pop("_decoder", None)  # WebP's and AVIF's keep the file and two more pictures in memory
     if fmt.name == "tiff":  # Pillow has turned it upright
         info = replace(header.info, height=image.height, width=image.width)
         header = replace(header, info=info, orientation=1)
     return PillowSource(image, header)
+
+
+def _tiff(file: BinaryIO, name: str, max_pixels: int) -> RegionSource | None:
+    """The TIFF in `file`; None if it is none, or one that is left to Pillow. The file's position is moved about."""
+    head = file.read(32)
+    source = None
+    if format_of_content(head, name).name == "tiff":
+        source = open_tiff(file, name, max_pixels=max_pixels)
+    file.seek(0)
+    return source
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +152,8 @@ class PillowSource:
 
     def __init__(self, image: Image.Image, header: _Header) -> None:
         self.info, self.metadata = header.info, header.metadata
-        self._reading, self._turn = header.reading, _TURNS[header.orientation]
+        self._reading, self._turn = header.reading, TURNS[header.orientation]
+        self._method = _METHODS.get(header.orientation)
         self._image: Image.Image | None = image
 
     def read_rows(self, top: int, bottom: int) -> Rows:
@@ -176,13 +184,9 @@ class PillowSource:
         """A piece of the upright picture."""
         if self._image is None:
             raise ValueError("this picture is closed")
-        height, width, turn = self.info.height, self.info.width, self._turn
-        if turn.up:
-            y0, y1 = height - y1, height - y0
-        if turn.left:
-            x0, x1 = width - x1, width - x0
-        piece = self._image.crop((y0, x0, y1, x1) if turn.swapped else (x0, y0, x1, y1))
-        return piece if turn.method is None else piece.transpose(turn.method)
+        top, bottom, left, right = self._turn.stored((y0, y1, x0, x1), self.info.height, self.info.width)
+        piece = self._image.crop((left, top, right, bottom))
+        return piece if self._method is None else piece.transpose(self._method)
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,46 @@
+"""16-bit PNG in colour or with alpha, which Pillow cuts to 8 bits: decoded whole by imagecodecs."""
+
+from __future__ import annotations
+
+import io
+import mmap
+from contextlib import AbstractContextManager, nullcontext
+from typing import BinaryIO
+
+from upsample_cli.pictures.model import Layout, Rows
+from upsample_cli.pictures.regions import ReadBox
+
+
+def decoded_png(file: BinaryIO, layout: Layout) -> ReadBox:
+    """Decode a PNG whose size is known to be acceptable.
+
+    Args:
+        file: seekable; not needed afterwards.
+        layout: what its header tells, an alpha channel for its key of transparency included.
+
+    Raises:
+        ValueError: the pixels are not of that layout.
+        RuntimeError: the PNG is damaged.
+    """
+    from imagecodecs import png_decode
+
+    with _bytes(file) as data:
+        pixels = png_decode(data)
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    if pixels.shape[2] != layout.channels or pixels.dtype != layout.dtype:
+        raise ValueError(f"{pixels.shape[2]} channels of {pixels.dtype} where {layout} was announced")
+
+    def read_box(top: int, bottom: int, left: int, right: int) -> Rows:
+        box: Rows = pixels[top:bottom, left:right]
+        return box
+
+    return read_box
+
+
+def _bytes(file: BinaryIO) -> AbstractContextManager[mmap.mmap | bytes]:
+    """The file's bytes without a copy of them, where it is one of the system's."""
+    try:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, io.UnsupportedOperation):
+        file.seek(0)
+        return nullcontext(file.read())

@@ -1,0 +1,223 @@
+"""TIFF read by its strips and tiles as they are needed: tifffile for the structure, imagecodecs for the segments.
+
+What the last band touched stays decoded, and nothing else: a picture of any size takes the memory of the strips, or of
+one row of tiles, that a band lies in. Pictures stored sideways (orientation 5 to 8) are read by columns of tiles; in
+strips, a column touches them all, so the whole picture ends up in memory.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upsample_cli.errors import PictureError
+from upsample_cli.pictures import ifd
+from upsample_cli.pictures.format_table import FORMATS
+from upsample_cli.pictures.metadata import read_metadata
+from upsample_cli.pictures.model import PictureInfo, Rows
+from upsample_cli.pictures.opening import check_pixels, readable
+from upsample_cli.pictures.regions import ReadBox, RegionSource
+from upsample_cli.pictures.tiff_kinds import JPEG_COMPRESSIONS, TiffKind, tiff_kind
+
+if TYPE_CHECKING:
+    from tifffile import TiffPage
+
+_PLAIN_BYTES = 1 << 20  # read at a time of pixels that lie in the file as they are
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _ORIENTATION = 282, 283, 296, 274
+_INCHES = {2: 1.0, 3: 2.54}  # per unit a resolution counts by, as a factor to dots per inch
+_XMP, _ICC_PROFILE = 700, 34675
+_COPY = "get a new copy of it"
+_SEVERAL = "it holds several frames or pages, of which only the first is read"
+_FORMAT = FORMATS["tiff"]
+
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what is wrong with a file is said once, by us
+
+
+def open_tiff(file: BinaryIO, name: str, *, max_pixels: int) -> RegionSource | None:
+    """The first page of a TIFF, no pixel decoded yet; None if it is of a kind that is not read here.
+
+    Args:
+        file: seekable; stays open, and must, as long as rows are read. Its position is moved about.
+        name: what to call it in a message.
+        max_pixels: refuse a picture, or a tile, of more.
+
+    Raises:
+        PictureError: it is too large, or a part of it lies outside the file; while rows are read, that it is damaged.
+    """
+    from tifffile import TiffFile
+
+    file.seek(0)
+    try:
+        page = TiffFile(file).pages.first
+        kind = tiff_kind(page, has_profile=_ICC_PROFILE in page.tags)
+    except Exception:  # a damaged structure makes it raise nearly everything there is; Pillow's word on it is clearer
+        return None
+    if kind is None:
+        return None
+    check_pixels(name, page.imagelength, page.imagewidth, max_pixels)
+    if page.is_tiled:
+        check_pixels(name, page.tilelength, page.tilewidth, max_pixels)
+    with readable(name, _FORMAT):
+        return _source(page, kind, file, name)
+
+
+def _source(page: TiffPage, kind: TiffKind, file: BinaryIO, name: str) -> RegionSource:
+    found = read_metadata(_Described.of(page, kind), file, "tiff")  # type: ignore[arg-type]  # all that it looks at
+    segments = _Segments(page, file, name)
+    sides = page.imagelength, page.imagewidth
+    height, width = sides if found.orientation < 5 else sides[::-1]
+    tiff = ifd.tiff_in_file(file)
+    several = (_SEVERAL,) if ifd.read_directory(tiff, tiff.first).next_at else ()
+    return RegionSource(
+        PictureInfo(
+            format="tiff",
+            height=height,
+            width=width,
+            layout=kind.layout,
+            warnings=(*several, *kind.warnings, *found.warnings),
+            lossless=kind.lossless,
+        ),
+        found.metadata,
+        orientation=found.orientation,
+        read_box=segments.reader(kind),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Described:
+    """What `read_metadata` looks at in a picture opened by Pillow, of a page opened by tifffile."""
+
+    mode: str
+    info: dict[str, Any]
+    tag_v2: dict[int, Any]
+
+    @classmethod
+    def of(cls, page: TiffPage, kind: TiffKind) -> _Described:
+        tags = {code: page.tags.valueof(code) for code in (_ORIENTATION, _X_RESOLUTION) if code in page.tags}
+        info = {"icc_profile": page.tags.valueof(_ICC_PROFILE), "xmp": page.tags.valueof(_XMP), "dpi": _dpi(page)}
+        mode = "CMYK" if kind.layout.colour == "cmyk" else ""
+        return cls(mode, {key: value for key, value in info.items() if value}, tags)
+
+
+def _dpi(page: TiffPage) -> tuple[float, float] | None:
+    inches = _INCHES.get(int(page.tags.valueof(_RESOLUTION_UNIT, 2)))
+    rationals = [page.tags.valueof(code) for code in (_X_RESOLUTION, _Y_RESOLUTION)]
+    if inches is None or not all(isinstance(each, tuple) and len(each) == 2 and each[1] for each in rationals):
+        return None
+    across, down = (above / below * inches for above, below in rationals)
+    return across, down
+
+
+@dataclass(slots=True)
+class _Segments:
+    """The strips or tiles of a page, decoded when a box touches them, and kept until a box does not.
+
+    Raises:
+        PictureError: one of them lies outside the file.
+    """
+
+    page: TiffPage
+    file: BinaryIO
+    name: str
+    _plain: bool = field(init=False)
+    _side: tuple[int, int] = field(init=False)
+    _grid: tuple[int, int] = field(init=False)
+    _decoded: dict[int, NDArray[Any] | None] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        page = self.page
+        height, width, row_bytes = page.imagelength, page.imagewidth, 0
+        self._plain = bool(
+            page.is_contiguous
+            and not page.is_tiled
+            and page.compression == 1
+            and page.predictor == 1
+            and page.fillorder == 1
+            and page.bitspersample in {8, 16, 32, 64}
+            and not page.is_subsampled
+        )
+        if self._plain:
+            row_bytes = width * self._contiguous * page.bitspersample // 8
+            self._side = min(height, max(1, _PLAIN_BYTES // row_bytes)), width
+        elif page.is_tiled:
+            self._side = page.tilelength, page.tilewidth
+        else:
+            self._side = min(page.rowsperstrip, height), width
+        self._grid = -(-height // self._side[0]), -(-width // self._side[1])
+        self._check_inside(self._planes * height * row_bytes)
+
+    @property
+    def _contiguous(self) -> int:
+        """Samples of a pixel that lie side by side."""
+        return 1 if self.page.planarconfig == 2 else int(self.page.samplesperpixel)
+
+    @property
+    def _planes(self) -> int:
+        return int(self.page.samplesperpixel) // self._contiguous
+
+    def _check_inside(self, plain_bytes: int) -> None:
+        page = self.page
+        end = self.file.seek(0, 2)
+        if self._plain:
+            spans = [(page.dataoffsets[0], plain_bytes)]
+        else:
+            spans = list(zip(page.dataoffsets, page.databytecounts, strict=False))
+        expected = 1 if self._plain else self._planes * self._grid[0] * self._grid[1]
+        if len(spans) < expected or any(at + size > end for at, size in spans):
+            raise PictureError(self.name, "is truncated: the file ends before its picture does", _COPY)
+
+    def reader(self, kind: TiffKind) -> ReadBox:
+        """Reads boxes of the page as rows."""
+
+        def read_box(top: int, bottom: int, left: int, right: int) -> Rows:
+            with readable(self.name, _FORMAT):
+                return kind.rows(self._box(top, bottom, left, right, kind.samples))
+
+        return read_box
+
+    def _box(self, top: int, bottom: int, left: int, right: int, samples: tuple[int, ...]) -> NDArray[Any]:
+        box = np.zeros((bottom - top, right - left, len(samples)), self.page.dtype)
+        tall, wide = self._side
+        touched: dict[int, NDArray[Any] | None] = {}
+        planes = range(self._planes) if self._planes == 1 else samples
+        for row in range(top // tall, -(-bottom // tall)):
+            for column in range(left // wide, -(-right // wide)):
+                for plane in planes:
+                    index = (plane * self._grid[0] + row) * self._grid[1] + column
+                    piece = self._decoded[index] if index in self._decoded else self._segment(index, plane, row)
+                    touched[index] = piece
+                    if piece is None:  # sparse: never written, all zero
+                        continue
+                    y, x = row * tall, column * wide
+                    part = piece[max(top - y, 0) : bottom - y, max(left - x, 0) : right - x]
+                    target = box[max(y - top, 0) :, max(x - left, 0) :][: part.shape[0], : part.shape[1]]
+                    if self._planes == 1:
+                        target[:] = part[..., list(samples)] if len(samples) != part.shape[2] else part
+                    else:
+                        target[..., samples.index(plane)] = part[..., 0]
+        self._decoded = touched
+        return box
+
+    def _segment(self, index: int, plane: int, row: int) -> NDArray[Any] | None:
+        """A strip or tile: (rows, width, samples side by side)."""
+        page = self.page
+        if self._plain:
+            top, width = row * self._side[0], self._side[1]
+            rows = min(self._side[0], page.imagelength - top)
+            stored = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
+            row_bytes = width * self._contiguous * stored.itemsize
+            self.file.seek(page.dataoffsets[0] + (plane * page.imagelength + top) * row_bytes)
+            return np.frombuffer(self.file.read(rows * row_bytes), stored).reshape(rows, width, self._contiguous)
+        at, size = page.dataoffsets[index], page.databytecounts[index]
+        if not size:
+            return None
+        self.file.seek(at)
+        data = self.file.read(size)
+        is_jpeg = page.compression in JPEG_COMPRESSIONS
+        tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if is_jpeg else {}
+        decoded = page.decode(data, index, **tables)[0]
+        return None if decoded is None else decoded[0]
