@@ -32,6 +32,14 @@ def settings_of(tile_size=None, *, border="replicate", budget_bytes=None, kernel
     return Settings(kernel, border, CPU, budget_bytes, tile_size)
 
 
+@pytest.fixture
+def fresh_pool():
+    compute_pool.cache_clear()
+    yield
+    compute_pool().shutdown()
+    compute_pool.cache_clear()
+
+
 def bands_of(pixels, how, **keywords):
     """`enlarged_bands` over an array of 8-bit pixels."""
     rows = torch.from_numpy(pixels)
@@ -207,6 +215,30 @@ def test_a_stop_ends_the_bands_wherever_they_are(taken):
     assert [future.result(timeout=10) for future in futures] == [None] * len(futures)
 
 
+@pytest.mark.usefixtures("fresh_pool")
+def test_bands_that_nobody_waits_for_are_not_computed(monkeypatch):
+    monkeypatch.setattr(engine, "core_count", lambda: 1)
+    started, may_go_on = [], Event()
+
+    def patient(padded, out):
+        started.append(padded.shape)
+        may_go_on.wait(timeout=30)
+
+    patient.bytes_per_value = 4
+    monkeypatch.setattr(engine, "chosen_route", lambda *_: patient)
+
+    def read_rows(first, last):
+        if first > 2:  # two bands wait by then, and looking ahead is not yet over
+            raise OSError("file is truncated")
+        return torch.zeros(last - first, 7, 3, dtype=torch.uint8)
+
+    with pytest.raises(OSError, match="truncated"):
+        list(enlarged_bands(read_rows, (41, 7, 3), settings=settings_of(2), arithmetic=SIXTEEN))
+    may_go_on.set()
+    compute_pool().submit(lambda: None).result(timeout=10)  # behind all that may still be waiting
+    assert len(started) <= 1
+
+
 def test_an_event_that_is_not_set_changes_nothing():
     pixels = hostile_pixels((17, 11, 3), np.uint8)
     assert_same_pixels(enlarged(pixels, settings_of(3), stop=Event()), expected_pixels(pixels, 2))
@@ -302,14 +334,6 @@ def test_all_tiles_in_flight_stay_within_the_budget(budget_bytes, scarce):
 # -- threads ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def fresh_pool():
-    compute_pool.cache_clear()
-    yield
-    compute_pool().shutdown()
-    compute_pool.cache_clear()
-
-
 @pytest.mark.usefixtures("fresh_pool")
 @pytest.mark.parametrize("count", [1, 3])
 def test_the_callers_number_of_torch_threads_is_left_alone(count):
@@ -319,13 +343,13 @@ def test_the_callers_number_of_torch_threads_is_left_alone(count):
         torch.set_num_threads(count)
         enlarged(hostile_pixels((17, 11, 3), np.uint8), settings_of(2))
         assert torch.get_num_threads() == count
+        assert {compute_pool().submit(torch.get_num_threads).result() for _ in range(8)} == {1}
         later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
         later.start()
         later.join()
     finally:
         torch.set_num_threads(before)
     assert seen == [count]
-    assert {compute_pool().submit(torch.get_num_threads).result() for _ in range(8)} == {1}
 
 
 @pytest.mark.usefixtures("fresh_pool")
@@ -417,3 +441,10 @@ def test_a_forked_process_computes_too():
 def test_plans_of_the_engine_are_plans_of_the_kernel():
     run = engine._Run(settings_of(3), SIXTEEN, 3)
     assert run.plan(17, 11) == Plan(17, 11, halo=1, tile_height=3, tile_width=3)
+
+
+@pytest.mark.parametrize("budget_bytes", [None, 10**12])
+def test_tiles_on_a_cpu_fit_its_cache_however_large_the_budget(budget_bytes):
+    run = engine._Run(settings_of(budget_bytes=budget_bytes), SIXTEEN, 3)
+    plan = run.plan(5000, 7000)
+    assert plan.tile_height * plan.tile_width * 2 * 2 * 3 * run._route.bytes_per_value <= engine._CACHE_BYTES

@@ -78,6 +78,7 @@ def compute_pool() -> ThreadPoolExecutor:
 
     def settle() -> None:
         torch.set_num_threads(1)
+        torch.get_num_threads()  # a thread's first look replaces what was set by the default: look while that is one
         barrier.wait()
 
     for each in [pool.submit(settle) for _ in range(count)]:
