@@ -177,7 +177,7 @@ def open_image(file: BinaryIO, name: str, *, max_pixels: int) -> tuple[ImageFile
     head = file.read(_HEAD_BYTES)
     fmt = format_of_content(head, name)
     if fmt.name == "webp":
-        check_pixels(name, *_webp_size(head), max_pixels)  # its decoder takes the memory as soon as it is made
+        check_pixels(name, *webp_size(head), max_pixels)  # its decoder takes the memory as soon as it is made
     file.seek(0)
     with readable(name, fmt):
         import_module(f"PIL.{_PLUGINS.get(fmt.name, fmt.pillow_name.title())}ImagePlugin")
@@ -207,7 +207,7 @@ def format_of_content(head: bytes, name: str) -> Format:
     raise PictureError(name, f"is not a picture in a format we know ({titles})", "check the file, or " + _CONVERT)
 
 
-def _webp_size(head: bytes) -> tuple[int, int]:
+def webp_size(head: bytes) -> tuple[int, int]:
     """Height and width in a WebP's first chunk. Source: RFC 9649 and RFC 6386, 9.1."""
     little = int.from_bytes
     if head[12:16] == b"VP8X":

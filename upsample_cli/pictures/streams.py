@@ -36,7 +36,8 @@ def spooled(stream: BinaryIO) -> BinaryIO:
         PictureError: it is empty, no picture, cannot be read, or there is no room for it.
 
     >>> import io
-    >>> spooled(io.BytesIO(b"BM and so on")).read(2)
+    >>> with spooled(io.BytesIO(b"BM and so on")) as file:
+    ...     file.read(2)
     b'BM'
     """
     from upsample_cli.pictures.opening import format_of_content  # it brings Pillow

@@ -21,6 +21,7 @@ from upsample_cli.pictures.metadata import read_metadata
 from upsample_cli.pictures.model import PictureInfo, Rows
 from upsample_cli.pictures.opening import check_pixels, readable
 from upsample_cli.pictures.regions import ReadBox, RegionSource
+from upsample_cli.pictures.segment_size import is_larger
 from upsample_cli.pictures.tiff_kinds import JPEG_COMPRESSIONS, TiffKind, tiff_kind
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def open_tiff(file: BinaryIO, name: str, *, max_pixels: int) -> RegionSource | N
     file.seek(0)
     try:
         page = TiffFile(file).pages.first
-        kind = tiff_kind(page, has_profile=_ICC_PROFILE in page.tags)
+        kind = tiff_kind(page, has_profile=_ICC_PROFILE in page.tags) if _has_size(page) else None
     except Exception:  # a damaged structure makes it raise nearly everything there is; Pillow's word on it is clearer
         return None
     if kind is None:
@@ -63,6 +64,12 @@ def open_tiff(file: BinaryIO, name: str, *, max_pixels: int) -> RegionSource | N
         check_pixels(name, page.tilelength, page.tilewidth, max_pixels)
     with readable(name, _FORMAT):
         return _source(page, kind, file, name)
+
+
+def _has_size(page: TiffPage) -> bool:
+    """Whether a damaged tag has not made nothing, or several numbers, of the sizes that all else counts with."""
+    sides = (page.imagelength, page.imagewidth, *((page.tilelength, page.tilewidth) if page.is_tiled else ()))
+    return all(isinstance(side, int) and side >= 1 for side in sides)
 
 
 def _source(page: TiffPage, kind: TiffKind, file: BinaryIO, name: str) -> RegionSource:
@@ -218,6 +225,8 @@ class _Segments:
         self.file.seek(at)
         data = self.file.read(size)
         is_jpeg = page.compression in JPEG_COMPRESSIONS
+        if is_larger((page.jpegheader or b"") + data, page.compression, *self._side):
+            raise ValueError("a segment larger than its place")
         tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if is_jpeg else {}
         decoded = page.decode(data, index, **tables)[0]
         return None if decoded is None else decoded[0]

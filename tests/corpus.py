@@ -1,0 +1,176 @@
+"""Small pictures of every kind, what can be wrong with them, one way through every reader; for tests and fuzz.py."""
+
+from __future__ import annotations
+
+import io
+import random
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from PIL import Image, ImageCms, PngImagePlugin
+
+from upsample_cli.job import Options
+from upsample_cli.pictures.convert import convert_rows
+from upsample_cli.pictures.formats import FORMATS, fit
+from upsample_cli.pictures.metadata import metadata_for_output
+from upsample_cli.pictures.sinks import open_sink
+from upsample_cli.pictures.source import open_picture
+from upsample_cli.planning import plan_job
+
+HEIGHT, WIDTH = 23, 37
+MAX_PIXELS = 1_000_000
+_RNG = np.random.default_rng(7)
+RGB = _RNG.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+RGB16 = _RNG.integers(0, 65536, (HEIGHT, WIDTH, 3), np.uint16)
+ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="r" tiff:Orientation="6"/></x:xmpmeta>'
+
+
+def saved(image: Image.Image, kind: str, **settings: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **settings)
+    return file.getvalue()
+
+
+def tiff(pixels: np.ndarray, *more: np.ndarray, **settings: object) -> bytes:
+    file = io.BytesIO()
+    head = {name: settings.pop(name) for name in ("bigtiff", "byteorder") if name in settings}
+    with tifffile.TiffWriter(file, **head) as writer:
+        for page in (pixels, *more):
+            writer.write(page, **settings)
+    return file.getvalue()
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(height: int, width: int, depth: int, colour_type: int, rows: bytes, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG laid out by hand."""
+    head = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
+    pieces = [(b"IHDR", head), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*piece) for piece in pieces)
+
+
+def exif() -> bytes:
+    block = Image.Exif()
+    block[0x0112], block[0x010F], block[0x011A] = 6, "Maker", 300.0
+    block.get_ifd(0x8769).update({0xA002: WIDTH, 0xA003: HEIGHT, 0x9003: "2026:11:21 13:00:00"})
+    block.get_ifd(0x8825).update({1: "N", 2: (1.0, 2.0, 3.0)})
+    return block.tobytes()
+
+
+def good_files() -> dict[str, bytes]:
+    """One of every kind of file that we read, by a name whose first word is its format."""
+    image, other = Image.fromarray(RGB), Image.fromarray(255 - RGB)
+    grey, alpha = image.convert("L"), image.copy()
+    alpha.putalpha(Image.fromarray(RGB[..., 1]))
+    palette, text = image.quantize(16), PngImagePlugin.PngInfo()
+    for keyword, value in (("Title", "A title"), ("Comment", "多")):
+        text.add_itxt(keyword, value, zip=True)
+    full = {"icc_profile": ICC, "exif": exif(), "dpi": (300, 300)}
+    frames = {"save_all": True, "append_images": [other, image], "duration": 40}
+    rows16 = b"".join(b"\0" + row.astype(">u2").tobytes() for row in RGB16)
+    strips = {"photometric": "rgb", "rowsperstrip": 7}
+    return {
+        "jpeg full": saved(image, "JPEG", xmp=XMP, comment=b"remark", **full),
+        "jpeg cmyk": saved(image.convert("CMYK"), "JPEG"),
+        "jpeg progressive": saved(image, "JPEG", progressive=True, quality=60),
+        "jpeg mpo": saved(image, "MPO", save_all=True, append_images=[other]),
+        "png full": saved(alpha, "PNG", pnginfo=text, **full),
+        "png palette": saved(palette, "PNG", transparency=bytes(range(16))),
+        "png bits": saved(grey.convert("1"), "PNG"),
+        "png 16": png(HEIGHT, WIDTH, 16, 2, rows16),
+        "png animated": saved(image, "PNG", **frames),
+        "webp full": saved(image, "WEBP", icc_profile=ICC, exif=exif(), xmp=XMP),
+        "webp lossless": saved(alpha, "WEBP", lossless=True),
+        "webp animated": saved(image, "WEBP", **frames),
+        "tiff full": saved(image, "TIFF", **full),
+        "tiff lzw": saved(palette, "TIFF", compression="tiff_lzw"),
+        "tiff jpeg": saved(image, "TIFF", compression="jpeg"),
+        "tiff fax": saved(grey.convert("1"), "TIFF", compression="group4"),
+        "tiff pages": tiff(RGB, 255 - RGB, compression="zlib", predictor=True, **strips),
+        "tiff 16 tiled": tiff(RGB16, photometric="rgb", tile=(16, 32), compression="zlib"),
+        "tiff big": tiff(RGB16, bigtiff=True, byteorder=">", **strips),
+        "tiff planar": tiff(np.moveaxis(RGB16, 2, 0).copy(), photometric="rgb", planarconfig="separate"),
+        "tiff float": tiff(RGB16[..., 0].astype(np.float32) / 65535, photometric="minisblack"),
+        "tiff alpha": tiff(np.dstack((RGB, RGB[..., :1])), photometric="rgb", extrasamples=["unassalpha"]),
+        "bmp": saved(image, "BMP", dpi=(300, 300)),
+        "bmp palette": saved(palette, "BMP"),
+        "gif animated": saved(palette, "GIF", save_all=True, append_images=[other.quantize(16)], loop=3, comment=b"hi"),
+        "avif": saved(image, "AVIF", speed=10, **{key: full[key] for key in ("icc_profile", "exif")}),
+    }  # fmt: skip
+
+
+def exercise(data: bytes, target: str = "png") -> np.ndarray:
+    """Take a picture all the way but through the layer: plan, open, read every row, write what is small; its rows."""
+    options = Options(max_pixels=MAX_PIXELS, format=target)
+    job = plan_job(Path("bad"), options, source_stream=io.BytesIO(data))
+    with open_picture(io.BytesIO(data), max_pixels=MAX_PIXELS) as source:
+        info = source.info
+        assert (info.height, info.width) == (job.height, job.width)
+        bands = [source.read_rows(top, min(top + 11, info.height)) for top in range(0, info.height, 11)]
+        rows = np.concatenate(bands)
+        assert rows.shape == (info.height, info.width, info.layout.channels)
+        fitted = fit(info, source.metadata, FORMATS[target])
+        metadata = metadata_for_output(fitted.metadata, info.height, info.width)
+        if rows.size <= 100_000:
+            sink = open_sink(
+                io.BytesIO(), FORMATS[target], height=info.height, width=info.width, layout=fitted.layout,
+                metadata=metadata, info=info,
+            )  # fmt: skip
+            sink.write_rows(convert_rows(rows.copy(), info.layout, fitted.layout))
+            sink.finish()
+    return rows
+
+
+_NUMBERS = (0, 1, 2, 3, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+
+
+def mutated(data: bytes, other: bytes, random_: random.Random) -> bytes:
+    """The same file with a few things wrong; some of `other` may come in."""
+    changed = bytearray(data)
+    for _ in range(random_.choice((1, 1, 2, 3, 6, 12))):
+        at = random_.randrange(max(1, min(len(changed), random_.choice((64, 512, len(changed) or 1)))))
+        size = random_.choice((1, 2, 4, 8, 16, 64))
+        match random_.randrange(7):
+            case 0 | 1:
+                if at < len(changed):
+                    changed[at] ^= 1 << random_.randrange(8)
+            case 2:
+                width = random_.choice((1, 2, 4))
+                number = random_.choice(_NUMBERS) & (256**width - 1)
+                changed[at : at + width] = number.to_bytes(width, random_.choice(("little", "big")))
+            case 3:
+                del changed[at : at + size]
+            case 4:
+                changed[at:at] = changed[at : at + size] * random_.choice((1, 2, 50))
+            case 5:
+                start = random_.randrange(len(other))
+                changed[at : at + size] = other[start : start + size]
+            case 6:
+                del changed[random_.randrange(len(changed) + 1) :]
+    if changed.startswith(b"\x89PNG") and random_.random() < 0.7:
+        return checksums_set_right(bytes(changed))
+    return bytes(changed)
+
+
+def checksums_set_right(data: bytes) -> bytes:
+    """A PNG whose damaged chunks are not refused for their checksums alone."""
+    fixed, at = bytearray(data), 8
+    while at + 12 <= len(fixed):
+        end = at + 8 + int.from_bytes(fixed[at : at + 4], "big")
+        if end + 4 > len(fixed):
+            break
+        fixed[end : end + 4] = zlib.crc32(fixed[at + 4 : end]).to_bytes(4, "big")
+        at = end + 4
+    return bytes(fixed)
+
+
+def truncated(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Every tenth of a file: (tenths, bytes)."""
+    yield from ((tenth, data[: len(data) * tenth // 10]) for tenth in range(10))

@@ -1,0 +1,123 @@
+"""Throws damaged pictures at every reader until its time is up: `python tests/fuzz.py --seconds 600 --seed 1`.
+
+Nothing but an UpsampleError may come out of a reader, in seconds and in bounded memory. The work is done in a child
+process, so that a crash or an endless loop in a decoder is found too; what is found is kept beside the temporary files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import multiprocessing
+import queue
+import random
+import resource
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from corpus import exercise, good_files, mutated
+
+from upsample_cli.errors import UpsampleError
+from upsample_cli.pictures.formats import FORMATS
+
+SLOW_S, ENDLESS_S = 5.0, 60.0
+MOST_BYTES = 400 << 20
+"""Above what the process takes after reading every good file: the limit of a million pixels, many times over."""
+
+
+def work(seed: int, end_s: float, current: Path, found: Path, reports: Any) -> None:
+    """Mutate and read until the time is up; each finding is a file in `found` and a line in `reports`."""
+    random_, files = random.Random(seed), good_files()
+    with (found / "crash.txt").open("a") as log:
+        faulthandler.enable(log)
+        counts: Counter[str] = Counter()
+        for data in files.values():
+            attempt(data, random_)
+        base_bytes = peak_bytes()
+        while time.time() < end_s:
+            name = random_.choice(list(files))
+            data = mutated(files[name], random_.choice(list(files.values())), random_)
+            current.write_bytes(data)
+            faulthandler.dump_traceback_later(ENDLESS_S, exit=True, file=log)
+            start_s = time.perf_counter()
+            outcome = attempt(data, random_)
+            faulthandler.cancel_dump_traceback_later()
+            elapsed_s, grown_bytes = time.perf_counter() - start_s, peak_bytes() - base_bytes
+            if elapsed_s > SLOW_S:
+                outcome = f"slow: {elapsed_s:.1f} s"
+            if grown_bytes > MOST_BYTES:
+                outcome, base_bytes = f"large: {grown_bytes >> 20} MiB", peak_bytes()
+            counts[name.split()[0] + (" read" if outcome == "read" else " refused")] += 1
+            if outcome not in {"read", "refused"}:
+                kept = found / f"{seed}-{sum(counts.values())} {name}"
+                kept.write_bytes(data)
+                reports.put(("found", f"{kept}: {outcome}"))
+            if sum(counts.values()) % 500 == 0:
+                reports.put(("counts", counts))
+                counts = Counter()
+        reports.put(("counts", counts))
+
+
+def attempt(data: bytes, random_: random.Random) -> str:
+    """What comes of one file: "read", "refused", or what must not be."""
+    try:
+        exercise(data, random_.choice(list(FORMATS)))
+    except UpsampleError as error:
+        return "refused" if "\n" not in str(error) else f"two lines: {error!r}"
+    except OSError as error:
+        return "read" if "encoder gave up" in str(error) else traceback.format_exc()
+    except Exception:
+        return traceback.format_exc()
+    return "read"
+
+
+def peak_bytes() -> int:
+    """Most memory this process ever had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def main() -> int:
+    """Run children one after another, as each may be ended by what it finds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=1)
+    chosen = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="upsample-fuzz-"))
+    total: Counter[str] = Counter()
+    findings: list[str] = []
+    seed, end_s = chosen.seed, time.time() + chosen.seconds
+    reports: Any = multiprocessing.Queue()
+    while time.time() < end_s:
+        current = folder / "current"
+        child = multiprocessing.Process(target=work, args=(seed, end_s, current, folder, reports))
+        child.start()
+        while child.is_alive() or not reports.empty():
+            try:
+                kind, content = reports.get(timeout=1)
+            except queue.Empty:
+                continue
+            if kind == "counts":
+                total += content
+            else:
+                findings.append(content)
+                print(content, flush=True)
+        child.join()
+        if child.exitcode and current.exists():
+            kept = folder / f"{seed} ended the process"
+            kept.write_bytes(current.read_bytes())
+            findings.append(f"{kept}: exit status {child.exitcode}, see {folder}/crash.txt")
+            print(findings[-1], flush=True)
+        seed += 1
+    print(f"{sum(total.values())} inputs in {chosen.seconds:.0f} s, {len(findings)} findings (in {folder})")
+    for key in sorted(total):
+        print(f"  {key}: {total[key]}")
+    return int(bool(findings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
