@@ -10,11 +10,14 @@ from typing import BinaryIO, Literal
 from upsample_cli.errors import PictureError, UsageError
 from upsample_cli.kernels import kernel_named
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, check_quality, format_named
+from upsample_cli.pictures.model import Depth
 from upsample_cli.pictures.policy import METADATA_POLICIES, MetadataPolicy
 from upsample_cli.plan import BORDERS, Border
 
 Alpha = Literal["premultiplied", "straight"]
 ALPHAS: tuple[Alpha, ...] = ("premultiplied", "straight")
+OutputDepth = Literal["keep", "8", "16"]
+DEPTHS: dict[OutputDepth, Depth | None] = {"keep": None, "8": 8, "16": 16}
 Status = Literal["planned", "written", "skipped", "failed"]
 
 
@@ -38,6 +41,7 @@ class Options:
         max_pixels: largest input accepted.
         metadata: "keep" all that the output can hold, "strip" all but the colour profile, or "orientation-only": keep
             the profile, and Exif's word that the picture is upright.
+        depth: bits per channel of the output: the input's ("keep"), "8" or "16"; exactly rounded.
 
     Raises:
         UsageError: if a value is none of those.
@@ -56,6 +60,7 @@ class Options:
     strict: bool = False
     max_pixels: int = DEFAULT_MAX_PIXELS
     metadata: MetadataPolicy = "keep"
+    depth: OutputDepth = "keep"
 
     def __post_init__(self) -> None:
         kernel_named(self.kernel, self.factor)
@@ -63,6 +68,7 @@ class Options:
             ("border", self.border, BORDERS),
             ("alpha", self.alpha, ALPHAS),
             ("metadata", self.metadata, METADATA_POLICIES),
+            ("depth", self.depth, tuple(DEPTHS)),
         )
         for name, value, choices in named:
             if value not in choices:

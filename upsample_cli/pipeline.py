@@ -13,12 +13,13 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from upsample_cli.errors import Interrupted
-from upsample_cli.job import Job, Options, Result, check_strict
+from upsample_cli.job import DEPTHS, Job, Options, Result, check_strict
 from upsample_cli.kernels import kernel_named
 from upsample_cli.pictures.convert import convert_rows
 from upsample_cli.pictures.files import new_file, writing_error
 from upsample_cli.pictures.formats import fit, format_named
 from upsample_cli.pictures.metadata import metadata_for_output
+from upsample_cli.pictures.model import Layout
 from upsample_cli.pictures.policy import under_policy
 from upsample_cli.pictures.sinks import open_sink
 from upsample_cli.pictures.source import open_picture
@@ -43,7 +44,7 @@ def upsample_file(
             folder is made if it is missing.
         factor: whole factor, 1 to 64.
         options: the other fields of `job.Options`: kernel, border, alpha, device, memory_bytes, tile, format, quality,
-            overwrite, strict, max_pixels, metadata.
+            overwrite, strict, max_pixels, metadata, depth.
 
     Returns:
         What was written, with a warning for whatever the output could not hold.
@@ -82,15 +83,15 @@ def enlarge_picture(
 
         info, metadata = under_policy(source.info, source.metadata, options.metadata)
         format_ = format_named(job.format)
-        fitted = fit(info, metadata, format_)
+        fitted = fit(info, metadata, format_, depth=DEPTHS[options.depth])
+        computed = _computed_layout(info.layout, fitted.layout)
         warnings = (*info.warnings, *fitted.warnings)
         check_strict(job.input, warnings, options)
         settings = engine_settings(options)
         height, width = info.height * options.factor, info.width * options.factor
         premultiplied = info.layout.alpha and options.alpha == "premultiplied"
-        arithmetic = Arithmetic(
-            torch.uint8 if info.layout.depth == 8 else torch.uint16, settings.kernel.denominator**2, premultiplied
-        )
+        dtype: torch.dtype = getattr(torch, computed.dtype.name)
+        arithmetic = Arithmetic(dtype, settings.kernel.denominator**2, premultiplied)
         if stop is not None and stop.is_set():  # decoding takes its time: no new file after the others were removed
             raise Interrupted
         with _output_file(job, options) as file:
@@ -106,17 +107,24 @@ def enlarge_picture(
                 executor=compute_pool(),
             )
             for band in enlarged_bands(
-                lambda first, last: torch.from_numpy(source.read_rows(first, last)),
+                lambda first, last: torch.from_numpy(
+                    convert_rows(source.read_rows(first, last), info.layout, computed)
+                ),
                 (info.height, info.width, info.layout.channels),
                 settings=settings,
                 arithmetic=arithmetic,
                 stop=stop,
             ):
-                sink.write_rows(convert_rows(band.numpy(), info.layout, fitted.layout, metadata.icc_profile))
+                sink.write_rows(convert_rows(band.numpy(), computed, fitted.layout, metadata.icc_profile))
                 on_rows(band.shape[0] // options.factor)
             sink.finish()
     planned = Result.planned(replace(job, warnings=warnings), options.factor)
     return planned.ended("written", elapsed_s=time.perf_counter() - start_s)
+
+
+def _computed_layout(read: Layout, written: Layout) -> Layout:
+    """What is enlarged: bytes that are to become 16 bits do so before, and their interpolated values gain by it."""
+    return replace(read, depth=16) if read.depth == 8 and written.depth == 16 else read
 
 
 def _output_file(job: Job, options: Options) -> AbstractContextManager[BinaryIO]:

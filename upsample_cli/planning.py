@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from upsample_cli.errors import OutputExistsError, UsageError
-from upsample_cli.job import Job, Options, check_strict
+from upsample_cli.job import DEPTHS, Job, Options, check_strict
 from upsample_cli.pictures.formats import (
     FORMATS,
     Format,
@@ -48,7 +48,7 @@ def plan_job(
     format_ = output_format(info, output, options)
     if output is None:
         output = (folder or picture.parent) / output_name(picture, format_, options)
-    fitted = fit(info, metadata, format_)
+    fitted = fit(info, metadata, format_, depth=DEPTHS[options.depth])
     warnings = (*info.warnings, *fitted.warnings)
     check_strict(picture, warnings, options)
     check_quality(format_, options.quality)

@@ -71,6 +71,14 @@ def upsample(
             "and hidden colour is kept.",
         ),
     ] = "premultiplied",
+    depth: Annotated[
+        str,
+        typer.Option(
+            metavar="BITS",
+            help="Bits per channel of the output: keep (the input's), 8 or 16. Of floating point, 0 to 1 is taken for "
+            "black to white.",
+        ),
+    ] = "keep",
     metadata: Annotated[
         str,
         typer.Option(
@@ -139,6 +147,7 @@ def upsample(
         border=border,  # type: ignore[arg-type]  # checked by Options
         alpha=alpha,  # type: ignore[arg-type]
         metadata=metadata,  # type: ignore[arg-type]
+        depth=depth,  # type: ignore[arg-type]
         device=device,
         memory_bytes=parse_quantity(memory, "--memory") if memory is not None else None,
         tile=tile,

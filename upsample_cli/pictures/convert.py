@@ -62,7 +62,8 @@ def _whole_numbers(rows: Rows, target: Layout) -> Rows:
 
 def _over_white(colour: NDArray[Any], alpha: NDArray[Any], *, ink: bool) -> Rows:
     if colour.dtype.kind == "f":
-        blended: Rows = colour * alpha + (0 if ink else 1 - alpha)
+        with np.errstate(all="ignore"):  # infinities and NaN are pixels like others
+            blended: Rows = colour * alpha + (0 if ink else 1 - alpha)
         return blended
     # In 32 bits, and no more is needed: the sum is at most 65535 squared plus 32767.
     full = np.uint32(np.iinfo(colour.dtype).max)
@@ -75,7 +76,8 @@ def _over_white(colour: NDArray[Any], alpha: NDArray[Any], *, ink: bool) -> Rows
 def _rgb_of_cmyk(cmyk: NDArray[Any], icc_profile: bytes | None) -> Rows:
     """Without a profile, what is left of white under each ink and then under the key: Pillow's arithmetic."""
     if cmyk.dtype.kind == "f":
-        rgb: Rows = (1 - cmyk[..., :3]) * (1 - cmyk[..., 3:])
+        with np.errstate(all="ignore"):
+            rgb: Rows = (1 - cmyk[..., :3]) * (1 - cmyk[..., 3:])
         return rgb
     if icc_profile is not None:
         from upsample_cli.pictures.colour import rgb_of_cmyk, srgb_of_profile  # Pillow, and LittleCMS with it

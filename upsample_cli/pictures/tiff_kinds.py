@@ -139,7 +139,8 @@ def _scaled(stored: NDArray[Any], bits: int) -> NDArray[Any]:
 def _straight(colour: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
     """Colour divided by alpha; where alpha is 0, so is colour."""
     if colour.dtype.kind == "f":
-        quotient: NDArray[Any] = np.divide(colour, alpha, out=np.zeros_like(colour), where=alpha != 0)
+        with np.errstate(all="ignore"):  # infinities and NaN are pixels like others
+            quotient: NDArray[Any] = np.divide(colour, alpha, out=np.zeros_like(colour), where=alpha != 0)
         return quotient
     full = np.uint64(np.iinfo(colour.dtype).max)
     divisor = np.maximum(alpha, 1).astype(np.uint64)
