@@ -14,6 +14,8 @@ from upsample_cli.cli.options import APP_SETTINGS, version_printer
 COMMANDS = {
     "shape": ("upsample_cli.cli.tconv.shape", "shape_command"),
     "kernel": ("upsample_cli.cli.tconv.kernel", "kernel_command"),
+    "explain": ("upsample_cli.cli.tconv.explain", "explain_command"),
+    "info": ("upsample_cli.cli.tconv.info", "info_command"),
     "upsample": ("upsample_cli.cli.upsample", "upsample"),
 }
 """Name of each command: the module that holds it and its function there."""

@@ -1,0 +1,151 @@
+"""`tconv info`: nothing here imports torch, and of the picture only the header is read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from upsample_cli.cli.door import one_line
+from upsample_cli.cli.options import Debug
+from upsample_cli.cli.tconv.printing import print_document, result_console
+from upsample_cli.errors import UsageError
+from upsample_cli.kernels import MAX_FACTOR
+from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, FORMATS
+from upsample_cli.pictures.model import Layout
+from upsample_cli.pictures.streams import NAME, spooled
+from upsample_cli.plan import parse_quantity
+
+if TYPE_CHECKING:
+    from upsample_cli.pictures.about import About
+
+_COLOURS = {"grey": "grey", "rgb": "RGB", "cmyk": "CMYK"}
+_SUBSAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
+_MOST_TEXT = 60
+_TURNS = {
+    2: "mirrored", 3: "turned by 180°", 4: "flipped", 5: "transposed", 6: "turned right", 7: "transversed",
+    8: "turned left",
+}  # fmt: skip
+
+
+def info_command(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A picture; - for standard input.")],
+    *,
+    factor: Annotated[int, typer.Option("-f", "--factor", metavar="N", help="Size the outputs by it.")] = 2,
+    max_pixels: Annotated[
+        str, typer.Option(metavar="COUNT", help="Largest picture accepted, such as 500M or 2G pixels.")
+    ] = f"{DEFAULT_MAX_PIXELS // 10**6}M",
+    as_document: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    debug: Debug = False,  # noqa: ARG001  the door looks for it: an error can come before this
+) -> None:
+    """What a picture file holds, and what each output format would keep of it.
+
+    \b
+    Examples:
+      tconv info photo.jpg
+      tconv info scan.tif --factor 8 --json
+    """
+    from upsample_cli.pictures.about import about_picture  # it brings Pillow
+
+    if not 1 <= factor <= MAX_FACTOR:
+        raise UsageError(f"--factor {factor} is not a factor we enlarge by", f"give 1 to {MAX_FACTOR}")
+    source = spooled(sys.stdin.buffer) if file == NAME else file
+    about = about_picture(source, factor=factor, max_pixels=parse_quantity(max_pixels, "--max-pixels"))
+    if as_document:
+        print_document(document(about, factor))
+    else:
+        _print(about, factor)
+
+
+def document(about: About, factor: int) -> dict[str, Any]:
+    """The JSON document: what the file holds, and by output format what it loses there and whether it fits."""
+    info, metadata = about.info, about.metadata
+    return {
+        "input": about.path,
+        "size_bytes": about.size_bytes,
+        "format": info.format,
+        "width": info.width,
+        "height": info.height,
+        "colour": info.layout.colour,
+        "alpha": info.layout.alpha,
+        "depth": info.layout.depth,
+        "lossless": info.lossless,
+        "orientation": about.orientation,
+        "frames": info.frames.count if info.frames else 1,
+        "icc": about.icc_description,
+        "camera": about.camera,
+        "date": about.date,
+        "exif_bytes": len(metadata.exif or b""),
+        "xmp_bytes": len(metadata.xmp or b""),
+        "iptc_bytes": len(metadata.iptc or b""),
+        "dpi": metadata.dpi,
+        "text": [list(pair) for pair in metadata.text],
+        "warnings": list(info.warnings),
+        "factor": factor,
+        "outputs": {
+            name: {
+                "width": info.width * factor,
+                "height": info.height * factor,
+                "loses": list(offer.loses),
+                "refused": offer.refusal,
+            }
+            for name, offer in about.outputs.items()
+        },
+    }
+
+
+def _print(about: About, factor: int) -> None:
+    """A table of what is in the file, and one of what each output format makes of it."""
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    console = result_console()
+    facts = Table.grid(Column(style="bold", no_wrap=True), Column(overflow="fold"), padding=(0, 2))
+    for name, value in _facts(about):
+        facts.add_row(name, Text(one_line(value)))
+    console.print(Text(one_line(about.path), style="bold"))
+    console.print(facts)
+    info = about.info
+    offers = Table(f"as, at {info.width * factor}x{info.height * factor}", "what is lost")
+    for name, offer in about.outputs.items():
+        losses = Text("\n").join(Text(one_line(line)) for line in offer.loses) if offer.loses else Text("nothing")
+        offers.add_row(FORMATS[name].title, Text(f"impossible: {offer.refusal}") if offer.refusal else losses)
+    console.print(offers)
+
+
+def _facts(about: About) -> Iterator[tuple[str, str]]:
+    info, metadata = about.info, about.metadata
+    yield (
+        "format",
+        FORMATS[info.format].title
+        + (" without loss" if info.lossless else "")
+        + (f", chroma {_SUBSAMPLINGS[info.jpeg_subsampling]}" if info.jpeg_subsampling in _SUBSAMPLINGS else ""),
+    )
+    yield "size", f"{info.width}x{info.height} in {about.size_bytes} bytes"
+    yield "pixels", _layout_text(info.layout)
+    if about.orientation in _TURNS:
+        yield (
+            "orientation",
+            f"{about.orientation}: to be {_TURNS[about.orientation]} to stand upright, as it is shown here",
+        )
+    if info.frames is not None:
+        yield info.frames.kind, str(info.frames.count)
+    facts = (
+        ("ICC profile", about.icc_description),
+        ("camera", about.camera),
+        ("date", about.date),
+        ("EXIF", f"{len(metadata.exif)} bytes" if metadata.exif else None),
+        ("XMP", f"{len(metadata.xmp)} bytes" if metadata.xmp else None),
+        ("IPTC", f"{len(metadata.iptc)} bytes" if metadata.iptc else None),
+        ("resolution", "{:g} x {:g} dpi".format(*metadata.dpi) if metadata.dpi else None),
+        *((keyword, text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}…") for keyword, text in metadata.text),
+        *(("warning", warning) for warning in info.warnings),
+    )
+    yield from ((name, value) for name, value in facts if value)
+
+
+def _layout_text(layout: Layout) -> str:
+    number = f"{layout.depth} bits" if layout.depth < 32 else "32-bit floating point"
+    return f"{_COLOURS[layout.colour]}{' with transparency' if layout.alpha else ''}, {number} per channel"
