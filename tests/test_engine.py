@@ -34,10 +34,10 @@ def settings_of(tile_size=None, *, border="replicate", budget_bytes=None, kernel
 
 @pytest.fixture
 def fresh_pool():
-    compute_pool.cache_clear()
+    engine._started_pool.cache_clear()
     yield
     compute_pool().shutdown()
-    compute_pool.cache_clear()
+    engine._started_pool.cache_clear()
 
 
 def bands_of(pixels, how, **keywords):
@@ -350,6 +350,30 @@ def test_the_callers_number_of_torch_threads_is_left_alone(count):
     finally:
         torch.set_num_threads(before)
     assert seen == [count]
+
+
+@pytest.mark.usefixtures("fresh_pool")
+def test_callers_that_come_at_once_share_one_pool():
+    before, pools, at_once = torch.get_num_threads(), [], threading.Barrier(8)
+    torch.set_num_threads(3)
+
+    def call():
+        at_once.wait()
+        pools.append(compute_pool())
+
+    callers = [threading.Thread(target=call) for _ in range(8)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(timeout=30)
+    seen = []
+    later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    later.start()
+    later.join()
+    torch.set_num_threads(before)
+    assert len(pools) == 8
+    assert len({id(pool) for pool in pools}) == 1
+    assert seen == [3]  # each further pool would have read the number while another had set it to one
 
 
 @pytest.mark.usefixtures("fresh_pool")

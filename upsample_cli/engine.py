@@ -67,9 +67,14 @@ def pick_device(name: str) -> torch.device:
     return torch.device(wanted)
 
 
-@functools.cache
 def compute_pool() -> ThreadPoolExecutor:
     """The threads that compute, one per core this process may use, each running torch on itself alone."""
+    with _pool_lock:
+        return _started_pool()
+
+
+@functools.cache
+def _started_pool() -> ThreadPoolExecutor:
     count = core_count()
     pool = ThreadPoolExecutor(count, thread_name_prefix="upsample-compute")
     # Setting a thread's number also sets the default that threads started later inherit: put the caller's back.
@@ -87,8 +92,16 @@ def compute_pool() -> ThreadPoolExecutor:
     return pool
 
 
+_pool_lock = Lock()
+
+
+def _forget_pool() -> None:
+    _started_pool.cache_clear()
+    _pool_lock.release()
+
+
 if hasattr(os, "register_at_fork"):  # threads do not live on in a forked process (a DataLoader's workers, say)
-    os.register_at_fork(after_in_child=compute_pool.cache_clear)
+    os.register_at_fork(before=_pool_lock.acquire, after_in_parent=_pool_lock.release, after_in_child=_forget_pool)
 
 
 def enlarged_bands(
