@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks.giant import giant
 from benchmarks.harness import Row, process, race
 from benchmarks.pictures import KINDS, photograph
 from upsample_cli import upsample
@@ -157,4 +158,5 @@ SUITES: dict[str, Callable[[int], Iterator[list[Row]]]] = {
     "png": png,
     "process": whole_process,
     "memory": memory,
+    "giant": giant,
 }

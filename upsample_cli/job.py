@@ -42,6 +42,8 @@ class Options:
         metadata: "keep" all that the output can hold, "strip" all but the colour profile, or "orientation-only": keep
             the profile, and Exif's word that the picture is upright.
         depth: bits per channel of the output: the input's ("keep"), "8" or "16"; exactly rounded.
+        linear_light: mix light instead of the numbers that encode it; by the picture's profile, else as sRGB.
+        frame: one frame or page alone, counted from 1; None for all, where the output can hold them.
 
     Raises:
         UsageError: if a value is none of those.
@@ -61,6 +63,8 @@ class Options:
     max_pixels: int = DEFAULT_MAX_PIXELS
     metadata: MetadataPolicy = "keep"
     depth: OutputDepth = "keep"
+    linear_light: bool = False
+    frame: int | None = None
 
     def __post_init__(self) -> None:
         kernel_named(self.kernel, self.factor)
@@ -75,6 +79,8 @@ class Options:
                 raise UsageError(f"there is no --{name} {value!r}", f"choose one of {', '.join(choices)}")
         if not re.fullmatch(r"auto|cpu|cuda(:\d{1,4})?|mps", self.device):
             raise UsageError(f"there is no --device {self.device!r}", "choose one of auto, cpu, cuda, cuda:N, mps")
+        if self.frame is not None and self.frame < 1:
+            raise UsageError(f"there is no frame {self.frame}", "frames and pages are counted from 1")
         if self.tile is not None and self.tile < 1:
             raise UsageError(f"a tile of {self.tile} pixels holds nothing", "give --tile 1 or more")
         if self.format is not None:
@@ -92,6 +98,7 @@ class Job:
         warnings: what will be lost, one line each.
         source_stream: what to read in place of the file `input`; can be sought in.
         target_stream: what to write to in place of the file `output`; a pipe.
+        least_bytes: what the output takes on the disk at the least; 0 if that is not known.
     """
 
     input: Path
@@ -102,6 +109,7 @@ class Job:
     warnings: tuple[str, ...] = ()
     source_stream: BinaryIO | None = None
     target_stream: BinaryIO | None = None
+    least_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +20,7 @@ from upsample_cli.pictures.formats import (
 )
 from upsample_cli.pictures.model import PictureInfo
 from upsample_cli.pictures.policy import under_policy
+from upsample_cli.pictures.space import check_space, disk_of, free_bytes, least_file_bytes, size_text
 
 
 def plan_job(
@@ -43,30 +45,61 @@ def plan_job(
     """
     from upsample_cli.pictures.source import read_header  # Pillow is imported with the first picture
 
-    header = read_header(source_stream or picture, max_pixels=options.max_pixels)
+    header = read_header(source_stream or picture, max_pixels=options.max_pixels, frame=options.frame)
     info, metadata = under_policy(*header, options.metadata)
     format_ = output_format(info, output, options)
     if output is None:
         output = (folder or picture.parent) / output_name(picture, format_, options)
     fitted = fit(info, metadata, format_, depth=DEPTHS[options.depth])
     warnings = (*info.warnings, *fitted.warnings)
+    if options.linear_light:
+        from upsample_cli.pictures.light import light_of  # numpy with it
+
+        light_of(picture, info.layout, metadata.icc_profile)
     check_strict(picture, warnings, options)
     check_quality(format_, options.quality)
     check_output_size(picture, format_, info.height * options.factor, info.width * options.factor, fitted.layout)
-    return Job(picture, output, format_.name, info.height, info.width, warnings, source_stream)
+    least_bytes = least_file_bytes(
+        format_, info.height * options.factor, info.width * options.factor, fitted.layout, options.quality
+    )
+    return Job(picture, output, format_.name, info.height, info.width, warnings, source_stream, least_bytes=least_bytes)
 
 
 def check_output(job: Job, options: Options) -> None:
-    """Refuse an output that is in the way.
+    """Refuse an output that is in the way, or for which there is certainly no room.
 
     Raises:
         UsageError: if it is the input itself.
         OutputExistsError: if it is there and `options.overwrite` is not set.
+        PictureError: if the disk has less free than it takes at the least.
     """
     if os.path.realpath(job.output) == os.path.realpath(job.input):
         raise UsageError(f"{job.output} is the input itself", "give another --output")
     if not options.overwrite and os.path.lexists(job.output):
         raise OutputExistsError(job.output)
+    check_space(job.output, job.least_bytes)
+
+
+def check_run_space(jobs: Sequence[Job]) -> None:
+    """Refuse outputs for which there is certainly no room on a disk that they share. Each alone has been checked.
+
+    Raises:
+        UsageError: saying how much is needed and how much is free.
+    """
+    folders: dict[Path, int] = {}
+    for job in jobs:
+        folders[job.output.parent] = folders.get(job.output.parent, 0) + job.least_bytes
+    disks: dict[int, tuple[int, Path]] = {}
+    for folder, needed_bytes in folders.items():
+        if needed_bytes and (disk := disk_of(folder)) is not None:
+            disks[disk] = (disks.get(disk, (0, folder))[0] + needed_bytes, folder)
+    for needed_bytes, folder in disks.values():
+        free = free_bytes(folder)
+        if free is not None and needed_bytes > free:
+            raise UsageError(
+                f"the outputs take at least {size_text(needed_bytes)}, and {size_text(free)} are free in {folder}",
+                "free some space, or enlarge fewer at a time",
+            )
 
 
 def output_format(info: PictureInfo, output: Path | None, options: Options) -> Format:

@@ -10,7 +10,7 @@ from pathlib import Path
 from upsample_cli.batch.find import Found, is_folder
 from upsample_cli.errors import OutputExistsError, PictureError, UsageError
 from upsample_cli.job import Job, Options, Result
-from upsample_cli.planning import check_output, plan_job
+from upsample_cli.planning import check_output, check_run_space, plan_job
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,8 @@ def plan_run(inputs: Iterable[Found], target: Target, options: Options) -> list[
     An output that exists is passed over in a batch; for the only picture asked for it is an error.
 
     Raises:
-        UsageError: if two inputs would write the same file, or an output would replace an input.
+        UsageError: if two inputs would write the same file, an output would replace an input, or all outputs together
+            have certainly no room.
     """
     unique: dict[str, Found] = {}
     for found in inputs:
@@ -100,6 +101,7 @@ def plan_run(inputs: Iterable[Found], target: Target, options: Options) -> list[
                 "run them apart, each with its own --output",
             )
         writers[key] = job.input
+    check_run_space([entry.job for entry in entries if entry.job])
     return entries
 
 
@@ -115,7 +117,7 @@ def _entry(found: Found, target: Target, options: Options, is_alone: bool) -> En
 
 
 def checked_entry(job: Job, options: Options, is_alone: bool) -> Entry:
-    """The entry of a job: planned, unless its output is in the way.
+    """The entry of a job: planned, unless its output is in the way or there is no room for it.
 
     Raises:
         UsageError: if the output is the input itself.
@@ -125,6 +127,8 @@ def checked_entry(job: Job, options: Options, is_alone: bool) -> Entry:
         check_output(job, options)
     except OutputExistsError as error:
         return Entry(existing(planned, error))
+    except PictureError as error:
+        return Entry(planned.result.ended("failed", error=str(error)))
     return planned
 
 
