@@ -7,6 +7,7 @@ import random
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +117,7 @@ def exercise(data: bytes, target: str = "png") -> np.ndarray:
         bands = [source.read_rows(top, min(top + 11, info.height)) for top in range(0, info.height, 11)]
         rows = np.concatenate(bands)
         assert rows.shape == (info.height, info.width, info.layout.channels)
-        fitted = fit(info, source.metadata, FORMATS[target])
+        fitted = fit(replace(info, frames=None), source.metadata, FORMATS[target])
         metadata = metadata_for_output(fitted.metadata, info.height, info.width)
         if rows.size <= 100_000:
             sink = open_sink(

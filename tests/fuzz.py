@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ MOST_BYTES = 400 << 20
 
 def work(seed: int, end_s: float, current: Path, found: Path, reports: Any) -> None:
     """Mutate and read until the time is up; each finding is a file in `found` and a line in `reports`."""
+    warnings.simplefilter("error")  # a line on stderr that nobody asked for is a finding too
     random_, files = random.Random(seed), good_files()
     with (found / "crash.txt").open("a") as log:
         faulthandler.enable(log)

@@ -55,7 +55,8 @@ def _eight_bits(rows: Rows) -> Rows:
 
 def _whole_numbers(rows: Rows, target: Layout) -> Rows:
     """In float64, in which no product of a float32 and 65535 is rounded."""
-    bounded = np.nan_to_num(rows.astype(np.float64), nan=0.0).clip(0, 1)
+    with np.errstate(invalid="ignore"):  # a NaN may be a signalling one
+        bounded = np.nan_to_num(rows.astype(np.float64), nan=0.0).clip(0, 1)
     whole: Rows = np.floor(bounded * np.iinfo(target.dtype).max + 0.5).astype(target.dtype)
     return whole
 

@@ -10,6 +10,8 @@ from typing import BinaryIO
 from upsample_cli.pictures.model import Layout, Rows
 from upsample_cli.pictures.regions import ReadBox
 
+_IHDR_METHODS_AT = 26
+
 
 def decoded_png(file: BinaryIO, layout: Layout) -> ReadBox:
     """Decode a PNG whose size is known to be acceptable.
@@ -24,6 +26,9 @@ def decoded_png(file: BinaryIO, layout: Layout) -> ReadBox:
     """
     from imagecodecs import png_decode
 
+    file.seek(_IHDR_METHODS_AT)
+    if max(file.read(3)) > 1:  # libpng would say so on stderr by itself
+        raise ValueError("a method of compression, filtering or interlacing that is none of PNG's")
     with _bytes(file) as data:
         pixels = png_decode(data)
     pixels = pixels.reshape(*pixels.shape[:2], -1)

@@ -87,15 +87,15 @@ class _Quiet:
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Keep Pillow's own size limit, warnings and log lines away while any thread is in here; then all is as it was.
+    """Keep Pillow's own size limit, its and tifffile's warnings and log lines away while any thread is in here.
 
     The limit is a global of Pillow's and warning filters belong to the process: the first thread in changes them, the
-    last one out restores them.
+    last one out restores them: then all is as it was.
     """
     with _Quiet.lock:
         if not _Quiet.inside:
             _Quiet.max_pixels, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-            warnings.filterwarnings("ignore", module=r"PIL\.")
+            warnings.filterwarnings("ignore", module=r"(PIL|tifffile)\.")
             _Quiet.ignored = warnings.filters[0]
             logging.getLogger("PIL").addHandler(_Quiet.handler)
         _Quiet.inside += 1

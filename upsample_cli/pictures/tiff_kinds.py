@@ -60,7 +60,8 @@ class TiffKind:
         rows = _scaled(stored, self.bits).astype(self.layout.dtype, copy=False)
         if self.inverted:
             full = 1 if rows.dtype.kind == "f" else np.iinfo(rows.dtype).max
-            rows[..., 0] = full - rows[..., 0]
+            with np.errstate(all="ignore"):  # infinities and NaN are pixels like others
+                rows[..., 0] = full - rows[..., 0]
         if self.associated:
             rows[..., :-1] = _straight(rows[..., :-1], rows[..., -1:])
         return rows
