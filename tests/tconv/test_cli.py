@@ -87,10 +87,10 @@ def test_sizes_in_json_and_in_the_table(arguments, sizes, output, tconv_here):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("50",), "no layer is described; add --kernel-size N, --factor S, or layers as PyTorch writes them"),
+        (("50",), "no layer is described; add --kernel-size N, --factor S, --file PATH, or layers as PyTorch writes"),
         (
             ("50", "--stride", "2"),
-            "no layer is described; add --kernel-size N, --factor S, or layers as PyTorch writes",
+            "no layer is described; add --kernel-size N, --factor S, --file PATH, or layers as PyTorch",
         ),
         (
             ("50", *K3S2P1, "--output-padding", "2"),
@@ -98,7 +98,10 @@ def test_sizes_in_json_and_in_the_table(arguments, sizes, output, tconv_here):
         ),
         (("50x0", "--factor", "2"), "ConvTranspose2d: width: size 0 is too small; use 1 or more"),
         (("50", "--factor", "0"), "factor 0 is too small; use 1 or more"),
-        (("50", "--factor", "1.5"), "--factor 1.5 is not a number; write --factor 3, or one number per axis: 3,2,2"),
+        (
+            ("50", "--factor", "1.5"),
+            "--factor 1.5 is not a number; write --factor 3, or one number per axis: --factor 3,2",
+        ),
         (("50", "--kernel-size", "-3"), "ConvTranspose1d: kernel_size -3 is too small; use 1 or more"),
         (("50", "--kernel-size", "x"), "--kernel-size x is not a number; write --kernel-size 3, or one number per"),
         (("50", "--kernel-size", "3", "--padding", "same"), "ConvTranspose1d: padding 'same' is not a whole number;"),
@@ -123,7 +126,7 @@ def test_sizes_in_json_and_in_the_table(arguments, sizes, output, tconv_here):
         (("50", "os.system('true')"), "os.system('true'): the layer os.system is unknown; known are Conv1d, Conv2d"),
         (
             ("50", "Conv1d(1,1,3)\n\x1b[31m"),
-            r"Conv1d(1,1,3)\n\x1b[31m: this is not a layer as PyTorch writes it; write",
+            r"line 2, '\x1b[31m': this is not a model as PyTorch prints it; give nn.Sequential(...)",
         ),
     ],
 )
@@ -193,7 +196,7 @@ def test_help_and_version_are_results(arguments):
         assert "Usage: tconv" in result.stdout
     if "shape" in arguments:
         examples = [line.strip() for line in result.stdout.splitlines() if line.strip().startswith("tconv shape")]
-        assert len(examples) == 5
+        assert len(examples) == 8
         assert 'tconv shape 50x100 "ConvTranspose2d(16, 33, 3, stride=2)" "Conv2d(33, 8, 3)"' in examples
 
 

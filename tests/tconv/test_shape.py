@@ -13,7 +13,8 @@ from torch import nn
 from upsample_cli.errors import GeometryError
 from upsample_cli.tconv.constructors import parse_layer
 from upsample_cli.tconv.layers import Convolution, TransposedConvolution, bilinear_layer
-from upsample_cli.tconv.shape import as_json, parse_size, shape, size_text
+from upsample_cli.tconv.shape import parse_size, shape, size_text
+from upsample_cli.tconv.shape_report import as_json
 
 CHAIN = (
     "Conv2d(3, 16, 3, stride=2, padding=1)",
@@ -44,7 +45,7 @@ def test_a_chain_has_torchs_sizes_and_channels_after_every_layer():
 def test_a_chain_whose_channels_disagree_is_refused_at_the_layer_that_does():
     with pytest.raises(GeometryError) as refusal:
         shape((17, 11), [parse_layer(CHAIN[0]), parse_layer(CHAIN[2])])
-    message = "layer 2, ConvTranspose2d: in_channels is 32, the layer before gives 16; write ConvTranspose2d(16, ...)"
+    message = "layer 2, ConvTranspose2d: in_channels is 32, but 16 channels come in; write ConvTranspose2d(16, ...)"
     assert str(refusal.value) == message
 
 

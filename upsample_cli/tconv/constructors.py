@@ -1,52 +1,23 @@
 """Layers from the text PyTorch writes, like `nn.Conv2d(3, 16, 3, stride=2)`. Parsed, never evaluated.
 
-A kind of layer is understood once it stands in `KINDS`; a parameter, once `_READERS` says how its value is read.
+A kind of layer is understood once it stands in `kinds.KINDS`; a parameter, once `_READERS` says how its value is read.
 """
 
 from __future__ import annotations
 
 import ast
+import difflib
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from upsample_cli.axes import located
 from upsample_cli.errors import GeometryError
-from upsample_cli.tconv.layers import Convolution, Layer, TransposedConvolution
+from upsample_cli.tconv.kinds import KINDS, Kind
+from upsample_cli.tconv.layer_model import Layer
 
 LONGEST_TEXT = 2000
 """Characters of a text that is looked at: more is not one layer, and could exhaust the parser."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """How a class of torch.nn becomes a layer.
-
-    Args:
-        build: takes the parameters that were given, as keywords.
-        parameters: their names in torch's order.
-        required: how many of them have no default.
-    """
-
-    build: Callable[..., Layer]
-    parameters: tuple[str, ...]
-    required: int
-
-
-_CONV = "in_channels out_channels kernel_size stride padding dilation groups bias padding_mode device dtype"
-_TRANSPOSED = (
-    "in_channels out_channels kernel_size stride padding output_padding groups bias dilation padding_mode device dtype"
-)
-KINDS: dict[str, Kind] = {
-    f"{name}{axes}d": Kind(partial(build, axes), tuple(parameters.split()), required=3)
-    for name, build, parameters in (
-        ("Conv", Convolution, _CONV),
-        ("ConvTranspose", TransposedConvolution, _TRANSPOSED),
-    )
-    for axes in (1, 2, 3)
-}
 
 
 def parse_layer(text: str) -> Layer:
@@ -59,14 +30,33 @@ def parse_layer(text: str) -> Layer:
     ConvTranspose2d(16, 33, kernel_size=(3, 5), stride=2, padding=(1, 2))
     """
     with located(_shortened(text)):
-        call = _parsed_call(text)
-        name = _dotted_name(call.func)
-        kind = KINDS.get(name.removeprefix("torch.").removeprefix("nn."))
-        if kind is None:
-            raise GeometryError(f"the layer {_shortened(name) or 'here'} is unknown", f"known are {', '.join(KINDS)}")
-        given = _given(call, kind)
-        values = {name: _READERS[name](name, node) for name, node in given.items()}
-        return kind.build(**{name: value for name, value in values.items() if name not in _PLACEMENT})
+        return layer_of_call(_parsed_call(text))
+
+
+def layer_of_call(call: ast.Call) -> Layer:
+    """The layer that a parsed constructor makes.
+
+    Raises:
+        GeometryError: if torch has no such layer or would refuse its settings.
+    """
+    name = _dotted_name(call.func)
+    kind = KINDS.get(class_name(call))
+    if kind is None:
+        raise GeometryError(f"the layer {_shortened(name) or 'here'} is unknown", f"known are {_known(name)}")
+    given = _given(call, kind)
+    values = {name: _READERS.get(name, _unused)(name, node) for name, node in given.items()}
+    return kind.build(**{name: value for name, value in values.items() if name not in kind.unused})
+
+
+def class_name(call: ast.Call) -> str:
+    """`Conv2d` of `torch.nn.Conv2d(...)`; "" where no name is called."""
+    return _dotted_name(call.func).removeprefix("torch.").removeprefix("nn.")
+
+
+def _known(name: str) -> str:
+    """The kinds that resemble a name, or the families of them where none does."""
+    alike = difflib.get_close_matches(name.rpartition(".")[2], KINDS, n=4, cutoff=0.75)
+    return ", ".join(alike or [kind for kind in KINDS if kind.startswith("Conv")]) + " and the others of docs/tconv.md"
 
 
 def _parsed_call(text: str) -> ast.Call:
@@ -157,21 +147,50 @@ def _placement(name: str, node: ast.expr) -> None:
         raise GeometryError(f"{name} is not a name", "leave it out: it changes no size")
 
 
-_PLACEMENT = ("device", "dtype")
+def _unused(name: str, node: ast.expr) -> None:
+    """A value that changes no size, like a slope: only looked at, for being one."""
+    number = node.operand if isinstance(node, ast.UnaryOp) else node
+    if not isinstance(number, ast.Constant):
+        raise GeometryError(f"{name} is neither a number nor a word", "leave it out: it changes no size")
+
+
+def _number(name: str, node: ast.expr) -> float:
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
+        return float(node.value)
+    raise GeometryError(f"{name} is not a number", "write it in digits")
+
+
+def _numbers(name: str, node: ast.expr) -> float | tuple[float, ...]:
+    if isinstance(node, ast.Tuple | ast.List):
+        return tuple(_number(f"a number in {name}", entry) for entry in node.elts)
+    return _number(name, node)
+
+
+def _sizes_or_none(name: str, node: ast.expr) -> int | tuple[int | None, ...] | None:
+    if isinstance(node, ast.Tuple | ast.List):
+        return tuple(_or_none(_whole)(f"a number in {name}", entry) for entry in node.elts)
+    return _whole(name, node)
+
+
+def _or_none(reader: Callable[[str, ast.expr], Any]) -> Callable[[str, ast.expr], Any]:
+    """A reader that lets None pass."""
+    return lambda name, node: None if isinstance(node, ast.Constant) and node.value is None else reader(name, node)
+
+
 _READERS: dict[str, Callable[[str, ast.expr], Any]] = {
-    "in_channels": _whole,
-    "out_channels": _whole,
-    "kernel_size": _per_axis,
-    "stride": _per_axis,
+    **dict.fromkeys(("in_channels", "out_channels", "groups", "num_features", "num_channels", "num_groups"), _whole),
+    **dict.fromkeys(("upscale_factor", "downscale_factor", "num_parameters"), _whole),
+    **dict.fromkeys(("kernel_size", "output_padding", "dilation"), _per_axis),
+    **dict.fromkeys(("stride", "size"), _or_none(_per_axis)),
+    **dict.fromkeys(("bias", "ceil_mode", "affine"), _truth),
+    **dict.fromkeys(("align_corners", "recompute_scale_factor"), _or_none(_truth)),
+    **dict.fromkeys(("padding_mode", "mode"), _word),
+    **dict.fromkeys(("device", "dtype"), _placement),
     "padding": _per_axis_or_word,
-    "output_padding": _per_axis,
-    "dilation": _per_axis,
-    "groups": _whole,
-    "bias": _truth,
-    "padding_mode": _word,
-    "device": _placement,
-    "dtype": _placement,
+    "output_size": _or_none(_sizes_or_none),
+    "scale_factor": _or_none(_numbers),
 }
+"""How a parameter's value is read; those not named here change no size, channels or costs."""
 
 
 def _shortened(text: str, most: int = 80) -> str:

@@ -1,4 +1,4 @@
-"""What each kind of layer does to sizes and channels: one frozen dataclass per kind. No torch.
+"""Convolutions and transposed convolutions, as plain data: their sizes, channels and costs. No torch.
 
 A setting is one number, or one per axis, as it was written. Fields stand in the order of torch's constructors.
 `constructors` reads the text that people write, and holds the table of kinds.
@@ -6,9 +6,10 @@ A setting is one number, or one per axis, as it was written. Fields stand in the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import KW_ONLY, dataclass, fields
-from typing import Any, Protocol
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from math import prod
+from typing import Any
 
 from upsample_cli.arithmetic import (
     NamedPadding,
@@ -18,39 +19,23 @@ from upsample_cli.arithmetic import (
     conv_padding,
     transposed_output_size,
 )
-from upsample_cli.axes import PerAxis, over_axes, split_axes
+from upsample_cli.axes import PerAxis, split_axes
 from upsample_cli.errors import GeometryError
+from upsample_cli.tconv.layer_model import (
+    check_axes,
+    check_channels,
+    check_count,
+    collapsed,
+    constructor_text,
+    sizes_by,
+)
+from upsample_cli.tconv.symbolic import AnySize, Size, bracketed, conv_rule, transposed_rule
+from upsample_cli.tconv.windows import Window
 
 CONV_FORMULA = "floor(({size} + {added} - {dilation}*({kernel_size}-1) - 1)/{stride}) + 1 = {output}"
 TRANSPOSED_FORMULA = (
     "({size}-1)*{stride} - 2*{padding} + {dilation}*({kernel_size}-1) + {output_padding} + 1 = {output}"
 )
-
-
-class Layer(Protocol):
-    """What `shape` asks of a layer of any kind. Its text, `str(layer)`, is its constructor, defaults left out."""
-
-    @property
-    def name(self) -> str:
-        """Its class in torch.nn."""
-        ...
-
-    @property
-    def axes(self) -> int | None:
-        """How many axes it works on, besides batch and channels; None for any number."""
-        ...
-
-    def output_sizes(self, sizes: Sequence[int]) -> tuple[int, ...]:
-        """Sizes after the layer. Raises GeometryError where torch refuses."""
-        ...
-
-    def formulas(self, sizes: Sequence[int]) -> tuple[str, ...]:
-        """How each output size comes about: the formula with its numbers, and the result."""
-        ...
-
-    def output_channels(self, channels: int | None) -> int | None:
-        """Channels after the layer, from those before; None where they are not known. Raises GeometryError."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +66,23 @@ class Convolution:
         _check(self)
         if self.padding_mode != "zeros":
             # torch pads beforehand then, and does not spread a tuple of one number over the axes as the layer does.
-            _check_count(self, "padding")
+            check_count(self, "padding")
             if self.padding == "same":
-                _check_count(self, "dilation")
+                check_count(self, "dilation")
 
     @property
     def name(self) -> str:
         """Its class in torch.nn."""
         return f"Conv{self.axes}d"
 
-    def output_sizes(self, sizes: Sequence[int]) -> tuple[int, ...]:
+    def output_sizes(self, sizes: Sequence[AnySize]) -> tuple[AnySize, ...]:
         """Sizes after the layer."""
-        return over_axes(conv_output_size, sizes, self._settings() | {"padding_mode": self.padding_mode})
+        return sizes_by(conv_output_size, conv_rule, sizes, self._settings() | {"padding_mode": self.padding_mode})
 
-    def formulas(self, sizes: Sequence[int]) -> tuple[str, ...]:
+    def formulas(self, sizes: Sequence[Size]) -> tuple[str, ...]:
         """How each output size comes about."""
         return tuple(
-            CONV_FORMULA.format(size=size, output=output, added=_added(axis), **axis)
+            CONV_FORMULA.format(size=bracketed(size), output=output, added=_added(axis), **axis)
             for size, output, axis in zip(
                 sizes, self.output_sizes(sizes), split_axes(self.axes, self._settings()), strict=True
             )
@@ -105,13 +90,31 @@ class Convolution:
 
     def output_channels(self, channels: int | None) -> int | None:
         """Channels after the layer; those before, where known, must be its in_channels."""
-        return _output_channels(self, channels)
+        check_channels(self, "in_channels", channels)
+        return self.out_channels
+
+    def windows(self, sizes: Sequence[Size]) -> tuple[Window | None, ...]:  # noqa: ARG002
+        """The connections along each axis."""
+        return tuple(
+            Window(axis["kernel_size"], axis["stride"], conv_padding(**axis)[0], axis["dilation"])
+            for axis in split_axes(self.axes, self._settings())
+        )
+
+    @property
+    def parameters(self) -> int | None:
+        """Weights and biases."""
+        return _parameters(self)
+
+    def multiply_adds(self, before: Sequence[int], after: Sequence[int]) -> int | None:  # noqa: ARG002
+        """Every output takes all weights of its group; taps on the padding are counted, as is usual."""
+        weights = _weights(self)
+        return None if weights is None else weights * prod(after)
 
     def _settings(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("kernel_size", "stride", "padding", "dilation")}
 
     def __str__(self) -> str:
-        return _text(self)
+        return constructor_text(self, ("in_channels", "out_channels"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +156,14 @@ class TransposedConvolution:
         """Its class in torch.nn."""
         return f"ConvTranspose{self.axes}d"
 
-    def output_sizes(self, sizes: Sequence[int]) -> tuple[int, ...]:
+    def output_sizes(self, sizes: Sequence[AnySize]) -> tuple[AnySize, ...]:
         """Sizes after the layer."""
-        return over_axes(transposed_output_size, sizes, self._settings())
+        return sizes_by(transposed_output_size, transposed_rule, sizes, self._settings())
 
-    def formulas(self, sizes: Sequence[int]) -> tuple[str, ...]:
+    def formulas(self, sizes: Sequence[Size]) -> tuple[str, ...]:
         """How each output size comes about."""
         return tuple(
-            TRANSPOSED_FORMULA.format(size=size, output=output, **axis)
+            TRANSPOSED_FORMULA.format(size=bracketed(size), output=output, **axis)
             for size, output, axis in zip(
                 sizes, self.output_sizes(sizes), split_axes(self.axes, self._settings()), strict=True
             )
@@ -168,14 +171,32 @@ class TransposedConvolution:
 
     def output_channels(self, channels: int | None) -> int | None:
         """Channels after the layer; those before, where known, must be its in_channels."""
-        return _output_channels(self, channels)
+        check_channels(self, "in_channels", channels)
+        return self.out_channels
+
+    def windows(self, sizes: Sequence[Size]) -> tuple[Window | None, ...]:  # noqa: ARG002
+        """The connections along each axis."""
+        return tuple(
+            Window(axis["kernel_size"], axis["stride"], axis["padding"], axis["dilation"], transposed=True)
+            for axis in split_axes(self.axes, self._settings())
+        )
+
+    @property
+    def parameters(self) -> int | None:
+        """Weights and biases."""
+        return _parameters(self)
+
+    def multiply_adds(self, before: Sequence[int], after: Sequence[int]) -> int | None:  # noqa: ARG002
+        """Every input meets all weights of its group; what padding crops is counted, as is usual."""
+        weights = _weights(self)
+        return None if weights is None else weights * prod(before)
 
     def _settings(self) -> dict[str, Any]:
         names = ("kernel_size", "stride", "padding", "output_padding", "dilation")
         return {name: getattr(self, name) for name in names}
 
     def __str__(self) -> str:
-        return _text(self)
+        return constructor_text(self, ("in_channels", "out_channels"))
 
 
 def bilinear_layer(axes: int, factor: PerAxis) -> TransposedConvolution:
@@ -187,21 +208,15 @@ def bilinear_layer(axes: int, factor: PerAxis) -> TransposedConvolution:
     each = [bilinear_settings(**axis) for axis in split_axes(axes, {"factor": factor})]
     return TransposedConvolution(
         axes,
-        kernel_size=_collapsed(axis["kernel_size"] for axis in each),
-        stride=_collapsed(axis["stride"] for axis in each),
-        padding=_collapsed(axis["padding"] for axis in each),
+        kernel_size=collapsed(axis["kernel_size"] for axis in each),
+        stride=collapsed(axis["stride"] for axis in each),
+        padding=collapsed(axis["padding"] for axis in each),
     )
 
 
-def _collapsed(numbers: Iterable[int]) -> PerAxis:
-    kept = tuple(numbers)
-    return kept[0] if len(set(kept)) == 1 else kept
-
-
 def _check(layer: Convolution | TransposedConvolution) -> None:
-    if layer.axes not in (1, 2, 3):
-        raise GeometryError(f"there is no {layer.name}", "a size has 1 to 3 axes: 50, 50x100 or 10x50x100")
-    _check_count(layer, "kernel_size")
+    check_axes(layer)
+    check_count(layer, "kernel_size")
     if layer.groups < 1:
         raise GeometryError(f"groups {layer.groups} is too small", "use 1 or more")
     for name in ("in_channels", "out_channels"):
@@ -215,36 +230,20 @@ def _check(layer: Convolution | TransposedConvolution) -> None:
             )
 
 
-def _check_count(layer: Convolution | TransposedConvolution, name: str) -> None:
-    value = getattr(layer, name)
-    if not isinstance(value, int | str) and len(value) != layer.axes:
-        raise GeometryError(
-            f"{name} has {len(value)} {'number' if len(value) == 1 else 'numbers'} for {layer.axes} "
-            f"{'axis' if layer.axes == 1 else 'axes'}",
-            f"give one number without brackets, or {layer.axes}" if layer.axes > 1 else "give one number",
-        )
-
-
 def _added(axis: dict[str, Any]) -> str:
     """The formula's term for padding: `2*1`, or the sum where "same" asks for different padding before and after."""
     before, after = conv_padding(**axis)
     return f"2*{before}" if before == after else str(before + after)
 
 
-def _output_channels(layer: Convolution | TransposedConvolution, channels: int | None) -> int | None:
-    if None not in (channels, layer.in_channels) and channels != layer.in_channels:
-        raise GeometryError(
-            f"in_channels is {layer.in_channels}, the layer before gives {channels}",
-            f"write {layer.name}({channels}, ...)",
-        )
-    return layer.out_channels
+def _weights(layer: Convolution | TransposedConvolution) -> int | None:
+    """Weights that one channel of the input has to do with, times channels: `in*out/groups*kernel_size...`."""
+    if layer.in_channels is None or layer.out_channels is None:
+        return None
+    taps: int = prod(axis["kernel_size"] for axis in split_axes(layer.axes, {"kernel_size": layer.kernel_size}))
+    return layer.in_channels * layer.out_channels // layer.groups * taps
 
 
-def _text(layer: Convolution | TransposedConvolution) -> str:
-    channels = [str(count) for count in (layer.in_channels, layer.out_channels) if count is not None]
-    settings = [
-        f"{field.name}={value!r}"
-        for field in fields(layer)[3:]
-        if (value := getattr(layer, field.name)) != field.default
-    ]
-    return f"{layer.name}({', '.join(channels + settings)})"
+def _parameters(layer: Convolution | TransposedConvolution) -> int | None:
+    weights = _weights(layer)
+    return None if weights is None else weights + (layer.out_channels or 0) * layer.bias

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import prod
 
-from upsample_cli.axes import axis_names, located
+from upsample_cli.arithmetic import output_padding_for
+from upsample_cli.axes import axis_names, located, split_axes
 from upsample_cli.errors import GeometryError
-from upsample_cli.tconv.layers import Layer
+from upsample_cli.tconv.layer_model import Layer, collapsed
+from upsample_cli.tconv.layers import TransposedConvolution
+from upsample_cli.tconv.symbolic import Size, Symbolic
+from upsample_cli.tconv.windows import Window, receptive_field, total_shift
 
 _SIZE = re.compile(r"[0-9]{1,99}(?: ?[x×] ?[0-9]{1,99}){0,9}", re.IGNORECASE)
+BYTES_PER_NUMBER = 4
+"""Activations are counted as float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,21 +30,40 @@ class Step:
         output: sizes after it.
         formulas: one per axis, with its numbers and its result.
         channels: after it; None where not known.
+        windows: the connections along each axis; None where they are not the same all along it.
+        shift: of this layer alone, per axis, in pixels of its output; None where not the same everywhere.
+        total_shift: of the chain up to here, likewise.
+        receptive_field: samples of the chain's input that one output can see, first to last, per axis; None likewise.
+        parameters: numbers it learns; None where channels are not known.
+        multiply_adds: for the whole batch; None where channels or sizes are not known.
+        memory_bytes: of its output, for the whole batch, in float32; None likewise.
     """
 
     layer: Layer
-    input: tuple[int, ...]
-    output: tuple[int, ...]
+    input: tuple[Size, ...]
+    output: tuple[Size, ...]
     formulas: tuple[str, ...]
     channels: int | None
+    windows: tuple[Window | None, ...]
+    shift: tuple[Fraction | None, ...]
+    total_shift: tuple[Fraction | None, ...]
+    receptive_field: tuple[int | None, ...]
+    parameters: int | None
+    multiply_adds: int | None
+    memory_bytes: int | None
 
 
-def shape(sizes: Sequence[int], layers: Sequence[Layer]) -> tuple[Step, ...]:
+def shape(
+    sizes: Sequence[Size], layers: Sequence[Layer], *, channels: int | None = None, batch: int = 1
+) -> tuple[Step, ...]:
     """Lead a size through layers, one after the other.
 
     Args:
-        sizes: one number per axis, in a tensor's order: (length,), (height, width) or (depth, height, width).
-        layers: at least one. Channels must agree from each to the next; the first may take any number.
+        sizes: one number (or letter) per axis, in a tensor's order: (length,), (height, width) or
+            (depth, height, width).
+        layers: at least one. Channels must agree from each to the next.
+        channels: of the input; None where not known: the first layer may then take any number.
+        batch: pictures that run together; multiplies costs.
 
     Raises:
         GeometryError: where torch would refuse; the message names the layer.
@@ -47,7 +73,7 @@ def shape(sizes: Sequence[int], layers: Sequence[Layer]) -> tuple[Step, ...]:
     [(100, 200)]
     """
     steps: list[Step] = []
-    before, channels = tuple(sizes), None
+    before = tuple(sizes)
     for number, layer in enumerate(layers, start=1):
         with located(f"layer {number}, {layer.name}" if len(layers) > 1 else layer.name):
             if layer.axes not in (None, len(before)):
@@ -56,35 +82,116 @@ def shape(sizes: Sequence[int], layers: Sequence[Layer]) -> tuple[Step, ...]:
                     f"give {'x'.join(axis_names(layer.axes or 0))}",
                 )
             channels = layer.output_channels(channels)
-            after = layer.output_sizes(before)
-            steps.append(Step(layer, before, after, layer.formulas(before), channels))
-        before = after
+            steps.append(_step(layer, before, channels, steps, batch))
+        before = steps[-1].output
     return tuple(steps)
 
 
-def as_json(steps: Sequence[Step]) -> dict[str, Any]:
-    """A chain's sizes as one document for programs; `channels` is null where not known.
+def _step(layer: Layer, before: tuple[Size, ...], channels: int | None, earlier: Sequence[Step], batch: int) -> Step:
+    after, windows = layer.output_sizes(before), layer.windows(before)
+    chains = [_known_chain([*(step.windows[axis] for step in earlier), window]) for axis, window in enumerate(windows)]
+    numbers_before = [size for size in before if isinstance(size, int)]
+    numbers_after = [size for size in after if isinstance(size, int)]
+    counted = len(numbers_before) == len(before) and len(numbers_after) == len(after)
+    multiply_adds = layer.multiply_adds(numbers_before, numbers_after) if counted else None
+    return Step(
+        layer=layer,
+        input=before,
+        output=after,
+        formulas=layer.formulas(before),
+        channels=channels,
+        windows=windows,
+        shift=tuple(None if window is None else window.shift for window in windows),
+        total_shift=tuple(None if chain is None else total_shift(chain) for chain in chains),
+        receptive_field=tuple(None if chain is None else receptive_field(chain) for chain in chains),
+        parameters=layer.parameters,
+        multiply_adds=None if multiply_adds is None else batch * multiply_adds,
+        memory_bytes=batch * channels * prod(numbers_after) * BYTES_PER_NUMBER if counted and channels else None,
+    )
 
-    >>> from upsample_cli.tconv.layers import TransposedConvolution
-    >>> document = as_json(shape((7,), [TransposedConvolution(1, kernel_size=4, stride=2, padding=1)]))
-    >>> document["input"], document["output"], document["layers"][0]["formulas"]
-    ([7], [14], ['(7-1)*2 - 2*1 + 1*(4-1) + 0 + 1 = 14'])
+
+def _known_chain(windows: Sequence[Window | None]) -> list[Window] | None:
+    """The windows of a chain that do something; None where one is not known."""
+    return None if None in windows else [window for window in windows if window is not None and window != Window()]
+
+
+def split_size(sizes: Sequence[Size], layers: Sequence[Layer]) -> tuple[int, int | None, tuple[Size, ...]]:
+    """Batch, channels and the sizes of the axes, from a size that may begin with the first two, as a tensor's does.
+
+    Raises:
+        GeometryError: if batch or channels are a letter or below 1.
+
+    >>> from upsample_cli.tconv.constructors import parse_layer
+    >>> split_size((8, 3, 224, 224), [parse_layer("Conv2d(3, 16, 3)")])
+    (8, 3, (224, 224))
     """
-    return {
-        "input": list(steps[0].input),
-        "output": list(steps[-1].output),
-        "channels": steps[-1].channels,
-        "layers": [
-            {
-                "layer": str(step.layer),
-                "input": list(step.input),
-                "output": list(step.output),
-                "channels": step.channels,
-                "formulas": list(step.formulas),
-            }
-            for step in steps
-        ],
-    }
+    axes = next((layer.axes for layer in layers if layer.axes is not None), len(sizes))
+    extra = len(sizes) - axes
+    if extra not in (1, 2):
+        return 1, None, tuple(sizes)
+    leading = []
+    for name, size in zip(("batch", "channels")[2 - extra :], sizes, strict=False):
+        if not isinstance(size, int) or size < 1:
+            raise GeometryError(f"{name} {size} is not a number of 1 or more", "write for example 8x3x224x224")
+        leading.append(size)
+    return (leading[0] if extra == 2 else 1), leading[-1], tuple(sizes[extra:])
+
+
+def with_output_size(
+    sizes: Sequence[Size], layers: Sequence[Layer], output_size: int | Sequence[int]
+) -> tuple[Layer, ...]:
+    """The layers, the last one with the output_padding that `output_size=` of its call sets in PyTorch.
+
+    Raises:
+        GeometryError: if the last layer is not transposed, or cannot give that size; the message says which it can.
+
+    >>> layers = with_output_size((112,), [TransposedConvolution(1, kernel_size=3, stride=2, padding=1)], 224)
+    >>> print(layers[0])
+    ConvTranspose1d(kernel_size=3, stride=2, padding=1, output_padding=1)
+    """
+    last = layers[-1]
+    if not isinstance(last, TransposedConvolution):
+        raise GeometryError(f"{last.name} takes no output_size", "only a transposed convolution at the end does")
+    before = shape(sizes, layers[:-1])[-1].output if len(layers) > 1 else tuple(sizes)
+    settings = {name: getattr(last, name) for name in ("kernel_size", "stride", "padding", "dilation")}
+    each = zip(
+        axis_names(last.axes),
+        before,
+        split_axes(last.axes, {"output_size": output_size}),
+        split_axes(last.axes, settings),
+        strict=True,
+    )
+    needed = []
+    for name, size, wanted, axis in each:
+        if not isinstance(size, int):
+            raise GeometryError("output_size needs an input in numbers", "give the size in numbers")
+        with located(last.name + (f": {name}" if last.axes > 1 else "")):
+            needed.append(output_padding_for(size, wanted["output_size"], **axis))
+    return (*layers[:-1], replace(last, output_padding=collapsed(needed)))
+
+
+def least_letter(sizes: Sequence[Size], layers: Sequence[Layer]) -> int | None:
+    """From which number on the letters of a size may stand for it; None where more than a lower bound is asked of it.
+
+    >>> from upsample_cli.tconv.constructors import parse_layer
+    >>> least_letter((Symbolic("n"),), [parse_layer("Conv1d(1, 1, 7)"), parse_layer("MaxPool1d(2)")])
+    8
+    """
+
+    def legal(value: int) -> bool:
+        try:
+            shape([size.at(value) if isinstance(size, Symbolic) else size for size in sizes], layers)
+        except GeometryError:
+            return False
+        return True
+
+    low, high = 0, 2**24
+    if any(layer.name == "PixelUnshuffle" for layer in layers) or not legal(high):
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if legal(middle) else (middle, high)
+    return high
 
 
 def parse_size(text: str) -> tuple[int, ...] | None:
@@ -96,10 +203,11 @@ def parse_size(text: str) -> tuple[int, ...] | None:
     return tuple(int(number) for number in re.split("[x×]", text.lower())) if _SIZE.fullmatch(text) else None
 
 
-def size_text(sizes: Sequence[int]) -> str:
-    """Sizes as `parse_size` reads them.
+def size_text(sizes: Sequence[Size]) -> str:
+    """Sizes as `parse_size` reads them; formulas stand apart.
 
-    >>> size_text((50, 100))
-    '50x100'
+    >>> size_text((50, 100)), size_text((Symbolic("n", 2, -1), 7))
+    ('50x100', '2n-1 x 7')
     """
-    return "x".join(str(size) for size in sizes)
+    apart = any(isinstance(size, Symbolic) and len(str(size)) > 1 for size in sizes)
+    return (" x " if apart else "x").join(str(size) for size in sizes)

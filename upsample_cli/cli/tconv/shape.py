@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import re
 import sys
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,21 +12,27 @@ import typer
 
 from upsample_cli.axes import axis_names
 from upsample_cli.cli.options import Debug
+from upsample_cli.cli.tconv.printing import print_document, result_console, whole_numbers
 from upsample_cli.errors import UsageError
-from upsample_cli.tconv.constructors import parse_layer
-from upsample_cli.tconv.layers import Convolution, Layer, TransposedConvolution, bilinear_layer
-from upsample_cli.tconv.shape import Step, as_json, parse_size, shape, size_text
+from upsample_cli.tconv.layer_model import Layer
+from upsample_cli.tconv.layers import Convolution, TransposedConvolution, bilinear_layer
+from upsample_cli.tconv.model_text import LONGEST_MODEL, parse_layers, parse_model
+from upsample_cli.tconv.shape import Step, least_letter, parse_size, shape, size_text, split_size, with_output_size
+from upsample_cli.tconv.shape_report import as_json, factor_remark, remarks, total
+from upsample_cli.tconv.symbolic import Size, Symbolic, parse_symbolic_size
 
-_LIKE_A_NUMBER = re.compile(r"[+-]?[0-9]{1,99}")
-_AMPLE_WIDTH = 10_000
-"""Columns of output that is not a terminal: wide enough for every line to stay whole."""
 _BORDERS, _LEAST_WIDTH = 7, 17
 """Columns of the table's own lines and spaces, and what a layer's text needs at least ("ConvTranspose2d(")."""
 
 
 def shape_command(
     size: Annotated[
-        str, typer.Argument(metavar="SIZE", help="50, 50x100, 10x50x100 (height before width), or a picture's path.")
+        str,
+        typer.Argument(
+            metavar="SIZE",
+            help="50, 50x100, 10x50x100 (height before width); with layers, batch and channels may come first "
+            "(8x3x224x224); n for any size; or a picture's path.",
+        ),
     ],
     layers: Annotated[
         list[str] | None,
@@ -65,6 +70,20 @@ def shape_command(
         typer.Option(metavar="S", help="Instead of settings: those of the bilinear layer that enlarges S times."),
     ] = None,
     conv: Annotated[bool, typer.Option("--conv", help="An ordinary convolution.")] = False,
+    file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="Instead of layers: a text with them, one a line, nn.Sequential(...), or what print(model) shows; "
+            "- for standard input.",
+        ),
+    ] = None,
+    output_size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N", help="Of the last layer, as PyTorch's output_size=: sets the output_padding that gives it."
+        ),
+    ] = None,
     as_document: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     debug: Debug = False,  # noqa: ARG001  the door looks for it: an error can come before this
 ) -> None:
@@ -77,8 +96,10 @@ def shape_command(
       tconv shape 224x224 --conv --kernel-size 7 --stride 2 --padding 3
       tconv shape photo.jpg --factor 2 --json
       tconv shape 50x100 "ConvTranspose2d(16, 33, 3, stride=2)" "Conv2d(33, 8, 3)"
+      tconv shape n "Conv1d(1, 8, 3, stride=2, padding=1)" "Upsample(scale_factor=2)"
+      tconv shape 112 --kernel-size 3 --stride 2 --padding 1 --output-size 224
+      tconv shape 8x3x224x224 --file model.txt
     """
-    sizes = _sizes(size)
     given = {
         "kernel_size": kernel_size,
         "stride": stride,
@@ -87,15 +108,26 @@ def shape_command(
         "dilation": dilation,
     }
     settings = {name: text for name, text in given.items() if text is not None}
-    steps = shape(sizes, _chain(len(sizes), layers or [], factor, settings, conv=conv))
+    whole_size = _sizes(size)
+    layers_given = _layers(len(whole_size), layers or [], file, factor, settings, conv=conv)
+    batch, channels, sizes = split_size(whole_size, layers_given)
+    if output_size is not None:
+        layers_given = with_output_size(sizes, layers_given, whole_numbers("--output-size", output_size))
+    steps = shape(sizes, layers_given, channels=channels, batch=batch)
+    notes = list(remarks(steps))
+    if factor is not None:
+        notes += factor_remark(_numbers("factor", factor))
+    if any(isinstance(size, Symbolic) for size in sizes):
+        least = least_letter(sizes, layers_given)
+        notes += [] if least is None else [f"for every size of {least} or more in place of a letter"]
     if as_document:
-        print(json.dumps(as_json(steps)))
+        print_document(as_json(steps, notes))
     else:
-        _print_steps(steps)
+        _print_steps(steps, notes)
 
 
-def _sizes(text: str) -> tuple[int, ...]:
-    sizes = parse_size(text)
+def _sizes(text: str) -> tuple[Size, ...]:
+    sizes = parse_size(text) or parse_symbolic_size(text)
     if sizes is not None:
         return sizes
     if not _is_file(text):
@@ -116,45 +148,52 @@ def _is_file(path: str) -> bool:
         return False
 
 
-def _chain(axes: int, texts: Sequence[str], factor: str | None, settings: dict[str, str], *, conv: bool) -> list[Layer]:
-    """The layers that the command line describes, in one of three ways."""
+def _layers(
+    axes: int, texts: Sequence[str], file: str | None, factor: str | None, settings: dict[str, str], *, conv: bool
+) -> Sequence[Layer]:
+    """The layers that the command line describes, in one of four ways."""
     flags = [f"--{name.replace('_', '-')}" for name in settings] + ["--conv"] * conv
-    ways = ["layers"] * bool(texts) + ["--factor"] * (factor is not None) + flags
+    ways = ["layers"] * bool(texts) + ["--file"] * (file is not None) + ["--factor"] * (factor is not None) + flags
     if len(ways) > max(1, len(flags)):
         raise UsageError(f"{' and '.join(ways)} cannot be combined", "describe the layers in one of these ways")
     if texts:
-        return [parse_layer(text) for text in texts]
+        return [layer for text in texts for layer in parse_layers(text)]
+    if file is not None:
+        return parse_model(_read(file))
     if factor is not None:
         return [bilinear_layer(axes, _numbers("factor", factor))]
     if "kernel_size" not in settings:
-        raise UsageError("no layer is described", "add --kernel-size N, --factor S, or layers as PyTorch writes them")
+        raise UsageError(
+            "no layer is described", "add --kernel-size N, --factor S, --file PATH, or layers as PyTorch writes them"
+        )
     if conv and "output_padding" in settings:
         raise UsageError("an ordinary convolution has no output_padding", "leave out --conv or --output-padding")
     build = Convolution if conv else TransposedConvolution
     return [build(axes, **{name: _numbers(name, text) for name, text in settings.items()})]
 
 
+def _read(file: str) -> str:
+    try:
+        if file == "-":
+            return sys.stdin.read(LONGEST_MODEL + 1)
+        with Path(file).open(encoding="utf-8") as opened:
+            return opened.read(LONGEST_MODEL + 1)
+    except (OSError, UnicodeDecodeError, AttributeError) as error:
+        cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UsageError(f"--file {file}: {cause}", "give a text with layers, or - for standard input") from error
+
+
 def _numbers(name: str, text: str) -> Any:
-    """One number, or one per axis; a word stays a word, for the layer to judge."""
-    parts = [part.strip() for part in text.split(",")]
-    if all(_LIKE_A_NUMBER.fullmatch(part) for part in parts):
-        numbers = tuple(int(part) for part in parts)
-        return numbers if len(numbers) > 1 else numbers[0]
-    if name == "padding" and text.isalpha():
-        return text
-    option = name.replace("_", "-")
-    raise UsageError(f"--{option} {text} is not a number", f"write --{option} 3, or one number per axis: 3,2,2")
+    """One number, or one per axis; padding's words stay words, for the layer to judge."""
+    return text if name == "padding" and text.isalpha() else whole_numbers(f"--{name.replace('_', '-')}", text)
 
 
-def _print_steps(steps: Sequence[Step]) -> None:
-    """A table with one row per layer, and the result below it."""
-    from rich.console import Console  # here: --json needs no rich
+def _print_steps(steps: Sequence[Step], notes: Sequence[str]) -> None:
+    """A table of sizes with one row per layer, a table of the rest, remarks, and the result as the last line."""
     from rich.table import Column, Table
     from rich.text import Text
 
-    console = Console(highlight=False)
-    if sys.stdout is None or not sys.stdout.isatty():
-        console.width = _AMPLE_WIDTH
+    console = result_console()
     # On a terminal too narrow for both, the layer's own text is broken before the formulas are.
     names = axis_names(len(steps[0].input))
     formulas = max(len(name) for name in names) + 1 + max(len(text) for step in steps for text in step.formulas)
@@ -168,6 +207,45 @@ def _print_steps(steps: Sequence[Step]) -> None:
             lines.add_row(*line)
         table.add_row(Text(str(step.layer)), lines, end_section=True)
     console.print(table)
+    _print_costs(steps, console)
+    for note in notes:
+        console.print(Text(f"note: {note}", style="yellow"))
     result = f"{size_text(steps[0].input)} -> {size_text(steps[-1].output)}"
     channels = steps[-1].channels
     console.print(Text(result + (f", {channels} channels" if channels is not None else ""), style="bold"))
+
+
+def _print_costs(steps: Sequence[Step], console: Any) -> None:
+    """Shift and receptive field of every layer, and what it costs where channels are known."""
+    from rich.table import Table
+
+    costs = {"parameters": "parameters", "multiply_adds": "multiply-adds", "memory_bytes": "memory"}
+    shown = [name for name in costs if any(getattr(step, name) for step in steps)]
+    table = Table(show_footer=len(steps) > 1)
+    table.add_column("layer", footer="in all")
+    table.add_column("shift", footer=_by_axis(steps[-1].total_shift))
+    table.add_column("sees", footer=_by_axis(steps[-1].receptive_field))
+    for name in shown:
+        table.add_column(costs[name], footer=_amount(name, total(steps, name)), justify="right")
+    for number, step in enumerate(steps, start=1):
+        table.add_row(
+            f"{number} {step.layer.name}",
+            _by_axis(step.shift),
+            _by_axis(step.receptive_field),
+            *(_amount(name, getattr(step, name)) for name in shown),
+        )
+    console.print(table)
+
+
+def _by_axis(values: Sequence[Fraction | int | None]) -> str:
+    """What each axis has; once where all have the same."""
+    texts = ["varies" if value is None else str(value) for value in values]
+    return texts[0] if len(set(texts)) == 1 else ", ".join(texts)
+
+
+def _amount(name: str, number: int | None) -> str:
+    if number is None:
+        return "?"
+    if name == "memory_bytes":
+        return f"{number / 2**20:.2f} MiB" if number >= 2**20 else f"{number} B"
+    return f"{number:,}".replace(",", " ")

@@ -1,0 +1,388 @@
+"""All kinds of layers, pasted models, letters for sizes, costs and receptive fields: against torch running the same."""
+
+import itertools
+import warnings
+from collections import Counter
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from upsample_cli.errors import GeometryError
+from upsample_cli.tconv.constructors import parse_layer
+from upsample_cli.tconv.layers import TransposedConvolution
+from upsample_cli.tconv.model_text import MOST_LAYERS, parse_layers, parse_model
+from upsample_cli.tconv.shape import least_letter, shape, split_size, with_output_size
+from upsample_cli.tconv.shape_report import as_json, factor_remark, remarks, total
+from upsample_cli.tconv.symbolic import Symbolic, parse_symbolic_size
+from upsample_cli.tconv.windows import Window, receptive_field
+
+REFUSALS = (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError, AssertionError, ZeroDivisionError)
+
+
+def by_torch(text, channels, sizes):
+    """Channels and sizes that torch gives, or None where it refuses; evaluates only this module's texts."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            got = tuple(eval(f"nn.{text}", {"nn": nn})(torch.zeros(2, channels, *sizes)).shape[1:])
+        except REFUSALS:
+            return None
+    return got if min(got) > 0 else None
+
+
+def by_us(text, channels, sizes):
+    try:
+        (step,) = shape(sizes, [parse_layer(text)], channels=channels)
+    except GeometryError:
+        return None
+    return (step.channels, *step.output)
+
+
+def per_axis(least, most, axes):
+    number = st.integers(least, most)
+    return st.one_of(number, st.lists(number, min_size=axes, max_size=axes).map(tuple))
+
+
+@st.composite
+def resizing_layers(draw):
+    axes = draw(st.integers(1, 3))
+    kind = draw(st.sampled_from(["MaxPool", "AvgPool", "Adaptive", "Upsample", "Shuffle", "Pad"]))
+    sizes = draw(st.lists(st.integers(1, 11), min_size=axes, max_size=axes).map(tuple))
+    if kind in ("MaxPool", "AvgPool"):
+        options = {
+            "stride": st.none() | per_axis(1, 4, axes),
+            "padding": per_axis(0, 3, axes),
+            "ceil_mode": st.booleans(),
+        }
+        if kind == "MaxPool":
+            options["dilation"] = per_axis(1, 3, axes)
+        chosen = {name: draw(options[name]) for name in draw(st.lists(st.sampled_from(sorted(options)), unique=True))}
+        words = "".join(f", {name}={value!r}" for name, value in chosen.items())
+        return f"{kind}{axes}d({draw(per_axis(1, 5, axes))!r}{words})", 1, sizes
+    if kind == "Adaptive":
+        wanted = draw(
+            st.integers(1, 5) | st.lists(st.none() | st.integers(1, 5), min_size=axes, max_size=axes).map(tuple)
+        )
+        return f"AdaptiveAvgPool{axes}d({wanted!r})", 1, sizes
+    if kind == "Upsample":
+        mode = draw(st.sampled_from(["nearest", "nearest-exact", "linear", "bilinear", "bicubic", "trilinear"]))
+        factor = st.sampled_from([1, 2, 3, 0.5, 1.5, 0.7, 2.25, 0.1])
+        how = draw(
+            st.one_of(
+                st.tuples(st.just("scale_factor"), factor | st.lists(factor, min_size=axes, max_size=axes).map(tuple)),
+                st.tuples(st.just("size"), per_axis(1, 9, axes)),
+            )
+        )
+        corners = draw(st.sampled_from(["", "", ", align_corners=True", ", align_corners=False"]))
+        return f"Upsample({how[0]}={how[1]!r}, mode={mode!r}{corners})", 1, sizes
+    if kind == "Shuffle":
+        name = draw(st.sampled_from(["PixelShuffle", "PixelUnshuffle"]))
+        return f"{name}({draw(st.integers(1, 3))})", draw(st.sampled_from([4, 9, 5])), (sizes * 2)[:2]
+    name = draw(st.sampled_from(["ZeroPad", "ReflectionPad", "ReplicationPad", "CircularPad"]))
+    ends = st.integers(-2 if name == "ZeroPad" else 0, 4)
+    ends = draw(ends | st.lists(ends, min_size=2 * axes, max_size=2 * axes).map(tuple))
+    return f"{name}{axes}d({ends!r})", 1, sizes
+
+
+def test_pooling_upsampling_shuffling_and_padding_have_torchs_sizes_and_refusals():
+    seen = Counter()
+
+    @settings(deadline=None, max_examples=1500, derandomize=True)
+    @given(resizing_layers())
+    def compare(case):
+        expected = by_torch(*case)
+        seen["refused" if expected is None else "accepted"] += 1
+        assert by_us(*case) == expected, case
+
+    compare()
+    assert min(seen.values()) > 150
+
+
+def test_control_floor_in_place_of_ceil_is_noticed():
+    assert by_us("MaxPool1d(3, 2)", 1, (8,)) != by_torch("MaxPool1d(3, 2, ceil_mode=True)", 1, (8,)) == (1, 4)
+
+
+MODELS = [
+    nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False),
+        nn.Sequential(nn.BatchNorm2d(8), nn.ReLU(inplace=True)),
+        nn.Sequential(*[nn.ReLU() for _ in range(3)]),
+        nn.MaxPool2d(3, 2, 1),
+        nn.Sequential(nn.Conv2d(8, 16, (3, 5), padding="same"), nn.LeakyReLU(0.2), nn.Dropout(0.1)),
+        nn.ConvTranspose2d(16, 12, 4, stride=2, padding=1, groups=2),
+        nn.PixelShuffle(2),
+        nn.GroupNorm(3, 3),
+        nn.PReLU(3),
+        nn.Upsample(scale_factor=2, mode="bilinear"),
+        nn.ReflectionPad2d((1, 2, 0, 1)),
+        nn.AvgPool2d(2),
+        nn.Sigmoid(),
+    ),
+    nn.Sequential(nn.Conv1d(3, 4, 5), nn.InstanceNorm1d(4, affine=True), nn.Softmax(dim=1), nn.MaxPool1d(2)),
+]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_what_print_shows_of_a_model_has_torchs_sizes_channels_and_parameters(model):
+    sizes = (37, 41) if isinstance(model[0], nn.Conv2d) else (37,)
+    flat = [module for module in model.modules() if not isinstance(module, nn.Sequential)]
+    layers = parse_model(repr(model))
+    assert [layer.name for layer in layers] == [type(module).__name__ for module in flat]
+    steps, tensor = shape(sizes, layers, channels=3, batch=2), torch.zeros(2, 3, *sizes)
+    for module, step in zip(flat, steps, strict=True):
+        tensor = module(tensor)
+        assert (step.channels, *step.output) == tuple(tensor.shape[1:])
+        assert step.parameters == sum(weights.numel() for weights in module.parameters())
+        assert step.memory_bytes == tensor.numel() * tensor.element_size()
+    assert total(steps, "parameters") == sum(weights.numel() for weights in model.parameters())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2))",
+        "torch.nn.Sequential(\n    torch.nn.Conv2d(3, 8, 3),  # first\n    torch.nn.ReLU(),\n    nn.MaxPool2d(2),\n)",
+        "Conv2d(3, 8, 3)\n\nReLU()\nMaxPool2d(2)",
+        "Conv2d(3, 8, 3),\nReLU(),\nMaxPool2d(2),",
+        "self.conv = nn.Conv2d(3, 8,\n    kernel_size=3)\nself.act = nn.ReLU()\nself.pool = nn.MaxPool2d(2)",
+        "Sequential(\n (conv): Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))\n  (act): ReLU()\n (p): MaxPool2d(2)\n)",
+        "Sequential((0): Conv2d(3, 8, 3) (1): ReLU() (2): MaxPool2d(2))",
+        "nn.Sequential(OrderedDict([('a', nn.Conv2d(3, 8, 3)), ('b', nn.ReLU()), ('c', nn.MaxPool2d(2))]))",
+        "[nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2)]",
+        "nn.Sequential(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Sequential(nn.ReLU())), nn.Sequential(nn.MaxPool2d(2)))",
+    ],
+)
+def test_the_same_model_in_every_way_it_is_written(text):
+    assert [layer.name for layer in parse_layers(text)] == ["Conv2d", "ReLU", "MaxPool2d"]
+    assert shape((17, 12), parse_layers(text))[-1].output == (7, 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the model has no layers; give nn.Sequential"),
+        ("Sequential(", "line 1, 'Sequential\\(': this is not a model"),
+        ("UNet(\n (down): Conv2d(1, 1, 1)\n)", "line 1: the text of UNet does not say in which order its layers run"),
+        ("ReLU()\nFlatten()", "line 2: the layer Flatten is unknown"),
+        ("ReLU()\nConv2D(3, 8, 3)", "line 2: the layer Conv2D is unknown; known are Conv2d"),
+        ("ReLU()\n__import__('os').system('true')", "line 2: the layer here is unknown"),
+        ("(0-99): 999999999 x ReLU()", f"the model has more than {MOST_LAYERS} layers"),
+        ("(0-99): 999999999 x Sequential(\n(0-99): 999999999 x ReLU()\n)", "the model has more than"),
+        ("9 @ 9", "this is not a layer"),
+        ("(" * 9000, "this is not a model"),
+        ("import os", "line 1, 'import os': this is not a model"),
+        ("\0", "this is not a model"),
+        ("x" * 300_000, "the model's text has 300000 characters"),
+    ],
+)
+def test_what_is_no_model_is_one_error(text, message):
+    with pytest.raises(GeometryError, match=message):
+        parse_model(text)
+
+
+# Letters
+
+
+@pytest.mark.parametrize(
+    ("layers", "formula"),
+    [
+        (["ConvTranspose1d(1, 1, 4, 2, 1)"], "2n"),
+        (["ConvTranspose1d(1, 1, 3, 2, 1)"], "2n-1"),
+        (["ConvTranspose1d(1, 1, 3, 2, 1, 1)"], "2n"),
+        (["ConvTranspose1d(1, 1, 6, 3, 1)"], "3n+1"),  # FACTS: kernel 2s, padding s//2, odd s
+        (["Conv1d(1, 1, 3, 2, 1)"], "floor((n-1)/2)+1"),
+        (["Conv1d(1, 1, 3, padding='same')"], "n"),
+        (["Conv1d(1, 1, 3, 2, 1)", "ConvTranspose1d(1, 1, 3, 2, 1)"], "2*floor((n-1)/2)+1"),
+        (["Conv1d(1, 1, 3, 2, 1)", "Conv1d(1, 1, 3, 2, 1)"], "floor((n-1)/4)+1"),
+        (["MaxPool1d(2)", "MaxPool1d(2)"], "floor(n/4)"),
+        (["ConvTranspose1d(1, 1, 4, 2, 1)", "MaxPool1d(2)"], "n"),
+        (["Upsample(scale_factor=2)"], "2n"),
+        (["Upsample(scale_factor=1.5)"], "floor(3n/2)"),
+        (["AdaptiveAvgPool1d(7)"], "7"),
+    ],
+)
+def test_a_letter_gives_the_formula(layers, formula):
+    assert str(shape((Symbolic("n"),), [parse_layer(text) for text in layers])[-1].output[0]) == formula
+
+
+chain_layers = st.one_of(
+    st.builds("Conv1d(1, 1, {}, {}, {}, {})".format, *(st.integers(1, 3),) * 2, st.integers(0, 2), st.integers(1, 2)),
+    st.builds(
+        "ConvTranspose1d(1, 1, {}, {}, {}, dilation={})".format,
+        *(st.integers(1, 4),) * 2,
+        st.just(0),
+        st.integers(1, 3),
+    ),
+    st.builds("MaxPool1d({}, {}, ceil_mode={})".format, st.integers(1, 4), st.integers(1, 4), st.booleans()),
+    st.sampled_from(["Upsample(scale_factor=3)", "Upsample(scale_factor=0.5)", "ReLU()", "ZeroPad1d((2, 1))"]),
+)
+
+
+@settings(deadline=None, max_examples=300, derandomize=True)
+@given(st.lists(chain_layers, min_size=1, max_size=5), st.integers(30, 400))
+def test_a_formula_gives_the_numbers_at_every_size(texts, size):
+    """And the least size it is said to hold for is legal, one less is not."""
+    layers = [parse_layer(text) for text in texts]
+    try:
+        numbers = shape((size,), layers)[-1].output[0]
+    except GeometryError:
+        return
+    formula = shape((Symbolic("n"),), layers)[-1].output[0]
+    assert (formula.at(size) if isinstance(formula, Symbolic) else formula) == numbers
+    least = least_letter((Symbolic("n"),), layers)
+    shape((least,), layers)
+    if least > 1:
+        with pytest.raises(GeometryError):
+            shape((least - 1,), layers)
+
+
+def test_letters_are_read_beside_numbers():
+    assert parse_symbolic_size("3xHx224") == (3, Symbolic("H"), 224)
+    assert [parse_symbolic_size(text) for text in ("x", "nn", "n.png", "nxx", "")] == [None] * 5
+
+
+# Costs and receptive fields
+
+
+def gradient_reach(layers, size):
+    """The largest spread of inputs that one output depends on, by torch's own gradients through kernels of ones."""
+    tensor = torch.zeros(1, 1, size, dtype=torch.float64, requires_grad=True)
+    output = tensor
+    for text in layers:
+        module = eval(f"nn.{text}", {"nn": nn}).double()
+        for weights in module.parameters():
+            nn.init.ones_(weights)
+        output = module(output)
+    widest = 0
+    for position in range(output.shape[2]):
+        (gradient,) = torch.autograd.grad(output[0, 0, position], tensor, retain_graph=True)
+        (used,) = torch.nonzero(gradient[0, 0], as_tuple=True)
+        widest = max(widest, int(used.max() - used.min()) + 1 if len(used) else 0)
+    return widest
+
+
+seeing_layers = st.one_of(
+    st.builds(
+        "Conv1d(1, 1, {}, {}, {}, {})".format,
+        st.integers(1, 4),
+        st.integers(1, 3),
+        st.integers(0, 2),
+        st.integers(1, 2),
+    ),
+    st.builds("ConvTranspose1d(1, 1, {}, {})".format, st.integers(2, 5), st.integers(1, 2)),
+    st.sampled_from(["AvgPool1d(2)", "AvgPool1d(3, 2, 1)", "Upsample(scale_factor=2)"]),
+)
+
+
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(st.lists(seeing_layers, min_size=1, max_size=3))
+def test_the_receptive_field_is_what_gradients_reach(texts):
+    assert shape((61,), [parse_layer(text) for text in texts])[-1].receptive_field == (gradient_reach(texts, 61),)
+
+
+def test_control_a_receptive_field_without_strides_is_noticed():
+    assert receptive_field([Window(3, 2, 1), Window(3)]) == gradient_reach(["Conv1d(1,1,3,2,1)", "Conv1d(1,1,3)"], 61)
+    assert receptive_field([Window(3), Window(3)]) != gradient_reach(["Conv1d(1,1,3,2,1)", "Conv1d(1,1,3)"], 61)
+
+
+@pytest.mark.parametrize(("kernel_size", "stride", "padding"), list(itertools.product((3, 4, 5, 6), (1, 2, 3), (0, 1))))
+def test_the_shift_is_where_the_middle_of_mass_goes(kernel_size, stride, padding):
+    """A single bright sample at i lies, half-pixel aligned, at (i + 1/2) * scale - 1/2 plus the shift."""
+    for transposed in (True, False):
+        text = f"Conv{'Transpose' * transposed}1d(1, 1, {kernel_size}, {stride}, {padding})"
+        module = eval(f"nn.{text}", {"nn": nn}).double()
+        nn.init.ones_(module.weight), nn.init.zeros_(module.bias)
+        moments = []
+        for position in range(30, 30 + stride):  # one of each phase: only their mean is moved by the shift
+            signal = torch.zeros(1, 1, 61, dtype=torch.float64)
+            signal[0, 0, position] = 1
+            response = module(signal)[0, 0].detach()
+            mass, places = response.sum(), torch.arange(len(response), dtype=torch.float64)
+            moments.append((float((response * places).sum()), float(mass), position))
+        centre = sum(moment for moment, _, _ in moments) / sum(mass for _, mass, _ in moments)
+        scale = stride if transposed else 1 / stride
+        mean = sum(mass * position for _, mass, position in moments) / sum(mass for _, mass, _ in moments)
+        (shift,) = shape((61,), [parse_layer(text)])[0].shift
+        assert centre == pytest.approx((mean + 0.5) * scale - 0.5 + float(shift), abs=1e-9)  # sums of at most 18 ones
+
+
+def test_multiply_adds_of_textbook_layers():
+    (step,) = shape((112, 112), [parse_layer("Conv2d(3, 64, 7, stride=2, padding=3)")], batch=2)
+    assert (step.parameters, step.multiply_adds) == (64 * 3 * 49 + 64, 2 * 56 * 56 * 64 * 3 * 49)
+    (step,) = shape((7, 9), [parse_layer("ConvTranspose2d(6, 4, (2, 3), stride=2, groups=2, bias=False)")])
+    assert (step.parameters, step.multiply_adds) == (6 * 2 * 6, 7 * 9 * 6 * 2 * 6)
+
+
+def test_batch_and_channels_may_come_first():
+    layers = [parse_layer("ReLU()"), parse_layer("Conv2d(3, 16, 3)")]
+    assert split_size((8, 3, 20, 21), layers) == (8, 3, (20, 21))
+    assert split_size((3, 20, 21), layers) == (1, 3, (20, 21))
+    assert split_size((20, 21), layers) == (1, None, (20, 21))
+    with pytest.raises(GeometryError, match="in_channels is 3, but 4 channels come in"):
+        shape((20, 21), layers, channels=4)
+    with pytest.raises(GeometryError, match="channels n is not a number"):
+        split_size((Symbolic("n"), 20, 21), layers)
+
+
+@settings(deadline=None, max_examples=150, derandomize=True)
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 2), st.integers(1, 9), st.integers(1, 40))
+def test_output_size_is_accepted_and_refused_as_by_torch(kernel_size, stride, padding, size, wanted):
+    module = nn.ConvTranspose1d(1, 1, kernel_size, stride, padding)
+    try:
+        expected = module(torch.zeros(1, 1, size), output_size=(wanted,)).shape[2] or None
+    except REFUSALS:
+        expected = None
+    layer = TransposedConvolution(1, kernel_size=kernel_size, stride=stride, padding=padding)
+    try:
+        got = shape((size,), with_output_size((size,), [layer], wanted))[0].output[0]
+    except GeometryError:
+        got = None
+    assert got == expected
+
+
+def test_an_output_size_out_of_range_names_the_range():
+    layer = TransposedConvolution(2, kernel_size=3, stride=2, padding=1)
+    with pytest.raises(
+        GeometryError, match=r"width: output_size 226 cannot come from an input of 112 .*; use 223 to 224"
+    ):
+        with_output_size((112, 112), [layer], (224, 226))
+    with pytest.raises(GeometryError, match="Conv1d takes no output_size"):
+        with_output_size((112,), [parse_layer("Conv1d(1, 1, 3)")], 9)
+
+
+# FACTS: widely repeated and wrong
+
+
+def test_kernel_2s_padding_half_s_is_said_not_to_hold_for_odd_strides():
+    for stride in (3, 5, 7):
+        layer = TransposedConvolution(1, kernel_size=2 * stride, stride=stride, padding=stride // 2)
+        (step,) = shape((50,), [layer])
+        assert (step.output[0], abs(step.shift[0])) == (50 * stride + 1, 0.5)
+        (said,) = remarks([step])
+        assert f"{stride}n+1 samples, half a pixel off" in said
+        assert factor_remark(stride)[0].endswith("half a pixel off")
+    assert factor_remark((2, 4)) == ()
+    assert remarks(shape((50,), [TransposedConvolution(1, kernel_size=4, stride=2, padding=1)])) == ()
+
+
+def test_output_padding_that_shifts_is_said_to():
+    (said,) = remarks(shape((50, 100), [parse_layer("ConvTranspose2d(1, 1, 3, 2, 1, 1)")]))
+    assert "1/2 pixel up and left; 2n and centred: kernel_size=4, stride=2, padding=1" in said
+
+
+def test_the_rule_n_s_plus_s_minus_k_holds_only_when_padding_is_k_minus_s():
+    for kernel_size, stride, padding in itertools.product(range(1, 7), range(1, 4), range(4)):
+        layer = TransposedConvolution(3, kernel_size=kernel_size, stride=stride, padding=padding)
+        try:
+            output = shape((9, 9, 9), [layer])[0].output[0]
+        except GeometryError:
+            continue
+        assert (output == 9 * stride + (stride - kernel_size)) == (padding == kernel_size - stride)
+
+
+def test_the_document_of_letters_is_plain_json():
+    document = as_json(shape((Symbolic("n"),), [parse_layer("ConvTranspose1d(1, 1, 3, 2, 1)")]))
+    assert (document["input"], document["output"], document["multiply_adds"]) == (["n"], ["2n-1"], None)

@@ -1,0 +1,113 @@
+"""What `tconv shape` says of a chain: a document for programs, sums, remarks on what is often got wrong. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+from upsample_cli.axes import PerAxis, split_axes
+from upsample_cli.tconv.layers import TransposedConvolution, bilinear_layer
+from upsample_cli.tconv.shape import Step
+from upsample_cli.tconv.symbolic import Size
+
+
+def as_json(steps: Sequence[Step], notes: Sequence[str] = ()) -> dict[str, Any]:
+    """A chain's sizes and costs as one document; null is what is not known, a size with a letter is a text.
+
+    >>> from upsample_cli.tconv.shape import shape
+    >>> document = as_json(shape((7,), [TransposedConvolution(1, kernel_size=4, stride=2, padding=1)]))
+    >>> document["input"], document["output"], document["layers"][0]["formulas"]
+    ([7], [14], ['(7-1)*2 - 2*1 + 1*(4-1) + 0 + 1 = 14'])
+    """
+    last = steps[-1]
+    return {
+        "input": _plain(steps[0].input),
+        "output": _plain(last.output),
+        "channels": last.channels,
+        "shift": _floats(last.total_shift),
+        "receptive_field": list(last.receptive_field),
+        **{name: total(steps, name) for name in ("parameters", "multiply_adds", "memory_bytes")},
+        "remarks": list(notes),
+        "layers": [
+            {
+                "layer": str(step.layer),
+                "input": _plain(step.input),
+                "output": _plain(step.output),
+                "channels": step.channels,
+                "formulas": list(step.formulas),
+                "shift": _floats(step.shift),
+                "receptive_field": list(step.receptive_field),
+                "parameters": step.parameters,
+                "multiply_adds": step.multiply_adds,
+                "memory_bytes": step.memory_bytes,
+            }
+            for step in steps
+        ],
+    }
+
+
+def total(steps: Sequence[Step], name: str) -> int | None:
+    """The sum over all layers of "parameters", "multiply_adds" or "memory_bytes"; None where one is not known."""
+    numbers = [getattr(step, name) for step in steps]
+    return None if None in numbers else sum(numbers)
+
+
+def remarks(steps: Sequence[Step]) -> tuple[str, ...]:
+    """What is worth knowing of a chain's transposed layers: shifts that have a cure, and rules that do not hold.
+
+    >>> from upsample_cli.tconv.shape import shape
+    >>> for line in remarks(shape((50,), [TransposedConvolution(1, kernel_size=6, stride=3, padding=1)])):
+    ...     print(line)
+    kernel_size 2*stride with padding stride//2 is exact for even strides only: here it gives 3n+1 samples, half a pixel
+    off; for 3n, centred: kernel_size=5, stride=3, padding=1
+    """
+    found: dict[str, None] = {}
+    for step in steps:
+        if isinstance(step.layer, TransposedConvolution):
+            for axis in _axes_of(step.layer):
+                found |= dict.fromkeys(_remarks_on_axis(**axis))
+    return tuple(found)
+
+
+def factor_remark(factors: PerAxis) -> tuple[str, ...]:
+    """What `--factor` says against the rule that is copied for every factor: it holds for even ones.
+
+    >>> factor_remark([2, 3])
+    ('the rule "kernel_size 2s, padding s//2" does not hold for odd s: for 3 it gives 3n+1 samples, half a pixel off',)
+    """
+    each = [factors] if isinstance(factors, int) else factors
+    return tuple(
+        f'the rule "kernel_size 2s, padding s//2" does not hold for odd s: for {odd} it gives {odd}n+1 samples, '
+        "half a pixel off"
+        for odd in sorted({factor for factor in each if factor % 2 and factor > 1})
+    )
+
+
+def _remarks_on_axis(kernel_size: int, stride: int, padding: int, output_padding: int, dilation: int) -> list[str]:
+    centred = "" if stride == 1 else ", ".join(str(bilinear_layer(1, stride)).partition("(")[2][:-1].split(", "))
+    if stride > 1 and stride % 2 and (kernel_size, padding, output_padding) == (2 * stride, stride // 2, 0):
+        return [
+            "kernel_size 2*stride with padding stride//2 is exact for even strides only: here it gives "
+            f"{stride}n+1 samples, half a pixel off; for {stride}n, centred: {centred}"
+        ]
+    exact = dilation * (kernel_size - 1) + 1 - 2 * padding + output_padding == stride
+    if stride > 1 and exact and output_padding:
+        return [
+            f"output_padding {output_padding} makes the size {stride}n by computing more at the end, so the picture "
+            f"lies {Fraction(output_padding, 2)} pixel up and left; {stride}n and centred: {centred}"
+        ]
+    return []
+
+
+def _axes_of(layer: TransposedConvolution) -> list[dict[str, Any]]:
+    names = ("kernel_size", "stride", "padding", "output_padding", "dilation")
+    return split_axes(layer.axes, {name: getattr(layer, name) for name in names})
+
+
+def _plain(sizes: Sequence[Size]) -> list[int | str]:
+    return [size if isinstance(size, int) else str(size) for size in sizes]
+
+
+def _floats(shifts: Sequence[Fraction | None]) -> list[float | None]:
+    return [None if shift is None else float(shift) for shift in shifts]
