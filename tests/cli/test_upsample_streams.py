@@ -1,0 +1,211 @@
+"""`-`: a picture from standard input, and one to standard output, as processes in pipes."""
+
+import io
+import os
+import pty
+import subprocess
+from contextlib import contextmanager, suppress
+
+import numpy as np
+import pytest
+from oracles import hostile_pixels
+from PIL import Image
+from running import COMMAND, ENVIRONMENT, save, tree, upsample
+
+from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.pictures import streams
+from upsample_cli.pictures.formats import FORMATS
+from upsample_cli.pictures.source import open_picture
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def piped(*arguments, data=b"", **settings):
+    """Run the command as a process with `data` on its standard input: (status, bytes of stdout, text of stderr)."""
+    command = [*COMMAND, *arguments]
+    settings = {"input": data, "stdout": subprocess.PIPE} | settings
+    done = subprocess.run(command, stderr=subprocess.PIPE, check=False, env=ENVIRONMENT, timeout=120, **settings)
+    return done.returncode, done.stdout, done.stderr.decode()
+
+
+def test_from_a_pipe_into_a_pipe_is_the_picture_of_the_files():
+    """One format that is written front to back, one that is not; the control: another picture."""
+    save("a.png", (13, 19))
+    save("b.png", (13, 19), seed=9)
+    for output in ("whole.png", "whole.tif"):
+        upsample("a.png", "-o", output)
+    upsample("b.png", "-o", "other.png")
+    files = tree(".")
+    status, out, err = piped("-", data=files["a.png"])
+    assert (status, out) == (0, files["whole.png"])
+    assert out != files["other.png"]
+    assert "- -> -  19x13 -> 38x26" in err
+    assert piped("-", "--format", "tiff", "-q", data=files["a.png"]) == (0, files["whole.tif"], "")
+
+
+def test_each_end_alone_may_be_a_pipe():
+    save("a.png", (13, 19))
+    upsample("a.png", "-o", "whole.png", "-f", "3")
+    wanted = tree(".")["whole.png"]
+    assert piped("a.png", "-f", "3", "-o", "-", "-q") == (0, wanted, "")
+    status, out, err = piped("-", "-f", "3", "-o", "new folder/b.png", data=tree(".")["a.png"])
+    assert (status, err) == (0, "")
+    assert out.decode().startswith("- -> new folder/b.png  19x13 -> 57x39")
+    assert tree(".")["new folder/b.png"] == wanted
+    document = upsample("a.png", "-o", "-", "--json", "-n").document
+    assert document["files"][0]["output"] == "-"
+    assert document["files"][0]["status"] == "planned"
+
+
+def test_sixteen_bits_stay_exact_through_pipes():
+    """Their decoder maps files into memory: a spooled pipe must be one by then."""
+    grey = hostile_pixels((11, 17, 1), np.uint16, 3)
+    file = io.BytesIO()
+    Image.fromarray(grey[..., 0]).save(file, "PNG")
+    status, out, _ = piped("-", "-f", "1", "--format", "tiff", data=file.getvalue())
+    assert status == 0
+    np.testing.assert_array_equal(np.array(Image.open(io.BytesIO(out))), grey[..., 0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-", "a.png"], "stands alone; leave out the other inputs"),
+        (["-", "-"], "stands alone; leave out the other inputs"),
+        (["a.png", "b.png", "-o", "-"], "standard output takes one picture"),
+        ([".", "-o", "-"], "standard output takes one picture"),
+        (["a.png", "-o", "-", "--json"], "--json and the picture would both be written to standard output"),
+        (["-", "--json"], "--json and the picture would both be written to standard output"),
+        (["-", "-o", "."], "has no name to be given in a folder; give --output a file"),
+    ],
+)
+def test_what_does_not_fit_a_pipe_is_refused_and_nothing_is_written(arguments, said):
+    save("a.png")
+    save("b.png")
+    before = tree(".")
+    status, out, err = piped(*arguments, data=before["a.png"])
+    assert (status, out) == (2, b"")
+    assert said in err
+    assert err.count("\n") == 1
+    assert tree(".") == before
+
+
+@pytest.mark.parametrize(
+    ("data", "said"), [(b"", "-: is empty"), (b"Dear diary", "-: is not a picture"), (b"\xff\xd8\xff", "-: is damaged")]
+)
+def test_what_is_no_picture_is_one_line(data, said):
+    status, out, err = piped("-", data=data)
+    assert (status, out) == (1, b"")
+    assert err.startswith(f"error: {said}")
+    assert err.count("\n") == 1
+
+
+def test_a_truncated_picture_writes_nothing():
+    save("a.png", (40, 60))
+    data = tree(".")["a.png"]
+    status, out, err = piped("-", data=data[: len(data) // 2])
+    assert (status, out) == (1, b"")
+    assert err.startswith("error: -: is truncated")
+
+
+@contextmanager
+def terminal():
+    first, second = pty.openpty()
+    try:
+        yield second
+    finally:
+        os.close(first)
+        os.close(second)
+
+
+def test_no_picture_is_written_to_a_terminal_nor_read_from_one():
+    save("a.png")
+    with terminal() as tty:
+        status, _, err = piped("a.png", "-o", "-", stdout=tty)
+        assert (status, err.split(";")[0]) == (2, "upsample: a picture is not written to a terminal")
+        status, _, err = piped("-", input=None, stdin=tty)
+        assert (status, err.split(";")[0]) == (2, "upsample: - is standard input, and no picture is piped in")
+        assert piped("a.png", "-o", "-", "-n", stdout=tty)[0] == 0  # a plan is text
+
+
+@pytest.mark.parametrize("name", ["png", "tiff"])
+def test_a_reader_that_goes_away_ends_it_without_a_word(name):
+    save("a.png", (200, 300))
+    reading, writing = os.pipe()
+    os.close(reading)
+    status, _, err = piped("a.png", "-f", "4", "-o", "-", "--format", name, stdout=writing)
+    os.close(writing)
+    assert (status, err) == (1, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110
+@pytest.mark.parametrize("name", ["png", "tiff"])
+def test_a_full_disk_under_stdout_is_one_line(name):
+    save("a.png")
+    with open("/dev/full", "wb") as full:  # noqa: PTH123
+        status, _, err = piped("a.png", "-o", "-", "--format", name, stdout=full)
+    assert status == 1
+    assert err.startswith("error: -: cannot be written: the disk is full")
+    assert err.count("\n") == 1
+
+
+def test_a_file_called_minus_is_a_file():
+    save("a.png")
+    os.rename("a.png", "-")  # noqa: PTH104
+    assert upsample("./-", "-o", "b.png").status == 0
+    assert set(tree(".")) == {"-", "b.png"}
+
+
+class Endless(io.RawIOBase):
+    """A stream that never ends, and counts what is read of it."""
+
+    taken_bytes = 0
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        buffer[:] = bytes(len(buffer))
+        self.taken_bytes += len(buffer)
+        return len(buffer)
+
+
+def test_an_endless_stream_that_is_no_picture_is_not_read_on():
+    endless = Endless()
+    with pytest.raises(PictureError, match=r"^-: is not a picture"):
+        streams.spooled(endless)
+    assert endless.taken_bytes < 100
+
+
+def test_a_large_stream_goes_to_the_disk_and_a_small_one_stays_in_memory(monkeypatch):
+    save("a.bmp", (30, 50))
+    data = tree(".")["a.bmp"]
+    monkeypatch.setattr(streams, "MEMORY_BYTES", len(data) - 1)
+    for extra, on_disk in ((b"", True), (None, False)):
+        if extra is None:
+            monkeypatch.setattr(streams, "MEMORY_BYTES", len(data))
+        with streams.spooled(io.BytesIO(data)) as file, open_picture("a.bmp") as wanted:
+            assert file._rolled == on_disk
+            with open_picture(file) as source:
+                np.testing.assert_array_equal(source.read_rows(0, 30), wanted.read_rows(0, 30))
+
+
+def test_only_png_is_handed_on_before_it_is_whole():
+    """Any other format is gathered, so that an error leaves the pipe empty."""
+    for fmt in FORMATS.values():
+        pipe = io.BytesIO()
+        with suppress(RuntimeError), streams.piped_file(pipe, fmt) as file:
+            file.write(b"head")
+            raise RuntimeError
+        assert pipe.getvalue() == (b"head" if fmt.name == "png" else b"")
+        with streams.piped_file(pipe, fmt) as file:
+            file.write(b"whole")
+        assert pipe.getvalue().endswith(b"whole")
+
+
+def test_a_closed_stdout_takes_no_picture():
+    with pytest.raises(UsageError, match="standard output is closed"):
+        streams.picture_pipe(None)
