@@ -1,0 +1,205 @@
+"""`tconv explain`: textbook cases, thousands of settings against torch, and proof that a mismatch is noticed."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from tconv.commands import call, imported_by
+
+from upsample_cli.errors import GeometryError, UpsampleError, UsageError
+from upsample_cli.tconv.explain import WAYS, compare, example, explain
+from upsample_cli.tconv.grids import parse_grid
+
+X = np.array([[0.0, 1], [2, 3]])
+
+
+@pytest.mark.parametrize(
+    ("keywords", "output"),
+    [
+        # FACTS: textbook cases
+        ({}, [[0, 0, 1], [0, 4, 6], [4, 12, 9]]),
+        ({"padding": 1}, [[4]]),
+        ({"stride": 2}, [[0, 0, 0, 1], [0, 0, 2, 3], [0, 2, 0, 3], [4, 6, 6, 9]]),
+    ],
+)
+def test_the_textbook_comes_out_in_every_way(keywords, output):
+    explanation = explain(example(X, X, **keywords))
+    assert set(explanation.outputs) == set(WAYS)
+    for name in WAYS:
+        assert explanation.outputs[name].tolist() == [output], name
+    assert explanation.largest_difference == 0
+
+
+def test_the_matrix_of_the_textbook_convolves_and_its_transpose_transposes():
+    """FACTS: arange(9) as 3x3 with [[1,2],[3,4]] is [[27,37],[57,67]], also as a 4x9 matrix times a vector."""
+    kernel = np.array([[1.0, 2], [3, 4]])
+    explanation = explain(example(X, kernel))
+    assert explanation.matrix.shape == (4, 9)
+    assert (explanation.matrix @ np.arange(9)).tolist() == [27, 37, 57, 67]
+    assert explanation.matrix[0].tolist() == [1, 2, 0, 3, 4, 0, 0, 0, 0]
+    assert (explanation.matrix.T @ X.reshape(-1)).reshape(3, 3).tolist() == explanation.output[0].tolist()
+    # The control: a matrix of the flipped kernel is another.
+    flipped = explain(example(X, kernel[::-1, ::-1])).matrix
+    assert (flipped @ np.arange(9)).tolist() != [27, 37, 57, 67]
+
+
+def whole_arrays(seed, sizes, kernel_size, channels):
+    generator = np.random.default_rng(seed)
+    x = generator.integers(-5, 6, (channels[0], *sizes)).astype(float)
+    return x, generator.integers(-5, 6, (*channels, *kernel_size)).astype(float)
+
+
+@st.composite
+def cases(draw):
+    axes = draw(st.integers(1, 2))
+    each = {
+        name: tuple(draw(st.lists(st.integers(*span), min_size=axes, max_size=axes)))
+        for name, span in {
+            "sizes": (1, 4), "kernel_size": (1, 4), "stride": (1, 4), "padding": (0, 3), "output_padding": (0, 3),
+            "dilation": (1, 3),
+        }.items()
+    }  # fmt: skip
+    return each, (draw(st.integers(1, 2)), draw(st.integers(1, 3))), draw(st.integers(0, 99))
+
+
+@given(case=cases())
+@settings(deadline=None, max_examples=400)
+def test_any_small_layer_is_torchs_and_what_torch_refuses_is_refused(case):
+    each, channels, seed = case
+    sizes, kernel_size = each.pop("sizes"), each.pop("kernel_size")
+    x, kernel = whole_arrays(seed, sizes, kernel_size, channels)
+    transposed = torch.nn.functional.conv_transpose1d if len(sizes) == 1 else torch.nn.functional.conv_transpose2d
+    try:
+        expected = transposed(torch.from_numpy(x)[None], torch.from_numpy(kernel), **each)[0].numpy()
+    except RuntimeError:
+        expected = np.zeros(0)
+    if expected.size == 0:
+        with pytest.raises(GeometryError):
+            example(x, kernel, **each)
+        return
+    explanation = explain(example(x, kernel, **each))
+    for name in WAYS:
+        assert np.array_equal(explanation.outputs[name], expected), name  # whole numbers: not a bit of difference
+    assert np.array_equal(sum(canvas for _, _, canvas in explanation.contributions), explanation.canvas)
+
+
+def test_a_mismatch_is_an_error():
+    """The control of the command's own comparison: one number wrong by one, one by a hair, one way of another shape."""
+    shown = example(X, X, stride=2)
+    outputs = explain(shown).outputs
+    assert compare(outputs, shown) == 0
+    for spoilt in (outputs["layer"] + 1, outputs["layer"] + 1e-9, outputs["layer"][:, :-1]):
+        with pytest.raises(UpsampleError, match="the ways disagree"):
+            compare(outputs | {"layer": spoilt}, shown)
+    broken = explain(example(X / 3, X / 7, stride=2))
+    assert broken.largest_difference < 1e-12
+    with pytest.raises(UpsampleError, match="the ways disagree"):
+        compare(broken.outputs | {"matrix": broken.outputs["matrix"] + 1e-9}, broken.example)
+
+
+def test_channels_are_made_as_the_help_says():
+    shown = example(X, X, channels=(2, 3))
+    assert shown.input.tolist() == [X.tolist(), (X + 1).tolist()]
+    assert [[shown.kernel[i, o, 0, 0] for o in range(3)] for i in range(2)] == [[0, 1, 2], [3, 4, 5]]
+
+
+@pytest.mark.parametrize(
+    ("text", "shape"),
+    [("[1]", (1,)), ("[[1, 2.5]]", (1, 2)), (" ((1,2),(-3,4e2)) ", (2, 2)), ("[[[[1]]]]", (1, 1, 1, 1))],
+)
+def test_arrays_are_read(text, shape):
+    assert parse_grid(text, "--input").shape == shape
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "1", "[]", "[[1,2],[3]]", "[a]", "__import__('os').system('x')", "[1e999]", "[nan]", "[True]", "['1']", "[1+1]",
+     "[" * 4000, "[" * 90 + "1" + "]" * 90, "[*[1]]", "[1" + "0" * 4900 + "]", "x" * 9999, "\0", "[[1,2],\n[3"],
+)  # fmt: skip
+def test_hostile_arrays_are_one_line(text):
+    with pytest.raises(UsageError, match="is no array of numbers") as caught:
+        parse_grid(text, "--input")
+    assert len(str(caught.value)) < 250
+
+
+@pytest.fixture
+def tconv_here(capsys, monkeypatch):
+    return lambda *arguments: call(capsys, monkeypatch, "explain", *arguments)
+
+
+def test_the_steps_are_printed(tconv_here):
+    status, out, err = tconv_here("--stride", "2")
+    assert (status, err) == (0, "")
+    for words in ("(a) every", "(b) zeros", "(c) the transpose", "(d) the gradient", "(e) the torch", "agree exactly"):
+        assert words in out
+    assert "X[1,0] = 2" in out
+    assert "\n  0 0 0 1\n  0 0 2 3\n  0 2 0 3\n  4 6 6 9\n" in out
+    assert "flipped kernel" in out
+
+
+def test_json_has_every_step(tconv_here):
+    line = ("--input", "[1, 2, 3]", "--kernel", "[0.25, 0.75, 0.75, 0.25]", "--stride", "2", "--padding", "1")
+    status, out, _ = tconv_here(*line, "--json")
+    document = json.loads(out)
+    assert status == 0
+    assert document["output"] == [[0.75, 1.25, 1.75, 2.25, 2.75, 2.25]]
+    assert document["inserted"] == [[0, 0, 1, 0, 2, 0, 3, 0, 0]]
+    assert document["flipped"] == [[[0.25, 0.75, 0.75, 0.25]]]
+    assert len(document["contributions"]) == 3
+    assert set(document["outputs"]) == set(WAYS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--padding", "2"), "height: nothing remains: padding 2 crops 4 of 3 samples; use padding 0 to 1"),
+        (("--output-padding", "1"), "height: output_padding 1 must be smaller than stride 1 or dilation 1; use 0"),
+        (("--stride", "0"), "stride 0 is too small"),
+        (("--stride", "x"), "--stride x is not a number"),
+        (("--stride", "1,2,3"), "stride has 3 numbers for 2 axes"),
+        (("--input", "[1, 2]", "--kernel", "[[1]]"), "an input of shape"),
+        (("--kernel", "[[[[[1]]]]]"), "a kernel with 5 levels of brackets"),
+        (("--channels", "1,2,3"), "--channels 1,2,3 are not two numbers"),
+        (("--channels", "0"), "channels 0,0 are too few"),
+        (("--channels", "999999,999999"), "999999 to 999999 channels are no small example"),
+        (("--input", str([[0] * 9] * 9)), "81 numbers in the input are no small example"),
+        (("--stride", "500"), "numbers in the output are no small example; use 1024 or fewer, or tconv run"),
+        (("--kernel", "[[[[1]]],[[[1]]]]"), "the input has 1 channels, the kernel takes 2"),
+        (("--picture", "steps.jpg"), "steps.jpg: the picture is a PNG"),
+    ],
+)
+def test_what_is_illegal_exits_2_and_says_why_in_one_line(arguments, message, tconv_here):
+    status, out, err = tconv_here(*arguments)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_the_picture_is_drawn_and_not_overwritten(tconv_here, tmp_path):
+    path = tmp_path / "steps [1].png"
+    status, out, err = tconv_here("--stride", "2", "--padding", "1", "--picture", path)
+    assert (status, err) == (0, "")
+    assert out.endswith(f"drawn: {path}\n")
+    with Image.open(path) as image:
+        width, height = image.size
+        colours = image.convert("RGB").getcolors(1 << 20)
+    assert width > 400
+    assert height > 800
+    # The strongest cell of a panel is drawn in full colour, and most of the picture is paper.
+    assert (37, 99, 180) in {colour for _, colour in colours}
+    assert max(colours)[1] == (255, 255, 255)
+    before = path.read_bytes()
+    status, _, err = tconv_here("--picture", path)
+    assert (status, err.count("\n")) == (1, 1)
+    assert path.read_bytes() == before
+    assert tconv_here("--picture", path, "--overwrite")[0] == 0
+    assert path.read_bytes() != before
+
+
+def test_help_imports_nothing_heavy():
+    assert imported_by(("explain", "-h")) == []
+    assert "torch" in imported_by(("explain", "--json"))  # the control

@@ -1,0 +1,206 @@
+"""`tconv explain`: a small example step by step. Torch is imported, for two of the five ways are its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from upsample_cli.cli.options import Debug
+from upsample_cli.cli.tconv.printing import print_document, result_console, whole_numbers
+from upsample_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from upsample_cli.tconv.explain import Explanation
+    from upsample_cli.tconv.grids import Grid
+
+_MOST_MATRIX_COLUMNS = 40
+_LEAST_IN_A_ROW = 4
+
+
+def explain_command(
+    *,
+    input_: Annotated[
+        str | None, typer.Option("--input", metavar="ARRAY", help='Numbers in brackets. Default "[[0, 1], [2, 3]]".')
+    ] = None,
+    kernel: Annotated[
+        str | None,
+        typer.Option(metavar="ARRAY", help="Likewise; two more levels of brackets for channels, in and out."),
+    ] = None,
+    stride: Annotated[str, typer.Option(metavar="N", help="One number, or one per axis, like the next three.")] = "1",
+    padding: Annotated[str, typer.Option(metavar="N", help="Samples cropped at each end.")] = "0",
+    output_padding: Annotated[str, typer.Option(metavar="N", help="Samples computed beyond the end.")] = "0",
+    dilation: Annotated[str, typer.Option(metavar="N", help="Samples from one tap to the next.")] = "1",
+    channels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="IN,OUT",
+            help="Make the example one of several channels: channel i is the input plus i, the kernel from i to o is "
+            "the kernel plus i * OUT + o.",
+        ),
+    ] = None,
+    picture: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the steps as a PNG.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a picture that exists.")] = False,
+    as_document: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    debug: Debug = False,  # noqa: ARG001  the door looks for it
+) -> None:
+    """A small transposed convolution step by step, computed in five ways that are compared as they run.
+
+    \b
+    Examples:
+      tconv explain
+      tconv explain --stride 2
+      tconv explain --padding 1 --picture steps.png
+      tconv explain --input "[1, 2, 3]" --kernel "[0.25, 0.75, 0.75, 0.25]" --stride 2 --padding 1
+      tconv explain --channels 2,3 --stride 2 --json
+    """
+    from upsample_cli.tconv.explain import as_json, example, explain
+    from upsample_cli.tconv.grids import parse_grid
+
+    square = kernel is None or kernel.strip().startswith("[[")
+    default = "[[0, 1], [2, 3]]" if square else "[0, 1, 2]"
+    explanation = explain(
+        example(
+            parse_grid(default if input_ is None else input_, "--input"),
+            parse_grid(_default_kernel(input_) if kernel is None else kernel, "--kernel"),
+            stride=whole_numbers("--stride", stride),
+            padding=whole_numbers("--padding", padding),
+            output_padding=whole_numbers("--output-padding", output_padding),
+            dilation=whole_numbers("--dilation", dilation),
+            channels=None if channels is None else _pair(channels),
+        )
+    )
+    if picture is not None:
+        from upsample_cli.tconv.explain_picture import write_picture
+
+        write_picture(explanation, picture, overwrite=overwrite)
+    if as_document:
+        print_document(as_json(explanation) | {"picture": None if picture is None else str(picture)})
+        return
+    _print_steps(explanation)
+    if picture is not None:
+        print(f"drawn: {picture}")
+
+
+def _default_kernel(input_: str | None) -> str:
+    return "[[0, 1], [2, 3]]" if input_ is None or input_.strip().startswith("[[") else "[0, 1]"
+
+
+def _pair(text: str) -> tuple[int, int]:
+    numbers = whole_numbers("--channels", text)
+    if isinstance(numbers, int):
+        return numbers, numbers
+    if len(numbers) != 2:
+        raise UsageError(f"--channels {text} are not two numbers", "write --channels 2,3: in, then out")
+    return numbers[0], numbers[1]
+
+
+def _print_steps(explanation: Explanation) -> None:
+    from rich.text import Text
+
+    from upsample_cli.tconv.explain import WAYS
+    from upsample_cli.tconv.grids import number_text
+
+    console, shown = result_console(), explanation.example
+    console.print(Text(str(shown.layer), style="bold"))
+    _print_row(console, [("input X", shown.input), ("kernel K", _as_planes(shown.kernel))])
+    for number, (name, meaning) in enumerate(WAYS.items()):
+        console.print(Text(f"\n({'abcde'[number]}) {meaning}", style="bold"))
+        if name == "broadcast":
+            parts = []
+            for index, value, canvas in explanation.contributions:
+                place = ",".join(str(i) for i in (index if len(shown.input) > 1 else index[1:]))
+                parts.append((f"X[{place}] = {number_text(value)}", canvas))
+            _print_row(console, parts)
+            _print_row(console, [("their sum", explanation.canvas)])
+            if any(shown.padding) or explanation.canvas.shape != explanation.output.shape:
+                console.print(Text(f"padding {_plain(shown.padding)} crops that much at each end"))
+        elif name == "insertion":
+            widths = _plain([span - 1 - p for span, p in zip(shown.span, shown.padding, strict=True)])
+            console.print(
+                Text(f"stride - 1 = {_plain([s - 1 for s in shown.stride])} zeros between samples; "
+                     f"dilation*(kernel_size-1) - padding = {widths} around"
+                     + (f"; output_padding {_plain(shown.output_padding)} more at the end" if any(shown.output_padding)
+                        else ""))
+            )  # fmt: skip
+            _print_row(
+                console, [("with zeros", explanation.inserted), ("flipped kernel", _as_planes(explanation.flipped))]
+            )
+        elif name == "matrix":
+            _print_matrix(console, explanation)
+        elif name == "autograd":
+            console.print(Text("y is blank, of the output's size: d <conv(y, K), X> / dy"))
+        _print_row(console, [("output", explanation.outputs[name])])
+    console.print(
+        Text("\nall five agree" + (f" to {explanation.largest_difference:.1g}" if explanation.largest_difference
+             else " exactly"), style="bold green")
+    )  # fmt: skip
+
+
+def _plain(numbers: list[int] | tuple[int, ...]) -> str:
+    return str(numbers[0]) if len(set(numbers)) == 1 else ",".join(str(number) for number in numbers)
+
+
+def _as_planes(kernel: Grid) -> Grid:
+    """A kernel's channels, in and out, one after the other."""
+    return kernel.reshape(-1, *kernel.shape[2:])
+
+
+def _print_matrix(console: Console, explanation: Explanation) -> None:
+    from rich.text import Text
+
+    rows, columns = explanation.matrix.shape
+    console.print(Text(f"the convolution takes {columns} samples to {rows}: C is {rows} x {columns}; "
+                       f"the transposed convolution is C^T, {columns} x {rows}, times X as a column"))  # fmt: skip
+    if max(rows, columns) > _MOST_MATRIX_COLUMNS:
+        console.print(Text("(too large to print; --json has it)"))
+        return
+    _print_row(console, [("C", explanation.matrix[None])])
+    _print_row(console, [("C^T", explanation.matrix.T[None]), ("X", explanation.example.input.reshape(1, -1, 1))])
+
+
+def _print_row(console: Console, parts: list[tuple[str, Grid]]) -> None:
+    """Titled arrays side by side, as many as the width takes; channels below each other."""
+    blocks = [_block(title, array) for title, array in parts]
+    while blocks:
+        count, width = 0, 0
+        limit = min(console.width, 120)
+        while count < len(blocks) and (not count or width + len(blocks[count][0]) <= limit):
+            width += len(blocks[count][0]) + 3
+            count += 1
+        taken, blocks = blocks[:count], blocks[count:]
+        for number in range(max(len(block) for block in taken)):
+            line = taken[0][0].blank_copy()
+            for block in taken:
+                line.append(block[number] if number < len(block) else " " * len(block[0])).append("   ")
+            line.rstrip()
+            console.print(line)
+
+
+def _block(title: str, array: Grid) -> list[Text]:
+    """A title and rows of numbers, all lines of a length; zeros are dim."""
+    from rich.text import Text
+
+    from upsample_cli.tconv.grids import number_text
+
+    planes = array if array.ndim == 3 else array[:, None]
+    texts = [[[number_text(value) for value in row] for row in plane] for plane in planes]
+    cell = max(len(text) for plane in texts for row in plane for text in row)
+    lines = [Text(title, style="italic")]
+    for number, plane in enumerate(texts):
+        if number:
+            lines.append(Text())
+        for row in plane:
+            line = Text()
+            for column, text in enumerate(row):
+                line.append(" " if column else "  ")
+                line.append(text.rjust(cell), style="dim" if text == "0" else "")
+            lines.append(line)
+    width = max(len(line) for line in lines)
+    for line in lines:
+        line.pad_right(width - len(line))
+    return lines

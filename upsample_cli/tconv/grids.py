@@ -1,0 +1,61 @@
+"""Small arrays written by people: nested brackets and numbers, parsed, never evaluated."""
+
+from __future__ import annotations
+
+import ast
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upsample_cli.errors import UsageError
+
+Grid = NDArray[np.float64]
+_LONGEST_TEXT = 5000
+
+
+def parse_grid(text: str, option: str) -> Grid:
+    """The array that nested brackets mean, all rows of a length.
+
+    Raises:
+        UsageError: naming the option, if the text is anything else.
+
+    >>> parse_grid("[[0, 1], [2, -3.5]]", "--kernel").tolist()
+    [[0.0, 1.0], [2.0, -3.5]]
+    """
+    if len(text) <= _LONGEST_TEXT:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Python's remarks on the style of a text that is only read
+                values = _values(ast.parse(text.strip(), mode="eval").body)
+            grid = np.array(values, dtype=np.float64)
+        except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
+            pass
+        else:
+            if grid.ndim and grid.size:
+                return grid
+    shown = text if len(text) <= 80 else f"{text[:80]}..."
+    raise UsageError(f"{option} {shown} is no array of numbers", f'write for example {option} "[[0, 1], [2, 3]]"')
+
+
+def _values(node: ast.expr) -> Any:
+    if isinstance(node, ast.List | ast.Tuple):
+        return [_values(entry) for entry in node.elts]
+    negative = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)
+    number = node.operand if isinstance(node, ast.UnaryOp) and negative else node
+    if isinstance(number, ast.Constant) and type(number.value) in (int, float):
+        value = float(number.value)  # type: ignore[arg-type]  # it was just looked at
+        if math.isfinite(value) and abs(value) <= 1e100:
+            return -value if negative else value
+    raise ValueError
+
+
+def number_text(value: float) -> str:
+    """A number as short as six digits allow.
+
+    >>> number_text(4.0), number_text(0.1875), number_text(-0.0)
+    ('4', '0.1875', '0')
+    """
+    return f"{value + 0.0:.6g}" if value else "0"
