@@ -13,9 +13,11 @@ from upsample_cli.cli.options import APP_SETTINGS, version_printer
 
 COMMANDS = {
     "shape": ("upsample_cli.cli.tconv.shape", "shape_command"),
+    "solve": ("upsample_cli.cli.tconv.solve", "solve_command"),
     "kernel": ("upsample_cli.cli.tconv.kernel", "kernel_command"),
     "explain": ("upsample_cli.cli.tconv.explain", "explain_command"),
     "info": ("upsample_cli.cli.tconv.info", "info_command"),
+    "checkerboard": ("upsample_cli.cli.tconv.checkerboard", "checkerboard_command"),
     "upsample": ("upsample_cli.cli.upsample", "upsample"),
 }
 """Name of each command: the module that holds it and its function there."""

@@ -1,0 +1,309 @@
+"""`tconv checkerboard`: what it says of settings and weights is what torch does to a flat input."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from tconv.commands import call, imported_by
+from torch.nn import functional as F  # noqa: N812
+
+from upsample_cli.errors import GeometryError, PictureError, UsageError
+from upsample_cli.tconv.checkerboard import Axis, checkerboard, overlap_map
+from upsample_cli.tconv.checkerboard_weights import CURES, cured, flat_response, gains
+from upsample_cli.tconv.constructors import parse_layer
+from upsample_cli.tconv.layers import TransposedConvolution
+from upsample_cli.tconv.weights import read_weights, write_weights
+
+TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
+AXES = st.builds(
+    lambda k, s, p, op, d: Axis(k, s, min(p, d * (k - 1) // 2), min(op, max(s, d) - 1), d),
+    st.integers(1, 7), st.integers(1, 5), st.integers(0, 5), st.integers(0, 4), st.integers(1, 3),
+)  # fmt: skip
+
+
+def torch_response(weight, axes, size, groups=1):
+    """What torch makes of a flat input of 1 in every channel, (out_channels, *sizes)."""
+    names = ("stride", "padding", "output_padding", "dilation")
+    keywords = {name: tuple(getattr(axis, name) for axis in axes) for name in names}
+    flat = torch.ones(1, len(weight), *(size,) * len(axes), dtype=torch.float64)
+    return TRANSPOSED[len(axes)](flat, torch.from_numpy(weight), groups=groups, **keywords)[0].numpy()
+
+
+def inside(response, axes):
+    """Whole periods of the phases, far from both ends, starting at phase 0."""
+    where = tuple(slice(6 * a.stride * a.dilation, 8 * a.stride * a.dilation) for a in axes)
+    return response[(..., *where)]
+
+
+@given(axes=st.lists(AXES, min_size=1, max_size=2))
+@settings(deadline=None, max_examples=150)
+def test_the_overlap_is_what_torch_does_with_taps_of_one(axes):
+    axes = tuple(axes)
+    ones = np.ones((1, 1, *(axis.kernel_size for axis in axes)))
+    small = torch_response(ones, axes, 5)[0]
+    assert np.array_equal(np.atleast_2d(small)[:60, :60], overlap_map(axes))
+    large = inside(torch_response(ones, axes, 48)[0], axes)
+    counts = [axis.counts for axis in axes]
+    expected = np.array(counts[0]) if len(axes) == 1 else np.outer(*counts)
+    assert np.array_equal(large[tuple(slice(axis.stride) for axis in axes)], expected)
+    assert (np.ptp(large) == 0) == all(axis.is_even for axis in axes)
+    # The control: the phases one sample off are other phases, unless all are alike.
+    assert np.array_equal(np.roll(expected, 1, axis=0), expected) == axes[0].is_even
+
+
+@given(kernel_size=st.integers(1, 40), stride=st.integers(1, 20), padding=st.integers(0, 9))
+@settings(deadline=None, max_examples=200)
+def test_the_overlap_is_even_if_and_only_if_stride_divides_kernel_size(kernel_size, stride, padding):
+    """FACTS: what matters is kernel_size % stride == 0."""
+    assert Axis(kernel_size, stride, padding).is_even == (kernel_size % stride == 0)
+
+
+def test_widely_repeated_and_wrong_a_larger_stride_or_a_smaller_kernel_reduces_checkerboards():
+    def levels(kernel_size, stride):
+        return checkerboard(TransposedConvolution(2, kernel_size=kernel_size, stride=stride)).amplitude_levels
+
+    assert levels(3, 4) > levels(3, 2) > 0  # a larger stride made it worse
+    assert levels(3, 2) > levels(5, 2) > 0  # a smaller kernel too
+    assert levels(4, 2) == levels(6, 3) == levels(2, 2) == 0  # stride divides kernel_size
+    assert levels(3, 2) == pytest.approx(128 * ((4 / 3) ** 2 - (2 / 3) ** 2))
+
+
+@given(axes=st.lists(AXES, min_size=1, max_size=3))
+@settings(deadline=None, max_examples=150)
+def test_cures_are_even_and_keep_every_output_size(axes):
+    names = ("kernel_size", "stride", "padding", "output_padding", "dilation")
+    layer = TransposedConvolution(len(axes), **{name: tuple(getattr(a, name) for a in axes) for name in names})
+    verdict = checkerboard(layer)
+    if verdict.is_even:
+        assert verdict.cures == ()
+    elif all(axis.dilation == 1 for axis in axes):
+        assert verdict.cures
+    for cure in verdict.cures:
+        assert checkerboard(cure).is_even
+        for size in (9, 12):
+            assert cure.output_sizes((size,) * len(axes)) == layer.output_sizes((size,) * len(axes))
+
+
+def random_weight(seed, shape):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+@given(
+    axes=st.lists(AXES, min_size=1, max_size=2), groups=st.integers(1, 2), pair=st.tuples(*[st.integers(1, 2)] * 2),
+    seed=st.integers(0, 99),
+)  # fmt: skip
+@settings(deadline=None, max_examples=100)
+def test_gains_are_what_torch_does_and_cures_leave_flat_flat(axes, groups, pair, seed):
+    axes = tuple(axes)
+    weight = random_weight(seed, (pair[0] * groups, pair[1], *(axis.kernel_size for axis in axes)))
+    response = torch_response(weight, axes, 48, groups)
+    measured = gains(weight, axes, groups=groups)
+    period = (slice(None), *(slice(axis.stride) for axis in axes))
+    # float64, a few dozen terms of size about 1: far below 1e-12.
+    assert np.allclose(inside(response, axes)[period], measured.per_channel, rtol=0, atol=1e-12)
+    small = torch_response(weight, axes, 5, groups)[measured.worst_channel]
+    found = flat_response(weight, axes, measured.worst_channel, groups=groups)
+    assert np.allclose(found, np.atleast_2d(small), rtol=0, atol=1e-12)
+    assume(all(0 not in axis.counts for axis in axes))
+    for cure in CURES:
+        if cure == "icnr" and not all(axis.is_even for axis in axes):
+            with pytest.raises(UsageError, match="use --cure sums"):
+                cured(weight, axes, cure)
+            continue
+        flat = inside(torch_response(cured(weight, axes, cure), axes, 48, groups), axes)
+        spread = np.ptp(flat.reshape(len(flat), -1), axis=1)
+        assert spread.max() < 1e-12
+    if measured.spreads.max() > 0.1:  # the control: uncured, torch shows the spread that was told
+        flat = inside(response, axes).reshape(len(response), -1)
+        assert np.ptp(flat, axis=1).max() == pytest.approx(measured.spreads.max())
+        assert not measured.is_even
+
+
+def test_icnr_is_nearest_enlargement_and_a_convolution():
+    """Source: Aitken et al. 2017. Equal sub-kernels: enlarge with nearest, then convolve with the repeated taps."""
+    axes = (Axis(6, stride=3), Axis(4, stride=2))
+    weight = cured(random_weight(1, (2, 3, 6, 4)), axes, "icnr")
+    sub = torch.from_numpy(weight[:, :, ::3, ::2].copy())
+    x = torch.from_numpy(random_weight(2, (1, 2, 5, 7)))
+    found = F.conv_transpose2d(x, torch.from_numpy(weight), stride=(3, 2))
+    # A transposed convolution of stride 1 with the sub-kernel, each sample then repeated.
+    expected = F.conv_transpose2d(x, sub).repeat_interleave(3, dim=2).repeat_interleave(2, dim=3)
+    assert torch.allclose(found, expected, rtol=0, atol=1e-12)
+    uncured = F.conv_transpose2d(x, torch.from_numpy(random_weight(1, (2, 3, 6, 4))), stride=(3, 2))
+    assert not torch.allclose(uncured, expected, rtol=0, atol=1e-3)
+
+
+def test_cures_are_the_nearest_weights():
+    """Idempotent, and no other weights of their kind are nearer: small steps within the kind only lead away."""
+    axes = (Axis(5, stride=2),)
+    weight = random_weight(3, (1, 1, 5))
+    best = cured(weight, axes, "sums")
+    assert np.allclose(cured(best, axes, "sums"), best, rtol=0, atol=1e-14)
+    distance = np.square(best - weight).sum()
+    for move in ([1, 0, -1, 0, 0], [0, 1, 0, -1, 0], [1, 1, 0, 0, 0], [-1, 0, 0, -1, 0]):  # they keep the sums equal
+        assert np.square(best + 0.01 * np.array(move) - weight).sum() > distance
+
+
+def test_weights_come_from_every_kind_of_file_and_go_back(tmp_path):
+    weight, bias = (torch.from_numpy(random_weight(4, shape)).float() for shape in ((4, 2, 4, 4), (2,)))
+    state = {"up.weight": weight, "up.bias": bias, "head.weight": torch.ones(3, 3, 3), "steps": torch.tensor(7)}
+    torch.save(state, tmp_path / "model.pt")
+    torch.save({"state_dict": state, "epoch": 3}, tmp_path / "nested.pth")
+    np.save(tmp_path / "up.npy", weight.numpy())
+    places = [f"{tmp_path / 'model.pt'}:up.weight", f"{tmp_path / 'nested.pth'}:state_dict.up.weight", f"{tmp_path / 'up.npy'}"]  # fmt: skip  # noqa: E501
+    try:
+        from safetensors.torch import save_file
+    except ImportError:
+        pass
+    else:
+        half = {**state, "up.weight": weight.bfloat16()}
+        save_file(half, tmp_path / "model.safetensors")
+        places.append(f"{tmp_path / 'model.safetensors'}:up.weight")
+    axes = (Axis(4, 2, 1), Axis(4, 2, 1))
+    for number, place in enumerate(places):
+        read = read_weights(place)
+        tolerance = 0.02 if "safetensors" in place else 0  # bfloat16 keeps 8 bits
+        assert np.allclose(read.weight, weight.double(), rtol=0, atol=tolerance)
+        assert (read.bias is None) == place.endswith("npy")
+        suffix = read.path.suffix
+        write_weights(read, cured(read.weight, axes, "icnr"), tmp_path / f"cured{number}{suffix}")
+        again = read_weights(f"{tmp_path / f'cured{number}{suffix}'}" + (f":{read.key}" if read.key else ""))
+        assert gains(again.weight, axes).is_even
+        assert not gains(read.weight, axes).is_even
+        assert set(again.state) == set(read.state)
+        if read.key:
+            assert again.state[read.key].dtype == read.state[read.key].dtype
+
+
+class Hostile:
+    def __reduce__(self):
+        return (print, ("code was run",))
+
+
+def test_hostile_and_damaged_files_are_one_line(tmp_path, capsys):
+    torch.save({"weight": Hostile()}, tmp_path / "hostile.pt")
+    np.save(tmp_path / "hostile.npy", np.array([Hostile()], dtype=object), allow_pickle=True)
+    np.save(tmp_path / "words.npy", np.array([[["a"]]]))
+    np.save(tmp_path / "nan.npy", np.full((1, 1, 4), np.nan))
+    np.save(tmp_path / "flat.npy", np.ones((4, 4)))
+    np.save(tmp_path / "empty.npy", np.ones((0, 1, 4)))
+    torch.save({"a": torch.ones(1, 1, 3), "b": torch.ones(1, 1, 3)}, tmp_path / "two.pt")
+    names = ["broken.pt", "broken.npy", "broken.safetensors"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"not at all")
+    names += ["hostile.pt", "hostile.npy", "words.npy", "nan.npy", "flat.npy", "empty.npy", "two.pt", "two.pt:c",
+              "missing.pt", "missing.safetensors", "model.onnx", "."]  # fmt: skip
+    for name in names:
+        with pytest.raises((PictureError, UsageError)) as caught:
+            read_weights(f"{tmp_path}/{name}")
+        assert "\n" not in str(caught.value), name
+        assert len(str(caught.value)) < 500
+    assert "code was run" not in capsys.readouterr().out
+    with pytest.raises(UsageError, match=r"two.pt:KEY with one of a, b"):
+        read_weights(f"{tmp_path}/two.pt")
+
+
+# The command
+
+
+@pytest.fixture
+def tconv_here(capsys, monkeypatch):
+    return lambda *arguments: call(capsys, monkeypatch, "checkerboard", *arguments)
+
+
+K3S2 = ("--kernel-size", "3", "--stride", "2", "--padding", "1", "--output-padding", "1")
+
+
+def test_settings_are_judged_and_cured(tconv_here):
+    status, out, err = tconv_here(*K3S2)
+    assert (status, err) == (0, "")
+    assert "uneven: equal taps make 170.7 grey levels of a flat 128" in out
+    assert "  ConvTranspose2d(kernel_size=4, stride=2, padding=1)\n  ConvTranspose2d(kernel_size=2, stride=2)\n" in out
+    assert "\n▒▒██▒▒██▒▒██▒▒██▒▒▒▒\n" in out
+    status, out, _ = tconv_here("ConvTranspose2d(8, 4, 4, stride=2, padding=1)")
+    assert "the overlap is even" in out
+    assert "ConvTranspose2d(8, 4, kernel_size=4" in out
+    assert json.loads(tconv_here(*K3S2, "--axes", "1", "--json")[1])["taps_per_phase"] == [[1, 2]]
+    document = json.loads(tconv_here(*K3S2, "--json")[1])
+    assert [parse_layer(cure.replace("(", "(1, 1, ")).kernel_size for cure in document["cures"]] == [4, 2]
+
+
+def test_weights_are_measured_and_the_cured_ones_written(tconv_here, tmp_path):
+    torch.save({"weight": torch.from_numpy(random_weight(5, (3, 2, 4, 4)))}, tmp_path / "up.pt")
+    line = ("--weights", tmp_path / "up.pt", "--stride", "2", "--padding", "1")
+    status, out, err = tconv_here(*line)
+    assert (status, err) == (0, "")
+    assert "a checkerboard: " in out
+    for cure in CURES:
+        path = tmp_path / f"{cure}.pt"
+        assert tconv_here(*line, "--cure", cure, "-o", path)[0] == 0
+        document = json.loads(tconv_here("--weights", path, "--stride", "2", "--padding", "1", "--json")[1])
+        assert document["weights_even"]
+        assert tconv_here(*line, "--cure", cure, "-o", path)[0] == 1  # it exists
+    document = json.loads(tconv_here(*line, "--json")[1])
+    assert not document["weights_even"]
+    assert document["weights_amplitude_levels"] > 1
+
+
+def test_the_heat_map_is_drawn(tconv_here, tmp_path):
+    path = tmp_path / "map.png"
+    assert tconv_here(*K3S2, "--picture", path)[0] == 0
+    with Image.open(path) as image:
+        assert (37, 99, 180) in {colour for _, colour in image.convert("RGB").getcolors(1 << 20)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), None),
+        (("--stride", "2"), "no layer is described"),
+        (("--kernel-size", "0"), "kernel_size 0 is too small"),
+        (("--kernel-size", "3", "--stride", "0"), "stride 0 is too small"),
+        (("--kernel-size", "3", "--output-padding", "1"), "output_padding 1 must be smaller"),
+        (("--kernel-size", "3", "--stride", "9" * 30), "a setting above 256"),
+        (("--kernel-size", "3,3,3"), "kernel_size has 3 numbers for 2 axes"),
+        (("--kernel-size", "3", "--axes", "4"), "there is no ConvTranspose4d"),
+        (("Conv2d(1, 1, 3)",), "is no transposed convolution"),
+        (("ConvTranspose2d(1, 1, 3, padding_mode='reflect')",), "has no padding_mode 'reflect'"),
+        (("ConvTranspose2d(1, 1, 3)", "--stride", "2"), "a layer and --stride cannot be combined"),
+        (("__import__('os').system('x')",), "is unknown"),
+        (("--kernel-size", "3", "--cure", "icnr"), "--cure, --output and --groups are for weights"),
+        (("--weights", "x.zip", "--stride", "2"), "no weights end in '.zip'"),
+        (("--kernel-size", "3", "--picture", "x.jpg"), "x.jpg: the picture is a PNG"),
+    ],
+)
+def test_what_is_illegal_exits_2_and_says_why_in_one_line(arguments, message, tconv_here):
+    status, out, err = tconv_here(*arguments)
+    assert status == 2
+    if message is not None:  # without arguments typer shows the help
+        assert out == ""
+        assert message in err
+        assert err.count("\n") == 1
+
+
+def test_settings_that_do_not_fit_the_weights_are_refused(tconv_here, tmp_path):
+    np.save(tmp_path / "up.npy", random_weight(6, (3, 2, 4, 4)))
+    for arguments, message in (
+        (("--kernel-size", "3"), "the layer has kernel_size (3, 3), the weights (4, 4)"),
+        (("--groups", "2"), "3 in_channels are not divisible by groups 2"),
+        (("--cure", "nonsense", "-o", "x.npy"), "there is no cure 'nonsense'; add --cure icnr or sums"),
+        (("--cure", "icnr"), "the cured weights have no place to go"),
+        (("--cure", "icnr", "-o", "x.pt"), "the weights were read from a .npy file"),
+        (("--stride", "3", "--cure", "icnr", "-o", "x.npy"), "use --cure sums"),
+        (("--stride", "5", "--cure", "sums", "-o", "x.npy"), "some phases have no tap"),
+    ):
+        status, out, err = tconv_here("--weights", tmp_path / "up.npy", *arguments)
+        assert (status, out, err.count("\n")) == (2, "", 1), arguments
+        assert message in err
+    with pytest.raises(GeometryError):
+        gains(random_weight(6, (3, 2, 4)), (Axis(4),), groups=0)
+
+
+def test_settings_need_neither_torch_nor_numpy(tmp_path):
+    assert imported_by(("checkerboard", *K3S2), ("checkerboard", *K3S2, "--json"), ("checkerboard", "-h")) == []
+    np.save(tmp_path / "up.npy", random_weight(7, (1, 1, 4, 4)))
+    assert imported_by(("checkerboard", "--weights", tmp_path / "up.npy", "--stride", "2")) == ["numpy"]  # the control

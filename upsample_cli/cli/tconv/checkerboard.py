@@ -1,0 +1,247 @@
+"""`tconv checkerboard`: from settings (without torch) or from real weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from upsample_cli.cli.options import Debug
+from upsample_cli.cli.tconv.printing import print_document, result_console, whole_numbers
+from upsample_cli.errors import UsageError
+from upsample_cli.tconv.checkerboard import FLAT_LEVEL, Verdict, as_json, checkerboard, overlap_map
+from upsample_cli.tconv.described import described_layer
+
+if TYPE_CHECKING:
+    from upsample_cli.tconv.checkerboard_weights import Gains
+    from upsample_cli.tconv.weights import Weights
+
+_SHADES = " ░▒▓█"
+_MOST_CELLS, _MOST_GAINS = 60, 64
+
+
+def checkerboard_command(
+    layer: Annotated[
+        str | None, typer.Argument(metavar="LAYER", help='As PyTorch writes it: "ConvTranspose2d(8, 8, 3, stride=2)".')
+    ] = None,
+    *,
+    kernel_size: Annotated[
+        str | None, typer.Option(metavar="N", help="Instead of LAYER: one number, or one per axis, like the next four.")
+    ] = None,
+    stride: Annotated[str | None, typer.Option(metavar="N", help="Default 1.")] = None,
+    padding: Annotated[str | None, typer.Option(metavar="N", help="Default 0.")] = None,
+    output_padding: Annotated[str | None, typer.Option(metavar="N", help="Default 0.")] = None,
+    dilation: Annotated[str | None, typer.Option(metavar="N", help="Default 1.")] = None,
+    axes: Annotated[int, typer.Option(metavar="N", help="1, 2 or 3, where neither LAYER nor weights tell.")] = 2,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE[:KEY]", help="Measure these weights (.safetensors, .pt, .pth, .npy) with the settings given."
+        ),
+    ] = None,
+    groups: Annotated[int | None, typer.Option(metavar="N", help="Of the weights. Default 1, or LAYER's.")] = None,
+    cure: Annotated[
+        str | None,
+        typer.Option(
+            metavar="icnr|sums",
+            help="Cure the weights: icnr gives every phase the same taps, sums only the same sum. Needs -o.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where the cured weights go.")
+    ] = None,
+    picture: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the map as a PNG.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    as_document: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    debug: Debug = False,  # noqa: ARG001  the door looks for it
+) -> None:
+    """Whether a transposed convolution draws checkerboards, and what cures it.
+
+    \b
+    Examples:
+      tconv checkerboard --kernel-size 3 --stride 2 --padding 1 --output-padding 1
+      tconv checkerboard "ConvTranspose2d(64, 32, 5, stride=2, padding=2, output_padding=1)" --json
+      tconv checkerboard --weights decoder.safetensors:up1.weight --stride 2 --padding 1
+      tconv checkerboard --weights up.pt --stride 2 --cure icnr -o cured.pt
+    """
+    texts = {
+        "kernel_size": kernel_size,
+        "stride": stride,
+        "padding": padding,
+        "output_padding": output_padding,
+        "dilation": dilation,
+    }
+    settings = {
+        name: whole_numbers(f"--{name.replace('_', '-')}", text) for name, text in texts.items() if text is not None
+    }
+    if weights is None:
+        if cure or output or groups:
+            raise UsageError("--cure, --output and --groups are for weights", "add --weights FILE")
+        verdict = checkerboard(described_layer(layer, settings, axes=axes))
+        document, cells = as_json(verdict), [[float(count) for count in row] for row in overlap_map(verdict.axes)]
+        measured = None
+    else:
+        from upsample_cli.tconv.weights import read_weights
+
+        read = read_weights(weights)
+        shown = described_layer(layer, settings, axes=read.axes, kernel_size=read.weight.shape[2:])
+        verdict = checkerboard(shown)
+        measured, cells, document = _measure(read, verdict, groups or shown.groups)
+        _cure(read, verdict, cure, output, overwrite)
+    if picture is not None:
+        _draw(verdict, cells, picture, overwrite)
+    if as_document:
+        print_document(document | {"written": [str(path) for path in (output, picture) if path is not None]})
+        return
+    _print(verdict, measured, cells)
+    for path in (output, picture):
+        if path is not None:
+            print(f"written: {path}")
+
+
+def _measure(read: Weights, verdict: Verdict, groups: int) -> tuple[Gains, list[list[float]], dict[str, Any]]:
+    from upsample_cli.tconv.checkerboard_weights import flat_response, gains
+
+    measured = gains(read.weight, verdict.axes, groups=groups)
+    cells = flat_response(read.weight, verdict.axes, measured.worst_channel, groups=groups)
+    document = as_json(verdict) | {
+        "weights": str(read.path),
+        "key": read.key,
+        "weights_even": measured.is_even,
+        "weights_amplitude_levels": measured.amplitude_levels,
+        "weights_worst_pair_levels": FLAT_LEVEL * measured.worst_pair,
+        "weights_worst_channel": measured.worst_channel,
+        "weights_gain_per_channel_and_phase": measured.per_channel.tolist(),
+        "weights_flat_response": cells.tolist(),
+    }
+    return measured, cells.tolist(), document
+
+
+def _cure(read: Weights, verdict: Verdict, cure: str | None, output: Path | None, overwrite: bool) -> None:
+    if cure is None and output is None:
+        return
+    from upsample_cli.tconv.checkerboard_weights import CURES, cured
+    from upsample_cli.tconv.weights import write_weights
+
+    chosen = next((name for name in CURES if name == cure), None)
+    if chosen is None:
+        raise UsageError(
+            f"there is no cure {cure!r}" if cure else "no cure is named", f"add --cure {' or '.join(CURES)}"
+        )
+    if output is None:
+        raise UsageError("the cured weights have no place to go", "add -o FILE")
+    write_weights(read, cured(read.weight, verdict.axes, chosen), output, overwrite=overwrite)
+
+
+def _draw(verdict: Verdict, cells: Sequence[Sequence[float]], picture: Path, overwrite: bool) -> None:
+    import numpy as np
+
+    from upsample_cli.tconv.drawing import Panel, write_panels
+
+    if picture.suffix.lower() != ".png":
+        raise UsageError(f"{picture}: the picture is a PNG", "give a name that ends in .png")
+    array = np.array(cells)
+    if array.size > _MOST_CELLS**2:
+        raise UsageError(f"a map of {array.size} cells is too large to draw", "use a smaller stride")
+    panel = Panel(f"{verdict.layer} of a flat input", array)
+    write_panels(
+        [("checkerboard" if not verdict.is_even else "overlap is even", [panel])], picture, overwrite=overwrite
+    )
+
+
+def _print(verdict: Verdict, measured: Gains | None, cells: Sequence[Sequence[float]]) -> None:
+    from rich.text import Text
+
+    console = result_console()
+    console.print(Text(str(verdict.layer), style="bold"))
+    for line in _settings_lines(verdict):
+        console.print(Text(line))
+    if measured is not None:
+        for line in _weights_lines(measured):
+            console.print(Text(line))
+    what = "taps that meet at each output sample of a 5-sample input" if measured is None else (
+        f"output channel {measured.worst_channel} for a flat input of 1")  # fmt: skip
+    console.print(Text(f"\n{what} ({_span_text(cells)}):"))
+    for line in _shaded(cells):
+        console.print(Text(line))
+    even = verdict.is_even if measured is None else measured.is_even
+    console.print(Text("\n" + _verdict_text(verdict, measured), style="bold green" if even else "bold red"))
+    if verdict.cures:
+        console.print(Text("the same output sizes, but even:"))
+        for cure in verdict.cures:
+            console.print(Text(f"  {cure}"))
+        _print_neighbours(verdict)
+    elif not verdict.is_even:
+        console.print(Text("no kernel_size is even at this stride and dilation: they share a divisor"))
+    if measured is not None and not measured.is_even:
+        named = "--cure icnr or --cure sums" if verdict.is_even else "--cure sums"
+        console.print(Text(f"{named}, with -o FILE, writes weights that leave a flat input flat"))
+
+
+def _settings_lines(verdict: Verdict) -> list[str]:
+    alike = verdict.axes[:1] if len(set(verdict.axes)) == 1 else verdict.axes
+    return [
+        f"taps per phase {' '.join(map(str, axis.counts))}" if len(axis.counts) <= _MOST_GAINS
+        else f"taps per phase {min(axis.counts)} to {max(axis.counts)}" for axis in alike
+    ]  # fmt: skip
+
+
+def _weights_lines(measured: Gains) -> list[str]:
+    gains = measured.per_channel[measured.worst_channel].reshape(-1)
+    if gains.size > _MOST_GAINS:
+        text = f"{gains.min():.6g} to {gains.max():.6g}"
+    else:
+        text = " ".join(f"{gain:.6g}" for gain in gains)
+    return [
+        f"gain per phase of the worst of {len(measured.per_channel)} output channels, number "
+        f"{measured.worst_channel}: {text}",
+        f"a flat {FLAT_LEVEL} in every input channel comes out {measured.amplitude_levels:.4g} levels uneven, in one "
+        f"channel alone {FLAT_LEVEL * measured.worst_pair:.4g}",
+    ]
+
+
+def _verdict_text(verdict: Verdict, measured: Gains | None) -> str:
+    if verdict.is_even:
+        overlap = "the overlap is even"
+    else:
+        gaps = ", and some samples meet no tap at all" if verdict.gaps else ""
+        overlap = f"the overlap is uneven{gaps}: equal taps make {verdict.amplitude_levels:.4g} grey levels of a flat "
+        overlap += str(FLAT_LEVEL)
+    if measured is None:
+        return overlap + ("; weights decide the rest: every phase must sum to the same" if verdict.is_even else "")
+    if measured.is_even:
+        return f"no checkerboard: the phase sums of these weights are equal; {overlap}"
+    visible = "a checkerboard" if measured.amplitude_levels >= 0.5 else "a checkerboard below half a level"
+    return f"{visible}: {measured.amplitude_levels:.4g} levels of a flat {FLAT_LEVEL}; {overlap}"
+
+
+def _print_neighbours(verdict: Verdict) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    near = verdict.neighbours[next(number for number, axis in enumerate(verdict.axes) if not axis.is_even)]
+    sizes = sorted({size for size, _ in near})
+    table = Table("along one axis", *(f"kernel_size {size}" for size in sizes))
+    for stride in sorted({stride for _, stride in near}):
+        table.add_row(f"stride {stride}", *(f"{near[size, stride]:.4g}" for size in sizes))
+    console = result_console()
+    console.print(Text("a larger stride or a smaller kernel is no cure in itself, a kernel_size stride divides is: "
+                       "levels of a flat 128"))  # fmt: skip
+    console.print(table)
+
+
+def _span_text(cells: Sequence[Sequence[float]]) -> str:
+    values = [value for row in cells for value in row]
+    return f"{_SHADES[0]!r} is 0, {_SHADES[-1]} is {max(abs(value) for value in values):.4g}"
+
+
+def _shaded(cells: Sequence[Sequence[float]]) -> list[str]:
+    """A map in block characters, two columns a cell, as much of it as a screen takes."""
+    largest = max((abs(value) for row in cells for value in row), default=0.0) or 1.0
+    steps = len(_SHADES) - 1
+    return [
+        "".join(_SHADES[min(steps, -int(-abs(value) / largest * steps // 1))] * 2 for value in row[:_MOST_CELLS])
+        for row in cells[:_MOST_CELLS]
+    ]

@@ -1,0 +1,164 @@
+"""What real weights make of a flat input, phase by phase, and two ways to cure them. numpy, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upsample_cli.errors import GeometryError, UsageError
+from upsample_cli.tconv.checkerboard import FLAT_LEVEL, Axis
+
+Array = NDArray[np.float64]
+Cure = Literal["icnr", "sums"]
+CURES: tuple[Cure, ...] = ("icnr", "sums")
+_MOST_CANVAS = 2**25
+_ROUNDING = 2.0**-20
+"""Spread of the gains, relative to the largest, that float32 weights have by rounding: some sums of 2**-24."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gains:
+    """What weights make of a flat input of 1.
+
+    Args:
+        per_channel: (out_channels, *stride): the gain of each output channel at each phase, the first output sample's
+            phase first, every input channel being 1.
+        worst_pair: the largest spread over phases that any one input channel alone causes in any output channel.
+    """
+
+    per_channel: Array
+    worst_pair: float
+
+    @property
+    def spreads(self) -> Array:
+        """(out_channels,): between the largest and the smallest gain."""
+        flat = self.per_channel.reshape(len(self.per_channel), -1)
+        spreads: Array = flat.max(axis=1) - flat.min(axis=1)
+        return spreads
+
+    @property
+    def worst_channel(self) -> int:
+        """The output channel of the largest spread."""
+        return int(self.spreads.argmax())
+
+    @property
+    def amplitude_levels(self) -> float:
+        """The largest spread for a flat input of `FLAT_LEVEL` in every channel."""
+        return FLAT_LEVEL * float(self.spreads.max())
+
+    @property
+    def is_even(self) -> bool:
+        """Whether a flat input stays flat in every output channel, as far as float32 can tell."""
+        return float(self.spreads.max()) <= _ROUNDING * float(np.abs(self.per_channel).max())
+
+
+def gains(weight: Array, axes: Sequence[Axis], *, groups: int = 1) -> Gains:
+    """The gain of each phase.
+
+    Args:
+        weight: (in_channels, out_channels / groups, *kernel_size).
+
+    Raises:
+        GeometryError: if groups do not divide the channels.
+
+    >>> [axis] = [Axis(4, stride=2, padding=1)]
+    >>> gains(np.array([[[0.25, 0.75, 0.75, 0.5]]]), [axis]).per_channel.tolist()
+    [[1.25, 1.0]]
+    """
+    if groups < 1 or len(weight) % groups:
+        raise GeometryError(f"{len(weight)} in_channels are not divisible by groups {groups}", "use a divisor of both")
+    pairs = np.zeros((*weight.shape[:2], *(axis.stride for axis in axes)))
+    for phase, taps in _phases(axes):
+        place: tuple[Any, ...] = (..., *phase)
+        pairs[place] = weight[(..., *taps)].sum(axis=tuple(range(2, weight.ndim)))
+    summed = pairs.reshape(groups, len(weight) // groups, *pairs.shape[1:]).sum(axis=1)
+    flat = pairs.reshape(*pairs.shape[:2], -1)
+    worst = float((flat.max(axis=2) - flat.min(axis=2)).max())
+    return Gains(summed.reshape(-1, *pairs.shape[2:]), worst)
+
+
+def _phases(axes: Sequence[Axis]) -> Iterator[tuple[tuple[int, ...], tuple[Any, ...]]]:
+    """Each phase of the output, and the index of the taps that meet there."""
+    taps = [
+        [
+            [tap for tap in range(axis.kernel_size) if (tap * axis.dilation - axis.padding - phase) % axis.stride == 0]
+            for phase in range(axis.stride)
+        ]
+        for axis in axes
+    ]
+    for phase in product(*(range(axis.stride) for axis in axes)):
+        yield phase, np.ix_(*(each[number] for each, number in zip(taps, phase, strict=True)))
+
+
+def cured(weight: Array, axes: Sequence[Axis], cure: Cure) -> Array:
+    """The nearest weights, in least squares, that leave a flat input flat.
+
+    - "icnr": every phase gets the same sub-kernel, the mean of all. The layer then is nearest-neighbour enlargement and
+      a convolution. Source: Aitken et al. 2017, Checkerboard artifact free sub-pixel convolution.
+    - "sums": every phase keeps its own sub-kernel, moved by a constant so that all sum to the mean of the sums. It
+      changes the weights least.
+
+    Raises:
+        UsageError: if stride does not divide kernel_size (icnr), or some phase has no tap (sums).
+
+    >>> cured(np.array([[[0.25, 0.75, 0.75, 0.5]]]), [Axis(4, stride=2)], "icnr").tolist()
+    [[[0.5, 0.5, 0.625, 0.625]]]
+    >>> cured(np.array([[[0.25, 0.75, 0.75, 0.5]]]), [Axis(4, stride=2)], "sums").tolist()
+    [[[0.3125, 0.6875, 0.8125, 0.4375]]]
+    """
+    result = weight.copy()
+    indices = [taps for _, taps in _phases(axes)]
+    if any(0 in axis.counts for axis in axes):
+        raise UsageError("some phases have no tap", "no weights cure these settings: use a larger kernel_size")
+    if cure == "icnr":
+        if not all(axis.is_even for axis in axes):
+            raise UsageError(
+                "icnr needs as many taps at every phase", "use --cure sums, or a kernel_size stride divides"
+            )
+        mean = np.mean([weight[(..., *taps)] for taps in indices], axis=0)
+        for taps in indices:
+            result[(..., *taps)] = mean
+        return result
+    over = tuple(range(2, weight.ndim))
+    sums = [weight[(..., *taps)].sum(axis=over, keepdims=True) for taps in indices]
+    counts = [int(np.prod([len(each.reshape(-1)) for each in taps])) for taps in indices]
+    # Moving a phase's sum by e costs e**2 / count: the nearest common sum is the mean weighted by 1 / count.
+    shares = np.array([1 / count for count in counts])
+    target = np.tensordot(shares / shares.sum(), np.stack(sums), axes=1)
+    for taps, total, count in zip(indices, sums, counts, strict=True):
+        result[(..., *taps)] = weight[(..., *taps)] + (target - total) / count
+    return result
+
+
+def flat_response(weight: Array, axes: Sequence[Axis], channel: int, *, groups: int = 1, size: int = 5) -> Array:
+    """What one output channel shows of a small flat input of 1, borders included; (rows, columns), one row on one axis.
+
+    On three axes it is the slice in the middle of the first.
+    """
+    per_group = weight.shape[1]
+    members = weight.reshape(groups, len(weight) // groups, *weight.shape[1:])[channel // per_group]
+    kernel = members.sum(axis=0)[channel % per_group]
+    lengths = [len(axis.overlap(size)) for axis in axes]
+    sizes = [
+        length + axis.padding + axis.dilation * axis.kernel_size + axis.stride * size
+        for length, axis in zip(lengths, axes, strict=True)
+    ]
+    if prod(sizes) > _MOST_CANVAS:
+        raise UsageError(f"a map of {prod(sizes)} samples is too large", "use smaller settings")
+    canvas = np.zeros(sizes)
+    for start in product(range(size), repeat=len(axes)):
+        where = tuple(
+            slice(i * a.stride, i * a.stride + a.dilation * (a.kernel_size - 1) + 1, a.dilation)
+            for i, a in zip(start, axes, strict=True)
+        )
+        canvas[where] += kernel
+    kept = canvas[tuple(slice(a.padding, a.padding + n) for a, n in zip(axes, lengths, strict=True))]
+    if kept.ndim == 1:
+        return kept[None]
+    return kept if kept.ndim == 2 else kept[len(kept) // 2]
