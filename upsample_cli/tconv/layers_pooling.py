@@ -62,9 +62,8 @@ class Pooling(Weightless):
 
     def output_sizes(self, sizes: Sequence[Size]) -> tuple[Size, ...]:
         """Sizes after the layer."""
-        return sizes_by(
-            _POOLED_SIZE[self.axes == 1], pooling_rule, sizes, self._settings() | {"ceil_mode": int(self.ceil_mode)}
-        )
+        settings = self._settings() | {"ceil_mode": int(self.ceil_mode)}
+        return sizes_by(partial(_pooled_size, self.name), pooling_rule, sizes, settings)
 
     def formulas(self, sizes: Sequence[Size]) -> tuple[str, ...]:
         """How each output size comes about."""

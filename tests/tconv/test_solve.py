@@ -1,0 +1,140 @@
+"""Solutions are all that torch confirms within the bounds, no more and no fewer; their ranking says what is true."""
+
+import itertools
+import json
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from upsample_cli.cli import tconv
+from upsample_cli.errors import GeometryError
+from upsample_cli.tconv.constructors import parse_layer
+from upsample_cli.tconv.shape import shape
+from upsample_cli.tconv.solve import smooth_alternative, solve, why_best
+
+
+def by_torch(before, after, most_kernel, most_stride, transposed):
+    """Every setting, tried on torch's own layers: (kernel_size, stride, padding, output_padding)."""
+    found = set()
+    for kernel_size, stride in itertools.product(range(1, most_kernel + 1), range(1, most_stride + 1)):
+        for padding, extra in itertools.product(range(kernel_size), range(stride if transposed else 1)):
+            kind = nn.ConvTranspose1d if transposed else nn.Conv1d
+            more = {"output_padding": extra} if transposed else {}
+            try:
+                layer = kind(1, 1, kernel_size, stride, padding, device="meta", **more)
+                size = layer(torch.empty(1, 1, before, device="meta")).shape[2]
+            except (RuntimeError, ValueError):
+                continue
+            if size == after:
+                found.add((kernel_size, stride, padding, extra))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "transposed"),
+    [
+        (7, 14, True),
+        (7, 13, True),
+        (5, 15, True),
+        (9, 9, True),
+        (5, 7, True),
+        (14, 7, False),
+        (15, 7, False),
+        (9, 9, False),
+    ],
+)
+def test_every_setting_within_the_bounds_is_found_and_no_other(before, after, transposed):
+    large, small = max(before, after), min(before, after)
+    ratio = -(-large // small)
+    found = {
+        (one.layer.kernel_size, one.layer.stride, one.layer.padding, getattr(one.layer, "output_padding", 0))
+        for one in solve((before,), (after,), transposed=transposed).found
+    }
+    expected = by_torch(before, after, 2 * ratio + 3, ratio + 1, transposed)
+    assert found == expected
+    assert len(found) >= 3
+    assert found != by_torch(before, after + 1, 2 * ratio + 3, ratio + 1, transposed)  # the control
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "transposed"), [(7, 14, True), (5, 15, True), (14, 7, False), (12, 4, False)]
+)
+def test_exact_means_the_same_factor_at_every_size(before, after, transposed):
+    for one in solve((before,), (after,), transposed=transposed).found:
+        factor = max(before, after) // min(before, after)
+        same = []
+        for count in range(8, 30):
+            start, goal = (count, count * factor) if transposed else (count * factor, count)
+            same.append(shape((start,), [one.layer])[0].output == (goal,))
+        assert all(same) == one.exact
+
+
+def test_doubling_is_best_done_by_the_known_layers():
+    solutions = solve((112, 112), (224, 224))
+    assert str(solutions.found[0].layer) == "ConvTranspose2d(kernel_size=2, stride=2)"
+    assert str(smooth_alternative(solutions).layer) == "ConvTranspose2d(kernel_size=4, stride=2, padding=1)"
+    assert "centred" in why_best(solutions.found[0])
+    ranks = [one.rank for one in solutions.found]
+    assert ranks == sorted(ranks)
+    threes = solve((112,), (224,), kernel_size=(3,)).found
+    assert [str(one.shift[0]) for one in threes] == ["-1/2"]
+
+
+def test_every_solution_of_three_axes_gives_the_size():
+    solutions = solve((10, 50, 100), (19, 100, 200))
+    layers = [str(one.layer) for one in solutions.found]
+    assert "ConvTranspose3d(kernel_size=3, stride=2, padding=1, output_padding=(0, 1, 1))" in layers  # FACTS
+    for one in solutions.found:
+        assert shape((10, 50, 100), [one.layer])[0].output == (19, 100, 200)
+
+
+def test_any_size_keeps_only_the_exact():
+    assert all(one.exact for one in solve((7,), (14,), any_size=True).found)
+    assert len(solve((1,), (2,), any_size=True).found) < len(solve((1,), (2,)).found)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("112", "226", "--kernel-size", "3", "--stride", "2", "--padding", "1"),
+            "leads 112 to 226; the nearest is 224;",
+        ),
+        (
+            ("3", "7", "--any-size"),
+            "no layer within the bounds leads 3 to 7 at every size; 7 is no whole multiple of 3",
+        ),
+        (("3x3", "7"), "2 axes before and 1 after; give the same 1 to 3 axes"),
+        (("0", "7"), "size 0 is too small; use 1 or more"),
+        (("3", "7", "--kernel-size", "0"), "kernel_size 0 is too small; use 1 or more"),
+        (("3", "photo.jpg"), "--to photo.jpg is not a size; write 112"),
+        (("3", "7", "--stride", "x"), "--stride x is not a number"),
+        (("7", "3", "--conv", "--output-padding", "1"), "an ordinary convolution has no output_padding"),
+    ],
+)
+def test_what_has_no_solution_exits_2_and_says_why(arguments, message, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["tconv", "solve", "--from", arguments[0], "--to", *arguments[1:]])
+    with pytest.raises(SystemExit) as leaving:
+        tconv.main()
+    printed = capsys.readouterr()
+    assert (leaving.value.code, printed.out, printed.err.count("\n")) == (2, "", 1)
+    assert message in printed.err
+
+
+def test_the_command_prints_what_the_function_gives(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["tconv", "solve", "--from", "7x5", "--to", "14x15", "--json"])
+    with pytest.raises(SystemExit) as leaving:
+        tconv.main()
+    document = json.loads(capsys.readouterr().out)
+    assert leaving.value.code == 0
+    expected = [str(one.layer) for one in solve((7, 5), (14, 15)).found]
+    assert [one["layer"] for one in document["solutions"]] == expected
+    for text in expected:  # settings are printed without channels; with them they are PyTorch's
+        assert shape((7, 5), [parse_layer(text.replace("(", "(1, 1, ", 1))])[0].output == (14, 15)
+
+
+def test_more_axes_than_there_are_is_refused():
+    with pytest.raises(GeometryError, match="4 axes before and 4 after"):
+        solve((1, 2, 3, 4), (2, 4, 6, 8))
