@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -17,12 +18,14 @@ from upsample_cli.job import DEPTHS, Job, Options, Result, check_strict
 from upsample_cli.kernels import kernel_named
 from upsample_cli.pictures.convert import convert_rows
 from upsample_cli.pictures.files import new_file, writing_error
-from upsample_cli.pictures.formats import fit, format_named
+from upsample_cli.pictures.formats import Fit, fit, format_named
+from upsample_cli.pictures.frame_sinks import open_frame_writer
+from upsample_cli.pictures.light import light_of
 from upsample_cli.pictures.metadata import metadata_for_output
-from upsample_cli.pictures.model import Layout
+from upsample_cli.pictures.model import Frames, FrameWriter, Layout, Metadata, PictureInfo, Sink, Source
 from upsample_cli.pictures.policy import under_policy
 from upsample_cli.pictures.sinks import open_sink
-from upsample_cli.pictures.source import open_picture
+from upsample_cli.pictures.source import open_animation, open_picture
 from upsample_cli.pictures.streams import piped_file
 from upsample_cli.planning import check_output, plan_job
 
@@ -44,7 +47,8 @@ def upsample_file(
             folder is made if it is missing.
         factor: whole factor, 1 to 64.
         options: the other fields of `job.Options`: kernel, border, alpha, device, memory_bytes, tile, format, quality,
-            overwrite, strict, max_pixels, metadata, depth.
+            overwrite, strict, max_pixels, metadata, depth, linear_light,
+            frame.
 
     Returns:
         What was written, with a warning for whatever the output could not hold.
@@ -75,51 +79,102 @@ def enlarge_picture(
         BrokenPipeError: if nobody reads `job.target_stream` any more.
     """
     start_s = time.perf_counter()
-    with open_picture(job.source_stream or job.input, max_pixels=options.max_pixels) as source:
-        import torch
+    with open_picture(job.source_stream or job.input, max_pixels=options.max_pixels, frame=options.frame) as source:
+        from upsample_cli.engine import compute_pool
 
-        from upsample_cli.engine import compute_pool, enlarged_bands
-        from upsample_cli.pixels import Arithmetic
-
-        info, metadata = under_policy(source.info, source.metadata, options.metadata)
-        format_ = format_named(job.format)
-        fitted = fit(info, metadata, format_, depth=DEPTHS[options.depth])
-        computed = _computed_layout(info.layout, fitted.layout)
+        info, _, fitted = _fitted(source, job, options)
         warnings = (*info.warnings, *fitted.warnings)
         check_strict(job.input, warnings, options)
-        settings = engine_settings(options)
-        height, width = info.height * options.factor, info.width * options.factor
-        premultiplied = info.layout.alpha and options.alpha == "premultiplied"
-        dtype: torch.dtype = getattr(torch, computed.dtype.name)
-        arithmetic = Arithmetic(dtype, settings.kernel.denominator**2, premultiplied)
+        engine_settings(options)  # a device that is not there ends it before there is a file
         if stop is not None and stop.is_set():  # decoding takes its time: no new file after the others were removed
             raise Interrupted
         with _output_file(job, options) as file:
-            sink = open_sink(
-                file,
-                format_,
-                height=height,
-                width=width,
-                layout=fitted.layout,
-                metadata=metadata_for_output(fitted.metadata, height, width),
-                quality=options.quality,
-                info=info,
-                executor=compute_pool(),
-            )
-            for band in enlarged_bands(
-                lambda first, last: torch.from_numpy(
-                    convert_rows(source.read_rows(first, last), info.layout, computed)
-                ),
-                (info.height, info.width, info.layout.channels),
-                settings=settings,
-                arithmetic=arithmetic,
-                stop=stop,
-            ):
-                sink.write_rows(convert_rows(band.numpy(), computed, fitted.layout, metadata.icc_profile))
-                on_rows(band.shape[0] // options.factor)
-            sink.finish()
+            sink_settings: dict[str, Any] = {"quality": options.quality, "info": info, "executor": compute_pool()}
+            if fitted.frames is not None:
+                writer = open_frame_writer(
+                    file, format_named(job.format), fitted.frames, factor=options.factor, **sink_settings
+                )
+                more = _enlarge_frames(job, options, writer, fitted.frames, stop=stop, on_rows=on_rows)
+                warnings = tuple(dict.fromkeys((*warnings, *more)))
+            else:
+                sink = open_sink(
+                    file, format_named(job.format), **_picture_settings(info, fitted, options), **sink_settings
+                )
+                _enlarge(source, sink, job, options, stop=stop, on_rows=on_rows)
     planned = Result.planned(replace(job, warnings=warnings), options.factor)
     return planned.ended("written", elapsed_s=time.perf_counter() - start_s)
+
+
+def _fitted(source: Source, job: Job, options: Options) -> tuple[PictureInfo, Metadata, Fit]:
+    info, metadata = under_policy(source.info, source.metadata, options.metadata)
+    return info, metadata, fit(info, metadata, format_named(job.format), depth=DEPTHS[options.depth])
+
+
+def _picture_settings(info: PictureInfo, fitted: Fit, options: Options) -> dict[str, Any]:
+    """What a sink is told of the picture that will come."""
+    height, width = info.height * options.factor, info.width * options.factor
+    metadata = metadata_for_output(fitted.metadata, height, width)
+    return {"height": height, "width": width, "layout": fitted.layout, "metadata": metadata}
+
+
+def _enlarge(source: Source, sink: Sink, job: Job, options: Options, *, stop: Event | None, on_rows: OnRows) -> None:
+    """One picture's rows through the layer and into its sink, which is then finished."""
+    import torch
+
+    from upsample_cli.engine import enlarged_bands
+    from upsample_cli.pixels import Arithmetic
+
+    info, metadata, fitted = _fitted(source, job, options)
+    computed = _computed_layout(info.layout, fitted.layout)
+    light = light_of(job.input, computed, metadata.icc_profile) if options.linear_light else None
+    settings = engine_settings(options)
+    dtype: torch.dtype = getattr(torch, "float64" if light else computed.dtype.name)
+    premultiplied = info.layout.alpha and options.alpha == "premultiplied"
+    arithmetic = Arithmetic(dtype, settings.kernel.denominator**2, premultiplied)
+
+    def read(first: int, last: int) -> torch.Tensor:
+        rows = convert_rows(source.read_rows(first, last), info.layout, computed)
+        return torch.from_numpy(light.linear(rows) if light else rows)
+
+    shape = (info.height, info.width, info.layout.channels)
+    for band in enlarged_bands(read, shape, settings=settings, arithmetic=arithmetic, stop=stop):
+        rows = light.levels(band.numpy()) if light else band.numpy()
+        sink.write_rows(convert_rows(rows, computed, fitted.layout, metadata.icc_profile))
+        on_rows(band.shape[0] // options.factor)
+    sink.finish()
+
+
+def _enlarge_frames(
+    job: Job, options: Options, writer: FrameWriter, frames: Frames, *, stop: Event | None, on_rows: OnRows
+) -> list[str]:
+    """Every frame or page in turn; `on_rows` is told as many rows in all as the first has. Returns the warnings."""
+    done, told, warnings = 0, 0, list[str]()
+
+    def on_frame_rows(rows: int) -> None:
+        nonlocal done, told
+        done += rows
+        on_rows(done // frames.count - told)
+        told = done // frames.count
+
+    for source, duration_ms in _pictures(job, options, frames):
+        with source:
+            info, _, fitted = _fitted(source, job, options)
+            warnings += (*info.warnings, *fitted.warnings)
+            check_strict(job.input, tuple(warnings), options)
+            sink = writer.frame(**_picture_settings(info, fitted, options), duration_ms=duration_ms)
+            _enlarge(source, sink, job, options, stop=stop, on_rows=on_frame_rows)
+    writer.finish()
+    return warnings
+
+
+def _pictures(job: Job, options: Options, frames: Frames) -> Iterator[tuple[Source, Fraction]]:
+    """Each frame or page of the input; it is gone when the next one is asked for."""
+    file = job.source_stream or job.input
+    if frames.kind == "animation":
+        yield from open_animation(file, max_pixels=options.max_pixels)
+    else:
+        for page in range(1, frames.count + 1):
+            yield open_picture(file, max_pixels=options.max_pixels, frame=page), Fraction(0)
 
 
 def _computed_layout(read: Layout, written: Layout) -> Layout:

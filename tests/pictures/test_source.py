@@ -16,7 +16,8 @@ from PIL import Image
 
 from upsample_cli.errors import PictureError
 from upsample_cli.pictures import opening
-from upsample_cli.pictures.model import Layout, PictureInfo
+from upsample_cli.pictures.formats import FORMATS, fit
+from upsample_cli.pictures.model import Layout, Metadata, PictureInfo
 from upsample_cli.pictures.source import open_picture, probe, read_header
 
 HEIGHT, WIDTH = 21, 37
@@ -147,7 +148,11 @@ def test_of_several_frames_the_first_is_read_and_the_others_are_announced(kind):
         assert np.abs(rows.astype(int) - RGB).mean() < np.abs(rows.astype(int) - (255 - RGB)).mean()
     else:
         np.testing.assert_array_equal(rows, alone)
-    assert info.warnings == ("it holds several frames or pages, of which only the first is read",)
+    assert (info.frames.count, info.frames.kind) == (2, {"TIFF": "pages", "MPO": "views"}.get(kind, "animation"))
+    assert single.frames is None
+    assert info.warnings == ()
+    said = {"TIFF": "pages", "MPO": "views"}.get(kind, "frames")
+    assert f"cannot hold several {said}; of 2 the first is kept" in fit(info, Metadata(), FORMATS["bmp"]).warnings[0]
     assert single.warnings == ()
     assert info.format == ("jpeg" if kind == "MPO" else kind.lower())
 

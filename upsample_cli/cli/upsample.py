@@ -87,6 +87,17 @@ def upsample(
             "line that says the picture is upright.",
         ),
     ] = "keep",
+    linear_light: Annotated[
+        bool,
+        typer.Option(
+            "--linear-light",
+            help="Mix amounts of light, by the colour profile or as sRGB: thin bright lines keep their strength.",
+        ),
+    ] = False,
+    frame: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="One frame or page, counted from 1. Default: all that the output can hold."),
+    ] = None,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     memory: Annotated[
         str | None,
@@ -147,6 +158,8 @@ def upsample(
         border=border,  # type: ignore[arg-type]  # checked by Options
         alpha=alpha,  # type: ignore[arg-type]
         metadata=metadata,  # type: ignore[arg-type]
+        linear_light=linear_light,
+        frame=frame,
         depth=depth,  # type: ignore[arg-type]
         device=device,
         memory_bytes=parse_quantity(memory, "--memory") if memory is not None else None,

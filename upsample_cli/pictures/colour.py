@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from io import BytesIO
+
 import numpy as np
 from PIL import Image, ImageCms
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import BinaryIO
 
 from upsample_cli.pictures import ifd
@@ -225,8 +226,12 @@ def _copied(tiff: ifd.Tiff, directory: ifd.Directory, kind: int, follow: bool) -
     return fields
 
 
-def exif_of_tiff(file: BinaryIO) -> bytes | None:
+def exif_of_tiff(file: BinaryIO, page_at: int | None = None) -> bytes | None:
     """An Exif block made of what a TIFF file tells about its picture; None if it tells nothing.
+
+    Args:
+        file: its position is moved about.
+        page_at: where the page's directory lies; None for the first.
 
     A maker's note in it has to move: its own absolute offsets cannot follow.
 
@@ -234,7 +239,7 @@ def exif_of_tiff(file: BinaryIO) -> bytes | None:
         ValueError: the file's first directory is damaged.
     """
     tiff = ifd.tiff_in_file(file)
-    fields = descriptive_fields(tiff)
+    fields = descriptive_fields(tiff if page_at is None else replace(tiff, first=page_at))
     head = (b"II*\0" if tiff.order == "<" else b"MM\0*") + struct.pack(tiff.order + "I", 8)
     return head + ifd.directory_bytes(fields, order=tiff.order, at=8) if fields else None
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from upsample_cli.pictures.iptc import MAX_JPEG_BYTES
-from upsample_cli.pictures.model import Depth, Layout
+from upsample_cli.pictures.model import Depth, FramesKind, Layout
 
 MetadataKind = Literal["icc_profile", "exif", "xmp", "iptc", "dpi", "text", "comment"]
 
@@ -44,6 +44,7 @@ class Format:
         max_iptc_bytes: most bytes of IPTC captions.
         quality_range: least and greatest `--quality`; None where there is nothing to choose.
         max_colours: most colours in one picture, if there is such a limit.
+        frames: the kinds of several pictures that one file can hold.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Format:
     max_iptc_bytes: int | None = None
     quality_range: tuple[int, int] | None = None
     max_colours: int | None = None
+    frames: frozenset[FramesKind] = frozenset()
 
 
 # Limits, each read off the encoder and the decoder Pillow 13 carries: libjpeg stops at 65500 although the format has
@@ -81,17 +83,20 @@ FORMATS: dict[str, Format] = {
             _of_depths((_GREY, _GREY_ALPHA, _RGB, _RGB_ALPHA), 8, 16),
             frozenset({"icc_profile", "exif", "xmp", "iptc", "dpi", "text"}),
             lossless=True, streams=True, quality_range=(0, 9),
+            frames=frozenset({"animation"}),
         ),
         Format(
             "webp", "WebP", (".webp",), "WEBP",
             frozenset({_RGB, _RGB_ALPHA}), frozenset({"icc_profile", "exif", "xmp"}),
             lossless=False, max_side=16383, quality_range=(0, 100),
+            frames=frozenset({"animation"}),
         ),
         Format(
             "tiff", "TIFF", (".tif", ".tiff"), "TIFF",
             _of_depths((_GREY, _GREY_ALPHA, _RGB, _RGB_ALPHA, _CMYK, _CMYK_ALPHA), 8, 16, 32),
             frozenset({"icc_profile", "exif", "xmp", "iptc", "dpi"}),
             lossless=True, streams=True, quality_range=(0, 9),
+            frames=frozenset({"pages"}),
         ),
         Format(
             "bmp", "BMP", (".bmp",), "BMP",
@@ -102,6 +107,7 @@ FORMATS: dict[str, Format] = {
             "gif", "GIF", (".gif",), "GIF",
             frozenset({_GREY, _RGB, _RGB_ALPHA}), frozenset({"comment"}),
             lossless=False, max_side=65535, max_colours=256,
+            frames=frozenset({"animation"}),
         ),
         Format(
             "avif", "AVIF", (".avif",), "AVIF",

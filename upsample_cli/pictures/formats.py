@@ -13,7 +13,7 @@ from typing import Any
 from upsample_cli.errors import PictureError, UsageError
 from upsample_cli.pictures.exif import resolution, with_resolution
 from upsample_cli.pictures.format_table import COMMENT, FORMATS, Format
-from upsample_cli.pictures.model import Depth, Layout, Metadata, PictureInfo
+from upsample_cli.pictures.model import Depth, Frames, FramesKind, Layout, Metadata, PictureInfo
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
@@ -31,6 +31,7 @@ DEFAULT_MAX_PIXELS = 500_000_000
 """Largest input that is decoded without being asked twice (`--max-pixels`)."""
 
 _RGB = Layout("rgb")
+_NAMES: dict[FramesKind, str] = {"animation": "frames", "pages": "pages", "views": "views"}
 _PROFILE_SPACES = {"rgb": b"RGB ", "grey": b"GRAY", "cmyk": b"CMYK"}  # ICC.1, bytes 16 to 19 of the header
 _PARTS = {
     "icc_profile": "the colour profile (ICC)",
@@ -142,11 +143,13 @@ class Fit:
         layout: of the rows to write; `convert.convert_rows` makes them.
         metadata: the part that the format holds.
         warnings: one line for each thing lost.
+        frames: those to write; None where only the first picture is.
     """
 
     layout: Layout
     metadata: Metadata
     warnings: tuple[str, ...]
+    frames: Frames | None = None
 
 
 def fit(info: PictureInfo, metadata: Metadata, fmt: Format, *, depth: Depth | None = None) -> Fit:
@@ -164,13 +167,25 @@ def fit(info: PictureInfo, metadata: Metadata, fmt: Format, *, depth: Depth | No
     >>> made.layout, made.warnings
     (Layout(colour='grey', alpha=False, depth=8), ('JPEG cannot hold transparency; it is laid over white',))
     """
+    frames, lost_frames = _held_frames(info.frames, fmt)
+    if frames is not None and frames.layout is not None:
+        info = replace(info, layout=frames.layout)
     wanted = info.layout if depth is None else replace(info.layout, depth=depth)
     layout = _nearest_layout(wanted, fmt)
     by_profile = layout.colour != "cmyk" and _has_ink_profile(info, metadata)
     if by_profile:  # it is used up: what comes out is sRGB, as pictures without a profile are
         metadata = replace(metadata, icc_profile=None)
     kept, lost = _held_metadata(metadata, fmt, layout.colour if layout.colour != info.layout.colour else None)
-    return Fit(layout, kept, (*_layout_losses(wanted, layout, fmt, by_profile), *lost))
+    return Fit(layout, kept, (*lost_frames, *_layout_losses(wanted, layout, fmt, by_profile), *lost), frames)
+
+
+def _held_frames(frames: Frames | None, fmt: Format) -> tuple[Frames | None, tuple[str, ...]]:
+    if frames is None or frames.kind in fmt.frames:
+        return frames, frames.warnings if frames else ()
+    others = " and ".join(each.title for each in FORMATS.values() if frames.kind in each.frames)
+    can = f"{others} can" if others else "no output can"
+    line = f"{fmt.title} cannot hold several {_NAMES[frames.kind]}; of {frames.count} the first is kept ({can})"
+    return None, (line,)
 
 
 def _has_ink_profile(info: PictureInfo, metadata: Metadata) -> bool:

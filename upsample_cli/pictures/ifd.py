@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import BinaryIO
 
@@ -15,6 +15,9 @@ SHORT, LONG, RATIONAL, UNDEFINED, LONG8, IFD8 = 3, 4, 5, 7, 16, 18
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _MAX_ENTRIES = 4096
 """More than any picture has; a damaged count must not make us read for minutes."""
+
+MOST_PAGES = 65535
+"""As many as TIFF's tag for a page's number can count."""
 
 _MAGIC = {b"II*\0": ("<", False), b"MM\0*": (">", False), b"II+\0": ("<", True), b"MM\0+": (">", True)}
 
@@ -138,6 +141,20 @@ def read_directory(tiff: Tiff, at: int) -> Directory:
     return Directory(tuple(entries), at, pointer_at - at + len(pointed), next_at, pointer_at)
 
 
+def directory_offsets(tiff: Tiff) -> list[int]:
+    """Where the directories of a file's pages lie, in order; a damaged chain, or one in a circle, ends there."""
+    found: dict[int, None] = {}
+    at = tiff.first
+    while at and at not in found and len(found) < MOST_PAGES:
+        try:
+            directory = read_directory(tiff, at)
+        except ValueError:
+            break
+        found[at] = None
+        at = directory.next_at
+    return list(found)
+
+
 def value_bytes(tiff: Tiff, entry: Entry) -> bytes | None:
     """The bytes of an entry's values as they lie there, or None if they are not all inside the data."""
     data = tiff.read(entry.value_at, entry.size_bytes) if entry.size_bytes else b""
@@ -173,6 +190,19 @@ def rational(tag: int, order: str, value: float) -> Field:
     """A field of one number as a fraction, the nearest whose parts have 31 bits."""
     ratio = Fraction(value).limit_denominator(max(1, int(2**31 / max(value, 1))))
     return Field(tag, RATIONAL, 1, struct.pack(order + "II", ratio.numerator, ratio.denominator))
+
+
+def swapped(field: Field) -> Field:
+    """The field with its numbers in the other byte order.
+
+    >>> swapped(integers(256, SHORT, "<", 1, 2)).value.hex(" ")
+    '00 01 00 02'
+    """
+    if not isinstance(field.value, bytes):
+        return replace(field, value=[swapped(each) for each in field.value])
+    size = {RATIONAL: 4, 10: 4}.get(field.kind, _SIZES.get(field.kind, 1))
+    value = b"".join(field.value[at : at + size][::-1] for at in range(0, len(field.value), size))
+    return replace(field, value=value)
 
 
 def directory_bytes(fields: Iterable[Field], *, order: str, at: int, big: bool = False, next_at: int = 0) -> bytes:

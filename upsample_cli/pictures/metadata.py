@@ -81,7 +81,7 @@ def _exif(image: Image.Image, file: BinaryIO, chunks: Ancillary | None) -> bytes
         return chunks.exif
     if hasattr(image, "tag_v2"):
         try:
-            return exif_blocks.exif_of_tiff(file)
+            return exif_blocks.exif_of_tiff(file, getattr(image, "page_at", None))
         except ValueError:
             return None
     block = image.info.get("exif")

@@ -8,6 +8,7 @@ there is one. No torch, no Pillow.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 Rows: TypeAlias = "NDArray[Any]"
 Colour = Literal["grey", "rgb", "cmyk"]
 Depth = Literal[8, 16, 32]
+FramesKind = Literal["animation", "pages", "views"]
 
 _COLOUR_CHANNELS: dict[Colour, int] = {"grey": 1, "rgb": 3, "cmyk": 4}
 _DTYPES: dict[Depth, str] = {8: "uint8", 16: "uint16", 32: "float32"}
@@ -75,6 +77,30 @@ class Metadata:
 
 
 @dataclass(frozen=True, slots=True)
+class Frames:
+    """Several pictures in one file.
+
+    Args:
+        count: how many.
+        kind: "animation": all of one size, shown in turn; "pages": each a picture of its own; "views": others beside
+            the picture, which are not read.
+        layout: of every frame of an animation, composed; None for pages, which differ.
+        plays: how often an animation is shown; 0 for ever.
+        first: index of the first frame that belongs to it: 1 where an animated PNG's still picture does not.
+        pixels: of all pages together, as they are stored; 0 for an animation.
+        warnings: what reading all of them loses beyond what `PictureInfo.warnings` says of the first.
+    """
+
+    count: int
+    kind: FramesKind
+    layout: Layout | None = None
+    plays: int = 0
+    first: int = 0
+    pixels: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PictureInfo:
     """What is known of a picture before its pixels are decoded.
 
@@ -86,6 +112,7 @@ class PictureInfo:
         warnings: what delivering it so loses, one line each ("16 bits per channel are read as 8", ...).
         jpeg_subsampling: Pillow's number (0 for 4:4:4, 1 for 4:2:2, 2 for 4:2:0) of a JPEG input, else None.
         lossless: whether the file stores its pixels without loss.
+        frames: what else is in the file, of which this is the first; None if it is alone, or was asked for alone.
     """
 
     format: str
@@ -95,6 +122,7 @@ class PictureInfo:
     warnings: tuple[str, ...] = ()
     jpeg_subsampling: int | None = None
     lossless: bool = False
+    frames: Frames | None = None
 
 
 class Source(Protocol):
@@ -126,4 +154,21 @@ class Sink(Protocol):
 
     def finish(self) -> None:
         """Write what is still held back and the end of the file. Call it once, after the last row."""
+        ...
+
+
+class FrameWriter(Protocol):
+    """A file of several pictures being written, one at a time, first to last."""
+
+    def frame(self, *, height: int, width: int, layout: Layout, metadata: Metadata, duration_ms: Fraction) -> Sink:
+        """The sink of the next picture, to be finished before the one after it is asked for.
+
+        Args:
+            height, width, layout, metadata: of that picture; of an animation those of the first hold for all.
+            duration_ms: how long it is shown; of no meaning for pages.
+        """
+        ...
+
+    def finish(self) -> None:
+        """Write the end of the file. Call it once, after the last picture's sink is finished."""
         ...

@@ -148,8 +148,6 @@ def _losses(image: ImageFile.ImageFile, file: BinaryIO, tags: Any, cut: bool) ->
         yield "the one colour marked transparent is read as opaque"
     if image.format == "AVIF" and (bits := _avif_bits(file)) > 8:
         yield f"{bits} bits per channel are read as 8"
-    if getattr(image, "is_animated", False):
-        yield "it holds several frames or pages, of which only the first is read"
     if tags.get(_NEW_SUBFILE_TYPE, 0) & 1:
         yield "its first page, the one that is read, is a small preview of the picture"
 
@@ -192,8 +190,11 @@ def _webp_is_lossless(file: BinaryIO) -> bool:
     while True:
         file.seek(at)
         head = file.read(8)
-        if len(head) < 8 or head[:4] in {b"VP8 ", b"VP8L", b"ANMF"}:
+        if len(head) < 8 or head[:4] in {b"VP8 ", b"VP8L"}:
             return head[:4] == b"VP8L"
+        if head[:4] == b"ANMF":  # a frame: its own chunks follow 16 bytes of head
+            at += 24
+            continue
         size = int.from_bytes(head[4:], "little")
         at += 8 + size + size % 2
 

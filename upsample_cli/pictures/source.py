@@ -10,16 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from types import TracebackType
 from typing import BinaryIO, Self
 
 import numpy as np
 from PIL import Image, ImageFile
 
+from upsample_cli.errors import PictureError
+from upsample_cli.pictures.animations import animation_frames, frames_of, page_offset, pages_of
 from upsample_cli.pictures.deep_png import decoded_png
-from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, Format
+from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, FORMATS, Format
 from upsample_cli.pictures.metadata import read_metadata
-from upsample_cli.pictures.model import Metadata, PictureInfo, Rows, Source
+from upsample_cli.pictures.model import Layout, Metadata, PictureInfo, Rows, Source
 from upsample_cli.pictures.opening import (
     PIECE_BYTES,
     PILLOW_PIXEL_BYTES,
@@ -62,40 +65,52 @@ def probe(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> PictureInfo:
     return read_header(path, max_pixels=max_pixels)[0]
 
 
-def read_header(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> tuple[PictureInfo, Metadata]:
+def read_header(
+    path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int | None = None
+) -> tuple[PictureInfo, Metadata]:
     """What a picture's header tells, and what travels beside the pixels: all that `formats.fit` needs.
 
-    Args and Raises are those of `probe`.
+    Args:
+        path: a file, or a seekable binary file object.
+        max_pixels: refuse a picture of more.
+        frame: one frame or page, counted from 1, as a picture of its own; None for the first, and word of the others.
+
+    Raises:
+        PictureError: it cannot be read, is no picture, is too large, or there is no such frame.
     """
     name = shown_name(path)
     with quiet_pillow(), opened_file(path) as file:
-        if (tiff := _tiff(file, name, max_pixels)) is not None:
+        if (tiff := _tiff(file, name, max_pixels, frame)) is not None:
             return tiff.info, tiff.metadata
         image, fmt = open_image(file, name, max_pixels=max_pixels)
-        header = _read_header(image, file, fmt, name)
+        header = _of_frame(_read_header(image, file, fmt, name), frame, name)
     return header.info, header.metadata
 
 
-def open_picture(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Source:
+def open_picture(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int | None = None) -> Source:
     """Open a picture; of several frames or pages, the first. TIFF is decoded as its rows are read, all else at once.
 
     Args:
         path: a file, or a binary file object, which may be a pipe.
         max_pixels: refuse a picture of more.
+        frame: one frame or page, counted from 1, as a picture of its own.
 
     Raises:
-        PictureError: it cannot be read, is no picture, is damaged, or is too large.
+        PictureError: it cannot be read, is no picture, is damaged, is too large, or there is no such frame.
     """
     name = shown_name(path)
     with quiet_pillow(), ExitStack() as stack:
         file = stack.enter_context(opened_file(path))
-        if (tiff := _tiff(file, name, max_pixels)) is not None:
+        if (tiff := _tiff(file, name, max_pixels, frame)) is not None:
             tiff.hold(stack.pop_all())
             return tiff
         image, fmt = open_image(file, name, max_pixels=max_pixels)
-        header = _read_header(image, file, fmt, name)
+        first = _read_header(image, file, fmt, name)
+        header = _of_frame(first, frame, name)
         with readable(name, fmt):
-            if header.reading.is_cut:
+            if frame is not None and first.info.frames is not None and first.info.frames.kind == "animation":
+                image.seek(first.info.frames.first + frame - 1)
+            elif header.reading.is_cut:
                 read_box = decoded_png(file, header.info.layout)
                 return RegionSource(header.info, header.metadata, orientation=header.orientation, read_box=read_box)
             image.load()
@@ -106,14 +121,62 @@ def open_picture(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Source
     return PillowSource(image, header)
 
 
-def _tiff(file: BinaryIO, name: str, max_pixels: int) -> RegionSource | None:
+def open_animation(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[tuple[Source, Fraction]]:
+    """Each frame of an animation, composed, and how many milliseconds it is shown.
+
+    One frame is in memory at a time: it is gone as soon as the next one is asked for.
+
+    Args:
+        path: a file, or a seekable binary file object.
+        max_pixels: refuse a picture of more.
+
+    Raises:
+        PictureError: it is damaged, or is no animation.
+    """
+    name = shown_name(path)
+    with quiet_pillow(), opened_file(path) as file:
+        image, fmt = open_image(file, name, max_pixels=max_pixels)
+        header = _read_header(image, file, fmt, name)
+        frames = header.info.frames
+        if frames is None or frames.layout is None:
+            raise PictureError(name, "holds one picture now, and held several before", "leave it alone, and try again")
+        header = _as_frame(header, frames.layout)
+        durations = animation_frames(image, frames)
+        while True:
+            with readable(name, fmt):
+                duration_ms = next(durations, None)
+            if duration_ms is None:
+                return
+            yield PillowSource(image, header), duration_ms
+
+
+def _tiff(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> RegionSource | None:
     """The TIFF in `file`; None if it is none, or one that is left to Pillow. The file's position is moved about."""
     head = file.read(32)
     source = None
     if format_of_content(head, name).name == "tiff":
-        source = open_tiff(file, name, max_pixels=max_pixels)
+        page_at = None if frame is None or frame == 1 else _page_offset(file, name, frame)
+        source = open_tiff(file, name, max_pixels=max_pixels, page_at=page_at)
+        if frame is not None and source is not None:
+            source.info = replace(source.info, frames=None)
+        if page_at is not None and source is None:
+            raise PictureError(name, f"holds a page {frame} of a kind that is not supported", "leave out --frame")
     file.seek(0)
     return source
+
+
+def _page_offset(file: BinaryIO, name: str, page: int) -> int:
+    with readable(name, FORMATS["tiff"]):
+        found = page_offset(file, page)
+        count = getattr(pages_of(file), "count", 1)
+    if found is None:
+        raise _no_frame(name, page, count)
+    return found
+
+
+def _no_frame(name: str, frame: int, count: int) -> PictureError:
+    there = f"there are {count}" if count > 1 else "it holds one picture"
+    return PictureError(name, f"has no frame {frame}; {there}", f"give --frame 1 to {count}, or leave it out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +203,25 @@ def _read_header(image: ImageFile.ImageFile, file: BinaryIO, fmt: Format, name: 
             warnings=(*reading.warnings, *found.warnings),
             jpeg_subsampling=reading.jpeg_subsampling,
             lossless=reading.lossless,
+            frames=frames_of(image, file, fmt.name, reading.layout),
         )
     return _Header(info, found.metadata, found.orientation, reading)
+
+
+def _of_frame(header: _Header, frame: int | None, name: str) -> _Header:
+    """The header of one frame as of a picture of its own."""
+    if frame is None:
+        return header
+    frames = header.info.frames
+    count = 1 if frames is None or frames.kind == "views" else frames.count
+    if frame > count:
+        raise _no_frame(name, frame, count)
+    return header if frames is None else _as_frame(header, frames.layout or header.info.layout)
+
+
+def _as_frame(header: _Header, layout: Layout) -> _Header:
+    info = replace(header.info, layout=layout, frames=None)
+    return replace(header, info=info, reading=replace(header.reading, layout=layout, is_cut=False))
 
 
 class PillowSource:

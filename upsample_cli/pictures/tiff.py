@@ -8,20 +8,22 @@ Source: TIFF revision 6.0 with its supplements 1 (deflate) and 2 (Photoshop); Bi
 
 from __future__ import annotations
 
+import errno
 import struct
 from concurrent.futures import Executor
+from fractions import Fraction
 from functools import partial
 from importlib import import_module
 from io import BytesIO
 from shutil import copyfileobj
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from upsample_cli.pictures import ifd
 from upsample_cli.pictures.exif import descriptive_fields
 from upsample_cli.pictures.iptc import TIFF_TAG
-from upsample_cli.pictures.model import Colour, Layout, Metadata, Rows
+from upsample_cli.pictures.model import Colour, Frames, Layout, Metadata, Rows
 from upsample_cli.pictures.strips import StripWriter
 
 DEFAULT_LEVEL = 1
@@ -50,6 +52,8 @@ class TiffSink:
         metadata: what is to be kept beside the pixels; `exif` as `metadata_for_output` gives it.
         level: 0 (not compressed) to 9 (smallest, slowest): 1 and 2 are ISA-L's deflate, 3 to 9 zlib's.
         executor: deflates strips beside the caller's thread; see `strips.StripWriter`.
+        total_bytes: of pixels that the file will hold, if pages follow.
+        before: the page after which this one comes in the same file, finished; `file` and `total_bytes` are its own.
 
     >>> file = BytesIO()
     >>> sink = TiffSink(file, height=2, width=3, layout=Layout("grey"), metadata=Metadata(), level=0)
@@ -70,6 +74,8 @@ class TiffSink:
         metadata: Metadata,
         level: int = DEFAULT_LEVEL,
         executor: Executor | None = None,
+        total_bytes: int = 0,
+        before: TiffSink | None = None,
     ) -> None:
         self._final, self._file = file, file if file.seekable() else BytesIO()
         self._height, self._width, self._layout, self._metadata, self._level = height, width, layout, metadata, level
@@ -77,13 +83,19 @@ class TiffSink:
         row_bytes = width * layout.channels * layout.dtype.itemsize
         beside = (metadata.exif, metadata.icc_profile, metadata.xmp)
         # Deflate can grow what does not compress; 1 part in 1000 and 1 MiB are more than its and our tables' worst.
-        most_bytes = height * row_bytes * 1001 // 1000 + sum(len(each or b"") for each in beside) + (1 << 20)
+        most_bytes = (
+            max(total_bytes, height * row_bytes) * 1001 // 1000 + sum(len(each or b"") for each in beside) + (1 << 20)
+        )
         self._big = most_bytes > _CLASSIC_MAX_BYTES
         self._strip_rows = max(1, _STRIP_BYTES // row_bytes)
         self._strip_at: list[int] = []
         self._strip_bytes: list[int] = []
-        self._at = 0
-        self._append(self._head())
+        self._at, self._next_at, self._is_head = 0, 0, before is None
+        if before is None:
+            self._append(self._head())
+            self._link_at = 8 if self._big else 4
+        else:
+            self._order, self._big, self._at, self._link_at = before._order, before._big, before._at, before._next_at
         self._strips = StripWriter(
             height,
             width,
@@ -102,15 +114,19 @@ class TiffSink:
         """Write what is still in flight, the directory, and where it lies."""
         self._strips.finish()
         self._append(bytes(-self._at % 2))
-        at = self._at
-        self._append(ifd.directory_bytes(self._fields(), order=self._order, at=at, big=self._big))
-        self._file.seek(8 if self._big else 4)
+        at, fields = self._at, self._fields()
+        self._next_at = at + (8 + 20 * len(fields) if self._big else 2 + 12 * len(fields))
+        self._append(ifd.directory_bytes(fields, order=self._order, at=at, big=self._big))
+        self._file.seek(self._link_at)
         self._file.write(struct.pack(self._order + ("Q" if self._big else "I"), at))
+        self._file.seek(self._at)
         if self._file is not self._final:
             self._file.seek(0)
             copyfileobj(self._file, self._final)
 
     def _append(self, data: bytes) -> None:
+        if not self._big and self._at + len(data) > _CLASSIC_MAX_BYTES:
+            raise OSError(errno.EFBIG, "its pages are too large for one another")
         self._file.write(data)
         self._at += len(data)
 
@@ -155,7 +171,7 @@ class TiffSink:
                 ifd.rational(283, order, metadata.dpi[1]),
                 short(296, _INCH),
             ]
-        described = descriptive_fields(ifd.tiff_in_bytes(metadata.exif), follow=self._big) if metadata.exif else []
+        described = self._described(metadata.exif) if metadata.exif else []
         # Captions may be in both: those of the Exif block stand where they came from, in another TIFF.
         iptc = None if any(field.tag == TIFF_TAG for field in described) else metadata.iptc
         beside = ((700, 1, metadata.xmp), (TIFF_TAG, ifd.UNDEFINED, iptc), (34675, ifd.UNDEFINED, metadata.icc_profile))
@@ -163,6 +179,38 @@ class TiffSink:
             if value:
                 fields.append(ifd.Field(tag, kind, len(value), value))
         return fields + described
+
+    def _described(self, exif: bytes) -> list[ifd.Field]:
+        tiff = ifd.tiff_in_bytes(exif)
+        fields = descriptive_fields(tiff, follow=self._big or not self._is_head)
+        return fields if tiff.order == self._order else [ifd.swapped(field) for field in fields]
+
+
+class TiffPages:
+    """A TIFF of several pages; a `model.FrameWriter`. Each page has its own size, layout and metadata.
+
+    Args:
+        file: where the TIFF goes; can be sought in.
+        frames: the pages of the input.
+        factor: how much larger they come, a side.
+        settings: what else `TiffSink` is to be told: level, executor.
+    """
+
+    def __init__(self, file: BinaryIO, frames: Frames, *, factor: int, **settings: Any) -> None:
+        self._file, self._pixels, self._settings = file, frames.pixels * factor**2, settings
+        self._last: TiffSink | None = None
+
+    def frame(self, *, height: int, width: int, layout: Layout, metadata: Metadata, duration_ms: Fraction) -> TiffSink:
+        """The sink of the next page; its duration means nothing."""
+        del duration_ms
+        self._last = TiffSink(
+            self._file, height=height, width=width, layout=layout, metadata=metadata, before=self._last,
+            total_bytes=self._pixels * layout.channels * layout.dtype.itemsize, **self._settings,
+        )  # fmt: skip
+        return self._last
+
+    def finish(self) -> None:
+        """Nothing is left to write: each page is linked to the one before it as it ends."""
 
 
 def _strip(pieces: list[Rows], _above: Rows | None, *, order: str, level: int) -> bytes:

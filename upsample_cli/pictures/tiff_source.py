@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upsample_cli.errors import PictureError
-from upsample_cli.pictures import ifd
+from upsample_cli.pictures.animations import pages_of
 from upsample_cli.pictures.format_table import FORMATS
 from upsample_cli.pictures.metadata import read_metadata
 from upsample_cli.pictures.model import PictureInfo, Rows
@@ -25,26 +25,26 @@ from upsample_cli.pictures.segment_size import is_larger
 from upsample_cli.pictures.tiff_kinds import JPEG_COMPRESSIONS, TiffKind, tiff_kind
 
 if TYPE_CHECKING:
-    from tifffile import TiffPage
+    from tifffile import TiffFile, TiffPage
 
 _PLAIN_BYTES = 1 << 20  # read at a time of pixels that lie in the file as they are
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _ORIENTATION = 282, 283, 296, 274
 _INCHES = {2: 1.0, 3: 2.54}  # per unit a resolution counts by, as a factor to dots per inch
 _XMP, _ICC_PROFILE = 700, 34675
 _COPY = "get a new copy of it"
-_SEVERAL = "it holds several frames or pages, of which only the first is read"
 _FORMAT = FORMATS["tiff"]
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what is wrong with a file is said once, by us
 
 
-def open_tiff(file: BinaryIO, name: str, *, max_pixels: int) -> RegionSource | None:
-    """The first page of a TIFF, no pixel decoded yet; None if it is of a kind that is not read here.
+def open_tiff(file: BinaryIO, name: str, *, max_pixels: int, page_at: int | None = None) -> RegionSource | None:
+    """A page of a TIFF, no pixel decoded yet; None if it is of a kind that is not read here.
 
     Args:
         file: seekable; stays open, and must, as long as rows are read. Its position is moved about.
         name: what to call it in a message.
         max_pixels: refuse a picture, or a tile, of more.
+        page_at: where the page's directory lies; None for the first.
 
     Raises:
         PictureError: it is too large, or a part of it lies outside the file; while rows are read, that it is damaged.
@@ -53,7 +53,7 @@ def open_tiff(file: BinaryIO, name: str, *, max_pixels: int) -> RegionSource | N
 
     file.seek(0)
     try:
-        page = TiffFile(file).pages.first
+        page = _page(TiffFile(file), page_at)
         kind = tiff_kind(page, has_profile=_ICC_PROFILE in page.tags) if _has_size(page) else None
     except Exception:  # a damaged structure makes it raise nearly everything there is; Pillow's word on it is clearer
         return None
@@ -72,21 +72,29 @@ def _has_size(page: TiffPage) -> bool:
     return all(isinstance(side, int) and side >= 1 for side in sides)
 
 
+def _page(tiff: TiffFile, page_at: int | None) -> TiffPage:
+    from tifffile import TiffPage
+
+    if page_at is None:
+        return tiff.pages.first
+    tiff.filehandle.seek(page_at)
+    return TiffPage(tiff, index=1)
+
+
 def _source(page: TiffPage, kind: TiffKind, file: BinaryIO, name: str) -> RegionSource:
     found = read_metadata(_Described.of(page, kind), file, "tiff")  # type: ignore[arg-type]  # all that it looks at
     segments = _Segments(page, file, name)
     sides = page.imagelength, page.imagewidth
     height, width = sides if found.orientation < 5 else sides[::-1]
-    tiff = ifd.tiff_in_file(file)
-    several = (_SEVERAL,) if ifd.read_directory(tiff, tiff.first).next_at else ()
     return RegionSource(
         PictureInfo(
             format="tiff",
             height=height,
             width=width,
             layout=kind.layout,
-            warnings=(*several, *kind.warnings, *found.warnings),
+            warnings=(*kind.warnings, *found.warnings),
             lossless=kind.lossless,
+            frames=pages_of(file),
         ),
         found.metadata,
         orientation=found.orientation,
@@ -101,13 +109,14 @@ class _Described:
     mode: str
     info: dict[str, Any]
     tag_v2: dict[int, Any]
+    page_at: int
 
     @classmethod
     def of(cls, page: TiffPage, kind: TiffKind) -> _Described:
         tags = {code: page.tags.valueof(code) for code in (_ORIENTATION, _X_RESOLUTION) if code in page.tags}
         info = {"icc_profile": page.tags.valueof(_ICC_PROFILE), "xmp": page.tags.valueof(_XMP), "dpi": _dpi(page)}
         mode = "CMYK" if kind.layout.colour == "cmyk" else ""
-        return cls(mode, {key: value for key, value in info.items() if value}, tags)
+        return cls(mode, {key: value for key, value in info.items() if value}, tags, page.offset)
 
 
 def _dpi(page: TiffPage) -> tuple[float, float] | None:
