@@ -8,6 +8,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,9 @@ from upsample_cli.job import Options
 from upsample_cli.pictures.convert import convert_rows
 from upsample_cli.pictures.formats import FORMATS, fit
 from upsample_cli.pictures.metadata import metadata_for_output
+from upsample_cli.pictures.model import Frames, Source
 from upsample_cli.pictures.sinks import open_sink
-from upsample_cli.pictures.source import open_picture
+from upsample_cli.pictures.source import open_animation, open_picture
 from upsample_cli.planning import plan_job
 
 HEIGHT, WIDTH = 23, 37
@@ -126,7 +128,18 @@ def exercise(data: bytes, target: str = "png") -> np.ndarray:
             )  # fmt: skip
             sink.write_rows(convert_rows(rows.copy(), info.layout, fitted.layout))
             sink.finish()
+    for other in islice(_frames(data, info.frames), 20):
+        with other:
+            other.read_rows(0, other.info.height)
     return rows
+
+
+def _frames(data: bytes, frames: Frames | None) -> Iterator[Source]:
+    if frames is not None and frames.kind == "animation":
+        yield from (source for source, _ in open_animation(io.BytesIO(data), max_pixels=MAX_PIXELS))
+    elif frames is not None and frames.kind == "pages":
+        for page in range(1, frames.count + 1):
+            yield open_picture(io.BytesIO(data), max_pixels=MAX_PIXELS, frame=page)
 
 
 _NUMBERS = (0, 1, 2, 3, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
