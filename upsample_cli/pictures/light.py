@@ -130,6 +130,8 @@ def _curve_tags(profile: bytes, channels: int) -> list[bytes]:
 
 
 def _power(base: Array, exponent: float) -> Array:
+    if exponent <= 0:
+        raise ValueError("its curves do not rise")
     raised: Array = base**exponent
     return raised
 
