@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _COLOURS = {"grey": "grey", "rgb": "RGB", "cmyk": "CMYK"}
 _SUBSAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
+_FRAMES = {"animation": "frames", "pages": "pages", "views": "views"}
 _MOST_TEXT = 60
 _TURNS = {
     2: "mirrored", 3: "turned by 180°", 4: "flipped", 5: "transposed", 6: "turned right", 7: "transversed",
@@ -98,15 +99,17 @@ def document(about: About, factor: int) -> dict[str, Any]:
 
 def _print(about: About, factor: int) -> None:
     """A table of what is in the file, and one of what each output format makes of it."""
-    from rich.table import Column, Table
+    from rich.table import Table
     from rich.text import Text
 
     console = result_console()
-    facts = Table.grid(Column(style="bold", no_wrap=True), Column(overflow="fold"), padding=(0, 2))
-    for name, value in _facts(about):
-        facts.add_row(name, Text(one_line(value)))
+    facts = list(_facts(about))
+    longest = max(len(name) for name, _ in facts)
     console.print(Text(one_line(about.path), style="bold"))
-    console.print(facts)
+    for name, value in facts:
+        console.print(
+            Text(f"{one_line(name):<{longest}}  ", style="bold"), Text(one_line(value)), sep="", soft_wrap=True
+        )
     info = about.info
     offers = Table(f"as, at {info.width * factor}x{info.height * factor}", "what is lost")
     for name, offer in about.outputs.items():
@@ -131,7 +134,7 @@ def _facts(about: About) -> Iterator[tuple[str, str]]:
             f"{about.orientation}: to be {_TURNS[about.orientation]} to stand upright, as it is shown here",
         )
     if info.frames is not None:
-        yield info.frames.kind, str(info.frames.count)
+        yield _FRAMES[info.frames.kind], str(info.frames.count)
     facts = (
         ("ICC profile", about.icc_description),
         ("camera", about.camera),
