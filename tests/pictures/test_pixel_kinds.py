@@ -121,7 +121,10 @@ KINDS = {
     ),
     "2 bits, key": ([png(4, 2, 0, [b"\x1b"], (b"tRNS", b"\0\2"))], [[[0, 255], [85, 255], [170, 0], [255, 255]]]),
     "4 bits, key": ([png(2, 4, 0, [b"\x7a"], (b"tRNS", b"\0\7"))], [[[119, 0], [170, 255]]]),
-    "16-bit LA": ([png(2, 16, 4, [bytes([9, 0, 7, 0, 200, 99, 100, 0])])], [[[9 << 8, 7 << 8], [200 << 8 | 99, 100 << 8]]]),
+    "16-bit LA": (
+        [png(2, 16, 4, [bytes([9, 0, 7, 0, 200, 99, 100, 0])])],
+        [[[9 << 8, 7 << 8], [200 << 8 | 99, 100 << 8]]],
+    ),
     "16-bit RGB": (
         [png(WIDTH, 16, 2, [row.astype(">u2").tobytes() for row in RGB16])]
         + [
@@ -192,6 +195,7 @@ REFUSED = {
     "signed 8": tiff(GREY8.astype(np.int8)),
     "Lab": saved(Image.new("LAB", (WIDTH, HEIGHT)), "TIFF"),
     "unsigned 32": tiff(GREY16.astype(np.uint32)),
+    "volume": tiff(np.zeros((8, 32, 32), np.uint8), volumetric=True, tile=(8, 16, 16), photometric="minisblack"),
     "complex": tiff(GREY16.astype(np.complex64)),
 }
 
@@ -199,7 +203,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_unsupported_pixels_are_refused_with_a_way_out(name):
     for opener in (probe, open_picture):
-        with pytest.raises(PictureError, match=r"support.*; convert it to 8-bit RGB or 16-bit grey"):
+        with pytest.raises(PictureError, match=r"support.*; convert it to RGB or grey of 8 or 16 bits first"):
             opener(io.BytesIO(REFUSED[name]))
 
 

@@ -54,16 +54,16 @@ _FOREIGN: tuple[tuple[int, bytes, str], ...] = (
 )
 _HEAD_BYTES = 32
 _CONVERT = "convert it to PNG, TIFF or JPEG first"
-_REDUCE = "convert it to 8-bit RGB or 16-bit grey first"
+REDUCE = "convert it to RGB or grey of 8 or 16 bits first"
 _COPY = "get a new copy of it"
 
 # What Pillow says, and what that means to someone who has never heard of Pillow.
 _PHRASES: tuple[tuple[str, str, str], ...] = (
-    ("-bit layers", "is a JPEG of more than 8 bits per channel, which is not supported", _REDUCE),
+    ("-bit layers", "is a JPEG of more than 8 bits per channel, which is not supported", REDUCE),
     ("-layer images", "is a JPEG of an unusual number of channels, which is not supported", _CONVERT),
-    ("unknown pixel mode", "is a TIFF whose kind of pixels is not supported", _REDUCE),
-    ("unknown data organization", "is a TIFF whose kind of pixels is not supported", _REDUCE),
-    ("samples per pixel", "is a TIFF whose number of channels is not supported", _REDUCE),
+    ("unknown pixel mode", "is a TIFF whose kind of pixels is not supported", REDUCE),
+    ("unknown data organization", "is a TIFF whose kind of pixels is not supported", REDUCE),
+    ("samples per pixel", "is a TIFF whose number of channels is not supported", REDUCE),
     ("Windows Media Photo", "is a TIFF compressed as JPEG XR, which is not supported", _CONVERT),
     ("BMP compression", "is a BMP of a compression that is not supported", _CONVERT),
     ("bitfields", "is a BMP whose kind of pixels is not supported", _CONVERT),

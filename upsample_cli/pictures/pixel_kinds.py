@@ -15,6 +15,7 @@ from PIL import Image, ImageFile, JpegImagePlugin
 
 from upsample_cli.errors import PictureError
 from upsample_cli.pictures.model import Colour, Layout, Rows
+from upsample_cli.pictures.opening import REDUCE
 
 _GREY, _GREY_ALPHA, _DEEP_GREY = Layout("grey"), Layout("grey", alpha=True), Layout("grey", depth=16)
 _RGB, _RGB_ALPHA, _CMYK = Layout("rgb"), Layout("rgb", alpha=True), Layout("cmyk")
@@ -34,6 +35,7 @@ _CUT_PNGS: dict[str, tuple[Colour, bool]] = {"RGB": ("rgb", False), "RGBA": ("rg
 _GREY_STEPS = {"L;2": 85, "L;4": 17}  # PNG's key of transparency counts in the file's own levels
 
 _NEW_SUBFILE_TYPE, _BITS, _PHOTOMETRIC, _PLANAR, _SAMPLE_FORMAT, _SUBSAMPLING = 254, 258, 262, 284, 339, 530
+_IMAGE_DEPTH = 32997
 _WHITE_IS_ZERO, _SEPARATE_PLANES, _UNSIGNED, _UNDEFINED = 0, 2, 1, 4
 _AVIF_HEAD_BYTES = 1 << 16
 
@@ -134,11 +136,12 @@ def _check_supported(image: ImageFile.ImageFile, tags: Any, name: str) -> None:
         # Pillow takes the chroma of the next two for that of every pixel, and every byte for a sample.
         (image.mode == "YCbCr" and tuple(tags.get(_SUBSAMPLING, (2, 2))) != (1, 1), "subsampled YCbCr, not compressed"),
         (raw and tags.get(_PLANAR) == _SEPARATE_PLANES and max(tags.get(_BITS, (8,))) > 8, "16-bit planes"),
+        (tags.get(_IMAGE_DEPTH, 1) != 1, "a volume of several slices"),  # of which Pillow sees one
         (image.mode not in _LAYOUTS, f"pixels of kind {image.mode}"),
     )
     for refused, what in kinds:
         if refused:
-            raise PictureError(name, f"holds {what}, not supported yet", "convert it to 8-bit RGB or 16-bit grey first")
+            raise PictureError(name, f"holds {what}, which is not supported", REDUCE)
 
 
 def _losses(image: ImageFile.ImageFile, file: BinaryIO, tags: Any, cut: bool) -> Iterator[str]:
