@@ -1,0 +1,133 @@
+"""`tconv info`: every fact against what was put into the file, and every loss against what upsample warns of."""
+
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+from corpus import HEIGHT, ICC, WIDTH, XMP, exif, good_files
+from PIL import Image
+from running import ENVIRONMENT, save, upsample
+
+from upsample_cli.cli import tconv
+from upsample_cli.errors import PictureError
+from upsample_cli.pictures.about import about_picture
+from upsample_cli.pictures.formats import FORMATS
+
+GOOD = good_files()
+COMMAND = [sys.executable, "-c", "from upsample_cli.cli.tconv import main; main()", "info"]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def document(name, *arguments, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["tconv", "info", str(name), "--json", *arguments])
+    with pytest.raises(SystemExit) as leaving:
+        tconv.main()
+    assert leaving.value.code == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "tiff"])
+def test_it_tells_what_was_put_into_the_file(kind, tmp_path, capsys, monkeypatch):
+    data = GOOD[f"{kind} full"]
+    (tmp_path / "a picture").write_bytes(data)
+    found = document("a picture", capsys=capsys, monkeypatch=monkeypatch)
+    assert found["format"] == kind
+    assert (found["width"], found["height"]) == (HEIGHT, WIDTH)  # it lies on its side: orientation 6
+    assert (found["orientation"], found["size_bytes"], found["frames"]) == (6, len(data), 1)
+    assert (found["depth"], found["colour"], found["alpha"]) == (8, "rgb", kind == "png")
+    assert (found["icc"], found["camera"]) == ("sRGB built-in", "Maker")
+    assert found["xmp_bytes"] == (len(XMP) if kind in {"jpeg", "webp"} else 0)
+    assert found["exif_bytes"] > 0
+    if kind != "tiff":  # Pillow writes its own TIFF without the Exif directory
+        assert found["date"] == "2026:11:21 13:00:00"
+    if kind in {"jpeg", "png", "tiff"}:
+        assert found["dpi"] == pytest.approx([300, 300], abs=0.02)  # PNG counts in whole dots per metre
+    assert dict(found["text"]) == {"jpeg": {"Comment": "remark"}, "png": {"Title": "A title", "Comment": "多"}}.get(
+        kind, {}
+    )
+
+
+def test_the_controls_are_other_files(tmp_path, capsys, monkeypatch):
+    (tmp_path / "bare.jpg").write_bytes(GOOD["jpeg cmyk"])
+    found = document("bare.jpg", capsys=capsys, monkeypatch=monkeypatch)
+    assert (found["colour"], found["orientation"], found["icc"]) == ("cmyk", 1, None)
+    assert (found["camera"], found["date"], found["dpi"], found["text"]) == (None, None, None, [])
+    (tmp_path / "many.png").write_bytes(GOOD["png animated"])
+    assert document("many.png", capsys=capsys, monkeypatch=monkeypatch)["frames"] == 3
+    (tmp_path / "deep.tif").write_bytes(GOOD["tiff float"])
+    assert document("deep.tif", capsys=capsys, monkeypatch=monkeypatch)["depth"] == 32
+
+
+@pytest.mark.parametrize("name", ["png full", "tiff pages", "jpeg full"])
+def test_what_it_says_is_lost_is_what_upsample_warns_of(name, tmp_path, capsys, monkeypatch):
+    (tmp_path / "a").write_bytes(GOOD[name])
+    offers = document("a", "-f", "3", capsys=capsys, monkeypatch=monkeypatch)["outputs"]
+    assert set(offers) == set(FORMATS)
+    for kind, offer in offers.items():
+        (planned,) = upsample("a", "-n", "--json", "-f", "3", "-o", f"out.{kind}", "--format", kind).document["files"]
+        assert (planned["output_width"], planned["output_height"]) == (offer["width"], offer["height"])
+        assert [line for line in planned["warnings"] if line in offer["loses"]] == offer["loses"]
+    assert offers["gif"]["loses"]
+    assert offers["gif"]["loses"] != offers["png"]["loses"]
+
+
+def test_limits_follow_from_the_factor(capsys, monkeypatch):
+    save("a.png", (8, 9000))
+    for factor, refused in ((1, set()), (2, {"webp"}), (4, {"webp", "avif"}), (8, {"webp", "avif", "jpeg", "gif"})):
+        offers = document("a.png", "--factor", str(factor), capsys=capsys, monkeypatch=monkeypatch)["outputs"]
+        assert {name for name, offer in offers.items() if offer["refused"]} == refused
+    assert "at most 16383 pixels a side, not 72000×64; write PNG or TIFF" in offers["webp"]["refused"]
+
+
+def test_a_damaged_profile_and_exif_are_told_and_no_error():
+    file = io.BytesIO()
+    Image.new("RGB", (5, 3)).save(file, "JPEG", icc_profile=b"\xff" * 300, exif=exif()[:40])
+    about = about_picture(file, factor=2, max_pixels=100)
+    assert about.icc_description == "damaged"
+    assert about.camera is None
+    assert "the EXIF block is damaged and is left out" in about.info.warnings
+    file = io.BytesIO()
+    Image.new("RGB", (5, 3)).save(file, "JPEG", icc_profile=ICC, exif=exif())
+    about = about_picture(file, factor=2, max_pixels=100)
+    assert (about.icc_description, about.camera) == ("sRGB built-in", "Maker")
+    with pytest.raises(PictureError, match="more than the limit of 14"):
+        about_picture(file, factor=2, max_pixels=14)
+
+
+def process(*arguments, **settings):
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, check=False, env=ENVIRONMENT, **settings)
+
+
+def test_as_a_process_it_reads_a_pipe_and_imports_no_torch():
+    data = save("a [b].png", (7, 13)).read_bytes()
+    done = process("-", input=data)
+    assert done.returncode == 0
+    assert "13x7 in" in done.stdout.decode()
+    assert process("a [b].png").stdout.decode().startswith("a [b].png\n")
+    program = COMMAND[2].replace("main()", "sys.argv[1:] = ['info', 'a [b].png']; main()")
+    watched = f"import sys, atexit; atexit.register(lambda: print('torch' in sys.modules)); {program}"
+    done = subprocess.run([sys.executable, "-c", watched], capture_output=True, check=False, text=True, env=ENVIRONMENT)
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["missing.png"], 1, "missing.png: no such file"),
+        (["text"], 1, "text: is not a picture in a format we know"),
+        (["text", "--factor", "65"], 2, "--factor 65 is not a factor we enlarge by; give 1 to 64"),
+        (["text", "--max-pixels", "many"], 2, "--max-pixels"),
+    ],
+)
+def test_what_cannot_be_told_is_one_line(arguments, status, said, tmp_path):
+    (tmp_path / "text").write_text("Dear diary")
+    done = process(*arguments)
+    assert (done.returncode, done.stdout) == (status, b"")
+    assert said in done.stderr.decode()
+    assert done.stderr.count(b"\n") == 1
