@@ -1,14 +1,11 @@
 """Plans: bands and tiles cover every pixel once, halos reach as far as the axis does, budgets hold."""
 
-from fractions import Fraction
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upsample_cli.errors import UsageError
-from upsample_cli.plan import Plan, Span, Tile, parse_quantity, plan_for_budget
+from upsample_cli.plan import Plan, Span, Tile, plan_for_budget
 
 lengths = st.integers(1, 60)
 
@@ -103,22 +100,3 @@ def test_full_width_bands_are_preferred(height, width, bytes_per_pixel, budget_b
 def test_a_fixed_tile_size_wins_over_any_budget(height, width, tile_size):
     plan = plan_for_budget(height, width, halo=1, bytes_per_pixel=10**9, budget_bytes=1, tile_size=tile_size)
     assert (plan.tile_height, plan.tile_width) == (min(tile_size, height), min(tile_size, width))
-
-
-UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-UNITS |= {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
-
-
-@given(st.decimals(1, 9999, places=3), st.sampled_from(sorted(UNITS)), st.sampled_from(["", "B", "b"]))
-def test_quantities_are_exact(number, unit, suffix):
-    expected = Fraction(number) * UNITS[unit]
-    for text in (f"{number}{unit}{suffix}", f" {number} {unit.upper()}{suffix} "):
-        assert parse_quantity(text, "--memory") == expected // 1
-
-
-@pytest.mark.parametrize(
-    "text", ["", "G", "-1G", "0", "0.4", "1.", ".5G", "1e9", "1 000", "2GG", "2i", "inf", "nan", "1_000", "9" * 40]
-)
-def test_what_is_no_quantity_is_refused_by_name(text):
-    with pytest.raises(UsageError, match=r"^--max-pixels .* is not a quantity; write --max-pixels 2G"):
-        parse_quantity(text, "--max-pixels")

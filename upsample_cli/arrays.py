@@ -13,7 +13,8 @@ from upsample_cli.engine import Settings, enlarged_bands, pick_device
 from upsample_cli.errors import UsageError
 from upsample_cli.kernels import kernel_named
 from upsample_cli.pixels import Arithmetic
-from upsample_cli.plan import BORDERS, Border, parse_quantity
+from upsample_cli.plan import BORDERS, Border
+from upsample_cli.quantities import parse_quantity
 
 Image = TypeVar("Image", torch.Tensor, NDArray[np.generic])
 

@@ -7,13 +7,9 @@ is complete, how a picture is cut never changes a pixel of the result.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Literal
-
-from upsample_cli.errors import UsageError
 
 Border = Literal["replicate", "reflect", "zeros"]
 BORDERS: tuple[Border, ...] = ("replicate", "reflect", "zeros")
@@ -133,22 +129,3 @@ def plan_for_budget(
     least_rows = min(height, 8)
     tile_width = min(width, max(16, pixels // least_rows))
     return Plan(height, width, halo, min(height, max(1, pixels // tile_width)), tile_width)
-
-
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-_UNITS |= {f"{unit}i": 1024**power for power, unit in enumerate(("k", "m", "g", "t"), start=1)}
-
-
-def parse_quantity(text: str, option: str) -> int:
-    """A count written for people: plain, or with k, M, G, T (thousands) or Ki, Mi, Gi, Ti (1024), an optional B after.
-
-    Raises:
-        UsageError: naming `option`, if the text is no such quantity or is less than one.
-
-    >>> parse_quantity("1.5G", "--memory"), parse_quantity("512MiB", "--memory")
-    (1500000000, 536870912)
-    """
-    match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?i?)b?\s*", text.lower())
-    if match is None or match[2] not in _UNITS or (value := int(Fraction(match[1]) * _UNITS[match[2]])) < 1:
-        raise UsageError(f"{option} {text!r} is not a quantity", f"write {option} 2G or {option} 500M")
-    return value

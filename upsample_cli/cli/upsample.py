@@ -27,7 +27,8 @@ from upsample_cli.job import Options, Result
 from upsample_cli.kernels import KERNELS, MAX_FACTOR
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, FORMATS
 from upsample_cli.pictures.streams import picture_pipe
-from upsample_cli.plan import BORDERS, parse_quantity
+from upsample_cli.plan import BORDERS
+from upsample_cli.quantities import parse_quantity
 
 if TYPE_CHECKING:
     from upsample_cli.engine import Settings

@@ -1,0 +1,26 @@
+"""Quantities as people write them."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+from upsample_cli.errors import UsageError
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_UNITS |= {f"{unit}i": 1024**power for power, unit in enumerate(("k", "m", "g", "t"), start=1)}
+
+
+def parse_quantity(text: str, option: str) -> int:
+    """A count written for people: plain, or with k, M, G, T (thousands) or Ki, Mi, Gi, Ti (1024), an optional B after.
+
+    Raises:
+        UsageError: naming `option`, if the text is no such quantity or is less than one.
+
+    >>> parse_quantity("1.5G", "--memory"), parse_quantity("512MiB", "--memory")
+    (1500000000, 536870912)
+    """
+    match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?i?)b?\s*", text.lower())
+    if match is None or match[2] not in _UNITS or (value := int(Fraction(match[1]) * _UNITS[match[2]])) < 1:
+        raise UsageError(f"{option} {text!r} is not a quantity", f"write {option} 2G or {option} 500M")
+    return value
