@@ -14,10 +14,12 @@ from upsample_cli.cli.options import APP_SETTINGS, version_printer
 COMMANDS = {
     "shape": ("upsample_cli.cli.tconv.shape", "shape_command"),
     "solve": ("upsample_cli.cli.tconv.solve", "solve_command"),
+    "invert": ("upsample_cli.cli.tconv.invert", "invert_command"),
     "kernel": ("upsample_cli.cli.tconv.kernel", "kernel_command"),
     "explain": ("upsample_cli.cli.tconv.explain", "explain_command"),
     "info": ("upsample_cli.cli.tconv.info", "info_command"),
     "checkerboard": ("upsample_cli.cli.tconv.checkerboard", "checkerboard_command"),
+    "run": ("upsample_cli.cli.tconv.run", "run_command"),
     "upsample": ("upsample_cli.cli.upsample", "upsample"),
 }
 """Name of each command: the module that holds it and its function there."""

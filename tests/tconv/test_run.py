@@ -1,0 +1,196 @@
+"""`tconv run` on real files: pictures, sound of every width, arrays and stacks, and what cannot be done with them."""
+
+import json
+import wave
+
+import numpy as np
+import pytest
+import torch
+from oracles import assert_same_pixels, expected_pixels, hostile_pixels
+from PIL import Image
+from tconv.commands import call, imported_by
+from torch.nn import functional as F  # noqa: N812
+
+
+@pytest.fixture
+def tconv_here(capsys, monkeypatch):
+    return lambda *arguments: call(capsys, monkeypatch, "run", *arguments)
+
+
+def write_wav(path, frames, width, rate=8000):
+    """frames: (length, channels) of signed whole numbers."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(frames.shape[1])
+        file.setsampwidth(width)
+        file.setframerate(rate)
+        offset = 128 if width == 1 else 0
+        content = b"".join((int(n) + offset).to_bytes(width, "little", signed=width > 1) for n in frames.reshape(-1))
+        file.writeframes(content)
+
+
+def read_wav(path, width):
+    with wave.open(str(path), "rb") as file:
+        assert file.getsampwidth() == width
+        content, channels = file.readframes(file.getnframes()), file.getnchannels()
+        numbers = [
+            int.from_bytes(content[i : i + width], "little", signed=width > 1) - (128 if width == 1 else 0)
+            for i in range(0, len(content), width)
+        ]
+        return np.array(numbers, dtype=np.int64).reshape(-1, channels), file.getframerate()
+
+
+def doubled(frames):
+    """Linear, factor 2, edges repeated, rounded half up: whole numbers only. 1/4 and 3/4 of neighbours."""
+    before = np.vstack([frames[:1], frames[:-1]])
+    after = np.vstack([frames[1:], frames[-1:]])
+    result = np.empty((2 * len(frames), frames.shape[1]), dtype=np.int64)
+    result[::2], result[1::2] = (before + 3 * frames + 2) // 4, (3 * frames + after + 2) // 4
+    return result
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4])
+def test_sound_of_every_width_is_exact_at_twice_the_rate(width, tconv_here, tmp_path):
+    least, most = -(2 ** (8 * width - 1)), 2 ** (8 * width - 1) - 1
+    frames = np.random.default_rng(width).integers(least, most + 1, (501, 2))
+    frames[100:104] = [[least, most], [most, least], [most, most], [least, least]]
+    write_wav(tmp_path / "in.wav", frames, width)
+    status, out, err = tconv_here(tmp_path / "in.wav", "--factor", "2", "-o", tmp_path / "out.wav", "--tile", "37")
+    assert (status, err) == (0, "")
+    assert "2x501 -> 2x1002" in out
+    found, rate = read_wav(tmp_path / "out.wav", width)
+    assert rate == 16000
+    assert np.array_equal(found, doubled(frames))
+    assert not np.array_equal(found, doubled(frames + 1) - 2)  # the control: one level off is seen
+    assert tconv_here(tmp_path / "in.wav", "-f", "1", "-o", tmp_path / "same.wav")[0] == 0
+    assert (tmp_path / "same.wav").read_bytes() == (tmp_path / "in.wav").read_bytes()
+
+
+def test_sound_is_clamped(tconv_here, tmp_path):
+    write_wav(tmp_path / "in.wav", np.array([[-30000], [100], [30000]]), 2)
+    np.save(tmp_path / "gain.npy", np.full((1, 1, 1), 2.0))
+    line = (tmp_path / "in.wav", "--weights", tmp_path / "gain.npy", "-o", tmp_path / "out.wav")
+    assert tconv_here(*line)[0] == 0
+    assert read_wav(tmp_path / "out.wav", 2)[0].tolist() == [[-32768], [200], [32767]]
+
+
+@pytest.mark.parametrize(("mode", "suffix"), [("L", "png"), ("RGB", "png"), ("RGBA", "png"), ("RGB", "tif")])
+def test_a_picture_of_a_factor_goes_through_the_engine_and_bilinear_weights_give_the_same(
+    mode, suffix, tconv_here, tmp_path
+):
+    channels = len(Image.new(mode, (1, 1)).getbands())
+    pixels = hostile_pixels((11, 17, channels), np.uint8)
+    Image.frombytes(mode, (17, 11), pixels.tobytes()).save(tmp_path / f"in.{suffix}")
+    assert tconv_here(tmp_path / f"in.{suffix}", "-f", "2", "-o", tmp_path / f"a.{suffix}")[0] == 0
+    with Image.open(tmp_path / f"a.{suffix}") as image:
+        found = np.array(image).reshape(22, 34, channels)
+    assert_same_pixels(found, expected_pixels(pixels, 2, has_alpha=mode == "RGBA"))
+    taps = np.array([0.25, 0.75, 0.75, 0.25])
+    np.save(tmp_path / "up.npy", np.outer(taps, taps)[None, None])
+    line = ("--weights", tmp_path / "up.npy", "--stride", "2", "--padding", "1", "--border", "replicate")
+    status, _, err = tconv_here(tmp_path / f"in.{suffix}", *line, "--tile", "3", "-o", tmp_path / f"b.{suffix}")
+    assert status == 0
+    assert ("not premultiplied" in err) == (mode == "RGBA")
+    with Image.open(tmp_path / f"b.{suffix}") as image:
+        assert_same_pixels(np.array(image).reshape(22, 34, channels), expected_pixels(pixels, 2))
+
+
+def test_weights_that_mix_channels_turn_colour_into_grey(tconv_here, tmp_path):
+    pixels = hostile_pixels((7, 5, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "in.png")
+    weight = np.random.default_rng(0).uniform(0, 0.2, (3, 1, 3, 3)).astype(np.float32)
+    torch.save({"up.weight": torch.from_numpy(weight), "up.bias": torch.tensor([7.0])}, tmp_path / "up.pt")
+    line = (tmp_path / "in.png", "ConvTranspose2d(3, 1, 3, stride=2, padding=1)", "--weights", tmp_path / "up.pt")
+    status, _, err = tconv_here(*line, "-o", tmp_path / "out.png")
+    assert (status, err) == (0, "")
+    x = torch.from_numpy(pixels.transpose(2, 0, 1).astype(np.float64))[None]
+    bias = torch.tensor([7.0], dtype=torch.float64)
+    expected = F.conv_transpose2d(x, torch.from_numpy(weight).double(), bias, stride=2, padding=1)[0, 0].numpy()
+    with Image.open(tmp_path / "out.png") as image:
+        assert image.mode == "L"
+        assert np.array_equal(np.array(image), np.floor(expected + 0.5).clip(0, 255))
+
+
+def test_arrays_with_and_without_channels(tconv_here, tmp_path):
+    generator = np.random.default_rng(0)
+    for shape, axes, result in (
+        ((9,), None, (18,)), ((2, 9), 1, (2, 18)), ((5, 9), None, (10, 18)), ((3, 4, 5), 2, (3, 8, 10)),
+        ((3, 4, 5), None, (6, 8, 10)), ((2, 3, 4, 5), 3, (2, 6, 8, 10)), ((2, 3, 4, 5), None, (2, 6, 8, 10)),
+    ):  # fmt: skip
+        for dtype in ("float32", "int16", ">u2", "float64"):
+            np.save(tmp_path / "in.npy", (generator.random(shape) * 1000).astype(dtype))
+            option = () if axes is None else ("--axes", str(axes))
+            line = (tmp_path / "in.npy", "-f", "2", *option, "-o", tmp_path / "out.npy", "--overwrite")
+            assert tconv_here(*line)[0] == 0
+            out = np.load(tmp_path / "out.npy")
+            assert (out.shape, out.dtype) == (result, np.dtype(dtype).newbyteorder("="))
+
+
+def test_a_stack_of_pages_is_a_volume(tconv_here, tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    volume = np.random.default_rng(0).integers(0, 65536, (4, 5, 7), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "in.tif", volume, photometric="minisblack")
+    status, out, err = tconv_here(tmp_path / "in.tif", "-f", "2", "-o", tmp_path / "out.tif", "--json")
+    assert (status, err) == (0, "")
+    document = json.loads(out)
+    assert document["layer"] == "ConvTranspose3d(kernel_size=4, stride=2, padding=1)"
+    assert document["output_shape"] == [1, 8, 10, 14]
+    exact = F.interpolate(torch.from_numpy(volume.astype(np.float64))[None, None], scale_factor=2, mode="trilinear")
+    # Sixty-fourths are exact in float64, so its floor is the exact value rounded half up.
+    assert np.array_equal(tifffile.imread(tmp_path / "out.tif"), np.floor(exact[0, 0].numpy() + 0.5))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("in.npy", "-o", "out.npy"), "no layer is described"),
+        (("in.npy", "-f", "2", "--stride", "2", "-o", "out.npy"), "--factor is a layer of its own"),
+        (("in.npy", "-f", "0", "-o", "out.npy"), "factor 0 is too small"),
+        (("in.npy", "-f", "2", "-o", "out.png"), "this input is not written as '.png'; use .npy"),
+        (("in.npy", "-f", "2", "--axes", "1", "-o", "out.npy"), "an array of shape (3, 4, 5) for 1 axes"),
+        (("in.npy", "-f", "2", "--border", "wrap", "-o", "out.npy"), "there is no border 'wrap'"),
+        (("in.npy", "-f", "2", "--tile", "0", "-o", "out.npy"), "a tile of 0 samples holds nothing"),
+        (("in.npy", "ConvTranspose2d(1, 1, 3)", "-o", "out.npy"), "ConvTranspose2d for an input of 3 axes"),
+        (("in.npy", "ConvTranspose3d(1, 1, 3, padding_mode='reflect')", "-o", "o.npy"), "has no padding_mode"),
+        (("in.npy", "--kernel-size", "3", "--padding", "9", "-o", "out.npy"), "depth: nothing remains"),
+        (("in.npy", "--weights", "w.npy", "-o", "out.npy"), "the weight takes 5 channels, the input has 3"),
+        (("in.wav", "-f", "2", "-o", "out.mp3"), "this input is not written as '.mp3'; use .npy or .wav"),
+        (("in.png", "--weights", "w.npy", "-o", "out.png"), "the weight takes 5 channels, the input has 3"),
+        (("in.png", "--kernel-size", "3", "-o", "out.xyz"), "is no picture format's extension"),
+        (("in.png", "-f", "2", "--axes", "3", "-o", "out.png"), "--axes 3 for a picture; a picture has 2"),
+    ],
+)
+def test_what_is_illegal_exits_2_and_says_why_in_one_line(arguments, message, tconv_here, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("in.npy", np.ones((3, 4, 5)))
+    np.save("w.npy", np.ones((5, 1, 2, 2)))
+    write_wav(tmp_path / "in.wav", np.zeros((4, 1)), 2)
+    Image.new("RGB", (5, 3)).save("in.png")
+    before = {path.name for path in tmp_path.iterdir()}
+    status, out, err = tconv_here(*arguments)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} == before
+
+
+def test_files_that_cannot_be_read_or_would_be_overwritten_are_one_line_and_status_1(tconv_here, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("bad.wav", "bad.npy", "bad.png", "bad.tif"):
+        (tmp_path / name).write_bytes(b"RIFF nothing of the kind")
+    (tmp_path / "there.npy").write_bytes(b"precious")
+    np.save("in.npy", np.ones(4))
+    np.save("objects.npy", np.array([{}], dtype=object), allow_pickle=True)
+    for source, target in (
+        ("bad.wav", "o.wav"), ("bad.npy", "o.npy"), ("bad.png", "o.png"), ("bad.tif", "o.tif"), ("no.wav", "o.wav"),
+        ("no.npy", "o.npy"), ("no.png", "o.png"), ("objects.npy", "o.npy"), ("in.npy", "there.npy"),
+    ):  # fmt: skip
+        status, out, err = tconv_here(source, "-f", "2", "-o", target)
+        assert (status, out, err.count("\n")) == (1, "", 1), (source, err)
+    assert (tmp_path / "there.npy").read_bytes() == b"precious"
+    assert not list(tmp_path.glob("o.*"))
+
+
+def test_help_imports_nothing_heavy(tmp_path):
+    assert imported_by(("run", "-h")) == []
+    np.save(tmp_path / "in.npy", np.ones(4))
+    assert "torch" in imported_by(("run", tmp_path / "in.npy", "-f", "2", "-o", tmp_path / "out.npy"))  # the control
