@@ -29,10 +29,13 @@ from upsample_cli.pictures.formats import FORMATS
 SLOW_S, ENDLESS_S = 5.0, 60.0
 MOST_BYTES = 400 << 20
 """Above what the process takes after reading every good file: the limit of a million pixels, many times over."""
+ADDRESS_BYTES = 4 << 30
+"""All a child may have, so that a finding does not take the machine with it."""
 
 
 def work(seed: int, end_s: float, current: Path, found: Path, reports: Any) -> None:
     """Mutate and read until the time is up; each finding is a file in `found` and a line in `reports`."""
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_BYTES, ADDRESS_BYTES))
     warnings.simplefilter("error")  # a line on stderr that nobody asked for is a finding too
     random_, files = random.Random(seed), good_files()
     with (found / "crash.txt").open("a") as log:
@@ -70,6 +73,8 @@ def attempt(data: bytes, random_: random.Random) -> str:
     try:
         exercise(data, random_.choice(list(FORMATS)))
     except UpsampleError as error:
+        if isinstance(error.__cause__, MemoryError):
+            return traceback.format_exc()
         return "refused" if "\n" not in str(error) else f"two lines: {error!r}"
     except OSError as error:
         return "read" if "encoder gave up" in str(error) else traceback.format_exc()

@@ -11,7 +11,7 @@ from pathlib import Path
 import corpus
 import numpy as np
 import pytest
-from corpus import RGB, exercise, good_files, mutated, png, saved, tiff, truncated
+from corpus import HEIGHT, RGB, WIDTH, exercise, good_files, mutated, png, saved, tiff, truncated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -98,6 +98,14 @@ def sized(data, at, code, *sizes):
     return corpus.checksums_set_right(bytes(changed)) if data.startswith(b"\x89PNG") else bytes(changed)
 
 
+def far_frame():
+    """A GIF whose second frame would make its decoder enlarge the canvas to 4 gigapixels."""
+    data = GOOD["gif animated"]
+    at = data.rindex(b"," + struct.pack("<4H", 0, 0, WIDTH, HEIGHT))
+    assert at > data.index(b",")
+    return data[: at + 1] + struct.pack("<4H", 65000, 65000, WIDTH, HEIGHT) + data[at + 9 :]
+
+
 JPEG_SIZE_AT = GOOD["jpeg progressive"].index(b"\xff\xc2") + 5
 
 
@@ -122,6 +130,7 @@ BAD = {
     "jpeg absurd": sized(GOOD["jpeg progressive"], JPEG_SIZE_AT, ">HH", 65535, 65535),
     "bmp 0x0": sized(GOOD["bmp"], 18, "<ii", 0, 0),
     "bmp absurd": sized(GOOD["bmp"], 18, "<ii", HUGE, HUGE),
+    "gif with a frame far outside": far_frame(),
     "tiff 0x0": tiff_with_size(0),
     "tiff absurd": tiff_with_size(2**32 - 1),
     "tiff large": tiff_with_size(900),

@@ -41,10 +41,24 @@ def has_transparency(file: BinaryIO) -> bool:
     return any(flag & 1 for flag, _ in frames) and bool(cleared or hole)
 
 
+def extent(file: BinaryIO) -> tuple[int, int]:
+    """Height and width that hold every frame of a GIF: its decoder makes room for those that lie outside the canvas.
+
+    The file's position is put back.
+    """
+    at, height, width = file.tell(), 0, 0
+    for label, block in _blocks(file):
+        if label == _IMAGE:
+            left, top, wide, tall = struct.unpack_from("<4H", block)
+            height, width = max(height, top + tall), max(width, left + wide)
+    file.seek(at)
+    return height, width
+
+
 def _blocks(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """Extensions by label with their first sub-block, and frames as `_IMAGE` with their descriptor, in order.
 
-    What is cut off at the end is passed over.
+    What is cut off at the end is passed over, and what is no block is looked past, as decoders do.
     """
     file.seek(0)
     head = file.read(13)
@@ -61,8 +75,10 @@ def _blocks(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
             first = described
         elif label == _EXTENSION:
             label = (file.read(1) or b"\0")[0]
-        else:
+        elif label == _TRAILER:
             return
+        else:
+            continue
         while size := (file.read(1) or b"\0")[0]:
             data = file.read(size)
             first = first or data

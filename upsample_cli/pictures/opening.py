@@ -19,6 +19,7 @@ from PIL import Image, ImageFile
 
 from upsample_cli.errors import PictureError
 from upsample_cli.pictures.format_table import FORMATS, Format
+from upsample_cli.pictures.gif_frames import extent
 
 Input = str | os.PathLike[str] | BinaryIO
 
@@ -183,6 +184,8 @@ def open_image(file: BinaryIO, name: str, *, max_pixels: int) -> tuple[ImageFile
         import_module(f"PIL.{_PLUGINS.get(fmt.name, fmt.pillow_name.title())}ImagePlugin")
         image = Image.OPEN[fmt.pillow_name][0](file, "")  # without a name Pillow does not map the file into memory
     check_pixels(name, image.height, image.width, max_pixels)
+    if fmt.name == "gif":
+        check_pixels(name, *extent(file), max_pixels)
     return image, fmt
 
 
