@@ -22,8 +22,6 @@ _CEIL_FORMULA = (
 """With ceil_mode a last window that would begin in the padding after the input is left out: the second term."""
 
 
-_BARE_KERNEL = ("MaxPool1d",)
-"""Where torch compares padding with the kernel as it is without dilation, unless gradients are recorded."""
 _NO_LARGER_KERNEL = ("AvgPool3d",)
 """Where torch compares the kernel with the input as it is without padding."""
 
@@ -165,7 +163,7 @@ def pooling_rule(*, kernel_size: int, stride: int, padding: int, dilation: int, 
 def _pooled_size(
     name: str, size: int, *, kernel_size: int, stride: int, padding: int, dilation: int, ceil_mode: int
 ) -> int:
-    most = ((1 if name in _BARE_KERNEL else dilation) * (kernel_size - 1) + 1) // 2
+    most = kernel_size // 2
     if padding > most:
         raise GeometryError(f"padding {padding} is more than half of the kernel", f"use 0 to {most}")
     if name in _NO_LARGER_KERNEL and kernel_size > size:

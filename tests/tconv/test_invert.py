@@ -1,0 +1,145 @@
+"""The printed decoder, run by torch on what torch's encoder gives, has the size the encoder was given."""
+
+import json
+import sys
+from collections import Counter
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from upsample_cli.cli import tconv
+from upsample_cli.errors import GeometryError
+from upsample_cli.tconv.constructors import parse_layer
+from upsample_cli.tconv.invert import code, invert, padding_multiple, same_settings_reverse
+
+
+def run_code(lines, tensor):
+    """What the printed lines make of a tensor."""
+    names = {"nn": nn, "x": tensor, "C": tensor.shape[1]}
+    exec("\n".join(lines), names)
+    return names["y"]
+
+
+layers = st.one_of(
+    st.builds(
+        "Conv2d(4, 4, {}, {}, {}, {})".format,
+        st.integers(1, 4),
+        st.integers(1, 3),
+        st.integers(0, 2),
+        st.integers(1, 2),
+    ),
+    st.builds("Conv2d(4, 4, ({}, 3), padding='same', dilation={})".format, st.integers(1, 4), st.integers(1, 2)),
+    st.builds("MaxPool2d({}, {}, ceil_mode={})".format, st.integers(2, 3), st.integers(1, 3), st.booleans()),
+    st.sampled_from(["ReLU()", "BatchNorm2d(4)", "PixelUnshuffle(1)", "Conv2d(4, 4, 3, 2, 1, groups=2, bias=False)"]),
+)
+
+
+def test_the_printed_decoder_gives_the_size_back_in_torch():
+    seen = Counter()
+
+    @settings(deadline=None, max_examples=200, derandomize=True)
+    @given(st.lists(layers, min_size=1, max_size=3), st.integers(9, 40), st.integers(9, 40))
+    def compare(texts, height, width):
+        try:
+            inversion = invert([parse_layer(text) for text in texts], (height, width))
+        except GeometryError:
+            seen["refused"] += 1
+            return
+        with torch.no_grad():
+            tensor = torch.zeros(1, 4, height, width)
+            for text in texts:
+                tensor = eval(f"nn.{text}", {"nn": nn})(tensor)
+            assert tuple(tensor.shape[2:]) == inversion.smallest
+            back = run_code(code(inversion), tensor)
+        assert tuple(back.shape) == (1, 4, height, width)
+        seen["inverted"] += 1
+
+    with pytest.warns(UserWarning, match="padding='same'"):  # torch's remark on the cost of even kernels
+        compare()
+    assert seen["inverted"] > 100
+
+
+def test_control_a_decoder_for_another_size_is_noticed():
+    encoder = nn.Conv2d(3, 16, 3, stride=2, padding=1)
+    lines = code(invert([parse_layer("Conv2d(3, 16, 3, stride=2, padding=1)")], (224, 223)))
+    assert tuple(run_code(lines, encoder(torch.zeros(1, 3, 224, 224))).shape[2:]) != (224, 224)
+
+
+@pytest.mark.parametrize(("size", "needed"), [(16, 0), (17, 1), (18, 2)])
+def test_textbook_kernel_5_stride_3_padding_2(size, needed):
+    """FACTS: 16 comes back as it is, 17 needs output_padding 1, 18 needs 2."""
+    (mirrored,) = invert([parse_layer("Conv2d(10, 20, 5, padding=2, stride=3)")], (size, size)).decoder
+    assert mirrored.layer.output_padding == needed
+    assert (mirrored.layer.in_channels, mirrored.layer.out_channels) == (20, 10)
+
+
+def test_the_same_settings_do_not_always_reverse_a_shape():
+    """FACTS: only where (in + 2p - d(k-1) - 1) % s == 0; torch's own layers say the same."""
+    layer, down = parse_layer("Conv1d(1, 1, 3, 2, 1)"), nn.Conv1d(1, 1, 3, 2, 1)
+    up, verdicts = nn.ConvTranspose1d(1, 1, 3, 2, 1), []
+    for size in range(220, 230):
+        truly = up(down(torch.zeros(1, 1, size))).shape[2] == size
+        assert same_settings_reverse(layer, (size,)) == truly == ((size + 2 - 2 - 1) % 2 == 0)
+        verdicts.append(truly)
+    assert set(verdicts) == {True, False}
+
+
+def test_inputs_of_the_stated_multiple_are_served_by_one_decoder_and_others_are_not():
+    chain = [parse_layer(text) for text in ("Conv2d(3, 8, 3, 2, 1)", "ReLU()", "MaxPool2d(2)", "Conv2d(8, 8, 3, 2, 1)")]
+    assert padding_multiple(chain) == (8, 8)
+    served = {invert(chain, (8 * count, 8 * count)).output_paddings for count in range(2, 12)}
+    others = {invert(chain, (size, size)).output_paddings for size in range(16, 32)}
+    assert len(served) == 1
+    assert len(others) == 8
+    assert padding_multiple([parse_layer("ConvTranspose2d(1, 1, 4, 2, 1)")]) is None
+
+
+def test_a_transposed_convolution_is_inverted_by_the_convolution_with_its_settings():
+    for text, size in (("ConvTranspose1d(2, 3, 3, 2, 1, 1)", 9), ("ConvTranspose1d(2, 3, 4, 3, 1, dilation=2)", 7)):
+        (mirrored,) = invert([parse_layer(text)], (size,)).decoder
+        up, down = eval(f"nn.{text}", {"nn": nn}), eval(f"nn.{mirrored.layer}", {"nn": nn})
+        assert tuple(down(up(torch.zeros(1, 2, size))).shape) == (1, 2, size)
+    with pytest.raises(GeometryError, match="use an output_padding below the stride"):
+        invert([parse_layer("ConvTranspose1d(1, 1, 3, 2, 0, 3, dilation=4)")], (9,))
+
+
+def said(capsys, monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["tconv", "invert", *arguments])
+    with pytest.raises(SystemExit) as leaving:
+        tconv.main()
+    printed = capsys.readouterr()
+    return leaving.value.code, printed.out, printed.err
+
+
+def test_the_command_warns_where_one_layer_cannot_serve_all(capsys, monkeypatch):
+    conv = "Conv2d(3, 16, 3, stride=2, padding=1)"
+    status, out, err = said(capsys, monkeypatch, conv, "--size", "224,225")
+    assert (status, err) == (0, "")
+    assert "no one output_padding serves all these sizes" in out
+    assert "% stride == 0: 224x224 no, 225x225 yes" in out
+    assert "y = up1(x, output_size=(224, 224))" in out
+    assert "no one output_padding" not in said(capsys, monkeypatch, conv, "--size", "224,226")[1]
+    document = json.loads(said(capsys, monkeypatch, conv, "--size", "224,225x224", "--json")[1])
+    assert document["one_decoder_serves_all"] is False
+    assert [one["decoder"][0]["output_padding"] for one in document["sizes"]] == [[1, 1], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("ReLU()", "--size", "3"), "no layer here changes a size"),
+        (("Upsample(scale_factor=2)", "--size", "3"), "Upsample cannot be led back by a transposed convolution"),
+        (("Conv2d(3, 16, 3)", "--size", "2"), "the kernel spans 3"),
+        (("Conv2d(3, 16, 3)", "--size", "n"), "--size n is not a size"),
+        (("Conv2d(3, 16, 3)", "--size", "3,,4"), "--size 3,,4 is not a size"),
+        (("Conv2d(3, 16, 3)", "--size", "3x4x5"), "has 3 axes, this layer works on 2"),
+        (("os.system('true')", "--size", "3"), "the layer os.system is unknown"),
+    ],
+)
+def test_what_cannot_be_inverted_exits_2_and_says_why(arguments, message, capsys, monkeypatch):
+    status, out, err = said(capsys, monkeypatch, *arguments)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert message in err

@@ -1,0 +1,92 @@
+"""`tconv invert`: nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from upsample_cli.cli.options import Debug
+from upsample_cli.cli.tconv.printing import print_document, result_console
+from upsample_cli.errors import UsageError
+from upsample_cli.tconv.invert import Inversion, as_json, code, invert, padding_multiple, same_settings_reverse
+from upsample_cli.tconv.layer_model import Layer
+from upsample_cli.tconv.layers import Convolution
+from upsample_cli.tconv.model_text import parse_layers
+from upsample_cli.tconv.shape import parse_size, size_text
+
+
+def invert_command(
+    layers: Annotated[
+        list[str],
+        typer.Argument(metavar="LAYERS", help='A layer or an encoder as PyTorch writes it: "Conv2d(3, 16, 3, 2, 1)".'),
+    ],
+    size: Annotated[
+        str, typer.Option(metavar="SIZES", help="Sizes before the layers, with commas: 224,225 or 224x320,225x321.")
+    ],
+    as_document: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    debug: Debug = False,  # noqa: ARG001  the door looks for it
+) -> None:
+    """The transposed layers that give back the size before a convolution, or before a whole encoder.
+
+    \b
+    Examples:
+      tconv invert "Conv2d(3, 16, 3, stride=2, padding=1)" --size 224,225
+      tconv invert "Conv1d(1, 8, 4, padding='same')" --size 50
+      tconv invert "Conv2d(3, 8, 3, 2, 1)" "ReLU()" "MaxPool2d(2)" --size 224x320 --json
+    """
+    chain = [layer for text in layers for layer in parse_layers(text)]
+    axes = next((layer.axes for layer in chain if layer.axes is not None), 1)
+    inversions = [invert(chain, one) for one in _sizes(size, axes)]
+    multiple = padding_multiple(chain)
+    if as_document:
+        print_document(as_json(inversions, multiple))
+    else:
+        _print_inversions(chain, inversions, multiple)
+
+
+def _sizes(text: str, axes: int) -> list[tuple[int, ...]]:
+    sizes = [parse_size(part.strip()) for part in text.split(",")]
+    known = [size * axes if len(size) == 1 else size for size in sizes if size is not None]
+    if len(known) < len(sizes):
+        raise UsageError(f"--size {text} is not a size", "write 224, or several with commas: 224,225x320")
+    return known
+
+
+def _print_inversions(chain: Sequence[Layer], inversions: Sequence[Inversion], multiple: Sequence[int] | None) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    console = result_console()
+    for inversion in inversions:
+        table = Table("inverts", "with", "gives back", title=None)
+        for one in inversion.decoder:
+            crop = f", then crop {size_text(one.crop)} at the end" if any(one.crop) else ""
+            table.add_row(Text(str(one.of)), Text(f"{one.layer}{crop}"), size_text(one.sizes))
+        console.print(
+            Text(f"{size_text(inversion.smallest)} -> {size_text(inversion.sizes)}", style="bold"),
+            table,
+            Text("\n".join(code(inversion))),
+            sep="\n",
+        )
+    for note in _notes(chain, inversions, multiple):
+        console.print(Text(f"note: {note}", style="yellow"))
+
+
+def _notes(chain: Sequence[Layer], inversions: Sequence[Inversion], multiple: Sequence[int] | None) -> list[str]:
+    notes = []
+    if len({inversion.output_paddings for inversion in inversions}) > 1:
+        notes.append("no one output_padding serves all these sizes: give output_size= when you call the layer")
+    if len(chain) == 1 and isinstance(chain[0], Convolution):
+        answers = [(size_text(one.sizes), same_settings_reverse(chain[0], one.sizes)) for one in inversions]
+        verdict = ", ".join(f"{size} {'yes' if reverses else 'no'}" for size, reverses in answers)
+        notes.append(
+            "the same settings alone give a size back only if (size + 2*padding - dilation*(kernel_size-1) - 1) "
+            f"% stride == 0: {verdict}"
+        )
+    if any(getattr(layer, "padding_mode", "zeros") != "zeros" for layer in chain):
+        notes.append("transposed convolutions know padding_mode 'zeros' only; sizes come back, borders do not")
+    if multiple is not None and any(stride > 1 for stride in multiple):
+        notes.append(f"inputs padded to a multiple of {size_text(multiple)} are all served by one decoder")
+    return notes

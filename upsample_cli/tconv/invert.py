@@ -1,0 +1,232 @@
+"""The layers that lead back the sizes which a chain of layers changed: what `tconv invert` computes. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+from upsample_cli.arithmetic import conv_padding
+from upsample_cli.axes import axis_names, split_axes
+from upsample_cli.errors import GeometryError
+from upsample_cli.tconv.layer_model import Layer, collapsed
+from upsample_cli.tconv.layers import Convolution, TransposedConvolution
+from upsample_cli.tconv.layers_plain import Shuffling, SizeKeeping
+from upsample_cli.tconv.layers_pooling import Pooling
+from upsample_cli.tconv.shape import Step, shape, size_text
+
+
+@dataclass(frozen=True, slots=True)
+class Mirrored:
+    """The layer that leads one layer's output size back to its input size.
+
+    Args:
+        of: the layer that is led back.
+        layer: output_padding as this size needs it.
+        sizes: that it gives back, those of the input of `of`.
+        crop: samples to cut off at the end of each axis after it, where no setting is exact.
+    """
+
+    of: Layer
+    layer: Layer
+    sizes: tuple[int, ...]
+    crop: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inversion:
+    """A chain led back at one size.
+
+    Args:
+        sizes: of the chain's input.
+        smallest: of its output.
+        decoder: in the order in which it runs.
+    """
+
+    sizes: tuple[int, ...]
+    smallest: tuple[int, ...]
+    decoder: tuple[Mirrored, ...]
+
+    @property
+    def output_paddings(self) -> tuple[Any, ...]:
+        """What each layer of the decoder needs at this size, and what is cropped: the same where one decoder serves."""
+        return tuple((getattr(one.layer, "output_padding", 0), one.crop) for one in self.decoder)
+
+
+def invert(layers: Sequence[Layer], sizes: Sequence[int]) -> Inversion:
+    """The decoder that mirrors a chain of layers at one size; layers that keep the size are left out.
+
+    Convolutions and pooling become transposed convolutions with the same settings and the output_padding
+    `(size + 2*padding - dilation*(kernel_size-1) - 1) % stride`; transposed convolutions become convolutions.
+
+    Raises:
+        GeometryError: if a layer is illegal at its size, or none leads it back.
+
+    >>> from upsample_cli.tconv.constructors import parse_layer
+    >>> for size in (224, 225):
+    ...     print(invert([parse_layer("Conv1d(3, 16, 3, stride=2, padding=1)")], (size,)).decoder[0].layer)
+    ConvTranspose1d(16, 3, kernel_size=3, stride=2, padding=1, output_padding=1)
+    ConvTranspose1d(16, 3, kernel_size=3, stride=2, padding=1)
+    """
+    steps = shape(sizes, layers)
+    decoder = [_mirrored(step) for step in reversed(steps) if not isinstance(step.layer, SizeKeeping)]
+    if not decoder:
+        raise GeometryError("no layer here changes a size", "give a Conv, pooling or ConvTranspose layer")
+    return Inversion(_numbers(sizes), _numbers(steps[-1].output), tuple(decoder))
+
+
+def padding_multiple(layers: Sequence[Layer]) -> tuple[int, ...] | None:
+    """The multiple to which each axis of the input must be padded for one decoder to serve every size.
+
+    The product of the strides: sizes that differ by a multiple of it leave the same remainders in every layer. None
+    where the chain enlarges.
+
+    >>> from upsample_cli.tconv.constructors import parse_layer
+    >>> padding_multiple([parse_layer("Conv2d(3, 8, 3, 2, 1)"), parse_layer("MaxPool2d((2, 3))")])
+    (4, 6)
+    """
+    axes = next((layer.axes for layer in layers if layer.axes is not None), 1)
+    strides = []
+    for layer in layers:
+        windows = layer.windows((2**20,) * axes)
+        if any(window is None or (window.transposed and window.stride > 1) for window in windows):
+            return None
+        strides.append([window.stride for window in windows if window is not None])
+    return tuple(prod(stride[axis] for stride in strides) for axis in range(axes))
+
+
+def same_settings_reverse(layer: Layer, sizes: Sequence[int]) -> bool:
+    """Whether a transposed layer with exactly the same settings, and no output_padding, gives the size back.
+
+    "The same settings always reverse a convolution's shape" is widely repeated; it holds only where
+    `(size + 2*padding - dilation*(kernel_size-1) - 1) % stride == 0` on every axis.
+
+    >>> [same_settings_reverse(Convolution(1, kernel_size=3, stride=2, padding=1), (size,)) for size in (224, 225)]
+    [False, True]
+    """
+    (mirrored,) = invert([layer], sizes).decoder
+    return not any(_each(mirrored.layer, "output_padding")) and not any(mirrored.crop)
+
+
+def code(inversion: Inversion) -> tuple[str, ...]:
+    """Python that runs the decoder at this size: a line for each layer, then a line for each call.
+
+    >>> from upsample_cli.tconv.constructors import parse_layer
+    >>> for line in code(invert([parse_layer("Conv1d(3, 16, 3, stride=2, padding=1)")], (224,))):
+    ...     print(line)
+    up1 = nn.ConvTranspose1d(16, 3, kernel_size=3, stride=2, padding=1)
+    y = up1(x, output_size=(224,))
+    """
+    made, called = [], []
+    for number, one in enumerate(inversion.decoder, start=1):
+        source = "x" if number == 1 else "y"
+        if isinstance(one.layer, TransposedConvolution) and not any(one.crop):
+            made.append(f"up{number} = nn.{_written(replace(one.layer, output_padding=0))}")
+            called.append(f"y = up{number}({source}, output_size={one.sizes})")
+        else:
+            made.append(f"up{number} = nn.{_written(one.layer)}")
+            kept = "".join(f", :{size}" for size in one.sizes)
+            called.append(f"y = up{number}({source})" + (f"[:, :{kept}]" if any(one.crop) else ""))
+    return (*made, *called)
+
+
+def as_json(inversions: Sequence[Inversion], multiple: Sequence[int] | None) -> dict[str, Any]:
+    """Inversions at several sizes as one document for programs."""
+    return {
+        "one_decoder_serves_all": len({inversion.output_paddings for inversion in inversions}) == 1,
+        "pad_input_to_multiple_of": None if multiple is None else list(multiple),
+        "sizes": [
+            {
+                "size": list(inversion.sizes),
+                "smallest": list(inversion.smallest),
+                "decoder": [
+                    {
+                        "layer": str(one.layer),
+                        "inverts": str(one.of),
+                        "output": list(one.sizes),
+                        "output_padding": list(_each(one.layer, "output_padding")),
+                        "crop": list(one.crop),
+                    }
+                    for one in inversion.decoder
+                ],
+                "code": list(code(inversion)),
+            }
+            for inversion in inversions
+        ],
+    }
+
+
+def _written(layer: Layer) -> str:
+    """A layer's text; C stands for channels that a chain which begins with pooling does not tell."""
+    text = str(layer)
+    unknown = isinstance(layer, TransposedConvolution) and layer.in_channels is None
+    return text.replace("(", "(C, C, ", 1) if unknown else text
+
+
+def _mirrored(step: Step) -> Mirrored:
+    layer, before, after = step.layer, _numbers(step.input), _numbers(step.output)
+    if isinstance(layer, Shuffling):
+        other = {"PixelShuffle": "PixelUnshuffle", "PixelUnshuffle": "PixelShuffle"}[layer.kind]
+        return Mirrored(layer, Shuffling(other, layer.factor), before, (0, 0))
+    if isinstance(layer, TransposedConvolution):
+        return Mirrored(layer, _convolution_back(layer, before, after), before, (0,) * layer.axes)
+    if isinstance(layer, Convolution | Pooling):
+        return _transposed_back(layer, step.channels, before, after)
+    raise GeometryError(f"{layer.name} cannot be led back by a transposed convolution", "leave it out, or crop by hand")
+
+
+def _convolution_back(layer: TransposedConvolution, before: tuple[int, ...], after: tuple[int, ...]) -> Convolution:
+    back = Convolution(
+        layer.axes,
+        in_channels=layer.out_channels,
+        out_channels=layer.in_channels,
+        kernel_size=layer.kernel_size,
+        stride=layer.stride,
+        padding=layer.padding,
+        dilation=layer.dilation,
+        groups=layer.groups,
+        bias=layer.bias,
+    )
+    if back.output_sizes(after) != before:  # output_padding of a stride or more, which a larger dilation allows
+        raise GeometryError(
+            f"{back} gives {size_text(back.output_sizes(after))} from {size_text(after)}, not {size_text(before)}",
+            "use an output_padding below the stride",
+        )
+    return back
+
+
+def _transposed_back(
+    layer: Convolution | Pooling, channels: int | None, before: tuple[int, ...], after: tuple[int, ...]
+) -> Mirrored:
+    padding = layer.padding
+    if isinstance(padding, str):
+        axes = split_axes(layer.axes, {name: getattr(layer, name) for name in ("kernel_size", "stride", "dilation")})
+        padding = collapsed(conv_padding(padding=padding, **axis)[0] for axis in axes)
+    into, out = (channels, channels) if isinstance(layer, Pooling) else (layer.out_channels, layer.in_channels)
+    plain = TransposedConvolution(
+        layer.axes,
+        in_channels=into,
+        out_channels=out,
+        kernel_size=layer.kernel_size,
+        stride=layer.kernel_size if layer.stride is None else layer.stride,
+        padding=padding,
+        dilation=layer.dilation,
+        groups=layer.groups if isinstance(layer, Convolution) else channels or 1,
+        bias=layer.bias if isinstance(layer, Convolution) else True,
+    )
+    missing = [size - given for size, given in zip(before, plain.output_sizes(after), strict=True)]
+    needed = collapsed(max(0, count) for count in missing)
+    exact = replace(plain, output_padding=needed)
+    return Mirrored(layer, exact, before, tuple(max(0, -count) for count in missing))
+
+
+def _each(layer: Layer, name: str) -> tuple[int, ...]:
+    value = getattr(layer, name, 0)
+    return tuple(axis[name] for axis in split_axes(len(axis_names(layer.axes or 1)), {name: value}))
+
+
+def _numbers(sizes: Sequence[Any]) -> tuple[int, ...]:
+    if not all(isinstance(size, int) for size in sizes):
+        raise GeometryError("a letter cannot be led back", "give the size in numbers")
+    return tuple(sizes)
