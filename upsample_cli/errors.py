@@ -61,7 +61,7 @@ class OutputExistsError(PictureError):
         super().__init__(path, "exists already", "add --overwrite to replace it")
 
 
-class Interrupted(UpsampleError):
+class Interrupted(UpsampleError):  # noqa: N818  nobody made an error
     """The work was asked to stop (Ctrl-C) and has cleaned up after itself."""
 
     exit_status = 130
