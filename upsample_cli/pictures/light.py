@@ -41,22 +41,32 @@ class Light:
 
     def linear(self, rows: Rows) -> Rows:
         """Amounts of light, float64, of levels; alpha stays as it is."""
-        made = rows.astype(np.float64)
-        for channel, amounts in enumerate(self.amounts):
-            made[..., channel] = amounts[rows[..., channel]]
+        made: Rows = self.amounts[0].take(rows)
+        for channel in self._others:
+            made[..., channel] = self.amounts[channel][rows[..., channel]]
+        if self.layout.alpha:
+            made[..., -1] = rows[..., -1]
         return made
 
     def levels(self, light: Rows) -> Rows:
         """The levels nearest to amounts of light; alpha is rounded half up."""
-        made = np.empty(light.shape, self.layout.dtype)
-        for channel, bounds in enumerate(self.bounds):
-            if self.layout.depth == 8:
-                made[..., channel] = _table(bounds.tobytes())[light[..., channel].astype(np.int64)]
-            else:
-                made[..., channel] = np.searchsorted(bounds, light[..., channel], side="right")
+        made = self._nearest(0, light)
+        for channel in self._others:
+            made[..., channel] = self._nearest(channel, light[..., channel])
         if self.layout.alpha:
             made[..., -1] = np.floor(light[..., -1] + 0.5)
         return made
+
+    @property
+    def _others(self) -> list[int]:
+        """The channels whose curve is not the first one's; of most profiles there are none."""
+        return [each for each in range(1, len(self.bounds)) if not np.array_equal(self.bounds[each], self.bounds[0])]
+
+    def _nearest(self, channel: int, light: Rows) -> Rows:
+        bounds = self.bounds[channel]
+        if self.layout.depth == 8:
+            return _table(bounds.tobytes()).take(light.astype(np.intp))
+        return np.searchsorted(bounds, light, side="right").astype(self.layout.dtype)
 
 
 @functools.lru_cache(maxsize=8)
