@@ -53,16 +53,23 @@ def leave(status: int) -> NoReturn:
     raise SystemExit(status)
 
 
-def upsample(*arguments: object) -> Ended:
-    """Run the command in this process, its door included: quick, as torch is imported once."""
+def upsample(*arguments: object, terminal: int | None = None, **environment: str) -> Ended:
+    """Run the command in this process, its door included: quick, as torch is imported once.
+
+    Args:
+        terminal: what stdout and stderr are to be; they cannot be read back then.
+        environment: variables to set.
+    """
     out, err = io.StringIO(), io.StringIO()
     with (
-        mock.patch.dict(os.environ, ENVIRONMENT, clear=True),
+        mock.patch.dict(os.environ, ENVIRONMENT | environment, clear=True),
         mock.patch.object(sys, "argv", ["upsample", *map(str, arguments)]),
         mock.patch.object(os, "_exit", leave),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
+        contextlib.ExitStack() as streams,
     ):
+        shown = None if terminal is None else streams.enter_context(open(terminal, "w", closefd=False))
+        streams.enter_context(contextlib.redirect_stdout(shown or out))
+        streams.enter_context(contextlib.redirect_stderr(shown or err))
         try:
             main()
         except SystemExit as leaving:

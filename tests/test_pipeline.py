@@ -1,7 +1,7 @@
 """One picture's way, from file to file, in this process: what comes out, what is said, and what is left behind."""
 
 import threading
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -232,6 +232,10 @@ def test_a_picture_that_changed_since_it_was_planned_is_taken_as_it_is_now():
     save("a.png", (5, 3), seed=1)
     enlarge_picture(job, options)
     assert_same_pixels(pixels_of("a_x2.png"), expected_pixels(pixels_of("a.png"), 2))
+    save("a.png", mode="RGBA")
+    strict = Options(strict=True, overwrite=True)
+    with pytest.raises(PictureError, match=r"^a\.png: refused by --strict"):
+        enlarge_picture(replace(job, format="jpeg"), strict)
     Path("a.png").unlink()
     with pytest.raises(PictureError, match=r"^a\.png: no such file"):
         enlarge_picture(job, Options(overwrite=True))

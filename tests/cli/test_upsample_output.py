@@ -242,11 +242,11 @@ def test_one_picture_is_one_line():
 def test_lines_are_not_broken_and_names_are_shown_as_they_are():
     name = "[bold]" + "long " * 35 + ":smile: \\[x].png"
     save(name, (2, 3))
-    Path("new\nline\x1b[31m.png").touch()
-    ended = upsample(name, "new\nline\x1b[31m.png", "-v")
+    Path("new\nline[red]\x1b[31m.png").touch()
+    ended = upsample(name, "new\nline[red]\x1b[31m.png", "-v")
     shown = f"{name} -> {name.removesuffix('.png')}_x2.png  3x2 -> 6x4"
     assert ended.out.splitlines()[0].startswith(shown)
-    assert ended.err == "error: new\\nline\\x1b[31m.png: is empty; get a new copy of it\n"
+    assert ended.err == "error: new\\nline[red]\\x1b[31m.png: is empty; get a new copy of it\n"
 
 
 def test_help_and_version():
@@ -296,12 +296,13 @@ def terminal(columns=100):
             while data := os.read(ours, 1 << 16):
                 shown.extend(data)
 
-    reader = threading.Thread(target=read)
+    reader = threading.Thread(target=read, daemon=True)
     reader.start()
 
     def everything():
-        os.close(theirs)
-        reader.join()
+        os.close(theirs)  # with the last of its users the reader ends
+        reader.join(60)
+        assert not reader.is_alive()
         return shown.decode()
 
     yield theirs, everything
@@ -314,7 +315,7 @@ COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3|9)\d(?:;\d+)*m")
 
 @pytest.fixture
 def three_large():
-    one = save("in/one.png", (1500, 2001), compress_level=0)
+    one = save("in/one.png", (1500, 2001), "L", compress_level=0)
     for name in ("[two].png", "a name of more than forty characters, which is cut.png"):
         Path(f"in/{name}").hardlink_to(one)
     return "in", "-o", "out/"
@@ -322,10 +323,10 @@ def three_large():
 
 @pytest.mark.skipif(os.name == "nt", reason="terminals of POSIX")
 def test_bars_are_drawn_on_a_terminal_and_nothing_of_them_goes_into_a_pipe(three_large):
-    """stderr is a terminal, stdout a pipe: bars with names and rate on the one, only the table in the other."""
+    """stderr is a terminal, stdout a pipe: bars with names and rate on the one, only results in the other."""
     with terminal() as (end, shown):
         done = subprocess.run(
-            [*COMMAND, *three_large],
+            [*COMMAND, *three_large, "-v"],
             stdout=subprocess.PIPE,
             stderr=end,
             check=True,
@@ -340,19 +341,20 @@ def test_bars_are_drawn_on_a_terminal_and_nothing_of_them_goes_into_a_pipe(three
     assert re.search(r"\d:\d\d:\d\d", seen)
     assert "100%" in seen
     assert COLOUR.search(seen)
-    assert [line.split()[:2] for line in done.stdout.decode().splitlines()] == [["written", "3"]]
+    *results, summary = done.stdout.decode().splitlines()
+    assert sorted(line.split(" -> ")[0] for line in results) == [f"in/{name}" for name in names("in")]
+    assert summary.split()[:2] == ["written", "3"]
     assert b"\x1b" not in done.stdout
+    assert "->" not in seen
 
 
 @pytest.mark.skipif(os.name == "nt", reason="terminals of POSIX")
 def test_results_stand_between_the_bars_and_no_color_is_honoured(three_large):
     """stdout and stderr are one terminal; the control for colours is the test above."""
     with terminal() as (end, shown):
-        subprocess.run(
-            [*COMMAND, *three_large, "-v"], stdout=end, stderr=end, check=True,
-            env=ENVIRONMENT | {"TERM": "xterm", "NO_COLOR": "1"},
-        )  # fmt: skip
+        ended = upsample(*three_large, "-v", terminal=end, TERM="xterm", NO_COLOR="1", COLUMNS="100")
         seen = shown()
+    assert ended.status == 0
     assert "3 of 3 pictures" in seen
     for name in names("in"):
         assert f"in/{name} -> out/" in seen
@@ -360,12 +362,10 @@ def test_results_stand_between_the_bars_and_no_color_is_honoured(three_large):
 
 
 @pytest.mark.parametrize("variable", ["FORCE_COLOR", "TTY_COMPATIBLE"])
-def test_no_bars_in_a_pipe_whatever_is_forced(variable, monkeypatch):
-    """In this process: stdout and stderr are no terminals. (`upsample` here sets the environment: see running.py.)"""
+def test_no_bars_in_a_pipe_whatever_is_forced(variable):
     save("in/a.png")
     save("in/b.png")
-    monkeypatch.setitem(ENVIRONMENT, variable, "1")
-    ended = upsample("in", "-v")
+    ended = upsample("in", "-v", **{variable: "1"})
     assert ended.status == 0
     assert ended.err == ""
     assert "pictures" not in ended.out
@@ -377,9 +377,7 @@ def test_quiet_draws_no_bars():
     save("in/a.png")
     save("in/b.png")
     with terminal() as (end, shown):
-        done = subprocess.run(
-            [*COMMAND, "in", "-q"], stdout=subprocess.PIPE, stderr=end, check=True, env=ENVIRONMENT | {"TERM": "xterm"}
-        )
+        ended = upsample("in", "-q", terminal=end, TERM="xterm")
         seen = shown()
-    assert seen.replace("\x1b[?25h", "").replace("\x1b[?25l", "") == ""
-    assert done.stdout == b""
+    assert (ended.status, seen) == (0, "")
+    assert names("in_x2") == ["a_x2.png", "b_x2.png"]

@@ -299,7 +299,7 @@ def check_whole(output, whole):
 BEGUN, FINISHED = "out/.*.part", "out/[0-9]*.png"
 
 
-@pytest.mark.parametrize(("pattern", "later_s"), [(None, 0.6), (BEGUN, 0), (BEGUN, 0.13), (FINISHED, 0.03)])
+@pytest.mark.parametrize(("pattern", "later_s"), [(None, 0.6), (BEGUN, 0.1), (FINISHED, 0.03)])
 def test_ctrl_c_stops_promptly_and_leaves_only_what_is_whole(large, pattern, later_s):
     folder, whole = large
     with start(folder, "out") as process:
@@ -333,10 +333,10 @@ def test_a_second_ctrl_c_changes_nothing(large):
 
 
 def test_a_killed_run_leaves_no_half_file_under_a_final_name(large):
-    """At four moments; in at least one of them it was amid writing, in two of them it had finished files."""
+    """At three moments; in at least one of them it was amid writing, in two of them it had finished files."""
     folder, whole = large
     unfinished = 0
-    for pattern, later_s in [(BEGUN, 0), (BEGUN, 0.1), (FINISHED, 0), (FINISHED, 0.15)]:
+    for pattern, later_s in [(BEGUN, 0.05), (FINISHED, 0), (FINISHED, 0.15)]:
         with start(folder, "out") as process:
             wait_for(pattern, process)
             time.sleep(later_s)
