@@ -2,7 +2,8 @@
 
 Whole numbers come out exact: weights are whole numerators over one denominator, every sum is a whole number below 2**53
 in float64 and so the same in any order and any tile, and the one division is rounded half up. Samples of floating point
-are summed in float64.
+are summed in float64 in one order: torch's layer gets each input channel as a group of its own, so that it adds up taps
+alone, which it does in their order; the channels are added here, in theirs.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from upsample_cli.tconv.checkerboard import Axis
 Samples = NDArray[Any]
 _LARGEST_SUM_BITS = 51  # two bits of room below float64's 53 for the rounding of numerators
 _MOST_DENOMINATOR_BITS = 60
-_TILE_NUMBERS = 2**22
-"""Numbers in the buffer that torch spreads a tile's taps into, about 32 MB: measured no slower than larger ones."""
+_TILE_NUMBERS = 2**20
+"""Numbers in the buffer that torch spreads a tile's taps into, about 8 MB: larger ones were no quicker."""
 _LAYERS = {1: torch.nn.ConvTranspose1d, 2: torch.nn.ConvTranspose2d, 3: torch.nn.ConvTranspose3d}
 
 
@@ -150,11 +151,12 @@ def apply(
     if limits is None and samples.dtype.kind in "iu":
         information = np.iinfo(samples.dtype)
         limits = int(information.min), int(information.max)
-    layer = _layer(filled)
+    apart = limits is None and not filled.is_shared
+    layer = _layer(filled, apart)
     side = tile or _quick_side(filled)
     with torch.inference_mode():
         for box in _boxes(shape[1:], [side * axis.stride for axis in filled.axes]):
-            sums = _tile_sums(layer, filled, samples, box, border)
+            sums = _tile_sums(layer, filled, samples, box, border, apart)
             where = (slice(None), *(slice(start, stop) for start, stop in box))
             out[where] = _finished(sums, filled, limits) if limits is not None else sums / filled.denominator
     return out
@@ -174,15 +176,17 @@ def input_span(axis: Axis, start: int, stop: int) -> tuple[int, int]:
     return first, max(first, last) + 1
 
 
-def _layer(filled: Filled) -> torch.nn.Module:
+def _layer(filled: Filled, apart: bool) -> torch.nn.Module:
+    """The layer of torch; `apart` with every input channel a group of its own."""
     into, per_group = filled.numerators.shape[:2]
+    groups = into if apart else filled.groups
     layer = _LAYERS[len(filled.axes)](
         into,
-        per_group * filled.groups,
+        per_group * groups,
         tuple(axis.kernel_size for axis in filled.axes),  # type: ignore[arg-type]
         stride=tuple(axis.stride for axis in filled.axes),  # type: ignore[arg-type]
         dilation=tuple(axis.dilation for axis in filled.axes),  # type: ignore[arg-type]
-        groups=filled.groups,
+        groups=groups,
         bias=False,
         dtype=torch.float64,
     )
@@ -191,7 +195,8 @@ def _layer(filled: Filled) -> torch.nn.Module:
 
 
 def _quick_side(filled: Filled) -> int:
-    per_sample = max(prod(filled.numerators.shape[1:]) * filled.groups, prod(axis.stride for axis in filled.axes))
+    strides = prod(axis.stride for axis in filled.axes)
+    per_sample = max(prod(filled.numerators.shape[1:]) * filled.groups, len(filled.numerators) * strides)
     side: int = max(4, floor((_TILE_NUMBERS / per_sample) ** (1 / len(filled.axes))))
     return side
 
@@ -206,7 +211,12 @@ def _boxes(sizes: Sequence[int], steps: Sequence[int]) -> Iterator[tuple[tuple[i
 
 
 def _tile_sums(
-    layer: torch.nn.Module, filled: Filled, samples: Samples, box: Sequence[tuple[int, int]], border: Border
+    layer: torch.nn.Module,
+    filled: Filled,
+    samples: Samples,
+    box: Sequence[tuple[int, int]],
+    border: Border,
+    apart: bool,
 ) -> NDArray[np.float64]:
     """Numerators of one box of the output, (channels, *sizes of the box)."""
     part = samples
@@ -214,7 +224,9 @@ def _tile_sums(
     for number, (first, last) in enumerate(spans, start=1):
         part = _taken(part, number, np.arange(first, last), border)
     batch = torch.from_numpy(part.astype(np.float64))
-    computed = layer(batch[:, None])[:, 0] if filled.is_shared else layer(batch[None])[0]
+    computed = (layer(batch[:, None])[:, 0] if filled.is_shared else layer(batch[None])[0]).numpy()
+    if apart:
+        computed = _added(computed, filled)
     sums = np.zeros((len(computed), *(stop - start for start, stop in box)))
     source: list[Any] = [slice(None)]
     target: list[Any] = [slice(None)]
@@ -222,10 +234,20 @@ def _tile_sums(
         offset = start + axis.padding - first * axis.stride  # of the box in what was computed; negative before a gap
         source.append(slice(max(offset, 0), max(min(length, offset + stop - start), 0)))
         target.append(slice(max(-offset, 0), max(-offset, 0) + max(source[-1].stop - source[-1].start, 0)))
-    sums[tuple(target)] = computed.numpy()[tuple(source)]
+    sums[tuple(target)] = computed[tuple(source)]
     if filled.bias is not None:
         sums += filled.bias.reshape(-1, *(1,) * len(filled.axes))
     return sums
+
+
+def _added(computed: NDArray[np.float64], filled: Filled) -> NDArray[np.float64]:
+    """What each input channel gives, (in_channels * out_channels / groups, *sizes), added up channel after channel."""
+    into, per_group = filled.numerators.shape[:2]
+    parts = computed.reshape(filled.groups, into // filled.groups, per_group, *computed.shape[1:])
+    total: NDArray[np.float64] = parts[:, 0].copy()
+    for number in range(1, parts.shape[1]):
+        total += parts[:, number]  # not sum(): numpy may pair the terms as the shape suits it
+    return total.reshape(filled.groups * per_group, *computed.shape[1:])
 
 
 def _taken(part: Samples, axis: int, indices: NDArray[np.int64], border: Border) -> Samples:
