@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from upsample_cli.batch.find import find_inputs, is_folder
 from upsample_cli.batch.jobs import Entry, checked_entry
 from upsample_cli.errors import PictureError, UsageError
 from upsample_cli.job import Options, Result
-from upsample_cli.pictures.streams import NAME, spooled
+from upsample_cli.pictures.streams import NAME, picture_input, spooled
 from upsample_cli.planning import plan_job
 
 
@@ -26,7 +26,7 @@ def is_output_streamed(arguments: Sequence[str], output: str | None) -> bool:
 
 
 def plan_stream(
-    arguments: Sequence[str], output: str | None, options: Options, *, stdin: BinaryIO | None, stdout: BinaryIO | None
+    arguments: Sequence[str], output: str | None, options: Options, *, stdin: TextIO | None, stdout: BinaryIO | None
 ) -> list[Entry]:
     """The one entry of a run with `-` in it.
 
@@ -46,9 +46,7 @@ def plan_stream(
         raise UsageError("a picture from standard input has no name to be given in a folder", "give --output a file")
     try:
         if NAME in arguments:
-            if stdin is None or stdin.isatty():
-                raise UsageError("- is standard input, and no picture is piped in", "give a file, or: ... | upsample -")
-            source = spooled(stdin)
+            source = spooled(picture_input(stdin))
         job = plan_job(picture, options, output=target or Path(NAME), source_stream=source)
     except PictureError as error:
         return [Entry(Result(picture, status="failed", error=str(error)))]

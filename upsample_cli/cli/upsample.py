@@ -196,7 +196,7 @@ def _planned(
     if output == "":
         raise UsageError("--output has no name", "give it a file or a folder, or leave it out")
     if is_streamed(inputs, output):
-        return plan_stream(inputs, output, options, stdin=getattr(sys.stdin, "buffer", None), stdout=stdout)
+        return plan_stream(inputs, output, options, stdin=sys.stdin, stdout=stdout)
     found = list(find_inputs(inputs, recursive=recursive, exclude=Path(output) if output else None))
     if not found:
         deeper = "" if recursive else ", or -r to look in their subfolders"

@@ -27,6 +27,17 @@ _FRONT_TO_BACK = {"png"}
 """Formats whose sink never goes back in its file."""
 
 
+def picture_input(stdin: TextIO | None) -> BinaryIO:
+    """Standard input as a file of bytes.
+
+    Raises:
+        UsageError: it is closed, or a terminal.
+    """
+    if stdin is None or stdin.closed or stdin.isatty():
+        raise UsageError("- is standard input, and no picture is piped in", "name a file, or pipe one in: ... < FILE")
+    return stdin.buffer
+
+
 def spooled(stream: BinaryIO) -> BinaryIO:
     """All of a stream, as a file that can be sought in: in memory up to 64 MiB, beyond that on the disk.
 

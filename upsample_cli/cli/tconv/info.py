@@ -15,7 +15,7 @@ from upsample_cli.errors import UsageError
 from upsample_cli.kernels import MAX_FACTOR
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, FORMATS
 from upsample_cli.pictures.model import Layout
-from upsample_cli.pictures.streams import NAME, spooled
+from upsample_cli.pictures.streams import NAME, picture_input, spooled
 from upsample_cli.quantities import parse_quantity
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def info_command(
 
     if not 1 <= factor <= MAX_FACTOR:
         raise UsageError(f"--factor {factor} is not a factor we enlarge by", f"give 1 to {MAX_FACTOR}")
-    source = spooled(sys.stdin.buffer) if file == NAME else file
+    source = spooled(picture_input(sys.stdin)) if file == NAME else file
     about = about_picture(source, factor=factor, max_pixels=parse_quantity(max_pixels, "--max-pixels"))
     if as_document:
         print_document(document(about, factor))

@@ -1,0 +1,56 @@
+"""What a strip or tile says of its own size, for every code that says it, written by other libraries."""
+
+import io
+
+import imagecodecs
+import numpy as np
+import pytest
+from PIL import Image
+
+from upsample_cli.pictures.segment_size import is_larger, jpeg_size
+
+HEIGHT, WIDTH = 19, 33
+RGB = np.random.default_rng(5).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+
+
+def encoded(kind, **settings):
+    file = io.BytesIO()
+    Image.fromarray(RGB).save(file, kind, **settings)
+    return file.getvalue()
+
+
+SEGMENTS = {
+    7: encoded("JPEG"),
+    6: encoded("JPEG", progressive=True),
+    34892: encoded("JPEG", comment=b"\xff\xc0\x00\x11\x08\xff\xff\xff\xff"),  # a size in a remark is none
+    50001: encoded("WEBP"),
+    34927: encoded("WEBP", lossless=True),
+    34933: encoded("PNG"),
+    34712: imagecodecs.jpeg2k_encode(RGB),
+    33003: imagecodecs.jpeg2k_encode(RGB, codecformat="j2k"),
+}
+
+
+@pytest.mark.parametrize("compression", SEGMENTS)
+def test_a_segment_fits_its_place_or_is_larger(compression):
+    data = SEGMENTS[compression]
+    assert not is_larger(data, compression, HEIGHT, WIDTH)
+    assert not is_larger(data, compression, HEIGHT + 1, WIDTH)
+    assert is_larger(data, compression, HEIGHT, WIDTH - 1)
+    assert is_larger(data, compression, HEIGHT - 1, WIDTH)
+
+
+@pytest.mark.parametrize("compression", SEGMENTS)
+def test_cut_anywhere_it_says_nothing_or_the_same(compression):
+    data = SEGMENTS[compression]
+    for end in range(0, min(len(data), 700), 7):
+        assert not is_larger(data[:end], compression, HEIGHT, WIDTH)
+
+
+def test_codes_without_a_header_of_their_own_are_not_asked():
+    assert not is_larger(SEGMENTS[7], 8, 1, 1)
+
+
+def test_a_jpeg_may_be_padded_between_its_segments():
+    data = SEGMENTS[7]
+    assert jpeg_size(data[:2] + b"\xff\xff\xff" + data[2:]) == (HEIGHT, WIDTH)
