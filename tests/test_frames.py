@@ -1,6 +1,7 @@
 """Frames and pages: each one exact against the oracle, shown as long and as often as before, in and out."""
 
 import io
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import tifffile
 from oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from PIL import Image
-from running import names, upsample
+from running import COMMAND, ENVIRONMENT, names, upsample
 
 from upsample_cli.errors import PictureError
 from upsample_cli.pictures.source import open_animation, read_header
@@ -313,3 +314,19 @@ def test_metadata_of_an_animation_travels_once():
             assert image.getexif()[0x010E] == "a ball"
             assert image.info["icc_profile"] == b"p" * 200
             assert image.info["xmp"] == b"<x/>"
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_pages_from_a_pipe_are_those_of_the_file(count):
+    """A spooled pipe has None for a name, at which tifffile once stumbled and Pillow, cutting the depth, took over."""
+    with tifffile.TiffWriter("a.tif") as writer:
+        for seed in range(count):
+            writer.write(hostile_pixels((7, 5, 3), np.uint16, seed), photometric="rgb", metadata=None)
+    upsample_file("a.tif", "b.tif")
+    command = [*COMMAND, "-", "-o", "-", "--format", "tiff"]
+    done = subprocess.run(command, input=Path("a.tif").read_bytes(), capture_output=True, check=True, env=ENVIRONMENT)
+    with tifffile.TiffFile(io.BytesIO(done.stdout)) as piped, tifffile.TiffFile("b.tif") as whole:
+        assert len(piped.pages) == len(whole.pages) == count
+        for one, other in zip(piped.pages, whole.pages, strict=True):
+            assert_same_pixels(one.asarray(), other.asarray())
+            assert one.dtype == np.uint16

@@ -53,7 +53,7 @@ def open_tiff(file: BinaryIO, name: str, *, max_pixels: int, page_at: int | None
 
     file.seek(0)
     try:
-        page = _page(TiffFile(file), page_at)
+        page = _page(TiffFile(file, name=name), page_at)  # a spooled pipe calls itself None
         kind = tiff_kind(page, has_profile=_ICC_PROFILE in page.tags) if _has_size(page) else None
     except Exception:  # a damaged structure makes it raise nearly everything there is; Pillow's word on it is clearer
         return None
