@@ -15,6 +15,7 @@ COMMANDS = {
     "shape": ("upsample_cli.cli.tconv.shape", "shape_command"),
     "solve": ("upsample_cli.cli.tconv.solve", "solve_command"),
     "invert": ("upsample_cli.cli.tconv.invert", "invert_command"),
+    "translate": ("upsample_cli.cli.tconv.translate", "translate_command"),
     "kernel": ("upsample_cli.cli.tconv.kernel", "kernel_command"),
     "explain": ("upsample_cli.cli.tconv.explain", "explain_command"),
     "info": ("upsample_cli.cli.tconv.info", "info_command"),

@@ -1,0 +1,74 @@
+"""`tconv translate`: nothing here imports torch or another framework."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from upsample_cli.cli.options import Debug
+from upsample_cli.cli.tconv.printing import print_document, result_console
+from upsample_cli.errors import UsageError
+from upsample_cli.tconv.constructors import parse_layer
+from upsample_cli.tconv.layers import TransposedConvolution
+from upsample_cli.tconv.translate import translate
+from upsample_cli.tconv.translate_back import text_of, translate_back
+
+
+def translate_command(
+    layer: Annotated[
+        str,
+        typer.Argument(metavar="LAYER", help='"ConvTranspose2d(16, 8, 3, stride=2)", or with --from a layer of there.'),
+    ],
+    to: Annotated[
+        str | None, typer.Option(metavar="NAME", help="keras, tensorflow, onnx, caffe, paddle or mxnet.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option("--from", metavar="NAME", help="The framework that LAYER is from: back to PyTorch.")
+    ] = None,
+    as_document: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    debug: Debug = False,  # noqa: ARG001  the door looks for it
+) -> None:
+    """A transposed convolution in another framework's words, with the crop that makes it exact.
+
+    \b
+    Examples:
+      tconv translate "ConvTranspose2d(16, 8, 3, stride=2, padding=1, output_padding=1)" --to keras
+      tconv translate "ConvTranspose2d(21, 21, 4, 2, 1, groups=21, bias=False)" --to caffe
+      tconv translate "Conv2DTranspose(8, 3, strides=2, padding='same')" --from keras
+      tconv translate "ConvTranspose(kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1])" --from onnx --json
+    """
+    if (to is None) == (source is None):
+        raise UsageError("one of --to and --from must be given", "add --to keras, or --from keras")
+    if source is not None:
+        restored = translate_back(layer, source)
+        crop, text, notes = [(0, end) for end in restored.crop], list(text_of(restored)), []
+        if any(restored.crop):
+            notes.append("PyTorch crops both ends alike: cut off the rest at the end, as written")
+        if restored.layer.in_channels is None:
+            notes.append("IN is in_channels, which that text does not tell")
+        document: dict[str, Any] = {"from": source, "to": "pytorch", "text": text, "notes": notes, "crop": crop}
+    else:
+        parsed = parse_layer(layer)
+        if not isinstance(parsed, TransposedConvolution):
+            raise UsageError(f"{parsed.name} is not a transposed convolution", "give a ConvTranspose1d, 2d or 3d")
+        parsed.output_sizes((2**20,) * parsed.axes)  # for its refusals
+        done = translate(parsed, str(to))
+        document = {
+            "from": "pytorch",
+            "to": to,
+            "text": list(done.text),
+            "notes": list(done.notes),
+            "crop": list(done.crop),
+            "zeros_after": list(done.zeros_after),
+            "weight_order": list(done.order),
+        }
+    if as_document:
+        print_document(document)
+        return
+    from rich.text import Text
+
+    console = result_console()
+    console.print(Text("\n".join(document["text"]), style="bold"))
+    for note in document["notes"]:
+        console.print(Text(f"note: {note}", style="yellow"))
