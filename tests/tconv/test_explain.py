@@ -118,7 +118,8 @@ def test_arrays_are_read(text, shape):
 @pytest.mark.parametrize(
     "text",
     ["", "1", "[]", "[[1,2],[3]]", "[a]", "__import__('os').system('x')", "[True]", "['1']", "[1+1]",
-     "[1e999]", "[nan]", "[" * 4000, "[" * 90 + "1" + "]" * 90, "[*[1]]", "[1" + "0" * 4900 + "]", "x" * 9999, "\0", "[[1,2],\n[3"],
+     "[1e999]", "[nan]",
+     "[" * 4000, "[" * 90 + "1" + "]" * 90, "[*[1]]", "[1" + "0" * 4900 + "]", "x" * 9999, "\0", "[[1,2],\n[3"],
 )  # fmt: skip
 def test_hostile_arrays_are_one_line(text):
     with pytest.raises(UsageError, match="is no array of numbers") as caught:
