@@ -125,6 +125,13 @@ def test_keras_gives_the_same_values(keras):
     compared(lambda *case: in_keras(keras, *case))
 
 
+@pytest.mark.parametrize(("kernel", "extra"), [(2, 1), (2, 2), (1, 2), (1, 0), (3, 2)])
+def test_output_padding_beyond_what_keras_gives_is_made_of_zeros(keras, kernel, extra):
+    text = f"ConvTranspose1d(2, 4, ({kernel},), stride=(3,), output_padding=({extra},), dilation=(1,))"
+    layer, x = torch_layer(text), signal(text)
+    assert (in_keras(keras, text, layer, x) == layer(x).detach().numpy()).all()
+
+
 def test_control_a_crop_one_pixel_off_has_the_right_shape_and_is_noticed(keras):
     """What a converter once shipped: padding='same' or a crop at the wrong end has the right shape, one pixel off."""
     text = "ConvTranspose1d(2, 4, 3, stride=2, padding=1, output_padding=1)"

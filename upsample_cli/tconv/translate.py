@@ -148,8 +148,10 @@ def _channels_last(layer: TransposedConvolution, framework: str) -> Translation:
     dense, spread = layer.groups > 1, any(axis.dilation > 1 for axis in axes)
     if spread:
         axes = tuple(_spread(axis) for axis in axes)
-    # "valid" gives max(span, stride) for each input's own part, so that much can be left at the end without zeros
-    pairs = [_lengthened(axis, min(0, axis.span - axis.stride)) for axis in axes]
+    # "valid" gives each axis max(span, stride) outputs beside its strides; zeros are for what lies beyond them
+    pairs = [
+        _lengthened(axis, 0) if axis.span - axis.after > max(axis.span, axis.stride) else (axis, 0) for axis in axes
+    ]
     axes, zeros = tuple(axis for axis, _ in pairs), tuple(taps for _, taps in pairs)
     crop = tuple((axis.before, axis.after + max(axis.span, axis.stride) - axis.span) for axis in axes)
     same = all(
