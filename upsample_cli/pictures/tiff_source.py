@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _PLAIN_BYTES = 1 << 20  # read at a time of pixels that lie in the file as they are
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _ORIENTATION = 282, 283, 296, 274
 _INCHES = {2: 1.0, 3: 2.54}  # per unit a resolution counts by, as a factor to dots per inch
+_LZW = 5
 _XMP, _ICC_PROFILE = 700, 34675
 _COPY = "get a new copy of it"
 _FORMAT = FORMATS["tiff"]
@@ -236,6 +237,15 @@ class _Segments:
         is_jpeg = page.compression in JPEG_COMPRESSIONS
         if is_larger((page.jpegheader or b"") + data, page.compression, *self._side):
             raise ValueError("a segment larger than its place")
+        if page.compression == _LZW:
+            _check_lzw(data, reversed_bits=page.fillorder == 2)
         tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if is_jpeg else {}
         decoded = page.decode(data, index, **tables)[0]
         return None if decoded is None else decoded[0]
+
+
+def _check_lzw(data: bytes, *, reversed_bits: bool) -> None:
+    """Decode into a buffer of the decoder's own choosing: into a given one, damaged data make it crash (fuzz.py)."""
+    from imagecodecs import bitorder_decode, lzw_decode
+
+    lzw_decode(bitorder_decode(data) if reversed_bits else data)
