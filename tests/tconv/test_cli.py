@@ -211,7 +211,9 @@ def test_a_command_line_that_cannot_be_understood_is_status_2(arguments):
 HEAVY = """
 import sys
 from upsample_cli.cli.tconv import main
-for line in ("", "-h", "shape -h", "shape 50 --factor 2", "shape 9 Conv1d(1,1,3) --json", "shape 0 --factor 2"):
+for line in ("", "-h", "shape -h", "shape 50 --factor 2", "shape 9 Conv1d(1,1,3) --json", "shape 0 --factor 2",
+             "solve --from 3 --to 6", "invert Conv1d(1,1,3) --size 9",
+             "translate ConvTranspose1d(1,1,3) --to keras", "translate Conv1DTranspose(1,3) --from keras"):
     arguments = line.split()
     sys.argv = ["tconv", *arguments]
     try:
