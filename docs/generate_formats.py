@@ -260,7 +260,8 @@ outside its canvas took 6.5 GB (fixed), and of 44,174 inputs in 330 s one crashe
 checks a strip in a buffer of its own first (fixed). After that 25,129 inputs in 60 s had no finding.
 
 Known to be left: libtiff and libpng, inside Pillow and imagecodecs, print a line of their own to stderr for some
-damaged files (about 1 in 300 damaged PNG and TIFF files), beside ours. Tiles of JPEG XL, JPEG XR and LERC inside a TIFF are not
+damaged files (about 1 in 300 damaged PNG and TIFF files), beside ours. Tiles of JPEG XL, JPEG XR and LERC inside a
+TIFF are not
 asked for their size before they are decoded.
 """
 
