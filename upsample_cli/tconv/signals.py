@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upsample_cli.errors import PictureError, UsageError
-from upsample_cli.tconv.export import library
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 
@@ -139,17 +138,15 @@ def npy_bytes(signal: Signal) -> bytes:
 
 
 def is_stack(path: Path) -> bool:
-    """Whether a file is a TIFF of several pages, of one size and one channel: a volume.
-
-    Where tifffile is not installed, no file is.
-    """
+    """Whether a file is a TIFF of several pages, of one size and one channel: a volume."""
     if path.suffix.lower() not in TIFF_SUFFIXES:
         return False
+    import tifffile  # with the first TIFF
+
     try:
-        tifffile = library("tifffile", "volumes")
         with tifffile.TiffFile(path) as file:
             return len(file.series) == 1 and len(file.series[0].shape) == 3 and len(file.pages) > 1
-    except (UsageError, OSError, ValueError):
+    except (OSError, ValueError):
         return False
 
 
@@ -157,10 +154,10 @@ def read_stack(path: Path) -> Signal:
     """A TIFF stack as (1, depth, height, width).
 
     Raises:
-        UsageError: if tifffile is not installed.
         PictureError: it cannot be read, or is no stack of grey pages.
     """
-    tifffile = library("tifffile", "volumes")
+    import tifffile  # with the first TIFF
+
     try:
         volume = tifffile.imread(path)
     except FileNotFoundError as error:
@@ -176,9 +173,9 @@ def stack_bytes(signal: Signal) -> bytes:
     """A TIFF stack of (1, depth, height, width) samples."""
     if len(signal.samples) != 1:
         raise UsageError(f"a TIFF stack of {len(signal.samples)} channels is not written", "give an output in .npy")
+    import tifffile  # with the first TIFF
+
     buffer = io.BytesIO()
     big = signal.samples.nbytes > 2**32 - 2**25
-    library("tifffile", "volumes").imwrite(
-        buffer, signal.samples[0], photometric="minisblack", metadata={"axes": "ZYX"}, bigtiff=big
-    )
+    tifffile.imwrite(buffer, signal.samples[0], photometric="minisblack", metadata={"axes": "ZYX"}, bigtiff=big)
     return buffer.getvalue()
