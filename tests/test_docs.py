@@ -45,7 +45,6 @@ def test_every_shell_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     shutil.copytree(ROOT / "samples", tmp_path / "shots", ignore=shutil.ignore_patterns("*.py", "*.md", "__pycache__"))
     shutil.copy(ROOT / "samples" / "scene.jpg", tmp_path / "photo.jpg")
     shutil.copy(ROOT / "samples" / "text.png", tmp_path / "page.png")
-    shutil.copy(ROOT / "samples" / "animated.gif", tmp_path / "ball.gif")
     monkeypatch.chdir(tmp_path)
     lines = command_lines()
     assert len(lines) >= 8

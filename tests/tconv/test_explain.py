@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from tconv.commands import call, imported_by
+from typer.testing import CliRunner
 
+from upsample_cli.cli.tconv import app
 from upsample_cli.errors import GeometryError, UpsampleError, UsageError
 from upsample_cli.tconv.explain import WAYS, compare, example, explain
 from upsample_cli.tconv.grids import parse_grid
@@ -204,3 +206,10 @@ def test_the_picture_is_drawn_and_not_overwritten(tconv_here, tmp_path):
 def test_help_imports_nothing_heavy():
     assert imported_by(("explain", "-h")) == []
     assert "torch" in imported_by(("explain", "--json"))  # the control
+
+
+def test_without_arguments_it_explains_the_textbook_example():
+    shown = CliRunner().invoke(app, ["explain"])
+    assert shown.exit_code == 0
+    assert "Usage" not in shown.output
+    assert CliRunner().invoke(app, ["shape"]).exit_code == 2  # a command that needs arguments says so

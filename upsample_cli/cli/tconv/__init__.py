@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from typing import Annotated, Any
 
 import typer
@@ -37,7 +38,9 @@ class _Commands(TyperGroup):
             return None
         module, function = COMMANDS[cmd_name]
         only = typer.Typer(**APP_SETTINGS)
-        only.command(cmd_name, no_args_is_help=True)(getattr(importlib.import_module(module), function))
+        command = getattr(importlib.import_module(module), function)
+        needs_arguments = any(each.default is each.empty for each in inspect.signature(command).parameters.values())
+        only.command(cmd_name, no_args_is_help=needs_arguments)(command)
         return typer.main.get_command(only)
 
 
