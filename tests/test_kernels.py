@@ -39,7 +39,7 @@ def test_settings_follow_the_rule_that_serves_odd_and_even(factor):
     assert kernel.kernel_size == 2 * factor - factor % 2
     assert kernel.padding == -((1 - factor) // 2)  # the ceiling of (factor - 1) / 2
     assert kernel.numerators == kernel.numerators[::-1]
-    # the denominator DESIGN's bound on the sums rests on
+    # the denominator that the bound on the sums rests on
     assert kernel.denominator == (2 * factor if factor % 2 == 0 else factor)
 
 

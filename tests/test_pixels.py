@@ -14,7 +14,7 @@ DTYPES = {np.uint8: torch.uint8, np.uint16: torch.uint16}
 
 
 def divisor_of(factor):
-    """The square of the bilinear denominator: 2s for even factors, s for odd ones (FACTS, promise 2)."""
+    """The square of the bilinear denominator: 2s for even factors, s for odd ones."""
     return (2 * factor) ** 2 if factor % 2 == 0 else factor**2
 
 

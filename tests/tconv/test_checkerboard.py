@@ -58,7 +58,7 @@ def test_the_overlap_is_what_torch_does_with_taps_of_one(axes):
 @given(kernel_size=st.integers(1, 40), stride=st.integers(1, 20), padding=st.integers(0, 9))
 @settings(deadline=None, max_examples=200)
 def test_the_overlap_is_even_if_and_only_if_stride_divides_kernel_size(kernel_size, stride, padding):
-    """FACTS: what matters is kernel_size % stride == 0."""
+    """what matters is kernel_size % stride == 0."""
     assert Axis(kernel_size, stride, padding).is_even == (kernel_size % stride == 0)
 
 

@@ -44,7 +44,7 @@ def tconv_here(capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "sizes", "output"),
     [
-        # FACTS: textbook cases
+        # textbook cases
         (("50", *K3S2P1), [50], [99]),
         (("50x100", *K3S2P1, "--output-padding", "1"), [50, 100], [100, 200]),
         (("10x50x100", *K3S2P1, "--output-padding", "0,1,1"), [10, 50, 100], [19, 100, 200]),

@@ -22,7 +22,7 @@ X = np.array([[0.0, 1], [2, 3]])
 @pytest.mark.parametrize(
     ("keywords", "output"),
     [
-        # FACTS: textbook cases
+        # textbook cases
         ({}, [[0, 0, 1], [0, 4, 6], [4, 12, 9]]),
         ({"padding": 1}, [[4]]),
         ({"stride": 2}, [[0, 0, 0, 1], [0, 0, 2, 3], [0, 2, 0, 3], [4, 6, 6, 9]]),
@@ -37,7 +37,7 @@ def test_the_textbook_comes_out_in_every_way(keywords, output):
 
 
 def test_the_matrix_of_the_textbook_convolves_and_its_transpose_transposes():
-    """FACTS: arange(9) as 3x3 with [[1,2],[3,4]] is [[27,37],[57,67]], also as a 4x9 matrix times a vector."""
+    """arange(9) as 3x3 with [[1,2],[3,4]] is [[27,37],[57,67]], also as a 4x9 matrix times a vector."""
     kernel = np.array([[1.0, 2], [3, 4]])
     explanation = explain(example(X, kernel))
     assert explanation.matrix.shape == (4, 9)

@@ -72,14 +72,14 @@ def test_control_a_decoder_for_another_size_is_noticed():
 
 @pytest.mark.parametrize(("size", "needed"), [(16, 0), (17, 1), (18, 2)])
 def test_textbook_kernel_5_stride_3_padding_2(size, needed):
-    """FACTS: 16 comes back as it is, 17 needs output_padding 1, 18 needs 2."""
+    """16 comes back as it is, 17 needs output_padding 1, 18 needs 2."""
     (mirrored,) = invert([parse_layer("Conv2d(10, 20, 5, padding=2, stride=3)")], (size, size)).decoder
     assert mirrored.layer.output_padding == needed
     assert (mirrored.layer.in_channels, mirrored.layer.out_channels) == (20, 10)
 
 
 def test_the_same_settings_do_not_always_reverse_a_shape():
-    """FACTS: only where (in + 2p - d(k-1) - 1) % s == 0; torch's own layers say the same."""
+    """only where (in + 2p - d(k-1) - 1) % s == 0; torch's own layers say the same."""
     layer, down = parse_layer("Conv1d(1, 1, 3, 2, 1)"), nn.Conv1d(1, 1, 3, 2, 1)
     up, verdicts = nn.ConvTranspose1d(1, 1, 3, 2, 1), []
     for size in range(220, 230):

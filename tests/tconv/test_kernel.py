@@ -22,7 +22,7 @@ def test_taps_phase_sums_and_what_it_equals_are_printed(tconv_here):
 
 
 def test_json_agrees_with_the_textbook(tconv_here):
-    """FACTS: bilinear 4x4 is the outer product of (1 3 3 1)/4 with itself: 0.0625, 0.1875, 0.5625."""
+    """bilinear 4x4 is the outer product of (1 3 3 1)/4 with itself: 0.0625, 0.1875, 0.5625."""
     status, out, _ = tconv_here("kernel", "-f", "2", "--json")
     document = json.loads(out)
     assert status == 0

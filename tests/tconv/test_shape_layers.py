@@ -192,7 +192,7 @@ def test_what_is_no_model_is_one_error(text, message):
         (["ConvTranspose1d(1, 1, 4, 2, 1)"], "2n"),
         (["ConvTranspose1d(1, 1, 3, 2, 1)"], "2n-1"),
         (["ConvTranspose1d(1, 1, 3, 2, 1, 1)"], "2n"),
-        (["ConvTranspose1d(1, 1, 6, 3, 1)"], "3n+1"),  # FACTS: kernel 2s, padding s//2, odd s
+        (["ConvTranspose1d(1, 1, 6, 3, 1)"], "3n+1"),  # kernel 2s, padding s//2, odd s
         (["Conv1d(1, 1, 3, 2, 1)"], "floor((n-1)/2)+1"),
         (["Conv1d(1, 1, 3, padding='same')"], "n"),
         (["Conv1d(1, 1, 3, 2, 1)", "ConvTranspose1d(1, 1, 3, 2, 1)"], "2*floor((n-1)/2)+1"),
@@ -353,7 +353,7 @@ def test_an_output_size_out_of_range_names_the_range():
         with_output_size((112,), [parse_layer("Conv1d(1, 1, 3)")], 9)
 
 
-# FACTS: widely repeated and wrong
+# widely repeated and wrong
 
 
 def test_kernel_2s_padding_half_s_is_said_not_to_hold_for_odd_strides():

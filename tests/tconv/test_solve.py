@@ -85,7 +85,7 @@ def test_doubling_is_best_done_by_the_known_layers():
 def test_every_solution_of_three_axes_gives_the_size():
     solutions = solve((10, 50, 100), (19, 100, 200))
     layers = [str(one.layer) for one in solutions.found]
-    assert "ConvTranspose3d(kernel_size=3, stride=2, padding=1, output_padding=(0, 1, 1))" in layers  # FACTS
+    assert "ConvTranspose3d(kernel_size=3, stride=2, padding=1, output_padding=(0, 1, 1))" in layers
     for one in solutions.found:
         assert shape((10, 50, 100), [one.layer])[0].output == (19, 100, 200)
 

@@ -267,7 +267,7 @@ def test_caffe_paddle_and_mxnet_by_their_own_formulas():
 
 
 def test_bilinear_in_caffe_is_its_own_rule():
-    """FACTS: kernel_size 2f - f%2, stride f, pad ceil((f-1)/2), group C."""
+    """kernel_size 2f - f%2, stride f, pad ceil((f-1)/2), group C."""
     lines = translate(parse_layer("ConvTranspose2d(21, 21, 5, 3, 1, groups=21, bias=False)"), "caffe").text
     assert "num_output: 21 group: 21 bias_term: false kernel_size: 5 stride: 3 pad: 1" in lines[1]
 
