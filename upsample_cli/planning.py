@@ -103,7 +103,11 @@ def check_run_space(jobs: Sequence[Job]) -> None:
 
 
 def output_format(info: PictureInfo, output: Path | None, options: Options) -> Format:
-    """The format asked for, else the one of the output's name, else the input's own."""
+    """The format asked for, else the one of the output's name, else the input's own.
+
+    Raises:
+        UsageError: if the output's extension is no picture format's.
+    """
     if options.format is not None:
         return format_named(options.format)
     if output is not None and output.suffix:

@@ -107,6 +107,17 @@ def test_several_pictures_do_not_go_into_one_file():
             planned(*arguments, output=output, overwrite=True)
 
 
+def test_a_folder_is_not_made_under_a_pictures_name_by_mistake():
+    for name in ("a.png", "f/b.png"):
+        save(name)
+    with pytest.raises(UsageError, match=r"^out\.jpg is named like a picture.* write out\.jpg/$"):
+        planned("a.png", "f/b.png", output="out.jpg")
+    assert outputs("a.png", "f/b.png", output="out.jpg/") == {
+        "a.png": "out.jpg/a_x2.png",
+        "f/b.png": "out.jpg/b_x2.png",
+    }
+
+
 def test_a_folder_is_mirrored_beside_itself(monkeypatch):
     save("s/f/a.png")
     save("s/f/deep/er/b.png")

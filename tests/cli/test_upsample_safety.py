@@ -43,8 +43,11 @@ def test_in_a_batch_existing_outputs_are_passed_over_and_the_rest_is_done():
     Path("out").mkdir()
     Path("out/1_x2.png").write_bytes(b"mine")
     ended = upsample("in", "-o", "out")
-    assert ended.status == 0
-    assert ended.err == "warning: out/1_x2.png: exists already; add --overwrite to replace it\n"
+    assert (ended.status, ended.err) == (0, "")
+    assert "the output exists already; --overwrite replaces it" in ended.out
+    told = upsample("in", "-o", "out", "-v").err.splitlines()
+    assert told[1] == "warning: out/1_x2.png: exists already; add --overwrite to replace it"
+    assert len(told) == 3
     assert [line.split()[:2] for line in ended.out.splitlines()] == [["written", "2"], ["skipped", "1"]]
     assert names("out") == ["0_x2.png", "1_x2.png", "2_x2.png"]
     assert Path("out/1_x2.png").read_bytes() == b"mine"

@@ -10,6 +10,7 @@ from pathlib import Path
 from upsample_cli.batch.find import Found, is_folder
 from upsample_cli.errors import OutputExistsError, PictureError, UsageError
 from upsample_cli.job import Job, Options, Result
+from upsample_cli.pictures.formats import format_of_path
 from upsample_cli.planning import check_output, check_run_space, plan_job
 
 
@@ -68,6 +69,11 @@ def target_of(output: str | None, inputs: Sequence[Found]) -> Target:
         return Target(file=path)
     if os.path.lexists(path):
         raise UsageError(f"{output} is a file, and there are several pictures to write", "give --output a folder")
+    if format_of_path(path) is not None:
+        raise UsageError(
+            f"{output} is named like a picture, and there are several to write",
+            f"give --output a folder; if it is to be one, write {output}/",
+        )
     return Target(folder=path)
 
 

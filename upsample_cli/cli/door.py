@@ -11,12 +11,11 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
+from upsample_cli.cli.start import INTERRUPTED_STATUS
 from upsample_cli.errors import UpsampleError
 
 if TYPE_CHECKING:
     import typer
-
-INTERRUPTED_STATUS = 130
 
 
 def run(app: typer.Typer, name: str) -> None:

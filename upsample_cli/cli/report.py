@@ -45,7 +45,9 @@ class Report:
         if result.error is not None:
             self._message("error", "bold red", result.error)
         elif not self.quiet:
-            for warning in result.warnings:
+            # That outputs exist is in the summary; a resumed run of many thousands needs no line for each.
+            said = result.warnings if self.verbose or self.total == 1 or result.status != "skipped" else ()
+            for warning in said:
                 prefix = "" if warning.startswith(f"{result.output}: ") else f"{result.input}: "
                 self._message("warning", "yellow", prefix + warning)
             if not self.as_json and (self.verbose or (self.total == 1 and result.status != "skipped")):

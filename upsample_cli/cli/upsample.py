@@ -44,7 +44,7 @@ def main() -> None:
 @app.command(no_args_is_help=True)
 def upsample(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUTS...", help="Pictures, folders or patterns; - for standard input.")
+        list[str], typer.Argument(metavar="INPUTS", help="Pictures, folders or patterns; - for standard input.")
     ],
     factor: Annotated[int, typer.Option("-f", "--factor", metavar="N", help=f"Whole factor, 1 to {MAX_FACTOR}.")] = 2,
     output: Annotated[

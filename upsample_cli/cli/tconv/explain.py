@@ -58,7 +58,8 @@ def explain_command(
       tconv explain --input "[1, 2, 3]" --kernel "[0.25, 0.75, 0.75, 0.25]" --stride 2 --padding 1
       tconv explain --channels 2,3 --stride 2 --json
     """
-    from upsample_cli.tconv.explain import as_json, example, explain
+    from upsample_cli.tconv.example import example
+    from upsample_cli.tconv.explain import as_json, explain
     from upsample_cli.tconv.grids import parse_grid
 
     square = kernel is None or kernel.strip().startswith("[[")

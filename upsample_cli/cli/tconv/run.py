@@ -73,7 +73,8 @@ def run_command(
       tconv run signal.npy "ConvTranspose1d(1, 1, 3, stride=2, padding=1)" -o out.npy
       tconv run stereo.npy --axes 1 --factor 3 -o out.npy
     """
-    from upsample_cli.tconv.run import Request, run
+    from upsample_cli.tconv.request import Request
+    from upsample_cli.tconv.run import run
     from upsample_cli.tconv.shape import size_text
 
     texts = {

@@ -1,0 +1,25 @@
+"""Entry points of the two programs: Ctrl-C ends them quietly even while their modules are being imported."""
+
+from __future__ import annotations
+
+import importlib
+import os
+
+INTERRUPTED_STATUS = 130
+
+
+def upsample() -> None:
+    """Entry point of `upsample`."""
+    _start("upsample_cli.cli.upsample")
+
+
+def tconv() -> None:
+    """Entry point of `tconv`."""
+    _start("upsample_cli.cli.tconv")
+
+
+def _start(module: str) -> None:
+    try:
+        importlib.import_module(module).main()
+    except KeyboardInterrupt:
+        os._exit(INTERRUPTED_STATUS)
