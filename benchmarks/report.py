@@ -1,4 +1,4 @@
-"""`python -m benchmarks.report RESULTS.json`: puts a saved run's tables into docs/performance.md."""
+"""`python -m benchmarks.report RESULTS.json...`: puts saved runs' tables into docs/performance.md."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ def tables(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main(results: str) -> None:
-    """Replace the figures of the page by those of a saved run."""
+def main(*results: str) -> None:
+    """Replace the figures of the page by those of saved runs."""
     page = PAGE.read_text(encoding="utf-8")
     before, rest = page.split(_START)
     _, after = rest.split(_END)
-    document = json.loads(Path(results).read_text(encoding="utf-8"))
-    PAGE.write_text(before + _START + "\n" + tables(document) + "\n" + _END + after, encoding="utf-8")
+    documents = [json.loads(Path(each).read_text(encoding="utf-8")) for each in results]
+    figures = "\n".join(tables(document) for document in documents)
+    PAGE.write_text(before + _START + "\n" + figures + "\n" + _END + after, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
