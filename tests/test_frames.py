@@ -330,3 +330,16 @@ def test_pages_from_a_pipe_are_those_of_the_file(count):
         for one, other in zip(piped.pages, whole.pages, strict=True):
             assert_same_pixels(one.asarray(), other.asarray())
             assert one.dtype == np.uint16
+
+
+def test_a_description_that_states_the_size_is_not_carried_and_any_other_is():
+    pages = hostile_pixels((6, 20, 30), np.uint8)
+    tifffile.imwrite("shaped.tif", pages, photometric="minisblack")  # writes {"shape": [6, 20, 30]}
+    tifffile.imwrite("told.tif", pages, photometric="minisblack", description="six leaves", metadata=None)
+    for name, description in (("shaped", None), ("told", "six leaves")):
+        upsample_file(f"{name}.tif", f"{name}_x2.tif")
+        with tifffile.TiffFile(f"{name}_x2.tif") as file:
+            tag = file.pages[0].tags.get("ImageDescription")
+            assert (tag and tag.value) == description
+            assert len(file.pages) == 6
+            assert_same_pixels(file.pages[5].asarray()[..., None], expected_pixels(pages[5][..., None], 2))

@@ -28,6 +28,10 @@ _DIRECTORIES_IN = {
 _LAST_CLASSIC_KIND = 13
 _MAX_DIRECTORY_BYTES = 4 << 20
 
+_DESCRIPTION = 0x010E
+_SHAPE = b'{"shape":'
+"""How tifffile begins a description that states the size in pixels: untrue of an enlarged picture, so not carried."""
+
 DESCRIPTIVE_TAGS = frozenset(
     {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x4749, 0x8298, 0x83BB}
     | {0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F}
@@ -239,7 +243,11 @@ def exif_of_tiff(file: BinaryIO, page_at: int | None = None) -> bytes | None:
         ValueError: the file's first directory is damaged.
     """
     tiff = ifd.tiff_in_file(file)
-    fields = descriptive_fields(tiff if page_at is None else replace(tiff, first=page_at))
+    fields = [
+        field
+        for field in descriptive_fields(tiff if page_at is None else replace(tiff, first=page_at))
+        if not (field.tag == _DESCRIPTION and bytes(field.value).startswith(_SHAPE))  # type: ignore[arg-type]
+    ]
     head = (b"II*\0" if tiff.order == "<" else b"MM\0*") + struct.pack(tiff.order + "I", 8)
     return head + ifd.directory_bytes(fields, order=tiff.order, at=8) if fields else None
 
