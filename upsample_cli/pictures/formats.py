@@ -228,7 +228,7 @@ def _layout_losses(layout: Layout, made: Layout, fmt: Format, by_profile: bool) 
             f"{fmt.title} cannot hold {_DEPTH_LOSSES[layout.depth].format(made.depth)} ({_titles(layout)} can)"
         )
     if fmt.max_colours is not None and made.colour != "grey":
-        lines.append(f"{fmt.title} cannot hold more than {fmt.max_colours} colours; the picture is reduced to them")
+        lines.append(f"{fmt.title} holds at most {fmt.max_colours} colours; a picture that has more is reduced")
         if made.alpha:
             lines.append(f"{fmt.title} cannot hold half-transparent pixels; they become opaque or vanish")
     return lines
