@@ -18,6 +18,14 @@ APP_SETTINGS: dict[str, Any] = {
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
+# A layer's settings, where they stand instead of a layer written out.
+KernelSize = Annotated[
+    str | None, typer.Option(metavar="N", help="Instead of LAYER: one number, or one per axis, like the next four.")
+]
+ByDefaultOne = Annotated[str | None, typer.Option(metavar="N", help="Default 1.")]
+ByDefaultZero = Annotated[str | None, typer.Option(metavar="N", help="Default 0.")]
+Groups = Annotated[int | None, typer.Option(metavar="N", help="Of the weights. Default 1, or LAYER's.")]
+
 
 def version_printer(name: str) -> Callable[[bool], None]:
     """The callback of a program's `--version`."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from upsample_cli.cli.options import Debug
+from upsample_cli.cli.options import ByDefaultOne, ByDefaultZero, Debug, Groups, KernelSize
 from upsample_cli.cli.tconv.printing import print_document, result_console, whole_numbers
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.checkerboard import FLAT_LEVEL, Verdict, as_json, checkerboard, overlap_map
@@ -27,13 +27,11 @@ def checkerboard_command(
         str | None, typer.Argument(metavar="LAYER", help='As PyTorch writes it: "ConvTranspose2d(8, 8, 3, stride=2)".')
     ] = None,
     *,
-    kernel_size: Annotated[
-        str | None, typer.Option(metavar="N", help="Instead of LAYER: one number, or one per axis, like the next four.")
-    ] = None,
-    stride: Annotated[str | None, typer.Option(metavar="N", help="Default 1.")] = None,
-    padding: Annotated[str | None, typer.Option(metavar="N", help="Default 0.")] = None,
-    output_padding: Annotated[str | None, typer.Option(metavar="N", help="Default 0.")] = None,
-    dilation: Annotated[str | None, typer.Option(metavar="N", help="Default 1.")] = None,
+    kernel_size: KernelSize = None,
+    stride: ByDefaultOne = None,
+    padding: ByDefaultZero = None,
+    output_padding: ByDefaultZero = None,
+    dilation: ByDefaultOne = None,
     axes: Annotated[int, typer.Option(metavar="N", help="1, 2 or 3, where neither LAYER nor weights tell.")] = 2,
     weights: Annotated[
         str | None,
@@ -41,7 +39,7 @@ def checkerboard_command(
             metavar="FILE[:KEY]", help="Measure these weights (.safetensors, .pt, .pth, .npy) with the settings given."
         ),
     ] = None,
-    groups: Annotated[int | None, typer.Option(metavar="N", help="Of the weights. Default 1, or LAYER's.")] = None,
+    groups: Groups = None,
     cure: Annotated[
         str | None,
         typer.Option(

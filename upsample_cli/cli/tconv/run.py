@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from upsample_cli.cli.door import one_line
-from upsample_cli.cli.options import Debug
+from upsample_cli.cli.options import ByDefaultOne, ByDefaultZero, Debug, Groups, KernelSize
 from upsample_cli.cli.tconv.printing import print_document, whole_numbers
 from upsample_cli.errors import UsageError
 from upsample_cli.plan import BORDERS
@@ -38,14 +38,12 @@ def run_command(
             help="Weights (.safetensors, .pt, .pth, .npy), and the bias beside them. Without, the kernel is linear.",
         ),
     ] = None,
-    kernel_size: Annotated[
-        str | None, typer.Option(metavar="N", help="Instead of LAYER: one number, or one per axis, like the next four.")
-    ] = None,
-    stride: Annotated[str | None, typer.Option(metavar="N", help="Default 1.")] = None,
-    padding: Annotated[str | None, typer.Option(metavar="N", help="Default 0.")] = None,
-    output_padding: Annotated[str | None, typer.Option(metavar="N", help="Default 0.")] = None,
-    dilation: Annotated[str | None, typer.Option(metavar="N", help="Default 1.")] = None,
-    groups: Annotated[int | None, typer.Option(metavar="N", help="Of the weights. Default 1, or LAYER's.")] = None,
+    kernel_size: KernelSize = None,
+    stride: ByDefaultOne = None,
+    padding: ByDefaultZero = None,
+    output_padding: ByDefaultZero = None,
+    dilation: ByDefaultOne = None,
+    groups: Groups = None,
     axes: Annotated[
         int | None,
         typer.Option(metavar="N", help="Of an array; one axis more is channels, which come first. Default: all axes."),
