@@ -23,9 +23,13 @@ def reference() -> str:
 
 
 def _sections(name: str, command: Any) -> Iterator[str]:
-    rows = [_row(parameter) for parameter in command.params]
-    table = "".join(f"| {left} | {right} |\n" for left, right in rows)
-    yield f"## `{name}`\n\n{_paragraphs(command.help)}\n\n| argument | meaning |\n|---|---|\n{table}"
+    yield f"## `{name}`\n\n{_paragraphs(command.help)}\n"
+    panels: dict[str, list[str]] = {}
+    for parameter in command.params:
+        left, right = _row(parameter)
+        panels.setdefault(getattr(parameter, "rich_help_panel", None) or "", []).append(f"| {left} | {right} |\n")
+    for panel, rows in panels.items():
+        yield (f"### {panel}\n\n" if panel else "") + "| argument | meaning |\n|---|---|\n" + "".join(rows)
     for child in command.list_commands(None) if hasattr(command, "list_commands") else []:
         if child != "upsample":  # the same command, described above
             yield from _sections(f"{name} {child}", command.get_command(None, child))

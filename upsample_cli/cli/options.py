@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +18,13 @@ APP_SETTINGS: dict[str, Any] = {
 }
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+# Each declares an option of `upsample` and sets it under a heading of the help; everyday ones stand under none.
+output_option = partial(typer.Option, rich_help_panel="Output")
+pixels_option = partial(typer.Option, rich_help_panel="Pixels")
+batch_option = partial(typer.Option, rich_help_panel="Batch")
+speed_option = partial(typer.Option, rich_help_panel="Speed and memory")
+messages_option = partial(typer.Option, rich_help_panel="Messages")
 
 # A layer's settings, where they stand instead of a layer written out.
 KernelSize = Annotated[
