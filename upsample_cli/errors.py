@@ -54,6 +54,10 @@ class PictureError(UpsampleError):
         super().__init__(f"{self.path}: {cause}", next_step)
 
 
+class WritingError(PictureError):
+    """The system refused the output: a full disk, a folder that may not be written to. The picture is not at fault."""
+
+
 class OutputExistsError(PictureError):
     """The output is there already, and overwriting was not asked for."""
 

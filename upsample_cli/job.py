@@ -125,6 +125,7 @@ class Result:
         warnings: what was lost, one line each.
         error: one line, if it failed.
         elapsed_s: seconds from opening the input to the finished output.
+        may_pass: it failed for a reason outside the picture (a full disk, too little memory) that may be gone next time.
     """
 
     input: Path
@@ -137,6 +138,7 @@ class Result:
     warnings: tuple[str, ...] = ()
     error: str | None = None
     elapsed_s: float = 0.0
+    may_pass: bool = False
 
     @classmethod
     def planned(cls, job: Job, factor: int) -> Result:
@@ -152,9 +154,11 @@ class Result:
             job.warnings,
         )
 
-    def ended(self, status: Status, *, error: str | None = None, elapsed_s: float = 0.0) -> Result:
+    def ended(
+        self, status: Status, *, error: str | None = None, elapsed_s: float = 0.0, may_pass: bool = False
+    ) -> Result:
         """The same result with its end."""
-        return replace(self, status=status, error=error, elapsed_s=elapsed_s)
+        return replace(self, status=status, error=error, elapsed_s=elapsed_s, may_pass=may_pass)
 
 
 def check_strict(path: Path, warnings: tuple[str, ...], options: Options) -> None:

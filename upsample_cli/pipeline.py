@@ -64,11 +64,17 @@ def upsample_file(
 
 
 def enlarge_picture(
-    job: Job, options: Options, *, stop: Event | None = None, on_rows: OnRows = lambda _rows: None
+    job: Job,
+    options: Options,
+    *,
+    token: str | None = None,
+    stop: Event | None = None,
+    on_rows: OnRows = lambda _rows: None,
 ) -> Result:
     """Carry out one job. The output's folder is made if it is missing.
 
     Args:
+        token: of the run, part of the output's temporary name.
         stop: set it from another thread to end with `Interrupted`; nothing is left behind.
         on_rows: progress.
 
@@ -88,7 +94,7 @@ def enlarge_picture(
         engine_settings(options)  # a device that is not there ends it before there is a file
         if stop is not None and stop.is_set():  # decoding takes its time: no new file after the others were removed
             raise Interrupted
-        with _output_file(job, options) as file:
+        with _output_file(job, options, token) as file:
             sink_settings: dict[str, Any] = {"quality": options.quality, "info": info, "executor": compute_pool()}
             if fitted.frames is not None:
                 writer = open_frame_writer(
@@ -182,7 +188,7 @@ def _computed_layout(read: Layout, written: Layout) -> Layout:
     return replace(read, depth=16) if read.depth == 8 and written.depth == 16 else read
 
 
-def _output_file(job: Job, options: Options) -> AbstractContextManager[BinaryIO]:
+def _output_file(job: Job, options: Options, token: str | None) -> AbstractContextManager[BinaryIO]:
     if job.target_stream is not None:
         return piped_file(job.target_stream, format_named(job.format))
     try:
@@ -191,7 +197,7 @@ def _output_file(job: Job, options: Options) -> AbstractContextManager[BinaryIO]
         pass  # something else has its name; `new_file` says so
     except OSError as error:
         raise writing_error(job.output, error) from error
-    return new_file(job.output, overwrite=options.overwrite)
+    return new_file(job.output, overwrite=options.overwrite, token=token)
 
 
 @functools.lru_cache(maxsize=8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 import stat
@@ -11,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from upsample_cli.errors import Interrupted, OutputExistsError, PictureError
+from upsample_cli.errors import Interrupted, OutputExistsError, PictureError, WritingError
 
 _unfinished: set[Path] = set()  # each step on it is a single one, safe between threads and in an interrupt
 
@@ -40,11 +41,34 @@ def writing_error(path: str | os.PathLike[str], error: OSError) -> PictureError:
     big.png: cannot be written: the disk is full; free some space, or give --output a folder on another disk
     """
     cause, next_step = _CAUSES.get(error.errno, (error.strerror or str(error), ""))
-    return PictureError(path, f"cannot be written: {cause}", next_step)
+    kind = PictureError if error.errno is None else WritingError  # without a number, it is an encoder that refuses
+    return kind(path, f"cannot be written: {cause}", next_step)
+
+
+def new_token() -> str:
+    """Eight hexadecimal digits that tell the temporary files of one run from all others."""
+    return secrets.token_hex(4)
+
+
+def temporary_path(path: str | os.PathLike[str], token: str) -> Path:
+    """The temporary name of an output in the run of that token: what is left there if the run is killed.
+
+    >>> temporary_path("/big/a.png", "0123abcd").as_posix()
+    '/big/.a.png.0123abcd.part'
+    """
+    target = Path(os.path.realpath(path))
+    end = f".{token}.part"
+    name = target.name
+    if len(os.fsencode(name)) > _LONGEST_NAME_BYTES - len(end) - 1:
+        # Names that begin alike must not become one.
+        end = f".{hashlib.blake2b(os.fsencode(name), digest_size=4).hexdigest()}{end}"
+    while len(os.fsencode(name)) > _LONGEST_NAME_BYTES - len(end) - 1:
+        name = name[:-1]
+    return target.with_name(f".{name}{end}")
 
 
 @contextmanager
-def new_file(path: str | os.PathLike[str], *, overwrite: bool) -> Iterator[BinaryIO]:
+def new_file(path: str | os.PathLike[str], *, overwrite: bool, token: str | None = None) -> Iterator[BinaryIO]:
     """A file to be written whole, under a temporary name until the end of the `with` block.
 
     If the block ends well the file appears at `path` in one step; if it does not, nothing appears and nothing is left.
@@ -54,6 +78,7 @@ def new_file(path: str | os.PathLike[str], *, overwrite: bool) -> Iterator[Binar
     Args:
         path: where the file is to be; its folder exists.
         overwrite: replace a file that is there. Else it is never replaced, even if it turns up in the meantime.
+        token: of the run, part of the temporary name; None for one of its own.
 
     Raises:
         OutputExistsError: `path` exists already, or came to exist, and `overwrite` is not set.
@@ -62,7 +87,7 @@ def new_file(path: str | os.PathLike[str], *, overwrite: bool) -> Iterator[Binar
     """
     try:
         target = _target(path, overwrite)
-        with _temporary(target) as temporary:
+        with _temporary(temporary_path(target, token or new_token())) as temporary:
             file = os.fdopen(_create(temporary), "w+b")
             try:
                 yield file
@@ -102,12 +127,7 @@ def _target(path: str | os.PathLike[str], overwrite: bool) -> Path:
 
 
 @contextmanager
-def _temporary(target: Path) -> Iterator[Path]:
-    end = f".{secrets.token_hex(4)}.part"
-    name = target.name
-    while len(os.fsencode(name)) > _LONGEST_NAME_BYTES - len(end) - 1:
-        name = name[:-1]
-    temporary = target.with_name(f".{name}{end}")
+def _temporary(temporary: Path) -> Iterator[Path]:
     _unfinished.add(temporary)  # before it exists: an interrupt may come at any moment
     try:
         yield temporary

@@ -1,0 +1,68 @@
+"""What one worker does with one picture: the same in a thread, in a process and on another machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from threading import Event
+
+from upsample_cli.batch.jobs import Entry, existing
+from upsample_cli.errors import Interrupted, OutputExistsError, PictureError, UpsampleError, UsageError, WritingError
+from upsample_cli.job import Job, Options, Result
+
+OnRows = Callable[[int], None]
+
+
+def carry_out(
+    job: Job,
+    options: Options,
+    *,
+    token: str | None = None,
+    stop: Event | None = None,
+    on_rows: OnRows = lambda _rows: None,
+    is_alone: bool = False,
+    debug: bool = False,
+) -> Result:
+    """Enlarge one picture; whatever is wrong with it is a failed result, and none is lost.
+
+    Args:
+        token: of the run, part of the output's temporary name.
+        stop: set it to end with `Interrupted`; nothing is left behind.
+        on_rows: progress.
+        is_alone: it is the only picture asked for: an output in its way is a failure, and an option that cannot be
+            carried out is let through.
+        debug: let unexpected errors through too.
+
+    Raises:
+        Interrupted: if `stop` was set.
+        BrokenPipeError: if nobody reads `job.target_stream` any more.
+        UsageError: see `is_alone`.
+    """
+    from upsample_cli.pipeline import enlarge_picture  # torch comes with the first picture
+
+    start_s = time.perf_counter()
+    planned = Result.planned(job, options.factor)
+
+    def failed(message: str, *, may_pass: bool = False) -> Result:
+        return planned.ended("failed", error=message, elapsed_s=time.perf_counter() - start_s, may_pass=may_pass)
+
+    try:
+        return enlarge_picture(job, options, token=token, stop=stop, on_rows=on_rows)
+    except OutputExistsError as error:
+        return existing(Entry(planned, job, is_alone), error)
+    except (Interrupted, BrokenPipeError):
+        raise
+    except PictureError as error:
+        return failed(str(error), may_pass=isinstance(error, WritingError) or isinstance(error.__cause__, MemoryError))
+    except UpsampleError as error:
+        if is_alone and isinstance(error, UsageError):
+            raise
+        return failed(f"{job.input}: {error}")
+    except MemoryError:
+        message = f"{job.input}: not enough memory to hold the picture; give --workers 1, or enlarge it elsewhere"
+        return failed(message, may_pass=True)
+    except Exception as error:
+        if debug:
+            raise
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        return failed(f"{job.input}: {text}; this should not happen: --debug shows where")
