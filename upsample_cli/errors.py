@@ -65,6 +65,10 @@ class OutputExistsError(PictureError):
         super().__init__(path, "exists already", "add --overwrite to replace it")
 
 
+class RecordError(UpsampleError):
+    """The record of a batch cannot be used: another run is at work on it, it is damaged, or it cannot be written."""
+
+
 class Interrupted(UpsampleError):  # noqa: N818  nobody made an error
     """The work was asked to stop (Ctrl-C) and has cleaned up after itself."""
 
