@@ -1,0 +1,88 @@
+"""What tells whether an output is the one that would be made now: its input's state, and the settings that shape it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import MISSING, fields
+from typing import Any
+
+from upsample_cli.job import Options
+from upsample_cli.pictures.formats import format_named
+
+ALGORITHM_VERSION = 1
+"""To be raised when the same settings, or the same defaults, come to give other pixels."""
+
+Stamp = tuple[int, int]
+"""Size in bytes and time of modification in nanoseconds: what tells one state of a file from another."""
+
+_CONDITIONS = ("device", "memory_bytes", "tile", "strict", "max_pixels")
+_SHAPELESS = ("name", "overwrite", *_CONDITIONS)
+_ALWAYS_SAID = ("factor", "kernel")
+
+
+def settings_text(options: Options, *, conditions: bool = False) -> str:
+    """Everything that shapes an output, as canonical JSON: what is not as by default, the factor and the kernel.
+
+    An option counts unless it is known to shape nothing: one that is added later makes anew what need not be rather
+    than the other way round, and only where it is used.
+
+    Args:
+        conditions: also what decides whether it succeeds, such as the device.
+
+    >>> settings_text(Options(format="JPG", overwrite=True))
+    '{"algorithm":1,"factor":2,"format":"jpeg","kernel":"bilinear"}'
+    """
+    chosen: dict[str, Any] = {"algorithm": ALGORITHM_VERSION}
+    for field in fields(options):
+        value = getattr(options, field.name)
+        is_said = field.name in _ALWAYS_SAID or field.default is MISSING or value != field.default
+        if is_said and (field.name not in _SHAPELESS or (conditions and field.name in _CONDITIONS)):
+            chosen[field.name] = value
+    if options.format is not None:
+        chosen["format"] = format_named(options.format).name
+    if os.path.isfile(options.kernel):  # noqa: PTH113  it may hold another kernel tomorrow
+        chosen["kernel_sha256"] = sha256_of(options.kernel)
+    return json.dumps(chosen, sort_keys=True, separators=(",", ":"), default=str)
+
+
+def settings_differences(before: str, now: str) -> str:
+    """What was set otherwise before, as one would type it; empty if the two texts are the same.
+
+    >>> settings_differences('{"algorithm":1,"factor":2,"kernel":"bilinear","quality":90}',
+    ...                      '{"algorithm":1,"factor":3,"kernel":"bilinear"}')
+    '--factor 2 and --quality 90'
+    """
+    old, new = json.loads(before), json.loads(now)
+    changed = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+    return " and ".join(dict.fromkeys(_said(name, old.get(name)) for name in changed))
+
+
+def _said(name: str, value: object) -> str:
+    if name == "algorithm":
+        return "another version of the algorithm"
+    if name == "kernel_sha256":
+        return "another content of the kernel file"
+    option = f"--{name.replace('_', '-')}"
+    if value is None:
+        return f"no {option}"
+    return option if value is True else f"{option} {value}"
+
+
+def stamp_of(path: str | os.PathLike[str]) -> Stamp | None:
+    """The stamp of a file, links followed; None if there is none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116  a hundred thousand times: no Path is made for it
+    except (OSError, ValueError):
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str | None:
+    """The hash of a file's content; None if it cannot be read."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
