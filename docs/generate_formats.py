@@ -111,13 +111,13 @@ def _depth(fmt: Format) -> str:
 
 def _colours(fmt: Format) -> str:
     kept = []
-    for colour, title in (("grey", "grey"), ("rgb", "RGB"), ("cmyk", "CMYK")):
+    for colour, title in (("grey", "grey"), ("rgb", "RGB"), ("cmyk", "CMYK"), ("cielab", "Lab")):
         data, _, lost = _written(fmt, Layout(colour))  # type: ignore[arg-type]
         with Image.open(io.BytesIO(data)) as image:
             mode = "RGB" if image.mode == "P" else image.mode
-        is_kept = mode == {"grey": "L", "rgb": "RGB", "cmyk": "CMYK"}[colour]
-        if colour == "cmyk":
-            _agreed(fmt, "CMYK", is_kept, not any("CMYK" in line for line in lost))
+        is_kept = mode == {"grey": "L", "rgb": "RGB", "cmyk": "CMYK", "cielab": "LAB"}[colour]
+        if colour in {"cmyk", "cielab"}:
+            _agreed(fmt, title, is_kept, not any(title in line for line in lost))
         kept += [title] * is_kept
     return ", ".join(kept)
 

@@ -75,6 +75,20 @@ def test_inks_have_their_profiles_colours(corner, depth):
     assert made.dtype == layout.dtype
 
 
+def test_inks_of_16_bits_lose_none_on_the_way_through_the_profile():
+    """A ramp within a hundredth of cyan: each step is less than an 8-bit one, and all of them are there."""
+    rows = np.zeros((1, 600, 4), np.uint16)
+    rows[0, :, 0] = np.arange(600) + 30_000
+    red = convert_rows(rows, Layout("cmyk", depth=16), Layout("rgb", depth=16), PROFILE)[0, :, 0].astype(int)
+    steps = np.diff(red)
+    assert (steps <= 0).all()  # more ink, less light
+    # From white's 255 to 133 in 65535 steps of ink, twice as steep at most: no step is larger than 1 and rounding.
+    assert -steps.min() <= 2
+    assert len(np.unique(red)) > 250
+    in_eight = convert_rows((rows >> 8).astype(np.uint8), Layout("cmyk"), Layout("rgb"), PROFILE)
+    assert len(np.unique(in_eight[..., 0])) < 5  # the control: what 8 bits would leave
+
+
 @pytest.mark.parametrize("damage", [b"", b"rubbish", PROFILE[:200], PROFILE[:16] + b"RGB " + PROFILE[20:]])
 def test_a_profile_of_no_use_is_none(damage):
     assert srgb_of_profile(damage) is None

@@ -193,7 +193,6 @@ REFUSED = {
     "signed 32": tiff(GREY16.astype(np.int32)),
     "signed 16": tiff(GREY16.astype(np.int16)),
     "signed 8": tiff(GREY8.astype(np.int8)),
-    "Lab": saved(Image.new("LAB", (WIDTH, HEIGHT)), "TIFF"),
     "unsigned 32": tiff(GREY16.astype(np.uint32)),
     "volume": tiff(np.zeros((8, 32, 32), np.uint8), volumetric=True, tile=(8, 16, 16), photometric="minisblack"),
     "complex": tiff(GREY16.astype(np.complex64)),

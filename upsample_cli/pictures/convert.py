@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from upsample_cli.pictures.lab import LAB_COLOURS, level_steps, white
 from upsample_cli.pictures.model import Layout, Rows
 
 
 def convert_rows(rows: Rows, source: Layout, target: Layout, icc_profile: bytes | None = None) -> Rows:
     """Rows of layout `target`, of the same size.
 
-    A gain in depth goes first (8 bits to 16: times 257, exactly). Then transparency, laid over white (for CMYK: no
-    ink), then colour, then a loss of depth: each once, rounded half up. Going from 16 bits to 8 after the layer's own
-    rounding is still rounding once: 65535 / 255 is odd, so no half of an 8-bit step falls between two 16-bit values.
+    A gain in depth goes first (8 bits to 16: times 257, or what `lab.level_steps` says, exactly). Then transparency,
+    laid over white (for CMYK: no ink), then colour, then a loss of depth: each once, rounded half up. Going from 16
+    bits to 8 after the layer's own rounding is still rounding once: 65535 / 255 is odd, so no half of an 8-bit step
+    falls between two 16-bit values. (Of a* and b* it is 256: what is a hair less than half a step is rounded up twice.)
     Of floating point, 0 to 1 is taken for black to white; what lies outside is cut off, and NaN becomes 0.
 
     Args:
@@ -35,21 +38,23 @@ def convert_rows(rows: Rows, source: Layout, target: Layout, icc_profile: bytes 
     gained = target.depth > max(source.depth, 16) or target.alpha > source.alpha
     if gained or target.colour not in {source.colour, "rgb"}:
         raise ValueError(f"{source} is not made into {target}")
+    depth = max(source.depth, target.depth)
     if source.depth == 8 < target.depth:
-        rows = rows.astype(np.uint16) * np.uint16(257)
+        rows = rows * level_steps(source).astype(np.uint16)
     if source.alpha and not target.alpha:
-        rows = _over_white(rows[..., :-1], rows[..., -1:], ink=source.colour == "cmyk")
+        rows = _over_white(rows[..., :-1], rows[..., -1:], _white(replace(source, depth=depth)))
     if source.colour != target.colour:
         colour, alpha = (rows[..., :-1], [rows[..., -1:]]) if target.alpha else (rows, [])
-        rgb = np.repeat(colour, 3, axis=2) if source.colour == "grey" else _rgb_of_cmyk(colour, icc_profile)
+        rgb = _rgb(colour, Layout(source.colour, depth=depth), icc_profile)
         rows = np.concatenate([rgb, *alpha], axis=2) if alpha else rgb
     if target.depth < source.depth:
-        rows = _whole_numbers(rows, target) if source.depth == 32 else _eight_bits(rows)
+        rows = _whole_numbers(rows, target) if source.depth == 32 else _eight_bits(rows, target)
     return rows
 
 
-def _eight_bits(rows: Rows) -> Rows:
-    reduced: Rows = ((rows.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+def _eight_bits(rows: Rows, target: Layout) -> Rows:
+    steps = level_steps(target)
+    reduced: Rows = np.minimum((rows + steps // 2) // steps, 255).astype(np.uint8)
     return reduced
 
 
@@ -61,17 +66,33 @@ def _whole_numbers(rows: Rows, target: Layout) -> Rows:
     return whole
 
 
-def _over_white(colour: NDArray[Any], alpha: NDArray[Any], *, ink: bool) -> Rows:
+def _white(layout: Layout) -> NDArray[Any]:
+    if layout.colour in LAB_COLOURS:
+        return white(layout)
+    full = 1 if layout.depth == 32 else np.iinfo(layout.dtype).max
+    return np.array(0 if layout.colour == "cmyk" else full, np.float32 if layout.depth == 32 else np.uint32)
+
+
+def _over_white(colour: NDArray[Any], alpha: NDArray[Any], paper: NDArray[Any]) -> Rows:
     if colour.dtype.kind == "f":
         with np.errstate(all="ignore"):  # infinities and NaN are pixels like others
-            blended: Rows = colour * alpha + (0 if ink else 1 - alpha)
+            blended: Rows = colour * alpha + paper * (1 - alpha)
         return blended
     # In 32 bits, and no more is needed: the sum is at most 65535 squared plus 32767.
     full = np.uint32(np.iinfo(colour.dtype).max)
     opacity = alpha.astype(np.uint32)
-    white = 0 if ink else full * (full - opacity)
-    rows: Rows = ((colour * opacity + white + full // 2) // full).astype(colour.dtype)
+    rows: Rows = ((colour * opacity + paper * (full - opacity) + full // 2) // full).astype(colour.dtype)
     return rows
+
+
+def _rgb(colour: NDArray[Any], layout: Layout, icc_profile: bytes | None) -> Rows:
+    if layout.colour == "grey":
+        return np.repeat(colour, 3, axis=2)
+    if layout.colour in LAB_COLOURS:
+        from upsample_cli.pictures.colour import rgb_of_lab  # imagecodecs, and LittleCMS with it
+
+        return rgb_of_lab(colour, layout)
+    return _rgb_of_cmyk(colour, icc_profile)
 
 
 def _rgb_of_cmyk(cmyk: NDArray[Any], icc_profile: bytes | None) -> Rows:
@@ -81,11 +102,11 @@ def _rgb_of_cmyk(cmyk: NDArray[Any], icc_profile: bytes | None) -> Rows:
             rgb: Rows = (1 - cmyk[..., :3]) * (1 - cmyk[..., 3:])
         return rgb
     if icc_profile is not None:
-        from upsample_cli.pictures.colour import rgb_of_cmyk, srgb_of_profile  # Pillow, and LittleCMS with it
+        from upsample_cli.pictures.colour import rgb_of_cmyk  # Pillow, and LittleCMS with it
 
-        transform = srgb_of_profile(icc_profile)
-        if transform is not None:
-            return rgb_of_cmyk(cmyk, transform)
+        through = rgb_of_cmyk(cmyk, icc_profile)
+        if through is not None:
+            return through
     full = np.uint32(np.iinfo(cmyk.dtype).max)
     key = full - cmyk[..., 3:].astype(np.uint32)
     # key * (full - ink) would round the other way at the half: Pillow subtracts the rounded product

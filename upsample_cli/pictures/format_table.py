@@ -17,6 +17,7 @@ COMMENT = "Comment"
 _GREY, _GREY_ALPHA = Layout("grey"), Layout("grey", alpha=True)
 _RGB, _RGB_ALPHA = Layout("rgb"), Layout("rgb", alpha=True)
 _CMYK, _CMYK_ALPHA = Layout("cmyk"), Layout("cmyk", alpha=True)
+_LAB = (Layout(colour, alpha) for colour in ("cielab", "icclab") for alpha in (False, True))
 
 
 def _of_depths(layouts: Iterable[Layout], *depths: Depth) -> frozenset[Layout]:
@@ -93,7 +94,7 @@ FORMATS: dict[str, Format] = {
         ),
         Format(
             "tiff", "TIFF", (".tif", ".tiff"), "TIFF",
-            _of_depths((_GREY, _GREY_ALPHA, _RGB, _RGB_ALPHA, _CMYK, _CMYK_ALPHA), 8, 16, 32),
+            _of_depths((_GREY, _GREY_ALPHA, _RGB, _RGB_ALPHA, _CMYK, _CMYK_ALPHA), 8, 16, 32) | _of_depths(_LAB, 8, 16),
             frozenset({"icc_profile", "exif", "xmp", "iptc", "dpi"}),
             lossless=True, streams=True, quality_range=(0, 9),
             frames=frozenset({"pages"}),

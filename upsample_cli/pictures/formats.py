@@ -13,6 +13,7 @@ from typing import Any
 from upsample_cli.errors import PictureError, UsageError
 from upsample_cli.pictures.exif import resolution, with_resolution
 from upsample_cli.pictures.format_table import COMMENT, FORMATS, Format
+from upsample_cli.pictures.lab import LAB_COLOURS
 from upsample_cli.pictures.model import Depth, Frames, FramesKind, Layout, Metadata, PictureInfo
 
 __all__ = [
@@ -173,7 +174,8 @@ def fit(info: PictureInfo, metadata: Metadata, fmt: Format, *, depth: Depth | No
     wanted = info.layout if depth is None else replace(info.layout, depth=depth)
     layout = _nearest_layout(wanted, fmt)
     by_profile = layout.colour != "cmyk" and _has_ink_profile(info, metadata)
-    if by_profile:  # it is used up: what comes out is sRGB, as pictures without a profile are
+    if by_profile or (info.layout.colour in LAB_COLOURS and layout.colour == "rgb"):
+        # It is used up: what comes out is sRGB, as pictures without a profile are.
         metadata = replace(metadata, icc_profile=None)
     kept, lost = _held_metadata(metadata, fmt, layout.colour if layout.colour != info.layout.colour else None)
     return Fit(layout, kept, (*lost_frames, *_layout_losses(wanted, layout, fmt, by_profile), *lost), frames)
@@ -194,18 +196,18 @@ def _has_ink_profile(info: PictureInfo, metadata: Metadata) -> bool:
 
 
 def _nearest_layout(layout: Layout, fmt: Format) -> Layout:
-    colours = {layout.colour, "rgb"}  # grey and CMYK can become RGB; nothing becomes grey or CMYK
+    colours = {layout.colour, "rgb"}  # all others can become RGB; nothing becomes one of them
     reachable = (
         each
         for each in fmt.layouts
         if each.colour in colours and each.alpha <= layout.alpha and each.depth <= layout.depth
     )
-    # Transparency weighs most, then CMYK, then depth; of what loses the same, the one with the fewest channels.
+    # Transparency weighs most, then colour, then depth; of what loses the same, the one with the fewest channels.
     return min(
         reachable,
         key=lambda each: (
             layout.alpha - each.alpha,
-            layout.colour == "cmyk" != each.colour,
+            layout.colour not in {"grey", each.colour},
             layout.depth - each.depth,
             each.channels,
         ),
@@ -223,6 +225,11 @@ def _layout_losses(layout: Layout, made: Layout, fmt: Format, by_profile: bool) 
     if layout.colour == "cmyk" != made.colour:
         how = "through its colour profile (ICC)" if by_profile else "by rule of thumb, without a profile"
         lines.append(f"{fmt.title} cannot hold CMYK; it becomes RGB {how} ({_titles(replace(layout, depth=8))} can)")
+    if layout.colour in LAB_COLOURS and layout.colour != made.colour:
+        lines.append(
+            f"{fmt.title} cannot hold Lab colours; they become sRGB, and those beyond it its nearest"
+            f" ({_titles(replace(layout, depth=8))} can)"
+        )
     if layout.depth > made.depth:
         lines.append(
             f"{fmt.title} cannot hold {_DEPTH_LOSSES[layout.depth].format(made.depth)} ({_titles(layout)} can)"

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upsample_cli.errors import PictureError
+from upsample_cli.pictures.lab import LAB_COLOURS
 from upsample_cli.pictures.model import Layout, Rows
 
 Array = NDArray[np.float64]
@@ -49,13 +50,18 @@ class Light:
         return made
 
     def levels(self, light: Rows) -> Rows:
-        """The levels nearest to amounts of light; alpha is rounded half up."""
+        """The levels nearest to amounts of light, those of too much or less than none at their ends; alpha rounded."""
         made = self._nearest(0, light)
         for channel in self._others:
             made[..., channel] = self._nearest(channel, light[..., channel])
         if self.layout.alpha:
-            made[..., -1] = np.floor(light[..., -1] + 0.5)
+            made[..., -1] = np.floor(light[..., -1] + 0.5).clip(0, 2**self.layout.depth - 1)
         return made
+
+    @property
+    def largest_amount(self) -> int:
+        """The most light, or, with alpha, the most of it times an opaque alpha."""
+        return _MOST[self.layout.depth] * (2**self.layout.depth - 1 if self.layout.alpha else 1)
 
     @property
     def _others(self) -> list[int]:
@@ -65,7 +71,7 @@ class Light:
     def _nearest(self, channel: int, light: Rows) -> Rows:
         bounds = self.bounds[channel]
         if self.layout.depth == 8:
-            return _table(bounds.tobytes()).take(light.astype(np.intp))
+            return _table(bounds.tobytes()).take(light.astype(np.intp), mode="clip")
         return np.searchsorted(bounds, light, side="right").astype(self.layout.dtype)
 
 
@@ -90,6 +96,8 @@ def light_of(path: str | os.PathLike[str], layout: Layout, icc_profile: bytes | 
     """
     if layout.colour == "cmyk":
         raise PictureError(path, "holds inks (CMYK), which have no linear light", "leave out --linear-light")
+    if layout.colour in LAB_COLOURS:
+        raise PictureError(path, "holds Lab colours, which have no linear light", "leave out --linear-light")
     if layout.depth == 32:
         raise PictureError(path, "holds floating point, which is taken for linear already", "leave out --linear-light")
     try:

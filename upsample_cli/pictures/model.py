@@ -1,8 +1,8 @@
 """What a picture is to this package: plain data, and the two interfaces that rows flow through.
 
 Rows are numpy arrays of shape `(rows, width, channels)`, uint8, uint16 or float32 as `Layout.depth` says. Channels
-come in the order grey, or red green blue, or cyan magenta yellow key, then alpha (straight, not premultiplied) where
-there is one. No torch, no Pillow.
+come in the order grey, or red green blue, or cyan magenta yellow key, or L* a* b* (see `lab.py`), then alpha (straight,
+not premultiplied) where there is one. No torch, no Pillow.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Rows: TypeAlias = "NDArray[Any]"
-Colour = Literal["grey", "rgb", "cmyk"]
+Colour = Literal["grey", "rgb", "cmyk", "cielab", "icclab"]
 Depth = Literal[8, 16, 32]
 FramesKind = Literal["animation", "pages", "views"]
 
-_COLOUR_CHANNELS: dict[Colour, int] = {"grey": 1, "rgb": 3, "cmyk": 4}
+_COLOUR_CHANNELS: dict[Colour, int] = {"grey": 1, "rgb": 3, "cmyk": 4, "cielab": 3, "icclab": 3}
 _DTYPES: dict[Depth, str] = {8: "uint8", 16: "uint16", 32: "float32"}
 
 

@@ -29,7 +29,7 @@ from upsample_cli.pictures.strips import StripWriter
 DEFAULT_LEVEL = 1
 _STRIP_BYTES = 1 << 20
 _CLASSIC_MAX_BYTES = 2**32 - 1
-_PHOTOMETRIC: dict[Colour, int] = {"grey": 1, "rgb": 2, "cmyk": 5}
+_PHOTOMETRIC: dict[Colour, int] = {"grey": 1, "rgb": 2, "cmyk": 5, "cielab": 8, "icclab": 9}
 _UNCOMPRESSED, _DEFLATE, _CHUNKY, _STRAIGHT_ALPHA, _INCH = 1, 8, 1, 2, 2
 _HORIZONTAL_DIFFERENCE, _FLOAT_DIFFERENCE, _FLOATING_POINT = 2, 3, 3
 
@@ -101,7 +101,7 @@ class TiffSink:
             width,
             layout,
             self._strip_rows,
-            work=partial(_strip, order=self._order, level=level),
+            work=partial(_strip, order=self._order, level=level, signed=layout.colour == "cielab"),
             write=self._write_strip,
             executor=executor,
         )
@@ -213,9 +213,11 @@ class TiffPages:
         """Nothing is left to write: each page is linked to the one before it as it ends."""
 
 
-def _strip(pieces: list[Rows], _above: Rows | None, *, order: str, level: int) -> bytes:
-    """Rows as they lie in the file: `strips.Work`."""
+def _strip(pieces: list[Rows], _above: Rows | None, *, order: str, level: int, signed: bool) -> bytes:
+    """Rows as they lie in the file: `strips.Work`; `signed`: a* and b* are."""
     rows = np.concatenate(pieces)
+    if signed:
+        rows[..., 1:3] ^= rows.dtype.type(1 << 8 * rows.itemsize - 1)  # what is counted from the middle, from 0
     library = _LEVELS[level]
     if library is None:
         return rows.astype(order + rows.dtype.str[1:], copy=False).tobytes()

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from upsample_cli.pictures.lab import LAB_COLOURS
 from upsample_cli.pictures.model import Colour, Depth, Layout, Rows
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
 
-_WHITE_IS_ZERO, _PALETTE, _CMYK, _YCBCR = 0, 3, 5, 6
-_COLOURS: dict[int, Colour] = {0: "grey", 1: "grey", 2: "rgb", 3: "rgb", 5: "cmyk", 6: "rgb"}
-_SAMPLES = {"grey": 1, "rgb": 3, "cmyk": 4}
+_WHITE_IS_ZERO, _PALETTE, _CMYK, _YCBCR, _CIELAB = 0, 3, 5, 6, 8
+_COLOURS: dict[int, Colour] = {0: "grey", 1: "grey", 2: "rgb", 3: "rgb", 5: "cmyk", 6: "rgb", 8: "cielab", 9: "icclab"}
+_SAMPLES = {"grey": 1, "rgb": 3, "cmyk": 4, "cielab": 3, "icclab": 3}
 _UNSIGNED, _FLOAT, _UNDEFINED = 1, 3, 4
 _ASSOCIATED, _STRAIGHT = 1, 2
 _FLOAT_BITS = {16, 24, 32, 64}
@@ -38,6 +39,7 @@ class TiffKind:
         bits: of one whole number as stored; 0 for floating point.
         samples: numbers of a pixel that are read: colour, and the index of alpha where there is one.
         inverted: grey is stored with 0 for white.
+        signed: a* and b* of Lab are stored as signed numbers.
         associated: colour is stored multiplied by alpha.
         palette: (entries, channels) uint8, the colours that stored numbers stand for.
     """
@@ -48,6 +50,7 @@ class TiffKind:
     bits: int
     samples: tuple[int, ...]
     inverted: bool = False
+    signed: bool = False
     associated: bool = False
     palette: NDArray[np.uint8] | None = None
 
@@ -62,6 +65,8 @@ class TiffKind:
             full = 1 if rows.dtype.kind == "f" else np.iinfo(rows.dtype).max
             with np.errstate(all="ignore"):  # infinities and NaN are pixels like others
                 rows[..., 0] = full - rows[..., 0]
+        if self.signed:
+            rows[..., 1:3] ^= rows.dtype.type(1 << 8 * rows.itemsize - 1)  # what is counted from 0, from the middle
         if self.associated:
             rows[..., :-1] = _straight(rows[..., :-1], rows[..., -1:])
         return rows
@@ -87,7 +92,7 @@ def tiff_kind(page: TiffPage, *, has_profile: bool) -> TiffKind | None:
         and (page.photometric != _CMYK or page.tags.valueof(_INK_SET, 1) == 1)
         and (page.photometric != _PALETTE or (bits <= 8 and not is_float and page.colormap is not None))
     )
-    if not readable or colour is None:
+    if not readable or colour is None or (colour in LAB_COLOURS and not _is_plain_lab(page)):
         return None
     palette = None if page.photometric != _PALETTE else (np.asarray(page.colormap).T >> 8).astype(np.uint8)
     if palette is not None and not has_profile and (palette == palette[:, :1]).all():
@@ -106,9 +111,16 @@ def tiff_kind(page: TiffPage, *, has_profile: bool) -> TiffKind | None:
         bits=0 if is_float else bits,
         samples=(*range(count), *(() if alpha is None else (alpha,))),
         inverted=page.photometric == _WHITE_IS_ZERO,
+        signed=page.photometric == _CIELAB,
         associated=associated,
         palette=palette,
     )
+
+
+def _is_plain_lab(page: TiffPage) -> bool:
+    """Whether the numbers of Lab mean what the standard says: not those of a JPEG, nor multiplied by alpha."""
+    is_associated = _extra(page, _SAMPLES["cielab"])[1]
+    return page.bitspersample in {8, 16} and page.compression not in JPEG_COMPRESSIONS and not is_associated
 
 
 def _extra(page: TiffPage, count: int) -> tuple[int | None, bool, list[str]]:

@@ -12,7 +12,6 @@ from upsample_cli.cli.door import one_line
 from upsample_cli.cli.options import Debug
 from upsample_cli.cli.tconv.printing import print_document, result_console
 from upsample_cli.errors import UsageError
-from upsample_cli.kernels import MAX_FACTOR
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, FORMATS
 from upsample_cli.pictures.model import Layout
 from upsample_cli.pictures.streams import NAME, picture_input, spooled
@@ -21,7 +20,7 @@ from upsample_cli.quantities import parse_quantity
 if TYPE_CHECKING:
     from upsample_cli.pictures.about import About
 
-_COLOURS = {"grey": "grey", "rgb": "RGB", "cmyk": "CMYK"}
+_COLOURS = {"grey": "grey", "rgb": "RGB", "cmyk": "CMYK", "cielab": "Lab", "icclab": "Lab"}
 _SUBSAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 _FRAMES = {"animation": "frames", "pages": "pages", "views": "views"}
 _MOST_TEXT = 60
