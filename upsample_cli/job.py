@@ -9,8 +9,9 @@ from typing import BinaryIO, Literal
 
 from upsample_cli.errors import PictureError, UsageError
 from upsample_cli.kernels import kernel_named
+from upsample_cli.names import DEFAULT_NAME, check_template
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, check_quality, format_named
-from upsample_cli.pictures.model import Depth
+from upsample_cli.pictures.model import Depth, Layout
 from upsample_cli.pictures.policy import METADATA_POLICIES, MetadataPolicy
 from upsample_cli.plan import BORDERS, Border
 
@@ -44,6 +45,7 @@ class Options:
         depth: bits per channel of the output: the input's ("keep"), "8" or "16"; exactly rounded.
         linear_light: mix light instead of the numbers that encode it; by the picture's profile, else as sRGB.
         frame: one frame or page alone, counted from 1; None for all, where the output can hold them.
+        name: template of the outputs' names; see `names.NameFields`.
 
     Raises:
         UsageError: if a value is none of those.
@@ -65,6 +67,7 @@ class Options:
     depth: OutputDepth = "keep"
     linear_light: bool = False
     frame: int | None = None
+    name: str = DEFAULT_NAME
 
     def __post_init__(self) -> None:
         kernel_named(self.kernel, self.factor)
@@ -81,6 +84,7 @@ class Options:
             raise UsageError(f"there is no --device {self.device!r}", "choose one of auto, cpu, cuda, cuda:N, mps")
         if self.frame is not None and self.frame < 1:
             raise UsageError(f"there is no frame {self.frame}", "frames and pages are counted from 1")
+        check_template(self.name)
         if self.tile is not None and self.tile < 1:
             raise UsageError(f"a tile of {self.tile} pixels holds nothing", "give --tile 1 or more")
         if self.format is not None:
@@ -99,6 +103,8 @@ class Job:
         source_stream: what to read in place of the file `input`; can be sought in.
         target_stream: what to write to in place of the file `output`; a pipe.
         least_bytes: what the output takes on the disk at the least; 0 if that is not known.
+        source_format: name of the input's format.
+        source_layout, layout: of the input's pixels and of the output's.
     """
 
     input: Path
@@ -110,6 +116,9 @@ class Job:
     source_stream: BinaryIO | None = None
     target_stream: BinaryIO | None = None
     least_bytes: int = 0
+    source_format: str = ""
+    source_layout: Layout | None = None
+    layout: Layout | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +134,8 @@ class Result:
         warnings: what was lost, one line each.
         error: one line, if it failed.
         elapsed_s: seconds from opening the input to the finished output.
-        may_pass: it failed for a reason outside the picture (a full disk, too little memory) that may be gone next time.
+        may_pass: it failed for a reason outside the picture (a full disk, too little memory), maybe gone next time.
+        reason: why it was passed over, failed without being tried, or is made anew; one line that does not name it.
     """
 
     input: Path
@@ -139,6 +149,7 @@ class Result:
     error: str | None = None
     elapsed_s: float = 0.0
     may_pass: bool = False
+    reason: str | None = None
 
     @classmethod
     def planned(cls, job: Job, factor: int) -> Result:

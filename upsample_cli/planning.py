@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO
 
-from upsample_cli.errors import OutputExistsError, UsageError
+from upsample_cli.errors import OutputExistsError, PictureError, UsageError
 from upsample_cli.job import DEPTHS, Job, Options, check_strict
+from upsample_cli.names import NameFields, named, template_suffix
 from upsample_cli.pictures.formats import (
     FORMATS,
     Format,
@@ -29,18 +30,20 @@ def plan_job(
     *,
     output: Path | None = None,
     folder: Path | None = None,
+    index: int = 1,
     source_stream: BinaryIO | None = None,
 ) -> Job:
     """The job that enlarges one picture.
 
     Args:
         picture: the input.
-        output: the output's path; None for `NAME_xFACTOR.EXT` in `folder`.
+        output: the output's path; None for the one that `options.name` makes in `folder`.
         folder: the output's folder; None for the input's own.
+        index: number of the input in the run, from 1.
         source_stream: what to read in place of the file `picture`; can be sought in.
 
     Raises:
-        PictureError: if the input cannot be read, or the output cannot hold the result.
+        PictureError: if the input cannot be read, no file can have the output's name, or it cannot hold the result.
         UsageError: if the output's extension is no picture format's, or the quality is none of the format's.
     """
     from upsample_cli.pictures.source import read_header  # Pillow is imported with the first picture
@@ -49,7 +52,8 @@ def plan_job(
     info, metadata = under_policy(*header, options.metadata)
     format_ = output_format(info, output, options)
     if output is None:
-        output = (folder or picture.parent) / output_name(picture, format_, options)
+        name = output_name(picture, format_, options, index=index, height=info.height, width=info.width)
+        output = (folder or picture.parent) / name
     fitted = fit(info, metadata, format_, depth=DEPTHS[options.depth])
     warnings = (*info.warnings, *fitted.warnings)
     if options.linear_light:
@@ -62,7 +66,19 @@ def plan_job(
     least_bytes = least_file_bytes(
         format_, info.height * options.factor, info.width * options.factor, fitted.layout, options.quality
     )
-    return Job(picture, output, format_.name, info.height, info.width, warnings, source_stream, least_bytes=least_bytes)
+    return Job(
+        picture,
+        output,
+        format_.name,
+        info.height,
+        info.width,
+        warnings,
+        source_stream,
+        least_bytes=least_bytes,
+        source_format=info.format,
+        source_layout=info.layout,
+        layout=fitted.layout,
+    )
 
 
 def check_output(job: Job, options: Options) -> None:
@@ -71,12 +87,17 @@ def check_output(job: Job, options: Options) -> None:
     Raises:
         UsageError: if it is the input itself.
         OutputExistsError: if it is there and `options.overwrite` is not set.
-        PictureError: if the disk has less free than it takes at the least.
+        PictureError: if it is a folder, or the disk has less free than it takes at the least.
     """
-    if os.path.realpath(job.output) == os.path.realpath(job.input):
+    is_there = os.path.lexists(job.output)
+    # A folder on the way to ".." may be missing until it is made.
+    if (is_there or ".." in job.output.parts) and os.path.realpath(job.output) == os.path.realpath(job.input):
         raise UsageError(f"{job.output} is the input itself", "give another --output")
-    if not options.overwrite and os.path.lexists(job.output):
-        raise OutputExistsError(job.output)
+    if is_there:
+        if job.output.is_dir():
+            raise PictureError(job.output, "is a folder", "remove it, or give another --output or --name")
+        if not options.overwrite:
+            raise OutputExistsError(job.output)
     check_space(job.output, job.least_bytes)
 
 
@@ -111,25 +132,45 @@ def output_format(info: PictureInfo, output: Path | None, options: Options) -> F
     if options.format is not None:
         return format_named(options.format)
     if output is not None and output.suffix:
-        named = format_of_path(output)
-        if named is None:
+        announced = format_of_path(output)
+        if announced is None:
             known = ", ".join(each.extensions[0] for each in FORMATS.values())
             raise UsageError(
                 f"{output}: {output.suffix!r} is no picture format's extension", f"use one of {known}, or add --format"
             )
-        return named
+        return announced
+    if output is None and (announced := format_of_path(f"x{template_suffix(options.name) or ''}")) is not None:
+        return announced
     return FORMATS[info.format]
 
 
-def output_name(picture: Path, format_: Format, options: Options) -> str:
-    """`NAME_xFACTOR.EXT`; the input's own extension is kept where it fits the output's format.
+def output_name(picture: Path, fmt: Format, options: Options, *, index: int, height: int, width: int) -> str:
+    """What `options.name` calls an output; the input's own extension is kept where it fits the output's format.
 
-    >>> output_name(Path("a/Photo.JPG"), format_named("jpeg"), Options(factor=3))
+    Args:
+        index: number of the input in the run, from 1.
+        height, width: of the input.
+
+    Raises:
+        PictureError: if no file can have that name.
+
+    >>> output_name(Path("a/Photo.JPG"), format_named("jpeg"), Options(factor=3), index=1, height=2, width=3)
     'Photo_x3.JPG'
-    >>> output_name(Path("a/Photo.JPG"), format_named("png"), Options())
-    'Photo_x2.png'
+    >>> by_size = Options(name="{parent}/{stem} {width}x{height}{ext}")
+    >>> output_name(Path("a/Photo.JPG"), format_named("png"), by_size, index=1, height=2, width=3)
+    'a/Photo 6x4.png'
     """
-    return f"{picture.stem}_x{options.factor}{output_suffix(picture, format_)}"
+    fields = NameFields(
+        stem=picture.stem,
+        ext=output_suffix(picture, fmt),
+        factor=options.factor,
+        parent=picture.parent.name if picture.parent.name not in {"", ".."} else picture.parent.resolve().name,
+        index=index,
+        width=width * options.factor,
+        height=height * options.factor,
+        kernel=PurePath(options.kernel).stem if os.sep in options.kernel else options.kernel,
+    )
+    return named(options.name, fields, picture)
 
 
 def output_suffix(picture: Path, format_: Format) -> str:

@@ -262,13 +262,15 @@ def test_a_folder_is_a_batch_even_if_it_holds_one_picture():
     assert statuses("f") == {"f/a.png": "skipped"}
 
 
-def test_a_dangling_link_and_a_folder_are_there_already():
+def test_a_dangling_link_is_there_already_and_a_folder_is_in_the_way():
     save("f/a.png")
     save("f/b.png")
     Path("f_x2").mkdir()
     Path("f_x2/a_x2.png").symlink_to("nowhere.png")
     Path("f_x2/b_x2.png").mkdir()
-    assert statuses("f") == {"f/a.png": "skipped", "f/b.png": "skipped"}
+    assert statuses("f") == {"f/a.png": "skipped", "f/b.png": "failed"}
+    assert statuses("f", overwrite=True) == {"f/a.png": "planned", "f/b.png": "failed"}
+    assert planned("f")[1].result.error.startswith("f_x2/b_x2.png: is a folder; ")
 
 
 # Bad inputs --------------------------------------------------------------------------------------------------------

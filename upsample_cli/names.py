@@ -1,0 +1,146 @@
+"""Names of outputs, made by a template such as `{parent}/{stem}_x{factor}{ext}`."""
+
+from __future__ import annotations
+
+import os
+import string
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from upsample_cli.errors import PictureError, UsageError
+
+DEFAULT_NAME = "{stem}_x{factor}{ext}"
+_LONGEST_PART_BYTES = 255
+_WIDEST = 99
+"""A field is never padded to more characters than this: a name could not hold them."""
+
+
+@dataclass(frozen=True, slots=True)
+class NameFields:
+    """What a template is filled with.
+
+    Args:
+        stem: the input's name without its extension.
+        ext: the output's extension, with its dot.
+        factor: whole factor.
+        parent: name of the folder that holds the input.
+        index: number of the input in the run, from 1.
+        width, height: of the output.
+        kernel: its name; of a file given by its path, the file's without extension.
+    """
+
+    stem: str
+    ext: str
+    factor: int
+    parent: str
+    index: int
+    width: int
+    height: int
+    kernel: str
+
+
+_SAMPLE = NameFields("s", ".e", 2, "p", 1, 2, 2, "k")
+
+
+def check_template(template: str) -> None:
+    """Refuse a template that cannot name a file below a folder.
+
+    Raises:
+        UsageError: saying what is wrong with it.
+
+    >>> check_template("{parent}/{stem}_{index:05}{ext}")
+    >>> check_template("../{stem}")
+    Traceback (most recent call last):
+    upsample_cli.errors.UsageError: --name '../{stem}' leads out of the output's folder; leave out ".."
+    """
+    said = f"--name {template!r}"
+    try:
+        parts = list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise UsageError(
+            f"{said} cannot be read: {error}", "write fields as {stem}, and a brace itself as {{"
+        ) from error
+    for _, name, spec, conversion in parts:
+        if name is not None:
+            _check_field(said, name, spec or "", conversion)
+    filled = _filled(template, _SAMPLE)
+    if os.path.isabs(filled) or PurePath(filled).drive:  # noqa: PTH117
+        raise UsageError(f"{said} is an absolute path", "give the folder to --output, and the name in it to --name")
+    if ".." in _parts(filled):
+        raise UsageError(f"{said} leads out of the output's folder", 'leave out ".."')
+    if any(character < " " or character == "\x7f" for character in filled):
+        raise UsageError(f"{said} holds a character that is no part of a name", "leave out control characters")
+    if (fault := _fault(filled)) is not None:
+        raise UsageError(f"{said} {fault}", "write something like {stem}_x{factor}{ext}")
+
+
+def _check_field(said: str, name: str, spec: str, conversion: str | None) -> None:
+    known = NameFields.__slots__
+    if name not in known:
+        raise UsageError(
+            f"{said} has a field {{{name}}} that is not known",
+            "choose from " + ", ".join(f"{{{each}}}" for each in known),
+        )
+    widths = "".join(each if each.isdigit() else " " for each in spec).split()
+    try:
+        if conversion or "{" in spec or any(int(width) > _WIDEST for width in widths):
+            raise ValueError
+        format(getattr(_SAMPLE, name), spec)
+    except ValueError as error:
+        raise UsageError(
+            f"{said} cannot write {name} as {spec or conversion!r}", "pad numbers with zeros as in {index:05}"
+        ) from error
+
+
+def template_suffix(template: str) -> str | None:
+    """The extension that a template itself gives every output; "" if it gives none, None if it leaves it to `{ext}`.
+
+    >>> template_suffix("{stem}.png"), template_suffix("{stem}_large"), template_suffix("{stem}{ext}")
+    ('.png', '', None)
+    """
+    last = template.rpartition("/")[2]
+    fields = list(string.Formatter().parse(last))
+    if any(name == "ext" for _, name, _, _ in fields):
+        return None
+    end, name = (fields[-1][0], fields[-1][1]) if fields else ("", None)
+    return "" if name is not None else PurePath(f"x{end}").suffix
+
+
+def named(template: str, fields: NameFields, picture: Path) -> str:
+    """The output's path below its folder.
+
+    Args:
+        template: checked by `check_template`; `{ext}` is added where it has no extension.
+        picture: the input, to be named in a message.
+
+    Raises:
+        PictureError: if no file can have that name.
+
+    >>> fields = NameFields("a", ".png", 2, "shots", 7, 8, 6, "bilinear")
+    >>> named("{parent}/{stem}_{index:03}", fields, Path("shots/a.png"))
+    'shots/a_007.png'
+    """
+    name = _filled(template, fields)
+    if template_suffix(template) == "":
+        name += fields.ext
+    fault = _fault(name) or ("leads out of the output's folder" if ".." in _parts(name) else None)
+    if fault is not None:
+        raise PictureError(picture, f"its output's name {name!r} {fault}", "give another --name")
+    return name
+
+
+def _filled(template: str, fields: NameFields) -> str:
+    return template.format(**{name: getattr(fields, name) for name in NameFields.__slots__})
+
+
+def _parts(name: str) -> list[str]:
+    return name.replace(os.sep, "/").split("/")
+
+
+def _fault(name: str) -> str | None:
+    parts = _parts(name)
+    if "" in parts or "." in parts:
+        return "has a part that is empty"
+    if any(len(os.fsencode(part)) > _LONGEST_PART_BYTES for part in parts):
+        return f"is longer than the {_LONGEST_PART_BYTES} bytes that file systems take"
+    return None
