@@ -1,11 +1,15 @@
 """Enlarged pixels computed a second way: geometry and whole numbers, numpy alone, nothing from the package.
 
 An output sample is a point on the input's axis, found from where pixel centres lie; its value is the line between the
-two input samples around it. No kernel, no taps, no convolution, no floating point.
+two input samples around it. No kernel, no taps, no convolution, no floating point. Of the other kernels it is the sum
+of the input samples around it, weighted by the profile of their distance; weights are whole numbers, too, or fractions.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -24,15 +28,33 @@ def expected_pixels(
     The largest number met is `2 * 65535**2 * (2*64)**2 + ...` < 2**48, far from the end of int64.
     """
     numbers = pixels.astype(np.int64)
-    enlarged = {"bilinear": _bilinear_sums, "nearest": _nearest_sums}[kernel]
+    if kernel in CUBICS:
+        enlarged = _weighted_by(exact_weights(CUBICS[kernel], factor))
+    else:
+        enlarged = {"bilinear": _bilinear_sums, "nearest": _nearest_sums}[kernel]
+    return _finished(numbers, pixels.dtype, lambda each: enlarged(each, factor, border), has_alpha)
+
+
+def weighted_pixels(
+    pixels: Array, factor: int, weights: Array, total: int, *, border: str = "replicate", has_alpha: bool = False
+) -> Array:
+    """What whole weights over a total must give; see `_weighted_by` for their shape."""
+    enlarged = _weighted_by((weights, total))
+    return _finished(pixels.astype(np.int64), pixels.dtype, lambda each: enlarged(each, factor, border), has_alpha)
+
+
+def _finished(numbers: Array, dtype: Any, enlarged: Callable[[Array], tuple[Array, int]], has_alpha: bool) -> Array:
+    """Exact quotients, rounded half up, and then cut off where a pixel ends."""
+    largest = int(np.iinfo(dtype).max)
     if not has_alpha:
-        sums, total = enlarged(numbers, factor, border)
-        return rounded_half_up(sums, total).astype(pixels.dtype)
+        sums, total = enlarged(numbers)
+        return rounded_half_up(sums, total).clip(0, largest).astype(dtype)
     alpha = numbers[..., -1:]
-    colour_sums, _ = enlarged(numbers[..., :-1] * alpha, factor, border)
-    alpha_sums, total = enlarged(alpha, factor, border)
-    colour = np.where(alpha_sums == 0, 0, rounded_half_up(colour_sums, np.maximum(alpha_sums, 1)))
-    return np.concatenate([colour, rounded_half_up(alpha_sums, total)], axis=2).astype(pixels.dtype)
+    colour_sums, _ = enlarged(numbers[..., :-1] * alpha)
+    alpha_sums, total = enlarged(alpha)
+    colour = np.where(alpha_sums <= 0, 0, rounded_half_up(colour_sums, np.maximum(alpha_sums, 1)))
+    found = np.concatenate([colour, rounded_half_up(alpha_sums, total)], axis=2)
+    return found.clip(0, largest).astype(dtype)
 
 
 def rounded_half_up(dividend: Array, divisor: Array | int) -> Array:
@@ -64,6 +86,65 @@ def _nearest_sums(numbers: Array, factor: int, border: str) -> tuple[Array, int]
     """Each pixel `factor` times in both directions; the border is never seen."""
     rows, columns = (np.arange(length * factor) // factor for length in numbers.shape[:2])
     return numbers[rows][:, columns], 1
+
+
+def _piecewise(*pieces: str) -> list[list[Fraction]]:
+    """Coefficients of 1, x, x**2, x**3 for distances from 0 to 1, and from 1 to 2."""
+    return [[Fraction(each) for each in piece.split()] for piece in pieces]
+
+
+CUBICS = {
+    "bicubic": _piecewise("1 0 -5/2 3/2", "2 -4 5/2 -1/2"),  # Keys, a = -1/2: (a+2)|x|^3 - (a+3)x^2 + 1, ...
+    "catmull-rom": _piecewise("1 0 -5/2 3/2", "2 -4 5/2 -1/2"),
+    "bicubic-0.75": _piecewise("1 0 -9/4 5/4", "3 -6 15/4 -3/4"),
+    "mitchell": _piecewise(
+        "8/9 0 -2 7/6", "16/9 -10/3 2 -7/18"
+    ),  # Mitchell & Netravali, section 5: sixths of 7, -12 ...
+    "bspline": _piecewise("2/3 0 -1 1/2", "4/3 -2 1 -1/6"),  # (4 - 6x^2 + 3x^3)/6 and (2 - x)^3/6
+}
+"""The kernels whose weights are fractions, in powers of the distance."""
+
+
+def cubic_value(pieces: list[list[Fraction]], distance: Fraction) -> Fraction:
+    """A cubic at a distance, zero from 2 on."""
+    if distance >= 2:
+        return Fraction(0)
+    return sum((c * distance**power for power, c in enumerate(pieces[int(distance)])), start=Fraction(0))
+
+
+def exact_weights(pieces: list[list[Fraction]], factor: int) -> tuple[Array, int]:
+    """(factor, 5) whole weights of the input samples -2 ... 2 around an output sample's own, one row per phase."""
+    rows = []
+    for phase in range(factor):
+        position = Fraction(2 * phase + 1 - factor, 2 * factor)
+        rows.append([cubic_value(pieces, abs(position - offset)) for offset in range(-2, 3)])
+    total = math.lcm(*(weight.denominator for row in rows for weight in row))
+    return np.array([[int(weight * total) for weight in row] for row in rows]), total
+
+
+def _weighted_by(weights_and_total: tuple[Array, int]) -> Callable[[Array, int, str], tuple[Array, int]]:
+    """Sums by whole weights.
+
+    Weights are (factor, n) along each axis, or (factor, factor, n, n), or with the channels out and in before that, for
+    the n samples around an output sample's own on each axis.
+    """
+    weights, total = weights_and_total
+    if weights.ndim == 2:
+        weights, total = np.einsum("rm,qn->rqmn", weights, weights), total**2
+
+    def sums(numbers: Array, factor: int, border: str) -> tuple[Array, int]:
+        reach = weights.shape[-1] // 2
+        outside = np.pad(numbers, ((reach, reach), (reach, reach), (0, 0)), mode=_PAD_MODES[border])
+        height, width, channels = numbers.shape
+        found = np.zeros((height * factor, width * factor, channels), dtype=np.int64)
+        for row, column in np.ndindex(weights.shape[-2:]):
+            part = outside[row : row + height, column : column + width]
+            for top, left in np.ndindex(factor, factor):
+                each = weights[..., top, left, row, column]
+                found[top::factor, left::factor] += part * each if each.ndim == 0 else part @ each.T
+        return found, total
+
+    return sums
 
 
 def assert_same_pixels(found: Array, expected: Array) -> None:

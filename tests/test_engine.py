@@ -43,7 +43,7 @@ def fresh_pool():
 def bands_of(pixels, how, **keywords):
     """`enlarged_bands` over an array of 8-bit pixels."""
     rows = torch.from_numpy(pixels)
-    arithmetic = Arithmetic(torch.uint8, how.kernel.denominator**2)
+    arithmetic = Arithmetic(torch.uint8, how.kernel.denominator)
     return enlarged_bands(
         lambda first, last: rows[first:last], pixels.shape, settings=how, arithmetic=arithmetic, **keywords
     )
@@ -130,7 +130,7 @@ class ShortOfHalo(Kernel):
 
 def test_a_halo_one_pixel_short_is_noticed():
     pixels = hostile_pixels((17, 11, 3), np.uint8)
-    short = ShortOfHalo("short", 2, BILINEAR.numerators, BILINEAR.denominator, BILINEAR.padding)
+    short = ShortOfHalo("short", 2, BILINEAR.weights, BILINEAR.denominator, BILINEAR.padding)
     expected = expected_pixels(pixels, 2)
     assert_same_pixels(enlarged(pixels, settings_of(5)), expected)
     with pytest.raises(AssertionError):

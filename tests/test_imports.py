@@ -14,8 +14,9 @@ PACKAGE = Path(upsample_cli.__file__).parent
 LAYERS = [
     ["upsample_cli.errors", "upsample_cli.cores"],
     ["upsample_cli.quantities", "upsample_cli.names"],
-    ["upsample_cli.arithmetic", "upsample_cli.kernels", "upsample_cli.plan"],
-    ["upsample_cli.axes", "upsample_cli.layer", "upsample_cli.pixels"],
+    ["upsample_cli.arithmetic", "upsample_cli.profiles", "upsample_cli.plan"],
+    ["upsample_cli.axes", "upsample_cli.kernels"],
+    ["upsample_cli.layer", "upsample_cli.pixels"],
     ["upsample_cli.pictures.*", "upsample_cli.routes"],
     ["upsample_cli.engine", "upsample_cli.job"],
     ["upsample_cli.arrays", "upsample_cli.planning"],

@@ -5,8 +5,8 @@ import pytest
 import torch
 from oracles import assert_same_pixels, rounded_half_up
 
-from upsample_cli.kernels import MAX_FACTOR
 from upsample_cli.pixels import Arithmetic, finish, prepare
+from upsample_cli.profiles import MAX_FACTOR
 
 FACTORS = range(1, MAX_FACTOR + 1)
 WHOLE_IN_FLOAT32 = 2**24

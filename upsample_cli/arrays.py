@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from numbers import Integral
 from typing import TypeVar
 
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 
 from upsample_cli.engine import Settings, enlarged_bands, pick_device
 from upsample_cli.errors import UsageError
-from upsample_cli.kernels import kernel_named
-from upsample_cli.pixels import Arithmetic
+from upsample_cli.kernels import kernel_named, misfit
+from upsample_cli.pixels import fitted
 from upsample_cli.plan import BORDERS, Border
 from upsample_cli.quantities import parse_quantity
 
@@ -119,13 +120,16 @@ def _enlarged(pixels: torch.Tensor, settings: Settings, has_alpha: bool) -> torc
             f"pixels of type {pixels.dtype} cannot be enlarged", "convert to uint8, uint16 or a float type"
         )
     height, width, channels = pixels.shape
-    factor = settings.kernel.factor
+    if reason := misfit(settings.kernel, channels, has_alpha=has_alpha):
+        raise UsageError(*reason)
+    kernel, arithmetic = fitted(settings.kernel, dtype, has_alpha=has_alpha)
+    factor = kernel.factor
     out = _empty((height * factor, width * factor, channels), dtype, pixels.device)
     for _ in enlarged_bands(
         lambda first, last: pixels[first:last].to(dtype),
         (height, width, channels),
-        settings=settings,
-        arithmetic=Arithmetic(dtype, settings.kernel.denominator**2, has_alpha),
+        settings=replace(settings, kernel=kernel),
+        arithmetic=arithmetic,
         out=out,
     ):
         pass

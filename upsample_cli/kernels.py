@@ -1,45 +1,67 @@
-"""Interpolation kernels for whole factors, as exact fractions. No torch.
+"""What the engine convolves with: whole weights over one denominator. No torch.
 
-A kernel here is one-dimensional; the layer uses its outer product with itself. Its taps are kept as whole numerators
-over one denominator, because that is what makes the pixels exact: the layer sums integers, and one division follows.
+A kernel is the weight of a transposed convolution whose stride is the factor, as whole numbers: the layer sums whole
+numbers, and one division by `denominator` follows. That is what makes pixels exact, and alike on every device and
+however they are cut, whatever the kernel is: an outer product of a profile's taps, or any weights at all.
+
+Whole weights may be as large as they like until pixels are known. `Kernel.within` then gives the same kernel on a grid
+just fine enough for the sums of those pixels to be exact in a float type (`pixels.fitted`).
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from numbers import Integral
 
-from upsample_cli.errors import UsageError
+from upsample_cli.errors import GeometryError, UsageError
+from upsample_cli.profiles import axis_kernel, checked_factor, rounded_phases, rounded_ratio
 
-MAX_FACTOR = 64
+_WEIGHT_BITS = 60
+"""Weights given as floats are taken to this many bits after the point: no float64 above 2**-8 loses any."""
+
+_FLAT = Fraction(1, 2**18)
+"""Phases that sum to 1 but for this are meant to: it is what rounding weights to float32 can make of a few hundred."""
+
+_LARGEST_GAIN = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """Taps of a one-dimensional kernel, with the settings of the transposed convolution that carries it.
+    """The whole weight of a transposed convolution, with its settings.
 
     Args:
         name: what the user calls it.
         factor: the stride.
-        numerators: whole numbers, one per tap; tap t is `numerators[t] / denominator`.
-        denominator: common to all taps of one axis. In two dimensions sums are divided by its square.
-        padding: of the transposed convolution. `kernel_size - 2 * padding == factor`, so that n samples become
-            exactly `n * factor`.
+        weights: whole numbers, torch's weight (in, out / groups, kernel_size, kernel_size) flattened: weight i is
+            `weights[i] / denominator`.
+        denominator: common to all weights.
+        padding: of the transposed convolution: `kernel_size - 2 * padding == factor`, so that n samples become exactly
+            `n * factor`, and output o lies at `(o + 1/2) / factor - 1/2`.
+        channels: 1 for one plane of weights that serves every channel of a picture; else the channels of the pictures
+            that it is for.
+        is_dense: every output channel takes every input channel, instead of its own alone (groups = channels).
     """
 
     name: str
     factor: int
-    numerators: tuple[int, ...]
+    weights: tuple[int, ...]
     denominator: int
     padding: int
+    channels: int = 1
+    is_dense: bool = False
 
     @property
     def kernel_size(self) -> int:
-        """Number of taps."""
-        return len(self.numerators)
+        """Number of taps along an axis."""
+        return self.factor + 2 * self.padding
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Of the weight, as torch has it: (in_channels, out_channels / groups, kernel_size, kernel_size)."""
+        return self.channels, self.channels if self.is_dense else 1, self.kernel_size, self.kernel_size
 
     @property
     def halo(self) -> int:
@@ -52,55 +74,173 @@ class Kernel:
         return (self.factor - 1 + self.padding) // self.factor
 
     @property
-    def taps(self) -> tuple[Fraction, ...]:
-        """The taps as fractions.
+    def phases(self) -> list[tuple[int, ...]]:
+        """The indices of the weights that meet in one output, for each kind of output.
 
-        >>> [str(tap) for tap in kernel_named("bilinear", 2).taps]
-        ['1/4', '3/4', '3/4', '1/4']
+        >>> kernel_named("bilinear", 2).phases[0]
+        (0, 2, 8, 10)
         """
-        return tuple(Fraction(numerator, self.denominator) for numerator in self.numerators)
+        size, across = self.kernel_size, range(self.shape[1])
+        planes = [[(source * self.shape[1] + target) * size**2 for source in range(self.channels)] for target in across]
+        if not self.is_dense:
+            planes = [[plane * size**2] for plane in range(self.channels)]
+        return [
+            tuple(
+                plane + row * size + column
+                for plane in met
+                for row in range(top, size, self.factor)
+                for column in range(left, size, self.factor)
+            )
+            for met in planes
+            for top in range(self.factor)
+            for left in range(self.factor)
+        ]
+
+    @property
+    def reach(self) -> int:
+        """The largest sum of the magnitudes of weights that meet: no output is larger than it times the largest pixel.
+
+        >>> kernel_named("bilinear", 2).reach, kernel_named("bicubic", 2).reach / 128**2
+        (16, 1.41015625)
+        """
+        return max(sum(abs(self.weights[index]) for index in phase) for phase in self.phases)
+
+    @property
+    def overshoots(self) -> bool:
+        """Whether outputs can leave the range of the pixels: some weight is negative, or a phase sums to over 1."""
+        return min(self.weights) < 0 or self.reach > self.denominator
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether every phase's weights sum to exactly 1: a flat picture stays flat."""
+        return all(sum(self.weights[index] for index in phase) == self.denominator for phase in self.phases)
+
+    def within(self, most: int) -> Kernel:
+        """The same kernel with a `reach` of no more than `most`.
+
+        If its own is more, weights are rounded to the finest grid for which it is not. Where every phase sums to 1 it
+        does so after it, exactly (`profiles.rounded_phases`).
+
+        Raises:
+            UsageError: if the weights are so large that hardly anything would be left of them.
+
+        >>> kernel_named("bicubic", 2).within(2**16).denominator
+        16384
+        >>> kernel_named("bicubic", 4).within(2**16).denominator
+        43001
+        """
+        if self.reach <= most:
+            return self
+        if self.reach > _LARGEST_GAIN * self.denominator:
+            raise UsageError(
+                f"kernel {self.name}: its weights make up to {float(self.reach / self.denominator):.3g} times a pixel",
+                f"give weights that make {_LARGEST_GAIN} times at the most",
+            )
+        phases = self.phases
+        spare = max(map(len, phases))  # what rounding and mending a phase can add to a sum
+        denominator = (most - spare) * self.denominator // self.reach
+        if self.is_flat:
+            weights = rounded_phases(self.weights, phases, denominator)
+        else:
+            weights = [rounded_ratio(weight * denominator, self.denominator) for weight in self.weights]
+        return replace(self, weights=tuple(weights), denominator=denominator)
 
 
-def bilinear_taps(kernel_size: int) -> tuple[Fraction, ...]:
-    """Triangle of `kernel_size` taps, the usual bilinear initialisation of a transposed convolution.
-
-    With `f = (kernel_size + 1) // 2` and centre `c = f - 1` (odd sizes) or `f - 1/2` (even sizes), tap i is
-    `1 - |i - c| / f`. Source: Long, Shelhamer & Darrell 2015, Fully convolutional networks for semantic segmentation.
-
-    >>> [str(tap) for tap in bilinear_taps(5)]
-    ['1/3', '2/3', '1', '2/3', '1/3']
-    """
-    half = (kernel_size + 1) // 2
-    centre = Fraction(half - 1) if kernel_size % 2 else Fraction(2 * half - 1, 2)
-    return tuple(1 - abs(i - centre) / half for i in range(kernel_size))
-
-
-def _bilinear(factor: int) -> tuple[Fraction, ...]:
-    return bilinear_taps(2 * factor - factor % 2)
-
-
-def _nearest(factor: int) -> tuple[Fraction, ...]:
-    return (Fraction(1),) * factor
-
-
-KERNELS: dict[str, Callable[[int], tuple[Fraction, ...]]] = {"bilinear": _bilinear, "nearest": _nearest}
-
-
+@functools.lru_cache(maxsize=32, typed=True)
 def kernel_named(name: str, factor: int) -> Kernel:
-    """The kernel of that name for that factor.
+    """The kernel of that name for that factor: the outer product of its profile's taps with themselves.
 
     Raises:
         UsageError: if there is no such kernel, or the factor is not a whole number from 1 to 64.
 
-    >>> kernel_named("bilinear", 3)
-    Kernel(name='bilinear', factor=3, numerators=(1, 2, 3, 2, 1), denominator=3, padding=1)
+    >>> kernel_named("nearest", 2)
+    Kernel(name='nearest', factor=2, weights=(1, 1, 1, 1), denominator=1, padding=0, channels=1, is_dense=False)
     """
-    if isinstance(factor, bool) or not isinstance(factor, Integral) or not 1 <= factor <= MAX_FACTOR:
-        raise UsageError(f"factor {factor} is not a whole number from 1 to {MAX_FACTOR}", "try --factor 2")
-    factor = int(factor)
-    if name not in KERNELS:
-        raise UsageError(f"there is no kernel named {name!r}", f"choose one of {', '.join(KERNELS)}")
-    taps = KERNELS[name](factor)
-    denominator = math.lcm(*(tap.denominator for tap in taps))
-    numerators = tuple(int(tap * denominator) for tap in taps)
-    return Kernel(name, factor, numerators, denominator, padding=(len(taps) - factor) // 2)
+    axis = axis_kernel(name, factor)
+    weights = tuple(above * left for above in axis.numerators for left in axis.numerators)
+    return Kernel(name, axis.factor, weights, axis.denominator**2, axis.padding)
+
+
+def kernel_of_weights(name: str, factor: int, weights: Sequence[float], shape: Sequence[int]) -> Kernel:
+    """Any weights of a transposed convolution as a kernel.
+
+    Each is rounded to a multiple of 2**-60. If every phase sums to 1 but for roundings of float32, it sums to exactly 1
+    in the kernel: the network it came from meant flat to stay flat.
+
+    Args:
+        name: what the user calls it.
+        weights: finite numbers, torch's weight flattened.
+        shape: of that weight: (1, 1, k, k) for every channel alike, (C, 1, k, k) for each its own (groups = C) or
+            (C, C, k, k), dense.
+
+    Raises:
+        UsageError: if the factor is not a whole number from 1 to 64.
+        GeometryError: if the shape is none of those, or no padding makes the layer enlarge exactly `factor` times.
+
+    >>> sixteenths = [1, 3, 3, 1, 3, 9, 9, 3, 3, 9, 9, 3, 1, 3, 3, 1]
+    >>> mine = kernel_of_weights("mine", 2, [weight / 16 for weight in sixteenths], (1, 1, 4, 4))
+    >>> mine.denominator, mine.weights == kernel_named("bilinear", 2).weights
+    (16, True)
+    """
+    factor = checked_factor(factor)
+    padding = _padding(name, factor, shape)
+    whole = [round(weight * 2.0**_WEIGHT_BITS) for weight in weights]
+    common = math.gcd(2**_WEIGHT_BITS, *whole)
+    denominator = 2**_WEIGHT_BITS // common
+    kernel = Kernel(
+        name,
+        factor,
+        tuple(weight // common for weight in whole),
+        denominator,
+        padding,
+        channels=shape[0],
+        is_dense=shape[1] > 1,
+    )
+    phases = kernel.phases
+    off = max(abs(sum(kernel.weights[index] for index in phase) - denominator) for phase in phases)
+    if off > _FLAT * denominator or off == 0:
+        return kernel
+    return replace(kernel, weights=tuple(rounded_phases(kernel.weights, phases, denominator)))
+
+
+def _padding(name: str, factor: int, shape: Sequence[int]) -> int:
+    if len(shape) != 4 or shape[1] not in (1, shape[0]) or 0 in shape:
+        raise GeometryError(
+            f"kernel {name}: a weight of shape {tuple(shape)} is none for a picture",
+            "give one of (1, 1, k, k) for every channel, or (C, 1, k, k) or (C, C, k, k) for pictures of C channels",
+        )
+    height, width = shape[2:]
+    if height != width:
+        raise GeometryError(f"kernel {name}: {height}x{width} is not square", "give a square kernel")
+    if height < factor:
+        raise GeometryError(
+            f"kernel {name}: a kernel_size of {height} leaves gaps at factor {factor}", f"use --factor {height} or less"
+        )
+    if (height - factor) % 2:
+        raise GeometryError(
+            f"kernel {name}: no padding makes kernel_size {height} enlarge exactly {factor} times",
+            f"use a factor that is {'odd' if height % 2 else 'even'}, or append a row and a column of zeros",
+        )
+    return (height - factor) // 2
+
+
+def misfit(kernel: Kernel, channels: int, *, has_alpha: bool) -> tuple[str, str] | None:
+    """Why a kernel cannot take a picture, and what to do about it; None if it can.
+
+    Args:
+        channels: of the picture, alpha included.
+        has_alpha: colour is to be premultiplied by alpha. That needs a kernel that treats all channels alike and keeps
+            flat flat: else colour and opacity would be scaled apart.
+
+    >>> misfit(kernel_named("bicubic", 2), 4, has_alpha=True) is None
+    True
+    """
+    if kernel.channels not in (1, channels):
+        return (
+            f"kernel {kernel.name} is for {kernel.channels} channels, and the picture has {channels}, alpha included",
+            "give weights for as many, or of shape (1, 1, k, k)",
+        )
+    if has_alpha and (kernel.channels > 1 or not kernel.is_flat):
+        reason = "treats channels differently" if kernel.channels > 1 else "does not keep flat flat"
+        return f"kernel {kernel.name} {reason}, so colour cannot be premultiplied", "add --alpha straight"
+    return None

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from upsample_cli.errors import GeometryError
-from upsample_cli.kernels import Kernel, bilinear_taps, kernel_named
+from upsample_cli.kernels import Kernel
+from upsample_cli.profiles import axis_kernel, bilinear_taps
 
 
 def bilinear_kernel(in_channels: int, out_channels: int, kernel_size: int) -> torch.Tensor:
@@ -47,7 +48,7 @@ def bilinear_layer(factor: int, channels: int, *, depthwise: bool = False) -> nn
     >>> layer(torch.ones(1, 3, 5, 7)).shape
     torch.Size([1, 3, 10, 14])
     """
-    kernel = kernel_named("bilinear", factor)
+    kernel = axis_kernel("bilinear", factor)
     out_channels, groups = (1, channels) if depthwise else (channels, 1)
     weight = bilinear_kernel(min(channels, 1) if depthwise else channels, out_channels, kernel.kernel_size)
     layer = nn.ConvTranspose2d(
@@ -59,13 +60,21 @@ def bilinear_layer(factor: int, channels: int, *, depthwise: bool = False) -> nn
 
 
 def integer_layer(kernel: Kernel, *, dtype: torch.dtype, device: torch.device) -> nn.ConvTranspose2d:
-    """The layer the engine runs: one channel, the kernel's whole numerators as weights, no bias.
+    """The layer the engine runs: the kernel's whole weights, no bias.
 
-    Fed with whole numbers it yields whole numbers, `kernel.denominator ** 2` times the interpolated picture. One
-    channel serves every picture: channels go into the batch dimension, as the same taps apply to each of them.
+    Fed with whole numbers it yields whole numbers, `kernel.denominator` times the interpolated picture. A kernel of one
+    channel serves every picture: channels go into the batch dimension, as the same weights apply to each of them.
     """
-    layer = nn.ConvTranspose2d(1, 1, kernel.kernel_size, stride=kernel.factor, padding=kernel.padding, bias=False)
-    numerators = torch.tensor(kernel.numerators, dtype=torch.float64)
+    layer = nn.ConvTranspose2d(
+        kernel.channels,
+        kernel.channels,
+        kernel.kernel_size,
+        stride=kernel.factor,
+        padding=kernel.padding,
+        groups=1 if kernel.is_dense else kernel.channels,
+        bias=False,
+    )
+    weights = torch.tensor([float(weight) for weight in kernel.weights], dtype=torch.float64)
     with torch.no_grad():
-        layer.weight.copy_(torch.outer(numerators, numerators))
+        layer.weight.copy_(weights.view(kernel.shape))
     return layer.to(device=device, dtype=dtype).requires_grad_(False)

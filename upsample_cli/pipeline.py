@@ -128,7 +128,7 @@ def _enlarge(source: Source, sink: Sink, job: Job, options: Options, *, stop: Ev
     import torch
 
     from upsample_cli.engine import enlarged_bands
-    from upsample_cli.pixels import Arithmetic
+    from upsample_cli.pixels import fitted as fitted_kernel
 
     info, metadata, fitted = _fitted(source, job, options)
     computed = _computed_layout(info.layout, fitted.layout)
@@ -136,7 +136,10 @@ def _enlarge(source: Source, sink: Sink, job: Job, options: Options, *, stop: Ev
     settings = engine_settings(options)
     dtype: torch.dtype = getattr(torch, "float64" if light else computed.dtype.name)
     premultiplied = info.layout.alpha and options.alpha == "premultiplied"
-    arithmetic = Arithmetic(dtype, settings.kernel.denominator**2, premultiplied)
+    kernel, arithmetic = fitted_kernel(
+        settings.kernel, dtype, has_alpha=premultiplied, largest_amount=light.largest_amount if light else None
+    )
+    settings = replace(settings, kernel=kernel)
 
     def read(first: int, last: int) -> torch.Tensor:
         rows = convert_rows(source.read_rows(first, last), info.layout, computed)

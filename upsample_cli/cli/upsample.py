@@ -21,6 +21,7 @@ from upsample_cli.job import Options
 from upsample_cli.kernels import KERNELS, MAX_FACTOR
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, FORMATS
 from upsample_cli.plan import BORDERS
+from upsample_cli.profiles import MAX_FACTOR, PROFILES
 from upsample_cli.quantities import parse_quantity
 
 app = typer.Typer(**APP_SETTINGS)
@@ -79,7 +80,7 @@ def upsample(
     strict: Annotated[
         bool, output_option("--strict", help="Fail where something would be lost, instead of warning.")
     ] = False,
-    kernel: Annotated[str, pixels_option(metavar="NAME", help=f"{', '.join(KERNELS)}.")] = "bilinear",
+    kernel: Annotated[str, pixels_option(metavar="NAME", help=f"{', '.join(PROFILES)}.")] = "bilinear",
     border: Annotated[
         str,
         pixels_option(

@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 
 from upsample_cli.errors import UsageError
-from upsample_cli.kernels import bilinear_taps
 from upsample_cli.plan import Border
+from upsample_cli.profiles import bilinear_taps
 from upsample_cli.tconv.checkerboard import Axis
 
 Samples = NDArray[Any]

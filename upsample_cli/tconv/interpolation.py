@@ -11,7 +11,7 @@ from typing import Any
 
 from upsample_cli.axes import PerAxis, split_axes
 from upsample_cli.errors import GeometryError, UsageError
-from upsample_cli.kernels import Kernel, kernel_named
+from upsample_cli.profiles import AxisKernel, axis_kernel
 from upsample_cli.tconv.layers import TransposedConvolution
 
 MODES = {"bilinear": ("linear", "bilinear", "trilinear"), "nearest": ("nearest",) * 3}
@@ -29,7 +29,7 @@ class Interpolation:
         depthwise: one kernel per channel (groups = channels), instead of a dense weight with zeros off the diagonal.
     """
 
-    kernels: tuple[Kernel, ...]
+    kernels: tuple[AxisKernel, ...]
     channels: int
     depthwise: bool
 
@@ -105,7 +105,7 @@ def interpolation(
         axes: 1 (linear), 2 (bilinear) or 3 (trilinear); by default 2, or as many as there are factors.
         channels: in and out.
         depthwise: groups = channels.
-        kernel: a name in `kernels.KERNELS`.
+        kernel: a name in `profiles.PROFILES`.
 
     Raises:
         UsageError: if there is no such kernel or factor, or the weight would not fit a file.
@@ -123,7 +123,7 @@ def interpolation(
         raise GeometryError(f"there is no ConvTranspose{axes}d", "use 1, 2 or 3 axes")
     if channels < 1:
         raise GeometryError(f"channels {channels} is too small", "use 1 or more")
-    kernels = tuple(kernel_named(kernel, each["factor"]) for each in split_axes(axes, {"factor": factor}))
+    kernels = tuple(axis_kernel(kernel, each["factor"]) for each in split_axes(axes, {"factor": factor}))
     result = Interpolation(kernels, channels, depthwise)
     if 4 * prod(result.weight_shape) > _LARGEST_WEIGHT_BYTES:
         gigabytes = 4 * prod(result.weight_shape) / 1e9
@@ -169,10 +169,10 @@ def equalities(layer: Interpolation) -> tuple[str, ...]:
     )
 
 
-def rim_gain(kernel: Kernel) -> Fraction:
+def rim_gain(kernel: AxisKernel) -> Fraction:
     """What the bare layer makes of the first sample of a flat input of 1: the tap it gets without the outside.
 
-    >>> str(rim_gain(kernel_named("bilinear", 2)))
+    >>> str(rim_gain(axis_kernel("bilinear", 2)))
     '3/4'
     """
     return sum(kernel.taps[kernel.padding :: -kernel.factor], Fraction())

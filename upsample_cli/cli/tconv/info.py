@@ -16,6 +16,7 @@ from upsample_cli.kernels import MAX_FACTOR
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, FORMATS
 from upsample_cli.pictures.model import Layout
 from upsample_cli.pictures.streams import NAME, picture_input, spooled
+from upsample_cli.profiles import MAX_FACTOR
 from upsample_cli.quantities import parse_quantity
 
 if TYPE_CHECKING:
