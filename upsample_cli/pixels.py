@@ -68,7 +68,7 @@ class Arithmetic:
         """
         if not self.is_exact:
             return self.pixel_dtype
-        dividend = _dividend_factor(self.pixel_dtype, self.has_alpha) * max(self.gain, 1) * self.divisor
+        dividend = _dividend_factor(self.pixel_dtype, self.has_alpha) * max(self.gain, Fraction(1)) * self.divisor
         return torch.float32 if dividend <= _WHOLE_IN_FLOAT32 else torch.float64
 
 

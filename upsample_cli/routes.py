@@ -36,7 +36,7 @@ class Route(Protocol):
 
 
 class PlainRoute:
-    """The layer as torch runs it, channels in the batch dimension if one kernel serves them all. Any device and pixels."""
+    """The layer as torch runs it, channels as a batch if one kernel serves them all. Any device, any pixels."""
 
     def __init__(self, kernel: Kernel, arithmetic: Arithmetic, device: torch.device) -> None:
         self._arithmetic = arithmetic

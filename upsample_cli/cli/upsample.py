@@ -18,7 +18,6 @@ from upsample_cli.cli.options import (
 )
 from upsample_cli.cli.run_upsample import Request, run_upsample
 from upsample_cli.job import Options
-from upsample_cli.kernels import KERNELS, MAX_FACTOR
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, FORMATS
 from upsample_cli.plan import BORDERS
 from upsample_cli.profiles import MAX_FACTOR, PROFILES

@@ -64,11 +64,6 @@ class Light:
         return _MOST[self.layout.depth] * (2**self.layout.depth - 1 if self.layout.alpha else 1)
 
     @property
-    def largest_amount(self) -> int:
-        """The most light, or, with alpha, the most of it times an opaque alpha."""
-        return _MOST[self.layout.depth] * (2**self.layout.depth - 1 if self.layout.alpha else 1)
-
-    @property
     def _others(self) -> list[int]:
         """The channels whose curve is not the first one's; of most profiles there are none."""
         return [each for each in range(1, len(self.bounds)) if not np.array_equal(self.bounds[each], self.bounds[0])]

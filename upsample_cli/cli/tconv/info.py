@@ -12,7 +12,6 @@ from upsample_cli.cli.door import one_line
 from upsample_cli.cli.options import Debug
 from upsample_cli.cli.tconv.printing import print_document, result_console
 from upsample_cli.errors import UsageError
-from upsample_cli.kernels import MAX_FACTOR
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, FORMATS
 from upsample_cli.pictures.model import Layout
 from upsample_cli.pictures.streams import NAME, picture_input, spooled
