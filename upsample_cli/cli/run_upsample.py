@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, BinaryIO
 from rich.console import Console
 
 from upsample_cli.batch.find import find_inputs
-from upsample_cli.batch.jobs import Entry, plan_run, target_of
+from upsample_cli.batch.jobs import Entry, plan_run
 from upsample_cli.batch.run import run_entries
 from upsample_cli.batch.streams import is_output_streamed, is_streamed, plan_stream
+from upsample_cli.batch.target import target_of
 from upsample_cli.cli.progress import Bars
 from upsample_cli.cli.report import Report
 from upsample_cli.cores import core_count
