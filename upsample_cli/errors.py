@@ -59,10 +59,18 @@ class WritingError(PictureError):
 
 
 class OutputExistsError(PictureError):
-    """The output is there already, and overwriting was not asked for."""
+    """The output is there already, and overwriting was not asked for.
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        super().__init__(path, "exists already", "add --overwrite to replace it")
+    Args:
+        path: the output.
+        reason: what is to be said of it, and what to do, in one line.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], reason: str = "exists already; add --overwrite to replace it"
+    ) -> None:
+        self.reason = reason
+        super().__init__(path, reason)
 
 
 class RecordError(UpsampleError):

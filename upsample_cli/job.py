@@ -166,10 +166,16 @@ class Result:
         )
 
     def ended(
-        self, status: Status, *, error: str | None = None, elapsed_s: float = 0.0, may_pass: bool = False
+        self,
+        status: Status,
+        *,
+        error: str | None = None,
+        elapsed_s: float = 0.0,
+        may_pass: bool = False,
+        reason: str | None = None,
     ) -> Result:
         """The same result with its end."""
-        return replace(self, status=status, error=error, elapsed_s=elapsed_s, may_pass=may_pass)
+        return replace(self, status=status, error=error, elapsed_s=elapsed_s, may_pass=may_pass, reason=reason)
 
 
 def check_strict(path: Path, warnings: tuple[str, ...], options: Options) -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from running import save, tree
 
 from upsample_cli.batch.find import Found, find_inputs
-from upsample_cli.batch.jobs import Target, plan_run, target_of
+from upsample_cli.batch.jobs import plan_run
+from upsample_cli.batch.target import Target, target_of
 from upsample_cli.errors import UsageError
 from upsample_cli.job import Options
 
@@ -217,7 +218,7 @@ def test_collisions_are_seen_through_links():
     for index, name in enumerate(("a.png", "b.png", "f/a.png", "g/a.png")):
         save(name, seed=index)
     Path("a_x2.png").symlink_to("b.png")
-    with pytest.raises(UsageError, match=r"a_x2\.png is an input"):
+    with pytest.raises(UsageError, match=r"a_x2\.png is the input b\.png under another name"):
         planned("a.png", "b.png", overwrite=True)
     Path("b_x2.png").symlink_to("b.png")
     with pytest.raises(UsageError, match=r"b_x2\.png is the input itself"):

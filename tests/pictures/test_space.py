@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from upsample_cli.batch.find import Found
-from upsample_cli.batch.jobs import Target, plan_run
+from upsample_cli.batch.jobs import plan_run
+from upsample_cli.batch.target import Target
 from upsample_cli.errors import PictureError, UsageError
 from upsample_cli.job import Options
 from upsample_cli.pictures.formats import FORMATS

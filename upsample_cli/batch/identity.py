@@ -47,6 +47,11 @@ def settings_text(options: Options, *, conditions: bool = False) -> str:
     return json.dumps(chosen, sort_keys=True, separators=(",", ":"), default=str)
 
 
+def factor_of(settings: str) -> int:
+    """The factor in a `settings_text`."""
+    return int(json.loads(settings)["factor"])
+
+
 def settings_differences(before: str, now: str) -> str:
     """What was set otherwise before, as one would type it; empty if the two texts are the same.
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from upsample_cli.batch.identity import Stamp, settings_text, sha256_of, stamp_of
+from upsample_cli.batch.paths import RealPaths
 from upsample_cli.batch.record_file import copied, locked, told
 from upsample_cli.job import Job, Options, Result
 from upsample_cli.pictures.files import new_token, temporary_path
@@ -33,8 +34,8 @@ class Row:
     """What is recorded of one output.
 
     Args:
-        output: the file.
-        input: the file it was made from.
+        output: the file, links in its folder resolved.
+        input: the file it was made from, likewise.
         input_stamp: the input's, before it was opened; None if it could not be told.
         input_sha256: of its content; None if that was not asked for.
         settings: as `identity.settings_text` puts them; of a failure with all that may have caused it.
@@ -47,8 +48,8 @@ class Row:
         token: of the run.
     """
 
-    output: Path
-    input: Path
+    output: str
+    input: str
     input_stamp: Stamp | None
     input_sha256: str | None
     settings: str
@@ -81,13 +82,13 @@ class Record:
         self.path, self.token, self.check_content = path, new_token(), check_content
         self.settings, self.conditions = settings_text(options), settings_text(options, conditions=True)
         self._folder = os.path.realpath(path.parent)
-        self._real_folders: dict[str, str] = {}
+        self.real_path = RealPaths()
         self._settings_ids: dict[str, int] = {}
         self._db: sqlite3.Connection | None = None
         if path.exists():
             self._db = copied(path) if is_read_only else locked(path)
 
-    def begin(self, *, adopted: Iterable[Row] = (), broken: Iterable[Path] = ()) -> None:
+    def begin(self, *, adopted: Iterable[Row] = (), broken: Iterable[str] = ()) -> None:
         """Lock the record, made if it is missing, and tidy up after runs that were killed.
 
         Args:
@@ -104,7 +105,7 @@ class Record:
         for row in self._rows("status = 'started'"):
             temporary_path(row.output, row.token).unlink(missing_ok=True)
         for path in broken:
-            path.unlink(missing_ok=True)
+            Path(path).unlink(missing_ok=True)
         for row in adopted:
             stamp = stamp_of(row.output) or (None, None)
             self._write(
@@ -113,11 +114,11 @@ class Record:
                 *(*stamp, _now(), self._key(row.output)),
             )
 
-    def of_input(self, path: Path) -> list[Row]:
+    def of_input(self, path: str | os.PathLike[str]) -> list[Row]:
         """The rows of what was made from an input."""
-        return self._rows("input = ?", _stored(self._real(path)))
+        return self._rows("input = ?", _stored(self.real_path(path)))
 
-    def of_output(self, path: Path) -> Row | None:
+    def of_output(self, path: str | os.PathLike[str]) -> Row | None:
         """The row of an output."""
         return next(iter(self._rows("output = ?", self._key(path))), None)
 
@@ -131,7 +132,7 @@ class Record:
         sha256 = sha256_of(job.input) if self.check_content else None
         self._write(
             "INSERT OR REPLACE INTO pictures VALUES (?,?,?,?,?,?,?,?,?,'started',NULL,0,?,?,NULL,NULL,?)",
-            *(self._key(job.output), _stored(self._real(job.input)), *(input_stamp or (None, None)), sha256),
+            *(self._key(job.output), _stored(self.real_path(job.input)), *(input_stamp or (None, None)), sha256),
             *(self._settings_id(self.settings), job.format, job.height, job.width),
             *(*(stamp_of(job.output) or (None, None)), self.token),
         )
@@ -171,8 +172,8 @@ class Record:
 
     def _row(self, each: sqlite3.Row) -> Row:
         return Row(
-            output=Path(self._folder, _restored(each["output"])),
-            input=Path(_restored(each["input"])),
+            output=os.path.join(self._folder, _restored(each["output"])),  # noqa: PTH118
+            input=_restored(each["input"]),
             input_stamp=_stamp(each["input_bytes"], each["input_mtime_ns"]),
             input_sha256=each["input_sha256"],
             settings=each["text"],
@@ -199,16 +200,9 @@ class Record:
             self._settings_ids[text] = found.fetchone()["id"]
         return self._settings_ids[text]
 
-    def _real(self, path: Path) -> str:
-        """The path without links but in its last part: inputs and outputs are told apart by the names they have."""
-        parent, name = os.path.split(path)
-        if parent not in self._real_folders:
-            self._real_folders[parent] = os.path.realpath(parent)
-        return os.path.join(self._real_folders[parent], name)  # noqa: PTH118
-
-    def _key(self, output: Path) -> str | bytes:
+    def _key(self, output: str | os.PathLike[str]) -> str | bytes:
         """An output as it is recorded: below the record's folder from there, so that both can be moved together."""
-        return _stored(self._real(output).removeprefix(self._folder + os.sep))
+        return _stored(self.real_path(output).removeprefix(self._folder + os.sep))
 
 
 def _stored(text: str) -> str | bytes:

@@ -1,0 +1,149 @@
+"""Two names that are one file: on disks that take "A.png" for "a.png", or one way of writing "é" for the other, too."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import unicodedata
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from upsample_cli.batch.paths import RealPaths
+from upsample_cli.errors import UsageError
+from upsample_cli.job import Job
+
+_ENTRIES = 200
+"""So many names of a folder are looked at for one that has a twin, had it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """Which names a file system takes for the same.
+
+    Args:
+        case: those that differ in capital and small letters.
+        forms: those that differ in how Unicode composes a letter.
+    """
+
+    case: bool
+    forms: bool
+
+    def folded(self, name: str) -> str:
+        """What all names that are the same have in common.
+
+        >>> Alike(case=True, forms=False).folded("Dir/A.PNG")
+        'dir/a.png'
+        """
+        if self.case:
+            name = name.casefold()
+        return unicodedata.normalize("NFC", name) if self.forms else name
+
+
+_ALL = Alike(case=True, forms=True)
+
+
+def check_collisions(jobs: Iterable[Job], inputs: Iterable[Path], alike: Callable[[Path], Alike]) -> None:
+    """Refuse a run in which two outputs, or an output and an input, are one file.
+
+    Args:
+        inputs: of all jobs, and those that there is no job for.
+        alike: of a folder, made yet or not, which names are the same there; asked only where it matters.
+
+    Raises:
+        UsageError: naming them.
+    """
+    real_path = RealPaths()
+
+    def file_of(path: Path) -> str:
+        real = real_path(path)
+        return os.path.realpath(real) if os.path.islink(real) else real  # noqa: PTH114
+
+    readers = {file_of(path): path for path in inputs}
+    writers: dict[str, Job] = {}
+    similar: dict[str, list[str]] = {}
+    for path in readers:
+        similar.setdefault(_ALL.folded(path), []).append(path)
+    for job in jobs:
+        path = file_of(job.output)
+        seen = similar.setdefault(_ALL.folded(path), [])
+        for other in _same(path, seen, alike) if seen else ():
+            if other in readers:
+                _refuse_reader(job, readers[other])
+            _refuse_writer(job, writers[other])
+        writers[path] = job
+        seen.append(path)
+
+
+def _same(path: str, seen: list[str], alike: Callable[[Path], Alike]) -> list[str]:
+    if path in seen:
+        return [path]
+    folded = alike(Path(path).parent).folded
+    return [other for other in seen if folded(other) == folded(path)]
+
+
+def _refuse_reader(job: Job, reader: Path) -> None:
+    as_what = "is an input" if reader.name == job.output.name else f"is the input {reader} under another name"
+    raise UsageError(
+        f"{job.output} {as_what} and would be replaced by the enlarged {job.input}",
+        "choose another --output or --name, or leave out --overwrite",
+    )
+
+
+def _refuse_writer(job: Job, writer: Job) -> None:
+    names = {str(writer.output): None, str(job.output): None}
+    raise UsageError(
+        f"{writer.input} and {job.input} would both be written to {' and '.join(names)}"
+        + (", which are one file there" if len(names) > 1 else ""),
+        "run them apart, each with its own --output, or tell them apart by --name",
+    )
+
+
+def names_alike(folder: Path, *, may_write: bool) -> Alike:
+    """Which names are the same in a folder, made yet or not.
+
+    Known by names that are there, else by one made for it, else taken to be as is usual on this system.
+
+    Args:
+        may_write: make a file in it for a moment if nothing else tells.
+    """
+    here = next((each for each in (folder, *folder.parents) if each.is_dir()), folder)
+    return Alike(
+        case=_takes(here, _other_case, may_write, usually=sys.platform in ("darwin", "win32")),
+        forms=_takes(here, _other_form, may_write, usually=sys.platform == "darwin"),
+    )
+
+
+def _takes(folder: Path, other: Callable[[str], str], may_write: bool, *, usually: bool) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in islice(entries, _ENTRIES)]
+        found = next((name for name in names if other(name) != name), None)
+        if found is not None:
+            return _is_one(folder, found, other(found))
+        if folder.name != other(folder.name) and folder.parent.stat().st_dev == folder.stat().st_dev:
+            return _is_one(folder.parent, folder.name, other(folder.name))
+        if may_write:
+            with tempfile.NamedTemporaryFile(dir=folder, prefix=".upsample-é-") as file:
+                name = Path(file.name).name
+                return _is_one(folder, name, other(name))
+    except OSError:
+        pass  # it may be neither looked into nor written to
+    return usually
+
+
+def _is_one(folder: Path, name: str, other: str) -> bool:
+    try:
+        return os.path.samestat((folder / name).lstat(), (folder / other).lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _other_case(name: str) -> str:
+    return "".join(each.swapcase() if each.isascii() else each for each in name)
+
+
+def _other_form(name: str) -> str:
+    return unicodedata.normalize("NFD" if unicodedata.is_normalized("NFC", name) else "NFC", name)

@@ -1,0 +1,168 @@
+"""What the record of earlier runs means for this one: done, failed, to be made anew, or left alone with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from upsample_cli.batch.find import Found, is_folder
+from upsample_cli.batch.identity import Stamp, factor_of, settings_differences, sha256_of, stamp_of
+from upsample_cli.batch.record import RECORD_NAME, Record, Row
+from upsample_cli.batch.target import Target
+from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.job import Job, Options, Result
+from upsample_cli.pictures.formats import format_of_path
+
+DONE = "done already"
+FAILED_BEFORE = "failed before; --retry-failed tries it again"
+
+
+def record_path(found: Sequence[Found], target: Target, options: Options, state: str | None) -> Path | None:
+    """Where the record of a run is: where the user says, or in the folder that is the outputs' own; None for nowhere.
+
+    Args:
+        state: `--state` as typed.
+
+    Raises:
+        UsageError: if a picture or a folder has that name.
+    """
+    if state is not None:
+        path = Path(state)
+        if not state or is_folder(path):
+            raise UsageError(f"--state {state!r} is no name of a file", "give it one, such as run.sqlite")
+        if format_of_path(path) is not None:
+            raise UsageError(f"--state {state} is named like a picture", "give it another name, such as run.sqlite")
+        return path
+    if target.folder is not None:
+        is_batch = len(found) > 1 or any(each.folder is not None for each in found)
+        return target.folder / RECORD_NAME if is_batch else None
+    folders = {each.folder for each in found}
+    (folder,) = folders if len(folders) == 1 else (None,)
+    return None if folder is None else target.mirror(folder, options.factor) / RECORD_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the record says of one output.
+
+    Args:
+        is_done: it was made from this input with these settings, and is whole.
+        is_stale: it is there and would come out otherwise now.
+        is_free: what has its name is broken, was left by a killed run, and will be removed.
+        reason: in one line.
+    """
+
+    is_done: bool = False
+    is_stale: bool = False
+    is_free: bool = False
+    reason: str | None = None
+
+
+UNKNOWN = Verdict()
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """A record, read for one run. Nothing is changed before `begin`.
+
+    Args:
+        record: it.
+        options: of the run.
+        retry_failed: try again what failed.
+        adopted: rows of killed runs whose outputs are whole.
+        broken: outputs of killed runs that are not.
+    """
+
+    record: Record
+    options: Options
+    retry_failed: bool = False
+    adopted: list[Row] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+
+    def begin(self) -> None:
+        """Lock the record and tidy up; see `Record.begin`."""
+        self.record.begin(adopted=self.adopted, broken=self.broken)
+
+    def recalled(self, picture: Path, output_of: Callable[[Row], Path]) -> Result | None:
+        """The result of a picture that need not be opened: it is done, or failed and would fail again.
+
+        Args:
+            output_of: what the output would be called now, from what a row tells of the input.
+        """
+        for row in self.record.of_input(picture):
+            if row.status == "started":
+                continue
+            is_written = row.status == "written"
+            settings = self.record.settings if is_written else self.record.conditions
+            if row.settings != settings or self._input_change(row, picture) is not None:
+                continue
+            output = output_of(row)
+            if row.output != self.record.real_path(output):
+                continue
+            if is_written and stamp_of(row.output) == row.output_stamp:
+                return self._result(row, picture, output).ended("skipped", reason=DONE)
+            if not is_written and not self.retry_failed and not row.may_pass:
+                failed = self._result(row, picture, output)
+                return failed.ended("failed", error=row.error, reason=FAILED_BEFORE)
+        return None
+
+    def verdict(self, job: Job) -> Verdict:
+        """What the record says of the output of a job that is not settled by `recalled`."""
+        row = self.record.of_output(job.output)
+        if row is None:
+            return UNKNOWN
+        if row.status == "failed":
+            return Verdict(reason="tried again: it failed before")
+        stamp = stamp_of(row.output)
+        if row.status == "started":
+            return self._unfinished(row, job.input, stamp)
+        if stamp is None:
+            return Verdict(reason="made anew: the output is gone")
+        return self._written(row, job.input, stamp)
+
+    def _unfinished(self, row: Row, picture: Path, stamp: Stamp | None) -> Verdict:
+        if stamp is None:
+            return Verdict(reason="made anew: it was not finished")
+        if stamp == row.output_stamp:  # what was to be replaced is still there
+            return Verdict(is_stale=True, reason="was to be replaced, and was not")
+        if not _is_whole(row, self.options):
+            self.broken.append(row.output)
+            return Verdict(is_free=True, reason="made anew: it was left broken")
+        self.adopted.append(row)
+        return self._written(replace(row, output_stamp=stamp), picture, stamp)
+
+    def _written(self, row: Row, picture: Path, stamp: Stamp) -> Verdict:
+        changes = self._changes(row, picture, stamp)
+        return Verdict(is_stale=True, reason=", ".join(changes)) if changes else Verdict(is_done=True, reason=DONE)
+
+    def _changes(self, row: Row, picture: Path, output_stamp: Stamp) -> list[str]:
+        settings = settings_differences(row.settings, self.record.settings)
+        altered = "was altered after it was written" if row.output_stamp != output_stamp else None
+        found = (settings and f"was made with {settings}", self._input_change(row, picture), altered)
+        return [each for each in found if each]
+
+    def _input_change(self, row: Row, picture: Path) -> str | None:
+        stamp = stamp_of(picture)
+        if self.record.check_content and row.input_sha256 is not None and stamp is not None:
+            same_size = row.input_stamp is not None and row.input_stamp[0] == stamp[0]
+            is_same = same_size and sha256_of(picture) == row.input_sha256
+            return None if is_same else "was made before the input changed"
+        if row.input != self.record.real_path(picture):
+            return f"was made from {row.input}"
+        return None if row.input_stamp == stamp is not None else "was made before the input changed"
+
+    def _result(self, row: Row, picture: Path, output: Path) -> Result:
+        return Result.planned(Job(picture, output, row.format, row.height, row.width), self.options.factor)
+
+
+def _is_whole(row: Row, options: Options) -> bool:
+    """Whether an output that was put in one step is one: a file system without links, or a power cut, leaves others."""
+    from upsample_cli.pictures.source import probe
+
+    factor = factor_of(row.settings)
+    try:
+        info = probe(row.output, max_pixels=options.max_pixels * factor**2)
+    except PictureError:
+        return False
+    return (info.format, info.height, info.width) == (row.format, row.height * factor, row.width * factor)

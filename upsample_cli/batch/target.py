@@ -1,0 +1,71 @@
+"""Where the outputs of a run go."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from upsample_cli.batch.find import Found, is_folder
+from upsample_cli.errors import UsageError
+from upsample_cli.pictures.formats import format_of_path
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where the outputs of a run go.
+
+    Args:
+        file: the one output of the one input.
+        folder: the folder of all outputs, trees mirrored below it. Neither: beside the inputs, and for a folder input
+            its mirror `FOLDER_xFACTOR`.
+    """
+
+    file: Path | None = None
+    folder: Path | None = None
+
+    def folder_of(self, found: Found, factor: int) -> Path:
+        """The folder an input's output goes to.
+
+        Raises:
+            UsageError: if there is no place for it.
+        """
+        if found.folder is None:
+            return self.folder or found.path.parent
+        return (self.folder or self.mirror(found.folder, factor)) / found.path.parent.relative_to(found.folder)
+
+    def mirror(self, folder: Path, factor: int) -> Path:
+        """The folder beside a folder that takes the outputs of its tree.
+
+        Raises:
+            UsageError: if there is no place for it.
+        """
+        # "." and ".." have no name to make another of.
+        root = folder if folder.name not in {"", ".."} else folder.resolve()
+        if not root.name:
+            raise UsageError(f"there is no place beside {root} for its mirror", "give --output a folder")
+        return root.with_name(f"{root.name}_x{factor}")
+
+
+def target_of(output: str | None, inputs: Sequence[Found]) -> Target:
+    """What `--output` means: a file for one picture, else a folder; also a folder if it is one or ends in a slash.
+
+    Raises:
+        UsageError: if several outputs were to go into one file.
+    """
+    if output is None:
+        return Target()
+    path = Path(output)
+    if is_folder(path) or output.endswith(("/", os.sep)):
+        return Target(folder=path)
+    if len(inputs) == 1 and inputs[0].folder is None:
+        return Target(file=path)
+    if os.path.lexists(path):
+        raise UsageError(f"{output} is a file, and there are several pictures to write", "give --output a folder")
+    if format_of_path(path) is not None:
+        raise UsageError(
+            f"{output} is named like a picture, and there are several to write",
+            f"give --output a folder; if it is to be one, write {output}/",
+        )
+    return Target(folder=path)
