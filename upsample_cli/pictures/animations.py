@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from PIL import Image, ImageFile
 
 from upsample_cli.pictures import ifd
+from upsample_cli.pictures.deep_apng import has_holes
 from upsample_cli.pictures.gif_frames import has_transparency
 from upsample_cli.pictures.model import Frames, FramesKind, Layout
 
@@ -41,14 +42,13 @@ def frames_of(image: ImageFile.ImageFile, file: BinaryIO, format_name: str, layo
     warnings, first = [], int(bool(image.info.get("default_image")))
     if first:
         warnings.append("the still picture for viewers that know no animated PNG is left out")
-    if layout.depth > 8:
-        warnings.append("16 bits per channel of an animation are read as 8")
     alpha = layout.alpha or (format_name == "gif" and has_transparency(file)) or image.mode in _ALPHA_MODES
+    if layout.depth == 16:
+        alpha = layout.alpha or has_holes(file, image.height, image.width)
     file.seek(at)
     colour = "rgb" if format_name == "gif" else layout.colour
-    return Frames(
-        count - first, kind, Layout(colour, alpha), _plays(image, format_name), first, warnings=tuple(warnings)
-    )
+    composed = Layout(colour, alpha, layout.depth)
+    return Frames(count - first, kind, composed, _plays(image, format_name), first, warnings=tuple(warnings))
 
 
 def pages_of(file: BinaryIO) -> Frames | None:

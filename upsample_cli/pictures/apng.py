@@ -31,6 +31,7 @@ class ApngWriter:
     def __init__(self, file: BinaryIO, frames: Frames, **settings: Any) -> None:
         self._file, self._frames, self._settings = file, frames, settings
         self._written, self._sequence = 0, 0
+        self._held: list[bytes] = []
 
     def frame(self, *, height: int, width: int, layout: Layout, metadata: Metadata, duration_ms: Fraction) -> Sink:
         """The sink of the next frame; call its `finish` before the next one's turn."""
@@ -59,12 +60,21 @@ class ApngWriter:
                     self._file.write(SIGNATURE + png_chunk(kind, body) + png_chunk(b"acTL", actl))
                 self._control = struct.pack(">IIIIHHBB", control[0], control[1], 0, 0, control[2], control[3], 0, 0)
             elif kind == b"IDAT":
-                if self._control:
-                    self._file.write(png_chunk(b"fcTL", self._next_number() + self._control))
-                    self._control = b""
-                self._file.write(png_chunk(kind, body) if is_first else png_chunk(b"fdAT", self._next_number() + body))
-            elif kind != b"IEND" and is_first:
+                self._held.append(body)
+                if len(self._held) > 2:
+                    self._pass_pixels(self._held.pop(0), is_first=is_first)
+            elif kind == b"IEND":
+                # The last piece ends the stream and holds no pixel: readers that stop at the last row stumble over it.
+                self._pass_pixels(b"".join(self._held), is_first=is_first)
+                self._held = []
+            elif is_first:
                 self._file.write(png_chunk(kind, body))
+
+    def _pass_pixels(self, body: bytes, *, is_first: bool) -> None:
+        if self._control:
+            self._file.write(png_chunk(b"fcTL", self._next_number() + self._control))
+            self._control = b""
+        self._file.write(png_chunk(b"IDAT", body) if is_first else png_chunk(b"fdAT", self._next_number() + body))
 
     def _next_number(self) -> bytes:
         self._sequence += 1

@@ -7,8 +7,8 @@ import mmap
 from contextlib import AbstractContextManager, nullcontext
 from typing import BinaryIO
 
-from upsample_cli.pictures.model import Layout, Rows
-from upsample_cli.pictures.regions import ReadBox
+from upsample_cli.pictures.model import Layout
+from upsample_cli.pictures.regions import ReadBox, box_of
 
 _IHDR_METHODS_AT = 26
 
@@ -34,12 +34,7 @@ def decoded_png(file: BinaryIO, layout: Layout) -> ReadBox:
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     if pixels.shape[2] != layout.channels or pixels.dtype != layout.dtype:
         raise ValueError(f"{pixels.shape[2]} channels of {pixels.dtype} where {layout} was announced")
-
-    def read_box(top: int, bottom: int, left: int, right: int) -> Rows:
-        box: Rows = pixels[top:bottom, left:right]
-        return box
-
-    return read_box
+    return box_of(pixels)
 
 
 def _bytes(file: BinaryIO) -> AbstractContextManager[mmap.mmap | bytes]:

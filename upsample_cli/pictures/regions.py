@@ -16,6 +16,16 @@ ReadBox = Callable[[int, int, int, int], Rows]
 """Gives top to bottom, left to right (exclusive) of the stored picture, as rows of the source's layout."""
 
 
+def box_of(pixels: Rows) -> ReadBox:
+    """Reads boxes of pixels (height, width, channels) that are all there."""
+
+    def read_box(top: int, bottom: int, left: int, right: int) -> Rows:
+        box: Rows = pixels[top:bottom, left:right]
+        return box
+
+    return read_box
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """Where a piece of the upright picture lies in the stored one.

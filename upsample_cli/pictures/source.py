@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -19,10 +20,11 @@ from PIL import Image, ImageFile
 
 from upsample_cli.errors import PictureError
 from upsample_cli.pictures.animations import animation_frames, frames_of, page_offset, pages_of
+from upsample_cli.pictures.deep_apng import deep_frames
 from upsample_cli.pictures.deep_png import decoded_png
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, FORMATS, Format
 from upsample_cli.pictures.metadata import read_metadata
-from upsample_cli.pictures.model import Layout, Metadata, PictureInfo, Rows, Source
+from upsample_cli.pictures.model import Frames, Layout, Metadata, PictureInfo, Rows, Source
 from upsample_cli.pictures.opening import (
     PIECE_BYTES,
     PILLOW_PIXEL_BYTES,
@@ -35,7 +37,7 @@ from upsample_cli.pictures.opening import (
     shown_name,
 )
 from upsample_cli.pictures.pixel_kinds import Reading, how_to_read
-from upsample_cli.pictures.regions import TURNS, RegionSource
+from upsample_cli.pictures.regions import TURNS, RegionSource, box_of
 from upsample_cli.pictures.tiff_source import open_tiff
 
 __all__ = ["DEFAULT_MAX_PIXELS", "PillowSource", "open_picture", "probe", "read_header"]
@@ -108,8 +110,11 @@ def open_picture(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: in
         first = _read_header(image, file, fmt, name)
         header = _of_frame(first, frame, name)
         with readable(name, fmt):
-            if frame is not None and first.info.frames is not None and first.info.frames.kind == "animation":
-                image.seek(first.info.frames.first + frame - 1)
+            frames = first.info.frames
+            if frame is not None and frames is not None and frames.kind == "animation":
+                if _is_deep(frames):
+                    return next(islice(_deep_sources(file, frames, header), frame - 1, None))[0]
+                image.seek(frames.first + frame - 1)
             elif header.reading.is_cut:
                 read_box = decoded_png(file, header.info.layout)
                 return RegionSource(header.info, header.metadata, orientation=header.orientation, read_box=read_box)
@@ -141,13 +146,29 @@ def open_animation(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iter
         if frames is None or frames.layout is None:
             raise PictureError(name, "holds one picture now, and held several before", "leave it alone, and try again")
         header = _as_frame(header, frames.layout)
-        durations = animation_frames(image, frames)
+        pictures = _deep_sources(file, frames, header) if _is_deep(frames) else _sources(image, frames, header)
         while True:
             with readable(name, fmt):
-                duration_ms = next(durations, None)
-            if duration_ms is None:
+                found = next(pictures, None)
+            if found is None:
                 return
-            yield PillowSource(image, header), duration_ms
+            yield found
+
+
+def _is_deep(frames: Frames) -> bool:
+    return frames.layout is not None and frames.layout.depth == 16
+
+
+def _sources(image: ImageFile.ImageFile, frames: Frames, header: _Header) -> Iterator[tuple[Source, Fraction]]:
+    for duration_ms in animation_frames(image, frames):
+        yield PillowSource(image, header), duration_ms
+
+
+def _deep_sources(file: BinaryIO, frames: Frames, header: _Header) -> Iterator[tuple[Source, Fraction]]:
+    info, turned = header.info, header.orientation >= 5
+    stored = (info.width, info.height) if turned else (info.height, info.width)
+    for pixels, duration_ms in deep_frames(file, frames, *stored):
+        yield RegionSource(info, header.metadata, orientation=header.orientation, read_box=box_of(pixels)), duration_ms
 
 
 def _tiff(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> RegionSource | None:
