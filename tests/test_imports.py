@@ -22,6 +22,7 @@ LAYERS = [
     ["upsample_cli.arrays", "upsample_cli.planning"],
     ["upsample_cli.pipeline"],
     ["upsample_cli.batch.*", "upsample_cli.tconv.*"],
+    ["upsample_cli.fitting.*"],
     ["upsample_cli"],  # its lazy names come from below
     ["upsample_cli.cli.*"],
 ]
@@ -29,12 +30,13 @@ HOMES = {
     "typer": {"upsample_cli.cli"},
     "rich": {"upsample_cli.cli"},
     "click": set(),
-    "PIL": {"upsample_cli.pictures", "upsample_cli.tconv.drawing"},
+    "PIL": {"upsample_cli.pictures", "upsample_cli.tconv.drawing", "upsample_cli.fitting.degrade"},
     **{name: {"upsample_cli.pictures"} for name in ("isal", "imagecodecs")},
     "tifffile": {"upsample_cli.pictures", "upsample_cli.tconv.signals"},
     **{name: {"upsample_cli.tconv"} for name in ("safetensors", "onnx")},
     "torch": {
-        f"upsample_cli.{name}" for name in ("layer", "pixels", "routes", "engine", "arrays", "pipeline", "tconv")
+        f"upsample_cli.{name}"
+        for name in ("layer", "pixels", "routes", "engine", "arrays", "pipeline", "tconv", "fitting.fit")
     },
     "torchvision": set(),
 }

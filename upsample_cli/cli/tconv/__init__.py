@@ -22,6 +22,7 @@ COMMANDS = {
     "info": ("upsample_cli.cli.tconv.info", "info_command"),
     "checkerboard": ("upsample_cli.cli.tconv.checkerboard", "checkerboard_command"),
     "run": ("upsample_cli.cli.tconv.run", "run_command"),
+    "fit": ("upsample_cli.cli.tconv.fit", "fit_command"),
     "upsample": ("upsample_cli.cli.upsample", "upsample"),
 }
 """Name of each command: the module that holds it and its function there."""

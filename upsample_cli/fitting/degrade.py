@@ -1,0 +1,72 @@
+"""How the small pictures came to be: what a fitted kernel learns to undo."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from upsample_cli.errors import UsageError
+
+Luma = NDArray[np.uint8]
+
+FILTERS = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "area": Image.Resampling.BOX,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+"""Pillow's filters, stretched by the factor as is right for reducing. "area" is the mean of each block."""
+
+FILTER_REACH = 3
+"""Reduced pixels to each side that the widest of them, Lanczos, looks at."""
+
+JPEG_BLOCK = 8
+"""Rows and columns that JPEG treats as one: luma cut between blocks is coded the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Degradation:
+    """A filter of `FILTERS`, and JPEG after it if `jpeg_quality` is given."""
+
+    filter: str
+    jpeg_quality: int | None = None
+
+    def __str__(self) -> str:
+        return self.filter if self.jpeg_quality is None else f"jpeg{self.jpeg_quality}"
+
+
+def degradation_named(name: str) -> Degradation:
+    """`bicubic`, `area` or `lanczos`; `jpeg90` is bicubic, then JPEG of quality 90.
+
+    Raises:
+        UsageError: if it is none of these.
+
+    >>> degradation_named("jpeg75")
+    Degradation(filter='bicubic', jpeg_quality=75)
+    """
+    if name in FILTERS:
+        return Degradation(name)
+    quality = re.fullmatch(r"jpeg([0-9]{1,3})", name)
+    if quality is None or not 1 <= int(quality[1]) <= 100:
+        raise UsageError(f"there is no degradation {name!r}", f"choose {', '.join(FILTERS)}, or jpeg1 to jpeg100")
+    return Degradation("bicubic", int(quality[1]))
+
+
+def degraded(high: Luma, factor: int, degradation: Degradation, rows: tuple[int, int] | None = None) -> Luma:
+    """Luma reduced by a whole factor, and of that the rows asked for, all by default.
+
+    high: (height * factor, width * factor) -> (height, width)
+    """
+    height, width = high.shape
+    low = Image.fromarray(high).resize((width // factor, height // factor), FILTERS[degradation.filter])
+    if rows is not None:
+        low = low.crop((0, rows[0], low.width, rows[1]))
+    if degradation.jpeg_quality is not None:
+        file = io.BytesIO()
+        low.save(file, "JPEG", quality=degradation.jpeg_quality)
+        low = Image.open(file)
+    return np.asarray(low)

@@ -1,0 +1,71 @@
+"""A fitted kernel as a file: the weight of an `nn.ConvTranspose2d`, and how it was made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from upsample_cli.errors import OutputExistsError, PictureError, UsageError
+from upsample_cli.fitting.fit import Fit
+from upsample_cli.pictures.files import new_file
+from upsample_cli.tconv.export import library
+
+SUFFIX = ".safetensors"
+METADATA_KEY = "upsample-cli"
+"""The one key of the file's metadata; under it one JSON object, because the library keeps several keys in no order."""
+
+
+def check_target(path: Path, *, overwrite: bool) -> None:
+    """Refuse, before anything is fitted, what `write_fit` would refuse in the end.
+
+    Raises:
+        UsageError: if it does not end in .safetensors, or that library is missing.
+        OutputExistsError: if it exists and `overwrite` is not set.
+        PictureError: if its folder does not exist.
+    """
+    if path.suffix.lower() != SUFFIX:
+        raise UsageError(f"{path}: kernels are written as {SUFFIX}", f"give --output NAME{SUFFIX}")
+    library("safetensors.numpy", "export")
+    if path.exists() and not overwrite:
+        raise OutputExistsError(path)
+    if not path.parent.is_dir():
+        raise PictureError(path, "cannot be written: its folder does not exist", "create it, or give another --output")
+
+
+def write_fit(fit: Fit, path: Path, *, overwrite: bool, made_by: str) -> None:
+    """Write "weight", (1, 1, kernel_size, kernel_size) float32; the same fit gives the same bytes.
+
+    Raises:
+        OutputExistsError: if the file exists and `overwrite` is not set.
+        PictureError: if it cannot be written.
+    """
+    weight = np.array(fit.kernel.weights, np.float32).reshape(fit.kernel.shape) / np.float32(fit.kernel.denominator)
+    save = library("safetensors.numpy", "export").save
+    about = json.dumps(as_json(fit) | {"made_by": made_by}, sort_keys=True)
+    with new_file(path, overwrite=overwrite) as file:
+        file.write(save({"weight": weight}, metadata={METADATA_KEY: about}))
+
+
+def as_json(fit: Fit) -> dict[str, Any]:
+    """What was fitted and what it is worth, as plain data."""
+    recipe, kernel = fit.recipe, fit.kernel
+    return {
+        "factor": recipe.factor,
+        "support": recipe.support,
+        "degradation": str(recipe.degradation),
+        "symmetric": recipe.symmetric,
+        "layer": (
+            f"ConvTranspose2d(1, 1, {kernel.kernel_size}, stride={kernel.factor}, padding={kernel.padding}, bias=False)"
+        ),
+        "pictures": fit.pictures,
+        "samples": fit.samples,
+        "skipped": len(fit.skipped),
+        "protocol": fit.protocol,
+        "scores": {
+            name: {"psnr_db": round(score.psnr_db, 2), "ssim": round(score.ssim, 4)}
+            for name, score in fit.scores.items()
+        },
+    }
