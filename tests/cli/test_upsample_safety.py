@@ -44,7 +44,7 @@ def test_in_a_batch_existing_outputs_are_passed_over_and_the_rest_is_done():
     Path("out/1_x2.png").write_bytes(b"mine")
     ended = upsample("in", "-o", "out")
     assert (ended.status, ended.err) == (0, "")
-    assert "the output exists already; --overwrite replaces it" in ended.out
+    assert "exists already; add --overwrite to replace it" in ended.out
     told = upsample("in", "-o", "out", "-v").err.splitlines()
     assert told[1] == "warning: out/1_x2.png: exists already; add --overwrite to replace it"
     assert len(told) == 3

@@ -1,80 +1,218 @@
-"""Bars on a terminal: the whole run, and each picture in flight."""
+"""How a run is going, while it goes: bars on a terminal, and now and then a line where there is none."""
 
 from __future__ import annotations
 
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
 from threading import Lock
+from typing import TypeVar
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 from upsample_cli.cli.door import one_line
-from upsample_cli.job import Job, Options
+from upsample_cli.cli.figures import figure
+from upsample_cli.job import Job, Result
+
+Each = TypeVar("Each")
+
+LINE_EVERY_S = 600.0
+"""Between lines where there is no terminal: a night's log shows that the run is alive, and a short run says nothing."""
+_WINDOW_S = 30.0
+_PATIENCE_S = 0.3
+_REFRESHES_PER_S = 8
+_NARROW_COLUMNS = 60
+_SHOWN_IN_FLIGHT = 4
 
 
-class _Rate(ProgressColumn):
-    """Output megapixels a second of the whole run."""
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed / 1e6:.0f} MP/s" if task.speed and task.fields["is_total"] else "", style="cyan")
+@dataclass(slots=True)
+class _InFlight:
+    name: str
+    height: int
+    rows: int = 0
 
 
 class Bars:
-    """A `batch.run.Watcher` that draws; a context manager.
+    """A `batch.run.Watcher` that draws; a context manager. Nothing of it stays on the terminal.
 
     Args:
-        console: where; nothing is drawn if it is no terminal.
-        jobs: all that will be done, to know how much there is.
-        is_shown: whether to draw at all.
+        console: where. If it is no terminal there are no bars, but a line every `LINE_EVERY_S`.
+        factor: of the run, to count pixels of outputs.
+        is_shown: whether to say anything at all.
+        waits_for_more: all that is known being done is not the end.
     """
 
-    def __init__(self, console: Console, jobs: list[Job], options: Options, *, is_shown: bool) -> None:
-        self._scale = options.factor**2
-        self._tasks: dict[Job, TaskID] = {}
+    def __init__(self, console: Console, *, factor: int, is_shown: bool, waits_for_more: bool = False) -> None:
+        self._scale = factor**2
+        self._waits_for_more = waits_for_more
+        self._flying: dict[Job, _InFlight] = {}
         self._lock = Lock()
-        self._done = 0
-        self._count = len(jobs)
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%"),
-            _Rate(),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            redirect_stdout=False,  # results that are piped elsewhere must not end up on the terminal
-            disable=not (is_shown and console.file.isatty()),  # is_terminal is also true under FORCE_COLOR
-        )
-        pixels = sum(job.height * job.width for job in jobs) * self._scale
-        self._total = self._progress.add_task(self._title(), total=pixels, is_total=True)
+        self._count = self._done = self._failed = 0
+        self._pixels = self._done_pixels = 0  # of inputs
+        self._samples: deque[tuple[float, int, int]] = deque([(time.monotonic(), 0, 0)])
+        self._said_s = time.monotonic()
+        self._console = console
+        self._is_shown = is_shown
+        is_terminal = console.file.isatty()  # console.is_terminal is also true under FORCE_COLOR
+        self._live = _live(console, self) if is_shown and is_terminal else None
+
+    def expect(self, jobs: Iterable[Job]) -> None:
+        """Take in what is to be done; the bars measure themselves by it."""
+        for job in jobs:
+            self._count += 1
+            self._pixels += job.height * job.width
 
     def __enter__(self) -> Bars:
-        self._progress.start()
+        if self._live is not None:
+            self._live.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._progress.stop()
+        if self._live is not None:
+            self._live.stop()
 
     def started(self, job: Job) -> None:
         """See `batch.run.Watcher`."""
-        name = one_line(job.input.name)
-        task = self._progress.add_task(
-            name if len(name) <= 40 else f"{name[:24]}…{name[-15:]}", total=job.height, is_total=False
-        )
         with self._lock:
-            self._tasks[job] = task
+            self._flying[job] = _InFlight(one_line(job.input.name), job.height)
 
     def advanced(self, job: Job, rows: int) -> None:
         """See `batch.run.Watcher`."""
-        self._progress.advance(self._tasks[job], rows)
-        self._progress.advance(self._total, rows * job.width * self._scale)
+        with self._lock:
+            if job in self._flying:  # word from a worker may come after its result
+                self._flying[job].rows += rows
+                self._done_pixels += rows * job.width
+        self._say_line()
 
     def ended(self, job: Job) -> None:
         """See `batch.run.Watcher`."""
         with self._lock:
+            flying = self._flying.pop(job, _InFlight("", job.height))
+            self._done_pixels += (job.height - flying.rows) * job.width  # failed ones too are no longer to be done
             self._done += 1
-            self._progress.remove_task(self._tasks.pop(job))
-        self._progress.update(self._total, description=self._title())
+
+    def result(self, result: Result) -> None:
+        """Take in what came of a picture."""
+        self._failed += result.status == "failed"
+        self._say_line()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The whole run, and the longest in flight."""
+        with self._lock:
+            flying = list(self._flying.values())
+        is_narrow = options.max_width < _NARROW_COLUMNS
+        if is_narrow:
+            yield Text(self._title(), no_wrap=True, overflow="ellipsis")
+        share = self._done_pixels / self._pixels if self._pixels else 0.0
+        yield _bar_line("" if is_narrow else self._title(), share, self._time_left())
+        yield self._facts(len(flying))
+        for each in flying[:_SHOWN_IN_FLIGHT]:
+            yield _bar_line(_shortened(each.name, 18 if is_narrow else 40), each.rows / each.height)
 
     def _title(self) -> str:
-        return f"{self._done} of {self._count} pictures"
+        title = f"{self._done:,} of {self._count:,} pictures"
+        return f"{title}; waiting for more" if self._waits_for_more and self._done == self._count else title
+
+    def _facts(self, flying: int) -> Text:
+        facts = Text(no_wrap=True, overflow="ellipsis")
+        if self._failed:
+            facts.append(f"{self._failed:,} failed", style="bold red")
+            facts.append(", ")
+        facts.append(", ".join([*self._rates(), f"{flying} in flight"]), style="cyan")
+        return facts
+
+    def _speed(self) -> tuple[float, float]:
+        """(pictures, input pixels) a second, lately."""
+        now_s = time.monotonic()
+        with self._lock:
+            samples = self._samples
+            samples.append((now_s, self._done, self._done_pixels))
+            while len(samples) > 2 and samples[1][0] < now_s - _WINDOW_S:
+                samples.popleft()
+            start_s, done, pixels = samples[0]
+            elapsed_s = max(now_s - start_s, 1e-3)
+            return (self._done - done) / elapsed_s, (self._done_pixels - pixels) / elapsed_s
+
+    def _rates(self) -> list[str]:
+        pictures, pixels = self._speed()
+        rates = [f"{figure(pictures)} pictures/s"] if pictures else []
+        return [*rates, f"{figure(pixels * self._scale / 1e6)} MP/s"] if pixels else rates
+
+    def _time_left(self) -> str:
+        pixels = self._speed()[1]
+        left_s = (self._pixels - self._done_pixels) / pixels if pixels else None
+        return "-:--:--" if left_s is None else str(timedelta(seconds=round(left_s)))
+
+    def _say_line(self) -> None:
+        if not self._is_shown or self._live is not None:
+            return
+        with self._lock:
+            if time.monotonic() - self._said_s < LINE_EVERY_S:
+                return
+            self._said_s = time.monotonic()
+        failed = [f"{self._failed:,} failed"] if self._failed else []
+        line = ", ".join([self._title(), *failed, *self._rates(), f"{self._time_left()} left"])
+        self._console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def counted(each: Iterable[Each], what: str, console: Console, *, is_shown: bool) -> Iterator[Each]:
+    """Pass on what comes; where that takes its time, a line on the terminal counts it: "12,345 pictures found"."""
+    if not (is_shown and console.file.isatty()):
+        yield from each
+        return
+    count = 0
+    start_s = time.monotonic()
+    live = Live(
+        get_renderable=lambda: Text(f"{count:,} {what}", style="cyan"),
+        console=console,
+        transient=True,
+        redirect_stdout=False,
+        refresh_per_second=_REFRESHES_PER_S,
+    )
+    try:
+        for one in each:
+            count += 1
+            if not live.is_started and time.monotonic() - start_s > _PATIENCE_S:
+                live.start()
+            yield one
+    finally:
+        live.stop()
+
+
+def _live(console: Console, shown: RenderableType) -> Live:
+    # stdout is not redirected: results that are piped elsewhere must not end up on the terminal.
+    return Live(
+        shown, console=console, transient=True, redirect_stdout=False, refresh_per_second=_REFRESHES_PER_S,
+        vertical_overflow="crop",
+    )  # fmt: skip
+
+
+def _bar_line(title: str, share: float, *ends: str) -> Table:
+    line = Table.grid(expand=True, padding=(0, 1))
+    cells: list[RenderableType] = [ProgressBar(total=1.0, completed=min(share, 1.0)), f"{share:>4.0%}", *ends]
+    if title:
+        line.add_column(no_wrap=True, overflow="ellipsis")
+        cells.insert(0, Text(title))
+    line.add_column(ratio=1)
+    for _ in range(len(cells) - len(line.columns)):
+        line.add_column(no_wrap=True, justify="right")
+    line.add_row(*cells)
+    return line
+
+
+def _shortened(name: str, columns: int) -> str:
+    """A name cut in its middle, so that its end still tells what it is.
+
+    >>> _shortened("a name of more than forty characters, which is cut.png", 40)
+    'a name of more than fort…hich is cut.png'
+    """
+    if len(name) <= columns:
+        return name
+    end = (columns - 1) * 2 // 5
+    return f"{name[: columns - 1 - end]}…{name[-end:]}"

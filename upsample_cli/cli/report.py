@@ -3,124 +3,132 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from upsample_cli.cli.door import one_line
-from upsample_cli.job import Options, Result, Status
+from upsample_cli.cli.tally import KEPT_FAILURES, STATUSES, Tally
+from upsample_cli.job import Options, Result
 
-STATUSES: tuple[Status, ...] = ("written", "skipped", "failed", "planned")
+_SCROLLED_LINES = 20
+"""So many lines, and a failure's may have gone by unseen."""
 
 
 @dataclass(slots=True)
 class Report:
-    """Collects results and tells of them as they come.
+    """Tells of results as they come, and keeps no more of them than the end needs.
 
     Args:
         out: for results.
         messages: for warnings and errors.
-        total: number of inputs; one is reported in a line, more in a table.
+        is_single: there is one input, reported in a line; more end in a summary.
         verbose: a line for every picture, however many.
         quiet: errors only.
         as_json: nothing on `out` but the document at the end.
+        order: places of the inputs in the document.
+        retry: how to try again what failed.
     """
 
     out: Console
     messages: Console
-    total: int
+    is_single: bool
     verbose: bool = False
     quiet: bool = False
     as_json: bool = False
-    results: list[Result] = field(default_factory=list)
+    order: Mapping[Path, int] = field(default_factory=dict)
+    retry: str = ""
+    tally: Tally = field(default_factory=Tally)
+    _records: list[tuple[int, str]] = field(default_factory=list)
+    _said: int = 0
 
     def add(self, result: Result) -> None:
         """Take a result and say what must be said at once."""
-        self.results.append(result)
+        self.tally.add(result)
+        if self.as_json:
+            self._records.append((self.order.get(result.input, 0), json.dumps(file_record(result), indent=2)))
         if result.error is not None:
-            self._message("error", "bold red", result.error)
+            self.message("error", "bold red", result.error)
         elif not self.quiet:
             # That outputs exist is in the summary; a resumed run of many thousands needs no line for each.
-            said = result.warnings if self.verbose or self.total == 1 or result.status != "skipped" else ()
+            said = result.warnings if self.verbose or self.is_single or result.status != "skipped" else ()
             for warning in said:
                 prefix = "" if warning.startswith(f"{result.output}: ") else f"{result.input}: "
-                self._message("warning", "yellow", prefix + warning)
-            if not self.as_json and (self.verbose or (self.total == 1 and result.status != "skipped")):
+                self.message("warning", "yellow", prefix + warning)
+            if not self.as_json and (self.verbose or (self.is_single and result.status != "skipped")):
                 # While bars are drawn on the same terminal, lines must go past them.
                 lines = self.messages if self.out.file.isatty() and self.messages.file.isatty() else self.out
                 lines.print(_line(result), soft_wrap=True, highlight=False)
+                self._said += 1
 
     def close(self, options: Options, device: str, elapsed_s: float) -> None:
         """Say what came of the whole run."""
         if self.as_json:
-            self.out.print(json.dumps(document(self.results, options, device), indent=2), soft_wrap=True, markup=False,
-                           highlight=False)  # fmt: skip
-        elif self.total != 1 and not self.quiet:
-            self.out.print(summary_table(self.results, elapsed_s))
+            self._print_document(options, device)
+        elif not self.is_single and not self.quiet:
+            for line in self.tally.lines(elapsed_s, retry=self.retry):
+                self.out.print(f"[bold]{line[:8]}[/]{escape(line[8:])}", soft_wrap=True, highlight=False)
+            if self._said > _SCROLLED_LINES and self.tally.first_failures:
+                self._repeat_failures()
 
     @property
     def exit_status(self) -> int:
         """0 if nothing failed, else 1."""
-        return int(any(result.status == "failed" for result in self.results))
+        return int(self.tally.counts["failed"] > 0)
 
-    def _message(self, kind: str, style: str, text: str) -> None:
+    def message(self, kind: str, style: str, text: str) -> None:
+        """A line of its own beside the results."""
+        self._said += 1
         self.messages.print(f"[{style}]{kind}:[/] {escape(one_line(text))}", soft_wrap=True, highlight=False)
 
+    def _print_document(self, options: Options, device: str) -> None:
+        """As `json.dumps(..., indent=2)` would, without a second copy of everything."""
+        write = self.out.file.write
+        self._records.sort(key=lambda record: record[0])
+        end = json.dumps(summary_record(self.tally, options, device), indent=2).removeprefix("{")
+        write('{\n  "files": [')
+        for index, (_, record) in enumerate(self._records):
+            write(("," if index else "") + "\n" + indent(record, "    "))
+        write(("\n  " if self._records else "") + f"],{end}\n")
 
-def document(results: Sequence[Result], options: Options, device: str) -> dict[str, Any]:
-    """The JSON document of a run: `files`, `summary` and the settings that shaped the pixels."""
-    counts = Counter(result.status for result in results)
+    def _repeat_failures(self) -> None:
+        failed = self.tally.counts["failed"]
+        which = f"the first {KEPT_FAILURES} of {failed:,}" if failed > KEPT_FAILURES else "again"
+        self.out.print(f"What failed, {which}:", soft_wrap=True, highlight=False)
+        for error in self.tally.first_failures:
+            self.out.print(f"  {one_line(error)}", soft_wrap=True, highlight=False, markup=False)
+
+
+def file_record(result: Result) -> dict[str, Any]:
+    """What is told of one picture to programs: an element of `files`, a line of `--report`."""
     return {
-        "files": [
-            {
-                "input": str(result.input),
-                "output": None if result.output is None else str(result.output),
-                "status": result.status,
-                "width": result.width,
-                "height": result.height,
-                "output_width": result.output_width,
-                "output_height": result.output_height,
-                "warnings": list(result.warnings),
-                "error": result.error,
-                "seconds": round(result.elapsed_s, 3),
-            }
-            for result in results
-        ],
-        "summary": {status: counts[status] for status in STATUSES},
+        "input": str(result.input),
+        "output": None if result.output is None else str(result.output),
+        "status": result.status,
+        "width": result.width,
+        "height": result.height,
+        "output_width": result.output_width,
+        "output_height": result.output_height,
+        "warnings": list(result.warnings),
+        "error": result.error,
+        "seconds": round(result.elapsed_s, 3),
+    }
+
+
+def summary_record(tally: Tally, options: Options, device: str) -> dict[str, Any]:
+    """What the JSON document of a run says beside its `files`: counts, and the settings that shaped the pixels."""
+    return {
+        "summary": {status: tally.counts[status] for status in STATUSES},
         "factor": options.factor,
         "kernel": options.kernel,
         "border": options.border,
         "device": device,
     }
-
-
-def summary_table(results: Sequence[Result], elapsed_s: float) -> Table:
-    """How many pictures came to which end, and how fast."""
-    table = Table(title=None, box=None, pad_edge=False, show_header=False)
-    table.add_column(style="bold")
-    table.add_column(justify="right")
-    table.add_column()
-    counts = Counter(result.status for result in results)
-    for status in STATUSES:
-        if counts[status] or (status == "written" and not counts["planned"]):
-            table.add_row(status, str(counts[status]), _detail(status, results, elapsed_s))
-    return table
-
-
-def _detail(status: Status, results: Sequence[Result], elapsed_s: float) -> str:
-    if status == "skipped":
-        return "the output exists already; --overwrite replaces it"
-    if status == "failed":
-        return "see the lines above"
-    if status == "planned":
-        return "nothing was written"
-    megapixels = sum((r.output_width or 0) * (r.output_height or 0) for r in results if r.status == "written") / 1e6
-    return f"{megapixels:.1f} MP in {elapsed_s:.1f} s" + (f", {megapixels / elapsed_s:.0f} MP/s" if elapsed_s else "")
 
 
 def _line(result: Result) -> str:

@@ -19,11 +19,12 @@ from upsample_cli.batch.jobs import Entry, plan_run
 from upsample_cli.batch.run import run_entries
 from upsample_cli.batch.streams import is_output_streamed, is_streamed, plan_stream
 from upsample_cli.batch.target import target_of
-from upsample_cli.cli.progress import Bars
+from upsample_cli.cli.progress import Bars, counted
 from upsample_cli.cli.report import Report
+from upsample_cli.cli.tally import Tally
 from upsample_cli.cores import core_count
 from upsample_cli.errors import UsageError
-from upsample_cli.job import Options, Result
+from upsample_cli.job import Options
 from upsample_cli.pictures.streams import picture_pipe
 
 if TYPE_CHECKING:
@@ -78,25 +79,34 @@ class Request:
 def run_upsample(request: Request) -> int:
     """Plan, run, report. Returns the exit status."""
     start_s = time.perf_counter()
-    entries = _planned(request)
     # "a:x:.png" is a name
     out, messages = (Console(stderr=is_stderr, emoji=False) for is_stderr in (request.pipes_picture, True))
-    report = Report(out, messages, len(entries), verbose=request.verbose, quiet=request.quiet, as_json=request.as_json)
+    entries = _planned(request, messages)
+    report = Report(
+        out,
+        messages,
+        is_single=len(entries) == 1,
+        verbose=request.verbose,
+        quiet=request.quiet,
+        as_json=request.as_json,
+        order={entry.result.input: index for index, entry in enumerate(entries)} if request.as_json else {},
+    )
     if request.dry_run:
         for entry in entries:
             report.add(entry.result)
     else:
         _run(entries, request, report)
-    report.close(request.options, _device_name(request.options, report.results), time.perf_counter() - start_s)
+    report.close(request.options, _device_name(request.options, report.tally), time.perf_counter() - start_s)
     return report.exit_status
 
 
-def _planned(request: Request) -> list[Entry]:
+def _planned(request: Request, messages: Console) -> list[Entry]:
     inputs, output, options = request.inputs, request.output, request.options
     if is_streamed(inputs, output):
         stdout: BinaryIO | None = picture_pipe(sys.stdout) if request.pipes_picture else None
         return plan_stream(inputs, output, options, stdin=sys.stdin, stdout=stdout)
-    found = list(find_inputs(inputs, recursive=request.recursive, exclude=Path(output) if output else None))
+    walk = find_inputs(inputs, recursive=request.recursive, exclude=Path(output) if output else None)
+    found = list(counted(walk, "pictures found", messages, is_shown=not request.quiet))
     if not found:
         deeper = "" if request.recursive else ", or -r to look in their subfolders"
         raise UsageError(f"no pictures in {', '.join(inputs)}", f"name pictures or folders that hold some{deeper}")
@@ -111,18 +121,18 @@ def _run(entries: list[Entry], request: Request, report: Report) -> None:
         threading.Thread(target=importlib.import_module, args=("upsample_cli.engine",), daemon=True).start()
         if options.device not in ("auto", "cpu"):
             _settings(options)  # a device that is not there ends the run before its first picture
-    bars = Bars(report.messages, jobs, options, is_shown=not report.quiet)
+    bars = Bars(report.messages, factor=options.factor, is_shown=not report.quiet)
+    bars.expect(jobs)
     results = run_entries(entries, options, workers=request.workers or core_count(), watcher=bars, debug=request.debug)
     with bars, contextlib.closing(results):
         for result in results:
             report.add(result)
-    order = {entry.result.input: index for index, entry in enumerate(entries)}
-    report.results.sort(key=lambda result: order[result.input])
+            bars.result(result)
 
 
-def _device_name(options: Options, results: list[Result]) -> str:
+def _device_name(options: Options, tally: Tally) -> str:
     """The device the run used: "auto" is resolved only if a picture was enlarged, as it takes torch to know."""
-    return str(_settings(options).device) if any(r.status == "written" for r in results) else options.device
+    return str(_settings(options).device) if tally.counts["written"] else options.device
 
 
 def _settings(options: Options) -> Settings:

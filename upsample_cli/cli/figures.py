@@ -1,0 +1,16 @@
+"""Figures as people read them."""
+
+from __future__ import annotations
+
+
+def figure(value: float) -> str:
+    """A rate or an amount in about three digits, never zero where there is something.
+
+    >>> [figure(each) for each in (1234.5, 84.06, 1.5, 0.0374, 0.0)]
+    ['1,234', '84.1', '1.5', '0.037', '0']
+    """
+    if value >= 100:
+        return f"{value:,.0f}"
+    if value >= 1:
+        return f"{value:.1f}"
+    return f"{value:.2g}"

@@ -1,0 +1,103 @@
+"""What a run came to: counts, causes and the first failures, in memory that does not grow with the pictures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from upsample_cli.cli.door import one_line
+from upsample_cli.cli.figures import figure
+from upsample_cli.job import Result, Status
+
+STATUSES: tuple[Status, ...] = ("written", "skipped", "failed", "planned")
+
+KEPT_FAILURES = 5
+_KEPT_CAUSES = 100
+_SHOWN_CAUSES = 4
+_OTHERS = "other causes"
+_SLOW_ENOUGH_S = 0.1
+DONE_ALREADY = "done already"
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts results.
+
+    Args:
+        counts: how many of each status.
+        causes: of "skipped" and of "failed", how many of each.
+        output_pixels: written.
+        first_failures: the errors of the first few.
+    """
+
+    counts: Counter[Status] = field(default_factory=Counter)
+    causes: dict[Status, Counter[str]] = field(default_factory=lambda: {"skipped": Counter(), "failed": Counter()})
+    output_pixels: int = 0
+    first_failures: list[str] = field(default_factory=list)
+
+    def add(self, result: Result) -> None:
+        """Count one more."""
+        self.counts[result.status] += 1
+        if result.status == "written":
+            self.output_pixels += (result.output_width or 0) * (result.output_height or 0)
+        if result.status in self.causes:
+            known, cause = self.causes[result.status], cause_of(result)
+            known[cause if cause in known or len(known) < _KEPT_CAUSES else _OTHERS] += 1
+        if result.error is not None and len(self.first_failures) < KEPT_FAILURES:
+            self.first_failures.append(result.error)
+
+    def lines(self, elapsed_s: float, *, retry: str = "") -> Iterator[str]:
+        """How many pictures came to which end, why, and how fast; a line each.
+
+        Args:
+            elapsed_s: of the whole run.
+            retry: how to try again what failed.
+        """
+        for status in STATUSES:
+            if self.counts[status] or (status == "written" and not self.counts["planned"]):
+                details = list(self._details(status, elapsed_s))
+                yield f"{status:<8}{self.counts[status]:>7,}  {details[0]}"
+                yield from (f"{'':<17}{detail}" for detail in details[1:])
+        if self.counts["failed"] and retry:
+            yield f"{'':<17}{retry}"
+
+    def _details(self, status: Status, elapsed_s: float) -> Iterator[str]:
+        if status == "planned":
+            yield "nothing was written"
+        elif status == "written":
+            yield self._speed(elapsed_s)
+        else:
+            causes = self.causes[status].most_common()
+            is_one = len(causes) == 1
+            for cause, count in causes[:_SHOWN_CAUSES]:
+                yield cause if is_one else f"{count:,}: {cause}"
+            if more := sum(count for _, count in causes[_SHOWN_CAUSES:]):
+                yield f"{more:,}: {_OTHERS}"
+
+    def _speed(self, elapsed_s: float) -> str:
+        megapixels = self.output_pixels / 1e6
+        said = f"{figure(megapixels)} MP in {elapsed_s:.1f} s"
+        if not self.counts["written"] or elapsed_s < _SLOW_ENOUGH_S:
+            return said
+        rates = f"{figure(self.counts['written'] / elapsed_s)} pictures/s, {figure(megapixels / elapsed_s)} MP/s"
+        return f"{said}: {rates}"
+
+
+def cause_of(result: Result) -> str:
+    """Why a picture was skipped or failed, without its name and the advice, so that equal causes are equal.
+
+    >>> from pathlib import Path
+    >>> cause_of(Result(Path("a.png"), status="failed", error="a.png: is empty; get a new copy of it"))
+    'is empty'
+    >>> cause_of(Result(Path("a.png"), status="skipped"))
+    'done already'
+    """
+    said = result.error if result.status == "failed" else next(iter(result.warnings), None)
+    if said is None:
+        return DONE_ALREADY
+    for path in (result.input, result.output):
+        said = said.removeprefix(f"{path}: ")
+    cause, _, advice = said.partition("; ")
+    kept = f"{cause}; {advice}" if result.status == "skipped" and advice else cause
+    return one_line(kept)
