@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import string
 from dataclasses import dataclass
@@ -92,6 +93,7 @@ def _check_field(said: str, name: str, spec: str, conversion: str | None) -> Non
         ) from error
 
 
+@functools.lru_cache(maxsize=8)
 def template_suffix(template: str) -> str | None:
     """The extension that a template itself gives every output; "" if it gives none, None if it leaves it to `{ext}`.
 

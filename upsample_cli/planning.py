@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from upsample_cli.errors import OutputExistsError, PictureError, UsageError
-from upsample_cli.job import DEPTHS, Job, Options, check_strict
+from upsample_cli.job import DEPTHS, Job, Options, check_strict, picture_kernel
 from upsample_cli.names import NameFields, named, template_suffix
 from upsample_cli.pictures.formats import (
     FORMATS,
@@ -21,7 +21,7 @@ from upsample_cli.pictures.formats import (
 )
 from upsample_cli.pictures.model import PictureInfo
 from upsample_cli.pictures.policy import under_policy
-from upsample_cli.pictures.space import check_space, disk_of, free_bytes, least_file_bytes, size_text
+from upsample_cli.pictures.space import check_space, disk_of, free_bytes, least_output_bytes, size_text
 
 
 def plan_job(
@@ -60,19 +60,21 @@ def plan_job(
         from upsample_cli.pictures.light import light_of  # numpy with it
 
         light_of(picture, info.layout, metadata.icc_profile)
+    picture_kernel(picture, info.layout, options)
     check_strict(picture, warnings, options)
     check_quality(format_, options.quality)
     check_output_size(picture, format_, info.height * options.factor, info.width * options.factor, fitted.layout)
-    least_bytes = least_file_bytes(
-        format_, info.height * options.factor, info.width * options.factor, fitted.layout, options.quality
-    )
+    least_bytes = least_output_bytes(
+        format_, info.height * options.factor, info.width * options.factor, fitted.layout,
+        frames=fitted.frames, factor=options.factor, quality=options.quality,
+    )  # fmt: skip
     return Job(
         picture,
         output,
         format_.name,
         info.height,
         info.width,
-        warnings,
+        (*warnings, *fitted.possible),
         source_stream,
         least_bytes=least_bytes,
         source_format=info.format,
@@ -81,8 +83,11 @@ def plan_job(
     )
 
 
-def check_output(job: Job, options: Options) -> None:
+def check_output(job: Job, options: Options, free: Callable[[Path], int | None] = free_bytes) -> None:
     """Refuse an output that is in the way, or for which there is certainly no room.
+
+    Args:
+        free: how many bytes are free in a folder, made yet or not; None if that is not known.
 
     Raises:
         UsageError: if it is the input itself.
@@ -98,7 +103,7 @@ def check_output(job: Job, options: Options) -> None:
             raise PictureError(job.output, "is a folder", "remove it, or give another --output or --name")
         if not options.overwrite:
             raise OutputExistsError(job.output)
-    check_space(job.output, job.least_bytes)
+    check_space(job.output, job.least_bytes, free)
 
 
 def check_run_space(jobs: Sequence[Job]) -> None:
@@ -160,11 +165,12 @@ def output_name(picture: Path, fmt: Format, options: Options, *, index: int, hei
     >>> output_name(Path("a/Photo.JPG"), format_named("png"), by_size, index=1, height=2, width=3)
     'a/Photo 6x4.png'
     """
+    parent = os.path.basename(os.path.dirname(picture))  # noqa: PTH119, PTH120
     fields = NameFields(
         stem=picture.stem,
         ext=output_suffix(picture, fmt),
         factor=options.factor,
-        parent=picture.parent.name if picture.parent.name not in {"", ".."} else picture.parent.resolve().name,
+        parent=parent if parent not in {"", ".."} else picture.parent.resolve().name,
         index=index,
         width=width * options.factor,
         height=height * options.factor,
@@ -175,4 +181,4 @@ def output_name(picture: Path, fmt: Format, options: Options, *, index: int, hei
 
 def output_suffix(picture: Path, format_: Format) -> str:
     """The extension of an output, with its dot."""
-    return picture.suffix if format_of_path(picture) == format_ else format_.extensions[0]
+    return picture.suffix if format_of_path(picture) is format_ else format_.extensions[0]

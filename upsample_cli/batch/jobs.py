@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from upsample_cli.batch.collisions import Alike, check_collisions, names_alike
@@ -15,7 +15,8 @@ from upsample_cli.batch.resume import UNKNOWN, Resume, Verdict
 from upsample_cli.batch.target import Target
 from upsample_cli.errors import OutputExistsError, PictureError
 from upsample_cli.job import Job, Options, Result
-from upsample_cli.pictures.formats import format_named
+from upsample_cli.pictures.formats import FORMATS
+from upsample_cli.pictures.space import free_bytes
 from upsample_cli.planning import check_output, check_run_space, output_name, plan_job
 
 
@@ -60,12 +61,13 @@ def plan_run(
     """
     unique = _unique(inputs)
     is_alone = len(unique) == 1 and unique[0].folder is None
+    run = _Run(target, options, resume, is_alone)
     entries = []
     for index, found in enumerate(unique, start=1):
-        entries.append(_entry(found, index, target, options, resume, is_alone))
+        entries.append(_entry(found, index, run))
         on_planned(index)
     jobs = [entry.job for entry in entries if entry.job is not None]
-    check_collisions(jobs, (found.path for found in unique), partial(alike, may_write=not is_dry_run))
+    check_collisions(jobs, (found.path for found in unique), functools.partial(alike, may_write=not is_dry_run))
     check_run_space(jobs)
     return entries
 
@@ -79,32 +81,51 @@ def _unique(inputs: Iterable[Found]) -> list[Found]:
     return list(unique.values())
 
 
-def _entry(found: Found, index: int, target: Target, options: Options, resume: Resume | None, is_alone: bool) -> Entry:
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What holds for all entries of a run. `free` remembers what is free in a folder while they are planned."""
+
+    target: Target
+    options: Options
+    resume: Resume | None
+    is_alone: bool
+    free: Callable[[Path], int | None] = field(default_factory=lambda: functools.lru_cache(free_bytes))
+
+
+def _entry(found: Found, index: int, run: _Run) -> Entry:
     if found.error is not None:
         return Entry(Result(found.path, status="failed", error=found.error))
-    folder = None if target.file else target.folder_of(found, options.factor)
+    options, resume, file = run.options, run.resume, run.target.file
+    folder = None if file else run.target.folder_of(found, options.factor)
 
     def output_of(row: Row) -> Path:
         """What the output is called now, if the input is what it was when the row was written."""
-        name = output_name(
-            found.path, format_named(row.format), options, index=index, height=row.height, width=row.width
-        )
-        return target.file or (folder or found.path.parent) / name
+        size = {"height": row.height, "width": row.width}
+        return file or Path(folder or "", output_name(found.path, FORMATS[row.format], options, index=index, **size))
 
     try:
         if resume is not None and (recalled := resume.recalled(found.path, output_of)) is not None:
             return Entry(recalled)
-        job = plan_job(found.path, options, output=target.file, folder=folder, index=index)
+        job = plan_job(found.path, options, output=file, folder=folder, index=index)
     except PictureError as error:
         return Entry(Result(found.path, status="failed", error=str(error)))
-    return checked_entry(job, options, is_alone, resume.verdict(job) if resume is not None else UNKNOWN)
+    verdict = resume.verdict(job) if resume is not None else UNKNOWN
+    return checked_entry(job, options, is_alone=run.is_alone, verdict=verdict, free=run.free)
 
 
-def checked_entry(job: Job, options: Options, is_alone: bool, verdict: Verdict = UNKNOWN) -> Entry:
+def checked_entry(
+    job: Job,
+    options: Options,
+    *,
+    is_alone: bool,
+    verdict: Verdict = UNKNOWN,
+    free: Callable[[Path], int | None] = free_bytes,
+) -> Entry:
     """The entry of a job: planned, unless its output is in the way or there is no room for it.
 
     Args:
         verdict: what the record of earlier runs says of the output.
+        free: see `planning.check_output`.
 
     Raises:
         UsageError: if the output is the input itself.
@@ -113,7 +134,7 @@ def checked_entry(job: Job, options: Options, is_alone: bool, verdict: Verdict =
     if verdict.is_done:
         return Entry(result.ended("skipped", reason=verdict.reason))
     try:
-        check_output(job, replace(options, overwrite=True) if verdict.is_free else options)
+        check_output(job, replace(options, overwrite=True) if verdict.is_free else options, free)
     except OutputExistsError as error:
         stale = f"{verdict.reason}; --overwrite makes it anew" if verdict.is_stale else None
         return Entry(existing(Entry(result, job, is_alone), OutputExistsError(job.output, stale) if stale else error))
@@ -126,6 +147,6 @@ def checked_entry(job: Job, options: Options, is_alone: bool, verdict: Verdict =
 def existing(entry: Entry, error: OutputExistsError) -> Result:
     """The result for an output that exists already: passed over in a batch, an error for the only picture asked for."""
     if entry.is_alone:
-        return entry.result.ended("failed", error=str(error))
+        return entry.result.ended("failed", error=str(error), may_pass=True)
     skipped = entry.result.ended("skipped", reason=error.reason)
     return replace(skipped, warnings=(str(error),))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ class Target:
         """
         if found.folder is None:
             return self.folder or found.path.parent
-        return (self.folder or self.mirror(found.folder, factor)) / found.path.parent.relative_to(found.folder)
+        return _mirrored(self, os.path.dirname(found.path), found.folder, factor)  # noqa: PTH120  often: no Path is made
 
     def mirror(self, folder: Path, factor: int) -> Path:
         """The folder beside a folder that takes the outputs of its tree.
@@ -46,6 +47,11 @@ class Target:
         if not root.name:
             raise UsageError(f"there is no place beside {root} for its mirror", "give --output a folder")
         return root.with_name(f"{root.name}_x{factor}")
+
+
+@functools.lru_cache(maxsize=16)
+def _mirrored(target: Target, parent: str, folder: Path, factor: int) -> Path:
+    return (target.folder or target.mirror(folder, factor)) / Path(parent).relative_to(folder)
 
 
 def target_of(output: str | None, inputs: Sequence[Found]) -> Target:

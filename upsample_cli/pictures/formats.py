@@ -6,6 +6,7 @@ No Pillow, no files: all of this can be said before a picture is decoded.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def format_of_path(path: str | Path) -> Format | None:
     >>> format_of_path("notes.txt") is None
     True
     """
-    return _BY_EXTENSION.get(Path(path).suffix.lower())
+    return _BY_EXTENSION.get(os.path.splitext(path)[1].lower())  # noqa: PTH122  for each file of a batch: no Path is made
 
 
 def format_named(name: str) -> Format:
@@ -145,12 +146,14 @@ class Fit:
         metadata: the part that the format holds.
         warnings: one line for each thing lost.
         frames: those to write; None where only the first picture is.
+        possible: one line for each thing that may be lost, depending on the pixels; sinks' `losses` tell.
     """
 
     layout: Layout
     metadata: Metadata
     warnings: tuple[str, ...]
     frames: Frames | None = None
+    possible: tuple[str, ...] = ()
 
 
 def fit(info: PictureInfo, metadata: Metadata, fmt: Format, *, depth: Depth | None = None) -> Fit:
@@ -178,7 +181,8 @@ def fit(info: PictureInfo, metadata: Metadata, fmt: Format, *, depth: Depth | No
         # It is used up: what comes out is sRGB, as pictures without a profile are.
         metadata = replace(metadata, icc_profile=None)
     kept, lost = _held_metadata(metadata, fmt, layout.colour if layout.colour != info.layout.colour else None)
-    return Fit(layout, kept, (*lost_frames, *_layout_losses(wanted, layout, fmt, by_profile), *lost), frames)
+    losses = (*lost_frames, *_layout_losses(wanted, layout, fmt, by_profile), *lost)
+    return Fit(layout, kept, losses, frames, tuple(_possible_losses(layout, fmt)))
 
 
 def _held_frames(frames: Frames | None, fmt: Format) -> tuple[Frames | None, tuple[str, ...]]:
@@ -234,11 +238,14 @@ def _layout_losses(layout: Layout, made: Layout, fmt: Format, by_profile: bool) 
         lines.append(
             f"{fmt.title} cannot hold {_DEPTH_LOSSES[layout.depth].format(made.depth)} ({_titles(layout)} can)"
         )
-    if fmt.max_colours is not None and made.colour != "grey":
-        lines.append(f"{fmt.title} holds at most {fmt.max_colours} colours; a picture that has more is reduced")
-        if made.alpha:
-            lines.append(f"{fmt.title} cannot hold half-transparent pixels; they become opaque or vanish")
     return lines
+
+
+def _possible_losses(made: Layout, fmt: Format) -> Iterator[str]:
+    if fmt.max_colours is not None and made.colour != "grey":
+        yield f"{fmt.title} holds at most {fmt.max_colours} colours; a picture that has more is reduced"
+        if made.alpha:
+            yield f"{fmt.title} cannot hold half-transparent pixels; they become opaque or vanish"
 
 
 def _held_metadata(metadata: Metadata, fmt: Format, new_colour: str | None) -> tuple[Metadata, list[str]]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from upsample_cli.errors import PictureError
 from upsample_cli.pictures.format_table import Format
-from upsample_cli.pictures.model import Layout
+from upsample_cli.pictures.model import Frames, Layout
 
 _DEFLATE_AT_MOST = 1032
 """Deflate spends at least 2 bits on 258 bytes (RFC 1951: a length and a distance of one bit each)."""
@@ -29,27 +30,61 @@ def least_file_bytes(fmt: Format, height: int, width: int, layout: Layout, quali
     return pixel_bytes // _DEFLATE_AT_MOST if fmt.streams else 0
 
 
-def check_space(output: Path, needed_bytes: int) -> None:
-    """Refuse an output for which there is certainly no room; what a disk does not tell is not held against it.
-
-    Raises:
-        PictureError: saying how much is needed and how much is free.
-    """
-    free = free_bytes(output)
-    if free is not None and needed_bytes > free:
-        raise PictureError(
-            output,
-            f"takes at least {size_text(needed_bytes)}, and {size_text(free)} are free there",
-            "free some space, or give --output a folder on another disk",
-        )
-
-
 def free_bytes(path: Path) -> int | None:
     """Bytes free on the disk that a file or folder, made yet or not, is on; None if that is not known."""
     try:
         return shutil.disk_usage(_existing_folder(path)).free
     except OSError:
         return None
+
+
+def least_output_bytes(
+    fmt: Format,
+    height: int,
+    width: int,
+    layout: Layout,
+    *,
+    frames: Frames | None = None,
+    factor: int = 1,
+    quality: int | None = None,
+) -> int:
+    """The same for every frame or page of an output.
+
+    Args:
+        fmt, height, width, layout, quality: as of `least_file_bytes`, of the first picture.
+        frames: of the input, those that will be written; None for the first alone.
+        factor: how much larger they come, a side. Of other pages the number of pixels is known, and no more.
+
+    >>> from upsample_cli.pictures.format_table import FORMATS
+    >>> film = Frames(10, "animation", Layout("rgb"))
+    >>> least_output_bytes(FORMATS["png"], 100, 100, Layout("rgb"), frames=film, quality=0)
+    300000
+    """
+    first = least_file_bytes(fmt, height, width, layout, quality)
+    if frames is None:
+        return first
+    if frames.kind == "animation":
+        return first * frames.count
+    others = max(frames.pixels * factor**2 - height * width, 0)
+    return first + least_file_bytes(fmt, 1, others, Layout("grey"), quality)
+
+
+def check_space(output: Path, needed_bytes: int, free: Callable[[Path], int | None] = free_bytes) -> None:
+    """Refuse an output for which there is certainly no room; what a disk does not tell is not held against it.
+
+    Args:
+        free: `free_bytes`, or one that remembers what it said of a folder.
+
+    Raises:
+        PictureError: saying how much is needed and how much is free.
+    """
+    there = free(output.parent) if needed_bytes else None
+    if there is not None and needed_bytes > there:
+        raise PictureError(
+            output,
+            f"takes at least {size_text(needed_bytes)}, and {size_text(there)} are free there",
+            "free some space, or give --output a folder on another disk",
+        )
 
 
 def disk_of(path: Path) -> int | None:
