@@ -26,7 +26,7 @@ class Offer:
     """What one output format would make of a picture.
 
     Args:
-        loses: one line for each thing lost.
+        loses: one line for each thing lost, or lost if the pixels are such.
         refusal: why the enlarged picture does not fit at all, if so.
     """
 
@@ -96,11 +96,12 @@ def about_picture(path: Input, *, factor: int, max_pixels: int) -> About:
 
 def _offer(info: PictureInfo, metadata: Metadata, name: str, factor: int) -> Offer:
     fitted = fit(info, metadata, FORMATS[name])
+    losses = (*fitted.warnings, *fitted.possible)
     try:
         check_output_size("", FORMATS[name], info.height * factor, info.width * factor, fitted.layout)
     except PictureError as error:
-        return Offer(fitted.warnings, str(error).removeprefix(": "))
-    return Offer(fitted.warnings, None)
+        return Offer(losses, str(error).removeprefix(": "))
+    return Offer(losses, None)
 
 
 def _orientation(metadata: Metadata) -> int:

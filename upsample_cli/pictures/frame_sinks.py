@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Executor
 from fractions import Fraction
 from typing import BinaryIO, Protocol
@@ -106,6 +106,10 @@ class _MuxedSink:
     def __init__(self, muxer: Muxer, duration_ms: Fraction, encoded: Callable[[BinaryIO], Sink]) -> None:
         self._muxer, self._duration_ms, self._picture = muxer, duration_ms, io.BytesIO()
         self._sink = encoded(self._picture)
+
+    @property
+    def losses(self) -> Collection[str]:
+        return self._sink.losses
 
     def write_rows(self, rows: Rows) -> None:
         self._sink.write_rows(rows)

@@ -7,6 +7,7 @@ not premultiplied) where there is one. No torch, no Pillow.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from fractions import Fraction
 from types import TracebackType
@@ -131,6 +132,11 @@ class Source(Protocol):
     info: PictureInfo
     metadata: Metadata
 
+    @property
+    def losses(self) -> Collection[str]:
+        """What reading rows has lost so far that no header tells, one line each."""
+        ...
+
     def read_rows(self, top: int, bottom: int) -> Rows:
         """Rows `top` (inclusive) to `bottom` (exclusive), shape `(bottom - top, width, channels)`.
 
@@ -147,6 +153,11 @@ class Source(Protocol):
 
 class Sink(Protocol):
     """A picture being written. Rows come in order, top to bottom, in runs of any height."""
+
+    @property
+    def losses(self) -> Collection[str]:
+        """After `finish`: what writing has lost that no plan could tell, one line each."""
+        ...
 
     def write_rows(self, rows: Rows) -> None:
         """Take the next rows, shape `(rows, width, channels)`. The array belongs to the sink from then on."""

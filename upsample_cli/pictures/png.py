@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from collections.abc import Collection
 from concurrent.futures import Executor
 from typing import BinaryIO, NamedTuple
 
@@ -80,6 +81,8 @@ class PngSink:
     >>> len(file.getvalue())
     91
     """
+
+    losses: Collection[str] = ()
 
     def __init__(
         self,

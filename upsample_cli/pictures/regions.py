@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -79,6 +79,7 @@ class RegionSource:
         metadata: what travels beside the pixels.
         orientation: how the stored picture is to be turned, 1 to 8.
         read_box: reads the stored picture.
+        losses: what `read_box` adds to, if it ever loses anything.
     """
 
     def __init__(
@@ -88,8 +89,9 @@ class RegionSource:
         *,
         orientation: int,
         read_box: ReadBox,
+        losses: Collection[str] = (),
     ) -> None:
-        self.info, self.metadata = info, metadata
+        self.info, self.metadata, self.losses = info, metadata, losses
         self._turn, self._held = TURNS[orientation], ExitStack()
         self._read_box: ReadBox | None = read_box
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Executor
 from typing import Any, BinaryIO
 
@@ -23,6 +23,8 @@ from upsample_cli.pictures.tiff import TiffSink
 _STREAMING: dict[str, Callable[..., Sink]] = {"png": PngSink, "tiff": TiffSink}
 _MODES = {("grey", False): "L", ("rgb", False): "RGB", ("rgb", True): "RGBA", ("cmyk", False): "CMYK"}
 _SUBSAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
+_COLOURS_LOST = "GIF holds at most 256 colours; this picture has more and is reduced"
+_ALPHA_LOST = "GIF cannot hold half-transparent pixels; they became opaque or vanished"
 _MOST_DPI = 65535.5  # of a JPEG, before rounding
 _DEFAULT_JPEG, _DEFAULT_WEBP, _DEFAULT_AVIF = 95, 95, 90
 # Measured on 11 MP: AVIF at Pillow's own speed 6 takes 12 s for 0.66 MB, at 9 1.2 s for 0.78 MB; lossless WebP at
@@ -129,6 +131,7 @@ class _CollectingSink:
     ) -> None:
         self._file, self._format, self._layout = file, fmt, layout
         self._settings = settings | _metadata_settings(metadata, fmt)
+        self.losses: Collection[str] = ()
         # Without a colour its memory is not written to, so it is taken up only as rows come.
         self._image = Image.new(_MODES[layout.colour, layout.alpha], (width, height), None)
         self._next_row = 0
@@ -147,7 +150,9 @@ class _CollectingSink:
         check_complete(self._image.height - self._next_row)
         with quiet_pillow():
             try:
-                image, extra = _reduced(self._image) if self._format.name == "gif" else (self._image, {})
+                image, extra = self._image, dict[str, Any]()
+                if self._format.name == "gif":
+                    image, extra, self.losses = _reduced(image)
                 self._image = image
                 image.save(self._file, self._format.pillow_name, **(self._settings | extra))
             except OSError as error:
@@ -181,13 +186,26 @@ def _metadata_settings(metadata: Metadata, fmt: Format) -> dict[str, Any]:
     return unsaid | {name: value for name, value in given.items() if value}
 
 
-def _reduced(image: Image.Image) -> tuple[Image.Image, dict[str, Any]]:
-    """At most 256 colours of a picture, and Pillow's settings for its transparency."""
+def _reduced(image: Image.Image) -> tuple[Image.Image, dict[str, Any], list[str]]:
+    """At most 256 colours of a picture, Pillow's settings for its transparency, and what was lost."""
     if image.mode == "L":
-        return image, {}
+        return image, {}, []
     if image.mode == "RGB":
-        return image.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG), {}
-    clear = image.getchannel("A").point([255] * 128 + [0] * 128)
-    reduced = image.convert("RGB").quantize(255, Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG)
+        return _quantized(image, 256), {}, [_COLOURS_LOST] if image.getcolors(256) is None else []
+    alpha = image.getchannel("A")
+    clear = alpha.point([255] * 128 + [0] * 128)
+    image.paste((0, 0, 0, 0), mask=clear)  # colour that nobody sees takes no place in the palette
+    colours = image.getcolors(256)
+    seen = [colour for _, colour in colours or () if isinstance(colour, tuple) and colour[3] > 127]
+    shown = image.convert("RGB")
+    shown.paste(seen[0][:3] if seen else (0, 0, 0), mask=clear)
+    losses = [_COLOURS_LOST] if colours is None or len({colour[:3] for colour in seen}) > 255 else []
+    if sum(alpha.histogram()[1:255]):
+        losses.append(_ALPHA_LOST)
+    reduced = _quantized(shown, 255)
     reduced.paste(255, mask=clear)
-    return reduced, {"transparency": 255}
+    return reduced, {"transparency": 255}, losses
+
+
+def _quantized(image: Image.Image, colours: int) -> Image.Image:
+    return image.quantize(colours, Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG)

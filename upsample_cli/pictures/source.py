@@ -7,7 +7,7 @@ is never a second whole copy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -250,6 +250,7 @@ class PillowSource:
 
     info: PictureInfo
     metadata: Metadata
+    losses: Collection[str] = ()
 
     def __init__(self, image: Image.Image, header: _Header) -> None:
         self.info, self.metadata = header.info, header.metadata

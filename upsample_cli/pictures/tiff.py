@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import struct
+from collections.abc import Collection
 from concurrent.futures import Executor
 from fractions import Fraction
 from functools import partial
@@ -63,6 +64,8 @@ class TiffSink:
     >>> file.getvalue()[:2]
     b'II'
     """
+
+    losses: Collection[str] = ()
 
     def __init__(
         self,

@@ -23,6 +23,7 @@ _SAMPLES = {"grey": 1, "rgb": 3, "cmyk": 4, "cielab": 3, "icclab": 3}
 _UNSIGNED, _FLOAT, _UNDEFINED = 1, 3, 4
 _ASSOCIATED, _STRAIGHT = 1, 2
 _FLOAT_BITS = {16, 24, 32, 64}
+_GLOW = "light without opacity (colour above its alpha, which is stored multiplied) is left out"
 JPEG_COMPRESSIONS = frozenset({6, 7, 34892, 33007})  # decoded to RGB
 _SUBFILE_TYPE, _INK_SET, _EXTRA_SAMPLES = 254, 332, 338
 _LOSSLESS = {1, 2, 3, 4, 5, 8, 32771, 32773, 32946, 34925, 34926, 34933, 50000}
@@ -54,8 +55,12 @@ class TiffKind:
     associated: bool = False
     palette: NDArray[np.uint8] | None = None
 
-    def rows(self, stored: NDArray[Any]) -> Rows:
-        """Stored numbers (rows, width, samples), the read samples only, as rows of `layout`; may change them."""
+    def rows(self, stored: NDArray[Any], losses: set[str]) -> Rows:
+        """Stored numbers (rows, width, samples), the read samples only, as rows of `layout`; may change them.
+
+        Args:
+            losses: a line is added to it for what they hold and straight colour cannot.
+        """
         if self.palette is not None:
             colours: Rows = self.palette[stored[..., 0]]
             alpha = _scaled(stored[..., 1:], self.bits)
@@ -68,6 +73,8 @@ class TiffKind:
         if self.signed:
             rows[..., 1:3] ^= rows.dtype.type(1 << 8 * rows.itemsize - 1)  # what is counted from 0, from the middle
         if self.associated:
+            if _glows(rows[..., :-1], rows[..., -1:]):
+                losses.add(_GLOW)
             rows[..., :-1] = _straight(rows[..., :-1], rows[..., -1:])
         return rows
 
@@ -147,6 +154,13 @@ def _scaled(stored: NDArray[Any], bits: int) -> NDArray[Any]:
     most, dtype = 2**bits - 1, np.uint8 if bits < 8 else np.uint16
     scaled: NDArray[Any] = ((stored.astype(np.uint32) * np.iinfo(dtype).max + most // 2) // most).astype(dtype)
     return scaled
+
+
+def _glows(colour: NDArray[Any], alpha: NDArray[Any]) -> bool:
+    """Whether colour is more than its alpha lets through. Floating point holds it but where nothing is there."""
+    if colour.dtype.kind == "f":
+        return bool(((colour != 0) & (alpha == 0)).any())
+    return bool((colour > alpha).any())
 
 
 def _straight(colour: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:

@@ -84,7 +84,7 @@ def _page(tiff: TiffFile, page_at: int | None) -> TiffPage:
 
 def _source(page: TiffPage, kind: TiffKind, file: BinaryIO, name: str) -> RegionSource:
     found = read_metadata(_Described.of(page, kind), file, "tiff")  # type: ignore[arg-type]  # all that it looks at
-    segments = _Segments(page, file, name)
+    segments, losses = _Segments(page, file, name), set[str]()
     sides = page.imagelength, page.imagewidth
     height, width = sides if found.orientation < 5 else sides[::-1]
     return RegionSource(
@@ -99,7 +99,8 @@ def _source(page: TiffPage, kind: TiffKind, file: BinaryIO, name: str) -> Region
         ),
         found.metadata,
         orientation=found.orientation,
-        read_box=segments.reader(kind),
+        read_box=segments.reader(kind, losses),
+        losses=losses,
     )
 
 
@@ -187,12 +188,12 @@ class _Segments:
         if len(spans) < expected or any(at + size > end for at, size in spans):
             raise PictureError(self.name, "is truncated: the file ends before its picture does", _COPY)
 
-    def reader(self, kind: TiffKind) -> ReadBox:
-        """Reads boxes of the page as rows."""
+    def reader(self, kind: TiffKind, losses: set[str]) -> ReadBox:
+        """Reads boxes of the page as rows, and adds to `losses` as `TiffKind.rows` does."""
 
         def read_box(top: int, bottom: int, left: int, right: int) -> Rows:
             with readable(self.name, _FORMAT):
-                return kind.rows(self._box(top, bottom, left, right, kind.samples))
+                return kind.rows(self._box(top, bottom, left, right, kind.samples), losses)
 
         return read_box
 
