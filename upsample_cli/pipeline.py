@@ -101,12 +101,13 @@ def enlarge_picture(
                     file, format_named(job.format), fitted.frames, factor=options.factor, **sink_settings
                 )
                 more = _enlarge_frames(job, options, writer, fitted.frames, stop=stop, on_rows=on_rows)
-                warnings = tuple(dict.fromkeys((*warnings, *more)))
             else:
                 sink = open_sink(
                     file, format_named(job.format), **_picture_settings(info, fitted, options), **sink_settings
                 )
-                _enlarge(source, sink, job, options, stop=stop, on_rows=on_rows)
+                more = _enlarge(source, sink, job, options, stop=stop, on_rows=on_rows)
+            warnings = tuple(dict.fromkeys((*warnings, *more)))
+            check_strict(job.input, warnings, options)  # what the pixels told: the file is not there yet
     planned = Result.planned(replace(job, warnings=warnings), options.factor)
     return planned.ended("written", elapsed_s=time.perf_counter() - start_s)
 
@@ -123,8 +124,10 @@ def _picture_settings(info: PictureInfo, fitted: Fit, options: Options) -> dict[
     return {"height": height, "width": width, "layout": fitted.layout, "metadata": metadata}
 
 
-def _enlarge(source: Source, sink: Sink, job: Job, options: Options, *, stop: Event | None, on_rows: OnRows) -> None:
-    """One picture's rows through the layer and into its sink, which is then finished."""
+def _enlarge(
+    source: Source, sink: Sink, job: Job, options: Options, *, stop: Event | None, on_rows: OnRows
+) -> list[str]:
+    """One picture's rows through the layer and into its sink, which is then finished. Returns what was lost on it."""
     import torch
 
     from upsample_cli.engine import enlarged_bands
@@ -151,6 +154,7 @@ def _enlarge(source: Source, sink: Sink, job: Job, options: Options, *, stop: Ev
         sink.write_rows(convert_rows(rows, computed, fitted.layout, metadata.icc_profile))
         on_rows(band.shape[0] // options.factor)
     sink.finish()
+    return [*source.losses, *sink.losses]
 
 
 def _enlarge_frames(
@@ -171,7 +175,7 @@ def _enlarge_frames(
             warnings += (*info.warnings, *fitted.warnings)
             check_strict(job.input, tuple(warnings), options)
             sink = writer.frame(**_picture_settings(info, fitted, options), duration_ms=duration_ms)
-            _enlarge(source, sink, job, options, stop=stop, on_rows=on_frame_rows)
+            warnings += _enlarge(source, sink, job, options, stop=stop, on_rows=on_frame_rows)
     writer.finish()
     return warnings
 
