@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 from unittest import mock
@@ -17,6 +18,9 @@ import numpy as np
 from oracles import hostile_pixels
 from PIL import Image
 
+from upsample_cli.batch.carry import carry_out
+from upsample_cli.batch.threads import ThreadExecutor
+from upsample_cli.cli import run_upsample
 from upsample_cli.cli.upsample import main
 
 # Not the installed script: that one may be of another checkout.
@@ -53,8 +57,14 @@ def leave(status: int) -> NoReturn:
     raise SystemExit(status)
 
 
+def in_threads(jobs, options, *, token, watcher, workers=None, timeout_s=None, is_alone=False, debug=False):
+    """In place of `executor_for`: no worker processes, each of which would import torch, and patches are seen."""
+    carry = partial(carry_out, is_alone=is_alone, debug=debug)
+    return ThreadExecutor(carry, options, slots=workers or 2, watcher=watcher, token=token)
+
+
 def upsample(*arguments: object, terminal: int | None = None, **environment: str) -> Ended:
-    """Run the command in this process, its door included: quick, as torch is imported once.
+    """Run the command in this process, its door and all pictures included: quick, as torch is imported once.
 
     Args:
         terminal: what stdout and stderr are to be; they cannot be read back then.
@@ -65,6 +75,7 @@ def upsample(*arguments: object, terminal: int | None = None, **environment: str
         mock.patch.dict(os.environ, ENVIRONMENT | environment, clear=True),
         mock.patch.object(sys, "argv", ["upsample", *map(str, arguments)]),
         mock.patch.object(os, "_exit", leave),
+        mock.patch.object(run_upsample, "executor_for", in_threads),
         contextlib.ExitStack() as streams,
     ):
         shown = None if terminal is None else streams.enter_context(open(terminal, "w", closefd=False))

@@ -223,3 +223,16 @@ def engine_settings(options: Options) -> Settings:
         options.memory_bytes,
         options.tile,
     )
+
+
+def options_on_device(options: Options, index: int) -> tuple[Options, str]:
+    """The options for worker `index` among several, and the name of its device: of several GPUs each takes its own.
+
+    Raises:
+        DeviceError: if the device is not there.
+    """
+    import torch
+
+    if options.device in ("auto", "cuda") and (count := torch.cuda.device_count()) > 1:
+        options = replace(options, device=f"cuda:{index % count}")
+    return options, str(engine_settings(options).device)

@@ -1,255 +1,197 @@
-"""Jobs carried out: a result each, failures apart, few in flight, and a stop that cleans up. No torch, no pixels."""
+"""A run's order of events, whatever carries it out: one result each, a journal, few in flight. No torch, no pixels."""
 
-import threading
-import time
-from collections import Counter
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
-from upsample_cli.batch import run
 from upsample_cli.batch.jobs import Entry
+from upsample_cli.batch.memory import job_bytes
 from upsample_cli.batch.run import run_entries
-from upsample_cli.errors import DeviceError, Interrupted, OutputExistsError, PictureError, UsageError
+from upsample_cli.errors import DeviceError, Interrupted
 from upsample_cli.job import Job, Options, Result
 
-LONG_S = 30.0
-"""No wait in here comes near it; it only keeps a failing test from hanging."""
+LARGE = 2**11  # a side: one such picture is a slot's work
 
 
-class Watched:
-    """A watcher that writes down what it is told."""
-
-    def __init__(self):
-        self.events = []
-
-    def started(self, job):
-        self.events.append(("started", job.input.name))
-
-    def advanced(self, job, rows):
-        self.events.append(("advanced", job.input.name, rows))
-
-    def ended(self, job):
-        self.events.append(("ended", job.input.name))
-
-
-def entry(name, *, is_alone=False):
-    job = Job(Path(name), Path(f"o/{name}"), "png", 7, 5, ("a loss",))
-    return Entry(Result.planned(job, 2), job, is_alone)
+def entry(name, side=LARGE):
+    job = Job(Path(name), Path(f"o/{name}"), "png", side, side, source_format="png")
+    return Entry(Result.planned(job, 2), job)
 
 
 def done(job):
     return Result.planned(job, 2).ended("written", elapsed_s=0.5)
 
 
+class ByHand:
+    """An executor whose pictures end when the test says so; it writes down what is in flight."""
+
+    def __init__(self, slots=2):
+        self.slots, self.device = slots, None
+        self.flying, self.most, self.most_bytes, self.begun, self.closed = {}, 0, 0, [], 0
+
+    def submit(self, job):
+        future = Future()
+        self.flying[job.input.name] = (job, future)
+        self.begun.append(job.input.name)
+        self.most = max(self.most, len(self.flying))
+        self.most_bytes = max(self.most_bytes, sum(job_bytes(each, Options()) for each, _ in self.flying.values()))
+        return future
+
+    def end(self, name, error=None):
+        job, future = self.flying.pop(name)
+        if error is None:
+            future.set_result(done(job))
+        else:
+            future.set_exception(error)
+
+    def close(self):
+        self.closed += 1
+        for name in list(self.flying):
+            self.end(name, Interrupted())
+
+
+class Written:
+    """A journal that is a list."""
+
+    token = "0123abcd"
+
+    def __init__(self):
+        self.lines = []
+
+    def started(self, job):
+        self.lines.append(("started", job.input.name))
+
+    def ended(self, job, result):
+        self.lines.append((result.status, job.input.name))
+
+
 @pytest.fixture
-def carry_out(monkeypatch):
-    """Runs entries with `enlarge(job, stop, on_rows)` in the place of the pipeline; gives results and events."""
+def ending(monkeypatch):
+    """Whenever the run waits for a result, the picture begun first ends. `errors` says which of them end badly."""
+    errors = {}
+    executors = []
 
-    def carry_out(entries, enlarge, **keywords):
-        def enlarge_picture(job, options, *, stop, on_rows):
-            return enlarge(job, stop, on_rows)
+    class Queue:
+        def __init__(self):
+            self.items = []
 
-        monkeypatch.setattr("upsample_cli.pipeline.enlarge_picture", enlarge_picture)
-        watcher = Watched()
-        settings = {"workers": 2, "watcher": watcher} | keywords
-        return run_entries(entries, Options(), **settings), watcher.events
+        def put(self, item):
+            self.items.append(item)
 
-    return carry_out
+        def empty(self):
+            return not self.items
+
+        def get(self):
+            if not self.items:
+                name = next(iter(executors[-1].flying))
+                if isinstance(errors.get(name), KeyboardInterrupt):
+                    raise errors.pop(name)
+                executors[-1].end(name, errors.get(name))
+            return self.items.pop(0)
+
+    monkeypatch.setattr("upsample_cli.batch.run.SimpleQueue", Queue)
+
+    def start(entries, *, slots=2, **keywords):
+        executors.append(ByHand(slots))
+        return executors[-1], run_entries(entries, Options(), executor=executors[-1], **keywords)
+
+    start.errors = errors
+    return start
 
 
-def test_known_results_come_first_and_every_entry_has_one_result(carry_out):
+def test_known_results_come_first_and_every_entry_has_one_result(ending):
     known = Entry(Result(Path("bad"), status="failed", error="bad: is bad"))
-    results, events = carry_out([entry("a"), known, entry("b")], lambda job, *_: done(job))
-    found = list(results)
-    assert found[0] is known.result
-    assert {result.input.name: result.status for result in found} == {"bad": "failed", "a": "written", "b": "written"}
-    assert sorted(events) == [("ended", "a"), ("ended", "b"), ("started", "a"), ("started", "b")]
+    executor, results = ending([entry("a"), known, entry("b")])
+    assert [(each.input.name, each.status) for each in results] == [
+        ("bad", "failed"),
+        ("a", "written"),
+        ("b", "written"),
+    ]
+    assert executor.closed
 
 
-def test_nothing_to_do_is_no_result(carry_out):
-    results, events = carry_out([], lambda *_: pytest.fail("there is no job"))
-    assert (list(results), events) == ([], [])
+def test_nothing_to_do_is_no_result(ending):
+    executor, results = ending([])
+    assert (list(results), executor.begun) == ([], [])
+    assert executor.closed
 
 
-ERRORS = {
-    "damaged": (PictureError("damaged", "is damaged", "get another"), "damaged: is damaged; get another"),
-    "refused": (UsageError("too little", "give more"), "refused: too little; give more"),
-    "device": (DeviceError("no such device"), "device: no such device"),
-    "memory": (
-        MemoryError(),
-        "memory: not enough memory to hold the picture; give --workers 1, or enlarge it elsewhere",
-    ),
-    "odd": (
-        RuntimeError("two\n  lines"),
-        "odd: RuntimeError: two lines; this should not happen: --debug shows where",
-    ),
-}
+@pytest.mark.parametrize("slots", [1, 3])
+def test_of_large_pictures_one_more_than_slots_is_in_flight_so_that_no_slot_waits(ending, slots):
+    executor, results = ending([entry(str(index)) for index in range(20)], slots=slots)
+    assert len(list(results)) == 20
+    assert executor.most == slots + 1
 
 
-def test_each_failure_is_one_line_that_names_its_file_and_the_others_go_on(carry_out):
-    def enlarge(job, *_):
-        if job.input.name in ERRORS:
-            raise ERRORS[job.input.name][0]
-        return done(job)
-
-    results, events = carry_out([entry(name) for name in (*ERRORS, "good", "better")], enlarge)
-    found = {result.input.name: result for result in results}
-    assert {name for name, result in found.items() if result.status == "written"} == {"good", "better"}
-    assert {name: found[name].error for name in ERRORS} == {name: line for name, (_, line) in ERRORS.items()}
-    for name in ERRORS:
-        assert (found[name].status, found[name].output_height, found[name].output) == ("failed", 14, Path(f"o/{name}"))
-        assert found[name].elapsed_s > 0
-    assert Counter(kind for kind, _ in events) == {"started": 7, "ended": 7}
+def test_of_small_ones_there_are_many_in_flight_but_not_all(ending):
+    executor, results = ending([entry(str(index), 128) for index in range(500)])
+    assert len(list(results)) == 500
+    assert executor.most == 3 * 32  # a slot's work is 32 of the smallest; two slots, and one to follow
 
 
-def test_a_usage_error_of_the_only_picture_is_the_runs_own(carry_out):
-    def enlarge(*_):
-        raise UsageError("too little", "give more")
-
-    with pytest.raises(UsageError, match=r"^too little; give more$"):
-        list(carry_out([entry("a", is_alone=True)], enlarge)[0])
-    (result,) = carry_out([entry("a")], enlarge)[0]  # the control: a folder that holds one picture
-    assert result.status == "failed"
-
-
-def test_an_output_that_turns_up_meanwhile_is_passed_over_or_an_error(carry_out):
-    def enlarge(job, *_):
-        raise OutputExistsError(job.output)
-
-    statuses = {}
-    for is_alone in (False, True):
-        (result,) = carry_out([entry("a", is_alone=is_alone)], enlarge)[0]
-        statuses[is_alone] = result.status
-        assert "exists already; add --overwrite" in (result.error or result.warnings[0])
-        assert (result.error is None) == (result.status == "skipped")
-    assert statuses == {False: "skipped", True: "failed"}
+def test_ten_pictures_of_100_megapixels_do_not_start_at_once(ending):
+    entries = [entry(str(index), 10_000) for index in range(10)]
+    each_bytes = job_bytes(entries[0].job, Options())
+    for room, most in ((0.5, 1), (1.5, 1), (2.5, 2), (99, 9)):
+        executor, results = ending(entries, slots=8, budget_bytes=int(room * each_bytes))
+        assert len(list(results)) == 10
+        assert executor.most == most, room
+        assert executor.most_bytes <= max(room, 1) * each_bytes
 
 
-def test_debug_lets_the_unexpected_through_and_only_that(carry_out):
-    def enlarge(job, *_):
-        raise ERRORS[job.input.name][0]
-
-    with pytest.raises(RuntimeError, match="two"):
-        list(carry_out([entry("odd")], enlarge, debug=True)[0])
-    (result,) = carry_out([entry("damaged")], enlarge, debug=True)[0]
-    assert result.status == "failed"
+def test_without_a_budget_they_would(ending):
+    """The control."""
+    executor, results = ending([entry(str(index), 10_000) for index in range(10)], slots=8)
+    assert len(list(results)) == 10
+    assert executor.most == 9
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-def test_no_more_pictures_are_in_flight_than_workers_and_those_many_are(carry_out, workers):
-    lock, now, most = threading.Lock(), [0], [0]
-    everyone = threading.Barrier(workers, timeout=LONG_S)
-
-    def enlarge(job, *_):
-        with lock:
-            now[0] += 1
-            most[0] = max(most[0], now[0])
-        everyone.wait()  # passes only if as many are in flight at once
-        with lock:
-            now[0] -= 1
-        return done(job)
-
-    results, _ = carry_out([entry(str(index)) for index in range(4 * workers)], enlarge, workers=workers)
-    assert len(list(results)) == 4 * workers
-    assert most[0] == workers
+def test_the_journal_is_told_before_a_picture_begins_and_after_it_ended(ending):
+    journal = Written()
+    executor, results = ending([entry(name) for name in "abcd"], slots=1, journal=journal)
+    for _ in results:
+        assert [name for kind, name in journal.lines if kind == "started"] == executor.begun
+    assert sorted(journal.lines) == sorted([(kind, name) for kind in ("started", "written") for name in "abcd"])
+    for name in "abcd":
+        assert journal.lines.index(("started", name)) < journal.lines.index(("written", name))
 
 
-def test_a_hundred_thousand_entries_are_not_all_submitted_at_once(carry_out):
-    """Results come while work is submitted: at the first result only what two workers look ahead has begun."""
-    begun = []
-
-    def enlarge(job, *_):
-        begun.append(job)
-        return done(job)
-
-    results, _ = carry_out([entry(str(index)) for index in range(50)], enlarge)
-    next(results)
-    time.sleep(0.05)  # whatever was submitted has begun by now
-    assert len(begun) <= 4
-    assert len(list(results)) == 49
+def test_an_exception_of_a_picture_ends_the_run_and_closes_it(ending):
+    ending.errors["b"] = DeviceError("no such device")
+    executor, results = ending([entry(name) for name in "abcdefgh"], slots=1)
+    with pytest.raises(DeviceError):
+        list(results)
+    assert executor.closed
+    assert len(executor.begun) < 8
 
 
-def test_closing_it_stops_what_runs_starts_nothing_new_and_removes_what_is_unfinished(carry_out, monkeypatch):
-    removed = []
-    monkeypatch.setattr(run, "_GRACE_S", LONG_S)  # it is not waited to its end: what was cancelled has nothing to stop
-    monkeypatch.setattr(run, "remove_unfinished", lambda: removed.append(stopped.is_set()))
-    begun, stopped, running = [], threading.Event(), threading.Event()
+def test_ctrl_c_begins_nothing_more_and_still_yields_what_has_ended(ending):
+    ending.errors["c"] = KeyboardInterrupt()
+    journal = Written()
+    executor, results = ending([entry(name) for name in "abcdefgh"], slots=2, journal=journal)
+    closed = executor.close
 
-    def enlarge(job, stop, on_rows):
-        begun.append(job.input.name)
-        if job.input.name == "0":
-            return done(job)
-        running.set()
-        assert stop.wait(LONG_S)
-        stopped.set()
-        raise Interrupted
+    def close():
+        if "d" in executor.flying:  # it ends well while the others are stopped
+            executor.end("d")
+        closed()
 
-    results, events = carry_out([entry(str(index)) for index in range(20)], enlarge)
-    assert next(results).input.name == "0"
-    assert running.wait(LONG_S)
-    start_s = time.monotonic()
+    executor.close = close
+    found = []
+    with pytest.raises(KeyboardInterrupt):
+        all(found.append(each.input.name) is None for each in results)
+    assert found == ["a", "b", "d"]
+    assert [name for kind, name in journal.lines if kind == "written"] == found
+    assert len(executor.begun) < 8
+
+
+def test_closing_it_early_closes_the_executor_and_writes_down_what_has_ended(ending):
+    journal = Written()
+    executor, results = ending([entry(name) for name in "abcdefgh"], slots=2, journal=journal)
+    assert next(results).input.name == "a"
+    executor.end("b")
     results.close()
-    assert time.monotonic() - start_s < LONG_S / 2
-    assert removed == [True]  # once, after the running one had stopped
-    assert len(begun) <= 4
-    assert events.count(("ended", "1")) == 1
-
-
-def test_a_picture_that_cannot_be_stopped_is_not_waited_for(carry_out, monkeypatch):
-    monkeypatch.setattr(run, "_GRACE_S", 0.05)
-    removed, release = [], threading.Event()
-    monkeypatch.setattr(run, "remove_unfinished", lambda: removed.append(True))
-
-    def enlarge(job, *_):
-        if job.input.name == "deaf":
-            release.wait(LONG_S)
-        return done(job)
-
-    results, _ = carry_out([entry("deaf"), entry("quick"), entry("quick too")], enlarge)
-    try:
-        next(results)
-        start_s = time.monotonic()
-        results.close()
-        assert time.monotonic() - start_s < LONG_S / 2
-        assert removed == [True]
-    finally:
-        release.set()
-
-
-def test_a_second_interrupt_ends_the_wait_and_not_the_cleaning_up(carry_out, monkeypatch):
-    removed, release = [], threading.Event()
-    monkeypatch.setattr(run, "remove_unfinished", lambda: removed.append(True))
-    wait = run.wait
-
-    def interrupted_wait(pending, timeout=None, **keywords):
-        if timeout is not None:
-            raise KeyboardInterrupt
-        return wait(pending, **keywords)
-
-    monkeypatch.setattr(run, "wait", interrupted_wait)
-
-    def enlarge(job, *_):
-        if job.input.name == "slow":
-            release.wait(LONG_S)
-        return done(job)
-
-    results, _ = carry_out([entry("slow"), entry("quick")], enlarge)
-    try:
-        next(results)
-        with pytest.raises(KeyboardInterrupt):
-            results.close()
-        assert removed == [True]
-    finally:
-        release.set()
-
-
-def test_progress_is_passed_on(carry_out):
-    def enlarge(job, stop, on_rows):
-        on_rows(3)
-        on_rows(4)
-        return done(job)
-
-    results, events = carry_out([entry("a")], enlarge)
-    list(results)
-    assert events == [("started", "a"), ("advanced", "a", 3), ("advanced", "a", 4), ("ended", "a")]
+    assert executor.closed
+    assert [name for kind, name in journal.lines if kind == "written"] == ["a", "b"]
+    assert len(executor.begun) < 8

@@ -2,102 +2,123 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections import deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future
 from functools import partial
-from itertools import islice
-from threading import Event
+from queue import SimpleQueue
 from typing import Protocol
 
-from upsample_cli.batch.jobs import Entry, existing
-from upsample_cli.errors import Interrupted, OutputExistsError, PictureError, UpsampleError, UsageError
+from upsample_cli.batch.jobs import Entry
+from upsample_cli.batch.memory import Admission
 from upsample_cli.job import Job, Options, Result
-from upsample_cli.pictures.files import remove_unfinished
-
-_GRACE_S = 1.0
-"""How long an interrupted run waits for its pictures to stop at their next band."""
+from upsample_cli.pictures.files import new_token
 
 
-class Watcher(Protocol):
-    """Is told what happens while it happens, from several threads."""
+class Executor(Protocol):
+    """Carries out pictures somewhere: in threads, in processes, on other machines."""
+
+    @property
+    def slots(self) -> int:
+        """Pictures in work at once; one more may wait, so that none of them has to."""
+
+    @property
+    def device(self) -> str | None:
+        """Where pictures are enlarged; None as long as that is not known."""
+
+    def submit(self, job: Job) -> Future[Result]:
+        """Begin a picture, or take it for later. An exception of the future ends the run; a bad picture is none."""
+
+    def close(self) -> None:
+        """Begin nothing more and stop what is at work; afterwards no process, no temporary file of the run is left."""
+
+
+class Journal(Protocol):
+    """Writes down what happens; told in the thread that runs, one thing at a time.
+
+    Args:
+        token: of the run: eight hexadecimal digits, part of its temporary files' names.
+    """
+
+    token: str
 
     def started(self, job: Job) -> None:
-        """A picture is being enlarged."""
+        """A picture is about to be begun."""
 
-    def advanced(self, job: Job, rows: int) -> None:
-        """That many more of its rows are enlarged."""
+    def ended(self, job: Job, result: Result) -> None:
+        """It has ended, well or badly. One that was stopped has not."""
 
-    def ended(self, job: Job) -> None:
-        """The picture is done, well or badly."""
+
+class NoJournal:
+    """Writes nothing down."""
+
+    def __init__(self) -> None:
+        self.token = new_token()
+
+    def started(self, job: Job) -> None:
+        """See `Journal`."""
+
+    def ended(self, job: Job, result: Result) -> None:
+        """See `Journal`."""
+
+
+Ended = SimpleQueue[tuple[Job, Future[Result]]]
 
 
 def run_entries(
-    entries: Sequence[Entry], options: Options, *, workers: int, watcher: Watcher, debug: bool = False
+    entries: Sequence[Entry],
+    options: Options,
+    *,
+    executor: Executor,
+    journal: Journal | None = None,
+    budget_bytes: int | None = None,
 ) -> Generator[Result]:
     """Yield every entry's result: first those known already, then the jobs' as they end.
 
-    A picture that fails is one failed result; the others go on. Close the iterator to stop early (Ctrl-C): finished
-    outputs stay, unfinished ones are removed.
+    A picture that fails is one failed result; the others go on. Close the iterator to stop early; after Ctrl-C it first
+    yields what has ended meanwhile. Finished outputs stay, unfinished ones are removed. The executor is closed with it.
 
     Args:
-        workers: pictures in flight at once.
-        debug: let unexpected errors through instead of making them a failed result.
+        budget_bytes: memory for all pictures in flight together, see `memory.Admission`; None for no bound.
 
     Raises:
-        UsageError: if an option cannot be carried out for the only picture asked for; in a batch its result is failed.
+        UsageError: if an option cannot be carried out for the only picture asked for, or the device is not there.
     """
-    yield from (entry.result for entry in entries if entry.job is None)
-    stop = Event()
-    waiting = ((entry, entry.job) for entry in entries if entry.job is not None)
-    pending: set[Future[Result]] = set()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="upsample-picture")
-    run: Callable[[Entry, Job], Result] = partial(_result, options=options, stop=stop, watcher=watcher, debug=debug)
+    journal = journal or NoJournal()
+    ended: Ended = SimpleQueue()
     try:
-        while True:
-            pending |= {pool.submit(run, *each) for each in islice(waiting, 2 * workers - len(pending))}
-            if not pending:
-                return
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
-    finally:
-        stop.set()
-        running = [future for future in pending if not future.cancel()]
-        pool.shutdown(wait=False)
-        if running:
-            try:
-                wait(running, timeout=_GRACE_S)
-            finally:  # a second Ctrl-C ends the wait, not the cleaning up
-                remove_unfinished()
-
-
-def _result(entry: Entry, job: Job, *, options: Options, stop: Event, watcher: Watcher, debug: bool) -> Result:
-    from upsample_cli.pipeline import enlarge_picture  # torch comes with the first picture
-
-    start_s = time.perf_counter()
-
-    def failed(message: str) -> Result:
-        return entry.result.ended("failed", error=message, elapsed_s=time.perf_counter() - start_s)
-
-    watcher.started(job)
-    try:
-        return enlarge_picture(job, options, stop=stop, on_rows=lambda rows: watcher.advanced(job, rows))
-    except OutputExistsError as error:
-        return existing(entry, error)
-    except (Interrupted, BrokenPipeError):  # the second: whoever read the picture from stdout has gone away
+        yield from (entry.result for entry in entries if entry.job is None)
+        waiting = deque(entry.job for entry in entries if entry.job is not None)
+        admission = Admission(executor.slots, budget_bytes, options)
+        while waiting or admission.in_flight:
+            while waiting and admission.takes(waiting[0]):
+                job = waiting.popleft()
+                journal.started(job)
+                future = executor.submit(job)
+                future.add_done_callback(partial(_put, ended, job))
+            job, future = ended.get()
+            admission.leave(job)
+            result = future.result()
+            journal.ended(job, result)
+            yield result
+    except KeyboardInterrupt:
+        executor.close()
+        yield from _left(ended, journal)
         raise
-    except PictureError as error:
-        return failed(str(error))
-    except UpsampleError as error:
-        if entry.is_alone and isinstance(error, UsageError):
-            raise
-        return failed(f"{job.input}: {error}")
-    except MemoryError:
-        return failed(f"{job.input}: not enough memory to hold the picture; give --workers 1, or enlarge it elsewhere")
-    except Exception as error:
-        if debug:
-            raise
-        text = " ".join(f"{type(error).__name__}: {error}".split())
-        return failed(f"{job.input}: {text}; this should not happen: --debug shows where")
     finally:
-        watcher.ended(job)
+        executor.close()
+        for _ in _left(ended, journal):
+            pass
+
+
+def _put(ended: Ended, job: Job, future: Future[Result]) -> None:
+    ended.put((job, future))
+
+
+def _left(ended: Ended, journal: Journal) -> Generator[Result]:
+    """What has ended and was not asked for yet. What was stopped has no result."""
+    while not ended.empty():
+        job, future = ended.get()
+        if not future.cancelled() and future.exception() is None:
+            journal.ended(job, future.result())
+            yield future.result()

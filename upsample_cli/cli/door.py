@@ -6,16 +6,12 @@ it lets through, and what happens after it, ends here.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import sys
-import threading
 import traceback
-from collections.abc import Iterator
-from types import FrameType
 from typing import TYPE_CHECKING
 
+from upsample_cli.batch.stopping import stop_by_signals, stop_status
 from upsample_cli.cli.start import INTERRUPTED_STATUS
 from upsample_cli.errors import UpsampleError
 
@@ -26,8 +22,9 @@ if TYPE_CHECKING:
 def run(app: typer.Typer, name: str) -> None:
     """Run a command line to its end, and exit the process.
 
-    Exit statuses: an UpsampleError's own, 130 for Ctrl-C, 2 for a command line that cannot be understood, 1 for
-    anything unexpected. `--debug` among the arguments prints the traceback before the line.
+    Exit statuses: an UpsampleError's own, 130 for Ctrl-C, 143 for SIGTERM, 129 for a terminal that was closed, 2 for a
+    command line that cannot be understood, 1 for anything unexpected. `--debug` among the arguments prints the
+    traceback before the line.
 
     Args:
         app: the command line.
@@ -37,32 +34,16 @@ def run(app: typer.Typer, name: str) -> None:
         # A file name, or a sign the terminal's encoding lacks, is shown escaped; it must not end the run.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    with _one_interrupt():
+    with stop_by_signals():
         status = _close_output(_status(app, name), name)
-    if status == INTERRUPTED_STATUS or "torch" in sys.modules:
+        if status == INTERRUPTED_STATUS:
+            status = stop_status() or status
+    if stop_status() or "torch" in sys.modules:
         # All is written and closed. An encoder in another thread cannot be told to stop, and taking torch down in good
         # order costs about a fifth of what importing it does.
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
-
-
-@contextlib.contextmanager
-def _one_interrupt() -> Iterator[None]:
-    """Let the first Ctrl-C through and no other: cleaning up, which takes a second at most, must not be interrupted."""
-    is_ours = threading.current_thread() is threading.main_thread()
-    if not is_ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
-        return
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, interrupt)
-    yield
-    if signal.getsignal(signal.SIGINT) is interrupt:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _status(app: typer.Typer, name: str) -> int:

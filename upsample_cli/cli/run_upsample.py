@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from rich.console import Console
 
+from upsample_cli.batch.executors import executor_for
 from upsample_cli.batch.find import find_inputs
 from upsample_cli.batch.jobs import Entry, plan_run
-from upsample_cli.batch.run import run_entries
+from upsample_cli.batch.memory import budget_bytes
+from upsample_cli.batch.run import NoJournal, run_entries
 from upsample_cli.batch.streams import is_output_streamed, is_streamed, plan_stream
 from upsample_cli.batch.target import target_of
 from upsample_cli.cli.progress import Bars, counted
 from upsample_cli.cli.report import Report
-from upsample_cli.cli.tally import Tally
-from upsample_cli.cores import core_count
 from upsample_cli.errors import UsageError
 from upsample_cli.job import Options
 from upsample_cli.pictures.streams import picture_pipe
-
-if TYPE_CHECKING:
-    from upsample_cli.engine import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +41,7 @@ class Request:
         quiet: errors only.
         verbose: a line for every picture.
         debug: let unexpected errors through.
+        timeout_s: seconds a picture may take; None for any number.
 
     Raises:
         UsageError: if they cannot be carried out together.
@@ -61,10 +57,13 @@ class Request:
     quiet: bool = False
     verbose: bool = False
     debug: bool = False
+    timeout_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
             raise UsageError(f"{self.workers} workers do nothing", "give --workers 1 or more")
+        if self.timeout_s is not None and self.timeout_s <= 0:
+            raise UsageError(f"--timeout {self.timeout_s:g} leaves no time", "give it seconds, more than 0")
         if self.output == "":
             raise UsageError("--output has no name", "give it a file or a folder, or leave it out")
         if self.pipes_picture and self.as_json:
@@ -91,12 +90,17 @@ def run_upsample(request: Request) -> int:
         as_json=request.as_json,
         order={entry.result.input: index for index, entry in enumerate(entries)} if request.as_json else {},
     )
-    if request.dry_run:
-        for entry in entries:
-            report.add(entry.result)
-    else:
-        _run(entries, request, report)
-    report.close(request.options, _device_name(request.options, report.tally), time.perf_counter() - start_s)
+    device = request.options.device
+    try:
+        if request.dry_run:
+            for entry in entries:
+                report.add(entry.result)
+        else:
+            device = _run(entries, request, report)
+    except KeyboardInterrupt:
+        report.close(request.options, device, time.perf_counter() - start_s)
+        raise
+    report.close(request.options, device, time.perf_counter() - start_s)
     return report.exit_status
 
 
@@ -113,29 +117,26 @@ def _planned(request: Request, messages: Console) -> list[Entry]:
     return plan_run(found, target_of(output, found), options)
 
 
-def _run(entries: list[Entry], request: Request, report: Report) -> None:
+def _run(entries: list[Entry], request: Request, report: Report) -> str:
+    """Carry out what is planned. Returns the name of the device."""
     options = request.options
     jobs = [entry.job for entry in entries if entry.job is not None]
-    if jobs:
-        # Importing torch takes longer than decoding a picture: start it now, so that both go on at once.
-        threading.Thread(target=importlib.import_module, args=("upsample_cli.engine",), daemon=True).start()
-        if options.device not in ("auto", "cpu"):
-            _settings(options)  # a device that is not there ends the run before its first picture
     bars = Bars(report.messages, factor=options.factor, is_shown=not report.quiet)
     bars.expect(jobs)
-    results = run_entries(entries, options, workers=request.workers or core_count(), watcher=bars, debug=request.debug)
+    journal = NoJournal()
+    executor = executor_for(
+        jobs,
+        options,
+        token=journal.token,
+        watcher=bars,
+        workers=request.workers,
+        timeout_s=request.timeout_s,
+        is_alone=any(entry.is_alone for entry in entries),
+        debug=request.debug,
+    )
+    results = run_entries(entries, options, executor=executor, journal=journal, budget_bytes=budget_bytes(options))
     with bars, contextlib.closing(results):
         for result in results:
             report.add(result)
             bars.result(result)
-
-
-def _device_name(options: Options, tally: Tally) -> str:
-    """The device the run used: "auto" is resolved only if a picture was enlarged, as it takes torch to know."""
-    return str(_settings(options).device) if tally.counts["written"] else options.device
-
-
-def _settings(options: Options) -> Settings:
-    from upsample_cli.pipeline import engine_settings  # it takes torch
-
-    return engine_settings(options)
+    return executor.device or options.device

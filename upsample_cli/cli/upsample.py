@@ -116,6 +116,10 @@ def upsample(
     workers: Annotated[
         int | None, speed_option(metavar="N", help="Pictures in flight at once. Default: one per core.")
     ] = None,
+    timeout: Annotated[
+        float | None,
+        speed_option(metavar="SECONDS", help="A picture that takes longer fails, and the others go on."),
+    ] = None,
     device: Annotated[str, speed_option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     memory: Annotated[
         str | None,
@@ -167,6 +171,7 @@ def upsample(
         options=options,
         recursive=recursive,
         workers=workers,
+        timeout_s=timeout,
         dry_run=dry_run,
         as_json=json,
         quiet=quiet,

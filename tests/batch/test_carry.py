@@ -1,0 +1,104 @@
+"""One picture carried out: whatever is wrong with it becomes one failed result. No torch, no pixels."""
+
+import errno
+import pickle
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from upsample_cli.batch.carry import carry_out
+from upsample_cli.errors import DeviceError, Interrupted, OutputExistsError, PictureError, UsageError
+from upsample_cli.job import Job, Options, Result
+from upsample_cli.pictures.files import writing_error
+
+JOB = Job(Path("a.png"), Path("o/a.png"), "png", 7, 5, ("a loss",))
+
+
+def too_large():
+    error = PictureError("a.png", "does not fit into memory", "give --workers 1")
+    error.__cause__ = MemoryError()
+    return error
+
+
+FAILURES = [
+    (PictureError("a.png", "is damaged", "get another"), "a.png: is damaged; get another", False),
+    (UsageError("too little", "give more"), "a.png: too little; give more", False),
+    (DeviceError("no such device"), "a.png: no such device", False),
+    (MemoryError(), "a.png: not enough memory to hold the picture; give --workers 1, or enlarge it elsewhere", True),
+    (too_large(), "a.png: does not fit into memory; give --workers 1", True),
+    (
+        RuntimeError("two\n  lines"),
+        "a.png: RuntimeError: two lines; this should not happen: --debug shows where",
+        False,
+    ),
+    (
+        writing_error("o/a.png", OSError(errno.ENOSPC, "")),
+        "o/a.png: cannot be written: the disk is full; free some space, or give --output a folder on another disk",
+        True,
+    ),
+    (
+        writing_error("o/a.png", OSError(errno.EACCES, "")),
+        "o/a.png: cannot be written: its folder may not be written to; check the permissions, or give another --output",
+        True,
+    ),
+    (
+        writing_error("o/a.webp", OSError("the WebP encoder gave up")),
+        "o/a.webp: cannot be written: the WebP encoder gave up",
+        False,
+    ),
+]
+
+
+@pytest.fixture
+def carried(monkeypatch):
+    """The result where the pipeline raises an error."""
+
+    def carried(error, **keywords):
+        def enlarge_picture(job, options, **_):
+            raise error
+
+        monkeypatch.setattr("upsample_cli.pipeline.enlarge_picture", enlarge_picture)
+        return carry_out(JOB, Options(), **keywords)
+
+    return carried
+
+
+@pytest.mark.parametrize(("error", "line", "may_pass"), FAILURES)
+def test_each_failure_is_one_line_and_says_whether_it_may_pass(carried, error, line, may_pass):
+    result = carried(error)
+    assert (result.status, result.error, result.may_pass) == ("failed", line, may_pass)
+    assert (result.output_height, result.output, result.warnings) == (14, Path("o/a.png"), ("a loss",))
+    assert result.elapsed_s > 0
+
+
+def test_options_that_cannot_be_carried_out_are_the_runs_own_error_for_the_only_picture(carried):
+    with pytest.raises(UsageError, match=r"^too little; give more$"):
+        carried(UsageError("too little", "give more"), is_alone=True)
+
+
+def test_an_output_that_turns_up_meanwhile_is_passed_over_or_for_the_only_picture_an_error(carried):
+    error = OutputExistsError(JOB.output)
+    passed, alone = carried(error), carried(error, is_alone=True)
+    assert (passed.status, passed.error, alone.status) == ("skipped", None, "failed")
+    assert str(error) in passed.warnings
+    assert alone.error == str(error)
+
+
+def test_debug_lets_the_unexpected_through_and_only_that(carried):
+    with pytest.raises(RuntimeError):
+        carried(RuntimeError("two"), debug=True)
+    assert carried(PictureError("a.png", "is damaged"), debug=True).status == "failed"
+
+
+@pytest.mark.parametrize("error", [Interrupted(), BrokenPipeError()])
+def test_what_is_not_about_the_picture_is_let_through(carried, error):
+    with pytest.raises(type(error)):
+        carried(error)
+
+
+def test_it_goes_to_another_process_and_its_results_come_back(carried):
+    carry = partial(carry_out, is_alone=True)
+    assert pickle.loads(pickle.dumps(carry)).keywords == {"is_alone": True}
+    for each in (JOB, Options(), carried(MemoryError()), Result.planned(JOB, 2)):
+        assert pickle.loads(pickle.dumps(each)) == each

@@ -1,0 +1,128 @@
+"""Pictures in threads: what is in flight, what is stopped, and what is not waited for. No torch, no pixels."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from upsample_cli.batch import stopping, threads
+from upsample_cli.batch.threads import ThreadExecutor
+from upsample_cli.errors import Interrupted
+from upsample_cli.job import Job, Options, Result
+
+LONG_S = 30.0
+"""No wait in here comes near it; it only keeps a failing test from hanging."""
+
+
+class Watched:
+    """A watcher that writes down what it is told."""
+
+    def __init__(self):
+        self.events = []
+
+    def started(self, job):
+        self.events.append(("started", job.input.name))
+
+    def advanced(self, job, rows):
+        self.events.append(("advanced", job.input.name, rows))
+
+    def ended(self, job):
+        self.events.append(("ended", job.input.name))
+
+
+def job(name):
+    return Job(Path(name), Path(f"o/{name}"), "png", 7, 5)
+
+
+def done(each):
+    return Result.planned(each, 2).ended("failed", error="not tried", elapsed_s=0.5)
+
+
+@pytest.fixture
+def removed(monkeypatch):
+    """How often unfinished files were removed."""
+    found = []
+    monkeypatch.setattr(threads, "remove_unfinished", lambda: found.append(True))
+    return found
+
+
+def executor(carry, slots=2):
+    return ThreadExecutor(carry, Options(), slots=slots, watcher=Watched(), token="0123abcd")
+
+
+def test_the_carrier_is_told_all_and_progress_is_passed_on(removed):
+    def carry(each, options, *, token, stop, on_rows):
+        assert (options, token, stop.is_set()) == (Options(), "0123abcd", False)
+        on_rows(3)
+        on_rows(4)
+        return done(each)
+
+    pool = executor(carry)
+    assert pool.submit(job("a")).result(LONG_S) == done(job("a"))
+    pool.close()
+    assert pool._watcher.events == [("started", "a"), ("advanced", "a", 3), ("advanced", "a", 4), ("ended", "a")]
+    assert not removed  # there was nothing unfinished
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_as_many_are_in_work_as_slots(slots):
+    lock, now, most = threading.Lock(), [0], [0]
+    everyone = threading.Barrier(slots, timeout=LONG_S)
+
+    def carry(each, *_, **__):
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        everyone.wait()  # passes only if as many are in work at once
+        with lock:
+            now[0] -= 1
+        return done(each)
+
+    pool = executor(carry, slots)
+    for future in [pool.submit(job(str(index))) for index in range(4 * slots)]:
+        future.result(LONG_S)
+    pool.close()
+    assert most[0] == slots
+
+
+def test_closing_stops_what_runs_begins_nothing_more_and_removes_what_is_unfinished(removed, monkeypatch):
+    monkeypatch.setattr(stopping, "GRACE_S", LONG_S)  # it is not waited to its end
+    running = threading.Event()
+
+    def carry(each, _options, *, token, stop, on_rows):
+        running.set()
+        assert stop.wait(LONG_S)
+        raise Interrupted
+
+    pool = executor(carry, slots=1)
+    first, second = pool.submit(job("a")), pool.submit(job("b"))
+    assert running.wait(LONG_S)
+    start_s = time.monotonic()
+    pool.close()
+    assert time.monotonic() - start_s < LONG_S / 2
+    assert second.cancelled()
+    assert isinstance(first.exception(LONG_S), Interrupted)
+    assert [name for kind, name in pool._watcher.events if kind == "started"] == ["a"]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_picture_that_cannot_be_stopped_is_not_waited_for(removed, monkeypatch, again):
+    """Either its time is up, or Ctrl-C came a second time."""
+    monkeypatch.setattr(stopping, "GRACE_S", LONG_S if again else 0.05)
+    monkeypatch.setattr(stopping, "is_hurried", lambda: again)
+    release, running = threading.Event(), threading.Event()
+
+    def carry(each, *_, **__):
+        running.set()
+        release.wait(LONG_S)
+        return done(each)
+
+    pool = executor(carry)
+    pool.submit(job("deaf"))
+    assert running.wait(LONG_S)
+    start_s = time.monotonic()
+    pool.close()
+    assert time.monotonic() - start_s < LONG_S / 2
+    assert removed == [True]
+    release.set()

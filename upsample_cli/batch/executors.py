@@ -1,0 +1,62 @@
+"""Which executor a run gets: threads of this process for one picture, worker processes for several."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from upsample_cli.batch.carry import carry_out
+from upsample_cli.batch.memory import worker_count
+from upsample_cli.batch.run import Executor
+from upsample_cli.batch.threads import ThreadExecutor, Watcher
+from upsample_cli.batch.worker import Assignment
+from upsample_cli.batch.workers import ProcessExecutor
+from upsample_cli.cores import core_count
+from upsample_cli.errors import UsageError
+from upsample_cli.job import Job, Options
+
+_LEAST_CORES = 4
+"""A worker may compute on so many at least, if there are: the last picture of a run has them to itself."""
+
+
+def executor_for(
+    jobs: Sequence[Job],
+    options: Options,
+    *,
+    token: str,
+    watcher: Watcher,
+    workers: int | None = None,
+    timeout_s: float | None = None,
+    is_alone: bool = False,
+    debug: bool = False,
+) -> Executor:
+    """An executor that suits the jobs; torch is on its way when this returns, in it and not in the caller's thread.
+
+    Args:
+        token: of the run.
+        watcher: is told of the pictures, from other threads.
+        workers: pictures in work at once; None for as many as cores and memory allow.
+        timeout_s: seconds a picture may take; None for any number.
+        is_alone, debug: see `carry.carry_out`.
+
+    Raises:
+        UsageError: if a picture from or to a pipe has a timeout: it cannot be taken to another process.
+    """
+    carry = partial(carry_out, is_alone=is_alone, debug=debug)
+    is_piped = any(job.source_stream or job.target_stream for job in jobs)
+    if is_piped and timeout_s is not None:
+        raise UsageError("--timeout does not go with -", "name files, or leave it to timeout(1)")
+    if is_piped or not jobs or (len(jobs) == 1 and timeout_s is None):
+        if jobs:
+            # Importing torch takes longer than decoding a picture: start it now, so that both go on at once.
+            threading.Thread(target=importlib.import_module, args=("upsample_cli.engine",), daemon=True).start()
+        return ThreadExecutor(carry, options, slots=1, watcher=watcher, token=token)
+    slots = worker_count(len(jobs)) if workers is None else min(workers, len(jobs))
+    cores = max(math.ceil(core_count() / slots), min(core_count(), _LEAST_CORES))
+    if options.memory_bytes is not None:
+        options = replace(options, memory_bytes=options.memory_bytes // slots)
+    return ProcessExecutor(Assignment(options, token, carry, cores), slots=slots, watcher=watcher, timeout_s=timeout_s)

@@ -1,0 +1,160 @@
+"""Memory in flight: what a picture will take, how much there is, and how many pictures may be in work at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from upsample_cli.cores import core_count
+from upsample_cli.job import Job, Options
+from upsample_cli.pictures.model import Layout
+
+WORKER_BYTES = 600 * 2**20
+"""What a worker takes before its first picture: torch, for the most part. Measured: 0.45 to 0.65 GB."""
+
+_SHARE = 0.5
+"""Of the memory that is available: what the pictures in flight may take, if nobody says otherwise."""
+
+_BAND_BYTES = 96 * 2**20
+"""Of the bands of one picture on their way, all threads together, if it is large."""
+
+_DECODED_BYTES = {"webp": 8, "avif": 8, "gif": 8}
+"""Of a pixel in the memory of the decoder; 4 for the others. TIFF is read by its strips."""
+
+_COLLECTED_BYTES = {"png": 0, "tiff": 0, "webp": 14, "avif": 14, "gif": 8}
+"""Of a pixel of the output in the memory of its encoder; 4 for the others."""
+
+_WORK_PIXELS = 2**20
+"""A picture of as many keeps a worker busy long enough that handing it the next one costs nothing."""
+
+_MOST_PER_SLOT = 32
+
+
+def job_bytes(job: Job, options: Options) -> int:
+    """Peak memory of one picture on its way, beside what a worker takes anyhow; within a factor of two.
+
+    >>> job = Job(Path("a.jpg"), Path("b.jpg"), "jpeg", 3000, 4000, source_format="jpeg")
+    >>> job_bytes(job, Options()) // 10**6
+    340
+    """
+    pixels = job.height * job.width
+    source, output = job.source_layout or Layout("rgb"), job.layout or Layout("rgb")
+    decoded = 0 if job.source_format == "tiff" else _pixel_bytes(source, _DECODED_BYTES.get(job.source_format, 4))
+    collected = _pixel_bytes(output, _COLLECTED_BYTES.get(job.format, 4))
+    enlarged = pixels * options.factor**2
+    in_bands = min(_BAND_BYTES, 8 * enlarged * output.channels * output.depth // 8)
+    return pixels * decoded + enlarged * collected + in_bands
+
+
+def _pixel_bytes(layout: Layout, of_colour: int) -> int:
+    if layout.depth == 8:
+        return of_colour if layout.channels > 1 else of_colour // 4
+    return layout.channels * layout.depth // 8
+
+
+def budget_bytes(options: Options) -> int | None:
+    """What the pictures in flight may take together: `--memory`, else half of what is available; None if unknown."""
+    if options.memory_bytes is not None:
+        return options.memory_bytes
+    available = available_bytes()
+    return None if available is None else int(_SHARE * available)
+
+
+def worker_count(jobs: int) -> int:
+    """Workers for so many pictures: one for each core, fewer where all of them would not fit into half the memory."""
+    available = available_bytes()
+    fitting = core_count() if available is None else int(_SHARE * available) // WORKER_BYTES
+    return max(1, min(jobs, core_count(), fitting))
+
+
+def available_bytes() -> int | None:
+    """Memory that can still be taken without swapping, in this process's control group; None where nobody says so."""
+    found = [each for each in (_free_of_machine(), _free_of_group()) if each is not None]
+    return min(found, default=None)
+
+
+def _free_of_machine() -> int | None:
+    fields = _fields(Path("/proc/meminfo"))
+    return None if "MemAvailable:" not in fields else fields["MemAvailable:"] * 1024
+
+
+def _free_of_group() -> int | None:
+    """The least that one of the control groups around this process leaves. Source: the manuals of cgroup v1 and v2."""
+    free: list[int] = []
+    for line in _lines(Path("/proc/self/cgroup")):
+        _, controllers, name = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        root = Path("/sys/fs/cgroup", controllers)
+        limit, used = ("memory.max", "memory.current") if not controllers else (
+            "memory.limit_in_bytes", "memory.usage_in_bytes")  # fmt: skip
+        group = root / name.lstrip("/")
+        for folder in (group, *group.parents):
+            if not folder.is_relative_to(root):
+                break
+            bounds = [_number(folder / each) for each in (limit, used)]
+            if bounds[0] is not None and bounds[1] is not None:
+                cached = _fields(folder / "memory.stat").get("inactive_file", 0)  # given back when it is asked for
+                free.append(max(0, bounds[0] - bounds[1] + cached))
+    return min(free, default=None)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return []
+
+
+def _fields(path: Path) -> dict[str, int]:
+    rows = (line.split() for line in _lines(path))
+    return {row[0]: int(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}
+
+
+def _number(path: Path) -> int | None:
+    lines = _lines(path)
+    return int(lines[0]) if lines and lines[0].isdigit() else None
+
+
+class Admission:
+    """Says which pictures may be in flight together.
+
+    As many as there are slots, and one to follow; small ones count for less, so that a worker is handed several at
+    once. Their `job_bytes` stay within the budget; a picture that exceeds it by itself is in flight alone.
+
+    Args:
+        slots: pictures in work at once.
+        budget_bytes: for all of them together; None for no bound.
+        options: of the run.
+    """
+
+    def __init__(self, slots: int, budget_bytes: int | None, options: Options) -> None:
+        self._work_left = float(slots + 1)
+        self._budget_bytes = budget_bytes
+        self._options = options
+        self._used_bytes = 0
+        self.in_flight = 0
+
+    def takes(self, job: Job) -> bool:
+        """Whether the picture may be begun; if so, it counts from now on."""
+        taken = job_bytes(job, self._options)
+        if self.in_flight and (
+            self._work_left < work(job)
+            or (self._budget_bytes is not None and self._used_bytes + taken > self._budget_bytes)
+        ):
+            return False
+        self._count(job, taken, 1)
+        return True
+
+    def leave(self, job: Job) -> None:
+        """The picture has ended."""
+        self._count(job, job_bytes(job, self._options), -1)
+
+    def _count(self, job: Job, taken: int, sign: int) -> None:
+        self.in_flight += sign
+        self._used_bytes += sign * taken
+        self._work_left -= sign * work(job)
+
+
+def work(job: Job) -> float:
+    """How much of a worker's attention a picture takes: 1 for a large one, a thirty-second for the smallest."""
+    return max(1 / _MOST_PER_SLOT, min(1.0, job.height * job.width / _WORK_PIXELS))

@@ -1,0 +1,87 @@
+"""Pictures in threads of this process: for the only picture of a run, and where nothing has to be kept apart."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from threading import Event
+from typing import Protocol
+
+from upsample_cli.batch import stopping
+from upsample_cli.job import Job, Options, Result
+from upsample_cli.pictures.files import remove_unfinished
+
+
+class Watcher(Protocol):
+    """Is told what happens while it happens, from several threads."""
+
+    def started(self, job: Job) -> None:
+        """A picture is being enlarged."""
+
+    def advanced(self, job: Job, rows: int) -> None:
+        """That many more of its rows are enlarged."""
+
+    def ended(self, job: Job) -> None:
+        """The picture is done, well or badly."""
+
+
+Carry = Callable[..., Result]
+"""`carry.carry_out`, or what stands in for it: called with a job, the options, `token`, `stop` and `on_rows`."""
+
+
+class ThreadExecutor:
+    """A `batch.run.Executor` of threads.
+
+    Args:
+        carry: what is done with a picture.
+        options: of the run.
+        slots: pictures in work at once.
+        watcher: is told of them.
+        token: of the run.
+    """
+
+    def __init__(
+        self, carry: Carry, options: Options, *, slots: int, watcher: Watcher, token: str | None = None
+    ) -> None:
+        self.slots = slots
+        self.device: str | None = None
+        self._carry, self._options, self._watcher, self._token = carry, options, watcher, token
+        self._stop = Event()
+        self._pool = ThreadPoolExecutor(slots, thread_name_prefix="upsample-picture")
+        self._running: set[Future[Result]] = set()
+
+    def submit(self, job: Job) -> Future[Result]:
+        """See `batch.run.Executor`."""
+        future = self._pool.submit(self._run, job)
+        self._running.add(future)
+        future.add_done_callback(self._running.discard)
+        return future
+
+    def _run(self, job: Job) -> Result:
+        self._watcher.started(job)
+        try:
+            result = self._carry(
+                job,
+                self._options,
+                token=self._token,
+                stop=self._stop,
+                on_rows=lambda rows: self._watcher.advanced(job, rows),
+            )
+            if result.status == "written":
+                from upsample_cli.pipeline import engine_settings  # torch came with the picture
+
+                self.device = str(engine_settings(self._options).device)
+            return result
+        finally:
+            self._watcher.ended(job)
+
+    def close(self) -> None:
+        """See `batch.run.Executor`. A thread that does not stop is left behind, without its file."""
+        self._stop.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        end_s = time.monotonic() + stopping.GRACE_S
+        while (running := list(self._running)) and not stopping.is_hurried() and time.monotonic() < end_s:
+            wait(running, timeout=stopping.LOOK_S)
+        if running:
+            remove_unfinished()

@@ -1,0 +1,120 @@
+"""A worker process, seen from inside: takes pictures from a pipe, one after the other, and says what came of them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Event
+from typing import Any
+
+from upsample_cli.batch import stopping
+from upsample_cli.batch.threads import Carry
+from upsample_cli.cores import use_cores
+from upsample_cli.errors import Interrupted
+from upsample_cli.job import Job, Options
+from upsample_cli.pictures.files import remove_unfinished
+
+_EVERY_S = 0.1  # how often it tells of rows
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What every worker of a run is told when it starts.
+
+    Args:
+        options: of the run.
+        token: of the run.
+        carry: what is done with a picture; by its module and name, so it must have them.
+        cores: for this worker's threads that compute.
+        index: of the worker, to choose one of several GPUs by.
+    """
+
+    options: Options
+    token: str
+    carry: Carry
+    cores: int
+    index: int = 0
+
+
+def work(connection: Connection[Any, Any], assignment: Assignment) -> None:
+    """Carry out pictures until there are no more; the process ends here.
+
+    It is sent lists of jobs, and None to stop. It sends pairs: ("ready", name of the device), ("rows", number),
+    ("ended", (result, bytes of memory it holds)) for every job in order, ("raised", an exception). If the other end is
+    gone, it stops too: a worker does not outlive its run.
+    """
+    _offer_to_the_oom_killer()
+    use_cores(assignment.cores)
+    jobs: SimpleQueue[Job | None] = SimpleQueue()
+    stop = Event()
+    threading.Thread(target=_listen, args=(connection, jobs, stop), daemon=True).start()
+    with contextlib.suppress(OSError, Interrupted):  # the first: nobody is listening any more
+        try:
+            from upsample_cli.pipeline import options_on_device  # torch comes with it: let the listener start first
+
+            options, device = options_on_device(assignment.options, assignment.index)
+            connection.send(("ready", device))
+            while (job := jobs.get()) is not None and not stop.is_set():
+                result = assignment.carry(
+                    job, options, token=assignment.token, stop=stop, on_rows=_Teller(connection).add
+                )
+                connection.send(("ended", (result, _held_bytes())))
+        except Interrupted:
+            raise
+        except Exception as error:
+            error.add_note(traceback.format_exc())  # tracebacks do not travel
+            connection.send(("raised", error))
+    _leave()
+
+
+def _leave() -> None:
+    remove_unfinished()
+    os._exit(0)  # taking torch down takes its time
+
+
+def _listen(connection: Connection[Any, Any], jobs: SimpleQueue[Job | None], stop: Event) -> None:
+    with contextlib.suppress(EOFError, OSError):
+        while (given := connection.recv()) is not None:
+            for job in given:
+                jobs.put(job)
+    stop.set()
+    jobs.put(None)
+    time.sleep(stopping.GRACE_S)  # the main thread ends the process; amid a long call into a codec it cannot
+    _leave()
+
+
+class _Teller:
+    """Tells of rows, not too often."""
+
+    def __init__(self, connection: Connection[Any, Any]) -> None:
+        self._connection = connection
+        self._rows = 0
+        self._told_s = time.monotonic()
+
+    def add(self, rows: int) -> None:
+        self._rows += rows
+        if time.monotonic() - self._told_s >= _EVERY_S:
+            self._connection.send(("rows", self._rows))
+            self._rows, self._told_s = 0, time.monotonic()
+
+
+def _offer_to_the_oom_killer() -> None:
+    """Where memory runs out, a worker is to be killed, not the run. On Linux."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+
+
+def _held_bytes() -> int:
+    """Memory this process holds; 0 where nobody says so."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")

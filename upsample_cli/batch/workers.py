@@ -1,0 +1,254 @@
+"""Worker processes: a picture that crashes, hangs or eats memory fails alone, and every core works on its own picture.
+
+One thread (the supervisor) looks after all of them: it alone starts and ends them, reads and writes their pipes. Each
+worker has a pipe of its own and nothing is shared, so that a worker may die at any moment and take nothing with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import multiprocessing
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from upsample_cli.batch import stopping
+from upsample_cli.batch.deaths import Death, cause_of_death
+from upsample_cli.batch.memory import work as work_of
+from upsample_cli.batch.threads import Watcher
+from upsample_cli.batch.worker import Assignment, work
+from upsample_cli.errors import Interrupted, UpsampleError
+from upsample_cli.job import Job, Result
+from upsample_cli.pictures.files import temporary_path
+
+_Order = tuple[Job, Future[Result]]
+
+_HAND_WORK = 0.5  # a worker is handed small pictures until they make up this much work, and again when half is done
+_GROWTH_BYTES = 2**29  # a worker that holds so much more than after its first picture is replaced by a new one
+
+
+@dataclass(slots=True)
+class _Worker:
+    """One process, and the pictures it has been handed, in order: it is at work on the first."""
+
+    process: BaseProcess
+    connection: Connection[Any, Any]
+    hand: deque[_Order] = field(default_factory=deque)
+    is_ready: bool = False
+    is_old: bool = False
+    begun_s: float = 0.0
+    base_bytes: int = 0
+
+    def in_hand(self) -> float:
+        return sum(work_of(job) for job, _ in self.hand)
+
+    def send(self, what: list[Job] | None) -> None:
+        with contextlib.suppress(OSError):  # it is dead: the end of its pipe will say so
+            self.connection.send(what)
+
+
+class ProcessExecutor:
+    """A `batch.run.Executor` of worker processes, started at once: they import torch while the run is planned.
+
+    Args:
+        assignment: what each worker is told.
+        slots: number of workers.
+        watcher: is told of the pictures, from the supervisor's thread.
+        timeout_s: a picture that takes longer fails, and its worker is killed; None for no bound.
+    """
+
+    def __init__(self, assignment: Assignment, *, slots: int, watcher: Watcher, timeout_s: float | None = None) -> None:
+        self.slots = slots
+        self.device: str | None = None
+        self._assignment, self._watcher, self._timeout_s = assignment, watcher, timeout_s
+        self._queue: deque[_Order] = deque()
+        self._workers: list[_Worker] = []
+        self._started = 0
+        self._error: BaseException | None = None
+        self._closing_s: float | None = None
+        self._ear, self._bell = multiprocessing.Pipe(duplex=False)
+        self._is_rung = False
+        self._supervisor = threading.Thread(target=self._supervise, name="upsample-supervisor", daemon=True)
+        self._supervisor.start()
+
+    def submit(self, job: Job) -> Future[Result]:
+        """See `batch.run.Executor`."""
+        future: Future[Result] = Future()
+        self._queue.append((job, future))
+        self._ring()
+        return future
+
+    def close(self) -> None:
+        """See `batch.run.Executor`. A worker that does not stop in time is killed, and its file removed."""
+        if self._closing_s is None:
+            self._closing_s = time.monotonic()
+            self._ring()
+        self._supervisor.join()
+
+    def _ring(self) -> None:
+        if not self._is_rung:
+            self._is_rung = True
+            with contextlib.suppress(OSError):  # the supervisor has gone
+                self._bell.send_bytes(b"!")
+
+    def _supervise(self) -> None:
+        if hasattr(signal, "pthread_sigmask"):
+            # Workers inherit this: a Ctrl-C, which the terminal sends to all, is for the run to answer.
+            signal.pthread_sigmask(signal.SIG_BLOCK, stopping.SIGNALS)
+        try:
+            for _ in range(self.slots):
+                self._start_worker()
+            while self._closing_s is None or self._still_closing(self._closing_s):
+                self._deal()
+                self._hear(wait([self._ear, *(each.connection for each in self._workers)], self._patience_s()))
+                self._end_the_late()
+        except Exception as error:  # as that of a pool's thread, it belongs to whoever waits for results
+            self._error = error
+        for worker in list(self._workers):
+            self._lose(worker)
+        self._give_up(self._queue)
+        self._ear.close()
+
+    def _still_closing(self, since_s: float) -> bool:
+        self._give_up(self._queue)
+        for worker in self._workers:
+            if not worker.is_old:
+                worker.is_old = True
+                worker.send(None)
+        return bool(self._workers) and not stopping.is_hurried() and time.monotonic() < since_s + stopping.GRACE_S
+
+    def _start_worker(self) -> None:
+        context = multiprocessing.get_context("spawn")  # a fork would copy torch's locks in the middle of things
+        ours, theirs = context.Pipe()
+        assignment = replace(self._assignment, index=self._started)
+        self._started += 1
+        process = context.Process(target=work, args=(theirs, assignment), name="upsample-worker", daemon=True)
+        process.start()
+        theirs.close()  # so that the pipe ends with the worker
+        self._workers.append(_Worker(process, ours))
+
+    def _deal(self) -> None:
+        """Hand the waiting pictures to workers that have room: a large one, or several small ones."""
+        if self._error is not None:
+            self._give_up(self._queue)
+        share = math.ceil(len(self._queue) / max(1, len(self._workers)))
+        for worker in sorted(self._workers, key=lambda each: len(each.hand)):
+            held = worker.in_hand()
+            if not worker.is_ready or worker.is_old or held > _HAND_WORK / 2:
+                continue
+            given: list[_Order] = []
+            while self._queue and len(given) < share:
+                held += work_of(self._queue[0][0])
+                if (worker.hand or given) and held > _HAND_WORK:
+                    break
+                given.append(self._queue.popleft())
+            if given:
+                worker.hand.extend(given)
+                if len(worker.hand) == len(given):
+                    self._begin(worker)
+                worker.send([job for job, _ in given])
+
+    def _begin(self, worker: _Worker) -> None:
+        worker.begun_s = time.monotonic()
+        self._watcher.started(worker.hand[0][0])
+
+    def _hear(self, talking: Sequence[Any]) -> None:
+        if self._ear in talking:
+            self._ear.recv_bytes()
+            self._is_rung = False
+        for worker in [each for each in self._workers if each.connection in talking]:
+            try:
+                while worker.connection.poll():
+                    kind, what = worker.connection.recv()
+                    _HEARD[kind](self, worker, what)
+            except (EOFError, OSError):
+                self._lose(worker)
+
+    def _heard_ready(self, worker: _Worker, device: str) -> None:
+        worker.is_ready = True
+        self.device = device
+
+    def _heard_rows(self, worker: _Worker, rows: int) -> None:
+        self._watcher.advanced(worker.hand[0][0], rows)
+
+    def _heard_ended(self, worker: _Worker, what: tuple[Result, int]) -> None:
+        result, held_bytes = what
+        self._end_first(worker, result)
+        worker.base_bytes = worker.base_bytes or held_bytes
+        if held_bytes > worker.base_bytes + _GROWTH_BYTES and not worker.is_old:
+            worker.is_old = True
+            self._start_worker()
+        if worker.hand:
+            self._begin(worker)
+        elif worker.is_old:
+            worker.send(None)
+
+    def _heard_raised(self, _worker: _Worker, error: BaseException) -> None:
+        self._error = error
+        for each in self._workers:
+            self._give_up(each.hand)
+
+    def _end_first(self, worker: _Worker, result: Result) -> None:
+        job, future = worker.hand.popleft()
+        self._watcher.ended(job)
+        future.set_result(result)
+
+    def _give_up(self, orders: deque[_Order]) -> None:
+        """Pictures that will have no result: the run is at its end."""
+        while orders:
+            orders.popleft()[1].set_exception(self._error or Interrupted())
+
+    def _patience_s(self) -> float | None:
+        """How long to listen before something has to be done."""
+        if self._closing_s is not None:
+            return stopping.LOOK_S
+        begun_s = [each.begun_s for each in self._workers if each.hand]
+        if self._timeout_s is None or not begun_s:
+            return None
+        return max(0.0, min(begun_s) + self._timeout_s - time.monotonic())
+
+    def _end_the_late(self) -> None:
+        for worker in list(self._workers):
+            if self._timeout_s is not None and worker.hand and time.monotonic() >= worker.begun_s + self._timeout_s:
+                took = f"took longer than --timeout {self._timeout_s:g} and was stopped"
+                self._lose(worker, Death(took, "give it more seconds"))
+
+    def _lose(self, worker: _Worker, death: Death | None = None) -> None:
+        """A worker's pipe has ended, or it is to end: what it was at work on has failed, the rest is another's."""
+        is_stopping = self._closing_s is not None or self._error is not None
+        worker.process.kill()
+        worker.process.join()
+        worker.connection.close()
+        self._workers.remove(worker)
+        death = death or cause_of_death(worker.process.exitcode)
+        if worker.hand:
+            temporary = temporary_path(worker.hand[0][0].output, self._assignment.token)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        if is_stopping:
+            self._give_up(worker.hand)
+        elif worker.hand:
+            elapsed_s = time.monotonic() - worker.begun_s
+            self._end_first(worker, death.result(worker.hand[0][0], self._assignment.options, elapsed_s))
+            self._queue.extendleft(reversed(worker.hand))
+            self._start_worker()
+        elif not self._workers:
+            self._error = UpsampleError(
+                f"worker processes do not start: the last one {death.cause}", "free some memory, or try --workers 1"
+            )
+
+
+_HEARD: dict[str, Callable[[ProcessExecutor, _Worker, Any], None]] = {
+    "ready": ProcessExecutor._heard_ready,
+    "rows": ProcessExecutor._heard_rows,
+    "ended": ProcessExecutor._heard_ended,
+    "raised": ProcessExecutor._heard_raised,
+}
