@@ -14,7 +14,7 @@ PACKAGE = Path(upsample_cli.__file__).parent
 LAYERS = [
     ["upsample_cli.errors", "upsample_cli.cores"],
     ["upsample_cli.quantities", "upsample_cli.names"],
-    ["upsample_cli.arithmetic", "upsample_cli.profiles", "upsample_cli.plan"],
+    ["upsample_cli.arithmetic", "upsample_cli.profiles", "upsample_cli.shipped", "upsample_cli.plan"],
     ["upsample_cli.axes", "upsample_cli.kernels"],
     ["upsample_cli.layer", "upsample_cli.pixels"],
     ["upsample_cli.pictures.*", "upsample_cli.routes"],

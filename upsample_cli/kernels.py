@@ -17,7 +17,11 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from upsample_cli.errors import GeometryError, UsageError
-from upsample_cli.profiles import axis_kernel, checked_factor, rounded_phases, rounded_ratio
+from upsample_cli.profiles import PROFILES, axis_kernel, checked_factor, rounded_phases, rounded_ratio
+from upsample_cli.shipped import FITTED, shipped_kernel
+
+KERNEL_NAMES = (*PROFILES, FITTED)
+"""Every kernel that has a name: those that have a formula, and the one fitted to photographs."""
 
 _WEIGHT_BITS = 60
 """Weights given as floats are taken to this many bits after the point: no float64 above 2**-8 loses any."""
@@ -148,14 +152,22 @@ class Kernel:
 
 @functools.lru_cache(maxsize=32, typed=True)
 def kernel_named(name: str, factor: int) -> Kernel:
-    """The kernel of that name for that factor: the outer product of its profile's taps with themselves.
+    """The kernel of that name for that factor; of a profile, the outer product of its taps with themselves.
 
     Raises:
-        UsageError: if there is no such kernel, or the factor is not a whole number from 1 to 64.
+        UsageError: if there is no such kernel, or the factor is not a whole number from 1 to 64, or "fitted" was not
+            fitted for it.
 
     >>> kernel_named("nearest", 2)
     Kernel(name='nearest', factor=2, weights=(1, 1, 1, 1), denominator=1, padding=0, channels=1, is_dense=False)
     """
+    factor = checked_factor(factor)
+    if name not in KERNEL_NAMES:
+        raise UsageError(f"there is no kernel named {name!r}", f"choose one of {', '.join(KERNEL_NAMES)}")
+    if name == FITTED:
+        shipped = shipped_kernel(factor)
+        kernel_size = math.isqrt(len(shipped.weights))
+        return Kernel(name, factor, shipped.weights, shipped.denominator, (kernel_size - factor) // 2)
     axis = axis_kernel(name, factor)
     weights = tuple(above * left for above in axis.numerators for left in axis.numerators)
     return Kernel(name, axis.factor, weights, axis.denominator**2, axis.padding)

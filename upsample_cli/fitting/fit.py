@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,12 +97,16 @@ class Fit:
         return f"{held} by a kernel fitted to the others{some}"
 
 
+def _unheard(_share: float) -> None:
+    """Progress that nobody asked for."""
+
+
 def fit_photos(
     paths: Sequence[Path],
     recipe: Recipe,
     *,
     denominators: Sequence[int] = POWERS_OF_TWO,
-    advanced: Callable[[float], None] = lambda _: None,
+    advanced: Callable[[float], None] = _unheard,
 ) -> Fit:
     """Fit a kernel to photographs, and score it held out.
 
@@ -123,12 +127,14 @@ def fit_photos(
     total = sum(folds, no_equations(recipe.factor, recipe.support))
     if pictures == 1:
         parts = halves(parts[0], recipe.support)
-        folds = [_equations_of(part, recipe) for part in parts]
+        folds = [equations_of(part, recipe) for part in parts]
     found = []
     for index in range(0, len(parts), max(1, math.ceil(len(parts) / _MOST_SCORED))):
         held_out = folds[index % _MOST_FOLDS]
-        found.append(_errors_of(parts[index], fitted_kernel(total - held_out, recipe, denominators), recipe, advanced))
-    scores = {name: _mean([each[name] for each in found]) for name in found[0]} if found else {}
+        kernels = {name: kernel_named(name, recipe.factor) for name in PEERS}
+        kernels["fitted"] = fitted_kernel(total - held_out, recipe, denominators)
+        found.append(errors_of(parts[index], kernels, recipe.degradation, advanced))
+    scores = {name: mean_score([each[name] for each in found]) for name in found[0]} if found else {}
     kernel = fitted_kernel(total, recipe, denominators)
     return Fit(recipe, kernel, pictures, total.count, tuple(skipped), scores, len(found), min(len(parts), _MOST_FOLDS))
 
@@ -176,7 +182,7 @@ def _read_all(
     for path in paths:
         try:
             part = whole_part(path, factor=recipe.factor, support=recipe.support)
-            found = _equations_of(part, recipe, advanced)
+            found = equations_of(part, recipe, advanced)
         except PictureError as error:
             skipped.append(error)
             continue
@@ -186,7 +192,8 @@ def _read_all(
     return parts, folds, skipped
 
 
-def _equations_of(part: Part, recipe: Recipe, advanced: Callable[[float], None] = lambda _: None) -> Equations:
+def equations_of(part: Part, recipe: Recipe, advanced: Callable[[float], None] = _unheard) -> Equations:
+    """The equations of all neighbourhoods of a part."""
     found = no_equations(recipe.factor, recipe.support)
     for piece in pieces(part, factor=recipe.factor, degradation=recipe.degradation):
         near = piece.trimmed(recipe.support // 2)
@@ -195,18 +202,21 @@ def _equations_of(part: Part, recipe: Recipe, advanced: Callable[[float], None] 
     return found
 
 
-def _errors_of(part: Part, kernel: Kernel, recipe: Recipe, advanced: Callable[[float], None]) -> dict[str, Errors]:
-    """The errors of every kernel on a part that `kernel` was not fitted to."""
-    kernels = {name: kernel_named(name, recipe.factor) for name in PEERS} | {kernel.name: kernel}
+def errors_of(
+    part: Part, kernels: Mapping[str, Kernel], degradation: Degradation, advanced: Callable[[float], None] = _unheard
+) -> dict[str, Errors]:
+    """The errors of kernels of one factor on a part."""
+    factor = next(iter(kernels.values())).factor
     sums = dict.fromkeys(kernels, Errors())
-    for piece in pieces(part, factor=recipe.factor, degradation=recipe.degradation):
+    for piece in pieces(part, factor=factor, degradation=degradation):
         for name, each in kernels.items():
             sums[name] += errors(enlarged(piece.low, each), piece)
         advanced((len(piece.low) - piece.above - piece.below) / part.height)
     return sums
 
 
-def _mean(found: list[Errors]) -> Score:
+def mean_score(found: list[Errors]) -> Score:
+    """Every part counts the same."""
     return Score(
         math.fsum(each.psnr_db for each in found) / len(found), math.fsum(each.ssim for each in found) / len(found)
     )

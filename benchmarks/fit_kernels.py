@@ -1,0 +1,136 @@
+"""Fit the kernels that come with the package: `python -m benchmarks.fit_kernels [--scores]`.
+
+Writes upsample_cli/fitted.json, the same bytes each time: pixels are whole numbers, so the sums behind the fit are
+exact, and the numerators are rounded far more coarsely than float64 could differ between machines.
+
+`--scores` prints the tables of the model card in docs/kernels.md instead, each photograph scored by kernels that were
+fitted to the others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import skimage.data
+import typer
+
+from upsample_cli.fitting.degrade import Degradation, degradation_named
+from upsample_cli.fitting.equations import Equations, no_equations
+from upsample_cli.fitting.fit import Recipe, equations_of, errors_of, fitted_kernel, mean_score
+from upsample_cli.fitting.pieces import Part, whole_part
+from upsample_cli.fitting.score import Errors
+from upsample_cli.kernels import Kernel, kernel_named
+from upsample_cli.shipped import FITTED_FILE
+
+FACTORS = (2, 3, 4)
+SUPPORT = 7
+DEGRADATION = Degradation("bicubic")
+DENOMINATORS = range(64, 128)
+
+PHOTOGRAPHS = (
+    "astronaut.png", "brick.png", "camera.png", "chelsea.png", "coffee.png", "coins.png", "grass.png", "gravel.png",
+    "hubble_deep_field.jpg", "ihc.png", "moon.png", "motorcycle_left.png", "page.png", "retina.jpg", "rocket.jpg",
+    "text.png",
+)  # fmt: skip
+"""Those in scikit-image's own package, which need no download. Left out: drawings and masks; the right view of the
+motorcycle, whose left view would stand on both sides of leave-one-out; and two pictures without detail of the size of
+a pixel, a cell out of focus and a clock in motion."""
+
+_PEERS = ("nearest", "bilinear", "bicubic", "lanczos3")
+_OTHER_DEGRADATIONS = ("bicubic", "area", "lanczos", "jpeg95", "jpeg75")
+
+
+def parts(factor: int, names: Sequence[str] = PHOTOGRAPHS) -> list[Part]:
+    """The photographs."""
+    folder = Path(skimage.data.__file__).parent
+    return [whole_part(folder / name, factor=factor, support=SUPPORT) for name in names]
+
+
+def equations(recipe: Recipe, names: Sequence[str] = PHOTOGRAPHS) -> list[Equations]:
+    """What each photograph says."""
+    return [equations_of(part, recipe) for part in parts(recipe.factor, names)]
+
+
+def fitted(factor: int) -> Kernel:
+    """The kernel that is shipped for a factor."""
+    recipe = Recipe(factor, SUPPORT, DEGRADATION)
+    return fitted_kernel(sum(equations(recipe), no_equations(factor, SUPPORT)), recipe, DENOMINATORS)
+
+
+def document(kernels: Sequence[Kernel]) -> str:
+    """Kernels as the text of the file."""
+    found: dict[str, Any] = {}
+    for kernel in kernels:
+        size = kernel.kernel_size
+        rows = [kernel.weights[at : at + size] for at in range(0, size**2, size)]
+        found[str(kernel.factor)] = {
+            "denominator": kernel.denominator,
+            "weights": [" ".join(f"{weight:4}" for weight in row) for row in rows],
+        }
+    about = {"support": SUPPORT, "degradation": str(DEGRADATION), "photographs": PHOTOGRAPHS}
+    return json.dumps(about | {"kernels": found}, indent=1) + "\n"
+
+
+def held_out(factor: int, supports: Sequence[int]) -> list[dict[str, Kernel]]:
+    """For each photograph the kernels fitted to the others, beside those that are not fitted."""
+    every: list[dict[str, Kernel]] = [{name: kernel_named(name, factor) for name in _PEERS} for _ in PHOTOGRAPHS]
+    for support in supports:
+        recipe = Recipe(factor, support, DEGRADATION)
+        found = equations(recipe)
+        total = sum(found, no_equations(factor, support))
+        for kernels, own in zip(every, found, strict=True):
+            kernels[f"fitted {support}x{support}"] = fitted_kernel(total - own, recipe, DENOMINATORS)
+    return every
+
+
+def scores(factor: int, every: list[dict[str, Kernel]], degradation: Degradation) -> list[dict[str, Errors]]:
+    """The errors of each photograph's kernels on it."""
+    return [errors_of(part, kernels, degradation) for part, kernels in zip(parts(factor), every, strict=True)]
+
+
+def _row(first: str, cells: Sequence[str]) -> str:
+    return f"| {' | '.join([first, *cells])} |"
+
+
+def _head(first: str, names: Sequence[str]) -> list[str]:
+    return [_row(first, names), "|---" * (len(names) + 1) + "|"]
+
+
+def _means(found: list[dict[str, Errors]]) -> list[str]:
+    means = [mean_score([each[name] for each in found]) for name in found[0]]
+    return [f"{mean.psnr_db:.2f} / {mean.ssim:.4f}" for mean in means]
+
+
+def tables() -> list[str]:
+    """Scores of all kernels at all factors; at x2 after other degradations; and picture by picture."""
+    lines: list[str] = []
+    for factor in FACTORS:
+        every = held_out(factor, (3, 5, 7))
+        found = scores(factor, every, DEGRADATION)
+        lines += [] if lines else _head("PSNR in dB / SSIM", list(every[0]))
+        lines.append(_row(f"x{factor}", _means(found)))
+        if factor == 2:
+            doubled, pictures = every, found
+    lines += ["", *_head("x2 after", list(doubled[0]))]
+    for name in _OTHER_DEGRADATIONS:
+        lines.append(_row(name, _means(scores(2, doubled, degradation_named(name)))))
+    shown = ("bilinear", "bicubic", "lanczos3", f"fitted {SUPPORT}x{SUPPORT}")
+    lines += ["", *_head("x2, PSNR in dB", shown)]
+    for photograph, errors in zip(PHOTOGRAPHS, pictures, strict=True):
+        lines.append(_row(photograph.partition(".")[0], [f"{errors[name].psnr_db:.2f}" for name in shown]))
+    return lines
+
+
+def main(*, only_scores: bool = typer.Option(False, "--scores", help="Print the scores; write nothing.")) -> None:
+    """Write the kernels, or print their scores."""
+    if only_scores:
+        print("\n".join(tables()))
+    else:
+        FITTED_FILE.write_text(document([fitted(factor) for factor in FACTORS]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    typer.run(main)
