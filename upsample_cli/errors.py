@@ -69,7 +69,6 @@ class OutputExistsError(PictureError):
     def __init__(
         self, path: str | os.PathLike[str], reason: str = "exists already; add --overwrite to replace it"
     ) -> None:
-        self.reason = reason
         super().__init__(path, reason)
 
 

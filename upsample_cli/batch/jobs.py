@@ -42,7 +42,7 @@ def plan_run(
     *,
     resume: Resume | None = None,
     is_dry_run: bool = False,
-    on_planned: Callable[[int], None] = lambda _count: None,
+    counted: Callable[[Iterable[Found]], Iterable[Found]] = iter,
     alike: Callable[..., Alike] = names_alike,
 ) -> list[Entry]:
     """Every input's entry, in order; an input named twice counts once.
@@ -52,7 +52,7 @@ def plan_run(
     Args:
         resume: what earlier runs did; None if nothing is known of them.
         is_dry_run: nothing may be written to find out how the output's disk takes names.
-        on_planned: told the number of inputs planned so far.
+        counted: passes on the inputs, and can tell by it how far planning is.
         alike: which names are the same in a folder; called with `may_write`.
 
     Raises:
@@ -62,10 +62,7 @@ def plan_run(
     unique = _unique(inputs)
     is_alone = len(unique) == 1 and unique[0].folder is None
     run = _Run(target, options, resume, is_alone)
-    entries = []
-    for index, found in enumerate(unique, start=1):
-        entries.append(_entry(found, index, run))
-        on_planned(index)
+    entries = [_entry(found, index, run) for index, found in enumerate(counted(unique), start=1)]
     jobs = [entry.job for entry in entries if entry.job is not None]
     check_collisions(jobs, (found.path for found in unique), functools.partial(alike, may_write=not is_dry_run))
     check_run_space(jobs)
@@ -132,7 +129,7 @@ def checked_entry(
     """
     result = Result.planned(job, options.factor)
     if verdict.is_done:
-        return Entry(result.ended("skipped", reason=verdict.reason))
+        return Entry(result.ended("skipped"))
     try:
         check_output(job, replace(options, overwrite=True) if verdict.is_free else options, free)
     except OutputExistsError as error:
@@ -140,13 +137,13 @@ def checked_entry(
         return Entry(existing(Entry(result, job, is_alone), OutputExistsError(job.output, stale) if stale else error))
     except PictureError as error:
         return Entry(result.ended("failed", error=str(error)))
-    reason = f"made anew: it {verdict.reason}" if verdict.is_stale else verdict.reason
-    return Entry(replace(result, reason=reason), job, is_alone)
+    if verdict.reason is not None:
+        result = replace(result, warnings=(*result.warnings, f"to be made anew: it {verdict.reason}"))
+    return Entry(result, job, is_alone)
 
 
 def existing(entry: Entry, error: OutputExistsError) -> Result:
     """The result for an output that exists already: passed over in a batch, an error for the only picture asked for."""
     if entry.is_alone:
         return entry.result.ended("failed", error=str(error), may_pass=True)
-    skipped = entry.result.ended("skipped", reason=error.reason)
-    return replace(skipped, warnings=(str(error),))
+    return replace(entry.result.ended("skipped"), warnings=(str(error),))

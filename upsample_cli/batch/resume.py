@@ -14,9 +14,6 @@ from upsample_cli.errors import PictureError, UsageError
 from upsample_cli.job import Job, Options, Result
 from upsample_cli.pictures.formats import format_of_path
 
-DONE = "done already"
-FAILED_BEFORE = "failed before; --retry-failed tries it again"
-
 
 def record_path(found: Sequence[Found], target: Target, options: Options, state: str | None) -> Path | None:
     """Where the record of a run is: where the user says, or in the folder that is the outputs' own; None for nowhere.
@@ -50,7 +47,7 @@ class Verdict:
         is_done: it was made from this input with these settings, and is whole.
         is_stale: it is there and would come out otherwise now.
         is_free: what has its name is broken, was left by a killed run, and will be removed.
-        reason: in one line.
+        reason: why it is not done: what there is to say of it.
     """
 
     is_done: bool = False
@@ -101,10 +98,9 @@ class Resume:
             if row.output != self.record.real_path(output):
                 continue
             if is_written and stamp_of(row.output) == row.output_stamp:
-                return self._result(row, picture, output).ended("skipped", reason=DONE)
+                return self._result(row, picture, output).ended("skipped")
             if not is_written and not self.retry_failed and not row.may_pass:
-                failed = self._result(row, picture, output)
-                return failed.ended("failed", error=row.error, reason=FAILED_BEFORE)
+                return self._result(row, picture, output).ended("failed", error=row.error)
         return None
 
     def verdict(self, job: Job) -> Verdict:
@@ -113,28 +109,28 @@ class Resume:
         if row is None:
             return UNKNOWN
         if row.status == "failed":
-            return Verdict(reason="tried again: it failed before")
+            return Verdict(reason="failed before")
         stamp = stamp_of(row.output)
         if row.status == "started":
             return self._unfinished(row, job.input, stamp)
         if stamp is None:
-            return Verdict(reason="made anew: the output is gone")
+            return Verdict(reason="is gone")
         return self._written(row, job.input, stamp)
 
     def _unfinished(self, row: Row, picture: Path, stamp: Stamp | None) -> Verdict:
         if stamp is None:
-            return Verdict(reason="made anew: it was not finished")
+            return Verdict(reason="was not finished")
         if stamp == row.output_stamp:  # what was to be replaced is still there
             return Verdict(is_stale=True, reason="was to be replaced, and was not")
         if not _is_whole(row, self.options):
             self.broken.append(row.output)
-            return Verdict(is_free=True, reason="made anew: it was left broken")
+            return Verdict(is_free=True, reason="was left broken")
         self.adopted.append(row)
         return self._written(replace(row, output_stamp=stamp), picture, stamp)
 
     def _written(self, row: Row, picture: Path, stamp: Stamp) -> Verdict:
         changes = self._changes(row, picture, stamp)
-        return Verdict(is_stale=True, reason=", ".join(changes)) if changes else Verdict(is_done=True, reason=DONE)
+        return Verdict(is_stale=True, reason=", ".join(changes)) if changes else Verdict(is_done=True)
 
     def _changes(self, row: Row, picture: Path, output_stamp: Stamp) -> list[str]:
         settings = settings_differences(row.settings, self.record.settings)
