@@ -135,7 +135,6 @@ class Result:
         error: one line, if it failed.
         elapsed_s: seconds from opening the input to the finished output.
         may_pass: it failed for a reason outside the picture (a full disk, too little memory), maybe gone next time.
-        reason: why it was passed over, failed without being tried, or is made anew; one line that does not name it.
     """
 
     input: Path
@@ -149,7 +148,6 @@ class Result:
     error: str | None = None
     elapsed_s: float = 0.0
     may_pass: bool = False
-    reason: str | None = None
 
     @classmethod
     def planned(cls, job: Job, factor: int) -> Result:
@@ -166,16 +164,10 @@ class Result:
         )
 
     def ended(
-        self,
-        status: Status,
-        *,
-        error: str | None = None,
-        elapsed_s: float = 0.0,
-        may_pass: bool = False,
-        reason: str | None = None,
+        self, status: Status, *, error: str | None = None, elapsed_s: float = 0.0, may_pass: bool = False
     ) -> Result:
         """The same result with its end."""
-        return replace(self, status=status, error=error, elapsed_s=elapsed_s, may_pass=may_pass, reason=reason)
+        return replace(self, status=status, error=error, elapsed_s=elapsed_s, may_pass=may_pass)
 
 
 def check_strict(path: Path, warnings: tuple[str, ...], options: Options) -> None:
