@@ -15,8 +15,8 @@ LAYERS = [
     ["upsample_cli.errors", "upsample_cli.cores"],
     ["upsample_cli.quantities", "upsample_cli.names"],
     ["upsample_cli.arithmetic", "upsample_cli.profiles", "upsample_cli.shipped", "upsample_cli.plan"],
-    ["upsample_cli.axes", "upsample_cli.kernels"],
-    ["upsample_cli.layer", "upsample_cli.pixels"],
+    ["upsample_cli.axes", "upsample_cli.kernels", "upsample_cli.weight_files"],
+    ["upsample_cli.layer", "upsample_cli.pixels", "upsample_cli.kernel_choice"],
     ["upsample_cli.pictures.*", "upsample_cli.routes"],
     ["upsample_cli.engine", "upsample_cli.job"],
     ["upsample_cli.arrays", "upsample_cli.planning"],
@@ -33,10 +33,11 @@ HOMES = {
     "PIL": {"upsample_cli.pictures", "upsample_cli.tconv.drawing", "upsample_cli.fitting.degrade"},
     **{name: {"upsample_cli.pictures"} for name in ("isal", "imagecodecs")},
     "tifffile": {"upsample_cli.pictures", "upsample_cli.tconv.signals"},
-    **{name: {"upsample_cli.tconv"} for name in ("safetensors", "onnx")},
+    "onnx": {"upsample_cli.tconv"},
+    "safetensors": {"upsample_cli.tconv", "upsample_cli.weight_files"},
     "torch": {
         f"upsample_cli.{name}"
-        for name in ("layer", "pixels", "routes", "engine", "arrays", "pipeline", "tconv", "fitting.fit")
+        for name in ("weight_files", "layer", "pixels", "routes", "engine", "arrays", "pipeline", "tconv", "fitting.fit")
     },
     "torchvision": set(),
 }
@@ -121,7 +122,7 @@ def test_imports_go_downward_and_libraries_stay_in_their_rooms():
             "kernels imports upsample_cli.engine, which is not below it",
         ),
         ("pictures.png", "from upsample_cli import pipeline", "imports upsample_cli.pipeline, which is not below it"),
-        ("kernels", "import upsample_cli.plan", "kernels imports upsample_cli.plan, which is not below it"),
+        ("profiles", "import upsample_cli.plan", "profiles imports upsample_cli.plan, which is not below it"),
         (
             "engine",
             "def f():\n    from upsample_cli.cli import door",

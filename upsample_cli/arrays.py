@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from upsample_cli.engine import Settings, enlarged_bands, pick_device
 from upsample_cli.errors import UsageError
-from upsample_cli.kernels import kernel_named, misfit
+from upsample_cli.kernel_choice import chosen_kernel
+from upsample_cli.kernels import misfit
 from upsample_cli.pixels import fitted
 from upsample_cli.plan import BORDERS, Border
 from upsample_cli.quantities import parse_quantity
@@ -41,7 +42,8 @@ def upsample(
             order; uint8, uint16 or floating point. Values are not clamped or scaled; float16 and bfloat16 are computed
             in float32.
         factor: 1 to 64.
-        kernel: "bilinear" or "nearest".
+        kernel: "bilinear", "nearest", "bicubic", "lanczos3" or another name in `profiles.PROFILES`, or a file of
+            weights, `FILE` or `FILE:KEY`: .safetensors, .pt, .pth or .npy.
         border: what lies outside: "replicate" the edge, "reflect" the picture, or "zeros" as the bare layer has it.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps"; by default the tensor's own, and the CPU for arrays.
         has_alpha: the last channel is straight opacity; colour is premultiplied by it on the way.
@@ -64,7 +66,7 @@ def upsample(
     if not isinstance(image, (torch.Tensor, np.ndarray)):
         raise UsageError(f"a {type(image).__name__} is no picture", "give a torch tensor or a numpy array")
     settings = Settings(
-        kernel_named(kernel, factor),
+        chosen_kernel(kernel, factor),
         border,
         pick_device(str(device or (image.device if isinstance(image, torch.Tensor) else "cpu"))),
         parse_quantity(memory, "memory") if isinstance(memory, str) else _count(memory, "a memory budget", "byte"),

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from upsample_cli.errors import PictureError, UsageError
-from upsample_cli.kernels import kernel_named
+from upsample_cli.kernel_choice import chosen_kernel
+from upsample_cli.kernels import Kernel, misfit
 from upsample_cli.names import DEFAULT_NAME, check_template
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, check_quality, format_named
 from upsample_cli.pictures.model import Depth, Layout
@@ -28,7 +29,7 @@ class Options:
 
     Args:
         factor: whole factor, 1 to 64.
-        kernel: a name in `kernels.KERNELS`.
+        kernel: a name in `profiles.PROFILES`, or `FILE` or `FILE:KEY` of weights.
         border: what lies outside the picture.
         alpha: "premultiplied" keeps colour hidden under transparency from bleeding; "straight" treats alpha as one more
             channel and keeps the hidden colour.
@@ -70,7 +71,7 @@ class Options:
     name: str = DEFAULT_NAME
 
     def __post_init__(self) -> None:
-        kernel_named(self.kernel, self.factor)
+        chosen_kernel(self.kernel, self.factor)
         named: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             ("border", self.border, BORDERS),
             ("alpha", self.alpha, ALPHAS),
@@ -168,6 +169,23 @@ class Result:
     ) -> Result:
         """The same result with its end."""
         return replace(self, status=status, error=error, elapsed_s=elapsed_s, may_pass=may_pass)
+
+
+def is_premultiplied(layout: Layout, options: Options) -> bool:
+    """Whether a picture's colour is multiplied by its alpha on the way."""
+    return layout.alpha and options.alpha == "premultiplied"
+
+
+def picture_kernel(path: Path, layout: Layout, options: Options) -> Kernel:
+    """The kernel, for a picture of that layout.
+
+    Raises:
+        PictureError: if it cannot take such a picture: it is for other channels, or for colour without alpha.
+    """
+    kernel = chosen_kernel(options.kernel, options.factor)
+    if reason := misfit(kernel, layout.channels, has_alpha=is_premultiplied(layout, options)):
+        raise PictureError(path, *reason)
+    return kernel
 
 
 def check_strict(path: Path, warnings: tuple[str, ...], options: Options) -> None:

@@ -30,6 +30,7 @@ _FLAT = Fraction(1, 2**18)
 """Phases that sum to 1 but for this are meant to: it is what rounding weights to float32 can make of a few hundred."""
 
 _LARGEST_GAIN = 1024
+"""Far past any use, and near enough that a grid of weights stays fine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +126,6 @@ class Kernel:
         If its own is more, weights are rounded to the finest grid for which it is not. Where every phase sums to 1 it
         does so after it, exactly (`profiles.rounded_phases`).
 
-        Raises:
-            UsageError: if the weights are so large that hardly anything would be left of them.
-
         >>> kernel_named("bicubic", 2).within(2**16).denominator
         16384
         >>> kernel_named("bicubic", 4).within(2**16).denominator
@@ -135,11 +133,6 @@ class Kernel:
         """
         if self.reach <= most:
             return self
-        if self.reach > _LARGEST_GAIN * self.denominator:
-            raise UsageError(
-                f"kernel {self.name}: its weights make up to {float(self.reach / self.denominator):.3g} times a pixel",
-                f"give weights that make {_LARGEST_GAIN} times at the most",
-            )
         phases = self.phases
         spare = max(map(len, phases))  # what rounding and mending a phase can add to a sum
         denominator = (most - spare) * self.denominator // self.reach
@@ -186,7 +179,7 @@ def kernel_of_weights(name: str, factor: int, weights: Sequence[float], shape: S
             (C, C, k, k), dense.
 
     Raises:
-        UsageError: if the factor is not a whole number from 1 to 64.
+        UsageError: if the factor is not a whole number from 1 to 64, or the weights are out of all proportion.
         GeometryError: if the shape is none of those, or no padding makes the layer enlarge exactly `factor` times.
 
     >>> sixteenths = [1, 3, 3, 1, 3, 9, 9, 3, 3, 9, 9, 3, 1, 3, 3, 1]
@@ -208,6 +201,11 @@ def kernel_of_weights(name: str, factor: int, weights: Sequence[float], shape: S
         channels=shape[0],
         is_dense=shape[1] > 1,
     )
+    if kernel.reach > _LARGEST_GAIN * denominator:
+        raise UsageError(
+            f"kernel {name}: its weights make up to {kernel.reach / denominator:.3g} times a pixel",
+            f"give weights that make {_LARGEST_GAIN} times at the most",
+        )
     phases = kernel.phases
     off = max(abs(sum(kernel.weights[index] for index in phase) - denominator) for phase in phases)
     if off > _FLAT * denominator or off == 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -14,8 +13,8 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from upsample_cli.errors import Interrupted
-from upsample_cli.job import DEPTHS, Job, Options, Result, check_strict
-from upsample_cli.kernels import kernel_named
+from upsample_cli.job import DEPTHS, Job, Options, Result, check_strict, is_premultiplied, picture_kernel
+from upsample_cli.kernel_choice import chosen_kernel
 from upsample_cli.pictures.convert import convert_rows
 from upsample_cli.pictures.files import new_file, writing_error
 from upsample_cli.pictures.formats import Fit, fit, format_named
@@ -138,9 +137,11 @@ def _enlarge(
     light = light_of(job.input, computed, metadata.icc_profile) if options.linear_light else None
     settings = engine_settings(options)
     dtype: torch.dtype = getattr(torch, "float64" if light else computed.dtype.name)
-    premultiplied = info.layout.alpha and options.alpha == "premultiplied"
     kernel, arithmetic = fitted_kernel(
-        settings.kernel, dtype, has_alpha=premultiplied, largest_amount=light.largest_amount if light else None
+        picture_kernel(job.input, info.layout, options),
+        dtype,
+        has_alpha=is_premultiplied(info.layout, options),
+        largest_amount=light.largest_amount if light else None,
     )
     settings = replace(settings, kernel=kernel)
 
@@ -217,7 +218,7 @@ def engine_settings(options: Options) -> Settings:
     from upsample_cli.engine import Settings, pick_device
 
     return Settings(
-        kernel_named(options.kernel, options.factor),
+        chosen_kernel(options.kernel, options.factor),
         options.border,
         pick_device(options.device),
         options.memory_bytes,

@@ -16,7 +16,8 @@ from upsample_cli.tconv.checkerboard import Axis, checkerboard, overlap_map
 from upsample_cli.tconv.checkerboard_weights import CURES, cured, flat_response, gains
 from upsample_cli.tconv.constructors import parse_layer
 from upsample_cli.tconv.layers import TransposedConvolution
-from upsample_cli.tconv.weights import read_weights, write_weights
+from upsample_cli.tconv.weights import write_weights
+from upsample_cli.weight_files import read_weights
 
 TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 AXES = st.builds(

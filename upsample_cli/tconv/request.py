@@ -11,7 +11,7 @@ from upsample_cli.plan import Border
 from upsample_cli.tconv.checkerboard import axes_of
 from upsample_cli.tconv.described import described_layer
 from upsample_cli.tconv.layers import TransposedConvolution, bilinear_layer
-from upsample_cli.tconv.weights import Weights
+from upsample_cli.weight_files import Weights
 
 
 @dataclass(frozen=True, slots=True)

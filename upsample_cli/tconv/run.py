@@ -22,7 +22,7 @@ from upsample_cli.tconv.signals import (
     stack_bytes,
     wav_bytes,
 )
-from upsample_cli.tconv.weights import Weights, read_weights
+from upsample_cli.weight_files import Weights, read_weights
 
 _SIGNAL_SUFFIXES = (".wav", ".npy")
 

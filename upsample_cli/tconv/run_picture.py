@@ -18,7 +18,7 @@ from upsample_cli.pictures.source import open_picture
 from upsample_cli.pipeline import upsample_file
 from upsample_cli.tconv.layers import bilinear_layer
 from upsample_cli.tconv.request import Outcome, Request, applied, layer_of
-from upsample_cli.tconv.weights import Weights
+from upsample_cli.weight_files import Weights
 
 _ROWS_AT_ONCE = 256
 

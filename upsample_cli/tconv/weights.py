@@ -1,82 +1,18 @@
-"""Weights of real layers, read from files and written back. Torch is imported for .pt and .safetensors.
-
-A file's place is written `PATH` or `PATH:KEY`; the key is needed where a file holds several weights.
-"""
+"""Weights of real layers, written back to files of the kind that they were read from."""
 
 from __future__ import annotations
 
 import io
-import pickle
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.errors import UsageError
 from upsample_cli.pictures.files import new_file
-from upsample_cli.tconv.export import library
-
-_SHOWN_KEYS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """One layer's weight, with what else its file holds.
-
-    Args:
-        path: the file.
-        key: of the weight in it; "" for a file that is one array.
-        weight: (in_channels, out_channels / groups, *kernel_size), float64.
-        bias: (out_channels,) float64, or None.
-        state: the whole file as read: arrays or tensors by key.
-    """
-
-    path: Path
-    key: str
-    weight: NDArray[np.float64]
-    bias: NDArray[np.float64] | None
-    state: Mapping[str, Any]
-
-    @property
-    def axes(self) -> int:
-        """1, 2 or 3."""
-        return self.weight.ndim - 2
-
-
-def read_weights(place: str) -> Weights:
-    """Read one weight of three to five axes, and its bias if the file has one beside it.
-
-    Raises:
-        PictureError: the file cannot be read.
-        UsageError: the extension is unknown, the key is missing or wrong, a library is not installed.
-    """
-    path, key = _split(place)
-    if path.suffix.lower() not in _READERS:
-        raise UsageError(f"{path}: no weights end in {path.suffix!r}", f"use one of {', '.join(_READERS)}")
-    try:
-        state = _READERS[path.suffix.lower()](path)
-    except UsageError:
-        raise
-    except FileNotFoundError as error:
-        raise PictureError(path, "there is no such file", "check the name") from error
-    except OSError as error:
-        raise PictureError(path, f"cannot be read: {error.strerror or error}") from error
-    except pickle.UnpicklingError as error:
-        raise PictureError(
-            path, "holds more than tensors, which could run code", "save model.state_dict() and give that"
-        ) from error
-    except Exception as error:  # whatever a damaged file makes its library raise
-        cause = " ".join(str(error).split())[:200]
-        raise PictureError(path, f"is damaged or no such file: {cause or type(error).__name__}") from error
-    key = _chosen_key(path, key, state)
-    weight = _array(state[key])
-    if not np.isfinite(weight).all():
-        raise PictureError(path, f"the weight {key} holds infinities or NaN")
-    bias = state.get(f"{key.removesuffix('weight')}bias") if key.endswith("weight") else None
-    return Weights(path, key, weight, None if bias is None else _array(bias), state)
+from upsample_cli.weight_files import Weights
 
 
 def write_weights(weights: Weights, weight: NDArray[np.float64], path: Path, *, overwrite: bool = False) -> None:
@@ -94,77 +30,12 @@ def write_weights(weights: Weights, weight: NDArray[np.float64], path: Path, *, 
         file.write(content)
 
 
-def _split(place: str) -> tuple[Path, str]:
-    path, colon, key = place.rpartition(":")
-    if not colon or Path(place).exists() or Path(path).suffix.lower() not in _READERS:
-        return Path(place), ""
-    return Path(path), key
-
-
-def _chosen_key(path: Path, key: str, state: Mapping[str, Any]) -> str:
-    fitting = [name for name, value in state.items() if 3 <= value.ndim <= 5 and 0 not in value.shape]
-    if key:
-        if key in fitting:
-            return key
-        problem = "is no weight of 3 to 5 axes" if key in state else "is not in it"
-        raise UsageError(f"{path}: {key} {problem}", _keys_text(path, fitting))
-    if len(fitting) == 1:
-        return fitting[0]
-    if not fitting:
-        raise UsageError(f"{path}: there is no weight of 3 to 5 axes in it", "give a file of a transposed convolution")
-    raise UsageError(f"{path}: there are {len(fitting)} weights in it", _keys_text(path, fitting))
-
-
-def _keys_text(path: Path, keys: list[str]) -> str:
-    shown = ", ".join(keys[:_SHOWN_KEYS]) + (", ..." if len(keys) > _SHOWN_KEYS else "")
-    return f"write {path}:KEY with one of {shown}" if keys else "there is none"
-
-
-def _array(value: Any) -> NDArray[np.float64]:
-    """float64 of an array or a tensor of any dtype."""
-    if isinstance(value, np.ndarray):
-        if value.dtype.kind not in "fiu":
-            raise UsageError(f"a weight of type {value.dtype}", "give one of real numbers")
-        return value.astype(np.float64)
-    if value.is_complex():
-        raise UsageError(f"a weight of type {value.dtype}", "give one of real numbers")
-    array: NDArray[np.float64] = value.detach().cpu().double().numpy()
-    return array
-
-
-def _read_npy(path: Path) -> dict[str, Any]:
-    return {"": np.load(path, allow_pickle=False)}
-
-
-def _read_pt(path: Path) -> dict[str, Any]:
-    import torch
-
-    return dict(_tensors(torch.load(path, map_location="cpu", weights_only=True), "", torch.Tensor))
-
-
-def _tensors(value: Any, name: str, kind: type) -> list[tuple[str, Any]]:
-    """Every tensor in nested dictionaries, keys joined by dots; `{"state_dict": {...}}` is common."""
-    if isinstance(value, kind):
-        return [(name, value)]
-    if not isinstance(value, Mapping):
-        return []
-    return [
-        found for key, inner in value.items() for found in _tensors(inner, f"{name}.{key}" if name else str(key), kind)
-    ]
-
-
-def _read_safetensors(path: Path) -> dict[str, Any]:
-    load = library("safetensors.torch", "export").load_file
-    if not path.exists():
-        raise FileNotFoundError(path)
-    state: dict[str, Any] = load(path)
-    return state
-
-
 def _new_state(weights: Weights, weight: NDArray[np.float64]) -> dict[str, Any]:
+    old = weights.state[weights.key]
+    if isinstance(old, np.ndarray):
+        return {**weights.state, weights.key: weight.astype(old.dtype)}
     import torch
 
-    old = weights.state[weights.key]
     return {**weights.state, weights.key: torch.from_numpy(weight).to(old.dtype).contiguous()}
 
 
@@ -185,16 +56,16 @@ def _pt_bytes(weights: Weights, weight: NDArray[np.float64]) -> bytes:
 
 
 def _safetensors_bytes(weights: Weights, weight: NDArray[np.float64]) -> bytes:
-    content: bytes = library("safetensors.torch", "export").save(_new_state(weights, weight), metadata={"format": "pt"})
-    return content
+    from safetensors import numpy
+
+    state = _new_state(weights, weight)
+    if not isinstance(state[weights.key], np.ndarray):
+        from safetensors import torch
+
+        return bytes(torch.save(state, metadata={"format": "pt"}))
+    return bytes(numpy.save(state, metadata={"format": "pt"}))
 
 
-_READERS: dict[str, Callable[[Path], dict[str, Any]]] = {
-    ".safetensors": _read_safetensors,
-    ".pt": _read_pt,
-    ".pth": _read_pt,
-    ".npy": _read_npy,
-}
 _WRITERS: dict[str, Callable[[Weights, NDArray[np.float64]], bytes]] = {
     ".safetensors": _safetensors_bytes,
     ".pt": _pt_bytes,

@@ -16,7 +16,7 @@ from upsample_cli.tconv.described import described_layer
 
 if TYPE_CHECKING:
     from upsample_cli.tconv.checkerboard_weights import Gains
-    from upsample_cli.tconv.weights import Weights
+    from upsample_cli.weight_files import Weights
 
 _SHADES = " ░▒▓█"
 _MOST_CELLS, _MOST_GAINS = 60, 64
@@ -81,7 +81,7 @@ def checkerboard_command(
         document, cells = as_json(verdict), [[float(count) for count in row] for row in overlap_map(verdict.axes)]
         measured = None
     else:
-        from upsample_cli.tconv.weights import read_weights
+        from upsample_cli.weight_files import read_weights
 
         read = read_weights(weights)
         shown = described_layer(layer, settings, axes=read.axes, kernel_size=read.weight.shape[2:])
