@@ -13,8 +13,9 @@ from upsample_cli.batch.paths import RealPaths
 from upsample_cli.batch.record import Row
 from upsample_cli.batch.resume import UNKNOWN, Resume, Verdict
 from upsample_cli.batch.target import Target
-from upsample_cli.errors import OutputExistsError, PictureError
+from upsample_cli.errors import OutputExistsError, PictureError, UsageError
 from upsample_cli.job import Job, Options, Result
+from upsample_cli.names import DEFAULT_NAME
 from upsample_cli.pictures.formats import FORMATS
 from upsample_cli.pictures.space import free_bytes
 from upsample_cli.planning import check_output, check_run_space, output_name, plan_job
@@ -56,9 +57,11 @@ def plan_run(
         alike: which names are the same in a folder; called with `may_write`.
 
     Raises:
-        UsageError: if two inputs would write the same file, an output would replace an input, or all outputs together
-            have certainly no room.
+        UsageError: if two inputs would write the same file, an output would replace an input, all outputs together
+            have certainly no room, or the one output has two names.
     """
+    if target.file is not None:
+        check_named_once(options)
     unique = _unique(inputs)
     is_alone = len(unique) == 1 and unique[0].folder is None
     run = _Run(target, options, resume, is_alone)
@@ -67,6 +70,18 @@ def plan_run(
     check_collisions(jobs, (found.path for found in unique), functools.partial(alike, may_write=not is_dry_run))
     check_run_space(jobs)
     return entries
+
+
+def check_named_once(options: Options) -> None:
+    """Refuse a template where `--output` is the name itself.
+
+    Raises:
+        UsageError: if there is one.
+    """
+    if options.name != DEFAULT_NAME:
+        raise UsageError(
+            "--output names the file, and so does --name", "leave one out, or end --output in / for a folder"
+        )
 
 
 def _unique(inputs: Iterable[Found]) -> list[Found]:

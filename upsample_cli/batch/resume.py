@@ -15,30 +15,6 @@ from upsample_cli.job import Job, Options, Result
 from upsample_cli.pictures.formats import format_of_path
 
 
-def record_path(found: Sequence[Found], target: Target, options: Options, state: str | None) -> Path | None:
-    """Where the record of a run is: where the user says, or in the folder that is the outputs' own; None for nowhere.
-
-    Args:
-        state: `--state` as typed.
-
-    Raises:
-        UsageError: if a picture or a folder has that name.
-    """
-    if state is not None:
-        path = Path(state)
-        if not state or is_folder(path):
-            raise UsageError(f"--state {state!r} is no name of a file", "give it one, such as run.sqlite")
-        if format_of_path(path) is not None:
-            raise UsageError(f"--state {state} is named like a picture", "give it another name, such as run.sqlite")
-        return path
-    if target.folder is not None:
-        is_batch = len(found) > 1 or any(each.folder is not None for each in found)
-        return target.folder / RECORD_NAME if is_batch else None
-    folders = {each.folder for each in found}
-    (folder,) = folders if len(folders) == 1 else (None,)
-    return None if folder is None else target.mirror(folder, options.factor) / RECORD_NAME
-
-
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What the record says of one output.
@@ -162,3 +138,48 @@ def _is_whole(row: Row, options: Options) -> bool:
     except PictureError:
         return False
     return (info.format, info.height, info.width) == (row.format, row.height * factor, row.width * factor)
+
+
+def open_resume(
+    found: Sequence[Found],
+    target: Target,
+    options: Options,
+    *,
+    state: str | None = None,
+    check_content: bool = False,
+    retry_failed: bool = False,
+    is_dry_run: bool = False,
+) -> Resume | None:
+    """What earlier runs into the same place did; None if the run has no folder of its own, nor a `state`.
+
+    Args:
+        state: where the record is to be, as typed; None for the folder of the outputs.
+        check_content: know an input by the hash of its content, where that is recorded.
+        is_dry_run: only look.
+
+    Raises:
+        UsageError: if `state` cannot be the name of a record.
+        RecordError: if the record cannot be used.
+    """
+    path = _record_path(found, target, options.factor, state)
+    if path is None:
+        return None
+    record = Record(path, options, check_content=check_content, is_read_only=is_dry_run)
+    return Resume(record, options, retry_failed)
+
+
+def _record_path(found: Sequence[Found], target: Target, factor: int, state: str | None) -> Path | None:
+    """Where the record of a run is: where the user says, or in the folder that is the outputs' own; None for nowhere."""
+    if state is not None:
+        path = Path(state)
+        if not state or is_folder(path):
+            raise UsageError(f"--state {state!r} is no name of a file", "give it one, such as run.sqlite")
+        if format_of_path(path) is not None:
+            raise UsageError(f"--state {state} is named like a picture", "give it another name, such as run.sqlite")
+        return path
+    if target.folder is not None:
+        is_batch = len(found) > 1 or any(each.folder is not None for each in found)
+        return target.folder / RECORD_NAME if is_batch else None
+    folders = {each.folder for each in found}
+    (folder,) = folders if len(folders) == 1 else (None,)
+    return None if folder is None else target.mirror(folder, factor) / RECORD_NAME

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from upsample_cli.batch.find import find_inputs, is_folder
-from upsample_cli.batch.jobs import Entry, checked_entry
+from upsample_cli.batch.jobs import Entry, check_named_once, checked_entry
 from upsample_cli.errors import PictureError, UsageError
 from upsample_cli.job import Options, Result
 from upsample_cli.pictures.streams import NAME, picture_input, spooled
@@ -37,9 +37,10 @@ def plan_stream(
         stdout: where the picture goes if the output is `-`; None if it is only planned.
 
     Raises:
-        UsageError: there is not exactly one picture, or no name for its output.
+        UsageError: there is not exactly one picture, or no name or two for its output.
     """
     picture = _only_picture(arguments)
+    check_named_once(options)
     source: BinaryIO | None = None
     target = None if is_output_streamed(arguments, output) else Path(output or "")
     if NAME in arguments and target is not None and (is_folder(target) or str(output).endswith("/")):

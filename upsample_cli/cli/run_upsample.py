@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,9 +17,11 @@ from upsample_cli.batch.executors import executor_for
 from upsample_cli.batch.find import find_inputs
 from upsample_cli.batch.jobs import Entry, plan_run
 from upsample_cli.batch.memory import budget_bytes
-from upsample_cli.batch.run import NoJournal, run_entries
+from upsample_cli.batch.resume import Resume, open_resume
+from upsample_cli.batch.run import Journal, NoJournal, run_entries
 from upsample_cli.batch.streams import is_output_streamed, is_streamed, plan_stream
 from upsample_cli.batch.target import target_of
+from upsample_cli.cli.outlets import Outlets, opened
 from upsample_cli.cli.progress import Bars, counted
 from upsample_cli.cli.report import Report
 from upsample_cli.errors import UsageError
@@ -42,6 +45,12 @@ class Request:
         verbose: a line for every picture.
         debug: let unexpected errors through.
         timeout_s: seconds a picture may take; None for any number.
+        state: where the record of the run is to be, as typed; None for the folder of the outputs.
+        no_state: keep no record, and look at none.
+        check_content: know inputs by their content.
+        retry_failed: try again what failed in an earlier run.
+        report: a file that gets a line for every picture; as typed.
+        gallery: a page that shows them; as typed.
 
     Raises:
         UsageError: if they cannot be carried out together.
@@ -58,8 +67,20 @@ class Request:
     verbose: bool = False
     debug: bool = False
     timeout_s: float | None = None
+    state: str | None = None
+    no_state: bool = False
+    check_content: bool = False
+    retry_failed: bool = False
+    report: str | None = None
+    gallery: str | None = None
 
     def __post_init__(self) -> None:
+        if self.no_state and (self.state is not None or self.check_content or self.retry_failed):
+            raise UsageError(
+                "--no-state means no record, and --state, --check-content and --retry-failed take one", "leave one out"
+            )
+        if self.state is not None and is_streamed(self.inputs, self.output):
+            raise UsageError("--state does not go with -", "leave it out: a picture from or to a pipe has no record")
         if self.workers is not None and self.workers < 1:
             raise UsageError(f"{self.workers} workers do nothing", "give --workers 1 or more")
         if self.timeout_s is not None and self.timeout_s <= 0:
@@ -68,6 +89,17 @@ class Request:
             raise UsageError("--output has no name", "give it a file or a folder, or leave it out")
         if self.pipes_picture and self.as_json:
             raise UsageError("--json and the picture would both be written to standard output", "give --output a file")
+        for option, name in (("--report", self.report), ("--gallery", self.gallery)):
+            if name is not None:
+                self._check_file(option, name)
+
+    def _check_file(self, option: str, name: str) -> None:
+        if name in {"", "-"}:
+            raise UsageError(f"{option} {name!r} is no name of a file", "give it one")
+        if self.dry_run:
+            raise UsageError(f"{option} writes a file, and --dry-run writes nothing", "use --json")
+        if option == "--gallery" and is_streamed(self.inputs, self.output):
+            raise UsageError("--gallery shows files, and - is none", "name files")
 
     @property
     def pipes_picture(self) -> bool:
@@ -80,50 +112,74 @@ def run_upsample(request: Request) -> int:
     start_s = time.perf_counter()
     # "a:x:.png" is a name
     out, messages = (Console(stderr=is_stderr, emoji=False) for is_stderr in (request.pipes_picture, True))
-    entries = _planned(request, messages)
-    report = Report(
-        out,
-        messages,
-        is_single=len(entries) == 1,
-        verbose=request.verbose,
-        quiet=request.quiet,
-        as_json=request.as_json,
-        order={entry.result.input: index for index, entry in enumerate(entries)} if request.as_json else {},
-    )
-    device = request.options.device
-    try:
-        if request.dry_run:
-            for entry in entries:
-                report.add(entry.result)
-        else:
-            device = _run(entries, request, report)
-    except KeyboardInterrupt:
-        report.close(request.options, device, time.perf_counter() - start_s)
-        raise
-    report.close(request.options, device, time.perf_counter() - start_s)
-    return report.exit_status
+    with contextlib.ExitStack() as stack:
+        entries, resume = _planned(request, messages)
+        if resume is not None:
+            stack.callback(resume.record.close)
+        report = Report(
+            out,
+            messages,
+            is_single=len(entries) == 1,
+            verbose=request.verbose,
+            quiet=request.quiet,
+            as_json=request.as_json,
+            order={entry.result.input: index for index, entry in enumerate(entries)} if request.as_json else {},
+            retry="--retry-failed tries again what failed" if resume is not None else "",
+        )
+        files = {"report_path": request.report, "gallery_path": request.gallery}
+        outlets = stack.enter_context(opened(report, request.options, **files))
+        device = request.options.device
+        try:
+            if request.dry_run:
+                for entry in entries:
+                    outlets.add(entry.result)
+            else:
+                device = _run(entries, resume, request, outlets)
+        except KeyboardInterrupt:
+            outlets.close(request.options, device, time.perf_counter() - start_s, is_whole=False)
+            raise
+        return outlets.close(request.options, device, time.perf_counter() - start_s)
 
 
-def _planned(request: Request, messages: Console) -> list[Entry]:
+def _planned(request: Request, messages: Console) -> tuple[list[Entry], Resume | None]:
     inputs, output, options = request.inputs, request.output, request.options
     if is_streamed(inputs, output):
         stdout: BinaryIO | None = picture_pipe(sys.stdout) if request.pipes_picture else None
-        return plan_stream(inputs, output, options, stdin=sys.stdin, stdout=stdout)
+        return plan_stream(inputs, output, options, stdin=sys.stdin, stdout=stdout), None
     walk = find_inputs(inputs, recursive=request.recursive, exclude=Path(output) if output else None)
     found = list(counted(walk, "pictures found", messages, is_shown=not request.quiet))
     if not found:
         deeper = "" if request.recursive else ", or -r to look in their subfolders"
         raise UsageError(f"no pictures in {', '.join(inputs)}", f"name pictures or folders that hold some{deeper}")
-    return plan_run(found, target_of(output, found), options)
+    target = target_of(output, found)
+    resume = None if request.no_state else open_resume(
+        found,
+        target,
+        options,
+        state=request.state,
+        check_content=request.check_content,
+        retry_failed=request.retry_failed,
+        is_dry_run=request.dry_run,
+    )  # fmt: skip
+    with contextlib.ExitStack() as stack:
+        if resume is not None:
+            stack.callback(resume.record.close)
+        planned = partial(counted, what="pictures planned", console=messages, is_shown=not request.quiet)
+        entries = plan_run(found, target, options, resume=resume, is_dry_run=request.dry_run, counted=planned)
+        stack.pop_all()
+    return entries, resume
 
 
-def _run(entries: list[Entry], request: Request, report: Report) -> str:
+def _run(entries: list[Entry], resume: Resume | None, request: Request, outlets: Outlets) -> str:
     """Carry out what is planned. Returns the name of the device."""
     options = request.options
     jobs = [entry.job for entry in entries if entry.job is not None]
-    bars = Bars(report.messages, factor=options.factor, is_shown=not report.quiet)
+    bars = Bars(outlets.report.messages, factor=options.factor, is_shown=not request.quiet)
     bars.expect(jobs)
-    journal = NoJournal()
+    journal: Journal = NoJournal()
+    if resume is not None and jobs:
+        resume.begin()
+        journal = resume.record
     executor = executor_for(
         jobs,
         options,
@@ -137,6 +193,6 @@ def _run(entries: list[Entry], request: Request, report: Report) -> str:
     results = run_entries(entries, options, executor=executor, journal=journal, budget_bytes=budget_bytes(options))
     with bars, contextlib.closing(results):
         for result in results:
-            report.add(result)
+            outlets.add(result)
             bars.result(result)
     return executor.device or options.device
