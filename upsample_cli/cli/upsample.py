@@ -10,6 +10,7 @@ from upsample_cli.cli import door
 from upsample_cli.cli.options import (
     APP_SETTINGS,
     Debug,
+    batch_option,
     messages_option,
     output_option,
     pixels_option,
@@ -18,6 +19,7 @@ from upsample_cli.cli.options import (
 )
 from upsample_cli.cli.run_upsample import Request, run_upsample
 from upsample_cli.job import Options
+from upsample_cli.names import DEFAULT_NAME, NameFields
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, FORMATS
 from upsample_cli.plan import BORDERS
 from upsample_cli.profiles import MAX_FACTOR, PROFILES
@@ -76,6 +78,14 @@ def upsample(
             "line that says the picture is upright.",
         ),
     ] = "keep",
+    name: Annotated[
+        str,
+        output_option(
+            metavar="TEMPLATE",
+            help=f"Names of outputs, from {', '.join(f'{{{each}}}' for each in NameFields.__slots__)}; / makes "
+            "subfolders, {index:05} pads a number.",
+        ),
+    ] = DEFAULT_NAME,
     strict: Annotated[
         bool, output_option("--strict", help="Fail where something would be lost, instead of warning.")
     ] = False,
@@ -132,6 +142,22 @@ def upsample(
     max_pixels: Annotated[
         str, speed_option(metavar="COUNT", help="Largest input accepted, such as 500M or 2G pixels.")
     ] = f"{DEFAULT_MAX_PIXELS // 10**6}M",
+    state: Annotated[
+        str | None,
+        batch_option(
+            metavar="PATH",
+            help="Record of what is done, so that a run started again goes on. Default: .upsample.sqlite in the folder "
+            "that the outputs have to themselves.",
+        ),
+    ] = None,
+    no_state: Annotated[bool, batch_option("--no-state", help="Keep no record.")] = False,
+    retry_failed: Annotated[
+        bool, batch_option("--retry-failed", help="Try again what failed in an earlier run, and has not changed.")
+    ] = False,
+    check_content: Annotated[
+        bool,
+        batch_option("--check-content", help="Know inputs by a hash of their content, not by size and time."),
+    ] = False,
     json: Annotated[bool, messages_option("--json", help="Print one JSON document.")] = False,
     quiet: Annotated[bool, messages_option("-q", "--quiet", help="Say nothing but errors.")] = False,
     verbose: Annotated[bool, messages_option("-v", "--verbose", help="A line for every picture.")] = False,
@@ -163,6 +189,7 @@ def upsample(
         quality=quality,
         overwrite=overwrite,
         strict=strict,
+        name=name,
         max_pixels=parse_quantity(max_pixels, "--max-pixels"),
     )
     request = Request(
@@ -172,6 +199,10 @@ def upsample(
         recursive=recursive,
         workers=workers,
         timeout_s=timeout,
+        state=state,
+        no_state=no_state,
+        check_content=check_content,
+        retry_failed=retry_failed,
         dry_run=dry_run,
         as_json=json,
         quiet=quiet,
