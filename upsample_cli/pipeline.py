@@ -208,7 +208,6 @@ def _output_file(job: Job, options: Options, token: str | None) -> AbstractConte
     return new_file(job.output, overwrite=options.overwrite, token=token)
 
 
-@functools.lru_cache(maxsize=8)
 def engine_settings(options: Options) -> Settings:
     """The engine's part of the options.
 
