@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from typing import Any
 
 from upsample_cli.job import Options
 from upsample_cli.pictures.formats import format_named
+from upsample_cli.profiles import PROFILES
 
 ALGORITHM_VERSION = 1
 """To be raised when the same settings, or the same defaults, come to give other pixels."""
@@ -20,6 +21,7 @@ Stamp = tuple[int, int]
 _CONDITIONS = ("device", "memory_bytes", "tile", "strict", "max_pixels")
 _SHAPELESS = ("name", "overwrite", *_CONDITIONS)
 _ALWAYS_SAID = ("factor", "kernel")
+_NAMES = {"algorithm": "another version of the algorithm", "kernel_sha256": "other weights in the file"}
 
 
 def settings_text(options: Options, *, conditions: bool = False) -> str:
@@ -37,19 +39,16 @@ def settings_text(options: Options, *, conditions: bool = False) -> str:
     chosen: dict[str, Any] = {"algorithm": ALGORITHM_VERSION}
     for field in fields(options):
         value = getattr(options, field.name)
-        is_said = field.name in _ALWAYS_SAID or field.default is MISSING or value != field.default
+        is_said = field.name in _ALWAYS_SAID or value != field.default
         if is_said and (field.name not in _SHAPELESS or (conditions and field.name in _CONDITIONS)):
             chosen[field.name] = value
     if options.format is not None:
         chosen["format"] = format_named(options.format).name
-    if os.path.isfile(options.kernel):  # noqa: PTH113  it may hold another kernel tomorrow
-        chosen["kernel_sha256"] = sha256_of(options.kernel)
+    if options.kernel not in PROFILES:
+        from upsample_cli.weight_files import split_place  # numpy with it
+
+        chosen["kernel_sha256"] = sha256_of(split_place(options.kernel)[0])  # it may hold another kernel tomorrow
     return json.dumps(chosen, sort_keys=True, separators=(",", ":"), default=str)
-
-
-def factor_of(settings: str) -> int:
-    """The factor in a `settings_text`."""
-    return int(json.loads(settings)["factor"])
 
 
 def settings_differences(before: str, now: str) -> str:
@@ -61,17 +60,19 @@ def settings_differences(before: str, now: str) -> str:
     """
     old, new = json.loads(before), json.loads(now)
     changed = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
-    return " and ".join(dict.fromkeys(_said(name, old.get(name)) for name in changed))
+    if "kernel" in changed:
+        changed = [name for name in changed if name != "kernel_sha256"]
+    return " and ".join(_said(name, old.get(name)) for name in changed)
 
 
 def _said(name: str, value: object) -> str:
-    if name == "algorithm":
-        return "another version of the algorithm"
-    if name == "kernel_sha256":
-        return "another content of the kernel file"
+    if name in _NAMES:
+        return _NAMES[name]
     option = f"--{name.replace('_', '-')}"
     if value is None:
         return f"no {option}"
+    if isinstance(value, list):
+        return f"{option} {value[1]}x{value[0]}"
     return option if value is True else f"{option} {value}"
 
 

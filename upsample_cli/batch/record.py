@@ -23,7 +23,8 @@ from upsample_cli.pictures.files import new_token, temporary_path
 
 RECORD_NAME = ".upsample.sqlite"
 _SELECT = (
-    "SELECT output, input, input_bytes, input_mtime_ns, input_sha256, settings.text, format, height, width, status,"
+    "SELECT output, input, input_bytes, input_mtime_ns, input_sha256, settings.text, format, height, width,"
+    " output_height, output_width, status,"
     " error, may_pass, output_bytes, output_mtime_ns, token"
     " FROM pictures JOIN settings ON settings = settings.id WHERE "
 )
@@ -41,6 +42,7 @@ class Row:
         settings: as `identity.settings_text` puts them; of a failure with all that may have caused it.
         format: name of the output's format.
         height, width: of the input.
+        output_height, output_width: of the output.
         status: "started" if the run ended before the picture did.
         error: one line, if it failed.
         may_pass: the failure may be gone at the next run.
@@ -56,6 +58,8 @@ class Row:
     format: str
     height: int
     width: int
+    output_height: int
+    output_width: int
     status: Literal["started", "written", "failed"]
     error: str | None
     may_pass: bool
@@ -83,6 +87,7 @@ class Record:
         self.settings, self.conditions = settings_text(options), settings_text(options, conditions=True)
         self._folder = os.path.realpath(path.parent)
         self.real_path = RealPaths()
+        self._factor = options.factor
         self._settings_ids: dict[str, int] = {}
         self._db: sqlite3.Connection | None = None
         if path.exists():
@@ -128,12 +133,14 @@ class Record:
         Raises:
             RecordError: if it cannot be written.
         """
+        planned = Result.planned(job, self._factor)
         input_stamp = stamp_of(job.input)
         sha256 = sha256_of(job.input) if self.check_content else None
         self._write(
-            "INSERT OR REPLACE INTO pictures VALUES (?,?,?,?,?,?,?,?,?,'started',NULL,0,?,?,NULL,NULL,?)",
+            "INSERT OR REPLACE INTO pictures VALUES (?,?,?,?,?,?,?,?,?,?,?,'started',NULL,0,?,?,NULL,NULL,?)",
             *(self._key(job.output), _stored(self.real_path(job.input)), *(input_stamp or (None, None)), sha256),
             *(self._settings_id(self.settings), job.format, job.height, job.width),
+            *(planned.output_height, planned.output_width),
             *(*(stamp_of(job.output) or (None, None)), self.token),
         )
 
@@ -180,6 +187,8 @@ class Record:
             format=each["format"],
             height=each["height"],
             width=each["width"],
+            output_height=each["output_height"],
+            output_width=each["output_width"],
             status=each["status"],
             error=each["error"] and _restored(each["error"]),
             may_pass=bool(each["may_pass"]),

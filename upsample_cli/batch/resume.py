@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from upsample_cli.batch.find import Found, is_folder
-from upsample_cli.batch.identity import Stamp, factor_of, settings_differences, sha256_of, stamp_of
+from upsample_cli.batch.identity import Stamp, settings_differences, sha256_of, stamp_of
 from upsample_cli.batch.record import RECORD_NAME, Record, Row
 from upsample_cli.batch.target import Target
 from upsample_cli.errors import PictureError, UsageError
@@ -74,9 +74,9 @@ class Resume:
             if row.output != self.record.real_path(output):
                 continue
             if is_written and stamp_of(row.output) == row.output_stamp:
-                return self._result(row, picture, output).ended("skipped")
+                return _result(row, picture, output).ended("skipped")
             if not is_written and not self.retry_failed and not row.may_pass:
-                return self._result(row, picture, output).ended("failed", error=row.error)
+                return _result(row, picture, output).ended("failed", error=row.error)
         return None
 
     def verdict(self, job: Job) -> Verdict:
@@ -124,20 +124,21 @@ class Resume:
             return f"was made from {row.input}"
         return None if row.input_stamp == stamp is not None else "was made before the input changed"
 
-    def _result(self, row: Row, picture: Path, output: Path) -> Result:
-        return Result.planned(Job(picture, output, row.format, row.height, row.width), self.options.factor)
+
+def _result(row: Row, picture: Path, output: Path) -> Result:
+    sizes = row.height, row.width, row.output_height, row.output_width
+    return Result(picture, output, "planned", *sizes)
 
 
 def _is_whole(row: Row, options: Options) -> bool:
     """Whether an output that was put in one step is one: a file system without links, or a power cut, leaves others."""
-    from upsample_cli.pictures.source import probe
+    from upsample_cli.pictures.source import probe  # Pillow with it
 
-    factor = factor_of(row.settings)
     try:
-        info = probe(row.output, max_pixels=options.max_pixels * factor**2)
+        info = probe(row.output, max_pixels=max(options.max_pixels, row.output_height * row.output_width))
     except PictureError:
         return False
-    return (info.format, info.height, info.width) == (row.format, row.height * factor, row.width * factor)
+    return (info.format, info.height, info.width) == (row.format, row.output_height, row.output_width)
 
 
 def open_resume(
@@ -169,7 +170,7 @@ def open_resume(
 
 
 def _record_path(found: Sequence[Found], target: Target, factor: int, state: str | None) -> Path | None:
-    """Where the record of a run is: where the user says, or in the folder that is the outputs' own; None for nowhere."""
+    """Where the record is: where the user says, or in the folder that the outputs have to themselves, if they have."""
     if state is not None:
         path = Path(state)
         if not state or is_folder(path):
