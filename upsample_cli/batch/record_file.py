@@ -18,9 +18,9 @@ _SCHEMA = (
     "CREATE TABLE settings (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)",
     "CREATE TABLE pictures (output PRIMARY KEY NOT NULL, input NOT NULL, input_bytes INTEGER, input_mtime_ns INTEGER,"
     " input_sha256 TEXT, settings INTEGER NOT NULL REFERENCES settings, format TEXT NOT NULL, height INTEGER NOT NULL,"
-    " width INTEGER NOT NULL,"
-    " output_height INTEGER NOT NULL, output_width INTEGER NOT NULL, status TEXT NOT NULL, error TEXT, may_pass INTEGER NOT NULL, output_bytes INTEGER,"
-    " output_mtime_ns INTEGER, seconds REAL, ended TEXT, token TEXT NOT NULL)",
+    " width INTEGER NOT NULL, output_height INTEGER NOT NULL, output_width INTEGER NOT NULL, status TEXT NOT NULL,"
+    " error TEXT, may_pass INTEGER NOT NULL, output_bytes INTEGER, output_mtime_ns INTEGER, seconds REAL, ended TEXT,"
+    " token TEXT NOT NULL)",
     "CREATE INDEX by_input ON pictures (input)",
     f"PRAGMA application_id={_APPLICATION_ID}",
     f"PRAGMA user_version={_VERSION}",
