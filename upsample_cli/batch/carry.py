@@ -13,6 +13,24 @@ from upsample_cli.job import Job, Options, Result
 OnRows = Callable[[int], None]
 
 
+def prepare(options: Options, index: int) -> tuple[Options, str]:
+    """Get ready for pictures, which is to import torch.
+
+    Args:
+        options: of the run.
+        index: of this worker among those of the run, to share out several GPUs.
+
+    Returns:
+        The options that this worker is to go by, and the name of its device.
+
+    Raises:
+        DeviceError: if the device is not there.
+    """
+    from upsample_cli.pipeline import options_on_device
+
+    return options_on_device(options, index)
+
+
 def carry_out(
     job: Job,
     options: Options,

@@ -15,11 +15,13 @@ class Death:
     Args:
         cause, next_step: as in an error's line.
         may_pass: the picture is perhaps not at fault.
+        how: a signal's name, or the status that the process ended with.
     """
 
     cause: str
     next_step: str
     may_pass: bool = False
+    how: str = ""
 
     def result(self, job: Job, options: Options, elapsed_s: float) -> Result:
         """The failed result of the picture."""
@@ -35,17 +37,20 @@ def cause_of_death(exit_code: int | None) -> Death:
     >>> cause_of_death(-11).cause
     'crashed the process that was at work on it (SIGSEGV)'
     """
-    if exit_code is not None and exit_code < 0:
-        try:
-            name = signal.Signals(-exit_code).name
-        except ValueError:
-            name = f"signal {-exit_code}"
-        if name == "SIGKILL":
-            return Death(
-                "the process at work on it was killed (SIGKILL), which is what the system does when memory runs out",
-                "give fewer --workers or less --memory, or enlarge it elsewhere",
-                may_pass=True,
-            )
-        cause = f"crashed the process that was at work on it ({name})"
-        return Death(cause, "get a new copy of it, or convert it first")
-    return Death(f"ended the process that was at work on it (status {exit_code})", "get a new copy of it")
+    how = _signal_name(-exit_code) if exit_code is not None and exit_code < 0 else f"status {exit_code}"
+    if how == "SIGKILL":
+        return Death(
+            "the process at work on it was killed (SIGKILL), which is what the system does when memory runs out",
+            "give fewer --workers or less --memory, or enlarge it elsewhere",
+            may_pass=True,
+            how=how,
+        )
+    cause = f"crashed the process that was at work on it ({how})"
+    return Death(cause, "get a new copy of it, or convert it first", how=how)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

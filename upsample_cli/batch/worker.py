@@ -7,6 +7,7 @@ import os
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -15,6 +16,7 @@ from threading import Event
 from typing import Any
 
 from upsample_cli.batch import stopping
+from upsample_cli.batch.carry import prepare
 from upsample_cli.batch.threads import Carry
 from upsample_cli.cores import use_cores
 from upsample_cli.errors import Interrupted
@@ -32,6 +34,7 @@ class Assignment:
         options: of the run.
         token: of the run.
         carry: what is done with a picture; by its module and name, so it must have them.
+        prepare: called first, with the options and `index`; gives the options to go by and the name of the device.
         cores: for this worker's threads that compute.
         index: of the worker, to choose one of several GPUs by.
     """
@@ -40,6 +43,7 @@ class Assignment:
     token: str
     carry: Carry
     cores: int
+    prepare: Callable[[Options, int], tuple[Options, str]] = prepare
     index: int = 0
 
 
@@ -57,9 +61,7 @@ def work(connection: Connection[Any, Any], assignment: Assignment) -> None:
     threading.Thread(target=_listen, args=(connection, jobs, stop), daemon=True).start()
     with contextlib.suppress(OSError, Interrupted):  # the first: nobody is listening any more
         try:
-            from upsample_cli.pipeline import options_on_device  # torch comes with it: let the listener start first
-
-            options, device = options_on_device(assignment.options, assignment.index)
+            options, device = assignment.prepare(assignment.options, assignment.index)
             connection.send(("ready", device))
             while (job := jobs.get()) is not None and not stop.is_set():
                 result = assignment.carry(

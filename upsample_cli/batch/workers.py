@@ -32,6 +32,7 @@ from upsample_cli.pictures.files import temporary_path
 _Order = tuple[Job, Future[Result]]
 
 _HAND_WORK = 0.5  # a worker is handed small pictures until they make up this much work, and again when half is done
+_DYING_S = 10.0  # from the end of its pipe to that of the process: the system may write a core dump
 _GROWTH_BYTES = 2**29  # a worker that holds so much more than after its first picture is replaced by a new one
 
 
@@ -113,6 +114,7 @@ class ProcessExecutor:
         except Exception as error:  # as that of a pool's thread, it belongs to whoever waits for results
             self._error = error
         for worker in list(self._workers):
+            worker.process.kill()
             self._lose(worker)
         self._give_up(self._queue)
         self._ear.close()
@@ -218,12 +220,14 @@ class ProcessExecutor:
     def _end_the_late(self) -> None:
         for worker in list(self._workers):
             if self._timeout_s is not None and worker.hand and time.monotonic() >= worker.begun_s + self._timeout_s:
+                worker.process.kill()
                 took = f"took longer than --timeout {self._timeout_s:g} and was stopped"
                 self._lose(worker, Death(took, "give it more seconds"))
 
     def _lose(self, worker: _Worker, death: Death | None = None) -> None:
-        """A worker's pipe has ended, or it is to end: what it was at work on has failed, the rest is another's."""
+        """A worker has ended: what it was at work on has failed, and the rest of its hand is another's."""
         is_stopping = self._closing_s is not None or self._error is not None
+        worker.process.join(_DYING_S)
         worker.process.kill()
         worker.process.join()
         worker.connection.close()
@@ -242,7 +246,8 @@ class ProcessExecutor:
             self._start_worker()
         elif not self._workers:
             self._error = UpsampleError(
-                f"worker processes do not start: the last one {death.cause}", "free some memory, or try --workers 1"
+                f"worker processes do not start: the last one ended by {death.how}",
+                "free some memory, or give fewer --workers",
             )
 
 

@@ -1,0 +1,198 @@
+"""Worker processes for real: pictures that crash, hang and eat memory fail alone. Real processes, small pictures."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import crashing
+import pytest
+
+from upsample_cli.batch import carry
+from upsample_cli.batch.jobs import Entry
+from upsample_cli.batch.run import NoJournal, run_entries
+from upsample_cli.batch.worker import Assignment
+from upsample_cli.batch.workers import ProcessExecutor
+from upsample_cli.errors import DeviceError, UpsampleError
+from upsample_cli.job import Job, Options, Result
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+
+LONG_S = 60.0
+"""No wait in here comes near it; it only keeps a failing test from hanging."""
+
+
+class Watched:
+    """A watcher that writes down what it is told."""
+
+    def __init__(self):
+        self.events = []
+
+    def started(self, job):
+        self.events.append(("started", job.input.name))
+
+    def advanced(self, job, rows):
+        self.events.append(("advanced", job.input.name, rows))
+
+    def ended(self, job):
+        self.events.append(("ended", job.input.name))
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def job(name, side=2000):
+    return Job(Path(f"{name}.png"), Path(f"{name}_x2.png").absolute(), "png", side, side)
+
+
+def executor(carry=crashing.carry, *, slots=2, prepare=crashing.prepare, device="cpu", **keywords):
+    assignment = Assignment(Options(device=device), NoJournal().token, carry, cores=1, prepare=prepare)
+    return ProcessExecutor(assignment, slots=slots, watcher=Watched(), **keywords)
+
+
+def results(names, side=2000, **keywords):
+    """{name: result} of a run, and what the watcher was told."""
+    jobs = [job(name, side) for name in names]
+    pool = executor(**keywords)
+    found = list(run_entries([Entry(Result.planned(each, 2), each) for each in jobs], Options(), executor=pool))
+    assert_all_gone(pool)
+    return {result.input.stem: result for result in found}, pool._watcher.events
+
+
+def assert_all_gone(pool):
+    assert not pool._workers
+    assert not pool._supervisor.is_alive()
+    assert not list(Path().glob(".*.part"))
+
+
+ENDS = {
+    "segfault": "crashed the process that was at work on it (SIGSEGV); get a new copy of it, or convert it first",
+    "killed": "the process at work on it was killed (SIGKILL), which is what the system does when memory runs out; "
+    "give fewer --workers or less --memory, or enlarge it elsewhere",
+    "exit": "crashed the process that was at work on it (status 3); get a new copy of it, or convert it first",
+}
+
+
+@pytest.mark.parametrize("side", [2000, 100])  # large ones are handed out one by one, small ones in handfuls
+def test_a_picture_that_ends_its_worker_fails_alone_and_once(side):
+    names = [f"good{index}" for index in range(20)]
+    names[3:3], names[9:9], names[17:17] = ["segfault"], ["killed"], ["exit"]
+    found, events = results(names, side)
+    assert Counter(result.status for result in found.values()) == {"written": 20, "failed": 3}
+    for name, line in ENDS.items():
+        assert found[name].error == f"{name}.png: {line}"
+        assert found[name].may_pass == (name == "killed")
+        assert (found[name].output_height, found[name].elapsed_s > 0) == (2 * side, True)
+        assert not Path(f"{name}_x2.png").exists()
+    assert {Path(f"good{index}_x2.png").read_bytes() for index in range(20)} == {b"half whole"}
+    # Each was begun once: what a worker had in its hand beside the one that ended it had not been.
+    assert Counter(events) == Counter([(kind, f"{name}.png") for name in names for kind in ("started", "ended")])
+
+
+def test_a_picture_that_hangs_is_stopped_after_its_time():
+    start_s = time.monotonic()
+    found, _ = results(["good0", "hang", "good1", "slow0", "slow1", "slow2"], side=100, timeout_s=0.5)
+    assert time.monotonic() - start_s < crashing.HANG_S / 2
+    assert Counter(result.status for result in found.values()) == {"written": 5, "failed": 1}
+    assert found["hang"].error == "hang.png: took longer than --timeout 0.5 and was stopped; give it more seconds"
+    assert found["hang"].elapsed_s >= 0.5
+    assert not Path("hang_x2.png").exists()
+
+
+def test_the_clock_of_a_small_picture_starts_when_its_turn_comes():
+    """The control of the test above: 24 pictures in one hand, each in time, together four times as long."""
+    found, _ = results([f"slow{index}" for index in range(24)], side=100, slots=1, timeout_s=0.3)
+    assert Counter(result.status for result in found.values()) == {"written": 24}
+
+
+def test_a_worker_that_has_grown_is_replaced():
+    pool = executor(slots=1)
+    entries = [Entry(Result.planned(each, 2), each) for each in (job("good0"), job("grow"), job("good1"))]
+    assert [each.status for each in run_entries(entries, Options(), executor=pool)] == ["written"] * 3
+    assert pool._started == 2
+
+
+def test_both_workers_work_and_an_idle_one_is_not_left_without():
+    found, _ = results([str(index) for index in range(40)], side=100, carry=crashing.pid)
+    shares = Counter(result.error for result in found.values())
+    assert len(shares) == 2
+    assert str(os.getpid()) not in shares
+
+
+def test_what_debug_lets_through_comes_with_its_traceback():
+    with pytest.raises(RuntimeError, match=r"odd 1\.png") as caught:
+        results(["1", "2", "3"], carry=crashing.raising, slots=1)
+    assert "crashing.py" in "".join(caught.value.__notes__)
+
+
+def test_a_device_that_is_not_there_ends_the_run():
+    with pytest.raises(DeviceError, match="there is no device 'cuda:99' here; choose --device auto or one of cpu"):
+        results(["good0", "good1"], device="cuda:99", prepare=carry.prepare)
+
+
+def test_workers_that_cannot_start_are_one_line(monkeypatch):
+    monkeypatch.setattr("upsample_cli.batch.workers.work", os._exit)  # called with a pipe: it dies of a TypeError
+    with pytest.raises(UpsampleError, match="worker processes do not start: the last one ended by status 1; free"):
+        results(["good0", "good1"])
+
+
+@pytest.mark.parametrize("name", ["hang", "slow"])
+def test_closing_it_early_leaves_no_process_and_no_temporary_file(name):
+    pool = executor()
+    futures = [pool.submit(job(f"{name}{index}")) for index in range(6)]
+    while not any(Path().glob(".*.part")):
+        time.sleep(0.005)
+    pids = [worker.process.pid for worker in pool._workers]
+    start_s = time.monotonic()
+    pool.close()
+    assert time.monotonic() - start_s < crashing.HANG_S / 2
+    assert_all_gone(pool)
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    assert all(future.done() for future in futures)
+    assert sum(future.exception() is not None for future in futures) >= 3
+
+
+KILLED_RUN = """
+import os, sys
+sys.path[:0] = [{tests!r}]
+import crashing
+from pathlib import Path
+from upsample_cli.batch.worker import Assignment
+from upsample_cli.batch.workers import ProcessExecutor
+from upsample_cli.job import Job, Options
+class Watcher:
+    def started(self, job): pass
+    def advanced(self, job, rows): pass
+    def ended(self, job): pass
+if __name__ == "__main__":
+    assignment = Assignment(Options(), "0123abcd", crashing.carry, 1, crashing.prepare)
+    pool = ProcessExecutor(assignment, slots=2, watcher=Watcher())
+    pool.submit(Job(Path("pid.png"), Path("pid_x2.png"), "png", 2000, 2000)).result()
+"""
+
+
+def test_workers_do_not_outlive_a_run_that_is_killed():
+    Path("run.py").write_text(KILLED_RUN.format(tests=str(Path(crashing.__file__).parent)), encoding="utf-8")
+    with subprocess.Popen([sys.executable, "run.py"], start_new_session=True) as process:
+        while not (Path("pid").exists() and Path("pid").read_text(encoding="ascii")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        group = process.pid
+        process.send_signal(signal.SIGKILL)
+    end_s = time.monotonic() + LONG_S / 2
+    while time.monotonic() < end_s:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            break
+        time.sleep(0.02)
+    else:
+        pytest.fail("something of the run is still there")
+    assert not list(Path().glob(".*.part"))

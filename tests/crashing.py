@@ -1,0 +1,62 @@
+"""What stands in for the pipeline in worker processes: pictures that crash, hang and eat, by their names."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from upsample_cli.job import Result
+from upsample_cli.pictures.files import new_file
+
+HANG_S = 60.0
+
+
+def carry(job, options, *, token, stop, on_rows):
+    """Write a file, and in the middle of it do what the name says."""
+    name = job.input.stem.rstrip("0123456789")
+    with new_file(job.output, overwrite=options.overwrite, token=token) as file:
+        file.write(b"half ")
+        file.flush()
+        on_rows(3)
+        _DEEDS.get(name, lambda _stop: None)(stop)
+        file.write(b"whole")
+    return Result.planned(job, options.factor).ended("written", elapsed_s=0.1)
+
+
+def _write_pid(_stop):
+    Path("pid").write_text(str(os.getpid()), encoding="ascii")
+    time.sleep(HANG_S)
+
+
+def _grow(_stop):
+    _grown.append(bytearray(os.urandom(2**20)) * 600)
+
+
+_grown = []
+
+
+_DEEDS = {
+    "segfault": lambda _stop: os.kill(os.getpid(), signal.SIGSEGV),
+    "killed": lambda _stop: os.kill(os.getpid(), signal.SIGKILL),
+    "exit": lambda _stop: os._exit(3),
+    "hang": lambda _stop: time.sleep(HANG_S),
+    "slow": lambda _stop: time.sleep(0.05),
+    "pid": _write_pid,
+    "grow": _grow,
+}
+
+
+def prepare(options, _index):
+    """Ready at once: none of this needs torch."""
+    return options, "cpu"
+
+
+def raising(job, options, *, token, stop, on_rows):
+    """What `--debug` lets through."""
+    raise RuntimeError(f"odd {job.input.name}")
+
+
+def pid(job, options, *, token, stop, on_rows):
+    """Says which process it was done by, in the place of a warning."""
+    time.sleep(0.01)
+    return Result.planned(job, options.factor).ended("failed", error=str(os.getpid()))
