@@ -62,7 +62,7 @@ def _limits() -> str:
 def _written(
     fmt: Format, layout: Layout = _RGB, metadata: Metadata = _NOTHING
 ) -> tuple[bytes, np.ndarray[Any, Any], tuple[str, ...]]:
-    """A picture of noise in this format: the file, its rows as they were to be written, what `fit` said is lost."""
+    """A picture of noise in this format: the file, the rows meant for it, what `fit` said is, or may be, lost."""
     info = PictureInfo("png", HEIGHT, WIDTH, layout, lossless=True)
     fitted = fit(info, metadata, fmt)
     noise = _RNG.random((HEIGHT, WIDTH, layout.channels))
@@ -75,7 +75,7 @@ def _written(
     )  # fmt: skip
     sink.write_rows(rows.copy())
     sink.finish()
-    return file.getvalue(), rows, fitted.warnings
+    return file.getvalue(), rows, (*fitted.warnings, *fitted.possible)
 
 
 def _read_back(fmt: Format, data: bytes) -> np.ndarray[Any, Any]:

@@ -3,6 +3,7 @@
 import io
 import shutil
 from collections import namedtuple
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from upsample_cli.pictures.model import Layout, Metadata
 from upsample_cli.pictures.sinks import open_sink
 from upsample_cli.pictures.space import check_space, free_bytes, least_file_bytes, size_text
 from upsample_cli.pipeline import upsample_file
+from upsample_cli.planning import check_output, plan_job
 
 Usage = namedtuple("Usage", "total used free")
 HEIGHT, WIDTH = 501, 703
@@ -106,3 +108,24 @@ def test_a_run_that_has_no_room_for_all_is_refused_at_once(nearly_full, tmp_path
 )
 def test_sizes_are_said_in_units(size, text):
     assert size_text(size) == text
+
+
+@pytest.mark.parametrize("target", ["b.png", "b.tif"])
+def test_every_frame_and_page_counts(target, tmp_path, nearly_full):
+    """Undeflated, the bound is all but heads, filter bytes and, of pages, the colours that no header was asked for."""
+    pictures = [Image.fromarray(np.full((40, 30 + 20 * index, 3), 9, np.uint8)) for index in range(3)]
+    if target == "b.png":
+        pictures = [pictures[0].point(lambda level, shift=index: level + shift) for index in range(3)]
+    source = tmp_path / f"a{target[1:]}"
+    pictures[0].save(source, save_all=True, append_images=pictures[1:])
+    options = Options(quality=0)
+    job = plan_job(source, options, output=tmp_path / target)
+    upsample_file(source, tmp_path / target, quality=0)
+    found = (tmp_path / target).stat().st_size
+    pixels = sum(4 * picture.width * picture.height for picture in pictures)
+    first = 4 * pictures[0].width * pictures[0].height
+    assert job.least_bytes == (3 * pixels if target == "b.png" else 3 * first + (pixels - first))
+    assert job.least_bytes <= found
+    nearly_full(3 * first + 1000)  # enough for the first alone
+    with pytest.raises(PictureError, match="takes at least"):
+        check_output(replace(job, output=tmp_path / "c"), options)
