@@ -18,7 +18,7 @@ from rich.text import Text
 
 from upsample_cli.cli.door import one_line
 from upsample_cli.cli.figures import figure
-from upsample_cli.job import Job, Result
+from upsample_cli.job import Job, Options, Result
 
 Each = TypeVar("Each")
 
@@ -43,19 +43,19 @@ class Bars:
 
     Args:
         console: where. If it is no terminal there are no bars, but a line every `LINE_EVERY_S`.
-        factor: of the run, to count pixels of outputs.
+        options: of the run, which say how large outputs are.
         is_shown: whether to say anything at all.
         waits_for_more: all that is known being done is not the end.
     """
 
-    def __init__(self, console: Console, *, factor: int, is_shown: bool, waits_for_more: bool = False) -> None:
-        self._scale = factor**2
+    def __init__(self, console: Console, options: Options, *, is_shown: bool, waits_for_more: bool = False) -> None:
+        self._options = options
         self._waits_for_more = waits_for_more
         self._flying: dict[Job, _InFlight] = {}
         self._lock = Lock()
         self._count = self._done = self._failed = 0
-        self._pixels = self._done_pixels = 0  # of inputs
-        self._samples: deque[tuple[float, int, int]] = deque([(time.monotonic(), 0, 0)])
+        self._pixels = self._done_pixels = 0.0  # of outputs
+        self._samples: deque[tuple[float, int, float]] = deque([(time.monotonic(), 0, 0.0)])
         self._said_s = time.monotonic()
         self._console = console
         self._is_shown = is_shown
@@ -66,7 +66,7 @@ class Bars:
         """Take in what is to be done; the bars measure themselves by it."""
         for job in jobs:
             self._count += 1
-            self._pixels += job.height * job.width
+            self._pixels += self._row_pixels(job) * job.height
 
     def __enter__(self) -> Bars:
         if self._live is not None:
@@ -87,14 +87,16 @@ class Bars:
         with self._lock:
             if job in self._flying:  # word from a worker may come after its result
                 self._flying[job].rows += rows
-                self._done_pixels += rows * job.width
+                self._done_pixels += rows * self._row_pixels(job)
         self._say_line()
 
     def ended(self, job: Job) -> None:
         """See `batch.run.Watcher`."""
         with self._lock:
             flying = self._flying.pop(job, _InFlight("", job.height))
-            self._done_pixels += (job.height - flying.rows) * job.width  # failed ones too are no longer to be done
+            self._done_pixels += (job.height - flying.rows) * self._row_pixels(
+                job
+            )  # failed ones too are no longer to be done
             self._done += 1
 
     def result(self, result: Result) -> None:
@@ -115,6 +117,11 @@ class Bars:
         for each in flying[:_SHOWN_IN_FLIGHT]:
             yield _bar_line(_shortened(each.name, 18 if is_narrow else 40), each.rows / each.height)
 
+    def _row_pixels(self, job: Job) -> float:
+        """Pixels of the output for each row of the input."""
+        planned = Result.planned(job, self._options.factor)
+        return (planned.output_height or 0) * (planned.output_width or 0) / job.height
+
     def _title(self) -> str:
         title = f"{self._done:,} of {self._count:,} pictures"
         return f"{title}; waiting for more" if self._waits_for_more and self._done == self._count else title
@@ -128,7 +135,7 @@ class Bars:
         return facts
 
     def _speed(self) -> tuple[float, float]:
-        """(pictures, input pixels) a second, lately."""
+        """(pictures, pixels) a second, lately."""
         now_s = time.monotonic()
         with self._lock:
             samples = self._samples
@@ -142,7 +149,7 @@ class Bars:
     def _rates(self) -> list[str]:
         pictures, pixels = self._speed()
         rates = [f"{figure(pictures)} pictures/s"] if pictures else []
-        return [*rates, f"{figure(pixels * self._scale / 1e6)} MP/s"] if pixels else rates
+        return [*rates, f"{figure(pixels / 1e6)} MP/s"] if pixels else rates
 
     def _time_left(self) -> str:
         pixels = self._speed()[1]

@@ -174,7 +174,7 @@ def _run(entries: list[Entry], resume: Resume | None, request: Request, outlets:
     """Carry out what is planned. Returns the name of the device."""
     options = request.options
     jobs = [entry.job for entry in entries if entry.job is not None]
-    bars = Bars(outlets.report.messages, factor=options.factor, is_shown=not request.quiet)
+    bars = Bars(outlets.report.messages, options, is_shown=not request.quiet)
     bars.expect(jobs)
     journal: Journal = NoJournal()
     if resume is not None and jobs:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from upsample_cli.cli import door
+from upsample_cli.cli.gallery import MAX_PICTURES
 from upsample_cli.cli.options import (
     APP_SETTINGS,
     Debug,
@@ -159,6 +160,21 @@ def upsample(
         batch_option("--check-content", help="Know inputs by a hash of their content, not by size and time."),
     ] = False,
     json: Annotated[bool, messages_option("--json", help="Print one JSON document.")] = False,
+    report: Annotated[
+        str | None,
+        messages_option(
+            metavar="FILE.jsonl",
+            help="Append a line of JSON for every picture as it ends. Started again, the same file goes on: of two "
+            "lines about one input the later holds.",
+        ),
+    ] = None,
+    gallery: Annotated[
+        str | None,
+        messages_option(
+            metavar="FILE.html",
+            help=f"A page that shows up to {MAX_PICTURES} pictures before and after, in one file that loads nothing.",
+        ),
+    ] = None,
     quiet: Annotated[bool, messages_option("-q", "--quiet", help="Say nothing but errors.")] = False,
     verbose: Annotated[bool, messages_option("-v", "--verbose", help="A line for every picture.")] = False,
     debug: Debug = False,
@@ -205,6 +221,8 @@ def upsample(
         retry_failed=retry_failed,
         dry_run=dry_run,
         as_json=json,
+        report=report,
+        gallery=gallery,
         quiet=quiet,
         verbose=verbose,
         debug=debug,

@@ -1,0 +1,91 @@
+"""`--report`: a line of JSON for every picture, written as it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from upsample_cli.cli.report import file_record
+from upsample_cli.errors import UpsampleError, UsageError
+from upsample_cli.job import Result
+from upsample_cli.pictures.files import writing_error
+
+_HEAD_BYTES = 1 << 16
+
+
+class ReportFile:
+    """Appends a line for each result: what `--json` has in `files`. A context manager.
+
+    Each line is one write, so a run that is killed leaves whole lines. A file that is there is continued, as a run is
+    that is started again: of two lines about the same input the later holds.
+
+    Args:
+        path: the file; its folder is made if it is missing.
+
+    Raises:
+        UsageError: if it cannot be written, or is there and is no report.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.error: UpsampleError | None = None
+        """Why the file could not be written to its end. The run is worth more than its report, and goes on."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
+        except (OSError, ValueError) as error:
+            raise _unwritable(path, error) from error
+        try:
+            self._check_and_end_line()
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def _check_and_end_line(self) -> None:
+        """Refuse to write into something else; begin on a line of its own, even if the last has no end."""
+        try:
+            size = os.lseek(self._file, 0, os.SEEK_END)
+        except OSError:  # a pipe
+            return
+        if size == 0:
+            return
+        os.lseek(self._file, 0, os.SEEK_SET)
+        if not _is_record(os.read(self._file, _HEAD_BYTES)):
+            raise UsageError(f"{self._path} is there and is no report", "give --report another name")
+        os.lseek(self._file, -1, os.SEEK_END)
+        if os.read(self._file, 1) != b"\n":
+            os.write(self._file, b"\n")
+
+    def __enter__(self) -> ReportFile:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        os.close(self._file)
+
+    def add(self, result: Result) -> None:
+        """Append its line."""
+        if self.error is not None:
+            return
+        line = json.dumps(file_record(result)).encode() + b"\n"
+        try:
+            while line:
+                line = line[os.write(self._file, line) :]
+        except OSError as error:
+            self.error = writing_error(self._path, error)
+
+
+def _is_record(head: bytes) -> bool:
+    r"""Whether a file that begins so was written by us; its first line may be cut.
+
+    >>> [_is_record(head) for head in (b'{"input": "a.png", "output": null, ...}\n', b"\x89PNG\r\n", b'{"a": 1}\n')]
+    [True, False, False]
+    """
+    return head.startswith(b'{"input": ')
+
+
+def _unwritable(path: Path, error: OSError | ValueError) -> UsageError:
+    if isinstance(error, OSError):
+        cause = writing_error(path, error).cause
+        return UsageError(cause, "give --report another name")
+    return UsageError(f"{path}: cannot be written: its name holds a zero byte", "give --report another name")
