@@ -34,7 +34,7 @@ HOMES = {
     **{name: {"upsample_cli.pictures"} for name in ("isal", "imagecodecs")},
     "tifffile": {"upsample_cli.pictures", "upsample_cli.tconv.signals"},
     "onnx": {"upsample_cli.tconv"},
-    "safetensors": {"upsample_cli.tconv", "upsample_cli.weight_files"},
+    "safetensors": {"upsample_cli.tconv", "upsample_cli.weight_files", "upsample_cli.fitting.file"},
     "torch": {
         f"upsample_cli.{name}"
         for name in ("weight_files", "layer", "pixels", "routes", "engine", "arrays", "pipeline", "tconv", "fitting.fit")

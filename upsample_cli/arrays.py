@@ -42,7 +42,7 @@ def upsample(
             order; uint8, uint16 or floating point. Values are not clamped or scaled; float16 and bfloat16 are computed
             in float32.
         factor: 1 to 64.
-        kernel: "bilinear", "nearest", "bicubic", "lanczos3" or another name in `profiles.PROFILES`, or a file of
+        kernel: "bilinear", "nearest", "bicubic", "lanczos3" or another name in `kernels.KERNEL_NAMES`, or a file of
             weights, `FILE` or `FILE:KEY`: .safetensors, .pt, .pth or .npy.
         border: what lies outside: "replicate" the edge, "reflect" the picture, or "zeros" as the bare layer has it.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps"; by default the tensor's own, and the CPU for arrays.

@@ -29,7 +29,7 @@ class Options:
 
     Args:
         factor: whole factor, 1 to 64.
-        kernel: a name in `profiles.PROFILES`, or `FILE` or `FILE:KEY` of weights.
+        kernel: a name in `kernels.KERNEL_NAMES`, or `FILE` or `FILE:KEY` of weights.
         border: what lies outside the picture.
         alpha: "premultiplied" keeps colour hidden under transparency from bleeding; "straight" treats alpha as one more
             channel and keeps the hidden colour.

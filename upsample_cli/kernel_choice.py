@@ -6,15 +6,15 @@ import functools
 from typing import TYPE_CHECKING
 
 from upsample_cli.errors import PictureError, UsageError
-from upsample_cli.kernels import Kernel, kernel_named, kernel_of_weights
-from upsample_cli.profiles import PROFILES, checked_factor
+from upsample_cli.kernels import KERNEL_NAMES, Kernel, kernel_named, kernel_of_weights
+from upsample_cli.profiles import checked_factor
 
 if TYPE_CHECKING:
     from upsample_cli.weight_files import Weights
 
 
 def chosen_kernel(text: str, factor: int) -> Kernel:
-    """The kernel that a user means: a name in `PROFILES`, or `FILE` or `FILE:KEY` of a transposed convolution's weight.
+    """The kernel that a user means: one of `KERNEL_NAMES`, or `FILE` or `FILE:KEY` of a transposed convolution's weight.
 
     The stride is the factor, and the padding the one that enlarges exactly so many times. A file is read again when it
     has changed.
@@ -27,7 +27,7 @@ def chosen_kernel(text: str, factor: int) -> Kernel:
     >>> chosen_kernel("lanczos3", 2).kernel_size
     12
     """
-    if text in PROFILES:
+    if text in KERNEL_NAMES:
         return kernel_named(text, factor)
     from upsample_cli.weight_files import WEIGHT_READERS, split_place  # numpy with it
 
@@ -35,7 +35,7 @@ def chosen_kernel(text: str, factor: int) -> Kernel:
     if path.suffix.lower() not in WEIGHT_READERS and not path.is_file():
         raise UsageError(
             f"there is no kernel named {text!r}",
-            f"choose one of {', '.join(PROFILES)}, or a file of weights ({', '.join(WEIGHT_READERS)})",
+            f"choose one of {', '.join(KERNEL_NAMES)}, or a file of weights ({', '.join(WEIGHT_READERS)})",
         )
     try:
         status = path.stat()
@@ -47,13 +47,16 @@ def chosen_kernel(text: str, factor: int) -> Kernel:
 
 @functools.lru_cache(maxsize=8)
 def _kernel_of_file(place: str, factor: int, _stamp: tuple[int, int]) -> Kernel:
-    from upsample_cli.weight_files import read_weights
+    from upsample_cli.weight_files import fitted_factor, read_weights
 
     try:
         weights = read_weights(place)
     except PictureError as error:  # all pictures need it: the run cannot begin
         raise UsageError(f"kernel {error.cause}", error.next_step) from error
     _refuse_bias(weights)
+    made_for = fitted_factor(weights.path)
+    if made_for not in (None, factor):
+        raise UsageError(f"kernel {weights.path} was fitted for factor {made_for}", f"add --factor {made_for}")
     return kernel_of_weights(place, factor, weights.weight.ravel().tolist(), weights.weight.shape)
 
 

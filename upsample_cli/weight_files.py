@@ -6,6 +6,7 @@ is run: of .pt only tensors are taken, of .npy only numbers.
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upsample_cli.errors import PictureError, UsageError
+
+METADATA_KEY = "upsample-cli"
+"""The one key of the metadata of files that `tconv fit` writes; under it a JSON object, because safetensors keeps
+several keys in no order."""
 
 _SHOWN_KEYS = 8
 
@@ -75,6 +80,17 @@ def read_weights(place: str) -> Weights:
         raise PictureError(path, f"the weight {key} holds infinities or NaN")
     bias = state.get(f"{key.removesuffix('weight')}bias") if key.endswith("weight") else None
     return Weights(path, key, weight, None if bias is None else _array(bias), state)
+
+
+def fitted_factor(path: Path) -> int | None:
+    """The factor that `tconv fit` made a file for; None of any other file."""
+    if path.suffix.lower() != ".safetensors":
+        return None
+    from safetensors import safe_open
+
+    with safe_open(path, "numpy") as file:
+        about = (file.metadata() or {}).get(METADATA_KEY)
+    return None if about is None else int(json.loads(about)["factor"])
 
 
 def split_place(place: str) -> tuple[Path, str]:

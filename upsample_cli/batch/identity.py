@@ -9,8 +9,8 @@ from dataclasses import fields
 from typing import Any
 
 from upsample_cli.job import Options
+from upsample_cli.kernels import KERNEL_NAMES
 from upsample_cli.pictures.formats import format_named
-from upsample_cli.profiles import PROFILES
 
 ALGORITHM_VERSION = 1
 """To be raised when the same settings, or the same defaults, come to give other pixels."""
@@ -44,7 +44,7 @@ def settings_text(options: Options, *, conditions: bool = False) -> str:
             chosen[field.name] = value
     if options.format is not None:
         chosen["format"] = format_named(options.format).name
-    if options.kernel not in PROFILES:
+    if options.kernel not in KERNEL_NAMES:
         from upsample_cli.weight_files import split_place  # numpy with it
 
         chosen["kernel_sha256"] = sha256_of(split_place(options.kernel)[0])  # it may hold another kernel tomorrow

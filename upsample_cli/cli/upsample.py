@@ -20,10 +20,11 @@ from upsample_cli.cli.options import (
 )
 from upsample_cli.cli.run_upsample import Request, run_upsample
 from upsample_cli.job import Options
+from upsample_cli.kernels import KERNEL_NAMES
 from upsample_cli.names import DEFAULT_NAME, NameFields
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, FORMATS
 from upsample_cli.plan import BORDERS
-from upsample_cli.profiles import MAX_FACTOR, PROFILES
+from upsample_cli.profiles import MAX_FACTOR
 from upsample_cli.quantities import parse_quantity
 
 app = typer.Typer(**APP_SETTINGS)
@@ -90,7 +91,7 @@ def upsample(
     strict: Annotated[
         bool, output_option("--strict", help="Fail where something would be lost, instead of warning.")
     ] = False,
-    kernel: Annotated[str, pixels_option(metavar="NAME", help=f"{', '.join(PROFILES)}.")] = "bilinear",
+    kernel: Annotated[str, pixels_option(metavar="NAME", help=f"{', '.join(KERNEL_NAMES)}.")] = "bilinear",
     border: Annotated[
         str,
         pixels_option(

@@ -11,24 +11,21 @@ import numpy as np
 from upsample_cli.errors import OutputExistsError, PictureError, UsageError
 from upsample_cli.fitting.fit import Fit
 from upsample_cli.pictures.files import new_file
-from upsample_cli.tconv.export import library
+from upsample_cli.weight_files import METADATA_KEY
 
 SUFFIX = ".safetensors"
-METADATA_KEY = "upsample-cli"
-"""The one key of the file's metadata; under it one JSON object, because the library keeps several keys in no order."""
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:
     """Refuse, before anything is fitted, what `write_fit` would refuse in the end.
 
     Raises:
-        UsageError: if it does not end in .safetensors, or that library is missing.
+        UsageError: if it does not end in .safetensors.
         OutputExistsError: if it exists and `overwrite` is not set.
         PictureError: if its folder does not exist.
     """
     if path.suffix.lower() != SUFFIX:
         raise UsageError(f"{path}: kernels are written as {SUFFIX}", f"give --output NAME{SUFFIX}")
-    library("safetensors.numpy", "export")
     if path.exists() and not overwrite:
         raise OutputExistsError(path)
     if not path.parent.is_dir():
@@ -42,8 +39,9 @@ def write_fit(fit: Fit, path: Path, *, overwrite: bool, made_by: str) -> None:
         OutputExistsError: if the file exists and `overwrite` is not set.
         PictureError: if it cannot be written.
     """
+    from safetensors.numpy import save
+
     weight = np.array(fit.kernel.weights, np.float32).reshape(fit.kernel.shape) / np.float32(fit.kernel.denominator)
-    save = library("safetensors.numpy", "export").save
     about = json.dumps(as_json(fit) | {"made_by": made_by}, sort_keys=True)
     with new_file(path, overwrite=overwrite) as file:
         file.write(save({"weight": weight}, metadata={METADATA_KEY: about}))
