@@ -10,6 +10,7 @@ from torch.nn import functional
 from upsample_cli.errors import GeometryError, UsageError
 from upsample_cli.kernels import kernel_named
 from upsample_cli.layer import bilinear_kernel, bilinear_layer, integer_layer
+from upsample_cli.pixels import fitted
 
 FACTORS = [1, 2, 3, 4, 5, 7, 8, 16, 33, 64]
 CPU = torch.device("cpu")
@@ -211,3 +212,14 @@ def test_integer_layer_yields_whole_numbers_the_divisor_times_too_large(name, fa
     assert set(inside.flatten().tolist()) == {255 * kernel.denominator}
     assert torch.equal(sums, sums.round())
     assert not layer.weight.requires_grad
+
+
+@pytest.mark.parametrize(("dtype", "sums"), [(torch.uint8, torch.float32), (torch.uint16, torch.float64)])
+@pytest.mark.parametrize("name", ["bicubic-0.75", "lanczos3", "gaussian"])
+def test_whole_weights_reach_the_layer_unrounded(name, dtype, sums):
+    kernel, arithmetic = fitted(kernel_named(name, 3), dtype)
+    assert arithmetic.sum_dtype == sums or name == "bicubic-0.75"
+    layer = integer_layer(kernel, dtype=arithmetic.sum_dtype, device=CPU)
+    assert [int(weight) for weight in layer.weight.flatten().tolist()] == list(kernel.weights)
+    if sums == torch.float64 and name != "bicubic-0.75":
+        assert max(kernel.weights) > 2**24  # in float32 some would be

@@ -73,6 +73,7 @@ def integer_layer(kernel: Kernel, *, dtype: torch.dtype, device: torch.device) -
         padding=kernel.padding,
         groups=1 if kernel.is_dense else kernel.channels,
         bias=False,
+        dtype=torch.float64,  # in which no whole weight below 2**53 is rounded
     )
     weights = torch.tensor([float(weight) for weight in kernel.weights], dtype=torch.float64)
     with torch.no_grad():
