@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -24,14 +26,18 @@ def main(
     save: Annotated[str, typer.Option(metavar="NAME", help="Save as benchmarks/results/DATE-NAME.json.")] = "",
 ) -> None:
     """Measure this package beside its peers, in turn, on this machine."""
+    measure([SUITES[name](rounds) for name in suites or SUITES], rounds, save)
+
+
+def measure(found: Iterable[Iterable[list[Row]]], rounds: int, save: str) -> None:
+    """Print the tables of suites as they come; save them if a name is given."""
     rows: list[Row] = []
     about = machine()
     console = Console()
     console.print(", ".join(f"{key}: {value}" for key, value in about.items()), highlight=False)
-    for name in suites or SUITES:
-        for found in SUITES[name](rounds):
-            console.print(_table(found))
-            rows += found
+    for table in itertools.chain.from_iterable(found):
+        console.print(_table(table))
+        rows += table
     if save:
         RESULTS.mkdir(exist_ok=True)
         date = datetime.datetime.now(tz=datetime.UTC).date()

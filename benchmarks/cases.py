@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks.batch import batch
 from benchmarks.giant import giant
 from benchmarks.harness import Row, process, race
 from benchmarks.pictures import KINDS, photograph
@@ -172,4 +173,5 @@ SUITES: dict[str, Callable[[int], Iterator[list[Row]]]] = {
     "start": start,
     "memory": memory,
     "giant": giant,
+    "batch": lambda rounds: batch(min(rounds, 1)),
 }

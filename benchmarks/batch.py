@@ -1,0 +1,166 @@
+"""Folders of pictures enlarged twice, whole processes, beside what people use for that.
+
+`python -m benchmarks.batch --photographs 200 --thumbnails 10000` is the full run, and takes half an hour; by default it
+is a short one. JPEG is written at quality 95 with 4:2:0 by everyone, PNG as each does by default.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from PIL import Image
+
+from benchmarks.harness import Row
+from benchmarks.pictures import photograph
+from upsample_cli.cores import core_count
+
+_PEERS = Path(__file__).parent / "peers"
+_XARGS = 'ls "$0" | xargs -P{cores} -I{{}} vips resize "$0/{{}}" "$1/{{}}{extension}{options}" 2 --kernel linear'
+_GM_OPTIONS = "-filter Triangle -resize 200% -quality 95 -sampling-factor 2x2"
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """Someone who enlarges a folder.
+
+    Args:
+        name: for the table.
+        needs: a program that has to be there.
+        command: what to run; `{in}`, `{out}` and `{extension}` (".jpg") are filled in.
+        most: pictures it is given at most, where it would take hours.
+    """
+
+    name: str
+    needs: str
+    command: tuple[str, ...]
+    most: int = 10**9
+
+
+def contenders(extension: str) -> list[Contender]:
+    """Everyone, ourselves first."""
+    upsample = shutil.which("upsample", path=str(Path(sys.executable).parent)) or "upsample"
+    options = "[Q=95,subsample_mode=on]" if extension == ".jpg" else ""
+    xargs = _XARGS.format(cores=core_count(), extension=extension, options=options)
+    # GraphicsMagick writes numbers as PNG quality: 75 is its default there.
+    gm_options = _GM_OPTIONS if extension == ".jpg" else _GM_OPTIONS.replace("-quality 95 ", "")
+    is_slow = 24 if extension == ".png" else 10**9
+    return [
+        Contender("upsample", upsample, (upsample, "{in}", "-o", "{out}/", "-q", "--format", extension)),
+        Contender("OpenCV, threads", sys.executable,
+                  (sys.executable, str(_PEERS / "opencv_pool.py"), "{in}", "{out}", extension)),
+        Contender("Pillow, threads", sys.executable,
+                  (sys.executable, str(_PEERS / "pillow_pool.py"), "{in}", "{out}", extension), is_slow),
+        Contender("libvips, xargs -P", "vips", ("sh", "-c", xargs, "{in}", "{out}")),
+        Contender("GraphicsMagick mogrify", "gm",
+                  ("sh", "-c", f'gm mogrify -output-directory "$1" -format {extension[1:]} {gm_options} "$0"/*',
+                   "{in}", "{out}"), is_slow),
+    ]  # fmt: skip
+
+
+def batch(rounds: int, photographs: int = 24, thumbnails: int = 2000) -> Iterator[list[Row]]:
+    """Photographs of 12 MP from JPEG to JPEG and PNG, thumbnails of 128x128 from PNG to PNG and JPEG to JPEG."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        _write_photographs(root / "photographs", photographs)
+        for extension in (".jpg", ".png"):
+            name = f"batch: {photographs} JPEGs of 12 MP to {extension[1:].upper()}, seconds a picture"
+            yield _race(name, root / "photographs", extension, rounds)
+        shutil.rmtree(root / "photographs")
+        for extension in (".jpg", ".png"):
+            source = root / f"thumbnails{extension}"
+            _write_thumbnails(source, thumbnails, extension)
+            name = f"batch: {thumbnails} {extension[1:].upper()}s of 128x128 to the same, seconds a picture"
+            yield _race(name, source, extension, rounds)
+
+
+def _race(case: str, source: Path, extension: str, rounds: int) -> list[Row]:
+    """Everyone in turn, round after round; outputs are deleted at once."""
+    there = [each for each in contenders(extension) if shutil.which(each.needs)]
+    times: dict[str, list[float]] = {each.name: [] for each in there}
+    notes: dict[str, str] = {}
+    for _ in range(rounds):
+        for each in there:
+            elapsed_s, busy_s, count, size_bytes = _timed(each, source, extension)
+            times[each.name].append(elapsed_s / count)
+            notes[each.name] = (
+                f"{count / elapsed_s:.2f} pictures/s, {busy_s / elapsed_s / core_count():.0%} of the cores, "
+                f"{count} pictures, {size_bytes / count / 1e6:.2f} MB each"
+            )
+    medians = {name: statistics.median(each) for name, each in times.items()}
+    rows = [
+        Row(case, name, medians[name], min(each), max(each), medians[name] / medians[there[0].name], notes[name])
+        for name, each in times.items()
+    ]
+    missing = [each.name for each in contenders(extension) if each not in there]
+    return [*rows, *(Row(case, f"{name}: not installed here", 0.0, 0.0, 0.0, 0.0) for name in missing)]
+
+
+def _timed(contender: Contender, source: Path, extension: str) -> tuple[float, float, int, int]:
+    """(seconds, seconds of processor time, pictures, bytes written) of one run."""
+    pictures = sorted(source.iterdir())[: contender.most]
+    with tempfile.TemporaryDirectory(dir=source.parent) as folder:
+        given = Path(folder, "in")
+        given.mkdir()
+        for picture in pictures:
+            (given / picture.name).hardlink_to(picture)
+        target = Path(folder, "out")
+        target.mkdir()
+        fields = {"in": str(given), "out": str(target), "extension": extension}
+        # What holds no field stays as it is: scripts of the shell have braces of their own.
+        command = [part.format(**fields) if part.startswith("{") else part for part in contender.command]
+        start_s = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        elapsed_s = time.perf_counter() - start_s
+        process.returncode = os.waitstatus_to_exitcode(status)
+        written = [path.stat().st_size for path in target.iterdir() if not path.name.startswith(".")]
+        if process.returncode or len(written) != len(pictures):
+            raise RuntimeError(f"{contender.name} ended with {process.returncode} after {len(written)} pictures")
+    return elapsed_s, usage.ru_utime + usage.ru_stime, len(pictures), sum(written)
+
+
+def _write_photographs(folder: Path, count: int) -> None:
+    """Photographs of 4000x3000, each moved by its own amount, as cameras store them."""
+    folder.mkdir()
+    sheet = photograph(3000, 4000)
+    generator = np.random.default_rng(0)
+    for index in range(count):
+        moved = np.roll(sheet, generator.integers(0, 3000, 2), (0, 1))
+        Image.fromarray(moved).save(folder / f"{index:05}.jpg", quality=92)
+
+
+def _write_thumbnails(folder: Path, count: int, extension: str) -> None:
+    folder.mkdir()
+    sheet = photograph(3000, 4000)
+    generator = np.random.default_rng(0)
+    for index in range(count):
+        top, left = generator.integers(0, 2800, 2)
+        Image.fromarray(sheet[top : top + 128, left : left + 128]).save(folder / f"{index:05}{extension}")
+
+
+def main(
+    photographs: Annotated[int, typer.Option(help="Photographs of 12 MP.")] = 24,
+    thumbnails: Annotated[int, typer.Option(help="Thumbnails of 128x128.")] = 2000,
+    rounds: Annotated[int, typer.Option(help="Rounds in turn.")] = 1,
+    save: Annotated[str, typer.Option(metavar="NAME", help="Save as benchmarks/results/DATE-NAME.json.")] = "",
+) -> None:
+    """Measure batches beside what people use for them."""
+    from benchmarks.__main__ import measure
+
+    measure([batch(rounds, photographs, thumbnails)], rounds, save)
+
+
+if __name__ == "__main__":
+    typer.run(main)
