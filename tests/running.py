@@ -19,6 +19,7 @@ from oracles import hostile_pixels
 from PIL import Image
 
 from upsample_cli.batch.carry import carry_out
+from upsample_cli.batch.record import RECORD_NAME
 from upsample_cli.batch.threads import ThreadExecutor
 from upsample_cli.cli import run_upsample
 from upsample_cli.cli.upsample import main
@@ -126,8 +127,8 @@ def pixels_of(path: str | Path, mode: str | None = None) -> np.ndarray:
 
 
 def tree(folder: str | Path) -> dict[str, bytes]:
-    """Every file below a folder, hidden ones too, with its bytes; links are not followed."""
-    found = (Path(parent) / name for parent, _, names in os.walk(folder) for name in names)
+    """Every file below a folder, hidden ones too, but no record, with its bytes; links are not followed."""
+    found = (Path(parent) / name for parent, _, names in os.walk(folder) for name in names if name != RECORD_NAME)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found if path.is_file()}
 
 

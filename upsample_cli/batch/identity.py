@@ -57,9 +57,12 @@ def settings_differences(before: str, now: str) -> str:
     >>> settings_differences('{"algorithm":1,"factor":2,"kernel":"bilinear","quality":90}',
     ...                      '{"algorithm":1,"factor":3,"kernel":"bilinear"}')
     '--factor 2 and --quality 90'
+    >>> settings_differences('{"algorithm":1}', '{"algorithm":1,"border":"zeros","linear_light":true}')
+    '--border replicate and no --linear-light'
     """
-    old, new = json.loads(before), json.loads(now)
-    changed = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+    usual = {field.name: field.default for field in fields(Options)}
+    old, new = usual | json.loads(before), usual | json.loads(now)
+    changed = [name for name in sorted(old | new) if old.get(name) != new.get(name)]
     if "kernel" in changed:
         changed = [name for name in changed if name != "kernel_sha256"]
     return " and ".join(_said(name, old.get(name)) for name in changed)
@@ -69,7 +72,7 @@ def _said(name: str, value: object) -> str:
     if name in _NAMES:
         return _NAMES[name]
     option = f"--{name.replace('_', '-')}"
-    if value is None:
+    if value is None or value is False:
         return f"no {option}"
     if isinstance(value, list):
         return f"{option} {value[1]}x{value[0]}"
