@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from upsample_cli.errors import GeometryError, UsageError
-from upsample_cli.profiles import PROFILES, axis_kernel, checked_factor, rounded_phases, rounded_ratio
+from upsample_cli.profiles import PROFILES, axis_kernel, checked_factor, halo, rounded_phases, rounded_ratio
 from upsample_cli.shipped import FITTED, shipped_kernel
 
 KERNEL_NAMES = (*PROFILES, FITTED)
@@ -70,13 +70,8 @@ class Kernel:
 
     @property
     def halo(self) -> int:
-        """Input samples needed on each side of a run of samples to compute the run's outputs.
-
-        Output `o` takes input `i` where `0 <= o + padding - i * factor < kernel_size`. The last output of a run ending
-        at input `b` is `b * factor - 1`, so the farthest input lies `(factor - 1 + padding) // factor` past the run;
-        the taps being as many as `factor + 2 * padding`, the near side needs the same.
-        """
-        return (self.factor - 1 + self.padding) // self.factor
+        """Input samples needed on each side of a run of samples to compute the run's outputs; see `profiles.halo`."""
+        return halo(self.factor, self.padding)
 
     @property
     def phases(self) -> list[tuple[int, ...]]:

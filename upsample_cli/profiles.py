@@ -140,6 +140,11 @@ class AxisKernel:
         return len(self.numerators)
 
     @property
+    def halo(self) -> int:
+        """Input samples needed on each side of a run of samples to compute the run's outputs; see `halo`."""
+        return halo(self.factor, self.padding)
+
+    @property
     def taps(self) -> tuple[Fraction, ...]:
         """The taps as fractions.
 
@@ -147,6 +152,19 @@ class AxisKernel:
         ['1/4', '3/4', '3/4', '1/4']
         """
         return tuple(Fraction(numerator, self.denominator) for numerator in self.numerators)
+
+
+def halo(factor: int, padding: int) -> int:
+    """Input samples needed on each side of a run of samples, by a kernel of `factor + 2 * padding` taps.
+
+    Output `o` takes input `i` where `0 <= o + padding - i * factor < kernel_size`. The last output of a run ending at
+    input `b` is `b * factor - 1`, so the farthest input lies `(factor - 1 + padding) // factor` past the run; the taps
+    being as many as `factor + 2 * padding`, the near side needs the same.
+
+    >>> halo(factor=2, padding=1)
+    1
+    """
+    return (factor - 1 + padding) // factor
 
 
 def bilinear_taps(kernel_size: int) -> tuple[Fraction, ...]:

@@ -1,9 +1,15 @@
 """`tconv kernel` as people and scripts use it."""
 
 import json
+import re
 
+import numpy as np
 import pytest
+import torch
 from tconv.commands import call, imported_by
+from torch import nn
+
+from upsample_cli.profiles import axis_kernel
 
 
 @pytest.fixture
@@ -81,3 +87,33 @@ def test_printing_and_text_exports_import_neither_torch_nor_numpy(tmp_path):
     # The control: an array needs numpy, a state_dict torch; the same check sees both.
     assert imported_by(("kernel", "-f", "2", "-o", tmp_path / "layer.npy")) == ["numpy"]
     assert "torch" in imported_by(("kernel", "-f", "2", "-o", tmp_path / "layer.pt"))
+
+
+@pytest.mark.parametrize("name", ["bicubic", "bicubic-0.75", "mitchell", "lanczos3", "bspline", "gaussian"])
+@pytest.mark.parametrize("factor", [1, 2, 3])
+def test_every_profile_is_printed_and_exported(name, factor, tconv_here, tmp_path):
+    paths = [tmp_path / f"{name}{factor}.{suffix}" for suffix in ("npy", "py", "json")]
+    status, out, err = tconv_here(
+        "kernel", "-f", factor, "--kernel", name, *(x for path in paths for x in ("-o", path))
+    )
+    assert (status, err) == (0, "")
+    assert "every phase sums to 1" in out
+    assert ('mode="bicubic"' in out) == (name == "bicubic-0.75")
+    taps = np.array(axis_kernel(name, factor).taps, dtype=float)
+    np.testing.assert_allclose(np.load(paths[0])[0, 0], np.outer(taps, taps), rtol=2**-23, atol=0)
+    there = {}
+    exec(compile(paths[1].read_text(), str(paths[1]), "exec"), there)
+    np.testing.assert_allclose(there["layer"].weight[0, 0].detach(), np.outer(taps, taps), rtol=2**-22, atol=1e-9)
+    status, _, err = tconv_here("kernel", "-f", factor, "--kernel", name, "-o", tmp_path / "layer.prototxt")
+    assert (status, err.split("; ")[1]) == (2, "write .onnx, .json or .py\n")
+
+
+def test_padding_and_cropping_gives_torchs_bicubic_everywhere(tconv_here):
+    _, out, _ = tconv_here("kernel", "-f", "3", "--kernel", "bicubic-0.75")
+    pad, padding = re.search(r"nn\.ReplicationPad2d\((\d+)\) before it and padding=(\d+) instead", out).groups()
+    taps = torch.tensor([float(tap) for tap in axis_kernel("bicubic-0.75", 3).taps], dtype=torch.float64)
+    picture = torch.rand(1, 1, 5, 7, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    padded = nn.functional.pad(picture, (int(pad),) * 4, mode="replicate")
+    found = nn.functional.conv_transpose2d(padded, torch.outer(taps, taps)[None, None], stride=3, padding=int(padding))
+    theirs = nn.functional.interpolate(picture, scale_factor=3, mode="bicubic", align_corners=False)
+    torch.testing.assert_close(found, theirs, rtol=0, atol=1e-13)  # thirty products of doubles below one

@@ -50,6 +50,8 @@ def check_exportable(layer: Interpolation, path: str | Path) -> None:
         return
     if layer.axes != 2 or len({kernel.factor for kernel in layer.kernels}) > 1:
         raise UsageError(f"{path}: Caffe's filler is for 2 axes of one factor", "write .onnx, .json or .py")
+    if layer.kernels[0].name not in ("bilinear", "nearest"):
+        raise UsageError(f"{path}: Caffe has no filler for {layer.kernels[0].name}", "write .onnx, .json or .py")
     if not layer.depthwise and layer.channels > 1:
         raise UsageError(f"{path}: Caffe's filler would mix the channels of a dense layer", "add --depthwise")
 
@@ -171,7 +173,7 @@ def _python(layer: Interpolation) -> bytes:
     if layer.kernels[0].name == "bilinear":
         border = f"""
 # The bare layer is darker at the rim: it takes 0 outside. The same everywhere as F.interpolate, rim included, is:
-# nn.Sequential(nn.ReplicationPad{layer.axes}d(1), nn.{layer.replicate_layer}) with the same weight.
+# nn.Sequential(nn.ReplicationPad{layer.axes}d({layer.pad_width}), nn.{layer.replicate_layer}) with the same weight.
 """
     return f"""\
 import torch

@@ -14,8 +14,12 @@ from upsample_cli.errors import GeometryError, UsageError
 from upsample_cli.profiles import AxisKernel, axis_kernel
 from upsample_cli.tconv.layers import TransposedConvolution
 
-MODES = {"bilinear": ("linear", "bilinear", "trilinear"), "nearest": ("nearest",) * 3}
-"""What `torch.nn.functional.interpolate` calls each kernel on one, two and three axes."""
+MODES = {
+    "bilinear": ("linear", "bilinear", "trilinear"),
+    "nearest": ("nearest",) * 3,
+    "bicubic-0.75": (None, "bicubic", None),
+}
+"""What `torch.nn.functional.interpolate` calls a kernel on one, two and three axes, where it has it."""
 _LARGEST_WEIGHT_BYTES = 2**31 - 2**20  # an ONNX file, a protobuf message, ends at 2 GiB
 
 
@@ -54,8 +58,8 @@ class Interpolation:
 
     @property
     def replicate_layer(self) -> TransposedConvolution:
-        """The layer to put after a replicate padding of one sample: it crops stride samples more at each end."""
-        padding = collapsed([kernel.padding + kernel.factor for kernel in self.kernels])
+        """The layer to put after a replicate padding of `pad_width` samples: it crops as much more at each end."""
+        padding = collapsed([kernel.padding + self.pad_width * kernel.factor for kernel in self.kernels])
         return TransposedConvolution(
             self.axes,
             in_channels=self.channels,
@@ -66,6 +70,11 @@ class Interpolation:
             groups=self.layer.groups,
             bias=False,
         )
+
+    @property
+    def pad_width(self) -> int:
+        """Samples to pad at each end, so that the layer sees no zeros where the picture ends."""
+        return max(kernel.halo for kernel in self.kernels)
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
@@ -82,9 +91,9 @@ class Interpolation:
         )
 
     @property
-    def mode(self) -> str:
-        """The mode of `torch.nn.functional.interpolate` that it equals."""
-        return MODES[self.kernels[0].name][self.axes - 1]
+    def mode(self) -> str | None:
+        """The mode of `torch.nn.functional.interpolate` that it equals, if there is one."""
+        return MODES.get(self.kernels[0].name, (None,) * 3)[self.axes - 1]
 
     def kernel_values(self) -> dict[tuple[int, ...], Fraction]:
         """The kernel of one channel over all axes: the product of the taps, by index."""
@@ -154,18 +163,33 @@ def equalities(layer: Interpolation) -> tuple[str, ...]:
     """
     factors = collapsed([kernel.factor for kernel in layer.kernels])
     call = f'F.interpolate(x, scale_factor={factors}, mode="{layer.mode}"'
-    if layer.kernels[0].name == "nearest":
-        return (f"everywhere, {call})",)
+    if not any(kernel.padding for kernel in layer.kernels):
+        if layer.mode is None:
+            return ("everywhere, its input: factor 1 changes nothing",)
+        rest = "" if layer.mode == "nearest" else ", align_corners=False): factor 1 changes nothing"
+        return (f"everywhere, {call}{rest or ')'}",)
+    if layer.kernels[0].name != "bilinear":
+        return _general_equalities(layer, call)
     gains = " and ".join(str(value) for value in dict.fromkeys(rim_gain(kernel) for kernel in layer.kernels))
     widths = " and ".join(str(value) for value in dict.fromkeys(kernel.factor // 2 for kernel in layer.kernels))
-    if widths == "0":
-        return (f"everywhere, {call}, align_corners=False): factor 1 changes nothing",)
     return (
         f"inside, {call}, align_corners=False)",
         f"at the border not: the bare layer takes 0 outside; per axis the first sample is {gains} of it, "
         f"{widths} {'sample' if widths == '1' else 'samples'} at each end {'is' if widths == '1' else 'are'} darker",
         f"with nn.ReplicationPad{layer.axes}d(1) before it and padding={layer.replicate_layer.padding} instead of "
         f"{layer.layer.padding}, the same as F.interpolate everywhere",
+    )
+
+
+def _general_equalities(layer: Interpolation, call: str) -> tuple[str, ...]:
+    """Of a kernel that is neither nearest nor linear."""
+    widths = " and ".join(str(width) for width in dict.fromkeys(kernel.padding for kernel in layer.kernels))
+    pad = f"nn.ReplicationPad{layer.axes}d({layer.pad_width})"
+    end = "the same as F.interpolate everywhere" if layer.mode else "the edge goes on instead"
+    return (
+        f"inside, {call}, align_corners=False)" if layer.mode else "torch.nn.functional.interpolate has no such mode",
+        f"at the border the bare layer takes 0 outside, which shows on {widths} samples at each end of an axis",
+        f"with {pad} before it and padding={layer.replicate_layer.padding} instead of {layer.layer.padding}, {end}",
     )
 
 

@@ -10,6 +10,7 @@ import typer
 from upsample_cli.axes import axis_names
 from upsample_cli.cli.options import Debug
 from upsample_cli.cli.tconv.printing import print_document, result_console, whole_numbers
+from upsample_cli.profiles import PROFILES
 from upsample_cli.tconv.interpolation import Interpolation, as_json, equalities, interpolation
 
 
@@ -23,9 +24,7 @@ def kernel_command(
         int | None,
         typer.Option(metavar="N", help="1 (linear), 2 (bilinear) or 3 (trilinear). Default 2, or one per factor."),
     ] = None,
-    kernel: Annotated[
-        str, typer.Option(metavar="NAME", help="bilinear (linear on each axis) or nearest.")
-    ] = "bilinear",
+    kernel: Annotated[str, typer.Option(metavar="NAME", help=f"On each axis: {', '.join(PROFILES)}.")] = "bilinear",
     depthwise: Annotated[
         bool | None,
         typer.Option(
@@ -47,7 +46,7 @@ def kernel_command(
     as_document: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     debug: Debug = False,  # noqa: ARG001  the door looks for it
 ) -> None:
-    """The bilinear (or linear, trilinear, nearest) kernel: its taps, what it equals, and files that hold it.
+    """The bilinear kernel, or a cubic, a Lanczos ...: its taps, what it equals, and files that hold it.
 
     \b
     Examples:
@@ -56,6 +55,7 @@ def kernel_command(
       tconv kernel --factor 2 --channels 3 -o upsample.onnx -o upsample.py
       tconv kernel --factor 4 --axes 1 --json
       tconv kernel --factor 2,3,3 -o trilinear.pt
+      tconv kernel --factor 2 --kernel mitchell
     """
     paths = output or []
     caffe = bool(paths) and all(path.suffix.lower() == ".prototxt" for path in paths)
@@ -92,7 +92,8 @@ def _print_layer(layer: Interpolation, paths: list[Path]) -> None:
     kernels = layer.kernels[:1] if len(set(layer.kernels)) == 1 else layer.kernels
     names = axis_names(layer.axes) if len(kernels) > 1 else [" and ".join(axis_names(layer.axes))]
     for name, kernel, sums in zip(names, kernels, layer.phase_sums, strict=False):
-        fractions = " ".join(str(tap) for tap in kernel.taps)
+        is_rational = PROFILES[kernel.name].is_rational
+        fractions = " ".join(str(tap) for tap in kernel.taps) if is_rational else "no fractions"
         numbers = " ".join(f"{float(tap):.6g}" for tap in kernel.taps)
         table.add_row(name, fractions, numbers, " ".join(str(total) for total in sums))
     console.print(table)
