@@ -10,6 +10,7 @@ from upsample_cli import engine, upsample
 from upsample_cli.engine import pick_device
 from upsample_cli.errors import DeviceError
 from upsample_cli.plan import BORDERS
+from upsample_cli.profiles import PROFILES
 
 pytestmark = [
     pytest.mark.cuda,
@@ -43,6 +44,28 @@ def test_cuda_equals_the_cpu_and_the_oracle_bit_for_bit(factor, pixel_type, bord
             assert_same_pixels(enlarged_on_cuda(pixels, factor, tile=tile, **keywords), expected)
         # an array of the CPU, sent to the device tile by tile
         assert_same_pixels(upsample(pixels, factor, device="cuda", **keywords), expected)
+
+
+@pytest.mark.parametrize("name", [name for name in PROFILES if name not in {"bilinear", "nearest"}])
+@pytest.mark.parametrize("factor", [1, 2, 3, 4])
+def test_every_kernel_gives_the_pixels_of_the_cpu(factor, name):
+    for pixel_type in PIXEL_TYPES:
+        pixels = hostile_pixels((23, 17, 4), pixel_type)
+        for has_alpha in (False, True):
+            expected = upsample(pixels, factor, kernel=name, has_alpha=has_alpha)
+            for tile in (None, 5):
+                found = enlarged_on_cuda(pixels, factor, kernel=name, has_alpha=has_alpha, tile=tile)
+                assert_same_pixels(found, expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 6, 6), (3, 1, 4, 4), (3, 3, 4, 4)])
+def test_weights_of_a_file_give_the_pixels_of_the_cpu(shape, tmp_path):
+    weight = np.random.default_rng(5).normal(0.2, 0.1, shape) / shape[1]
+    np.save(tmp_path / "up.npy", weight)
+    for pixel_type in PIXEL_TYPES:
+        pixels = hostile_pixels((23, 17, 3), pixel_type)
+        expected = upsample(pixels, 2, kernel=f"{tmp_path}/up.npy")
+        assert_same_pixels(enlarged_on_cuda(pixels, 2, kernel=f"{tmp_path}/up.npy", tile=7), expected)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 5])

@@ -427,7 +427,7 @@ def test_on_cuda_no_thread_ever_meets_tf32():
 
     def work():
         for _ in range(50):
-            with engine._exact_convolutions(torch.device("cuda:0")):
+            with engine._exact_convolutions(torch.device("cuda:0"), stride=2):
                 time.sleep(0)
                 met.append(cudnn_flags())
 
@@ -438,6 +438,9 @@ def test_on_cuda_no_thread_ever_meets_tf32():
         worker.join(timeout=30)
     assert set(met) == {(before[0], False, True, False)}  # as enabled as before, no benchmark, deterministic, no TF32
     assert len(met) == 200
+    assert cudnn_flags() == before
+    with engine._exact_convolutions(torch.device("cuda:0"), stride=1):
+        assert not torch.backends.cudnn.enabled  # it would have ways that do not sum the products as they are
     assert cudnn_flags() == before
 
 

@@ -226,7 +226,7 @@ class _Run:
         taken = rows[tile.rows.first - first_row : tile.rows.last - first_row, tile.columns.first : tile.columns.last]
         padded = _padded(taken, tile, self._settings.border).to(device)
         target = out if out.device == device else torch.empty(out.shape, dtype=out.dtype, device=device)
-        with _exact_convolutions(device):
+        with _exact_convolutions(device, stride=self._settings.kernel.factor):
             self._route(padded, target)
         if target is not out:
             out.copy_(target)
@@ -236,16 +236,18 @@ _cudnn_flags = Lock()
 
 
 @contextmanager
-def _exact_convolutions(device: torch.device) -> Iterator[None]:
-    """On CUDA: no TF32, and only deterministic algorithms.
+def _exact_convolutions(device: torch.device, *, stride: int) -> Iterator[None]:
+    """On CUDA: no TF32, and only deterministic algorithms that sum products as they are.
 
+    Winograd's and Fourier's ways round what is between, and cuDNN has them for stride 1: there torch's own way is taken.
     cuDNN's flags belong to the whole process: two threads that set and restore them in turn would undo each other.
     """
     if device.type != "cuda":
         yield
         return
     cudnn = torch.backends.cudnn
-    with _cudnn_flags, cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False):
+    enabled = cudnn.enabled and stride > 1
+    with _cudnn_flags, cudnn.flags(enabled=enabled, benchmark=False, deterministic=True, allow_tf32=False):
         yield
 
 
