@@ -115,7 +115,8 @@ def _print_fit(fit: Fit, output: Path | None) -> None:
 
     console, recipe = result_console(), fit.recipe
     what = f"{recipe.support}x{recipe.support} input pixels, degradation {recipe.degradation}"
-    console.print(Text(f"fitted: factor {recipe.factor}, {what}; {fit.pictures} pictures, {fit.samples} samples"))
+    seen = f"{fit.pictures} {'picture' if fit.pictures == 1 else 'pictures'}, {fit.samples} samples"
+    console.print(Text(f"fitted: factor {recipe.factor}, {what}; {seen}"))
     if fit.scores:
         table = Table("kernel", "PSNR of luma", "SSIM", "over lanczos3")
         for name, score in fit.scores.items():

@@ -1,0 +1,133 @@
+"""`tconv fit` as people and scripts use it, and its file in `upsample --kernel` and in a network."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from PIL import Image
+from running import leave, pixels_of, upsample
+from safetensors.torch import load_file
+from tconv.commands import call, imported_by
+
+
+@pytest.fixture(autouse=True)
+def _leaving_is_an_exception(monkeypatch):
+    """With torch imported, the command leaves by `os._exit`."""
+    monkeypatch.setattr(os, "_exit", leave)
+
+
+@pytest.fixture
+def tconv(capsys, monkeypatch):
+    return lambda *arguments: call(capsys, monkeypatch, "fit", *arguments)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two pieces of photographs in a folder, one of them below it."""
+    (tmp_path / "photos" / "more").mkdir(parents=True)
+    for name, place in (("coffee.png", "a.png"), ("chelsea.png", "more/b.jpg")):
+        with Image.open(Path(skimage.data.__file__).parent / name) as image:
+            image.crop((100, 100, 220, 190)).save(tmp_path / "photos" / place)
+    return tmp_path / "photos"
+
+
+def test_a_score_is_printed_beside_the_classical_kernels(tconv, folder):
+    status, out, err = tconv(folder, "-r", "--support", "3")
+    assert (status, err) == (0, "")
+    assert "fitted: factor 2, 3x3 input pixels, degradation bicubic; 2 pictures" in out
+    for name in ("bilinear", "bicubic", "lanczos3", "fitted"):
+        assert f"│ {name}" in out
+    assert out.endswith("held out: each picture by a kernel fitted to the others\n")
+
+
+def test_the_same_pictures_give_the_same_bytes_and_the_file_says_how_it_was_made(tconv, folder, tmp_path):
+    for name in ("one", "two"):
+        status, out, _ = tconv(folder, "-r", "-o", tmp_path / f"{name}.safetensors", "--json")
+        assert status == 0
+    document = json.loads(out)
+    content = (tmp_path / "one.safetensors").read_bytes()
+    assert content == (tmp_path / "two.safetensors").read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    about = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["upsample-cli"])
+    assert about["layer"] == "ConvTranspose2d(1, 1, 10, stride=2, padding=4, bias=False)"
+    assert about["made_by"].startswith("upsample-cli ")
+    assert (about["pictures"], about["degradation"], about["symmetric"]) == (2, "bicubic", True)
+    assert {key: value for key, value in document.items() if key != "written"}.items() <= about.items()
+    tconv(folder, "-r", "-o", tmp_path / "other.safetensors", "--degrade", "area")
+    assert content != (tmp_path / "other.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_the_file_is_a_kernel_of_the_command_and_a_layer_of_a_network(tconv, folder, tmp_path, factor):
+    file = tmp_path / "mine.safetensors"
+    assert tconv(folder, "-f", factor, "-o", file)[0] == 0
+    ended = upsample(folder / "a.png", "-f", factor, "--kernel", file, "-o", tmp_path / "big.png")
+    assert (ended.status, ended.err) == (0, "")
+    layer = torch.nn.ConvTranspose2d(1, 1, 5 * factor, stride=factor, padding=2 * factor, bias=False)
+    layer.load_state_dict(load_file(file))
+    pixels = torch.from_numpy(pixels_of(folder / "a.png").astype(np.float32)).permute(2, 0, 1)[:, None]
+    with torch.no_grad():
+        padded = torch.nn.functional.pad(pixels, (2, 2, 2, 2), mode="replicate")
+        enlarged = layer(padded)[:, 0, 2 * factor : -2 * factor, 2 * factor : -2 * factor]
+    expected = (enlarged.clamp(0, 255) + 0.5).floor().permute(1, 2, 0).numpy().astype(np.uint8)
+    assert np.array_equal(pixels_of(tmp_path / "big.png"), expected)
+    refused = upsample(folder / "a.png", "-f", factor + 2, "--kernel", file, "-o", tmp_path / "no.png")
+    assert refused.status == 2
+    assert f"was fitted for factor {factor}; add --factor {factor}" in refused.err
+
+
+def test_a_picture_named_twice_is_one_picture(tconv, folder):
+    _, out, _ = tconv(folder / "a.png", folder, folder / "more" / ".." / "a.png")
+    assert "; 1 picture, " in out
+    assert "each half of the picture" in out
+
+
+def test_unusable_pictures_are_a_line_each_and_the_others_are_learned_from(tconv, folder):
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    Image.new("RGB", (5, 5)).save(folder / "tiny.png")
+    status, out, err = tconv(folder, "-r")
+    assert status == 0
+    assert "2 pictures" in out
+    assert [line.split(": ")[:2] for line in err.splitlines()] == [["warning", "skipped"]] * 2
+    assert "tiny.png: 5x5 is too small to learn from; give pictures of 10x10 or more" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["nowhere.png"], "there is no picture to learn from: nowhere.png: no such file"),
+        (["empty"], "there is no picture among the inputs"),
+        ([""], "an input has no name"),
+        (["a.png", "--degrade", "blur"], "there is no degradation 'blur'"),
+        (["a.png", "--support", "6"], "a support of 6 input pixels; give --support 3, 5 or 7"),
+        (["a.png", "--factor", "1"], "a kernel for factor 1 cannot be fitted"),
+        (["a.png", "-o", "mine.pt"], "mine.pt: kernels are written as .safetensors"),
+        (["a.png", "-o", "taken.safetensors"], "taken.safetensors: exists already; add --overwrite"),
+        (["a.png", "-o", "none/mine.safetensors"], "its folder does not exist"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(tconv, folder, arguments, complaint, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "empty").mkdir()
+    (folder / "taken.safetensors").write_bytes(b"kept")
+    status, out, err = tconv(*arguments)
+    assert status in (1, 2)
+    assert out == ""
+    assert err.count("\n") == 1
+    assert complaint in err
+    assert (folder / "taken.safetensors").read_bytes() == b"kept"
+
+
+def test_overwrite_replaces(tconv, folder):
+    target = folder / "taken.safetensors"
+    target.write_bytes(b"old")
+    assert tconv(folder, "-o", target, "--overwrite")[0] == 0
+    assert target.stat().st_size > 400
+
+
+def test_help_imports_neither_torch_nor_numpy_nor_pillow():
+    assert imported_by(["fit", "--help"]) == []
