@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 
 import corpus
+import imagecodecs
 import numpy as np
 import pytest
 from corpus import HEIGHT, RGB, WIDTH, exercise, good_files, mutated, png, saved, tiff, truncated
@@ -137,6 +138,9 @@ BAD = {
     "tiff jpeg bomb": GOOD["tiff jpeg"].replace(
         (at := GOOD["tiff jpeg"].index(b"\xff\xc0")) and GOOD["tiff jpeg"][at : at + 9],
         GOOD["tiff jpeg"][at : at + 5] + b"\xff\xf0\xff\xf0",
+    ),
+    "tiff lzw of no table": tiff(np.zeros((3, 5), np.uint8), photometric="minisblack", compression="lzw").replace(
+        imagecodecs.lzw_encode(bytes(15)), bytes.fromhex("805cdea1").ljust(len(imagecodecs.lzw_encode(bytes(15))), b"!")
     ),
     "webp absurd": sized(GOOD["webp full"], 24, "<IH", 0xFFFFFFFF, 0xFFFF),
     "png bomb": png(900, 1000, 8, 2, b"", (b"zTXt", b"k\0\0" + zlib.compress(bytes(50_000_000)))),

@@ -1,6 +1,7 @@
 """What a strip or tile says of its own size, for every code that says it, written by other libraries."""
 
 import io
+import struct
 
 import imagecodecs
 import numpy as np
@@ -28,6 +29,11 @@ SEGMENTS = {
     34933: encoded("PNG"),
     34712: imagecodecs.jpeg2k_encode(RGB),
     33003: imagecodecs.jpeg2k_encode(RGB, codecformat="j2k"),
+    22610: imagecodecs.jpegxr_encode(RGB),
+    34934: imagecodecs.jpegxr_encode(RGB[..., 0].copy()),
+    50002: imagecodecs.jpegxl_encode(RGB),
+    52546: imagecodecs.jpegxl_encode(RGB, usecontainer=True),
+    34887: imagecodecs.lerc_encode(RGB[..., 0].copy()),
 }
 
 
@@ -45,6 +51,22 @@ def test_cut_anywhere_it_says_nothing_or_the_same(compression):
     data = SEGMENTS[compression]
     for end in range(0, min(len(data), 700), 7):
         assert not is_larger(data[:end], compression, HEIGHT, WIDTH)
+
+
+@pytest.mark.parametrize("sides", [(8, 8), (64, 96), (96, 64), (120, 100), (300, 400), (9000, 16000), (1, 1), (7, 513)])
+def test_every_way_in_which_jpeg_xl_writes_a_size_is_read(sides):
+    """Multiples of 8, ratios of sides, and the rest, each in its own bits."""
+    data = imagecodecs.jpegxl_encode(np.zeros(sides, np.uint8), effort=1)
+    assert not is_larger(data, 50002, *sides)
+    assert is_larger(data, 50002, sides[0], sides[1] - 1)
+
+
+def test_older_versions_of_lerc_say_their_size_elsewhere():
+    second = b"Lerc2 " + struct.pack("<iii", 2, HEIGHT, WIDTH) + bytes(40)
+    first = b"CntZImage " + struct.pack("<iiii", 11, 8, HEIGHT, WIDTH) + bytes(40)
+    for data in (first, second):
+        assert not is_larger(data, 34887, HEIGHT, WIDTH)
+        assert is_larger(data, 34887, HEIGHT, WIDTH - 1)
 
 
 def test_codes_without_a_header_of_their_own_are_not_asked():

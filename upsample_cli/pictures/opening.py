@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import logging
 import os
@@ -83,12 +84,13 @@ class _Quiet:
     inside = 0
     max_pixels: int | None = None
     ignored: Any = None
+    libtiff: Any = None
     handler = logging.NullHandler()
 
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Keep Pillow's own size limit, its and tifffile's warnings and log lines away while any thread is in here.
+    """Keep Pillow's own size limit, its, libtiff's and tifffile's lines away while any thread is in here.
 
     The limit is a global of Pillow's and warning filters belong to the process: the first thread in changes them, the
     last one out restores them: then all is as it was.
@@ -99,6 +101,7 @@ def quiet_pillow() -> Iterator[None]:
             warnings.filterwarnings("ignore", module=r"(PIL|tifffile)\.")
             _Quiet.ignored = warnings.filters[0]
             logging.getLogger("PIL").addHandler(_Quiet.handler)
+            _Quiet.libtiff = _set_libtiff_handler(None)
         _Quiet.inside += 1
     try:
         yield
@@ -110,6 +113,20 @@ def quiet_pillow() -> Iterator[None]:
                 with suppress(ValueError):  # someone else replaced the filters meanwhile
                     cast("list[Any]", warnings.filters).remove(_Quiet.ignored)
                 logging.getLogger("PIL").removeHandler(_Quiet.handler)
+                _set_libtiff_handler(_Quiet.libtiff)
+
+
+def _set_libtiff_handler(handler: int | None) -> int | None:
+    """Tell the libtiff inside Pillow who is to print errors, None for nobody; the one before.
+
+    Pillow itself does so for warnings only. Where its libtiff cannot be reached from here, it goes on printing.
+    """
+    with suppress(AttributeError, OSError):
+        set_handler = ctypes.CDLL(cast("Any", Image).core.__file__).TIFFSetErrorHandler
+        set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+        before: int | None = set_handler(handler)
+        return before
+    return None
 
 
 def shown_name(source: Input) -> str:

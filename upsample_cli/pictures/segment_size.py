@@ -56,18 +56,73 @@ def _jpeg_2000_size(data: bytes) -> tuple[int, int] | None:
     return bottom - top, right - left
 
 
+def _jpeg_xr_size(data: bytes) -> tuple[int, int] | None:
+    """Source: ITU-T T.832, annex A: a TIFF-like directory, all little-endian, of 12 bytes an entry."""
+    if len(data) < 10 or data[:2] != b"II":
+        return None
+    at = int.from_bytes(data[4:8], "little")
+    count = int.from_bytes(data[at : at + 2], "little")
+    entries = [data[each : each + 12] for each in range(at + 2, at + 2 + 12 * count, 12)]
+    sides = {struct.unpack_from("<H", each)[0]: _jpeg_xr_number(each) for each in entries if len(each) == 12}
+    return (sides[_XR_HEIGHT], sides[_XR_WIDTH]) if {_XR_HEIGHT, _XR_WIDTH} <= sides.keys() else None
+
+
+def _jpeg_xr_number(entry: bytes) -> int:
+    return int.from_bytes(entry[8 : 8 + _XR_NUMBER_BYTES.get(entry[2], 4)], "little")
+
+
+def _jpeg_xl_size(data: bytes) -> tuple[int, int] | None:
+    """Source: ISO/IEC 18181-1, D.2: bits, the lowest first, of the codestream, which may lie in a box."""
+    if data[4:8] == b"JXL ":
+        at = data.find(b"jxlc") + 4 if b"jxlc" in data[:4096] else data.find(b"jxlp") + 8
+        data = data[at:]
+    if data[:2] != b"\xff\x0a" or len(data) < 12:
+        return None
+    bits = int.from_bytes(data[2:12], "little")
+
+    def take(count: int) -> int:
+        nonlocal bits
+        taken, bits = bits & (1 << count) - 1, bits >> count
+        return taken
+
+    def side(small: int) -> int:
+        return 8 * (take(5) + 1) if small else take(_XL_BITS[take(2)]) + 1
+
+    small = take(1)
+    height = side(small)
+    ratio = _XL_RATIOS[take(3)]
+    return height, height * ratio[0] // ratio[1] if ratio else side(small)
+
+
+def _lerc_size(data: bytes) -> tuple[int, int] | None:
+    """Source: Esri's LERC specification: Lerc1's and Lerc2's headers; a checksum comes before the sizes from version 3.
+
+    Where LERC lies inside deflate or Zstandard, its head is not there to be read.
+    """
+    if data[:10] == b"CntZImage " and len(data) >= 26:
+        return struct.unpack_from("<ii", data, 18)
+    if data[:6] == b"Lerc2 " and len(data) >= 22:
+        return struct.unpack_from("<ii", data, 14 if struct.unpack_from("<i", data, 6)[0] >= 3 else 10)
+    return None
+
+
+_XR_WIDTH, _XR_HEIGHT = 0xBC80, 0xBC81
+_XR_NUMBER_BYTES = {1: 1, 3: 2, 4: 4}  # by TIFF's kinds of numbers
+_XL_BITS = (9, 13, 18, 30)
+_XL_RATIOS = (None, (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
+
 _SIZES: dict[int, Callable[[bytes], tuple[int, int] | None]] = {
     **dict.fromkeys((6, 7, 33007, 34892), jpeg_size),
     **dict.fromkeys((34927, 50001), _webp_size),
     34933: _png_size,
     **dict.fromkeys((33003, 33004, 33005, 34712), _jpeg_2000_size),
+    **dict.fromkeys((22610, 34934), _jpeg_xr_size),
+    **dict.fromkeys((50002, 52546), _jpeg_xl_size),
+    34887: _lerc_size,
 }
 
 
 def is_larger(data: bytes, compression: int, height: int, width: int) -> bool:
-    """Whether a segment of that compression (TIFF's number) says it is larger than a strip or tile of this size.
-
-    JPEG XL, JPEG XR and LERC are not looked into.
-    """
+    """Whether a segment of that compression (TIFF's number) says it is larger than a strip or tile of this size."""
     size = _SIZES[compression](data) if compression in _SIZES else None
     return size is not None and size[0] * size[1] > height * width

@@ -8,7 +8,9 @@ strips, a column touches them all, so the whole picture ends up in memory.
 from __future__ import annotations
 
 import logging
+from copy import copy
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from upsample_cli.errors import PictureError
 from upsample_cli.pictures.animations import pages_of
 from upsample_cli.pictures.format_table import FORMATS
+from upsample_cli.pictures.lzw import lzw_decoded
 from upsample_cli.pictures.metadata import read_metadata
 from upsample_cli.pictures.model import PictureInfo, Rows
 from upsample_cli.pictures.opening import check_pixels, readable
@@ -130,7 +133,7 @@ def _dpi(page: TiffPage) -> tuple[float, float] | None:
     return across, down
 
 
-@dataclass(slots=True)
+@dataclass
 class _Segments:
     """The strips or tiles of a page, decoded when a box touches them, and kept until a box does not.
 
@@ -239,14 +242,23 @@ class _Segments:
         if is_larger((page.jpegheader or b"") + data, page.compression, *self._side):
             raise ValueError("a segment larger than its place")
         if page.compression == _LZW:
-            _check_lzw(data, reversed_bits=page.fillorder == 2)
+            data, page = self._unpacked(data, index), self._unpacked_page
         tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if is_jpeg else {}
         decoded = page.decode(data, index, **tables)[0]
         return None if decoded is None else decoded[0]
 
+    def _unpacked(self, data: bytes, index: int) -> bytes:
+        """LZW by libtiff: damaged data make imagecodecs' decoder crash."""
+        page = self.page
+        rows, width = self._side
+        if not page.is_tiled:
+            rows = min(rows, page.imagelength - index % self._grid[0] * rows)
+        row_bytes = -(-width * self._contiguous * page.bitspersample // 8)
+        return lzw_decoded(data, rows, row_bytes, fill_order=page.fillorder)
 
-def _check_lzw(data: bytes, *, reversed_bits: bool) -> None:
-    """Decode into a buffer of the decoder's own choosing: into a given one, damaged data make it crash (fuzz.py)."""
-    from imagecodecs import bitorder_decode, lzw_decode
-
-    lzw_decode(bitorder_decode(data) if reversed_bits else data)
+    @cached_property
+    def _unpacked_page(self) -> TiffPage:
+        """The page as it would be if it were not compressed."""
+        page = copy(self.page)
+        page.compression, page.fillorder = 1, 1
+        return page
