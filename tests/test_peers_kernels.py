@@ -88,7 +88,8 @@ def test_scipy_spline_without_prefilter_is_our_bspline(factor: int) -> None:
 @pytest.mark.parametrize("factor", [3, 5])
 def test_scipy_gaussian_of_zeros_inserted_is_our_gaussian(factor: int) -> None:
     # The zero-insertion view: zeros between samples, then a convolution; scipy's kernel has sigma factor / 2 outputs.
-    # Its kernel is centred on samples, which lie on outputs at odd factors. Each phase's weights are divided by their own sum, as ours are.
+    # Its kernel is centred on samples, which lie on outputs at odd factors. Each phase's
+    # weights are divided by their own sum, as ours are.
     picture = PHOTOGRAPH[..., 0].astype(np.float64)
     spread, counts = (np.zeros([length * factor for length in picture.shape]) for _ in range(2))
     spread[factor // 2 :: factor, factor // 2 :: factor] = picture

@@ -239,7 +239,7 @@ _cudnn_flags = Lock()
 def _exact_convolutions(device: torch.device, *, stride: int) -> Iterator[None]:
     """On CUDA: no TF32, and only deterministic algorithms that sum products as they are.
 
-    Winograd's and Fourier's ways round what is between, and cuDNN has them for stride 1: there torch's own way is taken.
+    Winograd's and Fourier's ways round what is between, and cuDNN has them for stride 1: there torch's own is taken.
     cuDNN's flags belong to the whole process: two threads that set and restore them in turn would undo each other.
     """
     if device.type != "cuda":

@@ -91,7 +91,13 @@ def upsample(
     strict: Annotated[
         bool, output_option("--strict", help="Fail where something would be lost, instead of warning.")
     ] = False,
-    kernel: Annotated[str, pixels_option(metavar="NAME", help=f"{', '.join(KERNEL_NAMES)}.")] = "bilinear",
+    kernel: Annotated[
+        str,
+        pixels_option(
+            metavar="NAME or FILE[:KEY]",
+            help=f"{', '.join(KERNEL_NAMES)}; or a ConvTranspose2d weight of your own (.safetensors, .pt, .pth, .npy).",
+        ),
+    ] = "bilinear",
     border: Annotated[
         str,
         pixels_option(

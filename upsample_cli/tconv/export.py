@@ -84,7 +84,8 @@ def library(name: str, extra: str) -> ModuleType:
 
 
 def _safetensors(layer: Interpolation) -> bytes:
-    save = library("safetensors.numpy", "export").save
+    from safetensors.numpy import save
+
     content: bytes = save({"weight": weight(layer)}, metadata={"format": "pt", "layer": str(layer.layer)})
     return content
 
