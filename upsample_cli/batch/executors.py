@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,6 +33,7 @@ def executor_for(
     workers: int | None = None,
     timeout_s: float | None = None,
     is_alone: bool = False,
+    expects_more: bool = False,
     debug: bool = False,
 ) -> Executor:
     """An executor that suits the jobs; torch is on its way when this returns, in it and not in the caller's thread.
@@ -41,6 +43,7 @@ def executor_for(
         watcher: is told of the pictures, from other threads.
         workers: pictures in work at once; None for as many as cores and memory allow.
         timeout_s: seconds a picture may take; None for any number.
+        expects_more: other jobs will come after these, however many they are.
         is_alone, debug: see `carry.carry_out`.
 
     Raises:
@@ -50,12 +53,13 @@ def executor_for(
     is_piped = any(job.source_stream or job.target_stream for job in jobs)
     if is_piped and timeout_s is not None:
         raise UsageError("--timeout does not go with -", "name files, or leave it to timeout(1)")
-    if is_piped or not jobs or (len(jobs) == 1 and timeout_s is None):
+    count = sys.maxsize if expects_more else len(jobs)
+    if is_piped or not count or (count == 1 and timeout_s is None):
         if jobs:
             # Importing torch takes longer than decoding a picture: start it now, so that both go on at once.
             threading.Thread(target=importlib.import_module, args=("upsample_cli.engine",), daemon=True).start()
         return ThreadExecutor(carry, options, slots=1, watcher=watcher, token=token)
-    slots = worker_count(len(jobs)) if workers is None else min(workers, len(jobs))
+    slots = worker_count(count) if workers is None else min(workers, count)
     cores = max(math.ceil(core_count() / slots), min(core_count(), _LEAST_CORES))
     if options.memory_bytes is not None:
         options = replace(options, memory_bytes=options.memory_bytes // slots)

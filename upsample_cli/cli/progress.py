@@ -27,6 +27,7 @@ LINE_EVERY_S = 600.0
 _WINDOW_S = 30.0
 _PATIENCE_S = 0.3
 _REFRESHES_PER_S = 8
+_WAITING_REFRESHES_PER_S = 2  # for days, maybe
 _NARROW_COLUMNS = 60
 _SHOWN_IN_FLIGHT = 4
 
@@ -60,7 +61,8 @@ class Bars:
         self._console = console
         self._is_shown = is_shown
         is_terminal = console.file.isatty()  # console.is_terminal is also true under FORCE_COLOR
-        self._live = _live(console, self) if is_shown and is_terminal else None
+        per_s = _WAITING_REFRESHES_PER_S if waits_for_more else _REFRESHES_PER_S
+        self._live = _live(console, self, per_s) if is_shown and is_terminal else None
 
     def expect(self, jobs: Iterable[Job]) -> None:
         """Take in what is to be done; the bars measure themselves by it."""
@@ -192,10 +194,10 @@ def counted(each: Iterable[Each], what: str, console: Console, *, is_shown: bool
         live.stop()
 
 
-def _live(console: Console, shown: RenderableType) -> Live:
+def _live(console: Console, shown: RenderableType, refreshes_per_s: float) -> Live:
     # stdout is not redirected: results that are piped elsewhere must not end up on the terminal.
     return Live(
-        shown, console=console, transient=True, redirect_stdout=False, refresh_per_second=_REFRESHES_PER_S,
+        shown, console=console, transient=True, redirect_stdout=False, refresh_per_second=refreshes_per_s,
         vertical_overflow="crop",
     )  # fmt: skip
 

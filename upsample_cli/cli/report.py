@@ -28,6 +28,7 @@ class Report:
         out: for results.
         messages: for warnings and errors.
         is_single: there is one input, reported in a line; more end in a summary.
+        is_watch: the end is far: a line for what is written, and all there is to say of what is passed over.
         verbose: a line for every picture, however many.
         quiet: errors only.
         as_json: nothing on `out` but the document at the end.
@@ -41,6 +42,7 @@ class Report:
     verbose: bool = False
     quiet: bool = False
     as_json: bool = False
+    is_watch: bool = False
     order: Mapping[Path, int] = field(default_factory=dict)
     retry: str = ""
     tally: Tally = field(default_factory=Tally)
@@ -56,11 +58,12 @@ class Report:
             self.message("error", "bold red", result.error)
         elif not self.quiet:
             # That outputs exist is in the summary; a resumed run of many thousands needs no line for each.
-            said = result.warnings if self.verbose or self.is_single or result.status != "skipped" else ()
+            says_all = self.verbose or self.is_single or self.is_watch
+            said = result.warnings if says_all or result.status != "skipped" else ()
             for warning in said:
                 prefix = "" if warning.startswith(f"{result.output}: ") else f"{result.input}: "
                 self.message("warning", "yellow", prefix + warning)
-            if not self.as_json and (self.verbose or (self.is_single and result.status != "skipped")):
+            if not self.as_json and (self.verbose or (says_all and result.status != "skipped")):
                 # While bars are drawn on the same terminal, lines must go past them.
                 lines = self.messages if self.out.file.isatty() and self.messages.file.isatty() else self.out
                 lines.print(_line(result), soft_wrap=True, highlight=False)
@@ -71,7 +74,7 @@ class Report:
         if self.as_json:
             self._print_document(options, device)
         elif not self.is_single and not self.quiet:
-            for line in self.tally.lines(elapsed_s, retry=self.retry):
+            for line in self.tally.lines(None if self.is_watch else elapsed_s, retry=self.retry):
                 self.out.print(f"[bold]{line[:8]}[/]{escape(line[8:])}", soft_wrap=True, highlight=False)
             if self._said > _SCROLLED_LINES and self.tally.first_failures:
                 self._repeat_failures()

@@ -47,22 +47,22 @@ class Tally:
         if result.error is not None and len(self.first_failures) < KEPT_FAILURES:
             self.first_failures.append(result.error)
 
-    def lines(self, elapsed_s: float, *, retry: str = "") -> Iterator[str]:
+    def lines(self, elapsed_s: float | None, *, retry: str = "") -> Iterator[str]:
         """How many pictures came to which end, why, and how fast; a line each.
 
         Args:
-            elapsed_s: of the whole run.
+            elapsed_s: of the whole run; None if it spent its time waiting.
             retry: how to try again what failed.
         """
         for status in STATUSES:
             if self.counts[status] or (status == "written" and not self.counts["planned"]):
                 details = list(self._details(status, elapsed_s))
+                if status == "failed" and retry:
+                    details[-1] += f"; {retry}"
                 yield f"{status:<8}{self.counts[status]:>7,}  {details[0]}"
                 yield from (f"{'':<17}{detail}" for detail in details[1:])
-        if self.counts["failed"] and retry:
-            yield f"{'':<17}{retry}"
 
-    def _details(self, status: Status, elapsed_s: float) -> Iterator[str]:
+    def _details(self, status: Status, elapsed_s: float | None) -> Iterator[str]:
         if status == "planned":
             yield "nothing was written"
         elif status == "written":
@@ -75,8 +75,10 @@ class Tally:
             if more := sum(count for _, count in causes[_SHOWN_CAUSES:]):
                 yield f"{more:,}: {_OTHERS}"
 
-    def _speed(self, elapsed_s: float) -> str:
+    def _speed(self, elapsed_s: float | None) -> str:
         megapixels = self.output_pixels / 1e6
+        if elapsed_s is None:
+            return f"{figure(megapixels)} MP"
         said = f"{figure(megapixels)} MP in {elapsed_s:.1f} s"
         if not self.counts["written"] or elapsed_s < _SLOW_ENOUGH_S:
             return said

@@ -19,6 +19,7 @@ from upsample_cli.cli.options import (
     version_printer,
 )
 from upsample_cli.cli.run_upsample import Request, run_upsample
+from upsample_cli.cli.watch_upsample import watch_upsample
 from upsample_cli.job import Options
 from upsample_cli.kernels import KERNEL_NAMES
 from upsample_cli.names import DEFAULT_NAME, NameFields
@@ -150,6 +151,12 @@ def upsample(
     max_pixels: Annotated[
         str, speed_option(metavar="COUNT", help="Largest input accepted, such as 500M or 2G pixels.")
     ] = f"{DEFAULT_MAX_PIXELS // 10**6}M",
+    watch: Annotated[
+        bool,
+        batch_option(
+            "--watch", help="Take new pictures of a folder as they arrive and settle, until stopped (Ctrl-C)."
+        ),
+    ] = False,
     state: Annotated[
         str | None,
         batch_option(
@@ -194,6 +201,7 @@ def upsample(
       upsample photo.jpg -f 4 -o large.png    four times, as PNG
       upsample shots/ -r -o big/              every picture of a tree, mirrored below big/
       upsample shots/ --dry-run               what would be done
+      upsample --watch scans/ -o big/         pictures as they arrive
       curl URL | upsample - > large.jpg       from a pipe, into one
     """
     options = Options(
@@ -234,4 +242,4 @@ def upsample(
         verbose=verbose,
         debug=debug,
     )
-    raise typer.Exit(run_upsample(request))
+    raise typer.Exit(watch_upsample(request) if watch else run_upsample(request))

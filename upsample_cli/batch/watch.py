@@ -1,0 +1,90 @@
+"""Pictures as they arrive in a folder.
+
+By looking again and again: notices of the system do not come from other machines' file systems, and say that a file was
+made, not that it is whole; only its size and time standing still tell that, and for them one has to look anyway.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from upsample_cli.batch.find import Found
+from upsample_cli.batch.identity import stamp_of
+from upsample_cli.batch.run import Executor
+from upsample_cli.job import Job, Result
+
+PAUSE_S = 2.0
+"""Between two looks at least: a file whose size and time stand still so long has settled."""
+_SHARE = 20  # a look may take one part in so many of the time
+
+_Stamp = tuple[int, int] | str | None
+
+
+def arrivals(
+    look: Callable[[], Iterable[Found]], wait: Callable[[float], object] = time.sleep
+) -> Iterator[list[Found]]:
+    """Yield the files that have come and settled, for ever: each once, and again when it has changed and settled.
+
+    What is there at the beginning comes first. A file that vanishes is forgotten; nothing else is kept than what lies
+    there. Looks are as far apart as `PAUSE_S`, and further where one takes long (a slow network, a hundred thousand
+    files), so that they take a twentieth of the time at most.
+
+    Args:
+        look: gives what is there now.
+        wait: is called with the seconds until the next look.
+    """
+    before: dict[str, _Stamp] = {}
+    taken: dict[str, _Stamp] = {}
+    while True:
+        start_s = time.monotonic()
+        found = {str(each.path): each for each in look()}
+        now: dict[str, _Stamp] = {path: each.error or stamp_of(path) for path, each in found.items()}
+        settled = [path for path, stamp in now.items() if path in before and before[path] == stamp]
+        fresh = [path for path in settled if path not in taken or taken[path] != now[path]]
+        taken = {path: stamp for path, stamp in taken.items() if path in now} | {path: now[path] for path in fresh}
+        before = now
+        took_s = time.monotonic() - start_s
+        if fresh:
+            yield [found[path] for path in fresh]
+        wait(max(PAUSE_S, took_s * _SHARE))
+
+
+@dataclass(slots=True)
+class KeptOpen:
+    """An executor that outlives each of several runs; `end` closes it. A run that is cut short closes it too.
+
+    Args:
+        executor: it.
+    """
+
+    executor: Executor
+    _at_work: set[Future[Result]] = field(default_factory=set)
+
+    @property
+    def slots(self) -> int:
+        """See `run.Executor`."""
+        return self.executor.slots
+
+    @property
+    def device(self) -> str | None:
+        """See `run.Executor`."""
+        return self.executor.device
+
+    def submit(self, job: Job) -> Future[Result]:
+        """See `run.Executor`."""
+        future = self.executor.submit(job)
+        self._at_work.add(future)
+        future.add_done_callback(self._at_work.discard)
+        return future
+
+    def close(self) -> None:
+        """Leave it open for the next run, unless pictures are at work that nobody waits for any more."""
+        if self._at_work:
+            self.end()
+
+    def end(self) -> None:
+        """See `run.Executor.close`."""
+        self.executor.close()

@@ -1,0 +1,168 @@
+"""What `upsample --watch` does: the pictures of a folder as they arrive, until it is stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+
+from upsample_cli.batch.executors import executor_for
+from upsample_cli.batch.find import Found, find_inputs, is_folder
+from upsample_cli.batch.jobs import Entry, plan_run
+from upsample_cli.batch.memory import budget_bytes
+from upsample_cli.batch.resume import Resume, open_resume
+from upsample_cli.batch.run import Journal, NoJournal, run_entries
+from upsample_cli.batch.target import Target, target_of
+from upsample_cli.batch.watch import KeptOpen, arrivals
+from upsample_cli.cli.outlets import Outlets, opened
+from upsample_cli.cli.progress import Bars
+from upsample_cli.cli.report import Report
+from upsample_cli.cli.run_upsample import Request
+from upsample_cli.errors import UsageError
+from upsample_cli.job import Result
+
+
+def watch_upsample(request: Request) -> int:
+    """Enlarge what arrives, until a signal says to stop. Returns the exit status.
+
+    Stopped while it waits, a watch has done all it was given: 0, or 1 if something failed.
+
+    Raises:
+        KeyboardInterrupt: if it was stopped while pictures were being enlarged; they are not, and nothing is left of
+            them.
+        UsageError: if a watch cannot be carried out so.
+    """
+    look, target = _watched(request)
+    start_s = time.perf_counter()
+    messages = Console(stderr=True, emoji=False)
+    report = Report(
+        Console(emoji=False), messages, is_single=False, is_watch=True, verbose=request.verbose, quiet=request.quiet
+    )
+    with contextlib.ExitStack() as stack:
+        resume = _resumed(request, target, stack)
+        outlets = stack.enter_context(
+            opened(report, request.options, report_path=request.report, gallery_path=None)
+        )  # fmt: skip
+        bars = stack.enter_context(
+            Bars(messages, request.options, is_shown=not request.quiet, waits_for_more=True)
+        )  # fmt: skip
+        journal: Journal = NoJournal() if resume is None else resume.record
+        executor = KeptOpen(
+            executor_for(
+                [], request.options, token=journal.token, watcher=bars, workers=request.workers,
+                timeout_s=request.timeout_s, expects_more=True, debug=request.debug,
+            )
+        )  # fmt: skip
+        stack.callback(executor.end)
+        watch = _Watch(request, target, resume, journal, executor, outlets, bars)
+        is_stopped_at_work = False
+        try:
+            for found in arrivals(look):
+                is_stopped_at_work = True
+                watch.take(found)
+                is_stopped_at_work = False
+        except KeyboardInterrupt:
+            status = outlets.close(request.options, request.options.device, time.perf_counter() - start_s)
+            if is_stopped_at_work:
+                raise
+            return status
+    raise AssertionError("a watch has no end of its own")
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """What the rounds of a watch have in common."""
+
+    request: Request
+    target: Target
+    resume: Resume | None
+    journal: Journal
+    executor: KeptOpen
+    outlets: Outlets
+    bars: Bars
+
+    def take(self, found: Sequence[Found]) -> None:
+        """Enlarge what has arrived."""
+        for entries in self._rounds(found):
+            self.bars.expect(entry.job for entry in entries if entry.job is not None)
+            options = self.request.options
+            results = run_entries(
+                entries, options, executor=self.executor, journal=self.journal, budget_bytes=budget_bytes(options)
+            )
+            with contextlib.closing(results):
+                for result in results:
+                    self.outlets.add(result)
+                    self.bars.result(result)
+
+    def _rounds(self, found: Sequence[Found]) -> Iterator[list[Entry]]:
+        """Plan all together; where they do not go together, one after the other, as if they had arrived so."""
+        try:
+            yield self._planned(found)
+            return
+        except UsageError as error:
+            if len(found) == 1:
+                yield [Entry(Result(found[0].path, status="failed", error=f"{found[0].path}: {error}"))]
+                return
+        for each in found:
+            yield from self._rounds([each])
+
+    def _planned(self, found: Sequence[Found]) -> list[Entry]:
+        resume = None if self.resume is None else replace(self.resume, adopted=[], broken=[])
+        entries = plan_run(found, self.target, self.request.options, resume=resume)
+        if resume is not None:
+            resume.begin()
+        return entries
+
+
+def _watched(request: Request) -> tuple[Callable[[], Iterator[Found]], Target]:
+    """How to look at what is watched, and where outputs go.
+
+    Raises:
+        UsageError: if it is no folder, or outputs would be taken for inputs, or an option has no meaning in a watch.
+    """
+    refused = {
+        "--dry-run": (request.dry_run, "a watch has nothing to plan before it begins"),
+        "--json": (request.as_json, "its document is written at the end, and a watch has none; use --report"),
+        "--gallery": (
+            request.gallery is not None,
+            "its page is written at the end, and a watch has none; use --report",
+        ),
+        "{index}": ("{index" in request.options.name, "a watch has no order to count by; leave it out of --name"),
+    }
+    for option, (is_asked, reason) in refused.items():
+        if is_asked:
+            raise UsageError(f"--watch does not go with {option}", reason)
+    for folder in request.inputs:
+        if not is_folder(folder):
+            raise UsageError(f"--watch takes folders, and {folder or 'an empty name'} is none", "name one that exists")
+    if request.output in {None, "-"}:
+        raise UsageError("--watch writes to a folder", "give --output one")
+    output = Path(str(request.output))
+    if os.path.lexists(output) and not is_folder(output):
+        raise UsageError(f"{output} is a file, and --watch writes to a folder", "give --output a folder")
+    if any(os.path.realpath(folder) == os.path.realpath(output) for folder in request.inputs):
+        raise UsageError(f"{output} is watched, and what is written there would be enlarged in its turn",
+                         "give --output another folder")  # fmt: skip
+    target = target_of(f"{output}{os.sep}", [])
+    return partial(find_inputs, request.inputs, recursive=request.recursive, exclude=output), target
+
+
+def _resumed(request: Request, target: Target, stack: contextlib.ExitStack) -> Resume | None:
+    """The record of the watch, locked; None if there is to be none."""
+    if request.no_state:
+        return None
+    folders = [Found(Path(folder), Path(folder)) for folder in request.inputs]
+    resume = open_resume(
+        folders, target, request.options, state=request.state, check_content=request.check_content,
+        retry_failed=request.retry_failed,
+    )  # fmt: skip
+    if resume is not None:
+        stack.callback(resume.record.close)
+        resume.begin()
+    return resume
