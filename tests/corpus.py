@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -59,6 +60,19 @@ def png(height: int, width: int, depth: int, colour_type: int, rows: bytes, *chu
     return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*piece) for piece in pieces)
 
 
+def animated_png_16() -> bytes:
+    """Three frames of 16 bits: the whole, a part laid over it and taken back, a part that leaves a hole."""
+    alpha = np.dstack((RGB16, RGB16[..., :1]))
+    parts = ((alpha, 0, 0, 0, 0), (alpha[:9, :14], 5, 3, 2, 1), (alpha[9:12, 3:20], 11, 7, 1, 0))
+    pieces = [(b"IHDR", struct.pack(">IIBBBBB", WIDTH, HEIGHT, 16, 6, 0, 0, 0)), (b"acTL", struct.pack(">II", 3, 0))]
+    for index, (pixels, left, top, disposal, blending) in enumerate(parts):
+        control = (2 * index - (index > 0), pixels.shape[1], pixels.shape[0], left, top, 1, 25, disposal, blending)
+        rows = zlib.compress(b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels))
+        pieces.append((b"fcTL", struct.pack(">5I2H2B", *control)))
+        pieces.append((b"fdAT", struct.pack(">I", 2 * index) + rows) if index else (b"IDAT", rows))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*piece) for piece in (*pieces, (b"IEND", b"")))
+
+
 def exif() -> bytes:
     block = Image.Exif()
     block[0x0112], block[0x010F], block[0x011A] = 6, "Maker", 300.0
@@ -89,6 +103,7 @@ def good_files() -> dict[str, bytes]:
         "png bits": saved(grey.convert("1"), "PNG"),
         "png 16": png(HEIGHT, WIDTH, 16, 2, rows16),
         "png animated": saved(image, "PNG", **frames),
+        "png animated 16": animated_png_16(),
         "webp full": saved(image, "WEBP", icc_profile=ICC, exif=exif(), xmp=XMP),
         "webp lossless": saved(alpha, "WEBP", lossless=True),
         "webp animated": saved(image, "WEBP", **frames),
@@ -102,6 +117,16 @@ def good_files() -> dict[str, bytes]:
         "tiff planar": tiff(np.moveaxis(RGB16, 2, 0).copy(), photometric="rgb", planarconfig="separate"),
         "tiff float": tiff(RGB16[..., 0].astype(np.float32) / 65535, photometric="minisblack"),
         "tiff alpha": tiff(np.dstack((RGB, RGB[..., :1])), photometric="rgb", extrasamples=["unassalpha"]),
+        "tiff associated": tiff(
+            np.dstack((RGB // 2, RGB[..., :1] | 128)), photometric="rgb", extrasamples=["assocalpha"]
+        ),
+        "tiff lab": tiff(RGB, photometric="cielab", compression="lzw", predictor=True, rowsperstrip=7),
+        "tiff lab 16": tiff(RGB16, photometric="icclab", tile=(16, 32)),
+        "tiff cmyk 16": tiff(np.dstack((RGB16, RGB16[..., :1])), photometric="separated", compression="lzw"),
+        "tiff jxl": tiff(RGB, photometric="rgb", compression="jpegxl", tile=(16, 32)),
+        "tiff jxr": tiff(RGB, photometric="rgb", compression="jpegxr", tile=(16, 32)),
+        "tiff lerc": tiff(RGB16[..., 0].copy(), photometric="minisblack", compression="lerc", rowsperstrip=7),
+        "tiff jpeg 2000": tiff(RGB, photometric="rgb", compression="jpeg2000", tile=(16, 32)),
         "bmp": saved(image, "BMP", dpi=(300, 300)),
         "bmp palette": saved(palette, "BMP"),
         "gif animated": saved(palette, "GIF", save_all=True, append_images=[other.quantize(16)], loop=3, comment=b"hi"),
@@ -126,7 +151,7 @@ def exercise(data: bytes, target: str = "png") -> np.ndarray:
                 io.BytesIO(), FORMATS[target], height=info.height, width=info.width, layout=fitted.layout,
                 metadata=metadata, info=info,
             )  # fmt: skip
-            sink.write_rows(convert_rows(rows.copy(), info.layout, fitted.layout))
+            sink.write_rows(convert_rows(rows.copy(), info.layout, fitted.layout, source.metadata.icc_profile))
             sink.finish()
     for other in islice(_frames(data, info.frames), 20):
         with other:
@@ -140,6 +165,12 @@ def _frames(data: bytes, frames: Frames | None) -> Iterator[Source]:
     elif frames is not None and frames.kind == "pages":
         for page in range(1, frames.count + 1):
             yield open_picture(io.BytesIO(data), max_pixels=MAX_PIXELS, frame=page)
+
+
+def peak_bytes() -> int:
+    """Most memory this process ever had. Not ru_maxrss: that begins at what its parent had when it was forked."""
+    found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+    return int(found[1]) * 1024 if found else 0
 
 
 _NUMBERS = (0, 1, 2, 3, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)

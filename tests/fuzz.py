@@ -21,7 +21,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from corpus import exercise, good_files, mutated
+from corpus import exercise, good_files, mutated, peak_bytes
 
 from upsample_cli.errors import UpsampleError
 from upsample_cli.pictures.formats import FORMATS
@@ -81,11 +81,6 @@ def attempt(data: bytes, random_: random.Random) -> str:
     except Exception:
         return traceback.format_exc()
     return "read"
-
-
-def peak_bytes() -> int:
-    """Most memory this process ever had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def main() -> int:

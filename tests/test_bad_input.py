@@ -2,7 +2,6 @@
 
 import os
 import random
-import resource
 import struct
 import time
 import zlib
@@ -12,7 +11,7 @@ import corpus
 import imagecodecs
 import numpy as np
 import pytest
-from corpus import HEIGHT, RGB, WIDTH, exercise, good_files, mutated, png, saved, tiff, truncated
+from corpus import HEIGHT, RGB, WIDTH, exercise, good_files, mutated, peak_bytes, png, saved, tiff, truncated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -178,10 +177,6 @@ def test_damage_beside_the_pixels_does_not_cost_the_picture(name, tmp_path):
         upsample_file(tmp_path / "bad", tmp_path / f"out{extension}")
         with Image.open(tmp_path / f"out{extension}") as image:
             assert image.size == (2 * rows.shape[1], 2 * rows.shape[0])
-
-
-def peak_bytes():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 @pytest.mark.parametrize("name", ["bmp", "gif animated", "jpeg full", "png full", "webp full", "tiff full", "avif"])
