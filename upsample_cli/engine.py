@@ -57,6 +57,8 @@ def pick_device(name: str) -> torch.device:
     Raises:
         DeviceError: if it is not there, naming the devices that are.
     """
+    if name == "cpu":
+        return torch.device("cpu")  # always there; to ask for the others takes a third of a millisecond
     there = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     there += ["mps"] if torch.backends.mps.is_available() else []
     if name == "auto":

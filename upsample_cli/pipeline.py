@@ -233,6 +233,7 @@ def options_on_device(options: Options, index: int) -> tuple[Options, str]:
     """
     import torch
 
+    device = str(engine_settings(options).device)
     if options.device in ("auto", "cuda") and (count := torch.cuda.device_count()) > 1:
-        options = replace(options, device=f"cuda:{index % count}")
-    return options, str(engine_settings(options).device)
+        device = f"cuda:{index % count}"
+    return replace(options, device=device), device  # no picture has to ask again what is there

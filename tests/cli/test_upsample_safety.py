@@ -1,5 +1,6 @@
 """Nothing is destroyed: bad files, existing files, full disks, Ctrl-C and SIGKILL, on the command as a process."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -274,21 +275,49 @@ def large(tmp_path_factory):
     return folder / "in", whole
 
 
-def start(folder, output):
+def start(folder, output, *, before=()):
     return subprocess.Popen(
-        [*COMMAND, str(folder), "-o", output, "--workers", "2"],
+        [*before, *COMMAND, str(folder), "-o", output, "--workers", "2"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, start_new_session=True,
     )  # fmt: skip
+
+
+def group(number):
+    """The living processes of a process group: the run and its workers."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, its_group = stat.read_text().rpartition(")")[2].split()[:3]
+            if int(its_group) == number and state != "Z":
+                found.append(stat.parent)
+    return found
+
+
+def is_importing(number):
+    """Whether one of them has torch on its way."""
+    for process in group(number):
+        with contextlib.suppress(OSError):
+            if b"libtorch" in (process / "maps").read_bytes():
+                return True
+    return False
 
 
 def wait_for(moment, process):
     """Until a file of that name is there, or torch is being imported."""
     end_s = time.monotonic() + 60
-    memory = Path(f"/proc/{process.pid}/maps")
-    while not (b"libtorch" in memory.read_bytes() if moment == IMPORTING else any(Path().glob(moment))):
+    while not (is_importing(process.pid) if moment == IMPORTING else any(Path().glob(moment))):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end_s
         time.sleep(0.001)
+
+
+def assert_nothing_is_left(process):
+    """No worker, and no temporary file. What helps `multiprocessing` ends by itself as soon as the run has."""
+    end_s = time.monotonic() + PROMPT_S
+    while group(process.pid):
+        assert time.monotonic() < end_s, group(process.pid)
+        time.sleep(0.01)
+    assert not [name for name in names("out") if name.endswith(".part")]
 
 
 def check_whole(output, whole):
@@ -303,38 +332,61 @@ def check_whole(output, whole):
 IMPORTING, BEGUN, FINISHED = "importing", "out/.*.part", "out/[0-9]*.png"
 
 
-@pytest.mark.parametrize(("moment", "later_s"), [(IMPORTING, 0), (BEGUN, 0.1), (FINISHED, 0.03)])
-def test_ctrl_c_stops_promptly_and_leaves_only_what_is_whole(large, moment, later_s):
-    if moment == IMPORTING and not Path("/proc/self/maps").exists():
-        pytest.skip("only Linux shows when torch is being imported")
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux shows what its processes are at")
+@pytest.mark.parametrize(
+    ("moment", "later_s", "number"),
+    [
+        (IMPORTING, 0, signal.SIGINT),
+        (BEGUN, 0.1, signal.SIGINT),
+        (FINISHED, 0.03, signal.SIGINT),
+        (FINISHED, 0.03, signal.SIGTERM),
+        (BEGUN, 0.1, signal.SIGHUP),
+    ],
+)
+def test_a_signal_stops_promptly_reports_and_leaves_only_what_is_whole(large, moment, later_s, number):
+    """The terminal sends Ctrl-C to the workers too; it is the run that answers."""
     folder, whole = large
     with start(folder, "out") as process:
         wait_for(moment, process)
         time.sleep(later_s)
         begun_s = time.monotonic()
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, number)
         out, err = process.communicate(timeout=60)
         elapsed_s = time.monotonic() - begun_s
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert elapsed_s < PROMPT_S
-    assert (out, err) == ("", "")
-    assert not [name for name in names("out") if name.startswith(".")]
+    assert_nothing_is_left(process)
     finished = check_whole("out", whole)
     assert finished < INPUTS - 4  # it was stopped, and did not just end
     assert finished > 0 or moment != FINISHED
+    assert out.split()[:2] == ["written", str(finished)]
+    assert err == ""
 
 
-def test_a_second_ctrl_c_changes_nothing(large):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_told_again_it_does_not_wait_and_still_cleans_up(large, number):
     folder, whole = large
     with start(folder, "out") as process:
         wait_for(BEGUN, process)
         for _ in range(5):
-            os.killpg(process.pid, signal.SIGINT)
+            os.killpg(process.pid, number)
             time.sleep(0.01)
         process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert not [name for name in names("out") if name.startswith(".")]
+    assert process.returncode == 128 + number
+    assert_nothing_is_left(process)
     check_whole("out", whole)
+
+
+@pytest.mark.skipif(shutil.which("nohup") is None, reason="there is no nohup")
+def test_under_nohup_a_closed_terminal_stops_nothing(tmp_path):
+    for index in range(3):
+        save(f"in/{index}.png", (300, 400), seed=index)
+    with start("in", "out", before=["nohup"]) as process:
+        wait_for("out", process)
+        os.killpg(process.pid, signal.SIGHUP)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err.replace("nohup: ignoring input\n", "")) == (0, "")
+    assert names("out")[-3:] == ["0_x2.png", "1_x2.png", "2_x2.png"]
 
 
 def test_a_killed_run_leaves_no_half_file_under_a_final_name(large):
@@ -345,12 +397,12 @@ def test_a_killed_run_leaves_no_half_file_under_a_final_name(large):
         with start(folder, "out") as process:
             wait_for(moment, process)
             time.sleep(later_s)
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # with its workers, which would clean up if they alone were left
             process.communicate()
         assert process.returncode == -signal.SIGKILL
         finished = check_whole("out", whole)
         assert finished > 0 or moment != FINISHED
-        unfinished += any(name.startswith(".") for name in names("out"))
+        unfinished += any(name.endswith(".part") for name in names("out"))
         shutil.rmtree("out")
     assert unfinished
 

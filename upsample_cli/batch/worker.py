@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import threading
 import time
 import traceback
@@ -54,6 +55,8 @@ def work(connection: Connection[Any, Any], assignment: Assignment) -> None:
     ("ended", (result, bytes of memory it holds)) for every job in order, ("raised", an exception). If the other end is
     gone, it stops too: a worker does not outlive its run.
     """
+    for number in stopping.SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # the run answers them
     _offer_to_the_oom_killer()
     use_cores(assignment.cores)
     jobs: SimpleQueue[Job | None] = SimpleQueue()

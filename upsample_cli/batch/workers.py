@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -101,10 +102,11 @@ class ProcessExecutor:
                 self._bell.send_bytes(b"!")
 
     def _supervise(self) -> None:
-        if hasattr(signal, "pthread_sigmask"):
-            # Workers inherit this: a Ctrl-C, which the terminal sends to all, is for the run to answer.
-            signal.pthread_sigmask(signal.SIG_BLOCK, stopping.SIGNALS)
         try:
+            if hasattr(signal, "pthread_sigmask"):
+                resource_tracker.ensure_running()  # it would undo what follows
+                # Workers inherit this: a Ctrl-C, which the terminal sends to all, is for the run to answer.
+                signal.pthread_sigmask(signal.SIG_BLOCK, stopping.SIGNALS)
             for _ in range(self.slots):
                 self._start_worker()
             while self._closing_s is None or self._still_closing(self._closing_s):
