@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 from benchmarks.batch import batch
+from benchmarks.deep import png16
 from benchmarks.giant import giant
 from benchmarks.harness import Row, process, race
 from benchmarks.pictures import KINDS, photograph
@@ -169,6 +170,7 @@ SUITES: dict[str, Callable[[int], Iterator[list[Row]]]] = {
     "engine": engine,
     "layouts": layouts,
     "png": png,
+    "png16": png16,
     "process": whole_process,
     "start": start,
     "memory": memory,

@@ -61,6 +61,13 @@ def test_every_way_in_which_jpeg_xl_writes_a_size_is_read(sides):
     assert is_larger(data, 50002, sides[0], sides[1] - 1)
 
 
+def test_a_jpeg_xr_of_thousands_of_tags_is_not_given_to_its_decoder():
+    data = bytearray(SEGMENTS[22610])
+    at = int.from_bytes(data[4:8], "little")
+    data[at : at + 2] = b"\xff\x7f"
+    assert is_larger(bytes(data), 22610, HEIGHT, WIDTH)
+
+
 def test_older_versions_of_lerc_say_their_size_elsewhere():
     second = b"Lerc2 " + struct.pack("<iii", 2, HEIGHT, WIDTH) + bytes(40)
     first = b"CntZImage " + struct.pack("<iiii", 11, 8, HEIGHT, WIDTH) + bytes(40)

@@ -62,6 +62,8 @@ def _jpeg_xr_size(data: bytes) -> tuple[int, int] | None:
         return None
     at = int.from_bytes(data[4:8], "little")
     count = int.from_bytes(data[at : at + 2], "little")
+    if count > _XR_MOST_ENTRIES:  # its decoder prints a line for each that it does not know
+        return _ABSURD
     entries = [data[each : each + 12] for each in range(at + 2, at + 2 + 12 * count, 12)]
     sides = {struct.unpack_from("<H", each)[0]: _jpeg_xr_number(each) for each in entries if len(each) == 12}
     return (sides[_XR_HEIGHT], sides[_XR_WIDTH]) if {_XR_HEIGHT, _XR_WIDTH} <= sides.keys() else None
@@ -107,6 +109,7 @@ def _lerc_size(data: bytes) -> tuple[int, int] | None:
 
 
 _XR_WIDTH, _XR_HEIGHT = 0xBC80, 0xBC81
+_XR_MOST_ENTRIES, _ABSURD = 100, (2**31, 2**31)
 _XR_NUMBER_BYTES = {1: 1, 3: 2, 4: 4}  # by TIFF's kinds of numbers
 _XL_BITS = (9, 13, 18, 30)
 _XL_RATIOS = (None, (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
