@@ -103,11 +103,12 @@ class Gallery:
 
 def _check_writable(path: Path, *, overwrite: bool) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):  # a file, and making one in it says so
+            path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(_NotYetError), new_file(path, overwrite=overwrite):
             raise _NotYetError
     except OutputExistsError as error:
-        raise UsageError(error.cause, "give --gallery another name, or add --overwrite to replace it") from error
+        raise UsageError(f"{path} exists already", "give --gallery another name, or add --overwrite") from error
     except UpsampleError as error:
         raise UsageError(error.cause, "give --gallery another name") from error
     except OSError as error:

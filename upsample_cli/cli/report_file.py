@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from upsample_cli.cli.report import file_record
@@ -32,7 +33,8 @@ class ReportFile:
         self.error: UpsampleError | None = None
         """Why the file could not be written to its end. The run is worth more than its report, and goes on."""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):  # a file, and opening says so
+                path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
         except (OSError, ValueError) as error:
             raise _unwritable(path, error) from error

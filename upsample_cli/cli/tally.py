@@ -68,11 +68,11 @@ class Tally:
         elif status == "written":
             yield self._speed(elapsed_s)
         else:
-            causes = self.causes[status].most_common()
-            is_one = len(causes) == 1
-            for cause, count in causes[:_SHOWN_CAUSES]:
-                yield cause if is_one else f"{count:,}: {cause}"
-            if more := sum(count for _, count in causes[_SHOWN_CAUSES:]):
+            named = [each for each in self.causes[status].most_common() if each[0] != _OTHERS][:_SHOWN_CAUSES]
+            more = self.counts[status] - sum(count for _, count in named)
+            for cause, count in named:
+                yield cause if count == self.counts[status] else f"{count:,}: {cause}"
+            if more:
                 yield f"{more:,}: {_OTHERS}"
 
     def _speed(self, elapsed_s: float | None) -> str:

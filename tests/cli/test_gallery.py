@@ -1,0 +1,234 @@
+"""`--gallery`: one file that loads nothing; before and after at the same size, read back and looked at in a browser."""
+
+import base64
+import io
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from running import names, pixels_of, save, upsample
+
+from upsample_cli.cli import gallery
+from upsample_cli.errors import PictureError
+from upsample_cli.pictures import preview
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+VOID = {"meta", "img", "link", "br"}
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+class Page(HTMLParser):
+    """The elements of a page; fails where one is not closed in its turn."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.open, self.tags, self.images, self.text = [], [], [], ""
+        self.feed(Path(path).read_bytes().decode("utf-8"))
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag == "img":
+            self.images.append(dict(attrs))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data if self.open[-1:] != ["style"] else ""
+
+
+def decoded(image):
+    kind, data = image["src"].split(",", 1)
+    assert kind == "data:image/webp;base64"
+    with Image.open(io.BytesIO(base64.b64decode(data))) as opened:
+        return np.array(opened)
+
+
+def make(*arguments, inputs="in"):
+    ended = upsample(inputs, "-o", "out/", "--gallery", "g.html", *arguments)
+    return ended, Page("g.html")
+
+
+def test_before_and_after_are_the_pixels_of_the_files_at_the_same_size():
+    save("in/a.png", (131, 211), seed=3)
+    ended, page = make("-f", "3")
+    assert ended.status == 0
+    _, before, after = page.images
+    assert (before["width"], before["height"]) == (after["width"], after["height"]) == ("288", "288")
+    small, detail, large = map(decoded, page.images)
+    assert small.shape == (131, 211, 3)
+    assert detail.shape == (96, 96, 3)
+    assert large.shape == (288, 288, 3)
+    mark = next(attrs["style"] for tag, attrs in page.tags if tag == "span")
+    left, top = (float(re.search(rf"{side}: ([\d.]+)%", mark)[1]) / 100 for side in ("left", "top"))
+    x, y = round(left * 211), round(top * 131)
+    assert np.array_equal(detail, pixels_of("in/a.png")[y : y + 96, x : x + 96])
+    whole = pixels_of("out/a_x3.png")
+    assert np.array_equal(large, whole[3 * y : 3 * y + 288, 3 * x : 3 * x + 288])
+    assert not np.array_equal(large, whole[3 * y + 1 : 3 * y + 289, 3 * x : 3 * x + 288])  # the control
+    assert all(image["alt"].startswith("in/a.png, ") and image["loading"] == "lazy" for image in page.images)
+
+
+def test_the_detail_is_where_most_happens():
+    pixels = np.full((300, 411, 3), 128, np.uint8)
+    pixels[200:240, 300:340] = np.random.default_rng(1).integers(0, 256, (40, 40, 3))
+    Path("in").mkdir()
+    Image.fromarray(pixels).save("in/a.png")
+    make()
+    shown = preview.preview(Path("in/a.png"), Path("out/a_x2.png"), (600, 822))
+    top, left, height, width = shown.detail
+    assert left <= 300
+    assert left + width >= 340
+    assert top <= 240
+    assert top + height >= 200
+
+
+NASTY = ["<script>alert(1)<script>.png", "a&amp;b'\"c.png", "<img src=x onerror=alert(1)>.png", "new\nline\x1b[31m.png"]
+
+
+def test_no_name_breaks_out_of_the_page_and_the_page_loads_nothing():
+    for seed, name in enumerate(NASTY):
+        save(f"in/{name}", (17, 11), seed=seed)
+    Path("in/<b>bad.png").touch()
+    ended, page = make()
+    assert ended.status == 1
+    tags = {tag for tag, _ in page.tags}
+    assert tags <= {"html", "head", "meta", "title", "style", "body", "header", "main", "section", "h1", "h2", "ul",
+                    "li", "p", "pre", "article", "div", "figure", "figcaption", "span", "img"}  # fmt: skip
+    assert sum(tag == "article" for tag, _ in page.tags) == len(NASTY)
+    for name in NASTY[:3]:
+        assert name in page.text
+    assert "new\\nline\\x1b[31m.png" in page.text
+    assert "in/<b>bad.png: is empty" in page.text
+    loaded = [value for _, attrs in page.tags for key, value in attrs.items() if key in {"src", "href", "srcset"}]
+    assert loaded
+    assert all(value.startswith("data:") for value in loaded)
+    policy = next(attrs["content"] for _, attrs in page.tags if "http-equiv" in attrs)
+    assert "default-src 'none'" in policy
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16"])
+def test_every_kind_of_picture_is_shown(mode):
+    save("in/a.tif" if mode in ("CMYK", "I;16") else "in/a.png", (23, 31), mode)
+    _, page = make("-f", "2")
+    assert len(page.images) == 3
+    assert decoded(page.images[2]).shape[:2] == (46, 46)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 400), (400, 1), (2, 3)])
+def test_pictures_of_a_pixel_or_a_line_are_shown(size):
+    save("in/a.png", size)
+    _, page = make("-f", "2")
+    _, before, after = page.images
+    assert (before["width"], before["height"]) == (after["width"], after["height"])
+    assert int(after["width"]) >= 96
+
+
+def test_the_cap_is_kept_and_said(monkeypatch):
+    monkeypatch.setattr(gallery, "MAX_PICTURES", 3)
+    monkeypatch.setattr(gallery, "MAX_FAILURES", 2)
+    for index in range(5):
+        save(f"in/{index}.png")
+    for index in range(4):
+        Path(f"in/bad{index}.png").touch()
+    _, page = make()
+    assert len(page.images) == 9
+    assert "2 more pictures are not shown: a page holds 3." in page.text
+    assert "2 more failures are not listed: a page holds 2." in page.text
+
+
+def test_what_was_done_before_is_shown_again_by_a_run_that_goes_on():
+    save("in/a.png")
+    upsample("in", "-o", "out/")
+    save("in/b.png")
+    _, page = make()
+    assert len(page.images) == 6
+    assert "skipped" in page.text
+
+
+def test_an_output_of_another_size_or_too_large_is_not_shown(monkeypatch):
+    save("in/a.png")
+    save("out/a_x2.png", (5, 5))
+    _, page = make("--no-state")
+    assert page.images == []
+    assert "out/a_x2.png: is not the enlarged in/a.png" in page.text
+    monkeypatch.setattr(preview, "MAX_PIXELS", 20)
+    with pytest.raises(PictureError, match="too large to be shown here"):
+        preview.preview(Path("in/a.png"), Path("out/a_x2.png"), (5, 5))
+
+
+def test_an_existing_page_is_replaced_only_if_asked_for():
+    save("in/a.png")
+    Path("g.html").write_text("mine")
+    ended = upsample("in", "-o", "out/", "--gallery", "g.html")
+    assert (ended.status, Path("g.html").read_text()) == (2, "mine")
+    said = "upsample: g.html exists already; give --gallery another name, or add --overwrite\n"
+    assert ended.err == said
+    assert not Path("out/a_x2.png").exists()
+    assert make("--overwrite")[0].status == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("in", "--gallery", "in"), "in: is a folder; give --gallery another name"),
+        (
+            ("in", "--gallery", "in/a.png/g.html"),
+            "in/a.png/g.html: cannot be written: a part of its path is not a folder",
+        ),
+        (("in", "--gallery", "g.html", "-n"), "--gallery writes a file, and --dry-run writes nothing; use --json"),
+        (("-", "-o", "o.png", "--gallery", "g.html"), "--gallery shows files, and - is none; name files"),
+    ],
+)
+def test_what_cannot_be_a_page_ends_the_run_before_its_first_pixel(arguments, said):
+    save("in/a.png")
+    ended = upsample(*arguments)
+    assert ended.status == 2
+    assert ended.err.startswith(f"upsample: {said}")
+    assert names(".") == ["in/a.png"]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_browser_shows_before_and_after_side_by_side_at_the_same_size(tmp_path, scheme):
+    """Seen in a screenshot: red before, green after, nothing else of these colours. No script has run."""
+    red, green = (200, 16, 16), (16, 160, 16)
+    Path("in").mkdir()
+    Image.new("RGB", (120, 110), red).save("in/<script>document.body.remove()<script>.png")
+    upsample("in", "-o", "out/")
+    (made,) = Path("out").glob("*.png")
+    Image.new("RGB", (240, 220), green).save(made)  # so that the two can be told apart
+    _, page = make("--no-state")
+    assert len(page.images) == 3
+    command = [
+        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=900,700",
+        f"--user-data-dir={tmp_path / 'profile'}", f"--blink-settings=preferredColorScheme={int(scheme == 'light')}",
+        "--screenshot=seen.png", str(tmp_path / "g.html"),
+    ]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    seen = pixels_of("seen.png", "RGB").astype(int)
+    boxes = []
+    for colour in (red, green):
+        rows, columns = np.nonzero((abs(seen - colour) <= 2).all(axis=2))
+        right = columns > 160  # the overview is red too: 120 pixels from the left margin of 24
+        rows, columns = rows[right], columns[right]
+        boxes.append((rows.min(), columns.min(), np.ptp(rows) + 1, np.ptp(columns) + 1))
+        assert len(rows) == boxes[-1][2] * boxes[-1][3]  # filled, and nothing else in that colour
+    (top, left, *size), (after_top, after_left, *after_size) = boxes
+    assert size == after_size == [192, 192]
+    assert top == after_top
+    assert left + 192 < after_left
+    assert seen[-1, -1].mean() > 250 if scheme == "light" else seen[-1, -1].mean() < 60

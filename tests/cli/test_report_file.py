@@ -1,0 +1,176 @@
+"""`--report`: what `--json` has in `files`, a whole line at a time, never into something else; and the summary."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from running import COMMAND, ENVIRONMENT, save, upsample
+
+from upsample_cli.cli.report_file import ReportFile
+from upsample_cli.cli.tally import KEPT_FAILURES, Tally, cause_of
+from upsample_cli.job import Result
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def lines(path):
+    text = Path(path).read_text()
+    assert text == "" or text.endswith("\n")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_line_for_each_picture_is_that_of_the_json_document():
+    save("in/a.png")
+    save("in/b.png", mode="LA")
+    Path("in/c.png").touch()
+    Path("out").mkdir()
+    Path("out/a_x2.jpg").touch()
+    ended = upsample("in", "-o", "out", "--format", "jpg", "--report", "logs/r.jsonl", "--json")
+    assert ended.status == 1
+    files = ended.document["files"]
+    assert sorted(lines("logs/r.jsonl"), key=lambda each: each["input"]) == files
+    assert [each["status"] for each in files] == ["skipped", "written", "failed"]
+    assert files[1]["warnings"]
+
+
+def test_a_run_started_again_goes_on_in_the_same_file_and_ends_a_torn_line():
+    save("in/a.png")
+    upsample("in", "-o", "out/", "--report", "r.jsonl")
+    whole = Path("r.jsonl").read_bytes()
+    Path("r.jsonl").write_bytes(whole + whole[:30])  # as a full disk leaves it
+    save("in/b.png")
+    assert upsample("in", "-o", "out/", "--report", "r.jsonl").status == 0
+    first, torn, *rest = Path("r.jsonl").read_bytes().splitlines(keepends=True)
+    assert (first, torn) == (whole, whole[:30] + b"\n")
+    assert sorted((each["input"], each["status"]) for each in map(json.loads, rest)) == [
+        ("in/a.png", "skipped"),
+        ("in/b.png", "written"),
+    ]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_killed_run_leaves_whole_lines():
+    for index in range(40):
+        save(f"in/{index}.png", (300, 401), seed=index)
+    command = [*COMMAND, "in", "-o", "out/", "-f", "4", "--report", "r.jsonl"]
+    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+        until_s = time.monotonic() + 60
+        while not (Path("r.jsonl").exists() and Path("r.jsonl").read_bytes().count(b"\n") >= 3):
+            assert time.monotonic() < until_s
+            assert run.poll() is None
+            time.sleep(0.01)
+        run.send_signal(signal.SIGKILL)
+    assert 3 <= len(lines("r.jsonl")) <= 40
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("in/a.png", "in/a.png is there and is no report; give --report another name"),
+        ("in", "in: cannot be written: Is a directory; give --report another name"),
+        ("in/a.png/r.jsonl", "in/a.png/r.jsonl: cannot be written: a part of its path is not a folder"),
+        ("", "--report '' is no name of a file; give it one"),
+        ("-", "--report '-' is no name of a file; give it one"),
+    ],
+)
+def test_what_cannot_be_a_report_ends_the_run_before_its_first_pixel(name, said):
+    picture = save("in/a.png").read_bytes()
+    ended = upsample("in", "-o", "out/", "--report", name)
+    assert ended.status == 2
+    assert ended.err.startswith(f"upsample: {said}"), ended.err
+    assert ended.err.count("\n") == 1
+    assert not Path("out/a_x2.png").exists()
+    assert Path("in/a.png").read_bytes() == picture
+
+
+def test_a_dry_run_writes_no_report():
+    save("a.png")
+    ended = upsample("a.png", "-n", "--report", "r.jsonl")
+    assert (ended.status, Path("r.jsonl").exists()) == (2, False)
+    assert ended.err == "upsample: --report writes a file, and --dry-run writes nothing; use --json\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_report_that_cannot_be_written_to_its_end_is_said_and_the_pictures_are_made():
+    save("in/a.png")
+    save("in/b.png")
+    ended = upsample("in", "-o", "out/", "--report", "/dev/full")
+    assert ended.status == 1
+    assert [error.split(";")[0] for error in ended.errors] == ["/dev/full: cannot be written: the disk is full"]
+    assert Path("out/a_x2.png").exists()
+    assert Path("out/b_x2.png").exists()
+
+
+def test_names_that_are_no_text_stay_one_line(tmp_path):
+    path = tmp_path / "r.jsonl"
+    with ReportFile(path) as report:
+        report.add(Result(Path("new\nline\udcff.png"), status="failed", error="é"))
+    (record,) = lines(path)
+    assert record["input"] == "new\nline\udcff.png"
+    assert len(path.read_bytes().splitlines()) == 1
+
+
+# The summary --------------------------------------------------------------------------------------------------------
+
+
+def failure(name, cause):
+    return Result(Path(name), Path("out", name), "failed", error=f"{name}: {cause}; do something")
+
+
+def test_causes_are_counted_without_names_and_no_result_is_held():
+    tally = Tally()
+    for index in range(250):
+        tally.add(failure(f"{index}.png", "is empty"))
+    for index in range(150):
+        tally.add(failure(f"{index}.jpg", f"is wrong in way {index}"))
+    tally.add(Result(Path("a; b.png"), Path("o.png"), "written", 1, 2, 1000, 1500, elapsed_s=1))
+    tally.add(Result(Path("c.png"), Path("o.png"), "skipped"))
+    tally.add(Result(Path("d.png"), Path("o.png"), "skipped", warnings=("o.png: exists already; add --overwrite",)))
+    assert list(tally.lines(2.0, retry="again")) == [
+        "written       1  1.5 MP in 2.0 s: 0.5 pictures/s, 0.75 MP/s",
+        "skipped       2  1: done already",
+        "                 1: exists already; add --overwrite",
+        "failed      400  250: is empty",
+        "                 1: is wrong in way 0",
+        "                 1: is wrong in way 1",
+        "                 1: is wrong in way 2",
+        "                 147: other causes; again",
+    ]
+    assert len(tally.first_failures) == KEPT_FAILURES
+    assert len(tally.causes["failed"]) <= 101
+
+
+def test_a_name_with_a_semicolon_is_no_cause():
+    assert cause_of(failure("a; b: c.png", "is empty")) == "is empty"
+
+
+def test_failures_that_scrolled_by_are_told_again_where_the_summary_is():
+    save("in/ok.png")
+    for index in range(30):
+        Path(f"in/{index:02}.png").touch()
+    ended = upsample("in", "-o", "out/")
+    assert len(ended.errors) == 30  # each once, for those who read them by a program
+    told = ended.out.splitlines()
+    assert told[-6] == "What failed, the first 5 of 30:"
+    assert told[-5] == "  in/00.png: is empty; get a new copy of it"
+    for index in range(29):
+        Path(f"in/{index:02}.png").unlink()
+    assert "What failed" not in upsample("in", "-o", "out/").out
+
+
+def test_the_document_is_what_json_would_print():
+    for names in ((), ("b", "a", "c")):
+        for name in names:
+            save(f"in/{name}.png")
+        Path("in/bad.png").parent.mkdir(exist_ok=True)
+        Path("in/bad.png").touch()
+        ended = upsample("in", "-o", "out/", "--json")
+        assert ended.out == json.dumps(ended.document, indent=2) + "\n"
+        assert [each["input"] for each in ended.document["files"]] == sorted(str(path) for path in Path("in").iterdir())
