@@ -15,11 +15,12 @@ LAYERS = [
     ["upsample_cli.errors", "upsample_cli.cores"],
     ["upsample_cli.quantities", "upsample_cli.names"],
     ["upsample_cli.arithmetic", "upsample_cli.profiles", "upsample_cli.shipped", "upsample_cli.plan"],
-    ["upsample_cli.axes", "upsample_cli.kernels", "upsample_cli.weight_files"],
+    ["upsample_cli.axes", "upsample_cli.kernels", "upsample_cli.weight_files", "upsample_cli.targets"],
     ["upsample_cli.layer", "upsample_cli.pixels", "upsample_cli.kernel_choice"],
     ["upsample_cli.pictures.*", "upsample_cli.routes"],
     ["upsample_cli.engine", "upsample_cli.job"],
-    ["upsample_cli.arrays", "upsample_cli.planning"],
+    ["upsample_cli.reduction", "upsample_cli.planning"],
+    ["upsample_cli.arrays"],
     ["upsample_cli.pipeline"],
     ["upsample_cli.batch.*", "upsample_cli.tconv.*"],
     ["upsample_cli.fitting.*"],
@@ -37,11 +38,24 @@ HOMES = {
     "safetensors": {"upsample_cli.tconv", "upsample_cli.weight_files", "upsample_cli.fitting.file"},
     "torch": {
         f"upsample_cli.{name}"
-        for name in ("weight_files", "layer", "pixels", "routes", "engine", "arrays", "pipeline", "tconv", "fitting.fit")
+        for name in (
+            "weight_files",
+            "layer",
+            "pixels",
+            "routes",
+            "engine",
+            "reduction",
+            "arrays",
+            "pipeline",
+            "tconv",
+            "fitting.fit",
+        )
     },
     "torchvision": set(),
 }
-TORCH_AT_ONCE = {f"upsample_cli.{name}" for name in ("layer", "pixels", "routes", "engine", "arrays", "tconv.apply")}
+TORCH_AT_ONCE = {
+    f"upsample_cli.{name}" for name in ("layer", "pixels", "routes", "engine", "reduction", "arrays", "tconv.apply")
+}
 
 
 def sources():

@@ -100,8 +100,8 @@ def test_a_loss_is_a_warning_and_with_strict_an_error():
     [
         ({"factor": 0}, "factor 0 "),
         ({"factor": 65}, "factor 65 "),
-        ({"factor": 2.5}, "factor 2.5 "),
-        ({"factor": "2"}, "factor 2 "),
+        ({"factor": 0.5}, "factor 0.5 "),
+        ({"factor": "two"}, "factor 'two' "),
         ({"kernel": "cubic"}, "choose one of bilinear, nearest"),
         ({"border": "wrap"}, "choose one of replicate, reflect, zeros"),
         ({"alpha": "none"}, "choose one of premultiplied, straight"),

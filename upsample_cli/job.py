@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
-from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.errors import GeometryError, PictureError, UsageError
 from upsample_cli.kernel_choice import chosen_kernel
 from upsample_cli.kernels import Kernel, misfit
 from upsample_cli.names import DEFAULT_NAME, check_template
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, check_quality, format_named
-from upsample_cli.pictures.model import Depth, Layout
+from upsample_cli.pictures.model import Depth, Layout, PictureInfo
 from upsample_cli.pictures.policy import METADATA_POLICIES, MetadataPolicy
 from upsample_cli.plan import BORDERS, Border
+from upsample_cli.targets import Size, Target, parsed_factor
 
 Alpha = Literal["premultiplied", "straight"]
 ALPHAS: tuple[Alpha, ...] = ("premultiplied", "straight")
@@ -28,7 +30,11 @@ class Options:
     """Everything that holds for all pictures of a run.
 
     Args:
-        factor: whole factor, 1 to 64.
+        factor: times the input, a side, 1 to 64: whole, or a fraction; it counts if none of the next four is given.
+        size: (height, width) of every output.
+        width: of every output; the height follows the proportion.
+        height: of every output; the width follows the proportion.
+        fit: (height, width) that every output lies in, as large as its proportion allows.
         kernel: a name in `kernels.KERNEL_NAMES`, or `FILE` or `FILE:KEY` of weights.
         border: what lies outside the picture.
         alpha: "premultiplied" keeps colour hidden under transparency from bleeding; "straight" treats alpha as one more
@@ -52,7 +58,7 @@ class Options:
         UsageError: if a value is none of those.
     """
 
-    factor: int = 2
+    factor: int | Fraction = 2
     kernel: str = "bilinear"
     border: Border = "replicate"
     alpha: Alpha = "premultiplied"
@@ -69,9 +75,13 @@ class Options:
     linear_light: bool = False
     frame: int | None = None
     name: str = DEFAULT_NAME
+    size: Size | None = None
+    width: int | None = None
+    height: int | None = None
+    fit: Size | None = None
 
     def __post_init__(self) -> None:
-        chosen_kernel(self.kernel, self.factor)
+        self.common_kernel()
         named: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             ("border", self.border, BORDERS),
             ("alpha", self.alpha, ALPHAS),
@@ -91,6 +101,51 @@ class Options:
         if self.format is not None:
             check_quality(format_named(self.format), self.quality)
 
+    @property
+    def target(self) -> Target:
+        """How large outputs are to be.
+
+        >>> Options(fit=(600, 800)).target.output_size(100, 100)
+        (600, 600)
+        """
+        given = {"size": self.size, "width": self.width, "height": self.height, "fit": self.fit}
+        if all(value is None for value in given.values()):
+            return Target(factor=self.factor)
+        return Target(**given)  # type: ignore[arg-type]  # mypy joins their types
+
+    def common_kernel(self) -> Kernel | None:
+        """The kernel of all pictures; where each has its own factor, that for factor 2, or None if there is none.
+
+        Raises:
+            UsageError: if there is no such kernel.
+        """
+        target = self.target
+        try:
+            return chosen_kernel(self.kernel, 2 if target.is_size else target.whole_factor(1, 1))
+        except GeometryError:
+            if not target.is_size:
+                raise
+            return None
+
+
+def options_of(factor: int | float | Fraction | str | None, **others: Any) -> Options:
+    """Options of which the factor, if there is one, is written as people write it, and then stands alone.
+
+    Raises:
+        UsageError: if a value cannot be.
+
+    >>> options_of("3/2").target.output_size(10, 20), options_of(None).factor
+    ((15, 30), 2)
+    >>> options_of(2.0, width=800)
+    Traceback (most recent call last):
+    upsample_cli.errors.UsageError: --factor and --width both say how large; give one of them
+    """
+    if factor is None:
+        return Options(**others)
+    whole_or_not = parsed_factor(factor)
+    Target(factor=whole_or_not, **{name: others.get(name) for name in ("size", "width", "height", "fit")})
+    return Options(factor=whole_or_not, **others)
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -106,6 +161,7 @@ class Job:
         least_bytes: what the output takes on the disk at the least; 0 if that is not known.
         source_format: name of the input's format.
         source_layout, layout: of the input's pixels and of the output's.
+        size: (height, width) of the output; None where it is a whole factor times the input's.
     """
 
     input: Path
@@ -120,6 +176,7 @@ class Job:
     source_format: str = ""
     source_layout: Layout | None = None
     layout: Layout | None = None
+    size: Size | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,16 +208,16 @@ class Result:
     may_pass: bool = False
 
     @classmethod
-    def planned(cls, job: Job, factor: int) -> Result:
+    def planned(cls, job: Job, factor: int | Fraction) -> Result:
         """The result of a job that has not run."""
+        size = job.size or Target(factor=factor).output_size(job.height, job.width)
         return cls(
             job.input,
             job.output,
             "planned",
             job.height,
             job.width,
-            job.height * factor,
-            job.width * factor,
+            *size,
             job.warnings,
         )
 
@@ -176,13 +233,19 @@ def is_premultiplied(layout: Layout, options: Options) -> bool:
     return layout.alpha and options.alpha == "premultiplied"
 
 
-def picture_kernel(path: Path, layout: Layout, options: Options) -> Kernel:
-    """The kernel, for a picture of that layout.
+def picture_kernel(path: Path, info: PictureInfo, options: Options) -> Kernel:
+    """The kernel, for such a picture and the factor that its target needs. Where a size needs none, it changes nothing.
 
     Raises:
-        PictureError: if it cannot take such a picture: it is for other channels, or for colour without alpha.
+        PictureError: if there is none for that factor, or it cannot take such a picture: it is for other channels, or
+            for colour without alpha.
     """
-    kernel = chosen_kernel(options.kernel, options.factor)
+    try:
+        factor = options.target.whole_factor(info.height, info.width)
+        kernel = chosen_kernel("nearest" if options.target.is_size and factor == 1 else options.kernel, factor)
+    except UsageError as error:
+        raise PictureError(path, error.cause, error.next_step) from error
+    layout = info.layout
     if reason := misfit(kernel, layout.channels, has_alpha=is_premultiplied(layout, options)):
         raise PictureError(path, *reason)
     return kernel

@@ -11,6 +11,8 @@ from pathlib import Path, PurePath
 from upsample_cli.errors import PictureError, UsageError
 
 DEFAULT_NAME = "{stem}_x{factor}{ext}"
+SIZE_NAME = "{stem}_{width}x{height}{ext}"
+"""By default where a size is asked for, not a factor."""
 _LONGEST_PART_BYTES = 255
 _WIDEST = 99
 """A field is never padded to more characters than this: a name could not hold them."""
@@ -23,7 +25,7 @@ class NameFields:
     Args:
         stem: the input's name without its extension.
         ext: the output's extension, with its dot.
-        factor: whole factor.
+        factor: as a name has it: 2, 1.5, 4-3. Where a size is asked for, how many times wider the output is.
         parent: name of the folder that holds the input.
         index: number of the input in the run, from 1.
         width, height: of the output.
@@ -32,7 +34,7 @@ class NameFields:
 
     stem: str
     ext: str
-    factor: int
+    factor: int | str
     parent: str
     index: int
     width: int
@@ -122,7 +124,10 @@ def named(template: str, fields: NameFields, picture: Path) -> str:
     >>> named("{parent}/{stem}_{index:03}", fields, Path("shots/a.png"))
     'shots/a_007.png'
     """
-    name = _filled(template, fields)
+    try:
+        name = _filled(template, fields)
+    except ValueError as error:  # a factor that is not whole, written as if it were
+        raise PictureError(picture, f"--name {template!r} cannot be filled: {error}", "write {factor}") from error
     if template_suffix(template) == "":
         name += fields.ext
     fault = _fault(name) or ("leads out of the output's folder" if ".." in _parts(name) else None)

@@ -13,8 +13,8 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from upsample_cli.errors import Interrupted
-from upsample_cli.job import DEPTHS, Job, Options, Result, check_strict, is_premultiplied, picture_kernel
-from upsample_cli.kernel_choice import chosen_kernel
+from upsample_cli.job import DEPTHS, Job, Options, Result, check_strict, is_premultiplied, options_of, picture_kernel
+from upsample_cli.kernels import kernel_named
 from upsample_cli.pictures.convert import convert_rows
 from upsample_cli.pictures.files import new_file, writing_error
 from upsample_cli.pictures.formats import Fit, fit, format_named
@@ -36,7 +36,10 @@ OnRows = Callable[[int], None]
 
 
 def upsample_file(
-    source: str | os.PathLike[str], target: str | os.PathLike[str] | None = None, factor: int = 2, **options: Any
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str] | None = None,
+    factor: int | float | Fraction | str | None = None,
+    **options: Any,
 ) -> Result:
     """Enlarge one picture file.
 
@@ -44,10 +47,10 @@ def upsample_file(
         source: the input file.
         target: the output file; its extension chooses the format. By default `NAME_xFACTOR.EXT` beside the input. Its
             folder is made if it is missing.
-        factor: whole factor, 1 to 64.
-        options: the other fields of `job.Options`: kernel, border, alpha, device, memory_bytes, tile, format, quality,
-            overwrite, strict, max_pixels, metadata, depth, linear_light,
-            frame.
+        factor: 1 to 64, whole or not ("4/3"); 2 unless one of the next four is given.
+        options: the other fields of `job.Options`: size and fit, (height, width) in pixels, width, height, kernel,
+            border, alpha, device, memory_bytes, tile, format, quality, overwrite, strict, max_pixels, metadata, depth,
+            linear_light, frame, name.
 
     Returns:
         What was written, with a warning for whatever the output could not hold.
@@ -56,7 +59,7 @@ def upsample_file(
         UsageError: if an option is out of range, or source and target are the same file.
         PictureError: if the picture cannot be read, or the output cannot be written or exists already.
     """
-    chosen = Options(factor=factor, **options)
+    chosen = options_of(factor, **options)
     job = plan_job(Path(source), chosen, output=Path(target) if target is not None else None)
     check_output(job, chosen)
     return enlarge_picture(job, chosen)
@@ -88,7 +91,7 @@ def enlarge_picture(
         from upsample_cli.engine import compute_pool
 
         info, _, fitted = _fitted(source, job, options)
-        warnings = (*info.warnings, *fitted.warnings)
+        warnings = (*info.warnings, *fitted.warnings, *options.target.warnings(info.height, info.width))
         check_strict(job.input, warnings, options)
         engine_settings(options)  # a device that is not there ends it before there is a file
         if stop is not None and stop.is_set():  # decoding takes its time: no new file after the others were removed
@@ -96,9 +99,8 @@ def enlarge_picture(
         with _output_file(job, options, token) as file:
             sink_settings: dict[str, Any] = {"quality": options.quality, "info": info, "executor": compute_pool()}
             if fitted.frames is not None:
-                writer = open_frame_writer(
-                    file, format_named(job.format), fitted.frames, factor=options.factor, **sink_settings
-                )
+                sink_settings["factor"] = options.target.whole_factor(info.height, info.width)
+                writer = open_frame_writer(file, format_named(job.format), fitted.frames, **sink_settings)
                 more = _enlarge_frames(job, options, writer, fitted.frames, stop=stop, on_rows=on_rows)
             else:
                 sink = open_sink(
@@ -118,7 +120,7 @@ def _fitted(source: Source, job: Job, options: Options) -> tuple[PictureInfo, Me
 
 def _picture_settings(info: PictureInfo, fitted: Fit, options: Options) -> dict[str, Any]:
     """What a sink is told of the picture that will come."""
-    height, width = info.height * options.factor, info.width * options.factor
+    height, width = options.target.output_size(info.height, info.width)
     metadata = metadata_for_output(fitted.metadata, height, width)
     return {"height": height, "width": width, "layout": fitted.layout, "metadata": metadata}
 
@@ -129,8 +131,8 @@ def _enlarge(
     """One picture's rows through the layer and into its sink, which is then finished. Returns what was lost on it."""
     import torch
 
-    from upsample_cli.engine import enlarged_bands
     from upsample_cli.pixels import fitted as fitted_kernel
+    from upsample_cli.reduction import filter_for, resized_bands
 
     info, metadata, fitted = _fitted(source, job, options)
     computed = _computed_layout(info.layout, fitted.layout)
@@ -138,7 +140,7 @@ def _enlarge(
     settings = engine_settings(options)
     dtype: torch.dtype = getattr(torch, "float64" if light else computed.dtype.name)
     kernel, arithmetic = fitted_kernel(
-        picture_kernel(job.input, info.layout, options),
+        picture_kernel(job.input, info, options),
         dtype,
         has_alpha=is_premultiplied(info.layout, options),
         largest_amount=light.largest_amount if light else None,
@@ -150,10 +152,13 @@ def _enlarge(
         return torch.from_numpy(light.linear(rows) if light else rows)
 
     shape = (info.height, info.width, info.layout.channels)
-    for band in enlarged_bands(read, shape, settings=settings, arithmetic=arithmetic, stop=stop):
+    size = options.target.output_size(info.height, info.width)
+    weigh, done = filter_for(options.kernel), 0
+    for band in resized_bands(read, shape, size, settings=settings, arithmetic=arithmetic, weigh=weigh, stop=stop):
         rows = light.levels(band.numpy()) if light else band.numpy()
         sink.write_rows(convert_rows(rows, computed, fitted.layout, metadata.icc_profile))
-        on_rows(band.shape[0] // options.factor)
+        before, done = done, done + len(band)
+        on_rows(done * info.height // size[0] - before * info.height // size[0])
     sink.finish()
     return [*source.losses, *sink.losses]
 
@@ -217,7 +222,7 @@ def engine_settings(options: Options) -> Settings:
     from upsample_cli.engine import Settings, pick_device
 
     return Settings(
-        chosen_kernel(options.kernel, options.factor),
+        options.common_kernel() or kernel_named("nearest", 1),  # each picture has its own
         options.border,
         pick_device(options.device),
         options.memory_bytes,

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from upsample_cli.errors import OutputExistsError, PictureError, UsageError
 from upsample_cli.job import DEPTHS, Job, Options, check_strict, picture_kernel
-from upsample_cli.names import NameFields, named, template_suffix
+from upsample_cli.names import DEFAULT_NAME, SIZE_NAME, NameFields, named, template_suffix
 from upsample_cli.pictures.formats import (
     FORMATS,
     Format,
@@ -22,6 +22,7 @@ from upsample_cli.pictures.formats import (
 from upsample_cli.pictures.model import PictureInfo
 from upsample_cli.pictures.policy import under_policy
 from upsample_cli.pictures.space import check_space, disk_of, free_bytes, least_output_bytes, size_text
+from upsample_cli.targets import Target, factor_text
 
 
 def plan_job(
@@ -55,18 +56,19 @@ def plan_job(
         name = output_name(picture, format_, options, index=index, height=info.height, width=info.width)
         output = (folder or picture.parent) / name
     fitted = fit(info, metadata, format_, depth=DEPTHS[options.depth])
-    warnings = (*info.warnings, *fitted.warnings)
+    size = options.target.output_size(info.height, info.width)
+    warnings = (*info.warnings, *fitted.warnings, *options.target.warnings(info.height, info.width))
     if options.linear_light:
         from upsample_cli.pictures.light import light_of  # numpy with it
 
         light_of(picture, info.layout, metadata.icc_profile)
-    picture_kernel(picture, info.layout, options)
+    picture_kernel(picture, info, options)
     check_strict(picture, warnings, options)
     check_quality(format_, options.quality)
-    check_output_size(picture, format_, info.height * options.factor, info.width * options.factor, fitted.layout)
+    check_output_size(picture, format_, *size, fitted.layout)
     least_bytes = least_output_bytes(
-        format_, info.height * options.factor, info.width * options.factor, fitted.layout,
-        frames=fitted.frames, factor=options.factor, quality=options.quality,
+        format_, *size, fitted.layout,
+        frames=fitted.frames, factor=int(options.target.factor or 0), quality=options.quality,
     )  # fmt: skip
     return Job(
         picture,
@@ -80,6 +82,7 @@ def plan_job(
         source_format=info.format,
         source_layout=info.layout,
         layout=fitted.layout,
+        size=size,
     )
 
 
@@ -164,19 +167,30 @@ def output_name(picture: Path, fmt: Format, options: Options, *, index: int, hei
     >>> by_size = Options(name="{parent}/{stem} {width}x{height}{ext}")
     >>> output_name(Path("a/Photo.JPG"), format_named("png"), by_size, index=1, height=2, width=3)
     'a/Photo 6x4.png'
+    >>> output_name(Path("a/Photo.png"), format_named("png"), Options(fit=(4, 8)), index=1, height=2, width=3)
+    'Photo_6x4.png'
     """
+    target = options.target
+    output_height, output_width = target.output_size(height, width)
     parent = os.path.basename(os.path.dirname(picture))  # noqa: PTH119, PTH120
     fields = NameFields(
         stem=picture.stem,
         ext=output_suffix(picture, fmt),
-        factor=options.factor,
+        factor=_factor_field(target, output_width / width),
         parent=parent if parent not in {"", ".."} else picture.parent.resolve().name,
         index=index,
-        width=width * options.factor,
-        height=height * options.factor,
+        width=output_width,
+        height=output_height,
         kernel=PurePath(options.kernel).stem if os.sep in options.kernel else options.kernel,
     )
-    return named(options.name, fields, picture)
+    is_default = target.is_size and options.name == DEFAULT_NAME
+    return named(SIZE_NAME if is_default else options.name, fields, picture)
+
+
+def _factor_field(target: Target, scale: float) -> int | str:
+    if target.factor is None:
+        return f"{scale:.4g}"
+    return target.factor if isinstance(target.factor, int) else factor_text(target.factor)
 
 
 def output_suffix(picture: Path, format_: Format) -> str:

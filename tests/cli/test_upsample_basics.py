@@ -254,8 +254,8 @@ def test_a_second_run_into_a_folder_inside_the_input_changes_nothing():
 
 USAGE_ERRORS = [
     (("a.png", "--nonsense"), "No such option"),
-    (("a.png", "--factor", "0"), "factor 0 is not a whole number from 1 to 64; try --factor 2"),
-    (("a.png", "-f", "65"), "factor 65 is not a whole number from 1 to 64"),
+    (("a.png", "--factor", "0"), "factor 0 is not a number from 1 to 64; try --factor 2"),
+    (("a.png", "-f", "65"), "factor 65 is not a number from 1 to 64"),
     (("a.png", "-f", "x"), "Invalid value for '-f' / '--factor'"),
     (("a.png", "-f", "2.5"), "Invalid value for '-f' / '--factor'"),
     (("a.png", "--tile", "0"), "give --tile 1 or more"),

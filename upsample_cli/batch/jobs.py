@@ -108,7 +108,7 @@ def _entry(found: Found, index: int, run: _Run) -> Entry:
     if found.error is not None:
         return Entry(Result(found.path, status="failed", error=found.error))
     options, resume, file = run.options, run.resume, run.target.file
-    folder = None if file else run.target.folder_of(found, options.factor)
+    folder = None if file else run.target.folder_of(found, options.target.label)
 
     def output_of(row: Row) -> Path:
         """What the output is called now, if the input is what it was when the row was written."""

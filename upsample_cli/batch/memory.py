@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from upsample_cli.cores import core_count
@@ -40,7 +41,7 @@ def job_bytes(job: Job, options: Options) -> int:
     source, output = job.source_layout or Layout("rgb"), job.layout or Layout("rgb")
     decoded = 0 if job.source_format == "tiff" else _pixel_bytes(source, _DECODED_BYTES.get(job.source_format, 4))
     collected = _pixel_bytes(output, _COLLECTED_BYTES.get(job.format, 4))
-    enlarged = pixels * options.factor**2
+    enlarged = math.prod(job.size or options.target.output_size(job.height, job.width))
     in_bands = min(_BAND_BYTES, 8 * enlarged * output.channels * output.depth // 8)
     return pixels * decoded + enlarged * collected + in_bands
 

@@ -162,14 +162,14 @@ def open_resume(
         UsageError: if `state` cannot be the name of a record.
         RecordError: if the record cannot be used.
     """
-    path = _record_path(found, target, options.factor, state)
+    path = _record_path(found, target, options.target.label, state)
     if path is None:
         return None
     record = Record(path, options, check_content=check_content, is_read_only=is_dry_run)
     return Resume(record, options, retry_failed)
 
 
-def _record_path(found: Sequence[Found], target: Target, factor: int, state: str | None) -> Path | None:
+def _record_path(found: Sequence[Found], target: Target, label: str, state: str | None) -> Path | None:
     """Where the record is: where the user says, or in the folder that the outputs have to themselves, if they have."""
     if state is not None:
         path = Path(state)
@@ -183,4 +183,4 @@ def _record_path(found: Sequence[Found], target: Target, factor: int, state: str
         return target.folder / RECORD_NAME if is_batch else None
     folders = {each.folder for each in found}
     (folder,) = folders if len(folders) == 1 else (None,)
-    return None if folder is None else target.mirror(folder, factor) / RECORD_NAME
+    return None if folder is None else target.mirror(folder, label) / RECORD_NAME

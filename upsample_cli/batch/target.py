@@ -26,17 +26,20 @@ class Target:
     file: Path | None = None
     folder: Path | None = None
 
-    def folder_of(self, found: Found, factor: int) -> Path:
+    def folder_of(self, found: Found, label: str) -> Path:
         """The folder an input's output goes to.
+
+        Args:
+            label: of `targets.Target`.
 
         Raises:
             UsageError: if there is no place for it.
         """
         if found.folder is None:
             return self.folder or found.path.parent
-        return _mirrored(self, os.path.dirname(found.path), found.folder, factor)  # noqa: PTH120  often: no Path is made
+        return _mirrored(self, os.path.dirname(found.path), found.folder, label)  # noqa: PTH120  often: no Path is made
 
-    def mirror(self, folder: Path, factor: int) -> Path:
+    def mirror(self, folder: Path, label: str) -> Path:
         """The folder beside a folder that takes the outputs of its tree.
 
         Raises:
@@ -46,12 +49,12 @@ class Target:
         root = folder if folder.name not in {"", ".."} else folder.resolve()
         if not root.name:
             raise UsageError(f"there is no place beside {root} for its mirror", "give --output a folder")
-        return root.with_name(f"{root.name}_x{factor}")
+        return root.with_name(f"{root.name}_{label}")
 
 
 @functools.lru_cache(maxsize=16)
-def _mirrored(target: Target, parent: str, folder: Path, factor: int) -> Path:
-    return (target.folder or target.mirror(folder, factor)) / Path(parent).relative_to(folder)
+def _mirrored(target: Target, parent: str, folder: Path, label: str) -> Path:
+    return (target.folder or target.mirror(folder, label)) / Path(parent).relative_to(folder)
 
 
 def target_of(output: str | None, inputs: Sequence[Found]) -> Target:

@@ -127,7 +127,7 @@ def summary_record(tally: Tally, options: Options, device: str) -> dict[str, Any
     """What the JSON document of a run says beside its `files`: counts, and the settings that shaped the pixels."""
     return {
         "summary": {status: tally.counts[status] for status in STATUSES},
-        "factor": options.factor,
+        "factor": options.target.number,
         "kernel": options.kernel,
         "border": options.border,
         "device": device,
