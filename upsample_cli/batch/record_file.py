@@ -105,6 +105,14 @@ _CAUSES = (
     ("SQLITE_CORRUPT", *_DAMAGED),
     ("SQLITE_NOTADB", *_DAMAGED),
     ("SQLITE_FULL", "the record cannot be written: the disk is full", "free some space and start again: it goes on"),
-    ("SQLITE_READONLY", "the record may not be written to", f"check the permissions, or {_ELSEWHERE}"),
-    ("SQLITE_CANTOPEN", "the record cannot be made or opened", f"check the permissions, or {_ELSEWHERE}"),
+    (
+        "SQLITE_READONLY",
+        "the record may not be written to",
+        "check the permissions, or give another --output or --state",
+    ),
+    (
+        "SQLITE_CANTOPEN",
+        "the record cannot be made or opened",
+        "check the permissions, or give another --output or --state",
+    ),
 )
