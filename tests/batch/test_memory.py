@@ -1,0 +1,153 @@
+"""Memory in flight: the estimate against what a process really took, the bound, and what is there to be taken."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from upsample_cli.batch import memory
+from upsample_cli.batch.memory import Admission, available_bytes, budget_bytes, job_bytes, worker_count
+from upsample_cli.job import Job, Options
+from upsample_cli.pictures.model import Layout
+
+MEASURE = """
+import json, os, sys
+from pathlib import Path
+from upsample_cli.batch.carry import carry_out, prepare
+from upsample_cli.batch.memory import job_bytes
+from upsample_cli.job import Options
+from upsample_cli.planning import plan_job
+
+def field(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1]) * 1024
+
+def peak(source, extension):
+    options, _ = prepare(Options(format=extension, device="cpu"), 0)
+    job = plan_job(Path(source), options, folder=Path("out"))
+    Path("/proc/self/clear_refs").write_text("5")
+    result = carry_out(job, options)
+    assert result.status == "written", result
+    return field("VmHWM") - base, job_bytes(job, options)
+
+base = 0
+for extension in ("png", "tiff", "jpg"):
+    for suffix in ("jpg", "16.png"):
+        peak(f"small.{suffix}", extension)
+base = field("VmRSS")
+cases = [(suffix, extension) for extension in ("png", "tiff", "jpg") for suffix in ("jpg", "16.png")]
+found = {" ".join(case): peak(f"large.{case[0]}", case[1]) for case in cases}
+print(json.dumps(found))
+sys.stdout.flush()
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux measures peaks anew")
+def test_the_estimate_is_within_a_factor_of_two_of_what_is_taken(tmp_path):
+    """Below 32 MiB the allocator decides, not the picture: they are added on both sides."""
+    generator = np.random.default_rng(0)
+    for name, size in (("small", (31, 47)), ("large", (2003, 3001))):
+        pixels = generator.integers(0, 256, (*size, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{name}.jpg", quality=50)
+        deep = generator.integers(0, 2**16, size, dtype=np.uint16)
+        Image.fromarray(deep).save(tmp_path / f"{name}.16.png", compress_level=1)
+    done = subprocess.run([sys.executable, "-c", MEASURE], cwd=tmp_path, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    slack = 32 * 2**20
+    ratios = {name: (estimate + slack) / (taken + slack) for name, (taken, estimate) in found.items()}
+    assert len(ratios) == 6
+    assert all(0.5 <= ratio <= 2 for ratio in ratios.values()), ratios
+    # The control: a picture that is collected takes so much more that one bound would not fit both.
+    assert found["jpg jpg"][0] > found["jpg png"][0] + 50 * 2**20
+
+
+def job(side=1000, fmt="png", **keywords):
+    return Job(Path("a"), Path("b"), fmt, side, side, source_format="png", **keywords)
+
+
+def test_what_has_to_be_held_whole_counts_and_what_is_streamed_does_not():
+    options = Options()
+    large = job(10_000)
+    assert job_bytes(replace(large, source_format="tiff", format="tiff"), options) < 100 * 2**20
+    assert job_bytes(large, options) - job_bytes(replace(large, source_format="tiff"), options) == 4 * 10**8
+    assert job_bytes(replace(large, format="jpeg"), options) - job_bytes(large, options) == 4 * 4 * 10**8
+    grey = replace(large, format="jpeg", source_layout=Layout("grey"), layout=Layout("grey"))
+    assert job_bytes(grey, options) < job_bytes(replace(large, format="jpeg"), options) / 3
+    assert job_bytes(job(10), options) < 10_000 * 4  # no room for bands that are not there
+
+
+def test_a_picture_over_the_budget_is_in_flight_alone():
+    each = job_bytes(job(), Options())
+    admission = Admission(8, each // 2, Options())
+    assert admission.takes(job())
+    assert not admission.takes(job(1))
+    admission.leave(job())
+    assert admission.takes(job(1))
+    assert admission.in_flight == 1
+
+
+def test_what_has_left_makes_room():
+    each = job_bytes(job(), Options())
+    admission = Admission(8, 2 * each, Options())
+    assert [admission.takes(job()) for _ in range(3)] == [True, True, False]
+    admission.leave(job())
+    assert [admission.takes(job()) for _ in range(2)] == [True, False]
+
+
+@pytest.fixture
+def system(tmp_path, monkeypatch):
+    """A /proc and a /sys/fs/cgroup to write files into."""
+    monkeypatch.setattr(memory, "_PROC", tmp_path / "proc")
+    monkeypatch.setattr(memory, "_GROUPS", tmp_path / "groups")
+
+    def write(**files):
+        for name, text in files.items():
+            path = tmp_path / name.replace("__", "/").replace("_dot_", ".")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="ascii")
+
+    write(proc__meminfo="MemTotal: 9000000 kB\nMemAvailable:    8000000 kB\n", proc__self__cgroup="0::/a/b\n")
+    return write
+
+
+def test_the_machine_the_group_and_the_groups_around_it_each_set_a_bound(system):
+    assert available_bytes() == 8_000_000 * 1024
+    system(groups__a__b__memory_dot_max="3000\n", groups__a__b__memory_dot_current="1000\n")
+    assert available_bytes() == 2000
+    system(groups__a__b__memory_dot_stat="anon 5\ninactive_file 500\n")
+    assert available_bytes() == 2500  # what only caches files is given back when it is asked for
+    system(groups__a__memory_dot_max="1700\n", groups__a__memory_dot_current="1000\n")
+    assert available_bytes() == 700
+    system(groups__a__memory_dot_max="max\n")
+    assert available_bytes() == 2500
+
+
+def test_the_first_version_of_control_groups_is_understood_too(system):
+    system(proc__self__cgroup="9:cpu:/x\n4:memory:/job\n0::/\n")
+    system(groups__memory__job__memory_dot_limit_in_bytes="5000", groups__memory__job__memory_dot_usage_in_bytes="4000")
+    assert available_bytes() == 1000
+
+
+def test_where_nobody_says_there_is_no_bound(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "_PROC", tmp_path / "none")
+    assert (available_bytes(), budget_bytes(Options())) == (None, None)
+    assert worker_count(10**6) == memory.core_count()
+
+
+def test_short_memory_means_fewer_workers_and_never_none(system, monkeypatch):
+    monkeypatch.setattr(memory, "core_count", lambda: 8)
+    for gibibytes, workers in ((0, 1), (1, 1), (3, 2), (99, 8)):
+        system(proc__meminfo=f"MemAvailable: {gibibytes * 2**20} kB\n")
+        assert worker_count(100) == workers
+    assert worker_count(3) == 3
+
+
+def test_the_budget_is_what_is_asked_for_or_half_of_what_is_there(system):
+    assert budget_bytes(Options(memory_bytes=12345)) == 12345
+    assert budget_bytes(Options()) == 4_000_000 * 1024
