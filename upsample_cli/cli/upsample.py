@@ -20,13 +20,14 @@ from upsample_cli.cli.options import (
 )
 from upsample_cli.cli.run_upsample import Request, run_upsample
 from upsample_cli.cli.watch_upsample import watch_upsample
-from upsample_cli.job import Options
+from upsample_cli.job import options_of
 from upsample_cli.kernels import KERNEL_NAMES
 from upsample_cli.names import DEFAULT_NAME, NameFields
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, FORMATS
 from upsample_cli.plan import BORDERS
 from upsample_cli.profiles import MAX_FACTOR
 from upsample_cli.quantities import parse_quantity
+from upsample_cli.targets import parsed_size
 
 app = typer.Typer(**APP_SETTINGS)
 
@@ -41,15 +42,44 @@ def upsample(
     inputs: Annotated[
         list[str], typer.Argument(metavar="INPUTS", help="Pictures, folders or patterns; - for standard input.")
     ],
-    factor: Annotated[int, typer.Option("-f", "--factor", metavar="N", help=f"Whole factor, 1 to {MAX_FACTOR}.")] = 2,
+    factor: Annotated[
+        str | None,
+        typer.Option(
+            "-f",
+            "--factor",
+            metavar="N",
+            help=f"Times as wide and high, 1 to {MAX_FACTOR}: 2, 1.5 or 4/3. Default 2. Or one of the next four:",
+        ),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WxH", help="Exactly this size, width first, such as 3840x2160. Another shape is stretched."
+        ),
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(metavar="N", help="This many pixels wide; the height follows the proportion.")
+    ] = None,
+    height: Annotated[
+        int | None, typer.Option(metavar="N", help="This many pixels high; the width follows the proportion.")
+    ] = None,
+    fit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WxH",
+            help="The largest size of the same proportion within this box, width first. All four also reduce what is "
+            "larger.",
+        ),
+    ] = None,
     output: Annotated[
         str | None,
         typer.Option(
             "-o",
             "--output",
             metavar="PATH",
-            help="A file for one picture, else a folder; - for standard output. Default: NAME_x2.EXT beside the input, "
-            "for a folder its mirror FOLDER_x2, and for standard input standard output.",
+            help="A file for one picture, else a folder; - for standard output. Default: NAME_x2.EXT beside the input "
+            "(NAME_1920x1080.EXT where a size is given), for a folder its mirror FOLDER_x2, and for standard input "
+            "standard output.",
         ),
     ] = None,
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Take the subfolders of a folder too.")] = False,
@@ -199,20 +229,25 @@ def upsample(
     Examples:
       upsample photo.jpg                      photo_x2.jpg, twice as wide and high
       upsample photo.jpg -f 4 -o large.png    four times, as PNG
+      upsample shots/ --fit 3840x2160         as large as the screen
       upsample shots/ -r -o big/              every picture of a tree, mirrored below big/
       upsample shots/ --dry-run               what would be done
       upsample --watch scans/ -o big/         pictures as they arrive
       curl URL | upsample - > large.jpg       from a pipe, into one
     """
-    options = Options(
-        factor=factor,
+    options = options_of(
+        factor,
+        size=parsed_size(size, "--size") if size is not None else None,
+        width=width,
+        height=height,
+        fit=parsed_size(fit, "--fit") if fit is not None else None,
         kernel=kernel,
-        border=border,  # type: ignore[arg-type]  # checked by Options
-        alpha=alpha,  # type: ignore[arg-type]
-        metadata=metadata,  # type: ignore[arg-type]
+        border=border,
+        alpha=alpha,
+        metadata=metadata,
         linear_light=linear_light,
         frame=frame,
-        depth=depth,  # type: ignore[arg-type]
+        depth=depth,
         device=device,
         memory_bytes=parse_quantity(memory, "--memory") if memory is not None else None,
         tile=tile,
