@@ -61,23 +61,20 @@ def watch_upsample(request: Request) -> int:
         )  # fmt: skip
         stack.callback(executor.end)
         watch = _Watch(request, target, resume, journal, executor, outlets, bars)
-        is_stopped_at_work = False
         try:
             for found in arrivals(look):
-                is_stopped_at_work = True
                 watch.take(found)
-                is_stopped_at_work = False
         except KeyboardInterrupt:
             status = outlets.close(request.options, request.options.device, time.perf_counter() - start_s)
-            if is_stopped_at_work:
+            if watch.unfinished:
                 raise
             return status
     raise AssertionError("a watch has no end of its own")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Watch:
-    """What the rounds of a watch have in common."""
+    """What the rounds of a watch have in common, and how many pictures of this round have no result yet."""
 
     request: Request
     target: Target
@@ -86,9 +83,11 @@ class _Watch:
     executor: KeptOpen
     outlets: Outlets
     bars: Bars
+    unfinished: int = 0
 
     def take(self, found: Sequence[Found]) -> None:
         """Enlarge what has arrived."""
+        self.unfinished = len(found)
         for entries in self._rounds(found):
             self.bars.expect(entry.job for entry in entries if entry.job is not None)
             options = self.request.options
@@ -97,8 +96,10 @@ class _Watch:
             )
             with contextlib.closing(results):
                 for result in results:
+                    self.unfinished -= 1
                     self.outlets.add(result)
                     self.bars.result(result)
+        self.unfinished = 0  # one that two names lead to is one
 
     def _rounds(self, found: Sequence[Found]) -> Iterator[list[Entry]]:
         """Plan all together; where they do not go together, one after the other, as if they had arrived so."""

@@ -1,0 +1,127 @@
+"""Arrivals: what has settled, each once, again when it changed; looks no dearer than they may be."""
+
+import contextlib
+import itertools
+import os
+from concurrent.futures import Future
+
+import pytest
+
+from upsample_cli.batch import watch
+from upsample_cli.batch.find import find_inputs
+from upsample_cli.batch.watch import KeptOpen, arrivals
+
+
+class EnoughError(Exception):
+    pass
+
+
+def rounds(folder, steps, **options):
+    """What arrives at each look, while `steps` happen one between each two looks."""
+    taken, pauses, looks = {}, [], itertools.count()
+    coming = iter(steps)
+
+    def look():
+        taken[next(looks)] = []
+        return find_inputs([str(folder)], recursive=options.get("recursive", False), exclude=options.get("exclude"))
+
+    def wait(seconds):
+        pauses.append(seconds)
+        step = next(coming, None)
+        if step is None:
+            raise EnoughError
+        step()
+
+    with contextlib.suppress(EnoughError):
+        for found in arrivals(look, wait):
+            taken[len(taken) - 1] = [str(each.path.relative_to(folder)) for each in found]
+    assert min(pauses) >= watch.PAUSE_S
+    return [names for _, names in sorted(taken.items())]
+
+
+def nothing():
+    pass
+
+
+def writer(path, text):
+    def write():
+        path.write_bytes(text)
+        os.utime(path, ns=(0, next(_TIMES)))
+
+    return write
+
+
+_TIMES = itertools.count(10**18, 10**9)
+
+
+def test_what_is_there_first_and_then_each_file_once_when_two_looks_are_alike(tmp_path):
+    a, b = tmp_path / "a.png", tmp_path / "b.png"
+    writer(a, b"a")()
+    steps = [nothing, writer(b, b"b"), writer(b, b"bb"), nothing, nothing]
+    assert rounds(tmp_path, steps) == [[], ["a.png"], [], [], ["b.png"], []]
+
+
+def test_a_changed_file_arrives_again_and_one_that_vanished_is_new_when_it_is_back(tmp_path):
+    a = tmp_path / "a.png"
+    writer(a, b"a")()
+    steps = [nothing, writer(a, b"b"), nothing, a.unlink, writer(a, b"b"), nothing, nothing]
+    assert rounds(tmp_path, steps) == [[], ["a.png"], [], ["a.png"], [], [], ["a.png"], []]
+
+
+def test_the_output_folder_inside_and_what_is_no_picture_do_not_arrive(tmp_path):
+    out = tmp_path / "out"
+    for name in ("a.png", ".a.png.0123abcd.part", "notes.txt", "deep/b.png", "out/a_x2.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert rounds(tmp_path, [nothing], recursive=True, exclude=out)[1] == ["a.png", "deep/b.png"]
+    assert rounds(tmp_path, [nothing], recursive=True)[1] == ["a.png", "deep/b.png", "out/a_x2.png"]  # the control
+
+
+def test_a_folder_that_cannot_be_looked_into_is_said_once(tmp_path):
+    gone = [watch.Found(tmp_path, tmp_path, "cannot be looked into")]
+    looks = iter([gone, gone, gone, [], gone, gone, None])
+    arrived = arrivals(lambda: next(looks), lambda _seconds: None)
+    told = []
+    with contextlib.suppress(TypeError):  # at the end of the looks
+        told.extend(found[0].error for found in arrived)
+    assert told == ["cannot be looked into"] * 2
+
+
+def test_looks_that_take_long_are_far_apart(tmp_path, monkeypatch):
+    clock = itertools.count(0, 7.0)
+    monkeypatch.setattr(watch.time, "monotonic", lambda: next(clock))
+    pauses = []
+
+    def wait(seconds):
+        pauses.append(seconds)
+        raise EnoughError
+
+    with pytest.raises(EnoughError):
+        next(arrivals(lambda: [], wait))
+    assert pauses == [140.0]
+
+
+class Executor:
+    slots, device = 1, "cpu"
+
+    def __init__(self):
+        self.futures, self.closed = [], 0
+
+    def submit(self, _job):
+        self.futures.append(Future())
+        return self.futures[-1]
+
+    def close(self):
+        self.closed += 1
+
+
+def test_an_executor_outlives_a_run_that_came_to_its_end_and_no_other():
+    inner = Executor()
+    kept = KeptOpen(inner)
+    kept.submit(None)
+    inner.futures[0].set_result(None)
+    kept.close()
+    assert inner.closed == 0
+    kept.submit(None)
+    kept.close()
+    assert inner.closed == 1

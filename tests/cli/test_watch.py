@@ -1,0 +1,141 @@
+"""`--watch` as a process: pictures as they arrive, each once over restarts too, until a signal; workers stay."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from oracles import assert_same_pixels, expected_pixels
+from running import COMMAND, ENVIRONMENT, names, pixels_of, save, upsample
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+class Watching:
+    def __init__(self, process):
+        self.process = process
+
+    def wait_for(self, count):
+        """Until so many lines are in the report; returns them."""
+        until_s = time.monotonic() + 90
+        while len(lines := report()) < count:
+            assert self.process.poll() is None, "the watch has ended"
+            assert time.monotonic() < until_s
+            time.sleep(0.05)
+        assert len(lines) == count
+        return lines[-1]["input"], lines[-1]["status"]
+
+    def stop(self, number=signal.SIGINT):
+        """(exit status, stdout, stderr) after a signal."""
+        self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=60)
+        return self.process.returncode, out, err
+
+
+def report():
+    path = Path("r.jsonl")
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+@contextlib.contextmanager
+def watching(*arguments):
+    # In short steps: the pause between two looks is for people.
+    faster = "from upsample_cli.batch import watch; watch.PAUSE_S = 0.2; " + COMMAND[2]
+    command = [COMMAND[0], "-c", faster, "--watch", "in", "-o", "out", "--report", "r.jsonl", "--workers", "1"]
+    command += arguments
+    with subprocess.Popen(command, stdout=-1, stderr=-1, text=True, env=ENVIRONMENT, start_new_session=True) as process:
+        try:
+            yield Watching(process)
+        finally:
+            process.kill()
+
+
+def statuses():
+    return [(each["input"], each["status"]) for each in report()]
+
+
+def test_pictures_are_taken_as_they_arrive_and_by_the_next_watch_only_what_changed():
+    """Two at the beginning want one name: they count as come one after the other, and do not end the watch."""
+    save("in/a.png")
+    save("in/a.bmp", seed=7)
+    with watching("--format", "png") as run:
+        run.wait_for(2)
+        assert statuses() == [("in/a.bmp", "written"), ("in/a.png", "skipped")]
+        save("in/b.png", seed=1)
+        assert run.wait_for(3) == ("in/b.png", "written")
+        Path("in/c.png").write_bytes(Path("in/b.png").read_bytes()[:200])
+        assert run.wait_for(4) == ("in/c.png", "failed")
+        time.sleep(1)  # five looks: it is not tried again
+        save("in/c.png", seed=2)
+        assert run.wait_for(5) == ("in/c.png", "written")
+        before = Path("out/b_x2.png").read_bytes()
+        save("in/b.png", (19, 13), seed=5)
+        assert run.wait_for(6) == ("in/b.png", "skipped")
+        status, out, err = run.stop()
+    assert status == 1  # something failed on the way
+    assert [line.split(" -> ")[0] for line in out.splitlines()[:3]] == ["in/a.bmp", "in/b.png", "in/c.png"]
+    assert [line.split()[:2] for line in out.splitlines()[3:] if line[0] != " "] == [
+        ["written", "3"],
+        ["skipped", "2"],
+        ["failed", "1"],
+    ]
+    assert err.splitlines()[1].startswith("error: in/c.png: is truncated")
+    assert err.splitlines()[-1] == (
+        "warning: out/b_x2.png: was made before the input changed; --overwrite makes it anew"
+    )
+    assert Path("out/b_x2.png").read_bytes() == before
+    Path("in/a.png").unlink()
+    with watching("--format", "png", "--overwrite") as run:
+        run.wait_for(9)
+        assert sorted(statuses()[6:]) == [("in/a.bmp", "skipped"), ("in/b.png", "written"), ("in/c.png", "skipped")]
+        assert run.stop(signal.SIGTERM)[0] == 0  # it was waiting: all was done
+    for name, source in (("a", "a.bmp"), ("b", "b.png"), ("c", "c.png")):
+        assert_same_pixels(pixels_of(f"out/{name}_x2.png"), expected_pixels(pixels_of(f"in/{source}"), 2))
+    assert [name for name in names("out") if name.endswith((".png", ".part"))] == ["a_x2.png", "b_x2.png", "c_x2.png"]
+
+
+def test_stopped_at_work_it_says_so_and_leaves_nothing_half_done():
+    save("in/a.png")
+    with watching("-f", "16") as run:
+        run.wait_for(1)
+        save("in/large.png", (2500, 2501), "L", compress_level=0)
+        until_s = time.monotonic() + 60
+        while not list(Path("out").glob(".large_x16.png.*.part")):
+            assert time.monotonic() < until_s
+            time.sleep(0.01)
+        status, out, _ = run.stop()
+    assert status == 130
+    assert out.splitlines()[-1].split()[:2] == ["written", "1"]
+    assert [name for name in names("out") if name.endswith((".png", ".part"))] == ["a_x16.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("in", "-o", "in"), "in is watched, and what is written there would be enlarged in its turn"),
+        (("in",), "--watch writes to a folder; give --output one"),
+        (("in", "-o", "-"), "--watch writes to a folder; give --output one"),
+        (("in", "-o", "in/a.png"), "in/a.png is a file, and --watch writes to a folder; give --output a folder"),
+        (("in/a.png", "-o", "out"), "--watch takes folders, and in/a.png is none; name one that exists"),
+        (("nothing", "-o", "out"), "--watch takes folders, and nothing is none; name one that exists"),
+        (("in", "-o", "out", "-n"), "--watch does not go with --dry-run"),
+        (("in", "-o", "out", "--json"), "--watch does not go with --json"),
+        (("in", "-o", "out", "--gallery", "g.html"), "--watch does not go with --gallery"),
+        (("in", "-o", "out", "--name", "{index}{ext}"), "--watch does not go with {index}"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_line(arguments, said):
+    save("in/a.png")
+    ended = upsample("--watch", *arguments)
+    assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert ended.err.startswith(f"upsample: {said}")
+    assert names(".") == ["in/a.png"]
