@@ -10,7 +10,7 @@ from oracles import CUBICS, assert_same_pixels, exact_weights, expected_pixels, 
 from upsample_cli import routes, upsample
 from upsample_cli.errors import UsageError
 from upsample_cli.kernel_choice import chosen_kernel
-from upsample_cli.kernels import kernel_named
+from upsample_cli.kernels import kernel_named, kernel_of_weights
 from upsample_cli.pixels import Arithmetic, fitted
 from upsample_cli.plan import BORDERS
 from upsample_cli.profiles import PROFILES
@@ -226,6 +226,27 @@ def test_a_fast_route_is_taken_for_every_kernel(name, dtype, has_alpha):
         if has_alpha:
             route = route._premultiplied
         assert not isinstance(route, PlainRoute)
+
+
+@pytest.mark.parametrize("is_dense", [False, True])
+@pytest.mark.parametrize("pixel_type", PIXEL_TYPES)
+def test_a_fast_route_is_taken_for_weights_of_several_channels(pixel_type, is_dense):
+    shape = (3, 3 if is_dense else 1, 4, 4)
+    weights = np.random.default_rng(6).normal(0.2, 0.1, shape)
+    mine = kernel_of_weights("mine", 2, weights.ravel().tolist(), shape)
+    kernel, arithmetic = fitted(mine, TORCH_TYPES[pixel_type])
+    chosen_route.cache_clear()
+    assert isinstance(chosen_route(kernel, arithmetic, 3, torch.device("cpu")), RowPhaseRoute)
+
+
+@pytest.mark.parametrize("name", GENERAL)
+def test_8_bits_are_summed_in_float32_and_16_in_float64(name):
+    for factor in (1, 2, 3, 4, 7, 16):
+        kernel, arithmetic = fitted(kernel_named(name, factor), torch.uint8)
+        assert arithmetic.sum_dtype == torch.float32
+        assert 255 * kernel.reach + kernel.denominator // 2 <= 2**24  # the largest dividend, as it is met
+        kernel, arithmetic = fitted(kernel_named(name, factor), torch.uint16, has_alpha=True)
+        assert 2 * 65535**2 * kernel.reach + 65535 * kernel.reach <= 2**53
 
 
 @pytest.mark.parametrize("pixel_type", PIXEL_TYPES)
