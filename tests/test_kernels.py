@@ -45,7 +45,7 @@ def test_bilinear_and_nearest_need_no_other_grid(name, factor):
 
 
 @pytest.mark.parametrize("name", PROFILES)
-@pytest.mark.parametrize("factor", [*SOME_FACTORS, 33])
+@pytest.mark.parametrize("factor", [2, 3, 4, 5, 16])
 def test_a_grid_errs_by_less_than_a_tenth_of_a_level(name, factor):
     exact, fitted = kernel_named(name, factor), kernel_named(name, factor).within(2**16)
     assert fitted.reach <= 2**16
@@ -84,7 +84,7 @@ def assert_halo_is_complete(kernel, halo):
 
 
 @pytest.mark.parametrize("name", PROFILES)
-@pytest.mark.parametrize("factor", FACTORS)
+@pytest.mark.parametrize("factor", SOME_FACTORS)
 def test_halo_is_enough_and_one_less_is_not(name, factor):
     kernel = kernel_named(name, factor)
     assert_halo_is_complete(kernel, kernel.halo)
