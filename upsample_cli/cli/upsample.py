@@ -172,7 +172,11 @@ def upsample(
     device: Annotated[str, speed_option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     memory: Annotated[
         str | None,
-        speed_option(metavar="SIZE", help="Budget for the convolution's working memory, such as 500M or 2G."),
+        speed_option(
+            metavar="SIZE",
+            help="Budget for the pictures in flight and the convolution's tiles, such as 500M or 8G. Default: half of "
+            "what is available.",
+        ),
     ] = None,
     tile: Annotated[
         int | None,
