@@ -6,8 +6,9 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from oracles import CUBICS, assert_same_pixels, exact_weights, expected_pixels, hostile_pixels, weighted_pixels
+from PIL import Image
 
-from upsample_cli import routes, upsample
+from upsample_cli import routes, upsample, upsample_file
 from upsample_cli.errors import UsageError
 from upsample_cli.kernel_choice import chosen_kernel
 from upsample_cli.kernels import kernel_named, kernel_of_weights
@@ -210,6 +211,28 @@ def test_floats_are_as_alpha_has_it_and_not_cut_off(route):
     steady = np.abs(sums[..., 3]) > 1e-3
     np.testing.assert_allclose(out.numpy()[steady][:, :3], expected[steady], rtol=0, atol=1e-10)
     np.testing.assert_allclose(out.numpy()[..., 3], sums[..., 3], rtol=0, atol=1e-14)
+
+
+# -- linear light -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "I;16"])
+def test_light_that_overshoots_is_cut_off_too(mode, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    channels, pixel_type = {"RGB": (3, np.uint8), "RGBA": (4, np.uint8), "I;16": (1, np.uint16)}[mode]
+    pixels = hostile_pixels((13, 17, channels), pixel_type)
+    pixels[:, :8], pixels[:, 8:, :3] = 0, np.iinfo(pixel_type).max
+    Image.fromarray(pixels if channels > 1 else pixels[..., 0]).save("a.png")
+    for tile in (None, 3):
+        upsample_file("a.png", f"{tile}.png", 2, kernel="lanczos3", linear_light=True, tile=tile)
+    whole, cut = (np.asarray(Image.open(f"{tile}.png")) for tile in (None, 3))
+    assert_same_pixels(cut, whole)
+    largest = int(np.iinfo(pixel_type).max)
+    colour = whole[..., :3] if channels > 1 else whole[..., None]
+    solid = whole[..., 3] > 0 if mode == "RGBA" else np.ones(whole.shape[:2], dtype=bool)
+    # sRGB's foot is steep: a thousandth of the light is a thirtieth of the levels, and Lanczos rings by a twentieth
+    assert (colour[:, :8][solid[:, :8]] < largest // 3).all()
+    assert (colour[:, -8:][solid[:, -8:]] > largest * 0.95).all()
 
 
 # -- routes -----------------------------------------------------------------------------------------------------------
