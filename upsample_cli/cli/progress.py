@@ -82,6 +82,8 @@ class Bars:
     def started(self, job: Job) -> None:
         """See `batch.run.Watcher`."""
         with self._lock:
+            if not self._done_pixels and not self._flying:  # the time that torch takes is none of the pictures'
+                self._samples[0] = (time.monotonic(), 0, 0.0)
             self._flying[job] = _InFlight(one_line(job.input.name), job.height)
 
     def advanced(self, job: Job, rows: int) -> None:
@@ -133,7 +135,8 @@ class Bars:
         if self._failed:
             facts.append(f"{self._failed:,} failed", style="bold red")
             facts.append(", ")
-        facts.append(", ".join([*self._rates(), f"{flying} in flight"]), style="cyan")
+        is_starting = not (flying or self._done)
+        facts.append("starting" if is_starting else ", ".join([*self._rates(), f"{flying} in flight"]), style="cyan")
         return facts
 
     def _speed(self) -> tuple[float, float]:

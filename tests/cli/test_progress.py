@@ -1,0 +1,155 @@
+"""Bars in a wide and in a narrow terminal, lines now and then where there is none, and nothing in short runs."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from upsample_cli.cli import progress
+from upsample_cli.cli.figures import figure
+from upsample_cli.cli.progress import Bars, counted
+from upsample_cli.job import Job, Options, Result
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that pass when the test says so."""
+    now = [1000.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def jobs(count):
+    return [
+        Job(Path(f"in/[{index}] of a rather long name.png"), Path("o.png"), "png", 100, 201) for index in range(count)
+    ]
+
+
+def drawn(bars, columns):
+    console = Console(file=io.StringIO(), width=columns)
+    console.print(bars)
+    lines = console.file.getvalue().splitlines()
+    assert all(len(line) <= columns for line in lines)
+    return [line.rstrip() for line in lines]
+
+
+def half_done(bars, clock):
+    """Of four equal pictures one written, one failed at once, one half done, after ten seconds."""
+    first, second, third, _ = four = jobs(4)
+    bars.expect(four)
+    clock[0] += 60  # what is before the first picture says nothing about the next
+    bars.started(first)
+    bars.started(second)
+    bars.started(third)
+    clock[0] += 10
+    bars.advanced(first, 100)
+    bars.ended(first)
+    bars.result(Result(first.input, status="written"))
+    bars.ended(second)
+    bars.result(Result(second.input, status="failed", error="no"))
+    bars.advanced(third, 50)
+
+
+def test_a_wide_terminal_shows_all_in_two_lines_and_one_for_each_in_flight(clock):
+    bars = Bars(Console(file=io.StringIO()), Options(factor=3), is_shown=True)
+    half_done(bars, clock)
+    total, facts, third = drawn(bars, 80)
+    assert total.startswith("2 of 4 pictures ━")
+    assert total.endswith("  62% 0:00:06")  # 2.5 of 4 in 10 s
+    assert facts == "1 failed, 0.2 pictures/s, 0.045 MP/s, 1 in flight"  # 250 * 201 * 9 pixels in 10 s
+    assert third.startswith("[2] of a rather long name.png ━")
+    assert third.endswith(" 50%")
+
+
+def test_a_narrow_terminal_shows_the_same_in_more_lines(clock):
+    bars = Bars(Console(file=io.StringIO()), Options(factor=3), is_shown=True)
+    half_done(bars, clock)
+    title, total, facts, third = drawn(bars, 40)
+    assert title == "2 of 4 pictures"
+    assert total.endswith(" 62% 0:00:06")
+    assert facts.startswith("1 failed, 0.2 pictures/s, 0.045 MP/s")
+    assert third.startswith("[2] of a ra…me.png ━")
+
+
+def test_before_the_first_picture_nothing_is_guessed():
+    bars = Bars(Console(file=io.StringIO()), Options(), is_shown=True)
+    bars.expect(jobs(2))
+    total, facts = drawn(bars, 80)
+    assert total.endswith(" 0% -:--:--")
+    assert facts == "starting"
+
+
+def test_a_failed_picture_is_no_longer_to_be_done_and_late_word_of_it_is_not_counted(clock):
+    bars = Bars(Console(file=io.StringIO()), Options(), is_shown=True)
+    (job,) = jobs(1)
+    bars.expect([job])
+    bars.started(job)
+    bars.advanced(job, 30)
+    bars.ended(job)
+    bars.advanced(job, 70)
+    clock[0] += 1
+    assert drawn(bars, 80)[0].endswith("100% 0:00:00")
+
+
+def test_only_a_few_of_many_in_flight_are_shown():
+    bars = Bars(Console(file=io.StringIO()), Options(), is_shown=True)
+    many = jobs(64)
+    bars.expect(many)
+    for job in many:
+        bars.started(job)
+    lines = drawn(bars, 80)
+    assert len(lines) == 6
+    assert lines[1] == "64 in flight"
+
+
+def test_where_there_is_no_terminal_a_line_comes_every_ten_minutes(clock):
+    file = io.StringIO()
+    bars = Bars(Console(file=file, width=40), Options(factor=3), is_shown=True)
+    with bars:
+        half_done(bars, clock)
+        assert file.getvalue() == ""
+        clock[0] += progress.LINE_EVERY_S
+        third = jobs(4)[2]
+        bars.advanced(third, 1)
+        bars.advanced(third, 1)
+    (line,) = file.getvalue().splitlines()
+    assert line.startswith("2 of 4 pictures, 1 failed, 0.0")
+    assert line.endswith(" left")
+
+
+def test_quiet_says_no_such_line(clock):
+    file = io.StringIO()
+    with Bars(Console(file=file), Options(), is_shown=False) as bars:
+        clock[0] += 2 * progress.LINE_EVERY_S
+        half_done(bars, clock)
+    assert file.getvalue() == ""
+
+
+def test_what_takes_its_time_is_counted_on_a_terminal_and_passed_on(monkeypatch):
+    monkeypatch.setattr(progress, "_PATIENCE_S", -1.0)
+    for file, is_shown, is_seen in ((Terminal(), True, True), (Terminal(), False, False), (io.StringIO(), True, False)):
+        console = Console(file=file, force_terminal=True)
+        assert list(counted(range(1234), "pictures found", console, is_shown=is_shown)) == list(range(1234))
+        assert ("1,234 pictures found" in file.getvalue()) == is_seen
+
+
+def test_a_short_count_is_not_shown():
+    file = Terminal()
+    assert list(counted([1, 2], "pictures found", Console(file=file), is_shown=True)) == [1, 2]
+    assert "found" not in file.getvalue()
+
+
+def test_figures_are_never_zero_where_there_is_something():
+    assert [figure(each) for each in (0.0015, 9.96, 99.94, 100.0, 12345.6)] == [
+        "0.0015",
+        "10.0",
+        "99.9",
+        "100",
+        "12,346",
+    ]
