@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -108,10 +109,16 @@ class Options:
         >>> Options(fit=(600, 800)).target.output_size(100, 100)
         (600, 600)
         """
-        given = {"size": self.size, "width": self.width, "height": self.height, "fit": self.fit}
-        if all(value is None for value in given.values()):
-            return Target(factor=self.factor)
-        return Target(**given)  # type: ignore[arg-type]  # mypy joins their types
+        return _target(self.factor, self.size, self.width, self.height, self.fit)
+
+
+@functools.lru_cache(maxsize=8)  # asked for several times for each picture of a batch
+def _target(
+    factor: int | Fraction, size: Size | None, width: int | None, height: int | None, fit: Size | None
+) -> Target:
+    if size is width is height is fit is None:
+        return Target(factor=factor)
+    return Target(size=size, width=width, height=height, fit=fit)
 
     def common_kernel(self) -> Kernel | None:
         """The kernel of all pictures; where each has its own factor, that for factor 2, or None if there is none.
