@@ -111,15 +111,6 @@ class Options:
         """
         return _target(self.factor, self.size, self.width, self.height, self.fit)
 
-
-@functools.lru_cache(maxsize=8)  # asked for several times for each picture of a batch
-def _target(
-    factor: int | Fraction, size: Size | None, width: int | None, height: int | None, fit: Size | None
-) -> Target:
-    if size is width is height is fit is None:
-        return Target(factor=factor)
-    return Target(size=size, width=width, height=height, fit=fit)
-
     def common_kernel(self) -> Kernel | None:
         """The kernel of all pictures; where each has its own factor, that for factor 2, or None if there is none.
 
@@ -152,6 +143,15 @@ def options_of(factor: int | float | Fraction | str | None, **others: Any) -> Op
     whole_or_not = parsed_factor(factor)
     Target(factor=whole_or_not, **{name: others.get(name) for name in ("size", "width", "height", "fit")})
     return Options(factor=whole_or_not, **others)
+
+
+@functools.lru_cache(maxsize=8)  # asked for several times for each picture of a batch
+def _target(
+    factor: int | Fraction, size: Size | None, width: int | None, height: int | None, fit: Size | None
+) -> Target:
+    if all(each is None for each in (size, width, height, fit)):
+        return Target(factor=factor)
+    return Target(size=size, width=width, height=height, fit=fit)
 
 
 @dataclass(frozen=True, slots=True)
