@@ -19,8 +19,9 @@ SUPPORTS = (3, 5, 7)
 PEERS = ("bilinear", "bicubic", "lanczos3")
 """The kernels whose scores stand beside that of the fitted one."""
 
-NOISE = 0.5
-"""The ridge, see `equations.solved`. From a tenth of it to twice as much, leave-one-out scores stay within 0.01 dB."""
+NOISE = 0.1
+"""The ridge, see `equations.solved`. From a tenth of it to ten times as much, leave-one-out scores of photographs stay
+within 0.01 dB; more takes sharpness from clean pictures."""
 
 _MOST_FOLDS = 16
 _MOST_SCORED = 64
