@@ -61,6 +61,16 @@ def test_every_way_in_which_jpeg_xl_writes_a_size_is_read(sides):
     assert is_larger(data, 50002, sides[0], sides[1] - 1)
 
 
+@pytest.mark.parametrize("sides", [(19, 33), (300, 400), (1, 1)])
+def test_a_jpeg_xr_is_asked_by_its_codestream(sides):
+    """By which its decoder goes: a directory that says otherwise once had it ask for 80 PiB (found by fuzz.py)."""
+    data = bytearray(imagecodecs.jpegxr_encode(np.zeros((*sides, 3), np.uint8)))
+    assert not is_larger(bytes(data), 22610, *sides)
+    at = data.index(b"WMPHOTO\0")
+    data[at + 12] = 0x60
+    assert is_larger(bytes(data), 22610, *sides)
+
+
 def test_a_jpeg_xr_of_thousands_of_tags_is_not_given_to_its_decoder():
     data = bytearray(SEGMENTS[22610])
     at = int.from_bytes(data[4:8], "little")

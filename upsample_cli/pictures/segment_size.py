@@ -57,20 +57,15 @@ def _jpeg_2000_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_xr_size(data: bytes) -> tuple[int, int] | None:
-    """Source: ITU-T T.832, annex A: a TIFF-like directory, all little-endian, of 12 bytes an entry."""
-    if len(data) < 10 or data[:2] != b"II":
+    """Source: ITU-T T.832, 8.3 (the codestream, by whose sides the decoder goes) and annex A (the directory)."""
+    directory_at = int.from_bytes(data[4:8], "little")
+    if int.from_bytes(data[directory_at : directory_at + 2], "little") > _XR_MOST_ENTRIES:
+        return _ABSURD  # its decoder prints a line for each that it does not know
+    at = data.find(b"WMPHOTO\0")
+    if at < 0 or len(data) < at + 20:
         return None
-    at = int.from_bytes(data[4:8], "little")
-    count = int.from_bytes(data[at : at + 2], "little")
-    if count > _XR_MOST_ENTRIES:  # its decoder prints a line for each that it does not know
-        return _ABSURD
-    entries = [data[each : each + 12] for each in range(at + 2, at + 2 + 12 * count, 12)]
-    sides = {struct.unpack_from("<H", each)[0]: _jpeg_xr_number(each) for each in entries if len(each) == 12}
-    return (sides[_XR_HEIGHT], sides[_XR_WIDTH]) if {_XR_HEIGHT, _XR_WIDTH} <= sides.keys() else None
-
-
-def _jpeg_xr_number(entry: bytes) -> int:
-    return int.from_bytes(entry[8 : 8 + _XR_NUMBER_BYTES.get(entry[2], 4)], "little")
+    width, height = struct.unpack_from(">HH" if data[at + 10] & 0x80 else ">II", data, at + 12)
+    return height + 1, width + 1
 
 
 def _jpeg_xl_size(data: bytes) -> tuple[int, int] | None:
@@ -108,9 +103,7 @@ def _lerc_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-_XR_WIDTH, _XR_HEIGHT = 0xBC80, 0xBC81
 _XR_MOST_ENTRIES, _ABSURD = 100, (2**31, 2**31)
-_XR_NUMBER_BYTES = {1: 1, 3: 2, 4: 4}  # by TIFF's kinds of numbers
 _XL_BITS = (9, 13, 18, 30)
 _XL_RATIOS = (None, (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 
