@@ -1,0 +1,106 @@
+"""Outputs that would be one file, on disks of every kind: how it takes names is injected, or looked at here."""
+
+import os
+import sys
+import unicodedata
+from functools import partial
+from pathlib import Path
+
+import pytest
+from running import names, save
+
+from upsample_cli.batch import collisions
+from upsample_cli.batch.collisions import Alike, names_alike
+from upsample_cli.batch.find import find_inputs
+from upsample_cli.batch.jobs import plan_run
+from upsample_cli.batch.target import target_of
+from upsample_cli.errors import UsageError
+from upsample_cli.job import Options
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs a disk that tells names apart")
+
+EXACT, NO_CASE, NO_FORMS = Alike(False, False), Alike(True, False), Alike(False, True)
+COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def plan(*arguments, alike, output="out/", **options):
+    asked = []
+
+    def ask(folder, *, may_write):
+        asked.append(folder)
+        return alike
+
+    found = list(find_inputs(arguments, recursive=False))
+    entries = plan_run(found, target_of(output, found), Options(**options), alike=ask)
+    return entries, asked
+
+
+@pytest.mark.parametrize(
+    ("inputs", "alike", "is_refused"),
+    [
+        (("d/A.png", "e/a.png"), EXACT, False),
+        (("d/A.png", "e/a.png"), NO_CASE, True),
+        (("d/A.png", "e/a.png"), NO_FORMS, False),
+        ((f"d/{COMPOSED}.png", f"e/{DECOMPOSED}.png"), NO_CASE, False),
+        ((f"d/{COMPOSED}.png", f"e/{DECOMPOSED}.png"), NO_FORMS, True),
+        (("d/a.png", "e/b.png"), Alike(True, True), False),
+    ],
+)
+def test_outputs_that_differ_only_in_what_the_disk_ignores_are_refused(inputs, alike, is_refused):
+    for seed, name in enumerate(inputs):
+        save(name, (2, 3), seed=seed)
+    if not is_refused:
+        assert [entry.result.status for entry in plan(*inputs, alike=alike)[0]] == ["planned"] * 2
+        return
+    with pytest.raises(UsageError, match=r"would both be written to .* and .*, which are one file there") as refused:
+        plan(*inputs, alike=alike)
+    assert all(name in str(refused.value) for name in inputs)
+
+
+def test_an_output_that_is_an_input_by_another_writing_is_refused():
+    save("a.png", (2, 3))
+    save("A_X2.png", (2, 3), seed=1)
+    for alike, is_refused in ((EXACT, False), (NO_CASE, True)):
+        call = partial(plan, "a.png", "A_X2.png", alike=alike, output=None, overwrite=True)
+        if is_refused:
+            with pytest.raises(UsageError, match=r"a_x2\.png is the input A_X2\.png under another name"):
+                call()
+        else:
+            assert len(call()[0]) == 2
+
+
+def test_the_disk_is_asked_only_where_it_matters():
+    for seed, name in enumerate(("d/a.png", "d/b.png", "e/B.png")):
+        save(name, (2, 3), seed=seed)
+    assert plan("d/a.png", "d/b.png", alike=EXACT)[1] == []
+    assert plan("d/b.png", "e/B.png", alike=EXACT)[1] == [Path.cwd() / "out"]
+
+
+def test_this_disk_is_known_by_what_is_there_or_by_a_name_made_for_a_moment(monkeypatch):
+    """Against what the disk does with two names made here."""
+    Path("probe").mkdir()
+    Path("probe/é").touch()
+    expected = Alike(Path("PROBE").exists(), Path(f"probe/{DECOMPOSED}").exists())
+    before = names(".")
+    for may_write in (False, True):
+        assert names_alike(Path("probe/new/er"), may_write=may_write).case == expected.case
+    assert names_alike(Path("probe"), may_write=False) == expected
+    Path("0").mkdir()
+    monkeypatch.setattr(sys, "platform", "darwin")
+    guess = names_alike(Path("0"), may_write=False)
+    assert guess == Alike(case=True, forms=True)  # nothing there tells, and macOS is as a rule so
+    if not expected.case:
+        assert names_alike(Path("0"), may_write=True) == expected
+    assert names(".") == before
+
+
+def test_a_disk_that_ignores_case_or_form_is_seen(monkeypatch):
+    Path("d").mkdir()
+    Path("d/Name é.txt").touch()
+    monkeypatch.setattr(collisions, "_is_one", lambda _folder, name, other: name.casefold() == other.casefold())
+    assert names_alike(Path("d"), may_write=False) == Alike(case=True, forms=False)

@@ -1,0 +1,126 @@
+"""Templates of outputs' names: what they make, and what is refused before anything is read."""
+
+import string
+from pathlib import Path, PurePosixPath
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from running import names, save, upsample
+
+from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.names import DEFAULT_NAME, NameFields, check_template, named, template_suffix
+
+FIELDS = NameFields("shot", ".png", 3, "day", 7, 30, 20, "bilinear")
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("template", "name"),
+    [
+        (DEFAULT_NAME, "shot_x3.png"),
+        ("{parent}/{stem}{ext}", "day/shot.png"),
+        ("{index:05}{ext}", "00007.png"),
+        ("{stem} {width}x{height} {kernel}{ext}", "shot 30x20 bilinear.png"),
+        ("{stem}", "shot.png"),  # an extension is added where there is none
+        ("{stem}.v2", "shot.v2.png"[:-4]),
+        ("{stem}_x{factor}.webp", "shot_x3.webp"),
+        ("{{{stem}}}{ext}", "{shot}.png"),
+        ("{ext}/{stem}", ".png/shot.png"),
+        ("{stem:.2}{ext}", "sh.png"),
+    ],
+)
+def test_a_template_is_filled(template, name):
+    check_template(template)
+    assert named(template, FIELDS, Path("day/shot.png")) == name
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("", "empty"),
+        ("/tmp/{stem}", "absolute"),
+        ("../{stem}", "leads out"),
+        ("a/../../{stem}", "leads out"),
+        ("{stem}/", "empty"),
+        ("a//{stem}", "empty"),
+        ("./{stem}", "empty"),
+        ("{name}", "{name} that is not known"),
+        ("{stem.__class__}", "not known"),
+        ("{stem[0]}", "not known"),
+        ("{}", "not known"),
+        ("{0}", "not known"),
+        ("{stem", "cannot be read"),
+        ("stem}", "cannot be read"),
+        ("{stem!r}", "cannot write stem"),
+        ("{stem:05d}", "cannot write stem"),
+        ("{index:{width}}", "cannot write index"),
+        ("{index:0999999999}", "cannot write index"),
+        ("x" * 300, "255 bytes"),
+        ("a\nb{ext}", "no part of a name"),
+        ("{stem}\0", "no part of a name"),
+    ],
+)
+def test_a_template_that_names_no_file_is_refused_in_one_line(template, said):
+    with pytest.raises(UsageError) as refused:
+        check_template(template)
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert refused.value.next_step
+
+
+def test_a_picture_whose_own_name_fits_no_template_is_refused_alone():
+    long = NameFields("s" * 250, ".png", 3, "day", 7, 30, 20, "bilinear")
+    with pytest.raises(PictureError, match="longer than the 255 bytes"):
+        named("{stem}_of_{index}{ext}", long, Path("day/long.png"))
+    dots = NameFields("..", ".png", 3, "day", 7, 30, 20, "bilinear")
+    with pytest.raises(PictureError, match="leads out"):
+        named("{stem}/a{ext}", dots, Path("day/...png"))
+
+
+@given(st.lists(st.sampled_from(["{stem}", "{ext}", "{index:03}", "/", "..", ".", "a", "{parent}"]), max_size=6))
+@settings(max_examples=200)
+def test_whatever_is_accepted_lies_below_the_folder(parts):
+    template = "".join(parts)
+    try:
+        check_template(template)
+        name = named(template, FIELDS, Path("day/shot.png"))
+    except (UsageError, PictureError):
+        return
+    path = PurePosixPath("out", name)
+    assert path.is_relative_to("out")
+    assert ".." not in path.parts
+    assert len(path.parts) == name.count("/") + 2
+    fields = [field for _, field, _, _ in string.Formatter().parse(template.rpartition("/")[2])]
+    assert ("ext" in fields) == (template_suffix(template) is None)
+
+
+def test_outputs_are_written_under_the_names_of_the_template():
+    save("in/a.png", (3, 5))
+    save("in/sub/b.png", (3, 5))
+    template = "{parent}/{index:03}_{stem}_{width}x{height}_{kernel}{ext}"
+    assert upsample("in", "-r", "-o", "out", "--name", template).status == 0
+    assert names("out") == ["in/001_a_10x6_bilinear.png", "sub/sub/002_b_10x6_bilinear.png"]
+    again = upsample("in", "-r", "-o", "out", "--name", template, "--json").document
+    assert again["summary"]["skipped"] == 2
+
+
+def test_the_extension_of_a_template_is_the_format():
+    save("in/a.png")
+    save("in/b.bmp")
+    assert upsample("in", "-o", "out", "--name", "{stem}.webp").status == 0
+    assert [Path("out", name).read_bytes()[8:12] for name in names("out")] == [b"WEBP", b"WEBP"]
+    assert upsample("in", "-o", "out", "--name", "{stem}_{index}", "--format", "tif").status == 0
+    assert names("out") == ["a.webp", "a_1.tif", "b.webp", "b_2.tif"]
+
+
+@pytest.mark.parametrize("arguments", [("-o", "b.png"), ("-o", "-", "--dry-run")])
+def test_a_template_and_a_file_are_two_names_of_one_output(arguments):
+    save("a.png")
+    ended = upsample("a.png", *arguments, "--name", "{stem}{ext}")
+    assert (ended.status, names(".")) == (2, ["a.png"])
+    assert "leave one out" in ended.err
