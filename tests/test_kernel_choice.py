@@ -87,6 +87,11 @@ def test_every_kind_of_file_gives_the_same_kernel():
     kernels = [chosen_kernel(place, 2) for place in places]
     assert [kernel.name for kernel in kernels] == places
     assert len({(kernel.weights, kernel.denominator, kernel.padding, kernel.shape) for kernel in kernels}) == 1
+
+
+def test_bfloat16_is_read_also_where_numpy_has_been_told_of_it():
+    pytest.importorskip("ml_dtypes")
+    weight = noise(1, 1, 4, 4)
     save_file({"up.weight": weight.bfloat16()}, "half.safetensors")
     half = chosen_kernel("half.safetensors", 2)
     assert np.allclose(np.array(half.weights) / half.denominator, weight.bfloat16().double().ravel(), rtol=0, atol=0)

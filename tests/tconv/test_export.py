@@ -205,11 +205,10 @@ def test_an_existing_file_is_not_overwritten(suffix, tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize(("suffix", "module"), [(".onnx", "onnx"), (".safetensors", "safetensors.numpy")])
-def test_a_missing_library_is_named_with_its_extra(suffix, module, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(UsageError, match=rf"{module.partition('.')[0]} is not installed; .*upsample-cli\[export\]"):
-        export(interpolation(2), tmp_path / f"layer{suffix}")
+def test_a_missing_library_is_named_with_its_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(UsageError, match=r"onnx is not installed; .*upsample-cli\[export\]"):
+        export(interpolation(2), tmp_path / "layer.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
