@@ -365,8 +365,9 @@ def test_of_fifty_five_are_corrupt_and_reported_again_without_being_opened(monke
 
 def test_what_failed_by_the_settings_is_tried_with_others():
     spoiled_batch()
-    upsample("in", "-o", "out")
-    assert statuses("in", "-o", "out", "--strict", "--dry-run")["00.png"][0] == "planned"
+    upsample("in", "-o", "out", "--strict")
+    assert statuses("in", "-o", "out", "--strict", "--dry-run")["00.png"][0] == "failed"
+    assert statuses("in", "-o", "out", "--dry-run")["00.png"][0] == "planned"
 
 
 def test_a_full_disk_is_said_and_what_failed_by_it_is_done_when_there_is_room():
