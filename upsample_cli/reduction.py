@@ -4,7 +4,7 @@ The layer's sums come here undivided. Two products with a banded matrix of whole
 then the only division and rounding there is: `pixels.finish`, as for whole factors. Rows and columns are reduced in
 blocks on a grid of their own, however the engine cut the picture, so tiles never change a pixel. Numbers are held in
 float64. As long as they stay below 2**53 every result is the exact value rounded half up, on every machine: of 8-bit
-pixels through the bilinear kernel always, with alpha up to factor 8; of 16-bit ones up to factor 8. What is larger (16
+pixels through the bilinear kernel always, with alpha up to factor 4; of 16-bit ones up to factor 6. What is larger (16
 bits with alpha, most linear light) is rounded to 53 bits on the way, a millionth of a level at the most.
 """
 
@@ -34,6 +34,9 @@ Window = tuple[list[torch.Tensor], torch.Tensor]
 
 _WEIGHT_SUM = 2**14
 """What the weights of one output sum to: rounding them to whole numbers is then far below a level of 8 bits."""
+
+_DIVISOR_BITS = 62
+"""More than these torch does not take. Kernels for 16-bit pixels would have them."""
 
 _LOBES = 3
 _CHUNK_ROWS = 8
@@ -155,7 +158,10 @@ def resized_bands(
     rows, columns = (reduced_axis(*lengths, weigh) for lengths in zip(enlarged, size, strict=True))
     taken = columns.taken
     narrow = _ahead(lambda bands: _narrowed(bands, columns, taken), _chunks(sums))
-    ending = replace(arithmetic, divisor=arithmetic.divisor * _WEIGHT_SUM**2, overshoots=True)
+    divisor = arithmetic.divisor * _WEIGHT_SUM**2
+    shift = max(0, divisor.bit_length() - _DIVISOR_BITS)  # a power of two takes nothing off a float
+    rows = replace(rows, weights=rows.weights / 2**shift)
+    ending = replace(arithmetic, divisor=divisor >> shift, overshoots=True)
     made = _ahead(lambda window: _finished(*window, ending), _windows(narrow, rows))
     return _first_rows(made, size[0])
 
