@@ -147,6 +147,25 @@ def test_without_a_budget_they_would(ending):
     assert executor.most == 9
 
 
+def test_the_largest_begin_first_so_that_none_is_left_for_the_end(ending):
+    executor, results = ending(
+        [entry(name, side) for name, side in (("a", 2000), ("b", 9000), ("c", 2000), ("d", 4000))]
+    )
+    assert len(list(results)) == 4
+    assert executor.begun == ["b", "d", "a", "c"]
+
+
+def test_where_a_large_one_has_to_wait_for_memory_small_ones_pass_it(ending):
+    large, small = [entry(name, 10_000) for name in "AB"], [entry(name, 500) for name in "abcd"]
+    executor, results = ending([*large, *small], slots=4, budget_bytes=int(1.5 * job_bytes(large[0].job, Options())))
+    assert len(list(results)) == 6
+    assert executor.begun[0] == "A"
+    assert set(executor.begun[1:5]) == set("abcd")
+    executor, results = ending([*large, *small], slots=4)  # the control: with room there is nothing to pass
+    assert len(list(results)) == 6
+    assert executor.begun[:2] == ["A", "B"]
+
+
 def test_the_journal_is_told_before_a_picture_begins_and_after_it_ended(ending):
     journal = Written()
     executor, results = ending([entry(name) for name in "abcd"], slots=1, journal=journal)

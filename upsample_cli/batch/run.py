@@ -75,8 +75,9 @@ def run_entries(
 ) -> Generator[Result]:
     """Yield every entry's result: first those known already, then the jobs' as they end.
 
-    A picture that fails is one failed result; the others go on. Close the iterator to stop early; after Ctrl-C it first
-    yields what has ended meanwhile. Finished outputs stay, unfinished ones are removed. The executor is closed with it.
+    Large pictures begin first. A picture that fails is one failed result; the others go on. Close the iterator to stop
+    early; after Ctrl-C it first yields what has ended meanwhile. Finished outputs stay, unfinished ones are removed. The
+    executor is closed with it.
 
     Args:
         budget_bytes: memory for all pictures in flight together, see `memory.Admission`; None for no bound.
@@ -88,11 +89,11 @@ def run_entries(
     ended: Ended = SimpleQueue()
     try:
         yield from (entry.result for entry in entries if entry.job is None)
-        waiting = deque(entry.job for entry in entries if entry.job is not None)
+        jobs = (entry.job for entry in entries if entry.job is not None)
+        waiting = deque(sorted(jobs, key=lambda job: job.height * job.width, reverse=True))
         admission = Admission(executor.slots, budget_bytes, options)
         while waiting or admission.in_flight:
-            while waiting and admission.takes(waiting[0]):
-                job = waiting.popleft()
+            while (job := _next(waiting, admission)) is not None:
                 journal.started(job)
                 future = executor.submit(job)
                 future.add_done_callback(partial(_put, ended, job))
@@ -109,6 +110,13 @@ def run_entries(
         executor.close()
         for _ in _left(ended, journal):
             pass
+
+
+def _next(waiting: deque[Job], admission: Admission) -> Job | None:
+    """The largest that waits, so that no worker is left with it at the end; where it has no room, the smallest."""
+    if waiting and admission.takes(waiting[0]):
+        return waiting.popleft()
+    return waiting.pop() if waiting and admission.takes(waiting[-1]) else None
 
 
 def _put(ended: Ended, job: Job, future: Future[Result]) -> None:

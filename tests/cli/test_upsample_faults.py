@@ -1,0 +1,118 @@
+"""Five faults among fifty pictures, in real worker processes: five lines, and forty-five right pictures."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from oracles import assert_same_pixels, expected_pixels
+from running import COMMAND, ENVIRONMENT, Ended, names, pixels_of, save
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+
+AMID_READING = """
+import multiprocessing, os, signal, sys, time
+
+def strike(event, arguments):
+    # What a decoder's fault would do, where a worker opens the file; the run itself has read its header by then.
+    if event == "open" and multiprocessing.parent_process() is not None:
+        name = os.path.basename(str(arguments[0]))
+        if name == "crash.png":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if name == "hang.png":
+            time.sleep(600)
+        if name == "gone.png" and os.path.exists(arguments[0]):
+            os.unlink(arguments[0])
+
+sys.addaudithook(strike)
+"""
+
+# What one worker takes for one small picture on a busy machine is far below; it is waited for once.
+TIMEOUT_S = 8
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*arguments):
+    Path("hooks").mkdir()
+    Path("hooks/sitecustomize.py").write_text(AMID_READING, encoding="utf-8")
+    environment = ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(["hooks", ENVIRONMENT.get("PYTHONPATH", "")])}
+    done = subprocess.run(
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False, env=environment, timeout=120
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def test_five_faults_among_fifty_are_five_lines_and_the_others_are_right():
+    faults = ("crash", "hang", "gone", "cut", "empty")
+    for index in range(45):
+        save(f"in/{index:02}.png", (11 + index % 7, 17 + index % 5), seed=index)
+    for name in faults:
+        save(f"in/{name}.png")
+    Path("in/empty.png").write_bytes(b"")
+    Path("in/cut.png").write_bytes(Path("in/cut.png").read_bytes()[:-90])
+    ended = run("in", "-o", "out/", "--json", "--timeout", TIMEOUT_S, "--workers", 2)
+    assert ended.status == 1
+    files = {Path(each["input"]).stem: each for each in ended.document["files"]}
+    assert list(files) == sorted(files)  # in the order of the inputs, whatever ended first
+    assert ended.document["summary"] == {"written": 45, "skipped": 0, "failed": 5, "planned": 0}
+    for name, cause in {
+        "crash": r"crashed the process that was at work on it \(SIGSEGV\); .+",
+        "hang": rf"took longer than --timeout {TIMEOUT_S} and was stopped; .+",
+        "gone": r"no such file; .+",
+        "cut": r"is truncated: .+",
+        "empty": r"is empty; .+",
+    }.items():
+        assert re.fullmatch(rf"in/{name}\.png: {cause}", files[name]["error"])
+    assert sorted(ended.errors) == sorted(files[name]["error"] for name in faults)
+    assert [name for name in names("out") if not name.startswith(".upsample")] == [
+        f"{index:02}_x2.png" for index in range(45)
+    ]
+    for index in range(0, 45, 11):
+        assert_same_pixels(pixels_of(f"out/{index:02}_x2.png"), expected_pixels(pixels_of(f"in/{index:02}.png"), 2))
+
+
+def test_a_single_picture_with_a_timeout_is_stopped_too():
+    save("hang.png")
+    ended = run("hang.png", "--timeout", 1)
+    assert (ended.status, ended.errors) == (
+        1,
+        ["hang.png: took longer than --timeout 1 and was stopped; give it more seconds"],
+    )
+    assert names(".") == ["hang.png", "hooks/sitecustomize.py"]
+
+
+def test_a_timeout_must_leave_time_and_does_not_go_with_a_pipe():
+    save("a.png")
+    for arguments, line in [
+        (("a.png", "--timeout", "0"), "upsample: --timeout 0 leaves no time; give it seconds, more than 0\n"),
+        (("a.png", "-o", "-", "--timeout", "3"), "upsample: --timeout does not go with -; name files, or leave it to "),
+    ]:
+        done = subprocess.run([*COMMAND, *arguments], capture_output=True, check=False, env=ENVIRONMENT, timeout=60)
+        assert done.returncode == 2
+        assert done.stderr.decode().startswith(line)
+
+
+def test_the_run_itself_imports_no_torch():
+    """A light parent: what is killed when memory runs out is a worker."""
+    for index in range(3):
+        save(f"in/{index}.png", seed=index)
+    code = (
+        "import os, sys\n"
+        "leave = os._exit\n"
+        "def tell(status):\n"
+        "    print('torch' in sys.modules, file=sys.stderr)\n    sys.stderr.flush()\n    leave(status)\n"
+        "os._exit = tell\n"
+        "from upsample_cli.cli.upsample import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    os._exit(end.code)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "in"], capture_output=True, text=True, check=False, env=ENVIRONMENT, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "False\n")
+    assert names("in_x2")[-3:] == ["0_x2.png", "1_x2.png", "2_x2.png"]
