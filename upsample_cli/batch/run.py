@@ -76,8 +76,8 @@ def run_entries(
     """Yield every entry's result: first those known already, then the jobs' as they end.
 
     Large pictures begin first. A picture that fails is one failed result; the others go on. Close the iterator to stop
-    early; after Ctrl-C it first yields what has ended meanwhile. Finished outputs stay, unfinished ones are removed. The
-    executor is closed with it.
+    early; after Ctrl-C it first yields what has ended meanwhile. Finished outputs stay, unfinished ones are removed,
+    and the executor is closed.
 
     Args:
         budget_bytes: memory for all pictures in flight together, see `memory.Admission`; None for no bound.
