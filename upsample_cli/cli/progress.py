@@ -36,6 +36,7 @@ _SHOWN_IN_FLIGHT = 4
 class _InFlight:
     name: str
     height: int
+    row_pixels: float
     rows: int = 0
 
 
@@ -84,23 +85,21 @@ class Bars:
         with self._lock:
             if not self._done_pixels and not self._flying:  # the time that torch takes is none of the pictures'
                 self._samples[0] = (time.monotonic(), 0, 0.0)
-            self._flying[job] = _InFlight(one_line(job.input.name), job.height)
+            self._flying[job] = _InFlight(one_line(job.input.name), job.height, self._row_pixels(job))
 
     def advanced(self, job: Job, rows: int) -> None:
         """See `batch.run.Watcher`."""
         with self._lock:
-            if job in self._flying:  # word from a worker may come after its result
-                self._flying[job].rows += rows
-                self._done_pixels += rows * self._row_pixels(job)
+            if (flying := self._flying.get(job)) is not None:  # word from a worker may come after its result
+                flying.rows += rows
+                self._done_pixels += rows * flying.row_pixels
         self._say_line()
 
     def ended(self, job: Job) -> None:
         """See `batch.run.Watcher`."""
         with self._lock:
-            flying = self._flying.pop(job, _InFlight("", job.height))
-            self._done_pixels += (job.height - flying.rows) * self._row_pixels(
-                job
-            )  # failed ones too are no longer to be done
+            flying = self._flying.pop(job, None) or _InFlight("", job.height, self._row_pixels(job))
+            self._done_pixels += (flying.height - flying.rows) * flying.row_pixels  # failed ones are done with too
             self._done += 1
 
     def result(self, result: Result) -> None:
