@@ -58,7 +58,7 @@ class _Worker:
 
 
 class ProcessExecutor:
-    """A `batch.run.Executor` of worker processes, started at once: they import torch while the run is planned.
+    """A `batch.run.Executor` of worker processes, started at once, each importing torch before its first picture.
 
     Args:
         assignment: what each worker is told.
