@@ -103,7 +103,7 @@ def test_a_changed_setting_is_said_and_made_anew_only_with_overwrite(batch, argu
     assert found["a.png"] == ("skipped", f"out/a_x2.png: {said}; --overwrite makes it anew")
     assert tree("out") == batch
     planned = statuses("in", "-o", "out", *arguments, "--overwrite", "--dry-run")
-    assert planned["a.png"] == ("planned", f"to be made anew: it {said}")
+    assert planned["a.png"] == ("planned", f"to be made anew: its output {said}")
     assert [each[0] for each in statuses("in", "-o", "out", *arguments, "--overwrite").values()] == ["written"] * 3
     assert [each[0] for each in statuses("in", "-o", "out", *arguments).values()] == ["skipped"] * 3
     again = statuses("in", "-o", "out", *arguments, "--overwrite")
@@ -229,7 +229,7 @@ def test_a_dry_run_makes_nothing_and_looks_at_what_a_killed_run_left(batch):
     bytes_before = Path("out", RECORD_NAME).read_bytes()
     Path("out/.a_x2.png.0123abcd.part").touch()
     found = statuses("in", "-o", "out", "--dry-run")
-    assert found["a.png"] == ("planned", "to be made anew: it was not finished")
+    assert found["a.png"] == ("planned", "to be made anew: its output was not finished")
     assert Path("out", RECORD_NAME).read_bytes() == bytes_before
     assert Path("out/.a_x2.png.0123abcd.part").exists()
 

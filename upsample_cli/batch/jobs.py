@@ -153,7 +153,7 @@ def checked_entry(
     except PictureError as error:
         return Entry(result.ended("failed", error=str(error)))
     if verdict.reason is not None:
-        result = replace(result, warnings=(*result.warnings, f"to be made anew: it {verdict.reason}"))
+        result = replace(result, warnings=(*result.warnings, f"to be made anew: its output {verdict.reason}"))
     return Entry(result, job, is_alone)
 
 

@@ -96,7 +96,8 @@ def told(path: Path) -> Iterator[None]:
                 raise RecordError(f"{path}: {cause}", next_step) from error
         raise RecordError(f"{path}: cannot be used as the record ({error})", _ELSEWHERE) from error
     except OSError as error:
-        raise RecordError(f"{path}: cannot be used as the record ({error.strerror})", _ELSEWHERE) from error
+        cause = f"the record cannot be made or opened ({error.strerror})"
+        raise RecordError(f"{path}: {cause}", "check its folder, or give another --output or --state") from error
 
 
 _DAMAGED = "is a damaged record", f"remove it: what is there counts as existing then; or {_ELSEWHERE}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -85,7 +86,7 @@ class Resume:
         if row is None:
             return UNKNOWN
         if row.status == "failed":
-            return Verdict(reason="failed before")
+            return Verdict(reason="was not made: it failed before")
         stamp = stamp_of(row.output)
         if row.status == "started":
             return self._unfinished(row, job.input, stamp)
@@ -98,7 +99,7 @@ class Resume:
             return Verdict(reason="was not finished")
         if stamp == row.output_stamp:  # what was to be replaced is still there
             return Verdict(is_stale=True, reason="was to be replaced, and was not")
-        if not _is_whole(row, self.options):
+        if not is_whole(row.output, row.format, (row.output_height, row.output_width), self.options):
             self.broken.append(row.output)
             return Verdict(is_free=True, reason="was left broken")
         self.adopted.append(row)
@@ -130,15 +131,19 @@ def _result(row: Row, picture: Path, output: Path) -> Result:
     return Result(picture, output, "planned", *sizes)
 
 
-def _is_whole(row: Row, options: Options) -> bool:
-    """Whether an output that was put in one step is one: a file system without links, or a power cut, leaves others."""
+def is_whole(output: str | os.PathLike[str], format_name: str, size: tuple[int, int], options: Options) -> bool:
+    """Whether an output that was put in one step is one: a file system without links, or a power cut, leaves others.
+
+    Args:
+        size: (height, width) that it is to have.
+    """
     from upsample_cli.pictures.source import probe  # Pillow with it
 
     try:
-        info = probe(row.output, max_pixels=max(options.max_pixels, row.output_height * row.output_width))
+        info = probe(output, max_pixels=max(options.max_pixels, size[0] * size[1]))
     except PictureError:
         return False
-    return (info.format, info.height, info.width) == (row.format, row.output_height, row.output_width)
+    return (info.format, info.height, info.width) == (format_name, *size)
 
 
 def open_resume(

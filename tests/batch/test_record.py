@@ -1,0 +1,108 @@
+"""The record by itself: sound whenever its process is killed, amid a commit too, and locked as long as it lives."""
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from running import ENVIRONMENT
+
+from upsample_cli.batch.record import RECORD_NAME, Record
+from upsample_cli.errors import RecordError
+from upsample_cli.job import Job, Options, Result
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+
+WRITING = """
+from pathlib import Path
+from upsample_cli.batch.record import RECORD_NAME, Record
+from upsample_cli.job import Job, Options, Result
+record = Record(Path("out", RECORD_NAME), Options())
+record.begin()
+first = len(record._rows("1"))
+for index in range(first, first + 100_000):
+    job = Job(Path("in.png"), Path(f"out/{index:06}.png"), "png", 3, 5)
+    record.started(job)
+    if index % 7:
+        record.ended(job, Result.planned(job, 2).ended("written"))
+        print(index, flush=True)
+"""
+
+
+def test_killed_amid_commits_every_row_that_was_told_of_is_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("in.png").touch()
+    random_, told = random.Random(3), set()
+    for _ in range(5):
+        process = subprocess.Popen([sys.executable, "-c", WRITING], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
+        told.add(int(process.stdout.readline()))
+        time.sleep(random_.uniform(0, 0.2))
+        process.send_signal(signal.SIGKILL)
+        told |= {int(line) for line in process.stdout.read().splitlines(keepends=True) if line.endswith("\n")}
+        process.stdout.close()
+        process.wait()
+        record = Record(Path("out", RECORD_NAME), Options())
+        assert record._db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        states = {int(Path(row.output).stem): row.status for row in record._rows("1")}
+        record.close()
+        assert all(states[index] == "written" for index in told)
+        others = states.keys() - told
+        assert {states[index] for index in others if index % 7 == 0} <= {"started"}
+        assert sum(index % 7 > 0 for index in others) <= 5  # committed, and killed before that was told: once a kill
+    assert len(told) > 50
+
+
+def test_a_record_is_locked_until_it_is_closed_and_is_one_file_then(tmp_path):
+    path = tmp_path / "out" / RECORD_NAME
+    record = Record(path, Options())
+    assert not path.parent.exists()
+    record.begin()
+    with pytest.raises(RecordError, match="another run is at work"):
+        Record(path, Options())
+    looking = Record(path, Options(), is_read_only=True)
+    assert looking.of_output(tmp_path / "out/a.png") is None
+    looking.close()
+    record.close()
+    assert [each.name for each in path.parent.iterdir()] == [RECORD_NAME]
+    Record(path, Options()).close()
+
+
+def test_a_record_that_another_run_made_after_planning_ends_this_one(tmp_path):
+    path = tmp_path / RECORD_NAME
+    late = Record(path, Options())
+    early = Record(path, Options())
+    early.begin()
+    with pytest.raises(RecordError, match="another run is at work"):
+        late.begin()
+    early.close()
+    with pytest.raises(RecordError, match="another run has been at work here meanwhile; start this one again"):
+        late.begin()
+
+
+def test_what_is_passed_over_while_it_runs_leaves_no_row(tmp_path):
+    record = Record(tmp_path / RECORD_NAME, Options())
+    record.begin()
+    job = Job(tmp_path / "a.png", tmp_path / "a_x2.png", "png", 3, 5)
+    record.started(job)
+    assert record.of_output(job.output).status == "started"
+    record.ended(job, Result.planned(job, 2).ended("skipped"))
+    assert record.of_output(job.output) is None
+    record.close()
+
+
+def test_another_program_can_read_it(tmp_path):
+    record = Record(tmp_path / RECORD_NAME, Options(factor=3))
+    record.begin()
+    job = Job(tmp_path / "a.png", tmp_path / "sub" / "a_x3.png", "png", 3, 5)
+    record.started(job)
+    record.ended(job, Result.planned(job, 3).ended("failed", error="a.png: is bad", may_pass=True, elapsed_s=0.25))
+    record.close()
+    db = sqlite3.connect(tmp_path / RECORD_NAME)
+    row = db.execute("SELECT output, status, error, may_pass, seconds, output_height FROM pictures").fetchone()
+    db.close()
+    assert row == ("sub/a_x3.png", "failed", "a.png: is bad", 1, 0.25, 9)
