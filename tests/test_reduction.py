@@ -110,6 +110,15 @@ def test_pixels_are_the_exact_value_rounded_half_up(dtype, kernel, size):
     assert_same_pixels(resized(pixels, size, kernel), expected(pixels, size, kernel))
 
 
+@pytest.mark.parametrize("size", [(65, 3), (72, 2), (25, 1)])
+def test_an_axis_of_many_blocks_is_exact_where_they_meet(size):
+    """41 rows are several blocks; each must take all that its first and last outputs need of its neighbours."""
+    pixels = hostile_pixels((41, 2, 1), np.uint8)
+    assert_same_pixels(resized(pixels, size), expected(pixels, size))
+    across = pixels.transpose(1, 0, 2).copy()
+    assert_same_pixels(resized(across, size[::-1]), expected(across, size[::-1]))
+
+
 @pytest.mark.parametrize("size", [(11, 17), (6, 10), (3, 4), (13, 8)])
 @pytest.mark.parametrize("channels", [2, 4])
 def test_colour_under_alpha_is_the_exact_quotient(channels, size):

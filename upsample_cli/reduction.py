@@ -104,7 +104,7 @@ def reduced_axis(length: int, reduced: int, weigh: Filter) -> Axis:
     [[12288.0, 4096.0, 0.0, 0.0], [0.0, 8192.0, 8192.0, 0.0], [0.0, 0.0, 4096.0, 12288.0]]
     """
     step = max(1, _BLOCK_SAMPLES * reduced // length)
-    reach = -(-_LOBES * length // reduced) + 1
+    reach = -(-_LOBES * length // reduced)
     span = min(length, -(-step * length // reduced) + 2 * reach)
     starts = np.arange(0, reduced, step)
     firsts = np.clip(starts * length // reduced - reach, 0, length - span)
