@@ -64,6 +64,17 @@ def margins_agree(found, low):
     )
 
 
+def test_a_piece_can_be_had_with_less_margin(photo, monkeypatch):
+    monkeypatch.setattr(module, "_PIECE_PIXELS", 1)
+    first, second, *_ = assembled(photo, 2, "bicubic")[0]
+    for piece, above in ((first, 0), (second, 3)):
+        near = piece.trimmed(3)
+        assert (near.above, near.below, len(near.low)) == (above, 3, above + 8 + 3)
+        top = piece.above - above
+        assert np.array_equal(near.low, piece.low[top : top + len(near.low)])
+        assert np.array_equal(near.high, piece.high[2 * top : 2 * (top + len(near.low))])
+
+
 @pytest.mark.parametrize(("constant", "value", "name"), [("FILTER_REACH", 1, "lanczos"), ("MARGIN", 4, "jpeg35")])
 def test_control_with_less_around_them_they_are_not(photo, constant, value, name, monkeypatch):
     monkeypatch.setattr(module, "_PIECE_PIXELS", 1)
