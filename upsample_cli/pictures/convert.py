@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from upsample_cli.pictures.lab import LAB_COLOURS, level_steps, white
-from upsample_cli.pictures.model import Layout, Rows
+from upsample_cli.pictures.lab import level_steps, white
+from upsample_cli.pictures.model import LAB_COLOURS, Layout, Rows
 
 
 def convert_rows(rows: Rows, source: Layout, target: Layout, icc_profile: bytes | None = None) -> Rows:

@@ -14,8 +14,7 @@ from typing import Any
 from upsample_cli.errors import PictureError, UsageError
 from upsample_cli.pictures.exif import resolution, with_resolution
 from upsample_cli.pictures.format_table import COMMENT, FORMATS, Format
-from upsample_cli.pictures.lab import LAB_COLOURS
-from upsample_cli.pictures.model import Depth, Frames, FramesKind, Layout, Metadata, PictureInfo
+from upsample_cli.pictures.model import LAB_COLOURS, Depth, Frames, FramesKind, Layout, Metadata, PictureInfo
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",

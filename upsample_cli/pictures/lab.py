@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from upsample_cli.pictures.model import Colour, Layout, Rows
 
-LAB_COLOURS: frozenset[Colour] = frozenset({"cielab", "icclab"})
 _STEPS: dict[Colour, tuple[int, int, int]] = {"cielab": (257, 256, 256), "icclab": (256, 256, 256)}
 _STEP = 257
 

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upsample_cli.errors import PictureError
-from upsample_cli.pictures.lab import LAB_COLOURS
-from upsample_cli.pictures.model import Layout, Rows
+from upsample_cli.pictures.model import LAB_COLOURS, Layout, Rows
 
 Array = NDArray[np.float64]
 

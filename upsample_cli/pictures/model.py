@@ -21,6 +21,7 @@ Rows: TypeAlias = "NDArray[Any]"
 Colour = Literal["grey", "rgb", "cmyk", "cielab", "icclab"]
 Depth = Literal[8, 16, 32]
 FramesKind = Literal["animation", "pages", "views"]
+LAB_COLOURS: frozenset[Colour] = frozenset({"cielab", "icclab"})
 
 _COLOUR_CHANNELS: dict[Colour, int] = {"grey": 1, "rgb": 3, "cmyk": 4, "cielab": 3, "icclab": 3}
 _DTYPES: dict[Depth, str] = {8: "uint8", 16: "uint16", 32: "float32"}

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from upsample_cli.pictures.lab import LAB_COLOURS
-from upsample_cli.pictures.model import Colour, Depth, Layout, Rows
+from upsample_cli.pictures.model import LAB_COLOURS, Colour, Depth, Layout, Rows
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
