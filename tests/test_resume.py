@@ -376,7 +376,7 @@ def test_a_full_disk_is_said_and_what_failed_by_it_is_done_when_there_is_room():
     first = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))"
     ended = upsample_process("in", "-o", "out", "--workers", "1", first=first)
     assert ended.status == 1
-    assert [line.split(": ")[1:3] for line in ended.err.splitlines()] == [
+    assert sorted(line.split(": ")[1:3] for line in ended.err.splitlines()) == [
         [f"out/{index}_x2.bmp", "cannot be written"] for index in (1, 2)
     ]
     assert names("out") == ["0_x2.bmp"]
