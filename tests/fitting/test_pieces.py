@@ -1,5 +1,7 @@
 """A photograph in pieces is the photograph: reduced, coded, summed and scored as if it had never been cut."""
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -147,6 +149,17 @@ def test_degradations_that_do_not_exist(name):
 
 def test_degradations_are_called_what_they_are():
     assert [str(degradation_named(name)) for name in ("area", "jpeg75")] == ["area", "jpeg75"]
+
+
+def test_jpeg_is_of_the_quality_in_its_name():
+    high = np.random.default_rng(0).integers(0, 256, (46, 34), np.uint8)
+    coded = {}
+    for quality in (35, 90):
+        file = io.BytesIO()
+        Image.fromarray(high).resize((17, 23), Image.Resampling.BICUBIC).save(file, "JPEG", quality=quality)
+        coded[quality] = np.asarray(Image.open(file))
+        assert np.array_equal(degraded(high, 2, degradation_named(f"jpeg{quality}")), coded[quality])
+    assert not np.array_equal(coded[35], coded[90])
 
 
 def test_area_is_the_mean_of_each_block():
