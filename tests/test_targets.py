@@ -237,3 +237,26 @@ def test_two_ways_to_say_how_large_are_a_usage_error():
     ended = upsample("a.png", "--size", "9x9", "--factor", "2")
     assert (ended.status, ended.out) == (2, "")
     assert "--factor and --size both say how large" in ended.err
+
+
+def test_light_is_mixed_linearly_in_the_reduction_too():
+    """Half black and half white: half the light is level 188 (sRGB), half the number 128; the ripple is below 1."""
+    stripes = np.tile(np.array([0, 255], np.uint8), (40, 20))
+    Image.fromarray(stripes).save("a.png")
+    for linear_light, level in ((True, 188), (False, 128)):
+        upsample_file("a.png", "b.png", width=20, linear_light=linear_light, overwrite=True)
+        with Image.open("b.png") as image:
+            inner = np.asarray(image).astype(int)[5:-5, 5:-5]
+        assert abs(inner - level).max() <= 1
+
+
+def test_8_bits_that_become_16_gain_by_the_reduction():
+    save("a.png", mode="L")
+    upsample_file("a.png", "b.png", factor=1.5, depth="16")
+    with Image.open("b.png") as image:
+        deep = np.asarray(image).astype(int)
+    assert (deep % 257 != 0).mean() > 0.9  # else they would be the 256 levels there were
+    upsample_file("a.png", "c.png", factor=1.5)
+    with Image.open("c.png") as image:
+        # one rounding to 16 bits and one to 8 against one to 8: half a level, and no more
+        assert abs(deep / 257 - np.asarray(image)).max() <= 0.5 + 1 / 257
