@@ -209,7 +209,8 @@ def test_by_default_a_batch_is_a_summary_and_what_went_wrong(four_ends):
         ["skipped", "1"],
         ["failed", "1"],
     ]
-    assert re.search(r"^written +2  0\.0015 MP in \d+\.\d s(: [\d.]+ pictures/s, 0\.\d+ MP/s)?$", ended.out, re.MULTILINE)
+    speed = r"^written +2  0\.0015 MP in \d+\.\d s(: [\d.]+ pictures/s, 0\.\d+ MP/s)?$"
+    assert re.search(speed, ended.out, re.MULTILINE)
     kinds = sorted(line.split(":")[0] for line in ended.err.splitlines())
     assert kinds == ["error", "warning"]  # what is skipped is in the summary
 
