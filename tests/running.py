@@ -58,7 +58,7 @@ def leave(status: int) -> NoReturn:
     raise SystemExit(status)
 
 
-def in_threads(jobs, options, *, token, watcher, workers=None, timeout_s=None, is_alone=False, debug=False):
+def in_threads(jobs, options, *, token, watcher, workers=None, is_alone=False, debug=False, **_):
     """In place of `executor_for`: no worker processes, each of which would import torch, and patches are seen."""
     carry = partial(carry_out, is_alone=is_alone, debug=debug)
     return ThreadExecutor(carry, options, slots=workers or 2, watcher=watcher, token=token)

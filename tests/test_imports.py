@@ -52,6 +52,7 @@ HOMES = {
         )
     },
     "torchvision": set(),
+    "distributed": {f"upsample_cli.batch.{name}" for name in ("cluster", "cluster_worker", "scheduler")},
 }
 TORCH_AT_ONCE = {
     f"upsample_cli.{name}" for name in ("layer", "pixels", "routes", "engine", "reduction", "arrays", "tconv.apply")

@@ -6,11 +6,12 @@ import importlib
 import math
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
 from upsample_cli.batch.carry import carry_out
+from upsample_cli.batch.cluster_worker import Errand
 from upsample_cli.batch.memory import worker_count
 from upsample_cli.batch.run import Executor
 from upsample_cli.batch.threads import ThreadExecutor, Watcher
@@ -35,6 +36,8 @@ def executor_for(
     is_alone: bool = False,
     expects_more: bool = False,
     debug: bool = False,
+    cluster: str | None = None,
+    warn: Callable[[str], None] = lambda _line: None,
 ) -> Executor:
     """An executor that suits the jobs; torch is on its way when this returns, in it and not in the caller's thread.
 
@@ -45,15 +48,20 @@ def executor_for(
         timeout_s: seconds a picture may take; None for any number.
         expects_more: other jobs will come after these, however many they are.
         is_alone, debug: see `carry.carry_out`.
+        cluster: address of a Dask scheduler whose workers are to do it; None for this machine.
+        warn: is told in a line what is odd about the cluster.
 
     Raises:
-        UsageError: if a picture from or to a pipe has a timeout: it cannot be taken to another process.
+        UsageError: if a picture from or to a pipe has a timeout: it cannot be taken to another process; or the cluster
+            cannot be reached, or does not share the files.
     """
     carry = partial(carry_out, is_alone=is_alone, debug=debug)
     is_piped = any(job.source_stream or job.target_stream for job in jobs)
     if is_piped and timeout_s is not None:
         raise UsageError("--timeout does not go with -", "name files, or leave it to timeout(1)")
     count = sys.maxsize if expects_more else len(jobs)
+    if cluster is not None and count:
+        return _on_cluster(cluster, jobs, Errand(options, token, carry, timeout_s), watcher, warn=warn, debug=debug)
     if is_piped or not count or (count == 1 and timeout_s is None):
         if jobs:
             # Importing torch takes longer than decoding a picture: start it now, so that both go on at once.
@@ -64,3 +72,18 @@ def executor_for(
     if options.memory_bytes is not None:
         options = replace(options, memory_bytes=options.memory_bytes // slots)
     return ProcessExecutor(Assignment(options, token, carry, cores), slots=slots, watcher=watcher, timeout_s=timeout_s)
+
+
+def _on_cluster(
+    address: str, jobs: Sequence[Job], errand: Errand, watcher: Watcher, *, warn: Callable[[str], None], debug: bool
+) -> Executor:
+    from upsample_cli.batch.cluster import ClusterExecutor
+    from upsample_cli.batch.scheduler import check_workers, connected
+
+    client = connected(address, warn=warn, debug=debug)
+    try:
+        check_workers(client, address, jobs[0] if jobs else None)
+        return ClusterExecutor(client, address, errand, watcher=watcher, debug=debug)
+    except BaseException:
+        client.close()
+        raise

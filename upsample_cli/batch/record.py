@@ -19,7 +19,7 @@ from upsample_cli.batch.identity import Stamp, settings_text, sha256_of, stamp_o
 from upsample_cli.batch.paths import RealPaths
 from upsample_cli.batch.record_file import copied, locked, told
 from upsample_cli.job import Job, Options, Result
-from upsample_cli.pictures.files import new_token, temporary_path
+from upsample_cli.pictures.files import new_token, remove_temporaries
 
 RECORD_NAME = ".upsample.sqlite"
 _SELECT = (
@@ -107,8 +107,11 @@ class Record:
             with told(self.path):
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = locked(self.path, is_new=True)
+        unfinished: dict[str, list[str]] = {}
         for row in self._rows("status = 'started'"):
-            temporary_path(row.output, row.token).unlink(missing_ok=True)
+            unfinished.setdefault(row.token, []).append(row.output)
+        for token, outputs in unfinished.items():
+            remove_temporaries(outputs, token)
         for path in broken:
             Path(path).unlink(missing_ok=True)
         for row in adopted:

@@ -51,6 +51,7 @@ class Request:
         retry_failed: try again what failed in an earlier run.
         report: a file that gets a line for every picture; as typed.
         gallery: a page that shows them; as typed.
+        cluster: address of a Dask scheduler; None for this machine.
 
     Raises:
         UsageError: if they cannot be carried out together.
@@ -73,6 +74,7 @@ class Request:
     retry_failed: bool = False
     report: str | None = None
     gallery: str | None = None
+    cluster: str | None = None
 
     def __post_init__(self) -> None:
         if self.no_state and (self.state is not None or self.check_content or self.retry_failed):
@@ -81,6 +83,8 @@ class Request:
             )
         if self.state is not None and is_streamed(self.inputs, self.output):
             raise UsageError("--state does not go with -", "leave it out: a picture from or to a pipe has no record")
+        if self.cluster is not None:
+            self._check_cluster()
         if self.workers is not None and self.workers < 1:
             raise UsageError(f"{self.workers} workers do nothing", "give --workers 1 or more")
         if self.timeout_s is not None and self.timeout_s <= 0:
@@ -100,6 +104,19 @@ class Request:
             raise UsageError(f"{option} writes a file, and --dry-run writes nothing", "use --json")
         if option == "--gallery" and is_streamed(self.inputs, self.output):
             raise UsageError("--gallery shows files, and - is none", "name files")
+
+    def _check_cluster(self) -> None:
+        if not self.cluster:
+            raise UsageError("--cluster has no address", "give the scheduler's, such as tcp://host:8786")
+        if self.workers is not None:
+            raise UsageError("--workers does not go with --cluster", "its workers and their threads are what there is")
+        if is_streamed(self.inputs, self.output):
+            raise UsageError("--cluster does not go with -", "name files that all machines share")
+
+    @property
+    def budget_bytes(self) -> int | None:
+        """Memory of this machine for the pictures in flight; None for no bound, or where they are not here."""
+        return None if self.cluster else budget_bytes(self.options)
 
     @property
     def pipes_picture(self) -> bool:
@@ -189,8 +206,10 @@ def _run(entries: list[Entry], resume: Resume | None, request: Request, outlets:
         timeout_s=request.timeout_s,
         is_alone=any(entry.is_alone for entry in entries),
         debug=request.debug,
+        cluster=request.cluster,
+        warn=partial(outlets.report.message, "warning", "yellow"),
     )
-    results = run_entries(entries, options, executor=executor, journal=journal, budget_bytes=budget_bytes(options))
+    results = run_entries(entries, options, executor=executor, journal=journal, budget_bytes=request.budget_bytes)
     with bars, contextlib.closing(results):
         for result in results:
             outlets.add(result)

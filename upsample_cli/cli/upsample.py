@@ -207,6 +207,14 @@ def upsample(
         bool,
         batch_option("--check-content", help="Know inputs by a hash of their content, not by size and time."),
     ] = False,
+    cluster: Annotated[
+        str | None,
+        batch_option(
+            metavar="ADDRESS",
+            help="Enlarge on the workers of a Dask cluster, of which this is the scheduler's address, such as "
+            "tcp://host:8786. They need this package, and share the folders.",
+        ),
+    ] = None,
     json: Annotated[bool, messages_option("--json", help="Print one JSON document.")] = False,
     report: Annotated[
         str | None,
@@ -277,6 +285,7 @@ def upsample(
         as_json=json,
         report=report,
         gallery=gallery,
+        cluster=cluster,
         quiet=quiet,
         verbose=verbose,
         debug=debug,

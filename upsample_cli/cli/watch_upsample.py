@@ -15,7 +15,6 @@ from rich.console import Console
 from upsample_cli.batch.executors import executor_for
 from upsample_cli.batch.find import Found, find_inputs, is_folder
 from upsample_cli.batch.jobs import Entry, plan_run
-from upsample_cli.batch.memory import budget_bytes
 from upsample_cli.batch.resume import Resume, open_resume
 from upsample_cli.batch.run import Journal, NoJournal, run_entries
 from upsample_cli.batch.target import Target, target_of
@@ -56,7 +55,8 @@ def watch_upsample(request: Request) -> int:
         executor = KeptOpen(
             executor_for(
                 [], request.options, token=journal.token, watcher=bars, workers=request.workers,
-                timeout_s=request.timeout_s, expects_more=True, debug=request.debug,
+                timeout_s=request.timeout_s, expects_more=True, debug=request.debug, cluster=request.cluster,
+                warn=partial(report.message, "warning", "yellow"),
             )
         )  # fmt: skip
         stack.callback(executor.end)
@@ -90,10 +90,11 @@ class _Watch:
         self.unfinished = len(found)
         for entries in self._rounds(found):
             self.bars.expect(entry.job for entry in entries if entry.job is not None)
-            options = self.request.options
+            request = self.request
             results = run_entries(
-                entries, options, executor=self.executor, journal=self.journal, budget_bytes=budget_bytes(options)
-            )
+                entries, request.options, executor=self.executor, journal=self.journal,
+                budget_bytes=request.budget_bytes,
+            )  # fmt: skip
             with contextlib.closing(results):
                 for result in results:
                     self.unfinished -= 1

@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -65,6 +66,19 @@ def temporary_path(path: str | os.PathLike[str], token: str) -> Path:
     while len(os.fsencode(name)) > _LONGEST_NAME_BYTES - len(end) - 1:
         name = name[:-1]
     return target.with_name(f".{name}{end}")
+
+
+def remove_temporaries(outputs: Iterable[str | os.PathLike[str]], token: str) -> None:
+    """Remove what a run has left in the folders of these outputs: temporary files of its token, or one that adds to it.
+
+    Only what nobody is at work on any more may be removed so.
+    """
+    end = re.compile(rf"\..*\.{token}[0-9a-f]*\.part", re.DOTALL)
+    for folder in {os.path.dirname(os.path.realpath(each)) for each in outputs}:  # noqa: PTH120
+        with suppress(OSError):  # a folder that has gone holds nothing
+            for name in os.listdir(folder):  # noqa: PTH208  a hundred thousand names, and one of them matters
+                if end.fullmatch(name):
+                    Path(folder, name).unlink(missing_ok=True)
 
 
 @contextmanager
