@@ -60,17 +60,42 @@ def png(height: int, width: int, depth: int, colour_type: int, rows: bytes, *chu
     return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*piece) for piece in pieces)
 
 
-def animated_png_16() -> bytes:
-    """Three frames of 16 bits: the whole, a part laid over it and taken back, a part that leaves a hole."""
-    alpha = np.dstack((RGB16, RGB16[..., :1]))
-    parts = ((alpha, 0, 0, 0, 0), (alpha[:9, :14], 5, 3, 2, 1), (alpha[9:12, 3:20], 11, 7, 1, 0))
-    pieces = [(b"IHDR", struct.pack(">IIBBBBB", WIDTH, HEIGHT, 16, 6, 0, 0, 0)), (b"acTL", struct.pack(">II", 3, 0))]
-    for index, (pixels, left, top, disposal, blending) in enumerate(parts):
-        control = (2 * index - (index > 0), pixels.shape[1], pixels.shape[0], left, top, 1, 25, disposal, blending)
-        rows = zlib.compress(b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels))
+def animated_png(
+    height: int, width: int, depth: int, colour_type: int, frames: tuple, *chunks: tuple[bytes, bytes],
+    still: np.ndarray | None = None,
+) -> bytes:  # fmt: skip
+    """An animated PNG laid out by hand; frame n is (pixels, left, top, disposal, blending), shown n/30 s.
+
+    Pixels are (height, width, channels) in levels of that depth, or indices; all but the first come in two pieces.
+    """
+    head = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
+    pieces = [(b"IHDR", head), (b"acTL", struct.pack(">II", len(frames), 0)), *chunks]
+    pieces += [(b"IDAT", _deflated(still, depth))] if still is not None else []
+    number = 0
+    for index, (pixels, left, top, disposal, blending) in enumerate(frames):
+        control = (number, pixels.shape[1], pixels.shape[0], left, top, index + 1, 30, disposal, blending)
         pieces.append((b"fcTL", struct.pack(">5I2H2B", *control)))
-        pieces.append((b"fdAT", struct.pack(">I", 2 * index) + rows) if index else (b"IDAT", rows))
+        data, number = _deflated(pixels, depth), number + 1
+        if index == 0 and still is None:
+            pieces.append((b"IDAT", data))
+            continue
+        for part in (data[: len(data) // 2], data[len(data) // 2 :]):
+            pieces.append((b"fdAT", struct.pack(">I", number) + part))
+            number += 1
     return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*piece) for piece in (*pieces, (b"IEND", b"")))
+
+
+def _deflated(pixels: np.ndarray, depth: int) -> bytes:
+    size_bytes = max(1, depth // 8)
+    stored = pixels.astype(f">u{size_bytes}").view(np.uint8).reshape(*pixels.shape, size_bytes)
+    bits = np.unpackbits(stored, axis=3)
+    rows = np.packbits(bits[..., -depth:].reshape(len(pixels), pixels.shape[1] * pixels.shape[2] * depth), axis=1)
+    return zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+
+
+def partial_frames(pixels: np.ndarray) -> tuple:
+    """Three frames: the whole, a part laid over it and taken back, a part that leaves a hole."""
+    return (pixels, 0, 0, 0, 0), (pixels[:9, :14], 5, 3, 2, 1), (pixels[9:12, 3:20], 11, 7, 1, 0)
 
 
 def exif() -> bytes:
@@ -103,7 +128,12 @@ def good_files() -> dict[str, bytes]:
         "png bits": saved(grey.convert("1"), "PNG"),
         "png 16": png(HEIGHT, WIDTH, 16, 2, rows16),
         "png animated": saved(image, "PNG", **frames),
-        "png animated 16": animated_png_16(),
+        "png animated 16": animated_png(
+            HEIGHT, WIDTH, 16, 6, partial_frames(np.dstack((RGB16, RGB16[..., :1])))
+        ),
+        "png animated palette": animated_png(
+            HEIGHT, WIDTH, 4, 3, partial_frames(RGB[..., :1] % 16), (b"PLTE", bytes(range(48))), (b"tRNS", bytes(9))
+        ),
         "webp full": saved(image, "WEBP", icc_profile=ICC, exif=exif(), xmp=XMP),
         "webp lossless": saved(alpha, "WEBP", lossless=True),
         "webp animated": saved(image, "WEBP", **frames),

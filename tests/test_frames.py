@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from corpus import animated_png
 from oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from PIL import Image
 from running import COMMAND, ENVIRONMENT, names, upsample
@@ -148,7 +149,7 @@ def test_frames_are_composed_before_they_are_enlarged():
     canvas, small = np.zeros((9, 11, 4), np.uint8), np.zeros((3, 3, 4), np.uint8)
     canvas[:] = (255, 0, 0, 255)
     small[:] = (0, 255, 0, 255)
-    Path("a.png").write_bytes(_partial_apng(canvas, small, x=4, y=2))
+    Path("a.png").write_bytes(animated_png(9, 11, 8, 6, ((canvas, 0, 0, 0, 0), (small, 4, 2, 1, 1))))
     upsample_file("a.png", "b.png")
     after, _, _ = frames_of("b.png")
     composed = canvas.copy()
@@ -159,34 +160,11 @@ def test_frames_are_composed_before_they_are_enlarged():
     assert not np.array_equal(after[1], alone)
 
 
-def _partial_apng(canvas, small, *, x, y):
-    import struct
-    import zlib
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    def pixels(array):
-        return zlib.compress(b"".join(b"\0" + row.tobytes() for row in array))
-
-    height, width = canvas.shape[:2]
-    control = ">IIIIIHHBB"
-    return b"".join([
-        b"\x89PNG\r\n\x1a\n",
-        chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)),
-        chunk(b"acTL", struct.pack(">II", 2, 0)),
-        chunk(b"fcTL", struct.pack(control, 0, width, height, 0, 0, 1, 10, 0, 0)),
-        chunk(b"IDAT", pixels(canvas)),
-        chunk(b"fcTL", struct.pack(control, 1, *small.shape[1::-1], x, y, 1, 30, 1, 1)),
-        chunk(b"fdAT", struct.pack(">I", 2) + pixels(small)),
-        chunk(b"IEND", b""),
-    ])  # fmt: skip
-
-
 def test_a_thirtieth_of_a_second_stays_one_and_gif_loses_nothing_in_the_sum():
-    Path("a.png").write_bytes(_partial_apng(np.zeros((5, 7, 4), np.uint8), np.full((2, 2, 4), 255, np.uint8), x=1, y=1))
+    whole, small = np.zeros((5, 7, 4), np.uint8), np.full((2, 2, 4), 255, np.uint8)
+    Path("a.png").write_bytes(animated_png(5, 7, 8, 6, ((whole, 0, 0, 0, 0), (small, 1, 1, 1, 1))))
     upsample_file("a.png", "b.png")
-    assert frames_of("b.png")[1] == pytest.approx([100, 1000 / 30], abs=1e-9)
+    assert frames_of("b.png")[1] == pytest.approx([1000 / 30, 2000 / 30], abs=1e-9)
     images = [Image.new("RGB", (4, 3), (each * 40, 0, 0)) for each in range(6)]
     images[0].save("c.webp", save_all=True, append_images=images[1:], duration=33, lossless=True)
     upsample_file("c.webp", "c.gif")

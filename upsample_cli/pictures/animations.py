@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from PIL import Image, ImageFile
 
 from upsample_cli.pictures import ifd
-from upsample_cli.pictures.deep_apng import has_holes
+from upsample_cli.pictures.apng_source import has_holes
 from upsample_cli.pictures.gif_frames import has_transparency
 from upsample_cli.pictures.model import Frames, FramesKind, Layout
 
@@ -43,7 +43,7 @@ def frames_of(image: ImageFile.ImageFile, file: BinaryIO, format_name: str, layo
     if first:
         warnings.append("the still picture for viewers that know no animated PNG is left out")
     alpha = layout.alpha or (format_name == "gif" and has_transparency(file)) or image.mode in _ALPHA_MODES
-    if layout.depth == 16:
+    if format_name == "png":
         alpha = layout.alpha or has_holes(file, image.height, image.width)
     file.seek(at)
     colour = "rgb" if format_name == "gif" else layout.colour

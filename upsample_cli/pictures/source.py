@@ -20,7 +20,7 @@ from PIL import Image, ImageFile
 
 from upsample_cli.errors import PictureError
 from upsample_cli.pictures.animations import animation_frames, frames_of, page_offset, pages_of
-from upsample_cli.pictures.deep_apng import deep_frames
+from upsample_cli.pictures.apng_source import composed_frames
 from upsample_cli.pictures.deep_png import decoded_png
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, FORMATS, Format
 from upsample_cli.pictures.metadata import read_metadata
@@ -112,8 +112,8 @@ def open_picture(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: in
         with readable(name, fmt):
             frames = first.info.frames
             if frame is not None and frames is not None and frames.kind == "animation":
-                if _is_deep(frames):
-                    return next(islice(_deep_sources(file, frames, header), frame - 1, None))[0]
+                if fmt.name == "png":
+                    return next(islice(_composed_sources(file, frames, header), frame - 1, None))[0]
                 image.seek(frames.first + frame - 1)
             elif header.reading.is_cut:
                 read_box = decoded_png(file, header.info.layout)
@@ -146,17 +146,13 @@ def open_animation(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iter
         if frames is None or frames.layout is None:
             raise PictureError(name, "holds one picture now, and held several before", "leave it alone, and try again")
         header = _as_frame(header, frames.layout)
-        pictures = _deep_sources(file, frames, header) if _is_deep(frames) else _sources(image, frames, header)
+        sources = _composed_sources(file, frames, header) if fmt.name == "png" else _sources(image, frames, header)
         while True:
             with readable(name, fmt):
-                found = next(pictures, None)
+                found = next(sources, None)
             if found is None:
                 return
             yield found
-
-
-def _is_deep(frames: Frames) -> bool:
-    return frames.layout is not None and frames.layout.depth == 16
 
 
 def _sources(image: ImageFile.ImageFile, frames: Frames, header: _Header) -> Iterator[tuple[Source, Fraction]]:
@@ -164,10 +160,11 @@ def _sources(image: ImageFile.ImageFile, frames: Frames, header: _Header) -> Ite
         yield PillowSource(image, header), duration_ms
 
 
-def _deep_sources(file: BinaryIO, frames: Frames, header: _Header) -> Iterator[tuple[Source, Fraction]]:
+def _composed_sources(file: BinaryIO, frames: Frames, header: _Header) -> Iterator[tuple[Source, Fraction]]:
     info, turned = header.info, header.orientation >= 5
     stored = (info.width, info.height) if turned else (info.height, info.width)
-    for pixels, duration_ms in deep_frames(file, frames, *stored):
+    has_profile = header.metadata.icc_profile is not None
+    for pixels, duration_ms in composed_frames(file, frames, *stored, has_profile=has_profile):
         yield RegionSource(info, header.metadata, orientation=header.orientation, read_box=box_of(pixels)), duration_ms
 
 
