@@ -73,7 +73,8 @@ def composed_frames(
     for control, data in _frame_files(file):
         if count == frames.count:
             return
-        _check_inside(control, height, width)
+        if control.left + control.width > width or control.top + control.height > height:
+            raise ValueError("a frame that leaves the picture")
         box = (slice(control.top, control.top + control.height), slice(control.left, control.left + control.width))
         before = canvas[box].copy()
         canvas[box] = _laid(_decoded(data, layout, has_profile), before, is_over=control.blending == _OVER)
@@ -85,13 +86,6 @@ def composed_frames(
             canvas[box] = before
     if count < frames.count:
         raise ValueError(f"{count} frames where {frames.count} are announced")
-
-
-def _check_inside(control: _Control, height: int, width: int) -> None:
-    if control.left + control.width > width or control.top + control.height > height:
-        raise ValueError("a frame that leaves the picture")
-    if not control.height or not control.width:
-        raise ValueError("a frame of no size")
 
 
 def _decoded(data: bytes, layout: Layout, has_profile: bool) -> Rows:
