@@ -130,22 +130,24 @@ class ClusterExecutor:
         Raises:
             UpsampleError: if it is no matter of this picture alone.
         """
-        begun = self._begun.pop(number, 0)
-        if begun > 1 or task.status == "error":
-            self._doubtful.add(out.job.output)
-        if task.status == "error":
-            return self._failed(out.job, task.exception())
-        if task.status != "finished":
-            raise connection_lost(self._address)
         try:
-            result, device = task.result()
-        except (OSError, CancelledError) as error:
-            raise connection_lost(self._address) from error
+            result, device = task.result()  # one that was lost with its worker is computed again in here
+        except Exception as error:
+            if isinstance(error, CancelledError) or self._client.status != "running":
+                raise connection_lost(self._address) from error
+            self._doubtful.add(out.job.output)
+            return self._failed(out.job, error)
         self.device = device or self.device
-        options, size = self._errand.options, (result.output_height or 0, result.output_width or 0)
-        if result.status == "skipped" and begun > 1 and is_whole(out.job.output, out.job.format, size, options):
-            return self._planned(out.job).ended("written")  # by the worker that was lost before it could say so
+        if self._begun.pop(number, 0) > 1:
+            self._doubtful.add(out.job.output)
+            if result.status != "written" and self._is_there(out.job, result):
+                return self._planned(out.job).ended("written")  # by the worker that was lost before it could say so
         return _as_named(result, out)
+
+    def _is_there(self, job: Job, result: Result) -> bool:
+        """Whether the output, which the plan knew not to exist, does so now and is whole."""
+        options, size = self._errand.options, (result.output_height or 0, result.output_width or 0)
+        return not options.overwrite and is_whole(job.output, job.format, size, options)
 
     def _failed(self, job: Job, error: BaseException) -> Result:
         """The result of a picture that the cluster could not cope with."""

@@ -1,0 +1,365 @@
+"""A Dask cluster for real: a scheduler and two workers as processes on loopback, killed and poisoned."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import cluster_deeds
+import crashing
+import pytest
+from running import COMMAND, ENVIRONMENT, names, save, tree, upsample, upsample_process
+
+from upsample_cli import __version__
+from upsample_cli.batch import cluster_worker
+from upsample_cli.batch.cluster import ClusterExecutor
+from upsample_cli.batch.cluster_worker import Errand, Sight, enlarge, misfit
+from upsample_cli.batch.jobs import Entry
+from upsample_cli.batch.run import run_entries
+from upsample_cli.batch.scheduler import check_workers, connected, version_line
+from upsample_cli.errors import Interrupted, UpsampleError, UsageError
+from upsample_cli.job import Job, Options, Result
+from upsample_cli.pictures.files import new_token, remove_temporaries, temporary_path
+
+distributed = pytest.importorskip("distributed")
+psutil = pytest.importorskip("psutil")  # it comes with distributed
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+
+LONG_S = 60.0
+"""No wait in here comes near it; it only keeps a failing test from hanging."""
+
+ALLOWED_FAILURES = 1
+"""Dask's default is 3; a worker takes a second to come back."""
+
+
+@contextlib.contextmanager
+def dask_process(*arguments):
+    """One of Dask's programs, ended with all that it has started."""
+    settings = {
+        "PYTHONPATH": str(Path(crashing.__file__).parent),
+        "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(ALLOWED_FAILURES),
+    }
+    command = [sys.executable, "-m", "dask", *map(str, arguments)]
+    log = subprocess.DEVNULL
+    with subprocess.Popen(command, env=ENVIRONMENT | settings, stdout=log, stderr=log) as process:
+        try:
+            yield process
+        finally:
+            started = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+            process.kill()
+            for each in started:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    each.kill()
+
+
+@contextlib.contextmanager
+def dask_scheduler(folder):
+    """(address, process) of a scheduler without workers."""
+    file = folder / "scheduler.json"
+    with dask_process("scheduler", "--host", "127.0.0.1", "--port", 0, "--no-dashboard", "--scheduler-file", file) as process:  # fmt: skip  # noqa: E501
+        while not file.exists() or not file.read_text(encoding="utf-8").endswith("}"):
+            assert process.poll() is None
+            time.sleep(0.02)
+        yield json.loads(file.read_text(encoding="utf-8"))["address"], process
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """(address, the two worker programs, each of which starts its worker anew when it dies)."""
+    folder = tmp_path_factory.mktemp("cluster")
+    with contextlib.ExitStack() as stack:
+        address, _ = stack.enter_context(dask_scheduler(folder))
+        settings = ("--nthreads", 1, "--no-dashboard", "--memory-limit", 0, "--local-directory", folder)
+        nannies = [stack.enter_context(dask_process("worker", address, *settings)) for _ in range(2)]
+        with client_of(address) as client:
+            client.wait_for_workers(2, timeout=LONG_S)
+        yield SimpleNamespace(address=address, nannies=nannies)
+
+
+def client_of(address):
+    return contextlib.closing(connected(address, warn=pytest.fail))
+
+
+def spawned(process):
+    """The processes that one has started by multiprocessing."""
+    return [each for each in process.children() if "spawn_main" in " ".join(each.cmdline())]
+
+
+def worker_processes(cluster):
+    """What enlarges pictures on a cluster: the processes that its workers have started."""
+    workers = [each for nanny in cluster.nannies for each in spawned(psutil.Process(nanny.pid))]
+    return [each for worker in workers for each in spawned(worker)]
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+class Watched:
+    """A watcher that writes down what it is told."""
+
+    def __init__(self):
+        self.events = []
+
+    def started(self, job):
+        self.events.append(("started", job.input.name))
+
+    advanced = None  # a cluster does not tell of rows
+
+    def ended(self, job):
+        self.events.append(("ended", job.input.name))
+
+
+def job(name, side=20):
+    return Job(Path(f"{name}.png"), Path(f"{name}_x2.png"), "png", side, side + 2)
+
+
+def executor(cluster, **errand):
+    keywords = {"options": Options(), "token": new_token(), "carry": cluster_deeds.carry}
+    client = connected(cluster.address, warn=pytest.fail)
+    client.wait_for_workers(2, timeout=LONG_S)
+    sent = Errand(**keywords | errand, prepare=cluster_deeds.prepare)
+    return ClusterExecutor(client, cluster.address, sent, watcher=Watched())
+
+
+def results(cluster, wanted, **errand):
+    """{name: result} of a run, and what the watcher was told."""
+    pool = executor(cluster, **errand)
+    jobs = [job(name) for name in wanted]
+    found = list(run_entries([Entry(Result.planned(each, 2), each) for each in jobs], Options(), executor=pool))
+    assert not list(Path().glob(".*.part"))
+    return {result.input.stem: result for result in found}, pool._watcher.events
+
+
+def test_a_run_on_a_cluster_of_which_a_worker_is_killed_is_the_local_run(cluster):
+    for index in range(30):
+        save(f"in/{index:02}.{('png', 'jpg', 'bmp')[index % 3]}", (300 + index, 401), seed=index)
+    Path("in/bad.png").write_bytes(b"no picture")
+    command = [*COMMAND, "in", "-o", "out", "--json", "--cluster", cluster.address]
+    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        while not Path("out").exists() or len(names("out")) < 5:
+            assert run.poll() is None, run.communicate()
+            time.sleep(0.005)
+        (worker,) = spawned(psutil.Process(cluster.nannies[0].pid))
+        worker.kill()
+        done_before = len(names("out"))
+        out, err = run.communicate(timeout=LONG_S)
+    assert done_before < 25  # it was killed amid the run
+    document = json.loads(out)
+    assert run.returncode == 1, err
+    assert document["summary"] == {"written": 30, "skipped": 0, "failed": 1, "planned": 0}
+    assert document["device"] == "cpu"
+    local = upsample("in", "-o", "local", "--json")
+    assert tree("out") == tree("local")
+    assert [each["error"] for each in document["files"]] == [each["error"] for each in local.document["files"]]
+    assert [each["input"] for each in document["files"]] == [each["input"] for each in local.document["files"]]
+    # The record is the same too: a run on this machine finds nothing to do, and the absent cluster is not asked.
+    for where in ((), ("--cluster", "tcp://127.0.0.1:1")):
+        again = upsample("in", "-o", "out", "--json", *where).document["summary"]
+        assert again == {"written": 0, "skipped": 30, "failed": 1, "planned": 0}
+
+
+def test_a_picture_that_crashes_or_hangs_fails_alone_and_takes_no_dask_worker_with_it(cluster):
+    wanted = [f"good{index}" for index in range(12)]
+    wanted[2:2], wanted[5:5], wanted[9:9] = ["segfault"], ["hang"], ["exit"]
+    with client_of(cluster.address) as client:
+        before = set(client.nthreads())
+    start_s = time.monotonic()
+    found, events = results(cluster, wanted, timeout_s=1.0)
+    assert time.monotonic() - start_s < crashing.HANG_S / 2
+    assert Counter(result.status for result in found.values()) == {"written": 12, "failed": 3}
+    assert found["segfault"].error.startswith("segfault.png: crashed the process that was at work on it (SIGSEGV); ")
+    assert found["exit"].error.startswith("exit.png: crashed the process that was at work on it (status 3); ")
+    assert found["hang"].error == "hang.png: took longer than --timeout 1 and was stopped; give it more seconds"
+    assert found["good3"].output == Path("good3_x2.png")
+    assert {Path(f"good{index}_x2.png").read_bytes() for index in range(12)} == {b"half whole"}
+    assert Counter(events) == Counter((kind, f"{name}.png") for name in wanted for kind in ("started", "ended"))
+    with client_of(cluster.address) as client:
+        assert set(client.nthreads()) == before
+
+
+def test_a_picture_that_kills_dask_workers_is_given_up_and_others_go_on(cluster):
+    pool = executor(cluster)
+    result = pool.submit(job("poison")).result(timeout=LONG_S)
+    assert (result.status, result.may_pass) == ("failed", True)
+    assert result.error == "poison.png: 2 Dask workers were lost while they had it; look at their logs"
+    assert Path("poison.begun").read_text(encoding="ascii") == "x" * (ALLOWED_FAILURES + 1)
+    assert pool.submit(job("good")).result(timeout=LONG_S).status == "written"
+    pool.close()
+
+
+def test_what_a_lost_worker_had_written_is_not_taken_for_anothers_file(cluster):
+    found, _ = results(cluster, ["late"])
+    assert Path("late.begun").read_text(encoding="ascii") == "x"
+    assert (found["late"].status, found["late"].warnings) == ("written", ())
+    # The control: what turned up while no worker was lost is another's.
+    found, _ = results(cluster, ["existing"])
+    assert found["existing"].status == "skipped"
+
+
+def test_closing_it_early_leaves_no_process_and_no_temporary_file(cluster):
+    pool = executor(cluster)
+    futures = [pool.submit(job(f"hang{index}")) for index in range(6)]
+    while len(list(Path().glob(".*.part"))) < 2:
+        time.sleep(0.005)
+    start_s = time.monotonic()
+    pool.close()
+    assert time.monotonic() - start_s < crashing.HANG_S / 2
+    assert all(isinstance(each.exception(), Interrupted) for each in futures)
+    assert not list(Path().glob(".*.part"))
+    assert worker_processes(cluster) == []
+
+
+def test_ctrl_c_ends_a_run_on_a_cluster_and_the_next_goes_on(cluster):
+    for index in range(6):
+        save(f"in/{index}.png", (90, 121), seed=index)
+    command = [*COMMAND, "in", "-o", "out", "--cluster", cluster.address]
+    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        while not worker_processes(cluster):  # they begin by importing torch
+            assert run.poll() is None, run.communicate()
+            time.sleep(0.005)
+        run.send_signal(signal.SIGINT)
+        _, err = run.communicate(timeout=LONG_S)
+    assert (run.returncode, err) == (130, "")
+    assert worker_processes(cluster) == []
+    left = names("out")
+    assert not [name for name in left if name.endswith(".part")]
+    summary = upsample("in", "-o", "out", "--json").document["summary"]
+    assert summary == {"written": 6 - len(left), "skipped": len(left), "failed": 0, "planned": 0}
+
+
+def test_workers_that_lack_something_are_named(cluster):
+    save("a.png")
+    with client_of(cluster.address) as client:
+        check_workers(client, cluster.address, Job(Path("a.png"), Path("deep/er/a.png"), "png", 11, 17))
+    assert names(".") == ["a.png"]  # no mark is left
+    answers = {
+        "has no upsample-cli; install version": ModuleNotFoundError("No module named 'upsample_cli'"),
+        "has upsample-cli 0.0; install version": ("0.0", ""),
+        "failed: two lines; look at its log": RuntimeError("two\nlines"),
+        "cannot see /x; give folders that all machines share": (__version__, "cannot see /x"),
+    }
+    for line, answer in answers.items():
+        client = SimpleNamespace(
+            run=lambda *_, answer=answer, **__: {"tcp://a:1": (__version__, ""), "tcp://b:2": answer}
+        )
+        with pytest.raises(UsageError, match=f"the Dask worker tcp://b:2 {line}"):
+            check_workers(client, "tcp://s:3", None)
+
+
+def test_what_a_worker_sees_is_compared():
+    save("a.png")
+    here, size = Path.cwd(), Path("a.png").stat().st_size
+    mark = here / "mark"
+    mark.touch()
+    assert misfit(None) == misfit(Sight(here / "a.png", size, here, mark)) == (__version__, "")
+    assert misfit(Sight(here / "a.png", size, here, None))[1] == ""
+    assert misfit(Sight(here / "a.png", size + 1, here, mark))[1] == f"sees another file at {here}/a.png"
+    assert misfit(Sight(here / "b.png", size, here, mark))[1] == f"cannot see {here}/b.png"
+    assert misfit(Sight(here / "a.png", size, here / "o", mark))[1] == f"cannot write to {here}/o"
+    mark.unlink()
+    assert misfit(Sight(here / "a.png", size, here, mark))[1] == f"sees another folder at {here}"
+
+
+def test_a_scheduler_without_workers_and_one_that_goes_away(tmp_path):
+    with dask_scheduler(tmp_path) as (address, process), client_of(address) as client:
+        with pytest.raises(UsageError, match=f"the cluster at {address} has no workers; start some: dask worker"):
+            check_workers(client, address, None)
+        errand = Errand(Options(), new_token(), crashing.carry)
+        pool = ClusterExecutor(client, address, errand, watcher=Watched())
+        future = pool.submit(job("good"))
+        process.kill()
+        with pytest.raises(UpsampleError, match=f"the connection to the scheduler at {address} was lost; what is"):
+            future.result(timeout=LONG_S)
+        pool.close()
+
+
+def test_an_absent_scheduler_is_one_line_within_seconds():
+    save("a.png")
+    start_s = time.monotonic()
+    ended = upsample_process("a.png", "-o", "b.png", "--cluster", "tcp://127.0.0.1:1")
+    assert time.monotonic() - start_s < 25  # Dask's own patience is 30 s
+    assert (ended.status, ended.out, len(ended.err.splitlines())) == (2, "", 1)
+    assert ended.err.startswith("upsample: --cluster tcp://127.0.0.1:1: no scheduler answers there; give the address")
+    assert names(".") == ["a.png"]
+
+
+@pytest.mark.parametrize("address", ["nonsense", "tcp://", "tcp://host", "foo://host:1", "tcp://a/b:1"])
+def test_what_is_no_address_is_said_at_once(address):
+    with pytest.raises(UsageError, match=f"--cluster {address} is no address of a scheduler; give it such as tcp://"):
+        connected(address, warn=pytest.fail)
+
+
+def test_dask_not_installed_is_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(UsageError, match=r"--cluster needs dask.distributed; pip install 'upsample-cli\[cluster\]'"):
+        connected("tcp://127.0.0.1:1", warn=pytest.fail)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("a.png", "--cluster", ""), "--cluster has no address"),
+        (("a.png", "--cluster", "tcp://h:1", "--workers", "2"), "--workers does not go with --cluster"),
+        (("-", "--cluster", "tcp://h:1"), "--cluster does not go with -"),
+    ],
+)
+def test_what_does_not_go_with_a_cluster_is_refused(arguments, line):
+    ended = upsample(*arguments)
+    assert (ended.status, len(ended.err.splitlines())) == (2, 1)
+    assert ended.err.startswith(f"upsample: {line}; ")
+
+
+def test_other_versions_are_one_line():
+    versions = {"packages": {"python": "3.11.1", "msgpack": "1.1", "dask": "1"}, "host": {}}
+    others = {"packages": {"python": "3.12.9", "msgpack": "1.1", "dask": "1"}, "host": {}}
+    told = distributed.versions.error_message(versions, {"tcp://a:1": others}, versions, "client")
+    assert version_line(told["warning"]).startswith("the cluster has other versions than this machine of python; ")
+
+
+def test_temporary_files_of_a_run_are_removed_and_no_others():
+    removed = [temporary_path("a.png", token).name for token in ("0123abcd", "0123abcdef12")]
+    kept = [temporary_path("a.png", "89abcdef").name, "0123abcd.part", ".a.png.0123abcd.part.png", "a.0123abcd.part"]
+    for name in removed + kept:
+        Path(name).touch()
+    remove_temporaries(["a.png", "gone/b.png"], "0123abcd")
+    assert names(".") == sorted(kept)
+
+
+@pytest.fixture
+def in_a_worker(monkeypatch):
+    """As if this were a Dask worker of two threads."""
+    told = []
+    worker = SimpleNamespace(log_event=lambda *event: told.append(event), state=SimpleNamespace(nthreads=2))
+    monkeypatch.setattr(distributed, "get_worker", lambda: worker)
+    return told
+
+
+def test_processes_that_a_killed_run_left_end_by_themselves_and_start_again(in_a_worker, monkeypatch):
+    monkeypatch.setattr(cluster_worker, "IDLE_S", 0.2)
+    errand = Errand(Options(), new_token(), cluster_deeds.carry, prepare=cluster_deeds.prepare)
+    for number in (1, 2):
+        assert enlarge(job(f"good{number}"), errand, number)[0].status == "written"
+        site = cluster_worker._sites[errand.token]
+        end_s = time.monotonic() + LONG_S
+        while site._executor._workers and time.monotonic() < end_s:
+            time.sleep(0.02)
+        assert errand.token not in cluster_worker._sites
+    assert in_a_worker == [(errand.topic, 1), (errand.topic, 2)]
+
+
+def test_a_picture_that_comes_after_the_end_of_its_run_is_not_begun(in_a_worker):
+    errand = Errand(Options(), new_token(), cluster_deeds.carry, prepare=cluster_deeds.prepare)
+    assert enlarge(job("good1"), errand, 1)[0].status == "written"
+    cluster_worker.end(errand.token)
+    with pytest.raises(Interrupted):
+        enlarge(job("good2"), errand, 2)
+    assert names(".") == ["good1_x2.png"]
