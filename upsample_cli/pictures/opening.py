@@ -9,8 +9,9 @@ import os
 import stat
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
@@ -121,11 +122,16 @@ def _set_libtiff_handler(handler: int | None) -> int | None:
 
     Pillow itself does so for warnings only. Where its libtiff cannot be reached from here, it goes on printing.
     """
+    set_handler = _libtiff_setter()
+    return set_handler(handler) if set_handler is not None else None
+
+
+@cache
+def _libtiff_setter() -> Callable[[int | None], int | None] | None:
     with suppress(AttributeError, OSError):
         set_handler = ctypes.CDLL(cast("Any", Image).core.__file__).TIFFSetErrorHandler
         set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
-        before: int | None = set_handler(handler)
-        return before
+        return cast("Callable[[int | None], int | None]", set_handler)
     return None
 
 

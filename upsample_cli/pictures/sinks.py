@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Collection
 from concurrent.futures import Executor
@@ -29,7 +30,10 @@ _MOST_DPI = 65535.5  # of a JPEG, before rounding
 _DEFAULT_JPEG, _DEFAULT_WEBP, _DEFAULT_AVIF = 95, 95, 90
 # Measured on 11 MP: AVIF at Pillow's own speed 6 takes 12 s for 0.66 MB, at 9 1.2 s for 0.78 MB; lossless WebP at
 # method 1 2.7 s for 4.6 MB, at 0 0.9 s for 6.2 MB; lossy WebP at method 2 0.38 s and 46.6 dB, at 4 0.83 s and 47.1 dB.
+# GIF, on frames of 1.2 MP: colours from all pixels by median cut, not dithered, take 0.13 to 0.33 s; from a sample by
+# coverage, dithered, 0.04 to 0.12 s, and averaged over 3x3 pixels the squared error is 0.2 to 0.4 of the former's.
 _AVIF_SPEED, _WEBP_METHOD, _WEBP_LOSSLESS_METHOD = 9, 2, 1
+_SAMPLE_PIXELS = 1 << 16
 
 
 def open_sink(
@@ -54,7 +58,7 @@ def open_sink(
       was; for anything else 4:4:4 keeps thin coloured lines.
     - WebP: without loss if the input was stored so and no quality is given; else lossy, 95 unless given.
     - AVIF: quality 90 unless given, chroma as for JPEG. It is never without loss: not even at 100.
-    - GIF: at most 256 colours. Pictures of fewer keep theirs; others are reduced to the median cut, dithered.
+    - GIF: at most 256 colours. Pictures of fewer keep theirs; others are dithered with 256 that cover theirs.
 
     Args:
         file: binary, at its start.
@@ -208,4 +212,10 @@ def _reduced(image: Image.Image) -> tuple[Image.Image, dict[str, Any], list[str]
 
 
 def _quantized(image: Image.Image, colours: int) -> Image.Image:
-    return image.quantize(colours, Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG)
+    """At most so many colours: its own, if it has no more, else those that cover a sample of it, dithered."""
+    if image.getcolors(colours) is not None:
+        return image.quantize(colours, Image.Quantize.MEDIANCUT)
+    share = min(1.0, math.sqrt(_SAMPLE_PIXELS / (image.width * image.height)))
+    size = (max(1, int(image.width * share)), max(1, int(image.height * share)))
+    palette = image.resize(size, Image.Resampling.NEAREST).quantize(colours, Image.Quantize.MAXCOVERAGE)
+    return image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)

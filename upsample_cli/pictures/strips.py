@@ -95,6 +95,7 @@ class StripWriter(Generic[Made]):
         with self._ended_by_any_error():
             self._write_jobs(down_to=0)
         self._open = False
+        self._above = None  # as a view it would keep a run of rows until this sink is collected
 
     def _check_open(self) -> None:
         if not self._open:
@@ -110,6 +111,7 @@ class StripWriter(Generic[Made]):
                 future.cancel()
             self._jobs.clear()
             self._held.clear()
+            self._above = None
             raise
 
     def _start_strip(self) -> None:
