@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -242,7 +243,7 @@ def test_workers_that_lack_something_are_named(cluster):
         check_workers(client, cluster.address, Job(Path("a.png"), Path("deep/er/a.png"), "png", 11, 17))
     assert names(".") == ["a.png"]  # no mark is left
     answers = {
-        "has no upsample-cli; install version": ModuleNotFoundError("No module named 'upsample_cli'"),
+        "has no upsample-cli; install version": Exception("ImportError(\"No module named 'upsample_cli'\")"),
         "has upsample-cli 0.0; install version": ("0.0", ""),
         "failed: two lines; look at its log": RuntimeError("two\nlines"),
         "cannot see /x; give folders that all machines share": (__version__, "cannot see /x"),
@@ -363,3 +364,17 @@ def test_a_picture_that_comes_after_the_end_of_its_run_is_not_begun(in_a_worker)
     with pytest.raises(Interrupted):
         enlarge(job("good2"), errand, 2)
     assert names(".") == ["good1_x2.png"]
+
+
+def test_pictures_that_have_no_room_wait_and_are_not_begun_when_the_run_ends(in_a_worker, monkeypatch):
+    monkeypatch.setattr(cluster_worker, "budget_bytes", lambda _options: 1)
+    errand = Errand(Options(), new_token(), cluster_deeds.carry, prepare=cluster_deeds.prepare)
+    with ThreadPoolExecutor(2) as dask_threads:
+        tasks = [dask_threads.submit(enlarge, job(f"hang{number}"), errand, number) for number in (1, 2)]
+        while not list(Path().glob(".*.part")):
+            time.sleep(0.005)
+        time.sleep(0.3)  # the other process would have begun by now
+        assert len(list(Path().glob(".*.part"))) == 1
+        cluster_worker.end(errand.token)
+        assert [type(each.exception(timeout=LONG_S)) for each in tasks] == [Interrupted] * 2
+    assert names(".") == []

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from upsample_cli import __version__
 from upsample_cli.batch.carry import prepare
-from upsample_cli.batch.memory import Admission, budget_bytes
+from upsample_cli.batch.memory import Admission, budget_bytes, shared_out
 from upsample_cli.batch.threads import Carry
 from upsample_cli.batch.worker import Assignment
 from upsample_cli.batch.workers import ProcessExecutor
@@ -118,18 +118,23 @@ class _Site:
             multiprocessing.current_process().daemon = False
         # A Dask worker that is only cut off goes on writing while another has its pictures: never the same file.
         token = errand.token + secrets.token_hex(2)
-        assignment = Assignment(errand.options, token, errand.carry, cores=slots, prepare=errand.prepare)
+        options = shared_out(errand.options, slots)
+        assignment = Assignment(options, token, errand.carry, cores=slots, prepare=errand.prepare)
         self._executor = ProcessExecutor(assignment, slots=slots, watcher=_Nobody(), timeout_s=errand.timeout_s)
         self._admission = Admission(slots, budget_bytes(errand.options), errand.options)
         self._room = threading.Condition()
+        self._is_closed = False
         self.guests = 0
         self.left_s = time.monotonic()
 
     def carry_out(self, job: Job) -> tuple[Result, str | None]:
         with self._room:
-            self._room.wait_for(lambda: self._admission.takes(job))
+            self._room.wait_for(lambda: self._is_closed or self._admission.takes(job))
+            if self._is_closed:
+                raise Interrupted
+            future = self._executor.submit(job)
         try:
-            return self._executor.submit(job).result(), self._executor.device
+            return future.result(), self._executor.device
         finally:
             with self._room:
                 self._admission.leave(job)
@@ -141,6 +146,9 @@ class _Site:
             self.left_s = time.monotonic()
 
     def close(self) -> None:
+        with self._room:
+            self._is_closed = True
+            self._room.notify_all()
         self._executor.close()
 
 

@@ -7,12 +7,11 @@ import math
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 
 from upsample_cli.batch.carry import carry_out
 from upsample_cli.batch.cluster_worker import Errand
-from upsample_cli.batch.memory import worker_count
+from upsample_cli.batch.memory import shared_out, worker_count
 from upsample_cli.batch.run import Executor
 from upsample_cli.batch.threads import ThreadExecutor, Watcher
 from upsample_cli.batch.worker import Assignment
@@ -69,9 +68,8 @@ def executor_for(
         return ThreadExecutor(carry, options, slots=1, watcher=watcher, token=token)
     slots = worker_count(count) if workers is None else min(workers, count)
     cores = max(math.ceil(core_count() / slots), min(core_count(), _LEAST_CORES))
-    if options.memory_bytes is not None:
-        options = replace(options, memory_bytes=options.memory_bytes // slots)
-    return ProcessExecutor(Assignment(options, token, carry, cores), slots=slots, watcher=watcher, timeout_s=timeout_s)
+    assignment = Assignment(shared_out(options, slots), token, carry, cores)
+    return ProcessExecutor(assignment, slots=slots, watcher=watcher, timeout_s=timeout_s)
 
 
 def _on_cluster(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 from upsample_cli.cores import core_count
@@ -60,6 +61,15 @@ def budget_bytes(options: Options) -> int | None:
         return options.memory_bytes
     available = available_bytes()
     return None if available is None else int(_SHARE * available)
+
+
+def shared_out(options: Options, slots: int) -> Options:
+    """The options for each of so many workers: of the memory, its share.
+
+    >>> shared_out(Options(memory_bytes=1000), 4).memory_bytes
+    250
+    """
+    return options if options.memory_bytes is None else replace(options, memory_bytes=options.memory_bytes // slots)
 
 
 def worker_count(jobs: int) -> int:

@@ -83,7 +83,7 @@ def check_workers(client: Any, address: str, job: Job | None) -> None:
     if not answers:
         raise UsageError(f"the cluster at {address} has no workers", f"start some: dask worker {address}")
     for worker, answer in answers.items():
-        if isinstance(answer, ImportError):
+        if isinstance(answer, BaseException) and "No module named" in str(answer):  # Dask wraps it as it comes
             cause, next_step = "has no upsample-cli", f"install version {__version__} there"
         elif isinstance(answer, BaseException):
             cause, next_step = f"failed: {' '.join(str(answer).split())}", "look at its log"
