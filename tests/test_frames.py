@@ -176,7 +176,7 @@ def test_a_thirtieth_of_a_second_stays_one_and_gif_loses_nothing_in_the_sum():
 @pytest.mark.parametrize("target", ["b.jpg", "b.bmp", "b.avif", "b.tif"])
 def test_a_format_that_holds_one_picture_gets_the_first_and_says_so(target):
     result = upsample_file(saved("GIF"), target)
-    assert any("cannot hold several frames; of 3 the first is kept (PNG and WebP and GIF can)" in line
+    assert any("is not written with several frames; of 3 the first is kept (PNG and WebP and GIF can)" in line
                for line in result.warnings)  # fmt: skip
     assert "refused by --strict" in upsample("a.gif", "-o", f"c{target}", "--strict").errors[0]
 
@@ -277,7 +277,7 @@ def test_pages_are_no_animation():
     images = [Image.new("RGB", (5, 3), colour) for colour in ("red", "blue")]
     images[0].save("a.tif", save_all=True, append_images=images[1:])
     result = upsample_file("a.tif", "b.png")
-    assert result.warnings == ("PNG cannot hold several pages; of 2 the first is kept (TIFF can)",)
+    assert result.warnings == ("PNG is not written with several pages; of 2 the first is kept (TIFF can)",)
 
 
 def test_metadata_of_an_animation_travels_once():

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from corpus import HEIGHT, ICC, WIDTH, XMP, exif, good_files
-from PIL import Image
+from PIL import Image, ImageOps
 from running import ENVIRONMENT, save, upsample
 
 from upsample_cli.cli import tconv
@@ -75,6 +75,36 @@ def test_what_it_says_is_lost_is_what_upsample_warns_of(name, tmp_path, capsys, 
         assert [line for line in planned["warnings"] if line in offer["loses"]] == offer["loses"]
     assert offers["gif"]["loses"]
     assert offers["gif"]["loses"] != offers["png"]["loses"]
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"),
+    [
+        ("webp full", {"jpeg": 95, "webp": 95, "avif": 90}),
+        ("webp lossless", {"jpeg": 95, "avif": 90}),  # what was stored without loss WebP stores so again
+        ("jpeg cmyk", {"jpeg": 95, "webp": 95, "avif": 90}),
+    ],
+)
+def test_what_the_coding_takes_is_told_where_it_takes_something(name, taken, tmp_path, capsys, monkeypatch):
+    (tmp_path / "a").write_bytes(GOOD[name])
+    offers = document("a", capsys=capsys, monkeypatch=monkeypatch)["outputs"]
+    assert {kind: offer["quality"] for kind, offer in offers.items() if offer["quality"] is not None} == taken
+    rows = process("a").stdout.decode().splitlines()
+    for title, kind in (("│ JPEG", "jpeg"), ("│ WebP", "webp"), ("│ PNG", "png"), ("│ TIFF", "tiff")):
+        said = next(row for row in rows if row.startswith(title))
+        lost = offers[kind]["loses"]
+        assert ("only what its coding takes at quality 95" in said) == (kind in taken and not lost)
+        assert ("nothing" in said) == (kind not in taken and not lost)
+
+
+@pytest.mark.parametrize(("name", "is_exact"), [("webp lossless", True), ("webp full", False)])
+def test_the_quality_told_is_the_one_that_is_written(name, is_exact, tmp_path):
+    """The table's word against the pixels: at x1 nothing but the coding changes them."""
+    (tmp_path / "a.webp").write_bytes(GOOD[name])
+    upsample("a.webp", "-f", "1", "-o", "b.webp")
+    with Image.open("a.webp") as before, Image.open("b.webp") as after:
+        turned = ImageOps.exif_transpose(before)
+        assert (turned.convert("RGBA").tobytes() == after.convert("RGBA").tobytes()) == is_exact
 
 
 def test_limits_follow_from_the_factor(capsys, monkeypatch):

@@ -13,6 +13,7 @@ from upsample_cli.pictures.exif import ORIENTATION, orientation
 from upsample_cli.pictures.formats import FORMATS, check_output_size, fit
 from upsample_cli.pictures.model import Metadata, PictureInfo
 from upsample_cli.pictures.opening import Input, opened_file, shown_name
+from upsample_cli.pictures.sinks import is_lossless
 from upsample_cli.pictures.source import read_header
 
 _EXIF_IFD = 0x8769
@@ -27,10 +28,12 @@ class Offer:
 
     Args:
         loses: one line for each thing lost, or lost if the pixels are such.
+        quality: at which its coding takes something from the pixels, if none is given; None where it takes nothing.
         refusal: why the enlarged picture does not fit at all, if so.
     """
 
     loses: tuple[str, ...]
+    quality: int | None
     refusal: str | None
 
 
@@ -95,13 +98,14 @@ def about_picture(path: Input, *, factor: int, max_pixels: int) -> About:
 
 
 def _offer(info: PictureInfo, metadata: Metadata, name: str, factor: int) -> Offer:
-    fitted = fit(info, metadata, FORMATS[name])
-    losses = (*fitted.warnings, *fitted.possible)
+    fmt, refusal = FORMATS[name], None
+    fitted = fit(info, metadata, fmt)
     try:
-        check_output_size("", FORMATS[name], info.height * factor, info.width * factor, fitted.layout)
+        check_output_size("", fmt, info.height * factor, info.width * factor, fitted.layout)
     except PictureError as error:
-        return Offer(losses, str(error).removeprefix(": "))
-    return Offer(losses, None)
+        refusal = str(error).removeprefix(": ")
+    quality = None if is_lossless(fmt, None, info) else fmt.default_quality
+    return Offer((*fitted.warnings, *fitted.possible), quality, refusal)
 
 
 def _orientation(metadata: Metadata) -> int:

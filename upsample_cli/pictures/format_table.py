@@ -44,6 +44,7 @@ class Format:
         max_xmp_bytes: most bytes of an XMP packet.
         max_iptc_bytes: most bytes of IPTC captions.
         quality_range: least and greatest `--quality`; None where there is nothing to choose.
+        default_quality: of a coding that takes something from the pixels, where `--quality` is not given.
         max_colours: most colours in one picture, if there is such a limit.
         frames: the kinds of several pictures that one file can hold.
     """
@@ -63,6 +64,7 @@ class Format:
     max_xmp_bytes: int | None = None
     max_iptc_bytes: int | None = None
     quality_range: tuple[int, int] | None = None
+    default_quality: int | None = None
     max_colours: int | None = None
     frames: frozenset[FramesKind] = frozenset()
 
@@ -77,7 +79,7 @@ FORMATS: dict[str, Format] = {
             "jpeg", "JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), "JPEG",
             frozenset({_GREY, _RGB, _CMYK}), frozenset({"icc_profile", "exif", "xmp", "iptc", "dpi", "comment"}),
             lossless=False, max_side=65500, max_exif_bytes=65527, max_xmp_bytes=65504, max_iptc_bytes=MAX_JPEG_BYTES,
-            quality_range=(1, 100),
+            quality_range=(1, 100), default_quality=95,
         ),
         Format(
             "png", "PNG", (".png", ".apng"), "PNG",
@@ -89,7 +91,7 @@ FORMATS: dict[str, Format] = {
         Format(
             "webp", "WebP", (".webp",), "WEBP",
             frozenset({_RGB, _RGB_ALPHA}), frozenset({"icc_profile", "exif", "xmp"}),
-            lossless=False, max_side=16383, quality_range=(0, 100),
+            lossless=False, max_side=16383, quality_range=(0, 100), default_quality=95,
             frames=frozenset({"animation"}),
         ),
         Format(
@@ -113,7 +115,7 @@ FORMATS: dict[str, Format] = {
         Format(
             "avif", "AVIF", (".avif",), "AVIF",
             frozenset({_GREY, _RGB, _RGB_ALPHA}), frozenset({"icc_profile", "exif", "xmp"}),
-            lossless=False, max_side=32768, max_pixels=2**28, quality_range=(0, 100),
+            lossless=False, max_side=32768, max_pixels=2**28, quality_range=(0, 100), default_quality=90,
         ),
     )
 }  # fmt: skip

@@ -189,7 +189,7 @@ def _held_frames(frames: Frames | None, fmt: Format) -> tuple[Frames | None, tup
         return frames, frames.warnings if frames else ()
     others = " and ".join(each.title for each in FORMATS.values() if frames.kind in each.frames)
     can = f"{others} can" if others else "no output can"
-    line = f"{fmt.title} cannot hold several {_NAMES[frames.kind]}; of {frames.count} the first is kept ({can})"
+    line = f"{fmt.title} is not written with several {_NAMES[frames.kind]}; of {frames.count} the first is kept ({can})"
     return None, (line,)
 
 

@@ -27,7 +27,6 @@ _SUBSAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 _COLOURS_LOST = "GIF holds at most 256 colours; this picture has more and is reduced"
 _ALPHA_LOST = "GIF cannot hold half-transparent pixels; they became opaque or vanished"
 _MOST_DPI = 65535.5  # of a JPEG, before rounding
-_DEFAULT_JPEG, _DEFAULT_WEBP, _DEFAULT_AVIF = 95, 95, 90
 # Measured on 11 MP: AVIF at Pillow's own speed 6 takes 12 s for 0.66 MB, at 9 1.2 s for 0.78 MB; lossless WebP at
 # method 1 2.7 s for 4.6 MB, at 0 0.9 s for 6.2 MB; lossy WebP at method 2 0.38 s and 46.6 dB, at 4 0.83 s and 47.1 dB.
 # GIF, on frames of 1.2 MP: colours from all pixels by median cut, not dithered, take 0.13 to 0.33 s; from a sample by
@@ -84,28 +83,33 @@ def open_sink(
         return _STREAMING[fmt.name](
             file, height=height, width=width, layout=layout, metadata=metadata, executor=executor, **level
         )
-    settings = _SETTINGS[fmt.name](quality, info)
+    lossless = is_lossless(fmt, quality, info)
+    settings = _SETTINGS[fmt.name](fmt.default_quality if quality is None else quality, info, lossless)
     if layout.colour == "grey":  # there is no chroma to subsample, and AVIF would store one
         settings.pop("subsampling", None)
     return _CollectingSink(file, fmt, height=height, width=width, layout=layout, metadata=metadata, settings=settings)
 
 
-def _jpeg_settings(quality: int | None, info: PictureInfo | None) -> dict[str, Any]:
-    return {"quality": _DEFAULT_JPEG if quality is None else quality, "subsampling": _subsampling(info)}
+def is_lossless(fmt: Format, quality: int | None, info: PictureInfo | None) -> bool:
+    """Whether pixels that this format can hold are written without loss: of WebP those that were stored so."""
+    return fmt.lossless or (fmt.name == "webp" and quality is None and info is not None and info.lossless)
 
 
-def _webp_settings(quality: int | None, info: PictureInfo | None) -> dict[str, Any]:
-    if quality is None and info is not None and info.lossless:
+def _jpeg_settings(quality: int | None, info: PictureInfo | None, _lossless: bool) -> dict[str, Any]:
+    return {"quality": quality, "subsampling": _subsampling(info)}
+
+
+def _webp_settings(quality: int | None, _info: PictureInfo | None, lossless: bool) -> dict[str, Any]:
+    if lossless:
         return {"lossless": True, "quality": 0, "method": _WEBP_LOSSLESS_METHOD, "exact": True}
-    return {"quality": _DEFAULT_WEBP if quality is None else quality, "method": _WEBP_METHOD, "exact": True}
+    return {"quality": quality, "method": _WEBP_METHOD, "exact": True}
 
 
-def _avif_settings(quality: int | None, info: PictureInfo | None) -> dict[str, Any]:
-    chosen = {"quality": _DEFAULT_AVIF if quality is None else quality, "subsampling": _subsampling(info)}
-    return chosen | {"speed": _AVIF_SPEED}
+def _avif_settings(quality: int | None, info: PictureInfo | None, _lossless: bool) -> dict[str, Any]:
+    return {"quality": quality, "subsampling": _subsampling(info), "speed": _AVIF_SPEED}
 
 
-def _plain_settings(_quality: int | None, _info: PictureInfo | None) -> dict[str, Any]:
+def _plain_settings(_quality: int | None, _info: PictureInfo | None, _lossless: bool) -> dict[str, Any]:
     return {}
 
 

@@ -19,7 +19,7 @@ from upsample_cli.profiles import MAX_FACTOR
 from upsample_cli.quantities import parse_quantity
 
 if TYPE_CHECKING:
-    from upsample_cli.pictures.about import About
+    from upsample_cli.pictures.about import About, Offer
 
 _COLOURS = {"grey": "grey", "rgb": "RGB", "cmyk": "CMYK", "cielab": "Lab", "icclab": "Lab"}
 _SUBSAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
@@ -90,6 +90,7 @@ def document(about: About, factor: int) -> dict[str, Any]:
                 "width": info.width * factor,
                 "height": info.height * factor,
                 "loses": list(offer.loses),
+                "quality": offer.quality,
                 "refused": offer.refusal,
             }
             for name, offer in about.outputs.items()
@@ -111,11 +112,19 @@ def _print(about: About, factor: int) -> None:
             Text(f"{one_line(name):<{longest}}  ", style="bold"), Text(one_line(value)), sep="", soft_wrap=True
         )
     info = about.info
-    offers = Table(f"as, at {info.width * factor}x{info.height * factor}", "what is lost")
+    console.print(f"at x{factor}, {info.width * factor}x{info.height * factor}:", highlight=False)
+    offers = Table("written as", "what is lost")
     for name, offer in about.outputs.items():
-        losses = Text("\n").join(Text(one_line(line)) for line in offer.loses) if offer.loses else Text("nothing")
-        offers.add_row(FORMATS[name].title, Text(f"impossible: {offer.refusal}") if offer.refusal else losses)
+        offers.add_row(FORMATS[name].title, Text("\n").join(Text(one_line(line)) for line in _losses(offer)))
     console.print(offers)
+
+
+def _losses(offer: Offer) -> list[str]:
+    if offer.refusal:
+        return [f"impossible: {offer.refusal}"]
+    only = "" if offer.loses else "only "
+    coding = f"{only}what its coding takes at quality {offer.quality} (--quality 100 takes least)"
+    return [*offer.loses, *([coding] if offer.quality is not None else [])] or ["nothing"]
 
 
 def _facts(about: About) -> Iterator[tuple[str, str]]:
