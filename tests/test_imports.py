@@ -24,6 +24,7 @@ LAYERS = [
     ["upsample_cli.pipeline"],
     ["upsample_cli.batch.*", "upsample_cli.tconv.*"],
     ["upsample_cli.fitting.*"],
+    ["upsample_cli.comparing.*"],
     ["upsample_cli"],  # its lazy names come from below
     ["upsample_cli.cli.*"],
 ]
@@ -31,7 +32,12 @@ HOMES = {
     "typer": {"upsample_cli.cli"},
     "rich": {"upsample_cli.cli"},
     "click": set(),
-    "PIL": {"upsample_cli.pictures", "upsample_cli.tconv.drawing", "upsample_cli.fitting.degrade"},
+    "PIL": {
+        "upsample_cli.pictures",
+        "upsample_cli.tconv.drawing",
+        "upsample_cli.fitting.degrade",
+        "upsample_cli.comparing.sheet",
+    },
     **{name: {"upsample_cli.pictures"} for name in ("isal", "imagecodecs")},
     "tifffile": {"upsample_cli.pictures", "upsample_cli.tconv.signals"},
     "onnx": {"upsample_cli.tconv"},

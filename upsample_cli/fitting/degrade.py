@@ -57,11 +57,11 @@ def degradation_named(name: str) -> Degradation:
 
 
 def degraded(high: Luma, factor: int, degradation: Degradation, rows: tuple[int, int] | None = None) -> Luma:
-    """Luma reduced by a whole factor, and of that the rows asked for, all by default.
+    """Luma, or colour, reduced by a whole factor, and of that the rows asked for, all by default.
 
-    high: (height * factor, width * factor) -> (height, width)
+    high: (height * factor, width * factor) -> (height, width); colour has an axis of 3 after these
     """
-    height, width = high.shape
+    height, width = high.shape[:2]
     low = Image.fromarray(high).resize((width // factor, height // factor), FILTERS[degradation.filter])
     if rows is not None:
         low = low.crop((0, rows[0], low.width, rows[1]))

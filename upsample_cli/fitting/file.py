@@ -16,16 +16,20 @@ from upsample_cli.weight_files import METADATA_KEY
 SUFFIX = ".safetensors"
 
 
-def check_target(path: Path, *, overwrite: bool) -> None:
-    """Refuse, before anything is fitted, what `write_fit` would refuse in the end.
+def check_target(path: Path, *, overwrite: bool, what: str = "kernels", suffix: str = SUFFIX) -> None:
+    """Refuse, before any work is done, an output that writing would refuse in the end.
+
+    Args:
+        what: is to be written.
+        suffix: of such files.
 
     Raises:
-        UsageError: if it does not end in .safetensors.
+        UsageError: if it does not end in the suffix.
         OutputExistsError: if it exists and `overwrite` is not set.
         PictureError: if its folder does not exist.
     """
-    if path.suffix.lower() != SUFFIX:
-        raise UsageError(f"{path}: kernels are written as {SUFFIX}", f"give --output NAME{SUFFIX}")
+    if path.suffix.lower() != suffix:
+        raise UsageError(f"{path}: {what} are written as {suffix}", f"give --output NAME{suffix}")
     if path.exists() and not overwrite:
         raise OutputExistsError(path)
     if not path.parent.is_dir():

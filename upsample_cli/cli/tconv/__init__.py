@@ -23,6 +23,7 @@ COMMANDS = {
     "checkerboard": ("upsample_cli.cli.tconv.checkerboard", "checkerboard_command"),
     "run": ("upsample_cli.cli.tconv.run", "run_command"),
     "fit": ("upsample_cli.cli.tconv.fit", "fit_command"),
+    "compare": ("upsample_cli.cli.tconv.compare", "compare_command"),
     "upsample": ("upsample_cli.cli.upsample", "upsample"),
 }
 """Name of each command: the module that holds it and its function there."""

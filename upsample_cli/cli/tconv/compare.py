@@ -1,0 +1,213 @@
+"""`tconv compare`: kernels on a picture of one's own, in figures and side by side."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from upsample_cli.cli.door import one_line
+from upsample_cli.cli.options import Debug
+from upsample_cli.cli.tconv.printing import print_document, result_console
+from upsample_cli.errors import UsageError
+from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS
+from upsample_cli.quantities import parse_quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from upsample_cli.comparing.compare import Comparison
+    from upsample_cli.comparing.pair import Box, Limits, Pair
+
+_FACTOR, _DEGRADATION = 2, "bicubic"
+_CROP = re.compile(r"([0-9]{1,9}),([0-9]{1,9}),([1-9][0-9]{0,8})x([1-9][0-9]{0,8})")
+
+
+def compare_command(
+    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A picture; the small one with --reference.")],
+    *,
+    factor: Annotated[
+        int | None,
+        typer.Option(
+            "-f", "--factor", metavar="N", help="Whole factor, 2 to 64. Default 2; --reference tells its own."
+        ),
+    ] = None,
+    degrade: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="How PHOTO is made small: bicubic (the default), area or lanczos; jpeg90 is bicubic, then JPEG of "
+            "quality 90.",
+        ),
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The large picture that PHOTO was made from.")
+    ] = None,
+    kernels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...", help="Kernels as upsample takes them, files too. Default: all that have a name."
+        ),
+    ] = None,
+    crop: Annotated[
+        str | None,
+        typer.Option(metavar="X,Y,WxH", help="What is shown. Default: 96x96 pixels where the kernels differ most."),
+    ] = None,
+    rounds: Annotated[
+        int, typer.Option(min=0, max=99, metavar="N", help="Time each kernel so often; 0 for no times.")
+    ] = 3,
+    measure: Annotated[
+        str, typer.Option(metavar="COUNT", help="Of a larger picture, so many pixels around the crop or the middle.")
+    ] = "4M",
+    max_pixels: Annotated[
+        str, typer.Option(metavar="COUNT", help="Largest picture accepted, such as 500M or 2G pixels.")
+    ] = f"{DEFAULT_MAX_PIXELS // 10**6}M",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Draw crops and differences into it (.png). Default: none."
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
+    as_document: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    debug: Debug = False,  # noqa: ARG001  the door looks for it
+) -> None:
+    """Make a picture small, enlarge it again by every kernel, and see which comes nearest.
+
+    \b
+    Examples:
+      tconv compare photo.jpg -o kernels.png
+      tconv compare photo.jpg --factor 3 --degrade area
+      tconv compare photo.jpg --kernels bicubic,lanczos3,fitted --crop 300,200,64x64 -o three.png
+      tconv compare small.png --reference large.png --json
+    """
+    from upsample_cli.comparing.compare import compare
+    from upsample_cli.comparing.pair import Limits
+
+    shown = None if crop is None else _box(crop)
+    names = None if kernels is None else _names(kernels)
+    limits = Limits(parse_quantity(measure, "--measure"), parse_quantity(max_pixels, "--max-pixels"))
+    if output is not None:
+        _check_output(output, [photo, *([reference] if reference else [])], overwrite=overwrite)
+    pair = _pair(photo, reference, factor, degrade, limits, shown)
+    comparison = _with_progress(lambda advanced: compare(pair, names, crop=shown, rounds=rounds, advanced=advanced))
+    for remark in pair.remarks:
+        print(f"warning: {one_line(remark)}", file=sys.stderr)
+    what = f"{photo}: factor {pair.factor}, {pair.box.width}x{pair.box.height}, degradation {pair.degradation}"
+    if output is not None:
+        from upsample_cli.comparing.sheet import write_sheet
+
+        write_sheet(comparison, one_line(what), output, overwrite=overwrite)
+    if as_document:
+        print_document(_document(comparison, photo, reference, output))
+    else:
+        _print(comparison, one_line(what), output)
+
+
+def _box(text: str) -> Box:
+    from upsample_cli.comparing.pair import Box
+
+    match = _CROP.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"--crop {text} is no box", "write --crop X,Y,WIDTHxHEIGHT in pixels of the large picture")
+    left, top, width, height = (int(part) for part in match.groups())
+    return Box(top, left, height, width)
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise UsageError(f"--kernels {text!r} names nothing between its commas", "write --kernels bilinear,lanczos3")
+    return list(dict.fromkeys(names))
+
+
+def _check_output(output: Path, inputs: list[Path], *, overwrite: bool) -> None:
+    from upsample_cli.fitting.file import check_target
+
+    for path in inputs:
+        if output.exists() and path.exists() and output.samefile(path):
+            raise UsageError(f"{output} is an input, and inputs are never written to", "give another --output")
+    check_target(output, overwrite=overwrite, what="comparisons", suffix=".png")
+
+
+def _pair(
+    photo: Path, reference: Path | None, factor: int | None, degrade: str | None, limits: Limits, shown: Box | None
+) -> Pair:
+    from upsample_cli.comparing.pair import reduced_pair, referenced_pair
+    from upsample_cli.fitting.degrade import degradation_named
+
+    if reference is None:
+        return reduced_pair(
+            photo, _FACTOR if factor is None else factor, degradation_named(degrade or _DEGRADATION), limits, shown
+        )
+    if degrade is not None:
+        raise UsageError("--degrade makes a picture small, and --reference says that PHOTO is small", "leave one out")
+    return referenced_pair(photo, reference, factor, limits, shown)
+
+
+def _with_progress(work: Callable[[Callable[[float], None]], Comparison]) -> Comparison:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    # is_terminal is also true under FORCE_COLOR
+    with Progress(console=console, transient=True, disable=not console.file.isatty()) as progress:
+        task = progress.add_task("comparing", total=1)
+        return work(lambda share: progress.advance(task, share))
+
+
+def _document(comparison: Comparison, photo: Path, reference: Path | None, output: Path | None) -> dict[str, Any]:
+    pair, box, best = comparison.pair, comparison.box, comparison.best
+    return {
+        "input": str(photo),
+        "reference": None if reference is None else str(reference),
+        "factor": pair.factor,
+        "degradation": pair.degradation,
+        "measured": _as_list(pair.box),
+        "crop": _as_list(box),
+        "channels": pair.channels,
+        "rounds": comparison.rounds,
+        "kernels": {
+            entry.name: {
+                "psnr_db": round(entry.errors.psnr_db, 2) if entry.errors.squared else None,
+                "ssim": None if entry.ssim is None else round(entry.ssim, 4),
+                "ms_per_megapixel": None if entry.ms_per_megapixel is None else round(entry.ms_per_megapixel, 2),
+            }
+            for entry in comparison.entries
+        },
+        "best": best,
+        "warnings": list(pair.remarks),
+        "written": None if output is None else str(output),
+    }
+
+
+def _as_list(box: Box) -> list[int]:
+    """Left, top, width and height."""
+    return [box.left, box.top, box.width, box.height]
+
+
+def _print(comparison: Comparison, what: str, output: Path | None) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    console = result_console()
+    console.print(Text(what), soft_wrap=True)
+    best = comparison.best
+    times = ["ms per output megapixel"] if comparison.rounds else []
+    table = Table("kernel", "PSNR of luma", "SSIM", *times, "best")
+    for entry in comparison.entries:
+        marks = [score for score, key in (("PSNR", "psnr_db"), ("SSIM", "ssim")) if best.get(key) == entry.name]
+        table.add_row(
+            Text(one_line(entry.name)),
+            f"{entry.errors.psnr_db:.2f} dB" if entry.errors.squared else "no error",
+            "no window" if entry.ssim is None else f"{entry.ssim:.4f}",
+            *([] if entry.ms_per_megapixel is None else [f"{entry.ms_per_megapixel:.1f}"]),
+            ", ".join(marks),
+        )
+    console.print(table)
+    console.print(Text(f"crop: {comparison.box}"))
+    if output is not None:
+        console.print(Text(f"written: {one_line(str(output))}"), soft_wrap=True)

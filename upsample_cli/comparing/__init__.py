@@ -1,0 +1,1 @@
+"""Kernels compared on one picture: `tconv compare`. What brings back most of a picture that was made small."""
