@@ -18,7 +18,7 @@ import pytest
 from running import COMMAND, ENVIRONMENT, names, save, tree, upsample, upsample_process
 
 from upsample_cli import __version__
-from upsample_cli.batch import cluster_worker
+from upsample_cli.batch import cluster_worker, scheduler
 from upsample_cli.batch.cluster import ClusterExecutor
 from upsample_cli.batch.cluster_worker import Errand, Sight, enlarge, misfit
 from upsample_cli.batch.jobs import Entry
@@ -194,7 +194,10 @@ def test_a_picture_that_kills_dask_workers_is_given_up_and_others_go_on(cluster)
     assert result.error == "poison.png: 2 Dask workers were lost while they had it; look at their logs"
     assert Path("poison.begun").read_text(encoding="ascii") == "x" * (ALLOWED_FAILURES + 1)
     assert pool.submit(job("good")).result(timeout=LONG_S).status == "written"
+    left = temporary_path(job("poison").output, f"{pool._errand.token}0000")
+    left.touch()  # what a machine leaves whose power fails
     pool.close()
+    assert not left.exists()
 
 
 def test_what_a_lost_worker_had_written_is_not_taken_for_anothers_file(cluster):
@@ -209,8 +212,12 @@ def test_what_a_lost_worker_had_written_is_not_taken_for_anothers_file(cluster):
 def test_closing_it_early_leaves_no_process_and_no_temporary_file(cluster):
     pool = executor(cluster)
     futures = [pool.submit(job(f"hang{index}")) for index in range(6)]
-    while len(list(Path().glob(".*.part"))) < 2:
+    while len(begun := list(Path().glob(".*.part"))) < 2:
         time.sleep(0.005)
+    # Each Dask worker has names of its own: one that is only cut off goes on while another does its pictures again.
+    tokens = {path.name.split(".")[-2] for path in begun}
+    assert len(tokens) == 2
+    assert all(token.startswith(pool._errand.token) for token in tokens)
     start_s = time.monotonic()
     pool.close()
     assert time.monotonic() - start_s < crashing.HANG_S / 2
@@ -270,7 +277,8 @@ def test_what_a_worker_sees_is_compared():
     assert misfit(Sight(here / "a.png", size, here, mark))[1] == f"sees another folder at {here}"
 
 
-def test_a_scheduler_without_workers_and_one_that_goes_away(tmp_path):
+def test_a_scheduler_without_workers_and_one_that_goes_away(tmp_path, monkeypatch):
+    monkeypatch.setattr(scheduler, "CONNECT_S", 2.0)  # nobody needs to wait for it to come back
     with dask_scheduler(tmp_path) as (address, process), client_of(address) as client:
         with pytest.raises(UsageError, match=f"the cluster at {address} has no workers; start some: dask worker"):
             check_workers(client, address, None)
