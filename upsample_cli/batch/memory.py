@@ -24,7 +24,7 @@ _BAND_BYTES = 64 * 2**20
 _DECODED_BYTES = {"webp": 8, "avif": 8, "gif": 8}
 """Of a pixel in the memory of the decoder; 4 for the others. TIFF is read by its strips."""
 
-_COLLECTED_BYTES = {"png": 0, "tiff": 0, "webp": 19, "avif": 36, "gif": 12}
+_COLLECTED_BYTES = {"png": 0, "tiff": 0, "jpeg": 0, "webp": 19, "avif": 36, "gif": 12}
 """Of a pixel of the output in the memory of its encoder; 4 for the others. Measured; WebP is 11 lossy, 31 lossless."""
 
 _WORK_PIXELS = 2**20
@@ -38,7 +38,7 @@ def job_bytes(job: Job, options: Options) -> int:
 
     >>> job = Job(Path("a.jpg"), Path("b.jpg"), "jpeg", 3000, 4000, source_format="jpeg")
     >>> job_bytes(job, Options()) // 10**6
-    307
+    115
     """
     pixels = job.height * job.width
     source, output = job.source_layout or Layout("rgb"), job.layout or Layout("rgb")

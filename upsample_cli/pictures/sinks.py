@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Callable, Collection
 from concurrent.futures import Executor
 from typing import Any, BinaryIO
@@ -12,9 +11,11 @@ import numpy as np
 from PIL import Image
 
 from upsample_cli.pictures import iptc
+from upsample_cli.pictures.encoding import encoder_errors
 from upsample_cli.pictures.exif import without_orientation
 from upsample_cli.pictures.format_table import COMMENT, Format
 from upsample_cli.pictures.formats import check_quality
+from upsample_cli.pictures.jpeg import JpegSink
 from upsample_cli.pictures.model import Layout, Metadata, PictureInfo, Rows, Sink
 from upsample_cli.pictures.opening import quiet_pillow
 from upsample_cli.pictures.png import PngSink
@@ -22,7 +23,7 @@ from upsample_cli.pictures.strips import check_complete, check_rows
 from upsample_cli.pictures.tiff import TiffSink
 
 _STREAMING: dict[str, Callable[..., Sink]] = {"png": PngSink, "tiff": TiffSink}
-_MODES = {("grey", False): "L", ("rgb", False): "RGB", ("rgb", True): "RGBA", ("cmyk", False): "CMYK"}
+_MODES = {("grey", False): "L", ("rgb", False): "RGB", ("rgb", True): "RGBA"}
 _SUBSAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 _COLOURS_LOST = "GIF holds at most 256 colours; this picture has more and is reduced"
 _ALPHA_LOST = "GIF cannot hold half-transparent pixels; they became opaque or vanished"
@@ -49,8 +50,8 @@ def open_sink(
 ) -> Sink:
     """A sink that writes a picture of this format to `file`.
 
-    PNG and TIFF are written as rows come; `quality` is their level of deflate, 0 to 9, and loses nothing. The others
-    are collected whole, at 1 byte (grey) or 4 bytes a pixel, and encoded by `finish`:
+    PNG, TIFF and JPEG are written as rows come; of the first two `quality` is the level of deflate, 0 to 9, and loses
+    nothing. The others are collected whole, at 1 byte (grey) or 4 bytes a pixel, and encoded by `finish`:
 
     - JPEG: quality 95 unless given. Chroma is subsampled as the input's was if that was a JPEG, else not at all
       (4:4:4). An enlarged picture has no finer chroma than its input had, so 4:2:0 still holds more of it than there
@@ -68,7 +69,7 @@ def open_sink(
         metadata: as `formats.fit` and `metadata.metadata_for_output` give it.
         quality: see above; None for the format's own.
         info: of the input.
-        executor: PNG and TIFF deflate in it too.
+        executor: PNG, TIFF and JPEG are encoded in it too.
 
     Raises:
         UsageError: `quality` is outside the format's range.
@@ -87,7 +88,10 @@ def open_sink(
     settings = _SETTINGS[fmt.name](fmt.default_quality if quality is None else quality, info, lossless)
     if layout.colour == "grey":  # there is no chroma to subsample, and AVIF would store one
         settings.pop("subsampling", None)
-    return _CollectingSink(file, fmt, height=height, width=width, layout=layout, metadata=metadata, settings=settings)
+    size: dict[str, Any] = {"height": height, "width": width, "layout": layout}
+    if fmt.name == "jpeg":
+        return JpegSink(file, **size, **settings, settings=_metadata_settings(metadata, fmt), executor=executor)
+    return _CollectingSink(file, fmt, **size, metadata=metadata, settings=settings)
 
 
 def is_lossless(fmt: Format, quality: int | None, info: PictureInfo | None) -> bool:
@@ -156,23 +160,12 @@ class _CollectingSink:
     def finish(self) -> None:
         """Encode the picture."""
         check_complete(self._image.height - self._next_row)
-        with quiet_pillow():
-            try:
-                image, extra = self._image, dict[str, Any]()
-                if self._format.name == "gif":
-                    image, extra, self.losses = _reduced(image)
-                self._image = image
-                image.save(self._file, self._format.pillow_name, **(self._settings | extra))
-            except OSError as error:
-                if error.errno is not None:
-                    raise
-                raise _refusal(self._format, error) from error
-            except (ValueError, RuntimeError, OverflowError, struct.error) as error:
-                raise _refusal(self._format, error) from error
-
-
-def _refusal(fmt: Format, error: Exception) -> OSError:
-    return OSError(f"the {fmt.title} encoder gave up ({str(error).splitlines()[0]})")
+        with quiet_pillow(), encoder_errors(self._format.title):
+            image, extra = self._image, dict[str, Any]()
+            if self._format.name == "gif":
+                image, extra, self.losses = _reduced(image)
+            self._image = image
+            image.save(self._file, self._format.pillow_name, **(self._settings | extra))
 
 
 def _metadata_settings(metadata: Metadata, fmt: Format) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Pictures in: what a header tells, and rows out of a decoded picture.
 
 TIFF is read a strip or a tile at a time (`tiff_source`). Everything else is decoded once, whole, into Pillow's memory
-or, what Pillow would cut to 8 bits, into an array; bands are cut out of it, and turned, as they are asked for, so there
-is never a second whole copy.
+or, JPEG and what Pillow would cut to 8 bits, into an array; bands are cut out of it, and turned, as they are asked for,
+so there is never a second whole copy.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from upsample_cli.pictures.animations import animation_frames, frames_of, page_o
 from upsample_cli.pictures.apng_source import composed_frames
 from upsample_cli.pictures.deep_png import decoded_png
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, FORMATS, Format
+from upsample_cli.pictures.jpeg import decoded_jpeg
 from upsample_cli.pictures.metadata import read_metadata
 from upsample_cli.pictures.model import Frames, Layout, Metadata, PictureInfo, Rows, Source
 from upsample_cli.pictures.opening import (
@@ -37,7 +38,7 @@ from upsample_cli.pictures.opening import (
     shown_name,
 )
 from upsample_cli.pictures.pixel_kinds import Reading, how_to_read
-from upsample_cli.pictures.regions import TURNS, RegionSource, box_of
+from upsample_cli.pictures.regions import TURNS, ReadBox, RegionSource, box_of
 from upsample_cli.pictures.tiff_source import open_tiff
 
 __all__ = ["DEFAULT_MAX_PIXELS", "PillowSource", "open_picture", "probe", "read_header"]
@@ -115,8 +116,7 @@ def open_picture(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: in
                 if fmt.name == "png":
                     return next(islice(_composed_sources(file, frames, header), frame - 1, None))[0]
                 image.seek(frames.first + frame - 1)
-            elif header.reading.is_cut:
-                read_box = decoded_png(file, header.info.layout)
+            elif (read_box := _decoded(image, file, header)) is not None:
                 return RegionSource(header.info, header.metadata, orientation=header.orientation, read_box=read_box)
             image.load()
     vars(image).pop("_decoder", None)  # WebP's and AVIF's keep the file and two more pictures in memory
@@ -124,6 +124,13 @@ def open_picture(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: in
         info = replace(header.info, height=image.height, width=image.width)
         header = replace(header, info=info, orientation=1)
     return PillowSource(image, header)
+
+
+def _decoded(image: ImageFile.ImageFile, file: BinaryIO, header: _Header) -> ReadBox | None:
+    """The picture as imagecodecs decodes it; None where that is left to Pillow."""
+    if header.info.format == "jpeg":
+        return decoded_jpeg(file, header.info.layout, image.height, image.width)
+    return decoded_png(file, header.info.layout) if header.reading.is_cut else None
 
 
 def open_animation(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[tuple[Source, Fraction]]:

@@ -1,0 +1,33 @@
+"""What an encoder raises, as the error of a file that cannot be written."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def encoder_errors(title: str) -> Iterator[None]:
+    """Turn what an encoder raises in here into an OSError without a number, which `files.writing_error` explains.
+
+    An OSError with a number is the disk's, and passes.
+
+    Args:
+        title: of the format.
+
+    Raises:
+        OSError: instead.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise _refusal(title, error) from error
+    except (ValueError, RuntimeError, OverflowError, struct.error) as error:
+        raise _refusal(title, error) from error
+
+
+def _refusal(title: str, error: Exception) -> OSError:
+    return OSError(f"the {title} encoder gave up ({str(error).splitlines()[0]})")
