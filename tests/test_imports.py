@@ -17,8 +17,9 @@ LAYERS = [
     ["upsample_cli.arithmetic", "upsample_cli.profiles", "upsample_cli.shipped", "upsample_cli.plan"],
     ["upsample_cli.axes", "upsample_cli.kernels", "upsample_cli.weight_files", "upsample_cli.targets"],
     ["upsample_cli.layer", "upsample_cli.pixels", "upsample_cli.kernel_choice"],
-    ["upsample_cli.pictures.*", "upsample_cli.routes"],
-    ["upsample_cli.engine", "upsample_cli.job"],
+    ["upsample_cli.pictures.*", "upsample_cli.phases"],
+    ["upsample_cli.routes", "upsample_cli.job"],
+    ["upsample_cli.engine"],
     ["upsample_cli.reduction", "upsample_cli.planning"],
     ["upsample_cli.arrays"],
     ["upsample_cli.pipeline"],
@@ -48,6 +49,7 @@ HOMES = {
             "weight_files",
             "layer",
             "pixels",
+            "phases",
             "routes",
             "engine",
             "reduction",
@@ -61,7 +63,8 @@ HOMES = {
     "distributed": {f"upsample_cli.batch.{name}" for name in ("cluster", "cluster_worker", "scheduler")},
 }
 TORCH_AT_ONCE = {
-    f"upsample_cli.{name}" for name in ("layer", "pixels", "routes", "engine", "reduction", "arrays", "tconv.apply")
+    f"upsample_cli.{name}"
+    for name in ("layer", "pixels", "phases", "routes", "engine", "reduction", "arrays", "tconv.apply")
 }
 
 

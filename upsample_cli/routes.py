@@ -1,22 +1,25 @@
 """Three ways to compute the same pixels, from the plain layer to the fastest.
 
 Each route turns one padded tile into its enlarged core. `PlainRoute` runs the `nn.ConvTranspose2d` and is the
-reference. The others reorder the very same multiplications: a transposed convolution of stride s is s ordinary
-convolutions per axis, one for each *phase*, and the phases of one output row, computed as channels, lie in memory
-exactly as the row's pixels do. They are used only after giving the plain layer's pixels on a hard test tile.
+reference. The others reorder the very same multiplications (`phases.py`) and are used only after giving the plain
+layer's pixels on a hard test tile.
 """
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 import torch
 
 from upsample_cli.kernels import Kernel
 from upsample_cli.layer import integer_layer
+from upsample_cli.phases import Blocks, RowPhase, best_blocks, row_phases, steps_per_output
 from upsample_cli.pixels import Arithmetic, cut_off, finish, prepare
+
+_INTERLEAVING = 6
+"""What interleaving channels costs, in the steps of `phases.steps_per_output`. Measured."""
 
 
 class Route(Protocol):
@@ -58,7 +61,8 @@ class RowPhaseRoute:
 
     The rounding term is the convolution's bias. With alpha, `pixels.finish` divides `2*sum(c*a) + sum(a)` by `2*sum(a)`
     for colour and `sum(a) + divisor//2` by the divisor for alpha: both dividend and divisor are linear in what
-    `pixels.prepare` made, so each comes out of a convolution with its channels in place for one division.
+    `pixels.prepare` made, so each comes out of a convolution with its channels in place for one division. Without it, a
+    divisor that is a power of two, whose quotients no float rounds, is divided into the weights instead.
 
     Its weights hold zeros beside the taps, which spoil what they should leave alone if they meet an infinity or a NaN:
     tiles of float pixels that are not all finite go the plain way.
@@ -67,19 +71,22 @@ class RowPhaseRoute:
     def __init__(self, kernel: Kernel, arithmetic: Arithmetic, channels: int) -> None:
         self._arithmetic = arithmetic
         dtype = arithmetic.sum_dtype
-        weight = _whole_weight(kernel, channels, dtype)
+        self._blocks, self._is_planar = _float_blocks(kernel, arithmetic, channels)
+        channels = 1 if self._is_planar else channels
         half = arithmetic.divisor // 2 if arithmetic.is_exact else 0
         doubled = 2 if arithmetic.is_exact else 1
-        dividend, divisor = torch.eye(channels), torch.zeros(channels, channels)
-        bias, divisor_bias = torch.full((channels,), half), torch.full((channels,), arithmetic.divisor)
+        dividend, divisor = torch.eye(channels, dtype=dtype), torch.zeros(channels, channels, dtype=dtype)
+        bias, divisor_bias = (torch.full((channels,), term, dtype=dtype) for term in (half, arithmetic.divisor))
         if arithmetic.has_alpha:
             dividend[:-1] *= doubled
             dividend[:-1, -1] = doubled - 1
             divisor[:-1, -1] = doubled
             bias[:-1] = divisor_bias[:-1] = 0
+        is_divided = arithmetic.is_exact and not arithmetic.has_alpha and arithmetic.divisor.bit_count() == 1
+        self._divisor = 1 if is_divided else arithmetic.divisor
         self._plain = None if arithmetic.is_exact else PlainRoute(kernel, arithmetic, torch.device("cpu"))
-        self._dividends = _row_phases(weight, kernel, dividend, bias)
-        self._divisors = _row_phases(weight, kernel, divisor, divisor_bias) if arithmetic.has_alpha else None
+        self._dividends = row_phases(kernel, self._blocks, dividend, bias, scale=self._divisor / arithmetic.divisor)
+        self._divisors = row_phases(kernel, self._blocks, divisor, divisor_bias) if arithmetic.has_alpha else None
         self.bytes_per_value = (3 if arithmetic.has_alpha else 2) * dtype.itemsize
 
     def __call__(self, padded: torch.Tensor, out: torch.Tensor) -> None:
@@ -87,19 +94,40 @@ class RowPhaseRoute:
         if self._plain is not None and not padded.sum().isfinite():
             self._plain(padded, out)
             return
-        numbers = prepare(padded, self._arithmetic).permute(2, 0, 1)[None]
         factor = len(self._dividends)
+        rows = out.shape[0] // factor
+        numbers = prepare(_widened(padded, self._blocks, out.shape[1] // factor), self._arithmetic)
+        numbers = numbers.permute(2, 0, 1)[..., None].contiguous() if self._is_planar else numbers[None]
         for number, phase in enumerate(self._dividends):
-            sums = phase.convolved(numbers, out.shape[0] // factor)
-            if self._divisors is None:
-                sums /= self._arithmetic.divisor
-            else:
-                divisors = self._divisors[number].convolved(numbers, out.shape[0] // factor)
+            sums = phase.convolved(numbers, rows)
+            if self._divisors is not None:
+                divisors = self._divisors[number].convolved(numbers, rows)
                 if self._arithmetic.overshoots:
                     sums *= divisors > 0
                 sums /= divisors.clamp_min_(self._arithmetic.least_divisor)
-            sums = cut_off(sums, self._arithmetic)
-            out[number::factor] = sums.permute(0, 2, 3, 1).reshape(-1, *out.shape[1:])
+            elif self._divisor > 1:
+                sums /= self._divisor
+            phase.write(cut_off(sums, self._arithmetic), out[number::factor])
+
+
+def _float_blocks(kernel: Kernel, arithmetic: Arithmetic, channels: int) -> tuple[Blocks, bool]:
+    """The blocks of a float convolution, and whether it takes each channel as a picture of its own.
+
+    A convolution of all channels multiplies by zeros between them; apart, they have to be interleaved afterwards.
+    """
+    together, apart = (best_blocks(kernel, each, products=1, least_depth=2) for each in (channels, 1))
+    saved = steps_per_output(together, channels, products=1) - steps_per_output(apart, 1, products=1)
+    worth_it = saved > _INTERLEAVING or arithmetic.sum_dtype == torch.float64
+    is_planar = worth_it and channels > 1 and kernel.channels == 1 and not arithmetic.has_alpha
+    return apart if is_planar else together, is_planar
+
+
+def _widened(padded: torch.Tensor, blocks: Blocks, width: int) -> torch.Tensor:
+    """A padded tile for a core of that width with the columns that fill its last block, which reach no output."""
+    wide = padded.new_empty(padded.shape[0], blocks.padded_width(width), padded.shape[2])
+    wide[:, : padded.shape[1]] = padded
+    wide[:, padded.shape[1] :] = 0
+    return wide
 
 
 class QuantisedRoute:
@@ -114,31 +142,31 @@ class QuantisedRoute:
 
     def __init__(self, kernel: Kernel, arithmetic: Arithmetic, channels: int) -> None:
         divisor = arithmetic.divisor
-        weight = _whole_weight(kernel, channels, torch.float32)
+        self._blocks = best_blocks(kernel, channels, products=4, least_depth=4)
         bias = torch.full((channels,), 0.0 if divisor % 2 else 0.5 / divisor)
-        self._scales = torch.full((channels * kernel.factor,), 1 / divisor)
-        self._zero_points = torch.zeros(channels * kernel.factor, dtype=torch.int64)
-        self._phases = [
-            (phase, self._packed(phase.weight)) for phase in _row_phases(weight, kernel, torch.eye(channels), bias)
-        ]
+        lanes = self._blocks.pixels * kernel.factor * channels
+        self._scales = torch.full((lanes,), 1 / divisor)
+        self._zero_points = torch.zeros(lanes, dtype=torch.int64)
+        phases = row_phases(kernel, self._blocks, torch.eye(channels), bias)
+        self._phases = [(phase, self._packed(phase)) for phase in phases]
 
-    def _packed(self, weight: torch.Tensor) -> torch.Tensor:
+    def _packed(self, phase: RowPhase) -> torch.Tensor:
         packed: torch.Tensor = torch.ops.onednn.qconv_prepack(
-            weight.to(torch.int8).contiguous(), self._scales, 1.0, 0, [1, 1], [0, 0], [1, 1], 1, None
+            phase.weight.to(torch.int8).contiguous(), self._scales, 1.0, 0, phase.stride, [0, 0], [1, 1], 1, None
         )
         return packed
 
     def __call__(self, padded: torch.Tensor, out: torch.Tensor) -> None:
         """See `Route`."""
-        numbers = padded.permute(2, 0, 1)[None]
         factor = len(self._phases)
+        numbers = _widened(padded, self._blocks, out.shape[1] // factor)[None]
         for number, (phase, packed) in enumerate(self._phases):
             pixels = torch.ops.onednn.qconv_pointwise(
                 phase.taken(numbers, out.shape[0] // factor), 1.0, 0,
                 packed, self._scales, self._zero_points, phase.bias,
-                [1, 1], [0, 0], [1, 1], 1, 1.0, 0, torch.uint8, "none", [], "",
+                phase.stride, [0, 0], [1, 1], 1, 1.0, 0, torch.uint8, "none", [], "",
             )  # fmt: skip
-            out[number::factor] = pixels.permute(0, 2, 3, 1).reshape(-1, *out.shape[1:])
+            phase.write(pixels, out[number::factor])
 
 
 class UniformAlphaRoute:
@@ -158,62 +186,6 @@ class UniformAlphaRoute:
         low, high = (alpha.int() if alpha.dtype == torch.uint16 else alpha).aminmax()  # which torch lacks for uint16
         route = self._straight if low == high and low > 0 else self._premultiplied
         route(padded, out)
-
-
-@dataclass(frozen=True, slots=True)
-class _RowPhase:
-    """The convolution that yields one row phase.
-
-    Args:
-        first: the first row of the neighbourhood that it touches.
-        weight: (channels*s, channels, rows, 2*halo + 1): output channel `q*channels + c` is column
-            phase q of channel c.
-        bias: (channels*s,).
-    """
-
-    first: int
-    weight: torch.Tensor
-    bias: torch.Tensor
-
-    def taken(self, numbers: torch.Tensor, rows: int) -> torch.Tensor:
-        """The part of a padded tile (1, channels, height, width) that yields so many rows."""
-        return numbers[:, :, self.first : self.first + rows + self.weight.shape[2] - 1]
-
-    def convolved(self, numbers: torch.Tensor, rows: int) -> torch.Tensor:
-        """(1, channels*s, rows, width), channels last: in memory, that many rows of interleaved pixels."""
-        return torch.nn.functional.conv2d(self.taken(numbers, rows), self.weight, self.bias)
-
-
-def _whole_weight(kernel: Kernel, channels: int, dtype: torch.dtype) -> torch.Tensor:
-    """(channels out, channels in, kernel_size, kernel_size): the layer's weight with its zeros between the channels."""
-    weight = integer_layer(kernel, dtype=dtype, device=torch.device("cpu")).weight
-    return weight.transpose(0, 1) if kernel.is_dense else torch.eye(channels, dtype=dtype)[..., None, None] * weight
-
-
-def _row_phases(weight: torch.Tensor, kernel: Kernel, mixing: torch.Tensor, bias: torch.Tensor) -> list[_RowPhase]:
-    """The row phases of a kernel.
-
-    Output `i*s + phase` takes input `i + offset` through tap `phase + padding - offset*s`, where there is such a tap.
-
-    Args:
-        weight: (channels out, channels in, kernel_size, kernel_size) of the transposed convolution.
-        mixing: (channels, channels): output channel c sums the layer's channels with the weights `mixing[c]`.
-        bias: (channels,), added to each output channel.
-    """
-    factor, halo = kernel.factor, kernel.halo
-    offsets = torch.arange(-halo, halo + 1)
-    tap = torch.arange(factor)[:, None] + kernel.padding - offsets * factor
-    exists = (tap >= 0) & (tap < kernel.kernel_size)
-    clamped = tap.clamp(0, kernel.kernel_size - 1)
-    mixed = torch.einsum("om,mirk->oirk", mixing.to(weight.dtype), weight)
-    phases = []
-    for row_phase in range(factor):
-        touched = exists[row_phase].nonzero()[:, 0]
-        rows = slice(int(touched[0]), int(touched[-1]) + 1)
-        block = mixed[:, :, clamped[row_phase, rows]][..., clamped] * exists  # (out, in, rows, column phases, columns)
-        packed = block.permute(3, 0, 1, 2, 4).flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        phases.append(_RowPhase(rows.start, packed, bias.to(weight.dtype).repeat(factor)))
-    return phases
 
 
 @functools.lru_cache(maxsize=64)
