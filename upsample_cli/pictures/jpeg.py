@@ -87,7 +87,7 @@ class JpegSink:
         executor: Executor | None = None,
     ) -> None:
         self._file, self._height, self._written, self._scan_at = file, height, 0, 0
-        self._before_tables = _segments_by_pillow(layout, settings or {})
+        self._before_tables = _segments_by_pillow(layout, settings) if settings else b""
         unit_height, unit_width = _UNITS[subsampling]
         self._units_across = -(-width // unit_width)
         strip_units = max(1, _STRIP_BYTES // (width * layout.channels * unit_height))
@@ -125,19 +125,23 @@ class JpegSink:
 
     def _write_head(self, jpeg: bytes) -> int:
         """Write what comes before the coded pixels; returns where they begin in each strip."""
-        places = {marker: (start, end) for marker, start, end in segments(jpeg)}
-        scan_start, scan_at = places[_START_OF_SCAN]
+        places = dict[int, tuple[int, int]]()
+        for marker, start, end in segments(jpeg):
+            places.setdefault(marker, (start, end))
+            if marker == _START_OF_SCAN:
+                break
+        tables_at, (scan_start, scan_at) = places[_TABLES][0], places[_START_OF_SCAN]
         head = bytearray(jpeg[:scan_start])
         height_at = next(start for marker, (start, _) in places.items() if marker in _FRAMES) + 5
         head[height_at : height_at + 2] = self._height.to_bytes(2, "big")
         interval = (self._units_across * self._units_down).to_bytes(2, "big")
-        self._file.write(self._before_tables + head[head.index(bytes((0xFF, _TABLES))) :])
+        self._file.write((self._before_tables or head[:tables_at]) + head[tables_at:])
         self._file.write((b"\xff\xdd\0\4" + interval if self._is_cut else b"") + jpeg[scan_start:scan_at])
         return scan_at
 
 
 def _segments_by_pillow(layout: Layout, settings: dict[str, Any]) -> bytes:
-    """All that comes before the tables: the file's kind and the metadata."""
+    """All that comes before the tables: the file's kind and the metadata. Without the latter, it is the encoder's."""
     file = BytesIO()
     with quiet_pillow(), encoder_errors("JPEG"):
         Image.new(_SPACES[layout.colour][0], (1, 1)).save(file, "JPEG", **settings)

@@ -60,7 +60,8 @@ class StripWriter(Generic[Made]):
     ) -> None:
         self._rows_left, self._row_shape, self._dtype = height, (width, layout.channels), layout.dtype
         self._strip_rows, self._work, self._write = strip_rows, work, write
-        self._executor, self._in_flight = executor, in_flight
+        self._executor = executor if height > strip_rows else None  # handing over the only strip would gain nothing
+        self._in_flight = in_flight
         self._held: deque[Rows] = deque()
         self._held_rows = 0
         self._above: Rows | None = None
