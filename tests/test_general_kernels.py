@@ -10,8 +10,8 @@ from PIL import Image
 
 from upsample_cli import routes, upsample, upsample_file
 from upsample_cli.errors import UsageError
-from upsample_cli.kernel_choice import chosen_kernel
-from upsample_cli.kernels import kernel_named, kernel_of_weights
+from upsample_cli.kernel_choice import chosen_kernel, kernel_of_weights
+from upsample_cli.kernels import kernel_named
 from upsample_cli.pixels import Arithmetic, fitted
 from upsample_cli.plan import BORDERS
 from upsample_cli.profiles import PROFILES

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +134,24 @@ BAD = {
     "volume.npy": "is none for a picture; give one of",
     "nan.npy": "holds infinities or NaN",
     "bias.pt": "beside up.weight lies a bias, made for the network's own range of pixels; remove it, or apply",
-    "huge.npy": "its weights make up to 9e+06 times a pixel; give weights that make 1024 times at the most",
+    "huge.npy": "its weights make up to 1e+06 times a pixel or more; give weights that make 1024 times at the most",
+    "strong.npy": "its weights make up to 9e+03 times a pixel or more; give weights that make 1024 times at the most",
+    "beyond.npy": "its weights make up to 1e+300 times a pixel or more",
+    "many.npy": "kernel many.npy: 4202500 weights are too many; give 4194304 at the most",
+    "gaps.npy": "a kernel_size of 1 leaves gaps at factor 2; enlarge 1 times at the most",
+    "archive.npy": "kernel archive.npy: is damaged or no such file",
+    "folder.npy": "kernel folder.npy: cannot be read: Is a directory",
+    "folder.pt": "kernel folder.pt: cannot be read: Is a directory",
+    "folder.safetensors": "kernel folder.safetensors: cannot be read: Is a directory",
+    "truth.npy": "truth.npy: the weight in it is of type bool; give one of real numbers",
+    "odd.npy:up": "odd.npy: up is not in it; its only weight has no name: give odd.npy",
+    "sparse.pt": "kernel sparse.pt: the weight up is no plain tensor; save it dense",
+    "nowhere.pt": "kernel nowhere.pt: the weight up is no plain tensor; save it dense",
+    "coarse.pt": "kernel coarse.pt: the weight up is no plain tensor; save it dense",
+    "about0.safetensors": "its metadata 'upsample-cli' are damaged; make it again with tconv fit",
+    "about1.safetensors": "its metadata 'upsample-cli' are damaged; make it again with tconv fit",
+    "about2.safetensors": "its metadata 'upsample-cli' are damaged; make it again with tconv fit",
+    "about3.safetensors": "its metadata 'upsample-cli' are damaged; make it again with tconv fit",
     "nothing": "there is no kernel named 'nothing'; choose one of bilinear",
     "": "there is no kernel named ''",
 }
@@ -157,6 +175,22 @@ def _bad_files():
     np.save("nan.npy", np.full((1, 1, 4, 4), np.nan))
     np.save("huge.npy", np.full((1, 1, 6, 6), 1e6))
     torch.save({"up.weight": noise(1, 1, 4, 4), "up.bias": torch.ones(1)}, "bias.pt")
+    np.save("strong.npy", np.full((1, 1, 6, 6), 1e3))
+    np.save("beyond.npy", np.full((1, 1, 6, 6), 1e300))
+    np.save("many.npy", np.zeros((1, 1, 2050, 2050), np.uint8))
+    np.save("gaps.npy", np.ones((1, 1, 1, 1)))
+    np.savez("archive.npz", noise(1, 1, 4, 4).numpy())
+    Path("archive.npz").rename("archive.npy")
+    for suffix in ("npy", "pt", "safetensors"):
+        Path(f"folder.{suffix}").mkdir()
+    np.save("truth.npy", np.ones((1, 1, 4, 4), bool))
+    torch.save({"up": noise(1, 1, 4, 4).to_sparse()}, "sparse.pt")
+    torch.save({"up": noise(1, 1, 4, 4).to("meta")}, "nowhere.pt")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch gives them up
+        torch.save({"up": torch.quantize_per_tensor(noise(1, 1, 4, 4), 0.1, 0, torch.qint8)}, "coarse.pt")
+    for index, about in enumerate(["{no", "[]", '{"factor": "x"}', '{"factor": null}']):
+        save_file({"up": noise(1, 1, 4, 4)}, f"about{index}.safetensors", metadata={"upsample-cli": about})
 
 
 @pytest.mark.usefixtures("_bad_files")
@@ -169,6 +203,17 @@ def test_what_does_not_fit_is_one_line(place, capsys):
     assert "\n" not in message
     assert len(message) < 500
     assert "code was run" not in capsys.readouterr().out
+
+
+def test_a_kernel_that_was_fitted_for_one_factor_waits_for_pictures_of_it():
+    """Which factor a size takes depends on the picture, so a run may begin."""
+    save_file({"up": torch.ones(1, 1, 3, 3)}, "mine.safetensors", metadata={"upsample-cli": '{"factor": 3}'})
+    for side in (20, 30):
+        Image.new("L", (side, side)).save(f"{side}.png")
+    options = Options(kernel="mine.safetensors", width=60)
+    assert plan_job(Path("20.png"), options).output.name == "20_60x60.png"
+    with pytest.raises(PictureError, match=r"mine\.safetensors was fitted for factor 3; enlarge 3 times"):
+        plan_job(Path("30.png"), options)
 
 
 def test_a_bias_of_zero_is_no_bias():

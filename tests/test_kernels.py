@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from upsample_cli.errors import GeometryError, UsageError
-from upsample_cli.kernels import Kernel, kernel_named, kernel_of_weights, misfit
+from upsample_cli.kernel_choice import kernel_of_weights
+from upsample_cli.kernels import Kernel, kernel_named, misfit
 from upsample_cli.profiles import MAX_FACTOR, PROFILES, axis_kernel
 
 FACTORS = range(1, MAX_FACTOR + 1)
@@ -151,7 +152,7 @@ def test_the_weights_that_meet():
         (2, (1, 1, 4, 6), "4x6 is not square"),
         (2, (1, 1, 5, 5), "no padding makes kernel_size 5 enlarge exactly 2 times; use a factor that is odd"),
         (3, (1, 1, 6, 6), "use a factor that is even, or append a row and a column of zeros"),
-        (4, (1, 1, 2, 2), "a kernel_size of 2 leaves gaps at factor 4; use --factor 2 or less"),
+        (4, (1, 1, 2, 2), "a kernel_size of 2 leaves gaps at factor 4; enlarge 2 times at the most"),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(factor, shape, message):
@@ -160,7 +161,9 @@ def test_shapes_that_do_not_fit_are_refused(factor, shape, message):
 
 
 def test_weights_past_all_bounds_are_refused():
-    with pytest.raises(UsageError, match=r"kernel huge: its weights make up to 1e\+06 times a pixel; give weights"):
+    with pytest.raises(
+        UsageError, match=r"kernel huge: its weights make up to 1e\+06 times a pixel or more; give weights"
+    ):
         kernel_of_weights("huge", 2, [1e6] * 4, (1, 1, 2, 2))
 
 

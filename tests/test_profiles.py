@@ -8,7 +8,8 @@ import pytest
 from oracles import CUBICS, cubic_value
 
 from upsample_cli.errors import UsageError
-from upsample_cli.profiles import MAX_FACTOR, PROFILES, AxisKernel, axis_kernel, bilinear_taps, rounded_phases
+from upsample_cli.profiles import MAX_FACTOR, PROFILES, AxisKernel, axis_kernel, bilinear_taps
+from upsample_cli.rounding import rounded_phases
 
 FACTORS = range(1, MAX_FACTOR + 1)
 SOME_FACTORS = [1, 2, 3, 4, 5, 7, 8, 16]

@@ -102,7 +102,7 @@ def test_what_is_no_factor_is_refused(text):
         parsed_factor(text)
 
 
-@pytest.mark.parametrize("text", ["", "3840", "3840x", "x2160", "3840x2160x3", "-3x4", "3.5x4", "4k"])
+@pytest.mark.parametrize("text", ["", "3840", "3840x", "x2160", "3840x2160x3", "-3x4", "3.5x4", "4k", "0x5", "5x00"])
 def test_what_is_no_size_is_refused_and_told_which_side_comes_first(text):
     with pytest.raises(UsageError, match="--fit 3840x2160: width, then height, in pixels"):
         parsed_size(text, "--fit")
@@ -111,6 +111,12 @@ def test_what_is_no_size_is_refused_and_told_which_side_comes_first(text):
 def test_whole_factors_written_otherwise_are_the_same_options():
     assert options_of("2.0") == options_of(2.0) == options_of("6/3") == Options() == options_of(None)
     assert options_of(1.15).factor == Fraction(23, 20)  # the decimal one wrote, not the binary fraction next to it
+
+
+@pytest.mark.parametrize(("name", "value"), [("size", (4, 5)), ("fit", (4, 5)), ("width", 4), ("height", 4)])
+def test_options_with_a_factor_and_a_size_are_refused(name, value):
+    with pytest.raises(UsageError, match=f"--factor and --{name} both say how large"):
+        Options(factor=3, **{name: value})
 
 
 def test_a_kernel_that_no_picture_can_have_is_refused_with_a_size_too():

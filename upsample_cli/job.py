@@ -24,6 +24,7 @@ ALPHAS: tuple[Alpha, ...] = ("premultiplied", "straight")
 OutputDepth = Literal["keep", "8", "16"]
 DEPTHS: dict[OutputDepth, Depth | None] = {"keep": None, "8": 8, "16": 16}
 Status = Literal["planned", "written", "skipped", "failed"]
+DEFAULT_FACTOR = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Options:
     """Everything that holds for all pictures of a run.
 
     Args:
-        factor: times the input, a side, 1 to 64: whole, or a fraction; it counts if none of the next four is given.
+        factor: times the input, a side, 1 to 64: whole, or a fraction; left at 2 where one of the next four is given.
         size: (height, width) of every output.
         width: of every output; the height follows the proportion.
         height: of every output; the width follows the proportion.
@@ -59,7 +60,7 @@ class Options:
         UsageError: if a value is none of those.
     """
 
-    factor: int | Fraction = 2
+    factor: int | Fraction = DEFAULT_FACTOR
     kernel: str = "bilinear"
     border: Border = "replicate"
     alpha: Alpha = "premultiplied"
@@ -151,7 +152,8 @@ def _target(
 ) -> Target:
     if all(each is None for each in (size, width, height, fit)):
         return Target(factor=factor)
-    return Target(size=size, width=width, height=height, fit=fit)
+    given = None if factor == DEFAULT_FACTOR else factor  # who gives 2 as well: `options_of`
+    return Target(factor=given, size=size, width=width, height=height, fit=fit)
 
 
 @dataclass(frozen=True, slots=True)

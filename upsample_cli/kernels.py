@@ -12,25 +12,15 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
-from upsample_cli.errors import GeometryError, UsageError
-from upsample_cli.profiles import PROFILES, axis_kernel, checked_factor, halo, rounded_phases, rounded_ratio
+from upsample_cli.errors import UsageError
+from upsample_cli.profiles import PROFILES, axis_kernel, checked_factor, halo
+from upsample_cli.rounding import rounded_phases, rounded_ratio
 from upsample_cli.shipped import FITTED, shipped_kernel
 
 KERNEL_NAMES = (*PROFILES, FITTED)
 """Every kernel that has a name: those that have a formula, and the one fitted to photographs."""
-
-_WEIGHT_BITS = 60
-"""Weights given as floats are taken to this many bits after the point: no float64 above 2**-8 loses any."""
-
-_FLAT = Fraction(1, 2**18)
-"""Phases that sum to 1 but for this are meant to: it is what rounding weights to float32 can make of a few hundred."""
-
-_LARGEST_GAIN = 1024
-"""Far past any use, and near enough that a grid of weights stays fine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +109,7 @@ class Kernel:
         """The same kernel with a `reach` of no more than `most`.
 
         If its own is more, weights are rounded to the finest grid for which it is not. Where every phase sums to 1 it
-        does so after it, exactly (`profiles.rounded_phases`).
+        does so after it, exactly (`rounding.rounded_phases`).
 
         >>> kernel_named("bicubic", 2).within(2**16).denominator
         16384
@@ -159,74 +149,6 @@ def kernel_named(name: str, factor: int) -> Kernel:
     axis = axis_kernel(name, factor)
     weights = tuple(above * left for above in axis.numerators for left in axis.numerators)
     return Kernel(name, axis.factor, weights, axis.denominator**2, axis.padding)
-
-
-def kernel_of_weights(name: str, factor: int, weights: Sequence[float], shape: Sequence[int]) -> Kernel:
-    """Any weights of a transposed convolution as a kernel.
-
-    Each is rounded to a multiple of 2**-60. If every phase sums to 1 but for roundings of float32, it sums to exactly 1
-    in the kernel: the network it came from meant flat to stay flat.
-
-    Args:
-        name: what the user calls it.
-        weights: finite numbers, torch's weight flattened.
-        shape: of that weight: (1, 1, k, k) for every channel alike, (C, 1, k, k) for each its own (groups = C) or
-            (C, C, k, k), dense.
-
-    Raises:
-        UsageError: if the factor is not a whole number from 1 to 64, or the weights are out of all proportion.
-        GeometryError: if the shape is none of those, or no padding makes the layer enlarge exactly `factor` times.
-
-    >>> sixteenths = [1, 3, 3, 1, 3, 9, 9, 3, 3, 9, 9, 3, 1, 3, 3, 1]
-    >>> mine = kernel_of_weights("mine", 2, [weight / 16 for weight in sixteenths], (1, 1, 4, 4))
-    >>> mine.denominator, mine.weights == kernel_named("bilinear", 2).weights
-    (16, True)
-    """
-    factor = checked_factor(factor)
-    padding = _padding(name, factor, shape)
-    whole = [round(weight * 2.0**_WEIGHT_BITS) for weight in weights]
-    common = math.gcd(2**_WEIGHT_BITS, *whole)
-    denominator = 2**_WEIGHT_BITS // common
-    kernel = Kernel(
-        name,
-        factor,
-        tuple(weight // common for weight in whole),
-        denominator,
-        padding,
-        channels=shape[0],
-        is_dense=shape[1] > 1,
-    )
-    if kernel.reach > _LARGEST_GAIN * denominator:
-        raise UsageError(
-            f"kernel {name}: its weights make up to {kernel.reach / denominator:.3g} times a pixel",
-            f"give weights that make {_LARGEST_GAIN} times at the most",
-        )
-    phases = kernel.phases
-    off = max(abs(sum(kernel.weights[index] for index in phase) - denominator) for phase in phases)
-    if off > _FLAT * denominator or off == 0:
-        return kernel
-    return replace(kernel, weights=tuple(rounded_phases(kernel.weights, phases, denominator)))
-
-
-def _padding(name: str, factor: int, shape: Sequence[int]) -> int:
-    if len(shape) != 4 or shape[1] not in (1, shape[0]) or 0 in shape:
-        raise GeometryError(
-            f"kernel {name}: a weight of shape {tuple(shape)} is none for a picture",
-            "give one of (1, 1, k, k) for every channel, or (C, 1, k, k) or (C, C, k, k) for pictures of C channels",
-        )
-    height, width = shape[2:]
-    if height != width:
-        raise GeometryError(f"kernel {name}: {height}x{width} is not square", "give a square kernel")
-    if height < factor:
-        raise GeometryError(
-            f"kernel {name}: a kernel_size of {height} leaves gaps at factor {factor}", f"use --factor {height} or less"
-        )
-    if (height - factor) % 2:
-        raise GeometryError(
-            f"kernel {name}: no padding makes kernel_size {height} enlarge exactly {factor} times",
-            f"use a factor that is {'odd' if height % 2 else 'even'}, or append a row and a column of zeros",
-        )
-    return (height - factor) // 2
 
 
 def misfit(kernel: Kernel, channels: int, *, has_alpha: bool) -> tuple[str, str] | None:

@@ -177,7 +177,7 @@ def parsed_size(text: str, option: str) -> Size:
     >>> parsed_size("3840x2160", "--size")
     (2160, 3840)
     """
-    match = re.fullmatch(r"\s*(\d{1,9})\s*[x×X*]\s*(\d{1,9})\s*", text)
+    match = re.fullmatch(r"\s*0*([1-9]\d{0,8})\s*[x×X*]\s*0*([1-9]\d{0,8})\s*", text)
     if match is None:
         raise UsageError(f"{option} {text!r} is no size", f"write {option} 3840x2160: width, then height, in pixels")
     return int(match[2]), int(match[1])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,8 +64,6 @@ def read_weights(place: str) -> Weights:
         raise UsageError(f"{path}: no weights end in {path.suffix!r}", f"use one of {', '.join(WEIGHT_READERS)}")
     try:
         state = WEIGHT_READERS[path.suffix.lower()](path)
-    except UsageError:
-        raise
     except FileNotFoundError as error:
         raise PictureError(path, "there is no such file", "check the name") from error
     except OSError as error:
@@ -77,22 +76,32 @@ def read_weights(place: str) -> Weights:
         cause = " ".join(str(error).split())[:200]
         raise PictureError(path, f"is damaged or no such file: {cause or type(error).__name__}") from error
     key = _chosen_key(path, key, state)
-    weight = _array(state[key])
+    weight = _array(path, key, state[key])
     if not np.isfinite(weight).all():
-        raise PictureError(path, f"the weight {key} holds infinities or NaN")
-    bias = state.get(f"{key.removesuffix('weight')}bias") if key.endswith("weight") else None
-    return Weights(path, key, weight, None if bias is None else _array(bias), state)
+        raise PictureError(path, f"the weight {key or 'in it'} holds infinities or NaN")
+    beside = f"{key.removesuffix('weight')}bias"
+    bias = _array(path, beside, state[beside]) if key.endswith("weight") and beside in state else None
+    return Weights(path, key, weight, bias, state)
 
 
 def fitted_factor(path: Path) -> int | None:
-    """The factor that `tconv fit` made a file for; None of any other file."""
+    """The factor that `tconv fit` made a file for; None of any other file.
+
+    Raises:
+        PictureError: if the file's metadata say that it did, and not for which.
+    """
     if path.suffix.lower() != ".safetensors":
         return None
     from safetensors import safe_open
 
     with safe_open(path, "numpy") as file:
         about = (file.metadata() or {}).get(METADATA_KEY)
-    return None if about is None else int(json.loads(about)["factor"])
+    try:
+        return None if about is None else int(json.loads(about)["factor"])
+    except (ValueError, TypeError, LookupError) as error:
+        raise PictureError(
+            path, f"its metadata {METADATA_KEY!r} are damaged", "make it again with tconv fit"
+        ) from error
 
 
 def split_place(place: str) -> tuple[Path, str]:
@@ -119,29 +128,39 @@ def _chosen_key(path: Path, key: str, state: Mapping[str, Any]) -> str:
 
 def _keys_text(path: Path, keys: list[str]) -> str:
     shown = ", ".join(keys[:_SHOWN_KEYS]) + (", ..." if len(keys) > _SHOWN_KEYS else "")
+    if keys == [""]:
+        return f"its only weight has no name: give {path}"
     return f"write {path}:KEY with one of {shown}" if keys else "there is none"
 
 
-def _array(value: Any) -> NDArray[np.float64]:
+def _array(path: Path, key: str, value: Any) -> NDArray[np.float64]:
     """float64 of an array or a tensor of any dtype."""
     if isinstance(value, np.ndarray):
-        if value.dtype.kind not in "fiu":
-            raise UsageError(f"a weight of type {value.dtype}", "give one of real numbers")
-        return value.astype(np.float64)
-    if value.is_complex():
-        raise UsageError(f"a weight of type {value.dtype}", "give one of real numbers")
-    array: NDArray[np.float64] = value.detach().cpu().double().numpy()
-    return array
+        is_real, array = value.dtype.kind in "fiu", value
+    else:
+        is_real = not value.is_complex()
+        try:
+            array = value.detach().cpu().double().numpy() if is_real else value
+        except (RuntimeError, TypeError) as error:  # sparse, quantised, or of the device "meta"
+            raise PictureError(
+                path, f"the weight {key or 'in it'} is no plain tensor", "save it dense, as numbers, on the CPU"
+            ) from error
+    if not is_real:
+        raise UsageError(f"{path}: the weight {key or 'in it'} is of type {value.dtype}", "give one of real numbers")
+    return array.astype(np.float64)
 
 
 def _read_npy(path: Path) -> dict[str, Any]:
-    return {"": np.load(path, allow_pickle=False)}
+    with path.open("rb") as file:  # np.load would take archives too, and praise pickles
+        return {"": np.lib.format.read_array(file, allow_pickle=False)}
 
 
 def _read_pt(path: Path) -> dict[str, Any]:
     import torch
 
-    return dict(_tensors(torch.load(path, map_location="cpu", weights_only=True), "", torch.Tensor))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of how the file was written, which is nothing to its reader
+        return dict(_tensors(torch.load(path, map_location="cpu", weights_only=True), "", torch.Tensor))
 
 
 def _tensors(value: Any, name: str, kind: type) -> list[tuple[str, Any]]:
@@ -158,8 +177,7 @@ def _tensors(value: Any, name: str, kind: type) -> list[tuple[str, Any]]:
 def _read_safetensors(path: Path) -> dict[str, Any]:
     from safetensors import safe_open
 
-    if not path.exists():
-        raise FileNotFoundError(path)
+    path.open("rb").close()  # the library has words of its own for what is missing or a folder
     with safe_open(path, framework="numpy") as file:
         kinds = {file.get_slice(key).get_dtype() for key in file.keys()}  # noqa: SIM118  it is no mapping
     if kinds <= _NUMPY_KINDS:

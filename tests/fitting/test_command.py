@@ -77,7 +77,7 @@ def test_the_file_is_a_kernel_of_the_command_and_a_layer_of_a_network(tconv, fol
     assert np.array_equal(pixels_of(tmp_path / "big.png"), expected)
     refused = upsample(folder / "a.png", "-f", factor + 2, "--kernel", file, "-o", tmp_path / "no.png")
     assert refused.status == 2
-    assert f"was fitted for factor {factor}; add --factor {factor}" in refused.err
+    assert f"was fitted for factor {factor}; enlarge {factor} times" in refused.err
 
 
 def test_a_picture_named_twice_is_one_picture(tconv, folder):
