@@ -52,6 +52,20 @@ def test_each_picture_is_scored_by_the_kernel_fitted_to_the_others(photos):
     assert fit.scores["lanczos3"].psnr_db == pytest.approx(np.mean(lanczos), abs=1e-12)
 
 
+def test_a_picture_that_is_there_twice_counts_once(photos, tmp_path):
+    """Else a kernel fitted to the one is scored by the other, and flatters itself."""
+    with Image.open(photos[0]) as image:
+        image.save(tmp_path / "again.tif")
+        image.crop((0, 0, 118, 90)).save(tmp_path / "narrower.png")
+    fit = fit_photos([*photos, tmp_path / "again.tif", photos[1]], RECIPE)
+    assert [str(error).partition(": ")[2] for error in fit.skipped] == [
+        f"is the same picture as {photos[0]}", f"is the same picture as {photos[1]}"
+    ]  # fmt: skip
+    alone = fit_photos(photos, RECIPE)
+    assert (fit.pictures, fit.scores, fit.kernel) == (3, alone.scores, alone.kernel)
+    assert fit_photos([photos[0], tmp_path / "narrower.png"], RECIPE).pictures == 2
+
+
 def test_one_picture_is_scored_by_halves(photos, tmp_path):
     fit = fit_photos(photos[:1], RECIPE)
     assert fit.protocol == "each half of the picture by a kernel fitted to the other half"

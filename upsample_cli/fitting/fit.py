@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -111,7 +112,8 @@ def fit_photos(
 ) -> Fit:
     """Fit a kernel to photographs, and score it held out.
 
-    Each photograph is read twice, a few rows at a time; memory depends neither on their number nor on their size.
+    Each photograph is read twice, a few rows at a time; memory depends neither on their number nor on their size. One
+    that is there again, in whatever format, is left out: held out, its twin would not be.
 
     Args:
         denominators: of the kernel's whole numerators; the best of them is taken.
@@ -179,17 +181,22 @@ def _read_all(
     """The usable photographs, their equations in at most `_MOST_FOLDS` groups, and why the others are not usable."""
     parts: list[Part] = []
     folds: list[Equations] = []
-    skipped = []
+    skipped: list[PictureError] = []
+    seen: dict[bytes, Path] = {}
     for path in paths:
         try:
             part = whole_part(path, factor=recipe.factor, support=recipe.support)
             found = equations_of(part, recipe, advanced)
+            content = hashlib.sha256(found.gram.tobytes() + found.cross.tobytes()).digest()
+            if content in seen:  # held out, it would be scored by a kernel fitted to it
+                raise PictureError(path, f"is the same picture as {seen[content]}")
         except PictureError as error:
             skipped.append(error)
             continue
         fold = len(parts) % _MOST_FOLDS
         folds[fold:] = [folds[fold] + found, *folds[fold + 1 :]] if fold < len(folds) else [found]
         parts.append(part)
+        seen[content] = path
     return parts, folds, skipped
 
 
