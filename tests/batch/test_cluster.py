@@ -205,6 +205,7 @@ def test_what_a_lost_worker_had_written_is_not_taken_for_anothers_file(cluster):
     assert Path("late.begun").read_text(encoding="ascii") == "x"
     assert (found["late"].status, found["late"].warnings) == ("written", ())
     # The control: what turned up while no worker was lost is another's.
+    save("existing_x2.png", (40, 44))
     found, _ = results(cluster, ["existing"])
     assert found["existing"].status == "skipped"
 
