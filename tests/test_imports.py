@@ -19,7 +19,7 @@ LAYERS = [
     ["upsample_cli.layer", "upsample_cli.pixels", "upsample_cli.kernel_choice"],
     ["upsample_cli.pictures.*", "upsample_cli.phases"],
     ["upsample_cli.routes", "upsample_cli.job"],
-    ["upsample_cli.engine"],
+    ["upsample_cli.engine", "upsample_cli.reduced_axes"],
     ["upsample_cli.reduction", "upsample_cli.planning"],
     ["upsample_cli.arrays"],
     ["upsample_cli.pipeline"],
@@ -52,6 +52,7 @@ HOMES = {
             "phases",
             "routes",
             "engine",
+            "reduced_axes",
             "reduction",
             "arrays",
             "pipeline",
@@ -64,7 +65,7 @@ HOMES = {
 }
 TORCH_AT_ONCE = {
     f"upsample_cli.{name}"
-    for name in ("layer", "pixels", "phases", "routes", "engine", "reduction", "arrays", "tconv.apply")
+    for name in ("layer", "pixels", "phases", "routes", "engine", "reduced_axes", "reduction", "arrays", "tconv.apply")
 }
 
 

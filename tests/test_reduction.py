@@ -14,20 +14,27 @@ from PIL import Image
 from skimage import data
 
 from tests.oracles import CUBICS, assert_same_pixels, cubic_value, hostile_pixels
-from upsample_cli.engine import Settings
+from upsample_cli import reduction
+from upsample_cli.engine import Settings, enlarged_bands
 from upsample_cli.errors import Interrupted
 from upsample_cli.kernels import kernel_named
 from upsample_cli.pixels import fitted
-from upsample_cli.reduction import area_weights, filter_for, lanczos_weights, reduced_axis, resized_bands
+from upsample_cli.plan import BORDERS
+from upsample_cli.reduced_axes import area_weights, filter_for, lanczos_weights, reduced_axis
+from upsample_cli.reduction import resized_bands
 
 CPU = torch.device("cpu")
 TAPS = {"bilinear": lambda x: max(Fraction(0), 1 - x), **{name: partial(cubic_value, CUBICS[name]) for name in CUBICS}}
 
 
-def resized(pixels, size, kernel="bilinear", border="replicate", *, has_alpha=False, tile=None, stop=None):
-    """(height, width, channels) at another size, as the command makes it."""
+def resized(
+    pixels, size, kernel="bilinear", border="replicate", *, has_alpha=False, tile=None, stop=None, by_layer=False
+):
+    """(height, width, channels) at another size, as the command makes it; `by_layer`, through the enlarged picture."""
     factor = max(-(-made // given_) for made, given_ in zip(size, pixels.shape[:2], strict=True))
     fine, arithmetic = fitted(kernel_named(kernel, factor), torch.from_numpy(pixels).dtype, has_alpha=has_alpha)
+    if by_layer:
+        fine = replace(fine, name="weights.npy")  # of which nobody knows that they are a product of taps
     bands = resized_bands(
         lambda first, last: torch.from_numpy(pixels[first:last]),
         pixels.shape,
@@ -141,6 +148,41 @@ def test_other_kernels_are_within_a_level(kernel):
     assert abs(resized(pixels, (11, 8)).astype(int) - wanted).max() > 1  # another kernel fails
 
 
+PRODUCTS = [("nearest", 5), ("bilinear", 2), ("bilinear", 3), ("bilinear", 4), ("bicubic", 2), ("bspline", 3)]
+
+
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize(("kernel", "factor"), PRODUCTS)
+def test_both_steps_in_one_matrix_are_the_layer_and_the_filter(kernel, factor, border):
+    """On every pixel: of pictures smaller than the halo too, of several blocks, of all kinds of pixels."""
+    for height, width in ((1, 1), (1, 7), (3, 2), (29, 37)):
+        size = (height * factor - factor // 2, width * factor - 1)
+        for pixels in (hostile_pixels((height, width, 2), np.uint8), hostile_pixels((height, width, 2), np.uint16)):
+            for has_alpha in (False, pixels.dtype == np.uint8):
+                found = resized(pixels, size, kernel, border, has_alpha=has_alpha)
+                by_layer = resized(pixels, size, kernel, border, has_alpha=has_alpha, by_layer=True)
+                assert_same_pixels(found, by_layer)
+
+
+@pytest.mark.parametrize(("kernel", "by_product"), [("bilinear", True), ("bicubic", True), ("lanczos3", False)])
+def test_the_layer_runs_where_its_weights_are_no_product(kernel, by_product, monkeypatch):
+    pixels = hostile_pixels((7, 5, 3), np.uint8)
+    wanted = resized(pixels, (11, 8), kernel)
+    calls = []
+
+    def watched(*given_, **settings_):
+        calls.append(given_)
+        return enlarged_bands(*given_, **settings_)
+
+    monkeypatch.setattr(reduction, "enlarged_bands", watched)
+    assert_same_pixels(resized(pixels, (11, 8), kernel), wanted)
+    assert len(calls) == (0 if by_product else 1)
+    assert_same_pixels(resized(pixels, (11, 8), kernel, by_layer=True), wanted)
+    assert len(calls) == (1 if by_product else 2)
+    resized(pixels.astype(np.float32), (11, 8), kernel)  # NaN there spoils what the layer's taps hold
+    assert len(calls) == (2 if by_product else 3)
+
+
 def test_the_oracle_can_fail():
     """Without Lanczos' window, with the blocks' roles swapped, or rounded down, it is another picture."""
     pixels = hostile_pixels((7, 5, 1), np.uint8)
@@ -171,9 +213,11 @@ def test_tiles_change_nothing(size, tile, dtype, kernel, has_alpha):
     if dtype == np.float32:
         pixels = (pixels >> 6).astype(np.float32)  # whole: what float sums themselves lose depends on tiles elsewhere
         kernel = "nearest" if kernel == "nearest" else "bilinear"
-    whole = resized(pixels, size, kernel, has_alpha=has_alpha)
+    whole = resized(pixels, size, kernel, has_alpha=has_alpha, by_layer=True)
     assert whole.shape == (*size, 4)
-    assert np.array_equal(resized(pixels, size, kernel, has_alpha=has_alpha, tile=tile), whole)
+    assert np.array_equal(resized(pixels, size, kernel, has_alpha=has_alpha, tile=tile, by_layer=True), whole)
+    if pixels.dtype == np.uint8:
+        assert np.array_equal(resized(pixels, size, kernel, has_alpha=has_alpha, tile=tile), whole)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -280,8 +324,9 @@ def test_a_run_that_is_stopped_ends_at_the_next_band():
             self.asked += 1
             return self.asked > 3
 
-    with pytest.raises(Interrupted):
-        resized(hostile_pixels((90, 90, 3), np.uint8), (120, 130), tile=5, stop=Soon())
+    for by_layer in (False, True):
+        with pytest.raises(Interrupted):
+            resized(hostile_pixels((90, 90, 3), np.uint8), (120, 130), tile=5, stop=Soon(), by_layer=by_layer)
 
 
 def test_a_size_that_is_a_whole_factor_is_the_engines_own():

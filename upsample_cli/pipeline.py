@@ -132,7 +132,8 @@ def _enlarge(
     import torch
 
     from upsample_cli.pixels import fitted as fitted_kernel
-    from upsample_cli.reduction import filter_for, resized_bands
+    from upsample_cli.reduced_axes import filter_for
+    from upsample_cli.reduction import resized_bands
 
     info, metadata, fitted = _fitted(source, job, options)
     computed = _computed_layout(info.layout, fitted.layout)

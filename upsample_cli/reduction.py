@@ -13,114 +13,29 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import Event
 from typing import TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from upsample_cli.cores import core_count
 from upsample_cli.engine import ReadRows, Settings, compute_pool, enlarged_bands
+from upsample_cli.errors import Interrupted
+from upsample_cli.kernels import Kernel, kernel_named
 from upsample_cli.pixels import Arithmetic, finish
+from upsample_cli.profiles import PROFILES, axis_kernel
+from upsample_cli.reduced_axes import WEIGHT_SUM, Axis, Filter, behind_enlargement, reduced_axis
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
-Array = NDArray[np.float64]
-Indices = NDArray[np.int64]
-Filter = Callable[[Indices, Indices, int, int], Array]
 Window = tuple[list[torch.Tensor], torch.Tensor]
-
-_WEIGHT_SUM = 2**14
-"""What the weights of one output sum to: rounding them to whole numbers is then far below a level of 8 bits."""
 
 _DIVISOR_BITS = 62
 """More than these torch does not take. Kernels for 16-bit pixels would have them."""
 
-_LOBES = 3
 _CHUNK_ROWS = 8
-_BLOCK_SAMPLES = 16
-"""Outputs made at once, at ratio 1. Larger blocks make fewer calls, smaller ones fewer products with zero. Measured."""
-
-
-def area_weights(made: Indices, taken: Indices, length: int, reduced: int) -> Array:
-    """How much of each sample taken lies in each one made: the mean over what an output covers."""
-    ends = np.minimum((taken + 1) * reduced, (made + 1) * length)
-    shared: Array = np.maximum(ends - np.maximum(taken * reduced, made * length), 0).astype(np.float64)
-    return shared
-
-
-def lanczos_weights(made: Indices, taken: Indices, length: int, reduced: int) -> Array:
-    """The sinc of the reduced axis under Lanczos' window of three lobes a side.
-
-    Source: Turkowski 1990, Filters for common resampling tasks (Graphics Gems).
-    """
-    distance = ((2 * taken + 1) * reduced - (2 * made + 1) * length) / (2 * length)
-    weights: Array = np.where(abs(distance) < _LOBES, np.sinc(distance) * np.sinc(distance / _LOBES), 0)
-    return weights
-
-
-_FILTERS: dict[str, Filter] = {"nearest": area_weights}
-
-
-def filter_for(kernel_name: str) -> Filter:
-    """The filter that goes with a kernel: pixels enlarged as squares are reduced as squares, the others by Lanczos."""
-    return _FILTERS.get(kernel_name, lanczos_weights)
-
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """An axis reduced in blocks of neighbouring samples, all of one shape.
-
-    Args:
-        reduced: samples made.
-        firsts: the first sample that each block takes.
-        weights: (blocks, samples made, samples taken), whole numbers. They sum to 2**14 for each sample made, and to 0
-            for those of the last block that lie past the end.
-    """
-
-    reduced: int
-    firsts: Indices
-    weights: torch.Tensor
-
-    @property
-    def span(self) -> int:
-        """Samples that a block takes."""
-        return self.weights.shape[2]
-
-    @property
-    def taken(self) -> torch.Tensor:
-        """The samples that the blocks take, one block after another."""
-        return torch.from_numpy((self.firsts[:, None] + np.arange(self.span)).ravel())
-
-
-def reduced_axis(length: int, reduced: int, weigh: Filter) -> Axis:
-    """An axis of `length` samples reduced edge to edge: output o covers o to o + 1 times `length / reduced`.
-
-    Beyond the edges there is nothing: the weights of what there is are scaled to the same sum.
-
-    >>> reduced_axis(4, 3, area_weights).weights[0, :3].tolist()
-    [[12288.0, 4096.0, 0.0, 0.0], [0.0, 8192.0, 8192.0, 0.0], [0.0, 0.0, 4096.0, 12288.0]]
-    """
-    step = max(1, _BLOCK_SAMPLES * reduced // length)
-    reach = -(-_LOBES * length // reduced)
-    span = min(length, -(-step * length // reduced) + 2 * reach)
-    starts = np.arange(0, reduced, step)
-    firsts = np.clip(starts * length // reduced - reach, 0, length - span)
-    made = starts[:, None, None] + np.arange(step)[:, None]
-    taken = firsts[:, None, None] + np.arange(span)
-    weights = _whole(weigh(np.minimum(made, reduced - 1), taken, length, reduced))
-    return Axis(reduced, firsts, torch.from_numpy(weights * (made < reduced)))
-
-
-def _whole(weights: Array) -> Array:
-    """Scaled to `_WEIGHT_SUM` and rounded half up; what rounding gains or loses goes to the largest weight."""
-    rounded: Array = np.floor(weights / weights.sum(axis=2, keepdims=True) * _WEIGHT_SUM + 0.5)
-    largest = rounded.argmax(axis=2, keepdims=True)
-    missing = _WEIGHT_SUM - rounded.sum(axis=2, keepdims=True)
-    np.put_along_axis(rounded, largest, np.take_along_axis(rounded, largest, 2) + missing, 2)
-    return rounded
 
 
 def resized_bands(
@@ -148,22 +63,40 @@ def resized_bands(
     enlarged = (shape[0] * factor, shape[1] * factor)
     if enlarged == size:
         return enlarged_bands(read_rows, shape, settings=settings, arithmetic=arithmetic, stop=stop)
-    sums = enlarged_bands(
-        lambda first, last: _numbers(read_rows(first, last), arithmetic),
-        shape,
-        settings=settings,
-        arithmetic=Arithmetic(arithmetic.sum_dtype, 1),
-        stop=stop,
-    )
+
+    def read_numbers(first: int, last: int) -> torch.Tensor:
+        return _numbers(read_rows(first, last), arithmetic)
+
     rows, columns = (reduced_axis(*lengths, weigh) for lengths in zip(enlarged, size, strict=True))
+    if arithmetic.is_exact and _is_product(settings.kernel):
+        kernel = axis_kernel(settings.kernel.name, factor)
+        rows = behind_enlargement(rows, shape[0], kernel, settings.border)
+        columns = behind_enlargement(columns, shape[1], kernel, settings.border)
+        sums = _few_rows(read_numbers, shape[0], stop)
+    else:
+        undivided = Arithmetic(arithmetic.sum_dtype, 1)
+        sums = enlarged_bands(read_numbers, shape, settings=settings, arithmetic=undivided, stop=stop)
     taken = columns.taken
     narrow = _ahead(lambda bands: _narrowed(bands, columns, taken), _chunks(sums))
-    divisor = arithmetic.divisor * _WEIGHT_SUM**2
+    divisor = arithmetic.divisor * WEIGHT_SUM**2
     shift = max(0, divisor.bit_length() - _DIVISOR_BITS)  # a power of two takes nothing off a float
     rows = replace(rows, weights=rows.weights / 2**shift)
     ending = replace(arithmetic, divisor=divisor >> shift, overshoots=True)
     made = _ahead(lambda window: _finished(*window, ending), _windows(narrow, rows))
     return _first_rows(made, size[0])
+
+
+def _is_product(kernel: Kernel) -> bool:
+    """Whether it is exactly its profile's taps, times themselves: no grid had to be found for it."""
+    return kernel.name in PROFILES and kernel == kernel_named(kernel.name, kernel.factor)
+
+
+def _few_rows(read_numbers: ReadRows, height: int, stop: Event | None) -> Iterator[torch.Tensor]:
+    """All rows as they are, a chunk's at a time."""
+    for first in range(0, height, _CHUNK_ROWS):
+        if stop is not None and stop.is_set():
+            raise Interrupted
+        yield read_numbers(first, min(height, first + _CHUNK_ROWS))
 
 
 def _numbers(pixels: torch.Tensor, arithmetic: Arithmetic) -> torch.Tensor:
