@@ -5,6 +5,8 @@ import signal
 import time
 from pathlib import Path
 
+from PIL import Image
+
 from upsample_cli.job import Result
 from upsample_cli.pictures.files import new_file
 
@@ -49,6 +51,14 @@ _DEEDS = {
 def prepare(options, _index):
     """Ready at once: none of this needs torch."""
     return options, "cpu"
+
+
+def late(job, options, *, token, stop, on_rows):
+    """Puts a whole picture in its place, smaller than planned if the name says so, and dies before a word of it."""
+    height, width = (side * 2 for side in ((job.height, job.width) if "small" not in job.input.name else (1, 1)))
+    with new_file(job.output, overwrite=options.overwrite, token=token) as file:
+        Image.new("L", (width, height)).save(file, "PNG")
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def raising(job, options, *, token, stop, on_rows):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import crashing
 import pytest
+from PIL import Image
 
 from upsample_cli.batch import carry
 from upsample_cli.batch.jobs import Entry
@@ -50,8 +51,8 @@ def job(name, side=2000):
     return Job(Path(f"{name}.png"), Path(f"{name}_x2.png").absolute(), "png", side, side)
 
 
-def executor(carry=crashing.carry, *, slots=2, prepare=crashing.prepare, device="cpu", **keywords):
-    assignment = Assignment(Options(device=device), NoJournal().token, carry, cores=1, prepare=prepare)
+def executor(carry=crashing.carry, *, slots=2, prepare=crashing.prepare, device="cpu", options=None, **keywords):
+    assignment = Assignment(options or Options(device=device), NoJournal().token, carry, cores=1, prepare=prepare)
     return ProcessExecutor(assignment, slots=slots, watcher=Watched(), **keywords)
 
 
@@ -92,6 +93,24 @@ def test_a_picture_that_ends_its_worker_fails_alone_and_once(side):
     assert {Path(f"good{index}_x2.png").read_bytes() for index in range(20)} == {b"half whole"}
     # Each was begun once: what a worker had in its hand beside the one that ended it had not been.
     assert Counter(events) == Counter([(kind, f"{name}.png") for name in names for kind in ("started", "ended")])
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_picture_put_in_its_place_by_a_worker_that_died_before_it_said_so_is_written(overwrite):
+    Path("old_x2.png").write_bytes(b"there before")  # the control where it is not to be replaced, so is not
+    names = ["a", "small", *(["old"] if overwrite else [])]
+    found, _ = results(names, side=100, carry=crashing.late, options=Options(overwrite=overwrite, device="cpu"))
+    assert {name: result.status for name, result in found.items()} == {
+        name: "failed" if name == "small" else "written" for name in names
+    }
+    assert (found["a"].error, found["a"].output_height, found["a"].elapsed_s > 0) == (None, 200, True)
+    assert found["small"].error == f"small.png: {ENDS['killed']}"
+
+
+def test_what_was_there_before_is_not_taken_for_what_a_dead_worker_was_to_write():
+    Image.new("L", (200, 200)).save("killed_x2.png")
+    found, _ = results(["killed"], side=100, options=Options(overwrite=True, device="cpu"))
+    assert found["killed"].status == "failed"
 
 
 def test_a_picture_that_hangs_is_stopped_after_its_time():

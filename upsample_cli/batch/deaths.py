@@ -5,7 +5,10 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
-from upsample_cli.job import Job, Options, Result
+from upsample_cli.batch.hands import Order
+from upsample_cli.batch.identity import stamp_of
+from upsample_cli.batch.resume import is_whole_output
+from upsample_cli.job import Options, Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +25,6 @@ class Death:
     next_step: str
     may_pass: bool = False
     how: str = ""
-
-    def result(self, job: Job, options: Options, elapsed_s: float) -> Result:
-        """The failed result of the picture."""
-        error = f"{job.input}: {self.cause}; {self.next_step}"
-        return Result.planned(job, options.factor).ended(
-            "failed", error=error, elapsed_s=elapsed_s, may_pass=self.may_pass
-        )
 
 
 def cause_of_death(exit_code: int | None) -> Death:
@@ -47,6 +43,17 @@ def cause_of_death(exit_code: int | None) -> Death:
         )
     cause = f"crashed the process that was at work on it ({how})"
     return Death(cause, "get a new copy of it, or convert it first", how=how)
+
+
+def last_result(order: Order, death: Death, options: Options, elapsed_s: float) -> Result:
+    """What came of the picture amid which a worker ended: if its file is in place, only the word of it is missing."""
+    job = order.job
+    if stamp_of(job.output) != order.before and is_whole_output(job, options):
+        return Result.planned(job, options.factor).ended("written", elapsed_s=elapsed_s)
+    error = f"{job.input}: {death.cause}; {death.next_step}"
+    return Result.planned(job, options.factor).ended(
+        "failed", error=error, elapsed_s=elapsed_s, may_pass=death.may_pass
+    )
 
 
 def _signal_name(number: int) -> str:

@@ -122,7 +122,8 @@ class Resume:
             is_same = same_size and sha256_of(picture) == row.input_sha256
             return None if is_same else "was made before the input changed"
         if row.input != self.record.real_path(picture):
-            return f"was made from {row.input}"
+            folder, name = os.path.split(row.input)
+            return f"was made from {f'the one in {folder}' if name == picture.name else row.input}"
         return None if row.input_stamp == stamp is not None else "was made before the input changed"
 
 
@@ -144,6 +145,12 @@ def is_whole(output: str | os.PathLike[str], format_name: str, size: tuple[int, 
     except PictureError:
         return False
     return (info.format, info.height, info.width) == (format_name, *size)
+
+
+def is_whole_output(job: Job, options: Options) -> bool:
+    """Whether what is under the name of a job's output is whole."""
+    planned = Result.planned(job, options.factor)
+    return is_whole(job.output, job.format, (planned.output_height or 0, planned.output_width or 0), options)
 
 
 def open_resume(

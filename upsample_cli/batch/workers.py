@@ -15,14 +15,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from multiprocessing.connection import wait
 from typing import Any
 
 from upsample_cli.batch import stopping
-from upsample_cli.batch.deaths import Death, cause_of_death
+from upsample_cli.batch.deaths import Death, cause_of_death, last_result
+from upsample_cli.batch.hands import Order, Worker
+from upsample_cli.batch.identity import stamp_of
 from upsample_cli.batch.memory import work as work_of
 from upsample_cli.batch.threads import Watcher
 from upsample_cli.batch.worker import Assignment, work
@@ -30,31 +31,9 @@ from upsample_cli.errors import Interrupted, UpsampleError
 from upsample_cli.job import Job, Result
 from upsample_cli.pictures.files import temporary_path
 
-_Order = tuple[Job, Future[Result]]
-
 _HAND_WORK = 0.5  # a worker is handed small pictures until they make up this much work, and again when half is done
 _DYING_S = 10.0  # from the end of its pipe to that of the process: the system may write a core dump
 _GROWTH_BYTES = 2**29  # a worker that holds so much more than after its first picture is replaced by a new one
-
-
-@dataclass(slots=True)
-class _Worker:
-    """One process, and the pictures it has been handed, in order: it is at work on the first."""
-
-    process: BaseProcess
-    connection: Connection[Any, Any]
-    hand: deque[_Order] = field(default_factory=deque)
-    is_ready: bool = False
-    is_old: bool = False
-    begun_s: float = 0.0
-    base_bytes: int = 0
-
-    def in_hand(self) -> float:
-        return sum(work_of(job) for job, _ in self.hand)
-
-    def send(self, what: list[Job] | None) -> None:
-        with contextlib.suppress(OSError):  # it is dead: the end of its pipe will say so
-            self.connection.send(what)
 
 
 class ProcessExecutor:
@@ -71,8 +50,8 @@ class ProcessExecutor:
         self.slots = slots
         self.device: str | None = None
         self._assignment, self._watcher, self._timeout_s = assignment, watcher, timeout_s
-        self._queue: deque[_Order] = deque()
-        self._workers: list[_Worker] = []
+        self._queue: deque[Order] = deque()
+        self._workers: list[Worker] = []
         self._started = 0
         self._error: BaseException | None = None
         self._closing_s: float | None = None
@@ -84,7 +63,7 @@ class ProcessExecutor:
     def submit(self, job: Job) -> Future[Result]:
         """See `batch.run.Executor`."""
         future: Future[Result] = Future()
-        self._queue.append((job, future))
+        self._queue.append(Order(job, future, stamp_of(job.output)))
         self._ring()
         return future
 
@@ -137,7 +116,7 @@ class ProcessExecutor:
         process = context.Process(target=work, args=(theirs, assignment), name="upsample-worker", daemon=True)
         process.start()
         theirs.close()  # so that the pipe ends with the worker
-        self._workers.append(_Worker(process, ours))
+        self._workers.append(Worker(process, ours))
 
     def _deal(self) -> None:
         """Hand the waiting pictures to workers that have room: a large one, or several small ones."""
@@ -148,9 +127,9 @@ class ProcessExecutor:
             held = worker.in_hand()
             if not worker.is_ready or worker.is_old or held > _HAND_WORK / 2:
                 continue
-            given: list[_Order] = []
+            given: list[Order] = []
             while self._queue and len(given) < share:
-                held += work_of(self._queue[0][0])
+                held += work_of(self._queue[0].job)
                 if (worker.hand or given) and held > _HAND_WORK:
                     break
                 given.append(self._queue.popleft())
@@ -158,11 +137,11 @@ class ProcessExecutor:
                 worker.hand.extend(given)
                 if len(worker.hand) == len(given):
                     self._begin(worker)
-                worker.send([job for job, _ in given])
+                worker.send([each.job for each in given])
 
-    def _begin(self, worker: _Worker) -> None:
+    def _begin(self, worker: Worker) -> None:
         worker.begun_s = time.monotonic()
-        self._watcher.started(worker.hand[0][0])
+        self._watcher.started(worker.hand[0].job)
 
     def _hear(self, talking: Sequence[Any]) -> None:
         if self._ear in talking:
@@ -176,14 +155,14 @@ class ProcessExecutor:
             except (EOFError, OSError):
                 self._lose(worker)
 
-    def _heard_ready(self, worker: _Worker, device: str) -> None:
+    def _heard_ready(self, worker: Worker, device: str) -> None:
         worker.is_ready = True
         self.device = device
 
-    def _heard_rows(self, worker: _Worker, rows: int) -> None:
-        self._watcher.advanced(worker.hand[0][0], rows)
+    def _heard_rows(self, worker: Worker, rows: int) -> None:
+        self._watcher.advanced(worker.hand[0].job, rows)
 
-    def _heard_ended(self, worker: _Worker, what: tuple[Result, int]) -> None:
+    def _heard_ended(self, worker: Worker, what: tuple[Result, int]) -> None:
         result, held_bytes = what
         self._end_first(worker, result)
         worker.base_bytes = worker.base_bytes or held_bytes
@@ -195,20 +174,20 @@ class ProcessExecutor:
         elif worker.is_old:
             worker.send(None)
 
-    def _heard_raised(self, _worker: _Worker, error: BaseException) -> None:
+    def _heard_raised(self, _worker: Worker, error: BaseException) -> None:
         self._error = error
         for each in self._workers:
             self._give_up(each.hand)
 
-    def _end_first(self, worker: _Worker, result: Result) -> None:
-        job, future = worker.hand.popleft()
-        self._watcher.ended(job)
-        future.set_result(result)
+    def _end_first(self, worker: Worker, result: Result) -> None:
+        order = worker.hand.popleft()
+        self._watcher.ended(order.job)
+        order.future.set_result(result)
 
-    def _give_up(self, orders: deque[_Order]) -> None:
+    def _give_up(self, orders: deque[Order]) -> None:
         """Pictures that will have no result: the run is at its end."""
         while orders:
-            orders.popleft()[1].set_exception(self._error or Interrupted())
+            orders.popleft().future.set_exception(self._error or Interrupted())
 
     def _patience_s(self) -> float | None:
         """How long to listen before something has to be done."""
@@ -226,8 +205,8 @@ class ProcessExecutor:
                 took = f"took longer than --timeout {self._timeout_s:g} and was stopped"
                 self._lose(worker, Death(took, "give it more seconds"))
 
-    def _lose(self, worker: _Worker, death: Death | None = None) -> None:
-        """A worker has ended: what it was at work on has failed, and the rest of its hand is another's."""
+    def _lose(self, worker: Worker, death: Death | None = None) -> None:
+        """A worker has ended: what it was at work on has failed, most likely, and the rest of its hand is another's."""
         is_stopping = self._closing_s is not None or self._error is not None
         worker.process.join(_DYING_S)
         worker.process.kill()
@@ -236,14 +215,14 @@ class ProcessExecutor:
         self._workers.remove(worker)
         death = death or cause_of_death(worker.process.exitcode)
         if worker.hand:
-            temporary = temporary_path(worker.hand[0][0].output, self._assignment.token)
+            temporary = temporary_path(worker.hand[0].job.output, self._assignment.token)
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
         if is_stopping:
             self._give_up(worker.hand)
         elif worker.hand:
-            elapsed_s = time.monotonic() - worker.begun_s
-            self._end_first(worker, death.result(worker.hand[0][0], self._assignment.options, elapsed_s))
+            order, elapsed_s = worker.hand[0], time.monotonic() - worker.begun_s
+            self._end_first(worker, last_result(order, death, self._assignment.options, elapsed_s))
             self._queue.extendleft(reversed(worker.hand))
             self._start_worker()
         elif not self._workers:
@@ -253,7 +232,7 @@ class ProcessExecutor:
             )
 
 
-_HEARD: dict[str, Callable[[ProcessExecutor, _Worker, Any], None]] = {
+_HEARD: dict[str, Callable[[ProcessExecutor, Worker, Any], None]] = {
     "ready": ProcessExecutor._heard_ready,
     "rows": ProcessExecutor._heard_rows,
     "ended": ProcessExecutor._heard_ended,
