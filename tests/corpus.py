@@ -160,6 +160,11 @@ def good_files() -> dict[str, bytes]:
         "bmp": saved(image, "BMP", dpi=(300, 300)),
         "bmp palette": saved(palette, "BMP"),
         "gif animated": saved(palette, "GIF", save_all=True, append_images=[other.quantize(16)], loop=3, comment=b"hi"),
+        "pnm 16": b"P6\n%d %d\n65535\n" % (WIDTH, HEIGHT) + RGB16.astype(">u2").tobytes(),
+        "pnm bits": b"P4\n%d %d\n" % (WIDTH, HEIGHT) + np.packbits(RGB[..., 0] > 99, axis=1).tobytes(),
+        "pnm plain": b"P3\n%d %d\n255\n" % (WIDTH, HEIGHT) + " ".join(map(str, RGB.ravel())).encode(),
+        "pnm pam": b"P7\nWIDTH %d\nHEIGHT %d\nDEPTH 2\nMAXVAL 99\nTUPLTYPE GRAYSCALE_ALPHA\nENDHDR\n" % (WIDTH, HEIGHT)
+        + (RGB[..., :2] % 100).tobytes(),
         "avif": saved(image, "AVIF", speed=10, **{key: full[key] for key in ("icc_profile", "exif")}),
     }  # fmt: skip
 

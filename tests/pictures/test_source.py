@@ -152,7 +152,10 @@ def test_of_several_frames_the_first_is_read_and_the_others_are_announced(kind):
     assert single.frames is None
     assert info.warnings == ()
     said = {"TIFF": "pages", "MPO": "views"}.get(kind, "frames")
-    assert f"is not written with several {said}; of 2 the first is kept" in fit(info, Metadata(), FORMATS["bmp"]).warnings[0]
+    assert (
+        f"is not written with several {said}; of 2 the first is kept"
+        in fit(info, Metadata(), FORMATS["bmp"]).warnings[0]
+    )
     assert single.warnings == ()
     assert info.format == ("jpeg" if kind == "MPO" else kind.lower())
 

@@ -117,5 +117,10 @@ FORMATS: dict[str, Format] = {
             frozenset({_GREY, _RGB, _RGB_ALPHA}), frozenset({"icc_profile", "exif", "xmp"}),
             lossless=False, max_side=32768, max_pixels=2**28, quality_range=(0, 100), default_quality=90,
         ),
+        Format(
+            "pnm", "PNM", (".pnm", ".ppm", ".pgm", ".pbm", ".pam"), "PPM",
+            _of_depths((_GREY, _GREY_ALPHA, _RGB, _RGB_ALPHA), 8, 16), frozenset(),
+            lossless=True, streams=True,
+        ),
     )
 }  # fmt: skip

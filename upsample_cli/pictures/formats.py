@@ -218,7 +218,7 @@ def _nearest_layout(layout: Layout, fmt: Format) -> Layout:
 
 
 def _titles(layout: Layout) -> str:
-    return " and ".join(each.title for each in FORMATS.values() if layout in each.layouts)
+    return " and ".join(each.title for each in FORMATS.values() if layout in each.layouts and each.holds)
 
 
 def _layout_losses(layout: Layout, made: Layout, fmt: Format, by_profile: bool) -> list[str]:

@@ -43,6 +43,7 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (4, b"ftypavis", "avif"),
     (4, b"ftypmif1", "avif"),
     (0, b"BM", "bmp"),
+    *((0, b"P%d%c" % (kind, space), "pnm") for kind in range(1, 8) for space in b" \t\r\n#"),
 )
 _FOREIGN: tuple[tuple[int, bytes, str], ...] = (
     (4, b"ftyphei", "HEIC"),

@@ -19,10 +19,11 @@ from upsample_cli.pictures.jpeg import JpegSink
 from upsample_cli.pictures.model import Layout, Metadata, PictureInfo, Rows, Sink
 from upsample_cli.pictures.opening import quiet_pillow
 from upsample_cli.pictures.png import PngSink
+from upsample_cli.pictures.pnm import PnmSink
 from upsample_cli.pictures.strips import check_complete, check_rows
 from upsample_cli.pictures.tiff import TiffSink
 
-_STREAMING: dict[str, Callable[..., Sink]] = {"png": PngSink, "tiff": TiffSink}
+_STREAMING: dict[str, Callable[..., Sink]] = {"png": PngSink, "tiff": TiffSink, "pnm": PnmSink}
 _MODES = {("grey", False): "L", ("rgb", False): "RGB", ("rgb", True): "RGBA"}
 _SUBSAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 _COLOURS_LOST = "GIF holds at most 256 colours; this picture has more and is reduced"
@@ -50,8 +51,8 @@ def open_sink(
 ) -> Sink:
     """A sink that writes a picture of this format to `file`.
 
-    PNG, TIFF and JPEG are written as rows come; of the first two `quality` is the level of deflate, 0 to 9, and loses
-    nothing. The others are collected whole, at 1 byte (grey) or 4 bytes a pixel, and encoded by `finish`:
+    PNG, TIFF, PNM and JPEG are written as rows come; of the first two `quality` is the level of deflate, 0 to 9, and
+    loses nothing. The others are collected whole, at 1 byte (grey) or 4 bytes a pixel, and encoded by `finish`:
 
     - JPEG: quality 95 unless given. Chroma is subsampled as the input's was if that was a JPEG, else not at all
       (4:4:4). An enlarged picture has no finer chroma than its input had, so 4:2:0 still holds more of it than there

@@ -1,8 +1,8 @@
 """Pictures in: what a header tells, and rows out of a decoded picture.
 
-TIFF is read a strip or a tile at a time (`tiff_source`). Everything else is decoded once, whole, into Pillow's memory
-or, JPEG and what Pillow would cut to 8 bits, into an array; bands are cut out of it, and turned, as they are asked for,
-so there is never a second whole copy.
+TIFF is read a strip or a tile at a time (`tiff_source`), PNM by rows (`pnm`). Everything else is decoded once, whole,
+into Pillow's memory or, JPEG and what Pillow would cut to 8 bits, into an array; bands are cut out of it, and turned,
+as they are asked for, so there is never a second whole copy.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from upsample_cli.pictures.opening import (
     shown_name,
 )
 from upsample_cli.pictures.pixel_kinds import Reading, how_to_read
+from upsample_cli.pictures.pnm import open_pnm
 from upsample_cli.pictures.regions import TURNS, ReadBox, RegionSource, box_of
 from upsample_cli.pictures.tiff_source import open_tiff
 
@@ -83,8 +84,8 @@ def read_header(
     """
     name = shown_name(path)
     with quiet_pillow(), opened_file(path) as file:
-        if (tiff := _tiff(file, name, max_pixels, frame)) is not None:
-            return tiff.info, tiff.metadata
+        if (by_rows := _by_rows(file, name, max_pixels, frame)) is not None:
+            return by_rows.info, by_rows.metadata
         image, fmt = open_image(file, name, max_pixels=max_pixels)
         header = _of_frame(_read_header(image, file, fmt, name), frame, name)
     return header.info, header.metadata
@@ -104,9 +105,9 @@ def open_picture(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: in
     name = shown_name(path)
     with quiet_pillow(), ExitStack() as stack:
         file = stack.enter_context(opened_file(path))
-        if (tiff := _tiff(file, name, max_pixels, frame)) is not None:
-            tiff.hold(stack.pop_all())
-            return tiff
+        if (by_rows := _by_rows(file, name, max_pixels, frame)) is not None:
+            by_rows.hold(stack.pop_all())
+            return by_rows
         image, fmt = open_image(file, name, max_pixels=max_pixels)
         first = _read_header(image, file, fmt, name)
         header = _of_frame(first, frame, name)
@@ -175,11 +176,16 @@ def _composed_sources(file: BinaryIO, frames: Frames, header: _Header) -> Iterat
         yield RegionSource(info, header.metadata, orientation=header.orientation, read_box=box_of(pixels)), duration_ms
 
 
-def _tiff(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> RegionSource | None:
-    """The TIFF in `file`; None if it is none, or one that is left to Pillow. The file's position is moved about."""
+def _by_rows(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> RegionSource | None:
+    """The TIFF or PNM in `file`; None if it is neither, or left to Pillow. The file's position is moved about."""
     head = file.read(32)
-    source = None
-    if format_of_content(head, name).name == "tiff":
+    source, format_name = None, format_of_content(head, name).name
+    if format_name == "pnm":
+        if frame is not None and frame > 1:
+            raise _no_frame(name, frame, 1)
+        file.seek(0)
+        return open_pnm(file, name, max_pixels=max_pixels)
+    if format_name == "tiff":
         page_at = None if frame is None or frame == 1 else _page_offset(file, name, frame)
         source = open_tiff(file, name, max_pixels=max_pixels, page_at=page_at)
         if frame is not None and source is not None:

@@ -18,14 +18,14 @@ _DEFLATE_AT_MOST = 1032
 def least_file_bytes(fmt: Format, height: int, width: int, layout: Layout, quality: int | None = None) -> int:
     """What a file takes at the least, whatever the picture shows: 0 where nothing can be said of its encoder.
 
-    Exact but for the head where pixels lie as they are: BMP, and PNG and TIFF of quality 0.
+    Exact but for the head where pixels lie as they are: BMP and PNM, and PNG and TIFF of quality 0.
 
     >>> from upsample_cli.pictures.format_table import FORMATS
     >>> [least_file_bytes(FORMATS["tiff"], 1000, 1000, Layout("rgb"), level) for level in (0, 1)]
     [3000000, 2906]
     """
     pixel_bytes = height * width * layout.channels * layout.depth // 8
-    if fmt.name == "bmp" or (fmt.streams and quality == 0):
+    if fmt.name in {"bmp", "pnm"} or (fmt.streams and quality == 0):
         return pixel_bytes
     return pixel_bytes // _DEFLATE_AT_MOST if fmt.streams else 0
 
