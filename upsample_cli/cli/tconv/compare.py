@@ -121,7 +121,7 @@ def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     if not all(names):
         raise UsageError(f"--kernels {text!r} names nothing between its commas", "write --kernels bilinear,lanczos3")
-    return list(dict.fromkeys(names))
+    return names
 
 
 def _check_output(output: Path, inputs: list[Path], *, overwrite: bool) -> None:
