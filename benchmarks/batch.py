@@ -64,7 +64,7 @@ def contenders(extension: str) -> list[Contender]:
                   (sys.executable, str(_PEERS / "pillow_pool.py"), "{in}", "{out}", extension), is_slow),
         Contender("libvips, xargs -P", "vips", ("sh", "-c", xargs, "{in}", "{out}")),
         Contender("GraphicsMagick mogrify", "gm",
-                  ("sh", "-c", f'gm mogrify -output-directory "$1" -format {extension[1:]} {gm_options} "$0"/*',
+                  ("sh", "-c", f'cd "$0" && gm mogrify -output-directory "$1" -format {extension[1:]} {gm_options} *',
                    "{in}", "{out}"), is_slow),
     ]  # fmt: skip
 
