@@ -93,7 +93,7 @@ def test_a_reference_tells_the_factor(tconv):
         (["photo.png", "--reference", "none.png"], "none.png: no such file"),
         (["photo.png", "--reference", "photo.png", "--degrade", "area"], "leave one out"),
         (["photo.png", "-o", "photo.png", "--overwrite"], "photo.png is an input, and inputs are never written to"),
-        (["photo.png", "-o", "./photo.png", "--overwrite"], "is an input"),
+        (["photo.png", "-o", "link.png", "--overwrite"], "is an input"),
         (["none.png", "--reference", "photo.png", "-o", "photo.png", "--overwrite"], "is an input"),
         (["photo.png", "-o", "taken.png"], "taken.png: exists already; add --overwrite"),
         (["photo.png", "-o", "page.jpg"], "page.jpg: comparisons are written as .png"),
@@ -102,6 +102,7 @@ def test_a_reference_tells_the_factor(tconv):
 )
 def test_what_cannot_be_done_is_one_line(tconv, tmp_path, arguments, complaint):
     (tmp_path / "taken.png").write_bytes(b"kept")
+    (tmp_path / "link.png").symlink_to("photo.png")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     (tmp_path / "broken.npy").write_bytes(b"nothing")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
