@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from running import COMMAND, ENVIRONMENT, save, upsample
+from running import COMMAND, ENVIRONMENT, save, tree, upsample
 
 from upsample_cli.cli.report_file import ReportFile
 from upsample_cli.cli.tally import KEPT_FAILURES, Tally, cause_of
@@ -88,6 +88,29 @@ def test_what_cannot_be_a_report_ends_the_run_before_its_first_pixel(name, said)
     assert ended.err.count("\n") == 1
     assert not Path("out/a_x2.png").exists()
     assert Path("in/a.png").read_bytes() == picture
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--state", "x", "--report", "x"], "--state and --report would both be written to x; give each a name"),
+        (["--state", "in/../x", "--gallery", "x"], "--state and --gallery would both be written to x; give each a"),
+        (["--report", "x.html", "--gallery", "./x.html"], "--report and --gallery would both be written to x.html"),
+        (["--gallery", "in/a.png"], "in/a.png is a picture of this run, and no place for --gallery; give it another"),
+        (["--gallery", "link.png"], "in/a.png is a picture of this run, and no place for --gallery; give it another"),
+        (["--gallery", "out/b_x2.png"], "out/b_x2.png is a picture of this run, and no place for --gallery; give it"),
+        (["--report", "in/../out/b_x2.png"], "out/b_x2.png is a picture of this run, and no place for --report; give"),
+    ],
+)
+def test_what_a_run_writes_beside_its_pictures_is_in_nobodys_place(arguments, said):
+    """Else `--overwrite` would replace a picture by the page, and one of two files would be lost in the other."""
+    for name in ("a", "b"):
+        save(f"in/{name}.png")
+    Path("link.png").symlink_to("in/a.png")
+    before = tree(".")
+    ended = upsample("in", "-o", "out", "--overwrite", *arguments)
+    assert (ended.status, ended.err.startswith(f"upsample: {said}")) == (2, True), ended.err
+    assert tree(".") == before
 
 
 def test_a_dry_run_writes_no_report():

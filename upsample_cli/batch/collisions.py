@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -56,18 +56,13 @@ def check_collisions(jobs: Iterable[Job], inputs: Iterable[Path], alike: Callabl
         UsageError: naming them.
     """
     real_path = RealPaths()
-
-    def file_of(path: Path) -> str:
-        real = real_path(path)
-        return os.path.realpath(real) if os.path.islink(real) else real  # noqa: PTH114
-
-    readers = {file_of(path): path for path in inputs}
+    readers = {_file_of(path, real_path): path for path in inputs}
     writers: dict[str, Job] = {}
     similar: dict[str, list[str]] = {}
     for path in readers:
         similar.setdefault(_ALL.folded(path), []).append(path)
     for job in jobs:
-        path = file_of(job.output)
+        path = _file_of(job.output, real_path)
         seen = similar.setdefault(_ALL.folded(path), [])
         for other in _same(path, seen, alike) if seen else ():
             if other in readers:
@@ -75,6 +70,32 @@ def check_collisions(jobs: Iterable[Job], inputs: Iterable[Path], alike: Callabl
             _refuse_writer(job, writers[other])
         writers[path] = job
         seen.append(path)
+
+
+def check_own_files(own: Mapping[str, Path], pictures: Iterable[Path]) -> None:
+    """Refuse a run whose record, report or gallery would be written into one of its pictures, or into another of them.
+
+    Args:
+        own: those files, by the options that name them.
+        pictures: inputs and outputs.
+
+    Raises:
+        UsageError: naming the file.
+    """
+    real_path = RealPaths()
+    takers: dict[str, str] = {}
+    for option, path in own.items():
+        other = takers.setdefault(_file_of(path, real_path), option)
+        if other != option:
+            raise UsageError(f"{other} and {option} would both be written to {path}", "give each a name of its own")
+    for picture in pictures if takers else ():
+        if (taker := takers.get(_file_of(picture, real_path))) is not None:
+            raise UsageError(f"{picture} is a picture of this run, and no place for {taker}", "give it another name")
+
+
+def _file_of(path: Path, real_path: RealPaths) -> str:
+    real = real_path(path)
+    return os.path.realpath(real) if os.path.islink(real) else real  # noqa: PTH114
 
 
 def _same(path: str, seen: list[str], alike: Callable[[Path], Alike]) -> list[str]:

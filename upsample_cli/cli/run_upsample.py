@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from rich.console import Console
 
+from upsample_cli.batch.collisions import check_own_files
 from upsample_cli.batch.executors import executor_for
 from upsample_cli.batch.find import find_inputs
 from upsample_cli.batch.jobs import Entry, plan_run
@@ -27,6 +28,9 @@ from upsample_cli.cli.report import Report
 from upsample_cli.errors import UsageError
 from upsample_cli.job import Options
 from upsample_cli.pictures.streams import picture_pipe
+
+_MAX_TIMEOUT_S = 1_000_000
+"""Eleven days. The system takes no more than twice as many for a wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +91,10 @@ class Request:
             self._check_cluster()
         if self.workers is not None and self.workers < 1:
             raise UsageError(f"{self.workers} workers do nothing", "give --workers 1 or more")
-        if self.timeout_s is not None and self.timeout_s <= 0:
-            raise UsageError(f"--timeout {self.timeout_s:g} leaves no time", "give it seconds, more than 0")
+        if self.timeout_s is not None and not 0 < self.timeout_s <= _MAX_TIMEOUT_S:
+            cause = "leaves no time" if self.timeout_s <= 0 else "cannot be waited for"
+            bounds = f"more than 0, {_MAX_TIMEOUT_S:,} at the most"
+            raise UsageError(f"--timeout {self.timeout_s:g} {cause}", f"give it seconds, {bounds}")
         if self.output == "":
             raise UsageError("--output has no name", "give it a file or a folder, or leave it out")
         if self.pipes_picture and self.as_json:
@@ -113,6 +119,12 @@ class Request:
         if is_streamed(self.inputs, self.output):
             raise UsageError("--cluster does not go with -", "name files that all machines share")
 
+    def own_files(self, resume: Resume | None) -> dict[str, Path]:
+        """The files of the run as a whole, by the options that name them."""
+        record = None if resume is None else resume.record.path
+        named = {"--state": record, "--report": self.report, "--gallery": self.gallery}
+        return {option: Path(path) for option, path in named.items() if path is not None}
+
     @property
     def budget_bytes(self) -> int | None:
         """Memory of this machine for the pictures in flight; None for no bound, or where they are not here."""
@@ -133,6 +145,8 @@ def run_upsample(request: Request) -> int:
         entries, resume = _planned(request, messages)
         if resume is not None:
             stack.callback(resume.record.close)
+        pictures = (path for entry in entries for path in (entry.result.input, entry.result.output) if path is not None)
+        check_own_files(request.own_files(resume), pictures)
         report = Report(
             out,
             messages,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from upsample_cli.batch.collisions import check_own_files
 from upsample_cli.batch.executors import executor_for
 from upsample_cli.batch.find import Found, find_inputs, is_folder
 from upsample_cli.batch.jobs import Entry, plan_run
@@ -166,5 +167,6 @@ def _resumed(request: Request, target: Target, stack: contextlib.ExitStack) -> R
     )  # fmt: skip
     if resume is not None:
         stack.callback(resume.record.close)
+        check_own_files(request.own_files(resume), ())
         resume.begin()
     return resume
