@@ -6,6 +6,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import sys
 import time
 import zlib
 from pathlib import Path
@@ -344,7 +345,6 @@ IMPORTING, BEGUN, FINISHED = "importing", "out/.*.part", "out/[0-9]*.png"
         (BEGUN, 0.1, signal.SIGINT),
         (FINISHED, 0.03, signal.SIGINT),
         (FINISHED, 0.03, signal.SIGTERM),
-        (BEGUN, 0.1, signal.SIGHUP),
     ],
 )
 def test_a_signal_stops_promptly_reports_and_leaves_only_what_is_whole(large, moment, later_s, number):
@@ -379,6 +379,24 @@ def test_told_again_it_does_not_wait_and_still_cleans_up(large, number):
     assert process.returncode == 128 + number
     assert_nothing_is_left(process)
     check_whole("out", whole)
+
+
+def test_a_terminal_that_is_closed_stops_it_though_nobody_can_be_told(large):
+    folder, whole = large
+    ours, theirs = os.openpty()
+    steps = (
+        "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+        f"from upsample_cli.cli.upsample import main; sys.argv[1:] = [{str(folder)!r}, '-o', 'out']; main()"
+    )
+    command = [sys.executable, "-c", steps]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=ENVIRONMENT) as process:
+        os.close(theirs)
+        wait_for(BEGUN, process)
+        os.close(ours)  # the kernel sends SIGHUP, and whatever is written from now on fails
+        process.wait(timeout=60)
+    assert process.returncode == 128 + signal.SIGHUP
+    assert_nothing_is_left(process)
+    assert check_whole("out", whole) < INPUTS - 4
 
 
 @pytest.mark.skipif(shutil.which("nohup") is None, reason="there is no nohup")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from upsample_cli.batch.stopping import stop_by_signals, stop_status
@@ -41,7 +42,8 @@ def run(app: typer.Typer, name: str) -> None:
     if stop_status() or "torch" in sys.modules:
         # All is written and closed. An encoder in another thread cannot be told to stop, and taking torch down in good
         # order costs about a fifth of what importing it does.
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
 
@@ -56,6 +58,8 @@ def _status(app: typer.Typer, name: str) -> int:
     except UpsampleError as error:
         return _report(name, error, str(error), error.exit_status)
     except Exception as error:
+        if isinstance(error, OSError) and stop_status() is not None:
+            return INTERRUPTED_STATUS  # a terminal that was closed cannot be told what came of the run
         return _report(name, error, f"{_unexpected(error)}; add --debug to see the traceback", 1)
     return 0
 
@@ -74,9 +78,10 @@ def _close_output(status: int, name: str) -> int:
 
 
 def _report(name: str, error: BaseException, message: str, status: int) -> int:
-    if _debugging(sys.argv[1:]):
-        traceback.print_exception(error)
-    print(f"{name}: {one_line(message)}", file=sys.stderr)
+    with suppress(OSError):  # nobody is there to be told, and the status still says so
+        if _debugging(sys.argv[1:]):
+            traceback.print_exception(error)
+        print(f"{name}: {one_line(message)}", file=sys.stderr)
     return status
 
 
