@@ -158,8 +158,32 @@ def test_an_output_of_another_input_of_the_same_name_is_not_taken_for_its_own(ba
     for path in Path("in").iterdir():
         status = path.stat()
         os.utime(f"other/{path.name}", ns=(status.st_atime_ns, status.st_mtime_ns))
-    said = f"was made from {Path.cwd()}/in/a.png"
+    said = f"was made from the one in {Path.cwd()}/in"
     assert statuses("other", "-o", "out")["a.png"][1] == f"out/a_x2.png: {said}; --overwrite makes it anew"
+
+
+def test_inputs_that_were_moved_are_one_cause_for_all_of_them(batch):
+    Path("in").rename("moved")
+    ended = upsample("moved", "-o", "out")
+    said = f"was made from the one in {Path.cwd()}/in; --overwrite makes it anew"
+    assert ended.out.splitlines()[1:] == [f"skipped       3  {said}"]
+
+
+def test_outputs_among_their_inputs_are_no_inputs_of_the_next_run():
+    for name in ("in/a.png", "in/b.png", "in/sub/c.png"):
+        save(name)
+    arguments = ("in", "-r", "-o", "in")
+    assert len(statuses(*arguments)) == 3
+    made = names("in")
+    assert statuses(*arguments) == dict.fromkeys(("a.png", "b.png", "c.png"), ("skipped",))
+    assert list(statuses(*arguments, "-f", "3").values()) == [("written",)] * 3
+    change(f"in/{RECORD_NAME}", status="started")  # killed amid them
+    assert statuses(*arguments, "--dry-run").keys() == {"a.png", "b.png", "c.png"}
+    assert names("in") == sorted([*made, "a_x3.png", "b_x3.png", "sub/c_x3.png"])
+    # Where they go elsewhere, by their names, or by no record of ours, they are pictures like any other.
+    assert len(statuses("in", "-r", "-o", "out", "--state", "in/.upsample.sqlite")) == 9
+    assert len(statuses("in/a.png", "in/a_x2.png", "-o", "in/", "--dry-run")) == 2
+    assert len(statuses(*arguments, "--no-state", "--dry-run")) == 9
 
 
 def test_what_was_there_without_a_record_stays(batch):

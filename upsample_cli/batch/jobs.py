@@ -48,7 +48,8 @@ def plan_run(
 ) -> list[Entry]:
     """Every input's entry, in order; an input named twice counts once.
 
-    An output that exists is passed over in a batch; for the only picture asked for it is an error.
+    An output that exists is passed over in a batch; for the only picture asked for it is an error. Of a folder that
+    outputs are written into, those that earlier runs made there are no inputs.
 
     Args:
         resume: what earlier runs did; None if nothing is known of them.
@@ -65,6 +66,7 @@ def plan_run(
     unique = _unique(inputs)
     is_alone = len(unique) == 1 and unique[0].folder is None
     run = _Run(target, options, resume, is_alone)
+    unique = [found for found in unique if not _was_made_here(found, run)]
     entries = [_entry(found, index, run) for index, found in enumerate(counted(unique), start=1)]
     jobs = [entry.job for entry in entries if entry.job is not None]
     check_collisions(jobs, (found.path for found in unique), functools.partial(alike, may_write=not is_dry_run))
@@ -102,6 +104,17 @@ class _Run:
     resume: Resume | None
     is_alone: bool
     free: Callable[[Path], int | None] = field(default_factory=lambda: functools.lru_cache(free_bytes))
+
+
+def _was_made_here(found: Found, run: _Run) -> bool:
+    """Whether a picture of a folder is an output of an earlier run, which had put it beside its input there."""
+    if run.resume is None or found.folder is None or found.error is not None:
+        return False
+    folder, record = run.target.folder_of(found, run.options.target.label), run.resume.record
+    if record.real_path(Path(folder, found.path.name)) != record.real_path(found.path):
+        return False
+    row = record.of_output(found.path)
+    return row is not None and row.status != "failed"
 
 
 def _entry(found: Found, index: int, run: _Run) -> Entry:
