@@ -17,6 +17,7 @@ from upsample_cli.pictures.model import Layout
 
 MEASURE = """
 import json, os, sys
+from fractions import Fraction
 from pathlib import Path
 from upsample_cli.batch.carry import carry_out, prepare
 from upsample_cli.batch.memory import job_bytes
@@ -27,8 +28,8 @@ def field(name):
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(name)).split()[1]) * 1024
 
-def peak(source, extension):
-    options, _ = prepare(Options(format=extension, device="cpu"), 0)
+def peak(source, extension, factor=2):
+    options, _ = prepare(Options(format=extension, device="cpu", factor=factor), 0)
     job = plan_job(Path(source), options, folder=Path("out"))
     Path("/proc/self/clear_refs").write_text("5")
     result = carry_out(job, options)
@@ -39,9 +40,11 @@ base = 0
 for extension in ("png", "tiff", "jpg", "bmp"):
     for suffix in ("jpg", "16.png"):
         peak(f"small.{suffix}", extension)
+peak("small.jpg", "tiff", Fraction(3, 2))
 base = field("VmRSS")
 cases = [(suffix, extension) for extension in ("png", "tiff", "jpg", "bmp") for suffix in ("jpg", "16.png")]
 found = {" ".join(case): peak(f"large.{case[0]}", case[1]) for case in cases}
+found["reduced"] = peak("large.tif", "tiff", Fraction(5, 4))
 print(json.dumps(found))
 sys.stdout.flush()
 os._exit(0)
@@ -57,11 +60,12 @@ def test_the_estimate_is_within_a_factor_of_two_of_what_is_taken(tmp_path):
         Image.fromarray(pixels).save(tmp_path / f"{name}.jpg", quality=50)
         deep = generator.integers(0, 2**16, size, dtype=np.uint16)
         Image.fromarray(deep).save(tmp_path / f"{name}.16.png", compress_level=1)
+    Image.fromarray(generator.integers(0, 256, (301, 20_001, 3), dtype=np.uint8)).save(tmp_path / "large.tif")
     done = subprocess.run([sys.executable, "-c", MEASURE], cwd=tmp_path, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     slack = 32 * 2**20
     ratios = {name: (estimate + slack) / (taken + slack) for name, (taken, estimate) in found.items()}
-    assert len(ratios) == 8
+    assert len(ratios) == 9
     assert all(0.5 <= ratio <= 2 for ratio in ratios.values()), ratios
     # The control: a picture that is collected takes so much more that one bound would not fit both.
     assert found["jpg bmp"][0] > found["jpg png"][0] + 50 * 2**20
