@@ -79,7 +79,7 @@ FORMATS: dict[str, Format] = {
             "jpeg", "JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), "JPEG",
             frozenset({_GREY, _RGB, _CMYK}), frozenset({"icc_profile", "exif", "xmp", "iptc", "dpi", "comment"}),
             lossless=False, max_side=65500, max_exif_bytes=65527, max_xmp_bytes=65504, max_iptc_bytes=MAX_JPEG_BYTES,
-            quality_range=(1, 100), default_quality=95,
+            streams=True, quality_range=(1, 100), default_quality=95,
         ),
         Format(
             "png", "PNG", (".png", ".apng"), "PNG",

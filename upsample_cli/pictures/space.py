@@ -12,7 +12,10 @@ from upsample_cli.pictures.format_table import Format
 from upsample_cli.pictures.model import Frames, Layout
 
 _DEFLATE_AT_MOST = 1032
-"""Deflate spends at least 2 bits on 258 bytes (RFC 1951: a length and a distance of one bit each)."""
+"""Deflate spends at least 2 bits on 258 bytes (RFC 1951: a length and a distance of one bit each).
+
+JPEG spends far more: 4 bits on 64 bytes at the least (T.81, K.3: the codes of an empty block of chroma).
+"""
 
 
 def least_file_bytes(fmt: Format, height: int, width: int, layout: Layout, quality: int | None = None) -> int:
