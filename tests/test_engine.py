@@ -1,6 +1,7 @@
 """The engine: devices, threads, borders, memory that runs out, and stopping."""
 
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -475,3 +476,33 @@ def test_tiles_on_a_cpu_fit_its_cache_however_large_the_budget(budget_bytes):
     run = engine._Run(settings_of(budget_bytes=budget_bytes), SIXTEEN, 3)
     plan = run.plan(5000, 7000)
     assert plan.tile_height * plan.tile_width * 2 * 2 * 3 * run._route.bytes_per_value <= engine._CACHE_BYTES
+
+
+def test_a_small_picture_is_shared_out_among_the_cores(monkeypatch):
+    monkeypatch.setattr(engine, "core_count", lambda: 4)
+    run = engine._Run(settings_of(), SIXTEEN, 3)
+    assert len(list(run.plan(1000, 900).bands())) == 4
+    assert len(list(run.plan(100, 90).bands())) == 1  # a millisecond's work is not worth sharing
+
+
+FAULTS = """
+import resource, sys
+import numpy as np
+from upsample_cli import upsample
+def faults(run):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    run()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+picture = np.zeros((1500, 2000, 3), np.uint8)
+for _ in range(3):
+    upsample(picture, 4)
+print(sorted(faults(lambda: upsample(picture, 4)) for _ in range(5))[2]
+      - sorted(faults(lambda: np.empty((6000, 8000, 3), np.uint8).fill(1)) for _ in range(5))[2])
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about the C library's way with freed memory")
+def test_tiles_use_memory_again_that_the_process_has():
+    # Returned to the system, what tiles allocate comes back as some 10,000 fresh pages a call at this size.
+    ran = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, timeout=120, check=False)
+    assert int(ran.stdout) < 4000, ran.stderr
