@@ -307,13 +307,17 @@ def test_the_page_holds_every_crop_magnified_and_its_difference(colour, texts):
     (top, first), (_, second), (_, third) = places
     assert first < second < third
     original = luma_of(pair.high)[cut].astype(int)
+    strengths = []
     below = page[top + 288 + 10 :]
     for (_, left), name in zip(places[1:], ("fitted", "bilinear"), strict=True):
         difference = luma_of(one_by_one(pair, name))[cut].astype(int) - original
         shown = below[:288:9, left : left + 288 : 9, 0] - 128
         gains = {int(a / b) for a, b in zip(shown.ravel(), difference.ravel(), strict=True) if b and abs(a) < 127}
         (gain,) = gains
+        strengths.append(abs(difference))
         assert f" {gain} times as strong" in " ".join(texts)
+    usual = np.quantile(strengths, 0.95)
+    assert gain * usual < 128 <= 2 * gain * usual, "as strong as leaves most differences their own shade"
 
 
 def found_at(page, pixels):

@@ -66,6 +66,8 @@ def test_a_reference_tells_the_factor(tconv):
     assert (status, err) == (0, "")
     document = json.loads(out)
     assert (document["factor"], document["degradation"]) == (3, "that of small.png")
+    refused = tconv("small.png", "--reference", "large.png", "-f", "2")
+    assert refused == (2, "", "tconv: large.png is 3 times as large as small.png; leave --factor 2 out\n")
     same = json.loads(tconv("large.png", "-f", "3", "--degrade", "area", "--json", "--rounds", "0")[1])
     assert document["kernels"] == same["kernels"]
     other = json.loads(tconv("large.png", "-f", "3", "--degrade", "lanczos", "--json", "--rounds", "0")[1])
