@@ -1,6 +1,7 @@
 """Pictures at any size against matrices of fractions made another way; tiles, borders, alpha, other libraries."""
 
 import math
+import tracemalloc
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -20,7 +21,8 @@ from upsample_cli.errors import Interrupted
 from upsample_cli.kernels import kernel_named
 from upsample_cli.pixels import fitted
 from upsample_cli.plan import BORDERS
-from upsample_cli.reduced_axes import area_weights, filter_for, lanczos_weights, reduced_axis
+from upsample_cli.profiles import axis_kernel
+from upsample_cli.reduced_axes import area_weights, behind_enlargement, filter_for, lanczos_weights, reduced_axis
 from upsample_cli.reduction import resized_bands
 
 CPU = torch.device("cpu")
@@ -162,6 +164,20 @@ def test_both_steps_in_one_matrix_are_the_layer_and_the_filter(kernel, factor, b
                 found = resized(pixels, size, kernel, border, has_alpha=has_alpha)
                 by_layer = resized(pixels, size, kernel, border, has_alpha=has_alpha, by_layer=True)
                 assert_same_pixels(found, by_layer)
+
+
+def test_one_matrix_for_both_steps_takes_no_more_room_than_that_of_the_filter():
+    """A side may be reduced a thousandfold while the other is enlarged; the matrix of the enlargement is never made."""
+    axis = reduced_axis(40_000, 20, lanczos_weights)
+    tracemalloc.start()
+    try:
+        behind_enlargement(axis, 20_000, axis_kernel("bilinear", 2), "replicate")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 10 * axis.weights.nbytes  # twice for products of weights, and indices; the matrix takes thousands of times
+    pixels = hostile_pixels((1000, 3, 1), np.uint8)
+    assert_same_pixels(resized(pixels, (3, 5)), resized(pixels, (3, 5), by_layer=True))
 
 
 @pytest.mark.parametrize(("kernel", "by_product"), [("bilinear", True), ("bicubic", True), ("lanczos3", False)])

@@ -127,12 +127,13 @@ def behind_enlargement(axis: Axis, length: int, kernel: AxisKernel, border: Bord
     firsts = np.clip(axis.firsts // factor - reach, 0, length - span)
     taken = axis.firsts[:, None] + np.arange(axis.span)
     stands_in = np.pad(np.arange(1, length + 1), reach, _PADDED[border]) - 1  # of samples from -reach on; -1 is nothing
-    enlarging = np.zeros((*taken.shape, span))
+    before = axis.weights.numpy().swapaxes(1, 2)
+    weights = np.zeros((len(firsts), span, before.shape[2]))
     for source in (taken // factor + offset for offset in range(-reach, reach + 1)):
         tap = taken + kernel.padding - source * factor
         inner = stands_in[source + reach]
         counts = (tap >= 0) & (tap < kernel.kernel_size) & (inner >= 0)
         block, sample = counts.nonzero()
         numerators = np.array(kernel.numerators, np.float64)[tap[counts]]
-        np.add.at(enlarging, (block, sample, (inner - firsts[:, None])[counts]), numerators)
-    return Axis(axis.reduced, firsts, axis.weights @ torch.from_numpy(enlarging))
+        np.add.at(weights, (block, (inner - firsts[:, None])[counts]), before[block, sample] * numerators[:, None])
+    return Axis(axis.reduced, firsts, torch.from_numpy(weights.swapaxes(1, 2).copy()))
