@@ -66,6 +66,8 @@ class RowPhaseRoute:
 
     Its weights hold zeros beside the taps, which spoil what they should leave alone if they meet an infinity or a NaN:
     tiles of float pixels that are not all finite go the plain way.
+
+    Bytes are made of floats by way of int16: torch has vectors for both steps, and none for the one.
     """
 
     def __init__(self, kernel: Kernel, arithmetic: Arithmetic, channels: int) -> None:
@@ -107,7 +109,8 @@ class RowPhaseRoute:
                 sums /= divisors.clamp_min_(self._arithmetic.least_divisor)
             elif self._divisor > 1:
                 sums /= self._divisor
-            phase.write(cut_off(sums, self._arithmetic), out[number::factor])
+            sums = cut_off(sums, self._arithmetic)
+            phase.write(sums.to(torch.int16) if out.dtype == torch.uint8 else sums, out[number::factor])
 
 
 def _float_blocks(kernel: Kernel, arithmetic: Arithmetic, channels: int) -> tuple[Blocks, bool]:
