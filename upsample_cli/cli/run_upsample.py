@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,9 +17,10 @@ from upsample_cli.batch.collisions import check_own_files
 from upsample_cli.batch.executors import executor_for
 from upsample_cli.batch.find import find_inputs
 from upsample_cli.batch.jobs import Entry, plan_run
-from upsample_cli.batch.memory import budget_bytes
+from upsample_cli.batch.memory import budget_bytes, worker_count
 from upsample_cli.batch.resume import Resume, open_resume
 from upsample_cli.batch.run import Journal, NoJournal, run_entries
+from upsample_cli.batch.spares import Spares
 from upsample_cli.batch.streams import is_output_streamed, is_streamed, plan_stream
 from upsample_cli.batch.target import target_of
 from upsample_cli.cli.outlets import Outlets, opened
@@ -130,6 +131,12 @@ class Request:
         """Memory of this machine for the pictures in flight; None for no bound, or where they are not here."""
         return None if self.cluster else budget_bytes(self.options)
 
+    def spare_count(self) -> int:
+        """Worker processes to start while the run is planned, if it turns out to have so many pictures."""
+        if self.dry_run or self.cluster is not None:
+            return 0
+        return worker_count(sys.maxsize) if self.workers is None else self.workers
+
     @property
     def pipes_picture(self) -> bool:
         """Whether a picture goes to standard output."""
@@ -142,11 +149,11 @@ def run_upsample(request: Request) -> int:
     # "a:x:.png" is a name
     out, messages = (Console(stderr=is_stderr, emoji=False) for is_stderr in (request.pipes_picture, True))
     with contextlib.ExitStack() as stack:
-        entries, resume = _planned(request, messages)
+        spares = stack.enter_context(Spares(request.spare_count))
+        entries, resume = _planned(request, messages, spares)
         if resume is not None:
             stack.callback(resume.record.close)
-        pictures = (path for entry in entries for path in (entry.result.input, entry.result.output) if path is not None)
-        check_own_files(request.own_files(resume), pictures)
+        check_own_files(request.own_files(resume), _pictures(entries) if request.report or request.gallery else ())
         report = Report(
             out,
             messages,
@@ -165,14 +172,14 @@ def run_upsample(request: Request) -> int:
                 for entry in entries:
                     outlets.add(entry.result)
             else:
-                device = _run(entries, resume, request, outlets)
+                device = _run(entries, resume, request, outlets, spares)
         except KeyboardInterrupt:
             outlets.close(request.options, device, time.perf_counter() - start_s, is_whole=False)
             raise
         return outlets.close(request.options, device, time.perf_counter() - start_s)
 
 
-def _planned(request: Request, messages: Console) -> tuple[list[Entry], Resume | None]:
+def _planned(request: Request, messages: Console, spares: Spares) -> tuple[list[Entry], Resume | None]:
     inputs, output, options = request.inputs, request.output, request.options
     if is_streamed(inputs, output):
         stdout: BinaryIO | None = picture_pipe(sys.stdout) if request.pipes_picture else None
@@ -196,12 +203,22 @@ def _planned(request: Request, messages: Console) -> tuple[list[Entry], Resume |
         if resume is not None:
             stack.callback(resume.record.close)
         planned = partial(counted, what="pictures planned", console=messages, is_shown=not request.quiet)
-        entries = plan_run(found, target, options, resume=resume, is_dry_run=request.dry_run, counted=planned)
+        entries = plan_run(
+            found, target, options,
+            resume=resume, is_dry_run=request.dry_run, counted=planned, on_job=spares.planned,
+        )  # fmt: skip
         stack.pop_all()
     return entries, resume
 
 
-def _run(entries: list[Entry], resume: Resume | None, request: Request, outlets: Outlets) -> str:
+def _pictures(entries: Iterable[Entry]) -> Iterator[Path]:
+    """Inputs and outputs."""
+    return (path for each in entries for path in (each.result.input, each.result.output) if path is not None)
+
+
+def _run(
+    entries: list[Entry], resume: Resume | None, request: Request, outlets: Outlets, spares: Spares
+) -> str:
     """Carry out what is planned. Returns the name of the device."""
     options = request.options
     jobs = [entry.job for entry in entries if entry.job is not None]
@@ -222,6 +239,7 @@ def _run(entries: list[Entry], resume: Resume | None, request: Request, outlets:
         debug=request.debug,
         cluster=request.cluster,
         warn=partial(outlets.report.message, "warning", "yellow"),
+        spares=spares,
     )
     results = run_entries(entries, options, executor=executor, journal=journal, budget_bytes=request.budget_bytes)
     with bars, contextlib.closing(results):
