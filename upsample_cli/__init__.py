@@ -9,13 +9,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from upsample_cli.errors import UpsampleError
+from upsample_cli.version import __version__
 
 if TYPE_CHECKING:
     from upsample_cli.arrays import upsample
     from upsample_cli.layer import bilinear_kernel, bilinear_layer
     from upsample_cli.pipeline import upsample_file
-
-__version__ = "0.1.0"
 
 __all__ = ["UpsampleError", "__version__", "bilinear_kernel", "bilinear_layer", "upsample", "upsample_file"]
 

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from upsample_cli import __version__
 from upsample_cli.batch.carry import prepare
 from upsample_cli.batch.memory import Admission, budget_bytes, shared_out
 from upsample_cli.batch.threads import Carry
@@ -22,6 +21,7 @@ from upsample_cli.batch.worker import Assignment
 from upsample_cli.batch.workers import ProcessExecutor
 from upsample_cli.errors import Interrupted
 from upsample_cli.job import Job, Options, Result
+from upsample_cli.version import __version__
 
 IDLE_S = 60.0
 """A run that sends no picture for so long has its processes ended here: it may have been killed. They start again."""

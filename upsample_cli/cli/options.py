@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from upsample_cli import __version__
+from upsample_cli.version import __version__
 
 APP_SETTINGS: dict[str, Any] = {
     "add_completion": False,

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from upsample_cli import __version__
 from upsample_cli.cli.door import one_line
 from upsample_cli.cli.options import Debug
 from upsample_cli.cli.tconv.printing import print_document, result_console
+from upsample_cli.version import __version__
 
 if TYPE_CHECKING:
     from upsample_cli.fitting.fit import Fit, Recipe
