@@ -65,9 +65,12 @@ def sheet(comparison: Comparison, title: str) -> Image.Image:
     columns = math.ceil(len(cells) / math.ceil(len(cells) / columns))
     font, bold = ImageFont.load_default(_TEXT), ImageFont.load_default(_TEXT + 3)
     page_width = max(columns * (width + _GAP) - _GAP, 3 * _LEAST_CELL)
+    larger, stronger = (
+        f", {number} times as {what}" if number > 1 else "" for number, what in ((times, "large"), (gain, "strong"))
+    )
     said = (
-        f"Crops of {box}, {times} times as large. Below each its difference from the original, in luma, {gain} "
-        f"{'time' if gain == 1 else 'times'} as strong: grey is none, lighter is too bright, darker too dark."
+        f"Crops of {box}{larger}. Below each its difference from the original, in luma{stronger}: grey is none, "
+        "lighter is too bright, darker too dark."
     )
     heading = [_shortened(title, bold, page_width), *_wrapped(said, font, page_width)]
     cell_height = 2 * _LINE + _GAP + box.height * times + max(cell.lower.height for cell in cells)
