@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from upsample_cli import __version__
 from upsample_cli.batch.cluster_worker import Sight, misfit
 from upsample_cli.errors import UpsampleError, UsageError
 from upsample_cli.job import Job
 from upsample_cli.pictures.files import temporary_path
+from upsample_cli.version import __version__
 
 CONNECT_S = 5.0
 """How long a scheduler may take to answer, when the run begins and after the connection was lost."""
