@@ -20,6 +20,7 @@ from PIL import Image
 
 from upsample_cli.batch.carry import carry_out
 from upsample_cli.batch.record import RECORD_NAME
+from upsample_cli.batch.spares import Spares
 from upsample_cli.batch.threads import ThreadExecutor
 from upsample_cli.cli import run_upsample
 from upsample_cli.cli.upsample import main
@@ -64,6 +65,11 @@ def in_threads(jobs, options, *, token, watcher, workers=None, is_alone=False, d
     return ThreadExecutor(carry, options, slots=workers or 2, watcher=watcher, token=token)
 
 
+def no_spares(_most: object) -> Spares:
+    """In place of `Spares`: see `in_threads`."""
+    return Spares(lambda: 0)
+
+
 def upsample(*arguments: object, terminal: int | None = None, **environment: str) -> Ended:
     """Run the command in this process, its door and all pictures included: quick, as torch is imported once.
 
@@ -77,6 +83,7 @@ def upsample(*arguments: object, terminal: int | None = None, **environment: str
         mock.patch.object(sys, "argv", ["upsample", *map(str, arguments)]),
         mock.patch.object(os, "_exit", leave),
         mock.patch.object(run_upsample, "executor_for", in_threads),
+        mock.patch.object(run_upsample, "Spares", no_spares),
         contextlib.ExitStack() as streams,
     ):
         shown = None if terminal is None else streams.enter_context(open(terminal, "w", closefd=False))

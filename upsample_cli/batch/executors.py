@@ -13,6 +13,7 @@ from upsample_cli.batch.carry import carry_out
 from upsample_cli.batch.cluster_worker import Errand
 from upsample_cli.batch.memory import shared_out, worker_count
 from upsample_cli.batch.run import Executor
+from upsample_cli.batch.spares import Spares
 from upsample_cli.batch.threads import ThreadExecutor, Watcher
 from upsample_cli.batch.worker import Assignment
 from upsample_cli.batch.workers import ProcessExecutor
@@ -37,6 +38,7 @@ def executor_for(
     debug: bool = False,
     cluster: str | None = None,
     warn: Callable[[str], None] = lambda _line: None,
+    spares: Spares | None = None,
 ) -> Executor:
     """An executor that suits the jobs; torch is on its way when this returns, in it and not in the caller's thread.
 
@@ -49,6 +51,7 @@ def executor_for(
         is_alone, debug: see `carry.carry_out`.
         cluster: address of a Dask scheduler whose workers are to do it; None for this machine.
         warn: is told in a line what is odd about the cluster.
+        spares: worker processes that have been started already.
 
     Raises:
         UsageError: if a picture from or to a pipe has a timeout: it cannot be taken to another process; or the cluster
@@ -69,7 +72,7 @@ def executor_for(
     slots = worker_count(count) if workers is None else min(workers, count)
     cores = max(math.ceil(core_count() / slots), min(core_count(), _LEAST_CORES))
     assignment = Assignment(shared_out(options, slots), token, carry, cores)
-    return ProcessExecutor(assignment, slots=slots, watcher=watcher, timeout_s=timeout_s)
+    return ProcessExecutor(assignment, slots=slots, watcher=watcher, timeout_s=timeout_s, spares=spares)
 
 
 def _on_cluster(

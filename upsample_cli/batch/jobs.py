@@ -44,6 +44,7 @@ def plan_run(
     resume: Resume | None = None,
     is_dry_run: bool = False,
     counted: Callable[[Iterable[Found]], Iterable[Found]] = iter,
+    on_job: Callable[[Job], object] = lambda _job: None,
     alike: Callable[..., Alike] = names_alike,
 ) -> list[Entry]:
     """Every input's entry, in order; an input named twice counts once.
@@ -55,6 +56,7 @@ def plan_run(
         resume: what earlier runs did; None if nothing is known of them.
         is_dry_run: nothing may be written to find out how the output's disk takes names.
         counted: passes on the inputs, and can tell by it how far planning is.
+        on_job: is told of each picture that will be enlarged, while the others are planned.
         alike: which names are the same in a folder; called with `may_write`.
 
     Raises:
@@ -67,8 +69,12 @@ def plan_run(
     is_alone = len(unique) == 1 and unique[0].folder is None
     run = _Run(target, options, resume, is_alone)
     unique = [found for found in unique if not _was_made_here(found, run)]
-    entries = [_entry(found, index, run) for index, found in enumerate(counted(unique), start=1)]
-    jobs = [entry.job for entry in entries if entry.job is not None]
+    entries, jobs = list[Entry](), list[Job]()
+    for index, found in enumerate(counted(unique), start=1):
+        entries.append(_entry(found, index, run))
+        if (job := entries[-1].job) is not None:
+            jobs.append(job)
+            on_job(job)
     check_collisions(jobs, (found.path for found in unique), functools.partial(alike, may_write=not is_dry_run))
     check_run_space(jobs)
     return entries

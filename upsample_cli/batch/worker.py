@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import signal
 import threading
@@ -25,6 +26,7 @@ from upsample_cli.job import Job, Options
 from upsample_cli.pictures.files import remove_unfinished
 
 _EVERY_S = 0.1  # how often it tells of rows
+_LATE_S = 0.01  # an assignment that is not there by then comes when the run is planned
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +50,23 @@ class Assignment:
     index: int = 0
 
 
-def work(connection: Connection[Any, Any], assignment: Assignment) -> None:
+def work(connection: Connection[Any, Any]) -> None:
     """Carry out pictures until there are no more; the process ends here.
 
-    It is sent lists of jobs, and None to stop. It sends pairs: ("ready", name of the device), ("rows", number),
-    ("ended", (result, bytes of memory it holds)) for every job in order, ("raised", an exception). If the other end is
-    gone, it stops too: a worker does not outlive its run.
+    It is sent an `Assignment`, lists of jobs, and None to stop. It sends pairs: ("ready", name of the device), ("rows",
+    number), ("ended", (result, bytes of memory it holds)) for every job in order, ("raised", an exception). If the
+    other end is gone, it stops too: a worker does not outlive its run.
     """
     for number in stopping.SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # the run answers them
     _offer_to_the_oom_killer()
-    use_cores(assignment.cores)
-    jobs: SimpleQueue[Job | None] = SimpleQueue()
-    stop = Event()
-    threading.Thread(target=_listen, args=(connection, jobs, stop), daemon=True).start()
-    with contextlib.suppress(OSError, Interrupted):  # the first: nobody is listening any more
+    with contextlib.suppress(EOFError, OSError, Interrupted):  # the first two: nobody is there any more
+        _import_meanwhile(connection)
+        assignment: Assignment = connection.recv()
+        use_cores(assignment.cores)
+        jobs: SimpleQueue[Job | None] = SimpleQueue()
+        stop = Event()
+        threading.Thread(target=_listen, args=(connection, jobs, stop), daemon=True).start()
         try:
             options, device = assignment.prepare(assignment.options, assignment.index)
             connection.send(("ready", device))
@@ -77,6 +81,14 @@ def work(connection: Connection[Any, Any], assignment: Assignment) -> None:
             error.add_note(traceback.format_exc())  # tracebacks do not travel
             connection.send(("raised", error))
     _leave()
+
+
+def _import_meanwhile(connection: Connection[Any, Any]) -> None:
+    """Import what pictures need while the assignment is not there. What fails here fails later again, and is told."""
+    if not connection.poll(_LATE_S):
+        with contextlib.suppress(Exception):
+            importlib.import_module("upsample_cli.pipeline")
+            importlib.import_module("upsample_cli.engine")
 
 
 def _leave() -> None:

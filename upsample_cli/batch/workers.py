@@ -9,14 +9,12 @@ from __future__ import annotations
 import contextlib
 import math
 import multiprocessing
-import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -25,8 +23,9 @@ from upsample_cli.batch.deaths import Death, cause_of_death, last_result
 from upsample_cli.batch.hands import Order, Worker
 from upsample_cli.batch.identity import stamp_of
 from upsample_cli.batch.memory import work as work_of
+from upsample_cli.batch.spares import Spares, started_worker
 from upsample_cli.batch.threads import Watcher
-from upsample_cli.batch.worker import Assignment, work
+from upsample_cli.batch.worker import Assignment
 from upsample_cli.errors import Interrupted, UpsampleError
 from upsample_cli.job import Job, Result
 from upsample_cli.pictures.files import temporary_path
@@ -44,12 +43,22 @@ class ProcessExecutor:
         slots: number of workers.
         watcher: is told of the pictures, from the supervisor's thread.
         timeout_s: a picture that takes longer fails, and its worker is killed; None for no bound.
+        spares: workers that have been started already.
     """
 
-    def __init__(self, assignment: Assignment, *, slots: int, watcher: Watcher, timeout_s: float | None = None) -> None:
+    def __init__(
+        self,
+        assignment: Assignment,
+        *,
+        slots: int,
+        watcher: Watcher,
+        timeout_s: float | None = None,
+        spares: Spares | None = None,
+    ) -> None:
         self.slots = slots
         self.device: str | None = None
         self._assignment, self._watcher, self._timeout_s = assignment, watcher, timeout_s
+        self._spares = spares or Spares(lambda: 0)
         self._queue: deque[Order] = deque()
         self._workers: list[Worker] = []
         self._started = 0
@@ -82,10 +91,6 @@ class ProcessExecutor:
 
     def _supervise(self) -> None:
         try:
-            if hasattr(signal, "pthread_sigmask"):
-                resource_tracker.ensure_running()  # it would undo what follows
-                # Workers inherit this: a Ctrl-C, which the terminal sends to all, is for the run to answer.
-                signal.pthread_sigmask(signal.SIG_BLOCK, stopping.SIGNALS)
             for _ in range(self.slots):
                 self._start_worker()
             while self._closing_s is None or self._still_closing(self._closing_s):
@@ -109,14 +114,11 @@ class ProcessExecutor:
         return bool(self._workers) and not stopping.is_hurried() and time.monotonic() < since_s + stopping.GRACE_S
 
     def _start_worker(self) -> None:
-        context = multiprocessing.get_context("spawn")  # a fork would copy torch's locks in the middle of things
-        ours, theirs = context.Pipe()
-        assignment = replace(self._assignment, index=self._started)
+        process, connection = self._spares.take() or started_worker()
+        self._workers.append(Worker(process, connection))
+        with contextlib.suppress(OSError):  # it is dead: the end of its pipe will say so
+            connection.send(replace(self._assignment, index=self._started))
         self._started += 1
-        process = context.Process(target=work, args=(theirs, assignment), name="upsample-worker", daemon=True)
-        process.start()
-        theirs.close()  # so that the pipe ends with the worker
-        self._workers.append(Worker(process, ours))
 
     def _deal(self) -> None:
         """Hand the waiting pictures to workers that have room: a large one, or several small ones."""

@@ -216,9 +216,7 @@ def _pictures(entries: Iterable[Entry]) -> Iterator[Path]:
     return (path for each in entries for path in (each.result.input, each.result.output) if path is not None)
 
 
-def _run(
-    entries: list[Entry], resume: Resume | None, request: Request, outlets: Outlets, spares: Spares
-) -> str:
+def _run(entries: list[Entry], resume: Resume | None, request: Request, outlets: Outlets, spares: Spares) -> str:
     """Carry out what is planned. Returns the name of the device."""
     options = request.options
     jobs = [entry.job for entry in entries if entry.job is not None]

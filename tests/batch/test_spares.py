@@ -1,0 +1,146 @@
+"""Workers ahead of their work: started with the second picture that is planned, never for nothing, never left."""
+
+import os
+from functools import partial
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.batch.test_workers import LONG_S, assert_all_gone, executor, job
+from tests.running import ENVIRONMENT, in_threads
+from upsample_cli.batch import workers
+from upsample_cli.batch.jobs import Entry
+from upsample_cli.batch.run import run_entries
+from upsample_cli.batch.spares import Spares, started_worker
+from upsample_cli.cli import run_upsample
+from upsample_cli.errors import UsageError
+from upsample_cli.job import Options, Result
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+class Fakes:
+    """Starts nothing, and counts."""
+
+    def __init__(self):
+        self.made, self.killed = [], []
+
+    def start(self):
+        process, connection = mock.Mock(), mock.Mock()
+        process.kill.side_effect = lambda: self.killed.append(process)
+        self.made.append((process, connection))
+        return process, connection
+
+
+def test_they_come_with_the_second_picture_and_are_no_more_than_wanted():
+    fakes, asked = Fakes(), []
+    with Spares(lambda: asked.append(None) or 3, fakes.start) as spares:
+        counts = []
+        for _ in range(6):
+            spares.planned(job("a"))
+            counts.append(len(fakes.made))
+        assert counts == [0, 2, 3, 3, 3, 3]
+        assert len(asked) == 1
+        assert [spares.take(), spares.take()] == fakes.made[:2]
+    assert fakes.killed == [fakes.made[2][0]]
+    fakes.made[2][1].close.assert_called_once()
+    assert spares.take() is None
+
+
+def test_a_run_takes_those_that_are_there(monkeypatch):
+    def refuse():
+        raise AssertionError("another was started")
+
+    spares = Spares(lambda: 2)
+    for name in ("a", "b"):
+        spares.planned(job(name))
+    pids = {process.pid for process, _ in spares._waiting}
+    monkeypatch.setattr(workers, "started_worker", refuse)
+    jobs = [job(f"good{index}") for index in range(4)]
+    pool = executor(spares=spares)
+    found = list(run_entries([Entry(Result.planned(each, 2), each) for each in jobs], Options(), executor=pool))
+    assert [result.status for result in found] == ["written"] * 4
+    assert spares.take() is None
+    assert len(pids) == 2
+    assert_all_gone(pool)
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_a_run_that_has_none_starts_its_own():
+    """The control of the test above: without spares the same pool starts two."""
+    with mock.patch.object(workers, "started_worker", wraps=started_worker) as start:
+        pool = executor()
+        pool.submit(job("good")).result(LONG_S)
+        pool.close()
+    assert start.call_count == 2
+
+
+def test_a_spare_leaves_when_its_run_has_gone():
+    """As after SIGKILL of the run: it hears nothing, and its pipe ends."""
+    process, connection = started_worker()
+    connection.close()
+    process.join(LONG_S)
+    assert process.exitcode == 0
+
+
+def test_a_spare_that_dies_is_replaced_or_said():
+    """It may be killed for want of memory before it has done anything: the run does not hang."""
+    spares = Spares(lambda: 2)
+    for name in ("a", "b"):
+        spares.planned(job(name))
+    spares._waiting[0][0].kill()
+    spares._waiting[0][0].join(LONG_S)
+    pool = executor(spares=spares)
+    assert pool.submit(job("good")).result(LONG_S).status == "written"
+    pool.close()
+    assert_all_gone(pool)
+
+
+def pictures(count):
+    Path("in").mkdir()
+    for index in range(count):
+        Image.fromarray(np.full((5, 7, 3), index, np.uint8)).save(f"in/{index}.png")
+
+
+def started_by(*, inputs=("in",), output="out/", **keywords):
+    """How many workers a run of the command starts ahead; all its pictures go through threads."""
+    fakes = Fakes()
+    request = run_upsample.Request(inputs=inputs, output=output, options=Options(), quiet=True, **keywords)
+    with (
+        mock.patch.dict(os.environ, ENVIRONMENT),
+        mock.patch.object(run_upsample, "executor_for", in_threads),
+        mock.patch.object(run_upsample, "Spares", partial(Spares, start=fakes.start)),
+    ):
+        try:
+            run_upsample.run_upsample(request)
+        except UsageError:
+            assert len(fakes.killed) == len(fakes.made)
+    return len(fakes.made)
+
+
+def test_only_a_run_with_several_pictures_to_do_starts_any():
+    pictures(3)
+    assert started_by(dry_run=True, workers=2) == 0
+    assert started_by(inputs=("in/0.png",), output="one.png", workers=2) == 0
+    assert started_by(workers=2) == 2
+    assert started_by(workers=2) == 0  # all is done
+    Image.fromarray(np.zeros((5, 7, 3), np.uint8)).save("in/new.png")
+    assert started_by(workers=2) == 0  # one picture is to do, and needs none
+
+
+def test_a_plan_that_fails_leaves_none():
+    """Both inputs would be written to one file."""
+    pictures(2)
+    Path("more").mkdir()
+    Image.fromarray(np.zeros((5, 7, 3), np.uint8)).save("more/0.png")
+    assert started_by(inputs=("in/0.png", "in/1.png", "more/0.png"), workers=2) == 2
