@@ -82,6 +82,8 @@ class Target:
         """
         if self.size is not None:
             return self.size
+        if isinstance(self.factor, int):
+            return height * self.factor, width * self.factor
         box_height, box_width = self.fit or (self.height, self.width)
         scales = [Fraction(self.factor)] if self.factor else []
         scales += [Fraction(box_height, height)] if box_height else []
