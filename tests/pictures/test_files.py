@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from upsample_cli.errors import Interrupted, OutputExistsError, PictureError
+from upsample_cli.errors import Interrupted, OutputExistsError, PictureError, WritingError
 from upsample_cli.pictures import files
 from upsample_cli.pictures.files import new_file, remove_unfinished
 
@@ -224,6 +224,16 @@ def test_unfinished_files_can_be_removed_and_then_do_not_appear(tmp_path):
     write(tmp_path / "b.png", b"x")
     remove_unfinished()
     assert names(tmp_path) == ["b.png"]  # finished ones stay
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_temporary_file_that_others_take_away_is_a_fault_and_no_interrupt(tmp_path, overwrite):
+    """As by a folder that is moved: the run was not told to stop, so it must have something to say."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    with pytest.raises(WritingError, match="its temporary file was removed, or its folder moved, meanwhile; start"):
+        write(folder / "a.png", overwrite=overwrite, meanwhile=lambda: folder.rename(tmp_path / "elsewhere"))
+    assert not folder.exists()
 
 
 def test_killed_in_the_middle_it_leaves_no_file_under_the_final_name(tmp_path):

@@ -118,9 +118,9 @@ def new_file(path: str | os.PathLike[str], *, overwrite: bool, token: str | None
 def remove_unfinished() -> None:
     """Remove every temporary file this process has open: what is to be done before it exits with work unfinished."""
     for temporary in list(_unfinished):
+        _unfinished.discard(temporary)  # first: whoever writes it is to see why it has gone
         with suppress(OSError):
             temporary.unlink()
-        _unfinished.discard(temporary)
 
 
 def _target(path: str | os.PathLike[str], overwrite: bool) -> Path:
@@ -157,8 +157,11 @@ def _create(temporary: Path) -> int:
 
 
 def _put(temporary: Path, target: Path, path: str | os.PathLike[str], overwrite: bool) -> None:
-    if not temporary.exists():
+    if temporary not in _unfinished:
         raise Interrupted
+    if not temporary.exists():
+        cause = "cannot be written: its temporary file was removed, or its folder moved, meanwhile"
+        raise WritingError(path, cause, "start again, and leave the folder alone until the end")
     if overwrite:
         temporary.replace(target)
         return
