@@ -8,17 +8,16 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from PIL import Image
 
 from benchmarks.batch import batch
 from benchmarks.deep import png16
+from benchmarks.engine import engine, threads
 from benchmarks.giant import giant
 from benchmarks.harness import Row, process, race
 from benchmarks.pictures import KINDS, photograph
@@ -28,52 +27,6 @@ from upsample_cli.pictures.model import Layout, Metadata
 from upsample_cli.pictures.png import PngSink
 
 Contenders = dict[str, Callable[[], Any]]
-
-
-def engine(rounds: int, height: int = 3000, width: int = 4000) -> Iterator[list[Row]]:
-    """Arrays in, arrays out: the engine alone, 12 MP RGB uint8."""
-    for factor in (2, 3, 4):
-        for kind in KINDS if factor == 2 else ["photograph"]:
-            pixels = KINDS[kind](height, width)
-            yield race(f"engine x{factor}, 12 MP RGB uint8, {kind}", engine_contenders(pixels, factor), rounds=rounds)
-
-
-def engine_contenders(pixels: np.ndarray[Any, np.dtype[np.uint8]], factor: int) -> Contenders:
-    """Everyone who enlarges an RGB array bilinearly."""
-    height, width, _ = pixels.shape
-    image = Image.fromarray(pixels)
-    tensor = torch.from_numpy(pixels).permute(2, 0, 1)[None]
-    size = (width * factor, height * factor)
-    return {
-        "upsample": lambda: upsample(pixels, factor),
-        "F.interpolate uint8 channels_last": lambda: torch.nn.functional.interpolate(
-            tensor, scale_factor=factor, mode="bilinear", align_corners=False
-        ),
-        "Pillow BILINEAR": lambda: image.resize(size, Image.Resampling.BILINEAR),
-        "OpenCV INTER_LINEAR": lambda: cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR),
-    }
-
-
-def layouts(rounds: int) -> Iterator[list[Row]]:
-    """The engine on other pixels than RGB bytes, against OpenCV, x2, 12 MP."""
-    colour = photograph(3000, 4000)
-    alpha = np.linspace(0, 255, 4000).astype(np.uint8)[None].repeat(3000, 0)
-    cases: dict[str, tuple[np.ndarray[Any, Any], bool]] = {
-        "grey uint8": (colour[..., 1], False),
-        "RGB uint16": (colour.astype(np.uint16) * 257, False),
-        "RGBA uint8, opaque": (np.dstack([colour, np.full_like(alpha, 255)]), True),
-        "RGBA uint8, alpha ramp": (np.dstack([colour, alpha]), True),
-    }
-    for name, (pixels, has_alpha) in cases.items():
-        size = (pixels.shape[1] * 2, pixels.shape[0] * 2)
-        contenders: Contenders = {
-            "upsample": partial(upsample, pixels, has_alpha=has_alpha),
-            "OpenCV INTER_LINEAR (alpha straight)": partial(cv2.resize, pixels, size, interpolation=cv2.INTER_LINEAR),
-        }
-        if has_alpha:
-            image = Image.fromarray(pixels)
-            contenders["Pillow BILINEAR (premultiplies)"] = partial(image.resize, size, Image.Resampling.BILINEAR)
-        yield race(f"engine x2, 12 MP {name}", contenders, rounds=rounds)
 
 
 def png(rounds: int) -> Iterator[list[Row]]:
@@ -168,7 +121,7 @@ def memory(_rounds: int) -> Iterator[list[Row]]:
 
 SUITES: dict[str, Callable[[int], Iterator[list[Row]]]] = {
     "engine": engine,
-    "layouts": layouts,
+    "threads": threads,
     "png": png,
     "png16": png16,
     "process": whole_process,

@@ -10,7 +10,7 @@ from oracles import assert_same_pixels
 
 from upsample_cli import routes
 from upsample_cli.kernel_choice import kernel_of_weights
-from upsample_cli.kernels import kernel_named
+from upsample_cli.kernels import Kernel, kernel_named
 from upsample_cli.layer import integer_layer
 from upsample_cli.phases import Blocks, best_blocks, row_phases
 from upsample_cli.pixels import Arithmetic, fitted
@@ -31,7 +31,7 @@ def sums_in_blocks(kernel, blocks, tile):
     """The same by row phases."""
     channels = tile.shape[2]
     height, width = (length - 2 * kernel.halo for length in tile.shape[:2])
-    numbers = routes._widened(tile, blocks, width)[None]
+    numbers = blocks.grouped(routes._widened(tile, blocks, width)[None])
     out = torch.full((height * kernel.factor, width * kernel.factor, channels), -1.0, dtype=torch.float64)
     mixing, bias = torch.eye(channels, dtype=torch.float64), torch.arange(channels, dtype=torch.float64)
     for number, phase in enumerate(row_phases(kernel, blocks, mixing, bias)):
@@ -96,7 +96,7 @@ def test_outputs_that_are_written_one_off_are_noticed():
     for found, is_right in ((phases, True), (off, False)):
         out = torch.zeros(9, 51, 3, dtype=torch.float64)
         for number, phase in enumerate(found):
-            numbers = routes._widened(tile, phase.blocks, 17)[None]
+            numbers = phase.blocks.grouped(routes._widened(tile, phase.blocks, 17)[None])
             phase.write(phase.convolved(numbers, 3), out[number::3])
         assert torch.equal(out, sums_of_the_layer(kernel, tile)) == is_right
 
@@ -171,3 +171,37 @@ def test_together_or_apart_makes_no_difference_to_pixels(interleaving, monkeypat
 def test_alpha_keeps_channels_together():
     kernel = kernel_named("bilinear", 2)
     assert not routes.RowPhaseRoute(kernel, Arithmetic(torch.uint16, 16, has_alpha=True), 4)._is_planar
+
+
+# -- numerators beyond int8 -------------------------------------------------------------------------------------------
+
+
+def bytes_route(factor):
+    kernel = kernel_named("bilinear", factor)
+    return routes.QuantisedRoute(kernel, Arithmetic(torch.uint8, kernel.denominator), 3), kernel
+
+
+@pytest.mark.parametrize(("factor", "copies"), [(6, 1), (8, 2), (10, 3), (13, 2)])
+def test_numerators_beyond_int8_are_sums_of_some_within(factor, copies):
+    try:
+        route, kernel = bytes_route(factor)
+    except (RuntimeError, AttributeError):
+        pytest.skip("no 8-bit operators here")
+    assert routes.int8_copies(kernel) == copies
+    assert routes._fast_routes(kernel, Arithmetic(torch.uint8, kernel.denominator))[0] is routes.QuantisedRoute
+    tile = tile_of(kernel, 5, 17, 3).byte()
+    tile[:, 4:9] = 255
+    out = torch.zeros(5 * factor, 17 * factor, 3, dtype=torch.uint8)
+    with torch.inference_mode():
+        route(tile, out)
+    divisor = kernel.denominator
+    expected = (2 * sums_of_the_layer(kernel, tile.double()).long() + divisor) // (2 * divisor)
+    assert_same_pixels(out.numpy(), expected.byte().numpy())
+
+
+def test_weights_of_either_sign_need_copies():
+    def copies(low, high):
+        return routes.int8_copies(Kernel("mine", 1, (low, high, 0, 0, 1, 0, 0, 0, 0), 1, 1))
+
+    assert [copies(0, 127), copies(-128, 0), copies(0, 128), copies(-129, 0), copies(-256, 255)] == [1, 1, 2, 2, 3]
+    assert copies(0, 0) == 1

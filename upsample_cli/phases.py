@@ -63,6 +63,15 @@ class Blocks:
         needed = max((blocks - 1) * self.pixels + self.columns, width + 2 * self.halo)
         return -(-needed // self.group) * self.group
 
+    def grouped(self, tiles: torch.Tensor) -> torch.Tensor:
+        """Padded tiles as the row phases take them.
+
+        tiles: (tiles, height, `padded_width`, channels), contiguous -> (tiles, group * channels, height, width /
+        group), channels last: the same memory.
+        """
+        count, height, width, channels = tiles.shape
+        return tiles.view(count, height, width // self.group, self.group * channels).permute(0, 3, 1, 2)
+
 
 def best_blocks(kernel: Kernel, channels: int, *, products: int, least_depth: int) -> Blocks:
     """The blocks that cost the fewest steps for each output.
@@ -114,13 +123,8 @@ class RowPhase:
         return [1, self.blocks.pixels // self.blocks.group]
 
     def taken(self, numbers: torch.Tensor, rows: int) -> torch.Tensor:
-        """The part of padded tiles that yields so many rows.
-
-        numbers: (tiles, height, `blocks.padded_width`, channels), contiguous -> (tiles, group * channels, rows,
-        width / group), channels last.
-        """
-        part = numbers[:, self.first : self.first + rows + self.weight.shape[2] - 1]
-        return part.reshape(*part.shape[:2], -1, self.weight.shape[1]).permute(0, 3, 1, 2)
+        """The part of padded tiles, as `Blocks.grouped` gives them, that yields so many rows."""
+        return numbers[:, :, self.first : self.first + rows + self.weight.shape[2] - 1]
 
     def convolved(self, numbers: torch.Tensor, rows: int) -> torch.Tensor:
         """So many rows of outputs in blocks, as `write` takes them."""

@@ -21,6 +21,11 @@ from upsample_cli.pixels import Arithmetic, cut_off, finish, prepare
 _INTERLEAVING = 6
 """What interleaving channels costs, in the steps of `phases.steps_per_output`. Measured."""
 
+_INT8 = torch.iinfo(torch.int8)
+
+_MOST_COPIES = 3
+"""Copies of the pixels beyond which float sums are faster than sums of bytes. Measured."""
+
 
 class Route(Protocol):
     """Computes tiles on one device."""
@@ -99,11 +104,12 @@ class RowPhaseRoute:
         factor = len(self._dividends)
         rows = out.shape[0] // factor
         numbers = prepare(_widened(padded, self._blocks, out.shape[1] // factor), self._arithmetic)
-        numbers = numbers.permute(2, 0, 1)[..., None].contiguous() if self._is_planar else numbers[None]
+        tiles = numbers.permute(2, 0, 1)[..., None].contiguous() if self._is_planar else numbers[None]
+        grouped = self._blocks.grouped(tiles)
         for number, phase in enumerate(self._dividends):
-            sums = phase.convolved(numbers, rows)
+            sums = phase.convolved(grouped, rows)
             if self._divisors is not None:
-                divisors = self._divisors[number].convolved(numbers, rows)
+                divisors = self._divisors[number].convolved(grouped, rows)
                 if self._arithmetic.overshoots:
                     sums *= divisors > 0
                 sums /= divisors.clamp_min_(self._arithmetic.least_divisor)
@@ -139,6 +145,8 @@ class QuantisedRoute:
     The operators are those that torch's x86 quantised export uses. They multiply bytes by the int8 numerators, sum in
     int32, scale by `1 / divisor` and round half to even; adding half of the smallest step of an even divisor turns
     that into half up, and an odd divisor never meets a half. They promise no stability, hence `chosen_route`'s check.
+
+    A numerator that int8 does not hold is the sum of some that it does, each with a copy of the pixels.
     """
 
     bytes_per_value = 2
@@ -150,26 +158,44 @@ class QuantisedRoute:
         lanes = self._blocks.pixels * kernel.factor * channels
         self._scales = torch.full((lanes,), 1 / divisor)
         self._zero_points = torch.zeros(lanes, dtype=torch.int64)
+        self._copies = int8_copies(kernel)
         phases = row_phases(kernel, self._blocks, torch.eye(channels), bias)
         self._phases = [(phase, self._packed(phase)) for phase in phases]
 
     def _packed(self, phase: RowPhase) -> torch.Tensor:
+        parts, rest = list[torch.Tensor](), phase.weight
+        for _ in range(self._copies):
+            parts.append(rest.clamp(_INT8.min, _INT8.max))
+            rest = rest - parts[-1]
+        weight = torch.cat(parts, dim=1).to(torch.int8).contiguous()
         packed: torch.Tensor = torch.ops.onednn.qconv_prepack(
-            phase.weight.to(torch.int8).contiguous(), self._scales, 1.0, 0, phase.stride, [0, 0], [1, 1], 1, None
+            weight, self._scales, 1.0, 0, phase.stride, [0, 0], [1, 1], 1, None
         )
         return packed
 
     def __call__(self, padded: torch.Tensor, out: torch.Tensor) -> None:
         """See `Route`."""
         factor = len(self._phases)
-        numbers = _widened(padded, self._blocks, out.shape[1] // factor)[None]
+        grouped = self._blocks.grouped(_widened(padded, self._blocks, out.shape[1] // factor)[None])
+        if self._copies > 1:
+            grouped = torch.cat([grouped] * self._copies, dim=1)
         for number, (phase, packed) in enumerate(self._phases):
             pixels = torch.ops.onednn.qconv_pointwise(
-                phase.taken(numbers, out.shape[0] // factor), 1.0, 0,
+                phase.taken(grouped, out.shape[0] // factor), 1.0, 0,
                 packed, self._scales, self._zero_points, phase.bias,
                 phase.stride, [0, 0], [1, 1], 1, 1.0, 0, torch.uint8, "none", [], "",
             )  # fmt: skip
             phase.write(pixels, out[number::factor])
+
+
+def int8_copies(kernel: Kernel) -> int:
+    """How many weights of int8 it takes to make the kernel's largest.
+
+    >>> from upsample_cli.kernels import kernel_named
+    >>> [int8_copies(kernel_named("bilinear", factor)) for factor in (4, 8, 10)]  # the largest are 49, 225 and 361
+    [1, 2, 3]
+    """
+    return max(-(-max(kernel.weights) // _INT8.max), -(min(kernel.weights) // -_INT8.min), 1)
 
 
 class UniformAlphaRoute:
@@ -209,9 +235,8 @@ def chosen_route(kernel: Kernel, arithmetic: Arithmetic, channels: int, device: 
 def _fast_routes(kernel: Kernel, arithmetic: Arithmetic) -> list[type[QuantisedRoute | RowPhaseRoute]]:
     """Candidates, fastest first."""
     bytes_only = arithmetic.pixel_dtype == torch.uint8 and not arithmetic.has_alpha
-    limits = torch.iinfo(torch.int8)
-    quantised = bytes_only and limits.min <= min(kernel.weights) and max(kernel.weights) <= limits.max
-    return [QuantisedRoute, RowPhaseRoute] if quantised else [RowPhaseRoute]
+    is_quantised = bytes_only and int8_copies(kernel) <= _MOST_COPIES
+    return [QuantisedRoute, RowPhaseRoute] if is_quantised else [RowPhaseRoute]
 
 
 def _first_that_agrees(

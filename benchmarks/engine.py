@@ -1,0 +1,133 @@
+"""Arrays in, arrays out: the engine alone, beside its peers and beside copying the bytes that it reads and writes."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from benchmarks.harness import Row, race
+from benchmarks.pictures import KINDS
+from upsample_cli import upsample
+from upsample_cli.cores import core_count
+
+Pixels = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One thing to enlarge. Every case differs from the first in one respect, x2 of 12 MP of RGB bytes, or in two."""
+
+    factor: int = 2
+    megapixels: float = 12
+    layout: str = "RGB"
+    dtype: str = "uint8"
+    kind: str = "photograph"
+    kernel: str = "bilinear"
+
+    def __str__(self) -> str:
+        return f"engine x{self.factor} {self.kernel}, {self.megapixels:g} MP {self.layout} {self.dtype}, {self.kind}"
+
+
+CASES = (
+    Case(),
+    *(Case(kind=kind) for kind in ("noise", "flat")),
+    *(Case(factor=factor) for factor in (3, 4)),
+    Case(factor=8, megapixels=1),
+    *(Case(megapixels=megapixels) for megapixels in (0.01, 0.1, 1, 100)),
+    *(Case(layout=layout) for layout in ("grey", "RGBA opaque", "RGBA ramp")),
+    *(Case(layout=layout, dtype="uint16") for layout in ("RGB", "grey", "RGBA ramp")),
+    *(Case(factor=factor, dtype="uint16") for factor in (3, 4)),
+    *(Case(factor=factor, kernel=kernel) for kernel in ("bicubic", "lanczos3") for factor in (2, 3)),
+)
+
+_LAYOUTS: dict[str, Callable[[Pixels], Pixels]] = {
+    "RGB": lambda colour: colour,
+    "grey": lambda colour: np.ascontiguousarray(colour[..., 1]),
+    "RGBA opaque": lambda colour: np.dstack([colour, np.full(colour.shape[:2], 255, np.uint8)]),
+    "RGBA ramp": lambda colour: np.dstack(
+        [colour, np.broadcast_to(np.linspace(0, 255, colour.shape[1]).astype(np.uint8), colour.shape[:2])]
+    ),
+}
+
+_PEERS = {
+    "bilinear": (Image.Resampling.BILINEAR, cv2.INTER_LINEAR),
+    "bicubic": (Image.Resampling.BICUBIC, cv2.INTER_CUBIC),
+    "lanczos3": (Image.Resampling.LANCZOS, cv2.INTER_LANCZOS4),
+}
+"""What Pillow and OpenCV have that is nearest. OpenCV's cubic is another (a = -0.75), its Lanczos has four lobes."""
+
+
+def picture(case: Case) -> Pixels:
+    """The pixels of a case, three high to four wide."""
+    height = round((case.megapixels * 1e6 * 3 / 4) ** 0.5)
+    pixels = _LAYOUTS[case.layout](KINDS[case.kind](height, height * 4 // 3))
+    return pixels if case.dtype == "uint8" else pixels.astype(np.uint16) * 257
+
+
+def contenders(case: Case, pixels: Pixels) -> dict[str, Callable[[], Any]]:
+    """Everyone who can: OpenCV does not premultiply, Pillow has no 16-bit colour, torch's bytes are RGB here."""
+    has_alpha = case.layout.startswith("RGBA")
+    size = (pixels.shape[1] * case.factor, pixels.shape[0] * case.factor)
+    pillow, opencv = _PEERS[case.kernel]
+    found: dict[str, Callable[[], Any]] = {
+        "upsample": partial(upsample, pixels, case.factor, kernel=case.kernel, has_alpha=has_alpha),
+        f"OpenCV{' (alpha straight)' if has_alpha else ''}": partial(cv2.resize, pixels, size, interpolation=opencv),
+    }
+    if case.dtype == "uint8":
+        found["Pillow"] = partial(Image.fromarray(pixels).resize, size, pillow)
+    if (case.layout, case.dtype, case.kernel) == ("RGB", "uint8", "bilinear"):
+        found["F.interpolate uint8 channels_last"] = partial(
+            torch.nn.functional.interpolate,
+            torch.from_numpy(pixels).permute(2, 0, 1)[None],
+            scale_factor=case.factor, mode="bilinear", align_corners=False,
+        )  # fmt: skip
+    moved = torch.ones(pixels.nbytes * (1 + case.factor**2) // 2, dtype=torch.uint8)
+    found["limit: as many bytes copied"] = partial(torch.empty_like(moved).copy_, moved)
+    return found
+
+
+def engine(rounds: int, cases: tuple[Case, ...] = CASES) -> Iterator[list[Row]]:
+    """Each case with its peers and its limit."""
+    for case in cases:
+        yield race(str(case), contenders(case, picture(case)), rounds=rounds)
+
+
+_ON_CORES = """
+import os, sys
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:int(sys.argv[1])])
+import time
+from benchmarks.engine import Case, picture
+from upsample_cli import upsample
+case = Case(factor=int(sys.argv[2]))
+pixels = picture(case)
+for _ in range(int(sys.argv[3]) + 1):
+    start_s = time.perf_counter()
+    upsample(pixels, case.factor)
+    print(time.perf_counter() - start_s)
+"""
+
+
+def threads(rounds: int) -> Iterator[list[Row]]:
+    """The engine alone in a process that may use 1, 2, 4 ... cores, without peers whose memory it could take over."""
+    for factor in (2, 4):
+        case, rows = f"engine x{factor}, 12 MP RGB uint8, alone in its process", list[Row]()
+        counts = [1 << power for power in range(core_count().bit_length()) if 1 << power <= core_count()]
+        for count in counts:
+            command = [sys.executable, "-c", _ON_CORES, str(count), str(factor), str(rounds)]
+            printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            times_s = [float(line) for line in printed.split()][1:]
+            median_s = statistics.median(times_s)
+            reference_s = rows[0].median_s if rows else median_s
+            rows.append(Row(case, f"{count} cores", median_s, min(times_s), max(times_s), median_s / reference_s))
+        yield rows
