@@ -5,6 +5,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
+import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -176,9 +177,16 @@ def test_threads_change_nothing(small_strips):
         assert in_strips(rows, runs=[7] * 47 + [1], executor=pool) == in_strips(rows)
 
 
-def test_what_the_encoder_refuses_is_an_error_of_writing():
+def test_what_the_encoder_refuses_is_an_error_of_writing(monkeypatch):
     with pytest.raises(OSError, match="the JPEG encoder gave up"):
         in_strips(photograph(9, 9), exif=bytes(70000))
+
+    def refuse(*_, **__):
+        raise imagecodecs.Jpeg8Error("no room")
+
+    monkeypatch.setattr(imagecodecs, "jpeg8_encode", refuse)
+    with pytest.raises(OSError, match=r"the JPEG encoder gave up \(no room\)"):
+        in_strips(photograph(9, 9))
 
 
 def test_a_full_disk_is_said_once_and_ends_the_sink(small_strips):

@@ -155,17 +155,10 @@ def _encoded(pieces: list[Rows], _above: Rows | None, *, colour: Colour, quality
 
     _, given, stored = _SPACES[colour]
     rows = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-    rows = rows[:, :, 0] if colour == "grey" else ~rows if colour == "cmyk" else rows  # Adobe stores ink inverted
+    rows = np.ascontiguousarray(~rows if colour == "cmyk" else rows)  # Adobe stores ink inverted
+    chroma = subsampling.replace(":", "")
     with encoder_errors("JPEG"):
-        return bytes(
-            jpeg8_encode(
-                np.ascontiguousarray(rows),
-                quality,
-                colorspace=given,
-                outcolorspace=stored,
-                subsampling=subsampling.replace(":", ""),
-            )
-        )
+        return bytes(jpeg8_encode(rows, quality, colorspace=given, outcolorspace=stored, subsampling=chroma))
 
 
 def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
