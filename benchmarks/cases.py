@@ -69,23 +69,33 @@ _PILLOW_SCRIPT = (
 )
 
 
+_TOOLS = {
+    "libvips": ["vips", "resize", "IN", "OUT", "2", "--kernel", "linear"],
+    "GraphicsMagick": ["gm", "convert", "IN", "-filter", "Triangle", "-resize", "200%", "OUT"],
+    "ffmpeg": ["ffmpeg", "-v", "error", "-y", "-i", "IN", "-vf", "scale=iw*2:ih*2:flags=bilinear", "OUT"],
+}
+"""Peers that are commands; what is not installed is left out."""
+
+
 def whole_process(rounds: int) -> Iterator[list[Row]]:
-    """One 12 MP JPEG to x2, from the shell."""
+    """One 12 MP JPEG to x2, from the shell, to each format; qualities are everyone's own but for Pillow's 95."""
     command = shutil.which("upsample", path=str(Path(sys.executable).parent)) or "upsample"
     with tempfile.TemporaryDirectory() as folder:
         source = f"{folder}/in.jpg"
         Image.fromarray(photograph(3000, 4000)).save(source, quality=92)
-        for extension in ("jpg", "png"):
+        for extension in ("jpg", "png", "tif", "webp"):
             ours, theirs = f"{folder}/ours.{extension}", f"{folder}/theirs.{extension}"
-            yield race(
-                f"process: 12 MP JPEG to 48 MP {extension.upper()}",
-                {
-                    "upsample": process([command, source, "-o", ours, "--overwrite", "-q"]),
-                    "Pillow script": process([sys.executable, "-c", _PILLOW_SCRIPT, source, theirs]),
-                    "python -c 'import torch'": process([sys.executable, "-c", "import torch"]),
-                },
-                rounds=min(rounds, 5 if extension == "jpg" else 3),
-            )
+            contenders: Contenders = {
+                "upsample": process([command, source, "-o", ours, "--overwrite", "-q"]),
+                "Pillow script": process([sys.executable, "-c", _PILLOW_SCRIPT, source, theirs]),
+                "python -c 'import torch'": process([sys.executable, "-c", "import torch"]),
+            }
+            paths = {"IN": source, "OUT": theirs}
+            for tool, arguments in _TOOLS.items():
+                if shutil.which(arguments[0]):
+                    contenders[tool] = process([paths.get(each, each) for each in arguments])
+            most = 5 if extension == "jpg" else 3
+            yield race(f"process: 12 MP JPEG to 48 MP {extension.upper()}", contenders, rounds=min(rounds, most))
 
 
 _STARTS = (
