@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from oracles import assert_same_pixels, expected_pixels, hostile_pixels
 
 from upsample_cli import engine
+from upsample_cli.borders import padded_tile
 from upsample_cli.engine import Settings, compute_pool, enlarged_bands, pick_device
 from upsample_cli.errors import DeviceError, Interrupted, UsageError
 from upsample_cli.kernels import Kernel, kernel_named
@@ -116,7 +117,7 @@ def test_a_padded_tile_is_cut_from_the_padded_picture(rows, columns, border):
     whole = np.pad(picture, pad, mode=PAD_MODES[border])
     expected = whole[rows.start : rows.stop + 2 * rows.halo, columns.start : columns.stop + 2 * columns.halo]
     taken = torch.from_numpy(picture[rows.first : rows.last, columns.first : columns.last])
-    found = engine._padded(taken, Tile(rows, columns), border)
+    found = padded_tile(taken, Tile(rows, columns), border)
     assert found.is_contiguous()
     assert_same_pixels(found.numpy(), expected)
 

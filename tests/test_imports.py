@@ -17,7 +17,7 @@ LAYERS = [
     ["upsample_cli.arithmetic", "upsample_cli.profiles", "upsample_cli.shipped", "upsample_cli.plan"],
     ["upsample_cli.axes", "upsample_cli.kernels", "upsample_cli.weight_files", "upsample_cli.targets"],
     ["upsample_cli.layer", "upsample_cli.pixels", "upsample_cli.kernel_choice"],
-    ["upsample_cli.pictures.*", "upsample_cli.phases"],
+    ["upsample_cli.pictures.*", "upsample_cli.phases", "upsample_cli.borders"],
     ["upsample_cli.routes", "upsample_cli.job"],
     ["upsample_cli.engine", "upsample_cli.reduced_axes"],
     ["upsample_cli.reduction", "upsample_cli.planning"],
@@ -49,6 +49,7 @@ HOMES = {
             "weight_files",
             "layer",
             "pixels",
+            "borders",
             "phases",
             "routes",
             "engine",
@@ -65,7 +66,18 @@ HOMES = {
 }
 TORCH_AT_ONCE = {
     f"upsample_cli.{name}"
-    for name in ("layer", "pixels", "phases", "routes", "engine", "reduced_axes", "reduction", "arrays", "tconv.apply")
+    for name in (
+        "layer",
+        "pixels",
+        "borders",
+        "phases",
+        "routes",
+        "engine",
+        "reduced_axes",
+        "reduction",
+        "arrays",
+        "tconv.apply",
+    )
 }
 
 

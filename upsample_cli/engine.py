@@ -13,11 +13,12 @@ from threading import Barrier, Event, Lock
 
 import torch
 
+from upsample_cli.borders import padded_tile
 from upsample_cli.cores import core_count
 from upsample_cli.errors import DeviceError, Interrupted, UsageError
 from upsample_cli.kernels import Kernel
 from upsample_cli.pixels import Arithmetic
-from upsample_cli.plan import Border, Plan, Span, Tile, plan_for_budget
+from upsample_cli.plan import Border, Plan, Tile, plan_for_budget
 from upsample_cli.routes import Route, chosen_route
 
 ReadRows = Callable[[int, int], torch.Tensor]
@@ -240,7 +241,7 @@ class _Run:
     def _run_route(self, tile: Tile, rows: torch.Tensor, first_row: int, out: torch.Tensor) -> None:
         device = self._settings.device
         taken = rows[tile.rows.first - first_row : tile.rows.last - first_row, tile.columns.first : tile.columns.last]
-        padded = _padded(taken, tile, self._settings.border).to(device)
+        padded = padded_tile(taken, tile, self._settings.border).to(device)
         target = out if out.device == device else torch.empty(out.shape, dtype=out.dtype, device=device)
         with _exact_convolutions(device, stride=self._settings.kernel.factor):
             self._route(padded, target)
@@ -278,30 +279,3 @@ def _route(settings: Settings, arithmetic: Arithmetic, channels: int) -> Route:
 
 def _free_bytes(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 2 * _CUDA_TILE_BYTES
-
-
-def _padded(rows: torch.Tensor, tile: Tile, border: Border) -> torch.Tensor:
-    """A copy of a tile's pixels with its whole halo, the part outside the picture filled in by the border's rule."""
-    height, width, channels = rows.shape
-    top, left = tile.rows.missing_before, tile.columns.missing_before
-    bottom, right = tile.rows.missing_after, tile.columns.missing_after
-    padded = torch.empty((top + height + bottom, left + width + right, channels), dtype=rows.dtype, device=rows.device)
-    padded[top : top + height, left : left + width] = rows
-    for axis, span in enumerate((tile.rows, tile.columns)):
-        start = span.start - span.halo
-        for index in [*range(start, span.first), *range(span.last, span.stop + span.halo)]:
-            line = padded.select(axis, index - start)
-            if border == "zeros":
-                line.zero_()
-            else:
-                line.copy_(padded.select(axis, _mirrored(index, span, border) - start))
-    return padded
-
-
-def _mirrored(index: int, span: Span, border: Border) -> int:
-    """The sample that stands in for one outside the axis: its edge, or its mirror image about the edge sample."""
-    last = span.length - 1
-    if border == "replicate" or last == 0:
-        return min(max(index, 0), last)
-    folded = index % (2 * last)
-    return min(folded, 2 * last - folded)
