@@ -48,24 +48,24 @@ class Contender:
     most: int = 10**9
 
 
-def contenders(extension: str) -> list[Contender]:
-    """Everyone, ourselves first."""
+def contenders(extension: str, most_slow: int = 10**9) -> list[Contender]:
+    """Everyone, ourselves first; those that are slow to PNG are given `most_slow` pictures at most."""
     upsample = shutil.which("upsample", path=str(Path(sys.executable).parent)) or "upsample"
     options = "[Q=95,subsample_mode=on]" if extension == ".jpg" else ""
     xargs = _XARGS.format(cores=core_count(), extension=extension, options=options)
     # GraphicsMagick writes numbers as PNG quality: 75 is its default there.
     gm_options = _GM_OPTIONS if extension == ".jpg" else _GM_OPTIONS.replace("-quality 95 ", "")
-    is_slow = 24 if extension == ".png" else 10**9
+    most = most_slow if extension == ".png" else 10**9
     return [
         Contender("upsample", upsample, (upsample, "{in}", "-o", "{out}/", "-q", "--format", extension)),
         Contender("OpenCV, threads", sys.executable,
                   (sys.executable, str(_PEERS / "opencv_pool.py"), "{in}", "{out}", extension)),
         Contender("Pillow, threads", sys.executable,
-                  (sys.executable, str(_PEERS / "pillow_pool.py"), "{in}", "{out}", extension), is_slow),
+                  (sys.executable, str(_PEERS / "pillow_pool.py"), "{in}", "{out}", extension), most),
         Contender("libvips, xargs -P", "vips", ("sh", "-c", xargs, "{in}", "{out}")),
         Contender("GraphicsMagick mogrify", "gm",
                   ("sh", "-c", f'cd "$0" && gm mogrify -output-directory "$1" -format {extension[1:]} {gm_options} *',
-                   "{in}", "{out}"), is_slow),
+                   "{in}", "{out}"), most),
     ]  # fmt: skip
 
 
@@ -76,18 +76,19 @@ def batch(rounds: int, photographs: int = 24, thumbnails: int = 2000) -> Iterato
         _write_photographs(root / "photographs", photographs)
         for extension in (".jpg", ".png"):
             name = f"batch: {photographs} JPEGs of 12 MP to {extension[1:].upper()}, seconds a picture"
-            yield _race(name, root / "photographs", extension, rounds)
+            yield _race(name, root / "photographs", extension, rounds, most_slow=24)
         shutil.rmtree(root / "photographs")
         for extension in (".jpg", ".png"):
             source = root / f"thumbnails{extension}"
             _write_thumbnails(source, thumbnails, extension)
             name = f"batch: {thumbnails} {extension[1:].upper()}s of 128x128 to the same, seconds a picture"
-            yield _race(name, source, extension, rounds)
+            yield _race(name, source, extension, rounds, most_slow=2000)
 
 
-def _race(case: str, source: Path, extension: str, rounds: int) -> list[Row]:
+def _race(case: str, source: Path, extension: str, rounds: int, *, most_slow: int) -> list[Row]:
     """Everyone in turn, round after round; outputs are deleted at once."""
-    there = [each for each in contenders(extension) if shutil.which(each.needs)]
+    everyone = contenders(extension, most_slow)
+    there = [each for each in everyone if shutil.which(each.needs)]
     times: dict[str, list[float]] = {each.name: [] for each in there}
     notes: dict[str, str] = {}
     for _ in range(rounds):
@@ -103,7 +104,7 @@ def _race(case: str, source: Path, extension: str, rounds: int) -> list[Row]:
         Row(case, name, medians[name], min(each), max(each), medians[name] / medians[there[0].name], notes[name])
         for name, each in times.items()
     ]
-    missing = [each.name for each in contenders(extension) if each not in there]
+    missing = [each.name for each in everyone if each not in there]
     return [*rows, *(Row(case, f"{name}: not installed here", 0.0, 0.0, 0.0, 0.0) for name in missing)]
 
 
