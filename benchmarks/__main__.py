@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
-import itertools
-import json
-from collections.abc import Iterable
-from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks.cases import SUITES
-from benchmarks.harness import Row, machine
-
-RESULTS = Path(__file__).parent / "results"
+from benchmarks.tables import measure
 
 
 def main(
@@ -27,30 +17,6 @@ def main(
 ) -> None:
     """Measure this package beside its peers, in turn, on this machine."""
     measure([SUITES[name](rounds) for name in suites or SUITES], rounds, save)
-
-
-def measure(found: Iterable[Iterable[list[Row]]], rounds: int, save: str) -> None:
-    """Print the tables of suites as they come; save them if a name is given."""
-    rows: list[Row] = []
-    about = machine()
-    console = Console()
-    console.print(", ".join(f"{key}: {value}" for key, value in about.items()), highlight=False)
-    for table in itertools.chain.from_iterable(found):
-        console.print(_table(table))
-        rows += table
-    if save:
-        RESULTS.mkdir(exist_ok=True)
-        date = datetime.datetime.now(tz=datetime.UTC).date()
-        document = {"date": str(date), "machine": about, "rounds": rounds, "rows": [asdict(row) for row in rows]}
-        (RESULTS / f"{date}-{save}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-
-
-def _table(rows: list[Row]) -> Table:
-    table = Table("", "median", "fastest", "slowest", "ratio", "", title=rows[0].case, title_justify="left")
-    for row in rows:
-        figures = (f"{seconds * 1000:.0f} ms" for seconds in (row.median_s, row.low_s, row.high_s))
-        table.add_row(row.contender, *figures, f"{row.ratio:.2f}", row.note)
-    return table
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from PIL import Image
 
 from benchmarks.harness import Row
 from benchmarks.pictures import photograph
+from benchmarks.tables import measure
 from upsample_cli.cores import core_count
 
 _PEERS = Path(__file__).parent / "peers"
@@ -158,8 +159,6 @@ def main(
     save: Annotated[str, typer.Option(metavar="NAME", help="Save as benchmarks/results/DATE-NAME.json.")] = "",
 ) -> None:
     """Measure batches beside what people use for them."""
-    from benchmarks.__main__ import measure
-
     measure([batch(rounds, photographs, thumbnails)], rounds, save)
 
 
