@@ -222,7 +222,7 @@ K3S2 = ("--kernel-size", "3", "--stride", "2", "--padding", "1", "--output-paddi
 def test_settings_are_judged_and_cured(tconv_here):
     status, out, err = tconv_here(*K3S2)
     assert (status, err) == (0, "")
-    assert "uneven: equal taps make 170.7 grey levels of a flat 128" in out
+    assert "uneven: with equal taps a flat 128 comes out 170.7 levels uneven" in out
     assert "  ConvTranspose2d(kernel_size=4, stride=2, padding=1)\n  ConvTranspose2d(kernel_size=2, stride=2)\n" in out
     assert "\n▒▒██▒▒██▒▒██▒▒██▒▒▒▒\n" in out
     status, out, _ = tconv_here("ConvTranspose2d(8, 4, 4, stride=2, padding=1)")

@@ -106,6 +106,8 @@ def test_any_size_keeps_only_the_exact():
             ("3", "7", "--any-size"),
             "no layer within the bounds leads 3 to 7 at every size; 7 is no whole multiple of 3",
         ),
+        (("10", "5"), "leads 10 to 5; add --conv: "),
+        (("5", "10", "--conv"), "leads 5 to 10; leave out --conv: "),
         (("3x3", "7"), "2 axes before and 1 after; give the same 1 to 3 axes"),
         (("0", "7"), "size 0 is too small; use 1 or more"),
         (("3", "7", "--kernel-size", "0"), "kernel_size 0 is too small; use 1 or more"),

@@ -191,6 +191,10 @@ def _axis_solutions(
             found.append(_solution(settings, transposed, exact))
     if not found:
         cause = f"no layer within the bounds leads {before} to {after}" + " at every size" * any_size
+        if transposed and after < before:
+            raise GeometryError(cause, "add --conv: it is ordinary convolutions that make sizes smaller")
+        if not transposed and after > before:
+            raise GeometryError(cause, "leave out --conv: it is transposed convolutions that make sizes larger")
         if any_size and (after % before if transposed else before % after):
             raise GeometryError(cause, f"{after} is no whole multiple of {before}, or the other way round")
         raise GeometryError(cause, f"the nearest is {nearest}; " * (nearest is not None) + "allow more values")

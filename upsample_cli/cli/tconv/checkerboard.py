@@ -205,8 +205,8 @@ def _verdict_text(verdict: Verdict, measured: Gains | None) -> str:
         overlap = "the overlap is even"
     else:
         gaps = ", and some samples meet no tap at all" if verdict.gaps else ""
-        overlap = f"the overlap is uneven{gaps}: equal taps make {verdict.amplitude_levels:.4g} grey levels of a flat "
-        overlap += str(FLAT_LEVEL)
+        uneven = f"with equal taps a flat {FLAT_LEVEL} comes out {verdict.amplitude_levels:.4g} levels uneven"
+        overlap = f"the overlap is uneven{gaps}: {uneven}"
     if measured is None:
         return overlap + ("; weights decide the rest: every phase must sum to the same" if verdict.is_even else "")
     if measured.is_even:
