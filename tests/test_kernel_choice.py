@@ -1,9 +1,11 @@
 """Kernels from files: a layer somebody trained, run as it is, and refused in one line where it does not fit."""
 
 import json
+import re
 import subprocess
 import sys
 import warnings
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from upsample_cli import upsample, upsample_file
-from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.errors import PictureError, UpsampleError, UsageError
 from upsample_cli.job import Options
 from upsample_cli.kernel_choice import chosen_kernel
 from upsample_cli.planning import plan_job
@@ -212,7 +214,7 @@ def test_a_kernel_that_was_fitted_for_one_factor_waits_for_pictures_of_it():
         Image.new("L", (side, side)).save(f"{side}.png")
     options = Options(kernel="mine.safetensors", width=60)
     assert plan_job(Path("20.png"), options).output.name == "20_60x60.png"
-    with pytest.raises(PictureError, match=r"mine\.safetensors was fitted for factor 3; enlarge 3 times"):
+    with pytest.raises(PictureError, match=r"fitted for factor 3, and this size needs 2 times; enlarge 3 times"):
         plan_job(Path("30.png"), options)
 
 
@@ -282,3 +284,82 @@ def test_plans_import_torch_for_pickled_tensors_alone():
     for kernel, imported in (("lanczos3", False), ("mine.npy", False), ("mine.safetensors", False), ("mine.pt", True)):
         ran = command(kernel, code=HEAVY)
         assert (ran.stdout, ran.stderr) == (f"{imported}\n", "")
+
+
+def warned(weight, factor=2, mode="L", **options):
+    """What the plan and then the run say of a flat picture, and the levels that the run made of it."""
+    np.save("k.npy", np.asarray(weight, np.float64))
+    Image.new(mode, (7, 5), (200,) * len(mode) if len(mode) > 1 else 200).save("flat.png")
+    given_ = {"kernel": "k.npy"} | ({} if "width" in options else {"factor": factor}) | options
+    planned = plan_job(Path("flat.png"), Options(**given_)).warnings
+    result = upsample_file("flat.png", "made.png", overwrite=True, **given_)
+    assert result.warnings == planned
+    return planned, set(np.unique(np.asarray(Image.open("made.png"))).tolist())
+
+
+def test_weights_of_another_factor_are_told_of_and_which_they_suit():
+    said, levels = warned(BILINEAR[None, None], 4)
+    assert said == (
+        "at factor 4 the weights' phases sum to 0.0625 to 0.5625, not to 1: the picture gets darker and patterned; "
+        "they suit factor 2",
+    )
+    assert levels == {13, 38, 113}  # 200 * 1/16, 3/16 and 9/16, half up
+    assert warned(BILINEAR[None, None], 2) == ((), {200})
+
+
+def test_brightness_pattern_and_zeros_each_have_their_words():
+    quarter = np.full((1, 1, 2, 2), 0.25)
+    assert warned(quarter)[0][0].endswith("sum to 0.25, not to 1: the picture gets darker")
+    assert warned(quarter * 5)[0][0].endswith("sum to 1.25, not to 1: the picture gets brighter")
+    uneven = np.array([[[[0.5, 1.5], [1, 1]]]])
+    assert warned(uneven)[0][0].endswith("sum to 0.5 to 1.5, not to 1: the picture gets patterned")
+    assert warned(quarter * 0) == (("the weights are all 0: the picture gets black",), {0})
+    assert warned(np.full((1, 1, 4, 4), 0.25))[0] == ()
+    middle = np.zeros((1, 1, 5, 5))
+    middle[0, 0, 1:4, 1:4] = 1  # nearest at 3; at 5 with gaps; at 1 nine times too much
+    assert warned(middle, 5)[0][0].endswith(
+        "sum to 0 to 1, not to 1: the picture gets darker and patterned; they suit factor 3"
+    )
+
+
+def test_dense_weights_are_judged_by_what_they_make_of_grey():
+    turn = np.zeros((3, 3, 2, 2))
+    turn[0, 2], turn[1, 0], turn[2, 1] = 1, 1, 1
+    assert warned(turn, mode="RGB") == ((), {200})
+    turn[1, 0] = 0.5
+    assert warned(turn, mode="RGB")[0][0].endswith("sum to 0.5 to 1, not to 1: the picture gets darker and patterned")
+    own = np.ones((3, 1, 2, 2)) * np.reshape([1, 1, 0.5], (3, 1, 1, 1))
+    assert "sum to 0.5 to 1," in warned(own, mode="RGB")[0][0]
+
+
+@pytest.mark.parametrize(("off", "is_told"), [(0.0018, False), (0.0021, True)])
+def test_what_moves_white_by_less_than_half_a_level_is_let_pass(off, is_told):
+    assert bool(warned(np.full((1, 1, 2, 2), 1 - off))[0]) == is_told
+
+
+@pytest.mark.parametrize("asked", [{"factor": Fraction(7, 2)}, {"width": 25}])
+def test_a_fraction_or_a_size_says_which_factor_the_weights_are_run_at(asked):
+    assert warned(BILINEAR[None, None], **asked)[0][0].startswith("at factor 4 the weights' phases sum to 0.0625")
+
+
+def test_strict_refuses_weights_that_are_not_flat():
+    np.save("k.npy", BILINEAR[None, None])
+    Image.new("L", (7, 5), 200).save("flat.png")
+    with pytest.raises(PictureError, match=r"refused by --strict: at factor 4 the weights' phases sum"):
+        plan_job(Path("flat.png"), Options(kernel="k.npy", factor=4, strict=True))
+    assert plan_job(Path("flat.png"), Options(kernel="k.npy", factor=2, strict=True)).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"factor": 3}, "fitted for factor 2; enlarge 2 times"),
+        ({"factor": Fraction(5, 2)}, "fitted for factor 2, and factor 2.5 needs 3 times; enlarge 2 times"),
+        ({"width": 20}, "fitted for factor 2, and this size needs 3 times; enlarge 2 times"),
+    ],
+)
+def test_a_fitted_kernel_says_what_was_needed(asked, said):
+    save_file({"up": torch.ones(1, 1, 2, 2)}, "mine.safetensors", metadata={"upsample-cli": '{"factor": 2}'})
+    Image.new("L", (7, 5)).save("a.png")
+    with pytest.raises(UpsampleError, match=re.escape(said)):
+        plan_job(Path("a.png"), Options(kernel="mine.safetensors", **asked))

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from upsample_cli.errors import GeometryError, PictureError, UsageError
-from upsample_cli.kernel_choice import chosen_kernel
+from upsample_cli.kernel_choice import chosen_kernel, kernel_warnings
 from upsample_cli.kernels import Kernel, misfit
 from upsample_cli.names import DEFAULT_NAME, check_template
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, check_quality, format_named
 from upsample_cli.pictures.model import Depth, Layout, PictureInfo
 from upsample_cli.pictures.policy import METADATA_POLICIES, MetadataPolicy
 from upsample_cli.plan import BORDERS, Border
-from upsample_cli.targets import Size, Target, parsed_factor
+from upsample_cli.targets import Size, Target, factor_text, parsed_factor
 
 Alpha = Literal["premultiplied", "straight"]
 ALPHAS: tuple[Alpha, ...] = ("premultiplied", "straight")
@@ -121,10 +121,13 @@ class Options:
         target = self.target
         try:
             return chosen_kernel(self.kernel, 2 if target.is_size else target.whole_factor(1, 1))
-        except GeometryError:
-            if not target.is_size:
+        except GeometryError as error:
+            if target.is_size:
+                return None
+            if isinstance(target.factor, int):
                 raise
-            return None
+            needed = f"and factor {factor_text(self.factor)} needs {target.whole_factor(1, 1)} times"
+            raise GeometryError(f"{error.cause}, {needed}", error.next_step) from error
 
 
 def options_of(factor: int | float | Fraction | str | None, **others: Any) -> Options:
@@ -249,15 +252,37 @@ def picture_kernel(path: Path, info: PictureInfo, options: Options) -> Kernel:
         PictureError: if there is none for that factor, or it cannot take such a picture: it is for other channels, or
             for colour without alpha.
     """
-    try:
-        factor = options.target.whole_factor(info.height, info.width)
-        kernel = chosen_kernel("nearest" if options.target.is_size and factor == 1 else options.kernel, factor)
-    except UsageError as error:
-        raise PictureError(path, error.cause, error.next_step) from error
+    kernel = chosen_kernel(*_kernel_and_factor(path, info, options))
     layout = info.layout
     if reason := misfit(kernel, layout.channels, has_alpha=is_premultiplied(layout, options)):
         raise PictureError(path, *reason)
     return kernel
+
+
+def picture_warnings(path: Path, info: PictureInfo, options: Options) -> tuple[str, ...]:
+    """What the options do to such a picture that a user may not expect: stretch it, or not keep flat flat.
+
+    Raises:
+        PictureError: as `picture_kernel` does.
+    """
+    stretched = options.target.warnings(info.height, info.width)
+    return (*stretched, *kernel_warnings(*_kernel_and_factor(path, info, options)))
+
+
+def _kernel_and_factor(path: Path, info: PictureInfo, options: Options) -> tuple[str, int]:
+    """What `chosen_kernel` takes for such a picture, once it has taken it."""
+    target = options.target
+    try:
+        factor = target.whole_factor(info.height, info.width)
+    except UsageError as error:
+        raise PictureError(path, error.cause, error.next_step) from error
+    text = "nearest" if target.is_size and factor == 1 else options.kernel
+    try:
+        chosen_kernel(text, factor)
+    except UsageError as error:
+        needed = f", and this size needs {factor} times" if target.is_size else ""
+        raise PictureError(path, f"{error.cause}{needed}", error.next_step) from error
+    return text, factor
 
 
 def check_strict(path: Path, warnings: tuple[str, ...], options: Options) -> None:

@@ -46,8 +46,22 @@ def chosen_kernel(text: str, factor: int) -> Kernel:
     >>> chosen_kernel("lanczos3", 2).kernel_size
     12
     """
-    if text in KERNEL_NAMES:
-        return kernel_named(text, factor)
+    return kernel_named(text, factor) if text in KERNEL_NAMES else _of_file(text, factor)[0]
+
+
+def kernel_warnings(text: str, factor: int) -> tuple[str, ...]:
+    """A line that says that flat pictures do not stay flat under a `chosen_kernel`, if they do not.
+
+    Raises:
+        UsageError: as `chosen_kernel` does.
+
+    >>> kernel_warnings("lanczos3", 2)
+    ()
+    """
+    return () if text in KERNEL_NAMES else _of_file(text, factor)[1]
+
+
+def _of_file(text: str, factor: int) -> tuple[Kernel, tuple[str, ...]]:
     from upsample_cli.weight_files import WEIGHT_READERS, split_place  # numpy with it
 
     path, _ = split_place(text)
@@ -61,11 +75,12 @@ def chosen_kernel(text: str, factor: int) -> Kernel:
         stamp = (status.st_mtime_ns, status.st_size)
     except (OSError, ValueError):
         stamp = (0, 0)  # reading it will say what is wrong
-    return _kernel_of_file(text, checked_factor(factor), stamp)
+    return _read_file(text, checked_factor(factor), stamp)
 
 
 @functools.lru_cache(maxsize=8)
-def _kernel_of_file(place: str, factor: int, _stamp: tuple[int, int]) -> Kernel:
+def _read_file(place: str, factor: int, _stamp: tuple[int, int]) -> tuple[Kernel, tuple[str, ...]]:
+    from upsample_cli.flatness import unflat_warning
     from upsample_cli.weight_files import fitted_factor, read_weights
 
     try:
@@ -76,7 +91,9 @@ def _kernel_of_file(place: str, factor: int, _stamp: tuple[int, int]) -> Kernel:
     _refuse_bias(weights)
     if made_for not in (None, factor):
         raise GeometryError(f"kernel {weights.path} was fitted for factor {made_for}", f"enlarge {made_for} times")
-    return kernel_of_weights(place, factor, weights.weight.ravel().tolist(), weights.weight.shape)
+    kernel = kernel_of_weights(place, factor, weights.weight.ravel().tolist(), weights.weight.shape)
+    warning = unflat_warning(weights.weight, factor)
+    return kernel, () if warning is None else (warning,)
 
 
 def _refuse_bias(weights: Weights) -> None:

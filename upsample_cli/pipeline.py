@@ -13,7 +13,17 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from upsample_cli.errors import Interrupted
-from upsample_cli.job import DEPTHS, Job, Options, Result, check_strict, is_premultiplied, options_of, picture_kernel
+from upsample_cli.job import (
+    DEPTHS,
+    Job,
+    Options,
+    Result,
+    check_strict,
+    is_premultiplied,
+    options_of,
+    picture_kernel,
+    picture_warnings,
+)
 from upsample_cli.kernels import kernel_named
 from upsample_cli.pictures.convert import convert_rows
 from upsample_cli.pictures.files import new_file, writing_error
@@ -91,7 +101,7 @@ def enlarge_picture(
         from upsample_cli.engine import compute_pool
 
         info, _, fitted = _fitted(source, job, options)
-        warnings = (*info.warnings, *fitted.warnings, *options.target.warnings(info.height, info.width))
+        warnings = (*info.warnings, *fitted.warnings, *picture_warnings(job.input, info, options))
         check_strict(job.input, warnings, options)
         engine_settings(options)  # a device that is not there ends it before there is a file
         if stop is not None and stop.is_set():  # decoding takes its time: no new file after the others were removed

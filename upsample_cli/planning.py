@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from upsample_cli.errors import OutputExistsError, PictureError, UsageError
-from upsample_cli.job import DEPTHS, Job, Options, check_strict, picture_kernel
+from upsample_cli.job import DEPTHS, Job, Options, check_strict, picture_kernel, picture_warnings
 from upsample_cli.names import DEFAULT_NAME, SIZE_NAME, NameFields, named, template_suffix
 from upsample_cli.pictures.formats import (
     FORMATS,
@@ -57,12 +57,12 @@ def plan_job(
         output = (folder or picture.parent) / name
     fitted = fit(info, metadata, format_, depth=DEPTHS[options.depth])
     size = options.target.output_size(info.height, info.width)
-    warnings = (*info.warnings, *fitted.warnings, *options.target.warnings(info.height, info.width))
     if options.linear_light:
         from upsample_cli.pictures.light import light_of  # numpy with it
 
         light_of(picture, info.layout, metadata.icc_profile)
     picture_kernel(picture, info, options)
+    warnings = (*info.warnings, *fitted.warnings, *picture_warnings(picture, info, options))
     check_strict(picture, warnings, options)
     check_quality(format_, options.quality)
     check_output_size(picture, format_, *size, fitted.layout)
