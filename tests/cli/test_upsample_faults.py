@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from oracles import assert_same_pixels, expected_pixels
-from running import COMMAND, ENVIRONMENT, Ended, names, pixels_of, save
+from running import COMMAND, ENVIRONMENT, Ended, names, pixels_of, save, upsample
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 
@@ -85,6 +85,18 @@ def test_a_single_picture_with_a_timeout_is_stopped_too():
         ["hang.png: took longer than --timeout 1 and was stopped; give it more seconds"],
     )
     assert [name for name in names(".") if "__pycache__" not in name] == ["hang.png", "hooks/sitecustomize.py"]
+
+
+def test_what_was_late_is_tried_again_with_more_seconds_and_only_then():
+    save("in/hang.png")
+    late = "in/hang.png: took longer than --timeout 1 and was stopped; give it more seconds"
+    assert run("in", "-o", "out", "--timeout", 1).errors == [late]
+    for timeout in ("1", "0.5"):
+        assert upsample("in", "-o", "out", "--timeout", timeout).errors == [late]
+    for more in (["--timeout", "1.5", "-n"], ["-n"], ["--timeout", "100"]):  # it does not hang here
+        ended = upsample("in", "-o", "out", *more)
+        assert (ended.status, ended.errors) == (0, [])
+    assert "out/hang_x2.png" in names(".")
 
 
 def test_a_timeout_must_leave_time_and_does_not_go_with_a_pipe():

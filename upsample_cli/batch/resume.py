@@ -9,6 +9,7 @@ from pathlib import Path
 
 from upsample_cli.batch.find import Found, is_folder
 from upsample_cli.batch.identity import Stamp, settings_differences, sha256_of, stamp_of
+from upsample_cli.batch.lateness import has_time
 from upsample_cli.batch.record import RECORD_NAME, Record, Row
 from upsample_cli.batch.target import Target
 from upsample_cli.errors import PictureError, UsageError
@@ -44,6 +45,7 @@ class Resume:
         record: it.
         options: of the run.
         retry_failed: try again what failed.
+        timeout_s: seconds a picture may take; what failed for having had less is tried again. None for any number.
         adopted: rows of killed runs whose outputs are whole.
         broken: outputs of killed runs that are not.
     """
@@ -51,6 +53,7 @@ class Resume:
     record: Record
     options: Options
     retry_failed: bool = False
+    timeout_s: float | None = None
     adopted: list[Row] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
 
@@ -76,9 +79,12 @@ class Resume:
                 continue
             if is_written and stamp_of(row.output) == row.output_stamp:
                 return _result(row, picture, output).ended("skipped")
-            if not is_written and not self.retry_failed and not row.may_pass:
+            if not is_written and not self._may_pass(row):
                 return _result(row, picture, output).ended("failed", error=row.error)
         return None
+
+    def _may_pass(self, row: Row) -> bool:
+        return self.retry_failed or row.may_pass or has_time(row.error, self.timeout_s)
 
     def verdict(self, job: Job) -> Verdict:
         """What the record says of the output of a job that is not settled by `recalled`."""
@@ -161,6 +167,7 @@ def open_resume(
     state: str | None = None,
     check_content: bool = False,
     retry_failed: bool = False,
+    timeout_s: float | None = None,
     is_dry_run: bool = False,
 ) -> Resume | None:
     """What earlier runs into the same place did; None if the run has no folder of its own, nor a `state`.
@@ -168,6 +175,7 @@ def open_resume(
     Args:
         state: where the record is to be, as typed; None for the folder of the outputs.
         check_content: know an input by the hash of its content, where that is recorded.
+        retry_failed, timeout_s: see `Resume`.
         is_dry_run: only look.
 
     Raises:
@@ -178,7 +186,7 @@ def open_resume(
     if path is None:
         return None
     record = Record(path, options, check_content=check_content, is_read_only=is_dry_run)
-    return Resume(record, options, retry_failed)
+    return Resume(record, options, retry_failed, timeout_s)
 
 
 def _record_path(found: Sequence[Found], target: Target, label: str, state: str | None) -> Path | None:

@@ -22,6 +22,7 @@ from upsample_cli.batch import stopping
 from upsample_cli.batch.deaths import Death, cause_of_death, last_result
 from upsample_cli.batch.hands import Order, Worker
 from upsample_cli.batch.identity import stamp_of
+from upsample_cli.batch.lateness import late_cause
 from upsample_cli.batch.memory import work as work_of
 from upsample_cli.batch.spares import Spares, started_worker
 from upsample_cli.batch.threads import Watcher
@@ -204,8 +205,7 @@ class ProcessExecutor:
         for worker in list(self._workers):
             if self._timeout_s is not None and worker.hand and time.monotonic() >= worker.begun_s + self._timeout_s:
                 worker.process.kill()
-                took = f"took longer than --timeout {self._timeout_s:g} and was stopped"
-                self._lose(worker, Death(took, "give it more seconds"))
+                self._lose(worker, Death(*late_cause(self._timeout_s)))
 
     def _lose(self, worker: Worker, death: Death | None = None) -> None:
         """A worker has ended: what it was at work on has failed, most likely, and the rest of its hand is another's."""

@@ -197,6 +197,7 @@ def _planned(request: Request, messages: Console, spares: Spares) -> tuple[list[
         state=request.state,
         check_content=request.check_content,
         retry_failed=request.retry_failed,
+        timeout_s=request.timeout_s,
         is_dry_run=request.dry_run,
     )  # fmt: skip
     with contextlib.ExitStack() as stack:

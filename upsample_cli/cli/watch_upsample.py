@@ -163,7 +163,7 @@ def _resumed(request: Request, target: Target, stack: contextlib.ExitStack) -> R
     folders = [Found(Path(folder), Path(folder)) for folder in request.inputs]
     resume = open_resume(
         folders, target, request.options, state=request.state, check_content=request.check_content,
-        retry_failed=request.retry_failed,
+        retry_failed=request.retry_failed, timeout_s=request.timeout_s,
     )  # fmt: skip
     if resume is not None:
         stack.callback(resume.record.close)

@@ -1,0 +1,30 @@
+"""A picture that took longer than `--timeout`: the line that says so, and read back from a record, whether it may pass."""
+
+from __future__ import annotations
+
+import re
+
+_ADVICE = "give it more seconds"
+_LATE = re.compile(rf": took longer than --timeout (\S+) and was stopped; {_ADVICE}$")
+
+
+def late_cause(timeout_s: float) -> tuple[str, str]:
+    """(cause, next step) of the failure, as in an error's line."""
+    return f"took longer than --timeout {timeout_s:g} and was stopped", _ADVICE
+
+
+def has_time(error: str | None, timeout_s: float | None) -> bool:
+    """Whether a picture failed for lack of time alone, and would have more of it now.
+
+    Args:
+        error: its line.
+        timeout_s: that it would have; None for no bound.
+
+    >>> line = "a.png: took longer than --timeout 0.5 and was stopped; give it more seconds"
+    >>> [has_time(line, timeout_s) for timeout_s in (0.4, 0.5, 0.6, None)]
+    [False, False, True, True]
+    >>> has_time("a.png: is empty", None)
+    False
+    """
+    late = _LATE.search(error or "")
+    return late is not None and (timeout_s is None or timeout_s > float(late[1]))
