@@ -51,7 +51,7 @@ def test_the_document(tconv):
     assert document["kernels"]["bicubic"]["psnr_db"] > document["kernels"]["nearest"]["psnr_db"]
     assert 0 < document["kernels"]["nearest"]["ssim"] < 1
     assert document["kernels"]["nearest"]["ms_per_megapixel"] > 0
-    assert document["best"] == {"psnr_db": "bicubic", "ssim": "bicubic"}
+    assert document["best"] == {"psnr_db": ["bicubic"], "ssim": ["bicubic"]}
     assert (document["crop"], document["measured"]) == ([10, 20, 33, 21], [0, 0, 120, 94])
     assert (document["factor"], document["degradation"], document["channels"]) == (2, "bicubic", 3)
     assert (document["reference"], document["written"]) == (None, None)

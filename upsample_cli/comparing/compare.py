@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -65,12 +66,19 @@ class Comparison:
     rounds: int
 
     @property
-    def best(self) -> dict[str, str]:
-        """The name of the kernel that is best by each score."""
-        best = {"psnr_db": self.entries[0].name}
+    def best(self) -> dict[str, list[str]]:
+        """The names of the kernels that are best by each score: several where they score the same, as it is shown."""
+        best = {
+            "psnr_db": _highest({e.name: (e.errors.squared == 0, round(e.errors.psnr_db, 2)) for e in self.entries})
+        }
         if self.entries[0].ssim is not None:
-            best["ssim"] = max(self.entries, key=lambda entry: entry.ssim or 0.0).name
+            best["ssim"] = _highest({e.name: round(e.ssim or 0.0, 4) for e in self.entries})
         return best
+
+
+def _highest(scores: Mapping[str, Any]) -> list[str]:
+    most = max(scores.values())
+    return [name for name, score in scores.items() if score == most]
 
 
 def kernels_for(names: Sequence[str] | None, factor: int, channels: int) -> dict[str, Kernel]:

@@ -94,7 +94,7 @@ def _cells(comparison: Comparison, times: int, gain: int, width: int) -> Iterato
         score = f"{entry.errors.psnr_db:.2f} dB" if entry.errors.squared else "no error"
         ssim = "" if entry.ssim is None else f", SSIM {entry.ssim:.4f}"
         yield _Cell(
-            entry.name, score + ssim, _magnified(entry.crop, times), _magnified(shown, times), entry.name == best
+            entry.name, score + ssim, _magnified(entry.crop, times), _magnified(shown, times), entry.name in best
         )
 
 

@@ -199,7 +199,7 @@ def _print(comparison: Comparison, what: str, output: Path | None) -> None:
     times = ["ms per output megapixel"] if comparison.rounds else []
     table = Table("kernel", "PSNR of luma", "SSIM", *times, "best")
     for entry in comparison.entries:
-        marks = [score for score, key in (("PSNR", "psnr_db"), ("SSIM", "ssim")) if best.get(key) == entry.name]
+        marks = [score for score, key in (("PSNR", "psnr_db"), ("SSIM", "ssim")) if entry.name in best.get(key, [])]
         table.add_row(
             Text(one_line(entry.name)),
             f"{entry.errors.psnr_db:.2f} dB" if entry.errors.squared else "no error",

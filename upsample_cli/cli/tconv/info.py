@@ -135,7 +135,7 @@ def _facts(about: About) -> Iterator[tuple[str, str]]:
         + (" without loss" if info.lossless else "")
         + (f", chroma {_SUBSAMPLINGS[info.jpeg_subsampling]}" if info.jpeg_subsampling in _SUBSAMPLINGS else ""),
     )
-    yield "size", f"{info.width}x{info.height} in {about.size_bytes} bytes"
+    yield "size", f"{info.width}x{info.height} in {about.size_bytes} bytes (only the header was read)"
     yield "pixels", _layout_text(info.layout)
     if about.orientation in _TURNS:
         yield (
