@@ -100,10 +100,13 @@ def test_sizes_in_json_and_in_the_table(arguments, sizes, output, tconv_here):
         (("50", "--factor", "0"), "factor 0 is too small; use 1 or more"),
         (
             ("50", "--factor", "1.5"),
-            "--factor 1.5 is not a number; write --factor 3, or one number per axis: --factor 3,2",
+            "--factor 1.5 is not a whole number; write --factor 3, or one number per axis: --factor 3,2",
         ),
         (("50", "--kernel-size", "-3"), "ConvTranspose1d: kernel_size -3 is too small; use 1 or more"),
-        (("50", "--kernel-size", "x"), "--kernel-size x is not a number; write --kernel-size 3, or one number per"),
+        (
+            ("50", "--kernel-size", "x"),
+            "--kernel-size x is not a whole number; write --kernel-size 3, or one number per",
+        ),
         (("50", "--kernel-size", "3", "--padding", "same"), "ConvTranspose1d: padding 'same' is not a whole number;"),
         (("50x9", "--kernel-size", "3", "--stride", "1,2,3"), "ConvTranspose2d: stride has 3 numbers for 2 axes; give"),
         (("50x9", "--kernel-size", "3,3,3"), "kernel_size has 3 numbers for 2 axes; give one number"),

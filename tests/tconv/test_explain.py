@@ -163,7 +163,7 @@ def test_json_has_every_step(tconv_here):
         (("--padding", "2"), "height: nothing remains: padding 2 crops 4 of 3 samples; use padding 0 to 1"),
         (("--output-padding", "1"), "height: output_padding 1 must be smaller than stride 1 or dilation 1; use 0"),
         (("--stride", "0"), "stride 0 is too small"),
-        (("--stride", "x"), "--stride x is not a number"),
+        (("--stride", "x"), "--stride x is not a whole number"),
         (("--stride", "1,2,3"), "stride has 3 numbers for 2 axes"),
         (("--input", "[1, 2]", "--kernel", "[[1]]"), "an input of shape"),
         (("--kernel", "[[[[[1]]]]]"), "a kernel with 5 levels of brackets"),

@@ -64,7 +64,12 @@ def test_caffe_is_depthwise_unless_dense_is_asked_for(tconv_here, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("-f", "1.5"), "--factor 1.5 is not a number"),
+        (("-f", "1.5"), "--factor 1.5 is not a whole number"),
+        (
+            ("-f", "2", "--kernel", "fitted"),
+            "kernel 'fitted' is no outer product of taps, so there are none to print; enlarge with it by "
+            "upsample --kernel fitted, or make a file of such weights: tconv fit",
+        ),
         (("-f", "0"), "factor 0 is not a whole number from 1 to 64"),
         (("-f", "2", "--axes", "5"), "there is no ConvTranspose5d; use 1, 2 or 3 axes"),
         (("-f", "2,3", "--axes", "3"), "factor has 2 numbers for 3 axes"),

@@ -112,7 +112,7 @@ def test_any_size_keeps_only_the_exact():
         (("0", "7"), "size 0 is too small; use 1 or more"),
         (("3", "7", "--kernel-size", "0"), "kernel_size 0 is too small; use 1 or more"),
         (("3", "photo.jpg"), "--to photo.jpg is not a size; write 112"),
-        (("3", "7", "--stride", "x"), "--stride x is not a number"),
+        (("3", "7", "--stride", "x"), "--stride x is not a whole number"),
         (("7", "3", "--conv", "--output-padding", "1"), "an ordinary convolution has no output_padding"),
     ],
 )

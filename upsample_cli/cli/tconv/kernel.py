@@ -10,7 +10,9 @@ import typer
 from upsample_cli.axes import axis_names
 from upsample_cli.cli.options import Debug
 from upsample_cli.cli.tconv.printing import print_document, result_console, whole_numbers
+from upsample_cli.errors import UsageError
 from upsample_cli.profiles import PROFILES
+from upsample_cli.shipped import FITTED
 from upsample_cli.tconv.interpolation import Interpolation, as_json, equalities, interpolation
 
 
@@ -57,6 +59,11 @@ def kernel_command(
       tconv kernel --factor 2,3,3 -o trilinear.pt
       tconv kernel --factor 2 --kernel mitchell
     """
+    if kernel == FITTED:
+        raise UsageError(
+            f"kernel {FITTED!r} is no outer product of taps, so there are none to print",
+            f"enlarge with it by upsample --kernel {FITTED}, or make a file of such weights: tconv fit",
+        )
     paths = output or []
     caffe = bool(paths) and all(path.suffix.lower() == ".prototxt" for path in paths)
     layer = interpolation(

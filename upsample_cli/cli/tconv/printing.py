@@ -40,6 +40,8 @@ def whole_numbers(option: str, text: str) -> int | tuple[int, ...]:
     """
     parts = [part.strip() for part in text.split(",")]
     if not all(_LIKE_A_NUMBER.fullmatch(part) for part in parts):
-        raise UsageError(f"{option} {text} is not a number", f"write {option} 3, or one number per axis: {option} 3,2")
+        raise UsageError(
+            f"{option} {text} is not a whole number", f"write {option} 3, or one number per axis: {option} 3,2"
+        )
     numbers = tuple(int(part) for part in parts)
     return numbers if len(numbers) > 1 else numbers[0]
