@@ -3,7 +3,9 @@
 import string
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from running import names, save, upsample
@@ -107,6 +109,20 @@ def test_outputs_are_written_under_the_names_of_the_template():
     assert names("out") == ["in/001_a_10x6_bilinear.png", "sub/sub/002_b_10x6_bilinear.png"]
     again = upsample("in", "-r", "-o", "out", "--name", template, "--json").document
     assert again["summary"]["skipped"] == 2
+
+
+@pytest.mark.parametrize(
+    ("kernel", "name"), [("k.npy", "k"), ("deep/k.npy", "k"), ("net.v2.pt:up.weight", "net.v2"), ("bicubic-0.75",) * 2]
+)
+def test_a_kernel_from_a_file_is_called_as_the_file_without_its_extension(kernel, name):
+    weight = np.full((1, 1, 2, 2), 1.0)
+    Path("deep").mkdir()
+    np.save("k.npy", weight)
+    np.save("deep/k.npy", weight)
+    torch.save({"up.weight": torch.from_numpy(weight), "other": torch.ones(1, 1, 4, 4)}, "net.v2.pt")
+    save("a.png")
+    assert upsample("a.png", "-o", "out/", "--kernel", kernel, "--name", "{stem}_{kernel}{ext}").status == 0
+    assert names("out") == [f"a_{name}.png"]
 
 
 def test_the_extension_of_a_template_is_the_format():

@@ -12,8 +12,8 @@ from typing import Any, BinaryIO, Literal
 from upsample_cli.errors import GeometryError, PictureError, UsageError
 from upsample_cli.kernel_choice import chosen_kernel, kernel_warnings
 from upsample_cli.kernels import Kernel, misfit
-from upsample_cli.names import DEFAULT_NAME, check_template
-from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, check_quality, format_named
+from upsample_cli.names import DEFAULT_NAME, check_template, template_suffix
+from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, Format, check_quality, format_named, format_of_path
 from upsample_cli.pictures.model import Depth, Layout, PictureInfo
 from upsample_cli.pictures.policy import METADATA_POLICIES, MetadataPolicy
 from upsample_cli.plan import BORDERS, Border
@@ -102,6 +102,16 @@ class Options:
             raise UsageError(f"a tile of {self.tile} pixels holds nothing", "give --tile 1 or more")
         if self.format is not None:
             check_quality(format_named(self.format), self.quality)
+            self._check_extension(format_named(self.format))
+
+    def _check_extension(self, fmt: Format) -> None:
+        suffix = template_suffix(self.name) or ""
+        announced = format_of_path(f"x{suffix}")
+        if announced not in (None, fmt):
+            raise UsageError(
+                f"--name {self.name!r} gives {fmt.title} files the extension {suffix}",
+                "leave out --format, or end --name in {ext}",
+            )
 
     @property
     def target(self) -> Target:

@@ -29,7 +29,7 @@ class NameFields:
         parent: name of the folder that holds the input.
         index: number of the input in the run, from 1.
         width, height: of the output.
-        kernel: its name; of a file given by its path, the file's without extension.
+        kernel: its name; of a file, the file's without folder and extension.
     """
 
     stem: str

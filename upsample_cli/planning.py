@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import BinaryIO
 
 from upsample_cli.errors import OutputExistsError, PictureError, UsageError
 from upsample_cli.job import DEPTHS, Job, Options, check_strict, picture_kernel, picture_warnings
+from upsample_cli.kernels import KERNEL_NAMES
 from upsample_cli.names import DEFAULT_NAME, SIZE_NAME, NameFields, named, template_suffix
 from upsample_cli.pictures.formats import (
     FORMATS,
@@ -181,10 +182,18 @@ def output_name(picture: Path, fmt: Format, options: Options, *, index: int, hei
         index=index,
         width=output_width,
         height=output_height,
-        kernel=PurePath(options.kernel).stem if os.sep in options.kernel else options.kernel,
+        kernel=_kernel_field(options.kernel),
     )
     is_default = target.is_size and options.name == DEFAULT_NAME
     return named(SIZE_NAME if is_default else options.name, fields, picture)
+
+
+def _kernel_field(kernel: str) -> str:
+    if kernel in KERNEL_NAMES:
+        return kernel
+    from upsample_cli.weight_files import split_place  # numpy with it
+
+    return split_place(kernel)[0].stem
 
 
 def _factor_field(target: Target, scale: float) -> int | str:

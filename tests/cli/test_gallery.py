@@ -185,6 +185,7 @@ def test_an_existing_page_is_replaced_only_if_asked_for():
     ("arguments", "said"),
     [
         (("in", "--gallery", "in"), "in: is a folder; give --gallery another name"),
+        (("in", "--gallery", "g.png"), "--gallery g.png has the name of a PNG file, and is none; give it another ext"),
         (
             ("in", "--gallery", "in/a.png/g.html"),
             "in/a.png/g.html: cannot be written: a part of its path is not a folder",

@@ -73,7 +73,9 @@ def test_a_killed_run_leaves_whole_lines():
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("b.png", "b.png is there and is no report; give --report another name"),
+        ("b.txt", "b.txt is there and is no report; give --report another name"),
+        ("b.png", "--report b.png has the name of a PNG file, and is none; give it another extension"),
+        ("new.JPG", "--report new.JPG has the name of a JPEG file, and is none; give it another extension"),
         ("in", "in: cannot be written: Is a directory; give --report another name"),
         ("in/a.png/r.jsonl", "in/a.png/r.jsonl: cannot be written: a part of its path is not a folder"),
         ("", "--report '' is no name of a file; give it one"),
@@ -83,12 +85,14 @@ def test_a_killed_run_leaves_whole_lines():
 def test_what_cannot_be_a_report_ends_the_run_before_its_first_pixel(name, said):
     save("in/a.png")
     picture = save("b.png").read_bytes()
+    Path("b.txt").write_bytes(picture)
     ended = upsample("in", "-o", "out/", "--report", name)
     assert ended.status == 2
     assert ended.err.startswith(f"upsample: {said}"), ended.err
     assert ended.err.count("\n") == 1
     assert not Path("out/a_x2.png").exists()
-    assert Path("b.png").read_bytes() == picture
+    assert Path("b.png").read_bytes() == Path("b.txt").read_bytes() == picture
+    assert not Path("new.JPG").exists()
 
 
 @pytest.mark.parametrize(

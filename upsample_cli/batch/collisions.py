@@ -14,6 +14,7 @@ from pathlib import Path
 from upsample_cli.batch.paths import RealPaths
 from upsample_cli.errors import UsageError
 from upsample_cli.job import Job
+from upsample_cli.pictures.formats import format_of_path
 
 _ENTRIES = 200
 """So many names of a folder are looked at for one that has a twin, had it."""
@@ -80,7 +81,7 @@ def check_own_files(own: Mapping[str, Path], pictures: Iterable[Path]) -> None:
         pictures: inputs and outputs.
 
     Raises:
-        UsageError: naming the file.
+        UsageError: naming the file, also one that has a picture's extension.
     """
     real_path = RealPaths()
     takers: dict[str, str] = {}
@@ -91,6 +92,11 @@ def check_own_files(own: Mapping[str, Path], pictures: Iterable[Path]) -> None:
     for picture in pictures if takers else ():
         if (taker := takers.get(_file_of(picture, real_path))) is not None:
             raise UsageError(f"{picture} is a picture of this run, and no place for {taker}", "give it another name")
+    for option, path in own.items():
+        if (fmt := format_of_path(path)) is not None:
+            raise UsageError(
+                f"{option} {path} has the name of a {fmt.title} file, and is none", "give it another extension"
+            )
 
 
 def _file_of(path: Path, real_path: RealPaths) -> str:
