@@ -87,7 +87,9 @@ def test_sizes_are_those_one_can_check_in_ones_head():
         ({"size": "3840x2160"}, "'3840x2160' is no --size"),
         ({"size": (1, 2, 3)}, "is no --size"),
         ({"factor": Fraction(1, 2)}, "factor 0.5 is not a number from 1 to 64"),
-        ({"factor": Fraction(129, 2)}, "factor 64.5 is not a number from 1 to 64"),
+        ({"factor": Fraction(129, 2)}, "factor 64.5 is too large; factors go from 1 to 64$"),
+        ({"factor": 65}, "factor 65 is too large; factors go from 1 to 64$"),
+        ({"factor": 0}, "factor 0 is not a number from 1 to 64; try --factor 2; to make pictures smaller"),
         ({"factor": 1.5}, "factor 1.5 is not"),
     ],
 )

@@ -24,3 +24,18 @@ def parse_quantity(text: str, option: str) -> int:
     if match is None or match[2] not in _UNITS or (value := int(Fraction(match[1]) * _UNITS[match[2]])) < 1:
         raise UsageError(f"{option} {text!r} is not a quantity", f"write {option} 2G or {option} 500M")
     return value
+
+
+def parse_seconds(text: str, option: str) -> float:
+    """A length of time.
+
+    Raises:
+        UsageError: naming `option`, if the text is no number.
+
+    >>> parse_seconds("2.5", "--timeout")
+    2.5
+    """
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"{option} {text!r} is not a number of seconds", f"write {option} 30") from None

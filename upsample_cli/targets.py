@@ -127,6 +127,8 @@ class Target:
 
 def _check_factor(factor: int | Fraction) -> None:
     said = factor_text(factor) if isinstance(factor, Fraction) else factor
+    if isinstance(factor, (Integral, Fraction)) and factor > MAX_FACTOR:
+        raise UsageError(f"factor {said} is too large", f"factors go from 1 to {MAX_FACTOR}")
     if isinstance(factor, bool) or not isinstance(factor, (Integral, Fraction)) or not 1 <= factor <= MAX_FACTOR:
         raise UsageError(
             f"factor {said} is not a number from 1 to {MAX_FACTOR}",

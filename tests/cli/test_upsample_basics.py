@@ -255,7 +255,7 @@ def test_a_second_run_into_a_folder_inside_the_input_changes_nothing():
 USAGE_ERRORS = [
     (("a.png", "--nonsense"), "No such option"),
     (("a.png", "--factor", "0"), "factor 0 is not a number from 1 to 64; try --factor 2"),
-    (("a.png", "-f", "65"), "factor 65 is not a number from 1 to 64"),
+    (("a.png", "-f", "65"), "factor 65 is too large; factors go from 1 to 64"),
     (("a.png", "-f", "x"), "factor 'x' is not a number; write --factor 2, --factor 1.5 or --factor 4/3"),
     (("a.png", "-f", "2.5", "--width", "9"), "--factor and --width both say how large"),
     (("a.png", "--tile", "0"), "give --tile 1 or more"),
@@ -264,6 +264,7 @@ USAGE_ERRORS = [
     (("a.png", "--memory", "0"), "--memory '0' is not a quantity"),
     (("a.png", "--memory", "-1G"), "--memory '-1G' is not a quantity"),
     (("a.png", "--memory", "1K"), "the memory budget is too small for a single tile; give --memory "),
+    (("a.png", "--timeout", "abc"), "--timeout 'abc' is not a number of seconds; write --timeout 30"),
     (("a.png", "--max-pixels", "many"), "--max-pixels 'many' is not a quantity"),
     (("a.png", "--quality", "10"), "quality 10 is not one of PNG's; give 0 to 9"),
     (("a.png", "--quality", "101", "--format", "jpg"), "quality 101 is not one of JPEG's; give 1 to 100"),
@@ -275,6 +276,10 @@ USAGE_ERRORS = [
     (("a.png", "--device", "gpu"), "there is no --device 'gpu'; choose one of auto, cpu, cuda, cuda:N, mps"),
     (("a.png", "--device", "cuda:99"), "there is no device 'cuda:99' here; choose --device auto or one of cpu"),
     (("a.png", "-o", "b.xyz"), "b.xyz: '.xyz' is no picture format's extension; use one of .jpg, .png"),
+    (
+        ("a.png", "--format", "jpeg", "--name", "{stem}.PNG"),
+        "--name '{stem}.PNG' gives JPEG files the extension .PNG; leave out --format, or end --name in {ext}",
+    ),
     (("a.png", "-o", ""), "--output has no name; give it a file or a folder, or leave it out"),
     (("a.png", "b.png", "-o", "a.png"), "a.png is a file, and there are several pictures to write"),
     (("",), "an input has no name"),

@@ -26,7 +26,7 @@ from upsample_cli.names import DEFAULT_NAME, NameFields
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, FORMATS
 from upsample_cli.plan import BORDERS
 from upsample_cli.profiles import MAX_FACTOR
-from upsample_cli.quantities import parse_quantity
+from upsample_cli.quantities import parse_quantity, parse_seconds
 from upsample_cli.targets import parsed_size
 
 app = typer.Typer(**APP_SETTINGS)
@@ -116,7 +116,8 @@ def upsample(
         output_option(
             metavar="TEMPLATE",
             help=f"Names of outputs, from {', '.join(f'{{{each}}}' for each in NameFields.__slots__)}; / makes "
-            "subfolders, {index:05} pads a number.",
+            "subfolders, {index:05} pads a number. {parent} is the name of the input's folder; -r mirrors the tree "
+            "without it.",
         ),
     ] = DEFAULT_NAME,
     strict: Annotated[
@@ -166,7 +167,7 @@ def upsample(
         int | None, speed_option(metavar="N", help="Pictures in flight at once. Default: one per core.")
     ] = None,
     timeout: Annotated[
-        float | None,
+        str | None,
         speed_option(metavar="SECONDS", help="A picture that takes longer fails, and the others go on."),
     ] = None,
     device: Annotated[str, speed_option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
@@ -276,7 +277,7 @@ def upsample(
         options=options,
         recursive=recursive,
         workers=workers,
-        timeout_s=timeout,
+        timeout_s=parse_seconds(timeout, "--timeout") if timeout is not None else None,
         state=state,
         no_state=no_state,
         check_content=check_content,
