@@ -240,7 +240,8 @@ it an error. `tconv info FILE` says the same of a file of yours.
 
 Lossless are PNG, TIFF, BMP and PNM; WebP is where the input was. WebP and AVIF keep the resolution inside their EXIF.
 Where a depth is not kept, the next lower one that the format holds is written. PNM is a PGM, a PPM or, with alpha, a
-PAM; all of PBM, PGM, PPM and PAM is read, binary and plain.
+PAM, which a name that ends in .pam always gets; where the name ends in another kind's extension, a warning says so. All
+of PBM, PGM, PPM and PAM is read, binary and plain.
 
 ## Limits
 

@@ -36,7 +36,7 @@ from upsample_cli.pictures.policy import under_policy
 from upsample_cli.pictures.sinks import open_sink
 from upsample_cli.pictures.source import open_animation, open_picture
 from upsample_cli.pictures.streams import piped_file
-from upsample_cli.planning import check_output, plan_job
+from upsample_cli.planning import check_output, name_warnings, plan_job
 
 if TYPE_CHECKING:
     from upsample_cli.engine import Settings
@@ -102,6 +102,7 @@ def enlarge_picture(
 
         info, _, fitted = _fitted(source, job, options)
         warnings = (*info.warnings, *fitted.warnings, *picture_warnings(job.input, info, options))
+        warnings += name_warnings(job.output, format_named(job.format), fitted.layout)
         check_strict(job.input, warnings, options)
         engine_settings(options)  # a device that is not there ends it before there is a file
         if stop is not None and stop.is_set():  # decoding takes its time: no new file after the others were removed
@@ -113,9 +114,8 @@ def enlarge_picture(
                 writer = open_frame_writer(file, format_named(job.format), fitted.frames, **sink_settings)
                 more = _enlarge_frames(job, options, writer, fitted.frames, stop=stop, on_rows=on_rows)
             else:
-                sink = open_sink(
-                    file, format_named(job.format), **_picture_settings(info, fitted, options), **sink_settings
-                )
+                sink_settings |= _picture_settings(info, fitted, options) | {"suffix": job.output.suffix}
+                sink = open_sink(file, format_named(job.format), **sink_settings)
                 more = _enlarge(source, sink, job, options, stop=stop, on_rows=on_rows)
             warnings = tuple(dict.fromkeys((*warnings, *more)))
             check_strict(job.input, warnings, options)  # what the pixels told: the file is not there yet

@@ -20,7 +20,7 @@ from upsample_cli.pictures.formats import (
     format_named,
     format_of_path,
 )
-from upsample_cli.pictures.model import PictureInfo
+from upsample_cli.pictures.model import Layout, PictureInfo
 from upsample_cli.pictures.policy import under_policy
 from upsample_cli.pictures.space import check_space, disk_of, free_bytes, least_output_bytes, size_text
 from upsample_cli.targets import Target, factor_text
@@ -64,6 +64,7 @@ def plan_job(
         light_of(picture, info.layout, metadata.icc_profile)
     picture_kernel(picture, info, options)
     warnings = (*info.warnings, *fitted.warnings, *picture_warnings(picture, info, options))
+    warnings += name_warnings(output, format_, fitted.layout)
     check_strict(picture, warnings, options)
     check_quality(format_, options.quality)
     check_output_size(picture, format_, *size, fitted.layout)
@@ -85,6 +86,15 @@ def plan_job(
         layout=fitted.layout,
         size=size,
     )
+
+
+def name_warnings(output: Path, fmt: Format, layout: Layout) -> tuple[str, ...]:
+    """A line that says that an output's extension is of another kind of its format, if it is: PNM has four."""
+    if fmt.name != "pnm":
+        return ()
+    from upsample_cli.pictures import pnm  # numpy with it
+
+    return pnm.name_warnings(output.suffix, layout)
 
 
 def check_output(job: Job, options: Options, free: Callable[[Path], int | None] = free_bytes) -> None:
@@ -203,5 +213,7 @@ def _factor_field(target: Target, scale: float) -> int | str:
 
 
 def output_suffix(picture: Path, format_: Format) -> str:
-    """The extension of an output, with its dot."""
+    """The extension of an output, with its dot: the input's where it fits. A PBM's does not: levels come between."""
+    if picture.suffix.lower() == ".pbm" and format_.name == "pnm":
+        return ".pgm"
     return picture.suffix if format_of_path(picture) is format_ else format_.extensions[0]

@@ -2,6 +2,7 @@
 
 import io
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +13,13 @@ from PIL import Image
 from running import COMMAND, ENVIRONMENT
 
 from upsample_cli.errors import PictureError
+from upsample_cli.job import Options
 from upsample_cli.pictures.formats import FORMATS
 from upsample_cli.pictures.model import Layout, Metadata
 from upsample_cli.pictures.sinks import open_sink
 from upsample_cli.pictures.source import open_picture, read_header
 from upsample_cli.pipeline import upsample_file
+from upsample_cli.planning import plan_job
 
 GREY = np.arange(15, dtype=np.uint8).reshape(3, 5, 1) * 17
 RGB16 = np.random.default_rng(2).integers(0, 65536, (3, 5, 3), np.uint16)
@@ -150,11 +153,46 @@ def test_what_is_written_is_what_came_in_bands(layout):
 @pytest.mark.parametrize("kind", ["P6 of 16", "P4", "P7 colour with alpha"])
 def test_it_is_enlarged_exactly_and_stays_what_it_is(kind, tmp_path):
     data, rows = KINDS[kind]
-    (tmp_path / "a.ppm").write_bytes(data)
-    result = upsample_file("a.ppm", None, 3)
+    suffix = ".pam" if kind.startswith("P7") else ".ppm"
+    (tmp_path / f"a{suffix}").write_bytes(data)
+    result = upsample_file(f"a{suffix}", None, 3)
     assert result.warnings == ()
     wanted = expected_pixels(rows, 3, has_alpha=rows.shape[2] == 4)
-    assert_same_pixels(read((tmp_path / "a_x3.ppm").read_bytes()), wanted)
+    assert_same_pixels(read((tmp_path / f"a_x3{suffix}").read_bytes()), wanted)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "magic", "told"),
+    [
+        ("P6 of 16", "o.pgm", b"P6", "its name ends in .pgm, and it holds colour: it is written as PPM"),
+        ("P6 of 16", "o.PBM", b"P6", "its name ends in .PBM, and it holds colour: it is written as PPM"),
+        ("P4", "o.pbm", b"P5", "its name ends in .pbm, and it holds levels of grey: it is written as PGM"),
+        ("P7 colour with alpha", "o.ppm", b"P7", "its name ends in .ppm, and it holds transparency: it is written as"),
+        ("P4", "o.pgm", b"P5", None),
+        ("P4", "o.ppm", b"P5", None),
+        ("P4", "o.pam", b"P7", None),
+        ("P6 of 16", "o.ppm", b"P6", None),
+        ("P6 of 16", "o.pnm", b"P6", None),
+        ("P6 of 16", "o.pam", b"P7", None),
+        ("P7 colour with alpha", "o.pam", b"P7", None),
+    ],
+)
+def test_a_name_of_another_kind_is_kept_and_told_of(kind, name, magic, told, tmp_path):
+    data, rows = KINDS[kind]
+    (tmp_path / "in").write_bytes(data)
+    planned = plan_job(Path("in"), Options(factor=2), output=Path(name))
+    result = upsample_file("in", name, 2)
+    assert result.warnings == planned.warnings
+    assert [line.startswith(told) for line in result.warnings] == ([] if told is None else [True])
+    written = (tmp_path / name).read_bytes()
+    assert written[:2] == magic
+    assert_same_pixels(read(written), expected_pixels(rows, 2, has_alpha=rows.shape[2] == 4))
+
+
+def test_an_enlarged_bitmap_is_no_bitmap_by_its_name_either(tmp_path):
+    (tmp_path / "a.PBM").write_bytes(KINDS["P4"][0])
+    result = upsample_file("a.PBM")
+    assert (result.output.name, result.warnings) == ("a_x2.pgm", ())
 
 
 def test_it_goes_through_a_pipe():

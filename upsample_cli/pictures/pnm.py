@@ -31,6 +31,9 @@ _PAM_TYPES = {
     b"RGB_ALPHA": Layout("rgb", alpha=True),
 }  # fmt: skip
 _PAM_NAMES = {(layout.colour, layout.alpha): name for name, layout in _PAM_TYPES.items() if b"BLACK" not in name}
+_HOLDS = {"PGM": "levels of grey", "PPM": "colour", "PAM": "transparency"}
+_MISFITS = {".pbm": {"PGM", "PPM", "PAM"}, ".pgm": {"PPM", "PAM"}, ".ppm": {"PAM"}}
+"""What does not go by an extension. Programs of Netpbm that read PPM read PGM too."""
 _BITMAPS, _GREY, _PLAIN = {1, 4}, {1, 2, 4, 5}, {1, 2, 3}
 
 
@@ -165,14 +168,33 @@ def _scaled(levels: Rows, header: _Header) -> Rows:
     )
 
 
+def name_warnings(suffix: str, layout: Layout) -> tuple[str, ...]:
+    """A line that says that a file's extension is of a kind that `PnmSink` does not write, if it is.
+
+    >>> name_warnings(".pgm", Layout("rgb")), name_warnings(".ppm", Layout("rgb"))
+    (('its name ends in .pgm, and it holds colour: it is written as PPM',), ())
+    """
+    kind = _kind(layout, suffix)
+    if kind not in _MISFITS.get(suffix.lower(), ()):
+        return ()
+    return (f"its name ends in {suffix}, and it holds {_HOLDS[kind]}: it is written as {kind}",)
+
+
+def _kind(layout: Layout, suffix: str) -> str:
+    if layout.alpha or suffix.lower() == ".pam":
+        return "PAM"
+    return "PGM" if layout.colour == "grey" else "PPM"
+
+
 class PnmSink:
-    r"""A PGM, a PPM or, with alpha, a PAM, written as its rows come; a `model.Sink`.
+    r"""A PGM, a PPM or, with alpha or where the name asks for it, a PAM, written as its rows come; a `model.Sink`.
 
     Args:
         file: where it goes, front to back.
         height: rows that will come.
         width: pixels in each.
         layout: "grey" or "rgb", with or without alpha, 8 or 16 bits.
+        suffix: the extension of the file's name.
 
     >>> import io
     >>> file = io.BytesIO()
@@ -185,16 +207,19 @@ class PnmSink:
 
     losses: Collection[str] = ()
 
-    def __init__(self, file: BinaryIO, *, height: int, width: int, layout: Layout, **_unused: object) -> None:
+    def __init__(
+        self, file: BinaryIO, *, height: int, width: int, layout: Layout, suffix: str = "", **_unused: object
+    ) -> None:
         self._write: Callable[[bytes], object] = file.write
         self._layout, self._width, self._rows_left = layout, width, height
         most = np.iinfo(layout.dtype).max
-        if layout.alpha:
-            kind = _PAM_NAMES[layout.colour, True].decode()
+        kind = _kind(layout, suffix)
+        if kind == "PAM":
+            pixels = _PAM_NAMES[layout.colour, layout.alpha].decode()
             sizes = f"WIDTH {width}\nHEIGHT {height}\nDEPTH {layout.channels}\nMAXVAL {most}\n"
-            head = f"P7\n{sizes}TUPLTYPE {kind}\nENDHDR\n"
+            head = f"P7\n{sizes}TUPLTYPE {pixels}\nENDHDR\n"
         else:
-            head = f"P{5 if layout.colour == 'grey' else 6}\n{width} {height}\n{most}\n"
+            head = f"P{5 if kind == 'PGM' else 6}\n{width} {height}\n{most}\n"
         self._write(head.encode())
 
     def write_rows(self, rows: Rows) -> None:

@@ -48,6 +48,7 @@ def open_sink(
     quality: int | None = None,
     info: PictureInfo | None = None,
     executor: Executor | None = None,
+    suffix: str = "",
 ) -> Sink:
     """A sink that writes a picture of this format to `file`.
 
@@ -71,6 +72,7 @@ def open_sink(
         quality: see above; None for the format's own.
         info: of the input.
         executor: PNG, TIFF and JPEG are encoded in it too.
+        suffix: the extension of the file's name: of PNM it tells kinds apart.
 
     Raises:
         UsageError: `quality` is outside the format's range.
@@ -81,9 +83,11 @@ def open_sink(
     if layout not in fmt.layouts:
         raise ValueError(f"{fmt.title} is not written from {layout}")
     if fmt.name in _STREAMING:
-        level = {} if quality is None else {"level": quality}
+        more: dict[str, Any] = {} if quality is None else {"level": quality}
+        if fmt.name == "pnm":
+            more["suffix"] = suffix
         return _STREAMING[fmt.name](
-            file, height=height, width=width, layout=layout, metadata=metadata, executor=executor, **level
+            file, height=height, width=width, layout=layout, metadata=metadata, executor=executor, **more
         )
     lossless = is_lossless(fmt, quality, info)
     settings = _SETTINGS[fmt.name](fmt.default_quality if quality is None else quality, info, lossless)
