@@ -328,6 +328,9 @@ def test_dense_weights_are_judged_by_what_they_make_of_grey():
     assert warned(turn, mode="RGB") == ((), {200})
     turn[1, 0] = 0.5
     assert warned(turn, mode="RGB")[0][0].endswith("sum to 0.5 to 1, not to 1: the picture gets darker and patterned")
+    into_one = np.zeros((3, 3, 2, 2))  # (in, out): half of red and half of green become red, blue the other two
+    into_one[0, 0], into_one[1, 0], into_one[2, 1], into_one[2, 2] = 0.5, 0.5, 1, 1
+    assert warned(into_one, mode="RGB") == ((), {200})
     own = np.ones((3, 1, 2, 2)) * np.reshape([1, 1, 0.5], (3, 1, 1, 1))
     assert "sum to 0.5 to 1," in warned(own, mode="RGB")[0][0]
 

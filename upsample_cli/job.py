@@ -302,4 +302,6 @@ def check_strict(path: Path, warnings: tuple[str, ...], options: Options) -> Non
         PictureError: under `options.strict`, if there is a warning.
     """
     if options.strict and warnings:
-        raise PictureError(path, f"refused by --strict: {warnings[0]}", "choose another --format or leave out --strict")
+        raise PictureError(
+            path, f"refused by --strict: {warnings[0]}", "choose another --format or --kernel, or leave out --strict"
+        )
