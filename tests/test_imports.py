@@ -25,7 +25,7 @@ LAYERS = [
     ["upsample_cli.layer", "upsample_cli.pixels", "upsample_cli.kernel_choice"],
     ["upsample_cli.pictures.*", "upsample_cli.phases", "upsample_cli.borders"],
     ["upsample_cli.routes", "upsample_cli.job"],
-    ["upsample_cli.engine", "upsample_cli.reduced_axes"],
+    ["upsample_cli.engine", "upsample_cli.reduced_axes", "upsample_cli.suitability"],
     ["upsample_cli.reduction", "upsample_cli.planning"],
     ["upsample_cli.arrays"],
     ["upsample_cli.pipeline"],

@@ -13,17 +13,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from upsample_cli.errors import Interrupted
-from upsample_cli.job import (
-    DEPTHS,
-    Job,
-    Options,
-    Result,
-    check_strict,
-    is_premultiplied,
-    options_of,
-    picture_kernel,
-    picture_warnings,
-)
+from upsample_cli.job import DEPTHS, Job, Options, Result, options_of
 from upsample_cli.kernels import kernel_named
 from upsample_cli.pictures.convert import convert_rows
 from upsample_cli.pictures.files import new_file, writing_error
@@ -37,6 +27,7 @@ from upsample_cli.pictures.sinks import open_sink
 from upsample_cli.pictures.source import open_animation, open_picture
 from upsample_cli.pictures.streams import piped_file
 from upsample_cli.planning import check_output, name_warnings, plan_job
+from upsample_cli.suitability import check_strict, is_premultiplied, picture_kernel, picture_warnings
 
 if TYPE_CHECKING:
     from upsample_cli.engine import Settings

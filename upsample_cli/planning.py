@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from upsample_cli.errors import OutputExistsError, PictureError, UsageError
-from upsample_cli.job import DEPTHS, Job, Options, check_strict, picture_kernel, picture_warnings
+from upsample_cli.job import DEPTHS, Job, Options
 from upsample_cli.kernels import KERNEL_NAMES
 from upsample_cli.names import DEFAULT_NAME, SIZE_NAME, NameFields, named, template_suffix
 from upsample_cli.pictures.formats import (
@@ -23,6 +23,7 @@ from upsample_cli.pictures.formats import (
 from upsample_cli.pictures.model import Layout, PictureInfo
 from upsample_cli.pictures.policy import under_policy
 from upsample_cli.pictures.space import check_space, disk_of, free_bytes, least_output_bytes, size_text
+from upsample_cli.suitability import check_strict, picture_kernel, picture_warnings
 from upsample_cli.targets import Target, factor_text
 
 
