@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from upsample_cli.batch import run
 from upsample_cli.batch.jobs import Entry
 from upsample_cli.batch.memory import job_bytes
 from upsample_cli.batch.run import run_entries
@@ -79,10 +80,7 @@ def ending(monkeypatch):
         def put(self, item):
             self.items.append(item)
 
-        def empty(self):
-            return not self.items
-
-        def get(self):
+        def get(self, timeout):  # noqa: ARG002
             if not self.items:
                 name = next(iter(executors[-1].flying))
                 if isinstance(errors.get(name), KeyboardInterrupt):
@@ -214,3 +212,22 @@ def test_closing_it_early_closes_the_executor_and_writes_down_what_has_ended(end
     assert executor.closed
     assert [name for kind, name in journal.lines if kind == "written"] == ["a", "b"]
     assert len(executor.begun) < 8
+
+
+def test_a_result_that_the_signal_came_with_is_not_lost(ending, monkeypatch):
+    """The wait for it ends by the interrupt, after the queue has given it away."""
+    journal = Written()
+    _, results = ending([entry(name) for name in "abcd"], slots=2, journal=journal)
+    taken = run._first
+
+    def first(ended):
+        if (job := taken(ended)).input.name == "b":
+            raise KeyboardInterrupt
+        return job
+
+    monkeypatch.setattr(run, "_first", first)
+    found = []
+    with pytest.raises(KeyboardInterrupt):
+        all(found.append(each.input.name) is None for each in results)
+    assert found == ["a", "b"]
+    assert ("written", "b") in journal.lines

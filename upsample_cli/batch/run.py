@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from upsample_cli.batch.jobs import Entry
@@ -62,7 +63,10 @@ class NoJournal:
         """See `Journal`."""
 
 
-Ended = SimpleQueue[tuple[Job, Future[Result]]]
+_LOOK_S = 0.1
+"""A signal that comes to another thread is seen by this one only when it wakes."""
+
+Flying = dict[Job, Future[Result]]
 
 
 def run_entries(
@@ -86,7 +90,8 @@ def run_entries(
         UsageError: if an option cannot be carried out for the only picture asked for, or the device is not there.
     """
     journal = journal or NoJournal()
-    ended: Ended = SimpleQueue()
+    ended: SimpleQueue[Job] = SimpleQueue()
+    flying: Flying = {}  # what has no result yet, or one that was not asked for yet
     try:
         yield from (entry.result for entry in entries if entry.job is None)
         jobs = (entry.job for entry in entries if entry.job is not None)
@@ -95,20 +100,21 @@ def run_entries(
         while waiting or admission.in_flight:
             while (job := _next(waiting, admission)) is not None:
                 journal.started(job)
-                future = executor.submit(job)
-                future.add_done_callback(partial(_put, ended, job))
-            job, future = ended.get()
+                flying[job] = executor.submit(job)
+                flying[job].add_done_callback(partial(_put, ended, job))
+            job = _first(ended)
             admission.leave(job)
-            result = future.result()
+            result = flying[job].result()
             journal.ended(job, result)
+            del flying[job]
             yield result
     except KeyboardInterrupt:
         executor.close()
-        yield from _left(ended, journal)
+        yield from _left(flying, journal)
         raise
     finally:
         executor.close()
-        for _ in _left(ended, journal):
+        for _ in _left(flying, journal):
             pass
 
 
@@ -119,14 +125,20 @@ def _next(waiting: deque[Job], admission: Admission) -> Job | None:
     return waiting.pop() if waiting and admission.takes(waiting[-1]) else None
 
 
-def _put(ended: Ended, job: Job, future: Future[Result]) -> None:
-    ended.put((job, future))
+def _put(ended: SimpleQueue[Job], job: Job, _future: Future[Result]) -> None:
+    ended.put(job)
 
 
-def _left(ended: Ended, journal: Journal) -> Generator[Result]:
+def _first(ended: SimpleQueue[Job]) -> Job:
+    while True:
+        with contextlib.suppress(Empty):
+            return ended.get(timeout=_LOOK_S)
+
+
+def _left(flying: Flying, journal: Journal) -> Generator[Result]:
     """What has ended and was not asked for yet. What was stopped has no result."""
-    while not ended.empty():
-        job, future = ended.get()
-        if not future.cancelled() and future.exception() is None:
+    for job, future in list(flying.items()):
+        if future.done() and not future.cancelled() and future.exception() is None:
             journal.ended(job, future.result())
+            del flying[job]
             yield future.result()
