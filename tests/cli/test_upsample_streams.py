@@ -42,7 +42,7 @@ def test_from_a_pipe_into_a_pipe_is_the_picture_of_the_files():
     status, out, err = piped("-", data=files["a.png"])
     assert (status, out) == (0, files["whole.png"])
     assert out != files["other.png"]
-    assert "- -> -  19x13 -> 38x26" in err
+    assert "standard input -> standard output  19x13 -> 38x26" in err
     assert piped("-", "--format", "tiff", "-q", data=files["a.png"]) == (0, files["whole.tif"], "")
 
 
@@ -53,7 +53,7 @@ def test_each_end_alone_may_be_a_pipe():
     assert piped("a.png", "-f", "3", "-o", "-", "-q") == (0, wanted, "")
     status, out, err = piped("-", "-f", "3", "-o", "new folder/b.png", data=tree(".")["a.png"])
     assert (status, err) == (0, "")
-    assert out.decode().startswith("- -> new folder/b.png  19x13 -> 57x39")
+    assert out.decode().startswith("standard input -> new folder/b.png  19x13 -> 57x39")
     assert tree(".")["new folder/b.png"] == wanted
     document = upsample("a.png", "-o", "-", "--json", "-n").document
     assert document["files"][0]["output"] == "-"

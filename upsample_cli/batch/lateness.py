@@ -1,4 +1,4 @@
-"""A picture that took longer than `--timeout`: the line that says so, and read back from a record, whether it may pass."""
+"""A picture that took longer than `--timeout`: the line that says so, and what it means when it is read in a record."""
 
 from __future__ import annotations
 

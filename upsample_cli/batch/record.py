@@ -130,6 +130,10 @@ class Record:
         """The row of an output."""
         return next(iter(self._rows("output = ?", self._key(path))), None)
 
+    def holds_failures(self) -> bool:
+        """Whether there are failures that are not tried again unless they are asked for."""
+        return bool(self._rows("status = 'failed' AND NOT may_pass LIMIT 1"))
+
     def started(self, job: Job) -> None:
         """Note that a picture is about to be begun.
 

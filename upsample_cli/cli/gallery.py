@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from upsample_cli.cli import gallery_page
+from upsample_cli.cli.report_file import check_folder
 from upsample_cli.cli.tally import Tally
 from upsample_cli.errors import OutputExistsError, UpsampleError, UsageError
 from upsample_cli.job import Options, Result
@@ -32,8 +33,8 @@ class Gallery:
     """Collects pictures for a page, one at a time in a thread of its own, on the disk; a context manager.
 
     Args:
-        path: the page; its folder is made if it is missing.
-        options: of the run. An existing page is replaced under `overwrite` only.
+        path: the page, in a folder that exists.
+        options: of the run. A page of an earlier run is replaced, anything else under `overwrite` only.
 
     Raises:
         UsageError: if the page cannot be written.
@@ -43,7 +44,8 @@ class Gallery:
         self._path, self._options = path, options
         self._shown = 0
         self._failures: list[str] = []
-        _check_writable(path, overwrite=options.overwrite)
+        self._may_replace = options.overwrite or _is_page(path)
+        _check_writable(path, overwrite=self._may_replace)
         self._articles = tempfile.TemporaryFile()  # noqa: SIM115  closed by __exit__
         self._maker = ThreadPoolExecutor(1, thread_name_prefix="upsample-gallery")
 
@@ -74,7 +76,7 @@ class Gallery:
         if (silent := tally.counts["failed"] - len(self._failures)) > 0:
             told.append(f"{silent:,} more failures are not listed: a page holds {MAX_FAILURES:,}.")
         try:
-            with new_file(self._path, overwrite=self._options.overwrite) as page:
+            with new_file(self._path, overwrite=self._may_replace) as page:
                 page.write(gallery_page.head(self._options, told, self._failures).encode())
                 self._articles.seek(0)
                 shutil.copyfileobj(self._articles, page)
@@ -101,10 +103,19 @@ class Gallery:
             return None, f"{result.output}: cannot be shown: {type(error).__name__}"
 
 
-def _check_writable(path: Path, *, overwrite: bool) -> None:
+def _is_page(path: Path) -> bool:
     try:
-        with suppress(FileExistsError):  # a file, and making one in it says so
-            path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(len(gallery_page.START)) == gallery_page.START.encode()
+    except (OSError, ValueError):
+        return False
+
+
+def _check_writable(path: Path, *, overwrite: bool) -> None:
+    check_folder("--gallery", path)
+    try:
         with suppress(_NotYetError), new_file(path, overwrite=overwrite):
             raise _NotYetError
     except OutputExistsError as error:

@@ -36,6 +36,12 @@ img { display: block; background: repeating-conic-gradient(#8883 0 25%, #fff0 0 
                  outline: 2px solid #fff; border: 2px solid #d33; }
 """
 
+START = (
+    '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+    '<meta name="generator" content="upsample --gallery">\n'
+)
+"""What every page begins with, and tells one that we wrote from others."""
+
 FOOT = "</main>\n</body>\n</html>\n"
 
 
@@ -51,8 +57,7 @@ def head(options: Options, told: Sequence[str], failures: Sequence[str]) -> str:
     failed = f'<section class="failures">\n<h2>Failed</h2>\n<ul>\n{listed}</ul>\n</section>\n' if failures else ""
     lines = "\n".join(map(_text, told))
     return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width">\n'
+        f'{START}<meta name="viewport" content="width=device-width">\n'
         # Nothing is loaded: the page may be opened anywhere, and tells nobody that it was.
         '<meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n"

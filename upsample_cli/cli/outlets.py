@@ -30,20 +30,21 @@ class Outlets:
         if self.gallery is not None:
             self.gallery.add(result)
 
-    def close(self, options: Options, device: str, elapsed_s: float, *, is_whole: bool = True) -> int:
+    def close(self, options: Options, device: str, elapsed_s: float, *, left: int | None = None) -> int:
         """Tell of the whole run. Returns the exit status.
 
         Args:
-            is_whole: the run came to its end; else there is no gallery, and the next run makes it.
+            left: so many pictures are not done, as the run was stopped; there is no gallery then, and the next run
+                makes it. None if it came to its end.
         """
         errors = [self.file.error] if self.file is not None else []
-        if self.gallery is not None and is_whole:
+        if self.gallery is not None and left is None:
             with _waiting(self.report, "The gallery is being made ..."):
                 errors.append(self.gallery.write(self.report.tally, elapsed_s))
         faults = [str(error) for error in errors if error is not None]
         for fault in faults:
             self.report.message("error", "bold red", fault)
-        self.report.close(options, device, elapsed_s)
+        self.report.close(options, device, elapsed_s, left=left)
         return self.report.exit_status or int(bool(faults))
 
 

@@ -7,10 +7,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from threading import Lock
 from typing import TypeVar
 
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.constrain import Constrain
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -30,6 +32,7 @@ _REFRESHES_PER_S = 8
 _WAITING_REFRESHES_PER_S = 2  # for days, maybe
 _NARROW_COLUMNS = 60
 _SHOWN_IN_FLIGHT = 4
+_CTRL_C_COLUMNS = 2  # what a terminal shows of it stays in the last line of the bars, and goes with it
 
 
 @dataclass(slots=True)
@@ -55,7 +58,8 @@ class Bars:
         self._waits_for_more = waits_for_more
         self._flying: dict[Job, _InFlight] = {}
         self._lock = Lock()
-        self._count = self._done = self._failed = 0
+        self._count = self._done = self._settled = 0
+        self._failed: set[Path] = set()
         self._pixels = self._done_pixels = 0.0  # of outputs
         self._samples: deque[tuple[float, int, float]] = deque([(time.monotonic(), 0, 0.0)])
         self._said_s = time.monotonic()
@@ -65,8 +69,13 @@ class Bars:
         per_s = _WAITING_REFRESHES_PER_S if waits_for_more else _REFRESHES_PER_S
         self._live = _live(console, self, per_s) if is_shown and is_terminal else None
 
-    def expect(self, jobs: Iterable[Job]) -> None:
-        """Take in what is to be done; the bars measure themselves by it."""
+    def expect(self, jobs: Iterable[Job], *, settled: int = 0) -> None:
+        """Take in what is to be done; the bars measure themselves by it.
+
+        Args:
+            settled: so many more pictures have had their result from the plan.
+        """
+        self._settled += settled
         for job in jobs:
             self._count += 1
             self._pixels += self._row_pixels(job) * job.height
@@ -104,14 +113,20 @@ class Bars:
 
     def result(self, result: Result) -> None:
         """Take in what came of a picture."""
-        self._failed += result.status == "failed"
+        if result.status == "failed":
+            self._failed.add(result.input)
+        else:  # in a watch an input may come again
+            self._failed.discard(result.input)
         self._say_line()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The whole run, and the longest in flight."""
+        lines = self._lines(is_narrow=options.max_width < _NARROW_COLUMNS)
+        yield Constrain(Group(*lines), max(1, options.max_width - _CTRL_C_COLUMNS))
+
+    def _lines(self, *, is_narrow: bool) -> Iterator[RenderableType]:
         with self._lock:
             flying = list(self._flying.values())
-        is_narrow = options.max_width < _NARROW_COLUMNS
         if is_narrow:
             yield Text(self._title(), no_wrap=True, overflow="ellipsis")
         share = self._done_pixels / self._pixels if self._pixels else 0.0
@@ -126,13 +141,13 @@ class Bars:
         return (planned.output_height or 0) * (planned.output_width or 0) / job.height
 
     def _title(self) -> str:
-        title = f"{self._done:,} of {self._count:,} pictures"
+        title = f"{self._done + self._settled:,} of {self._count + self._settled:,} pictures"
         return f"{title}; waiting for more" if self._waits_for_more and self._done == self._count else title
 
     def _facts(self, flying: int) -> Text:
         facts = Text(no_wrap=True, overflow="ellipsis")
         if self._failed:
-            facts.append(f"{self._failed:,} failed", style="bold red")
+            facts.append(f"{len(self._failed):,} failed", style="bold red")
             facts.append(", ")
         is_starting = not (flying or self._done)
         facts.append("starting" if is_starting else ", ".join([*self._rates(), f"{flying} in flight"]), style="cyan")
@@ -167,7 +182,7 @@ class Bars:
             if time.monotonic() - self._said_s < LINE_EVERY_S:
                 return
             self._said_s = time.monotonic()
-        failed = [f"{self._failed:,} failed"] if self._failed else []
+        failed = [f"{len(self._failed):,} failed"] if self._failed else []
         line = ", ".join([self._title(), *failed, *self._rates(), f"{self._time_left()} left"])
         self._console.print(line, soft_wrap=True, highlight=False, markup=False)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import indent
@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from upsample_cli.cli.door import one_line
-from upsample_cli.cli.tally import KEPT_FAILURES, STATUSES, Tally
+from upsample_cli.cli.tally import DONE_ALREADY, KEPT_FAILURES, STATUSES, Tally
 from upsample_cli.job import Options, Result
+from upsample_cli.pictures.streams import NAME
 
 _SCROLLED_LINES = 20
 """So many lines, and a failure's may have gone by unseen."""
@@ -33,7 +34,8 @@ class Report:
         quiet: errors only.
         as_json: nothing on `out` but the document at the end.
         order: places of the inputs in the document.
-        retry: how to try again what failed.
+        is_resumable: there is a record, so that the same command goes on where it was stopped.
+        may_retry: whether the record holds failures that are tried again only if asked for.
     """
 
     out: Console
@@ -44,10 +46,15 @@ class Report:
     as_json: bool = False
     is_watch: bool = False
     order: Mapping[Path, int] = field(default_factory=dict)
-    retry: str = ""
+    is_resumable: bool = False
+    may_retry: Callable[[], bool] = lambda: False
     tally: Tally = field(default_factory=Tally)
     _records: list[tuple[int, str]] = field(default_factory=list)
     _said: int = 0
+    _first_failure: int | None = None
+
+    def __post_init__(self) -> None:
+        self.tally.is_watch = self.is_watch
 
     def add(self, result: Result) -> None:
         """Take a result and say what must be said at once."""
@@ -55,6 +62,7 @@ class Report:
         if self.as_json:
             self._records.append((self.order.get(result.input, 0), json.dumps(file_record(result), indent=2)))
         if result.error is not None:
+            self._first_failure = self._said if self._first_failure is None else self._first_failure
             self.message("error", "bold red", result.error)
         elif not self.quiet:
             # That outputs exist is in the summary; a resumed run of many thousands needs no line for each.
@@ -69,15 +77,32 @@ class Report:
                 lines.print(_line(result), soft_wrap=True, highlight=False)
                 self._said += 1
 
-    def close(self, options: Options, device: str, elapsed_s: float) -> None:
-        """Say what came of the whole run."""
+    def close(self, options: Options, device: str, elapsed_s: float, *, left: int | None = None) -> None:
+        """Say what came of the whole run.
+
+        Args:
+            left: so many pictures are not done, as the run was stopped; None if it came to its end.
+        """
+        if left is not None and not self.as_json and self.out.file.isatty() and not self.messages.file.isatty():
+            self.out.print()  # after ^C; where bars are drawn, they were drawn over it
         if self.as_json:
-            self._print_document(options, device)
-        elif not self.is_single and not self.quiet:
-            for line in self.tally.lines(None if self.is_watch else elapsed_s, retry=self.retry):
+            self._print_document(options, device, is_stopped=left is not None)
+        elif self.is_single:
+            if left and not self.quiet:
+                what = "what was written is not whole" if self.out.stderr else "nothing was written"
+                self.messages.print(f"stopped; {what}", soft_wrap=True, highlight=False)
+        elif not self.quiet:
+            for line in self._summary(elapsed_s, left):
                 self.out.print(f"[bold]{line[:8]}[/]{escape(line[8:])}", soft_wrap=True, highlight=False)
-            if self._said > _SCROLLED_LINES and self.tally.first_failures:
+            gone_by = 0 if self._first_failure is None else self._said - self._first_failure
+            if gone_by > _SCROLLED_LINES and self.tally.first_failures:
                 self._repeat_failures()
+
+    def _summary(self, elapsed_s: float, left: int | None) -> Iterator[str]:
+        if left is not None:
+            yield f"stopped: {left:,} not done" + ("; the same command goes on" if self.is_resumable and left else "")
+        retry = "--retry-failed tries again what failed" if self.tally.counts["failed"] and self.may_retry() else ""
+        yield from self.tally.lines(None if self.is_watch else elapsed_s, retry=retry)
 
     @property
     def exit_status(self) -> int:
@@ -89,11 +114,12 @@ class Report:
         self._said += 1
         self.messages.print(f"[{style}]{kind}:[/] {escape(one_line(text))}", soft_wrap=True, highlight=False)
 
-    def _print_document(self, options: Options, device: str) -> None:
+    def _print_document(self, options: Options, device: str, *, is_stopped: bool) -> None:
         """As `json.dumps(..., indent=2)` would, without a second copy of everything."""
         write = self.out.file.write
         self._records.sort(key=lambda record: record[0])
-        end = json.dumps(summary_record(self.tally, options, device), indent=2).removeprefix("{")
+        document = summary_record(self.tally, options, device) | ({"stopped": True} if is_stopped else {})
+        end = json.dumps(document, indent=2).removeprefix("{")
         write('{\n  "files": [')
         for index, (_, record) in enumerate(self._records):
             write(("," if index else "") + "\n" + indent(record, "    "))
@@ -135,7 +161,11 @@ def summary_record(tally: Tally, options: Options, device: str) -> dict[str, Any
 
 
 def _line(result: Result) -> str:
-    names = escape(one_line(f"{result.input} -> {result.output}"))
+    source = "standard input" if str(result.input) == NAME else result.input
+    target = "standard output" if str(result.output) == NAME else result.output
+    names = escape(one_line(f"{source} -> {target}"))
     sizes = f"{result.width}x{result.height} -> {result.output_width}x{result.output_height}"
     end = f"{result.elapsed_s:.2f} s" if result.status == "written" else result.status
+    if result.status == "skipped" and not result.warnings:
+        end += f": {DONE_ALREADY}"
     return f"{names}  {sizes}  {end}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
 from pathlib import Path
 
 from upsample_cli.cli.report import file_record
@@ -22,7 +21,7 @@ class ReportFile:
     that is started again: of two lines about the same input the later holds.
 
     Args:
-        path: the file; its folder is made if it is missing.
+        path: the file, in a folder that exists.
 
     Raises:
         UsageError: if it cannot be written, or is there and is no report.
@@ -32,9 +31,8 @@ class ReportFile:
         self._path = path
         self.error: UpsampleError | None = None
         """Why the file could not be written to its end. The run is worth more than its report, and goes on."""
+        check_folder("--report", path)
         try:
-            with suppress(FileExistsError):  # a file, and opening says so
-                path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
         except (OSError, ValueError) as error:
             raise _unwritable(path, error) from error
@@ -75,6 +73,16 @@ class ReportFile:
                 line = line[os.write(self._file, line) :]
         except OSError as error:
             self.error = writing_error(self._path, error)
+
+
+def check_folder(option: str, path: Path) -> None:
+    """Refuse a file of the run in a folder that is not there: only those of outputs are made.
+
+    Raises:
+        UsageError: naming the folder.
+    """
+    if not os.path.lexists(path.parent):
+        raise UsageError(f"there is no folder {path.parent} for {option} {path}", "make it first, or name another")
 
 
 def _is_record(head: bytes) -> bool:

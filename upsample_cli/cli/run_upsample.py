@@ -86,6 +86,8 @@ class Request:
             raise UsageError(
                 "--no-state means no record, and --state, --check-content and --retry-failed take one", "leave one out"
             )
+        if self.quiet and self.verbose:
+            raise UsageError("--quiet and --verbose are opposites", "leave one out")
         if self.state is not None and is_streamed(self.inputs, self.output):
             raise UsageError("--state does not go with -", "leave it out: a picture from or to a pipe has no record")
         if self.cluster is not None:
@@ -158,11 +160,12 @@ def run_upsample(request: Request) -> int:
             out,
             messages,
             is_single=len(entries) == 1,
-            verbose=request.verbose,
+            verbose=request.verbose or request.dry_run,
             quiet=request.quiet,
             as_json=request.as_json,
             order={entry.result.input: index for index, entry in enumerate(entries)} if request.as_json else {},
-            retry="--retry-failed tries again what failed" if resume is not None else "",
+            is_resumable=resume is not None,
+            may_retry=lambda: resume is not None and not request.dry_run and resume.record.holds_failures(),
         )
         files = {"report_path": request.report, "gallery_path": request.gallery}
         outlets = stack.enter_context(opened(report, request.options, **files))
@@ -174,7 +177,8 @@ def run_upsample(request: Request) -> int:
             else:
                 device = _run(entries, resume, request, outlets, spares)
         except KeyboardInterrupt:
-            outlets.close(request.options, device, time.perf_counter() - start_s, is_whole=False)
+            left = len(entries) - report.tally.counts.total()
+            outlets.close(request.options, device, time.perf_counter() - start_s, left=left)
             raise
         return outlets.close(request.options, device, time.perf_counter() - start_s)
 
@@ -222,7 +226,7 @@ def _run(entries: list[Entry], resume: Resume | None, request: Request, outlets:
     options = request.options
     jobs = [entry.job for entry in entries if entry.job is not None]
     bars = Bars(outlets.report.messages, options, is_shown=not request.quiet)
-    bars.expect(jobs)
+    bars.expect(jobs, settled=len(entries) - len(jobs))
     journal: Journal = NoJournal()
     if resume is not None and jobs:
         resume.begin()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from upsample_cli.cli.door import one_line
 from upsample_cli.cli.figures import figure
@@ -18,6 +19,7 @@ _SHOWN_CAUSES = 4
 _OTHERS = "other causes"
 _SLOW_ENOUGH_S = 0.1
 DONE_ALREADY = "done already"
+_INDENT = " " * 17
 
 
 @dataclass(slots=True)
@@ -29,15 +31,22 @@ class Tally:
         causes: of "skipped" and of "failed", how many of each.
         output_pixels: written.
         first_failures: the errors of the first few.
+        is_watch: an input may come again: what failed before is no failure any more.
     """
 
     counts: Counter[Status] = field(default_factory=Counter)
     causes: dict[Status, Counter[str]] = field(default_factory=lambda: {"skipped": Counter(), "failed": Counter()})
     output_pixels: int = 0
     first_failures: list[str] = field(default_factory=list)
+    is_watch: bool = False
+    _failed: dict[Path, Result] = field(default_factory=dict)
 
     def add(self, result: Result) -> None:
         """Count one more."""
+        if self.is_watch:
+            self._forget(self._failed.pop(result.input, None))
+            if result.status == "failed":
+                self._failed[result.input] = result
         self.counts[result.status] += 1
         if result.status == "written":
             self.output_pixels += (result.output_width or 0) * (result.output_height or 0)
@@ -46,6 +55,16 @@ class Tally:
             known[cause if cause in known or len(known) < _KEPT_CAUSES else _OTHERS] += 1
         if result.error is not None and len(self.first_failures) < KEPT_FAILURES:
             self.first_failures.append(result.error)
+
+    def _forget(self, failure: Result | None) -> None:
+        """Take a failure back: its input has come again."""
+        if failure is None:
+            return
+        self.counts["failed"] -= 1
+        known, cause = self.causes["failed"], cause_of(failure)
+        known[cause if cause in known else _OTHERS] -= 1
+        if failure.error in self.first_failures:
+            self.first_failures.remove(failure.error)
 
     def lines(self, elapsed_s: float | None, *, retry: str = "") -> Iterator[str]:
         """How many pictures came to which end, why, and how fast; a line each.
@@ -57,10 +76,10 @@ class Tally:
         for status in STATUSES:
             if self.counts[status] or (status == "written" and not self.counts["planned"]):
                 details = list(self._details(status, elapsed_s))
-                if status == "failed" and retry:
-                    details[-1] += f"; {retry}"
                 yield f"{status:<8}{self.counts[status]:>7,}  {details[0]}"
-                yield from (f"{'':<17}{detail}" for detail in details[1:])
+                yield from (f"{_INDENT}{detail}" for detail in details[1:])
+                if status == "failed" and retry:
+                    yield f"{_INDENT}{retry}"
 
     def _details(self, status: Status, elapsed_s: float | None) -> Iterator[str]:
         if status == "planned":
@@ -68,7 +87,8 @@ class Tally:
         elif status == "written":
             yield self._speed(elapsed_s)
         else:
-            named = [each for each in self.causes[status].most_common() if each[0] != _OTHERS][:_SHOWN_CAUSES]
+            counted = self.causes[status].most_common()
+            named = [each for each in counted if each[0] != _OTHERS and each[1]][:_SHOWN_CAUSES]
             more = self.counts[status] - sum(count for _, count in named)
             for cause, count in named:
                 yield cause if count == self.counts[status] else f"{count:,}: {cause}"

@@ -42,7 +42,13 @@ def watch_upsample(request: Request) -> int:
     start_s = time.perf_counter()
     messages = Console(stderr=True, emoji=False)
     report = Report(
-        Console(emoji=False), messages, is_single=False, is_watch=True, verbose=request.verbose, quiet=request.quiet
+        Console(emoji=False),
+        messages,
+        is_single=False,
+        is_watch=True,
+        verbose=request.verbose,
+        quiet=request.quiet,
+        is_resumable=not request.no_state,
     )
     with contextlib.ExitStack() as stack:
         resume = _resumed(request, target, stack)
@@ -66,7 +72,8 @@ def watch_upsample(request: Request) -> int:
             for found in arrivals(look):
                 watch.take(found)
         except KeyboardInterrupt:
-            status = outlets.close(request.options, request.options.device, time.perf_counter() - start_s)
+            left = watch.unfinished or None
+            status = outlets.close(request.options, request.options.device, time.perf_counter() - start_s, left=left)
             if watch.unfinished:
                 raise
             return status
@@ -90,7 +97,8 @@ class _Watch:
         """Enlarge what has arrived."""
         self.unfinished = len(found)
         for entries in self._rounds(found):
-            self.bars.expect(entry.job for entry in entries if entry.job is not None)
+            jobs = [entry.job for entry in entries if entry.job is not None]
+            self.bars.expect(jobs, settled=len(entries) - len(jobs))
             request = self.request
             results = run_entries(
                 entries, request.options, executor=self.executor, journal=self.journal,

@@ -1,0 +1,245 @@
+"""What a batch says when it is stopped, planned, or started again; what it counts, and where its own files may go."""
+
+import contextlib
+import io
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from running import COMMAND, ENVIRONMENT, names, save, tree, upsample
+
+from upsample_cli.cli import gallery_page
+from upsample_cli.cli.progress import Bars
+from upsample_cli.cli.report import Report
+from upsample_cli.cli.tally import Tally
+from upsample_cli.job import Job, Options, Result
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+HINT = " " * 17 + "--retry-failed tries again what failed"
+
+
+def torn(name):
+    """A picture whose header can be read, so that it fails only when its turn comes, and is recorded."""
+    path = save(name)
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+# Stopped -----------------------------------------------------------------------------------------------------------
+
+
+def stopped(*arguments, number=signal.SIGINT, **streams):
+    """(status, stdout, stderr) of a process that gets a signal once a file of it is on the disk."""
+    settings = {"stdout": -1, "stderr": -1, "text": True, "env": ENVIRONMENT} | streams
+    with subprocess.Popen([*COMMAND, *arguments], start_new_session=True, **settings) as process:
+        until_s = time.monotonic() + 60
+        while not list(Path().glob("**/.*.part")):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < until_s
+            time.sleep(0.005)
+        os.killpg(process.pid, number)
+        out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+@pytest.fixture
+def large():
+    first = save("in/0.png", (1500, 1601), compress_level=0)
+    for index in range(1, 20):
+        Path(f"in/{index}.png").hardlink_to(first)
+
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals and terminals of POSIX")
+
+
+@pytest.mark.parametrize(("arguments", "end"), [((), "; the same command goes on"), (("--no-state",), "")])
+def test_a_batch_that_is_stopped_says_first_how_many_are_left(large, arguments, end):
+    status, out, err = stopped("in", "-o", "out", *arguments, number=signal.SIGTERM)
+    done = len([name for name in names("out") if name.endswith(".png")])
+    assert (status, err) == (143, "")
+    first, second = out.splitlines()[:2]
+    assert first == f"stopped: {20 - done} not done{end}"
+    assert second.split()[:2] == ["written", str(done)]
+
+
+def test_the_document_says_that_the_run_was_stopped_and_only_then(large):
+    status, out, _ = stopped("in", "-o", "out", "--json")
+    document = json.loads(out)
+    assert status == 130
+    assert document["stopped"] is True
+    assert list(document)[:2] == ["files", "summary"]
+    assert "stopped" not in upsample("in/0.png", "-n", "--json").document
+
+
+def test_a_single_picture_that_is_stopped_is_one_line():
+    save("large.png", (2500, 2501), "L", compress_level=0)
+    assert stopped("large.png", "-f", "12") == (130, "", "stopped; nothing was written\n")
+    assert names(".") == ["large.png"]
+    assert stopped("large.png", "-f", "12", "-q") == (130, "", "")
+
+
+def test_what_a_terminal_shows_of_ctrl_c_takes_no_line_of_its_own():
+    """The bars leave it two columns: a full last line would break there, and they would be wiped a line too low."""
+    job = Job(Path("a.png"), Path("o.png"), "png", 100, 201)
+    bars = Bars(Console(file=io.StringIO()), Options(), is_shown=True)
+    bars.expect([job])
+    bars.started(job)
+    for columns in (20, 59, 80):
+        console = Console(file=io.StringIO(), width=columns)
+        console.print(bars)
+        lines = console.file.getvalue().splitlines()
+        assert max(map(len, lines)) == columns - 2
+
+
+@contextlib.contextmanager
+def terminal():
+    """(its end for the command, what was shown so far)."""
+    ours, theirs = os.openpty()
+    shown = bytearray()
+
+    def read():
+        with contextlib.suppress(OSError):
+            while data := os.read(ours, 1 << 16):
+                shown.extend(data)
+
+    threading.Thread(target=read, daemon=True).start()
+    yield theirs, shown
+    os.close(theirs)
+    os.close(ours)
+
+
+def test_where_no_bars_are_drawn_the_summary_begins_on_a_line_of_its_own(large):
+    with terminal() as (end, shown):
+        status, _, _ = stopped("in", "-o", "out", stdout=end)
+        time.sleep(0.2)
+        text = shown.decode()
+    assert status == 130
+    assert text.startswith("\r\n")
+    assert "stopped:" in text.splitlines()[1]
+
+
+# Planned, and started again ----------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_has_a_line_for_each_picture_and_no_hint_at_a_record():
+    save("in/a.png")
+    torn("in/b.png")
+    Path("in/empty.png").touch()
+    ended = upsample("in", "-o", "out", "-n")
+    assert ended.status == 1
+    assert ended.out.splitlines()[:2] == [
+        "in/a.png -> out/a_x2.png  17x11 -> 34x22  planned",
+        "in/b.png -> out/b_x2.png  17x11 -> 34x22  planned",
+    ]
+    assert upsample("in", "-o", "out").out.splitlines()[-1] == HINT
+    for more in ((), ("-n",)):
+        assert ("--retry-failed" in upsample("in", "-o", "out", *more).out) == (not more)
+    assert upsample("in", "-o", "out", "-n", "-q").out == ""
+
+
+def test_the_hint_stands_only_where_a_record_holds_a_failure():
+    """What cannot even be planned is tried at each run, and needs no option."""
+    save("in/a.png")
+    Path("in/empty.png").touch()
+    assert "--retry-failed" not in upsample("in", "-o", "out").out
+    torn("in/b.png")
+    assert upsample("in", "-o", "out").out.splitlines()[-1] == HINT
+    assert "--retry-failed" not in upsample("in", "-o", "other", "--no-state").out
+
+
+def test_verbose_says_why_a_picture_is_passed_over():
+    save("in/a.png")
+    upsample("in", "-o", "out")
+    line = upsample("in", "-o", "out", "-v").out.splitlines()[0]
+    assert line == "in/a.png -> out/a_x2.png  17x11 -> 34x22  skipped: done already"
+
+
+def test_quiet_and_verbose_are_opposites():
+    save("a.png")
+    ended = upsample("a.png", "-q", "-v")
+    assert (ended.status, ended.err) == (2, "upsample: --quiet and --verbose are opposites; leave one out\n")
+
+
+@pytest.mark.parametrize(("after", "is_repeated"), [(20, False), (21, True)])
+def test_failures_are_told_again_only_if_lines_went_by_since(after, is_repeated):
+    out = io.StringIO()
+    report = Report(Console(file=out), Console(file=io.StringIO()), is_single=False, verbose=True)
+    written = Result(Path("a.png"), Path("o.png"), "written", 1, 1, 2, 2)
+    for _ in range(30):
+        report.add(written)
+    report.add(Result(Path("b.png"), status="failed", error="b.png: is empty"))
+    for _ in range(after - 1):
+        report.add(written)
+    report.close(Options(), "cpu", 1.0)
+    assert ("What failed" in out.getvalue()) == is_repeated
+
+
+# Counted -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_bars_count_all_inputs():
+    bars = Bars(Console(file=io.StringIO()), Options(), is_shown=True)
+    bars.expect([Job(Path(f"{index}.png"), Path("o.png"), "png", 10, 20) for index in range(28)], settled=3)
+    bars.result(Result(Path("bad.png"), status="failed", error="no"))
+    console = Console(file=io.StringIO(), width=80)
+    console.print(bars)
+    first, facts = console.file.getvalue().splitlines()
+    assert first.startswith("3 of 31 pictures ")
+    assert facts.rstrip() == "1 failed, starting"
+
+
+def test_in_a_watch_what_was_repaired_is_no_failure_any_more():
+    bad, other = (Result(Path(name), status="failed", error=f"{name}: is empty; x") for name in ("a.png", "b.png"))
+    good = Result(Path("a.png"), Path("o.png"), "written", 1, 1, 1000, 1000)
+    tally = Tally(is_watch=True)
+    for result in (bad, bad, other, good):
+        tally.add(result)
+    assert list(tally.lines(None)) == ["written       1  1.0 MP", "failed        1  is empty"]
+    assert tally.first_failures == ["b.png: is empty; x"]
+    tally.add(Result(Path("b.png"), Path("o.png"), "skipped"))
+    assert list(tally.lines(None)) == ["written       1  1.0 MP", "skipped       1  done already"]
+    batch = Tally()  # the control: there each result is another picture's
+    for result in (bad, good):
+        batch.add(result)
+    assert batch.counts["failed"] == 1
+
+
+# The run's own files -----------------------------------------------------------------------------------------------
+
+
+def test_the_same_command_again_replaces_its_gallery_and_nothing_else():
+    save("in/a.png")
+    command = ("in", "-o", "out", "--gallery", "g.html")
+    assert upsample(*command).status == 0
+    first = Path("g.html").read_bytes()
+    assert first.startswith(gallery_page.START.encode())
+    save("in/b.png", seed=1)
+    assert upsample(*command).status == 0
+    assert Path("g.html").read_bytes().count(b"<article>") == 2
+    Path("g.html").write_bytes(first[:40])
+    ended = upsample(*command)
+    assert (ended.status, Path("g.html").read_bytes()) == (2, first[:40])
+    assert ended.err.startswith("upsample: g.html exists already;")
+
+
+@pytest.mark.parametrize("option", ["--report", "--gallery"])
+def test_a_folder_for_a_report_or_a_gallery_is_not_made(option):
+    save("in/a.png")
+    before = tree(".")
+    ended = upsample("in", "-o", "out", option, "missing/deep/x.txt")
+    said = (
+        f"upsample: there is no folder missing/deep for {option} missing/deep/x.txt; make it first, or name another\n"
+    )
+    assert (ended.status, ended.err) == (2, said)
+    assert tree(".") == before
+    assert not Path("missing").exists()
