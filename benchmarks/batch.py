@@ -50,34 +50,34 @@ class Contender:
 
 
 def contenders(extension: str, most_slow: int = 10**9) -> list[Contender]:
-    """Everyone, ourselves first; those that are slow to PNG are given `most_slow` pictures at most."""
+    """Everyone, ourselves first; the slow, who start at once, are given `most_slow` pictures at most."""
     upsample = shutil.which("upsample", path=str(Path(sys.executable).parent)) or "upsample"
     options = "[Q=95,subsample_mode=on]" if extension == ".jpg" else ""
     xargs = _XARGS.format(cores=core_count(), extension=extension, options=options)
     # GraphicsMagick writes numbers as PNG quality: 75 is its default there.
     gm_options = _GM_OPTIONS if extension == ".jpg" else _GM_OPTIONS.replace("-quality 95 ", "")
-    most = most_slow if extension == ".png" else 10**9
     return [
         Contender("upsample", upsample, (upsample, "{in}", "-o", "{out}/", "-q", "--format", extension)),
         Contender("OpenCV, threads", sys.executable,
                   (sys.executable, str(_PEERS / "opencv_pool.py"), "{in}", "{out}", extension)),
         Contender("Pillow, threads", sys.executable,
-                  (sys.executable, str(_PEERS / "pillow_pool.py"), "{in}", "{out}", extension), most),
-        Contender("libvips, xargs -P", "vips", ("sh", "-c", xargs, "{in}", "{out}")),
+                  (sys.executable, str(_PEERS / "pillow_pool.py"), "{in}", "{out}", extension),
+                  most_slow if extension == ".png" else 10**9),
+        Contender("libvips, xargs -P", "vips", ("sh", "-c", xargs, "{in}", "{out}"), most_slow),
         Contender("GraphicsMagick mogrify", "gm",
                   ("sh", "-c", f'cd "$0" && gm mogrify -output-directory "$1" -format {extension[1:]} {gm_options} *',
-                   "{in}", "{out}"), most),
+                   "{in}", "{out}"), most_slow),
     ]  # fmt: skip
 
 
-def batch(rounds: int, photographs: int = 24, thumbnails: int = 2000) -> Iterator[list[Row]]:
+def batch(rounds: int, photographs: int = 24, thumbnails: int = 2000, most_slow: int = 24) -> Iterator[list[Row]]:
     """Photographs of 12 MP from JPEG to JPEG and PNG, thumbnails of 128x128 from PNG to PNG and JPEG to JPEG."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         _write_photographs(root / "photographs", photographs)
         for extension in (".jpg", ".png"):
             name = f"batch: {photographs} JPEGs of 12 MP to {extension[1:].upper()}, seconds a picture"
-            yield _race(name, root / "photographs", extension, rounds, most_slow=24)
+            yield _race(name, root / "photographs", extension, rounds, most_slow=most_slow)
         shutil.rmtree(root / "photographs")
         for extension in (".jpg", ".png"):
             source = root / f"thumbnails{extension}"
@@ -155,11 +155,12 @@ def _write_thumbnails(folder: Path, count: int, extension: str) -> None:
 def main(
     photographs: Annotated[int, typer.Option(help="Photographs of 12 MP.")] = 24,
     thumbnails: Annotated[int, typer.Option(help="Thumbnails of 128x128.")] = 2000,
+    most_slow: Annotated[int, typer.Option(help="Photographs that slow peers get at most.")] = 24,
     rounds: Annotated[int, typer.Option(help="Rounds in turn.")] = 1,
     save: Annotated[str, typer.Option(metavar="NAME", help="Save as benchmarks/results/DATE-NAME.json.")] = "",
 ) -> None:
     """Measure batches beside what people use for them."""
-    measure([batch(rounds, photographs, thumbnails)], rounds, save)
+    measure([batch(rounds, photographs, thumbnails, most_slow)], rounds, save)
 
 
 if __name__ == "__main__":
