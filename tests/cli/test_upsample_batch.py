@@ -27,7 +27,11 @@ def test_one_bad_file_among_fifty_is_one_line_and_the_others_are_right():
     ended = upsample("in", "-f", 3, "--workers", 4)
     assert ended.status == 1
     assert ended.errors == ["in/23.png: is truncated: the file ends before its picture does; get a new copy of it"]
-    assert [line.split()[:2] for line in ended.out.splitlines()] == [["written", "49"], ["failed", "1"]]
+    assert [line.split()[:2] for line in ended.out.splitlines()] == [
+        ["written", "49"],
+        ["failed", "1"],
+        ["--retry-failed", "tries"],
+    ]
     assert names("in_x3") == [f"{index:02}_x3.png" for index in range(50) if index != 23]
     for index in set(range(50)) - {23}:
         found = pixels_of(f"in_x3/{index:02}_x3.png")
