@@ -199,13 +199,14 @@ def test_the_bars_count_all_inputs():
 
 
 def test_in_a_watch_what_was_repaired_is_no_failure_any_more():
-    bad, other = (Result(Path(name), status="failed", error=f"{name}: is empty; x") for name in ("a.png", "b.png"))
+    bad = Result(Path("a.png"), status="failed", error="a.png: is empty; x")
+    other = Result(Path("b.png"), status="failed", error="b.png: is damaged; x")
     good = Result(Path("a.png"), Path("o.png"), "written", 1, 1, 1000, 1000)
     tally = Tally(is_watch=True)
     for result in (bad, bad, other, good):
         tally.add(result)
-    assert list(tally.lines(None)) == ["written       1  1.0 MP", "failed        1  is empty"]
-    assert tally.first_failures == ["b.png: is empty; x"]
+    assert list(tally.lines(None)) == ["written       1  1.0 MP", "failed        1  is damaged"]
+    assert tally.first_failures == ["b.png: is damaged; x"]
     tally.add(Result(Path("b.png"), Path("o.png"), "skipped"))
     assert list(tally.lines(None)) == ["written       1  1.0 MP", "skipped       1  done already"]
     batch = Tally()  # the control: there each result is another picture's
