@@ -1,4 +1,7 @@
-"""`python -m benchmarks.report RESULTS.json...`: puts saved runs' tables into docs/performance.md."""
+"""`python -m benchmarks.report RESULTS.json[=CASE,...]...`: puts saved runs' tables into docs/performance.md.
+
+With `=png,process` only the cases whose names begin so: a later run may have measured the others again.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +29,19 @@ def tables(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _chosen(result: str) -> dict[str, Any]:
+    name, _, cases = result.partition("=")
+    document: dict[str, Any] = json.loads(Path(name).read_text(encoding="utf-8"))
+    document["rows"] = [row for row in document["rows"] if row["case"].startswith(tuple(cases.split(",")))]
+    return document
+
+
 def main(*results: str) -> None:
     """Replace the figures of the page by those of saved runs."""
     page = PAGE.read_text(encoding="utf-8")
     before, rest = page.split(_START)
     _, after = rest.split(_END)
-    documents = [json.loads(Path(each).read_text(encoding="utf-8")) for each in results]
-    figures = "\n".join(tables(document) for document in documents)
+    figures = "\n".join(tables(_chosen(each)) for each in results)
     PAGE.write_text(before + _START + "\n" + figures + "\n" + _END + after, encoding="utf-8")
 
 
