@@ -76,6 +76,19 @@ def test_half_transparency_is_lost_where_there_is_any():
     assert gif_losses(np.array([[[1, 2, 3, 254], [1, 2, 3, 255]]]))[0] == [ALPHA]
 
 
+def test_one_colour_of_many_opacities_is_one_colour():
+    """128 opacities of 3 colours, and all that nobody sees: no colour is lost, and none comes out as another."""
+    opacities = np.arange(256)[:, np.newaxis]
+    pixels = np.zeros((256, 3, 4), int)
+    pixels[..., 0], pixels[..., 3] = (9, 99, 199), opacities
+    losses, found = gif_losses(pixels)
+    assert losses == [ALPHA]
+    assert np.array_equal(found[128:], pixels[128:] | (0, 0, 0, 255))
+    assert not found[:128, :, 3].any()
+    pixels[..., 1] = opacities  # the control: as many colours as opacities, but for half of them nobody sees
+    assert gif_losses(pixels)[0] == [COLOURS, ALPHA]
+
+
 def test_strict_takes_a_gif_that_loses_nothing_and_refuses_one_that_does():
     Image.new("RGB", (7, 5), "red").save("flat.png")
     Image.fromarray(hostile_pixels((19, 31, 3), np.uint8)).save("noise.png")

@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops
 
 from upsample_cli.pictures import iptc
 from upsample_cli.pictures.encoding import encoder_errors
@@ -199,15 +199,16 @@ def _reduced(image: Image.Image) -> tuple[Image.Image, dict[str, Any], list[str]
     if image.mode == "RGB":
         return _quantized(image, 256), {}, [_COLOURS_LOST] if image.getcolors(256) is None else []
     alpha = image.getchannel("A")
+    losses = [_ALPHA_LOST] if sum(alpha.histogram()[1:255]) else []
     clear = alpha.point([255] * 128 + [0] * 128)
+    image.putalpha(ImageChops.invert(clear))  # before colours are counted: as many as the alphas they had are one
     image.paste((0, 0, 0, 0), mask=clear)  # colour that nobody sees takes no place in the palette
     colours = image.getcolors(256)
-    seen = [colour for _, colour in colours or () if isinstance(colour, tuple) and colour[3] > 127]
+    seen = [colour for _, colour in colours or () if isinstance(colour, tuple) and colour[3]]
+    if colours is None or len(seen) > 255:
+        losses.insert(0, _COLOURS_LOST)
     shown = image.convert("RGB")
     shown.paste(seen[0][:3] if seen else (0, 0, 0), mask=clear)
-    losses = [_COLOURS_LOST] if colours is None or len({colour[:3] for colour in seen}) > 255 else []
-    if sum(alpha.histogram()[1:255]):
-        losses.append(_ALPHA_LOST)
     reduced = _quantized(shown, 255)
     reduced.paste(255, mask=clear)
     return reduced, {"transparency": 255}, losses
