@@ -131,6 +131,8 @@ def test_stopped_at_work_it_says_so_and_leaves_nothing_half_done():
         (("in", "-o", "out", "--json"), "--watch does not go with --json"),
         (("in", "-o", "out", "--gallery", "g.html"), "--watch does not go with --gallery"),
         (("in", "-o", "out", "--name", "{index}{ext}"), "--watch does not go with {index}"),
+        (("in", "-o", "out", "--report", "r.png"), "--report r.png has the name of a PNG file, and is none"),
+        (("in", "-o", "out", "--report", "r.png", "--no-state"), "--report r.png has the name of a PNG file"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_line(arguments, said):

@@ -52,12 +52,8 @@ def watch_upsample(request: Request) -> int:
     )
     with contextlib.ExitStack() as stack:
         resume = _resumed(request, target, stack)
-        outlets = stack.enter_context(
-            opened(report, request.options, report_path=request.report, gallery_path=None)
-        )  # fmt: skip
-        bars = stack.enter_context(
-            Bars(messages, request.options, is_shown=not request.quiet, waits_for_more=True)
-        )  # fmt: skip
+        outlets = stack.enter_context(opened(report, request.options, report_path=request.report, gallery_path=None))
+        bars = stack.enter_context(Bars(messages, request.options, is_shown=not request.quiet, waits_for_more=True))
         journal: Journal = NoJournal() if resume is None else resume.record
         executor = KeptOpen(
             executor_for(
@@ -166,15 +162,14 @@ def _watched(request: Request) -> tuple[Callable[[], Iterator[Found]], Target]:
 
 def _resumed(request: Request, target: Target, stack: contextlib.ExitStack) -> Resume | None:
     """The record of the watch, locked; None if there is to be none."""
-    if request.no_state:
-        return None
     folders = [Found(Path(folder), Path(folder)) for folder in request.inputs]
-    resume = open_resume(
+    resume = None if request.no_state else open_resume(
         folders, target, request.options, state=request.state, check_content=request.check_content,
         retry_failed=request.retry_failed, timeout_s=request.timeout_s,
     )  # fmt: skip
     if resume is not None:
         stack.callback(resume.record.close)
-        check_own_files(request.own_files(resume), ())
+    check_own_files(request.own_files(resume), ())
+    if resume is not None:
         resume.begin()
     return resume
