@@ -154,6 +154,11 @@ BAD = {
     "about1.safetensors": "its metadata 'upsample-cli' are damaged; make it again with tconv fit",
     "about2.safetensors": "its metadata 'upsample-cli' are damaged; make it again with tconv fit",
     "about3.safetensors": "its metadata 'upsample-cli' are damaged; make it again with tconv fit",
+    "about4.safetensors": "its metadata 'upsample-cli' are damaged; make it again with tconv fit",
+    "about5.safetensors": "its metadata 'upsample-cli' are damaged; make it again with tconv fit",
+    "x" * 256: "there is no kernel named 'xxx",
+    f"{'x' * 256}.npy": "cannot be read: File name too long",
+    f"{'x' * 256}.npy:up": "cannot be read: File name too long",
     "nothing": "there is no kernel named 'nothing'; choose one of bilinear",
     "": "there is no kernel named ''",
 }
@@ -191,7 +196,9 @@ def _bad_files():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch gives them up
         torch.save({"up": torch.quantize_per_tensor(noise(1, 1, 4, 4), 0.1, 0, torch.qint8)}, "coarse.pt")
-    for index, about in enumerate(["{no", "[]", '{"factor": "x"}', '{"factor": null}']):
+    for index, about in enumerate(
+        ["{no", "[]", '{"factor": "x"}', '{"factor": null}', '{"factor": 1e999}', "[" * 100_000]
+    ):
         save_file({"up": noise(1, 1, 4, 4)}, f"about{index}.safetensors", metadata={"upsample-cli": about})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -65,7 +66,7 @@ def _of_file(text: str, factor: int) -> tuple[Kernel, tuple[str, ...]]:
     from upsample_cli.weight_files import WEIGHT_READERS, split_place  # numpy with it
 
     path, _ = split_place(text)
-    if path.suffix.lower() not in WEIGHT_READERS and not path.is_file():
+    if path.suffix.lower() not in WEIGHT_READERS and not os.path.isfile(path):  # noqa: PTH113  for names too long, too
         raise UsageError(
             f"there is no kernel named {text!r}",
             f"choose one of {', '.join(KERNEL_NAMES)}, or a file of weights ({', '.join(WEIGHT_READERS)})",

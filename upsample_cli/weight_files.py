@@ -7,6 +7,7 @@ is run: of .pt only tensors are taken, of .npy only numbers.
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import warnings
 from collections.abc import Callable, Mapping
@@ -98,7 +99,7 @@ def fitted_factor(path: Path) -> int | None:
         about = (file.metadata() or {}).get(METADATA_KEY)
     try:
         return None if about is None else int(json.loads(about)["factor"])
-    except (ValueError, TypeError, LookupError) as error:
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
         raise PictureError(
             path, f"its metadata {METADATA_KEY!r} are damaged", "make it again with tconv fit"
         ) from error
@@ -107,7 +108,7 @@ def fitted_factor(path: Path) -> int | None:
 def split_place(place: str) -> tuple[Path, str]:
     """The file and the key that a place names; the key may be empty."""
     path, colon, key = place.rpartition(":")
-    if not colon or Path(place).exists() or Path(path).suffix.lower() not in WEIGHT_READERS:
+    if not colon or os.path.exists(place) or Path(path).suffix.lower() not in WEIGHT_READERS:  # noqa: PTH110  for names too long, too
         return Path(place), ""
     return Path(path), key
 
