@@ -41,12 +41,11 @@ def test_fit_touches_a_side_of_the_box_and_leaves_it_at_none(height, width, box_
     made = Target(fit=(box_height, box_width)).output_size(height, width)
     assert made[0] <= box_height
     assert made[1] <= box_width
-    assert made[0] == box_height or made[1] == box_width
-    # the other side is the proportion's, to within the half pixel of rounding, or the one pixel there has to be
-    scale = max(Fraction(made[0], height), Fraction(made[1], width))
-    touched = Fraction(made[0], height) if made[0] == box_height else Fraction(made[1], width)
-    for length, side in zip((height, width), made, strict=True):
-        assert abs(length * touched - side) <= Fraction(1, 2) or side == 1 or scale != touched
+    # the side that binds is the box's, the other the proportion's, rounded half up, or the one pixel there has to be
+    if box_height * width <= box_width * height:
+        assert made == (box_height, max(1, (2 * width * box_height + height) // (2 * height)))
+    else:
+        assert made == (max(1, (2 * height * box_width + width) // (2 * width)), box_width)
 
 
 @given(SIDES, SIDES, SIDES)
