@@ -8,9 +8,9 @@ from unittest import mock
 import numpy as np
 import pytest
 from PIL import Image
+from running import ENVIRONMENT, in_threads
 
 from tests.batch.test_workers import LONG_S, assert_all_gone, executor, job
-from tests.running import ENVIRONMENT, in_threads
 from upsample_cli.batch import workers
 from upsample_cli.batch.jobs import Entry
 from upsample_cli.batch.run import run_entries
@@ -112,19 +112,16 @@ def pictures(count):
         Image.fromarray(np.full((5, 7, 3), index, np.uint8)).save(f"in/{index}.png")
 
 
-def started_by(*, inputs=("in",), output="out/", **keywords):
+def started_by(fakes=None, *, inputs=("in",), output="out/", **keywords):
     """How many workers a run of the command starts ahead; all its pictures go through threads."""
-    fakes = Fakes()
+    fakes = fakes or Fakes()
     request = run_upsample.Request(inputs=inputs, output=output, options=Options(), quiet=True, **keywords)
     with (
         mock.patch.dict(os.environ, ENVIRONMENT),
         mock.patch.object(run_upsample, "executor_for", in_threads),
         mock.patch.object(run_upsample, "Spares", partial(Spares, start=fakes.start)),
     ):
-        try:
-            run_upsample.run_upsample(request)
-        except UsageError:
-            assert len(fakes.killed) == len(fakes.made)
+        run_upsample.run_upsample(request)
     return len(fakes.made)
 
 
@@ -140,7 +137,10 @@ def test_only_a_run_with_several_pictures_to_do_starts_any():
 
 def test_a_plan_that_fails_leaves_none():
     """Both inputs would be written to one file."""
+    fakes = Fakes()
     pictures(2)
     Path("more").mkdir()
     Image.fromarray(np.zeros((5, 7, 3), np.uint8)).save("more/0.png")
-    assert started_by(inputs=("in/0.png", "in/1.png", "more/0.png"), workers=2) == 2
+    with pytest.raises(UsageError, match="would both be written to"):
+        started_by(fakes, inputs=("in/0.png", "in/1.png", "more/0.png"), workers=2)
+    assert len(fakes.killed) == len(fakes.made) == 2
