@@ -119,7 +119,7 @@ def test_xmp_turns_a_picture_where_exif_is_silent(kind):
 def test_bands_are_the_whole_however_they_are_cut(turn, piece_bytes, data):
     with pytest.MonkeyPatch.context() as patch, open_picture(io.BytesIO(turned("PNG", turn))) as source:
         whole = source.read_rows(0, source.info.height)
-        patch.setattr("upsample_cli.pictures.source.PIECE_BYTES", piece_bytes)
+        patch.setattr("upsample_cli.pictures.pillow_source.PIECE_BYTES", piece_bytes)
         top = data.draw(st.integers(0, source.info.height - 1))
         bottom = data.draw(st.integers(top + 1, source.info.height))
         np.testing.assert_array_equal(source.read_rows(top, bottom), whole[top:bottom])

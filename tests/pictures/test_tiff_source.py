@@ -40,8 +40,6 @@ def rows_of(data):
         return source.read_rows(0, source.info.height), source.info
 
 
-CUT = "64-bit floating point is read as 32-bit"
-
 KINDS = {
     "minisblack": (Layout("grey"), {"photometric": "minisblack"}),
     "grey, alpha": (Layout("grey", alpha=True), {"photometric": "minisblack", "extrasamples": ["unassalpha"]}),

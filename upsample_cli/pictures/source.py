@@ -7,28 +7,24 @@ as they are asked for, so there is never a second whole copy.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
-from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
-import numpy as np
-from PIL import Image, ImageFile
+from PIL import ImageFile
 
 from upsample_cli.errors import PictureError
-from upsample_cli.pictures.animations import animation_frames, frames_of, page_offset, pages_of
+from upsample_cli.pictures.animations import animation_frames, page_offset, pages_of
 from upsample_cli.pictures.apng_source import composed_frames
 from upsample_cli.pictures.deep_png import decoded_png
-from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, FORMATS, Format
+from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, FORMATS
+from upsample_cli.pictures.header import Header, as_frame, header_of, no_frame, of_frame
 from upsample_cli.pictures.jpeg import decoded_jpeg
-from upsample_cli.pictures.metadata import read_metadata
-from upsample_cli.pictures.model import Frames, Layout, Metadata, PictureInfo, Rows, Source
+from upsample_cli.pictures.model import Frames, Metadata, PictureInfo, Source
 from upsample_cli.pictures.opening import (
-    PIECE_BYTES,
-    PILLOW_PIXEL_BYTES,
     Input,
     format_of_content,
     open_image,
@@ -37,23 +33,12 @@ from upsample_cli.pictures.opening import (
     readable,
     shown_name,
 )
-from upsample_cli.pictures.pixel_kinds import Reading, how_to_read
+from upsample_cli.pictures.pillow_source import PillowSource
 from upsample_cli.pictures.pnm import open_pnm
-from upsample_cli.pictures.regions import TURNS, ReadBox, RegionSource, box_of
+from upsample_cli.pictures.regions import ReadBox, RegionSource, box_of
 from upsample_cli.pictures.tiff_source import open_tiff
 
-__all__ = ["DEFAULT_MAX_PIXELS", "PillowSource", "open_picture", "probe", "read_header"]
-
-
-_METHODS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}  # what brings a stored piece upright, by Exif's orientation
+__all__ = ["DEFAULT_MAX_PIXELS", "open_animation", "open_picture", "probe", "read_header"]
 
 
 def probe(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> PictureInfo:
@@ -87,7 +72,7 @@ def read_header(
         if (by_rows := _by_rows(file, name, max_pixels, frame)) is not None:
             return by_rows.info, by_rows.metadata
         image, fmt = open_image(file, name, max_pixels=max_pixels)
-        header = _of_frame(_read_header(image, file, fmt, name), frame, name)
+        header = of_frame(header_of(image, file, fmt, name), frame, name)
     return header.info, header.metadata
 
 
@@ -109,8 +94,8 @@ def open_picture(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: in
             by_rows.hold(stack.pop_all())
             return by_rows
         image, fmt = open_image(file, name, max_pixels=max_pixels)
-        first = _read_header(image, file, fmt, name)
-        header = _of_frame(first, frame, name)
+        first = header_of(image, file, fmt, name)
+        header = of_frame(first, frame, name)
         with readable(name, fmt):
             frames = first.info.frames
             if frame is not None and frames is not None and frames.kind == "animation":
@@ -127,7 +112,7 @@ def open_picture(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: in
     return PillowSource(image, header)
 
 
-def _decoded(image: ImageFile.ImageFile, file: BinaryIO, header: _Header) -> ReadBox | None:
+def _decoded(image: ImageFile.ImageFile, file: BinaryIO, header: Header) -> ReadBox | None:
     """The picture as imagecodecs decodes it; None where that is left to Pillow."""
     if header.info.format == "jpeg":
         return decoded_jpeg(file, header.info.layout, image.height, image.width)
@@ -149,11 +134,11 @@ def open_animation(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iter
     name = shown_name(path)
     with quiet_pillow(), opened_file(path) as file:
         image, fmt = open_image(file, name, max_pixels=max_pixels)
-        header = _read_header(image, file, fmt, name)
+        header = header_of(image, file, fmt, name)
         frames = header.info.frames
         if frames is None or frames.layout is None:
             raise PictureError(name, "holds one picture now, and held several before", "leave it alone, and try again")
-        header = _as_frame(header, frames.layout)
+        header = as_frame(header, frames.layout)
         sources = _composed_sources(file, frames, header) if fmt.name == "png" else _sources(image, frames, header)
         while True:
             with readable(name, fmt):
@@ -163,12 +148,12 @@ def open_animation(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iter
             yield found
 
 
-def _sources(image: ImageFile.ImageFile, frames: Frames, header: _Header) -> Iterator[tuple[Source, Fraction]]:
+def _sources(image: ImageFile.ImageFile, frames: Frames, header: Header) -> Iterator[tuple[Source, Fraction]]:
     for duration_ms in animation_frames(image, frames):
         yield PillowSource(image, header), duration_ms
 
 
-def _composed_sources(file: BinaryIO, frames: Frames, header: _Header) -> Iterator[tuple[Source, Fraction]]:
+def _composed_sources(file: BinaryIO, frames: Frames, header: Header) -> Iterator[tuple[Source, Fraction]]:
     info, turned = header.info, header.orientation >= 5
     stored = (info.width, info.height) if turned else (info.height, info.width)
     has_profile = header.metadata.icc_profile is not None
@@ -182,7 +167,7 @@ def _by_rows(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> R
     source, format_name = None, format_of_content(head, name).name
     if format_name == "pnm":
         if frame is not None and frame > 1:
-            raise _no_frame(name, frame, 1)
+            raise no_frame(name, frame, 1)
         file.seek(0)
         return open_pnm(file, name, max_pixels=max_pixels)
     if format_name == "tiff":
@@ -201,109 +186,5 @@ def _page_offset(file: BinaryIO, name: str, page: int) -> int:
         found = page_offset(file, page)
         count = getattr(pages_of(file), "count", 1)
     if found is None:
-        raise _no_frame(name, page, count)
+        raise no_frame(name, page, count)
     return found
-
-
-def _no_frame(name: str, frame: int, count: int) -> PictureError:
-    there = f"there are {count}" if count > 1 else "it holds one picture"
-    return PictureError(name, f"has no frame {frame}; {there}", f"give --frame 1 to {count}, or leave it out")
-
-
-@dataclass(frozen=True, slots=True)
-class _Header:
-    info: PictureInfo
-    metadata: Metadata
-    orientation: int
-    reading: Reading
-
-
-def _read_header(image: ImageFile.ImageFile, file: BinaryIO, fmt: Format, name: str) -> _Header:
-    with readable(name, fmt):
-        found = read_metadata(image, file, fmt.name)
-        reading = how_to_read(image, file, fmt.name, name, has_profile=found.metadata.icc_profile is not None)
-        height, width = image.height, image.width
-        # A TIFF's size is upright already, unless only its XMP says how to turn it.
-        if found.orientation >= 5 and not (fmt.name == "tiff" and 0x0112 in vars(image)["tag_v2"]):
-            height, width = width, height
-        info = PictureInfo(
-            format=fmt.name,
-            height=height,
-            width=width,
-            layout=reading.layout,
-            warnings=(*reading.warnings, *found.warnings),
-            jpeg_subsampling=reading.jpeg_subsampling,
-            lossless=reading.lossless,
-            frames=frames_of(image, file, fmt.name, reading.layout),
-        )
-    return _Header(info, found.metadata, found.orientation, reading)
-
-
-def _of_frame(header: _Header, frame: int | None, name: str) -> _Header:
-    """The header of one frame as of a picture of its own."""
-    if frame is None:
-        return header
-    frames = header.info.frames
-    count = 1 if frames is None or frames.kind == "views" else frames.count
-    if frame > count:
-        raise _no_frame(name, frame, count)
-    return header if frames is None else _as_frame(header, frames.layout or header.info.layout)
-
-
-def _as_frame(header: _Header, layout: Layout) -> _Header:
-    info = replace(header.info, layout=layout, frames=None)
-    return replace(header, info=info, reading=replace(header.reading, layout=layout, is_cut=False))
-
-
-class PillowSource:
-    """A picture decoded by Pillow; a `model.Source`. Made by `open_picture`."""
-
-    info: PictureInfo
-    metadata: Metadata
-    losses: Collection[str] = ()
-
-    def __init__(self, image: Image.Image, header: _Header) -> None:
-        self.info, self.metadata = header.info, header.metadata
-        self._reading, self._turn = header.reading, TURNS[header.orientation]
-        self._method = _METHODS.get(header.orientation)
-        self._image: Image.Image | None = image
-
-    def read_rows(self, top: int, bottom: int) -> Rows:
-        """Rows `top` to `bottom` (exclusive): `(bottom - top, width, channels)`, writable, owned by the caller.
-
-        Bands may be asked for in any order and from several threads.
-        """
-        info = self.info
-        if not 0 <= top < bottom <= info.height:
-            raise ValueError(f"no rows {top} to {bottom} in a picture of {info.height}")
-        rows = np.empty((bottom - top, info.width, info.layout.channels), info.layout.dtype)
-        with quiet_pillow():
-            for y0, y1, x0, x1 in self._pieces(top, bottom):
-                rows[y0 - top : y1 - top, x0:x1] = self._reading.rows(self._piece(y0, y1, x0, x1))
-        return rows
-
-    def _pieces(self, top: int, bottom: int) -> Iterator[tuple[int, int, int, int]]:
-        """Cut a band so that each piece is small, and long in the direction in which it is stored."""
-        width, piece_pixels = self.info.width, PIECE_BYTES // PILLOW_PIXEL_BYTES
-        if self._turn.swapped:
-            step = max(1, piece_pixels // (bottom - top))
-            yield from ((top, bottom, x, min(x + step, width)) for x in range(0, width, step))
-        else:
-            step = max(1, piece_pixels // width)
-            yield from ((y, min(y + step, bottom), 0, width) for y in range(top, bottom, step))
-
-    def _piece(self, y0: int, y1: int, x0: int, x1: int) -> Image.Image:
-        """A piece of the upright picture."""
-        if self._image is None:
-            raise ValueError("this picture is closed")
-        top, bottom, left, right = self._turn.stored((y0, y1, x0, x1), self.info.height, self.info.width)
-        piece = self._image.crop((left, top, right, bottom))
-        return piece if self._method is None else piece.transpose(self._method)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._image = None
