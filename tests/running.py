@@ -54,6 +54,22 @@ class Ended:
         return [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
 
 
+class Watched:
+    """A watcher that writes down what it is told."""
+
+    def __init__(self):
+        self.events = []
+
+    def started(self, job):
+        self.events.append(("started", job.input.name))
+
+    def advanced(self, job, rows):
+        self.events.append(("advanced", job.input.name, rows))
+
+    def ended(self, job):
+        self.events.append(("ended", job.input.name))
+
+
 def leave(status: int) -> NoReturn:
     """In place of `os._exit`, by which the command leaves once torch is there."""
     raise SystemExit(status)

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import cluster_deeds
 import crashing
 import pytest
-from running import COMMAND, ENVIRONMENT, names, save, tree, upsample, upsample_process
+from running import COMMAND, ENVIRONMENT, Watched, names, save, tree, upsample, upsample_process
 
 from upsample_cli import __version__
 from upsample_cli.batch import cluster_worker, scheduler
@@ -102,21 +102,6 @@ def worker_processes(cluster):
 @pytest.fixture(autouse=True)
 def _here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-class Watched:
-    """A watcher that writes down what it is told."""
-
-    def __init__(self):
-        self.events = []
-
-    def started(self, job):
-        self.events.append(("started", job.input.name))
-
-    advanced = None  # a cluster does not tell of rows
-
-    def ended(self, job):
-        self.events.append(("ended", job.input.name))
 
 
 def job(name, side=20):

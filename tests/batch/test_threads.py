@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from running import Watched
 
 from upsample_cli.batch import stopping, threads
 from upsample_cli.batch.threads import ThreadExecutor
@@ -13,22 +14,6 @@ from upsample_cli.job import Job, Options, Result
 
 LONG_S = 30.0
 """No wait in here comes near it; it only keeps a failing test from hanging."""
-
-
-class Watched:
-    """A watcher that writes down what it is told."""
-
-    def __init__(self):
-        self.events = []
-
-    def started(self, job):
-        self.events.append(("started", job.input.name))
-
-    def advanced(self, job, rows):
-        self.events.append(("advanced", job.input.name, rows))
-
-    def ended(self, job):
-        self.events.append(("ended", job.input.name))
 
 
 def job(name):

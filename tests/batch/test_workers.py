@@ -11,6 +11,7 @@ from pathlib import Path
 import crashing
 import pytest
 from PIL import Image
+from running import Watched
 
 from upsample_cli.batch import carry
 from upsample_cli.batch.jobs import Entry
@@ -24,22 +25,6 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 
 LONG_S = 60.0
 """No wait in here comes near it; it only keeps a failing test from hanging."""
-
-
-class Watched:
-    """A watcher that writes down what it is told."""
-
-    def __init__(self):
-        self.events = []
-
-    def started(self, job):
-        self.events.append(("started", job.input.name))
-
-    def advanced(self, job, rows):
-        self.events.append(("advanced", job.input.name, rows))
-
-    def ended(self, job):
-        self.events.append(("ended", job.input.name))
 
 
 @pytest.fixture(autouse=True)
