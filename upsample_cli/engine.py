@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Barrier, Event, Lock
+from typing import TypeVar
 
 import torch
 
@@ -21,6 +22,8 @@ from upsample_cli.pixels import Arithmetic
 from upsample_cli.plan import Border, Plan, Tile, plan_for_budget
 from upsample_cli.routes import Route, chosen_route
 
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 ReadRows = Callable[[int, int], torch.Tensor]
 """Rows `first` to `last` of the input as (rows, width, channels), in memory of the device or of the CPU."""
 
@@ -117,6 +120,26 @@ if hasattr(os, "register_at_fork"):  # threads do not live on in a forked proces
     os.register_at_fork(before=_pool_lock.acquire, after_in_parent=_pool_lock.release, after_in_child=_forget_pool)
 
 
+def computed_ahead(make: Callable[[Item], Made], items: Iterable[Item], *, count: int | None = None) -> Iterator[Made]:
+    """`map` in the threads that compute, in order; items are taken in the thread that iterates.
+
+    Args:
+        count: items at most that are computed ahead of the one yielded; by default enough to keep the threads busy.
+    """
+    count = core_count() + 1 if count is None else count
+    pending: deque[Future[Made]] = deque()
+    try:
+        for item in items:
+            pending.append(compute_pool().submit(make, item))
+            if len(pending) > count:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
+
+
 def enlarged_bands(
     read_rows: ReadRows,
     shape: tuple[int, int, int],
@@ -144,26 +167,22 @@ def enlarged_bands(
     height, width, channels = shape
     run = _Run(settings, arithmetic, channels)
     plan = run.plan(height, width)
-    ahead = core_count() + 1 if run.is_threaded else 1
-    pending: deque[Future[torch.Tensor]] = deque()
     factor = settings.kernel.factor
-    try:
+
+    def taken() -> Iterator[tuple[tuple[Tile, ...], torch.Tensor, torch.Tensor | None]]:
         for band in plan.bands():
-            _raise_if_set(stop)
+            raise_if_set(stop)
             rows = band[0].rows
             target = None if out is None else out[rows.start * factor : rows.stop * factor]
-            pending.append(compute_pool().submit(run.compute_band, band, read_rows(rows.first, rows.last), target))
-            if len(pending) > ahead:
-                yield pending.popleft().result()
-        while pending:
-            _raise_if_set(stop)
-            yield pending.popleft().result()
-    finally:
-        for future in pending:
-            future.cancel()
+            yield band, read_rows(rows.first, rows.last), target
+
+    for made in computed_ahead(lambda each: run.compute_band(*each), taken(), count=None if run.is_threaded else 1):
+        raise_if_set(stop)
+        yield made
 
 
-def _raise_if_set(stop: Event | None) -> None:
+def raise_if_set(stop: Event | None) -> None:
+    """End with `Interrupted` if somebody asked to stop."""
     if stop is not None and stop.is_set():
         raise Interrupted
 

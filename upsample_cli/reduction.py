@@ -11,25 +11,19 @@ bits with alpha, most linear light) is rounded to 53 bits on the way, a milliont
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from threading import Event
-from typing import TypeVar
 
 import numpy as np
 import torch
 
-from upsample_cli.cores import core_count
-from upsample_cli.engine import ReadRows, Settings, compute_pool, enlarged_bands
-from upsample_cli.errors import Interrupted
+from upsample_cli.engine import ReadRows, Settings, computed_ahead, enlarged_bands, raise_if_set
 from upsample_cli.kernels import Kernel, kernel_named
 from upsample_cli.pixels import Arithmetic, finish
 from upsample_cli.profiles import PROFILES, axis_kernel
 from upsample_cli.reduced_axes import WEIGHT_SUM, Axis, Filter, behind_enlargement, reduced_axis
 
-Item = TypeVar("Item")
-Made = TypeVar("Made")
 Window = tuple[list[torch.Tensor], torch.Tensor]
 
 _DIVISOR_BITS = 62
@@ -77,12 +71,12 @@ def resized_bands(
         undivided = Arithmetic(arithmetic.sum_dtype, 1)
         sums = enlarged_bands(read_numbers, shape, settings=settings, arithmetic=undivided, stop=stop)
     taken = columns.taken
-    narrow = _ahead(lambda bands: _narrowed(bands, columns, taken), _chunks(sums))
+    narrow = computed_ahead(lambda bands: _narrowed(bands, columns, taken), _chunks(sums))
     divisor = arithmetic.divisor * WEIGHT_SUM**2
     shift = max(0, divisor.bit_length() - _DIVISOR_BITS)  # a power of two takes nothing off a float
     rows = replace(rows, weights=rows.weights / 2**shift)
     ending = replace(arithmetic, divisor=divisor >> shift, overshoots=True)
-    made = _ahead(lambda window: _finished(*window, ending), _windows(narrow, rows))
+    made = computed_ahead(lambda window: _finished(*window, ending), _windows(narrow, rows))
     return _first_rows(made, size[0])
 
 
@@ -94,8 +88,7 @@ def _is_product(kernel: Kernel) -> bool:
 def _few_rows(read_numbers: ReadRows, height: int, stop: Event | None) -> Iterator[torch.Tensor]:
     """All rows as they are, a chunk's at a time."""
     for first in range(0, height, _CHUNK_ROWS):
-        if stop is not None and stop.is_set():
-            raise Interrupted
+        raise_if_set(stop)
         yield read_numbers(first, min(height, first + _CHUNK_ROWS))
 
 
@@ -105,21 +98,6 @@ def _numbers(pixels: torch.Tensor, arithmetic: Arithmetic) -> torch.Tensor:
     if arithmetic.has_alpha:
         numbers[..., :-1] *= numbers[..., -1:]
     return torch.from_numpy(numbers)
-
-
-def _ahead(make: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
-    """`map` in the engine's threads, in order; a bounded number of items ahead of the one yielded."""
-    pending: deque[Future[Made]] = deque()
-    try:
-        for item in items:
-            pending.append(compute_pool().submit(make, item))
-            if len(pending) > core_count() + 1:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        for future in pending:
-            future.cancel()
 
 
 def _chunks(bands: Iterable[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
