@@ -14,7 +14,8 @@ from PIL import Image
 from running import COMMAND, ENVIRONMENT, names, upsample
 
 from upsample_cli.errors import PictureError
-from upsample_cli.pictures.source import open_animation, read_header
+from upsample_cli.pictures import ifd
+from upsample_cli.pictures.source import open_animation, open_picture, read_header
 from upsample_cli.pipeline import upsample_file
 
 DURATIONS = [40, 130, 70]
@@ -198,6 +199,11 @@ def test_a_frame_that_is_not_there_is_one_line():
         "a.gif: has no frame 4; there are 3; give --frame 1 to 3, or leave it out"
     ]
     assert "it holds one picture" in upsample("one.png", "--frame", 2).errors[0]
+    images = [Image.new("RGB", (5, 3), colour) for colour in ("red", "blue")]
+    images[0].save("one.tif")
+    images[0].save("two.tif", save_all=True, append_images=images[1:])
+    assert "has no frame 2; it holds one picture" in upsample("one.tif", "--frame", 2).errors[0]
+    assert "has no frame 3; there are 2" in upsample("two.tif", "--frame", 3).errors[0]
     assert upsample("one.png", "--frame", 1).status == 0
     assert upsample("one.png", "--frame", 0).status == 2
 
@@ -271,6 +277,27 @@ def test_every_page_of_a_tiff_keeps_its_size_its_kind_and_its_words(byteorder):
     upsample_file("a.tif", "c.tif", 3, frame=2)
     with tifffile.TiffFile("c.tif") as tiff:
         assert (len(tiff.pages), tiff.pages[0].shape, tiff.pages[0].description) == (1, (21, 15), "second")
+
+
+def test_one_page_is_read_without_those_behind_it(monkeypatch):
+    """So all are, one by one: were the whole file gone through for each, it would take time by their square."""
+    with tifffile.TiffWriter("a.tif") as writer:
+        for seed in range(40):
+            writer.write(hostile_pixels((3, 5), np.uint8, seed), metadata=None)
+    with tifffile.TiffFile("a.tif") as tiff:
+        pages = [page.offset for page in tiff.pages]
+    read, directories = ifd.read_directory, set()
+
+    def counted(tiff, at):
+        directories.add(at)
+        return read(tiff, at)
+
+    monkeypatch.setattr(ifd, "read_directory", counted)
+    with open_picture("a.tif", frame=3) as source:
+        assert_same_pixels(source.read_rows(0, 3), hostile_pixels((3, 5), np.uint8, 2)[..., None])
+    assert directories.intersection(pages) == set(pages[:3])
+    read_header("a.tif")
+    assert directories.issuperset(pages)  # the control: who asks for no page is told of all
 
 
 def test_pages_are_no_animation():

@@ -253,7 +253,9 @@ def test_a_second_run_into_a_folder_inside_the_input_changes_nothing():
 
 
 USAGE_ERRORS = [
-    (("a.png", "--nonsense"), "No such option"),
+    (("a.png", "--nonsense"), "upsample: no such option: --nonsense"),
+    (("a.png", "--width"), "upsample: option '--width' requires an argument; see upsample --help"),
+    (("a.png", "--width", "x"), "upsample: invalid value for '--width': "),
     (("a.png", "--factor", "0"), "factor 0 is not a number from 1 to 64; try --factor 2"),
     (("a.png", "-f", "65"), "factor 65 is too large; factors go from 1 to 64"),
     (("a.png", "-f", "x"), "factor 'x' is not a number; write --factor 2, --factor 1.5 or --factor 4/3"),
@@ -297,11 +299,9 @@ def test_a_command_line_that_cannot_be_carried_out_is_status_2_and_writes_nothin
     before = tree(".")
     ended = upsample(*arguments)
     assert (ended.status, ended.out) == (2, "")
-    assert said in " ".join(ended.err.replace("│", " ").split())
-    if "Usage" not in ended.err:  # what typer says is several lines
-        assert ended.err.startswith("upsample: ")
-        assert ended.err.count("\n") == 1
-    assert "Traceback" not in ended.err
+    assert said in ended.err
+    assert ended.err.startswith("upsample: ")
+    assert ended.err.count("\n") == 1
     assert tree(".") == before
 
 

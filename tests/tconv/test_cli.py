@@ -203,12 +203,26 @@ def test_help_and_version_are_results(arguments):
         assert 'tconv shape 50x100 "ConvTranspose2d(16, 33, 3, stride=2)" "Conv2d(33, 8, 3)"' in examples
 
 
-@pytest.mark.parametrize("arguments", [("shape",), ("shape", "50", "--nope"), ("nope",), ("shape", "-5")])
-def test_a_command_line_that_cannot_be_understood_is_status_2(arguments):
+@pytest.mark.parametrize(
+    ("arguments", "ending"),
+    [
+        (("shape", "50", "--nope"), "; see tconv shape --help\n"),
+        (("nope",), "; see tconv --help\n"),
+        (("shape", "-5"), "; see tconv shape --help\n"),
+    ],
+)
+def test_a_command_line_that_cannot_be_understood_is_status_2_and_one_line(arguments, ending):
     result = as_process(*arguments)
-    assert result.returncode == 2
-    assert "Traceback" not in result.stderr
-    assert "Usage: tconv" in result.stdout + result.stderr
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("tconv: ")
+    assert result.stderr.endswith(ending)
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_command_without_what_it_needs_shows_its_help_and_is_status_2():
+    result = as_process("shape")
+    assert (result.returncode, result.stderr) == (2, "")
+    assert "Usage: tconv shape" in result.stdout
 
 
 HEAVY = """

@@ -82,12 +82,16 @@ def test_debug_after_two_dashes_is_an_argument_like_any_other():
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [("--nope",), (), ("fine", "too much")])
-def test_a_command_line_that_cannot_be_understood_is_status_2_with_the_usage(arguments):
+@pytest.mark.parametrize(
+    ("arguments", "cause"), [(("--nope",), "--nope"), ((), "missing argument"), (("fine", "too much"), "too much")]
+)
+def test_a_command_line_that_cannot_be_understood_is_status_2_and_one_line_that_points_to_the_help(arguments, cause):
     result = run(*arguments)
-    assert result.returncode == 2
-    assert "Usage:" in result.stderr
-    assert result.stdout == ""
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("demo: ")
+    assert result.stderr.endswith("; see demo --help\n")
+    assert cause in result.stderr
+    assert result.stderr.count("\n") == 1
 
 
 def test_what_the_encoding_lacks_is_shown_escaped():

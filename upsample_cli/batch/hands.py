@@ -12,6 +12,7 @@ from typing import Any
 
 from upsample_cli.batch.identity import Stamp
 from upsample_cli.batch.memory import work as work_of
+from upsample_cli.batch.worker import Assignment
 from upsample_cli.job import Job, Result
 
 
@@ -40,7 +41,7 @@ class Worker:
         """How much work it has; see `memory.work`."""
         return sum(work_of(each.job) for each in self.hand)
 
-    def send(self, what: list[Job] | None) -> None:
-        """Hand it pictures, or tell it to stop."""
+    def send(self, what: Assignment | list[Job] | None) -> None:
+        """Tell it its assignment, hand it pictures, or tell it to stop."""
         with contextlib.suppress(OSError):  # it is dead: the end of its pipe will say so
             self.connection.send(what)

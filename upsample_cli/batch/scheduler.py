@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from upsample_cli.batch.cluster_worker import Sight, misfit
 from upsample_cli.errors import UpsampleError, UsageError
 from upsample_cli.job import Job
-from upsample_cli.pictures.files import temporary_path
+from upsample_cli.pictures.files import new_token, temporary_path
 from upsample_cli.version import __version__
 
 CONNECT_S = 5.0
@@ -100,13 +98,13 @@ def _sight(job: Job) -> Sight:
     folder = job.output.absolute().parent
     while not folder.exists():
         folder = folder.parent
-    mark: Path | None = temporary_path(folder / "upsample", os.urandom(4).hex())
+    mark = temporary_path(folder / "upsample", new_token())
     try:
-        if mark is not None:
-            mark.touch(exist_ok=False)
+        mark.touch(exist_ok=False)
+        is_marked = True
     except OSError:
-        mark = None  # every picture will say why
-    return Sight(job.input.absolute(), job.input.stat().st_size, folder, mark)
+        is_marked = False  # every picture will say why
+    return Sight(job.input.absolute(), job.input.stat().st_size, folder, mark if is_marked else None)
 
 
 def connection_lost(address: str) -> UpsampleError:

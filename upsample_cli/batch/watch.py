@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from upsample_cli.batch.find import Found
-from upsample_cli.batch.identity import stamp_of
+from upsample_cli.batch.identity import Stamp, stamp_of
 from upsample_cli.batch.run import Executor
 from upsample_cli.job import Job, Result
 
@@ -20,7 +20,7 @@ PAUSE_S = 2.0
 """Between two looks at least: a file whose size and time stand still so long has settled."""
 _SHARE = 20  # a look may take one part in so many of the time
 
-_Stamp = tuple[int, int] | str | None
+_State = Stamp | str | None  # a string: why it cannot be looked into
 
 
 def arrivals(
@@ -36,12 +36,12 @@ def arrivals(
         look: gives what is there now.
         wait: is called with the seconds until the next look.
     """
-    before: dict[str, _Stamp] = {}
-    taken: dict[str, _Stamp] = {}
+    before: dict[str, _State] = {}
+    taken: dict[str, _State] = {}
     while True:
         start_s = time.monotonic()
         found = {str(each.path): each for each in look()}
-        now: dict[str, _Stamp] = {path: each.error or stamp_of(path) for path, each in found.items()}
+        now: dict[str, _State] = {path: each.error or stamp_of(path) for path, each in found.items()}
         settled = [path for path, stamp in now.items() if path in before and before[path] == stamp]
         fresh = [path for path in settled if path not in taken or taken[path] != now[path]]
         taken = {path: stamp for path, stamp in taken.items() if path in now} | {path: now[path] for path in fresh}

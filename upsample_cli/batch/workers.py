@@ -115,10 +115,8 @@ class ProcessExecutor:
         return bool(self._workers) and not stopping.is_hurried() and time.monotonic() < since_s + stopping.GRACE_S
 
     def _start_worker(self) -> None:
-        process, connection = self._spares.take() or started_worker()
-        self._workers.append(Worker(process, connection))
-        with contextlib.suppress(OSError):  # it is dead: the end of its pipe will say so
-            connection.send(replace(self._assignment, index=self._started))
+        self._workers.append(Worker(*(self._spares.take() or started_worker())))
+        self._workers[-1].send(replace(self._assignment, index=self._started))
         self._started += 1
 
     def _deal(self) -> None:

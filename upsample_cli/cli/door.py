@@ -1,7 +1,7 @@
 """The one place where errors become one line on stderr and an exit status, for both commands.
 
-typer handles its own usage errors (exit 2), Ctrl-C (130) and a reader that has gone away (1) while a command runs; what
-it lets through, and what happens after it, ends here.
+typer handles Ctrl-C (130) and a reader that has gone away (1) while a command runs; what it lets through, its own
+errors about a command line that it cannot read among them (2), and what happens after it, ends here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import sys
 import traceback
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from upsample_cli.batch.stopping import stop_by_signals, stop_status
 from upsample_cli.cli.start import INTERRUPTED_STATUS
@@ -50,7 +50,7 @@ def run(app: typer.Typer, name: str) -> None:
 
 def _status(app: typer.Typer, name: str) -> int:
     try:
-        app(prog_name=name)
+        status = app(prog_name=name, standalone_mode=False)  # else typer frames its errors, and needs a dozen lines
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except KeyboardInterrupt:
@@ -60,8 +60,18 @@ def _status(app: typer.Typer, name: str) -> int:
     except Exception as error:
         if isinstance(error, OSError) and stop_status() is not None:
             return INTERRUPTED_STATUS  # a terminal that was closed cannot be told what came of the run
-        return _report(name, error, f"{_unexpected(error)}; add --debug to see the traceback", 1)
-    return 0
+        misread = hasattr(error, "format_message")  # typer's own, under no name that all its versions share
+        return _misread(name, error) if misread else _unexpected(name, error)
+    return status if isinstance(status, int) else 0
+
+
+def _misread(name: str, error: Any) -> int:
+    """Typer could not make sense of the command line; where there was none, it has shown the help already."""
+    cause = error.format_message().rstrip(".")
+    if not cause:
+        return int(error.exit_code)
+    command = error.ctx.command_path if getattr(error, "ctx", None) else name
+    return _report(name, error, f"{cause[0].lower()}{cause[1:]}; see {command} --help", error.exit_code)
 
 
 def _close_output(status: int, name: str) -> int:
@@ -85,9 +95,10 @@ def _report(name: str, error: BaseException, message: str, status: int) -> int:
     return status
 
 
-def _unexpected(error: Exception) -> str:
+def _unexpected(name: str, error: Exception) -> int:
     text = " ".join(str(error).split())
-    return f"unexpected {type(error).__name__}" + (f": {text}" if text else "")
+    cause = f"unexpected {type(error).__name__}" + (f": {text}" if text else "")
+    return _report(name, error, f"{cause}; add --debug to see the traceback", 1)
 
 
 def _debugging(arguments: list[str]) -> bool:

@@ -67,12 +67,12 @@ def _pixels(tiff: ifd.Tiff, page_at: int) -> int:
     return width * height
 
 
-def page_offset(file: BinaryIO, page: int) -> int | None:
-    """Where a TIFF's page, counted from 1, has its directory; None if there is no such page."""
+def page_offsets(file: BinaryIO, count: int) -> list[int]:
+    """Where a TIFF's first `count` pages, or as many as there are, have their directories. The position is put back."""
     at = file.tell()
-    offsets = ifd.directory_offsets(ifd.tiff_in_file(file))
+    offsets = ifd.directory_offsets(ifd.tiff_in_file(file), count)
     file.seek(at)
-    return offsets[page - 1] if page <= len(offsets) else None
+    return offsets
 
 
 def _plays(image: Image.Image, format_name: str) -> int:

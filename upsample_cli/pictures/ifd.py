@@ -141,11 +141,11 @@ def read_directory(tiff: Tiff, at: int) -> Directory:
     return Directory(tuple(entries), at, pointer_at - at + len(pointed), next_at, pointer_at)
 
 
-def directory_offsets(tiff: Tiff) -> list[int]:
-    """Where the directories of a file's pages lie, in order; a damaged chain, or one in a circle, ends there."""
+def directory_offsets(tiff: Tiff, most: int = MOST_PAGES) -> list[int]:
+    """Where the directories of a file's first pages lie, in order; a damaged chain, or one in a circle, ends there."""
     found: dict[int, None] = {}
     at = tiff.first
-    while at and at not in found and len(found) < MOST_PAGES:
+    while at and at not in found and len(found) < most:
         try:
             directory = read_directory(tiff, at)
         except ValueError:

@@ -17,7 +17,7 @@ from typing import BinaryIO
 from PIL import ImageFile
 
 from upsample_cli.errors import PictureError
-from upsample_cli.pictures.animations import animation_frames, page_offset, pages_of
+from upsample_cli.pictures.animations import animation_frames, page_offsets
 from upsample_cli.pictures.apng_source import composed_frames
 from upsample_cli.pictures.deep_png import decoded_png
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, FORMATS
@@ -183,8 +183,7 @@ def _by_rows(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> R
 
 def _page_offset(file: BinaryIO, name: str, page: int) -> int:
     with readable(name, FORMATS["tiff"]):
-        found = page_offset(file, page)
-        count = getattr(pages_of(file), "count", 1)
-    if found is None:
-        raise no_frame(name, page, count)
-    return found
+        found = page_offsets(file, page)
+    if len(found) < page:
+        raise no_frame(name, page, max(1, len(found)))
+    return found[-1]

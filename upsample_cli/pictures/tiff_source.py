@@ -21,7 +21,7 @@ from upsample_cli.pictures.animations import pages_of
 from upsample_cli.pictures.format_table import FORMATS
 from upsample_cli.pictures.lzw import lzw_decoded
 from upsample_cli.pictures.metadata import read_metadata
-from upsample_cli.pictures.model import PictureInfo, Rows
+from upsample_cli.pictures.model import Frames, PictureInfo, Rows
 from upsample_cli.pictures.opening import check_pixels, readable
 from upsample_cli.pictures.regions import ReadBox, RegionSource
 from upsample_cli.pictures.segment_size import is_larger
@@ -67,7 +67,8 @@ def open_tiff(file: BinaryIO, name: str, *, max_pixels: int, page_at: int | None
     if page.is_tiled:
         check_pixels(name, page.tilelength, page.tilewidth, max_pixels)
     with readable(name, _FORMAT):
-        return _source(page, kind, file, name)
+        # Who asks for one page has been told of the others: to count them for each would take time by their square.
+        return _source(page, kind, file, name, pages_of(file) if page_at is None else None)
 
 
 def _has_size(page: TiffPage) -> bool:
@@ -85,7 +86,7 @@ def _page(tiff: TiffFile, page_at: int | None) -> TiffPage:
     return TiffPage(tiff, index=1)
 
 
-def _source(page: TiffPage, kind: TiffKind, file: BinaryIO, name: str) -> RegionSource:
+def _source(page: TiffPage, kind: TiffKind, file: BinaryIO, name: str, frames: Frames | None) -> RegionSource:
     found = read_metadata(_Described.of(page, kind), file, "tiff")  # type: ignore[arg-type]  # all that it looks at
     segments, losses = _Segments(page, file, name), set[str]()
     sides = page.imagelength, page.imagewidth
@@ -98,7 +99,7 @@ def _source(page: TiffPage, kind: TiffKind, file: BinaryIO, name: str) -> Region
             layout=kind.layout,
             warnings=(*kind.warnings, *found.warnings),
             lossless=kind.lossless,
-            frames=pages_of(file),
+            frames=frames,
         ),
         found.metadata,
         orientation=found.orientation,
