@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass, replace
 
 from upsample_cli.errors import UsageError
-from upsample_cli.profiles import PROFILES, axis_kernel, checked_factor, halo
+from upsample_cli.profiles import PROFILES, AxisKernel, axis_kernel, checked_factor, halo
 from upsample_cli.rounding import rounded_phases, rounded_ratio
 from upsample_cli.shipped import FITTED, shipped_kernel
 
@@ -149,6 +149,17 @@ def kernel_named(name: str, factor: int) -> Kernel:
     axis = axis_kernel(name, factor)
     weights = tuple(above * left for above in axis.numerators for left in axis.numerators)
     return Kernel(name, axis.factor, weights, axis.denominator**2, axis.padding)
+
+
+def axis_of(kernel: Kernel) -> AxisKernel | None:
+    """The taps along one axis whose outer product with themselves the kernel is; None if it is none of a profile's.
+
+    >>> axis_of(kernel_named("bilinear", 2)).numerators
+    (1, 3, 3, 1)
+    """
+    if kernel.name in PROFILES and kernel == kernel_named(kernel.name, kernel.factor):
+        return axis_kernel(kernel.name, kernel.factor)
+    return None
 
 
 def misfit(kernel: Kernel, channels: int, *, has_alpha: bool) -> tuple[str, str] | None:

@@ -19,9 +19,8 @@ import numpy as np
 import torch
 
 from upsample_cli.engine import ReadRows, Settings, computed_ahead, enlarged_bands, raise_if_set
-from upsample_cli.kernels import Kernel, kernel_named
+from upsample_cli.kernels import axis_of
 from upsample_cli.pixels import Arithmetic, finish
-from upsample_cli.profiles import PROFILES, axis_kernel
 from upsample_cli.reduced_axes import WEIGHT_SUM, Axis, Filter, behind_enlargement, reduced_axis
 
 Window = tuple[list[torch.Tensor], torch.Tensor]
@@ -62,8 +61,8 @@ def resized_bands(
         return _numbers(read_rows(first, last), arithmetic)
 
     rows, columns = (reduced_axis(*lengths, weigh) for lengths in zip(enlarged, size, strict=True))
-    if arithmetic.is_exact and _is_product(settings.kernel):
-        kernel = axis_kernel(settings.kernel.name, factor)
+    kernel = axis_of(settings.kernel)
+    if arithmetic.is_exact and kernel is not None:
         rows = behind_enlargement(rows, shape[0], kernel, settings.border)
         columns = behind_enlargement(columns, shape[1], kernel, settings.border)
         sums = _few_rows(read_numbers, shape[0], stop)
@@ -78,11 +77,6 @@ def resized_bands(
     ending = replace(arithmetic, divisor=divisor >> shift, overshoots=True)
     made = computed_ahead(lambda window: _finished(*window, ending), _windows(narrow, rows))
     return _first_rows(made, size[0])
-
-
-def _is_product(kernel: Kernel) -> bool:
-    """Whether it is exactly its profile's taps, times themselves: no grid had to be found for it."""
-    return kernel.name in PROFILES and kernel == kernel_named(kernel.name, kernel.factor)
 
 
 def _few_rows(read_numbers: ReadRows, height: int, stop: Event | None) -> Iterator[torch.Tensor]:

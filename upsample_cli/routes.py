@@ -17,6 +17,7 @@ from upsample_cli.kernels import Kernel
 from upsample_cli.layer import integer_layer
 from upsample_cli.phases import Blocks, RowPhase, best_blocks, row_phases, steps_per_output
 from upsample_cli.pixels import Arithmetic, cut_off, finish, prepare
+from upsample_cli.separable import SeparableRoute
 
 _INTERLEAVING = 6
 """What interleaving channels costs, in the steps of `phases.steps_per_output`. Measured."""
@@ -188,6 +189,9 @@ class QuantisedRoute:
             phase.write(pixels, out[number::factor])
 
 
+FastRoute = SeparableRoute | QuantisedRoute | RowPhaseRoute
+
+
 def int8_copies(kernel: Kernel) -> int:
     """How many weights of int8 it takes to make the kernel's largest.
 
@@ -232,15 +236,15 @@ def chosen_route(kernel: Kernel, arithmetic: Arithmetic, channels: int, device: 
     return route
 
 
-def _fast_routes(kernel: Kernel, arithmetic: Arithmetic) -> list[type[QuantisedRoute | RowPhaseRoute]]:
-    """Candidates, fastest first."""
+def _fast_routes(kernel: Kernel, arithmetic: Arithmetic) -> list[type[FastRoute]]:
+    """Candidates, fastest first; some cannot be made."""
     bytes_only = arithmetic.pixel_dtype == torch.uint8 and not arithmetic.has_alpha
     is_quantised = bytes_only and int8_copies(kernel) <= _MOST_COPIES
-    return [QuantisedRoute, RowPhaseRoute] if is_quantised else [RowPhaseRoute]
+    return [SeparableRoute, QuantisedRoute, RowPhaseRoute] if is_quantised else [SeparableRoute, RowPhaseRoute]
 
 
 def _first_that_agrees(
-    candidates: list[type[QuantisedRoute | RowPhaseRoute]],
+    candidates: list[type[FastRoute]],
     plain: Route,
     kernel: Kernel,
     arithmetic: Arithmetic,

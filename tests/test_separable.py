@@ -1,0 +1,173 @@
+"""The compiled route: the exact pixels of the oracle by every build that runs here, and no step outside its memory."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+from oracles import assert_same_pixels, expected_pixels, hostile_pixels
+
+from upsample_cli import separable
+from upsample_cli.borders import padded_tile
+from upsample_cli.kernels import axis_of, kernel_named
+from upsample_cli.pixels import Arithmetic, fitted
+from upsample_cli.plan import plan_for_budget
+from upsample_cli.separable import SeparableRoute, compiled_modules
+
+needs_compiled = pytest.mark.skipif(
+    not compiled_modules(), reason="the package was installed without a compiler, or for another kind of processor"
+)
+DTYPES = {np.uint8: torch.uint8, np.uint16: torch.uint16}
+KERNELS = ["bilinear", "nearest", "bicubic", "bspline"]
+MANY = 2**40  # bytes: a single tile
+
+
+def enlarged(pixels, factor, module, *, kernel="bilinear", has_alpha=False):
+    """Pixels through the route alone, into the middle of others that it must leave as they are."""
+    chosen, arithmetic = fitted(kernel_named(kernel, factor), DTYPES[pixels.dtype.type], has_alpha=has_alpha)
+    route = SeparableRoute(chosen, arithmetic, pixels.shape[2], module=module)
+    plan = plan_for_budget(*pixels.shape[:2], halo=chosen.halo, bytes_per_pixel=1, budget_bytes=MANY, tile_size=None)
+    tile = padded_tile(torch.from_numpy(pixels), next(iter(plan.bands()))[0], "replicate")
+    height, width = pixels.shape[0] * factor, pixels.shape[1] * factor
+    around = np.full((height + 2, width + 70, pixels.shape[2]), 77, dtype=pixels.dtype)
+    route(tile, torch.from_numpy(around)[1:-1, 35:-35])
+    beside = around.copy()
+    beside[1:-1, 35:-35] = 77
+    assert (beside == 77).all()
+    return around[1:-1, 35:-35]
+
+
+@needs_compiled
+@pytest.mark.parametrize("module", compiled_modules(), ids=lambda each: each.__name__)
+@pytest.mark.parametrize("pixel_type", DTYPES)
+@pytest.mark.parametrize("factor", range(1, 65))
+def test_every_factor_is_exact(factor, pixel_type, module):
+    """Sums of 16, 32 and 64 bits; divisors that are powers of two and others; vectors that end anywhere."""
+    for channels, width in ((1, 37), (2, 3), (3, 12), (4, 5)):
+        pixels = hostile_pixels((4, width, channels), pixel_type)
+        assert_same_pixels(enlarged(pixels, factor, module), expected_pixels(pixels, factor))
+        if channels in (2, 4):
+            found = enlarged(pixels, factor, module, has_alpha=True)
+            assert_same_pixels(found, expected_pixels(pixels, factor, has_alpha=True))
+
+
+@needs_compiled
+@pytest.mark.parametrize("module", compiled_modules(), ids=lambda each: each.__name__)
+@given(
+    kernel=st.sampled_from(KERNELS),
+    pixel_type=st.sampled_from(list(DTYPES)),
+    factor=st.integers(1, 9),
+    shape=st.tuples(st.integers(1, 9), st.integers(1, 80), st.integers(1, 4)),
+    has_alpha=st.booleans(),
+    seed=st.integers(0, 2**32),
+)
+@example("bicubic", np.uint8, 2, (9, 80, 4), True, 0)
+@example("bicubic", np.uint16, 3, (9, 80, 2), True, 0)
+def test_any_picture_is_exact(module, kernel, pixel_type, factor, shape, has_alpha, seed):
+    has_alpha = has_alpha and shape[2] in (2, 4)
+    chosen, _ = fitted(kernel_named(kernel, factor), DTYPES[pixel_type], has_alpha=has_alpha)
+    if axis_of(chosen) is None:  # its grid would be too fine for sums to be exact: it goes another way
+        return
+    pixels = hostile_pixels(shape, pixel_type, seed)
+    found = enlarged(pixels, factor, module, kernel=kernel, has_alpha=has_alpha)
+    assert_same_pixels(found, expected_pixels(pixels, factor, kernel=kernel, has_alpha=has_alpha))
+
+
+@needs_compiled
+def test_one_wrong_number_in_a_table_is_seen_in_the_pixels():
+    """The control of the tests above: a row's weight, a column's, and an order."""
+    kernel, pixels = kernel_named("bilinear", 2), hostile_pixels((9, 21, 3), np.uint8)
+    for spoilt in (8, 9, 10):
+        route = SeparableRoute(kernel, Arithmetic(torch.uint8, 16), 3)
+        tables = [each.copy() if isinstance(each, np.ndarray) else each for each in route._settings]
+        tables[spoilt].flat[0] += 1
+        route._settings = tuple(tables)
+        plan = plan_for_budget(9, 21, halo=1, bytes_per_pixel=1, budget_bytes=MANY, tile_size=None)
+        out = torch.empty(18, 42, 3, dtype=torch.uint8)
+        route(padded_tile(torch.from_numpy(pixels), next(iter(plan.bands()))[0], "replicate"), out)
+        assert not np.array_equal(out.numpy(), expected_pixels(pixels, 2))
+
+
+def test_a_multiplication_divides_every_dividend_exactly():
+    found = {divisor: separable._multiplication(divisor, 255 * divisor + divisor // 2) for divisor in range(2, 258)}
+    exact = {divisor: each for divisor, each in found.items() if each}
+    for divisor, (multiplier, shift) in exact.items():
+        for dividend in range(256 * divisor - divisor // 2):
+            assert (dividend * multiplier >> 16) >> shift == dividend // divisor
+    assert {4, 9, 16, 25, 36, 64, 256} <= set(exact)
+    assert separable._multiplication(257, 255 * 257 + 300) is None  # larger than 16 bits
+    # the control: a multiplier too small by one is wrong for some dividend
+    multiplier, shift = exact[9]
+    assert any((n * (multiplier - 1) >> 16) >> shift != n // 9 for n in range(9 * 255))
+
+
+REFUSED = {
+    "another shape": lambda padded, out, tables: (padded[:-1], out, tables),
+    "rows that are no factor's": lambda padded, out, tables: (padded, out[:-1], tables),
+    "pixels apart": lambda padded, out, tables: (padded, out.repeat(2, axis=1)[:, ::2], tables),
+    "another depth": lambda padded, out, tables: (padded, out.astype(np.float32), tables),
+    "an axis too few": lambda padded, out, tables: (padded, out[0], tables),
+    "no such sums": lambda padded, out, tables: (padded, out, ["x", *tables[1:]]),
+    "more taps than weights": lambda padded, out, tables: (padded, out, [*tables[:2], 3, *tables[3:]]),
+    "rows far outside": lambda padded, out, tables: (padded, out, [*tables[:6], tables[6] + 9, *tables[7:]]),
+    "columns far outside": lambda padded, out, tables: (padded, out, [*tables[:7], tables[7] - 99, *tables[8:]]),
+    "too few columns": lambda padded, out, tables: (padded, out, [*tables[:7], tables[7][:-1], *tables[8:]]),
+    "a factor of zero": lambda padded, out, tables: (padded, out, [tables[0], 0, *tables[2:]]),
+}
+
+
+@needs_compiled
+@pytest.mark.parametrize("fault", [None, *REFUSED])
+def test_tables_that_do_not_fit_are_refused_before_memory_is_touched(fault):
+    route = SeparableRoute(kernel_named("bilinear", 2), Arithmetic(torch.uint8, 16), 3)
+    whole = np.zeros((11, 23, 3), np.uint8), np.full((18, 42, 3), 77, np.uint8), list(route._settings)
+    if fault is None:  # the control
+        route._enlarge(*whole[:2], *whole[2])
+        assert (whole[1] == 0).all()
+        return
+    padded, out, tables = REFUSED[fault](*whole)
+    with pytest.raises((ValueError, BufferError)):
+        route._enlarge(padded, out, *tables)
+    assert (whole[1] == 77).all()
+
+
+@needs_compiled
+def test_an_output_that_cannot_be_written_is_refused():
+    route = SeparableRoute(kernel_named("bilinear", 2), Arithmetic(torch.uint8, 16), 3)
+    out = np.zeros((18, 42, 3), np.uint8)
+    out.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        route._enlarge(np.ones((11, 23, 3), np.uint8), out, *route._settings)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "arithmetic", "channels"),
+    [
+        (kernel_named("bilinear", 2), Arithmetic(torch.float32, 16), 3),
+        (kernel_named("fitted", 2), Arithmetic(torch.uint8, kernel_named("fitted", 2).denominator), 3),
+        (kernel_named("bilinear", 2), Arithmetic(torch.uint8, 16, has_alpha=True), 3),
+        (kernel_named("bilinear", 2), Arithmetic(torch.uint8, 16), 40),
+    ],
+)
+def test_what_it_cannot_do_it_says(kernel, arithmetic, channels):
+    with pytest.raises(ValueError, match=r"only outer products|lies in another|too far apart"):
+        SeparableRoute(kernel, arithmetic, channels)
+
+
+PROCESSOR = """
+from upsample_cli.separable import compiled_modules
+print(*(module.__name__.rpartition("_")[2] for module in compiled_modules()))
+"""
+
+
+@pytest.mark.parametrize(("capability", "most"), [("default", []), ("avx2", ["avx2"]), ("avx512", ["avx512", "avx2"])])
+def test_no_module_is_loaded_that_the_processor_could_not_run(capability, most):
+    """torch can be told to take a processor for a lesser one, never for a better one."""
+    environment = os.environ | {"ATEN_CPU_CAPABILITY": capability}
+    ran = subprocess.run([sys.executable, "-c", PROCESSOR], env=environment, capture_output=True, text=True, check=True)
+    here = [module.__name__.rpartition("_")[2] for module in compiled_modules()]
+    assert ran.stdout.split() == [build for build in most if build in here]

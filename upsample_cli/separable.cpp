@@ -1,0 +1,387 @@
+// A separable transposed convolution over whole pixels: down the columns first, then along the rows, then one division.
+//
+// Built once for each kind of processor (pyproject.toml); separable.py makes the tables and chooses the module. A row of
+// outputs is computed a vector at a time: each lane takes one number of the line of column sums for each tap. Which, and
+// by what weight, repeats after a few vectors, the period.
+//
+// What is needed of the compiler is GCC's vectors: __attribute__((vector_size)), as GCC and Clang have them.
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <iterator>
+#include <type_traits>
+
+#include <immintrin.h>
+
+namespace {
+
+#if defined(__AVX512BW__)
+template <class Sum> constexpr int vector_bytes = 64;
+#elif defined(__AVX2__)
+template <class Sum> constexpr int vector_bytes = std::is_same_v<Sum, uint16_t> ? 16 : 32;
+#else
+#error "no vectors of this processor are known here"
+#endif
+
+template <class Sum> constexpr int lanes = vector_bytes<Sum> / sizeof(Sum);
+
+template <class Number, int count> struct VectorOf {
+    typedef Number type __attribute__((vector_size(count * sizeof(Number))));
+};
+template <class Number, class Sum> using Vector = typename VectorOf<Number, lanes<Sum>>::type;
+
+// The whole number that is as wide as a sum.
+template <class Sum>
+using Index = std::conditional_t<sizeof(Sum) == 2, uint16_t, std::conditional_t<sizeof(Sum) == 4, int32_t, int64_t>>;
+
+template <class Type, class Number> inline Type loaded(const Number *from)
+{
+    Type made;
+    std::memcpy(&made, from, sizeof made);
+    return made;
+}
+
+// Lane by lane the number of `numbers` that `order` says, in the form that `encoded` gives it.
+#if defined(__AVX512BW__)
+template <class Sum> Index<Sum> encoded(Index<Sum> lane) { return lane; }
+inline Vector<uint16_t, uint16_t> permuted(Vector<uint16_t, uint16_t> numbers, Vector<uint16_t, uint16_t> order)
+{
+    return (Vector<uint16_t, uint16_t>)_mm512_permutexvar_epi16((__m512i)order, (__m512i)numbers);
+}
+inline Vector<int32_t, int32_t> permuted(Vector<int32_t, int32_t> numbers, Vector<int32_t, int32_t> order)
+{
+    return (Vector<int32_t, int32_t>)_mm512_permutexvar_epi32((__m512i)order, (__m512i)numbers);
+}
+inline Vector<double, double> permuted(Vector<double, double> numbers, Vector<int64_t, double> order)
+{
+    return (Vector<double, double>)_mm512_permutexvar_pd((__m512i)order, (__m512d)numbers);
+}
+inline Vector<uint16_t, uint16_t> upper_half(Vector<uint16_t, uint16_t> left, Vector<uint16_t, uint16_t> right)
+{
+    return (Vector<uint16_t, uint16_t>)_mm512_mulhi_epu16((__m512i)left, (__m512i)right);
+}
+#elif defined(__AVX2__)
+// Of 16 bits the numbers of the two bytes, of 64 bits those of the two halves.
+template <class Sum> Index<Sum> encoded(Index<Sum> lane)
+{
+    constexpr bool is_bytes = sizeof(Sum) == 2, is_halves = sizeof(Sum) == 8;
+    return is_bytes ? lane * 0x0202 + 0x0100 : is_halves ? lane * 0x200000002 + 0x100000000 : lane;
+}
+inline Vector<uint16_t, uint16_t> permuted(Vector<uint16_t, uint16_t> numbers, Vector<uint16_t, uint16_t> order)
+{
+    return (Vector<uint16_t, uint16_t>)_mm_shuffle_epi8((__m128i)numbers, (__m128i)order);
+}
+inline Vector<int32_t, int32_t> permuted(Vector<int32_t, int32_t> numbers, Vector<int32_t, int32_t> order)
+{
+    return (Vector<int32_t, int32_t>)_mm256_permutevar8x32_epi32((__m256i)numbers, (__m256i)order);
+}
+inline Vector<double, double> permuted(Vector<double, double> numbers, Vector<int64_t, double> order)
+{
+    return (Vector<double, double>)_mm256_permutevar8x32_epi32((__m256i)numbers, (__m256i)order);
+}
+inline Vector<uint16_t, uint16_t> upper_half(Vector<uint16_t, uint16_t> left, Vector<uint16_t, uint16_t> right)
+{
+    return (Vector<uint16_t, uint16_t>)_mm_mulhi_epu16((__m128i)left, (__m128i)right);
+}
+#endif
+
+// One tile, and the tables of separable.SeparableRoute.
+struct Work {
+    const char *padded;
+    char *out;
+    Py_ssize_t padded_row_bytes, out_row_bytes;
+    Py_ssize_t rows, row_numbers, row_outputs, line_numbers;
+    int channels, factor, taps, period, advance, window;
+    const int32_t *first_rows, *first_columns;
+    const void *row_weights, *column_weights, *order;
+    double divisor;
+    int multiplier, shift, largest;
+    bool has_alpha, overshoots;
+};
+
+// The layer's numbers of one input row: its pixels, colour multiplied by alpha where there is alpha.
+template <class Pixel, class Sum, bool HasAlpha> void prepare(const Work &work, Py_ssize_t row, Sum *numbers)
+{
+    const Pixel *pixels = reinterpret_cast<const Pixel *>(work.padded + row * work.padded_row_bytes);
+    if constexpr (!HasAlpha) {
+        for (Py_ssize_t at = 0; at < work.row_numbers; at++)
+            numbers[at] = pixels[at];
+    } else {
+        const int channels = work.channels;
+        for (Py_ssize_t at = 0; at < work.row_numbers; at += channels) {
+            const Sum alpha = pixels[at + channels - 1];
+            for (int channel = 0; channel < channels - 1; channel++)
+                numbers[at + channel] = pixels[at + channel] * alpha;
+            numbers[at + channels - 1] = alpha;
+        }
+    }
+}
+
+// A vector of sums as pixels: quotients rounded half up, cut off where they leave the range. See pixels.finish.
+template <class Pixel, class Sum, bool HasAlpha>
+Vector<Pixel, Sum> finished(const Work &work, Vector<Sum, Sum> sums, Vector<Index<Sum>, Sum> alpha_lanes,
+                            Vector<Index<Sum>, Sum> is_alpha)
+{
+    const Vector<Sum, Sum> zero = {};
+    const Sum whole = static_cast<Sum>(work.divisor), half = static_cast<Sum>(static_cast<int64_t>(work.divisor) / 2);
+    if constexpr (std::is_same_v<Sum, uint16_t>) {
+        const auto quotients = upper_half(sums + half, zero + static_cast<Sum>(work.multiplier)) >> work.shift;
+        return __builtin_convertvector(quotients, Vector<Pixel, Sum>);
+    } else {
+        Vector<Sum, Sum> dividends = sums + half, divisors = zero + whole;
+        if constexpr (HasAlpha) {
+            Vector<Sum, Sum> alpha = permuted(sums, alpha_lanes), colour = sums;
+            if (work.overshoots) {
+                alpha = alpha > zero ? alpha : zero;
+                colour = alpha > zero ? colour : zero;
+            }
+            const auto twice = alpha + alpha;
+            dividends = is_alpha != 0 ? dividends : colour + colour + alpha;
+            divisors = is_alpha != 0 ? divisors : twice > zero ? twice : zero + Sum(1);
+        }
+        if (work.overshoots)
+            dividends = dividends > zero ? dividends : zero;
+        if constexpr (std::is_same_v<Sum, double>) {
+            auto quotients = dividends / divisors;
+            if (work.overshoots)
+                quotients = quotients < zero + Sum(work.largest) ? quotients : zero + Sum(work.largest);
+            return __builtin_convertvector(__builtin_convertvector(quotients, Vector<int32_t, Sum>),
+                                           Vector<Pixel, Sum>);
+        } else {
+            const auto most = zero + Sum(work.largest + 1);
+            if (!HasAlpha && work.shift) {
+                auto shifted = dividends >> work.shift;
+                if (work.overshoots)
+                    shifted = shifted < most ? shifted : most - 1;
+                return __builtin_convertvector(shifted, Vector<Pixel, Sum>);
+            }
+            // A float is off by less than one: the remainder tells.
+            using Floats = Vector<float, Sum>;
+            Floats ratio = __builtin_convertvector(dividends, Floats);
+            if constexpr (HasAlpha)
+                ratio /= __builtin_convertvector(divisors, Floats);
+            else
+                ratio *= static_cast<float>(1 / work.divisor);
+            auto quotients = __builtin_convertvector(ratio, Vector<int32_t, Sum>);
+            if (work.overshoots)
+                quotients = quotients < most ? quotients : most;
+            const auto rest = dividends - quotients * divisors;
+            quotients -= rest >= divisors;
+            quotients += rest < zero;
+            if (work.overshoots)
+                quotients = quotients < most ? quotients : most - 1;
+            return __builtin_convertvector(quotients, Vector<Pixel, Sum>);
+        }
+    }
+}
+
+// All rows of a tile. Taps is how many inputs an output takes along an axis, or 0 for what `work` says.
+template <class Pixel, class Sum, int Taps, bool HasAlpha> void enlarge_rows(const Work &work, void *scratch)
+{
+    constexpr int count = lanes<Sum>;
+    const int taps = Taps ? Taps : work.taps;
+    const Py_ssize_t stride = work.line_numbers;
+    Sum *kept = static_cast<Sum *>(scratch), *line = kept + work.window * stride;
+    auto *order = reinterpret_cast<Index<Sum> *>(line + stride);
+    for (int at = 0; at < (work.period + 1) * count; at++)
+        order[at] = encoded<Sum>(static_cast<const Index<Sum> *>(work.order)[at] & (count - 1));
+    using Order = Vector<Index<Sum>, Sum>;
+    const auto alpha_lanes = loaded<Order>(order + work.period * count);
+    Order is_alpha;
+    for (int at = 0; at < count; at++)
+        is_alpha[at] = at % work.channels == work.channels - 1;
+    const Sum *column_weights = static_cast<const Sum *>(work.column_weights);
+
+    Py_ssize_t prepared = 0;
+    for (Py_ssize_t row = 0; row < work.rows; row++) {
+        for (; prepared < row + work.window; prepared++)
+            prepare<Pixel, Sum, HasAlpha>(work, prepared, kept + prepared % work.window * stride);
+        for (int phase = 0; phase < work.factor; phase++) {
+            const Sum *weights = static_cast<const Sum *>(work.row_weights) + phase * work.taps;
+            const Py_ssize_t first = row + work.first_rows[phase];
+            auto numbers = [&](int tap) { return kept + (first + tap) % work.window * stride; };
+            if constexpr (Taps == 2) {
+                const Sum *above = numbers(0), *below = numbers(1), left = weights[0], right = weights[1];
+                for (Py_ssize_t at = 0; at < work.row_numbers; at++)
+                    line[at] = above[at] * left + below[at] * right;
+            } else {
+                for (int tap = 0; tap < taps; tap++) {
+                    const Sum *taken = numbers(tap), weight = weights[tap];
+                    for (Py_ssize_t at = 0; at < work.row_numbers; at++)
+                        line[at] = (tap ? line[at] : 0) + taken[at] * weight;
+                }
+            }
+            Pixel *out = reinterpret_cast<Pixel *>(work.out + (row * work.factor + phase) * work.out_row_bytes);
+            const Sum *from = line;
+            for (Py_ssize_t done = 0; done < work.row_outputs; from += work.advance) {
+                for (int part = 0; part < work.period && done < work.row_outputs; part++, done += count) {
+                    const auto lane_order = loaded<Order>(order + part * count);
+                    Vector<Sum, Sum> sums = {};
+                    for (int tap = 0; tap < taps; tap++) {
+                        const Sum *at = from + work.first_columns[part] + tap * work.channels;
+                        sums += permuted(loaded<Vector<Sum, Sum>>(at), lane_order)
+                                * loaded<Vector<Sum, Sum>>(column_weights + (part * work.taps + tap) * count);
+                    }
+                    const auto pixels = finished<Pixel, Sum, HasAlpha>(work, sums, alpha_lanes, is_alpha);
+                    const Py_ssize_t left = std::min<Py_ssize_t>(count, work.row_outputs - done);
+                    if (left == count)
+                        std::memcpy(out + done, &pixels, sizeof pixels);
+                    else
+                        std::memcpy(out + done, &pixels, left * sizeof(Pixel));
+                }
+            }
+        }
+    }
+}
+
+template <class Pixel, class Sum> void *enlarge_tile(const Work &work)
+{
+    const Py_ssize_t bytes = ((work.window + 1) * work.line_numbers + (work.period + 1) * lanes<Sum>) * sizeof(Sum);
+    void *scratch = std::calloc(1, bytes);  // a vector of a row's last numbers reaches past them
+    if (!scratch)
+        return nullptr;
+    if constexpr (!std::is_same_v<Sum, uint16_t>) {
+        if (work.has_alpha) {
+            work.taps == 2 ? enlarge_rows<Pixel, Sum, 2, true>(work, scratch)
+                           : enlarge_rows<Pixel, Sum, 0, true>(work, scratch);
+            return scratch;
+        }
+    }
+    work.taps == 2 ? enlarge_rows<Pixel, Sum, 2, false>(work, scratch)
+                   : enlarge_rows<Pixel, Sum, 0, false>(work, scratch);
+    return scratch;
+}
+
+struct Kind {
+    char sum;
+    Py_ssize_t pixel_bytes, sum_bytes;
+    int lanes;
+    void *(*enlarge)(const Work &);
+};
+
+constexpr Kind kinds[] = {
+    {'H', 1, 2, lanes<uint16_t>, enlarge_tile<uint8_t, uint16_t>},
+    {'i', 1, 4, lanes<int32_t>, enlarge_tile<uint8_t, int32_t>},
+    {'i', 2, 4, lanes<int32_t>, enlarge_tile<uint16_t, int32_t>},
+    {'d', 1, 8, lanes<double>, enlarge_tile<uint8_t, double>},
+    {'d', 2, 8, lanes<double>, enlarge_tile<uint16_t, double>},
+};
+
+// What was got of Python objects, given back at the end.
+struct Buffer {
+    Py_buffer view = {};
+    ~Buffer() { PyBuffer_Release(&view); }
+    template <class Number> const Number *numbers() const { return static_cast<const Number *>(view.buf); }
+};
+
+PyObject *wrong(const char *what)
+{
+    PyErr_SetString(PyExc_ValueError, what);
+    return nullptr;
+}
+
+bool are_within(const Buffer &table, Py_ssize_t count, int32_t most)
+{
+    const int32_t *numbers = table.numbers<int32_t>();
+    return table.view.len == count * 4
+           && std::all_of(numbers, numbers + count, [=](int32_t each) { return 0 <= each && each <= most; });
+}
+
+PyObject *enlarge(PyObject *, PyObject *arguments)
+{
+    Buffer padded, out, first_rows, first_columns, row_weights, column_weights, order;
+    PyObject *target;
+    Work work = {};
+    int sum, has_alpha, overshoots;
+    if (!PyArg_ParseTuple(arguments, "y*OCiiiiiy*y*y*y*y*diiipp:enlarge", &padded.view, &target, &sum, &work.factor,
+                          &work.taps, &work.window, &work.period, &work.advance, &first_rows.view,
+                          &first_columns.view, &row_weights.view, &column_weights.view, &order.view, &work.divisor,
+                          &work.multiplier, &work.shift, &work.largest, &has_alpha, &overshoots)
+        || PyObject_GetBuffer(target, &out.view, PyBUF_STRIDES | PyBUF_WRITABLE))
+        return nullptr;
+    const Py_buffer &made = out.view;
+    const auto *kind = std::find_if(std::begin(kinds), std::end(kinds), [&](const Kind &each) {
+        return each.sum == sum && each.pixel_bytes == made.itemsize;
+    });
+    if (kind == std::end(kinds) || made.ndim != 3)
+        return wrong("there is no such kind of pixels and sums");
+    if (made.strides[2] != made.itemsize || made.strides[1] != made.shape[2] * made.itemsize)
+        return wrong("the pixels of a row of the output are not side by side");
+    if (std::min({work.factor, work.taps, work.period, work.advance, work.shift + 1}) < 1 || work.window < work.taps
+        || work.shift > 30 || work.divisor < 1 || made.shape[0] % work.factor || made.shape[1] % work.factor)
+        return wrong("settings that fit nothing");
+    work.channels = static_cast<int>(made.shape[2]);
+    work.rows = made.shape[0] / work.factor;
+    work.row_outputs = made.shape[1] * made.shape[2];
+    work.row_numbers = (made.shape[1] / work.factor + work.window - 1) * work.channels;
+    work.padded_row_bytes = work.row_numbers * made.itemsize;
+    work.out_row_bytes = made.strides[0];
+    const Py_ssize_t vectors = (work.row_outputs + kind->lanes - 1) / kind->lanes;
+    const Py_ssize_t periods = (vectors + work.period - 1) / work.period;
+    const int32_t most_first = work.advance + work.window * work.channels;
+    work.line_numbers = periods * work.advance + most_first + work.taps * work.channels + kind->lanes;
+    work.line_numbers = std::max(work.line_numbers, work.row_numbers);
+    if (padded.view.len != (work.rows + work.window - 1) * work.padded_row_bytes)
+        return wrong("the padded tile does not fit the output");
+    if (!are_within(first_rows, work.factor, work.window - work.taps)
+        || !are_within(first_columns, work.period, most_first)
+        || row_weights.view.len != work.factor * work.taps * kind->sum_bytes
+        || column_weights.view.len != work.period * work.taps * kind->lanes * kind->sum_bytes
+        || order.view.len != (work.period + 1) * kind->lanes * kind->sum_bytes)
+        return wrong("tables that do not fit the settings");
+    work.padded = padded.numbers<char>();
+    work.out = static_cast<char *>(made.buf);
+    work.first_rows = first_rows.numbers<int32_t>();
+    work.first_columns = first_columns.numbers<int32_t>();
+    work.row_weights = row_weights.view.buf;
+    work.column_weights = column_weights.view.buf;
+    work.order = order.view.buf;
+    work.has_alpha = has_alpha;
+    work.overshoots = overshoots;
+    void *scratch;
+    Py_BEGIN_ALLOW_THREADS
+    scratch = kind->enlarge(work);
+    std::free(scratch);
+    Py_END_ALLOW_THREADS
+    if (!scratch)
+        return PyErr_NoMemory();
+    Py_RETURN_NONE;
+}
+
+PyObject *lanes_of(PyObject *, PyObject *arguments)
+{
+    int sum;
+    if (!PyArg_ParseTuple(arguments, "C:lanes", &sum))
+        return nullptr;
+    for (const Kind &each : kinds)
+        if (each.sum == sum)
+            return PyLong_FromLong(each.lanes);
+    return wrong("there is no such sum");
+}
+
+PyMethodDef functions[] = {
+    {"enlarge", enlarge, METH_VARARGS, "Enlarge one padded tile; separable.SeparableRoute has the arguments."},
+    {"lanes", lanes_of, METH_VARARGS, "How many sums of the kind 'H', 'i' or 'd' make a vector."},
+    {},
+};
+
+PyModuleDef_Slot slots[] = {
+#if PY_VERSION_HEX >= 0x030D0000
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {},
+};
+
+PyModuleDef definition = {PyModuleDef_HEAD_INIT, "separable", nullptr, 0, functions, slots, nullptr, nullptr, nullptr};
+
+}  // namespace
+
+#define INIT_(name) PyInit_##name
+#define INIT(name) INIT_(name)
+
+PyMODINIT_FUNC INIT(MODULE)(void) { return PyModuleDef_Init(&definition); }
