@@ -16,14 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import assert_same_pixels, expected_pixels, hostile_pixels
 
-from upsample_cli import engine
+from upsample_cli import cuda, engine
 from upsample_cli.borders import padded_tile
 from upsample_cli.engine import Settings, compute_pool, enlarged_bands, pick_device
 from upsample_cli.errors import DeviceError, Interrupted, UsageError
 from upsample_cli.kernels import Kernel, kernel_named
 from upsample_cli.pixels import Arithmetic
 from upsample_cli.plan import BORDERS, Plan, Span, Tile
-from upsample_cli.routes import chosen_route
+from upsample_cli.route_choice import chosen_route
 
 CPU = torch.device("cpu")
 BILINEAR = kernel_named("bilinear", 2)
@@ -429,7 +429,7 @@ def test_on_cuda_no_thread_ever_meets_tf32():
 
     def work():
         for _ in range(50):
-            with engine._exact_convolutions(torch.device("cuda:0"), stride=2):
+            with cuda.exact_convolutions(torch.device("cuda:0"), stride=2):
                 time.sleep(0)
                 met.append(cudnn_flags())
 
@@ -441,7 +441,7 @@ def test_on_cuda_no_thread_ever_meets_tf32():
     assert set(met) == {(before[0], False, True, False)}  # as enabled as before, no benchmark, deterministic, no TF32
     assert len(met) == 200
     assert cudnn_flags() == before
-    with engine._exact_convolutions(torch.device("cuda:0"), stride=1):
+    with cuda.exact_convolutions(torch.device("cuda:0"), stride=1):
         assert not torch.backends.cudnn.enabled  # it would have ways that do not sum the products as they are
     assert cudnn_flags() == before
 

@@ -8,14 +8,15 @@ from hypothesis import strategies as st
 from oracles import CUBICS, assert_same_pixels, exact_weights, expected_pixels, hostile_pixels, weighted_pixels
 from PIL import Image
 
-from upsample_cli import routes, upsample, upsample_file
+from upsample_cli import route_choice, upsample, upsample_file
 from upsample_cli.errors import UsageError
 from upsample_cli.kernel_choice import chosen_kernel, kernel_of_weights
 from upsample_cli.kernels import kernel_named
 from upsample_cli.pixels import Arithmetic, fitted
 from upsample_cli.plan import BORDERS
 from upsample_cli.profiles import PROFILES
-from upsample_cli.routes import PlainRoute, RowPhaseRoute, chosen_route
+from upsample_cli.route_choice import chosen_route
+from upsample_cli.routes import PlainRoute, RowPhaseRoute
 
 GENERAL = [name for name in PROFILES if name not in {"bilinear", "nearest"}]
 PIXEL_TYPES = [np.uint8, np.uint16]
@@ -277,7 +278,7 @@ def test_the_plain_layer_alone_gives_the_same(pixel_type, monkeypatch):
     pixels = hostile_pixels((13, 11, 4), pixel_type)
     cases_ = [(name, factor, has_alpha) for name in GENERAL for factor in (2, 3) for has_alpha in (False, True)]
     fast = [upsample(pixels, factor, kernel=name, has_alpha=has_alpha) for name, factor, has_alpha in cases_]
-    monkeypatch.setattr(routes, "_fast_routes", lambda *_: [])
+    monkeypatch.setattr(route_choice, "_fast_routes", lambda *_: [])
     chosen_route.cache_clear()
     for (name, factor, has_alpha), expected in zip(cases_, fast, strict=True):
         assert_same_pixels(upsample(pixels, factor, kernel=name, has_alpha=has_alpha), expected)

@@ -12,7 +12,7 @@ PACKAGE = Path(upsample_cli.__file__).parent
 
 # From the ground up. A room may use what is below it; inside "name.*" modules may use each other, but not in a circle.
 LAYERS = [
-    ["upsample_cli.errors", "upsample_cli.cores", "upsample_cli.version"],
+    ["upsample_cli.errors", "upsample_cli.cores", "upsample_cli.version", "upsample_cli.cuda"],
     ["upsample_cli.quantities", "upsample_cli.names", "upsample_cli.rounding"],
     ["upsample_cli.arithmetic", "upsample_cli.profiles", "upsample_cli.shipped", "upsample_cli.plan"],
     [
@@ -23,8 +23,15 @@ LAYERS = [
         "upsample_cli.flatness",
     ],
     ["upsample_cli.layer", "upsample_cli.pixels", "upsample_cli.kernel_choice"],
-    ["upsample_cli.pictures.*", "upsample_cli.phases", "upsample_cli.borders", "upsample_cli.separable"],
+    [
+        "upsample_cli.pictures.*",
+        "upsample_cli.phases",
+        "upsample_cli.borders",
+        "upsample_cli.separable",
+        "upsample_cli.fused",
+    ],
     ["upsample_cli.routes", "upsample_cli.job"],
+    ["upsample_cli.route_choice"],
     ["upsample_cli.engine", "upsample_cli.reduced_axes", "upsample_cli.suitability"],
     ["upsample_cli.reduction", "upsample_cli.planning"],
     ["upsample_cli.arrays"],
@@ -58,7 +65,10 @@ HOMES = {
             "borders",
             "phases",
             "separable",
+            "fused",
             "routes",
+            "route_choice",
+            "cuda",
             "engine",
             "reduced_axes",
             "reduction",
@@ -69,6 +79,7 @@ HOMES = {
         )
     },
     "torchvision": set(),
+    "triton": {"upsample_cli.fused"},
     "distributed": {f"upsample_cli.batch.{name}" for name in ("cluster", "cluster_worker", "scheduler")},
 }
 TORCH_AT_ONCE = {
@@ -79,7 +90,10 @@ TORCH_AT_ONCE = {
         "borders",
         "phases",
         "separable",
+        "fused",
         "routes",
+        "route_choice",
+        "cuda",
         "engine",
         "reduced_axes",
         "reduction",

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import assert_same_pixels
 
-from upsample_cli import routes
+from upsample_cli import route_choice, routes
 from upsample_cli.kernel_choice import kernel_of_weights
 from upsample_cli.kernels import Kernel, kernel_named
 from upsample_cli.layer import integer_layer
@@ -188,7 +188,7 @@ def test_numerators_beyond_int8_are_sums_of_some_within(factor, copies):
     except (RuntimeError, AttributeError):
         pytest.skip("no 8-bit operators here")
     assert routes.int8_copies(kernel) == copies
-    assert routes._fast_routes(kernel, Arithmetic(torch.uint8, kernel.denominator))[0] is routes.QuantisedRoute
+    assert routes.QuantisedRoute in route_choice._fast_routes(kernel, Arithmetic(torch.uint8, kernel.denominator))
     tile = tile_of(kernel, 5, 17, 3).byte()
     tile[:, 4:9] = 255
     out = torch.zeros(5 * factor, 17 * factor, 3, dtype=torch.uint8)

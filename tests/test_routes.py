@@ -11,10 +11,11 @@ import pytest
 import torch
 from oracles import assert_same_pixels, expected_pixels, hostile_pixels
 
-from upsample_cli import routes, separable, upsample
+from upsample_cli import route_choice, separable, upsample
 from upsample_cli.kernels import kernel_named
 from upsample_cli.pixels import Arithmetic, fitted
-from upsample_cli.routes import PlainRoute, RowPhaseRoute, UniformAlphaRoute, chosen_route
+from upsample_cli.route_choice import chosen_route
+from upsample_cli.routes import PlainRoute, RowPhaseRoute, UniformAlphaRoute
 from upsample_cli.separable import SeparableRoute
 
 CPU = torch.device("cpu")
@@ -64,7 +65,7 @@ def test_fast_routes_equal_the_plain_layer_on_hostile_tiles(name, factor, pixel_
     plain = PlainRoute(kernel, arithmetic, CPU)
     for channels in (1, 2, 3, 4, 5):
         fast = [RowPhaseRoute(kernel, arithmetic, channels)]
-        for route in routes._fast_routes(kernel, arithmetic)[:-1]:
+        for route in route_choice._fast_routes(kernel, arithmetic)[:-1]:
             # a machine without the 8-bit operators, or without a compiler; pixels that a vector does not hold whole
             with suppress(RuntimeError, AttributeError, ValueError):
                 fast.append(route(kernel, arithmetic, channels))
@@ -93,7 +94,7 @@ def test_fast_routes_of_float_pixels_equal_the_plain_layer_within_rounding(facto
 @pytest.mark.parametrize("pixel_type", DTYPES)
 @pytest.mark.parametrize("factor", FACTORS)
 def test_the_plain_route_alone_gives_the_exact_pixels(factor, pixel_type, monkeypatch):
-    monkeypatch.setattr(routes, "_fast_routes", lambda *_: [])
+    monkeypatch.setattr(route_choice, "_fast_routes", lambda *_: [])
     pixels = hostile_pixels((17, 11, 4), pixel_type)
     for has_alpha in (False, True):
         expected = expected_pixels(pixels, factor, has_alpha=has_alpha)
@@ -164,21 +165,21 @@ BROKEN = {
 @pytest.mark.parametrize("fault", BROKEN)
 def test_a_broken_route_is_passed_over_and_the_pixels_are_right(fault, monkeypatch):
     kernel, pixels = kernel_named("bilinear", 2), hostile_pixels((17, 11, 3), np.uint8)
-    monkeypatch.setattr(routes, "_fast_routes", lambda *_: [BROKEN[fault]])
+    monkeypatch.setattr(route_choice, "_fast_routes", lambda *_: [BROKEN[fault]])
     assert type(chosen_route(kernel, Arithmetic(torch.uint8, 16), 3, CPU)) is PlainRoute
     assert_same_pixels(upsample(pixels, 2), expected_pixels(pixels, 2))
 
 
 @pytest.mark.parametrize("fault", BROKEN)
 def test_the_next_fastest_is_tried(fault, monkeypatch):
-    monkeypatch.setattr(routes, "_fast_routes", lambda *_: [BROKEN[fault], RowPhaseRoute])
+    monkeypatch.setattr(route_choice, "_fast_routes", lambda *_: [BROKEN[fault], RowPhaseRoute])
     assert type(chosen_route(kernel_named("bilinear", 2), Arithmetic(torch.uint8, 16), 3, CPU)) is RowPhaseRoute
 
 
 @pytest.mark.parametrize("fault", ["one level too low in one pixel", "truncates"])
 def test_without_the_check_the_lie_would_show(fault, monkeypatch):
-    monkeypatch.setattr(routes, "_fast_routes", lambda *_: [BROKEN[fault]])
-    monkeypatch.setattr(routes, "_agrees", lambda *_: True)
+    monkeypatch.setattr(route_choice, "_fast_routes", lambda *_: [BROKEN[fault]])
+    monkeypatch.setattr(route_choice, "_agrees", lambda *_: True)
     pixels = hostile_pixels((17, 11, 3), np.uint8)
     with pytest.raises(AssertionError):
         assert_same_pixels(upsample(pixels, 2), expected_pixels(pixels, 2))
@@ -244,9 +245,9 @@ sys.path.insert(0, sys.argv[1])
 import numpy as np, torch
 torch.set_num_threads(1)
 from oracles import assert_same_pixels, expected_pixels, hostile_pixels
-from upsample_cli import routes, upsample
-fast = routes._fast_routes
-routes._fast_routes = lambda *of: [route for route in fast(*of) if route is not routes.SeparableRoute]
+from upsample_cli import route_choice, upsample
+fast = route_choice._fast_routes
+route_choice._fast_routes = lambda *of: [route for route in fast(*of) if route is not route_choice.SeparableRoute]
 for factor in (2, 3, 4, 6, 11):
     for channels in (1, 3, 4):
         pixels = hostile_pixels((17, 41, channels), np.uint8)

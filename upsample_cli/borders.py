@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import torch
 
+from upsample_cli.cuda import empty_for_bus
 from upsample_cli.plan import Border, Span, Tile
 
 
-def padded_tile(rows: torch.Tensor, tile: Tile, border: Border) -> torch.Tensor:
+def padded_tile(
+    rows: torch.Tensor, tile: Tile, border: Border, *, bound_for: torch.device | None = None
+) -> torch.Tensor:
     """A copy of a tile's pixels with its whole halo, the part outside the picture filled in by the border's rule.
 
     Args:
         rows: (height, width, channels), what of the tile and its halo lies inside the picture.
+        bound_for: where the copy will be sent to, if not used where rows are.
 
     Returns:
         (height + 2*halo, width + 2*halo, channels) of the tile's core, contiguous.
@@ -19,7 +23,11 @@ def padded_tile(rows: torch.Tensor, tile: Tile, border: Border) -> torch.Tensor:
     height, width, channels = rows.shape
     top, left = tile.rows.missing_before, tile.columns.missing_before
     bottom, right = tile.rows.missing_after, tile.columns.missing_after
-    padded = torch.empty((top + height + bottom, left + width + right, channels), dtype=rows.dtype, device=rows.device)
+    shape = (top + height + bottom, left + width + right, channels)
+    if bound_for is not None and rows.device.type == "cpu":
+        padded = empty_for_bus(shape, rows.dtype, bound_for)
+    else:
+        padded = torch.empty(shape, dtype=rows.dtype, device=rows.device)
     padded[top : top + height, left : left + width] = rows
     for axis, span in enumerate((tile.rows, tile.columns)):
         start = span.start - span.halo

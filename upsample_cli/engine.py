@@ -7,20 +7,31 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Barrier, Event, Lock
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 
 from upsample_cli.borders import padded_tile
 from upsample_cli.cores import core_count
+from upsample_cli.cuda import (
+    LANES,
+    callers_work,
+    empty_for_bus,
+    empty_on,
+    exact_convolutions,
+    fetch,
+    own_stream,
+    tile_bytes,
+    to_device,
+)
 from upsample_cli.errors import DeviceError, Interrupted, UsageError
 from upsample_cli.kernels import Kernel
 from upsample_cli.pixels import Arithmetic
 from upsample_cli.plan import Border, Plan, Tile, plan_for_budget
-from upsample_cli.routes import Route, chosen_route
+from upsample_cli.route_choice import chosen_route
+from upsample_cli.routes import Route
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -35,9 +46,6 @@ _KEPT_BYTES = 31 * 2**20
 tile to the system, which hands them out again page by page: half of a float tile's time. It stops learning at 32 MiB.
 Source: mallopt(3), M_MMAP_THRESHOLD.
 """
-
-_CUDA_TILE_BYTES = 2**30
-"""Enough to fill a GPU, and far from the 2**31 elements at which tensors misbehave."""
 
 _LEAST_TILE_PIXELS = 64
 
@@ -166,17 +174,17 @@ def enlarged_bands(
     """
     height, width, channels = shape
     run = _Run(settings, arithmetic, channels)
-    plan = run.plan(height, width)
+    plan = run.plan(height, width, is_resident=out is not None and out.device == settings.device)
     factor = settings.kernel.factor
 
-    def taken() -> Iterator[tuple[tuple[Tile, ...], torch.Tensor, torch.Tensor | None]]:
+    def taken() -> Iterator[_Taken]:
         for band in plan.bands():
             raise_if_set(stop)
-            rows = band[0].rows
-            target = None if out is None else out[rows.start * factor : rows.stop * factor]
-            yield band, read_rows(rows.first, rows.last), target
+            span = band[0].rows
+            target = None if out is None else out[span.start * factor : span.stop * factor]
+            yield _Taken(band, read_rows(span.first, span.last), target, callers_work(settings.device))
 
-    for made in computed_ahead(lambda each: run.compute_band(*each), taken(), count=None if run.is_threaded else 1):
+    for made in computed_ahead(run.compute_band, taken(), count=run.count_ahead):
         raise_if_set(stop)
         yield made
 
@@ -185,6 +193,15 @@ def raise_if_set(stop: Event | None) -> None:
     """End with `Interrupted` if somebody asked to stop."""
     if stop is not None and stop.is_set():
         raise Interrupted
+
+
+class _Taken(NamedTuple):
+    """A band to compute: its rows, halo included, where it goes, and what its device has to have done before."""
+
+    band: tuple[Tile, ...]
+    rows: torch.Tensor
+    out: torch.Tensor | None
+    after: torch.cuda.Event | None
 
 
 class _Run:
@@ -199,20 +216,21 @@ class _Run:
         self._largest_tile: int | None = None
 
     @property
-    def is_threaded(self) -> bool:
-        """Whether several bands are computed at once."""
-        return self._settings.device.type == "cpu"
+    def count_ahead(self) -> int:
+        """How many bands are computed beside the one that is waited for."""
+        return core_count() + 1 if self._settings.device.type == "cpu" else LANES - 1
 
-    def plan(self, height: int, width: int) -> Plan:
+    def plan(self, height: int, width: int, *, is_resident: bool = False) -> Plan:
         settings = self._settings
-        share = core_count() + 2 if self.is_threaded else 1
+        share = self.count_ahead + 1
         budget = settings.budget_bytes // share if settings.budget_bytes else None
-        bytes_per_pixel = self._channels * settings.kernel.factor**2 * self._route.bytes_per_value
-        if self.is_threaded:
+        bytes_per_value = self._route.bytes_per_value
+        bytes_per_pixel = self._channels * settings.kernel.factor**2 * bytes_per_value
+        if settings.device.type == "cpu":
             each_core = height * width * bytes_per_pixel // core_count()
             preferred = min(_CACHE_BYTES, max(_LEAST_SHARE_BYTES, each_core))
         else:
-            preferred = min(_CUDA_TILE_BYTES, _free_bytes(settings.device) // 2)
+            preferred = tile_bytes(settings.device, bytes_per_value=bytes_per_value, is_resident=is_resident)
         if budget is not None and budget < bytes_per_pixel * _LEAST_TILE_PIXELS:
             least = bytes_per_pixel * _LEAST_TILE_PIXELS * share
             raise UsageError("the memory budget is too small for a single tile", f"give --memory {least} or more")
@@ -225,14 +243,15 @@ class _Run:
             tile_size=settings.tile_size,
         )
 
-    def compute_band(self, band: tuple[Tile, ...], rows: torch.Tensor, out: torch.Tensor | None) -> torch.Tensor:
-        """Enlarge one band whose rows, halo included, are `rows`."""
-        factor = self._settings.kernel.factor
+    def compute_band(self, taken: _Taken) -> torch.Tensor:
+        """Enlarge one band."""
+        band, rows, out, after = taken
+        device, factor = self._settings.device, self._settings.kernel.factor
         span = band[0].rows
         if out is None:
             shape = ((span.stop - span.start) * factor, band[-1].columns.stop * factor, self._channels)
-            out = torch.empty(shape, dtype=self._arithmetic.pixel_dtype)
-        with torch.inference_mode():
+            out = empty_for_bus(shape, self._arithmetic.pixel_dtype, device)
+        with torch.inference_mode(), own_stream(device, after):
             for tile in band:
                 columns = slice(tile.columns.start * factor, tile.columns.stop * factor)
                 self._compute_tile(tile, rows, span.first, out[:, columns])
@@ -260,31 +279,12 @@ class _Run:
     def _run_route(self, tile: Tile, rows: torch.Tensor, first_row: int, out: torch.Tensor) -> None:
         device = self._settings.device
         taken = rows[tile.rows.first - first_row : tile.rows.last - first_row, tile.columns.first : tile.columns.last]
-        padded = padded_tile(taken, tile, self._settings.border).to(device)
-        target = out if out.device == device else torch.empty(out.shape, dtype=out.dtype, device=device)
-        with _exact_convolutions(device, stride=self._settings.kernel.factor):
+        padded = to_device(padded_tile(taken, tile, self._settings.border, bound_for=device), device)
+        target = out if out.device == device else empty_on(device, out)
+        with exact_convolutions(device, stride=self._settings.kernel.factor):
             self._route(padded, target)
         if target is not out:
-            out.copy_(target)
-
-
-_cudnn_flags = Lock()
-
-
-@contextmanager
-def _exact_convolutions(device: torch.device, *, stride: int) -> Iterator[None]:
-    """On CUDA: no TF32, and only deterministic algorithms that sum products as they are.
-
-    Winograd's and Fourier's ways round what is between, and cuDNN has them for stride 1: there torch's own is taken.
-    cuDNN's flags belong to the whole process: two threads that set and restore them in turn would undo each other.
-    """
-    if device.type != "cuda":
-        yield
-        return
-    cudnn = torch.backends.cudnn
-    enabled = cudnn.enabled and stride > 1
-    with _cudnn_flags, cudnn.flags(enabled=enabled, benchmark=False, deterministic=True, allow_tf32=False):
-        yield
+            fetch(target, out)
 
 
 def _route(settings: Settings, arithmetic: Arithmetic, channels: int) -> Route:
@@ -294,7 +294,3 @@ def _route(settings: Settings, arithmetic: Arithmetic, channels: int) -> Route:
         )
     with torch.inference_mode():
         return chosen_route(settings.kernel, arithmetic, channels, settings.device)
-
-
-def _free_bytes(device: torch.device) -> int:
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 2 * _CUDA_TILE_BYTES

@@ -162,6 +162,22 @@ def axis_of(kernel: Kernel) -> AxisKernel | None:
     return None
 
 
+def spread(kernel: Kernel, channels: int, *, is_dense: bool) -> Kernel:
+    """A kernel that serves every channel as one for so many: a plane each, or in a dense weight, which is zero between.
+
+    >>> spread(kernel_named("nearest", 1), 2, is_dense=True).weights
+    (1, 0, 0, 1)
+    """
+    nothing = (0,) * len(kernel.weights)
+    planes = [
+        kernel.weights if source == target else nothing
+        for source in range(channels)
+        for target in (range(channels) if is_dense else [source])
+    ]
+    weights = tuple(weight for plane in planes for weight in plane)
+    return replace(kernel, weights=weights, channels=channels, is_dense=is_dense)
+
+
 def misfit(kernel: Kernel, channels: int, *, has_alpha: bool) -> tuple[str, str] | None:
     """Why a kernel cannot take a picture, and what to do about it; None if it can.
 

@@ -168,6 +168,26 @@ def halo(factor: int, padding: int) -> int:
     return (factor - 1 + padding) // factor
 
 
+def phase_taps(factor: int, padding: int) -> list[tuple[int, list[int | None]]]:
+    """Along one axis, for each phase: the first input of the neighbourhood that it takes, and through which taps.
+
+    Output `i * factor + phase` takes input `i + n` through tap `phase + padding - n * factor`. Inputs are counted from
+    `i - halo`; all phases take as many, through no tap (None) where a kernel has none.
+
+    >>> phase_taps(factor=3, padding=1)
+    [(0, [4, 1]), (1, [2, None]), (1, [3, 0])]
+    """
+    around = halo(factor, padding)
+    met = [
+        {n + around: tap for n in range(-around, around + 1) if 0 <= (tap := phase + padding - n * factor) < size}
+        for size in [factor + 2 * padding]
+        for phase in range(factor)
+    ]
+    count = max(map(len, met))
+    firsts = [min(*taps, 2 * around + 1 - count) for taps in met]
+    return [(first, [taps.get(first + each) for each in range(count)]) for first, taps in zip(firsts, met, strict=True)]
+
+
 def bilinear_taps(kernel_size: int) -> tuple[Fraction, ...]:
     """Triangle of `kernel_size` taps, the usual bilinear initialisation of a transposed convolution.
 

@@ -1,14 +1,11 @@
-"""Three ways to compute the same pixels, from the plain layer to the fastest.
+"""Three ways of torch to compute the same pixels, from the plain layer to the fastest.
 
 Each route turns one padded tile into its enlarged core. `PlainRoute` runs the `nn.ConvTranspose2d` and is the
-reference. The others reorder the very same multiplications (`phases.py`) and are used only after giving the plain
-layer's pixels on a hard test tile.
+reference. The others reorder the very same multiplications (`phases.py`). `route_choice.py` says which is taken.
 """
 
 from __future__ import annotations
 
-import functools
-from dataclasses import replace
 from typing import Protocol
 
 import torch
@@ -17,15 +14,11 @@ from upsample_cli.kernels import Kernel
 from upsample_cli.layer import integer_layer
 from upsample_cli.phases import Blocks, RowPhase, best_blocks, row_phases, steps_per_output
 from upsample_cli.pixels import Arithmetic, cut_off, finish, prepare
-from upsample_cli.separable import SeparableRoute
 
 _INTERLEAVING = 6
 """What interleaving channels costs, in the steps of `phases.steps_per_output`. Measured."""
 
 _INT8 = torch.iinfo(torch.int8)
-
-_MOST_COPIES = 3
-"""Copies of the pixels beyond which float sums are faster than sums of bytes. Measured."""
 
 
 class Route(Protocol):
@@ -48,6 +41,7 @@ class PlainRoute:
     """The layer as torch runs it, channels as a batch if one kernel serves them all. Any device, any pixels."""
 
     def __init__(self, kernel: Kernel, arithmetic: Arithmetic, device: torch.device) -> None:
+        self.device = device
         self._arithmetic = arithmetic
         self._crop = kernel.halo * kernel.factor
         self._batch_axis = 1 if kernel.channels == 1 else 0
@@ -189,9 +183,6 @@ class QuantisedRoute:
             phase.write(pixels, out[number::factor])
 
 
-FastRoute = SeparableRoute | QuantisedRoute | RowPhaseRoute
-
-
 def int8_copies(kernel: Kernel) -> int:
     """How many weights of int8 it takes to make the kernel's largest.
 
@@ -219,73 +210,3 @@ class UniformAlphaRoute:
         low, high = (alpha.int() if alpha.dtype == torch.uint16 else alpha).aminmax()  # which torch lacks for uint16
         route = self._straight if low == high and low > 0 else self._premultiplied
         route(padded, out)
-
-
-@functools.lru_cache(maxsize=64)
-def chosen_route(kernel: Kernel, arithmetic: Arithmetic, channels: int, device: torch.device) -> Route:
-    """The fastest route that gives the plain layer's pixels on this machine.
-
-    Correctness never depends on a fast route: one that raises or differs in a single pixel is passed over.
-    """
-    route: Route = PlainRoute(kernel, arithmetic, device)
-    if device.type == "cpu":
-        route = _first_that_agrees(_fast_routes(kernel, arithmetic), route, kernel, arithmetic, channels)
-    if arithmetic.has_alpha:
-        straight = chosen_route(kernel, replace(arithmetic, has_alpha=False), channels, device)
-        route = UniformAlphaRoute(straight, route)
-    return route
-
-
-def _fast_routes(kernel: Kernel, arithmetic: Arithmetic) -> list[type[FastRoute]]:
-    """Candidates, fastest first; some cannot be made."""
-    bytes_only = arithmetic.pixel_dtype == torch.uint8 and not arithmetic.has_alpha
-    is_quantised = bytes_only and int8_copies(kernel) <= _MOST_COPIES
-    return [SeparableRoute, QuantisedRoute, RowPhaseRoute] if is_quantised else [SeparableRoute, RowPhaseRoute]
-
-
-def _first_that_agrees(
-    candidates: list[type[FastRoute]],
-    plain: Route,
-    kernel: Kernel,
-    arithmetic: Arithmetic,
-    channels: int,
-) -> Route:
-    for candidate in candidates:
-        try:
-            route = candidate(kernel, arithmetic, channels)
-            if _agrees(route, plain, kernel, arithmetic, channels):
-                return route
-        except Exception:  # whatever a build of torch or a processor without the operators answers
-            continue
-    return plain
-
-
-def _agrees(route: Route, plain: Route, kernel: Kernel, arithmetic: Arithmetic, channels: int) -> bool:
-    """Whether two routes give the same pixels on a tile of extremes, flat runs and noise.
-
-    Float pixels may differ by a few roundings, as their sums are taken in another order.
-    """
-    height = min(13, max(3, 104 // kernel.factor))  # of a large factor fewer: its outputs are many
-    width = min(70, max(17, 560 // kernel.factor))
-    generator = torch.Generator().manual_seed(0)
-    shape = (height + 2 * kernel.halo, width + 2 * kernel.halo, channels)
-    tile = torch.rand(shape, generator=generator, dtype=torch.float64)
-    tile[:, : width // 3] = tile[:, : width // 3].round()
-    tile[:, -width // 4 :] = 1
-    if arithmetic.has_alpha and not arithmetic.is_exact:  # with opacity about zero nothing would be left of digits
-        tile[..., -1] = 1 - tile[..., -1] / 8
-    tile = (tile * arithmetic.largest_pixel).round() if arithmetic.is_exact else tile
-    tile = tile.to(arithmetic.pixel_dtype)
-    found, expected = (_applied(each, tile, kernel, arithmetic) for each in (route, plain))
-    if arithmetic.is_exact:
-        return torch.equal(found, expected)
-    eps = torch.finfo(arithmetic.pixel_dtype).eps
-    spread = len(kernel.phases[0]) * float(arithmetic.gain) * eps if arithmetic.overshoots else 0.0
-    return torch.allclose(found, expected, rtol=8 * eps, atol=4 * spread)
-
-
-def _applied(route: Route, tile: torch.Tensor, kernel: Kernel, arithmetic: Arithmetic) -> torch.Tensor:
-    height, width = ((length - 2 * kernel.halo) * kernel.factor for length in tile.shape[:2])
-    out = torch.empty(height, width, tile.shape[2], dtype=arithmetic.pixel_dtype)
-    route(tile, out)
-    return out

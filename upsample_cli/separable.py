@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from upsample_cli.kernels import Kernel, axis_of
 from upsample_cli.pixels import Arithmetic
-from upsample_cli.profiles import AxisKernel
+from upsample_cli.profiles import phase_taps
 
 Table = NDArray[Any]
 
@@ -73,7 +73,9 @@ class SeparableRoute:
         scale = 2 if axis.denominator == 1 else 1  # no multiplication stands for a division by 1
         divisor = arithmetic.divisor * scale
         sums, (multiplier, shift) = _sums(kernel, arithmetic, divisor)
-        taps, firsts = _phase_taps(axis)
+        phases = phase_taps(axis.factor, axis.padding)
+        firsts = np.array([first for first, _ in phases])
+        taps = np.array([[0 if tap is None else axis.numerators[tap] for tap in met] for _, met in phases])
         lanes = module.lanes(sums.code)
         order, first_columns, weights, advance = _columns(taps, firsts, channels, lanes)
         if arithmetic.has_alpha and lanes % channels:
@@ -134,30 +136,6 @@ def _multiplication(divisor: int, most: int) -> tuple[int, int] | None:
         if np.array_equal((dividends * multiplier >> 16) >> shift, dividends // divisor):
             return multiplier, shift
     return None
-
-
-def _phase_taps(axis: AxisKernel) -> tuple[Table, Table]:
-    """Along one axis, for each phase: the weights of the inputs that it takes, and the first of them.
-
-    Returns:
-        (factor, taps), filled up with zeros; and (factor,), counted from the first input of the neighbourhood.
-    """
-    factor, halo = axis.factor, axis.halo
-    met = [
-        [
-            (n + halo, axis.numerators[phase + axis.padding - n * factor])
-            for n in range(-halo, halo + 1)
-            if 0 <= phase + axis.padding - n * factor < axis.kernel_size
-        ]
-        for phase in range(factor)
-    ]
-    count = max(len(each) for each in met)
-    firsts = np.array([min(each[0][0], 2 * halo + 1 - count) for each in met])
-    taps = np.zeros((factor, count), dtype=np.int64)
-    for phase, each in enumerate(met):
-        for n, weight in each:
-            taps[phase, n - firsts[phase]] = weight
-    return taps, firsts
 
 
 def _columns(taps: Table, firsts: Table, channels: int, lanes: int) -> tuple[Table, Table, Table, int]:
