@@ -75,14 +75,20 @@ def picture(case: Case) -> Pixels:
     return pixels if case.dtype == "uint8" else pixels.astype(np.uint16) * 257
 
 
+def has_alpha(case: Case) -> bool:
+    """Whether the last channel is opacity."""
+    return case.layout.startswith("RGBA")
+
+
 def contenders(case: Case, pixels: Pixels) -> dict[str, Callable[[], Any]]:
     """Everyone who can: OpenCV does not premultiply, Pillow has no 16-bit colour, torch's bytes are RGB here."""
-    has_alpha = case.layout.startswith("RGBA")
     size = (pixels.shape[1] * case.factor, pixels.shape[0] * case.factor)
     pillow, opencv = _PEERS[case.kernel]
     found: dict[str, Callable[[], Any]] = {
-        "upsample": partial(upsample, pixels, case.factor, kernel=case.kernel, has_alpha=has_alpha),
-        f"OpenCV{' (alpha straight)' if has_alpha else ''}": partial(cv2.resize, pixels, size, interpolation=opencv),
+        "upsample": partial(upsample, pixels, case.factor, kernel=case.kernel, has_alpha=has_alpha(case)),
+        f"OpenCV{' (alpha straight)' if has_alpha(case) else ''}": partial(
+            cv2.resize, pixels, size, interpolation=opencv
+        ),
     }
     if case.dtype == "uint8":
         found["Pillow"] = partial(Image.fromarray(pixels).resize, size, pillow)

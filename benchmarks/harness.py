@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import statistics
@@ -71,6 +72,16 @@ def process(command: Sequence[str]) -> Callable[[], str]:
         return f"{int(ended.stdout) / 1024:.0f} MiB peak"
 
     return run
+
+
+def milliseconds(duration_s: float) -> str:
+    """A duration, to three digits where there are no more before the point.
+
+    >>> [milliseconds(each) for each in (0.000123, 0.0123, 1.23)]
+    ['0.123', '12.3', '1230']
+    """
+    digits = 2 - math.floor(math.log10(duration_s * 1000)) if duration_s > 0 else 0
+    return f"{duration_s * 1000:.{min(max(digits, 0), 3)}f}"
 
 
 def machine() -> dict[str, str]:

@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.harness import milliseconds
+
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 _START, _END = "<!-- figures -->\n", "<!-- end of figures -->\n"
 
@@ -22,7 +24,7 @@ def tables(document: dict[str, Any]) -> str:
     for case, rows in itertools.groupby(document["rows"], key=lambda row: row["case"]):
         lines += [f"**{case}**", "", "| | median | fastest to slowest | ratio | |", "|---|---|---|---|---|"]
         for row in rows:
-            median, low, high = (f"{row[key] * 1000:.0f}" for key in ("median_s", "low_s", "high_s"))
+            median, low, high = (milliseconds(row[key]) for key in ("median_s", "low_s", "high_s"))
             figures = f"{median} ms | {low} to {high} ms | {row['ratio']:.2f}"
             lines.append(f"| {row['contender']} | {figures} | {row['note']} |")
         lines.append("")

@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.harness import Row, machine
+from benchmarks.harness import Row, machine, milliseconds
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -36,6 +36,6 @@ def measure(found: Iterable[Iterable[list[Row]]], rounds: int, save: str) -> Non
 def _table(rows: list[Row]) -> Table:
     table = Table("", "median", "fastest", "slowest", "ratio", "", title=rows[0].case, title_justify="left")
     for row in rows:
-        figures = (f"{seconds * 1000:.0f} ms" for seconds in (row.median_s, row.low_s, row.high_s))
+        figures = (f"{milliseconds(seconds)} ms" for seconds in (row.median_s, row.low_s, row.high_s))
         table.add_row(row.contender, *figures, f"{row.ratio:.2f}", row.note)
     return table

@@ -6,11 +6,15 @@ import torch
 from oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from torch.nn import functional
 
-from upsample_cli import engine, upsample
+from upsample_cli import engine, route_choice, upsample
+from upsample_cli.cuda import exact_convolutions
 from upsample_cli.engine import pick_device
 from upsample_cli.errors import DeviceError
+from upsample_cli.kernels import kernel_named
+from upsample_cli.pixels import fitted
 from upsample_cli.plan import BORDERS
 from upsample_cli.profiles import PROFILES
+from upsample_cli.routes import PlainRoute
 
 pytestmark = [
     pytest.mark.cuda,
@@ -150,7 +154,9 @@ def test_out_of_memory_halves_the_tile_and_goes_on(monkeypatch):
         return noted
 
     real = engine.chosen_route
+    real.cache_clear()
     monkeypatch.setattr(engine, "chosen_route", noting)
+    monkeypatch.setattr(route_choice, "cuda_routes", lambda *_: [])  # the layer alone: it needs the most memory
     pixels = hostile_pixels((1501, 2003, 3), np.uint8)
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory
@@ -161,8 +167,50 @@ def test_out_of_memory_halves_the_tile_and_goes_on(monkeypatch):
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
         torch.cuda.empty_cache()
+        real.cache_clear()
     assert_same_pixels(found, expected_pixels(pixels, 2))
     assert refused
+
+
+@pytest.mark.parametrize("route", ["fused", "grouped", "dense"])
+@pytest.mark.parametrize("pixel_type", PIXEL_TYPES)
+@pytest.mark.parametrize("factor", FACTORS)
+def test_every_route_by_itself_gives_the_pixels_of_the_layer(factor, pixel_type, route):
+    """Whichever is fastest on this GPU: the others are not left untried."""
+    device = torch.device("cuda:0")
+    for name in ("bilinear", "lanczos3") if factor < 5 else ("bilinear",):
+        for has_alpha in (False, True):
+            kernel, arithmetic = fitted(
+                kernel_named(name, factor), getattr(torch, np.dtype(pixel_type).name), has_alpha=has_alpha
+            )
+            made = list(route_choice.cuda_routes(kernel, arithmetic, 4, device))
+            candidate = made[["fused", "grouped", "dense"].index(route)]
+            with torch.inference_mode(), exact_convolutions(device, stride=factor):
+                plain = PlainRoute(kernel, arithmetic, device)
+                assert route_choice._agrees(candidate(), plain, kernel, arithmetic, 4)
+
+
+def test_a_large_photograph_goes_up_and_down_in_several_bands():
+    pixels = hostile_pixels((2001, 3003, 3), np.uint8)
+    found = upsample(pixels, 3, device="cuda")
+    assert_same_pixels(found, upsample(pixels, 3))
+
+
+def test_what_the_caller_has_just_asked_for_is_waited_for():
+    """Pixels still being made in a stream of the caller's, and a result that the caller uses in it at once."""
+    side = torch.cuda.Stream()
+    with torch.cuda.stream(side):
+        torch.cuda._sleep(200_000_000)
+        tensor = torch.full((3, 501, 703), 9, dtype=torch.uint8, device="cuda")
+        found = upsample(tensor, 2)
+        assert (found == 9).all()
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there is one CUDA device, or none")
+def test_the_last_gpu_gives_the_same():
+    pixels = hostile_pixels((301, 203, 3), np.uint8)
+    found = upsample(pixels, 2, device=f"cuda:{torch.cuda.device_count() - 1}")
+    assert_same_pixels(found, expected_pixels(pixels, 2))
 
 
 def test_devices_that_are_there():

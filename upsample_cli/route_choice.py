@@ -38,9 +38,7 @@ def chosen_route(kernel: Kernel, arithmetic: Arithmetic, channels: int, device: 
     plain = PlainRoute(kernel, arithmetic, device)
     if device.type == "cuda":
         with torch.cuda.device(device), exact_convolutions(device, stride=kernel.factor):
-            agreeing = _agreeing(
-                _cuda_routes(kernel, arithmetic, channels, device), plain, kernel, arithmetic, channels
-            )
+            agreeing = _agreeing(cuda_routes(kernel, arithmetic, channels, device), plain, kernel, arithmetic, channels)
             return min([plain, *agreeing], key=partial(_tile_seconds, kernel, arithmetic, channels, device))
     if device.type != "cpu":
         return plain
@@ -59,7 +57,7 @@ def _fast_routes(kernel: Kernel, arithmetic: Arithmetic) -> list[type[FastRoute]
     return [SeparableRoute, QuantisedRoute, RowPhaseRoute] if is_quantised else [SeparableRoute, RowPhaseRoute]
 
 
-def _cuda_routes(
+def cuda_routes(
     kernel: Kernel, arithmetic: Arithmetic, channels: int, device: torch.device
 ) -> Iterator[Callable[[], Route]]:
     """Candidates of a GPU: one kernel for all, and the layer with its channels in groups or in one dense weight."""
