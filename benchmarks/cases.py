@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.batch import batch
-from benchmarks.deep import png16
-from benchmarks.engine import engine, threads
+from benchmarks.deep import OPENCV_SCRIPT, png16
+from benchmarks.engine import engine, scaling, threads
 from benchmarks.giant import giant
 from benchmarks.harness import Row, process, race
 from benchmarks.pictures import KINDS, photograph
@@ -88,6 +88,7 @@ def whole_process(rounds: int) -> Iterator[list[Row]]:
             contenders: Contenders = {
                 "upsample": process([command, source, "-o", ours, "--overwrite", "-q"]),
                 "Pillow script": process([sys.executable, "-c", _PILLOW_SCRIPT, source, theirs]),
+                "OpenCV script": process([sys.executable, "-c", OPENCV_SCRIPT, source, theirs]),
                 "python -c 'import torch'": process([sys.executable, "-c", "import torch"]),
             }
             paths = {"IN": source, "OUT": theirs}
@@ -132,6 +133,7 @@ def memory(_rounds: int) -> Iterator[list[Row]]:
 SUITES: dict[str, Callable[[int], Iterator[list[Row]]]] = {
     "engine": engine,
     "threads": threads,
+    "scaling": scaling,
     "png": png,
     "png16": png16,
     "process": whole_process,

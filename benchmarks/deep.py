@@ -16,7 +16,7 @@ from benchmarks.harness import Row, process, race
 from benchmarks.pictures import photograph
 from upsample_cli import upsample_file
 
-_OPENCV_SCRIPT = """
+OPENCV_SCRIPT = """
 import sys, cv2
 picture = cv2.imread(sys.argv[1], cv2.IMREAD_UNCHANGED)
 cv2.imwrite(sys.argv[2], cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR))
@@ -55,7 +55,7 @@ def _as_processes(source: str, folder: str) -> dict[str, Callable[[], Any]]:
     command = shutil.which("upsample", path=str(Path(sys.executable).parent)) or "upsample"
     runs: dict[str, Callable[[], Any]] = {
         "upsample": process([command, source, "-o", f"{folder}/a.png", "--overwrite", "-q"]),
-        "OpenCV script": process([sys.executable, "-c", _OPENCV_SCRIPT, source, f"{folder}/b.png"]),
+        "OpenCV script": process([sys.executable, "-c", OPENCV_SCRIPT, source, f"{folder}/b.png"]),
     }
     vips = shutil.which("vips")
     if vips is None:

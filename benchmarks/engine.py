@@ -6,7 +6,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.harness import Row, race
+from benchmarks.harness import Row, milliseconds, race
 from benchmarks.pictures import KINDS
 from upsample_cli import upsample
 from upsample_cli.cores import core_count
@@ -107,6 +107,19 @@ def engine(rounds: int, cases: tuple[Case, ...] = CASES) -> Iterator[list[Row]]:
     """Each case with its peers and its limit."""
     for case in cases:
         yield race(str(case), contenders(case, picture(case)), rounds=rounds)
+
+
+_CURVE_MP = (0.1, 1, 10, 100, 1000)
+
+
+def scaling(rounds: int) -> Iterator[list[Row]]:
+    """x2 of photographs from 0.1 to 1,000 megapixels of output: what one megapixel costs."""
+    for megapixels in _CURVE_MP:
+        case = Case(megapixels=megapixels / 4)
+        every = contenders(case, picture(case))
+        found = {name: every[name] for name in ("upsample", "OpenCV") if megapixels < 1000 or name == "upsample"}
+        rows = race(f"scaling: x2 to {megapixels:g} MP RGB uint8", found, rounds=rounds if megapixels < 1000 else 1)
+        yield [replace(row, note=f"{milliseconds(row.median_s / megapixels)} ms per MP") for row in rows]
 
 
 _ON_CORES = """
