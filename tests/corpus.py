@@ -60,6 +60,11 @@ def png(height: int, width: int, depth: int, colour_type: int, rows: bytes, *chu
     return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*piece) for piece in pieces)
 
 
+def png_of_rows(width: int, depth: int, colour_type: int, rows: list[bytes], *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG laid out by hand of rows that are not filtered."""
+    return png(len(rows), width, depth, colour_type, b"".join(b"\0" + row for row in rows), *chunks)
+
+
 def animated_png(
     height: int, width: int, depth: int, colour_type: int, frames: tuple, *chunks: tuple[bytes, bytes],
     still: np.ndarray | None = None,

@@ -2,12 +2,12 @@
 
 import io
 import struct
-import zlib
 from base64 import b64decode
 
 import numpy as np
 import pytest
-import tifffile
+from corpus import png_of_rows as png
+from corpus import saved, tiff
 from PIL import Image
 
 from upsample_cli.errors import PictureError
@@ -23,30 +23,6 @@ RGBA = RNG.integers(0, 256, (HEIGHT, WIDTH, 4), np.uint8)
 RGB16 = RNG.integers(0, 65536, (HEIGHT, WIDTH, 3), np.uint16)
 INDEX = RNG.integers(0, 16, (HEIGHT, WIDTH), np.uint8)
 BITS = GREY8 > 99
-
-
-def saved(image, kind, **settings_):
-    file = io.BytesIO()
-    image.save(file, kind, **settings_)
-    return file.getvalue()
-
-
-def tiff(pixels, **settings_):
-    file = io.BytesIO()
-    tifffile.imwrite(file, pixels, **settings_)
-    return file.getvalue()
-
-
-def png(width, depth, colour_type, rows, *chunks):
-    """A PNG laid out by hand, for what Pillow does not write."""
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    head = struct.pack(">IIBBBBB", width, len(rows), depth, colour_type, 0, 0, 0)
-    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
-    pieces = [(b"IHDR", head), *chunks, (b"IDAT", pixels), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*piece) for piece in pieces)
 
 
 def palette_picture(colours):

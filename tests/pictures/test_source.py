@@ -9,7 +9,8 @@ import zlib
 
 import numpy as np
 import pytest
-import tifffile
+from corpus import png_of_rows as png
+from corpus import saved, tiff
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -24,30 +25,6 @@ HEIGHT, WIDTH = 21, 37
 RNG = np.random.default_rng(20)
 GREY8 = RNG.integers(0, 256, (HEIGHT, WIDTH), np.uint8)
 RGB = RNG.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
-
-
-def saved(image, kind, **settings_):
-    file = io.BytesIO()
-    image.save(file, kind, **settings_)
-    return file.getvalue()
-
-
-def tiff(pixels, **settings_):
-    file = io.BytesIO()
-    tifffile.imwrite(file, pixels, **settings_)
-    return file.getvalue()
-
-
-def png(width, depth, colour_type, rows, *chunks):
-    """A PNG laid out by hand, for what Pillow does not write."""
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    head = struct.pack(">IIBBBBB", width, len(rows), depth, colour_type, 0, 0, 0)
-    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
-    pieces = [(b"IHDR", head), *chunks, (b"IDAT", pixels), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*piece) for piece in pieces)
 
 
 def rows_of(data, **settings_):

@@ -18,6 +18,8 @@ APP_SETTINGS: dict[str, Any] = {
 }
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+AsDocument = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")]
 
 # Each declares an option of `upsample` and sets it under a heading of the help; everyday ones stand under none.
 output_option = partial(typer.Option, rich_help_panel="Output")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from upsample_cli.cli.options import ByDefaultOne, ByDefaultZero, Debug, Groups, KernelSize
-from upsample_cli.cli.tconv.printing import print_document, result_console, whole_numbers
+from upsample_cli.cli.options import AsDocument, ByDefaultOne, ByDefaultZero, Debug, Groups, KernelSize, Overwrite
+from upsample_cli.cli.tconv.printing import print_document, result_console, settings_given
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.checkerboard import FLAT_LEVEL, Verdict, as_json, checkerboard, overlap_map
 from upsample_cli.tconv.described import described_layer
@@ -51,8 +51,8 @@ def checkerboard_command(
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where the cured weights go.")
     ] = None,
     picture: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the map as a PNG.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
-    as_document: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    overwrite: Overwrite = False,
+    as_document: AsDocument = False,
     debug: Debug = False,  # noqa: ARG001  the door looks for it
 ) -> None:
     """Whether a transposed convolution draws checkerboards, and what cures it.
@@ -64,16 +64,9 @@ def checkerboard_command(
       tconv checkerboard --weights decoder.safetensors:up1.weight --stride 2 --padding 1
       tconv checkerboard --weights up.pt --stride 2 --cure icnr -o cured.pt
     """
-    texts = {
-        "kernel_size": kernel_size,
-        "stride": stride,
-        "padding": padding,
-        "output_padding": output_padding,
-        "dilation": dilation,
-    }
-    settings = {
-        name: whole_numbers(f"--{name.replace('_', '-')}", text) for name, text in texts.items() if text is not None
-    }
+    settings = settings_given(
+        kernel_size=kernel_size, stride=stride, padding=padding, output_padding=output_padding, dilation=dilation
+    )
     if weights is None:
         if cure or output or groups:
             raise UsageError("--cure, --output and --groups are for weights", "add --weights FILE")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from upsample_cli.cli.door import one_line
-from upsample_cli.cli.options import Debug
+from upsample_cli.cli.options import AsDocument, Debug, Overwrite
 from upsample_cli.cli.tconv.printing import print_document, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS
@@ -71,8 +71,8 @@ def compare_command(
             "-o", "--output", metavar="FILE", help="Draw crops and differences into it (.png). Default: none."
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
-    as_document: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    overwrite: Overwrite = False,
+    as_document: AsDocument = False,
     debug: Debug = False,  # noqa: ARG001  the door looks for it
 ) -> None:
     """Make a picture small, enlarge it again by every kernel, and see which comes nearest.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from upsample_cli.cli.options import Debug
+from upsample_cli.cli.options import AsDocument, Debug, Overwrite
 from upsample_cli.cli.tconv.printing import print_document, result_console, whole_numbers
 from upsample_cli.errors import UsageError
 
@@ -44,8 +44,8 @@ def explain_command(
         ),
     ] = None,
     picture: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the steps as a PNG.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a picture that exists.")] = False,
-    as_document: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    overwrite: Overwrite = False,
+    as_document: AsDocument = False,
     debug: Debug = False,  # noqa: ARG001  the door looks for it
 ) -> None:
     """A small transposed convolution step by step, computed in five ways that are compared as they run.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from upsample_cli.cli.door import one_line
-from upsample_cli.cli.options import Debug
+from upsample_cli.cli.options import AsDocument, Debug, Overwrite
 from upsample_cli.cli.tconv.printing import print_document, result_console
 from upsample_cli.version import __version__
 
@@ -44,8 +44,8 @@ def fit_command(
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Write the kernel to it (.safetensors). Default: none."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
-    as_document: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    overwrite: Overwrite = False,
+    as_document: AsDocument = False,
     debug: Debug = False,  # noqa: ARG001  the door looks for it
 ) -> None:
     """Fit a kernel to your photographs, and see what it is worth beside bilinear, bicubic and Lanczos.

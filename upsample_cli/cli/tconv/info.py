@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from upsample_cli.cli.door import one_line
-from upsample_cli.cli.options import Debug
+from upsample_cli.cli.options import AsDocument, Debug
 from upsample_cli.cli.tconv.printing import print_document, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, FORMATS
@@ -38,7 +38,7 @@ def info_command(
     max_pixels: Annotated[
         str, typer.Option(metavar="COUNT", help="Largest picture accepted, such as 500M or 2G pixels.")
     ] = f"{DEFAULT_MAX_PIXELS // 10**6}M",
-    as_document: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_document: AsDocument = False,
     debug: Debug = False,  # noqa: ARG001  the door looks for it: an error can come before this
 ) -> None:
     """What a picture file holds, and what each output format would keep of it.

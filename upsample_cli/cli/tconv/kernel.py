@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from upsample_cli.axes import axis_names
-from upsample_cli.cli.options import Debug
+from upsample_cli.cli.options import AsDocument, Debug, Overwrite
 from upsample_cli.cli.tconv.printing import print_document, result_console, whole_numbers
 from upsample_cli.errors import UsageError
 from upsample_cli.profiles import PROFILES
@@ -44,8 +44,8 @@ def kernel_command(
             help="Export to .safetensors, .pt, .npy, .json, .onnx, .prototxt (Caffe) or .py; repeat it for more files.",
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
-    as_document: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    overwrite: Overwrite = False,
+    as_document: AsDocument = False,
     debug: Debug = False,  # noqa: ARG001  the door looks for it
 ) -> None:
     """The bilinear kernel, or a cubic, a Lanczos ...: its taps, what it equals, and files that hold it.

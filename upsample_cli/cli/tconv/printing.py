@@ -45,3 +45,14 @@ def whole_numbers(option: str, text: str) -> int | tuple[int, ...]:
         )
     numbers = tuple(int(part) for part in parts)
     return numbers if len(numbers) > 1 else numbers[0]
+
+
+def settings_given(**texts: str | None) -> dict[str, int | tuple[int, ...]]:
+    """A layer's settings from the options of the same names; those that were not given are left out.
+
+    Raises:
+        UsageError: see `whole_numbers`.
+    """
+    return {
+        name: whole_numbers(f"--{name.replace('_', '-')}", text) for name, text in texts.items() if text is not None
+    }

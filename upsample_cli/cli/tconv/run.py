@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from upsample_cli.cli.door import one_line
-from upsample_cli.cli.options import ByDefaultOne, ByDefaultZero, Debug, Groups, KernelSize
-from upsample_cli.cli.tconv.printing import print_document, whole_numbers
+from upsample_cli.cli.options import AsDocument, ByDefaultOne, ByDefaultZero, Debug, Groups, KernelSize, Overwrite
+from upsample_cli.cli.tconv.printing import print_document, settings_given, whole_numbers
 from upsample_cli.errors import UsageError
 from upsample_cli.plan import BORDERS
 
@@ -57,8 +57,8 @@ def run_command(
     tile: Annotated[
         int | None, typer.Option(metavar="N", help="Side of the tiles in input samples. Changes no sample.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
-    as_document: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    overwrite: Overwrite = False,
+    as_document: AsDocument = False,
     debug: Debug = False,  # noqa: ARG001  the door looks for it
 ) -> None:
     """Apply a transposed convolution to a picture, a sound, a signal or a volume.
@@ -75,16 +75,9 @@ def run_command(
     from upsample_cli.tconv.run import run
     from upsample_cli.tconv.shape import size_text
 
-    texts = {
-        "kernel_size": kernel_size,
-        "stride": stride,
-        "padding": padding,
-        "output_padding": output_padding,
-        "dilation": dilation,
-    }
-    settings = {
-        name: whole_numbers(f"--{name.replace('_', '-')}", text) for name, text in texts.items() if text is not None
-    }
+    settings = settings_given(
+        kernel_size=kernel_size, stride=stride, padding=padding, output_padding=output_padding, dilation=dilation
+    )
     mode = next((name for name in BORDERS if name == border), None)
     if border is not None and mode is None:
         raise UsageError(f"there is no border {border!r}", f"choose one of {', '.join(BORDERS)}")

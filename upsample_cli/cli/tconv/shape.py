@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from upsample_cli.axes import axis_names
-from upsample_cli.cli.options import Debug
+from upsample_cli.cli.options import AsDocument, Debug
 from upsample_cli.cli.tconv.printing import print_document, result_console, whole_numbers
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.layer_model import Layer
@@ -84,7 +84,7 @@ def shape_command(
             metavar="N", help="Of the last layer, as PyTorch's output_size=: sets the output_padding that gives it."
         ),
     ] = None,
-    as_document: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_document: AsDocument = False,
     debug: Debug = False,  # noqa: ARG001  the door looks for it: an error can come before this
 ) -> None:
     """Sizes after transposed (or ordinary) convolutions, with the arithmetic spelled out.
