@@ -62,13 +62,12 @@ class SeparableRoute:
             whole, or there are so many channels that those which belong together do not meet in a vector.
     """
 
-    bytes_per_value = 2
-
     def __init__(self, kernel: Kernel, arithmetic: Arithmetic, channels: int, *, module: ModuleType | None = None):
         axis = axis_of(kernel)
         module = module or next(iter(compiled_modules()), None)
         if axis is None or not arithmetic.is_exact or module is None:
             raise ValueError("only outer products, only whole pixels, and only where it was compiled")
+        self.bytes_per_value = 2 * arithmetic.pixel_dtype.itemsize
         self._enlarge = module.enlarge
         scale = 2 if axis.denominator == 1 else 1  # no multiplication stands for a division by 1
         divisor = arithmetic.divisor * scale
