@@ -233,8 +233,18 @@ def test_the_same_command_again_replaces_its_gallery_and_nothing_else():
     assert ended.err.startswith("upsample: g.html exists already;")
 
 
+@pytest.mark.parametrize(("option", "name"), [("--report", "run.jsonl"), ("--gallery", "look.html")])
+@pytest.mark.parametrize("folder", ["out", "out/sub"])
+def test_a_report_or_a_gallery_may_lie_in_a_folder_that_the_run_makes(folder, option, name):
+    save("in/sub/a.png")
+    ended = upsample("in", "-r", "-o", "out", option, f"{folder}/{name}")
+    assert (ended.status, ended.errors) == (0, [])
+    assert Path(folder, name).stat().st_size > 0
+    assert Path("out/sub/a_x2.png").exists()
+
+
 @pytest.mark.parametrize("option", ["--report", "--gallery"])
-def test_a_folder_for_a_report_or_a_gallery_is_not_made(option):
+def test_any_other_folder_for_a_report_or_a_gallery_is_not_made(option):
     save("in/a.png")
     before = tree(".")
     ended = upsample("in", "-o", "out", option, "missing/deep/x.txt")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from upsample_cli.cli.report import file_record
@@ -73,6 +75,14 @@ class ReportFile:
                 line = line[os.write(self._file, line) :]
         except OSError as error:
             self.error = writing_error(self._path, error)
+
+
+def make_folder(path: Path, outputs: Iterable[Path]) -> None:
+    """Make the folder of a file of the run, if the run makes it anyway, for its outputs."""
+    folder = path.absolute().parent
+    if not os.path.lexists(folder) and any(folder in output.absolute().parents for output in outputs):
+        with suppress(OSError):  # the first picture will say why
+            folder.mkdir(parents=True, exist_ok=True)
 
 
 def check_folder(option: str, path: Path) -> None:

@@ -26,6 +26,7 @@ from upsample_cli.batch.target import target_of
 from upsample_cli.cli.outlets import Outlets, opened
 from upsample_cli.cli.progress import Bars, counted
 from upsample_cli.cli.report import Report
+from upsample_cli.cli.report_file import make_folder
 from upsample_cli.errors import UsageError
 from upsample_cli.job import Options
 from upsample_cli.pictures.streams import picture_pipe
@@ -167,6 +168,9 @@ def run_upsample(request: Request) -> int:
             is_resumable=resume is not None,
             may_retry=lambda: resume is not None and not request.dry_run and resume.record.holds_failures(),
         )
+        for name in (request.report, request.gallery):
+            if name is not None:
+                make_folder(Path(name), (entry.job.output for entry in entries if entry.job is not None))
         files = {"report_path": request.report, "gallery_path": request.gallery}
         outlets = stack.enter_context(opened(report, request.options, **files))
         device = request.options.device
