@@ -1,5 +1,8 @@
 """The way of bands to a GPU and back, with a device that is none: what waits for what, and how much is on its way."""
 
+import math
+import subprocess
+import sys
 import threading
 import time
 from types import SimpleNamespace
@@ -9,7 +12,7 @@ import pytest
 import torch
 from oracles import assert_same_pixels, expected_pixels, hostile_pixels
 
-from upsample_cli import cuda, engine
+from upsample_cli import cuda, engine, route_choice
 from upsample_cli.engine import Settings, enlarged_bands
 from upsample_cli.kernels import kernel_named
 from upsample_cli.pixels import Arithmetic
@@ -45,6 +48,12 @@ class Entered:
         assert not self.stream.is_busy  # left only when all that was asked for is done
 
 
+def has_free(monkeypatch, free, *, reserved=0, allocated=0):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free, 2**37))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: reserved)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: allocated)
+
+
 @pytest.fixture
 def log(monkeypatch):
     """Everything that a device would do, done by the CPU, with a note of its order."""
@@ -63,7 +72,7 @@ def log(monkeypatch):
     monkeypatch.setattr(torch.cuda, "Stream", lambda _: Stream(log))
     monkeypatch.setattr(torch.cuda, "stream", Entered)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda _: Stream(log))
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2**33, 2**34))
+    has_free(monkeypatch, 2**33)
     return log
 
 
@@ -110,12 +119,131 @@ def test_a_band_that_fails_leaves_its_stream_empty(log, monkeypatch):
 
 
 def test_tiles_that_are_fetched_are_several_and_those_that_stay_are_large(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2**36, 2**37))
+    has_free(monkeypatch, 2**36)
     assert cuda.tile_bytes(DEVICE, bytes_per_value=2, is_resident=False) == 2 * cuda.TILE_VALUES
     assert cuda.tile_bytes(DEVICE, bytes_per_value=2, is_resident=True) == cuda.MOST_TILE_BYTES
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (6 * 2**20, 2**37))  # hardly any left, for three at once
+    has_free(monkeypatch, 6 * 2**20)  # hardly any left, for three at once
     for is_resident in (False, True):
         assert cuda.tile_bytes(DEVICE, bytes_per_value=16, is_resident=is_resident) == 2**20
+
+
+def test_what_torch_holds_and_nobody_uses_is_free(monkeypatch):
+    has_free(monkeypatch, 0, reserved=2**34, allocated=2**34 - 6 * 2**20)
+    assert cuda.tile_bytes(DEVICE, bytes_per_value=16, is_resident=True) == 2**20
+
+
+@pytest.mark.parametrize(
+    ("error", "is_one"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), True),
+        (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"), True),
+        (RuntimeError("Triton Error [CUDA]: out of memory"), True),
+        (RuntimeError("GET was unable to find an engine to execute this computation"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), False),
+        (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+    ],
+)
+def test_every_voice_that_says_out_of_memory(error, is_one):
+    assert cuda.is_out_of_memory(error) == is_one
+
+
+def test_a_tile_that_some_library_has_no_memory_for_is_halved(log, monkeypatch):
+    def cramped(padded, out):
+        if out.shape[0] * out.shape[1] > 1000:
+            raise RuntimeError("GET was unable to find an engine to execute this computation")
+        log.append(("route", None, threading.get_ident()))
+        PlainRoute(KERNEL, SIXTEEN, torch.device("cpu"))(padded, out)
+
+    cramped.bytes_per_value = 16
+    monkeypatch.setattr(engine, "chosen_route", lambda *_: cramped)
+    pixels = hostile_pixels((53, 37, 3), np.uint8)
+    assert_same_pixels(torch.cat(list(bands_of(pixels))).numpy(), expected_pixels(pixels, 2))
+    assert len([what for what, *_ in log if what == "route"]) > 4
+
+
+def test_what_is_made_on_another_gpu_is_waited_for_by_the_caller(log, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: log.append(device.name) or Stream(log))
+    rows, out = (SimpleNamespace(device=SimpleNamespace(type=kind, name=kind)) for kind in ("cuda", "cpu"))
+    assert cuda.callers_work(torch.device("cpu"), rows, out, None) is None
+    assert [log[0], log[1][0]] == ["cuda", "done"]
+    log.clear()
+    assert cuda.callers_work(torch.device("cpu"), torch.empty(1), None) is None
+    assert not log
+
+
+def test_of_routes_the_fastest_is_taken_and_slow_ones_run_no_longer_than_needed(monkeypatch):
+    """By a clock that counts a second for each time that a route is asked to work, times its own pace."""
+    ran, paces = [], {"fast": 1.0, "a little faster": 0.9, "slow": 5.0, "refusing": math.inf}
+
+    def pacing(name):
+        def route(padded, out):
+            ran.append(name)
+            if name == "refusing":
+                raise RuntimeError("CUDA error: out of memory")
+
+        return route
+
+    def seconds(work, _):
+        work()
+        return paces[ran[-1]]
+
+    monkeypatch.setattr(route_choice, "seconds", seconds)
+    monkeypatch.setattr(route_choice, "_TIMED_OUTPUTS", 2**8)
+    routes = {name: pacing(name) for name in paces}
+
+    def fastest(*names):
+        ran.clear()
+        return route_choice._fastest([routes[name] for name in names], KERNEL, SIXTEEN, 3, torch.device("cpu"))
+
+    assert fastest("refusing", "fast", "a little faster", "slow") is routes["a little faster"]
+    assert (ran.count("fast"), ran.count("a little faster"), ran.count("slow")) == (6, 6, 2)
+    assert fastest("slow", "fast") is routes["fast"]
+    assert fastest("refusing", "refusing") is routes["refusing"]  # which then says itself what is wrong
+
+
+CALLERS_PRECISION = """
+import sys
+from types import SimpleNamespace
+import torch
+from torch.nn import functional
+from upsample_cli.cuda import exact_convolutions
+
+backends = torch.backends
+exec(sys.argv[1])
+
+def state():
+    cudnn = backends.cudnn
+    return [cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision,
+            backends.cuda.matmul.fp32_precision, backends.fp32_precision]
+
+before = state()
+for stride in (1, 2):
+    with exact_convolutions(SimpleNamespace(type="cuda"), stride=stride):
+        assert state()[:4] == [before[0] and stride > 1, False, True, "ieee"], state()
+        assert state()[5] == "ieee"
+        functional.conv_transpose2d(torch.ones(1, 1, 3, 3), torch.ones(1, 1, 2, 2), stride=stride)
+    assert state() == before, state()
+print("put back")
+"""
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "",
+        "backends.cudnn.allow_tf32 = True; torch.set_float32_matmul_precision('high')",
+        "backends.cudnn.allow_tf32 = False; backends.cudnn.benchmark = True",
+        "backends.fp32_precision = 'tf32'",
+        "backends.cudnn.conv.fp32_precision = 'tf32'; backends.cudnn.enabled = False",
+    ],
+)
+def test_nothing_a_caller_says_of_tf32_reaches_the_sums_or_is_lost(said):
+    """In a process of its own, as some of these cannot be taken back. Nor does any of it warn."""
+    ran = subprocess.run(
+        [sys.executable, "-c", CALLERS_PRECISION, said], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert (ran.stdout, ran.stderr) == ("put back\n", "")
 
 
 def test_what_has_no_room_in_pinned_memory_goes_the_slow_way(monkeypatch):

@@ -414,7 +414,7 @@ def test_callers_in_several_threads_get_their_own_pictures():
 
 def cudnn_flags():
     cudnn = torch.backends.cudnn
-    return cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32
+    return cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.conv.fp32_precision
 
 
 def test_flags_of_cudnn_are_the_callers_again():
@@ -438,7 +438,7 @@ def test_on_cuda_no_thread_ever_meets_tf32():
         worker.start()
     for worker in workers:
         worker.join(timeout=30)
-    assert set(met) == {(before[0], False, True, False)}  # as enabled as before, no benchmark, deterministic, no TF32
+    assert set(met) == {(before[0], False, True, "ieee")}  # as enabled as before, no benchmark, deterministic, no TF32
     assert len(met) == 200
     assert cudnn_flags() == before
     with cuda.exact_convolutions(torch.device("cuda:0"), stride=1):

@@ -37,13 +37,17 @@ def enlarged(pixels, factor, kernel, has_alpha, route_of=FusedRoute):
     assert (around[:, [0, -1]] == 77).all()
     return around[:, 1:-1]
 
-# factor 9 needs more than a block for a row; bicubic cuts off; 16 bits with alpha need sums of 64 bits
+# bicubic cuts off; 16 bits with alpha need sums of 64 bits
 for kernel, factor in (("nearest", 2), ("bilinear", 1), ("bilinear", 2), ("bilinear", 9), ("bicubic", 2)):
     for pixel_type in (np.uint8, np.uint16):
         for channels, has_alpha in ((1, False), (3, False), (4, True)):
             pixels = hostile_pixels((3, 61, channels), pixel_type)
             expected = expected_pixels(pixels, factor, kernel=kernel, has_alpha=has_alpha)
             assert_same_pixels(enlarged(pixels, factor, kernel, has_alpha), expected)
+
+for channels, width in ((1, 1024), (3, 683), (4, 257)):  # a row of one whole block, and of more than one
+    pixels, has_alpha = hostile_pixels((2, width, channels), np.uint8), channels == 4
+    assert_same_pixels(enlarged(pixels, 2, "bilinear", has_alpha), expected_pixels(pixels, 2, has_alpha=has_alpha))
 
 class Truncating(FusedRoute):  # the control: without the rounding term
     def __init__(self, *arguments):
@@ -83,7 +87,8 @@ def test_it_compiles_for_every_kind_of_gpu(capability, tmp_path, monkeypatch):
         settings = FusedRoute(kernel, arithmetic, 4, torch.device("cpu"))._settings
         pixel, number = {torch.uint8: ("u8", "i32"), torch.uint16: ("u16", "i64")}[dtype]
         types = {"padded": f"*{pixel}", "out": f"*{pixel}", "weights": f"*{number}", "firsts": "*i32"}
-        types |= dict.fromkeys(("width", "padded_row", "out_row"), "i32") | dict.fromkeys(settings, "constexpr")
+        types |= dict.fromkeys(("samples", "blocks", "padded_row", "out_row"), "i32")
+        types |= dict.fromkeys(settings, "constexpr")
         made = compiled(
             ASTSource(_enlarge_row, signature=types, constexprs=settings), GPUTarget("cuda", capability, 32)
         )
@@ -97,6 +102,34 @@ def test_what_it_cannot_do_it_says(dtype):
 
     with pytest.raises(ValueError, match="only whole pixels"):
         FusedRoute(kernel_named("bilinear", 2), Arithmetic(dtype, 16), 3, torch.device("cpu"))
+
+
+def test_without_the_headers_of_python_nothing_is_compiled(monkeypatch):
+    """Triton's launchers are written in C, and a compiler that finds no Python.h says so on stderr."""
+    from upsample_cli.fused import FusedRoute
+
+    kernel, arithmetic = fitted(kernel_named("bilinear", 2), torch.uint8)
+    monkeypatch.setattr("sysconfig.get_path", lambda *_: "/nowhere")
+    with pytest.raises(ValueError, match="no headers of Python"):
+        FusedRoute(kernel, arithmetic, 3, torch.device("cuda:0"))
+
+
+def test_no_tile_has_a_kernel_compiled_for_its_size_or_place():
+    """What differs between tiles is told neither as 1, nor as a multiple of 16, nor as aligned."""
+    from upsample_cli.fused import _enlarge_row
+
+    differing = [each for each in _enlarge_row.params if not each.is_constexpr]
+    assert len(differing) == 8
+    for each in differing:
+        assert each.do_not_specialize or each.do_not_specialize_on_alignment
+
+
+def test_working_memory_is_what_comes_and_goes():
+    from upsample_cli.fused import FusedRoute
+
+    for dtype, wanted in ((torch.uint8, 2), (torch.uint16, 4)):
+        kernel, arithmetic = fitted(kernel_named("nearest", 1), dtype)  # as many come as go
+        assert FusedRoute(kernel, arithmetic, 3, torch.device("cpu")).bytes_per_value == wanted
 
 
 def test_sums_are_as_wide_as_the_largest_needs():

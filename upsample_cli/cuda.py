@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
 
 import torch
 
@@ -21,7 +22,10 @@ TILE_VALUES = 2**24
 MOST_TILE_BYTES = 2**30
 """Working memory of a tile that stays on the device: far from the 2**31 elements at which tensors misbehave."""
 
-_cudnn_flags = threading.Lock()
+_OUT_OF_MEMORY = ("cuda error: out of memory", "[cuda]: out of memory", "unable to find an engine", "alloc_failed")
+"""The driver's words, Triton's, and those of cuDNN when none of its algorithms got the memory that it wants."""
+
+_settings_of_process = threading.Lock()
 _streams = threading.local()
 
 
@@ -29,27 +33,56 @@ _streams = threading.local()
 def exact_convolutions(device: torch.device, *, stride: int) -> Iterator[None]:
     """On CUDA: no TF32, and only deterministic algorithms that sum products as they are.
 
-    Winograd's and Fourier's ways round what is between, and cuDNN has them for stride 1: there torch's own is taken.
-    cuDNN's flags belong to the whole process: two threads that set and restore them in turn would undo each other.
+    Winograd's and Fourier's ways round what is between, and cuDNN has them for stride 1: there torch's own is taken,
+    which multiplies matrices. Operators' own settings win over those of all (`torch.backends.fp32_precision`), and to
+    write them disturbs neither a process that uses the older names (`allow_tf32`) nor one that mixes both.
+
+    They belong to the whole process: two threads that set and restore them in turn would undo each other.
     """
     if device.type != "cuda":
         yield
         return
     cudnn = torch.backends.cudnn
-    enabled = cudnn.enabled and stride > 1
-    with _cudnn_flags, cudnn.flags(enabled=enabled, benchmark=False, deterministic=True, allow_tf32=False):
+    settings: list[tuple[Any, str, object]] = [
+        (cudnn, "enabled", cudnn.enabled and stride > 1),
+        (cudnn, "benchmark", False),
+        (cudnn, "deterministic", True),
+        (cudnn.conv, "fp32_precision", "ieee"),  # type: ignore[attr-defined]
+        (torch.backends.cuda.matmul, "fp32_precision", "ieee"),
+    ]
+    with _settings_of_process, ExitStack() as restored:
+        for owner, name, value in settings:
+            restored.callback(setattr, owner, name, getattr(owner, name))
+            setattr(owner, name, value)
         yield
 
 
 def tile_bytes(device: torch.device, *, bytes_per_value: int, is_resident: bool) -> int:
-    """Working memory for a tile on a device with free memory of its own; is_resident if its pixels stay there."""
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 2 * MOST_TILE_BYTES
-    wanted = MOST_TILE_BYTES if is_resident or device.type != "cuda" else TILE_VALUES * bytes_per_value
-    return min(wanted, free // (2 * LANES))
+    """Working memory for a tile on a device with free memory of its own; is_resident if its pixels stay there.
+
+    Free is also what torch has taken from the device and nobody uses: it gives that back where memory runs out.
+    """
+    if device.type != "cuda":
+        return MOST_TILE_BYTES // LANES
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    free = torch.cuda.mem_get_info(device)[0] + unused
+    return min(MOST_TILE_BYTES if is_resident else TILE_VALUES * bytes_per_value, free // (2 * LANES))
 
 
-def callers_work(device: torch.device) -> torch.cuda.Event | None:
-    """What the calling thread has asked of the device so far, for `own_stream` to wait for."""
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a smaller tile may fit where this one did not: torch, the driver and cuDNN each have words for that."""
+    words = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or any(each in words for each in _OUT_OF_MEMORY)
+
+
+def callers_work(device: torch.device, *tensors: torch.Tensor | None) -> torch.cuda.Event | None:
+    """What the calling thread has asked of the device so far, for `own_stream` to wait for.
+
+    What it has asked of other GPUs, where tensors are that are used too, is done when this returns.
+    """
+    for each in tensors:
+        if each is not None and each.device.type == "cuda" and each.device != device:
+            torch.cuda.current_stream(each.device).synchronize()
     return torch.cuda.current_stream(device).record_event() if device.type == "cuda" else None
 
 

@@ -22,6 +22,7 @@ from upsample_cli.cuda import (
     empty_on,
     exact_convolutions,
     fetch,
+    is_out_of_memory,
     own_stream,
     tile_bytes,
     to_device,
@@ -84,7 +85,7 @@ def pick_device(name: str) -> torch.device:
     there += ["mps"] if torch.backends.mps.is_available() else []
     if name == "auto":
         return torch.device("cuda:0" if "cuda:0" in there else "cpu")
-    wanted = "cuda:0" if name == "cuda" else name
+    wanted = {"cuda": "cuda:0", "mps:0": "mps"}.get(name, name)  # torch calls a tensor's device by its number
     if wanted not in there:
         raise DeviceError(f"there is no device {name!r} here", f"choose --device auto or one of {', '.join(there)}")
     return torch.device(wanted)
@@ -182,7 +183,8 @@ def enlarged_bands(
             raise_if_set(stop)
             span = band[0].rows
             target = None if out is None else out[span.start * factor : span.stop * factor]
-            yield _Taken(band, read_rows(span.first, span.last), target, callers_work(settings.device))
+            rows = read_rows(span.first, span.last)
+            yield _Taken(band, rows, target, callers_work(settings.device, rows, target))
 
     for made in computed_ahead(run.compute_band, taken(), count=run.count_ahead):
         raise_if_set(stop)
@@ -262,8 +264,8 @@ class _Run:
         if self._largest_tile is None or pixels <= self._largest_tile:
             try:
                 self._run_route(tile, rows, first_row, out)
-            except torch.OutOfMemoryError:
-                if pixels <= _LEAST_TILE_PIXELS:
+            except RuntimeError as error:
+                if pixels <= _LEAST_TILE_PIXELS or not is_out_of_memory(error):
                     raise
                 self._largest_tile = pixels // 2
                 torch.cuda.empty_cache()

@@ -7,7 +7,9 @@ Triton comes with torch's builds for CUDA; where it does not, or has no compiler
 
 from __future__ import annotations
 
+import sysconfig
 import warnings
+from pathlib import Path
 
 import torch
 import triton
@@ -24,13 +26,18 @@ _MOST_IN_32_BITS = 2**31 - 1
 _MOST = 2**63 - 1
 
 
-@triton.jit
+# Sizes and places in memory differ from tile to tile: for each of their alignments a kernel would be compiled anew.
+@triton.jit(
+    do_not_specialize=["samples", "blocks", "padded_row", "out_row"],
+    do_not_specialize_on_alignment=["padded", "out", "weights", "firsts"],
+)
 def _enlarge_row(
     padded,
     out,
     weights,
     firsts,
-    width: int,
+    samples: int,
+    blocks: int,
     padded_row: int,
     out_row: int,
     divisor: tl.constexpr,
@@ -43,42 +50,49 @@ def _enlarge_row(
     number: tl.constexpr,
     block: tl.constexpr,
 ):
-    """A block of one row of outputs, which are counted along the row: pixel by pixel, channel by channel."""
-    row = tl.program_id(0)
-    output = tl.program_id(1) * block + tl.arange(0, block)
-    inside = output < width
-    channel = output % channels
-    column = output // channels
-    phase = row % factor * factor + column % factor
-    top = row // factor + tl.load(firsts + row % factor)
-    left = column // factor + tl.load(firsts + column % factor)
-    at = padded + top.to(tl.int64) * padded_row + left * channels
+    """What a block of the samples of one row of inputs, pixel by pixel, channel by channel, gives to one of outputs.
+
+    All lanes are at the same phase at a time, so that weights are scalars, and neighbours load what lies side by side.
+    """
+    row = tl.program_id(0) // blocks
+    sample = tl.program_id(0) % blocks * block + tl.arange(0, block)
+    inside = sample < samples
+    sample = tl.minimum(sample, samples - 1)  # so that loads need no mask
+    column = sample // channels
+    channel = sample - column * channels
     is_alpha = channel == channels - 1
-    sums = tl.zeros([block], dtype=number)
-    alphas = tl.zeros([block], dtype=number)
-    for down in tl.static_range(taps):
-        for across in tl.static_range(taps):
-            weight = tl.load(weights + (phase * taps + down) * taps + across)
-            taken = at + down * padded_row + across * channels
-            value = tl.load(taken + channel, mask=inside, other=0).to(number)
-            if has_alpha:
-                alpha = tl.load(taken + (channels - 1), mask=inside, other=0).to(number)
-                value = tl.where(is_alpha, 1, value) * alpha
-                alphas += weight * alpha
-            sums += weight * value
-    dividend = sums + divisor // 2
-    if has_alpha:
+    down_phase = row % factor
+    top = row // factor + tl.load(firsts + down_phase)
+    at = padded + top.to(tl.int64) * padded_row + sample
+    to = out + row.to(tl.int64) * out_row + sample + column * ((factor - 1) * channels)
+    for phase in range(factor):
+        sums = tl.zeros([block], dtype=number)
+        alphas = tl.zeros([block], dtype=number)
+        met = weights + (down_phase * factor + phase) * (taps * taps)
+        left = at + tl.load(firsts + phase) * channels
+        for down in tl.static_range(taps):
+            for across in tl.static_range(taps):
+                weight = tl.load(met + (down * taps + across))
+                taken = left + down * padded_row + across * channels
+                value = tl.load(taken).to(number)
+                if has_alpha:
+                    alpha = tl.load(taken + (channels - 1 - channel)).to(number)
+                    value = tl.where(is_alpha, 1, value) * alpha
+                    alphas += weight * alpha
+                sums += weight * value
+        dividend = sums + divisor // 2
+        if has_alpha:
+            if overshoots:
+                sums = tl.where(alphas > 0, sums, 0)
+                alphas = tl.maximum(alphas, 0)
+            dividend = tl.where(is_alpha, alphas + divisor // 2, 2 * sums + alphas)
+            divisors = tl.where(is_alpha, divisor, tl.maximum(2 * alphas, 1))
         if overshoots:
-            sums = tl.where(alphas > 0, sums, 0)
-            alphas = tl.maximum(alphas, 0)
-        dividend = tl.where(is_alpha, alphas + divisor // 2, 2 * sums + alphas)
-        divisors = tl.where(is_alpha, divisor, tl.maximum(2 * alphas, 1))
-    if overshoots:
-        dividend = tl.maximum(dividend, 0)
-    quotient = dividend // divisors if has_alpha else dividend // divisor
-    if overshoots:
-        quotient = tl.minimum(quotient, largest)
-    tl.store(out + row.to(tl.int64) * out_row + output, quotient.to(out.dtype.element_ty), mask=inside)
+            dividend = tl.maximum(dividend, 0)
+        quotient = dividend // divisors if has_alpha else dividend // divisor
+        if overshoots:
+            quotient = tl.minimum(quotient, largest)
+        tl.store(to + phase * channels, quotient.to(out.dtype.element_ty), mask=inside)
 
 
 class FusedRoute:
@@ -88,8 +102,6 @@ class FusedRoute:
         ValueError: it cannot do this.
     """
 
-    bytes_per_value = 2
-
     def __init__(self, kernel: Kernel, arithmetic: Arithmetic, channels: int, device: torch.device):
         if not arithmetic.is_exact or kernel.channels > 1:
             raise ValueError("only whole pixels, and only kernels that treat channels alike")
@@ -97,6 +109,8 @@ class FusedRoute:
         most = (2 * arithmetic.largest_pixel + 1) * largest if arithmetic.has_alpha else largest + arithmetic.divisor
         if most > _MOST:
             raise ValueError("sums too large for 64 bits")
+        if device.type == "cuda" and not Path(sysconfig.get_path("include", "posix_prefix"), "Python.h").exists():
+            raise ValueError("no headers of Python, without which Triton's launchers do not compile")  # and gcc is loud
         phases, size = phase_taps(kernel.factor, kernel.padding), kernel.kernel_size
         taps = [
             0 if down is None or across is None else kernel.weights[down * size + across]
@@ -105,6 +119,7 @@ class FusedRoute:
             for down in rows
             for across in columns
         ]
+        self.bytes_per_value = 2 * arithmetic.pixel_dtype.itemsize
         dtype = torch.int32 if most <= _MOST_IN_32_BITS else torch.int64
         self._weights = torch.tensor(taps, dtype=dtype, device=device)
         self._firsts = torch.tensor([first for first, _ in phases], dtype=torch.int32, device=device)
@@ -122,8 +137,10 @@ class FusedRoute:
 
     def __call__(self, padded: torch.Tensor, out: torch.Tensor) -> None:
         """See `routes.Route`."""
-        height, width = out.shape[0], out.shape[1] * out.shape[2]
-        _enlarge_row[(height, triton.cdiv(width, _BLOCK))](
-            padded, out, self._weights, self._firsts, width, padded.stride(0), out.stride(0),
+        samples = out.shape[1] // self._settings["factor"] * out.shape[2]
+        blocks = triton.cdiv(samples, _BLOCK)
+        # The rows along the one axis of a grid that is long: the others end at 65,535.
+        _enlarge_row[(out.shape[0] * blocks,)](
+            padded, out, self._weights, self._firsts, samples, blocks, padded.stride(0), out.stride(0),
             **self._settings,
         )  # fmt: skip
