@@ -202,15 +202,22 @@ def test_of_routes_the_fastest_is_taken_and_slow_ones_run_no_longer_than_needed(
     assert fastest("refusing", "refusing") is routes["refusing"]  # which then says itself what is wrong
 
 
+def test_a_tensor_of_mps_names_its_device_by_number(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert engine.pick_device("mps:0") == engine.pick_device("mps") == torch.device("mps")
+
+
 CALLERS_PRECISION = """
-import sys
+import sys, warnings
 from types import SimpleNamespace
 import torch
 from torch.nn import functional
 from upsample_cli.cuda import exact_convolutions
 
 backends = torch.backends
-exec(sys.argv[1])
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # torch 2.9 calls the older names old: that is the caller's affair
+    exec(sys.argv[1])
 
 def state():
     cudnn = backends.cudnn
