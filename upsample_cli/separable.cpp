@@ -14,6 +14,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <iterator>
+#include <limits>
 #include <type_traits>
 
 #include <immintrin.h>
@@ -92,30 +93,29 @@ inline Vector<uint16_t, uint16_t> upper_half(Vector<uint16_t, uint16_t> left, Ve
 
 // One tile, and the tables of separable.SeparableRoute.
 struct Work {
-    const char *padded;
+    const void *padded;
     char *out;
-    Py_ssize_t padded_row_bytes, out_row_bytes;
-    Py_ssize_t rows, row_numbers, row_outputs, line_numbers;
-    int channels, factor, taps, period, advance, window;
+    Py_ssize_t out_row_bytes, rows, row_numbers, row_outputs, line_numbers;
+    Py_ssize_t channels, factor, taps, window, period, advance;
     const int32_t *first_rows, *first_columns;
     const void *row_weights, *column_weights, *order;
     double divisor;
-    int multiplier, shift, largest;
+    int multiplier, shift;
     bool has_alpha, overshoots;
 };
 
 // The layer's numbers of one input row: its pixels, colour multiplied by alpha where there is alpha.
 template <class Pixel, class Sum, bool HasAlpha> void prepare(const Work &work, Py_ssize_t row, Sum *numbers)
 {
-    const Pixel *pixels = reinterpret_cast<const Pixel *>(work.padded + row * work.padded_row_bytes);
+    const Pixel *pixels = static_cast<const Pixel *>(work.padded) + row * work.row_numbers;
     if constexpr (!HasAlpha) {
         for (Py_ssize_t at = 0; at < work.row_numbers; at++)
             numbers[at] = pixels[at];
     } else {
-        const int channels = work.channels;
+        const Py_ssize_t channels = work.channels;
         for (Py_ssize_t at = 0; at < work.row_numbers; at += channels) {
             const Sum alpha = pixels[at + channels - 1];
-            for (int channel = 0; channel < channels - 1; channel++)
+            for (Py_ssize_t channel = 0; channel < channels - 1; channel++)
                 numbers[at + channel] = pixels[at + channel] * alpha;
             numbers[at + channels - 1] = alpha;
         }
@@ -127,6 +127,7 @@ template <class Pixel, class Sum, bool HasAlpha>
 Vector<Pixel, Sum> finished(const Work &work, Vector<Sum, Sum> sums, Vector<Index<Sum>, Sum> alpha_lanes,
                             Vector<Index<Sum>, Sum> is_alpha)
 {
+    constexpr Sum largest = std::numeric_limits<Pixel>::max();
     const Vector<Sum, Sum> zero = {};
     const Sum whole = static_cast<Sum>(work.divisor), half = static_cast<Sum>(static_cast<int64_t>(work.divisor) / 2);
     if constexpr (std::is_same_v<Sum, uint16_t>) {
@@ -149,11 +150,11 @@ Vector<Pixel, Sum> finished(const Work &work, Vector<Sum, Sum> sums, Vector<Inde
         if constexpr (std::is_same_v<Sum, double>) {
             auto quotients = dividends / divisors;
             if (work.overshoots)
-                quotients = quotients < zero + Sum(work.largest) ? quotients : zero + Sum(work.largest);
+                quotients = quotients < zero + largest ? quotients : zero + largest;
             return __builtin_convertvector(__builtin_convertvector(quotients, Vector<int32_t, Sum>),
                                            Vector<Pixel, Sum>);
         } else {
-            const auto most = zero + Sum(work.largest + 1);
+            const auto most = zero + (largest + 1);
             if (!HasAlpha && work.shift) {
                 auto shifted = dividends >> work.shift;
                 if (work.overshoots)
@@ -184,7 +185,7 @@ Vector<Pixel, Sum> finished(const Work &work, Vector<Sum, Sum> sums, Vector<Inde
 template <class Pixel, class Sum, int Taps, bool HasAlpha> void enlarge_rows(const Work &work, void *scratch)
 {
     constexpr int count = lanes<Sum>;
-    const int taps = Taps ? Taps : work.taps;
+    const int taps = Taps ? Taps : static_cast<int>(work.taps);
     const Py_ssize_t stride = work.line_numbers;
     Sum *kept = static_cast<Sum *>(scratch), *line = kept + work.window * stride;
     auto *order = reinterpret_cast<Index<Sum> *>(line + stride);
@@ -241,8 +242,8 @@ template <class Pixel, class Sum, int Taps, bool HasAlpha> void enlarge_rows(con
 
 template <class Pixel, class Sum> void *enlarge_tile(const Work &work)
 {
-    const Py_ssize_t bytes = ((work.window + 1) * work.line_numbers + (work.period + 1) * lanes<Sum>) * sizeof(Sum);
-    void *scratch = std::calloc(1, bytes);  // a vector of a row's last numbers reaches past them
+    const Py_ssize_t numbers = (work.window + 1) * work.line_numbers + (work.period + 1) * lanes<Sum>;
+    void *scratch = std::calloc(numbers, sizeof(Sum));  // a vector of a row's last numbers reaches past them
     if (!scratch)
         return nullptr;
     if constexpr (!std::is_same_v<Sum, uint16_t>) {
@@ -261,22 +262,22 @@ struct Kind {
     char sum;
     Py_ssize_t pixel_bytes, sum_bytes;
     int lanes;
+    double most;  // that a sum holds
     void *(*enlarge)(const Work &);
 };
 
 constexpr Kind kinds[] = {
-    {'H', 1, 2, lanes<uint16_t>, enlarge_tile<uint8_t, uint16_t>},
-    {'i', 1, 4, lanes<int32_t>, enlarge_tile<uint8_t, int32_t>},
-    {'i', 2, 4, lanes<int32_t>, enlarge_tile<uint16_t, int32_t>},
-    {'d', 1, 8, lanes<double>, enlarge_tile<uint8_t, double>},
-    {'d', 2, 8, lanes<double>, enlarge_tile<uint16_t, double>},
+    {'H', 1, 2, lanes<uint16_t>, 0xFFFF, enlarge_tile<uint8_t, uint16_t>},
+    {'i', 1, 4, lanes<int32_t>, 0x7FFFFFFF, enlarge_tile<uint8_t, int32_t>},
+    {'i', 2, 4, lanes<int32_t>, 0x7FFFFFFF, enlarge_tile<uint16_t, int32_t>},
+    {'d', 1, 8, lanes<double>, 0x1p53, enlarge_tile<uint8_t, double>},
+    {'d', 2, 8, lanes<double>, 0x1p53, enlarge_tile<uint16_t, double>},
 };
 
 // What was got of Python objects, given back at the end.
 struct Buffer {
     Py_buffer view = {};
     ~Buffer() { PyBuffer_Release(&view); }
-    template <class Number> const Number *numbers() const { return static_cast<const Number *>(view.buf); }
 };
 
 PyObject *wrong(const char *what)
@@ -285,12 +286,21 @@ PyObject *wrong(const char *what)
     return nullptr;
 }
 
-bool are_within(const Buffer &table, Py_ssize_t count, int32_t most)
+// Whether a buffer has so many numbers of so many bytes, at an address for such.
+bool holds(const Buffer &buffer, Py_ssize_t count, Py_ssize_t bytes)
 {
-    const int32_t *numbers = table.numbers<int32_t>();
-    return table.view.len == count * 4
+    return buffer.view.len == count * bytes && reinterpret_cast<uintptr_t>(buffer.view.buf) % bytes == 0;
+}
+
+bool are_within(const Buffer &table, Py_ssize_t count, Py_ssize_t most)
+{
+    const int32_t *numbers = static_cast<const int32_t *>(table.view.buf);
+    return holds(table, count, 4)
            && std::all_of(numbers, numbers + count, [=](int32_t each) { return 0 <= each && each <= most; });
 }
+
+// Far more than any setting is, and so little that no product of settings and lengths leaves 64 bits.
+constexpr Py_ssize_t most_setting = 1 << 12;
 
 PyObject *enlarge(PyObject *, PyObject *arguments)
 {
@@ -298,10 +308,10 @@ PyObject *enlarge(PyObject *, PyObject *arguments)
     PyObject *target;
     Work work = {};
     int sum, has_alpha, overshoots;
-    if (!PyArg_ParseTuple(arguments, "y*OCiiiiiy*y*y*y*y*diiipp:enlarge", &padded.view, &target, &sum, &work.factor,
+    if (!PyArg_ParseTuple(arguments, "y*OCnnnnny*y*y*y*y*diipp:enlarge", &padded.view, &target, &sum, &work.factor,
                           &work.taps, &work.window, &work.period, &work.advance, &first_rows.view,
                           &first_columns.view, &row_weights.view, &column_weights.view, &order.view, &work.divisor,
-                          &work.multiplier, &work.shift, &work.largest, &has_alpha, &overshoots)
+                          &work.multiplier, &work.shift, &has_alpha, &overshoots)
         || PyObject_GetBuffer(target, &out.view, PyBUF_STRIDES | PyBUF_WRITABLE))
         return nullptr;
     const Py_buffer &made = out.view;
@@ -312,32 +322,34 @@ PyObject *enlarge(PyObject *, PyObject *arguments)
         return wrong("there is no such kind of pixels and sums");
     if (made.strides[2] != made.itemsize || made.strides[1] != made.shape[2] * made.itemsize)
         return wrong("the pixels of a row of the output are not side by side");
-    if (std::min({work.factor, work.taps, work.period, work.advance, work.shift + 1}) < 1 || work.window < work.taps
-        || work.shift > 30 || work.divisor < 1 || made.shape[0] % work.factor || made.shape[1] % work.factor)
+    work.channels = made.shape[2];
+    const auto [least, most] =
+        std::minmax({work.channels, work.factor, work.taps, work.window, work.period, work.advance});
+    if (least < 1 || most > most_setting || work.taps > work.window || work.shift < 0 || work.shift > 30
+        || !(1 <= work.divisor && work.divisor <= kind->most) || made.shape[0] < 1 || made.shape[0] % work.factor
+        || made.shape[1] < 1 || made.shape[1] % work.factor)
         return wrong("settings that fit nothing");
-    work.channels = static_cast<int>(made.shape[2]);
     work.rows = made.shape[0] / work.factor;
     work.row_outputs = made.shape[1] * made.shape[2];
     work.row_numbers = (made.shape[1] / work.factor + work.window - 1) * work.channels;
-    work.padded_row_bytes = work.row_numbers * made.itemsize;
     work.out_row_bytes = made.strides[0];
     const Py_ssize_t vectors = (work.row_outputs + kind->lanes - 1) / kind->lanes;
     const Py_ssize_t periods = (vectors + work.period - 1) / work.period;
-    const int32_t most_first = work.advance + work.window * work.channels;
+    const Py_ssize_t most_first = work.advance + work.window * work.channels;
     work.line_numbers = periods * work.advance + most_first + work.taps * work.channels + kind->lanes;
     work.line_numbers = std::max(work.line_numbers, work.row_numbers);
-    if (padded.view.len != (work.rows + work.window - 1) * work.padded_row_bytes)
+    if (!holds(padded, (work.rows + work.window - 1) * work.row_numbers, made.itemsize))
         return wrong("the padded tile does not fit the output");
     if (!are_within(first_rows, work.factor, work.window - work.taps)
         || !are_within(first_columns, work.period, most_first)
-        || row_weights.view.len != work.factor * work.taps * kind->sum_bytes
-        || column_weights.view.len != work.period * work.taps * kind->lanes * kind->sum_bytes
-        || order.view.len != (work.period + 1) * kind->lanes * kind->sum_bytes)
+        || !holds(row_weights, work.factor * work.taps, kind->sum_bytes)
+        || !holds(column_weights, work.period * work.taps * kind->lanes, kind->sum_bytes)
+        || !holds(order, (work.period + 1) * kind->lanes, kind->sum_bytes))
         return wrong("tables that do not fit the settings");
-    work.padded = padded.numbers<char>();
+    work.padded = padded.view.buf;
     work.out = static_cast<char *>(made.buf);
-    work.first_rows = first_rows.numbers<int32_t>();
-    work.first_columns = first_columns.numbers<int32_t>();
+    work.first_rows = static_cast<const int32_t *>(first_rows.view.buf);
+    work.first_columns = static_cast<const int32_t *>(first_columns.view.buf);
     work.row_weights = row_weights.view.buf;
     work.column_weights = column_weights.view.buf;
     work.order = order.view.buf;

@@ -85,7 +85,7 @@ class SeparableRoute:
             firsts.astype(np.int32), first_columns.astype(np.int32),
             (taps * scale).astype(sums.dtype), weights.astype(sums.dtype),
             np.vstack([order, alpha_lanes]).astype(sums.order),
-            float(divisor), multiplier, shift, arithmetic.largest_pixel, arithmetic.has_alpha, arithmetic.overshoots,
+            float(divisor), multiplier, shift, arithmetic.has_alpha, arithmetic.overshoots,
         )  # fmt: skip
 
     def __call__(self, padded: torch.Tensor, out: torch.Tensor) -> None:
@@ -114,7 +114,8 @@ def _sums(kernel: Kernel, arithmetic: Arithmetic, divisor: int) -> tuple[_Sums, 
     most = (2 * arithmetic.largest_pixel + 3) * largest if arithmetic.has_alpha else largest + 2 * divisor
     for sums in _SUMS[1:]:
         if most <= sums.most:
-            return sums, (0, divisor.bit_length() - 1 if divisor.bit_count() == 1 else 0)
+            can_shift = sums.code == "i" and divisor.bit_count() == 1
+            return sums, (0, divisor.bit_length() - 1 if can_shift else 0)
     raise ValueError("sums too large to be exact")
 
 
