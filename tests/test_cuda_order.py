@@ -202,6 +202,24 @@ def test_of_routes_the_fastest_is_taken_and_slow_ones_run_no_longer_than_needed(
     assert fastest("refusing", "refusing") is routes["refusing"]  # which then says itself what is wrong
 
 
+def test_a_thread_at_factor_1_turns_cudnn_off_for_itself_alone():
+    """Here one at factor 2 starts while another, at factor 1, is at work."""
+    met, before = [], torch.backends.cudnn.enabled
+
+    def at_factor_2():
+        with cuda.exact_convolutions(DEVICE, stride=2):
+            met.append(torch.backends.cudnn.enabled)
+
+    other = threading.Thread(target=at_factor_2)
+    with cuda.exact_convolutions(DEVICE, stride=1):
+        assert not torch.backends.cudnn.enabled
+        other.start()
+        time.sleep(0.1)
+    other.join(timeout=10)
+    assert met == [before] == [True]
+    assert torch.backends.cudnn.enabled == before
+
+
 def test_a_tensor_of_mps_names_its_device_by_number(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert engine.pick_device("mps:0") == engine.pick_device("mps") == torch.device("mps")

@@ -42,15 +42,15 @@ def exact_convolutions(device: torch.device, *, stride: int) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    cudnn = torch.backends.cudnn
-    settings: list[tuple[Any, str, object]] = [
-        (cudnn, "enabled", cudnn.enabled and stride > 1),
-        (cudnn, "benchmark", False),
-        (cudnn, "deterministic", True),
-        (cudnn.conv, "fp32_precision", "ieee"),  # type: ignore[attr-defined]
-        (torch.backends.cuda.matmul, "fp32_precision", "ieee"),
-    ]
     with _settings_of_process, ExitStack() as restored:
+        cudnn = torch.backends.cudnn
+        settings: list[tuple[Any, str, object]] = [
+            (cudnn, "enabled", cudnn.enabled and stride > 1),
+            (cudnn, "benchmark", False),
+            (cudnn, "deterministic", True),
+            (cudnn.conv, "fp32_precision", "ieee"),  # type: ignore[attr-defined]
+            (torch.backends.cuda.matmul, "fp32_precision", "ieee"),
+        ]
         for owner, name, value in settings:
             restored.callback(setattr, owner, name, getattr(owner, name))
             setattr(owner, name, value)
