@@ -20,6 +20,9 @@ from benchmarks.harness import Row, milliseconds, race
 from benchmarks.pictures import KINDS
 from upsample_cli import upsample
 from upsample_cli.cores import core_count
+from upsample_cli.engine import Settings, enlarged_bands, pick_device
+from upsample_cli.kernels import kernel_named
+from upsample_cli.pixels import fitted
 
 Pixels = NDArray[Any]
 
@@ -98,9 +101,24 @@ def contenders(case: Case, pixels: Pixels) -> dict[str, Callable[[], Any]]:
             torch.from_numpy(pixels).permute(2, 0, 1)[None],
             scale_factor=case.factor, mode="bilinear", align_corners=False,
         )  # fmt: skip
+    if (case.layout, case.kernel) == ("RGB", "bilinear"):
+        kept = np.zeros((size[1], size[0], 3), pixels.dtype)
+        found["upsample, band by band as for a file"] = partial(_in_bands, pixels, case)
+        found["OpenCV, into memory that it has"] = partial(cv2.resize, pixels, size, kept, interpolation=opencv)
     moved = torch.ones(pixels.nbytes * (1 + case.factor**2) // 2, dtype=torch.uint8)
     found["limit: as many bytes copied"] = partial(torch.empty_like(moved).copy_, moved)
     return found
+
+
+def _in_bands(pixels: Pixels, case: Case) -> None:
+    """Every band is let go as soon as the next is asked for: its memory serves again."""
+    rows = torch.from_numpy(pixels)
+    kernel, arithmetic = fitted(kernel_named(case.kernel, case.factor), rows.dtype)
+    settings = Settings(kernel, "replicate", pick_device("cpu"))
+    shape = (len(pixels), pixels.shape[1], pixels.shape[2])
+    bands = enlarged_bands(lambda first, last: rows[first:last], shape, settings=settings, arithmetic=arithmetic)
+    for _ in bands:
+        pass
 
 
 def engine(rounds: int, cases: tuple[Case, ...] = CASES) -> Iterator[list[Row]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import platform
+import random
 import statistics
 import subprocess
 import sys
@@ -39,12 +40,13 @@ class Row:
 def race(case: str, contenders: Mapping[str, Callable[[], Any]], *, rounds: int) -> list[Row]:
     """Time every contender once a round, after one round that does not count.
 
+    In each round in another order: who came before decides which cores are awake, and what memory and caches are like.
     A contender may return a note, a string, with its result.
     """
     times: dict[str, list[float]] = {name: [] for name in contenders}
     notes: dict[str, str] = {}
     for number in range(rounds + 1):
-        for name, run in contenders.items():
+        for name, run in random.Random(number).sample([*contenders.items()], len(contenders)):
             start_s = time.perf_counter()
             returned = run()
             elapsed_s = time.perf_counter() - start_s
