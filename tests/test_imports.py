@@ -42,46 +42,6 @@ LAYERS = [
     ["upsample_cli"],  # its lazy names come from below
     ["upsample_cli.cli.*"],
 ]
-HOMES = {
-    "typer": {"upsample_cli.cli"},
-    "rich": {"upsample_cli.cli"},
-    "click": set(),
-    "PIL": {
-        "upsample_cli.pictures",
-        "upsample_cli.tconv.drawing",
-        "upsample_cli.fitting.degrade",
-        "upsample_cli.comparing.sheet",
-    },
-    **{name: {"upsample_cli.pictures"} for name in ("isal", "imagecodecs")},
-    "tifffile": {"upsample_cli.pictures", "upsample_cli.tconv.signals"},
-    "onnx": {"upsample_cli.tconv"},
-    "safetensors": {"upsample_cli.tconv", "upsample_cli.weight_files", "upsample_cli.fitting.file"},
-    "torch": {
-        f"upsample_cli.{name}"
-        for name in (
-            "weight_files",
-            "layer",
-            "pixels",
-            "borders",
-            "phases",
-            "separable",
-            "fused",
-            "routes",
-            "route_choice",
-            "cuda",
-            "engine",
-            "reduced_axes",
-            "reduction",
-            "arrays",
-            "pipeline",
-            "tconv",
-            "fitting.fit",
-        )
-    },
-    "torchvision": set(),
-    "triton": {"upsample_cli.fused"},
-    "distributed": {f"upsample_cli.batch.{name}" for name in ("cluster", "cluster_worker", "scheduler")},
-}
 TORCH_AT_ONCE = {
     f"upsample_cli.{name}"
     for name in (
@@ -100,6 +60,25 @@ TORCH_AT_ONCE = {
         "arrays",
         "tconv.apply",
     )
+}
+HOMES = {
+    "typer": {"upsample_cli.cli"},
+    "rich": {"upsample_cli.cli"},
+    "click": set(),
+    "PIL": {
+        "upsample_cli.pictures",
+        "upsample_cli.tconv.drawing",
+        "upsample_cli.fitting.degrade",
+        "upsample_cli.comparing.sheet",
+    },
+    **{name: {"upsample_cli.pictures"} for name in ("isal", "imagecodecs")},
+    "tifffile": {"upsample_cli.pictures", "upsample_cli.tconv.signals"},
+    "onnx": {"upsample_cli.tconv"},
+    "safetensors": {"upsample_cli.tconv", "upsample_cli.weight_files", "upsample_cli.fitting.file"},
+    "torch": TORCH_AT_ONCE | {f"upsample_cli.{name}" for name in ("weight_files", "pipeline", "tconv", "fitting.fit")},
+    "torchvision": set(),
+    "triton": {"upsample_cli.fused"},
+    "distributed": {f"upsample_cli.batch.{name}" for name in ("cluster", "cluster_worker", "scheduler")},
 }
 
 
