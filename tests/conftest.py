@@ -5,11 +5,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))  # `from oracles import ...`: importlib mode adds no folder
 
-settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
+# How fast examples are made says how busy the machine is, not whether a test is right.
+too_slow = [HealthCheck.too_slow]
+settings.register_profile("repeatable", deadline=None, derandomize=True, database=None, suppress_health_check=too_slow)
 settings.load_profile("repeatable")
 
 

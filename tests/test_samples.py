@@ -60,8 +60,10 @@ def difference(first, second):
 
 
 def test_the_script_draws_exactly_the_samples_there_are(drawn):
-    pictures = {path.name for path in FOLDER.iterdir() if path.suffix not in (".py", ".md") and path.is_file()}
-    assert {path.name for path in drawn.iterdir()} == pictures == set(KINDS)
+    """Enlarged samples do not count: the README's first command writes one."""
+    files = {path.name for path in FOLDER.iterdir() if path.suffix not in (".py", ".md") and path.is_file()}
+    samples = {name for name in files if not re.search(r"_x[0-9]", name)}
+    assert {path.name for path in drawn.iterdir()} == samples == set(KINDS)
 
 
 @pytest.mark.parametrize("name", KINDS)

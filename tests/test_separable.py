@@ -161,17 +161,27 @@ def test_an_output_that_cannot_be_written_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("kernel", "arithmetic", "channels"),
+    ("kernel", "arithmetic"),
     [
-        (kernel_named("bilinear", 2), Arithmetic(torch.float32, 16), 3),
-        (kernel_named("fitted", 2), Arithmetic(torch.uint8, kernel_named("fitted", 2).denominator), 3),
-        (kernel_named("bilinear", 2), Arithmetic(torch.uint8, 16, has_alpha=True), 3),
-        (kernel_named("bilinear", 2), Arithmetic(torch.uint8, 16), 40),
+        (kernel_named("bilinear", 2), Arithmetic(torch.float32, 16)),
+        (kernel_named("fitted", 2), Arithmetic(torch.uint8, kernel_named("fitted", 2).denominator)),
+        (kernel_named("bilinear", 2), Arithmetic(torch.uint8, 16, has_alpha=True)),
     ],
 )
-def test_what_it_cannot_do_it_says(kernel, arithmetic, channels):
-    with pytest.raises(ValueError, match=r"only outer products|lies in another|too far apart"):
-        SeparableRoute(kernel, arithmetic, channels)
+def test_what_it_cannot_do_it_says(kernel, arithmetic):
+    with pytest.raises(ValueError, match=r"only outer products|lies in another"):
+        SeparableRoute(kernel, arithmetic, channels=3)
+
+
+@needs_compiled
+@pytest.mark.parametrize("module", compiled_modules(), ids=lambda each: each.__name__)
+def test_channels_that_do_not_meet_in_a_vector_are_refused(module):
+    """With 5/4 of a vector's lanes, one vector holds the end of one pixel and the start of the next."""
+    lanes = module.lanes("H")
+    kernel, arithmetic = kernel_named("bilinear", 2), Arithmetic(torch.uint8, 16)
+    with pytest.raises(ValueError, match="too far apart"):
+        SeparableRoute(kernel, arithmetic, lanes * 5 // 4, module=module)
+    SeparableRoute(kernel, arithmetic, lanes, module=module)
 
 
 PROCESSOR = """
