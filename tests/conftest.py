@@ -1,13 +1,10 @@
-"""What all tests share: where the oracles lie, repeatable examples, and one torch thread."""
+"""What all tests share: repeatable examples, and one torch thread."""
 
 import signal
 import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-
-sys.path.insert(0, str(Path(__file__).parent))  # `from oracles import ...`: importlib mode adds no folder
 
 # How fast examples are made says how busy the machine is, not whether a test is right.
 too_slow = [HealthCheck.too_slow]

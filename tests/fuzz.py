@@ -21,7 +21,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from corpus import exercise, good_files, mutated, peak_bytes
+from support.corpus import good_files, mutated
+from support.exercise import exercise, peak_bytes
 
 from upsample_cli.errors import UpsampleError
 from upsample_cli.pictures.formats import FORMATS

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from oracles import assert_same_pixels, expected_pixels, hostile_pixels
+from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from torch import nn
 from torch.nn import functional
 

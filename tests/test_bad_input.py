@@ -7,15 +7,16 @@ import time
 import zlib
 from pathlib import Path
 
-import corpus
 import imagecodecs
 import numpy as np
 import pytest
-from corpus import HEIGHT, RGB, WIDTH, exercise, good_files, mutated, peak_bytes, png, saved, tiff, truncated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from running import names, save, tree, upsample, upsample_process
+from support import corpus
+from support.corpus import HEIGHT, RGB, WIDTH, good_files, mutated, png, saved, tiff, truncated
+from support.exercise import exercise, peak_bytes
+from support.running import names, save, tree, upsample, upsample_process
 
 from upsample_cli.errors import PictureError, UpsampleError
 from upsample_cli.pictures.formats import FORMATS

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from oracles import assert_same_pixels, expected_pixels, hostile_pixels
+from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from torch.nn import functional
 
 from upsample_cli import engine, route_choice, upsample

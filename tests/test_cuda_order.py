@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from oracles import assert_same_pixels, expected_pixels, hostile_pixels
+from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 
 from upsample_cli import cuda, engine, route_choice
 from upsample_cli.engine import Settings, enlarged_bands

@@ -8,9 +8,9 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
-from corpus import animated_png, png_chunk
-from oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from PIL import Image
+from support.corpus import animated_png, png_chunk
+from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 
 from upsample_cli.errors import PictureError
 from upsample_cli.pictures.model import Layout

@@ -7,8 +7,8 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from PIL import Image
+from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 
 from upsample_cli.errors import PictureError, UsageError
 from upsample_cli.job import Options

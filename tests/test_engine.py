@@ -14,7 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import assert_same_pixels, expected_pixels, hostile_pixels
+from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 
 from upsample_cli import cuda, engine
 from upsample_cli.borders import padded_tile

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from corpus import animated_png
-from oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from PIL import Image
-from running import COMMAND, ENVIRONMENT, names, upsample
+from support.corpus import animated_png
+from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
+from support.running import COMMAND, ENVIRONMENT, names, upsample
 
 from upsample_cli.errors import PictureError
 from upsample_cli.pictures import ifd

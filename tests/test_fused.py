@@ -1,13 +1,12 @@
 """The one kernel of a GPU: exact where Triton interprets it on the CPU, and compiled for every kind of GPU."""
 
 import importlib.util
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from support.environment import ENVIRONMENT, FINDS_SUPPORT
 
 from upsample_cli.kernels import kernel_named
 from upsample_cli.pixels import Arithmetic, fitted
@@ -17,10 +16,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 INTERPRETED = """
-import sys
-sys.path.insert(0, sys.argv[1])
 import numpy as np, torch
-from oracles import assert_same_pixels, expected_pixels, hostile_pixels
+from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from upsample_cli.borders import padded_tile
 from upsample_cli.fused import FusedRoute
 from upsample_cli.kernels import kernel_named
@@ -62,8 +59,8 @@ print("exact")
 
 def test_it_is_exact_where_it_is_interpreted():
     ran = subprocess.run(
-        [sys.executable, "-c", INTERPRETED, str(Path(__file__).parent)],
-        env=os.environ | {"TRITON_INTERPRET": "1"},
+        [sys.executable, "-c", INTERPRETED],
+        env=ENVIRONMENT | FINDS_SUPPORT | {"TRITON_INTERPRET": "1"},
         capture_output=True,
         text=True,
         timeout=300,

@@ -5,8 +5,8 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from oracles import CUBICS, assert_same_pixels, exact_weights, expected_pixels, hostile_pixels, weighted_pixels
 from PIL import Image
+from support.oracles import CUBICS, assert_same_pixels, exact_weights, expected_pixels, hostile_pixels, weighted_pixels
 
 from upsample_cli import route_choice, upsample, upsample_file
 from upsample_cli.errors import UsageError

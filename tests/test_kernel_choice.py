@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from PIL import Image
 from safetensors.torch import save_file
+from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from torch import nn
 
 from upsample_cli import upsample, upsample_file

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageCms
-from running import save, upsample
+from support.running import save, upsample
 
 from upsample_cli.pictures.iptc import captions_in_text, jpeg_segment, png_text
 from upsample_cli.pipeline import upsample_file

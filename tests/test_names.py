@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from running import names, save, upsample
+from support.running import names, save, upsample
 
 from upsample_cli.errors import PictureError, UsageError
 from upsample_cli.names import DEFAULT_NAME, NameFields, check_template, named, template_suffix

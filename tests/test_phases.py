@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import assert_same_pixels
+from support.oracles import assert_same_pixels
 
 from upsample_cli import route_choice, routes
 from upsample_cli.kernel_choice import kernel_of_weights

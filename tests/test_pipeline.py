@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from oracles import assert_same_pixels, expected_pixels
 from PIL import Image
-from running import names, pixels_of, save, tree
+from support.oracles import assert_same_pixels, expected_pixels
+from support.running import names, pixels_of, save, tree
 
 import upsample_cli
 from upsample_cli import UpsampleError, upsample_file

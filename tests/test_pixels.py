@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from oracles import assert_same_pixels, rounded_half_up
+from support.oracles import assert_same_pixels, rounded_half_up
 
 from upsample_cli.pixels import Arithmetic, finish, prepare
 from upsample_cli.profiles import MAX_FACTOR

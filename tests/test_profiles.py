@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from oracles import CUBICS, cubic_value
+from support.oracles import CUBICS, cubic_value
 
 from upsample_cli.errors import UsageError
 from upsample_cli.profiles import MAX_FACTOR, PROFILES, AxisKernel, axis_kernel, bilinear_taps

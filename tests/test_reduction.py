@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
+from support.oracles import CUBICS, assert_same_pixels, cubic_value, hostile_pixels
 
-from tests.oracles import CUBICS, assert_same_pixels, cubic_value, hostile_pixels
 from upsample_cli import reduction
 from upsample_cli.engine import Settings, enlarged_bands
 from upsample_cli.errors import Interrupted

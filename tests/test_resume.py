@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from running import COMMAND, ENVIRONMENT, names, save, tree, upsample, upsample_process
+from support.running import COMMAND, ENVIRONMENT, names, save, tree, upsample, upsample_process
 
 from upsample_cli import pipeline
 from upsample_cli.batch.record import RECORD_NAME

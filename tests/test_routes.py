@@ -1,15 +1,14 @@
 """Routes: every fast one gives the plain layer's pixels, and one that does not is never taken."""
 
-import os
 import subprocess
 import sys
 from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from oracles import assert_same_pixels, expected_pixels, hostile_pixels
+from support.environment import ENVIRONMENT, FINDS_SUPPORT
+from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 
 from upsample_cli import route_choice, separable, upsample
 from upsample_cli.kernels import kernel_named
@@ -248,11 +247,10 @@ def test_what_is_not_finite_spoils_only_the_pixels_that_depend_on_it(factor, odd
 # -- processors -------------------------------------------------------------------------------------------------------
 
 OTHER_PROCESSOR = """
-import sys
-sys.path.insert(0, sys.argv[1])
 import numpy as np, torch
 torch.set_num_threads(1)
-from oracles import assert_same_pixels, expected_pixels, hostile_pixels
+from support.environment import ENVIRONMENT, FINDS_SUPPORT
+from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from upsample_cli import route_choice, upsample
 fast = route_choice._fast_routes
 route_choice._fast_routes = lambda *of: [route for route in fast(*of) if route is not route_choice.SeparableRoute]
@@ -268,8 +266,8 @@ print("exact")
 def test_pixels_are_exact_on_lesser_processors(instructions):
     # Without VNNI, pairs of products can saturate in 16 bits; oneDNN can be told to forget newer instructions.
     ran = subprocess.run(
-        [sys.executable, "-c", OTHER_PROCESSOR, str(Path(__file__).parent)],
-        env=os.environ | {"ONEDNN_MAX_CPU_ISA": instructions},
+        [sys.executable, "-c", OTHER_PROCESSOR],
+        env=ENVIRONMENT | FINDS_SUPPORT | {"ONEDNN_MAX_CPU_ISA": instructions},
         capture_output=True,
         text=True,
         timeout=120,

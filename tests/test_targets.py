@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from support.running import upsample
 
-from tests.running import upsample
 from upsample_cli import upsample_file
 from upsample_cli.errors import PictureError, UsageError
 from upsample_cli.job import Options, options_of

@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
-import cluster_deeds
-import crashing
 import pytest
-from running import COMMAND, ENVIRONMENT, Watched, names, save, tree, upsample, upsample_process
+from support import cluster_deeds, crashing
+from support.environment import FINDS_SUPPORT
+from support.running import COMMAND, ENVIRONMENT, Watched, names, save, tree, upsample, upsample_process
 
 from upsample_cli import __version__
 from upsample_cli.batch import cluster_worker, scheduler
@@ -43,10 +43,7 @@ ALLOWED_FAILURES = 1
 @contextlib.contextmanager
 def dask_process(*arguments):
     """One of Dask's programs, ended with all that it has started."""
-    settings = {
-        "PYTHONPATH": str(Path(crashing.__file__).parent),
-        "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(ALLOWED_FAILURES),
-    }
+    settings = FINDS_SUPPORT | {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(ALLOWED_FAILURES)}
     command = [sys.executable, "-m", "dask", *map(str, arguments)]
     log = subprocess.DEVNULL
     with subprocess.Popen(command, env=ENVIRONMENT | settings, stdout=log, stderr=log) as process:

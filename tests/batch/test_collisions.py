@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from running import names, save
+from support.running import names, save
 
 from upsample_cli.batch import collisions
 from upsample_cli.batch.collisions import Alike, names_alike

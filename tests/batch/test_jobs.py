@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from running import save, tree
+from support.running import save, tree
 
 from upsample_cli.batch.find import Found, find_inputs
 from upsample_cli.batch.jobs import plan_run

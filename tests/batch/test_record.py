@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from running import ENVIRONMENT
+from support.running import ENVIRONMENT
 
 from upsample_cli.batch.record import RECORD_NAME, Record
 from upsample_cli.errors import RecordError

@@ -8,7 +8,7 @@ from unittest import mock
 import numpy as np
 import pytest
 from PIL import Image
-from running import ENVIRONMENT, in_threads
+from support.running import ENVIRONMENT, in_threads
 
 from tests.batch.test_workers import LONG_S, assert_all_gone, executor, job
 from upsample_cli.batch import workers

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from running import Watched
+from support.running import Watched
 
 from upsample_cli.batch import stopping, threads
 from upsample_cli.batch.threads import ThreadExecutor

@@ -8,10 +8,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import crashing
 import pytest
 from PIL import Image
-from running import Watched
+from support import crashing
+from support.environment import ENVIRONMENT, FINDS_SUPPORT
+from support.running import Watched
 
 from upsample_cli.batch import carry
 from upsample_cli.batch.jobs import Entry
@@ -164,9 +165,8 @@ def test_closing_it_early_leaves_no_process_and_no_temporary_file(name):
 
 
 KILLED_RUN = """
-import os, sys
-sys.path[:0] = [{tests!r}]
-import crashing
+import os
+from support import crashing
 from pathlib import Path
 from upsample_cli.batch.worker import Assignment
 from upsample_cli.batch.workers import ProcessExecutor
@@ -183,8 +183,9 @@ if __name__ == "__main__":
 
 
 def test_workers_do_not_outlive_a_run_that_is_killed():
-    Path("run.py").write_text(KILLED_RUN.format(tests=str(Path(crashing.__file__).parent)), encoding="utf-8")
-    with subprocess.Popen([sys.executable, "run.py"], start_new_session=True) as process:
+    Path("run.py").write_text(KILLED_RUN, encoding="utf-8")
+    environment = ENVIRONMENT | FINDS_SUPPORT
+    with subprocess.Popen([sys.executable, "run.py"], env=environment, start_new_session=True) as process:
         while not (Path("pid").exists() and Path("pid").read_text(encoding="ascii")):
             assert process.poll() is None
             time.sleep(0.01)

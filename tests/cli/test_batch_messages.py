@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from running import COMMAND, ENVIRONMENT, names, save, tree, upsample
+from support.running import COMMAND, ENVIRONMENT, names, save, tree, upsample
 
 from upsample_cli.cli import gallery_page
 from upsample_cli.cli.progress import Bars

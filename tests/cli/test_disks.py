@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from running import COMMAND, ENVIRONMENT, names, save, tree, upsample
+from support.running import COMMAND, ENVIRONMENT, names, save, tree, upsample
 
 SCRIPT = """
 set -e

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from running import names, pixels_of, save, upsample
+from support.running import names, pixels_of, save, upsample
 
 from upsample_cli.cli import gallery
 from upsample_cli.errors import PictureError

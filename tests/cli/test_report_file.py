@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from running import COMMAND, ENVIRONMENT, save, tree, upsample
+from support.running import COMMAND, ENVIRONMENT, save, tree, upsample
 
 from upsample_cli.cli.report_file import ReportFile
 from upsample_cli.cli.tally import KEPT_FAILURES, Tally, cause_of

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from PIL import Image, ImageCms, ImageOps
-from running import names, pixels_of, save, tree, upsample, upsample_process
+from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
+from support.running import names, pixels_of, save, tree, upsample, upsample_process
 
 EXIF_ORIENTATION, EXIF_MAKE, EXIF_IFD, EXIF_WIDTH, EXIF_HEIGHT = 0x0112, 0x010F, 0x8769, 0xA002, 0xA003
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import assert_same_pixels, expected_pixels
-from running import names, pixels_of, save, tree, upsample
+from support.oracles import assert_same_pixels, expected_pixels
+from support.running import names, pixels_of, save, tree, upsample
 
 from upsample_cli import pipeline
 

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from oracles import assert_same_pixels, expected_pixels
-from running import COMMAND, ENVIRONMENT, Ended, names, pixels_of, save, upsample
+from support.oracles import assert_same_pixels, expected_pixels
+from support.running import COMMAND, ENVIRONMENT, Ended, names, pixels_of, save, upsample
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from running import COMMAND, ENVIRONMENT, names, save, tree, upsample, upsample_process
+from support.running import COMMAND, ENVIRONMENT, names, save, tree, upsample, upsample_process
 
 from upsample_cli import __version__
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from oracles import assert_same_pixels, expected_pixels
 from PIL import Image
-from running import COMMAND, ENVIRONMENT, names, pixels_of, save, tree, upsample, upsample_process
+from support.oracles import assert_same_pixels, expected_pixels
+from support.running import COMMAND, ENVIRONMENT, names, pixels_of, save, tree, upsample, upsample_process
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals, links and limits of POSIX")
 

@@ -8,9 +8,9 @@ from contextlib import contextmanager, suppress
 
 import numpy as np
 import pytest
-from oracles import hostile_pixels
 from PIL import Image
-from running import COMMAND, ENVIRONMENT, save, tree, upsample
+from support.oracles import hostile_pixels
+from support.running import COMMAND, ENVIRONMENT, save, tree, upsample
 
 from upsample_cli.errors import PictureError, UsageError
 from upsample_cli.pictures import streams

@@ -9,9 +9,9 @@ import pytest
 import skimage.data
 import torch
 from PIL import Image
-from running import leave, pixels_of, upsample
 from safetensors.torch import load_file
-from tconv.commands import call, imported_by
+from support.commands import call, imported_by
+from support.running import leave, pixels_of, upsample
 
 
 @pytest.fixture(autouse=True)

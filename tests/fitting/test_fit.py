@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
-from oracles import hostile_pixels
 from PIL import Image
+from support.oracles import hostile_pixels
 
 from benchmarks import fit_kernels
 from upsample_cli import upsample

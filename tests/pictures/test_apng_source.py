@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from corpus import animated_png
-from oracles import assert_same_pixels, expected_pixels
 from PIL import Image
+from support.corpus import animated_png
+from support.oracles import assert_same_pixels, expected_pixels
 
 from upsample_cli.errors import PictureError
 from upsample_cli.pictures.source import open_animation, open_picture, read_header

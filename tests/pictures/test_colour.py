@@ -4,9 +4,9 @@ import struct
 
 import numpy as np
 import pytest
-from oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from PIL import Image
-from running import pixels_of
+from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
+from support.running import pixels_of
 
 from upsample_cli.pictures.colour import srgb_of_profile
 from upsample_cli.pictures.convert import convert_rows

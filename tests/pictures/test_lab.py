@@ -7,10 +7,10 @@ import subprocess
 import numpy as np
 import pytest
 import tifffile
-from oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from PIL import Image
-from running import pixels_of
 from skimage.color import lab2xyz
+from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
+from support.running import pixels_of
 
 from upsample_cli.errors import PictureError
 from upsample_cli.pictures.convert import convert_rows

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import assert_same_pixels, hostile_pixels
 from PIL import Image, ImageCms
-from running import pixels_of, upsample
+from support.oracles import assert_same_pixels, hostile_pixels
+from support.running import pixels_of, upsample
 
 from upsample_cli.errors import PictureError
 from upsample_cli.pictures.light import light_of

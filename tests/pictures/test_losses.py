@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from oracles import hostile_pixels
 from PIL import Image
-from running import names, upsample
+from support.oracles import hostile_pixels
+from support.running import names, upsample
 
 from upsample_cli.errors import PictureError
 from upsample_cli.job import Options

@@ -10,7 +10,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from oracles import hostile_pixels
+from support.oracles import hostile_pixels
 
 from upsample_cli.errors import PictureError
 from upsample_cli.pictures.lzw import lzw_decoded

@@ -6,9 +6,9 @@ from base64 import b64decode
 
 import numpy as np
 import pytest
-from corpus import png_of_rows as png
-from corpus import saved, tiff
 from PIL import Image
+from support.corpus import png_of_rows as png
+from support.corpus import saved, tiff
 
 from upsample_cli.errors import PictureError
 from upsample_cli.pictures.model import Layout

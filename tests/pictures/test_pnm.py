@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import assert_same_pixels, expected_pixels
 from PIL import Image
-from running import COMMAND, ENVIRONMENT
+from support.oracles import assert_same_pixels, expected_pixels
+from support.running import COMMAND, ENVIRONMENT
 
 from upsample_cli.errors import PictureError
 from upsample_cli.job import Options

@@ -9,11 +9,11 @@ import zlib
 
 import numpy as np
 import pytest
-from corpus import png_of_rows as png
-from corpus import saved, tiff
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from support.corpus import png_of_rows as png
+from support.corpus import saved, tiff
 
 from upsample_cli.errors import PictureError
 from upsample_cli.pictures import opening

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from running import leave
+from support.running import leave
 
 
 @pytest.fixture(autouse=True)

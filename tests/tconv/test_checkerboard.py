@@ -8,7 +8,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tconv.commands import call, imported_by
+from support.commands import call, imported_by
 from torch.nn import functional as F  # noqa: N812
 
 from upsample_cli.errors import GeometryError, PictureError, UsageError

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
-from tconv.commands import call, imported_by
+from support.commands import call, imported_by
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tconv.commands import call, imported_by
+from support.commands import call, imported_by
 from typer.testing import CliRunner
 
 from upsample_cli.cli.tconv import app

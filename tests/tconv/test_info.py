@@ -6,9 +6,9 @@ import subprocess
 import sys
 
 import pytest
-from corpus import HEIGHT, ICC, WIDTH, XMP, exif, good_files
 from PIL import Image, ImageOps
-from running import ENVIRONMENT, save, upsample
+from support.corpus import HEIGHT, ICC, WIDTH, XMP, exif, good_files
+from support.running import ENVIRONMENT, save, upsample
 
 from upsample_cli.cli import tconv
 from upsample_cli.errors import PictureError

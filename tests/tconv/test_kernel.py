@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from tconv.commands import call, imported_by
+from support.commands import call, imported_by
 from torch import nn
 
 from upsample_cli.profiles import axis_kernel

@@ -6,9 +6,9 @@ import wave
 import numpy as np
 import pytest
 import torch
-from oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from PIL import Image
-from tconv.commands import call, imported_by
+from support.commands import call, imported_by
+from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from torch.nn import functional as F  # noqa: N812
 
 

@@ -1,14 +1,12 @@
 """The `tconv` commands as people call them: in this process, and as a process of its own."""
 
-import os
 import subprocess
 import sys
 
 import pytest
 
+from support.environment import ENVIRONMENT
 from upsample_cli.cli import tconv
-
-ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "COLUMNS")}
 
 
 def call(capsys, monkeypatch, *arguments):

@@ -4,9 +4,9 @@ import os
 import signal
 import time
 
-import crashing
 from PIL import Image
 
+from support import crashing
 from upsample_cli.job import Result
 
 DYING_S = 30.0

@@ -1,32 +1,18 @@
-"""Small pictures of every kind, what can be wrong with them, one way through every reader; for tests and fuzz.py."""
+"""Small pictures of every kind, and what can be wrong with them. Nothing of the package is used."""
 
 from __future__ import annotations
 
 import io
 import random
-import re
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import replace
-from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 
-from upsample_cli.job import Options
-from upsample_cli.pictures.convert import convert_rows
-from upsample_cli.pictures.formats import FORMATS, fit
-from upsample_cli.pictures.metadata import metadata_for_output
-from upsample_cli.pictures.model import Frames, Source
-from upsample_cli.pictures.sinks import open_sink
-from upsample_cli.pictures.source import open_animation, open_picture
-from upsample_cli.planning import plan_job
-
 HEIGHT, WIDTH = 23, 37
-MAX_PIXELS = 1_000_000
 _RNG = np.random.default_rng(7)
 RGB = _RNG.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
 RGB16 = _RNG.integers(0, 65536, (HEIGHT, WIDTH, 3), np.uint16)
@@ -172,45 +158,6 @@ def good_files() -> dict[str, bytes]:
         + (RGB[..., :2] % 100).tobytes(),
         "avif": saved(image, "AVIF", speed=10, **{key: full[key] for key in ("icc_profile", "exif")}),
     }  # fmt: skip
-
-
-def exercise(data: bytes, target: str = "png") -> np.ndarray:
-    """Take a picture all the way but through the layer: plan, open, read every row, write what is small; its rows."""
-    options = Options(max_pixels=MAX_PIXELS, format=target)
-    job = plan_job(Path("bad"), options, source_stream=io.BytesIO(data))
-    with open_picture(io.BytesIO(data), max_pixels=MAX_PIXELS) as source:
-        info = source.info
-        assert (info.height, info.width) == (job.height, job.width)
-        bands = [source.read_rows(top, min(top + 11, info.height)) for top in range(0, info.height, 11)]
-        rows = np.concatenate(bands)
-        assert rows.shape == (info.height, info.width, info.layout.channels)
-        fitted = fit(replace(info, frames=None), source.metadata, FORMATS[target])
-        metadata = metadata_for_output(fitted.metadata, info.height, info.width)
-        if rows.size <= 100_000:
-            sink = open_sink(
-                io.BytesIO(), FORMATS[target], height=info.height, width=info.width, layout=fitted.layout,
-                metadata=metadata, info=info,
-            )  # fmt: skip
-            sink.write_rows(convert_rows(rows.copy(), info.layout, fitted.layout, source.metadata.icc_profile))
-            sink.finish()
-    for other in islice(_frames(data, info.frames), 20):
-        with other:
-            other.read_rows(0, other.info.height)
-    return rows
-
-
-def _frames(data: bytes, frames: Frames | None) -> Iterator[Source]:
-    if frames is not None and frames.kind == "animation":
-        yield from (source for source, _ in open_animation(io.BytesIO(data), max_pixels=MAX_PIXELS))
-    elif frames is not None and frames.kind == "pages":
-        for page in range(1, frames.count + 1):
-            yield open_picture(io.BytesIO(data), max_pixels=MAX_PIXELS, frame=page)
-
-
-def peak_bytes() -> int:
-    """Most memory this process ever had. Not ru_maxrss: that begins at what its parent had when it was forked."""
-    found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
-    return int(found[1]) * 1024 if found else 0
 
 
 _NUMBERS = (0, 1, 2, 3, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)

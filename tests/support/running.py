@@ -15,9 +15,10 @@ from typing import Any, NoReturn
 from unittest import mock
 
 import numpy as np
-from oracles import hostile_pixels
 from PIL import Image
 
+from support.environment import ENVIRONMENT
+from support.oracles import hostile_pixels
 from upsample_cli.batch.carry import carry_out
 from upsample_cli.batch.record import RECORD_NAME
 from upsample_cli.batch.spares import Spares
@@ -27,10 +28,6 @@ from upsample_cli.cli.upsample import main
 
 # Not the installed script: that one may be of another checkout.
 COMMAND = [sys.executable, "-c", "from upsample_cli.cli.upsample import main; main()"]
-
-# What people have set in their shells must not decide a test.
-_UNSET = {"FORCE_COLOR", "NO_COLOR", "PYTHONWARNINGS", "COLUMNS", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
-ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in _UNSET}
 
 
 @dataclass(frozen=True)
