@@ -23,3 +23,9 @@ def _one_torch_thread():
     """Tests use small tensors: on a busy machine torch's threads spend fifty times longer waiting for each other."""
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
+
+
+@pytest.fixture
+def in_tmp_path(tmp_path, monkeypatch):
+    """The test runs in a folder of its own."""
+    monkeypatch.chdir(tmp_path)

@@ -190,9 +190,9 @@ def test_the_content_decides_not_the_name(name, tmp_path):
     assert read_header(path)[0].format == name.split()[0]
 
 
-def test_the_command_gives_each_bad_file_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+@pytest.mark.usefixtures("in_tmp_path")
+def test_the_command_gives_each_bad_file_one_line_and_leaves_nothing():
     """One run over all of them and what is not even a file, with a good picture among them that is done."""
-    monkeypatch.chdir(tmp_path)
     for name, data in BAD.items():
         Path(f"{name}.png").write_bytes(data)
     for tenth, data in truncated(GOOD["jpeg full"]):
@@ -211,10 +211,10 @@ def test_the_command_gives_each_bad_file_one_line_and_leaves_nothing(tmp_path, m
     assert written.startswith("out/good")
 
 
+@pytest.mark.usefixtures("in_tmp_path")
 @pytest.mark.parametrize("name", ["png large", "tiff absurd", "tiff jpeg bomb", "text"])
-def test_as_a_process_too(name, tmp_path, monkeypatch):
+def test_as_a_process_too(name):
     """Nothing of a decoder's own comes out beside the one line; with 3 GiB of address space at most."""
-    monkeypatch.chdir(tmp_path)
     Path("bad.png").write_bytes(BAD[name])
     ended = upsample_process("bad.png", "-o", "out.png", "--max-pixels", "1M")
     assert (ended.status, ended.out) == (1, "")

@@ -17,15 +17,12 @@ from upsample_cli.pictures.model import Layout
 from upsample_cli.pictures.source import open_animation, open_picture, read_header
 from upsample_cli.pipeline import upsample_file
 
+pytestmark = pytest.mark.usefixtures("in_tmp_path")
+
 HEIGHT, WIDTH = 9, 13
 COLOUR_TYPES = {1: 0, 3: 2, 2: 4, 4: 6}
 NONE, BACKGROUND, PREVIOUS = 0, 1, 2
 SOURCE, OVER = 0, 1
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 def apng(*frames, still=None, key=b""):

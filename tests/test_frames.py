@@ -18,13 +18,10 @@ from upsample_cli.pictures import ifd
 from upsample_cli.pictures.source import open_animation, open_picture, read_header
 from upsample_cli.pipeline import upsample_file
 
+pytestmark = pytest.mark.usefixtures("in_tmp_path")
+
 DURATIONS = [40, 130, 70]
 SAVED = {"GIF": "gif", "WEBP": "webp", "PNG": "png"}
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 def frames_of(path):

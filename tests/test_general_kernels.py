@@ -217,9 +217,9 @@ def test_floats_are_as_alpha_has_it_and_not_cut_off(route):
 # -- linear light -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("in_tmp_path")
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "I;16"])
-def test_light_that_overshoots_is_cut_off_too(mode, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_light_that_overshoots_is_cut_off_too(mode):
     channels, pixel_type = {"RGB": (3, np.uint8), "RGBA": (4, np.uint8), "I;16": (1, np.uint16)}[mode]
     pixels = hostile_pixels((13, 17, channels), pixel_type)
     pixels[:, :8], pixels[:, 8:, :3] = 0, np.iinfo(pixel_type).max

@@ -22,12 +22,9 @@ from upsample_cli.job import Options
 from upsample_cli.kernel_choice import chosen_kernel
 from upsample_cli.planning import plan_job
 
+pytestmark = pytest.mark.usefixtures("in_tmp_path")
+
 BILINEAR = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 16
-
-
-@pytest.fixture(autouse=True)
-def _somewhere_else(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 def noise(*shape, seed=3):

@@ -13,6 +13,8 @@ from support.running import save, upsample
 from upsample_cli.pictures.iptc import captions_in_text, jpeg_segment, png_text
 from upsample_cli.pipeline import upsample_file
 
+pytestmark = pytest.mark.usefixtures("in_tmp_path")
+
 EXIFTOOL = shutil.which("exiftool")
 needs_exiftool = pytest.mark.skipif(EXIFTOOL is None, reason="ExifTool is the second reader: libimage-exiftool-perl")
 FORMATS = ["jpg", "png", "webp", "tif", "avif"]
@@ -23,11 +25,6 @@ XMP = (
 )
 CAPTION = "a harbour at noon"
 IPTC = b"\x1c\x02\x78" + struct.pack(">H", len(CAPTION)) + CAPTION.encode()
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 def camera_jpeg():

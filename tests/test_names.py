@@ -13,12 +13,9 @@ from support.running import names, save, upsample
 from upsample_cli.errors import PictureError, UsageError
 from upsample_cli.names import DEFAULT_NAME, NameFields, check_template, named, template_suffix
 
+pytestmark = pytest.mark.usefixtures("in_tmp_path")
+
 FIELDS = NameFields("shot", ".png", 3, "day", 7, 30, 20, "bilinear")
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize(

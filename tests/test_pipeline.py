@@ -17,10 +17,7 @@ from upsample_cli.job import Options
 from upsample_cli.pipeline import enlarge_picture
 from upsample_cli.planning import plan_job
 
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
 
 def test_the_result_says_what_was_done():

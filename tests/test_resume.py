@@ -16,15 +16,13 @@ from support.running import COMMAND, ENVIRONMENT, names, save, tree, upsample, u
 from upsample_cli import pipeline
 from upsample_cli.batch.record import RECORD_NAME
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals and links of POSIX")
+pytestmark = [
+    pytest.mark.usefixtures("in_tmp_path"),
+    pytest.mark.skipif(os.name == "nt", reason="signals and links of POSIX"),
+]
 
 KILLS = int(os.environ.get("UPSAMPLE_TEST_KILLS", "3"))
 """How often the run of 60 is killed; more by hand, as each start imports torch."""
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 def statuses(*arguments):

@@ -17,12 +17,9 @@ from upsample_cli.job import Options, options_of
 from upsample_cli.pictures.source import open_picture
 from upsample_cli.targets import Target, parsed_factor, parsed_size
 
+pytestmark = pytest.mark.usefixtures("in_tmp_path")
+
 SIDES = st.integers(1, 3000)
-
-
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 def save(name, size=(17, 11), mode="RGB", **settings):

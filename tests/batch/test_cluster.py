@@ -31,7 +31,10 @@ from upsample_cli.pictures.files import new_token, remove_temporaries, temporary
 distributed = pytest.importorskip("distributed")
 psutil = pytest.importorskip("psutil")  # it comes with distributed
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+pytestmark = [
+    pytest.mark.usefixtures("in_tmp_path"),
+    pytest.mark.skipif(os.name == "nt", reason="signals of POSIX"),
+]
 
 LONG_S = 60.0
 """No wait in here comes near it; it only keeps a failing test from hanging."""
@@ -94,11 +97,6 @@ def worker_processes(cluster):
     """What enlarges pictures on a cluster: the processes that its workers have started."""
     workers = [each for nanny in cluster.nannies for each in spawned(psutil.Process(nanny.pid))]
     return [each for worker in workers for each in spawned(worker)]
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 def job(name, side=20):

@@ -17,15 +17,13 @@ from upsample_cli.batch.target import target_of
 from upsample_cli.errors import UsageError
 from upsample_cli.job import Options
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs a disk that tells names apart")
+pytestmark = [
+    pytest.mark.usefixtures("in_tmp_path"),
+    pytest.mark.skipif(os.name == "nt", reason="needs a disk that tells names apart"),
+]
 
 EXACT, NO_CASE, NO_FORMS = Alike(False, False), Alike(True, False), Alike(False, True)
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 def plan(*arguments, alike, output="out/", **options):

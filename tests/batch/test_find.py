@@ -12,12 +12,10 @@ from hypothesis import strategies as st
 from upsample_cli.batch.find import Found, find_inputs
 from upsample_cli.errors import UsageError
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="file names and links of POSIX")
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = [
+    pytest.mark.usefixtures("in_tmp_path"),
+    pytest.mark.skipif(os.name == "nt", reason="file names and links of POSIX"),
+]
 
 
 def touch(*paths):

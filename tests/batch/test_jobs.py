@@ -16,12 +16,10 @@ from upsample_cli.batch.target import Target, target_of
 from upsample_cli.errors import UsageError
 from upsample_cli.job import Options
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="file names and links of POSIX")
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = [
+    pytest.mark.usefixtures("in_tmp_path"),
+    pytest.mark.skipif(os.name == "nt", reason="file names and links of POSIX"),
+]
 
 
 def planned(*arguments, output=None, recursive=False, **options):

@@ -34,8 +34,7 @@ for index in range(first, first + 100_000):
 """
 
 
-def test_killed_amid_commits_every_row_that_was_told_of_is_there(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_killed_amid_commits_every_row_that_was_told_of_is_there(in_tmp_path):
     Path("in.png").touch()
     random_, told = random.Random(3), set()
     for _ in range(5):

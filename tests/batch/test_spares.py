@@ -19,12 +19,10 @@ from upsample_cli.cli import run_upsample
 from upsample_cli.errors import UsageError
 from upsample_cli.job import Options, Result
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = [
+    pytest.mark.usefixtures("in_tmp_path"),
+    pytest.mark.skipif(os.name == "nt", reason="signals of POSIX"),
+]
 
 
 class Fakes:

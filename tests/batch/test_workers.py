@@ -22,15 +22,13 @@ from upsample_cli.batch.workers import ProcessExecutor
 from upsample_cli.errors import DeviceError, UpsampleError
 from upsample_cli.job import Job, Options, Result
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+pytestmark = [
+    pytest.mark.usefixtures("in_tmp_path"),
+    pytest.mark.skipif(os.name == "nt", reason="signals of POSIX"),
+]
 
 LONG_S = 60.0
 """No wait in here comes near it; it only keeps a failing test from hanging."""
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 def job(name, side=2000):

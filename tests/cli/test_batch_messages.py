@@ -20,12 +20,6 @@ from upsample_cli.cli.report import Report
 from upsample_cli.cli.tally import Tally
 from upsample_cli.job import Job, Options, Result
 
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
 HINT = " " * 17 + "--retry-failed tries again what failed"
 
 
@@ -59,7 +53,10 @@ def large():
         Path(f"in/{index}.png").hardlink_to(first)
 
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals and terminals of POSIX")
+pytestmark = [
+    pytest.mark.usefixtures("in_tmp_path"),
+    pytest.mark.skipif(os.name == "nt", reason="signals and terminals of POSIX"),
+]
 
 
 @pytest.mark.parametrize(("arguments", "end"), [((), "; the same command goes on"), (("--no-state",), "")])

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from support.running import COMMAND, ENVIRONMENT, names, save, tree, upsample
 
+pytestmark = pytest.mark.usefixtures("in_tmp_path")
+
 SCRIPT = """
 set -e
 mkdir disk && mount -t tmpfs -o size=500k tmpfs disk
@@ -29,11 +31,6 @@ def can_mount():
         return False
     tried = [*IN_A_NAMESPACE, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
     return subprocess.run(tried, capture_output=True, check=False).returncode == 0
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 def told(name):

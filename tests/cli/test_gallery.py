@@ -17,13 +17,10 @@ from upsample_cli.cli import gallery
 from upsample_cli.errors import PictureError
 from upsample_cli.pictures import preview
 
+pytestmark = pytest.mark.usefixtures("in_tmp_path")
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 VOID = {"meta", "img", "link", "br"}
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 class Page(HTMLParser):

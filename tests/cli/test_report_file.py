@@ -14,10 +14,7 @@ from upsample_cli.cli.report_file import ReportFile
 from upsample_cli.cli.tally import KEPT_FAILURES, Tally, cause_of
 from upsample_cli.job import Result
 
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
 
 def lines(path):

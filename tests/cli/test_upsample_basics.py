@@ -9,12 +9,9 @@ from PIL import Image, ImageCms, ImageOps
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from support.running import names, pixels_of, save, tree, upsample, upsample_process
 
+pytestmark = pytest.mark.usefixtures("in_tmp_path")
+
 EXIF_ORIENTATION, EXIF_MAKE, EXIF_IFD, EXIF_WIDTH, EXIF_HEIGHT = 0x0112, 0x010F, 0x8769, 0xA002, 0xA003
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 def save_all_kinds(folder):

@@ -12,10 +12,7 @@ from support.running import names, pixels_of, save, tree, upsample
 
 from upsample_cli import pipeline
 
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
 
 def test_one_bad_file_among_fifty_is_one_line_and_the_others_are_right():

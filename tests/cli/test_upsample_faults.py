@@ -10,7 +10,10 @@ import pytest
 from support.oracles import assert_same_pixels, expected_pixels
 from support.running import COMMAND, ENVIRONMENT, Ended, names, pixels_of, save, upsample
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+pytestmark = [
+    pytest.mark.usefixtures("in_tmp_path"),
+    pytest.mark.skipif(os.name == "nt", reason="signals of POSIX"),
+]
 
 AMID_READING = """
 import multiprocessing, os, signal, sys, time
@@ -31,11 +34,6 @@ sys.addaudithook(strike)
 
 # What one worker takes for one small picture on a busy machine is far below; it is waited for once.
 TIMEOUT_S = 8
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 def run(*arguments):

@@ -14,10 +14,7 @@ from support.running import COMMAND, ENVIRONMENT, names, save, tree, upsample, u
 
 from upsample_cli import __version__
 
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
 
 # JSON --------------------------------------------------------------------------------------------------------------

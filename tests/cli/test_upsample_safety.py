@@ -17,12 +17,10 @@ from PIL import Image
 from support.oracles import assert_same_pixels, expected_pixels
 from support.running import COMMAND, ENVIRONMENT, names, pixels_of, save, tree, upsample, upsample_process
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals, links and limits of POSIX")
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = [
+    pytest.mark.usefixtures("in_tmp_path"),
+    pytest.mark.skipif(os.name == "nt", reason="signals, links and limits of POSIX"),
+]
 
 
 # Outputs that are there already ------------------------------------------------------------------------------------

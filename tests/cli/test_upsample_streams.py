@@ -17,10 +17,7 @@ from upsample_cli.pictures import streams
 from upsample_cli.pictures.formats import FORMATS
 from upsample_cli.pictures.source import open_picture
 
-
-@pytest.fixture(autouse=True)
-def _in_a_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
 
 def piped(*arguments, data=b"", **settings):

@@ -12,12 +12,10 @@ import pytest
 from support.oracles import assert_same_pixels, expected_pixels
 from support.running import COMMAND, ENVIRONMENT, names, pixels_of, save, upsample
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = [
+    pytest.mark.usefixtures("in_tmp_path"),
+    pytest.mark.skipif(os.name == "nt", reason="signals of POSIX"),
+]
 
 
 class Watching:

@@ -1,7 +1,6 @@
 """`tconv fit` as people and scripts use it, and its file in `upsample --kernel` and in a network."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 from support.commands import call, imported_by
-from support.running import leave, pixels_of, upsample
-
-
-@pytest.fixture(autouse=True)
-def _leaving_is_an_exception(monkeypatch):
-    """With torch imported, the command leaves by `os._exit`."""
-    monkeypatch.setattr(os, "_exit", leave)
+from support.running import pixels_of, upsample
 
 
 @pytest.fixture

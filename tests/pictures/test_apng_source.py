@@ -14,17 +14,14 @@ from upsample_cli.errors import PictureError
 from upsample_cli.pictures.source import open_animation, open_picture, read_header
 from upsample_cli.pipeline import upsample_file
 
+pytestmark = pytest.mark.usefixtures("in_tmp_path")
+
 HEIGHT, WIDTH = 7, 11
 NONE, BACKGROUND, PREVIOUS = 0, 1, 2
 SOURCE, OVER = 0, 1
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 PALETTE = np.random.default_rng(4).integers(0, 256, (256, 3), np.uint8)
 OPACITIES = np.random.default_rng(5).choice(np.array([0, 1, 99, 254, 255], np.uint8), 256)
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 # colour type, depth, tRNS: 1 for a key of one level or colour, a palette's opacities

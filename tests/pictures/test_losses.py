@@ -19,14 +19,11 @@ from upsample_cli.pictures.source import open_picture
 from upsample_cli.pipeline import upsample_file
 from upsample_cli.planning import plan_job
 
+pytestmark = pytest.mark.usefixtures("in_tmp_path")
+
 COLOURS = "GIF holds at most 256 colours; this picture has more and is reduced"
 ALPHA = "GIF cannot hold half-transparent pixels; they became opaque or vanished"
 GLOW = "light without opacity (colour above its alpha, which is stored multiplied) is left out"
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 def gif_losses(pixels):

@@ -21,6 +21,8 @@ from upsample_cli.pictures.source import open_picture, read_header
 from upsample_cli.pipeline import upsample_file
 from upsample_cli.planning import plan_job
 
+pytestmark = pytest.mark.usefixtures("in_tmp_path")
+
 GREY = np.arange(15, dtype=np.uint8).reshape(3, 5, 1) * 17
 RGB16 = np.random.default_rng(2).integers(0, 65536, (3, 5, 3), np.uint16)
 BITS = np.array([[1, 0, 0, 1, 1], [0, 1, 0, 0, 1], [1, 1, 1, 0, 0]])
@@ -56,11 +58,6 @@ KINDS = {
     "P7 of no type": (pam(RGBA[..., :2], 255), RGBA[..., :2]),
     "P7 of 16": (pam(RGB16, 65535, "RGB"), RGB16),
 }
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 def read(data, step=2):

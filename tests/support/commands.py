@@ -1,16 +1,18 @@
 """The `tconv` commands as people call them: in this process, and as a process of its own."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
-from support.environment import ENVIRONMENT
+from support.environment import ENVIRONMENT, leave
 from upsample_cli.cli import tconv
 
 
 def call(capsys, monkeypatch, *arguments):
     """Run `tconv` in this process: (exit status, stdout, stderr)."""
+    monkeypatch.setattr(os, "_exit", leave)
     monkeypatch.setattr(sys, "argv", ["tconv", *map(str, arguments)])
     with pytest.raises(SystemExit) as leaving:
         tconv.main()

@@ -16,7 +16,8 @@ HEIGHT, WIDTH = 23, 37
 _RNG = np.random.default_rng(7)
 RGB = _RNG.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
 RGB16 = _RNG.integers(0, 65536, (HEIGHT, WIDTH, 3), np.uint16)
-ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+ICC = _PROFILE[:24] + struct.pack(">6H", 2026, 1, 1, 0, 0, 0) + _PROFILE[36:]  # not the time of this run
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="r" tiff:Orientation="6"/></x:xmpmeta>'
 
 

@@ -11,15 +11,16 @@ import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from unittest import mock
 
 import numpy as np
 from PIL import Image
 
-from support.environment import ENVIRONMENT
+from support.environment import ENVIRONMENT, leave
 from support.oracles import hostile_pixels
 from upsample_cli.batch.carry import carry_out
+from upsample_cli.batch.executors import executor_for
 from upsample_cli.batch.record import RECORD_NAME
 from upsample_cli.batch.spares import Spares
 from upsample_cli.batch.threads import ThreadExecutor
@@ -67,13 +68,19 @@ class Watched:
         self.events.append(("ended", job.input.name))
 
 
-def leave(status: int) -> NoReturn:
-    """In place of `os._exit`, by which the command leaves once torch is there."""
-    raise SystemExit(status)
+def in_threads(
+    jobs, options, *, token, watcher, workers=None, timeout_s=None, is_alone=False, expects_more=False, debug=False,
+    cluster=None, warn=None, spares=None,
+):  # fmt: skip
+    """In place of `executor_for`: no worker processes, each of which would import torch, and patches are seen.
 
-
-def in_threads(jobs, options, *, token, watcher, workers=None, is_alone=False, debug=False, **_):
-    """In place of `executor_for`: no worker processes, each of which would import torch, and patches are seen."""
+    A timeout and a cluster need other processes, so the real function gets them.
+    """
+    if timeout_s is not None or cluster is not None:
+        return executor_for(
+            jobs, options, token=token, watcher=watcher, workers=workers, timeout_s=timeout_s, is_alone=is_alone,
+            expects_more=expects_more, debug=debug, cluster=cluster, warn=warn, spares=spares,
+        )  # fmt: skip
     carry = partial(carry_out, is_alone=is_alone, debug=debug)
     return ThreadExecutor(carry, options, slots=workers or 2, watcher=watcher, token=token)
 

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from support.running import leave
+from support.environment import leave
 
 
 @pytest.fixture(autouse=True)

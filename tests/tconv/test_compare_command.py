@@ -11,9 +11,8 @@ from support.commands import call, imported_by
 
 
 @pytest.fixture
-def tconv(capsys, monkeypatch, tmp_path):
+def tconv(capsys, monkeypatch, in_tmp_path):
     """The command, run where `photo.png` is: 121x95, so a row and a column are left out at factor 2."""
-    monkeypatch.chdir(tmp_path)
     Image.fromarray(skimage.data.chelsea()[50:145, 100:221]).save("photo.png")
     return lambda *arguments: call(capsys, monkeypatch, "compare", *arguments)
 

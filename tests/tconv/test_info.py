@@ -15,13 +15,10 @@ from upsample_cli.errors import PictureError
 from upsample_cli.pictures.about import about_picture
 from upsample_cli.pictures.formats import FORMATS
 
+pytestmark = pytest.mark.usefixtures("in_tmp_path")
+
 GOOD = good_files()
 COMMAND = [sys.executable, "-c", "from upsample_cli.cli.tconv import main; main()", "info"]
-
-
-@pytest.fixture(autouse=True)
-def _in_a_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 def document(name, *arguments, capsys, monkeypatch):

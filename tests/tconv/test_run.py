@@ -159,8 +159,7 @@ def test_a_stack_of_pages_is_a_volume(tconv_here, tmp_path):
         (("in.png", "-f", "2", "--axes", "3", "-o", "out.png"), "--axes 3 for a picture; a picture has 2"),
     ],
 )
-def test_what_is_illegal_exits_2_and_says_why_in_one_line(arguments, message, tconv_here, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_what_is_illegal_exits_2_and_says_why_in_one_line(arguments, message, tconv_here, tmp_path, in_tmp_path):
     np.save("in.npy", np.ones((3, 4, 5)))
     np.save("w.npy", np.ones((5, 1, 2, 2)))
     write_wav(tmp_path / "in.wav", np.zeros((4, 1)), 2)
@@ -173,8 +172,7 @@ def test_what_is_illegal_exits_2_and_says_why_in_one_line(arguments, message, tc
     assert {path.name for path in tmp_path.iterdir()} == before
 
 
-def test_files_that_cannot_be_read_or_would_be_overwritten_are_one_line_and_status_1(tconv_here, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_files_that_cannot_be_read_or_would_be_overwritten_are_one_line_and_status_1(tconv_here, tmp_path, in_tmp_path):
     for name in ("bad.wav", "bad.npy", "bad.png", "bad.tif"):
         (tmp_path / name).write_bytes(b"RIFF nothing of the kind")
     (tmp_path / "there.npy").write_bytes(b"precious")

@@ -1,0 +1,26 @@
+"""The examples of a Markdown page."""
+
+import re
+
+
+def fenced(page: str, language: str = r"\w*") -> list[str]:
+    """What its fenced blocks of one language hold, or of all."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE)
+
+
+def console_examples(page: str) -> list[tuple[str, str]]:
+    """The commands of its console blocks, each with the output below it."""
+    found = []
+    for block in fenced(page, "console"):
+        before, *examples = re.split(r"^\$ ", block, flags=re.MULTILINE)
+        assert not before, f"a console block begins without a command: {block}"
+        for example in examples:
+            command, _, output = example.partition("\n")
+            found.append((command, output))
+    return found
+
+
+def command_lines(page: str, *programs: str, language: str = r"\w*") -> list[str]:
+    """The lines of its blocks that call one of these programs, without the explanations that follow a `#`."""
+    lines = (line.split(" #")[0].strip() for block in fenced(page, language) for line in block.splitlines())
+    return [line for line in lines if line.startswith(tuple(f"{name} " for name in programs))]
