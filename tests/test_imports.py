@@ -13,7 +13,7 @@ PACKAGE = Path(upsample_cli.__file__).parent
 # From the ground up. A room may use what is below it; inside "name.*" modules may use each other, but not in a circle.
 LAYERS = [
     ["upsample_cli.errors", "upsample_cli.cores", "upsample_cli.version", "upsample_cli.cuda"],
-    ["upsample_cli.quantities", "upsample_cli.names", "upsample_cli.rounding"],
+    ["upsample_cli.quantities", "upsample_cli.names", "upsample_cli.rounding", "upsample_cli.current_folder"],
     ["upsample_cli.arithmetic", "upsample_cli.profiles", "upsample_cli.shipped", "upsample_cli.plan"],
     [
         "upsample_cli.axes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import math
 import sys
@@ -67,12 +68,17 @@ def executor_for(
     if is_piped or not count or (count == 1 and timeout_s is None):
         if jobs:
             # Importing torch takes longer than decoding a picture: start it now, so that both go on at once.
-            threading.Thread(target=importlib.import_module, args=("upsample_cli.engine",), daemon=True).start()
+            threading.Thread(target=_import_torch, daemon=True).start()
         return ThreadExecutor(carry, options, slots=1, watcher=watcher, token=token)
     slots = worker_count(count) if workers is None else min(workers, count)
     cores = max(math.ceil(core_count() / slots), min(core_count(), _LEAST_CORES))
     assignment = Assignment(shared_out(options, slots), token, carry, cores)
     return ProcessExecutor(assignment, slots=slots, watcher=watcher, timeout_s=timeout_s, spares=spares)
+
+
+def _import_torch() -> None:
+    with contextlib.suppress(Exception):  # it fails again, and is reported, where torch is needed
+        importlib.import_module("upsample_cli.engine")
 
 
 def _on_cluster(

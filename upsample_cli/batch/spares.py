@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from upsample_cli.batch import stopping
 from upsample_cli.batch.worker import work
+from upsample_cli.current_folder import check_child_flags, distrust_current_folder
 from upsample_cli.job import Job
 
 Started = tuple[BaseProcess, "Connection[Any, Any]"]
@@ -22,11 +23,16 @@ Started = tuple[BaseProcess, "Connection[Any, Any]"]
 
 
 def started_worker() -> Started:
-    """Start a worker process. It waits for its `worker.Assignment`, and imports torch meanwhile."""
+    """Start a worker process. It waits for its `worker.Assignment`, and imports torch meanwhile.
+
+    Raises:
+        UsageError: if it would import modules from the current folder.
+    """
+    check_child_flags()
     context = multiprocessing.get_context("spawn")  # a fork would copy torch's locks in the middle of things
     ours, theirs = context.Pipe()
     process = context.Process(target=work, args=(theirs,), name="upsample-worker", daemon=True)
-    with _signals_kept_away():
+    with distrust_current_folder(), _signals_kept_away():
         process.start()
     theirs.close()  # so that the pipe ends with the worker
     return process, ours

@@ -21,6 +21,7 @@ from upsample_cli.batch import stopping
 from upsample_cli.batch.carry import prepare
 from upsample_cli.batch.threads import Carry
 from upsample_cli.cores import use_cores
+from upsample_cli.current_folder import distrust_current_folder
 from upsample_cli.errors import Interrupted
 from upsample_cli.job import Job, Options
 from upsample_cli.pictures.files import remove_unfinished
@@ -60,7 +61,7 @@ def work(connection: Connection[Any, Any]) -> None:
     for number in stopping.SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # the run answers them
     _offer_to_the_oom_killer()
-    with contextlib.suppress(EOFError, OSError, Interrupted):  # the first two: nobody is there any more
+    with distrust_current_folder(), contextlib.suppress(EOFError, OSError, Interrupted):  # OSError: nobody is there
         _import_meanwhile(connection)
         assignment: Assignment = connection.recv()
         use_cores(assignment.cores)

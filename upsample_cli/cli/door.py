@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from upsample_cli.batch.stopping import stop_by_signals, stop_status
 from upsample_cli.cli.start import INTERRUPTED_STATUS
+from upsample_cli.current_folder import distrust_current_folder
 from upsample_cli.errors import UpsampleError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def run(app: typer.Typer, name: str) -> None:
         # A file name, or a sign the terminal's encoding lacks, is shown escaped; it must not end the run.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    with stop_by_signals():
+    with distrust_current_folder(), stop_by_signals():
         status = _close_output(_status(app, name), name)
         if status == INTERRUPTED_STATUS:
             status = stop_status() or status

@@ -1,0 +1,131 @@
+"""The current folder may be a folder of somebody else's images: nothing in it is imported or loaded as a library."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+
+from upsample_cli.errors import UsageError
+
+_SAFE_PATH = "PYTHONSAFEPATH"
+_PACKAGES = Path(__file__).parent.parent
+_DRIVER = "libcuda.so.1"
+_PROCESSORS = {
+    *("glibc-hwcaps", "x86-64-v2", "x86-64-v3", "x86-64-v4"),
+    *("tls", "x86_64", "haswell", "xeon_phi", "avx512_1", "aarch64", "atomics"),  # glibc before 2.37
+}
+"""Subfolders that the system's loader looks into before the folder itself; they may be nested."""
+
+_lock = threading.Lock()
+_entered = 0
+_undo = ExitStack()
+
+
+@contextmanager
+def distrust_current_folder() -> Iterator[None]:
+    """Keep this process, and those that it starts meanwhile, from running code in the current folder.
+
+    Python puts that folder first in `sys.path` for `python -c` and `python -m`, and `multiprocessing` starts its
+    processes by `python -c`. What the user put there, by PYTHONPATH, stays. Several threads may be inside at once.
+    """
+    global _entered  # noqa: PLW0603  the environment and sys.path are the process's
+    with _lock:
+        if not _entered:
+            _enter(_undo)
+        _entered += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _entered -= 1
+            if not _entered:
+                _undo.close()
+
+
+def check_child_flags() -> None:
+    """Refuse to start Python processes that would ignore PYTHONSAFEPATH.
+
+    Raises:
+        UsageError: if this process was started with -E alone, which `multiprocessing` passes on.
+    """
+    if sys.flags.ignore_environment and not sys.flags.safe_path:
+        cause = "Python was started with -E, and worker processes would import modules from the current folder"
+        raise UsageError(cause, "start it with -P too, or with -I")
+
+
+def _enter(undo: ExitStack) -> None:
+    before = os.environ.get(_SAFE_PATH)
+    os.environ[_SAFE_PATH] = "1"
+    undo.callback(_restore_variable, before)
+    if not _is_trusted():
+        for index in reversed([index for index, entry in enumerate(sys.path) if _is_current_folder(entry)]):
+            undo.callback(sys.path.insert, index, sys.path[index])
+            del sys.path[index]
+    guard = _TorchGuard()
+    sys.meta_path.insert(0, guard)
+    undo.callback(sys.meta_path.remove, guard)
+
+
+def _restore_variable(value: str | None) -> None:
+    if value is None:
+        os.environ.pop(_SAFE_PATH, None)
+    else:
+        os.environ[_SAFE_PATH] = value
+
+
+def _is_trusted() -> bool:
+    """Whether the user said that code is to be imported from the current folder, or this package comes from there."""
+    named = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    return any(_is_current_folder(entry) for entry in (*named, str(_PACKAGES)))
+
+
+def _is_current_folder(entry: str) -> bool:
+    try:
+        return not entry or Path(entry).samefile(os.curdir)
+    except OSError:  # one of the two does not exist
+        return False
+
+
+class _TorchGuard:
+    """Checks the current folder before torch is imported; a finder in `sys.meta_path` that finds nothing.
+
+    NVIDIA's libcusparseLt, which comes with torch for CUDA, has an empty entry in its RUNPATH, and loads the GPU's
+    driver by name when it is loaded: `libcuda.so.1` in the current folder comes before the driver of the system.
+    """
+
+    def find_spec(
+        self, name: str, _path: Sequence[str] | None = None, _target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name == "torch" and sys.platform == "linux":
+            _load_driver()
+        return None
+
+
+def _load_driver() -> None:
+    """Load the system's driver, which then is the one that is found; without one, see that there is none here.
+
+    Raises:
+        UsageError: if there is a file that would be loaded as the driver.
+    """
+    import ctypes
+
+    try:
+        ctypes.CDLL(_DRIVER)
+    except OSError:
+        for found in _drivers_below(Path()):
+            cause = f"{found} in the current folder would be loaded as the driver of a GPU"
+            raise UsageError(cause, "remove it, or run the command from another folder") from None
+
+
+def _drivers_below(folder: Path, depth: int = 3) -> Iterator[Path]:
+    if os.path.lexists(folder / _DRIVER):
+        yield folder / _DRIVER
+    for name in _PROCESSORS if depth else ():
+        if (folder / name).is_dir():
+            yield from _drivers_below(folder / name, depth - 1)
