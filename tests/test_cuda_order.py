@@ -234,7 +234,7 @@ from upsample_cli.cuda import exact_convolutions
 
 backends = torch.backends
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # torch 2.9 calls the older names old: that is the caller's affair
+    warnings.simplefilter("ignore")  # torch calls the older names old: that is the caller's affair
     exec(sys.argv[1])
 
 def state():

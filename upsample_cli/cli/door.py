@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from upsample_cli.batch.stopping import stop_by_signals, stop_status
+from upsample_cli.cli.printable import one_line, only_printable, traceback_of
 from upsample_cli.cli.start import INTERRUPTED_STATUS
 from upsample_cli.current_folder import distrust_current_folder
 from upsample_cli.errors import UpsampleError
@@ -36,7 +36,7 @@ def run(app: typer.Typer, name: str) -> None:
         # A file name, or a sign the terminal's encoding lacks, is shown escaped; it must not end the run.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    with distrust_current_folder(), stop_by_signals():
+    with distrust_current_folder(), only_printable(), stop_by_signals():
         status = _close_output(_status(app, name), name)
         if status == INTERRUPTED_STATUS:
             status = stop_status() or status
@@ -91,7 +91,7 @@ def _close_output(status: int, name: str) -> int:
 def _report(name: str, error: BaseException, message: str, status: int) -> int:
     with suppress(OSError):  # nobody is there to be told, and the status still says so
         if _debugging(sys.argv[1:]):
-            traceback.print_exception(error)
+            print(traceback_of(error), file=sys.stderr)
         print(f"{name}: {one_line(message)}", file=sys.stderr)
     return status
 
@@ -105,12 +105,3 @@ def _unexpected(name: str, error: Exception) -> int:
 def _debugging(arguments: list[str]) -> bool:
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     return "--debug" in options
-
-
-def one_line(text: str) -> str:
-    r"""Text as it can be shown in one line of a terminal: what is not printable, in a file's name say, is escaped.
-
-    >>> print(one_line("a\nb\x1b[31m é.jpg"))
-    a\nb\x1b[31m é.jpg
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from upsample_cli.cli.door import one_line
+from upsample_cli.cli.printable import one_line
 from upsample_cli.job import Options, Result
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from upsample_cli.cli.door import one_line
 from upsample_cli.cli.figures import figure
+from upsample_cli.cli.printable import one_line
 from upsample_cli.job import Job, Options, Result
 
 Each = TypeVar("Each")

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from upsample_cli.cli.door import one_line
+from upsample_cli.cli.printable import one_line
 from upsample_cli.cli.tally import DONE_ALREADY, KEPT_FAILURES, STATUSES, Tally
 from upsample_cli.job import Options, Result
 from upsample_cli.pictures.streams import NAME

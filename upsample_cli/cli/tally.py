@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from upsample_cli.cli.door import one_line
 from upsample_cli.cli.figures import figure
+from upsample_cli.cli.printable import one_line
 from upsample_cli.job import Result, Status
 
 STATUSES: tuple[Status, ...] = ("written", "skipped", "failed", "planned")

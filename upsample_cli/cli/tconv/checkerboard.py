@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from upsample_cli.cli.options import AsDocument, ByDefaultOne, ByDefaultZero, Debug, Groups, KernelSize, Overwrite
+from upsample_cli.cli.printable import one_line
 from upsample_cli.cli.tconv.printing import print_document, result_console, settings_given
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.checkerboard import FLAT_LEVEL, Verdict, as_json, checkerboard, overlap_map
@@ -89,7 +90,7 @@ def checkerboard_command(
     _print(verdict, measured, cells)
     for path in (output, picture):
         if path is not None:
-            print(f"written: {path}")
+            print(f"written: {one_line(str(path))}")
 
 
 def _measure(read: Weights, verdict: Verdict, groups: int) -> tuple[Gains, list[list[float]], dict[str, Any]]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from upsample_cli.cli.door import one_line
 from upsample_cli.cli.options import AsDocument, Debug, Overwrite
+from upsample_cli.cli.printable import one_line
 from upsample_cli.cli.tconv.printing import print_document, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from upsample_cli.cli.options import AsDocument, Debug, Overwrite
+from upsample_cli.cli.printable import one_line
 from upsample_cli.cli.tconv.printing import print_document, result_console, whole_numbers
 from upsample_cli.errors import UsageError
 
@@ -84,7 +85,7 @@ def explain_command(
         return
     _print_steps(explanation)
     if picture is not None:
-        print(f"drawn: {picture}")
+        print(f"drawn: {one_line(str(picture))}")
 
 
 def _default_kernel(input_: str | None) -> str:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from upsample_cli.cli.door import one_line
 from upsample_cli.cli.options import AsDocument, Debug, Overwrite
+from upsample_cli.cli.printable import one_line
 from upsample_cli.cli.tconv.printing import print_document, result_console
 from upsample_cli.version import __version__
 
@@ -125,4 +125,4 @@ def _print_fit(fit: Fit, output: Path | None) -> None:
         console.print(table)
     console.print(Text(f"held out: {fit.protocol}" if fit.scores else fit.protocol))
     if output is not None:
-        console.print(Text(f"written: {output}"), soft_wrap=True)
+        console.print(Text(f"written: {one_line(str(output))}"), soft_wrap=True)

@@ -9,6 +9,7 @@ import typer
 
 from upsample_cli.axes import axis_names
 from upsample_cli.cli.options import AsDocument, Debug, Overwrite
+from upsample_cli.cli.printable import one_line
 from upsample_cli.cli.tconv.printing import print_document, result_console, whole_numbers
 from upsample_cli.errors import UsageError
 from upsample_cli.profiles import PROFILES
@@ -109,4 +110,4 @@ def _print_layer(layer: Interpolation, paths: list[Path]) -> None:
     for sentence in equalities(layer):
         console.print(Text(f"equals {sentence}" if "F.interpolate(" in sentence else sentence))
     for path in paths:
-        console.print(Text(f"written: {path}"), soft_wrap=True)
+        console.print(Text(f"written: {one_line(str(path))}"), soft_wrap=True)

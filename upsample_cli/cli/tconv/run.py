@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from upsample_cli.cli.door import one_line
 from upsample_cli.cli.options import AsDocument, ByDefaultOne, ByDefaultZero, Debug, Groups, KernelSize, Overwrite
+from upsample_cli.cli.printable import one_line
 from upsample_cli.cli.tconv.printing import print_document, settings_given, whole_numbers
 from upsample_cli.errors import UsageError
 from upsample_cli.plan import BORDERS

@@ -1,0 +1,64 @@
+"""Text from files, names and other programs, as it may be shown: a terminal obeys escape sequences in it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+def one_line(text: str) -> str:
+    r"""Text as it can be shown in one line of a terminal: what is not printable, in a file's name say, is escaped.
+
+    >>> print(one_line("a\nb\x1b[31m é.jpg"))
+    a\nb\x1b[31m é.jpg
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def lines(text: str) -> str:
+    r"""The same, but line feeds stay.
+
+    >>> print(lines("a\nb\x1b[31m"))
+    a
+    b\x1b[31m
+    """
+    return "\n".join(map(one_line, text.split("\n")))
+
+
+def traceback_of(error: BaseException) -> str:
+    """A traceback with what the error says, which may quote a file."""
+    return lines("".join(traceback.format_exception(error)).rstrip("\n"))
+
+
+@contextmanager
+def only_printable() -> Iterator[None]:
+    """Have Python's own messages on stderr escaped too: warnings, logs, and errors that end a thread."""
+    record, warning, thread = logging.getLogRecordFactory(), warnings.formatwarning, threading.excepthook
+    logging.setLogRecordFactory(_Record)
+    warnings.formatwarning = lambda *args, **named: lines(warning(*args, **named))
+    threading.excepthook = _log_end_of_thread
+    try:
+        yield
+    finally:
+        logging.setLogRecordFactory(record)
+        warnings.formatwarning, threading.excepthook = warning, thread
+
+
+class _Record(logging.LogRecord):
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        if self.exc_info and self.exc_info[1] is not None:
+            self.exc_text = traceback_of(self.exc_info[1])  # formatters take it if it is there
+
+    def getMessage(self) -> str:  # noqa: N802  the name is logging's
+        return lines(super().getMessage())
+
+
+def _log_end_of_thread(ended: threading.ExceptHookArgs) -> None:
+    if ended.exc_value is not None and not isinstance(ended.exc_value, SystemExit):
+        logging.getLogger(__name__).error("a thread ended early", exc_info=ended.exc_value)
