@@ -1,8 +1,11 @@
 """A Dask cluster for real: a scheduler and two workers as processes on loopback, killed and poisoned."""
 
 import contextlib
+import ipaddress
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,16 +21,19 @@ from support.environment import FINDS_SUPPORT
 from support.running import COMMAND, ENVIRONMENT, Watched, names, save, tree, upsample, upsample_process
 
 from upsample_cli import __version__
+from upsample_cli.batch import cluster as cluster_module
 from upsample_cli.batch import cluster_worker, scheduler
 from upsample_cli.batch.cluster import ClusterExecutor
 from upsample_cli.batch.cluster_worker import Errand, Sight, enlarge, misfit
 from upsample_cli.batch.jobs import Entry
 from upsample_cli.batch.run import run_entries
 from upsample_cli.batch.scheduler import check_workers, connected, version_line
+from upsample_cli.batch.wire import received, sent
 from upsample_cli.errors import Interrupted, UpsampleError, UsageError
 from upsample_cli.job import Job, Options, Result
 from upsample_cli.pictures.files import new_token, remove_temporaries, temporary_path
 
+dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
 psutil = pytest.importorskip("psutil")  # it comes with distributed
 
@@ -43,13 +49,17 @@ ALLOWED_FAILURES = 1
 """Dask's default is 3; a worker takes a second to come back."""
 
 
+LOOPBACK = ("--host", "127.0.0.1", "--no-dashboard", "--dashboard-address", "127.0.0.1:0")
+"""`--no-dashboard` leaves an HTTP server, which listens on all interfaces unless it has an address."""
+
+
 @contextlib.contextmanager
-def dask_process(*arguments):
-    """One of Dask's programs, ended with all that it has started."""
+def dask_process(*arguments, **environment):
+    """One of Dask's programs, listening on loopback only, ended with all that it has started."""
     settings = FINDS_SUPPORT | {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(ALLOWED_FAILURES)}
-    command = [sys.executable, "-m", "dask", *map(str, arguments)]
+    command = [sys.executable, "-m", "dask", *map(str, arguments), *LOOPBACK]
     log = subprocess.DEVNULL
-    with subprocess.Popen(command, env=ENVIRONMENT | settings, stdout=log, stderr=log) as process:
+    with subprocess.Popen(command, env=ENVIRONMENT | settings | environment, stdout=log, stderr=log) as process:
         try:
             yield process
         finally:
@@ -61,10 +71,10 @@ def dask_process(*arguments):
 
 
 @contextlib.contextmanager
-def dask_scheduler(folder):
+def dask_scheduler(folder, *arguments, **environment):
     """(address, process) of a scheduler without workers."""
     file = folder / "scheduler.json"
-    with dask_process("scheduler", "--host", "127.0.0.1", "--port", 0, "--no-dashboard", "--scheduler-file", file) as process:  # fmt: skip  # noqa: E501
+    with dask_process("scheduler", "--port", 0, "--scheduler-file", file, *arguments, **environment) as process:
         while not file.exists() or not file.read_text(encoding="utf-8").endswith("}"):
             assert process.poll() is None
             time.sleep(0.02)
@@ -76,12 +86,12 @@ def cluster(tmp_path_factory):
     """(address, the two worker programs, each of which starts its worker anew when it dies)."""
     folder = tmp_path_factory.mktemp("cluster")
     with contextlib.ExitStack() as stack:
-        address, _ = stack.enter_context(dask_scheduler(folder))
-        settings = ("--nthreads", 1, "--no-dashboard", "--memory-limit", 0, "--local-directory", folder)
+        address, scheduler_process = stack.enter_context(dask_scheduler(folder))
+        settings = ("--nthreads", 1, "--memory-limit", 0, "--local-directory", folder)
         nannies = [stack.enter_context(dask_process("worker", address, *settings)) for _ in range(2)]
         with client_of(address) as client:
             client.wait_for_workers(2, timeout=LONG_S)
-        yield SimpleNamespace(address=address, nannies=nannies)
+        yield SimpleNamespace(address=address, nannies=nannies, scheduler=scheduler_process)
 
 
 def client_of(address):
@@ -118,6 +128,24 @@ def results(cluster, wanted, **errand):
     found = list(run_entries([Entry(Result.planned(each, 2), each) for each in jobs], Options(), executor=pool))
     assert not list(Path().glob(".*.part"))
     return {result.input.stem: result for result in found}, pool._watcher.events
+
+
+def exposed(listening):
+    """Those of some addresses that other machines can reach."""
+    return [address for address in listening if not ipaddress.ip_address(address).is_loopback]
+
+
+def test_what_the_tests_start_listens_on_loopback_only(cluster):
+    with client_of(cluster.address):
+        ours = psutil.Process()
+        pids = {ours.pid, *(each.pid for each in ours.children(recursive=True))}
+        found = [each for each in psutil.net_connections("inet") if each.status == "LISTEN" and each.pid in pids]
+    # Of the scheduler, the two nannies and their two workers, and the HTTP servers of the first and the last.
+    servers = [cluster.scheduler, *cluster.nannies]
+    assert {each.pid for each in servers} <= {each.pid for each in found}
+    assert len(found) >= 8
+    assert exposed(each.laddr.ip for each in found) == []
+    assert exposed(["127.0.0.1", "0.0.0.0", "::1", "::", "10.1.2.3"]) == ["0.0.0.0", "::", "10.1.2.3"]
 
 
 def test_a_run_on_a_cluster_of_which_a_worker_is_killed_is_the_local_run(cluster):
@@ -235,6 +263,8 @@ def test_workers_that_lack_something_are_named(cluster):
         "has upsample-cli 0.0; install version": ("0.0", ""),
         "failed: two lines; look at its log": RuntimeError("two\nlines"),
         "cannot see /x; give folders that all machines share": (__version__, "cannot see /x"),
+        "sent what upsample-cli does not send; install version": (__version__, "", "more"),
+        "sent what upsample-cli does not send; install": None,
     }
     for line, answer in answers.items():
         client = SimpleNamespace(
@@ -337,7 +367,7 @@ def test_processes_that_a_killed_run_left_end_by_themselves_and_start_again(in_a
     monkeypatch.setattr(cluster_worker, "IDLE_S", 0.2)
     errand = Errand(Options(), new_token(), cluster_deeds.carry, prepare=cluster_deeds.prepare)
     for number in (1, 2):
-        assert enlarge(job(f"good{number}"), errand, number)[0].status == "written"
+        assert enlarge(job(f"good{number}"), errand, number)["status"] == "written"
         site = cluster_worker._sites[errand.token]
         end_s = time.monotonic() + LONG_S
         while site._executor._workers and time.monotonic() < end_s:
@@ -348,7 +378,7 @@ def test_processes_that_a_killed_run_left_end_by_themselves_and_start_again(in_a
 
 def test_a_picture_that_comes_after_the_end_of_its_run_is_not_begun(in_a_worker):
     errand = Errand(Options(), new_token(), cluster_deeds.carry, prepare=cluster_deeds.prepare)
-    assert enlarge(job("good1"), errand, 1)[0].status == "written"
+    assert enlarge(job("good1"), errand, 1)["status"] == "written"
     cluster_worker.end(errand.token)
     with pytest.raises(Interrupted):
         enlarge(job("good2"), errand, 2)
@@ -367,3 +397,130 @@ def test_pictures_that_have_no_room_wait_and_are_not_begun_when_the_run_ends(in_
         cluster_worker.end(errand.token)
         assert [type(each.exception(timeout=LONG_S)) for each in tasks] == [Interrupted] * 2
     assert names(".") == []
+
+
+# What comes from a worker -------------------------------------------------------------------------------------------
+
+FAILED = Result(Path("a.png"), Path("b.png"), "failed", 3, 4, 6, 8, ("lost",), "a.png: bad", 0.5, may_pass=True)
+
+
+def test_a_result_comes_back_as_plain_values_and_is_the_same():
+    answer = json.loads(json.dumps(sent(FAILED, "cpu")))
+    assert received(answer, Job(Path("a.png"), Path("b.png"), "png", 3, 4)) == (FAILED, "cpu")
+    unread = Result(Path("a.png"), Path("b.png"), "failed", error="a.png: cannot be opened")
+    assert received(sent(unread, None), Job(Path("a.png"), Path("b.png"), "png", 3, 4)) == (unread, None)
+
+
+class _Text(str):
+    """A string with methods of its own."""
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({name: value} for name in sent(FAILED, None) for value in (b"", (), {"a": 1}, object(), float("nan"))),
+        {"status": "planned"}, {"status": ["written"]}, {"status": "written"}, {"error": None}, {"error": _Text("x")},
+        {"height": 0}, {"width": True}, {"output_width": 1.0}, {"warnings": [1]}, {"warnings": "lost"},
+        {"elapsed_s": float("inf")}, {"may_pass": 1}, {"device": _Text("cpu")}, {"input": "/etc/passwd"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_is_not_a_result_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"^the Dask worker sent something that is not a result$"):
+        received(sent(FAILED, "cpu") | wrong, job("a"))
+
+
+@pytest.mark.parametrize("answer", [None, FAILED, (FAILED, "cpu"), "{}", {}, [["status", "written"]]], ids=str)
+def test_what_is_not_even_a_record_is_refused(answer):
+    with pytest.raises(ValueError, match=r"^the Dask worker sent something that is not a result$"):
+        received(answer, job("a"))
+
+
+def test_a_worker_that_answers_something_else_fails_that_picture_alone(cluster, monkeypatch):
+    pool = executor(cluster)
+    with monkeypatch.context() as patched:
+        patched.setattr(cluster_module, "enlarge", cluster_deeds.answer_nonsense)
+        result = pool.submit(job("good")).result(timeout=LONG_S)
+    assert (result.status, result.may_pass) == ("failed", True)
+    expected = "failed on the cluster: ValueError: the Dask worker sent something that is not a result"
+    assert result.error == f"good.png: {expected}"
+    assert pool.submit(job("good")).result(timeout=LONG_S).status == "written"
+    pool.close()
+
+
+# Encrypted ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """A folder with a certificate authority's certificate, and keys and certificates of ours and of a stranger."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    folder = tmp_path_factory.mktemp("certificates")
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    signed = ["-CA", "ca.pem", "-CAkey", "ca-key.pem", "-CAcreateserial", "-days", "2"]
+    for command in (
+        ["req", "-x509", *key, "-days", "2", "-subj", "/CN=ca", "-keyout", "ca-key.pem", "-out", "ca.pem"],
+        ["req", *key, "-subj", "/CN=ours", "-keyout", "ours-key.pem", "-out", "ours.csr"],
+        ["x509", "-req", "-in", "ours.csr", *signed, "-out", "ours.pem"],
+        ["req", "-x509", *key, "-days", "2", "-subj", "/CN=x", "-keyout", "stranger-key.pem", "-out", "stranger.pem"],
+    ):
+        subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+def tls_settings(folder, role, name="ours"):
+    """As Dask's configuration has them."""
+    return {
+        "distributed.comm.tls.ca-file": str(folder / "ca.pem"),
+        f"distributed.comm.tls.{role}.cert": str(folder / f"{name}.pem"),
+        f"distributed.comm.tls.{role}.key": str(folder / f"{name}-key.pem"),
+    }
+
+
+def as_environment(settings):
+    return {f"DASK_{name.upper().replace('.', '__').replace('-', '_')}": value for name, value in settings.items()}
+
+
+def test_pictures_are_enlarged_over_tls_and_strangers_are_refused(certificates, tmp_path, monkeypatch):
+    settings = {role: as_environment(tls_settings(certificates, role)) for role in ("scheduler", "worker")}
+    with contextlib.ExitStack() as stack:
+        address, _ = stack.enter_context(dask_scheduler(tmp_path, "--protocol", "tls", **settings["scheduler"]))
+        arguments = ("--nthreads", 1, "--memory-limit", 0, "--local-directory", tmp_path, "--no-nanny")
+        stack.enter_context(dask_process("worker", address, *arguments, **settings["scheduler"] | settings["worker"]))
+        assert address.startswith("tls://127.0.0.1:")
+        with dask.config.set(tls_settings(certificates, "client")):
+            client = stack.enter_context(client_of(address))
+            client.wait_for_workers(1, timeout=LONG_S)
+            check_workers(client, address, None)
+            errand = Errand(Options(), new_token(), cluster_deeds.carry, prepare=cluster_deeds.prepare)
+            pool = ClusterExecutor(client, address, errand, watcher=Watched())
+            assert pool.submit(job("good")).result(timeout=LONG_S).status == "written"
+            pool.close()
+        monkeypatch.setattr(scheduler, "CONNECT_S", 1.0)
+        with (
+            dask.config.set(tls_settings(certificates, "client", "stranger")),
+            pytest.raises(UsageError, match="no scheduler answers there, or it refuses the certificate; "),
+        ):
+            connected(address, warn=pytest.fail)
+
+
+@pytest.mark.parametrize(
+    ("address", "settings", "line"),
+    [
+        ("tls://127.0.0.1:1", {}, "tls://127.0.0.1:1: Dask's configuration names no certificates"),
+        (
+            "tls://127.0.0.1:1",
+            tls_settings(Path("gone"), "client"),
+            "tls://127.0.0.1:1: the certificates in Dask's configuration cannot be read: ",
+        ),
+        (
+            "127.0.0.1:1",
+            {"distributed.comm.require-encryption": True},
+            "127.0.0.1:1 is not encrypted, and Dask's configuration requires it; give the scheduler's tls:// address",
+        ),
+    ],
+)
+def test_certificates_that_do_not_go_with_the_address_are_one_line_at_once(address, settings, line):
+    with dask.config.set(settings), pytest.raises(UsageError, match=f"^--cluster {re.escape(line)}"):
+        connected(address, warn=pytest.fail)

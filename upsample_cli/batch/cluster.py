@@ -21,6 +21,7 @@ from upsample_cli.batch.cluster_worker import Errand, end, enlarge
 from upsample_cli.batch.resume import is_whole
 from upsample_cli.batch.scheduler import connection_lost
 from upsample_cli.batch.threads import Watcher
+from upsample_cli.batch.wire import received
 from upsample_cli.errors import Interrupted, UpsampleError
 from upsample_cli.job import Job, Result
 from upsample_cli.kernels import KERNEL_NAMES
@@ -103,10 +104,10 @@ class ClusterExecutor:
         with suppress(Exception):
             self._client.close(timeout=_CLOSING_S)
 
-    def _hear(self, event: tuple[float, int]) -> None:
+    def _hear(self, event: tuple[float, object]) -> None:
         """A picture is begun on a worker; again, if it was lost with another."""
         number = event[1]
-        if number in self._out:
+        if isinstance(number, int) and number in self._out:
             self._begun[number] += 1
             self._watcher.started(self._out[number].job)
 
@@ -131,7 +132,8 @@ class ClusterExecutor:
             UpsampleError: if it is no matter of this picture alone.
         """
         try:
-            result, device = task.result()  # one that was lost with its worker is computed again in here
+            answer = task.result()  # one that was lost with its worker is computed again in here
+            result, device = received(answer, out.job)
         except Exception as error:
             if isinstance(error, CancelledError) or self._client.status != "running":
                 raise connection_lost(self._address) from error
@@ -173,4 +175,4 @@ def _as_named(result: Result, out: _Sent) -> Result:
 
     error = None if result.error is None else renamed(result.error)
     lines = tuple(map(renamed, result.warnings))
-    return replace(result, input=out.job.input, output=out.job.output, error=error, warnings=lines)
+    return replace(result, error=error, warnings=lines)

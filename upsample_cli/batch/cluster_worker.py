@@ -13,10 +13,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from upsample_cli.batch.carry import prepare
 from upsample_cli.batch.memory import Admission, budget_bytes, shared_out
 from upsample_cli.batch.threads import Carry
+from upsample_cli.batch.wire import sent
 from upsample_cli.batch.worker import Assignment
 from upsample_cli.batch.workers import ProcessExecutor
 from upsample_cli.errors import Interrupted
@@ -81,8 +83,8 @@ def misfit(sight: Sight | None) -> tuple[str, str]:
     return __version__, ""
 
 
-def enlarge(job: Job, errand: Errand, number: int) -> tuple[Result, str | None]:
-    """One picture: a task of Dask's. Returns its result, and the name of the device.
+def enlarge(job: Job, errand: Errand, number: int) -> dict[str, Any]:
+    """One picture: a task of Dask's. Returns its result as `wire.sent` writes it.
 
     Args:
         number: tells the run which of its pictures this is.
@@ -96,7 +98,7 @@ def enlarge(job: Job, errand: Errand, number: int) -> tuple[Result, str | None]:
     worker.log_event(errand.topic, number)
     site = _site_of(errand, slots=worker.state.nthreads)
     try:
-        return site.carry_out(job)
+        return sent(*site.carry_out(job))
     finally:
         site.leave()
 

@@ -18,6 +18,7 @@ CONNECT_S = 5.0
 """How long a scheduler may take to answer, when the run begins and after the connection was lost."""
 
 _SUCH_AS = "such as tcp://host:8786"
+_SEE_TLS = "set ca-file, client.cert and client.key there; docs/cluster.md shows how"
 _ADDRESS = r"((tcp|tls|ws|wss|ucx)://)?[^/]+:\d+/?"
 _LOGGERS = ("distributed", "distributed.client")  # the second has a level of its own
 
@@ -30,7 +31,7 @@ def connected(address: str, *, warn: Callable[[str], None], debug: bool = False)
         debug: let Dask's own messages through.
 
     Raises:
-        UsageError: if Dask is not installed, or no scheduler answers.
+        UsageError: if Dask is not installed, no scheduler answers, or its configuration lacks what TLS needs.
     """
     if not re.fullmatch(_ADDRESS, address):
         raise UsageError(f"--cluster {address} is no address of a scheduler", f"give it {_SUCH_AS}")
@@ -38,19 +39,48 @@ def connected(address: str, *, warn: Callable[[str], None], debug: bool = False)
         import distributed
     except ImportError as error:
         raise UsageError("--cluster needs dask.distributed", "pip install 'upsample-cli[cluster]'") from error
+    security = _security(address)
     for name in _LOGGERS if not debug else ():
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            client = distributed.Client(address, timeout=CONNECT_S, set_as_default=False, name="upsample")
+            client = distributed.Client(
+                address, timeout=CONNECT_S, set_as_default=False, name="upsample", security=security
+            )
         except OSError as error:
-            cause = f"--cluster {address}: no scheduler answers there"
+            refusal = ", or it refuses the certificate" if address.startswith("tls:") else ""
+            cause = f"--cluster {address}: no scheduler answers there{refusal}"
             raise UsageError(cause, f"give the address that it prints when it starts, {_SUCH_AS}") from error
     for each in caught:
         if issubclass(each.category, distributed.versions.VersionMismatchWarning):
             warn(version_line(str(each.message)))
     return client
+
+
+def _security(address: str) -> Any:
+    """The certificates of Dask's own configuration.
+
+    Raises:
+        UsageError: if they do not go with the address; Dask would say so in a traceback.
+    """
+    from distributed.comm import parse_address
+    from distributed.security import Security
+
+    security = Security()
+    scheme = parse_address(address)[0]
+    try:
+        context = security.get_connection_args("client").get("ssl_context")
+    except (OSError, ValueError) as error:  # OSError: of ssl too
+        cause = f"--cluster {address}: the certificates in Dask's configuration cannot be read: {error}"
+        raise UsageError(cause, _SEE_TLS) from error
+    if scheme == "tls" and context is None:
+        cause = f"--cluster {address}: Dask's configuration names no certificates (distributed.comm.tls)"
+        raise UsageError(cause, _SEE_TLS)
+    if security.require_encryption and scheme in {"tcp", "ws"}:
+        cause = f"--cluster {address} is not encrypted, and Dask's configuration requires it"
+        raise UsageError(cause, "give the scheduler's tls:// address")
+    return security
 
 
 def version_line(text: str) -> str:
@@ -85,9 +115,14 @@ def check_workers(client: Any, address: str, job: Job | None) -> None:
             cause, next_step = "has no upsample-cli", f"install version {__version__} there"
         elif isinstance(answer, BaseException):
             cause, next_step = f"failed: {' '.join(str(answer).split())}", "look at its log"
-        elif isinstance(answer, tuple) and answer[0] != __version__:
+        elif not (isinstance(answer, tuple) and [type(each) for each in answer] == [str, str]):
+            cause, next_step = (
+                "sent what upsample-cli does not send",
+                f"install version {__version__} there",
+            )
+        elif answer[0] != __version__:
             cause, next_step = f"has upsample-cli {answer[0]}", f"install version {__version__} there"
-        elif isinstance(answer, tuple) and answer[1]:
+        elif answer[1]:
             cause, next_step = answer[1], "give folders that all machines share under the same path"
         else:
             continue
