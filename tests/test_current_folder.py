@@ -9,7 +9,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from running import ENVIRONMENT, names, save
+from support.environment import ENVIRONMENT
+from support.running import names, save
 
 import upsample_cli
 from upsample_cli.current_folder import distrust_current_folder

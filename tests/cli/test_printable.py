@@ -8,7 +8,8 @@ import warnings
 from pathlib import Path
 
 import pytest
-from running import leave, save, upsample
+from support.environment import leave
+from support.running import save, upsample
 
 from upsample_cli.cli import tconv
 from upsample_cli.cli.printable import only_printable
