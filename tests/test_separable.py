@@ -111,6 +111,18 @@ def misplaced(numbers):
     return np.frombuffer(b"x" + numbers.tobytes(), np.uint8)[1:]
 
 
+def strided(out, shape, row_bytes):
+    """An output of another shape over the same memory; nothing of it may be touched."""
+    return np.lib.stride_tricks.as_strided(out, shape, (row_bytes, *out.strides[1:]))
+
+
+def placed_over(out, numbers):
+    """The same numbers, inside the output's own memory."""
+    inside = out.reshape(-1).view(np.uint8)[: numbers.nbytes].view(numbers.dtype).reshape(numbers.shape)
+    inside[...] = numbers
+    return inside
+
+
 REFUSED = {
     "another shape": lambda padded, out, tables: (padded[:-1], out, tables),
     "rows that are no factor's": lambda padded, out, tables: (padded, out[:-1], tables),
@@ -133,6 +145,12 @@ REFUSED = {
     "a divisor that is none": lambda padded, out, tables: (padded, out, [*tables[:11], np.nan, *tables[12:]]),
     "a divisor beyond the sums": lambda padded, out, tables: (padded, out, [*tables[:11], 2.0**16, *tables[12:]]),
     "a shift out of all bits": lambda padded, out, tables: (padded, out, [*tables[:13], 31, *tables[14:]]),
+    "rows of one stride": lambda padded, out, tables: (padded, strided(out, out.shape, 0), tables),
+    "rows that overlap": lambda padded, out, tables: (padded, strided(out, out.shape, 125), tables),
+    "rows from the bottom up": lambda padded, out, tables: (padded, out[::-1], tables),
+    "rows that end beyond 64 bits": lambda padded, out, tables: (padded, strided(out, out.shape, 2**60), tables),
+    "columns beyond all memory": lambda padded, out, tables: (padded, strided(out, (18, 2**50, 3), 2**53), tables),
+    "a negative factor": lambda padded, out, tables: (padded, out, [tables[0], -2, *tables[2:]]),
 }
 
 
@@ -149,6 +167,42 @@ def test_tables_that_do_not_fit_are_refused_before_memory_is_touched(fault):
     with pytest.raises((ValueError, BufferError)):
         route._enlarge(padded, out, *tables)
     assert (whole[1] == 77).all()
+
+
+@needs_compiled
+@pytest.mark.parametrize("table", [None, 6, 7, 8, 9, 10])
+def test_an_output_over_what_it_is_made_from_is_refused(table):
+    """Pixels written over a table of places would be where the next row is read from."""
+    route = SeparableRoute(kernel_named("bilinear", 2), Arithmetic(torch.uint8, 16), 3)
+    padded, out, tables = np.zeros((11, 23, 3), np.uint8), np.zeros((18, 42, 3), np.uint8), list(route._settings)
+    if table is None:
+        padded = placed_over(out, padded)
+    else:
+        tables[table] = placed_over(out, tables[table])
+    with pytest.raises(ValueError, match="lies over what it is made from"):
+        route._enlarge(padded, out, *tables)
+
+
+@needs_compiled
+def test_sizes_whose_product_leaves_64_bits_are_refused():
+    """The padded tile would have (2**62 + 3) * 4 bytes, of which 64 bits hold 12."""
+    route = SeparableRoute(kernel_named("nearest", 1), Arithmetic(torch.uint8, 1), 1)
+    tables = list(route._settings)
+    tables[3] = 4  # the window
+    with pytest.raises(ValueError, match="settings that fit nothing"):
+        route._enlarge(np.zeros(12, np.uint8), strided(np.zeros((1, 1, 1), np.uint8), (2**62, 1, 1), 0), *tables)
+    route._enlarge(np.zeros(16, np.uint8), np.zeros((1, 1, 1), np.uint8), *tables)  # the control
+
+
+@needs_compiled
+def test_one_row_may_have_any_stride():
+    """numpy and torch give an axis of length 1 whatever stride they like."""
+    route = SeparableRoute(kernel_named("nearest", 1), Arithmetic(torch.uint8, 1), 3)
+    pixels = hostile_pixels((1, 5, 3), np.uint8)
+    for stride in (0, -15, 2**62):
+        out = np.zeros((1, 5, 3), np.uint8)
+        route._enlarge(pixels, np.lib.stride_tricks.as_strided(out, out.shape, (stride, 3, 1)), *route._settings)
+        assert np.array_equal(out, pixels)
 
 
 @needs_compiled

@@ -91,13 +91,27 @@ inline Vector<uint16_t, uint16_t> upper_half(Vector<uint16_t, uint16_t> left, Ve
 }
 #endif
 
-// One tile, and the tables of separable.SeparableRoute.
+// Far more than any setting is, and so little that no product of settings leaves 64 bits.
+constexpr Py_ssize_t most_setting = 1 << 12;
+
+// Far longer than any side of a tile is, and so short that no line of it leaves 64 bits.
+constexpr Py_ssize_t most_side = Py_ssize_t(1) << 40;
+
+// A product, or more than any memory holds where 64 bits do not hold it.
+Py_ssize_t product(Py_ssize_t left, Py_ssize_t right)
+{
+    Py_ssize_t made;
+    return __builtin_mul_overflow(left, right, &made) ? PY_SSIZE_T_MAX : made;
+}
+
+// One tile, and the tables of separable.SeparableRoute. Tables that say where to read are copied before they are
+// checked: nothing can change them afterwards.
 struct Work {
     const void *padded;
     char *out;
     Py_ssize_t out_row_bytes, rows, row_numbers, row_outputs, line_numbers;
     Py_ssize_t channels, factor, taps, window, period, advance;
-    const int32_t *first_rows, *first_columns;
+    int32_t first_rows[most_setting], first_columns[most_setting];
     const void *row_weights, *column_weights, *order;
     double divisor;
     int multiplier, shift;
@@ -247,8 +261,10 @@ template <class Pixel, class Sum, int Taps, bool HasAlpha> void enlarge_rows(con
 
 template <class Pixel, class Sum> void *enlarge_tile(const Work &work)
 {
-    const Py_ssize_t numbers = (work.window + 1) * work.line_numbers + (work.period + 1) * lanes<Sum>;
-    void *scratch = std::calloc(numbers, sizeof(Sum));  // a vector of a row's last numbers reaches past them
+    const Py_ssize_t kept = product(work.window + 1, work.line_numbers), orders = (work.period + 1) * lanes<Sum>;
+    if (kept > PY_SSIZE_T_MAX - orders)
+        return nullptr;
+    void *scratch = std::calloc(kept + orders, sizeof(Sum));  // a vector of a row's last numbers reaches past them
     if (!scratch)
         return nullptr;
     if constexpr (!std::is_same_v<Sum, uint16_t>) {
@@ -294,24 +310,40 @@ PyObject *wrong(const char *what)
 // Whether a buffer has so many numbers of so many bytes, at an address for such.
 bool holds(const Buffer &buffer, Py_ssize_t count, Py_ssize_t bytes)
 {
-    return buffer.view.len == count * bytes && reinterpret_cast<uintptr_t>(buffer.view.buf) % bytes == 0;
+    return buffer.view.len == product(count, bytes) && reinterpret_cast<uintptr_t>(buffer.view.buf) % bytes == 0;
 }
 
-bool are_within(const Buffer &table, Py_ssize_t count, Py_ssize_t most)
+// Copies a table of places, if it has so many and none is beyond `most`.
+bool take_places(const Buffer &table, int32_t *places, Py_ssize_t count, Py_ssize_t most)
 {
-    const int32_t *numbers = static_cast<const int32_t *>(table.view.buf);
-    return holds(table, count, 4)
-           && std::all_of(numbers, numbers + count, [=](int32_t each) { return 0 <= each && each <= most; });
+    if (!holds(table, count, 4))
+        return false;
+    std::memcpy(places, table.view.buf, table.view.len);
+    return std::all_of(places, places + count, [=](int32_t place) { return 0 <= place && place <= most; });
 }
 
-// Far more than any setting is, and so little that no product of settings and lengths leaves 64 bits.
-constexpr Py_ssize_t most_setting = 1 << 12;
+// Whether the rows of the output follow one another, none over another, and end within 64 bits.
+bool rows_are_apart(const Py_buffer &made)
+{
+    const Py_ssize_t row_bytes = product(product(made.shape[1], made.shape[2]), made.itemsize);
+    if (made.shape[0] < 2)
+        return row_bytes < PY_SSIZE_T_MAX;
+    return made.strides[0] >= row_bytes && product(made.shape[0], made.strides[0]) < PY_SSIZE_T_MAX;
+}
+
+// Whether an input has none of its bytes between the first and the last of the output.
+bool is_apart(const Py_buffer &input, const Py_buffer &made)
+{
+    const char *out = static_cast<const char *>(made.buf), *in = static_cast<const char *>(input.buf);
+    const Py_ssize_t rows = (made.shape[0] - 1) * made.strides[0], row = made.shape[1] * made.shape[2] * made.itemsize;
+    return in + input.len <= out || out + rows + row <= in;
+}
 
 PyObject *enlarge(PyObject *, PyObject *arguments)
 {
     Buffer padded, out, first_rows, first_columns, row_weights, column_weights, order;
     PyObject *target;
-    Work work = {};
+    Work work;
     int sum, has_alpha, overshoots;
     if (!PyArg_ParseTuple(arguments, "y*OCnnnnny*y*y*y*y*diipp:enlarge", &padded.view, &target, &sum, &work.factor,
                           &work.taps, &work.window, &work.period, &work.advance, &first_rows.view,
@@ -332,8 +364,10 @@ PyObject *enlarge(PyObject *, PyObject *arguments)
         std::minmax({work.channels, work.factor, work.taps, work.window, work.period, work.advance});
     if (least < 1 || most > most_setting || work.taps > work.window || work.shift < 0 || work.shift > 30
         || !(1 <= work.divisor && work.divisor <= kind->most) || made.shape[0] < 1 || made.shape[0] % work.factor
-        || made.shape[1] < 1 || made.shape[1] % work.factor)
+        || made.shape[1] < 1 || made.shape[1] % work.factor || std::max(made.shape[0], made.shape[1]) > most_side)
         return wrong("settings that fit nothing");
+    if (!rows_are_apart(made))
+        return wrong("the rows of the output do not follow one another");
     work.rows = made.shape[0] / work.factor;
     work.row_outputs = made.shape[1] * made.shape[2];
     work.row_numbers = (made.shape[1] / work.factor + work.window - 1) * work.channels;
@@ -343,18 +377,19 @@ PyObject *enlarge(PyObject *, PyObject *arguments)
     const Py_ssize_t most_first = work.advance + work.window * work.channels;
     work.line_numbers = periods * work.advance + most_first + work.taps * work.channels + kind->lanes;
     work.line_numbers = std::max(work.line_numbers, work.row_numbers);
-    if (!holds(padded, (work.rows + work.window - 1) * work.row_numbers, made.itemsize))
+    if (!holds(padded, product(work.rows + work.window - 1, work.row_numbers), made.itemsize))
         return wrong("the padded tile does not fit the output");
-    if (!are_within(first_rows, work.factor, work.window - work.taps)
-        || !are_within(first_columns, work.period, most_first)
+    for (const Buffer *input : {&padded, &first_rows, &first_columns, &row_weights, &column_weights, &order})
+        if (!is_apart(input->view, made))
+            return wrong("the output lies over what it is made from");
+    if (!take_places(first_rows, work.first_rows, work.factor, work.window - work.taps)
+        || !take_places(first_columns, work.first_columns, work.period, most_first)
         || !holds(row_weights, work.factor * work.taps, kind->sum_bytes)
         || !holds(column_weights, work.period * work.taps * kind->lanes, kind->sum_bytes)
         || !holds(order, (work.period + 1) * kind->lanes, kind->sum_bytes))
         return wrong("tables that do not fit the settings");
     work.padded = padded.view.buf;
     work.out = static_cast<char *>(made.buf);
-    work.first_rows = static_cast<const int32_t *>(first_rows.view.buf);
-    work.first_columns = static_cast<const int32_t *>(first_columns.view.buf);
     work.row_weights = row_weights.view.buf;
     work.column_weights = column_weights.view.buf;
     work.order = order.view.buf;
