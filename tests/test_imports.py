@@ -13,15 +13,29 @@ PACKAGE = Path(upsample_cli.__file__).parent
 # From the ground up. A room may use what is below it; inside "name.*" modules may use each other, but not in a circle.
 LAYERS = [
     ["upsample_cli.errors", "upsample_cli.cores", "upsample_cli.version", "upsample_cli.cuda"],
-    ["upsample_cli.quantities", "upsample_cli.names", "upsample_cli.rounding", "upsample_cli.current_folder"],
-    ["upsample_cli.arithmetic", "upsample_cli.profiles", "upsample_cli.shipped", "upsample_cli.plan"],
+    [
+        "upsample_cli.quantities",
+        "upsample_cli.names",
+        "upsample_cli.rounding",
+        "upsample_cli.current_folder",
+        "upsample_cli.npy_files",
+        "upsample_cli.pickle_bounds",
+    ],
+    [
+        "upsample_cli.arithmetic",
+        "upsample_cli.profiles",
+        "upsample_cli.shipped",
+        "upsample_cli.plan",
+        "upsample_cli.torch_archives",
+    ],
     [
         "upsample_cli.axes",
         "upsample_cli.kernels",
-        "upsample_cli.weight_files",
+        "upsample_cli.weight_readers",
         "upsample_cli.targets",
         "upsample_cli.flatness",
     ],
+    ["upsample_cli.weight_files"],
     ["upsample_cli.layer", "upsample_cli.pixels", "upsample_cli.kernel_choice"],
     [
         "upsample_cli.pictures.*",
@@ -74,8 +88,9 @@ HOMES = {
     **{name: {"upsample_cli.pictures"} for name in ("isal", "imagecodecs")},
     "tifffile": {"upsample_cli.pictures", "upsample_cli.tconv.signals"},
     "onnx": {"upsample_cli.tconv"},
-    "safetensors": {"upsample_cli.tconv", "upsample_cli.weight_files", "upsample_cli.fitting.file"},
-    "torch": TORCH_AT_ONCE | {f"upsample_cli.{name}" for name in ("weight_files", "pipeline", "tconv", "fitting.fit")},
+    "safetensors": {"upsample_cli.tconv", "upsample_cli.weight_readers", "upsample_cli.fitting.file"},
+    "torch": TORCH_AT_ONCE
+    | {f"upsample_cli.{name}" for name in ("weight_readers", "pipeline", "tconv", "fitting.fit")},
     "torchvision": set(),
     "triton": {"upsample_cli.fused"},
     "distributed": {f"upsample_cli.batch.{name}" for name in ("cluster", "cluster_worker", "scheduler")},

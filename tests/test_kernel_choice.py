@@ -135,7 +135,7 @@ BAD = {
     "bias.pt": "beside up.weight lies a bias, made for the network's own range of pixels; remove it, or apply",
     "huge.npy": "its weights make up to 1e+06 times a pixel or more; give weights that make 1024 times at the most",
     "strong.npy": "its weights make up to 9e+03 times a pixel or more; give weights that make 1024 times at the most",
-    "beyond.npy": "its weights make up to 1e+300 times a pixel or more",
+    "beyond.npy": "the weight in it holds numbers above 1e+100; give smaller ones",
     "many.npy": "kernel many.npy: 4202500 weights are too many; give 4194304 at the most",
     "gaps.npy": "a kernel_size of 1 leaves gaps at factor 2; enlarge 1 times at the most",
     "archive.npy": "kernel archive.npy: is damaged or no such file",

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import os
 
+STOPS = (KeyboardInterrupt, SystemExit, GeneratorExit)
+"""What ends a program or a generator. Any other BaseException is a library's fault, like a panic of one in Rust."""
+
 
 class UpsampleError(Exception):
     """Root of all errors of this package.

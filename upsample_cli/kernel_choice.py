@@ -63,7 +63,8 @@ def kernel_warnings(text: str, factor: int) -> tuple[str, ...]:
 
 
 def _of_file(text: str, factor: int) -> tuple[Kernel, tuple[str, ...]]:
-    from upsample_cli.weight_files import WEIGHT_READERS, split_place  # numpy with it
+    from upsample_cli.weight_files import split_place  # numpy with it
+    from upsample_cli.weight_readers import WEIGHT_READERS
 
     path, _ = split_place(text)
     if path.suffix.lower() not in WEIGHT_READERS and not os.path.isfile(path):  # noqa: PTH113  for names too long, too
@@ -92,6 +93,7 @@ def _read_file(place: str, factor: int, _stamp: tuple[int, int]) -> tuple[Kernel
     _refuse_bias(weights)
     if made_for not in (None, factor):
         raise GeometryError(f"kernel {weights.path} was fitted for factor {made_for}", f"enlarge {made_for} times")
+    _check_count(place, weights.weight.size)  # before they become Python's numbers
     kernel = kernel_of_weights(place, factor, weights.weight.ravel().tolist(), weights.weight.shape)
     warning = unflat_warning(weights.weight, factor)
     return kernel, () if warning is None else (warning,)
@@ -129,8 +131,7 @@ def kernel_of_weights(name: str, factor: int, weights: Sequence[float], shape: S
     """
     factor = checked_factor(factor)
     padding = _padding(name, factor, shape)
-    if len(weights) > _MOST_WEIGHTS:
-        raise UsageError(f"kernel {name}: {len(weights)} weights are too many", f"give {_MOST_WEIGHTS} at the most")
+    _check_count(name, len(weights))
     _check_gain(name, max(map(abs, weights)))
     whole = [round(weight * 2.0**_WEIGHT_BITS) for weight in weights]
     common = math.gcd(2**_WEIGHT_BITS, *whole)
@@ -150,6 +151,11 @@ def kernel_of_weights(name: str, factor: int, weights: Sequence[float], shape: S
     if off > _FLAT * denominator or off == 0:
         return kernel
     return replace(kernel, weights=tuple(rounded_phases(kernel.weights, phases, denominator)))
+
+
+def _check_count(name: str, count: int) -> None:
+    if count > _MOST_WEIGHTS:
+        raise UsageError(f"kernel {name}: {count} weights are too many", f"give {_MOST_WEIGHTS} at the most")
 
 
 def _check_gain(name: str, gain: float) -> None:

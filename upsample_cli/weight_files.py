@@ -1,4 +1,4 @@
-"""Weights of real layers, read from files. Torch is imported for .pt and .pth, and for numbers that numpy has not.
+"""Weights of real layers, read from files.
 
 A file's place is written `PATH` or `PATH:KEY`; the key is needed where a file holds several weights. Nothing in a file
 is run: of .pt only tensors are taken, of .npy only numbers.
@@ -9,24 +9,27 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import warnings
-from collections.abc import Callable, Mapping
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.errors import STOPS, PictureError, UsageError
+from upsample_cli.weight_readers import MOST_WEIGHTS, WEIGHT_READERS, State, opened_safetensors
 
 METADATA_KEY = "upsample-cli"
 """The one key of the metadata of files that `tconv fit` writes; under it a JSON object, because safetensors keeps
 several keys in no order."""
 
-_SHOWN_KEYS = 8
-_NUMPY_KINDS = {"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "F32", "F64"}
-"""What safetensors calls the numbers that numpy has: not bfloat16, nor floats of 8 bits."""
+_SHOWN_KEYS, _SHOWN_CHARACTERS = 8, 60
+_LARGEST_WEIGHT = 1e100
+"""Sums of so large ones stay far from infinity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Weights:
         key: of the weight in it; "" for a file that is one array.
         weight: (in_channels, out_channels / groups, *kernel_size), float64.
         bias: (out_channels,) float64, or None.
-        state: the whole file as read: arrays or tensors by key.
+        state: the whole file: arrays or tensors by key, read when they are asked for.
     """
 
     path: Path
@@ -63,8 +66,25 @@ def read_weights(place: str) -> Weights:
     path, key = split_place(place)
     if path.suffix.lower() not in WEIGHT_READERS:
         raise UsageError(f"{path}: no weights end in {path.suffix!r}", f"use one of {', '.join(WEIGHT_READERS)}")
-    try:
+    with _faults_named(path):
+        _refuse_special(path)
         state = WEIGHT_READERS[path.suffix.lower()](path)
+        key = _chosen_key(path, key, state.shapes)
+        weight = _array(path, key, state)
+        beside = f"{key.removesuffix('weight')}bias"
+        bias = _array(path, beside, state) if key.endswith("weight") and beside in state.shapes else None
+    if bias is not None and bias.ndim != 1:
+        raise PictureError(path, f"{_shown(beside)} is not a bias: it has {bias.ndim} axes", "remove or rename it")
+    return Weights(path, key, weight, bias, state)
+
+
+@contextmanager
+def _faults_named(path: Path) -> Iterator[None]:
+    """Make of whatever reading a file raises an error that names it."""
+    try:
+        yield
+    except (PictureError, UsageError):
+        raise
     except FileNotFoundError as error:
         raise PictureError(path, "there is no such file", "check the name") from error
     except OSError as error:
@@ -73,16 +93,18 @@ def read_weights(place: str) -> Weights:
         raise PictureError(
             path, "holds more than tensors, which could run code", "save model.state_dict() and give that"
         ) from error
-    except Exception as error:  # whatever a damaged file makes its library raise
+    except BaseException as error:  # whatever a damaged file makes its library raise, a panic of Rust included
+        if isinstance(error, STOPS):
+            raise
         cause = " ".join(str(error).split())[:200]
         raise PictureError(path, f"is damaged or no such file: {cause or type(error).__name__}") from error
-    key = _chosen_key(path, key, state)
-    weight = _array(path, key, state[key])
-    if not np.isfinite(weight).all():
-        raise PictureError(path, f"the weight {key or 'in it'} holds infinities or NaN")
-    beside = f"{key.removesuffix('weight')}bias"
-    bias = _array(path, beside, state[beside]) if key.endswith("weight") and beside in state else None
-    return Weights(path, key, weight, bias, state)
+
+
+def _refuse_special(path: Path) -> None:
+    """Opening a pipe would wait for its other end, and a device need not end."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a folder says so itself when it is opened
+        raise PictureError(path, "is not a regular file", "give a file")
 
 
 def fitted_factor(path: Path) -> int | None:
@@ -93,10 +115,8 @@ def fitted_factor(path: Path) -> int | None:
     """
     if path.suffix.lower() != ".safetensors":
         return None
-    from safetensors import safe_open
-
-    with safe_open(path, "numpy") as file:
-        about = (file.metadata() or {}).get(METADATA_KEY)
+    with _faults_named(path):
+        about = (opened_safetensors(path, "numpy").metadata() or {}).get(METADATA_KEY)
     try:
         return None if about is None else int(json.loads(about)["factor"])
     except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
@@ -113,12 +133,12 @@ def split_place(place: str) -> tuple[Path, str]:
     return Path(path), key
 
 
-def _chosen_key(path: Path, key: str, state: Mapping[str, Any]) -> str:
-    fitting = [name for name, value in state.items() if 3 <= value.ndim <= 5 and 0 not in value.shape]
+def _chosen_key(path: Path, key: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
+    fitting = [name for name, shape in shapes.items() if 3 <= len(shape) <= 5 and 0 not in shape]
     if key:
         if key in fitting:
             return key
-        problem = "is no weight of 3 to 5 axes" if key in state else "is not in it"
+        problem = "is no weight of 3 to 5 axes" if key in shapes else "is not in it"
         raise UsageError(f"{path}: {key} {problem}", _keys_text(path, fitting))
     if len(fitting) == 1:
         return fitting[0]
@@ -128,14 +148,22 @@ def _chosen_key(path: Path, key: str, state: Mapping[str, Any]) -> str:
 
 
 def _keys_text(path: Path, keys: list[str]) -> str:
-    shown = ", ".join(keys[:_SHOWN_KEYS]) + (", ..." if len(keys) > _SHOWN_KEYS else "")
+    shown = ", ".join(map(_shown, keys[:_SHOWN_KEYS])) + (", ..." if len(keys) > _SHOWN_KEYS else "")
     if keys == [""]:
         return f"its only weight has no name: give {path}"
     return f"write {path}:KEY with one of {shown}" if keys else "there is none"
 
 
-def _array(path: Path, key: str, value: Any) -> NDArray[np.float64]:
+def _shown(key: str) -> str:
+    return key if len(key) <= _SHOWN_CHARACTERS else f"{key[:_SHOWN_CHARACTERS]}..."
+
+
+def _array(path: Path, key: str, state: State) -> NDArray[np.float64]:
     """float64 of an array or a tensor of any dtype."""
+    name, count = _shown(key) or "in it", prod(state.shapes[key])
+    if count > MOST_WEIGHTS:  # also of a tensor whose elements are all the same few bytes
+        raise PictureError(path, f"the weight {name} has {count} numbers", f"give {MOST_WEIGHTS} at the most")
+    value = state[key]
     if isinstance(value, np.ndarray):
         is_real, array = value.dtype.kind in "fiu", value
     else:
@@ -144,56 +172,13 @@ def _array(path: Path, key: str, value: Any) -> NDArray[np.float64]:
             array = value.detach().cpu().double().numpy() if is_real else value
         except (RuntimeError, TypeError) as error:  # sparse, quantised, or of the device "meta"
             raise PictureError(
-                path, f"the weight {key or 'in it'} is no plain tensor", "save it dense, as numbers, on the CPU"
+                path, f"the weight {name} is no plain tensor", "save it dense, as numbers, on the CPU"
             ) from error
     if not is_real:
-        raise UsageError(f"{path}: the weight {key or 'in it'} is of type {value.dtype}", "give one of real numbers")
-    return array.astype(np.float64)
-
-
-def _read_npy(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:  # np.load would take archives too, and praise pickles
-        return {"": np.lib.format.read_array(file, allow_pickle=False)}
-
-
-def _read_pt(path: Path) -> dict[str, Any]:
-    import torch
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of how the file was written, which is nothing to its reader
-        return dict(_tensors(torch.load(path, map_location="cpu", weights_only=True), "", torch.Tensor))
-
-
-def _tensors(value: Any, name: str, kind: type) -> list[tuple[str, Any]]:
-    """Every tensor in nested dictionaries, keys joined by dots; `{"state_dict": {...}}` is common."""
-    if isinstance(value, kind):
-        return [(name, value)]
-    if not isinstance(value, Mapping):
-        return []
-    return [
-        found for key, inner in value.items() for found in _tensors(inner, f"{name}.{key}" if name else str(key), kind)
-    ]
-
-
-def _read_safetensors(path: Path) -> dict[str, Any]:
-    from safetensors import safe_open
-
-    path.open("rb").close()  # the library has words of its own for what is missing or a folder
-    with safe_open(path, framework="numpy") as file:
-        kinds = {file.get_slice(key).get_dtype() for key in file.keys()}  # noqa: SIM118  it is no mapping
-    if kinds <= _NUMPY_KINDS:
-        from safetensors import numpy
-
-        return dict(numpy.load_file(path))
-    from safetensors import torch
-
-    return dict(torch.load_file(path))
-
-
-WEIGHT_READERS: dict[str, Callable[[Path], dict[str, Any]]] = {
-    ".safetensors": _read_safetensors,
-    ".pt": _read_pt,
-    ".pth": _read_pt,
-    ".npy": _read_npy,
-}
-"""What each extension is read by: arrays or tensors by key."""
+        raise UsageError(f"{path}: the weight {name} is of type {value.dtype}", "give one of real numbers")
+    whole: NDArray[np.float64] = array.astype(np.float64)
+    if not np.isfinite(whole).all():
+        raise PictureError(path, f"the weight {name} holds infinities or NaN")
+    if whole.size and np.abs(whole).max() > _LARGEST_WEIGHT:
+        raise PictureError(path, f"the weight {name} holds numbers above {_LARGEST_WEIGHT:g}", "give smaller ones")
+    return whole

@@ -14,17 +14,25 @@ from upsample_cli.errors import UsageError
 from upsample_cli.pictures.files import new_file
 from upsample_cli.weight_files import Weights
 
+_MOST_BYTES = 2**32
+"""Of a file that is written again, which takes all of it into memory."""
+
 
 def write_weights(weights: Weights, weight: NDArray[np.float64], path: Path, *, overwrite: bool = False) -> None:
     """Write the file that `weights` came from with another weight in it, in the same dtype; all else stays.
 
     Raises:
-        UsageError: if the extension is not that of the file that was read.
+        UsageError: if the extension is not that of the file that was read, or the file has more than 4 GiB.
         OutputExistsError: if `path` exists and `overwrite` is not set.
     """
     suffix = weights.path.suffix.lower()
     if path.suffix.lower() != suffix:
         raise UsageError(f"{path}: the weights were read from a {suffix} file", f"give a name that ends in {suffix}")
+    if weights.path.stat().st_size > _MOST_BYTES:
+        raise UsageError(
+            f"{weights.path}: a file of more than {_MOST_BYTES >> 30} GiB is not written again",
+            "save the layer's weight in a file of its own",
+        )
     content = _WRITERS[suffix](weights, weight)
     with new_file(path, overwrite=overwrite) as file:
         file.write(content)

@@ -1,0 +1,42 @@
+"""Arrays of .npy files. What the header says is checked before a number is read."""
+
+from __future__ import annotations
+
+import io
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_LONGEST_HEADER = 2**16  # numpy itself takes 10,000 characters
+
+
+def read_array(path: Path, most: int) -> NDArray[Any]:
+    """The array of a .npy file.
+
+    Args:
+        most: numbers that it may have.
+
+    Raises:
+        ValueError: if it has more, is damaged, or holds Python objects.
+        OSError: if it cannot be read.
+    """
+    with path.open("rb") as file:  # np.load would take archives too, and praise pickles
+        head = io.BytesIO(file.read(_LONGEST_HEADER))
+        version = np.lib.format.read_magic(head)
+        if version not in _HEADERS:
+            raise ValueError(f"version {version} of the format is not read")
+        shape, _, dtype = _HEADERS[version](head)
+        count = prod(shape)
+        if min(shape, default=0) < 0 or dtype.hasobject:
+            raise ValueError("it holds no plain numbers")
+        if max(count, count * dtype.itemsize // 16) > most:
+            raise ValueError(f"it has {count} numbers; {most} are the most that are read")
+        if head.tell() + count * dtype.itemsize > file.seek(0, 2):
+            raise ValueError("it ends before its last number")
+        file.seek(0)
+        array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+        return array
