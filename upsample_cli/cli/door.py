@@ -58,7 +58,7 @@ def _status(app: typer.Typer, name: str) -> int:
         return INTERRUPTED_STATUS
     except UpsampleError as error:
         return _report(name, error, str(error), error.exit_status)
-    except Exception as error:
+    except BaseException as error:  # a panic of a library in Rust is not an Exception
         if isinstance(error, OSError) and stop_status() is not None:
             return INTERRUPTED_STATUS  # a terminal that was closed cannot be told what came of the run
         misread = hasattr(error, "format_message")  # typer's own, under no name that all its versions share
@@ -96,7 +96,7 @@ def _report(name: str, error: BaseException, message: str, status: int) -> int:
     return status
 
 
-def _unexpected(name: str, error: Exception) -> int:
+def _unexpected(name: str, error: BaseException) -> int:
     text = " ".join(str(error).split())
     cause = f"unexpected {type(error).__name__}" + (f": {text}" if text else "")
     return _report(name, error, f"{cause}; add --debug to see the traceback", 1)
