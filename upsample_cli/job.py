@@ -13,6 +13,7 @@ from upsample_cli.errors import GeometryError, UsageError
 from upsample_cli.kernel_choice import chosen_kernel
 from upsample_cli.kernels import Kernel
 from upsample_cli.names import DEFAULT_NAME, check_template, template_suffix
+from upsample_cli.pictures.folders import Place
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, Format, check_quality, format_named, format_of_path
 from upsample_cli.pictures.model import Depth, Layout
 from upsample_cli.pictures.policy import METADATA_POLICIES, MetadataPolicy
@@ -184,6 +185,7 @@ class Job:
         source_format: name of the input's format.
         source_layout, layout: of the input's pixels and of the output's.
         size: (height, width) of the output; None where it is a whole factor times the input's.
+        place: of the output; None if the user named it whole.
     """
 
     input: Path
@@ -199,6 +201,7 @@ class Job:
     source_layout: Layout | None = None
     layout: Layout | None = None
     size: Size | None = None
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)

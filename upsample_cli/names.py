@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import string
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -14,6 +15,8 @@ DEFAULT_NAME = "{stem}_x{factor}{ext}"
 SIZE_NAME = "{stem}_{width}x{height}{ext}"
 """By default where a size is asked for, not a factor."""
 _LONGEST_PART_BYTES = 255
+_NOT_IN_A_SPEC = re.compile(rf"[{{/\x00-\x1f\x7f{re.escape(os.sep)}]")
+"""A field in a field; and what `{index:/>3}` would pad with, for some pictures and not for others."""
 _WIDEST = 99
 """A field is never padded to more characters than this: a name could not hold them."""
 
@@ -86,7 +89,7 @@ def _check_field(said: str, name: str, spec: str, conversion: str | None) -> Non
         )
     widths = "".join(each if each.isdigit() else " " for each in spec).split()
     try:
-        if conversion or "{" in spec or any(int(width) > _WIDEST for width in widths):
+        if conversion or _NOT_IN_A_SPEC.search(spec) or any(int(width) > _WIDEST for width in widths):
             raise ValueError
         format(getattr(_SAMPLE, name), spec)
     except ValueError as error:

@@ -206,13 +206,15 @@ def _computed_layout(read: Layout, written: Layout) -> Layout:
 def _output_file(job: Job, options: Options, token: str | None) -> AbstractContextManager[BinaryIO]:
     if job.target_stream is not None:
         return piped_file(job.target_stream, format_named(job.format))
-    try:
-        job.output.parent.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        pass  # something else has its name; `new_file` says so
-    except OSError as error:
-        raise writing_error(job.output, error) from error
-    return new_file(job.output, overwrite=options.overwrite, token=token)
+    if job.place is None:
+        try:
+            job.output.parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            pass  # something else has its name; `new_file` says so
+        except OSError as error:
+            raise writing_error(job.output, error) from error
+    sources = () if job.source_stream is not None else (job.input,)
+    return new_file(job.output, overwrite=options.overwrite, token=token, place=job.place, sources=sources)
 
 
 def engine_settings(options: Options) -> Settings:

@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from upsample_cli.errors import OutputExistsError, PictureError, UsageError
+from upsample_cli.errors import OutputExistsError, UsageError
 from upsample_cli.job import DEPTHS, Job, Options
 from upsample_cli.kernels import KERNEL_NAMES
 from upsample_cli.names import DEFAULT_NAME, SIZE_NAME, NameFields, named, template_suffix
+from upsample_cli.pictures.files import check_replaceable
+from upsample_cli.pictures.folders import Place, check_way
 from upsample_cli.pictures.formats import (
     FORMATS,
     Format,
@@ -22,6 +24,7 @@ from upsample_cli.pictures.formats import (
 )
 from upsample_cli.pictures.model import Layout, PictureInfo
 from upsample_cli.pictures.policy import under_policy
+from upsample_cli.pictures.same_file import is_same_file
 from upsample_cli.pictures.space import check_space, disk_of, free_bytes, least_output_bytes, size_text
 from upsample_cli.suitability import check_strict, picture_kernel, picture_warnings
 from upsample_cli.targets import Target, factor_text
@@ -33,6 +36,7 @@ def plan_job(
     *,
     output: Path | None = None,
     folder: Path | None = None,
+    place: Place | None = None,
     index: int = 1,
     source_stream: BinaryIO | None = None,
 ) -> Job:
@@ -42,6 +46,7 @@ def plan_job(
         picture: the input.
         output: the output's path; None for the one that `options.name` makes in `folder`.
         folder: the output's folder; None for the input's own.
+        place: of that folder; None if the user named all of it.
         index: number of the input in the run, from 1.
         source_stream: what to read in place of the file `picture`; can be sought in.
 
@@ -56,7 +61,8 @@ def plan_job(
     format_ = output_format(info, output, options)
     if output is None:
         name = output_name(picture, format_, options, index=index, height=info.height, width=info.width)
-        output = (folder or picture.parent) / name
+        folder = folder or picture.parent
+        output, place = folder / name, place or Place(folder, folder)
     fitted = fit(info, metadata, format_, depth=DEPTHS[options.depth])
     size = options.target.output_size(info.height, info.width)
     if options.linear_light:
@@ -86,6 +92,7 @@ def plan_job(
         source_layout=info.layout,
         layout=fitted.layout,
         size=size,
+        place=place,
     )
 
 
@@ -105,20 +112,41 @@ def check_output(job: Job, options: Options, free: Callable[[Path], int | None] 
         free: how many bytes are free in a folder, made yet or not; None if that is not known.
 
     Raises:
-        UsageError: if it is the input itself.
+        UsageError: if it is the input itself, or the file of the kernel.
         OutputExistsError: if it is there and `options.overwrite` is not set.
-        PictureError: if it is a folder, or the disk has less free than it takes at the least.
+        PictureError: if it is a folder, a link that the user did not name leads to it, or the disk has less free than
+            it takes at the least.
     """
+    if job.place is not None:
+        check_way(job.output.parent, job.place)
     is_there = os.path.lexists(job.output)
     # A folder on the way to ".." may be missing until it is made.
-    if (is_there or ".." in job.output.parts) and os.path.realpath(job.output) == os.path.realpath(job.input):
-        raise UsageError(f"{job.output} is the input itself", "give another --output")
+    if is_there or ".." in job.output.parts:
+        if is_same_file(job.output, job.input):
+            raise UsageError(f"{job.output} is the input itself", "give another --output")
+        _check_kernel_stays(job, options)
     if is_there:
-        if job.output.is_dir():
-            raise PictureError(job.output, "is a folder", "remove it, or give another --output or --name")
-        if not options.overwrite:
-            raise OutputExistsError(job.output)
+        _check_replaceable(job, options)
     check_space(job.output, job.least_bytes, free)
+
+
+def _check_kernel_stays(job: Job, options: Options) -> None:
+    if options.kernel in KERNEL_NAMES:
+        return
+    from upsample_cli.weight_files import split_place  # numpy with it
+
+    if is_same_file(job.output, split_place(options.kernel)[0]):
+        raise UsageError(f"{job.output} holds the --kernel", "give another --output")
+
+
+def _check_replaceable(job: Job, options: Options) -> None:
+    try:
+        status = job.output.stat(follow_symlinks=job.place is None)
+    except OSError:  # a link that leads nowhere
+        if not options.overwrite:
+            raise OutputExistsError(job.output) from None
+    else:
+        check_replaceable(job.output, status, overwrite=options.overwrite)
 
 
 def check_run_space(jobs: Sequence[Job]) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from upsample_cli.errors import Interrupted, OutputExistsError, PictureError, WritingError
-from upsample_cli.pictures import files
 from upsample_cli.pictures.files import new_file, remove_unfinished
+from upsample_cli.pictures.folders import Folder
 
 
 def write(path, content=b"x", *, overwrite=False, meanwhile=lambda: None):
@@ -82,14 +82,14 @@ def test_an_existing_file_is_replaced_only_if_asked(tmp_path):
     assert names(tmp_path) == ["a.png"]
 
 
-def no_links(self, target):
+def no_links(*_, **_settings):
     raise OSError(errno.EPERM, "Operation not permitted")
 
 
 @pytest.mark.parametrize("links", [True, False])
 def test_a_file_that_turns_up_meanwhile_is_not_replaced(tmp_path, monkeypatch, links):
     if not links:
-        monkeypatch.setattr(Path, "hardlink_to", no_links)
+        monkeypatch.setattr(Folder, "link", no_links)
     target = tmp_path / "a.png"
     with pytest.raises(OutputExistsError):
         write(target, b"ours", meanwhile=lambda: target.write_bytes(b"theirs"))
@@ -99,7 +99,7 @@ def test_a_file_that_turns_up_meanwhile_is_not_replaced(tmp_path, monkeypatch, l
 
 def test_a_rename_would_have_replaced_it(tmp_path, monkeypatch):
     """Negative control: what the test above is there to catch."""
-    monkeypatch.setattr(Path, "hardlink_to", lambda self, target: Path(target).replace(self))
+    monkeypatch.setattr(Folder, "link", Folder.rename)
     target = tmp_path / "a.png"
     write(target, b"ours", meanwhile=lambda: target.write_bytes(b"theirs"))
     assert target.read_bytes() == b"ours"
@@ -126,7 +126,7 @@ def test_of_many_at_once_exactly_one_wins(tmp_path):
 
 
 def test_file_systems_without_links_are_served(tmp_path, monkeypatch):
-    monkeypatch.setattr(Path, "hardlink_to", no_links)
+    monkeypatch.setattr(Folder, "link", no_links)
     write(tmp_path / "a.png", b"x")
     assert (tmp_path / "a.png").read_bytes() == b"x"
     assert names(tmp_path) == ["a.png"]
@@ -158,7 +158,7 @@ def test_what_cannot_be_written_is_one_line_with_the_next_step(tmp_path, monkeyp
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
     cases = {
-        "folder.png": "is a folder; give the name of a file in it",
+        "folder.png": "is a folder; remove it, or give another --output",
         "missing/a.png": "its folder does not exist; create it, or give another --output",
         "file/a.png": "a part of its path is not a folder",
         "pipe.png": "is not a regular file and is not replaced",
@@ -187,10 +187,10 @@ def test_a_device_is_never_replaced():
 def test_a_folder_that_may_not_be_written_to_is_one_line(tmp_path, monkeypatch):
     """Permission is refused by hand: who runs the tests as root may write everywhere."""
 
-    def refuse(temporary):
+    def refuse(*_):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(files, "_create", refuse)
+    monkeypatch.setattr(Folder, "create", refuse)
     with pytest.raises(PictureError, match="its folder may not be written to; check the permissions"):
         write(tmp_path / "a.png")
 

@@ -69,7 +69,8 @@ class ClusterExecutor:
 
     def submit(self, job: Job) -> Future[Result]:
         """See `batch.run.Executor`."""
-        sent = replace(job, input=job.input.absolute(), output=job.output.absolute())
+        place = None if job.place is None else job.place.absolute()
+        sent = replace(job, input=job.input.absolute(), output=job.output.absolute(), place=place)
         future: Future[Result] = Future()
         self._count += 1
         number = self._count

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import tempfile
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from upsample_cli.batch.paths import RealPaths
+from upsample_cli.batch.paths import OnePaths
 from upsample_cli.errors import UsageError
 from upsample_cli.job import Job
 from upsample_cli.pictures.formats import format_of_path
+from upsample_cli.pictures.same_file import folded
 
 _ENTRIES = 200
 """So many names of a folder are looked at for one that has a twin, had it."""
@@ -38,9 +41,7 @@ class Alike:
         >>> Alike(case=True, forms=False).folded("Dir/A.PNG")
         'dir/a.png'
         """
-        if self.case:
-            name = name.casefold()
-        return unicodedata.normalize("NFC", name) if self.forms else name
+        return folded(name, case=self.case, forms=self.forms)
 
 
 _ALL = Alike(case=True, forms=True)
@@ -56,14 +57,17 @@ def check_collisions(jobs: Iterable[Job], inputs: Iterable[Path], alike: Callabl
     Raises:
         UsageError: naming them.
     """
-    real_path = RealPaths()
+    real_path = OnePaths()
     readers = {_file_of(path, real_path): path for path in inputs}
+    mounted = _Mounted(readers.values())
     writers: dict[str, Job] = {}
     similar: dict[str, list[str]] = {}
     for path in readers:
         similar.setdefault(_ALL.folded(path), []).append(path)
     for job in jobs:
         path = _file_of(job.output, real_path)
+        if (reader := mounted.at(job.output)) is not None:
+            _refuse_reader(job, reader)
         seen = similar.setdefault(_ALL.folded(path), [])
         for other in _same(path, seen, alike) if seen else ():
             if other in readers:
@@ -71,6 +75,34 @@ def check_collisions(jobs: Iterable[Job], inputs: Iterable[Path], alike: Callabl
             _refuse_writer(job, writers[other])
         writers[path] = job
         seen.append(path)
+
+
+class _Mounted:
+    """Files that have one name on their disk and several paths: a mount of a single file, or a disk seen twice.
+
+    Args:
+        paths: of the files; looked at when it comes to it.
+    """
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._paths = paths
+
+    @functools.cached_property
+    def _by_identity(self) -> dict[tuple[int, int], Path]:
+        found: dict[tuple[int, int], Path] = {}
+        for path in self._paths:
+            with suppress(OSError, ValueError):
+                status = path.stat()
+                found.setdefault((status.st_dev, status.st_ino), path)
+        return found
+
+    def at(self, path: Path) -> Path | None:
+        """Which of the files is there, if it has no other name that could be meant."""
+        try:
+            status = path.stat()
+        except (OSError, ValueError):
+            return None
+        return self._by_identity.get((status.st_dev, status.st_ino)) if status.st_nlink < 2 and status.st_ino else None
 
 
 def check_own_files(own: Mapping[str, Path], pictures: Iterable[Path]) -> None:
@@ -83,7 +115,7 @@ def check_own_files(own: Mapping[str, Path], pictures: Iterable[Path]) -> None:
     Raises:
         UsageError: naming the file, also one that has a picture's extension.
     """
-    real_path = RealPaths()
+    real_path = OnePaths()
     takers: dict[str, str] = {}
     for option, path in own.items():
         other = takers.setdefault(_file_of(path, real_path), option)
@@ -99,9 +131,9 @@ def check_own_files(own: Mapping[str, Path], pictures: Iterable[Path]) -> None:
             )
 
 
-def _file_of(path: Path, real_path: RealPaths) -> str:
+def _file_of(path: Path, real_path: OnePaths) -> str:
     real = real_path(path)
-    return os.path.realpath(real) if os.path.islink(real) else real  # noqa: PTH114
+    return real_path(os.path.realpath(real)) if os.path.islink(real) else real  # noqa: PTH114
 
 
 def _same(path: str, seen: list[str], alike: Callable[[Path], Alike]) -> list[str]:
@@ -112,7 +144,7 @@ def _same(path: str, seen: list[str], alike: Callable[[Path], Alike]) -> list[st
 
 
 def _refuse_reader(job: Job, reader: Path) -> None:
-    as_what = "is an input" if reader.name == job.output.name else f"is the input {reader} under another name"
+    as_what = "is an input" if reader == job.output else f"is the input {reader} under another name"
     raise UsageError(
         f"{job.output} {as_what} and would be replaced by the enlarged {job.input}",
         "choose another --output or --name, or leave out --overwrite",

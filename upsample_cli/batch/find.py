@@ -10,6 +10,7 @@ from pathlib import Path
 
 from upsample_cli.errors import UsageError
 from upsample_cli.pictures.formats import format_of_path
+from upsample_cli.pictures.same_file import is_same_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +43,16 @@ def find_inputs(arguments: Iterable[str], *, recursive: bool, exclude: Path | No
     Raises:
         UsageError: if an argument is empty. (A variable of the shell that is not set must not mean this folder.)
     """
-    excluded = os.path.realpath(exclude) if exclude else None
     paths = [path for argument in arguments for path in _expanded(argument)]
     for path in paths:
         if not is_folder(path):
             yield Found(path)
-        elif len(paths) == 1 or os.path.realpath(path) != excluded:
-            yield from _pictures(path, recursive, excluded)
+        elif len(paths) == 1 or not _is_excluded(path, exclude):
+            yield from _pictures(path, recursive, exclude)
+
+
+def _is_excluded(folder: Path, exclude: Path | None) -> bool:
+    return exclude is not None and is_same_file(folder, exclude)
 
 
 def _expanded(argument: str) -> list[Path]:
@@ -65,14 +69,14 @@ def is_folder(path: str | Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112
 
 
-def _pictures(folder: Path, recursive: bool, excluded: str | None) -> Iterator[Found]:
+def _pictures(folder: Path, recursive: bool, exclude: Path | None) -> Iterator[Found]:
     unreadable: list[OSError] = []
     for parent, folders, files in os.walk(folder, onerror=unreadable.append):
         here = Path(parent)
         folders[:] = sorted(
             name
             for name in folders
-            if recursive and not name.startswith(".") and os.path.realpath(here / name) != excluded
+            if recursive and not name.startswith(".") and not _is_excluded(here / name, exclude)
         )
         for name in sorted(files):
             if not name.startswith(".") and format_of_path(Path(name)) is not None:

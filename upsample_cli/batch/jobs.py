@@ -137,7 +137,8 @@ def _entry(found: Found, index: int, run: _Run) -> Entry:
     try:
         if resume is not None and (recalled := resume.recalled(found.path, output_of)) is not None:
             return Entry(recalled)
-        job = plan_job(found.path, options, output=file, folder=folder, index=index)
+        place = run.target.place_of(found, options.target.label)
+        job = plan_job(found.path, options, output=file, folder=folder, place=place, index=index)
     except PictureError as error:
         return Entry(Result(found.path, status="failed", error=str(error)))
     verdict = resume.verdict(job) if resume is not None else UNKNOWN

@@ -11,7 +11,7 @@ from upsample_cli.batch.find import find_inputs, is_folder
 from upsample_cli.batch.jobs import Entry, check_named_once, checked_entry
 from upsample_cli.errors import PictureError, UsageError
 from upsample_cli.job import Options, Result
-from upsample_cli.pictures.streams import NAME, picture_input, spooled
+from upsample_cli.pictures.streams import NAME, leads_to, picture_input, spooled
 from upsample_cli.planning import plan_job
 
 
@@ -45,9 +45,13 @@ def plan_stream(
     target = None if is_output_streamed(arguments, output) else Path(output or "")
     if NAME in arguments and target is not None and (is_folder(target) or str(output).endswith("/")):
         raise UsageError("a picture from standard input has no name to be given in a folder", "give --output a file")
+    if NAME in arguments and target is not None and leads_to(stdin, target):
+        raise UsageError(f"{target} is the input itself, by way of standard input", "give another --output")
+    if NAME not in arguments and leads_to(stdout, picture):
+        raise UsageError(f"{picture} is the input, and standard output leads to it", "write to another file")
     try:
         if NAME in arguments:
-            source = spooled(picture_input(stdin))
+            source = spooled(picture_input(stdin), options.max_pixels)
         job = plan_job(picture, options, output=target or Path(NAME), source_stream=source)
     except PictureError as error:
         return [Entry(Result(picture, status="failed", error=str(error)))]

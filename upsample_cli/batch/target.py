@@ -10,6 +10,7 @@ from pathlib import Path
 
 from upsample_cli.batch.find import Found, is_folder
 from upsample_cli.errors import UsageError
+from upsample_cli.pictures.folders import Place, is_link
 from upsample_cli.pictures.formats import format_of_path
 
 
@@ -39,6 +40,20 @@ class Target:
             return self.folder or found.path.parent
         return _mirrored(self, os.path.dirname(found.path), found.folder, label)  # noqa: PTH120  often: no Path is made
 
+    def place_of(self, found: Found, label: str) -> Place | None:
+        """Of that folder, what the user named; None if the output is named whole.
+
+        Raises:
+            UsageError: if there is no place for it.
+        """
+        if self.file is not None:
+            return None
+        if found.folder is None:
+            named = self.folder or found.path.parent
+            return Place(named, named)
+        base = self.folder or self.mirror(found.folder, label)
+        return Place(self.folder or base.parent, base, found.folder)
+
     def mirror(self, folder: Path, label: str) -> Path:
         """The folder beside a folder that takes the outputs of its tree.
 
@@ -49,7 +64,13 @@ class Target:
         root = folder if folder.name not in {"", ".."} else folder.resolve()
         if not root.name:
             raise UsageError(f"there is no place beside {root} for its mirror", "give --output a folder")
-        return root.with_name(f"{root.name}_{label}")
+        mirror = root.with_name(f"{root.name}_{label}")
+        if is_link(mirror):
+            raise UsageError(
+                f"{mirror} is a symbolic link, and outputs go through no link that you did not name",
+                f"remove it, or give --output {mirror}/",
+            )
+        return mirror
 
 
 @functools.lru_cache(maxsize=16)

@@ -43,6 +43,7 @@ class Gallery:
     def __init__(self, path: Path, options: Options) -> None:
         self._path, self._options = path, options
         self._shown = 0
+        self._sources: list[Path] = []
         self._failures: list[str] = []
         self._may_replace = options.overwrite or _is_page(path)
         _check_writable(path, overwrite=self._may_replace)
@@ -65,6 +66,7 @@ class Gallery:
                 self._failures.append(result.error or "")
         elif self._shown < MAX_PICTURES:
             self._shown += 1
+            self._sources.append(result.input)
             self._maker.submit(self._make, result)
 
     def write(self, tally: Tally, elapsed_s: float) -> UpsampleError | None:
@@ -76,7 +78,7 @@ class Gallery:
         if (silent := tally.counts["failed"] - len(self._failures)) > 0:
             told.append(f"{silent:,} more failures are not listed: a page holds {MAX_FAILURES:,}.")
         try:
-            with new_file(self._path, overwrite=self._may_replace) as page:
+            with new_file(self._path, overwrite=self._may_replace, sources=self._sources) as page:
                 page.write(gallery_page.head(self._options, told, self._failures).encode())
                 self._articles.seek(0)
                 shutil.copyfileobj(self._articles, page)

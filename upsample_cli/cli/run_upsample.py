@@ -29,6 +29,7 @@ from upsample_cli.cli.report import Report
 from upsample_cli.cli.report_file import make_folder
 from upsample_cli.errors import UsageError
 from upsample_cli.job import Options
+from upsample_cli.pictures.folders import make_bases
 from upsample_cli.pictures.streams import picture_pipe
 
 _MAX_TIMEOUT_S = 1_000_000
@@ -157,6 +158,8 @@ def run_upsample(request: Request) -> int:
         if resume is not None:
             stack.callback(resume.record.close)
         check_own_files(request.own_files(resume), _pictures(entries) if request.report or request.gallery else ())
+        if not request.dry_run:
+            make_bases(job.place for entry in entries if (job := entry.job) is not None and job.place is not None)
         report = Report(
             out,
             messages,

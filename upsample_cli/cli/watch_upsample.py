@@ -26,6 +26,8 @@ from upsample_cli.cli.report import Report
 from upsample_cli.cli.run_upsample import Request
 from upsample_cli.errors import UsageError
 from upsample_cli.job import Result
+from upsample_cli.pictures.folders import Place, make_bases
+from upsample_cli.pictures.same_file import is_same_file
 
 
 def watch_upsample(request: Request) -> int:
@@ -153,7 +155,7 @@ def _watched(request: Request) -> tuple[Callable[[], Iterator[Found]], Target]:
     output = Path(str(request.output))
     if os.path.lexists(output) and not is_folder(output):
         raise UsageError(f"{output} is a file, and --watch writes to a folder", "give --output a folder")
-    if any(os.path.realpath(folder) == os.path.realpath(output) for folder in request.inputs):
+    if any(is_same_file(folder, output) for folder in request.inputs):
         raise UsageError(f"{output} is watched, and what is written there would be enlarged in its turn",
                          "give --output another folder")  # fmt: skip
     target = target_of(f"{output}{os.sep}", [])
@@ -170,6 +172,7 @@ def _resumed(request: Request, target: Target, stack: contextlib.ExitStack) -> R
     if resume is not None:
         stack.callback(resume.record.close)
     check_own_files(request.own_files(resume), ())
-    if resume is not None:
+    if resume is not None and target.folder is not None:
+        make_bases(Place(target.folder, target.folder, each.path) for each in folders)
         resume.begin()
     return resume

@@ -8,12 +8,15 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from upsample_cli.errors import Interrupted, OutputExistsError, PictureError, WritingError
+from upsample_cli.pictures import permissions
+from upsample_cli.pictures.folders import Folder, Place, opened_folder
+from upsample_cli.pictures.same_file import check_inputs_stay
 
 _unfinished: set[Path] = set()  # each step on it is a single one, safe between threads and in an interrupt
 
@@ -82,35 +85,59 @@ def remove_temporaries(outputs: Iterable[str | os.PathLike[str]], token: str) ->
 
 
 @contextmanager
-def new_file(path: str | os.PathLike[str], *, overwrite: bool, token: str | None = None) -> Iterator[BinaryIO]:
+def new_file(
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool,
+    token: str | None = None,
+    place: Place | None = None,
+    sources: Sequence[str | os.PathLike[str]] = (),
+) -> Iterator[BinaryIO]:
     """A file to be written whole, under a temporary name until the end of the `with` block.
 
     If the block ends well the file appears at `path` in one step; if it does not, nothing appears and nothing is left.
-    An OSError of the block is taken for one of writing the file. Where `path` is a symbolic link, the file that it
-    leads to is written, and the link stays.
+    An OSError of the block is taken for one of writing the file. Where `path` is a symbolic link that the user named,
+    the file that it leads to is written, and the link stays. A file that is replaced keeps its owner and permissions.
 
     Args:
-        path: where the file is to be; its folder exists.
+        path: where the file is to be; its folder exists, or `place` is given.
         overwrite: replace a file that is there. Else it is never replaced, even if it turns up in the meantime.
         token: of the run, part of the temporary name; None for one of its own.
+        place: where the run made up a part of `path`: no link there is followed, and missing folders are made.
+        sources: what it is made from, the picture first; whoever may not read all of them may not read a new file.
 
     Raises:
+        UsageError: `path` is one of the sources.
         OutputExistsError: `path` exists already, or came to exist, and `overwrite` is not set.
         PictureError: it cannot be written.
         Interrupted: `remove_unfinished` took the file away.
     """
+    if "\0" in os.fspath(path):
+        raise PictureError(path, "cannot be written: its name holds a zero byte", "give another --output")
+    # What the user named may be a link; what else is one is seen, and refused, when its folder is open.
+    target = Path(path if place is not None else os.path.realpath(path))
     try:
-        target = _target(path, overwrite)
-        with _temporary(temporary_path(target, token or new_token())) as temporary:
-            file = os.fdopen(_create(temporary), "w+b")
-            try:
-                yield file
-            except BaseException:
-                with suppress(OSError):  # what was to be said is being said
-                    file.close()
-                raise
-            file.close()
-            _put(temporary, target, path, overwrite)
+        with opened_folder(target.parent, place, Path(sources[0]) if place is not None else None) as folder:
+            old = _replaced(folder, target.name, path, overwrite=overwrite, follow=place is None)
+            if old is not None:
+                check_inputs_stay(target, sources)
+            is_kept = old is not None and permissions.is_kept(old, sources)
+            mode = 0o600 if is_kept else permissions.new_mode(sources, folder.status("."))
+            with _temporary(folder, temporary_path(folder.path / target.name, token or new_token()).name) as name:
+                file = os.fdopen(folder.create(name, mode), "w+b")
+                try:
+                    yield file
+                    file.flush()
+                    if old is not None and is_kept:
+                        permissions.take_over(file.fileno(), old)
+                    written = os.fstat(file.fileno())
+                except BaseException:
+                    with suppress(OSError):  # what was to be said is being said
+                        file.close()
+                    raise
+                file.close()
+                _check_is_there(folder, name, path, written)
+                _put(folder, name, target.name, path, overwrite=overwrite)
     except OSError as error:
         raise writing_error(path, error) from error
 
@@ -123,56 +150,76 @@ def remove_unfinished() -> None:
             temporary.unlink()
 
 
-def _target(path: str | os.PathLike[str], overwrite: bool) -> Path:
-    if "\0" in os.fspath(path):
-        raise PictureError(path, "cannot be written: its name holds a zero byte", "give another --output")
-    target = Path(os.path.realpath(path))
+def _replaced(
+    folder: Folder, name: str, path: str | os.PathLike[str], *, overwrite: bool, follow: bool
+) -> os.stat_result | None:
+    """What is to be replaced; None if there is nothing.
+
+    Raises:
+        PictureError: it is not replaced.
+    """
     try:
-        mode = target.stat().st_mode
+        status = folder.status(name, follow=follow)
     except FileNotFoundError:
-        return target
-    if stat.S_ISDIR(mode):
-        raise PictureError(path, "is a folder", "give the name of a file in it")
-    if not stat.S_ISREG(mode):
+        return None
+    check_replaceable(path, status, overwrite=overwrite)
+    return status
+
+
+def check_replaceable(path: str | os.PathLike[str], status: os.stat_result, *, overwrite: bool) -> None:
+    """Refuse what is in the place of an output and may not be replaced.
+
+    Args:
+        status: of it; of the link itself where links are not followed.
+
+    Raises:
+        OutputExistsError: `overwrite` would replace it; or it is a link, and `overwrite` is not set.
+        PictureError: it is never replaced.
+    """
+    if stat.S_ISDIR(status.st_mode):
+        raise PictureError(path, "is a folder", "remove it, or give another --output or --name")
+    if stat.S_ISLNK(status.st_mode):
+        cause, next_step = "is a symbolic link, which is neither followed nor replaced", "remove it, or write elsewhere"
+        raise WritingError(path, cause, next_step) if overwrite else OutputExistsError(path, f"{cause}; {next_step}")
+    if not stat.S_ISREG(status.st_mode):
         raise PictureError(path, "is not a regular file and is not replaced", "give another --output, or - for a pipe")
     if not overwrite:
         raise OutputExistsError(path)
-    return target
 
 
 @contextmanager
-def _temporary(temporary: Path) -> Iterator[Path]:
-    _unfinished.add(temporary)  # before it exists: an interrupt may come at any moment
+def _temporary(folder: Folder, name: str) -> Iterator[str]:
+    path = folder.path / name
+    _unfinished.add(path)  # before it exists: an interrupt may come at any moment
     try:
-        yield temporary
+        yield name
     finally:
-        _unfinished.discard(temporary)
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+        _unfinished.discard(path)
+        folder.remove(name)
 
 
-def _create(temporary: Path) -> int:
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
-    return os.open(temporary, flags, 0o666)  # less the umask, as any new file
-
-
-def _put(temporary: Path, target: Path, path: str | os.PathLike[str], overwrite: bool) -> None:
-    if temporary not in _unfinished:
+def _check_is_there(folder: Folder, name: str, path: str | os.PathLike[str], written: os.stat_result) -> None:
+    if folder.path / name not in _unfinished:
         raise Interrupted
-    if not temporary.exists():
-        cause = "cannot be written: its temporary file was removed, or its folder moved, meanwhile"
-        raise WritingError(path, cause, "start again, and leave the folder alone until the end")
+    with suppress(FileNotFoundError):
+        if folder.is_there() and os.path.samestat(written, folder.status(name)):
+            return
+    cause = "cannot be written: its temporary file was removed, or its folder moved, meanwhile"
+    raise WritingError(path, cause, "start again, and leave the folder alone until the end")
+
+
+def _put(folder: Folder, temporary: str, name: str, path: str | os.PathLike[str], *, overwrite: bool) -> None:
     if overwrite:
-        temporary.replace(target)
+        folder.rename(temporary, name)
         return
     try:
         try:
-            target.hardlink_to(temporary)  # unlike a rename, it fails if the name is taken
+            folder.link(temporary, name)
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
             # No links on this file system: take the name with an empty file, and put ours over it.
-            os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-            temporary.replace(target)
+            os.close(folder.create(name, 0o600))
+            folder.rename(temporary, name)
     except FileExistsError as error:
         raise OutputExistsError(path) from error

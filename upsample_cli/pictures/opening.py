@@ -159,16 +159,25 @@ def opened_file(source: Input) -> Iterator[BinaryIO]:
             yield BytesIO(source.read())
         return
     try:
-        mode = Path(source).stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise PictureError(source, "is a folder, not a picture", "name the pictures in it")
-        if not stat.S_ISREG(mode):  # opening a pipe could wait for ever, reading a device never end
-            raise PictureError(source, "is not a regular file", "copy it into one, or pipe it in and give - as input")
-        file = Path(source).open("rb")  # noqa: SIM115 closed below; an error in the body is not one of opening
+        _check_regular(source, Path(source).stat())
+        file = open(source, "rb", opener=_open_at_once)  # noqa: SIM115 closed below, where errors are not its own
     except (OSError, ValueError) as error:
         raise _cannot_open(source, error) from error
     with file:
+        _check_regular(source, os.fstat(file.fileno()))  # what has its name may be another by now
         yield file
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file without waiting, if it has become a pipe, for someone to write to it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _check_regular(source: str | os.PathLike[str], status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise PictureError(source, "is a folder, not a picture", "name the pictures in it")
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe could wait for ever, reading a device never end
+        raise PictureError(source, "is not a regular file", "copy it into one, or pipe it in and give - as input")
 
 
 _OPEN_ERRORS: dict[int | None, tuple[str, str]] = {

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
+from pathlib import Path
 from shutil import copyfileobj
-from tempfile import SpooledTemporaryFile, TemporaryFile
+from tempfile import SpooledTemporaryFile, TemporaryFile, gettempdir
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from upsample_cli.errors import PictureError, UsageError
 from upsample_cli.pictures.files import writing_error
 from upsample_cli.pictures.format_table import Format
+from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS
+from upsample_cli.pictures.space import free_bytes, size_text
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -23,6 +27,10 @@ NAME = "-"
 MEMORY_BYTES = 64 << 20
 _HEAD_BYTES = 32
 _PIECE_BYTES = 1 << 20
+_PIXEL_BYTES = 16
+"""Of a pixel in a file, at most: four channels of floating point. 64 MiB more are for what is no pixel."""
+_SHARE = 0.5
+"""Of what is free where temporary files are kept: the rest is for the other programs."""
 _FRONT_TO_BACK = {"png"}
 """Formats whose sink never goes back in its file."""
 
@@ -38,13 +46,16 @@ def picture_input(stdin: TextIO | None) -> BinaryIO:
     return stdin.buffer
 
 
-def spooled(stream: BinaryIO) -> BinaryIO:
+def spooled(stream: BinaryIO, max_pixels: int = DEFAULT_MAX_PIXELS) -> BinaryIO:
     """All of a stream, as a file that can be sought in: in memory up to 64 MiB, beyond that on the disk.
 
-    What does not begin as a picture is not read on, be it endless.
+    What does not begin as a picture is not read on; what does may be endless all the same.
+
+    Args:
+        max_pixels: how many may be in it: that bounds its size.
 
     Raises:
-        PictureError: it is empty, no picture, cannot be read, or there is no room for it.
+        PictureError: it is empty, no picture, too long, cannot be read, or there is no room for it.
 
     >>> import io
     >>> with spooled(io.BytesIO(b"BM and so on")) as file:
@@ -61,13 +72,47 @@ def spooled(stream: BinaryIO) -> BinaryIO:
     file = cast("BinaryIO", SpooledTemporaryFile(MEMORY_BYTES))  # noqa: SIM115  lives as long as the run
     try:
         file.write(head)
-        copyfileobj(stream, file, _PIECE_BYTES)
+        _copy(stream, file, max_pixels)
         file.seek(0)
     except OSError as error:
         file.close()
-        cause = f"cannot be kept in the folder for temporary files ({error.strerror})"
-        raise PictureError(NAME, cause, "make room there, or name another with TMPDIR") from error
+        raise _no_room(error.strerror) from error
+    except PictureError:
+        file.close()
+        raise
     return file
+
+
+def _copy(stream: BinaryIO, file: BinaryIO, max_pixels: int) -> None:
+    most_bytes = MEMORY_BYTES + _PIXEL_BYTES * max_pixels
+    free = free_bytes(Path(gettempdir()))
+    room_bytes = most_bytes if free is None else MEMORY_BYTES + int(_SHARE * free)
+    copied_bytes = 0
+    while piece := stream.read(_PIECE_BYTES):
+        copied_bytes += len(piece)
+        if copied_bytes > most_bytes:
+            raise PictureError(
+                NAME,
+                f"goes on after {size_text(most_bytes)}, more than {max_pixels} pixels take",
+                "add --max-pixels if it is a picture, or write it into a file and name that",
+            )
+        if copied_bytes > room_bytes:
+            raise _no_room(f"it takes more than half of the {size_text(free or 0)} that are free")
+        file.write(piece)
+
+
+def _no_room(reason: str | None) -> PictureError:
+    cause = f"cannot be kept in the folder for temporary files ({reason})"
+    return PictureError(NAME, cause, "make room there, or name another with TMPDIR")
+
+
+def leads_to(stream: object, path: Path) -> bool:
+    """Whether standard input or output is a file, and a path is that file too."""
+    try:
+        status = os.fstat(cast("BinaryIO", stream).fileno())
+        return stat.S_ISREG(status.st_mode) and os.path.samestat(status, path.stat())
+    except (AttributeError, OSError, ValueError):  # it has no number, is closed, or there is nothing at the path
+        return False
 
 
 class _Pipe(FileIO):

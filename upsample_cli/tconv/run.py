@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from upsample_cli.errors import UsageError
+from upsample_cli.errors import PictureError, UsageError
 from upsample_cli.pictures.files import new_file
+from upsample_cli.pictures.same_file import check_inputs_stay
 from upsample_cli.plan import BORDERS
 from upsample_cli.tconv.request import Outcome, Request, applied
 from upsample_cli.tconv.signals import (
@@ -34,7 +35,7 @@ def run(source: Path, target: Path, request: Request) -> Outcome:
     A picture through a bilinear layer of a factor is `upsample_file`.
 
     Raises:
-        UsageError: if the request cannot be carried out on this file.
+        UsageError: if the request cannot be carried out on this file, or would write over it or the weights.
         GeometryError: where torch would refuse the layer.
         PictureError: if a file cannot be read or written.
     """
@@ -42,16 +43,19 @@ def run(source: Path, target: Path, request: Request) -> Outcome:
         raise UsageError(f"there is no border {request.border!r}", f"choose one of {', '.join(BORDERS)}")
     if request.tile is not None and request.tile < 1:
         raise UsageError(f"a tile of {request.tile} samples holds nothing", "give --tile 1 or more")
+    if source.exists() and not source.is_file() and not source.is_dir():  # reading a pipe or a device may never end
+        raise PictureError(source, "is not a regular file", "copy it into one")
     weights = None if request.weights is None else read_weights(request.weights)
+    check_inputs_stay(target, [source] if weights is None else [source, weights.path])
     kind = source.suffix.lower()
     if kind == ".wav":
-        return _run_signal(read_wav(source), 1, target, request, weights)
+        return _run_signal(source, read_wav(source), 1, target, request, weights)
     if kind == ".npy":
         axes = _wanted_axes(request, weights)
         signal = read_npy(source, axes)
-        return _run_signal(signal, axes or signal.samples.ndim - 1, target, request, weights)
+        return _run_signal(source, signal, axes or signal.samples.ndim - 1, target, request, weights)
     if kind in TIFF_SUFFIXES and (_wanted_axes(request, weights) == 3 or (request.axes is None and is_stack(source))):
-        return _run_signal(read_stack(source), 3, target, request, weights)
+        return _run_signal(source, read_stack(source), 3, target, request, weights)
     from upsample_cli.tconv.run_picture import run_picture
 
     return run_picture(source, target, request, weights)
@@ -63,7 +67,9 @@ def _wanted_axes(request: Request, weights: Weights | None) -> int | None:
     return None if weights is None else weights.axes
 
 
-def _run_signal(signal: Signal, axes: int, target: Path, request: Request, weights: Weights | None) -> Outcome:
+def _run_signal(
+    source: Path, signal: Signal, axes: int, target: Path, request: Request, weights: Weights | None
+) -> Outcome:
     if request.axes not in (None, axes):
         raise UsageError(f"--axes {request.axes} does not fit this file", f"it has {axes}")
     suffix = target.suffix.lower()
@@ -80,6 +86,6 @@ def _run_signal(signal: Signal, axes: int, target: Path, request: Request, weigh
     if signal.bits is not None and suffix == ".npy":
         result = replace(result, samples=samples.astype(np.int16 if signal.bits <= 16 else np.int32))
     content = writers[suffix](result)
-    with new_file(target, overwrite=request.overwrite) as file:
+    with new_file(target, overwrite=request.overwrite, sources=[source]) as file:
         file.write(content)
     return Outcome(layer, signal.samples.shape, samples.shape, border)

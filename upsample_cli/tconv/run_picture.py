@@ -52,7 +52,7 @@ def run_picture(source: Path, target: Path, request: Request, weights: Weights |
     fitted = fit(replace(info, layout=layout), metadata, format_)
     height, width = result.shape[1:]
     check_output_size(source, format_, height, width, fitted.layout)
-    with new_file(target, overwrite=request.overwrite) as file:
+    with new_file(target, overwrite=request.overwrite, sources=[source]) as file:
         sink = open_sink(
             file,
             format_,

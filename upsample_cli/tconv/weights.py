@@ -22,7 +22,8 @@ def write_weights(weights: Weights, weight: NDArray[np.float64], path: Path, *, 
     """Write the file that `weights` came from with another weight in it, in the same dtype; all else stays.
 
     Raises:
-        UsageError: if the extension is not that of the file that was read, or the file has more than 4 GiB.
+        UsageError: if the extension is not that of the file that was read, that file has more than 4 GiB, or `path` is
+            that file.
         OutputExistsError: if `path` exists and `overwrite` is not set.
     """
     suffix = weights.path.suffix.lower()
@@ -34,7 +35,7 @@ def write_weights(weights: Weights, weight: NDArray[np.float64], path: Path, *, 
             "save the layer's weight in a file of its own",
         )
     content = _WRITERS[suffix](weights, weight)
-    with new_file(path, overwrite=overwrite) as file:
+    with new_file(path, overwrite=overwrite, sources=[weights.path]) as file:
         file.write(content)
 
 

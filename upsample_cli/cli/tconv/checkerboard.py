@@ -75,9 +75,13 @@ def checkerboard_command(
         document, cells = as_json(verdict), [[float(count) for count in row] for row in overlap_map(verdict.axes)]
         measured = None
     else:
+        from upsample_cli.pictures.same_file import check_inputs_stay
         from upsample_cli.weight_files import read_weights
 
         read = read_weights(weights)
+        for path in (output, picture):
+            if path is not None:
+                check_inputs_stay(path, [read.path])
         shown = described_layer(layer, settings, axes=read.axes, kernel_size=read.weight.shape[2:])
         verdict = checkerboard(shown)
         measured, cells, document = _measure(read, verdict, groups or shown.groups)

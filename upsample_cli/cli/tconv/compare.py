@@ -90,8 +90,9 @@ def compare_command(
     shown = None if crop is None else _box(crop)
     names = None if kernels is None else _names(kernels)
     limits = Limits(parse_quantity(measure, "--measure"), parse_quantity(max_pixels, "--max-pixels"))
+    inputs = [photo, *([reference] if reference else [])]
     if output is not None:
-        _check_output(output, [photo, *([reference] if reference else [])], overwrite=overwrite)
+        _check_output(output, inputs, overwrite=overwrite)
     pair = _pair(photo, reference, factor, degrade, limits, shown)
     comparison = _with_progress(lambda advanced: compare(pair, names, crop=shown, rounds=rounds, advanced=advanced))
     for remark in pair.remarks:
@@ -100,7 +101,7 @@ def compare_command(
     if output is not None:
         from upsample_cli.comparing.sheet import write_sheet
 
-        write_sheet(comparison, one_line(what), output, overwrite=overwrite)
+        write_sheet(comparison, one_line(what), output, overwrite=overwrite, sources=inputs)
     if as_document:
         print_document(_document(comparison, photo, reference, output))
     else:
@@ -126,10 +127,9 @@ def _names(text: str) -> list[str]:
 
 def _check_output(output: Path, inputs: list[Path], *, overwrite: bool) -> None:
     from upsample_cli.fitting.file import check_target
+    from upsample_cli.pictures.same_file import check_inputs_stay
 
-    for path in inputs:
-        if output.exists() and path.exists() and output.samefile(path):
-            raise UsageError(f"{output} is an input, and inputs are never written to", "give another --output")
+    check_inputs_stay(output, inputs)
     check_target(output, overwrite=overwrite, what="comparisons", suffix=".png")
 
 

@@ -54,7 +54,7 @@ def fit_command(
     Examples:
       tconv fit photos/ -o mine.safetensors
       tconv fit photos/ -r --support 7
-      tconv fit *.png --factor 3 --degrade area -o area3.safetensors
+      tconv fit ./*.png --factor 3 --degrade area -o area3.safetensors
       tconv fit photos/ --degrade jpeg90 --json
     """
     from upsample_cli.fitting.degrade import degradation_named
@@ -65,7 +65,12 @@ def fit_command(
         from upsample_cli.fitting.file import check_target
 
         check_target(output, overwrite=overwrite)
-    fit = _fitted(_paths(photos, recursive=recursive), recipe)
+    paths = _paths(photos, recursive=recursive)
+    if output is not None:
+        from upsample_cli.pictures.same_file import check_inputs_stay
+
+        check_inputs_stay(output, paths)
+    fit = _fitted(paths, recipe)
     for error in fit.skipped:
         print(f"warning: skipped: {one_line(str(error))}", file=sys.stderr)
     if output is not None:

@@ -1,0 +1,208 @@
+"""Folders that outputs go to: reached without following links that the user did not name, and held open meanwhile."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from upsample_cli.errors import WritingError
+
+_HOLDS_FOLDERS = {os.open, os.stat, os.mkdir, os.link, os.rename, os.unlink} <= os.supports_dir_fd
+"""Whether files can be reached from an open folder. On Windows they cannot, and paths are only checked beforehand."""
+
+_OPEN = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0)  # O_PATH: the folder need not be readable
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an output goes, if the run made up a part of its path. A path that the user named whole has no place.
+
+    Args:
+        named: a folder that the user named: it may be a link, or be reached through some. Below it, names come from
+            inputs and no link is followed.
+        base: `named`, or the folder in it that the run calls after `tree`.
+        tree: the folder whose tree is mirrored below `base`; None if there is none.
+    """
+
+    named: Path
+    base: Path
+    tree: Path | None = None
+
+    def absolute(self) -> Place:
+        """The same from any current folder."""
+        return Place(self.named.absolute(), self.base.absolute(), self.tree and self.tree.absolute())
+
+    def below(self, folder: Path, picture: Path) -> list[tuple[Path, Path]]:
+        """The folders below `named` on the way to a folder, each with the one that it has its permissions from.
+
+        >>> place = Place(Path("."), Path("in_x2"), Path("in"))
+        >>> [str(each) for pair in place.below(Path("in_x2/a/by name"), Path("in/a/b.png")) for each in pair]
+        ['in_x2', 'in', 'in_x2/a', 'in/a', 'in_x2/a/by name', 'in/a']
+        """
+        mirrored = [picture.parent]
+        if self.tree is not None:
+            inner = picture.parent.relative_to(self.tree).parts
+            mirrored = [self.tree.joinpath(*inner[:count]) for count in range(len(inner) + 1)]
+        parts = folder.relative_to(self.named).parts
+        ahead = len(self.base.relative_to(self.named).parts)  # folders that come before what is mirrored
+        return [
+            (self.named.joinpath(*parts[:count]), mirrored[min(max(count - ahead, 0), len(mirrored) - 1)])
+            for count in range(1, len(parts) + 1)
+        ]
+
+
+class Folder:
+    """A folder held open: files in it are made and put in place here, whatever its path has come to mean meanwhile.
+
+    Args:
+        path: of the folder; not a link itself.
+        descriptor: of the open folder; None where the system cannot do without the path.
+    """
+
+    def __init__(self, path: Path, descriptor: int | None) -> None:
+        self.path = path
+        self.descriptor = descriptor
+
+    def status(self, name: str, *, follow: bool = False) -> os.stat_result:
+        """Of a file in it, or of the link that has its name."""
+        return os.stat(self._at(name), dir_fd=self.descriptor, follow_symlinks=follow)
+
+    def create(self, name: str, mode: int) -> int:
+        """The descriptor of a new file, open for reading and writing; `mode` less the umask are its permissions."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | _NO_FOLLOW
+        return os.open(self._at(name), flags, mode, dir_fd=self.descriptor)
+
+    def rename(self, name: str, new: str) -> None:
+        """Give a file a name, whatever has it. Of a link, the link is replaced."""
+        os.replace(self._at(name), self._at(new), src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
+
+    def link(self, name: str, new: str) -> None:
+        """Give a file one more name, which must be free: unlike a rename, it fails if the name is taken."""
+        os.link(
+            self._at(name),
+            self._at(new),
+            src_dir_fd=self.descriptor,
+            dst_dir_fd=self.descriptor,
+            follow_symlinks=os.link not in os.supports_follow_symlinks,
+        )
+
+    def remove(self, name: str) -> None:
+        """Take a file away, if it is there."""
+        with suppress(FileNotFoundError):
+            os.unlink(self._at(name), dir_fd=self.descriptor)
+
+    def is_there(self) -> bool:
+        """Whether its path still leads to it."""
+        if self.descriptor is None:
+            return self.path.is_dir()
+        try:
+            return os.path.samestat(os.fstat(self.descriptor), self.path.stat())
+        except FileNotFoundError:
+            return False
+
+    def _at(self, name: str) -> str | Path:
+        return name if self.descriptor is not None else self.path / name
+
+
+@contextmanager
+def opened_folder(path: Path, place: Place | None = None, picture: Path | None = None) -> Iterator[Folder]:
+    """A folder for an output.
+
+    Args:
+        path: of the folder. Without `place` it exists, and links on the way are followed.
+        place: what is missing of it is made, and links below `place.named` are refused.
+        picture: that the output is made from; goes with `place`.
+
+    Raises:
+        WritingError: a link that the user did not name is in the way.
+        OSError: it cannot be opened or made.
+    """
+    with ExitStack() as open_folders:
+        if place is None or picture is None:
+            yield _opened(path, open_folders)
+            return
+        is_base = place.tree is not None and place.base == place.named
+        _make(place.named, [place.tree] if is_base and place.tree is not None else [])
+        folder = _opened(Path(os.path.realpath(place.named)), open_folders)
+        for shown, like in place.below(path, picture):
+            folder = _opened_below(folder, shown, [like], open_folders)
+        yield folder
+
+
+def check_way(path: Path, place: Place) -> None:
+    """Refuse, before any work is done, what `opened_folder` would refuse.
+
+    Raises:
+        WritingError: a link that the user did not name is in the way.
+    """
+    while path != place.named:
+        if is_link(path):
+            raise _linked(path)
+        path = path.parent
+
+
+def make_bases(places: Iterable[Place]) -> None:
+    """Make the folders below which a run mirrors trees, as private as the most private of their trees.
+
+    What cannot be made is left for the first picture to say.
+    """
+    trees: dict[tuple[Path, Path], set[Path]] = {}
+    for place in set(places):
+        if place.tree is not None:
+            trees.setdefault((place.named, place.base), set()).add(place.tree)
+    for (named, base), like in trees.items():
+        with suppress(OSError, WritingError), ExitStack() as open_folders:
+            if named == base:
+                _make(named, like)
+            else:
+                _opened_below(_opened(Path(os.path.realpath(named)), open_folders), base, like, open_folders)
+
+
+def _opened(path: Path, open_folders: ExitStack, parent: int | None = None) -> Folder:
+    if not _HOLDS_FOLDERS:
+        return Folder(path, None)
+    name, flags = (path, _OPEN) if parent is None else (path.name, _OPEN | _NO_FOLLOW)
+    descriptor = os.open(name, flags, dir_fd=parent)
+    open_folders.callback(os.close, descriptor)
+    return Folder(path, descriptor)
+
+
+def _opened_below(folder: Folder, shown: Path, like: Iterable[Path], open_folders: ExitStack) -> Folder:
+    """A subfolder of an open one, made if it is missing."""
+    path, parent = folder.path / shown.name, folder.descriptor
+    with suppress(FileExistsError):
+        os.mkdir(path if parent is None else path.name, _mode_like(like), dir_fd=parent)
+    if is_link(path):
+        raise _linked(shown)
+    return _opened(path, open_folders, parent)
+
+
+def _make(path: Path, like: Iterable[Path]) -> None:
+    with suppress(FileExistsError):  # something else has its name; opening it says so
+        path.mkdir(_mode_like(like), parents=True, exist_ok=True)
+
+
+def _mode_like(folders: Iterable[Path]) -> int:
+    """What a new folder may be open to: whoever each of these is open to, and its owner."""
+    mode = 0o777
+    for folder in folders:
+        try:
+            mode &= folder.stat().st_mode | 0o700
+        except OSError:
+            mode = 0o700
+    return mode
+
+
+def _linked(path: Path) -> WritingError:
+    cause = "is a symbolic link, and outputs go through no link that you did not name"
+    return WritingError(path, cause, "remove it, or give --output the folder that it leads to")
+
+
+def is_link(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is a link itself, or a junction, which is what Windows has."""
+    return Path(path).is_symlink() or (sys.version_info >= (3, 12) and os.path.isjunction(path))
