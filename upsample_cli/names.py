@@ -84,7 +84,7 @@ def _check_field(said: str, name: str, spec: str, conversion: str | None) -> Non
     known = NameFields.__slots__
     if name not in known:
         raise UsageError(
-            f"{said} has a field {{{name}}} that is not known",
+            f"{said} has a field {{{repr(name)[1:-1]}}} that is not known",
             "choose from " + ", ".join(f"{{{each}}}" for each in known),
         )
     widths = "".join(each if each.isdigit() else " " for each in spec).split()
@@ -151,6 +151,10 @@ def _fault(name: str) -> str | None:
     parts = _parts(name)
     if "" in parts or "." in parts:
         return "has a part that is empty"
-    if any(len(os.fsencode(part)) > _LONGEST_PART_BYTES for part in parts):
+    try:
+        longest_bytes = max(len(os.fsencode(part)) for part in parts)
+    except UnicodeEncodeError:
+        return "holds a character that no file name can hold"
+    if longest_bytes > _LONGEST_PART_BYTES:
         return f"is longer than the {_LONGEST_PART_BYTES} bytes that file systems take"
     return None

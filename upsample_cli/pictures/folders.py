@@ -140,10 +140,10 @@ def check_way(path: Path, place: Place) -> None:
     Raises:
         WritingError: a link that the user did not name is in the way.
     """
-    while path != place.named:
-        if is_link(path):
-            raise _linked(path)
-        path = path.parent
+    made_up = len(path.relative_to(place.named).parts)
+    for folder in [path, *path.parents][:made_up]:
+        if is_link(folder):
+            raise _linked(folder)
 
 
 def make_bases(places: Iterable[Place]) -> None:
