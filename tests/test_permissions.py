@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from running import names, save, upsample
+from running import leave, save, upsample
+from tconv.commands import call
 
-from upsample_cli.cli.tconv import main as tconv_main
 from upsample_cli.pictures import permissions
 from upsample_cli.pictures.files import new_file
 from upsample_cli.pictures.folders import Place, make_bases
@@ -155,19 +155,8 @@ def test_the_folder_of_several_trees_is_as_private_as_the_most_private_and_an_ol
     assert not Path("nowhere").exists()
 
 
-def tconv(*arguments):
-    import sys  # noqa: PLC0415
-    from unittest import mock  # noqa: PLC0415
-
-    with mock.patch.object(sys, "argv", ["tconv", *arguments]), mock.patch.object(os, "_exit", lambda _status: None):
-        try:
-            tconv_main()
-        except SystemExit as leaving:
-            return leaving.code or 0
-    return 0
-
-
-def test_a_page_of_pictures_and_what_tconv_makes_are_not_more_readable_either(capsys):
+def test_a_page_of_pictures_and_what_tconv_makes_are_not_more_readable_either(capsys, monkeypatch):
+    monkeypatch.setattr(os, "_exit", leave)
     save("a.png", (40, 40))
     np.save("a.npy", np.zeros((4, 4), np.float32))
     np.save("w.npy", np.ones((1, 1, 4, 4), np.float32))
@@ -182,8 +171,7 @@ def test_a_page_of_pictures_and_what_tconv_makes_are_not_more_readable_either(ca
             Path(name).chmod(private)
         for name, command in commands.items():
             Path(name).unlink(missing_ok=True)
-            assert tconv(*command, name) == 0, capsys.readouterr()
+            assert call(capsys, monkeypatch, *command, name)[0] == 0
             assert mode(name) == expected, name
         assert upsample("a.png", "-o", f"{private}/", "--gallery", f"{private}.html").status == 0
         assert mode(f"{private}.html") == expected
-    assert "compared.png" in names(".")

@@ -144,7 +144,9 @@ def test_what_is_planted_between_the_plan_and_the_picture_is_seen(overwrite):
     Path("out").mkdir()
     Path("out/a_x2.png").symlink_to("../../victim/mine.png")
     Path("out/sub").symlink_to("../../victim")
-    with pytest.raises(WritingError if overwrite else OutputExistsError, match="out/a_x2.png: is a symbolic link, which"):
+    with pytest.raises(
+        WritingError if overwrite else OutputExistsError, match="out/a_x2.png: is a symbolic link, which"
+    ):
         enlarge_picture(first, options)
     with pytest.raises(WritingError, match="out/sub: is a symbolic link, and outputs go through no link"):
         enlarge_picture(second, options)
@@ -218,7 +220,7 @@ def test_without_open_folders_links_are_looked_for_by_path(monkeypatch):
 
 
 def test_a_run_on_other_machines_knows_where_its_places_are(monkeypatch):
-    place = Place(Path("."), Path("in_x2"), Path("in")).absolute()
+    place = Place(Path(), Path("in_x2"), Path("in")).absolute()
     here = Path.cwd()
     assert place == Place(here, here / "in_x2", here / "in")
     monkeypatch.chdir("/")

@@ -19,10 +19,10 @@ def is_same_file(path: str | os.PathLike[str], other: str | os.PathLike[str]) ->
     >>> is_same_file("/", "/."), is_same_file("/", "/nowhere")
     (True, False)
     """
-    real, other_real = Path(os.path.realpath(path)), Path(os.path.realpath(other))
-    if real == other_real:
-        return True
     try:
+        real, other_real = Path(os.path.realpath(path)), Path(os.path.realpath(other))
+        if real == other_real:
+            return True
         one, two = real.stat(), other_real.stat()
         if not os.path.samestat(one, two) or not one.st_ino:
             return False
