@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from running import leave, save, upsample
+from support.running import leave, save, upsample
 from tconv.commands import call
 
 from upsample_cli.pictures import permissions

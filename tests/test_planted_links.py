@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from oracles import assert_same_pixels, expected_pixels
-from running import names, pixels_of, save, tree, upsample
+from support.oracles import assert_same_pixels, expected_pixels
+from support.running import names, pixels_of, save, tree, upsample
 
 from upsample_cli.batch.find import find_inputs
 from upsample_cli.batch.jobs import plan_run

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from running import COMMAND, ENVIRONMENT, leave, names, pixels_of, save, tree, upsample
+from support.running import COMMAND, ENVIRONMENT, leave, names, pixels_of, save, tree, upsample
 from tconv.commands import call
 
 from upsample_cli.batch.paths import OnePaths, RealPaths
