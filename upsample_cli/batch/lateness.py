@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 
-_ADVICE = "give it more seconds"
-_LATE = re.compile(rf": took longer than --timeout (\S+) and was stopped; {_ADVICE}$")
+from upsample_cli.pictures.metered import LATE_ADVICE, late_cause
 
+__all__ = ["has_time", "late_cause"]
 
-def late_cause(timeout_s: float) -> tuple[str, str]:
-    """(cause, next step) of the failure, as in an error's line."""
-    return f"took longer than --timeout {timeout_s:g} and was stopped", _ADVICE
+_LATE = re.compile(rf": took longer than --timeout (\S+) and was stopped; {LATE_ADVICE}$")
 
 
 def has_time(error: str | None, timeout_s: float | None) -> bool:

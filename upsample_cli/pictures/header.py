@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-from PIL import ImageFile
-
 from upsample_cli.errors import PictureError
 from upsample_cli.pictures.animations import frames_of
-from upsample_cli.pictures.format_table import Format
 from upsample_cli.pictures.metadata import read_metadata
 from upsample_cli.pictures.model import Layout, Metadata, PictureInfo
-from upsample_cli.pictures.opening import readable
+from upsample_cli.pictures.opening import Opened, check_frames, readable
 from upsample_cli.pictures.pixel_kinds import Reading, how_to_read
 
 
@@ -32,14 +29,15 @@ class Header:
     reading: Reading
 
 
-def header_of(image: ImageFile.ImageFile, file: BinaryIO, fmt: Format, name: str) -> Header:
+def header_of(opened: Opened, file: BinaryIO, name: str) -> Header:
     """The header of an opened picture.
 
     Raises:
         PictureError: it is damaged, or its pixels are of a kind that is not supported.
     """
+    image, fmt, chunks = opened
     with readable(name, fmt):
-        found = read_metadata(image, file, fmt.name)
+        found = read_metadata(image, file, fmt.name, chunks)
         reading = how_to_read(image, file, fmt.name, name, has_profile=found.metadata.icc_profile is not None)
         height, width = image.height, image.width
         # A TIFF's size is upright already, unless only its XMP says how to turn it.
@@ -58,11 +56,11 @@ def header_of(image: ImageFile.ImageFile, file: BinaryIO, fmt: Format, name: str
     return Header(info, found.metadata, found.orientation, reading)
 
 
-def of_frame(header: Header, frame: int | None, name: str) -> Header:
+def of_frame(header: Header, frame: int | None, name: str, max_pixels: int) -> Header:
     """The header of one frame, counted from 1, as of a picture of its own; of None as it is.
 
     Raises:
-        PictureError: there is no such frame.
+        PictureError: there is no such frame, or those before it, which have to be composed, are too many.
     """
     if frame is None:
         return header
@@ -70,6 +68,7 @@ def of_frame(header: Header, frame: int | None, name: str) -> Header:
     count = 1 if frames is None or frames.kind == "views" else frames.count
     if frame > count:
         raise no_frame(name, frame, count)
+    check_frames(name, frame, frame * header.info.height * header.info.width, max_pixels)
     return header if frames is None else as_frame(header, frames.layout or header.info.layout)
 
 

@@ -13,6 +13,7 @@ MAX_JPEG_BYTES = 65533 - 14 - 12 - 1
 
 TIFF_TAG = 33723
 RESOURCE = 0x0404
+_BLANKS = str.maketrans("", "", "\n ")
 _MARK, _SIGNATURE = b"8BIM", b"Photoshop 3.0\0"
 
 
@@ -45,7 +46,7 @@ def captions_in_text(value: str) -> bytes | None:
     b'\x1c\x02\x05\x00\x03Sea'
     """
     try:
-        block = unhexlify("".join(value.split("\n")[3:]).replace(" ", ""))
+        block = unhexlify("".join(value.split("\n", 3)[3:]).translate(_BLANKS))
     except ValueError:
         return None
     return block if block.startswith(b"\x1c") else _captions_in_resources(block)

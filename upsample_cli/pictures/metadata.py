@@ -13,8 +13,9 @@ from upsample_cli.pictures import exif as exif_blocks
 from upsample_cli.pictures import iptc
 from upsample_cli.pictures.colour import srgb_of_profile
 from upsample_cli.pictures.format_table import COMMENT
+from upsample_cli.pictures.metered import check_metadata_bytes
 from upsample_cli.pictures.model import Metadata
-from upsample_cli.pictures.png_ancillary import Ancillary, read_ancillary
+from upsample_cli.pictures.png_ancillary import Ancillary
 from upsample_cli.pictures.policy import EXIF_DAMAGED, MAKER_NOTE_MOVES, XMP_EXTENSION
 
 _XMP_ORIENTATION = re.compile(rb'(tiff:Orientation(?:="|>))([0-9])')
@@ -36,15 +37,18 @@ class Found:
     warnings: tuple[str, ...]
 
 
-def read_metadata(image: Image.Image, file: BinaryIO, format_name: str) -> Found:
+def read_metadata(image: Image.Image, file: BinaryIO, format_name: str, chunks: Ancillary | None = None) -> Found:
     """The metadata of an opened picture, decoded or not.
 
     Args:
         image: as Pillow opened it.
         file: the open file it came from; its position is moved about.
         format_name: a key of `FORMATS`.
+        chunks: of a PNG.
+
+    Raises:
+        MetadataError: there are more than `metered.MAX_METADATA_BYTES`.
     """
-    chunks = read_ancillary(file) if format_name == "png" else None
     exif, xmp, warnings = _exif(image, file, chunks), _xmp(image, chunks), []
     turn = _orientation(image, exif, xmp)
     if exif is not None:
@@ -73,7 +77,14 @@ def read_metadata(image: Image.Image, file: BinaryIO, format_name: str) -> Found
         text=_text(image) if chunks is None else chunks.text,
         iptc=image.info.get("photoshop", {}).get(iptc.RESOURCE) or None if chunks is None else chunks.iptc,
     )
+    check_metadata_bytes(_size_bytes(metadata))
     return Found(metadata, turn, tuple(warnings))
+
+
+def _size_bytes(metadata: Metadata) -> int:
+    blocks = (metadata.icc_profile, metadata.exif, metadata.xmp, metadata.iptc)
+    texts = (len(part) for pair in metadata.text for part in pair)
+    return sum(len(block) for block in blocks if block) + sum(texts)
 
 
 def _exif(image: Image.Image, file: BinaryIO, chunks: Ancillary | None) -> bytes | None:

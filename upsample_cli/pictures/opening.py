@@ -15,13 +15,15 @@ from functools import cache
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from PIL import Image, ImageFile
 
 from upsample_cli.errors import PictureError
 from upsample_cli.pictures.format_table import FORMATS, Format
 from upsample_cli.pictures.gif_frames import extent
+from upsample_cli.pictures.metered import MAX_METADATA_BYTES, MeteredFile, MetadataError
+from upsample_cli.pictures.png_ancillary import Ancillary, read_ancillary
 
 Input = str | os.PathLike[str] | BinaryIO
 
@@ -60,6 +62,7 @@ _HEAD_BYTES = 32
 _CONVERT = "convert it to PNG, TIFF or JPEG first"
 REDUCE = "convert it to RGB or grey of 8 or 16 bits first"
 _COPY = "get a new copy of it"
+_STRIP = "remove it, with exiftool for example"
 
 # What Pillow says, and what that means to someone who has never heard of Pillow.
 _PHRASES: tuple[tuple[str, str, str], ...] = (
@@ -72,8 +75,7 @@ _PHRASES: tuple[tuple[str, str, str], ...] = (
     ("BMP compression", "is a BMP of a compression that is not supported", _CONVERT),
     ("bitfields", "is a BMP whose kind of pixels is not supported", _CONVERT),
     ("pixel depth", "is a BMP whose kind of pixels is not supported", _CONVERT),
-    ("too large for", "carries a colour profile or text of more than 1 MB", "remove it, or " + _CONVERT),
-    ("Too much memory used in text", "carries more than 64 MB of text", "remove it, or " + _CONVERT),
+    ("too large for", "carries a colour profile or text of more than 1 MB", _STRIP),
     ("support not installed", "cannot be decoded by the Pillow that is installed", "install Pillow's own build of it"),
     ("runcated", "is truncated: the file ends before its picture does", _COPY),
 )
@@ -145,18 +147,20 @@ def shown_name(source: Input) -> str:
 
 
 @contextmanager
-def opened_file(source: Input) -> Iterator[BinaryIO]:
-    """The input as a seekable file at its start. A file object is left open; a pipe is read to its end.
+def opened_file(source: Input, timeout_s: float | None = None) -> Iterator[BinaryIO]:
+    """The input as a seekable `MeteredFile` at its start. A file object is left open; a pipe is read to its end.
+
+    Args:
+        source: a file's path, or a binary file object.
+        timeout_s: seconds that reading its header may take.
 
     Raises:
         PictureError: it is missing, a folder, no regular file, or may not be read.
     """
     if not isinstance(source, (str, os.PathLike)):
-        if source.seekable():
-            source.seek(0)
-            yield source
-        else:
-            yield BytesIO(source.read())
+        file = source if source.seekable() else BytesIO(source.read())
+        file.seek(0)
+        yield cast("BinaryIO", MeteredFile(file, shown_name(source), timeout_s))
         return
     try:
         _check_regular(source, Path(source).stat())
@@ -165,7 +169,7 @@ def opened_file(source: Input) -> Iterator[BinaryIO]:
         raise _cannot_open(source, error) from error
     with file:
         _check_regular(source, os.fstat(file.fileno()))  # what has its name may be another by now
-        yield file
+        yield cast("BinaryIO", MeteredFile(file, shown_name(source), timeout_s))
 
 
 def _open_at_once(path: str, flags: int) -> int:
@@ -197,7 +201,15 @@ def _cannot_open(source: str | os.PathLike[str], error: OSError | ValueError) ->
     return PictureError(source, cause, next_step)
 
 
-def open_image(file: BinaryIO, name: str, *, max_pixels: int) -> tuple[ImageFile.ImageFile, Format]:
+class Opened(NamedTuple):
+    """A picture as Pillow opens it, pixels undecoded; of a PNG, the chunks that tell about it."""
+
+    image: ImageFile.ImageFile
+    format: Format
+    chunks: Ancillary | None
+
+
+def open_image(file: BinaryIO, name: str, *, max_pixels: int) -> Opened:
     """Open the picture in `file`, pixels undecoded. Call it, and all that is done with the picture, in `quiet_pillow`.
 
     Args:
@@ -212,14 +224,15 @@ def open_image(file: BinaryIO, name: str, *, max_pixels: int) -> tuple[ImageFile
     fmt = format_of_content(head, name)
     if fmt.name == "webp":
         check_pixels(name, *webp_size(head), max_pixels)  # its decoder takes the memory as soon as it is made
-    file.seek(0)
     with readable(name, fmt):
+        chunks = read_ancillary(file) if fmt.name == "png" else None  # first: Pillow inflates profiles without end
+        file.seek(0)
         import_module(f"PIL.{_PLUGINS.get(fmt.name, fmt.pillow_name.title())}ImagePlugin")
         image = Image.OPEN[fmt.pillow_name][0](file, "")  # without a name Pillow does not map the file into memory
     check_pixels(name, image.height, image.width, max_pixels)
     if fmt.name == "gif":
         check_pixels(name, *extent(file), max_pixels)
-    return image, fmt
+    return Opened(image, fmt, chunks)
 
 
 _PLUGINS = {"webp": "WebP"}
@@ -268,6 +281,29 @@ def check_pixels(name: str, height: int, width: int, max_pixels: int) -> None:
         )
 
 
+MANY = 50
+"""How many times `max_pixels` all frames or pages of a file may have together: as large as it, fifty; smaller, more."""
+
+
+def check_frames(name: str, count: int, pixels: int, max_pixels: int) -> None:
+    """Refuse an animation or pages that would take for ever together, although one alone would not.
+
+    Args:
+        count: of frames or pages that are to be enlarged.
+        pixels: of all of them.
+        max_pixels: allowed of one.
+
+    Raises:
+        PictureError: naming the option that allows it.
+    """
+    if pixels > MANY * max_pixels:
+        raise PictureError(
+            name,
+            f"holds {count} frames or pages of {pixels} pixels in all, more than {MANY} times the limit of {max_pixels}",
+            f"add --max-pixels {-(-pixels // MANY)} if you trust the file, or enlarge one with --frame",
+        )
+
+
 @contextmanager
 def readable(name: str, fmt: Format) -> Iterator[None]:
     """Turn whatever Pillow raises in here into one line. Damaged files make it raise nearly everything there is.
@@ -279,6 +315,9 @@ def readable(name: str, fmt: Format) -> Iterator[None]:
         yield
     except PictureError:
         raise
+    except MetadataError as error:
+        cause = f"carries more than {MAX_METADATA_BYTES >> 20} MiB of text, profile and other metadata"
+        raise PictureError(name, cause, _STRIP) from error
     except MemoryError as error:
         raise PictureError(name, "does not fit into memory", "give --workers 1, or enlarge it elsewhere") from error
     except OSError as error:

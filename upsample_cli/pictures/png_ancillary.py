@@ -14,15 +14,17 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from upsample_cli.pictures.iptc import PNG_KEYWORD, captions_in_text
+from upsample_cli.pictures.metered import MAX_METADATA_BYTES, check_metadata_bytes
 
 _SIGNATURE_BYTES, _FRAME_BYTES = 8, 12  # a chunk's length, kind and checksum
-_MAX_CHUNK_BYTES = 16 << 20
+_PIECE_BYTES = 1 << 16
 _TEXT_KINDS = (b"tEXt", b"zTXt", b"iTXt")
-_READ_KINDS = (*_TEXT_KINDS, b"eXIf", b"gAMA")
-_NOTED_KINDS = (b"iCCP", b"sRGB", b"cICP", b"acTL")
+_READ_KINDS = (*_TEXT_KINDS, b"iCCP", b"eXIf", b"gAMA")
+_NOTED_KINDS = (b"sRGB", b"cICP", b"acTL")
 _SRGB_GAMMA = 45455
 
 XMP_KEYWORD = "XML:com.adobe.xmp"
+_BLANKS = str.maketrans("", "", "\n ")
 _EXIF_IN_TEXT = ("Raw profile type exif", "Raw profile type APP1")
 
 
@@ -46,12 +48,20 @@ class Ancillary:
 
 
 def read_ancillary(file: BinaryIO) -> Ancillary:
-    """Read them. The file's position is moved about; whatever is damaged is passed over."""
+    """Read them. The file's position is moved about; whatever is damaged is passed over.
+
+    Raises:
+        MetadataError: they hold more than `metered.MAX_METADATA_BYTES`, decompressed.
+    """
     text: list[tuple[str, str]] = []
     found: dict[bytes, bytes] = {}
-    for kind, data in _chunks(file):
+    room = _Room()
+    for kind, data in _chunks(file, room):
         if kind in _TEXT_KINDS:
-            text += _text_pairs(kind, data)
+            text += _text_pairs(kind, data, room)
+        elif kind == b"iCCP":
+            found[kind] = b""
+            _inflated(data.partition(b"\0")[2][1:], room)
         else:
             found.setdefault(kind, data)
     exif, xmp, captions = found.get(b"eXIf"), None, None
@@ -71,7 +81,18 @@ def read_ancillary(file: BinaryIO) -> Ancillary:
     return Ancillary(exif, xmp, tuple(rest), captions, tuple(unusual))
 
 
-def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+@dataclass
+class _Room:
+    """What the chunks of one file may still hold."""
+
+    left_bytes: int = MAX_METADATA_BYTES
+
+    def take(self, size_bytes: int) -> None:
+        self.left_bytes -= size_bytes
+        check_metadata_bytes(MAX_METADATA_BYTES - self.left_bytes)
+
+
+def _chunks(file: BinaryIO, room: _Room) -> Iterator[tuple[bytes, bytes]]:
     at = _SIGNATURE_BYTES
     while True:
         file.seek(at)
@@ -81,14 +102,15 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
             return
         if kind in _NOTED_KINDS:
             yield kind, b""
-        elif kind in _READ_KINDS and length <= _MAX_CHUNK_BYTES:
+        elif kind in _READ_KINDS:
+            room.take(length)
             data = file.read(length)
             if int.from_bytes(file.read(4), "big") == zlib.crc32(data, zlib.crc32(kind)):
                 yield kind, data
         at += length + _FRAME_BYTES
 
 
-def _text_pairs(kind: bytes, data: bytes) -> Iterator[tuple[str, str]]:
+def _text_pairs(kind: bytes, data: bytes, room: _Room) -> Iterator[tuple[str, str]]:
     keyword, _, rest = data.partition(b"\0")
     encoding, deflated = "latin-1", kind == b"zTXt"
     if kind == b"zTXt":
@@ -97,19 +119,31 @@ def _text_pairs(kind: bytes, data: bytes) -> Iterator[tuple[str, str]]:
         encoding, deflated = "utf-8", rest[:1] == b"\1"
         rest = b"".join(rest[2:].split(b"\0", 2)[2:])  # behind the language and the translated keyword
     if deflated:
-        inflater = zlib.decompressobj()
-        try:
-            rest = inflater.decompress(rest, _MAX_CHUNK_BYTES)
-        except zlib.error:
+        inflated = _inflated(rest, room)
+        if inflated is None:
             return
+        rest = inflated
     if keyword:
         yield keyword.decode("latin-1"), rest.decode(encoding, "replace")
+
+
+def _inflated(data: bytes, room: _Room) -> bytes | None:
+    """Deflated bytes, as far as they go; None if they are damaged."""
+    inflater, pieces = zlib.decompressobj(), list[bytes]()
+    try:
+        while data and not inflater.eof:
+            pieces.append(inflater.decompress(data, _PIECE_BYTES))
+            room.take(len(pieces[-1]))  # of damaged ones too: to inflate them takes its time
+            data = inflater.unconsumed_tail
+    except zlib.error:
+        return None
+    return b"".join(pieces)
 
 
 def _exif_in_text(value: str) -> bytes | None:
     """ImageMagick's way: a line for the kind, one for the length, then hexadecimal."""
     try:
-        block = unhexlify("".join(value.split("\n")[3:]).replace(" ", ""))
+        block = unhexlify("".join(value.split("\n", 3)[3:]).translate(_BLANKS))
     except ValueError:
         return None
     return block.removeprefix(b"Exif\0\0") or None

@@ -23,6 +23,7 @@ from upsample_cli.pictures.deep_png import decoded_png
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, FORMATS
 from upsample_cli.pictures.header import Header, as_frame, header_of, no_frame, of_frame
 from upsample_cli.pictures.jpeg import decoded_jpeg
+from upsample_cli.pictures.metered import header_read
 from upsample_cli.pictures.model import Frames, Metadata, PictureInfo, Source
 from upsample_cli.pictures.opening import (
     Input,
@@ -55,7 +56,7 @@ def probe(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> PictureInfo:
 
 
 def read_header(
-    path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int | None = None
+    path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int | None = None, timeout_s: float | None = None
 ) -> tuple[PictureInfo, Metadata]:
     """What a picture's header tells, and what travels beside the pixels: all that `formats.fit` needs.
 
@@ -63,16 +64,17 @@ def read_header(
         path: a file, or a seekable binary file object.
         max_pixels: refuse a picture of more.
         frame: one frame or page, counted from 1, as a picture of its own; None for the first, and word of the others.
+        timeout_s: seconds that it may take; None for any number. No header takes much longer than its file is worth.
 
     Raises:
         PictureError: it cannot be read, is no picture, is too large, or there is no such frame.
     """
     name = shown_name(path)
-    with quiet_pillow(), opened_file(path) as file:
+    with quiet_pillow(), opened_file(path, timeout_s) as file, header_read(file):
         if (by_rows := _by_rows(file, name, max_pixels, frame)) is not None:
             return by_rows.info, by_rows.metadata
-        image, fmt = open_image(file, name, max_pixels=max_pixels)
-        header = of_frame(header_of(image, file, fmt, name), frame, name)
+        opened = open_image(file, name, max_pixels=max_pixels)
+        header = of_frame(header_of(opened, file, name), frame, name, max_pixels)
     return header.info, header.metadata
 
 
@@ -90,12 +92,14 @@ def open_picture(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: in
     name = shown_name(path)
     with quiet_pillow(), ExitStack() as stack:
         file = stack.enter_context(opened_file(path))
-        if (by_rows := _by_rows(file, name, max_pixels, frame)) is not None:
-            by_rows.hold(stack.pop_all())
-            return by_rows
-        image, fmt = open_image(file, name, max_pixels=max_pixels)
-        first = header_of(image, file, fmt, name)
-        header = of_frame(first, frame, name)
+        with header_read(file):
+            if (by_rows := _by_rows(file, name, max_pixels, frame)) is not None:
+                by_rows.hold(stack.pop_all())
+                return by_rows
+            opened = open_image(file, name, max_pixels=max_pixels)
+            first = header_of(opened, file, name)
+            header = of_frame(first, frame, name, max_pixels)
+        image, fmt = opened.image, opened.format
         with readable(name, fmt):
             frames = first.info.frames
             if frame is not None and frames is not None and frames.kind == "animation":
@@ -133,9 +137,10 @@ def open_animation(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iter
     """
     name = shown_name(path)
     with quiet_pillow(), opened_file(path) as file:
-        image, fmt = open_image(file, name, max_pixels=max_pixels)
-        header = header_of(image, file, fmt, name)
-        frames = header.info.frames
+        with header_read(file):
+            opened = open_image(file, name, max_pixels=max_pixels)
+            header = header_of(opened, file, name)
+        image, fmt, frames = opened.image, opened.format, header.info.frames
         if frames is None or frames.layout is None:
             raise PictureError(name, "holds one picture now, and held several before", "leave it alone, and try again")
         header = as_frame(header, frames.layout)

@@ -1,0 +1,101 @@
+"""Small files that ask for much: assembled byte by byte, for the tests of bounds."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+from corpus import png_chunk
+from upsample_cli.pictures import ifd
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def png_of_chunks(*chunks: tuple[bytes, bytes], behind: tuple[tuple[bytes, bytes], ...] = ()) -> bytes:
+    """A grey PNG of one pixel with chunks before and behind its pixels."""
+    head = (b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
+    pieces = (head, *chunks, (b"IDAT", zlib.compress(b"\0\0")), *behind, (b"IEND", b""))
+    return SIGNATURE + b"".join(png_chunk(*piece) for piece in pieces)
+
+
+def deflated_text(count: int, each_bytes: int) -> tuple[tuple[bytes, bytes], ...]:
+    """So many iTXt chunks, of which each holds so many bytes of text."""
+    deflated = zlib.compress(b"a" * each_bytes, 9)
+    return tuple((b"iTXt", b"k%d\0\1\0\0\0" % number + deflated) for number in range(count))
+
+
+def profiles(count: int) -> tuple[tuple[bytes, bytes], ...]:
+    """So many colour profiles of a megabyte."""
+    return ((b"iCCP", b"p\0\0" + zlib.compress(bytes(1 << 20), 9)),) * count
+
+
+def tiff_pages(count: int, side: int = 1, compression: int = 1, data: bytes = b"\x80") -> bytes:
+    """A TIFF of so many grey pages, which share one strip."""
+    pieces = [b"II*\0" + struct.pack("<I", 8 + len(data) + len(data) % 2), data + bytes(len(data) % 2)]
+    at = sum(map(len, pieces))
+    for number in range(count):
+        fields = _page_fields(side, side, compression, (8, len(data)))
+        directory = ifd.directory_bytes(fields, order="<", at=at)
+        at += len(directory)
+        directory = ifd.directory_bytes(fields, order="<", at=at - len(directory), next_at=at * (number + 1 < count))
+        pieces.append(directory)
+    return b"".join(pieces)
+
+
+def _page_fields(height: int, width: int, compression: int, strip: tuple[int, int]) -> list[ifd.Field]:
+    longs = {256: width, 257: height, 273: strip[0], 278: height, 279: strip[1]}
+    shorts = {258: 8, 259: compression, 262: 1, 277: 1}
+    return [
+        *(ifd.integers(tag, ifd.LONG, "<", value) for tag, value in longs.items()),
+        *(ifd.integers(tag, ifd.SHORT, "<", value) for tag, value in shorts.items()),
+    ]
+
+
+def tiff_overlapping(count: int, entries: int = 4096) -> bytes:
+    """A TIFF of directories that begin 12 bytes apart, each of so many entries; each leads to the next.
+
+    The first is a page of one pixel. The two bytes that begin a directory end an entry of the one before.
+    """
+    table = bytearray(struct.pack("<H", entries) * (6 * (count + entries) + 3))
+    shorts = {256: 1, 257: 1, 258: 8, 259: 1, 262: 1, 273: 4, 277: 1, 278: 1, 279: 1}
+    for index, (tag, value) in enumerate(shorts.items()):
+        struct.pack_into("<HHIH", table, 2 + 12 * index, tag, ifd.SHORT, 1, value)
+    for number in range(count):
+        next_at = 8 + 12 * (number + 1) if number + 1 < count else 0
+        struct.pack_into("<I", table, 12 * number + 2 + 12 * entries, next_at)
+    return b"II*\0" + struct.pack("<I", 8) + bytes(table)
+
+
+def webp_of(width: int, height: int) -> bytes:
+    """A lossless WebP of one colour: five symbols that are always the same take no bits."""
+    bits, used = 0, 0
+
+    def put(value: int, count: int) -> None:
+        nonlocal bits, used
+        bits |= value << used
+        used += count
+
+    put(width - 1, 14)
+    put(height - 1, 14)
+    put(0, 1 + 3 + 1 + 1 + 1)  # no alpha, version, no transform, no cache of colours, no further tables
+    for _ in range(5):
+        put(1, 1)  # a simple table
+        put(0, 1)  # of one symbol
+        put(0, 1)  # of one bit
+        put(0, 1)
+    body = b"\x2f" + bits.to_bytes((used + 7) // 8, "little") + bytes(6)  # the reader looks ahead
+    body += bytes(len(body) % 2)
+    chunk = b"VP8L" + struct.pack("<I", len(body)) + body
+    return b"RIFF" + struct.pack("<I", len(chunk) + 4) + b"WEBP" + chunk
+
+
+def gif_of(count: int, side: int, frame: bytes = b"") -> bytes:
+    """A GIF of so many frames of one pixel on a large canvas."""
+    one = frame or b"\x21\xf9\x04\0\1\0\0\0" + b"," + struct.pack("<4HB", 0, 0, 1, 1, 0) + b"\2\2\x44\1\0"
+    palette = bytes((0, 0, 0, 255, 255, 255))
+    return b"GIF89a" + struct.pack("<HHBBB", side, side, 0x80, 0, 0) + palette + one * count + b";"
+
+
+def gif_comments(count: int) -> bytes:
+    """A GIF of one frame behind so many comments of one letter."""
+    return gif_of(1, 1, frame=b"\x21\xfe\1c\0" * count + b"," + struct.pack("<4HB", 0, 0, 1, 1, 0) + b"\2\2\x44\1\0")

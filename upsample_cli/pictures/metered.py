@@ -1,0 +1,118 @@
+"""Files whose headers are read on a budget, so that no header costs more than its file is worth.
+
+Decoders follow offsets and lengths that a file gives, and a file can lead them in circles, through the same bytes again
+and again, or into a million pieces of one byte. Whatever reads a header reads it through a `MeteredFile`, which counts
+bytes and calls, and ends it. Both limits grow with the file: an honest header is read a few times, in pieces of tens of
+bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO, cast
+
+from upsample_cli.errors import PictureError
+
+MAX_METADATA_BYTES = 16 << 20
+"""Of all that describes one image, decompressed: text, EXIF, XMP, captions and colour profile together."""
+
+_BASE_BYTES, _TIMES_READ = 8 << 20, 4
+_BASE_CALLS, _BYTES_PER_CALL = 250_000, 16
+_COPY = "get a new copy of it"
+LATE_ADVICE = "give it more seconds"
+
+
+class MetadataError(ValueError):
+    """A file describes its image by more than `MAX_METADATA_BYTES`. `opening.readable` makes a line of it."""
+
+
+def late_cause(timeout_s: float) -> tuple[str, str]:
+    """(cause, next step) of an image that took longer than `--timeout`, as in an error's line."""
+    return f"took longer than --timeout {timeout_s:g} and was stopped", LATE_ADVICE
+
+
+def check_metadata_bytes(size_bytes: int) -> None:
+    """Refuse metadata of more than `MAX_METADATA_BYTES`.
+
+    Raises:
+        MetadataError: if there are more.
+    """
+    if size_bytes > MAX_METADATA_BYTES:
+        raise MetadataError(f"{size_bytes} bytes of metadata")
+
+
+@contextmanager
+def header_read(file: BinaryIO) -> Iterator[None]:
+    """Bound what is read of a `MeteredFile` in here; a header that takes more raises `PictureError`."""
+    with cast("MeteredFile", file).counting():
+        yield
+
+
+class MeteredFile:
+    """A binary file that can be sought in, and says so when a header takes too much of it.
+
+    Args:
+        file: what is read; its other methods stay as they are.
+        name: what to call it in a message.
+        timeout_s: seconds that headers may take, all together; None for any number.
+    """
+
+    def __init__(self, file: BinaryIO, name: str, timeout_s: float | None = None) -> None:
+        self._file, self._name, self._timeout_s = file, name, timeout_s
+        self._end_s = None if timeout_s is None else time.monotonic() + timeout_s
+        self._bytes_left = self._calls_left = 0
+        self._is_counting = False
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Count what is read in here, from nothing."""
+        at = self._file.tell()
+        size_bytes = self._file.seek(0, os.SEEK_END)
+        self._file.seek(at)
+        self._bytes_left = _BASE_BYTES + _TIMES_READ * size_bytes
+        self._calls_left = _BASE_CALLS + size_bytes // _BYTES_PER_CALL
+        self._is_counting = True
+        try:
+            yield
+        finally:
+            self._is_counting = False
+
+    def read(self, size: int = -1) -> bytes:
+        """As of any file.
+
+        Raises:
+            PictureError: this is a header, and it has taken too much, or too long.
+        """
+        if not self._is_counting:
+            return self._file.read(size)
+        self._count(0)
+        data = self._file.read(size)
+        self._bytes_left -= len(data)
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        """See `read`."""
+        read: int = self._file.readinto(buffer)  # type: ignore[attr-defined]
+        if self._is_counting:
+            self._count(read)
+        return read
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """See `read`."""
+        if self._is_counting:
+            self._count(0)
+        return self._file.seek(offset, whence)
+
+    def _count(self, size_bytes: int) -> None:
+        self._bytes_left -= size_bytes
+        self._calls_left -= 1
+        if self._bytes_left < 0 or self._calls_left < 0:
+            raise PictureError(self._name, "is damaged: its header is too long or goes in circles", _COPY)
+        if self._end_s is not None and time.monotonic() > self._end_s:
+            raise PictureError(self._name, *late_cause(self._timeout_s or 0))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
