@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.running import names, save, upsample
 
@@ -59,6 +59,8 @@ def test_a_template_is_filled(template, name):
         ("{stem:05d}", "cannot write stem"),
         ("{index:{width}}", "cannot write index"),
         ("{index:0999999999}", "cannot write index"),
+        ("~{index:/^3}{ext}{index}.", "cannot write index"),
+        ("{stem:/<5}", "cannot write stem"),
         ("x" * 300, "255 bytes"),
         ("a\nb{ext}", "no part of a name"),
         ("{stem}\0", "no part of a name"),
@@ -96,6 +98,45 @@ def test_whatever_is_accepted_lies_below_the_folder(parts):
     assert len(path.parts) == name.count("/") + 2
     fields = [field for _, field, _, _ in string.Formatter().parse(template.rpartition("/")[2])]
     assert ("ext" in fields) == (template_suffix(template) is None)
+
+
+_SPECS = st.text(st.sampled_from("0123456789<>^=+- ,_.xXbcdeEfgGnos%/{}!:²٣\0\n\ud800"), max_size=6)
+_FIELDS = st.builds(
+    lambda name, colon, spec: f"{{{name}{colon}{spec}}}",
+    st.sampled_from([*NameFields.__slots__, "", "0", "stem.a"]),
+    st.sampled_from(["", ":", ":", "!r:"]),
+    _SPECS,
+)
+_ODD = (
+    FIELDS,
+    NameFields("", ".p", "4-3", "", 100_000, 1, 999_999, "x y"),
+    NameFields("ä\udcff" * 3, ".PNG", "1.5", "..", 123, 1, 1, ""),
+)
+
+
+@given(
+    st.lists(st.one_of(_FIELDS, st.text(st.sampled_from("~./ab{}\\:é\n\0\ud800%"), max_size=4), _FIELDS), max_size=6)
+)
+@example(["~{index:/^3}{ext}{index}."])
+@example(["{stem:\n<3}"])
+@example(["\ud800"])
+@settings(max_examples=1000)
+def test_any_template_ends_in_names_or_in_one_line(parts):
+    template = "".join(parts)
+    ends = list[str]()
+    try:
+        check_template(template)
+        template_suffix(template)
+        for fields in _ODD:
+            ends.append(named(template, fields, Path("day/shot.png")))
+    except (UsageError, PictureError) as error:
+        line = str(error)
+    else:
+        line = ""
+    assert "\n" not in line
+    for name in ends:
+        assert not set(name.split("/")) & {"", ".", ".."}
+        assert "\0" not in name
 
 
 def test_outputs_are_written_under_the_names_of_the_template():

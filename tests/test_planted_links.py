@@ -1,4 +1,4 @@
-"""Links that nobody named are not written through: at an output's name, below the output folder, before or amid a run."""
+"""Links that nobody named are not written through, at an output's name or on the way, planted before a run or in it."""
 
 import os
 import shutil
@@ -136,6 +136,12 @@ def planned(*arguments, output, **options):
     return [entry.job for entry in plan_run(found, target_of(output, found), options)], options
 
 
+def write(path, meanwhile=lambda: None, **settings):
+    with new_file(path, **settings) as file:
+        file.write(b"x")
+        meanwhile()
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_what_is_planted_between_the_plan_and_the_picture_is_seen(overwrite):
     save("in/a.png")
@@ -145,7 +151,7 @@ def test_what_is_planted_between_the_plan_and_the_picture_is_seen(overwrite):
     Path("out/a_x2.png").symlink_to("../../victim/mine.png")
     Path("out/sub").symlink_to("../../victim")
     with pytest.raises(
-        WritingError if overwrite else OutputExistsError, match="out/a_x2.png: is a symbolic link, which"
+        WritingError if overwrite else OutputExistsError, match=r"out/a_x2\.png: is a symbolic link, which"
     ):
         enlarge_picture(first, options)
     with pytest.raises(WritingError, match="out/sub: is a symbolic link, and outputs go through no link"):
@@ -160,13 +166,13 @@ def test_what_is_planted_between_the_plan_and_the_picture_is_seen(overwrite):
 def test_a_folder_that_is_exchanged_for_a_link_while_a_picture_is_written_takes_nothing_along(overwrite):
     save("in/sub/b.png")
     place = Place(Path("out"), Path("out"), Path("in"))
-    with (
-        pytest.raises(WritingError, match="its folder moved, meanwhile"),
-        new_file("out/sub/b.png", overwrite=overwrite, place=place, sources=["in/sub/b.png"]) as file,
-    ):
-        file.write(b"x")
+
+    def exchange():
         Path("out/sub").rename("moved")
         Path("out/sub").symlink_to("../../victim")
+
+    with pytest.raises(WritingError, match="its folder moved, meanwhile"):
+        write("out/sub/b.png", exchange, overwrite=overwrite, place=place, sources=["in/sub/b.png"])
     assert names("moved") == []  # nor is anything left of it
 
 
@@ -179,12 +185,8 @@ def test_a_link_that_takes_the_place_of_the_temporary_file_or_the_output_is_not_
         temporary.unlink()
         temporary.symlink_to("../../victim/mine.png")
 
-    with (
-        pytest.raises(WritingError, match="its temporary file was removed"),
-        new_file("out/a.png", overwrite=overwrite) as file,
-    ):
-        file.write(b"x")
-        exchange()
+    with pytest.raises(WritingError, match="its temporary file was removed"):
+        write("out/a.png", exchange, overwrite=overwrite)
     assert names("out") == []
     put = files._put
 
@@ -194,12 +196,11 @@ def test_a_link_that_takes_the_place_of_the_temporary_file_or_the_output_is_not_
 
     monkeypatch.setattr(files, "_put", late)
     if overwrite:  # a rename takes the link's place; what it led to stays as it is
-        with new_file("out/a.png", overwrite=True) as file:
-            file.write(b"x")
+        write("out/a.png", overwrite=True)
         assert not Path("out/a.png").is_symlink()
     else:
-        with pytest.raises(OutputExistsError), new_file("out/a.png", overwrite=False) as file:
-            file.write(b"x")
+        with pytest.raises(OutputExistsError):
+            write("out/a.png", overwrite=False)
 
 
 def test_without_open_folders_links_are_looked_for_by_path(monkeypatch):

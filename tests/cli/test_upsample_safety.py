@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -16,6 +17,9 @@ import pytest
 from PIL import Image
 from support.oracles import assert_same_pixels, expected_pixels
 from support.running import COMMAND, ENVIRONMENT, names, pixels_of, save, tree, upsample, upsample_process
+
+from upsample_cli.errors import PictureError
+from upsample_cli.pictures.opening import opened_file
 
 pytestmark = [
     pytest.mark.usefixtures("in_tmp_path"),
@@ -52,17 +56,6 @@ def test_in_a_batch_existing_outputs_are_passed_over_and_the_rest_is_done():
     assert Path("out/1_x2.png").read_bytes() == b"mine"
     assert upsample("in", "-o", "out", "--overwrite").status == 0
     assert_same_pixels(pixels_of("out/1_x2.png"), expected_pixels(pixels_of("in/1.png"), 2))
-
-
-def test_a_link_in_the_place_of_an_output_leads_to_what_is_replaced():
-    save("a.png")
-    save("b.png", seed=1)
-    Path("d").mkdir()
-    Path("d/real.png").write_bytes(b"mine")
-    Path("a_x2.png").symlink_to("d/real.png")
-    assert upsample("a.png", "--overwrite").status == 0
-    assert Path("a_x2.png").is_symlink()
-    assert_same_pixels(pixels_of("d/real.png"), expected_pixels(pixels_of("a.png"), 2))
 
 
 @pytest.mark.parametrize(
@@ -156,6 +149,37 @@ def test_every_bad_file_is_one_line_and_the_good_ones_are_done():
     assert names("out") == ["aaa_x2.png", "zzz_x2.png"]
     for name in ("aaa", "zzz"):
         assert_same_pixels(pixels_of(f"out/{name}_x2.png"), expected_pixels(pixels_of(f"in/{name}.png"), 2))
+
+
+def test_what_no_picture_is_in_is_one_line_in_a_dry_run_too_and_never_waited_for():
+    """Pipes, devices and sockets, as they are and by links: those named by the user, and those found in a folder."""
+    save("in/a.png")
+    os.mkfifo("in/pipe.png")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("in/socket.png")
+        links = {"null.png": "/dev/null", "zero.png": "/dev/zero", "pipes.png": "pipe.png", "sockets.png": "socket.png"}
+        for name, target in links.items():
+            Path("in", name).symlink_to(target)
+        bad = ["pipe.png", "socket.png", *links]
+        started_s = time.monotonic()
+        found = upsample("in", "-n", "--json").document
+        named = [upsample(name, "-n") for name in ("/dev/zero", "in/pipe.png", "in/socket.png", "in/zero.png")]
+        assert time.monotonic() - started_s < 20
+    said = {each["input"]: each["error"] for each in found["files"] if each["status"] == "failed"}
+    line = "is not a regular file; copy it into one, or pipe it in and give - as input"
+    assert said == {f"in/{name}": f"in/{name}: {line}" for name in bad}
+    assert [(each.status, each.err.count("\n"), line in each.err) for each in named] == [(1, 1, True)] * 4
+
+
+def test_a_picture_that_becomes_a_pipe_after_it_was_looked_at_is_not_waited_for(monkeypatch):
+    save("a.png")
+    os.mkfifo("pipe.png")
+    status = Path("a.png").stat()
+    monkeypatch.setattr(Path, "stat", lambda *_, **__: status)
+    with pytest.raises(PictureError, match="is not a regular file"), opened_file("pipe.png"):
+        raise AssertionError
+    with opened_file("a.png") as file:  # the control
+        assert file.read(4) == b"\x89PNG"
 
 
 def test_one_bad_file_alone_is_one_line_and_leaves_nothing():

@@ -177,6 +177,48 @@ def test_an_endless_stream_that_is_no_picture_is_not_read_on():
     assert endless.taken_bytes < 100
 
 
+class EndlessPicture(Endless):
+    """It begins like one."""
+
+    def readinto(self, buffer):
+        super().readinto(buffer)
+        if self.taken_bytes == len(buffer):
+            buffer[:8] = b"\x89PNG\r\n\x1a\n"
+        return len(buffer)
+
+
+def test_an_endless_stream_that_begins_like_a_picture_ends_at_what_the_largest_picture_takes(monkeypatch):
+    monkeypatch.setattr(streams, "MEMORY_BYTES", 3 << 20)
+    endless = EndlessPicture()
+    line = r"^-: goes on after 4\.0 MiB, more than 65536 pixels take; add --max-pixels if it is a picture, or write it "
+    with pytest.raises(PictureError, match=line):
+        streams.spooled(endless, max_pixels=65536)
+    assert 4 << 20 < endless.taken_bytes <= (4 << 20) + (2 << 20)
+    whole = b"\x89PNG\r\n\x1a\n" + bytes((4 << 20) - 8)
+    for length, is_taken in ((len(whole), True), (len(whole) + 1, False)):
+        stream = io.BytesIO((whole + b"\0")[:length])
+        with suppress(PictureError), streams.spooled(stream, max_pixels=65536) as file:
+            assert file.seek(0, os.SEEK_END) == length
+            assert is_taken
+            continue
+        assert not is_taken
+
+
+def test_a_stream_leaves_room_for_others_where_temporary_files_are(monkeypatch):
+    monkeypatch.setattr(streams, "MEMORY_BYTES", 1 << 20)
+    monkeypatch.setattr(streams, "free_bytes", lambda _folder: 4 << 20)
+    endless = EndlessPicture()
+    line = (
+        r"^-: cannot be kept in the folder for .* \(it takes more than half of the 4\.0 MiB that are free\); make room"
+    )
+    with pytest.raises(PictureError, match=line):
+        streams.spooled(endless)
+    assert endless.taken_bytes <= 5 << 20
+    monkeypatch.setattr(streams, "free_bytes", lambda _folder: None)  # where nobody knows, the other bound holds
+    with pytest.raises(PictureError, match="goes on after"):
+        streams.spooled(EndlessPicture(), max_pixels=10)
+
+
 def test_a_large_stream_goes_to_the_disk_and_a_small_one_stays_in_memory(monkeypatch):
     save("a.bmp", (30, 50))
     data = tree(".")["a.bmp"]

@@ -87,7 +87,7 @@ def _copy(stream: BinaryIO, file: BinaryIO, max_pixels: int) -> None:
     most_bytes = MEMORY_BYTES + _PIXEL_BYTES * max_pixels
     free = free_bytes(Path(gettempdir()))
     room_bytes = most_bytes if free is None else MEMORY_BYTES + int(_SHARE * free)
-    copied_bytes = 0
+    copied_bytes = file.tell()
     while piece := stream.read(_PIECE_BYTES):
         copied_bytes += len(piece)
         if copied_bytes > most_bytes:
