@@ -6,6 +6,7 @@ import struct
 import zlib
 
 from corpus import png_chunk
+
 from upsample_cli.pictures import ifd
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -186,6 +186,7 @@ class Job:
         source_layout, layout: of the input's pixels and of the output's.
         size: (height, width) of the output; None where it is a whole factor times the input's.
         place: of the output; None if the user named it whole.
+        decoding_bytes: see `PictureInfo`.
     """
 
     input: Path
@@ -202,6 +203,7 @@ class Job:
     layout: Layout | None = None
     size: Size | None = None
     place: Place | None = None
+    decoding_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

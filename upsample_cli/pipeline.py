@@ -20,11 +20,12 @@ from upsample_cli.pictures.files import new_file, writing_error
 from upsample_cli.pictures.formats import Fit, fit, format_named
 from upsample_cli.pictures.frame_sinks import open_frame_writer
 from upsample_cli.pictures.light import light_of
+from upsample_cli.pictures.limits import check_all_frames
 from upsample_cli.pictures.metadata import metadata_for_output
 from upsample_cli.pictures.model import Frames, FrameWriter, Layout, Metadata, PictureInfo, Sink, Source
 from upsample_cli.pictures.policy import under_policy
 from upsample_cli.pictures.sinks import open_sink
-from upsample_cli.pictures.source import open_animation, open_picture
+from upsample_cli.pictures.source import open_animation, open_pages, open_picture
 from upsample_cli.pictures.streams import piped_file
 from upsample_cli.planning import check_output, name_warnings, plan_job
 from upsample_cli.suitability import check_strict, is_premultiplied, picture_kernel, picture_warnings
@@ -92,6 +93,7 @@ def enlarge_picture(
         from upsample_cli.engine import compute_pool
 
         info, _, fitted = _fitted(source, job, options)
+        check_all_frames(str(job.input), fitted.frames, info.height, info.width, options.max_pixels)
         warnings = (*info.warnings, *fitted.warnings, *picture_warnings(job.input, info, options))
         warnings += name_warnings(job.output, format_named(job.format), fitted.layout)
         check_strict(job.input, warnings, options)
@@ -169,7 +171,7 @@ def _enlarge_frames(
     job: Job, options: Options, writer: FrameWriter, frames: Frames, *, stop: Event | None, on_rows: OnRows
 ) -> list[str]:
     """Every frame or page in turn; `on_rows` is told as many rows in all as the first has. Returns the warnings."""
-    done, told, warnings = 0, 0, list[str]()
+    done, told, warnings = 0, 0, dict[str, None]()
 
     def on_frame_rows(rows: int) -> None:
         nonlocal done, told
@@ -180,12 +182,12 @@ def _enlarge_frames(
     for source, duration_ms in _pictures(job, options, frames):
         with source:
             info, _, fitted = _fitted(source, job, options)
-            warnings += (*info.warnings, *fitted.warnings)
+            warnings |= dict.fromkeys((*info.warnings, *fitted.warnings))
             check_strict(job.input, tuple(warnings), options)
             sink = writer.frame(**_picture_settings(info, fitted, options), duration_ms=duration_ms)
-            warnings += _enlarge(source, sink, job, options, stop=stop, on_rows=on_frame_rows)
+            warnings |= dict.fromkeys(_enlarge(source, sink, job, options, stop=stop, on_rows=on_frame_rows))
     writer.finish()
-    return warnings
+    return list(warnings)
 
 
 def _pictures(job: Job, options: Options, frames: Frames) -> Iterator[tuple[Source, Fraction]]:
@@ -194,8 +196,8 @@ def _pictures(job: Job, options: Options, frames: Frames) -> Iterator[tuple[Sour
     if frames.kind == "animation":
         yield from open_animation(file, max_pixels=options.max_pixels)
     else:
-        for page in range(1, frames.count + 1):
-            yield open_picture(file, max_pixels=options.max_pixels, frame=page), Fraction(0)
+        for source in open_pages(file, frames.count, max_pixels=options.max_pixels):
+            yield source, Fraction(0)
 
 
 def _computed_layout(read: Layout, written: Layout) -> Layout:

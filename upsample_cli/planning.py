@@ -22,6 +22,7 @@ from upsample_cli.pictures.formats import (
     format_named,
     format_of_path,
 )
+from upsample_cli.pictures.limits import check_all_frames
 from upsample_cli.pictures.model import Layout, PictureInfo
 from upsample_cli.pictures.policy import under_policy
 from upsample_cli.pictures.same_file import is_same_file
@@ -39,6 +40,7 @@ def plan_job(
     place: Place | None = None,
     index: int = 1,
     source_stream: BinaryIO | None = None,
+    timeout_s: float | None = None,
 ) -> Job:
     """The job that enlarges one picture.
 
@@ -49,6 +51,7 @@ def plan_job(
         place: of that folder; None if the user named all of it.
         index: number of the input in the run, from 1.
         source_stream: what to read in place of the file `picture`; can be sought in.
+        timeout_s: seconds that reading its header may take; None for any number.
 
     Raises:
         PictureError: if the input cannot be read, no file can have the output's name, or it cannot hold the result.
@@ -56,7 +59,9 @@ def plan_job(
     """
     from upsample_cli.pictures.source import read_header  # Pillow is imported with the first picture
 
-    header = read_header(source_stream or picture, max_pixels=options.max_pixels, frame=options.frame)
+    header = read_header(
+        source_stream or picture, max_pixels=options.max_pixels, frame=options.frame, timeout_s=timeout_s
+    )
     info, metadata = under_policy(*header, options.metadata)
     format_ = output_format(info, output, options)
     if output is None:
@@ -64,6 +69,7 @@ def plan_job(
         folder = folder or picture.parent
         output, place = folder / name, place or Place(folder, folder)
     fitted = fit(info, metadata, format_, depth=DEPTHS[options.depth])
+    check_all_frames(str(picture), fitted.frames, info.height, info.width, options.max_pixels)
     size = options.target.output_size(info.height, info.width)
     if options.linear_light:
         from upsample_cli.pictures.light import light_of  # numpy with it
@@ -93,6 +99,7 @@ def plan_job(
         layout=fitted.layout,
         size=size,
         place=place,
+        decoding_bytes=info.decoding_bytes,
     )
 
 

@@ -21,8 +21,11 @@ _SHARE = 0.5
 _BAND_BYTES = 64 * 2**20
 """Of the bands of one picture on their way, all threads together, if it is large."""
 
-_DECODED_BYTES = {"webp": 8, "avif": 8, "gif": 8}
-"""Of a pixel in the memory of the decoder; 4 for the others. TIFF is read by its strips."""
+_DECODED_BYTES = {"webp": 16, "avif": 8, "gif": 8}
+"""Of a pixel in the memory of the decoder; 4 for the others. Measured. TIFF is read by its strips.
+
+WebP's decoder has two canvases of 4 bytes, and hands out a copy before Pillow's own.
+"""
 
 _COLLECTED_BYTES = {"png": 0, "tiff": 0, "jpeg": 0, "webp": 19, "avif": 36, "gif": 12}
 """Of a pixel of the output in the memory of its encoder; 4 for the others. Measured; WebP is 11 lossy, 31 lossless."""
@@ -52,7 +55,7 @@ def job_bytes(job: Job, options: Options) -> int:
     height, width = job.height * factor, job.width * factor
     in_bands = min(_BAND_BYTES, 8 * height * width * output.channels * output.depth // 8)
     reduced = 0 if size == (height, width) else min(_REDUCED_ROWS, height) * width * output.channels * 8
-    return pixels * decoded + math.prod(size) * collected + in_bands + reduced
+    return pixels * decoded + job.decoding_bytes + math.prod(size) * collected + in_bands + reduced
 
 
 def _pixel_bytes(layout: Layout, of_colour: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice
 from typing import Any, BinaryIO
 
 from PIL import Image, ImageFile
@@ -55,22 +56,20 @@ def pages_of(file: BinaryIO) -> Frames | None:
     """The pages of a TIFF; None if it has one. The file's position is put back."""
     at = file.tell()
     tiff = ifd.tiff_in_file(file)
-    offsets = ifd.directory_offsets(tiff)
-    pixels = sum(_pixels(tiff, each) for each in offsets)
+    pixels = [_pixels(tiff, directory) for directory in ifd.directories(tiff)]
     file.seek(at)
-    return Frames(len(offsets), "pages", pixels=pixels) if len(offsets) > 1 else None
+    return Frames(len(pixels), "pages", pixels=sum(pixels)) if len(pixels) > 1 else None
 
 
-def _pixels(tiff: ifd.Tiff, page_at: int) -> int:
-    directory = ifd.read_directory(tiff, page_at)
+def _pixels(tiff: ifd.Tiff, directory: ifd.Directory) -> int:
     width, height = (ifd.first_integer(tiff, directory.find(tag)) or 0 for tag in (256, 257))
     return width * height
 
 
-def page_offsets(file: BinaryIO, count: int) -> list[int]:
+def page_offsets(file: BinaryIO, count: int = ifd.MOST_PAGES) -> list[int]:
     """Where a TIFF's first `count` pages, or as many as there are, have their directories. The position is put back."""
     at = file.tell()
-    offsets = ifd.directory_offsets(ifd.tiff_in_file(file), count)
+    offsets = [directory.at for directory in islice(ifd.directories(ifd.tiff_in_file(file)), count)]
     file.seek(at)
     return offsets
 

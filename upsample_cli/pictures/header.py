@@ -7,10 +7,14 @@ from typing import BinaryIO
 
 from upsample_cli.errors import PictureError
 from upsample_cli.pictures.animations import frames_of
+from upsample_cli.pictures.limits import check_frames
 from upsample_cli.pictures.metadata import read_metadata
 from upsample_cli.pictures.model import Layout, Metadata, PictureInfo
-from upsample_cli.pictures.opening import Opened, check_frames, readable
+from upsample_cli.pictures.opening import Opened, readable
 from upsample_cli.pictures.pixel_kinds import Reading, how_to_read
+
+_COEFFICIENT_BYTES = 2
+"""Of a progressive JPEG, which is all in memory before its first pixel is decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ def header_of(opened: Opened, file: BinaryIO, name: str) -> Header:
             jpeg_subsampling=reading.jpeg_subsampling,
             lossless=reading.lossless,
             frames=frames_of(image, file, fmt.name, reading.layout),
+            decoding_bytes=height * width * len(image.getbands()) * _COEFFICIENT_BYTES * ("progressive" in image.info),
         )
     return Header(info, found.metadata, found.orientation, reading)
 

@@ -6,15 +6,21 @@ Source: TIFF revision 6.0, section 2; BigTIFF as libtiff defines it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from typing import BinaryIO
 
 SHORT, LONG, RATIONAL, UNDEFINED, LONG8, IFD8 = 3, 4, 5, 7, 16, 18
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _MAX_ENTRIES = 4096
 """More than any picture has; a damaged count must not make us read for minutes."""
+
+_BLOCK_BYTES = 512
+"""Read at once: a directory is looked at in pieces of a few bytes."""
+
+OVERLAP = "directories overlap"
 
 MOST_PAGES = 65535
 """As many as TIFF's tag for a page's number can count."""
@@ -90,12 +96,16 @@ def tiff_in_file(file: BinaryIO) -> Tiff:
     Raises:
         ValueError: it does not begin as TIFF does.
     """
+    block, block_at = b"", 0
 
     def read(at: int, size_bytes: int) -> bytes:
+        nonlocal block, block_at
         if at >= 2**63:
             return b""
-        file.seek(at)
-        return file.read(size_bytes)
+        if not block_at <= at <= at + size_bytes <= block_at + len(block):
+            file.seek(at)
+            block, block_at = file.read(max(size_bytes, _BLOCK_BYTES)), at
+        return block[at - block_at : at - block_at + size_bytes]
 
     return _tiff(read)
 
@@ -141,18 +151,39 @@ def read_directory(tiff: Tiff, at: int) -> Directory:
     return Directory(tuple(entries), at, pointer_at - at + len(pointed), next_at, pointer_at)
 
 
-def directory_offsets(tiff: Tiff, most: int = MOST_PAGES) -> list[int]:
-    """Where the directories of a file's first pages lie, in order; a damaged chain, or one in a circle, ends there."""
-    found: dict[int, None] = {}
-    at = tiff.first
-    while at and at not in found and len(found) < most:
+def directories(tiff: Tiff) -> Iterator[Directory]:
+    """The directories of a file's pages, in order; a damaged chain, or one in a circle, ends there.
+
+    Raises:
+        ValueError: they overlap, so that a small file would have entries without end.
+    """
+    ends: dict[int, int] = {}
+    at, total_bytes, end = tiff.first, 0, 0
+    while at and at not in ends and len(ends) < MOST_PAGES:
         try:
             directory = read_directory(tiff, at)
         except ValueError:
             break
-        found[at] = None
+        ends[at] = at + directory.size_bytes
+        total_bytes, end = total_bytes + directory.size_bytes, max(end, ends[at])
+        if total_bytes > end:
+            raise ValueError(OVERLAP)
+        yield directory
         at = directory.next_at
-    return list(found)
+    if any(end > next_at for (_, end), (next_at, _) in pairwise(sorted(ends.items()))):
+        raise ValueError(OVERLAP)
+
+
+def values_fit(tiff: Tiff, at: int, size_bytes: int) -> bool:
+    """Whether the values of a directory have room in a file of that size: no two of them can share all their bytes.
+
+    Those that lie outside the file are not counted, nor is a directory that is damaged: nobody reads them.
+    """
+    try:
+        entries = read_directory(tiff, at).entries
+    except ValueError:
+        return True
+    return sum(each.size_bytes for each in entries if each.value_at + each.size_bytes <= size_bytes) <= size_bytes
 
 
 def value_bytes(tiff: Tiff, entry: Entry) -> bytes | None:

@@ -45,11 +45,16 @@ def captions_in_text(value: str) -> bytes | None:
     >>> captions_in_text(png_text(b"\x1c\x02\x05\0\3Sea"))
     b'\x1c\x02\x05\x00\x03Sea'
     """
+    block = profile_in_text(value)
+    return block if block is None or block.startswith(b"\x1c") else _captions_in_resources(block)
+
+
+def profile_in_text(value: str) -> bytes | None:
+    """What ImageMagick writes as text: a line for the kind, one for the length, then hexadecimal. None if damaged."""
     try:
-        block = unhexlify("".join(value.split("\n", 3)[3:]).translate(_BLANKS))
+        return unhexlify("".join(value.split("\n", 3)[3:]).translate(_BLANKS))
     except ValueError:
         return None
-    return block if block.startswith(b"\x1c") else _captions_in_resources(block)
 
 
 def _resource(iptc: bytes) -> bytes:

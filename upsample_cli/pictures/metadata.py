@@ -13,7 +13,7 @@ from upsample_cli.pictures import exif as exif_blocks
 from upsample_cli.pictures import iptc
 from upsample_cli.pictures.colour import srgb_of_profile
 from upsample_cli.pictures.format_table import COMMENT
-from upsample_cli.pictures.metered import check_metadata_bytes
+from upsample_cli.pictures.limits import check_metadata_bytes
 from upsample_cli.pictures.model import Metadata
 from upsample_cli.pictures.png_ancillary import Ancillary
 from upsample_cli.pictures.policy import EXIF_DAMAGED, MAKER_NOTE_MOVES, XMP_EXTENSION
@@ -47,7 +47,7 @@ def read_metadata(image: Image.Image, file: BinaryIO, format_name: str, chunks: 
         chunks: of a PNG.
 
     Raises:
-        MetadataError: there are more than `metered.MAX_METADATA_BYTES`.
+        MetadataError: there are more than `limits.MAX_METADATA_BYTES`.
     """
     exif, xmp, warnings = _exif(image, file, chunks), _xmp(image, chunks), []
     turn = _orientation(image, exif, xmp)

@@ -16,32 +16,15 @@ from typing import Any, BinaryIO, cast
 
 from upsample_cli.errors import PictureError
 
-MAX_METADATA_BYTES = 16 << 20
-"""Of all that describes one image, decompressed: text, EXIF, XMP, captions and colour profile together."""
-
 _BASE_BYTES, _TIMES_READ = 8 << 20, 4
 _BASE_CALLS, _BYTES_PER_CALL = 250_000, 16
 _COPY = "get a new copy of it"
 LATE_ADVICE = "give it more seconds"
 
 
-class MetadataError(ValueError):
-    """A file describes its image by more than `MAX_METADATA_BYTES`. `opening.readable` makes a line of it."""
-
-
 def late_cause(timeout_s: float) -> tuple[str, str]:
     """(cause, next step) of an image that took longer than `--timeout`, as in an error's line."""
     return f"took longer than --timeout {timeout_s:g} and was stopped", LATE_ADVICE
-
-
-def check_metadata_bytes(size_bytes: int) -> None:
-    """Refuse metadata of more than `MAX_METADATA_BYTES`.
-
-    Raises:
-        MetadataError: if there are more.
-    """
-    if size_bytes > MAX_METADATA_BYTES:
-        raise MetadataError(f"{size_bytes} bytes of metadata")
 
 
 @contextmanager

@@ -115,6 +115,7 @@ class PictureInfo:
         jpeg_subsampling: Pillow's number (0 for 4:4:4, 1 for 4:2:2, 2 for 4:2:0) of a JPEG input, else None.
         lossless: whether the file stores its pixels without loss.
         frames: what else is in the file, of which this is the first; None if it is alone, or was asked for alone.
+        decoding_bytes: memory that decoding takes beyond what every picture of its format and size does.
     """
 
     format: str
@@ -125,6 +126,7 @@ class PictureInfo:
     jpeg_subsampling: int | None = None
     lossless: bool = False
     frames: Frames | None = None
+    decoding_bytes: int = 0
 
 
 class Source(Protocol):

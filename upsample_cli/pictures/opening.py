@@ -22,7 +22,9 @@ from PIL import Image, ImageFile
 from upsample_cli.errors import PictureError
 from upsample_cli.pictures.format_table import FORMATS, Format
 from upsample_cli.pictures.gif_frames import extent
-from upsample_cli.pictures.metered import MAX_METADATA_BYTES, MeteredFile, MetadataError
+from upsample_cli.pictures.ifd import OVERLAP
+from upsample_cli.pictures.limits import MAX_METADATA_BYTES, MetadataError, check_pixels
+from upsample_cli.pictures.metered import MeteredFile
 from upsample_cli.pictures.png_ancillary import Ancillary, read_ancillary
 
 Input = str | os.PathLike[str] | BinaryIO
@@ -77,6 +79,7 @@ _PHRASES: tuple[tuple[str, str, str], ...] = (
     ("pixel depth", "is a BMP whose kind of pixels is not supported", _CONVERT),
     ("too large for", "carries a colour profile or text of more than 1 MB", _STRIP),
     ("support not installed", "cannot be decoded by the Pillow that is installed", "install Pillow's own build of it"),
+    (OVERLAP, "is damaged: the directories of its pages overlap", _COPY),
     ("runcated", "is truncated: the file ends before its picture does", _COPY),
 )
 
@@ -265,43 +268,6 @@ def webp_size(head: bytes) -> tuple[int, int]:
         packed = little(head[21:25], "little")
         return (packed >> 14 & 0x3FFF) + 1, (packed & 0x3FFF) + 1
     return little(head[28:30], "little") & 0x3FFF, little(head[26:28], "little") & 0x3FFF
-
-
-def check_pixels(name: str, height: int, width: int, max_pixels: int) -> None:
-    """Refuse a picture of more pixels than were allowed.
-
-    Raises:
-        PictureError: naming the option that allows it.
-    """
-    if height * width > max_pixels:
-        raise PictureError(
-            name,
-            f"{width}×{height} is {height * width} pixels, more than the limit of {max_pixels}",
-            f"add --max-pixels {height * width} if you trust the file",
-        )
-
-
-MANY = 50
-"""How many times `max_pixels` all frames or pages of a file may have together: as large as it, fifty; smaller, more."""
-
-
-def check_frames(name: str, count: int, pixels: int, max_pixels: int) -> None:
-    """Refuse an animation or pages that would take for ever together, although one alone would not.
-
-    Args:
-        count: of frames or pages that are to be enlarged.
-        pixels: of all of them.
-        max_pixels: allowed of one.
-
-    Raises:
-        PictureError: naming the option that allows it.
-    """
-    if pixels > MANY * max_pixels:
-        raise PictureError(
-            name,
-            f"holds {count} frames or pages of {pixels} pixels in all, more than {MANY} times the limit of {max_pixels}",
-            f"add --max-pixels {-(-pixels // MANY)} if you trust the file, or enlarge one with --frame",
-        )
 
 
 @contextmanager

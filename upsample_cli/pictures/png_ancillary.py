@@ -8,13 +8,12 @@ Source: the PNG specification (W3C, third edition), chapters 5 and 11.
 from __future__ import annotations
 
 import zlib
-from binascii import unhexlify
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from upsample_cli.pictures.iptc import PNG_KEYWORD, captions_in_text
-from upsample_cli.pictures.metered import MAX_METADATA_BYTES, check_metadata_bytes
+from upsample_cli.pictures.iptc import PNG_KEYWORD, captions_in_text, profile_in_text
+from upsample_cli.pictures.limits import MAX_METADATA_BYTES, check_metadata_bytes
 
 _SIGNATURE_BYTES, _FRAME_BYTES = 8, 12  # a chunk's length, kind and checksum
 _PIECE_BYTES = 1 << 16
@@ -24,7 +23,6 @@ _NOTED_KINDS = (b"sRGB", b"cICP", b"acTL")
 _SRGB_GAMMA = 45455
 
 XMP_KEYWORD = "XML:com.adobe.xmp"
-_BLANKS = str.maketrans("", "", "\n ")
 _EXIF_IN_TEXT = ("Raw profile type exif", "Raw profile type APP1")
 
 
@@ -51,7 +49,7 @@ def read_ancillary(file: BinaryIO) -> Ancillary:
     """Read them. The file's position is moved about; whatever is damaged is passed over.
 
     Raises:
-        MetadataError: they hold more than `metered.MAX_METADATA_BYTES`, decompressed.
+        MetadataError: they hold more than `limits.MAX_METADATA_BYTES`, decompressed.
     """
     text: list[tuple[str, str]] = []
     found: dict[bytes, bytes] = {}
@@ -141,9 +139,4 @@ def _inflated(data: bytes, room: _Room) -> bytes | None:
 
 
 def _exif_in_text(value: str) -> bytes | None:
-    """ImageMagick's way: a line for the kind, one for the length, then hexadecimal."""
-    try:
-        block = unhexlify("".join(value.split("\n", 3)[3:]).translate(_BLANKS))
-    except ValueError:
-        return None
-    return block.removeprefix(b"Exif\0\0") or None
+    return (profile_in_text(value) or b"").removeprefix(b"Exif\0\0") or None

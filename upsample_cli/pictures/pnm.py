@@ -14,8 +14,9 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from upsample_cli.pictures.format_table import FORMATS
+from upsample_cli.pictures.limits import check_pixels
 from upsample_cli.pictures.model import Layout, Metadata, PictureInfo, Rows
-from upsample_cli.pictures.opening import check_pixels, readable
+from upsample_cli.pictures.opening import readable
 from upsample_cli.pictures.regions import ReadBox, RegionSource
 from upsample_cli.pictures.strips import check_complete, check_rows
 

@@ -37,9 +37,9 @@ from upsample_cli.pictures.opening import (
 from upsample_cli.pictures.pillow_source import PillowSource
 from upsample_cli.pictures.pnm import open_pnm
 from upsample_cli.pictures.regions import ReadBox, RegionSource, box_of
-from upsample_cli.pictures.tiff_source import open_tiff
+from upsample_cli.pictures.tiff_source import open_page, open_tiff, opened_tiff
 
-__all__ = ["DEFAULT_MAX_PIXELS", "open_animation", "open_picture", "probe", "read_header"]
+__all__ = ["DEFAULT_MAX_PIXELS", "open_animation", "open_pages", "open_picture", "probe", "read_header"]
 
 
 def probe(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> PictureInfo:
@@ -153,6 +153,37 @@ def open_animation(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iter
             yield found
 
 
+def open_pages(path: Input, count: int, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[Source]:
+    """The first `count` pages of a TIFF, one in memory at a time: each is gone when the next one is asked for.
+
+    Args:
+        path: a file, or a seekable binary file object.
+        max_pixels: refuse a page of more.
+
+    Raises:
+        PictureError: one is damaged, of a kind that is not supported, or missing.
+    """
+    name = shown_name(path)
+    yield open_picture(path, max_pixels=max_pixels, frame=1)  # which Pillow may have to read
+    with quiet_pillow(), opened_file(path) as file:
+        with header_read(file), readable(name, FORMATS["tiff"]):
+            offsets = page_offsets(file, count)
+            tiff = opened_tiff(file, name)
+        for page in range(2, count + 1):
+            if page > len(offsets):
+                raise no_frame(name, page, max(1, len(offsets)))
+            at = offsets[page - 1]
+            with header_read(file):
+                source = tiff and open_page(tiff, file, name, max_pixels=max_pixels, page_at=at)
+            if not source:
+                raise _unsupported_page(name, page)
+            yield source
+
+
+def _unsupported_page(name: str, page: int) -> PictureError:
+    return PictureError(name, f"holds a page {page} of a kind that is not supported", "leave out --frame")
+
+
 def _sources(image: ImageFile.ImageFile, frames: Frames, header: Header) -> Iterator[tuple[Source, Fraction]]:
     for duration_ms in animation_frames(image, frames):
         yield PillowSource(image, header), duration_ms
@@ -181,7 +212,7 @@ def _by_rows(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> R
         if frame is not None and source is not None:
             source.info = replace(source.info, frames=None)
         if page_at is not None and source is None:
-            raise PictureError(name, f"holds a page {frame} of a kind that is not supported", "leave out --frame")
+            raise _unsupported_page(name, frame or 1)
     file.seek(0)
     return source
 

@@ -17,12 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upsample_cli.errors import PictureError
+from upsample_cli.pictures import ifd
 from upsample_cli.pictures.animations import pages_of
 from upsample_cli.pictures.format_table import FORMATS
+from upsample_cli.pictures.limits import check_pixels
 from upsample_cli.pictures.lzw import lzw_decoded
 from upsample_cli.pictures.metadata import read_metadata
 from upsample_cli.pictures.model import Frames, PictureInfo, Rows
-from upsample_cli.pictures.opening import check_pixels, readable
+from upsample_cli.pictures.opening import readable
 from upsample_cli.pictures.regions import ReadBox, RegionSource
 from upsample_cli.pictures.segment_size import is_larger
 from upsample_cli.pictures.tiff_kinds import JPEG_COMPRESSIONS, TiffKind, tiff_kind
@@ -30,6 +32,7 @@ from upsample_cli.pictures.tiff_kinds import JPEG_COMPRESSIONS, TiffKind, tiff_k
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
 
+_PIXEL_BYTES = 16  # of the largest pixel that is read: colour and alpha in float32
 _PLAIN_BYTES = 1 << 20  # read at a time of pixels that lie in the file as they are
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _ORIENTATION = 282, 283, 296, 274
 _INCHES = {2: 1.0, 3: 2.54}  # per unit a resolution counts by, as a factor to dots per inch
@@ -53,13 +56,43 @@ def open_tiff(file: BinaryIO, name: str, *, max_pixels: int, page_at: int | None
     Raises:
         PictureError: it is too large, or a part of it lies outside the file; while rows are read, that it is damaged.
     """
+    tiff = opened_tiff(file, name)
+    return None if tiff is None else open_page(tiff, file, name, max_pixels=max_pixels, page_at=page_at)
+
+
+def opened_tiff(file: BinaryIO, name: str) -> TiffFile | None:
+    """The structure of a TIFF, for `open_page`; None if it is damaged: Pillow's word on it is clearer.
+
+    Args:
+        file, name: see `open_tiff`.
+    """
     from tifffile import TiffFile
 
+    with readable(name, _FORMAT):
+        structure = ifd.tiff_in_file(file)
+        _check_values(structure, structure.first, file)
     file.seek(0)
     try:
-        page = _page(TiffFile(file, name=name), page_at)  # a spooled pipe calls itself None
+        return TiffFile(file, name=name)  # a spooled pipe calls itself None
+    except PictureError:
+        raise
+    except Exception:  # it raises nearly everything there is
+        return None
+
+
+def open_page(
+    tiff: TiffFile, file: BinaryIO, name: str, *, max_pixels: int, page_at: int | None = None
+) -> RegionSource | None:
+    """One page; see `open_tiff`."""
+    with readable(name, _FORMAT):
+        if page_at is not None:
+            _check_values(ifd.tiff_in_file(file), page_at, file)
+    try:
+        page = _page(tiff, page_at)
         kind = tiff_kind(page, has_profile=_ICC_PROFILE in page.tags) if _has_size(page) else None
-    except Exception:  # a damaged structure makes it raise nearly everything there is; Pillow's word on it is clearer
+    except PictureError:
+        raise
+    except Exception:
         return None
     if kind is None:
         return None
@@ -68,7 +101,13 @@ def open_tiff(file: BinaryIO, name: str, *, max_pixels: int, page_at: int | None
         check_pixels(name, page.tilelength, page.tilewidth, max_pixels)
     with readable(name, _FORMAT):
         # Who asks for one page has been told of the others: to count them for each would take time by their square.
-        return _source(page, kind, file, name, pages_of(file) if page_at is None else None)
+        return _source(page, kind, file, name, max_pixels, pages_of(file) if page_at is None else None)
+
+
+def _check_values(structure: ifd.Tiff, at: int, file: BinaryIO) -> None:
+    """Refuse a directory that makes a reader load the same bytes many times."""
+    if not ifd.values_fit(structure, at, file.seek(0, 2)):
+        raise ValueError(ifd.OVERLAP)
 
 
 def _has_size(page: TiffPage) -> bool:
@@ -86,9 +125,18 @@ def _page(tiff: TiffFile, page_at: int | None) -> TiffPage:
     return TiffPage(tiff, index=1)
 
 
-def _source(page: TiffPage, kind: TiffKind, file: BinaryIO, name: str, frames: Frames | None) -> RegionSource:
+def _source(
+    page: TiffPage, kind: TiffKind, file: BinaryIO, name: str, max_pixels: int, frames: Frames | None
+) -> RegionSource:
     found = read_metadata(_Described.of(page, kind), file, "tiff")  # type: ignore[arg-type]  # all that it looks at
     segments, losses = _Segments(page, file, name), set[str]()
+    if segments.size_bytes > _PIXEL_BYTES * max_pixels:
+        raise PictureError(
+            name,
+            f"is stored in strips or tiles of {segments.size_bytes} bytes, more than {_PIXEL_BYTES} for each of "
+            f"{max_pixels} pixels",
+            f"add --max-pixels {-(-segments.size_bytes // _PIXEL_BYTES)} if you trust the file",
+        )
     sides = page.imagelength, page.imagewidth
     height, width = sides if found.orientation < 5 else sides[::-1]
     return RegionSource(
@@ -100,6 +148,7 @@ def _source(page: TiffPage, kind: TiffKind, file: BinaryIO, name: str, frames: F
             warnings=(*kind.warnings, *found.warnings),
             lossless=kind.lossless,
             frames=frames,
+            decoding_bytes=segments.held_bytes,
         ),
         found.metadata,
         orientation=found.orientation,
@@ -171,6 +220,17 @@ class _Segments:
             self._side = min(page.rowsperstrip, height), width
         self._grid = -(-height // self._side[0]), -(-width // self._side[1])
         self._check_inside(self._planes * height * row_bytes)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of one strip or tile, decoded."""
+        return self._side[0] * self._side[1] * self._contiguous * int(np.dtype(self.page.dtype).itemsize)
+
+    @property
+    def held_bytes(self) -> int:
+        """What is decoded of the page while a band is read that lies in two rows of strips or tiles."""
+        rows = 0 if self._plain else min(2, self._grid[0])
+        return rows * self._grid[1] * self._planes * self.size_bytes
 
     @property
     def _contiguous(self) -> int:
