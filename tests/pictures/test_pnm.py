@@ -99,7 +99,7 @@ def test_a_file_that_ends_early_is_said_to(kind):
     data = KINDS[kind][0]
     cut = data.rstrip().rpartition(b" ")[0] if kind[:2] in {"P1", "P2", "P3"} else data[:-1]
     with pytest.raises(PictureError, match="truncated"):
-        read_header(io.BytesIO(cut))
+        read(cut)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_file_that_ends_early_is_said_to(kind):
 )  # fmt: skip
 def test_what_makes_no_sense_is_damage(data):
     with pytest.raises(PictureError, match="is damaged"):
-        read_header(io.BytesIO(data))
+        read(data)
 
 
 def test_a_size_beyond_the_limit_is_refused_before_it_is_looked_for():

@@ -43,6 +43,7 @@ def plan_run(
     *,
     resume: Resume | None = None,
     is_dry_run: bool = False,
+    timeout_s: float | None = None,
     counted: Callable[[Iterable[Found]], Iterable[Found]] = iter,
     on_job: Callable[[Job], object] = lambda _job: None,
     alike: Callable[..., Alike] = names_alike,
@@ -55,6 +56,7 @@ def plan_run(
     Args:
         resume: what earlier runs did; None if nothing is known of them.
         is_dry_run: nothing may be written to find out how the output's disk takes names.
+        timeout_s: seconds that reading the header of one picture may take; None for any number.
         counted: passes on the inputs, and can tell by it how far planning is.
         on_job: is told of each picture that will be enlarged, while the others are planned.
         alike: which names are the same in a folder; called with `may_write`.
@@ -67,7 +69,7 @@ def plan_run(
         check_named_once(options)
     unique = _unique(inputs)
     is_alone = len(unique) == 1 and unique[0].folder is None
-    run = _Run(target, options, resume, is_alone)
+    run = _Run(target, options, resume, is_alone, timeout_s)
     unique = [found for found in unique if not _was_made_here(found, run)]
     entries, jobs = list[Entry](), list[Job]()
     for index, found in enumerate(counted(unique), start=1):
@@ -109,6 +111,7 @@ class _Run:
     options: Options
     resume: Resume | None
     is_alone: bool
+    timeout_s: float | None
     free: Callable[[Path], int | None] = field(default_factory=lambda: functools.lru_cache(free_bytes))
 
 
@@ -138,7 +141,9 @@ def _entry(found: Found, index: int, run: _Run) -> Entry:
         if resume is not None and (recalled := resume.recalled(found.path, output_of)) is not None:
             return Entry(recalled)
         place = run.target.place_of(found, options.target.label)
-        job = plan_job(found.path, options, output=file, folder=folder, place=place, index=index)
+        job = plan_job(
+            found.path, options, output=file, folder=folder, place=place, index=index, timeout_s=run.timeout_s
+        )
     except PictureError as error:
         return Entry(Result(found.path, status="failed", error=str(error)))
     verdict = resume.verdict(job) if resume is not None else UNKNOWN

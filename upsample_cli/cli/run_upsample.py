@@ -217,7 +217,8 @@ def _planned(request: Request, messages: Console, spares: Spares) -> tuple[list[
         planned = partial(counted, what="pictures planned", console=messages, is_shown=not request.quiet)
         entries = plan_run(
             found, target, options,
-            resume=resume, is_dry_run=request.dry_run, counted=planned, on_job=spares.planned,
+            resume=resume, is_dry_run=request.dry_run, timeout_s=request.timeout_s,
+            counted=planned, on_job=spares.planned,
         )  # fmt: skip
         stack.pop_all()
     return entries, resume

@@ -123,7 +123,8 @@ class _Watch:
 
     def _planned(self, found: Sequence[Found]) -> list[Entry]:
         resume = None if self.resume is None else replace(self.resume, adopted=[], broken=[])
-        entries = plan_run(found, self.target, self.request.options, resume=resume)
+        options, timeout_s = self.request.options, self.request.timeout_s
+        entries = plan_run(found, self.target, options, resume=resume, timeout_s=timeout_s)
         if resume is not None:
             resume.begin()
         return entries

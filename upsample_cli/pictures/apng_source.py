@@ -25,7 +25,7 @@ from upsample_cli.pictures.png import SIGNATURE
 from upsample_cli.pictures.png_chunks import png_chunk
 
 _TO_NOTHING, _TO_PREVIOUS, _OVER = 1, 2, 1
-_SHARED = {b"PLTE", b"tRNS"}  # stand once, and count in every frame
+_SHARED = {b"PLTE": 3 * 256, b"tRNS": 256}  # stand once, and count in every frame; the most they hold
 _KEPT = {b"IHDR", *_SHARED, b"fcTL", b"IDAT", b"fdAT"}
 
 
@@ -120,13 +120,15 @@ def _laid(frame: Rows, below: Rows, *, is_over: bool) -> Rows:
 
 def _frame_files(file: BinaryIO) -> Iterator[tuple[_Control, bytes]]:
     """Each frame's fcTL, and the frame as a PNG of its own."""
-    head, shared, control, pieces = b"", b"", None, list[bytes]()
+    head, shared, control, pieces = b"", dict[bytes, bytes](), None, list[bytes]()
     for kind, size in _chunks(file):
+        if kind in _SHARED and (size > _SHARED[kind] or kind in shared):  # each frame would be read with them
+            raise ValueError("too large a palette, or two")
         data = _data(file, kind, size)
         if kind == b"IHDR":
             head = data
         elif kind in _SHARED:
-            shared += png_chunk(kind, data)
+            shared[kind] = png_chunk(kind, data)
         elif kind == b"fcTL":
             if control is not None:
                 yield control, _png(head, shared, control, pieces)
@@ -141,9 +143,9 @@ def _control(data: bytes) -> _Control:
     return _Control(*struct.unpack(">5I2H2B", data))
 
 
-def _png(head: bytes, shared: bytes, control: _Control, pieces: list[bytes]) -> bytes:
+def _png(head: bytes, shared: dict[bytes, bytes], control: _Control, pieces: list[bytes]) -> bytes:
     own = png_chunk(b"IHDR", struct.pack(">II", control.width, control.height) + head[8:])
-    return b"".join((SIGNATURE, own, shared, *pieces, png_chunk(b"IEND", b"")))
+    return b"".join((SIGNATURE, own, *shared.values(), *pieces, png_chunk(b"IEND", b"")))
 
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:

@@ -19,6 +19,7 @@ _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
 _CONTROL, _COMMENT, _APPLICATION = 0xF9, 0xFE, 0xFF
 _LEAVE, _CLEAR = 1 << 2, 2 << 2
 _MOST_UNITS = 2**16 - 1
+_PIECE_BYTES = 1 << 16
 
 
 def has_transparency(file: BinaryIO) -> bool:
@@ -61,28 +62,44 @@ def _blocks(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     What is cut off at the end is passed over, and what is no block is looked past, as decoders do.
     """
     file.seek(0)
-    head = file.read(13)
+    take = _Buffered(file).take
+    head = take(13)
     if len(head) < 13:
         return
-    file.seek(_palette_bytes(head[10]), 1)
-    while kind := file.read(1):
+    take(_palette_bytes(head[10]))
+    while kind := take(1):
         label, first = kind[0], b""
         if label == _IMAGE:
-            described = file.read(9)
+            described = take(9)
             if len(described) < 9:
                 return
-            file.seek(_palette_bytes(described[8]) + 1, 1)
+            take(_palette_bytes(described[8]) + 1)
             first = described
         elif label == _EXTENSION:
-            label = (file.read(1) or b"\0")[0]
+            label = (take(1) or b"\0")[0]
         elif label == _TRAILER:
             return
         else:
             continue
-        while size := (file.read(1) or b"\0")[0]:
-            data = file.read(size)
+        while size := (take(1) or b"\0")[0]:
+            data = take(size)
             first = first or data
         yield label, first
+
+
+class _Buffered:
+    """Reads a file on from where it is, in large pieces: a GIF is one of single bytes."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._read, self._piece, self._at = file.read, b"", 0
+
+    def take(self, size_bytes: int) -> bytes:
+        if self._at + size_bytes > len(self._piece):
+            self._piece = self._piece[self._at :] + self._read(_PIECE_BYTES)
+            self._at = 0
+        taken = self._piece[self._at : self._at + size_bytes]
+        self._at += len(taken)
+        return taken
 
 
 def _palette_bytes(flags: int) -> int:

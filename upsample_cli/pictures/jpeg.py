@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Executor
 from functools import partial
 from io import BytesIO
@@ -180,7 +180,9 @@ def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         yield marker, start, at
 
 
-def decoded_jpeg(file: BinaryIO, layout: Layout, height: int, width: int) -> ReadBox | None:
+def decoded_jpeg(
+    file: BinaryIO, layout: Layout, height: int, width: int, *, check: Callable[[int], object] = lambda _scans: None
+) -> ReadBox | None:
     """Decode a JPEG whose size is known to be acceptable, at 3 bytes a pixel (grey: 1).
 
     None if that is left to Pillow: ink, and whatever is not whole and sound, for it to say what is wrong.
@@ -189,14 +191,15 @@ def decoded_jpeg(file: BinaryIO, layout: Layout, height: int, width: int) -> Rea
         file: seekable; not needed afterwards.
         layout: what its header tells.
         height, width: as it is stored.
+        check: is told how many scans there are, and raises what it finds wrong with that.
     """
-    if layout.colour not in {"grey", "rgb"}:
-        return None
     from imagecodecs import jpeg8_decode
 
     file.seek(0)
     data = file.read()
-    if all(marker != _END for marker, _, _ in segments(data)):  # the decoder would make up the rest
+    markers = [marker for marker, _, _ in segments(data)]
+    check(markers.count(_START_OF_SCAN))
+    if layout.colour not in {"grey", "rgb"} or _END not in markers:  # the decoder would make up the rest
         return None
     pixels = np.empty((height, width) if layout.colour == "grey" else (height, width, 3), np.uint8)
     try:

@@ -132,13 +132,17 @@ def _srgb(level: Array) -> Array:
     return np.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4)
 
 
+_CURVES = (b"rTRC", b"gTRC", b"bTRC", b"kTRC")
+
+
 def _curve_tags(profile: bytes, channels: int) -> list[bytes]:
     count = min(struct.unpack_from(">I", profile, 128)[0], 200)
     tags: dict[bytes, bytes] = {}
     for index in range(count):
         name, at, size = struct.unpack_from(">4sII", profile, 132 + 12 * index)
-        tags[name] = profile[at : at + size]
-    colours = [tags[name] for name in (b"rTRC", b"gTRC", b"bTRC") if name in tags]
+        if name in _CURVES:
+            tags[name] = profile[at : at + size]
+    colours = [tags[name] for name in _CURVES[:3] if name in tags]
     if b"kTRC" in tags:
         return [tags[b"kTRC"]] * channels
     if len(colours) < 3:

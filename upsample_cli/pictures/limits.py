@@ -60,6 +60,18 @@ def check_all_frames(name: str, frames: Frames | None, height: int, width: int, 
         check_frames(name, frames.count, frames.pixels or frames.count * height * width, max_pixels)
 
 
+def check_scans(name: str, scans: int, pixels: int, max_pixels: int) -> None:
+    """Refuse a progressive JPEG whose scans, each of which goes over the whole image, would take for ever.
+
+    Raises:
+        PictureError: naming the option that allows it.
+    """
+    if scans * pixels > MANY * max_pixels:
+        cause = f"is coded in {scans} scans of {pixels} pixels, in all more than {MANY} times {max_pixels}"
+        next_step = f"add --max-pixels {-(-scans * pixels // MANY)} if you trust the file"
+        raise PictureError(name, cause, next_step)
+
+
 def check_metadata_bytes(size_bytes: int) -> None:
     """Refuse metadata of more than `MAX_METADATA_BYTES`.
 

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from upsample_cli.pictures.format_table import FORMATS
 from upsample_cli.pictures.limits import check_pixels
 from upsample_cli.pictures.model import Layout, Metadata, PictureInfo, Rows
 from upsample_cli.pictures.opening import readable
+from upsample_cli.pictures.pnm_plain import BITMAPS, PlainText, PnmHeader, scaled
 from upsample_cli.pictures.regions import ReadBox, RegionSource
 from upsample_cli.pictures.strips import check_complete, check_rows
 
@@ -24,7 +25,6 @@ _FORMAT = FORMATS["pnm"]
 _HEAD_BYTES = 1 << 16
 _MOST_LEVELS = 65535
 _TOKEN = re.compile(rb"(?:\s|#[^\n]*\n)*(\d+)")
-_COMMENT = re.compile(rb"#[^\n]*")
 _PAM_LINE = re.compile(rb"[ \t]*(?:([A-Z]+)[ \t]+([^\n]*)|#[^\n]*|)\n")
 _PAM_TYPES = {
     b"BLACKANDWHITE": Layout("grey"), b"GRAYSCALE": Layout("grey"), b"RGB": Layout("rgb"),
@@ -35,27 +35,11 @@ _PAM_NAMES = {(layout.colour, layout.alpha): name for name, layout in _PAM_TYPES
 _HOLDS = {"PGM": "levels of grey", "PPM": "colour", "PAM": "transparency"}
 _MISFITS = {".pbm": {"PGM", "PPM", "PAM"}, ".pgm": {"PPM", "PAM"}, ".ppm": {"PAM"}}
 """What does not go by an extension. Programs of Netpbm that read PPM read PGM too."""
-_BITMAPS, _GREY, _PLAIN = {1, 4}, {1, 2, 4, 5}, {1, 2, 3}
-
-
-class _Header(NamedTuple):
-    kind: int  # the digit behind the P
-    height: int
-    width: int
-    layout: Layout
-    most: int  # the level of white
-    pixels_at: int
-
-    @property
-    def row_bytes(self) -> int:
-        """Of a row as it lies in a file that is not plain text."""
-        if self.kind in _BITMAPS:
-            return (self.width + 7) // 8
-        return self.width * self.layout.channels * self.layout.dtype.itemsize
+_GREY, _PLAIN = {1, 2, 4, 5}, {1, 2, 3}
 
 
 def open_pnm(file: BinaryIO, name: str, *, max_pixels: int) -> RegionSource:
-    """A portable anymap as a source; rows are read as they are asked for, those of plain text at once.
+    """A portable anymap as a source; rows are read as they are asked for.
 
     Args:
         file: at its start; can be sought in, and stays open until the source is closed.
@@ -68,9 +52,16 @@ def open_pnm(file: BinaryIO, name: str, *, max_pixels: int) -> RegionSource:
     with readable(name, _FORMAT):
         header = _header(file.read(_HEAD_BYTES))
         check_pixels(name, header.height, header.width, max_pixels)
-        read_box, end = (_plain_box if header.kind in _PLAIN else _binary_box)(file, header)
-        file.seek(end)
-        more = file.read(64).lstrip()
+        least_bytes = _least_plain_bytes(header) if header.kind in _PLAIN else header.height * header.row_bytes
+        if file.seek(0, os.SEEK_END) < (end := header.pixels_at + least_bytes):
+            raise ValueError("Truncated")
+        read_box: ReadBox
+        if header.kind in _PLAIN:
+            read_box, more = PlainText(file, header).read_box, b""  # where it ends is not known before it is read
+        else:
+            read_box = _binary_box(file, header)
+            file.seek(end)
+            more = file.read(64).lstrip()
     warnings = ("the pictures behind the first one in it are left out",) if re.match(rb"P[1-7]\s", more) else ()
     info = PictureInfo("pnm", header.height, header.width, header.layout, warnings, lossless=True)
     return RegionSource(info, Metadata(), orientation=1, read_box=_readable_box(read_box, name))
@@ -84,22 +75,22 @@ def _readable_box(read_box: ReadBox, name: str) -> ReadBox:
     return read
 
 
-def _header(head: bytes) -> _Header:
+def _header(head: bytes) -> PnmHeader:
     kind = int(head[1:2])
     if kind == 7:
         return _pam_header(head)
     numbers, at = [], 2
-    for _ in range(2 if kind in _BITMAPS else 3):
+    for _ in range(2 if kind in BITMAPS else 3):
         found = _TOKEN.match(head, at)
         if found is None:
             raise ValueError("no size")
         numbers.append(int(found[1]))
         at = found.end()
     width, height, most = (*numbers, 1)[:3]
-    return _checked(_Header(kind, height, width, Layout("grey" if kind in _GREY else "rgb"), most, at + 1))
+    return _checked(PnmHeader(kind, height, width, Layout("grey" if kind in _GREY else "rgb"), most, at + 1))
 
 
-def _pam_header(head: bytes) -> _Header:
+def _pam_header(head: bytes) -> PnmHeader:
     at, fields = head.index(b"\n") + 1, dict[bytes, bytes]()
     while not head.startswith(b"ENDHDR", at):
         line = _PAM_LINE.match(head, at)
@@ -113,60 +104,34 @@ def _pam_header(head: bytes) -> _Header:
     layout = _PAM_TYPES[fields.get(b"TUPLTYPE") or by_depth[depth]]
     if layout.channels != depth:
         raise ValueError("a type of pixels that has other channels")
-    return _checked(_Header(7, height, width, layout, most, head.index(b"\n", at) + 1))
+    return _checked(PnmHeader(7, height, width, layout, most, head.index(b"\n", at) + 1))
 
 
-def _checked(header: _Header) -> _Header:
+def _checked(header: PnmHeader) -> PnmHeader:
     if not (header.height and header.width and 0 < header.most <= _MOST_LEVELS):
         raise ValueError("no pixels, or no levels")
     return header if header.most < 256 else header._replace(layout=replace(header.layout, depth=16))
 
 
-def _binary_box(file: BinaryIO, header: _Header) -> tuple[ReadBox, int]:
-    end = header.pixels_at + header.height * header.row_bytes
-    if file.seek(0, os.SEEK_END) < end:
-        raise ValueError("Truncated")
+def _binary_box(file: BinaryIO, header: PnmHeader) -> ReadBox:
     stored = header.layout.dtype.newbyteorder(">")
 
     def read_box(top: int, bottom: int, left: int, right: int) -> Rows:
         file.seek(header.pixels_at + top * header.row_bytes)
         data = file.read((bottom - top) * header.row_bytes)
-        if header.kind in _BITMAPS:
+        if header.kind in BITMAPS:
             bits = np.unpackbits(np.frombuffer(data, np.uint8).reshape(bottom - top, -1), axis=1, count=header.width)
-            return _scaled(1 - bits[:, left:right, np.newaxis], header)
+            return scaled(1 - bits[:, left:right, np.newaxis], header)
         levels = np.frombuffer(data, stored).reshape(bottom - top, header.width, header.layout.channels)
-        return _scaled(levels[:, left:right], header)
+        return scaled(levels[:, left:right], header)
 
-    return read_box, end
+    return read_box
 
 
-def _plain_box(file: BinaryIO, header: _Header) -> tuple[ReadBox, int]:
-    file.seek(header.pixels_at)
-    text = _COMMENT.sub(b"", file.read())
-    if header.kind in _BITMAPS:  # whose digits may stand without spaces
-        text = b" ".join(re.findall(rb"[01]", text))
+def _least_plain_bytes(header: PnmHeader) -> int:
+    """Of plain text: a digit for each number, and what parts them; digits of bitmaps may stand side by side."""
     count = header.height * header.width * header.layout.channels
-    words = text.split(maxsplit=count)
-    if len(words) < count:
-        raise ValueError("Truncated")
-    levels = np.fromiter(map(int, words[:count]), np.int64, count)
-    if levels.min() < 0:
-        raise ValueError("a level below nothing")
-    if header.kind in _BITMAPS:
-        levels = 1 - levels
-    pixels = _scaled(levels.reshape(header.height, header.width, -1), header)
-    return lambda top, bottom, left, right: pixels[top:bottom, left:right], file.tell()
-
-
-def _scaled(levels: Rows, header: _Header) -> Rows:
-    """Levels 0 to `most` as 0 to 255 or 65535, rounded half up; what lies above is white."""
-    full = np.iinfo(header.layout.dtype).max
-    if header.most == full:
-        return levels.astype(header.layout.dtype)
-    wide = np.minimum(levels, header.most).astype(np.uint64)
-    return ((wide * np.uint64(full) + np.uint64(header.most // 2)) // np.uint64(header.most)).astype(
-        header.layout.dtype
-    )
+    return count if header.kind in BITMAPS else 2 * count - 1
 
 
 def name_warnings(suffix: str, layout: Layout) -> tuple[str, ...]:

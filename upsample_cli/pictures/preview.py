@@ -12,7 +12,7 @@ from PIL import Image
 from upsample_cli.errors import PictureError
 from upsample_cli.pictures.convert import convert_rows
 from upsample_cli.pictures.model import Layout, Metadata, Rows
-from upsample_cli.pictures.source import open_picture, probe
+from upsample_cli.pictures.source import open_picture, read_header
 
 DETAIL_INPUT_PIXELS = 96
 DETAIL_OUTPUT_PIXELS = 384
@@ -56,15 +56,11 @@ def preview(picture: Path, output: Path, output_shape: tuple[int, int], *, frame
     Raises:
         PictureError: if one of them cannot be read, is too large for this, or the output has another size.
     """
-    made = probe(output, max_pixels=_ANY_PIXELS)
-    new_shape = (made.height, made.width)
+    new_shape, _ = _shape(output), _shape(picture, frame)  # before a pixel is decoded
     if new_shape != output_shape:
         raise PictureError(output, f"is not the enlarged {picture}")
-    with open_picture(picture, max_pixels=_ANY_PIXELS, frame=frame) as source:
+    with open_picture(picture, max_pixels=MAX_PIXELS, frame=frame) as source:
         shape = (source.info.height, source.info.width)
-        for path, (height, width) in ((output, new_shape), (picture, shape)):
-            if height * width > MAX_PIXELS:
-                raise PictureError(path, "is too large to be shown here")
         look = _Look(shape, _side(shape, new_shape), source.info.layout, source.metadata)
         for top in range(0, shape[0], look.band):
             look.take(source.read_rows(top, min(top + look.band, shape[0])), top)
@@ -73,10 +69,22 @@ def preview(picture: Path, output: Path, output_shape: tuple[int, int], *, frame
         _span(start, length, old, new)
         for start, length, old, new in zip(look.box[:2], look.box[2:], shape, new_shape, strict=True)
     )
-    with open_picture(output, max_pixels=_ANY_PIXELS) as enlarged:
+    with open_picture(output, max_pixels=MAX_PIXELS) as enlarged:
         pixels = enlarged.read_rows(rows.start, rows.stop)[:, columns.start : columns.stop]
         after = _webp(_shown(pixels, enlarged.info.layout, enlarged.metadata), enlarged.metadata, lossless=True)
     return Preview(overview, before, after, look.box, shape, (len(rows), len(columns)))
+
+
+def _shape(path: Path, frame: int | None = None) -> tuple[int, int]:
+    """(height, width), from the header alone.
+
+    Raises:
+        PictureError: if it cannot be read, or has more than `MAX_PIXELS`.
+    """
+    info, _ = read_header(path, max_pixels=_ANY_PIXELS, frame=frame)
+    if info.height * info.width > MAX_PIXELS:
+        raise PictureError(path, "is too large to be shown here")
+    return info.height, info.width
 
 
 def _side(shape: tuple[int, int], new_shape: tuple[int, int]) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from itertools import islice
 from typing import BinaryIO
 
@@ -23,6 +24,7 @@ from upsample_cli.pictures.deep_png import decoded_png
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, FORMATS
 from upsample_cli.pictures.header import Header, as_frame, header_of, no_frame, of_frame
 from upsample_cli.pictures.jpeg import decoded_jpeg
+from upsample_cli.pictures.limits import check_scans
 from upsample_cli.pictures.metered import header_read
 from upsample_cli.pictures.model import Frames, Metadata, PictureInfo, Source
 from upsample_cli.pictures.opening import (
@@ -106,7 +108,7 @@ def open_picture(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: in
                 if fmt.name == "png":
                     return next(islice(_composed_sources(file, frames, header), frame - 1, None))[0]
                 image.seek(frames.first + frame - 1)
-            elif (read_box := _decoded(image, file, header)) is not None:
+            elif (read_box := _decoded(image, file, header, name, max_pixels)) is not None:
                 return RegionSource(header.info, header.metadata, orientation=header.orientation, read_box=read_box)
             image.load()
     vars(image).pop("_decoder", None)  # WebP's and AVIF's keep the file and two more pictures in memory
@@ -116,10 +118,11 @@ def open_picture(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: in
     return PillowSource(image, header)
 
 
-def _decoded(image: ImageFile.ImageFile, file: BinaryIO, header: Header) -> ReadBox | None:
+def _decoded(image: ImageFile.ImageFile, file: BinaryIO, header: Header, name: str, max_pixels: int) -> ReadBox | None:
     """The picture as imagecodecs decodes it; None where that is left to Pillow."""
     if header.info.format == "jpeg":
-        return decoded_jpeg(file, header.info.layout, image.height, image.width)
+        check = partial(check_scans, name, pixels=image.height * image.width, max_pixels=max_pixels)
+        return decoded_jpeg(file, header.info.layout, image.height, image.width, check=check)
     return decoded_png(file, header.info.layout) if header.reading.is_cut else None
 
 

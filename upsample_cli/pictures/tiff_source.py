@@ -88,7 +88,7 @@ def open_page(
         if page_at is not None:
             _check_values(ifd.tiff_in_file(file), page_at, file)
     try:
-        page = _page(tiff, page_at)
+        page = tiff.pages.first if page_at is None else page_at_offset(tiff, page_at)
         kind = tiff_kind(page, has_profile=_ICC_PROFILE in page.tags) if _has_size(page) else None
     except PictureError:
         raise
@@ -116,11 +116,10 @@ def _has_size(page: TiffPage) -> bool:
     return all(isinstance(side, int) and side >= 1 for side in sides)
 
 
-def _page(tiff: TiffFile, page_at: int | None) -> TiffPage:
+def page_at_offset(tiff: TiffFile, page_at: int) -> TiffPage:
+    """The page whose directory lies there."""
     from tifffile import TiffPage
 
-    if page_at is None:
-        return tiff.pages.first
     tiff.filehandle.seek(page_at)
     return TiffPage(tiff, index=1)
 
@@ -129,7 +128,7 @@ def _source(
     page: TiffPage, kind: TiffKind, file: BinaryIO, name: str, max_pixels: int, frames: Frames | None
 ) -> RegionSource:
     found = read_metadata(_Described.of(page, kind), file, "tiff")  # type: ignore[arg-type]  # all that it looks at
-    segments, losses = _Segments(page, file, name), set[str]()
+    segments, losses = Segments(page, file, name), set[str]()
     if segments.size_bytes > _PIXEL_BYTES * max_pixels:
         raise PictureError(
             name,
@@ -184,7 +183,7 @@ def _dpi(page: TiffPage) -> tuple[float, float] | None:
 
 
 @dataclass
-class _Segments:
+class Segments:
     """The strips or tiles of a page, decoded when a box touches them, and kept until a box does not.
 
     Raises:
@@ -257,11 +256,12 @@ class _Segments:
 
         def read_box(top: int, bottom: int, left: int, right: int) -> Rows:
             with readable(self.name, _FORMAT):
-                return kind.rows(self._box(top, bottom, left, right, kind.samples), losses)
+                return kind.rows(self.box(top, bottom, left, right, kind.samples), losses)
 
         return read_box
 
-    def _box(self, top: int, bottom: int, left: int, right: int, samples: tuple[int, ...]) -> NDArray[Any]:
+    def box(self, top: int, bottom: int, left: int, right: int, samples: tuple[int, ...]) -> NDArray[Any]:
+        """Stored numbers of these samples, (rows, columns, samples)."""
         box = np.zeros((bottom - top, right - left, len(samples)), self.page.dtype)
         tall, wide = self._side
         touched: dict[int, NDArray[Any] | None] = {}

@@ -141,13 +141,9 @@ def is_stack(path: Path) -> bool:
     """Whether a file is a TIFF of several pages, of one size and one channel: a volume."""
     if path.suffix.lower() not in TIFF_SUFFIXES:
         return False
-    import tifffile  # with the first TIFF
+    from upsample_cli.pictures import tiff_stack  # Pillow and tifffile with it
 
-    try:
-        with tifffile.TiffFile(path) as file:
-            return len(file.series) == 1 and len(file.series[0].shape) == 3 and len(file.pages) > 1
-    except (OSError, ValueError):
-        return False
+    return tiff_stack.is_stack(path)
 
 
 def read_stack(path: Path) -> Signal:
@@ -156,17 +152,9 @@ def read_stack(path: Path) -> Signal:
     Raises:
         PictureError: it cannot be read, or is no stack of grey pages.
     """
-    import tifffile  # with the first TIFF
+    from upsample_cli.pictures import tiff_stack  # Pillow and tifffile with it
 
-    try:
-        volume = tifffile.imread(path)
-    except FileNotFoundError as error:
-        raise PictureError(path, "there is no such file", "check the name") from error
-    except Exception as error:  # whatever a damaged file makes the library raise
-        raise PictureError(path, f"cannot be read: {' '.join(str(error).split())[:200]}") from error
-    if volume.ndim != 3:
-        raise PictureError(path, f"has shape {volume.shape}, and is no stack of grey pages", "give --axes 2")
-    return _signal(path, volume, 3)
+    return _signal(path, tiff_stack.read_stack(path), 3)
 
 
 def stack_bytes(signal: Signal) -> bytes:
