@@ -181,7 +181,7 @@ def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def decoded_jpeg(
-    file: BinaryIO, layout: Layout, height: int, width: int, *, check: Callable[[int], object] = lambda _scans: None
+    file: BinaryIO, layout: Layout, height: int, width: int, check: Callable[[int], object]
 ) -> ReadBox | None:
     """Decode a JPEG whose size is known to be acceptable, at 3 bytes a pixel (grey: 1).
 

@@ -122,7 +122,7 @@ def _decoded(image: ImageFile.ImageFile, file: BinaryIO, header: Header, name: s
     """The picture as imagecodecs decodes it; None where that is left to Pillow."""
     if header.info.format == "jpeg":
         check = partial(check_scans, name, pixels=image.height * image.width, max_pixels=max_pixels)
-        return decoded_jpeg(file, header.info.layout, image.height, image.width, check=check)
+        return decoded_jpeg(file, header.info.layout, image.height, image.width, check)
     return decoded_png(file, header.info.layout) if header.reading.is_cut else None
 
 
