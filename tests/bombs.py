@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 
-from corpus import png_chunk
+from support.corpus import png_chunk
 
 from upsample_cli.pictures import ifd
 
