@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.running import leave, save, upsample
-from tconv.commands import call
+from support.commands import call
 
 from upsample_cli.pictures import permissions
 from upsample_cli.pictures.files import new_file

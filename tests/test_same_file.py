@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.running import COMMAND, ENVIRONMENT, leave, names, pixels_of, save, tree, upsample
-from tconv.commands import call
+from support.commands import call
 
 from upsample_cli.batch.paths import OnePaths, RealPaths
 from upsample_cli.errors import UsageError
