@@ -20,7 +20,8 @@ from PIL import Image, ImageCms, IptcImagePlugin
 from upsample_cli import upsample_file
 from upsample_cli.pictures.convert import convert_rows
 from upsample_cli.pictures.format_table import COMMENT, FORMATS, Format
-from upsample_cli.pictures.formats import fit
+from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, fit
+from upsample_cli.pictures.limits import MANY, MAX_METADATA_BYTES
 from upsample_cli.pictures.metadata import metadata_for_output
 from upsample_cli.pictures.model import Layout, Metadata, PictureInfo
 from upsample_cli.pictures.sinks import open_sink
@@ -39,7 +40,8 @@ _REMARK = (COMMENT, "A remark")
 
 def page() -> str:
     """The whole of docs/formats.md."""
-    return _TEXT.format(table=_table(), limits=_limits())
+    bounds = {"pixels": DEFAULT_MAX_PIXELS // 10**6, "many": MANY, "metadata": MAX_METADATA_BYTES >> 20}
+    return _TEXT.format(table=_table(), limits=_limits(), **bounds)
 
 
 def _table() -> str:
@@ -247,7 +249,13 @@ of PBM, PGM, PPM and PAM is read, binary and plain.
 
 {limits}
 
+Of an input: `--max-pixels` ({pixels} million) for one image, {many} times as many for all frames or pages of a file
+together, and {metadata} MiB, decompressed, for all that describes it: text, EXIF, XMP, captions and the colour profile.
+
 ## Bad input
+
+A plan reads headers only, and each on a budget of bytes and calls that grows with the file, so a header that leads in
+circles is refused; `--timeout` counts for it too.
 
 A file that cannot be read is one line and exit status 1, whatever is wrong with it; nothing is written for it, and the
 others of a batch go on. `tests/test_bad_input.py` makes a corpus of such files (truncated at every tenth, bits flipped,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 import zlib
 
-from support.corpus import png_chunk
+from PIL import Image
+from support.corpus import png_chunk, saved
 
 from upsample_cli.pictures import ifd
 
@@ -23,6 +24,13 @@ def deflated_text(count: int, each_bytes: int) -> tuple[tuple[bytes, bytes], ...
     """So many iTXt chunks, of which each holds so many bytes of text."""
     deflated = zlib.compress(b"a" * each_bytes, 9)
     return tuple((b"iTXt", b"k%d\0\1\0\0\0" % number + deflated) for number in range(count))
+
+
+def jpeg_of_segments(marker: int, body: bytes, count: int) -> bytes:
+    """A JPEG of 8 by 8 pixels behind so many segments."""
+    picture = saved(Image.new("RGB", (8, 8)), "JPEG")
+    segment = bytes((0xFF, marker)) + struct.pack(">H", len(body) + 2) + body
+    return picture[:2] + segment * count + picture[2:]
 
 
 def profiles(count: int) -> tuple[tuple[bytes, bytes], ...]:
@@ -65,6 +73,15 @@ def tiff_overlapping(count: int, entries: int = 4096) -> bytes:
         next_at = 8 + 12 * (number + 1) if number + 1 < count else 0
         struct.pack_into("<I", table, 12 * number + 2 + 12 * entries, next_at)
     return b"II*\0" + struct.pack("<I", 8) + bytes(table)
+
+
+def tiff_of_shared_values(count: int, size_bytes: int) -> bytes:
+    """A TIFF of one page, whose directory says so many times where its strips lie, in the same half of the file."""
+    shorts = {256: 1, 257: 1, 258: 8, 259: 1, 262: 1, 277: 1, 278: 1, 279: 1}
+    entries = [struct.pack("<HHIHH", tag, ifd.SHORT, 1, value, 0) for tag, value in shorts.items()]
+    entries += [struct.pack("<HHII", 273, ifd.SHORT, size_bytes // 4, size_bytes // 2)] * count
+    directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    return (b"II*\0" + struct.pack("<I", 8) + directory).ljust(size_bytes, b"\0")
 
 
 def webp_of(width: int, height: int) -> bytes:

@@ -24,6 +24,7 @@ from upsample_cli.job import options_of
 from upsample_cli.kernels import KERNEL_NAMES
 from upsample_cli.names import DEFAULT_NAME, NameFields
 from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, FORMATS
+from upsample_cli.pictures.limits import MANY
 from upsample_cli.plan import BORDERS
 from upsample_cli.profiles import MAX_FACTOR
 from upsample_cli.quantities import parse_quantity, parse_seconds
@@ -184,7 +185,11 @@ def upsample(
         speed_option(metavar="N", help="Tile size in input pixels, instead of --memory. Never changes a pixel."),
     ] = None,
     max_pixels: Annotated[
-        str, speed_option(metavar="COUNT", help="Largest input accepted, such as 500M or 2G pixels.")
+        str,
+        speed_option(
+            metavar="COUNT",
+            help=f"Largest input accepted, such as 500M or 2G pixels; frames or pages together: {MANY} times as many.",
+        ),
     ] = f"{DEFAULT_MAX_PIXELS // 10**6}M",
     watch: Annotated[
         bool,

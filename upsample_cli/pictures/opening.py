@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, PngImagePlugin
 
 from upsample_cli.errors import PictureError
 from upsample_cli.pictures.format_table import FORMATS, Format
@@ -77,9 +77,8 @@ _PHRASES: tuple[tuple[str, str, str], ...] = (
     ("BMP compression", "is a BMP of a compression that is not supported", _CONVERT),
     ("bitfields", "is a BMP whose kind of pixels is not supported", _CONVERT),
     ("pixel depth", "is a BMP whose kind of pixels is not supported", _CONVERT),
-    ("too large for", "carries a colour profile or text of more than 1 MB", _STRIP),
     ("support not installed", "cannot be decoded by the Pillow that is installed", "install Pillow's own build of it"),
-    (OVERLAP, "is damaged: the directories of its pages overlap", _COPY),
+    (OVERLAP, "is damaged: its directories, or what they point to, overlap", _COPY),
     ("runcated", "is truncated: the file ends before its picture does", _COPY),
 )
 
@@ -89,7 +88,7 @@ class _Quiet:
 
     lock = threading.Lock()
     inside = 0
-    max_pixels: int | None = None
+    limits: tuple[int | None, int, int] = (None, 0, 0)
     ignored: Any = None
     libtiff: Any = None
     handler = logging.NullHandler()
@@ -97,14 +96,14 @@ class _Quiet:
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Keep Pillow's own size limit, its, libtiff's and tifffile's lines away while any thread is in here.
+    """Put our limits in place of Pillow's, and keep its, libtiff's and tifffile's lines away while any thread is here.
 
-    The limit is a global of Pillow's and warning filters belong to the process: the first thread in changes them, the
+    The limits are globals of Pillow's and warning filters belong to the process: the first thread in changes them, the
     last one out restores them: then all is as it was.
     """
     with _Quiet.lock:
         if not _Quiet.inside:
-            _Quiet.max_pixels, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            _Quiet.limits = _set_limits(None, MAX_METADATA_BYTES, MAX_METADATA_BYTES)
             warnings.filterwarnings("ignore", module=r"(PIL|tifffile)\.")
             _Quiet.ignored = warnings.filters[0]
             logging.getLogger("PIL").addHandler(_Quiet.handler)
@@ -116,11 +115,19 @@ def quiet_pillow() -> Iterator[None]:
         with _Quiet.lock:
             _Quiet.inside -= 1
             if not _Quiet.inside:
-                Image.MAX_IMAGE_PIXELS = _Quiet.max_pixels
+                _set_limits(*_Quiet.limits)
                 with suppress(ValueError):  # someone else replaced the filters meanwhile
                     cast("list[Any]", warnings.filters).remove(_Quiet.ignored)
                 logging.getLogger("PIL").removeHandler(_Quiet.handler)
                 _set_libtiff_handler(_Quiet.libtiff)
+
+
+def _set_limits(pixels: int | None, text_bytes: int, all_text_bytes: int) -> tuple[int | None, int, int]:
+    """Set Pillow's limits of an image and of one text and all texts of a PNG; returns those before."""
+    before = Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY
+    Image.MAX_IMAGE_PIXELS = pixels
+    PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = text_bytes, all_text_bytes
+    return before
 
 
 def _set_libtiff_handler(handler: int | None) -> int | None:
