@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from bombs import (
+from support.bombs import (
     deflated_text,
     gif_comments,
     gif_of,
