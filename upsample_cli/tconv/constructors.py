@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from upsample_cli.arithmetic import MAX_SIZE
 from upsample_cli.axes import located
 from upsample_cli.errors import GeometryError
 from upsample_cli.tconv.kinds import KINDS, Kind
@@ -109,6 +110,8 @@ def _whole(name: str, node: ast.expr) -> int:
     negative = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)
     number = node.operand if isinstance(node, ast.UnaryOp) and negative else node
     if isinstance(number, ast.Constant) and type(number.value) is int:
+        if number.value > MAX_SIZE:
+            raise GeometryError(f"{name} is too large", "no number in a layer can be larger than 2^63 - 1")
         return -number.value if negative else number.value
     raise GeometryError(f"{name} is not a whole number", "write it in digits")
 
@@ -156,6 +159,8 @@ def _unused(name: str, node: ast.expr) -> None:
 
 def _number(name: str, node: ast.expr) -> float:
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
+        if node.value > MAX_SIZE:
+            raise GeometryError(f"{name} is too large", "no number in a layer can be larger than 2^63 - 1")
         return float(node.value)
     raise GeometryError(f"{name} is not a number", "write it in digits")
 

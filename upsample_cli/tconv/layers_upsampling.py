@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 from fractions import Fraction
 from typing import Any
 
-from upsample_cli.arithmetic import bilinear_settings
+from upsample_cli.arithmetic import MAX_SIZE, bilinear_settings
 from upsample_cli.axes import axis_names, located
 from upsample_cli.errors import GeometryError
 from upsample_cli.tconv.layer_model import Weightless, constructor_text
@@ -121,6 +121,8 @@ def _whole_factor(before: Size, after: Size) -> int:
 def _scaled(size: Size, factor: float) -> Size:
     if not factor > 0:
         raise GeometryError(f"scale_factor {factor} is too small", "use more than 0")
+    if factor > MAX_SIZE:
+        raise GeometryError(f"scale_factor {factor} is too large", "no axis of a tensor can be longer than 2^63 - 1")
     if isinstance(size, int):
         return _at_least_one(int(size * factor if float(factor).is_integer() else float(size) * factor))
     exact = Fraction(factor)

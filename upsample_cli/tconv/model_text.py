@@ -22,10 +22,9 @@ LONGEST_MODEL = 200_000
 MOST_LAYERS = 10_000
 """A repetition such as `(0-9999999): 9999999 x ReLU()` must not exhaust the memory."""
 
-_LABEL = re.compile(r"^\s*\([\w.-]+\):\s*")
+_LABEL = re.compile(r"\s*\([\w.-]+\):\s*")
 _REPEATED = re.compile(r"^(\d{1,9}) x (?=[A-Za-z])")
-_ASSIGNED = re.compile(r"^\s*[A-Za-z_][\w.]*\s*=\s*(?=(?:torch\.)?(?:nn\.)?[A-Z]\w*\()")
-_COMMENT = re.compile(r"\s*#.*$")
+_ASSIGNED = re.compile(r"\s*[A-Za-z_][\w.]*\s*=\s*(?=(?:torch\.)?(?:nn\.)?[A-Z]\w*\()")
 
 
 def parse_model(text: str) -> tuple[Layer, ...]:
@@ -79,10 +78,11 @@ def _as_python(text: str) -> str:
     """The text with torch's labels taken away and commas between its lines: one Python expression, line for line."""
     lines = []
     for line in _separated(text).splitlines():
-        kept = _COMMENT.sub("", line)
-        while (bare := _ASSIGNED.sub("", _LABEL.sub("", kept))) != kept:
-            kept = bare
-        kept = _REPEATED.sub(r"\1 @ ", kept.strip())
+        bare = line.partition("#")[0]
+        start = 0
+        while found := _LABEL.match(bare, start) or _ASSIGNED.match(bare, start):
+            start = found.end()
+        kept = _REPEATED.sub(r"\1 @ ", bare[start:].strip())
         lines.append(kept + "," if kept.endswith(")") else kept)
     return "\n".join(lines)
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import prod
 
-from upsample_cli.arithmetic import output_padding_for
+from upsample_cli.arithmetic import MAX_SIZE, output_padding_for
 from upsample_cli.axes import axis_names, located, split_axes
 from upsample_cli.errors import GeometryError
 from upsample_cli.tconv.layer_model import Layer, collapsed
 from upsample_cli.tconv.layers import TransposedConvolution
 from upsample_cli.tconv.symbolic import Size, Symbolic
-from upsample_cli.tconv.windows import Window, receptive_field, total_shift
+from upsample_cli.tconv.windows import Chain, Window
 
 _SIZE = re.compile(r"[0-9]{1,99}(?: ?[x×] ?[0-9]{1,99}){0,9}", re.IGNORECASE)
 BYTES_PER_NUMBER = 4
@@ -74,6 +74,9 @@ def shape(
     """
     steps: list[Step] = []
     before = tuple(sizes)
+    chains: list[Chain | None] = [Chain() for _ in before]
+    _refuse_endless("size", *before)
+    _refuse_endless("number of pictures", batch)
     for number, layer in enumerate(layers, start=1):
         with located(f"layer {number}, {layer.name}" if len(layers) > 1 else layer.name):
             if layer.axes not in (None, len(before)):
@@ -82,14 +85,33 @@ def shape(
                     f"give {'x'.join(axis_names(layer.axes or 0))}",
                 )
             channels = layer.output_channels(channels)
-            steps.append(_step(layer, before, channels, steps, batch))
-        before = steps[-1].output
+            after, windows = layer.output_sizes(before), layer.windows(before)
+            _refuse_endless("output size", *after)
+            _refuse_endless("number of channels", channels)
+            chains = [
+                None if chain is None or window is None else chain.after(window)
+                for chain, window in zip(chains, windows, strict=True)
+            ]
+            steps.append(_step(layer, before, after, windows, channels, chains, batch))
+        before = after
     return tuple(steps)
 
 
-def _step(layer: Layer, before: tuple[Size, ...], channels: int | None, earlier: Sequence[Step], batch: int) -> Step:
-    after, windows = layer.output_sizes(before), layer.windows(before)
-    chains = [_known_chain([*(step.windows[axis] for step in earlier), window]) for axis, window in enumerate(windows)]
+def _refuse_endless(what: str, *numbers: Size | None) -> None:
+    for number in numbers:
+        if isinstance(number, int) and number > MAX_SIZE:
+            raise GeometryError(f"the {what} is too large", "no axis of a tensor can be longer than 2^63 - 1")
+
+
+def _step(
+    layer: Layer,
+    before: tuple[Size, ...],
+    after: tuple[Size, ...],
+    windows: tuple[Window | None, ...],
+    channels: int | None,
+    chains: Sequence[Chain | None],
+    batch: int,
+) -> Step:
     numbers_before = [size for size in before if isinstance(size, int)]
     numbers_after = [size for size in after if isinstance(size, int)]
     counted = len(numbers_before) == len(before) and len(numbers_after) == len(after)
@@ -102,17 +124,12 @@ def _step(layer: Layer, before: tuple[Size, ...], channels: int | None, earlier:
         channels=channels,
         windows=windows,
         shift=tuple(None if window is None else window.shift for window in windows),
-        total_shift=tuple(None if chain is None else total_shift(chain) for chain in chains),
-        receptive_field=tuple(None if chain is None else receptive_field(chain) for chain in chains),
+        total_shift=tuple(None if chain is None else chain.shift for chain in chains),
+        receptive_field=tuple(None if chain is None else chain.receptive_field for chain in chains),
         parameters=layer.parameters,
         multiply_adds=None if multiply_adds is None else batch * multiply_adds,
         memory_bytes=batch * channels * prod(numbers_after) * BYTES_PER_NUMBER if counted and channels else None,
     )
-
-
-def _known_chain(windows: Sequence[Window | None]) -> list[Window] | None:
-    """The windows of a chain that do something; None where one is not known."""
-    return None if None in windows else [window for window in windows if window is not None and window != Window()]
 
 
 def split_size(sizes: Sequence[Size], layers: Sequence[Layer]) -> tuple[int, int | None, tuple[Size, ...]]:
@@ -179,8 +196,10 @@ def least_letter(sizes: Sequence[Size], layers: Sequence[Layer]) -> int | None:
     """
 
     def legal(value: int) -> bool:
+        after = tuple(size.at(value) if isinstance(size, Symbolic) else size for size in sizes)
         try:
-            shape([size.at(value) if isinstance(size, Symbolic) else size for size in sizes], layers)
+            for layer in layers:
+                after = layer.output_sizes(after)
         except GeometryError:
             return False
         return True

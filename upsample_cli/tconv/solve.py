@@ -18,6 +18,8 @@ from upsample_cli.tconv.symbolic import SizeRule, conv_rule, transposed_rule
 
 MOST_COMBINED = 20_000
 """Combinations over the axes that are compared; of axes with more, only the best of each are combined."""
+MOST_TRIED = 2**17
+"""Settings that are tried along one axis: those of sizes that differ about seventy times, in a few seconds."""
 _NAMES = ("kernel_size", "stride", "padding", "output_padding", "dilation")
 
 
@@ -204,33 +206,41 @@ def _axis_solutions(
 def _candidates(
     before: int, after: int, transposed: bool, allowed: Mapping[str, Sequence[int]]
 ) -> Iterable[tuple[dict[str, int], int]]:
+    """Settings and the size that each leads to: all that lead to `after`, and of the others the nearest."""
     ratio = _ratio(before, after, transposed)
-    for stride, dilation in itertools.product(
-        allowed.get("stride", range(1, ratio + 2)), allowed.get("dilation", (1,))
-    ):
-        for kernel_size in allowed.get("kernel_size", range(1, 2 * ratio + 4)):
-            reach = dilation * (kernel_size - 1)
-            for padding in allowed.get("padding", range(reach + 1)):
-                if not transposed:
-                    settings = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation}
-                    if before + 2 * padding > reach:
-                        yield settings, (before + 2 * padding - reach - 1) // stride + 1
-                    continue
-                least = (before - 1) * stride + reach + 1 - 2 * padding
-                output_padding = min(max(after - least, 0), max(stride, dilation) - 1)
-                options = allowed.get("output_padding", (output_padding,))
-                for extra in options:
-                    if extra < max(stride, dilation) and least + extra >= 1:
-                        yield (
-                            {
-                                "kernel_size": kernel_size,
-                                "stride": stride,
-                                "padding": padding,
-                                "output_padding": extra,
-                                "dilation": dilation,
-                            },
-                            least + extra,
-                        )
+    strides, dilations = allowed.get("stride", range(1, ratio + 2)), allowed.get("dilation", (1,))
+    kernel_sizes = allowed.get("kernel_size", range(1, 2 * ratio + 4))
+    left = MOST_TRIED
+    for stride, dilation, kernel_size in itertools.product(strides, dilations, kernel_sizes):
+        reach = dilation * (kernel_size - 1)
+        paddings = allowed.get("padding") or _paddings(before, after, stride, dilation, reach, transposed)
+        extras = allowed.get("output_padding", (None,)) if transposed else (None,)
+        left -= 1 + len(paddings) * len(extras)
+        if left < 0:
+            raise GeometryError(
+                f"there are too many layers to try from {before} to {after}", "give --stride and --kernel-size"
+            )
+        settings = {"kernel_size": kernel_size, "stride": stride, "dilation": dilation}
+        for padding, extra in itertools.product(paddings, extras):
+            if not transposed:
+                if before + 2 * padding > reach:
+                    yield settings | {"padding": padding}, (before + 2 * padding - reach - 1) // stride + 1
+                continue
+            least, beyond = (before - 1) * stride + reach + 1 - 2 * padding, max(stride, dilation)
+            chosen = min(max(after - least, 0), beyond - 1) if extra is None else extra
+            if chosen < beyond and least + chosen >= 1:
+                yield settings | {"padding": padding, "output_padding": chosen}, least + chosen
+
+
+def _paddings(before: int, after: int, stride: int, dilation: int, reach: int, transposed: bool) -> range:
+    """The paddings that lead to a size, and one more at each end: from there on the sizes get farther from it."""
+    if transposed:
+        uncropped = (before - 1) * stride + reach + 1
+        first, last = -(-(uncropped - after) // 2), (uncropped - after + max(stride, dilation) - 1) // 2
+    else:
+        least = (after - 1) * stride + reach + 1 - before
+        first, last = -(-least // 2), (least + stride - 1) // 2
+    return range(min(max(first - 1, 0), reach), max(min(last + 1, reach), 0) + 1)
 
 
 def _is_exact(rule: SizeRule, transposed: bool) -> bool:

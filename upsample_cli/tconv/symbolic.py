@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from upsample_cli.arithmetic import NamedPadding, PaddingMode, conv_padding
+from upsample_cli.errors import GeometryError
 
+_MOST_ROUNDINGS, _LARGEST_NUMBER = 24, 2**600
+"""In a formula for a size: quotients that are rounded inside one another, and numbers."""
 _SYMBOLIC_SIZE = re.compile(r"(?:[0-9]{1,99}|[a-wyz])(?: ?[x×] ?(?:[0-9]{1,99}|[a-wyz])){0,9}", re.IGNORECASE)
 
 
@@ -33,7 +36,7 @@ class SizeRule:
             return self.add // self.divide + self.after
         scaled = Symbolic(size.atom, size.factor * self.multiply, size.constant * self.multiply + self.add)
         divided = _floor_divided(scaled, self.divide)
-        return Symbolic(divided.atom, divided.factor, divided.constant + self.after)
+        return _short(Symbolic(divided.atom, divided.factor, divided.constant + self.after))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,3 +136,16 @@ def _floor_divided(size: Symbolic, divisor: int) -> Symbolic:
         return _floor_divided(shifted, divisor * size.atom.divisor)
     whole = -(-constant // divisor)  # what stays inside is above -divisor and at most 0: the textbook's floor((n-1)/2)
     return Symbolic(Floor(Symbolic(size.atom, factor, constant - whole * divisor), divisor), 1, whole)
+
+
+def _short(size: Symbolic) -> Symbolic:
+    """Refuse a formula that nobody could read, and that would grow with each layer."""
+    part, roundings = size, 0
+    while max(part.factor, abs(part.constant)) <= _LARGEST_NUMBER:
+        if isinstance(part.atom, str):
+            return size
+        roundings += 1
+        if roundings > _MOST_ROUNDINGS or part.atom.divisor > _LARGEST_NUMBER:
+            break
+        part = part.atom.inner
+    raise GeometryError("the formula for the size is too long", "give the size in numbers")
