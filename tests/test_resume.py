@@ -267,21 +267,25 @@ def test_a_record_is_never_an_input_nor_copied(batch):
 # What killed runs leave --------------------------------------------------------------------------------------------
 
 
-def test_a_finished_output_of_a_killed_run_is_adopted_and_a_broken_one_made_anew(batch):
+def test_a_finished_output_of_a_killed_run_is_adopted_and_an_empty_one_made_anew(batch):
     """The moments after an output is put in its place and before that is recorded."""
     change(f"out/{RECORD_NAME}", status="started", output_bytes=None, output_mtime_ns=None, token="0123abcd")
     Path("out/b_x2.jpg").write_bytes(b"")
-    save("out/c_x2.bmp", (3, 3))  # whole, but of another size
+    other = save("out/c_x2.bmp", (3, 3)).read_bytes()  # of another size: it may be the user's
     Path("out/.a_x2.png.0123abcd.part").touch()
     Path("out/.a_x2.png.89abcdef.part").touch()  # of a run that may still be at work
     before = Path("out/a_x2.png").stat().st_mtime_ns
     assert {name: each[0] for name, each in statuses("in", "-o", "out").items()} == {
-        "a.png": "skipped", "b.jpg": "written", "c.bmp": "written",
+        "a.png": "skipped", "b.jpg": "written", "c.bmp": "skipped",
     }  # fmt: skip
     assert Path("out/a_x2.png").stat().st_mtime_ns == before
-    assert {key: value for key, value in tree("out").items() if ".part" not in key} == batch
+    assert {key: value for key, value in tree("out").items() if ".part" not in key} == batch | {"c_x2.bmp": other}
     assert [name for name in names("out") if ".part" in name] == [".a_x2.png.89abcdef.part"]
-    assert {row["status"] for row in rows().values()} == {"written"}
+    assert {key: row["status"] for key, row in rows().items()} == {
+        "a_x2.png": "written", "b_x2.jpg": "written", "c_x2.bmp": "started",
+    }  # fmt: skip
+    assert statuses("in", "-o", "out", "--overwrite")["c.bmp"][0] == "written"
+    assert {key: value for key, value in tree("out").items() if ".part" not in key} == batch
 
 
 def test_what_a_killed_run_was_to_overwrite_and_did_not_is_not_adopted(batch):
@@ -488,7 +492,7 @@ def sqlite_file(path, *statements):
         (lambda path: path.write_bytes(b"no database at all " * 99), "is a damaged record"),
         (lambda path: path.write_bytes(path.read_bytes()[:5000] + b"\xff" * 9000), "is a damaged record"),
         (lambda path: change_version(path, 2), "was written by a newer version of upsample"),
-        (lambda path: (path.unlink(), sqlite_file(path, "CREATE TABLE mine (a)")), "is a database, but no record"),
+        (lambda path: (path.unlink(), sqlite_file(path, "CREATE TABLE mine (a)")), "is a database, but not a record"),
     ],
 )
 @pytest.mark.parametrize("more", [[], ["--dry-run"]])

@@ -350,7 +350,7 @@ def test_temporary_files_of_a_run_are_removed_and_no_others():
     kept = [temporary_path("a.png", "89abcdef").name, "0123abcd.part", ".a.png.0123abcd.part.png", "a.0123abcd.part"]
     for name in removed + kept:
         Path(name).touch()
-    remove_temporaries(["a.png", "gone/b.png"], "0123abcd")
+    remove_temporaries([("a.png", "0123abcd"), ("gone/b.png", "0123abcd")])
     assert names(".") == sorted(kept)
 
 

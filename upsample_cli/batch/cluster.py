@@ -94,7 +94,7 @@ class ClusterExecutor:
         for each in left:
             self._doubtful.add(each.job.output)
             each.future.set_exception(Interrupted())
-        remove_temporaries(self._doubtful, self._errand.token)
+        remove_temporaries((output, self._errand.token) for output in self._doubtful)
 
     def _leave(self) -> None:
         with suppress(Exception):  # the scheduler may be gone, and workers too

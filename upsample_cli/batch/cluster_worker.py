@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from upsample_cli.batch.worker import Assignment
 from upsample_cli.batch.workers import ProcessExecutor
 from upsample_cli.errors import Interrupted
 from upsample_cli.job import Job, Options, Result
+from upsample_cli.pictures.files import worker_token
 from upsample_cli.version import __version__
 
 IDLE_S = 60.0
@@ -119,7 +119,7 @@ class _Site:
             # So Dask's nanny starts its workers, and daemons may have no children. Ours end when their pipe does.
             multiprocessing.current_process().daemon = False
         # A Dask worker that is only cut off goes on writing while another has its pictures: never the same file.
-        token = errand.token + secrets.token_hex(2)
+        token = worker_token(errand.token)
         options = shared_out(errand.options, slots)
         assignment = Assignment(options, token, errand.carry, cores=slots, prepare=errand.prepare)
         self._executor = ProcessExecutor(assignment, slots=slots, watcher=_Nobody(), timeout_s=errand.timeout_s)

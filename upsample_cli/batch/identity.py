@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
+import re
+import stat
 from dataclasses import fields
 from typing import Any
 
@@ -21,6 +24,10 @@ Stamp = tuple[int, int]
 _CONDITIONS = ("device", "memory_bytes", "tile", "strict", "max_pixels")
 _SHAPELESS = ("name", "overwrite", *_CONDITIONS)
 _ALWAYS_SAID = ("factor", "kernel")
+_NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_NAME = re.compile("[a-z][a-z0-9_]{,39}")
+_LONGEST_TEXT = 1 << 15  # a path of 4096 letters, each escaped in JSON, has room in it
+_LATEST_NS = (1 << 63) - 1
 _NAMES = {"algorithm": "another version of the algorithm", "kernel_sha256": "other weights in the file"}
 
 
@@ -49,6 +56,28 @@ def settings_text(options: Options, *, conditions: bool = False) -> str:
 
         chosen["kernel_sha256"] = sha256_of(split_place(options.kernel)[0])  # it may hold another kernel tomorrow
     return json.dumps(chosen, sort_keys=True, separators=(",", ":"), default=str)
+
+
+@functools.lru_cache(maxsize=64)  # few texts, and each in many rows
+def is_settings(text: object) -> bool:
+    """Whether something that was read from a file is of the form of `settings_text`.
+
+    >>> [is_settings(text) for text in (settings_text(Options()), "", "[]", '{"tile":[1]}')]
+    [True, False, False, False]
+    """
+    if not isinstance(text, str) or len(text) > _LONGEST_TEXT:
+        return False
+    try:
+        chosen = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(chosen, dict) and all(_NAME.fullmatch(name) and _is_value(chosen[name]) for name in chosen)
+
+
+def _is_value(value: object) -> bool:
+    if isinstance(value, list):
+        return len(value) == 2 and all(isinstance(side, int) for side in value)
+    return value is None or isinstance(value, (bool, int, float, str))
 
 
 def settings_differences(before: str, now: str) -> str:
@@ -85,13 +114,15 @@ def stamp_of(path: str | os.PathLike[str]) -> Stamp | None:
         status = os.stat(path)  # noqa: PTH116  a hundred thousand times: no Path is made for it
     except (OSError, ValueError):
         return None
-    return status.st_size, status.st_mtime_ns
+    return status.st_size, max(-_LATEST_NS, min(status.st_mtime_ns, _LATEST_NS))  # SQLite's whole numbers end in 2262
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str | None:
-    """The hash of a file's content; None if it cannot be read."""
+    """The hash of a file's content; None if it cannot be read, or is not a regular file."""
     try:
-        with open(path, "rb") as file:  # noqa: PTH123
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        # Opening a pipe would wait for its writer, and reading a device might never end.
+        with os.fdopen(os.open(path, os.O_RDONLY | _NO_WAITING), "rb") as file:
+            is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            return hashlib.file_digest(file, "sha256").hexdigest() if is_regular else None
     except OSError:
         return None

@@ -10,7 +10,7 @@ from pathlib import Path
 from upsample_cli.batch.collisions import Alike, check_collisions, names_alike
 from upsample_cli.batch.find import Found
 from upsample_cli.batch.paths import RealPaths
-from upsample_cli.batch.record import Row
+from upsample_cli.batch.record_row import Row
 from upsample_cli.batch.resume import UNKNOWN, Resume, Verdict
 from upsample_cli.batch.target import Target
 from upsample_cli.errors import OutputExistsError, PictureError, UsageError

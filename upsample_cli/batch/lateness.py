@@ -8,7 +8,8 @@ from upsample_cli.pictures.metered import LATE_ADVICE, late_cause
 
 __all__ = ["has_time", "late_cause"]
 
-_LATE = re.compile(rf": took longer than --timeout (\S+) and was stopped; {LATE_ADVICE}$")
+_NUMBER = r"\d{1,9}(?:\.\d{1,9})?(?:e[+-]\d\d)?"
+_LATE = re.compile(rf": took longer than --timeout ({_NUMBER}) and was stopped; {LATE_ADVICE}$", re.ASCII)
 
 
 def has_time(error: str | None, timeout_s: float | None) -> bool:

@@ -8,63 +8,25 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable
-from contextlib import suppress
-from dataclasses import dataclass
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
-from upsample_cli.batch.identity import Stamp, settings_text, sha256_of, stamp_of
+from upsample_cli.batch.identity import settings_text, sha256_of, stamp_of
 from upsample_cli.batch.paths import RealPaths
-from upsample_cli.batch.record_file import copied, locked, told
+from upsample_cli.batch.record_file import DAMAGED, Database, copied, locked, told
+from upsample_cli.batch.record_row import COLUMNS, Row, check, row_of, stored, stored_error
+from upsample_cli.errors import RecordError
 from upsample_cli.job import Job, Options, Result
 from upsample_cli.pictures.files import new_token, remove_temporaries
 
 RECORD_NAME = ".upsample.sqlite"
-_SELECT = (
-    "SELECT output, input, input_bytes, input_mtime_ns, input_sha256, settings.text, format, height, width,"
-    " output_height, output_width, status,"
-    " error, may_pass, output_bytes, output_mtime_ns, token"
-    " FROM pictures JOIN settings ON settings = settings.id WHERE "
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What is recorded of one output.
-
-    Args:
-        output: the file, links in its folder resolved.
-        input: the file it was made from, likewise.
-        input_stamp: the input's, before it was opened; None if it could not be told.
-        input_sha256: of its content; None if that was not asked for.
-        settings: as `identity.settings_text` puts them; of a failure with all that may have caused it.
-        format: name of the output's format.
-        height, width: of the input.
-        output_height, output_width: of the output.
-        status: "started" if the run ended before the picture did.
-        error: one line, if it failed.
-        may_pass: the failure may be gone at the next run.
-        output_stamp: of what was written; while it is "started", of what was there before. None for nothing.
-        token: of the run.
-    """
-
-    output: str
-    input: str
-    input_stamp: Stamp | None
-    input_sha256: str | None
-    settings: str
-    format: str
-    height: int
-    width: int
-    output_height: int
-    output_width: int
-    status: Literal["started", "written", "failed"]
-    error: str | None
-    may_pass: bool
-    output_stamp: Stamp | None
-    token: str
+_SELECT = f"SELECT {COLUMNS} FROM pictures LEFT JOIN settings ON settings = settings.id WHERE "
+_MOST_OUTPUTS = 100
+"""Of one input that are looked at: a record that holds more must not slow down every input."""
+_MOST_UNFINISHED = 100_000
 
 
 class Record:
@@ -75,13 +37,20 @@ class Record:
         options: of the run.
         check_content: note the hash of each input too.
         is_read_only: only look, at a copy, and lock nothing.
+        folders: that the run writes to: only below them is anything tidied up.
 
     Raises:
-        RecordError: if another run is at work on it, or it is damaged, of a newer version, or none of ours.
+        RecordError: if another run is at work on it, or it is damaged, of a newer version, or not one of ours.
     """
 
     def __init__(
-        self, path: Path, options: Options, *, check_content: bool = False, is_read_only: bool = False
+        self,
+        path: Path,
+        options: Options,
+        *,
+        check_content: bool = False,
+        is_read_only: bool = False,
+        folders: Iterable[Path] = (),
     ) -> None:
         self.path, self.token, self.check_content = path, new_token(), check_content
         self.settings, self.conditions = settings_text(options), settings_text(options, conditions=True)
@@ -89,8 +58,9 @@ class Record:
         self.real_path = RealPaths()
         self._factor = options.factor
         self._settings_ids: dict[str, int] = {}
-        self._db: sqlite3.Connection | None = None
-        if path.exists():
+        self._folders, self._is_tidy = tuple(folders), False
+        self._db: Database | None = None
+        if os.path.lexists(path):
             self._db = copied(path) if is_read_only else locked(path)
 
     def begin(self, *, adopted: Iterable[Row] = (), broken: Iterable[str] = ()) -> None:
@@ -98,7 +68,7 @@ class Record:
 
         Args:
             adopted: rows of outputs that such a run had finished, to be recorded as written.
-            broken: outputs that it left broken, to be removed. Its temporary files are too.
+            broken: outputs that it left empty, to be removed. Its temporary files are too.
 
         Raises:
             RecordError: if it cannot be written, or another run has made it meanwhile.
@@ -107,13 +77,11 @@ class Record:
             with told(self.path):
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = locked(self.path, is_new=True)
-        unfinished: dict[str, list[str]] = {}
-        for row in self._rows("status = 'started'"):
-            unfinished.setdefault(row.token, []).append(row.output)
-        for token, outputs in unfinished.items():
-            remove_temporaries(outputs, token)
+        if not self._is_tidy:
+            remove_temporaries(self._unfinished())
+            self._is_tidy = True
         for path in broken:
-            Path(path).unlink(missing_ok=True)
+            _remove_empty(path)
         for row in adopted:
             stamp = stamp_of(row.output) or (None, None)
             self._write(
@@ -124,7 +92,8 @@ class Record:
 
     def of_input(self, path: str | os.PathLike[str]) -> list[Row]:
         """The rows of what was made from an input."""
-        return self._rows("input = ?", _stored(self.real_path(path)))
+        condition = f"input = ? ORDER BY pictures.rowid DESC LIMIT {_MOST_OUTPUTS}"
+        return self._rows(condition, stored(self.real_path(path)))
 
     def of_output(self, path: str | os.PathLike[str]) -> Row | None:
         """The row of an output."""
@@ -132,7 +101,7 @@ class Record:
 
     def holds_failures(self) -> bool:
         """Whether there are failures that are not tried again unless they are asked for."""
-        return bool(self._rows("status = 'failed' AND NOT may_pass LIMIT 1"))
+        return bool(self._read("SELECT 1 FROM pictures WHERE status = 'failed' AND NOT may_pass LIMIT 1"))
 
     def started(self, job: Job) -> None:
         """Note that a picture is about to be begun.
@@ -145,7 +114,7 @@ class Record:
         sha256 = sha256_of(job.input) if self.check_content else None
         self._write(
             "INSERT OR REPLACE INTO pictures VALUES (?,?,?,?,?,?,?,?,?,?,?,'started',NULL,0,?,?,NULL,NULL,?)",
-            *(self._key(job.output), _stored(self.real_path(job.input)), *(input_stamp or (None, None)), sha256),
+            *(self._key(job.output), stored(self.real_path(job.input)), *(input_stamp or (None, None)), sha256),
             *(self._settings_id(self.settings), job.format, job.height, job.width),
             *(planned.output_height, planned.output_width),
             *(*(stamp_of(job.output) or (None, None)), self.token),
@@ -167,7 +136,7 @@ class Record:
         self._write(
             "UPDATE pictures SET status = ?, error = ?, may_pass = ?, settings = ?, output_bytes = ?,"
             " output_mtime_ns = ?, seconds = ?, ended = ? WHERE output = ?",
-            *(result.status, result.error and _stored(result.error), result.may_pass, settings),
+            *(result.status, result.error and stored_error(result.error), result.may_pass, settings),
             *(*stamp, result.elapsed_s, _now(), key),
         )
 
@@ -178,64 +147,58 @@ class Record:
                 self._db.close()
             self._db = None
 
+    def _unfinished(self) -> list[tuple[str, str]]:
+        """(output, token) of what killed runs were at work on, in folders that this run writes to."""
+        found = self._read(f"SELECT output, token FROM pictures WHERE status = 'started' LIMIT {_MOST_UNFINISHED}")
+        with self._checking():
+            for row in found:
+                check(row)
+        roots = [os.path.join(os.path.realpath(folder), "") for folder in self._folders]  # noqa: PTH118
+        named = ((os.path.join(self._folder, os.fsdecode(row["output"])), row["token"]) for row in found)  # noqa: PTH118
+        # Whatever a link or ".." is in the way of is not where a run of ours was at work.
+        return [each for each in named if each[0].startswith(tuple(roots)) and os.path.realpath(each[0]) == each[0]]
+
     def _rows(self, condition: str, *values: str | bytes) -> list[Row]:
-        if self._db is None:
-            return []
-        with told(self.path):
-            return [self._row(each) for each in self._db.execute(_SELECT + condition, values)]
+        found = self._read(_SELECT + condition, *values)
+        with self._checking():
+            return [row for each in found if (row := row_of(each, self._folder)) is not None]
 
-    def _row(self, each: sqlite3.Row) -> Row:
-        return Row(
-            output=os.path.join(self._folder, _restored(each["output"])),  # noqa: PTH118
-            input=_restored(each["input"]),
-            input_stamp=_stamp(each["input_bytes"], each["input_mtime_ns"]),
-            input_sha256=each["input_sha256"],
-            settings=each["text"],
-            format=each["format"],
-            height=each["height"],
-            width=each["width"],
-            output_height=each["output_height"],
-            output_width=each["output_width"],
-            status=each["status"],
-            error=each["error"] and _restored(each["error"]),
-            may_pass=bool(each["may_pass"]),
-            output_stamp=_stamp(each["output_bytes"], each["output_mtime_ns"]),
-            token=each["token"],
-        )
+    @contextmanager
+    def _checking(self) -> Iterator[None]:
+        try:
+            yield
+        except ValueError as error:
+            raise RecordError(f"{self.path}: holds a row that upsample did not write ({error})", DAMAGED[1]) from error
 
-    def _write(self, statement: str, *values: str | bytes | float | None) -> sqlite3.Cursor:
+    def _read(self, statement: str, *values: str | bytes) -> list[sqlite3.Row]:
+        return [] if self._db is None else self._write(statement, *values)
+
+    def _write(self, statement: str, *values: str | bytes | float | None) -> list[sqlite3.Row]:
         if self._db is None:
             raise ValueError("the record has not begun, or is closed")
         with told(self.path):
-            return self._db.execute(statement, values)
+            return self._db.rows(statement, values)
 
     def _settings_id(self, text: str) -> int:
         if text not in self._settings_ids:
             self._write("INSERT OR IGNORE INTO settings (text) VALUES (?)", text)
             found = self._write("SELECT id FROM settings WHERE text = ?", text)
-            self._settings_ids[text] = found.fetchone()["id"]
+            if not found:
+                raise RecordError(f"{self.path}: {DAMAGED[0]}", DAMAGED[1])
+            self._settings_ids[text] = found[0]["id"]
         return self._settings_ids[text]
 
     def _key(self, output: str | os.PathLike[str]) -> str | bytes:
         """An output as it is recorded: below the record's folder from there, so that both can be moved together."""
-        return _stored(self.real_path(output).removeprefix(self._folder + os.sep))
+        return stored(self.real_path(output).removeprefix(self._folder + os.sep))
 
 
-def _stored(text: str) -> str | bytes:
-    """Text, or the bytes of a file name that is none."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return os.fsencode(text)
-    return text
-
-
-def _restored(stored: str | bytes) -> str:
-    return os.fsdecode(stored)
-
-
-def _stamp(size_bytes: int | None, mtime_ns: int | None) -> Stamp | None:
-    return None if size_bytes is None or mtime_ns is None else (size_bytes, mtime_ns)
+def _remove_empty(path: str) -> None:
+    """Remove a file that holds nothing; anything else may be the user's."""
+    with suppress(FileNotFoundError):
+        status = os.lstat(path)
+        if stat.S_ISREG(status.st_mode) and status.st_size == 0:
+            Path(path).unlink()
 
 
 def _now() -> str:

@@ -1,19 +1,39 @@
-"""The SQLite file of a record: made, locked, copied for a look, and refused in one line where it is of no use."""
+"""The SQLite file of a record: made, locked, copied for a look, and refused in one line where it is of no use.
+
+It lies where others may write: it is an attacker's until it is known to be a file of ours with our tables, and what its
+rows say is checked by `record_row`.
+"""
 
 from __future__ import annotations
 
+import functools
+import os
 import sqlite3
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from shutil import copyfile
+from urllib.parse import quote
 
+from upsample_cli.batch.own_files import ELSEWHERE, MAX_BYTES, TOO_LARGE, check_record_files
 from upsample_cli.errors import RecordError
 
+DAMAGED = "is a damaged record", f"remove it: what is there counts as existing then; or {ELSEWHERE}"
 _APPLICATION_ID = 0x75707332  # "ups2", at its place in the head of an SQLite file
 _VERSION = 1
-_ELSEWHERE = "give another --state, or --no-state"
+_FIGURES = ("application_id", "user_version", "page_count", "page_size")
+_TABLES = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
+_MARKS = f"PRAGMA application_id = {_APPLICATION_ID}", f"PRAGMA user_version = {_VERSION}"
+
+_STEP = 1000  # operations of SQLite's machine, a few tens of nanoseconds each
+_STEPS = 50_000
+_BYTES_OF_STEP = 4000  # a row of 300 bytes takes ten operations to pass over
+_LONGEST_VALUE = 1 << 17
+_PIECE_BYTES = 1 << 20
+_COPIED_PAGES = 4096
+_TO_READ = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
+
 _SCHEMA = (
     "CREATE TABLE settings (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)",
     "CREATE TABLE pictures (output PRIMARY KEY NOT NULL, input NOT NULL, input_bytes INTEGER, input_mtime_ns INTEGER,"
@@ -22,25 +42,80 @@ _SCHEMA = (
     " error TEXT, may_pass INTEGER NOT NULL, output_bytes INTEGER, output_mtime_ns INTEGER, seconds REAL, ended TEXT,"
     " token TEXT NOT NULL)",
     "CREATE INDEX by_input ON pictures (input)",
-    f"PRAGMA application_id={_APPLICATION_ID}",
-    f"PRAGMA user_version={_VERSION}",
 )
 
 
-def _opened(path: Path | str) -> sqlite3.Connection:
-    db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)  # each statement a transaction
+class Database(sqlite3.Connection):
+    """A connection to a record. A statement that takes longer than a record of ours can need is interrupted."""
+
+    most_steps = 10
+    _steps = 0
+
+    def rows(self, statement: str, values: Sequence[str | bytes | float | None] = ()) -> list[sqlite3.Row]:
+        """Execute a statement.
+
+        Raises:
+            KeyboardInterrupt: if a signal came meanwhile.
+        """
+        self._steps = 0
+        try:
+            return self.execute(statement, values).fetchall()
+        except sqlite3.OperationalError as error:
+            is_interrupted = getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT"
+            if is_interrupted and self._steps <= self.most_steps:
+                raise KeyboardInterrupt from error  # it was raised in `step`, and SQLite dropped it
+            raise
+
+    def step(self) -> bool:
+        """Called by SQLite as a statement advances. Returns whether it is to be interrupted."""
+        self._steps += 1
+        return self._steps > self.most_steps
+
+
+def _opened(path: Path | None) -> Database:
+    """The database at a path, which exists; None for an empty one of its own, on the disk and without a name."""
+    name = "" if path is None else f"file:{quote(os.fsencode(path.absolute()))}?mode=rw"
+    db = sqlite3.connect(
+        name, timeout=0, isolation_level=None, check_same_thread=False, factory=Database, uri=True
+    )  # each statement is a transaction
     db.row_factory = sqlite3.Row
+    db.text_factory = _text
+    db.set_progress_handler(db.step, _STEP)
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
+    if sys.version_info >= (3, 12):
+        db.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)
+        db.setconfig(sqlite3.SQLITE_DBCONFIG_ENABLE_TRIGGER, False)
+        db.setconfig(sqlite3.SQLITE_DBCONFIG_ENABLE_VIEW, False)
+    for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"):
+        db.execute(f"PRAGMA {pragma}")
     return db
 
 
-def locked(path: Path, *, is_new: bool = False) -> sqlite3.Connection:
-    """The record at a path, made if it is empty, and kept locked until it is closed or the process ends."""
+def _text(data: bytes) -> str:
+    return data.decode(errors="surrogateescape")
+
+
+def locked(path: Path, *, is_new: bool = False) -> Database:
+    """The record at a path, made if it is empty, and kept locked until it is closed or the process ends.
+
+    Args:
+        is_new: make it if it is not there, and refuse one that is not empty.
+    """
     with ExitStack() as stack, told(path):
+        if is_new:
+            _make(path)
+        status = check_record_files(path)
         db = stack.enter_context(closing(_opened(path)))
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        is_empty = _check(path, db)
+        is_empty = _check_content(path, db, status.st_size)
+        if not os.path.samestat(status, check_record_files(path)):
+            raise RecordError(f"{path}: was replaced while it was opened", f"start again, or {ELSEWHERE}")
         if is_new and not is_empty:
             raise RecordError(f"{path}: another run has been at work here meanwhile", "start this one again")
+        if is_empty:
+            db.execute("PRAGMA journal_mode = MEMORY")  # a kill leaves no journal, which the next run would refuse
+            for pragma in _MARKS:
+                db.execute(pragma)
         # WAL in this mode needs no memory shared with other processes. NORMAL does not wait for the disk at a commit:
         # what was committed outlives the process, and the file stays sound when the machine itself goes down.
         db.execute("PRAGMA journal_mode = WAL")
@@ -53,31 +128,61 @@ def locked(path: Path, *, is_new: bool = False) -> sqlite3.Connection:
     return db
 
 
-def copied(path: Path) -> sqlite3.Connection:
-    """A copy in memory of the record at a path, with what a killed run has not moved from its log into it."""
-    with tempfile.TemporaryDirectory() as folder, told(path):
-        copy = Path(folder, "record")
+def _make(path: Path) -> None:
+    """Make an empty file, unless there is one. A link is never followed."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644))
+
+
+def copied(path: Path) -> Database | None:
+    """A copy of the record at a path, with what a killed run has left in its log; None if it is empty."""
+    with ExitStack() as stack, told(path):
+        size_bytes = check_record_files(path).st_size
+        copy = Path(stack.enter_context(tempfile.TemporaryDirectory()), "record")
         for end in ("-wal", ""):
             with suppress(FileNotFoundError):
-                copyfile(f"{path}{end}", f"{copy}{end}")
-        db = _opened(":memory:")
-        with closing(_opened(copy)) as source:
-            _check(path, source)
-            source.backup(db)
+                _copy(f"{path}{end}", f"{copy}{end}")
+        with closing(_opened(copy)) as source, ExitStack() as kept:
+            if _check_content(path, source, size_bytes):
+                return None
+            db = kept.enter_context(closing(_opened(None)))
+            source.backup(db, pages=_COPIED_PAGES, progress=lambda *_: None)  # a signal is seen between the steps
+            db.most_steps = source.most_steps
+            kept.pop_all()
     return db
 
 
-def _check(path: Path, db: sqlite3.Connection) -> bool:
-    """Refuse what is no record that can be read here. Returns whether it is empty."""
-    application, version, tables = (
-        db.execute(f"SELECT * FROM {each}").fetchone()[0]
-        for each in ("pragma_application_id", "pragma_user_version", "(SELECT count(*) FROM sqlite_master)")
-    )
+def _copy(path: str, copy: str) -> None:
+    with os.fdopen(os.open(path, _TO_READ), "rb") as file, Path(copy).open("wb") as target:
+        left = MAX_BYTES
+        while left > 0 and (piece := file.read(min(left, _PIECE_BYTES))):
+            target.write(piece)
+            left -= len(piece)
+
+
+def _check_content(path: Path, db: Database, size_bytes: int) -> bool:
+    """Refuse what is not a record that can be read here; else let statements take longer. Returns whether it is empty.
+
+    Only the list of its tables is read before they are known to be ours: no view and no trigger is ever run.
+    """
+    application, version, pages, page_bytes = (db.rows(f"PRAGMA {name}")[0][0] for name in _FIGURES)
+    tables = [tuple(table) for table in db.rows(_TABLES)]
     if application == _APPLICATION_ID and version > _VERSION:
-        raise RecordError(f"{path}: was written by a newer version of upsample", f"update this one, or {_ELSEWHERE}")
-    if application != _APPLICATION_ID and tables:
-        raise RecordError(f"{path}: is a database, but no record of upsample", _ELSEWHERE)
+        raise RecordError(f"{path}: was written by a newer version of upsample", f"update this one, or {ELSEWHERE}")
+    if pages * page_bytes > MAX_BYTES:
+        raise RecordError(f"{path}: {TOO_LARGE}", ELSEWHERE)
+    if tables and (application, version, tables) != (_APPLICATION_ID, _VERSION, _own_tables()):
+        raise RecordError(f"{path}: is a database, but not a record of upsample", ELSEWHERE)
+    db.most_steps = _STEPS + size_bytes // _BYTES_OF_STEP
     return not tables
+
+
+@functools.cache
+def _own_tables() -> list[tuple[str, ...]]:
+    with closing(sqlite3.connect(":memory:")) as db:
+        for statement in _SCHEMA:
+            db.execute(statement)
+        return db.execute(_TABLES).fetchall()
 
 
 @contextmanager
@@ -94,17 +199,18 @@ def told(path: Path) -> Iterator[None]:
         for start, cause, next_step in _CAUSES:
             if name.startswith(start):
                 raise RecordError(f"{path}: {cause}", next_step) from error
-        raise RecordError(f"{path}: cannot be used as the record ({error})", _ELSEWHERE) from error
+        raise RecordError(f"{path}: cannot be used as the record ({error})", ELSEWHERE) from error
     except OSError as error:
         cause = f"the record cannot be made or opened ({error.strerror})"
         raise RecordError(f"{path}: {cause}", "check its folder, or give another --output or --state") from error
 
 
-_DAMAGED = "is a damaged record", f"remove it: what is there counts as existing then; or {_ELSEWHERE}"
 _CAUSES = (
-    ("SQLITE_BUSY", "another run is at work here", f"wait for its end, or {_ELSEWHERE}"),
-    ("SQLITE_CORRUPT", *_DAMAGED),
-    ("SQLITE_NOTADB", *_DAMAGED),
+    ("SQLITE_BUSY", "another run is at work here", f"wait for its end, or {ELSEWHERE}"),
+    ("SQLITE_CORRUPT", *DAMAGED),
+    ("SQLITE_NOTADB", *DAMAGED),
+    ("SQLITE_TOOBIG", *DAMAGED),
+    ("SQLITE_INTERRUPT", *DAMAGED),  # a table without an end
     ("SQLITE_FULL", "the record cannot be written: the disk is full", "free some space and start again: it goes on"),
     (
         "SQLITE_READONLY",

@@ -10,7 +10,8 @@ from pathlib import Path
 from upsample_cli.batch.find import Found, is_folder
 from upsample_cli.batch.identity import Stamp, settings_differences, sha256_of, stamp_of
 from upsample_cli.batch.lateness import has_time
-from upsample_cli.batch.record import RECORD_NAME, Record, Row
+from upsample_cli.batch.record import RECORD_NAME, Record
+from upsample_cli.batch.record_row import Row
 from upsample_cli.batch.target import Target
 from upsample_cli.errors import PictureError, UsageError
 from upsample_cli.job import Job, Options, Result
@@ -24,7 +25,7 @@ class Verdict:
     Args:
         is_done: it was made from this input with these settings, and is whole.
         is_stale: it is there and would come out otherwise now.
-        is_free: what has its name is broken, was left by a killed run, and will be removed.
+        is_free: an empty file has its name, was left by a killed run, and will be removed.
         reason: why it is not done: what there is to say of it.
     """
 
@@ -47,7 +48,7 @@ class Resume:
         retry_failed: try again what failed.
         timeout_s: seconds a picture may take; what failed for having had less is tried again. None for any number.
         adopted: rows of killed runs whose outputs are whole.
-        broken: outputs of killed runs that are not.
+        broken: outputs of killed runs that are empty.
     """
 
     record: Record
@@ -106,8 +107,11 @@ class Resume:
         if stamp == row.output_stamp:  # what was to be replaced is still there
             return Verdict(is_stale=True, reason="was to be replaced, and was not")
         if not is_whole(row.output, row.format, (row.output_height, row.output_width), self.options):
-            self.broken.append(row.output)
-            return Verdict(is_free=True, reason="was left broken")
+            if stamp[0] == 0:  # where a file system has no links, or after a power cut
+                self.broken.append(row.output)
+                return Verdict(is_free=True, reason="was left empty")
+            # The record does not prove that a file was not put there by the user.
+            return Verdict(is_stale=True, reason="was left unfinished by a killed run, or is another file")
         self.adopted.append(row)
         return self._written(replace(row, output_stamp=stamp), picture, stamp)
 
@@ -185,8 +189,18 @@ def open_resume(
     path = _record_path(found, target, options.target.label, state)
     if path is None:
         return None
-    record = Record(path, options, check_content=check_content, is_read_only=is_dry_run)
+    folders = _folders(found, target, options.target.label)
+    record = Record(path, options, check_content=check_content, is_read_only=is_dry_run, folders=folders)
     return Resume(record, options, retry_failed, timeout_s)
+
+
+def _folders(found: Sequence[Found], target: Target, label: str) -> set[Path]:
+    """The folders that a run writes to, others below them."""
+    if target.folder is not None or target.file is not None:
+        return {target.folder or Path(str(target.file)).parent}
+    parents = {os.path.dirname(each.path) for each in found if each.folder is None}  # noqa: PTH120  of many, few
+    trees = {each.folder for each in found if each.folder is not None}
+    return {Path(parent) for parent in parents} | {target.mirror(tree, label) for tree in trees}
 
 
 def _record_path(found: Sequence[Found], target: Target, label: str, state: str | None) -> Path | None:

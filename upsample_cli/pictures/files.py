@@ -22,6 +22,10 @@ _unfinished: set[Path] = set()  # each step on it is a single one, safe between 
 
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EXDEV, errno.EINVAL}
 _LONGEST_NAME_BYTES = 255
+_TOKEN = re.compile("[0-9a-f]{8}")
+_WORKER_DIGITS = "0000"
+_WORKER_END = f"{_WORKER_DIGITS}.part"
+_WORKER_ENDS = re.compile(r"[0-9a-f]{4}\.part")
 
 _CAUSES: dict[int | None, tuple[str, str]] = {
     errno.ENOSPC: ("the disk is full", "free some space, or give --output a folder on another disk"),
@@ -54,6 +58,20 @@ def new_token() -> str:
     return secrets.token_hex(4)
 
 
+def worker_token(token: str) -> str:
+    """The token of one worker on a cluster: the run's, and four digits more."""
+    return token + secrets.token_hex(2)
+
+
+def is_token(text: object) -> bool:
+    """Whether something that was read from a file is the token of a run.
+
+    >>> [is_token(text) for text in (new_token(), "0123abc", "0123ABCD", ".*", b"0123abcd")]
+    [True, False, False, False, False]
+    """
+    return isinstance(text, str) and _TOKEN.fullmatch(text) is not None
+
+
 def temporary_path(path: str | os.PathLike[str], token: str) -> Path:
     """The temporary name of an output in the run of that token: what is left there if the run is killed.
 
@@ -71,16 +89,25 @@ def temporary_path(path: str | os.PathLike[str], token: str) -> Path:
     return target.with_name(f".{name}{end}")
 
 
-def remove_temporaries(outputs: Iterable[str | os.PathLike[str]], token: str) -> None:
-    """Remove what a run has left in the folders of these outputs: temporary files of its token, or one that adds to it.
+def remove_temporaries(left: Iterable[tuple[str | os.PathLike[str], str]]) -> None:
+    """Remove what runs have left: the temporary files of these outputs and of no others.
 
     Only what nobody is at work on any more may be removed so.
+
+    Args:
+        left: outputs, each with the token of the run that was to write it. Workers on a cluster add to the token, so
+            each folder is listed, once.
     """
-    end = re.compile(rf"\..*\.{token}[0-9a-f]*\.part", re.DOTALL)
-    for folder in {os.path.dirname(os.path.realpath(each)) for each in outputs}:  # noqa: PTH120
+    beginnings: dict[Path, set[str]] = {}
+    for output, token in left:
+        with suppress(OSError):
+            temporary_path(output, token).unlink(missing_ok=True)
+        of_worker = temporary_path(output, token + _WORKER_DIGITS)
+        beginnings.setdefault(of_worker.parent, set()).add(of_worker.name.removesuffix(_WORKER_END))
+    for folder, known in beginnings.items():
         with suppress(OSError):  # a folder that has gone holds nothing
             for name in os.listdir(folder):  # noqa: PTH208  a hundred thousand names, and one of them matters
-                if end.fullmatch(name):
+                if name[: -len(_WORKER_END)] in known and _WORKER_ENDS.fullmatch(name[-len(_WORKER_END) :]):
                     Path(folder, name).unlink(missing_ok=True)
 
 

@@ -1,0 +1,626 @@
+"""A record is an attacker's file: whatever it holds, and whatever lies next to it, nothing of the user's is lost."""
+
+import itertools
+import json
+import os
+import signal
+import sqlite3
+import struct
+import subprocess
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from running import COMMAND, ENVIRONMENT, Ended, names, save, tree, upsample
+
+from upsample_cli.batch.find import find_inputs
+from upsample_cli.batch.identity import is_settings, settings_text, sha256_of, stamp_of
+from upsample_cli.batch.jobs import plan_run
+from upsample_cli.batch.record import RECORD_NAME, Record
+from upsample_cli.batch.record_file import copied, locked
+from upsample_cli.batch.resume import open_resume
+from upsample_cli.batch.target import target_of
+from upsample_cli.cli.report import file_record
+from upsample_cli.errors import RecordError
+from upsample_cli.job import Job, Options, Result
+from upsample_cli.pictures.files import remove_temporaries, temporary_path
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="links, pipes and owners of POSIX")
+
+RECORD = Path("out", RECORD_NAME)
+TOKEN = "0123abcd"
+SAME = "input, input_bytes, input_mtime_ns, input_sha256, settings, format, height, width, output_height, output_width"
+COLUMNS = ["output", "input", "input_bytes", "input_mtime_ns", "input_sha256", "settings", "format", "height", "width",
+           "output_height", "output_width", "status", "error", "may_pass", "output_bytes", "output_mtime_ns", "seconds",
+           "ended", "token"]  # fmt: skip
+LONG_S = 30
+"""An attack that hangs is stopped after so long, and the test fails."""
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    """Two images of which one is enlarged into `out`; and files of the user's elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    save("in/a.png")
+    assert upsample("in", "-o", "out").status == 0
+    save("in/b.png", seed=1)  # a run has something to do, and so cleans up
+    Path("victim").mkdir()
+    Path("victim/thesis.txt").write_text("the only copy", encoding="ascii")
+    Path(f"victim/.v.png.{TOKEN}.part").write_text("mine", encoding="ascii")
+
+
+def change(*statements, path=RECORD):
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA synchronous = OFF")
+        for statement in statements:
+            db.execute(*statement if isinstance(statement, tuple) else (statement,))
+
+
+def loosened(*statements):
+    """Execute statements on a record whose columns take any value, and give it its own schema again."""
+    set_sql = "UPDATE sqlite_master SET sql = ? WHERE name = 'pictures'"
+    loose = f"CREATE TABLE pictures ({COLUMNS[0]} PRIMARY KEY, {', '.join(COLUMNS[1:])})"
+    with closing(sqlite3.connect(RECORD)) as db:
+        ((sql,),) = db.execute("SELECT sql FROM sqlite_master WHERE name = 'pictures'")
+    change("PRAGMA writable_schema = ON", (set_sql, (loose,)))
+    change(*statements, "PRAGMA writable_schema = ON", (set_sql, (sql,)))
+
+
+def plant(output, token=TOKEN, status="started"):
+    """A row of a run that was killed, as the attacker words it."""
+    change((f"INSERT OR REPLACE INTO pictures SELECT ?, {SAME}, ?, 'x', 0, NULL, NULL, 0, '', ? FROM pictures LIMIT 1",
+            (output, status, token)))  # fmt: skip
+
+
+def refused(*more, said="", at=RECORD, run=upsample):
+    """Run, with and without `-n`: one line that says what to do, and nothing of the user's is changed."""
+    for arguments in ([*more, "--dry-run"], list(more)):
+        before = snapshot()
+        ended = run("in", "-o", "out", *arguments)
+        assert (ended.status, ended.out) == (1, ""), ended.err
+        assert ended.err.startswith(f"upsample: {at}: {said}"), ended.err
+        assert ended.err.count("\n") == 1
+        assert "--state" in ended.err
+        assert "--no-state" in ended.err
+        assert snapshot() == before
+
+
+def snapshot():
+    """Every file with its content, or its size if it is too large for that."""
+    return {
+        path: path.read_bytes() if path.is_file() and path.lstat().st_size < 1 << 24 else path.lstat()[:7]
+        for path in Path().rglob("*")
+    }
+
+
+def bounded(*arguments):
+    """A run that is killed if it hangs, and may not fill the disk."""
+    limited = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 28, 1 << 28))"
+    command = [COMMAND[0], "-c", f"{limited}; os.execv(sys.argv[1], sys.argv[1:])", *COMMAND, *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT, timeout=LONG_S)
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+def victims():
+    return tree("victim")
+
+
+# What rows name -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["x|.*|x", ".*", "", "0123ABCD", "0123abcd\n", "0123abc", "0123abcde", "0123abcdef12", "٠١٢٣٤٥٦٧", b"0123abcd", 1],
+)
+def test_a_token_that_is_not_eight_hexadecimal_digits_is_refused(token):
+    before = victims()
+    plant(str(Path("victim/v.png").absolute()))
+    loosened(("UPDATE pictures SET token = ? WHERE status = 'started'", (token,)))
+    ended = upsample("in", "-o", "out")
+    assert (ended.status, ended.err.count("\n")) == (1, 1)
+    assert ended.err.startswith(f"upsample: {RECORD}: holds a row that upsample did not write (token)")
+    assert victims() == before
+
+
+def test_a_row_reaches_no_folder_that_the_run_does_not_write_to():
+    Path("linked").symlink_to("victim")
+    Path("out/sub").symlink_to(Path("victim").absolute())
+    Path("out/v.png").symlink_to(Path("victim/v.png").absolute())
+    before = victims()
+    here = Path.cwd()
+    for output in (here / "victim/v.png", "../victim/v.png", "sub/v.png", here / "linked/v.png", "v.png",
+                   "x/../../victim/v.png", "sub/../v.png", f"sub/.v.png.{TOKEN}.part", "..", ".", "sub/"):  # fmt: skip
+        plant(str(output))
+    plant("own.png")
+    own = Path(f"out/.own.png.{TOKEN}.part")
+    own.touch()
+    assert upsample("in", "-o", "out").status == 0
+    assert victims() == before
+    assert not own.exists()  # the control: the rows were acted on
+
+
+def test_only_the_temporary_files_of_the_outputs_in_the_rows_are_removed():
+    long = "n" * 250 + ".png"
+    plant("own.png")
+    plant(long)
+    removed = [
+        temporary_path(Path("out", name), TOKEN + end).name for name in ("own.png", long) for end in ("", "ef12")
+    ]
+    kept = [f".{name}.{TOKEN}{end}.part"
+            for name, end in [("other.png", ""), ("own.png", "ef"), ("own.png", "ef1"), ("own.png", "ef12ef12"),
+                              ("own.png", "EF12"), ("own.png", ".*")]]  # fmt: skip
+    kept += [f"own.png.{TOKEN}.part", f".own.png.{TOKEN}.part.png"]
+    for name in removed + kept:
+        Path("out", name).touch()
+    assert upsample("in", "-o", "out").status == 0
+    assert not {*removed} & {*names("out")}
+    assert {*kept} < {*names("out")}
+
+
+def test_with_a_record_elsewhere_the_folders_of_the_outputs_are_tidied():
+    save("one/a.png")
+    save("two/b.png")
+    assert upsample("one/a.png", "two/b.png", "--state", "s.db").status == 0
+    Path("two/b_x2.png").unlink()
+    change(f"UPDATE pictures SET status = 'started', token = '{TOKEN}'", path="s.db")
+    left, others = Path(f"two/.b_x2.png.{TOKEN}.part"), Path(f"one/.a_x2.png.{TOKEN}.part")
+    left.touch()
+    others.touch()
+    assert upsample("two/b.png", "--state", "s.db").status == 0
+    assert (left.exists(), others.exists()) == (False, True)
+
+
+@pytest.mark.parametrize("content", [b"my notes", None])
+def test_a_file_of_the_users_at_the_name_of_an_unfinished_output_is_not_replaced(content):
+    output = Path("out/b_x2.png")
+    if content is None:
+        save(output, (5, 5))  # whole, and not what the run would have made
+    else:
+        output.write_bytes(content)
+    plant("b_x2.png")
+    before = output.read_bytes()
+    found = upsample("in", "-o", "out", "--json").document["files"][1]
+    assert output.read_bytes() == before
+    assert (found["status"], found["warnings"]) == (
+        "skipped",
+        [f"{output}: was left unfinished by a killed run, or is another file; --overwrite makes it anew"],
+    )
+    assert upsample("in", "-o", "out", "--overwrite").status == 0
+    assert output.read_bytes() != before
+
+
+def test_an_empty_file_of_a_killed_run_is_replaced_and_what_a_link_leads_to_is_not():
+    Path("out/b_x2.png").touch()
+    plant("b_x2.png")
+    save("in/c.png", seed=2)
+    Path("empty").touch()
+    Path("out/c_x2.png").symlink_to("../empty")
+    plant("c_x2.png")
+    assert upsample("in", "-o", "out").status == 0
+    assert Path("out/b_x2.png").stat().st_size > 0
+    assert Path("empty").stat().st_size == 0
+    assert Path("out/c_x2.png").is_symlink()
+
+
+def test_many_unfinished_rows_list_a_folder_once(monkeypatch):
+    listed = []
+    listdir = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path=".": listed.append(path) or listdir(path))
+    remove_temporaries((f"out/{index}.png", f"{index:08x}") for index in range(1000))
+    assert len(listed) == 1
+
+
+def test_many_rows_of_one_input_cost_one_input_little():
+    change(
+        "WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT 3000) INSERT INTO pictures"
+        f" SELECT 'o' || value, {SAME}, 'failed', 'x', 0, NULL, NULL, seconds, ended, token FROM pictures, n"
+        " WHERE output = 'a_x2.png'"
+    )
+    with closing(Record(RECORD, Options())) as record:
+        assert 0 < len(record.of_input("in/a.png")) <= 100
+    assert [each["status"] for each in upsample("in", "-o", "out", "--json").document["files"]] == [
+        "skipped",  # by the row of its output
+        "written",
+    ]
+
+
+# What rows hold -----------------------------------------------------------------------------------------------------
+
+VALUES = [None, 0, -1, 7, 2**62, -(2**63), 0.5, float("inf"), "", "x", "1", "a\0b", "\n", b"", b"\xff", b"a\0b", "../x",
+          "x" * 5000]  # fmt: skip
+NOT_TEXT = "CAST(X'ff41fe' AS TEXT)"
+
+
+def planned(options, *, check_content):
+    """What a dry run finds, as it is reported; raises a RecordError at the most."""
+    found = list(find_inputs(["in"], recursive=False))
+    target = target_of("out", found)
+    resume = open_resume(found, target, options, check_content=check_content, timeout_s=5, is_dry_run=True)
+    with closing(resume.record):
+        return json.dumps([file_record(entry.result) for entry in plan_run(found, target, options, resume=resume)])
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_any_value_in_any_column_is_one_line_at_the_most(column):
+    """The record is refused, or the row counts as absent; nothing else comes of it."""
+    sound = RECORD.read_bytes()
+    said = set()
+    for value, status in itertools.product([*VALUES, NOT_TEXT], ("started", "written", "failed")):
+        RECORD.write_bytes(sound)
+        is_sql = value is NOT_TEXT
+        loosened(
+            f"UPDATE pictures SET error = 'in/a.png: x', status = '{status}'",
+            (f"UPDATE pictures SET {column} = {NOT_TEXT if is_sql else '?'}", () if is_sql else (value,)),
+        )
+        for options in (Options(), Options(factor=3, name="{stem}_x2{ext}")):
+            for check_content in (False, True):
+                try:
+                    planned(options, check_content=check_content)
+                except RecordError as error:
+                    said.add(str(error))
+    assert all(str(each).startswith(f"{RECORD}: ") and "--no-state" in each for each in said)
+    if column not in ("seconds", "ended", "output", "input"):  # not read; or no row of these images
+        assert any("did not write" in each for each in said), said
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_any_value_in_any_column_of_an_unfinished_row_lets_a_run_end_in_order(column):
+    sound = RECORD.read_bytes()
+    before = victims()
+    for value in (None, 2**62, 0.5, "a\0b", b"\xff", "../x", NOT_TEXT):
+        RECORD.write_bytes(sound)
+        Path("out/b_x2.png").unlink(missing_ok=True)
+        is_sql = value is NOT_TEXT
+        loosened(
+            "UPDATE pictures SET status = 'started'",
+            (f"UPDATE pictures SET {column} = {NOT_TEXT if is_sql else '?'}", () if is_sql else (value,)),
+        )
+        ended = upsample("in", "-o", "out")
+        assert "unexpected" not in ended.err, (value, ended.err)
+        assert (ended.status, ended.err.count("\n")) in {(0, 0), (1, 1)}
+        assert victims() == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "null", "1", "{", "[" * 100_000, "{" * 100_000, '{"factor":[1]}', '{"factor":[1,[2]]}', '{"factor":{}}',
+     '{"factor":' + "9" * 5000 + "}", '{"factor":["a","b"]}', '{"\\ud800":1}', '{"' + "x" * 50_000 + '":1}',
+     '{"--overwrite and rm":1}'],
+)  # fmt: skip
+def test_settings_that_are_none_are_one_line(text):
+    assert not is_settings(text)
+    change(("UPDATE settings SET text = ?", (text,)))
+    for more in ([], ["-f", "3", "--name", "{stem}_x2{ext}"]):
+        ended = upsample("in", "-o", "out", *more)
+        assert (ended.status, ended.err.count("\n")) == (1, 1)
+        assert ended.err.startswith(f"upsample: {RECORD}: holds a row that upsample did not write (settings)")
+
+
+def test_settings_of_every_kind_are_taken_for_settings():
+    from fractions import Fraction
+
+    for options in (Options(), Options(factor=Fraction(3, 2)), Options(size=(9, 16)), Options(fit=(9, 16), frame=2),
+                    Options(width=7, strict=True, memory_bytes=10**9, tile=5, device="cuda:0"),
+                    Options(format="jpg", quality=90, linear_light=True, depth="16")):  # fmt: skip
+        assert is_settings(settings_text(options))
+        assert is_settings(settings_text(options, conditions=True))
+
+
+def test_a_time_that_is_none_in_a_recorded_failure_is_no_error():
+    for said in ("x", "nan", "1e999", "-", "9" * 5000):
+        line = f"in/a.png: took longer than --timeout {said} and was stopped; give it more seconds"
+        change(("UPDATE pictures SET status = 'failed', error = ?", (line,)))
+        ended = upsample("in", "-o", "out", "--dry-run", "--timeout", "5")
+        assert "unexpected" not in ended.err
+
+
+@pytest.mark.parametrize("year", [1800, 2300, 5000])
+def test_files_of_other_centuries_are_recorded(year):
+    for path in ("in/a.png", "in/b.png"):
+        os.utime(path, (0, (year - 1970) * 31_556_952))
+    assert upsample("in", "-o", "out", "--overwrite").status == 0
+    again = upsample("in", "-o", "out", "--json").document["files"]
+    assert [(each["status"], each["warnings"]) for each in again] == [("skipped", [])] * 2
+
+
+def test_what_is_not_a_regular_file_has_no_hash():
+    os.mkfifo("in/pipe.png")
+    Path("in/zero.png").symlink_to("/dev/zero")
+    assert sha256_of("in/pipe.png") is None
+    assert sha256_of("in/zero.png") is None
+    assert sha256_of("in/a.png") is not None
+
+
+def test_an_error_of_any_text_is_recorded():
+    with closing(Record(Path("s.db"), Options())) as record:
+        record.begin()
+        for index, error in enumerate(("\ud800", "\udcff", "a\0b", "x" * 10**6)):
+            job = Job(Path("in/a.png"), Path(f"out/{index}.png"), "png", 3, 5)
+            record.started(job)
+            record.ended(job, Result.planned(job, 2).ended("failed", error=error))
+            assert record.of_output(job.output).error
+
+
+# What the record is -------------------------------------------------------------------------------------------------
+
+SIBLINGS = ("", "-wal", "-shm", "-journal")
+
+
+def super_journal(victim):
+    """A rollback journal that names `victim` as the super-journal, which SQLite removes after playing it back."""
+    name = os.fsencode(victim.absolute())
+    magic = bytes.fromhex("d9d505f920a163d7")
+    head = (magic + struct.pack(">5I", 0, 0, RECORD.stat().st_size // 4096, 512, 4096)).ljust(512, b"\0")
+    checksum = sum(byte if byte < 128 else byte - 256 for byte in name) & 0xFFFFFFFF
+    sj_page = 0x40000000 // 4096 + 1
+    return head + struct.pack(">I", sj_page) + name + struct.pack(">II", len(name), checksum) + magic
+
+
+def test_a_journal_next_to_the_record_is_refused_and_deletes_nothing():
+    journal = Path(f"{RECORD}-journal")
+    journal.write_bytes(super_journal(Path("victim/thesis.txt")))
+    before = victims()
+    refused(said="is next to the record", at=journal)
+    assert victims() == before
+
+
+def test_the_crafted_journal_does_delete_where_sqlite_meets_it():
+    """The control: without the check the attack works."""
+    Path(f"{RECORD}-journal").write_bytes(super_journal(Path("victim/thesis.txt")))
+    change("SELECT count(*) FROM pictures")
+    assert not Path("victim/thesis.txt").exists()
+
+
+def link(path):
+    path.symlink_to(Path("victim/thesis.txt").absolute())
+
+
+def dangling(path):
+    path.symlink_to(Path("victim/new.db").absolute())
+
+
+def zero(path):
+    path.symlink_to("/dev/zero")
+
+
+def hard_link(path):
+    path.hardlink_to("victim/thesis.txt")
+
+
+def another_record(path):
+    Path("mine.db").rename("victim/mine.db")
+    path.symlink_to(Path("victim/mine.db").absolute())
+
+
+def another_records_hard_link(path):
+    Path("mine.db").rename("victim/mine.db")
+    path.hardlink_to("victim/mine.db")
+
+
+@pytest.mark.parametrize("end", SIBLINGS)
+@pytest.mark.parametrize(
+    "make", [link, dangling, zero, hard_link, os.mkfifo, os.mkdir, another_record, another_records_hard_link]
+)
+def test_links_pipes_and_devices_are_refused(make, end):
+    path = Path(f"{RECORD}{end}")
+    Path("mine.db").write_bytes(RECORD.read_bytes())
+    if not end:
+        path.unlink()
+    make(path)
+    before, status = victims(), path.lstat()
+    refused(at=path, run=bounded if make in (zero, os.mkfifo) else upsample)
+    assert victims() == before
+    assert path.lstat().st_ino == status.st_ino
+
+
+@pytest.mark.parametrize("name", ["s.db", "deep/s.db"])
+def test_a_record_named_by_the_user_obeys_the_same_rules(name):
+    Path(name).parent.mkdir(exist_ok=True)
+    dangling(Path(name))
+    refused("--state", name, said="is a symbolic link", at=name)
+
+
+def test_a_link_that_appears_while_the_run_is_planned_is_refused():
+    record = Record(Path("s.db"), Options())
+    dangling(Path("s.db"))
+    with pytest.raises(RecordError, match="symbolic link"):
+        record.begin()
+    assert not Path("victim/new.db").exists()
+
+
+def test_a_record_of_another_user_is_refused():
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    for end in ("", "-wal"):
+        Path(f"{RECORD}{end}").touch()
+        os.chown(f"{RECORD}{end}", 12345, -1)
+        refused(said="belongs to another user", at=f"{RECORD}{end}")
+        os.chown(f"{RECORD}{end}", 0, -1)
+    assert upsample("in", "-o", "out").status == 0
+
+
+def test_where_the_file_system_keeps_one_owner_for_all_files_a_record_is_ones_own(monkeypatch):
+    """As on FAT, SMB, and NFS for root: who makes a file does not own it."""
+    own = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: own + 1)
+    assert [each["status"] for each in upsample("in", "-o", "out", "--json").document["files"]] == [
+        "skipped",
+        "written",
+    ]
+
+
+@pytest.mark.parametrize("end", ["", "-wal"])
+def test_an_enormous_file_is_refused_at_once(end):
+    path = Path(f"{RECORD}{end}")
+    path.touch()
+    os.truncate(path, 1 << 40)
+    refused(said="is larger than a record may be (1 GiB)", at=path, run=bounded)
+
+
+def test_a_log_that_speaks_of_more_pages_than_a_record_has_is_refused():
+    """Copied page by page, it would fill the disk."""
+    forge_pages(0xFFFFFFF0)
+    refused(said="is larger than a record may be (1 GiB)", run=bounded)
+
+
+def forge_pages(count):
+    """Leave a log as a killed run does; it and the database say that there are so many pages."""
+    with closing(sqlite3.connect(RECORD, isolation_level=None)) as db:
+        db.execute("UPDATE pictures SET seconds = 1")
+        log = bytearray(Path(f"{RECORD}-wal").read_bytes())
+        database = RECORD.read_bytes()
+    page_bytes = int.from_bytes(log[8:12], "big")
+    order = "big" if log[3] & 1 else "little"
+
+    def added(data, sums):
+        first, second = sums
+        for at in range(0, len(data), 8):
+            first = (first + int.from_bytes(data[at : at + 4], order) + second) & 0xFFFFFFFF
+            second = (second + int.from_bytes(data[at + 4 : at + 8], order) + first) & 0xFFFFFFFF
+        return first, second
+
+    sums = added(log[:24], (0, 0))
+    for at in range(32, len(log), 24 + page_bytes):
+        if int.from_bytes(log[at + 4 : at + 8], "big"):
+            log[at + 4 : at + 8] = count.to_bytes(4, "big")
+        sums = added(log[at + 24 : at + 24 + page_bytes], added(log[at : at + 8], sums))
+        log[at + 16 : at + 24] = struct.pack(">II", *sums)
+    RECORD.write_bytes(database[:28] + count.to_bytes(4, "big") + database[32:])
+    Path(f"{RECORD}-wal").write_bytes(log)
+
+
+# What its tables are ------------------------------------------------------------------------------------------------
+
+ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT "
+NULLS = ", ".join(f"x AS {name}" for name in COLUMNS)
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["CREATE TABLE more (a)"],
+        ["CREATE VIEW v AS SELECT 1"],
+        ["CREATE INDEX by_status ON pictures (status)"],
+        ["DROP INDEX by_input"],
+        ["ANALYZE"],
+        ["ALTER TABLE pictures ADD COLUMN more"],
+        ["ALTER TABLE pictures ADD COLUMN more AS (length(hex(zeroblob(100000000))))"],
+        ["CREATE TRIGGER t AFTER INSERT ON pictures BEGIN DELETE FROM settings; END"],
+        [f"CREATE TRIGGER t BEFORE INSERT ON settings BEGIN {ENDLESS} count(*) FROM n; END"],
+        ["CREATE VIRTUAL TABLE v USING fts5(a)"],
+        ["CREATE TABLE pragma_application_id (a)"],
+        ["DROP TABLE pictures", f"CREATE VIEW pictures AS {ENDLESS} {NULLS} FROM n"],
+        ["DROP TABLE pictures", f"CREATE TABLE pictures ({', '.join(COLUMNS)})"],
+        ["DROP TABLE pictures", "DROP TABLE settings"],
+        ["PRAGMA user_version = 0"],
+    ],
+)
+def test_a_record_with_other_tables_is_refused(statements):
+    change(*statements)
+    if statements[-1] == "DROP TABLE settings":
+        assert upsample("in", "-o", "out").status == 0  # empty, so made new
+    else:
+        is_endless = ENDLESS in statements[-1]
+        refused(said="is a database, but not a record of upsample", run=bounded if is_endless else upsample)
+
+
+def test_a_great_many_tables_are_refused_at_once():
+    change(
+        "PRAGMA writable_schema = ON",
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 300000) INSERT INTO sqlite_master"
+        " SELECT 'table', 't' || x, 't' || x, 2, 'CREATE TABLE t' || x || '(a)' FROM n",
+    )
+    start_s = time.process_time()
+    refused(said="is a damaged record")
+    assert time.process_time() - start_s < 1
+
+
+def endless():
+    """Give the record a tree of pages without an end: each page refers hundreds of times to the next."""
+    with closing(sqlite3.connect(RECORD)) as db:
+        ((root,),) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'pictures'")
+        ((page_bytes,),) = db.execute("PRAGMA page_size")
+    data = bytearray(RECORD.read_bytes())
+    pages = len(data) // page_bytes
+    leaf = data[(root - 1) * page_bytes : root * page_bytes]
+    numbers = [root, *range(pages + 1, pages + 16)]
+    for here, following in itertools.pairwise([*numbers, pages + 16]):
+        count = 300
+        cell = struct.pack(">IB", following, 1)
+        start = page_bytes - count * len(cell)
+        head = struct.pack(">BHHHBI", 5, 0, count, start, 0, following)
+        pointers = b"".join(struct.pack(">H", start + index * len(cell)) for index in range(count))
+        page = (head + pointers).ljust(start, b"\0") + cell * count
+        data[(here - 1) * page_bytes : here * page_bytes] = page
+    data[(pages + 15) * page_bytes :] = leaf
+    data[28:32] = (len(data) // page_bytes).to_bytes(4, "big")
+    RECORD.write_bytes(data)
+
+
+def test_a_table_without_an_end_does_not_hang_the_run():
+    endless()
+    ended = bounded("in", "-o", "out")
+    assert (ended.status, ended.out) == (1, "")
+    assert ended.err.startswith(f"upsample: {RECORD}: is a damaged record; ")
+
+
+def test_a_statement_that_takes_too_long_is_ended_in_one_line():
+    with closing(locked(RECORD)) as db, pytest.raises(sqlite3.OperationalError, match="interrupted"):
+        db.rows(f"{ENDLESS} count(*) FROM n")
+
+
+def test_ctrl_c_works_while_sqlite_is_at_work():
+    with closing(locked(RECORD)) as db:
+        timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            db.rows(f"{ENDLESS} count(*) FROM n")
+        timer.join()
+        assert db.rows("SELECT 1")[0][0] == 1  # it can be used afterwards
+
+
+def test_what_a_record_holds_is_bounded_in_length():
+    change(("UPDATE pictures SET error = ?", ("x" * 10**6,)))
+    refused(said="is a damaged record")
+
+
+def test_functions_that_change_the_connection_are_off():
+    with closing(locked(RECORD)) as db:
+        assert db.rows("PRAGMA trusted_schema")[0][0] == 0
+        if hasattr(db, "getconfig"):
+            assert db.getconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE)
+            assert not db.getconfig(sqlite3.SQLITE_DBCONFIG_ENABLE_TRIGGER)
+
+
+# What still works ---------------------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_copies_a_record_and_its_log(monkeypatch):
+    with closing(sqlite3.connect(RECORD, isolation_level=None)) as db:
+        db.execute("UPDATE pictures SET error = 'in the log'")
+        assert Path(f"{RECORD}-wal").stat().st_size > 0
+        with closing(copied(RECORD)) as copy:
+            assert copy.rows("SELECT error FROM pictures")[0][0] == "in the log"
+
+
+def test_an_empty_record_is_none_in_a_dry_run():
+    RECORD.write_bytes(b"")
+    assert upsample("in", "-o", "out", "--dry-run").status == 0
+    assert RECORD.read_bytes() == b""
+
+
+def test_making_a_record_makes_no_journal_that_a_kill_could_leave():
+    path = Path("n" * 245 + ".db")  # with "-journal" at its end, longer than a name can be
+    for _ in range(2):
+        with closing(Record(path, Options())) as record:
+            record.begin()
+            record.started(Job(Path("in/a.png"), Path("out/a.png"), "png", 3, 5))
+            assert record.of_output("out/a.png").status == "started"
+
+
+def test_stamps_fit_into_the_record():
+    os.utime("in/a.png", (0, 10**10))
+    size, mtime_ns = stamp_of("in/a.png")
+    assert (size, mtime_ns) == (Path("in/a.png").stat().st_size, 2**63 - 1)

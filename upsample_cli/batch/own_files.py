@@ -1,0 +1,62 @@
+"""Files that a run keeps next to its outputs, where others may write: used only if they are ours alone."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import tempfile
+from pathlib import Path
+
+from upsample_cli.errors import RecordError
+
+MAX_BYTES = 1 << 30
+"""Of a record: two million outputs and more."""
+TOO_LARGE = "is larger than a record may be (1 GiB)"
+ELSEWHERE = "give another --state, or --no-state"
+_JOURNAL = "-journal"
+_SIBLINGS = ("-wal", "-shm", _JOURNAL)
+
+
+def check_record_files(path: Path) -> os.stat_result:
+    """Refuse a record that is not a file of ours alone, and what SQLite would act on next to it. Returns its status.
+
+    SQLite follows links, and plays back a journal and deletes the file that it names.
+
+    Raises:
+        RecordError: naming the file.
+        OSError: if there is no record.
+    """
+    statuses = {"": os.lstat(path)}
+    statuses |= {end: os.lstat(f"{path}{end}") for end in _SIBLINGS if os.path.lexists(f"{path}{end}")}
+    if _JOURNAL in statuses:
+        cause = "is next to the record, and upsample leaves no such file"
+        raise RecordError(f"{path}{_JOURNAL}: {cause}", f"remove it, or {ELSEWHERE}")
+    for end, status in statuses.items():
+        fault = link_fault(status)
+        if fault is None and status.st_size > MAX_BYTES:
+            fault = TOO_LARGE
+        if fault is None and _is_anothers(status, path.parent):
+            fault = "belongs to another user"
+        if fault is not None:
+            raise RecordError(f"{path}{end}: {fault}", ELSEWHERE)
+    return statuses[""]
+
+
+def link_fault(status: os.stat_result) -> str | None:
+    """Why writing into a file would change another one, or might wait for ever; None if it would not."""
+    if stat.S_ISLNK(status.st_mode):
+        return "is a symbolic link"
+    if not stat.S_ISREG(status.st_mode):
+        return "is not a regular file"
+    return "has another name too (a hard link)" if status.st_nlink > 1 else None
+
+
+def _is_anothers(status: os.stat_result, folder: Path) -> bool:
+    if sys.platform == "win32" or status.st_uid == os.geteuid():
+        return False
+    try:  # on FAT, SMB and, for root, NFS, who makes a file is not its owner
+        with tempfile.TemporaryFile(dir=folder) as own:
+            return os.fstat(own.fileno()).st_uid != status.st_uid
+    except OSError:
+        return True
