@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.running import leave, save, upsample
 from support.commands import call
+from support.running import leave, save, upsample
 
 from upsample_cli.pictures import permissions
 from upsample_cli.pictures.files import new_file

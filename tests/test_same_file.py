@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.running import COMMAND, ENVIRONMENT, leave, names, pixels_of, save, tree, upsample
 from support.commands import call
+from support.running import COMMAND, ENVIRONMENT, leave, names, pixels_of, save, tree, upsample
 
 from upsample_cli.batch.paths import OnePaths, RealPaths
 from upsample_cli.errors import UsageError

@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from running import COMMAND, ENVIRONMENT, Ended, names, save, tree, upsample
+from support.running import COMMAND, ENVIRONMENT, Ended, names, save, tree, upsample
 
 from upsample_cli.batch.find import find_inputs
 from upsample_cli.batch.identity import is_settings, settings_text, sha256_of, stamp_of

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 from support.bombs import (
     deflated_text,
     gif_comments,
@@ -23,9 +24,8 @@ from support.bombs import (
     tiff_pages,
     webp_of,
 )
-from corpus import animated_png, saved, tiff
-from PIL import Image
-from running import upsample
+from support.corpus import animated_png, saved, tiff
+from support.running import upsample
 
 from upsample_cli.batch.find import find_inputs
 from upsample_cli.batch.jobs import plan_run

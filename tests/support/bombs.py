@@ -6,8 +6,8 @@ import struct
 import zlib
 
 from PIL import Image
-from support.corpus import png_chunk, saved
 
+from support.corpus import png_chunk, saved
 from upsample_cli.pictures import ifd
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
