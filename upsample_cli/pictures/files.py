@@ -157,13 +157,13 @@ def new_file(
                     file.flush()
                     if old is not None and is_kept:
                         permissions.take_over(file.fileno(), old)
-                    written = os.fstat(file.fileno())
+                    _check_is_there(folder, name, path, os.fstat(file.fileno()))  # open, it keeps its number everywhere
                 except BaseException:
                     with suppress(OSError):  # what was to be said is being said
                         file.close()
                     raise
                 file.close()
-                _check_is_there(folder, name, path, written)
+                _check_not_stopped(folder, name)
                 _put(folder, name, target.name, path, overwrite=overwrite)
     except OSError as error:
         raise writing_error(path, error) from error
@@ -226,13 +226,17 @@ def _temporary(folder: Folder, name: str) -> Iterator[str]:
 
 
 def _check_is_there(folder: Folder, name: str, path: str | os.PathLike[str], written: os.stat_result) -> None:
-    if folder.path / name not in _unfinished:
-        raise Interrupted
+    _check_not_stopped(folder, name)
     with suppress(FileNotFoundError):
         if folder.is_there() and os.path.samestat(written, folder.status(name)):
             return
     cause = "cannot be written: its temporary file was removed, or its folder moved, meanwhile"
     raise WritingError(path, cause, "start again, and leave the folder alone until the end")
+
+
+def _check_not_stopped(folder: Folder, name: str) -> None:
+    if folder.path / name not in _unfinished:
+        raise Interrupted
 
 
 def _put(folder: Folder, temporary: str, name: str, path: str | os.PathLike[str], *, overwrite: bool) -> None:

@@ -126,8 +126,7 @@ def opened_folder(path: Path, place: Place | None = None, picture: Path | None =
         if place is None or picture is None:
             yield _opened(path, open_folders)
             return
-        is_base = place.tree is not None and place.base == place.named
-        _make(place.named, [place.tree] if is_base and place.tree is not None else [])
+        _make(place.named, [place.tree] if place.tree is not None and place.base == place.named else [])
         folder = _opened(Path(os.path.realpath(place.named)), open_folders)
         for shown, like in place.below(path, picture):
             folder = _opened_below(folder, shown, [like], open_folders)
