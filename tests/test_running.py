@@ -3,9 +3,12 @@
 import inspect
 
 import pytest
-from support.running import in_threads, save, upsample
+from support import running
+from support.running import in_threads
 
 from upsample_cli.batch.executors import executor_for
+from upsample_cli.batch.threads import ThreadExecutor
+from upsample_cli.job import Options
 
 
 def test_the_stand_in_takes_the_options_of_what_it_stands_for():
@@ -13,10 +16,11 @@ def test_the_stand_in_takes_the_options_of_what_it_stands_for():
     assert all(each.kind is not each.VAR_KEYWORD for each in inspect.signature(in_threads).parameters.values())
 
 
-@pytest.mark.usefixtures("in_tmp_path")
-def test_a_timeout_is_kept_in_this_process_too():
-    save("a.png", (700, 900))
-    ended = upsample("a.png", "-f", "16", "--timeout", "0.01")
-    assert ended.status == 1
-    assert "0.01" in ended.err
-    assert upsample("a.png").status == 0  # the control
+@pytest.mark.parametrize("option", [{"timeout_s": 3.0}, {"cluster": "tcp://h:1"}])
+def test_what_needs_other_processes_gets_the_real_function(option, monkeypatch):
+    monkeypatch.setattr(running, "executor_for", lambda _jobs, _options, **given: given)
+    given = in_threads([], Options(), token="t", watcher=None, **option)
+    assert given.items() >= option.items()
+    executor = in_threads([], Options(), token="t", watcher=None)  # the control
+    assert isinstance(executor, ThreadExecutor)
+    executor.close()
