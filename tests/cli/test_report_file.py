@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support.running import COMMAND, ENVIRONMENT, save, tree, upsample
 
+from upsample_cli.cli.gallery import Gallery
 from upsample_cli.cli.report_file import ReportFile
 from upsample_cli.cli.tally import KEPT_FAILURES, Tally, cause_of
 from upsample_cli.job import Result
@@ -74,7 +75,7 @@ def test_a_killed_run_leaves_whole_lines():
         ("b.txt", "b.txt is there and is no report; give --report another name"),
         ("b.png", "--report b.png has the name of a PNG file, and is none; give it another extension"),
         ("new.JPG", "--report new.JPG has the name of a JPEG file, and is none; give it another extension"),
-        ("in", "in: cannot be written: Is a directory; give --report another name"),
+        ("in", "in: is a folder; give --report another name"),
         ("in/a.png/r.jsonl", "in/a.png/r.jsonl: cannot be written: a part of its path is not a folder"),
         ("", "--report '' is no name of a file; give it one"),
         ("-", "--report '-' is no name of a file; give it one"),
@@ -132,6 +133,59 @@ def test_a_report_that_cannot_be_written_to_its_end_is_said_and_the_pictures_are
     assert [error.split(";")[0] for error in ended.errors] == ["/dev/full: cannot be written: the disk is full"]
     assert Path("out/a_x2.png").exists()
     assert Path("out/b_x2.png").exists()
+
+
+def existing_report(path):
+    path.write_bytes(b'{"input": "mine.png"}\n')
+    return path
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links and pipes of POSIX")
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: path.symlink_to("new.txt"), "is a symbolic link"),
+        (lambda path: path.symlink_to(existing_report(Path("mine.jsonl"))), "is a symbolic link"),
+        (lambda path: path.hardlink_to(existing_report(Path("mine.jsonl"))), "has another name too (a hard link)"),
+        (os.mkfifo, "is not a regular file"),
+    ],
+)
+@pytest.mark.parametrize("option", ["--report", "--gallery"])
+def test_what_is_planted_at_the_name_of_a_report_or_a_gallery_is_not_written_through(option, make, said):
+    save("in/a.png")
+    planted = Path("in/r.txt")
+    make(planted)
+    before, status = tree("."), planted.lstat()
+    ended = upsample("in", "-o", "out/", "--overwrite", option, planted)
+    assert (ended.status, ended.err) == (2, f"upsample: {planted}: {said}; give {option} another name\n")
+    assert tree(".") == before
+    assert planted.lstat().st_ino == status.st_ino
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links of POSIX")
+def test_a_link_that_comes_to_the_gallerys_name_while_the_run_is_at_work_is_not_followed(monkeypatch):
+    save("in/a.png")
+    make = Gallery._make
+
+    def make_late(self, result):
+        make(self, result)
+        Path("out/g.html").symlink_to(Path("new.html").absolute())
+
+    monkeypatch.setattr(Gallery, "_make", make_late)
+    ended = upsample("in", "-o", "out/", "--gallery", "out/g.html")
+    assert (ended.status, ended.errors) == (1, ["out/g.html: is a symbolic link; give --gallery another name"])
+    assert Path("out/a_x2.png").exists()
+    assert not Path("new.html").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="no /dev/fd")
+def test_a_report_may_go_to_a_pipe_that_the_shell_made():
+    save("in/a.png")
+    reading, writing = os.pipe()
+    assert upsample("in", "-o", "out/", "--report", f"/dev/fd/{writing}").status == 0
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        assert json.loads(pipe.read())["status"] == "written"
 
 
 def test_names_that_are_no_text_stay_one_line(tmp_path):

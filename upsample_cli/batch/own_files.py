@@ -47,6 +47,8 @@ def link_fault(status: os.stat_result) -> str | None:
     """Why writing into a file would change another one, or might wait for ever; None if it would not."""
     if stat.S_ISLNK(status.st_mode):
         return "is a symbolic link"
+    if stat.S_ISDIR(status.st_mode):
+        return "is a folder"
     if not stat.S_ISREG(status.st_mode):
         return "is not a regular file"
     return "has another name too (a hard link)" if status.st_nlink > 1 else None

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from upsample_cli.cli import gallery_page
-from upsample_cli.cli.report_file import check_folder
+from upsample_cli.cli.report_file import check_folder, check_link
 from upsample_cli.cli.tally import Tally
 from upsample_cli.errors import OutputExistsError, UpsampleError, UsageError
 from upsample_cli.job import Options, Result
@@ -45,6 +45,8 @@ class Gallery:
         self._shown = 0
         self._sources: list[Path] = []
         self._failures: list[str] = []
+        check_folder("--gallery", path)
+        check_link("--gallery", path)
         self._may_replace = options.overwrite or _is_page(path)
         _check_writable(path, overwrite=self._may_replace)
         self._articles = tempfile.TemporaryFile()  # noqa: SIM115  closed by __exit__
@@ -78,6 +80,7 @@ class Gallery:
         if (silent := tally.counts["failed"] - len(self._failures)) > 0:
             told.append(f"{silent:,} more failures are not listed: a page holds {MAX_FAILURES:,}.")
         try:
+            check_link("--gallery", self._path)  # it may have come meanwhile
             with new_file(self._path, overwrite=self._may_replace, sources=self._sources) as page:
                 page.write(gallery_page.head(self._options, told, self._failures).encode())
                 self._articles.seek(0)
@@ -116,7 +119,6 @@ def _is_page(path: Path) -> bool:
 
 
 def _check_writable(path: Path, *, overwrite: bool) -> None:
-    check_folder("--gallery", path)
     try:
         with suppress(_NotYetError), new_file(path, overwrite=overwrite):
             raise _NotYetError

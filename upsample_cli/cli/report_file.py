@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from upsample_cli.batch.own_files import link_fault
 from upsample_cli.cli.report import file_record
 from upsample_cli.errors import UpsampleError, UsageError
 from upsample_cli.job import Result
 from upsample_cli.pictures.files import writing_error
 
 _HEAD_BYTES = 1 << 16
+_SYSTEM_FOLDERS = re.compile("/dev(/fd)?|/proc/[0-9]+/fd")
 
 
 class ReportFile:
@@ -34,11 +37,19 @@ class ReportFile:
         self.error: UpsampleError | None = None
         """Why the file could not be written to its end. The run is worth more than its report, and goes on."""
         check_folder("--report", path)
+        # What the system itself has there, such as /dev/stderr or the pipe of >(command), may be a link or a device.
+        is_systems = _SYSTEM_FOLDERS.fullmatch(os.path.realpath(path.parent)) is not None
+        if not is_systems:
+            check_link("--report", path)
+        guards = 0 if is_systems else getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0) | guards
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
+            self._file = os.open(path, flags, 0o666)
         except (OSError, ValueError) as error:
             raise _unwritable(path, error) from error
         try:
+            if not is_systems:
+                _check_status("--report", path, os.fstat(self._file))
             self._check_and_end_line()
         except BaseException:
             os.close(self._file)
@@ -93,6 +104,21 @@ def check_folder(option: str, path: Path) -> None:
     """
     if not os.path.lexists(path.parent):
         raise UsageError(f"there is no folder {path.parent} for {option} {path}", "make it first, or name another")
+
+
+def check_link(option: str, path: Path) -> None:
+    """Refuse to write a file of the run through a link, or into a pipe or a device: others may have put it there.
+
+    Raises:
+        UsageError: naming the file.
+    """
+    with suppress(OSError, ValueError):  # if it is not there, or cannot be, writing says so
+        _check_status(option, path, os.lstat(path))
+
+
+def _check_status(option: str, path: Path, status: os.stat_result) -> None:
+    if (fault := link_fault(status)) is not None:
+        raise UsageError(f"{path}: {fault}", f"give {option} another name")
 
 
 def _is_record(head: bytes) -> bool:
