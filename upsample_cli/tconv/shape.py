@@ -196,7 +196,7 @@ def least_letter(sizes: Sequence[Size], layers: Sequence[Layer]) -> int | None:
     """
 
     def legal(value: int) -> bool:
-        after = tuple(size.at(value) if isinstance(size, Symbolic) else size for size in sizes)
+        after: tuple[Size, ...] = tuple(size.at(value) if isinstance(size, Symbolic) else size for size in sizes)
         try:
             for layer in layers:
                 after = layer.output_sizes(after)
