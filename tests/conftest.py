@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support.skips import pytest_configure  # noqa: F401  # a hook
 
 # How fast examples are made says how busy the machine is, not whether a test is right.
 too_slow = [HealthCheck.too_slow]

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from support.corpus import good_files, mutated
-from support.exercise import exercise, peak_bytes
+from support.reading import exercise, peak_bytes
 
 from upsample_cli.errors import UpsampleError
 from upsample_cli.pictures.formats import FORMATS

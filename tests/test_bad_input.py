@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from support import corpus
 from support.corpus import HEIGHT, RGB, WIDTH, good_files, mutated, png, saved, tiff, truncated
-from support.exercise import exercise, peak_bytes
+from support.reading import exercise, peak_bytes
 from support.running import names, save, tree, upsample, upsample_process
 
 from upsample_cli.errors import PictureError, UpsampleError

@@ -7,7 +7,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 import torch
-from support.environment import ENVIRONMENT, FINDS_SUPPORT
+from support.environment import ENVIRONMENT, FINDS_SUPPORT, NOT_COMPILED
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 
 from upsample_cli import route_choice, separable, upsample
@@ -113,7 +113,7 @@ def test_the_chosen_route_is_a_fast_one_on_a_cpu(is_compiled, monkeypatch):
     if not is_compiled:
         monkeypatch.setattr(separable, "compiled_modules", list)
     elif not separable.compiled_modules():
-        pytest.skip("the package was installed without a compiler, or for another kind of processor")
+        pytest.skip(NOT_COMPILED)
     bilinear, lanczos = kernel_named("bilinear", 2), kernel_named("lanczos3", 2)
     words = chosen_route(bilinear, Arithmetic(torch.uint16, 16), 3, CPU)
     assert type(words) is (SeparableRoute if is_compiled else RowPhaseRoute)
@@ -249,7 +249,7 @@ def test_what_is_not_finite_spoils_only_the_pixels_that_depend_on_it(factor, odd
 OTHER_PROCESSOR = """
 import numpy as np, torch
 torch.set_num_threads(1)
-from support.environment import ENVIRONMENT, FINDS_SUPPORT
+from support.environment import ENVIRONMENT, FINDS_SUPPORT, NOT_COMPILED
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from upsample_cli import route_choice, upsample
 fast = route_choice._fast_routes

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support.environment import NOT_COMPILED
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 
 from upsample_cli import separable
@@ -18,9 +19,7 @@ from upsample_cli.pixels import Arithmetic, fitted
 from upsample_cli.plan import plan_for_budget
 from upsample_cli.separable import SeparableRoute, compiled_modules
 
-needs_compiled = pytest.mark.skipif(
-    not compiled_modules(), reason="the package was installed without a compiler, or for another kind of processor"
-)
+needs_compiled = pytest.mark.skipif(not compiled_modules(), reason=NOT_COMPILED)
 DTYPES = {np.uint8: torch.uint8, np.uint16: torch.uint16}
 KERNELS = ["bilinear", "nearest", "bicubic", "bspline"]
 MANY = 2**40  # bytes: a single tile

@@ -312,7 +312,7 @@ def test_a_cuda_device_that_is_not_there_is_named_with_those_that_are():
     import torch
 
     if torch.cuda.is_available():
-        pytest.skip("there is one here")
+        pytest.skip("there is a CUDA device here")
     save("a.png")
     ended = upsample("a.png", "--device", "cuda")
     assert (ended.status, ended.out) == (2, "")

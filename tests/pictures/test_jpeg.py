@@ -213,7 +213,7 @@ def no_pillow_pixels(monkeypatch):
     monkeypatch.setattr(ImageFile.ImageFile, "load", load)
 
 
-def rows_of(data):
+def rows_in_two_bands(data):
     with open_picture(io.BytesIO(data)) as source:
         info = source.info
         cuts = sorted({0, info.height // 3, info.height})
@@ -239,13 +239,13 @@ GOOD = {
 def test_decoded_pixels_are_pillows(name, monkeypatch):
     wanted = decoded(GOOD[name])[1]
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _self: pytest.fail("decoded by Pillow"))
-    found = rows_of(GOOD[name])
+    found = rows_in_two_bands(GOOD[name])
     assert np.array_equal(found.reshape(wanted.shape), wanted)
 
 
 def test_ink_is_decoded_by_pillow(no_pillow_pixels):
     with pytest.raises(PictureError):  # the other tests' claim has a control by this
-        rows_of(by_pillow(photograph(9, 17, 4), "cmyk"))
+        rows_in_two_bands(by_pillow(photograph(9, 17, 4), "cmyk"))
 
 
 def broken(data, rng):

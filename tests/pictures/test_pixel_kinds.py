@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from support.corpus import png_of_rows as png
 from support.corpus import saved, tiff
+from support.reading import rows_of
 
 from upsample_cli.errors import PictureError
 from upsample_cli.pictures.model import Layout
@@ -110,11 +111,6 @@ KINDS = {
     ),
 }
 CASES = [(name, data, wanted) for name, (files, wanted) in KINDS.items() for data in files]
-
-
-def rows_of(data, **settings_):
-    with open_picture(io.BytesIO(data), **settings_) as source:
-        return source.read_rows(0, source.info.height), source.info
 
 
 @pytest.mark.parametrize(("name", "data", "wanted"), CASES, ids=[f"{name}-{i}" for i, (name, _, _) in enumerate(CASES)])

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from support.corpus import png_of_rows as png
 from support.corpus import saved, tiff
+from support.reading import rows_of
 
 from upsample_cli.errors import PictureError
 from upsample_cli.pictures import opening
@@ -25,11 +26,6 @@ HEIGHT, WIDTH = 21, 37
 RNG = np.random.default_rng(20)
 GREY8 = RNG.integers(0, 256, (HEIGHT, WIDTH), np.uint8)
 RGB = RNG.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
-
-
-def rows_of(data, **settings_):
-    with open_picture(io.BytesIO(data), **settings_) as source:
-        return source.read_rows(0, source.info.height), source.info
 
 
 UPRIGHT = {

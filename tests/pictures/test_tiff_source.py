@@ -11,6 +11,7 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from support.reading import rows_of
 
 from upsample_cli.errors import PictureError
 from upsample_cli.pictures import tiff_source
@@ -33,11 +34,6 @@ def tiff(pixels, **settings_):
     file = io.BytesIO()
     tifffile.imwrite(file, pixels, metadata=None, **settings_)
     return file.getvalue()
-
-
-def rows_of(data):
-    with open_picture(io.BytesIO(data)) as source:
-        return source.read_rows(0, source.info.height), source.info
 
 
 KINDS = {

@@ -1,4 +1,4 @@
-"""One way through every reader, for damaged pictures; for tests and fuzz.py."""
+"""Ways through the readers: the rows of an image, and all that can be done with one, for tests and fuzz.py."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,12 +16,18 @@ from upsample_cli.job import Options
 from upsample_cli.pictures.convert import convert_rows
 from upsample_cli.pictures.formats import FORMATS, fit
 from upsample_cli.pictures.metadata import metadata_for_output
-from upsample_cli.pictures.model import Frames, Source
+from upsample_cli.pictures.model import Frames, PictureInfo, Source
 from upsample_cli.pictures.sinks import open_sink
 from upsample_cli.pictures.source import open_animation, open_picture
 from upsample_cli.planning import plan_job
 
 MAX_PIXELS = 1_000_000
+
+
+def rows_of(data: bytes, **settings: Any) -> tuple[np.ndarray, PictureInfo]:
+    """All rows of an image in memory, read in one piece, and what is known of it."""
+    with open_picture(io.BytesIO(data), **settings) as source:
+        return source.read_rows(0, source.info.height), source.info
 
 
 def exercise(data: bytes, target: str = "png") -> np.ndarray:

@@ -1,0 +1,53 @@
+"""Which tests may be skipped in CI, as a pytest plugin: with `CI=true`, a skip for any other reason fails the run."""
+
+import os
+import re
+
+import pytest
+
+ALLOWED = {
+    "a GPU": r"CUDA device|build of torch comes without Triton",
+    "a processor of another kind": r"this processor is |this is another kind of processor|no 8-bit operators here",
+    "another system": r"POSIX|Linux|only there|disk that tells names apart|no fork|C library|/dev/full",
+    "a program that pip does not install": r"no Chromium is installed|ExifTool is the second reader|there is no nohup",
+    "rights of the user": r"root may read everything|runs as root|may have mounts of its own",
+}
+"""What is missing where a test may be skipped, and what the reasons of those skips contain."""
+
+
+def is_allowed(reason):
+    return any(re.search(pattern, reason) for pattern in ALLOWED.values())
+
+
+class SkipPolicy:
+    """Collects the skips that are not allowed."""
+
+    def __init__(self):
+        self.unexpected = []
+
+    def pytest_runtest_logreport(self, report):
+        self._look_at(report)
+
+    def pytest_collectreport(self, report):
+        self._look_at(report)
+
+    def _look_at(self, report):
+        if report.skipped and not hasattr(report, "wasxfail"):
+            reason = report.longrepr[2]
+            if not is_allowed(reason):
+                self.unexpected.append(f"{report.nodeid}: {reason}")
+
+    def pytest_sessionfinish(self, session):
+        if self.unexpected and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter):
+        if self.unexpected:
+            terminalreporter.section("skips that are not allowed in CI: see tests/support/skips.py")
+            for line in self.unexpected:
+                terminalreporter.line(line)
+
+
+def pytest_configure(config):
+    if os.environ.get("CI") == "true":
+        config.pluginmanager.register(SkipPolicy())
