@@ -623,6 +623,23 @@ def test_making_a_record_makes_no_journal_that_a_kill_could_leave():
             assert record.of_output("out/a.png").status == "started"
 
 
+def test_a_record_that_another_program_took_out_of_wal_mode_is_taken_back():
+    change("PRAGMA journal_mode = DELETE")
+    assert upsample("in", "-o", "out").status == 0
+    with closing(sqlite3.connect(RECORD)) as db:
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_later_rounds_of_a_watch_do_not_look_for_temporary_files_again():
+    left = Path(f"out/.own.png.{TOKEN}.part")
+    plant("own.png")
+    with closing(Record(RECORD, Options(), folders=[Path("out")])) as record:
+        for is_gone in (True, False):
+            left.touch()
+            record.begin()
+            assert left.exists() != is_gone
+
+
 def test_stamps_fit_into_the_record():
     os.utime("in/a.png", (0, 10**10))
     size, mtime_ns = stamp_of("in/a.png")

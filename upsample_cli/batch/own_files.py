@@ -11,7 +11,7 @@ from pathlib import Path
 from upsample_cli.errors import RecordError
 
 MAX_BYTES = 1 << 30
-"""Of a record: two million outputs and more."""
+"""Of a record: three million outputs and more."""
 TOO_LARGE = "is larger than a record may be (1 GiB)"
 ELSEWHERE = "give another --state, or --no-state"
 _JOURNAL = "-journal"

@@ -26,7 +26,8 @@ RECORD_NAME = ".upsample.sqlite"
 _SELECT = f"SELECT {COLUMNS} FROM pictures LEFT JOIN settings ON settings = settings.id WHERE "
 _MOST_OUTPUTS = 100
 """Of one input that are looked at: a record that holds more must not slow down every input."""
-_MOST_UNFINISHED = 100_000
+_MOST_UNFINISHED = 10_000
+"""Far more than pictures that are in work at once, and still a second or two to look for."""
 
 
 class Record:

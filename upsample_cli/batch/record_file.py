@@ -75,9 +75,8 @@ class Database(sqlite3.Connection):
 def _opened(path: Path | None) -> Database:
     """The database at a path, which exists; None for an empty one of its own, on the disk and without a name."""
     name = "" if path is None else f"file:{quote(os.fsencode(path.absolute()))}?mode=rw"
-    db = sqlite3.connect(
-        name, timeout=0, isolation_level=None, check_same_thread=False, factory=Database, uri=True
-    )  # each statement is a transaction
+    # Without an isolation level each statement is a transaction.
+    db = sqlite3.connect(name, timeout=0, isolation_level=None, check_same_thread=False, factory=Database, uri=True)
     db.row_factory = sqlite3.Row
     db.text_factory = _text
     db.set_progress_handler(db.step, _STEP)
@@ -112,10 +111,10 @@ def locked(path: Path, *, is_new: bool = False) -> Database:
             raise RecordError(f"{path}: was replaced while it was opened", f"start again, or {ELSEWHERE}")
         if is_new and not is_empty:
             raise RecordError(f"{path}: another run has been at work here meanwhile", "start this one again")
-        if is_empty:
+        if db.rows("PRAGMA journal_mode")[0][0] != "wal":
             db.execute("PRAGMA journal_mode = MEMORY")  # a kill leaves no journal, which the next run would refuse
-            for pragma in _MARKS:
-                db.execute(pragma)
+        for pragma in _MARKS if is_empty else ():
+            db.execute(pragma)
         # WAL in this mode needs no memory shared with other processes. NORMAL does not wait for the disk at a commit:
         # what was committed outlives the process, and the file stays sound when the machine itself goes down.
         db.execute("PRAGMA journal_mode = WAL")
