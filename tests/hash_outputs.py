@@ -27,6 +27,7 @@ import sys
 import tempfile
 import time
 import tomllib
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -94,7 +95,7 @@ def _put(inputs: dict[str, bytes], case: tuple[str, ...], folder: Path) -> dict[
     return given
 
 
-def _run(program_of: Programs, words: list[str], stdin: bytes) -> tuple[int, bytes, bytes]:
+def _run(program_of: Programs, words: list[str], stdin: bytes) -> tuple[int | str, bytes, bytes]:
     sys.argv[:] = words
     with _streams(stdin) as read:
         try:
@@ -102,6 +103,9 @@ def _run(program_of: Programs, words: list[str], stdin: bytes) -> tuple[int, byt
             status = 0
         except SystemExit as leaving:
             status = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+        except Exception as error:
+            traceback.print_exc()
+            status = type(error).__name__  # a broken command must not keep the others from being compared
     return status, *read()
 
 

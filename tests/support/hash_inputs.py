@@ -14,13 +14,15 @@ from support.corpus import HEIGHT, ICC, RGB, RGB16, WIDTH, exif, good_files, png
 from support.environment import TESTS
 
 SAMPLES = TESTS.parent / "samples"
+_SAMPLE_ENDS = ("gif", "jpg", "png", "webp")
 _SUFFIXES = {"jpeg": "jpg", "tiff": "tif"}
 _GREY = RGB[..., 0].copy()
 
 
 def input_files() -> dict[str, bytes]:
     """Every input by its name: the samples, one of every kind of image, its variants, arrays, sounds, weights."""
-    files = {path.name: path.read_bytes() for path in sorted(SAMPLES.iterdir()) if path.suffix not in {".py", ".md"}}
+    images = (path for end in _SAMPLE_ENDS for path in SAMPLES.glob(f"*.{end}") if "_x" not in path.stem)
+    files = {path.name: path.read_bytes() for path in sorted(images)}
     for name, data in good_files().items():
         kind = name.split()[0]
         files[f"{name.replace(' ', '-')}.{_SUFFIXES.get(kind, kind)}"] = data
