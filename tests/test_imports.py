@@ -19,6 +19,7 @@ LAYERS = [
         "upsample_cli.rounding",
         "upsample_cli.current_folder",
         "upsample_cli.npy_files",
+        "upsample_cli.special_files",
         "upsample_cli.pickle_bounds",
     ],
     [

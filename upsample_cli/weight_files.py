@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upsample_cli.errors import STOPS, PictureError, UsageError
+from upsample_cli.special_files import refuse_special
 from upsample_cli.weight_readers import MOST_WEIGHTS, WEIGHT_READERS, State, opened_safetensors
 
 METADATA_KEY = "upsample-cli"
@@ -67,7 +67,7 @@ def read_weights(place: str) -> Weights:
     if path.suffix.lower() not in WEIGHT_READERS:
         raise UsageError(f"{path}: no weights end in {path.suffix!r}", f"use one of {', '.join(WEIGHT_READERS)}")
     with _faults_named(path):
-        _refuse_special(path)
+        refuse_special(path)
         state = WEIGHT_READERS[path.suffix.lower()](path)
         key = _chosen_key(path, key, state.shapes)
         weight = _array(path, key, state)
@@ -98,13 +98,6 @@ def _faults_named(path: Path) -> Iterator[None]:
             raise
         cause = " ".join(str(error).split())[:200]
         raise PictureError(path, f"is damaged or no such file: {cause or type(error).__name__}") from error
-
-
-def _refuse_special(path: Path) -> None:
-    """Opening a pipe would wait for its other end, and a device need not end."""
-    mode = path.stat().st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a folder says so itself when it is opened
-        raise PictureError(path, "is not a regular file", "give a file")
 
 
 def fitted_factor(path: Path) -> int | None:

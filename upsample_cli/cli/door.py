@@ -20,6 +20,9 @@ from upsample_cli.errors import UpsampleError
 if TYPE_CHECKING:
     import typer
 
+_MESSAGE_ENDS = 2500
+"""Characters at each end of a message: the longest path, 4,096 characters, is shown whole."""
+
 
 def run(app: typer.Typer, name: str) -> None:
     """Run a command line to its end, and exit the process.
@@ -92,7 +95,7 @@ def _report(name: str, error: BaseException, message: str, status: int) -> int:
     with suppress(OSError):  # nobody is there to be told, and the status still says so
         if _debugging(sys.argv[1:]):
             print(traceback_of(error), file=sys.stderr)
-        print(f"{name}: {one_line(message)}", file=sys.stderr)
+        print(f"{name}: {one_line(_shortened(message))}", file=sys.stderr)
     return status
 
 
@@ -105,3 +108,10 @@ def _unexpected(name: str, error: BaseException) -> int:
 def _debugging(arguments: list[str]) -> bool:
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     return "--debug" in options
+
+
+def _shortened(message: str) -> str:
+    """A message that repeats what somebody wrote, without the middle if that is very long."""
+    if len(message) <= 2 * _MESSAGE_ENDS:
+        return message
+    return f"{message[:_MESSAGE_ENDS]} ... {message[-_MESSAGE_ENDS:]}"

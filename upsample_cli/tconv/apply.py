@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import floor, lcm, log2, prod
+from math import floor, isfinite, lcm, log2, prod
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,8 @@ _LARGEST_SUM_BITS = 51  # two bits of room below float64's 53 for the rounding o
 _MOST_DENOMINATOR_BITS = 60
 _TILE_NUMBERS = 2**20
 """Numbers in the buffer that torch spreads a tile's taps into, about 8 MB: larger ones were no quicker."""
+_MOST_TILE_NUMBERS = 2**29
+"""A kernel that needs a larger buffer for its smallest tile, 4 GiB, is refused."""
 _LAYERS = {1: torch.nn.ConvTranspose1d, 2: torch.nn.ConvTranspose2d, 3: torch.nn.ConvTranspose3d}
 
 
@@ -114,6 +116,8 @@ def weighted(
     magnitudes = np.abs(weight).reshape(groups, len(weight) // groups, weight.shape[1], -1).sum(axis=(1, 3))
     largest = float(magnitudes.max()) * peak + (0.0 if bias is None else float(np.abs(bias).max()))
     bits = _MOST_DENOMINATOR_BITS
+    if not isfinite(largest):
+        raise UsageError("these weights are out of all proportion", "give smaller ones")
     if largest > 0:
         bits = min(bits, floor(_LARGEST_SUM_BITS - log2(largest)))
     if bits < 0:
@@ -153,6 +157,8 @@ def apply(
         limits = int(information.min), int(information.max)
     apart = limits is None and not filled.is_shared
     layer = _layer(filled, apart)
+    if tile is None:
+        _refuse_large_buffer(filled, shape[1:])
     side = tile or _quick_side(filled)
     with torch.inference_mode():
         for box in _boxes(shape[1:], [side * axis.stride for axis in filled.axes]):
@@ -199,6 +205,17 @@ def _quick_side(filled: Filled) -> int:
     per_sample = max(prod(filled.numerators.shape[1:]) * filled.groups, len(filled.numerators) * strides)
     side: int = max(4, floor((_TILE_NUMBERS / per_sample) ** (1 / len(filled.axes))))
     return side
+
+
+def _refuse_large_buffer(filled: Filled, sizes: Sequence[int]) -> None:
+    side = _quick_side(filled)
+    inputs = prod(
+        last - first
+        for axis, size in zip(filled.axes, sizes, strict=True)
+        for first, last in [input_span(axis, 0, min(side * axis.stride, size))]
+    )
+    if inputs * prod(filled.numerators.shape[1:]) * filled.groups > _MOST_TILE_NUMBERS:
+        raise UsageError("the kernel is too large for this machine's memory", "give a smaller kernel_size, or --tile 1")
 
 
 def _boxes(sizes: Sequence[int], steps: Sequence[int]) -> Iterator[tuple[tuple[int, int], ...]]:

@@ -164,11 +164,12 @@ def _axis_cures(axis: Axis) -> list[Axis]:
     for kernel_size in sorted(
         range(1, axis.kernel_size + 2 * axis.stride + 1), key=lambda size: (abs(size - axis.kernel_size), -size)
     ):
+        if not Axis(kernel_size, axis.stride, dilation=axis.dilation).is_even:
+            continue  # padding turns the phases round, which changes nothing here
         for output_padding in range(max(axis.stride, axis.dilation)):
             twice = axis.dilation * (kernel_size - 1) + output_padding - grown
-            candidate = Axis(kernel_size, axis.stride, twice // 2, output_padding, axis.dilation)
-            if twice >= 0 and twice % 2 == 0 and candidate.is_even:
-                found.append(candidate)
+            if twice >= 0 and twice % 2 == 0:
+                found.append(Axis(kernel_size, axis.stride, twice // 2, output_padding, axis.dilation))
                 break  # the least output_padding: the least shift
     return found[:_MOST_CURES]
 

@@ -17,7 +17,7 @@ from upsample_cli.tconv.checkerboard import FLAT_LEVEL, Axis
 Array = NDArray[np.float64]
 Cure = Literal["icnr", "sums"]
 CURES: tuple[Cure, ...] = ("icnr", "sums")
-_MOST_CANVAS = 2**25
+_MOST_CANVAS, _MOST_PHASES, _MOST_GAINS = 2**25, 2**16, 2**26
 _ROUNDING = 2.0**-20
 """Spread of the gains, relative to the largest, that float32 weights have by rounding: some sums of 2**-24."""
 
@@ -66,6 +66,7 @@ def gains(weight: Array, axes: Sequence[Axis], *, groups: int = 1) -> Gains:
 
     Raises:
         GeometryError: if groups do not divide the channels.
+        UsageError: if there are too many phases.
 
     >>> [axis] = [Axis(4, stride=2, padding=1)]
     >>> gains(np.array([[[0.25, 0.75, 0.75, 0.5]]]), [axis]).per_channel.tolist()
@@ -73,6 +74,12 @@ def gains(weight: Array, axes: Sequence[Axis], *, groups: int = 1) -> Gains:
     """
     if groups < 1 or len(weight) % groups:
         raise GeometryError(f"{len(weight)} in_channels are not divisible by groups {groups}", "use a divisor of both")
+    phases = prod(axis.stride for axis in axes)
+    if phases > _MOST_PHASES or prod(weight.shape[:2]) * phases > _MOST_GAINS:
+        raise UsageError(
+            f"{phases} phases of {weight.shape[0]}x{weight.shape[1]} channels are too many to measure",
+            "use a smaller stride",
+        )
     pairs = np.zeros((*weight.shape[:2], *(axis.stride for axis in axes)))
     for phase, taps in _phases(axes):
         place: tuple[Any, ...] = (..., *phase)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from upsample_cli.tconv.layers import TransposedConvolution
 
 MOST_INPUTS, MOST_OUTPUTS, MOST_TAPS = 64, 1024, 512
 """How much is still a small example: numbers in the input, the output and the kernel, channels included."""
+_MOST_BEFORE_CROP = 2**16
+"""Samples of the output before padding crops it, for each channel."""
 Sizes = tuple[int, ...]
 
 
@@ -127,7 +130,11 @@ def example(
             raise UsageError(
                 f"{count} numbers in the {what} are no small example", f"use {most} or fewer, or tconv run"
             )
-    return Example(input_, kernel, output_sizes=output_sizes, **each)
+    shown = Example(input_, kernel, output_sizes=output_sizes, **each)
+    before_crop = prod(shown.canvas_sizes)
+    if before_crop > _MOST_BEFORE_CROP:
+        raise UsageError(f"padding crops {before_crop} samples", "use a smaller stride, dilation or padding")
+    return shown
 
 
 def _several_channels(input_: Grid, kernel: Grid, channels: tuple[int, int], axes: int) -> tuple[Grid, Grid]:

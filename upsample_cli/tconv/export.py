@@ -63,7 +63,7 @@ def weight(layer: Interpolation) -> NDArray[np.float32]:
     """
     import numpy as np
 
-    values = np.array([float(value) for value in layer.kernel_values().values()], dtype=np.float32)
+    values = np.array(layer.kernel_floats, dtype=np.float32)
     result = np.zeros(layer.weight_shape, dtype=np.float32)
     for channel in range(layer.channels):
         result[channel, 0 if layer.depthwise else channel] = values.reshape(layer.weight_shape[2:])

@@ -95,13 +95,11 @@ class Interpolation:
         """The mode of `torch.nn.functional.interpolate` that it equals, if there is one."""
         return MODES.get(self.kernels[0].name, (None,) * 3)[self.axes - 1]
 
-    def kernel_values(self) -> dict[tuple[int, ...], Fraction]:
-        """The kernel of one channel over all axes: the product of the taps, by index."""
-        indices = product(*(range(kernel.kernel_size) for kernel in self.kernels))
-        return {
-            index: prod((kernel.taps[tap] for kernel, tap in zip(self.kernels, index, strict=True)), start=Fraction(1))
-            for index in indices
-        }
+    @property
+    def kernel_floats(self) -> list[float]:
+        """The kernel of one channel, flattened, the last axis fastest; each product of taps is rounded once."""
+        denominator = prod(kernel.denominator for kernel in self.kernels)
+        return [prod(numerators) / denominator for numerators in product(*(one.numerators for one in self.kernels))]
 
 
 def interpolation(
@@ -224,7 +222,7 @@ def as_json(layer: Interpolation) -> dict[str, Any]:
         "weight_shape": list(layer.weight_shape),
         "taps": [[str(tap) for tap in kernel.taps] for kernel in layer.kernels],
         "phase_sums": [[str(total) for total in sums] for sums in layer.phase_sums],
-        "kernel": [float(value) for value in layer.kernel_values().values()],
+        "kernel": layer.kernel_floats,
         "kernel_stands_at": "weight[c, 0]" if layer.depthwise else "weight[c, c]",
         "equals": list(equalities(layer)),
     }

@@ -217,6 +217,8 @@ def bilinear_layer(axes: int, factor: PerAxis) -> TransposedConvolution:
 def _check(layer: Convolution | TransposedConvolution) -> None:
     check_axes(layer)
     check_count(layer, "kernel_size")
+    if layer.stride is None:  # which a pooling layer may have
+        raise GeometryError("stride None is not a whole number", "use 1 or more")
     if layer.groups < 1:
         raise GeometryError(f"groups {layer.groups} is too small", "use 1 or more")
     for name in ("in_channels", "out_channels"):

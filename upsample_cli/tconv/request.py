@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from upsample_cli.axes import PerAxis
@@ -11,6 +12,7 @@ from upsample_cli.plan import Border
 from upsample_cli.tconv.checkerboard import axes_of
 from upsample_cli.tconv.described import described_layer
 from upsample_cli.tconv.layers import TransposedConvolution, bilinear_layer
+from upsample_cli.tconv.signals import MOST_SAMPLES
 from upsample_cli.weight_files import Weights
 
 
@@ -89,5 +91,7 @@ def applied(
     else:
         groups = request.groups or layer.groups
         filled = weighted(axes, weights.weight, bias=weights.bias, groups=groups, peak=peak)
+    if prod(filled.output_shape(samples.shape)) > MOST_SAMPLES:
+        raise UsageError(f"the result has more than {MOST_SAMPLES} samples", "give a smaller input or stride")
     border: Border = request.border or ("zeros" if request.factor is None else "replicate")
     return apply(filled, samples, border=border, tile=request.tile, limits=limits), layer, border

@@ -11,6 +11,7 @@ from upsample_cli.errors import PictureError, UsageError
 from upsample_cli.pictures.files import new_file
 from upsample_cli.pictures.same_file import check_inputs_stay
 from upsample_cli.plan import BORDERS
+from upsample_cli.special_files import refuse_special
 from upsample_cli.tconv.request import Outcome, Request, applied
 from upsample_cli.tconv.signals import (
     TIFF_SUFFIXES,
@@ -48,6 +49,8 @@ def run(source: Path, target: Path, request: Request) -> Outcome:
     weights = None if request.weights is None else read_weights(request.weights)
     check_inputs_stay(target, [source] if weights is None else [source, weights.path])
     kind = source.suffix.lower()
+    if kind in (*_SIGNAL_SUFFIXES, *TIFF_SUFFIXES) and source.exists():
+        refuse_special(source)
     if kind == ".wav":
         return _run_signal(source, read_wav(source), 1, target, request, weights)
     if kind == ".npy":

@@ -75,6 +75,8 @@ def shape(
     steps: list[Step] = []
     before = tuple(sizes)
     chains: list[Chain | None] = [Chain() for _ in before]
+    if any(isinstance(size, int) and size < 1 for size in before):
+        raise GeometryError(f"the size {size_text(before)} is too small", "use 1 or more")
     _refuse_endless("size", *before)
     _refuse_endless("number of pictures", batch)
     for number, layer in enumerate(layers, start=1):

@@ -12,7 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.npy_files import read_array
 
+MOST_SAMPLES = 2**29
+"""That are read, or that a layer makes of them: all of them are in memory at once."""
+_MOST_SOUND_BYTES = 2**32 - 2**16
+"""In a WAV file, and of its samples of a second: it has 32 bits for their numbers."""
 TIFF_SUFFIXES = (".tif", ".tiff")
 
 
@@ -57,6 +62,8 @@ def read_wav(path: Path) -> Signal:
     try:
         with wave.open(str(path), "rb") as file:
             channels, width, rate, count = file.getparams()[:4]
+            if min(count, path.stat().st_size // (channels * width)) * channels > MOST_SAMPLES:
+                raise PictureError(path, f"has more than {MOST_SAMPLES} samples", "cut it into pieces")
             content = file.readframes(count)
     except FileNotFoundError as error:
         raise PictureError(path, "there is no such file", "check the name") from error
@@ -66,6 +73,8 @@ def read_wav(path: Path) -> Signal:
         raise PictureError(
             path, f"is no PCM sound: {error or 'it ends too soon'}", "convert it to 16-bit PCM"
         ) from error
+    if width > 4:
+        raise PictureError(path, f"has samples of {8 * width} bits", "convert it to 16-bit PCM")
     whole = len(content) // (channels * width) * channels * width
     if not whole:
         raise PictureError(path, "holds no samples")
@@ -82,6 +91,9 @@ def read_wav(path: Path) -> Signal:
 def wav_bytes(signal: Signal) -> bytes:
     """A WAV file of PCM samples, (channels, length) within `signal.limits`."""
     width = (signal.bits or 16) // 8
+    frame_bytes = len(signal.samples) * width
+    if max(signal.samples.size * width, (signal.rate or 1) * frame_bytes) > _MOST_SOUND_BYTES or frame_bytes >= 2**16:
+        raise UsageError("the result is too much for a WAV file", "give an output in .npy")
     frames = np.ascontiguousarray(signal.samples.T)
     if width == 1:
         content = (frames + 128).astype(np.uint8).tobytes()
@@ -104,13 +116,13 @@ def read_npy(path: Path, axes: int | None) -> Signal:
         UsageError: its axes do not fit.
     """
     try:
-        array = np.load(path, allow_pickle=False)
+        array = read_array(path, MOST_SAMPLES)
     except FileNotFoundError as error:
         raise PictureError(path, "there is no such file", "check the name") from error
     except OSError as error:
         raise PictureError(path, f"cannot be read: {error.strerror or error}") from error
-    except (ValueError, EOFError) as error:
-        raise PictureError(path, f"is no array: {' '.join(str(error).split())}") from error
+    except Exception as error:  # whatever a damaged header makes numpy raise
+        raise PictureError(path, f"is no array: {' '.join(str(error).split())[:200]}") from error
     return _signal(path, array, axes)
 
 

@@ -97,14 +97,17 @@ def solve(
     for name, values in (("size", (*sizes, *wanted)), *allowed.items()):
         if any(value < (name in ("size", "kernel_size", "stride", "dilation")) for value in values):
             raise GeometryError(f"{name} {min(values)} is too small", "use 1 or more")
-    per_axis = []
+    found: dict[tuple[int, int], list[Solution]] = {}
     for name, before, after in zip(axis_names(len(sizes)), sizes, wanted, strict=True):
         with located(name if len(sizes) > 1 else ""):
-            per_axis.append(_axis_solutions(before, after, transposed, any_size, allowed))
-    complete = prod(len(found) for found in per_axis) <= MOST_COMBINED
+            found.setdefault((before, after), [])
+            found[before, after] = found[before, after] or _axis_solutions(before, after, transposed, any_size, allowed)
+    per_axis = [found[pair] for pair in zip(sizes, wanted, strict=True)]
+    complete = prod(map(len, per_axis)) <= MOST_COMBINED
     if not complete:
         each = int(MOST_COMBINED ** (1 / len(per_axis)))
-        per_axis = [sorted(found, key=lambda one: one.rank)[:each] for found in per_axis]
+        best = {pair: sorted(solutions, key=lambda one: one.rank)[:each] for pair, solutions in found.items()}
+        per_axis = [best[pair] for pair in zip(sizes, wanted, strict=True)]
     combined = [_combined(axes, transposed) for axes in itertools.product(*per_axis)]
     ratio = max(_ratio(before, after, transposed) for before, after in zip(sizes, wanted, strict=True))
     return Solutions(
@@ -211,11 +214,11 @@ def _candidates(
     strides, dilations = allowed.get("stride", range(1, ratio + 2)), allowed.get("dilation", (1,))
     kernel_sizes = allowed.get("kernel_size", range(1, 2 * ratio + 4))
     left = MOST_TRIED
-    for stride, dilation, kernel_size in itertools.product(strides, dilations, kernel_sizes):
+    for stride, dilation, kernel_size in ((s, d, k) for s in strides for d in dilations for k in kernel_sizes):
         reach = dilation * (kernel_size - 1)
         paddings = allowed.get("padding") or _paddings(before, after, stride, dilation, reach, transposed)
         extras = allowed.get("output_padding", (None,)) if transposed else (None,)
-        left -= 1 + len(paddings) * len(extras)
+        left -= 1 + (paddings[-1] - paddings[0] if isinstance(paddings, range) else len(paddings)) * len(extras)
         if left < 0:
             raise GeometryError(
                 f"there are too many layers to try from {before} to {after}", "give --stride and --kernel-size"

@@ -82,6 +82,9 @@ def _restored(
     """A layer from per-axis settings and what each axis cuts off (before, after): see `translate`."""
     for name, value in settings.items():
         _check(name, value)
+    for name, value in channels.items():
+        if name != "bias" and type(value) is not int and (value is not None or name == "groups"):
+            raise UsageError(f"{name} {value!r} is not a whole number", "write it in digits")
     each = split_axes(axes, {name: value for name, value in settings.items() if value is not None})
     cuts = [cut(axis) for axis in each]
     if any(before < 0 for before, _ in cuts):

@@ -15,8 +15,8 @@ from upsample_cli.errors import GeometryError
 
 MOST_PHASES = 4096
 """Neighbouring output samples whose receptive fields are compared; a chain that enlarges more has more kinds."""
-_MOST_LOOKS = 2**22
-"""Windows of a chain that are looked through, for all its layers and phases: a few seconds."""
+_MOST_LOOKS = 2**21
+"""Windows of a chain that are looked through, for all its layers and phases: a second or two."""
 _MOST_BITS = 900
 """Of the product of a chain's strides: a larger one, or its inverse, is not a floating-point number."""
 

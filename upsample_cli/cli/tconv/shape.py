@@ -23,6 +23,8 @@ from upsample_cli.tconv.symbolic import Size, Symbolic, parse_symbolic_size
 
 _BORDERS, _LEAST_WIDTH = 7, 17
 """Columns of the table's own lines and spaces, and what a layer's text needs at least ("ConvTranspose2d(")."""
+_ROWS_AT_AN_END = 250
+"""Of a longer chain the first and the last layers are shown: a table takes milliseconds for each."""
 
 
 def shape_command(
@@ -196,18 +198,21 @@ def _print_steps(steps: Sequence[Step], notes: Sequence[str]) -> None:
     console = result_console()
     # On a terminal too narrow for both, the layer's own text is broken before the formulas are.
     names = axis_names(len(steps[0].input))
-    formulas = max(len(name) for name in names) + 1 + max(len(text) for step in steps for text in step.formulas)
+    shown = [step for _, step in _shown(steps)]
+    formulas = max(len(name) for name in names) + 1 + max(len(text) for step in shown for text in step.formulas)
     rest = console.width - _BORDERS - formulas
     table = Table()
     table.add_column("layer", max_width=rest if rest >= _LEAST_WIDTH else None, overflow="fold")
     table.add_column("size after the layer")
-    for step in steps:
+    for step in shown:
         lines = Table.grid("", Column(overflow="fold"), padding=(0, 1))
         for line in zip(names, step.formulas, strict=True):
             lines.add_row(*line)
         table.add_row(Text(str(step.layer)), lines, end_section=True)
     console.print(table)
     _print_costs(steps, console)
+    if len(shown) < len(steps):
+        console.print(f"{len(steps) - len(shown)} layers in the middle are left out here; --json has them")
     for note in notes:
         console.print(Text(f"note: {note}", style="yellow"))
     result = f"{size_text(steps[0].input)} -> {size_text(steps[-1].output)}"
@@ -215,24 +220,30 @@ def _print_steps(steps: Sequence[Step], notes: Sequence[str]) -> None:
     console.print(Text(result + (f", {channels} channels" if channels is not None else ""), style="bold"))
 
 
+def _shown(steps: Sequence[Step]) -> list[tuple[int, Step]]:
+    """The steps that a table shows, with their numbers."""
+    numbered = list(enumerate(steps, start=1))
+    return numbered if len(steps) <= 2 * _ROWS_AT_AN_END else numbered[:_ROWS_AT_AN_END] + numbered[-_ROWS_AT_AN_END:]
+
+
 def _print_costs(steps: Sequence[Step], console: Any) -> None:
     """Shift and receptive field of every layer, and what it costs where channels are known."""
     from rich.table import Table
 
     costs = {"parameters": "parameters", "multiply_adds": "multiply-adds", "memory_bytes": "memory"}
-    shown = [name for name in costs if any(getattr(step, name) for step in steps)]
+    known = [name for name in costs if any(getattr(step, name) for step in steps)]
     table = Table(show_footer=len(steps) > 1)
     table.add_column("layer", footer="in all")
     table.add_column("shift", footer=_by_axis(steps[-1].total_shift))
     table.add_column("sees", footer=_by_axis(steps[-1].receptive_field))
-    for name in shown:
+    for name in known:
         table.add_column(costs[name], footer=_amount(name, total(steps, name)), justify="right")
-    for number, step in enumerate(steps, start=1):
+    for number, step in _shown(steps):
         table.add_row(
             f"{number} {step.layer.name}",
             _by_axis(step.shift),
             _by_axis(step.receptive_field),
-            *(_amount(name, getattr(step, name)) for name in shown),
+            *(_amount(name, getattr(step, name)) for name in known),
         )
     console.print(table)
 

@@ -1,0 +1,291 @@
+"""Whatever text a `tconv` command is given ends in a result or in one line, in a second or two of the processor."""
+
+import contextlib
+import io
+import subprocess
+import sys
+import time
+from fractions import Fraction
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from tconv.commands import ENVIRONMENT, call
+
+from upsample_cli.errors import GeometryError, UpsampleError
+from upsample_cli.tconv.checkerboard import checkerboard
+from upsample_cli.tconv.constructors import parse_layer
+from upsample_cli.tconv.kinds import KINDS
+from upsample_cli.tconv.layers import TransposedConvolution
+from upsample_cli.tconv.model_text import LONGEST_MODEL, parse_model
+from upsample_cli.tconv.shape import shape
+from upsample_cli.tconv.solve import solve
+from upsample_cli.tconv.symbolic import Symbolic
+from upsample_cli.tconv.translate import FRAMEWORKS, translate
+from upsample_cli.tconv.translate_back import SOURCES, text_of, translate_back
+from upsample_cli.tconv.windows import Chain, Window, receptive_field
+
+LONG = LONGEST_MODEL - 1000
+MOST_S = 8
+"""Of the processor: several times what these take, and a small part of what they took."""
+
+MODELS = {
+    "spaces in a line": f"Conv2d(3, 3, 3{' ' * LONG})",
+    "spaces after a line": f"ReLU(){' ' * LONG}x",
+    "spaces alone": " " * LONG,
+    "spaces before a label": f"Sequential((0): ReLU(),{' ' * LONG}(1",
+    "labels": "(a): " * (LONG // 5) + "ReLU()",
+    "a label without an end": "(" + "a" * LONG,
+    "labels without an end": "(a" * (LONG // 2),
+    "an assignment without an end": "a = B" + "b" * LONG,
+    "brackets": "(" * LONG,
+    "square brackets": "[" * LONG,
+    "signs": f"Conv2d(3, {'-' * LONG}3, 3)",
+    "names": "a" + ".a" * (LONG // 2),
+    "calls": "a" + "()" * (LONG // 2),
+    "repetitions": "2 @ (" * 80 + "ReLU()" + ")" * 80,
+    "a number of many digits": "9" * LONG,
+    "a hexadecimal number of many digits": f"Conv2d(3, 0x{'f' * LONG}, 3)",
+    "a word of many letters": f"Conv2d(3, 3, 3, padding_mode='{'f' * LONG}')",
+    "a name of many letters": "A" * LONG + "()",
+    "strides beyond all numbers": "Conv1d(1, 1, 1, 999999999999)\n" * 5000,
+    "an hourglass after the other": "ConvTranspose1d(1, 1, 9, 8)\nConv1d(1, 1, 9, 7)\n" * 400,
+    "shuffles": "PixelUnshuffle(9223372036854775807)\n" * 3,
+    "upsampling": "Upsample(scale_factor=9e18)\n" * 5,
+    "a comment": "#" * LONG,
+    "convolutions": "Conv1d(1, 1, 3, stride=2, padding=1)\n" * 500,
+    "many layers": "Conv1d(1, 1, 3, padding=1)\n" * 4000,
+    "layers that keep the size": "ReLU()\n" * 10_000,
+}
+
+
+@pytest.mark.parametrize("arguments", [("n", "--json"), ("9999999",)], ids=str)
+@pytest.mark.parametrize("name", MODELS)
+def test_a_hostile_model_ends_soon(name, arguments, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(MODELS[name]))
+    begun = time.process_time()
+    status, printed, said = call(capsys, monkeypatch, "shape", "--file", "-", *arguments)
+    assert time.process_time() - begun < MOST_S
+    assert (status, said) == (0, "") if printed else (status == 2 and said.count("\n") == 1)
+    assert len(said) < 6000
+    if name in ("convolutions", "many layers", "layers that keep the size"):
+        assert status == 0
+
+
+def test_a_model_that_does_not_end_is_refused_after_its_first_part():
+    code = "from upsample_cli.cli.start import tconv; tconv()"
+    with subprocess.Popen(["yes", "ReLU()"], stdout=subprocess.PIPE) as endless:
+        command = [sys.executable, "-c", code, "shape", "9", "--file", "-"]
+        ran = subprocess.run(
+            command, stdin=endless.stdout, capture_output=True, text=True, timeout=60, check=False, env=ENVIRONMENT
+        )
+        endless.kill()
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "the model's text has 200001 characters" in ran.stderr
+
+
+def test_a_long_table_shows_both_ends_and_says_so(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("Conv1d(1, 1, 3, padding=1)\n" * 2000))
+    status, printed, _ = call(capsys, monkeypatch, "shape", "9", "--file", "-")
+    assert status == 0
+    assert "1500 layers in the middle are left out here; --json has them" in printed
+    assert "250 Conv1d" in printed
+    assert "1751 Conv1d" in printed
+    assert "251 Conv1d" not in printed.replace("1751 Conv1d", "")
+    assert "8 000" in printed  # parameters of all
+
+
+@pytest.mark.parametrize(
+    ("layer", "said"),
+    [
+        ("Upsample(scale_factor=1e999)", "scale_factor is too large"),
+        (f"Upsample(scale_factor={'9' * 400})", "scale_factor is too large"),
+        (f"Conv2d(3, 0x{'f' * 1900}, 3)", "out_channels is too large"),
+        (f"Conv2d(3, 3, {'9' * 1900})", "kernel_size is too large"),
+        ("ConvTranspose1d(1, 1, 2, stride=3, dilation=9999999999999)", "takes too long to look through"),
+        ("AdaptiveAvgPool1d(9223372036854775808)", "output_size is too large"),
+    ],
+)
+def test_numbers_beyond_all_tensors_are_one_line(layer, said, capsys, monkeypatch):
+    status, printed, line = call(capsys, monkeypatch, "shape", "n", layer)
+    assert (status, printed) == (2, "")
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--from", "1", "--to", "1000"),
+        ("--from", "1000", "--to", "1", "--conv"),
+        ("--from", "1", "--to", "9" * 99),
+        ("--from", "1", "--to", "9", "--kernel-size", "9" * 50, "--dilation", "9" * 50),
+        ("--from", "1", "--to", "9" * 30, "--stride", "9" * 30),
+        ("--from", "1", "--to", "9", "--padding", ",".join(["1"] * 100_000)),
+    ],
+)
+def test_what_takes_too_long_to_solve_is_one_line(arguments, capsys, monkeypatch):
+    begun = time.process_time()
+    status, printed, said = call(capsys, monkeypatch, "solve", *arguments)
+    assert time.process_time() - begun < MOST_S
+    assert (status, printed, said.count("\n")) == (2, "", 1)
+
+
+def test_large_sides_that_differ_little_are_solved():
+    assert str(solve((1000, 1000), (1000, 1000)).found[0].layer) == "ConvTranspose2d(kernel_size=1)"
+    assert len(solve((1,), (64,), stride=(64,)).found) > 1000
+
+
+@pytest.mark.parametrize("settings_", [(256, 255, 1), (255, 256, 255), (251, 256, 3)])
+def test_the_largest_settings_are_cured_soon(settings_):
+    kernel_size, stride, dilation = settings_
+    begun = time.process_time()
+    verdict = checkerboard(TransposedConvolution(2, kernel_size=kernel_size, stride=stride, dilation=dilation))
+    assert time.process_time() - begun < 3
+    assert all(cure.output_sizes((9, 9)) == verdict.layer.output_sizes((9, 9)) for cure in verdict.cures)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--dilation", "1000000000", "--padding", "500000000"),
+        ("--input", "[" * 2000),
+        ("--kernel", "[" + "9" * 4900 + "]"),
+        ("--stride", "9" * 99),
+    ],
+)
+def test_an_example_that_is_not_small_is_one_line(arguments, capsys, monkeypatch):
+    status, printed, said = call(capsys, monkeypatch, "explain", *arguments)
+    assert (status, printed, said.count("\n")) == (2, "", 1)
+
+
+def test_a_message_that_repeats_a_long_argument_keeps_both_ends(capsys, monkeypatch):
+    _, _, said = call(capsys, monkeypatch, "shape", "9" + "x" * 100_000)
+    assert said.startswith("tconv: '9xxx")
+    assert said.endswith("or the path of a picture\n")
+    assert len(said) < 6000
+
+
+def seen_one_by_one(windows, position):
+    """The inputs that an output sees, followed tap by tap; no code of ours."""
+    seen = {position}
+    for window in reversed(windows):
+        distances = [tap * window.dilation - window.before for tap in range(window.taps)]
+        if window.transposed:
+            sources = {(place - distance, window.stride) for place in seen for distance in distances}
+            seen = {total // stride for total, stride in sources if total % stride == 0}
+        else:
+            seen = {place * window.stride + distance for place in seen for distance in distances}
+    return max(seen) - min(seen) + 1 if seen else 0
+
+
+WINDOWS = st.builds(Window, st.integers(1, 5), st.integers(1, 4), st.integers(-2, 4), st.integers(1, 3), st.booleans())
+
+
+@given(st.lists(WINDOWS, min_size=1, max_size=5))
+@example([Window(3, 2, 1), Window(4, 2, 1, transposed=True), Window(3), Window(2, 2, transposed=True)])
+@settings(max_examples=300)
+def test_windows_made_one_see_what_they_saw_apart(windows):
+    phases = 1
+    for window in windows:
+        phases *= window.stride if window.transposed else 1
+    # Between the first and the last input that is seen others may not be, and a later window looks from first to last.
+    if all(window.is_dense or not window.transposed for window in windows):
+        gapless = all(window.transposed or window.dilation == 1 for window in windows)
+        if gapless:
+            assert receptive_field(windows) == max(seen_one_by_one(windows, place) for place in range(phases))
+    moved = Fraction(0)
+    for window in windows:
+        moved = moved * window.scale + window.shift
+    chain = Chain()
+    for window in windows:
+        chain = chain.after(window)
+    assert chain.shift == moved
+
+
+@given(st.lists(WINDOWS, min_size=2, max_size=6), st.integers(0, 30), st.integers(0, 9))
+@settings(max_examples=300)
+def test_the_window_of_two_sees_what_one_sees_through_the_other(windows, first, more):
+    earlier, later = windows[:2]
+    joined = earlier.followed_by(later)
+    if joined is None:
+        return
+    between = later.seen(first, first + more)
+    assert joined.seen(first, first + more) == earlier.seen(*between)
+    wrong = Window(joined.taps + 1, joined.stride, joined.before, joined.dilation, joined.transposed)
+    assert wrong.reach > joined.reach  # the control: one tap more is another window
+
+
+SMALL = st.sampled_from(["0", "1", "2", "3", "4", "-1", "7"])
+ODD = st.sampled_from(
+    [
+        *(
+            "9223372036854775807",
+            "9223372036854775808",
+            "9" * 30,
+            "1e999",
+            "1.5",
+            "1e-320",
+            "1j",
+            "True",
+            "None",
+            "...",
+        ),
+        *("'same'", "same", "'zeros'", "'bilinear'", "'\x1b[31m'"),
+        *("()", "(2, 2)", "(1, 2, 3)", "[[1]]", "{}", "(1,) * 3", "*a"),
+    ]
+)
+VALUES = st.one_of(SMALL, SMALL, ODD)
+
+
+@st.composite
+def constructors(draw):
+    """A layer of any kind, with settings that may be anything."""
+    name = draw(st.sampled_from(sorted(KINDS)))
+    given_ = draw(st.lists(VALUES, max_size=5))
+    named = draw(st.lists(st.tuples(st.sampled_from((*KINDS[name].parameters, "more")), VALUES), max_size=3))
+    return f"{name}({', '.join([*given_, *(f'{key}={value}' for key, value in named)])})"
+
+
+SIZES = st.lists(st.sampled_from([1, 2, 7, 224, 2**63 - 1, 2**63, 0, Symbolic("n")]), min_size=1, max_size=3)
+
+
+@given(SIZES, st.lists(constructors(), min_size=1, max_size=3))
+@example([0, 0], ["AdaptiveMaxPool2d(4)"])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+def test_any_layers_are_a_result_or_an_error_of_ours(sizes, texts):
+    begun = time.process_time()
+    with contextlib.suppress(GeometryError):
+        for step in shape(sizes, [parse_layer(text) for text in texts]):
+            assert all(step.formulas)
+    assert time.process_time() - begun < MOST_S
+
+
+THEIRS = ["Conv2DTranspose", "Conv1DTranspose", "ConvTranspose"]
+NAMES = ("filters", "kernel_size", "strides", "padding", "output_padding", "dilation_rate", "use_bias")
+NAMES += ("in_channels", "groups", "group", "pads", "kernel_shape")
+
+
+@given(
+    st.sampled_from(sorted(SOURCES)),
+    st.sampled_from(THEIRS),
+    st.lists(VALUES, max_size=3),
+    st.lists(st.tuples(st.sampled_from(NAMES), VALUES), max_size=4),
+)
+@example("keras", "Conv2DTranspose", ["'a'", "3"], [])
+@example("onnx", "ConvTranspose", [], [("kernel_shape", "[3, 3]"), ("group", "'a'")])
+@settings(max_examples=400)
+def test_any_layer_of_another_framework_is_a_result_or_an_error_of_ours(framework, name, values, named):
+    text = f"{name}({', '.join([*values, *(f'{key}={value}' for key, value in named)])})"
+    with contextlib.suppress(UpsampleError):
+        restored = translate_back(text, framework)
+        assert text_of(restored)
+        for target in FRAMEWORKS:
+            with contextlib.suppress(UpsampleError):
+                assert translate(restored.layer, target).text
+
+
+@given(st.text(alphabet="()[],:=.#@ \n\tab1R29x-", max_size=300))
+@settings(max_examples=300)
+def test_any_text_is_a_model_or_an_error_of_ours(text):
+    with contextlib.suppress(GeometryError):
+        assert parse_model(text)
