@@ -10,7 +10,8 @@ from fractions import Fraction
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tconv.commands import ENVIRONMENT, call
+from support.commands import call
+from support.environment import ENVIRONMENT
 
 from upsample_cli.errors import GeometryError, UpsampleError
 from upsample_cli.tconv.checkerboard import checkerboard
