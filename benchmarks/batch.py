@@ -25,7 +25,7 @@ from PIL import Image
 from benchmarks.harness import Row
 from benchmarks.pictures import photograph
 from benchmarks.tables import measure
-from upsample_cli.cores import core_count
+from upsample_cli.engine.cores import core_count
 
 _PEERS = Path(__file__).parent / "peers"
 _XARGS = 'ls "$0" | xargs -P{cores} -I{{}} vips resize "$0/{{}}" "$1/{{}}{extension}{options}" 2 --kernel linear'

@@ -22,9 +22,9 @@ from benchmarks.giant import giant
 from benchmarks.harness import Row, process, race
 from benchmarks.pictures import KINDS, photograph
 from upsample_cli import upsample
-from upsample_cli.cores import core_count
-from upsample_cli.pictures.model import Layout, Metadata
-from upsample_cli.pictures.png import PngSink
+from upsample_cli.engine.cores import core_count
+from upsample_cli.images.codecs.png.writer import PngSink
+from upsample_cli.images.model import Layout, Metadata
 
 Contenders = dict[str, Callable[[], Any]]
 

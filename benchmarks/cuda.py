@@ -11,11 +11,11 @@ import torch
 from benchmarks.engine import Case, has_alpha, picture
 from benchmarks.harness import Row, race
 from upsample_cli import upsample
-from upsample_cli.cuda import exact_convolutions
-from upsample_cli.kernels import kernel_named
-from upsample_cli.pixels import fitted
-from upsample_cli.route_choice import chosen_route, cuda_routes
-from upsample_cli.routes import PlainRoute
+from upsample_cli.engine.cuda import exact_convolutions
+from upsample_cli.engine.exact import fitted
+from upsample_cli.engine.routes.select import chosen_route, cuda_routes
+from upsample_cli.engine.routes.torch_routes import PlainRoute
+from upsample_cli.kernels.kernel import kernel_named
 
 CASES = (
     Case(),

@@ -19,10 +19,10 @@ from PIL import Image
 from benchmarks.harness import Row, milliseconds, race
 from benchmarks.pictures import KINDS
 from upsample_cli import upsample
-from upsample_cli.cores import core_count
-from upsample_cli.engine import Settings, enlarged_bands, pick_device
-from upsample_cli.kernels import kernel_named
-from upsample_cli.pixels import fitted
+from upsample_cli.engine.bands import Settings, enlarged_bands, pick_device
+from upsample_cli.engine.cores import core_count
+from upsample_cli.engine.exact import fitted
+from upsample_cli.kernels.kernel import kernel_named
 
 Pixels = NDArray[Any]
 

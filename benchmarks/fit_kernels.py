@@ -1,7 +1,7 @@
 """Fit the kernels that come with the package: `python -m benchmarks.fit_kernels [--scores]`.
 
-Writes upsample_cli/fitted.json, the same bytes each time: pixels are whole numbers, so the sums behind the fit are
-exact, and the numerators are rounded far more coarsely than float64 could differ between machines.
+Writes upsample_cli/kernels/fitted.json, the same bytes each time: pixels are whole numbers, so the sums behind the fit
+are exact, and the numerators are rounded far more coarsely than float64 could differ between machines.
 
 `--scores` prints the tables of docs/model-card.md instead, each photograph scored by kernels that were
 fitted to the others.
@@ -17,13 +17,13 @@ from typing import Any
 import skimage.data
 import typer
 
-from upsample_cli.fitting.degrade import Degradation, degradation_named
-from upsample_cli.fitting.equations import Equations, no_equations
-from upsample_cli.fitting.fit import Recipe, equations_of, errors_of, fitted_kernel, mean_score
-from upsample_cli.fitting.pieces import Part, whole_part
-from upsample_cli.fitting.score import Errors
-from upsample_cli.kernels import Kernel, kernel_named
-from upsample_cli.shipped import FITTED_FILE
+from upsample_cli.kernels.kernel import Kernel, kernel_named
+from upsample_cli.kernels.shipped import FITTED_FILE
+from upsample_cli.quality.degrade import Degradation, degradation_named
+from upsample_cli.quality.equations import Equations, no_equations
+from upsample_cli.quality.fit import Recipe, equations_of, errors_of, fitted_kernel, mean_score
+from upsample_cli.quality.pieces import Part, whole_part
+from upsample_cli.quality.score import Errors
 
 FACTORS = (2, 3, 4)
 SUPPORT = 7

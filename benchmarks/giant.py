@@ -14,9 +14,9 @@ import numpy as np
 
 from benchmarks.harness import Row, process
 from benchmarks.pictures import photograph
-from upsample_cli.cores import core_count
-from upsample_cli.pictures.model import Layout, Metadata
-from upsample_cli.pictures.tiff import TiffSink
+from upsample_cli.engine.cores import core_count
+from upsample_cli.images.codecs.tiff.writer import TiffSink
+from upsample_cli.images.model import Layout, Metadata
 
 SIDES = (500, 1580, 5_000, 15_000, 30_000)
 _CELL = 1000

@@ -18,13 +18,13 @@ from imagecodecs import png_decode
 from PIL import Image, ImageCms, IptcImagePlugin
 
 from upsample_cli import upsample_file
-from upsample_cli.pictures.convert import convert_rows
-from upsample_cli.pictures.format_table import COMMENT, FORMATS, Format
-from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, fit
-from upsample_cli.pictures.limits import MANY, MAX_METADATA_BYTES
-from upsample_cli.pictures.metadata import metadata_for_output
-from upsample_cli.pictures.model import Layout, Metadata, PictureInfo
-from upsample_cli.pictures.sinks import open_sink
+from upsample_cli.images.color.convert import convert_rows
+from upsample_cli.images.format_table import COMMENT, FORMATS, Format
+from upsample_cli.images.formats import DEFAULT_MAX_PIXELS, fit
+from upsample_cli.images.limits import MANY, MAX_METADATA_BYTES
+from upsample_cli.images.metadata.carried import metadata_for_output
+from upsample_cli.images.model import Layout, Metadata, PictureInfo
+from upsample_cli.images.save import open_sink
 
 HEIGHT, WIDTH = 11, 17
 _RNG = np.random.default_rng(3)

@@ -24,12 +24,12 @@ from benchmarks.fit_kernels import DEGRADATION, FACTORS, PHOTOGRAPHS, SUPPORT, h
 from benchmarks.harness import machine, race
 from benchmarks.pictures import photograph
 from upsample_cli import upsample
-from upsample_cli.comparing.compare import kernels_for
-from upsample_cli.fitting.fit import enlarged, mean_score
-from upsample_cli.fitting.pieces import Part, pieces
-from upsample_cli.fitting.score import Errors, errors
-from upsample_cli.kernels import Kernel
-from upsample_cli.shipped import FITTED
+from upsample_cli.kernels.kernel import Kernel
+from upsample_cli.kernels.shipped import FITTED
+from upsample_cli.quality.compare import kernels_for
+from upsample_cli.quality.fit import enlarged, mean_score
+from upsample_cli.quality.pieces import Part, pieces
+from upsample_cli.quality.score import Errors, errors
 
 ROOT = Path(__file__).parent.parent
 PAGE, FIGURES = ROOT / "docs" / "kernels.md", ROOT / "benchmarks" / "results" / "kernels.json"

@@ -25,7 +25,7 @@ from support.corpus import good_files, mutated
 from support.reading import exercise, peak_bytes
 
 from upsample_cli.errors import UpsampleError
-from upsample_cli.pictures.formats import FORMATS
+from upsample_cli.images.formats import FORMATS
 
 SLOW_S, ENDLESS_S = 5.0, 60.0
 MOST_BYTES = 400 << 20

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from upsample_cli.pictures.formats import FORMATS
+from upsample_cli.images.formats import FORMATS
 
 ROOT = Path(__file__).parents[1]
 GENERATOR = runpy.run_path(str(ROOT / "docs" / "generate_formats.py"))

@@ -11,8 +11,8 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from benchmarks.fit_kernels import parts
 from upsample_cli import upsample
-from upsample_cli.comparing.compare import kernels_for
-from upsample_cli.fitting.pieces import Part, pieces
+from upsample_cli.quality.compare import kernels_for
+from upsample_cli.quality.pieces import Part, pieces
 
 ROOT = Path(__file__).parents[1]
 GENERATOR = runpy.run_path(str(ROOT / "docs" / "generate_kernels.py"))

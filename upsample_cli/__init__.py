@@ -12,17 +12,17 @@ from upsample_cli.errors import UpsampleError
 from upsample_cli.version import __version__
 
 if TYPE_CHECKING:
-    from upsample_cli.arrays import upsample
-    from upsample_cli.layer import bilinear_kernel, bilinear_layer
-    from upsample_cli.pipeline import upsample_file
+    from upsample_cli.engine.arrays import upsample
+    from upsample_cli.engine.layer import bilinear_kernel, bilinear_layer
+    from upsample_cli.enlarge.run import upsample_file
 
 __all__ = ["UpsampleError", "__version__", "bilinear_kernel", "bilinear_layer", "upsample", "upsample_file"]
 
 _HOMES = {
-    "bilinear_kernel": "upsample_cli.layer",
-    "bilinear_layer": "upsample_cli.layer",
-    "upsample": "upsample_cli.arrays",
-    "upsample_file": "upsample_cli.pipeline",
+    "bilinear_kernel": "upsample_cli.engine.layer",
+    "bilinear_layer": "upsample_cli.engine.layer",
+    "upsample": "upsample_cli.engine.arrays",
+    "upsample_file": "upsample_cli.enlarge.run",
 }
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from upsample_cli.atomic.files import writing_error
 from upsample_cli.batch.carry import carry_out
+from upsample_cli.enlarge.job import Job, Options, Result
 from upsample_cli.errors import DeviceError, Interrupted, OutputExistsError, PictureError, UsageError
-from upsample_cli.job import Job, Options, Result
-from upsample_cli.pictures.files import writing_error
 
 JOB = Job(Path("a.png"), Path("o/a.png"), "png", 7, 5, ("a loss",))
 
@@ -58,7 +58,7 @@ def carried(monkeypatch):
         def enlarge_picture(job, options, **_):
             raise error
 
-        monkeypatch.setattr("upsample_cli.pipeline.enlarge_picture", enlarge_picture)
+        monkeypatch.setattr("upsample_cli.enlarge.run.enlarge_picture", enlarge_picture)
         return carry_out(JOB, Options(), **keywords)
 
     return carried

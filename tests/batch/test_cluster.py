@@ -21,17 +21,17 @@ from support.environment import FINDS_SUPPORT
 from support.running import COMMAND, ENVIRONMENT, Watched, names, save, tree, upsample, upsample_process
 
 from upsample_cli import __version__
-from upsample_cli.batch import cluster as cluster_module
-from upsample_cli.batch import cluster_worker, scheduler
-from upsample_cli.batch.cluster import ClusterExecutor
-from upsample_cli.batch.cluster_worker import Errand, Sight, enlarge, misfit
-from upsample_cli.batch.jobs import Entry
+from upsample_cli.atomic.files import new_token, remove_temporaries, temporary_path
+from upsample_cli.batch.cluster import executor as cluster_module
+from upsample_cli.batch.cluster import scheduler, worker
+from upsample_cli.batch.cluster.executor import ClusterExecutor
+from upsample_cli.batch.cluster.scheduler import check_workers, connected, version_line
+from upsample_cli.batch.cluster.wire import received, sent
+from upsample_cli.batch.cluster.worker import Errand, Sight, enlarge, misfit
+from upsample_cli.batch.plan import Entry
 from upsample_cli.batch.run import run_entries
-from upsample_cli.batch.scheduler import check_workers, connected, version_line
-from upsample_cli.batch.wire import received, sent
+from upsample_cli.enlarge.job import Job, Options, Result
 from upsample_cli.errors import Interrupted, UpsampleError, UsageError
-from upsample_cli.job import Job, Options, Result
-from upsample_cli.pictures.files import new_token, remove_temporaries, temporary_path
 
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
@@ -364,29 +364,29 @@ def in_a_worker(monkeypatch):
 
 
 def test_processes_that_a_killed_run_left_end_by_themselves_and_start_again(in_a_worker, monkeypatch):
-    monkeypatch.setattr(cluster_worker, "IDLE_S", 0.2)
+    monkeypatch.setattr(worker, "IDLE_S", 0.2)
     errand = Errand(Options(), new_token(), cluster_deeds.carry, prepare=cluster_deeds.prepare)
     for number in (1, 2):
         assert enlarge(job(f"good{number}"), errand, number)["status"] == "written"
-        site = cluster_worker._sites[errand.token]
+        site = worker._sites[errand.token]
         end_s = time.monotonic() + LONG_S
         while site._executor._workers and time.monotonic() < end_s:
             time.sleep(0.02)
-        assert errand.token not in cluster_worker._sites
+        assert errand.token not in worker._sites
     assert in_a_worker == [(errand.topic, 1), (errand.topic, 2)]
 
 
 def test_a_picture_that_comes_after_the_end_of_its_run_is_not_begun(in_a_worker):
     errand = Errand(Options(), new_token(), cluster_deeds.carry, prepare=cluster_deeds.prepare)
     assert enlarge(job("good1"), errand, 1)["status"] == "written"
-    cluster_worker.end(errand.token)
+    worker.end(errand.token)
     with pytest.raises(Interrupted):
         enlarge(job("good2"), errand, 2)
     assert names(".") == ["good1_x2.png"]
 
 
 def test_pictures_that_have_no_room_wait_and_are_not_begun_when_the_run_ends(in_a_worker, monkeypatch):
-    monkeypatch.setattr(cluster_worker, "budget_bytes", lambda _options: 1)
+    monkeypatch.setattr(worker, "budget_bytes", lambda _options: 1)
     errand = Errand(Options(), new_token(), cluster_deeds.carry, prepare=cluster_deeds.prepare)
     with ThreadPoolExecutor(2) as dask_threads:
         tasks = [dask_threads.submit(enlarge, job(f"hang{number}"), errand, number) for number in (1, 2)]
@@ -394,7 +394,7 @@ def test_pictures_that_have_no_room_wait_and_are_not_begun_when_the_run_ends(in_
             time.sleep(0.005)
         time.sleep(0.3)  # the other process would have begun by now
         assert len(list(Path().glob(".*.part"))) == 1
-        cluster_worker.end(errand.token)
+        worker.end(errand.token)
         assert [type(each.exception(timeout=LONG_S)) for each in tasks] == [Interrupted] * 2
     assert names(".") == []
 

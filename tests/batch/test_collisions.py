@@ -11,11 +11,11 @@ from support.running import names, save
 
 from upsample_cli.batch import collisions
 from upsample_cli.batch.collisions import Alike, names_alike
-from upsample_cli.batch.find import find_inputs
-from upsample_cli.batch.jobs import plan_run
-from upsample_cli.batch.target import target_of
+from upsample_cli.batch.inputs import find_inputs
+from upsample_cli.batch.outputs import target_of
+from upsample_cli.batch.plan import plan_run
+from upsample_cli.enlarge.job import Options
 from upsample_cli.errors import UsageError
-from upsample_cli.job import Options
 
 pytestmark = [
     pytest.mark.usefixtures("in_tmp_path"),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from upsample_cli.batch.find import Found, find_inputs
+from upsample_cli.batch.inputs import Found, find_inputs
 from upsample_cli.errors import UsageError
 
 pytestmark = [

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.running import save, tree
 
-from upsample_cli.batch.find import Found, find_inputs
-from upsample_cli.batch.jobs import plan_run
-from upsample_cli.batch.target import Target, target_of
+from upsample_cli.batch.inputs import Found, find_inputs
+from upsample_cli.batch.outputs import Target, target_of
+from upsample_cli.batch.plan import plan_run
+from upsample_cli.enlarge.job import Options
 from upsample_cli.errors import UsageError
-from upsample_cli.job import Options
 
 pytestmark = [
     pytest.mark.usefixtures("in_tmp_path"),

@@ -13,8 +13,8 @@ from PIL import Image
 
 from upsample_cli.batch import memory
 from upsample_cli.batch.memory import Admission, available_bytes, budget_bytes, job_bytes, worker_count
-from upsample_cli.job import Job, Options
-from upsample_cli.pictures.model import Layout
+from upsample_cli.enlarge.job import Job, Options
+from upsample_cli.images.model import Layout
 
 MEASURE = """
 import json, os, sys
@@ -22,8 +22,8 @@ from fractions import Fraction
 from pathlib import Path
 from upsample_cli.batch.carry import carry_out, prepare
 from upsample_cli.batch.memory import job_bytes
-from upsample_cli.job import Options
-from upsample_cli.planning import plan_job
+from upsample_cli.enlarge.job import Options
+from upsample_cli.enlarge.planning import plan_job
 
 def field(name):
     lines = Path("/proc/self/status").read_text().splitlines()

@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 from support.running import ENVIRONMENT
 
-from upsample_cli.batch.record import RECORD_NAME, Record
+from upsample_cli.batch.record.record import RECORD_NAME, Record
+from upsample_cli.enlarge.job import Job, Options, Result
 from upsample_cli.errors import RecordError
-from upsample_cli.job import Job, Options, Result
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 
 WRITING = """
 from pathlib import Path
-from upsample_cli.batch.record import RECORD_NAME, Record
-from upsample_cli.job import Job, Options, Result
+from upsample_cli.batch.record.record import RECORD_NAME, Record
+from upsample_cli.enlarge.job import Job, Options, Result
 record = Record(Path("out", RECORD_NAME), Options())
 record.begin()
 first = len(record._rows("1"))

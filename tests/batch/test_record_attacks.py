@@ -15,17 +15,17 @@ from pathlib import Path
 import pytest
 from support.running import COMMAND, ENVIRONMENT, Ended, names, save, tree, upsample
 
-from upsample_cli.batch.find import find_inputs
-from upsample_cli.batch.identity import is_settings, settings_text, sha256_of, stamp_of
-from upsample_cli.batch.jobs import plan_run
-from upsample_cli.batch.record import RECORD_NAME, Record
-from upsample_cli.batch.record_file import copied, locked
-from upsample_cli.batch.resume import open_resume
-from upsample_cli.batch.target import target_of
-from upsample_cli.cli.report import file_record
+from upsample_cli.atomic.files import remove_temporaries, temporary_path
+from upsample_cli.batch.inputs import find_inputs
+from upsample_cli.batch.outputs import target_of
+from upsample_cli.batch.plan import plan_run
+from upsample_cli.batch.record.file import copied, locked
+from upsample_cli.batch.record.identity import is_settings, settings_text, sha256_of, stamp_of
+from upsample_cli.batch.record.record import RECORD_NAME, Record
+from upsample_cli.batch.record.resume import open_resume
+from upsample_cli.cli.report.console import file_record
+from upsample_cli.enlarge.job import Job, Options, Result
 from upsample_cli.errors import RecordError
-from upsample_cli.job import Job, Options, Result
-from upsample_cli.pictures.files import remove_temporaries, temporary_path
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links, pipes and owners of POSIX")
 

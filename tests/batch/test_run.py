@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from upsample_cli.batch import run
-from upsample_cli.batch.jobs import Entry
 from upsample_cli.batch.memory import job_bytes
+from upsample_cli.batch.plan import Entry
 from upsample_cli.batch.run import run_entries
+from upsample_cli.enlarge.job import Job, Options, Result
 from upsample_cli.errors import DeviceError, Interrupted
-from upsample_cli.job import Job, Options, Result
 
 LARGE = 2**11  # a side: one such picture is a slot's work
 

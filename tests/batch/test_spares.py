@@ -11,13 +11,13 @@ from PIL import Image
 from support.running import ENVIRONMENT, in_threads
 
 from tests.batch.test_workers import LONG_S, assert_all_gone, executor, job
-from upsample_cli.batch import workers
-from upsample_cli.batch.jobs import Entry
+from upsample_cli.batch.plan import Entry
 from upsample_cli.batch.run import run_entries
-from upsample_cli.batch.spares import Spares, started_worker
-from upsample_cli.cli import run_upsample
+from upsample_cli.batch.workers import processes
+from upsample_cli.batch.workers.prestarted import Spares, started_worker
+from upsample_cli.cli import run
+from upsample_cli.enlarge.job import Options, Result
 from upsample_cli.errors import UsageError
-from upsample_cli.job import Options, Result
 
 pytestmark = [
     pytest.mark.usefixtures("in_tmp_path"),
@@ -61,7 +61,7 @@ def test_a_run_takes_those_that_are_there(monkeypatch):
     for name in ("a", "b"):
         spares.planned(job(name))
     pids = {process.pid for process, _ in spares._waiting}
-    monkeypatch.setattr(workers, "started_worker", refuse)
+    monkeypatch.setattr(processes, "started_worker", refuse)
     jobs = [job(f"good{index}") for index in range(4)]
     pool = executor(spares=spares)
     found = list(run_entries([Entry(Result.planned(each, 2), each) for each in jobs], Options(), executor=pool))
@@ -76,7 +76,7 @@ def test_a_run_takes_those_that_are_there(monkeypatch):
 
 def test_a_run_that_has_none_starts_its_own():
     """The control of the test above: without spares the same pool starts two."""
-    with mock.patch.object(workers, "started_worker", wraps=started_worker) as start:
+    with mock.patch.object(processes, "started_worker", wraps=started_worker) as start:
         pool = executor()
         pool.submit(job("good")).result(LONG_S)
         pool.close()
@@ -113,13 +113,13 @@ def pictures(count):
 def started_by(fakes=None, *, inputs=("in",), output="out/", **keywords):
     """How many workers a run of the command starts ahead; all its pictures go through threads."""
     fakes = fakes or Fakes()
-    request = run_upsample.Request(inputs=inputs, output=output, options=Options(), quiet=True, **keywords)
+    request = run.Request(inputs=inputs, output=output, options=Options(), quiet=True, **keywords)
     with (
         mock.patch.dict(os.environ, ENVIRONMENT),
-        mock.patch.object(run_upsample, "executor_for", in_threads),
-        mock.patch.object(run_upsample, "Spares", partial(Spares, start=fakes.start)),
+        mock.patch.object(run, "executor_for", in_threads),
+        mock.patch.object(run, "Spares", partial(Spares, start=fakes.start)),
     ):
-        run_upsample.run_upsample(request)
+        run.run_upsample(request)
     return len(fakes.made)
 
 

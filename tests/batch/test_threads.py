@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from support.running import Watched
 
-from upsample_cli.batch import stopping, threads
+from upsample_cli import signals
+from upsample_cli.batch import threads
 from upsample_cli.batch.threads import ThreadExecutor
+from upsample_cli.enlarge.job import Job, Options, Result
 from upsample_cli.errors import Interrupted
-from upsample_cli.job import Job, Options, Result
 
 LONG_S = 30.0
 """No wait in here comes near it; it only keeps a failing test from hanging."""
@@ -72,7 +73,7 @@ def test_as_many_are_in_work_as_slots(slots):
 
 
 def test_closing_stops_what_runs_begins_nothing_more_and_removes_what_is_unfinished(removed, monkeypatch):
-    monkeypatch.setattr(stopping, "GRACE_S", LONG_S)  # it is not waited to its end
+    monkeypatch.setattr(signals, "GRACE_S", LONG_S)  # it is not waited to its end
     running = threading.Event()
 
     def carry(each, _options, *, token, stop, on_rows):
@@ -94,8 +95,8 @@ def test_closing_stops_what_runs_begins_nothing_more_and_removes_what_is_unfinis
 @pytest.mark.parametrize("again", [False, True])
 def test_a_picture_that_cannot_be_stopped_is_not_waited_for(removed, monkeypatch, again):
     """Either its time is up, or Ctrl-C came a second time."""
-    monkeypatch.setattr(stopping, "GRACE_S", LONG_S if again else 0.05)
-    monkeypatch.setattr(stopping, "is_hurried", lambda: again)
+    monkeypatch.setattr(signals, "GRACE_S", LONG_S if again else 0.05)
+    monkeypatch.setattr(signals, "is_hurried", lambda: again)
     release, running = threading.Event(), threading.Event()
 
     def carry(each, *_, **__):

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 import pytest
 
 from upsample_cli.batch import watch
-from upsample_cli.batch.find import find_inputs
+from upsample_cli.batch.inputs import find_inputs
 from upsample_cli.batch.watch import KeptOpen, arrivals
 
 

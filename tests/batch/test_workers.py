@@ -15,12 +15,12 @@ from support.environment import ENVIRONMENT, FINDS_SUPPORT
 from support.running import Watched
 
 from upsample_cli.batch import carry
-from upsample_cli.batch.jobs import Entry
+from upsample_cli.batch.plan import Entry
 from upsample_cli.batch.run import NoJournal, run_entries
-from upsample_cli.batch.worker import Assignment
-from upsample_cli.batch.workers import ProcessExecutor
+from upsample_cli.batch.workers.processes import ProcessExecutor
+from upsample_cli.batch.workers.worker import Assignment
+from upsample_cli.enlarge.job import Job, Options, Result
 from upsample_cli.errors import DeviceError, UpsampleError
-from upsample_cli.job import Job, Options, Result
 
 pytestmark = [
     pytest.mark.usefixtures("in_tmp_path"),
@@ -139,7 +139,9 @@ def test_a_device_that_is_not_there_ends_the_run():
 
 
 def test_workers_that_cannot_start_are_one_line(monkeypatch):
-    monkeypatch.setattr("upsample_cli.batch.spares.work", os._exit)  # called with a pipe: it dies of a TypeError
+    monkeypatch.setattr(
+        "upsample_cli.batch.workers.prestarted.work", os._exit
+    )  # called with a pipe: it dies of a TypeError
     with pytest.raises(UpsampleError, match="worker processes do not start: the last one ended by status 1; free"):
         results(["good0", "good1"])
 
@@ -166,9 +168,9 @@ KILLED_RUN = """
 import os
 from support import crashing
 from pathlib import Path
-from upsample_cli.batch.worker import Assignment
-from upsample_cli.batch.workers import ProcessExecutor
-from upsample_cli.job import Job, Options
+from upsample_cli.batch.workers.worker import Assignment
+from upsample_cli.batch.workers.processes import ProcessExecutor
+from upsample_cli.enlarge.job import Job, Options
 class Watcher:
     def started(self, job): pass
     def advanced(self, job, rows): pass

@@ -14,11 +14,11 @@ import pytest
 from rich.console import Console
 from support.running import COMMAND, ENVIRONMENT, names, save, tree, upsample
 
-from upsample_cli.cli import gallery_page
-from upsample_cli.cli.progress import Bars
-from upsample_cli.cli.report import Report
-from upsample_cli.cli.tally import Tally
-from upsample_cli.job import Job, Options, Result
+from upsample_cli.cli.report import gallery_page
+from upsample_cli.cli.report.console import Report
+from upsample_cli.cli.report.progress import Bars
+from upsample_cli.cli.report.summary import Tally
+from upsample_cli.enlarge.job import Job, Options, Result
 
 HINT = " " * 17 + "--retry-failed tries again what failed"
 

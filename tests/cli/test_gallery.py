@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 from support.running import names, pixels_of, save, upsample
 
-from upsample_cli.cli import gallery
+from upsample_cli.cli.report import gallery
 from upsample_cli.errors import PictureError
-from upsample_cli.pictures import preview
+from upsample_cli.images import preview
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 

@@ -12,7 +12,7 @@ from support.environment import leave
 from support.running import save, upsample
 
 from upsample_cli.cli import tconv
-from upsample_cli.cli.printable import only_printable
+from upsample_cli.cli.report.printable import only_printable
 
 # Sets the terminal's title, then colours by the one-byte form, then a sign that turns the line's direction.
 NASTY = "x\x1b]0;title\x07\x9b31m\u202ey"

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from upsample_cli.cli import progress
-from upsample_cli.cli.figures import figure
-from upsample_cli.cli.progress import Bars, counted
-from upsample_cli.job import Job, Options, Result
+from upsample_cli.cli.report import progress
+from upsample_cli.cli.report.figures import figure
+from upsample_cli.cli.report.progress import Bars, counted
+from upsample_cli.enlarge.job import Job, Options, Result
 
 
 class Terminal(io.StringIO):

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from support.running import COMMAND, ENVIRONMENT, save, tree, upsample
 
-from upsample_cli.cli.gallery import Gallery
-from upsample_cli.cli.report_file import ReportFile
-from upsample_cli.cli.tally import KEPT_FAILURES, Tally, cause_of
-from upsample_cli.job import Result
+from upsample_cli.cli.report.gallery import Gallery
+from upsample_cli.cli.report.json_lines import ReportFile
+from upsample_cli.cli.report.summary import KEPT_FAILURES, Tally, cause_of
+from upsample_cli.enlarge.job import Result
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 

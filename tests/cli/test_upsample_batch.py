@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.oracles import assert_same_pixels, expected_pixels
 from support.running import names, pixels_of, save, tree, upsample
 
-from upsample_cli import pipeline
+from upsample_cli.enlarge import run
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
@@ -81,7 +81,7 @@ def test_an_input_named_twice_is_enlarged_once():
 def test_an_output_that_turns_up_while_its_picture_is_decoded_is_not_replaced(monkeypatch):
     save("in/a.png")
     save("in/b.png")
-    open_picture = pipeline.open_picture
+    open_picture = run.open_picture
 
     def slow_open_picture(path, **keywords):
         if Path(path).name == "a.png":
@@ -89,7 +89,7 @@ def test_an_output_that_turns_up_while_its_picture_is_decoded_is_not_replaced(mo
             Path("out/a_x2.png").write_bytes(b"someone else's")
         return open_picture(path, **keywords)
 
-    monkeypatch.setattr(pipeline, "open_picture", slow_open_picture)
+    monkeypatch.setattr(run, "open_picture", slow_open_picture)
     ended = upsample("in", "-o", "out", "--json")
     assert ended.status == 0
     assert [each["status"] for each in ended.document["files"]] == ["skipped", "written"]
@@ -103,7 +103,7 @@ def test_an_output_that_turns_up_while_its_picture_is_decoded_is_not_replaced(mo
 def test_an_input_that_vanishes_or_changes_in_mid_run_is_one_line(monkeypatch):
     for name in ("a", "b", "c"):
         save(f"in/{name}.png")
-    open_picture = pipeline.open_picture
+    open_picture = run.open_picture
 
     def late_open_picture(path, **keywords):
         if Path(path).name == "a.png":
@@ -112,7 +112,7 @@ def test_an_input_that_vanishes_or_changes_in_mid_run_is_one_line(monkeypatch):
             Path(path).write_bytes(b"")
         return open_picture(path, **keywords)
 
-    monkeypatch.setattr(pipeline, "open_picture", late_open_picture)
+    monkeypatch.setattr(run, "open_picture", late_open_picture)
     ended = upsample("in")
     assert ended.status == 1
     assert sorted(ended.errors) == [

@@ -13,9 +13,9 @@ from support.oracles import hostile_pixels
 from support.running import COMMAND, ENVIRONMENT, save, tree, upsample
 
 from upsample_cli.errors import PictureError, UsageError
-from upsample_cli.pictures import streams
-from upsample_cli.pictures.formats import FORMATS
-from upsample_cli.pictures.source import open_picture
+from upsample_cli.images import streams
+from upsample_cli.images.formats import FORMATS
+from upsample_cli.images.open import open_picture
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 

@@ -8,7 +8,7 @@ import zlib
 from PIL import Image
 
 from support.corpus import png_chunk, saved
-from upsample_cli.pictures import ifd
+from upsample_cli.images.metadata import ifd
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

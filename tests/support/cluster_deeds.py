@@ -7,7 +7,7 @@ import time
 from PIL import Image
 
 from support import crashing
-from upsample_cli.job import Result
+from upsample_cli.enlarge.job import Result
 
 DYING_S = 30.0
 prepare = crashing.prepare

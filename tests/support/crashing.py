@@ -7,8 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from upsample_cli.job import Result
-from upsample_cli.pictures.files import new_file
+from upsample_cli.atomic.files import new_file
+from upsample_cli.enlarge.job import Result
 
 HANG_S = 60.0
 

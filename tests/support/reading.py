@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from upsample_cli.job import Options
-from upsample_cli.pictures.convert import convert_rows
-from upsample_cli.pictures.formats import FORMATS, fit
-from upsample_cli.pictures.metadata import metadata_for_output
-from upsample_cli.pictures.model import Frames, PictureInfo, Source
-from upsample_cli.pictures.sinks import open_sink
-from upsample_cli.pictures.source import open_animation, open_picture
-from upsample_cli.planning import plan_job
+from upsample_cli.enlarge.job import Options
+from upsample_cli.enlarge.planning import plan_job
+from upsample_cli.images.color.convert import convert_rows
+from upsample_cli.images.formats import FORMATS, fit
+from upsample_cli.images.metadata.carried import metadata_for_output
+from upsample_cli.images.model import Frames, PictureInfo, Source
+from upsample_cli.images.open import open_animation, open_picture
+from upsample_cli.images.save import open_sink
 
 MAX_PIXELS = 1_000_000
 

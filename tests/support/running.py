@@ -21,10 +21,10 @@ from support.environment import ENVIRONMENT, leave
 from support.oracles import hostile_pixels
 from upsample_cli.batch.carry import carry_out
 from upsample_cli.batch.executors import executor_for
-from upsample_cli.batch.record import RECORD_NAME
-from upsample_cli.batch.spares import Spares
+from upsample_cli.batch.record.record import RECORD_NAME
 from upsample_cli.batch.threads import ThreadExecutor
-from upsample_cli.cli import run_upsample
+from upsample_cli.batch.workers.prestarted import Spares
+from upsample_cli.cli import run
 from upsample_cli.cli.upsample import main
 
 # Not the installed script: that one may be of another checkout.
@@ -102,8 +102,8 @@ def upsample(*arguments: object, terminal: int | None = None, **environment: str
         mock.patch.dict(os.environ, ENVIRONMENT | environment, clear=True),
         mock.patch.object(sys, "argv", ["upsample", *map(str, arguments)]),
         mock.patch.object(os, "_exit", leave),
-        mock.patch.object(run_upsample, "executor_for", in_threads),
-        mock.patch.object(run_upsample, "Spares", no_spares),
+        mock.patch.object(run, "executor_for", in_threads),
+        mock.patch.object(run, "Spares", no_spares),
         contextlib.ExitStack() as streams,
     ):
         shown = None if terminal is None else streams.enter_context(open(terminal, "w", closefd=False))

@@ -12,12 +12,12 @@ from support.commands import call, imported_by
 from torch.nn import functional as F  # noqa: N812
 
 from upsample_cli.errors import GeometryError, PictureError, UsageError
+from upsample_cli.kernels.weights.files import read_weights
 from upsample_cli.tconv.checkerboard import Axis, checkerboard, overlap_map
 from upsample_cli.tconv.checkerboard_weights import CURES, cured, flat_response, gains
-from upsample_cli.tconv.constructors import parse_layer
-from upsample_cli.tconv.layers import TransposedConvolution
+from upsample_cli.tconv.layers.constructors import parse_layer
+from upsample_cli.tconv.layers.convolution import TransposedConvolution
 from upsample_cli.tconv.weights import write_weights
-from upsample_cli.weight_files import read_weights
 
 TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 AXES = st.builds(

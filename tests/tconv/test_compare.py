@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from upsample_cli.comparing.compare import CROP, compare, kernels_for, liveliest
-from upsample_cli.comparing.pair import Box, Limits, Pair, luma_of, reduced_pair, referenced_pair
-from upsample_cli.comparing.sheet import sheet
 from upsample_cli.errors import PictureError, UsageError
-from upsample_cli.fitting.degrade import Degradation, degradation_named
-from upsample_cli.fitting.fit import errors_of
-from upsample_cli.fitting.pieces import whole_part
-from upsample_cli.kernels import kernel_named
+from upsample_cli.kernels.kernel import kernel_named
+from upsample_cli.quality.compare import CROP, compare, kernels_for, liveliest
+from upsample_cli.quality.degrade import Degradation, degradation_named
+from upsample_cli.quality.fit import errors_of
+from upsample_cli.quality.pair import Box, Limits, Pair, luma_of, reduced_pair, referenced_pair
+from upsample_cli.quality.pieces import whole_part
+from upsample_cli.quality.sheet import sheet
 
 AMPLE = Limits(10**9)
 BICUBIC = Degradation("bicubic")
@@ -85,7 +85,7 @@ def test_grey_scores_are_those_of_tconv_fit(grey):
 def test_a_picture_of_many_strips_scores_as_in_one_piece(monkeypatch, colour):
     pair = reduced_pair(colour, 2, BICUBIC, AMPLE)
     whole = compare(pair, ["mitchell"], rounds=0).entries[0].errors
-    monkeypatch.setattr("upsample_cli.comparing.compare._STRIP_PIXELS", 4 * 109 * 9)
+    monkeypatch.setattr("upsample_cli.quality.compare._STRIP_PIXELS", 4 * 109 * 9)
     strips = compare(pair, ["mitchell"], rounds=0).entries[0].errors
     assert (strips.squared, strips.pixels, strips.windows) == (whole.squared, whole.pixels, whole.windows)
     assert math.isclose(strips.similarity, whole.similarity, rel_tol=1e-12)

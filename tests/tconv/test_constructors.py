@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from upsample_cli.errors import GeometryError
-from upsample_cli.tconv.constructors import parse_layer
-from upsample_cli.tconv.kinds import KINDS
-from upsample_cli.tconv.layers import Convolution, TransposedConvolution
+from upsample_cli.tconv.layers.constructors import parse_layer
+from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution
+from upsample_cli.tconv.layers.kinds import KINDS
 from upsample_cli.tconv.shape import shape
 
 

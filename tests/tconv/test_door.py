@@ -10,7 +10,7 @@ import pytest
 
 COMMAND = """
 import sys, time, typer
-from upsample_cli.cli import door
+from upsample_cli.cli import error_handler
 from upsample_cli.errors import Interrupted, PictureError, UsageError
 
 app = typer.Typer(add_completion=False)

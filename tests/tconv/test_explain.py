@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from upsample_cli.cli.tconv import app
 from upsample_cli.errors import GeometryError, UpsampleError, UsageError
-from upsample_cli.tconv.example import example
-from upsample_cli.tconv.explain import WAYS, compare, explain
-from upsample_cli.tconv.grids import parse_grid
+from upsample_cli.tconv.explain.example import example
+from upsample_cli.tconv.explain.explain import WAYS, compare, explain
+from upsample_cli.tconv.explain.grids import parse_grid
 
 X = np.array([[0.0, 1], [2, 3]])
 

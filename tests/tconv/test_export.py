@@ -14,9 +14,9 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from upsample_cli.errors import GeometryError, OutputExistsError, UsageError
-from upsample_cli.tconv.constructors import parse_layer
 from upsample_cli.tconv.export import WRITERS, export, weight
 from upsample_cli.tconv.interpolation import interpolation
+from upsample_cli.tconv.layers.constructors import parse_layer
 
 LAYERS = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}

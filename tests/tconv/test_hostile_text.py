@@ -14,17 +14,17 @@ from support.commands import call
 from support.environment import ENVIRONMENT
 
 from upsample_cli.errors import GeometryError, UpsampleError
+from upsample_cli.geometry.windows import Chain, Window, receptive_field
 from upsample_cli.tconv.checkerboard import checkerboard
-from upsample_cli.tconv.constructors import parse_layer
-from upsample_cli.tconv.kinds import KINDS
-from upsample_cli.tconv.layers import TransposedConvolution
-from upsample_cli.tconv.model_text import LONGEST_MODEL, parse_model
+from upsample_cli.tconv.layers.constructors import parse_layer
+from upsample_cli.tconv.layers.convolution import TransposedConvolution
+from upsample_cli.tconv.layers.kinds import KINDS
+from upsample_cli.tconv.layers.model_text import LONGEST_MODEL, parse_model
+from upsample_cli.tconv.layers.symbolic import Symbolic
 from upsample_cli.tconv.shape import shape
 from upsample_cli.tconv.solve import solve
-from upsample_cli.tconv.symbolic import Symbolic
-from upsample_cli.tconv.translate import FRAMEWORKS, translate
-from upsample_cli.tconv.translate_back import SOURCES, text_of, translate_back
-from upsample_cli.tconv.windows import Chain, Window, receptive_field
+from upsample_cli.tconv.translate.back import SOURCES, text_of, translate_back
+from upsample_cli.tconv.translate.forward import FRAMEWORKS, translate
 
 LONG = LONGEST_MODEL - 1000
 MOST_S = 8

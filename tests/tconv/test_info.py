@@ -12,8 +12,8 @@ from support.running import ENVIRONMENT, save, upsample
 
 from upsample_cli.cli import tconv
 from upsample_cli.errors import PictureError
-from upsample_cli.pictures.about import about_picture
-from upsample_cli.pictures.formats import FORMATS
+from upsample_cli.images.about import about_picture
+from upsample_cli.images.formats import FORMATS
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 

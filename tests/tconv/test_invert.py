@@ -13,8 +13,8 @@ from torch import nn
 
 from upsample_cli.cli import tconv
 from upsample_cli.errors import GeometryError
-from upsample_cli.tconv.constructors import parse_layer
 from upsample_cli.tconv.invert import code, invert, padding_multiple, same_settings_reverse
+from upsample_cli.tconv.layers.constructors import parse_layer
 
 
 def run_code(lines, tensor):

@@ -9,7 +9,7 @@ import torch
 from support.commands import call, imported_by
 from torch import nn
 
-from upsample_cli.profiles import axis_kernel
+from upsample_cli.kernels.profiles import axis_kernel
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from upsample_cli.errors import GeometryError
-from upsample_cli.tconv.constructors import parse_layer
-from upsample_cli.tconv.layers import Convolution, TransposedConvolution, bilinear_layer
+from upsample_cli.tconv.layers.constructors import parse_layer
+from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution, bilinear_layer
 from upsample_cli.tconv.shape import parse_size, shape, size_text
 from upsample_cli.tconv.shape_report import as_json
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 from upsample_cli.errors import GeometryError
-from upsample_cli.tconv.constructors import parse_layer
-from upsample_cli.tconv.layers import TransposedConvolution
-from upsample_cli.tconv.model_text import MOST_LAYERS, parse_layers, parse_model
+from upsample_cli.geometry.windows import Window, receptive_field
+from upsample_cli.tconv.layers.constructors import parse_layer
+from upsample_cli.tconv.layers.convolution import TransposedConvolution
+from upsample_cli.tconv.layers.model_text import MOST_LAYERS, parse_layers, parse_model
+from upsample_cli.tconv.layers.symbolic import Symbolic, parse_symbolic_size
 from upsample_cli.tconv.shape import least_letter, shape, split_size, with_output_size
 from upsample_cli.tconv.shape_report import as_json, factor_remark, remarks, total
-from upsample_cli.tconv.symbolic import Symbolic, parse_symbolic_size
-from upsample_cli.tconv.windows import Window, receptive_field
 
 REFUSALS = (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError, AssertionError, ZeroDivisionError)
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from upsample_cli.cli import tconv
 from upsample_cli.errors import GeometryError
-from upsample_cli.tconv.constructors import parse_layer
+from upsample_cli.tconv.layers.constructors import parse_layer
 from upsample_cli.tconv.shape import shape
 from upsample_cli.tconv.solve import smooth_alternative, solve, why_best
 

@@ -18,9 +18,9 @@ from torch import nn
 
 from upsample_cli.cli import tconv
 from upsample_cli.errors import UpsampleError
-from upsample_cli.tconv.constructors import parse_layer
-from upsample_cli.tconv.translate import FRAMEWORKS, translate
-from upsample_cli.tconv.translate_back import text_of, translate_back
+from upsample_cli.tconv.layers.constructors import parse_layer
+from upsample_cli.tconv.translate.back import text_of, translate_back
+from upsample_cli.tconv.translate.forward import FRAMEWORKS, translate
 
 SPACE = {"nn": nn, "np": np}
 

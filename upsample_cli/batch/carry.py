@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from threading import Event
 
-from upsample_cli.batch.jobs import Entry, existing
+from upsample_cli.batch.plan import Entry, existing
+from upsample_cli.enlarge.job import Job, Options, Result
 from upsample_cli.errors import Interrupted, OutputExistsError, PictureError, UpsampleError, UsageError, WritingError
-from upsample_cli.job import Job, Options, Result
 
 OnRows = Callable[[int], None]
 
@@ -26,7 +26,7 @@ def prepare(options: Options, index: int) -> tuple[Options, str]:
     Raises:
         DeviceError: if the device is not there.
     """
-    from upsample_cli.pipeline import options_on_device
+    from upsample_cli.enlarge.run import options_on_device
 
     return options_on_device(options, index)
 
@@ -56,7 +56,7 @@ def carry_out(
         BrokenPipeError: if nobody reads `job.target_stream` any more.
         UsageError: see `is_alone`.
     """
-    from upsample_cli.pipeline import enlarge_picture  # torch comes with the first picture
+    from upsample_cli.enlarge.run import enlarge_picture  # torch comes with the first picture
 
     start_s = time.perf_counter()
     planned = Result.planned(job, options.factor)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from upsample_cli.atomic.same_file import folded
 from upsample_cli.batch.paths import OnePaths
+from upsample_cli.enlarge.job import Job
 from upsample_cli.errors import UsageError
-from upsample_cli.job import Job
-from upsample_cli.pictures.formats import format_of_path
-from upsample_cli.pictures.same_file import folded
+from upsample_cli.images.formats import format_of_path
 
 _ENTRIES = 200
 """So many names of a folder are looked at for one that has a twin, had it."""

@@ -11,16 +11,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from upsample_cli.batch.carry import carry_out
-from upsample_cli.batch.cluster_worker import Errand
+from upsample_cli.batch.cluster.worker import Errand
 from upsample_cli.batch.memory import shared_out, worker_count
 from upsample_cli.batch.run import Executor
-from upsample_cli.batch.spares import Spares
 from upsample_cli.batch.threads import ThreadExecutor, Watcher
-from upsample_cli.batch.worker import Assignment
-from upsample_cli.batch.workers import ProcessExecutor
-from upsample_cli.cores import core_count
+from upsample_cli.batch.workers.prestarted import Spares
+from upsample_cli.batch.workers.processes import ProcessExecutor
+from upsample_cli.batch.workers.worker import Assignment
+from upsample_cli.engine.cores import core_count
+from upsample_cli.enlarge.job import Job, Options
 from upsample_cli.errors import UsageError
-from upsample_cli.job import Job, Options
 
 _LEAST_CORES = 4
 """A worker may compute on so many at least, if there are: the last picture of a run has them to itself."""
@@ -78,14 +78,14 @@ def executor_for(
 
 def _import_torch() -> None:
     with contextlib.suppress(Exception):  # it fails again, and is reported, where torch is needed
-        importlib.import_module("upsample_cli.engine")
+        importlib.import_module("upsample_cli.engine.bands")
 
 
 def _on_cluster(
     address: str, jobs: Sequence[Job], errand: Errand, watcher: Watcher, *, warn: Callable[[str], None], debug: bool
 ) -> Executor:
-    from upsample_cli.batch.cluster import ClusterExecutor
-    from upsample_cli.batch.scheduler import check_workers, connected
+    from upsample_cli.batch.cluster.executor import ClusterExecutor
+    from upsample_cli.batch.cluster.scheduler import check_workers, connected
 
     client = connected(address, warn=warn, debug=debug)
     try:

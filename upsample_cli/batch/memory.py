@@ -6,9 +6,9 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from upsample_cli.cores import core_count
-from upsample_cli.job import Job, Options
-from upsample_cli.pictures.model import Layout
+from upsample_cli.engine.cores import core_count
+from upsample_cli.enlarge.job import Job, Options
+from upsample_cli.images.model import Layout
 
 WORKER_BYTES = 600 * 2**20
 """What a worker takes before its first picture: torch, for the most part. Measured: 560 MiB."""

@@ -10,10 +10,10 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from upsample_cli.batch.jobs import Entry
+from upsample_cli.atomic.files import new_token
 from upsample_cli.batch.memory import Admission
-from upsample_cli.job import Job, Options, Result
-from upsample_cli.pictures.files import new_token
+from upsample_cli.batch.plan import Entry
+from upsample_cli.enlarge.job import Job, Options, Result
 
 
 class Executor(Protocol):

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from upsample_cli.batch.find import find_inputs, is_folder
-from upsample_cli.batch.jobs import Entry, check_named_once, checked_entry
+from upsample_cli.batch.inputs import find_inputs, is_folder
+from upsample_cli.batch.plan import Entry, check_named_once, checked_entry
+from upsample_cli.enlarge.job import Options, Result
+from upsample_cli.enlarge.planning import plan_job
 from upsample_cli.errors import PictureError, UsageError
-from upsample_cli.job import Options, Result
-from upsample_cli.pictures.streams import NAME, leads_to, picture_input, spooled
-from upsample_cli.planning import plan_job
+from upsample_cli.images.streams import NAME, leads_to, picture_input, spooled
 
 
 def is_streamed(arguments: Sequence[str], output: str | None) -> bool:

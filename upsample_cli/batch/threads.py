@@ -8,9 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Event
 from typing import Protocol
 
-from upsample_cli.batch import stopping
-from upsample_cli.job import Job, Options, Result
-from upsample_cli.pictures.files import remove_unfinished
+from upsample_cli import signals
+from upsample_cli.atomic.files import remove_unfinished
+from upsample_cli.enlarge.job import Job, Options, Result
 
 
 class Watcher(Protocol):
@@ -69,7 +69,7 @@ class ThreadExecutor:
                 on_rows=lambda rows: self._watcher.advanced(job, rows),
             )
             if result.status == "written":
-                from upsample_cli.pipeline import engine_settings  # torch came with the picture
+                from upsample_cli.enlarge.run import engine_settings  # torch came with the picture
 
                 self.device = str(engine_settings(self._options).device)
             return result
@@ -80,8 +80,8 @@ class ThreadExecutor:
         """See `batch.run.Executor`. A thread that does not stop is left behind, without its file."""
         self._stop.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
-        end_s = time.monotonic() + stopping.GRACE_S
-        while (running := list(self._running)) and not stopping.is_hurried() and time.monotonic() < end_s:
-            wait(running, timeout=stopping.LOOK_S)
+        end_s = time.monotonic() + signals.GRACE_S
+        while (running := list(self._running)) and not signals.is_hurried() and time.monotonic() < end_s:
+            wait(running, timeout=signals.LOOK_S)
         if running:
             remove_unfinished()

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from upsample_cli.batch.find import Found
-from upsample_cli.batch.identity import Stamp, stamp_of
+from upsample_cli.batch.inputs import Found
+from upsample_cli.batch.record.identity import Stamp, stamp_of
 from upsample_cli.batch.run import Executor
-from upsample_cli.job import Job, Result
+from upsample_cli.enlarge.job import Job, Result
 
 PAUSE_S = 2.0
 """Between two looks at least: a file whose size and time stand still so long has settled."""

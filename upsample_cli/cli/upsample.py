@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from upsample_cli.cli import door
-from upsample_cli.cli.gallery import MAX_PICTURES
+from upsample_cli.cli import error_handler
 from upsample_cli.cli.options import (
     APP_SETTINGS,
     Debug,
@@ -18,24 +17,25 @@ from upsample_cli.cli.options import (
     speed_option,
     version_printer,
 )
-from upsample_cli.cli.run_upsample import Request, run_upsample
-from upsample_cli.cli.watch_upsample import watch_upsample
-from upsample_cli.job import options_of
-from upsample_cli.kernels import KERNEL_NAMES
-from upsample_cli.names import DEFAULT_NAME, NameFields
-from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, FORMATS
-from upsample_cli.pictures.limits import MANY
-from upsample_cli.plan import BORDERS
-from upsample_cli.profiles import MAX_FACTOR
-from upsample_cli.quantities import parse_quantity, parse_seconds
-from upsample_cli.targets import parsed_size
+from upsample_cli.cli.report.gallery import MAX_PICTURES
+from upsample_cli.cli.run import Request, run_upsample
+from upsample_cli.cli.watch import watch_upsample
+from upsample_cli.enlarge.job import options_of
+from upsample_cli.enlarge.names import DEFAULT_NAME, NameFields
+from upsample_cli.geometry.output_size import parsed_size
+from upsample_cli.geometry.sizes import MAX_FACTOR
+from upsample_cli.geometry.tiles import BORDERS
+from upsample_cli.images.formats import DEFAULT_MAX_PIXELS, FORMATS
+from upsample_cli.images.limits import MANY
+from upsample_cli.kernels.kernel import KERNEL_NAMES
+from upsample_cli.text import parse_quantity, parse_seconds
 
 app = typer.Typer(**APP_SETTINGS)
 
 
 def main() -> None:
     """Entry point of the `upsample` script."""
-    door.run(app, "upsample")
+    error_handler.run(app, "upsample")
 
 
 @app.command(no_args_is_help=True)

@@ -14,10 +14,10 @@ from itertools import product
 from math import prod
 from typing import Any
 
-from upsample_cli.axes import split_axes
 from upsample_cli.errors import UsageError
+from upsample_cli.geometry.axes import split_axes
 from upsample_cli.tconv.interpolation import collapsed
-from upsample_cli.tconv.layers import TransposedConvolution
+from upsample_cli.tconv.layers.convolution import TransposedConvolution
 
 FLAT_LEVEL = 128
 """The grey that amplitudes are told for: a flat picture of it comes out between two levels that far apart."""

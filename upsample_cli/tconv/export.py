@@ -10,8 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from upsample_cli.atomic.files import new_file
 from upsample_cli.errors import UsageError
-from upsample_cli.pictures.files import new_file
 from upsample_cli.tconv.interpolation import Interpolation, as_json
 
 if TYPE_CHECKING:

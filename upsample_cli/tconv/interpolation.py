@@ -9,10 +9,10 @@ from itertools import product
 from math import prod
 from typing import Any
 
-from upsample_cli.axes import PerAxis, split_axes
 from upsample_cli.errors import GeometryError, UsageError
-from upsample_cli.profiles import AxisKernel, axis_kernel
-from upsample_cli.tconv.layers import TransposedConvolution
+from upsample_cli.geometry.axes import PerAxis, split_axes
+from upsample_cli.kernels.profiles import AxisKernel, axis_kernel
+from upsample_cli.tconv.layers.convolution import TransposedConvolution
 
 MODES = {
     "bilinear": ("linear", "bilinear", "trilinear"),

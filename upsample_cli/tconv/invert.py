@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
-from upsample_cli.arithmetic import conv_padding
-from upsample_cli.axes import axis_names, split_axes
 from upsample_cli.errors import GeometryError
-from upsample_cli.tconv.layer_model import Layer, collapsed
-from upsample_cli.tconv.layers import Convolution, TransposedConvolution
-from upsample_cli.tconv.layers_plain import Shuffling, SizeKeeping
-from upsample_cli.tconv.layers_pooling import Pooling
+from upsample_cli.geometry.axes import axis_names, split_axes
+from upsample_cli.geometry.sizes import conv_padding
+from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution
+from upsample_cli.tconv.layers.model import Layer, collapsed
+from upsample_cli.tconv.layers.plain import Shuffling, SizeKeeping
+from upsample_cli.tconv.layers.pooling import Pooling
 from upsample_cli.tconv.shape import Step, shape, size_text
 
 
@@ -63,7 +63,7 @@ def invert(layers: Sequence[Layer], sizes: Sequence[int]) -> Inversion:
     Raises:
         GeometryError: if a layer is illegal at its size, or none leads it back.
 
-    >>> from upsample_cli.tconv.constructors import parse_layer
+    >>> from upsample_cli.tconv.layers.constructors import parse_layer
     >>> for size in (224, 225):
     ...     print(invert([parse_layer("Conv1d(3, 16, 3, stride=2, padding=1)")], (size,)).decoder[0].layer)
     ConvTranspose1d(16, 3, kernel_size=3, stride=2, padding=1, output_padding=1)
@@ -82,7 +82,7 @@ def padding_multiple(layers: Sequence[Layer]) -> tuple[int, ...] | None:
     The product of the strides: sizes that differ by a multiple of it leave the same remainders in every layer. None
     where the chain enlarges.
 
-    >>> from upsample_cli.tconv.constructors import parse_layer
+    >>> from upsample_cli.tconv.layers.constructors import parse_layer
     >>> padding_multiple([parse_layer("Conv2d(3, 8, 3, 2, 1)"), parse_layer("MaxPool2d((2, 3))")])
     (4, 6)
     """
@@ -112,7 +112,7 @@ def same_settings_reverse(layer: Layer, sizes: Sequence[int]) -> bool:
 def code(inversion: Inversion) -> tuple[str, ...]:
     """Python that runs the decoder at this size: a line for each layer, then a line for each call.
 
-    >>> from upsample_cli.tconv.constructors import parse_layer
+    >>> from upsample_cli.tconv.layers.constructors import parse_layer
     >>> for line in code(invert([parse_layer("Conv1d(3, 16, 3, stride=2, padding=1)")], (224,))):
     ...     print(line)
     up1 = nn.ConvTranspose1d(16, 3, kernel_size=3, stride=2, padding=1)

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import prod
 
-from upsample_cli.arithmetic import MAX_SIZE, output_padding_for
-from upsample_cli.axes import axis_names, located, split_axes
 from upsample_cli.errors import GeometryError
-from upsample_cli.tconv.layer_model import Layer, collapsed
-from upsample_cli.tconv.layers import TransposedConvolution
-from upsample_cli.tconv.symbolic import Size, Symbolic
-from upsample_cli.tconv.windows import Chain, Window
+from upsample_cli.geometry.axes import axis_names, located, split_axes
+from upsample_cli.geometry.sizes import MAX_SIZE, output_padding_for
+from upsample_cli.geometry.windows import Chain, Window
+from upsample_cli.tconv.layers.convolution import TransposedConvolution
+from upsample_cli.tconv.layers.model import Layer, collapsed
+from upsample_cli.tconv.layers.symbolic import Size, Symbolic
 
 _SIZE = re.compile(r"[0-9]{1,99}(?: ?[x×] ?[0-9]{1,99}){0,9}", re.IGNORECASE)
 BYTES_PER_NUMBER = 4
@@ -68,7 +68,7 @@ def shape(
     Raises:
         GeometryError: where torch would refuse; the message names the layer.
 
-    >>> from upsample_cli.tconv.constructors import parse_layer
+    >>> from upsample_cli.tconv.layers.constructors import parse_layer
     >>> [step.output for step in shape((50, 100), [parse_layer("ConvTranspose2d(8, 3, 4, 2, 1)")])]
     [(100, 200)]
     """
@@ -140,7 +140,7 @@ def split_size(sizes: Sequence[Size], layers: Sequence[Layer]) -> tuple[int, int
     Raises:
         GeometryError: if batch or channels are a letter or below 1.
 
-    >>> from upsample_cli.tconv.constructors import parse_layer
+    >>> from upsample_cli.tconv.layers.constructors import parse_layer
     >>> split_size((8, 3, 224, 224), [parse_layer("Conv2d(3, 16, 3)")])
     (8, 3, (224, 224))
     """
@@ -192,7 +192,7 @@ def with_output_size(
 def least_letter(sizes: Sequence[Size], layers: Sequence[Layer]) -> int | None:
     """From which number on the letters of a size may stand for it; None where more than a lower bound is asked of it.
 
-    >>> from upsample_cli.tconv.constructors import parse_layer
+    >>> from upsample_cli.tconv.layers.constructors import parse_layer
     >>> least_letter((Symbolic("n"),), [parse_layer("Conv1d(1, 1, 7)"), parse_layer("MaxPool1d(2)")])
     8
     """

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-from upsample_cli.axes import PerAxis, split_axes
-from upsample_cli.tconv.layers import TransposedConvolution, bilinear_layer
+from upsample_cli.geometry.axes import PerAxis, split_axes
+from upsample_cli.tconv.layers.convolution import TransposedConvolution, bilinear_layer
+from upsample_cli.tconv.layers.symbolic import Size
 from upsample_cli.tconv.shape import Step
-from upsample_cli.tconv.symbolic import Size
 
 
 def as_json(steps: Sequence[Step], notes: Sequence[str] = ()) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from fractions import Fraction
 from math import prod
 from typing import Any
 
-from upsample_cli.arithmetic import conv_shift, transposed_shift
-from upsample_cli.axes import axis_names, located, split_axes
 from upsample_cli.errors import GeometryError
-from upsample_cli.tconv.layer_model import collapsed
-from upsample_cli.tconv.layers import Convolution, TransposedConvolution
-from upsample_cli.tconv.symbolic import SizeRule, conv_rule, transposed_rule
+from upsample_cli.geometry.axes import axis_names, located, split_axes
+from upsample_cli.geometry.sizes import conv_shift, transposed_shift
+from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution
+from upsample_cli.tconv.layers.model import collapsed
+from upsample_cli.tconv.layers.symbolic import SizeRule, conv_rule, transposed_rule
 
 MOST_COMBINED = 20_000
 """Combinations over the axes that are compared; of axes with more, only the best of each are combined."""

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from upsample_cli.atomic.files import new_file
 from upsample_cli.errors import UsageError
-from upsample_cli.pictures.files import new_file
-from upsample_cli.weight_files import Weights
+from upsample_cli.kernels.weights.files import Weights
 
 _MOST_BYTES = 2**32
 """Of a file that is written again, which takes all of it into memory."""

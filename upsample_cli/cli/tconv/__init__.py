@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from upsample_cli.cli import door
+from upsample_cli.cli import error_handler
 from upsample_cli.cli.options import APP_SETTINGS, version_printer
 
 COMMANDS = {
@@ -57,7 +57,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point of `tconv`."""
-    door.run(app, "tconv")
+    error_handler.run(app, "tconv")
 
 
 @app.callback()

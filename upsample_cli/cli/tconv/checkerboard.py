@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from upsample_cli.cli.options import AsDocument, ByDefaultOne, ByDefaultZero, Debug, Groups, KernelSize, Overwrite
-from upsample_cli.cli.printable import one_line
+from upsample_cli.cli.report.printable import one_line
 from upsample_cli.cli.tconv.printing import print_document, result_console, settings_given
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.checkerboard import FLAT_LEVEL, Verdict, as_json, checkerboard, overlap_map
-from upsample_cli.tconv.described import described_layer
+from upsample_cli.tconv.layers.described import described_layer
 
 if TYPE_CHECKING:
+    from upsample_cli.kernels.weights.files import Weights
     from upsample_cli.tconv.checkerboard_weights import Gains
-    from upsample_cli.weight_files import Weights
 
 _SHADES = " ░▒▓█"
 _MOST_CELLS, _MOST_GAINS = 60, 64
@@ -75,8 +75,8 @@ def checkerboard_command(
         document, cells = as_json(verdict), [[float(count) for count in row] for row in overlap_map(verdict.axes)]
         measured = None
     else:
-        from upsample_cli.pictures.same_file import check_inputs_stay
-        from upsample_cli.weight_files import read_weights
+        from upsample_cli.atomic.same_file import check_inputs_stay
+        from upsample_cli.kernels.weights.files import read_weights
 
         read = read_weights(weights)
         for path in (output, picture):
@@ -134,7 +134,7 @@ def _cure(read: Weights, verdict: Verdict, cure: str | None, output: Path | None
 def _draw(verdict: Verdict, cells: Sequence[Sequence[float]], picture: Path, overwrite: bool) -> None:
     import numpy as np
 
-    from upsample_cli.tconv.drawing import Panel, write_panels
+    from upsample_cli.tconv.explain.drawing import Panel, write_panels
 
     if picture.suffix.lower() != ".png":
         raise UsageError(f"{picture}: the picture is a PNG", "give a name that ends in .png")

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from upsample_cli.cli.options import AsDocument, Debug, Overwrite
-from upsample_cli.cli.printable import one_line
+from upsample_cli.cli.report.printable import one_line
 from upsample_cli.cli.tconv.printing import print_document, result_console
 from upsample_cli.errors import UsageError
-from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS
-from upsample_cli.quantities import parse_quantity
+from upsample_cli.images.formats import DEFAULT_MAX_PIXELS
+from upsample_cli.text import parse_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from upsample_cli.comparing.compare import Comparison
-    from upsample_cli.comparing.pair import Box, Limits, Pair
+    from upsample_cli.quality.compare import Comparison
+    from upsample_cli.quality.pair import Box, Limits, Pair
 
 _FACTOR, _DEGRADATION = 2, "bicubic"
 _CROP = re.compile(r"([0-9]{1,9}),([0-9]{1,9}),([1-9][0-9]{0,8})x([1-9][0-9]{0,8})")
@@ -84,8 +84,8 @@ def compare_command(
       tconv compare photo.jpg --kernels bicubic,lanczos3,fitted --crop 300,200,64x64 -o three.png
       tconv compare small.png --reference large.png --json
     """
-    from upsample_cli.comparing.compare import compare
-    from upsample_cli.comparing.pair import Limits
+    from upsample_cli.quality.compare import compare
+    from upsample_cli.quality.pair import Limits
 
     shown = None if crop is None else _box(crop)
     names = None if kernels is None else _names(kernels)
@@ -99,7 +99,7 @@ def compare_command(
         print(f"warning: {one_line(remark)}", file=sys.stderr)
     what = f"{photo}: factor {pair.factor}, {pair.box.width}x{pair.box.height}, degradation {pair.degradation}"
     if output is not None:
-        from upsample_cli.comparing.sheet import write_sheet
+        from upsample_cli.quality.sheet import write_sheet
 
         write_sheet(comparison, one_line(what), output, overwrite=overwrite, sources=inputs)
     if as_document:
@@ -109,7 +109,7 @@ def compare_command(
 
 
 def _box(text: str) -> Box:
-    from upsample_cli.comparing.pair import Box
+    from upsample_cli.quality.pair import Box
 
     match = _CROP.fullmatch(text.strip())
     if match is None:
@@ -126,8 +126,8 @@ def _names(text: str) -> list[str]:
 
 
 def _check_output(output: Path, inputs: list[Path], *, overwrite: bool) -> None:
-    from upsample_cli.fitting.file import check_target
-    from upsample_cli.pictures.same_file import check_inputs_stay
+    from upsample_cli.atomic.same_file import check_inputs_stay
+    from upsample_cli.quality.file import check_target
 
     check_inputs_stay(output, inputs)
     check_target(output, overwrite=overwrite, what="comparisons", suffix=".png")
@@ -136,8 +136,8 @@ def _check_output(output: Path, inputs: list[Path], *, overwrite: bool) -> None:
 def _pair(
     photo: Path, reference: Path | None, factor: int | None, degrade: str | None, limits: Limits, shown: Box | None
 ) -> Pair:
-    from upsample_cli.comparing.pair import reduced_pair, referenced_pair
-    from upsample_cli.fitting.degrade import degradation_named
+    from upsample_cli.quality.degrade import degradation_named
+    from upsample_cli.quality.pair import reduced_pair, referenced_pair
 
     if reference is None:
         return reduced_pair(

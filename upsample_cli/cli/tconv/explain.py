@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from upsample_cli.cli.options import AsDocument, Debug, Overwrite
-from upsample_cli.cli.printable import one_line
+from upsample_cli.cli.report.printable import one_line
 from upsample_cli.cli.tconv.printing import print_document, result_console, whole_numbers
 from upsample_cli.errors import UsageError
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from upsample_cli.tconv.explain import Explanation
-    from upsample_cli.tconv.grids import Grid
+    from upsample_cli.tconv.explain.explain import Explanation
+    from upsample_cli.tconv.explain.grids import Grid
 
 _MOST_MATRIX_COLUMNS = 40
 _LEAST_IN_A_ROW = 4
@@ -59,9 +59,9 @@ def explain_command(
       tconv explain --input "[1, 2, 3]" --kernel "[0.25, 0.75, 0.75, 0.25]" --stride 2 --padding 1
       tconv explain --channels 2,3 --stride 2 --json
     """
-    from upsample_cli.tconv.example import example
-    from upsample_cli.tconv.explain import as_json, explain
-    from upsample_cli.tconv.grids import parse_grid
+    from upsample_cli.tconv.explain.example import example
+    from upsample_cli.tconv.explain.explain import as_json, explain
+    from upsample_cli.tconv.explain.grids import parse_grid
 
     square = kernel is None or kernel.strip().startswith("[[")
     default = "[[0, 1], [2, 3]]" if square else "[0, 1, 2]"
@@ -77,7 +77,7 @@ def explain_command(
         )
     )
     if picture is not None:
-        from upsample_cli.tconv.explain_picture import write_picture
+        from upsample_cli.tconv.explain.image import write_picture
 
         write_picture(explanation, picture, overwrite=overwrite)
     if as_document:
@@ -104,8 +104,8 @@ def _pair(text: str) -> tuple[int, int]:
 def _print_steps(explanation: Explanation) -> None:
     from rich.text import Text
 
-    from upsample_cli.tconv.explain import WAYS
-    from upsample_cli.tconv.grids import number_text
+    from upsample_cli.tconv.explain.explain import WAYS
+    from upsample_cli.tconv.explain.grids import number_text
 
     console, shown = result_console(), explanation.example
     console.print(Text(str(shown.layer), style="bold"))
@@ -187,7 +187,7 @@ def _block(title: str, array: Grid) -> list[Text]:
     """A title and rows of numbers, all lines of a length; zeros are dim."""
     from rich.text import Text
 
-    from upsample_cli.tconv.grids import number_text
+    from upsample_cli.tconv.explain.grids import number_text
 
     planes = array if array.ndim == 3 else array[:, None]
     texts = [[[number_text(value) for value in row] for row in plane] for plane in planes]

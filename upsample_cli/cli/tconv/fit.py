@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from upsample_cli.cli.options import AsDocument, Debug, Overwrite
-from upsample_cli.cli.printable import one_line
+from upsample_cli.cli.report.printable import one_line
 from upsample_cli.cli.tconv.printing import print_document, result_console
 from upsample_cli.version import __version__
 
 if TYPE_CHECKING:
-    from upsample_cli.fitting.fit import Fit, Recipe
+    from upsample_cli.quality.fit import Fit, Recipe
 
 
 def fit_command(
@@ -57,28 +57,28 @@ def fit_command(
       tconv fit ./*.png --factor 3 --degrade area -o area3.safetensors
       tconv fit photos/ --degrade jpeg90 --json
     """
-    from upsample_cli.fitting.degrade import degradation_named
-    from upsample_cli.fitting.fit import Recipe
+    from upsample_cli.quality.degrade import degradation_named
+    from upsample_cli.quality.fit import Recipe
 
     recipe = Recipe(factor, support, degradation_named(degrade), symmetric)
     if output is not None:
-        from upsample_cli.fitting.file import check_target
+        from upsample_cli.quality.file import check_target
 
         check_target(output, overwrite=overwrite)
     paths = _paths(photos, recursive=recursive)
     if output is not None:
-        from upsample_cli.pictures.same_file import check_inputs_stay
+        from upsample_cli.atomic.same_file import check_inputs_stay
 
         check_inputs_stay(output, paths)
     fit = _fitted(paths, recipe)
     for error in fit.skipped:
         print(f"warning: skipped: {one_line(str(error))}", file=sys.stderr)
     if output is not None:
-        from upsample_cli.fitting.file import write_fit
+        from upsample_cli.quality.file import write_fit
 
         write_fit(fit, output, overwrite=overwrite, made_by=f"upsample-cli {__version__}")
     if as_document:
-        from upsample_cli.fitting.file import as_json
+        from upsample_cli.quality.file import as_json
 
         print_document(as_json(fit) | {"written": None if output is None else str(output)})
     else:
@@ -87,7 +87,7 @@ def fit_command(
 
 def _paths(photos: list[str], *, recursive: bool) -> list[Path]:
     """The files meant, each once however it is named: what is held out must not be among the others."""
-    from upsample_cli.batch.find import find_inputs
+    from upsample_cli.batch.inputs import find_inputs
     from upsample_cli.errors import UsageError
 
     found: dict[str, Path] = {}
@@ -105,7 +105,7 @@ def _fitted(paths: list[Path], recipe: Recipe) -> Fit:
     from rich.console import Console
     from rich.progress import Progress
 
-    from upsample_cli.fitting.fit import fit_photos
+    from upsample_cli.quality.fit import fit_photos
 
     console = Console(stderr=True)
     # is_terminal is also true under FORCE_COLOR

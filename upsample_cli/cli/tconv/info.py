@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from upsample_cli.cli.options import AsDocument, Debug
-from upsample_cli.cli.printable import one_line
+from upsample_cli.cli.report.printable import one_line
 from upsample_cli.cli.tconv.printing import print_document, result_console
 from upsample_cli.errors import UsageError
-from upsample_cli.pictures.formats import DEFAULT_MAX_PIXELS, FORMATS
-from upsample_cli.pictures.model import Layout
-from upsample_cli.pictures.streams import NAME, picture_input, spooled
-from upsample_cli.profiles import MAX_FACTOR
-from upsample_cli.quantities import parse_quantity
+from upsample_cli.geometry.sizes import MAX_FACTOR
+from upsample_cli.images.formats import DEFAULT_MAX_PIXELS, FORMATS
+from upsample_cli.images.model import Layout
+from upsample_cli.images.streams import NAME, picture_input, spooled
+from upsample_cli.text import parse_quantity
 
 if TYPE_CHECKING:
-    from upsample_cli.pictures.about import About, Offer
+    from upsample_cli.images.about import About, Offer
 
 _COLOURS = {"grey": "grey", "rgb": "RGB", "cmyk": "CMYK", "cielab": "Lab", "icclab": "Lab"}
 _SUBSAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
@@ -48,7 +48,7 @@ def info_command(
       tconv info photo.jpg
       tconv info scan.tif --factor 8 --json
     """
-    from upsample_cli.pictures.about import about_picture  # it brings Pillow
+    from upsample_cli.images.about import about_picture  # it brings Pillow
 
     if not 1 <= factor <= MAX_FACTOR:
         raise UsageError(f"--factor {factor} is not a factor we enlarge by", f"give 1 to {MAX_FACTOR}")

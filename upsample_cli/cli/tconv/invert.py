@@ -11,9 +11,9 @@ from upsample_cli.cli.options import AsDocument, Debug
 from upsample_cli.cli.tconv.printing import print_document, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.invert import Inversion, as_json, code, invert, padding_multiple, same_settings_reverse
-from upsample_cli.tconv.layer_model import Layer
-from upsample_cli.tconv.layers import Convolution
-from upsample_cli.tconv.model_text import parse_layers
+from upsample_cli.tconv.layers.convolution import Convolution
+from upsample_cli.tconv.layers.model import Layer
+from upsample_cli.tconv.layers.model_text import parse_layers
 from upsample_cli.tconv.shape import parse_size, size_text
 
 

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from upsample_cli.axes import axis_names
 from upsample_cli.cli.options import AsDocument, Debug, Overwrite
-from upsample_cli.cli.printable import one_line
+from upsample_cli.cli.report.printable import one_line
 from upsample_cli.cli.tconv.printing import print_document, result_console, whole_numbers
 from upsample_cli.errors import UsageError
-from upsample_cli.profiles import PROFILES
-from upsample_cli.shipped import FITTED
+from upsample_cli.geometry.axes import axis_names
+from upsample_cli.kernels.profiles import PROFILES
+from upsample_cli.kernels.shipped import FITTED
 from upsample_cli.tconv.interpolation import Interpolation, as_json, equalities, interpolation
 
 

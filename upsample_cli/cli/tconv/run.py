@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from upsample_cli.cli.options import AsDocument, ByDefaultOne, ByDefaultZero, Debug, Groups, KernelSize, Overwrite
-from upsample_cli.cli.printable import one_line
+from upsample_cli.cli.report.printable import one_line
 from upsample_cli.cli.tconv.printing import print_document, settings_given, whole_numbers
 from upsample_cli.errors import UsageError
-from upsample_cli.plan import BORDERS
+from upsample_cli.geometry.tiles import BORDERS
 
 
 def run_command(
@@ -71,8 +71,8 @@ def run_command(
       tconv run signal.npy "ConvTranspose1d(1, 1, 3, stride=2, padding=1)" -o out.npy
       tconv run stereo.npy --axes 1 --factor 3 -o out.npy
     """
-    from upsample_cli.tconv.request import Request
-    from upsample_cli.tconv.run import run
+    from upsample_cli.tconv.run.request import Request
+    from upsample_cli.tconv.run.run import run
     from upsample_cli.tconv.shape import size_text
 
     settings = settings_given(

@@ -10,16 +10,16 @@ from typing import Annotated, Any
 
 import typer
 
-from upsample_cli.axes import axis_names
 from upsample_cli.cli.options import AsDocument, Debug
 from upsample_cli.cli.tconv.printing import print_document, result_console, whole_numbers
 from upsample_cli.errors import UsageError
-from upsample_cli.tconv.layer_model import Layer
-from upsample_cli.tconv.layers import Convolution, TransposedConvolution, bilinear_layer
-from upsample_cli.tconv.model_text import LONGEST_MODEL, parse_layers, parse_model
+from upsample_cli.geometry.axes import axis_names
+from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution, bilinear_layer
+from upsample_cli.tconv.layers.model import Layer
+from upsample_cli.tconv.layers.model_text import LONGEST_MODEL, parse_layers, parse_model
+from upsample_cli.tconv.layers.symbolic import Size, Symbolic, parse_symbolic_size
 from upsample_cli.tconv.shape import Step, least_letter, parse_size, shape, size_text, split_size, with_output_size
 from upsample_cli.tconv.shape_report import as_json, factor_remark, remarks, total
-from upsample_cli.tconv.symbolic import Size, Symbolic, parse_symbolic_size
 
 _BORDERS, _LEAST_WIDTH = 7, 17
 """Columns of the table's own lines and spaces, and what a layer's text needs at least ("ConvTranspose2d(")."""
@@ -137,7 +137,7 @@ def _sizes(text: str) -> tuple[Size, ...]:
             f"'{text}' is neither a size nor a file",
             "SIZE comes before the layers" if "(" in text else "write 50, 50x100, 10x50x100 or the path of a picture",
         )
-    from upsample_cli.pictures.source import probe  # here: it brings Pillow
+    from upsample_cli.images.open import probe  # here: it brings Pillow
 
     info = probe(text)
     return info.height, info.width

@@ -9,10 +9,10 @@ import typer
 from upsample_cli.cli.options import AsDocument, Debug
 from upsample_cli.cli.tconv.printing import print_document, result_console
 from upsample_cli.errors import UsageError
-from upsample_cli.tconv.constructors import parse_layer
-from upsample_cli.tconv.layers import TransposedConvolution
-from upsample_cli.tconv.translate import translate
-from upsample_cli.tconv.translate_back import text_of, translate_back
+from upsample_cli.tconv.layers.constructors import parse_layer
+from upsample_cli.tconv.layers.convolution import TransposedConvolution
+from upsample_cli.tconv.translate.back import text_of, translate_back
+from upsample_cli.tconv.translate.forward import translate
 
 
 def translate_command(

@@ -1,0 +1,560 @@
+"""A batch started again does what is missing, and nothing else: whatever was changed, and whenever it was killed."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from support.running import COMMAND, ENVIRONMENT, names, save, tree, upsample, upsample_process
+
+from upsample_cli.batch.record.record import RECORD_NAME
+from upsample_cli.enlarge import run
+
+pytestmark = [
+    pytest.mark.usefixtures("in_tmp_path"),
+    pytest.mark.skipif(os.name == "nt", reason="signals and links of POSIX"),
+]
+
+KILLS = int(os.environ.get("UPSAMPLE_TEST_KILLS", "3"))
+"""How often the run of 60 is killed; more by hand, as each start imports torch."""
+
+
+def statuses(*arguments):
+    """{input: (status, what was said)} of a run."""
+    files = upsample(*arguments, "--json").document["files"]
+    return {Path(each["input"]).name: (each["status"], *each["warnings"]) for each in files}
+
+
+def rows(path=f"out/{RECORD_NAME}"):
+    """{output: row} as another program reads them."""
+    with sqlite3.connect(path) as db:
+        db.row_factory = sqlite3.Row
+        found = db.execute("SELECT * FROM pictures").fetchall()
+    db.close()
+    return {each["output"]: dict(each) for each in found}
+
+
+def change(path, **columns):
+    """Overwrite columns of every row."""
+    with sqlite3.connect(path) as db:
+        for name, value in columns.items():
+            db.execute(f"UPDATE pictures SET {name} = ?", (value,))
+    db.close()
+
+
+@pytest.fixture
+def batch():
+    """Three pictures, enlarged into `out`."""
+    for index, name in enumerate(("a.png", "b.jpg", "c.bmp")):
+        save(f"in/{name}", (11, 17 + index), seed=index)
+    assert upsample("in", "-o", "out").status == 0
+    return tree("out")
+
+
+# What is done ------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_done_is_passed_over_without_being_opened(batch, monkeypatch):
+    def opened(*arguments, **keywords):
+        raise AssertionError("opened")
+
+    before = {path: path.stat().st_mtime_ns for path in Path("out").iterdir() if path.suffix != ".sqlite"}
+    monkeypatch.setattr("upsample_cli.batch.plan.plan_job", opened)
+    for more in ([], ["--overwrite"], ["--dry-run"], ["--check-content"], ["--device", "cpu", "--memory", "1G"]):
+        ended = upsample("in", "-o", "out", *more)
+        assert (ended.status, ended.err) == (0, ""), more
+        assert [line.split() for line in ended.out.splitlines()][-1] == ["skipped", "3", "done", "already"]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    document = upsample("in", "-o", "out", "--json").document
+    assert [(each["status"], each["warnings"], each["output_height"]) for each in document["files"]] == [
+        ("skipped", [], 22)
+    ] * 3
+
+
+def test_only_what_is_missing_is_made(batch):
+    Path("out/b_x2.jpg").unlink()
+    save("in/d.png", seed=9)
+    assert {name: each[0] for name, each in statuses("in", "-o", "out").items()} == {
+        "a.png": "skipped", "b.jpg": "written", "c.bmp": "skipped", "d.png": "written",
+    }  # fmt: skip
+    assert tree("out")["b_x2.jpg"] == batch["b_x2.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--kernel", "nearest"], "was made with --kernel bilinear"),
+        (["--border", "zeros"], "was made with --border replicate"),
+        (["--metadata", "strip"], "was made with --metadata keep"),
+        (["--linear-light"], "was made with no --linear-light"),
+        (["--factor", "3", "--name", "{stem}_x2{ext}"], "was made with --factor 2"),
+    ],
+)
+def test_a_changed_setting_is_said_and_made_anew_only_with_overwrite(batch, arguments, said):
+    found = statuses("in", "-o", "out", *arguments)
+    assert found["a.png"] == ("skipped", f"out/a_x2.png: {said}; --overwrite makes it anew")
+    assert tree("out") == batch
+    planned = statuses("in", "-o", "out", *arguments, "--overwrite", "--dry-run")
+    assert planned["a.png"] == ("planned", f"to be made anew: its output {said}")
+    assert [each[0] for each in statuses("in", "-o", "out", *arguments, "--overwrite").values()] == ["written"] * 3
+    assert [each[0] for each in statuses("in", "-o", "out", *arguments).values()] == ["skipped"] * 3
+    again = statuses("in", "-o", "out", *arguments, "--overwrite")
+    assert list(again.values()) == [("skipped",)] * 3  # done, so not made once more
+    if "strip" not in arguments:  # these pictures have nothing to strip
+        assert tree("out")["a_x2.png"] != batch["a_x2.png"]
+
+
+def test_a_changed_input_is_noticed(batch):
+    save("in/a.png", (13, 7), seed=5)
+    said = "was made before the input changed"
+    assert statuses("in", "-o", "out")["a.png"] == ("skipped", f"out/a_x2.png: {said}; --overwrite makes it anew")
+    assert {name: each[0] for name, each in statuses("in", "-o", "out", "--overwrite").items()} == {
+        "a.png": "written", "b.jpg": "skipped", "c.bmp": "skipped",
+    }  # fmt: skip
+
+
+def test_by_content_an_input_is_the_same_wherever_and_whenever_it_was_written():
+    save("in/a.png")
+    save("in/b.png", seed=1)
+    assert upsample("in", "-o", "out", "--check-content").status == 0
+    os.utime("in/a.png", ns=(1, 1))
+    kept = Path("in/b.png").stat()
+    twin = bytearray(Path("in/b.png").read_bytes())
+    twin[-1] ^= 1  # in the checksum of its end: of the same size
+    Path("in/b.png").write_bytes(twin)
+    os.utime("in/b.png", ns=(kept.st_atime_ns, kept.st_mtime_ns))
+    by_time = statuses("in", "-o", "out")
+    assert (len(by_time["a.png"]), by_time["b.png"]) == (2, ("skipped",))
+    by_content = statuses("in", "-o", "out", "--check-content")
+    assert (by_content["a.png"], len(by_content["b.png"])) == (("skipped",), 2)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:-20]),
+        lambda path: path.write_bytes(b""),
+        lambda path: os.utime(path, ns=(5, 5)),
+    ],
+)
+def test_an_altered_output_is_not_taken_for_done(batch, spoil):
+    spoil(Path("out/a_x2.png"))
+    said = "was altered after it was written"
+    assert statuses("in", "-o", "out")["a.png"] == ("skipped", f"out/a_x2.png: {said}; --overwrite makes it anew")
+    assert statuses("in", "-o", "out", "--overwrite")["a.png"][0] == "written"
+    assert tree("out") == batch
+
+
+def test_an_output_of_another_input_of_the_same_name_is_not_taken_for_its_own(batch):
+    shutil.copytree("in", "other")
+    for path in Path("in").iterdir():
+        status = path.stat()
+        os.utime(f"other/{path.name}", ns=(status.st_atime_ns, status.st_mtime_ns))
+    said = f"was made from the one in {Path.cwd()}/in"
+    assert statuses("other", "-o", "out")["a.png"][1] == f"out/a_x2.png: {said}; --overwrite makes it anew"
+
+
+def test_inputs_that_were_moved_are_one_cause_for_all_of_them(batch):
+    Path("in").rename("moved")
+    ended = upsample("moved", "-o", "out")
+    said = f"was made from the one in {Path.cwd()}/in; --overwrite makes it anew"
+    assert ended.out.splitlines()[1:] == [f"skipped       3  {said}"]
+
+
+def test_outputs_among_their_inputs_are_no_inputs_of_the_next_run():
+    for name in ("in/a.png", "in/b.png", "in/sub/c.png"):
+        save(name)
+    arguments = ("in", "-r", "-o", "in")
+    assert len(statuses(*arguments)) == 3
+    made = names("in")
+    assert statuses(*arguments) == dict.fromkeys(("a.png", "b.png", "c.png"), ("skipped",))
+    assert list(statuses(*arguments, "-f", "3").values()) == [("written",)] * 3
+    change(f"in/{RECORD_NAME}", status="started")  # killed amid them
+    assert statuses(*arguments, "--dry-run").keys() == {"a.png", "b.png", "c.png"}
+    assert names("in") == sorted([*made, "a_x3.png", "b_x3.png", "sub/c_x3.png"])
+    # Where they go elsewhere, by their names, or by no record of ours, they are pictures like any other.
+    assert len(statuses("in", "-r", "-o", "out", "--state", "in/.upsample.sqlite")) == 9
+    assert len(statuses("in/a.png", "in/a_x2.png", "-o", "in/", "--dry-run")) == 2
+    assert len(statuses(*arguments, "--no-state", "--dry-run")) == 9
+
+
+def test_what_was_there_without_a_record_stays(batch):
+    Path("out", RECORD_NAME).unlink()
+    assert statuses("in", "-o", "out")["a.png"] == (
+        "skipped", "out/a_x2.png: exists already; add --overwrite to replace it",
+    )  # fmt: skip
+    assert not Path("out", RECORD_NAME).exists()  # nothing was done, so nothing is recorded
+
+
+def test_outputs_of_two_factors_in_one_folder_are_each_done():
+    save("in/a.png")
+    for factor in (2, 3, 2, 3):
+        assert upsample("in", "-o", "out", "-f", factor).status == 0
+    assert sorted(rows()) == ["a_x2.png", "a_x3.png"]
+    assert statuses("in", "-o", "out", "-f", "3") == {"a.png": ("skipped",)}
+
+
+def test_a_folder_moved_with_its_record_is_still_done(batch):
+    Path("out").rename("elsewhere")
+    assert statuses("in", "-o", "elsewhere") == dict.fromkeys(("a.png", "b.jpg", "c.bmp"), ("skipped",))
+
+
+def test_names_that_are_no_text_are_recorded():
+    name = os.fsencode("in/") + b"\xff\xfe.png"
+    save("in/a.png")
+    os.rename("in/a.png", name)  # noqa: PTH104
+    assert upsample("in", "-o", "out").status == 0
+    assert [each["status"] for each in upsample("in", "-o", "out", "--json").document["files"]] == ["skipped"]
+    assert [key for key in rows() if isinstance(key, bytes)] == [b"\xff\xfe_x2.png"]
+
+
+# Where the record is -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [
+        (["in"], f"in_x2/{RECORD_NAME}"),
+        (["in/a.png", "in/b.png", "-o", "out/"], f"out/{RECORD_NAME}"),
+        (["in/a.png", "-o", "out/"], None),
+        (["in/a.png"], None),
+        (["in/a.png", "in/b.png"], None),
+        (["in", "other"], None),
+        (["in", "--no-state"], None),
+        (["in/a.png", "in/b.png", "--state", "s/run.db"], "s/run.db"),
+        (["in", "--state", "run.db"], "run.db"),
+        (["in", "--dry-run"], None),
+    ],
+)
+def test_the_record_is_where_the_outputs_have_a_folder_of_their_own_or_where_it_is_told(arguments, place):
+    for name in ("in/a.png", "in/b.png", "other/c.png"):
+        save(name)
+    assert upsample(*arguments).status == 0
+    found = [path.as_posix() for path in Path().rglob("*") if path.name == RECORD_NAME or path.suffix == ".db"]
+    assert found == ([place] if place else [])
+    if place:
+        assert set(statuses(*arguments).values()) == {("skipped",)}
+
+
+def test_a_dry_run_makes_nothing_and_looks_at_what_a_killed_run_left(batch):
+    before = tree("in"), names(".")
+    upsample("in", "-o", "new", "--dry-run", "--name", "{parent}/{stem}{ext}")
+    assert (tree("in"), names(".")) == before
+    Path("out/a_x2.png").unlink()
+    change(f"out/{RECORD_NAME}", status="started")
+    bytes_before = Path("out", RECORD_NAME).read_bytes()
+    Path("out/.a_x2.png.0123abcd.part").touch()
+    found = statuses("in", "-o", "out", "--dry-run")
+    assert found["a.png"] == ("planned", "to be made anew: its output was not finished")
+    assert Path("out", RECORD_NAME).read_bytes() == bytes_before
+    assert Path("out/.a_x2.png.0123abcd.part").exists()
+
+
+def test_a_record_is_never_an_input_nor_copied(batch):
+    assert statuses("out", "-o", "again").keys() == {"a_x2.png", "b_x2.jpg", "c_x2.bmp"}
+    assert statuses(f"out/{RECORD_NAME}", "in/a.png", "-o", "more/") == {
+        RECORD_NAME: ("failed",),
+        "a.png": ("written",),
+    }
+
+
+# What killed runs leave --------------------------------------------------------------------------------------------
+
+
+def test_a_finished_output_of_a_killed_run_is_adopted_and_an_empty_one_made_anew(batch):
+    """The moments after an output is put in its place and before that is recorded."""
+    change(f"out/{RECORD_NAME}", status="started", output_bytes=None, output_mtime_ns=None, token="0123abcd")
+    Path("out/b_x2.jpg").write_bytes(b"")
+    other = save("out/c_x2.bmp", (3, 3)).read_bytes()  # of another size: it may be the user's
+    Path("out/.a_x2.png.0123abcd.part").touch()
+    Path("out/.a_x2.png.89abcdef.part").touch()  # of a run that may still be at work
+    before = Path("out/a_x2.png").stat().st_mtime_ns
+    assert {name: each[0] for name, each in statuses("in", "-o", "out").items()} == {
+        "a.png": "skipped", "b.jpg": "written", "c.bmp": "skipped",
+    }  # fmt: skip
+    assert Path("out/a_x2.png").stat().st_mtime_ns == before
+    assert {key: value for key, value in tree("out").items() if ".part" not in key} == batch | {"c_x2.bmp": other}
+    assert [name for name in names("out") if ".part" in name] == [".a_x2.png.89abcdef.part"]
+    assert {key: row["status"] for key, row in rows().items()} == {
+        "a_x2.png": "written", "b_x2.jpg": "written", "c_x2.bmp": "started",
+    }  # fmt: skip
+    assert statuses("in", "-o", "out", "--overwrite")["c.bmp"][0] == "written"
+    assert {key: value for key, value in tree("out").items() if ".part" not in key} == batch
+
+
+def test_what_a_killed_run_was_to_overwrite_and_did_not_is_not_adopted(batch):
+    status = Path("out/a_x2.png").stat()
+    change(
+        f"out/{RECORD_NAME}", status="started", output_bytes=status.st_size, output_mtime_ns=status.st_mtime_ns
+    )  # of the others nothing like it was there before
+    found = statuses("in", "-o", "out")
+    assert found["a.png"] == (
+        "skipped", "out/a_x2.png: was to be replaced, and was not; --overwrite makes it anew",
+    )  # fmt: skip
+    assert found["b.jpg"] == ("skipped",)
+
+
+def test_killed_at_random_moments_and_resumed_every_output_is_whole_and_none_is_made_twice():
+    random_ = random.Random(7)
+    for index in range(60):
+        save(f"in/{index % 4}/{index:02}{('.png', '.jpg', '.tif')[index % 3]}", (90 + index, 130), seed=index)
+    assert upsample("in", "-r", "-o", "whole", "-f", 4).status == 0
+    expected = tree("whole")
+    assert len(expected) == 60
+    arguments = ["in", "-r", "-o", "out", "-f", "4", "--workers", "2", "-q"]
+    recorded, amid = {}, 0
+    for kill in range(KILLS):
+        amid += kill_amid([*COMMAND, *arguments], done=len(recorded), random_=random_, early=kill % 4 == 2)
+        found = tree("out") if Path("out").exists() else {}
+        found = {name: data for name, data in found.items() if not Path(name).name.startswith(".")}
+        assert found == {name: expected[name] for name in found}
+        if Path("out", RECORD_NAME).exists():
+            now = {key: row for key, row in copied_rows().items() if row["status"] == "written"}
+            assert {key: now[key] for key in recorded} == recorded  # nothing recorded as done was done again
+            recorded = now
+    assert amid >= KILLS // 2  # else the kills proved nothing
+    ended = upsample_process(*arguments)
+    assert (ended.status, ended.err) == (0, "")
+    assert tree("out") == expected
+    final = rows()
+    assert {key: final[key] for key in recorded} == recorded
+    assert {row["status"] for row in final.values()} == {"written"}
+    assert sorted(final) == sorted(expected)
+
+
+def kill_amid(command, *, done, random_, early):
+    """Start a run and kill it: early, or after a few more pictures and a moment. Returns whether it was at work."""
+    process = subprocess.Popen(command, env=ENVIRONMENT)
+    if early:
+        time.sleep(random_.uniform(0, 1))
+    else:
+        more, deadline_s = random_.randint(1, max(1, 50 // KILLS)), time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < deadline_s and visible("out") < done + more:
+            time.sleep(0.002)
+        time.sleep(random_.uniform(0, 0.03))
+    is_amid = process.poll() is None and visible("out") > 0
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    time.sleep(0.3)  # its workers notice
+    return is_amid
+
+
+def visible(folder):
+    return sum(not name.startswith(".") for _, _, found in os.walk(folder) for name in found)
+
+
+def copied_rows():
+    """Read from a copy: opening the file itself would tidy up what the kill left."""
+    for end in ("", "-wal"):
+        if Path(f"out/{RECORD_NAME}{end}").exists():
+            shutil.copyfile(f"out/{RECORD_NAME}{end}", f"copy{end}")
+    found = rows("copy")
+    for path in Path().glob("copy*"):
+        path.unlink()
+    return found
+
+
+# Failures ----------------------------------------------------------------------------------------------------------
+
+
+def spoiled_batch():
+    for index in range(50):
+        save(f"in/{index:02}.png", (5, 7), seed=index)
+    for index in range(0, 50, 10):
+        path = Path(f"in/{index:02}.png")
+        path.write_bytes(path.read_bytes()[:-40])
+
+
+def test_of_fifty_five_are_corrupt_and_reported_again_without_being_opened(monkeypatch):
+    spoiled_batch()
+    first = upsample("in", "-o", "out", "--json")
+    assert first.document["summary"] == {"written": 45, "skipped": 0, "failed": 5, "planned": 0}
+    opened = []
+    open_picture = run.open_picture
+    monkeypatch.setattr(run, "open_picture", lambda path, **k: opened.append(path) or open_picture(path, **k))
+    again = upsample("in", "-o", "out", "--json")
+    assert (again.status, opened) == (1, [])
+    errors = [[each["error"] for each in run.document["files"]] for run in (first, again)]
+    assert errors[0] == errors[1]
+    upsample("in", "-o", "out", "--retry-failed")
+    assert len(opened) == 5
+    save("in/00.png", (5, 7), seed=100)  # a new copy
+    document = upsample("in", "-o", "out", "--json").document
+    assert document["summary"] == {"written": 1, "skipped": 45, "failed": 4, "planned": 0}
+
+
+def test_what_failed_by_the_settings_is_tried_with_others():
+    spoiled_batch()
+    upsample("in", "-o", "out", "--strict")
+    assert statuses("in", "-o", "out", "--strict", "--dry-run")["00.png"][0] == "failed"
+    assert statuses("in", "-o", "out", "--dry-run")["00.png"][0] == "planned"
+
+
+def test_a_full_disk_is_said_and_what_failed_by_it_is_done_when_there_is_room():
+    for index in range(3):
+        save(f"in/{index}.bmp", (150 * (1 + index), 200), seed=index)
+    first = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))"
+    ended = upsample_process("in", "-o", "out", "--workers", "1", first=first)
+    assert ended.status == 1
+    assert sorted(line.split(": ")[1:3] for line in ended.err.splitlines()) == [
+        [f"out/{index}_x2.bmp", "cannot be written"] for index in (1, 2)
+    ]
+    assert names("out") == ["0_x2.bmp"]
+    assert statuses("in", "-o", "out") == {"0.bmp": ("skipped",), "1.bmp": ("written",), "2.bmp": ("written",)}
+
+
+def test_a_record_that_does_not_fit_on_the_disk_ends_the_run_in_one_line():
+    save("in/a.png")
+    first = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))"
+    ended = upsample_process("in", "-o", "out", first=first)
+    assert ended.status == 1
+    assert len(ended.err.splitlines()) == 1
+    assert ended.err.startswith(f"upsample: out/{RECORD_NAME}: ")
+    assert upsample("in", "-o", "out").status == 0  # what is left of it is no obstacle
+
+
+def test_an_output_folder_that_cannot_be_made_or_written_to_ends_the_run_in_one_line(monkeypatch):
+    save("in/a.png")
+    save("in/b.png")
+    Path("file").touch()
+    ended = upsample("in", "-o", "file/out")
+    assert (ended.status, len(ended.err.splitlines())) == (1, 1)
+    Path("out").mkdir(mode=0o500)
+    if os.access("out", os.W_OK):
+        return  # root may write anywhere
+    ended = upsample("in", "-o", "out")
+    assert (ended.status, len(ended.err.splitlines())) == (1, 1)
+
+
+def test_an_input_that_is_replaced_or_deleted_in_mid_run_is_not_taken_for_done(monkeypatch):
+    for name in ("a", "b", "c"):
+        save(f"in/{name}.png", (11, 17))
+    open_picture = run.open_picture
+
+    def late_open_picture(path, **keywords):
+        if Path(path).name == "a.png":
+            save(path, (7, 5), seed=9)
+        if Path(path).name == "b.png":
+            Path(path).unlink()
+        return open_picture(path, **keywords)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "open_picture", late_open_picture)
+        assert {name: each[0] for name, each in statuses("in", "-o", "out").items()} == {
+            "a.png": "written", "b.png": "failed", "c.png": "written",
+        }  # fmt: skip
+    found = statuses("in", "-o", "out")
+    assert found.keys() == {"a.png", "c.png"}
+    assert found["a.png"] == ("skipped", "out/a_x2.png: was made before the input changed; --overwrite makes it anew")
+    assert found["c.png"] == ("skipped",)
+
+
+# Two runs, and records that are of no use --------------------------------------------------------------------------
+
+
+def test_a_second_run_on_the_same_folder_stops_in_one_line_and_the_first_goes_on(monkeypatch):
+    save("in/a.png")
+    save("in/b.png")
+    seconds = []
+    open_picture = run.open_picture
+
+    def open_and_start_another(path, **keywords):
+        if not seconds:
+            seconds.append(upsample_process("in", "-o", "out", "--overwrite"))
+        return open_picture(path, **keywords)
+
+    monkeypatch.setattr(run, "open_picture", open_and_start_another)
+    assert upsample("in", "-o", "out", "--workers", "1").status == 0
+    (second,) = seconds
+    assert (second.status, second.out) == (1, "")
+    assert second.err.startswith(f"upsample: out/{RECORD_NAME}: another run is at work here; ")
+    assert len(second.err.splitlines()) == 1
+    assert names("out") == ["a_x2.png", "b_x2.png"]
+
+
+def sqlite_file(path, *statements):
+    path.parent.mkdir(exist_ok=True)
+    with sqlite3.connect(path) as db:
+        for statement in statements:
+            db.execute(statement)
+    db.close()
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: path.write_bytes(b"no database at all " * 99), "is a damaged record"),
+        (lambda path: path.write_bytes(path.read_bytes()[:5000] + b"\xff" * 9000), "is a damaged record"),
+        (lambda path: change_version(path, 2), "was written by a newer version of upsample"),
+        (lambda path: (path.unlink(), sqlite_file(path, "CREATE TABLE mine (a)")), "is a database, but not a record"),
+    ],
+)
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_record_that_cannot_be_used_ends_the_run_in_one_line_that_says_what_to_do(batch, make, said, more):
+    path = Path("out", RECORD_NAME)
+    make(path)
+    before = path.read_bytes()
+    save("in/new.png")
+    ended = upsample("in", "-o", "out", *more)
+    assert (ended.status, ended.out) == (1, "")
+    assert ended.err.startswith(f"upsample: out/{RECORD_NAME}: {said}")
+    assert "--no-state" in ended.err
+    assert len(ended.err.splitlines()) == 1
+    assert path.read_bytes() == before
+    assert upsample("in", "-o", "out", "--no-state").status == 0
+
+
+def change_version(path, version):
+    with sqlite3.connect(path) as db:
+        db.execute(f"PRAGMA user_version = {version}")
+    db.close()
+
+
+def test_an_empty_record_is_a_new_one():
+    """What a kill in the moment between making the file and its tables leaves."""
+    save("in/a.png")
+    Path("out").mkdir()
+    Path("out", RECORD_NAME).touch()
+    assert statuses("in", "-o", "out") == {"a.png": ("written",)}
+    assert statuses("in", "-o", "out") == {"a.png": ("skipped",)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--state", "run.png"], "named like a picture"),
+        (["--state", "in"], "no name of a file"),
+        (["--state", ""], "no name of a file"),
+        (["--state", "a.db", "--no-state"], "leave one out"),
+        (["--retry-failed", "--no-state"], "leave one out"),
+    ],
+)
+def test_states_that_make_no_sense_are_refused(arguments, said):
+    save("in/a.png")
+    ended = upsample("in", *arguments)
+    assert ended.status == 2
+    assert said in ended.err
+    assert names(".") == ["in/a.png"]
+
+
+def test_the_parent_of_a_resumed_run_never_imports_torch():
+    save("in/a.png")
+    save("in/b.png")
+    assert upsample("in", "-o", "out").status == 0
+    program = (
+        "import sys, os; os._exit = sys.exit\n"
+        "from upsample_cli.cli.start import upsample\n"
+        "sys.argv = ['upsample', 'in', '-o', 'out', '--json']\n"
+        "try: upsample()\n"
+        "except SystemExit: pass\n"
+        "print('torch' in sys.modules, 'PIL.Image' in sys.modules, file=sys.stderr)"
+    )
+    ended = subprocess.run([COMMAND[0], "-c", program], capture_output=True, text=True, check=False, env=ENVIRONMENT)
+    assert ended.stderr.split() == ["False", "False"]
+    assert json.loads(ended.stdout)["summary"]["skipped"] == 2

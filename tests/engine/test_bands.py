@@ -1,0 +1,509 @@
+"""The engine: devices, threads, borders, memory that runs out, and stopping."""
+
+import os
+import platform
+import re
+import subprocess
+import sys
+import threading
+import time
+from threading import Event
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
+
+from upsample_cli.engine import bands, cuda
+from upsample_cli.engine.bands import Settings, compute_pool, enlarged_bands, pick_device
+from upsample_cli.engine.borders import padded_tile
+from upsample_cli.engine.exact import Arithmetic
+from upsample_cli.engine.routes.select import chosen_route
+from upsample_cli.errors import DeviceError, Interrupted, UsageError
+from upsample_cli.geometry.tiles import BORDERS, Plan, Span, Tile
+from upsample_cli.kernels.kernel import Kernel, kernel_named
+
+CPU = torch.device("cpu")
+BILINEAR = kernel_named("bilinear", 2)
+SIXTEEN = Arithmetic(torch.uint8, 16)
+
+
+def settings_of(tile_size=None, *, border="replicate", budget_bytes=None, kernel=BILINEAR):
+    return Settings(kernel, border, CPU, budget_bytes, tile_size)
+
+
+@pytest.fixture
+def fresh_pool():
+    bands._started_pool.cache_clear()
+    yield
+    compute_pool().shutdown()
+    bands._started_pool.cache_clear()
+
+
+def bands_of(pixels, how, **keywords):
+    """`enlarged_bands` over an array of 8-bit pixels."""
+    rows = torch.from_numpy(pixels)
+    arithmetic = Arithmetic(torch.uint8, how.kernel.denominator)
+    return enlarged_bands(
+        lambda first, last: rows[first:last], pixels.shape, settings=how, arithmetic=arithmetic, **keywords
+    )
+
+
+def enlarged(pixels, how, **keywords):
+    return torch.cat(list(bands_of(pixels, how, **keywords))).numpy()
+
+
+# -- devices ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+@pytest.mark.parametrize(
+    ("name", "device"),
+    [("auto", "cuda:0"), ("cpu", "cpu"), ("cuda", "cuda:0"), ("cuda:0", "cuda:0"), ("cuda:1", "cuda:1")],
+)
+@pytest.mark.usefixtures("two_gpus")
+def test_a_device_that_is_there(name, device):
+    assert pick_device(name) == torch.device(device)
+
+
+@pytest.mark.parametrize("name", ["cuda:2", "cuda:-1", "cuda:", "mps", "gpu", "", "CPU", "meta"])
+@pytest.mark.usefixtures("two_gpus")
+def test_a_device_that_is_not_there_names_those_that_are(name):
+    with pytest.raises(DeviceError) as raised:
+        pick_device(name)
+    assert str(raised.value) == f"there is no device {name!r} here; choose --device auto or one of cpu, cuda:0, cuda:1"
+    assert raised.value.exit_status == 2
+
+
+def test_without_a_gpu_auto_is_the_cpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert pick_device("auto") == CPU
+    assert pick_device("mps") == torch.device("mps")
+    with pytest.raises(DeviceError, match=r"one of cpu, mps$"):
+        pick_device("cuda")
+
+
+def test_mps_refuses_what_needs_float64():
+    wide = Arithmetic(torch.uint16, 18**2)
+    with pytest.raises(DeviceError, match=r"no float64.*--device cpu"):
+        bands._route(Settings(kernel_named("bilinear", 9), "replicate", torch.device("mps")), wide, 3)
+
+
+# -- borders and halos ------------------------------------------------------------------------------------------------
+
+PAD_MODES = {"replicate": "edge", "reflect": "reflect", "zeros": "constant"}
+
+
+@st.composite
+def spans(draw):
+    length, halo = draw(st.integers(1, 9)), draw(st.integers(0, 4))
+    start = draw(st.integers(0, length - 1))
+    return Span(start, draw(st.integers(start + 1, length)), length, halo)
+
+
+@given(spans(), spans(), st.sampled_from(BORDERS))
+@settings(max_examples=300)
+def test_a_padded_tile_is_cut_from_the_padded_picture(rows, columns, border):
+    picture = hostile_pixels((rows.length, columns.length, 2), np.uint8)
+    pad = ((rows.halo, rows.halo), (columns.halo, columns.halo), (0, 0))
+    whole = np.pad(picture, pad, mode=PAD_MODES[border])
+    expected = whole[rows.start : rows.stop + 2 * rows.halo, columns.start : columns.stop + 2 * columns.halo]
+    taken = torch.from_numpy(picture[rows.first : rows.last, columns.first : columns.last])
+    found = padded_tile(taken, Tile(rows, columns), border)
+    assert found.is_contiguous()
+    assert_same_pixels(found.numpy(), expected)
+
+
+class ShortOfHalo(Kernel):
+    """A kernel that claims to need one pixel less than it does."""
+
+    @property
+    def halo(self):
+        return super().halo - 1
+
+
+def test_a_halo_one_pixel_short_is_noticed():
+    pixels = hostile_pixels((17, 11, 3), np.uint8)
+    short = ShortOfHalo("short", 2, BILINEAR.weights, BILINEAR.denominator, BILINEAR.padding)
+    expected = expected_pixels(pixels, 2)
+    assert_same_pixels(enlarged(pixels, settings_of(5)), expected)
+    with pytest.raises(AssertionError):
+        assert_same_pixels(enlarged(pixels, settings_of(5, kernel=short)), expected)
+    # inside the tiles, where no halo is needed, it gives the same: it is the halo that the check sees
+    assert_same_pixels(enlarged(pixels, settings_of(5, kernel=short))[2:8, 2:8], expected[2:8, 2:8])
+
+
+# -- bands ------------------------------------------------------------------------------------------------------------
+
+
+def test_bands_come_in_order_and_reads_rise_and_look_ahead_is_bounded():
+    pixels = hostile_pixels((41, 7, 3), np.uint8)
+    reads = []
+
+    def read_rows(first, last):
+        reads.append((first, last))
+        return torch.from_numpy(pixels[first:last])
+
+    parts = []
+    for band in enlarged_bands(read_rows, pixels.shape, settings=settings_of(2), arithmetic=SIXTEEN):
+        parts.append(band.clone())
+        time.sleep(0.01)  # time enough for an unbounded producer to run away
+        assert len(reads) <= len(parts) + bands.core_count() + 1
+    assert_same_pixels(torch.cat(parts).numpy(), expected_pixels(pixels, 2))
+    assert reads == [(max(0, top - 1), min(41, top + 3)) for top in range(0, 41, 2)]
+
+
+def test_a_target_is_written_in_place():
+    pixels = hostile_pixels((17, 11, 3), np.uint8)
+    out = torch.zeros(34, 22, 3, dtype=torch.uint8)
+    for band in bands_of(pixels, settings_of(4), out=out):
+        assert out.data_ptr() <= band.data_ptr() < out.data_ptr() + out.numel()
+    assert_same_pixels(out.numpy(), expected_pixels(pixels, 2))
+
+
+def test_an_error_of_the_reader_ends_the_bands_and_not_the_pool():
+    def read_rows(first, last):
+        if first > 8:
+            raise OSError("file is truncated")
+        return torch.zeros(last - first, 7, 3, dtype=torch.uint8)
+
+    with pytest.raises(OSError, match="file is truncated"):
+        list(enlarged_bands(read_rows, (41, 7, 3), settings=settings_of(2), arithmetic=SIXTEEN))
+    assert compute_pool().submit(lambda: 1).result(timeout=10) == 1
+
+
+def test_an_error_of_the_route_is_raised_where_bands_are_consumed(monkeypatch):
+    def failing(padded, out):
+        raise ValueError("no such thing")
+
+    failing.bytes_per_value = 4
+    monkeypatch.setattr(bands, "chosen_route", lambda *_: failing)
+    with pytest.raises(ValueError, match="no such thing"):
+        list(bands_of(np.zeros((41, 7, 3), np.uint8), settings_of(2)))
+    assert compute_pool().submit(lambda: 1).result(timeout=10) == 1
+
+
+# -- stopping ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("taken", [0, 1, 5, 20])
+def test_a_stop_ends_the_bands_wherever_they_are(taken):
+    stop, reads = Event(), []
+
+    def read_rows(first, last):
+        reads.append(first)
+        return torch.zeros(last - first, 7, 3, dtype=torch.uint8)
+
+    bands = enlarged_bands(read_rows, (42, 7, 3), settings=settings_of(2), arithmetic=SIXTEEN, stop=stop)
+    for _ in range(taken):  # of 21
+        next(bands)
+    stop.set()
+    before, threads = len(reads), threading.active_count()
+    with pytest.raises(Interrupted) as raised:
+        next(bands)
+    assert raised.value.exit_status == 130
+    assert len(reads) == before
+    assert threading.active_count() <= max(threads, bands.core_count() + 1)
+    # every thread of the pool is free again
+    futures = [compute_pool().submit(time.sleep, 0) for _ in range(2 * bands.core_count())]
+    assert [future.result(timeout=10) for future in futures] == [None] * len(futures)
+
+
+@pytest.mark.usefixtures("fresh_pool")
+def test_bands_that_nobody_waits_for_are_not_computed(monkeypatch):
+    monkeypatch.setattr(bands, "core_count", lambda: 1)
+    started, may_go_on = [], Event()
+
+    def patient(padded, out):
+        started.append(padded.shape)
+        may_go_on.wait(timeout=30)
+
+    patient.bytes_per_value = 4
+    monkeypatch.setattr(bands, "chosen_route", lambda *_: patient)
+
+    def read_rows(first, last):
+        if first > 2:  # two bands wait by then, and looking ahead is not yet over
+            raise OSError("file is truncated")
+        return torch.zeros(last - first, 2, 3, dtype=torch.uint8)
+
+    with pytest.raises(OSError, match="truncated"):
+        list(enlarged_bands(read_rows, (41, 2, 3), settings=settings_of(2), arithmetic=SIXTEEN))
+    may_go_on.set()
+    compute_pool().submit(lambda: None).result(timeout=10)  # behind all that may still be waiting
+    assert len(started) <= 1  # bands are one tile wide here
+
+
+def test_an_event_that_is_not_set_changes_nothing():
+    pixels = hostile_pixels((17, 11, 3), np.uint8)
+    assert_same_pixels(enlarged(pixels, settings_of(3), stop=Event()), expected_pixels(pixels, 2))
+
+
+# -- memory -----------------------------------------------------------------------------------------------------------
+
+
+class Scarce:
+    """A route on a device whose memory holds tiles of so many pixels and no more."""
+
+    def __init__(self, route, most):
+        self.route, self.most = route, most
+        self.bytes_per_value = route.bytes_per_value
+        self.done, self.refused = [], []
+
+    def __call__(self, padded, out):
+        pixels = (padded.shape[0] - 2) * (padded.shape[1] - 2)
+        if pixels > self.most:
+            self.refused.append(pixels)
+            raise torch.OutOfMemoryError("out of memory")
+        self.done.append(pixels)
+        self.route(padded, out)
+
+
+@pytest.fixture
+def scarce(monkeypatch):
+    def limit(most):
+        route = Scarce(chosen_route(BILINEAR, SIXTEEN, 3, CPU), most)
+        monkeypatch.setattr(bands, "chosen_route", lambda *_: route)
+        return route
+
+    return limit
+
+
+@pytest.mark.parametrize("tile_size", [None, 16, 40])
+@pytest.mark.parametrize("most", [64, 100, 1000])
+def test_out_of_memory_halves_the_tile_and_goes_on(most, tile_size, scarce):
+    pixels = hostile_pixels((61, 83, 3), np.uint8)
+    route = scarce(most)
+    assert_same_pixels(enlarged(pixels, settings_of(tile_size)), expected_pixels(pixels, 2))
+    assert sum(route.done) == 61 * 83
+    assert max(route.done) <= most
+    if tile_size is None or tile_size**2 > most:
+        # what failed once is not tried again: the size halves from refusal to refusal, threads apart
+        assert 1 <= len(route.refused) <= bands.core_count() * 2 * np.log2(61 * 83 / most)
+    else:
+        assert not route.refused
+
+
+def test_out_of_memory_on_the_smallest_tile_is_raised(scarce):
+    route = scarce(31)
+    with pytest.raises(torch.OutOfMemoryError):
+        enlarged(hostile_pixels((61, 83, 3), np.uint8), settings_of())
+    assert min(route.refused) <= 64
+    assert compute_pool().submit(lambda: 1).result(timeout=10) == 1
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch):
+    calls = []
+
+    def failing(padded, out):
+        calls.append(padded.shape)
+        raise RuntimeError("misaligned address")
+
+    failing.bytes_per_value = 4
+    monkeypatch.setattr(bands, "chosen_route", lambda *_: failing)
+    with pytest.raises(RuntimeError, match="misaligned"):
+        enlarged(hostile_pixels((61, 83, 3), np.uint8), settings_of())
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("factor", [2, 5])
+def test_the_least_budget_that_an_error_names_is_enough_and_one_byte_less_is_not(factor):
+    pixels, kernel = hostile_pixels((23, 31, 3), np.uint8), kernel_named("bilinear", factor)
+    with pytest.raises(UsageError, match="too small for a single tile; give --memory") as raised:
+        enlarged(pixels, settings_of(kernel=kernel, budget_bytes=1))
+    least = int(re.search(r"\d+", str(raised.value))[0])
+    with pytest.raises(UsageError):
+        enlarged(pixels, settings_of(kernel=kernel, budget_bytes=least - 1))
+    found = enlarged(pixels, settings_of(kernel=kernel, budget_bytes=least))
+    assert_same_pixels(found, expected_pixels(pixels, factor))
+
+
+@pytest.mark.parametrize("budget_bytes", [100_000, 300_000, 10**7])
+def test_all_tiles_in_flight_stay_within_the_budget(budget_bytes, scarce):
+    route = scarce(10**9)
+    enlarged(hostile_pixels((200, 333, 3), np.uint8), settings_of(budget_bytes=budget_bytes))
+    bytes_each = max(route.done) * 2 * 2 * 3 * route.bytes_per_value
+    assert bytes_each * (bands.core_count() + 2) <= budget_bytes
+
+
+# -- threads ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("fresh_pool")
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_callers_number_of_torch_threads_is_left_alone(count):
+    before = torch.get_num_threads()
+    seen = []
+    try:
+        torch.set_num_threads(count)
+        enlarged(hostile_pixels((17, 11, 3), np.uint8), settings_of(2))
+        assert torch.get_num_threads() == count
+        assert {compute_pool().submit(torch.get_num_threads).result() for _ in range(8)} == {1}
+        later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+        later.start()
+        later.join()
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [count]
+
+
+@pytest.mark.usefixtures("fresh_pool")
+def test_callers_that_come_at_once_share_one_pool():
+    before, pools, at_once = torch.get_num_threads(), [], threading.Barrier(8)
+    torch.set_num_threads(3)
+
+    def call():
+        at_once.wait()
+        pools.append(compute_pool())
+
+    callers = [threading.Thread(target=call) for _ in range(8)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(timeout=30)
+    seen = []
+    later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    later.start()
+    later.join()
+    torch.set_num_threads(before)
+    assert len(pools) == 8
+    assert len({id(pool) for pool in pools}) == 1
+    assert seen == [3]  # each further pool would have read the number while another had set it to one
+
+
+@pytest.mark.usefixtures("fresh_pool")
+@pytest.mark.parametrize("cores", [1, 5])
+def test_the_number_of_workers_changes_no_pixel(cores, monkeypatch):
+    monkeypatch.setattr(bands, "core_count", lambda: cores)
+    pixels = hostile_pixels((61, 43, 3), np.uint8)
+    threads = set()
+    real = bands._Run.compute_band
+
+    def noting(self, *args):
+        threads.add(threading.current_thread().name)
+        return real(self, *args)
+
+    monkeypatch.setattr(bands._Run, "compute_band", noting)
+    for how in (settings_of(2), settings_of()):
+        assert_same_pixels(enlarged(pixels, how), expected_pixels(pixels, 2))
+    assert 1 <= len(threads) <= cores
+
+
+def test_callers_in_several_threads_get_their_own_pictures():
+    pictures = [hostile_pixels((31, 23, 3), np.uint8, seed) for seed in range(6)]
+    found = [None] * len(pictures)
+
+    def call(index):
+        found[index] = enlarged(pictures[index], settings_of(3))
+
+    callers = [threading.Thread(target=call, args=(index,)) for index in range(len(pictures))]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(timeout=30)
+    for picture, result in zip(pictures, found, strict=True):
+        assert_same_pixels(result, expected_pixels(picture, 2))
+
+
+def cudnn_flags():
+    cudnn = torch.backends.cudnn
+    return cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.conv.fp32_precision
+
+
+def test_flags_of_cudnn_are_the_callers_again():
+    before = cudnn_flags()
+    for _ in range(20):
+        enlarged(np.zeros((40, 5, 3), np.uint8), settings_of(2))
+    assert cudnn_flags() == before
+
+
+def test_on_cuda_no_thread_ever_meets_tf32():
+    before, met = cudnn_flags(), []
+
+    def work():
+        for _ in range(50):
+            with cuda.exact_convolutions(torch.device("cuda:0"), stride=2):
+                time.sleep(0)
+                met.append(cudnn_flags())
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=30)
+    assert set(met) == {(before[0], False, True, "ieee")}  # as enabled as before, no benchmark, deterministic, no TF32
+    assert len(met) == 200
+    assert cudnn_flags() == before
+    with cuda.exact_convolutions(torch.device("cuda:0"), stride=1):
+        assert not torch.backends.cudnn.enabled  # it would have ways that do not sum the products as they are
+    assert cudnn_flags() == before
+
+
+FORKED = """
+import os, signal, numpy as np
+from upsample_cli import upsample
+pixels = np.arange(35, dtype=np.uint8).reshape(5, 7)
+expected = {factor: upsample(pixels, factor) for factor in (2, 3)}
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    upsample(pixels, 4)  # of a kernel not met before
+    os._exit(0 if all((upsample(pixels, factor) == result).all() for factor, result in expected.items()) else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_computes_too():
+    # the threads of the pool do not live on in it; a DataLoader's workers are such processes
+    ran = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=60, check=False)
+    assert ran.stdout == "0\n", ran.stderr
+
+
+def test_plans_of_the_engine_are_plans_of_the_kernel():
+    run = bands._Run(settings_of(3), SIXTEEN, 3)
+    assert run.plan(17, 11) == Plan(17, 11, halo=1, tile_height=3, tile_width=3)
+
+
+@pytest.mark.parametrize("budget_bytes", [None, 10**12])
+def test_tiles_on_a_cpu_fit_its_cache_however_large_the_budget(budget_bytes):
+    run = bands._Run(settings_of(budget_bytes=budget_bytes), SIXTEEN, 3)
+    plan = run.plan(5000, 7000)
+    assert plan.tile_height * plan.tile_width * 2 * 2 * 3 * run._route.bytes_per_value <= bands._CACHE_BYTES
+
+
+def test_a_small_picture_is_shared_out_among_the_cores(monkeypatch):
+    monkeypatch.setattr(bands, "core_count", lambda: 4)
+    run = bands._Run(settings_of(), SIXTEEN, 3)
+    assert len(list(run.plan(1000, 900).bands())) == 4
+    assert len(list(run.plan(100, 90).bands())) == 1  # a millisecond's work is not worth sharing
+
+
+FAULTS = """
+import resource, sys
+import numpy as np
+from upsample_cli import upsample
+def faults(run):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    run()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+picture = np.zeros((1500, 2000, 3), np.uint8)
+for _ in range(3):
+    upsample(picture, 4)
+print(sorted(faults(lambda: upsample(picture, 4)) for _ in range(5))[2]
+      - sorted(faults(lambda: np.empty((6000, 8000, 3), np.uint8).fill(1)) for _ in range(5))[2])
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about the C library's way with freed memory")
+def test_tiles_use_memory_again_that_the_process_has():
+    # Returned to the system, what tiles allocate comes back as some 10,000 fresh pages a call at this size.
+    ran = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, timeout=120, check=False)
+    assert int(ran.stdout) < 4000, ran.stderr

@@ -1,0 +1,232 @@
+"""A GPU gives the very pixels that the CPU gives. Skipped, and counted as skipped, where there is none."""
+
+import numpy as np
+import pytest
+import torch
+from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
+from torch.nn import functional
+
+from upsample_cli import upsample
+from upsample_cli.engine import bands
+from upsample_cli.engine.bands import pick_device
+from upsample_cli.engine.cuda import exact_convolutions
+from upsample_cli.engine.exact import fitted
+from upsample_cli.engine.routes import select
+from upsample_cli.engine.routes.torch_routes import PlainRoute
+from upsample_cli.errors import DeviceError
+from upsample_cli.geometry.tiles import BORDERS
+from upsample_cli.kernels.kernel import kernel_named
+from upsample_cli.kernels.profiles import PROFILES
+
+pytestmark = [
+    pytest.mark.cuda,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here"),
+]
+
+PIXEL_TYPES = [np.uint8, np.uint16]
+# Even and odd, sums in float32 and float64, and 11, 14, 22, 27: there the reciprocal of the divisor falls short, which
+# is what CUDA multiplies by when the divisor is a plain number.
+FACTORS = [1, 2, 3, 4, 8, 9, 11, 14, 22, 27, 64]
+
+
+def enlarged_on_cuda(pixels, factor, **keywords):
+    """A (height, width, channels) array through a tensor on the device."""
+    tensor = torch.from_numpy(pixels).permute(2, 0, 1).cuda()
+    found = upsample(tensor, factor, **keywords)
+    assert found.device == tensor.device
+    return found.permute(1, 2, 0).cpu().numpy()
+
+
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("pixel_type", PIXEL_TYPES)
+@pytest.mark.parametrize("factor", FACTORS)
+def test_cuda_equals_the_cpu_and_the_oracle_bit_for_bit(factor, pixel_type, border):
+    pixels = hostile_pixels((17, 11, 4), pixel_type)
+    for has_alpha in (False, True):
+        keywords = {"border": border, "has_alpha": has_alpha}
+        expected = expected_pixels(pixels, factor, **keywords)
+        assert_same_pixels(upsample(pixels, factor, **keywords), expected)
+        for tile in (None, 1, 7):
+            assert_same_pixels(enlarged_on_cuda(pixels, factor, tile=tile, **keywords), expected)
+        # an array of the CPU, sent to the device tile by tile
+        assert_same_pixels(upsample(pixels, factor, device="cuda", **keywords), expected)
+
+
+@pytest.mark.parametrize("name", [name for name in PROFILES if name not in {"bilinear", "nearest"}])
+@pytest.mark.parametrize("factor", [1, 2, 3, 4])
+def test_every_kernel_gives_the_pixels_of_the_cpu(factor, name):
+    for pixel_type in PIXEL_TYPES:
+        pixels = hostile_pixels((23, 17, 4), pixel_type)
+        for has_alpha in (False, True):
+            expected = upsample(pixels, factor, kernel=name, has_alpha=has_alpha)
+            for tile in (None, 5):
+                found = enlarged_on_cuda(pixels, factor, kernel=name, has_alpha=has_alpha, tile=tile)
+                assert_same_pixels(found, expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 6, 6), (3, 1, 4, 4), (3, 3, 4, 4)])
+def test_weights_of_a_file_give_the_pixels_of_the_cpu(shape, tmp_path):
+    weight = np.random.default_rng(5).normal(0.2, 0.1, shape) / shape[1]
+    np.save(tmp_path / "up.npy", weight)
+    for pixel_type in PIXEL_TYPES:
+        pixels = hostile_pixels((23, 17, 3), pixel_type)
+        expected = upsample(pixels, 2, kernel=f"{tmp_path}/up.npy")
+        assert_same_pixels(enlarged_on_cuda(pixels, 2, kernel=f"{tmp_path}/up.npy", tile=7), expected)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 5])
+def test_channels_and_nearest(channels):
+    pixels = hostile_pixels((19, 33, channels), np.uint8)
+    for kernel in ("bilinear", "nearest"):
+        assert_same_pixels(
+            enlarged_on_cuda(pixels, 3, kernel=kernel, tile=8), expected_pixels(pixels, 3, kernel=kernel)
+        )
+
+
+@pytest.mark.parametrize("factor", [11, 14, 27])
+def test_flat_stays_flat_where_a_reciprocal_would_fall_short(factor):
+    for pixel_type in PIXEL_TYPES:
+        levels = np.linspace(0, np.iinfo(pixel_type).max, 97).astype(pixel_type)
+        flat = np.broadcast_to(levels, (2, 3, 97)).copy()
+        expected = np.broadcast_to(levels, (2 * factor, 3 * factor, 97))
+        assert_same_pixels(enlarged_on_cuda(flat, factor), expected)
+
+
+@pytest.fixture
+def _tf32_everywhere():
+    """The caller's process likes speed more than digits."""
+    operators = torch.backends.cudnn.conv, torch.backends.cuda.matmul
+    before = [each.fp32_precision for each in operators]
+    for each in operators:
+        each.fp32_precision = "tf32"
+    yield
+    for each, precision in zip(operators, before, strict=True):
+        each.fp32_precision = precision
+
+
+@pytest.mark.usefixtures("_tf32_everywhere")
+@pytest.mark.parametrize("factor", [1, 2, 3, 8])  # at 1 torch multiplies matrices, for which TF32 is allowed apart
+def test_exact_although_the_caller_allows_tf32(factor):
+    # 16-bit pixels, and 8-bit ones times alpha, have more digits than TF32's eleven bits hold
+    wide, clear = hostile_pixels((61, 43, 3), np.uint16), hostile_pixels((61, 43, 4), np.uint8)
+    for tile in (None, 5):  # many bands, several threads
+        assert_same_pixels(enlarged_on_cuda(wide, factor, tile=tile), expected_pixels(wide, factor))
+        found = enlarged_on_cuda(clear, factor, tile=tile, has_alpha=True)
+        assert_same_pixels(found, expected_pixels(clear, factor, has_alpha=True))
+    assert torch.backends.cudnn.conv.fp32_precision == torch.backends.cuda.matmul.fp32_precision == "tf32"
+
+
+@pytest.mark.parametrize("shape", [(7, 11), (3, 7, 11), (2, 3, 7, 11)])
+def test_tensors_keep_axes_type_and_device(shape):
+    tensor = torch.arange(int(np.prod(shape))).reshape(shape).to(torch.uint16).cuda()
+    found = upsample(tensor, 3)
+    assert (found.dtype, found.device) == (tensor.dtype, tensor.device)
+    assert torch.equal(found.cpu(), upsample(tensor.cpu(), 3))
+
+
+def test_channels_last_in_and_out():
+    tensor = torch.from_numpy(hostile_pixels((2, 7, 11, 3), np.uint8)).cuda().permute(0, 3, 1, 2)
+    found = upsample(tensor, 2)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(found.cpu(), upsample(tensor.cpu(), 2))
+
+
+def test_floats_equal_interpolate_within_rounding():
+    picture = torch.rand(2, 3, 17, 11, generator=torch.Generator().manual_seed(3)).cuda() * 0.75 + 0.25
+    theirs = functional.interpolate(picture, scale_factor=3, mode="bilinear", align_corners=False)
+    # ten roundings of ours, eight of theirs, and their coordinates up to 17, rounded on two axes between neighbours
+    # that differ by up to three times the smaller one; with TF32 the error would be a hundred times larger
+    tolerance = (10 + 8 + 2 * 17 * 3) * torch.finfo(torch.float32).eps
+    torch.testing.assert_close(upsample(picture, 3), theirs, rtol=tolerance, atol=0)
+
+
+def test_out_of_memory_halves_the_tile_and_goes_on(monkeypatch):
+    refused = []
+
+    def noting(*arguments):
+        route = real(*arguments)
+
+        def noted(padded, out):
+            try:
+                route(padded, out)
+            except RuntimeError:
+                refused.append(padded.shape)
+                raise
+
+        noted.bytes_per_value = route.bytes_per_value
+        return noted
+
+    real = bands.chosen_route
+    real.cache_clear()
+    monkeypatch.setattr(bands, "chosen_route", noting)
+    monkeypatch.setattr(select, "cuda_routes", lambda *_: [])  # the layer alone: it needs the most memory
+    pixels = hostile_pixels((1501, 2003, 3), np.uint8)
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(0).total_memory
+    allowed = torch.cuda.memory_reserved() + 64 * 2**20  # the enlarged picture in float32 alone would take 144 MB
+    try:
+        torch.cuda.set_per_process_memory_fraction(allowed / total)
+        found = upsample(pixels, 2, device="cuda")
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+        torch.cuda.empty_cache()
+        real.cache_clear()
+    assert_same_pixels(found, expected_pixels(pixels, 2))
+    assert refused
+
+
+@pytest.mark.parametrize("route", ["fused", "grouped", "dense"])
+@pytest.mark.parametrize("pixel_type", PIXEL_TYPES)
+@pytest.mark.parametrize("factor", FACTORS)
+def test_every_route_by_itself_gives_the_pixels_of_the_layer(factor, pixel_type, route):
+    """Whichever is fastest on this GPU: the others are not left untried."""
+    if route == "fused":
+        pytest.importorskip("triton", reason="this build of torch comes without Triton")
+    device = torch.device("cuda:0")
+    for name in ("bilinear", "lanczos3") if factor < 5 else ("bilinear",):
+        for has_alpha in (False, True):
+            kernel, arithmetic = fitted(
+                kernel_named(name, factor), getattr(torch, np.dtype(pixel_type).name), has_alpha=has_alpha
+            )
+            made = list(select.cuda_routes(kernel, arithmetic, 4, device))
+            candidate = made[["fused", "grouped", "dense"].index(route)]
+            with torch.inference_mode(), exact_convolutions(device, stride=factor):
+                plain = PlainRoute(kernel, arithmetic, device)
+                assert select._agrees(candidate(), plain, kernel, arithmetic, 4)
+
+
+def test_a_large_photograph_goes_up_and_down_in_several_bands():
+    pixels = hostile_pixels((2001, 3003, 3), np.uint8)
+    found = upsample(pixels, 3, device="cuda")
+    assert_same_pixels(found, upsample(pixels, 3))
+
+
+@pytest.mark.parametrize("device", [None, "cpu"])
+def test_what_the_caller_has_just_asked_for_is_waited_for(device):
+    """Pixels still being made in a stream of the caller's, and a result that the caller uses in it at once."""
+    shape = (3, 501, 703)
+    ours, here = torch.empty(shape, dtype=torch.uint8, device="cuda"), torch.cuda.current_device()
+    upsample(torch.zeros_like(ours), 2, device=device)  # to choose a route takes longer than the wait below
+    side = torch.cuda.Stream(here)
+    torch.cuda.synchronize()
+    with torch.cuda.stream(side):
+        ours.fill_(3)
+        torch.cuda._sleep(200_000_000)
+        ours.fill_(9)
+        assert not side.query()  # the control: it is not done, and the picture still holds what it held
+        found = upsample(ours, 2, device=device)
+        assert (found == 9).all()
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there is one CUDA device, or none")
+def test_the_last_gpu_gives_the_same():
+    pixels = hostile_pixels((301, 203, 3), np.uint8)
+    expected, last = expected_pixels(pixels, 2), f"cuda:{torch.cuda.device_count() - 1}"
+    assert_same_pixels(upsample(pixels, 2, device=last), expected)
+    assert_same_pixels(enlarged_on_cuda(pixels, 2, device=last), expected)  # by way of one GPU to another and back
+
+
+def test_devices_that_are_there():
+    assert pick_device("auto") == pick_device("cuda") == torch.device("cuda:0")
+    with pytest.raises(DeviceError, match=r"there is no device 'cuda:99' here; .* cpu, cuda:0"):
+        pick_device("cuda:99")

@@ -1,0 +1,207 @@
+"""Row phases in blocks of pixels: the layer's own sums, whatever the blocks, and interleaved where they belong."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.oracles import assert_same_pixels
+
+from upsample_cli.engine.exact import Arithmetic, fitted
+from upsample_cli.engine.layer import integer_layer
+from upsample_cli.engine.routes import select, torch_routes
+from upsample_cli.engine.routes.phases import Blocks, best_blocks, row_phases
+from upsample_cli.kernels.choice import kernel_of_weights
+from upsample_cli.kernels.kernel import Kernel, kernel_named
+
+CPU = torch.device("cpu")
+
+
+def sums_of_the_layer(kernel, tile):
+    """The core of what `nn.ConvTranspose2d` gives for a padded tile (height, width, channels) of whole numbers."""
+    layer = integer_layer(kernel, dtype=torch.float64, device=CPU)
+    numbers = tile.permute(2, 0, 1)
+    sums = layer(numbers[:, None])[:, 0] if kernel.channels == 1 else layer(numbers[None])[0]
+    crop = kernel.halo * kernel.factor
+    return sums.permute(1, 2, 0)[crop : sums.shape[1] - crop, crop : sums.shape[2] - crop]
+
+
+def sums_in_blocks(kernel, blocks, tile):
+    """The same by row phases."""
+    channels = tile.shape[2]
+    height, width = (length - 2 * kernel.halo for length in tile.shape[:2])
+    numbers = blocks.grouped(torch_routes._widened(tile, blocks, width)[None])
+    out = torch.full((height * kernel.factor, width * kernel.factor, channels), -1.0, dtype=torch.float64)
+    mixing, bias = torch.eye(channels, dtype=torch.float64), torch.arange(channels, dtype=torch.float64)
+    for number, phase in enumerate(row_phases(kernel, blocks, mixing, bias)):
+        phase.write(phase.convolved(numbers, height), out[number :: kernel.factor])
+    return out - bias
+
+
+def tile_of(kernel, height, width, channels):
+    shape = (height + 2 * kernel.halo, width + 2 * kernel.halo, channels)
+    return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(3)).double()
+
+
+def blocks_of(kernel, pixels, group, kind=Blocks):
+    return kind(pixels, group, kernel.factor, kernel.halo, kernel.padding)
+
+
+@st.composite
+def cases(draw):
+    name, factor = draw(st.sampled_from(["bilinear", "nearest", "bicubic", "lanczos3"])), draw(st.integers(1, 5))
+    kernel, _ = fitted(kernel_named(name, factor), torch.uint8)
+    group = draw(st.integers(1, 4))
+    pixels = group * draw(st.integers(1, 5))
+    return kernel, blocks_of(kernel, pixels, group), draw(st.integers(1, 3)), draw(st.integers(1, 23))
+
+
+@given(cases(), st.integers(1, 4))
+@settings(max_examples=150, deadline=None)
+def test_any_blocks_give_the_layers_sums(case, channels):
+    kernel, blocks, height, width = case
+    tile = tile_of(kernel, height, width, channels)
+    assert torch.equal(sums_in_blocks(kernel, blocks, tile), sums_of_the_layer(kernel, tile))
+
+
+@given(cases())
+@settings(max_examples=150, deadline=None)
+def test_whole_blocks_cover_a_core_and_no_block_is_idle(case):
+    kernel, blocks, _, width = case
+    padded = blocks.padded_width(width)
+    count = (padded - blocks.columns) // blocks.pixels + 1
+    assert padded % blocks.group == 0
+    assert padded >= width + 2 * kernel.halo
+    assert blocks.offset + width * kernel.factor <= count * blocks.pixels * kernel.factor
+    one_fewer = padded - blocks.group
+    if one_fewer >= width + 2 * kernel.halo:
+        fewer = (one_fewer - blocks.columns) // blocks.pixels + 1
+        assert blocks.offset + width * kernel.factor > fewer * blocks.pixels * kernel.factor
+
+
+class OneOff(Blocks):
+    """Believes its outputs begin one earlier than they do, when they are written."""
+
+    @property
+    def offset(self):
+        return super().offset + 1
+
+
+def test_outputs_that_are_written_one_off_are_noticed():
+    kernel = kernel_named("bilinear", 3)
+    tile = tile_of(kernel, 3, 17, 3)
+    phases = row_phases(kernel, blocks_of(kernel, 3, 1), torch.eye(3, dtype=torch.float64), torch.zeros(3).double())
+    off = [replace(phase, blocks=blocks_of(kernel, 3, 1, OneOff)) for phase in phases]
+    for found, is_right in ((phases, True), (off, False)):
+        out = torch.zeros(9, 51, 3, dtype=torch.float64)
+        for number, phase in enumerate(found):
+            numbers = phase.blocks.grouped(torch_routes._widened(tile, phase.blocks, 17)[None])
+            phase.write(phase.convolved(numbers, 3), out[number::3])
+        assert torch.equal(out, sums_of_the_layer(kernel, tile)) == is_right
+
+
+@pytest.mark.parametrize("is_dense", [False, True])
+def test_kernels_with_weights_for_each_channel_go_in_blocks_too(is_dense):
+    shape = (3, 3 if is_dense else 1, 5, 5)
+    weights = torch.randint(-9, 10, shape, generator=torch.Generator().manual_seed(8)) / 16
+    kernel = kernel_of_weights("mine", 3, weights.flatten().tolist(), shape)
+    tile = tile_of(kernel, 5, 11, 3)
+    for pixels in (1, 2, 3):
+        found = sums_in_blocks(kernel, blocks_of(kernel, pixels, 1), tile)
+        assert torch.equal(found, sums_of_the_layer(kernel, tile))
+
+
+def test_blocks_fill_vectors_and_bytes_of_grey_are_grouped():
+    # 16 sums to a vector. RGB at x2: 2 pixels are 12 of them, 1 is 6. RGBA at x4: 1 pixel is 16. Grey at x2: 8 pixels
+    # are 16, in groups of the 4 bytes that one step multiplies.
+    def chosen(factor, channels):
+        blocks = best_blocks(kernel_named("bilinear", factor), channels, products=4, least_depth=4)
+        return blocks.pixels, blocks.group
+
+    assert {case: chosen(*case) for case in ((2, 3), (4, 4), (2, 1), (2, 2))} == {
+        (2, 3): (2, 1),
+        (4, 4): (1, 1),
+        (2, 1): (8, 4),
+        (2, 2): (4, 2),
+    }
+    assert chosen(64, 3) == chosen(64, 1) == (1, 1)  # more sums than registers hold, whatever is chosen
+
+
+# -- channels apart ---------------------------------------------------------------------------------------------------
+
+
+def route_and_tile(channels, pixel_dtype=torch.uint8, name="lanczos3"):
+    kernel, arithmetic = fitted(kernel_named(name, 2), pixel_dtype)
+    tile = tile_of(kernel, 5, 37, channels).to(pixel_dtype)
+    return torch_routes.RowPhaseRoute(kernel, arithmetic, channels), kernel, arithmetic, tile
+
+
+def pixels_by(route, kernel, tile):
+    out = torch.zeros(10, 74, tile.shape[2], dtype=tile.dtype)
+    with torch.inference_mode():
+        route(tile, out)
+    return out.numpy()
+
+
+@pytest.mark.parametrize(("channels", "is_planar"), [(1, False), (3, False), (17, True), (32, True)])
+def test_many_channels_are_convolved_apart(channels, is_planar):
+    route, kernel, arithmetic, tile = route_and_tile(channels)
+    assert route._is_planar == is_planar
+    plain = torch_routes.PlainRoute(kernel, arithmetic, CPU)
+    assert_same_pixels(pixels_by(route, kernel, tile), pixels_by(plain, kernel, tile))
+
+
+def test_sums_in_float64_are_convolved_apart():
+    route, kernel, arithmetic, tile = route_and_tile(3, torch.uint16, "bicubic")
+    assert (arithmetic.sum_dtype, route._is_planar) == (torch.float64, True)
+    plain = torch_routes.PlainRoute(kernel, arithmetic, CPU)
+    assert_same_pixels(pixels_by(route, kernel, tile), pixels_by(plain, kernel, tile))
+
+
+@pytest.mark.parametrize("interleaving", [-100, 100])
+def test_together_or_apart_makes_no_difference_to_pixels(interleaving, monkeypatch):
+    expected = pixels_by(*[route_and_tile(5)[index] for index in (0, 1, 3)])
+    monkeypatch.setattr(torch_routes, "_INTERLEAVING", interleaving)
+    route, kernel, _, tile = route_and_tile(5)
+    assert route._is_planar == (interleaving < 0)
+    assert_same_pixels(pixels_by(route, kernel, tile), expected)
+
+
+def test_alpha_keeps_channels_together():
+    kernel = kernel_named("bilinear", 2)
+    assert not torch_routes.RowPhaseRoute(kernel, Arithmetic(torch.uint16, 16, has_alpha=True), 4)._is_planar
+
+
+# -- numerators beyond int8 -------------------------------------------------------------------------------------------
+
+
+def bytes_route(factor):
+    kernel = kernel_named("bilinear", factor)
+    return torch_routes.QuantisedRoute(kernel, Arithmetic(torch.uint8, kernel.denominator), 3), kernel
+
+
+@pytest.mark.parametrize(("factor", "copies"), [(6, 1), (8, 2), (10, 3), (13, 2)])
+def test_numerators_beyond_int8_are_sums_of_some_within(factor, copies):
+    try:
+        route, kernel = bytes_route(factor)
+    except (RuntimeError, AttributeError):
+        pytest.skip("no 8-bit operators here")
+    assert torch_routes.int8_copies(kernel) == copies
+    assert torch_routes.QuantisedRoute in select._fast_routes(kernel, Arithmetic(torch.uint8, kernel.denominator))
+    tile = tile_of(kernel, 5, 17, 3).byte()
+    tile[:, 4:9] = 255
+    out = torch.zeros(5 * factor, 17 * factor, 3, dtype=torch.uint8)
+    with torch.inference_mode():
+        route(tile, out)
+    divisor = kernel.denominator
+    expected = (2 * sums_of_the_layer(kernel, tile.double()).long() + divisor) // (2 * divisor)
+    assert_same_pixels(out.numpy(), expected.byte().numpy())
+
+
+def test_weights_of_either_sign_need_copies():
+    def copies(low, high):
+        return torch_routes.int8_copies(Kernel("mine", 1, (low, high, 0, 0, 1, 0, 0, 0, 0), 1, 1))
+
+    assert [copies(0, 127), copies(-128, 0), copies(0, 128), copies(-129, 0), copies(-256, 255)] == [1, 1, 2, 2, 3]
+    assert copies(0, 0) == 1

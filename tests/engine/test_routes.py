@@ -1,0 +1,278 @@
+"""Routes: every fast one gives the plain layer's pixels, and one that does not is never taken."""
+
+import subprocess
+import sys
+from contextlib import suppress
+
+import numpy as np
+import pytest
+import torch
+from support.environment import ENVIRONMENT, FINDS_SUPPORT, NOT_COMPILED
+from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
+
+from upsample_cli import upsample
+from upsample_cli.engine.exact import Arithmetic, fitted
+from upsample_cli.engine.routes import select, separable
+from upsample_cli.engine.routes.select import chosen_route
+from upsample_cli.engine.routes.separable import SeparableRoute
+from upsample_cli.engine.routes.torch_routes import PlainRoute, QuantisedRoute, RowPhaseRoute, UniformAlphaRoute
+from upsample_cli.kernels.kernel import kernel_named
+
+CPU = torch.device("cpu")
+DTYPES = {np.uint8: torch.uint8, np.uint16: torch.uint16}
+FACTORS = [1, 2, 3, 4, 5, 6, 7, 8, 11]
+SHAPES = [(1, 1), (1, 70), (67, 1), (2, 3), (17, 11), (5, 130)]
+
+
+@pytest.fixture(autouse=True)
+def _forget_routes():
+    chosen_route.cache_clear()
+    yield
+    chosen_route.cache_clear()
+
+
+def applied(route, tile, kernel):
+    """The enlarged core of a padded tile, and proof that nothing beside it was written."""
+    height, width = ((length - 2 * kernel.halo) * kernel.factor for length in tile.shape[:2])
+    around = torch.full((height, width + 6, tile.shape[2]), 77).to(tile.dtype)
+    with torch.inference_mode():
+        route(tile, around[:, 3:-3])
+    assert (around[:, :3].int() == 77).all()
+    assert (around[:, -3:].int() == 77).all()
+    return around[:, 3:-3]
+
+
+def hostile_tiles(kernel, channels, pixel_type):
+    largest = np.iinfo(pixel_type).max
+    for height, width in SHAPES:
+        shape = (height + 2 * kernel.halo, width + 2 * kernel.halo, channels)
+        yield torch.from_numpy(hostile_pixels(shape, pixel_type))
+        yield torch.full(shape, largest).to(DTYPES[pixel_type])
+    chessboard = np.indices((19, 13)).sum(0) % 2 * largest
+    yield torch.from_numpy(np.repeat(chessboard[..., None], channels, axis=2).astype(pixel_type))
+    spike = np.zeros((9, 7, channels), dtype=pixel_type)
+    spike[4, 3, channels - 1] = largest
+    yield torch.from_numpy(spike)
+
+
+@pytest.mark.parametrize("has_alpha", [False, True])
+@pytest.mark.parametrize("pixel_type", DTYPES)
+@pytest.mark.parametrize("factor", FACTORS)
+@pytest.mark.parametrize("name", ["bilinear", "nearest"])
+def test_fast_routes_equal_the_plain_layer_on_hostile_tiles(name, factor, pixel_type, has_alpha):
+    kernel = kernel_named(name, factor)
+    arithmetic = Arithmetic(DTYPES[pixel_type], kernel.denominator, has_alpha)
+    plain = PlainRoute(kernel, arithmetic, CPU)
+    for channels in (1, 2, 3, 4, 5):
+        routes = []
+        for kind in select._fast_routes(kernel, arithmetic):
+            # a machine without the 8-bit operators or without a compiler; a vector that splits a pixel
+            with suppress(RuntimeError, AttributeError, ValueError):
+                routes.append(kind(kernel, arithmetic, channels))
+        tiles = list(hostile_tiles(kernel, channels, pixel_type))
+        expected = [applied(plain, tile, kernel).numpy() for tile in tiles]
+        for route in routes:
+            found = [applied(route, tile, kernel).numpy() for tile in tiles]
+            agrees = select._agrees(route, plain, kernel, arithmetic, channels)
+            if isinstance(route, QuantisedRoute) and not agrees:
+                # Without VNNI, pairs of products saturate in 16 bits. Rejecting the route is right only if it is wrong.
+                assert not all(np.array_equal(*pair) for pair in zip(found, expected, strict=True))
+                continue
+            assert agrees
+            for pair in zip(found, expected, strict=True):
+                assert_same_pixels(*pair)
+
+
+@pytest.mark.parametrize("has_alpha", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("factor", [1, 2, 3, 8])
+def test_fast_routes_of_float_pixels_equal_the_plain_layer_within_rounding(factor, dtype, has_alpha):
+    kernel = kernel_named("bilinear", factor)
+    arithmetic = Arithmetic(dtype, kernel.denominator, has_alpha)
+    for channels in (1, 3, 4):
+        for height, width in SHAPES:
+            shape = (height + 2 * kernel.halo, width + 2 * kernel.halo, channels)
+            tile = torch.rand(shape, generator=torch.Generator().manual_seed(5), dtype=dtype) + 0.1
+            expected = applied(PlainRoute(kernel, arithmetic, CPU), tile, kernel)
+            found = applied(RowPhaseRoute(kernel, arithmetic, channels), tile, kernel)
+            # At most nine products of numbers of one sign, summed in another order, for dividend and divisor both.
+            torch.testing.assert_close(found, expected, rtol=20 * torch.finfo(dtype).eps, atol=0)
+
+
+@pytest.mark.parametrize("pixel_type", DTYPES)
+@pytest.mark.parametrize("factor", FACTORS)
+def test_the_plain_route_alone_gives_the_exact_pixels(factor, pixel_type, monkeypatch):
+    monkeypatch.setattr(select, "_fast_routes", lambda *_: [])
+    pixels = hostile_pixels((17, 11, 4), pixel_type)
+    for has_alpha in (False, True):
+        expected = expected_pixels(pixels, factor, has_alpha=has_alpha)
+        assert_same_pixels(upsample(pixels, factor, has_alpha=has_alpha), expected)
+
+
+@pytest.mark.parametrize("is_compiled", [True, False])
+def test_the_chosen_route_is_a_fast_one_on_a_cpu(is_compiled, monkeypatch):
+    if not is_compiled:
+        monkeypatch.setattr(separable, "compiled_modules", list)
+    elif not separable.compiled_modules():
+        pytest.skip(NOT_COMPILED)
+    bilinear, lanczos = kernel_named("bilinear", 2), kernel_named("lanczos3", 2)
+    words = chosen_route(bilinear, Arithmetic(torch.uint16, 16), 3, CPU)
+    assert type(words) is (SeparableRoute if is_compiled else RowPhaseRoute)
+    picked = chosen_route(bilinear, Arithmetic(torch.uint8, 16), 3, CPU)
+    assert (type(picked) is SeparableRoute) == is_compiled
+    assert type(picked) is not PlainRoute
+    # a kernel on a grid of its own is no outer product
+    assert type(chosen_route(*fitted(lanczos, torch.uint16), 3, CPU)) is RowPhaseRoute
+
+
+# -- a route that lies or fails ---------------------------------------------------------------------------------------
+
+
+class OneTooMany(RowPhaseRoute):
+    """Wrong by one level in one pixel of a large tile."""
+
+    def __call__(self, padded, out):
+        super().__call__(padded, out)
+        out[-1, -1, -1] -= 1
+
+
+class Truncating(RowPhaseRoute):
+    """Forgets the rounding term."""
+
+    def __call__(self, padded, out):
+        plain = PlainRoute(kernel_named("bilinear", 2), Arithmetic(torch.float32, 16), CPU)
+        plain(padded.float(), found := out.float())
+        out.copy_(found)
+
+
+def raising(error, *, at_once):
+    class Raising(RowPhaseRoute):
+        def __init__(self, *args):
+            if at_once:
+                raise error
+            super().__init__(*args)
+
+        def __call__(self, *_):
+            raise error
+
+    return Raising
+
+
+BROKEN = {
+    "one level too low in one pixel": OneTooMany,
+    "truncates": Truncating,
+    "not implemented": raising(NotImplementedError("no such kernel"), at_once=False),
+    "no operator in this build": raising(AttributeError("no attribute 'qconv_prepack'"), at_once=True),
+    "refused when made": raising(RuntimeError("could not create a primitive"), at_once=True),
+    "refused when run": raising(RuntimeError("could not create a primitive"), at_once=False),
+    "other arguments than today": raising(TypeError("takes 3 arguments"), at_once=True),
+    "another schema than today": raising(ValueError("schema"), at_once=False),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_broken_route_is_passed_over_and_the_pixels_are_right(fault, monkeypatch):
+    kernel, pixels = kernel_named("bilinear", 2), hostile_pixels((17, 11, 3), np.uint8)
+    monkeypatch.setattr(select, "_fast_routes", lambda *_: [BROKEN[fault]])
+    assert type(chosen_route(kernel, Arithmetic(torch.uint8, 16), 3, CPU)) is PlainRoute
+    assert_same_pixels(upsample(pixels, 2), expected_pixels(pixels, 2))
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_the_next_fastest_is_tried(fault, monkeypatch):
+    monkeypatch.setattr(select, "_fast_routes", lambda *_: [BROKEN[fault], RowPhaseRoute])
+    assert type(chosen_route(kernel_named("bilinear", 2), Arithmetic(torch.uint8, 16), 3, CPU)) is RowPhaseRoute
+
+
+@pytest.mark.parametrize("fault", ["one level too low in one pixel", "truncates"])
+def test_without_the_check_the_lie_would_show(fault, monkeypatch):
+    monkeypatch.setattr(select, "_fast_routes", lambda *_: [BROKEN[fault]])
+    monkeypatch.setattr(select, "_agrees", lambda *_: True)
+    pixels = hostile_pixels((17, 11, 3), np.uint8)
+    with pytest.raises(AssertionError):
+        assert_same_pixels(upsample(pixels, 2), expected_pixels(pixels, 2))
+
+
+# -- alpha ------------------------------------------------------------------------------------------------------------
+
+
+class Recording:
+    bytes_per_value = 1
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, *_):
+        self.calls += 1
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.float32, torch.float64])
+def test_tiles_of_one_positive_alpha_go_the_straight_way(dtype):
+    ways = {}
+    for label, alpha in {"opaque": [[255, 255]], "even": [[9, 9]], "clear": [[0, 0]], "mixed": [[9, 8]]}.items():
+        straight, premultiplied = Recording(), Recording()
+        tile = torch.cat([torch.ones(1, 2, 3), torch.tensor(alpha)[..., None]], dim=2).to(dtype)
+        UniformAlphaRoute(straight, premultiplied)(tile, torch.empty_like(tile))
+        ways[label] = (straight.calls, premultiplied.calls)
+    # colour under no opacity must become zero, which only the premultiplied way does
+    assert ways == {"opaque": (1, 0), "even": (1, 0), "clear": (0, 1), "mixed": (0, 1)}
+
+
+@pytest.mark.parametrize("border", ["replicate", "reflect", "zeros"])
+@pytest.mark.parametrize("pixel_type", DTYPES)
+@pytest.mark.parametrize("alpha", [0, 1, 7, -1])
+def test_uniform_alpha_is_exact_on_every_border(alpha, pixel_type, border):
+    pixels = hostile_pixels((7, 11, 4), pixel_type)
+    pixels[..., 3] = alpha % (np.iinfo(pixel_type).max + 1)
+    for factor in (2, 3):
+        expected = expected_pixels(pixels, factor, border=border, has_alpha=True)
+        assert_same_pixels(upsample(pixels, factor, border=border, has_alpha=True), expected)
+
+
+# -- numbers that are none --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("odd_one", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("factor", [2, 3])
+def test_what_is_not_finite_spoils_only_the_pixels_that_depend_on_it(factor, odd_one):
+    picture = np.ones((9, 7, 3), dtype=np.float32)
+    picture[4, 3, 1] = odd_one
+    found = upsample(picture, factor)
+    spoilt = np.zeros(found.shape, dtype=bool)
+    reach = factor // 2  # the kernel's 2s - s % 2 outputs lie this far around the pixel's own
+    spoilt[4 * factor - reach : 5 * factor + reach, 3 * factor - reach : 4 * factor + reach, 1] = True
+    assert (np.isfinite(found) == ~spoilt).all()
+    assert (found[~spoilt] == 1).all()
+
+
+# -- processors -------------------------------------------------------------------------------------------------------
+
+OTHER_PROCESSOR = """
+import numpy as np, torch
+torch.set_num_threads(1)
+from support.environment import ENVIRONMENT, FINDS_SUPPORT, NOT_COMPILED
+from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
+from upsample_cli.engine.routes import select
+from upsample_cli import upsample
+fast = route_choice._fast_routes
+route_choice._fast_routes = lambda *of: [route for route in fast(*of) if route is not route_choice.SeparableRoute]
+for factor in (2, 3, 4, 6, 11):
+    for channels in (1, 3, 4):
+        pixels = hostile_pixels((17, 41, channels), np.uint8)
+        assert_same_pixels(upsample(pixels, factor), expected_pixels(pixels, factor))
+print("exact")
+"""
+
+
+@pytest.mark.parametrize("instructions", ["AVX2", "AVX512_CORE"])
+def test_pixels_are_exact_on_lesser_processors(instructions):
+    # Without VNNI, pairs of products can saturate in 16 bits; oneDNN can be told to forget newer instructions.
+    ran = subprocess.run(
+        [sys.executable, "-c", OTHER_PROCESSOR],
+        env=ENVIRONMENT | FINDS_SUPPORT | {"ONEDNN_MAX_CPU_ISA": instructions},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (ran.stdout, ran.returncode) == ("exact\n", 0), ran.stderr

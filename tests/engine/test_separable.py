@@ -1,0 +1,256 @@
+"""The compiled route: the exact pixels of the oracle by every build that runs here, and no step outside its memory."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+from support.environment import NOT_COMPILED
+from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
+
+from upsample_cli.engine.borders import padded_tile
+from upsample_cli.engine.exact import Arithmetic, fitted
+from upsample_cli.engine.routes import separable
+from upsample_cli.engine.routes.separable import SeparableRoute, compiled_modules
+from upsample_cli.geometry.tiles import plan_for_budget
+from upsample_cli.kernels.kernel import axis_of, kernel_named
+
+needs_compiled = pytest.mark.skipif(not compiled_modules(), reason=NOT_COMPILED)
+DTYPES = {np.uint8: torch.uint8, np.uint16: torch.uint16}
+KERNELS = ["bilinear", "nearest", "bicubic", "bspline"]
+MANY = 2**40  # bytes: a single tile
+
+
+def enlarged(pixels, factor, module, *, kernel="bilinear", has_alpha=False):
+    """Pixels through the route alone, into the middle of others that it must leave as they are."""
+    chosen, arithmetic = fitted(kernel_named(kernel, factor), DTYPES[pixels.dtype.type], has_alpha=has_alpha)
+    route = SeparableRoute(chosen, arithmetic, pixels.shape[2], module=module)
+    plan = plan_for_budget(*pixels.shape[:2], halo=chosen.halo, bytes_per_pixel=1, budget_bytes=MANY, tile_size=None)
+    tile = padded_tile(torch.from_numpy(pixels), next(iter(plan.bands()))[0], "replicate")
+    height, width = pixels.shape[0] * factor, pixels.shape[1] * factor
+    around = np.full((height + 2, width + 70, pixels.shape[2]), 77, dtype=pixels.dtype)
+    route(tile, torch.from_numpy(around)[1:-1, 35:-35])
+    beside = around.copy()
+    beside[1:-1, 35:-35] = 77
+    assert (beside == 77).all()
+    return around[1:-1, 35:-35]
+
+
+@needs_compiled
+@pytest.mark.parametrize("module", compiled_modules(), ids=lambda each: each.__name__)
+@pytest.mark.parametrize("pixel_type", DTYPES)
+@pytest.mark.parametrize("factor", range(1, 65))
+def test_every_factor_is_exact(factor, pixel_type, module):
+    """Sums of 16, 32 and 64 bits; divisors that are powers of two and others; vectors that end anywhere."""
+    for channels, width in ((1, 37), (2, 3), (3, 12), (4, 5)):
+        pixels = hostile_pixels((4, width, channels), pixel_type)
+        assert_same_pixels(enlarged(pixels, factor, module), expected_pixels(pixels, factor))
+        if channels in (2, 4):
+            found = enlarged(pixels, factor, module, has_alpha=True)
+            assert_same_pixels(found, expected_pixels(pixels, factor, has_alpha=True))
+
+
+@needs_compiled
+@pytest.mark.parametrize("module", compiled_modules(), ids=lambda each: each.__name__)
+@given(
+    kernel=st.sampled_from(KERNELS),
+    pixel_type=st.sampled_from(list(DTYPES)),
+    factor=st.integers(1, 9),
+    shape=st.tuples(st.integers(1, 9), st.integers(1, 80), st.integers(1, 4)),
+    has_alpha=st.booleans(),
+    seed=st.integers(0, 2**32),
+)
+@example("bicubic", np.uint8, 2, (9, 80, 4), True, 0)
+@example("bicubic", np.uint16, 3, (9, 80, 2), True, 0)
+@example("bicubic", np.uint16, 16, (3, 7, 3), False, 0)  # float64 sums over a power of two that 31 bits do not hold
+def test_any_picture_is_exact(module, kernel, pixel_type, factor, shape, has_alpha, seed):
+    has_alpha = has_alpha and shape[2] in (2, 4)
+    chosen, _ = fitted(kernel_named(kernel, factor), DTYPES[pixel_type], has_alpha=has_alpha)
+    if axis_of(chosen) is None:  # its grid would be too fine for sums to be exact: it goes another way
+        return
+    pixels = hostile_pixels(shape, pixel_type, seed)
+    found = enlarged(pixels, factor, module, kernel=kernel, has_alpha=has_alpha)
+    assert_same_pixels(found, expected_pixels(pixels, factor, kernel=kernel, has_alpha=has_alpha))
+
+
+@needs_compiled
+def test_one_wrong_number_in_a_table_is_seen_in_the_pixels():
+    """The control of the tests above: a row's weight, a column's, and an order."""
+    kernel, pixels = kernel_named("bilinear", 2), hostile_pixels((9, 21, 3), np.uint8)
+    for spoilt in (8, 9, 10):
+        route = SeparableRoute(kernel, Arithmetic(torch.uint8, 16), 3)
+        tables = [each.copy() if isinstance(each, np.ndarray) else each for each in route._settings]
+        tables[spoilt].flat[0] += 1
+        route._settings = tuple(tables)
+        plan = plan_for_budget(9, 21, halo=1, bytes_per_pixel=1, budget_bytes=MANY, tile_size=None)
+        out = torch.empty(18, 42, 3, dtype=torch.uint8)
+        route(padded_tile(torch.from_numpy(pixels), next(iter(plan.bands()))[0], "replicate"), out)
+        assert not np.array_equal(out.numpy(), expected_pixels(pixels, 2))
+
+
+def test_a_multiplication_divides_every_dividend_exactly():
+    found = {divisor: separable._multiplication(divisor, 255 * divisor + divisor // 2) for divisor in range(2, 258)}
+    exact = {divisor: each for divisor, each in found.items() if each}
+    for divisor, (multiplier, shift) in exact.items():
+        for dividend in range(256 * divisor - divisor // 2):
+            assert (dividend * multiplier >> 16) >> shift == dividend // divisor
+    assert {4, 9, 16, 25, 36, 64, 256} <= set(exact)
+    assert separable._multiplication(257, 255 * 257 + 300) is None  # larger than 16 bits
+    # the control: a multiplier too small by one is wrong for some dividend
+    multiplier, shift = exact[9]
+    assert any((n * (multiplier - 1) >> 16) >> shift != n // 9 for n in range(9 * 255))
+
+
+def misplaced(numbers):
+    """The same numbers, at addresses where none such may lie."""
+    return np.frombuffer(b"x" + numbers.tobytes(), np.uint8)[1:]
+
+
+def strided(out, shape, row_bytes):
+    """An output of another shape over the same memory; nothing of it may be touched."""
+    return np.lib.stride_tricks.as_strided(out, shape, (row_bytes, *out.strides[1:]))
+
+
+def placed_over(out, numbers):
+    """The same numbers, inside the output's own memory."""
+    inside = out.reshape(-1).view(np.uint8)[: numbers.nbytes].view(numbers.dtype).reshape(numbers.shape)
+    inside[...] = numbers
+    return inside
+
+
+REFUSED = {
+    "another shape": lambda padded, out, tables: (padded[:-1], out, tables),
+    "rows that are no factor's": lambda padded, out, tables: (padded, out[:-1], tables),
+    "pixels apart": lambda padded, out, tables: (padded, out.repeat(2, axis=1)[:, ::2], tables),
+    "another depth": lambda padded, out, tables: (padded, out.astype(np.float32), tables),
+    "an axis too few": lambda padded, out, tables: (padded, out[0], tables),
+    "no such sums": lambda padded, out, tables: (padded, out, ["x", *tables[1:]]),
+    "more taps than weights": lambda padded, out, tables: (padded, out, [*tables[:2], 3, *tables[3:]]),
+    "rows far outside": lambda padded, out, tables: (padded, out, [*tables[:6], tables[6] + 9, *tables[7:]]),
+    "columns far outside": lambda padded, out, tables: (padded, out, [*tables[:7], tables[7] - 99, *tables[8:]]),
+    "too few columns": lambda padded, out, tables: (padded, out, [*tables[:7], tables[7][:-1], *tables[8:]]),
+    "a factor of zero": lambda padded, out, tables: (padded, out, [tables[0], 0, *tables[2:]]),
+    "no channels": lambda padded, out, tables: (padded[..., :0], out[..., :0], tables),
+    "no rows": lambda padded, out, tables: (padded[:2], out[:0], tables),
+    "no columns": lambda padded, out, tables: (padded[:, :2].copy(), out[:, :0], tables),
+    "a line beyond all memory": lambda padded, out, tables: (padded, out, [*tables[:5], 2**31 - 1, *tables[6:]]),
+    "a long line": lambda padded, out, tables: (padded, out, [*tables[:5], 2**20, *tables[6:]]),
+    "rows misplaced": lambda padded, out, tables: (padded, out, [*tables[:6], misplaced(tables[6]), *tables[7:]]),
+    "weights misplaced": lambda padded, out, tables: (padded, out, [*tables[:8], misplaced(tables[8]), *tables[9:]]),
+    "a divisor that is none": lambda padded, out, tables: (padded, out, [*tables[:11], np.nan, *tables[12:]]),
+    "a divisor beyond the sums": lambda padded, out, tables: (padded, out, [*tables[:11], 2.0**16, *tables[12:]]),
+    "a shift out of all bits": lambda padded, out, tables: (padded, out, [*tables[:13], 31, *tables[14:]]),
+    "rows of one stride": lambda padded, out, tables: (padded, strided(out, out.shape, 0), tables),
+    "rows that overlap": lambda padded, out, tables: (padded, strided(out, out.shape, 125), tables),
+    "rows from the bottom up": lambda padded, out, tables: (padded, out[::-1], tables),
+    "rows that end beyond 64 bits": lambda padded, out, tables: (padded, strided(out, out.shape, 2**60), tables),
+    "columns beyond all memory": lambda padded, out, tables: (padded, strided(out, (18, 2**50, 3), 2**53), tables),
+    "a negative factor": lambda padded, out, tables: (padded, out, [tables[0], -2, *tables[2:]]),
+}
+
+
+@needs_compiled
+@pytest.mark.parametrize("fault", [None, *REFUSED])
+def test_tables_that_do_not_fit_are_refused_before_memory_is_touched(fault):
+    route = SeparableRoute(kernel_named("bilinear", 2), Arithmetic(torch.uint8, 16), 3)
+    whole = np.zeros((11, 23, 3), np.uint8), np.full((18, 42, 3), 77, np.uint8), list(route._settings)
+    if fault is None:  # the control
+        route._enlarge(*whole[:2], *whole[2])
+        assert (whole[1] == 0).all()
+        return
+    padded, out, tables = REFUSED[fault](*whole)
+    with pytest.raises((ValueError, BufferError)):
+        route._enlarge(padded, out, *tables)
+    assert (whole[1] == 77).all()
+
+
+@needs_compiled
+@pytest.mark.parametrize("table", [None, 6, 7, 8, 9, 10])
+def test_an_output_over_what_it_is_made_from_is_refused(table):
+    """Pixels written over a table of places would be where the next row is read from."""
+    route = SeparableRoute(kernel_named("bilinear", 2), Arithmetic(torch.uint8, 16), 3)
+    padded, out, tables = np.zeros((11, 23, 3), np.uint8), np.zeros((18, 42, 3), np.uint8), list(route._settings)
+    if table is None:
+        padded = placed_over(out, padded)
+    else:
+        tables[table] = placed_over(out, tables[table])
+    with pytest.raises(ValueError, match="lies over what it is made from"):
+        route._enlarge(padded, out, *tables)
+
+
+@needs_compiled
+def test_sizes_whose_product_leaves_64_bits_are_refused():
+    """The padded tile would have (2**62 + 3) * 4 bytes, of which 64 bits hold 12."""
+    route = SeparableRoute(kernel_named("nearest", 1), Arithmetic(torch.uint8, 1), 1)
+    tables = list(route._settings)
+    tables[3] = 4  # the window
+    with pytest.raises(ValueError, match="settings that fit nothing"):
+        route._enlarge(np.zeros(12, np.uint8), strided(np.zeros((1, 1, 1), np.uint8), (2**62, 1, 1), 0), *tables)
+    route._enlarge(np.zeros(16, np.uint8), np.zeros((1, 1, 1), np.uint8), *tables)  # the control
+
+
+@needs_compiled
+def test_one_row_may_have_any_stride():
+    """numpy and torch give an axis of length 1 whatever stride they like."""
+    route = SeparableRoute(kernel_named("nearest", 1), Arithmetic(torch.uint8, 1), 3)
+    pixels = hostile_pixels((1, 5, 3), np.uint8)
+    for stride in (0, -15, 2**62):
+        out = np.zeros((1, 5, 3), np.uint8)
+        route._enlarge(pixels, np.lib.stride_tricks.as_strided(out, out.shape, (stride, 3, 1)), *route._settings)
+        assert np.array_equal(out, pixels)
+
+
+@needs_compiled
+def test_an_output_that_cannot_be_written_is_refused():
+    route = SeparableRoute(kernel_named("bilinear", 2), Arithmetic(torch.uint8, 16), 3)
+    out = np.zeros((18, 42, 3), np.uint8)
+    out.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        route._enlarge(np.ones((11, 23, 3), np.uint8), out, *route._settings)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "arithmetic"),
+    [
+        (kernel_named("bilinear", 2), Arithmetic(torch.float32, 16)),
+        (kernel_named("fitted", 2), Arithmetic(torch.uint8, kernel_named("fitted", 2).denominator)),
+        (kernel_named("bilinear", 2), Arithmetic(torch.uint8, 16, has_alpha=True)),
+    ],
+)
+def test_what_it_cannot_do_it_says(kernel, arithmetic):
+    with pytest.raises(ValueError, match=r"only outer products|lies in another"):
+        SeparableRoute(kernel, arithmetic, channels=3)
+
+
+@needs_compiled
+@pytest.mark.parametrize("module", compiled_modules(), ids=lambda each: each.__name__)
+def test_channels_that_do_not_meet_in_a_vector_are_refused(module):
+    """With 5/4 of a vector's lanes, one vector holds the end of one pixel and the start of the next."""
+    lanes = module.lanes("H")
+    kernel, arithmetic = kernel_named("bilinear", 2), Arithmetic(torch.uint8, 16)
+    with pytest.raises(ValueError, match="too far apart"):
+        SeparableRoute(kernel, arithmetic, lanes * 5 // 4, module=module)
+    SeparableRoute(kernel, arithmetic, lanes, module=module)
+
+
+PROCESSOR = """
+from upsample_cli.engine.routes.separable import compiled_modules
+print(*(module.__name__.rpartition("_")[2] for module in compiled_modules()))
+"""
+
+
+@pytest.mark.parametrize(("capability", "most"), [("default", []), ("avx2", ["avx2"]), ("avx512", ["avx512", "avx2"])])
+def test_no_module_is_loaded_that_the_processor_could_not_run(capability, most):
+    """torch takes a processor for what it is told: that it is a better one would be the teller's mistake."""
+    capabilities = ["DEFAULT", "AVX2", "AVX512"]
+    here = torch.backends.cpu.get_cpu_capability()
+    if here not in capabilities or capabilities.index(capability.upper()) > capabilities.index(here):
+        pytest.skip(f"this processor is {here}")
+    environment = os.environ | {"ATEN_CPU_CAPABILITY": capability}
+    ran = subprocess.run([sys.executable, "-c", PROCESSOR], env=environment, capture_output=True, text=True, check=True)
+    built = [module.__name__.rpartition("_")[2] for module in compiled_modules()]
+    assert ran.stdout.split() == [build for build in most if build in built]

@@ -1,0 +1,137 @@
+"""Metadata from file to file, read back by ExifTool where it is installed: kept, stripped, or reduced to upright."""
+
+import json
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageCms
+from support.running import save, upsample
+
+from upsample_cli.enlarge.run import upsample_file
+from upsample_cli.images.metadata.iptc import captions_in_text, jpeg_segment, png_text
+
+pytestmark = pytest.mark.usefixtures("in_tmp_path")
+
+EXIFTOOL = shutil.which("exiftool")
+needs_exiftool = pytest.mark.skipif(EXIFTOOL is None, reason="ExifTool is the second reader: libimage-exiftool-perl")
+FORMATS = ["jpg", "png", "webp", "tif", "avif"]
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="4"/></rdf:RDF></x:xmpmeta>'
+)
+CAPTION = "a harbour at noon"
+IPTC = b"\x1c\x02\x78" + struct.pack(">H", len(CAPTION)) + CAPTION.encode()
+
+
+def camera_jpeg():
+    """A JPEG with all that a camera and an archive put into one: turned, with sizes, captions and a rating."""
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112], exif[0x0131] = "ACME", 6, "firmware 1.2"
+    exif[0x8769] = {0x9003: "2020:01:02 03:04:05", 0xA002: 17, 0xA003: 11}
+    save("a.jpg", (11, 17), exif=exif.tobytes(), xmp=XMP, icc_profile=PROFILE, dpi=(300, 300), extra=jpeg_segment(IPTC))
+    return Path("a.jpg")
+
+
+def told(path):
+    """What ExifTool reads: tags by group and name, numbers as numbers."""
+    command = [EXIFTOOL, "-json", "-n", "-G0:1", "-a", "-u", str(path)]
+    (tags,) = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+    return {name.partition(":")[0] + ":" + name.rpartition(":")[2]: value for name, value in tags.items()}
+
+
+@needs_exiftool
+@pytest.mark.parametrize("extension", FORMATS)
+def test_kept_metadata_are_read_back_by_another_reader(extension):
+    before = told(camera_jpeg())
+    assert (before["EXIF:Orientation"], before["IPTC:Caption-Abstract"]) == (6, CAPTION)
+    result = upsample_file("a.jpg", f"b.{extension}")
+    after = told(f"b.{extension}")
+    for name in ("EXIF:Make", "EXIF:Software", "EXIF:DateTimeOriginal", "XMP:Rating", "ICC_Profile:ProfileDescription"):
+        assert after[name] == before[name], name
+    assert after.get("EXIF:Orientation", 1) == 1  # AVIF and TIFF leave the tag out
+    assert (after["EXIF:ExifImageWidth"], after["EXIF:ExifImageHeight"]) == (22, 34)
+    assert after.get("File:ImageWidth", 22) == 22
+    has_captions = extension in {"jpg", "png", "tif"}
+    assert after.get("IPTC:Caption-Abstract") == (CAPTION if has_captions else None)
+    assert any("IPTC" in line for line in result.warnings) == (not has_captions)
+    dots = {"png": ("PNG:PixelsPerUnitX", 11811)}.get(extension, ("EXIF:XResolution", 300))
+    jfif = after.get("JFIF:XResolution")
+    assert jfif == 300 if extension == "jpg" else after[dots[0]] == dots[1]
+    assert not [line for line in result.warnings if "IPTC" not in line]
+
+
+@needs_exiftool
+@pytest.mark.parametrize("extension", FORMATS)
+def test_stripped_metadata_are_gone_but_the_colours_stay(extension):
+    camera_jpeg()
+    result = upsample_file("a.jpg", f"b.{extension}", metadata="strip", strict=True)
+    after = told(f"b.{extension}")
+    assert result.warnings == ()
+    assert after["ICC_Profile:ProfileDescription"] == told("a.jpg")["ICC_Profile:ProfileDescription"]
+    groups = {name.partition(":")[0] for name in after}
+    assert not groups & {"XMP", "IPTC", "Photoshop"}
+    words = {"Make", "Software", "DateTimeOriginal", "Caption-Abstract", "Rating", "ExifImageWidth", "Orientation"}
+    assert not {name.partition(":")[2] for name in after} & words
+    assert (result.output_height, result.output_width) == (34, 22)  # turned upright all the same
+
+
+@needs_exiftool
+@pytest.mark.parametrize("extension", ["jpg", "png", "webp"])
+def test_orientation_only_says_upright_and_nothing_else(extension):
+    camera_jpeg()
+    upsample_file("a.jpg", f"b.{extension}", metadata="orientation-only")
+    after = told(f"b.{extension}")
+    exif = {name: value for name, value in after.items() if name.startswith("EXIF:")}
+    assert exif.pop("EXIF:Orientation") == 1
+    assert exif.keys() <= {"EXIF:XResolution", "EXIF:YResolution", "EXIF:ResolutionUnit", "EXIF:YCbCrPositioning"}
+    assert "ICC_Profile:ProfileDescription" in after
+
+
+def test_a_picture_that_says_nothing_of_its_orientation_gets_no_exif():
+    save("a.png", (3, 5))
+    upsample_file("a.png", "b.png", metadata="orientation-only")
+    assert b"eXIf" not in Path("b.png").read_bytes()
+
+
+def test_warnings_about_what_is_stripped_go_with_it():
+    xmp = b'<x xmpNote:HasExtendedXMP="0123"/>'
+    save("a.jpg", xmp=xmp)
+    assert upsample_file("a.jpg", "b.jpg").warnings == ("only the main part of the XMP is kept, not its extension",)
+    assert upsample_file("a.jpg", "c.jpg", metadata="strip").warnings == ()
+
+
+def test_text_of_a_png_is_stripped_too():
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    info.add_text("Author", "Ada")
+    save("a.png", pnginfo=info)
+    upsample_file("a.png", "kept.png")
+    upsample_file("a.png", "bare.png", metadata="strip")
+    assert b"Ada" in Path("kept.png").read_bytes()
+    assert b"Ada" not in Path("bare.png").read_bytes()
+    assert upsample("a.png", "-o", "c.png", "--metadata", "some").status == 2
+
+
+@pytest.mark.parametrize("steps", [("b.png", "c.jpg"), ("b.tif", "c.png"), ("b.png", "c.png")])
+def test_captions_survive_from_format_to_format(steps):
+    camera_jpeg()
+    upsample_file("a.jpg", steps[0], 1)
+    upsample_file(steps[0], steps[1], 1)
+    data = Path(steps[1]).read_bytes()
+    assert IPTC in data or IPTC.hex().encode() in data.replace(b"\n", b"")
+
+
+@pytest.mark.parametrize("value", ["", "\niptc\n      20\nzz", "\niptc\n  4\n3842494d", "\niptc\n 12\n3842494d0404ff"])
+def test_damaged_captions_are_none(value):
+    assert captions_in_text(value) is None
+
+
+def test_captions_may_be_of_odd_length_and_bare():
+    for size in range(1, 60):
+        assert captions_in_text(png_text(bytes([28] * size))) == bytes([28] * size)
+    assert captions_in_text("\niptc\n 3\n1c0205") == b"\x1c\x02\x05"

@@ -1,0 +1,245 @@
+"""One picture's way, from file to file, in this process: what comes out, what is said, and what is left behind."""
+
+import threading
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.oracles import assert_same_pixels, expected_pixels
+from support.running import names, pixels_of, save, tree
+
+import upsample_cli
+from upsample_cli import UpsampleError, upsample_file
+from upsample_cli.enlarge.job import Options
+from upsample_cli.enlarge.planning import plan_job
+from upsample_cli.enlarge.run import enlarge_picture
+from upsample_cli.errors import DeviceError, Interrupted, OutputExistsError, PictureError, UsageError
+
+pytestmark = pytest.mark.usefixtures("in_tmp_path")
+
+
+def test_the_result_says_what_was_done():
+    save("a.png", (11, 17))
+    result = upsample_file("a.png", "b.png", 3)
+    assert (result.input, result.output, result.status) == (Path("a.png"), Path("b.png"), "written")
+    assert (result.height, result.width, result.output_height, result.output_width) == (11, 17, 33, 51)
+    assert (result.warnings, result.error) == ((), None)
+    assert 0 < result.elapsed_s < 60
+    assert_same_pixels(pixels_of("b.png"), expected_pixels(pixels_of("a.png"), 3))
+
+
+def test_texts_and_paths_are_names_and_the_default_name_stands_beside_the_input():
+    save("d/a.png")
+    assert upsample_file("d/a.png").output == Path("d/a_x2.png")
+    assert upsample_file(Path("d/a.png"), factor=3).output == Path("d/a_x3.png")
+    assert upsample_file(Path("d/a.png"), Path("e/b.png")).output == Path("e/b.png")
+    assert tree(".")["d/a_x2.png"] == tree(".")["e/b.png"]
+
+
+def test_it_is_offered_at_the_top_of_the_package():
+    assert upsample_cli.upsample_file is upsample_file
+    assert "upsample_file" in upsample_cli.__all__
+    for name in upsample_cli.__all__:
+        assert getattr(upsample_cli, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'upsample_flie'"):
+        upsample_cli.upsample_flie  # noqa: B018
+
+
+CASES = [
+    ({"border": "zeros"}, {"border": "zeros"}),
+    ({"border": "reflect"}, {"border": "reflect"}),
+    ({"kernel": "nearest"}, {"kernel": "nearest"}),
+    ({"alpha": "straight"}, {"has_alpha": False}),
+    ({"tile": 3}, {}),
+    ({"device": "cpu", "memory_bytes": 10**6}, {}),
+    ({"quality": 9}, {}),
+]
+
+
+@pytest.mark.parametrize(("options", "oracle"), CASES)
+def test_every_option_reaches_the_pixels(options, oracle):
+    """RGBA in odd sizes; the control: where an option changes the pixels, the default's are others."""
+    save("a.png", (7, 9), "RGBA")
+    upsample_file("a.png", "b.png", 2, **options)
+    found, default = pixels_of("b.png"), expected_pixels(pixels_of("a.png"), 2, has_alpha=True)
+    expected = expected_pixels(pixels_of("a.png"), 2, **{"has_alpha": True, **oracle})
+    assert_same_pixels(found, expected)
+    assert np.array_equal(expected, default) == (not oracle)
+
+
+def test_the_outputs_name_or_format_chooses_its_format():
+    save("a.png")
+    for target, options, kind in (
+        ("b.webp", {}, "WEBP"),
+        ("c.JPG", {}, "JPEG"),
+        ("d", {"format": "tif"}, "TIFF"),
+        ("e.jpg", {"format": "png"}, "PNG"),
+    ):
+        upsample_file("a.png", target, **options)
+        with Image.open(target) as image:
+            assert (image.format, image.size) == (kind, (34, 22))
+
+
+def test_a_loss_is_a_warning_and_with_strict_an_error():
+    save("a.png", mode="RGBA")
+    result = upsample_file("a.png", "b.jpg")
+    assert result.status == "written"
+    assert result.warnings == ("JPEG cannot hold transparency; it is laid over white",)
+    with pytest.raises(PictureError, match=r"^a\.png: refused by --strict: JPEG cannot hold transparency"):
+        upsample_file("a.png", "c.jpg", strict=True)
+    assert names(".") == ["a.png", "b.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"factor": 0}, "factor 0 "),
+        ({"factor": 65}, "factor 65 "),
+        ({"factor": 0.5}, "factor 0.5 "),
+        ({"factor": "two"}, "factor 'two' "),
+        ({"kernel": "cubic"}, "choose one of bilinear, nearest"),
+        ({"border": "wrap"}, "choose one of replicate, reflect, zeros"),
+        ({"alpha": "none"}, "choose one of premultiplied, straight"),
+        ({"tile": 0}, "--tile 1 or more"),
+        ({"quality": 10}, "give 0 to 9"),
+        ({"format": "psd"}, "choose one of jpeg, png"),
+        ({"device": "gpu"}, "choose one of auto, cpu, cuda"),
+        ({"device": "cuda:999"}, "choose --device auto or one of cpu"),
+        ({"memory_bytes": 1000}, "give --memory [0-9]+ or more"),
+    ],
+)
+def test_an_option_out_of_range_is_a_usage_error_that_says_the_range(options, said):
+    save("a.png")
+    with pytest.raises(UsageError, match=said):
+        upsample_file("a.png", **options)
+    assert names(".") == ["a.png"]
+
+
+def test_the_least_memory_that_the_message_asks_for_is_enough():
+    save("a.png", (40, 50))
+    with pytest.raises(UsageError) as refused:
+        upsample_file("a.png", memory_bytes=1000)
+    least_bytes = int(refused.value.next_step.split()[2])
+    upsample_file("a.png", memory_bytes=least_bytes)
+    assert_same_pixels(pixels_of("a_x2.png"), expected_pixels(pixels_of("a.png"), 2))
+    with pytest.raises(UsageError):
+        upsample_file("a.png", "b.png", memory_bytes=least_bytes - 100)
+
+
+def test_the_input_is_never_replaced():
+    before = save("a.png").read_bytes()
+    Path("link.png").symlink_to("a.png")
+    for source, target in (("a.png", "a.png"), ("a.png", "./a.png"), ("a.png", "link.png"), ("link.png", "a.png")):
+        with pytest.raises(UsageError, match="is the input itself"):
+            upsample_file(source, target, overwrite=True)
+    assert Path("a.png").read_bytes() == before
+    assert names(".") == ["a.png", "link.png"]
+
+
+def test_an_output_that_exists_is_kept_unless_told_otherwise():
+    save("a.png")
+    Path("b.png").write_bytes(b"mine")
+    with pytest.raises(OutputExistsError, match=r"^b\.png: exists already; add --overwrite"):
+        upsample_file("a.png", "b.png")
+    assert Path("b.png").read_bytes() == b"mine"
+    upsample_file("a.png", "b.png", overwrite=True)
+    assert pixels_of("b.png").shape == (22, 34, 3)
+
+
+def test_a_missing_folder_is_made_but_not_for_a_picture_that_fails():
+    save("a.png")
+    upsample_file("a.png", "new/deep/b.png")
+    assert pixels_of("new/deep/b.png").shape == (22, 34, 3)
+    Path("bad.png").write_bytes(Path("a.png").read_bytes()[:300])
+    with pytest.raises(PictureError, match="truncated"):
+        upsample_file("bad.png", "other/deep/b.png")
+    assert not Path("other").exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("a.png/b.png", "a part of its path is not a folder"),
+        ("a.png/c/b.png", "a part of its path is not a folder"),
+        ("x" * 300 + ".png", "its name is longer than the file system allows"),
+        ("x" * 300 + "/b.png", "its name is longer than the file system allows"),
+        ("d.png", "is a folder"),
+    ],
+)
+def test_an_output_that_cannot_be_is_one_line(target, said):
+    save("a.png")
+    Path("d.png").mkdir()
+    with pytest.raises(PictureError, match=said) as refused:
+        upsample_file("a.png", target, overwrite=True)
+    assert str(refused.value).startswith(f"{target}: ")
+    assert names(".") == ["a.png"]
+
+
+def test_all_errors_are_of_one_family():
+    for error in (UsageError, DeviceError, PictureError, OutputExistsError, Interrupted):
+        assert issubclass(error, UpsampleError)
+
+
+def test_every_row_is_told_of_once():
+    save("a.png", (37, 5))
+    told = []
+    options = Options(factor=3, tile=8)
+    enlarge_picture(plan_job(Path("a.png"), options), options, on_rows=told.append)
+    assert sum(told) == 37
+    assert len(told) == 5  # bands of 8 rows, and 5
+
+
+@pytest.mark.parametrize("rows_before_stop", [0, 8, 30])
+def test_a_stop_ends_it_at_the_next_band_and_leaves_nothing(rows_before_stop):
+    save("a.png", (64, 5))
+    stop, told, options = threading.Event(), [], Options(tile=2)
+
+    def on_rows(rows):
+        told.append(rows)
+        if sum(told) >= rows_before_stop:
+            stop.set()
+
+    if rows_before_stop == 0:
+        stop.set()
+    with pytest.raises(Interrupted):
+        enlarge_picture(plan_job(Path("a.png"), options, folder=Path("o")), options, stop=stop, on_rows=on_rows)
+    assert sum(told) == rows_before_stop
+    assert names(".") == ["a.png"]
+    assert Path("o").exists() == (rows_before_stop > 0)  # before the first row not even its folder was made
+
+
+def test_an_error_in_the_middle_leaves_nothing():
+    save("a.png", (64, 5))
+    options = Options(tile=2)
+
+    def on_rows(rows):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        enlarge_picture(plan_job(Path("a.png"), options), options, on_rows=on_rows)
+    assert names(".") == ["a.png"]
+
+
+def test_a_picture_that_changed_since_it_was_planned_is_taken_as_it_is_now():
+    save("a.png", (11, 17))
+    options = Options()
+    job = plan_job(Path("a.png"), options)
+    save("a.png", (5, 3), seed=1)
+    enlarge_picture(job, options)
+    assert_same_pixels(pixels_of("a_x2.png"), expected_pixels(pixels_of("a.png"), 2))
+    save("a.png", mode="RGBA")
+    strict = Options(strict=True, overwrite=True)
+    with pytest.raises(PictureError, match=r"^a\.png: refused by --strict"):
+        enlarge_picture(replace(job, format="jpeg"), strict)
+    Path("a.png").unlink()
+    with pytest.raises(PictureError, match=r"^a\.png: no such file"):
+        enlarge_picture(job, Options(overwrite=True))
+
+
+def test_options_document_every_field():
+    documented = Options.__doc__.split("Args:")[1]
+    for field in fields(Options):
+        assert f"{field.name}:" in documented
+        assert field.name in upsample_file.__doc__

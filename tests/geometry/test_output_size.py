@@ -1,0 +1,266 @@
+"""What size is meant by a factor, a size, a side or a box: the arithmetic, the command's files, and what is refused."""
+
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from support.running import upsample
+
+from upsample_cli import upsample_file
+from upsample_cli.enlarge.job import Options, options_of
+from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.geometry.output_size import Target, parsed_factor, parsed_size
+from upsample_cli.images.open import open_picture
+
+pytestmark = pytest.mark.usefixtures("in_tmp_path")
+
+SIDES = st.integers(1, 3000)
+
+
+def save(name, size=(17, 11), mode="RGB", **settings):
+    """A picture of (width, height) with noise in it."""
+    width, height = size
+    channels = len(mode)
+    shape = (height, width, channels) if channels > 1 else (height, width)
+    pixels = np.random.default_rng(3).integers(0, 256, shape, dtype=np.uint8)
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(name, **settings)
+
+
+@given(SIDES, SIDES, SIDES, SIDES)
+@settings(deadline=None, max_examples=200)
+def test_fit_touches_a_side_of_the_box_and_leaves_it_at_none(height, width, box_height, box_width):
+    made = Target(fit=(box_height, box_width)).output_size(height, width)
+    assert made[0] <= box_height
+    assert made[1] <= box_width
+    # the side that binds is the box's, the other the proportion's, rounded half up, or the one pixel there has to be
+    if box_height * width <= box_width * height:
+        assert made == (box_height, max(1, (2 * width * box_height + height) // (2 * height)))
+    else:
+        assert made == (max(1, (2 * height * box_width + width) // (2 * width)), box_width)
+
+
+@given(SIDES, SIDES, SIDES)
+@settings(deadline=None, max_examples=100)
+def test_the_other_side_follows_the_proportion_rounded_half_up(height, width, wanted):
+    made = Target(width=wanted).output_size(height, width)
+    assert made == (max(1, (2 * height * wanted + width) // (2 * width)), wanted)
+    assert Target(height=wanted).output_size(width, height) == made[::-1]
+
+
+@given(SIDES, SIDES, st.fractions(1, 64, max_denominator=999))
+@settings(deadline=None, max_examples=100)
+def test_what_is_enlarged_is_never_smaller_than_what_is_wanted_nor_a_factor_too_large(height, width, factor):
+    target = Target(factor=int(factor) if factor.denominator == 1 else factor)
+    made, whole = target.output_size(height, width), target.whole_factor(height, width)
+    assert all(length * whole - side >= 0 for length, side in zip((height, width), made, strict=True))
+    assert factor <= whole < factor + 1
+    size = Target(size=made)
+    assert size.whole_factor(height, width) == max(-(-made[0] // height), -(-made[1] // width))
+
+
+def test_sizes_are_those_one_can_check_in_ones_head():
+    assert Target(factor=Fraction(3, 2)).output_size(3, 5) == (5, 8)  # 4.5 and 7.5, half up
+    assert Target(fit=(2160, 3840)).output_size(4000, 6000) == (2160, 3240)  # a photograph on a screen: height binds
+    assert Target(fit=(2160, 3840)).output_size(1000, 4000) == (960, 3840)
+    assert Target(width=10).output_size(1, 1000) == (1, 10)  # a hundredth of a pixel is still a pixel
+    assert Target(size=(7, 9)).output_size(100, 1) == (7, 9)
+
+
+@pytest.mark.parametrize(
+    ("given_", "said"),
+    [
+        ({}, "nothing says how large"),
+        ({"factor": 2, "width": 9}, "--factor and --width both say how large; give one of them"),
+        ({"size": (1, 2), "fit": (1, 2), "height": 3}, "--size and --height and --fit"),
+        ({"width": 0}, "0 is no --width; give whole pixels, 1 or more"),
+        ({"fit": (5, -1)}, "height first"),
+        ({"size": "3840x2160"}, "'3840x2160' is no --size"),
+        ({"size": (1, 2, 3)}, "is no --size"),
+        ({"factor": Fraction(1, 2)}, "factor 0.5 is not a number from 1 to 64"),
+        ({"factor": Fraction(129, 2)}, "factor 64.5 is too large; factors go from 1 to 64$"),
+        ({"factor": 65}, "factor 65 is too large; factors go from 1 to 64$"),
+        ({"factor": 0}, "factor 0 is not a number from 1 to 64; try --factor 2; to make pictures smaller"),
+        ({"factor": 1.5}, "factor 1.5 is not"),
+    ],
+)
+def test_what_is_no_target_is_refused(given_, said):
+    with pytest.raises(UsageError, match=said):
+        Target(**given_)
+
+
+@pytest.mark.parametrize("text", ["", "x", "1e3", "-2", "nan", "3/0", "1/00", "1,5", "2x", "1.2.3", "9" * 30])
+def test_what_is_no_factor_is_refused(text):
+    with pytest.raises(UsageError, match=r"is not a number; write --factor 2, --factor 1\.5 or --factor 4/3"):
+        parsed_factor(text)
+
+
+@pytest.mark.parametrize("text", ["", "3840", "3840x", "x2160", "3840x2160x3", "-3x4", "3.5x4", "4k", "0x5", "5x00"])
+def test_what_is_no_size_is_refused_and_told_which_side_comes_first(text):
+    with pytest.raises(UsageError, match="--fit 3840x2160: width, then height, in pixels"):
+        parsed_size(text, "--fit")
+
+
+def test_whole_factors_written_otherwise_are_the_same_options():
+    assert options_of("2.0") == options_of(2.0) == options_of("6/3") == Options() == options_of(None)
+    assert options_of(1.15).factor == Fraction(23, 20)  # the decimal one wrote, not the binary fraction next to it
+
+
+@pytest.mark.parametrize(("name", "value"), [("size", (4, 5)), ("fit", (4, 5)), ("width", 4), ("height", 4)])
+def test_options_with_a_factor_and_a_size_are_refused(name, value):
+    with pytest.raises(UsageError, match=f"--factor and --{name} both say how large"):
+        Options(factor=3, **{name: value})
+
+
+def test_a_kernel_that_no_picture_can_have_is_refused_with_a_size_too():
+    with pytest.raises(UsageError, match="there is no kernel named 'cubic'"):
+        Options(kernel="cubic", width=5)
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "size"),
+    [
+        ({"factor": "3/2"}, "a_x1.5.png", (26, 17)),
+        ({"factor": "4/3"}, "a_x4-3.png", (23, 15)),
+        ({"size": (30, 20)}, "a_20x30.png", (20, 30)),
+        ({"width": 40}, "a_40x26.png", (40, 26)),
+        ({"height": 5}, "a_8x5.png", (8, 5)),
+        ({"fit": (100, 34)}, "a_34x22.png", (34, 22)),
+        ({"fit": (22, 34), "name": "{factor}-{width}"}, "2-34.png", (34, 22)),
+        ({"factor": 1.5, "name": "{factor}"}, "1.5.png", (26, 17)),
+    ],
+)
+def test_the_file_has_the_size_and_the_name_of_it(options, name, size):
+    save("a.png")
+    result = upsample_file("a.png", **options)
+    with Image.open(name) as image:
+        assert image.size == size
+    assert (str(result.output), result.output_width, result.output_height) == (name, *size)
+
+
+@pytest.mark.parametrize("options", [{"size": (22, 34)}, {"width": 34}, {"fit": (22, 99)}, {"factor": "4/2"}])
+def test_a_size_that_is_a_whole_factor_is_that_factor_byte_for_byte(options):
+    save("a.png")
+    upsample_file("a.png", "whole.png", 2)
+    upsample_file("a.png", "size.png", **options)
+    assert Path("size.png").read_bytes() == Path("whole.png").read_bytes()
+
+
+def test_a_size_of_its_own_copies_the_pixels_whatever_the_kernel():
+    save("a.png")
+    upsample_file("a.png", "same.png", width=17, kernel="gaussian")  # which would blur at factor 1
+    with Image.open("a.png") as before, Image.open("same.png") as after:
+        assert np.array_equal(np.asarray(before), np.asarray(after))
+
+
+def test_stretching_is_warned_of_and_refused_by_strict_and_rounding_is_none():
+    save("a.png")
+    (warning,) = upsample_file("a.png", "b.png", size=(40, 40)).warnings
+    assert warning == "17x11 pixels are stretched to 40x40 (--fit keeps the proportion)"
+    assert upsample_file("a.png", "c.png", size=(13, 20)).warnings == ()  # 12.94 rows would be right
+    with pytest.raises(PictureError, match="refused by --strict: 17x11 pixels are stretched"):
+        upsample_file("a.png", "d.png", size=(40, 40), strict=True)
+
+
+def test_more_than_64_times_is_one_line():
+    save("a.png")
+    with pytest.raises(PictureError, match=r"a\.png: 1700x1100 is 100 times its size; ask for 64 times at the most"):
+        upsample_file("a.png", width=1700)
+
+
+def test_exif_has_the_new_size_and_the_resolution_stays():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned: 11 wide and 17 high upright
+    exif.get_ifd(0x8769).update({0xA002: 17, 0xA003: 11})
+    save("a.jpg", exif=exif.tobytes(), dpi=(300, 300))
+    upsample_file("a.jpg", "b.jpg", factor=1.5)
+    with Image.open("b.jpg") as image:
+        found = image.getexif()
+        assert image.size == (17, 26)
+        assert (found.get_ifd(0x8769)[0xA002], found.get_ifd(0x8769)[0xA003], found.get(0x0112, 1)) == (17, 26, 1)
+        assert image.info["dpi"] == (300, 300)
+
+
+@pytest.mark.parametrize("format_", ["gif", "webp", "png"])
+def test_frames_of_an_animation_all_have_the_size(format_):
+    frames = [Image.new("RGB", (17, 11), colour) for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255))]
+    frames[0].save("a.png", save_all=True, append_images=frames[1:], duration=100)
+    upsample_file("a.png", f"b.{format_}", factor=1.5)
+    with Image.open(f"b.{format_}") as image:
+        assert image.n_frames == 3
+        for index, colour in enumerate(((255, 0, 0), (0, 255, 0), (0, 0, 255))):
+            image.seek(index)
+            assert image.size == (26, 17)
+            shown = np.asarray(image.convert("RGB")).astype(int)
+            assert abs(shown - colour).max() <= 4  # WebP's own loss; flat stays flat
+
+
+def test_each_page_is_fitted_by_its_own_proportion():
+    pages = [Image.new("L", size, 90) for size in ((17, 11), (5, 20), (300, 300))]
+    pages[0].save("a.tif", save_all=True, append_images=pages[1:])
+    upsample_file("a.tif", "b.tif", fit=(40, 40))
+    sizes = []
+    for page in (1, 2, 3):
+        with open_picture(Path("b.tif"), frame=page) as source:
+            sizes.append((source.info.width, source.info.height))
+    assert sizes == [(40, 26), (10, 40), (40, 40)]
+
+
+def test_format_limits_count_the_size_that_is_written():
+    save("a.png", (300, 2))
+    with pytest.raises(PictureError, match="WebP holds at most 16383 pixels a side, not 16384×2"):
+        upsample_file("a.png", "b.webp", size=(2, 16384))
+    assert upsample_file("a.png", "b.webp", size=(2, 16383)).output_width == 16383  # enlarged to 16500 on the way
+
+
+def test_a_folder_mirrors_beside_itself_and_the_report_says_the_sizes():
+    save("shots/a.png")
+    save("shots/deep/b.png", (5, 20))
+    ended = upsample("shots", "-r", "--fit", "34x40", "--json")
+    document = json.loads(ended.out)
+    found = {
+        each["output"].replace("\\", "/"): (each["output_width"], each["output_height"]) for each in document["files"]
+    }
+    assert found == {"shots_34x40/a_34x22.png": (34, 22), "shots_34x40/deep/b_10x40.png": (10, 40)}
+    assert document["factor"] is None
+    for name, size in found.items():
+        with Image.open(name) as image:
+            assert image.size == size
+    planned = json.loads(upsample("shots", "-f", "1.5", "-n", "--json").out)
+    assert planned["factor"] == 1.5
+    assert planned["files"][0]["output"] == str(Path("shots_x1.5/a_x1.5.png"))
+
+
+def test_two_ways_to_say_how_large_are_a_usage_error():
+    save("a.png")
+    ended = upsample("a.png", "--size", "9x9", "--factor", "2")
+    assert (ended.status, ended.out) == (2, "")
+    assert "--factor and --size both say how large" in ended.err
+
+
+def test_light_is_mixed_linearly_in_the_reduction_too():
+    """Half black and half white: half the light is level 188 (sRGB), half the number 128; the ripple is below 1."""
+    stripes = np.tile(np.array([0, 255], np.uint8), (40, 20))
+    Image.fromarray(stripes).save("a.png")
+    for linear_light, level in ((True, 188), (False, 128)):
+        upsample_file("a.png", "b.png", width=20, linear_light=linear_light, overwrite=True)
+        with Image.open("b.png") as image:
+            inner = np.asarray(image).astype(int)[5:-5, 5:-5]
+        assert abs(inner - level).max() <= 1
+
+
+def test_8_bits_that_become_16_gain_by_the_reduction():
+    save("a.png", mode="L")
+    upsample_file("a.png", "b.png", factor=1.5, depth="16")
+    with Image.open("b.png") as image:
+        deep = np.asarray(image).astype(int)
+    assert (deep % 257 != 0).mean() > 0.9  # else they would be the 256 levels there were
+    upsample_file("a.png", "c.png", factor=1.5)
+    with Image.open("c.png") as image:
+        # one rounding to 16 bits and one to 8 against one to 8: half a level, and no more
+        assert abs(deep / 257 - np.asarray(image)).max() <= 0.5 + 1 / 257

@@ -1,0 +1,281 @@
+"""Exif blocks set right in place. Blocks are laid out here by hand, byte by byte, and read back by Pillow."""
+
+import io
+import struct
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import ExifTags, Image
+
+from upsample_cli.images.metadata.exif import (
+    exif_for_output,
+    exif_of_tiff,
+    has_maker_note,
+    orientation,
+    resolution,
+    with_resolution,
+    without_orientation,
+    without_prefix,
+)
+
+MAKER_NOTE = b"ACME\0\x01 absolute offsets in here"
+THUMBNAIL = b"\xff\xd8stale thumbnail\xff\xd9"
+SHORT, LONG, ASCII, RATIONAL, UNDEFINED = 3, 4, 2, 5, 7
+
+
+def directory(order, entries, next_at=0):
+    """A directory whose values all fit into, or are offsets given in, its entries."""
+    table = struct.pack(order + "H", len(entries))
+    for tag, kind, count, value in entries:
+        packed = (
+            struct.pack(order + "HH", value, 0) if kind == SHORT and count == 1 else struct.pack(order + "I", value)
+        )
+        table += struct.pack(order + "HHI", tag, kind, count) + packed
+    return table + struct.pack(order + "I", next_at)
+
+
+def block(order="<", *, turn=6, thumbnail_last=True, size_kind=LONG, thumbnail_at=None):
+    """A block as a camera writes it: two directories, Exif, a maker's note, a thumbnail, some bytes nobody points to.
+
+    Returns it with the places of the maker's note and the thumbnail.
+    """
+    first_at, exif_at, gps_at = 8, 100, 200
+    make_at, note_at, unknown_at, second_at = 260, 280, 330, 350
+    picture_at = 420 if thumbnail_last else 64
+    data = bytearray(b"\xee" * 420)
+    data[:8] = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", first_at)
+    first = directory(
+        order,
+        [(0x010F, ASCII, 9, make_at), (0x0112, SHORT, 1, turn), (0x8769, LONG, 1, exif_at), (0x8825, LONG, 1, gps_at)],
+        second_at,
+    )
+    exif = directory(
+        order,
+        [(0x927C, UNDEFINED, len(MAKER_NOTE), note_at), (0xA002, size_kind, 1, 37), (0xA003, size_kind, 1, 21)],
+    )
+    gps = directory(order, [(0x001D, ASCII, 4, int.from_bytes(b"N\0\0\0", "little" if order == "<" else "big"))])
+    shown_at = picture_at if thumbnail_at is None else thumbnail_at
+    second = directory(order, [(0x0201, LONG, 1, shown_at), (0x0202, LONG, 1, len(THUMBNAIL))])
+    for at, piece in (
+        (first_at, first),
+        (exif_at, exif),
+        (gps_at, gps),
+        (make_at, b"ACME Inc\0"),
+        (note_at, MAKER_NOTE),
+        (unknown_at, b"nobody points"),
+        (second_at, second),
+    ):
+        data[at : at + len(piece)] = piece
+    if thumbnail_last:
+        data += THUMBNAIL
+    else:
+        data[picture_at : picture_at + len(THUMBNAIL)] = THUMBNAIL
+    return bytes(data)
+
+
+def loaded(exif):
+    result = Image.Exif()
+    result.load(exif)
+    return result
+
+
+def changed_places(before, after):
+    """Runs of bytes that differ, as (start, end)."""
+    places, at = [], 0
+    while at < min(len(before), len(after)):
+        if before[at] != after[at]:
+            end = at
+            while end < min(len(before), len(after)) and before[end] != after[end]:
+                end += 1
+            places.append((at, end))
+            at = end
+        at += 1
+    return places
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("size_kind", [SHORT, LONG])
+def test_sizes_and_orientation_become_true_and_the_thumbnail_goes(order, size_kind):
+    before = block(order, size_kind=size_kind)
+    exif = loaded(exif_for_output(before, 42, 74))
+    assert exif[0x0112] == 1
+    assert exif[0x010F] == "ACME Inc"
+    below = exif.get_ifd(0x8769)
+    assert (below[0xA002], below[0xA003], below[0x927C]) == (74, 42, MAKER_NOTE)
+    assert exif.get_ifd(0x8825)
+    assert not exif.get_ifd(ExifTags.IFD.IFD1)
+    assert THUMBNAIL in before
+    assert loaded(before).get_ifd(ExifTags.IFD.IFD1)  # the control: it was there to go
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_every_other_byte_keeps_its_place(order):
+    before = block(order)
+    after = exif_for_output(before, 42, 74)
+    assert before.index(MAKER_NOTE) == after.index(MAKER_NOTE)
+    allowed = [
+        (10 + 12 + 8, 10 + 12 + 12),  # the value of the orientation
+        (10 + 4 * 12, 10 + 4 * 12 + 4),  # the pointer to the second directory
+        (102 + 12 + 8, 102 + 12 + 12),  # the two sizes
+        (102 + 24 + 8, 102 + 24 + 12),
+        (350, 350 + 2 + 24 + 4),  # the second directory
+    ]
+    places = changed_places(before, after)
+    assert len(places) >= len(allowed)
+    assert all(any(start <= a and b <= end for start, end in allowed) for a, b in places)
+    assert len(after) == len(before) - len(THUMBNAIL)
+
+
+def test_pillow_would_move_the_makers_note():
+    """Negative control: writing the block anew is what the assertion above is there to catch."""
+    before = block()
+    anew = without_prefix(loaded(before).tobytes())
+    assert anew.index(MAKER_NOTE) != before.index(MAKER_NOTE)
+
+
+def test_a_thumbnail_in_the_middle_is_zeroed():
+    before = block(thumbnail_last=False)
+    after = exif_for_output(before, 42, 74)
+    assert len(after) == len(before)
+    assert after[64 : 64 + len(THUMBNAIL)] == bytes(len(THUMBNAIL))
+
+
+@pytest.mark.parametrize("at", [0, 8, 100, 270, 2**32 - 1])
+def test_a_thumbnail_that_pretends_to_lie_over_something_else_destroys_nothing(at):
+    before = block(thumbnail_at=at)
+    after = loaded(exif_for_output(before, 42, 74))
+    assert after[0x010F] == "ACME Inc"
+    assert after.get_ifd(0x8769)[0x927C] == MAKER_NOTE
+
+
+def test_a_size_beyond_16_bits_turns_a_short_into_a_long_in_place():
+    after = exif_for_output(block(size_kind=SHORT), 65_535, 65_536)
+    below = loaded(after).get_ifd(0x8769)
+    assert (below[0xA002], below[0xA003]) == (65_536, 65_535)
+    assert len(after) == len(block(size_kind=SHORT)) - len(THUMBNAIL)
+
+
+@pytest.mark.parametrize("turn", [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+def test_the_orientation_is_read_if_it_is_one(turn):
+    assert orientation(block(turn=turn)) == (turn if 1 <= turn <= 8 else None)
+
+
+def test_doing_it_twice_is_doing_it_once():
+    once = exif_for_output(block(), 42, 74)
+    assert exif_for_output(once, 42, 74) == once
+
+
+@pytest.mark.parametrize(
+    "exif", [b"", b"II*\0", b"Exif\0\0", b"II*\0\xff\xff\0\0", b"II+\0\x08\0\0\0" + bytes(20), b"no"]
+)
+def test_a_damaged_block_is_refused_and_says_nothing(exif):
+    with pytest.raises(ValueError, match=r"."):
+        exif_for_output(exif, 42, 74)
+    assert orientation(exif) is None
+    assert resolution(exif) is None
+    assert not has_maker_note(exif)
+
+
+@settings(deadline=None, max_examples=300, derandomize=True)
+@given(
+    flips=st.lists(st.tuples(st.integers(0, 440), st.integers(0, 255)), max_size=12),
+    cut=st.integers(0, 440),
+    order=st.sampled_from("<>"),
+)
+def test_whatever_the_bytes_it_ends_and_never_grows(flips, cut, order):
+    data = bytearray(block(order)[:cut])
+    for at, value in flips:
+        if at < len(data):
+            data[at] = value
+    try:
+        after = exif_for_output(bytes(data), 42, 74)
+    except ValueError:
+        return
+    assert len(after) <= len(data)
+    assert exif_for_output(after, 42, 74) == after
+
+
+def test_directories_in_a_circle_end():
+    around = b"II*\0\x08\0\0\0" + directory("<", [(0x8769, LONG, 1, 8), (0xA005, LONG, 1, 8), (0x0112, SHORT, 1, 3)], 8)
+    assert orientation(exif_for_output(around, 1, 1)) == 1
+    assert exif_of_tiff(io.BytesIO(around)) is not None
+
+
+@pytest.mark.parametrize("count", [4097, 2**31, 2**63, 2**64 - 1])
+def test_a_directory_that_claims_to_be_endless_is_refused_at_once(count):
+    data = b"II+\0\x08\0\0\0" + struct.pack("<QQ", 16, count) + bytes(100)
+    with pytest.raises(ValueError, match=f"a directory of {count} entries"):
+        exif_of_tiff(io.BytesIO(data))
+
+
+def test_the_orientation_alone_can_be_taken_out():
+    before = block()
+    after = without_orientation(before)
+    assert len(after) == len(before)
+    exif = loaded(after)
+    assert 0x0112 not in exif
+    assert exif[0x010F] == "ACME Inc"
+    assert exif.get_ifd(0x8769)[0x927C] == MAKER_NOTE
+    assert exif.get_ifd(ExifTags.IFD.IFD1)[0x0202] == len(THUMBNAIL)
+    assert after.index(MAKER_NOTE) == before.index(MAKER_NOTE)
+    assert without_orientation(after) == after
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("dpi", [(300, 299.5), (72, 0.25), (1e6, 1 / 3)])
+def test_a_resolution_is_added_without_moving_anything(order, dpi):
+    before = block(order)
+    after = with_resolution(before, dpi)
+    assert after[8 : len(before)] == before[8:]
+    exif = loaded(after)
+    assert (float(exif[0x011A]), float(exif[0x011B])) == pytest.approx(dpi, rel=1e-6)  # parts of 31 bits
+    assert exif[0x0128] == 2
+    assert exif[0x010F] == "ACME Inc"
+    assert exif.get_ifd(0x8769)[0x927C] == MAKER_NOTE
+    assert exif.get_ifd(ExifTags.IFD.IFD1)[0x0202] == len(THUMBNAIL)
+    assert resolution(after) == pytest.approx(dpi, rel=1e-6)
+    assert resolution(with_resolution(after, (50, 60))) == (50, 60)
+
+
+@pytest.mark.parametrize(("unit", "expected"), [(2, 100.0), (3, 254.0), (1, None)])
+def test_a_resolution_counts_by_its_unit(unit, expected):
+    exif = Image.Exif()
+    exif[0x011A] = exif[0x011B] = 100.0
+    exif[0x0128] = unit
+    found = resolution(without_prefix(exif.tobytes()))
+    assert found == (None if expected is None else pytest.approx((expected, expected)))
+
+
+def test_a_tiff_gives_its_descriptive_tags_and_none_of_its_structure():
+    exif = Image.Exif()
+    exif[0x010F], exif[0x010E], exif[0x9C9B] = "ACME", "what", "title".encode("utf-16-le")
+    exif[0x8769] = {0x9003: "2020:01:02 03:04:05", 0x927C: MAKER_NOTE, 0xA005: {1: "R98"}}
+    exif[0x8825] = {1: "N"}
+    exif[0x0100], exif[0x0101], exif[0x0112], exif[0x011A], exif[0x8773] = 7, 5, 6, 300.0, b"profile"
+    made = exif_of_tiff(io.BytesIO(without_prefix(exif.tobytes())))  # a block is a TIFF without pixels
+    assert has_maker_note(made)
+    found = loaded(made)
+    assert set(found) == {0x010F, 0x010E, 0x9C9B, 0x8769, 0x8825}
+    assert found[0x010E] == "what"
+    assert found.get_ifd(0x8769)[0x927C] == MAKER_NOTE
+    assert found.get_ifd(0x8769)[0x9003] == "2020:01:02 03:04:05"
+    assert found.get_ifd(0xA005) == {1: "R98"}
+    assert found.get_ifd(0x8825) == {1: "N"}
+
+
+def test_a_tiff_that_describes_nothing_gives_no_block():
+    file = io.BytesIO()
+    Image.new("L", (7, 5)).save(file, "TIFF")
+    assert exif_of_tiff(file) is None
+
+
+def test_text_keeps_its_bytes_whatever_its_encoding():
+    """UTF-8 in a field that should be ASCII: common, and Pillow writes question marks."""
+    name = "Zoë\0".encode()
+    entries = [(0x013B, ASCII, len(name), 26), (0x0100, SHORT, 1, 7)]
+    data = b"II*\0\x08\0\0\0" + struct.pack("<H", 1) + directory("<", entries[:1])[2:] + name
+    assert name in exif_of_tiff(io.BytesIO(data))
+    exif = Image.Exif()
+    exif[0x013B] = "Zoë"
+    assert name not in exif.tobytes()  # the control

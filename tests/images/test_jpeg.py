@@ -1,0 +1,305 @@
+"""JPEG in strips and JPEG decoded by imagecodecs: Pillow, which does each in one piece, is the measure of both."""
+
+import io
+import re
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import imagecodecs
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageFile
+
+from upsample_cli.errors import PictureError
+from upsample_cli.images.codecs import jpeg
+from upsample_cli.images.codecs.jpeg import JpegSink
+from upsample_cli.images.formats import FORMATS
+from upsample_cli.images.model import Layout, Metadata, PictureInfo
+from upsample_cli.images.open import open_picture
+from upsample_cli.images.save import open_sink
+
+MODES = {"grey": "L", "rgb": "RGB", "cmyk": "CMYK"}
+SUBSAMPLINGS = ["4:4:4", "4:2:2", "4:2:0"]
+RESTART = re.compile(rb"\xff[\xd0-\xd7]")
+
+
+def photograph(height, width, channels=3, seed=0):
+    """Slopes with grain: every block has coefficients of its own."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width]
+    planes = [(3 * y + (index + 1) * x) % 200 + rng.integers(0, 40, y.shape) for index in range(channels)]
+    return np.stack(planes, axis=2).astype(np.uint8)
+
+
+def by_pillow(rows, colour="rgb", **settings_):
+    file = io.BytesIO()
+    height, width = rows.shape[:2]
+    Image.frombuffer(MODES[colour], (width, height), rows.tobytes()).save(file, "JPEG", **settings_)
+    return file.getvalue()
+
+
+def in_strips(rows, colour="rgb", *, runs=None, quality=90, subsampling="4:4:4", executor=None, **settings_):
+    file = io.BytesIO()
+    height, width = rows.shape[:2]
+    sink = JpegSink(
+        file,
+        height=height,
+        width=width,
+        layout=Layout(colour),
+        quality=quality,
+        subsampling=subsampling,
+        settings=settings_,
+        executor=executor,
+    )
+    top = 0
+    for run in runs or [height]:
+        sink.write_rows(rows[top : top + run])
+        top += run
+    sink.finish()
+    return file.getvalue()
+
+
+def decoded(data):
+    image = Image.open(io.BytesIO(data))
+    return image.mode, np.asarray(image)
+
+
+@pytest.fixture
+def small_strips(monkeypatch):
+    """So that small pictures have several strips, each of one row of coded units."""
+    monkeypatch.setattr(jpeg, "_STRIP_BYTES", 1)
+
+
+@pytest.mark.parametrize("quality", [1, 10, 24, 50, 75, 90, 95, 100])
+@pytest.mark.parametrize("subsampling", SUBSAMPLINGS)
+def test_a_picture_of_one_strip_is_byte_for_byte_pillows(quality, subsampling):
+    rows = photograph(29, 43)
+    assert in_strips(rows, quality=quality, subsampling=subsampling) == by_pillow(
+        rows, quality=quality, subsampling=subsampling
+    )
+    assert in_strips(rows, quality=quality) != by_pillow(rows, quality=max(1, quality - 1))  # the control
+
+
+@pytest.mark.parametrize("colour", ["grey", "cmyk"])
+def test_grey_and_ink_of_one_strip_are_byte_for_byte_pillows(colour):
+    rows = photograph(29, 43, {"grey": 1, "cmyk": 4}[colour])
+    assert in_strips(rows, colour) == by_pillow(rows, colour, quality=90, subsampling="4:4:4")
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    height=st.integers(1, 200),
+    width=st.integers(1, 70),
+    colour=st.sampled_from(["grey", "rgb", "cmyk"]),
+    subsampling=st.sampled_from(SUBSAMPLINGS),
+    strip_bytes=st.integers(1, 9000),
+    data=st.data(),
+)
+def test_strips_decode_to_the_pixels_of_the_whole(height, width, colour, subsampling, strip_bytes, data):
+    """However rows come: the file does not depend on it, and what is coded does not depend on the strips."""
+    rows = photograph(height, width, {"grey": 1, "rgb": 3, "cmyk": 4}[colour], seed=height)
+    subsampling = subsampling if colour == "rgb" else "4:4:4"
+    whole = by_pillow(rows, colour, quality=85, subsampling=subsampling)
+    runs, left = [], height
+    while left:
+        runs.append(data.draw(st.integers(1, left)))
+        left -= runs[-1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jpeg, "_STRIP_BYTES", strip_bytes)
+        found = in_strips(rows, colour, quality=85, subsampling=subsampling, runs=runs)
+        assert found == in_strips(rows, colour, quality=85, subsampling=subsampling)
+    mode, pixels = decoded(found)
+    assert mode == MODES[colour]
+    assert np.array_equal(pixels, decoded(whole)[1])
+
+
+@pytest.mark.parametrize("colour", ["grey", "rgb"])
+def test_strips_are_what_is_claimed(small_strips, colour):
+    """Restart markers 0 to 7 in turn, one fewer than strips, and nothing else new in the file's head."""
+    rows = photograph(16 * 10 + 3, 43, {"grey": 1, "rgb": 3}[colour])
+    subsampling, unit = ("4:2:0", 16) if colour == "rgb" else ("4:4:4", 8)
+    found, whole = (
+        in_strips(rows, colour, subsampling=subsampling),
+        by_pillow(rows, colour, quality=90, subsampling=subsampling),
+    )
+    scan_at, whole_at = (each.index(b"\xff\xda") for each in (found, whole))
+    count = -(-len(rows) // unit)
+    assert [each[1] - 0xD0 for each in RESTART.findall(found[scan_at:])] == [each % 8 for each in range(count - 1)]
+    assert not RESTART.search(whole[whole_at:])
+    interval = (-(-43 // unit)).to_bytes(2, "big")
+    assert found[:scan_at] == whole[:whole_at] + b"\xff\xdd\0\4" + interval
+
+
+def test_strips_cut_amid_a_coded_unit_give_other_pixels(monkeypatch):
+    """The control: were a strip no whole number of units high, the picture would be another."""
+    rows = photograph(120, 43)
+    monkeypatch.setattr(jpeg, "_STRIP_BYTES", 1)
+    monkeypatch.setitem(jpeg._UNITS, "4:2:0", (12, 16))
+    found, whole = in_strips(rows, subsampling="4:2:0"), by_pillow(rows, quality=90, subsampling=2)
+    assert not np.array_equal(decoded(found)[1], decoded(whole)[1])
+
+
+def test_a_strip_has_no_more_units_than_an_interval_may(monkeypatch):
+    monkeypatch.setattr(jpeg, "_STRIP_BYTES", 1 << 30)
+    rows = np.zeros((24, 65500, 1), np.uint8)  # 8188 units across, so 8 rows of them at the most
+    rows[:, ::7] = 200
+    file = io.BytesIO()
+    sink = JpegSink(file, height=80, width=65500, layout=Layout("grey"), quality=50)
+    for top in range(0, 80, 24):
+        sink.write_rows(rows[: min(24, 80 - top)])
+    sink.finish()
+    mode, pixels = decoded(file.getvalue())
+    assert (mode, pixels.shape) == ("L", (80, 65500))
+    assert file.getvalue().count(b"\xff\xdd\0\4" + (8 * 8188).to_bytes(2, "big")) == 1
+
+
+def test_metadata_are_what_pillow_writes(small_strips):
+    """Two segments of profile and all else: byte for byte up to the tables."""
+    settings_ = {
+        "icc_profile": bytes(range(256)) * 300,
+        "exif": b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0",
+        "xmp": b"<x/>" * 99,
+        "dpi": (300, 299),
+        "comment": b"tables \xff\xdb are not here",
+    }
+    rows = photograph(40, 43)
+    found, whole = in_strips(rows, **settings_), by_pillow(rows, quality=90, subsampling=0, **settings_)
+    tables_at = whole.index(b"\xff\xdb\0\x43")
+    assert found[:tables_at] == whole[:tables_at]
+    assert np.array_equal(decoded(found)[1], decoded(whole)[1])
+
+
+def test_threads_change_nothing(small_strips):
+    rows = photograph(330, 43)
+    with ThreadPoolExecutor(3) as pool:
+        assert in_strips(rows, runs=[7] * 47 + [1], executor=pool) == in_strips(rows)
+
+
+def test_what_the_encoder_refuses_is_an_error_of_writing(monkeypatch):
+    with pytest.raises(OSError, match="the JPEG encoder gave up"):
+        in_strips(photograph(9, 9), exif=bytes(70000))
+
+    def refuse(*_, **__):
+        raise imagecodecs.Jpeg8Error("no room")
+
+    monkeypatch.setattr(imagecodecs, "jpeg8_encode", refuse)
+    with pytest.raises(OSError, match=r"the JPEG encoder gave up \(no room\)"):
+        in_strips(photograph(9, 9))
+
+
+def test_a_full_disk_is_said_once_and_ends_the_sink(small_strips):
+    class Full(io.BytesIO):
+        def write(self, data):
+            if self.tell() > 1500:
+                raise OSError(28, "No space left on device")
+            return super().write(data)
+
+    sink = JpegSink(Full(), height=400, width=43, layout=Layout("rgb"), quality=90)
+    with pytest.raises(OSError, match="No space"):
+        sink.write_rows(photograph(400, 43))
+    with pytest.raises(ValueError, match="ended it"):
+        sink.finish()
+
+
+@pytest.fixture
+def no_pillow_pixels(monkeypatch):
+    """Pillow may read headers, and decodes nothing."""
+
+    def load(_self):
+        raise AssertionError("decoded by Pillow")
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load)
+
+
+def rows_in_two_bands(data):
+    with open_picture(io.BytesIO(data)) as source:
+        info = source.info
+        cuts = sorted({0, info.height // 3, info.height})
+        return np.concatenate([source.read_rows(top, bottom) for top, bottom in pairwise(cuts)])
+
+
+GOOD = {
+    f"{size[0]}x{size[1]} {name}": by_pillow(photograph(*size, channels), colour, quality=85, **settings_)
+    for size in ((61, 83), (16, 16), (1, 9))
+    for name, colour, channels, settings_ in (
+        *((sampling, "rgb", 3, {"subsampling": sampling}) for sampling in SUBSAMPLINGS),
+        *((f"progressive {sampling}", "rgb", 3, {"subsampling": sampling, "progressive": True}) for sampling in (0, 2)),
+        ("restarts", "rgb", 3, {"restart_marker_blocks": 3}),
+        ("stored as rgb", "rgb", 3, {"keep_rgb": True}),
+        ("optimised", "rgb", 3, {"optimize": True}),
+        ("grey", "grey", 1, {}),
+        ("grey progressive", "grey", 1, {"progressive": True}),
+    )
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_decoded_pixels_are_pillows(name, monkeypatch):
+    wanted = decoded(GOOD[name])[1]
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _self: pytest.fail("decoded by Pillow"))
+    found = rows_in_two_bands(GOOD[name])
+    assert np.array_equal(found.reshape(wanted.shape), wanted)
+
+
+def test_ink_is_decoded_by_pillow(no_pillow_pixels):
+    with pytest.raises(PictureError):  # the other tests' claim has a control by this
+        rows_in_two_bands(by_pillow(photograph(9, 17, 4), "cmyk"))
+
+
+def broken(data, rng):
+    """One of four ways in which files are broken."""
+    data = bytearray(data)
+    at = int(rng.integers(2, len(data)))
+    kind = rng.integers(4)
+    if kind == 0:
+        return bytes(data[:at])
+    if kind == 1:
+        for _ in range(rng.integers(1, 6)):
+            data[int(rng.integers(2, len(data)))] = int(rng.integers(256))
+    elif kind == 2:
+        del data[at : at + int(rng.integers(1, 40))]
+    else:
+        data = data[:at] + rng.integers(0, 256, int(rng.integers(1, 200)), np.uint8).tobytes()
+    return bytes(data)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+def test_broken_files_are_what_they_are_to_pillow(monkeypatch):
+    """The same pixels, or the same words: 1,500 of them, and the control by a decoder that makes up what is missing."""
+    rng = np.random.default_rng(7)
+    names = [name for name in GOOD if name.startswith("61")]
+    cases = [broken(GOOD[names[index % len(names)]], rng) for index in range(1500)]
+
+    def outcomes():
+        found = []
+        for data in cases:
+            try:
+                with open_picture(io.BytesIO(data), max_pixels=10**6) as source:
+                    found.append(source.read_rows(0, source.info.height).tobytes())
+            except PictureError as error:
+                found.append(str(error))
+        return found
+
+    ours = outcomes()
+    with monkeypatch.context() as patch:
+        patch.setattr("upsample_cli.images.open.decoded_jpeg", lambda *_: None)
+        pillows = outcomes()
+    assert ours == pillows
+    assert sum(isinstance(each, bytes) for each in ours) > 300 < sum(isinstance(each, str) for each in ours)
+    monkeypatch.setattr(jpeg, "segments", lambda _data: [(0xD9, 0, 2)])
+    assert outcomes() != pillows
+
+
+def test_a_jpeg_goes_through_strips_from_the_table_of_formats():
+    """`open_sink` gives quality, subsampling and metadata on."""
+    rows = photograph(31, 43)
+    file = io.BytesIO()
+    info = PictureInfo("jpeg", 1, 1, Layout("rgb"), jpeg_subsampling=2)
+    sink = open_sink(
+        file, FORMATS["jpeg"], height=31, width=43, layout=Layout("rgb"), metadata=Metadata(dpi=(90, 91)), info=info
+    )
+    sink.write_rows(rows)
+    sink.finish()
+    assert file.getvalue() == by_pillow(rows, quality=95, subsampling=2, dpi=(90, 91))

@@ -1,0 +1,206 @@
+"""What travels beside the pixels, out of files written by Pillow, by tifffile and by hand."""
+
+import io
+import struct
+import zlib
+from binascii import hexlify
+
+import numpy as np
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from upsample_cli.images.metadata.carried import metadata_for_output
+from upsample_cli.images.metadata.exif import orientation, without_prefix
+from upsample_cli.images.model import Metadata
+from upsample_cli.images.open import open_picture, read_header
+
+RGB = Image.fromarray(np.random.default_rng(7).integers(0, 256, (21, 37, 3), np.uint8))
+PROFILE = bytes(range(200))
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="6" a="\xc3\xa9"/></x:xmpmeta>'
+
+
+def exif_block():
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112] = "ACME", 6
+    exif[0x8769] = {0x9003: "2020:01:02 03:04:05", 0xA002: 37, 0xA003: 21, 0x927C: b"note of the maker"}
+    return without_prefix(exif.tobytes())
+
+
+EXIF = exif_block()
+
+
+def saved(kind, **settings):
+    file = io.BytesIO()
+    RGB.save(file, kind, **settings)
+    return file.getvalue()
+
+
+def found_in(data):
+    """Metadata and warnings, alike before and after decoding."""
+    info, metadata = read_header(io.BytesIO(data))
+    with open_picture(io.BytesIO(data)) as source:
+        assert (source.info, source.metadata) == (info, metadata)
+    return metadata, info.warnings
+
+
+def png_with(*chunks, late=False):
+    data = saved("PNG")
+    at = data.index(b"IEND") - 4 if late else data.index(b"IDAT") - 4
+    body = b"".join(
+        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in chunks
+    )
+    return data[:at] + body + data[at:]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
+def test_profile_exif_and_xmp_come_out_byte_by_byte(kind):
+    settings = {"icc_profile": PROFILE, "exif": b"Exif\0\0" + EXIF}
+    if kind == "PNG":
+        info = PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", XMP.decode())
+        settings["pnginfo"] = info
+    else:
+        settings["xmp"] = XMP
+    metadata, warnings = found_in(saved(kind, **settings))
+    assert (metadata.icc_profile, metadata.xmp, metadata.text) == (PROFILE, XMP, ())
+    if kind == "AVIF":  # Pillow keeps the orientation in another place, and writes the block anew
+        assert orientation(metadata.exif) == 6
+        assert b"note of the maker" in metadata.exif
+    else:
+        assert metadata.exif == EXIF
+    assert warnings == ()
+
+
+def test_a_tiff_gives_profile_xmp_resolution_and_its_description():
+    exif = Image.Exif()
+    exif.load(EXIF)
+    exif[700] = XMP
+    metadata, warnings = found_in(saved("TIFF", exif=exif, icc_profile=PROFILE, dpi=(300, 299.5)))
+    assert (metadata.icc_profile, metadata.xmp, metadata.dpi) == (PROFILE, XMP, (300, 299.5))
+    found = Image.Exif()
+    found.load(metadata.exif)
+    assert found[0x010F] == "ACME"
+    assert found.get_ifd(0x8769)[0x927C] == b"note of the maker"
+    assert warnings == ("the camera maker's note (EXIF) has to move, and its maker's software may not find all of it",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "dpi", "expected"),
+    [
+        ("JPEG", (300, 299), (300, 299)),
+        ("JPEG", None, None),
+        ("PNG", (300, 299), (299.9994, 299.0088)),  # PNG counts whole dots per metre
+        ("PNG", None, None),
+        ("TIFF", (300, 299.5), (300, 299.5)),
+        ("TIFF", None, None),
+        ("BMP", (300, 299), (300, 299)),
+        ("WEBP", None, None),
+    ],
+)
+def test_the_resolution_is_the_files_own_and_never_made_up(kind, dpi, expected):
+    metadata, _ = found_in(saved(kind, **({"dpi": dpi} if dpi else {})))
+    if kind == "BMP" and dpi:  # whole dots per metre again
+        assert metadata.dpi == pytest.approx(expected, abs=0.013)
+    else:
+        assert metadata.dpi == (pytest.approx(expected) if expected else None)
+
+
+def test_a_jpeg_without_one_of_its_own_has_the_resolution_of_its_exif():
+    exif = Image.Exif()
+    exif[0x011A], exif[0x011B], exif[0x0128] = 240.0, 120.0, 2
+    assert found_in(saved("JPEG", exif=exif))[0].dpi == (240, 120)
+    data = saved("JPEG", exif=b"Exif\0\0" + EXIF)
+    assert Image.open(io.BytesIO(data)).info["dpi"] == (72, 72)  # the control: Pillow makes one up
+    assert found_in(data)[0].dpi is None
+
+
+def test_png_text_keeps_its_order_and_its_repetitions_and_is_found_behind_the_pixels():
+    chunks = (
+        (b"tEXt", b"Author\0Ad\xe9"),
+        (b"zTXt", b"Comment\0\0" + zlib.compress(b"long " * 50)),
+        (b"iTXt", "Titel\0\0\0de\0Überschrift\0Grüße".encode()),
+        (b"iTXt", b"Packed\0\1\0\0\0" + zlib.compress("naïve".encode())),
+        (b"tEXt", b"Author\0second"),
+    )
+    wanted = (
+        ("Author", "Adé"),
+        ("Comment", "long " * 50),
+        ("Titel", "Grüße"),
+        ("Packed", "naïve"),
+        ("Author", "second"),
+    )
+    for late in (False, True):
+        metadata, warnings = found_in(png_with(*chunks, late=late))
+        assert metadata.text == wanted
+        assert warnings == ()
+
+
+def test_exif_and_xmp_behind_the_pixels_turn_the_picture():
+    for chunk in ((b"eXIf", EXIF), (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP)):
+        info, _ = read_header(io.BytesIO(png_with(chunk, late=True)))
+        assert (info.height, info.width) == (37, 21)
+
+
+def test_exif_that_imagemagick_hid_in_text_is_exif_again():
+    hidden = b"\nexif\n" + b"%8d" % (len(EXIF) + 6) + b"\n" + hexlify(b"Exif\0\0" + EXIF) + b"\n"
+    metadata, _ = found_in(png_with((b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(hidden))))
+    assert metadata.exif == EXIF
+    assert metadata.text == ()
+    metadata, _ = found_in(png_with((b"tEXt", b"Raw profile type exif\0not hexadecimal")))
+    assert metadata.exif is None
+    assert metadata.text == (("Raw profile type exif", "not hexadecimal"),)
+
+
+def test_a_chunk_with_a_wrong_checksum_behind_the_pixels_is_passed_over():
+    data = png_with((b"tEXt", b"Author\0Ada"), late=True)
+    assert found_in(data)[0].text == (("Author", "Ada"),)
+    assert found_in(data.replace(b"\0Ada", b"\0Bob"))[0].text == ()
+
+
+@pytest.mark.parametrize(("kind", "settings"), [("JPEG", {"comment": "naïve".encode()}), ("GIF", {"comment": b"hi"})])
+def test_the_remark_of_a_jpeg_and_a_gif_is_text(kind, settings):
+    metadata, _ = found_in(saved(kind, **settings))
+    assert metadata.text == (("Comment", settings["comment"].decode()),)
+
+
+@pytest.mark.parametrize("damage", [EXIF[:20], b"II*\0\xff\xff\0\0" + EXIF[8:], b"rubbish"])
+def test_damaged_exif_is_left_out_with_a_line(damage):
+    metadata, warnings = found_in(png_with((b"eXIf", damage)))
+    assert metadata.exif is None
+    assert warnings == ("the EXIF block is damaged and is left out",)
+
+
+def test_losses_of_reading_are_announced():
+    assert found_in(png_with((b"gAMA", struct.pack(">I", 100_000))))[1] == (
+        "the colours' meaning (gAMA) is left out; they may look different",
+    )
+    assert found_in(png_with((b"gAMA", struct.pack(">I", 45455))))[1] == ()
+    assert found_in(png_with((b"sRGB", b"\0"), (b"gAMA", struct.pack(">I", 100_000))))[1] == ()
+    assert "cICP" in found_in(png_with((b"cICP", b"\x09\x10\x00\x01")))[1][0]
+    assert found_in(saved("JPEG", xmp=b'<x xmpNote:HasExtendedXMP="0123"/>'))[1] == (
+        "only the main part of the XMP is kept, not its extension",
+    )
+    iptc = b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0" + struct.pack(">I", 4) + b"\x1c\x02\x00\x00"
+    data = saved("JPEG")
+    data = data[:2] + b"\xff\xed" + struct.pack(">H", len(iptc) + 2) + iptc + data[2:]
+    metadata, warnings = found_in(data)
+    assert (metadata.iptc, warnings) == (b"\x1c\x02\x00\x00", ())
+
+
+def test_the_output_is_upright_and_has_its_own_size():
+    before = Metadata(PROFILE, EXIF, XMP, (300, 299.5), (("Author", "Ada"),))
+    after = metadata_for_output(before, 74, 42)
+    exif = Image.Exif()
+    exif.load(after.exif)
+    assert exif[0x0112] == 1
+    assert (exif.get_ifd(0x8769)[0xA002], exif.get_ifd(0x8769)[0xA003]) == (42, 74)
+    assert after.xmp == XMP.replace(b'Orientation="6"', b'Orientation="1"')
+    assert (after.icc_profile, after.dpi, after.text) == (before.icc_profile, before.dpi, before.text)
+    assert metadata_for_output(Metadata(), 74, 42) == Metadata()
+
+
+def test_xmp_elements_are_reset_as_attributes_are():
+    xmp = b"<tiff:Orientation>8</tiff:Orientation>"
+    assert metadata_for_output(Metadata(xmp=xmp), 1, 1).xmp == b"<tiff:Orientation>1</tiff:Orientation>"

@@ -1,0 +1,95 @@
+"""What a strip or tile says of its own size, for every code that says it, written by other libraries."""
+
+import io
+import struct
+
+import imagecodecs
+import numpy as np
+import pytest
+from PIL import Image
+
+from upsample_cli.images.codecs.tiff.segment_size import is_larger, jpeg_size
+
+HEIGHT, WIDTH = 19, 33
+RGB = np.random.default_rng(5).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+
+
+def encoded(kind, **settings):
+    file = io.BytesIO()
+    Image.fromarray(RGB).save(file, kind, **settings)
+    return file.getvalue()
+
+
+SEGMENTS = {
+    7: encoded("JPEG"),
+    6: encoded("JPEG", progressive=True),
+    34892: encoded("JPEG", comment=b"\xff\xc0\x00\x11\x08\xff\xff\xff\xff"),  # a size in a remark is none
+    50001: encoded("WEBP"),
+    34927: encoded("WEBP", lossless=True),
+    34933: encoded("PNG"),
+    34712: imagecodecs.jpeg2k_encode(RGB),
+    33003: imagecodecs.jpeg2k_encode(RGB, codecformat="j2k"),
+    22610: imagecodecs.jpegxr_encode(RGB),
+    34934: imagecodecs.jpegxr_encode(RGB[..., 0].copy()),
+    50002: imagecodecs.jpegxl_encode(RGB),
+    52546: imagecodecs.jpegxl_encode(RGB, usecontainer=True),
+    34887: imagecodecs.lerc_encode(RGB[..., 0].copy()),
+}
+
+
+@pytest.mark.parametrize("compression", SEGMENTS)
+def test_a_segment_fits_its_place_or_is_larger(compression):
+    data = SEGMENTS[compression]
+    assert not is_larger(data, compression, HEIGHT, WIDTH)
+    assert not is_larger(data, compression, HEIGHT + 1, WIDTH)
+    assert is_larger(data, compression, HEIGHT, WIDTH - 1)
+    assert is_larger(data, compression, HEIGHT - 1, WIDTH)
+
+
+@pytest.mark.parametrize("compression", SEGMENTS)
+def test_cut_anywhere_it_says_nothing_or_the_same(compression):
+    data = SEGMENTS[compression]
+    for end in range(0, min(len(data), 700), 7):
+        assert not is_larger(data[:end], compression, HEIGHT, WIDTH)
+
+
+@pytest.mark.parametrize("sides", [(8, 8), (64, 96), (96, 64), (120, 100), (300, 400), (9000, 16000), (1, 1), (7, 513)])
+def test_every_way_in_which_jpeg_xl_writes_a_size_is_read(sides):
+    """Multiples of 8, ratios of sides, and the rest, each in its own bits."""
+    data = imagecodecs.jpegxl_encode(np.zeros(sides, np.uint8), effort=1)
+    assert not is_larger(data, 50002, *sides)
+    assert is_larger(data, 50002, sides[0], sides[1] - 1)
+
+
+@pytest.mark.parametrize("sides", [(19, 33), (300, 400), (1, 1)])
+def test_a_jpeg_xr_is_asked_by_its_codestream(sides):
+    """By which its decoder goes: a directory that says otherwise once had it ask for 80 PiB (found by fuzz.py)."""
+    data = bytearray(imagecodecs.jpegxr_encode(np.zeros((*sides, 3), np.uint8)))
+    assert not is_larger(bytes(data), 22610, *sides)
+    at = data.index(b"WMPHOTO\0")
+    data[at + 12] = 0x60
+    assert is_larger(bytes(data), 22610, *sides)
+
+
+def test_a_jpeg_xr_of_thousands_of_tags_is_not_given_to_its_decoder():
+    data = bytearray(SEGMENTS[22610])
+    at = int.from_bytes(data[4:8], "little")
+    data[at : at + 2] = b"\xff\x7f"
+    assert is_larger(bytes(data), 22610, HEIGHT, WIDTH)
+
+
+def test_older_versions_of_lerc_say_their_size_elsewhere():
+    second = b"Lerc2 " + struct.pack("<iii", 2, HEIGHT, WIDTH) + bytes(40)
+    first = b"CntZImage " + struct.pack("<iiii", 11, 8, HEIGHT, WIDTH) + bytes(40)
+    for data in (first, second):
+        assert not is_larger(data, 34887, HEIGHT, WIDTH)
+        assert is_larger(data, 34887, HEIGHT, WIDTH - 1)
+
+
+def test_codes_without_a_header_of_their_own_are_not_asked():
+    assert not is_larger(SEGMENTS[7], 8, 1, 1)
+
+
+def test_a_jpeg_may_be_padded_between_its_segments():
+    data = SEGMENTS[7]
+    assert jpeg_size(data[:2] + b"\xff\xff\xff" + data[2:]) == (HEIGHT, WIDTH)

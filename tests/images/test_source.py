@@ -1,0 +1,348 @@
+"""Pictures in: all orientations, bands, frames, limits, and bad files."""
+
+import io
+import os
+import struct
+import threading
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from support.corpus import png_of_rows as png
+from support.corpus import saved, tiff
+from support.reading import rows_of
+
+from upsample_cli.errors import PictureError
+from upsample_cli.images.codecs import pillow_file
+from upsample_cli.images.formats import FORMATS, fit
+from upsample_cli.images.model import Layout, Metadata, PictureInfo
+from upsample_cli.images.open import open_picture, probe, read_header
+
+HEIGHT, WIDTH = 21, 37
+RNG = np.random.default_rng(20)
+GREY8 = RNG.integers(0, 256, (HEIGHT, WIDTH), np.uint8)
+RGB = RNG.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+
+
+UPRIGHT = {
+    # Exif 2.32: where row 0 and column 0 of the stored picture are in the upright one, as numpy says it.
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: a.transpose(1, 0, 2)[:, ::-1],
+    7: lambda a: a.transpose(1, 0, 2)[::-1, ::-1],
+    8: lambda a: a.transpose(1, 0, 2)[::-1],
+}
+
+
+def turned(kind, turn, **settings_):
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    return saved(Image.fromarray(RGB), kind, exif=exif, **settings_)
+
+
+@pytest.mark.parametrize("turn", UPRIGHT)
+@pytest.mark.parametrize(
+    ("kind", "settings_"), [("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True}), ("JPEG", {}), ("AVIF", {})]
+)
+def test_all_orientations_come_out_upright(kind, settings_, turn):
+    data = turned(kind, turn, **settings_)
+    stored, _ = rows_of(turned(kind, 1, **settings_))
+    rows, info = rows_of(data)
+    wanted = UPRIGHT[turn](stored)
+    assert (info.height, info.width) == wanted.shape[:2]
+    assert probe(io.BytesIO(data)) == info
+    np.testing.assert_array_equal(rows, wanted)
+    others = [other for other in UPRIGHT if other != turn]
+    assert not any(np.array_equal(rows, UPRIGHT[other](stored)) for other in others)  # the control: each is another
+
+
+def test_turned_twice_is_turned_once():
+    rows, _ = rows_of(turned("PNG", 6))
+    again, info = rows_of(saved(Image.fromarray(rows), "PNG"))
+    np.testing.assert_array_equal(again, rows)
+    assert (info.height, info.width) == (WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG"])
+def test_xmp_turns_a_picture_where_exif_is_silent(kind):
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="6"/></x:xmpmeta>'
+    if kind == "TIFF":
+        data = tiff(RGB, photometric="rgb", extratags=[(700, 1, len(xmp), xmp, True)])
+    elif kind == "PNG":
+        data = saved(Image.fromarray(RGB), kind)
+        at = data.index(b"IDAT") - 4
+        body = b"iTXtXML:com.adobe.xmp\0\0\0\0\0" + xmp
+        data = data[:at] + struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body)) + data[at:]
+    else:
+        data = saved(Image.fromarray(RGB), kind, xmp=xmp)
+    rows, info = rows_of(data)
+    assert (info.height, info.width) == rows.shape[:2] == (WIDTH, HEIGHT)
+    assert probe(io.BytesIO(data)) == info
+
+
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(turn=st.sampled_from(list(UPRIGHT)), piece_bytes=st.integers(1, 5000), data=st.data())
+def test_bands_are_the_whole_however_they_are_cut(turn, piece_bytes, data):
+    with pytest.MonkeyPatch.context() as patch, open_picture(io.BytesIO(turned("PNG", turn))) as source:
+        whole = source.read_rows(0, source.info.height)
+        patch.setattr("upsample_cli.images.codecs.pillow_source.PIECE_BYTES", piece_bytes)
+        top = data.draw(st.integers(0, source.info.height - 1))
+        bottom = data.draw(st.integers(top + 1, source.info.height))
+        np.testing.assert_array_equal(source.read_rows(top, bottom), whole[top:bottom])
+
+
+@pytest.mark.parametrize(("top", "bottom"), [(-1, 3), (3, 3), (0, HEIGHT + 1), (5, 4)])
+def test_rows_that_are_not_there_are_a_programming_error(top, bottom):
+    with open_picture(io.BytesIO(GOOD["PNG"])) as source, pytest.raises(ValueError, match="no rows"):
+        source.read_rows(top, bottom)
+
+
+def test_a_closed_picture_gives_nothing():
+    with open_picture(io.BytesIO(GOOD["PNG"])) as source:
+        pass
+    with pytest.raises(ValueError, match="closed"):
+        source.read_rows(0, 1)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF", "MPO", "AVIF"])
+def test_of_several_frames_the_first_is_read_and_the_others_are_announced(kind):
+    image, other = Image.fromarray(RGB), Image.fromarray(255 - RGB)
+    options = {"lossless": True} if kind == "WEBP" else {}
+    rows, info = rows_of(saved(image, kind, save_all=True, append_images=[other], **options))
+    alone, single = rows_of(saved(image, kind, **options))
+    if kind == "AVIF":  # a sequence is encoded in another way
+        assert np.abs(rows.astype(int) - RGB).mean() < np.abs(rows.astype(int) - (255 - RGB)).mean()
+    else:
+        np.testing.assert_array_equal(rows, alone)
+    assert (info.frames.count, info.frames.kind) == (2, {"TIFF": "pages", "MPO": "views"}.get(kind, "animation"))
+    assert single.frames is None
+    assert info.warnings == ()
+    said = {"TIFF": "pages", "MPO": "views"}.get(kind, "frames")
+    assert (
+        f"is not written with several {said}; of 2 the first is kept"
+        in fit(info, Metadata(), FORMATS["bmp"]).warnings[0]
+    )
+    assert single.warnings == ()
+    assert info.format == ("jpeg" if kind == "MPO" else kind.lower())
+
+
+def test_the_chroma_of_a_jpeg_is_told():
+    for subsampling in (0, 1, 2):
+        data = saved(Image.fromarray(RGB), "JPEG", subsampling=subsampling)
+        assert probe(io.BytesIO(data)).jpeg_subsampling == subsampling
+    assert probe(io.BytesIO(saved(Image.fromarray(GREY8), "JPEG"))).jpeg_subsampling is None
+
+
+def test_too_many_pixels_are_refused_before_decoding_naming_the_option():
+    data = saved(Image.fromarray(RGB), "PNG")
+    rows_of(data, max_pixels=HEIGHT * WIDTH)
+    for opener in (probe, open_picture):
+        with pytest.raises(PictureError, match=r"37×21 is 777 pixels.*776; add --max-pixels 777"):
+            opener(io.BytesIO(data), max_pixels=HEIGHT * WIDTH - 1)
+
+
+def webp_claiming(kind):
+    size = (16383, 16383)
+    if kind == b"VP8 ":
+        body = bytes(3) + b"\x9d\x01\x2a" + struct.pack("<HH", *size)
+    elif kind == b"VP8L":
+        body = b"\x2f" + struct.pack("<I", (size[0] - 1) | (size[1] - 1) << 14)
+    else:
+        body = bytes(4) + b"".join(struct.pack("<I", side - 1)[:3] for side in size)
+    chunk = kind + struct.pack("<I", len(body)) + body.ljust(32, b"\0")
+    return b"RIFF" + struct.pack("<I", len(chunk) + 4) + b"WEBP" + chunk
+
+
+@pytest.mark.parametrize("kind", [b"VP8 ", b"VP8L", b"VP8X"])
+def test_a_webp_is_refused_before_its_decoder_takes_memory(kind, monkeypatch):
+    monkeypatch.setattr("PIL.WebPImagePlugin.WebPImageFile", None)  # nobody gets as far as that
+    with pytest.raises(PictureError, match="16383×16383 is 268402689 pixels"):
+        probe(io.BytesIO(webp_claiming(kind)), max_pixels=1_000_000)
+
+
+def test_pillows_limit_neither_applies_nor_changes(monkeypatch):
+    """With Pillow's own limit at 10 pixels ours opens the picture; Pillow alone refuses it before and after."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    for kind in ("PNG", "TIFF", "WEBP", "GIF", "JPEG"):
+        data = saved(Image.fromarray(RGB), kind)
+        rows, _ = rows_of(data)
+        assert rows.shape == (HEIGHT, WIDTH, 3)
+        assert Image.MAX_IMAGE_PIXELS == 10
+        with pytest.raises(Image.DecompressionBombError):
+            Image.open(io.BytesIO(data))
+
+
+def test_the_quiet_ends_with_the_last_thread_in_it(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    filters = list(warnings.filters)
+    inside, leave = threading.Barrier(5), threading.Event()
+
+    def stay():
+        with pillow_file.quiet_pillow():
+            inside.wait()
+            leave.wait()
+
+    threads = [threading.Thread(target=stay) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    inside.wait()
+    with pillow_file.quiet_pillow():
+        pass
+    assert Image.MAX_IMAGE_PIXELS is None  # four are still in there
+    leave.set()
+    for thread in threads:
+        thread.join()
+    assert Image.MAX_IMAGE_PIXELS == 10
+    assert list(warnings.filters) == filters
+
+
+def test_pillows_warnings_do_not_get_out():
+    """An animation of no frames makes Pillow warn; warnings are errors in these tests."""
+    data = png(WIDTH, 8, 0, [row.tobytes() for row in GREY8], (b"acTL", bytes(8)))
+    with pytest.warns(UserWarning, match="Invalid APNG"):
+        Image.open(io.BytesIO(data))
+    rows, _ = rows_of(data)
+    np.testing.assert_array_equal(rows[..., 0], GREY8)
+
+
+GOOD = {kind: saved(Image.fromarray(RGB), kind) for kind in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")}
+
+
+def one_line(caught, path):
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert "; " in message
+    assert "\n" not in message
+    assert not any(word in message for word in ("<", "0x", "Error", "BytesIO", "PIL", "Pillow"))
+    return message
+
+
+@pytest.mark.parametrize("kind", GOOD)
+@pytest.mark.parametrize("tenth", range(10))
+def test_a_truncated_file_is_one_line(kind, tenth, tmp_path):
+    path = tmp_path / f"cut {tenth}.{kind.lower()}"
+    path.write_bytes(GOOD[kind][: len(GOOD[kind]) * tenth // 10])
+    with pytest.raises(PictureError) as caught:
+        open_picture(path)
+    message = one_line(caught, path)
+    assert ("is empty" in message) == (tenth == 0)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"Dear diary, today", "is not a picture in a format we know"),
+        (b"%PDF-1.7\n", "is PDF, which is not supported"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is HEIC, which is not supported"),
+        (b"8BPS\0\1", "is Photoshop, which is not supported"),
+        (b"\xff\xd8\xff", "is damaged"),
+        (b"\x89PNG\r\n\x1a\n", "is damaged"),
+        (b"RIFF\x04\0\0\0WEBP", "is damaged"),
+        (png(0, 8, 0, [b"", b""]), "is damaged"),
+        (GOOD["JPEG"].replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc0\x00\x11\x0c"), "is a JPEG of more than 8 bits"),
+    ],
+)
+def test_what_is_no_picture_says_what_it_is(content, expected, tmp_path):
+    path = tmp_path / "a [b] é.png"
+    path.write_bytes(content)
+    for opener in (probe, open_picture):
+        with pytest.raises(PictureError) as caught:
+            opener(path)
+        assert expected in one_line(caught, path)
+
+
+def test_the_content_decides_not_the_name(tmp_path):
+    path = tmp_path / "really.png"
+    path.write_bytes(GOOD["JPEG"])
+    assert probe(path).format == "jpeg"
+    bare = tmp_path / "no extension"
+    bare.write_bytes(GOOD["PNG"])
+    assert probe(bare) == PictureInfo("png", HEIGHT, WIDTH, Layout("rgb"), lossless=True)
+
+
+def test_missing_files_folders_and_pipes_are_one_line_at_once(tmp_path):
+    (tmp_path / "folder.png").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    (tmp_path / "text").write_text("x")
+    for name, expected in {
+        "missing.png": "no such file",
+        "text/below.png": "no such file",
+        "folder.png": "is a folder",
+        "pipe.png": "is not a regular file",
+        "loop.png": "leads in a circle",
+        "x" * 300: "longer than the file system allows",
+        "zero\0byte": "zero byte",
+    }.items():
+        path = tmp_path / name
+        with pytest.raises(PictureError) as caught:
+            probe(path)
+        assert expected in one_line(caught, path)
+    with pytest.raises(PictureError, match="is not a regular file"):
+        probe("/dev/zero")
+
+
+def test_an_unreadable_file_is_one_line(tmp_path, monkeypatch):
+    """Permission is refused by hand: who runs the tests as root may read everything."""
+    path = tmp_path / "secret.png"
+    path.write_bytes(GOOD["PNG"])
+
+    def refuse(self, *arguments):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    with pytest.raises(PictureError) as caught:
+        probe(path)
+    assert "may not be read; check its permissions" in one_line(caught, path)
+
+
+def test_a_file_object_is_left_open_and_a_pipe_is_read_whole():
+    file = io.BytesIO(GOOD["PNG"])
+    file.seek(5)
+    info = probe(file)
+    assert not file.closed
+    with open_picture(file) as source:
+        assert source.info == info
+    read_end, write_end = os.pipe()
+    with os.fdopen(read_end, "rb") as pipe, os.fdopen(write_end, "wb") as feed:
+        feed.write(GOOD["PNG"])  # smaller than a pipe holds
+        feed.close()
+        with open_picture(pipe) as source:
+            np.testing.assert_array_equal(source.read_rows(0, HEIGHT), RGB)
+
+
+def test_a_header_tells_what_the_picture_tells(tmp_path):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(saved(Image.fromarray(RGB), "JPEG", dpi=(300, 300), icc_profile=b"p" * 200, comment=b"hi"))
+    with open_picture(path) as source:
+        assert read_header(path) == (source.info, source.metadata)
+
+
+@settings(deadline=None, max_examples=150, derandomize=True)
+@given(
+    kind=st.sampled_from(list(GOOD)),
+    changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=8),
+    keep=st.floats(0, 1),
+)
+def test_whatever_the_bytes_a_reader_gives_rows_or_one_line(kind, changes, keep):
+    data = bytearray(GOOD[kind])
+    for at, value in changes:
+        data[at % len(data)] = value
+    if keep < 0.3:
+        data = data[: int(len(data) * keep / 0.3)]
+    line = None
+    try:
+        rows, info = rows_of(bytes(data), max_pixels=100_000)
+    except PictureError as error:
+        line = str(error)
+    if line is None:
+        assert rows.shape == (info.height, info.width, info.layout.channels)
+    else:
+        assert "\n" not in line

@@ -1,0 +1,1 @@
+"""Images on a Dask cluster. Only this package imports Dask."""

@@ -1,0 +1,179 @@
+"""Pictures on a Dask cluster: one more executor. The plan, the record and the report stay where the command runs.
+
+Dask shares out the pictures, and gives those of a worker that is lost to another. `cluster_worker` is its other end.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from upsample_cli import signals
+from upsample_cli.atomic.files import remove_temporaries
+from upsample_cli.batch.cluster.scheduler import connection_lost
+from upsample_cli.batch.cluster.wire import received
+from upsample_cli.batch.cluster.worker import Errand, end, enlarge
+from upsample_cli.batch.record.resume import is_whole
+from upsample_cli.batch.threads import Watcher
+from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.errors import Interrupted, UpsampleError
+from upsample_cli.kernels.kernel import KERNEL_NAMES
+
+_CLOSING_S = 5.0
+_AHEAD = 2  # pictures that are out for each thread of a worker, so that none waits for its next one
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A picture that is out: as it was planned, as it was sent, and who waits for it."""
+
+    job: Job
+    sent: Job
+    future: Future[Result]
+
+
+class ClusterExecutor:
+    """A `batch.run.Executor` of a Dask cluster.
+
+    Args:
+        client: of `connected`; closed with this.
+        address: of the scheduler, as typed.
+        errand: what holds for all pictures.
+        watcher: is told of them, from Dask's threads.
+        debug: let unexpected errors through.
+    """
+
+    def __init__(self, client: Any, address: str, errand: Errand, *, watcher: Watcher, debug: bool = False) -> None:
+        self.device: str | None = None
+        self.slots = _AHEAD * max(1, sum(client.nthreads().values()))
+        self._client, self._address, self._watcher, self._debug = client, address, watcher, debug
+        options, kernel = errand.options, errand.options.kernel
+        if kernel not in KERNEL_NAMES:  # a file, seen from another folder there
+            options = replace(options, kernel=os.path.join(os.getcwd(), kernel))  # noqa: PTH109, PTH118
+        self._errand = replace(errand, options=options)
+        self._count = 0
+        self._out: dict[int, _Sent] = {}
+        self._tasks: dict[int, Any] = {}
+        self._begun = Counter[int]()
+        self._doubtful: set[Path] = set()  # outputs that a lost worker may have left a temporary file of
+        self._is_closed = False
+        client.subscribe_topic(errand.topic, self._hear)
+
+    def submit(self, job: Job) -> Future[Result]:
+        """See `batch.run.Executor`."""
+        place = None if job.place is None else job.place.absolute()
+        sent = replace(job, input=job.input.absolute(), output=job.output.absolute(), place=place)
+        future: Future[Result] = Future()
+        self._count += 1
+        number = self._count
+        self._out[number] = _Sent(job, sent, future)
+        task = self._client.submit(enlarge, sent, self._errand, number, key=f"{self._errand.topic}-{number}")
+        self._tasks[number] = task
+        task.add_done_callback(partial(self._settle, number))
+        return future
+
+    def close(self) -> None:
+        """See `batch.run.Executor`. Pictures at work on the cluster are stopped and their files removed."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        left = list(self._out.values())
+        leaving = threading.Thread(target=self._leave, name="upsample-leaving", daemon=True)
+        leaving.start()
+        end_s = time.monotonic() + _CLOSING_S
+        while leaving.is_alive() and not signals.is_hurried() and time.monotonic() < end_s:
+            leaving.join(signals.LOOK_S)
+        for each in left:
+            self._doubtful.add(each.job.output)
+            each.future.set_exception(Interrupted())
+        remove_temporaries((output, self._errand.token) for output in self._doubtful)
+
+    def _leave(self) -> None:
+        with suppress(Exception):  # the scheduler may be gone, and workers too
+            if self._tasks:
+                self._client.cancel(list(self._tasks.values()), force=True)
+            self._client.run(end, self._errand.token, on_error="ignore")
+            self._client.unsubscribe_topic(self._errand.topic)
+        with suppress(Exception):
+            self._client.close(timeout=_CLOSING_S)
+
+    def _hear(self, event: tuple[float, object]) -> None:
+        """A picture is begun on a worker; again, if it was lost with another."""
+        number = event[1]
+        if isinstance(number, int) and number in self._out:
+            self._begun[number] += 1
+            self._watcher.started(self._out[number].job)
+
+    def _settle(self, number: int, task: Any) -> None:
+        if self._is_closed:
+            return
+        out = self._out[number]
+        try:
+            result = self._result(number, out, task)
+        except Exception as error:
+            del self._out[number], self._tasks[number]
+            out.future.set_exception(error)
+        else:
+            del self._out[number], self._tasks[number]
+            self._watcher.ended(out.job)
+            out.future.set_result(result)
+
+    def _result(self, number: int, out: _Sent, task: Any) -> Result:
+        """What came of a task.
+
+        Raises:
+            UpsampleError: if it is no matter of this picture alone.
+        """
+        try:
+            answer = task.result()  # one that was lost with its worker is computed again in here
+            result, device = received(answer, out.job)
+        except Exception as error:
+            if isinstance(error, CancelledError) or self._client.status != "running":
+                raise connection_lost(self._address) from error
+            self._doubtful.add(out.job.output)
+            return self._failed(out.job, error)
+        self.device = device or self.device
+        if self._begun.pop(number, 0) > 1:
+            self._doubtful.add(out.job.output)
+            if result.status != "written" and self._is_there(out.job, result):
+                return self._planned(out.job).ended("written")  # by the worker that was lost before it could say so
+        return _as_named(result, out)
+
+    def _is_there(self, job: Job, result: Result) -> bool:
+        """Whether the output, which the plan knew not to exist, does so now and is whole."""
+        options, size = self._errand.options, (result.output_height or 0, result.output_width or 0)
+        return not options.overwrite and is_whole(job.output, job.format, size, options)
+
+    def _failed(self, job: Job, error: BaseException) -> Result:
+        """The result of a picture that the cluster could not cope with."""
+        from distributed.scheduler import KilledWorker
+
+        if self._debug or isinstance(error, UpsampleError):
+            raise error
+        if isinstance(error, KilledWorker):
+            line = f"{error.allowed_failures + 1} Dask workers were lost while they had it; look at their logs"
+        else:
+            line = f"failed on the cluster: {type(error).__name__}: {' '.join(str(error).split())}"
+        return self._planned(job).ended("failed", error=f"{job.input}: {line}", may_pass=True)
+
+    def _planned(self, job: Job) -> Result:
+        return Result.planned(job, self._errand.options.factor)
+
+
+def _as_named(result: Result, out: _Sent) -> Result:
+    """A result whose files are called as they were typed, in its lines too."""
+
+    def renamed(line: str) -> str:
+        return line.replace(str(out.sent.input), str(out.job.input)).replace(str(out.sent.output), str(out.job.output))
+
+    error = None if result.error is None else renamed(result.error)
+    lines = tuple(map(renamed, result.warnings))
+    return replace(result, error=error, warnings=lines)

@@ -1,0 +1,150 @@
+"""A Dask cluster reached, and asked whether it can do what a run needs. Dask is imported here, and nowhere before."""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from upsample_cli.atomic.files import new_token, temporary_path
+from upsample_cli.batch.cluster.worker import Sight, misfit
+from upsample_cli.enlarge.job import Job
+from upsample_cli.errors import UpsampleError, UsageError
+from upsample_cli.version import __version__
+
+CONNECT_S = 5.0
+"""How long a scheduler may take to answer, when the run begins and after the connection was lost."""
+
+_SUCH_AS = "such as tcp://host:8786"
+_SEE_TLS = "set ca-file, client.cert and client.key there; docs/cluster.md shows how"
+_ADDRESS = r"((tcp|tls|ws|wss|ucx)://)?[^/]+:\d+/?"
+_LOGGERS = ("distributed", "distributed.client")  # the second has a level of its own
+
+
+def connected(address: str, *, warn: Callable[[str], None], debug: bool = False) -> Any:
+    """A `distributed.Client` of the scheduler at that address.
+
+    Args:
+        warn: is told in one line of versions that differ on the cluster.
+        debug: let Dask's own messages through.
+
+    Raises:
+        UsageError: if Dask is not installed, no scheduler answers, or its configuration lacks what TLS needs.
+    """
+    if not re.fullmatch(_ADDRESS, address):
+        raise UsageError(f"--cluster {address} is no address of a scheduler", f"give it {_SUCH_AS}")
+    try:
+        import distributed
+    except ImportError as error:
+        raise UsageError("--cluster needs dask.distributed", "pip install 'upsample-cli[cluster]'") from error
+    security = _security(address)
+    for name in _LOGGERS if not debug else ():
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            client = distributed.Client(
+                address, timeout=CONNECT_S, set_as_default=False, name="upsample", security=security
+            )
+        except OSError as error:
+            refusal = ", or it refuses the certificate" if address.startswith("tls:") else ""
+            cause = f"--cluster {address}: no scheduler answers there{refusal}"
+            raise UsageError(cause, f"give the address that it prints when it starts, {_SUCH_AS}") from error
+    for each in caught:
+        if issubclass(each.category, distributed.versions.VersionMismatchWarning):
+            warn(version_line(str(each.message)))
+    return client
+
+
+def _security(address: str) -> Any:
+    """The certificates of Dask's own configuration.
+
+    Raises:
+        UsageError: if they do not go with the address; Dask would say so in a traceback.
+    """
+    from distributed.comm import parse_address
+    from distributed.security import Security
+
+    security = Security()
+    scheme = parse_address(address)[0]
+    try:
+        context = security.get_connection_args("client").get("ssl_context")
+    except (OSError, ValueError) as error:  # OSError: of ssl too
+        cause = f"--cluster {address}: the certificates in Dask's configuration cannot be read: {error}"
+        raise UsageError(cause, _SEE_TLS) from error
+    if scheme == "tls" and context is None:
+        cause = f"--cluster {address}: Dask's configuration names no certificates (distributed.comm.tls)"
+        raise UsageError(cause, _SEE_TLS)
+    if security.require_encryption and scheme in {"tcp", "ws"}:
+        cause = f"--cluster {address} is not encrypted, and Dask's configuration requires it"
+        raise UsageError(cause, "give the scheduler's tls:// address")
+    return security
+
+
+def version_line(text: str) -> str:
+    r"""Dask's table of versions that differ between client, scheduler and workers, in one line.
+
+    >>> version_line("Mismatched versions found\n| Package | Client | Scheduler |\n| msgpack | 1.1 | 1.0 |")
+    'the cluster has other versions than this machine of msgpack; if workers fail, install the same there'
+    """
+    packages = [name for name in re.findall(r"^\| *([\w.-]+)", text, re.MULTILINE) if name != "Package"]
+    of = ", ".join(packages) or "Dask"
+    return f"the cluster has other versions than this machine of {of}; if workers fail, install the same there"
+
+
+def check_workers(client: Any, address: str, job: Job | None) -> None:
+    """Ask every worker whether it has this package, and sees the files of a job as this machine does.
+
+    Raises:
+        UsageError: if there is no worker, or one that does not.
+    """
+    sight = None if job is None else _sight(job)
+    try:
+        answers: Mapping[str, object] = client.run(misfit, sight, on_error="return")
+    except OSError as error:
+        raise connection_lost(address) from error
+    finally:
+        if sight is not None and sight.mark is not None:
+            sight.mark.unlink(missing_ok=True)
+    if not answers:
+        raise UsageError(f"the cluster at {address} has no workers", f"start some: dask worker {address}")
+    for worker, answer in answers.items():
+        if isinstance(answer, BaseException) and "No module named" in str(answer):  # Dask wraps it as it comes
+            cause, next_step = "has no upsample-cli", f"install version {__version__} there"
+        elif isinstance(answer, BaseException):
+            cause, next_step = f"failed: {' '.join(str(answer).split())}", "look at its log"
+        elif not (isinstance(answer, tuple) and [type(each) for each in answer] == [str, str]):
+            cause, next_step = (
+                "sent what upsample-cli does not send",
+                f"install version {__version__} there",
+            )
+        elif answer[0] != __version__:
+            cause, next_step = f"has upsample-cli {answer[0]}", f"install version {__version__} there"
+        elif answer[1]:
+            cause, next_step = answer[1], "give folders that all machines share under the same path"
+        else:
+            continue
+        raise UsageError(f"the Dask worker {worker} {cause}", next_step)
+
+
+def _sight(job: Job) -> Sight:
+    folder = job.output.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    mark = temporary_path(folder / "upsample", new_token())
+    try:
+        mark.touch(exist_ok=False)
+        is_marked = True
+    except OSError:
+        is_marked = False  # every picture will say why
+    return Sight(job.input.absolute(), job.input.stat().st_size, folder, mark if is_marked else None)
+
+
+def connection_lost(address: str) -> UpsampleError:
+    """What to say when the scheduler has gone."""
+    return UpsampleError(
+        f"the connection to the scheduler at {address} was lost",
+        "what is written stays; once it is back, the same command goes on",
+    )

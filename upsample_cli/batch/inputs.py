@@ -1,0 +1,85 @@
+"""Which files a command line means."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from upsample_cli.atomic.same_file import is_same_file
+from upsample_cli.errors import UsageError
+from upsample_cli.images.formats import format_of_path
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One input.
+
+    Args:
+        path: the file.
+        folder: the folder input it was found in, whose tree the output mirrors; None for a file named by the user.
+        error: why `path` is not a picture but a folder that could not be looked into.
+    """
+
+    path: Path
+    folder: Path | None = None
+    error: str | None = None
+
+
+def find_inputs(arguments: Iterable[str], *, recursive: bool, exclude: Path | None = None) -> Iterator[Found]:
+    """The files meant by the arguments, in their order; those of a folder sorted by name.
+
+    A file named by the user is taken whatever its name. Of a folder, files with a picture's extension are taken; other
+    files, hidden ones and links to folders are passed over. An argument that is no file but a pattern is expanded, for
+    shells that do not do it.
+
+    Args:
+        recursive: descend into subfolders.
+        exclude: the output's folder: not descended into, nor taken if it is one of several arguments ("*", say). As
+            the only argument it is meant.
+
+    Raises:
+        UsageError: if an argument is empty. (A variable of the shell that is not set must not mean this folder.)
+    """
+    paths = [path for argument in arguments for path in _expanded(argument)]
+    for path in paths:
+        if not is_folder(path):
+            yield Found(path)
+        elif len(paths) == 1 or not _is_excluded(path, exclude):
+            yield from _pictures(path, recursive, exclude)
+
+
+def _is_excluded(folder: Path, exclude: Path | None) -> bool:
+    return exclude is not None and is_same_file(folder, exclude)
+
+
+def _expanded(argument: str) -> list[Path]:
+    if not argument:
+        raise UsageError("an input has no name", "name pictures or folders")
+    matches = []
+    if not os.path.lexists(argument) and glob.has_magic(argument):
+        matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207  Path.glob takes no absolute patterns
+    return [Path(path) for path in matches or [argument]]
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether a folder is there. A name too long for the file system is none; `Path.is_dir` raises for it."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def _pictures(folder: Path, recursive: bool, exclude: Path | None) -> Iterator[Found]:
+    unreadable: list[OSError] = []
+    for parent, folders, files in os.walk(folder, onerror=unreadable.append):
+        here = Path(parent)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if recursive and not name.startswith(".") and not _is_excluded(here / name, exclude)
+        )
+        for name in sorted(files):
+            if not name.startswith(".") and format_of_path(Path(name)) is not None:
+                yield Found(here / name, folder)
+    for error in unreadable:
+        yield Found(Path(error.filename), folder, f"{error.filename}: cannot be looked into: {error.strerror}")

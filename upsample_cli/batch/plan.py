@@ -1,0 +1,189 @@
+"""The whole run known before the first pixel: every input's job, or the reason there is none."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from upsample_cli.batch.collisions import Alike, check_collisions, names_alike
+from upsample_cli.batch.inputs import Found
+from upsample_cli.batch.outputs import Target
+from upsample_cli.batch.paths import RealPaths
+from upsample_cli.batch.record.resume import UNKNOWN, Resume, Verdict
+from upsample_cli.batch.record.row import Row
+from upsample_cli.enlarge.job import Job, Options, Result
+from upsample_cli.enlarge.names import DEFAULT_NAME
+from upsample_cli.enlarge.planning import check_output, check_run_space, output_name, plan_job
+from upsample_cli.errors import OutputExistsError, PictureError, UsageError
+from upsample_cli.images.formats import FORMATS
+from upsample_cli.images.space import free_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One input of a run.
+
+    Args:
+        result: "planned" if there is a job, else a result that is known already.
+        job: what is to be done.
+        is_alone: it is the only picture asked for, by its own name: what would be passed over in a batch is an error.
+    """
+
+    result: Result
+    job: Job | None = None
+    is_alone: bool = False
+
+
+def plan_run(
+    inputs: Iterable[Found],
+    target: Target,
+    options: Options,
+    *,
+    resume: Resume | None = None,
+    is_dry_run: bool = False,
+    timeout_s: float | None = None,
+    counted: Callable[[Iterable[Found]], Iterable[Found]] = iter,
+    on_job: Callable[[Job], object] = lambda _job: None,
+    alike: Callable[..., Alike] = names_alike,
+) -> list[Entry]:
+    """Every input's entry, in order; an input named twice counts once.
+
+    An output that exists is passed over in a batch; for the only picture asked for it is an error. Of a folder that
+    outputs are written into, those that earlier runs made there are no inputs.
+
+    Args:
+        resume: what earlier runs did; None if nothing is known of them.
+        is_dry_run: nothing may be written to find out how the output's disk takes names.
+        timeout_s: seconds that reading the header of one picture may take; None for any number.
+        counted: passes on the inputs, and can tell by it how far planning is.
+        on_job: is told of each picture that will be enlarged, while the others are planned.
+        alike: which names are the same in a folder; called with `may_write`.
+
+    Raises:
+        UsageError: if two inputs would write the same file, an output would replace an input, all outputs together
+            have certainly no room, or the one output has two names.
+    """
+    if target.file is not None:
+        check_named_once(options)
+    unique = _unique(inputs)
+    is_alone = len(unique) == 1 and unique[0].folder is None
+    run = _Run(target, options, resume, is_alone, timeout_s)
+    unique = [found for found in unique if not _was_made_here(found, run)]
+    entries, jobs = list[Entry](), list[Job]()
+    for index, found in enumerate(counted(unique), start=1):
+        entries.append(_entry(found, index, run))
+        if (job := entries[-1].job) is not None:
+            jobs.append(job)
+            on_job(job)
+    check_collisions(jobs, (found.path for found in unique), functools.partial(alike, may_write=not is_dry_run))
+    check_run_space(jobs)
+    return entries
+
+
+def check_named_once(options: Options) -> None:
+    """Refuse a template where `--output` is the name itself.
+
+    Raises:
+        UsageError: if there is one.
+    """
+    if options.name != DEFAULT_NAME:
+        raise UsageError(
+            "--output names the file, and so does --name", "leave one out, or end --output in / for a folder"
+        )
+
+
+def _unique(inputs: Iterable[Found]) -> list[Found]:
+    """Each input once, where it was named first."""
+    real_path = RealPaths()
+    unique: dict[str, Found] = {}
+    for found in inputs:
+        unique.setdefault(real_path(found.path), found)
+    return list(unique.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What holds for all entries of a run. `free` remembers what is free in a folder while they are planned."""
+
+    target: Target
+    options: Options
+    resume: Resume | None
+    is_alone: bool
+    timeout_s: float | None
+    free: Callable[[Path], int | None] = field(default_factory=lambda: functools.lru_cache(free_bytes))
+
+
+def _was_made_here(found: Found, run: _Run) -> bool:
+    """Whether a picture of a folder is an output of an earlier run, which had put it beside its input there."""
+    if run.resume is None or found.folder is None or found.error is not None:
+        return False
+    folder, record = run.target.folder_of(found, run.options.target.label), run.resume.record
+    if record.real_path(Path(folder, found.path.name)) != record.real_path(found.path):
+        return False
+    row = record.of_output(found.path)
+    return row is not None and row.status != "failed"
+
+
+def _entry(found: Found, index: int, run: _Run) -> Entry:
+    if found.error is not None:
+        return Entry(Result(found.path, status="failed", error=found.error))
+    options, resume, file = run.options, run.resume, run.target.file
+    folder = None if file else run.target.folder_of(found, options.target.label)
+
+    def output_of(row: Row) -> Path:
+        """What the output is called now, if the input is what it was when the row was written."""
+        size = {"height": row.height, "width": row.width}
+        return file or Path(folder or "", output_name(found.path, FORMATS[row.format], options, index=index, **size))
+
+    try:
+        if resume is not None and (recalled := resume.recalled(found.path, output_of)) is not None:
+            return Entry(recalled)
+        place = run.target.place_of(found, options.target.label)
+        job = plan_job(
+            found.path, options, output=file, folder=folder, place=place, index=index, timeout_s=run.timeout_s
+        )
+    except PictureError as error:
+        return Entry(Result(found.path, status="failed", error=str(error)))
+    verdict = resume.verdict(job) if resume is not None else UNKNOWN
+    return checked_entry(job, options, is_alone=run.is_alone, verdict=verdict, free=run.free)
+
+
+def checked_entry(
+    job: Job,
+    options: Options,
+    *,
+    is_alone: bool,
+    verdict: Verdict = UNKNOWN,
+    free: Callable[[Path], int | None] = free_bytes,
+) -> Entry:
+    """The entry of a job: planned, unless its output is in the way or there is no room for it.
+
+    Args:
+        verdict: what the record of earlier runs says of the output.
+        free: see `planning.check_output`.
+
+    Raises:
+        UsageError: if the output is the input itself.
+    """
+    result = Result.planned(job, options.factor)
+    if verdict.is_done:
+        return Entry(result.ended("skipped"))
+    try:
+        check_output(job, replace(options, overwrite=True) if verdict.is_free else options, free)
+    except OutputExistsError as error:
+        stale = f"{verdict.reason}; --overwrite makes it anew" if verdict.is_stale else None
+        return Entry(existing(Entry(result, job, is_alone), OutputExistsError(job.output, stale) if stale else error))
+    except PictureError as error:
+        return Entry(result.ended("failed", error=str(error)))
+    if verdict.reason is not None:
+        result = replace(result, warnings=(*result.warnings, f"to be made anew: its output {verdict.reason}"))
+    return Entry(result, job, is_alone)
+
+
+def existing(entry: Entry, error: OutputExistsError) -> Result:
+    """The result for an output that exists already: passed over in a batch, an error for the only picture asked for."""
+    if entry.is_alone:
+        return entry.result.ended("failed", error=str(error), may_pass=True)
+    return replace(entry.result.ended("skipped"), warnings=(str(error),))

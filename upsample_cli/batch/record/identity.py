@@ -1,0 +1,128 @@
+"""What tells whether an output is the one that would be made now: its input's state, and the settings that shape it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import re
+import stat
+from dataclasses import fields
+from typing import Any
+
+from upsample_cli.enlarge.job import Options
+from upsample_cli.images.formats import format_named
+from upsample_cli.kernels.kernel import KERNEL_NAMES
+
+ALGORITHM_VERSION = 1
+"""To be raised when the same settings, or the same defaults, come to give other pixels."""
+
+Stamp = tuple[int, int]
+"""Size in bytes and time of modification in nanoseconds: what tells one state of a file from another."""
+
+_CONDITIONS = ("device", "memory_bytes", "tile", "strict", "max_pixels")
+_SHAPELESS = ("name", "overwrite", *_CONDITIONS)
+_ALWAYS_SAID = ("factor", "kernel")
+_NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_NAME = re.compile("[a-z][a-z0-9_]{,39}")
+_LONGEST_TEXT = 1 << 15  # a path of 4096 letters, each escaped in JSON, has room in it
+_LATEST_NS = (1 << 63) - 1
+_NAMES = {"algorithm": "another version of the algorithm", "kernel_sha256": "other weights in the file"}
+
+
+def settings_text(options: Options, *, conditions: bool = False) -> str:
+    """Everything that shapes an output, as canonical JSON: what is not as by default, the factor and the kernel.
+
+    An option counts unless it is known to shape nothing: one that is added later makes anew what need not be rather
+    than the other way round, and only where it is used.
+
+    Args:
+        conditions: also what decides whether it succeeds, such as the device.
+
+    >>> settings_text(Options(format="JPG", overwrite=True))
+    '{"algorithm":1,"factor":2,"format":"jpeg","kernel":"bilinear"}'
+    """
+    chosen: dict[str, Any] = {"algorithm": ALGORITHM_VERSION}
+    for field in fields(options):
+        value = getattr(options, field.name)
+        is_said = field.name in _ALWAYS_SAID or value != field.default
+        if is_said and (field.name not in _SHAPELESS or (conditions and field.name in _CONDITIONS)):
+            chosen[field.name] = value
+    if options.format is not None:
+        chosen["format"] = format_named(options.format).name
+    if options.kernel not in KERNEL_NAMES:
+        from upsample_cli.kernels.weights.files import split_place  # numpy with it
+
+        chosen["kernel_sha256"] = sha256_of(split_place(options.kernel)[0])  # it may hold another kernel tomorrow
+    return json.dumps(chosen, sort_keys=True, separators=(",", ":"), default=str)
+
+
+@functools.lru_cache(maxsize=64)  # few texts, and each in many rows
+def is_settings(text: object) -> bool:
+    """Whether something that was read from a file is of the form of `settings_text`.
+
+    >>> [is_settings(text) for text in (settings_text(Options()), "", "[]", '{"tile":[1]}')]
+    [True, False, False, False]
+    """
+    if not isinstance(text, str) or len(text) > _LONGEST_TEXT:
+        return False
+    try:
+        chosen = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(chosen, dict) and all(_NAME.fullmatch(name) and _is_value(chosen[name]) for name in chosen)
+
+
+def _is_value(value: object) -> bool:
+    if isinstance(value, list):
+        return len(value) == 2 and all(isinstance(side, int) for side in value)
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
+def settings_differences(before: str, now: str) -> str:
+    """What was set otherwise before, as one would type it; empty if the two texts are the same.
+
+    >>> settings_differences('{"algorithm":1,"factor":2,"kernel":"bilinear","quality":90}',
+    ...                      '{"algorithm":1,"factor":3,"kernel":"bilinear"}')
+    '--factor 2 and --quality 90'
+    >>> settings_differences('{"algorithm":1}', '{"algorithm":1,"border":"zeros","linear_light":true}')
+    '--border replicate and no --linear-light'
+    """
+    usual = {field.name: field.default for field in fields(Options)}
+    old, new = usual | json.loads(before), usual | json.loads(now)
+    changed = [name for name in sorted(old | new) if old.get(name) != new.get(name)]
+    if "kernel" in changed:
+        changed = [name for name in changed if name != "kernel_sha256"]
+    return " and ".join(_said(name, old.get(name)) for name in changed)
+
+
+def _said(name: str, value: object) -> str:
+    if name in _NAMES:
+        return _NAMES[name]
+    option = f"--{name.replace('_', '-')}"
+    if value is None or value is False:
+        return f"no {option}"
+    if isinstance(value, list):
+        return f"{option} {value[1]}x{value[0]}"
+    return option if value is True else f"{option} {value}"
+
+
+def stamp_of(path: str | os.PathLike[str]) -> Stamp | None:
+    """The stamp of a file, links followed; None if there is none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116  a hundred thousand times: no Path is made for it
+    except (OSError, ValueError):
+        return None
+    return status.st_size, max(-_LATEST_NS, min(status.st_mtime_ns, _LATEST_NS))  # SQLite's whole numbers end in 2262
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str | None:
+    """The hash of a file's content; None if it cannot be read, or is not a regular file."""
+    try:
+        # Opening a pipe would wait for its writer, and reading a device might never end.
+        with os.fdopen(os.open(path, os.O_RDONLY | _NO_WAITING), "rb") as file:
+            is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            return hashlib.file_digest(file, "sha256").hexdigest() if is_regular else None
+    except OSError:
+        return None

@@ -1,0 +1,206 @@
+"""What was done before: one SQLite file beside the outputs, which is also the lock that keeps a second run out.
+
+A row is committed before a picture's file is begun, and again when the picture has ended: whenever the process is
+killed, a row tells of everything that may lie about.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from upsample_cli.atomic.files import new_token, remove_temporaries
+from upsample_cli.batch.paths import RealPaths
+from upsample_cli.batch.record.file import DAMAGED, Database, copied, locked, told
+from upsample_cli.batch.record.identity import settings_text, sha256_of, stamp_of
+from upsample_cli.batch.record.row import COLUMNS, Row, check, row_of, stored, stored_error
+from upsample_cli.enlarge.job import Job, Options, Result
+from upsample_cli.errors import RecordError
+
+RECORD_NAME = ".upsample.sqlite"
+_SELECT = f"SELECT {COLUMNS} FROM pictures LEFT JOIN settings ON settings = settings.id WHERE "
+_MOST_OUTPUTS = 100
+"""Of one input that are looked at: a record that holds more must not slow down every input."""
+_MOST_UNFINISHED = 10_000
+"""Far more than pictures that are in work at once, and still a second or two to look for."""
+
+
+class Record:
+    """The record of a run; a `batch.run.Journal`, to be closed. Nothing is written before `begin`.
+
+    Args:
+        path: the SQLite file; `begin` makes it if there is none.
+        options: of the run.
+        check_content: note the hash of each input too.
+        is_read_only: only look, at a copy, and lock nothing.
+        folders: that the run writes to: only below them is anything tidied up.
+
+    Raises:
+        RecordError: if another run is at work on it, or it is damaged, of a newer version, or not one of ours.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        options: Options,
+        *,
+        check_content: bool = False,
+        is_read_only: bool = False,
+        folders: Iterable[Path] = (),
+    ) -> None:
+        self.path, self.token, self.check_content = path, new_token(), check_content
+        self.settings, self.conditions = settings_text(options), settings_text(options, conditions=True)
+        self._folder = os.path.realpath(path.parent)
+        self.real_path = RealPaths()
+        self._factor = options.factor
+        self._settings_ids: dict[str, int] = {}
+        self._folders, self._is_tidy = tuple(folders), False
+        self._db: Database | None = None
+        if os.path.lexists(path):
+            self._db = copied(path) if is_read_only else locked(path)
+
+    def begin(self, *, adopted: Iterable[Row] = (), broken: Iterable[str] = ()) -> None:
+        """Lock the record, made if it is missing, and tidy up after runs that were killed.
+
+        Args:
+            adopted: rows of outputs that such a run had finished, to be recorded as written.
+            broken: outputs that it left empty, to be removed. Its temporary files are too.
+
+        Raises:
+            RecordError: if it cannot be written, or another run has made it meanwhile.
+        """
+        if self._db is None:
+            with told(self.path):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = locked(self.path, is_new=True)
+        if not self._is_tidy:
+            remove_temporaries(self._unfinished())
+            self._is_tidy = True
+        for path in broken:
+            _remove_empty(path)
+        for row in adopted:
+            stamp = stamp_of(row.output) or (None, None)
+            self._write(
+                "UPDATE pictures SET status = 'written', output_bytes = ?, output_mtime_ns = ?, ended = ?"
+                " WHERE output = ?",
+                *(*stamp, _now(), self._key(row.output)),
+            )
+
+    def of_input(self, path: str | os.PathLike[str]) -> list[Row]:
+        """The rows of what was made from an input."""
+        condition = f"input = ? ORDER BY pictures.rowid DESC LIMIT {_MOST_OUTPUTS}"
+        return self._rows(condition, stored(self.real_path(path)))
+
+    def of_output(self, path: str | os.PathLike[str]) -> Row | None:
+        """The row of an output."""
+        return next(iter(self._rows("output = ?", self._key(path))), None)
+
+    def holds_failures(self) -> bool:
+        """Whether there are failures that are not tried again unless they are asked for."""
+        return bool(self._read("SELECT 1 FROM pictures WHERE status = 'failed' AND NOT may_pass LIMIT 1"))
+
+    def started(self, job: Job) -> None:
+        """Note that a picture is about to be begun.
+
+        Raises:
+            RecordError: if it cannot be written.
+        """
+        planned = Result.planned(job, self._factor)
+        input_stamp = stamp_of(job.input)
+        sha256 = sha256_of(job.input) if self.check_content else None
+        self._write(
+            "INSERT OR REPLACE INTO pictures VALUES (?,?,?,?,?,?,?,?,?,?,?,'started',NULL,0,?,?,NULL,NULL,?)",
+            *(self._key(job.output), stored(self.real_path(job.input)), *(input_stamp or (None, None)), sha256),
+            *(self._settings_id(self.settings), job.format, job.height, job.width),
+            *(planned.output_height, planned.output_width),
+            *(*(stamp_of(job.output) or (None, None)), self.token),
+        )
+
+    def ended(self, job: Job, result: Result) -> None:
+        """Note what came of a picture.
+
+        Raises:
+            RecordError: if it cannot be written.
+        """
+        key = self._key(job.output)
+        if result.status == "skipped":  # another's file turned up under its name meanwhile
+            self._write("DELETE FROM pictures WHERE output = ?", key)
+            return
+        is_written = result.status == "written"
+        settings = self._settings_id(self.settings if is_written else self.conditions)
+        stamp = (stamp_of(job.output) if is_written else None) or (None, None)
+        self._write(
+            "UPDATE pictures SET status = ?, error = ?, may_pass = ?, settings = ?, output_bytes = ?,"
+            " output_mtime_ns = ?, seconds = ?, ended = ? WHERE output = ?",
+            *(result.status, result.error and stored_error(result.error), result.may_pass, settings),
+            *(*stamp, result.elapsed_s, _now(), key),
+        )
+
+    def close(self) -> None:
+        """Give the record free."""
+        if self._db is not None:
+            with suppress(sqlite3.Error):  # what is committed is safe, and the next run finds it
+                self._db.close()
+            self._db = None
+
+    def _unfinished(self) -> list[tuple[str, str]]:
+        """(output, token) of what killed runs were at work on, in folders that this run writes to."""
+        found = self._read(f"SELECT output, token FROM pictures WHERE status = 'started' LIMIT {_MOST_UNFINISHED}")
+        with self._checking():
+            for row in found:
+                check(row)
+        roots = [os.path.join(os.path.realpath(folder), "") for folder in self._folders]  # noqa: PTH118
+        named = ((os.path.join(self._folder, os.fsdecode(row["output"])), row["token"]) for row in found)  # noqa: PTH118
+        # Whatever a link or ".." is in the way of is not where a run of ours was at work.
+        return [each for each in named if each[0].startswith(tuple(roots)) and os.path.realpath(each[0]) == each[0]]
+
+    def _rows(self, condition: str, *values: str | bytes) -> list[Row]:
+        found = self._read(_SELECT + condition, *values)
+        with self._checking():
+            return [row for each in found if (row := row_of(each, self._folder)) is not None]
+
+    @contextmanager
+    def _checking(self) -> Iterator[None]:
+        try:
+            yield
+        except ValueError as error:
+            raise RecordError(f"{self.path}: holds a row that upsample did not write ({error})", DAMAGED[1]) from error
+
+    def _read(self, statement: str, *values: str | bytes) -> list[sqlite3.Row]:
+        return [] if self._db is None else self._write(statement, *values)
+
+    def _write(self, statement: str, *values: str | bytes | float | None) -> list[sqlite3.Row]:
+        if self._db is None:
+            raise ValueError("the record has not begun, or is closed")
+        with told(self.path):
+            return self._db.rows(statement, values)
+
+    def _settings_id(self, text: str) -> int:
+        if text not in self._settings_ids:
+            self._write("INSERT OR IGNORE INTO settings (text) VALUES (?)", text)
+            found = self._write("SELECT id FROM settings WHERE text = ?", text)
+            if not found:
+                raise RecordError(f"{self.path}: {DAMAGED[0]}", DAMAGED[1])
+            self._settings_ids[text] = found[0]["id"]
+        return self._settings_ids[text]
+
+    def _key(self, output: str | os.PathLike[str]) -> str | bytes:
+        """An output as it is recorded: below the record's folder from there, so that both can be moved together."""
+        return stored(self.real_path(output).removeprefix(self._folder + os.sep))
+
+
+def _remove_empty(path: str) -> None:
+    """Remove a file that holds nothing; anything else may be the user's."""
+    with suppress(FileNotFoundError):
+        status = os.lstat(path)
+        if stat.S_ISREG(status.st_mode) and status.st_size == 0:
+            Path(path).unlink()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

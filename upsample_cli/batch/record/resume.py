@@ -1,0 +1,220 @@
+"""What the record of earlier runs means for this one: done, failed, to be made anew, or left alone with a reason."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from upsample_cli.batch.inputs import Found, is_folder
+from upsample_cli.batch.outputs import Target
+from upsample_cli.batch.record.identity import Stamp, settings_differences, sha256_of, stamp_of
+from upsample_cli.batch.record.record import RECORD_NAME, Record
+from upsample_cli.batch.record.row import Row
+from upsample_cli.batch.workers.timeout import has_time
+from upsample_cli.enlarge.job import Job, Options, Result
+from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.images.formats import format_of_path
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the record says of one output.
+
+    Args:
+        is_done: it was made from this input with these settings, and is whole.
+        is_stale: it is there and would come out otherwise now.
+        is_free: an empty file has its name, was left by a killed run, and will be removed.
+        reason: why it is not done: what there is to say of it.
+    """
+
+    is_done: bool = False
+    is_stale: bool = False
+    is_free: bool = False
+    reason: str | None = None
+
+
+UNKNOWN = Verdict()
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """A record, read for one run. Nothing is changed before `begin`.
+
+    Args:
+        record: it.
+        options: of the run.
+        retry_failed: try again what failed.
+        timeout_s: seconds a picture may take; what failed for having had less is tried again. None for any number.
+        adopted: rows of killed runs whose outputs are whole.
+        broken: outputs of killed runs that are empty.
+    """
+
+    record: Record
+    options: Options
+    retry_failed: bool = False
+    timeout_s: float | None = None
+    adopted: list[Row] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+
+    def begin(self) -> None:
+        """Lock the record and tidy up; see `Record.begin`."""
+        self.record.begin(adopted=self.adopted, broken=self.broken)
+
+    def recalled(self, picture: Path, output_of: Callable[[Row], Path]) -> Result | None:
+        """The result of a picture that need not be opened: it is done, or failed and would fail again.
+
+        Args:
+            output_of: what the output would be called now, from what a row tells of the input.
+        """
+        for row in self.record.of_input(picture):
+            if row.status == "started":
+                continue
+            is_written = row.status == "written"
+            settings = self.record.settings if is_written else self.record.conditions
+            if row.settings != settings or self._input_change(row, picture) is not None:
+                continue
+            output = output_of(row)
+            if row.output != self.record.real_path(output):
+                continue
+            if is_written and stamp_of(row.output) == row.output_stamp:
+                return _result(row, picture, output).ended("skipped")
+            if not is_written and not self._may_pass(row):
+                return _result(row, picture, output).ended("failed", error=row.error)
+        return None
+
+    def _may_pass(self, row: Row) -> bool:
+        return self.retry_failed or row.may_pass or has_time(row.error, self.timeout_s)
+
+    def verdict(self, job: Job) -> Verdict:
+        """What the record says of the output of a job that is not settled by `recalled`."""
+        row = self.record.of_output(job.output)
+        if row is None:
+            return UNKNOWN
+        if row.status == "failed":
+            return Verdict(reason="was not made: it failed before")
+        stamp = stamp_of(row.output)
+        if row.status == "started":
+            return self._unfinished(row, job.input, stamp)
+        if stamp is None:
+            return Verdict(reason="is gone")
+        return self._written(row, job.input, stamp)
+
+    def _unfinished(self, row: Row, picture: Path, stamp: Stamp | None) -> Verdict:
+        if stamp is None:
+            return Verdict(reason="was not finished")
+        if stamp == row.output_stamp:  # what was to be replaced is still there
+            return Verdict(is_stale=True, reason="was to be replaced, and was not")
+        if not is_whole(row.output, row.format, (row.output_height, row.output_width), self.options):
+            if stamp[0] == 0:  # where a file system has no links, or after a power cut
+                self.broken.append(row.output)
+                return Verdict(is_free=True, reason="was left empty")
+            # The record does not prove that a file was not put there by the user.
+            return Verdict(is_stale=True, reason="was left unfinished by a killed run, or is another file")
+        self.adopted.append(row)
+        return self._written(replace(row, output_stamp=stamp), picture, stamp)
+
+    def _written(self, row: Row, picture: Path, stamp: Stamp) -> Verdict:
+        changes = self._changes(row, picture, stamp)
+        return Verdict(is_stale=True, reason=", ".join(changes)) if changes else Verdict(is_done=True)
+
+    def _changes(self, row: Row, picture: Path, output_stamp: Stamp) -> list[str]:
+        settings = settings_differences(row.settings, self.record.settings)
+        altered = "was altered after it was written" if row.output_stamp != output_stamp else None
+        found = (settings and f"was made with {settings}", self._input_change(row, picture), altered)
+        return [each for each in found if each]
+
+    def _input_change(self, row: Row, picture: Path) -> str | None:
+        stamp = stamp_of(picture)
+        if self.record.check_content and row.input_sha256 is not None and stamp is not None:
+            same_size = row.input_stamp is not None and row.input_stamp[0] == stamp[0]
+            is_same = same_size and sha256_of(picture) == row.input_sha256
+            return None if is_same else "was made before the input changed"
+        if row.input != self.record.real_path(picture):
+            folder, name = os.path.split(row.input)
+            return f"was made from {f'the one in {folder}' if name == picture.name else row.input}"
+        return None if row.input_stamp == stamp is not None else "was made before the input changed"
+
+
+def _result(row: Row, picture: Path, output: Path) -> Result:
+    sizes = row.height, row.width, row.output_height, row.output_width
+    return Result(picture, output, "planned", *sizes)
+
+
+def is_whole(output: str | os.PathLike[str], format_name: str, size: tuple[int, int], options: Options) -> bool:
+    """Whether an output that was put in one step is one: a file system without links, or a power cut, leaves others.
+
+    Args:
+        size: (height, width) that it is to have.
+    """
+    from upsample_cli.images.open import probe  # Pillow with it
+
+    try:
+        info = probe(output, max_pixels=max(options.max_pixels, size[0] * size[1]))
+    except PictureError:
+        return False
+    return (info.format, info.height, info.width) == (format_name, *size)
+
+
+def is_whole_output(job: Job, options: Options) -> bool:
+    """Whether what is under the name of a job's output is whole."""
+    planned = Result.planned(job, options.factor)
+    return is_whole(job.output, job.format, (planned.output_height or 0, planned.output_width or 0), options)
+
+
+def open_resume(
+    found: Sequence[Found],
+    target: Target,
+    options: Options,
+    *,
+    state: str | None = None,
+    check_content: bool = False,
+    retry_failed: bool = False,
+    timeout_s: float | None = None,
+    is_dry_run: bool = False,
+) -> Resume | None:
+    """What earlier runs into the same place did; None if the run has no folder of its own, nor a `state`.
+
+    Args:
+        state: where the record is to be, as typed; None for the folder of the outputs.
+        check_content: know an input by the hash of its content, where that is recorded.
+        retry_failed, timeout_s: see `Resume`.
+        is_dry_run: only look.
+
+    Raises:
+        UsageError: if `state` cannot be the name of a record.
+        RecordError: if the record cannot be used.
+    """
+    path = _record_path(found, target, options.target.label, state)
+    if path is None:
+        return None
+    folders = _folders(found, target, options.target.label)
+    record = Record(path, options, check_content=check_content, is_read_only=is_dry_run, folders=folders)
+    return Resume(record, options, retry_failed, timeout_s)
+
+
+def _folders(found: Sequence[Found], target: Target, label: str) -> set[Path]:
+    """The folders that a run writes to, others below them."""
+    if target.folder is not None or target.file is not None:
+        return {target.folder or Path(str(target.file)).parent}
+    parents = {os.path.dirname(each.path) for each in found if each.folder is None}  # noqa: PTH120  of many, few
+    trees = {each.folder for each in found if each.folder is not None}
+    return {Path(parent) for parent in parents} | {target.mirror(tree, label) for tree in trees}
+
+
+def _record_path(found: Sequence[Found], target: Target, label: str, state: str | None) -> Path | None:
+    """Where the record is: where the user says, or in the folder that the outputs have to themselves, if they have."""
+    if state is not None:
+        path = Path(state)
+        if not state or is_folder(path):
+            raise UsageError(f"--state {state!r} is no name of a file", "give it one, such as run.sqlite")
+        if format_of_path(path) is not None:
+            raise UsageError(f"--state {state} is named like a picture", "give it another name, such as run.sqlite")
+        return path
+    if target.folder is not None:
+        is_batch = len(found) > 1 or any(each.folder is not None for each in found)
+        return target.folder / RECORD_NAME if is_batch else None
+    folders = {each.folder for each in found}
+    (folder,) = folders if len(folders) == 1 else (None,)
+    return None if folder is None else target.mirror(folder, label) / RECORD_NAME

@@ -1,0 +1,169 @@
+"""A row of a record, and what a row must hold to be one that upsample wrote: the file may be an attacker's."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from upsample_cli.atomic.files import is_token
+from upsample_cli.batch.record.identity import Stamp, is_settings
+from upsample_cli.images.formats import FORMATS
+
+COLUMNS = (
+    "output, input, input_bytes, input_mtime_ns, input_sha256, settings.text AS settings, format, height, width,"
+    " output_height, output_width, status, error, may_pass, output_bytes, output_mtime_ns, token"
+)
+_MAX_SIDE = 1 << 32
+_LONGEST_ERROR = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is recorded of one output.
+
+    Args:
+        output: the file, links in its folder resolved.
+        input: the file it was made from, likewise.
+        input_stamp: the input's, before it was opened; None if it could not be told.
+        input_sha256: of its content; None if that was not asked for.
+        settings: as `identity.settings_text` puts them; of a failure with all that may have caused it.
+        format: name of the output's format.
+        height, width: of the input.
+        output_height, output_width: of the output.
+        status: "started" if the run ended before the picture did.
+        error: one line, if it failed.
+        may_pass: the failure may be gone at the next run.
+        output_stamp: of what was written; while it is "started", of what was there before. None for nothing.
+        token: of the run.
+    """
+
+    output: str
+    input: str
+    input_stamp: Stamp | None
+    input_sha256: str | None
+    settings: str
+    format: str
+    height: int
+    width: int
+    output_height: int
+    output_width: int
+    status: Literal["started", "written", "failed"]
+    error: str | None
+    may_pass: bool
+    output_stamp: Stamp | None
+    token: str
+
+
+def row_of(found: sqlite3.Row, folder: str) -> Row | None:
+    """What a row of the file says; None if it names a format that this version does not know.
+
+    Args:
+        found: `COLUMNS`.
+        folder: of the record, from where outputs are named.
+
+    Raises:
+        ValueError: naming a column that holds what upsample never writes.
+    """
+    check(found)
+    if found["status"] == "failed" and not found["error"]:
+        raise ValueError("error")
+    if found["format"] not in FORMATS:
+        return None
+    return Row(
+        output=os.path.join(folder, os.fsdecode(found["output"])),  # noqa: PTH118
+        input=os.fsdecode(found["input"]),
+        input_stamp=_stamp(found["input_bytes"], found["input_mtime_ns"]),
+        input_sha256=found["input_sha256"],
+        settings=found["settings"],
+        format=found["format"],
+        height=found["height"],
+        width=found["width"],
+        output_height=found["output_height"],
+        output_width=found["output_width"],
+        status=found["status"],
+        error=found["error"] and os.fsdecode(found["error"]),
+        may_pass=bool(found["may_pass"]),
+        output_stamp=_stamp(found["output_bytes"], found["output_mtime_ns"]),
+        token=found["token"],
+    )
+
+
+def check(found: sqlite3.Row) -> None:
+    """Refuse a row, or a part of one, that upsample did not write.
+
+    Raises:
+        ValueError: naming the column.
+    """
+    for name in found.keys():  # noqa: SIM118  iterating a row gives its values
+        if not _CHECKS[name](found[name]):
+            raise ValueError(name)
+
+
+def stored(text: str) -> str | bytes:
+    """Text, or the bytes of a file name that is not text, as a row holds it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(text)
+    return text
+
+
+def stored_error(line: str) -> str | bytes:
+    """An error as a row holds it: not of any length, and not of letters that cannot be stored."""
+    line = line[:_LONGEST_ERROR]
+    try:
+        return stored(line)
+    except UnicodeEncodeError:
+        return line.encode(errors="backslashreplace")
+
+
+def _stamp(size_bytes: int | None, mtime_ns: int | None) -> Stamp | None:
+    return None if size_bytes is None or mtime_ns is None else (size_bytes, mtime_ns)
+
+
+def _is_path(value: object) -> bool:
+    if isinstance(value, str):
+        return bool(value) and "\0" not in value
+    return isinstance(value, bytes) and bool(value) and b"\0" not in value
+
+
+def _is_number(value: object, least: int = -(1 << 63), most: int = 1 << 63) -> bool:
+    return type(value) is int and least <= value <= most
+
+
+def _is_side(value: object) -> bool:
+    return _is_number(value, 1, _MAX_SIDE)
+
+
+def _is_bytes_count(value: object) -> bool:
+    return value is None or _is_number(value, 0)
+
+
+def _is_moment(value: object) -> bool:
+    return value is None or _is_number(value)
+
+
+_SHA256 = re.compile("[0-9a-f]{64}")
+_CHECKS: dict[str, Callable[[object], bool]] = {
+    "output": _is_path,
+    "input": _is_path,
+    "input_bytes": _is_bytes_count,
+    "input_mtime_ns": _is_moment,
+    "input_sha256": lambda value: value is None or (isinstance(value, str) and bool(_SHA256.fullmatch(value))),
+    "settings": is_settings,
+    "format": lambda value: isinstance(value, str),
+    "height": _is_side,
+    "width": _is_side,
+    "output_height": _is_side,
+    "output_width": _is_side,
+    "status": lambda value: value in {"started", "written", "failed"},
+    "error": lambda value: value is None or isinstance(value, (str, bytes)),
+    "may_pass": lambda value: _is_number(value, 0, 1),
+    "output_bytes": _is_bytes_count,
+    "output_mtime_ns": _is_moment,
+    "token": is_token,
+}

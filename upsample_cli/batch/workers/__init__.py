@@ -1,0 +1,1 @@
+"""Worker processes: an image that crashes, hangs or exhausts memory fails alone."""

@@ -1,0 +1,63 @@
+"""What it means for a picture that the process at work on it has ended."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+
+from upsample_cli.batch.record.identity import stamp_of
+from upsample_cli.batch.record.resume import is_whole_output
+from upsample_cli.batch.workers.queue import Order
+from upsample_cli.enlarge.job import Options, Result
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """Why a worker process ended amid a picture.
+
+    Args:
+        cause, next_step: as in an error's line.
+        may_pass: the picture is perhaps not at fault.
+        how: a signal's name, or the status that the process ended with.
+    """
+
+    cause: str
+    next_step: str
+    may_pass: bool = False
+    how: str = ""
+
+
+def cause_of_death(exit_code: int | None) -> Death:
+    """What an exit code of `multiprocessing` says: a signal's number below zero, else a status.
+
+    >>> cause_of_death(-11).cause
+    'crashed the process that was at work on it (SIGSEGV)'
+    """
+    how = _signal_name(-exit_code) if exit_code is not None and exit_code < 0 else f"status {exit_code}"
+    if how == "SIGKILL":
+        return Death(
+            "the process at work on it was killed (SIGKILL), which is what the system does when memory runs out",
+            "give fewer --workers or less --memory, or enlarge it elsewhere",
+            may_pass=True,
+            how=how,
+        )
+    cause = f"crashed the process that was at work on it ({how})"
+    return Death(cause, "get a new copy of it, or convert it first", how=how)
+
+
+def last_result(order: Order, death: Death, options: Options, elapsed_s: float) -> Result:
+    """What came of the picture amid which a worker ended: if its file is in place, only the word of it is missing."""
+    job = order.job
+    if stamp_of(job.output) != order.before and is_whole_output(job, options):
+        return Result.planned(job, options.factor).ended("written", elapsed_s=elapsed_s)
+    error = f"{job.input}: {death.cause}; {death.next_step}"
+    return Result.planned(job, options.factor).ended(
+        "failed", error=error, elapsed_s=elapsed_s, may_pass=death.may_pass
+    )
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

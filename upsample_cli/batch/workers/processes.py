@@ -1,0 +1,240 @@
+"""Worker processes: a picture that crashes, hangs or eats memory fails alone, and every core works on its own picture.
+
+One thread (the supervisor) looks after all of them: it alone starts and ends them, reads and writes their pipes. Each
+worker has a pipe of its own and nothing is shared, so that a worker may die at any moment and take nothing with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import multiprocessing
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from multiprocessing.connection import wait
+from typing import Any
+
+from upsample_cli import signals
+from upsample_cli.atomic.files import temporary_path
+from upsample_cli.batch.memory import work as work_of
+from upsample_cli.batch.record.identity import stamp_of
+from upsample_cli.batch.threads import Watcher
+from upsample_cli.batch.workers.exits import Death, cause_of_death, last_result
+from upsample_cli.batch.workers.prestarted import Spares, started_worker
+from upsample_cli.batch.workers.queue import Order, Worker
+from upsample_cli.batch.workers.timeout import late_cause
+from upsample_cli.batch.workers.worker import Assignment
+from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.errors import Interrupted, UpsampleError
+
+_HAND_WORK = 0.5  # a worker is handed small pictures until they make up this much work, and again when half is done
+_DYING_S = 10.0  # from the end of its pipe to that of the process: the system may write a core dump
+_GROWTH_BYTES = 2**29  # a worker that holds so much more than after its first picture is replaced by a new one
+
+
+class ProcessExecutor:
+    """A `batch.run.Executor` of worker processes, started at once, each importing torch before its first picture.
+
+    Args:
+        assignment: what each worker is told.
+        slots: number of workers.
+        watcher: is told of the pictures, from the supervisor's thread.
+        timeout_s: a picture that takes longer fails, and its worker is killed; None for no bound.
+        spares: workers that have been started already.
+    """
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        *,
+        slots: int,
+        watcher: Watcher,
+        timeout_s: float | None = None,
+        spares: Spares | None = None,
+    ) -> None:
+        self.slots = slots
+        self.device: str | None = None
+        self._assignment, self._watcher, self._timeout_s = assignment, watcher, timeout_s
+        self._spares = spares or Spares(lambda: 0)
+        self._queue: deque[Order] = deque()
+        self._workers: list[Worker] = []
+        self._started = 0
+        self._error: BaseException | None = None
+        self._closing_s: float | None = None
+        self._ear, self._bell = multiprocessing.Pipe(duplex=False)
+        self._is_rung = False
+        self._supervisor = threading.Thread(target=self._supervise, name="upsample-supervisor", daemon=True)
+        self._supervisor.start()
+
+    def submit(self, job: Job) -> Future[Result]:
+        """See `batch.run.Executor`."""
+        future: Future[Result] = Future()
+        self._queue.append(Order(job, future, stamp_of(job.output)))
+        self._ring()
+        return future
+
+    def close(self) -> None:
+        """See `batch.run.Executor`. A worker that does not stop in time is killed, and its file removed."""
+        if self._closing_s is None:
+            self._closing_s = time.monotonic()
+            self._ring()
+        self._supervisor.join()
+
+    def _ring(self) -> None:
+        if not self._is_rung:
+            self._is_rung = True
+            with contextlib.suppress(OSError):  # the supervisor has gone
+                self._bell.send_bytes(b"!")
+
+    def _supervise(self) -> None:
+        try:
+            for _ in range(self.slots):
+                self._start_worker()
+            while self._closing_s is None or self._still_closing(self._closing_s):
+                self._deal()
+                self._hear(wait([self._ear, *(each.connection for each in self._workers)], self._patience_s()))
+                self._end_the_late()
+        except Exception as error:  # as that of a pool's thread, it belongs to whoever waits for results
+            self._error = error
+        for worker in list(self._workers):
+            worker.process.kill()
+            self._lose(worker)
+        self._give_up(self._queue)
+        self._ear.close()
+
+    def _still_closing(self, since_s: float) -> bool:
+        self._give_up(self._queue)
+        for worker in self._workers:
+            if not worker.is_old:
+                worker.is_old = True
+                worker.send(None)
+        return bool(self._workers) and not signals.is_hurried() and time.monotonic() < since_s + signals.GRACE_S
+
+    def _start_worker(self) -> None:
+        self._workers.append(Worker(*(self._spares.take() or started_worker())))
+        self._workers[-1].send(replace(self._assignment, index=self._started))
+        self._started += 1
+
+    def _deal(self) -> None:
+        """Hand the waiting pictures to workers that have room: a large one, or several small ones."""
+        if self._error is not None:
+            self._give_up(self._queue)
+        share = math.ceil(len(self._queue) / max(1, len(self._workers)))
+        for worker in sorted(self._workers, key=lambda each: len(each.hand)):
+            held = worker.in_hand()
+            if not worker.is_ready or worker.is_old or held > _HAND_WORK / 2:
+                continue
+            given: list[Order] = []
+            while self._queue and len(given) < share:
+                held += work_of(self._queue[0].job)
+                if (worker.hand or given) and held > _HAND_WORK:
+                    break
+                given.append(self._queue.popleft())
+            if given:
+                worker.hand.extend(given)
+                if len(worker.hand) == len(given):
+                    self._begin(worker)
+                worker.send([each.job for each in given])
+
+    def _begin(self, worker: Worker) -> None:
+        worker.begun_s = time.monotonic()
+        self._watcher.started(worker.hand[0].job)
+
+    def _hear(self, talking: Sequence[Any]) -> None:
+        if self._ear in talking:
+            self._ear.recv_bytes()
+            self._is_rung = False
+        for worker in [each for each in self._workers if each.connection in talking]:
+            try:
+                while worker.connection.poll():
+                    kind, what = worker.connection.recv()
+                    _HEARD[kind](self, worker, what)
+            except (EOFError, OSError):
+                self._lose(worker)
+
+    def _heard_ready(self, worker: Worker, device: str) -> None:
+        worker.is_ready = True
+        self.device = device
+
+    def _heard_rows(self, worker: Worker, rows: int) -> None:
+        self._watcher.advanced(worker.hand[0].job, rows)
+
+    def _heard_ended(self, worker: Worker, what: tuple[Result, int]) -> None:
+        result, held_bytes = what
+        self._end_first(worker, result)
+        worker.base_bytes = worker.base_bytes or held_bytes
+        if held_bytes > worker.base_bytes + _GROWTH_BYTES and not worker.is_old:
+            worker.is_old = True
+            self._start_worker()
+        if worker.hand:
+            self._begin(worker)
+        elif worker.is_old:
+            worker.send(None)
+
+    def _heard_raised(self, _worker: Worker, error: BaseException) -> None:
+        self._error = error
+        for each in self._workers:
+            self._give_up(each.hand)
+
+    def _end_first(self, worker: Worker, result: Result) -> None:
+        order = worker.hand.popleft()
+        self._watcher.ended(order.job)
+        order.future.set_result(result)
+
+    def _give_up(self, orders: deque[Order]) -> None:
+        """Pictures that will have no result: the run is at its end."""
+        while orders:
+            orders.popleft().future.set_exception(self._error or Interrupted())
+
+    def _patience_s(self) -> float | None:
+        """How long to listen before something has to be done."""
+        if self._closing_s is not None:
+            return signals.LOOK_S
+        begun_s = [each.begun_s for each in self._workers if each.hand]
+        if self._timeout_s is None or not begun_s:
+            return None
+        return max(0.0, min(begun_s) + self._timeout_s - time.monotonic())
+
+    def _end_the_late(self) -> None:
+        for worker in list(self._workers):
+            if self._timeout_s is not None and worker.hand and time.monotonic() >= worker.begun_s + self._timeout_s:
+                worker.process.kill()
+                self._lose(worker, Death(*late_cause(self._timeout_s)))
+
+    def _lose(self, worker: Worker, death: Death | None = None) -> None:
+        """A worker has ended: what it was at work on has failed, most likely, and the rest of its hand is another's."""
+        is_stopping = self._closing_s is not None or self._error is not None
+        worker.process.join(_DYING_S)
+        worker.process.kill()
+        worker.process.join()
+        worker.connection.close()
+        self._workers.remove(worker)
+        death = death or cause_of_death(worker.process.exitcode)
+        if worker.hand:
+            temporary = temporary_path(worker.hand[0].job.output, self._assignment.token)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        if is_stopping:
+            self._give_up(worker.hand)
+        elif worker.hand:
+            order, elapsed_s = worker.hand[0], time.monotonic() - worker.begun_s
+            self._end_first(worker, last_result(order, death, self._assignment.options, elapsed_s))
+            self._queue.extendleft(reversed(worker.hand))
+            self._start_worker()
+        elif not self._workers:
+            self._error = UpsampleError(
+                f"worker processes do not start: the last one ended by {death.how}",
+                "free some memory, or give fewer --workers",
+            )
+
+
+_HEARD: dict[str, Callable[[ProcessExecutor, Worker, Any], None]] = {
+    "ready": ProcessExecutor._heard_ready,
+    "rows": ProcessExecutor._heard_rows,
+    "ended": ProcessExecutor._heard_ended,
+    "raised": ProcessExecutor._heard_raised,
+}

@@ -1,0 +1,29 @@
+"""A picture that took longer than `--timeout`: the line that says so, and what it means when it is read in a record."""
+
+from __future__ import annotations
+
+import re
+
+from upsample_cli.images.metered import LATE_ADVICE, late_cause
+
+__all__ = ["has_time", "late_cause"]
+
+_NUMBER = r"\d{1,9}(?:\.\d{1,9})?(?:e[+-]\d\d)?"
+_LATE = re.compile(rf": took longer than --timeout ({_NUMBER}) and was stopped; {LATE_ADVICE}$", re.ASCII)
+
+
+def has_time(error: str | None, timeout_s: float | None) -> bool:
+    """Whether a picture failed for lack of time alone, and would have more of it now.
+
+    Args:
+        error: its line.
+        timeout_s: that it would have; None for no bound.
+
+    >>> line = "a.png: took longer than --timeout 0.5 and was stopped; give it more seconds"
+    >>> [has_time(line, timeout_s) for timeout_s in (0.4, 0.5, 0.6, None)]
+    [False, False, True, True]
+    >>> has_time("a.png: is empty", None)
+    False
+    """
+    late = _LATE.search(error or "")
+    return late is not None and (timeout_s is None or timeout_s > float(late[1]))

@@ -1,0 +1,138 @@
+"""A worker process, seen from inside: takes pictures from a pipe, one after the other, and says what came of them."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Event
+from typing import Any
+
+from upsample_cli import signals
+from upsample_cli.atomic.files import remove_unfinished
+from upsample_cli.batch.carry import prepare
+from upsample_cli.batch.threads import Carry
+from upsample_cli.current_folder import distrust_current_folder
+from upsample_cli.engine.cores import use_cores
+from upsample_cli.enlarge.job import Job, Options
+from upsample_cli.errors import Interrupted
+
+_EVERY_S = 0.1  # how often it tells of rows
+_LATE_S = 0.01  # an assignment that is not there by then comes when the run is planned
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What every worker of a run is told when it starts.
+
+    Args:
+        options: of the run.
+        token: of the run.
+        carry: what is done with a picture; by its module and name, so it must have them.
+        prepare: called first, with the options and `index`; gives the options to go by and the name of the device.
+        cores: for this worker's threads that compute.
+        index: of the worker, to choose one of several GPUs by.
+    """
+
+    options: Options
+    token: str
+    carry: Carry
+    cores: int
+    prepare: Callable[[Options, int], tuple[Options, str]] = prepare
+    index: int = 0
+
+
+def work(connection: Connection[Any, Any]) -> None:
+    """Carry out pictures until there are no more; the process ends here.
+
+    It is sent an `Assignment`, lists of jobs, and None to stop. It sends pairs: ("ready", name of the device), ("rows",
+    number), ("ended", (result, bytes of memory it holds)) for every job in order, ("raised", an exception). If the
+    other end is gone, it stops too: a worker does not outlive its run.
+    """
+    for number in signals.SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # the run answers them
+    _offer_to_the_oom_killer()
+    with distrust_current_folder(), contextlib.suppress(EOFError, OSError, Interrupted):  # OSError: nobody is there
+        _import_meanwhile(connection)
+        assignment: Assignment = connection.recv()
+        use_cores(assignment.cores)
+        jobs: SimpleQueue[Job | None] = SimpleQueue()
+        stop = Event()
+        threading.Thread(target=_listen, args=(connection, jobs, stop), daemon=True).start()
+        try:
+            options, device = assignment.prepare(assignment.options, assignment.index)
+            connection.send(("ready", device))
+            while (job := jobs.get()) is not None and not stop.is_set():
+                result = assignment.carry(
+                    job, options, token=assignment.token, stop=stop, on_rows=_Teller(connection).add
+                )
+                connection.send(("ended", (result, _held_bytes())))
+        except Interrupted:
+            raise
+        except Exception as error:
+            error.add_note(traceback.format_exc())  # tracebacks do not travel
+            connection.send(("raised", error))
+    _leave()
+
+
+def _import_meanwhile(connection: Connection[Any, Any]) -> None:
+    """Import what pictures need while the assignment is not there. What fails here fails later again, and is told."""
+    if not connection.poll(_LATE_S):
+        with contextlib.suppress(Exception):
+            importlib.import_module("upsample_cli.enlarge.run")
+            importlib.import_module("upsample_cli.engine.bands")
+
+
+def _leave() -> None:
+    remove_unfinished()
+    os._exit(0)  # taking torch down takes its time
+
+
+def _listen(connection: Connection[Any, Any], jobs: SimpleQueue[Job | None], stop: Event) -> None:
+    with contextlib.suppress(EOFError, OSError):
+        while (given := connection.recv()) is not None:
+            for job in given:
+                jobs.put(job)
+    stop.set()
+    jobs.put(None)
+    time.sleep(signals.GRACE_S)  # the main thread ends the process; amid a long call into a codec it cannot
+    _leave()
+
+
+class _Teller:
+    """Tells of rows, not too often."""
+
+    def __init__(self, connection: Connection[Any, Any]) -> None:
+        self._connection = connection
+        self._rows = 0
+        self._told_s = time.monotonic()
+
+    def add(self, rows: int) -> None:
+        self._rows += rows
+        if time.monotonic() - self._told_s >= _EVERY_S:
+            self._connection.send(("rows", self._rows))
+            self._rows, self._told_s = 0, time.monotonic()
+
+
+def _offer_to_the_oom_killer() -> None:
+    """Where memory runs out, a worker is to be killed, not the run. On Linux."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+
+
+def _held_bytes() -> int:
+    """Memory this process holds; 0 where nobody says so."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,171 @@
+"""What the `upsample` command says: lines as pictures end, a summary, or one JSON document."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import indent
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from upsample_cli.cli.report.printable import one_line
+from upsample_cli.cli.report.summary import DONE_ALREADY, KEPT_FAILURES, STATUSES, Tally
+from upsample_cli.enlarge.job import Options, Result
+from upsample_cli.images.streams import NAME
+
+_SCROLLED_LINES = 20
+"""So many lines, and a failure's may have gone by unseen."""
+
+
+@dataclass(slots=True)
+class Report:
+    """Tells of results as they come, and keeps no more of them than the end needs.
+
+    Args:
+        out: for results.
+        messages: for warnings and errors.
+        is_single: there is one input, reported in a line; more end in a summary.
+        is_watch: the end is far: a line for what is written, and all there is to say of what is passed over.
+        verbose: a line for every picture, however many.
+        quiet: errors only.
+        as_json: nothing on `out` but the document at the end.
+        order: places of the inputs in the document.
+        is_resumable: there is a record, so that the same command goes on where it was stopped.
+        may_retry: whether the record holds failures that are tried again only if asked for.
+    """
+
+    out: Console
+    messages: Console
+    is_single: bool
+    verbose: bool = False
+    quiet: bool = False
+    as_json: bool = False
+    is_watch: bool = False
+    order: Mapping[Path, int] = field(default_factory=dict)
+    is_resumable: bool = False
+    may_retry: Callable[[], bool] = lambda: False
+    tally: Tally = field(default_factory=Tally)
+    _records: list[tuple[int, str]] = field(default_factory=list)
+    _said: int = 0
+    _first_failure: int | None = None
+
+    def __post_init__(self) -> None:
+        self.tally.is_watch = self.is_watch
+
+    def add(self, result: Result) -> None:
+        """Take a result and say what must be said at once."""
+        self.tally.add(result)
+        if self.as_json:
+            self._records.append((self.order.get(result.input, 0), json.dumps(file_record(result), indent=2)))
+        if result.error is not None:
+            self._first_failure = self._said if self._first_failure is None else self._first_failure
+            self.message("error", "bold red", result.error)
+        elif not self.quiet:
+            # That outputs exist is in the summary; a resumed run of many thousands needs no line for each.
+            says_all = self.verbose or self.is_single or self.is_watch
+            said = result.warnings if says_all or result.status != "skipped" else ()
+            for warning in said:
+                prefix = "" if warning.startswith(f"{result.output}: ") else f"{result.input}: "
+                self.message("warning", "yellow", prefix + warning)
+            if not self.as_json and (self.verbose or (says_all and result.status != "skipped")):
+                # While bars are drawn on the same terminal, lines must go past them.
+                lines = self.messages if self.out.file.isatty() and self.messages.file.isatty() else self.out
+                lines.print(_line(result), soft_wrap=True, highlight=False)
+                self._said += 1
+
+    def close(self, options: Options, device: str, elapsed_s: float, *, left: int | None = None) -> None:
+        """Say what came of the whole run.
+
+        Args:
+            left: so many pictures are not done, as the run was stopped; None if it came to its end.
+        """
+        if left is not None and not self.as_json and self.out.file.isatty() and not self.messages.file.isatty():
+            self.out.print()  # after ^C; where bars are drawn, they were drawn over it
+        if self.as_json:
+            self._print_document(options, device, is_stopped=left is not None)
+        elif self.is_single:
+            if left and not self.quiet:
+                what = "what was written is not whole" if self.out.stderr else "nothing was written"
+                self.messages.print(f"stopped; {what}", soft_wrap=True, highlight=False)
+        elif not self.quiet:
+            for line in self._summary(elapsed_s, left):
+                self.out.print(f"[bold]{line[:8]}[/]{escape(line[8:])}", soft_wrap=True, highlight=False)
+            gone_by = 0 if self._first_failure is None else self._said - self._first_failure
+            if gone_by > _SCROLLED_LINES and self.tally.first_failures:
+                self._repeat_failures()
+
+    def _summary(self, elapsed_s: float, left: int | None) -> Iterator[str]:
+        if left is not None:
+            yield f"stopped: {left:,} not done" + ("; the same command goes on" if self.is_resumable and left else "")
+        retry = "--retry-failed tries again what failed" if self.tally.counts["failed"] and self.may_retry() else ""
+        yield from self.tally.lines(None if self.is_watch else elapsed_s, retry=retry)
+
+    @property
+    def exit_status(self) -> int:
+        """0 if nothing failed, else 1."""
+        return int(self.tally.counts["failed"] > 0)
+
+    def message(self, kind: str, style: str, text: str) -> None:
+        """A line of its own beside the results."""
+        self._said += 1
+        self.messages.print(f"[{style}]{kind}:[/] {escape(one_line(text))}", soft_wrap=True, highlight=False)
+
+    def _print_document(self, options: Options, device: str, *, is_stopped: bool) -> None:
+        """As `json.dumps(..., indent=2)` would, without a second copy of everything."""
+        write = self.out.file.write
+        self._records.sort(key=lambda record: record[0])
+        document = summary_record(self.tally, options, device) | ({"stopped": True} if is_stopped else {})
+        end = json.dumps(document, indent=2).removeprefix("{")
+        write('{\n  "files": [')
+        for index, (_, record) in enumerate(self._records):
+            write(("," if index else "") + "\n" + indent(record, "    "))
+        write(("\n  " if self._records else "") + f"],{end}\n")
+
+    def _repeat_failures(self) -> None:
+        failed = self.tally.counts["failed"]
+        which = f"the first {KEPT_FAILURES} of {failed:,}" if failed > KEPT_FAILURES else "again"
+        self.out.print(f"What failed, {which}:", soft_wrap=True, highlight=False)
+        for error in self.tally.first_failures:
+            self.out.print(f"  {one_line(error)}", soft_wrap=True, highlight=False, markup=False)
+
+
+def file_record(result: Result) -> dict[str, Any]:
+    """What is told of one picture to programs: an element of `files`, a line of `--report`."""
+    return {
+        "input": str(result.input),
+        "output": None if result.output is None else str(result.output),
+        "status": result.status,
+        "width": result.width,
+        "height": result.height,
+        "output_width": result.output_width,
+        "output_height": result.output_height,
+        "warnings": list(result.warnings),
+        "error": result.error,
+        "seconds": round(result.elapsed_s, 3),
+    }
+
+
+def summary_record(tally: Tally, options: Options, device: str) -> dict[str, Any]:
+    """What the JSON document of a run says beside its `files`: counts, and the settings that shaped the pixels."""
+    return {
+        "summary": {status: tally.counts[status] for status in STATUSES},
+        "factor": options.target.number,
+        "kernel": options.kernel,
+        "border": options.border,
+        "device": device,
+    }
+
+
+def _line(result: Result) -> str:
+    source = "standard input" if str(result.input) == NAME else result.input
+    target = "standard output" if str(result.output) == NAME else result.output
+    names = escape(one_line(f"{source} -> {target}"))
+    sizes = f"{result.width}x{result.height} -> {result.output_width}x{result.output_height}"
+    end = f"{result.elapsed_s:.2f} s" if result.status == "written" else result.status
+    if result.status == "skipped" and not result.warnings:
+        end += f": {DONE_ALREADY}"
+    return f"{names}  {sizes}  {end}"

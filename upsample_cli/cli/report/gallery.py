@@ -1,0 +1,130 @@
+"""`--gallery`: a page that shows each picture before and after, made while the run goes on."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from upsample_cli.atomic.files import new_file, writing_error
+from upsample_cli.cli.report import gallery_page
+from upsample_cli.cli.report.json_lines import check_folder, check_link
+from upsample_cli.cli.report.summary import Tally
+from upsample_cli.enlarge.job import Options, Result
+from upsample_cli.errors import OutputExistsError, UpsampleError, UsageError
+
+if TYPE_CHECKING:
+    from upsample_cli.images.preview import Preview
+
+MAX_PICTURES = 300
+"""So many weigh about 20 MB; a page of ten times as many is slow to open, and nobody looks at it."""
+MAX_FAILURES = 1000
+
+
+class _NotYetError(Exception):
+    """Ends the writing of a file that was only tried."""
+
+
+class Gallery:
+    """Collects pictures for a page, one at a time in a thread of its own, on the disk; a context manager.
+
+    Args:
+        path: the page, in a folder that exists.
+        options: of the run. A page of an earlier run is replaced, anything else under `overwrite` only.
+
+    Raises:
+        UsageError: if the page cannot be written.
+    """
+
+    def __init__(self, path: Path, options: Options) -> None:
+        self._path, self._options = path, options
+        self._shown = 0
+        self._sources: list[Path] = []
+        self._failures: list[str] = []
+        check_folder("--gallery", path)
+        check_link("--gallery", path)
+        self._may_replace = options.overwrite or _is_page(path)
+        _check_writable(path, overwrite=self._may_replace)
+        self._articles = tempfile.TemporaryFile()  # noqa: SIM115  closed by __exit__
+        self._maker = ThreadPoolExecutor(1, thread_name_prefix="upsample-gallery")
+
+    def __enter__(self) -> Gallery:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._maker.shutdown(cancel_futures=True)
+        self._articles.close()
+
+    def add(self, result: Result) -> None:
+        """Take a picture in, if there is room for more."""
+        if result.status == "failed":
+            if len(self._failures) < MAX_FAILURES:
+                self._failures.append(result.error or "")
+        elif self._shown < MAX_PICTURES:
+            self._shown += 1
+            self._sources.append(result.input)
+            self._maker.submit(self._make, result)
+
+    def write(self, tally: Tally, elapsed_s: float) -> UpsampleError | None:
+        """Wait for the last picture, and put the page in its place. Returns why it cannot be written, if so."""
+        self._maker.shutdown()
+        told = list(tally.lines(elapsed_s))
+        if (left_out := sum(tally.counts.values()) - tally.counts["failed"] - self._shown) > 0:
+            told.append(f"{left_out:,} more pictures are not shown: a page holds {MAX_PICTURES}.")
+        if (silent := tally.counts["failed"] - len(self._failures)) > 0:
+            told.append(f"{silent:,} more failures are not listed: a page holds {MAX_FAILURES:,}.")
+        try:
+            check_link("--gallery", self._path)  # it may have come meanwhile
+            with new_file(self._path, overwrite=self._may_replace, sources=self._sources) as page:
+                page.write(gallery_page.head(self._options, told, self._failures).encode())
+                self._articles.seek(0)
+                shutil.copyfileobj(self._articles, page)
+                page.write(gallery_page.FOOT.encode())
+        except UpsampleError as error:
+            return error
+        return None
+
+    def _make(self, result: Result) -> None:
+        shown, excuse = self._preview(result)
+        article = gallery_page.article(result, shown, excuse).encode()
+        with suppress(OSError):  # a full disk says so when the page itself is written
+            self._articles.write(article)
+
+    def _preview(self, result: Result) -> tuple[Preview | None, str]:
+        from upsample_cli.images.preview import preview  # Pillow and numpy with it
+
+        shape = (result.output_height or 0, result.output_width or 0)
+        try:
+            return preview(result.input, Path(result.output or ""), shape, frame=self._options.frame), ""
+        except UpsampleError as error:
+            return None, str(error)
+        except (OSError, ValueError, MemoryError) as error:  # a page with one picture less is better than none
+            return None, f"{result.output}: cannot be shown: {type(error).__name__}"
+
+
+def _is_page(path: Path) -> bool:
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(len(gallery_page.START)) == gallery_page.START.encode()
+    except (OSError, ValueError):
+        return False
+
+
+def _check_writable(path: Path, *, overwrite: bool) -> None:
+    try:
+        with suppress(_NotYetError), new_file(path, overwrite=overwrite):
+            raise _NotYetError
+    except OutputExistsError as error:
+        raise UsageError(f"{path} exists already", "give --gallery another name, or add --overwrite") from error
+    except UpsampleError as error:
+        raise UsageError(error.cause, "give --gallery another name") from error
+    except OSError as error:
+        raise UsageError(writing_error(path, error).cause, "give --gallery another name") from error

@@ -1,0 +1,113 @@
+"""The page of `--gallery` as HTML: one file that loads nothing, whatever the pictures are called."""
+
+from __future__ import annotations
+
+import html
+from base64 import b64encode
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from upsample_cli.cli.report.printable import one_line
+from upsample_cli.enlarge.job import Options, Result
+
+if TYPE_CHECKING:
+    from upsample_cli.images.preview import Preview
+
+_LEAST_BOX = 192
+"""Side of the smallest box that a detail is shown in; those of tiny pictures are enlarged to it, both alike."""
+
+_STYLE = """
+:root { color-scheme: light dark; --edge: #8886; }
+body { font: 15px/1.45 system-ui, sans-serif; margin: 0 auto; max-width: 76rem; padding: 1.5rem; }
+h1 { font-size: 1.5rem; margin: 0 0 .5rem; }
+h2 { font-size: 1rem; margin: 0; overflow-wrap: anywhere; }
+pre, p, figcaption { margin: .25rem 0; }
+pre { overflow-x: auto; }
+.failures { border-left: 4px solid #d33; margin: 1rem 0; padding-left: 1rem; overflow-wrap: anywhere; }
+article { border-top: 1px solid var(--edge); padding: 1rem 0; content-visibility: auto;
+          contain-intrinsic-size: auto 20rem; }
+.pictures { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
+figure { margin: .5rem 0 0; }
+figcaption, article > p { font-size: .85rem; opacity: .8; }
+img { display: block; background: repeating-conic-gradient(#8883 0 25%, #fff0 0 50%) 0 0 / 16px 16px; }
+.detail { image-rendering: pixelated; }
+.overview { position: relative; width: max-content; }
+.overview span { position: absolute; box-sizing: border-box; min-width: 4px; min-height: 4px;
+                 outline: 2px solid #fff; border: 2px solid #d33; }
+"""
+
+START = (
+    '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+    '<meta name="generator" content="upsample --gallery">\n'
+)
+"""What every page begins with, and tells one that we wrote from others."""
+
+FOOT = "</main>\n</body>\n</html>\n"
+
+
+def head(options: Options, told: Sequence[str], failures: Sequence[str]) -> str:
+    """The page down to its first picture.
+
+    Args:
+        told: lines about the whole run.
+        failures: a line each.
+    """
+    title = "Enlarged pictures, before and after"
+    listed = "".join(f"<li>{_text(failure)}</li>\n" for failure in failures)
+    failed = f'<section class="failures">\n<h2>Failed</h2>\n<ul>\n{listed}</ul>\n</section>\n' if failures else ""
+    lines = "\n".join(map(_text, told))
+    return (
+        f'{START}<meta name="viewport" content="width=device-width">\n'
+        # Nothing is loaded: the page may be opened anywhere, and tells nobody that it was.
+        '<meta http-equiv="Content-Security-Policy" '
+        "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n"
+        f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<header>\n<h1>{title}</h1>\n"
+        f"<p>Kernel {_text(options.kernel)}, border {_text(options.border)}.</p>\n<pre>{lines}</pre>\n"
+        f"</header>\n{failed}<main>\n"
+    )
+
+
+def article(result: Result, shown: Preview | None, excuse: str) -> str:
+    """One picture.
+
+    Args:
+        shown: what is to be seen of it.
+        excuse: why nothing is.
+    """
+    name = _text(str(result.input))
+    warnings = "".join(f"<p>Warning: {_text(warning)}</p>\n" for warning in result.warnings)
+    pictures = f"<p>{_text(excuse)}</p>\n" if shown is None else _pictures(name, shown)
+    facts = [f"to {_text(str(result.output))}"]
+    if result.width is not None and result.output_width is not None:
+        facts.append(f"{result.width}×{result.height} to {result.output_width}×{result.output_height}")
+    facts.append(f"{result.elapsed_s:.2f} s" if result.status == "written" else result.status)
+    return f"<article>\n<h2>{name}</h2>\n<p>{', '.join(facts)}</p>\n{warnings}{pictures}</article>\n"
+
+
+def _pictures(name: str, shown: Preview) -> str:
+    top, left, height, width = shown.detail
+    after_height, after_width = shown.after_shape
+    zoom = max(1, _LEAST_BOX // max(shown.after_shape))
+    box = f'class="detail" width="{after_width * zoom}" height="{after_height * zoom}"'
+    place = (("left", left / shown.shape[1]), ("top", top / shown.shape[0]),
+             ("width", width / shown.shape[1]), ("height", height / shown.shape[0]))  # fmt: skip
+    mark = "; ".join(f"{side}: {share:.2%}" for side, share in place)
+    return (
+        '<div class="pictures">\n'
+        f'<figure><div class="overview">{_image(shown.overview, name + ", all of it, made small")}'
+        f'<span style="{mark}"></span></div><figcaption>The input; the frame is the detail.</figcaption></figure>\n'
+        f"<figure>{_image(shown.before, f'{name}, a detail before', box)}"
+        f"<figcaption>Before: {width}×{height} pixels</figcaption></figure>\n"
+        f"<figure>{_image(shown.after, f'{name}, the same detail after', box)}"
+        f"<figcaption>After: {after_width}×{after_height} pixels</figcaption></figure>\n</div>\n"
+    )
+
+
+def _image(webp: bytes, alt: str, attributes: str = "") -> str:
+    data = b64encode(webp).decode()
+    return f'<img {attributes} loading="lazy" decoding="async" alt="{alt}" src="data:image/webp;base64,{data}">'
+
+
+def _text(text: str) -> str:
+    """Text of any file name, as the page may hold it: no markup, and nothing that is not printable."""
+    return html.escape(one_line(text))

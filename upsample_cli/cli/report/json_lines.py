@@ -1,0 +1,137 @@
+"""`--report`: a line of JSON for every picture, written as it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from upsample_cli.atomic.files import writing_error
+from upsample_cli.batch.own_files import link_fault
+from upsample_cli.cli.report.console import file_record
+from upsample_cli.enlarge.job import Result
+from upsample_cli.errors import UpsampleError, UsageError
+
+_HEAD_BYTES = 1 << 16
+_SYSTEM_FOLDERS = re.compile("/dev(/fd)?|/proc/[0-9]+/fd")
+
+
+class ReportFile:
+    """Appends a line for each result: what `--json` has in `files`. A context manager.
+
+    Each line is one write, so a run that is killed leaves whole lines. A file that is there is continued, as a run is
+    that is started again: of two lines about the same input the later holds.
+
+    Args:
+        path: the file, in a folder that exists.
+
+    Raises:
+        UsageError: if it cannot be written, or is there and is no report.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.error: UpsampleError | None = None
+        """Why the file could not be written to its end. The run is worth more than its report, and goes on."""
+        check_folder("--report", path)
+        # What the system itself has there, such as /dev/stderr or the pipe of >(command), may be a link or a device.
+        is_systems = _SYSTEM_FOLDERS.fullmatch(os.path.realpath(path.parent)) is not None
+        if not is_systems:
+            check_link("--report", path)
+        guards = 0 if is_systems else getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0) | guards
+        try:
+            self._file = os.open(path, flags, 0o666)
+        except (OSError, ValueError) as error:
+            raise _unwritable(path, error) from error
+        try:
+            if not is_systems:
+                _check_status("--report", path, os.fstat(self._file))
+            self._check_and_end_line()
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def _check_and_end_line(self) -> None:
+        """Refuse to write into something else; begin on a line of its own, even if the last has no end."""
+        try:
+            size = os.lseek(self._file, 0, os.SEEK_END)
+        except OSError:  # a pipe
+            return
+        if size == 0:
+            return
+        os.lseek(self._file, 0, os.SEEK_SET)
+        if not _is_record(os.read(self._file, _HEAD_BYTES)):
+            raise UsageError(f"{self._path} is there and is no report", "give --report another name")
+        os.lseek(self._file, -1, os.SEEK_END)
+        if os.read(self._file, 1) != b"\n":
+            os.write(self._file, b"\n")
+
+    def __enter__(self) -> ReportFile:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        os.close(self._file)
+
+    def add(self, result: Result) -> None:
+        """Append its line."""
+        if self.error is not None:
+            return
+        line = json.dumps(file_record(result)).encode() + b"\n"
+        try:
+            while line:
+                line = line[os.write(self._file, line) :]
+        except OSError as error:
+            self.error = writing_error(self._path, error)
+
+
+def make_folder(path: Path, outputs: Iterable[Path]) -> None:
+    """Make the folder of a file of the run, if the run makes it anyway, for its outputs."""
+    folder = path.absolute().parent
+    if not os.path.lexists(folder) and any(folder in output.absolute().parents for output in outputs):
+        with suppress(OSError):  # the first picture will say why
+            folder.mkdir(parents=True, exist_ok=True)
+
+
+def check_folder(option: str, path: Path) -> None:
+    """Refuse a file of the run in a folder that is not there: only those of outputs are made.
+
+    Raises:
+        UsageError: naming the folder.
+    """
+    if not os.path.lexists(path.parent):
+        raise UsageError(f"there is no folder {path.parent} for {option} {path}", "make it first, or name another")
+
+
+def check_link(option: str, path: Path) -> None:
+    """Refuse to write a file of the run through a link, or into a pipe or a device: others may have put it there.
+
+    Raises:
+        UsageError: naming the file.
+    """
+    with suppress(OSError, ValueError):  # if it is not there, or cannot be, writing says so
+        _check_status(option, path, os.lstat(path))
+
+
+def _check_status(option: str, path: Path, status: os.stat_result) -> None:
+    if (fault := link_fault(status)) is not None:
+        raise UsageError(f"{path}: {fault}", f"give {option} another name")
+
+
+def _is_record(head: bytes) -> bool:
+    r"""Whether a file that begins so was written by us; its first line may be cut.
+
+    >>> [_is_record(head) for head in (b'{"input": "a.png", "output": null, ...}\n', b"\x89PNG\r\n", b'{"a": 1}\n')]
+    [True, False, False]
+    """
+    return head.startswith(b'{"input": ')
+
+
+def _unwritable(path: Path, error: OSError | ValueError) -> UsageError:
+    if isinstance(error, OSError):
+        cause = writing_error(path, error).cause
+        return UsageError(cause, "give --report another name")
+    return UsageError(f"{path}: cannot be written: its name holds a zero byte", "give --report another name")

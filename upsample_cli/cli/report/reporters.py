@@ -1,0 +1,69 @@
+"""Everyone who is told what came of a picture: the terminal or the JSON document, the report file, the gallery."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from upsample_cli.cli.report.console import Report
+from upsample_cli.cli.report.gallery import Gallery
+from upsample_cli.cli.report.json_lines import ReportFile
+from upsample_cli.enlarge.job import Options, Result
+
+
+@dataclass(frozen=True, slots=True)
+class Outlets:
+    """What a run is told to; see `opened`."""
+
+    report: Report
+    file: ReportFile | None
+    gallery: Gallery | None
+
+    def add(self, result: Result) -> None:
+        """Tell of a picture."""
+        self.report.add(result)
+        if self.file is not None:
+            self.file.add(result)
+        if self.gallery is not None:
+            self.gallery.add(result)
+
+    def close(self, options: Options, device: str, elapsed_s: float, *, left: int | None = None) -> int:
+        """Tell of the whole run. Returns the exit status.
+
+        Args:
+            left: so many pictures are not done, as the run was stopped; there is no gallery then, and the next run
+                makes it. None if it came to its end.
+        """
+        errors = [self.file.error] if self.file is not None else []
+        if self.gallery is not None and left is None:
+            with _waiting(self.report, "The gallery is being made ..."):
+                errors.append(self.gallery.write(self.report.tally, elapsed_s))
+        faults = [str(error) for error in errors if error is not None]
+        for fault in faults:
+            self.report.message("error", "bold red", fault)
+        self.report.close(options, device, elapsed_s, left=left)
+        return self.report.exit_status or int(bool(faults))
+
+
+@contextmanager
+def opened(report: Report, options: Options, *, report_path: str | None, gallery_path: str | None) -> Iterator[Outlets]:
+    """The outlets of a run, their files opened.
+
+    Args:
+        report_path, gallery_path: `--report` and `--gallery` as typed.
+
+    Raises:
+        UsageError: if a file cannot be written.
+    """
+    with ExitStack() as files:
+        file = files.enter_context(ReportFile(Path(report_path))) if report_path is not None else None
+        gallery = files.enter_context(Gallery(Path(gallery_path), options)) if gallery_path is not None else None
+        yield Outlets(report, file, gallery)
+
+
+def _waiting(report: Report, text: str) -> contextlib.AbstractContextManager[object]:
+    is_seen = report.messages.file.isatty() and not report.quiet
+    return report.messages.status(text) if is_seen else contextlib.nullcontext()

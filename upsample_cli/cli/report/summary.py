@@ -1,0 +1,125 @@
+"""What a run came to: counts, causes and the first failures, in memory that does not grow with the pictures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from upsample_cli.cli.report.figures import figure
+from upsample_cli.cli.report.printable import one_line
+from upsample_cli.enlarge.job import Result, Status
+
+STATUSES: tuple[Status, ...] = ("written", "skipped", "failed", "planned")
+
+KEPT_FAILURES = 5
+_KEPT_CAUSES = 100
+_SHOWN_CAUSES = 4
+_OTHERS = "other causes"
+_SLOW_ENOUGH_S = 0.1
+DONE_ALREADY = "done already"
+_INDENT = " " * 17
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts results.
+
+    Args:
+        counts: how many of each status.
+        causes: of "skipped" and of "failed", how many of each.
+        output_pixels: written.
+        first_failures: the errors of the first few.
+        is_watch: an input may come again: what failed before is no failure any more.
+    """
+
+    counts: Counter[Status] = field(default_factory=Counter)
+    causes: dict[Status, Counter[str]] = field(default_factory=lambda: {"skipped": Counter(), "failed": Counter()})
+    output_pixels: int = 0
+    first_failures: list[str] = field(default_factory=list)
+    is_watch: bool = False
+    _failed: dict[Path, Result] = field(default_factory=dict)
+
+    def add(self, result: Result) -> None:
+        """Count one more."""
+        if self.is_watch:
+            self._forget(self._failed.pop(result.input, None))
+            if result.status == "failed":
+                self._failed[result.input] = result
+        self.counts[result.status] += 1
+        if result.status == "written":
+            self.output_pixels += (result.output_width or 0) * (result.output_height or 0)
+        if result.status in self.causes:
+            known, cause = self.causes[result.status], cause_of(result)
+            known[cause if cause in known or len(known) < _KEPT_CAUSES else _OTHERS] += 1
+        if result.error is not None and len(self.first_failures) < KEPT_FAILURES:
+            self.first_failures.append(result.error)
+
+    def _forget(self, failure: Result | None) -> None:
+        """Take a failure back: its input has come again."""
+        if failure is None:
+            return
+        self.counts["failed"] -= 1
+        known, cause = self.causes["failed"], cause_of(failure)
+        known[cause if cause in known else _OTHERS] -= 1
+        if failure.error in self.first_failures:
+            self.first_failures.remove(failure.error)
+
+    def lines(self, elapsed_s: float | None, *, retry: str = "") -> Iterator[str]:
+        """How many pictures came to which end, why, and how fast; a line each.
+
+        Args:
+            elapsed_s: of the whole run; None if it spent its time waiting.
+            retry: how to try again what failed.
+        """
+        for status in STATUSES:
+            if self.counts[status] or (status == "written" and not self.counts["planned"]):
+                details = list(self._details(status, elapsed_s))
+                yield f"{status:<8}{self.counts[status]:>7,}  {details[0]}"
+                yield from (f"{_INDENT}{detail}" for detail in details[1:])
+                if status == "failed" and retry:
+                    yield f"{_INDENT}{retry}"
+
+    def _details(self, status: Status, elapsed_s: float | None) -> Iterator[str]:
+        if status == "planned":
+            yield "nothing was written"
+        elif status == "written":
+            yield self._speed(elapsed_s)
+        else:
+            counted = self.causes[status].most_common()
+            named = [each for each in counted if each[0] != _OTHERS and each[1]][:_SHOWN_CAUSES]
+            more = self.counts[status] - sum(count for _, count in named)
+            for cause, count in named:
+                yield cause if count == self.counts[status] else f"{count:,}: {cause}"
+            if more:
+                yield f"{more:,}: {_OTHERS}"
+
+    def _speed(self, elapsed_s: float | None) -> str:
+        megapixels = self.output_pixels / 1e6
+        if elapsed_s is None:
+            return f"{figure(megapixels)} MP"
+        said = f"{figure(megapixels)} MP in {elapsed_s:.1f} s"
+        if not self.counts["written"] or elapsed_s < _SLOW_ENOUGH_S:
+            return said
+        rates = f"{figure(self.counts['written'] / elapsed_s)} pictures/s, {figure(megapixels / elapsed_s)} MP/s"
+        return f"{said}: {rates}"
+
+
+def cause_of(result: Result) -> str:
+    """Why a picture was skipped or failed, without its name and the advice, so that equal causes are equal.
+
+    >>> from pathlib import Path
+    >>> cause_of(Result(Path("a.png"), status="failed", error="a.png: is empty; get a new copy of it"))
+    'is empty'
+    >>> cause_of(Result(Path("a.png"), status="skipped"))
+    'done already'
+    """
+    said = result.error if result.status == "failed" else next(iter(result.warnings), None)
+    if said is None:
+        return DONE_ALREADY
+    for path in (result.input, result.output):
+        said = said.removeprefix(f"{path}: ")
+    cause, _, advice = said.partition("; ")
+    kept = f"{cause}; {advice}" if result.status == "skipped" and advice else cause
+    return one_line(kept)

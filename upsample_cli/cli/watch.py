@@ -1,0 +1,179 @@
+"""What `upsample --watch` does: the pictures of a folder as they arrive, until it is stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+
+from upsample_cli.atomic.folders import Place, make_bases
+from upsample_cli.atomic.same_file import is_same_file
+from upsample_cli.batch.collisions import check_own_files
+from upsample_cli.batch.executors import executor_for
+from upsample_cli.batch.inputs import Found, find_inputs, is_folder
+from upsample_cli.batch.outputs import Target, target_of
+from upsample_cli.batch.plan import Entry, plan_run
+from upsample_cli.batch.record.resume import Resume, open_resume
+from upsample_cli.batch.run import Journal, NoJournal, run_entries
+from upsample_cli.batch.watch import KeptOpen, arrivals
+from upsample_cli.cli.report.console import Report
+from upsample_cli.cli.report.progress import Bars
+from upsample_cli.cli.report.reporters import Outlets, opened
+from upsample_cli.cli.run import Request
+from upsample_cli.enlarge.job import Result
+from upsample_cli.errors import UsageError
+
+
+def watch_upsample(request: Request) -> int:
+    """Enlarge what arrives, until a signal says to stop. Returns the exit status.
+
+    Stopped while it waits, a watch has done all it was given: 0, or 1 if something failed.
+
+    Raises:
+        KeyboardInterrupt: if it was stopped while pictures were being enlarged; they are not, and nothing is left of
+            them.
+        UsageError: if a watch cannot be carried out so.
+    """
+    look, target = _watched(request)
+    start_s = time.perf_counter()
+    messages = Console(stderr=True, emoji=False)
+    report = Report(
+        Console(emoji=False),
+        messages,
+        is_single=False,
+        is_watch=True,
+        verbose=request.verbose,
+        quiet=request.quiet,
+        is_resumable=not request.no_state,
+    )
+    with contextlib.ExitStack() as stack:
+        resume = _resumed(request, target, stack)
+        outlets = stack.enter_context(opened(report, request.options, report_path=request.report, gallery_path=None))
+        bars = stack.enter_context(Bars(messages, request.options, is_shown=not request.quiet, waits_for_more=True))
+        journal: Journal = NoJournal() if resume is None else resume.record
+        executor = KeptOpen(
+            executor_for(
+                [], request.options, token=journal.token, watcher=bars, workers=request.workers,
+                timeout_s=request.timeout_s, expects_more=True, debug=request.debug, cluster=request.cluster,
+                warn=partial(report.message, "warning", "yellow"),
+            )
+        )  # fmt: skip
+        stack.callback(executor.end)
+        watch = _Watch(request, target, resume, journal, executor, outlets, bars)
+        try:
+            for found in arrivals(look):
+                watch.take(found)
+        except KeyboardInterrupt:
+            left = watch.unfinished or None
+            status = outlets.close(request.options, request.options.device, time.perf_counter() - start_s, left=left)
+            if watch.unfinished:
+                raise
+            return status
+    raise AssertionError("a watch has no end of its own")
+
+
+@dataclass(slots=True)
+class _Watch:
+    """What the rounds of a watch have in common, and how many pictures of this round have no result yet."""
+
+    request: Request
+    target: Target
+    resume: Resume | None
+    journal: Journal
+    executor: KeptOpen
+    outlets: Outlets
+    bars: Bars
+    unfinished: int = 0
+
+    def take(self, found: Sequence[Found]) -> None:
+        """Enlarge what has arrived."""
+        self.unfinished = len(found)
+        for entries in self._rounds(found):
+            jobs = [entry.job for entry in entries if entry.job is not None]
+            self.bars.expect(jobs, settled=len(entries) - len(jobs))
+            request = self.request
+            results = run_entries(
+                entries, request.options, executor=self.executor, journal=self.journal,
+                budget_bytes=request.budget_bytes,
+            )  # fmt: skip
+            with contextlib.closing(results):
+                for result in results:
+                    self.unfinished -= 1
+                    self.outlets.add(result)
+                    self.bars.result(result)
+        self.unfinished = 0  # one that two names lead to is one
+
+    def _rounds(self, found: Sequence[Found]) -> Iterator[list[Entry]]:
+        """Plan all together; where they do not go together, one after the other, as if they had arrived so."""
+        try:
+            yield self._planned(found)
+            return
+        except UsageError as error:
+            if len(found) == 1:
+                yield [Entry(Result(found[0].path, status="failed", error=f"{found[0].path}: {error}"))]
+                return
+        for each in found:
+            yield from self._rounds([each])
+
+    def _planned(self, found: Sequence[Found]) -> list[Entry]:
+        resume = None if self.resume is None else replace(self.resume, adopted=[], broken=[])
+        options, timeout_s = self.request.options, self.request.timeout_s
+        entries = plan_run(found, self.target, options, resume=resume, timeout_s=timeout_s)
+        if resume is not None:
+            resume.begin()
+        return entries
+
+
+def _watched(request: Request) -> tuple[Callable[[], Iterator[Found]], Target]:
+    """How to look at what is watched, and where outputs go.
+
+    Raises:
+        UsageError: if it is no folder, or outputs would be taken for inputs, or an option has no meaning in a watch.
+    """
+    refused = {
+        "--dry-run": (request.dry_run, "a watch has nothing to plan before it begins"),
+        "--json": (request.as_json, "its document is written at the end, and a watch has none; use --report"),
+        "--gallery": (
+            request.gallery is not None,
+            "its page is written at the end, and a watch has none; use --report",
+        ),
+        "{index}": ("{index" in request.options.name, "a watch has no order to count by; leave it out of --name"),
+    }
+    for option, (is_asked, reason) in refused.items():
+        if is_asked:
+            raise UsageError(f"--watch does not go with {option}", reason)
+    for folder in request.inputs:
+        if not is_folder(folder):
+            raise UsageError(f"--watch takes folders, and {folder or 'an empty name'} is none", "name one that exists")
+    if request.output in {None, "-"}:
+        raise UsageError("--watch writes to a folder", "give --output one")
+    output = Path(str(request.output))
+    if os.path.lexists(output) and not is_folder(output):
+        raise UsageError(f"{output} is a file, and --watch writes to a folder", "give --output a folder")
+    if any(is_same_file(folder, output) for folder in request.inputs):
+        raise UsageError(f"{output} is watched, and what is written there would be enlarged in its turn",
+                         "give --output another folder")  # fmt: skip
+    target = target_of(f"{output}{os.sep}", [])
+    return partial(find_inputs, request.inputs, recursive=request.recursive, exclude=output), target
+
+
+def _resumed(request: Request, target: Target, stack: contextlib.ExitStack) -> Resume | None:
+    """The record of the watch, locked; None if there is to be none."""
+    folders = [Found(Path(folder), Path(folder)) for folder in request.inputs]
+    resume = None if request.no_state else open_resume(
+        folders, target, request.options, state=request.state, check_content=request.check_content,
+        retry_failed=request.retry_failed, timeout_s=request.timeout_s,
+    )  # fmt: skip
+    if resume is not None:
+        stack.callback(resume.record.close)
+    check_own_files(request.own_files(resume), ())
+    if resume is not None and target.folder is not None:
+        make_bases(Place(target.folder, target.folder, each.path) for each in folders)
+        resume.begin()
+    return resume

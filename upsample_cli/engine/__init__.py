@@ -1,0 +1,1 @@
+"""The transposed convolution and everything that computes it: exact arithmetic, bands, routes, devices."""

@@ -1,0 +1,145 @@
+"""`upsample`: the layer for tensors and arrays, in the caller's own process."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from numbers import Integral
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from upsample_cli.engine.bands import Settings, enlarged_bands, pick_device
+from upsample_cli.engine.exact import fitted
+from upsample_cli.errors import UsageError
+from upsample_cli.geometry.tiles import BORDERS, Border
+from upsample_cli.kernels.choice import chosen_kernel
+from upsample_cli.kernels.kernel import misfit
+from upsample_cli.text import parse_quantity
+
+Image = TypeVar("Image", torch.Tensor, NDArray[np.generic])
+
+_WIDENED = {torch.float16: torch.float32, torch.bfloat16: torch.float32}
+_KEPT = (torch.uint8, torch.uint16, torch.float32, torch.float64)
+
+
+def upsample(
+    image: Image,
+    factor: int = 2,
+    *,
+    kernel: str = "bilinear",
+    border: Border = "replicate",
+    device: str | torch.device | None = None,
+    has_alpha: bool = False,
+    memory: str | int | None = None,
+    tile: int | None = None,
+) -> Image:
+    """Enlarge a picture, or a batch of pictures, by a whole factor.
+
+    Args:
+        image: a tensor (H, W), (C, H, W) or (N, C, H, W), or a numpy array (H, W) or (H, W, C), of any strides and byte
+            order; uint8, uint16 or floating point. Values are not clamped or scaled; float16 and bfloat16 are computed
+            in float32.
+        factor: 1 to 64.
+        kernel: "bilinear", "nearest", "bicubic", "lanczos3" or another name in `kernels.KERNEL_NAMES`, or a file of
+            weights, `FILE` or `FILE:KEY`: .safetensors, .pt, .pth or .npy.
+        border: what lies outside: "replicate" the edge, "reflect" the picture, or "zeros" as the bare layer has it.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps"; by default the tensor's own, and the CPU for arrays.
+        has_alpha: the last channel is straight opacity; colour is premultiplied by it on the way.
+        memory: budget for working memory, in bytes or as "2G".
+        tile: side of the tiles in input pixels, instead of a budget.
+
+    Returns:
+        The same kind, dtype (in native byte order) and device, height and width times `factor`. Whole numbers are the
+        exact value rounded half up. Not differentiable: for training use `bilinear_layer`.
+
+    Raises:
+        UsageError: if an argument is none of the above.
+
+    >>> upsample(np.array([[0, 100]], dtype=np.uint8), 2)
+    array([[  0,  25,  75, 100],
+           [  0,  25,  75, 100]], dtype=uint8)
+    """
+    if border not in BORDERS:
+        raise UsageError(f"there is no border {border!r}", f"choose one of {', '.join(BORDERS)}")
+    if not isinstance(image, (torch.Tensor, np.ndarray)):
+        raise UsageError(f"a {type(image).__name__} is no picture", "give a torch tensor or a numpy array")
+    settings = Settings(
+        chosen_kernel(kernel, factor),
+        border,
+        pick_device(str(device or (image.device if isinstance(image, torch.Tensor) else "cpu"))),
+        parse_quantity(memory, "memory") if isinstance(memory, str) else _count(memory, "a memory budget", "byte"),
+        _count(tile, "a tile", "pixel"),
+    )
+    if isinstance(image, torch.Tensor):
+        return _enlarged_tensor(image, settings, has_alpha)
+    pixels = _as_tensor(image)
+    _check_axes(pixels.ndim in (2, 3), image.shape, "(H, W) or (H, W, C)")
+    enlarged = _enlarged(pixels[..., None] if pixels.ndim == 2 else pixels, settings, has_alpha)
+    return (enlarged[..., 0] if pixels.ndim == 2 else enlarged).numpy()
+
+
+def _count(number: int | None, thing: str, unit: str) -> int | None:
+    if number is None:
+        return None
+    if not isinstance(number, Integral) or number < 1:
+        raise UsageError(f"{thing} cannot be {number} {unit}s", f"give a whole number of {unit}s, one or more")
+    return int(number)
+
+
+def _as_tensor(array: NDArray[np.generic]) -> torch.Tensor:
+    # torch shares memory only with aligned, writable arrays of native byte order and positive strides.
+    is_plain = array.flags.behaved and array.dtype.isnative and min(array.strides, default=0) >= 0
+    try:
+        return torch.from_numpy(array if is_plain else np.array(array, dtype=array.dtype.newbyteorder("=")))
+    except TypeError:
+        raise UsageError(
+            f"pixels of type {array.dtype} cannot be enlarged", "convert to uint8, uint16 or a float type"
+        ) from None
+
+
+def _enlarged_tensor(image: torch.Tensor, settings: Settings, has_alpha: bool) -> torch.Tensor:
+    _check_axes(image.ndim in (2, 3, 4), tuple(image.shape), "(H, W), (C, H, W) or (N, C, H, W)")
+    batch = image.detach()[(None,) * (4 - image.ndim)]
+    results = [_enlarged(each.permute(1, 2, 0), settings, has_alpha) for each in batch]
+    result = (torch.stack(results) if len(results) != 1 else results[0][None]).permute(0, 3, 1, 2)
+    if image.ndim == 4 and not image.is_contiguous() and image.is_contiguous(memory_format=torch.channels_last):
+        return result
+    return result.contiguous().view(*image.shape[:-2], *result.shape[-2:])
+
+
+def _check_axes(is_right: bool, shape: tuple[int, ...], wanted: str) -> None:
+    if not is_right or 0 in shape:
+        raise UsageError(f"a picture of shape {tuple(shape)} cannot be enlarged", f"give one of shape {wanted}")
+
+
+def _enlarged(pixels: torch.Tensor, settings: Settings, has_alpha: bool) -> torch.Tensor:
+    """One picture, (H, W, C) -> (H*factor, W*factor, C), same dtype and device."""
+    dtype = _WIDENED.get(pixels.dtype, pixels.dtype)
+    if dtype not in _KEPT:
+        raise UsageError(
+            f"pixels of type {pixels.dtype} cannot be enlarged", "convert to uint8, uint16 or a float type"
+        )
+    height, width, channels = pixels.shape
+    if reason := misfit(settings.kernel, channels, has_alpha=has_alpha):
+        raise UsageError(*reason)
+    kernel, arithmetic = fitted(settings.kernel, dtype, has_alpha=has_alpha)
+    factor = kernel.factor
+    out = _empty((height * factor, width * factor, channels), dtype, pixels.device)
+    for _ in enlarged_bands(
+        lambda first, last: pixels[first:last].to(dtype),
+        (height, width, channels),
+        settings=replace(settings, kernel=kernel),
+        arithmetic=arithmetic,
+        out=out,
+    ):
+        pass
+    return out.to(pixels.dtype)
+
+
+def _empty(shape: tuple[int, int, int], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    if device.type != "cpu":
+        return torch.empty(shape, dtype=dtype, device=device)
+    # numpy asks for huge pages where torch does not: a third of the time of a large picture goes into page faults else.
+    return torch.from_numpy(np.empty(shape, torch.empty(0, dtype=dtype).numpy().dtype))

@@ -1,0 +1,49 @@
+"""What lies outside the picture, where a tile's halo reaches over its edge."""
+
+from __future__ import annotations
+
+import torch
+
+from upsample_cli.engine.cuda import empty_for_bus
+from upsample_cli.geometry.tiles import Border, Span, Tile
+
+
+def padded_tile(
+    rows: torch.Tensor, tile: Tile, border: Border, *, bound_for: torch.device | None = None
+) -> torch.Tensor:
+    """A copy of a tile's pixels with its whole halo, the part outside the picture filled in by the border's rule.
+
+    Args:
+        rows: (height, width, channels), what of the tile and its halo lies inside the picture.
+        bound_for: where the copy will be sent to, if not used where rows are.
+
+    Returns:
+        (height + 2*halo, width + 2*halo, channels) of the tile's core, contiguous.
+    """
+    height, width, channels = rows.shape
+    top, left = tile.rows.missing_before, tile.columns.missing_before
+    bottom, right = tile.rows.missing_after, tile.columns.missing_after
+    shape = (top + height + bottom, left + width + right, channels)
+    if bound_for is not None and rows.device.type == "cpu":
+        padded = empty_for_bus(shape, rows.dtype, bound_for)
+    else:
+        padded = torch.empty(shape, dtype=rows.dtype, device=rows.device)
+    padded[top : top + height, left : left + width] = rows
+    for axis, span in enumerate((tile.rows, tile.columns)):
+        start = span.start - span.halo
+        for index in [*range(start, span.first), *range(span.last, span.stop + span.halo)]:
+            line = padded.select(axis, index - start)
+            if border == "zeros":
+                line.zero_()
+            else:
+                line.copy_(padded.select(axis, _mirrored(index, span, border) - start))
+    return padded
+
+
+def _mirrored(index: int, span: Span, border: Border) -> int:
+    """The sample that stands in for one outside the axis: its edge, or its mirror image about the edge sample."""
+    last = span.length - 1
+    if border == "replicate" or last == 0:
+        return min(max(index, 0), last)
+    folded = index % (2 * last)
+    return min(folded, 2 * last - folded)

@@ -1,0 +1,81 @@
+"""The transposed convolution itself: real `torch.nn.ConvTranspose2d` layers filled with interpolation kernels."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from upsample_cli.errors import GeometryError
+from upsample_cli.kernels.kernel import Kernel
+from upsample_cli.kernels.profiles import axis_kernel, bilinear_taps
+
+
+def bilinear_kernel(in_channels: int, out_channels: int, kernel_size: int) -> torch.Tensor:
+    """Bilinear weights for a transposed convolution, to copy into a layer of one's own.
+
+    Returns:
+        (in_channels, out_channels, kernel_size, kernel_size) float32. The outer product of `bilinear_taps` with itself
+        stands where the input channel equals the output channel; everything else is zero.
+
+    Raises:
+        GeometryError: if a size is less than one.
+
+    >>> bilinear_kernel(1, 1, 4)[0, 0, 0]
+    tensor([0.0625, 0.1875, 0.1875, 0.0625])
+    """
+    if min(in_channels, out_channels, kernel_size) < 1:
+        raise GeometryError("a kernel needs at least one channel in, one channel out and a kernel_size of one")
+    taps = torch.tensor([float(tap) for tap in bilinear_taps(kernel_size)], dtype=torch.float64)
+    weight = torch.zeros(in_channels, out_channels, kernel_size, kernel_size)
+    for channel in range(min(in_channels, out_channels)):
+        weight[channel, channel] = torch.outer(taps, taps)
+    return weight
+
+
+def bilinear_layer(factor: int, channels: int, *, depthwise: bool = False) -> nn.ConvTranspose2d:
+    """A bilinear-initialised layer for a network: kernel_size `2s - s % 2`, stride s, padding `ceil((s - 1) / 2)`.
+
+    Args:
+        factor: the stride, 1 to 64. An input of (N, channels, H, W) becomes (N, channels, H*factor, W*factor).
+        channels: in and out.
+        depthwise: one kernel per channel (`groups=channels`) instead of a dense weight with zeros off the diagonal.
+
+    Raises:
+        UsageError: if the factor is out of range.
+        GeometryError: if there is less than one channel.
+
+    >>> layer = bilinear_layer(2, 3)
+    >>> layer(torch.ones(1, 3, 5, 7)).shape
+    torch.Size([1, 3, 10, 14])
+    """
+    kernel = axis_kernel("bilinear", factor)
+    out_channels, groups = (1, channels) if depthwise else (channels, 1)
+    weight = bilinear_kernel(min(channels, 1) if depthwise else channels, out_channels, kernel.kernel_size)
+    layer = nn.ConvTranspose2d(
+        channels, channels, kernel.kernel_size, stride=factor, padding=kernel.padding, groups=groups, bias=False
+    )
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+    return layer
+
+
+def integer_layer(kernel: Kernel, *, dtype: torch.dtype, device: torch.device) -> nn.ConvTranspose2d:
+    """The layer the engine runs: the kernel's whole weights, no bias.
+
+    Fed with whole numbers it yields whole numbers, `kernel.denominator` times the interpolated picture. A kernel of one
+    channel serves every picture: channels go into the batch dimension, as the same weights apply to each of them.
+    """
+    layer = nn.ConvTranspose2d(
+        kernel.channels,
+        kernel.channels,
+        kernel.kernel_size,
+        stride=kernel.factor,
+        padding=kernel.padding,
+        groups=1 if kernel.is_dense else kernel.channels,
+        bias=False,
+        dtype=torch.float64,  # in which no whole weight below 2**53 is rounded
+    )
+    weights = torch.tensor([float(weight) for weight in kernel.weights], dtype=torch.float64)
+    with torch.no_grad():
+        layer.weight.copy_(weights.view(kernel.shape))
+    return layer.to(device=device, dtype=dtype).requires_grad_(False)

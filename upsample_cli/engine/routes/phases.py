@@ -1,0 +1,184 @@
+"""A transposed convolution of stride s as s ordinary ones, each of which yields whole rows of interleaved outputs.
+
+Output row `i*s + phase` takes a few input rows around i: that is one convolution for each *row phase*. Along a row, a
+*block* of pixels is taken at once: its outputs, computed as the channels of one position, lie in memory exactly as the
+row's pixels do. It is the very same multiplications, in an order that fills a processor's vectors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from upsample_cli.engine.layer import integer_layer
+from upsample_cli.kernels.kernel import Kernel
+
+_LANES = 16
+"""Sums that one vector of 512 bits holds. With shorter ones, the same blocks are as good as any others."""
+
+_MOST_LANES = 64
+"""Sums of one block. Above, they do not stay in registers."""
+
+_STORING = 7
+"""What turning a vector of sums into pixels costs, in multiplications of vectors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """How the pixels of a row are taken together.
+
+    The outputs of a block begin where an output's window begins at the block's halo, `offset` before the outputs of its
+    own pixels: so it touches the fewest columns.
+
+    Args:
+        pixels: that one block takes.
+        group: neighbours that count as the channels of one position; `pixels` is a multiple of it.
+        factor, halo, padding: of the kernel.
+
+    >>> Blocks(pixels=2, group=1, factor=2, halo=1, padding=1).columns
+    3
+    """
+
+    pixels: int
+    group: int
+    factor: int
+    halo: int
+    padding: int
+
+    @property
+    def offset(self) -> int:
+        """Outputs of the first block that lie before the picture's first."""
+        return self.halo * self.factor - self.padding
+
+    @property
+    def columns(self) -> int:
+        """Input columns that a block touches, in whole groups."""
+        touched = self.pixels + -(-2 * self.padding // self.factor)
+        return -(-touched // self.group) * self.group
+
+    def padded_width(self, width: int) -> int:
+        """The columns that a padded tile needs for its core to be covered by whole blocks."""
+        blocks = -(-(width * self.factor + self.offset) // (self.pixels * self.factor))
+        needed = max((blocks - 1) * self.pixels + self.columns, width + 2 * self.halo)
+        return -(-needed // self.group) * self.group
+
+    def grouped(self, tiles: torch.Tensor) -> torch.Tensor:
+        """Padded tiles as the row phases take them.
+
+        tiles: (tiles, height, `padded_width`, channels), contiguous -> (tiles, group * channels, height, width /
+        group), channels last: the same memory.
+        """
+        count, height, width, channels = tiles.shape
+        return tiles.view(count, height, width // self.group, self.group * channels).permute(0, 3, 1, 2)
+
+
+def best_blocks(kernel: Kernel, channels: int, *, products: int, least_depth: int) -> Blocks:
+    """The blocks that cost the fewest steps for each output.
+
+    Args:
+        products: that one step adds up for each sum: 4 of bytes, 1 of floats.
+        least_depth: channels of a position below which a convolution wastes its steps.
+
+    >>> from upsample_cli.kernels.kernel import kernel_named
+    >>> [best_blocks(kernel_named("bilinear", factor), 3, products=4, least_depth=4).pixels for factor in (2, 3, 4)]
+    [2, 3, 1]
+    """
+    most = max(1, _MOST_LANES // (kernel.factor * channels))
+    group = max(1, least_depth // channels)
+    group = group if group <= most else 1
+    candidates = range(group, most + 1, group)
+    sized = [Blocks(pixels, group, kernel.factor, kernel.halo, kernel.padding) for pixels in candidates]
+    return min(sized, key=lambda blocks: steps_per_output(blocks, channels, products=products))
+
+
+def steps_per_output(blocks: Blocks, channels: int, *, products: int) -> float:
+    """Multiplications of whole vectors for each output, and what storing it costs: an estimate that ranks blocks."""
+    lanes = blocks.pixels * blocks.factor * channels
+    rows = 1 + 2 * blocks.padding / blocks.factor
+    steps = rows * (blocks.columns // blocks.group) * -(-blocks.group * channels // products)
+    return -(-lanes // _LANES) * (steps + _STORING) / lanes
+
+
+@dataclass(frozen=True, slots=True)
+class RowPhase:
+    """The convolution that yields one row phase.
+
+    Args:
+        blocks: how it takes the pixels of a row.
+        first: the first row of the neighbourhood that it touches.
+        weight: (pixels * s * channels, group * channels, rows, columns / group): output channel `q * channels + c` is
+            output column q of a block, channel c.
+        bias: (pixels * s * channels,).
+    """
+
+    blocks: Blocks
+    first: int
+    weight: torch.Tensor
+    bias: torch.Tensor
+
+    @property
+    def stride(self) -> list[int]:
+        """Of the convolution."""
+        return [1, self.blocks.pixels // self.blocks.group]
+
+    def taken(self, numbers: torch.Tensor, rows: int) -> torch.Tensor:
+        """The part of padded tiles, as `Blocks.grouped` gives them, that yields so many rows."""
+        return numbers[:, :, self.first : self.first + rows + self.weight.shape[2] - 1]
+
+    def convolved(self, numbers: torch.Tensor, rows: int) -> torch.Tensor:
+        """So many rows of outputs in blocks, as `write` takes them."""
+        return torch.nn.functional.conv2d(self.taken(numbers, rows), self.weight, self.bias, self.stride)
+
+    def write(self, outputs: torch.Tensor, out: torch.Tensor) -> None:
+        """Write what the convolution gave to the rows of a tile.
+
+        Args:
+            outputs: (tiles, pixels * s * channels, rows, blocks), channels last.
+            out: (rows, width, tiles * channels), any strides.
+        """
+        tiles, _, rows, _ = outputs.shape
+        each = out.view(rows, -1, tiles, out.shape[2] // tiles)
+        pixels = outputs.permute(0, 2, 3, 1).reshape(tiles, rows, -1, each.shape[3])
+        offset = self.blocks.offset
+        each.copy_(pixels[:, :, offset : offset + out.shape[1]].permute(1, 2, 0, 3))
+
+
+def row_phases(
+    kernel: Kernel, blocks: Blocks, mixing: torch.Tensor, bias: torch.Tensor, *, scale: float = 1.0
+) -> list[RowPhase]:
+    """The row phases of a kernel.
+
+    Output `i*s + o` takes input `i + n` through tap `o + padding - n*s`, where there is such a tap.
+
+    Args:
+        mixing: (channels, channels): output channel c sums the layer's channels with the weights `mixing[c]`.
+        bias: (channels,), added to each output channel.
+        scale: of weights and biases, a power of two.
+    """
+    rows, row_exists = _taps(kernel, range(kernel.factor), range(-kernel.halo, kernel.halo + 1))
+    outputs = range(-blocks.offset, blocks.pixels * kernel.factor - blocks.offset)
+    columns, column_exists = _taps(kernel, outputs, range(-kernel.halo, blocks.columns - kernel.halo))
+    mixed = torch.einsum("om,mirk->oirk", mixing, _whole_weight(kernel, len(bias), mixing.dtype)) * scale
+    phases = []
+    for phase in range(kernel.factor):
+        touched = row_exists[phase].nonzero()[:, 0]
+        first, last = int(touched[0]), int(touched[-1]) + 1
+        weight = mixed[:, :, rows[phase, first:last]][..., columns] * column_exists
+        grouped = weight.reshape(*weight.shape[:4], -1, blocks.group)  # (out, in, rows, outputs, groups, within one)
+        packed = grouped.permute(3, 0, 5, 1, 2, 4).flatten(0, 1).flatten(1, 2)
+        packed = packed.contiguous(memory_format=torch.channels_last)
+        phases.append(RowPhase(blocks, first, packed, (bias * scale).repeat(len(outputs))))
+    return phases
+
+
+def _taps(kernel: Kernel, outputs: range, inputs: range) -> tuple[torch.Tensor, torch.Tensor]:
+    """Along one axis: the tap between each output and each input, and whether there is one."""
+    tap = torch.tensor(outputs)[:, None] + kernel.padding - torch.tensor(inputs) * kernel.factor
+    return tap.clamp(0, kernel.kernel_size - 1), (tap >= 0) & (tap < kernel.kernel_size)
+
+
+def _whole_weight(kernel: Kernel, channels: int, dtype: torch.dtype) -> torch.Tensor:
+    """(channels out, channels in, kernel_size, kernel_size): the layer's weight with its zeros between the channels."""
+    weight = integer_layer(kernel, dtype=dtype, device=torch.device("cpu")).weight
+    return weight.transpose(0, 1) if kernel.is_dense else torch.eye(channels, dtype=dtype)[..., None, None] * weight

@@ -1,0 +1,164 @@
+"""The fastest way for kernels that are an outer product: compiled sums down the columns, then along the rows.
+
+`separable.cpp` does the work; here are its tables. It is there where the package was built with a compiler, and for
+whole pixels: the routes of torch serve all others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import math
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from upsample_cli.engine.exact import Arithmetic
+from upsample_cli.kernels.kernel import Kernel, axis_of
+from upsample_cli.kernels.profiles import phase_taps
+
+Table = NDArray[Any]
+
+_BUILDS = {"AVX512": ("avx512", "avx2"), "AVX2": ("avx2",)}
+"""Which of the compiled modules a processor can run, fastest first, by what torch calls its capability."""
+
+
+class _Sums(NamedTuple):
+    """What sums are held in.
+
+    Args:
+        code: as the compiled module calls it.
+        dtype: of the sums.
+        order: of the tables that say which numbers a vector takes.
+        most: no sum, nor what is made of it, is larger.
+    """
+
+    code: str
+    dtype: type[np.generic]
+    order: type[np.generic]
+    most: int
+
+
+_SUMS = (
+    _Sums("H", np.uint16, np.uint16, 2**16 - 1),
+    _Sums("i", np.int32, np.int32, 2**31 - 1),
+    _Sums("d", np.float64, np.int64, 2**53),
+)
+
+
+class SeparableRoute:
+    """Sums of whole numbers along one axis and then the other, by vectors of the processor. CPU, whole pixels.
+
+    Sums are 16 bits wide if that holds them, else 32, else they are float64. Their quotients are exact: of 16 bits by a
+    multiplication that was tried for every dividend, of 32 by a float that is corrected by its remainder, of float64 as
+    `pixels.finish` says.
+
+    Raises:
+        ValueError: there is no compiled module, or it cannot do this: the kernel is no outer product, pixels are not
+            whole, or there are so many channels that those which belong together do not meet in a vector.
+    """
+
+    def __init__(self, kernel: Kernel, arithmetic: Arithmetic, channels: int, *, module: ModuleType | None = None):
+        axis = axis_of(kernel)
+        module = module or next(iter(compiled_modules()), None)
+        if axis is None or not arithmetic.is_exact or module is None:
+            raise ValueError("only outer products, only whole pixels, and only where it was compiled")
+        # Of bands: several wait for an encoder, which is slower than this. Twice as large they are a tenth faster.
+        self.bytes_per_value = 4 * arithmetic.pixel_dtype.itemsize
+        self._enlarge = module.enlarge
+        scale = 2 if axis.denominator == 1 else 1  # no multiplication stands for a division by 1
+        divisor = arithmetic.divisor * scale
+        sums, (multiplier, shift) = _sums(kernel, arithmetic, divisor)
+        phases = phase_taps(axis.factor, axis.padding)
+        firsts = np.array([first for first, _ in phases])
+        taps = np.array([[0 if tap is None else axis.numerators[tap] for tap in met] for _, met in phases])
+        lanes = module.lanes(sums.code)
+        order, first_columns, weights, advance = _columns(taps, firsts, channels, lanes)
+        if arithmetic.has_alpha and lanes % channels:
+            raise ValueError("the alpha of some pixels of a vector lies in another")
+        alpha_lanes = np.arange(lanes) // channels * channels + channels - 1
+        self._settings = (
+            sums.code, kernel.factor, taps.shape[1], 2 * axis.halo + 1, len(order), advance,
+            firsts.astype(np.int32), first_columns.astype(np.int32),
+            (taps * scale).astype(sums.dtype), weights.astype(sums.dtype),
+            np.vstack([order, alpha_lanes]).astype(sums.order),
+            float(divisor), multiplier, shift, arithmetic.has_alpha, arithmetic.overshoots,
+        )  # fmt: skip
+
+    def __call__(self, padded: torch.Tensor, out: torch.Tensor) -> None:
+        """See `routes.Route`."""
+        self._enlarge(padded.numpy(), out.numpy(), *self._settings)
+
+
+@functools.cache
+def compiled_modules() -> list[ModuleType]:
+    """The compiled modules that are there and that this processor can run, fastest first."""
+    found = []
+    for build in _BUILDS.get(torch.backends.cpu.get_cpu_capability(), ()):
+        with contextlib.suppress(ImportError):
+            found.append(importlib.import_module(f"upsample_cli.engine.native._separable_{build}"))
+    return found
+
+
+def _sums(kernel: Kernel, arithmetic: Arithmetic, divisor: int) -> tuple[_Sums, tuple[int, int]]:
+    """The narrowest sums that hold all that is made of them, and what a division becomes if they are 16 bits wide."""
+    largest = arithmetic.largest_pixel * kernel.reach * (divisor // arithmetic.divisor)
+    if not arithmetic.has_alpha and not arithmetic.overshoots:
+        multiplication = _multiplication(divisor, largest + divisor // 2)
+        if multiplication is not None:
+            return _SUMS[0], multiplication
+    # With alpha: twice a colour's and an alpha's sum, and the divisor, which is twice an alpha's.
+    most = (2 * arithmetic.largest_pixel + 3) * largest if arithmetic.has_alpha else largest + 2 * divisor
+    for sums in _SUMS[1:]:
+        if most <= sums.most:
+            can_shift = sums.code == "i" and divisor.bit_count() == 1
+            return sums, (0, divisor.bit_length() - 1 if can_shift else 0)
+    raise ValueError("sums too large to be exact")
+
+
+@functools.cache
+def _multiplication(divisor: int, most: int) -> tuple[int, int] | None:
+    """A multiplier and a shift for which `(n * multiplier >> 16) >> shift` is `n // divisor` for all n up to `most`.
+
+    >>> _multiplication(16, 255 * 16 + 8)
+    (4096, 0)
+    """
+    if most > _SUMS[0].most:
+        return None
+    dividends = np.arange(most + 1, dtype=np.int64)
+    for shift in range(16):
+        multiplier = -(-(2 ** (16 + shift)) // divisor)
+        if multiplier > _SUMS[0].most:
+            return None
+        if np.array_equal((dividends * multiplier >> 16) >> shift, dividends // divisor):
+            return multiplier, shift
+    return None
+
+
+def _columns(taps: Table, firsts: Table, channels: int, lanes: int) -> tuple[Table, Table, Table, int]:
+    """How vectors of outputs take their inputs, up to where it repeats.
+
+    Returns:
+        order: (vectors, lanes), which number of the line each lane takes for its first tap, counted from
+        first: (vectors,), counted from the first column that the period touches.
+        weights: (vectors, taps, lanes).
+        advance: from one period to the next, in numbers of the line.
+
+    Raises:
+        ValueError: the inputs of a vector lie too far apart for one.
+    """
+    factor = len(taps)
+    per_pixel = factor * channels
+    common = math.gcd(lanes, per_pixel)
+    output = np.arange(per_pixel // common * lanes).reshape(-1, lanes)
+    pixel, phase = np.divmod(output // channels, factor)
+    taken = (pixel + firsts[phase]) * channels + output % channels
+    first = taken.min(axis=1)
+    order = taken - first[:, None]
+    if order.max() >= lanes:
+        raise ValueError("the inputs of a vector lie too far apart for one")
+    return order, first, np.ascontiguousarray(taps[phase].transpose(0, 2, 1)), lanes // common * channels

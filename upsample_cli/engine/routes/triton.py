@@ -1,0 +1,146 @@
+"""The whole way of a tile on a GPU in one kernel: bytes in, whole sums, one division, bytes out. Triton, whole pixels.
+
+What the layer's own kernels of cuDNN need passes over memory for, numbers of floating point before them and rounding
+after, happens here between one load and one store. Sums are whole numbers of 32 or 64 bits, so nothing is rounded.
+Triton comes with torch's builds for CUDA; where it does not, or has no compiler for its launchers, the layer computes.
+"""
+
+from __future__ import annotations
+
+import sysconfig
+import warnings
+from pathlib import Path
+
+import torch
+import triton
+import triton.language as tl
+
+from upsample_cli.engine.exact import Arithmetic
+from upsample_cli.kernels.kernel import Kernel
+from upsample_cli.kernels.profiles import phase_taps
+
+warnings.filterwarnings("ignore", message="TRITON_DEFAULT_FP_FUSION")  # it concerns sums of floats: here are none
+
+_BLOCK = 1024
+_MOST_IN_32_BITS = 2**31 - 1
+_MOST = 2**63 - 1
+
+
+# Sizes and places in memory differ from tile to tile: for each of their alignments a kernel would be compiled anew.
+@triton.jit(
+    do_not_specialize=["samples", "blocks", "padded_row", "out_row"],
+    do_not_specialize_on_alignment=["padded", "out", "weights", "firsts"],
+)
+def _enlarge_row(
+    padded,
+    out,
+    weights,
+    firsts,
+    samples: int,
+    blocks: int,
+    padded_row: int,
+    out_row: int,
+    divisor: tl.constexpr,
+    largest: tl.constexpr,
+    channels: tl.constexpr,
+    factor: tl.constexpr,
+    taps: tl.constexpr,
+    has_alpha: tl.constexpr,
+    overshoots: tl.constexpr,
+    number: tl.constexpr,
+    block: tl.constexpr,
+):
+    """What a block of the samples of one row of inputs, pixel by pixel, channel by channel, gives to one of outputs.
+
+    All lanes are at the same phase at a time, so that weights are scalars, and neighbours load what lies side by side.
+    """
+    row = tl.program_id(0) // blocks
+    sample = tl.program_id(0) % blocks * block + tl.arange(0, block)
+    inside = sample < samples
+    sample = tl.minimum(sample, samples - 1)  # so that loads need no mask
+    column = sample // channels
+    channel = sample - column * channels
+    is_alpha = channel == channels - 1
+    down_phase = row % factor
+    top = row // factor + tl.load(firsts + down_phase)
+    at = padded + top.to(tl.int64) * padded_row + sample
+    to = out + row.to(tl.int64) * out_row + sample + column * ((factor - 1) * channels)
+    for phase in range(factor):
+        sums = tl.zeros([block], dtype=number)
+        alphas = tl.zeros([block], dtype=number)
+        met = weights + (down_phase * factor + phase) * (taps * taps)
+        left = at + tl.load(firsts + phase) * channels
+        for down in tl.static_range(taps):
+            for across in tl.static_range(taps):
+                weight = tl.load(met + (down * taps + across))
+                taken = left + down * padded_row + across * channels
+                value = tl.load(taken).to(number)
+                if has_alpha:
+                    alpha = tl.load(taken + (channels - 1 - channel)).to(number)
+                    value = tl.where(is_alpha, 1, value) * alpha
+                    alphas += weight * alpha
+                sums += weight * value
+        dividend = sums + divisor // 2
+        if has_alpha:
+            if overshoots:
+                sums = tl.where(alphas > 0, sums, 0)
+                alphas = tl.maximum(alphas, 0)
+            dividend = tl.where(is_alpha, alphas + divisor // 2, 2 * sums + alphas)
+            divisors = tl.where(is_alpha, divisor, tl.maximum(2 * alphas, 1))
+        if overshoots:
+            dividend = tl.maximum(dividend, 0)
+        quotient = dividend // divisors if has_alpha else dividend // divisor
+        if overshoots:
+            quotient = tl.minimum(quotient, largest)
+        tl.store(to + phase * channels, quotient.to(out.dtype.element_ty), mask=inside)
+
+
+class FusedRoute:
+    """Each output summed by itself from the pixels around it. CUDA, whole pixels, kernels that serve every channel.
+
+    Raises:
+        ValueError: it cannot do this.
+    """
+
+    def __init__(self, kernel: Kernel, arithmetic: Arithmetic, channels: int, device: torch.device):
+        if not arithmetic.is_exact or kernel.channels > 1:
+            raise ValueError("only whole pixels, and only kernels that treat channels alike")
+        largest = arithmetic.largest_pixel * kernel.reach
+        most = (2 * arithmetic.largest_pixel + 1) * largest if arithmetic.has_alpha else largest + arithmetic.divisor
+        if most > _MOST:
+            raise ValueError("sums too large for 64 bits")
+        if device.type == "cuda" and not Path(sysconfig.get_path("include", "posix_prefix"), "Python.h").exists():
+            raise ValueError("no headers of Python, without which Triton's launchers do not compile")  # and gcc is loud
+        phases, size = phase_taps(kernel.factor, kernel.padding), kernel.kernel_size
+        taps = [
+            0 if down is None or across is None else kernel.weights[down * size + across]
+            for _, rows in phases
+            for _, columns in phases
+            for down in rows
+            for across in columns
+        ]
+        self.bytes_per_value = 2 * arithmetic.pixel_dtype.itemsize
+        dtype = torch.int32 if most <= _MOST_IN_32_BITS else torch.int64
+        self._weights = torch.tensor(taps, dtype=dtype, device=device)
+        self._firsts = torch.tensor([first for first, _ in phases], dtype=torch.int32, device=device)
+        self._settings = {
+            "divisor": arithmetic.divisor,
+            "largest": arithmetic.largest_pixel,
+            "channels": channels,
+            "factor": kernel.factor,
+            "taps": len(phases[0][1]),
+            "has_alpha": arithmetic.has_alpha,
+            "overshoots": arithmetic.overshoots,
+            "number": tl.int32 if dtype == torch.int32 else tl.int64,
+            "block": _BLOCK,
+        }
+
+    def __call__(self, padded: torch.Tensor, out: torch.Tensor) -> None:
+        """See `routes.Route`."""
+        samples = out.shape[1] // self._settings["factor"] * out.shape[2]
+        blocks = triton.cdiv(samples, _BLOCK)
+        # The rows along the one axis of a grid that is long: the others end at 65,535.
+        _enlarge_row[(out.shape[0] * blocks,)](
+            padded, out, self._weights, self._firsts, samples, blocks, padded.stride(0), out.stride(0),
+            **self._settings,
+        )  # fmt: skip

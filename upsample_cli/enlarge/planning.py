@@ -1,0 +1,255 @@
+"""From one input to a `Job`: its output's name and format, and what its header already forbids. No pixel is decoded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from upsample_cli.atomic.files import check_replaceable
+from upsample_cli.atomic.folders import Place, check_way
+from upsample_cli.atomic.same_file import is_same_file
+from upsample_cli.enlarge.job import DEPTHS, Job, Options
+from upsample_cli.enlarge.names import DEFAULT_NAME, SIZE_NAME, NameFields, named, template_suffix
+from upsample_cli.enlarge.suitability import check_strict, picture_kernel, picture_warnings
+from upsample_cli.errors import OutputExistsError, UsageError
+from upsample_cli.geometry.output_size import Target, factor_text
+from upsample_cli.images.formats import (
+    FORMATS,
+    Format,
+    check_output_size,
+    check_quality,
+    fit,
+    format_named,
+    format_of_path,
+)
+from upsample_cli.images.limits import check_all_frames
+from upsample_cli.images.metadata.policy import under_policy
+from upsample_cli.images.model import Layout, PictureInfo
+from upsample_cli.images.space import check_space, disk_of, free_bytes, least_output_bytes, size_text
+from upsample_cli.kernels.kernel import KERNEL_NAMES
+
+
+def plan_job(
+    picture: Path,
+    options: Options,
+    *,
+    output: Path | None = None,
+    folder: Path | None = None,
+    place: Place | None = None,
+    index: int = 1,
+    source_stream: BinaryIO | None = None,
+    timeout_s: float | None = None,
+) -> Job:
+    """The job that enlarges one picture.
+
+    Args:
+        picture: the input.
+        output: the output's path; None for the one that `options.name` makes in `folder`.
+        folder: the output's folder; None for the input's own.
+        place: of that folder; None if the user named all of it.
+        index: number of the input in the run, from 1.
+        source_stream: what to read in place of the file `picture`; can be sought in.
+        timeout_s: seconds that reading its header may take; None for any number.
+
+    Raises:
+        PictureError: if the input cannot be read, no file can have the output's name, or it cannot hold the result.
+        UsageError: if the output's extension is no picture format's, or the quality is none of the format's.
+    """
+    from upsample_cli.images.open import read_header  # Pillow is imported with the first picture
+
+    header = read_header(
+        source_stream or picture, max_pixels=options.max_pixels, frame=options.frame, timeout_s=timeout_s
+    )
+    info, metadata = under_policy(*header, options.metadata)
+    format_ = output_format(info, output, options)
+    if output is None:
+        name = output_name(picture, format_, options, index=index, height=info.height, width=info.width)
+        folder = folder or picture.parent
+        output, place = folder / name, place or Place(folder, folder)
+    fitted = fit(info, metadata, format_, depth=DEPTHS[options.depth])
+    check_all_frames(str(picture), fitted.frames, info.height, info.width, options.max_pixels)
+    size = options.target.output_size(info.height, info.width)
+    if options.linear_light:
+        from upsample_cli.images.color.light import light_of  # numpy with it
+
+        light_of(picture, info.layout, metadata.icc_profile)
+    picture_kernel(picture, info, options)
+    warnings = (*info.warnings, *fitted.warnings, *picture_warnings(picture, info, options))
+    warnings += name_warnings(output, format_, fitted.layout)
+    check_strict(picture, warnings, options)
+    check_quality(format_, options.quality)
+    check_output_size(picture, format_, *size, fitted.layout)
+    least_bytes = least_output_bytes(
+        format_, *size, fitted.layout,
+        frames=fitted.frames, factor=int(options.target.factor or 0), quality=options.quality,
+    )  # fmt: skip
+    return Job(
+        picture,
+        output,
+        format_.name,
+        info.height,
+        info.width,
+        (*warnings, *fitted.possible),
+        source_stream,
+        least_bytes=least_bytes,
+        source_format=info.format,
+        source_layout=info.layout,
+        layout=fitted.layout,
+        size=size,
+        place=place,
+        decoding_bytes=info.decoding_bytes,
+    )
+
+
+def name_warnings(output: Path, fmt: Format, layout: Layout) -> tuple[str, ...]:
+    """A line that says that an output's extension is of another kind of its format, if it is: PNM has four."""
+    if fmt.name != "pnm":
+        return ()
+    from upsample_cli.images.codecs import pnm  # numpy with it
+
+    return pnm.name_warnings(output.suffix, layout)
+
+
+def check_output(job: Job, options: Options, free: Callable[[Path], int | None] = free_bytes) -> None:
+    """Refuse an output that is in the way, or for which there is certainly no room.
+
+    Args:
+        free: how many bytes are free in a folder, made yet or not; None if that is not known.
+
+    Raises:
+        UsageError: if it is the input itself, or the file of the kernel.
+        OutputExistsError: if it is there and `options.overwrite` is not set.
+        PictureError: if it is a folder, a link that the user did not name leads to it, or the disk has less free than
+            it takes at the least.
+    """
+    if job.place is not None:
+        check_way(job.output.parent, job.place)
+    is_there = os.path.lexists(job.output)
+    # A folder on the way to ".." may be missing until it is made.
+    if is_there or ".." in job.output.parts:
+        if is_same_file(job.output, job.input):
+            raise UsageError(f"{job.output} is the input itself", "give another --output")
+        _check_kernel_stays(job, options)
+    if is_there:
+        _check_replaceable(job, options)
+    check_space(job.output, job.least_bytes, free)
+
+
+def _check_kernel_stays(job: Job, options: Options) -> None:
+    if options.kernel in KERNEL_NAMES:
+        return
+    from upsample_cli.kernels.weights.files import split_place  # numpy with it
+
+    if is_same_file(job.output, split_place(options.kernel)[0]):
+        raise UsageError(f"{job.output} holds the --kernel", "give another --output")
+
+
+def _check_replaceable(job: Job, options: Options) -> None:
+    try:
+        status = job.output.stat(follow_symlinks=job.place is None)
+    except OSError:  # a link that leads nowhere
+        if not options.overwrite:
+            raise OutputExistsError(job.output) from None
+    else:
+        check_replaceable(job.output, status, overwrite=options.overwrite)
+
+
+def check_run_space(jobs: Sequence[Job]) -> None:
+    """Refuse outputs for which there is certainly no room on a disk that they share. Each alone has been checked.
+
+    Raises:
+        UsageError: saying how much is needed and how much is free.
+    """
+    folders: dict[Path, int] = {}
+    for job in jobs:
+        folders[job.output.parent] = folders.get(job.output.parent, 0) + job.least_bytes
+    disks: dict[int, tuple[int, Path]] = {}
+    for folder, needed_bytes in folders.items():
+        if needed_bytes and (disk := disk_of(folder)) is not None:
+            disks[disk] = (disks.get(disk, (0, folder))[0] + needed_bytes, folder)
+    for needed_bytes, folder in disks.values():
+        free = free_bytes(folder)
+        if free is not None and needed_bytes > free:
+            raise UsageError(
+                f"the outputs take at least {size_text(needed_bytes)}, and {size_text(free)} are free in {folder}",
+                "free some space, or enlarge fewer at a time",
+            )
+
+
+def output_format(info: PictureInfo, output: Path | None, options: Options) -> Format:
+    """The format asked for, else the one of the output's name, else the input's own.
+
+    Raises:
+        UsageError: if the output's extension is no picture format's.
+    """
+    if options.format is not None:
+        return format_named(options.format)
+    if output is not None and output.suffix:
+        announced = format_of_path(output)
+        if announced is None:
+            known = ", ".join(each.extensions[0] for each in FORMATS.values())
+            raise UsageError(
+                f"{output}: {output.suffix!r} is no picture format's extension", f"use one of {known}, or add --format"
+            )
+        return announced
+    if output is None and (announced := format_of_path(f"x{template_suffix(options.name) or ''}")) is not None:
+        return announced
+    return FORMATS[info.format]
+
+
+def output_name(picture: Path, fmt: Format, options: Options, *, index: int, height: int, width: int) -> str:
+    """What `options.name` calls an output; the input's own extension is kept where it fits the output's format.
+
+    Args:
+        index: number of the input in the run, from 1.
+        height, width: of the input.
+
+    Raises:
+        PictureError: if no file can have that name.
+
+    >>> output_name(Path("a/Photo.JPG"), format_named("jpeg"), Options(factor=3), index=1, height=2, width=3)
+    'Photo_x3.JPG'
+    >>> by_size = Options(name="{parent}/{stem} {width}x{height}{ext}")
+    >>> output_name(Path("a/Photo.JPG"), format_named("png"), by_size, index=1, height=2, width=3)
+    'a/Photo 6x4.png'
+    >>> output_name(Path("a/Photo.png"), format_named("png"), Options(fit=(4, 8)), index=1, height=2, width=3)
+    'Photo_6x4.png'
+    """
+    target = options.target
+    output_height, output_width = target.output_size(height, width)
+    parent = os.path.basename(os.path.dirname(picture))  # noqa: PTH119, PTH120
+    fields = NameFields(
+        stem=picture.stem,
+        ext=output_suffix(picture, fmt),
+        factor=_factor_field(target, output_width / width),
+        parent=parent if parent not in {"", ".."} else picture.parent.resolve().name,
+        index=index,
+        width=output_width,
+        height=output_height,
+        kernel=_kernel_field(options.kernel),
+    )
+    is_default = target.is_size and options.name == DEFAULT_NAME
+    return named(SIZE_NAME if is_default else options.name, fields, picture)
+
+
+def _kernel_field(kernel: str) -> str:
+    if kernel in KERNEL_NAMES:
+        return kernel
+    from upsample_cli.kernels.weights.files import split_place  # numpy with it
+
+    return split_place(kernel)[0].stem
+
+
+def _factor_field(target: Target, scale: float) -> int | str:
+    if target.factor is None:
+        return f"{scale:.4g}"
+    return target.factor if isinstance(target.factor, int) else factor_text(target.factor)
+
+
+def output_suffix(picture: Path, format_: Format) -> str:
+    """The extension of an output, with its dot: the input's where it fits. A PBM's does not: levels come between."""
+    if picture.suffix.lower() == ".pbm" and format_.name == "pnm":
+        return ".pgm"
+    return picture.suffix if format_of_path(picture) is format_ else format_.extensions[0]

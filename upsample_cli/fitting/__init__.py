@@ -1,1 +1,0 @@
-"""Kernels fitted to photographs in closed form, and scores that say what they are worth."""

@@ -1,0 +1,187 @@
+"""What size is meant: a factor, a size, one side, or a box to fit into. Whole numbers and fractions only; no torch.
+
+Inside the library sizes are (height, width); text for people has WIDTHxHEIGHT, as screens are written.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from numbers import Integral
+
+from upsample_cli.errors import UsageError
+from upsample_cli.geometry.sizes import MAX_FACTOR
+
+Size = tuple[int, int]
+"""(height, width) in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """How large outputs are to be. One of the five is given.
+
+    Args:
+        factor: times the input, a side; at least 1, at most 64. A whole one is an int.
+        size: exactly so, whatever the input's proportion.
+        width, height: one side; the other follows the proportion.
+        fit: the largest of the input's proportion that lies within.
+
+    Raises:
+        UsageError: if it is not exactly one, or is none of those.
+    """
+
+    factor: int | Fraction | None = None
+    size: Size | None = None
+    width: int | None = None
+    height: int | None = None
+    fit: Size | None = None
+
+    def __post_init__(self) -> None:
+        given = {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
+        if len(given) != 1:
+            flags = " and ".join(f"--{name}" for name in given)
+            raise UsageError(f"{flags} both say how large" if flags else "nothing says how large", "give one of them")
+        for name, value in given.items():
+            if name == "factor":
+                _check_factor(value)
+            else:
+                _check_lengths(name, value, 2 if name in ("size", "fit") else 1)
+
+    @property
+    def is_size(self) -> bool:
+        """Whether a size is meant, to which pictures that are larger are reduced."""
+        return self.factor is None
+
+    @property
+    def number(self) -> int | float | None:
+        """The factor for JSON; None where a size is meant."""
+        return self.factor if self.factor is None or isinstance(self.factor, int) else float(self.factor)
+
+    @property
+    def label(self) -> str:
+        """For names of folders.
+
+        >>> [each.label for each in (Target(factor=Fraction(3, 2)), Target(size=(2160, 3840)), Target(width=800))]
+        ['x1.5', '3840x2160', 'w800']
+        """
+        if self.factor is not None:
+            return f"x{factor_text(self.factor)}"
+        side = (("w", self.width), ("h", self.height))
+        box = self.size or self.fit
+        return f"{box[1]}x{box[0]}" if box else next(f"{letter}{length}" for letter, length in side if length)
+
+    def output_size(self, height: int, width: int) -> Size:
+        """The size of the output of an input of that size; sides that follow are rounded half up, to 1 at the least.
+
+        >>> Target(factor=Fraction(3, 2)).output_size(5, 4), Target(width=7).output_size(20, 30)
+        ((8, 6), (5, 7))
+        >>> Target(fit=(1080, 1920)).output_size(1000, 1500), Target(size=(9, 16)).output_size(1000, 1500)
+        ((1080, 1620), (9, 16))
+        """
+        if self.size is not None:
+            return self.size
+        if isinstance(self.factor, int):
+            return height * self.factor, width * self.factor
+        box_height, box_width = self.fit or (self.height, self.width)
+        scales = [Fraction(self.factor)] if self.factor else []
+        scales += [Fraction(box_height, height)] if box_height else []
+        scales += [Fraction(box_width, width)] if box_width else []
+        scale = min(scales)
+        return _rounded(height * scale), _rounded(width * scale)
+
+    def whole_factor(self, height: int, width: int) -> int:
+        """The factor to enlarge by before the reduction, if there is one: the next whole one that both sides need.
+
+        Raises:
+            UsageError: if it is more than 64.
+
+        >>> Target(width=31).whole_factor(10, 15), Target(width=15).whole_factor(10, 15)
+        (3, 1)
+        """
+        if self.factor is not None:
+            return math.ceil(self.factor)
+        output_height, output_width = self.output_size(height, width)
+        factor = max(-(-output_height // height), -(-output_width // width))
+        if factor > MAX_FACTOR:
+            raise UsageError(
+                f"{output_width}x{output_height} is {factor} times its size", f"ask for {MAX_FACTOR} times at the most"
+            )
+        return factor
+
+    def warnings(self, height: int, width: int) -> tuple[str, ...]:
+        """A line that says that an input's proportion is lost, if it is: by more than rounding to pixels must.
+
+        >>> Target(size=(100, 100)).warnings(300, 200)
+        ('200x300 pixels are stretched to 100x100 (--fit keeps the proportion)',)
+        """
+        if self.size is None:
+            return ()
+        made = self.size
+        near = [Target(height=made[0]).output_size(height, width), Target(width=made[1]).output_size(height, width)]
+        if made in near:
+            return ()
+        return (f"{width}x{height} pixels are stretched to {made[1]}x{made[0]} (--fit keeps the proportion)",)
+
+
+def _check_factor(factor: int | Fraction) -> None:
+    said = factor_text(factor) if isinstance(factor, Fraction) else factor
+    if isinstance(factor, (Integral, Fraction)) and factor > MAX_FACTOR:
+        raise UsageError(f"factor {said} is too large", f"factors go from 1 to {MAX_FACTOR}")
+    if isinstance(factor, bool) or not isinstance(factor, (Integral, Fraction)) or not 1 <= factor <= MAX_FACTOR:
+        raise UsageError(
+            f"factor {said} is not a number from 1 to {MAX_FACTOR}",
+            "try --factor 2; to make pictures smaller, give a --size, --width, --height or --fit",
+        )
+
+
+def _check_lengths(name: str, value: object, count: int) -> None:
+    lengths = value if isinstance(value, tuple) else (value,)
+    if len(lengths) != count or any(not isinstance(each, Integral) or each < 1 for each in lengths):
+        raise UsageError(f"{value!r} is no --{name}", "give whole pixels, 1 or more" + ", height first" * (count - 1))
+
+
+def _rounded(length: int | Fraction) -> int:
+    return max(1, math.floor(length + Fraction(1, 2)))
+
+
+def parsed_factor(text: str | float | Fraction) -> int | Fraction:
+    """A factor as people write it: "2", "1.5" or "3/2". What is whole is an int.
+
+    Raises:
+        UsageError: if it is no such number.
+
+    >>> parsed_factor("2.0"), parsed_factor("1.5"), parsed_factor("4/3")
+    (2, Fraction(3, 2), Fraction(4, 3))
+    """
+    said = str(text).strip()
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?|\d{1,9}/0*[1-9]\d{0,8}", said):
+        raise UsageError(f"factor {said!r} is not a number", "write --factor 2, --factor 1.5 or --factor 4/3")
+    factor = Fraction(said)
+    return int(factor) if factor.denominator == 1 else factor
+
+
+def factor_text(factor: int | Fraction) -> str:
+    """A factor in a name: in decimals where four are enough, else with a hyphen for the stroke.
+
+    >>> factor_text(2), factor_text(Fraction(5, 4)), factor_text(Fraction(4, 3))
+    ('2', '1.25', '4-3')
+    """
+    exact = Fraction(factor)
+    return f"{float(exact):g}" if 10**4 % exact.denominator == 0 else f"{exact.numerator}-{exact.denominator}"
+
+
+def parsed_size(text: str, option: str) -> Size:
+    """WIDTHxHEIGHT as people write it, as (height, width).
+
+    Raises:
+        UsageError: naming `option`, if it is no such text.
+
+    >>> parsed_size("3840x2160", "--size")
+    (2160, 3840)
+    """
+    match = re.fullmatch(r"\s*0*([1-9]\d{0,8})\s*[x×X*]\s*0*([1-9]\d{0,8})\s*", text)
+    if match is None:
+        raise UsageError(f"{option} {text!r} is no size", f"write {option} 3840x2160: width, then height, in pixels")
+    return int(match[2]), int(match[1])

@@ -1,0 +1,265 @@
+"""Sizes of convolutions and transposed convolutions along one axis; `axes` takes them to N. Integers only: no torch.
+
+What `torch.nn.Conv*` and `torch.nn.ConvTranspose*` refuse is refused here, with the reason and what is legal; what they
+accept is accepted with the same result. Where torch's own routes disagree (an output of 0 samples, a number written as
+True) it is refused.
+
+Source of the formulas: Dumoulin & Visin 2016, "A guide to convolution arithmetic for deep learning"; the rules on
+output_padding, padding="same" and padding_mode: the PyTorch documentation of `torch.nn`.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Literal, TypedDict
+
+from upsample_cli.errors import GeometryError
+
+NamedPadding = Literal["same", "valid"]
+PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
+
+MAX_FACTOR = 64
+"""The largest factor that images are enlarged by."""
+MAX_SIZE = 2**63 - 1
+"""The longest axis a tensor can have."""
+PADDING_MODES: dict[str, int | None] = {"zeros": None, "reflect": -1, "replicate": None, "circular": 0}
+"""How far beyond the size of the axis each padding_mode may pad (reflect: at most size - 1); None if not limited."""
+
+
+class BilinearSettings(TypedDict):
+    """Settings of the bilinear layer along one axis, as keyword arguments of `torch.nn.ConvTranspose*`."""
+
+    kernel_size: int
+    stride: int
+    padding: int
+
+
+def conv_output_size(
+    size: int,
+    *,
+    kernel_size: int,
+    stride: int = 1,
+    padding: int | NamedPadding = 0,
+    dilation: int = 1,
+    padding_mode: PaddingMode = "zeros",
+) -> int:
+    """Length of one axis, in samples, after a convolution.
+
+    Args:
+        size: length before, at least 1.
+        kernel_size: taps of the kernel, at least 1.
+        stride: samples from one output to the next, at least 1.
+        padding: samples added at each end; "same" keeps the size and needs stride 1, "valid" is 0.
+        dilation: samples from one tap to the next, at least 1.
+        padding_mode: what the padding is filled with; "reflect" and "circular" limit it, and all but "zeros" allow a
+            negative padding, which crops.
+
+    Raises:
+        GeometryError: if the kernel does not fit the padded axis, or a setting is illegal.
+
+    >>> conv_output_size(224, kernel_size=3, stride=2, padding=1)
+    112
+    """
+    _check_settings(size, kernel_size=kernel_size, stride=stride, dilation=dilation)
+    before, after = conv_padding(kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
+    _check_padding(size, before, after, padding_mode)
+    span = dilation * (kernel_size - 1) + 1
+    spare = size + before + after - span
+    if spare < 0:
+        needed, beyond = -((size - span) // 2), PADDING_MODES[padding_mode]
+        raise GeometryError(
+            f"the kernel spans {span} (dilation*(kernel_size-1)+1), the padded input only {size + before + after}",
+            f"use an input of {span - before - after} or more"
+            + (f", or padding {needed} or more" if beyond is None or needed <= size + beyond else ""),
+        )
+    return _checked_output(spare // stride + 1)
+
+
+def conv_padding(
+    *, kernel_size: int, stride: int = 1, padding: int | NamedPadding = 0, dilation: int = 1
+) -> tuple[int, int]:
+    """Samples a convolution adds before and after one axis; where "same" needs an odd number, the odd one is after.
+
+    Raises:
+        GeometryError: if padding is "same" and stride is not 1, or padding is another word.
+
+    >>> conv_padding(kernel_size=4, padding="same")
+    (1, 2)
+    """
+    if padding == "same":
+        if stride != 1:
+            raise GeometryError(
+                f"padding='same' needs stride 1, not {stride}",
+                f"for about size/{stride} use padding {dilation * (kernel_size - 1) // 2}",
+            )
+        total = dilation * (kernel_size - 1)
+        return total // 2, total - total // 2
+    if padding == "valid":
+        return 0, 0
+    if isinstance(padding, str):
+        raise GeometryError(f"padding '{padding}' is unknown", "use a whole number, 'same' or 'valid'")
+    return padding, padding
+
+
+def transposed_output_size(
+    size: int, *, kernel_size: int, stride: int = 1, padding: int = 0, output_padding: int = 0, dilation: int = 1
+) -> int:
+    """Length of one axis, in samples, after a transposed convolution.
+
+    Args:
+        size: length before, at least 1.
+        kernel_size: taps of the kernel, at least 1.
+        stride: output samples from one input sample's taps to the next one's, at least 1.
+        padding: output samples cropped at each end, at least 0.
+        output_padding: output samples computed beyond the end, below stride or below dilation.
+        dilation: output samples from one tap to the next, at least 1.
+
+    Raises:
+        GeometryError: if fewer than one sample would remain, or a setting is illegal.
+
+    >>> transposed_output_size(7, kernel_size=4, stride=2, padding=1)
+    14
+    """
+    _check_settings(size, kernel_size=kernel_size, stride=stride, dilation=dilation)
+    _check_whole("padding", padding, least=0)
+    _check_whole("output_padding", output_padding, least=0)
+    if output_padding >= max(stride, dilation):
+        raise GeometryError(
+            f"output_padding {output_padding} must be smaller than stride {stride} or dilation {dilation}",
+            f"use {_span_text(0, max(stride, dilation) - 1)}",
+        )
+    uncropped = (size - 1) * stride + dilation * (kernel_size - 1) + output_padding + 1
+    if uncropped <= 2 * padding:
+        raise GeometryError(
+            f"nothing remains: padding {padding} crops {2 * padding} of {uncropped} samples",
+            f"use padding {_span_text(0, (uncropped - 1) // 2)}",
+        )
+    return _checked_output(uncropped - 2 * padding)
+
+
+def output_size_range(size: int, *, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> range:
+    """Output lengths that `output_size=` of a transposed convolution can ask for along one axis, in samples.
+
+    They are the stride lengths that the convolution with the same settings would bring down to `size`.
+
+    Raises:
+        GeometryError: if there is no such length, or a setting is illegal.
+
+    >>> output_size_range(112, kernel_size=3, stride=2, padding=1)
+    range(223, 225)
+    """
+    most = transposed_output_size(
+        size, kernel_size=kernel_size, stride=stride, padding=padding, output_padding=stride - 1, dilation=dilation
+    )
+    return range(max(1, most - stride + 1), most + 1)
+
+
+def output_padding_for(
+    size: int, output_size: int, *, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1
+) -> int:
+    """The output_padding that `output_size=` of a transposed convolution sets along one axis.
+
+    Raises:
+        GeometryError: if no legal output_padding gives that size, or a setting is illegal.
+
+    >>> output_padding_for(112, 224, kernel_size=3, stride=2, padding=1)
+    1
+    """
+    legal = output_size_range(size, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
+    if output_size not in legal:
+        raise GeometryError(
+            f"output_size {output_size} cannot come from an input of {size} with these settings",
+            f"use {_span_text(legal[0], legal[-1])}",
+        )
+    return output_size - (legal[-1] - stride + 1)
+
+
+def inverting_output_padding(
+    size: int, *, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1
+) -> int:
+    """The output_padding with which a transposed convolution gives back the length a convolution of `size` lost.
+
+    Both layers have the same kernel_size, stride, padding and dilation.
+
+    Raises:
+        GeometryError: if the convolution itself is illegal at this size.
+
+    >>> [inverting_output_padding(size, kernel_size=3, stride=2, padding=1) for size in (224, 225)]
+    [1, 0]
+    """
+    conv_output_size(size, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
+    return (size + 2 * padding - dilation * (kernel_size - 1) - 1) % stride
+
+
+def transposed_shift(*, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> Fraction:
+    """How far a transposed convolution moves a picture against half-pixel alignment, in output pixels.
+
+    Positive is towards the bottom and the right. Input sample i spreads around output sample
+    `i*stride - padding + dilation*(kernel_size-1)/2`; half-pixel alignment puts it at `(i + 1/2)*stride - 1/2`.
+
+    >>> transposed_shift(kernel_size=3, stride=2, padding=1), transposed_shift(kernel_size=4, stride=2, padding=1)
+    (Fraction(-1, 2), Fraction(0, 1))
+    """
+    return Fraction(dilation * (kernel_size - 1) + 1 - stride - 2 * padding, 2)
+
+
+def conv_shift(*, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> Fraction:
+    """How far a convolution moves a picture against half-pixel alignment, in output pixels.
+
+    Positive is towards the bottom and the right. The same distance as the transposed layer's, undone and stride times
+    shorter, because its output pixels are stride times larger.
+
+    >>> conv_shift(kernel_size=3, stride=2, padding=1)
+    Fraction(1, 4)
+    """
+    return -transposed_shift(kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation) / stride
+
+
+def bilinear_settings(factor: int) -> BilinearSettings:
+    """Settings of the transposed convolution that enlarges one axis exactly `factor` times, linearly and centred.
+
+    Source: the rule of Caffe's "bilinear" filler, which serves even and odd factors.
+
+    Raises:
+        GeometryError: if factor is below 1.
+
+    >>> bilinear_settings(3)
+    {'kernel_size': 5, 'stride': 3, 'padding': 1}
+    """
+    _check_whole("factor", factor, least=1)
+    return {"kernel_size": 2 * factor - factor % 2, "stride": factor, "padding": factor // 2}
+
+
+def _check_settings(size: int, **at_least_one: int) -> None:
+    for name, value in {"size": size, **at_least_one}.items():
+        _check_whole(name, value, least=1)
+
+
+def _check_padding(size: int, before: int, after: int, padding_mode: str) -> None:
+    if padding_mode not in PADDING_MODES:
+        raise GeometryError(f"padding_mode '{padding_mode}' is unknown", f"use one of {', '.join(PADDING_MODES)}")
+    _check_whole("padding", before, least=0 if padding_mode == "zeros" else -MAX_SIZE)
+    beyond = PADDING_MODES[padding_mode]
+    if beyond is not None and after > size + beyond:
+        raise GeometryError(
+            f"padding {after} with padding_mode='{padding_mode}' is more than an input of {size} can fill",
+            f"use {size + beyond} or less, or an input of {after - beyond} or more",
+        )
+
+
+def _check_whole(name: str, value: int, *, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise GeometryError(f"{name} {value!r} is not a whole number", f"use {least} or more")
+    if value < least:
+        raise GeometryError(f"{name} {value} is too small", f"use {least} or more")
+    if value > MAX_SIZE:
+        raise GeometryError(f"{name} is too large", "no axis of a tensor can be longer than 2^63 - 1")
+
+
+def _checked_output(size: int) -> int:
+    _check_whole("the output size", size, least=1)
+    return size
+
+
+def _span_text(first: int, last: int) -> str:
+    return str(first) if first == last else f"{first} to {last}"

@@ -1,0 +1,151 @@
+"""What a picture file holds, and what each output format would keep of it: from its header, no pixel is decoded."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass, field
+from io import BytesIO
+
+from upsample_cli.errors import PictureError
+from upsample_cli.images.codecs.pillow_file import Input, opened_file, shown_name
+from upsample_cli.images.formats import FORMATS, check_output_size, fit
+from upsample_cli.images.metadata import ifd
+from upsample_cli.images.metadata.exif import ORIENTATION, orientation
+from upsample_cli.images.model import Metadata, PictureInfo
+from upsample_cli.images.open import read_header
+from upsample_cli.images.save import is_lossless
+
+_EXIF_IFD = 0x8769
+_CAMERA_TAGS, _DATE, _DATE_TAKEN = (0x010F, 0x0110), 0x0132, 0x9003
+_LONGEST_ENTRY_BYTES = 4096
+_XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What one output format would make of a picture.
+
+    Args:
+        loses: one line for each thing lost, or lost if the pixels are such.
+        quality: at which its coding takes something from the pixels, if none is given; None where it takes nothing.
+        refusal: why the enlarged picture does not fit at all, if so.
+    """
+
+    loses: tuple[str, ...]
+    quality: int | None
+    refusal: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a picture file holds.
+
+    Args:
+        path: as it was named.
+        size_bytes: of the file.
+        info: of the picture as it is read, orientation applied.
+        metadata: what travels beside the pixels.
+        orientation: how the stored picture is turned to stand upright, 1 (not at all) to 8, as Exif counts.
+        icc_description: the name that the colour profile gives itself.
+        camera: its maker and model, from Exif.
+        date: when the picture was taken, else when it was changed, as Exif writes it.
+        outputs: by the name of an output format, what it would make of the picture.
+    """
+
+    path: str
+    size_bytes: int
+    info: PictureInfo
+    metadata: Metadata
+    orientation: int
+    icc_description: str | None
+    camera: str | None
+    date: str | None
+    outputs: dict[str, Offer] = field(default_factory=dict)
+
+
+def about_picture(path: Input, *, factor: int, max_pixels: int) -> About:
+    """Read a picture's header, and ask every output format about it.
+
+    Args:
+        path: a file, or a seekable binary file object.
+        factor: how much larger the outputs would be.
+        max_pixels: refuse a picture of more.
+
+    Raises:
+        PictureError: it cannot be read, is no picture, or is too large.
+    """
+    info, metadata = read_header(path, max_pixels=max_pixels)
+    with opened_file(path) as file:
+        size_bytes = file.seek(0, 2)
+        tiff_turn = None
+        if info.format == "tiff":
+            with suppress(ValueError):
+                tiff = ifd.tiff_in_file(file)
+                tiff_turn = ifd.first_integer(tiff, ifd.read_directory(tiff, tiff.first).find(ORIENTATION))
+    exif_texts = _exif_texts(metadata.exif) if metadata.exif else {}
+    return About(
+        path=shown_name(path),
+        size_bytes=size_bytes,
+        info=info,
+        metadata=metadata,
+        orientation=tiff_turn or _orientation(metadata),
+        icc_description=_icc_description(metadata.icc_profile) if metadata.icc_profile else None,
+        camera=_camera([exif_texts[tag] for tag in _CAMERA_TAGS if tag in exif_texts]),
+        date=exif_texts.get(_DATE_TAKEN) or exif_texts.get(_DATE),
+        outputs={name: _offer(info, metadata, name, factor) for name in FORMATS},
+    )
+
+
+def _offer(info: PictureInfo, metadata: Metadata, name: str, factor: int) -> Offer:
+    fmt, refusal = FORMATS[name], None
+    fitted = fit(info, metadata, fmt)
+    try:
+        check_output_size("", fmt, info.height * factor, info.width * factor, fitted.layout)
+    except PictureError as error:
+        refusal = str(error).removeprefix(": ")
+    quality = None if is_lossless(fmt, None, info) else fmt.default_quality
+    return Offer((*fitted.warnings, *fitted.possible), quality, refusal)
+
+
+def _orientation(metadata: Metadata) -> int:
+    turn = orientation(metadata.exif) if metadata.exif else None
+    match = _XMP_ORIENTATION.search(metadata.xmp) if metadata.xmp and turn is None else None
+    return int(match[1]) if match else turn or 1
+
+
+def _icc_description(profile: bytes) -> str:
+    from PIL import ImageCms
+
+    try:
+        return ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(profile))).strip() or "without a name"
+    except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
+        return "damaged"
+
+
+def _exif_texts(exif: bytes) -> dict[int, str]:
+    """The short texts of a block's first directory and its Exif directory."""
+    found: dict[int, str] = {}
+    with suppress(ValueError):
+        tiff = ifd.tiff_in_bytes(exif)
+        directory = ifd.read_directory(tiff, tiff.first)
+        entries = list(directory.entries)
+        with suppress(ValueError):
+            entries += ifd.read_directory(tiff, ifd.first_integer(tiff, directory.find(_EXIF_IFD)) or 0).entries
+        for entry in entries:
+            data = ifd.value_bytes(tiff, entry) if entry.kind == 2 and entry.size_bytes < _LONGEST_ENTRY_BYTES else None
+            text = (data or b"").split(b"\0")[0].decode("utf-8", "replace").strip()
+            if text:
+                found.setdefault(entry.tag, text)
+    return found
+
+
+def _camera(maker_and_model: list[str]) -> str | None:
+    """Maker and model in one; many a model begins with its maker.
+
+    >>> _camera(["Canon", "Canon EOS 5D"]), _camera(["NIKON", "D90"]), _camera([])
+    ('Canon EOS 5D', 'NIKON D90', None)
+    """
+    if len(maker_and_model) == 2 and maker_and_model[1].startswith(maker_and_model[0]):
+        return maker_and_model[1]
+    return " ".join(maker_and_model) or None

@@ -1,0 +1,165 @@
+"""Animated GIF: what its blocks tell of an input, and an output written a frame at a time.
+
+Each frame is encoded as a picture of its own, and put into the animation with its own palette; it covers the whole
+picture and, where there is transparency, is cleared before the next.
+Source: GIF89a specification (CompuServe, 1990); Netscape's looping extension.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import BinaryIO
+
+from upsample_cli.images.codecs.clock import Clock
+from upsample_cli.images.model import Frames, Metadata
+
+_EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
+_CONTROL, _COMMENT, _APPLICATION = 0xF9, 0xFE, 0xFF
+_LEAVE, _CLEAR = 1 << 2, 2 << 2
+_MOST_UNITS = 2**16 - 1
+_PIECE_BYTES = 1 << 16
+
+
+def has_transparency(file: BinaryIO) -> bool:
+    """Whether any composed frame of a GIF can be transparent. The file's position is moved about.
+
+    Not if the first frame covers all, and no later one is cleared away: a transparent colour then only leaves pixels of
+    frames before as they were.
+    """
+    flags, frames = [0], []
+    for label, block in _blocks(file):
+        if label == _CONTROL and len(block) == 4:
+            flags.append(block[0])
+        elif label == _IMAGE:
+            frames.append((flags[-1], block))
+            flags = [0]
+    file.seek(6)
+    canvas = bytes(4) + file.read(4)
+    cleared = any(flag >> 2 & 7 in {2, 3} for flag, _ in frames)
+    hole = bool(frames) and (frames[0][0] & 1 or frames[0][1][:8] != canvas)
+    return any(flag & 1 for flag, _ in frames) and bool(cleared or hole)
+
+
+def extent(file: BinaryIO) -> tuple[int, int]:
+    """Height and width that hold every frame of a GIF: its decoder makes room for those that lie outside the canvas.
+
+    The file's position is put back.
+    """
+    at, height, width = file.tell(), 0, 0
+    for label, block in _blocks(file):
+        if label == _IMAGE:
+            left, top, wide, tall = struct.unpack_from("<4H", block)
+            height, width = max(height, top + tall), max(width, left + wide)
+    file.seek(at)
+    return height, width
+
+
+def _blocks(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Extensions by label with their first sub-block, and frames as `_IMAGE` with their descriptor, in order.
+
+    What is cut off at the end is passed over, and what is no block is looked past, as decoders do.
+    """
+    file.seek(0)
+    take = _Buffered(file).take
+    head = take(13)
+    if len(head) < 13:
+        return
+    take(_palette_bytes(head[10]))
+    while kind := take(1):
+        label, first = kind[0], b""
+        if label == _IMAGE:
+            described = take(9)
+            if len(described) < 9:
+                return
+            take(_palette_bytes(described[8]) + 1)
+            first = described
+        elif label == _EXTENSION:
+            label = (take(1) or b"\0")[0]
+        elif label == _TRAILER:
+            return
+        else:
+            continue
+        while size := (take(1) or b"\0")[0]:
+            data = take(size)
+            first = first or data
+        yield label, first
+
+
+class _Buffered:
+    """Reads a file on from where it is, in large pieces: a GIF is one of single bytes."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._read, self._piece, self._at = file.read, b"", 0
+
+    def take(self, size_bytes: int) -> bytes:
+        if self._at + size_bytes > len(self._piece):
+            self._piece = self._piece[self._at :] + self._read(_PIECE_BYTES)
+            self._at = 0
+        taken = self._piece[self._at : self._at + size_bytes]
+        self._at += len(taken)
+        return taken
+
+
+def _palette_bytes(flags: int) -> int:
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+class GifFrames:
+    """Puts GIF pictures into one animation; a `frame_sinks.Muxer`.
+
+    Args:
+        file: where it goes.
+        frames: how often they are played. GIF counts the times after the first.
+        height: of every frame.
+        width: of every frame.
+        alpha: whether a frame may be transparent.
+        remark: the comment of the whole.
+    """
+
+    def __init__(
+        self, file: BinaryIO, frames: Frames, *, height: int, width: int, alpha: bool, remark: bytes = b""
+    ) -> None:
+        self._file = file
+        self._clock, self._disposal = Clock(unit_ms=10), _CLEAR if alpha else _LEAVE
+        file.write(b"GIF89a" + struct.pack("<HHBBB", width, height, 0x70, 0, 0))
+        if frames.plays != 1:
+            again = max(0, min(frames.plays - 1, _MOST_UNITS))
+            file.write(b"\x21\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<H", again) + b"\0")
+        if remark:
+            pieces = (remark[at : at + 255] for at in range(0, len(remark), 255))
+            file.write(b"\x21\xfe" + b"".join(bytes([len(piece)]) + piece for piece in pieces) + b"\0")
+
+    def add(self, picture: bytes, duration_ms: Fraction) -> None:
+        """Put in one encoded picture."""
+        shown = min(self._clock.units(duration_ms), _MOST_UNITS)
+        palette = picture[13 : 13 + _palette_bytes(picture[10])]
+        at, transparent, flags = 13 + len(palette), 0, self._disposal
+        while picture[at] == _EXTENSION:
+            if picture[at + 1] == _CONTROL and picture[at + 3] & 1:
+                flags, transparent = flags | 1, picture[at + 6]
+            at = _after_sub_blocks(picture, at + 2)
+        described = picture[at : at + 10]
+        own = picture[at + 10 : at + 10 + _palette_bytes(described[9])]
+        data_at = at + 10 + len(own)
+        end = _after_sub_blocks(picture, data_at + 1)
+        local = own or palette
+        colours = described[9] & 0x40 | 0x80 | (len(local) // 3).bit_length() - 2
+        self._file.write(struct.pack("<BBBBHBB", _EXTENSION, _CONTROL, 4, flags, shown, transparent, 0))
+        self._file.write(described[:9] + bytes([colours]) + local + picture[data_at:end])
+
+    def finish(self) -> None:
+        """End the file."""
+        self._file.write(bytes([_TRAILER]))
+
+
+def _after_sub_blocks(data: bytes, at: int) -> int:
+    while size := data[at]:
+        at += 1 + size
+    return at + 1
+
+
+def remark_of(metadata: Metadata) -> bytes:
+    """The comment a GIF is to carry, of what `formats.fit` has left."""
+    return next((value.encode() for _, value in metadata.text), b"")

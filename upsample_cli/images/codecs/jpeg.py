@@ -1,0 +1,209 @@
+"""JPEG by libjpeg-turbo on numpy's own pixels: written as its rows arrive, and read.
+
+A strip of rows is encoded as a JPEG of its own, and its coded pixels become a *restart interval* of the whole: all
+strips share their tables, and after a restart marker a decoder takes nothing over from before it. So what is decoded is
+what a picture encoded in one piece gives, strips are encoded several at once, and the enlarged picture is never in
+memory. A picture of one strip is, byte for byte, what Pillow writes.
+
+Source: ITU-T T.81, annex B (markers), E.1.4 and E.2.4 (restart intervals).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Executor
+from functools import partial
+from io import BytesIO
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from upsample_cli.images.codecs.errors import encoder_errors
+from upsample_cli.images.codecs.pillow_file import quiet_pillow
+from upsample_cli.images.codecs.strips import StripWriter
+from upsample_cli.images.model import Colour, Layout, Rows
+from upsample_cli.images.regions import ReadBox, box_of
+
+_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # neither a coded byte FF, nor a restart, nor filling
+_FRAMES = {0xC0, 0xC1}
+_START_OF_SCAN, _TABLES, _END = 0xDA, 0xDB, 0xD9
+_FIRST_RESTART, _RESTARTS = 0xD0, 8
+_MOST_UNITS = 65535  # of a restart interval: coded units, each of which is 1 to 6 blocks of 8x8
+
+_UNITS = {"4:4:4": (8, 8), "4:2:2": (8, 16), "4:2:0": (16, 16)}
+"""Height and width of a coded unit by Pillow's name of the subsampling."""
+
+_SPACES: dict[Colour, tuple[str, str, str]] = {
+    "grey": ("L", "GRAYSCALE", "GRAYSCALE"), "rgb": ("RGB", "RGB", "YCBCR"), "cmyk": ("CMYK", "CMYK", "CMYK"),
+}  # fmt: skip
+"""Pillow's mode, what the encoder is given, and what is stored."""
+
+_STRIP_BYTES = 1 << 20
+_IN_FLIGHT_BYTES = 64 << 20
+
+
+class JpegSink:
+    """A JPEG that takes rows and writes them to `file`, a strip at a time; a `model.Sink`.
+
+    What waits in memory is bounded as in `png.PngSink`, and the executor is used in the same way.
+
+    Args:
+        file: where the JPEG goes, front to back; never sought in, not closed.
+        height: rows that will come.
+        width: pixels in each.
+        layout: grey, rgb or cmyk of 8 bits.
+        quality: 1 to 100.
+        subsampling: of chroma: "4:4:4", "4:2:2" or "4:2:0".
+        settings: Pillow's, for the metadata.
+        executor: encodes strips beside the caller's thread; without one the caller's thread does it.
+
+    Raises:
+        OSError: here and later: the disk or the encoder refuses.
+        ValueError: rows do not fit what was announced.
+
+    >>> file = BytesIO()
+    >>> sink = JpegSink(file, height=2, width=3, layout=Layout("grey"), quality=95)
+    >>> sink.write_rows(np.zeros((2, 3, 1), np.uint8))
+    >>> sink.finish()
+    >>> Image.open(file).size
+    (3, 2)
+    """
+
+    losses: Collection[str] = ()
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        *,
+        height: int,
+        width: int,
+        layout: Layout,
+        quality: int,
+        subsampling: str = "4:4:4",
+        settings: dict[str, Any] | None = None,
+        executor: Executor | None = None,
+    ) -> None:
+        self._file, self._height, self._written, self._scan_at = file, height, 0, 0
+        self._before_tables = _segments_by_pillow(layout, settings) if settings else b""
+        unit_height, unit_width = _UNITS[subsampling]
+        self._units_across = -(-width // unit_width)
+        strip_units = max(1, _STRIP_BYTES // (width * layout.channels * unit_height))
+        self._units_down = min(strip_units, _MOST_UNITS // self._units_across)
+        strip_rows = self._units_down * unit_height
+        self._is_cut = height > strip_rows
+        in_flight = _IN_FLIGHT_BYTES // (strip_rows * width * layout.channels)
+        self._strips = StripWriter(
+            height,
+            width,
+            layout,
+            strip_rows,
+            work=partial(_encoded, colour=layout.colour, quality=quality, subsampling=subsampling),
+            write=self._write_strip,
+            executor=executor,
+            in_flight=max(2, min(in_flight, 2 + 2 * (os.cpu_count() or 1))),
+        )
+
+    def write_rows(self, rows: Rows) -> None:
+        """Take the next rows, shape `(rows, width, channels)`; they must not change afterwards."""
+        self._strips.write_rows(rows)
+
+    def finish(self) -> None:
+        """Write what is still in flight and the end of the file."""
+        self._strips.finish()
+        self._file.write(bytes((0xFF, _END)))
+
+    def _write_strip(self, jpeg: bytes) -> None:
+        if self._written:
+            self._file.write(bytes((0xFF, _FIRST_RESTART + (self._written - 1) % _RESTARTS)))
+        else:
+            self._scan_at = self._write_head(jpeg)
+        self._file.write(memoryview(jpeg)[self._scan_at : -2])
+        self._written += 1
+
+    def _write_head(self, jpeg: bytes) -> int:
+        """Write what comes before the coded pixels; returns where they begin in each strip."""
+        places = dict[int, tuple[int, int]]()
+        for marker, start, end in segments(jpeg):
+            places.setdefault(marker, (start, end))
+            if marker == _START_OF_SCAN:
+                break
+        tables_at, (scan_start, scan_at) = places[_TABLES][0], places[_START_OF_SCAN]
+        head = bytearray(jpeg[:scan_start])
+        height_at = next(start for marker, (start, _) in places.items() if marker in _FRAMES) + 5
+        head[height_at : height_at + 2] = self._height.to_bytes(2, "big")
+        interval = (self._units_across * self._units_down).to_bytes(2, "big")
+        self._file.write((self._before_tables or head[:tables_at]) + head[tables_at:])
+        self._file.write((b"\xff\xdd\0\4" + interval if self._is_cut else b"") + jpeg[scan_start:scan_at])
+        return scan_at
+
+
+def _segments_by_pillow(layout: Layout, settings: dict[str, Any]) -> bytes:
+    """All that comes before the tables: the file's kind and the metadata. Without the latter, it is the encoder's."""
+    file = BytesIO()
+    with quiet_pillow(), encoder_errors("JPEG"):
+        Image.new(_SPACES[layout.colour][0], (1, 1)).save(file, "JPEG", **settings)
+    data = file.getvalue()
+    return data[: next(start for marker, start, _ in segments(data) if marker == _TABLES)]
+
+
+def _encoded(pieces: list[Rows], _above: Rows | None, *, colour: Colour, quality: int, subsampling: str) -> bytes:
+    """A strip of rows as a JPEG of its own: `strips.Work`."""
+    from imagecodecs import jpeg8_encode
+
+    _, given, stored = _SPACES[colour]
+    rows = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+    rows = np.ascontiguousarray(~rows if colour == "cmyk" else rows)  # Adobe stores ink inverted
+    chroma = subsampling.replace(":", "")
+    with encoder_errors("JPEG"):
+        return bytes(jpeg8_encode(rows, quality, colorspace=given, outcolorspace=stored, subsampling=chroma))
+
+
+def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    r"""Each marker of a JPEG that has a length, and where its segment starts and ends; the end of the picture last.
+
+    What lies between is coded pixels.
+
+    >>> list(segments(b"\xff\xd8\xff\xfe\0\5sea\xff\xda\0\2\7\xff\0\xff\xd0\7\xff\xd9"))
+    [(254, 2, 9), (218, 9, 13), (217, 19, 21)]
+    """
+    at = 2
+    while (found := _MARKER.search(data, at)) is not None:
+        start = found.start()
+        marker = data[start + 1]
+        if marker == _END:
+            yield marker, start, start + 2
+            return
+        at = start + 2 + int.from_bytes(data[start + 2 : start + 4], "big")
+        yield marker, start, at
+
+
+def decoded_jpeg(
+    file: BinaryIO, layout: Layout, height: int, width: int, check: Callable[[int], object]
+) -> ReadBox | None:
+    """Decode a JPEG whose size is known to be acceptable, at 3 bytes a pixel (grey: 1).
+
+    None if that is left to Pillow: ink, and whatever is not whole and sound, for it to say what is wrong.
+
+    Args:
+        file: seekable; not needed afterwards.
+        layout: what its header tells.
+        height, width: as it is stored.
+        check: is told how many scans there are, and raises what it finds wrong with that.
+    """
+    from imagecodecs import jpeg8_decode
+
+    file.seek(0)
+    data = file.read()
+    markers = [marker for marker, _, _ in segments(data)]
+    check(markers.count(_START_OF_SCAN))
+    if layout.colour not in {"grey", "rgb"} or _END not in markers:  # the decoder would make up the rest
+        return None
+    pixels = np.empty((height, width) if layout.colour == "grey" else (height, width, 3), np.uint8)
+    try:
+        jpeg8_decode(data, outcolorspace=_SPACES[layout.colour][1], out=pixels)
+    except (ValueError, RuntimeError):
+        return None
+    return box_of(pixels.reshape(height, width, -1))

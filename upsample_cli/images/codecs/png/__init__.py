@@ -1,0 +1,1 @@
+"""PNG and animated PNG: chunks, rows in and rows out."""

@@ -1,0 +1,169 @@
+"""Animated PNG in: each frame is made a PNG of its own, read as a still picture is, and composed here.
+
+A frame may cover a part of the picture, be laid over what is there, and be taken away again before the next. Pillow
+composes 8 bits too, but does not take back what it has laid over, clears to black where there is no alpha, and cuts 16
+bits to 8. One frame, and the one before it, are in memory at a time.
+Source: the PNG specification (W3C, third edition), 11.3.6 and 13.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from PIL import PngImagePlugin
+
+from upsample_cli.images.codecs.pillow_pixels import how_to_read
+from upsample_cli.images.codecs.png.chunks import png_chunk
+from upsample_cli.images.codecs.png.deep import decoded_png
+from upsample_cli.images.codecs.png.writer import SIGNATURE
+from upsample_cli.images.model import Frames, Layout, Rows
+
+_TO_NOTHING, _TO_PREVIOUS, _OVER = 1, 2, 1
+_SHARED = {b"PLTE": 3 * 256, b"tRNS": 256}  # stand once, and count in every frame; the most they hold
+_KEPT = {b"IHDR", *_SHARED, b"fcTL", b"IDAT", b"fdAT"}
+
+
+class _Control(NamedTuple):
+    """A frame's fcTL."""
+
+    sequence: int
+    width: int
+    height: int
+    left: int
+    top: int
+    delay: int
+    per_second: int
+    disposal: int
+    blending: int
+
+
+def has_holes(file: BinaryIO, height: int, width: int) -> bool:
+    """Whether a composed frame can be transparent although no pixel in the file is. The file's position is moved."""
+    controls = [_control(_data(file, kind, size)) for kind, size in _chunks(file) if kind == b"fcTL"]
+    first = controls[0] if controls else None
+    covers = first is not None and (first.width, first.height) == (width, height) and first.disposal != _TO_PREVIOUS
+    return not covers or any(each.disposal == _TO_NOTHING for each in controls)
+
+
+def composed_frames(
+    file: BinaryIO, frames: Frames, height: int, width: int, *, has_profile: bool
+) -> Iterator[tuple[Rows, Fraction]]:
+    """Each frame composed: (height, width, channels) as `frames.layout` says, and how many ms it is shown.
+
+    Args:
+        file: seekable; must stay open, and its position be left alone, until the last frame.
+        frames: with alpha if `has_holes`.
+        height, width: of the picture.
+        has_profile: see `pixel_kinds.how_to_read`.
+
+    Raises:
+        PictureError, OSError, SyntaxError, ValueError, RuntimeError: the file is damaged.
+    """
+    layout = frames.layout
+    if layout is None:
+        raise ValueError("pages are no animation")
+    canvas = np.zeros((height, width, layout.channels), layout.dtype)
+    count = 0
+    for control, data in _frame_files(file):
+        if count == frames.count:
+            return
+        if control.left + control.width > width or control.top + control.height > height:
+            raise ValueError("a frame that leaves the picture")
+        box = (slice(control.top, control.top + control.height), slice(control.left, control.left + control.width))
+        before = canvas[box].copy()
+        canvas[box] = _laid(_decoded(data, layout, has_profile), before, is_over=control.blending == _OVER)
+        count += 1
+        yield canvas, Fraction(1000 * control.delay, control.per_second or 100)
+        if control.disposal == _TO_NOTHING:
+            canvas[box] = 0
+        elif control.disposal == _TO_PREVIOUS:  # which is nothing, if this is the first
+            canvas[box] = before
+    if count < frames.count:
+        raise ValueError(f"{count} frames where {frames.count} are announced")
+
+
+def _decoded(data: bytes, layout: Layout, has_profile: bool) -> Rows:
+    """A frame's own pixels, with an opaque alpha where the composed frames need one that it lacks."""
+    image = PngImagePlugin.PngImageFile(io.BytesIO(data))
+    height, width = image.height, image.width
+    reading = how_to_read(image, io.BytesIO(data), "png", "frame", has_profile=has_profile)
+    own = reading.layout
+    pixels = decoded_png(io.BytesIO(data), own)(0, height, 0, width) if reading.is_cut else reading.rows(image)
+    if (own.colour, own.depth) != (layout.colour, layout.depth):
+        raise ValueError(f"a frame of {own} where {layout} was announced")
+    if own.alpha < layout.alpha:
+        opaque = np.full_like(pixels[..., :1], np.iinfo(layout.dtype).max)
+        pixels = np.concatenate([pixels, opaque], axis=2)
+    return pixels
+
+
+def _laid(frame: Rows, below: Rows, *, is_over: bool) -> Rows:
+    """What is seen where a frame is; each number that has to be mixed is rounded once, half up."""
+    if not is_over or frame.shape[2] in {1, 3}:
+        return frame
+    full = np.iinfo(frame.dtype).max
+    seen = np.where(frame[..., -1:] == full, frame, below)
+    mixed = (frame[..., -1] > 0) & (frame[..., -1] < full)
+    above, under = frame[mixed].astype(np.uint64), below[mixed].astype(np.uint64)
+    weights = above[:, -1:] * np.uint64(full), under[:, -1:] * (np.uint64(full) - above[:, -1:])
+    alpha = weights[0] + weights[1]
+    colour = (above[:, :-1] * weights[0] + under[:, :-1] * weights[1] + alpha // 2) // alpha
+    seen[mixed] = np.concatenate([colour, (alpha + np.uint64(full // 2)) // np.uint64(full)], axis=1)
+    return seen
+
+
+def _frame_files(file: BinaryIO) -> Iterator[tuple[_Control, bytes]]:
+    """Each frame's fcTL, and the frame as a PNG of its own."""
+    head, shared, control, pieces = b"", dict[bytes, bytes](), None, list[bytes]()
+    for kind, size in _chunks(file):
+        if kind in _SHARED and (size > _SHARED[kind] or kind in shared):  # each frame would be read with them
+            raise ValueError("too large a palette, or two")
+        data = _data(file, kind, size)
+        if kind == b"IHDR":
+            head = data
+        elif kind in _SHARED:
+            shared[kind] = png_chunk(kind, data)
+        elif kind == b"fcTL":
+            if control is not None:
+                yield control, _png(head, shared, control, pieces)
+            control, pieces = _control(data), []
+        elif control is not None:  # else the still picture, which is none of the animation's
+            pieces.append(png_chunk(b"IDAT", data if kind == b"IDAT" else data[4:]))
+    if control is not None:
+        yield control, _png(head, shared, control, pieces)
+
+
+def _control(data: bytes) -> _Control:
+    return _Control(*struct.unpack(">5I2H2B", data))
+
+
+def _png(head: bytes, shared: dict[bytes, bytes], control: _Control, pieces: list[bytes]) -> bytes:
+    own = png_chunk(b"IHDR", struct.pack(">II", control.width, control.height) + head[8:])
+    return b"".join((SIGNATURE, own, *shared.values(), *pieces, png_chunk(b"IEND", b"")))
+
+
+def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Kind and size of the chunks that matter here, the file just behind their head. Ends where the file does."""
+    at = len(SIGNATURE)
+    while True:
+        file.seek(at)
+        head = file.read(8)
+        size, kind = int.from_bytes(head[:4], "big"), head[4:]
+        if len(head) < 8 or kind == b"IEND":
+            return
+        if kind in _KEPT:
+            yield kind, size
+        at += 12 + size
+
+
+def _data(file: BinaryIO, kind: bytes, size: int) -> bytes:
+    data = file.read(size)
+    if int.from_bytes(file.read(4), "big") != zlib.crc32(data, zlib.crc32(kind)):
+        raise ValueError("a chunk whose checksum is wrong")
+    return data

@@ -1,0 +1,115 @@
+"""Animated PNG, written a frame at a time: each frame is written as a PNG of its own, whose chunks are passed on.
+
+Every frame covers the whole picture and replaces the one before it, so nothing has to be composed to show it.
+Source: the PNG specification (W3C, third edition), 11.3.6.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any, BinaryIO
+
+from upsample_cli.images.codecs.png.chunks import png_chunk
+from upsample_cli.images.codecs.png.writer import SIGNATURE, PngSink
+from upsample_cli.images.model import Frames, Layout, Metadata, Sink
+
+_MOST_PLAYS = 2**31 - 1
+
+
+class ApngWriter:
+    """An animated PNG; a `model.FrameWriter`. Memory is that of one `PngSink`.
+
+    Args:
+        file: where the PNG goes, front to back.
+        frames: how many there will be, and how often they are played.
+        settings: what else `PngSink` is to be told: level, executor.
+    """
+
+    def __init__(self, file: BinaryIO, frames: Frames, **settings: Any) -> None:
+        self._file, self._frames, self._settings = file, frames, settings
+        self._written, self._sequence = 0, 0
+        self._held: list[bytes] = []
+
+    def frame(self, *, height: int, width: int, layout: Layout, metadata: Metadata, duration_ms: Fraction) -> Sink:
+        """The sink of the next frame; call its `finish` before the next one's turn."""
+        self._written += 1
+        is_first = self._written == 1
+        passed = _Passed(self, is_first=is_first, control=(width, height, *_delay(duration_ms)))
+        kept = metadata if is_first else Metadata()
+        return PngSink(passed, height=height, width=width, layout=layout, metadata=kept, **self._settings)  # type: ignore[arg-type]
+
+    def finish(self) -> None:
+        """End the file.
+
+        Raises:
+            ValueError: there were fewer or more frames than announced.
+        """
+        if self._written != self._frames.count:
+            raise ValueError(f"{self._written} frames came where {self._frames.count} were announced")
+        self._file.write(png_chunk(b"IEND", b""))
+
+    def pass_on(self, data: bytes, *, is_first: bool, control: tuple[int, int, int, int]) -> None:
+        """Write what one frame's sink has written, as it must stand in the whole file."""
+        for kind, body in _chunks(data):
+            if kind == b"IHDR":
+                if is_first:
+                    actl = struct.pack(">II", self._frames.count, min(self._frames.plays, _MOST_PLAYS))
+                    self._file.write(SIGNATURE + png_chunk(kind, body) + png_chunk(b"acTL", actl))
+                self._control = struct.pack(">IIIIHHBB", control[0], control[1], 0, 0, control[2], control[3], 0, 0)
+            elif kind == b"IDAT":
+                self._held.append(body)
+                if len(self._held) > 2:
+                    self._pass_pixels(self._held.pop(0), is_first=is_first)
+            elif kind == b"IEND":
+                # The last piece ends the stream and holds no pixel: readers that stop at the last row stumble over it.
+                self._pass_pixels(b"".join(self._held), is_first=is_first)
+                self._held = []
+            elif is_first:
+                self._file.write(png_chunk(kind, body))
+
+    def _pass_pixels(self, body: bytes, *, is_first: bool) -> None:
+        if self._control:
+            self._file.write(png_chunk(b"fcTL", self._next_number() + self._control))
+            self._control = b""
+        self._file.write(png_chunk(b"IDAT", body) if is_first else png_chunk(b"fdAT", self._next_number() + body))
+
+    def _next_number(self) -> bytes:
+        self._sequence += 1
+        return struct.pack(">I", self._sequence - 1)
+
+
+class _Passed(io.RawIOBase):
+    """The file that one frame's sink writes to: whole chunks at a time."""
+
+    def __init__(self, writer: ApngWriter, *, is_first: bool, control: tuple[int, int, int, int]) -> None:
+        self._writer, self._is_first, self._control = writer, is_first, control
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._writer.pass_on(bytes(data), is_first=self._is_first, control=self._control)
+        return len(data)
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = len(SIGNATURE) if data.startswith(SIGNATURE) else 0
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        yield data[at + 4 : at + 8], data[at + 8 : at + 8 + size]
+        at += 12 + size
+
+
+def _delay(duration_ms: Fraction) -> tuple[int, int]:
+    """Seconds as a fraction of two 16-bit numbers.
+
+    >>> _delay(Fraction(40)), _delay(Fraction(100, 3)), _delay(Fraction(10**9))
+    ((1, 25), (1, 30), (65535, 1))
+    """
+    seconds = min(Fraction(duration_ms) / 1000, Fraction(65535))
+    most = max(1, min(65535, int(65535 / seconds))) if seconds else 1
+    near = seconds.limit_denominator(most)
+    return near.numerator, near.denominator

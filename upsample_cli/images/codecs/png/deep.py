@@ -1,0 +1,46 @@
+"""16-bit PNG in colour or with alpha, which Pillow cuts to 8 bits: decoded whole by imagecodecs."""
+
+from __future__ import annotations
+
+import io
+import mmap
+from contextlib import AbstractContextManager, nullcontext
+from typing import BinaryIO
+
+from upsample_cli.images.model import Layout
+from upsample_cli.images.regions import ReadBox, box_of
+
+_IHDR_METHODS_AT = 26
+
+
+def decoded_png(file: BinaryIO, layout: Layout) -> ReadBox:
+    """Decode a PNG whose size is known to be acceptable.
+
+    Args:
+        file: seekable; not needed afterwards.
+        layout: what its header tells, an alpha channel for its key of transparency included.
+
+    Raises:
+        ValueError: the pixels are not of that layout.
+        RuntimeError: the PNG is damaged.
+    """
+    from imagecodecs import png_decode
+
+    file.seek(_IHDR_METHODS_AT)
+    if max(file.read(3)) > 1:  # libpng would say so on stderr by itself
+        raise ValueError("a method of compression, filtering or interlacing that is none of PNG's")
+    with _bytes(file) as data:
+        pixels = png_decode(data)
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    if pixels.shape[2] != layout.channels or pixels.dtype != layout.dtype:
+        raise ValueError(f"{pixels.shape[2]} channels of {pixels.dtype} where {layout} was announced")
+    return box_of(pixels)
+
+
+def _bytes(file: BinaryIO) -> AbstractContextManager[mmap.mmap | bytes]:
+    """The file's bytes without a copy of them, where it is one of the system's."""
+    try:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, io.UnsupportedOperation):
+        file.seek(0)
+        return nullcontext(file.read())

@@ -1,0 +1,143 @@
+"""PNG written as its rows arrive: the whole enlarged picture is never in memory.
+
+Rows are gathered into chunks of a fixed height that follows from the width alone, so the bytes of the file depend
+neither on how the rows were cut into runs nor on who deflates the chunks. One chunk becomes one IDAT.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Collection
+from concurrent.futures import Executor
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from upsample_cli.errors import UsageError
+from upsample_cli.images.codecs import deflate
+from upsample_cli.images.codecs.png.chunks import metadata_chunks, png_chunk
+from upsample_cli.images.codecs.strips import StripWriter
+from upsample_cli.images.model import Colour, Layout, Metadata, Rows
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+MAX_SIDE = 2**31 - 1
+CHUNK_BYTES = 1 << 20
+_IN_FLIGHT_BYTES = 64 << 20
+_COLOUR_TYPES: dict[tuple[Colour, bool], int] = {
+    ("grey", False): 0,
+    ("rgb", False): 2,
+    ("grey", True): 4,
+    ("rgb", True): 6,
+}
+
+
+class _Idat(NamedTuple):
+    chunk: bytes
+    adler32: int  # of the bytes deflated in it
+    size: int  # how many they were
+
+
+def _idat(pieces: list[Rows], above: Rows | None, *, level: int) -> _Idat:
+    """Make one IDAT of a chunk of rows and the row above them: `strips.Work`. The first one starts the stream."""
+    width, channels = pieces[0].shape[1:]
+    sample = pieces[0].dtype.newbyteorder(">")
+    raw = np.empty((1 + sum(map(len, pieces)), width, channels), sample)
+    raw[0] = 0 if above is None else above
+    np.concatenate(pieces, out=raw[1:])
+    pixel_bytes = channels * sample.itemsize
+    part = deflate.deflate_rows(raw.view(np.uint8).reshape(len(raw), -1), pixel_bytes=pixel_bytes, level=level)
+    start = deflate.STREAM_START if above is None else b""
+    return _Idat(png_chunk(b"IDAT", start + part.data), part.adler32, part.size)
+
+
+class PngSink:
+    """A PNG that takes rows and writes them to `file`, a chunk at a time; a `model.Sink`.
+
+    What waits in memory is bounded: a chunk being gathered, and a few (64 MiB of rows, two chunks at least) being
+    deflated. If the executor is busy with other work, the thread that brings rows deflates them itself instead of
+    waiting, so an executor may be shared with whoever computes the rows. After any exception but a ValueError the file
+    is useless and the sink takes nothing more.
+
+    Args:
+        file: where the PNG goes, front to back; never sought in, not closed.
+        height: rows that will come.
+        width: pixels in each.
+        layout: "grey" or "rgb", with or without alpha, 8 or 16 bits.
+        metadata: what is to be kept beside the pixels.
+        level: 0 (stored) and 1 (fast) to 9 (smallest, slowest); see `deflate.deflate_rows`.
+        executor: deflates chunks beside the caller's thread; without one the caller's thread does it.
+
+    Raises:
+        UsageError: there is no such level.
+        ValueError: PNG cannot hold this size or layout; here and later, if rows do not fit what was announced.
+
+    >>> import io
+    >>> file = io.BytesIO()
+    >>> sink = PngSink(file, height=2, width=3, layout=Layout("grey"), metadata=Metadata())
+    >>> sink.write_rows(np.zeros((2, 3, 1), np.uint8))
+    >>> sink.finish()
+    >>> len(file.getvalue())
+    91
+    """
+
+    losses: Collection[str] = ()
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        *,
+        height: int,
+        width: int,
+        layout: Layout,
+        metadata: Metadata,
+        level: int = deflate.DEFAULT_LEVEL,
+        executor: Executor | None = None,
+    ) -> None:
+        colour_type = _COLOUR_TYPES.get((layout.colour, layout.alpha))
+        if colour_type is None or layout.depth > 16:
+            raise ValueError(f"PNG holds grey or rgb of 8 or 16 bits, not {layout}")
+        if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+            raise ValueError(f"PNG holds 1 to {MAX_SIDE} rows and columns, not {height} rows of {width}")
+        if level not in deflate.LEVELS:
+            raise UsageError(f"PNG level {level} does not exist", f"use {min(deflate.LEVELS)} to {max(deflate.LEVELS)}")
+        self._file, self._adler32 = file, zlib.adler32(b"")
+        row_bytes = width * layout.channels * layout.dtype.itemsize
+        chunk_rows = max(1, CHUNK_BYTES // row_bytes)
+        in_flight = _IN_FLIGHT_BYTES // (chunk_rows * row_bytes)
+        self._chunks = StripWriter(
+            height,
+            width,
+            layout,
+            chunk_rows,
+            work=lambda pieces, above: _idat(pieces, above, level=level),
+            write=self._write_idat,
+            executor=executor,
+            in_flight=max(2, min(in_flight, 2 + 2 * (os.cpu_count() or 1))),
+        )
+        file.write(
+            SIGNATURE + png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, layout.depth, colour_type, 0, 0, 0))
+        )
+        file.write(b"".join(metadata_chunks(metadata)))
+
+    def write_rows(self, rows: Rows) -> None:
+        """Take the next rows, shape `(rows, width, channels)`; they must not change afterwards.
+
+        Raises:
+            ValueError: they have another shape or type than announced, or are too many, or the sink is closed.
+        """
+        self._chunks.write_rows(rows)
+
+    def finish(self) -> None:
+        """Write what is still in flight and the end of the file.
+
+        Raises:
+            ValueError: rows are missing, or the sink is closed.
+        """
+        self._chunks.finish()
+        self._file.write(png_chunk(b"IDAT", deflate.stream_end(self._adler32)) + png_chunk(b"IEND", b""))
+
+    def _write_idat(self, idat: _Idat) -> None:
+        self._adler32 = deflate.adler32_combine(self._adler32, idat.adler32, idat.size)
+        self._file.write(idat.chunk)

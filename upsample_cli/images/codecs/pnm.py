@@ -1,0 +1,199 @@
+"""Netpbm's formats, the portable anymap: PBM, PGM, PPM and PAM, of 8 or 16 bits, in and out by rows.
+
+Pillow cuts 16 bits to 8 and knows no PAM. Source: the manual pages pbm(5), pgm(5), ppm(5) and pam(5) of Netpbm.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from typing import BinaryIO
+
+import numpy as np
+
+from upsample_cli.images.codecs.pillow_file import readable
+from upsample_cli.images.codecs.pnm_plain import BITMAPS, PlainText, PnmHeader, scaled
+from upsample_cli.images.codecs.strips import check_complete, check_rows
+from upsample_cli.images.format_table import FORMATS
+from upsample_cli.images.limits import check_pixels
+from upsample_cli.images.model import Layout, Metadata, PictureInfo, Rows
+from upsample_cli.images.regions import ReadBox, RegionSource
+
+_FORMAT = FORMATS["pnm"]
+_HEAD_BYTES = 1 << 16
+_MOST_LEVELS = 65535
+_TOKEN = re.compile(rb"(?:\s|#[^\n]*\n)*(\d+)")
+_PAM_LINE = re.compile(rb"[ \t]*(?:([A-Z]+)[ \t]+([^\n]*)|#[^\n]*|)\n")
+_PAM_TYPES = {
+    b"BLACKANDWHITE": Layout("grey"), b"GRAYSCALE": Layout("grey"), b"RGB": Layout("rgb"),
+    b"BLACKANDWHITE_ALPHA": Layout("grey", alpha=True), b"GRAYSCALE_ALPHA": Layout("grey", alpha=True),
+    b"RGB_ALPHA": Layout("rgb", alpha=True),
+}  # fmt: skip
+_PAM_NAMES = {(layout.colour, layout.alpha): name for name, layout in _PAM_TYPES.items() if b"BLACK" not in name}
+_HOLDS = {"PGM": "levels of grey", "PPM": "colour", "PAM": "transparency"}
+_MISFITS = {".pbm": {"PGM", "PPM", "PAM"}, ".pgm": {"PPM", "PAM"}, ".ppm": {"PAM"}}
+"""What does not go by an extension. Programs of Netpbm that read PPM read PGM too."""
+_GREY, _PLAIN = {1, 2, 4, 5}, {1, 2, 3}
+
+
+def open_pnm(file: BinaryIO, name: str, *, max_pixels: int) -> RegionSource:
+    """A portable anymap as a source; rows are read as they are asked for.
+
+    Args:
+        file: at its start; can be sought in, and stays open until the source is closed.
+        name: what to call it in a message.
+        max_pixels: refuse a picture of more.
+
+    Raises:
+        PictureError: it is damaged, truncated, or too large.
+    """
+    with readable(name, _FORMAT):
+        header = _header(file.read(_HEAD_BYTES))
+        check_pixels(name, header.height, header.width, max_pixels)
+        least_bytes = _least_plain_bytes(header) if header.kind in _PLAIN else header.height * header.row_bytes
+        if file.seek(0, os.SEEK_END) < (end := header.pixels_at + least_bytes):
+            raise ValueError("Truncated")
+        read_box: ReadBox
+        if header.kind in _PLAIN:
+            read_box, more = PlainText(file, header).read_box, b""  # where it ends is not known before it is read
+        else:
+            read_box = _binary_box(file, header)
+            file.seek(end)
+            more = file.read(64).lstrip()
+    warnings = ("the pictures behind the first one in it are left out",) if re.match(rb"P[1-7]\s", more) else ()
+    info = PictureInfo("pnm", header.height, header.width, header.layout, warnings, lossless=True)
+    return RegionSource(info, Metadata(), orientation=1, read_box=_readable_box(read_box, name))
+
+
+def _readable_box(read_box: ReadBox, name: str) -> ReadBox:
+    def read(top: int, bottom: int, left: int, right: int) -> Rows:
+        with readable(name, _FORMAT):
+            return read_box(top, bottom, left, right)
+
+    return read
+
+
+def _header(head: bytes) -> PnmHeader:
+    kind = int(head[1:2])
+    if kind == 7:
+        return _pam_header(head)
+    numbers, at = [], 2
+    for _ in range(2 if kind in BITMAPS else 3):
+        found = _TOKEN.match(head, at)
+        if found is None:
+            raise ValueError("no size")
+        numbers.append(int(found[1]))
+        at = found.end()
+    width, height, most = (*numbers, 1)[:3]
+    return _checked(PnmHeader(kind, height, width, Layout("grey" if kind in _GREY else "rgb"), most, at + 1))
+
+
+def _pam_header(head: bytes) -> PnmHeader:
+    at, fields = head.index(b"\n") + 1, dict[bytes, bytes]()
+    while not head.startswith(b"ENDHDR", at):
+        line = _PAM_LINE.match(head, at)
+        if line is None:
+            raise ValueError("a header that does not end")
+        if line[1]:
+            fields[line[1]] = line[2].strip()
+        at = line.end()
+    height, width, depth, most = (int(fields[each]) for each in (b"HEIGHT", b"WIDTH", b"DEPTH", b"MAXVAL"))
+    by_depth = {1: b"GRAYSCALE", 2: b"GRAYSCALE_ALPHA", 3: b"RGB", 4: b"RGB_ALPHA"}
+    layout = _PAM_TYPES[fields.get(b"TUPLTYPE") or by_depth[depth]]
+    if layout.channels != depth:
+        raise ValueError("a type of pixels that has other channels")
+    return _checked(PnmHeader(7, height, width, layout, most, head.index(b"\n", at) + 1))
+
+
+def _checked(header: PnmHeader) -> PnmHeader:
+    if not (header.height and header.width and 0 < header.most <= _MOST_LEVELS):
+        raise ValueError("no pixels, or no levels")
+    return header if header.most < 256 else header._replace(layout=replace(header.layout, depth=16))
+
+
+def _binary_box(file: BinaryIO, header: PnmHeader) -> ReadBox:
+    stored = header.layout.dtype.newbyteorder(">")
+
+    def read_box(top: int, bottom: int, left: int, right: int) -> Rows:
+        file.seek(header.pixels_at + top * header.row_bytes)
+        data = file.read((bottom - top) * header.row_bytes)
+        if header.kind in BITMAPS:
+            bits = np.unpackbits(np.frombuffer(data, np.uint8).reshape(bottom - top, -1), axis=1, count=header.width)
+            return scaled(1 - bits[:, left:right, np.newaxis], header)
+        levels = np.frombuffer(data, stored).reshape(bottom - top, header.width, header.layout.channels)
+        return scaled(levels[:, left:right], header)
+
+    return read_box
+
+
+def _least_plain_bytes(header: PnmHeader) -> int:
+    """Of plain text: a digit for each number, and what parts them; digits of bitmaps may stand side by side."""
+    count = header.height * header.width * header.layout.channels
+    return count if header.kind in BITMAPS else 2 * count - 1
+
+
+def name_warnings(suffix: str, layout: Layout) -> tuple[str, ...]:
+    """A line that says that a file's extension is of a kind that `PnmSink` does not write, if it is.
+
+    >>> name_warnings(".pgm", Layout("rgb")), name_warnings(".ppm", Layout("rgb"))
+    (('its name ends in .pgm, and it holds colour: it is written as PPM',), ())
+    """
+    kind = _kind(layout, suffix)
+    if kind not in _MISFITS.get(suffix.lower(), ()):
+        return ()
+    return (f"its name ends in {suffix}, and it holds {_HOLDS[kind]}: it is written as {kind}",)
+
+
+def _kind(layout: Layout, suffix: str) -> str:
+    if layout.alpha or suffix.lower() == ".pam":
+        return "PAM"
+    return "PGM" if layout.colour == "grey" else "PPM"
+
+
+class PnmSink:
+    r"""A PGM, a PPM or, with alpha or where the name asks for it, a PAM, written as its rows come; a `model.Sink`.
+
+    Args:
+        file: where it goes, front to back.
+        height: rows that will come.
+        width: pixels in each.
+        layout: "grey" or "rgb", with or without alpha, 8 or 16 bits.
+        suffix: the extension of the file's name.
+
+    >>> import io
+    >>> file = io.BytesIO()
+    >>> sink = PnmSink(file, height=1, width=2, layout=Layout("grey"))
+    >>> sink.write_rows(np.array([[[65], [66]]], np.uint8))
+    >>> sink.finish()
+    >>> file.getvalue()
+    b'P5\n2 1\n255\nAB'
+    """
+
+    losses: Collection[str] = ()
+
+    def __init__(
+        self, file: BinaryIO, *, height: int, width: int, layout: Layout, suffix: str = "", **_unused: object
+    ) -> None:
+        self._write: Callable[[bytes], object] = file.write
+        self._layout, self._width, self._rows_left = layout, width, height
+        most = np.iinfo(layout.dtype).max
+        kind = _kind(layout, suffix)
+        if kind == "PAM":
+            pixels = _PAM_NAMES[layout.colour, layout.alpha].decode()
+            sizes = f"WIDTH {width}\nHEIGHT {height}\nDEPTH {layout.channels}\nMAXVAL {most}\n"
+            head = f"P7\n{sizes}TUPLTYPE {pixels}\nENDHDR\n"
+        else:
+            head = f"P{5 if kind == 'PGM' else 6}\n{width} {height}\n{most}\n"
+        self._write(head.encode())
+
+    def write_rows(self, rows: Rows) -> None:
+        """Take the next rows."""
+        check_rows(rows, (self._width, self._layout.channels), self._layout.dtype, self._rows_left)
+        self._rows_left -= len(rows)
+        self._write(rows.astype(self._layout.dtype.newbyteorder(">")).tobytes())
+
+    def finish(self) -> None:
+        """Check that nothing is missing."""
+        check_complete(self._rows_left)

@@ -1,0 +1,168 @@
+"""Rows regrouped into strips of a fixed height, worked on several at once, and handed on in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
+from functools import partial
+from typing import Generic, TypeAlias, TypeVar
+
+import numpy as np
+
+from upsample_cli.images.model import Layout, Rows
+
+Made = TypeVar("Made")
+
+Work: TypeAlias = "Callable[[list[Rows], Rows | None], Made]"
+"""Makes something of one strip: its rows as runs, top to bottom, and the row above them (None for the first strip)."""
+
+
+class StripWriter(Generic[Made]):
+    """Takes rows in runs of any height and writes what `work` makes of strips of `strip_rows` rows (the last: fewer).
+
+    What is written depends neither on the runs nor on the executor. If the executor is busy with other work, the
+    caller's thread does the strip that is due itself, so an executor may be shared with whoever computes the rows.
+    After any exception but a ValueError for wrong rows nothing more is taken.
+
+    Args:
+        height: rows that will come.
+        width: pixels in each.
+        layout: of the rows.
+        strip_rows: rows of a strip.
+        work: see `Work`; must leave the rows as they are.
+        write: is given what each strip became, in order, in the caller's thread.
+        executor: does the work beside the caller's thread; without one the caller's thread does it.
+        in_flight: most strips waiting.
+
+    >>> done = []
+    >>> def work(pieces, above):
+    ...     return np.concatenate(pieces).ravel().tolist()
+    >>> writer = StripWriter(3, 2, Layout("grey"), 2, work=work, write=done.append)
+    >>> writer.write_rows(np.arange(6, dtype=np.uint8).reshape(3, 2, 1))
+    >>> writer.finish()
+    >>> done
+    [[0, 1, 2, 3], [4, 5]]
+    """
+
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        layout: Layout,
+        strip_rows: int,
+        *,
+        work: Work[Made],
+        write: Callable[[Made], object],
+        executor: Executor | None = None,
+        in_flight: int = 8,
+    ) -> None:
+        self._rows_left, self._row_shape, self._dtype = height, (width, layout.channels), layout.dtype
+        self._strip_rows, self._work, self._write = strip_rows, work, write
+        self._executor = executor if height > strip_rows else None  # handing over the only strip would gain nothing
+        self._in_flight = in_flight
+        self._held: deque[Rows] = deque()
+        self._held_rows = 0
+        self._above: Rows | None = None
+        self._jobs: deque[tuple[Future[Made], Callable[[], Made]]] = deque()
+        self._open = True
+
+    def write_rows(self, rows: Rows) -> None:
+        """Take the next rows, shape `(rows, width, channels)`; they must not change afterwards.
+
+        Raises:
+            ValueError: they are not as announced, or too many, or the end has been reached.
+        """
+        self._check_open()
+        check_rows(rows, self._row_shape, self._dtype, self._rows_left)
+        if len(rows) == 0:
+            return
+        self._held.append(rows)
+        self._held_rows += len(rows)
+        self._rows_left -= len(rows)
+        with self._ended_by_any_error():
+            while self._held_rows >= self._strip_rows or (self._held_rows and not self._rows_left):
+                self._start_strip()
+
+    def finish(self) -> None:
+        """Write what is still in flight.
+
+        Raises:
+            ValueError: rows are missing, or the end has been reached.
+        """
+        self._check_open()
+        check_complete(self._rows_left)
+        with self._ended_by_any_error():
+            self._write_jobs(down_to=0)
+        self._open = False
+        self._above = None  # as a view it would keep a run of rows until this sink is collected
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise ValueError("this picture is finished, or an earlier error has ended it")
+
+    @contextmanager
+    def _ended_by_any_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._open = False
+            for future, _ in self._jobs:
+                future.cancel()
+            self._jobs.clear()
+            self._held.clear()
+            self._above = None
+            raise
+
+    def _start_strip(self) -> None:
+        pieces = self._take(min(self._strip_rows, self._held_rows))
+        job = partial(self._work, pieces, self._above)
+        self._above = pieces[-1][-1]
+        if self._executor is None:
+            self._write(job())
+        else:
+            self._jobs.append((self._executor.submit(job), job))
+            self._write_jobs(down_to=self._in_flight)
+
+    def _take(self, count: int) -> list[Rows]:
+        """The oldest `count` of the held rows."""
+        pieces = []
+        self._held_rows -= count
+        while count:
+            piece = self._held.popleft()
+            if len(piece) > count:
+                self._held.appendleft(piece[count:])
+                piece = piece[:count]
+            pieces.append(piece)
+            count -= len(piece)
+        return pieces
+
+    def _write_jobs(self, *, down_to: int) -> None:
+        """Write strips, oldest first, until at most `down_to` are in flight, and whichever are done by then."""
+        while self._jobs and (len(self._jobs) > down_to or self._jobs[0][0].done()):
+            future, job = self._jobs.popleft()
+            never_started = future.cancel()
+            self._write(job() if never_started else future.result())
+
+
+def check_rows(rows: Rows, row_shape: tuple[int, int], dtype: np.dtype[np.generic], rows_left: int) -> None:
+    """Refuse rows that a sink was not told of.
+
+    Raises:
+        ValueError: they have another shape or type, or are too many.
+    """
+    if rows.ndim != 3 or rows.shape[1:] != row_shape or rows.dtype != dtype:
+        raise ValueError(f"rows are {rows.shape} {rows.dtype} where (rows, {row_shape[0]}, {row_shape[1]}) {dtype} fit")
+    if len(rows) > rows_left:
+        raise ValueError(f"{len(rows)} rows come where there is room for {rows_left} more")
+
+
+def check_complete(rows_left: int) -> None:
+    """Refuse to finish a picture before its last row.
+
+    Raises:
+        ValueError: rows are missing.
+    """
+    if rows_left:
+        raise ValueError(f"{rows_left} rows are missing")

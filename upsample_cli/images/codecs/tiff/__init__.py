@@ -1,0 +1,1 @@
+"""TIFF: tifffile reads its structure, we read and write strips, tiles and pages."""

@@ -1,0 +1,175 @@
+"""What the numbers stored in a TIFF mean, and how they become rows.
+
+Source: TIFF revision 6.0, and its supplements for the sample formats and the compressions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upsample_cli.images.model import LAB_COLOURS, Colour, Depth, Layout, Rows
+
+if TYPE_CHECKING:
+    from tifffile import TiffPage
+
+_WHITE_IS_ZERO, _PALETTE, _CMYK, _YCBCR, _CIELAB = 0, 3, 5, 6, 8
+_COLOURS: dict[int, Colour] = {0: "grey", 1: "grey", 2: "rgb", 3: "rgb", 5: "cmyk", 6: "rgb", 8: "cielab", 9: "icclab"}
+_SAMPLES = {"grey": 1, "rgb": 3, "cmyk": 4, "cielab": 3, "icclab": 3}
+_UNSIGNED, _FLOAT, _UNDEFINED = 1, 3, 4
+_ASSOCIATED, _STRAIGHT = 1, 2
+_FLOAT_BITS = {16, 24, 32, 64}
+_GLOW = "light without opacity (colour above its alpha, which is stored multiplied) is left out"
+JPEG_COMPRESSIONS = frozenset({6, 7, 34892, 33007})  # decoded to RGB
+_SUBFILE_TYPE, _INK_SET, _EXTRA_SAMPLES = 254, 332, 338
+_LOSSLESS = {1, 2, 3, 4, 5, 8, 32771, 32773, 32946, 34925, 34926, 34933, 50000}
+
+
+@dataclass(frozen=True, slots=True)
+class TiffKind:
+    """How the samples of one TIFF become rows.
+
+    Args:
+        layout: of the rows.
+        warnings: what is lost by reading it so.
+        lossless: whether the file stores its pixels without loss.
+        bits: of one whole number as stored; 0 for floating point.
+        samples: numbers of a pixel that are read: colour, and the index of alpha where there is one.
+        inverted: grey is stored with 0 for white.
+        signed: a* and b* of Lab are stored as signed numbers.
+        associated: colour is stored multiplied by alpha.
+        palette: (entries, channels) uint8, the colours that stored numbers stand for.
+    """
+
+    layout: Layout
+    warnings: tuple[str, ...]
+    lossless: bool
+    bits: int
+    samples: tuple[int, ...]
+    inverted: bool = False
+    signed: bool = False
+    associated: bool = False
+    palette: NDArray[np.uint8] | None = None
+
+    def rows(self, stored: NDArray[Any], losses: set[str]) -> Rows:
+        """Stored numbers (rows, width, samples), the read samples only, as rows of `layout`; may change them.
+
+        Args:
+            losses: a line is added to it for what they hold and straight colour cannot.
+        """
+        if self.palette is not None:
+            colours: Rows = self.palette[stored[..., 0]]
+            alpha = _scaled(stored[..., 1:], self.bits)
+            return np.concatenate([colours, alpha], axis=2) if self.layout.alpha else colours
+        rows = _scaled(stored, self.bits).astype(self.layout.dtype, copy=False)
+        if self.inverted:
+            full = 1 if rows.dtype.kind == "f" else np.iinfo(rows.dtype).max
+            with np.errstate(all="ignore"):  # infinities and NaN are pixels like others
+                rows[..., 0] = full - rows[..., 0]
+        if self.signed:
+            rows[..., 1:3] ^= rows.dtype.type(1 << 8 * rows.itemsize - 1)  # what is counted from 0, from the middle
+        if self.associated:
+            if _glows(rows[..., :-1], rows[..., -1:]):
+                losses.add(_GLOW)
+            rows[..., :-1] = _straight(rows[..., :-1], rows[..., -1:])
+        return rows
+
+
+def tiff_kind(page: TiffPage, *, has_profile: bool) -> TiffKind | None:
+    """Decide it from a page's tags; None if its kind of pixels is not read here.
+
+    Args:
+        page: as tifffile gives it.
+        has_profile: whether there is an ICC profile, which a palette of greys would no longer fit.
+    """
+    bits, colour = page.bitspersample, _COLOURS.get(int(page.photometric))
+    is_float = page.sampleformat == _FLOAT
+    readable = (
+        isinstance(bits, int)
+        and colour is not None
+        and page.dtype is not None
+        and page.imagedepth == 1
+        and page.samplesperpixel >= (1 if page.photometric == _PALETTE else _SAMPLES[colour])
+        and (bits in _FLOAT_BITS if is_float else page.sampleformat in {_UNSIGNED, _UNDEFINED} and 1 <= bits <= 16)
+        and (page.photometric != _YCBCR or page.compression in JPEG_COMPRESSIONS)
+        and (page.photometric != _CMYK or page.tags.valueof(_INK_SET, 1) == 1)
+        and (page.photometric != _PALETTE or (bits <= 8 and not is_float and page.colormap is not None))
+    )
+    if not readable or colour is None or (colour in LAB_COLOURS and not _is_plain_lab(page)):
+        return None
+    palette = None if page.photometric != _PALETTE else (np.asarray(page.colormap).T >> 8).astype(np.uint8)
+    if palette is not None and not has_profile and (palette == palette[:, :1]).all():
+        palette, colour = palette[:, :1], "grey"
+    count = 1 if palette is not None else _SAMPLES[colour]
+    alpha, associated, warnings = _extra(page, count)
+    if is_float and bits == 64:
+        warnings.append("64-bit floating point is read as 32-bit")
+    if int(page.tags.valueof(_SUBFILE_TYPE, 0)) & 1:
+        warnings.append("its first page, the one that is read, is a small preview of the picture")
+    depth: Depth = 32 if is_float else 8 if bits <= 8 else 16
+    return TiffKind(
+        Layout(colour, alpha is not None, depth),
+        tuple(warnings),
+        lossless=int(page.compression) in _LOSSLESS,
+        bits=0 if is_float else bits,
+        samples=(*range(count), *(() if alpha is None else (alpha,))),
+        inverted=page.photometric == _WHITE_IS_ZERO,
+        signed=page.photometric == _CIELAB,
+        associated=associated,
+        palette=palette,
+    )
+
+
+def _is_plain_lab(page: TiffPage) -> bool:
+    """Whether the numbers of Lab mean what the standard says: not those of a JPEG, nor multiplied by alpha."""
+    is_associated = _extra(page, _SAMPLES["cielab"])[1]
+    return page.bitspersample in {8, 16} and page.compression not in JPEG_COMPRESSIONS and not is_associated
+
+
+def _extra(page: TiffPage, count: int) -> tuple[int | None, bool, list[str]]:
+    """Which sample is alpha, whether it is multiplied into colour, and what is said of the others."""
+    extra = page.samplesperpixel - count
+    if not extra:
+        return None, False, []
+    meanings = page.tags.valueof(_EXTRA_SAMPLES, _STRAIGHT)  # many a writer forgets the tag
+    meanings = [int(each) for each in (meanings if isinstance(meanings, tuple) else (meanings,))][:extra]
+    found = next((index for index, each in enumerate(meanings) if each in {_ASSOCIATED, _STRAIGHT}), None)
+    unread = extra - (found is not None)
+    warnings = [f"{unread} more {'channel is' if unread == 1 else 'channels are'} left out"] if unread else []
+    return (None, False, warnings) if found is None else (count + found, meanings[found] == _ASSOCIATED, warnings)
+
+
+def _scaled(stored: NDArray[Any], bits: int) -> NDArray[Any]:
+    """Whole numbers of so many bits over the whole range of 8 or 16, rounded half up; float as it is."""
+    if not bits:
+        return stored
+    if stored.dtype == bool:
+        stored = stored.view(np.uint8)
+    if bits in {8, 16}:
+        return stored
+    most, dtype = 2**bits - 1, np.uint8 if bits < 8 else np.uint16
+    scaled: NDArray[Any] = ((stored.astype(np.uint32) * np.iinfo(dtype).max + most // 2) // most).astype(dtype)
+    return scaled
+
+
+def _glows(colour: NDArray[Any], alpha: NDArray[Any]) -> bool:
+    """Whether colour is more than its alpha lets through. Floating point holds it but where nothing is there."""
+    if colour.dtype.kind == "f":
+        return bool(((colour != 0) & (alpha == 0)).any())
+    return bool((colour > alpha).any())
+
+
+def _straight(colour: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
+    """Colour divided by alpha; where alpha is 0, so is colour."""
+    if colour.dtype.kind == "f":
+        with np.errstate(all="ignore"):  # infinities and NaN are pixels like others
+            quotient: NDArray[Any] = np.divide(colour, alpha, out=np.zeros_like(colour), where=alpha != 0)
+        return quotient
+    full = np.uint64(np.iinfo(colour.dtype).max)
+    divisor = np.maximum(alpha, 1).astype(np.uint64)
+    rounded = (2 * full * colour + divisor) // (2 * divisor)
+    straight: NDArray[Any] = np.where(alpha == 0, 0, np.minimum(rounded, full)).astype(colour.dtype)
+    return straight

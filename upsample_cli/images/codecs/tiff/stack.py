@@ -1,0 +1,73 @@
+"""A TIFF of several grey pages of one size as a volume: the numbers as they are stored, of any type.
+
+tifffile has its own word for this, a series, but follows the names of other files that a TIFF may give.
+"""
+
+from __future__ import annotations
+
+import os
+from itertools import repeat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upsample_cli.errors import PictureError
+from upsample_cli.images.codecs.pillow_file import opened_file, quiet_pillow, readable
+from upsample_cli.images.codecs.tiff.reader import Segments, opened_tiff, page_at_offset
+from upsample_cli.images.format_table import FORMATS
+from upsample_cli.images.metered import header_read
+from upsample_cli.images.open_frames import page_offsets
+from upsample_cli.images.space import size_text
+
+if TYPE_CHECKING:
+    from tifffile import TiffPage
+
+MAX_STACK_BYTES = 4 << 30
+"""It is in memory as a whole, and more than once."""
+
+
+def is_stack(path: Path) -> bool:
+    """Whether a file is a TIFF of several grey pages of one size and type."""
+    try:
+        with quiet_pillow(), opened_file(path) as file:
+            return len(_pages(file, os.fspath(path))) > 1
+    except PictureError:
+        return False
+
+
+def read_stack(path: Path) -> NDArray[Any]:
+    """The pages of a TIFF, (pages, height, width).
+
+    Raises:
+        PictureError: it cannot be read, is no stack of grey pages, or is too large to be held in memory.
+    """
+    name = os.fspath(path)
+    with quiet_pillow(), opened_file(path) as file:
+        pages = _pages(file, name)
+        if not pages:
+            raise PictureError(path, "is no stack of grey pages of one size", "give --axes 2")
+        height, width = pages[0].shape
+        dtype = np.dtype(pages[0].dtype)
+        size_bytes = len(pages) * height * width * dtype.itemsize
+        if size_bytes > MAX_STACK_BYTES:
+            told = f"{len(pages)} pages of {width}×{height} take {size_text(size_bytes)}"
+            raise PictureError(path, f"{told}, more than {size_text(MAX_STACK_BYTES)}", "cut it into smaller ones")
+        with readable(name, FORMATS["tiff"]):
+            volume = np.empty((len(pages), height, width), dtype)
+            for page, target in zip(pages, volume, strict=True):
+                target[:] = Segments(page, file, name).box(0, height, 0, width, (0,))[..., 0]
+    return volume
+
+
+def _pages(file: BinaryIO, name: str) -> list[TiffPage]:
+    """The pages, if they are grey and alike; else none."""
+    with header_read(file), readable(name, FORMATS["tiff"]):
+        tiff = opened_tiff(file, name)
+        if tiff is None:
+            return []
+        pages = list(map(page_at_offset, repeat(tiff), page_offsets(file)))
+        first = pages[0]
+        alike = all((page.shape, page.dtype) == (first.shape, first.dtype) for page in pages)
+        return pages if alike and len(first.shape) == 2 and first.dtype is not None and all(first.shape) else []

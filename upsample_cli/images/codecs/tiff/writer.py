@@ -1,0 +1,250 @@
+"""TIFF written as its rows arrive, in strips deflated independently; BigTIFF where 4 GiB might not be enough.
+
+The Exif block is the head of the file: its offsets count from the start of a TIFF structure, so there every one of them
+stays true, those of camera makers' notes included. The strips follow it, and one new directory at the end points to
+them and to what the block describes. A BigTIFF counts differently; there the block is taken apart and written anew.
+Source: TIFF revision 6.0 with its supplements 1 (deflate) and 2 (Photoshop); BigTIFF as libtiff defines it.
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+from collections.abc import Collection
+from concurrent.futures import Executor
+from fractions import Fraction
+from functools import partial
+from importlib import import_module
+from io import BytesIO
+from shutil import copyfileobj
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from upsample_cli.images.codecs.strips import StripWriter
+from upsample_cli.images.metadata import ifd
+from upsample_cli.images.metadata.exif import descriptive_fields
+from upsample_cli.images.metadata.iptc import TIFF_TAG
+from upsample_cli.images.model import Colour, Frames, Layout, Metadata, Rows
+
+DEFAULT_LEVEL = 1
+_STRIP_BYTES = 1 << 20
+_CLASSIC_MAX_BYTES = 2**32 - 1
+_PHOTOMETRIC: dict[Colour, int] = {"grey": 1, "rgb": 2, "cmyk": 5, "cielab": 8, "icclab": 9}
+_UNCOMPRESSED, _DEFLATE, _CHUNKY, _STRAIGHT_ALPHA, _INCH = 1, 8, 1, 2, 2
+_HORIZONTAL_DIFFERENCE, _FLOAT_DIFFERENCE, _FLOATING_POINT = 2, 3, 3
+
+# Level to module (both speak zlib's interface) and its effort.
+_LEVELS: dict[int, tuple[str, int] | None] = {
+    0: None,
+    **{level: ("isal.isal_zlib", level) for level in (1, 2)},
+    **{level: ("zlib", level) for level in range(3, 10)},
+}
+
+
+class TiffSink:
+    """A TIFF that takes rows and writes them to `file`, a strip at a time; a `model.Sink`.
+
+    Args:
+        file: where the TIFF goes, from its start. If it cannot be sought in, the file is held in memory until `finish`.
+        height: rows that will come.
+        width: pixels in each.
+        layout: any.
+        metadata: what is to be kept beside the pixels; `exif` as `metadata_for_output` gives it.
+        level: 0 (not compressed) to 9 (smallest, slowest): 1 and 2 are ISA-L's deflate, 3 to 9 zlib's.
+        executor: deflates strips beside the caller's thread; see `strips.StripWriter`.
+        total_bytes: of pixels that the file will hold, if pages follow.
+        before: the page after which this one comes in the same file, finished; `file` and `total_bytes` are its own.
+
+    >>> file = BytesIO()
+    >>> sink = TiffSink(file, height=2, width=3, layout=Layout("grey"), metadata=Metadata(), level=0)
+    >>> import numpy as np
+    >>> sink.write_rows(np.zeros((2, 3, 1), np.uint8))
+    >>> sink.finish()
+    >>> file.getvalue()[:2]
+    b'II'
+    """
+
+    losses: Collection[str] = ()
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        *,
+        height: int,
+        width: int,
+        layout: Layout,
+        metadata: Metadata,
+        level: int = DEFAULT_LEVEL,
+        executor: Executor | None = None,
+        total_bytes: int = 0,
+        before: TiffSink | None = None,
+    ) -> None:
+        self._final, self._file = file, file if file.seekable() else BytesIO()
+        self._height, self._width, self._layout, self._metadata, self._level = height, width, layout, metadata, level
+        self._order = ">" if (metadata.exif or b"").startswith(b"MM") else "<"
+        row_bytes = width * layout.channels * layout.dtype.itemsize
+        beside = (metadata.exif, metadata.icc_profile, metadata.xmp)
+        # Deflate can grow what does not compress; 1 part in 1000 and 1 MiB are more than its and our tables' worst.
+        most_bytes = (
+            max(total_bytes, height * row_bytes) * 1001 // 1000 + sum(len(each or b"") for each in beside) + (1 << 20)
+        )
+        self._big = most_bytes > _CLASSIC_MAX_BYTES
+        self._strip_rows = max(1, _STRIP_BYTES // row_bytes)
+        self._strip_at: list[int] = []
+        self._strip_bytes: list[int] = []
+        self._at, self._next_at, self._is_head = 0, 0, before is None
+        if before is None:
+            self._append(self._head())
+            self._link_at = 8 if self._big else 4
+        else:
+            self._order, self._big, self._at, self._link_at = before._order, before._big, before._at, before._next_at
+        self._strips = StripWriter(
+            height,
+            width,
+            layout,
+            self._strip_rows,
+            work=partial(_strip, order=self._order, level=level, signed=layout.colour == "cielab"),
+            write=self._write_strip,
+            executor=executor,
+        )
+
+    def write_rows(self, rows: Rows) -> None:
+        """Take the next rows, shape `(rows, width, channels)`; they must not change afterwards."""
+        self._strips.write_rows(rows)
+
+    def finish(self) -> None:
+        """Write what is still in flight, the directory, and where it lies."""
+        self._strips.finish()
+        self._append(bytes(-self._at % 2))
+        at, fields = self._at, self._fields()
+        self._next_at = at + (8 + 20 * len(fields) if self._big else 2 + 12 * len(fields))
+        self._append(ifd.directory_bytes(fields, order=self._order, at=at, big=self._big))
+        self._file.seek(self._link_at)
+        self._file.write(struct.pack(self._order + ("Q" if self._big else "I"), at))
+        self._file.seek(self._at)
+        if self._file is not self._final:
+            self._file.seek(0)
+            copyfileobj(self._file, self._final)
+
+    def _append(self, data: bytes) -> None:
+        if not self._big and self._at + len(data) > _CLASSIC_MAX_BYTES:
+            raise OSError(errno.EFBIG, "its pages are too large for one another")
+        self._file.write(data)
+        self._at += len(data)
+
+    def _write_strip(self, data: bytes) -> None:
+        self._append(bytes(-self._at % 2))
+        self._strip_at.append(self._at)
+        self._strip_bytes.append(len(data))
+        self._append(data)
+
+    def _head(self) -> bytes:
+        if self._metadata.exif and not self._big:
+            return self._metadata.exif
+        mark = b"II" if self._order == "<" else b"MM"
+        return mark + (
+            struct.pack(self._order + "HHHQ", 43, 8, 0, 0) if self._big else struct.pack(self._order + "HI", 42, 0)
+        )
+
+    def _fields(self) -> list[ifd.Field]:
+        layout, metadata, order = self._layout, self._metadata, self._order
+        short, long = (partial(_integers, order, kind) for kind in (ifd.SHORT, ifd.LONG))
+        fields = [
+            long(256, self._width),
+            long(257, self._height),
+            short(258, *[layout.depth] * layout.channels),
+            short(259, _DEFLATE if _LEVELS[self._level] else _UNCOMPRESSED),
+            short(262, _PHOTOMETRIC[layout.colour]),
+            _integers(order, ifd.LONG8 if self._big else ifd.LONG, 273, *self._strip_at),
+            short(277, layout.channels),
+            long(278, min(self._strip_rows, self._height)),
+            long(279, *self._strip_bytes),
+            short(284, _CHUNKY),
+        ]
+        if _LEVELS[self._level]:
+            fields.append(short(317, _FLOAT_DIFFERENCE if layout.depth == 32 else _HORIZONTAL_DIFFERENCE))
+        if layout.depth == 32:
+            fields.append(short(339, *[_FLOATING_POINT] * layout.channels))
+        if layout.alpha:
+            fields.append(short(338, _STRAIGHT_ALPHA))
+        if metadata.dpi:
+            fields += [
+                ifd.rational(282, order, metadata.dpi[0]),
+                ifd.rational(283, order, metadata.dpi[1]),
+                short(296, _INCH),
+            ]
+        described = self._described(metadata.exif) if metadata.exif else []
+        # Captions may be in both: those of the Exif block stand where they came from, in another TIFF.
+        iptc = None if any(field.tag == TIFF_TAG for field in described) else metadata.iptc
+        beside = ((700, 1, metadata.xmp), (TIFF_TAG, ifd.UNDEFINED, iptc), (34675, ifd.UNDEFINED, metadata.icc_profile))
+        for tag, kind, value in beside:
+            if value:
+                fields.append(ifd.Field(tag, kind, len(value), value))
+        return fields + described
+
+    def _described(self, exif: bytes) -> list[ifd.Field]:
+        tiff = ifd.tiff_in_bytes(exif)
+        fields = descriptive_fields(tiff, follow=self._big or not self._is_head)
+        return fields if tiff.order == self._order else [ifd.swapped(field) for field in fields]
+
+
+class TiffPages:
+    """A TIFF of several pages; a `model.FrameWriter`. Each page has its own size, layout and metadata.
+
+    Args:
+        file: where the TIFF goes; can be sought in.
+        frames: the pages of the input.
+        factor: how much larger they come, a side.
+        settings: what else `TiffSink` is to be told: level, executor.
+    """
+
+    def __init__(self, file: BinaryIO, frames: Frames, *, factor: int, **settings: Any) -> None:
+        self._file, self._pixels, self._settings = file, frames.pixels * factor**2, settings
+        self._last: TiffSink | None = None
+
+    def frame(self, *, height: int, width: int, layout: Layout, metadata: Metadata, duration_ms: Fraction) -> TiffSink:
+        """The sink of the next page; its duration means nothing."""
+        del duration_ms
+        self._last = TiffSink(
+            self._file, height=height, width=width, layout=layout, metadata=metadata, before=self._last,
+            total_bytes=self._pixels * layout.channels * layout.dtype.itemsize, **self._settings,
+        )  # fmt: skip
+        return self._last
+
+    def finish(self) -> None:
+        """Nothing is left to write: each page is linked to the one before it as it ends."""
+
+
+def _strip(pieces: list[Rows], _above: Rows | None, *, order: str, level: int, signed: bool) -> bytes:
+    """Rows as they lie in the file: `strips.Work`; `signed`: a* and b* are."""
+    rows = np.concatenate(pieces)
+    if signed:
+        rows[..., 1:3] ^= rows.dtype.type(1 << 8 * rows.itemsize - 1)  # what is counted from the middle, from 0
+    library = _LEVELS[level]
+    if library is None:
+        return rows.astype(order + rows.dtype.str[1:], copy=False).tobytes()
+    data = _float_differences(rows) if rows.dtype.kind == "f" else _differences(rows, order)
+    return bytes(import_module(library[0]).compress(data, library[1]))
+
+
+def _differences(rows: Rows, order: str) -> bytes:
+    """Each number less the one to its left: TIFF revision 6.0, section 14."""
+    rows[:, 1:] -= rows[:, :-1].copy()
+    return rows.astype(order + rows.dtype.str[1:], copy=False).tobytes()
+
+
+def _float_differences(rows: Rows) -> bytes:
+    """The same of floating point: all first bytes of a row, then all second ones ..., highest first in either order.
+
+    Source: TIFF Technical Note 3 (Adobe, 2005).
+    """
+    height, width, channels = rows.shape
+    planes = rows.astype(">f4", copy=False).view(np.uint8).reshape(height, width * channels, 4).transpose(0, 2, 1)
+    line = planes.reshape(height, 4 * width * channels)
+    line[:, channels:] -= line[:, :-channels].copy()
+    return line.tobytes()
+
+
+def _integers(order: str, kind: int, tag: int, *values: int) -> ifd.Field:
+    return ifd.integers(tag, kind, order, *values)

@@ -1,0 +1,1 @@
+"""Colour: profiles, Lab, linear light, and conversion between layouts and depths."""

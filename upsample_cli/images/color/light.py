@@ -1,0 +1,183 @@
+"""Linear light: levels as amounts of light before the layer, and back after it.
+
+Where two colours mix, light adds up, not the numbers that encode it. The amounts are whole numbers held in float64, so
+the layer's sums stay exact and a picture comes out the same in whatever tiles it is cut; a level that meets only its
+like comes back as it was. Sources: IEC 61966-2-1 (sRGB) and ICC.1:2022, 10.6 and 10.18 (curves of profiles).
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upsample_cli.errors import PictureError
+from upsample_cli.images.model import LAB_COLOURS, Layout, Rows
+
+Array = NDArray[np.float64]
+
+# The most light, as a whole number. In 8 bits every level of a curve of gamma 2.7 or less is another amount, and an
+# amount can be looked up; in 16 bits sRGB's are, and sums are exact (2**53) up to factor 64, with alpha to factor 2.
+_MOST = {8: 2**22, 16: 2**34}
+
+
+@dataclass(frozen=True, slots=True)
+class Light:
+    """The way between the levels of one kind of pixel and amounts of light. Made by `light_of`.
+
+    Args:
+        layout: of the rows of levels.
+        amounts: light of each level, one row for each colour channel.
+        bounds: the amount from which a level is nearer than the one before it, likewise.
+    """
+
+    layout: Layout
+    amounts: Array
+    bounds: Array
+
+    def linear(self, rows: Rows) -> Rows:
+        """Amounts of light, float64, of levels; alpha stays as it is."""
+        made: Rows = self.amounts[0].take(rows)
+        for channel in self._others:
+            made[..., channel] = self.amounts[channel][rows[..., channel]]
+        if self.layout.alpha:
+            made[..., -1] = rows[..., -1]
+        return made
+
+    def levels(self, light: Rows) -> Rows:
+        """The levels nearest to amounts of light, those of too much or less than none at their ends; alpha rounded."""
+        made = self._nearest(0, light)
+        for channel in self._others:
+            made[..., channel] = self._nearest(channel, light[..., channel])
+        if self.layout.alpha:
+            made[..., -1] = np.floor(light[..., -1] + 0.5).clip(0, 2**self.layout.depth - 1)
+        return made
+
+    @property
+    def largest_amount(self) -> int:
+        """The most light, or, with alpha, the most of it times an opaque alpha."""
+        return _MOST[self.layout.depth] * (2**self.layout.depth - 1 if self.layout.alpha else 1)
+
+    @property
+    def _others(self) -> list[int]:
+        """The channels whose curve is not the first one's; of most profiles there are none."""
+        return [each for each in range(1, len(self.bounds)) if not np.array_equal(self.bounds[each], self.bounds[0])]
+
+    def _nearest(self, channel: int, light: Rows) -> Rows:
+        bounds = self.bounds[channel]
+        if self.layout.depth == 8:
+            return _table(bounds.tobytes()).take(light.astype(np.intp), mode="clip")
+        return np.searchsorted(bounds, light, side="right").astype(self.layout.dtype)
+
+
+@functools.lru_cache(maxsize=8)
+def _table(bounds: bytes) -> NDArray[np.uint8]:
+    """The 8-bit level of every whole amount. Bounds are whole, so what follows an amount's point decides nothing."""
+    return np.searchsorted(np.frombuffer(bounds), np.arange(_MOST[8] + 1), side="right").astype(np.uint8)
+
+
+def light_of(path: str | os.PathLike[str], layout: Layout, icc_profile: bytes | None) -> Light:
+    """Linear light by the profile's curves or, without a profile, sRGB's.
+
+    Raises:
+        PictureError: the picture's numbers are inks or amounts of light, or its profile has no usable curves.
+
+    >>> light = light_of("a.png", Layout("grey"), None)
+    >>> light.levels(light.linear(np.array([[[0], [1], [255]]], np.uint8))).ravel().tolist()
+    [0, 1, 255]
+    >>> half = light.linear(np.array([[[0], [255]]], np.uint8)).mean(axis=1, keepdims=True)
+    >>> light.levels(half).item()  # half the light, not half the number
+    188
+    """
+    if layout.colour == "cmyk":
+        raise PictureError(path, "holds inks (CMYK), which have no linear light", "leave out --linear-light")
+    if layout.colour in LAB_COLOURS:
+        raise PictureError(path, "holds Lab colours, which have no linear light", "leave out --linear-light")
+    if layout.depth == 32:
+        raise PictureError(path, "holds floating point, which is taken for linear already", "leave out --linear-light")
+    try:
+        return _light(layout, icc_profile)
+    except (ValueError, IndexError, struct.error, OverflowError) as error:
+        raise PictureError(
+            path, f"has a colour profile that is of no use to --linear-light ({error})", "leave out --linear-light"
+        ) from error
+
+
+@functools.lru_cache(maxsize=4)
+def _light(layout: Layout, icc_profile: bytes | None) -> Light:
+    largest, most = 2**layout.depth - 1, _MOST[layout.depth]
+    count = layout.channels - layout.alpha
+    levels, halves = np.arange(largest + 1) / largest, (np.arange(largest) + 0.5) / largest
+    if icc_profile is None:
+        curves = [(_srgb(levels), _srgb(halves))] * count
+    else:
+        tags = _curve_tags(icc_profile, count)
+        curves = [(_profile_curve(tag, levels), _profile_curve(tag, halves)) for tag in tags]
+    amounts = np.stack([np.rint(curve * most) for curve, _ in curves])
+    bounds = np.stack([np.ceil(curve * most) for _, curve in curves])
+    if not (
+        np.isfinite(amounts).all() and (np.diff(amounts) >= 0).all() and 0 <= amounts.min() < amounts.max() <= most
+    ):
+        raise ValueError("its curves do not rise")
+    # Two levels so close that rounding swaps an amount and a bound: the amount stays with its own level.
+    bounds = np.clip(bounds, np.minimum(amounts[:, :-1] + 1, amounts[:, 1:]), amounts[:, 1:])
+    return Light(layout, amounts, bounds)
+
+
+def _srgb(level: Array) -> Array:
+    return np.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4)
+
+
+_CURVES = (b"rTRC", b"gTRC", b"bTRC", b"kTRC")
+
+
+def _curve_tags(profile: bytes, channels: int) -> list[bytes]:
+    count = min(struct.unpack_from(">I", profile, 128)[0], 200)
+    tags: dict[bytes, bytes] = {}
+    for index in range(count):
+        name, at, size = struct.unpack_from(">4sII", profile, 132 + 12 * index)
+        if name in _CURVES:
+            tags[name] = profile[at : at + size]
+    colours = [tags[name] for name in _CURVES[:3] if name in tags]
+    if b"kTRC" in tags:
+        return [tags[b"kTRC"]] * channels
+    if len(colours) < 3:
+        raise ValueError("it has no curves")
+    return colours if channels == 3 else [colours[1]]
+
+
+def _power(base: Array, exponent: float) -> Array:
+    if exponent <= 0:
+        raise ValueError("its curves do not rise")
+    raised: Array = base**exponent
+    return raised
+
+
+def _profile_curve(tag: bytes, level: Array) -> Array:
+    """A curveType or parametricCurveType at these levels, 0 to 1."""
+    if tag[:4] == b"curv":
+        (count,) = struct.unpack_from(">I", tag, 8)
+        points = struct.unpack_from(f">{min(count, 1 << 16)}H", tag, 12)
+        if count == 0:
+            return level
+        if count == 1:
+            return _power(level, points[0] / 256)
+        return np.interp(level, np.linspace(0, 1, len(points)), np.array(points) / 65535)
+    if tag[:4] != b"para":
+        raise ValueError("its curves are of an unknown kind")
+    (kind,) = struct.unpack_from(">H", tag, 8)
+    counts = (1, 3, 4, 5, 7)
+    g, a, b, c, d, e, f = [each / 65536 for each in struct.unpack_from(f">{counts[kind]}i", tag, 12)] + [0.0] * (
+        7 - counts[kind]
+    )
+    if kind == 0:
+        return _power(level, g)
+    if kind in (1, 2):  # c is what is added on both sides of the joint
+        d, e, f, c = (-b / a if a else 0.0), c, c, 0.0
+    powered = _power(np.maximum(a * level + b, 0), g) + e
+    joined: Array = np.where(level >= d, powered, c * level + f)
+    return joined.clip(0, 1)

@@ -1,0 +1,79 @@
+"""Inks and Lab colours made into sRGB by LittleCMS, as Pillow carries it or, for more than 8 bits, imagecodecs.
+
+Relative colorimetric with black point compensation: paper white becomes white and the darkest ink black, and what both
+can show keeps its colour exactly. (Perceptual leaves the choice to the profile's maker, and many printers' profiles
+move every colour.)
+"""
+
+from __future__ import annotations
+
+import functools
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from upsample_cli.images.color.lab import lab_of_rows
+from upsample_cli.images.model import Layout, Rows
+
+_INTENT, _FLAGS = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
+
+
+@functools.lru_cache(maxsize=4)
+def srgb_of_profile(icc_profile: bytes) -> ImageCms.ImageCmsTransform | None:
+    """The transform from a CMYK profile's colours to sRGB; None if LittleCMS cannot make one of it."""
+    try:
+        return ImageCms.buildTransform(
+            ImageCms.ImageCmsProfile(BytesIO(icc_profile)), ImageCms.createProfile("sRGB"), "CMYK", "RGB",
+            _INTENT, _FLAGS,
+        )  # fmt: skip
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return None
+
+
+def rgb_of_cmyk(rows: Rows, icc_profile: bytes) -> Rows | None:
+    """CMYK rows as sRGB of the same depth; None if the profile is of no use.
+
+    Pillow's transform is made once and is several times faster, but counts in 8 bits.
+
+    Args:
+        rows: (rows, width, 4) uint8 or uint16.
+        icc_profile: as embedded.
+    """
+    transform = srgb_of_profile(icc_profile)
+    if transform is None:
+        return None
+    if rows.dtype == np.uint16:
+        return _transformed(rows, icc_profile, "cmyk", "uint16")
+    height, width = rows.shape[:2]
+    image = Image.frombuffer("CMYK", (width, height), np.ascontiguousarray(rows), "raw", "CMYK", 0, 1)
+    made: Rows = np.array(ImageCms.applyTransform(image, transform))
+    return made
+
+
+def rgb_of_lab(rows: Rows, layout: Layout) -> Rows:
+    """Lab rows as sRGB of the same depth; what sRGB cannot show becomes the edge of it.
+
+    A profile that is embedded with Lab has nothing to say: the numbers are colours already, of CIE's light D50.
+
+    Args:
+        rows: (rows, width, 3) as `layout` says.
+        layout: "cielab" or "icclab", without alpha.
+    """
+    return _transformed(lab_of_rows(rows, layout), _profile("LAB"), "lab", layout.dtype.name)
+
+
+def _transformed(pixels: Rows, icc_profile: bytes, colours: str, dtype: str) -> Rows:
+    from imagecodecs import cms_transform
+
+    settings: dict[str, Any] = {"colorspace": colours, "outcolorspace": "rgb", "outdtype": dtype}
+    made: Rows = cms_transform(
+        np.ascontiguousarray(pixels), icc_profile, _profile("sRGB"), intent=int(_INTENT), flags=int(_FLAGS), **settings
+    )
+    return made.reshape(*pixels.shape[:2], 3)
+
+
+@functools.cache
+def _profile(name: str) -> bytes:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile(name)).tobytes()  # type: ignore[arg-type]

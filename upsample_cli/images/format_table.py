@@ -1,0 +1,126 @@
+"""The table of picture formats: what each is called and what it can hold. No Pillow, no files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from upsample_cli.images.metadata.iptc import MAX_JPEG_BYTES
+from upsample_cli.images.model import Depth, FramesKind, Layout
+
+MetadataKind = Literal["icc_profile", "exif", "xmp", "iptc", "dpi", "text", "comment"]
+
+COMMENT = "Comment"
+"""Keyword under which the one nameless remark of a JPEG or GIF travels in `Metadata.text`."""
+
+_GREY, _GREY_ALPHA = Layout("grey"), Layout("grey", alpha=True)
+_RGB, _RGB_ALPHA = Layout("rgb"), Layout("rgb", alpha=True)
+_CMYK, _CMYK_ALPHA = Layout("cmyk"), Layout("cmyk", alpha=True)
+_LAB = (Layout(colour, alpha) for colour in ("cielab", "icclab") for alpha in (False, True))
+
+
+def _of_depths(layouts: Iterable[Layout], *depths: Depth) -> frozenset[Layout]:
+    return frozenset(replace(layout, depth=depth) for layout in layouts for depth in depths)
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One picture format as this package writes it.
+
+    Args:
+        name: the key in `FORMATS`.
+        title: the name people write.
+        extensions: lower case, with the dot, the one given to outputs first.
+        pillow_name: Pillow's name of it.
+        layouts: the layouts our sink for it writes.
+        holds: the parts of `Metadata` it keeps; "comment" is the text of keyword `COMMENT` alone.
+        lossless: whether written pixels come back unchanged. WebP can do both: see `sinks.open_sink`.
+        streams: whether rows are written as they come, so that the whole picture is never in memory.
+        max_side: most rows and most columns.
+        max_pixels: most pixels.
+        max_bytes: most bytes of pixels as they lie in the file.
+        max_exif_bytes: most bytes of an Exif block.
+        max_xmp_bytes: most bytes of an XMP packet.
+        max_iptc_bytes: most bytes of IPTC captions.
+        quality_range: least and greatest `--quality`; None where there is nothing to choose.
+        default_quality: of a coding that takes something from the pixels, where `--quality` is not given.
+        max_colours: most colours in one picture, if there is such a limit.
+        frames: the kinds of several pictures that one file can hold.
+    """
+
+    name: str
+    title: str
+    extensions: tuple[str, ...]
+    pillow_name: str
+    layouts: frozenset[Layout]
+    holds: frozenset[MetadataKind]
+    lossless: bool
+    streams: bool = False
+    max_side: int = 2**31 - 1
+    max_pixels: int | None = None
+    max_bytes: int | None = None
+    max_exif_bytes: int | None = None
+    max_xmp_bytes: int | None = None
+    max_iptc_bytes: int | None = None
+    quality_range: tuple[int, int] | None = None
+    default_quality: int | None = None
+    max_colours: int | None = None
+    frames: frozenset[FramesKind] = frozenset()
+
+
+# Limits, each read off the encoder and the decoder Pillow 13 carries: libjpeg stops at 65500 although the format has
+# room for 65535; libavif writes up to 65536 but reads back only 32768 a side and 16384 * 16384 pixels; a BMP's file
+# size is a 32-bit number; a JPEG segment holds 65533 bytes, of which the Exif and XMP headers take 6 and 29.
+FORMATS: dict[str, Format] = {
+    each.name: each
+    for each in (
+        Format(
+            "jpeg", "JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), "JPEG",
+            frozenset({_GREY, _RGB, _CMYK}), frozenset({"icc_profile", "exif", "xmp", "iptc", "dpi", "comment"}),
+            lossless=False, max_side=65500, max_exif_bytes=65527, max_xmp_bytes=65504, max_iptc_bytes=MAX_JPEG_BYTES,
+            streams=True, quality_range=(1, 100), default_quality=95,
+        ),
+        Format(
+            "png", "PNG", (".png", ".apng"), "PNG",
+            _of_depths((_GREY, _GREY_ALPHA, _RGB, _RGB_ALPHA), 8, 16),
+            frozenset({"icc_profile", "exif", "xmp", "iptc", "dpi", "text"}),
+            lossless=True, streams=True, quality_range=(0, 9),
+            frames=frozenset({"animation"}),
+        ),
+        Format(
+            "webp", "WebP", (".webp",), "WEBP",
+            frozenset({_RGB, _RGB_ALPHA}), frozenset({"icc_profile", "exif", "xmp"}),
+            lossless=False, max_side=16383, quality_range=(0, 100), default_quality=95,
+            frames=frozenset({"animation"}),
+        ),
+        Format(
+            "tiff", "TIFF", (".tif", ".tiff"), "TIFF",
+            _of_depths((_GREY, _GREY_ALPHA, _RGB, _RGB_ALPHA, _CMYK, _CMYK_ALPHA), 8, 16, 32) | _of_depths(_LAB, 8, 16),
+            frozenset({"icc_profile", "exif", "xmp", "iptc", "dpi"}),
+            lossless=True, streams=True, quality_range=(0, 9),
+            frames=frozenset({"pages"}),
+        ),
+        Format(
+            "bmp", "BMP", (".bmp",), "BMP",
+            frozenset({_GREY, _RGB}), frozenset({"dpi"}),
+            lossless=True, max_bytes=2**32 - 2048,
+        ),
+        Format(
+            "gif", "GIF", (".gif",), "GIF",
+            frozenset({_GREY, _RGB, _RGB_ALPHA}), frozenset({"comment"}),
+            lossless=False, max_side=65535, max_colours=256,
+            frames=frozenset({"animation"}),
+        ),
+        Format(
+            "avif", "AVIF", (".avif",), "AVIF",
+            frozenset({_GREY, _RGB, _RGB_ALPHA}), frozenset({"icc_profile", "exif", "xmp"}),
+            lossless=False, max_side=32768, max_pixels=2**28, quality_range=(0, 100), default_quality=90,
+        ),
+        Format(
+            "pnm", "PNM", (".pnm", ".ppm", ".pgm", ".pbm", ".pam"), "PPM",
+            _of_depths((_GREY, _GREY_ALPHA, _RGB, _RGB_ALPHA), 8, 16), frozenset(),
+            lossless=True, streams=True,
+        ),
+    )
+}  # fmt: skip

@@ -1,0 +1,89 @@
+"""What a picture's header tells, as Pillow opens it: of the whole file, or of one frame as a picture of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import BinaryIO
+
+from upsample_cli.errors import PictureError
+from upsample_cli.images.codecs.pillow_file import Opened, readable
+from upsample_cli.images.codecs.pillow_pixels import Reading, how_to_read
+from upsample_cli.images.limits import check_frames
+from upsample_cli.images.metadata.carried import read_metadata
+from upsample_cli.images.model import Layout, Metadata, PictureInfo
+from upsample_cli.images.open_frames import frames_of
+
+_COEFFICIENT_BYTES = 2
+"""Of a progressive JPEG, which is all in memory before its first pixel is decoded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What is known of a picture before Pillow decodes it. Made by `header_of`.
+
+    Args:
+        info, metadata: for who asks for a picture.
+        orientation: how it is to be turned once it is decoded, 1 to 8.
+        reading: how its pixels become rows.
+    """
+
+    info: PictureInfo
+    metadata: Metadata
+    orientation: int
+    reading: Reading
+
+
+def header_of(opened: Opened, file: BinaryIO, name: str) -> Header:
+    """The header of an opened picture.
+
+    Raises:
+        PictureError: it is damaged, or its pixels are of a kind that is not supported.
+    """
+    image, fmt, chunks = opened
+    with readable(name, fmt):
+        found = read_metadata(image, file, fmt.name, chunks)
+        reading = how_to_read(image, file, fmt.name, name, has_profile=found.metadata.icc_profile is not None)
+        height, width = image.height, image.width
+        # A TIFF's size is upright already, unless only its XMP says how to turn it.
+        if found.orientation >= 5 and not (fmt.name == "tiff" and 0x0112 in vars(image)["tag_v2"]):
+            height, width = width, height
+        info = PictureInfo(
+            format=fmt.name,
+            height=height,
+            width=width,
+            layout=reading.layout,
+            warnings=(*reading.warnings, *found.warnings),
+            jpeg_subsampling=reading.jpeg_subsampling,
+            lossless=reading.lossless,
+            frames=frames_of(image, file, fmt.name, reading.layout),
+            decoding_bytes=height * width * len(image.getbands()) * _COEFFICIENT_BYTES * ("progressive" in image.info),
+        )
+    return Header(info, found.metadata, found.orientation, reading)
+
+
+def of_frame(header: Header, frame: int | None, name: str, max_pixels: int) -> Header:
+    """The header of one frame, counted from 1, as of a picture of its own; of None as it is.
+
+    Raises:
+        PictureError: there is no such frame, or those before it, which have to be composed, are too many.
+    """
+    if frame is None:
+        return header
+    frames = header.info.frames
+    count = 1 if frames is None or frames.kind == "views" else frames.count
+    if frame > count:
+        raise no_frame(name, frame, count)
+    check_frames(name, frame, frame * header.info.height * header.info.width, max_pixels)
+    return header if frames is None else as_frame(header, frames.layout or header.info.layout)
+
+
+def as_frame(header: Header, layout: Layout) -> Header:
+    """The header of each frame of several: of that layout, and alone."""
+    info = replace(header.info, layout=layout, frames=None)
+    return replace(header, info=info, reading=replace(header.reading, layout=layout, is_cut=False))
+
+
+def no_frame(name: str, frame: int, count: int) -> PictureError:
+    """The error of a file that holds `count` pictures and was asked for another."""
+    there = f"there are {count}" if count > 1 else "it holds one picture"
+    return PictureError(name, f"has no frame {frame}; {there}", f"give --frame 1 to {count}, or leave it out")

@@ -1,0 +1,82 @@
+"""How large an image may be, and what describes it: refused by what its header announces. No Pillow, no files."""
+
+from __future__ import annotations
+
+from upsample_cli.errors import PictureError
+from upsample_cli.images.model import Frames
+
+MAX_METADATA_BYTES = 16 << 20
+"""Of all that describes one image, decompressed: text, EXIF, XMP, captions and colour profile together."""
+
+MANY = 50
+"""How many times `max_pixels` all frames or pages of a file may have together: as large as it, fifty; smaller, more."""
+
+
+class MetadataError(ValueError):
+    """A file describes its image by more than `MAX_METADATA_BYTES`. `opening.readable` makes a line of it."""
+
+
+def check_pixels(name: str, height: int, width: int, max_pixels: int) -> None:
+    """Refuse a picture of more pixels than were allowed.
+
+    Raises:
+        PictureError: naming the option that allows it.
+    """
+    if height * width > max_pixels:
+        raise PictureError(
+            name,
+            f"{width}×{height} is {height * width} pixels, more than the limit of {max_pixels}",
+            f"add --max-pixels {height * width} if you trust the file",
+        )
+
+
+def check_frames(name: str, count: int, pixels: int, max_pixels: int) -> None:
+    """Refuse frames or pages that would take for ever together, although one alone would not.
+
+    Args:
+        count: of those that are to be enlarged.
+        pixels: of all of them.
+        max_pixels: allowed of one.
+
+    Raises:
+        PictureError: naming the option that allows it.
+    """
+    if pixels > MANY * max_pixels:
+        raise PictureError(
+            name,
+            f"holds {count} frames or pages of {pixels} pixels in all, more than {MANY} times {max_pixels}",
+            f"add --max-pixels {-(-pixels // MANY)} if you trust the file, or enlarge one with --frame",
+        )
+
+
+def check_all_frames(name: str, frames: Frames | None, height: int, width: int, max_pixels: int) -> None:
+    """The same for all that a picture's file holds.
+
+    Args:
+        frames: those that are to be enlarged; None for the first alone.
+        height, width: of the first.
+    """
+    if frames is not None:
+        check_frames(name, frames.count, frames.pixels or frames.count * height * width, max_pixels)
+
+
+def check_scans(name: str, scans: int, pixels: int, max_pixels: int) -> None:
+    """Refuse a progressive JPEG whose scans, each of which goes over the whole image, would take for ever.
+
+    Raises:
+        PictureError: naming the option that allows it.
+    """
+    if scans * pixels > MANY * max_pixels:
+        cause = f"is coded in {scans} scans of {pixels} pixels, in all more than {MANY} times {max_pixels}"
+        next_step = f"add --max-pixels {-(-scans * pixels // MANY)} if you trust the file"
+        raise PictureError(name, cause, next_step)
+
+
+def check_metadata_bytes(size_bytes: int) -> None:
+    """Refuse metadata of more than `MAX_METADATA_BYTES`.
+
+    Raises:
+        MetadataError: if there are more.
+    """
+    if size_bytes > MAX_METADATA_BYTES:
+        raise MetadataError(f"{size_bytes} bytes of metadata")

@@ -1,0 +1,1 @@
+"""What an image carries besides its pixels: EXIF, IPTC, profiles, resolution, text."""

@@ -1,0 +1,159 @@
+"""What travels beside the pixels: read out of an opened picture, and set right for its enlargement."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO
+
+from PIL import Image
+
+from upsample_cli.images.codecs.png.ancillary import Ancillary
+from upsample_cli.images.color.profiles import srgb_of_profile
+from upsample_cli.images.format_table import COMMENT
+from upsample_cli.images.limits import check_metadata_bytes
+from upsample_cli.images.metadata import exif as exif_blocks
+from upsample_cli.images.metadata import iptc
+from upsample_cli.images.metadata.policy import EXIF_DAMAGED, MAKER_NOTE_MOVES, XMP_EXTENSION
+from upsample_cli.images.model import Metadata
+
+_XMP_ORIENTATION = re.compile(rb'(tiff:Orientation(?:="|>))([0-9])')
+_X_RESOLUTION = 282
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The metadata of a picture.
+
+    Args:
+        metadata: as it lies in the file.
+        orientation: how the stored pixels are to be turned, 1 to 8: Exif's word, else XMP's.
+        warnings: what had to be left out.
+    """
+
+    metadata: Metadata
+    orientation: int
+    warnings: tuple[str, ...]
+
+
+def read_metadata(image: Image.Image, file: BinaryIO, format_name: str, chunks: Ancillary | None = None) -> Found:
+    """The metadata of an opened picture, decoded or not.
+
+    Args:
+        image: as Pillow opened it.
+        file: the open file it came from; its position is moved about.
+        format_name: a key of `FORMATS`.
+        chunks: of a PNG.
+
+    Raises:
+        MetadataError: there are more than `limits.MAX_METADATA_BYTES`.
+    """
+    exif, xmp, warnings = _exif(image, file, chunks), _xmp(image, chunks), []
+    turn = _orientation(image, exif, xmp)
+    if exif is not None:
+        try:
+            exif_blocks.exif_for_output(exif, 1, 1)
+        except ValueError:
+            exif = None
+            warnings.append(EXIF_DAMAGED)
+        if exif is not None and format_name == "tiff" and exif_blocks.has_maker_note(exif):
+            warnings.append(MAKER_NOTE_MOVES)
+    if xmp is not None and b"HasExtendedXMP" in xmp:
+        warnings.append(XMP_EXTENSION)
+    if chunks is not None and chunks.unusual_colour:
+        warnings.append(
+            f"the colours' meaning ({', '.join(chunks.unusual_colour)}) is left out; they may look different"
+        )
+    profile = image.info.get("icc_profile") or None
+    if profile and image.mode == "CMYK" and srgb_of_profile(profile) is None:
+        profile = None
+        warnings.append("the colour profile (ICC) is damaged or not one for CMYK and is left out")
+    metadata = Metadata(
+        icc_profile=profile,
+        exif=exif,
+        xmp=xmp,
+        dpi=_resolution(image, exif),
+        text=_text(image) if chunks is None else chunks.text,
+        iptc=image.info.get("photoshop", {}).get(iptc.RESOURCE) or None if chunks is None else chunks.iptc,
+    )
+    check_metadata_bytes(_size_bytes(metadata))
+    return Found(metadata, turn, tuple(warnings))
+
+
+def _size_bytes(metadata: Metadata) -> int:
+    blocks = (metadata.icc_profile, metadata.exif, metadata.xmp, metadata.iptc)
+    texts = (len(part) for pair in metadata.text for part in pair)
+    return sum(len(block) for block in blocks if block) + sum(texts)
+
+
+def _exif(image: Image.Image, file: BinaryIO, chunks: Ancillary | None) -> bytes | None:
+    if chunks is not None:
+        return chunks.exif
+    if hasattr(image, "tag_v2"):
+        try:
+            return exif_blocks.exif_of_tiff(file, getattr(image, "page_at", None))
+        except ValueError:
+            return None
+    block = image.info.get("exif")
+    return exif_blocks.without_prefix(block) if isinstance(block, bytes) and block else None
+
+
+def _xmp(image: Image.Image, chunks: Ancillary | None) -> bytes | None:
+    packet = chunks.xmp if chunks is not None else image.info.get("xmp")
+    if isinstance(packet, str):
+        packet = packet.encode()
+    return packet.rstrip(b"\0") or None if isinstance(packet, bytes) else None
+
+
+def _orientation(image: Image.Image, exif: bytes | None, xmp: bytes | None) -> int:
+    tags = getattr(image, "tag_v2", None)
+    turn = tags.get(0x0112) if tags is not None else exif_blocks.orientation(exif) if exif else None
+    if turn is None and xmp is not None and (match := _XMP_ORIENTATION.search(xmp)):
+        turn = int(match[2])
+    return turn if isinstance(turn, int) and 1 <= turn <= 8 else 1
+
+
+def _resolution(image: Image.Image, exif: bytes | None) -> tuple[float, float] | None:
+    # Pillow gives a JPEG without a resolution 72 dpi, and a TIFF without one 1 dpi.
+    tags = getattr(image, "tag_v2", None)
+    unsaid = image.info.get("jfif_unit") not in {1, 2} if hasattr(image, "layers") else False
+    if unsaid or (tags is not None and _X_RESOLUTION not in tags):
+        return exif_blocks.resolution(exif) if exif else None
+    found = _plausible(image.info.get("dpi"))
+    return found or (exif_blocks.resolution(exif) if exif else None)
+
+
+def _plausible(dpi: Any) -> tuple[float, float] | None:
+    try:
+        across, down = (float(each) for each in dpi)
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return None
+    return (across, down) if all(math.isfinite(each) and 0 < each < 2**24 for each in (across, down)) else None
+
+
+def _text(image: Image.Image) -> tuple[tuple[str, str], ...]:
+    remark = image.info.get("comment")
+    if not isinstance(remark, bytes) or not remark:
+        return ()
+    try:
+        return ((COMMENT, remark.decode()),)
+    except UnicodeDecodeError:
+        return ((COMMENT, remark.decode("latin-1")),)
+
+
+def metadata_for_output(metadata: Metadata, height: int, width: int) -> Metadata:
+    """The metadata as they are true of the enlarged, upright picture.
+
+    Exif's and XMP's orientation become 1, Exif's sizes the new ones, Exif's thumbnail is dropped; the resolution stays,
+    so the print grows with the picture.
+
+    >>> before = Metadata(xmp=b'<x tiff:Orientation="6"/>', dpi=(300, 300))
+    >>> metadata_for_output(before, 20, 10)
+    Metadata(icc_profile=None, exif=None, xmp=b'<x tiff:Orientation="1"/>', dpi=(300, 300), text=(), iptc=None)
+    """
+    return replace(
+        metadata,
+        exif=exif_blocks.exif_for_output(metadata.exif, height, width) if metadata.exif else None,
+        xmp=_XMP_ORIENTATION.sub(rb"\g<1>1", metadata.xmp) if metadata.xmp else None,
+    )

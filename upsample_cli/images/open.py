@@ -1,0 +1,228 @@
+"""Pictures in: what a header tells, and rows out of a decoded picture.
+
+TIFF is read a strip or a tile at a time (`tiff_source`), PNM by rows (`pnm`). Everything else is decoded once, whole,
+into Pillow's memory or, JPEG and what Pillow would cut to 8 bits, into an array; bands are cut out of it, and turned,
+as they are asked for, so there is never a second whole copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from fractions import Fraction
+from functools import partial
+from itertools import islice
+from typing import BinaryIO
+
+from PIL import ImageFile
+
+from upsample_cli.errors import PictureError
+from upsample_cli.images.codecs.jpeg import decoded_jpeg
+from upsample_cli.images.codecs.pillow_file import (
+    Input,
+    format_of_content,
+    open_image,
+    opened_file,
+    quiet_pillow,
+    readable,
+    shown_name,
+)
+from upsample_cli.images.codecs.pillow_source import PillowSource
+from upsample_cli.images.codecs.png.animation_reader import composed_frames
+from upsample_cli.images.codecs.png.deep import decoded_png
+from upsample_cli.images.codecs.pnm import open_pnm
+from upsample_cli.images.codecs.tiff.reader import open_page, open_tiff, opened_tiff
+from upsample_cli.images.formats import DEFAULT_MAX_PIXELS, FORMATS
+from upsample_cli.images.header import Header, as_frame, header_of, no_frame, of_frame
+from upsample_cli.images.limits import check_scans
+from upsample_cli.images.metered import header_read
+from upsample_cli.images.model import Frames, Metadata, PictureInfo, Source
+from upsample_cli.images.open_frames import animation_frames, page_offsets
+from upsample_cli.images.regions import ReadBox, RegionSource, box_of
+
+__all__ = ["DEFAULT_MAX_PIXELS", "open_animation", "open_pages", "open_picture", "probe", "read_header"]
+
+
+def probe(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> PictureInfo:
+    """What a picture's header tells; no pixel is decoded.
+
+    Args:
+        path: a file, or a seekable binary file object.
+        max_pixels: refuse a picture of more.
+
+    Raises:
+        PictureError: it cannot be read, is no picture, or is too large.
+    """
+    return read_header(path, max_pixels=max_pixels)[0]
+
+
+def read_header(
+    path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int | None = None, timeout_s: float | None = None
+) -> tuple[PictureInfo, Metadata]:
+    """What a picture's header tells, and what travels beside the pixels: all that `formats.fit` needs.
+
+    Args:
+        path: a file, or a seekable binary file object.
+        max_pixels: refuse a picture of more.
+        frame: one frame or page, counted from 1, as a picture of its own; None for the first, and word of the others.
+        timeout_s: seconds that it may take; None for any number. No header takes much longer than its file is worth.
+
+    Raises:
+        PictureError: it cannot be read, is no picture, is too large, or there is no such frame.
+    """
+    name = shown_name(path)
+    with quiet_pillow(), opened_file(path, timeout_s) as file, header_read(file):
+        if (by_rows := _by_rows(file, name, max_pixels, frame)) is not None:
+            return by_rows.info, by_rows.metadata
+        opened = open_image(file, name, max_pixels=max_pixels)
+        header = of_frame(header_of(opened, file, name), frame, name, max_pixels)
+    return header.info, header.metadata
+
+
+def open_picture(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int | None = None) -> Source:
+    """Open a picture; of several frames or pages, the first. TIFF is decoded as its rows are read, all else at once.
+
+    Args:
+        path: a file, or a binary file object, which may be a pipe.
+        max_pixels: refuse a picture of more.
+        frame: one frame or page, counted from 1, as a picture of its own.
+
+    Raises:
+        PictureError: it cannot be read, is no picture, is damaged, is too large, or there is no such frame.
+    """
+    name = shown_name(path)
+    with quiet_pillow(), ExitStack() as stack:
+        file = stack.enter_context(opened_file(path))
+        with header_read(file):
+            if (by_rows := _by_rows(file, name, max_pixels, frame)) is not None:
+                by_rows.hold(stack.pop_all())
+                return by_rows
+            opened = open_image(file, name, max_pixels=max_pixels)
+            first = header_of(opened, file, name)
+            header = of_frame(first, frame, name, max_pixels)
+        image, fmt = opened.image, opened.format
+        with readable(name, fmt):
+            frames = first.info.frames
+            if frame is not None and frames is not None and frames.kind == "animation":
+                if fmt.name == "png":
+                    return next(islice(_composed_sources(file, frames, header), frame - 1, None))[0]
+                image.seek(frames.first + frame - 1)
+            elif (read_box := _decoded(image, file, header, name, max_pixels)) is not None:
+                return RegionSource(header.info, header.metadata, orientation=header.orientation, read_box=read_box)
+            image.load()
+    vars(image).pop("_decoder", None)  # WebP's and AVIF's keep the file and two more pictures in memory
+    if fmt.name == "tiff":  # Pillow has turned it upright
+        info = replace(header.info, height=image.height, width=image.width)
+        header = replace(header, info=info, orientation=1)
+    return PillowSource(image, header)
+
+
+def _decoded(image: ImageFile.ImageFile, file: BinaryIO, header: Header, name: str, max_pixels: int) -> ReadBox | None:
+    """The picture as imagecodecs decodes it; None where that is left to Pillow."""
+    if header.info.format == "jpeg":
+        check = partial(check_scans, name, pixels=image.height * image.width, max_pixels=max_pixels)
+        return decoded_jpeg(file, header.info.layout, image.height, image.width, check)
+    return decoded_png(file, header.info.layout) if header.reading.is_cut else None
+
+
+def open_animation(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[tuple[Source, Fraction]]:
+    """Each frame of an animation, composed, and how many milliseconds it is shown.
+
+    One frame is in memory at a time: it is gone as soon as the next one is asked for.
+
+    Args:
+        path: a file, or a seekable binary file object.
+        max_pixels: refuse a picture of more.
+
+    Raises:
+        PictureError: it is damaged, or is no animation.
+    """
+    name = shown_name(path)
+    with quiet_pillow(), opened_file(path) as file:
+        with header_read(file):
+            opened = open_image(file, name, max_pixels=max_pixels)
+            header = header_of(opened, file, name)
+        image, fmt, frames = opened.image, opened.format, header.info.frames
+        if frames is None or frames.layout is None:
+            raise PictureError(name, "holds one picture now, and held several before", "leave it alone, and try again")
+        header = as_frame(header, frames.layout)
+        sources = _composed_sources(file, frames, header) if fmt.name == "png" else _sources(image, frames, header)
+        while True:
+            with readable(name, fmt):
+                found = next(sources, None)
+            if found is None:
+                return
+            yield found
+
+
+def open_pages(path: Input, count: int, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[Source]:
+    """The first `count` pages of a TIFF, one in memory at a time: each is gone when the next one is asked for.
+
+    Args:
+        path: a file, or a seekable binary file object.
+        max_pixels: refuse a page of more.
+
+    Raises:
+        PictureError: one is damaged, of a kind that is not supported, or missing.
+    """
+    name = shown_name(path)
+    yield open_picture(path, max_pixels=max_pixels, frame=1)  # which Pillow may have to read
+    with quiet_pillow(), opened_file(path) as file:
+        with header_read(file), readable(name, FORMATS["tiff"]):
+            offsets = page_offsets(file, count)
+            tiff = opened_tiff(file, name)
+        for page in range(2, count + 1):
+            if page > len(offsets):
+                raise no_frame(name, page, max(1, len(offsets)))
+            at = offsets[page - 1]
+            with header_read(file):
+                source = tiff and open_page(tiff, file, name, max_pixels=max_pixels, page_at=at)
+            if not source:
+                raise _unsupported_page(name, page)
+            yield source
+
+
+def _unsupported_page(name: str, page: int) -> PictureError:
+    return PictureError(name, f"holds a page {page} of a kind that is not supported", "leave out --frame")
+
+
+def _sources(image: ImageFile.ImageFile, frames: Frames, header: Header) -> Iterator[tuple[Source, Fraction]]:
+    for duration_ms in animation_frames(image, frames):
+        yield PillowSource(image, header), duration_ms
+
+
+def _composed_sources(file: BinaryIO, frames: Frames, header: Header) -> Iterator[tuple[Source, Fraction]]:
+    info, turned = header.info, header.orientation >= 5
+    stored = (info.width, info.height) if turned else (info.height, info.width)
+    has_profile = header.metadata.icc_profile is not None
+    for pixels, duration_ms in composed_frames(file, frames, *stored, has_profile=has_profile):
+        yield RegionSource(info, header.metadata, orientation=header.orientation, read_box=box_of(pixels)), duration_ms
+
+
+def _by_rows(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> RegionSource | None:
+    """The TIFF or PNM in `file`; None if it is neither, or left to Pillow. The file's position is moved about."""
+    head = file.read(32)
+    source, format_name = None, format_of_content(head, name).name
+    if format_name == "pnm":
+        if frame is not None and frame > 1:
+            raise no_frame(name, frame, 1)
+        file.seek(0)
+        return open_pnm(file, name, max_pixels=max_pixels)
+    if format_name == "tiff":
+        page_at = None if frame is None or frame == 1 else _page_offset(file, name, frame)
+        source = open_tiff(file, name, max_pixels=max_pixels, page_at=page_at)
+        if frame is not None and source is not None:
+            source.info = replace(source.info, frames=None)
+        if page_at is not None and source is None:
+            raise _unsupported_page(name, frame or 1)
+    file.seek(0)
+    return source
+
+
+def _page_offset(file: BinaryIO, name: str, page: int) -> int:
+    with readable(name, FORMATS["tiff"]):
+        found = page_offsets(file, page)
+    if len(found) < page:
+        raise no_frame(name, page, max(1, len(found)))
+    return found[-1]

@@ -1,0 +1,97 @@
+"""Several pictures in one file: how many a header announces, and each of them in turn, one in memory at a time.
+
+Frames of an animation come composed: what a frame leaves out shows the frames before it, as the file says they are
+disposed of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import islice
+from typing import Any, BinaryIO
+
+from PIL import Image, ImageFile
+
+from upsample_cli.images.codecs.gif import has_transparency
+from upsample_cli.images.codecs.png.animation_reader import has_holes
+from upsample_cli.images.metadata import ifd
+from upsample_cli.images.model import Frames, FramesKind, Layout
+
+_KINDS: dict[str, FramesKind] = {"gif": "animation", "png": "animation", "webp": "animation", "avif": "animation"}
+_ALPHA_MODES = {"LA", "PA", "RGBA", "La", "RGBa"}
+
+
+def frames_of(image: ImageFile.ImageFile, file: BinaryIO, format_name: str, layout: Layout) -> Frames | None:
+    """What an opened picture's file holds beside it; None if it is alone.
+
+    Args:
+        image: as Pillow opened it, not decoded.
+        file: the open file it came from; its position is put back.
+        format_name: a key of `FORMATS`.
+        layout: of the first frame, as it is read.
+    """
+    at = file.tell()
+    if format_name == "tiff":
+        return pages_of(file)
+    count: int = getattr(image, "n_frames", 1)
+    if count < 2:
+        return None
+    kind = _KINDS.get(format_name, "views")
+    if kind != "animation":
+        return Frames(count, kind)
+    warnings, first = [], int(bool(image.info.get("default_image")))
+    if first:
+        warnings.append("the still picture for viewers that know no animated PNG is left out")
+    alpha = layout.alpha or (format_name == "gif" and has_transparency(file)) or image.mode in _ALPHA_MODES
+    if format_name == "png":
+        alpha = layout.alpha or has_holes(file, image.height, image.width)
+    file.seek(at)
+    colour = "rgb" if format_name == "gif" else layout.colour
+    composed = Layout(colour, alpha, layout.depth)
+    return Frames(count - first, kind, composed, _plays(image, format_name), first, warnings=tuple(warnings))
+
+
+def pages_of(file: BinaryIO) -> Frames | None:
+    """The pages of a TIFF; None if it has one. The file's position is put back."""
+    at = file.tell()
+    tiff = ifd.tiff_in_file(file)
+    pixels = [_pixels(tiff, directory) for directory in ifd.directories(tiff)]
+    file.seek(at)
+    return Frames(len(pixels), "pages", pixels=sum(pixels)) if len(pixels) > 1 else None
+
+
+def _pixels(tiff: ifd.Tiff, directory: ifd.Directory) -> int:
+    width, height = (ifd.first_integer(tiff, directory.find(tag)) or 0 for tag in (256, 257))
+    return width * height
+
+
+def page_offsets(file: BinaryIO, count: int = ifd.MOST_PAGES) -> list[int]:
+    """Where a TIFF's first `count` pages, or as many as there are, have their directories. The position is put back."""
+    at = file.tell()
+    offsets = [directory.at for directory in islice(ifd.directories(ifd.tiff_in_file(file)), count)]
+    file.seek(at)
+    return offsets
+
+
+def _plays(image: Image.Image, format_name: str) -> int:
+    loop = image.info.get("loop")
+    if format_name == "gif":  # it counts the times after the first
+        return 1 if loop is None else loop + 1 if loop else 0
+    return loop if isinstance(loop, int) else 0
+
+
+def animation_frames(image: ImageFile.ImageFile, frames: Frames) -> Iterator[Fraction]:
+    """Make `image` each frame in turn, decoded; yields how many milliseconds it is shown."""
+    for index in range(frames.first, frames.first + frames.count):
+        image.seek(index)
+        image.load()
+        yield _duration_ms(image.info.get("duration"))
+
+
+def _duration_ms(told: Any) -> Fraction:
+    """What Pillow gives in milliseconds, as PNG's float of a fraction or whole."""
+    try:
+        return max(Fraction(told / 1000).limit_denominator(65535) * 1000, Fraction(0))
+    except (TypeError, ValueError, OverflowError):
+        return Fraction(0)

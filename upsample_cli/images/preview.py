@@ -1,0 +1,163 @@
+"""Small pictures of an input and of what was made of it, for a page to show beside each other."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from upsample_cli.errors import PictureError
+from upsample_cli.images.color.convert import convert_rows
+from upsample_cli.images.model import Layout, Metadata, Rows
+from upsample_cli.images.open import open_picture, read_header
+
+DETAIL_INPUT_PIXELS = 96
+DETAIL_OUTPUT_PIXELS = 384
+OVERVIEW_PIXELS = 224
+MAX_PIXELS = 120_000_000
+"""A larger picture is not read back: most formats would be decoded whole, and in the process that leads the run."""
+_ANY_PIXELS = 1 << 60
+_KEPT_PROFILE_BYTES = 4096
+_LOOK_EVERY = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """WebP files.
+
+    Args:
+        overview: the whole input, small.
+        before, after: the same detail, of the input and of the output, pixel by pixel.
+        detail: (top, left, height, width) of it in the input.
+        shape: (height, width) of the input.
+        after_shape: (height, width) of `after`.
+    """
+
+    overview: bytes
+    before: bytes
+    after: bytes
+    detail: tuple[int, int, int, int]
+    shape: tuple[int, int]
+    after_shape: tuple[int, int]
+
+
+def preview(picture: Path, output: Path, output_shape: tuple[int, int], *, frame: int | None = None) -> Preview:
+    """Read an input and its output again, and cut out what is worth showing: where the input changes most.
+
+    Memory is that of the pictures decoded, one after the other.
+
+    Args:
+        output_shape: (height, width) that the output must have.
+        frame: the one frame of the input that was enlarged, counted from 1; None for the first.
+
+    Raises:
+        PictureError: if one of them cannot be read, is too large for this, or the output has another size.
+    """
+    new_shape, _ = _shape(output), _shape(picture, frame)  # before a pixel is decoded
+    if new_shape != output_shape:
+        raise PictureError(output, f"is not the enlarged {picture}")
+    with open_picture(picture, max_pixels=MAX_PIXELS, frame=frame) as source:
+        shape = (source.info.height, source.info.width)
+        look = _Look(shape, _side(shape, new_shape), source.info.layout, source.metadata)
+        for top in range(0, shape[0], look.band):
+            look.take(source.read_rows(top, min(top + look.band, shape[0])), top)
+        overview, before = look.overview(), _webp(look.detail, source.metadata, lossless=True)
+    rows, columns = (
+        _span(start, length, old, new)
+        for start, length, old, new in zip(look.box[:2], look.box[2:], shape, new_shape, strict=True)
+    )
+    with open_picture(output, max_pixels=MAX_PIXELS) as enlarged:
+        pixels = enlarged.read_rows(rows.start, rows.stop)[:, columns.start : columns.stop]
+        after = _webp(_shown(pixels, enlarged.info.layout, enlarged.metadata), enlarged.metadata, lossless=True)
+    return Preview(overview, before, after, look.box, shape, (len(rows), len(columns)))
+
+
+def _shape(path: Path, frame: int | None = None) -> tuple[int, int]:
+    """(height, width), from the header alone.
+
+    Raises:
+        PictureError: if it cannot be read, or has more than `MAX_PIXELS`.
+    """
+    info, _ = read_header(path, max_pixels=_ANY_PIXELS, frame=frame)
+    if info.height * info.width > MAX_PIXELS:
+        raise PictureError(path, "is too large to be shown here")
+    return info.height, info.width
+
+
+def _side(shape: tuple[int, int], new_shape: tuple[int, int]) -> int:
+    """Of the square of the input that is shown: no more of it, nor of what was made of it, than a page has room for."""
+    room = min(DETAIL_OUTPUT_PIXELS * old // new for old, new in zip(shape, new_shape, strict=True))
+    return max(1, min(DETAIL_INPUT_PIXELS, room, *shape))
+
+
+def _span(start: int, length: int, old: int, new: int) -> range:
+    """Where a stretch of the input lies in the output, one pixel long at the least.
+
+    >>> _span(3, 4, 10, 20), _span(3, 4, 10, 15)
+    (range(6, 14), range(4, 10))
+    """
+    first = min(start * new // old, new - 1)
+    return range(first, max((start + length) * new // old, first + 1))
+
+
+class _Look:
+    """Takes a picture's rows once, top to bottom; keeps a small copy, and the square in which most happens."""
+
+    def __init__(self, shape: tuple[int, int], side: int, layout: Layout, metadata: Metadata) -> None:
+        self._side, self._layout, self._metadata = side, layout, metadata
+        self._reduction = -(-max(shape) // OVERVIEW_PIXELS)
+        self.band = -(-side // self._reduction) * self._reduction
+        self._reduced: list[Rows] = []
+        self._most = -1.0
+        self.box = (0, 0, side, side)
+        self.detail: Rows = np.empty(0)
+
+    def take(self, rows: Rows, top: int) -> None:
+        pixels = _shown(rows, self._layout, self._metadata)
+        reduced = np.asarray(_image(pixels).reduce(self._reduction))
+        self._reduced.append(reduced.reshape(*reduced.shape[:2], -1))
+        if len(pixels) < self._side:
+            return
+        square = pixels[: self._side]
+        left, happens = _liveliest(square[::_LOOK_EVERY, :, min(1, square.shape[2] - 1)], self._side)
+        if happens > self._most:
+            self._most, self.box = happens, (top, left, self._side, self._side)
+            self.detail = square[:, left : left + self._side].copy()
+
+    def overview(self) -> bytes:
+        return _webp(np.concatenate(self._reduced), self._metadata, lossless=False)
+
+
+def _liveliest(rows: Rows, side: int) -> tuple[int, float]:
+    """(first column, sum of changes) of the `side` columns in which neighbours differ most."""
+    changes = np.abs(np.diff(rows.astype(np.int16), axis=1)).sum(axis=0)
+    sums = np.concatenate([[0], np.cumsum(changes)])
+    windows = sums[side - 1 :] - sums[: len(sums) - side + 1]
+    left = int(windows.argmax())
+    return left, float(windows[left])
+
+
+def _shown(rows: Rows, layout: Layout, metadata: Metadata) -> Rows:
+    """Rows as a page can show them: 8 bits, grey or RGB, transparency kept."""
+    target = Layout("grey" if layout.colour == "grey" else "rgb", alpha=layout.alpha)
+    return convert_rows(rows, layout, target, metadata.icc_profile)
+
+
+def _image(pixels: Rows) -> Image.Image:
+    return Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))
+
+
+def _webp(pixels: Rows, metadata: Metadata, *, lossless: bool) -> bytes:
+    image = _image(pixels)
+    profile = metadata.icc_profile
+    # Of a colour space that the page can show, and not one of those that weigh more than the picture.
+    is_kept = profile is not None and profile[16:20] == b"RGB " and len(profile) <= _KEPT_PROFILE_BYTES
+    file = io.BytesIO()
+    mode = "RGBA" if image.mode in ("LA", "RGBA") else "RGB"
+    image.convert(mode).save(
+        file, "WEBP", lossless=lossless, quality=80, method=2, exact=True, icc_profile=profile if is_kept else None
+    )
+    return file.getvalue()

@@ -1,0 +1,119 @@
+"""A source whose picture is read by boxes: bands of the upright picture, found in the stored one and turned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from upsample_cli.images.model import Metadata, PictureInfo, Rows
+
+ReadBox = Callable[[int, int, int, int], Rows]
+"""Gives top to bottom, left to right (exclusive) of the stored picture, as rows of the source's layout."""
+
+
+def box_of(pixels: Rows) -> ReadBox:
+    """Reads boxes of pixels (height, width, channels) that are all there."""
+
+    def read_box(top: int, bottom: int, left: int, right: int) -> Rows:
+        box: Rows = pixels[top:bottom, left:right]
+        return box
+
+    return read_box
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Where a piece of the upright picture lies in the stored one.
+
+    Args:
+        swapped: upright rows are stored as columns.
+        up: upright rows are counted from the other end.
+        left: upright columns are counted from the other end.
+    """
+
+    swapped: bool
+    up: bool
+    left: bool
+
+    def stored(self, box: tuple[int, int, int, int], height: int, width: int) -> tuple[int, int, int, int]:
+        """Where a box (top, bottom, left, right) of an upright picture of that size is stored.
+
+        >>> Turn(swapped=False, up=True, left=False).stored((0, 2, 0, 5), 10, 5)
+        (8, 10, 0, 5)
+        """
+        top, bottom, left, right = box
+        if self.up:
+            top, bottom = height - bottom, height - top
+        if self.left:
+            left, right = width - right, width - left
+        return (left, right, top, bottom) if self.swapped else (top, bottom, left, right)
+
+    def upright(self, rows: Rows) -> Rows:
+        """A stored box turned upright; a view."""
+        turned = rows.swapaxes(0, 1) if self.swapped else rows
+        return turned[:: -1 if self.up else 1, :: -1 if self.left else 1]
+
+
+TURNS = {
+    1: Turn(False, False, False),
+    2: Turn(False, False, True),
+    3: Turn(False, True, True),
+    4: Turn(False, True, False),
+    5: Turn(True, False, False),
+    6: Turn(True, False, True),
+    7: Turn(True, True, True),
+    8: Turn(True, True, False),
+}  # Exif 2.32, tag Orientation
+
+
+class RegionSource:
+    """A picture that can be read in boxes; a `model.Source`. Bands are to be asked for by one thread at a time.
+
+    Args:
+        info: of the upright picture.
+        metadata: what travels beside the pixels.
+        orientation: how the stored picture is to be turned, 1 to 8.
+        read_box: reads the stored picture.
+        losses: what `read_box` adds to, if it ever loses anything.
+    """
+
+    def __init__(
+        self,
+        info: PictureInfo,
+        metadata: Metadata,
+        *,
+        orientation: int,
+        read_box: ReadBox,
+        losses: Collection[str] = (),
+    ) -> None:
+        self.info, self.metadata, self.losses = info, metadata, losses
+        self._turn, self._held = TURNS[orientation], ExitStack()
+        self._read_box: ReadBox | None = read_box
+
+    def hold(self, stack: ExitStack) -> None:
+        """Close this, an open file say, with the source."""
+        self._held.push(stack)
+
+    def read_rows(self, top: int, bottom: int) -> Rows:
+        """Rows `top` to `bottom` (exclusive): `(bottom - top, width, channels)`, writable, owned by the caller."""
+        height, width = self.info.height, self.info.width
+        if not 0 <= top < bottom <= height:
+            raise ValueError(f"no rows {top} to {bottom} in a picture of {height}")
+        if self._read_box is None:
+            raise ValueError("this picture is closed")
+        stored = self._read_box(*self._turn.stored((top, bottom, 0, width), height, width))
+        return np.array(self._turn.upright(stored), dtype=self.info.layout.dtype, order="C")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._read_box = None
+        self._held.close()

@@ -1,0 +1,119 @@
+"""Several pictures out: one way to open a writer for each format that holds them. One is in memory at a time."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Collection
+from concurrent.futures import Executor
+from fractions import Fraction
+from typing import BinaryIO, Protocol
+
+from upsample_cli.images.codecs.gif import GifFrames, remark_of
+from upsample_cli.images.codecs.png.animation_writer import ApngWriter
+from upsample_cli.images.codecs.tiff.writer import TiffPages
+from upsample_cli.images.codecs.webp import WebpFrames
+from upsample_cli.images.format_table import Format
+from upsample_cli.images.formats import check_quality
+from upsample_cli.images.model import Frames, FrameWriter, Layout, Metadata, PictureInfo, Rows, Sink
+from upsample_cli.images.save import open_sink
+
+
+class Muxer(Protocol):
+    """Puts encoded pictures into one file."""
+
+    def add(self, picture: bytes, duration_ms: Fraction) -> None:
+        """Put in the next one."""
+        ...
+
+    def finish(self) -> None:
+        """Write the end of the file."""
+        ...
+
+
+def open_frame_writer(
+    file: BinaryIO,
+    fmt: Format,
+    frames: Frames,
+    *,
+    factor: int = 1,
+    quality: int | None = None,
+    info: PictureInfo | None = None,
+    executor: Executor | None = None,
+) -> FrameWriter:
+    """A writer of several pictures of this format into `file`.
+
+    PNG and TIFF are written as rows come. Of WebP and GIF one frame at a time is collected and encoded, as
+    `sinks.open_sink` does with a picture alone, and put into the file: no frame waits for another, but none is made
+    smaller by it either.
+
+    Args:
+        file: binary, at its start, can be sought in.
+        fmt: one whose `frames` have `frames.kind`.
+        frames: what will come.
+        factor: how much larger it comes, a side.
+        quality, info, executor: as of `sinks.open_sink`.
+
+    Raises:
+        UsageError: `quality` is outside the format's range.
+        OSError: here and later, if the disk or the encoder refuses.
+    """
+    check_quality(fmt, quality)
+    if frames.kind not in fmt.frames:
+        raise ValueError(f"{fmt.title} holds no {frames.kind}")
+    level = {} if quality is None else {"level": quality}
+    if fmt.name == "tiff":
+        return TiffPages(file, frames, factor=factor, executor=executor, **level)
+    if fmt.name == "png":
+        return ApngWriter(file, frames, executor=executor, **level)
+
+    def encoded(target: BinaryIO, height: int, width: int, layout: Layout) -> Sink:
+        return open_sink(
+            target, fmt, height=height, width=width, layout=layout, metadata=Metadata(), quality=quality, info=info
+        )
+
+    return _MuxedWriter(file, fmt, frames, encoded)
+
+
+class _MuxedWriter:
+    """Each frame encoded whole, then put into the file."""
+
+    def __init__(
+        self, file: BinaryIO, fmt: Format, frames: Frames, encoded: Callable[[BinaryIO, int, int, Layout], Sink]
+    ) -> None:
+        self._file, self._format, self._frames, self._encoded = file, fmt, frames, encoded
+        self._muxer: Muxer | None = None
+
+    def frame(self, *, height: int, width: int, layout: Layout, metadata: Metadata, duration_ms: Fraction) -> Sink:
+        if self._muxer is None:
+            self._muxer = self._opened(height, width, layout.alpha, metadata)
+        return _MuxedSink(self._muxer, duration_ms, lambda file: self._encoded(file, height, width, layout))
+
+    def _opened(self, height: int, width: int, alpha: bool, metadata: Metadata) -> Muxer:
+        file, frames = self._file, self._frames
+        if self._format.name == "gif":
+            return GifFrames(file, frames, height=height, width=width, alpha=alpha, remark=remark_of(metadata))
+        return WebpFrames(file, frames, height=height, width=width, alpha=alpha, metadata=metadata)
+
+    def finish(self) -> None:
+        if self._muxer is None:
+            raise ValueError("no frame came")
+        self._muxer.finish()
+
+
+class _MuxedSink:
+    """One frame on its way."""
+
+    def __init__(self, muxer: Muxer, duration_ms: Fraction, encoded: Callable[[BinaryIO], Sink]) -> None:
+        self._muxer, self._duration_ms, self._picture = muxer, duration_ms, io.BytesIO()
+        self._sink = encoded(self._picture)
+
+    @property
+    def losses(self) -> Collection[str]:
+        return self._sink.losses
+
+    def write_rows(self, rows: Rows) -> None:
+        self._sink.write_rows(rows)
+
+    def finish(self) -> None:
+        self._sink.finish()
+        self._muxer.add(self._picture.getvalue(), self._duration_ms)

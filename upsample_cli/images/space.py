@@ -1,0 +1,118 @@
+"""Room on the disk, known before work starts: the least that an output can take, and what is free where it goes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from upsample_cli.errors import PictureError
+from upsample_cli.images.format_table import Format
+from upsample_cli.images.model import Frames, Layout
+
+_DEFLATE_AT_MOST = 1032
+"""Deflate spends at least 2 bits on 258 bytes (RFC 1951: a length and a distance of one bit each).
+
+JPEG spends far more: 4 bits on 64 bytes at the least (T.81, K.3: the codes of an empty block of chroma).
+"""
+
+
+def least_file_bytes(fmt: Format, height: int, width: int, layout: Layout, quality: int | None = None) -> int:
+    """What a file takes at the least, whatever the picture shows: 0 where nothing can be said of its encoder.
+
+    Exact but for the head where pixels lie as they are: BMP and PNM, and PNG and TIFF of quality 0.
+
+    >>> from upsample_cli.images.format_table import FORMATS
+    >>> [least_file_bytes(FORMATS["tiff"], 1000, 1000, Layout("rgb"), level) for level in (0, 1)]
+    [3000000, 2906]
+    """
+    pixel_bytes = height * width * layout.channels * layout.depth // 8
+    if fmt.name in {"bmp", "pnm"} or (fmt.streams and quality == 0):
+        return pixel_bytes
+    return pixel_bytes // _DEFLATE_AT_MOST if fmt.streams else 0
+
+
+def free_bytes(path: Path) -> int | None:
+    """Bytes free on the disk that a file or folder, made yet or not, is on; None if that is not known."""
+    try:
+        return shutil.disk_usage(_existing_folder(path)).free
+    except OSError:
+        return None
+
+
+def least_output_bytes(
+    fmt: Format,
+    height: int,
+    width: int,
+    layout: Layout,
+    *,
+    frames: Frames | None = None,
+    factor: int = 1,
+    quality: int | None = None,
+) -> int:
+    """The same for every frame or page of an output.
+
+    Args:
+        fmt, height, width, layout, quality: as of `least_file_bytes`, of the first picture.
+        frames: of the input, those that will be written; None for the first alone.
+        factor: how much larger they come, a side. Of other pages the number of pixels is known, and no more.
+
+    >>> from upsample_cli.images.format_table import FORMATS
+    >>> film = Frames(10, "animation", Layout("rgb"))
+    >>> least_output_bytes(FORMATS["png"], 100, 100, Layout("rgb"), frames=film, quality=0)
+    300000
+    """
+    first = least_file_bytes(fmt, height, width, layout, quality)
+    if frames is None:
+        return first
+    if frames.kind == "animation":
+        return first * frames.count
+    others = max(frames.pixels * factor**2 - height * width, 0)
+    return first + least_file_bytes(fmt, 1, others, Layout("grey"), quality)
+
+
+def check_space(output: Path, needed_bytes: int, free: Callable[[Path], int | None] = free_bytes) -> None:
+    """Refuse an output for which there is certainly no room; what a disk does not tell is not held against it.
+
+    Args:
+        free: `free_bytes`, or one that remembers what it said of a folder.
+
+    Raises:
+        PictureError: saying how much is needed and how much is free.
+    """
+    there = free(output.parent) if needed_bytes else None
+    if there is not None and needed_bytes > there:
+        raise PictureError(
+            output,
+            f"takes at least {size_text(needed_bytes)}, and {size_text(there)} are free there",
+            "free some space, or give --output a folder on another disk",
+        )
+
+
+def disk_of(path: Path) -> int | None:
+    """A number that outputs on the same disk share; None if that is not known."""
+    try:
+        return _existing_folder(path).stat().st_dev
+    except OSError:
+        return None
+
+
+def _existing_folder(path: Path) -> Path:
+    """The path itself or the nearest above it that is a folder."""
+    target = Path(os.path.realpath(path))
+    return next((each for each in (target, *target.parents) if each.is_dir()), target)
+
+
+def size_text(size_bytes: int) -> str:
+    """A size for people.
+
+    >>> size_text(10_800_000_000), size_text(2048)
+    ('10.1 GiB', '2.0 KiB')
+    """
+    size, unit = float(size_bytes), "bytes"
+    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
+        if size < 1024 or unit == "TiB":
+            break
+        size /= 1024
+    return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"

@@ -1,0 +1,167 @@
+"""Standard input and standard output as files: a pipe that can be read twice, and one that is written front to back."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
+from shutil import copyfileobj
+from tempfile import SpooledTemporaryFile, TemporaryFile, gettempdir
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from upsample_cli.atomic.files import writing_error
+from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.images.format_table import Format
+from upsample_cli.images.formats import DEFAULT_MAX_PIXELS
+from upsample_cli.images.space import free_bytes, size_text
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+NAME = "-"
+"""How standard input and output are called, on the command line and in every message."""
+
+MEMORY_BYTES = 64 << 20
+_HEAD_BYTES = 32
+_PIECE_BYTES = 1 << 20
+_PIXEL_BYTES = 16
+"""Of a pixel in a file, at most: four channels of floating point. 64 MiB more are for what is no pixel."""
+_SHARE = 0.5
+"""Of what is free where temporary files are kept: the rest is for the other programs."""
+_FRONT_TO_BACK = {"png"}
+"""Formats whose sink never goes back in its file."""
+
+
+def picture_input(stdin: TextIO | None) -> BinaryIO:
+    """Standard input as a file of bytes.
+
+    Raises:
+        UsageError: it is closed, or a terminal.
+    """
+    if stdin is None or stdin.closed or stdin.isatty():
+        raise UsageError("- is standard input, and no picture is piped in", "name a file, or pipe one in: ... < FILE")
+    return stdin.buffer
+
+
+def spooled(stream: BinaryIO, max_pixels: int = DEFAULT_MAX_PIXELS) -> BinaryIO:
+    """All of a stream, as a file that can be sought in: in memory up to 64 MiB, beyond that on the disk.
+
+    What does not begin as a picture is not read on; what does may be endless all the same.
+
+    Args:
+        max_pixels: how many may be in it: that bounds its size.
+
+    Raises:
+        PictureError: it is empty, no picture, too long, cannot be read, or there is no room for it.
+
+    >>> import io
+    >>> with spooled(io.BytesIO(b"BM and so on")) as file:
+    ...     file.read(2)
+    b'BM'
+    """
+    from upsample_cli.images.codecs.pillow_file import format_of_content  # it brings Pillow
+
+    try:
+        head = stream.read(_HEAD_BYTES)
+        format_of_content(head, NAME)
+    except OSError as error:
+        raise PictureError(NAME, f"cannot be read ({error.strerror})", "pipe a picture in") from error
+    file = cast("BinaryIO", SpooledTemporaryFile(MEMORY_BYTES))  # noqa: SIM115  lives as long as the run
+    try:
+        file.write(head)
+        _copy(stream, file, max_pixels)
+        file.seek(0)
+    except OSError as error:
+        file.close()
+        raise _no_room(error.strerror) from error
+    except PictureError:
+        file.close()
+        raise
+    return file
+
+
+def _copy(stream: BinaryIO, file: BinaryIO, max_pixels: int) -> None:
+    most_bytes = MEMORY_BYTES + _PIXEL_BYTES * max_pixels
+    free = free_bytes(Path(gettempdir()))
+    room_bytes = most_bytes if free is None else MEMORY_BYTES + int(_SHARE * free)
+    copied_bytes = file.tell()
+    while piece := stream.read(_PIECE_BYTES):
+        copied_bytes += len(piece)
+        if copied_bytes > most_bytes:
+            raise PictureError(
+                NAME,
+                f"goes on after {size_text(most_bytes)}, more than {max_pixels} pixels take",
+                "add --max-pixels if it is a picture, or write it into a file and name that",
+            )
+        if copied_bytes > room_bytes:
+            raise _no_room(f"it takes more than half of the {size_text(free or 0)} that are free")
+        file.write(piece)
+
+
+def _no_room(reason: str | None) -> PictureError:
+    cause = f"cannot be kept in the folder for temporary files ({reason})"
+    return PictureError(NAME, cause, "make room there, or name another with TMPDIR")
+
+
+def leads_to(stream: object, path: Path) -> bool:
+    """Whether standard input or output is a file, and a path is that file too."""
+    try:
+        status = os.fstat(cast("BinaryIO", stream).fileno())
+        return stat.S_ISREG(status.st_mode) and os.path.samestat(status, path.stat())
+    except (AttributeError, OSError, ValueError):  # it has no number, is closed, or there is nothing at the path
+        return False
+
+
+class _Pipe(FileIO):
+    """What another program reads: whole writes, no buffer that could fail later, and no way back."""
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data).cast("B")
+        size_bytes = len(rest)
+        while rest:
+            rest = rest[super().write(rest) :]
+        return size_bytes
+
+    def seekable(self) -> bool:
+        return False  # a file that stdout leads to may hold something already
+
+
+def picture_pipe(stdout: TextIO | None) -> BinaryIO:
+    """Standard output as a file for the bytes of a picture.
+
+    Raises:
+        UsageError: it is closed, or a terminal.
+    """
+    if stdout is None or stdout.closed:
+        raise UsageError("standard output is closed", "give --output a file")
+    if stdout.isatty():
+        raise UsageError("a picture is not written to a terminal", "give --output a file, or pipe it: ... > FILE")
+    stdout.flush()
+    return cast("BinaryIO", _Pipe(os.dup(stdout.fileno()), "wb"))
+
+
+@contextmanager
+def piped_file(pipe: BinaryIO, fmt: Format) -> Iterator[BinaryIO]:
+    """A file for a sink of this format, whose bytes go to `pipe`: as they come where the format allows it.
+
+    Other formats are gathered in a temporary file, and nothing is handed on if the `with` block ends badly.
+
+    Raises:
+        BrokenPipeError: nobody reads any more.
+        PictureError: it cannot be written for another reason.
+    """
+    try:
+        if fmt.name in _FRONT_TO_BACK:
+            yield pipe
+            return
+        with TemporaryFile() as file:
+            yield cast("BinaryIO", file)
+            file.seek(0)
+            copyfileobj(file, pipe, _PIECE_BYTES)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise writing_error(NAME, error) from error

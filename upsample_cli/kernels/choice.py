@@ -1,0 +1,188 @@
+"""Which kernel a name, a file or some weights stand for. A file takes numpy, and a .pt or .pth torch."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from upsample_cli.errors import GeometryError, PictureError, UsageError
+from upsample_cli.kernels.kernel import KERNEL_NAMES, Kernel, kernel_named
+from upsample_cli.kernels.profiles import checked_factor
+from upsample_cli.kernels.rounding import rounded_phases
+
+if TYPE_CHECKING:
+    from upsample_cli.kernels.weights.files import Weights
+
+
+_WEIGHT_BITS = 60
+"""Weights given as floats are taken to this many bits after the point: no float64 above 2**-8 loses any."""
+
+_FLAT = Fraction(1, 2**18)
+"""Phases that sum to 1 but for this are meant to: it is what rounding weights to float32 can make of a few hundred."""
+
+_LARGEST_GAIN = 1024
+"""Far past any use, and near enough that a grid of weights stays fine."""
+
+_MOST_WEIGHTS = 2**22
+"""Twice those of a layer of 21 channels at factor 32. Whole numbers of any length take seconds for as many."""
+
+
+def chosen_kernel(text: str, factor: int) -> Kernel:
+    """The kernel that a user means: one of `KERNEL_NAMES`, or `FILE` or `FILE:KEY` of a layer's weight.
+
+    The stride is the factor, and the padding the one that enlarges exactly so many times. A file is read again when it
+    has changed.
+
+    Raises:
+        UsageError: if there is no such name or file, the file cannot be read, or a bias lies beside its weight: nobody
+            can tell which range of pixels it was meant for.
+        GeometryError: if its weight is none of a layer that enlarges pictures so many times, or was fitted for another
+            factor.
+
+    >>> chosen_kernel("lanczos3", 2).kernel_size
+    12
+    """
+    return kernel_named(text, factor) if text in KERNEL_NAMES else _of_file(text, factor)[0]
+
+
+def kernel_warnings(text: str, factor: int) -> tuple[str, ...]:
+    """A line that says that flat pictures do not stay flat under a `chosen_kernel`, if they do not.
+
+    Raises:
+        UsageError: as `chosen_kernel` does.
+
+    >>> kernel_warnings("lanczos3", 2)
+    ()
+    """
+    return () if text in KERNEL_NAMES else _of_file(text, factor)[1]
+
+
+def _of_file(text: str, factor: int) -> tuple[Kernel, tuple[str, ...]]:
+    from upsample_cli.kernels.weights.files import split_place  # numpy with it
+    from upsample_cli.kernels.weights.readers import WEIGHT_READERS
+
+    path, _ = split_place(text)
+    if path.suffix.lower() not in WEIGHT_READERS and not os.path.isfile(path):  # noqa: PTH113  for names too long, too
+        raise UsageError(
+            f"there is no kernel named {text!r}",
+            f"choose one of {', '.join(KERNEL_NAMES)}, or a file of weights ({', '.join(WEIGHT_READERS)})",
+        )
+    try:
+        status = path.stat()
+        stamp = (status.st_mtime_ns, status.st_size)
+    except (OSError, ValueError):
+        stamp = (0, 0)  # reading it will say what is wrong
+    return _read_file(text, checked_factor(factor), stamp)
+
+
+@functools.lru_cache(maxsize=8)
+def _read_file(place: str, factor: int, _stamp: tuple[int, int]) -> tuple[Kernel, tuple[str, ...]]:
+    from upsample_cli.kernels.flatness import unflat_warning
+    from upsample_cli.kernels.weights.files import fitted_factor, read_weights
+
+    try:
+        weights = read_weights(place)
+        made_for = fitted_factor(weights.path)
+    except PictureError as error:  # all pictures need it: the run cannot begin
+        raise UsageError(f"kernel {error.cause}", error.next_step) from error
+    _refuse_bias(weights)
+    if made_for not in (None, factor):
+        raise GeometryError(f"kernel {weights.path} was fitted for factor {made_for}", f"enlarge {made_for} times")
+    _check_count(place, weights.weight.size)  # before they become Python's numbers
+    kernel = kernel_of_weights(place, factor, weights.weight.ravel().tolist(), weights.weight.shape)
+    warning = unflat_warning(weights.weight, factor)
+    return kernel, () if warning is None else (warning,)
+
+
+def _refuse_bias(weights: Weights) -> None:
+    if weights.bias is not None and weights.bias.any():
+        raise UsageError(
+            f"kernel {weights.path}: beside {weights.key} lies a bias, made for the network's own range of pixels",
+            "remove it, or apply the layer as it is with tconv run --weights",
+        )
+
+
+def kernel_of_weights(name: str, factor: int, weights: Sequence[float], shape: Sequence[int]) -> Kernel:
+    """Any weights of a transposed convolution as a kernel.
+
+    Each is rounded to a multiple of 2**-60. If every phase sums to 1 but for roundings of float32, it sums to exactly 1
+    in the kernel: the network it came from meant flat to stay flat.
+
+    Args:
+        name: what the user calls it.
+        weights: finite numbers, torch's weight flattened.
+        shape: of that weight: (1, 1, k, k) for every channel alike, (C, 1, k, k) for each its own (groups = C) or
+            (C, C, k, k), dense.
+
+    Raises:
+        UsageError: if the factor is not a whole number from 1 to 64, or the weights are out of all proportion, or more
+            than four million.
+        GeometryError: if the shape is none of those, or no padding makes the layer enlarge exactly `factor` times.
+
+    >>> sixteenths = [1, 3, 3, 1, 3, 9, 9, 3, 3, 9, 9, 3, 1, 3, 3, 1]
+    >>> mine = kernel_of_weights("mine", 2, [weight / 16 for weight in sixteenths], (1, 1, 4, 4))
+    >>> mine.denominator, mine.weights == kernel_named("bilinear", 2).weights
+    (16, True)
+    """
+    factor = checked_factor(factor)
+    padding = _padding(name, factor, shape)
+    _check_count(name, len(weights))
+    _check_gain(name, max(map(abs, weights)))
+    whole = [round(weight * 2.0**_WEIGHT_BITS) for weight in weights]
+    common = math.gcd(2**_WEIGHT_BITS, *whole)
+    denominator = 2**_WEIGHT_BITS // common
+    kernel = Kernel(
+        name,
+        factor,
+        tuple(weight // common for weight in whole),
+        denominator,
+        padding,
+        channels=shape[0],
+        is_dense=shape[1] > 1,
+    )
+    _check_gain(name, kernel.reach / denominator)
+    phases = kernel.phases
+    off = max(abs(sum(kernel.weights[index] for index in phase) - denominator) for phase in phases)
+    if off > _FLAT * denominator or off == 0:
+        return kernel
+    return replace(kernel, weights=tuple(rounded_phases(kernel.weights, phases, denominator)))
+
+
+def _check_count(name: str, count: int) -> None:
+    if count > _MOST_WEIGHTS:
+        raise UsageError(f"kernel {name}: {count} weights are too many", f"give {_MOST_WEIGHTS} at the most")
+
+
+def _check_gain(name: str, gain: float) -> None:
+    if gain > _LARGEST_GAIN:
+        raise UsageError(
+            f"kernel {name}: its weights make up to {gain:.3g} times a pixel or more",
+            f"give weights that make {_LARGEST_GAIN} times at the most",
+        )
+
+
+def _padding(name: str, factor: int, shape: Sequence[int]) -> int:
+    if len(shape) != 4 or shape[1] not in (1, shape[0]) or 0 in shape:
+        raise GeometryError(
+            f"kernel {name}: a weight of shape {tuple(shape)} is none for a picture",
+            "give one of (1, 1, k, k) for every channel, or (C, 1, k, k) or (C, C, k, k) for pictures of C channels",
+        )
+    height, width = shape[2:]
+    if height != width:
+        raise GeometryError(f"kernel {name}: {height}x{width} is not square", "give a square kernel")
+    if height < factor:
+        raise GeometryError(
+            f"kernel {name}: a kernel_size of {height} leaves gaps at factor {factor}",
+            f"enlarge {height} times at the most",
+        )
+    if (height - factor) % 2:
+        raise GeometryError(
+            f"kernel {name}: no padding makes kernel_size {height} enlarge exactly {factor} times",
+            f"use a factor that is {'odd' if height % 2 else 'even'}, or append a row and a column of zeros",
+        )
+    return (height - factor) // 2

@@ -1,0 +1,64 @@
+"""What weights make of a flat picture, in words. numpy, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upsample_cli.geometry.sizes import MAX_FACTOR
+
+_UNSEEN = 2.0**-9
+"""Phases that sum to 1 but for this are let pass: they move white by less than half of one of 255 levels."""
+
+
+def unflat_warning(weight: NDArray[np.float64], factor: int) -> str | None:
+    """A line that says that a flat picture would not stay as it is, and at which factors it would; None if it does.
+
+    The sum of a phase is what an output of that kind becomes where all inputs are 1, in every channel: a grey picture.
+
+    Args:
+        weight: (C, 1, k, k), groups = C, or (C, C, k, k), dense; `k - factor` is even and not negative.
+        factor: the stride.
+
+    >>> sixteenths = np.outer([1, 3, 3, 1], [1, 3, 3, 1])[None, None] / 16
+    >>> unflat_warning(sixteenths, 2) is None
+    True
+    >>> print(unflat_warning(sixteenths, 4))  # doctest: +NORMALIZE_WHITESPACE
+    at factor 4 the weights' phases sum to 0.0625 to 0.5625, not to 1: the picture gets darker and patterned; they suit
+    factor 2
+    """
+    if not weight.any():
+        return "the weights are all 0: the picture gets black"
+    planes = weight.sum(axis=0) if weight.shape[1] > 1 else weight[:, 0]
+    sums = _phase_sums(planes, factor)
+    if _is_flat(sums):
+        return None
+    least, most = (f"{value:.4g}" for value in (sums.min(), sums.max()))
+    effects = ["darker"] * bool(sums.max() <= 1 + _UNSEEN) + ["brighter"] * bool(sums.min() >= 1 - _UNSEEN)
+    effects += ["patterned"] * (least != most)
+    said = least if least == most else f"{least} to {most}"
+    size = planes.shape[-1]
+    suited = [each for each in range(2 - size % 2, min(size, MAX_FACTOR) + 1, 2) if _is_flat(_phase_sums(planes, each))]
+    advice = f"; they suit factor {_listed(suited)}" if suited else ""
+    effect = " and ".join(effects)
+    return f"at factor {factor} the weights' phases sum to {said}, not to 1: the picture gets {effect}{advice}"
+
+
+def _phase_sums(planes: NDArray[np.float64], factor: int) -> NDArray[np.float64]:
+    """(channels, factor, factor) of (channels, k, k)."""
+    channels, size, _ = planes.shape
+    more = -size % factor
+    padded = np.pad(planes, ((0, 0), (0, more), (0, more)))
+    times = (size + more) // factor
+    sums: NDArray[np.float64] = padded.reshape(channels, times, factor, times, factor).sum(axis=(1, 3))
+    return sums
+
+
+def _is_flat(sums: NDArray[np.float64]) -> bool:
+    return bool((np.abs(sums - 1) <= _UNSEEN).all())
+
+
+def _listed(factors: Sequence[int]) -> str:
+    return ", ".join(map(str, factors[:-1])) + " or " * (len(factors) > 1) + str(factors[-1])

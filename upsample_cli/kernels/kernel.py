@@ -1,0 +1,200 @@
+"""What the engine convolves with: whole weights over one denominator. No torch.
+
+A kernel is the weight of a transposed convolution whose stride is the factor, as whole numbers: the layer sums whole
+numbers, and one division by `denominator` follows. That is what makes pixels exact, and alike on every device and
+however they are cut, whatever the kernel is: an outer product of a profile's taps, or any weights at all.
+
+Whole weights may be as large as they like until pixels are known. `Kernel.within` then gives the same kernel on a grid
+just fine enough for the sums of those pixels to be exact in a float type (`pixels.fitted`).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass, replace
+
+from upsample_cli.errors import UsageError
+from upsample_cli.kernels.profiles import PROFILES, AxisKernel, axis_kernel, checked_factor, halo
+from upsample_cli.kernels.rounding import rounded_phases, rounded_ratio
+from upsample_cli.kernels.shipped import FITTED, shipped_kernel
+
+KERNEL_NAMES = (*PROFILES, FITTED)
+"""Every kernel that has a name: those that have a formula, and the one fitted to photographs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """The whole weight of a transposed convolution, with its settings.
+
+    Args:
+        name: what the user calls it.
+        factor: the stride.
+        weights: whole numbers, torch's weight (in, out / groups, kernel_size, kernel_size) flattened: weight i is
+            `weights[i] / denominator`.
+        denominator: common to all weights.
+        padding: of the transposed convolution: `kernel_size - 2 * padding == factor`, so that n samples become exactly
+            `n * factor`, and output o lies at `(o + 1/2) / factor - 1/2`.
+        channels: 1 for one plane of weights that serves every channel of a picture; else the channels of the pictures
+            that it is for.
+        is_dense: every output channel takes every input channel, instead of its own alone (groups = channels).
+    """
+
+    name: str
+    factor: int
+    weights: tuple[int, ...]
+    denominator: int
+    padding: int
+    channels: int = 1
+    is_dense: bool = False
+
+    @property
+    def kernel_size(self) -> int:
+        """Number of taps along an axis."""
+        return self.factor + 2 * self.padding
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Of the weight, as torch has it: (in_channels, out_channels / groups, kernel_size, kernel_size)."""
+        return self.channels, self.channels if self.is_dense else 1, self.kernel_size, self.kernel_size
+
+    @property
+    def halo(self) -> int:
+        """Input samples needed on each side of a run of samples to compute the run's outputs; see `profiles.halo`."""
+        return halo(self.factor, self.padding)
+
+    @property
+    def phases(self) -> list[tuple[int, ...]]:
+        """The indices of the weights that meet in one output, for each kind of output.
+
+        >>> kernel_named("bilinear", 2).phases[0]
+        (0, 2, 8, 10)
+        """
+        size, across = self.kernel_size, range(self.shape[1])
+        planes = [[(source * self.shape[1] + target) * size**2 for source in range(self.channels)] for target in across]
+        if not self.is_dense:
+            planes = [[plane * size**2] for plane in range(self.channels)]
+        return [
+            tuple(
+                plane + row * size + column
+                for plane in met
+                for row in range(top, size, self.factor)
+                for column in range(left, size, self.factor)
+            )
+            for met in planes
+            for top in range(self.factor)
+            for left in range(self.factor)
+        ]
+
+    @property
+    def reach(self) -> int:
+        """The largest sum of the magnitudes of weights that meet: no output is larger than it times the largest pixel.
+
+        >>> kernel_named("bilinear", 2).reach, kernel_named("bicubic", 2).reach / 128**2
+        (16, 1.41015625)
+        """
+        return max(sum(abs(self.weights[index]) for index in phase) for phase in self.phases)
+
+    @property
+    def overshoots(self) -> bool:
+        """Whether outputs can leave the range of the pixels: some weight is negative, or a phase sums to over 1."""
+        return min(self.weights) < 0 or self.reach > self.denominator
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether every phase's weights sum to exactly 1: a flat picture stays flat."""
+        return all(sum(self.weights[index] for index in phase) == self.denominator for phase in self.phases)
+
+    def within(self, most: int) -> Kernel:
+        """The same kernel with a `reach` of no more than `most`.
+
+        If its own is more, weights are rounded to the finest grid for which it is not. Where every phase sums to 1 it
+        does so after it, exactly (`rounding.rounded_phases`).
+
+        >>> kernel_named("bicubic", 2).within(2**16).denominator
+        16384
+        >>> kernel_named("bicubic", 4).within(2**16).denominator
+        43001
+        """
+        if self.reach <= most:
+            return self
+        phases = self.phases
+        spare = max(map(len, phases))  # what rounding and mending a phase can add to a sum
+        denominator = (most - spare) * self.denominator // self.reach
+        if self.is_flat:
+            weights = rounded_phases(self.weights, phases, denominator)
+        else:
+            weights = [rounded_ratio(weight * denominator, self.denominator) for weight in self.weights]
+        return replace(self, weights=tuple(weights), denominator=denominator)
+
+
+@functools.lru_cache(maxsize=32, typed=True)
+def kernel_named(name: str, factor: int) -> Kernel:
+    """The kernel of that name for that factor; of a profile, the outer product of its taps with themselves.
+
+    Raises:
+        UsageError: if there is no such kernel, or the factor is not a whole number from 1 to 64, or "fitted" was not
+            fitted for it.
+
+    >>> kernel_named("nearest", 2)
+    Kernel(name='nearest', factor=2, weights=(1, 1, 1, 1), denominator=1, padding=0, channels=1, is_dense=False)
+    """
+    factor = checked_factor(factor)
+    if name not in KERNEL_NAMES:
+        raise UsageError(f"there is no kernel named {name!r}", f"choose one of {', '.join(KERNEL_NAMES)}")
+    if name == FITTED:
+        shipped = shipped_kernel(factor)
+        kernel_size = math.isqrt(len(shipped.weights))
+        return Kernel(name, factor, shipped.weights, shipped.denominator, (kernel_size - factor) // 2)
+    axis = axis_kernel(name, factor)
+    weights = tuple(above * left for above in axis.numerators for left in axis.numerators)
+    return Kernel(name, axis.factor, weights, axis.denominator**2, axis.padding)
+
+
+def axis_of(kernel: Kernel) -> AxisKernel | None:
+    """The taps along one axis whose outer product with themselves the kernel is; None if it is none of a profile's.
+
+    >>> axis_of(kernel_named("bilinear", 2)).numerators
+    (1, 3, 3, 1)
+    """
+    if kernel.name in PROFILES and kernel == kernel_named(kernel.name, kernel.factor):
+        return axis_kernel(kernel.name, kernel.factor)
+    return None
+
+
+def spread(kernel: Kernel, channels: int, *, is_dense: bool) -> Kernel:
+    """A kernel that serves every channel as one for so many: a plane each, or in a dense weight, which is zero between.
+
+    >>> spread(kernel_named("nearest", 1), 2, is_dense=True).weights
+    (1, 0, 0, 1)
+    """
+    nothing = (0,) * len(kernel.weights)
+    planes = [
+        kernel.weights if source == target else nothing
+        for source in range(channels)
+        for target in (range(channels) if is_dense else [source])
+    ]
+    weights = tuple(weight for plane in planes for weight in plane)
+    return replace(kernel, weights=weights, channels=channels, is_dense=is_dense)
+
+
+def misfit(kernel: Kernel, channels: int, *, has_alpha: bool) -> tuple[str, str] | None:
+    """Why a kernel cannot take a picture, and what to do about it; None if it can.
+
+    Args:
+        channels: of the picture, alpha included.
+        has_alpha: colour is to be premultiplied by alpha. That needs a kernel that treats all channels alike and keeps
+            flat flat: else colour and opacity would be scaled apart.
+
+    >>> misfit(kernel_named("bicubic", 2), 4, has_alpha=True) is None
+    True
+    """
+    if kernel.channels not in (1, channels):
+        return (
+            f"kernel {kernel.name} is for {kernel.channels} channels, and the picture has {channels}, alpha included",
+            "give weights for as many, or of shape (1, 1, k, k)",
+        )
+    if has_alpha and (kernel.channels > 1 or not kernel.is_flat):
+        reason = "treats channels differently" if kernel.channels > 1 else "does not keep flat flat"
+        return f"kernel {kernel.name} {reason}, so colour cannot be premultiplied", "add --alpha straight"
+    return None

@@ -1,0 +1,177 @@
+"""Weights of real layers, read from files.
+
+A file's place is written `PATH` or `PATH:KEY`; the key is needed where a file holds several weights. Nothing in a file
+is run: of .pt only tensors are taken, of .npy only numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upsample_cli.errors import STOPS, PictureError, UsageError
+from upsample_cli.kernels.weights.readers import MOST_WEIGHTS, WEIGHT_READERS, State, opened_safetensors
+from upsample_cli.special_files import refuse_special
+
+METADATA_KEY = "upsample-cli"
+"""The one key of the metadata of files that `tconv fit` writes; under it a JSON object, because safetensors keeps
+several keys in no order."""
+
+_SHOWN_KEYS, _SHOWN_CHARACTERS = 8, 60
+_LARGEST_WEIGHT = 1e100
+"""Sums of so large ones stay far from infinity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """One layer's weight, with what else its file holds.
+
+    Args:
+        path: the file.
+        key: of the weight in it; "" for a file that is one array.
+        weight: (in_channels, out_channels / groups, *kernel_size), float64.
+        bias: (out_channels,) float64, or None.
+        state: the whole file: arrays or tensors by key, read when they are asked for.
+    """
+
+    path: Path
+    key: str
+    weight: NDArray[np.float64]
+    bias: NDArray[np.float64] | None
+    state: Mapping[str, Any]
+
+    @property
+    def axes(self) -> int:
+        """1, 2 or 3."""
+        return self.weight.ndim - 2
+
+
+def read_weights(place: str) -> Weights:
+    """Read one weight of three to five axes, and its bias if the file has one beside it.
+
+    Raises:
+        PictureError: the file cannot be read.
+        UsageError: the extension is unknown, or the key is missing or wrong.
+    """
+    path, key = split_place(place)
+    if path.suffix.lower() not in WEIGHT_READERS:
+        raise UsageError(f"{path}: no weights end in {path.suffix!r}", f"use one of {', '.join(WEIGHT_READERS)}")
+    with _faults_named(path):
+        refuse_special(path)
+        state = WEIGHT_READERS[path.suffix.lower()](path)
+        key = _chosen_key(path, key, state.shapes)
+        weight = _array(path, key, state)
+        beside = f"{key.removesuffix('weight')}bias"
+        bias = _array(path, beside, state) if key.endswith("weight") and beside in state.shapes else None
+    if bias is not None and bias.ndim != 1:
+        raise PictureError(path, f"{_shown(beside)} is not a bias: it has {bias.ndim} axes", "remove or rename it")
+    return Weights(path, key, weight, bias, state)
+
+
+@contextmanager
+def _faults_named(path: Path) -> Iterator[None]:
+    """Make of whatever reading a file raises an error that names it."""
+    try:
+        yield
+    except (PictureError, UsageError):
+        raise
+    except FileNotFoundError as error:
+        raise PictureError(path, "there is no such file", "check the name") from error
+    except OSError as error:
+        raise PictureError(path, f"cannot be read: {error.strerror or error}") from error
+    except pickle.UnpicklingError as error:
+        raise PictureError(
+            path, "holds more than tensors, which could run code", "save model.state_dict() and give that"
+        ) from error
+    except BaseException as error:  # whatever a damaged file makes its library raise, a panic of Rust included
+        if isinstance(error, STOPS):
+            raise
+        cause = " ".join(str(error).split())[:200]
+        raise PictureError(path, f"is damaged or no such file: {cause or type(error).__name__}") from error
+
+
+def fitted_factor(path: Path) -> int | None:
+    """The factor that `tconv fit` made a file for; None of any other file.
+
+    Raises:
+        PictureError: if the file's metadata say that it did, and not for which.
+    """
+    if path.suffix.lower() != ".safetensors":
+        return None
+    with _faults_named(path):
+        about = (opened_safetensors(path, "numpy").metadata() or {}).get(METADATA_KEY)
+    try:
+        return None if about is None else int(json.loads(about)["factor"])
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
+        raise PictureError(
+            path, f"its metadata {METADATA_KEY!r} are damaged", "make it again with tconv fit"
+        ) from error
+
+
+def split_place(place: str) -> tuple[Path, str]:
+    """The file and the key that a place names; the key may be empty."""
+    path, colon, key = place.rpartition(":")
+    if not colon or os.path.exists(place) or Path(path).suffix.lower() not in WEIGHT_READERS:  # noqa: PTH110  for names too long, too
+        return Path(place), ""
+    return Path(path), key
+
+
+def _chosen_key(path: Path, key: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
+    fitting = [name for name, shape in shapes.items() if 3 <= len(shape) <= 5 and 0 not in shape]
+    if key:
+        if key in fitting:
+            return key
+        problem = "is no weight of 3 to 5 axes" if key in shapes else "is not in it"
+        raise UsageError(f"{path}: {key} {problem}", _keys_text(path, fitting))
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting:
+        raise UsageError(f"{path}: there is no weight of 3 to 5 axes in it", "give a file of a transposed convolution")
+    raise UsageError(f"{path}: there are {len(fitting)} weights in it", _keys_text(path, fitting))
+
+
+def _keys_text(path: Path, keys: list[str]) -> str:
+    shown = ", ".join(map(_shown, keys[:_SHOWN_KEYS])) + (", ..." if len(keys) > _SHOWN_KEYS else "")
+    if keys == [""]:
+        return f"its only weight has no name: give {path}"
+    return f"write {path}:KEY with one of {shown}" if keys else "there is none"
+
+
+def _shown(key: str) -> str:
+    return key if len(key) <= _SHOWN_CHARACTERS else f"{key[:_SHOWN_CHARACTERS]}..."
+
+
+def _array(path: Path, key: str, state: State) -> NDArray[np.float64]:
+    """float64 of an array or a tensor of any dtype."""
+    name, count = _shown(key) or "in it", prod(state.shapes[key])
+    if count > MOST_WEIGHTS:  # also of a tensor whose elements are all the same few bytes
+        raise PictureError(path, f"the weight {name} has {count} numbers", f"give {MOST_WEIGHTS} at the most")
+    value = state[key]
+    if isinstance(value, np.ndarray):
+        is_real, array = value.dtype.kind in "fiu", value
+    else:
+        is_real = not value.is_complex()
+        try:
+            array = value.detach().cpu().double().numpy() if is_real else value
+        except (RuntimeError, TypeError) as error:  # sparse, quantised, or of the device "meta"
+            raise PictureError(
+                path, f"the weight {name} is no plain tensor", "save it dense, as numbers, on the CPU"
+            ) from error
+    if not is_real:
+        raise UsageError(f"{path}: the weight {name} is of type {value.dtype}", "give one of real numbers")
+    whole: NDArray[np.float64] = array.astype(np.float64)
+    if not np.isfinite(whole).all():
+        raise PictureError(path, f"the weight {name} holds infinities or NaN")
+    if whole.size and np.abs(whole).max() > _LARGEST_WEIGHT:
+        raise PictureError(path, f"the weight {name} holds numbers above {_LARGEST_WEIGHT:g}", "give smaller ones")
+    return whole

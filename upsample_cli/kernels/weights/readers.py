@@ -1,0 +1,124 @@
+"""Arrays and tensors of weight files, by key. Torch is imported for .pt and .pth, and for numbers that numpy has not.
+
+A file may be hostile: what it says of its sizes is checked before anything is allocated, and of safetensors only what
+is asked for is read.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from upsample_cli.kernels.weights.npy import read_array
+from upsample_cli.kernels.weights.torch_archives import check_torch_file
+
+MOST_WEIGHTS = 2**26
+"""Of one layer: those of ConvTranspose2d(4096, 1024, 4)."""
+
+_LONGEST_HEADER = 2**24
+"""Bytes of what a safetensors file says of its tensors: some 100,000 of them."""
+_MOST_NAME_CHARACTERS = 2**26
+"""Of all names in a .pt file, dots included."""
+_NUMPY_KINDS = {"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "F32", "F64"}
+"""What safetensors calls the numbers that numpy has: not bfloat16, nor floats of 8 bits."""
+
+
+class State(Mapping[str, Any]):
+    """A file's arrays or tensors by key, of which the shapes are known at once.
+
+    Args:
+        shapes: by key.
+        load: what reads one.
+    """
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], load: Callable[[str], Any]) -> None:
+        self.shapes, self._load = shapes, load
+
+    def __getitem__(self, key: str) -> Any:
+        return self._load(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.shapes)
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+
+def _read_npy(path: Path) -> State:
+    array = read_array(path, MOST_WEIGHTS)
+    return State({"": array.shape}, {"": array}.__getitem__)
+
+
+def _read_pt(path: Path) -> State:
+    can_map = check_torch_file(path)
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of how the file was written, which is nothing to its reader
+        tensors = _tensors(torch.load(path, map_location="cpu", weights_only=True, mmap=can_map), torch.Tensor)
+    return State({name: _shape(tensor) for name, tensor in tensors.items()}, tensors.__getitem__)
+
+
+def _tensors(value: Any, kind: type) -> dict[str, Any]:
+    """Every tensor in nested dictionaries, keys joined by dots; `{"state_dict": {...}}` is common.
+
+    A dictionary that is there more than once, or holds itself, is looked into once.
+    """
+    found: dict[str, Any] = {}
+    seen, characters = set(), 0
+    left = [("", value)]
+    while left:
+        name, value = left.pop()
+        characters += len(name)
+        if characters > _MOST_NAME_CHARACTERS:
+            raise ValueError(f"the names in it have more than {_MOST_NAME_CHARACTERS} characters")
+        if isinstance(value, kind):
+            found[name] = value
+        elif isinstance(value, Mapping) and id(value) not in seen:
+            seen.add(id(value))
+            inside = [(key, inner) for key, inner in value.items() if isinstance(inner, kind | Mapping)]
+            named = [(f"{name}.{_key_text(key)}" if name else _key_text(key), inner) for key, inner in inside]
+            left += reversed(named)
+    return found
+
+
+def _key_text(key: object) -> str:
+    """A key that is no name or number might, written out, be longer than any memory."""
+    return str(key) if isinstance(key, str | int | float | bytes) else f"<{type(key).__name__}>"
+
+
+def _shape(tensor: Any) -> tuple[int, ...]:
+    try:
+        return tuple(tensor.shape)
+    except RuntimeError:  # one of tensors of several shapes has none
+        return ()
+
+
+def _read_safetensors(path: Path) -> State:
+    file = opened_safetensors(path, "numpy")
+    slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118  it is no mapping
+    if not {each.get_dtype() for each in slices.values()} <= _NUMPY_KINDS:
+        file = opened_safetensors(path, "pt")
+    return State({key: tuple(each.get_shape()) for key, each in slices.items()}, file.get_tensor)
+
+
+def opened_safetensors(path: Path, framework: str) -> Any:
+    """A safetensors file, of which the header alone is read."""
+    with path.open("rb") as file:  # the library has words of its own for what is missing or a folder
+        length = int.from_bytes(file.read(8), "little")
+    if length > _LONGEST_HEADER:
+        raise ValueError(f"its header has {length} bytes; {_LONGEST_HEADER} are the most that are read")
+    from safetensors import safe_open
+
+    return safe_open(path, framework)
+
+
+WEIGHT_READERS: dict[str, Callable[[Path], State]] = {
+    ".safetensors": _read_safetensors,
+    ".pt": _read_pt,
+    ".pth": _read_pt,
+    ".npy": _read_npy,
+}
+"""What each extension is read by."""

@@ -1,0 +1,73 @@
+"""A fitted kernel as a file: the weight of an `nn.ConvTranspose2d`, and how it was made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from upsample_cli.atomic.files import new_file
+from upsample_cli.errors import OutputExistsError, PictureError, UsageError
+from upsample_cli.kernels.weights.files import METADATA_KEY
+from upsample_cli.quality.fit import Fit
+
+SUFFIX = ".safetensors"
+
+
+def check_target(path: Path, *, overwrite: bool, what: str = "kernels", suffix: str = SUFFIX) -> None:
+    """Refuse, before any work is done, an output that writing would refuse in the end.
+
+    Args:
+        what: is to be written.
+        suffix: of such files.
+
+    Raises:
+        UsageError: if it does not end in the suffix.
+        OutputExistsError: if it exists and `overwrite` is not set.
+        PictureError: if its folder does not exist.
+    """
+    if path.suffix.lower() != suffix:
+        raise UsageError(f"{path}: {what} are written as {suffix}", f"give --output NAME{suffix}")
+    if path.exists() and not overwrite:
+        raise OutputExistsError(path)
+    if not path.parent.is_dir():
+        raise PictureError(path, "cannot be written: its folder does not exist", "create it, or give another --output")
+
+
+def write_fit(fit: Fit, path: Path, *, overwrite: bool, made_by: str) -> None:
+    """Write "weight", (1, 1, kernel_size, kernel_size) float32; the same fit gives the same bytes.
+
+    Raises:
+        OutputExistsError: if the file exists and `overwrite` is not set.
+        PictureError: if it cannot be written.
+    """
+    from safetensors.numpy import save
+
+    weight = np.array(fit.kernel.weights, np.float32).reshape(fit.kernel.shape) / np.float32(fit.kernel.denominator)
+    about = json.dumps(as_json(fit) | {"made_by": made_by}, sort_keys=True)
+    with new_file(path, overwrite=overwrite) as file:
+        file.write(save({"weight": weight}, metadata={METADATA_KEY: about}))
+
+
+def as_json(fit: Fit) -> dict[str, Any]:
+    """What was fitted and what it is worth, as plain data."""
+    recipe, kernel = fit.recipe, fit.kernel
+    return {
+        "factor": recipe.factor,
+        "support": recipe.support,
+        "degradation": str(recipe.degradation),
+        "symmetric": recipe.symmetric,
+        "layer": (
+            f"ConvTranspose2d(1, 1, {kernel.kernel_size}, stride={kernel.factor}, padding={kernel.padding}, bias=False)"
+        ),
+        "pictures": fit.pictures,
+        "samples": fit.samples,
+        "skipped": len(fit.skipped),
+        "protocol": fit.protocol,
+        "scores": {
+            name: {"psnr_db": round(score.psnr_db, 2), "ssim": round(score.ssim, 4)}
+            for name, score in fit.scores.items()
+        },
+    }

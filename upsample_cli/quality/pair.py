@@ -1,0 +1,182 @@
+"""A picture, and what reducing leaves of it: what kernels are compared on. No torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.images.color.convert import convert_rows
+from upsample_cli.images.model import Layout, PictureInfo, Rows
+from upsample_cli.images.open import DEFAULT_MAX_PIXELS, open_picture, probe
+from upsample_cli.quality.degrade import Degradation, Luma, degraded
+from upsample_cli.quality.pieces import luma
+
+FACTORS = (2, 64)
+"""The least and the largest factor to be compared at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Some pixels of the large picture: its left upper corner, and its size."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height} at {self.left},{self.top}"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large pictures may be.
+
+    Args:
+        measured: pixels of the large picture that are compared; of a larger one a piece of its own proportion.
+        accepted: pixels of a picture that is opened at all.
+    """
+
+    measured: int
+    accepted: int = DEFAULT_MAX_PIXELS
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pair:
+    """The same piece of a picture, small and large, of 8 bits; grey is (height, width), colour (height, width, 3).
+
+    Args:
+        low: reduced; `factor` times smaller on both sides.
+        high: what a kernel has to bring back.
+        box: where `high` lies in the whole large picture.
+        degradation: how the small one came to be, in words.
+        remarks: what comparing it so leaves out, one line each.
+    """
+
+    low: Rows
+    high: Rows
+    factor: int
+    box: Box
+    degradation: str
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def channels(self) -> int:
+        """1 or 3."""
+        return 1 if self.high.ndim == 2 else self.high.shape[2]
+
+
+def luma_of(pixels: Rows) -> Luma:
+    """Luma of a picture of a `Pair`, (height, width).
+
+    >>> luma_of(np.array([[[255, 0, 0]]], np.uint8)).tolist()
+    [[76]]
+    """
+    return pixels if pixels.ndim == 2 else luma(pixels, Layout("rgb"))
+
+
+def reduced_pair(photo: Path, factor: int, degradation: Degradation, limits: Limits, around: Box | None = None) -> Pair:
+    """A photograph, and what is left of it when it is reduced.
+
+    Args:
+        factor: to be reduced by. Rows and columns beyond a multiple of it are left out.
+        around: what is measured is taken from around it, else from the middle.
+
+    Raises:
+        UsageError: for a factor that is none.
+        PictureError: if the photograph cannot be read, or nothing would be left of it.
+    """
+    if not FACTORS[0] <= factor <= FACTORS[1]:
+        raise UsageError(f"kernels cannot be compared at factor {factor}", "give --factor {} to {}".format(*FACTORS))
+    info = probe(photo, max_pixels=limits.accepted)
+    if min(info.height, info.width) < factor:
+        raise PictureError(photo, f"{info.width}x{info.height} is too small to be reduced {factor} times")
+    box = _measured(info, factor, limits.measured, around)
+    high = _read(photo, box, limits)
+    remarks = _remarks(photo, info)
+    kept = (info.height // factor * factor, info.width // factor * factor)
+    if kept != (info.height, info.width):
+        remarks.append(
+            f"{photo}: {info.width}x{info.height} is compared as {kept[1]}x{kept[0]}, a multiple of the factor"
+        )
+    if (box.height, box.width) != kept:
+        remarks.append(f"{photo}: {box} of {info.width}x{info.height} is measured; --measure takes more")
+    return Pair(degraded(high, factor, degradation), high, factor, box, str(degradation), tuple(remarks))
+
+
+def referenced_pair(
+    small: Path, reference: Path, factor: int | None, limits: Limits, around: Box | None = None
+) -> Pair:
+    """A small picture, and the large one that it was made from.
+
+    Args:
+        factor: between the two, if it is to be checked.
+        around: see `reduced_pair`; of the large picture.
+
+    Raises:
+        UsageError: if the large one is no whole number of times as large on both sides, or not `factor` times.
+        PictureError: if one of them cannot be read.
+    """
+    less, more = (probe(path, max_pixels=limits.accepted) for path in (small, reference))
+    times = more.height // less.height
+    if (more.height, more.width) != (less.height * times, less.width * times) or not FACTORS[0] <= times <= FACTORS[1]:
+        raise UsageError(
+            f"{reference} ({more.width}x{more.height}) is no whole number of times as large as {small} "
+            f"({less.width}x{less.height})",
+            "give the picture that the small one was made from",
+        )
+    if factor not in (None, times):
+        raise UsageError(f"{reference} is {times} times as large as {small}", f"leave --factor {factor} out")
+    box = _measured(more, times, limits.measured, around)
+    high = _read(reference, box, limits)
+    reduced = Box(*(length // times for length in (box.top, box.left, box.height, box.width)))
+    low = _read(small, reduced, limits)
+    remarks = [*_remarks(reference, more), *_remarks(small, less)]
+    if (box.height, box.width) != (more.height, more.width):
+        remarks.append(f"{reference}: {box} of {more.width}x{more.height} is measured; --measure takes more")
+    if low.ndim != high.ndim:
+        low, high = (each if each.ndim == 3 else np.stack([each] * 3, axis=2) for each in (low, high))
+    return Pair(low, high, times, box, f"that of {small.name}", tuple(remarks))
+
+
+def _measured(info: PictureInfo, factor: int, most: int, around: Box | None) -> Box:
+    """What of the large picture is taken: whole small pixels, at most so many large ones."""
+    whole = Box(0, 0, info.height, info.width)
+    centre = whole if around is None else around
+    share = min(1.0, math.sqrt(most / (info.height * info.width)))
+    top, height = _span(info.height // factor, share, (centre.top + centre.height / 2) / factor)
+    left, width = _span(info.width // factor, share, (centre.left + centre.width / 2) / factor)
+    return Box(top * factor, left * factor, height * factor, width * factor)
+
+
+def _span(length: int, share: float, centre: float) -> tuple[int, int]:
+    """(first, how many) of an axis: a share of it about a centre, as far as there is room."""
+    count = max(1, int(length * share))
+    return max(0, min(length - count, round(centre - count / 2))), count
+
+
+def _read(path: Path, box: Box, limits: Limits) -> Rows:
+    with open_picture(path, max_pixels=limits.accepted) as source:
+        layout = source.info.layout
+        rows = source.read_rows(box.top, box.top + box.height)[:, box.left : box.left + box.width]
+        target = Layout("grey" if layout.colour == "grey" else "rgb")
+        pixels = convert_rows(rows, layout, target, source.metadata.icc_profile)
+    return np.ascontiguousarray(pixels[..., 0] if target.colour == "grey" else pixels)
+
+
+def _remarks(path: Path, info: PictureInfo) -> list[str]:
+    return [f"{path}: {remark}" for remark in (*info.warnings, *_losses(info))]
+
+
+def _losses(info: PictureInfo) -> Iterator[str]:
+    if info.frames is not None:
+        yield f"the first of its {info.frames.count} pictures is compared"
+    if info.layout.alpha:
+        yield "what is transparent is compared over white"
+    if info.layout.depth > 8:
+        yield "compared in 8 bits"

@@ -1,0 +1,143 @@
+"""Photographs as pieces of luma, each with what reducing leaves of it: some rows at a time, however large the picture.
+
+A piece has `MARGIN` rows more of the reduced picture on each side than it is about, as far as there are any. They hold
+all that enlarging and comparing its own rows looks at, so how a picture is cut changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from upsample_cli.errors import PictureError
+from upsample_cli.images.color.convert import convert_rows
+from upsample_cli.images.model import Layout, Rows, Source
+from upsample_cli.images.open import open_picture, probe
+from upsample_cli.quality.degrade import FILTER_REACH, JPEG_BLOCK, Degradation, Luma, degraded
+
+MARGIN = 8
+"""Rows; a whole number of JPEG's blocks, so that a piece cut out is coded as it is in the whole."""
+
+_PIECE_PIXELS = 2**18
+_RED, _GREEN, _BLUE = 19595, 38470, 7471
+"""Parts of 65536. Source: ITU-R BT.601, as JPEG and Pillow have it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """Rows `above` to `len(low) - below` of a reduced picture, with their margins.
+
+    Args:
+        low: (height, width), reduced.
+        high: (height * factor, width * factor), what it was made from.
+        above, below: rows of `low` that belong to the neighbouring pieces.
+    """
+
+    low: Luma
+    high: Luma
+    above: int
+    below: int
+
+    @property
+    def factor(self) -> int:
+        """How much it was reduced."""
+        return len(self.high) // len(self.low)
+
+    def trimmed(self, margin: int) -> Piece:
+        """The same rows with less margin."""
+        top, bottom = max(0, self.above - margin), len(self.low) - max(0, self.below - margin)
+        high = self.high[top * self.factor : bottom * self.factor]
+        return Piece(self.low[top:bottom], high, min(self.above, margin), min(self.below, margin))
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A photograph, or some rows of it.
+
+    Args:
+        path: the file.
+        height, width: of the whole photograph, reduced.
+        top, bottom: the rows meant, of the reduced photograph.
+    """
+
+    path: Path
+    height: int
+    width: int
+    top: int
+    bottom: int
+
+    @property
+    def pixels(self) -> int:
+        """Of the reduced rows."""
+        return (self.bottom - self.top) * self.width
+
+
+def whole_part(path: Path, *, factor: int, support: int) -> Part:
+    """A photograph as one part; only its header is read. Rows and columns beyond a multiple of the factor are left out.
+
+    Raises:
+        PictureError: if it cannot be read, or is too small for one neighbourhood.
+    """
+    info = probe(path)
+    height, width = info.height // factor, info.width // factor
+    if min(height, width) < support:
+        least = support * factor
+        raise PictureError(
+            path, f"{info.width}x{info.height} is too small to learn from", f"give pictures of {least}x{least} or more"
+        )
+    return Part(path, height, width, 0, height)
+
+
+def halves(part: Part, support: int) -> list[Part]:
+    """The upper and the lower half of a photograph, or nothing if a half is too small for one neighbourhood."""
+    middle = part.height // 2 // JPEG_BLOCK * JPEG_BLOCK
+    if middle < support:
+        return []
+    return [
+        Part(part.path, part.height, part.width, 0, middle),
+        Part(part.path, part.height, part.width, middle, part.height),
+    ]
+
+
+def pieces(part: Part, *, factor: int, degradation: Degradation) -> Iterator[Piece]:
+    """A part from top to bottom; its every row belongs to one piece.
+
+    Raises:
+        PictureError: if the file cannot be read to the end.
+    """
+    step = max(1, _PIECE_PIXELS // part.width // JPEG_BLOCK) * JPEG_BLOCK
+    with open_picture(part.path) as source:
+        for top in range(part.top, part.bottom, step):
+            bottom = min(top + step, part.bottom)
+            first, last = max(0, top - MARGIN), min(part.height, bottom + MARGIN)
+            low, high = _reduced(source, part, (first, last), factor, degradation)
+            yield Piece(low, high, top - first, last - bottom)
+
+
+def _reduced(
+    source: Source, part: Part, rows: tuple[int, int], factor: int, degradation: Degradation
+) -> tuple[Luma, Luma]:
+    """Rows of the reduced photograph, and those they are made from."""
+    first, last = rows
+    start, stop = max(0, first - FILTER_REACH), min(part.height, last + FILTER_REACH)
+    taken = source.read_rows(start * factor, stop * factor)[:, : part.width * factor]
+    seen = luma(taken, source.info.layout, source.metadata.icc_profile)
+    inside = (first - start, last - start)
+    return degraded(seen, factor, degradation, inside), seen[inside[0] * factor : inside[1] * factor]
+
+
+def luma(rows: Rows, layout: Layout, icc_profile: bytes | None = None) -> Luma:
+    """Rows of any layout as luma of 8 bits, (rows, width); what is transparent lies over white.
+
+    >>> luma(np.array([[[255, 0, 0]]], np.uint8), Layout("rgb")).tolist()
+    [[76]]
+    """
+    if layout.colour == "grey":
+        grey: Luma = convert_rows(rows, layout, Layout("grey"))[..., 0]
+        return grey
+    red, green, blue = np.moveaxis(convert_rows(rows, layout, Layout("rgb"), icc_profile).astype(np.uint32), 2, 0)
+    seen: Luma = ((red * _RED + green * _GREEN + blue * _BLUE + 32768) >> 16).astype(np.uint8)
+    return seen

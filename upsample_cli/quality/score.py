@@ -1,0 +1,90 @@
+"""How near an enlarged picture comes to the photograph: PSNR and SSIM of luma, added up piece by piece."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upsample_cli.quality.degrade import Luma
+from upsample_cli.quality.pieces import Piece
+
+LARGEST_PSNR_DB = 100.0
+"""What a part counts that is enlarged without any error, so that a mean over pictures stays a number."""
+
+_REACH = 5
+_C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+_BELL = np.exp(-(np.arange(-_REACH, _REACH + 1) ** 2) / (2 * 1.5**2))
+_WINDOW = _BELL / _BELL.sum()
+"""Source of the window and of both constants: Wang, Bovik, Sheikh & Simoncelli 2004, Image quality assessment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """What is added up over the pieces of a part.
+
+    Args:
+        squared: sum of squared errors in levels, over so many `pixels`.
+        similarity: sum of SSIM over so many `windows`, of 11x11 pixels, wholly inside the picture.
+    """
+
+    squared: int = 0
+    pixels: int = 0
+    similarity: float = 0.0
+    windows: int = 0
+
+    def __add__(self, other: Errors) -> Errors:
+        return Errors(
+            self.squared + other.squared,
+            self.pixels + other.pixels,
+            self.similarity + other.similarity,
+            self.windows + other.windows,
+        )
+
+    @property
+    def psnr_db(self) -> float:
+        """Peak signal-to-noise ratio, `LARGEST_PSNR_DB` at the most."""
+        if self.squared == 0:
+            return LARGEST_PSNR_DB
+        return min(LARGEST_PSNR_DB, 10 * math.log10(255**2 * self.pixels / self.squared))
+
+    @property
+    def ssim(self) -> float:
+        """Mean structural similarity, or 1 for a picture smaller than one window."""
+        return self.similarity / self.windows if self.windows else 1.0
+
+
+def errors(enlarged: Luma, piece: Piece) -> Errors:
+    """The errors of a piece that was enlarged whole, margins included."""
+    factor = piece.factor
+    top, bottom = piece.above * factor, len(piece.high) - piece.below * factor
+    difference = enlarged[top:bottom].astype(np.int64) - piece.high[top:bottom]
+    # As many rows of the margins as the windows around the piece's own rows reach into.
+    around = slice(max(0, top - _REACH), bottom + _REACH)
+    map_ = ssim_map(enlarged[around], piece.high[around])
+    return Errors(int(np.sum(difference**2)), difference.size, float(map_.sum()), map_.size)
+
+
+def ssim_map(first: Luma, second: Luma) -> NDArray[np.float64]:
+    """Structural similarity of each window of 11x11 pixels under a Gaussian of deviation 1.5.
+
+    (height, width) twice -> (height - 10, width - 10), empty if there is no window.
+    """
+    a, b = first.astype(np.float64), second.astype(np.float64)
+    mean_a, mean_b = _blurred(a), _blurred(b)
+    variance_a, variance_b = _blurred(a * a) - mean_a**2, _blurred(b * b) - mean_b**2
+    covariance = _blurred(a * b) - mean_a * mean_b
+    alike = (2 * mean_a * mean_b + _C1) * (2 * covariance + _C2)
+    return alike / ((mean_a**2 + mean_b**2 + _C1) * (variance_a + variance_b + _C2))
+
+
+def _blurred(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    for axis in (0, 1):
+        count = values.shape[axis] - 2 * _REACH
+        if count <= 0:
+            return np.empty((0, 0))
+        parts = (np.take(values, range(at, at + count), axis) * weight for at, weight in enumerate(_WINDOW))
+        values = sum(parts, start=np.zeros(()))
+    return values

@@ -1,0 +1,1 @@
+"""A small transposed convolution computed in five ways, step by step."""

@@ -1,0 +1,224 @@
+"""One small transposed convolution computed in five ways, step by step, compared as it goes.
+
+Arrays are float64. An input has shape (in_channels, *sizes), a kernel torch's
+(in_channels, out_channels, *kernel_size). The first three ways are plain numpy on whole indices and share nothing with
+torch, which computes the last two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upsample_cli.errors import UpsampleError
+from upsample_cli.tconv.explain.example import Example, Sizes
+from upsample_cli.tconv.explain.grids import Grid
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What each way went through, and the output all of them agree on.
+
+    Args:
+        contributions: way (a): for each input sample its index (channel first), its value and its canvas.
+        canvas: their sum, before padding crops it.
+        inserted: way (b): the input with zeros inserted and around it.
+        flipped: the kernel turned round, (out_channels, in_channels, *kernel_size).
+        matrix: way (c): of the ordinary convolution from the output's size to the input's; rows are input samples.
+        outputs: of each way, by its name in `WAYS`.
+        largest_difference: between any two of them.
+    """
+
+    example: Example
+    contributions: tuple[tuple[Sizes, float, Grid], ...]
+    canvas: Grid
+    inserted: Grid
+    flipped: Grid
+    matrix: Grid
+    outputs: dict[str, Grid]
+    largest_difference: float
+
+    @property
+    def output(self) -> Grid:
+        """What comes out, (out_channels, *sizes)."""
+        return self.outputs["broadcast"]
+
+
+WAYS = {
+    "broadcast": "every input sample times the kernel, put down stride apart, and added",
+    "insertion": "zeros inserted, then an ordinary convolution with the flipped kernel",
+    "matrix": "the transpose of the convolution's matrix, times the input",
+    "autograd": "the gradient of the convolution",
+    "layer": "the torch layer itself",
+}
+
+
+def explain(example: Example) -> Explanation:
+    """Compute an example in every way of `WAYS` and compare.
+
+    Raises:
+        UpsampleError: if two ways disagree by more than float64 can explain.
+
+    >>> x = np.array([[0.0, 1], [2, 3]])
+    >>> from upsample_cli.tconv.explain.example import example
+    >>> explain(example(x, x)).output[0].tolist()
+    [[0.0, 0.0, 1.0], [0.0, 4.0, 6.0], [4.0, 12.0, 9.0]]
+    """
+    contributions = tuple(_contributions(example))
+    canvas = np.sum([canvas for _, _, canvas in contributions], axis=0)
+    inserted, flipped = _inserted(example), _flipped(example.kernel)
+    matrix = _conv_matrix(example)
+    shape = (example.kernel.shape[1], *example.output_sizes)
+    outputs = {
+        "broadcast": canvas[example.kept],
+        "insertion": _correlated(inserted, flipped, example.dilation),
+        "matrix": (matrix.T @ example.input.reshape(-1)).reshape(shape),
+        **_torch_outputs(example),
+    }
+    difference = compare(outputs, example)
+    return Explanation(example, contributions, canvas, inserted, flipped, matrix, outputs, difference)
+
+
+def compare(outputs: dict[str, Grid], example: Example) -> float:
+    """The largest difference between two ways.
+
+    Each output is a sum of at most `input.size * kernel.size` products; added up in another order it moves by that
+    many roundings of the largest sum of magnitudes. Whole numbers must agree exactly: nothing is rounded below 2**53.
+
+    Raises:
+        UpsampleError: if it is larger than that, or the shapes differ.
+    """
+    reference = outputs["broadcast"]
+    largest = float(np.abs(example.input).sum() * np.abs(example.kernel).max())
+    whole = all(np.array_equal(array, np.rint(array)) for array in (example.input, example.kernel))
+    allowed = 0.0 if whole and largest < 2**53 else example.input.size * example.kernel.size * 2**-52 * largest
+    difference = 0.0
+    for name, output in outputs.items():
+        if output.shape != reference.shape:
+            raise UpsampleError(f"the ways disagree: {name} gives {output.shape}, not {reference.shape}")
+        difference = max(difference, float(np.abs(output - reference).max()))
+        if not difference <= allowed:
+            raise UpsampleError(f"the ways disagree: {name} differs by {difference:g}", "report it, with the command")
+    return difference
+
+
+def _contributions(example: Example) -> Iterator[tuple[Sizes, float, Grid]]:
+    for index in np.ndindex(example.input.shape):
+        value = float(example.input[index])
+        canvas = np.zeros((example.kernel.shape[1], *example.canvas_sizes))
+        where = tuple(
+            slice(i * s, i * s + span, d)
+            for i, s, span, d in zip(index[1:], example.stride, example.span, example.dilation, strict=True)
+        )
+        canvas[(slice(None), *where)] = value * example.kernel[index[0]]
+        yield index, value, canvas
+
+
+def _inserted(example: Example) -> Grid:
+    """The input with stride - 1 zeros between samples, padded by dilation*(kernel_size-1) - padding.
+
+    Where that is negative it is cropped; output_padding more is added at the end.
+    """
+    stretched_sizes = [(n - 1) * s + 1 for n, s in zip(example.input.shape[1:], example.stride, strict=True)]
+    stretched = np.zeros((len(example.input), *stretched_sizes))
+    stretched[(slice(None), *(slice(None, None, s) for s in example.stride))] = example.input
+    for axis, (span, p, op) in enumerate(
+        zip(example.span, example.padding, example.output_padding, strict=True), start=1
+    ):
+        stretched = _padded(stretched, axis, span - 1 - p, span - 1 - p + op)
+    return stretched
+
+
+def _padded(array: Grid, axis: int, before: int, after: int) -> Grid:
+    """Zeros added at both ends of an axis; where a number is negative, samples taken away."""
+    widths = [(0, 0)] * array.ndim
+    widths[axis] = (max(before, 0), max(after, 0))
+    padded = np.pad(array, widths)
+    return padded.take(range(max(-before, 0), padded.shape[axis] - max(-after, 0)), axis=axis)
+
+
+def _flipped(kernel: Grid) -> Grid:
+    return np.flip(kernel, axis=tuple(range(2, kernel.ndim))).swapaxes(0, 1)
+
+
+def _correlated(array: Grid, kernel: Grid, dilation: Sizes) -> Grid:
+    """An ordinary convolution of stride 1 without padding: (in, *sizes) and (out, in, *kernel_size)."""
+    sizes = [n - d * (k - 1) for n, d, k in zip(array.shape[1:], dilation, kernel.shape[2:], strict=True)]
+    result = np.zeros((len(kernel), *sizes))
+    for tap in np.ndindex(kernel.shape[2:]):
+        shifted = array[(slice(None), *(slice(t * d, t * d + n) for t, d, n in zip(tap, dilation, sizes, strict=True)))]
+        result += np.tensordot(kernel[(slice(None), slice(None), *tap)], shifted, axes=1)
+    return result
+
+
+def _conv_matrix(example: Example) -> Grid:
+    """Of the ordinary convolution with the same settings: from the output's samples (columns) to the input's (rows)."""
+    into, out = example.kernel.shape[:2]
+    rows, columns = example.input.shape, (out, *example.output_sizes)
+    matrix = np.zeros((*rows, *columns))
+    for index, tap in product(np.ndindex(rows[1:]), np.ndindex(example.kernel.shape[2:])):
+        seen = tuple(
+            i * s + t * d - p
+            for i, t, s, d, p in zip(index, tap, example.stride, example.dilation, example.padding, strict=True)
+        )
+        if all(0 <= place < size for place, size in zip(seen, example.output_sizes, strict=True)):
+            for i, o in product(range(into), range(out)):
+                matrix[(i, *index, o, *seen)] += example.kernel[(i, o, *tap)]
+    return matrix.reshape(example.input.size, -1)
+
+
+def _torch_outputs(example: Example) -> dict[str, NDArray[Any]]:
+    import torch
+
+    kernel, x = (torch.from_numpy(array.copy()) for array in (example.kernel, example.input[None]))
+    shown = example.layer
+    settings: dict[str, Any] = {"stride": example.stride, "padding": example.padding, "dilation": example.dilation}
+    convolve = torch.nn.functional.conv1d if example.axes == 1 else torch.nn.functional.conv2d
+    blank = torch.zeros(1, shown.out_channels or 1, *example.output_sizes, dtype=torch.float64, requires_grad=True)
+    # With output_padding of a stride or more, the convolution has more outputs than the input has samples.
+    inputs: tuple[Any, ...] = (..., *(slice(size) for size in example.input.shape[1:]))
+    (gradient,) = torch.autograd.grad(convolve(blank, kernel, **settings)[inputs], blank, grad_outputs=x)
+    kind: Any = torch.nn.ConvTranspose1d if example.axes == 1 else torch.nn.ConvTranspose2d
+    layer = kind(
+        shown.in_channels or 1,
+        shown.out_channels or 1,
+        example.kernel.shape[2:],
+        output_padding=example.output_padding,
+        bias=False,
+        dtype=torch.float64,
+        **settings,
+    )
+    layer.requires_grad_(False).weight.copy_(kernel)
+    return {"autograd": gradient[0].numpy(), "layer": layer(x)[0].numpy()}
+
+
+def as_json(explanation: Explanation) -> dict[str, Any]:
+    """Every step for programs; arrays are nested lists, channels first.
+
+    >>> from upsample_cli.tconv.explain.example import example
+    >>> x = np.array([[0.0, 1], [2, 3]])
+    >>> as_json(explain(example(x, x, padding=1)))["output"]
+    [[[4.0]]]
+    """
+    shown = explanation.example
+    return {
+        "layer": str(shown.layer),
+        "input": shown.input.tolist(),
+        "kernel": shown.kernel.tolist(),
+        "output": explanation.output.tolist(),
+        "contributions": [
+            {"index": list(index), "value": value, "canvas": canvas.tolist()}
+            for index, value, canvas in explanation.contributions
+        ],
+        "canvas": explanation.canvas.tolist(),
+        "inserted": explanation.inserted.tolist(),
+        "flipped": explanation.flipped.tolist(),
+        "matrix": explanation.matrix.tolist(),
+        "outputs": {name: output.tolist() for name, output in explanation.outputs.items()},
+        "largest_difference": explanation.largest_difference,
+    }

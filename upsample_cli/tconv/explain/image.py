@@ -1,0 +1,85 @@
+"""The steps of an explanation as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from upsample_cli.errors import UsageError
+from upsample_cli.tconv.explain.drawing import Panel, write_panels
+from upsample_cli.tconv.explain.explain import WAYS, Explanation
+from upsample_cli.tconv.explain.grids import Grid, number_text
+
+_MOST_CELLS = 20_000
+"""Cells of all panels together; more would be a picture nobody can look at."""
+
+
+def write_picture(explanation: Explanation, path: Path, *, overwrite: bool = False) -> None:
+    """Draw input, kernel, every contribution, their sum, zero insertion, the matrix and the output into a PNG.
+
+    Raises:
+        UsageError: if that would be a picture too large to look at, or the path does not end in .png.
+        OutputExistsError: if the file exists and `overwrite` is not set.
+    """
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{path}: the picture is a PNG", "give a name that ends in .png")
+    rows = _rows(explanation)
+    cells = sum(panel.array.size for _, panels in rows for panel in panels)
+    if cells > _MOST_CELLS:
+        raise UsageError(f"{cells} cells are too many to look at", "use a smaller example")
+    write_panels(rows, path, overwrite=overwrite)
+
+
+def _rows(explanation: Explanation) -> list[tuple[str, list[Panel]]]:
+    shown = explanation.example
+    largest = float(np.abs(explanation.canvas).max())
+    starts_and_stops = tuple((part.start, part.stop) for part in shown.kept[1:])
+    kept = starts_and_stops[0] if shown.axes == 2 else (0, 1), starts_and_stops[-1]
+    crops = any(shown.padding) or explanation.canvas.shape != explanation.output.shape
+    several = len(shown.input) > 1
+    contributions = [
+        (f"X[{','.join(map(str, index if several else index[1:]))}] = {number_text(value)}", canvas)
+        for index, value, canvas in explanation.contributions
+    ]
+    headings = [f"({letter}) {meaning}" for letter, meaning in zip("abcde", WAYS.values(), strict=True)]
+    return [
+        (
+            str(shown.layer),
+            [*_panels("X", shown.input), *_panels("K", shown.kernel.reshape(-1, *shown.kernel.shape[2:]))],
+        ),
+        (headings[0], [panel for title, canvas in contributions for panel in _panels(title, canvas, largest)]),
+        (
+            "sum; the frame is what padding leaves" if crops else "sum",
+            [
+                Panel(title, plane, kept if crops else None, scale=largest)
+                for title, plane in _planes("sum", explanation.canvas)
+            ],
+        ),
+        (
+            headings[1],
+            [
+                *_panels("X with zeros", explanation.inserted),
+                *_panels("flipped K", explanation.flipped.reshape(-1, *explanation.flipped.shape[2:])),
+                *_panels("output", explanation.outputs["insertion"], largest),
+            ],
+        ),
+        (
+            headings[2],
+            [
+                Panel("transpose of the convolution's matrix", explanation.matrix.T),
+                Panel("X", shown.input.reshape(-1, 1)),
+                Panel("output", explanation.output.reshape(-1, 1), scale=largest),
+            ],
+        ),
+        (f"{headings[3]}; {headings[4]}", _panels("output", explanation.outputs["layer"], largest)),
+    ]  # fmt: skip
+
+
+def _planes(title: str, array: Grid) -> list[tuple[str, Grid]]:
+    planes = array if array.ndim == 3 else array[:, None]
+    return [(title if len(planes) == 1 else f"{title} #{number}", plane) for number, plane in enumerate(planes)]
+
+
+def _panels(title: str, array: Grid, scale: float | None = None) -> list[Panel]:
+    return [Panel(name, plane, scale=scale) for name, plane in _planes(title, array)]

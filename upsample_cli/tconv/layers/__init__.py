@@ -1,0 +1,1 @@
+"""Layers as plain data: read from the text that PyTorch writes, their sizes, channels and alignment. No torch."""

@@ -1,0 +1,202 @@
+"""Layers from the text PyTorch writes, like `nn.Conv2d(3, 16, 3, stride=2)`. Parsed, never evaluated.
+
+A kind of layer is understood once it stands in `kinds.KINDS`; a parameter, once `_READERS` says how its value is read.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from upsample_cli.errors import GeometryError
+from upsample_cli.geometry.axes import located
+from upsample_cli.geometry.sizes import MAX_SIZE
+from upsample_cli.tconv.layers.kinds import KINDS, Kind
+from upsample_cli.tconv.layers.model import Layer
+
+LONGEST_TEXT = 2000
+"""Characters of a text that is looked at: more is not one layer, and could exhaust the parser."""
+
+
+def parse_layer(text: str) -> Layer:
+    """The layer that a PyTorch constructor makes; `nn.` or `torch.nn.` may stand before it, a comma after it.
+
+    Raises:
+        GeometryError: if the text is not one such constructor, or torch would refuse its settings.
+
+    >>> print(parse_layer("nn.ConvTranspose2d(16, 33, (3, 5), stride=2, padding=(1, 2))"))
+    ConvTranspose2d(16, 33, kernel_size=(3, 5), stride=2, padding=(1, 2))
+    """
+    with located(_shortened(text)):
+        return layer_of_call(_parsed_call(text))
+
+
+def layer_of_call(call: ast.Call) -> Layer:
+    """The layer that a parsed constructor makes.
+
+    Raises:
+        GeometryError: if torch has no such layer or would refuse its settings.
+    """
+    name = _dotted_name(call.func)
+    kind = KINDS.get(class_name(call))
+    if kind is None:
+        raise GeometryError(f"the layer {_shortened(name) or 'here'} is unknown", f"known are {_known(name)}")
+    given = _given(call, kind)
+    values = {name: _READERS.get(name, _unused)(name, node) for name, node in given.items()}
+    return kind.build(**{name: value for name, value in values.items() if name not in kind.unused})
+
+
+def class_name(call: ast.Call) -> str:
+    """`Conv2d` of `torch.nn.Conv2d(...)`; "" where no name is called."""
+    return _dotted_name(call.func).removeprefix("torch.").removeprefix("nn.")
+
+
+def _known(name: str) -> str:
+    """The kinds that resemble a name, or the families of them where none does."""
+    alike = difflib.get_close_matches(name.rpartition(".")[2], KINDS, n=4, cutoff=0.75)
+    return ", ".join(alike or [kind for kind in KINDS if kind.startswith("Conv")]) + " and the others of docs/tconv.md"
+
+
+def _parsed_call(text: str) -> ast.Call:
+    if len(text) <= LONGEST_TEXT:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Python's remarks on the style of a text that is only read
+                tree = ast.parse(text.strip().rstrip(", \t\n"), mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            tree = None
+        if isinstance(tree, ast.Call):
+            return tree
+    raise GeometryError("this is not a layer as PyTorch writes it", "write for example Conv2d(3, 16, 3, stride=2)")
+
+
+def _dotted_name(node: ast.expr) -> str:
+    """`torch.nn.Conv2d` of such an expression; "" of any other."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else ""
+
+
+def _given(call: ast.Call, kind: Kind) -> dict[str, ast.expr]:
+    """The expression given for each parameter, positional ones named."""
+    if any(isinstance(node, ast.Starred) for node in call.args) or any(word.arg is None for word in call.keywords):
+        raise GeometryError("* and ** cannot be looked into", "write the values themselves")
+    if len(call.args) > len(kind.parameters):
+        raise GeometryError(f"{len(call.args)} values for {len(kind.parameters)} parameters", _signature(kind))
+    given = dict(zip(kind.parameters, call.args, strict=False))
+    for word in call.keywords:
+        name = str(word.arg)
+        if name not in kind.parameters:
+            raise GeometryError(f"there is no parameter {name}", _signature(kind))
+        if name in given:
+            raise GeometryError(f"{name} is given twice", _signature(kind))
+        given[name] = word.value
+    missing = [name for name in kind.parameters[: kind.required] if name not in given]
+    if missing:
+        raise GeometryError(f"{' and '.join(missing)} missing", _signature(kind))
+    return given
+
+
+def _signature(kind: Kind) -> str:
+    return f"the parameters are {', '.join(kind.parameters)}"
+
+
+def _whole(name: str, node: ast.expr) -> int:
+    negative = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)
+    number = node.operand if isinstance(node, ast.UnaryOp) and negative else node
+    if isinstance(number, ast.Constant) and type(number.value) is int:
+        if number.value > MAX_SIZE:
+            raise GeometryError(f"{name} is too large", "no number in a layer can be larger than 2^63 - 1")
+        return -number.value if negative else number.value
+    raise GeometryError(f"{name} is not a whole number", "write it in digits")
+
+
+def _per_axis(name: str, node: ast.expr) -> int | tuple[int, ...]:
+    if isinstance(node, ast.Tuple | ast.List):
+        return tuple(_whole(f"a number in {name}", entry) for entry in node.elts)
+    return _whole(name, node)
+
+
+def _word(name: str, node: ast.expr) -> str:
+    """A word in quotes, or without them as torch itself prints it (`padding=same`)."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    raise GeometryError(f"{name} is not a word", f"write for example {name}='zeros'")
+
+
+def _per_axis_or_word(name: str, node: ast.expr) -> int | tuple[int, ...] | str:
+    is_word = isinstance(node, ast.Name) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return _word(name, node) if is_word else _per_axis(name, node)
+
+
+def _truth(name: str, node: ast.expr) -> bool:
+    if isinstance(node, ast.Constant) and isinstance(node.value, bool):
+        return node.value
+    raise GeometryError(f"{name} is neither True nor False", f"write {name}=True or {name}=False")
+
+
+def _placement(name: str, node: ast.expr) -> None:
+    """A device or a dtype: of no consequence for sizes, so it is only looked at, for being what it should be."""
+    if isinstance(node, ast.Call) and _dotted_name(node.func) == "torch.device":
+        return
+    if not isinstance(node, ast.Constant) and not _dotted_name(node):
+        raise GeometryError(f"{name} is not a name", "leave it out: it changes no size")
+
+
+def _unused(name: str, node: ast.expr) -> None:
+    """A value that changes no size, like a slope: only looked at, for being one."""
+    number = node.operand if isinstance(node, ast.UnaryOp) else node
+    if not isinstance(number, ast.Constant):
+        raise GeometryError(f"{name} is neither a number nor a word", "leave it out: it changes no size")
+
+
+def _number(name: str, node: ast.expr) -> float:
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
+        if node.value > MAX_SIZE:
+            raise GeometryError(f"{name} is too large", "no number in a layer can be larger than 2^63 - 1")
+        return float(node.value)
+    raise GeometryError(f"{name} is not a number", "write it in digits")
+
+
+def _numbers(name: str, node: ast.expr) -> float | tuple[float, ...]:
+    if isinstance(node, ast.Tuple | ast.List):
+        return tuple(_number(f"a number in {name}", entry) for entry in node.elts)
+    return _number(name, node)
+
+
+def _sizes_or_none(name: str, node: ast.expr) -> int | tuple[int | None, ...] | None:
+    if isinstance(node, ast.Tuple | ast.List):
+        return tuple(_or_none(_whole)(f"a number in {name}", entry) for entry in node.elts)
+    return _whole(name, node)
+
+
+def _or_none(reader: Callable[[str, ast.expr], Any]) -> Callable[[str, ast.expr], Any]:
+    """A reader that lets None pass."""
+    return lambda name, node: None if isinstance(node, ast.Constant) and node.value is None else reader(name, node)
+
+
+_READERS: dict[str, Callable[[str, ast.expr], Any]] = {
+    **dict.fromkeys(("in_channels", "out_channels", "groups", "num_features", "num_channels", "num_groups"), _whole),
+    **dict.fromkeys(("upscale_factor", "downscale_factor", "num_parameters"), _whole),
+    **dict.fromkeys(("kernel_size", "output_padding", "dilation"), _per_axis),
+    **dict.fromkeys(("stride", "size"), _or_none(_per_axis)),
+    **dict.fromkeys(("bias", "ceil_mode", "affine"), _truth),
+    **dict.fromkeys(("align_corners", "recompute_scale_factor"), _or_none(_truth)),
+    **dict.fromkeys(("padding_mode", "mode"), _word),
+    **dict.fromkeys(("device", "dtype"), _placement),
+    "padding": _per_axis_or_word,
+    "output_size": _or_none(_sizes_or_none),
+    "scale_factor": _or_none(_numbers),
+}
+"""How a parameter's value is read; those not named here change no size, channels or costs."""
+
+
+def _shortened(text: str, most: int = 80) -> str:
+    return text if len(text) <= most else f"{text[:most]}..."

@@ -1,0 +1,57 @@
+"""The transposed convolution that a command line describes: as PyTorch writes it, or by its settings. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from upsample_cli.errors import UsageError
+from upsample_cli.geometry.axes import PerAxis
+from upsample_cli.tconv.layers.constructors import parse_layer
+from upsample_cli.tconv.layers.convolution import TransposedConvolution
+
+
+def described_layer(
+    text: str | None, settings: Mapping[str, PerAxis], *, axes: int = 2, kernel_size: Sequence[int] | None = None
+) -> TransposedConvolution:
+    """A transposed convolution from its text or its settings, one of them.
+
+    Args:
+        text: a constructor of torch.nn, or None.
+        settings: those given, by name.
+        axes: 1, 2 or 3, where there is no text.
+        kernel_size: of weights that are there; the layer must have the same, and need not say so.
+
+    Raises:
+        UsageError: if both or neither are given, or it is another kind of layer.
+        GeometryError: where torch would refuse.
+
+    >>> print(described_layer("nn.ConvTranspose2d(8, 8, 3, stride=2)", {}))
+    ConvTranspose2d(8, 8, kernel_size=3, stride=2)
+    >>> print(described_layer(None, {"stride": 2}, axes=1, kernel_size=(4,)))
+    ConvTranspose1d(kernel_size=4, stride=2)
+    """
+    if text is not None:
+        if settings:
+            option = f"--{next(iter(settings)).replace('_', '-')}"
+            raise UsageError(f"a layer and {option} cannot be combined", "describe it in one of these ways")
+        layer = parse_layer(text)
+        if not isinstance(layer, TransposedConvolution):
+            raise UsageError(f"{layer} is no transposed convolution", "write ConvTranspose1d, 2d or 3d")
+    else:
+        given: dict[str, Any] = dict(settings)
+        if kernel_size is not None:
+            one = kernel_size[0] if len(set(kernel_size)) == 1 else tuple(kernel_size)
+            given.setdefault("kernel_size", one)
+        if "kernel_size" not in given:
+            raise UsageError("no layer is described", "add --kernel-size N, or a layer as PyTorch writes it")
+        layer = TransposedConvolution(axes, **given)
+    if kernel_size is not None:
+        _check_kernel_size(layer, kernel_size)
+    return layer
+
+
+def _check_kernel_size(layer: TransposedConvolution, kernel_size: Sequence[int]) -> None:
+    said = (layer.kernel_size,) * layer.axes if isinstance(layer.kernel_size, int) else tuple(layer.kernel_size)
+    if said != tuple(kernel_size):
+        raise UsageError(f"the layer has kernel_size {said}, the weights {tuple(kernel_size)}", "leave kernel_size out")

@@ -1,0 +1,191 @@
+"""Layers that rearrange, pad or keep what they are given, as plain data. No torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from upsample_cli.errors import GeometryError
+from upsample_cli.geometry.axes import axis_names
+from upsample_cli.geometry.windows import Window
+from upsample_cli.tconv.layers.model import Weightless
+from upsample_cli.tconv.layers.symbolic import Size, SizeRule, bracketed
+
+
+@dataclass(frozen=True, slots=True)
+class Shuffling(Weightless):
+    """`torch.nn.PixelShuffle` (factor**2 channels become factor x factor pixels) or `PixelUnshuffle` (back).
+
+    >>> Shuffling("PixelShuffle", 3).output_sizes((5, 7)), Shuffling("PixelShuffle", 3).output_channels(18)
+    ((15, 21), 2)
+    """
+
+    kind: str
+    factor: int
+
+    def __post_init__(self) -> None:
+        if self.factor < 1:
+            raise GeometryError(f"the factor {self.factor} is too small", "use 1 or more")
+
+    @property
+    def name(self) -> str:
+        """Its class in torch.nn."""
+        return self.kind
+
+    @property
+    def axes(self) -> int | None:
+        """Pictures only."""
+        return 2
+
+    def output_sizes(self, sizes: Sequence[Size]) -> tuple[Size, ...]:
+        """Sizes after the layer."""
+        if self.kind == "PixelShuffle":
+            return tuple(SizeRule(self.factor).of(size) for size in sizes)
+        for name, size in zip(axis_names(2), sizes, strict=True):
+            if isinstance(size, int) and size % self.factor:
+                raise GeometryError(
+                    f"{name}: {size} is not divisible by {self.factor}", f"pad it to {size + -size % self.factor}"
+                )
+        return tuple(SizeRule(divide=self.factor).of(size) for size in sizes)
+
+    def formulas(self, sizes: Sequence[Size]) -> tuple[str, ...]:
+        """How each output size comes about."""
+        sign = "*" if self.kind == "PixelShuffle" else "/"
+        pairs = zip(sizes, self.output_sizes(sizes), strict=True)
+        return tuple(f"{bracketed(size)}{sign}{self.factor} = {output}" for size, output in pairs)
+
+    def windows(self, sizes: Sequence[Size]) -> tuple[Window | None, ...]:  # noqa: ARG002
+        """The connections along each axis."""
+        return (Window(self.factor, self.factor, transposed=self.kind == "PixelShuffle"),) * 2
+
+    def output_channels(self, channels: int | None) -> int | None:
+        """Channels after the layer."""
+        if channels is None:
+            return None
+        if self.kind == "PixelUnshuffle":
+            return channels * self.factor**2
+        if channels % self.factor**2:
+            raise GeometryError(
+                f"{channels} channels cannot be shared out over {self.factor}x{self.factor} pixels",
+                f"give a multiple of {self.factor**2} channels",
+            )
+        return channels // self.factor**2
+
+    def __str__(self) -> str:
+        return f"{self.name}({self.factor})"
+
+
+@dataclass(frozen=True, slots=True)
+class Padding(Weightless):
+    """`torch.nn.ZeroPad2d` and its siblings: samples added at each end, or cropped where negative.
+
+    Args:
+        kind: "ZeroPad", "ConstantPad", "ReflectionPad", "ReplicationPad" or "CircularPad".
+        padding: one number for all ends, or first and last of each axis, the last axis first, as in torch.
+
+    >>> Padding("ZeroPad", 2, (1, 2, 3, 4)).output_sizes((5, 7))
+    (12, 10)
+    """
+
+    kind: str
+    axes: int
+    padding: int | tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.padding, int) and len(self.padding) != 2 * self.axes:
+            raise GeometryError(
+                f"padding has {len(self.padding)} numbers", f"give one number, or {2 * self.axes}: the last axis first"
+            )
+
+    @property
+    def name(self) -> str:
+        """Its class in torch.nn."""
+        return f"{self.kind}{self.axes}d"
+
+    def output_sizes(self, sizes: Sequence[Size]) -> tuple[Size, ...]:
+        """Sizes after the layer."""
+        return tuple(
+            _padded(self.kind, size, before, after) for size, (before, after) in zip(sizes, self._ends(), strict=True)
+        )
+
+    def formulas(self, sizes: Sequence[Size]) -> tuple[str, ...]:
+        """How each output size comes about."""
+        rows = zip(sizes, self._ends(), self.output_sizes(sizes), strict=True)
+        return tuple(f"{bracketed(size)} + ({before}) + ({after}) = {output}" for size, (before, after), output in rows)
+
+    def windows(self, sizes: Sequence[Size]) -> tuple[Window | None, ...]:  # noqa: ARG002
+        """The connections along each axis."""
+        return tuple(Window(before=before) for before, _ in self._ends())
+
+    def _ends(self) -> list[tuple[int, int]]:
+        each = (self.padding,) * (2 * self.axes) if isinstance(self.padding, int) else self.padding
+        return [(each[axis], each[axis + 1]) for axis in range(2 * self.axes - 2, -1, -2)]
+
+    def __str__(self) -> str:
+        return f"{self.name}({self.padding!r})"
+
+
+def _padded(kind: str, size: Size, before: int, after: int) -> Size:
+    result = SizeRule(add=before + after).of(size)
+    if isinstance(size, int) and isinstance(result, int):
+        most = {"ReflectionPad": size - 1, "CircularPad": size}.get(kind, math.inf)
+        if max(before, after) > most:
+            raise GeometryError(f"{max(before, after)} is more than an input of {size} can fill", f"use {most} or less")
+        if result < 1 or min(before, after) < -size:
+            raise GeometryError(f"nothing remains of {size}", "crop less")
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class SizeKeeping(Weightless):
+    """A layer that changes no size: an activation, a normalisation, a dropout.
+
+    Args:
+        kind: its class in torch.nn.
+        axes: how many it works on; None for any number.
+        channels: those it must be given; None for any.
+        learned: numbers it learns.
+
+    >>> str(SizeKeeping("BatchNorm2d", axes=2, channels=64, learned=128))
+    'BatchNorm2d(64)'
+    """
+
+    kind: str
+    axes: int | None = None
+    channels: int | None = None
+    learned: int = 0
+
+    @property
+    def name(self) -> str:
+        """Its class in torch.nn."""
+        return self.kind
+
+    def output_sizes(self, sizes: Sequence[Size]) -> tuple[Size, ...]:
+        """The same sizes."""
+        return tuple(sizes)
+
+    def formulas(self, sizes: Sequence[Size]) -> tuple[str, ...]:
+        """The same sizes."""
+        return tuple(str(size) for size in sizes)
+
+    def windows(self, sizes: Sequence[Size]) -> tuple[Window | None, ...]:
+        """Each output sees its own input."""
+        return (Window(),) * len(sizes)
+
+    def output_channels(self, channels: int | None) -> int | None:
+        """The same channels."""
+        if None not in (channels, self.channels) and channels != self.channels:
+            raise GeometryError(
+                f"it works on {self.channels} channels, but {channels} come in",
+                f"write {self.name}({channels})",
+            )
+        return channels if self.channels is None else self.channels
+
+    @property
+    def parameters(self) -> int | None:
+        """Numbers it learns."""
+        return self.learned
+
+    def __str__(self) -> str:
+        return f"{self.name}({'' if self.channels is None else self.channels})"

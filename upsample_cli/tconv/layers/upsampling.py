@@ -1,0 +1,137 @@
+"""`torch.nn.Upsample` as plain data. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from fractions import Fraction
+from typing import Any
+
+from upsample_cli.errors import GeometryError
+from upsample_cli.geometry.axes import axis_names, located
+from upsample_cli.geometry.sizes import MAX_SIZE, bilinear_settings
+from upsample_cli.geometry.windows import Window
+from upsample_cli.tconv.layers.model import Weightless, constructor_text
+from upsample_cli.tconv.layers.symbolic import Size, SizeRule, Symbolic, bracketed
+
+_AMPLE = 2**40
+MODES: dict[str, int | None] = {
+    "nearest": None, "nearest-exact": None, "linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3
+}  # fmt: skip
+"""How many axes each mode of `torch.nn.Upsample` works on; None for any number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upsampling(Weightless):
+    """`torch.nn.Upsample`: by `size` or by `scale_factor`, one of them given.
+
+    >>> Upsampling(scale_factor=1.5).output_sizes((7,)), Upsampling(size=(9, 8)).output_sizes((3, 4))
+    ((10,), (9, 8))
+    """
+
+    _: KW_ONLY
+    size: int | tuple[int, ...] | None = None
+    scale_factor: float | tuple[float, ...] | None = None
+    mode: str = "nearest"
+    align_corners: bool | None = None
+    recompute_scale_factor: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise GeometryError(f"mode '{self.mode}' is unknown", f"use one of {', '.join(MODES)}")
+        if (self.size is None) == (self.scale_factor is None):
+            raise GeometryError("one of size and scale_factor must be given", "write for example scale_factor=2")
+        if self.align_corners is not None and MODES[self.mode] is None:
+            raise GeometryError(f"mode '{self.mode}' has no align_corners", "leave it out, or use mode='bilinear'")
+        if self.recompute_scale_factor and self.size is not None:
+            raise GeometryError("recompute_scale_factor needs a scale_factor", "leave it out beside size")
+
+    @property
+    def name(self) -> str:
+        """Its class in torch.nn."""
+        return "Upsample"
+
+    @property
+    def axes(self) -> int | None:
+        """How many axes the mode works on."""
+        return MODES[self.mode]
+
+    def output_sizes(self, sizes: Sequence[Size]) -> tuple[Size, ...]:
+        """Sizes after the layer."""
+        if self.size is not None:
+            return tuple(_at_least_one(size) for size in self._each("size", len(sizes)))
+        results: list[Size] = []
+        for name, size, factor in zip(
+            axis_names(len(sizes)), sizes, self._each("scale_factor", len(sizes)), strict=True
+        ):
+            with located(name if len(sizes) > 1 else ""):
+                results.append(_scaled(size, factor))
+        return tuple(results)
+
+    def formulas(self, sizes: Sequence[Size]) -> tuple[str, ...]:
+        """How each output size comes about."""
+        outputs = self.output_sizes(sizes)
+        if self.size is not None:
+            return tuple(str(output) for output in outputs)
+        each = zip(sizes, self._each("scale_factor", len(sizes)), outputs, strict=True)
+        return tuple(
+            f"{bracketed(size)}*{factor} = {output}"
+            if float(factor).is_integer()
+            else f"floor({bracketed(size)}*{factor}) = {output}"
+            for size, factor, output in each
+        )
+
+    def windows(self, sizes: Sequence[Size]) -> tuple[Window | None, ...]:
+        """The connections along each axis, where the factor is whole and corners are not aligned."""
+        return tuple(
+            self._window(factor) if factor else None for factor in map(_whole_factor, sizes, self.output_sizes(sizes))
+        )
+
+    def _window(self, factor: int) -> Window | None:
+        if self.align_corners and factor != 1:
+            return None
+        if MODES[self.mode] is None or factor == 1:
+            return Window(factor, factor, transposed=True)
+        if self.mode == "bicubic":
+            # four inputs an output: the taps of the cubic kernel reach twice as far as the linear one's
+            return Window(4 * factor - factor % 2, factor, (3 * factor) // 2, transposed=True)
+        settings = bilinear_settings(factor)
+        return Window(settings["kernel_size"], factor, settings["padding"], transposed=True)
+
+    def _each(self, name: str, axes: int) -> tuple[Any, ...]:
+        value = getattr(self, name)
+        if isinstance(value, int | float):
+            return (value,) * axes
+        if len(value) != axes:
+            raise GeometryError(f"{name} has {len(value)} numbers for {axes} axes", f"give one number, or {axes}")
+        return tuple(value)
+
+    def __str__(self) -> str:
+        return constructor_text(self)
+
+
+def _whole_factor(before: Size, after: Size) -> int:
+    """How many times longer an axis becomes; 0 where not a whole number of times."""
+    if isinstance(before, Symbolic) and isinstance(after, Symbolic):
+        before, after = before.at(_AMPLE), after.at(_AMPLE)
+    whole = isinstance(before, int) and isinstance(after, int) and after % before == 0
+    return after // before if whole else 0  # type: ignore[operator]
+
+
+def _scaled(size: Size, factor: float) -> Size:
+    if not factor > 0:
+        raise GeometryError(f"scale_factor {factor} is too small", "use more than 0")
+    if factor > MAX_SIZE:
+        raise GeometryError(f"scale_factor {factor} is too large", "no axis of a tensor can be longer than 2^63 - 1")
+    if isinstance(size, int):
+        return _at_least_one(int(size * factor if float(factor).is_integer() else float(size) * factor))
+    exact = Fraction(factor)
+    if exact.denominator > 4096:
+        raise GeometryError(f"scale_factor {factor} has no exact formula", "give the size in numbers")
+    return SizeRule(exact.numerator, 0, exact.denominator).of(size)
+
+
+def _at_least_one(size: int) -> int:
+    if size < 1:
+        raise GeometryError(f"the output size {size} is too small", "use a larger scale_factor or size")
+    return size

@@ -1,0 +1,80 @@
+"""A transposed convolution applied to a picture: bilinear by the engine, any other in tiles of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from upsample_cli.atomic.files import new_file
+from upsample_cli.enlarge.run import upsample_file
+from upsample_cli.errors import UsageError
+from upsample_cli.images.color.convert import convert_rows
+from upsample_cli.images.formats import check_output_size, fit, format_of_path
+from upsample_cli.images.metadata.carried import metadata_for_output
+from upsample_cli.images.model import Layout
+from upsample_cli.images.open import open_picture
+from upsample_cli.images.save import open_sink
+from upsample_cli.kernels.weights.files import Weights
+from upsample_cli.tconv.layers.convolution import bilinear_layer
+from upsample_cli.tconv.run.request import Outcome, Request, applied, layer_of
+
+_ROWS_AT_ONCE = 256
+
+
+def run_picture(source: Path, target: Path, request: Request, weights: Weights | None) -> Outcome:
+    """Apply a layer to a picture; see `run.run`."""
+    if request.axes not in (None, 2):
+        raise UsageError(f"--axes {request.axes} for a picture", "a picture has 2")
+    layer = layer_of(request, 2, weights)  # before the picture is decoded
+    if isinstance(request.factor, int):
+        border = request.border or "replicate"
+        done = upsample_file(
+            source, target, request.factor, border=border, tile=request.tile, overwrite=request.overwrite
+        )
+        before = (done.height or 0, done.width or 0)
+        after = (done.output_height or 0, done.output_width or 0)
+        return Outcome(bilinear_layer(2, request.factor), before, after, border, done.warnings)
+    format_ = format_of_path(target)
+    if format_ is None:
+        raise UsageError(f"{target}: {target.suffix!r} is no picture format's extension", "give a picture's, like .png")
+    with open_picture(source) as picture:
+        info, metadata = picture.info, picture.metadata
+        layer.output_sizes((info.height, info.width))
+        samples = picture.read_rows(0, info.height).transpose(2, 0, 1)
+    peak = int(np.iinfo(samples.dtype).max) if samples.dtype.kind == "u" else None
+    result, layer, border = applied(samples, request, weights, peak=peak, limits=None)
+    remarks = list(info.warnings)
+    if info.layout.alpha:
+        remarks.append("alpha goes through the layer like the other channels; colour is not premultiplied by it")
+    layout = _layout(info.layout, len(result))
+    fitted = fit(replace(info, layout=layout), metadata, format_)
+    height, width = result.shape[1:]
+    check_output_size(source, format_, height, width, fitted.layout)
+    with new_file(target, overwrite=request.overwrite, sources=[source]) as file:
+        sink = open_sink(
+            file,
+            format_,
+            height=height,
+            width=width,
+            layout=fitted.layout,
+            metadata=metadata_for_output(fitted.metadata, height, width),
+            info=info,
+        )
+        for top in range(0, height, _ROWS_AT_ONCE):
+            rows = np.ascontiguousarray(result[:, top : top + _ROWS_AT_ONCE].transpose(1, 2, 0))
+            sink.write_rows(convert_rows(rows, layout, fitted.layout))
+        sink.finish()
+    return Outcome(layer, samples.shape, result.shape, border, (*remarks, *fitted.warnings))
+
+
+def _layout(layout: Layout, channels: int) -> Layout:
+    """What so many channels of a result are taken for."""
+    if channels == layout.channels:
+        return layout
+    if channels == 1:
+        return replace(layout, colour="grey", alpha=False)
+    if channels == 3:
+        return replace(layout, colour="rgb", alpha=False)
+    raise UsageError(f"a picture of {channels} channels cannot be written", "use weights of 1 or 3 out_channels")

@@ -1,0 +1,97 @@
+"""What is asked of `tconv run`, the layer it describes, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from upsample_cli.errors import UsageError
+from upsample_cli.geometry.axes import PerAxis
+from upsample_cli.geometry.tiles import Border
+from upsample_cli.kernels.weights.files import Weights
+from upsample_cli.tconv.checkerboard import axes_of
+from upsample_cli.tconv.layers.convolution import TransposedConvolution, bilinear_layer
+from upsample_cli.tconv.layers.described import described_layer
+from upsample_cli.tconv.run.signals import MOST_SAMPLES
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of a run.
+
+    Args:
+        factor: the linear layer that enlarges so many times; else `text`, `settings` or `weights` describe it.
+        text: a layer as PyTorch writes it.
+        settings: of a layer, by name.
+        weights: `PATH` or `PATH:KEY`; without them the kernel is linear on every axis.
+        groups: of the weights.
+        axes: of an array; None to take them from it.
+        border: "zeros", "replicate" or "reflect"; None for "replicate" with a factor, else "zeros".
+        tile: side of the tiles in input samples.
+        overwrite: replace an output that exists.
+    """
+
+    factor: PerAxis | None = None
+    text: str | None = None
+    settings: tuple[tuple[str, PerAxis], ...] = ()
+    weights: str | None = None
+    groups: int | None = None
+    axes: int | None = None
+    border: Border | None = None
+    tile: int | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was done: the layer, (channels, *sizes) before and after, and what to know of it.
+
+    A picture that went through the engine has its sizes alone.
+    """
+
+    layer: TransposedConvolution
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    border: Border
+    remarks: tuple[str, ...] = ()
+
+
+def layer_of(request: Request, axes: int, weights: Weights | None) -> TransposedConvolution:
+    """The layer that a request describes, for so many axes.
+
+    Raises:
+        UsageError: if it is described in no way or in several, or for another number of axes.
+    """
+    if request.factor is not None:
+        if request.text or request.settings or weights is not None:
+            raise UsageError("--factor is a layer of its own", "leave out LAYER, its settings and --weights")
+        layer = bilinear_layer(axes, request.factor)
+    else:
+        kernel_size = None if weights is None else weights.weight.shape[2:]
+        if weights is not None and weights.axes != axes:
+            raise UsageError(f"the weights are for {weights.axes} axes, the input has {axes}", "add --axes, or others")
+        layer = described_layer(request.text, dict(request.settings), axes=axes, kernel_size=kernel_size)
+    if layer.axes != axes:
+        raise UsageError(f"{layer.name} for an input of {axes} axes", f"write ConvTranspose{axes}d")
+    return layer
+
+
+def applied(
+    samples: Any, request: Request, weights: Weights | None, *, peak: int | None, limits: tuple[int, int] | None
+) -> tuple[Any, TransposedConvolution, Border]:
+    """The layer that is asked for, over (channels, *sizes)."""
+    layer = layer_of(request, samples.ndim - 1, weights)
+    layer.output_sizes(samples.shape[1:])
+    axes = axes_of(layer)
+    from upsample_cli.tconv.run.apply import apply, linear_filled, weighted
+
+    if weights is None:
+        filled = linear_filled(axes)
+    else:
+        groups = request.groups or layer.groups
+        filled = weighted(axes, weights.weight, bias=weights.bias, groups=groups, peak=peak)
+    if prod(filled.output_shape(samples.shape)) > MOST_SAMPLES:
+        raise UsageError(f"the result has more than {MOST_SAMPLES} samples", "give a smaller input or stride")
+    border: Border = request.border or ("zeros" if request.factor is None else "replicate")
+    return apply(filled, samples, border=border, tile=request.tile, limits=limits), layer, border

@@ -1,0 +1,94 @@
+"""A transposed convolution applied to a file: a picture, a sound, a signal, a volume."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from upsample_cli.atomic.files import new_file
+from upsample_cli.atomic.same_file import check_inputs_stay
+from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.geometry.tiles import BORDERS
+from upsample_cli.kernels.weights.files import Weights, read_weights
+from upsample_cli.special_files import refuse_special
+from upsample_cli.tconv.run.request import Outcome, Request, applied
+from upsample_cli.tconv.run.signals import (
+    TIFF_SUFFIXES,
+    Signal,
+    is_stack,
+    npy_bytes,
+    read_npy,
+    read_stack,
+    read_wav,
+    stack_bytes,
+    wav_bytes,
+)
+
+_SIGNAL_SUFFIXES = (".wav", ".npy")
+
+
+def run(source: Path, target: Path, request: Request) -> Outcome:
+    """Apply a layer to a file and write the result.
+
+    Sound keeps its bits, its rate is multiplied by the stride. Whole numbers are exact, rounded half up and clamped.
+    A picture through a bilinear layer of a factor is `upsample_file`.
+
+    Raises:
+        UsageError: if the request cannot be carried out on this file, or would write over it or the weights.
+        GeometryError: where torch would refuse the layer.
+        PictureError: if a file cannot be read or written.
+    """
+    if request.border is not None and request.border not in BORDERS:
+        raise UsageError(f"there is no border {request.border!r}", f"choose one of {', '.join(BORDERS)}")
+    if request.tile is not None and request.tile < 1:
+        raise UsageError(f"a tile of {request.tile} samples holds nothing", "give --tile 1 or more")
+    if source.exists() and not source.is_file() and not source.is_dir():  # reading a pipe or a device may never end
+        raise PictureError(source, "is not a regular file", "copy it into one")
+    weights = None if request.weights is None else read_weights(request.weights)
+    check_inputs_stay(target, [source] if weights is None else [source, weights.path])
+    kind = source.suffix.lower()
+    if kind in (*_SIGNAL_SUFFIXES, *TIFF_SUFFIXES) and source.exists():
+        refuse_special(source)
+    if kind == ".wav":
+        return _run_signal(source, read_wav(source), 1, target, request, weights)
+    if kind == ".npy":
+        axes = _wanted_axes(request, weights)
+        signal = read_npy(source, axes)
+        return _run_signal(source, signal, axes or signal.samples.ndim - 1, target, request, weights)
+    if kind in TIFF_SUFFIXES and (_wanted_axes(request, weights) == 3 or (request.axes is None and is_stack(source))):
+        return _run_signal(source, read_stack(source), 3, target, request, weights)
+    from upsample_cli.tconv.run.image import run_picture
+
+    return run_picture(source, target, request, weights)
+
+
+def _wanted_axes(request: Request, weights: Weights | None) -> int | None:
+    if request.axes is not None:
+        return request.axes
+    return None if weights is None else weights.axes
+
+
+def _run_signal(
+    source: Path, signal: Signal, axes: int, target: Path, request: Request, weights: Weights | None
+) -> Outcome:
+    if request.axes not in (None, axes):
+        raise UsageError(f"--axes {request.axes} does not fit this file", f"it has {axes}")
+    suffix = target.suffix.lower()
+    writers = {".npy": npy_bytes}
+    if signal.bits is not None:
+        writers[".wav"] = wav_bytes
+    elif axes == 3:
+        writers |= dict.fromkeys(TIFF_SUFFIXES, stack_bytes)
+    if suffix not in writers:
+        raise UsageError(f"{target}: this input is not written as {suffix!r}", f"use {' or '.join(writers)}")
+    samples, layer, border = applied(signal.samples, request, weights, peak=signal.peak, limits=signal.limits)
+    stride = layer.stride if isinstance(layer.stride, int) else layer.stride[0]
+    result = replace(signal, samples=samples, rate=None if signal.rate is None else signal.rate * stride)
+    if signal.bits is not None and suffix == ".npy":
+        result = replace(result, samples=samples.astype(np.int16 if signal.bits <= 16 else np.int32))
+    content = writers[suffix](result)
+    with new_file(target, overwrite=request.overwrite, sources=[source]) as file:
+        file.write(content)
+    return Outcome(layer, signal.samples.shape, samples.shape, border)

@@ -1,0 +1,181 @@
+"""Samples in and out of files that are no pictures: WAV, .npy, TIFF stacks. Sizes after channels."""
+
+from __future__ import annotations
+
+import io
+import wave
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.kernels.weights.npy import read_array
+
+MOST_SAMPLES = 2**29
+"""That are read, or that a layer makes of them: all of them are in memory at once."""
+_MOST_SOUND_BYTES = 2**32 - 2**16
+"""In a WAV file, and of its samples of a second: it has 32 bits for their numbers."""
+TIFF_SUFFIXES = (".tif", ".tiff")
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Samples of one to three axes.
+
+    Args:
+        samples: (channels, *sizes), whole numbers or floating point. 8-bit sound is centred on 0 here.
+        has_channels: whether the file's array has an axis for channels.
+        rate: samples a second, of sound; else None.
+        bits: of a sample of sound: 8, 16, 24 or 32; else None.
+    """
+
+    samples: NDArray[Any]
+    has_channels: bool
+    rate: int | None = None
+    bits: int | None = None
+
+    @property
+    def limits(self) -> tuple[int, int] | None:
+        """Least and largest sample of sound."""
+        return None if self.bits is None else (-(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1)
+
+    @property
+    def peak(self) -> int | None:
+        """The largest magnitude of whole-number samples; None for floating point."""
+        if self.bits is not None:
+            return int(2 ** (self.bits - 1))
+        if self.samples.dtype.kind == "f":
+            return None
+        information = np.iinfo(self.samples.dtype)
+        return max(int(information.max), -int(information.min))
+
+
+def read_wav(path: Path) -> Signal:
+    """PCM sound of 8, 16, 24 or 32 bits.
+
+    Raises:
+        PictureError: it cannot be read, or is no PCM.
+    """
+    try:
+        with wave.open(str(path), "rb") as file:
+            channels, width, rate, count = file.getparams()[:4]
+            if min(count, path.stat().st_size // (channels * width)) * channels > MOST_SAMPLES:
+                raise PictureError(path, f"has more than {MOST_SAMPLES} samples", "cut it into pieces")
+            content = file.readframes(count)
+    except FileNotFoundError as error:
+        raise PictureError(path, "there is no such file", "check the name") from error
+    except OSError as error:
+        raise PictureError(path, f"cannot be read: {error.strerror or error}") from error
+    except (wave.Error, EOFError) as error:
+        raise PictureError(
+            path, f"is no PCM sound: {error or 'it ends too soon'}", "convert it to 16-bit PCM"
+        ) from error
+    if width > 4:
+        raise PictureError(path, f"has samples of {8 * width} bits", "convert it to 16-bit PCM")
+    whole = len(content) // (channels * width) * channels * width
+    if not whole:
+        raise PictureError(path, "holds no samples")
+    raw = np.frombuffer(content[:whole], dtype=np.uint8).reshape(-1, channels, width)
+    if width == 1:
+        samples = raw[..., 0].astype(np.int32) - 128
+    else:
+        widened = np.zeros((*raw.shape[:2], 4), dtype=np.uint8)
+        widened[..., 4 - width :] = raw  # in the upper bytes, to carry the sign
+        samples = widened.view("<i4")[..., 0] >> (8 * (4 - width))
+    return Signal(np.ascontiguousarray(samples.T), True, rate, 8 * width)
+
+
+def wav_bytes(signal: Signal) -> bytes:
+    """A WAV file of PCM samples, (channels, length) within `signal.limits`."""
+    width = (signal.bits or 16) // 8
+    frame_bytes = len(signal.samples) * width
+    if max(signal.samples.size * width, (signal.rate or 1) * frame_bytes) > _MOST_SOUND_BYTES or frame_bytes >= 2**16:
+        raise UsageError("the result is too much for a WAV file", "give an output in .npy")
+    frames = np.ascontiguousarray(signal.samples.T)
+    if width == 1:
+        content = (frames + 128).astype(np.uint8).tobytes()
+    else:
+        content = np.ascontiguousarray(frames.astype("<i4")[..., None].view(np.uint8)[..., :width]).tobytes()
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(len(signal.samples))
+        file.setsampwidth(width)
+        file.setframerate(signal.rate or 1)
+        file.writeframes(content)
+    return buffer.getvalue()
+
+
+def read_npy(path: Path, axes: int | None) -> Signal:
+    """An array; with one axis more than `axes`, the first is channels. By default every axis counts, up to three.
+
+    Raises:
+        PictureError: it cannot be read.
+        UsageError: its axes do not fit.
+    """
+    try:
+        array = read_array(path, MOST_SAMPLES)
+    except FileNotFoundError as error:
+        raise PictureError(path, "there is no such file", "check the name") from error
+    except OSError as error:
+        raise PictureError(path, f"cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # whatever a damaged header makes numpy raise
+        raise PictureError(path, f"is no array: {' '.join(str(error).split())[:200]}") from error
+    return _signal(path, array, axes)
+
+
+def _signal(path: Path, array: NDArray[Any], axes: int | None) -> Signal:
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:
+        raise PictureError(path, "its numbers are of another kind", "give whole numbers or floating point")
+    if array.dtype.kind in "iu" and array.dtype.itemsize > 4:
+        raise PictureError(path, "whole numbers of 64 bits are not exact in the layer", "convert to int32 or float64")
+    array = array.astype(array.dtype.newbyteorder("="))
+    axes = min(array.ndim, 3) if axes is None else axes
+    if array.ndim not in (axes, axes + 1) or not axes or 0 in array.shape:
+        raise UsageError(
+            f"{path}: an array of shape {array.shape} for {axes} axes", f"give {axes} axes, or {axes + 1} with channels"
+        )
+    has_channels = array.ndim > axes
+    return Signal(array if has_channels else array[None], has_channels)
+
+
+def npy_bytes(signal: Signal) -> bytes:
+    """A .npy file of the samples, without an axis for channels if there was none."""
+    buffer = io.BytesIO()
+    squeezed = not signal.has_channels and len(signal.samples) == 1
+    np.save(buffer, signal.samples[0] if squeezed else signal.samples)
+    return buffer.getvalue()
+
+
+def is_stack(path: Path) -> bool:
+    """Whether a file is a TIFF of several pages, of one size and one channel: a volume."""
+    if path.suffix.lower() not in TIFF_SUFFIXES:
+        return False
+    from upsample_cli.images.codecs.tiff import stack  # Pillow and tifffile with it
+
+    return stack.is_stack(path)
+
+
+def read_stack(path: Path) -> Signal:
+    """A TIFF stack as (1, depth, height, width).
+
+    Raises:
+        PictureError: it cannot be read, or is no stack of grey pages.
+    """
+    from upsample_cli.images.codecs.tiff import stack  # Pillow and tifffile with it
+
+    return _signal(path, stack.read_stack(path), 3)
+
+
+def stack_bytes(signal: Signal) -> bytes:
+    """A TIFF stack of (1, depth, height, width) samples."""
+    if len(signal.samples) != 1:
+        raise UsageError(f"a TIFF stack of {len(signal.samples)} channels is not written", "give an output in .npy")
+    import tifffile  # with the first TIFF
+
+    buffer = io.BytesIO()
+    big = signal.samples.nbytes > 2**32 - 2**25
+    tifffile.imwrite(buffer, signal.samples[0], photometric="minisblack", metadata={"axes": "ZYX"}, bigtiff=big)
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""A transposed convolution in the words of another framework, and back."""
