@@ -529,6 +529,12 @@ def test_a_record_with_other_tables_is_refused(statements):
         refused(said="is a database, but not a record of upsample", run=bounded if is_endless else upsample)
 
 
+def test_a_schema_that_is_not_text_is_a_damaged_record():
+    """SQLite quotes it in its message, which Python cannot decode then."""
+    RECORD.write_bytes(RECORD.read_bytes().replace(b"CREATE INDEX by_input", b"CREATE INDE\xff \xfe_input"))
+    refused(said="is a damaged record")
+
+
 def test_a_great_many_tables_are_refused_at_once():
     change(
         "PRAGMA writable_schema = ON",

@@ -199,6 +199,8 @@ def told(path: Path) -> Iterator[None]:
             if name.startswith(start):
                 raise RecordError(f"{path}: {cause}", next_step) from error
         raise RecordError(f"{path}: cannot be used as the record ({error})", ELSEWHERE) from error
+    except UnicodeDecodeError as error:  # in SQLite's own message, which quotes the file
+        raise RecordError(f"{path}: {DAMAGED[0]}", DAMAGED[1]) from error
     except OSError as error:
         cause = f"the record cannot be made or opened ({error.strerror})"
         raise RecordError(f"{path}: {cause}", "check its folder, or give another --output or --state") from error
