@@ -1,4 +1,4 @@
-"""Folders of pictures enlarged twice, whole processes, beside what people use for that.
+"""Folders of images enlarged twice, whole processes, beside what people use for that.
 
 `python -m benchmarks.batch --photographs 200 --thumbnails 10000` is the full run, and takes half an hour; by default it
 is a short one. JPEG is written at quality 95 with 4:2:0 by everyone, PNG as each does by default.
@@ -23,7 +23,7 @@ import typer
 from PIL import Image
 
 from benchmarks.harness import Row
-from benchmarks.pictures import photograph
+from benchmarks.images import photograph
 from benchmarks.tables import measure
 from upsample_cli.engine.cores import core_count
 
@@ -40,7 +40,7 @@ class Contender:
         name: for the table.
         needs: a program that has to be there.
         command: what to run; `{in}`, `{out}` and `{extension}` (".jpg") are filled in.
-        most: pictures it is given at most, where it would take hours.
+        most: images it is given at most, where it would take hours.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Contender:
 
 
 def contenders(extension: str, most_slow: int = 10**9) -> list[Contender]:
-    """Everyone, ourselves first; the slow, who start at once, are given `most_slow` pictures at most."""
+    """Everyone, ourselves first; the slow, who start at once, are given `most_slow` images at most."""
     upsample = shutil.which("upsample", path=str(Path(sys.executable).parent)) or "upsample"
     options = "[Q=95,subsample_mode=on]" if extension == ".jpg" else ""
     xargs = _XARGS.format(cores=core_count(), extension=extension, options=options)
@@ -76,13 +76,13 @@ def batch(rounds: int, photographs: int = 24, thumbnails: int = 2000, most_slow:
         root = Path(folder)
         _write_photographs(root / "photographs", photographs)
         for extension in (".jpg", ".png"):
-            name = f"batch: {photographs} JPEGs of 12 MP to {extension[1:].upper()}, seconds a picture"
+            name = f"batch: {photographs} JPEGs of 12 MP to {extension[1:].upper()}, seconds an image"
             yield _race(name, root / "photographs", extension, rounds, most_slow=most_slow)
         shutil.rmtree(root / "photographs")
         for extension in (".jpg", ".png"):
             source = root / f"thumbnails{extension}"
             _write_thumbnails(source, thumbnails, extension)
-            name = f"batch: {thumbnails} {extension[1:].upper()}s of 128x128 to the same, seconds a picture"
+            name = f"batch: {thumbnails} {extension[1:].upper()}s of 128x128 to the same, seconds an image"
             yield _race(name, source, extension, rounds, most_slow=2000)
 
 
@@ -97,8 +97,8 @@ def _race(case: str, source: Path, extension: str, rounds: int, *, most_slow: in
             elapsed_s, busy_s, count, size_bytes = _timed(each, source, extension)
             times[each.name].append(elapsed_s / count)
             notes[each.name] = (
-                f"{count / elapsed_s:.2f} pictures/s, {busy_s / elapsed_s / core_count():.0%} of the cores, "
-                f"{count} pictures, {size_bytes / count / 1e6:.2f} MB each"
+                f"{count / elapsed_s:.2f} images/s, {busy_s / elapsed_s / core_count():.0%} of the cores, "
+                f"{count} images, {size_bytes / count / 1e6:.2f} MB each"
             )
     medians = {name: statistics.median(each) for name, each in times.items()}
     rows = [
@@ -110,13 +110,13 @@ def _race(case: str, source: Path, extension: str, rounds: int, *, most_slow: in
 
 
 def _timed(contender: Contender, source: Path, extension: str) -> tuple[float, float, int, int]:
-    """(seconds, seconds of processor time, pictures, bytes written) of one run."""
-    pictures = sorted(source.iterdir())[: contender.most]
+    """(seconds, seconds of processor time, images, bytes written) of one run."""
+    images = sorted(source.iterdir())[: contender.most]
     with tempfile.TemporaryDirectory(dir=source.parent) as folder:
         given = Path(folder, "in")
         given.mkdir()
-        for picture in pictures:
-            (given / picture.name).hardlink_to(picture)
+        for image in images:
+            (given / image.name).hardlink_to(image)
         target = Path(folder, "out")
         target.mkdir()
         fields = {"in": str(given), "out": str(target), "extension": extension}
@@ -128,9 +128,9 @@ def _timed(contender: Contender, source: Path, extension: str) -> tuple[float, f
         elapsed_s = time.perf_counter() - start_s
         process.returncode = os.waitstatus_to_exitcode(status)
         written = [path.stat().st_size for path in target.iterdir() if not path.name.startswith(".")]
-        if process.returncode or len(written) != len(pictures):
-            raise RuntimeError(f"{contender.name} ended with {process.returncode} after {len(written)} pictures")
-    return elapsed_s, usage.ru_utime + usage.ru_stime, len(pictures), sum(written)
+        if process.returncode or len(written) != len(images):
+            raise RuntimeError(f"{contender.name} ended with {process.returncode} after {len(written)} images")
+    return elapsed_s, usage.ru_utime + usage.ru_stime, len(images), sum(written)
 
 
 def _write_photographs(folder: Path, count: int) -> None:

@@ -20,7 +20,7 @@ from benchmarks.deep import OPENCV_SCRIPT, png16
 from benchmarks.engine import engine, scaling, threads
 from benchmarks.giant import giant
 from benchmarks.harness import Row, process, race
-from benchmarks.pictures import KINDS, photograph
+from benchmarks.images import KINDS, photograph
 from upsample_cli import upsample
 from upsample_cli.engine.cores import core_count
 from upsample_cli.images.codecs.png.writer import PngSink

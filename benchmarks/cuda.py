@@ -1,4 +1,4 @@
-"""The engine on a GPU: pictures that stay there, pictures that come and go over the bus, and every route by itself."""
+"""The engine on a GPU: images that stay there, images that come and go over the bus, and every route by itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.engine import Case, has_alpha, picture
+from benchmarks.engine import Case, has_alpha, image
 from benchmarks.harness import Row, race
 from upsample_cli import upsample
 from upsample_cli.engine.cuda import exact_convolutions
@@ -36,7 +36,7 @@ def cuda(rounds: int) -> Iterator[list[Row]]:
 
 def contenders(case: Case) -> dict[str, Callable[[], Any]]:
     """Ours, its routes and its limits. All wait for the device."""
-    pixels = picture(case)
+    pixels = image(case)
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     there = torch.from_numpy(pixels).cuda()
     resident = there.permute(2, 0, 1)[None]  # channels last
@@ -59,7 +59,7 @@ def contenders(case: Case) -> dict[str, Callable[[], Any]]:
 
 
 def _routes(case: Case, there: torch.Tensor) -> dict[str, Callable[[], Any]]:
-    """Every route that can be made, on a tile of the case's whole picture; the first line is the one that is taken."""
+    """Every route that can be made, on a tile of the case's whole image; the first line is the one that is taken."""
     device, channels = there.device, there.shape[2]
     kernel, arithmetic = fitted(kernel_named(case.kernel, case.factor), there.dtype, has_alpha=has_alpha(case))
     core = [length - 2 * kernel.halo for length in there.shape[:2]]
@@ -85,7 +85,7 @@ def _routes(case: Case, there: torch.Tensor) -> dict[str, Callable[[], Any]]:
 
 
 def _over_the_bus(there: torch.Tensor, factor: int) -> Callable[[], Any]:
-    """A picture up while another, enlarged, comes down: the bus carries both at once."""
+    """An image up while another, enlarged, comes down: the bus carries both at once."""
     up = torch.empty(there.shape, dtype=there.dtype, pin_memory=True)
     upwards = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     down = torch.empty(there.nbytes * factor**2, dtype=torch.uint8, pin_memory=True)

@@ -13,13 +13,13 @@ import cv2
 import numpy as np
 
 from benchmarks.harness import Row, process, race
-from benchmarks.pictures import photograph
+from benchmarks.images import photograph
 from upsample_cli import upsample_file
 
 OPENCV_SCRIPT = """
 import sys, cv2
-picture = cv2.imread(sys.argv[1], cv2.IMREAD_UNCHANGED)
-cv2.imwrite(sys.argv[2], cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR))
+image = cv2.imread(sys.argv[1], cv2.IMREAD_UNCHANGED)
+cv2.imwrite(sys.argv[2], cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR))
 """
 
 
@@ -42,10 +42,10 @@ def _in_process(source: str, folder: str) -> dict[str, Callable[[], Any]]:
         return _megabytes(ours)
 
     def by_opencv() -> str:
-        picture = cv2.imread(source, cv2.IMREAD_UNCHANGED)
-        if picture is None:
+        image = cv2.imread(source, cv2.IMREAD_UNCHANGED)
+        if image is None:
             raise OSError(f"OpenCV cannot read {source}")
-        cv2.imwrite(theirs, cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR))
+        cv2.imwrite(theirs, cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR))
         return _megabytes(theirs)
 
     return {"upsample_file": enlarged, "OpenCV": by_opencv}

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.harness import Row, milliseconds, race
-from benchmarks.pictures import KINDS
+from benchmarks.images import KINDS
 from upsample_cli import upsample
 from upsample_cli.engine.bands import Settings, enlarged_bands, pick_device
 from upsample_cli.engine.cores import core_count
@@ -71,7 +71,7 @@ _PEERS = {
 """What Pillow and OpenCV have that is nearest. OpenCV's cubic is another (a = -0.75), its Lanczos has four lobes."""
 
 
-def picture(case: Case) -> Pixels:
+def image(case: Case) -> Pixels:
     """The pixels of a case, three high to four wide."""
     height = round((case.megapixels * 1e6 * 3 / 4) ** 0.5)
     pixels = _LAYOUTS[case.layout](KINDS[case.kind](height, height * 4 // 3))
@@ -124,7 +124,7 @@ def _in_bands(pixels: Pixels, case: Case) -> None:
 def engine(rounds: int, cases: tuple[Case, ...] = CASES) -> Iterator[list[Row]]:
     """Each case with its peers and its limit."""
     for case in cases:
-        yield race(str(case), contenders(case, picture(case)), rounds=rounds)
+        yield race(str(case), contenders(case, image(case)), rounds=rounds)
 
 
 _CURVE_MP = (0.1, 1, 10, 100, 1000)
@@ -134,7 +134,7 @@ def scaling(rounds: int) -> Iterator[list[Row]]:
     """x2 of photographs from 0.1 to 1,000 megapixels of output: what one megapixel costs."""
     for megapixels in _CURVE_MP:
         case = Case(megapixels=megapixels / 4)
-        every = contenders(case, picture(case))
+        every = contenders(case, image(case))
         found = {name: every[name] for name in ("upsample", "OpenCV") if megapixels < 1000 or name == "upsample"}
         rows = race(f"scaling: x2 to {megapixels:g} MP RGB uint8", found, rounds=rounds if megapixels < 1000 else 1)
         yield [replace(row, note=f"{milliseconds(row.median_s / megapixels)} ms per MP") for row in rows]
@@ -144,10 +144,10 @@ _ON_CORES = """
 import os, sys
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:int(sys.argv[1])])
 import time
-from benchmarks.engine import Case, picture
+from benchmarks.engine import Case, image
 from upsample_cli import upsample
 case = Case(factor=int(sys.argv[2]))
-pixels = picture(case)
+pixels = image(case)
 for _ in range(int(sys.argv[3]) + 1):
     start_s = time.perf_counter()
     upsample(pixels, case.factor)

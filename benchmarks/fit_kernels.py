@@ -36,7 +36,7 @@ PHOTOGRAPHS = (
 )  # fmt: skip
 """Those in scikit-image's own package, which need no download. Left out: drawings and masks; the moon, each of whose
 pixels is there four times; the right view of the motorcycle, whose left view would stand on both sides of
-leave-one-out; and two pictures without detail of the size of a pixel, a cell out of focus and a clock in motion."""
+leave-one-out; and two images without detail of the size of a pixel, a cell out of focus and a clock in motion."""
 
 _PEERS = ("nearest", "bilinear", "bicubic", "lanczos3")
 _OTHER_DEGRADATIONS = ("bicubic", "area", "lanczos", "jpeg95", "jpeg75")
@@ -104,7 +104,7 @@ def _means(found: list[dict[str, Errors]]) -> list[str]:
 
 
 def tables() -> list[str]:
-    """Scores of all kernels at all factors; at x2 after other degradations; and picture by picture."""
+    """Scores of all kernels at all factors; at x2 after other degradations; and image by image."""
     lines: list[str] = []
     for factor in FACTORS:
         every = held_out(factor, (3, 5, 7))
@@ -112,13 +112,13 @@ def tables() -> list[str]:
         lines += [] if lines else _head("PSNR in dB / SSIM", list(every[0]))
         lines.append(_row(f"x{factor}", _means(found)))
         if factor == 2:
-            doubled, pictures = every, found
+            doubled, images = every, found
     lines += ["", *_head("x2 after", list(doubled[0]))]
     for name in _OTHER_DEGRADATIONS:
         lines.append(_row(name, _means(scores(2, doubled, degradation_named(name)))))
     shown = ("bilinear", "bicubic", "lanczos3", f"fitted {SUPPORT}x{SUPPORT}")
     lines += ["", *_head("x2, PSNR in dB", shown)]
-    for photograph, errors in zip(PHOTOGRAPHS, pictures, strict=True):
+    for photograph, errors in zip(PHOTOGRAPHS, images, strict=True):
         lines.append(_row(photograph.partition(".")[0], [f"{errors[name].psnr_db:.2f}" for name in shown]))
     return lines
 

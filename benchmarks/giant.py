@@ -1,4 +1,4 @@
-"""Pictures larger than memory: TIFF in, TIFF out, from 1 to 3,600 megapixels of output, one run each."""
+"""Images larger than memory: TIFF in, TIFF out, from 1 to 3,600 megapixels of output, one run each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.harness import Row, process
-from benchmarks.pictures import photograph
+from benchmarks.images import photograph
 from upsample_cli.engine.cores import core_count
 from upsample_cli.images.codecs.tiff.writer import TiffSink
 from upsample_cli.images.model import Layout, Metadata

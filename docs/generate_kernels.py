@@ -22,7 +22,7 @@ from PIL import Image
 
 from benchmarks.fit_kernels import DEGRADATION, FACTORS, PHOTOGRAPHS, SUPPORT, held_out, parts
 from benchmarks.harness import machine, race
-from benchmarks.pictures import photograph
+from benchmarks.images import photograph
 from upsample_cli import upsample
 from upsample_cli.kernels.kernel import Kernel
 from upsample_cli.kernels.shipped import FITTED
@@ -35,7 +35,7 @@ ROOT = Path(__file__).parent.parent
 PAGE, FIGURES = ROOT / "docs" / "kernels.md", ROOT / "benchmarks" / "results" / "kernels.json"
 _START, _END = "<!-- figures -->\n", "<!-- end of figures -->\n"
 HEIGHT, WIDTH = 1000, 1500
-"""Of the picture that times are taken on, in RGB."""
+"""Of the image that times are taken on, in RGB."""
 
 Pixels = NDArray[np.uint8]
 
@@ -117,7 +117,7 @@ def table(figures: dict[str, Any]) -> str:
     read = figures["read"]
     on = ", ".join(f"{key} {value}" for key, value in read["machine"].items())
     about = (
-        f"Scores: means over {len(PHOTOGRAPHS)} photographs of scikit-image, of luma. Times: an RGB picture, "
+        f"Scores: means over {len(PHOTOGRAPHS)} photographs of scikit-image, of luma. Times: an RGB image, "
         f"{WIDTH}x{HEIGHT} of 8 bits, in memory, per million output pixels; medians of {read['rounds']} rounds in "
         f"turn, read on {read['date']}: {on}."
     )

@@ -1,4 +1,4 @@
-"""Draw the sample pictures: `python samples/make_samples.py [FOLDER]` (default: the folder of this file).
+"""Draw the sample images: `python samples/make_samples.py [FOLDER]` (default: the folder of this file).
 
 Needs numpy and Pillow only, reads nothing, and draws the same pixels every time.
 """
@@ -46,8 +46,8 @@ def _camera() -> Image.Exif:
 
 def scene_jpg(path: Path) -> None:
     """A photograph: sRGB profile, Exif with camera and date, 300 dpi."""
-    picture = Image.fromarray(scene())
-    picture.save(path, quality=90, subsampling=0, dpi=(300, 300), exif=_camera(), icc_profile=_srgb_profile())
+    image = Image.fromarray(scene())
+    image.save(path, quality=90, subsampling=0, dpi=(300, 300), exif=_camera(), icc_profile=_srgb_profile())
 
 
 def grey_jpg(path: Path) -> None:
@@ -194,7 +194,7 @@ def rgb16_png(path: Path) -> None:
 
 
 def _exif_with_thumbnail(orientation: int, thumbnail: bytes) -> bytes:
-    """An Exif block of two directories: the picture's orientation, and a JPEG thumbnail (TIFF 6, Exif 2.3)."""
+    """An Exif block of two directories: the image's orientation, and a JPEG thumbnail (TIFF 6, Exif 2.3)."""
     short, long = 3, 4
     first = struct.pack(">HHHIHHI", 1, _ORIENTATION, short, 1, orientation, 0, 8 + 18)
     entries = [(0x0103, short, 6 << 16), (0x0201, long, 8 + 18 + 42), (0x0202, long, len(thumbnail))]

@@ -12,7 +12,7 @@ from PIL import Image
 Array = NDArray[np.float64]
 
 HEIGHT, WIDTH = 427, 640
-_SCALE = 2  # of the drawing, against the picture: edges come out antialiased
+_SCALE = 2  # of the drawing, against the image: edges come out antialiased
 _H, _W = HEIGHT * _SCALE, WIDTH * _SCALE
 _HORIZON = int(0.60 * _H)
 _SUN = (int(0.445 * _H), int(0.805 * _W))
@@ -128,7 +128,7 @@ def _shore(land: Array) -> Array:
     ]:
         columns = np.sort(random.uniform(left, right, count)) * _W
         heights = random.uniform(low, high, count)
-        if right - left < 0.5:  # a grove thins out towards the middle of the picture
+        if right - left < 0.5:  # a grove thins out towards the middle of the image
             inner = (columns / _W - left) / (right - left)
             heights *= 0.35 + 0.65 * (1 - inner if left < 0.5 else inner)
         feet = [(_HORIZON - 1 + random.uniform(-3, 1), c, h) for c, h in zip(columns, heights, strict=True)]
@@ -161,7 +161,7 @@ def _lake(land: Array) -> Array:
     return _mix(water, np.array([0.42, 0.21, 0.14]) * np.ones_like(water), 0.22 * mist)
 
 
-def _reeds(picture: Array) -> Array:
+def _reeds(image: Array) -> Array:
     """Grass on the near bank, against the light."""
     random, cover = _random(51), np.zeros((_H, _W))
     bank = _H - 20 - 46 * np.exp(-(((np.arange(_W) / _W - 0.04) / 0.24) ** 2)) + 5 * _noise(2, _W, (2, 120), 52, 5)[0]
@@ -178,20 +178,20 @@ def _reeds(picture: Array) -> Array:
             if len(x) and 0 <= r < _H:
                 cover[r, x] = np.maximum(cover[r, x], np.clip(w - np.abs(x - c) + 0.5, 0, 1))
     tone = np.clip(1 + 0.6 * _noise(_H, _W, (5, 3), 53, 2), 0.2, 3)[..., None]
-    return _mix(picture, np.array([0.0085, 0.0095, 0.0060]) * tone, cover)
+    return _mix(image, np.array([0.0085, 0.0095, 0.0060]) * tone, cover)
 
 
 def scene() -> NDArray[np.uint8]:
-    """The picture, (427, 640, 3) uint8 sRGB."""
+    """The image, (427, 640, 3) uint8 sRGB."""
     land = _shore(_hills(_sky()))
-    picture = _reeds(np.concatenate([land, _lake(land)]))
-    picture = picture.reshape(HEIGHT, _SCALE, WIDTH, _SCALE, 3).mean((1, 3))
+    image = _reeds(np.concatenate([land, _lake(land)]))
+    image = image.reshape(HEIGHT, _SCALE, WIDTH, _SCALE, 3).mean((1, 3))
     y, x = np.mgrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j]
-    picture *= (1 - 0.16 * (x**2 + y**2))[..., None]  # a lens darkens the corners
-    grey = picture.mean(-1, keepdims=True)
-    picture = np.maximum(0, grey + 1.22 * (picture - grey))
-    picture = 1 - np.exp(-1.9 * picture**1.12)  # a film's toe and shoulder
-    srgb = np.where(picture <= 0.0031308, 12.92 * picture, 1.055 * np.maximum(picture, 1e-9) ** (1 / 2.4) - 0.055)
+    image *= (1 - 0.16 * (x**2 + y**2))[..., None]  # a lens darkens the corners
+    grey = image.mean(-1, keepdims=True)
+    image = np.maximum(0, grey + 1.22 * (image - grey))
+    image = 1 - np.exp(-1.9 * image**1.12)  # a film's toe and shoulder
+    srgb = np.where(image <= 0.0031308, 12.92 * image, 1.055 * np.maximum(image, 1e-9) ** (1 / 2.4) - 0.055)
     grain = _random(61).normal(size=(HEIGHT, WIDTH, 1)) + 0.5 * _random(62).normal(size=(HEIGHT, WIDTH, 3))
     developed: Array = 255 * srgb + 1.7 * grain
     return np.clip(developed + 0.5, 0, 255).astype(np.uint8)

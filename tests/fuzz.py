@@ -1,4 +1,4 @@
-"""Throws damaged pictures at every reader until its time is up: `python tests/fuzz.py --seconds 600 --seed 1`.
+"""Throws damaged images at every reader until its time is up: `python tests/fuzz.py --seconds 600 --seed 1`.
 
 Nothing but an UpsampleError may come out of a reader, in seconds and in bounded memory. The work is done in a child
 process, so that a crash or an endless loop in a decoder is found too; what is found is kept beside the temporary files.

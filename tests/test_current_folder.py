@@ -74,7 +74,7 @@ def script(tmp_path, program):
     return path
 
 
-def test_pictures_are_enlarged_by_workers_in_a_folder_full_of_modules_and_none_runs(tmp_path, marker):
+def test_images_are_enlarged_by_workers_in_a_folder_full_of_modules_and_none_runs(tmp_path, marker):
     for name in ("a.png", "b.png"):
         save(name)
     ended = run(script(tmp_path, "upsample"), "a.png", "b.png", "-o", tmp_path / "out", "--workers", "2")
@@ -204,14 +204,14 @@ def test_a_folder_called_like_a_processors_is_no_reason_to_stop(tmp_path, monkey
 
 
 @pytest.mark.parametrize("pictures", [["a.png"], ["a.png", "b.png"]])
-def test_a_command_says_so_in_a_line_whether_torch_is_in_it_or_in_workers(tmp_path, monkeypatch, pictures):
+def test_a_command_says_so_in_a_line_whether_torch_is_in_it_or_in_workers(tmp_path, monkeypatch, images):
     if _has_driver():
         pytest.skip("there is a driver of CUDA devices, which is loaded in place of the planted file")
     monkeypatch.chdir(tmp_path)
-    for name in pictures:
+    for name in images:
         save(name)
     Path("libcuda.so.1").touch()
-    ended = run(script(tmp_path, "upsample"), *pictures, "-o", "out/", "--json")
+    ended = run(script(tmp_path, "upsample"), *images, "-o", "out/", "--json")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert json.dumps(ended.stderr).startswith('"upsample: libcuda.so.1 in the current folder would be loaded as ')
 

@@ -63,8 +63,8 @@ def test_the_first_command_gives_the_size_the_readme_promises(tmp_path: Path) ->
     first = next(line for line in README.splitlines() if line.startswith("python -m pip install . && "))
     program, source, *options = shlex.split(first.split(" && ")[1])
     assert program == "upsample"
-    picture = shutil.copy(ROOT / source, tmp_path / "scene.jpg")
-    result = CliRunner().invoke(upsample_app, [str(picture), *options])
+    photo = shutil.copy(ROOT / source, tmp_path / "scene.jpg")
+    result = CliRunner().invoke(upsample_app, [str(photo), *options])
     assert result.exit_code == 0, result.output
     with Image.open(tmp_path / "scene_x2.jpg") as image:
         assert image.size == (1280, 854)

@@ -51,17 +51,17 @@ def test_the_scores_are_those_of_the_model_card(factor):
 
 
 def test_a_score_is_of_the_whole_photograph_and_each_contender_does_its_own():
-    """A small photograph is one piece, so every contender's picture can be made and scored here again."""
+    """A small photograph is one piece, so every contender's image can be made and scored here again."""
     pytest.importorskip("cv2", reason="OpenCV is not installed")
     part = parts(2, ["text.png"])[0]
     part = Part(part.path, part.height, part.width, 0, part.height)
     (piece,) = pieces(part, factor=2, degradation=GENERATOR["DEGRADATION"])
     found = GENERATOR["errors_on"](part, 2, kernels_for(["mitchell", "bicubic-0.75"], 2, 1))
-    pictures = {name: upsample(piece.low, 2, kernel=name) for name in ("mitchell", "bicubic-0.75")}
-    pictures |= {name: peer(piece.low, 2) for name, peer in GENERATOR["PEERS"].items()}
-    assert list(found) == list(pictures)
-    for name, picture in pictures.items():
-        expected = peak_signal_noise_ratio(piece.high, picture, data_range=255)
+    images = {name: upsample(piece.low, 2, kernel=name) for name in ("mitchell", "bicubic-0.75")}
+    images |= {name: peer(piece.low, 2) for name, peer in GENERATOR["PEERS"].items()}
+    assert list(found) == list(images)
+    for name, image in images.items():
+        expected = peak_signal_noise_ratio(piece.high, image, data_range=255)
         assert found[name].psnr_db == pytest.approx(expected, abs=1e-9)  # a sum in another order
     assert len({each.squared for each in found.values()}) == len(found)
 

@@ -1,4 +1,4 @@
-"""The sample pictures are what their script draws, and are what they are there for."""
+"""The sample images are what their script draws, and are what they are there for."""
 
 import io
 import re
@@ -30,7 +30,7 @@ KINDS = {  # format, mode, size, frames
     "animated.gif": ("GIF", "P", (97, 89), 3),
 }
 # In mean levels. JPEG codecs may round each coefficient differently, and exp and pow may differ in their last bit
-# between processors; letters are drawn by FreeType, whose releases shade edges differently. A picture that is shifted
+# between processors; letters are drawn by FreeType, whose releases shade edges differently. An image that is shifted
 # by one pixel is twice as far off at least (tested below).
 TOLERANCES = {name: 0.5 for name in KINDS if name.endswith(".jpg")} | {"text.png": 0.5}
 
@@ -52,7 +52,7 @@ def frames(path):
 
 
 def difference(first, second):
-    """Mean distance of the numbers of two pictures of the same shape; without end if the shapes differ."""
+    """Mean distance of the numbers of two images of the same shape; without end if the shapes differ."""
     one, other = frames(first), frames(second)
     if [frame.shape for frame in one] != [frame.shape for frame in other]:
         return float("inf")

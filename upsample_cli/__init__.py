@@ -1,4 +1,4 @@
-"""Enlarge pictures exactly with a bilinear transposed convolution, and work with that layer.
+"""Enlarge images exactly with a bilinear transposed convolution, and work with that layer.
 
 `import upsample_cli` is cheap: torch is imported when a name that needs it is first used.
 """

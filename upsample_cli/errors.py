@@ -30,7 +30,7 @@ class UpsampleError(Exception):
 
 
 class UsageError(UpsampleError):
-    """An option, argument or call that cannot be carried out whatever the pictures are."""
+    """An option, argument or call that cannot be carried out whatever the images are."""
 
     exit_status = 2
 
@@ -43,8 +43,8 @@ class DeviceError(UsageError):
     """A device that is not there, or cannot do the arithmetic asked of it."""
 
 
-class PictureError(UpsampleError):
-    """One picture cannot be read, enlarged or written. The rest of a batch goes on.
+class ImageError(UpsampleError):
+    """One image cannot be read, enlarged or written. The rest of a batch goes on.
 
     Args:
         path: the file; shown first in the message.
@@ -57,11 +57,11 @@ class PictureError(UpsampleError):
         super().__init__(f"{self.path}: {cause}", next_step)
 
 
-class WritingError(PictureError):
-    """The system refused the output: a full disk, a folder that may not be written to. The picture is not at fault."""
+class WritingError(ImageError):
+    """The system refused the output: a full disk, a folder that may not be written to. The image is not at fault."""
 
 
-class OutputExistsError(PictureError):
+class OutputExistsError(ImageError):
     """The output is there already, and overwriting was not asked for.
 
     Args:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 GRACE_S = 1.0
-"""How long a run that is stopped waits for its pictures to stop at their next band."""
+"""How long a run that is stopped waits for its images to stop at their next band."""
 
 LOOK_S = 0.02
 """How often it looks meanwhile whether it is told again."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from upsample_cli.errors import PictureError
+from upsample_cli.errors import ImageError
 
 
 def refuse_special(path: Path) -> None:
     """Refuse what is neither a file nor a folder: opening a pipe waits for its other end, and a device need not end.
 
     Raises:
-        PictureError: if it is one.
+        ImageError: if it is one.
         OSError: if there is nothing of that name.
     """
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a folder says so itself when it is opened
-        raise PictureError(path, "is not a regular file", "give a file")
+        raise ImageError(path, "is not a regular file", "give a file")

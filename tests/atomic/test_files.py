@@ -13,7 +13,7 @@ import pytest
 
 from upsample_cli.atomic.files import new_file, remove_unfinished
 from upsample_cli.atomic.folders import Folder
-from upsample_cli.errors import Interrupted, OutputExistsError, PictureError, WritingError
+from upsample_cli.errors import ImageError, Interrupted, OutputExistsError, WritingError
 
 
 def write(path, content=b"x", *, overwrite=False, meanwhile=lambda: None):
@@ -57,7 +57,7 @@ def test_it_has_the_permissions_of_any_new_file(tmp_path):
     assert (tmp_path / "a.png").stat().st_mode & 0o777 == 0o640
 
 
-@pytest.mark.parametrize("error", [RuntimeError("no"), KeyboardInterrupt(), PictureError("in.png", "is damaged")])
+@pytest.mark.parametrize("error", [RuntimeError("no"), KeyboardInterrupt(), ImageError("in.png", "is damaged")])
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_after_any_exception_nothing_is_left_and_nothing_is_lost(tmp_path, error, overwrite):
     target = tmp_path / "a.png"
@@ -169,7 +169,7 @@ def test_what_cannot_be_written_is_one_line_with_the_next_step(tmp_path, monkeyp
     before = names(tmp_path)
     for name, expected in cases.items():
         for overwrite in (False, True):
-            with pytest.raises(PictureError) as caught:
+            with pytest.raises(ImageError) as caught:
                 write(tmp_path / name, overwrite=overwrite)
             assert expected in str(caught.value)
             assert str(caught.value).startswith(str(tmp_path / name))
@@ -179,7 +179,7 @@ def test_what_cannot_be_written_is_one_line_with_the_next_step(tmp_path, monkeyp
 
 def test_a_device_is_never_replaced():
     for overwrite in (False, True):
-        with pytest.raises(PictureError, match="is not a regular file and is not replaced"):
+        with pytest.raises(ImageError, match="is not a regular file and is not replaced"):
             write("/dev/null", overwrite=overwrite)
     assert Path("/dev/null").is_char_device()
 
@@ -191,7 +191,7 @@ def test_a_folder_that_may_not_be_written_to_is_one_line(tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(Folder, "create", refuse)
-    with pytest.raises(PictureError, match="its folder may not be written to; check the permissions"):
+    with pytest.raises(ImageError, match="its folder may not be written to; check the permissions"):
         write(tmp_path / "a.png")
 
 
@@ -202,18 +202,18 @@ def test_a_full_disk_is_said_and_nothing_is_left(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
     try:
         for size in (20_000, 10_001):
-            with pytest.raises(PictureError, match="cannot be written: the file would be larger than allowed"):
+            with pytest.raises(ImageError, match="cannot be written: the file would be larger than allowed"):
                 write(tmp_path / "a.png", bytes(size))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, ignored)
     assert names(tmp_path) == []
-    with pytest.raises(PictureError, match="the disk is full; free some space"):
+    with pytest.raises(ImageError, match="the disk is full; free some space"):
         write(tmp_path / "b.png", meanwhile=failing(OSError(errno.ENOSPC, "No space left on device")))
 
 
 def test_an_error_of_the_encoder_is_one_of_writing_the_file(tmp_path):
-    with pytest.raises(PictureError, match=r"a\.webp: cannot be written: the WebP encoder gave up"):
+    with pytest.raises(ImageError, match=r"a\.webp: cannot be written: the WebP encoder gave up"):
         write(tmp_path / "a.webp", meanwhile=failing(OSError("the WebP encoder gave up")))
 
 

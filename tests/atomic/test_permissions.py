@@ -151,11 +151,11 @@ def test_the_folder_of_several_trees_is_as_private_as_the_most_private_and_an_ol
     Path("out").chmod(0o711)
     assert upsample("closed", "-o", "out", "--overwrite").status == 0
     assert mode("out") == "0o711"
-    make_bases([Place(Path("nowhere"), Path("nowhere/in_x2"), Path("open"))])  # the first picture will say so
+    make_bases([Place(Path("nowhere"), Path("nowhere/in_x2"), Path("open"))])  # the first image will say so
     assert not Path("nowhere").exists()
 
 
-def test_a_page_of_pictures_and_what_tconv_makes_are_not_more_readable_either(capsys, monkeypatch):
+def test_a_page_of_images_and_what_tconv_makes_are_not_more_readable_either(capsys, monkeypatch):
     monkeypatch.setattr(os, "_exit", leave)
     save("a.png", (40, 40))
     np.save("a.npy", np.zeros((4, 4), np.float32))

@@ -15,7 +15,7 @@ from upsample_cli.batch.inputs import find_inputs
 from upsample_cli.batch.outputs import target_of
 from upsample_cli.batch.plan import plan_run
 from upsample_cli.enlarge.job import Options
-from upsample_cli.enlarge.run import enlarge_picture, upsample_file
+from upsample_cli.enlarge.run import enlarge_image, upsample_file
 from upsample_cli.errors import OutputExistsError, WritingError
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links of POSIX")
@@ -60,7 +60,7 @@ def test_a_link_at_an_outputs_name_is_refused_and_the_others_are_written(argumen
     assert upsample(*arguments).status == 0  # the control: it was the link alone
 
 
-def test_the_only_picture_is_refused_too_and_so_is_a_link_that_leads_nowhere():
+def test_the_only_image_is_refused_too_and_so_is_a_link_that_leads_nowhere():
     save("a.png")
     Path("a_x2.png").symlink_to("../victim/new.png")
     for arguments in ((), ("--overwrite",)):
@@ -143,7 +143,7 @@ def write(path, meanwhile=lambda: None, **settings):
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_what_is_planted_between_the_plan_and_the_picture_is_seen(overwrite):
+def test_what_is_planted_between_the_plan_and_the_image_is_seen(overwrite):
     save("in/a.png")
     save("in/sub/b.png", seed=1)
     (first, second), options = planned("in", output="out", overwrite=overwrite)
@@ -153,17 +153,17 @@ def test_what_is_planted_between_the_plan_and_the_picture_is_seen(overwrite):
     with pytest.raises(
         WritingError if overwrite else OutputExistsError, match=r"out/a_x2\.png: is a symbolic link, which"
     ):
-        enlarge_picture(first, options)
+        enlarge_image(first, options)
     with pytest.raises(WritingError, match="out/sub: is a symbolic link, and outputs go through no link"):
-        enlarge_picture(second, options)
+        enlarge_image(second, options)
     Path("out/a_x2.png").unlink()
     Path("out/sub").unlink()
-    assert {enlarge_picture(job, options).status for job in (first, second)} == {"written"}
+    assert {enlarge_image(job, options).status for job in (first, second)} == {"written"}
 
 
 @pytest.mark.skipif(not {os.open, os.link, os.rename} <= os.supports_dir_fd, reason="paths are all there is")
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_folder_that_is_exchanged_for_a_link_while_a_picture_is_written_takes_nothing_along(overwrite):
+def test_a_folder_that_is_exchanged_for_a_link_while_a_image_is_written_takes_nothing_along(overwrite):
     save("in/sub/b.png")
     place = Place(Path("out"), Path("out"), Path("in"))
 
@@ -212,11 +212,11 @@ def test_without_open_folders_links_are_looked_for_by_path(monkeypatch):
     (job,), options = planned("in", output="elsewhere/")
     job = type(job)(job.input, Path("out/sub/b.png"), "png", 11, 17, place=Place(Path("out"), Path("out"), Path("in")))
     with pytest.raises(WritingError, match="out/sub: is a symbolic link"):
-        enlarge_picture(job, options)
+        enlarge_image(job, options)
     Path("out/sub").unlink()
-    enlarge_picture(job, options)
+    enlarge_image(job, options)
     with pytest.raises(OutputExistsError):
-        enlarge_picture(job, options)
+        enlarge_image(job, options)
     assert_same_pixels(pixels_of("out/sub/b.png"), expected_pixels(pixels_of("in/sub/b.png"), 2))
 
 

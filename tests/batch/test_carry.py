@@ -1,4 +1,4 @@
-"""One picture carried out: whatever is wrong with it becomes one failed result. No torch, no pixels."""
+"""One image carried out: whatever is wrong with it becomes one failed result. No torch, no pixels."""
 
 import errno
 import pickle
@@ -10,22 +10,22 @@ import pytest
 from upsample_cli.atomic.files import writing_error
 from upsample_cli.batch.carry import carry_out
 from upsample_cli.enlarge.job import Job, Options, Result
-from upsample_cli.errors import DeviceError, Interrupted, OutputExistsError, PictureError, UsageError
+from upsample_cli.errors import DeviceError, ImageError, Interrupted, OutputExistsError, UsageError
 
 JOB = Job(Path("a.png"), Path("o/a.png"), "png", 7, 5, ("a loss",))
 
 
 def too_large():
-    error = PictureError("a.png", "does not fit into memory", "give --workers 1")
+    error = ImageError("a.png", "does not fit into memory", "give --workers 1")
     error.__cause__ = MemoryError()
     return error
 
 
 FAILURES = [
-    (PictureError("a.png", "is damaged", "get another"), "a.png: is damaged; get another", False),
+    (ImageError("a.png", "is damaged", "get another"), "a.png: is damaged; get another", False),
     (UsageError("too little", "give more"), "a.png: too little; give more", False),
     (DeviceError("no such device"), "a.png: no such device", False),
-    (MemoryError(), "a.png: not enough memory to hold the picture; give --workers 1, or enlarge it elsewhere", True),
+    (MemoryError(), "a.png: not enough memory to hold the image; give --workers 1, or enlarge it elsewhere", True),
     (too_large(), "a.png: does not fit into memory; give --workers 1", True),
     (
         RuntimeError("two\n  lines"),
@@ -55,10 +55,10 @@ def carried(monkeypatch):
     """The result where the pipeline raises an error."""
 
     def carried(error, **keywords):
-        def enlarge_picture(job, options, **_):
+        def enlarge_image(job, options, **_):
             raise error
 
-        monkeypatch.setattr("upsample_cli.enlarge.run.enlarge_picture", enlarge_picture)
+        monkeypatch.setattr("upsample_cli.enlarge.run.enlarge_image", enlarge_image)
         return carry_out(JOB, Options(), **keywords)
 
     return carried
@@ -72,12 +72,12 @@ def test_each_failure_is_one_line_and_says_whether_it_may_pass(carried, error, l
     assert result.elapsed_s > 0
 
 
-def test_options_that_cannot_be_carried_out_are_the_runs_own_error_for_the_only_picture(carried):
+def test_options_that_cannot_be_carried_out_are_the_runs_own_error_for_the_only_image(carried):
     with pytest.raises(UsageError, match=r"^too little; give more$"):
         carried(UsageError("too little", "give more"), is_alone=True)
 
 
-def test_an_output_that_turns_up_meanwhile_is_passed_over_or_for_the_only_picture_an_error(carried):
+def test_an_output_that_turns_up_meanwhile_is_passed_over_or_for_the_only_image_an_error(carried):
     error = OutputExistsError(JOB.output)
     passed, alone = carried(error), carried(error, is_alone=True)
     assert (passed.status, passed.error, alone.status) == ("skipped", None, "failed")
@@ -88,11 +88,11 @@ def test_an_output_that_turns_up_meanwhile_is_passed_over_or_for_the_only_pictur
 def test_debug_lets_the_unexpected_through_and_only_that(carried):
     with pytest.raises(RuntimeError):
         carried(RuntimeError("two"), debug=True)
-    assert carried(PictureError("a.png", "is damaged"), debug=True).status == "failed"
+    assert carried(ImageError("a.png", "is damaged"), debug=True).status == "failed"
 
 
 @pytest.mark.parametrize("error", [Interrupted(), BrokenPipeError()])
-def test_what_is_not_about_the_picture_is_let_through(carried, error):
+def test_what_is_not_about_the_image_is_let_through(carried, error):
     with pytest.raises(type(error)):
         carried(error)
 

@@ -104,7 +104,7 @@ def spawned(process):
 
 
 def worker_processes(cluster):
-    """What enlarges pictures on a cluster: the processes that its workers have started."""
+    """What enlarges images on a cluster: the processes that its workers have started."""
     workers = [each for nanny in cluster.nannies for each in spawned(psutil.Process(nanny.pid))]
     return [each for worker in workers for each in spawned(worker)]
 
@@ -151,7 +151,7 @@ def test_what_the_tests_start_listens_on_loopback_only(cluster):
 def test_a_run_on_a_cluster_of_which_a_worker_is_killed_is_the_local_run(cluster):
     for index in range(30):
         save(f"in/{index:02}.{('png', 'jpg', 'bmp')[index % 3]}", (300 + index, 401), seed=index)
-    Path("in/bad.png").write_bytes(b"no picture")
+    Path("in/bad.png").write_bytes(b"no image")
     command = [*COMMAND, "in", "-o", "out", "--json", "--cluster", cluster.address]
     with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         while not Path("out").exists() or len(names("out")) < 5:
@@ -176,7 +176,7 @@ def test_a_run_on_a_cluster_of_which_a_worker_is_killed_is_the_local_run(cluster
         assert again == {"written": 0, "skipped": 30, "failed": 1, "planned": 0}
 
 
-def test_a_picture_that_crashes_or_hangs_fails_alone_and_takes_no_dask_worker_with_it(cluster):
+def test_a_image_that_crashes_or_hangs_fails_alone_and_takes_no_dask_worker_with_it(cluster):
     wanted = [f"good{index}" for index in range(12)]
     wanted[2:2], wanted[5:5], wanted[9:9] = ["segfault"], ["hang"], ["exit"]
     with client_of(cluster.address) as client:
@@ -195,7 +195,7 @@ def test_a_picture_that_crashes_or_hangs_fails_alone_and_takes_no_dask_worker_wi
         assert set(client.nthreads()) == before
 
 
-def test_a_picture_that_kills_dask_workers_is_given_up_and_others_go_on(cluster):
+def test_a_image_that_kills_dask_workers_is_given_up_and_others_go_on(cluster):
     pool = executor(cluster)
     result = pool.submit(job("poison")).result(timeout=LONG_S)
     assert (result.status, result.may_pass) == ("failed", True)
@@ -223,7 +223,7 @@ def test_closing_it_early_leaves_no_process_and_no_temporary_file(cluster):
     futures = [pool.submit(job(f"hang{index}")) for index in range(6)]
     while len(begun := list(Path().glob(".*.part"))) < 2:
         time.sleep(0.005)
-    # Each Dask worker has names of its own: one that is only cut off goes on while another does its pictures again.
+    # Each Dask worker has names of its own: one that is only cut off goes on while another does its images again.
     tokens = {path.name.split(".")[-2] for path in begun}
     assert len(tokens) == 2
     assert all(token.startswith(pool._errand.token) for token in tokens)
@@ -376,7 +376,7 @@ def test_processes_that_a_killed_run_left_end_by_themselves_and_start_again(in_a
     assert in_a_worker == [(errand.topic, 1), (errand.topic, 2)]
 
 
-def test_a_picture_that_comes_after_the_end_of_its_run_is_not_begun(in_a_worker):
+def test_a_image_that_comes_after_the_end_of_its_run_is_not_begun(in_a_worker):
     errand = Errand(Options(), new_token(), cluster_deeds.carry, prepare=cluster_deeds.prepare)
     assert enlarge(job("good1"), errand, 1)["status"] == "written"
     worker.end(errand.token)
@@ -385,7 +385,7 @@ def test_a_picture_that_comes_after_the_end_of_its_run_is_not_begun(in_a_worker)
     assert names(".") == ["good1_x2.png"]
 
 
-def test_pictures_that_have_no_room_wait_and_are_not_begun_when_the_run_ends(in_a_worker, monkeypatch):
+def test_images_that_have_no_room_wait_and_are_not_begun_when_the_run_ends(in_a_worker, monkeypatch):
     monkeypatch.setattr(worker, "budget_bytes", lambda _options: 1)
     errand = Errand(Options(), new_token(), cluster_deeds.carry, prepare=cluster_deeds.prepare)
     with ThreadPoolExecutor(2) as dask_threads:
@@ -436,7 +436,7 @@ def test_what_is_not_even_a_record_is_refused(answer):
         received(answer, job("a"))
 
 
-def test_a_worker_that_answers_something_else_fails_that_picture_alone(cluster, monkeypatch):
+def test_a_worker_that_answers_something_else_fails_that_image_alone(cluster, monkeypatch):
     pool = executor(cluster)
     with monkeypatch.context() as patched:
         patched.setattr(cluster_module, "enlarge", cluster_deeds.answer_nonsense)
@@ -482,7 +482,7 @@ def as_environment(settings):
     return {f"DASK_{name.upper().replace('.', '__').replace('-', '_')}": value for name, value in settings.items()}
 
 
-def test_pictures_are_enlarged_over_tls_and_strangers_are_refused(certificates, tmp_path, monkeypatch):
+def test_images_are_enlarged_over_tls_and_strangers_are_refused(certificates, tmp_path, monkeypatch):
     settings = {role: as_environment(tls_settings(certificates, role)) for role in ("scheduler", "worker")}
     with contextlib.ExitStack() as stack:
         address, _ = stack.enter_context(dask_scheduler(tmp_path, "--protocol", "tls", **settings["scheduler"]))

@@ -29,7 +29,7 @@ def found(*arguments, recursive=False, exclude=None):
     return [each.path.as_posix() for each in inputs]
 
 
-def test_of_a_folder_the_pictures_are_taken_by_name_and_nothing_else():
+def test_of_a_folder_the_images_are_taken_by_name_and_nothing_else():
     touch("f/b.png", "f/A.JPEG", "f/c.tif", "f/notes.txt", "f/.hidden.png", "f/png", "f/e.png.bak", "f/sub/d.png")
     assert found("f") == ["f/A.JPEG", "f/b.png", "f/c.tif"]
     assert found("f", recursive=True) == ["f/A.JPEG", "f/b.png", "f/c.tif", "f/sub/d.png"]
@@ -74,19 +74,19 @@ def test_a_file_whose_name_looks_like_a_pattern_is_itself():
     assert found("[2].png") == ["[2].png"]
 
 
-def test_links_to_pictures_are_taken_and_links_to_folders_are_not_followed():
+def test_links_to_images_are_taken_and_links_to_folders_are_not_followed():
     touch("f/a.png", "other/b.png", "f/sub/c.png")
     Path("f/link.png").symlink_to("a.png")
     Path("f/dangling.png").symlink_to("nowhere.png")
     Path("f/sub/up").symlink_to("..")  # one circle only: followed, two would not end in a lifetime
     Path("f/elsewhere").symlink_to("../other")
     Path("f/self.png").symlink_to("self.png")
-    pictures = ["f/a.png", "f/dangling.png", "f/link.png", "f/self.png", "f/sub/c.png"]
-    assert found("f", recursive=True) == pictures
+    images = ["f/a.png", "f/dangling.png", "f/link.png", "f/self.png", "f/sub/c.png"]
+    assert found("f", recursive=True) == images
     assert found("f/elsewhere") == ["f/elsewhere/b.png"]  # unless it is what the user named
 
 
-def test_a_folder_that_is_named_like_a_picture_is_a_folder():
+def test_a_folder_that_is_named_like_a_image_is_a_folder():
     touch("x.png/a.png", "f/y.png/b.png")
     assert found("x.png") == ["x.png/a.png"]
     assert found("f") == []
@@ -150,7 +150,7 @@ PATHS = st.builds(lambda folders, name, end: "/".join([*folders, name + end]), s
 
 @given(st.sets(PATHS, max_size=8), st.booleans())
 @settings(max_examples=60)
-def test_of_any_folder_exactly_the_visible_pictures_are_taken(paths, recursive):
+def test_of_any_folder_exactly_the_visible_images_are_taken(paths, recursive):
     """Against the definition, applied to the names that were made: no folder is walked for it."""
     with tempfile.TemporaryDirectory() as root:
         made = set()

@@ -67,7 +67,7 @@ def test_an_output_is_named_after_its_input_its_factor_and_its_format(name, form
     assert outputs(f"d/{name}", **options) == {f"d/{name}": f"d/{output}"}
 
 
-def test_output_is_a_file_for_one_picture():
+def test_output_is_a_file_for_one_image():
     save("a.png")
     assert outputs("a.png", output="new/b.jpg") == {"a.png": "new/b.jpg"}
     assert outputs("a.png", output="b") == {"a.png": "b"}
@@ -90,14 +90,14 @@ def test_output_is_a_folder_if_it_is_there_or_ends_in_a_slash():
     assert outputs("a.png", output="new/") == {"a.png": "new/a_x2.png"}
 
 
-def test_output_is_a_folder_for_several_pictures_and_for_a_folder():
+def test_output_is_a_folder_for_several_images_and_for_a_folder():
     save("a.png")
     save("f/b.png")
     assert outputs("a.png", "f/b.png", output="new") == {"a.png": "new/a_x2.png", "f/b.png": "new/b_x2.png"}
     assert outputs("f", output="new") == {"f/b.png": "new/b_x2.png"}
 
 
-def test_several_pictures_do_not_go_into_one_file():
+def test_several_images_do_not_go_into_one_file():
     for name in ("a.png", "f/b.png", "there.png"):
         save(name)
     Path("dangling").symlink_to("nowhere/at/all")
@@ -106,10 +106,10 @@ def test_several_pictures_do_not_go_into_one_file():
             planned(*arguments, output=output, overwrite=True)
 
 
-def test_a_folder_is_not_made_under_a_pictures_name_by_mistake():
+def test_a_folder_is_not_made_under_a_images_name_by_mistake():
     for name in ("a.png", "f/b.png"):
         save(name)
-    with pytest.raises(UsageError, match=r"^out\.jpg is named like a picture.* write out\.jpg/$"):
+    with pytest.raises(UsageError, match=r"^out\.jpg is named like an image.* write out\.jpg/$"):
         planned("a.png", "f/b.png", output="out.jpg")
     assert outputs("a.png", "f/b.png", output="out.jpg/") == {
         "a.png": "out.jpg/a_x2.png",
@@ -152,10 +152,10 @@ def test_a_folder_with_nothing_beside_it_needs_an_output():
     assert entry.result.error == "/a.png: no such file; check the name"
 
 
-def test_an_extension_of_no_picture_is_refused():
+def test_an_extension_of_no_image_is_refused():
     save("a.png")
     with pytest.raises(
-        UsageError, match=r"^b.xyz: '.xyz' is no picture format's extension; use one of .*\.png.*--format"
+        UsageError, match=r"^b.xyz: '.xyz' is no image format's extension; use one of .*\.png.*--format"
     ):
         planned("a.png", output="b.xyz")
     (entry,) = planned("a.png", output="b.xyz", format="png")
@@ -174,7 +174,7 @@ def test_an_input_named_twice_counts_once_where_it_was_named_first():
     assert outputs("f/b.png", "f", output="o") == {"f/b.png": "o/b_x2.png", "f/a.png": "o/a_x2.png"}
 
 
-def test_a_link_to_a_picture_is_an_input_of_its_own():
+def test_a_link_to_a_image_is_an_input_of_its_own():
     save("f/a.png")
     Path("f/b.png").symlink_to("a.png")
     assert outputs("f") == {"f/a.png": "f_x2/a_x2.png", "f/b.png": "f_x2/b_x2.png"}
@@ -227,7 +227,7 @@ def test_collisions_are_seen_through_links():
 
 def test_a_bad_input_is_protected_too():
     save("a.png")
-    Path("a_x2.png").write_bytes(b"a picture one day, but damaged")
+    Path("a_x2.png").write_bytes(b"an image one day, but damaged")
     with pytest.raises(UsageError, match=r"a_x2\.png is an input"):
         planned("a.png", "a_x2.png", overwrite=True)
 
@@ -235,7 +235,7 @@ def test_a_bad_input_is_protected_too():
 # What is there already ---------------------------------------------------------------------------------------------
 
 
-def test_an_output_that_exists_is_an_error_for_the_only_picture_and_passed_over_in_a_batch():
+def test_an_output_that_exists_is_an_error_for_the_only_image_and_passed_over_in_a_batch():
     save("f/a.png", (11, 17))
     save("f/a_x2.png")
     (alone,) = planned("f/a.png")
@@ -253,7 +253,7 @@ def test_an_output_that_exists_is_an_error_for_the_only_picture_and_passed_over_
     assert statuses("f/a.png", "b.png", overwrite=True) == {"f/a.png": "planned", "b.png": "planned"}
 
 
-def test_a_folder_is_a_batch_even_if_it_holds_one_picture():
+def test_a_folder_is_a_batch_even_if_it_holds_one_image():
     save("f/a.png")
     save("f_x2/a_x2.png")
     assert statuses("f") == {"f/a.png": "skipped"}
@@ -276,7 +276,7 @@ def test_a_dangling_link_is_there_already_and_a_folder_is_in_the_way():
 def test_a_bad_input_is_a_result_of_its_own_and_the_others_are_planned():
     save("a.png")
     Path("empty.png").touch()
-    Path("text.png").write_text("no picture\n")
+    Path("text.png").write_text("no image\n")
     save("huge.png", (40, 50))
     results = [
         entry.result for entry in planned("empty.png", "a.png", "text.png", "missing.png", "huge.png", max_pixels=1999)
@@ -285,7 +285,7 @@ def test_a_bad_input_is_a_result_of_its_own_and_the_others_are_planned():
     for result in results:
         assert result.error is None or (result.error.startswith(f"{result.input}: ") and "\n" not in result.error)
     assert "empty" in results[0].error
-    assert "not a picture" in results[2].error
+    assert "not an image" in results[2].error
     assert "no such file" in results[3].error
     assert "--max-pixels 2000" in results[4].error
     assert statuses("huge.png", max_pixels=2000) == {"huge.png": "planned"}

@@ -57,7 +57,7 @@ os._exit(0)
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux measures peaks anew")
 def test_the_estimate_is_within_a_factor_of_two_of_what_is_taken(tmp_path):
-    """Below 32 MiB the allocator decides, not the picture: they are added on both sides."""
+    """Below 32 MiB the allocator decides, not the image: they are added on both sides."""
     generator = np.random.default_rng(0)
     for name, size in (("small", (31, 47)), ("large", (2003, 3001))):
         pixels = generator.integers(0, 256, (*size, 3), dtype=np.uint8)
@@ -75,7 +75,7 @@ def test_the_estimate_is_within_a_factor_of_two_of_what_is_taken(tmp_path):
     ratios = {name: (estimate + slack) / (taken + slack) for name, (taken, estimate) in found.items()}
     assert len(ratios) == 13
     assert all(0.5 <= ratio <= 2 for ratio in ratios.values()), ratios
-    # The control: a picture that is collected takes so much more that one bound would not fit both.
+    # The control: an image that is collected takes so much more that one bound would not fit both.
     assert found["jpg bmp"][0] > found["jpg png"][0] + 50 * 2**20
 
 
@@ -94,7 +94,7 @@ def test_what_has_to_be_held_whole_counts_and_what_is_streamed_does_not():
     assert job_bytes(job(10), options) < 10_000 * 4  # no room for bands that are not there
 
 
-def test_a_picture_over_the_budget_is_in_flight_alone():
+def test_a_image_over_the_budget_is_in_flight_alone():
     each = job_bytes(job(), Options())
     admission = Admission(8, each // 2, Options())
     assert admission.takes(job())

@@ -60,10 +60,10 @@ def change(*statements, path=RECORD):
 
 def loosened(*statements):
     """Execute statements on a record whose columns take any value, and give it its own schema again."""
-    set_sql = "UPDATE sqlite_master SET sql = ? WHERE name = 'pictures'"
+    set_sql = "UPDATE sqlite_master SET sql = ? WHERE name = 'images'"
     loose = f"CREATE TABLE pictures ({COLUMNS[0]} PRIMARY KEY, {', '.join(COLUMNS[1:])})"
     with closing(sqlite3.connect(RECORD)) as db:
-        ((sql,),) = db.execute("SELECT sql FROM sqlite_master WHERE name = 'pictures'")
+        ((sql,),) = db.execute("SELECT sql FROM sqlite_master WHERE name = 'images'")
     change("PRAGMA writable_schema = ON", (set_sql, (loose,)))
     change(*statements, "PRAGMA writable_schema = ON", (set_sql, (sql,)))
 
@@ -514,7 +514,7 @@ NULLS = ", ".join(f"x AS {name}" for name in COLUMNS)
         [f"CREATE TRIGGER t BEFORE INSERT ON settings BEGIN {ENDLESS} count(*) FROM n; END"],
         ["CREATE VIRTUAL TABLE v USING fts5(a)"],
         ["CREATE TABLE pragma_application_id (a)"],
-        ["DROP TABLE pictures", f"CREATE VIEW pictures AS {ENDLESS} {NULLS} FROM n"],
+        ["DROP TABLE pictures", f"CREATE VIEW images AS {ENDLESS} {NULLS} FROM n"],
         ["DROP TABLE pictures", f"CREATE TABLE pictures ({', '.join(COLUMNS)})"],
         ["DROP TABLE pictures", "DROP TABLE settings"],
         ["PRAGMA user_version = 0"],
@@ -549,7 +549,7 @@ def test_a_great_many_tables_are_refused_at_once():
 def endless():
     """Give the record a tree of pages without an end: each page refers hundreds of times to the next."""
     with closing(sqlite3.connect(RECORD)) as db:
-        ((root,),) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'pictures'")
+        ((root,),) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'images'")
         ((page_bytes,),) = db.execute("PRAGMA page_size")
     data = bytearray(RECORD.read_bytes())
     pages = len(data) // page_bytes

@@ -50,7 +50,7 @@ def change(path, **columns):
 
 @pytest.fixture
 def batch():
-    """Three pictures, enlarged into `out`."""
+    """Three images, enlarged into `out`."""
     for index, name in enumerate(("a.png", "b.jpg", "c.bmp")):
         save(f"in/{name}", (11, 17 + index), seed=index)
     assert upsample("in", "-o", "out").status == 0
@@ -106,7 +106,7 @@ def test_a_changed_setting_is_said_and_made_anew_only_with_overwrite(batch, argu
     assert [each[0] for each in statuses("in", "-o", "out", *arguments).values()] == ["skipped"] * 3
     again = statuses("in", "-o", "out", *arguments, "--overwrite")
     assert list(again.values()) == [("skipped",)] * 3  # done, so not made once more
-    if "strip" not in arguments:  # these pictures have nothing to strip
+    if "strip" not in arguments:  # these images have nothing to strip
         assert tree("out")["a_x2.png"] != batch["a_x2.png"]
 
 
@@ -178,7 +178,7 @@ def test_outputs_among_their_inputs_are_no_inputs_of_the_next_run():
     change(f"in/{RECORD_NAME}", status="started")  # killed amid them
     assert statuses(*arguments, "--dry-run").keys() == {"a.png", "b.png", "c.png"}
     assert names("in") == sorted([*made, "a_x3.png", "b_x3.png", "sub/c_x3.png"])
-    # Where they go elsewhere, by their names, or by no record of ours, they are pictures like any other.
+    # Where they go elsewhere, by their names, or by no record of ours, they are images like any other.
     assert len(statuses("in", "-r", "-o", "out", "--state", "in/.upsample.sqlite")) == 9
     assert len(statuses("in/a.png", "in/a_x2.png", "-o", "in/", "--dry-run")) == 2
     assert len(statuses(*arguments, "--no-state", "--dry-run")) == 9
@@ -329,7 +329,7 @@ def test_killed_at_random_moments_and_resumed_every_output_is_whole_and_none_is_
 
 
 def kill_amid(command, *, done, random_, early):
-    """Start a run and kill it: early, or after a few more pictures and a moment. Returns whether it was at work."""
+    """Start a run and kill it: early, or after a few more images and a moment. Returns whether it was at work."""
     process = subprocess.Popen(command, env=ENVIRONMENT)
     if early:
         time.sleep(random_.uniform(0, 1))
@@ -376,8 +376,8 @@ def test_of_fifty_five_are_corrupt_and_reported_again_without_being_opened(monke
     first = upsample("in", "-o", "out", "--json")
     assert first.document["summary"] == {"written": 45, "skipped": 0, "failed": 5, "planned": 0}
     opened = []
-    open_picture = run.open_picture
-    monkeypatch.setattr(run, "open_picture", lambda path, **k: opened.append(path) or open_picture(path, **k))
+    open_image = run.open_image
+    monkeypatch.setattr(run, "open_image", lambda path, **k: opened.append(path) or open_image(path, **k))
     again = upsample("in", "-o", "out", "--json")
     assert (again.status, opened) == (1, [])
     errors = [[each["error"] for each in run.document["files"]] for run in (first, again)]
@@ -435,17 +435,17 @@ def test_an_output_folder_that_cannot_be_made_or_written_to_ends_the_run_in_one_
 def test_an_input_that_is_replaced_or_deleted_in_mid_run_is_not_taken_for_done(monkeypatch):
     for name in ("a", "b", "c"):
         save(f"in/{name}.png", (11, 17))
-    open_picture = run.open_picture
+    open_image = run.open_image
 
-    def late_open_picture(path, **keywords):
+    def late_open_image(path, **keywords):
         if Path(path).name == "a.png":
             save(path, (7, 5), seed=9)
         if Path(path).name == "b.png":
             Path(path).unlink()
-        return open_picture(path, **keywords)
+        return open_image(path, **keywords)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run, "open_picture", late_open_picture)
+        patch.setattr(run, "open_image", late_open_image)
         assert {name: each[0] for name, each in statuses("in", "-o", "out").items()} == {
             "a.png": "written", "b.png": "failed", "c.png": "written",
         }  # fmt: skip
@@ -462,14 +462,14 @@ def test_a_second_run_on_the_same_folder_stops_in_one_line_and_the_first_goes_on
     save("in/a.png")
     save("in/b.png")
     seconds = []
-    open_picture = run.open_picture
+    open_image = run.open_image
 
     def open_and_start_another(path, **keywords):
         if not seconds:
             seconds.append(upsample_process("in", "-o", "out", "--overwrite"))
-        return open_picture(path, **keywords)
+        return open_image(path, **keywords)
 
-    monkeypatch.setattr(run, "open_picture", open_and_start_another)
+    monkeypatch.setattr(run, "open_image", open_and_start_another)
     assert upsample("in", "-o", "out", "--workers", "1").status == 0
     (second,) = seconds
     assert (second.status, second.out) == (1, "")
@@ -528,7 +528,7 @@ def test_an_empty_record_is_a_new_one():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--state", "run.png"], "named like a picture"),
+        (["--state", "run.png"], "named like an image"),
         (["--state", "in"], "no name of a file"),
         (["--state", ""], "no name of a file"),
         (["--state", "a.db", "--no-state"], "leave one out"),

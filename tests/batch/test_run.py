@@ -12,7 +12,7 @@ from upsample_cli.batch.run import run_entries
 from upsample_cli.enlarge.job import Job, Options, Result
 from upsample_cli.errors import DeviceError, Interrupted
 
-LARGE = 2**11  # a side: one such picture is a slot's work
+LARGE = 2**11  # a side: one such image is a slot's work
 
 
 def entry(name, side=LARGE):
@@ -25,7 +25,7 @@ def done(job):
 
 
 class ByHand:
-    """An executor whose pictures end when the test says so; it writes down what is in flight."""
+    """An executor whose images end when the test says so; it writes down what is in flight."""
 
     def __init__(self, slots=2):
         self.slots, self.device = slots, None
@@ -69,7 +69,7 @@ class Written:
 
 @pytest.fixture
 def ending(monkeypatch):
-    """Whenever the run waits for a result, the picture begun first ends. `errors` says which of them end badly."""
+    """Whenever the run waits for a result, the image begun first ends. `errors` says which of them end badly."""
     errors = {}
     executors = []
 
@@ -116,7 +116,7 @@ def test_nothing_to_do_is_no_result(ending):
 
 
 @pytest.mark.parametrize("slots", [1, 3])
-def test_of_large_pictures_one_more_than_slots_is_in_flight_so_that_no_slot_waits(ending, slots):
+def test_of_large_images_one_more_than_slots_is_in_flight_so_that_no_slot_waits(ending, slots):
     executor, results = ending([entry(str(index)) for index in range(20)], slots=slots)
     assert len(list(results)) == 20
     assert executor.most == slots + 1
@@ -128,7 +128,7 @@ def test_of_small_ones_there_are_many_in_flight_but_not_all(ending):
     assert executor.most == 3 * 32  # a slot's work is 32 of the smallest; two slots, and one to follow
 
 
-def test_ten_pictures_of_100_megapixels_do_not_start_at_once(ending):
+def test_ten_images_of_100_megapixels_do_not_start_at_once(ending):
     entries = [entry(str(index), 10_000) for index in range(10)]
     each_bytes = job_bytes(entries[0].job, Options())
     for room, most in ((0.5, 1), (1.5, 1), (2.5, 2), (99, 9)):
@@ -164,7 +164,7 @@ def test_where_a_large_one_has_to_wait_for_memory_small_ones_pass_it(ending):
     assert executor.begun[:2] == ["A", "B"]
 
 
-def test_the_journal_is_told_before_a_picture_begins_and_after_it_ended(ending):
+def test_the_journal_is_told_before_a_image_begins_and_after_it_ended(ending):
     journal = Written()
     executor, results = ending([entry(name) for name in "abcd"], slots=1, journal=journal)
     for _ in results:
@@ -174,7 +174,7 @@ def test_the_journal_is_told_before_a_picture_begins_and_after_it_ended(ending):
         assert journal.lines.index(("started", name)) < journal.lines.index(("written", name))
 
 
-def test_an_exception_of_a_picture_ends_the_run_and_closes_it(ending):
+def test_an_exception_of_a_image_ends_the_run_and_closes_it(ending):
     ending.errors["b"] = DeviceError("no such device")
     executor, results = ending([entry(name) for name in "abcdefgh"], slots=1)
     with pytest.raises(DeviceError):

@@ -1,4 +1,4 @@
-"""Workers ahead of their work: started with the second picture that is planned, never for nothing, never left."""
+"""Workers ahead of their work: started with the second image that is planned, never for nothing, never left."""
 
 import os
 from functools import partial
@@ -38,7 +38,7 @@ class Fakes:
         return process, connection
 
 
-def test_they_come_with_the_second_picture_and_are_no_more_than_wanted():
+def test_they_come_with_the_second_image_and_are_no_more_than_wanted():
     fakes, asked = Fakes(), []
     with Spares(lambda: asked.append(None) or 3, fakes.start) as spares:
         counts = []
@@ -104,14 +104,14 @@ def test_a_spare_that_dies_is_replaced_or_said():
     assert_all_gone(pool)
 
 
-def pictures(count):
+def images(count):
     Path("in").mkdir()
     for index in range(count):
         Image.fromarray(np.full((5, 7, 3), index, np.uint8)).save(f"in/{index}.png")
 
 
 def started_by(fakes=None, *, inputs=("in",), output="out/", **keywords):
-    """How many workers a run of the command starts ahead; all its pictures go through threads."""
+    """How many workers a run of the command starts ahead; all its images go through threads."""
     fakes = fakes or Fakes()
     request = run.Request(inputs=inputs, output=output, options=Options(), quiet=True, **keywords)
     with (
@@ -123,20 +123,20 @@ def started_by(fakes=None, *, inputs=("in",), output="out/", **keywords):
     return len(fakes.made)
 
 
-def test_only_a_run_with_several_pictures_to_do_starts_any():
-    pictures(3)
+def test_only_a_run_with_several_images_to_do_starts_any():
+    images(3)
     assert started_by(dry_run=True, workers=2) == 0
     assert started_by(inputs=("in/0.png",), output="one.png", workers=2) == 0
     assert started_by(workers=2) == 2
     assert started_by(workers=2) == 0  # all is done
     Image.fromarray(np.zeros((5, 7, 3), np.uint8)).save("in/new.png")
-    assert started_by(workers=2) == 0  # one picture is to do, and needs none
+    assert started_by(workers=2) == 0  # one image is to do, and needs none
 
 
 def test_a_plan_that_fails_leaves_none():
     """Both inputs would be written to one file."""
     fakes = Fakes()
-    pictures(2)
+    images(2)
     Path("more").mkdir()
     Image.fromarray(np.zeros((5, 7, 3), np.uint8)).save("more/0.png")
     with pytest.raises(UsageError, match="would both be written to"):

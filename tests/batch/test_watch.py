@@ -68,7 +68,7 @@ def test_a_changed_file_arrives_again_and_one_that_vanished_is_new_when_it_is_ba
     assert rounds(tmp_path, steps) == [[], ["a.png"], [], ["a.png"], [], [], ["a.png"], []]
 
 
-def test_the_output_folder_inside_and_what_is_no_picture_do_not_arrive(tmp_path):
+def test_the_output_folder_inside_and_what_is_no_image_do_not_arrive(tmp_path):
     out = tmp_path / "out"
     for name in ("a.png", ".a.png.0123abcd.part", "notes.txt", "deep/b.png", "out/a_x2.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

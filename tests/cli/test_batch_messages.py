@@ -24,7 +24,7 @@ HINT = " " * 17 + "--retry-failed tries again what failed"
 
 
 def torn(name):
-    """A picture whose header can be read, so that it fails only when its turn comes, and is recorded."""
+    """An image whose header can be read, so that it fails only when its turn comes, and is recorded."""
     path = save(name)
     path.write_bytes(path.read_bytes()[:-40])
 
@@ -78,7 +78,7 @@ def test_the_document_says_that_the_run_was_stopped_and_only_then(large):
     assert "stopped" not in upsample("in/0.png", "-n", "--json").document
 
 
-def test_a_single_picture_that_is_stopped_is_one_line():
+def test_a_single_image_that_is_stopped_is_one_line():
     save("large.png", (2500, 2501), "L", compress_level=0)
     assert stopped("large.png", "-f", "12") == (130, "", "stopped; nothing was written\n")
     assert names(".") == ["large.png"]
@@ -128,7 +128,7 @@ def test_where_no_bars_are_drawn_the_summary_begins_on_a_line_of_its_own(large):
 # Planned, and started again ----------------------------------------------------------------------------------------
 
 
-def test_a_dry_run_has_a_line_for_each_picture_and_no_hint_at_a_record():
+def test_a_dry_run_has_a_line_for_each_image_and_no_hint_at_a_record():
     save("in/a.png")
     torn("in/b.png")
     Path("in/empty.png").touch()
@@ -154,7 +154,7 @@ def test_the_hint_stands_only_where_a_record_holds_a_failure():
     assert "--retry-failed" not in upsample("in", "-o", "other", "--no-state").out
 
 
-def test_verbose_says_why_a_picture_is_passed_over():
+def test_verbose_says_why_a_image_is_passed_over():
     save("in/a.png")
     upsample("in", "-o", "out")
     line = upsample("in", "-o", "out", "-v").out.splitlines()[0]
@@ -191,7 +191,7 @@ def test_the_bars_count_all_inputs():
     console = Console(file=io.StringIO(), width=80)
     console.print(bars)
     first, facts = console.file.getvalue().splitlines()
-    assert first.startswith("3 of 31 pictures ")
+    assert first.startswith("3 of 31 images ")
     assert facts.rstrip() == "1 failed, starting"
 
 
@@ -206,7 +206,7 @@ def test_in_a_watch_what_was_repaired_is_no_failure_any_more():
     assert tally.first_failures == ["b.png: is damaged; x"]
     tally.add(Result(Path("b.png"), Path("o.png"), "skipped"))
     assert list(tally.lines(None)) == ["written       1  1.0 MP", "skipped       1  done already"]
-    batch = Tally()  # the control: there each result is another picture's
+    batch = Tally()  # the control: there each result is another image's
     for result in (bad, good):
         batch.add(result)
     assert batch.counts["failed"] == 1

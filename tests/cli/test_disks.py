@@ -40,8 +40,8 @@ def told(name):
 
 
 @pytest.mark.skipif(not can_mount(), reason="no process may have mounts of its own here")
-def test_a_full_disk_fails_pictures_one_by_one_and_a_locked_one_all_and_both_are_cleaned_up():
-    """Four pictures of about 150 kB for 500 kB, in real workers; the record lies elsewhere, so that the run goes on."""
+def test_a_full_disk_fails_images_one_by_one_and_a_locked_one_all_and_both_are_cleaned_up():
+    """Four images of about 150 kB for 500 kB, in real workers; the record lies elsewhere, so that the run goes on."""
     for index in range(4):
         save(f"in/{index}.png", (131, 150), seed=index)
     assert upsample("in", "-o", "whole").status == 0

@@ -14,7 +14,7 @@ from PIL import Image
 from support.running import names, pixels_of, save, upsample
 
 from upsample_cli.cli.report import gallery
-from upsample_cli.errors import PictureError
+from upsample_cli.errors import ImageError
 from upsample_cli.images import preview
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
@@ -118,7 +118,7 @@ def test_no_name_breaks_out_of_the_page_and_the_page_loads_nothing():
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16"])
-def test_every_kind_of_picture_is_shown(mode):
+def test_every_kind_of_image_is_shown(mode):
     save("in/a.tif" if mode in ("CMYK", "I;16") else "in/a.png", (23, 31), mode)
     _, page = make("-f", "2")
     assert len(page.images) == 3
@@ -126,7 +126,7 @@ def test_every_kind_of_picture_is_shown(mode):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 400), (400, 1), (2, 3)])
-def test_pictures_of_a_pixel_or_a_line_are_shown(size):
+def test_images_of_a_pixel_or_a_line_are_shown(size):
     save("in/a.png", size)
     _, page = make("-f", "2")
     _, before, after = page.images
@@ -135,7 +135,7 @@ def test_pictures_of_a_pixel_or_a_line_are_shown(size):
 
 
 def test_the_cap_is_kept_and_said(monkeypatch):
-    monkeypatch.setattr(gallery, "MAX_PICTURES", 3)
+    monkeypatch.setattr(gallery, "MAX_IMAGES", 3)
     monkeypatch.setattr(gallery, "MAX_FAILURES", 2)
     for index in range(5):
         save(f"in/{index}.png")
@@ -143,7 +143,7 @@ def test_the_cap_is_kept_and_said(monkeypatch):
         Path(f"in/bad{index}.png").touch()
     _, page = make()
     assert len(page.images) == 9
-    assert "2 more pictures are not shown: a page holds 3." in page.text
+    assert "2 more images are not shown: a page holds 3." in page.text
     assert "2 more failures are not listed: a page holds 2." in page.text
 
 
@@ -163,7 +163,7 @@ def test_an_output_of_another_size_or_too_large_is_not_shown(monkeypatch):
     assert page.images == []
     assert "out/a_x2.png: is not the enlarged in/a.png" in page.text
     monkeypatch.setattr(preview, "MAX_PIXELS", 20)
-    with pytest.raises(PictureError, match="too large to be shown here"):
+    with pytest.raises(ImageError, match="too large to be shown here"):
         preview.preview(Path("in/a.png"), Path("out/a_x2.png"), (5, 5))
 
 

@@ -64,7 +64,7 @@ def test_tconv_shows_no_escape_sequence_of_others(capsys, monkeypatch, arguments
 
 
 def test_a_traceback_of_upsample_shows_none_either():
-    Path(f"{NASTY}.png").write_bytes(b"no picture")
+    Path(f"{NASTY}.png").write_bytes(b"no image")
     ended = upsample(f"{NASTY}.png", "--kernel", f"{NASTY}.pt", "--debug")
     assert "Traceback (most recent call last):\n" in ended.err
     check(ended.err)

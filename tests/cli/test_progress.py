@@ -40,10 +40,10 @@ def drawn(bars, columns):
 
 
 def half_done(bars, clock):
-    """Of four equal pictures one written, one failed at once, one half done, after ten seconds."""
+    """Of four equal images one written, one failed at once, one half done, after ten seconds."""
     first, second, third, _ = four = jobs(4)
     bars.expect(four)
-    clock[0] += 60  # what is before the first picture says nothing about the next
+    clock[0] += 60  # what is before the first image says nothing about the next
     bars.started(first)
     bars.started(second)
     bars.started(third)
@@ -60,9 +60,9 @@ def test_a_wide_terminal_shows_all_in_two_lines_and_one_for_each_in_flight(clock
     bars = Bars(Console(file=io.StringIO()), Options(factor=3), is_shown=True)
     half_done(bars, clock)
     total, facts, third = drawn(bars, 80)
-    assert total.startswith("2 of 4 pictures ━")
+    assert total.startswith("2 of 4 images ━")
     assert total.endswith("  62% 0:00:06")  # 2.5 of 4 in 10 s
-    assert facts == "1 failed, 0.2 pictures/s, 0.045 MP/s, 1 in flight"  # 250 * 201 * 9 pixels in 10 s
+    assert facts == "1 failed, 0.2 images/s, 0.045 MP/s, 1 in flight"  # 250 * 201 * 9 pixels in 10 s
     assert third.startswith("[2] of a rather long name.png ━")
     assert third.endswith(" 50%")
 
@@ -71,13 +71,13 @@ def test_a_narrow_terminal_shows_the_same_in_more_lines(clock):
     bars = Bars(Console(file=io.StringIO()), Options(factor=3), is_shown=True)
     half_done(bars, clock)
     title, total, facts, third = drawn(bars, 40)
-    assert title == "2 of 4 pictures"
+    assert title == "2 of 4 images"
     assert total.endswith(" 62% 0:00:06")
-    assert facts.startswith("1 failed, 0.2 pictures/s, 0.045 MP/s")
+    assert facts.startswith("1 failed, 0.2 images/s, 0.045 MP/s")
     assert third.startswith("[2] of a ra…me.png ━")
 
 
-def test_before_the_first_picture_nothing_is_guessed():
+def test_before_the_first_image_nothing_is_guessed():
     bars = Bars(Console(file=io.StringIO()), Options(), is_shown=True)
     bars.expect(jobs(2))
     total, facts = drawn(bars, 80)
@@ -85,7 +85,7 @@ def test_before_the_first_picture_nothing_is_guessed():
     assert facts == "starting"
 
 
-def test_a_failed_picture_is_no_longer_to_be_done_and_late_word_of_it_is_not_counted(clock):
+def test_a_failed_image_is_no_longer_to_be_done_and_late_word_of_it_is_not_counted(clock):
     bars = Bars(Console(file=io.StringIO()), Options(), is_shown=True)
     (job,) = jobs(1)
     bars.expect([job])
@@ -119,7 +119,7 @@ def test_where_there_is_no_terminal_a_line_comes_every_ten_minutes(clock):
         bars.advanced(third, 1)
         bars.advanced(third, 1)
     (line,) = file.getvalue().splitlines()
-    assert line.startswith("2 of 4 pictures, 1 failed, 0.0")
+    assert line.startswith("2 of 4 images, 1 failed, 0.0")
     assert line.endswith(" left")
 
 
@@ -135,13 +135,13 @@ def test_what_takes_its_time_is_counted_on_a_terminal_and_passed_on(monkeypatch)
     monkeypatch.setattr(progress, "_PATIENCE_S", -1.0)
     for file, is_shown, is_seen in ((Terminal(), True, True), (Terminal(), False, False), (io.StringIO(), True, False)):
         console = Console(file=file, force_terminal=True)
-        assert list(counted(range(1234), "pictures found", console, is_shown=is_shown)) == list(range(1234))
-        assert ("1,234 pictures found" in file.getvalue()) == is_seen
+        assert list(counted(range(1234), "images found", console, is_shown=is_shown)) == list(range(1234))
+        assert ("1,234 images found" in file.getvalue()) == is_seen
 
 
 def test_a_short_count_is_not_shown():
     file = Terminal()
-    assert list(counted([1, 2], "pictures found", Console(file=file), is_shown=True)) == [1, 2]
+    assert list(counted([1, 2], "images found", Console(file=file), is_shown=True)) == [1, 2]
     assert "found" not in file.getvalue()
 
 

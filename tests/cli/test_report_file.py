@@ -24,7 +24,7 @@ def lines(path):
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_a_line_for_each_picture_is_that_of_the_json_document():
+def test_a_line_for_each_image_is_that_of_the_json_document():
     save("in/a.png")
     save("in/b.png", mode="LA")
     Path("in/c.png").touch()
@@ -83,14 +83,14 @@ def test_a_killed_run_leaves_whole_lines():
 )
 def test_what_cannot_be_a_report_ends_the_run_before_its_first_pixel(name, said):
     save("in/a.png")
-    picture = save("b.png").read_bytes()
-    Path("b.txt").write_bytes(picture)
+    image = save("b.png").read_bytes()
+    Path("b.txt").write_bytes(image)
     ended = upsample("in", "-o", "out/", "--report", name)
     assert ended.status == 2
     assert ended.err.startswith(f"upsample: {said}"), ended.err
     assert ended.err.count("\n") == 1
     assert not Path("out/a_x2.png").exists()
-    assert Path("b.png").read_bytes() == Path("b.txt").read_bytes() == picture
+    assert Path("b.png").read_bytes() == Path("b.txt").read_bytes() == image
     assert not Path("new.JPG").exists()
 
 
@@ -100,14 +100,14 @@ def test_what_cannot_be_a_report_ends_the_run_before_its_first_pixel(name, said)
         (["--state", "x", "--report", "x"], "--state and --report would both be written to x; give each a name"),
         (["--state", "in/../x", "--gallery", "x"], "--state and --gallery would both be written to x; give each a"),
         (["--report", "x.html", "--gallery", "./x.html"], "--report and --gallery would both be written to x.html"),
-        (["--gallery", "in/a.png"], "in/a.png is a picture of this run, and no place for --gallery; give it another"),
-        (["--gallery", "link.png"], "in/a.png is a picture of this run, and no place for --gallery; give it another"),
-        (["--gallery", "out/b_x2.png"], "out/b_x2.png is a picture of this run, and no place for --gallery; give it"),
-        (["--report", "in/../out/b_x2.png"], "out/b_x2.png is a picture of this run, and no place for --report; give"),
+        (["--gallery", "in/a.png"], "in/a.png is an image of this run, and no place for --gallery; give it another"),
+        (["--gallery", "link.png"], "in/a.png is an image of this run, and no place for --gallery; give it another"),
+        (["--gallery", "out/b_x2.png"], "out/b_x2.png is an image of this run, and no place for --gallery; give it"),
+        (["--report", "in/../out/b_x2.png"], "out/b_x2.png is an image of this run, and no place for --report; give"),
     ],
 )
-def test_what_a_run_writes_beside_its_pictures_is_in_nobodys_place(arguments, said):
-    """Else `--overwrite` would replace a picture by the page, and one of two files would be lost in the other."""
+def test_what_a_run_writes_beside_its_images_is_in_nobodys_place(arguments, said):
+    """Else `--overwrite` would replace an image by the page, and one of two files would be lost in the other."""
     for name in ("a", "b"):
         save(f"in/{name}.png")
     Path("link.png").symlink_to("in/a.png")
@@ -125,7 +125,7 @@ def test_a_dry_run_writes_no_report():
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-def test_a_report_that_cannot_be_written_to_its_end_is_said_and_the_pictures_are_made():
+def test_a_report_that_cannot_be_written_to_its_end_is_said_and_the_images_are_made():
     save("in/a.png")
     save("in/b.png")
     ended = upsample("in", "-o", "out/", "--report", "/dev/full")
@@ -214,7 +214,7 @@ def test_causes_are_counted_without_names_and_no_result_is_held():
     tally.add(Result(Path("c.png"), Path("o.png"), "skipped"))
     tally.add(Result(Path("d.png"), Path("o.png"), "skipped", warnings=("o.png: exists already; add --overwrite",)))
     assert list(tally.lines(2.0, retry="again")) == [
-        "written       1  1.5 MP in 2.0 s: 0.5 pictures/s, 0.75 MP/s",
+        "written       1  1.5 MP in 2.0 s: 0.5 images/s, 0.75 MP/s",
         "skipped       2  1: done already",
         "                 1: exists already; add --overwrite",
         "failed      400  250: is empty",

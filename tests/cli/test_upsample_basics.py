@@ -1,4 +1,4 @@
-"""The pictures that `upsample` writes: exact to the last pixel, whatever the settings of the machine, metadata kept."""
+"""The images that `upsample` writes: exact to the last pixel, whatever the settings of the machine, metadata kept."""
 
 import os
 from pathlib import Path
@@ -50,7 +50,7 @@ def check_exact(kinds, folder, outputs, factor):
         assert_same_pixels(found, expected)
 
 
-def test_every_kind_of_picture_comes_out_exact_from_the_command():
+def test_every_kind_of_image_comes_out_exact_from_the_command():
     """As a process, as a person runs it: PNG and JPEG in, PNG out, decoded by Pillow."""
     kinds = save_all_kinds("in")
     assert len(kinds) == 17
@@ -65,14 +65,14 @@ def test_every_kind_of_picture_comes_out_exact_from_the_command():
 
 
 @pytest.mark.parametrize("factor", [1, 3, 5])
-def test_every_kind_of_picture_comes_out_exact_at_odd_factors(factor):
+def test_every_kind_of_image_comes_out_exact_at_odd_factors(factor):
     kinds = save_all_kinds("in")
     assert upsample("in", "-o", "out", "--format", "png", "-f", factor).status == 0
     check_exact(kinds, "in", "out", factor)
 
 
 def test_a_photograph_is_turned_upright_once():
-    """The control: the picture as it is stored is another one."""
+    """The control: the image as it is stored is another one."""
     save("a.jpg", (13, 19), exif=exif_block(6))
     assert upsample("a.jpg", "--format", "png").status == 0
     found = pixels_of("a_x2.png")
@@ -268,22 +268,22 @@ USAGE_ERRORS = [
     (("a.png", "--quality", "10"), "quality 10 is not one of PNG's; give 0 to 9"),
     (("a.png", "--quality", "101", "--format", "jpg"), "quality 101 is not one of JPEG's; give 1 to 100"),
     (("a.png", "--quality", "50", "--format", "bmp"), "BMP has no quality to choose; leave --quality out"),
-    (("a.png", "--format", "psd"), "no picture format is called 'psd'; choose one of jpeg, png"),
+    (("a.png", "--format", "psd"), "no image format is called 'psd'; choose one of jpeg, png"),
     (("a.png", "--kernel", "cubic"), "there is no kernel named 'cubic'; choose one of bilinear, nearest"),
     (("a.png", "--border", "wrap"), "there is no --border 'wrap'; choose one of replicate, reflect, zeros"),
     (("a.png", "--alpha", "no"), "there is no --alpha 'no'; choose one of premultiplied, straight"),
     (("a.png", "--device", "gpu"), "there is no --device 'gpu'; choose one of auto, cpu, cuda, cuda:N, mps"),
     (("a.png", "--device", "cuda:99"), "there is no device 'cuda:99' here; choose --device auto or one of cpu"),
-    (("a.png", "-o", "b.xyz"), "b.xyz: '.xyz' is no picture format's extension; use one of .jpg, .png"),
+    (("a.png", "-o", "b.xyz"), "b.xyz: '.xyz' is no image format's extension; use one of .jpg, .png"),
     (
         ("a.png", "--format", "jpeg", "--name", "{stem}.PNG"),
         "--name '{stem}.PNG' gives JPEG files the extension .PNG; leave out --format, or end --name in {ext}",
     ),
     (("a.png", "-o", ""), "--output has no name; give it a file or a folder, or leave it out"),
-    (("a.png", "b.png", "-o", "a.png"), "a.png is a file, and there are several pictures to write"),
+    (("a.png", "b.png", "-o", "a.png"), "a.png is a file, and there are several images to write"),
     (("",), "an input has no name"),
-    (("empty",), "no pictures in empty; name pictures or folders that hold some, or -r to look in their subfolders"),
-    (("empty", "-r"), "no pictures in empty; name pictures or folders that hold some"),
+    (("empty",), "no images in empty; name images or folders that hold some, or -r to look in their subfolders"),
+    (("empty", "-r"), "no images in empty; name images or folders that hold some"),
 ]
 
 
@@ -320,7 +320,7 @@ def test_a_cuda_device_that_is_not_there_is_named_with_those_that_are():
     assert names(".") == ["a.png"]
 
 
-def test_a_wider_picture_than_one_band_of_memory_is_exact():
+def test_a_wider_image_than_one_band_of_memory_is_exact():
     """One row of 40,000 pixels, at factor 8: the output's row does not fit the cache, so bands become tiles."""
     pixels = hostile_pixels((3, 40_001, 3), np.uint8)
     Image.fromarray(pixels).save("a.png")

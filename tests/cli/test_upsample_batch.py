@@ -1,4 +1,4 @@
-"""Many pictures in one run: each once, each right, whatever becomes of the others, and inputs never touched."""
+"""Many images in one run: each once, each right, whatever becomes of the others, and inputs never touched."""
 
 import os
 import tempfile
@@ -23,7 +23,7 @@ def test_one_bad_file_among_fifty_is_one_line_and_the_others_are_right():
     before = {path: path.stat().st_mtime_ns for path in Path("in").iterdir()}
     ended = upsample("in", "-f", 3, "--workers", 4)
     assert ended.status == 1
-    assert ended.errors == ["in/23.png: is truncated: the file ends before its picture does; get a new copy of it"]
+    assert ended.errors == ["in/23.png: is truncated: the file ends before its image does; get a new copy of it"]
     assert [line.split()[:2] for line in ended.out.splitlines()] == [
         ["written", "49"],
         ["failed", "1"],
@@ -47,7 +47,7 @@ def test_a_batch_of_nothing_but_bad_files_ends_with_status_1():
     assert not Path("in_x2").exists()
 
 
-def test_non_pictures_and_hidden_files_in_a_folder_are_passed_over_without_a_word():
+def test_non_images_and_hidden_files_in_a_folder_are_passed_over_without_a_word():
     save("in/a.png")
     for name in ("notes.txt", ".DS_Store", "Thumbs.db", ".hidden.png", "movie.mp4", "png", ".cache/b.png"):
         path = Path("in", name)
@@ -78,18 +78,18 @@ def test_an_input_named_twice_is_enlarged_once():
     assert names("out") == ["a_x2.png"]
 
 
-def test_an_output_that_turns_up_while_its_picture_is_decoded_is_not_replaced(monkeypatch):
+def test_an_output_that_turns_up_while_its_image_is_decoded_is_not_replaced(monkeypatch):
     save("in/a.png")
     save("in/b.png")
-    open_picture = run.open_picture
+    open_image = run.open_image
 
-    def slow_open_picture(path, **keywords):
+    def slow_open_image(path, **keywords):
         if Path(path).name == "a.png":
             Path("out").mkdir(exist_ok=True)
             Path("out/a_x2.png").write_bytes(b"someone else's")
-        return open_picture(path, **keywords)
+        return open_image(path, **keywords)
 
-    monkeypatch.setattr(run, "open_picture", slow_open_picture)
+    monkeypatch.setattr(run, "open_image", slow_open_image)
     ended = upsample("in", "-o", "out", "--json")
     assert ended.status == 0
     assert [each["status"] for each in ended.document["files"]] == ["skipped", "written"]
@@ -103,16 +103,16 @@ def test_an_output_that_turns_up_while_its_picture_is_decoded_is_not_replaced(mo
 def test_an_input_that_vanishes_or_changes_in_mid_run_is_one_line(monkeypatch):
     for name in ("a", "b", "c"):
         save(f"in/{name}.png")
-    open_picture = run.open_picture
+    open_image = run.open_image
 
-    def late_open_picture(path, **keywords):
+    def late_open_image(path, **keywords):
         if Path(path).name == "a.png":
             Path(path).unlink()
         if Path(path).name == "b.png":
             Path(path).write_bytes(b"")
-        return open_picture(path, **keywords)
+        return open_image(path, **keywords)
 
-    monkeypatch.setattr(run, "open_picture", late_open_picture)
+    monkeypatch.setattr(run, "open_image", late_open_image)
     ended = upsample("in")
     assert ended.status == 1
     assert sorted(ended.errors) == [

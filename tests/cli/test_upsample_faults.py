@@ -1,4 +1,4 @@
-"""Five faults among fifty pictures, in real worker processes: five lines, and forty-five right pictures."""
+"""Five faults among fifty images, in real worker processes: five lines, and forty-five right images."""
 
 import os
 import re
@@ -32,7 +32,7 @@ def strike(event, arguments):
 sys.addaudithook(strike)
 """
 
-# What one worker takes for one small picture on a busy machine is far below; it is waited for once.
+# What one worker takes for one small image on a busy machine is far below; it is waited for once.
 TIMEOUT_S = 8
 
 
@@ -75,7 +75,7 @@ def test_five_faults_among_fifty_are_five_lines_and_the_others_are_right():
         assert_same_pixels(pixels_of(f"out/{index:02}_x2.png"), expected_pixels(pixels_of(f"in/{index:02}.png"), 2))
 
 
-def test_a_single_picture_with_a_timeout_is_stopped_too():
+def test_a_single_image_with_a_timeout_is_stopped_too():
     save("hang.png")
     ended = run("hang.png", "--timeout", 1)
     assert (ended.status, ended.errors) == (

@@ -46,7 +46,7 @@ def test_the_json_document_holds_exactly_what_is_promised():
     save("in/a.png", (11, 17))
     save("in/b.png", (3, 5), "RGBA")
     save("in/c.png")
-    Path("in/d.png").write_bytes(b"no picture")
+    Path("in/d.png").write_bytes(b"no image")
     Path("out").mkdir()
     Path("out/c_x3.jpg").touch()
     ended = upsample_process("in", "-o", "out", "-f", "3", "--format", "jpg", "--border", "zeros", "--json")
@@ -73,7 +73,7 @@ def test_the_json_document_holds_exactly_what_is_promised():
         "summary": {"written": 2, "skipped": 1, "failed": 1, "planned": 0},
         "factor": 3, "kernel": "bilinear", "border": "zeros", "device": "cpu",
     }  # fmt: skip
-    assert error.startswith("in/d.png: is not a picture")
+    assert error.startswith("in/d.png: is not an image")
     # Messages go to stderr also now, in the order in which things happened.
     assert sorted(ended.err.splitlines()) == sorted([f"error: {error}", f"warning: in/b.png: {loss}"])
 
@@ -132,7 +132,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing():
     assert not Path("in_x2/deep").exists()
 
 
-def test_one_picture_is_planned_in_one_line():
+def test_one_image_is_planned_in_one_line():
     save("a.png", (11, 17))
     assert upsample("a.png", "-n").out == "a.png -> a_x2.png  17x11 -> 34x22  planned\n"
     assert names(".") == ["a.png"]
@@ -163,7 +163,7 @@ PLANNED = [
 ]  # fmt: skip
 
 
-def test_torch_is_not_imported_before_there_is_a_picture_to_enlarge():
+def test_torch_is_not_imported_before_there_is_a_image_to_enlarge():
     """In one process, one command line after another: a module once imported stays."""
     for name in ("a.png", "b.jpg", "c.png", "c_x2.png", "in/a.png", "in/deep/b.png"):
         save(name)
@@ -188,7 +188,7 @@ def test_torch_is_not_imported_before_there_is_a_picture_to_enlarge():
 
 @pytest.fixture
 def four_ends():
-    """A folder with a picture for each of: written, written with a loss, skipped, failed."""
+    """A folder with an image for each of: written, written with a loss, skipped, failed."""
     save("in/a.png")
     save("in/b.png", mode="LA")
     save("in/c.png")
@@ -206,7 +206,7 @@ def test_by_default_a_batch_is_a_summary_and_what_went_wrong(four_ends):
         ["skipped", "1"],
         ["failed", "1"],
     ]
-    speed = r"^written +2  0\.0015 MP in \d+\.\d s(: [\d.]+ pictures/s, 0\.\d+ MP/s)?$"
+    speed = r"^written +2  0\.0015 MP in \d+\.\d s(: [\d.]+ images/s, 0\.\d+ MP/s)?$"
     assert re.search(speed, ended.out, re.MULTILINE)
     kinds = sorted(line.split(":")[0] for line in ended.err.splitlines())
     assert kinds == ["error", "warning"]  # what is skipped is in the summary
@@ -219,7 +219,7 @@ def test_quiet_says_nothing_but_errors(four_ends):
     assert upsample("in/a.png", "-q").out == ""
 
 
-def test_verbose_is_a_line_for_every_picture_too(four_ends):
+def test_verbose_is_a_line_for_every_image_too(four_ends):
     ended = upsample(*four_ends, "-v", "--workers", 1)
     lines = ended.out.splitlines()
     assert lines[0] == "in/c.png -> out/c_x2.jpg  17x11 -> 34x22  skipped"
@@ -228,7 +228,7 @@ def test_verbose_is_a_line_for_every_picture_too(four_ends):
     assert lines[3].split()[0] == "written"
 
 
-def test_one_picture_is_one_line():
+def test_one_image_is_one_line():
     save("a.png")
     ended = upsample("a.png")
     assert re.fullmatch(r"a\.png -> a_x2\.png  17x11 -> 34x22  \d+\.\d\d s\n", ended.out)
@@ -305,7 +305,7 @@ def terminal(columns=100):
     os.close(ours)
 
 
-BARS = re.compile(r"\d of 3 pictures")
+BARS = re.compile(r"\d of 3 images")
 COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3|9)\d(?:;\d+)*m")
 
 
@@ -329,7 +329,7 @@ def test_bars_are_drawn_on_a_terminal_and_nothing_of_them_goes_into_a_pipe(three
             env=ENVIRONMENT | {"TERM": "xterm"},
         )
         seen = shown()
-    assert {"0 of 3 pictures", "3 of 3 pictures"} <= set(BARS.findall(seen))
+    assert {"0 of 3 images", "3 of 3 images"} <= set(BARS.findall(seen))
     assert "one.png" in seen
     assert "[two].png" in seen
     assert "a name of more than fort…hich is cut.png" in seen
@@ -351,7 +351,7 @@ def test_results_stand_between_the_bars_and_no_color_is_honoured(three_large):
         ended = upsample(*three_large, "-v", terminal=end, TERM="xterm", NO_COLOR="1", COLUMNS="100")
         seen = shown()
     assert ended.status == 0
-    assert "3 of 3 pictures" in seen
+    assert "3 of 3 images" in seen
     for name in names("in"):
         assert f"in/{name} -> out/" in seen
     assert not COLOUR.search(seen)

@@ -18,7 +18,7 @@ from PIL import Image
 from support.oracles import assert_same_pixels, expected_pixels
 from support.running import COMMAND, ENVIRONMENT, names, pixels_of, save, tree, upsample, upsample_process
 
-from upsample_cli.errors import PictureError
+from upsample_cli.errors import ImageError
 from upsample_cli.images.codecs.pillow_file import opened_file
 
 pytestmark = [
@@ -106,9 +106,9 @@ def bad_files(folder):
         for percent in (1, 10, 50, 90):
             name = f"cut{percent}.{end}"
             Path(folder, name).write_bytes(whole[: max(1, len(whole) * percent // 100)])
-            said[name] = ("truncated", "damaged", "not a picture", "pixels is not supported")
+            said[name] = ("truncated", "damaged", "not an image", "pixels is not supported")
     Path(folder, "empty.png").touch()
-    Path(folder, "text.png").write_text("not a picture\nat all\n")
+    Path(folder, "text.png").write_text("not an image\nat all\n")
     Path(folder, "folder.png").mkdir()
     Path(folder, "huge.png").write_bytes(header_of(60_000, 50_000))
     Path(folder, "zero.png").write_bytes(header_of(0, 7))
@@ -118,7 +118,7 @@ def bad_files(folder):
     (Path(folder) / "new\nline [red].png").write_bytes(b"")
     return said | {
         "empty.png": ("is empty",),
-        "text.png": ("not a picture",),
+        "text.png": ("not an image",),
         "huge.png": ("60000×50000 is 3000000000 pixels", "add --max-pixels 3000000000"),
         "zero.png": ("damaged",),
         "dangling.png": ("no such file",),
@@ -151,7 +151,7 @@ def test_every_bad_file_is_one_line_and_the_good_ones_are_done():
         assert_same_pixels(pixels_of(f"out/{name}_x2.png"), expected_pixels(pixels_of(f"in/{name}.png"), 2))
 
 
-def test_what_no_picture_is_in_is_one_line_in_a_dry_run_too_and_never_waited_for():
+def test_what_no_image_is_in_is_one_line_in_a_dry_run_too_and_never_waited_for():
     """Pipes, devices and sockets, as they are and by links: those named by the user, and those found in a folder."""
     save("in/a.png")
     os.mkfifo("in/pipe.png")
@@ -171,12 +171,12 @@ def test_what_no_picture_is_in_is_one_line_in_a_dry_run_too_and_never_waited_for
     assert [(each.status, each.err.count("\n"), line in each.err) for each in named] == [(1, 1, True)] * 4
 
 
-def test_a_picture_that_becomes_a_pipe_after_it_was_looked_at_is_not_waited_for(monkeypatch):
+def test_a_image_that_becomes_a_pipe_after_it_was_looked_at_is_not_waited_for(monkeypatch):
     save("a.png")
     os.mkfifo("pipe.png")
     status = Path("a.png").stat()
     monkeypatch.setattr(Path, "stat", lambda *_, **__: status)
-    with pytest.raises(PictureError, match="is not a regular file"), opened_file("pipe.png"):
+    with pytest.raises(ImageError, match="is not a regular file"), opened_file("pipe.png"):
         raise AssertionError
     with opened_file("a.png") as file:  # the control
         assert file.read(4) == b"\x89PNG"
@@ -187,7 +187,7 @@ def test_one_bad_file_alone_is_one_line_and_leaves_nothing():
     Path("a.png").write_bytes(whole[: len(whole) // 2])
     ended = upsample_process("a.png", "-o", "out/b.png")
     assert (ended.status, ended.out) == (1, "")
-    assert ended.err == "error: a.png: is truncated: the file ends before its picture does; get a new copy of it\n"
+    assert ended.err == "error: a.png: is truncated: the file ends before its image does; get a new copy of it\n"
     assert names(".") == ["a.png"]
 
 
@@ -279,7 +279,7 @@ def test_a_file_larger_than_allowed_is_one_line_and_leaves_nothing():
 
 INPUTS = 40
 PROMPT_S = 15.0
-"""How long the end may take after Ctrl-C. Measured: 0.15 s amid pictures; 1.1 s while torch is being imported, which
+"""How long the end may take after Ctrl-C. Measured: 0.15 s amid images; 1.1 s while torch is being imported, which
 cannot be stopped and is waited for 1 s. The rest is for a machine ten times as busy. That the run has not just ended is
 seen by the files that are missing."""
 
@@ -454,6 +454,6 @@ def test_a_killed_run_leaves_no_half_file_under_a_final_name(large):
 
 def test_what_a_killed_run_left_is_no_input():
     save("in/a.png")
-    Path("in/.b_x2.png.0123abcd.part").write_bytes(b"half a picture")
+    Path("in/.b_x2.png.0123abcd.part").write_bytes(b"half an image")
     assert upsample("in", "-o", "out/").status == 0
     assert names("out") == ["a_x2.png"]

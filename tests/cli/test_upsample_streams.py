@@ -1,4 +1,4 @@
-"""`-`: a picture from standard input, and one to standard output, as processes in pipes."""
+"""`-`: an image from standard input, and one to standard output, as processes in pipes."""
 
 import io
 import os
@@ -12,10 +12,10 @@ from PIL import Image
 from support.oracles import hostile_pixels
 from support.running import COMMAND, ENVIRONMENT, save, tree, upsample
 
-from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.errors import ImageError, UsageError
 from upsample_cli.images import streams
 from upsample_cli.images.formats import FORMATS
-from upsample_cli.images.open import open_picture
+from upsample_cli.images.open import open_image
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
@@ -28,8 +28,8 @@ def piped(*arguments, data=b"", **settings):
     return done.returncode, done.stdout, done.stderr.decode()
 
 
-def test_from_a_pipe_into_a_pipe_is_the_picture_of_the_files():
-    """One format that is written front to back, one that is not; the control: another picture."""
+def test_from_a_pipe_into_a_pipe_is_the_image_of_the_files():
+    """One format that is written front to back, one that is not; the control: another image."""
     save("a.png", (13, 19))
     save("b.png", (13, 19), seed=9)
     for output in ("whole.png", "whole.tif"):
@@ -72,10 +72,10 @@ def test_sixteen_bits_stay_exact_through_pipes():
     [
         (["-", "a.png"], "stands alone; leave out the other inputs"),
         (["-", "-"], "stands alone; leave out the other inputs"),
-        (["a.png", "b.png", "-o", "-"], "standard output takes one picture"),
-        ([".", "-o", "-"], "standard output takes one picture"),
-        (["a.png", "-o", "-", "--json"], "--json and the picture would both be written to standard output"),
-        (["-", "--json"], "--json and the picture would both be written to standard output"),
+        (["a.png", "b.png", "-o", "-"], "standard output takes one image"),
+        ([".", "-o", "-"], "standard output takes one image"),
+        (["a.png", "-o", "-", "--json"], "--json and the image would both be written to standard output"),
+        (["-", "--json"], "--json and the image would both be written to standard output"),
         (["-", "-o", "."], "has no name to be given in a folder; give --output a file"),
     ],
 )
@@ -91,16 +91,16 @@ def test_what_does_not_fit_a_pipe_is_refused_and_nothing_is_written(arguments, s
 
 
 @pytest.mark.parametrize(
-    ("data", "said"), [(b"", "-: is empty"), (b"Dear diary", "-: is not a picture"), (b"\xff\xd8\xff", "-: is damaged")]
+    ("data", "said"), [(b"", "-: is empty"), (b"Dear diary", "-: is not an image"), (b"\xff\xd8\xff", "-: is damaged")]
 )
-def test_what_is_no_picture_is_one_line(data, said):
+def test_what_is_no_image_is_one_line(data, said):
     status, out, err = piped("-", data=data)
     assert (status, out) == (1, b"")
     assert err.startswith(f"error: {said}")
     assert err.count("\n") == 1
 
 
-def test_a_truncated_picture_writes_nothing():
+def test_a_truncated_image_writes_nothing():
     save("a.png", (40, 60))
     data = tree(".")["a.png"]
     status, out, err = piped("-", data=data[: len(data) // 2])
@@ -118,13 +118,13 @@ def terminal():
         os.close(second)
 
 
-def test_no_picture_is_written_to_a_terminal_nor_read_from_one():
+def test_no_image_is_written_to_a_terminal_nor_read_from_one():
     save("a.png")
     with terminal() as tty:
         status, _, err = piped("a.png", "-o", "-", stdout=tty)
-        assert (status, err.split(";")[0]) == (2, "upsample: a picture is not written to a terminal")
+        assert (status, err.split(";")[0]) == (2, "upsample: an image is not written to a terminal")
         status, _, err = piped("-", input=None, stdin=tty)
-        assert (status, err.split(";")[0]) == (2, "upsample: - is standard input, and no picture is piped in")
+        assert (status, err.split(";")[0]) == (2, "upsample: - is standard input, and no image is piped in")
         assert piped("a.png", "-o", "-", "-n", stdout=tty)[0] == 0  # a plan is text
 
 
@@ -170,14 +170,14 @@ class Endless(io.RawIOBase):
         return len(buffer)
 
 
-def test_an_endless_stream_that_is_no_picture_is_not_read_on():
+def test_an_endless_stream_that_is_no_image_is_not_read_on():
     endless = Endless()
-    with pytest.raises(PictureError, match=r"^-: is not a picture"):
+    with pytest.raises(ImageError, match=r"^-: is not an image"):
         streams.spooled(endless)
     assert endless.taken_bytes < 100
 
 
-class EndlessPicture(Endless):
+class EndlessImage(Endless):
     """It begins like one."""
 
     def readinto(self, buffer):
@@ -187,17 +187,17 @@ class EndlessPicture(Endless):
         return len(buffer)
 
 
-def test_an_endless_stream_that_begins_like_a_picture_ends_at_what_the_largest_picture_takes(monkeypatch):
+def test_an_endless_stream_that_begins_like_a_image_ends_at_what_the_largest_image_takes(monkeypatch):
     monkeypatch.setattr(streams, "MEMORY_BYTES", 3 << 20)
-    endless = EndlessPicture()
-    line = r"^-: goes on after 4\.0 MiB, more than 65536 pixels take; add --max-pixels if it is a picture, or write it "
-    with pytest.raises(PictureError, match=line):
+    endless = EndlessImage()
+    line = r"^-: goes on after 4\.0 MiB, more than 65536 pixels take; add --max-pixels if it is an image, or write it "
+    with pytest.raises(ImageError, match=line):
         streams.spooled(endless, max_pixels=65536)
     assert 4 << 20 < endless.taken_bytes <= (4 << 20) + (2 << 20)
     whole = b"\x89PNG\r\n\x1a\n" + bytes((4 << 20) - 8)
     for length, is_taken in ((len(whole), True), (len(whole) + 1, False)):
         stream = io.BytesIO((whole + b"\0")[:length])
-        with suppress(PictureError), streams.spooled(stream, max_pixels=65536) as file:
+        with suppress(ImageError), streams.spooled(stream, max_pixels=65536) as file:
             assert file.seek(0, os.SEEK_END) == length
             assert is_taken
             continue
@@ -207,16 +207,16 @@ def test_an_endless_stream_that_begins_like_a_picture_ends_at_what_the_largest_p
 def test_a_stream_leaves_room_for_others_where_temporary_files_are(monkeypatch):
     monkeypatch.setattr(streams, "MEMORY_BYTES", 1 << 20)
     monkeypatch.setattr(streams, "free_bytes", lambda _folder: 4 << 20)
-    endless = EndlessPicture()
+    endless = EndlessImage()
     line = (
         r"^-: cannot be kept in the folder for .* \(it takes more than half of the 4\.0 MiB that are free\); make room"
     )
-    with pytest.raises(PictureError, match=line):
+    with pytest.raises(ImageError, match=line):
         streams.spooled(endless)
     assert endless.taken_bytes <= 5 << 20
     monkeypatch.setattr(streams, "free_bytes", lambda _folder: None)  # where nobody knows, the other bound holds
-    with pytest.raises(PictureError, match="goes on after"):
-        streams.spooled(EndlessPicture(), max_pixels=10)
+    with pytest.raises(ImageError, match="goes on after"):
+        streams.spooled(EndlessImage(), max_pixels=10)
 
 
 def test_a_large_stream_goes_to_the_disk_and_a_small_one_stays_in_memory(monkeypatch):
@@ -226,9 +226,9 @@ def test_a_large_stream_goes_to_the_disk_and_a_small_one_stays_in_memory(monkeyp
     for extra, on_disk in ((b"", True), (None, False)):
         if extra is None:
             monkeypatch.setattr(streams, "MEMORY_BYTES", len(data))
-        with streams.spooled(io.BytesIO(data)) as file, open_picture("a.bmp") as wanted:
+        with streams.spooled(io.BytesIO(data)) as file, open_image("a.bmp") as wanted:
             assert file._rolled == on_disk
-            with open_picture(file) as source:
+            with open_image(file) as source:
                 np.testing.assert_array_equal(source.read_rows(0, 30), wanted.read_rows(0, 30))
 
 
@@ -245,6 +245,6 @@ def test_only_png_is_handed_on_before_it_is_whole():
         assert pipe.getvalue().endswith(b"whole")
 
 
-def test_a_closed_stdout_takes_no_picture():
+def test_a_closed_stdout_takes_no_image():
     with pytest.raises(UsageError, match="standard output is closed"):
-        streams.picture_pipe(None)
+        streams.image_pipe(None)

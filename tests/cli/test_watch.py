@@ -1,4 +1,4 @@
-"""`--watch` as a process: pictures as they arrive, each once over restarts too, until a signal; workers stay."""
+"""`--watch` as a process: images as they arrive, each once over restarts too, until a signal; workers stay."""
 
 import contextlib
 import json
@@ -61,7 +61,7 @@ def statuses():
     return [(each["input"], each["status"]) for each in report()]
 
 
-def test_pictures_are_taken_as_they_arrive_and_by_the_next_watch_only_what_changed():
+def test_images_are_taken_as_they_arrive_and_by_the_next_watch_only_what_changed():
     """Two at the beginning want one name: they count as come one after the other, and do not end the watch."""
     save("in/a.png")
     save("in/a.bmp", seed=7)

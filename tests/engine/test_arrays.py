@@ -138,7 +138,7 @@ def test_flat_stays_flat_to_the_border(border, kernel, pixel_type):
             assert np.unique(found).tolist() == [level]
 
 
-def test_a_larger_picture_in_the_engines_own_bands():
+def test_a_larger_image_in_the_engines_own_bands():
     pixels = hostile_pixels((701, 913, 3), np.uint8)
     assert_same_pixels(upsample(pixels, 2), expected_pixels(pixels, 2))
 
@@ -215,24 +215,24 @@ def floats(*shape, dtype=torch.float64):
 @pytest.mark.parametrize("factor", [1, 2, 3, 4, 7, 8, 16, 33, 64])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_floats_equal_interpolate_within_rounding(factor, dtype):
-    picture = floats(2, 3, 7, 5, dtype=dtype)
-    theirs = functional.interpolate(picture, scale_factor=factor, mode="bilinear", align_corners=False)
+    image = floats(2, 3, 7, 5, dtype=dtype)
+    theirs = functional.interpolate(image, scale_factor=factor, mode="bilinear", align_corners=False)
     # Ours: nine products and their sum, ten roundings. Theirs: coordinates up to 7 are rounded on two axes, between
     # neighbours that differ by up to three times the smaller one, and eight roundings.
     tolerance = (10 + 2 * 7 * 3 + 8) * torch.finfo(dtype).eps
-    torch.testing.assert_close(upsample(picture, factor), theirs, rtol=tolerance, atol=0)
-    shifted = functional.interpolate(picture, scale_factor=factor, mode="bilinear", align_corners=True)
+    torch.testing.assert_close(upsample(image, factor), theirs, rtol=tolerance, atol=0)
+    shifted = functional.interpolate(image, scale_factor=factor, mode="bilinear", align_corners=True)
     if factor > 1:
         with pytest.raises(AssertionError):
-            torch.testing.assert_close(upsample(picture, factor), shifted, rtol=tolerance, atol=0)
+            torch.testing.assert_close(upsample(image, factor), shifted, rtol=tolerance, atol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_computed_in_float32_and_rounded_once(dtype):
-    picture = floats(3, 7, 5).to(dtype)
-    found = upsample(picture, 3)
+    image = floats(3, 7, 5).to(dtype)
+    found = upsample(image, 3)
     assert found.dtype == dtype
-    assert torch.equal(found, upsample(picture.float(), 3).to(dtype))
+    assert torch.equal(found, upsample(image.float(), 3).to(dtype))
 
 
 def test_8_bit_pixels_equal_the_rounded_floats():
@@ -245,18 +245,18 @@ def test_8_bit_pixels_equal_the_rounded_floats():
 @pytest.mark.parametrize("tile", [1, 2, 7])
 def test_tiles_change_floats_by_roundings_only(tile, has_alpha):
     # Whole numbers are bit for bit the same; sums of floats are taken in an order that depends on the tile.
-    picture = floats(17, 11, 4).numpy()
+    image = floats(17, 11, 4).numpy()
     for factor in (2, 3):
-        whole = upsample(picture, factor, has_alpha=has_alpha)
-        cut = upsample(picture, factor, has_alpha=has_alpha, tile=tile)
+        whole = upsample(image, factor, has_alpha=has_alpha)
+        cut = upsample(image, factor, has_alpha=has_alpha, tile=tile)
         # nine products and their sum, twice where a division by alpha follows
         np.testing.assert_allclose(cut, whole, rtol=20 * np.finfo(np.float64).eps, atol=0)
 
 
 def test_floats_may_lie_anywhere_and_are_not_clamped():
-    picture = np.array([[-3.0, 5.0], [1e30, -1e-30]])
-    assert upsample(picture, 1).tolist() == picture.tolist()
-    assert upsample(picture[:1], 2)[0].tolist() == [-3, -1, 3, 5]
+    image = np.array([[-3.0, 5.0], [1e30, -1e-30]])
+    assert upsample(image, 1).tolist() == image.tolist()
+    assert upsample(image[:1], 2)[0].tolist() == [-3, -1, 3, 5]
 
 
 # -- tensors and arrays of every kind ---------------------------------------------------------------------------------
@@ -338,7 +338,7 @@ def test_arrays_may_lie_in_memory_any_way(way, pixel_type, writable):
     assert (given_array == before).all()
 
 
-def test_a_broadcast_array_is_a_picture_too():
+def test_a_broadcast_array_is_a_image_too():
     found = upsample(np.broadcast_to(np.uint8(9), (5, 7, 3)), 2)
     assert (found == 9).all()
     assert found.shape == (10, 14, 3)
@@ -379,7 +379,7 @@ def test_a_device_may_be_an_object_of_torch():
 SMALL = np.zeros((3, 5), np.uint8)
 
 WRONG_IMAGES = {
-    "no picture": [[[1, 2]], None, "photo.jpg", 3, b"pixels"],
+    "no image": [[[1, 2]], None, "photo.jpg", 3, b"pixels"],
     "cannot be enlarged": [
         np.zeros((0, 5), np.uint8),
         np.zeros((3, 0, 3), np.uint8),
@@ -412,7 +412,7 @@ WRONG_IMAGES = {
 @pytest.mark.parametrize(
     ("words", "image"), [(words, image) for words, group in WRONG_IMAGES.items() for image in group]
 )
-def test_what_is_no_picture_is_refused(words, image):
+def test_what_is_no_image_is_refused(words, image):
     with pytest.raises(UsageError, match=words) as raised:
         upsample(image, 2)
     assert "\n" not in str(raised.value)

@@ -111,12 +111,12 @@ def spans(draw):
 
 @given(spans(), spans(), st.sampled_from(BORDERS))
 @settings(max_examples=300)
-def test_a_padded_tile_is_cut_from_the_padded_picture(rows, columns, border):
-    picture = hostile_pixels((rows.length, columns.length, 2), np.uint8)
+def test_a_padded_tile_is_cut_from_the_padded_image(rows, columns, border):
+    image = hostile_pixels((rows.length, columns.length, 2), np.uint8)
     pad = ((rows.halo, rows.halo), (columns.halo, columns.halo), (0, 0))
-    whole = np.pad(picture, pad, mode=PAD_MODES[border])
+    whole = np.pad(image, pad, mode=PAD_MODES[border])
     expected = whole[rows.start : rows.stop + 2 * rows.halo, columns.start : columns.stop + 2 * columns.halo]
-    taken = torch.from_numpy(picture[rows.first : rows.last, columns.first : columns.last])
+    taken = torch.from_numpy(image[rows.first : rows.last, columns.first : columns.last])
     found = padded_tile(taken, Tile(rows, columns), border)
     assert found.is_contiguous()
     assert_same_pixels(found.numpy(), expected)
@@ -396,20 +396,20 @@ def test_the_number_of_workers_changes_no_pixel(cores, monkeypatch):
     assert 1 <= len(threads) <= cores
 
 
-def test_callers_in_several_threads_get_their_own_pictures():
-    pictures = [hostile_pixels((31, 23, 3), np.uint8, seed) for seed in range(6)]
-    found = [None] * len(pictures)
+def test_callers_in_several_threads_get_their_own_images():
+    images = [hostile_pixels((31, 23, 3), np.uint8, seed) for seed in range(6)]
+    found = [None] * len(images)
 
     def call(index):
-        found[index] = enlarged(pictures[index], settings_of(3))
+        found[index] = enlarged(images[index], settings_of(3))
 
-    callers = [threading.Thread(target=call, args=(index,)) for index in range(len(pictures))]
+    callers = [threading.Thread(target=call, args=(index,)) for index in range(len(images))]
     for caller in callers:
         caller.start()
     for caller in callers:
         caller.join(timeout=30)
-    for picture, result in zip(pictures, found, strict=True):
-        assert_same_pixels(result, expected_pixels(picture, 2))
+    for image, result in zip(images, found, strict=True):
+        assert_same_pixels(result, expected_pixels(image, 2))
 
 
 def cudnn_flags():
@@ -479,7 +479,7 @@ def test_tiles_on_a_cpu_fit_its_cache_however_large_the_budget(budget_bytes):
     assert plan.tile_height * plan.tile_width * 2 * 2 * 3 * run._route.bytes_per_value <= bands._CACHE_BYTES
 
 
-def test_a_small_picture_is_shared_out_among_the_cores(monkeypatch):
+def test_a_small_image_is_shared_out_among_the_cores(monkeypatch):
     monkeypatch.setattr(bands, "core_count", lambda: 4)
     run = bands._Run(settings_of(), SIXTEEN, 3)
     assert len(list(run.plan(1000, 900).bands())) == 4
@@ -494,10 +494,10 @@ def faults(run):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     run()
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-picture = np.zeros((1500, 2000, 3), np.uint8)
+image = np.zeros((1500, 2000, 3), np.uint8)
 for _ in range(3):
-    upsample(picture, 4)
-print(sorted(faults(lambda: upsample(picture, 4)) for _ in range(5))[2]
+    upsample(image, 4)
+print(sorted(faults(lambda: upsample(image, 4)) for _ in range(5))[2]
       - sorted(faults(lambda: np.empty((6000, 8000, 3), np.uint8).fill(1)) for _ in range(5))[2])
 """
 

@@ -132,12 +132,12 @@ def test_channels_last_in_and_out():
 
 
 def test_floats_equal_interpolate_within_rounding():
-    picture = torch.rand(2, 3, 17, 11, generator=torch.Generator().manual_seed(3)).cuda() * 0.75 + 0.25
-    theirs = functional.interpolate(picture, scale_factor=3, mode="bilinear", align_corners=False)
+    image = torch.rand(2, 3, 17, 11, generator=torch.Generator().manual_seed(3)).cuda() * 0.75 + 0.25
+    theirs = functional.interpolate(image, scale_factor=3, mode="bilinear", align_corners=False)
     # ten roundings of ours, eight of theirs, and their coordinates up to 17, rounded on two axes between neighbours
     # that differ by up to three times the smaller one; with TF32 the error would be a hundred times larger
     tolerance = (10 + 8 + 2 * 17 * 3) * torch.finfo(torch.float32).eps
-    torch.testing.assert_close(upsample(picture, 3), theirs, rtol=tolerance, atol=0)
+    torch.testing.assert_close(upsample(image, 3), theirs, rtol=tolerance, atol=0)
 
 
 def test_out_of_memory_halves_the_tile_and_goes_on(monkeypatch):
@@ -163,7 +163,7 @@ def test_out_of_memory_halves_the_tile_and_goes_on(monkeypatch):
     pixels = hostile_pixels((1501, 2003, 3), np.uint8)
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory
-    allowed = torch.cuda.memory_reserved() + 64 * 2**20  # the enlarged picture in float32 alone would take 144 MB
+    allowed = torch.cuda.memory_reserved() + 64 * 2**20  # the enlarged image in float32 alone would take 144 MB
     try:
         torch.cuda.set_per_process_memory_fraction(allowed / total)
         found = upsample(pixels, 2, device="cuda")
@@ -213,7 +213,7 @@ def test_what_the_caller_has_just_asked_for_is_waited_for(device):
         ours.fill_(3)
         torch.cuda._sleep(200_000_000)
         ours.fill_(9)
-        assert not side.query()  # the control: it is not done, and the picture still holds what it held
+        assert not side.query()  # the control: it is not done, and the image still holds what it held
         found = upsample(ours, 2, device=device)
         assert (found == 9).all()
 

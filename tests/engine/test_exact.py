@@ -41,7 +41,7 @@ def test_float32_up_to_the_factors_the_design_names(factor):
 def test_the_largest_dividend_is_whole_in_its_float_type(factor, has_alpha, largest):
     divisor = divisor_of(factor)
     dtype = torch.uint8 if largest == 255 else torch.uint16
-    # Weights sum to the divisor; the picture is white, opaque: written out here with whole numbers.
+    # Weights sum to the divisor; the image is white, opaque: written out here with whole numbers.
     if has_alpha:
         dividends = [2 * divisor * largest * largest + divisor * largest, divisor * largest + divisor // 2]
     else:

@@ -43,7 +43,7 @@ def test_textbook_transposed_convolutions(settings, expected):
 
 
 def test_textbook_convolution_and_its_transpose_as_matrices():
-    # Each row of the matrix holds the kernel where it lies on the flattened 3x3 picture for one of the four outputs.
+    # Each row of the matrix holds the kernel where it lies on the flattened 3x3 image for one of the four outputs.
     matrix = torch.tensor(
         [
             [1, 2, 0, 3, 4, 0, 0, 0, 0],
@@ -52,10 +52,10 @@ def test_textbook_convolution_and_its_transpose_as_matrices():
             [0, 0, 0, 0, 1, 2, 0, 3, 4],
         ]
     ).float()
-    picture, kernel = torch.arange(9.0), torch.tensor([[1.0, 2.0], [3.0, 4.0]])[None, None]
-    convolved = functional.conv2d(picture.view(1, 1, 3, 3), kernel)
+    image, kernel = torch.arange(9.0), torch.tensor([[1.0, 2.0], [3.0, 4.0]])[None, None]
+    convolved = functional.conv2d(image.view(1, 1, 3, 3), kernel)
     assert convolved[0, 0].tolist() == [[27, 37], [57, 67]]
-    assert torch.equal(convolved.flatten(), matrix @ picture)
+    assert torch.equal(convolved.flatten(), matrix @ image)
     transposed = functional.conv_transpose2d(convolved, kernel)
     assert torch.equal(transposed.flatten(), matrix.T @ convolved.flatten())
 
@@ -121,24 +121,24 @@ def test_settings_are_the_ones_promised(factor, depthwise):
 @pytest.mark.parametrize("factor", FACTORS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_dense_equals_depthwise_equals_interpolate_inside(factor, dtype):
-    picture = noise(2, 3, 5, 7, dtype=dtype)
-    dense, depthwise = (bilinear_layer(factor, 3, depthwise=each).to(dtype)(picture).detach() for each in (False, True))
+    image = noise(2, 3, 5, 7, dtype=dtype)
+    dense, depthwise = (bilinear_layer(factor, 3, depthwise=each).to(dtype)(image).detach() for each in (False, True))
     # Four products of weights below one, summed: at most eight roundings; the weights themselves are float32.
     torch.testing.assert_close(dense, depthwise, rtol=rounding_error(torch.float32, 8), atol=0)
     # Theirs rounds coordinates up to 7 too, on two axes; neighbours differ by up to three times the smaller one.
     tolerance = rounding_error(torch.float32, 8 + (2 * 7 * 3 if dtype == torch.float32 else 0))
-    theirs = functional.interpolate(picture, scale_factor=factor, mode="bilinear", align_corners=False)
+    theirs = functional.interpolate(image, scale_factor=factor, mode="bilinear", align_corners=False)
     inside = (..., slice(factor, -factor), slice(factor, -factor))
     torch.testing.assert_close(dense[inside], theirs[inside], rtol=tolerance, atol=0)
 
 
 @pytest.mark.parametrize("factor", FACTORS)
 def test_replicate_one_and_crop_equals_interpolate_everywhere(factor):
-    picture = noise(1, 2, 5, 3)
+    image = noise(1, 2, 5, 3)
     layer = bilinear_layer(factor, 2).double()
-    enlarged = layer(functional.pad(picture, (1, 1, 1, 1), mode="replicate")).detach()
+    enlarged = layer(functional.pad(image, (1, 1, 1, 1), mode="replicate")).detach()
     enlarged = enlarged[..., factor:-factor, factor:-factor]
-    theirs = functional.interpolate(picture, scale_factor=factor, mode="bilinear", align_corners=False)
+    theirs = functional.interpolate(image, scale_factor=factor, mode="bilinear", align_corners=False)
     torch.testing.assert_close(enlarged, theirs, rtol=rounding_error(torch.float32, 8), atol=0)
 
 
@@ -186,10 +186,10 @@ def test_channels_last_weights_and_inputs_change_nothing(factor, depthwise):
     # They once gave wrong results on the CPU: https://github.com/pytorch/pytorch/issues/99519
     layer = bilinear_layer(factor, 5, depthwise=depthwise)
     last = copy.deepcopy(layer).to(memory_format=torch.channels_last)
-    picture = noise(2, 5, 17, 11, dtype=torch.float32)
-    expected = layer(picture).detach()
+    image = noise(2, 5, 17, 11, dtype=torch.float32)
+    expected = layer(image).detach()
     for module in (layer, last):
-        for given in (picture, picture.to(memory_format=torch.channels_last)):
+        for given in (image, image.to(memory_format=torch.channels_last)):
             found = module(given).detach()
             torch.testing.assert_close(found, expected, rtol=rounding_error(torch.float32, 8), atol=0)
 

@@ -32,10 +32,10 @@ def test_pillow_is_within_one_level(factor: int) -> None:
 def test_torchvision_on_floats_is_within_rounding(factor: int) -> None:
     # torchvision computes where a pixel lies in float32, so its weights err by the width times the machine epsilon, on
     # each axis; pixels differ by at most 255 between neighbours.
-    picture = torch.from_numpy(PHOTOGRAPH.astype(np.float32)).permute(2, 0, 1)
+    image = torch.from_numpy(PHOTOGRAPH.astype(np.float32)).permute(2, 0, 1)
     size = [length * factor for length in PHOTOGRAPH.shape[:2]]
-    theirs = functional.resize(picture, size, interpolation=functional.InterpolationMode.BILINEAR, antialias=False)
+    theirs = functional.resize(image, size, interpolation=functional.InterpolationMode.BILINEAR, antialias=False)
     tolerance = 2 * 255 * max(PHOTOGRAPH.shape) * torch.finfo(torch.float32).eps
-    torch.testing.assert_close(upsample(picture, factor), theirs, rtol=0, atol=tolerance)
+    torch.testing.assert_close(upsample(image, factor), theirs, rtol=0, atol=tolerance)
     with pytest.raises(AssertionError):
-        torch.testing.assert_close(upsample(picture, factor, border="zeros"), theirs, rtol=0, atol=tolerance)
+        torch.testing.assert_close(upsample(image, factor, border="zeros"), theirs, rtol=0, atol=tolerance)

@@ -1,4 +1,4 @@
-"""Pictures at any size against matrices of fractions made another way; tiles, borders, alpha, other libraries."""
+"""Images at any size against matrices of fractions made another way; tiles, borders, alpha, other libraries."""
 
 import math
 import tracemalloc
@@ -32,7 +32,7 @@ TAPS = {"bilinear": lambda x: max(Fraction(0), 1 - x), **{name: partial(cubic_va
 def resized(
     pixels, size, kernel="bilinear", border="replicate", *, has_alpha=False, tile=None, stop=None, by_layer=False
 ):
-    """(height, width, channels) at another size, as the command makes it; `by_layer`, through the enlarged picture."""
+    """(height, width, channels) at another size, as the command makes it; `by_layer`, through the enlarged image."""
     factor = max(-(-made // given_) for made, given_ in zip(size, pixels.shape[:2], strict=True))
     fine, arithmetic = fitted(kernel_named(kernel, factor), torch.from_numpy(pixels).dtype, has_alpha=has_alpha)
     if by_layer:
@@ -156,7 +156,7 @@ PRODUCTS = [("nearest", 5), ("bilinear", 2), ("bilinear", 3), ("bilinear", 4), (
 @pytest.mark.parametrize("border", BORDERS)
 @pytest.mark.parametrize(("kernel", "factor"), PRODUCTS)
 def test_both_steps_in_one_matrix_are_the_layer_and_the_filter(kernel, factor, border):
-    """On every pixel: of pictures smaller than the halo too, of several blocks, of all kinds of pixels."""
+    """On every pixel: of images smaller than the halo too, of several blocks, of all kinds of pixels."""
     for height, width in ((1, 1), (1, 7), (3, 2), (29, 37)):
         size = (height * factor - factor // 2, width * factor - 1)
         for pixels in (hostile_pixels((height, width, 2), np.uint8), hostile_pixels((height, width, 2), np.uint16)):
@@ -200,7 +200,7 @@ def test_the_layer_runs_where_its_weights_are_no_product(kernel, by_product, mon
 
 
 def test_the_oracle_can_fail():
-    """Without Lanczos' window, with the blocks' roles swapped, or rounded down, it is another picture."""
+    """Without Lanczos' window, with the blocks' roles swapped, or rounded down, it is another image."""
     pixels = hostile_pixels((7, 5, 1), np.uint8)
     found = resized(pixels, (11, 8))
 

@@ -235,9 +235,9 @@ def test_uniform_alpha_is_exact_on_every_border(alpha, pixel_type, border):
 @pytest.mark.parametrize("odd_one", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("factor", [2, 3])
 def test_what_is_not_finite_spoils_only_the_pixels_that_depend_on_it(factor, odd_one):
-    picture = np.ones((9, 7, 3), dtype=np.float32)
-    picture[4, 3, 1] = odd_one
-    found = upsample(picture, factor)
+    image = np.ones((9, 7, 3), dtype=np.float32)
+    image[4, 3, 1] = odd_one
+    found = upsample(image, factor)
     spoilt = np.zeros(found.shape, dtype=bool)
     reach = factor // 2  # the kernel's 2s - s % 2 outputs lie this far around the pixel's own
     spoilt[4 * factor - reach : 5 * factor + reach, 3 * factor - reach : 4 * factor + reach, 1] = True

@@ -67,7 +67,7 @@ def test_every_factor_is_exact(factor, pixel_type, module):
 @example("bicubic", np.uint8, 2, (9, 80, 4), True, 0)
 @example("bicubic", np.uint16, 3, (9, 80, 2), True, 0)
 @example("bicubic", np.uint16, 16, (3, 7, 3), False, 0)  # float64 sums over a power of two that 31 bits do not hold
-def test_any_picture_is_exact(module, kernel, pixel_type, factor, shape, has_alpha, seed):
+def test_any_image_is_exact(module, kernel, pixel_type, factor, shape, has_alpha, seed):
     has_alpha = has_alpha and shape[2] in (2, 4)
     chosen, _ = fitted(kernel_named(kernel, factor), DTYPES[pixel_type], has_alpha=has_alpha)
     if axis_of(chosen) is None:  # its grid would be too fine for sums to be exact: it goes another way

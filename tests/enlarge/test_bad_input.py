@@ -19,9 +19,9 @@ from support.reading import exercise, peak_bytes
 from support.running import names, save, tree, upsample, upsample_process
 
 from upsample_cli.enlarge.run import upsample_file
-from upsample_cli.errors import PictureError, UpsampleError
+from upsample_cli.errors import ImageError, UpsampleError
 from upsample_cli.images.formats import FORMATS
-from upsample_cli.images.open import open_picture, read_header
+from upsample_cli.images.open import open_image, read_header
 
 GOOD = good_files()
 LONGEST_S, MOST_BYTES = 5.0, 300 << 20
@@ -51,7 +51,7 @@ def test_good_files_are_read(name):
 
 @pytest.mark.parametrize("name", GOOD)
 def test_a_truncated_file_is_one_line_or_was_not_missed(name):
-    """What a decoder legitimately reads whole must be the whole picture: only its end, or another frame, was cut."""
+    """What a decoder legitimately reads whole must be the whole image: only its end, or another frame, was cut."""
     whole = exercise(GOOD[name])
     outcomes = []
     for tenth, data in truncated(GOOD[name]):
@@ -147,7 +147,7 @@ BAD = {
 }  # fmt: skip
 READ_ALL_THE_SAME = {
     "gif of no size whose frames have one": sized(GOOD["gif animated"], 6, "<HH", 0, 0),
-    # Damage beside the pixels costs a warning and what is damaged, not the picture.
+    # Damage beside the pixels costs a warning and what is damaged, not the image.
     "tiff cyclic": cyclic_tiff(),
     "tiff nested": nested_tiff(),
     "jpeg with a bad profile": saved(Image.fromarray(RGB), "JPEG", icc_profile=b"\xff" * 500),
@@ -170,7 +170,7 @@ def test_a_bad_file_is_one_line_in_little_time_and_memory(name):
 
 
 @pytest.mark.parametrize("name", READ_ALL_THE_SAME)
-def test_damage_beside_the_pixels_does_not_cost_the_picture(name, tmp_path):
+def test_damage_beside_the_pixels_does_not_cost_the_image(name, tmp_path):
     rows = read(READ_ALL_THE_SAME[name])
     assert isinstance(rows, np.ndarray), rows
     for extension in (".png", ".tif", ".jpg"):
@@ -182,17 +182,17 @@ def test_damage_beside_the_pixels_does_not_cost_the_picture(name, tmp_path):
 
 @pytest.mark.parametrize("name", ["bmp", "gif animated", "jpeg full", "png full", "webp full", "tiff full", "avif"])
 def test_the_content_decides_not_the_name(name, tmp_path):
-    """A wrong extension is no damage: the picture is read, and the result is in the format it really is in."""
+    """A wrong extension is no damage: the image is read, and the result is in the format it really is in."""
     path = tmp_path / ("x.png" if not name.startswith("png") else "x.jpg")
     path.write_bytes(GOOD[name])
-    with open_picture(path) as source:
+    with open_image(path) as source:
         np.testing.assert_array_equal(source.read_rows(0, source.info.height), exercise(GOOD[name]))
     assert read_header(path)[0].format == name.split()[0]
 
 
 @pytest.mark.usefixtures("in_tmp_path")
 def test_the_command_gives_each_bad_file_one_line_and_leaves_nothing():
-    """One run over all of them and what is not even a file, with a good picture among them that is done."""
+    """One run over all of them and what is not even a file, with a good image among them that is done."""
     for name, data in BAD.items():
         Path(f"{name}.png").write_bytes(data)
     for tenth, data in truncated(GOOD["jpeg full"]):
@@ -228,7 +228,7 @@ def test_without_permission_it_is_one_line(tmp_path):
     path = tmp_path / "secret.png"
     path.write_bytes(GOOD["png full"])
     path.chmod(0)
-    with pytest.raises(PictureError, match="may not be read; check its permissions"):
+    with pytest.raises(ImageError, match="may not be read; check its permissions"):
         read_header(path)
 
 
@@ -252,7 +252,7 @@ def test_whatever_the_bytes_a_reader_gives_rows_or_one_line(head, rest):
 
 def test_control_a_line_too_many_is_noticed(monkeypatch):
     def two_lines(_head, _name):
-        raise PictureError("a", "b\nc")
+        raise ImageError("a", "b\nc")
 
     monkeypatch.setattr("upsample_cli.images.open.format_of_content", two_lines)
     with pytest.raises(ValueError, match="a: b\nc"):

@@ -13,9 +13,9 @@ from support.corpus import animated_png, png_chunk
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 
 from upsample_cli.enlarge.run import upsample_file
-from upsample_cli.errors import PictureError
+from upsample_cli.errors import ImageError
 from upsample_cli.images.model import Layout
-from upsample_cli.images.open import open_animation, open_picture, read_header
+from upsample_cli.images.open import open_animation, open_image, read_header
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
@@ -112,7 +112,7 @@ def test_what_is_taken_back_shows_what_was_there_before(blending, channels):
         (red, 0, 0, NONE, SOURCE), (green, 4, 3, PREVIOUS, blending), (blue, 6, 5, BACKGROUND, blending),
         (last, 0, 0, NONE, blending),
     ))  # fmt: skip
-    assert [picture.shape[2] for picture in frames] == [4] * 4
+    assert [image.shape[2] for image in frames] == [4] * 4
     opaque = np.dstack([red[..., :3], np.full((HEIGHT, WIDTH), 65535, np.uint16)])
     wanted = [opaque, opaque.copy(), opaque.copy(), opaque.copy()]
     wanted[1][3:5, 4:7, :3] = green[..., :3]
@@ -146,12 +146,12 @@ def test_half_transparent_frames_are_laid_over_by_the_formula():
             assert found[y, x, channel] == wanted
 
 
-def test_a_still_picture_beside_the_animation_is_left_out_and_said():
+def test_a_still_image_beside_the_animation_is_left_out_and_said():
     frames = [whole(seed, 3) for seed in range(2)]
     data = apng(*frames, still=whole(9, 3)[0])
     info, _ = read_header(io.BytesIO(data))
     assert (info.frames.count, info.frames.layout) == (2, Layout("rgb", depth=16))
-    assert any("still picture" in line for line in info.frames.warnings)
+    assert any("still image" in line for line in info.frames.warnings)
     for found, (pixels, *_) in zip(read(data), frames, strict=True):
         assert_same_pixels(found, pixels)
 
@@ -161,16 +161,16 @@ def test_a_key_of_transparency_counts_in_every_frame():
     for pixels, *_ in frames:
         pixels[2, 3] = (1, 500, 65000)
     found = read(apng(*frames, key=struct.pack(">3H", 1, 500, 65000)))
-    assert [picture[2, 3, 3] for picture in found] == [0, 0]
+    assert [image[2, 3, 3] for image in found] == [0, 0]
     assert found[1].shape == (HEIGHT, WIDTH, 4)
     assert (found[1][3:, :, 3] == 65535).all()
 
 
-def test_one_frame_alone_and_the_first_as_a_picture():
+def test_one_frame_alone_and_the_first_as_a_image():
     frames = [whole(seed, 3) for seed in range(3)]
     Path("a.png").write_bytes(apng(*frames))
     for number in (1, 2, 3):
-        with open_picture("a.png", frame=number) as source:
+        with open_image("a.png", frame=number) as source:
             assert_same_pixels(source.read_rows(0, HEIGHT), frames[number - 1][0])
     result = upsample_file("a.png", "b.tif")
     assert any("of 3 the first is kept" in line for line in result.warnings)
@@ -189,5 +189,5 @@ def damaged():
 
 @pytest.mark.parametrize(("name", "data"), list(damaged()))
 def test_a_damaged_frame_is_one_line(name, data):
-    with pytest.raises(PictureError, match=r"damaged|truncated"):
+    with pytest.raises(ImageError, match=r"damaged|truncated"):
         read(data)

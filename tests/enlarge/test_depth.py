@@ -1,4 +1,4 @@
-"""Depth from file to file: 16 bits exact, floating point in float32, --depth, and pictures larger than their memory."""
+"""Depth from file to file: 16 bits exact, floating point in float32, --depth, and images larger than their memory."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 
 from upsample_cli.enlarge.job import Options
 from upsample_cli.enlarge.run import upsample_file
-from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.errors import ImageError, UsageError
 
 HEIGHT, WIDTH = 17, 11
 CHANNELS = {1: ("minisblack", []), 2: ("minisblack", ["unassalpha"]), 3: ("rgb", []), 4: ("rgb", ["unassalpha"])}
@@ -95,7 +95,7 @@ def test_floating_point_with_alpha_weighs_colour_by_it(tmp_path):
     alpha = float_oracle(wide[..., 3:], 2)
     wanted = np.concatenate([float_oracle(wide[..., :3] * wide[..., 3:], 2) / alpha, alpha], axis=2)
     np.testing.assert_allclose(found, wanted, rtol=2e-6)
-    assert np.abs(found - float_oracle(wide, 2)).max() > 0.1  # the control: straight is another picture
+    assert np.abs(found - float_oracle(wide, 2)).max() > 0.1  # the control: straight is another image
 
 
 def test_nan_and_infinity_touch_only_the_pixels_whose_kernel_holds_them(tmp_path):
@@ -156,7 +156,7 @@ def test_what_cannot_hold_the_depth_says_who_can_and_strict_refuses(tmp_path):
          "what lies outside is cut off (TIFF can)"),
     ):  # fmt: skip
         assert upsample_file(tmp_path / source, tmp_path / target).warnings == (line,)
-        with pytest.raises(PictureError, match="refused by --strict"):
+        with pytest.raises(ImageError, match="refused by --strict"):
             upsample_file(tmp_path / source, tmp_path / target, strict=True, overwrite=True)
     assert upsample_file(tmp_path / "a.png", tmp_path / "c.jpg", depth="8", strict=True).warnings == ()
     with pytest.raises(UsageError, match="there is no --depth '12'; choose one of keep, 8, 16"):
@@ -182,11 +182,11 @@ if not streamed:
     from upsample_cli.images import open as sources
     import upsample_cli.enlarge.run as pipeline
     def whole(*arguments, **settings):
-        opened = sources.open_picture(*arguments, **settings)
+        opened = sources.open_image(*arguments, **settings)
         rows = opened.read_rows(0, opened.info.height)
         opened.read_rows = lambda top, bottom: rows[top:bottom].copy()
         return opened
-    pipeline.open_picture = whole
+    pipeline.open_image = whole
 upsample_file(source, source.with_suffix(".out.tif"), overwrite=True)
 # Not ru_maxrss: that begins at what the process had that started this one.
 print(int(re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024)
@@ -201,7 +201,7 @@ def peak_bytes(folder, height, how):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc has the peak of memory only there")
-def test_memory_does_not_grow_with_the_picture(tmp_path):
+def test_memory_does_not_grow_with_the_image(tmp_path):
     """8000 rows more, 96 MB in and 384 MB out: less than 60 MB of memory more, and that is noise.
 
     Both are long enough to fill what may wait for the encoder, some ten bands.

@@ -14,9 +14,9 @@ from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from support.running import COMMAND, ENVIRONMENT, names, upsample
 
 from upsample_cli.enlarge.run import upsample_file
-from upsample_cli.errors import PictureError
+from upsample_cli.errors import ImageError
 from upsample_cli.images.metadata import ifd
-from upsample_cli.images.open import open_animation, open_picture, read_header
+from upsample_cli.images.open import open_animation, open_image, read_header
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
@@ -172,7 +172,7 @@ def test_a_thirtieth_of_a_second_stays_one_and_gif_loses_nothing_in_the_sum():
 
 
 @pytest.mark.parametrize("target", ["b.jpg", "b.bmp", "b.avif", "b.tif"])
-def test_a_format_that_holds_one_picture_gets_the_first_and_says_so(target):
+def test_a_format_that_holds_one_image_gets_the_first_and_says_so(target):
     result = upsample_file(saved("GIF"), target)
     assert any("is not written with several frames; of 3 the first is kept (PNG and WebP and GIF can)" in line
                for line in result.warnings)  # fmt: skip
@@ -195,11 +195,11 @@ def test_a_frame_that_is_not_there_is_one_line():
     assert upsample("a.gif", "--frame", 4).errors == [
         "a.gif: has no frame 4; there are 3; give --frame 1 to 3, or leave it out"
     ]
-    assert "it holds one picture" in upsample("one.png", "--frame", 2).errors[0]
+    assert "it holds one image" in upsample("one.png", "--frame", 2).errors[0]
     images = [Image.new("RGB", (5, 3), colour) for colour in ("red", "blue")]
     images[0].save("one.tif")
     images[0].save("two.tif", save_all=True, append_images=images[1:])
-    assert "has no frame 2; it holds one picture" in upsample("one.tif", "--frame", 2).errors[0]
+    assert "has no frame 2; it holds one image" in upsample("one.tif", "--frame", 2).errors[0]
     assert "has no frame 3; there are 2" in upsample("two.tif", "--frame", 3).errors[0]
     assert upsample("one.png", "--frame", 1).status == 0
     assert upsample("one.png", "--frame", 0).status == 2
@@ -208,7 +208,7 @@ def test_a_frame_that_is_not_there_is_one_line():
 def test_a_damaged_animation_leaves_nothing():
     data = saved("PNG").read_bytes()
     Path("bad.png").write_bytes(data[: len(data) * 2 // 3])
-    with pytest.raises(PictureError):
+    with pytest.raises(ImageError):
         upsample_file("bad.png", "b.png")
     assert names(".") == ["a.png", "bad.png"]
 
@@ -222,7 +222,7 @@ def test_one_frame_at_a_time_is_in_memory():
     for wanted in (40, 130):
         _, duration_ms = next(frames)
         assert duration_ms == Fraction(wanted)
-    with pytest.raises(PictureError):
+    with pytest.raises(ImageError):
         next(frames)
 
 
@@ -290,7 +290,7 @@ def test_one_page_is_read_without_those_behind_it(monkeypatch):
         return read(tiff, at)
 
     monkeypatch.setattr(ifd, "read_directory", counted)
-    with open_picture("a.tif", frame=3) as source:
+    with open_image("a.tif", frame=3) as source:
         assert_same_pixels(source.read_rows(0, 3), hostile_pixels((3, 5), np.uint8, 2)[..., None])
     assert directories.intersection(pages) == set(pages[:3])
     read_header("a.tif")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.running import names, save, upsample
 
 from upsample_cli.enlarge.names import DEFAULT_NAME, NameFields, check_template, named, template_suffix
-from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.errors import ImageError, UsageError
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
@@ -74,12 +74,12 @@ def test_a_template_that_names_no_file_is_refused_in_one_line(template, said):
     assert refused.value.next_step
 
 
-def test_a_picture_whose_own_name_fits_no_template_is_refused_alone():
+def test_a_image_whose_own_name_fits_no_template_is_refused_alone():
     long = NameFields("s" * 250, ".png", 3, "day", 7, 30, 20, "bilinear")
-    with pytest.raises(PictureError, match="longer than the 255 bytes"):
+    with pytest.raises(ImageError, match="longer than the 255 bytes"):
         named("{stem}_of_{index}{ext}", long, Path("day/long.png"))
     dots = NameFields("..", ".png", 3, "day", 7, 30, 20, "bilinear")
-    with pytest.raises(PictureError, match="leads out"):
+    with pytest.raises(ImageError, match="leads out"):
         named("{stem}/a{ext}", dots, Path("day/...png"))
 
 
@@ -90,7 +90,7 @@ def test_whatever_is_accepted_lies_below_the_folder(parts):
     try:
         check_template(template)
         name = named(template, FIELDS, Path("day/shot.png"))
-    except (UsageError, PictureError):
+    except (UsageError, ImageError):
         return
     path = PurePosixPath("out", name)
     assert path.is_relative_to("out")
@@ -129,7 +129,7 @@ def test_any_template_ends_in_a_name_or_in_one_line(parts, fields):
         check_template(template)
         template_suffix(template)
         name = named(template, fields, Path("day/shot.png"))
-    except (UsageError, PictureError) as error:
+    except (UsageError, ImageError) as error:
         line = str(error)
     assert "\n" not in line
     assert not set(name.split("/")) & {"", ".", ".."}

@@ -1,4 +1,4 @@
-"""One picture's way, from file to file, in this process: what comes out, what is said, and what is left behind."""
+"""One image's way, from file to file, in this process: what comes out, what is said, and what is left behind."""
 
 import threading
 from dataclasses import fields, replace
@@ -14,8 +14,8 @@ import upsample_cli
 from upsample_cli import UpsampleError, upsample_file
 from upsample_cli.enlarge.job import Options
 from upsample_cli.enlarge.planning import plan_job
-from upsample_cli.enlarge.run import enlarge_picture
-from upsample_cli.errors import DeviceError, Interrupted, OutputExistsError, PictureError, UsageError
+from upsample_cli.enlarge.run import enlarge_image
+from upsample_cli.errors import DeviceError, ImageError, Interrupted, OutputExistsError, UsageError
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
@@ -87,7 +87,7 @@ def test_a_loss_is_a_warning_and_with_strict_an_error():
     result = upsample_file("a.png", "b.jpg")
     assert result.status == "written"
     assert result.warnings == ("JPEG cannot hold transparency; it is laid over white",)
-    with pytest.raises(PictureError, match=r"^a\.png: refused by --strict: JPEG cannot hold transparency"):
+    with pytest.raises(ImageError, match=r"^a\.png: refused by --strict: JPEG cannot hold transparency"):
         upsample_file("a.png", "c.jpg", strict=True)
     assert names(".") == ["a.png", "b.jpg"]
 
@@ -148,12 +148,12 @@ def test_an_output_that_exists_is_kept_unless_told_otherwise():
     assert pixels_of("b.png").shape == (22, 34, 3)
 
 
-def test_a_missing_folder_is_made_but_not_for_a_picture_that_fails():
+def test_a_missing_folder_is_made_but_not_for_a_image_that_fails():
     save("a.png")
     upsample_file("a.png", "new/deep/b.png")
     assert pixels_of("new/deep/b.png").shape == (22, 34, 3)
     Path("bad.png").write_bytes(Path("a.png").read_bytes()[:300])
-    with pytest.raises(PictureError, match="truncated"):
+    with pytest.raises(ImageError, match="truncated"):
         upsample_file("bad.png", "other/deep/b.png")
     assert not Path("other").exists()
 
@@ -171,14 +171,14 @@ def test_a_missing_folder_is_made_but_not_for_a_picture_that_fails():
 def test_an_output_that_cannot_be_is_one_line(target, said):
     save("a.png")
     Path("d.png").mkdir()
-    with pytest.raises(PictureError, match=said) as refused:
+    with pytest.raises(ImageError, match=said) as refused:
         upsample_file("a.png", target, overwrite=True)
     assert str(refused.value).startswith(f"{target}: ")
     assert names(".") == ["a.png"]
 
 
 def test_all_errors_are_of_one_family():
-    for error in (UsageError, DeviceError, PictureError, OutputExistsError, Interrupted):
+    for error in (UsageError, DeviceError, ImageError, OutputExistsError, Interrupted):
         assert issubclass(error, UpsampleError)
 
 
@@ -186,7 +186,7 @@ def test_every_row_is_told_of_once():
     save("a.png", (37, 5))
     told = []
     options = Options(factor=3, tile=8)
-    enlarge_picture(plan_job(Path("a.png"), options), options, on_rows=told.append)
+    enlarge_image(plan_job(Path("a.png"), options), options, on_rows=told.append)
     assert sum(told) == 37
     assert len(told) == 5  # bands of 8 rows, and 5
 
@@ -204,7 +204,7 @@ def test_a_stop_ends_it_at_the_next_band_and_leaves_nothing(rows_before_stop):
     if rows_before_stop == 0:
         stop.set()
     with pytest.raises(Interrupted):
-        enlarge_picture(plan_job(Path("a.png"), options, folder=Path("o")), options, stop=stop, on_rows=on_rows)
+        enlarge_image(plan_job(Path("a.png"), options, folder=Path("o")), options, stop=stop, on_rows=on_rows)
     assert sum(told) == rows_before_stop
     assert names(".") == ["a.png"]
     assert Path("o").exists() == (rows_before_stop > 0)  # before the first row not even its folder was made
@@ -218,24 +218,24 @@ def test_an_error_in_the_middle_leaves_nothing():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        enlarge_picture(plan_job(Path("a.png"), options), options, on_rows=on_rows)
+        enlarge_image(plan_job(Path("a.png"), options), options, on_rows=on_rows)
     assert names(".") == ["a.png"]
 
 
-def test_a_picture_that_changed_since_it_was_planned_is_taken_as_it_is_now():
+def test_a_image_that_changed_since_it_was_planned_is_taken_as_it_is_now():
     save("a.png", (11, 17))
     options = Options()
     job = plan_job(Path("a.png"), options)
     save("a.png", (5, 3), seed=1)
-    enlarge_picture(job, options)
+    enlarge_image(job, options)
     assert_same_pixels(pixels_of("a_x2.png"), expected_pixels(pixels_of("a.png"), 2))
     save("a.png", mode="RGBA")
     strict = Options(strict=True, overwrite=True)
-    with pytest.raises(PictureError, match=r"^a\.png: refused by --strict"):
-        enlarge_picture(replace(job, format="jpeg"), strict)
+    with pytest.raises(ImageError, match=r"^a\.png: refused by --strict"):
+        enlarge_image(replace(job, format="jpeg"), strict)
     Path("a.png").unlink()
-    with pytest.raises(PictureError, match=r"^a\.png: no such file"):
-        enlarge_picture(job, Options(overwrite=True))
+    with pytest.raises(ImageError, match=r"^a\.png: no such file"):
+        enlarge_image(job, Options(overwrite=True))
 
 
 def test_options_document_every_field():

@@ -13,9 +13,9 @@ from support.running import upsample
 
 from upsample_cli import upsample_file
 from upsample_cli.enlarge.job import Options, options_of
-from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.errors import ImageError, UsageError
 from upsample_cli.geometry.output_size import Target, parsed_factor, parsed_size
-from upsample_cli.images.open import open_picture
+from upsample_cli.images.open import open_image
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
@@ -23,7 +23,7 @@ SIDES = st.integers(1, 3000)
 
 
 def save(name, size=(17, 11), mode="RGB", **settings):
-    """A picture of (width, height) with noise in it."""
+    """An image of (width, height) with noise in it."""
     width, height = size
     channels = len(mode)
     shape = (height, width, channels) if channels > 1 else (height, width)
@@ -85,7 +85,7 @@ def test_sizes_are_those_one_can_check_in_ones_head():
         ({"factor": Fraction(1, 2)}, "factor 0.5 is not a number from 1 to 64"),
         ({"factor": Fraction(129, 2)}, "factor 64.5 is too large; factors go from 1 to 64$"),
         ({"factor": 65}, "factor 65 is too large; factors go from 1 to 64$"),
-        ({"factor": 0}, "factor 0 is not a number from 1 to 64; try --factor 2; to make pictures smaller"),
+        ({"factor": 0}, "factor 0 is not a number from 1 to 64; try --factor 2; to make images smaller"),
         ({"factor": 1.5}, "factor 1.5 is not"),
     ],
 )
@@ -117,7 +117,7 @@ def test_options_with_a_factor_and_a_size_are_refused(name, value):
         Options(factor=3, **{name: value})
 
 
-def test_a_kernel_that_no_picture_can_have_is_refused_with_a_size_too():
+def test_a_kernel_that_no_image_can_have_is_refused_with_a_size_too():
     with pytest.raises(UsageError, match="there is no kernel named 'cubic'"):
         Options(kernel="cubic", width=5)
 
@@ -163,13 +163,13 @@ def test_stretching_is_warned_of_and_refused_by_strict_and_rounding_is_none():
     (warning,) = upsample_file("a.png", "b.png", size=(40, 40)).warnings
     assert warning == "17x11 pixels are stretched to 40x40 (--fit keeps the proportion)"
     assert upsample_file("a.png", "c.png", size=(13, 20)).warnings == ()  # 12.94 rows would be right
-    with pytest.raises(PictureError, match="refused by --strict: 17x11 pixels are stretched"):
+    with pytest.raises(ImageError, match="refused by --strict: 17x11 pixels are stretched"):
         upsample_file("a.png", "d.png", size=(40, 40), strict=True)
 
 
 def test_more_than_64_times_is_one_line():
     save("a.png")
-    with pytest.raises(PictureError, match=r"a\.png: 1700x1100 is 100 times its size; ask for 64 times at the most"):
+    with pytest.raises(ImageError, match=r"a\.png: 1700x1100 is 100 times its size; ask for 64 times at the most"):
         upsample_file("a.png", width=1700)
 
 
@@ -206,14 +206,14 @@ def test_each_page_is_fitted_by_its_own_proportion():
     upsample_file("a.tif", "b.tif", fit=(40, 40))
     sizes = []
     for page in (1, 2, 3):
-        with open_picture(Path("b.tif"), frame=page) as source:
+        with open_image(Path("b.tif"), frame=page) as source:
             sizes.append((source.info.width, source.info.height))
     assert sizes == [(40, 26), (10, 40), (40, 40)]
 
 
 def test_format_limits_count_the_size_that_is_written():
     save("a.png", (300, 2))
-    with pytest.raises(PictureError, match="WebP holds at most 16383 pixels a side, not 16384×2"):
+    with pytest.raises(ImageError, match="WebP holds at most 16383 pixels a side, not 16384×2"):
         upsample_file("a.png", "b.webp", size=(2, 16384))
     assert upsample_file("a.png", "b.webp", size=(2, 16383)).output_width == 16383  # enlarged to 16500 on the way
 

@@ -11,8 +11,8 @@ from support.corpus import animated_png
 from support.oracles import assert_same_pixels, expected_pixels
 
 from upsample_cli.enlarge.run import upsample_file
-from upsample_cli.errors import PictureError
-from upsample_cli.images.open import open_animation, open_picture, read_header
+from upsample_cli.errors import ImageError
+from upsample_cli.images.open import open_animation, open_image, read_header
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
@@ -146,7 +146,7 @@ def test_what_was_laid_over_and_is_taken_back_is_gone_from_the_enlarged_frame():
     with Image.open("b.png") as image:
         image.seek(2)
         assert_same_pixels(np.array(image.convert("RGBA")), expected_pixels(last, 2, has_alpha=False))
-    with open_picture("a.png", frame=3) as source:
+    with open_image("a.png", frame=3) as source:
         assert_same_pixels(source.read_rows(0, HEIGHT), last)
 
 
@@ -167,5 +167,5 @@ def test_opaque_colour_that_is_cleared_leaves_a_hole_and_no_black():
 )
 def test_a_frame_outside_or_of_no_size_is_damage(size, left, top):
     data = animated_png(HEIGHT, WIDTH, 8, 6, red_and((np.zeros((*size, 4), np.uint8), left, top, NONE, SOURCE)))
-    with pytest.raises(PictureError, match="is damaged"):
+    with pytest.raises(ImageError, match="is damaged"):
         read(data)

@@ -35,15 +35,15 @@ from upsample_cli.batch.workers.timeout import has_time
 from upsample_cli.cli import run
 from upsample_cli.enlarge.job import Options
 from upsample_cli.enlarge.planning import plan_job
-from upsample_cli.enlarge.run import enlarge_picture, upsample_file
-from upsample_cli.errors import PictureError
+from upsample_cli.enlarge.run import enlarge_image, upsample_file
+from upsample_cli.errors import ImageError
 from upsample_cli.images import limits, metered, preview
-from upsample_cli.images.about import about_picture
+from upsample_cli.images.about import about_image
 from upsample_cli.images.codecs.tiff import stack
 from upsample_cli.images.color.light import light_of
 from upsample_cli.images.metered import MeteredFile
 from upsample_cli.images.model import Layout
-from upsample_cli.images.open import open_animation, open_pages, open_picture, read_header
+from upsample_cli.images.open import open_animation, open_image, open_pages, read_header
 
 OVERLAP = "its directories, or what they point to, overlap"
 CIRCLES = "its header is too long or goes in circles"
@@ -73,7 +73,7 @@ def planned(data, **options):
 def refused(data, message, **options):
     """The line of a refusal, which names one cause; what reading came to."""
     file = Counted(data)
-    with pytest.raises(PictureError, match=message) as caught:
+    with pytest.raises(ImageError, match=message) as caught:
         plan_job(Path("a"), Options(**{"format": "png"} | options), source_stream=file)
     assert "\n" not in str(caught.value)
     return file
@@ -97,10 +97,10 @@ def test_all_text_of_a_png_together_has_one_limit(place):
     assert len(data) < 1 << 20
     with peak_below(100 << 20):
         refused(data, METADATA)
-    with pytest.raises(PictureError, match=METADATA), open_picture(io.BytesIO(data)):
+    with pytest.raises(ImageError, match=METADATA), open_image(io.BytesIO(data)):
         pass
-    with pytest.raises(PictureError, match=METADATA):
-        about_picture(io.BytesIO(data), factor=2, max_pixels=10**6)
+    with pytest.raises(ImageError, match=METADATA):
+        about_image(io.BytesIO(data), factor=2, max_pixels=10**6)
 
 
 @pytest.mark.parametrize("place", ["before", "behind"])
@@ -128,12 +128,12 @@ def test_hexadecimal_text_of_nothing_but_lines_takes_no_list_of_them():
 
 
 def test_metadata_of_other_formats_has_the_same_limit():
-    picture = Image.new("L", (1, 1))
+    image = Image.new("L", (1, 1))
     for kind, settings in {"TIFF": {"compression": None}, "WEBP": {}, "JPEG": {}}.items():
         for size_bytes, fits in ((15 << 20, True), (17 << 20, False)):
             if kind == "JPEG" and not fits:
                 continue  # its profile ends at 255 segments
-            data = saved(picture, kind, icc_profile=bytes(size_bytes), **settings)
+            data = saved(image, kind, icc_profile=bytes(size_bytes), **settings)
             planned(data) if fits else refused(data, METADATA)
 
 
@@ -154,7 +154,7 @@ def test_a_header_in_a_million_pieces_is_refused(data):
     assert file.calls <= 300_000 + len(data) // 16
 
 
-def test_control_many_pieces_that_are_a_picture_are_read():
+def test_control_many_pieces_that_are_a_image_are_read():
     assert planned(gif_of(2000, 9))[0].height == 9
     assert planned(jpeg_of_segments(0xFE, b"remark", 2000))[0].height == 8
 
@@ -164,11 +164,11 @@ def test_directories_that_overlap_are_refused_at_once():
     assert 800_000 < len(data) < 850_000
     file = refused(data, OVERLAP)
     assert file.taken_bytes < 4 * len(data)
-    for read in (open_picture, read_header):
-        with pytest.raises(PictureError, match=OVERLAP):
+    for read in (open_image, read_header):
+        with pytest.raises(ImageError, match=OVERLAP):
             read(io.BytesIO(data))
-    with pytest.raises(PictureError, match=OVERLAP):
-        about_picture(io.BytesIO(data), factor=2, max_pixels=10**6)
+    with pytest.raises(ImageError, match=OVERLAP):
+        about_image(io.BytesIO(data), factor=2, max_pixels=10**6)
 
 
 def test_directories_that_overlap_by_a_byte_are_refused_and_neighbours_are_not():
@@ -213,7 +213,7 @@ def test_a_run_opens_its_pages_by_the_same_way(tmp_path, monkeypatch):
 
 
 def test_pages_that_are_missing_are_said_to_be():
-    with pytest.raises(PictureError, match="has no frame 4; there are 3"):
+    with pytest.raises(ImageError, match="has no frame 4; there are 3"):
         list(open_pages(io.BytesIO(tiff_pages(3)), 4))
 
 
@@ -223,7 +223,7 @@ def test_a_plan_reads_the_header_of_plain_text_and_a_run_a_piece_at_a_time(monke
     data = b"P3\n500 150\n255\n" + b" ".join(b"%d" % level for level in pixels.ravel())
     _, file = planned(data)
     assert file.taken_bytes <= 1 << 17 < len(data)
-    with open_picture(io.BytesIO(data)) as source, peak_below(2 << 20):
+    with open_image(io.BytesIO(data)) as source, peak_below(2 << 20):
         for top in range(0, 150, 50):
             rows = source.read_rows(max(0, top - 2), top + 50)
             assert np.array_equal(rows, pixels[max(0, top - 2) : top + 50])
@@ -236,9 +236,9 @@ def test_a_plan_reads_the_header_of_plain_text_and_a_run_a_piece_at_a_time(monke
 def test_plain_text_without_an_end_is_damage(text):
     data = b"P2\n1 2\n255\n7 " + text
     with (
-        open_picture(io.BytesIO(data)) as source,
+        open_image(io.BytesIO(data)) as source,
         peak_below(60 << 20),
-        pytest.raises(PictureError, match=r"is (damaged|truncated)"),
+        pytest.raises(ImageError, match=r"is (damaged|truncated)"),
     ):
         source.read_rows(0, 2)
 
@@ -264,8 +264,8 @@ def test_frames_and_pages_count_together_where_all_are_enlarged(kind, tmp_path):
     planned(data, format=target, max_pixels=pixels, frame=1)
     (tmp_path / f"a.{kind}").write_bytes(data)
     job = plan_job(tmp_path / f"a.{kind}", Options(format=target, max_pixels=least), output=tmp_path / f"b.{target}")
-    with pytest.raises(PictureError, match="frames or pages"):  # a run looks again: the file may be another by now
-        enlarge_picture(job, Options(format=target, max_pixels=least - 1))
+    with pytest.raises(ImageError, match="frames or pages"):  # a run looks again: the file may be another by now
+        enlarge_image(job, Options(format=target, max_pixels=least - 1))
 
 
 def test_frames_that_come_before_the_one_asked_for_count_too():
@@ -286,15 +286,15 @@ def test_scans_of_a_jpeg_count_like_frames():
     end = data.index(b"\xff", at + 2 + int.from_bytes(data[at + 2 : at + 4], "big"))
     scans = data[:at] + data[at:end] * 60 + data[end:]
     count = scans.count(b"\xff\xda")
-    with pytest.raises(PictureError, match=f"is coded in {count} scans of 64 pixels"):
-        open_picture(io.BytesIO(scans), max_pixels=64)
+    with pytest.raises(ImageError, match=f"is coded in {count} scans of 64 pixels"):
+        open_image(io.BytesIO(scans), max_pixels=64)
     for good in (data, scans):
-        with open_picture(io.BytesIO(good), max_pixels=6400):
+        with open_image(io.BytesIO(good), max_pixels=6400):
             pass
     ink = saved(Image.new("CMYK", (8, 8)), "JPEG", progressive=True)  # which is decoded by another way
     ink = ink[:-2] + ink[ink.index(b"\xff\xda") : -2] * 60 + ink[-2:]
-    with pytest.raises(PictureError, match="scans of 64 pixels"):
-        open_picture(io.BytesIO(ink), max_pixels=64)
+    with pytest.raises(ImageError, match="scans of 64 pixels"):
+        open_image(io.BytesIO(ink), max_pixels=64)
 
 
 def test_a_webp_of_34_bytes_is_planned_without_its_canvas_and_estimated_with_it():
@@ -307,10 +307,10 @@ def test_a_webp_of_34_bytes_is_planned_without_its_canvas_and_estimated_with_it(
 
 
 def test_what_only_some_files_of_a_format_make_a_decoder_hold_is_estimated():
-    picture = Image.new("RGB", (400, 300))
+    image = Image.new("RGB", (400, 300))
     pixels = np.zeros((300, 400, 3), np.uint8)
     cases = (
-        (saved(picture, "JPEG"), saved(picture, "JPEG", progressive=True), 2 * 3 * 300 * 400),
+        (saved(image, "JPEG"), saved(image, "JPEG", progressive=True), 2 * 3 * 300 * 400),
         (tiff(pixels, rowsperstrip=300), tiff(pixels, rowsperstrip=300, compression="zlib"), 3 * 300 * 400),
         (tiff(pixels, rowsperstrip=300), tiff(pixels, rowsperstrip=10, compression="zlib"), 3 * 2 * 10 * 400),
         (tiff(pixels, tile=(16, 16)), tiff(pixels, tile=(160, 400), compression="zlib"), 3 * (2 * 160 - 32) * 400),
@@ -325,14 +325,14 @@ def test_palettes_of_an_animated_png_are_as_large_as_palettes_are():
     palette = (b"PLTE", bytes(range(6)))
     assert len(list(open_animation(io.BytesIO(animated_png(1, 1, 8, 3, frames, palette))))) == 2
     for wrong in ((palette, palette), ((b"PLTE", bytes(3 * 257)),)):
-        with pytest.raises(PictureError, match="is damaged"):
+        with pytest.raises(ImageError, match="is damaged"):
             list(open_animation(io.BytesIO(animated_png(1, 1, 8, 3, frames, *wrong))))
 
 
 def test_a_profile_whose_tags_share_their_bytes_is_not_copied_for_each():
     tags = b"".join(struct.pack(">4sII", b"t%03d" % number, 0, 1 << 20) for number in range(200))
     profile = bytes(128) + struct.pack(">I", 200) + tags + bytes(1 << 20)
-    with peak_below(8 << 20), pytest.raises(PictureError, match="no use to --linear-light"):
+    with peak_below(8 << 20), pytest.raises(ImageError, match="no use to --linear-light"):
         light_of("a", Layout("rgb"), profile)
 
 
@@ -360,7 +360,7 @@ def test_a_stack_is_bounded_before_it_is_decoded(tmp_path, monkeypatch):
         (tiff_pages(20, 20_000), "20 pages of 20000×20000 take"),
     ):
         path.write_bytes(data)
-        with peak_below(60 << 20), pytest.raises(PictureError, match=message):
+        with peak_below(60 << 20), pytest.raises(ImageError, match=message):
             stack.read_stack(path)
     assert not stack.is_stack(tmp_path / "missing.tif")
     for colour in (np.zeros((2, 3, 4, 3), np.uint8), np.zeros((3, 4, 3), np.uint8)):
@@ -368,7 +368,7 @@ def test_a_stack_is_bounded_before_it_is_decoded(tmp_path, monkeypatch):
         assert not stack.is_stack(path)
     tifffile.imwrite(path, np.zeros((2, 3, 4), np.uint8), photometric="minisblack")
     monkeypatch.setattr(stack, "MAX_STACK_BYTES", 23)
-    with pytest.raises(PictureError, match="take 24 bytes, more than 23 bytes; cut it"):
+    with pytest.raises(ImageError, match="take 24 bytes, more than 23 bytes; cut it"):
         stack.read_stack(path)
 
 
@@ -387,11 +387,11 @@ def test_what_a_gallery_does_not_show_is_not_decoded(tmp_path, monkeypatch):
     for name in ("a.png", "b.png"):
         Image.new("L", (20, 20)).save(tmp_path / name)
     opened = []
-    monkeypatch.setattr(preview, "open_picture", lambda *a, **k: opened.append(a) or open_picture(*a, **k))
+    monkeypatch.setattr(preview, "open_image", lambda *a, **k: opened.append(a) or open_image(*a, **k))
     preview.preview(tmp_path / "a.png", tmp_path / "b.png", (20, 20))
     assert len(opened) == 2  # the control
     monkeypatch.setattr(preview, "MAX_PIXELS", 399)
-    with pytest.raises(PictureError, match="too large to be shown here"):
+    with pytest.raises(ImageError, match="too large to be shown here"):
         preview.preview(tmp_path / "a.png", tmp_path / "b.png", (20, 20))
     assert len(opened) == 2
 
@@ -401,7 +401,7 @@ def test_timeout_counts_for_each_header_and_says_so_as_for_a_run(tmp_path, monke
     seconds = iter(range(10**6))
     monkeypatch.setattr(metered.time, "monotonic", lambda: next(seconds))
     data = tiff_pages(60)
-    with pytest.raises(PictureError) as caught:
+    with pytest.raises(ImageError) as caught:
         plan_job(Path("a.tif"), Options(), source_stream=io.BytesIO(data), timeout_s=20)
     assert str(caught.value).endswith("took longer than --timeout 20 and was stopped; give it more seconds")
     assert [has_time(str(caught.value), timeout_s) for timeout_s in (20, 21)] == [False, True]
@@ -424,12 +424,12 @@ def test_the_command_passes_its_timeout_on(tmp_path, monkeypatch):
 
 def test_a_file_reads_as_before_once_its_header_is_read():
     file = MeteredFile(io.BytesIO(bytes(100)), "a")
-    with file.counting(), pytest.raises(PictureError, match=CIRCLES):
+    with file.counting(), pytest.raises(ImageError, match=CIRCLES):
         list(map(file.seek, repeat(0)))
     with file.counting():  # from nothing again
         assert file.read() == bytes(100)
     file.seek(0)
     buffer = bytearray(9)
     assert (file.readinto(buffer), file.tell(), file.read(3)) == (9, 9, bytes(3))
-    with file.counting(), pytest.raises(PictureError, match=CIRCLES):
+    with file.counting(), pytest.raises(ImageError, match=CIRCLES):
         list(map(file.readinto, repeat(buffer)))

@@ -42,7 +42,7 @@ def block(order="<", *, turn=6, thumbnail_last=True, size_kind=LONG, thumbnail_a
     """
     first_at, exif_at, gps_at = 8, 100, 200
     make_at, note_at, unknown_at, second_at = 260, 280, 330, 350
-    picture_at = 420 if thumbnail_last else 64
+    image_at = 420 if thumbnail_last else 64
     data = bytearray(b"\xee" * 420)
     data[:8] = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", first_at)
     first = directory(
@@ -55,7 +55,7 @@ def block(order="<", *, turn=6, thumbnail_last=True, size_kind=LONG, thumbnail_a
         [(0x927C, UNDEFINED, len(MAKER_NOTE), note_at), (0xA002, size_kind, 1, 37), (0xA003, size_kind, 1, 21)],
     )
     gps = directory(order, [(0x001D, ASCII, 4, int.from_bytes(b"N\0\0\0", "little" if order == "<" else "big"))])
-    shown_at = picture_at if thumbnail_at is None else thumbnail_at
+    shown_at = image_at if thumbnail_at is None else thumbnail_at
     second = directory(order, [(0x0201, LONG, 1, shown_at), (0x0202, LONG, 1, len(THUMBNAIL))])
     for at, piece in (
         (first_at, first),
@@ -70,7 +70,7 @@ def block(order="<", *, turn=6, thumbnail_last=True, size_kind=LONG, thumbnail_a
     if thumbnail_last:
         data += THUMBNAIL
     else:
-        data[picture_at : picture_at + len(THUMBNAIL)] = THUMBNAIL
+        data[image_at : image_at + len(THUMBNAIL)] = THUMBNAIL
     return bytes(data)
 
 

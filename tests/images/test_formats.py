@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.errors import ImageError, UsageError
 from upsample_cli.images.formats import (
     FORMATS,
     Fit,
@@ -22,7 +22,7 @@ from upsample_cli.images.formats import (
     format_of_path,
 )
 from upsample_cli.images.metadata.exif import resolution
-from upsample_cli.images.model import Layout, Metadata, PictureInfo
+from upsample_cli.images.model import ImageInfo, Layout, Metadata
 
 GREY_PROFILE, RGB_PROFILE, CMYK_PROFILE = (bytes(16) + space + bytes(108) for space in (b"GRAY", b"RGB ", b"CMYK"))
 LAYOUTS = [
@@ -35,7 +35,7 @@ LAYOUTS = [
 
 
 def info_of(layout, format_name="png"):
-    return PictureInfo(format_name, 13, 7, layout)
+    return ImageInfo(format_name, 13, 7, layout)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_the_extension_tells_the_format_whatever_its_case(name, expected):
 
 
 @pytest.mark.parametrize("name", ["a.txt", "png", ".png", "a.png.bak", "a", ""])
-def test_other_names_announce_no_picture(name):
+def test_other_names_announce_no_image(name):
     assert format_of_path(name) is None
 
 
@@ -83,7 +83,7 @@ def test_the_limit_of_a_side_is_the_encoders_own(name):
         check_output_size("x", fmt, height, width)
         assert encoded(fmt, height, width) == (width, height)
     for height, width in ((fmt.max_side + 1, 1), (1, fmt.max_side + 1)):
-        with pytest.raises(PictureError, match=rf"^x: .*{fmt.max_side}.*; write PNG or TIFF"):
+        with pytest.raises(ImageError, match=rf"^x: .*{fmt.max_side}.*; write PNG or TIFF"):
             check_output_size("x", fmt, height, width)
         with pytest.raises((OSError, ValueError, OverflowError, struct.error)):
             encoded(fmt, height, width)
@@ -110,14 +110,14 @@ def test_the_limits_of_avif_are_its_decoders(height, width, monkeypatch):
     try:
         check_output_size("x", FORMATS["avif"], height, width)
         accepted = True
-    except PictureError:
+    except ImageError:
         accepted = False
     assert accepted == avif_header_opens(height, width)
 
 
 def test_a_bmp_ends_at_4_gib_of_the_bytes_it_stores():
     """Three bytes a pixel of colour, one of grey: 38000 squared is too much of the first only."""
-    with pytest.raises(PictureError, match=r"4 GiB.*4\.0 GiB; write PNG or TIFF"):
+    with pytest.raises(ImageError, match=r"4 GiB.*4\.0 GiB; write PNG or TIFF"):
         check_output_size("x", FORMATS["bmp"], 38_000, 38_000)
     check_output_size("x", FORMATS["bmp"], 38_000, 38_000, Layout("grey"))
 
@@ -146,7 +146,7 @@ WORDS = {"icc_profile": "(ICC)", "exif": "EXIF", "xmp": "XMP", "dpi": "resolutio
 
 
 def silent_losses(info, metadata, made):
-    """What is missing from a fit without a word of it. The oracle: it knows pictures, not formats."""
+    """What is missing from a fit without a word of it. The oracle: it knows images, not formats."""
     said = " | ".join(made.warnings)
     lost = []
     if info.layout.alpha and not made.layout.alpha and "transparency" not in said:

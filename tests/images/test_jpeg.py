@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from upsample_cli.errors import PictureError
+from upsample_cli.errors import ImageError
 from upsample_cli.images.codecs import jpeg
 from upsample_cli.images.codecs.jpeg import JpegSink
 from upsample_cli.images.formats import FORMATS
-from upsample_cli.images.model import Layout, Metadata, PictureInfo
-from upsample_cli.images.open import open_picture
+from upsample_cli.images.model import ImageInfo, Layout, Metadata
+from upsample_cli.images.open import open_image
 from upsample_cli.images.save import open_sink
 
 MODES = {"grey": "L", "rgb": "RGB", "cmyk": "CMYK"}
@@ -68,13 +68,13 @@ def decoded(data):
 
 @pytest.fixture
 def small_strips(monkeypatch):
-    """So that small pictures have several strips, each of one row of coded units."""
+    """So that small images have several strips, each of one row of coded units."""
     monkeypatch.setattr(jpeg, "_STRIP_BYTES", 1)
 
 
 @pytest.mark.parametrize("quality", [1, 10, 24, 50, 75, 90, 95, 100])
 @pytest.mark.parametrize("subsampling", SUBSAMPLINGS)
-def test_a_picture_of_one_strip_is_byte_for_byte_pillows(quality, subsampling):
+def test_a_image_of_one_strip_is_byte_for_byte_pillows(quality, subsampling):
     rows = photograph(29, 43)
     assert in_strips(rows, quality=quality, subsampling=subsampling) == by_pillow(
         rows, quality=quality, subsampling=subsampling
@@ -133,7 +133,7 @@ def test_strips_are_what_is_claimed(small_strips, colour):
 
 
 def test_strips_cut_amid_a_coded_unit_give_other_pixels(monkeypatch):
-    """The control: were a strip no whole number of units high, the picture would be another."""
+    """The control: were a strip no whole number of units high, the image would be another."""
     rows = photograph(120, 43)
     monkeypatch.setattr(jpeg, "_STRIP_BYTES", 1)
     monkeypatch.setitem(jpeg._UNITS, "4:2:0", (12, 16))
@@ -214,7 +214,7 @@ def no_pillow_pixels(monkeypatch):
 
 
 def rows_in_two_bands(data):
-    with open_picture(io.BytesIO(data)) as source:
+    with open_image(io.BytesIO(data)) as source:
         info = source.info
         cuts = sorted({0, info.height // 3, info.height})
         return np.concatenate([source.read_rows(top, bottom) for top, bottom in pairwise(cuts)])
@@ -244,7 +244,7 @@ def test_decoded_pixels_are_pillows(name, monkeypatch):
 
 
 def test_ink_is_decoded_by_pillow(no_pillow_pixels):
-    with pytest.raises(PictureError):  # the other tests' claim has a control by this
+    with pytest.raises(ImageError):  # the other tests' claim has a control by this
         rows_in_two_bands(by_pillow(photograph(9, 17, 4), "cmyk"))
 
 
@@ -276,9 +276,9 @@ def test_broken_files_are_what_they_are_to_pillow(monkeypatch):
         found = []
         for data in cases:
             try:
-                with open_picture(io.BytesIO(data), max_pixels=10**6) as source:
+                with open_image(io.BytesIO(data), max_pixels=10**6) as source:
                     found.append(source.read_rows(0, source.info.height).tobytes())
-            except PictureError as error:
+            except ImageError as error:
                 found.append(str(error))
         return found
 
@@ -296,7 +296,7 @@ def test_a_jpeg_goes_through_strips_from_the_table_of_formats():
     """`open_sink` gives quality, subsampling and metadata on."""
     rows = photograph(31, 43)
     file = io.BytesIO()
-    info = PictureInfo("jpeg", 1, 1, Layout("rgb"), jpeg_subsampling=2)
+    info = ImageInfo("jpeg", 1, 1, Layout("rgb"), jpeg_subsampling=2)
     sink = open_sink(
         file, FORMATS["jpeg"], height=31, width=43, layout=Layout("rgb"), metadata=Metadata(dpi=(90, 91)), info=info
     )

@@ -1,4 +1,4 @@
-"""Lab pictures stay Lab in TIFF, exactly, and become the sRGB of the formulas elsewhere; a* and b* are signed."""
+"""Lab images stay Lab in TIFF, exactly, and become the sRGB of the formulas elsewhere; a* and b* are signed."""
 
 import io
 import shutil
@@ -13,12 +13,12 @@ from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from support.running import pixels_of
 
 from upsample_cli.enlarge.run import upsample_file
-from upsample_cli.errors import PictureError
+from upsample_cli.errors import ImageError
 from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.formats import FORMATS, fit
 from upsample_cli.images.metadata.carried import Metadata
-from upsample_cli.images.model import Layout, PictureInfo
-from upsample_cli.images.open import open_picture
+from upsample_cli.images.model import ImageInfo, Layout
+from upsample_cli.images.open import open_image
 
 KINDS = [(colour, depth) for colour in ("cielab", "icclab") for depth in (8, 16)]
 SIGNED = {8: np.int8, 16: np.int16}
@@ -98,7 +98,7 @@ def test_lab_becomes_the_srgb_of_the_formulas(colour, depth, tmp_path):
     assert result.warnings == (
         "PNG cannot hold Lab colours; they become sRGB, and those beyond it its nearest (TIFF can)",
     )
-    with open_picture(tmp_path / "b.png") as source:
+    with open_image(tmp_path / "b.png") as source:
         found = source.read_rows(0, 11)
     assert found.dtype == f"u{depth // 8}"
     wanted = srgb_of_lab(lab_of(numbers, colour, depth)) * (2**depth - 1)
@@ -114,7 +114,7 @@ def test_white_and_black_are(colour):
     for depth in (8, 16):
         file = io.BytesIO()
         write(file, stored(lab, colour, depth), colour)
-        with open_picture(file) as source:
+        with open_image(file) as source:
             rows = convert_rows(source.read_rows(0, 1), source.info.layout, Layout("rgb", depth=depth))
         assert rows.tolist() == [[[2**depth - 1] * 3, [0] * 3]]
 
@@ -140,7 +140,7 @@ def test_transparency_is_kept_or_laid_over_white(colour, depth, tmp_path):
     write(tmp_path / "a.tif", numbers, colour, extrasamples=["unassalpha"])
     assert upsample_file(tmp_path / "a.tif", tmp_path / "b.tif", alpha="straight").warnings == ()
     assert tifffile.imread(tmp_path / "b.tif").shape == (22, 34, 4)
-    with open_picture(tmp_path / "a.tif") as source:
+    with open_image(tmp_path / "a.tif") as source:
         layout = source.info.layout
         assert layout == Layout(colour, alpha=True, depth=depth)
         white = convert_rows(source.read_rows(0, 11), layout, Layout("rgb", depth=depth))
@@ -158,7 +158,7 @@ def test_another_reader_agrees_on_what_is_in_the_file(tmp_path):
     seen = pixels_of(tmp_path / "cielab.tif")
     with Image.open(tmp_path / "cielab.tif") as image:
         assert image.mode == "LAB"
-    with open_picture(tmp_path / "cielab.tif") as source:
+    with open_image(tmp_path / "cielab.tif") as source:
         assert_same_pixels(seen ^ np.array([0, 128, 128], np.uint8), source.read_rows(0, 22))
 
 
@@ -167,15 +167,15 @@ def test_what_is_no_plain_lab_is_refused_in_one_line(tmp_path):
     write(tmp_path / "associated.tif", lab, "cielab", extrasamples=["assocalpha"])
     write(tmp_path / "float.tif", some_lab().astype(np.float32), "cielab")
     for name in ("associated", "float"):
-        with pytest.raises(PictureError, match=r"not supported|make no sense"):
-            open_picture(tmp_path / f"{name}.tif")
+        with pytest.raises(ImageError, match=r"not supported|make no sense"):
+            open_image(tmp_path / f"{name}.tif")
     write(tmp_path / "a.tif", lab[..., :3], "cielab")
-    with pytest.raises(PictureError, match="Lab colours, which have no linear light"):
+    with pytest.raises(ImageError, match="Lab colours, which have no linear light"):
         upsample_file(tmp_path / "a.tif", tmp_path / "b.tif", linear_light=True)
 
 
 def test_a_profile_beside_lab_stays_in_tiff_and_is_used_up_elsewhere():
-    info, profile = PictureInfo("tiff", 3, 5, Layout("icclab")), Metadata(icc_profile=b"p" * 200)
+    info, profile = ImageInfo("tiff", 3, 5, Layout("icclab")), Metadata(icc_profile=b"p" * 200)
     assert fit(info, profile, FORMATS["tiff"]).metadata == profile
     fitted = fit(info, profile, FORMATS["png"])
     assert (fitted.metadata.icc_profile, len(fitted.warnings)) == (None, 1)

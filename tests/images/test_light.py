@@ -11,7 +11,7 @@ from support.oracles import assert_same_pixels, hostile_pixels
 from support.running import pixels_of, upsample
 
 from upsample_cli.enlarge.run import upsample_file
-from upsample_cli.errors import PictureError
+from upsample_cli.errors import ImageError
 from upsample_cli.images.color.light import light_of
 from upsample_cli.images.model import Layout
 
@@ -85,8 +85,8 @@ def test_every_level_of_sixteen_bits_comes_back():
 
 
 @pytest.mark.parametrize("kind", ["RGB", "L", "RGBA"])
-def test_a_flat_picture_of_any_level_comes_out_flat(kind, tmp_path):
-    """All 256 in one picture, each a patch large enough that its middle meets only itself."""
+def test_a_flat_image_of_any_level_comes_out_flat(kind, tmp_path):
+    """All 256 in one image, each a patch large enough that its middle meets only itself."""
     patch = 3
     levels = np.arange(256, dtype=np.uint8).reshape(16, 16).repeat(patch, 0).repeat(patch, 1)
     image = Image.fromarray(levels).convert(kind)
@@ -184,7 +184,7 @@ def test_the_profile_decides(tmp_path):
     ],
 )
 def test_what_has_no_linear_light_is_refused_in_one_line(layout, icc, said):
-    with pytest.raises(PictureError, match=said) as refused:
+    with pytest.raises(ImageError, match=said) as refused:
         light_of("a.png", layout, icc)
     assert "leave out --linear-light" in str(refused.value)
 

@@ -13,15 +13,15 @@ from support.running import names, upsample
 from upsample_cli.enlarge.job import Options
 from upsample_cli.enlarge.planning import plan_job
 from upsample_cli.enlarge.run import upsample_file
-from upsample_cli.errors import PictureError
+from upsample_cli.errors import ImageError
 from upsample_cli.images.format_table import FORMATS
 from upsample_cli.images.model import Layout, Metadata
-from upsample_cli.images.open import open_picture
+from upsample_cli.images.open import open_image
 from upsample_cli.images.save import open_sink
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
-COLOURS = "GIF holds at most 256 colours; this picture has more and is reduced"
+COLOURS = "GIF holds at most 256 colours; this image has more and is reduced"
 ALPHA = "GIF cannot hold half-transparent pixels; they became opaque or vanished"
 GLOW = "light without opacity (colour above its alpha, which is stored multiplied) is left out"
 
@@ -102,13 +102,13 @@ def test_strict_takes_a_gif_that_loses_nothing_and_refuses_one_that_does():
 def test_the_plan_says_what_may_be_lost():
     Image.new("RGB", (7, 5), "red").save("flat.png")
     job = plan_job(Path("flat.png"), Options(format="gif", strict=True))
-    assert job.warnings == ("GIF holds at most 256 colours; a picture that has more is reduced",)
+    assert job.warnings == ("GIF holds at most 256 colours; an image that has more is reduced",)
 
 
 def test_strict_refuses_an_animation_for_a_later_frame_and_leaves_nothing():
     images = [Image.new("RGB", (31, 19), "red"), Image.fromarray(hostile_pixels((19, 31, 3), np.uint8))]
     images[0].save("a.png", save_all=True, append_images=images[1:])
-    with pytest.raises(PictureError, match="refused by --strict: GIF holds at most"):
+    with pytest.raises(ImageError, match="refused by --strict: GIF holds at most"):
         upsample_file("a.png", "a.gif", strict=True)
     assert names(".") == ["a.png"]
     assert upsample_file("a.png", "a.gif").warnings == (COLOURS,)
@@ -124,7 +124,7 @@ def test_light_without_opacity_is_said(dtype, glows):
     tifffile.imwrite("a.tif", pixels, photometric="rgb", extrasamples=["assocalpha"])
     assert upsample_file("a.tif", "b.tif").warnings == ((GLOW,) if glows else ())
     if glows:
-        with pytest.raises(PictureError, match="refused by --strict: light without opacity"):
+        with pytest.raises(ImageError, match="refused by --strict: light without opacity"):
             upsample_file("a.tif", "c.tif", strict=True)
         assert names(".") == ["a.tif", "b.tif"]
 
@@ -133,6 +133,6 @@ def test_light_above_its_opacity_is_kept_in_floating_point():
     pixels = np.full((3, 5, 4), 0.5, np.float32)
     pixels[..., 0] = 3
     tifffile.imwrite("a.tif", pixels, photometric="rgb", extrasamples=["assocalpha"])
-    with open_picture("a.tif") as source:
+    with open_image("a.tif") as source:
         np.testing.assert_array_equal(source.read_rows(0, 3)[1, 2], [6, 1, 1, 0.5])
         assert not source.losses

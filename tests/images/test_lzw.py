@@ -13,7 +13,7 @@ import tifffile
 from support.oracles import hostile_pixels
 from support.reading import rows_of
 
-from upsample_cli.errors import PictureError
+from upsample_cli.errors import ImageError
 from upsample_cli.images.codecs.pillow_file import quiet_pillow
 from upsample_cli.images.codecs.tiff.lzw import lzw_decoded
 
@@ -62,7 +62,7 @@ def test_damage_that_crashes_another_decoder_is_one_line(packed):
     page = tifffile.TiffFile(io.BytesIO(good)).pages[0]
     at, size = page.dataoffsets[0], page.databytecounts[0]
     bad = good[:at] + packed.ljust(size, b"\xff")[:size] + good[at + size :]
-    with pytest.raises(PictureError, match="damaged"):
+    with pytest.raises(ImageError, match="damaged"):
         rows_of(bad)
 
 

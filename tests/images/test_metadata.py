@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from upsample_cli.images.metadata.carried import metadata_for_output
 from upsample_cli.images.metadata.exif import orientation, without_prefix
 from upsample_cli.images.model import Metadata
-from upsample_cli.images.open import open_picture, read_header
+from upsample_cli.images.open import open_image, read_header
 
 RGB = Image.fromarray(np.random.default_rng(7).integers(0, 256, (21, 37, 3), np.uint8))
 PROFILE = bytes(range(200))
@@ -39,7 +39,7 @@ def saved(kind, **settings):
 def found_in(data):
     """Metadata and warnings, alike before and after decoding."""
     info, metadata = read_header(io.BytesIO(data))
-    with open_picture(io.BytesIO(data)) as source:
+    with open_image(io.BytesIO(data)) as source:
         assert (source.info, source.metadata) == (info, metadata)
     return metadata, info.warnings
 
@@ -137,7 +137,7 @@ def test_png_text_keeps_its_order_and_its_repetitions_and_is_found_behind_the_pi
         assert warnings == ()
 
 
-def test_exif_and_xmp_behind_the_pixels_turn_the_picture():
+def test_exif_and_xmp_behind_the_pixels_turn_the_image():
     for chunk in ((b"eXIf", EXIF), (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP)):
         info, _ = read_header(io.BytesIO(png_with(chunk, late=True)))
         assert (info.height, info.width) == (37, 21)

@@ -11,9 +11,9 @@ from support.corpus import png_of_rows as png
 from support.corpus import saved, tiff
 from support.reading import rows_of
 
-from upsample_cli.errors import PictureError
+from upsample_cli.errors import ImageError
 from upsample_cli.images.model import Layout
-from upsample_cli.images.open import open_picture, probe
+from upsample_cli.images.open import open_image, probe
 
 HEIGHT, WIDTH = 21, 37
 RNG = np.random.default_rng(20)
@@ -26,7 +26,7 @@ INDEX = RNG.integers(0, 16, (HEIGHT, WIDTH), np.uint8)
 BITS = GREY8 > 99
 
 
-def palette_picture(colours):
+def palette_image(colours):
     image = Image.frombytes("P", (WIDTH, HEIGHT), INDEX.tobytes())
     image.putpalette(np.asarray(colours, np.uint8).tobytes())
     return image
@@ -61,19 +61,19 @@ KINDS = {
     ),
     "RGBX": ([tiff(RGBA, photometric="rgb", extrasamples=["unspecified"])], RGBA[..., :3]),
     "CMYK": ([saved(Image.frombytes("CMYK", (WIDTH, HEIGHT), RGBA.tobytes()), "TIFF")], RGBA),
-    "P": ([saved(palette_picture(COLOURS), kind) for kind in ("PNG", "TIFF", "BMP", "GIF")], COLOURS[INDEX]),
-    "P of greys": ([saved(palette_picture(GREYS), kind) for kind in ("PNG", "TIFF", "GIF")], GREYS[INDEX][..., :1]),
+    "P": ([saved(palette_image(COLOURS), kind) for kind in ("PNG", "TIFF", "BMP", "GIF")], COLOURS[INDEX]),
+    "P of greys": ([saved(palette_image(GREYS), kind) for kind in ("PNG", "TIFF", "GIF")], GREYS[INDEX][..., :1]),
     "P, one clear": (
-        [saved(palette_picture(COLOURS), "PNG", transparency=3)],
+        [saved(palette_image(COLOURS), "PNG", transparency=3)],
         with_alpha(COLOURS[INDEX], np.where(INDEX == 3, 0, 255)),
     ),
     "P, opacities": (
-        [saved(palette_picture(COLOURS), "PNG", transparency=bytes(OPACITIES.astype(np.uint8)))],
+        [saved(palette_image(COLOURS), "PNG", transparency=bytes(OPACITIES.astype(np.uint8)))],
         with_alpha(COLOURS[INDEX], OPACITIES[INDEX]),
     ),
-    "P, all opaque": ([saved(palette_picture(COLOURS), "PNG", transparency=b"\xff" * 16)], COLOURS[INDEX]),
+    "P, all opaque": ([saved(palette_image(COLOURS), "PNG", transparency=b"\xff" * 16)], COLOURS[INDEX]),
     "P of greys, one clear": (
-        [saved(palette_picture(GREYS), "PNG", transparency=3)],
+        [saved(palette_image(GREYS), "PNG", transparency=3)],
         with_alpha(GREYS[INDEX][..., :1], np.where(INDEX == 3, 0, 255)),
     ),
     "I;16": (
@@ -157,7 +157,7 @@ def test_adobes_inverted_cmyk_jpeg_comes_out_as_ink():
 
 def test_a_palette_of_greys_with_a_profile_stays_rgb():
     """The profile would be one for RGB."""
-    _, info = rows_of(saved(palette_picture(GREYS), "PNG", icc_profile=b"p" * 200))
+    _, info = rows_of(saved(palette_image(GREYS), "PNG", icc_profile=b"p" * 200))
     assert info.layout == Layout("rgb")
 
 
@@ -173,8 +173,8 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_unsupported_pixels_are_refused_with_a_way_out(name):
-    for opener in (probe, open_picture):
-        with pytest.raises(PictureError, match=r"support.*; convert it to RGB or grey of 8 or 16 bits first"):
+    for opener in (probe, open_image):
+        with pytest.raises(ImageError, match=r"support.*; convert it to RGB or grey of 8 or 16 bits first"):
             opener(io.BytesIO(REFUSED[name]))
 
 

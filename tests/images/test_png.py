@@ -115,7 +115,7 @@ def sample(height, width, layout, seed=0):
 
 
 @st.composite
-def pictures(draw):
+def images(draw):
     layout = draw(st.sampled_from(LAYOUTS))
     return sample(draw(st.integers(1, 23)), draw(st.integers(1, 17)), layout, draw(st.integers(0, 99))), layout
 
@@ -135,19 +135,19 @@ def pool():
 # Pixels ------------------------------------------------------------------------------------------------------------
 
 
-@given(pictures(), st.sampled_from(sorted(deflate.LEVELS)), st.integers(1, 900), st.integers(1, 300))
+@given(images(), st.sampled_from(sorted(deflate.LEVELS)), st.integers(1, 900), st.integers(1, 300))
 @settings(max_examples=60)
-def test_every_layout_and_level_comes_back_exactly(picture, level, chunk_bytes, block_bytes):
-    pixels, layout = picture
+def test_every_layout_and_level_comes_back_exactly(image, level, chunk_bytes, block_bytes):
+    pixels, layout = image
     with mock.patch.object(deflate, "_BLOCK_BYTES", block_bytes):
         file = written(pixels, layout, level=level, chunk_bytes=chunk_bytes)
     assert np.array_equal(read_png(file, layout), pixels)
 
 
-@given(pictures(), st.integers(1, 400), st.sampled_from([1, 3, 6]), st.data())
+@given(images(), st.integers(1, 400), st.sampled_from([1, 3, 6]), st.data())
 @settings(max_examples=60)
-def test_bytes_depend_neither_on_runs_nor_on_the_executor(pool, picture, chunk_bytes, level, draw):
-    pixels, layout = picture
+def test_bytes_depend_neither_on_runs_nor_on_the_executor(pool, image, chunk_bytes, level, draw):
+    pixels, layout = image
     whole = written(pixels, layout, level=level, chunk_bytes=chunk_bytes)
     runs = cuts(draw.draw, len(pixels))
     assert written(pixels, layout, level=level, chunk_bytes=chunk_bytes, runs=runs) == whole

@@ -15,10 +15,10 @@ from support.running import COMMAND, ENVIRONMENT
 from upsample_cli.enlarge.job import Options
 from upsample_cli.enlarge.planning import plan_job
 from upsample_cli.enlarge.run import upsample_file
-from upsample_cli.errors import PictureError
+from upsample_cli.errors import ImageError
 from upsample_cli.images.formats import FORMATS
 from upsample_cli.images.model import Layout, Metadata
-from upsample_cli.images.open import open_picture, read_header
+from upsample_cli.images.open import open_image, read_header
 from upsample_cli.images.save import open_sink
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
@@ -61,7 +61,7 @@ KINDS = {
 
 
 def read(data, step=2):
-    with open_picture(io.BytesIO(data)) as source:
+    with open_image(io.BytesIO(data)) as source:
         height = source.info.height
         return np.concatenate([source.read_rows(top, min(top + step, height)) for top in range(0, height, step)])
 
@@ -98,7 +98,7 @@ def test_a_file_that_ends_early_is_said_to(kind):
     """Of plain text its last word is gone: of half a number nobody can tell."""
     data = KINDS[kind][0]
     cut = data.rstrip().rpartition(b" ")[0] if kind[:2] in {"P1", "P2", "P3"} else data[:-1]
-    with pytest.raises(PictureError, match="truncated"):
+    with pytest.raises(ImageError, match="truncated"):
         read(cut)
 
 
@@ -112,23 +112,23 @@ def test_a_file_that_ends_early_is_said_to(kind):
     ids=range(10),
 )  # fmt: skip
 def test_what_makes_no_sense_is_damage(data):
-    with pytest.raises(PictureError, match="is damaged"):
+    with pytest.raises(ImageError, match="is damaged"):
         read(data)
 
 
 def test_a_size_beyond_the_limit_is_refused_before_it_is_looked_for():
-    with pytest.raises(PictureError, match="more than the limit of 100"):
+    with pytest.raises(ImageError, match="more than the limit of 100"):
         read_header(io.BytesIO(b"P6\n60000 60000\n255\n"), max_pixels=100)
 
 
-def test_a_letter_and_a_digit_make_no_picture():
-    with pytest.raises(PictureError, match="is not a picture"):
+def test_a_letter_and_a_digit_make_no_image():
+    with pytest.raises(ImageError, match="is not an image"):
         read_header(io.BytesIO(b"P5000 is a printer"))
 
 
-def test_pictures_behind_the_first_are_told_of():
+def test_images_behind_the_first_are_told_of():
     data = KINDS["P5"][0]
-    assert read_header(io.BytesIO(data * 2))[0].warnings == ("the pictures behind the first one in it are left out",)
+    assert read_header(io.BytesIO(data * 2))[0].warnings == ("the images behind the first one in it are left out",)
     assert read_header(io.BytesIO(data + b"\n"))[0].warnings == ()
 
 

@@ -1,4 +1,4 @@
-"""Pictures out: what is written is read back by Pillow, and TIFF by tifffile too."""
+"""Images out: what is written is read back by Pillow, and TIFF by tifffile too."""
 
 import io
 import os
@@ -17,12 +17,12 @@ from PIL import ExifTags, Image
 from PIL.JpegImagePlugin import get_sampling
 
 from upsample_cli.atomic.files import new_file
-from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.errors import ImageError, UsageError
 from upsample_cli.images.formats import FORMATS, fit
 from upsample_cli.images.metadata.carried import metadata_for_output
 from upsample_cli.images.metadata.exif import without_prefix
-from upsample_cli.images.model import Layout, Metadata, PictureInfo
-from upsample_cli.images.open import open_picture
+from upsample_cli.images.model import ImageInfo, Layout, Metadata
+from upsample_cli.images.open import open_image
 from upsample_cli.images.save import open_sink
 
 HEIGHT, WIDTH = 23, 37
@@ -89,9 +89,9 @@ def test_a_lossless_format_gives_back_every_pixel(name, layout):
 def test_webp_is_without_loss_if_its_input_was_and_nothing_else_is_asked(alpha):
     layout = Layout("rgb", alpha=alpha)
     rows = noise(layout)
-    lossless = PictureInfo("png", 1, 1, layout, lossless=True)
+    lossless = ImageInfo("png", 1, 1, layout, lossless=True)
     np.testing.assert_array_equal(pixels(written("webp", rows, layout, info=lossless)), rows)
-    for settings_ in ({}, {"info": lossless, "quality": 95}, {"info": PictureInfo("jpeg", 1, 1, layout)}):
+    for settings_ in ({}, {"info": lossless, "quality": 95}, {"info": ImageInfo("jpeg", 1, 1, layout)}):
         assert not np.array_equal(pixels(written("webp", rows, layout, **settings_)), rows)
 
 
@@ -100,7 +100,7 @@ LOSSY = [(name, layout) for name in ("jpeg", "webp", "avif") for layout in sorte
 
 @pytest.mark.parametrize(("name", "layout"), LOSSY, ids=str)
 def test_a_lossy_format_stays_near(name, layout):
-    """On a smooth picture 4 levels on average is what the default qualities keep to; a wrong channel is far off."""
+    """On a smooth image 4 levels on average is what the default qualities keep to; a wrong channel is far off."""
     rows = smooth(layout)
     image = read(written(name, rows, layout))
     if layout.colour == "grey":  # older versions of Pillow read every AVIF as RGB
@@ -191,7 +191,7 @@ def test_wrong_rows_are_a_programming_error(name):
 
 def block():
     exif = Image.Exif()
-    exif[0x010F], exif[0x0112], exif[0x010E] = "ACME", 6, "a picture"
+    exif[0x010F], exif[0x0112], exif[0x010E] = "ACME", 6, "an image"
     exif[0x8769] = {0x9003: "2020:01:02 03:04:05", 0xA002: 5, 0xA003: 4, 0x927C: NOTE}
     exif[0x8825] = {1: "N"}
     return without_prefix(exif.tobytes())
@@ -202,11 +202,11 @@ FULL = Metadata(PROFILE, block(), XMP, (300, 299.5), (("Comment", "grüß dich")
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_what_a_format_holds_comes_back_and_the_rest_was_announced(name):
-    info = PictureInfo("png", HEIGHT, WIDTH, Layout("rgb"))
+    info = ImageInfo("png", HEIGHT, WIDTH, Layout("rgb"))
     made = fit(info, FULL, FORMATS[name])
     metadata = metadata_for_output(made.metadata, HEIGHT, WIDTH)
     data = written(name, smooth(Layout("rgb")), Layout("rgb"), metadata=metadata)
-    with open_picture(io.BytesIO(data)) as source:
+    with open_image(io.BytesIO(data)) as source:
         found = source.metadata
         assert (source.info.height, source.info.width) == (HEIGHT, WIDTH)
     holds = FORMATS[name].holds
@@ -215,7 +215,7 @@ def test_what_a_format_holds_comes_back_and_the_rest_was_announced(name):
     if "exif" in holds:
         exif = Image.Exif()
         exif.load(found.exif)
-        assert (exif[0x010F], exif[0x010E], exif.get(0x0112, 1)) == ("ACME", "a picture", 1)
+        assert (exif[0x010F], exif[0x010E], exif.get(0x0112, 1)) == ("ACME", "an image", 1)
         below = exif.get_ifd(ExifTags.IFD.Exif)
         assert (below[0xA002], below[0xA003], below[0x927C]) == (WIDTH, HEIGHT, NOTE)
         assert exif.get_ifd(ExifTags.IFD.GPSInfo) == {1: "N"}
@@ -287,7 +287,7 @@ def test_everything_in_a_tiff_begins_on_an_even_byte(monkeypatch):
         assert [place for place in places if place % 2] == []
 
 
-def test_a_4_gib_picture_is_a_bigtiff_from_its_first_byte():
+def test_a_4_gib_image_is_a_bigtiff_from_its_first_byte():
     for height, big in ((50_000, True), (20_000, False)):
         file = io.BytesIO()
         open_sink(file, FORMATS["tiff"], height=height, width=30_000, layout=Layout("rgb"), metadata=Metadata())
@@ -312,9 +312,9 @@ def test_a_pipe_takes_every_format(name):
 def test_chroma_follows_the_input_and_is_whole_otherwise():
     rows = smooth(Layout("rgb"))
     for subsampling in (0, 1, 2):
-        info = PictureInfo("jpeg", 1, 1, Layout("rgb"), jpeg_subsampling=subsampling)
+        info = ImageInfo("jpeg", 1, 1, Layout("rgb"), jpeg_subsampling=subsampling)
         assert get_sampling(read(written("jpeg", rows, Layout("rgb"), info=info))) == subsampling
-    for info in (None, PictureInfo("png", 1, 1, Layout("rgb"))):
+    for info in (None, ImageInfo("png", 1, 1, Layout("rgb"))):
         assert get_sampling(read(written("jpeg", rows, Layout("rgb"), info=info))) == 0
 
 
@@ -352,14 +352,14 @@ def test_a_gif_of_more_colours_stays_near():
 
 
 def test_a_gif_of_many_colours_is_dithered_so_that_areas_keep_their_colour():
-    """Means of 8x8 pixels of a smooth picture; the control is the nearest of as many colours for each pixel."""
+    """Means of 8x8 pixels of a smooth image; the control is the nearest of as many colours for each pixel."""
     y, x = np.mgrid[0:296, 0:408]
     rows = np.stack([x * 255 // 407, y * 255 // 295, (x + y) * 255 // 702], axis=2).astype(np.uint8)
     found = read(written("gif", rows, Layout("rgb"), runs=(296,))).convert("RGB")
     flat = Image.fromarray(rows).quantize(256, Image.Quantize.MEDIANCUT).convert("RGB")
 
-    def means(picture):
-        return np.asarray(picture, float).reshape(37, 8, 51, 8, 3).mean((1, 3))
+    def means(image):
+        return np.asarray(image, float).reshape(37, 8, 51, 8, 3).mean((1, 3))
 
     errors = [np.abs(means(each) - means(rows)).mean() for each in (found, flat)]
     assert errors[0] < 1 < errors[1]  # measured 0.35, and 2.45 undithered
@@ -388,7 +388,7 @@ def test_a_finished_sink_holds_no_rows(name):
     assert kept() is None
 
 
-def test_a_gif_is_clear_where_the_picture_is_more_clear_than_not():
+def test_a_gif_is_clear_where_the_image_is_more_clear_than_not():
     layout = Layout("rgb", alpha=True)
     rows = np.full((HEIGHT, WIDTH, 4), 200, np.uint8)
     rows[:, : WIDTH // 2, 3] = 127
@@ -400,7 +400,7 @@ def test_a_gif_is_clear_where_the_picture_is_more_clear_than_not():
 
 def test_a_bmp_has_no_resolution_made_up():
     data = written("bmp", smooth(Layout("rgb")), Layout("rgb"))
-    with open_picture(io.BytesIO(data)) as source:
+    with open_image(io.BytesIO(data)) as source:
         assert source.metadata.dpi is None
 
 
@@ -409,7 +409,7 @@ def test_an_encoder_that_refuses_is_one_line_with_the_files_name(tmp_path):
         with new_file(tmp_path / "a.webp", overwrite=False) as file:
             written("webp", np.zeros((1, 16_384, 3), np.uint8), Layout("rgb"), runs=[1], file=file)
 
-    with pytest.raises(PictureError, match=r"a\.webp: cannot be written: the WebP encoder gave up \(.*16383 pixels"):
+    with pytest.raises(ImageError, match=r"a\.webp: cannot be written: the WebP encoder gave up \(.*16383 pixels"):
         too_wide()
     assert list(tmp_path.iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""Pictures in: all orientations, bands, frames, limits, and bad files."""
+"""Images in: all orientations, bands, frames, limits, and bad files."""
 
 import io
 import os
@@ -16,11 +16,11 @@ from support.corpus import png_of_rows as png
 from support.corpus import saved, tiff
 from support.reading import rows_of
 
-from upsample_cli.errors import PictureError
+from upsample_cli.errors import ImageError
 from upsample_cli.images.codecs import pillow_file
 from upsample_cli.images.formats import FORMATS, fit
-from upsample_cli.images.model import Layout, Metadata, PictureInfo
-from upsample_cli.images.open import open_picture, probe, read_header
+from upsample_cli.images.model import ImageInfo, Layout, Metadata
+from upsample_cli.images.open import open_image, probe, read_header
 
 HEIGHT, WIDTH = 21, 37
 RNG = np.random.default_rng(20)
@@ -29,7 +29,7 @@ RGB = RNG.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
 
 
 UPRIGHT = {
-    # Exif 2.32: where row 0 and column 0 of the stored picture are in the upright one, as numpy says it.
+    # Exif 2.32: where row 0 and column 0 of the stored image are in the upright one, as numpy says it.
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
@@ -71,7 +71,7 @@ def test_turned_twice_is_turned_once():
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG"])
-def test_xmp_turns_a_picture_where_exif_is_silent(kind):
+def test_xmp_turns_a_image_where_exif_is_silent(kind):
     xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="6"/></x:xmpmeta>'
     if kind == "TIFF":
         data = tiff(RGB, photometric="rgb", extratags=[(700, 1, len(xmp), xmp, True)])
@@ -90,7 +90,7 @@ def test_xmp_turns_a_picture_where_exif_is_silent(kind):
 @settings(deadline=None, max_examples=60, derandomize=True)
 @given(turn=st.sampled_from(list(UPRIGHT)), piece_bytes=st.integers(1, 5000), data=st.data())
 def test_bands_are_the_whole_however_they_are_cut(turn, piece_bytes, data):
-    with pytest.MonkeyPatch.context() as patch, open_picture(io.BytesIO(turned("PNG", turn))) as source:
+    with pytest.MonkeyPatch.context() as patch, open_image(io.BytesIO(turned("PNG", turn))) as source:
         whole = source.read_rows(0, source.info.height)
         patch.setattr("upsample_cli.images.codecs.pillow_source.PIECE_BYTES", piece_bytes)
         top = data.draw(st.integers(0, source.info.height - 1))
@@ -100,12 +100,12 @@ def test_bands_are_the_whole_however_they_are_cut(turn, piece_bytes, data):
 
 @pytest.mark.parametrize(("top", "bottom"), [(-1, 3), (3, 3), (0, HEIGHT + 1), (5, 4)])
 def test_rows_that_are_not_there_are_a_programming_error(top, bottom):
-    with open_picture(io.BytesIO(GOOD["PNG"])) as source, pytest.raises(ValueError, match="no rows"):
+    with open_image(io.BytesIO(GOOD["PNG"])) as source, pytest.raises(ValueError, match="no rows"):
         source.read_rows(top, bottom)
 
 
-def test_a_closed_picture_gives_nothing():
-    with open_picture(io.BytesIO(GOOD["PNG"])) as source:
+def test_a_closed_image_gives_nothing():
+    with open_image(io.BytesIO(GOOD["PNG"])) as source:
         pass
     with pytest.raises(ValueError, match="closed"):
         source.read_rows(0, 1)
@@ -143,8 +143,8 @@ def test_the_chroma_of_a_jpeg_is_told():
 def test_too_many_pixels_are_refused_before_decoding_naming_the_option():
     data = saved(Image.fromarray(RGB), "PNG")
     rows_of(data, max_pixels=HEIGHT * WIDTH)
-    for opener in (probe, open_picture):
-        with pytest.raises(PictureError, match=r"37×21 is 777 pixels.*776; add --max-pixels 777"):
+    for opener in (probe, open_image):
+        with pytest.raises(ImageError, match=r"37×21 is 777 pixels.*776; add --max-pixels 777"):
             opener(io.BytesIO(data), max_pixels=HEIGHT * WIDTH - 1)
 
 
@@ -163,12 +163,12 @@ def webp_claiming(kind):
 @pytest.mark.parametrize("kind", [b"VP8 ", b"VP8L", b"VP8X"])
 def test_a_webp_is_refused_before_its_decoder_takes_memory(kind, monkeypatch):
     monkeypatch.setattr("PIL.WebPImagePlugin.WebPImageFile", None)  # nobody gets as far as that
-    with pytest.raises(PictureError, match="16383×16383 is 268402689 pixels"):
+    with pytest.raises(ImageError, match="16383×16383 is 268402689 pixels"):
         probe(io.BytesIO(webp_claiming(kind)), max_pixels=1_000_000)
 
 
 def test_pillows_limit_neither_applies_nor_changes(monkeypatch):
-    """With Pillow's own limit at 10 pixels ours opens the picture; Pillow alone refuses it before and after."""
+    """With Pillow's own limit at 10 pixels ours opens the image; Pillow alone refuses it before and after."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     for kind in ("PNG", "TIFF", "WEBP", "GIF", "JPEG"):
         data = saved(Image.fromarray(RGB), kind)
@@ -229,8 +229,8 @@ def one_line(caught, path):
 def test_a_truncated_file_is_one_line(kind, tenth, tmp_path):
     path = tmp_path / f"cut {tenth}.{kind.lower()}"
     path.write_bytes(GOOD[kind][: len(GOOD[kind]) * tenth // 10])
-    with pytest.raises(PictureError) as caught:
-        open_picture(path)
+    with pytest.raises(ImageError) as caught:
+        open_image(path)
     message = one_line(caught, path)
     assert ("is empty" in message) == (tenth == 0)
 
@@ -238,7 +238,7 @@ def test_a_truncated_file_is_one_line(kind, tenth, tmp_path):
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"Dear diary, today", "is not a picture in a format we know"),
+        (b"Dear diary, today", "is not an image in a format we know"),
         (b"%PDF-1.7\n", "is PDF, which is not supported"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is HEIC, which is not supported"),
         (b"8BPS\0\1", "is Photoshop, which is not supported"),
@@ -249,11 +249,11 @@ def test_a_truncated_file_is_one_line(kind, tenth, tmp_path):
         (GOOD["JPEG"].replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc0\x00\x11\x0c"), "is a JPEG of more than 8 bits"),
     ],
 )
-def test_what_is_no_picture_says_what_it_is(content, expected, tmp_path):
+def test_what_is_no_image_says_what_it_is(content, expected, tmp_path):
     path = tmp_path / "a [b] é.png"
     path.write_bytes(content)
-    for opener in (probe, open_picture):
-        with pytest.raises(PictureError) as caught:
+    for opener in (probe, open_image):
+        with pytest.raises(ImageError) as caught:
             opener(path)
         assert expected in one_line(caught, path)
 
@@ -264,7 +264,7 @@ def test_the_content_decides_not_the_name(tmp_path):
     assert probe(path).format == "jpeg"
     bare = tmp_path / "no extension"
     bare.write_bytes(GOOD["PNG"])
-    assert probe(bare) == PictureInfo("png", HEIGHT, WIDTH, Layout("rgb"), lossless=True)
+    assert probe(bare) == ImageInfo("png", HEIGHT, WIDTH, Layout("rgb"), lossless=True)
 
 
 def test_missing_files_folders_and_pipes_are_one_line_at_once(tmp_path):
@@ -282,10 +282,10 @@ def test_missing_files_folders_and_pipes_are_one_line_at_once(tmp_path):
         "zero\0byte": "zero byte",
     }.items():
         path = tmp_path / name
-        with pytest.raises(PictureError) as caught:
+        with pytest.raises(ImageError) as caught:
             probe(path)
         assert expected in one_line(caught, path)
-    with pytest.raises(PictureError, match="is not a regular file"):
+    with pytest.raises(ImageError, match="is not a regular file"):
         probe("/dev/zero")
 
 
@@ -298,7 +298,7 @@ def test_an_unreadable_file_is_one_line(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("pathlib.Path.open", refuse)
-    with pytest.raises(PictureError) as caught:
+    with pytest.raises(ImageError) as caught:
         probe(path)
     assert "may not be read; check its permissions" in one_line(caught, path)
 
@@ -308,20 +308,20 @@ def test_a_file_object_is_left_open_and_a_pipe_is_read_whole():
     file.seek(5)
     info = probe(file)
     assert not file.closed
-    with open_picture(file) as source:
+    with open_image(file) as source:
         assert source.info == info
     read_end, write_end = os.pipe()
     with os.fdopen(read_end, "rb") as pipe, os.fdopen(write_end, "wb") as feed:
         feed.write(GOOD["PNG"])  # smaller than a pipe holds
         feed.close()
-        with open_picture(pipe) as source:
+        with open_image(pipe) as source:
             np.testing.assert_array_equal(source.read_rows(0, HEIGHT), RGB)
 
 
-def test_a_header_tells_what_the_picture_tells(tmp_path):
+def test_a_header_tells_what_the_image_tells(tmp_path):
     path = tmp_path / "a.jpg"
     path.write_bytes(saved(Image.fromarray(RGB), "JPEG", dpi=(300, 300), icc_profile=b"p" * 200, comment=b"hi"))
-    with open_picture(path) as source:
+    with open_image(path) as source:
         assert read_header(path) == (source.info, source.metadata)
 
 
@@ -340,7 +340,7 @@ def test_whatever_the_bytes_a_reader_gives_rows_or_one_line(kind, changes, keep)
     line = None
     try:
         rows, info = rows_of(bytes(data), max_pixels=100_000)
-    except PictureError as error:
+    except ImageError as error:
         line = str(error)
     if line is None:
         assert rows.shape == (info.height, info.width, info.layout.channels)

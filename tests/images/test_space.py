@@ -15,7 +15,7 @@ from upsample_cli.batch.plan import plan_run
 from upsample_cli.enlarge.job import Options
 from upsample_cli.enlarge.planning import check_output, plan_job
 from upsample_cli.enlarge.run import upsample_file
-from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.errors import ImageError, UsageError
 from upsample_cli.images.formats import FORMATS
 from upsample_cli.images.model import Layout, Metadata
 from upsample_cli.images.save import open_sink
@@ -36,7 +36,7 @@ def written_bytes(fmt, layout, quality):
 @pytest.mark.parametrize("layout", [Layout("grey"), Layout("rgb"), Layout("rgb", alpha=True, depth=16)], ids=str)
 @pytest.mark.parametrize("name", FORMATS)
 def test_no_file_is_smaller_than_the_least_that_is_said(name, layout):
-    """A flat picture is as small as a file gets; undeflated, the bound is all but the head and filter bytes."""
+    """A flat image is as small as a file gets; undeflated, the bound is all but the head and filter bytes."""
     fmt = FORMATS[name]
     if layout not in fmt.layouts:
         layout = Layout("rgb")
@@ -60,7 +60,7 @@ def nearly_full(monkeypatch):
 def test_what_has_no_room_is_refused_and_what_has_is_not(nearly_full, tmp_path):
     nearly_full(999)
     check_space(tmp_path / "a.tif", 999)
-    with pytest.raises(PictureError, match=r"a\.tif: takes at least 1000 bytes, and 999 bytes are free there; "):
+    with pytest.raises(ImageError, match=r"a\.tif: takes at least 1000 bytes, and 999 bytes are free there; "):
         check_space(tmp_path / "a.tif", 1000)
 
 
@@ -76,10 +76,10 @@ def test_a_disk_that_does_not_tell_stops_nothing(monkeypatch, tmp_path):
     check_space(tmp_path / "a.tif", 10**18)
 
 
-def test_a_picture_without_room_is_refused_before_it_is_read(nearly_full, tmp_path):
+def test_a_image_without_room_is_refused_before_it_is_read(nearly_full, tmp_path):
     Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "a.png")
     nearly_full(4 * 3 * WIDTH * HEIGHT - 1)
-    with pytest.raises(PictureError, match=r"b\.bmp: takes at least 4\.0 MiB, and 4\.0 MiB are free there"):
+    with pytest.raises(ImageError, match=r"b\.bmp: takes at least 4\.0 MiB, and 4\.0 MiB are free there"):
         upsample_file(tmp_path / "a.png", tmp_path / "b.bmp")
     assert not (tmp_path / "b.bmp").exists()
     nearly_full(4 * 3 * WIDTH * HEIGHT)
@@ -113,19 +113,19 @@ def test_sizes_are_said_in_units(size, text):
 @pytest.mark.parametrize("target", ["b.png", "b.tif"])
 def test_every_frame_and_page_counts(target, tmp_path, nearly_full):
     """Undeflated, the bound is all but heads, filter bytes and, of pages, the colours that no header was asked for."""
-    pictures = [Image.fromarray(np.full((40, 30 + 20 * index, 3), 9, np.uint8)) for index in range(3)]
+    images = [Image.fromarray(np.full((40, 30 + 20 * index, 3), 9, np.uint8)) for index in range(3)]
     if target == "b.png":
-        pictures = [pictures[0].point(lambda level, shift=index: level + shift) for index in range(3)]
+        images = [images[0].point(lambda level, shift=index: level + shift) for index in range(3)]
     source = tmp_path / f"a{target[1:]}"
-    pictures[0].save(source, save_all=True, append_images=pictures[1:])
+    images[0].save(source, save_all=True, append_images=images[1:])
     options = Options(quality=0)
     job = plan_job(source, options, output=tmp_path / target)
     upsample_file(source, tmp_path / target, quality=0)
     found = (tmp_path / target).stat().st_size
-    pixels = sum(4 * picture.width * picture.height for picture in pictures)
-    first = 4 * pictures[0].width * pictures[0].height
+    pixels = sum(4 * image.width * image.height for image in images)
+    first = 4 * images[0].width * images[0].height
     assert job.least_bytes == (3 * pixels if target == "b.png" else 3 * first + (pixels - first))
     assert job.least_bytes <= found
     nearly_full(3 * first + 1000)  # enough for the first alone
-    with pytest.raises(PictureError, match="takes at least"):
+    with pytest.raises(ImageError, match="takes at least"):
         check_output(replace(job, output=tmp_path / "c"), options)

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from support.reading import rows_of
 
-from upsample_cli.errors import PictureError
+from upsample_cli.errors import ImageError
 from upsample_cli.images.codecs.tiff import reader
 from upsample_cli.images.codecs.tiff.writer import TiffSink
 from upsample_cli.images.model import Layout, Metadata
-from upsample_cli.images.open import open_picture, probe
+from upsample_cli.images.open import open_image, probe
 from upsample_cli.images.regions import RegionSource
 
 HEIGHT, WIDTH = 37, 53
@@ -189,7 +189,7 @@ STORED = {
 )
 def test_bands_with_a_halo_are_the_whole_however_it_is_stored_and_turned(case, heights, halo):
     wanted = UPRIGHT[case[0]](RGB16)
-    with open_picture(io.BytesIO(STORED[case])) as source:
+    with open_image(io.BytesIO(STORED[case])) as source:
         top = 0
         for height in heights:
             first, last = max(0, top - halo), min(top + height + halo, len(wanted))
@@ -199,11 +199,11 @@ def test_bands_with_a_halo_are_the_whole_however_it_is_stored_and_turned(case, h
 
 
 def traced_peak(data, rows_at_once):
-    with open_picture(io.BytesIO(data)) as source:
+    with open_image(io.BytesIO(data)) as source:
         source.read_rows(0, 1)  # whatever is imported only once
     tracemalloc.start()
     try:
-        with open_picture(io.BytesIO(data)) as source:
+        with open_image(io.BytesIO(data)) as source:
             for top in range(0, source.info.height, rows_at_once):
                 source.read_rows(top, min(top + rows_at_once, source.info.height))
         return tracemalloc.get_traced_memory()[1]
@@ -230,7 +230,7 @@ def test_what_a_band_does_not_touch_is_not_in_memory(way, turn):
 def test_a_file_that_ends_early_is_refused_before_a_row_is_read(way):
     data = tiff(RGB16, photometric="rgb", **WAYS[way])
     for keep in (0.4, 0.7, 0.95):
-        with pytest.raises(PictureError, match=r"truncated|damaged"):
+        with pytest.raises(ImageError, match=r"truncated|damaged"):
             probe(io.BytesIO(data[: int(len(data) * keep)]))
 
 
@@ -239,31 +239,31 @@ def test_a_damaged_strip_is_one_line_when_it_is_met():
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         at = file.pages[0].dataoffsets[3]
     data[at : at + 40] = bytes(40)
-    with open_picture(io.BytesIO(data)) as source:
+    with open_image(io.BytesIO(data)) as source:
         np.testing.assert_array_equal(source.read_rows(0, 15), RGB16[:15])
-        with pytest.raises(PictureError, match=r"-: is damaged: its TIFF data make no sense; get a new copy of it"):
+        with pytest.raises(ImageError, match=r"-: is damaged: its TIFF data make no sense; get a new copy of it"):
             source.read_rows(15, 20)
 
 
-def test_a_huge_tile_around_a_small_picture_is_refused():
+def test_a_huge_tile_around_a_small_image_is_refused():
     fields = [(258, 8), (262, 1), (277, 1), (322, 60_000), (323, 60_000), (324, 400), (325, 10)]
-    with pytest.raises(PictureError, match="60000×60000 is 3600000000 pixels"):
+    with pytest.raises(ImageError, match="60000×60000 is 3600000000 pixels"):
         probe(io.BytesIO(hand_laid(fields, bytes(10))))
 
 
 def test_the_metadata_are_those_pillow_finds():
     data = tiff(
         RGB16, photometric="rgb", resolution=(300, 299.5), resolutionunit="inch", iccprofile=b"p" * 200,
-        description="a picture", extratags=[(700, 1, 4, b"<x/>", True)],
+        description="an image", extratags=[(700, 1, 4, b"<x/>", True)],
     )  # fmt: skip
-    with open_picture(io.BytesIO(data)) as source:
+    with open_image(io.BytesIO(data)) as source:
         assert isinstance(source, RegionSource)
         assert source.metadata.dpi == (300, 299.5)
         assert source.metadata.icc_profile == b"p" * 200
         assert source.metadata.xmp == b"<x/>"
         exif = Image.Exif()
         exif.load(source.metadata.exif)
-        assert exif[270] == "a picture"
+        assert exif[270] == "an image"
 
 
 @pytest.mark.parametrize("level", [0, 1, 6])
@@ -282,10 +282,10 @@ def test_our_reader_and_tifffile_agree_on_our_float_tiff(layout, level):
         np.testing.assert_array_equal(read.pages[0].asarray().reshape(numbers.shape), numbers)
 
 
-def test_a_file_given_by_name_is_closed_with_the_picture(tmp_path):
+def test_a_file_given_by_name_is_closed_with_the_image(tmp_path):
     path = tmp_path / "a.tif"
     path.write_bytes(tiff(RGB16, photometric="rgb"))
-    with open_picture(path) as source:
+    with open_image(path) as source:
         source.read_rows(0, 1)
     with pytest.raises(ValueError, match="closed"):
         source.read_rows(0, 1)

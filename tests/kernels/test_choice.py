@@ -19,7 +19,7 @@ from torch import nn
 from upsample_cli import upsample, upsample_file
 from upsample_cli.enlarge.job import Options
 from upsample_cli.enlarge.planning import plan_job
-from upsample_cli.errors import PictureError, UpsampleError, UsageError
+from upsample_cli.errors import ImageError, UpsampleError, UsageError
 from upsample_cli.kernels.choice import chosen_kernel
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
@@ -33,7 +33,7 @@ def noise(*shape, seed=3):
 
 
 def layer_pixels(weight, pixels, factor, *, groups):
-    """The layer itself in float64 over a picture padded as with replicate, rounded and cut off: no code of ours."""
+    """The layer itself in float64 over an image padded as with replicate, rounded and cut off: no code of ours."""
     size = weight.shape[-1]
     halo = size  # more than enough
     layer = nn.ConvTranspose2d(
@@ -53,7 +53,7 @@ def layer_pixels(weight, pixels, factor, *, groups):
 )
 def test_a_trained_layer_runs_as_it_is(shape, groups, pixel_type):
     weight = noise(*shape)
-    weight = weight / weight.sum() * shape[0] * 4  # of the size that keeps pictures visible, and flat by no means
+    weight = weight / weight.sum() * shape[0] * 4  # of the size that keeps images visible, and flat by no means
     np.save("up.npy", weight.numpy())
     pixels = hostile_pixels((17, 11, 3), pixel_type)
     whole = weight if groups else weight.expand(3, 1, *shape[2:])
@@ -130,7 +130,7 @@ BAD = {
     "two.pt:c": "two.pt: c is not in it",
     "odd.npy": "no padding makes kernel_size 5 enlarge exactly 2 times; use a factor that is odd, or append",
     "oblong.npy": "4x6 is not square",
-    "volume.npy": "is none for a picture; give one of",
+    "volume.npy": "is none for an image; give one of",
     "nan.npy": "holds infinities or NaN",
     "bias.pt": "beside up.weight lies a bias, made for the network's own range of pixels; remove it, or apply",
     "huge.npy": "its weights make up to 1e+06 times a pixel or more; give weights that make 1024 times at the most",
@@ -211,14 +211,14 @@ def test_what_does_not_fit_is_one_line(place, capsys):
     assert "code was run" not in capsys.readouterr().out
 
 
-def test_a_kernel_that_was_fitted_for_one_factor_waits_for_pictures_of_it():
-    """Which factor a size takes depends on the picture, so a run may begin."""
+def test_a_kernel_that_was_fitted_for_one_factor_waits_for_images_of_it():
+    """Which factor a size takes depends on the image, so a run may begin."""
     save_file({"up": torch.ones(1, 1, 3, 3)}, "mine.safetensors", metadata={"upsample-cli": '{"factor": 3}'})
     for side in (20, 30):
         Image.new("L", (side, side)).save(f"{side}.png")
     options = Options(kernel="mine.safetensors", width=60)
     assert plan_job(Path("20.png"), options).output.name == "20_60x60.png"
-    with pytest.raises(PictureError, match=r"fitted for factor 3, and this size needs 2 times; enlarge 3 times"):
+    with pytest.raises(ImageError, match=r"fitted for factor 3, and this size needs 2 times; enlarge 3 times"):
         plan_job(Path("30.png"), options)
 
 
@@ -237,15 +237,15 @@ def test_channels_are_checked_in_the_plan():
     plan_job(Path("L.png"), Options(kernel="one.npy"))
     plan_job(Path("RGBA.png"), Options(kernel="four.npy", alpha="straight"))
     refused = [
-        ("L.png", "three.npy", {}, "kernel three.npy is for 3 channels, and the picture has 1, alpha included"),
-        ("RGBA.png", "three.npy", {"alpha": "straight"}, "is for 3 channels, and the picture has 4, alpha included"),
+        ("L.png", "three.npy", {}, "kernel three.npy is for 3 channels, and the image has 1, alpha included"),
+        ("RGBA.png", "three.npy", {"alpha": "straight"}, "is for 3 channels, and the image has 4, alpha included"),
         ("RGBA.png", "four.npy", {}, "treats channels differently, so colour cannot be premultiplied; add --alpha"),
         ("RGBA.png", "one.npy", {}, "does not keep flat flat, so colour cannot be premultiplied; add --alpha straight"),
     ]
-    for picture, kernel, options, message in refused:
-        with pytest.raises(PictureError, match=message) as raised:
-            plan_job(Path(picture), Options(kernel=kernel, **options))
-        assert str(raised.value).startswith(f"{picture}: ")
+    for image, kernel, options, message in refused:
+        with pytest.raises(ImageError, match=message) as raised:
+            plan_job(Path(image), Options(kernel=kernel, **options))
+        assert str(raised.value).startswith(f"{image}: ")
     with pytest.raises(UsageError, match="is for 3 channels"):
         upsample(np.zeros((3, 5), np.uint8), 2, kernel="three.npy")
 
@@ -291,7 +291,7 @@ def test_plans_import_torch_for_pickled_tensors_alone():
 
 
 def warned(weight, factor=2, mode="L", **options):
-    """What the plan and then the run say of a flat picture, and the levels that the run made of it."""
+    """What the plan and then the run say of a flat image, and the levels that the run made of it."""
     np.save("k.npy", np.asarray(weight, np.float64))
     Image.new(mode, (7, 5), (200,) * len(mode) if len(mode) > 1 else 200).save("flat.png")
     given_ = {"kernel": "k.npy"} | ({} if "width" in options else {"factor": factor}) | options
@@ -304,7 +304,7 @@ def warned(weight, factor=2, mode="L", **options):
 def test_weights_of_another_factor_are_told_of_and_which_they_suit():
     said, levels = warned(BILINEAR[None, None], 4)
     assert said == (
-        "at factor 4 the weights' phases sum to 0.0625 to 0.5625, not to 1: the picture gets darker and patterned; "
+        "at factor 4 the weights' phases sum to 0.0625 to 0.5625, not to 1: the image gets darker and patterned; "
         "they suit factor 2",
     )
     assert levels == {13, 38, 113}  # 200 * 1/16, 3/16 and 9/16, half up
@@ -313,16 +313,16 @@ def test_weights_of_another_factor_are_told_of_and_which_they_suit():
 
 def test_brightness_pattern_and_zeros_each_have_their_words():
     quarter = np.full((1, 1, 2, 2), 0.25)
-    assert warned(quarter)[0][0].endswith("sum to 0.25, not to 1: the picture gets darker")
-    assert warned(quarter * 5)[0][0].endswith("sum to 1.25, not to 1: the picture gets brighter")
+    assert warned(quarter)[0][0].endswith("sum to 0.25, not to 1: the image gets darker")
+    assert warned(quarter * 5)[0][0].endswith("sum to 1.25, not to 1: the image gets brighter")
     uneven = np.array([[[[0.5, 1.5], [1, 1]]]])
-    assert warned(uneven)[0][0].endswith("sum to 0.5 to 1.5, not to 1: the picture gets patterned")
-    assert warned(quarter * 0) == (("the weights are all 0: the picture gets black",), {0})
+    assert warned(uneven)[0][0].endswith("sum to 0.5 to 1.5, not to 1: the image gets patterned")
+    assert warned(quarter * 0) == (("the weights are all 0: the image gets black",), {0})
     assert warned(np.full((1, 1, 4, 4), 0.25))[0] == ()
     middle = np.zeros((1, 1, 5, 5))
     middle[0, 0, 1:4, 1:4] = 1  # nearest at 3; at 5 with gaps; at 1 nine times too much
     assert warned(middle, 5)[0][0].endswith(
-        "sum to 0 to 1, not to 1: the picture gets darker and patterned; they suit factor 3"
+        "sum to 0 to 1, not to 1: the image gets darker and patterned; they suit factor 3"
     )
 
 
@@ -331,7 +331,7 @@ def test_dense_weights_are_judged_by_what_they_make_of_grey():
     turn[0, 2], turn[1, 0], turn[2, 1] = 1, 1, 1
     assert warned(turn, mode="RGB") == ((), {200})
     turn[1, 0] = 0.5
-    assert warned(turn, mode="RGB")[0][0].endswith("sum to 0.5 to 1, not to 1: the picture gets darker and patterned")
+    assert warned(turn, mode="RGB")[0][0].endswith("sum to 0.5 to 1, not to 1: the image gets darker and patterned")
     into_one = np.zeros((3, 3, 2, 2))  # (in, out): half of red and half of green become red, blue the other two
     into_one[0, 0], into_one[1, 0], into_one[2, 1], into_one[2, 2] = 0.5, 0.5, 1, 1
     assert warned(into_one, mode="RGB") == ((), {200})
@@ -352,7 +352,7 @@ def test_a_fraction_or_a_size_says_which_factor_the_weights_are_run_at(asked):
 def test_strict_refuses_weights_that_are_not_flat():
     np.save("k.npy", BILINEAR[None, None])
     Image.new("L", (7, 5), 200).save("flat.png")
-    with pytest.raises(PictureError, match=r"refused by --strict: at factor 4 the weights' phases sum"):
+    with pytest.raises(ImageError, match=r"refused by --strict: at factor 4 the weights' phases sum"):
         plan_job(Path("flat.png"), Options(kernel="k.npy", factor=4, strict=True))
     assert plan_job(Path("flat.png"), Options(kernel="k.npy", factor=2, strict=True)).warnings == ()
 

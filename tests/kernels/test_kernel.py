@@ -57,7 +57,7 @@ def test_a_grid_errs_by_less_than_a_tenth_of_a_level(name, factor):
     worst_levels = Fraction(255, 2) * max(phase_sums(errors, factor))
     assert worst_levels < Fraction(1, 10)
     weights = weight_array(fitted)
-    for same in (weights.T, weights[::-1], weights[:, ::-1]):  # pictures may be turned before or after
+    for same in (weights.T, weights[::-1], weights[:, ::-1]):  # images may be turned before or after
         assert (same == weights).all()
 
 
@@ -148,8 +148,8 @@ def test_the_weights_that_meet():
 @pytest.mark.parametrize(
     ("factor", "shape", "message"),
     [
-        (2, (4, 4), r"a weight of shape \(4, 4\) is none for a picture; give one of \(1, 1, k, k\)"),
-        (2, (3, 2, 4, 4), r"is none for a picture"),
+        (2, (4, 4), r"a weight of shape \(4, 4\) is none for an image; give one of \(1, 1, k, k\)"),
+        (2, (3, 2, 4, 4), r"is none for an image"),
         (2, (1, 1, 4, 6), "4x6 is not square"),
         (2, (1, 1, 5, 5), "no padding makes kernel_size 5 enlarge exactly 2 times; use a factor that is odd"),
         (3, (1, 1, 6, 6), "use a factor that is even, or append a row and a column of zeros"),
@@ -168,7 +168,7 @@ def test_weights_past_all_bounds_are_refused():
         kernel_of_weights("huge", 2, [1e6] * 4, (1, 1, 2, 2))
 
 
-def test_which_pictures_a_kernel_takes():
+def test_which_images_a_kernel_takes():
     plain, mine = kernel_named("lanczos3", 2), kernel_of_weights("mine", 2, [0.9] * 4, (1, 1, 2, 2))
     each = kernel_of_weights("each", 2, [1.0] * 12, (3, 1, 2, 2))
     for channels in (1, 2, 3, 4):
@@ -179,6 +179,4 @@ def test_which_pictures_a_kernel_takes():
         "kernel mine does not keep flat flat, so colour cannot be premultiplied", "add --alpha straight",
     )  # fmt: skip
     assert misfit(each, 3, has_alpha=True)[0].startswith("kernel each treats channels differently")
-    assert misfit(each, 4, has_alpha=False)[0] == (
-        "kernel each is for 3 channels, and the picture has 4, alpha included"
-    )
+    assert misfit(each, 4, has_alpha=False)[0] == ("kernel each is for 3 channels, and the image has 4, alpha included")

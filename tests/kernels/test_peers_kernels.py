@@ -34,7 +34,7 @@ def enlarged_by_pillow(factor: int, filter_: Image.Resampling) -> np.ndarray:
     ],
 )
 def test_pillow_is_within_one_level_inside(name: str, filter_: Image.Resampling, wrong: str, factor: int) -> None:
-    # Pillow cuts its kernel off at the picture's edge and divides by what is left; we continue the edge: so the inside.
+    # Pillow cuts its kernel off at the image's edge and divides by what is left; we continue the edge: so the inside.
     # It rounds after each of its two passes, and cuts overshoot off after the first already: where that happens, as it
     # does beside black and white, a pixel may be further off. The levels 30 to 225 are safe from it.
     inside = np.s_[3 * factor : -3 * factor, 3 * factor : -3 * factor]
@@ -51,11 +51,11 @@ def test_pillow_is_within_one_level_inside(name: str, filter_: Image.Resampling,
 def test_torch_bicubic_is_ours_with_a_of_three_quarters_everywhere(factor: int) -> None:
     # Both continue the edge. In float64 theirs errs by some roundings of coordinates up to 200; ours puts weights on a
     # grid of 2**-52: 255 levels, twice, times a gain below 2.
-    picture = torch.from_numpy(PHOTOGRAPH.astype(np.float64)).permute(2, 0, 1)
-    theirs = functional.interpolate(picture[None], scale_factor=factor, mode="bicubic", align_corners=False)[0]
-    torch.testing.assert_close(upsample(picture, factor, kernel="bicubic-0.75"), theirs, rtol=0, atol=1e-10)
+    image = torch.from_numpy(PHOTOGRAPH.astype(np.float64)).permute(2, 0, 1)
+    theirs = functional.interpolate(image[None], scale_factor=factor, mode="bicubic", align_corners=False)[0]
+    torch.testing.assert_close(upsample(image, factor, kernel="bicubic-0.75"), theirs, rtol=0, atol=1e-10)
     with pytest.raises(AssertionError):
-        torch.testing.assert_close(upsample(picture, factor, kernel="bicubic"), theirs, rtol=0, atol=1e-10)
+        torch.testing.assert_close(upsample(image, factor, kernel="bicubic"), theirs, rtol=0, atol=1e-10)
     # and in whole numbers: rounded half up, but for what lies within the grid's error of a half
     rounded = (theirs + 0.5).floor().clamp(0, 255).permute(1, 2, 0).numpy()
     ours = upsample(PHOTOGRAPH, factor, kernel="bicubic-0.75")
@@ -67,22 +67,22 @@ def test_torch_bicubic_is_ours_with_a_of_three_quarters_everywhere(factor: int) 
 def test_opencv_cubic_is_ours_with_a_of_three_quarters(factor: int) -> None:
     cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed")
     # In float32, its weights rounded to float32: 255 levels times 16 products and their sum, of weights below one.
-    picture = PHOTOGRAPH.astype(np.float32)
-    theirs = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
-    assert largest_difference(upsample(picture, factor, kernel="bicubic-0.75"), theirs) < 1e-2
-    assert largest_difference(upsample(picture, factor, kernel="bicubic"), theirs) > 1
+    image = PHOTOGRAPH.astype(np.float32)
+    theirs = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+    assert largest_difference(upsample(image, factor, kernel="bicubic-0.75"), theirs) < 1e-2
+    assert largest_difference(upsample(image, factor, kernel="bicubic"), theirs) > 1
 
 
 @pytest.mark.parametrize("factor", FACTORS)
 def test_scipy_spline_without_prefilter_is_our_bspline(factor: int) -> None:
     # scipy's coordinates are samples: ours of output o is (o + 1/2) / factor - 1/2. "nearest" continues the edge.
-    picture = PHOTOGRAPH[..., 0].astype(np.float64)
-    rows, columns = ((np.arange(length * factor) + 0.5) / factor - 0.5 for length in picture.shape)
+    image = PHOTOGRAPH[..., 0].astype(np.float64)
+    rows, columns = ((np.arange(length * factor) + 0.5) / factor - 0.5 for length in image.shape)
     where = np.meshgrid(rows, columns, indexing="ij")
-    theirs = ndimage.map_coordinates(picture, where, order=3, mode="nearest", prefilter=False)
-    assert largest_difference(upsample(picture, factor, kernel="bspline"), theirs) < 1e-9
-    filtered = ndimage.map_coordinates(picture, where, order=3, mode="nearest", prefilter=True)
-    assert largest_difference(upsample(picture, factor, kernel="bspline"), filtered) > 1
+    theirs = ndimage.map_coordinates(image, where, order=3, mode="nearest", prefilter=False)
+    assert largest_difference(upsample(image, factor, kernel="bspline"), theirs) < 1e-9
+    filtered = ndimage.map_coordinates(image, where, order=3, mode="nearest", prefilter=True)
+    assert largest_difference(upsample(image, factor, kernel="bspline"), filtered) > 1
 
 
 @pytest.mark.parametrize("factor", [3, 5])
@@ -90,13 +90,13 @@ def test_scipy_gaussian_of_zeros_inserted_is_our_gaussian(factor: int) -> None:
     # The zero-insertion view: zeros between samples, then a convolution; scipy's kernel has sigma factor / 2 outputs.
     # Its kernel is centred on samples, which lie on outputs at odd factors. Each phase's
     # weights are divided by their own sum, as ours are.
-    picture = PHOTOGRAPH[..., 0].astype(np.float64)
-    spread, counts = (np.zeros([length * factor for length in picture.shape]) for _ in range(2))
-    spread[factor // 2 :: factor, factor // 2 :: factor] = picture
+    image = PHOTOGRAPH[..., 0].astype(np.float64)
+    spread, counts = (np.zeros([length * factor for length in image.shape]) for _ in range(2))
+    spread[factor // 2 :: factor, factor // 2 :: factor] = image
     counts[factor // 2 :: factor, factor // 2 :: factor] = 1
     blurred, weight = (
         ndimage.gaussian_filter(each, factor / 2, mode="constant", radius=2 * factor - 1) for each in (spread, counts)
     )
     inside = np.s_[2 * factor : -2 * factor, 2 * factor : -2 * factor]
-    found = upsample(picture, factor, kernel="gaussian")[inside]
+    found = upsample(image, factor, kernel="gaussian")[inside]
     assert largest_difference(found, (blurred / weight)[inside]) < 1e-9

@@ -31,13 +31,13 @@ def folder(tmp_path):
 def test_a_score_is_printed_beside_the_classical_kernels(tconv, folder):
     status, out, err = tconv(folder, "-r", "--support", "3")
     assert (status, err) == (0, "")
-    assert "fitted: factor 2, 3x3 input pixels, degradation bicubic; 2 pictures" in out
+    assert "fitted: factor 2, 3x3 input pixels, degradation bicubic; 2 images" in out
     for name in ("bilinear", "bicubic", "lanczos3", "fitted"):
         assert f"│ {name}" in out
-    assert out.endswith("held out: each picture by a kernel fitted to the others\n")
+    assert out.endswith("held out: each image by a kernel fitted to the others\n")
 
 
-def test_the_same_pictures_give_the_same_bytes_and_the_file_says_how_it_was_made(tconv, folder, tmp_path):
+def test_the_same_images_give_the_same_bytes_and_the_file_says_how_it_was_made(tconv, folder, tmp_path):
     for name in ("one", "two"):
         status, out, _ = tconv(folder, "-r", "-o", tmp_path / f"{name}.safetensors", "--json")
         assert status == 0
@@ -73,27 +73,27 @@ def test_the_file_is_a_kernel_of_the_command_and_a_layer_of_a_network(tconv, fol
     assert f"was fitted for factor {factor}; enlarge {factor} times" in refused.err
 
 
-def test_a_picture_named_twice_is_one_picture(tconv, folder):
+def test_a_image_named_twice_is_one_image(tconv, folder):
     _, out, _ = tconv(folder / "a.png", folder, folder / "more" / ".." / "a.png")
-    assert "; 1 picture, " in out
-    assert "each half of the picture" in out
+    assert "; 1 image, " in out
+    assert "each half of the image" in out
 
 
-def test_unusable_pictures_are_a_line_each_and_the_others_are_learned_from(tconv, folder):
+def test_unusable_images_are_a_line_each_and_the_others_are_learned_from(tconv, folder):
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     Image.new("RGB", (5, 5)).save(folder / "tiny.png")
     status, out, err = tconv(folder, "-r")
     assert status == 0
-    assert "2 pictures" in out
+    assert "2 images" in out
     assert [line.split(": ")[:2] for line in err.splitlines()] == [["warning", "skipped"]] * 2
-    assert "tiny.png: 5x5 is too small to learn from; give pictures of 10x10 or more" in err
+    assert "tiny.png: 5x5 is too small to learn from; give images of 10x10 or more" in err
 
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["nowhere.png"], "there is no picture to learn from: nowhere.png: no such file"),
-        (["empty"], "there is no picture among the inputs"),
+        (["nowhere.png"], "there is no image to learn from: nowhere.png: no such file"),
+        (["empty"], "there is no image among the inputs"),
         ([""], "an input has no name"),
         (["a.png", "--degrade", "blur"], "there is no degradation 'blur'"),
         (["a.png", "--support", "6"], "a support of 6 input pixels; give --support 3, 5 or 7"),

@@ -19,7 +19,7 @@ NOISE = 0.5
 
 
 def photo(height, width, factor, seed=0):
-    """A high and a low picture that have to do with each other, but not by a kernel."""
+    """A high and a low image that have to do with each other, but not by a kernel."""
     rng = np.random.default_rng(seed)
     low = rng.integers(0, 256, (height, width), np.uint8)
     high = np.kron(low, np.ones((factor, factor))) * 0.7 + rng.integers(0, 64, (height * factor, width * factor))
@@ -99,7 +99,7 @@ def test_the_gradient_of_the_squared_error_vanishes_along_the_constraint():
     assert slope(np.roll(kernel, 1, axis=0)) > 1, "control"
 
 
-def test_a_kernel_that_made_the_pictures_is_found_again():
+def test_a_kernel_that_made_the_images_is_found_again():
     """Multiples of 16 through bilinear weights of sixteenths stay whole, so nothing is lost by rounding."""
     low = (np.random.default_rng(1).integers(0, 16, (19, 23)) * 16).astype(np.uint8)
     axis = np.array([0, 1, 3, 3, 1, 0]) / 4
@@ -114,7 +114,7 @@ def test_a_kernel_that_made_the_pictures_is_found_again():
 
 @given(height=st.integers(5, 9), width=st.integers(5, 9), seed=st.integers(0, 99), factor=st.sampled_from([2, 3]))
 @settings(deadline=None, max_examples=15)
-def test_symmetric_sums_are_those_of_the_picture_seen_in_all_eight_ways(height, width, seed, factor):
+def test_symmetric_sums_are_those_of_the_image_seen_in_all_eight_ways(height, width, seed, factor):
     high, low = photo(height, width, factor, seed)
     ways = no_equations(factor, 5)
     for turns in range(4):
@@ -139,7 +139,7 @@ def test_flat_stays_flat(symmetric):
     np.testing.assert_allclose(phases_of_kernel(kernel, 3, 5).sum(axis=0), 1, atol=1e-9)
 
 
-def test_a_flat_picture_decides_nothing_and_the_ridge_makes_it_the_mean():
+def test_a_flat_image_decides_nothing_and_the_ridge_makes_it_the_mean():
     flat = np.full((14, 14), 77, np.uint8)
     kernel = solved(equations(flat, flat[:7, :7], 2, 3), noise=NOISE)
     np.testing.assert_allclose(kernel, 1 / 9, atol=1e-9)
@@ -171,7 +171,7 @@ def test_sums_are_those_of_whole_numbers():
     assert (found.gram == gram).all()
 
 
-def test_a_picture_smaller_than_a_neighbourhood_says_nothing():
+def test_a_image_smaller_than_a_neighbourhood_says_nothing():
     assert equations(*photo(2, 9, 2), 2, 3).count == 0
 
 

@@ -40,51 +40,51 @@ def score(path, kernel):
     return errors_of(part, {"": kernel}, RECIPE.degradation)[""].psnr_db
 
 
-def test_each_picture_is_scored_by_the_kernel_fitted_to_the_others(photos):
+def test_each_image_is_scored_by_the_kernel_fitted_to_the_others(photos):
     fit = fit_photos(photos, RECIPE)
     held_out = [score(path, fit_photos([p for p in photos if p != path], RECIPE).kernel) for path in photos]
     in_sample = [score(path, fit.kernel) for path in photos]
     assert fit.scores["fitted"].psnr_db == pytest.approx(np.mean(held_out), abs=1e-12)
     assert np.mean(in_sample) > np.mean(held_out) + 1e-3, "control: in-sample flatters"
-    assert fit.protocol == "each picture by a kernel fitted to the others"
+    assert fit.protocol == "each image by a kernel fitted to the others"
     assert list(fit.scores) == [*PEERS, "fitted"]
     lanczos = [score(path, kernel_named("lanczos3", 2)) for path in photos]
     assert fit.scores["lanczos3"].psnr_db == pytest.approx(np.mean(lanczos), abs=1e-12)
 
 
-def test_a_picture_that_is_there_twice_counts_once(photos, tmp_path):
+def test_a_image_that_is_there_twice_counts_once(photos, tmp_path):
     """Else a kernel fitted to the one is scored by the other, and flatters itself."""
     with Image.open(photos[0]) as image:
         image.save(tmp_path / "again.tif")
         image.crop((0, 0, 118, 90)).save(tmp_path / "narrower.png")
     fit = fit_photos([*photos, tmp_path / "again.tif", photos[1]], RECIPE)
     assert [str(error).partition(": ")[2] for error in fit.skipped] == [
-        f"is the same picture as {photos[0]}", f"is the same picture as {photos[1]}"
+        f"is the same image as {photos[0]}", f"is the same image as {photos[1]}"
     ]  # fmt: skip
     alone = fit_photos(photos, RECIPE)
-    assert (fit.pictures, fit.scores, fit.kernel) == (3, alone.scores, alone.kernel)
-    assert fit_photos([photos[0], tmp_path / "narrower.png"], RECIPE).pictures == 2
+    assert (fit.images, fit.scores, fit.kernel) == (3, alone.scores, alone.kernel)
+    assert fit_photos([photos[0], tmp_path / "narrower.png"], RECIPE).images == 2
 
 
-def test_one_picture_is_scored_by_halves(photos, tmp_path):
+def test_one_image_is_scored_by_halves(photos, tmp_path):
     fit = fit_photos(photos[:1], RECIPE)
-    assert fit.protocol == "each half of the picture by a kernel fitted to the other half"
-    assert (fit.pictures, fit.scored) == (1, 2)
+    assert fit.protocol == "each half of the image by a kernel fitted to the other half"
+    assert (fit.images, fit.scored) == (1, 2)
     Image.new("L", (40, 20)).save(tmp_path / "small.png")
     small = fit_photos([tmp_path / "small.png"], RECIPE)
     assert small.scores == {}
     assert small.protocol.startswith("no score")
 
 
-def test_many_pictures_are_held_out_in_groups(photos, monkeypatch):
+def test_many_images_are_held_out_in_groups(photos, monkeypatch):
     monkeypatch.setattr(module, "_MOST_FOLDS", 2)
     fit = fit_photos(photos, RECIPE)
     held_out = [fit_photos(others, RECIPE).kernel for others in ([photos[1]], [photos[0], photos[2]], [photos[1]])]
     expected = np.mean([score(path, kernel) for path, kernel in zip(photos, held_out, strict=True)])
     assert fit.scores["fitted"].psnr_db == pytest.approx(expected, abs=1e-12)
-    assert fit.protocol == "each of 2 groups of pictures by a kernel fitted to the others"
+    assert fit.protocol == "each of 2 groups of images by a kernel fitted to the others"
     monkeypatch.setattr(module, "_MOST_SCORED", 2)
-    assert fit_photos(photos, RECIPE).protocol.endswith("; 2 of 3 pictures scored")
+    assert fit_photos(photos, RECIPE).protocol.endswith("; 2 of 3 images scored")
 
 
 def test_order_and_what_cannot_be_read_change_nothing(photos, tmp_path):
@@ -94,11 +94,11 @@ def test_order_and_what_cannot_be_read_change_nothing(photos, tmp_path):
     fit = fit_photos([*bad, *photos[::-1]], RECIPE)
     assert fit.kernel == fit_photos(photos, RECIPE).kernel
     assert [Path(error.path).name for error in fit.skipped] == ["broken.png", "tiny.png", "missing.png"]
-    with pytest.raises(UsageError, match="there is no picture to learn from"):
+    with pytest.raises(UsageError, match="there is no image to learn from"):
         fit_photos(bad, RECIPE)
 
 
-def test_progress_adds_up_to_two_readings_of_every_picture(photos):
+def test_progress_adds_up_to_two_readings_of_every_image(photos):
     shares = []
     fit_photos(photos, RECIPE, advanced=shares.append)
     assert sum(shares) == pytest.approx(6)

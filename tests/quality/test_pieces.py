@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.errors import ImageError, UsageError
 from upsample_cli.images.model import Layout
 from upsample_cli.kernels.kernel import kernel_named
 from upsample_cli.quality import pieces as module
@@ -20,7 +20,7 @@ from upsample_cli.quality.pieces import Part, halves, luma, pieces, whole_part
 
 @pytest.fixture
 def photo(tmp_path):
-    """A picture of 203x171 with edges, slopes and grain."""
+    """An image of 203x171 with edges, slopes and grain."""
     rng = np.random.default_rng(3)
     rows, columns = np.mgrid[:171, :203]
     waves = 127 + 90 * np.sin(rows / 7 + columns / 11) * np.cos(columns / 5)
@@ -48,7 +48,7 @@ def assembled(path, factor, name, support=3):
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
 @pytest.mark.parametrize("name", ["bicubic", "area", "lanczos", "jpeg35"])
-def test_pieces_are_the_whole_picture_cut(photo, factor, name, monkeypatch):
+def test_pieces_are_the_whole_image_cut(photo, factor, name, monkeypatch):
     monkeypatch.setattr(module, "_PIECE_PIXELS", 1)
     found, high, low = assembled(photo, factor, name)
     expected_high, expected_low = whole(photo, factor, name)
@@ -132,9 +132,9 @@ def test_luma_is_pillows_and_transparency_lies_over_white():
     assert luma(np.array([[[65535], [257]]], np.uint16), Layout("grey", depth=16)).tolist() == [[255, 1]]
 
 
-def test_a_picture_needs_room_for_one_neighbourhood(photo, tmp_path):
+def test_a_image_needs_room_for_one_neighbourhood(photo, tmp_path):
     Image.new("L", (9, 40)).save(tmp_path / "narrow.png")
-    with pytest.raises(PictureError, match=r"narrow\.png: 9x40 is too small to learn from; give pictures of 10x10"):
+    with pytest.raises(ImageError, match=r"narrow\.png: 9x40 is too small to learn from; give images of 10x10"):
         whole_part(tmp_path / "narrow.png", factor=2, support=5)
     assert whole_part(tmp_path / "narrow.png", factor=3, support=3).width == 3
     assert halves(Part(photo, 15, 99, 0, 15), 3) == []

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fitting.test_equations import NOISE, photo
+from quality.test_equations import NOISE, photo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -28,9 +28,9 @@ def deflated_text(count: int, each_bytes: int) -> tuple[tuple[bytes, bytes], ...
 
 def jpeg_of_segments(marker: int, body: bytes, count: int) -> bytes:
     """A JPEG of 8 by 8 pixels behind so many segments."""
-    picture = saved(Image.new("RGB", (8, 8)), "JPEG")
+    image = saved(Image.new("RGB", (8, 8)), "JPEG")
     segment = bytes((0xFF, marker)) + struct.pack(">H", len(body) + 2) + body
-    return picture[:2] + segment * count + picture[2:]
+    return image[:2] + segment * count + image[2:]
 
 
 def profiles(count: int) -> tuple[tuple[bytes, bytes], ...]:

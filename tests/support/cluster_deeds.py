@@ -1,4 +1,4 @@
-"""What stands in for the pipeline on a cluster: pictures that kill the Dask worker, by their names."""
+"""What stands in for the pipeline on a cluster: images that kill the Dask worker, by their names."""
 
 import os
 import signal

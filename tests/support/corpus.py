@@ -1,4 +1,4 @@
-"""Small pictures of every kind, and what can be wrong with them. Nothing of the package is used."""
+"""Small images of every kind, and what can be wrong with them. Nothing of the package is used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands in for the pipeline in worker processes: pictures that crash, hang and eat, by their names."""
+"""What stands in for the pipeline in worker processes: images that crash, hang and eat, by their names."""
 
 import os
 import signal
@@ -54,7 +54,7 @@ def prepare(options, _index):
 
 
 def late(job, options, *, token, stop, on_rows):
-    """Puts a whole picture in its place, smaller than planned if the name says so, and dies before a word of it."""
+    """Puts a whole image in its place, smaller than planned if the name says so, and dies before a word of it."""
     height, width = (side * 2 for side in ((job.height, job.width) if "small" not in job.input.name else (1, 1)))
     with new_file(job.output, overwrite=options.overwrite, token=token) as file:
         Image.new("L", (width, height)).save(file, "PNG")

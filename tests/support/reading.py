@@ -17,24 +17,24 @@ from upsample_cli.enlarge.planning import plan_job
 from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.formats import FORMATS, fit
 from upsample_cli.images.metadata.carried import metadata_for_output
-from upsample_cli.images.model import Frames, PictureInfo, Source
-from upsample_cli.images.open import open_animation, open_picture
+from upsample_cli.images.model import Frames, ImageInfo, Source
+from upsample_cli.images.open import open_animation, open_image
 from upsample_cli.images.save import open_sink
 
 MAX_PIXELS = 1_000_000
 
 
-def rows_of(data: bytes, **settings: Any) -> tuple[np.ndarray, PictureInfo]:
+def rows_of(data: bytes, **settings: Any) -> tuple[np.ndarray, ImageInfo]:
     """All rows of an image in memory, read in one piece, and what is known of it."""
-    with open_picture(io.BytesIO(data), **settings) as source:
+    with open_image(io.BytesIO(data), **settings) as source:
         return source.read_rows(0, source.info.height), source.info
 
 
 def exercise(data: bytes, target: str = "png") -> np.ndarray:
-    """Take a picture all the way but through the layer: plan, open, read every row, write what is small; its rows."""
+    """Take an image all the way but through the layer: plan, open, read every row, write what is small; its rows."""
     options = Options(max_pixels=MAX_PIXELS, format=target)
     job = plan_job(Path("bad"), options, source_stream=io.BytesIO(data))
-    with open_picture(io.BytesIO(data), max_pixels=MAX_PIXELS) as source:
+    with open_image(io.BytesIO(data), max_pixels=MAX_PIXELS) as source:
         info = source.info
         assert (info.height, info.width) == (job.height, job.width)
         bands = [source.read_rows(top, min(top + 11, info.height)) for top in range(0, info.height, 11)]
@@ -60,7 +60,7 @@ def _frames(data: bytes, frames: Frames | None) -> Iterator[Source]:
         yield from (source for source, _ in open_animation(io.BytesIO(data), max_pixels=MAX_PIXELS))
     elif frames is not None and frames.kind == "pages":
         for page in range(1, frames.count + 1):
-            yield open_picture(io.BytesIO(data), max_pixels=MAX_PIXELS, frame=page)
+            yield open_image(io.BytesIO(data), max_pixels=MAX_PIXELS, frame=page)
 
 
 def peak_bytes() -> int:

@@ -1,4 +1,4 @@
-"""Runs the `upsample` command for the tests, inside this process or as one of its own; makes and reads pictures."""
+"""Runs the `upsample` command for the tests, inside this process or as one of its own; makes and reads images."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def no_spares(_most: object) -> Spares:
 
 
 def upsample(*arguments: object, terminal: int | None = None, **environment: str) -> Ended:
-    """Run the command in this process, its door and all pictures included: quick, as torch is imported once.
+    """Run the command in this process, its door and all images included: quick, as torch is imported once.
 
     Args:
         terminal: what stdout and stderr are to be; they cannot be read back then.
@@ -128,7 +128,7 @@ def upsample_process(*arguments: str, first: str = "") -> Ended:
 def save(
     path: str | Path, size: tuple[int, int] = (11, 17), mode: str = "RGB", *, seed: int = 0, **settings: Any
 ) -> Path:
-    """Save a picture of noise and extremes; `size` is (height, width). Returns its path."""
+    """Save an image of noise and extremes; `size` is (height, width). Returns its path."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     channels = len(Image.new(mode, (1, 1)).getbands())

@@ -11,7 +11,7 @@ from PIL import Image
 from support.commands import call, imported_by
 from torch.nn import functional as F  # noqa: N812
 
-from upsample_cli.errors import GeometryError, PictureError, UsageError
+from upsample_cli.errors import GeometryError, ImageError, UsageError
 from upsample_cli.kernels.weights.files import read_weights
 from upsample_cli.tconv.checkerboard import Axis, checkerboard, overlap_map
 from upsample_cli.tconv.checkerboard_weights import CURES, cured, flat_response, gains
@@ -199,7 +199,7 @@ def test_hostile_and_damaged_files_are_one_line(tmp_path, capsys):
     names += ["hostile.pt", "hostile.npy", "words.npy", "nan.npy", "flat.npy", "empty.npy", "two.pt", "two.pt:c",
               "missing.pt", "missing.safetensors", "model.onnx", "."]  # fmt: skip
     for name in names:
-        with pytest.raises((PictureError, UsageError)) as caught:
+        with pytest.raises((ImageError, UsageError)) as caught:
             read_weights(f"{tmp_path}/{name}")
         assert "\n" not in str(caught.value), name
         assert len(str(caught.value)) < 500
@@ -274,7 +274,7 @@ def test_the_heat_map_is_drawn(tconv_here, tmp_path):
         (("__import__('os').system('x')",), "is unknown"),
         (("--kernel-size", "3", "--cure", "icnr"), "--cure, --output and --groups are for weights"),
         (("--weights", "x.zip", "--stride", "2"), "no weights end in '.zip'"),
-        (("--kernel-size", "3", "--picture", "x.jpg"), "x.jpg: the picture is a PNG"),
+        (("--kernel-size", "3", "--picture", "x.jpg"), "x.jpg: the image is a PNG"),
     ],
 )
 def test_what_is_illegal_exits_2_and_says_why_in_one_line(arguments, message, tconv_here):

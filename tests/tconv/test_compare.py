@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.errors import ImageError, UsageError
 from upsample_cli.kernels.kernel import kernel_named
 from upsample_cli.quality.compare import CROP, compare, kernels_for, liveliest
 from upsample_cli.quality.degrade import Degradation, degradation_named
@@ -41,7 +41,7 @@ def colour(tmp_path):
 
 
 def one_by_one(pair, name):
-    """The enlarged picture, through the public function."""
+    """The enlarged image, through the public function."""
     from upsample_cli import upsample
 
     return upsample(pair.low, pair.factor, kernel=name)
@@ -82,7 +82,7 @@ def test_grey_scores_are_those_of_tconv_fit(grey):
         assert math.isclose(entry.ssim, expected[entry.name].ssim, abs_tol=1e-12)  # sums in another order
 
 
-def test_a_picture_of_many_strips_scores_as_in_one_piece(monkeypatch, colour):
+def test_a_image_of_many_strips_scores_as_in_one_piece(monkeypatch, colour):
     pair = reduced_pair(colour, 2, BICUBIC, AMPLE)
     whole = compare(pair, ["mitchell"], rounds=0).entries[0].errors
     monkeypatch.setattr("upsample_cli.quality.compare._STRIP_PIXELS", 4 * 109 * 9)
@@ -92,7 +92,7 @@ def test_a_picture_of_many_strips_scores_as_in_one_piece(monkeypatch, colour):
 
 
 @pytest.mark.parametrize("name", ["bicubic", "area", "lanczos"])
-def test_the_small_picture_is_pillows_reduction(colour, name):
+def test_the_small_image_is_pillows_reduction(colour, name):
     """A multiple of the factor is kept of the left upper corner: 219x143 becomes 216x140 at factor 4."""
     pair = reduced_pair(colour, 4, degradation_named(name), AMPLE)
     method = {"bicubic": Image.Resampling.BICUBIC, "area": Image.Resampling.BOX, "lanczos": Image.Resampling.LANCZOS}
@@ -120,7 +120,7 @@ def test_with_a_reference_the_same_pixels_score_the_same(colour, tmp_path):
     assert again.remarks == ()
 
 
-def test_a_grey_picture_and_a_colour_reference_are_compared_in_colour(colour, tmp_path):
+def test_a_grey_image_and_a_colour_reference_are_compared_in_colour(colour, tmp_path):
     pair = reduced_pair(colour, 2, BICUBIC, AMPLE)
     small, large = saved(tmp_path / "small.png", luma_of(pair.low)), saved(tmp_path / "large.png", pair.high)
     mixed = referenced_pair(small, large, 2, AMPLE)
@@ -151,7 +151,7 @@ def test_what_is_measured_lies_inside_in_whole_small_pixels(tmp_path_factory, si
     assert pair.low.shape == (box.height // factor, box.width // factor)
 
 
-def test_a_large_picture_is_measured_around_the_crop(tmp_path):
+def test_a_large_image_is_measured_around_the_crop(tmp_path):
     photo = saved(tmp_path / "large.png", np.tile(skimage.data.camera()[:200, :300], (3, 3)))
     crop = Box(500, 30, 20, 40)
     pair = reduced_pair(photo, 2, BICUBIC, Limits(30_000), crop)
@@ -180,7 +180,7 @@ def test_the_liveliest_square_has_the_largest_sum(height, width, side, seed):
 
 
 def test_the_crop_is_where_kernels_differ(tmp_path):
-    """A flat picture with a busy corner: nothing differs outside of it."""
+    """A flat image with a busy corner: nothing differs outside of it."""
     pixels = np.full((300, 410), 128, np.uint8)
     pixels[180:270, 250:340] = np.random.default_rng(5).integers(0, 256, (90, 90), dtype=np.uint8)
     photo = saved(tmp_path / "corner.png", pixels)
@@ -201,7 +201,7 @@ def test_the_nearest_comes_first_and_times_are_taken_if_wanted(colour):
 
 
 def test_who_scores_the_same_is_best_alike(colour):
-    """bicubic and catmull-rom are one kernel under two names; on a flat picture all are one."""
+    """bicubic and catmull-rom are one kernel under two names; on a flat image all are one."""
     pair = reduced_pair(colour, 2, BICUBIC, AMPLE)
     found = compare(pair, ["bicubic", "bilinear", "catmull-rom"], rounds=0)
     assert found.best == {score: ["bicubic", "catmull-rom"] for score in ("psnr_db", "ssim")}
@@ -237,7 +237,7 @@ def test_weights_of_three_channels_serve_colour_only(tmp_path):
     pixels = np.random.default_rng(2).integers(0, 256, (26, 34, 3), dtype=np.uint8)
     found = compare(reduced_pair(saved(tmp_path / "a.png", pixels), 2, BICUBIC, AMPLE), [name, "bilinear"], rounds=0)
     assert found.entries[0].errors == found.entries[1].errors
-    with pytest.raises(UsageError, match="is for 3 channels, and the picture has 1"):
+    with pytest.raises(UsageError, match="is for 3 channels, and the image has 1"):
         kernels_for([name], 2, 1)
 
 
@@ -250,10 +250,10 @@ def test_a_crop_that_cannot_be_shown_is_refused(colour, crop, complaint):
         compare(reduced_pair(colour, 2, BICUBIC, AMPLE), ["nearest"], crop=crop, rounds=0)
 
 
-def test_pictures_that_cannot_be_compared_are_refused(colour, grey, tmp_path):
-    with pytest.raises(PictureError, match="9x2 is too small to be reduced 3 times"):
+def test_images_that_cannot_be_compared_are_refused(colour, grey, tmp_path):
+    with pytest.raises(ImageError, match="9x2 is too small to be reduced 3 times"):
         reduced_pair(saved(tmp_path / "strip.png", np.zeros((2, 9), np.uint8)), 3, BICUBIC, AMPLE)
-    with pytest.raises(PictureError, match="more than the limit of 100"):
+    with pytest.raises(ImageError, match="more than the limit of 100"):
         reduced_pair(colour, 2, BICUBIC, Limits(50, accepted=100))
     with pytest.raises(UsageError, match="no whole number of times as large"):
         referenced_pair(colour, grey, None, AMPLE)  # as large, which is factor 1
@@ -275,7 +275,7 @@ def test_transparency_depth_and_frames_are_said_and_laid_out(tmp_path):
     frames = [Image.new("RGB", (12, 10), shade) for shade in ("red", "blue", "lime")]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
     assert (
-        "the first of its 3 pictures is compared" in reduced_pair(tmp_path / "moving.gif", 2, BICUBIC, AMPLE).remarks[0]
+        "the first of its 3 images is compared" in reduced_pair(tmp_path / "moving.gif", 2, BICUBIC, AMPLE).remarks[0]
     )
 
 
@@ -354,7 +354,7 @@ def test_any_shape_of_crop_gives_a_page_of_bounded_size(height, width):
     assert page.height <= 4500
 
 
-def test_a_flat_picture_is_without_error_and_its_page_is_grey(tmp_path):
+def test_a_flat_image_is_without_error_and_its_page_is_grey(tmp_path):
     photo = saved(tmp_path / "flat.png", np.full((8, 12, 3), 90, np.uint8))
     found = compare(reduced_pair(photo, 2, BICUBIC, AMPLE), None, rounds=0)
     assert all(entry.errors.squared == 0 for entry in found.entries)

@@ -11,7 +11,7 @@ import pytest
 COMMAND = """
 import sys, time, typer
 from upsample_cli.cli import error_handler
-from upsample_cli.errors import Interrupted, PictureError, UsageError
+from upsample_cli.errors import Interrupted, ImageError, UsageError
 
 app = typer.Typer(add_completion=False)
 
@@ -19,7 +19,7 @@ def pretend(error):
     raise error
 
 WAYS = {
-    "picture": lambda: pretend(PictureError("a [red]b\\x1b[31m\\n.jpg", "is bad", "do [bold]that[/bold]")),
+    "picture": lambda: pretend(ImageError("a [red]b\\x1b[31m\\n.jpg", "is bad", "do [bold]that[/bold]")),
     "usage": lambda: pretend(UsageError("bad option")),
     "interrupted": lambda: pretend(Interrupted()),
     "unexpected": lambda: pretend(RuntimeError("two\\nlines [red]")),

@@ -173,7 +173,7 @@ def test_json_has_every_step(tconv_here):
         (("--input", str([[0] * 9] * 9)), "81 numbers in the input are no small example"),
         (("--stride", "500"), "numbers in the output are no small example; use 1024 or fewer, or tconv run"),
         (("--kernel", "[[[[1]]],[[[1]]]]"), "the input has 1 channels, the kernel takes 2"),
-        (("--picture", "steps.jpg"), "steps.jpg: the picture is a PNG"),
+        (("--picture", "steps.jpg"), "steps.jpg: the image is a PNG"),
     ],
 )
 def test_what_is_illegal_exits_2_and_says_why_in_one_line(arguments, message, tconv_here):
@@ -183,7 +183,7 @@ def test_what_is_illegal_exits_2_and_says_why_in_one_line(arguments, message, tc
     assert err.count("\n") == 1
 
 
-def test_the_picture_is_drawn_and_not_overwritten(tconv_here, tmp_path):
+def test_the_image_is_drawn_and_not_overwritten(tconv_here, tmp_path):
     path = tmp_path / "steps [1].png"
     status, out, err = tconv_here("--stride", "2", "--padding", "1", "--picture", path)
     assert (status, err) == (0, "")
@@ -193,7 +193,7 @@ def test_the_picture_is_drawn_and_not_overwritten(tconv_here, tmp_path):
         colours = image.convert("RGB").getcolors(1 << 20)
     assert width > 400
     assert height > 800
-    # The strongest cell of a panel is drawn in full colour, and most of the picture is paper.
+    # The strongest cell of a panel is drawn in full colour, and most of the image is paper.
     assert (37, 99, 180) in {colour for _, colour in colours}
     assert max(colours)[1] == (255, 255, 255)
     before = path.read_bytes()

@@ -162,7 +162,7 @@ def test_an_example_that_is_not_small_is_one_line(arguments, capsys, monkeypatch
 def test_a_message_that_repeats_a_long_argument_keeps_both_ends(capsys, monkeypatch):
     _, _, said = call(capsys, monkeypatch, "shape", "9" + "x" * 100_000)
     assert said.startswith("tconv: '9xxx")
-    assert said.endswith("or the path of a picture\n")
+    assert said.endswith("or the path of an image\n")
     assert len(said) < 6000
 
 

@@ -11,8 +11,8 @@ from support.corpus import HEIGHT, ICC, WIDTH, XMP, exif, good_files
 from support.running import ENVIRONMENT, save, upsample
 
 from upsample_cli.cli import tconv
-from upsample_cli.errors import PictureError
-from upsample_cli.images.about import about_picture
+from upsample_cli.errors import ImageError
+from upsample_cli.images.about import about_image
 from upsample_cli.images.formats import FORMATS
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
@@ -32,8 +32,8 @@ def document(name, *arguments, capsys, monkeypatch):
 @pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "tiff"])
 def test_it_tells_what_was_put_into_the_file(kind, tmp_path, capsys, monkeypatch):
     data = GOOD[f"{kind} full"]
-    (tmp_path / "a picture").write_bytes(data)
-    found = document("a picture", capsys=capsys, monkeypatch=monkeypatch)
+    (tmp_path / "an image").write_bytes(data)
+    found = document("an image", capsys=capsys, monkeypatch=monkeypatch)
     assert found["format"] == kind
     assert (found["width"], found["height"]) == (HEIGHT, WIDTH)  # it lies on its side: orientation 6
     assert (found["orientation"], found["size_bytes"], found["frames"]) == (6, len(data), 1)
@@ -115,16 +115,16 @@ def test_limits_follow_from_the_factor(capsys, monkeypatch):
 def test_a_damaged_profile_and_exif_are_told_and_no_error():
     file = io.BytesIO()
     Image.new("RGB", (5, 3)).save(file, "JPEG", icc_profile=b"\xff" * 300, exif=exif()[:40])
-    about = about_picture(file, factor=2, max_pixels=100)
+    about = about_image(file, factor=2, max_pixels=100)
     assert about.icc_description == "damaged"
     assert about.camera is None
     assert "the EXIF block is damaged and is left out" in about.info.warnings
     file = io.BytesIO()
     Image.new("RGB", (5, 3)).save(file, "JPEG", icc_profile=ICC, exif=exif())
-    about = about_picture(file, factor=2, max_pixels=100)
+    about = about_image(file, factor=2, max_pixels=100)
     assert (about.icc_description, about.camera) == ("sRGB built-in", "Maker")
-    with pytest.raises(PictureError, match="more than the limit of 14"):
-        about_picture(file, factor=2, max_pixels=14)
+    with pytest.raises(ImageError, match="more than the limit of 14"):
+        about_image(file, factor=2, max_pixels=14)
 
 
 def process(*arguments, **settings):
@@ -147,7 +147,7 @@ def test_as_a_process_it_reads_a_pipe_and_imports_no_torch():
     ("arguments", "status", "said"),
     [
         (["missing.png"], 1, "missing.png: no such file"),
-        (["text"], 1, "text: is not a picture in a format we know"),
+        (["text"], 1, "text: is not an image in a format we know"),
         (["text", "--factor", "65"], 2, "--factor 65 is not a factor we enlarge by; give 1 to 64"),
         (["text", "--max-pixels", "many"], 2, "--max-pixels"),
     ],

@@ -117,8 +117,8 @@ def test_padding_and_cropping_gives_torchs_bicubic_everywhere(tconv_here):
     _, out, _ = tconv_here("kernel", "-f", "3", "--kernel", "bicubic-0.75")
     pad, padding = re.search(r"nn\.ReplicationPad2d\((\d+)\) before it and padding=(\d+) instead", out).groups()
     taps = torch.tensor([float(tap) for tap in axis_kernel("bicubic-0.75", 3).taps], dtype=torch.float64)
-    picture = torch.rand(1, 1, 5, 7, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    padded = nn.functional.pad(picture, (int(pad),) * 4, mode="replicate")
+    image = torch.rand(1, 1, 5, 7, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    padded = nn.functional.pad(image, (int(pad),) * 4, mode="replicate")
     found = nn.functional.conv_transpose2d(padded, torch.outer(taps, taps)[None, None], stride=3, padding=int(padding))
-    theirs = nn.functional.interpolate(picture, scale_factor=3, mode="bicubic", align_corners=False)
+    theirs = nn.functional.interpolate(image, scale_factor=3, mode="bicubic", align_corners=False)
     torch.testing.assert_close(found, theirs, rtol=0, atol=1e-13)  # thirty products of doubles below one

@@ -1,4 +1,4 @@
-"""`tconv run` on real files: pictures, sound of every width, arrays and stacks, and what cannot be done with them."""
+"""`tconv run` on real files: images, sound of every width, arrays and stacks, and what cannot be done with them."""
 
 import json
 import wave
@@ -74,7 +74,7 @@ def test_sound_is_clamped(tconv_here, tmp_path):
 
 
 @pytest.mark.parametrize(("mode", "suffix"), [("L", "png"), ("RGB", "png"), ("RGBA", "png"), ("RGB", "tif")])
-def test_a_picture_of_a_factor_goes_through_the_engine_and_bilinear_weights_give_the_same(
+def test_a_image_of_a_factor_goes_through_the_engine_and_bilinear_weights_give_the_same(
     mode, suffix, tconv_here, tmp_path
 ):
     channels = len(Image.new(mode, (1, 1)).getbands())
@@ -155,8 +155,8 @@ def test_a_stack_of_pages_is_a_volume(tconv_here, tmp_path):
         (("in.npy", "--weights", "w.npy", "-o", "out.npy"), "the weight takes 5 channels, the input has 3"),
         (("in.wav", "-f", "2", "-o", "out.mp3"), "this input is not written as '.mp3'; use .npy or .wav"),
         (("in.png", "--weights", "w.npy", "-o", "out.png"), "the weight takes 5 channels, the input has 3"),
-        (("in.png", "--kernel-size", "3", "-o", "out.xyz"), "is no picture format's extension"),
-        (("in.png", "-f", "2", "--axes", "3", "-o", "out.png"), "--axes 3 for a picture; a picture has 2"),
+        (("in.png", "--kernel-size", "3", "-o", "out.xyz"), "is no image format's extension"),
+        (("in.png", "-f", "2", "--axes", "3", "-o", "out.png"), "--axes 3 for an image; an image has 2"),
     ],
 )
 def test_what_is_illegal_exits_2_and_says_why_in_one_line(arguments, message, tconv_here, tmp_path, in_tmp_path):

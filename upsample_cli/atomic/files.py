@@ -16,7 +16,7 @@ from typing import BinaryIO
 from upsample_cli.atomic import permissions
 from upsample_cli.atomic.folders import Folder, Place, opened_folder
 from upsample_cli.atomic.same_file import check_inputs_stay
-from upsample_cli.errors import Interrupted, OutputExistsError, PictureError, WritingError
+from upsample_cli.errors import ImageError, Interrupted, OutputExistsError, WritingError
 
 _unfinished: set[Path] = set()  # each step on it is a single one, safe between threads and in an interrupt
 
@@ -42,14 +42,14 @@ _CAUSES: dict[int | None, tuple[str, str]] = {
 }
 
 
-def writing_error(path: str | os.PathLike[str], error: OSError) -> PictureError:
+def writing_error(path: str | os.PathLike[str], error: OSError) -> ImageError:
     """What an error of the system or of an encoder means for the file being written.
 
     >>> print(writing_error("big.png", OSError(errno.ENOSPC, "No space left on device")))
     big.png: cannot be written: the disk is full; free some space, or give --output a folder on another disk
     """
     cause, next_step = _CAUSES.get(error.errno, (error.strerror or str(error), ""))
-    kind = PictureError if error.errno is None else WritingError  # without a number, it is an encoder that refuses
+    kind = ImageError if error.errno is None else WritingError  # without a number, it is an encoder that refuses
     return kind(path, f"cannot be written: {cause}", next_step)
 
 
@@ -131,16 +131,16 @@ def new_file(
         overwrite: replace a file that is there. Else it is never replaced, even if it turns up in the meantime.
         token: of the run, part of the temporary name; None for one of its own.
         place: where the run made up a part of `path`: no link there is followed, and missing folders are made.
-        sources: what it is made from, the picture first; whoever may not read all of them may not read a new file.
+        sources: what it is made from, the image first; whoever may not read all of them may not read a new file.
 
     Raises:
         UsageError: `path` is one of the sources.
         OutputExistsError: `path` exists already, or came to exist, and `overwrite` is not set.
-        PictureError: it cannot be written.
+        ImageError: it cannot be written.
         Interrupted: `remove_unfinished` took the file away.
     """
     if "\0" in os.fspath(path):
-        raise PictureError(path, "cannot be written: its name holds a zero byte", "give another --output")
+        raise ImageError(path, "cannot be written: its name holds a zero byte", "give another --output")
     # What the user named may be a link; what else is one is seen, and refused, when its folder is open.
     target = Path(path if place is not None else os.path.realpath(path))
     try:
@@ -183,7 +183,7 @@ def _replaced(
     """What is to be replaced; None if there is nothing.
 
     Raises:
-        PictureError: it is not replaced.
+        ImageError: it is not replaced.
     """
     try:
         status = folder.status(name, follow=follow)
@@ -201,15 +201,15 @@ def check_replaceable(path: str | os.PathLike[str], status: os.stat_result, *, o
 
     Raises:
         OutputExistsError: `overwrite` would replace it; or it is a link, and `overwrite` is not set.
-        PictureError: it is never replaced.
+        ImageError: it is never replaced.
     """
     if stat.S_ISDIR(status.st_mode):
-        raise PictureError(path, "is a folder", "remove it, or give another --output or --name")
+        raise ImageError(path, "is a folder", "remove it, or give another --output or --name")
     if stat.S_ISLNK(status.st_mode):
         cause, next_step = "is a symbolic link, which is neither followed nor replaced", "remove it, or write elsewhere"
         raise WritingError(path, cause, next_step) if overwrite else OutputExistsError(path, f"{cause}; {next_step}")
     if not stat.S_ISREG(status.st_mode):
-        raise PictureError(path, "is not a regular file and is not replaced", "give another --output, or - for a pipe")
+        raise ImageError(path, "is not a regular file and is not replaced", "give another --output, or - for a pipe")
     if not overwrite:
         raise OutputExistsError(path)
 

@@ -37,16 +37,16 @@ class Place:
         """The same from any current folder."""
         return Place(self.named.absolute(), self.base.absolute(), self.tree and self.tree.absolute())
 
-    def below(self, folder: Path, picture: Path) -> list[tuple[Path, Path]]:
+    def below(self, folder: Path, image: Path) -> list[tuple[Path, Path]]:
         """The folders below `named` on the way to a folder, each with the one that it has its permissions from.
 
         >>> place = Place(Path("."), Path("in_x2"), Path("in"))
         >>> [str(each) for pair in place.below(Path("in_x2/a/by name"), Path("in/a/b.png")) for each in pair]
         ['in_x2', 'in', 'in_x2/a', 'in/a', 'in_x2/a/by name', 'in/a']
         """
-        mirrored = [picture.parent]
+        mirrored = [image.parent]
         if self.tree is not None:
-            inner = picture.parent.relative_to(self.tree).parts
+            inner = image.parent.relative_to(self.tree).parts
             mirrored = [self.tree.joinpath(*inner[:count]) for count in range(len(inner) + 1)]
         parts = folder.relative_to(self.named).parts
         ahead = len(self.base.relative_to(self.named).parts)  # folders that come before what is mirrored
@@ -110,25 +110,25 @@ class Folder:
 
 
 @contextmanager
-def opened_folder(path: Path, place: Place | None = None, picture: Path | None = None) -> Iterator[Folder]:
+def opened_folder(path: Path, place: Place | None = None, image: Path | None = None) -> Iterator[Folder]:
     """A folder for an output.
 
     Args:
         path: of the folder. Without `place` it exists, and links on the way are followed.
         place: what is missing of it is made, and links below `place.named` are refused.
-        picture: that the output is made from; goes with `place`.
+        image: that the output is made from; goes with `place`.
 
     Raises:
         WritingError: a link that the user did not name is in the way.
         OSError: it cannot be opened or made.
     """
     with ExitStack() as open_folders:
-        if place is None or picture is None:
+        if place is None or image is None:
             yield _opened(path, open_folders)
             return
         _make(place.named, [place.tree] if place.tree is not None and place.base == place.named else [])
         folder = _opened(Path(os.path.realpath(place.named)), open_folders)
-        for shown, like in place.below(path, picture):
+        for shown, like in place.below(path, image):
             folder = _opened_below(folder, shown, [like], open_folders)
         yield folder
 
@@ -148,7 +148,7 @@ def check_way(path: Path, place: Place) -> None:
 def make_bases(places: Iterable[Place]) -> None:
     """Make the folders below which a run mirrors trees, as private as the most private of their trees.
 
-    What cannot be made is left for the first picture to say.
+    What cannot be made is left for the first image to say.
     """
     trees: dict[tuple[Path, Path], set[Path]] = {}
     for place in set(places):

@@ -1,1 +1,1 @@
-"""Many pictures: found, planned, then run, with one result each."""
+"""Many images: found, planned, then run, with one result each."""

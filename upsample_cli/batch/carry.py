@@ -1,4 +1,4 @@
-"""What one worker does with one picture: the same in a thread, in a process and on another machine."""
+"""What one worker does with one image: the same in a thread, in a process and on another machine."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from threading import Event
 
 from upsample_cli.batch.plan import Entry, existing
 from upsample_cli.enlarge.job import Job, Options, Result
-from upsample_cli.errors import Interrupted, OutputExistsError, PictureError, UpsampleError, UsageError, WritingError
+from upsample_cli.errors import ImageError, Interrupted, OutputExistsError, UpsampleError, UsageError, WritingError
 
 OnRows = Callable[[int], None]
 
 
 def prepare(options: Options, index: int) -> tuple[Options, str]:
-    """Get ready for pictures, which is to import torch.
+    """Get ready for images, which is to import torch.
 
     Args:
         options: of the run.
@@ -41,13 +41,13 @@ def carry_out(
     is_alone: bool = False,
     debug: bool = False,
 ) -> Result:
-    """Enlarge one picture; whatever is wrong with it is a failed result, and none is lost.
+    """Enlarge one image; whatever is wrong with it is a failed result, and none is lost.
 
     Args:
         token: of the run, part of the output's temporary name.
         stop: set it to end with `Interrupted`; nothing is left behind.
         on_rows: progress.
-        is_alone: it is the only picture asked for: an output in its way is a failure, and an option that cannot be
+        is_alone: it is the only image asked for: an output in its way is a failure, and an option that cannot be
             carried out is let through.
         debug: let unexpected errors through too.
 
@@ -56,7 +56,7 @@ def carry_out(
         BrokenPipeError: if nobody reads `job.target_stream` any more.
         UsageError: see `is_alone`.
     """
-    from upsample_cli.enlarge.run import enlarge_picture  # torch comes with the first picture
+    from upsample_cli.enlarge.run import enlarge_image  # torch comes with the first image
 
     start_s = time.perf_counter()
     planned = Result.planned(job, options.factor)
@@ -65,19 +65,19 @@ def carry_out(
         return planned.ended("failed", error=message, elapsed_s=time.perf_counter() - start_s, may_pass=may_pass)
 
     try:
-        return enlarge_picture(job, options, token=token, stop=stop, on_rows=on_rows)
+        return enlarge_image(job, options, token=token, stop=stop, on_rows=on_rows)
     except OutputExistsError as error:
         return existing(Entry(planned, job, is_alone), error)
     except (Interrupted, BrokenPipeError):
         raise
-    except PictureError as error:
+    except ImageError as error:
         return failed(str(error), may_pass=isinstance(error, WritingError) or isinstance(error.__cause__, MemoryError))
     except UpsampleError as error:
         if is_alone and isinstance(error, UsageError):
             raise
         return failed(f"{job.input}: {error}")
     except MemoryError:
-        message = f"{job.input}: not enough memory to hold the picture; give --workers 1, or enlarge it elsewhere"
+        message = f"{job.input}: not enough memory to hold the image; give --workers 1, or enlarge it elsewhere"
         return failed(message, may_pass=True)
     except Exception as error:
         if debug:

@@ -105,15 +105,15 @@ class _Mounted:
         return self._by_identity.get((status.st_dev, status.st_ino)) if status.st_nlink < 2 and status.st_ino else None
 
 
-def check_own_files(own: Mapping[str, Path], pictures: Iterable[Path]) -> None:
-    """Refuse a run whose record, report or gallery would be written into one of its pictures, or into another of them.
+def check_own_files(own: Mapping[str, Path], images: Iterable[Path]) -> None:
+    """Refuse a run whose record, report or gallery would be written into one of its images, or into another of them.
 
     Args:
         own: those files, by the options that name them.
-        pictures: inputs and outputs.
+        images: inputs and outputs.
 
     Raises:
-        UsageError: naming the file, also one that has a picture's extension.
+        UsageError: naming the file, also one that has an image's extension.
     """
     real_path = OnePaths()
     takers: dict[str, str] = {}
@@ -121,9 +121,9 @@ def check_own_files(own: Mapping[str, Path], pictures: Iterable[Path]) -> None:
         other = takers.setdefault(_file_of(path, real_path), option)
         if other != option:
             raise UsageError(f"{other} and {option} would both be written to {path}", "give each a name of its own")
-    for picture in pictures if takers else ():
-        if (taker := takers.get(_file_of(picture, real_path))) is not None:
-            raise UsageError(f"{picture} is a picture of this run, and no place for {taker}", "give it another name")
+    for image in images if takers else ():
+        if (taker := takers.get(_file_of(image, real_path))) is not None:
+            raise UsageError(f"{image} is an image of this run, and no place for {taker}", "give it another name")
     for option, path in own.items():
         if (fmt := format_of_path(path)) is not None:
             raise UsageError(

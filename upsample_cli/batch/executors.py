@@ -1,4 +1,4 @@
-"""Which executor a run gets: threads of this process for one picture, worker processes for several."""
+"""Which executor a run gets: threads of this process for one image, worker processes for several."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from upsample_cli.enlarge.job import Job, Options
 from upsample_cli.errors import UsageError
 
 _LEAST_CORES = 4
-"""A worker may compute on so many at least, if there are: the last picture of a run has them to itself."""
+"""A worker may compute on so many at least, if there are: the last image of a run has them to itself."""
 
 
 def executor_for(
@@ -45,9 +45,9 @@ def executor_for(
 
     Args:
         token: of the run.
-        watcher: is told of the pictures, from other threads.
-        workers: pictures in work at once; None for as many as cores and memory allow.
-        timeout_s: seconds a picture may take; None for any number.
+        watcher: is told of the images, from other threads.
+        workers: images in work at once; None for as many as cores and memory allow.
+        timeout_s: seconds an image may take; None for any number.
         expects_more: other jobs will come after these, however many they are.
         is_alone, debug: see `carry.carry_out`.
         cluster: address of a Dask scheduler whose workers are to do it; None for this machine.
@@ -55,7 +55,7 @@ def executor_for(
         spares: worker processes that have been started already.
 
     Raises:
-        UsageError: if a picture from or to a pipe has a timeout: it cannot be taken to another process; or the cluster
+        UsageError: if an image from or to a pipe has a timeout: it cannot be taken to another process; or the cluster
             cannot be reached, or does not share the files.
     """
     carry = partial(carry_out, is_alone=is_alone, debug=debug)
@@ -67,7 +67,7 @@ def executor_for(
         return _on_cluster(cluster, jobs, Errand(options, token, carry, timeout_s), watcher, warn=warn, debug=debug)
     if is_piped or not count or (count == 1 and timeout_s is None):
         if jobs:
-            # Importing torch takes longer than decoding a picture: start it now, so that both go on at once.
+            # Importing torch takes longer than decoding an image: start it now, so that both go on at once.
             threading.Thread(target=_import_torch, daemon=True).start()
         return ThreadExecutor(carry, options, slots=1, watcher=watcher, token=token)
     slots = worker_count(count) if workers is None else min(workers, count)

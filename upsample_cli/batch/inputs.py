@@ -20,7 +20,7 @@ class Found:
     Args:
         path: the file.
         folder: the folder input it was found in, whose tree the output mirrors; None for a file named by the user.
-        error: why `path` is not a picture but a folder that could not be looked into.
+        error: why `path` is not an image but a folder that could not be looked into.
     """
 
     path: Path
@@ -31,7 +31,7 @@ class Found:
 def find_inputs(arguments: Iterable[str], *, recursive: bool, exclude: Path | None = None) -> Iterator[Found]:
     """The files meant by the arguments, in their order; those of a folder sorted by name.
 
-    A file named by the user is taken whatever its name. Of a folder, files with a picture's extension are taken; other
+    A file named by the user is taken whatever its name. Of a folder, files with an image's extension are taken; other
     files, hidden ones and links to folders are passed over. An argument that is no file but a pattern is expanded, for
     shells that do not do it.
 
@@ -48,7 +48,7 @@ def find_inputs(arguments: Iterable[str], *, recursive: bool, exclude: Path | No
         if not is_folder(path):
             yield Found(path)
         elif len(paths) == 1 or not _is_excluded(path, exclude):
-            yield from _pictures(path, recursive, exclude)
+            yield from _images(path, recursive, exclude)
 
 
 def _is_excluded(folder: Path, exclude: Path | None) -> bool:
@@ -57,7 +57,7 @@ def _is_excluded(folder: Path, exclude: Path | None) -> bool:
 
 def _expanded(argument: str) -> list[Path]:
     if not argument:
-        raise UsageError("an input has no name", "name pictures or folders")
+        raise UsageError("an input has no name", "name images or folders")
     matches = []
     if not os.path.lexists(argument) and glob.has_magic(argument):
         matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207  Path.glob takes no absolute patterns
@@ -69,7 +69,7 @@ def is_folder(path: str | Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112
 
 
-def _pictures(folder: Path, recursive: bool, exclude: Path | None) -> Iterator[Found]:
+def _images(folder: Path, recursive: bool, exclude: Path | None) -> Iterator[Found]:
     unreadable: list[OSError] = []
     for parent, folders, files in os.walk(folder, onerror=unreadable.append):
         here = Path(parent)

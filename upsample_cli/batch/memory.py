@@ -1,4 +1,4 @@
-"""Memory in flight: what a picture will take, how much there is, and how many pictures may be in work at once."""
+"""Memory in flight: what an image will take, how much there is, and how many images may be in work at once."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from upsample_cli.enlarge.job import Job, Options
 from upsample_cli.images.model import Layout
 
 WORKER_BYTES = 600 * 2**20
-"""What a worker takes before its first picture: torch, for the most part. Measured: 560 MiB."""
+"""What a worker takes before its first image: torch, for the most part. Measured: 560 MiB."""
 
 _PROC, _GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
 _SHARE = 0.5
-"""Of the memory that is available: what the pictures in flight may take, if nobody says otherwise."""
+"""Of the memory that is available: what the images in flight may take, if nobody says otherwise."""
 
 _BAND_BYTES = 64 * 2**20
-"""Of the bands of one picture on their way, all threads together, if it is large."""
+"""Of the bands of one image on their way, all threads together, if it is large."""
 
 _DECODED_BYTES = {"webp": 16, "avif": 8, "gif": 8}
 """Of a pixel in the memory of the decoder; 4 for the others. Measured. TIFF is read by its strips.
@@ -31,16 +31,16 @@ _COLLECTED_BYTES = {"png": 0, "tiff": 0, "jpeg": 0, "webp": 19, "avif": 36, "gif
 """Of a pixel of the output in the memory of its encoder; 4 for the others. Measured; WebP is 11 lossy, 31 lossless."""
 
 _REDUCED_ROWS = 300
-"""Of the enlarged picture, in float64: what the reduction to another size has in its hands. Measured: 250 to 310."""
+"""Of the enlarged image, in float64: what the reduction to another size has in its hands. Measured: 250 to 310."""
 
 _WORK_PIXELS = 2**20
-"""A picture of as many keeps a worker busy long enough that handing it the next one costs nothing."""
+"""An image of as many keeps a worker busy long enough that handing it the next one costs nothing."""
 
 _MOST_PER_SLOT = 32
 
 
 def job_bytes(job: Job, options: Options) -> int:
-    """Peak memory of one picture on its way, beside what a worker takes anyhow; of large ones, within a factor of two.
+    """Peak memory of one image on its way, beside what a worker takes anyhow; of large ones, within a factor of two.
 
     >>> job = Job(Path("a.jpg"), Path("b.jpg"), "jpeg", 3000, 4000, source_format="jpeg")
     >>> job_bytes(job, Options()) // 10**6
@@ -65,7 +65,7 @@ def _pixel_bytes(layout: Layout, of_colour: int) -> int:
 
 
 def budget_bytes(options: Options) -> int | None:
-    """What the pictures in flight may take together: `--memory`, else half of what is available; None if unknown."""
+    """What the images in flight may take together: `--memory`, else half of what is available; None if unknown."""
     if options.memory_bytes is not None:
         return options.memory_bytes
     available = available_bytes()
@@ -82,7 +82,7 @@ def shared_out(options: Options, slots: int) -> Options:
 
 
 def worker_count(jobs: int) -> int:
-    """Workers for so many pictures: one for each core, fewer where all of them would not fit into half the memory."""
+    """Workers for so many images: one for each core, fewer where all of them would not fit into half the memory."""
     available = available_bytes()
     fitting = core_count() if available is None else int(_SHARE * available) // WORKER_BYTES
     return max(1, min(jobs, core_count(), fitting))
@@ -138,13 +138,13 @@ def _number(path: Path) -> int | None:
 
 
 class Admission:
-    """Says which pictures may be in flight together.
+    """Says which images may be in flight together.
 
     As many as there are slots, and one to follow; small ones count for less, so that a worker is handed several at
-    once. Their `job_bytes` stay within the budget; a picture that exceeds it by itself is in flight alone.
+    once. Their `job_bytes` stay within the budget; an image that exceeds it by itself is in flight alone.
 
     Args:
-        slots: pictures in work at once.
+        slots: images in work at once.
         budget_bytes: for all of them together; None for no bound.
         options: of the run.
     """
@@ -157,7 +157,7 @@ class Admission:
         self.in_flight = 0
 
     def takes(self, job: Job) -> bool:
-        """Whether the picture may be begun; if so, it counts from now on."""
+        """Whether the image may be begun; if so, it counts from now on."""
         taken = job_bytes(job, self._options)
         if self.in_flight and (
             self._work_left < work(job)
@@ -168,7 +168,7 @@ class Admission:
         return True
 
     def leave(self, job: Job) -> None:
-        """The picture has ended."""
+        """The image has ended."""
         self._count(job, job_bytes(job, self._options), -1)
 
     def _count(self, job: Job, taken: int, sign: int) -> None:
@@ -178,5 +178,5 @@ class Admission:
 
 
 def work(job: Job) -> float:
-    """How much of a worker's attention a picture takes: 1 for a large one, a thirty-second for the smallest."""
+    """How much of a worker's attention an image takes: 1 for a large one, a thirty-second for the smallest."""
     return max(1 / _MOST_PER_SLOT, min(1.0, job.height * job.width / _WORK_PIXELS))

@@ -79,7 +79,7 @@ def _mirrored(target: Target, parent: str, folder: Path, label: str) -> Path:
 
 
 def target_of(output: str | None, inputs: Sequence[Found]) -> Target:
-    """What `--output` means: a file for one picture, else a folder; also a folder if it is one or ends in a slash.
+    """What `--output` means: a file for one image, else a folder; also a folder if it is one or ends in a slash.
 
     Raises:
         UsageError: if several outputs were to go into one file.
@@ -92,10 +92,10 @@ def target_of(output: str | None, inputs: Sequence[Found]) -> Target:
     if len(inputs) == 1 and inputs[0].folder is None:
         return Target(file=path)
     if os.path.lexists(path):
-        raise UsageError(f"{output} is a file, and there are several pictures to write", "give --output a folder")
+        raise UsageError(f"{output} is a file, and there are several images to write", "give --output a folder")
     if format_of_path(path) is not None:
         raise UsageError(
-            f"{output} is named like a picture, and there are several to write",
+            f"{output} is named like an image, and there are several to write",
             f"give --output a folder; if it is to be one, write {output}/",
         )
     return Target(folder=path)

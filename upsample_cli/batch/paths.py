@@ -8,7 +8,7 @@ import os
 class RealPaths:
     """Resolves the links of paths' folders, asking the system once for each folder.
 
-    The last part stays as it is: a link to a picture is an input of its own, with a name of its own.
+    The last part stays as it is: a link to an image is an input of its own, with a name of its own.
 
     >>> RealPaths()("/a/../b.png")
     '/b.png'

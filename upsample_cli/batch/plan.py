@@ -16,7 +16,7 @@ from upsample_cli.batch.record.row import Row
 from upsample_cli.enlarge.job import Job, Options, Result
 from upsample_cli.enlarge.names import DEFAULT_NAME
 from upsample_cli.enlarge.planning import check_output, check_run_space, output_name, plan_job
-from upsample_cli.errors import OutputExistsError, PictureError, UsageError
+from upsample_cli.errors import ImageError, OutputExistsError, UsageError
 from upsample_cli.images.formats import FORMATS
 from upsample_cli.images.space import free_bytes
 
@@ -28,7 +28,7 @@ class Entry:
     Args:
         result: "planned" if there is a job, else a result that is known already.
         job: what is to be done.
-        is_alone: it is the only picture asked for, by its own name: what would be passed over in a batch is an error.
+        is_alone: it is the only image asked for, by its own name: what would be passed over in a batch is an error.
     """
 
     result: Result
@@ -50,15 +50,15 @@ def plan_run(
 ) -> list[Entry]:
     """Every input's entry, in order; an input named twice counts once.
 
-    An output that exists is passed over in a batch; for the only picture asked for it is an error. Of a folder that
+    An output that exists is passed over in a batch; for the only image asked for it is an error. Of a folder that
     outputs are written into, those that earlier runs made there are no inputs.
 
     Args:
         resume: what earlier runs did; None if nothing is known of them.
         is_dry_run: nothing may be written to find out how the output's disk takes names.
-        timeout_s: seconds that reading the header of one picture may take; None for any number.
+        timeout_s: seconds that reading the header of one image may take; None for any number.
         counted: passes on the inputs, and can tell by it how far planning is.
-        on_job: is told of each picture that will be enlarged, while the others are planned.
+        on_job: is told of each image that will be enlarged, while the others are planned.
         alike: which names are the same in a folder; called with `may_write`.
 
     Raises:
@@ -116,7 +116,7 @@ class _Run:
 
 
 def _was_made_here(found: Found, run: _Run) -> bool:
-    """Whether a picture of a folder is an output of an earlier run, which had put it beside its input there."""
+    """Whether an image of a folder is an output of an earlier run, which had put it beside its input there."""
     if run.resume is None or found.folder is None or found.error is not None:
         return False
     folder, record = run.target.folder_of(found, run.options.target.label), run.resume.record
@@ -144,7 +144,7 @@ def _entry(found: Found, index: int, run: _Run) -> Entry:
         job = plan_job(
             found.path, options, output=file, folder=folder, place=place, index=index, timeout_s=run.timeout_s
         )
-    except PictureError as error:
+    except ImageError as error:
         return Entry(Result(found.path, status="failed", error=str(error)))
     verdict = resume.verdict(job) if resume is not None else UNKNOWN
     return checked_entry(job, options, is_alone=run.is_alone, verdict=verdict, free=run.free)
@@ -175,7 +175,7 @@ def checked_entry(
     except OutputExistsError as error:
         stale = f"{verdict.reason}; --overwrite makes it anew" if verdict.is_stale else None
         return Entry(existing(Entry(result, job, is_alone), OutputExistsError(job.output, stale) if stale else error))
-    except PictureError as error:
+    except ImageError as error:
         return Entry(result.ended("failed", error=str(error)))
     if verdict.reason is not None:
         result = replace(result, warnings=(*result.warnings, f"to be made anew: its output {verdict.reason}"))
@@ -183,7 +183,7 @@ def checked_entry(
 
 
 def existing(entry: Entry, error: OutputExistsError) -> Result:
-    """The result for an output that exists already: passed over in a batch, an error for the only picture asked for."""
+    """The result for an output that exists already: passed over in a batch, an error for the only image asked for."""
     if entry.is_alone:
         return entry.result.ended("failed", error=str(error), may_pass=True)
     return replace(entry.result.ended("skipped"), warnings=(str(error),))

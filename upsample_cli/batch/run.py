@@ -1,4 +1,4 @@
-"""Carries out the jobs of a run, several pictures at once, and gives one result each as they end."""
+"""Carries out the jobs of a run, several images at once, and gives one result each as they end."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from upsample_cli.enlarge.job import Job, Options, Result
 
 
 class Executor(Protocol):
-    """Carries out pictures somewhere: in threads, in processes, on other machines."""
+    """Carries out images somewhere: in threads, in processes, on other machines."""
 
     @property
     def slots(self) -> int:
-        """Pictures in work at once; one more may wait, so that none of them has to."""
+        """Images in work at once; one more may wait, so that none of them has to."""
 
     @property
     def device(self) -> str | None:
-        """Where pictures are enlarged; None as long as that is not known."""
+        """Where images are enlarged; None as long as that is not known."""
 
     def submit(self, job: Job) -> Future[Result]:
-        """Begin a picture, or take it for later. An exception of the future ends the run; a bad picture is none."""
+        """Begin an image, or take it for later. An exception of the future ends the run; a bad image is none."""
 
     def close(self) -> None:
         """Begin nothing more and stop what is at work; afterwards no process, no temporary file of the run is left."""
@@ -44,7 +44,7 @@ class Journal(Protocol):
     token: str
 
     def started(self, job: Job) -> None:
-        """A picture is about to be begun."""
+        """An image is about to be begun."""
 
     def ended(self, job: Job, result: Result) -> None:
         """It has ended, well or badly. One that was stopped has not."""
@@ -79,15 +79,15 @@ def run_entries(
 ) -> Generator[Result]:
     """Yield every entry's result: first those known already, then the jobs' as they end.
 
-    Large pictures begin first. A picture that fails is one failed result; the others go on. Close the iterator to stop
+    Large images begin first. An image that fails is one failed result; the others go on. Close the iterator to stop
     early; after Ctrl-C it first yields what has ended meanwhile. Finished outputs stay, unfinished ones are removed,
     and the executor is closed.
 
     Args:
-        budget_bytes: memory for all pictures in flight together, see `memory.Admission`; None for no bound.
+        budget_bytes: memory for all images in flight together, see `memory.Admission`; None for no bound.
 
     Raises:
-        UsageError: if an option cannot be carried out for the only picture asked for, or the device is not there.
+        UsageError: if an option cannot be carried out for the only image asked for, or the device is not there.
     """
     journal = journal or NoJournal()
     ended: SimpleQueue[Job] = SimpleQueue()

@@ -1,4 +1,4 @@
-"""A run with `-` in it: one picture, from standard input or to standard output or both."""
+"""A run with `-` in it: one image, from standard input or to standard output or both."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from upsample_cli.batch.inputs import find_inputs, is_folder
 from upsample_cli.batch.plan import Entry, check_named_once, checked_entry
 from upsample_cli.enlarge.job import Options, Result
 from upsample_cli.enlarge.planning import plan_job
-from upsample_cli.errors import PictureError, UsageError
-from upsample_cli.images.streams import NAME, leads_to, picture_input, spooled
+from upsample_cli.errors import ImageError, UsageError
+from upsample_cli.images.streams import NAME, image_input, leads_to, spooled
 
 
 def is_streamed(arguments: Sequence[str], output: str | None) -> bool:
@@ -21,7 +21,7 @@ def is_streamed(arguments: Sequence[str], output: str | None) -> bool:
 
 
 def is_output_streamed(arguments: Sequence[str], output: str | None) -> bool:
-    """Whether the picture goes to standard output: what comes from standard input does so without being asked."""
+    """Whether the image goes to standard output: what comes from standard input does so without being asked."""
     return output == NAME or (output is None and NAME in arguments)
 
 
@@ -34,38 +34,38 @@ def plan_stream(
         arguments: the inputs as typed.
         output: `--output` as typed.
         stdin: read to its end if the input is `-`.
-        stdout: where the picture goes if the output is `-`; None if it is only planned.
+        stdout: where the image goes if the output is `-`; None if it is only planned.
 
     Raises:
-        UsageError: there is not exactly one picture, or no name or two for its output.
+        UsageError: there is not exactly one image, or no name or two for its output.
     """
-    picture = _only_picture(arguments)
+    image = _only_image(arguments)
     check_named_once(options)
     source: BinaryIO | None = None
     target = None if is_output_streamed(arguments, output) else Path(output or "")
     if NAME in arguments and target is not None and (is_folder(target) or str(output).endswith("/")):
-        raise UsageError("a picture from standard input has no name to be given in a folder", "give --output a file")
+        raise UsageError("an image from standard input has no name to be given in a folder", "give --output a file")
     if NAME in arguments and target is not None and leads_to(stdin, target):
         raise UsageError(f"{target} is the input itself, by way of standard input", "give another --output")
-    if NAME not in arguments and leads_to(stdout, picture):
-        raise UsageError(f"{picture} is the input, and standard output leads to it", "write to another file")
+    if NAME not in arguments and leads_to(stdout, image):
+        raise UsageError(f"{image} is the input, and standard output leads to it", "write to another file")
     try:
         if NAME in arguments:
-            source = spooled(picture_input(stdin), options.max_pixels)
-        job = plan_job(picture, options, output=target or Path(NAME), source_stream=source)
-    except PictureError as error:
-        return [Entry(Result(picture, status="failed", error=str(error)))]
+            source = spooled(image_input(stdin), options.max_pixels)
+        job = plan_job(image, options, output=target or Path(NAME), source_stream=source)
+    except ImageError as error:
+        return [Entry(Result(image, status="failed", error=str(error)))]
     if target is not None:
         return [checked_entry(job, options, is_alone=True)]
     return [Entry(Result.planned(job, options.factor), replace(job, target_stream=stdout), is_alone=True)]
 
 
-def _only_picture(arguments: Sequence[str]) -> Path:
+def _only_image(arguments: Sequence[str]) -> Path:
     if list(arguments) == [NAME]:
         return Path(NAME)
     if NAME in arguments:
-        raise UsageError("- is one picture from standard input and stands alone", "leave out the other inputs")
+        raise UsageError("- is one image from standard input and stands alone", "leave out the other inputs")
     found = list(find_inputs(arguments, recursive=False))
     if len(found) != 1 or found[0].folder is not None:
-        raise UsageError("standard output takes one picture, by its own name", "give one file, or --output a folder")
+        raise UsageError("standard output takes one image, by its own name", "give one file, or --output a folder")
     return found[0].path

@@ -1,4 +1,4 @@
-"""Pictures in threads of this process: for the only picture of a run, and where nothing has to be kept apart."""
+"""Images in threads of this process: for the only image of a run, and where nothing has to be kept apart."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class Watcher(Protocol):
     """Is told what happens while it happens, from several threads."""
 
     def started(self, job: Job) -> None:
-        """A picture is being enlarged."""
+        """An image is being enlarged."""
 
     def advanced(self, job: Job, rows: int) -> None:
         """That many more of its rows are enlarged."""
 
     def ended(self, job: Job) -> None:
-        """The picture is done, well or badly."""
+        """The image is done, well or badly."""
 
 
 Carry = Callable[..., Result]
@@ -34,9 +34,9 @@ class ThreadExecutor:
     """A `batch.run.Executor` of threads.
 
     Args:
-        carry: what is done with a picture.
+        carry: what is done with an image.
         options: of the run.
-        slots: pictures in work at once.
+        slots: images in work at once.
         watcher: is told of them.
         token: of the run.
     """
@@ -48,7 +48,7 @@ class ThreadExecutor:
         self.device: str | None = None
         self._carry, self._options, self._watcher, self._token = carry, options, watcher, token
         self._stop = Event()
-        self._pool = ThreadPoolExecutor(slots, thread_name_prefix="upsample-picture")
+        self._pool = ThreadPoolExecutor(slots, thread_name_prefix="upsample-image")
         self._running: set[Future[Result]] = set()
 
     def submit(self, job: Job) -> Future[Result]:
@@ -69,7 +69,7 @@ class ThreadExecutor:
                 on_rows=lambda rows: self._watcher.advanced(job, rows),
             )
             if result.status == "written":
-                from upsample_cli.enlarge.run import engine_settings  # torch came with the picture
+                from upsample_cli.enlarge.run import engine_settings  # torch came with the image
 
                 self.device = str(engine_settings(self._options).device)
             return result

@@ -1,4 +1,4 @@
-"""Pictures as they arrive in a folder.
+"""Images as they arrive in a folder.
 
 By looking again and again: notices of the system do not come from other machines' file systems, and say that a file was
 made, not that it is whole; only its size and time standing still tell that, and for them one has to look anyway.
@@ -81,7 +81,7 @@ class KeptOpen:
         return future
 
     def close(self) -> None:
-        """Leave it open for the next run, unless pictures are at work that nobody waits for any more."""
+        """Leave it open for the next run, unless images are at work that nobody waits for any more."""
         if self._at_work:
             self.end()
 

@@ -30,7 +30,7 @@ from upsample_cli.cli.report.progress import Bars, counted
 from upsample_cli.cli.report.reporters import Outlets, opened
 from upsample_cli.enlarge.job import Options
 from upsample_cli.errors import UsageError
-from upsample_cli.images.streams import picture_pipe
+from upsample_cli.images.streams import image_pipe
 
 _MAX_TIMEOUT_S = 1_000_000
 """Eleven days. The system takes no more than twice as many for a wait."""
@@ -43,20 +43,20 @@ class Request:
     Args:
         inputs: as typed.
         output: `--output` as typed.
-        options: what holds for every picture.
+        options: what holds for every image.
         recursive: take the subfolders of folders.
-        workers: pictures in flight at once; None for one per core.
+        workers: images in flight at once; None for one per core.
         dry_run: plan only.
         as_json: one document in place of lines.
         quiet: errors only.
-        verbose: a line for every picture.
+        verbose: a line for every image.
         debug: let unexpected errors through.
-        timeout_s: seconds a picture may take; None for any number.
+        timeout_s: seconds an image may take; None for any number.
         state: where the record of the run is to be, as typed; None for the folder of the outputs.
         no_state: keep no record, and look at none.
         check_content: know inputs by their content.
         retry_failed: try again what failed in an earlier run.
-        report: a file that gets a line for every picture; as typed.
+        report: a file that gets a line for every image; as typed.
         gallery: a page that shows them; as typed.
         cluster: address of a Dask scheduler; None for this machine.
 
@@ -91,7 +91,7 @@ class Request:
         if self.quiet and self.verbose:
             raise UsageError("--quiet and --verbose are opposites", "leave one out")
         if self.state is not None and is_streamed(self.inputs, self.output):
-            raise UsageError("--state does not go with -", "leave it out: a picture from or to a pipe has no record")
+            raise UsageError("--state does not go with -", "leave it out: an image from or to a pipe has no record")
         if self.cluster is not None:
             self._check_cluster()
         if self.workers is not None and self.workers < 1:
@@ -102,8 +102,8 @@ class Request:
             raise UsageError(f"--timeout {self.timeout_s:g} {cause}", f"give it seconds, {bounds}")
         if self.output == "":
             raise UsageError("--output has no name", "give it a file or a folder, or leave it out")
-        if self.pipes_picture and self.as_json:
-            raise UsageError("--json and the picture would both be written to standard output", "give --output a file")
+        if self.pipes_image and self.as_json:
+            raise UsageError("--json and the image would both be written to standard output", "give --output a file")
         for option, name in (("--report", self.report), ("--gallery", self.gallery)):
             if name is not None:
                 self._check_file(option, name)
@@ -132,18 +132,18 @@ class Request:
 
     @property
     def budget_bytes(self) -> int | None:
-        """Memory of this machine for the pictures in flight; None for no bound, or where they are not here."""
+        """Memory of this machine for the images in flight; None for no bound, or where they are not here."""
         return None if self.cluster else budget_bytes(self.options)
 
     def spare_count(self) -> int:
-        """Worker processes to start while the run is planned, if it turns out to have so many pictures."""
+        """Worker processes to start while the run is planned, if it turns out to have so many images."""
         if self.dry_run or self.cluster is not None:
             return 0
         return worker_count(sys.maxsize) if self.workers is None else self.workers
 
     @property
-    def pipes_picture(self) -> bool:
-        """Whether a picture goes to standard output."""
+    def pipes_image(self) -> bool:
+        """Whether an image goes to standard output."""
         return is_output_streamed(self.inputs, self.output) and not self.dry_run
 
 
@@ -151,13 +151,13 @@ def run_upsample(request: Request) -> int:
     """Plan, run, report. Returns the exit status."""
     start_s = time.perf_counter()
     # "a:x:.png" is a name
-    out, messages = (Console(stderr=is_stderr, emoji=False) for is_stderr in (request.pipes_picture, True))
+    out, messages = (Console(stderr=is_stderr, emoji=False) for is_stderr in (request.pipes_image, True))
     with contextlib.ExitStack() as stack:
         spares = stack.enter_context(Spares(request.spare_count))
         entries, resume = _planned(request, messages, spares)
         if resume is not None:
             stack.callback(resume.record.close)
-        check_own_files(request.own_files(resume), _pictures(entries) if request.report or request.gallery else ())
+        check_own_files(request.own_files(resume), _images(entries) if request.report or request.gallery else ())
         if not request.dry_run:
             make_bases(job.place for entry in entries if (job := entry.job) is not None and job.place is not None)
         report = Report(
@@ -193,13 +193,13 @@ def run_upsample(request: Request) -> int:
 def _planned(request: Request, messages: Console, spares: Spares) -> tuple[list[Entry], Resume | None]:
     inputs, output, options = request.inputs, request.output, request.options
     if is_streamed(inputs, output):
-        stdout: BinaryIO | None = picture_pipe(sys.stdout) if request.pipes_picture else None
+        stdout: BinaryIO | None = image_pipe(sys.stdout) if request.pipes_image else None
         return plan_stream(inputs, output, options, stdin=sys.stdin, stdout=stdout), None
     walk = find_inputs(inputs, recursive=request.recursive, exclude=Path(output) if output else None)
-    found = list(counted(walk, "pictures found", messages, is_shown=not request.quiet))
+    found = list(counted(walk, "images found", messages, is_shown=not request.quiet))
     if not found:
         deeper = "" if request.recursive else ", or -r to look in their subfolders"
-        raise UsageError(f"no pictures in {', '.join(inputs)}", f"name pictures or folders that hold some{deeper}")
+        raise UsageError(f"no images in {', '.join(inputs)}", f"name images or folders that hold some{deeper}")
     target = target_of(output, found)
     resume = None if request.no_state else open_resume(
         found,
@@ -214,7 +214,7 @@ def _planned(request: Request, messages: Console, spares: Spares) -> tuple[list[
     with contextlib.ExitStack() as stack:
         if resume is not None:
             stack.callback(resume.record.close)
-        planned = partial(counted, what="pictures planned", console=messages, is_shown=not request.quiet)
+        planned = partial(counted, what="images planned", console=messages, is_shown=not request.quiet)
         entries = plan_run(
             found, target, options,
             resume=resume, is_dry_run=request.dry_run, timeout_s=request.timeout_s,
@@ -224,7 +224,7 @@ def _planned(request: Request, messages: Console, spares: Spares) -> tuple[list[
     return entries, resume
 
 
-def _pictures(entries: Iterable[Entry]) -> Iterator[Path]:
+def _images(entries: Iterable[Entry]) -> Iterator[Path]:
     """Inputs and outputs."""
     return (path for each in entries for path in (each.result.input, each.result.output) if path is not None)
 

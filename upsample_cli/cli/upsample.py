@@ -17,7 +17,7 @@ from upsample_cli.cli.options import (
     speed_option,
     version_printer,
 )
-from upsample_cli.cli.report.gallery import MAX_PICTURES
+from upsample_cli.cli.report.gallery import MAX_IMAGES
 from upsample_cli.cli.run import Request, run_upsample
 from upsample_cli.cli.watch import watch_upsample
 from upsample_cli.enlarge.job import options_of
@@ -41,7 +41,7 @@ def main() -> None:
 @app.command(no_args_is_help=True)
 def upsample(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUTS", help="Pictures, folders or patterns; - for standard input.")
+        list[str], typer.Argument(metavar="INPUTS", help="Images, folders or patterns; - for standard input.")
     ],
     factor: Annotated[
         str | None,
@@ -78,7 +78,7 @@ def upsample(
             "-o",
             "--output",
             metavar="PATH",
-            help="A file for one picture, else a folder; - for standard output. Default: NAME_x2.EXT beside the input "
+            help="A file for one image, else a folder; - for standard output. Default: NAME_x2.EXT beside the input "
             "(NAME_1920x1080.EXT where a size is given), for a folder its mirror FOLDER_x2, and for standard input "
             "standard output.",
         ),
@@ -109,7 +109,7 @@ def upsample(
         output_option(
             metavar="POLICY",
             help="keep: all that the output can hold. strip: the colour profile alone. orientation-only: also the EXIF "
-            "line that says the picture is upright.",
+            "line that says the image is upright.",
         ),
     ] = "keep",
     name: Annotated[
@@ -134,7 +134,7 @@ def upsample(
     border: Annotated[
         str,
         pixels_option(
-            metavar="MODE", help=f"What lies outside the picture: {', '.join(BORDERS)} (zeros darkens the rim)."
+            metavar="MODE", help=f"What lies outside the image: {', '.join(BORDERS)} (zeros darkens the rim)."
         ),
     ] = "replicate",
     alpha: Annotated[
@@ -165,18 +165,18 @@ def upsample(
         pixels_option(metavar="N", help="One frame or page, counted from 1. Default: all that the output can hold."),
     ] = None,
     workers: Annotated[
-        int | None, speed_option(metavar="N", help="Pictures in flight at once. Default: one per core.")
+        int | None, speed_option(metavar="N", help="Images in flight at once. Default: one per core.")
     ] = None,
     timeout: Annotated[
         str | None,
-        speed_option(metavar="SECONDS", help="A picture that takes longer fails, and the others go on."),
+        speed_option(metavar="SECONDS", help="An image that takes longer fails, and the others go on."),
     ] = None,
     device: Annotated[str, speed_option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     memory: Annotated[
         str | None,
         speed_option(
             metavar="SIZE",
-            help="Budget for the pictures in flight and the convolution's tiles, such as 500M or 8G. Default: half of "
+            help="Budget for the images in flight and the convolution's tiles, such as 500M or 8G. Default: half of "
             "what is available.",
         ),
     ] = None,
@@ -193,9 +193,7 @@ def upsample(
     ] = f"{DEFAULT_MAX_PIXELS // 10**6}M",
     watch: Annotated[
         bool,
-        batch_option(
-            "--watch", help="Take new pictures of a folder as they arrive and settle, until stopped (Ctrl-C)."
-        ),
+        batch_option("--watch", help="Take new images of a folder as they arrive and settle, until stopped (Ctrl-C)."),
     ] = False,
     state: Annotated[
         str | None,
@@ -226,7 +224,7 @@ def upsample(
         str | None,
         messages_option(
             metavar="FILE.jsonl",
-            help="Append a line of JSON for every picture as it ends. Started again, the same file goes on: of two "
+            help="Append a line of JSON for every image as it ends. Started again, the same file goes on: of two "
             "lines about one input the later holds.",
         ),
     ] = None,
@@ -234,23 +232,23 @@ def upsample(
         str | None,
         messages_option(
             metavar="FILE.html",
-            help=f"A page that shows up to {MAX_PICTURES} pictures before and after, in one file that loads nothing.",
+            help=f"A page that shows up to {MAX_IMAGES} images before and after, in one file that loads nothing.",
         ),
     ] = None,
     quiet: Annotated[bool, messages_option("-q", "--quiet", help="Say nothing but errors.")] = False,
-    verbose: Annotated[bool, messages_option("-v", "--verbose", help="A line for every picture.")] = False,
+    verbose: Annotated[bool, messages_option("-v", "--verbose", help="A line for every image.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Enlarge pictures exactly, with a bilinear transposed convolution.
+    """Enlarge images exactly, with a bilinear transposed convolution.
 
     \b
     Examples:
       upsample photo.jpg                      photo_x2.jpg, twice as wide and high
       upsample photo.jpg -f 4 -o large.png    four times, as PNG
       upsample shots/ --fit 3840x2160         as large as the screen
-      upsample shots/ -r -o big/              every picture of a tree, mirrored below big/
+      upsample shots/ -r -o big/              every image of a tree, mirrored below big/
       upsample shots/ --dry-run               what would be done
-      upsample --watch scans/ -o big/         pictures as they arrive
+      upsample --watch scans/ -o big/         images as they arrive
       curl URL | upsample - > large.jpg       from a pipe, into one
     """
     options = options_of(

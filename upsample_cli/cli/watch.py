@@ -1,4 +1,4 @@
-"""What `upsample --watch` does: the pictures of a folder as they arrive, until it is stopped."""
+"""What `upsample --watch` does: the images of a folder as they arrive, until it is stopped."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def watch_upsample(request: Request) -> int:
     Stopped while it waits, a watch has done all it was given: 0, or 1 if something failed.
 
     Raises:
-        KeyboardInterrupt: if it was stopped while pictures were being enlarged; they are not, and nothing is left of
+        KeyboardInterrupt: if it was stopped while images were being enlarged; they are not, and nothing is left of
             them.
         UsageError: if a watch cannot be carried out so.
     """
@@ -80,7 +80,7 @@ def watch_upsample(request: Request) -> int:
 
 @dataclass(slots=True)
 class _Watch:
-    """What the rounds of a watch have in common, and how many pictures of this round have no result yet."""
+    """What the rounds of a watch have in common, and how many images of this round have no result yet."""
 
     request: Request
     target: Target

@@ -35,7 +35,7 @@ def upsample(
     memory: str | int | None = None,
     tile: int | None = None,
 ) -> Image:
-    """Enlarge a picture, or a batch of pictures, by a whole factor.
+    """Enlarge an image, or a batch of images, by a whole factor.
 
     Args:
         image: a tensor (H, W), (C, H, W) or (N, C, H, W), or a numpy array (H, W) or (H, W, C), of any strides and byte
@@ -44,7 +44,7 @@ def upsample(
         factor: 1 to 64.
         kernel: "bilinear", "nearest", "bicubic", "lanczos3" or another name in `kernels.KERNEL_NAMES`, or a file of
             weights, `FILE` or `FILE:KEY`: .safetensors, .pt, .pth or .npy.
-        border: what lies outside: "replicate" the edge, "reflect" the picture, or "zeros" as the bare layer has it.
+        border: what lies outside: "replicate" the edge, "reflect" the image, or "zeros" as the bare layer has it.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps"; by default the tensor's own, and the CPU for arrays.
         has_alpha: the last channel is straight opacity; colour is premultiplied by it on the way.
         memory: budget for working memory, in bytes or as "2G".
@@ -64,7 +64,7 @@ def upsample(
     if border not in BORDERS:
         raise UsageError(f"there is no border {border!r}", f"choose one of {', '.join(BORDERS)}")
     if not isinstance(image, (torch.Tensor, np.ndarray)):
-        raise UsageError(f"a {type(image).__name__} is no picture", "give a torch tensor or a numpy array")
+        raise UsageError(f"a {type(image).__name__} is no image", "give a torch tensor or a numpy array")
     settings = Settings(
         chosen_kernel(kernel, factor),
         border,
@@ -111,11 +111,11 @@ def _enlarged_tensor(image: torch.Tensor, settings: Settings, has_alpha: bool) -
 
 def _check_axes(is_right: bool, shape: tuple[int, ...], wanted: str) -> None:
     if not is_right or 0 in shape:
-        raise UsageError(f"a picture of shape {tuple(shape)} cannot be enlarged", f"give one of shape {wanted}")
+        raise UsageError(f"an image of shape {tuple(shape)} cannot be enlarged", f"give one of shape {wanted}")
 
 
 def _enlarged(pixels: torch.Tensor, settings: Settings, has_alpha: bool) -> torch.Tensor:
-    """One picture, (H, W, C) -> (H*factor, W*factor, C), same dtype and device."""
+    """One image, (H, W, C) -> (H*factor, W*factor, C), same dtype and device."""
     dtype = _WIDENED.get(pixels.dtype, pixels.dtype)
     if dtype not in _KEPT:
         raise UsageError(
@@ -141,5 +141,5 @@ def _enlarged(pixels: torch.Tensor, settings: Settings, has_alpha: bool) -> torc
 def _empty(shape: tuple[int, int, int], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     if device.type != "cpu":
         return torch.empty(shape, dtype=dtype, device=device)
-    # numpy asks for huge pages where torch does not: a third of the time of a large picture goes into page faults else.
+    # numpy asks for huge pages where torch does not: a third of the time of a large image goes into page faults else.
     return torch.from_numpy(np.empty(shape, torch.empty(0, dtype=dtype).numpy().dtype))

@@ -1,4 +1,4 @@
-"""Runs a kernel over the rows of a picture, band by band. The only module that knows devices and threads."""
+"""Runs a kernel over the rows of an image, band by band. The only module that knows devices and threads."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ _LEAST_SHARE_BYTES = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to enlarge, whatever the picture.
+    """How to enlarge, whatever the image.
 
     Args:
         kernel: taps and factor.
-        border: what lies outside the picture.
+        border: what lies outside the image.
         device: where the layer runs.
         budget_bytes: working memory of the convolution, all threads together; None for the default.
         tile_size: side of a tile's core in input pixels; None to derive it from the budget.
@@ -158,7 +158,7 @@ def enlarged_bands(
     out: torch.Tensor | None = None,
     stop: Event | None = None,
 ) -> Iterator[torch.Tensor]:
-    """Enlarge a picture, yielding its rows from top to bottom.
+    """Enlarge an image, yielding its rows from top to bottom.
 
     While a band is consumed, a bounded number of following ones is computed.
 
@@ -207,7 +207,7 @@ class _Taken(NamedTuple):
 
 
 class _Run:
-    """One picture's way through one route; remembers how large a tile the device's memory allows."""
+    """One image's way through one route; remembers how large a tile the device's memory allows."""
 
     def __init__(self, settings: Settings, arithmetic: Arithmetic, channels: int) -> None:
         self._settings = settings
@@ -291,8 +291,6 @@ class _Run:
 
 def _route(settings: Settings, arithmetic: Arithmetic, channels: int) -> Route:
     if settings.device.type == "mps" and arithmetic.sum_dtype == torch.float64:
-        raise DeviceError(
-            "mps has no float64, which exact sums of this picture at this factor need", "use --device cpu"
-        )
+        raise DeviceError("mps has no float64, which exact sums of this image at this factor need", "use --device cpu")
     with torch.inference_mode():
         return chosen_route(settings.kernel, arithmetic, channels, settings.device)

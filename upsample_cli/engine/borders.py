@@ -1,4 +1,4 @@
-"""What lies outside the picture, where a tile's halo reaches over its edge."""
+"""What lies outside the image, where a tile's halo reaches over its edge."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from upsample_cli.geometry.tiles import Border, Span, Tile
 def padded_tile(
     rows: torch.Tensor, tile: Tile, border: Border, *, bound_for: torch.device | None = None
 ) -> torch.Tensor:
-    """A copy of a tile's pixels with its whole halo, the part outside the picture filled in by the border's rule.
+    """A copy of a tile's pixels with its whole halo, the part outside the image filled in by the border's rule.
 
     Args:
-        rows: (height, width, channels), what of the tile and its halo lies inside the picture.
+        rows: (height, width, channels), what of the tile and its halo lies inside the image.
         bound_for: where the copy will be sent to, if not used where rows are.
 
     Returns:

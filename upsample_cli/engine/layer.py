@@ -62,8 +62,8 @@ def bilinear_layer(factor: int, channels: int, *, depthwise: bool = False) -> nn
 def integer_layer(kernel: Kernel, *, dtype: torch.dtype, device: torch.device) -> nn.ConvTranspose2d:
     """The layer the engine runs: the kernel's whole weights, no bias.
 
-    Fed with whole numbers it yields whole numbers, `kernel.denominator` times the interpolated picture. A kernel of one
-    channel serves every picture: channels go into the batch dimension, as the same weights apply to each of them.
+    Fed with whole numbers it yields whole numbers, `kernel.denominator` times the interpolated image. A kernel of one
+    channel serves every image: channels go into the batch dimension, as the same weights apply to each of them.
     """
     layer = nn.ConvTranspose2d(
         kernel.channels,

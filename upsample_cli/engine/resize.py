@@ -1,8 +1,8 @@
-"""Pictures at any size: enlarged by a whole factor, then reduced by an antialiasing filter, band by band.
+"""Images at any size: enlarged by a whole factor, then reduced by an antialiasing filter, band by band.
 
 The layer's sums come here undivided. Two products with a banded matrix of whole weights follow, one for each axis, and
 then the only division and rounding there is: `pixels.finish`, as for whole factors. Rows and columns are reduced in
-blocks on a grid of their own, however the engine cut the picture, so tiles never change a pixel. Numbers are held in
+blocks on a grid of their own, however the engine cut the image, so tiles never change a pixel. Numbers are held in
 float64. As long as they stay below 2**53 every result is the exact value rounded half up, on every machine: of 8-bit
 pixels through the bilinear kernel always, with alpha up to factor 4; of 16-bit ones up to factor 6. What is larger (16
 bits with alpha, most linear light) is rounded to 53 bits on the way, a millionth of a level at the most.
@@ -41,7 +41,7 @@ def resized_bands(
     weigh: Filter,
     stop: Event | None = None,
 ) -> Iterator[torch.Tensor]:
-    """A picture at another size, its rows from top to bottom: what `engine.enlarged_bands` yields, reduced.
+    """An image at another size, its rows from top to bottom: what `engine.enlarged_bands` yields, reduced.
 
     Args:
         read_rows, settings, arithmetic, stop: as of `engine.enlarged_bands`; rows in memory of the CPU.
@@ -157,7 +157,7 @@ def _product(weights: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
 
 
 def _first_rows(bands: Iterable[torch.Tensor], height: int) -> Iterator[torch.Tensor]:
-    """So many rows: those of the last block past the picture's end are left out."""
+    """So many rows: those of the last block past the image's end are left out."""
     for band in bands:
         yield band[:height]
         height -= len(band)

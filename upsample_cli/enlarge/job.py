@@ -1,4 +1,4 @@
-"""What is asked for one picture, and what came of it. Plain data."""
+"""What is asked for one image, and what came of it. Plain data."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DEFAULT_FACTOR = 2
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Everything that holds for all pictures of a run.
+    """Everything that holds for all images of a run.
 
     Args:
         factor: times the input, a side, 1 to 64: whole, or a fraction; left at 2 where one of the next four is given.
@@ -39,7 +39,7 @@ class Options:
         height: of every output; the width follows the proportion.
         fit: (height, width) that every output lies in, as large as its proportion allows.
         kernel: a name in `kernels.KERNEL_NAMES`, or `FILE` or `FILE:KEY` of weights.
-        border: what lies outside the picture.
+        border: what lies outside the image.
         alpha: "premultiplied" keeps colour hidden under transparency from bleeding; "straight" treats alpha as one more
             channel and keeps the hidden colour.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
@@ -51,9 +51,9 @@ class Options:
         strict: make every warning an error.
         max_pixels: largest input accepted.
         metadata: "keep" all that the output can hold, "strip" all but the colour profile, or "orientation-only": keep
-            the profile, and Exif's word that the picture is upright.
+            the profile, and Exif's word that the image is upright.
         depth: bits per channel of the output: the input's ("keep"), "8" or "16"; exactly rounded.
-        linear_light: mix light instead of the numbers that encode it; by the picture's profile, else as sRGB.
+        linear_light: mix light instead of the numbers that encode it; by the image's profile, else as sRGB.
         frame: one frame or page alone, counted from 1; None for all, where the output can hold them.
         name: template of the outputs' names; see `names.NameFields`.
 
@@ -124,7 +124,7 @@ class Options:
         return _target(self.factor, self.size, self.width, self.height, self.fit)
 
     def common_kernel(self) -> Kernel | None:
-        """The kernel of all pictures; where each has its own factor, that for factor 2, or None if there is none.
+        """The kernel of all images; where each has its own factor, that for factor 2, or None if there is none.
 
         Raises:
             UsageError: if there is no such kernel.
@@ -160,7 +160,7 @@ def options_of(factor: int | float | Fraction | str | None, **others: Any) -> Op
     return Options(factor=whole_or_not, **others)
 
 
-@functools.lru_cache(maxsize=8)  # asked for several times for each picture of a batch
+@functools.lru_cache(maxsize=8)  # asked for several times for each image of a batch
 def _target(
     factor: int | Fraction, size: Size | None, width: int | None, height: int | None, fit: Size | None
 ) -> Target:
@@ -172,7 +172,7 @@ def _target(
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One picture to enlarge, checked as far as its header tells.
+    """One image to enlarge, checked as far as its header tells.
 
     Args:
         input, output: files.
@@ -186,7 +186,7 @@ class Job:
         source_layout, layout: of the input's pixels and of the output's.
         size: (height, width) of the output; None where it is a whole factor times the input's.
         place: of the output; None if the user named it whole.
-        decoding_bytes: see `PictureInfo`.
+        decoding_bytes: see `ImageInfo`.
     """
 
     input: Path
@@ -219,7 +219,7 @@ class Result:
         warnings: what was lost, one line each.
         error: one line, if it failed.
         elapsed_s: seconds from opening the input to the finished output.
-        may_pass: it failed for a reason outside the picture (a full disk, too little memory), maybe gone next time.
+        may_pass: it failed for a reason outside the image (a full disk, too little memory), maybe gone next time.
     """
 
     input: Path

@@ -9,14 +9,14 @@ import string
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.errors import ImageError, UsageError
 
 DEFAULT_NAME = "{stem}_x{factor}{ext}"
 SIZE_NAME = "{stem}_{width}x{height}{ext}"
 """By default where a size is asked for, not a factor."""
 _LONGEST_PART_BYTES = 255
 _NOT_IN_A_SPEC = re.compile(rf"[{{/\x00-\x1f\x7f{re.escape(os.sep)}]")
-"""A field in a field; and what `{index:/>3}` would pad with, for some pictures and not for others."""
+"""A field in a field; and what `{index:/>3}` would pad with, for some images and not for others."""
 _WIDEST = 99
 """A field is never padded to more characters than this: a name could not hold them."""
 
@@ -113,15 +113,15 @@ def template_suffix(template: str) -> str | None:
     return "" if name is not None else PurePath(f"x{end}").suffix
 
 
-def named(template: str, fields: NameFields, picture: Path) -> str:
+def named(template: str, fields: NameFields, image: Path) -> str:
     """The output's path below its folder.
 
     Args:
         template: checked by `check_template`; `{ext}` is added where it has no extension.
-        picture: the input, to be named in a message.
+        image: the input, to be named in a message.
 
     Raises:
-        PictureError: if no file can have that name.
+        ImageError: if no file can have that name.
 
     >>> fields = NameFields("a", ".png", 2, "shots", 7, 8, 6, "bilinear")
     >>> named("{parent}/{stem}_{index:03}", fields, Path("shots/a.png"))
@@ -130,12 +130,12 @@ def named(template: str, fields: NameFields, picture: Path) -> str:
     try:
         name = _filled(template, fields)
     except ValueError as error:  # a factor that is not whole, written as if it were
-        raise PictureError(picture, f"--name {template!r} cannot be filled: {error}", "write {factor}") from error
+        raise ImageError(image, f"--name {template!r} cannot be filled: {error}", "write {factor}") from error
     if template_suffix(template) == "":
         name += fields.ext
     fault = _fault(name) or ("leads out of the output's folder" if ".." in _parts(name) else None)
     if fault is not None:
-        raise PictureError(picture, f"its output's name {name!r} {fault}", "give another --name")
+        raise ImageError(image, f"its output's name {name!r} {fault}", "give another --name")
     return name
 
 

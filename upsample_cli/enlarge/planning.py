@@ -12,7 +12,7 @@ from upsample_cli.atomic.folders import Place, check_way
 from upsample_cli.atomic.same_file import is_same_file
 from upsample_cli.enlarge.job import DEPTHS, Job, Options
 from upsample_cli.enlarge.names import DEFAULT_NAME, SIZE_NAME, NameFields, named, template_suffix
-from upsample_cli.enlarge.suitability import check_strict, picture_kernel, picture_warnings
+from upsample_cli.enlarge.suitability import check_strict, image_kernel, image_warnings
 from upsample_cli.errors import OutputExistsError, UsageError
 from upsample_cli.geometry.output_size import Target, factor_text
 from upsample_cli.images.formats import (
@@ -26,13 +26,13 @@ from upsample_cli.images.formats import (
 )
 from upsample_cli.images.limits import check_all_frames
 from upsample_cli.images.metadata.policy import under_policy
-from upsample_cli.images.model import Layout, PictureInfo
+from upsample_cli.images.model import ImageInfo, Layout
 from upsample_cli.images.space import check_space, disk_of, free_bytes, least_output_bytes, size_text
 from upsample_cli.kernels.kernel import KERNEL_NAMES
 
 
 def plan_job(
-    picture: Path,
+    image: Path,
     options: Options,
     *,
     output: Path | None = None,
@@ -42,51 +42,51 @@ def plan_job(
     source_stream: BinaryIO | None = None,
     timeout_s: float | None = None,
 ) -> Job:
-    """The job that enlarges one picture.
+    """The job that enlarges one image.
 
     Args:
-        picture: the input.
+        image: the input.
         output: the output's path; None for the one that `options.name` makes in `folder`.
         folder: the output's folder; None for the input's own.
         place: of that folder; None if the user named all of it.
         index: number of the input in the run, from 1.
-        source_stream: what to read in place of the file `picture`; can be sought in.
+        source_stream: what to read in place of the file `image`; can be sought in.
         timeout_s: seconds that reading its header may take; None for any number.
 
     Raises:
-        PictureError: if the input cannot be read, no file can have the output's name, or it cannot hold the result.
-        UsageError: if the output's extension is no picture format's, or the quality is none of the format's.
+        ImageError: if the input cannot be read, no file can have the output's name, or it cannot hold the result.
+        UsageError: if the output's extension is no image format's, or the quality is none of the format's.
     """
-    from upsample_cli.images.open import read_header  # Pillow is imported with the first picture
+    from upsample_cli.images.open import read_header  # Pillow is imported with the first image
 
     header = read_header(
-        source_stream or picture, max_pixels=options.max_pixels, frame=options.frame, timeout_s=timeout_s
+        source_stream or image, max_pixels=options.max_pixels, frame=options.frame, timeout_s=timeout_s
     )
     info, metadata = under_policy(*header, options.metadata)
     format_ = output_format(info, output, options)
     if output is None:
-        name = output_name(picture, format_, options, index=index, height=info.height, width=info.width)
-        folder = folder or picture.parent
+        name = output_name(image, format_, options, index=index, height=info.height, width=info.width)
+        folder = folder or image.parent
         output, place = folder / name, place or Place(folder, folder)
     fitted = fit(info, metadata, format_, depth=DEPTHS[options.depth])
-    check_all_frames(str(picture), fitted.frames, info.height, info.width, options.max_pixels)
+    check_all_frames(str(image), fitted.frames, info.height, info.width, options.max_pixels)
     size = options.target.output_size(info.height, info.width)
     if options.linear_light:
         from upsample_cli.images.color.light import light_of  # numpy with it
 
-        light_of(picture, info.layout, metadata.icc_profile)
-    picture_kernel(picture, info, options)
-    warnings = (*info.warnings, *fitted.warnings, *picture_warnings(picture, info, options))
+        light_of(image, info.layout, metadata.icc_profile)
+    image_kernel(image, info, options)
+    warnings = (*info.warnings, *fitted.warnings, *image_warnings(image, info, options))
     warnings += name_warnings(output, format_, fitted.layout)
-    check_strict(picture, warnings, options)
+    check_strict(image, warnings, options)
     check_quality(format_, options.quality)
-    check_output_size(picture, format_, *size, fitted.layout)
+    check_output_size(image, format_, *size, fitted.layout)
     least_bytes = least_output_bytes(
         format_, *size, fitted.layout,
         frames=fitted.frames, factor=int(options.target.factor or 0), quality=options.quality,
     )  # fmt: skip
     return Job(
-        picture,
+        image,
         output,
         format_.name,
         info.height,
@@ -121,7 +121,7 @@ def check_output(job: Job, options: Options, free: Callable[[Path], int | None] 
     Raises:
         UsageError: if it is the input itself, or the file of the kernel.
         OutputExistsError: if it is there and `options.overwrite` is not set.
-        PictureError: if it is a folder, a link that the user did not name leads to it, or the disk has less free than
+        ImageError: if it is a folder, a link that the user did not name leads to it, or the disk has less free than
             it takes at the least.
     """
     if job.place is not None:
@@ -178,11 +178,11 @@ def check_run_space(jobs: Sequence[Job]) -> None:
             )
 
 
-def output_format(info: PictureInfo, output: Path | None, options: Options) -> Format:
+def output_format(info: ImageInfo, output: Path | None, options: Options) -> Format:
     """The format asked for, else the one of the output's name, else the input's own.
 
     Raises:
-        UsageError: if the output's extension is no picture format's.
+        UsageError: if the output's extension is no image format's.
     """
     if options.format is not None:
         return format_named(options.format)
@@ -191,7 +191,7 @@ def output_format(info: PictureInfo, output: Path | None, options: Options) -> F
         if announced is None:
             known = ", ".join(each.extensions[0] for each in FORMATS.values())
             raise UsageError(
-                f"{output}: {output.suffix!r} is no picture format's extension", f"use one of {known}, or add --format"
+                f"{output}: {output.suffix!r} is no image format's extension", f"use one of {known}, or add --format"
             )
         return announced
     if output is None and (announced := format_of_path(f"x{template_suffix(options.name) or ''}")) is not None:
@@ -199,7 +199,7 @@ def output_format(info: PictureInfo, output: Path | None, options: Options) -> F
     return FORMATS[info.format]
 
 
-def output_name(picture: Path, fmt: Format, options: Options, *, index: int, height: int, width: int) -> str:
+def output_name(image: Path, fmt: Format, options: Options, *, index: int, height: int, width: int) -> str:
     """What `options.name` calls an output; the input's own extension is kept where it fits the output's format.
 
     Args:
@@ -207,7 +207,7 @@ def output_name(picture: Path, fmt: Format, options: Options, *, index: int, hei
         height, width: of the input.
 
     Raises:
-        PictureError: if no file can have that name.
+        ImageError: if no file can have that name.
 
     >>> output_name(Path("a/Photo.JPG"), format_named("jpeg"), Options(factor=3), index=1, height=2, width=3)
     'Photo_x3.JPG'
@@ -219,19 +219,19 @@ def output_name(picture: Path, fmt: Format, options: Options, *, index: int, hei
     """
     target = options.target
     output_height, output_width = target.output_size(height, width)
-    parent = os.path.basename(os.path.dirname(picture))  # noqa: PTH119, PTH120
+    parent = os.path.basename(os.path.dirname(image))  # noqa: PTH119, PTH120
     fields = NameFields(
-        stem=picture.stem,
-        ext=output_suffix(picture, fmt),
+        stem=image.stem,
+        ext=output_suffix(image, fmt),
         factor=_factor_field(target, output_width / width),
-        parent=parent if parent not in {"", ".."} else picture.parent.resolve().name,
+        parent=parent if parent not in {"", ".."} else image.parent.resolve().name,
         index=index,
         width=output_width,
         height=output_height,
         kernel=_kernel_field(options.kernel),
     )
     is_default = target.is_size and options.name == DEFAULT_NAME
-    return named(SIZE_NAME if is_default else options.name, fields, picture)
+    return named(SIZE_NAME if is_default else options.name, fields, image)
 
 
 def _kernel_field(kernel: str) -> str:
@@ -248,8 +248,8 @@ def _factor_field(target: Target, scale: float) -> int | str:
     return target.factor if isinstance(target.factor, int) else factor_text(target.factor)
 
 
-def output_suffix(picture: Path, format_: Format) -> str:
+def output_suffix(image: Path, format_: Format) -> str:
     """The extension of an output, with its dot: the input's where it fits. A PBM's does not: levels come between."""
-    if picture.suffix.lower() == ".pbm" and format_.name == "pnm":
+    if image.suffix.lower() == ".pbm" and format_.name == "pnm":
         return ".pgm"
-    return picture.suffix if format_of_path(picture) is format_ else format_.extensions[0]
+    return image.suffix if format_of_path(image) is format_ else format_.extensions[0]

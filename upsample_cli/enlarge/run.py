@@ -1,4 +1,4 @@
-"""One picture's way: source, bands through the layer, sink. Imports torch when the first picture is decoded."""
+"""One image's way: source, bands through the layer, sink. Imports torch when the first image is decoded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from upsample_cli.atomic.files import new_file, writing_error
 from upsample_cli.enlarge.job import DEPTHS, Job, Options, Result, options_of
 from upsample_cli.enlarge.planning import check_output, name_warnings, plan_job
-from upsample_cli.enlarge.suitability import check_strict, is_premultiplied, picture_kernel, picture_warnings
+from upsample_cli.enlarge.suitability import check_strict, image_kernel, image_warnings, is_premultiplied
 from upsample_cli.errors import Interrupted
 from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.color.light import light_of
@@ -23,8 +23,8 @@ from upsample_cli.images.formats import Fit, fit, format_named
 from upsample_cli.images.limits import check_all_frames
 from upsample_cli.images.metadata.carried import metadata_for_output
 from upsample_cli.images.metadata.policy import under_policy
-from upsample_cli.images.model import Frames, FrameWriter, Layout, Metadata, PictureInfo, Sink, Source
-from upsample_cli.images.open import open_animation, open_pages, open_picture
+from upsample_cli.images.model import Frames, FrameWriter, ImageInfo, Layout, Metadata, Sink, Source
+from upsample_cli.images.open import open_animation, open_image, open_pages
 from upsample_cli.images.save import open_sink
 from upsample_cli.images.save_frames import open_frame_writer
 from upsample_cli.images.streams import piped_file
@@ -43,7 +43,7 @@ def upsample_file(
     factor: int | float | Fraction | str | None = None,
     **options: Any,
 ) -> Result:
-    """Enlarge one picture file.
+    """Enlarge one image file.
 
     Args:
         source: the input file.
@@ -59,15 +59,15 @@ def upsample_file(
 
     Raises:
         UsageError: if an option is out of range, or source and target are the same file.
-        PictureError: if the picture cannot be read, or the output cannot be written or exists already.
+        ImageError: if the image cannot be read, or the output cannot be written or exists already.
     """
     chosen = options_of(factor, **options)
     job = plan_job(Path(source), chosen, output=Path(target) if target is not None else None)
     check_output(job, chosen)
-    return enlarge_picture(job, chosen)
+    return enlarge_image(job, chosen)
 
 
-def enlarge_picture(
+def enlarge_image(
     job: Job,
     options: Options,
     *,
@@ -83,18 +83,18 @@ def enlarge_picture(
         on_rows: progress.
 
     Raises:
-        PictureError: if the picture cannot be read or written.
+        ImageError: if the image cannot be read or written.
         DeviceError: if the device is not there.
         Interrupted: if `stop` was set.
         BrokenPipeError: if nobody reads `job.target_stream` any more.
     """
     start_s = time.perf_counter()
-    with open_picture(job.source_stream or job.input, max_pixels=options.max_pixels, frame=options.frame) as source:
+    with open_image(job.source_stream or job.input, max_pixels=options.max_pixels, frame=options.frame) as source:
         from upsample_cli.engine.bands import compute_pool
 
         info, _, fitted = _fitted(source, job, options)
         check_all_frames(str(job.input), fitted.frames, info.height, info.width, options.max_pixels)
-        warnings = (*info.warnings, *fitted.warnings, *picture_warnings(job.input, info, options))
+        warnings = (*info.warnings, *fitted.warnings, *image_warnings(job.input, info, options))
         warnings += name_warnings(job.output, format_named(job.format), fitted.layout)
         check_strict(job.input, warnings, options)
         engine_settings(options)  # a device that is not there ends it before there is a file
@@ -107,7 +107,7 @@ def enlarge_picture(
                 writer = open_frame_writer(file, format_named(job.format), fitted.frames, **sink_settings)
                 more = _enlarge_frames(job, options, writer, fitted.frames, stop=stop, on_rows=on_rows)
             else:
-                sink_settings |= _picture_settings(info, fitted, options) | {"suffix": job.output.suffix}
+                sink_settings |= _image_settings(info, fitted, options) | {"suffix": job.output.suffix}
                 sink = open_sink(file, format_named(job.format), **sink_settings)
                 more = _enlarge(source, sink, job, options, stop=stop, on_rows=on_rows)
             warnings = tuple(dict.fromkeys((*warnings, *more)))
@@ -116,13 +116,13 @@ def enlarge_picture(
     return planned.ended("written", elapsed_s=time.perf_counter() - start_s)
 
 
-def _fitted(source: Source, job: Job, options: Options) -> tuple[PictureInfo, Metadata, Fit]:
+def _fitted(source: Source, job: Job, options: Options) -> tuple[ImageInfo, Metadata, Fit]:
     info, metadata = under_policy(source.info, source.metadata, options.metadata)
     return info, metadata, fit(info, metadata, format_named(job.format), depth=DEPTHS[options.depth])
 
 
-def _picture_settings(info: PictureInfo, fitted: Fit, options: Options) -> dict[str, Any]:
-    """What a sink is told of the picture that will come."""
+def _image_settings(info: ImageInfo, fitted: Fit, options: Options) -> dict[str, Any]:
+    """What a sink is told of the image that will come."""
     height, width = options.target.output_size(info.height, info.width)
     metadata = metadata_for_output(fitted.metadata, height, width)
     return {"height": height, "width": width, "layout": fitted.layout, "metadata": metadata}
@@ -131,7 +131,7 @@ def _picture_settings(info: PictureInfo, fitted: Fit, options: Options) -> dict[
 def _enlarge(
     source: Source, sink: Sink, job: Job, options: Options, *, stop: Event | None, on_rows: OnRows
 ) -> list[str]:
-    """One picture's rows through the layer and into its sink, which is then finished. Returns what was lost on it."""
+    """One image's rows through the layer and into its sink, which is then finished. Returns what was lost on it."""
     import torch
 
     from upsample_cli.engine.exact import fitted as fitted_kernel
@@ -144,7 +144,7 @@ def _enlarge(
     settings = engine_settings(options)
     dtype: torch.dtype = getattr(torch, "float64" if light else computed.dtype.name)
     kernel, arithmetic = fitted_kernel(
-        picture_kernel(job.input, info, options),
+        image_kernel(job.input, info, options),
         dtype,
         has_alpha=is_premultiplied(info.layout, options),
         largest_amount=light.largest_amount if light else None,
@@ -179,18 +179,18 @@ def _enlarge_frames(
         on_rows(done // frames.count - told)
         told = done // frames.count
 
-    for source, duration_ms in _pictures(job, options, frames):
+    for source, duration_ms in _images(job, options, frames):
         with source:
             info, _, fitted = _fitted(source, job, options)
             warnings |= dict.fromkeys((*info.warnings, *fitted.warnings))
             check_strict(job.input, tuple(warnings), options)
-            sink = writer.frame(**_picture_settings(info, fitted, options), duration_ms=duration_ms)
+            sink = writer.frame(**_image_settings(info, fitted, options), duration_ms=duration_ms)
             warnings |= dict.fromkeys(_enlarge(source, sink, job, options, stop=stop, on_rows=on_frame_rows))
     writer.finish()
     return list(warnings)
 
 
-def _pictures(job: Job, options: Options, frames: Frames) -> Iterator[tuple[Source, Fraction]]:
+def _images(job: Job, options: Options, frames: Frames) -> Iterator[tuple[Source, Fraction]]:
     """Each frame or page of the input; it is gone when the next one is asked for."""
     file = job.source_stream or job.input
     if frames.kind == "animation":
@@ -228,7 +228,7 @@ def engine_settings(options: Options) -> Settings:
     from upsample_cli.engine.bands import Settings, pick_device
 
     return Settings(
-        options.common_kernel() or kernel_named("nearest", 1),  # each picture has its own
+        options.common_kernel() or kernel_named("nearest", 1),  # each image has its own
         options.border,
         pick_device(options.device),
         options.memory_bytes,
@@ -247,4 +247,4 @@ def options_on_device(options: Options, index: int) -> tuple[Options, str]:
     device = str(engine_settings(options).device)
     if options.device in ("auto", "cuda") and (count := torch.cuda.device_count()) > 1:
         device = f"cuda:{index % count}"
-    return replace(options, device=device), device  # no picture has to ask again what is there
+    return replace(options, device=device), device  # no image has to ask again what is there

@@ -51,7 +51,7 @@ def transposed_output_sizes(
 
 
 def axis_names(axes: int) -> tuple[str, ...]:
-    """What people call the axes of a signal, a picture or a volume.
+    """What people call the axes of a signal, an image or a volume.
 
     >>> axis_names(2)
     ('height', 'width')

@@ -51,7 +51,7 @@ class Target:
 
     @property
     def is_size(self) -> bool:
-        """Whether a size is meant, to which pictures that are larger are reduced."""
+        """Whether a size is meant, to which images that are larger are reduced."""
         return self.factor is None
 
     @property
@@ -132,7 +132,7 @@ def _check_factor(factor: int | Fraction) -> None:
     if isinstance(factor, bool) or not isinstance(factor, (Integral, Fraction)) or not 1 <= factor <= MAX_FACTOR:
         raise UsageError(
             f"factor {said} is not a number from 1 to {MAX_FACTOR}",
-            "try --factor 2; to make pictures smaller, give a --size, --width, --height or --fit",
+            "try --factor 2; to make images smaller, give a --size, --width, --height or --fit",
         )
 
 

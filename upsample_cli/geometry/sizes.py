@@ -192,7 +192,7 @@ def inverting_output_padding(
 
 
 def transposed_shift(*, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> Fraction:
-    """How far a transposed convolution moves a picture against half-pixel alignment, in output pixels.
+    """How far a transposed convolution moves an image against half-pixel alignment, in output pixels.
 
     Positive is towards the bottom and the right. Input sample i spreads around output sample
     `i*stride - padding + dilation*(kernel_size-1)/2`; half-pixel alignment puts it at `(i + 1/2)*stride - 1/2`.
@@ -204,7 +204,7 @@ def transposed_shift(*, kernel_size: int, stride: int = 1, padding: int = 0, dil
 
 
 def conv_shift(*, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> Fraction:
-    """How far a convolution moves a picture against half-pixel alignment, in output pixels.
+    """How far a convolution moves an image against half-pixel alignment, in output pixels.
 
     Positive is towards the bottom and the right. The same distance as the transposed layer's, undone and stride times
     shorter, because its output pixels are stride times larger.

@@ -1,8 +1,8 @@
-"""Which pixels are computed together: a picture cut into bands, bands into tiles. Plain data, no torch.
+"""Which pixels are computed together: an image cut into bands, bands into tiles. Plain data, no torch.
 
 All coordinates are input pixels; an output coordinate is the input coordinate times the factor. A tile's *core* is the
 part whose outputs it yields, its *halo* the pixels around the core that those outputs also depend on. Because the halo
-is complete, how a picture is cut never changes a pixel of the result.
+is complete, how an image is cut never changes a pixel of the result.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A box of a picture: rows and columns."""
+    """A box of an image: rows and columns."""
 
     rows: Span
     columns: Span
@@ -86,10 +86,10 @@ def _halves(span: Span) -> tuple[Span, Span]:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A picture cut into bands of full-width rows, each cut into tiles.
+    """An image cut into bands of full-width rows, each cut into tiles.
 
     Args:
-        height, width: of the input picture.
+        height, width: of the input image.
         halo: of the kernel.
         tile_height, tile_width: of a tile's core; the last ones may be smaller.
     """

@@ -1,4 +1,4 @@
-"""Which inputs an output sees, and how far the picture moves: one window per layer and axis. No torch.
+"""Which inputs an output sees, and how far the image moves: one window per layer and axis. No torch.
 
 A window is the layer's connections along one axis. From windows alone follow the alignment shift and the receptive
 field of a whole chain. Windows that follow one another are made one where that is exact, so that a chain takes time in
@@ -61,7 +61,7 @@ class Window:
 
     @property
     def shift(self) -> Fraction:
-        """How far the layer moves the picture against half-pixel alignment, in output pixels; down and right is plus.
+        """How far the layer moves the image against half-pixel alignment, in output pixels; down and right is plus.
 
         >>> Window(3, 2, 1, transposed=True).shift, Window(4, 2, 1, transposed=True).shift, Window(3, 2, 1).shift
         (Fraction(-1, 2), Fraction(0, 1), Fraction(1, 4))
@@ -123,7 +123,7 @@ class Chain:
 
     Args:
         windows: as few as see the same.
-        shift: how far they move a picture, in pixels of the last output.
+        shift: how far they move an image, in pixels of the last output.
         reduces, enlarges: products of the strides of ordinary and of transposed layers.
         receptive_field: the most samples of the chain's input, first to last, that one sample of its output can see,
             borders left out. Where a chain enlarges, outputs side by side can see different numbers; the first

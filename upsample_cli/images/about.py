@@ -1,4 +1,4 @@
-"""What a picture file holds, and what each output format would keep of it: from its header, no pixel is decoded."""
+"""What an image file holds, and what each output format would keep of it: from its header, no pixel is decoded."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 
-from upsample_cli.errors import PictureError
+from upsample_cli.errors import ImageError
 from upsample_cli.images.codecs.pillow_file import Input, opened_file, shown_name
 from upsample_cli.images.formats import FORMATS, check_output_size, fit
 from upsample_cli.images.metadata import ifd
 from upsample_cli.images.metadata.exif import ORIENTATION, orientation
-from upsample_cli.images.model import Metadata, PictureInfo
+from upsample_cli.images.model import ImageInfo, Metadata
 from upsample_cli.images.open import read_header
 from upsample_cli.images.save import is_lossless
 
@@ -24,12 +24,12 @@ _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What one output format would make of a picture.
+    """What one output format would make of an image.
 
     Args:
         loses: one line for each thing lost, or lost if the pixels are such.
         quality: at which its coding takes something from the pixels, if none is given; None where it takes nothing.
-        refusal: why the enlarged picture does not fit at all, if so.
+        refusal: why the enlarged image does not fit at all, if so.
     """
 
     loses: tuple[str, ...]
@@ -39,23 +39,23 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a picture file holds.
+    """What an image file holds.
 
     Args:
         path: as it was named.
         size_bytes: of the file.
-        info: of the picture as it is read, orientation applied.
+        info: of the image as it is read, orientation applied.
         metadata: what travels beside the pixels.
-        orientation: how the stored picture is turned to stand upright, 1 (not at all) to 8, as Exif counts.
+        orientation: how the stored image is turned to stand upright, 1 (not at all) to 8, as Exif counts.
         icc_description: the name that the colour profile gives itself.
         camera: its maker and model, from Exif.
-        date: when the picture was taken, else when it was changed, as Exif writes it.
-        outputs: by the name of an output format, what it would make of the picture.
+        date: when the image was taken, else when it was changed, as Exif writes it.
+        outputs: by the name of an output format, what it would make of the image.
     """
 
     path: str
     size_bytes: int
-    info: PictureInfo
+    info: ImageInfo
     metadata: Metadata
     orientation: int
     icc_description: str | None
@@ -64,16 +64,16 @@ class About:
     outputs: dict[str, Offer] = field(default_factory=dict)
 
 
-def about_picture(path: Input, *, factor: int, max_pixels: int) -> About:
-    """Read a picture's header, and ask every output format about it.
+def about_image(path: Input, *, factor: int, max_pixels: int) -> About:
+    """Read an image's header, and ask every output format about it.
 
     Args:
         path: a file, or a seekable binary file object.
         factor: how much larger the outputs would be.
-        max_pixels: refuse a picture of more.
+        max_pixels: refuse an image of more.
 
     Raises:
-        PictureError: it cannot be read, is no picture, or is too large.
+        ImageError: it cannot be read, is no image, or is too large.
     """
     info, metadata = read_header(path, max_pixels=max_pixels)
     with opened_file(path) as file:
@@ -97,12 +97,12 @@ def about_picture(path: Input, *, factor: int, max_pixels: int) -> About:
     )
 
 
-def _offer(info: PictureInfo, metadata: Metadata, name: str, factor: int) -> Offer:
+def _offer(info: ImageInfo, metadata: Metadata, name: str, factor: int) -> Offer:
     fmt, refusal = FORMATS[name], None
     fitted = fit(info, metadata, fmt)
     try:
         check_output_size("", fmt, info.height * factor, info.width * factor, fitted.layout)
-    except PictureError as error:
+    except ImageError as error:
         refusal = str(error).removeprefix(": ")
     quality = None if is_lossless(fmt, None, info) else fmt.default_quality
     return Offer((*fitted.warnings, *fitted.possible), quality, refusal)

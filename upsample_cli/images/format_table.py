@@ -1,4 +1,4 @@
-"""The table of picture formats: what each is called and what it can hold. No Pillow, no files."""
+"""The table of image formats: what each is called and what it can hold. No Pillow, no files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _of_depths(layouts: Iterable[Layout], *depths: Depth) -> frozenset[Layout]:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One picture format as this package writes it.
+    """One image format as this package writes it.
 
     Args:
         name: the key in `FORMATS`.
@@ -36,7 +36,7 @@ class Format:
         layouts: the layouts our sink for it writes.
         holds: the parts of `Metadata` it keeps; "comment" is the text of keyword `COMMENT` alone.
         lossless: whether written pixels come back unchanged. WebP can do both: see `sinks.open_sink`.
-        streams: whether rows are written as they come, so that the whole picture is never in memory.
+        streams: whether rows are written as they come, so that the whole image is never in memory.
         max_side: most rows and most columns.
         max_pixels: most pixels.
         max_bytes: most bytes of pixels as they lie in the file.
@@ -45,8 +45,8 @@ class Format:
         max_iptc_bytes: most bytes of IPTC captions.
         quality_range: least and greatest `--quality`; None where there is nothing to choose.
         default_quality: of a coding that takes something from the pixels, where `--quality` is not given.
-        max_colours: most colours in one picture, if there is such a limit.
-        frames: the kinds of several pictures that one file can hold.
+        max_colours: most colours in one image, if there is such a limit.
+        frames: the kinds of several images that one file can hold.
     """
 
     name: str

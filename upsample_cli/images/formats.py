@@ -1,6 +1,6 @@
-"""Formats by name and by extension, the limits of their files, and the nearest thing each can hold of a picture.
+"""Formats by name and by extension, the limits of their files, and the nearest thing each can hold of an image.
 
-No Pillow, no files: all of this can be said before a picture is decoded.
+No Pillow, no files: all of this can be said before an image is decoded.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.errors import ImageError, UsageError
 from upsample_cli.images.format_table import COMMENT, FORMATS, Format
 from upsample_cli.images.metadata.exif import resolution, with_resolution
-from upsample_cli.images.model import LAB_COLOURS, Depth, Frames, FramesKind, Layout, Metadata, PictureInfo
+from upsample_cli.images.model import LAB_COLOURS, Depth, Frames, FramesKind, ImageInfo, Layout, Metadata
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
@@ -73,14 +73,14 @@ def format_named(name: str) -> Format:
     key = name.strip().lower()
     found = FORMATS.get(key) or _BY_EXTENSION.get("." + key.removeprefix("."))
     if found is None:
-        raise UsageError(f"no picture format is called {name!r}", "choose one of " + ", ".join(FORMATS))
+        raise UsageError(f"no image format is called {name!r}", "choose one of " + ", ".join(FORMATS))
     return found
 
 
 def check_output_size(
     path: str | os.PathLike[str], fmt: Format, height: int, width: int, layout: Layout = _RGB
 ) -> None:
-    """Refuse a picture that its output format cannot hold, before any work is spent on it.
+    """Refuse an image that its output format cannot hold, before any work is spent on it.
 
     Args:
         path: the file to be named in the message.
@@ -90,17 +90,17 @@ def check_output_size(
         layout: what will be written; it matters only where a limit is counted in bytes.
 
     Raises:
-        PictureError: naming the limit, and a format that would do.
+        ImageError: naming the limit, and a format that would do.
 
     >>> check_output_size("a.webp", FORMATS["webp"], 10_000, 16_384)
     Traceback (most recent call last):
-    upsample_cli.errors.PictureError: a.webp: WebP holds at most 16383 pixels a side, not 16384×10000; write PNG or TIFF
+    upsample_cli.errors.ImageError: a.webp: WebP holds at most 16383 pixels a side, not 16384×10000; write PNG or TIFF
     """
     cause = _limit_passed(fmt, height, width, layout)
     if cause is None:
         return
     roomy = [each for each in (FORMATS["png"], FORMATS["tiff"]) if _limit_passed(each, height, width, layout) is None]
-    raise PictureError(
+    raise ImageError(
         path, cause, "write " + " or ".join(each.title for each in roomy) if roomy else "choose a smaller --factor"
     )
 
@@ -138,13 +138,13 @@ def check_quality(fmt: Format, quality: int | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What an output format makes of a picture.
+    """What an output format makes of an image.
 
     Args:
         layout: of the rows to write; `convert.convert_rows` makes them.
         metadata: the part that the format holds.
         warnings: one line for each thing lost.
-        frames: those to write; None where only the first picture is.
+        frames: those to write; None where only the first image is.
         possible: one line for each thing that may be lost, depending on the pixels; sinks' `losses` tell.
     """
 
@@ -155,7 +155,7 @@ class Fit:
     possible: tuple[str, ...] = ()
 
 
-def fit(info: PictureInfo, metadata: Metadata, fmt: Format, *, depth: Depth | None = None) -> Fit:
+def fit(info: ImageInfo, metadata: Metadata, fmt: Format, *, depth: Depth | None = None) -> Fit:
     """The nearest layout and metadata that a format can hold, and what is lost on the way.
 
     Before decoding, `info` and `metadata` of a header are good enough.
@@ -166,7 +166,7 @@ def fit(info: PictureInfo, metadata: Metadata, fmt: Format, *, depth: Depth | No
         fmt: the output's format.
         depth: what was asked for in place of the input's own depth; no loss, then, if it is less.
 
-    >>> made = fit(PictureInfo("png", 3, 5, Layout("grey", alpha=True)), Metadata(dpi=(300, 300)), FORMATS["jpeg"])
+    >>> made = fit(ImageInfo("png", 3, 5, Layout("grey", alpha=True)), Metadata(dpi=(300, 300)), FORMATS["jpeg"])
     >>> made.layout, made.warnings
     (Layout(colour='grey', alpha=False, depth=8), ('JPEG cannot hold transparency; it is laid over white',))
     """
@@ -177,7 +177,7 @@ def fit(info: PictureInfo, metadata: Metadata, fmt: Format, *, depth: Depth | No
     layout = _nearest_layout(wanted, fmt)
     by_profile = layout.colour != "cmyk" and _has_ink_profile(info, metadata)
     if by_profile or (info.layout.colour in LAB_COLOURS and layout.colour == "rgb"):
-        # It is used up: what comes out is sRGB, as pictures without a profile are.
+        # It is used up: what comes out is sRGB, as images without a profile are.
         metadata = replace(metadata, icc_profile=None)
     kept, lost = _held_metadata(metadata, fmt, layout.colour if layout.colour != info.layout.colour else None)
     losses = (*lost_frames, *_layout_losses(wanted, layout, fmt, by_profile), *lost)
@@ -193,7 +193,7 @@ def _held_frames(frames: Frames | None, fmt: Format) -> tuple[Frames | None, tup
     return None, (line,)
 
 
-def _has_ink_profile(info: PictureInfo, metadata: Metadata) -> bool:
+def _has_ink_profile(info: ImageInfo, metadata: Metadata) -> bool:
     profile, layout = metadata.icc_profile or b"", info.layout
     return layout.colour == "cmyk" and layout.depth < 32 and profile[16:20] == _PROFILE_SPACES["cmyk"]
 
@@ -242,7 +242,7 @@ def _layout_losses(layout: Layout, made: Layout, fmt: Format, by_profile: bool) 
 
 def _possible_losses(made: Layout, fmt: Format) -> Iterator[str]:
     if fmt.max_colours is not None and made.colour != "grey":
-        yield f"{fmt.title} holds at most {fmt.max_colours} colours; a picture that has more is reduced"
+        yield f"{fmt.title} holds at most {fmt.max_colours} colours; an image that has more is reduced"
         if made.alpha:
             yield f"{fmt.title} cannot hold half-transparent pixels; they become opaque or vanish"
 

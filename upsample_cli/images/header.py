@@ -1,16 +1,16 @@
-"""What a picture's header tells, as Pillow opens it: of the whole file, or of one frame as a picture of its own."""
+"""What an image's header tells, as Pillow opens it: of the whole file, or of one frame as an image of its own."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-from upsample_cli.errors import PictureError
+from upsample_cli.errors import ImageError
 from upsample_cli.images.codecs.pillow_file import Opened, readable
 from upsample_cli.images.codecs.pillow_pixels import Reading, how_to_read
 from upsample_cli.images.limits import check_frames
 from upsample_cli.images.metadata.carried import read_metadata
-from upsample_cli.images.model import Layout, Metadata, PictureInfo
+from upsample_cli.images.model import ImageInfo, Layout, Metadata
 from upsample_cli.images.open_frames import frames_of
 
 _COEFFICIENT_BYTES = 2
@@ -19,25 +19,25 @@ _COEFFICIENT_BYTES = 2
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What is known of a picture before Pillow decodes it. Made by `header_of`.
+    """What is known of an image before Pillow decodes it. Made by `header_of`.
 
     Args:
-        info, metadata: for who asks for a picture.
+        info, metadata: for who asks for an image.
         orientation: how it is to be turned once it is decoded, 1 to 8.
         reading: how its pixels become rows.
     """
 
-    info: PictureInfo
+    info: ImageInfo
     metadata: Metadata
     orientation: int
     reading: Reading
 
 
 def header_of(opened: Opened, file: BinaryIO, name: str) -> Header:
-    """The header of an opened picture.
+    """The header of an opened image.
 
     Raises:
-        PictureError: it is damaged, or its pixels are of a kind that is not supported.
+        ImageError: it is damaged, or its pixels are of a kind that is not supported.
     """
     image, fmt, chunks = opened
     with readable(name, fmt):
@@ -47,7 +47,7 @@ def header_of(opened: Opened, file: BinaryIO, name: str) -> Header:
         # A TIFF's size is upright already, unless only its XMP says how to turn it.
         if found.orientation >= 5 and not (fmt.name == "tiff" and 0x0112 in vars(image)["tag_v2"]):
             height, width = width, height
-        info = PictureInfo(
+        info = ImageInfo(
             format=fmt.name,
             height=height,
             width=width,
@@ -62,10 +62,10 @@ def header_of(opened: Opened, file: BinaryIO, name: str) -> Header:
 
 
 def of_frame(header: Header, frame: int | None, name: str, max_pixels: int) -> Header:
-    """The header of one frame, counted from 1, as of a picture of its own; of None as it is.
+    """The header of one frame, counted from 1, as of an image of its own; of None as it is.
 
     Raises:
-        PictureError: there is no such frame, or those before it, which have to be composed, are too many.
+        ImageError: there is no such frame, or those before it, which have to be composed, are too many.
     """
     if frame is None:
         return header
@@ -83,7 +83,7 @@ def as_frame(header: Header, layout: Layout) -> Header:
     return replace(header, info=info, reading=replace(header.reading, layout=layout, is_cut=False))
 
 
-def no_frame(name: str, frame: int, count: int) -> PictureError:
-    """The error of a file that holds `count` pictures and was asked for another."""
-    there = f"there are {count}" if count > 1 else "it holds one picture"
-    return PictureError(name, f"has no frame {frame}; {there}", f"give --frame 1 to {count}, or leave it out")
+def no_frame(name: str, frame: int, count: int) -> ImageError:
+    """The error of a file that holds `count` images and was asked for another."""
+    there = f"there are {count}" if count > 1 else "it holds one image"
+    return ImageError(name, f"has no frame {frame}; {there}", f"give --frame 1 to {count}, or leave it out")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from upsample_cli.errors import PictureError
+from upsample_cli.errors import ImageError
 from upsample_cli.images.model import Frames
 
 MAX_METADATA_BYTES = 16 << 20
@@ -17,13 +17,13 @@ class MetadataError(ValueError):
 
 
 def check_pixels(name: str, height: int, width: int, max_pixels: int) -> None:
-    """Refuse a picture of more pixels than were allowed.
+    """Refuse an image of more pixels than were allowed.
 
     Raises:
-        PictureError: naming the option that allows it.
+        ImageError: naming the option that allows it.
     """
     if height * width > max_pixels:
-        raise PictureError(
+        raise ImageError(
             name,
             f"{width}×{height} is {height * width} pixels, more than the limit of {max_pixels}",
             f"add --max-pixels {height * width} if you trust the file",
@@ -39,10 +39,10 @@ def check_frames(name: str, count: int, pixels: int, max_pixels: int) -> None:
         max_pixels: allowed of one.
 
     Raises:
-        PictureError: naming the option that allows it.
+        ImageError: naming the option that allows it.
     """
     if pixels > MANY * max_pixels:
-        raise PictureError(
+        raise ImageError(
             name,
             f"holds {count} frames or pages of {pixels} pixels in all, more than {MANY} times {max_pixels}",
             f"add --max-pixels {-(-pixels // MANY)} if you trust the file, or enlarge one with --frame",
@@ -50,7 +50,7 @@ def check_frames(name: str, count: int, pixels: int, max_pixels: int) -> None:
 
 
 def check_all_frames(name: str, frames: Frames | None, height: int, width: int, max_pixels: int) -> None:
-    """The same for all that a picture's file holds.
+    """The same for all that an image's file holds.
 
     Args:
         frames: those that are to be enlarged; None for the first alone.
@@ -64,12 +64,12 @@ def check_scans(name: str, scans: int, pixels: int, max_pixels: int) -> None:
     """Refuse a progressive JPEG whose scans, each of which goes over the whole image, would take for ever.
 
     Raises:
-        PictureError: naming the option that allows it.
+        ImageError: naming the option that allows it.
     """
     if scans * pixels > MANY * max_pixels:
         cause = f"is coded in {scans} scans of {pixels} pixels, in all more than {MANY} times {max_pixels}"
         next_step = f"add --max-pixels {-(-scans * pixels // MANY)} if you trust the file"
-        raise PictureError(name, cause, next_step)
+        raise ImageError(name, cause, next_step)
 
 
 def check_metadata_bytes(size_bytes: int) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
-from upsample_cli.errors import PictureError
+from upsample_cli.errors import ImageError
 
 _BASE_BYTES, _TIMES_READ = 8 << 20, 4
 _BASE_CALLS, _BYTES_PER_CALL = 250_000, 16
@@ -29,7 +29,7 @@ def late_cause(timeout_s: float) -> tuple[str, str]:
 
 @contextmanager
 def header_read(file: BinaryIO) -> Iterator[None]:
-    """Bound what is read of a `MeteredFile` in here; a header that takes more raises `PictureError`."""
+    """Bound what is read of a `MeteredFile` in here; a header that takes more raises `ImageError`."""
     with cast("MeteredFile", file).counting():
         yield
 
@@ -67,7 +67,7 @@ class MeteredFile:
         """As of any file.
 
         Raises:
-            PictureError: this is a header, and it has taken too much, or too long.
+            ImageError: this is a header, and it has taken too much, or too long.
         """
         if not self._is_counting:
             return self._file.read(size)
@@ -93,9 +93,9 @@ class MeteredFile:
         self._bytes_left -= size_bytes
         self._calls_left -= 1
         if self._bytes_left < 0 or self._calls_left < 0:
-            raise PictureError(self._name, "is damaged: its header is too long or goes in circles", _COPY)
+            raise ImageError(self._name, "is damaged: its header is too long or goes in circles", _COPY)
         if self._end_s is not None and time.monotonic() > self._end_s:
-            raise PictureError(self._name, *late_cause(self._timeout_s or 0))
+            raise ImageError(self._name, *late_cause(self._timeout_s or 0))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)

@@ -1,4 +1,4 @@
-"""What a picture is to this package: plain data, and the two interfaces that rows flow through.
+"""What an image is to this package: plain data, and the two interfaces that rows flow through.
 
 Rows are numpy arrays of shape `(rows, width, channels)`, uint8, uint16 or float32 as `Layout.depth` says. Channels
 come in the order grey, or red green blue, or cyan magenta yellow key, or L* a* b* (see `lab.py`), then alpha (straight,
@@ -80,17 +80,17 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """Several pictures in one file.
+    """Several images in one file.
 
     Args:
         count: how many.
-        kind: "animation": all of one size, shown in turn; "pages": each a picture of its own; "views": others beside
-            the picture, which are not read.
+        kind: "animation": all of one size, shown in turn; "pages": each an image of its own; "views": others beside
+            the image, which are not read.
         layout: of every frame of an animation, composed; None for pages, which differ.
         plays: how often an animation is shown; 0 for ever.
-        first: index of the first frame that belongs to it: 1 where an animated PNG's still picture does not.
+        first: index of the first frame that belongs to it: 1 where an animated PNG's still image does not.
         pixels: of all pages together, as they are stored; 0 for an animation.
-        warnings: what reading all of them loses beyond what `PictureInfo.warnings` says of the first.
+        warnings: what reading all of them loses beyond what `ImageInfo.warnings` says of the first.
     """
 
     count: int
@@ -103,8 +103,8 @@ class Frames:
 
 
 @dataclass(frozen=True, slots=True)
-class PictureInfo:
-    """What is known of a picture before its pixels are decoded.
+class ImageInfo:
+    """What is known of an image before its pixels are decoded.
 
     Args:
         format: a key of `formats.FORMATS` ("jpeg", "png", ...).
@@ -115,7 +115,7 @@ class PictureInfo:
         jpeg_subsampling: Pillow's number (0 for 4:4:4, 1 for 4:2:2, 2 for 4:2:0) of a JPEG input, else None.
         lossless: whether the file stores its pixels without loss.
         frames: what else is in the file, of which this is the first; None if it is alone, or was asked for alone.
-        decoding_bytes: memory that decoding takes beyond what every picture of its format and size does.
+        decoding_bytes: memory that decoding takes beyond what every image of its format and size does.
     """
 
     format: str
@@ -130,9 +130,9 @@ class PictureInfo:
 
 
 class Source(Protocol):
-    """A picture that gives its rows. A context manager: leaving it releases the file and the memory."""
+    """An image that gives its rows. A context manager: leaving it releases the file and the memory."""
 
-    info: PictureInfo
+    info: ImageInfo
     metadata: Metadata
 
     @property
@@ -155,7 +155,7 @@ class Source(Protocol):
 
 
 class Sink(Protocol):
-    """A picture being written. Rows come in order, top to bottom, in runs of any height."""
+    """An image being written. Rows come in order, top to bottom, in runs of any height."""
 
     @property
     def losses(self) -> Collection[str]:
@@ -172,17 +172,17 @@ class Sink(Protocol):
 
 
 class FrameWriter(Protocol):
-    """A file of several pictures being written, one at a time, first to last."""
+    """A file of several images being written, one at a time, first to last."""
 
     def frame(self, *, height: int, width: int, layout: Layout, metadata: Metadata, duration_ms: Fraction) -> Sink:
-        """The sink of the next picture, to be finished before the one after it is asked for.
+        """The sink of the next image, to be finished before the one after it is asked for.
 
         Args:
-            height, width, layout, metadata: of that picture; of an animation those of the first hold for all.
+            height, width, layout, metadata: of that image; of an animation those of the first hold for all.
             duration_ms: how long it is shown; of no meaning for pages.
         """
         ...
 
     def finish(self) -> None:
-        """Write the end of the file. Call it once, after the last picture's sink is finished."""
+        """Write the end of the file. Call it once, after the last image's sink is finished."""
         ...

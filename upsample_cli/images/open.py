@@ -1,4 +1,4 @@
-"""Pictures in: what a header tells, and rows out of a decoded picture.
+"""Images in: what a header tells, and rows out of a decoded image.
 
 TIFF is read a strip or a tile at a time (`tiff_source`), PNM by rows (`pnm`). Everything else is decoded once, whole,
 into Pillow's memory or, JPEG and what Pillow would cut to 8 bits, into an array; bands are cut out of it, and turned,
@@ -17,12 +17,12 @@ from typing import BinaryIO
 
 from PIL import ImageFile
 
-from upsample_cli.errors import PictureError
+from upsample_cli.errors import ImageError
 from upsample_cli.images.codecs.jpeg import decoded_jpeg
 from upsample_cli.images.codecs.pillow_file import (
     Input,
     format_of_content,
-    open_image,
+    open_with_pillow,
     opened_file,
     quiet_pillow,
     readable,
@@ -37,59 +37,59 @@ from upsample_cli.images.formats import DEFAULT_MAX_PIXELS, FORMATS
 from upsample_cli.images.header import Header, as_frame, header_of, no_frame, of_frame
 from upsample_cli.images.limits import check_scans
 from upsample_cli.images.metered import header_read
-from upsample_cli.images.model import Frames, Metadata, PictureInfo, Source
+from upsample_cli.images.model import Frames, ImageInfo, Metadata, Source
 from upsample_cli.images.open_frames import animation_frames, page_offsets
 from upsample_cli.images.regions import ReadBox, RegionSource, box_of
 
-__all__ = ["DEFAULT_MAX_PIXELS", "open_animation", "open_pages", "open_picture", "probe", "read_header"]
+__all__ = ["DEFAULT_MAX_PIXELS", "open_animation", "open_image", "open_pages", "probe", "read_header"]
 
 
-def probe(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> PictureInfo:
-    """What a picture's header tells; no pixel is decoded.
+def probe(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageInfo:
+    """What an image's header tells; no pixel is decoded.
 
     Args:
         path: a file, or a seekable binary file object.
-        max_pixels: refuse a picture of more.
+        max_pixels: refuse an image of more.
 
     Raises:
-        PictureError: it cannot be read, is no picture, or is too large.
+        ImageError: it cannot be read, is no image, or is too large.
     """
     return read_header(path, max_pixels=max_pixels)[0]
 
 
 def read_header(
     path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int | None = None, timeout_s: float | None = None
-) -> tuple[PictureInfo, Metadata]:
-    """What a picture's header tells, and what travels beside the pixels: all that `formats.fit` needs.
+) -> tuple[ImageInfo, Metadata]:
+    """What an image's header tells, and what travels beside the pixels: all that `formats.fit` needs.
 
     Args:
         path: a file, or a seekable binary file object.
-        max_pixels: refuse a picture of more.
-        frame: one frame or page, counted from 1, as a picture of its own; None for the first, and word of the others.
+        max_pixels: refuse an image of more.
+        frame: one frame or page, counted from 1, as an image of its own; None for the first, and word of the others.
         timeout_s: seconds that it may take; None for any number. No header takes much longer than its file is worth.
 
     Raises:
-        PictureError: it cannot be read, is no picture, is too large, or there is no such frame.
+        ImageError: it cannot be read, is no image, is too large, or there is no such frame.
     """
     name = shown_name(path)
     with quiet_pillow(), opened_file(path, timeout_s) as file, header_read(file):
         if (by_rows := _by_rows(file, name, max_pixels, frame)) is not None:
             return by_rows.info, by_rows.metadata
-        opened = open_image(file, name, max_pixels=max_pixels)
+        opened = open_with_pillow(file, name, max_pixels=max_pixels)
         header = of_frame(header_of(opened, file, name), frame, name, max_pixels)
     return header.info, header.metadata
 
 
-def open_picture(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int | None = None) -> Source:
-    """Open a picture; of several frames or pages, the first. TIFF is decoded as its rows are read, all else at once.
+def open_image(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int | None = None) -> Source:
+    """Open an image; of several frames or pages, the first. TIFF is decoded as its rows are read, all else at once.
 
     Args:
         path: a file, or a binary file object, which may be a pipe.
-        max_pixels: refuse a picture of more.
-        frame: one frame or page, counted from 1, as a picture of its own.
+        max_pixels: refuse an image of more.
+        frame: one frame or page, counted from 1, as an image of its own.
 
     Raises:
-        PictureError: it cannot be read, is no picture, is damaged, is too large, or there is no such frame.
+        ImageError: it cannot be read, is no image, is damaged, is too large, or there is no such frame.
     """
     name = shown_name(path)
     with quiet_pillow(), ExitStack() as stack:
@@ -98,7 +98,7 @@ def open_picture(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: in
             if (by_rows := _by_rows(file, name, max_pixels, frame)) is not None:
                 by_rows.hold(stack.pop_all())
                 return by_rows
-            opened = open_image(file, name, max_pixels=max_pixels)
+            opened = open_with_pillow(file, name, max_pixels=max_pixels)
             first = header_of(opened, file, name)
             header = of_frame(first, frame, name, max_pixels)
         image, fmt = opened.image, opened.format
@@ -111,7 +111,7 @@ def open_picture(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: in
             elif (read_box := _decoded(image, file, header, name, max_pixels)) is not None:
                 return RegionSource(header.info, header.metadata, orientation=header.orientation, read_box=read_box)
             image.load()
-    vars(image).pop("_decoder", None)  # WebP's and AVIF's keep the file and two more pictures in memory
+    vars(image).pop("_decoder", None)  # WebP's and AVIF's keep the file and two more images in memory
     if fmt.name == "tiff":  # Pillow has turned it upright
         info = replace(header.info, height=image.height, width=image.width)
         header = replace(header, info=info, orientation=1)
@@ -119,7 +119,7 @@ def open_picture(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: in
 
 
 def _decoded(image: ImageFile.ImageFile, file: BinaryIO, header: Header, name: str, max_pixels: int) -> ReadBox | None:
-    """The picture as imagecodecs decodes it; None where that is left to Pillow."""
+    """The image as imagecodecs decodes it; None where that is left to Pillow."""
     if header.info.format == "jpeg":
         check = partial(check_scans, name, pixels=image.height * image.width, max_pixels=max_pixels)
         return decoded_jpeg(file, header.info.layout, image.height, image.width, check)
@@ -133,19 +133,19 @@ def open_animation(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iter
 
     Args:
         path: a file, or a seekable binary file object.
-        max_pixels: refuse a picture of more.
+        max_pixels: refuse an image of more.
 
     Raises:
-        PictureError: it is damaged, or is no animation.
+        ImageError: it is damaged, or is no animation.
     """
     name = shown_name(path)
     with quiet_pillow(), opened_file(path) as file:
         with header_read(file):
-            opened = open_image(file, name, max_pixels=max_pixels)
+            opened = open_with_pillow(file, name, max_pixels=max_pixels)
             header = header_of(opened, file, name)
         image, fmt, frames = opened.image, opened.format, header.info.frames
         if frames is None or frames.layout is None:
-            raise PictureError(name, "holds one picture now, and held several before", "leave it alone, and try again")
+            raise ImageError(name, "holds one image now, and held several before", "leave it alone, and try again")
         header = as_frame(header, frames.layout)
         sources = _composed_sources(file, frames, header) if fmt.name == "png" else _sources(image, frames, header)
         while True:
@@ -164,10 +164,10 @@ def open_pages(path: Input, count: int, *, max_pixels: int = DEFAULT_MAX_PIXELS)
         max_pixels: refuse a page of more.
 
     Raises:
-        PictureError: one is damaged, of a kind that is not supported, or missing.
+        ImageError: one is damaged, of a kind that is not supported, or missing.
     """
     name = shown_name(path)
-    yield open_picture(path, max_pixels=max_pixels, frame=1)  # which Pillow may have to read
+    yield open_image(path, max_pixels=max_pixels, frame=1)  # which Pillow may have to read
     with quiet_pillow(), opened_file(path) as file:
         with header_read(file), readable(name, FORMATS["tiff"]):
             offsets = page_offsets(file, count)
@@ -183,8 +183,8 @@ def open_pages(path: Input, count: int, *, max_pixels: int = DEFAULT_MAX_PIXELS)
             yield source
 
 
-def _unsupported_page(name: str, page: int) -> PictureError:
-    return PictureError(name, f"holds a page {page} of a kind that is not supported", "leave out --frame")
+def _unsupported_page(name: str, page: int) -> ImageError:
+    return ImageError(name, f"holds a page {page} of a kind that is not supported", "leave out --frame")
 
 
 def _sources(image: ImageFile.ImageFile, frames: Frames, header: Header) -> Iterator[tuple[Source, Fraction]]:

@@ -1,4 +1,4 @@
-"""Several pictures in one file: how many a header announces, and each of them in turn, one in memory at a time.
+"""Several images in one file: how many a header announces, and each of them in turn, one in memory at a time.
 
 Frames of an animation come composed: what a frame leaves out shows the frames before it, as the file says they are
 disposed of.
@@ -23,7 +23,7 @@ _ALPHA_MODES = {"LA", "PA", "RGBA", "La", "RGBa"}
 
 
 def frames_of(image: ImageFile.ImageFile, file: BinaryIO, format_name: str, layout: Layout) -> Frames | None:
-    """What an opened picture's file holds beside it; None if it is alone.
+    """What an opened image's file holds beside it; None if it is alone.
 
     Args:
         image: as Pillow opened it, not decoded.
@@ -42,7 +42,7 @@ def frames_of(image: ImageFile.ImageFile, file: BinaryIO, format_name: str, layo
         return Frames(count, kind)
     warnings, first = [], int(bool(image.info.get("default_image")))
     if first:
-        warnings.append("the still picture for viewers that know no animated PNG is left out")
+        warnings.append("the still image for viewers that know no animated PNG is left out")
     alpha = layout.alpha or (format_name == "gif" and has_transparency(file)) or image.mode in _ALPHA_MODES
     if format_name == "png":
         alpha = layout.alpha or has_holes(file, image.height, image.width)

@@ -1,4 +1,4 @@
-"""Small pictures of an input and of what was made of it, for a page to show beside each other."""
+"""Small images of an input and of what was made of it, for a page to show beside each other."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from upsample_cli.errors import PictureError
+from upsample_cli.errors import ImageError
 from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.model import Layout, Metadata, Rows
-from upsample_cli.images.open import open_picture, read_header
+from upsample_cli.images.open import open_image, read_header
 
 DETAIL_INPUT_PIXELS = 96
 DETAIL_OUTPUT_PIXELS = 384
 OVERVIEW_PIXELS = 224
 MAX_PIXELS = 120_000_000
-"""A larger picture is not read back: most formats would be decoded whole, and in the process that leads the run."""
+"""A larger image is not read back: most formats would be decoded whole, and in the process that leads the run."""
 _ANY_PIXELS = 1 << 60
 _KEPT_PROFILE_BYTES = 4096
 _LOOK_EVERY = 4
@@ -44,22 +44,22 @@ class Preview:
     after_shape: tuple[int, int]
 
 
-def preview(picture: Path, output: Path, output_shape: tuple[int, int], *, frame: int | None = None) -> Preview:
+def preview(image: Path, output: Path, output_shape: tuple[int, int], *, frame: int | None = None) -> Preview:
     """Read an input and its output again, and cut out what is worth showing: where the input changes most.
 
-    Memory is that of the pictures decoded, one after the other.
+    Memory is that of the images decoded, one after the other.
 
     Args:
         output_shape: (height, width) that the output must have.
         frame: the one frame of the input that was enlarged, counted from 1; None for the first.
 
     Raises:
-        PictureError: if one of them cannot be read, is too large for this, or the output has another size.
+        ImageError: if one of them cannot be read, is too large for this, or the output has another size.
     """
-    new_shape, _ = _shape(output), _shape(picture, frame)  # before a pixel is decoded
+    new_shape, _ = _shape(output), _shape(image, frame)  # before a pixel is decoded
     if new_shape != output_shape:
-        raise PictureError(output, f"is not the enlarged {picture}")
-    with open_picture(picture, max_pixels=MAX_PIXELS, frame=frame) as source:
+        raise ImageError(output, f"is not the enlarged {image}")
+    with open_image(image, max_pixels=MAX_PIXELS, frame=frame) as source:
         shape = (source.info.height, source.info.width)
         look = _Look(shape, _side(shape, new_shape), source.info.layout, source.metadata)
         for top in range(0, shape[0], look.band):
@@ -69,7 +69,7 @@ def preview(picture: Path, output: Path, output_shape: tuple[int, int], *, frame
         _span(start, length, old, new)
         for start, length, old, new in zip(look.box[:2], look.box[2:], shape, new_shape, strict=True)
     )
-    with open_picture(output, max_pixels=MAX_PIXELS) as enlarged:
+    with open_image(output, max_pixels=MAX_PIXELS) as enlarged:
         pixels = enlarged.read_rows(rows.start, rows.stop)[:, columns.start : columns.stop]
         after = _webp(_shown(pixels, enlarged.info.layout, enlarged.metadata), enlarged.metadata, lossless=True)
     return Preview(overview, before, after, look.box, shape, (len(rows), len(columns)))
@@ -79,11 +79,11 @@ def _shape(path: Path, frame: int | None = None) -> tuple[int, int]:
     """(height, width), from the header alone.
 
     Raises:
-        PictureError: if it cannot be read, or has more than `MAX_PIXELS`.
+        ImageError: if it cannot be read, or has more than `MAX_PIXELS`.
     """
     info, _ = read_header(path, max_pixels=_ANY_PIXELS, frame=frame)
     if info.height * info.width > MAX_PIXELS:
-        raise PictureError(path, "is too large to be shown here")
+        raise ImageError(path, "is too large to be shown here")
     return info.height, info.width
 
 
@@ -104,7 +104,7 @@ def _span(start: int, length: int, old: int, new: int) -> range:
 
 
 class _Look:
-    """Takes a picture's rows once, top to bottom; keeps a small copy, and the square in which most happens."""
+    """Takes an image's rows once, top to bottom; keeps a small copy, and the square in which most happens."""
 
     def __init__(self, shape: tuple[int, int], side: int, layout: Layout, metadata: Metadata) -> None:
         self._side, self._layout, self._metadata = side, layout, metadata
@@ -153,7 +153,7 @@ def _image(pixels: Rows) -> Image.Image:
 def _webp(pixels: Rows, metadata: Metadata, *, lossless: bool) -> bytes:
     image = _image(pixels)
     profile = metadata.icc_profile
-    # Of a colour space that the page can show, and not one of those that weigh more than the picture.
+    # Of a colour space that the page can show, and not one of those that weigh more than the image.
     is_kept = profile is not None and profile[16:20] == b"RGB " and len(profile) <= _KEPT_PROFILE_BYTES
     file = io.BytesIO()
     mode = "RGBA" if image.mode in ("LA", "RGBA") else "RGB"

@@ -1,4 +1,4 @@
-"""A source whose picture is read by boxes: bands of the upright picture, found in the stored one and turned."""
+"""A source whose image is read by boxes: bands of the upright image, found in the stored one and turned."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Self
 
 import numpy as np
 
-from upsample_cli.images.model import Metadata, PictureInfo, Rows
+from upsample_cli.images.model import ImageInfo, Metadata, Rows
 
 ReadBox = Callable[[int, int, int, int], Rows]
-"""Gives top to bottom, left to right (exclusive) of the stored picture, as rows of the source's layout."""
+"""Gives top to bottom, left to right (exclusive) of the stored image, as rows of the source's layout."""
 
 
 def box_of(pixels: Rows) -> ReadBox:
@@ -28,7 +28,7 @@ def box_of(pixels: Rows) -> ReadBox:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Where a piece of the upright picture lies in the stored one.
+    """Where a piece of the upright image lies in the stored one.
 
     Args:
         swapped: upright rows are stored as columns.
@@ -41,7 +41,7 @@ class Turn:
     left: bool
 
     def stored(self, box: tuple[int, int, int, int], height: int, width: int) -> tuple[int, int, int, int]:
-        """Where a box (top, bottom, left, right) of an upright picture of that size is stored.
+        """Where a box (top, bottom, left, right) of an upright image of that size is stored.
 
         >>> Turn(swapped=False, up=True, left=False).stored((0, 2, 0, 5), 10, 5)
         (8, 10, 0, 5)
@@ -72,19 +72,19 @@ TURNS = {
 
 
 class RegionSource:
-    """A picture that can be read in boxes; a `model.Source`. Bands are to be asked for by one thread at a time.
+    """An image that can be read in boxes; a `model.Source`. Bands are to be asked for by one thread at a time.
 
     Args:
-        info: of the upright picture.
+        info: of the upright image.
         metadata: what travels beside the pixels.
-        orientation: how the stored picture is to be turned, 1 to 8.
-        read_box: reads the stored picture.
+        orientation: how the stored image is to be turned, 1 to 8.
+        read_box: reads the stored image.
         losses: what `read_box` adds to, if it ever loses anything.
     """
 
     def __init__(
         self,
-        info: PictureInfo,
+        info: ImageInfo,
         metadata: Metadata,
         *,
         orientation: int,
@@ -103,9 +103,9 @@ class RegionSource:
         """Rows `top` to `bottom` (exclusive): `(bottom - top, width, channels)`, writable, owned by the caller."""
         height, width = self.info.height, self.info.width
         if not 0 <= top < bottom <= height:
-            raise ValueError(f"no rows {top} to {bottom} in a picture of {height}")
+            raise ValueError(f"no rows {top} to {bottom} in an image of {height}")
         if self._read_box is None:
-            raise ValueError("this picture is closed")
+            raise ValueError("this image is closed")
         stored = self._read_box(*self._turn.stored((top, bottom, 0, width), height, width))
         return np.array(self._turn.upright(stored), dtype=self.info.layout.dtype, order="C")
 

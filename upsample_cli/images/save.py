@@ -1,4 +1,4 @@
-"""Pictures out: one way to open a sink for each format."""
+"""Images out: one way to open a sink for each format."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from upsample_cli.images.format_table import COMMENT, Format
 from upsample_cli.images.formats import check_quality
 from upsample_cli.images.metadata import iptc
 from upsample_cli.images.metadata.exif import without_orientation
-from upsample_cli.images.model import Layout, Metadata, PictureInfo, Rows, Sink
+from upsample_cli.images.model import ImageInfo, Layout, Metadata, Rows, Sink
 
 _STREAMING: dict[str, Callable[..., Sink]] = {"png": PngSink, "tiff": TiffSink, "pnm": PnmSink}
 _MODES = {("grey", False): "L", ("rgb", False): "RGB", ("rgb", True): "RGBA"}
 _SUBSAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
-_COLOURS_LOST = "GIF holds at most 256 colours; this picture has more and is reduced"
+_COLOURS_LOST = "GIF holds at most 256 colours; this image has more and is reduced"
 _ALPHA_LOST = "GIF cannot hold half-transparent pixels; they became opaque or vanished"
 _MOST_DPI = 65535.5  # of a JPEG, before rounding
 # Measured on 11 MP: AVIF at Pillow's own speed 6 takes 12 s for 0.66 MB, at 9 1.2 s for 0.78 MB; lossless WebP at
@@ -46,21 +46,21 @@ def open_sink(
     layout: Layout,
     metadata: Metadata,
     quality: int | None = None,
-    info: PictureInfo | None = None,
+    info: ImageInfo | None = None,
     executor: Executor | None = None,
     suffix: str = "",
 ) -> Sink:
-    """A sink that writes a picture of this format to `file`.
+    """A sink that writes an image of this format to `file`.
 
     PNG, TIFF, PNM and JPEG are written as rows come; of the first two `quality` is the level of deflate, 0 to 9, and
     loses nothing. The others are collected whole, at 1 byte (grey) or 4 bytes a pixel, and encoded by `finish`:
 
     - JPEG: quality 95 unless given. Chroma is subsampled as the input's was if that was a JPEG, else not at all
-      (4:4:4). An enlarged picture has no finer chroma than its input had, so 4:2:0 still holds more of it than there
+      (4:4:4). An enlarged image has no finer chroma than its input had, so 4:2:0 still holds more of it than there
       was; for anything else 4:4:4 keeps thin coloured lines.
     - WebP: without loss if the input was stored so and no quality is given; else lossy, 95 unless given.
     - AVIF: quality 90 unless given, chroma as for JPEG. It is never without loss: not even at 100.
-    - GIF: at most 256 colours. Pictures of fewer keep theirs; others are dithered with 256 that cover theirs.
+    - GIF: at most 256 colours. Images of fewer keep theirs; others are dithered with 256 that cover theirs.
 
     Args:
         file: binary, at its start.
@@ -77,7 +77,7 @@ def open_sink(
     Raises:
         UsageError: `quality` is outside the format's range.
         OSError: here, in `write_rows` and in `finish`, if the disk or the encoder refuses; `files.new_file` turns it
-            into a `PictureError`.
+            into an `ImageError`.
     """
     check_quality(fmt, quality)
     if layout not in fmt.layouts:
@@ -99,26 +99,26 @@ def open_sink(
     return _CollectingSink(file, fmt, **size, metadata=metadata, settings=settings)
 
 
-def is_lossless(fmt: Format, quality: int | None, info: PictureInfo | None) -> bool:
+def is_lossless(fmt: Format, quality: int | None, info: ImageInfo | None) -> bool:
     """Whether pixels that this format can hold are written without loss: of WebP those that were stored so."""
     return fmt.lossless or (fmt.name == "webp" and quality is None and info is not None and info.lossless)
 
 
-def _jpeg_settings(quality: int | None, info: PictureInfo | None, _lossless: bool) -> dict[str, Any]:
+def _jpeg_settings(quality: int | None, info: ImageInfo | None, _lossless: bool) -> dict[str, Any]:
     return {"quality": quality, "subsampling": _subsampling(info)}
 
 
-def _webp_settings(quality: int | None, _info: PictureInfo | None, lossless: bool) -> dict[str, Any]:
+def _webp_settings(quality: int | None, _info: ImageInfo | None, lossless: bool) -> dict[str, Any]:
     if lossless:
         return {"lossless": True, "quality": 0, "method": _WEBP_LOSSLESS_METHOD, "exact": True}
     return {"quality": quality, "method": _WEBP_METHOD, "exact": True}
 
 
-def _avif_settings(quality: int | None, info: PictureInfo | None, _lossless: bool) -> dict[str, Any]:
+def _avif_settings(quality: int | None, info: ImageInfo | None, _lossless: bool) -> dict[str, Any]:
     return {"quality": quality, "subsampling": _subsampling(info), "speed": _AVIF_SPEED}
 
 
-def _plain_settings(_quality: int | None, _info: PictureInfo | None, _lossless: bool) -> dict[str, Any]:
+def _plain_settings(_quality: int | None, _info: ImageInfo | None, _lossless: bool) -> dict[str, Any]:
     return {}
 
 
@@ -128,7 +128,7 @@ _SETTINGS = {
 }  # fmt: skip
 
 
-def _subsampling(info: PictureInfo | None) -> str:
+def _subsampling(info: ImageInfo | None) -> str:
     return _SUBSAMPLINGS[info.jpeg_subsampling or 0 if info is not None else 0]
 
 
@@ -163,7 +163,7 @@ class _CollectingSink:
         self._next_row += len(rows)
 
     def finish(self) -> None:
-        """Encode the picture."""
+        """Encode the image."""
         check_complete(self._image.height - self._next_row)
         with quiet_pillow(), encoder_errors(self._format.title):
             image, extra = self._image, dict[str, Any]()
@@ -193,7 +193,7 @@ def _metadata_settings(metadata: Metadata, fmt: Format) -> dict[str, Any]:
 
 
 def _reduced(image: Image.Image) -> tuple[Image.Image, dict[str, Any], list[str]]:
-    """At most 256 colours of a picture, Pillow's settings for its transparency, and what was lost."""
+    """At most 256 colours of an image, Pillow's settings for its transparency, and what was lost."""
     if image.mode == "L":
         return image, {}, []
     if image.mode == "RGB":

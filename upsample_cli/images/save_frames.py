@@ -1,4 +1,4 @@
-"""Several pictures out: one way to open a writer for each format that holds them. One is in memory at a time."""
+"""Several images out: one way to open a writer for each format that holds them. One is in memory at a time."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from upsample_cli.images.codecs.tiff.writer import TiffPages
 from upsample_cli.images.codecs.webp import WebpFrames
 from upsample_cli.images.format_table import Format
 from upsample_cli.images.formats import check_quality
-from upsample_cli.images.model import Frames, FrameWriter, Layout, Metadata, PictureInfo, Rows, Sink
+from upsample_cli.images.model import Frames, FrameWriter, ImageInfo, Layout, Metadata, Rows, Sink
 from upsample_cli.images.save import open_sink
 
 
 class Muxer(Protocol):
-    """Puts encoded pictures into one file."""
+    """Puts encoded images into one file."""
 
-    def add(self, picture: bytes, duration_ms: Fraction) -> None:
+    def add(self, image: bytes, duration_ms: Fraction) -> None:
         """Put in the next one."""
         ...
 
@@ -37,13 +37,13 @@ def open_frame_writer(
     *,
     factor: int = 1,
     quality: int | None = None,
-    info: PictureInfo | None = None,
+    info: ImageInfo | None = None,
     executor: Executor | None = None,
 ) -> FrameWriter:
-    """A writer of several pictures of this format into `file`.
+    """A writer of several images of this format into `file`.
 
     PNG and TIFF are written as rows come. Of WebP and GIF one frame at a time is collected and encoded, as
-    `sinks.open_sink` does with a picture alone, and put into the file: no frame waits for another, but none is made
+    `sinks.open_sink` does with an image alone, and put into the file: no frame waits for another, but none is made
     smaller by it either.
 
     Args:
@@ -104,8 +104,8 @@ class _MuxedSink:
     """One frame on its way."""
 
     def __init__(self, muxer: Muxer, duration_ms: Fraction, encoded: Callable[[BinaryIO], Sink]) -> None:
-        self._muxer, self._duration_ms, self._picture = muxer, duration_ms, io.BytesIO()
-        self._sink = encoded(self._picture)
+        self._muxer, self._duration_ms, self._image = muxer, duration_ms, io.BytesIO()
+        self._sink = encoded(self._image)
 
     @property
     def losses(self) -> Collection[str]:
@@ -116,4 +116,4 @@ class _MuxedSink:
 
     def finish(self) -> None:
         self._sink.finish()
-        self._muxer.add(self._picture.getvalue(), self._duration_ms)
+        self._muxer.add(self._image.getvalue(), self._duration_ms)

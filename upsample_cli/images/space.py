@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from upsample_cli.errors import PictureError
+from upsample_cli.errors import ImageError
 from upsample_cli.images.format_table import Format
 from upsample_cli.images.model import Frames, Layout
 
@@ -19,7 +19,7 @@ JPEG spends far more: 4 bits on 64 bytes at the least (T.81, K.3: the codes of a
 
 
 def least_file_bytes(fmt: Format, height: int, width: int, layout: Layout, quality: int | None = None) -> int:
-    """What a file takes at the least, whatever the picture shows: 0 where nothing can be said of its encoder.
+    """What a file takes at the least, whatever the image shows: 0 where nothing can be said of its encoder.
 
     Exact but for the head where pixels lie as they are: BMP and PNM, and PNG and TIFF of quality 0.
 
@@ -54,7 +54,7 @@ def least_output_bytes(
     """The same for every frame or page of an output.
 
     Args:
-        fmt, height, width, layout, quality: as of `least_file_bytes`, of the first picture.
+        fmt, height, width, layout, quality: as of `least_file_bytes`, of the first image.
         frames: of the input, those that will be written; None for the first alone.
         factor: how much larger they come, a side. Of other pages the number of pixels is known, and no more.
 
@@ -79,11 +79,11 @@ def check_space(output: Path, needed_bytes: int, free: Callable[[Path], int | No
         free: `free_bytes`, or one that remembers what it said of a folder.
 
     Raises:
-        PictureError: saying how much is needed and how much is free.
+        ImageError: saying how much is needed and how much is free.
     """
     there = free(output.parent) if needed_bytes else None
     if there is not None and needed_bytes > there:
-        raise PictureError(
+        raise ImageError(
             output,
             f"takes at least {size_text(needed_bytes)}, and {size_text(there)} are free there",
             "free some space, or give --output a folder on another disk",

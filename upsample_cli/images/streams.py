@@ -13,7 +13,7 @@ from tempfile import SpooledTemporaryFile, TemporaryFile, gettempdir
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from upsample_cli.atomic.files import writing_error
-from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.errors import ImageError, UsageError
 from upsample_cli.images.format_table import Format
 from upsample_cli.images.formats import DEFAULT_MAX_PIXELS
 from upsample_cli.images.space import free_bytes, size_text
@@ -35,27 +35,27 @@ _FRONT_TO_BACK = {"png"}
 """Formats whose sink never goes back in its file."""
 
 
-def picture_input(stdin: TextIO | None) -> BinaryIO:
+def image_input(stdin: TextIO | None) -> BinaryIO:
     """Standard input as a file of bytes.
 
     Raises:
         UsageError: it is closed, or a terminal.
     """
     if stdin is None or stdin.closed or stdin.isatty():
-        raise UsageError("- is standard input, and no picture is piped in", "name a file, or pipe one in: ... < FILE")
+        raise UsageError("- is standard input, and no image is piped in", "name a file, or pipe one in: ... < FILE")
     return stdin.buffer
 
 
 def spooled(stream: BinaryIO, max_pixels: int = DEFAULT_MAX_PIXELS) -> BinaryIO:
     """All of a stream, as a file that can be sought in: in memory up to 64 MiB, beyond that on the disk.
 
-    What does not begin as a picture is not read on; what does may be endless all the same.
+    What does not begin as an image is not read on; what does may be endless all the same.
 
     Args:
         max_pixels: how many may be in it: that bounds its size.
 
     Raises:
-        PictureError: it is empty, no picture, too long, cannot be read, or there is no room for it.
+        ImageError: it is empty, no image, too long, cannot be read, or there is no room for it.
 
     >>> import io
     >>> with spooled(io.BytesIO(b"BM and so on")) as file:
@@ -68,7 +68,7 @@ def spooled(stream: BinaryIO, max_pixels: int = DEFAULT_MAX_PIXELS) -> BinaryIO:
         head = stream.read(_HEAD_BYTES)
         format_of_content(head, NAME)
     except OSError as error:
-        raise PictureError(NAME, f"cannot be read ({error.strerror})", "pipe a picture in") from error
+        raise ImageError(NAME, f"cannot be read ({error.strerror})", "pipe an image in") from error
     file = cast("BinaryIO", SpooledTemporaryFile(MEMORY_BYTES))  # noqa: SIM115  lives as long as the run
     try:
         file.write(head)
@@ -77,7 +77,7 @@ def spooled(stream: BinaryIO, max_pixels: int = DEFAULT_MAX_PIXELS) -> BinaryIO:
     except OSError as error:
         file.close()
         raise _no_room(error.strerror) from error
-    except PictureError:
+    except ImageError:
         file.close()
         raise
     return file
@@ -91,19 +91,19 @@ def _copy(stream: BinaryIO, file: BinaryIO, max_pixels: int) -> None:
     while piece := stream.read(_PIECE_BYTES):
         copied_bytes += len(piece)
         if copied_bytes > most_bytes:
-            raise PictureError(
+            raise ImageError(
                 NAME,
                 f"goes on after {size_text(most_bytes)}, more than {max_pixels} pixels take",
-                "add --max-pixels if it is a picture, or write it into a file and name that",
+                "add --max-pixels if it is an image, or write it into a file and name that",
             )
         if copied_bytes > room_bytes:
             raise _no_room(f"it takes more than half of the {size_text(free or 0)} that are free")
         file.write(piece)
 
 
-def _no_room(reason: str | None) -> PictureError:
+def _no_room(reason: str | None) -> ImageError:
     cause = f"cannot be kept in the folder for temporary files ({reason})"
-    return PictureError(NAME, cause, "make room there, or name another with TMPDIR")
+    return ImageError(NAME, cause, "make room there, or name another with TMPDIR")
 
 
 def leads_to(stream: object, path: Path) -> bool:
@@ -129,8 +129,8 @@ class _Pipe(FileIO):
         return False  # a file that stdout leads to may hold something already
 
 
-def picture_pipe(stdout: TextIO | None) -> BinaryIO:
-    """Standard output as a file for the bytes of a picture.
+def image_pipe(stdout: TextIO | None) -> BinaryIO:
+    """Standard output as a file for the bytes of an image.
 
     Raises:
         UsageError: it is closed, or a terminal.
@@ -138,7 +138,7 @@ def picture_pipe(stdout: TextIO | None) -> BinaryIO:
     if stdout is None or stdout.closed:
         raise UsageError("standard output is closed", "give --output a file")
     if stdout.isatty():
-        raise UsageError("a picture is not written to a terminal", "give --output a file, or pipe it: ... > FILE")
+        raise UsageError("an image is not written to a terminal", "give --output a file, or pipe it: ... > FILE")
     stdout.flush()
     return cast("BinaryIO", _Pipe(os.dup(stdout.fileno()), "wb"))
 
@@ -151,7 +151,7 @@ def piped_file(pipe: BinaryIO, fmt: Format) -> Iterator[BinaryIO]:
 
     Raises:
         BrokenPipeError: nobody reads any more.
-        PictureError: it cannot be written for another reason.
+        ImageError: it cannot be written for another reason.
     """
     try:
         if fmt.name in _FRONT_TO_BACK:

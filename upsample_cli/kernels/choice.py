@@ -10,7 +10,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from upsample_cli.errors import GeometryError, PictureError, UsageError
+from upsample_cli.errors import GeometryError, ImageError, UsageError
 from upsample_cli.kernels.kernel import KERNEL_NAMES, Kernel, kernel_named
 from upsample_cli.kernels.profiles import checked_factor
 from upsample_cli.kernels.rounding import rounded_phases
@@ -41,7 +41,7 @@ def chosen_kernel(text: str, factor: int) -> Kernel:
     Raises:
         UsageError: if there is no such name or file, the file cannot be read, or a bias lies beside its weight: nobody
             can tell which range of pixels it was meant for.
-        GeometryError: if its weight is none of a layer that enlarges pictures so many times, or was fitted for another
+        GeometryError: if its weight is none of a layer that enlarges images so many times, or was fitted for another
             factor.
 
     >>> chosen_kernel("lanczos3", 2).kernel_size
@@ -51,7 +51,7 @@ def chosen_kernel(text: str, factor: int) -> Kernel:
 
 
 def kernel_warnings(text: str, factor: int) -> tuple[str, ...]:
-    """A line that says that flat pictures do not stay flat under a `chosen_kernel`, if they do not.
+    """A line that says that flat images do not stay flat under a `chosen_kernel`, if they do not.
 
     Raises:
         UsageError: as `chosen_kernel` does.
@@ -88,7 +88,7 @@ def _read_file(place: str, factor: int, _stamp: tuple[int, int]) -> tuple[Kernel
     try:
         weights = read_weights(place)
         made_for = fitted_factor(weights.path)
-    except PictureError as error:  # all pictures need it: the run cannot begin
+    except ImageError as error:  # all images need it: the run cannot begin
         raise UsageError(f"kernel {error.cause}", error.next_step) from error
     _refuse_bias(weights)
     if made_for not in (None, factor):
@@ -169,8 +169,8 @@ def _check_gain(name: str, gain: float) -> None:
 def _padding(name: str, factor: int, shape: Sequence[int]) -> int:
     if len(shape) != 4 or shape[1] not in (1, shape[0]) or 0 in shape:
         raise GeometryError(
-            f"kernel {name}: a weight of shape {tuple(shape)} is none for a picture",
-            "give one of (1, 1, k, k) for every channel, or (C, 1, k, k) or (C, C, k, k) for pictures of C channels",
+            f"kernel {name}: a weight of shape {tuple(shape)} is none for an image",
+            "give one of (1, 1, k, k) for every channel, or (C, 1, k, k) or (C, C, k, k) for images of C channels",
         )
     height, width = shape[2:]
     if height != width:

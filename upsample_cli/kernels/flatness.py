@@ -1,4 +1,4 @@
-"""What weights make of a flat picture, in words. numpy, no torch."""
+"""What weights make of a flat image, in words. numpy, no torch."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _UNSEEN = 2.0**-9
 
 
 def unflat_warning(weight: NDArray[np.float64], factor: int) -> str | None:
-    """A line that says that a flat picture would not stay as it is, and at which factors it would; None if it does.
+    """A line that says that a flat image would not stay as it is, and at which factors it would; None if it does.
 
-    The sum of a phase is what an output of that kind becomes where all inputs are 1, in every channel: a grey picture.
+    The sum of a phase is what an output of that kind becomes where all inputs are 1, in every channel: a grey image.
 
     Args:
         weight: (C, 1, k, k), groups = C, or (C, C, k, k), dense; `k - factor` is even and not negative.
@@ -26,11 +26,11 @@ def unflat_warning(weight: NDArray[np.float64], factor: int) -> str | None:
     >>> unflat_warning(sixteenths, 2) is None
     True
     >>> print(unflat_warning(sixteenths, 4))  # doctest: +NORMALIZE_WHITESPACE
-    at factor 4 the weights' phases sum to 0.0625 to 0.5625, not to 1: the picture gets darker and patterned; they suit
+    at factor 4 the weights' phases sum to 0.0625 to 0.5625, not to 1: the image gets darker and patterned; they suit
     factor 2
     """
     if not weight.any():
-        return "the weights are all 0: the picture gets black"
+        return "the weights are all 0: the image gets black"
     planes = weight.sum(axis=0) if weight.shape[1] > 1 else weight[:, 0]
     sums = _phase_sums(planes, factor)
     if _is_flat(sums):
@@ -43,7 +43,7 @@ def unflat_warning(weight: NDArray[np.float64], factor: int) -> str | None:
     suited = [each for each in range(2 - size % 2, min(size, MAX_FACTOR) + 1, 2) if _is_flat(_phase_sums(planes, each))]
     advice = f"; they suit factor {_listed(suited)}" if suited else ""
     effect = " and ".join(effects)
-    return f"at factor {factor} the weights' phases sum to {said}, not to 1: the picture gets {effect}{advice}"
+    return f"at factor {factor} the weights' phases sum to {said}, not to 1: the image gets {effect}{advice}"
 
 
 def _phase_sums(planes: NDArray[np.float64], factor: int) -> NDArray[np.float64]:

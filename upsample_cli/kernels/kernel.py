@@ -35,7 +35,7 @@ class Kernel:
         denominator: common to all weights.
         padding: of the transposed convolution: `kernel_size - 2 * padding == factor`, so that n samples become exactly
             `n * factor`, and output o lies at `(o + 1/2) / factor - 1/2`.
-        channels: 1 for one plane of weights that serves every channel of a picture; else the channels of the pictures
+        channels: 1 for one plane of weights that serves every channel of an image; else the channels of the images
             that it is for.
         is_dense: every output channel takes every input channel, instead of its own alone (groups = channels).
     """
@@ -102,7 +102,7 @@ class Kernel:
 
     @property
     def is_flat(self) -> bool:
-        """Whether every phase's weights sum to exactly 1: a flat picture stays flat."""
+        """Whether every phase's weights sum to exactly 1: a flat image stays flat."""
         return all(sum(self.weights[index] for index in phase) == self.denominator for phase in self.phases)
 
     def within(self, most: int) -> Kernel:
@@ -179,10 +179,10 @@ def spread(kernel: Kernel, channels: int, *, is_dense: bool) -> Kernel:
 
 
 def misfit(kernel: Kernel, channels: int, *, has_alpha: bool) -> tuple[str, str] | None:
-    """Why a kernel cannot take a picture, and what to do about it; None if it can.
+    """Why a kernel cannot take an image, and what to do about it; None if it can.
 
     Args:
-        channels: of the picture, alpha included.
+        channels: of the image, alpha included.
         has_alpha: colour is to be premultiplied by alpha. That needs a kernel that treats all channels alike and keeps
             flat flat: else colour and opacity would be scaled apart.
 
@@ -191,7 +191,7 @@ def misfit(kernel: Kernel, channels: int, *, has_alpha: bool) -> tuple[str, str]
     """
     if kernel.channels not in (1, channels):
         return (
-            f"kernel {kernel.name} is for {kernel.channels} channels, and the picture has {channels}, alpha included",
+            f"kernel {kernel.name} is for {kernel.channels} channels, and the image has {channels}, alpha included",
             "give weights for as many, or of shape (1, 1, k, k)",
         )
     if has_alpha and (kernel.channels > 1 or not kernel.is_flat):

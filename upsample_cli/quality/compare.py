@@ -1,4 +1,4 @@
-"""Every kernel on the same picture: how near it comes to the original, and how long it takes."""
+"""Every kernel on the same image: how near it comes to the original, and how long it takes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from upsample_cli.quality.pieces import MARGIN, Piece
 from upsample_cli.quality.score import Errors, errors
 
 CROP = 96
-"""Side of the crop that is chosen, in pixels of the large picture."""
+"""Side of the crop that is chosen, in pixels of the large image."""
 
 LARGEST_CROP = 512
 _STRIP_PIXELS = 2**18
@@ -54,7 +54,7 @@ class Comparison:
     """All kernels, the nearest to the original first.
 
     Args:
-        box: of the crops, in the whole large picture.
+        box: of the crops, in the whole large image.
         crop: of the original.
         rounds: times each kernel was timed.
     """
@@ -86,10 +86,10 @@ def kernels_for(names: Sequence[str] | None, factor: int, channels: int) -> dict
 
     Args:
         names: as `kernel_choice.chosen_kernel` takes them; None for all that have a name, each weight once.
-        channels: of the picture, 1 or 3.
+        channels: of the image, 1 or 3.
 
     Raises:
-        UsageError: if there is no such kernel, or it is not for such a picture.
+        UsageError: if there is no such kernel, or it is not for such an image.
 
     >>> list(kernels_for(None, 5, 3))[-3:]
     ['lanczos3', 'bspline', 'gaussian']
@@ -118,11 +118,11 @@ def compare(
     rounds: int = 3,
     advanced: Callable[[float], None] = lambda _share: None,
 ) -> Comparison:
-    """Enlarge the small picture by every kernel, and hold the results against the large one.
+    """Enlarge the small image by every kernel, and hold the results against the large one.
 
     Args:
         names: see `kernels_for`.
-        crop: what is to be shown, in the whole large picture; None for where the kernels differ most.
+        crop: what is to be shown, in the whole large image; None for where the kernels differ most.
         rounds: how often each kernel is timed, in turn with the others, after a round that does not count.
         advanced: told of what is done, as shares of all.
 
@@ -183,7 +183,7 @@ def _enlarged(pair: Pair, name: str) -> Rows:
 
 
 def _errors(seen: Luma, original: Luma, factor: int) -> Errors:
-    """The errors of a whole picture, some rows at a time."""
+    """The errors of a whole image, some rows at a time."""
     found = Errors()
     height, width = (length // factor for length in original.shape)
     step = max(1, _STRIP_PIXELS // width // factor**2)
@@ -197,7 +197,7 @@ def _errors(seen: Luma, original: Luma, factor: int) -> Errors:
 
 
 def _inside(crop: Box, measured: Box) -> Box:
-    """A box of the whole large picture, counted from where the measured piece begins."""
+    """A box of the whole large image, counted from where the measured piece begins."""
     if max(crop.height, crop.width) > LARGEST_CROP:
         raise UsageError(
             f"--crop {crop.width}x{crop.height} is too large to look at side by side",

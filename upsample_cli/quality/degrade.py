@@ -1,4 +1,4 @@
-"""How the small pictures came to be: what a fitted kernel learns to undo."""
+"""How the small images came to be: what a fitted kernel learns to undo."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ neighbourhoods, and together their solutions fill a kernel of `support * factor`
 
 Pixels are whole numbers up to 255, so the sums of products below are whole numbers too, and float64 holds them exactly
 up to 2**53, which is 138 thousand million pixels. Hence the order of adding, bands and threads change nothing, and
-taking the sums of some pictures away again leaves exactly those of the others.
+taking the sums of some images away again leaves exactly those of the others.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def solved(found: Equations, *, noise: float, symmetric: bool = True) -> Sums:
     Args:
         found: of at least one neighbourhood.
         noise: variance, in squared levels, of noise imagined on the input: the ridge, which keeps weights small where
-            the pictures do not decide.
+            the images do not decide.
         symmetric: the kernel is the same turned by 90 degrees and mirrored; the sums over all eight symmetries of the
             square are solved.
 
@@ -126,7 +126,7 @@ def solved(found: Equations, *, noise: float, symmetric: bool = True) -> Sums:
 
 
 def symmetrised(found: Equations) -> Equations:
-    """The sums as if every picture had also been seen mirrored and turned, in all eight ways."""
+    """The sums as if every image had also been seen mirrored and turned, in all eight ways."""
     side, factor = found.support, found.factor
     gram, cross = np.zeros_like(found.gram), np.zeros_like(found.cross)
     for pixels, phases in zip(symmetries(side), symmetries(factor), strict=True):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from upsample_cli.atomic.files import new_file
-from upsample_cli.errors import OutputExistsError, PictureError, UsageError
+from upsample_cli.errors import ImageError, OutputExistsError, UsageError
 from upsample_cli.kernels.weights.files import METADATA_KEY
 from upsample_cli.quality.fit import Fit
 
@@ -26,14 +26,14 @@ def check_target(path: Path, *, overwrite: bool, what: str = "kernels", suffix: 
     Raises:
         UsageError: if it does not end in the suffix.
         OutputExistsError: if it exists and `overwrite` is not set.
-        PictureError: if its folder does not exist.
+        ImageError: if its folder does not exist.
     """
     if path.suffix.lower() != suffix:
         raise UsageError(f"{path}: {what} are written as {suffix}", f"give --output NAME{suffix}")
     if path.exists() and not overwrite:
         raise OutputExistsError(path)
     if not path.parent.is_dir():
-        raise PictureError(path, "cannot be written: its folder does not exist", "create it, or give another --output")
+        raise ImageError(path, "cannot be written: its folder does not exist", "create it, or give another --output")
 
 
 def write_fit(fit: Fit, path: Path, *, overwrite: bool, made_by: str) -> None:
@@ -41,7 +41,7 @@ def write_fit(fit: Fit, path: Path, *, overwrite: bool, made_by: str) -> None:
 
     Raises:
         OutputExistsError: if the file exists and `overwrite` is not set.
-        PictureError: if it cannot be written.
+        ImageError: if it cannot be written.
     """
     from safetensors.numpy import save
 
@@ -62,7 +62,7 @@ def as_json(fit: Fit) -> dict[str, Any]:
         "layer": (
             f"ConvTranspose2d(1, 1, {kernel.kernel_size}, stride={kernel.factor}, padding={kernel.padding}, bias=False)"
         ),
-        "pictures": fit.pictures,
+        "pictures": fit.images,
         "samples": fit.samples,
         "skipped": len(fit.skipped),
         "protocol": fit.protocol,

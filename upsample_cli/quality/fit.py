@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.errors import ImageError, UsageError
 from upsample_cli.kernels.kernel import Kernel, kernel_named
 from upsample_cli.quality.degrade import Degradation, Luma
 from upsample_cli.quality.equations import Equations, equations, no_equations, solved
@@ -22,7 +22,7 @@ PEERS = ("bilinear", "bicubic", "lanczos3")
 
 NOISE = 0.1
 """The ridge, see `equations.solved`. From a tenth of it to ten times as much, leave-one-out scores of photographs stay
-within 0.01 dB; more takes sharpness from clean pictures."""
+within 0.01 dB; more takes sharpness from clean images."""
 
 _MOST_FOLDS = 16
 _MOST_SCORED = 64
@@ -37,8 +37,8 @@ class Recipe:
     Args:
         factor: of the enlargement, 2 to 16.
         support: input pixels along one side of what an output pixel is made from: 3, 5 or 7.
-        degradation: how small pictures came to be.
-        symmetric: the same kernel for a picture turned or mirrored.
+        degradation: how small images came to be.
+        symmetric: the same kernel for an image turned or mirrored.
 
     Raises:
         UsageError: if the factor or the support is none of these.
@@ -70,7 +70,7 @@ class Fit:
 
     Args:
         kernel: of whole weights that fit 8 bits, over a power of two.
-        pictures: photographs it was fitted to.
+        images: photographs it was fitted to.
         samples: neighbourhoods in them.
         skipped: why others were passed over.
         scores: by kernel, "fitted" last, on what that kernel was not fitted to; empty if there is nothing to hold out.
@@ -80,9 +80,9 @@ class Fit:
 
     recipe: Recipe
     kernel: Kernel
-    pictures: int
+    images: int
     samples: int
-    skipped: tuple[PictureError, ...]
+    skipped: tuple[ImageError, ...]
     scores: dict[str, Score]
     scored: int
     parts: int
@@ -91,11 +91,11 @@ class Fit:
     def protocol(self) -> str:
         """How the scores came about, in words."""
         if not self.scores:
-            return "no score: the only picture is too small to hold a half of it out"
-        if self.pictures == 1:
-            return "each half of the picture by a kernel fitted to the other half"
-        held = "each picture" if self.parts == self.pictures else f"each of {self.parts} groups of pictures"
-        some = f"; {self.scored} of {self.pictures} pictures scored" if self.scored < self.pictures else ""
+            return "no score: the only image is too small to hold a half of it out"
+        if self.images == 1:
+            return "each half of the image by a kernel fitted to the other half"
+        held = "each image" if self.parts == self.images else f"each of {self.parts} groups of images"
+        some = f"; {self.scored} of {self.images} images scored" if self.scored < self.images else ""
         return f"{held} by a kernel fitted to the others{some}"
 
 
@@ -125,10 +125,10 @@ def fit_photos(
     parts, folds, skipped = _read_all(paths, recipe, advanced)
     if not parts:
         why = f": {skipped[0]}" if len(skipped) == 1 else ""
-        raise UsageError(f"there is no picture to learn from{why}", "" if why else "give larger or other photographs")
-    pictures = len(parts)
+        raise UsageError(f"there is no image to learn from{why}", "" if why else "give larger or other photographs")
+    images = len(parts)
     total = sum(folds, no_equations(recipe.factor, recipe.support))
-    if pictures == 1:
+    if images == 1:
         parts = halves(parts[0], recipe.support)
         folds = [equations_of(part, recipe) for part in parts]
     found = []
@@ -139,7 +139,7 @@ def fit_photos(
         found.append(errors_of(parts[index], kernels, recipe.degradation, advanced))
     scores = {name: mean_score([each[name] for each in found]) for name in found[0]} if found else {}
     kernel = fitted_kernel(total, recipe, denominators)
-    return Fit(recipe, kernel, pictures, total.count, tuple(skipped), scores, len(found), min(len(parts), _MOST_FOLDS))
+    return Fit(recipe, kernel, images, total.count, tuple(skipped), scores, len(found), min(len(parts), _MOST_FOLDS))
 
 
 def fitted_kernel(found: Equations, recipe: Recipe, denominators: Iterable[int]) -> Kernel:
@@ -177,11 +177,11 @@ def enlarged(low: Luma, kernel: Kernel) -> Luma:
 
 def _read_all(
     paths: Sequence[Path], recipe: Recipe, advanced: Callable[[float], None]
-) -> tuple[list[Part], list[Equations], list[PictureError]]:
+) -> tuple[list[Part], list[Equations], list[ImageError]]:
     """The usable photographs, their equations in at most `_MOST_FOLDS` groups, and why the others are not usable."""
     parts: list[Part] = []
     folds: list[Equations] = []
-    skipped: list[PictureError] = []
+    skipped: list[ImageError] = []
     seen: dict[bytes, Path] = {}
     for path in paths:
         try:
@@ -189,8 +189,8 @@ def _read_all(
             found = equations_of(part, recipe, advanced)
             content = hashlib.sha256(found.gram.tobytes() + found.cross.tobytes()).digest()
             if content in seen:  # held out, it would be scored by a kernel fitted to it
-                raise PictureError(path, f"is the same picture as {seen[content]}")
-        except PictureError as error:
+                raise ImageError(path, f"is the same image as {seen[content]}")
+        except ImageError as error:
             skipped.append(error)
             continue
         fold = len(parts) % _MOST_FOLDS

@@ -1,4 +1,4 @@
-"""A picture, and what reducing leaves of it: what kernels are compared on. No torch."""
+"""An image, and what reducing leaves of it: what kernels are compared on. No torch."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.errors import ImageError, UsageError
 from upsample_cli.images.color.convert import convert_rows
-from upsample_cli.images.model import Layout, PictureInfo, Rows
-from upsample_cli.images.open import DEFAULT_MAX_PIXELS, open_picture, probe
+from upsample_cli.images.model import ImageInfo, Layout, Rows
+from upsample_cli.images.open import DEFAULT_MAX_PIXELS, open_image, probe
 from upsample_cli.quality.degrade import Degradation, Luma, degraded
 from upsample_cli.quality.pieces import luma
 
@@ -22,7 +22,7 @@ FACTORS = (2, 64)
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Some pixels of the large picture: its left upper corner, and its size."""
+    """Some pixels of the large image: its left upper corner, and its size."""
 
     top: int
     left: int
@@ -35,11 +35,11 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large pictures may be.
+    """How large images may be.
 
     Args:
-        measured: pixels of the large picture that are compared; of a larger one a piece of its own proportion.
-        accepted: pixels of a picture that is opened at all.
+        measured: pixels of the large image that are compared; of a larger one a piece of its own proportion.
+        accepted: pixels of an image that is opened at all.
     """
 
     measured: int
@@ -48,12 +48,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pair:
-    """The same piece of a picture, small and large, of 8 bits; grey is (height, width), colour (height, width, 3).
+    """The same piece of an image, small and large, of 8 bits; grey is (height, width), colour (height, width, 3).
 
     Args:
         low: reduced; `factor` times smaller on both sides.
         high: what a kernel has to bring back.
-        box: where `high` lies in the whole large picture.
+        box: where `high` lies in the whole large image.
         degradation: how the small one came to be, in words.
         remarks: what comparing it so leaves out, one line each.
     """
@@ -72,7 +72,7 @@ class Pair:
 
 
 def luma_of(pixels: Rows) -> Luma:
-    """Luma of a picture of a `Pair`, (height, width).
+    """Luma of an image of a `Pair`, (height, width).
 
     >>> luma_of(np.array([[[255, 0, 0]]], np.uint8)).tolist()
     [[76]]
@@ -89,13 +89,13 @@ def reduced_pair(photo: Path, factor: int, degradation: Degradation, limits: Lim
 
     Raises:
         UsageError: for a factor that is none.
-        PictureError: if the photograph cannot be read, or nothing would be left of it.
+        ImageError: if the photograph cannot be read, or nothing would be left of it.
     """
     if not FACTORS[0] <= factor <= FACTORS[1]:
         raise UsageError(f"kernels cannot be compared at factor {factor}", "give --factor {} to {}".format(*FACTORS))
     info = probe(photo, max_pixels=limits.accepted)
     if min(info.height, info.width) < factor:
-        raise PictureError(photo, f"{info.width}x{info.height} is too small to be reduced {factor} times")
+        raise ImageError(photo, f"{info.width}x{info.height} is too small to be reduced {factor} times")
     box = _measured(info, factor, limits.measured, around)
     high = _read(photo, box, limits)
     remarks = _remarks(photo, info)
@@ -112,15 +112,15 @@ def reduced_pair(photo: Path, factor: int, degradation: Degradation, limits: Lim
 def referenced_pair(
     small: Path, reference: Path, factor: int | None, limits: Limits, around: Box | None = None
 ) -> Pair:
-    """A small picture, and the large one that it was made from.
+    """A small image, and the large one that it was made from.
 
     Args:
         factor: between the two, if it is to be checked.
-        around: see `reduced_pair`; of the large picture.
+        around: see `reduced_pair`; of the large image.
 
     Raises:
         UsageError: if the large one is no whole number of times as large on both sides, or not `factor` times.
-        PictureError: if one of them cannot be read.
+        ImageError: if one of them cannot be read.
     """
     less, more = (probe(path, max_pixels=limits.accepted) for path in (small, reference))
     times = more.height // less.height
@@ -128,7 +128,7 @@ def referenced_pair(
         raise UsageError(
             f"{reference} ({more.width}x{more.height}) is no whole number of times as large as {small} "
             f"({less.width}x{less.height})",
-            "give the picture that the small one was made from",
+            "give the image that the small one was made from",
         )
     if factor not in (None, times):
         raise UsageError(f"{reference} is {times} times as large as {small}", f"leave --factor {factor} out")
@@ -144,8 +144,8 @@ def referenced_pair(
     return Pair(low, high, times, box, f"that of {small.name}", tuple(remarks))
 
 
-def _measured(info: PictureInfo, factor: int, most: int, around: Box | None) -> Box:
-    """What of the large picture is taken: whole small pixels, at most so many large ones."""
+def _measured(info: ImageInfo, factor: int, most: int, around: Box | None) -> Box:
+    """What of the large image is taken: whole small pixels, at most so many large ones."""
     whole = Box(0, 0, info.height, info.width)
     centre = whole if around is None else around
     share = min(1.0, math.sqrt(most / (info.height * info.width)))
@@ -161,7 +161,7 @@ def _span(length: int, share: float, centre: float) -> tuple[int, int]:
 
 
 def _read(path: Path, box: Box, limits: Limits) -> Rows:
-    with open_picture(path, max_pixels=limits.accepted) as source:
+    with open_image(path, max_pixels=limits.accepted) as source:
         layout = source.info.layout
         rows = source.read_rows(box.top, box.top + box.height)[:, box.left : box.left + box.width]
         target = Layout("grey" if layout.colour == "grey" else "rgb")
@@ -169,13 +169,13 @@ def _read(path: Path, box: Box, limits: Limits) -> Rows:
     return np.ascontiguousarray(pixels[..., 0] if target.colour == "grey" else pixels)
 
 
-def _remarks(path: Path, info: PictureInfo) -> list[str]:
+def _remarks(path: Path, info: ImageInfo) -> list[str]:
     return [f"{path}: {remark}" for remark in (*info.warnings, *_losses(info))]
 
 
-def _losses(info: PictureInfo) -> Iterator[str]:
+def _losses(info: ImageInfo) -> Iterator[str]:
     if info.frames is not None:
-        yield f"the first of its {info.frames.count} pictures is compared"
+        yield f"the first of its {info.frames.count} images is compared"
     if info.layout.alpha:
         yield "what is transparent is compared over white"
     if info.layout.depth > 8:

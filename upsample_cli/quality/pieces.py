@@ -1,7 +1,7 @@
-"""Photographs as pieces of luma, each with what reducing leaves of it: some rows at a time, however large the picture.
+"""Photographs as pieces of luma, each with what reducing leaves of it: some rows at a time, however large the image.
 
-A piece has `MARGIN` rows more of the reduced picture on each side than it is about, as far as there are any. They hold
-all that enlarging and comparing its own rows looks at, so how a picture is cut changes nothing.
+A piece has `MARGIN` rows more of the reduced image on each side than it is about, as far as there are any. They hold
+all that enlarging and comparing its own rows looks at, so how an image is cut changes nothing.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from upsample_cli.errors import PictureError
+from upsample_cli.errors import ImageError
 from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.model import Layout, Rows, Source
-from upsample_cli.images.open import open_picture, probe
+from upsample_cli.images.open import open_image, probe
 from upsample_cli.quality.degrade import FILTER_REACH, JPEG_BLOCK, Degradation, Luma, degraded
 
 MARGIN = 8
@@ -28,7 +28,7 @@ _RED, _GREEN, _BLUE = 19595, 38470, 7471
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """Rows `above` to `len(low) - below` of a reduced picture, with their margins.
+    """Rows `above` to `len(low) - below` of a reduced image, with their margins.
 
     Args:
         low: (height, width), reduced.
@@ -79,14 +79,14 @@ def whole_part(path: Path, *, factor: int, support: int) -> Part:
     """A photograph as one part; only its header is read. Rows and columns beyond a multiple of the factor are left out.
 
     Raises:
-        PictureError: if it cannot be read, or is too small for one neighbourhood.
+        ImageError: if it cannot be read, or is too small for one neighbourhood.
     """
     info = probe(path)
     height, width = info.height // factor, info.width // factor
     if min(height, width) < support:
         least = support * factor
-        raise PictureError(
-            path, f"{info.width}x{info.height} is too small to learn from", f"give pictures of {least}x{least} or more"
+        raise ImageError(
+            path, f"{info.width}x{info.height} is too small to learn from", f"give images of {least}x{least} or more"
         )
     return Part(path, height, width, 0, height)
 
@@ -106,10 +106,10 @@ def pieces(part: Part, *, factor: int, degradation: Degradation) -> Iterator[Pie
     """A part from top to bottom; its every row belongs to one piece.
 
     Raises:
-        PictureError: if the file cannot be read to the end.
+        ImageError: if the file cannot be read to the end.
     """
     step = max(1, _PIECE_PIXELS // part.width // JPEG_BLOCK) * JPEG_BLOCK
-    with open_picture(part.path) as source:
+    with open_image(part.path) as source:
         for top in range(part.top, part.bottom, step):
             bottom = min(top + step, part.bottom)
             first, last = max(0, top - MARGIN), min(part.height, bottom + MARGIN)

@@ -1,4 +1,4 @@
-"""How near an enlarged picture comes to the photograph: PSNR and SSIM of luma, added up piece by piece."""
+"""How near an enlarged image comes to the photograph: PSNR and SSIM of luma, added up piece by piece."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from upsample_cli.quality.degrade import Luma
 from upsample_cli.quality.pieces import Piece
 
 LARGEST_PSNR_DB = 100.0
-"""What a part counts that is enlarged without any error, so that a mean over pictures stays a number."""
+"""What a part counts that is enlarged without any error, so that a mean over images stays a number."""
 
 _REACH = 5
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
@@ -27,7 +27,7 @@ class Errors:
 
     Args:
         squared: sum of squared errors in levels, over so many `pixels`.
-        similarity: sum of SSIM over so many `windows`, of 11x11 pixels, wholly inside the picture.
+        similarity: sum of SSIM over so many `windows`, of 11x11 pixels, wholly inside the image.
     """
 
     squared: int = 0
@@ -52,7 +52,7 @@ class Errors:
 
     @property
     def ssim(self) -> float:
-        """Mean structural similarity, or 1 for a picture smaller than one window."""
+        """Mean structural similarity, or 1 for an image smaller than one window."""
         return self.similarity / self.windows if self.windows else 1.0
 
 

@@ -1,4 +1,4 @@
-"""A comparison as one picture: crops side by side, how far each is from the original below it."""
+"""A comparison as one image: crops side by side, how far each is from the original below it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
 @dataclass(frozen=True, slots=True)
 class _Cell:
-    """Two pictures, one below the other, under two lines of text."""
+    """Two images, one below the other, under two lines of text."""
 
     title: str
     subtitle: str
@@ -58,7 +58,7 @@ def write_sheet(
 
 
 def sheet(comparison: Comparison, title: str) -> Image.Image:
-    """The page: the original with the whole picture below it, then every kernel, the nearest to the original first."""
+    """The page: the original with the whole image below it, then every kernel, the nearest to the original first."""
     box = comparison.box
     times = max(1, _CELL // max(box.height, box.width))
     gain = _gain(comparison)

@@ -20,7 +20,7 @@ from upsample_cli.tconv.interpolation import collapsed
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
 
 FLAT_LEVEL = 128
-"""The grey that amplitudes are told for: a flat picture of it comes out between two levels that far apart."""
+"""The grey that amplitudes are told for: a flat image of it comes out between two levels that far apart."""
 _MAP_INPUT = 5
 _MOST_CURES = 2
 _LARGEST_SETTING, _MOST_CELLS = 256, 60

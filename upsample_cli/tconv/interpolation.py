@@ -73,7 +73,7 @@ class Interpolation:
 
     @property
     def pad_width(self) -> int:
-        """Samples to pad at each end, so that the layer sees no zeros where the picture ends."""
+        """Samples to pad at each end, so that the layer sees no zeros where the image ends."""
         return max(kernel.halo for kernel in self.kernels)
 
     @property

@@ -63,7 +63,7 @@ def shape(
             (depth, height, width).
         layers: at least one. Channels must agree from each to the next.
         channels: of the input; None where not known: the first layer may then take any number.
-        batch: pictures that run together; multiplies costs.
+        batch: images that run together; multiplies costs.
 
     Raises:
         GeometryError: where torch would refuse; the message names the layer.
@@ -78,7 +78,7 @@ def shape(
     if any(isinstance(size, int) and size < 1 for size in before):
         raise GeometryError(f"the size {size_text(before)} is too small", "use 1 or more")
     _refuse_endless("size", *before)
-    _refuse_endless("number of pictures", batch)
+    _refuse_endless("number of images", batch)
     for number, layer in enumerate(layers, start=1):
         with located(f"layer {number}, {layer.name}" if len(layers) > 1 else layer.name):
             if layer.axes not in (None, len(before)):

@@ -94,7 +94,7 @@ def _remarks_on_axis(kernel_size: int, stride: int, padding: int, output_padding
     exact = dilation * (kernel_size - 1) + 1 - 2 * padding + output_padding == stride
     if stride > 1 and exact and output_padding:
         return [
-            f"output_padding {output_padding} makes the size {stride}n by computing more at the end, so the picture "
+            f"output_padding {output_padding} makes the size {stride}n by computing more at the end, so the image "
             f"lies {Fraction(output_padding, 2)} pixel up and left; {stride}n and centred: {centred}"
         ]
     return []

@@ -1,6 +1,6 @@
-"""Pictures on a Dask cluster: one more executor. The plan, the record and the report stay where the command runs.
+"""Images on a Dask cluster: one more executor. The plan, the record and the report stay where the command runs.
 
-Dask shares out the pictures, and gives those of a worker that is lost to another. `cluster_worker` is its other end.
+Dask shares out the images, and gives those of a worker that is lost to another. `cluster_worker` is its other end.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from upsample_cli.errors import Interrupted, UpsampleError
 from upsample_cli.kernels.kernel import KERNEL_NAMES
 
 _CLOSING_S = 5.0
-_AHEAD = 2  # pictures that are out for each thread of a worker, so that none waits for its next one
+_AHEAD = 2  # images that are out for each thread of a worker, so that none waits for its next one
 
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """A picture that is out: as it was planned, as it was sent, and who waits for it."""
+    """An image that is out: as it was planned, as it was sent, and who waits for it."""
 
     job: Job
     sent: Job
@@ -46,7 +46,7 @@ class ClusterExecutor:
     Args:
         client: of `connected`; closed with this.
         address: of the scheduler, as typed.
-        errand: what holds for all pictures.
+        errand: what holds for all images.
         watcher: is told of them, from Dask's threads.
         debug: let unexpected errors through.
     """
@@ -81,7 +81,7 @@ class ClusterExecutor:
         return future
 
     def close(self) -> None:
-        """See `batch.run.Executor`. Pictures at work on the cluster are stopped and their files removed."""
+        """See `batch.run.Executor`. Images at work on the cluster are stopped and their files removed."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -106,7 +106,7 @@ class ClusterExecutor:
             self._client.close(timeout=_CLOSING_S)
 
     def _hear(self, event: tuple[float, object]) -> None:
-        """A picture is begun on a worker; again, if it was lost with another."""
+        """An image is begun on a worker; again, if it was lost with another."""
         number = event[1]
         if isinstance(number, int) and number in self._out:
             self._begun[number] += 1
@@ -130,7 +130,7 @@ class ClusterExecutor:
         """What came of a task.
 
         Raises:
-            UpsampleError: if it is no matter of this picture alone.
+            UpsampleError: if it is no matter of this image alone.
         """
         try:
             answer = task.result()  # one that was lost with its worker is computed again in here
@@ -153,7 +153,7 @@ class ClusterExecutor:
         return not options.overwrite and is_whole(job.output, job.format, size, options)
 
     def _failed(self, job: Job, error: BaseException) -> Result:
-        """The result of a picture that the cluster could not cope with."""
+        """The result of an image that the cluster could not cope with."""
         from distributed.scheduler import KilledWorker
 
         if self._debug or isinstance(error, UpsampleError):

@@ -138,7 +138,7 @@ def _sight(job: Job) -> Sight:
         mark.touch(exist_ok=False)
         is_marked = True
     except OSError:
-        is_marked = False  # every picture will say why
+        is_marked = False  # every image will say why
     return Sight(job.input.absolute(), job.input.stat().st_size, folder, mark if is_marked else None)
 
 

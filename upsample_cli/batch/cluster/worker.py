@@ -1,6 +1,6 @@
-"""What a Dask worker does with a picture: it hands it to worker processes of its own, as a run on one machine does.
+"""What a Dask worker does with an image: it hands it to worker processes of its own, as a run on one machine does.
 
-So a picture that crashes, hangs or eats memory fails alone here too, and takes no Dask worker with it.
+So an image that crashes, hangs or eats memory fails alone here too, and takes no Dask worker with it.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from upsample_cli.errors import Interrupted
 from upsample_cli.version import __version__
 
 IDLE_S = 60.0
-"""A run that sends no picture for so long has its processes ended here: it may have been killed. They start again."""
+"""A run that sends no image for so long has its processes ended here: it may have been killed. They start again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """What holds for all pictures of a run.
+    """What holds for all images of a run.
 
     Args:
         options, token: of the run.
@@ -47,7 +47,7 @@ class Errand:
 
     @property
     def topic(self) -> str:
-        """Of the events that tell the run which of its pictures is begun."""
+        """Of the events that tell the run which of its images is begun."""
         return f"upsample-{self.token}"
 
 
@@ -56,7 +56,7 @@ class Sight:
     """What a worker is asked to see, to show that it shares storage with the run.
 
     Args:
-        input, input_bytes: a picture, and its size.
+        input, input_bytes: an image, and its size.
         folder: of outputs.
         mark: a file in it that was made just now.
     """
@@ -84,10 +84,10 @@ def misfit(sight: Sight | None) -> tuple[str, str]:
 
 
 def enlarge(job: Job, errand: Errand, number: int) -> dict[str, Any]:
-    """One picture: a task of Dask's. Returns its result as `wire.sent` writes it.
+    """One image: a task of Dask's. Returns its result as `wire.sent` writes it.
 
     Args:
-        number: tells the run which of its pictures this is.
+        number: tells the run which of its images this is.
 
     Raises:
         Interrupted: if the run has ended.
@@ -112,13 +112,13 @@ def end(token: str) -> None:
 
 
 class _Site:
-    """The worker processes of one run on one Dask worker; its memory bounds how many pictures are in work at once."""
+    """The worker processes of one run on one Dask worker; its memory bounds how many images are in work at once."""
 
     def __init__(self, errand: Errand, slots: int) -> None:
         if multiprocessing.current_process().daemon:
             # So Dask's nanny starts its workers, and daemons may have no children. Ours end when their pipe does.
             multiprocessing.current_process().daemon = False
-        # A Dask worker that is only cut off goes on writing while another has its pictures: never the same file.
+        # A Dask worker that is only cut off goes on writing while another has its images: never the same file.
         token = worker_token(errand.token)
         options = shared_out(errand.options, slots)
         assignment = Assignment(options, token, errand.carry, cores=slots, prepare=errand.prepare)

@@ -1,6 +1,6 @@
 """What was done before: one SQLite file beside the outputs, which is also the lock that keeps a second run out.
 
-A row is committed before a picture's file is begun, and again when the picture has ended: whenever the process is
+A row is committed before an image's file is begun, and again when the image has ended: whenever the process is
 killed, a row tells of everything that may lie about.
 """
 
@@ -27,7 +27,7 @@ _SELECT = f"SELECT {COLUMNS} FROM pictures LEFT JOIN settings ON settings = sett
 _MOST_OUTPUTS = 100
 """Of one input that are looked at: a record that holds more must not slow down every input."""
 _MOST_UNFINISHED = 10_000
-"""Far more than pictures that are in work at once, and still a second or two to look for."""
+"""Far more than images that are in work at once, and still a second or two to look for."""
 
 
 class Record:
@@ -105,7 +105,7 @@ class Record:
         return bool(self._read("SELECT 1 FROM pictures WHERE status = 'failed' AND NOT may_pass LIMIT 1"))
 
     def started(self, job: Job) -> None:
-        """Note that a picture is about to be begun.
+        """Note that an image is about to be begun.
 
         Raises:
             RecordError: if it cannot be written.
@@ -122,7 +122,7 @@ class Record:
         )
 
     def ended(self, job: Job, result: Result) -> None:
-        """Note what came of a picture.
+        """Note what came of an image.
 
         Raises:
             RecordError: if it cannot be written.

@@ -14,7 +14,7 @@ from upsample_cli.batch.record.record import RECORD_NAME, Record
 from upsample_cli.batch.record.row import Row
 from upsample_cli.batch.workers.timeout import has_time
 from upsample_cli.enlarge.job import Job, Options, Result
-from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.errors import ImageError, UsageError
 from upsample_cli.images.formats import format_of_path
 
 
@@ -46,7 +46,7 @@ class Resume:
         record: it.
         options: of the run.
         retry_failed: try again what failed.
-        timeout_s: seconds a picture may take; what failed for having had less is tried again. None for any number.
+        timeout_s: seconds an image may take; what failed for having had less is tried again. None for any number.
         adopted: rows of killed runs whose outputs are whole.
         broken: outputs of killed runs that are empty.
     """
@@ -62,26 +62,26 @@ class Resume:
         """Lock the record and tidy up; see `Record.begin`."""
         self.record.begin(adopted=self.adopted, broken=self.broken)
 
-    def recalled(self, picture: Path, output_of: Callable[[Row], Path]) -> Result | None:
-        """The result of a picture that need not be opened: it is done, or failed and would fail again.
+    def recalled(self, image: Path, output_of: Callable[[Row], Path]) -> Result | None:
+        """The result of an image that need not be opened: it is done, or failed and would fail again.
 
         Args:
             output_of: what the output would be called now, from what a row tells of the input.
         """
-        for row in self.record.of_input(picture):
+        for row in self.record.of_input(image):
             if row.status == "started":
                 continue
             is_written = row.status == "written"
             settings = self.record.settings if is_written else self.record.conditions
-            if row.settings != settings or self._input_change(row, picture) is not None:
+            if row.settings != settings or self._input_change(row, image) is not None:
                 continue
             output = output_of(row)
             if row.output != self.record.real_path(output):
                 continue
             if is_written and stamp_of(row.output) == row.output_stamp:
-                return _result(row, picture, output).ended("skipped")
+                return _result(row, image, output).ended("skipped")
             if not is_written and not self._may_pass(row):
-                return _result(row, picture, output).ended("failed", error=row.error)
+                return _result(row, image, output).ended("failed", error=row.error)
         return None
 
     def _may_pass(self, row: Row) -> bool:
@@ -101,7 +101,7 @@ class Resume:
             return Verdict(reason="is gone")
         return self._written(row, job.input, stamp)
 
-    def _unfinished(self, row: Row, picture: Path, stamp: Stamp | None) -> Verdict:
+    def _unfinished(self, row: Row, image: Path, stamp: Stamp | None) -> Verdict:
         if stamp is None:
             return Verdict(reason="was not finished")
         if stamp == row.output_stamp:  # what was to be replaced is still there
@@ -113,33 +113,33 @@ class Resume:
             # The record does not prove that a file was not put there by the user.
             return Verdict(is_stale=True, reason="was left unfinished by a killed run, or is another file")
         self.adopted.append(row)
-        return self._written(replace(row, output_stamp=stamp), picture, stamp)
+        return self._written(replace(row, output_stamp=stamp), image, stamp)
 
-    def _written(self, row: Row, picture: Path, stamp: Stamp) -> Verdict:
-        changes = self._changes(row, picture, stamp)
+    def _written(self, row: Row, image: Path, stamp: Stamp) -> Verdict:
+        changes = self._changes(row, image, stamp)
         return Verdict(is_stale=True, reason=", ".join(changes)) if changes else Verdict(is_done=True)
 
-    def _changes(self, row: Row, picture: Path, output_stamp: Stamp) -> list[str]:
+    def _changes(self, row: Row, image: Path, output_stamp: Stamp) -> list[str]:
         settings = settings_differences(row.settings, self.record.settings)
         altered = "was altered after it was written" if row.output_stamp != output_stamp else None
-        found = (settings and f"was made with {settings}", self._input_change(row, picture), altered)
+        found = (settings and f"was made with {settings}", self._input_change(row, image), altered)
         return [each for each in found if each]
 
-    def _input_change(self, row: Row, picture: Path) -> str | None:
-        stamp = stamp_of(picture)
+    def _input_change(self, row: Row, image: Path) -> str | None:
+        stamp = stamp_of(image)
         if self.record.check_content and row.input_sha256 is not None and stamp is not None:
             same_size = row.input_stamp is not None and row.input_stamp[0] == stamp[0]
-            is_same = same_size and sha256_of(picture) == row.input_sha256
+            is_same = same_size and sha256_of(image) == row.input_sha256
             return None if is_same else "was made before the input changed"
-        if row.input != self.record.real_path(picture):
+        if row.input != self.record.real_path(image):
             folder, name = os.path.split(row.input)
-            return f"was made from {f'the one in {folder}' if name == picture.name else row.input}"
+            return f"was made from {f'the one in {folder}' if name == image.name else row.input}"
         return None if row.input_stamp == stamp is not None else "was made before the input changed"
 
 
-def _result(row: Row, picture: Path, output: Path) -> Result:
+def _result(row: Row, image: Path, output: Path) -> Result:
     sizes = row.height, row.width, row.output_height, row.output_width
-    return Result(picture, output, "planned", *sizes)
+    return Result(image, output, "planned", *sizes)
 
 
 def is_whole(output: str | os.PathLike[str], format_name: str, size: tuple[int, int], options: Options) -> bool:
@@ -152,7 +152,7 @@ def is_whole(output: str | os.PathLike[str], format_name: str, size: tuple[int, 
 
     try:
         info = probe(output, max_pixels=max(options.max_pixels, size[0] * size[1]))
-    except PictureError:
+    except ImageError:
         return False
     return (info.format, info.height, info.width) == (format_name, *size)
 
@@ -210,7 +210,7 @@ def _record_path(found: Sequence[Found], target: Target, label: str, state: str 
         if not state or is_folder(path):
             raise UsageError(f"--state {state!r} is no name of a file", "give it one, such as run.sqlite")
         if format_of_path(path) is not None:
-            raise UsageError(f"--state {state} is named like a picture", "give it another name, such as run.sqlite")
+            raise UsageError(f"--state {state} is named like an image", "give it another name, such as run.sqlite")
         return path
     if target.folder is not None:
         is_batch = len(found) > 1 or any(each.folder is not None for each in found)

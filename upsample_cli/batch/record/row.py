@@ -34,7 +34,7 @@ class Row:
         format: name of the output's format.
         height, width: of the input.
         output_height, output_width: of the output.
-        status: "started" if the run ended before the picture did.
+        status: "started" if the run ended before the image did.
         error: one line, if it failed.
         may_pass: the failure may be gone at the next run.
         output_stamp: of what was written; while it is "started", of what was there before. None for nothing.

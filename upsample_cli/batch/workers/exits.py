@@ -1,4 +1,4 @@
-"""What it means for a picture that the process at work on it has ended."""
+"""What it means for an image that the process at work on it has ended."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from upsample_cli.enlarge.job import Options, Result
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """Why a worker process ended amid a picture.
+    """Why a worker process ended amid an image.
 
     Args:
         cause, next_step: as in an error's line.
-        may_pass: the picture is perhaps not at fault.
+        may_pass: the image is perhaps not at fault.
         how: a signal's name, or the status that the process ended with.
     """
 
@@ -46,7 +46,7 @@ def cause_of_death(exit_code: int | None) -> Death:
 
 
 def last_result(order: Order, death: Death, options: Options, elapsed_s: float) -> Result:
-    """What came of the picture amid which a worker ended: if its file is in place, only the word of it is missing."""
+    """What came of the image amid which a worker ended: if its file is in place, only the word of it is missing."""
     job = order.job
     if stamp_of(job.output) != order.before and is_whole_output(job, options):
         return Result.planned(job, options.factor).ended("written", elapsed_s=elapsed_s)

@@ -53,12 +53,12 @@ def _signals_kept_away() -> Iterator[None]:
 
 
 class Spares:
-    """Workers that a run will need, started as its pictures are planned; a context manager.
+    """Workers that a run will need, started as its images are planned; a context manager.
 
-    None is started for a single picture, which needs none. Those that nobody took end with the `with` block.
+    None is started for a single image, which needs none. Those that nobody took end with the `with` block.
 
     Args:
-        most: how many at the most; asked for once, when the second picture is planned.
+        most: how many at the most; asked for once, when the second image is planned.
         start: starts one.
     """
 
@@ -69,7 +69,7 @@ class Spares:
         self._waiting: deque[Started] = deque()
 
     def planned(self, _job: Job) -> None:
-        """One more picture will be enlarged."""
+        """One more image will be enlarged."""
         self._planned += 1
         if self._planned == 1:
             return

@@ -1,4 +1,4 @@
-"""Worker processes: a picture that crashes, hangs or eats memory fails alone, and every core works on its own picture.
+"""Worker processes: an image that crashes, hangs or eats memory fails alone, and every core works on its own image.
 
 One thread (the supervisor) looks after all of them: it alone starts and ends them, reads and writes their pipes. Each
 worker has a pipe of its own and nothing is shared, so that a worker may die at any moment and take nothing with it.
@@ -31,19 +31,19 @@ from upsample_cli.batch.workers.worker import Assignment
 from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.errors import Interrupted, UpsampleError
 
-_HAND_WORK = 0.5  # a worker is handed small pictures until they make up this much work, and again when half is done
+_HAND_WORK = 0.5  # a worker is handed small images until they make up this much work, and again when half is done
 _DYING_S = 10.0  # from the end of its pipe to that of the process: the system may write a core dump
-_GROWTH_BYTES = 2**29  # a worker that holds so much more than after its first picture is replaced by a new one
+_GROWTH_BYTES = 2**29  # a worker that holds so much more than after its first image is replaced by a new one
 
 
 class ProcessExecutor:
-    """A `batch.run.Executor` of worker processes, started at once, each importing torch before its first picture.
+    """A `batch.run.Executor` of worker processes, started at once, each importing torch before its first image.
 
     Args:
         assignment: what each worker is told.
         slots: number of workers.
-        watcher: is told of the pictures, from the supervisor's thread.
-        timeout_s: a picture that takes longer fails, and its worker is killed; None for no bound.
+        watcher: is told of the images, from the supervisor's thread.
+        timeout_s: an image that takes longer fails, and its worker is killed; None for no bound.
         spares: workers that have been started already.
     """
 
@@ -120,7 +120,7 @@ class ProcessExecutor:
         self._started += 1
 
     def _deal(self) -> None:
-        """Hand the waiting pictures to workers that have room: a large one, or several small ones."""
+        """Hand the waiting images to workers that have room: a large one, or several small ones."""
         if self._error is not None:
             self._give_up(self._queue)
         share = math.ceil(len(self._queue) / max(1, len(self._workers)))
@@ -186,7 +186,7 @@ class ProcessExecutor:
         order.future.set_result(result)
 
     def _give_up(self, orders: deque[Order]) -> None:
-        """Pictures that will have no result: the run is at its end."""
+        """Images that will have no result: the run is at its end."""
         while orders:
             orders.popleft().future.set_exception(self._error or Interrupted())
 

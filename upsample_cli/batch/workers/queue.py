@@ -1,4 +1,4 @@
-"""A worker process as its run sees it: the pipe to it, and the pictures in its hand."""
+"""A worker process as its run sees it: the pipe to it, and the images in its hand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from upsample_cli.enlarge.job import Job, Result
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A picture, who waits for it, and the stamp of what was under its output's name before."""
+    """An image, who waits for it, and the stamp of what was under its output's name before."""
 
     job: Job
     future: Future[Result]
@@ -27,7 +27,7 @@ class Order:
 
 @dataclass(slots=True)
 class Worker:
-    """One process, and the pictures it has been handed, in order: it is at work on the first."""
+    """One process, and the images it has been handed, in order: it is at work on the first."""
 
     process: BaseProcess
     connection: Connection[Any, Any]
@@ -42,6 +42,6 @@ class Worker:
         return sum(work_of(each.job) for each in self.hand)
 
     def send(self, what: Assignment | list[Job] | None) -> None:
-        """Tell it its assignment, hand it pictures, or tell it to stop."""
+        """Tell it its assignment, hand it images, or tell it to stop."""
         with contextlib.suppress(OSError):  # it is dead: the end of its pipe will say so
             self.connection.send(what)

@@ -1,4 +1,4 @@
-"""A picture that took longer than `--timeout`: the line that says so, and what it means when it is read in a record."""
+"""An image that took longer than `--timeout`: the line that says so, and what it means when it is read in a record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LATE = re.compile(rf": took longer than --timeout ({_NUMBER}) and was stopped; 
 
 
 def has_time(error: str | None, timeout_s: float | None) -> bool:
-    """Whether a picture failed for lack of time alone, and would have more of it now.
+    """Whether an image failed for lack of time alone, and would have more of it now.
 
     Args:
         error: its line.

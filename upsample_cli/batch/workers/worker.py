@@ -1,4 +1,4 @@
-"""A worker process, seen from inside: takes pictures from a pipe, one after the other, and says what came of them."""
+"""A worker process, seen from inside: takes images from a pipe, one after the other, and says what came of them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Assignment:
     Args:
         options: of the run.
         token: of the run.
-        carry: what is done with a picture; by its module and name, so it must have them.
+        carry: what is done with an image; by its module and name, so it must have them.
         prepare: called first, with the options and `index`; gives the options to go by and the name of the device.
         cores: for this worker's threads that compute.
         index: of the worker, to choose one of several GPUs by.
@@ -52,7 +52,7 @@ class Assignment:
 
 
 def work(connection: Connection[Any, Any]) -> None:
-    """Carry out pictures until there are no more; the process ends here.
+    """Carry out images until there are no more; the process ends here.
 
     It is sent an `Assignment`, lists of jobs, and None to stop. It sends pairs: ("ready", name of the device), ("rows",
     number), ("ended", (result, bytes of memory it holds)) for every job in order, ("raised", an exception). If the
@@ -85,7 +85,7 @@ def work(connection: Connection[Any, Any]) -> None:
 
 
 def _import_meanwhile(connection: Connection[Any, Any]) -> None:
-    """Import what pictures need while the assignment is not there. What fails here fails later again, and is told."""
+    """Import what images need while the assignment is not there. What fails here fails later again, and is told."""
     if not connection.poll(_LATE_S):
         with contextlib.suppress(Exception):
             importlib.import_module("upsample_cli.enlarge.run")

@@ -1,4 +1,4 @@
-"""What the `upsample` command says: lines as pictures end, a summary, or one JSON document."""
+"""What the `upsample` command says: lines as images end, a summary, or one JSON document."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Report:
         messages: for warnings and errors.
         is_single: there is one input, reported in a line; more end in a summary.
         is_watch: the end is far: a line for what is written, and all there is to say of what is passed over.
-        verbose: a line for every picture, however many.
+        verbose: a line for every image, however many.
         quiet: errors only.
         as_json: nothing on `out` but the document at the end.
         order: places of the inputs in the document.
@@ -81,7 +81,7 @@ class Report:
         """Say what came of the whole run.
 
         Args:
-            left: so many pictures are not done, as the run was stopped; None if it came to its end.
+            left: so many images are not done, as the run was stopped; None if it came to its end.
         """
         if left is not None and not self.as_json and self.out.file.isatty() and not self.messages.file.isatty():
             self.out.print()  # after ^C; where bars are drawn, they were drawn over it
@@ -134,7 +134,7 @@ class Report:
 
 
 def file_record(result: Result) -> dict[str, Any]:
-    """What is told of one picture to programs: an element of `files`, a line of `--report`."""
+    """What is told of one image to programs: an element of `files`, a line of `--report`."""
     return {
         "input": str(result.input),
         "output": None if result.output is None else str(result.output),

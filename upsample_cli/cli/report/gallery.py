@@ -1,4 +1,4 @@
-"""`--gallery`: a page that shows each picture before and after, made while the run goes on."""
+"""`--gallery`: a page that shows each image before and after, made while the run goes on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from upsample_cli.errors import OutputExistsError, UpsampleError, UsageError
 if TYPE_CHECKING:
     from upsample_cli.images.preview import Preview
 
-MAX_PICTURES = 300
+MAX_IMAGES = 300
 """So many weigh about 20 MB; a page of ten times as many is slow to open, and nobody looks at it."""
 MAX_FAILURES = 1000
 
@@ -30,7 +30,7 @@ class _NotYetError(Exception):
 
 
 class Gallery:
-    """Collects pictures for a page, one at a time in a thread of its own, on the disk; a context manager.
+    """Collects images for a page, one at a time in a thread of its own, on the disk; a context manager.
 
     Args:
         path: the page, in a folder that exists.
@@ -62,21 +62,21 @@ class Gallery:
         self._articles.close()
 
     def add(self, result: Result) -> None:
-        """Take a picture in, if there is room for more."""
+        """Take an image in, if there is room for more."""
         if result.status == "failed":
             if len(self._failures) < MAX_FAILURES:
                 self._failures.append(result.error or "")
-        elif self._shown < MAX_PICTURES:
+        elif self._shown < MAX_IMAGES:
             self._shown += 1
             self._sources.append(result.input)
             self._maker.submit(self._make, result)
 
     def write(self, tally: Tally, elapsed_s: float) -> UpsampleError | None:
-        """Wait for the last picture, and put the page in its place. Returns why it cannot be written, if so."""
+        """Wait for the last image, and put the page in its place. Returns why it cannot be written, if so."""
         self._maker.shutdown()
         told = list(tally.lines(elapsed_s))
         if (left_out := sum(tally.counts.values()) - tally.counts["failed"] - self._shown) > 0:
-            told.append(f"{left_out:,} more pictures are not shown: a page holds {MAX_PICTURES}.")
+            told.append(f"{left_out:,} more images are not shown: a page holds {MAX_IMAGES}.")
         if (silent := tally.counts["failed"] - len(self._failures)) > 0:
             told.append(f"{silent:,} more failures are not listed: a page holds {MAX_FAILURES:,}.")
         try:
@@ -104,7 +104,7 @@ class Gallery:
             return preview(result.input, Path(result.output or ""), shape, frame=self._options.frame), ""
         except UpsampleError as error:
             return None, str(error)
-        except (OSError, ValueError, MemoryError) as error:  # a page with one picture less is better than none
+        except (OSError, ValueError, MemoryError) as error:  # a page with one image less is better than none
             return None, f"{result.output}: cannot be shown: {type(error).__name__}"
 
 

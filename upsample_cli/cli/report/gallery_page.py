@@ -1,4 +1,4 @@
-"""The page of `--gallery` as HTML: one file that loads nothing, whatever the pictures are called."""
+"""The page of `--gallery` as HTML: one file that loads nothing, whatever the images are called."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from upsample_cli.images.preview import Preview
 
 _LEAST_BOX = 192
-"""Side of the smallest box that a detail is shown in; those of tiny pictures are enlarged to it, both alike."""
+"""Side of the smallest box that a detail is shown in; those of tiny images are enlarged to it, both alike."""
 
 _STYLE = """
 :root { color-scheme: light dark; --edge: #8886; }
@@ -26,7 +26,7 @@ pre { overflow-x: auto; }
 .failures { border-left: 4px solid #d33; margin: 1rem 0; padding-left: 1rem; overflow-wrap: anywhere; }
 article { border-top: 1px solid var(--edge); padding: 1rem 0; content-visibility: auto;
           contain-intrinsic-size: auto 20rem; }
-.pictures { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
+.images { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
 figure { margin: .5rem 0 0; }
 figcaption, article > p { font-size: .85rem; opacity: .8; }
 img { display: block; background: repeating-conic-gradient(#8883 0 25%, #fff0 0 50%) 0 0 / 16px 16px; }
@@ -46,13 +46,13 @@ FOOT = "</main>\n</body>\n</html>\n"
 
 
 def head(options: Options, told: Sequence[str], failures: Sequence[str]) -> str:
-    """The page down to its first picture.
+    """The page down to its first image.
 
     Args:
         told: lines about the whole run.
         failures: a line each.
     """
-    title = "Enlarged pictures, before and after"
+    title = "Enlarged images, before and after"
     listed = "".join(f"<li>{_text(failure)}</li>\n" for failure in failures)
     failed = f'<section class="failures">\n<h2>Failed</h2>\n<ul>\n{listed}</ul>\n</section>\n' if failures else ""
     lines = "\n".join(map(_text, told))
@@ -68,7 +68,7 @@ def head(options: Options, told: Sequence[str], failures: Sequence[str]) -> str:
 
 
 def article(result: Result, shown: Preview | None, excuse: str) -> str:
-    """One picture.
+    """One image.
 
     Args:
         shown: what is to be seen of it.
@@ -76,15 +76,15 @@ def article(result: Result, shown: Preview | None, excuse: str) -> str:
     """
     name = _text(str(result.input))
     warnings = "".join(f"<p>Warning: {_text(warning)}</p>\n" for warning in result.warnings)
-    pictures = f"<p>{_text(excuse)}</p>\n" if shown is None else _pictures(name, shown)
+    images = f"<p>{_text(excuse)}</p>\n" if shown is None else _images(name, shown)
     facts = [f"to {_text(str(result.output))}"]
     if result.width is not None and result.output_width is not None:
         facts.append(f"{result.width}×{result.height} to {result.output_width}×{result.output_height}")
     facts.append(f"{result.elapsed_s:.2f} s" if result.status == "written" else result.status)
-    return f"<article>\n<h2>{name}</h2>\n<p>{', '.join(facts)}</p>\n{warnings}{pictures}</article>\n"
+    return f"<article>\n<h2>{name}</h2>\n<p>{', '.join(facts)}</p>\n{warnings}{images}</article>\n"
 
 
-def _pictures(name: str, shown: Preview) -> str:
+def _images(name: str, shown: Preview) -> str:
     top, left, height, width = shown.detail
     after_height, after_width = shown.after_shape
     zoom = max(1, _LEAST_BOX // max(shown.after_shape))
@@ -93,7 +93,7 @@ def _pictures(name: str, shown: Preview) -> str:
              ("width", width / shown.shape[1]), ("height", height / shown.shape[0]))  # fmt: skip
     mark = "; ".join(f"{side}: {share:.2%}" for side, share in place)
     return (
-        '<div class="pictures">\n'
+        '<div class="images">\n'
         f'<figure><div class="overview">{_image(shown.overview, name + ", all of it, made small")}'
         f'<span style="{mark}"></span></div><figcaption>The input; the frame is the detail.</figcaption></figure>\n'
         f"<figure>{_image(shown.before, f'{name}, a detail before', box)}"

@@ -1,4 +1,4 @@
-"""`--report`: a line of JSON for every picture, written as it ends."""
+"""`--report`: a line of JSON for every image, written as it ends."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def make_folder(path: Path, outputs: Iterable[Path]) -> None:
     """Make the folder of a file of the run, if the run makes it anyway, for its outputs."""
     folder = path.absolute().parent
     if not os.path.lexists(folder) and any(folder in output.absolute().parents for output in outputs):
-        with suppress(OSError):  # the first picture will say why
+        with suppress(OSError):  # the first image will say why
             folder.mkdir(parents=True, exist_ok=True)
 
 

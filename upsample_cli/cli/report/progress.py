@@ -73,7 +73,7 @@ class Bars:
         """Take in what is to be done; the bars measure themselves by it.
 
         Args:
-            settled: so many more pictures have had their result from the plan.
+            settled: so many more images have had their result from the plan.
         """
         self._settled += settled
         for job in jobs:
@@ -92,7 +92,7 @@ class Bars:
     def started(self, job: Job) -> None:
         """See `batch.run.Watcher`."""
         with self._lock:
-            if not self._done_pixels and not self._flying:  # the time that torch takes is none of the pictures'
+            if not self._done_pixels and not self._flying:  # the time that torch takes is none of the images'
                 self._samples[0] = (time.monotonic(), 0, 0.0)
             self._flying[job] = _InFlight(one_line(job.input.name), job.height, self._row_pixels(job))
 
@@ -112,7 +112,7 @@ class Bars:
             self._done += 1
 
     def result(self, result: Result) -> None:
-        """Take in what came of a picture."""
+        """Take in what came of an image."""
         if result.status == "failed":
             self._failed.add(result.input)
         else:  # in a watch an input may come again
@@ -141,7 +141,7 @@ class Bars:
         return (planned.output_height or 0) * (planned.output_width or 0) / job.height
 
     def _title(self) -> str:
-        title = f"{self._done + self._settled:,} of {self._count + self._settled:,} pictures"
+        title = f"{self._done + self._settled:,} of {self._count + self._settled:,} images"
         return f"{title}; waiting for more" if self._waits_for_more and self._done == self._count else title
 
     def _facts(self, flying: int) -> Text:
@@ -154,7 +154,7 @@ class Bars:
         return facts
 
     def _speed(self) -> tuple[float, float]:
-        """(pictures, pixels) a second, lately."""
+        """(images, pixels) a second, lately."""
         now_s = time.monotonic()
         with self._lock:
             samples = self._samples
@@ -166,8 +166,8 @@ class Bars:
             return (self._done - done) / elapsed_s, (self._done_pixels - pixels) / elapsed_s
 
     def _rates(self) -> list[str]:
-        pictures, pixels = self._speed()
-        rates = [f"{figure(pictures)} pictures/s"] if pictures else []
+        images, pixels = self._speed()
+        rates = [f"{figure(images)} images/s"] if images else []
         return [*rates, f"{figure(pixels / 1e6)} MP/s"] if pixels else rates
 
     def _time_left(self) -> str:
@@ -188,7 +188,7 @@ class Bars:
 
 
 def counted(each: Iterable[Each], what: str, console: Console, *, is_shown: bool) -> Iterator[Each]:
-    """Pass on what comes; where that takes its time, a line on the terminal counts it: "12,345 pictures found"."""
+    """Pass on what comes; where that takes its time, a line on the terminal counts it: "12,345 images found"."""
     if not (is_shown and console.file.isatty()):
         yield from each
         return

@@ -1,4 +1,4 @@
-"""Everyone who is told what came of a picture: the terminal or the JSON document, the report file, the gallery."""
+"""Everyone who is told what came of an image: the terminal or the JSON document, the report file, the gallery."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Outlets:
     gallery: Gallery | None
 
     def add(self, result: Result) -> None:
-        """Tell of a picture."""
+        """Tell of an image."""
         self.report.add(result)
         if self.file is not None:
             self.file.add(result)
@@ -34,7 +34,7 @@ class Outlets:
         """Tell of the whole run. Returns the exit status.
 
         Args:
-            left: so many pictures are not done, as the run was stopped; there is no gallery then, and the next run
+            left: so many images are not done, as the run was stopped; there is no gallery then, and the next run
                 makes it. None if it came to its end.
         """
         errors = [self.file.error] if self.file is not None else []

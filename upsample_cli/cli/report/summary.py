@@ -1,4 +1,4 @@
-"""What a run came to: counts, causes and the first failures, in memory that does not grow with the pictures."""
+"""What a run came to: counts, causes and the first failures, in memory that does not grow with the images."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Tally:
             self.first_failures.remove(failure.error)
 
     def lines(self, elapsed_s: float | None, *, retry: str = "") -> Iterator[str]:
-        """How many pictures came to which end, why, and how fast; a line each.
+        """How many images came to which end, why, and how fast; a line each.
 
         Args:
             elapsed_s: of the whole run; None if it spent its time waiting.
@@ -102,12 +102,12 @@ class Tally:
         said = f"{figure(megapixels)} MP in {elapsed_s:.1f} s"
         if not self.counts["written"] or elapsed_s < _SLOW_ENOUGH_S:
             return said
-        rates = f"{figure(self.counts['written'] / elapsed_s)} pictures/s, {figure(megapixels / elapsed_s)} MP/s"
+        rates = f"{figure(self.counts['written'] / elapsed_s)} images/s, {figure(megapixels / elapsed_s)} MP/s"
         return f"{said}: {rates}"
 
 
 def cause_of(result: Result) -> str:
-    """Why a picture was skipped or failed, without its name and the advice, so that equal causes are equal.
+    """Why an image was skipped or failed, without its name and the advice, so that equal causes are equal.
 
     >>> from pathlib import Path
     >>> cause_of(Result(Path("a.png"), status="failed", error="a.png: is empty; get a new copy of it"))

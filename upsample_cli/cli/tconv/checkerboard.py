@@ -51,7 +51,7 @@ def checkerboard_command(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where the cured weights go.")
     ] = None,
-    picture: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the map as a PNG.")] = None,
+    image: Annotated[Path | None, typer.Option("--picture", metavar="FILE", help="Draw the map as a PNG.")] = None,
     overwrite: Overwrite = False,
     as_document: AsDocument = False,
     debug: Debug = False,  # noqa: ARG001  the door looks for it
@@ -79,20 +79,20 @@ def checkerboard_command(
         from upsample_cli.kernels.weights.files import read_weights
 
         read = read_weights(weights)
-        for path in (output, picture):
+        for path in (output, image):
             if path is not None:
                 check_inputs_stay(path, [read.path])
         shown = described_layer(layer, settings, axes=read.axes, kernel_size=read.weight.shape[2:])
         verdict = checkerboard(shown)
         measured, cells, document = _measure(read, verdict, groups or shown.groups)
         _cure(read, verdict, cure, output, overwrite)
-    if picture is not None:
-        _draw(verdict, cells, picture, overwrite)
+    if image is not None:
+        _draw(verdict, cells, image, overwrite)
     if as_document:
-        print_document(document | {"written": [str(path) for path in (output, picture) if path is not None]})
+        print_document(document | {"written": [str(path) for path in (output, image) if path is not None]})
         return
     _print(verdict, measured, cells)
-    for path in (output, picture):
+    for path in (output, image):
         if path is not None:
             print(f"written: {one_line(str(path))}")
 
@@ -131,20 +131,18 @@ def _cure(read: Weights, verdict: Verdict, cure: str | None, output: Path | None
     write_weights(read, cured(read.weight, verdict.axes, chosen), output, overwrite=overwrite)
 
 
-def _draw(verdict: Verdict, cells: Sequence[Sequence[float]], picture: Path, overwrite: bool) -> None:
+def _draw(verdict: Verdict, cells: Sequence[Sequence[float]], image: Path, overwrite: bool) -> None:
     import numpy as np
 
     from upsample_cli.tconv.explain.drawing import Panel, write_panels
 
-    if picture.suffix.lower() != ".png":
-        raise UsageError(f"{picture}: the picture is a PNG", "give a name that ends in .png")
+    if image.suffix.lower() != ".png":
+        raise UsageError(f"{image}: the image is a PNG", "give a name that ends in .png")
     array = np.array(cells)
     if array.size > _MOST_CELLS**2:
         raise UsageError(f"a map of {array.size} cells is too large to draw", "use a smaller stride")
     panel = Panel(f"{verdict.layer} of a flat input", array)
-    write_panels(
-        [("checkerboard" if not verdict.is_even else "overlap is even", [panel])], picture, overwrite=overwrite
-    )
+    write_panels([("checkerboard" if not verdict.is_even else "overlap is even", [panel])], image, overwrite=overwrite)
 
 
 def _print(verdict: Verdict, measured: Gains | None, cells: Sequence[Sequence[float]]) -> None:

@@ -1,4 +1,4 @@
-"""`tconv compare`: kernels on a picture of one's own, in figures and side by side."""
+"""`tconv compare`: kernels on an image of one's own, in figures and side by side."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CROP = re.compile(r"([0-9]{1,9}),([0-9]{1,9}),([1-9][0-9]{0,8})x([1-9][0-9]{0,8
 
 
 def compare_command(
-    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A picture; the small one with --reference.")],
+    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="An image; the small one with --reference.")],
     *,
     factor: Annotated[
         int | None,
@@ -44,7 +44,7 @@ def compare_command(
         ),
     ] = None,
     reference: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The large picture that PHOTO was made from.")
+        Path | None, typer.Option(metavar="FILE", help="The large image that PHOTO was made from.")
     ] = None,
     kernels: Annotated[
         str | None,
@@ -60,10 +60,10 @@ def compare_command(
         int, typer.Option(min=0, max=99, metavar="N", help="Time each kernel so often; 0 for no times.")
     ] = 3,
     measure: Annotated[
-        str, typer.Option(metavar="COUNT", help="Of a larger picture, so many pixels around the crop or the middle.")
+        str, typer.Option(metavar="COUNT", help="Of a larger image, so many pixels around the crop or the middle.")
     ] = "4M",
     max_pixels: Annotated[
-        str, typer.Option(metavar="COUNT", help="Largest picture accepted, such as 500M or 2G pixels.")
+        str, typer.Option(metavar="COUNT", help="Largest image accepted, such as 500M or 2G pixels.")
     ] = f"{DEFAULT_MAX_PIXELS // 10**6}M",
     output: Annotated[
         Path | None,
@@ -75,7 +75,7 @@ def compare_command(
     as_document: AsDocument = False,
     debug: Debug = False,  # noqa: ARG001  the door looks for it
 ) -> None:
-    """Make a picture small, enlarge it again by every kernel, and see which comes nearest.
+    """Make an image small, enlarge it again by every kernel, and see which comes nearest.
 
     \b
     Examples:
@@ -113,7 +113,7 @@ def _box(text: str) -> Box:
 
     match = _CROP.fullmatch(text.strip())
     if match is None:
-        raise UsageError(f"--crop {text} is no box", "write --crop X,Y,WIDTHxHEIGHT in pixels of the large picture")
+        raise UsageError(f"--crop {text} is no box", "write --crop X,Y,WIDTHxHEIGHT in pixels of the large image")
     left, top, width, height = (int(part) for part in match.groups())
     return Box(top, left, height, width)
 
@@ -144,7 +144,7 @@ def _pair(
             photo, _FACTOR if factor is None else factor, degradation_named(degrade or _DEGRADATION), limits, shown
         )
     if degrade is not None:
-        raise UsageError("--degrade makes a picture small, and --reference says that PHOTO is small", "leave one out")
+        raise UsageError("--degrade makes an image small, and --reference says that PHOTO is small", "leave one out")
     return referenced_pair(photo, reference, factor, limits, shown)
 
 

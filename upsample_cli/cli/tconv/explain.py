@@ -44,7 +44,7 @@ def explain_command(
             "the kernel plus i * OUT + o.",
         ),
     ] = None,
-    picture: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the steps as a PNG.")] = None,
+    image: Annotated[Path | None, typer.Option("--picture", metavar="FILE", help="Draw the steps as a PNG.")] = None,
     overwrite: Overwrite = False,
     as_document: AsDocument = False,
     debug: Debug = False,  # noqa: ARG001  the door looks for it
@@ -76,16 +76,16 @@ def explain_command(
             channels=None if channels is None else _pair(channels),
         )
     )
-    if picture is not None:
-        from upsample_cli.tconv.explain.image import write_picture
+    if image is not None:
+        from upsample_cli.tconv.explain.image import write_image
 
-        write_picture(explanation, picture, overwrite=overwrite)
+        write_image(explanation, image, overwrite=overwrite)
     if as_document:
-        print_document(as_json(explanation) | {"picture": None if picture is None else str(picture)})
+        print_document(as_json(explanation) | {"picture": None if image is None else str(image)})
         return
     _print_steps(explanation)
-    if picture is not None:
-        print(f"drawn: {one_line(str(picture))}")
+    if image is not None:
+        print(f"drawn: {one_line(str(image))}")
 
 
 def _default_kernel(input_: str | None) -> str:

@@ -29,14 +29,14 @@ def fit_command(
         str,
         typer.Option(
             metavar="NAME",
-            help="How the small pictures came to be: bicubic, area or lanczos; jpeg90 is bicubic, then JPEG of quality "
+            help="How the small images came to be: bicubic, area or lanczos; jpeg90 is bicubic, then JPEG of quality "
             "90.",
         ),
     ] = "bicubic",
     symmetric: Annotated[
         bool,
         typer.Option(
-            "--symmetric/--asymmetric", help="The same kernel for pictures turned and mirrored; learns more from less."
+            "--symmetric/--asymmetric", help="The same kernel for images turned and mirrored; learns more from less."
         ),
     ] = True,
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Look into subfolders.")] = False,
@@ -97,7 +97,7 @@ def _paths(photos: list[str], *, recursive: bool) -> list[Path]:
         else:
             found.setdefault(os.path.realpath(each.path), each.path)
     if not found:
-        raise UsageError("there is no picture among the inputs", "name pictures, or folders that hold some")
+        raise UsageError("there is no image among the inputs", "name images, or folders that hold some")
     return list(found.values())
 
 
@@ -120,7 +120,7 @@ def _print_fit(fit: Fit, output: Path | None) -> None:
 
     console, recipe = result_console(), fit.recipe
     what = f"{recipe.support}x{recipe.support} input pixels, degradation {recipe.degradation}"
-    seen = f"{fit.pictures} {'picture' if fit.pictures == 1 else 'pictures'}, {fit.samples} samples"
+    seen = f"{fit.images} {'image' if fit.images == 1 else 'images'}, {fit.samples} samples"
     console.print(Text(f"fitted: factor {recipe.factor}, {what}; {seen}"))
     if fit.scores:
         table = Table("kernel", "PSNR of luma", "SSIM", "over lanczos3")

@@ -1,4 +1,4 @@
-"""`tconv info`: nothing here imports torch, and of the picture only the header is read."""
+"""`tconv info`: nothing here imports torch, and of the image only the header is read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from upsample_cli.errors import UsageError
 from upsample_cli.geometry.sizes import MAX_FACTOR
 from upsample_cli.images.formats import DEFAULT_MAX_PIXELS, FORMATS
 from upsample_cli.images.model import Layout
-from upsample_cli.images.streams import NAME, picture_input, spooled
+from upsample_cli.images.streams import NAME, image_input, spooled
 from upsample_cli.text import parse_quantity
 
 if TYPE_CHECKING:
@@ -32,28 +32,28 @@ _TURNS = {
 
 
 def info_command(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A picture; - for standard input.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="An image; - for standard input.")],
     *,
     factor: Annotated[int, typer.Option("-f", "--factor", metavar="N", help="Size the outputs by it.")] = 2,
     max_pixels: Annotated[
-        str, typer.Option(metavar="COUNT", help="Largest picture accepted, such as 500M or 2G pixels.")
+        str, typer.Option(metavar="COUNT", help="Largest image accepted, such as 500M or 2G pixels.")
     ] = f"{DEFAULT_MAX_PIXELS // 10**6}M",
     as_document: AsDocument = False,
     debug: Debug = False,  # noqa: ARG001  the door looks for it: an error can come before this
 ) -> None:
-    """What a picture file holds, and what each output format would keep of it.
+    """What an image file holds, and what each output format would keep of it.
 
     \b
     Examples:
       tconv info photo.jpg
       tconv info scan.tif --factor 8 --json
     """
-    from upsample_cli.images.about import about_picture  # it brings Pillow
+    from upsample_cli.images.about import about_image  # it brings Pillow
 
     if not 1 <= factor <= MAX_FACTOR:
         raise UsageError(f"--factor {factor} is not a factor we enlarge by", f"give 1 to {MAX_FACTOR}")
-    source = spooled(picture_input(sys.stdin)) if file == NAME else file
-    about = about_picture(source, factor=factor, max_pixels=parse_quantity(max_pixels, "--max-pixels"))
+    source = spooled(image_input(sys.stdin)) if file == NAME else file
+    about = about_image(source, factor=factor, max_pixels=parse_quantity(max_pixels, "--max-pixels"))
     if as_document:
         print_document(document(about, factor))
     else:

@@ -1,4 +1,4 @@
-"""`tconv run`: a transposed convolution over a picture, a sound, a signal or a volume."""
+"""`tconv run`: a transposed convolution over an image, a sound, a signal or a volume."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from upsample_cli.geometry.tiles import BORDERS
 def run_command(
     input_: Annotated[
         Path,
-        typer.Argument(metavar="INPUT", help="A picture, a .wav of PCM, a .npy of 1 to 3 axes, or a TIFF stack."),
+        typer.Argument(metavar="INPUT", help="An image, a .wav of PCM, a .npy of 1 to 3 axes, or a TIFF stack."),
     ],
     layer: Annotated[
         str | None, typer.Argument(metavar="LAYER", help='As PyTorch writes it: "ConvTranspose2d(3, 3, 4, stride=2)".')
@@ -61,7 +61,7 @@ def run_command(
     as_document: AsDocument = False,
     debug: Debug = False,  # noqa: ARG001  the door looks for it
 ) -> None:
-    """Apply a transposed convolution to a picture, a sound, a signal or a volume.
+    """Apply a transposed convolution to an image, a sound, a signal or a volume.
 
     \b
     Examples:

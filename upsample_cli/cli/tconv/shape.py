@@ -1,4 +1,4 @@
-"""`tconv shape`: nothing here imports torch; of a picture, only the header is read."""
+"""`tconv shape`: nothing here imports torch; of an image, only the header is read."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def shape_command(
         typer.Argument(
             metavar="SIZE",
             help="50, 50x100, 10x50x100 (height before width); with layers, batch and channels may come first "
-            "(8x3x224x224); n for any size; or a picture's path.",
+            "(8x3x224x224); n for any size; or an image's path.",
         ),
     ],
     layers: Annotated[
@@ -135,7 +135,7 @@ def _sizes(text: str) -> tuple[Size, ...]:
     if not _is_file(text):
         raise UsageError(
             f"'{text}' is neither a size nor a file",
-            "SIZE comes before the layers" if "(" in text else "write 50, 50x100, 10x50x100 or the path of a picture",
+            "SIZE comes before the layers" if "(" in text else "write 50, 50x100, 10x50x100 or the path of an image",
         )
     from upsample_cli.images.open import probe  # here: it brings Pillow
 

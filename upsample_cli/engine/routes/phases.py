@@ -48,7 +48,7 @@ class Blocks:
 
     @property
     def offset(self) -> int:
-        """Outputs of the first block that lie before the picture's first."""
+        """Outputs of the first block that lie before the image's first."""
         return self.halo * self.factor - self.padding
 
     @property

@@ -115,7 +115,7 @@ class RowPhaseRoute:
 
 
 def _float_blocks(kernel: Kernel, arithmetic: Arithmetic, channels: int) -> tuple[Blocks, bool]:
-    """The blocks of a float convolution, and whether it takes each channel as a picture of its own.
+    """The blocks of a float convolution, and whether it takes each channel as an image of its own.
 
     A convolution of all channels multiplies by zeros between them; apart, they have to be interleaved afterwards.
     """

@@ -152,7 +152,7 @@ def _deflate(blocks: Iterable[Bytes2d], module: str, effort: int) -> Deflated:
 def deflate_rows(raw: Bytes2d, *, pixel_bytes: int, level: int = DEFAULT_LEVEL) -> Deflated:
     """Filter and deflate a chunk of rows.
 
-    `level` trades time for size. 0 stores. 1, the default, and 2 use filter Up, which suits enlarged pictures, and the
+    `level` trades time for size. 0 stores. 1, the default, and 2 use filter Up, which suits enlarged images, and the
     first two levels of ISA-L's deflate (its third makes enlarged photographs larger). From 3 on filter Paeth is tried
     beside Up on every chunk and the smaller kept: 3 with ISA-L's deflate, 4 to 9 with zlib's at that level.
 

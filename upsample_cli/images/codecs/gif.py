@@ -1,7 +1,7 @@
 """Animated GIF: what its blocks tell of an input, and an output written a frame at a time.
 
-Each frame is encoded as a picture of its own, and put into the animation with its own palette; it covers the whole
-picture and, where there is transparency, is cleared before the next.
+Each frame is encoded as an image of its own, and put into the animation with its own palette; it covers the whole
+image and, where there is transparency, is cleared before the next.
 Source: GIF89a specification (CompuServe, 1990); Netscape's looping extension.
 """
 
@@ -107,7 +107,7 @@ def _palette_bytes(flags: int) -> int:
 
 
 class GifFrames:
-    """Puts GIF pictures into one animation; a `frame_sinks.Muxer`.
+    """Puts GIF images into one animation; a `frame_sinks.Muxer`.
 
     Args:
         file: where it goes.
@@ -131,23 +131,23 @@ class GifFrames:
             pieces = (remark[at : at + 255] for at in range(0, len(remark), 255))
             file.write(b"\x21\xfe" + b"".join(bytes([len(piece)]) + piece for piece in pieces) + b"\0")
 
-    def add(self, picture: bytes, duration_ms: Fraction) -> None:
-        """Put in one encoded picture."""
+    def add(self, image: bytes, duration_ms: Fraction) -> None:
+        """Put in one encoded image."""
         shown = min(self._clock.units(duration_ms), _MOST_UNITS)
-        palette = picture[13 : 13 + _palette_bytes(picture[10])]
+        palette = image[13 : 13 + _palette_bytes(image[10])]
         at, transparent, flags = 13 + len(palette), 0, self._disposal
-        while picture[at] == _EXTENSION:
-            if picture[at + 1] == _CONTROL and picture[at + 3] & 1:
-                flags, transparent = flags | 1, picture[at + 6]
-            at = _after_sub_blocks(picture, at + 2)
-        described = picture[at : at + 10]
-        own = picture[at + 10 : at + 10 + _palette_bytes(described[9])]
+        while image[at] == _EXTENSION:
+            if image[at + 1] == _CONTROL and image[at + 3] & 1:
+                flags, transparent = flags | 1, image[at + 6]
+            at = _after_sub_blocks(image, at + 2)
+        described = image[at : at + 10]
+        own = image[at + 10 : at + 10 + _palette_bytes(described[9])]
         data_at = at + 10 + len(own)
-        end = _after_sub_blocks(picture, data_at + 1)
+        end = _after_sub_blocks(image, data_at + 1)
         local = own or palette
         colours = described[9] & 0x40 | 0x80 | (len(local) // 3).bit_length() - 2
         self._file.write(struct.pack("<BBBBHBB", _EXTENSION, _CONTROL, 4, flags, shown, transparent, 0))
-        self._file.write(described[:9] + bytes([colours]) + local + picture[data_at:end])
+        self._file.write(described[:9] + bytes([colours]) + local + image[data_at:end])
 
     def finish(self) -> None:
         """End the file."""

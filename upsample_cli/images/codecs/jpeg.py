@@ -2,8 +2,8 @@
 
 A strip of rows is encoded as a JPEG of its own, and its coded pixels become a *restart interval* of the whole: all
 strips share their tables, and after a restart marker a decoder takes nothing over from before it. So what is decoded is
-what a picture encoded in one piece gives, strips are encoded several at once, and the enlarged picture is never in
-memory. A picture of one strip is, byte for byte, what Pillow writes.
+what an image encoded in one piece gives, strips are encoded several at once, and the enlarged image is never in
+memory. An image of one strip is, byte for byte, what Pillow writes.
 
 Source: ITU-T T.81, annex B (markers), E.1.4 and E.2.4 (restart intervals).
 """
@@ -162,7 +162,7 @@ def _encoded(pieces: list[Rows], _above: Rows | None, *, colour: Colour, quality
 
 
 def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    r"""Each marker of a JPEG that has a length, and where its segment starts and ends; the end of the picture last.
+    r"""Each marker of a JPEG that has a length, and where its segment starts and ends; the end of the image last.
 
     What lies between is coded pixels.
 

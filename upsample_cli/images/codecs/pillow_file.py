@@ -1,4 +1,4 @@
-"""Opens picture files with Pillow, by their content, behind our own size limit, and says in one line why it cannot."""
+"""Opens image files with Pillow, by their content, behind our own size limit, and says in one line why it cannot."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 from PIL import Image, ImageFile, PngImagePlugin
 
-from upsample_cli.errors import PictureError
+from upsample_cli.errors import ImageError
 from upsample_cli.images.codecs.gif import extent
 from upsample_cli.images.codecs.png.ancillary import Ancillary, read_ancillary
 from upsample_cli.images.format_table import FORMATS, Format
@@ -79,7 +79,7 @@ _PHRASES: tuple[tuple[str, str, str], ...] = (
     ("pixel depth", "is a BMP whose kind of pixels is not supported", _CONVERT),
     ("support not installed", "cannot be decoded by the Pillow that is installed", "install Pillow's own build of it"),
     (OVERLAP, "is damaged: its directories, or what they point to, overlap", _COPY),
-    ("runcated", "is truncated: the file ends before its picture does", _COPY),
+    ("runcated", "is truncated: the file ends before its image does", _COPY),
 )
 
 
@@ -165,7 +165,7 @@ def opened_file(source: Input, timeout_s: float | None = None) -> Iterator[Binar
         timeout_s: seconds that reading its header may take.
 
     Raises:
-        PictureError: it is missing, a folder, no regular file, or may not be read.
+        ImageError: it is missing, a folder, no regular file, or may not be read.
     """
     if not isinstance(source, (str, os.PathLike)):
         file = source if source.seekable() else BytesIO(source.read())
@@ -189,9 +189,9 @@ def _open_at_once(path: str, flags: int) -> int:
 
 def _check_regular(source: str | os.PathLike[str], status: os.stat_result) -> None:
     if stat.S_ISDIR(status.st_mode):
-        raise PictureError(source, "is a folder, not a picture", "name the pictures in it")
+        raise ImageError(source, "is a folder, not an image", "name the images in it")
     if not stat.S_ISREG(status.st_mode):  # opening a pipe could wait for ever, reading a device never end
-        raise PictureError(source, "is not a regular file", "copy it into one, or pipe it in and give - as input")
+        raise ImageError(source, "is not a regular file", "copy it into one, or pipe it in and give - as input")
 
 
 _OPEN_ERRORS: dict[int | None, tuple[str, str]] = {
@@ -204,31 +204,31 @@ _OPEN_ERRORS: dict[int | None, tuple[str, str]] = {
 }
 
 
-def _cannot_open(source: str | os.PathLike[str], error: OSError | ValueError) -> PictureError:
+def _cannot_open(source: str | os.PathLike[str], error: OSError | ValueError) -> ImageError:
     if isinstance(error, ValueError):
-        return PictureError(source, "has a zero byte in its name", "check the name")
+        return ImageError(source, "has a zero byte in its name", "check the name")
     cause, next_step = _OPEN_ERRORS.get(error.errno, (f"cannot be opened ({error.strerror})", ""))
-    return PictureError(source, cause, next_step)
+    return ImageError(source, cause, next_step)
 
 
 class Opened(NamedTuple):
-    """A picture as Pillow opens it, pixels undecoded; of a PNG, the chunks that tell about it."""
+    """An image as Pillow opens it, pixels undecoded; of a PNG, the chunks that tell about it."""
 
     image: ImageFile.ImageFile
     format: Format
     chunks: Ancillary | None
 
 
-def open_image(file: BinaryIO, name: str, *, max_pixels: int) -> Opened:
-    """Open the picture in `file`, pixels undecoded. Call it, and all that is done with the picture, in `quiet_pillow`.
+def open_with_pillow(file: BinaryIO, name: str, *, max_pixels: int) -> Opened:
+    """Open the image in `file`, pixels undecoded. Call it, and all that is done with the image, in `quiet_pillow`.
 
     Args:
-        file: seekable; stays open, and must, until the picture is decoded.
+        file: seekable; stays open, and must, until the image is decoded.
         name: what to call it in a message.
-        max_pixels: refuse a picture of more.
+        max_pixels: refuse an image of more.
 
     Raises:
-        PictureError: it is no picture we know, is damaged, or is too large.
+        ImageError: it is no image we know, is damaged, or is too large.
     """
     head = file.read(_HEAD_BYTES)
     fmt = format_of_content(head, name)
@@ -252,18 +252,18 @@ def format_of_content(head: bytes, name: str) -> Format:
     """The format that a file's first 32 bytes announce.
 
     Raises:
-        PictureError: it is none of ours.
+        ImageError: it is none of ours.
     """
     if not head:
-        raise PictureError(name, "is empty", _COPY)
+        raise ImageError(name, "is empty", _COPY)
     for at, magic, known in _MAGIC:
         if head.startswith(magic, at):
             return FORMATS[known]
     for at, magic, title in _FOREIGN:
         if head.startswith(magic, at):
-            raise PictureError(name, f"is {title}, which is not supported", _CONVERT)
+            raise ImageError(name, f"is {title}, which is not supported", _CONVERT)
     titles = ", ".join(each.title for each in FORMATS.values())
-    raise PictureError(name, f"is not a picture in a format we know ({titles})", "check the file, or " + _CONVERT)
+    raise ImageError(name, f"is not an image in a format we know ({titles})", "check the file, or " + _CONVERT)
 
 
 def webp_size(head: bytes) -> tuple[int, int]:
@@ -282,27 +282,27 @@ def readable(name: str, fmt: Format) -> Iterator[None]:
     """Turn whatever Pillow raises in here into one line. Damaged files make it raise nearly everything there is.
 
     Raises:
-        PictureError: instead.
+        ImageError: instead.
     """
     try:
         yield
-    except PictureError:
+    except ImageError:
         raise
     except MetadataError as error:
         cause = f"carries more than {MAX_METADATA_BYTES >> 20} MiB of text, profile and other metadata"
-        raise PictureError(name, cause, _STRIP) from error
+        raise ImageError(name, cause, _STRIP) from error
     except MemoryError as error:
-        raise PictureError(name, "does not fit into memory", "give --workers 1, or enlarge it elsewhere") from error
+        raise ImageError(name, "does not fit into memory", "give --workers 1, or enlarge it elsewhere") from error
     except OSError as error:
         if error.errno is not None:
-            raise PictureError(name, f"cannot be read ({error.strerror})", "check the disk or the network") from error
+            raise ImageError(name, f"cannot be read ({error.strerror})", "check the disk or the network") from error
         raise _damaged(name, fmt, error) from error
     except Exception as error:
         raise _damaged(name, fmt, error) from error
 
 
-def _damaged(name: str, fmt: Format, error: Exception) -> PictureError:
+def _damaged(name: str, fmt: Format, error: Exception) -> ImageError:
     for phrase, cause, next_step in _PHRASES:
         if phrase in str(error):
-            return PictureError(name, cause, next_step)
-    return PictureError(name, f"is damaged: its {fmt.title} data make no sense", _COPY)
+            return ImageError(name, cause, next_step)
+    return ImageError(name, f"is damaged: its {fmt.title} data make no sense", _COPY)

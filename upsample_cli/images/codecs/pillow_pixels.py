@@ -1,4 +1,4 @@
-"""What the pixels of an opened Pillow picture mean, and how they become rows.
+"""What the pixels of an opened Pillow image mean, and how they become rows.
 
 Where Pillow would garble them, it is set right or said.
 """
@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin
 
-from upsample_cli.errors import PictureError
+from upsample_cli.errors import ImageError
 from upsample_cli.images.codecs.pillow_file import REDUCE
 from upsample_cli.images.model import Colour, Layout, Rows
 
@@ -42,14 +42,14 @@ _AVIF_HEAD_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How the bands of one picture become rows.
+    """How the bands of one image become rows.
 
     Args:
         layout: of the rows.
         warnings: what is lost by reading it so.
-        jpeg_subsampling: see `PictureInfo`.
-        lossless: see `PictureInfo`.
-        key: the one transparent value of a 16-bit grey picture.
+        jpeg_subsampling: see `ImageInfo`.
+        lossless: see `ImageInfo`.
+        key: the one transparent value of a 16-bit grey image.
         inverted: 16-bit grey is stored with 0 for white.
         twelve_bits: 16-bit grey is stored as 0 to 4095.
         is_cut: Pillow would drop the low byte of these 16 bits: `deep_png` is to decode them.
@@ -65,7 +65,7 @@ class Reading:
     is_cut: bool = False
 
     def rows(self, band: Image.Image) -> Rows:
-        """A piece of the picture as rows."""
+        """A piece of the image as rows."""
         if self.layout.depth == 16:
             return self._deep_rows(band)
         mode = _MODES[self.layout]
@@ -85,7 +85,7 @@ class Reading:
 def how_to_read(
     image: ImageFile.ImageFile, file: BinaryIO, format_name: str, name: str, *, has_profile: bool
 ) -> Reading:
-    """Decide it from an opened picture's header. A key of transparency that Pillow misreads is set right in `image`.
+    """Decide it from an opened image's header. A key of transparency that Pillow misreads is set right in `image`.
 
     Args:
         image: as Pillow opened it, not decoded.
@@ -95,7 +95,7 @@ def how_to_read(
         has_profile: whether there is an ICC profile, which a palette of greys would no longer fit.
 
     Raises:
-        PictureError: its kind of pixels is not supported.
+        ImageError: its kind of pixels is not supported.
     """
     tags = getattr(image, "tag_v2", {})
     raw_mode = _raw_mode(image)
@@ -141,7 +141,7 @@ def _check_supported(image: ImageFile.ImageFile, tags: Any, name: str) -> None:
     )
     for refused, what in kinds:
         if refused:
-            raise PictureError(name, f"holds {what}, which is not supported", REDUCE)
+            raise ImageError(name, f"holds {what}, which is not supported", REDUCE)
 
 
 def _losses(image: ImageFile.ImageFile, file: BinaryIO, tags: Any, cut: bool) -> Iterator[str]:
@@ -152,7 +152,7 @@ def _losses(image: ImageFile.ImageFile, file: BinaryIO, tags: Any, cut: bool) ->
     if image.format == "AVIF" and (bits := _avif_bits(file)) > 8:
         yield f"{bits} bits per channel are read as 8"
     if tags.get(_NEW_SUBFILE_TYPE, 0) & 1:
-        yield "its first page, the one that is read, is a small preview of the picture"
+        yield "its first page, the one that is read, is a small preview of the image"
 
 
 def _transparency(image: ImageFile.ImageFile, raw_mode: str, cut: bool) -> Any:
@@ -188,7 +188,7 @@ def _is_lossless(image: ImageFile.ImageFile, file: BinaryIO, format_name: str) -
 
 
 def _webp_is_lossless(file: BinaryIO) -> bool:
-    """Whether the first picture in the file is in WebP's lossless code. Source: RFC 9649."""
+    """Whether the first image in the file is in WebP's lossless code. Source: RFC 9649."""
     at = 12
     while True:
         file.seek(at)

@@ -1,4 +1,4 @@
-"""A picture decoded by Pillow, as a source: pieces of its memory are cut out and turned as bands are asked for."""
+"""An image decoded by Pillow, as a source: pieces of its memory are cut out and turned as bands are asked for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 
 from upsample_cli.images.codecs.pillow_file import PIECE_BYTES, PILLOW_PIXEL_BYTES, quiet_pillow
 from upsample_cli.images.header import Header
-from upsample_cli.images.model import Metadata, PictureInfo, Rows
+from upsample_cli.images.model import ImageInfo, Metadata, Rows
 from upsample_cli.images.regions import TURNS
 
 _METHODS = {
@@ -26,9 +26,9 @@ _METHODS = {
 
 
 class PillowSource:
-    """A picture decoded by Pillow; a `model.Source`. Made by `source.open_picture`."""
+    """An image decoded by Pillow; a `model.Source`. Made by `source.open_image`."""
 
-    info: PictureInfo
+    info: ImageInfo
     metadata: Metadata
     losses: Collection[str] = ()
 
@@ -45,7 +45,7 @@ class PillowSource:
         """
         info = self.info
         if not 0 <= top < bottom <= info.height:
-            raise ValueError(f"no rows {top} to {bottom} in a picture of {info.height}")
+            raise ValueError(f"no rows {top} to {bottom} in an image of {info.height}")
         rows = np.empty((bottom - top, info.width, info.layout.channels), info.layout.dtype)
         with quiet_pillow():
             for y0, y1, x0, x1 in self._pieces(top, bottom):
@@ -63,9 +63,9 @@ class PillowSource:
             yield from ((y, min(y + step, bottom), 0, width) for y in range(top, bottom, step))
 
     def _piece(self, y0: int, y1: int, x0: int, x1: int) -> Image.Image:
-        """A piece of the upright picture."""
+        """A piece of the upright image."""
         if self._image is None:
-            raise ValueError("this picture is closed")
+            raise ValueError("this image is closed")
         top, bottom, left, right = self._turn.stored((y0, y1, x0, x1), self.info.height, self.info.width)
         piece = self._image.crop((left, top, right, bottom))
         return piece if self._method is None else piece.transpose(self._method)

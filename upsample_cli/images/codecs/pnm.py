@@ -18,7 +18,7 @@ from upsample_cli.images.codecs.pnm_plain import BITMAPS, PlainText, PnmHeader, 
 from upsample_cli.images.codecs.strips import check_complete, check_rows
 from upsample_cli.images.format_table import FORMATS
 from upsample_cli.images.limits import check_pixels
-from upsample_cli.images.model import Layout, Metadata, PictureInfo, Rows
+from upsample_cli.images.model import ImageInfo, Layout, Metadata, Rows
 from upsample_cli.images.regions import ReadBox, RegionSource
 
 _FORMAT = FORMATS["pnm"]
@@ -44,10 +44,10 @@ def open_pnm(file: BinaryIO, name: str, *, max_pixels: int) -> RegionSource:
     Args:
         file: at its start; can be sought in, and stays open until the source is closed.
         name: what to call it in a message.
-        max_pixels: refuse a picture of more.
+        max_pixels: refuse an image of more.
 
     Raises:
-        PictureError: it is damaged, truncated, or too large.
+        ImageError: it is damaged, truncated, or too large.
     """
     with readable(name, _FORMAT):
         header = _header(file.read(_HEAD_BYTES))
@@ -62,8 +62,8 @@ def open_pnm(file: BinaryIO, name: str, *, max_pixels: int) -> RegionSource:
             read_box = _binary_box(file, header)
             file.seek(end)
             more = file.read(64).lstrip()
-    warnings = ("the pictures behind the first one in it are left out",) if re.match(rb"P[1-7]\s", more) else ()
-    info = PictureInfo("pnm", header.height, header.width, header.layout, warnings, lossless=True)
+    warnings = ("the images behind the first one in it are left out",) if re.match(rb"P[1-7]\s", more) else ()
+    info = ImageInfo("pnm", header.height, header.width, header.layout, warnings, lossless=True)
     return RegionSource(info, Metadata(), orientation=1, read_box=_readable_box(read_box, name))
 
 

@@ -100,7 +100,7 @@ class StripWriter(Generic[Made]):
 
     def _check_open(self) -> None:
         if not self._open:
-            raise ValueError("this picture is finished, or an earlier error has ended it")
+            raise ValueError("this image is finished, or an earlier error has ended it")
 
     @contextmanager
     def _ended_by_any_error(self) -> Iterator[None]:
@@ -159,7 +159,7 @@ def check_rows(rows: Rows, row_shape: tuple[int, int], dtype: np.dtype[np.generi
 
 
 def check_complete(rows_left: int) -> None:
-    """Refuse to finish a picture before its last row.
+    """Refuse to finish an image before its last row.
 
     Raises:
         ValueError: rows are missing.

@@ -1,6 +1,6 @@
-"""Animated WebP, written a frame at a time: each frame is encoded as a picture of its own and put into the animation.
+"""Animated WebP, written a frame at a time: each frame is encoded as an image of its own and put into the animation.
 
-Every frame covers the whole picture and replaces the one before it. Source: RFC 9649, 2.7.
+Every frame covers the whole image and replaces the one before it. Source: RFC 9649, 2.7.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _MOST_MS, _MOST_PLAYS = 2**24 - 1, 2**16 - 1
 
 
 class WebpFrames:
-    """Puts WebP pictures into one animation; a `frame_sinks.Muxer`.
+    """Puts WebP images into one animation; a `frame_sinks.Muxer`.
 
     Args:
         file: where it goes; can be sought in.
@@ -43,11 +43,11 @@ class WebpFrames:
             file.write(_chunk(b"ICCP", metadata.icc_profile))
         file.write(_chunk(b"ANIM", struct.pack("<IH", 0, min(frames.plays, _MOST_PLAYS))))
 
-    def add(self, picture: bytes, duration_ms: Fraction) -> None:
-        """Put in one encoded picture."""
+    def add(self, image: bytes, duration_ms: Fraction) -> None:
+        """Put in one encoded image."""
         shown = min(self._clock.units(duration_ms), _MOST_MS)
         head = bytes(6) + self._size() + shown.to_bytes(3, "little") + bytes([_DO_NOT_BLEND])
-        pixels = b"".join(_chunk(kind, body) for kind, body in _chunks(picture) if kind in _PIXELS)
+        pixels = b"".join(_chunk(kind, body) for kind, body in _chunks(image) if kind in _PIXELS)
         self._file.write(_chunk(b"ANMF", head + pixels))
 
     def finish(self) -> None:
@@ -70,9 +70,9 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
     return kind + struct.pack("<I", len(body)) + body + bytes(len(body) % 2)
 
 
-def _chunks(picture: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _chunks(image: bytes) -> Iterator[tuple[bytes, bytes]]:
     at = 12
-    while at + 8 <= len(picture):
-        size = int.from_bytes(picture[at + 4 : at + 8], "little")
-        yield picture[at : at + 4], picture[at + 8 : at + 8 + size]
+    while at + 8 <= len(image):
+        size = int.from_bytes(image[at + 4 : at + 8], "little")
+        yield image[at : at + 4], image[at + 8 : at + 8 + size]
         at += 8 + size + size % 2

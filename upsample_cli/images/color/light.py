@@ -1,7 +1,7 @@
 """Linear light: levels as amounts of light before the layer, and back after it.
 
 Where two colours mix, light adds up, not the numbers that encode it. The amounts are whole numbers held in float64, so
-the layer's sums stay exact and a picture comes out the same in whatever tiles it is cut; a level that meets only its
+the layer's sums stay exact and an image comes out the same in whatever tiles it is cut; a level that meets only its
 like comes back as it was. Sources: IEC 61966-2-1 (sRGB) and ICC.1:2022, 10.6 and 10.18 (curves of profiles).
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from upsample_cli.errors import PictureError
+from upsample_cli.errors import ImageError
 from upsample_cli.images.model import LAB_COLOURS, Layout, Rows
 
 Array = NDArray[np.float64]
@@ -84,7 +84,7 @@ def light_of(path: str | os.PathLike[str], layout: Layout, icc_profile: bytes | 
     """Linear light by the profile's curves or, without a profile, sRGB's.
 
     Raises:
-        PictureError: the picture's numbers are inks or amounts of light, or its profile has no usable curves.
+        ImageError: the image's numbers are inks or amounts of light, or its profile has no usable curves.
 
     >>> light = light_of("a.png", Layout("grey"), None)
     >>> light.levels(light.linear(np.array([[[0], [1], [255]]], np.uint8))).ravel().tolist()
@@ -94,15 +94,15 @@ def light_of(path: str | os.PathLike[str], layout: Layout, icc_profile: bytes | 
     188
     """
     if layout.colour == "cmyk":
-        raise PictureError(path, "holds inks (CMYK), which have no linear light", "leave out --linear-light")
+        raise ImageError(path, "holds inks (CMYK), which have no linear light", "leave out --linear-light")
     if layout.colour in LAB_COLOURS:
-        raise PictureError(path, "holds Lab colours, which have no linear light", "leave out --linear-light")
+        raise ImageError(path, "holds Lab colours, which have no linear light", "leave out --linear-light")
     if layout.depth == 32:
-        raise PictureError(path, "holds floating point, which is taken for linear already", "leave out --linear-light")
+        raise ImageError(path, "holds floating point, which is taken for linear already", "leave out --linear-light")
     try:
         return _light(layout, icc_profile)
     except (ValueError, IndexError, struct.error, OverflowError) as error:
-        raise PictureError(
+        raise ImageError(
             path, f"has a colour profile that is of no use to --linear-light ({error})", "leave out --linear-light"
         ) from error
 

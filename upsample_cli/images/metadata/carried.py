@@ -1,4 +1,4 @@
-"""What travels beside the pixels: read out of an opened picture, and set right for its enlargement."""
+"""What travels beside the pixels: read out of an opened image, and set right for its enlargement."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _X_RESOLUTION = 282
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The metadata of a picture.
+    """The metadata of an image.
 
     Args:
         metadata: as it lies in the file.
@@ -38,7 +38,7 @@ class Found:
 
 
 def read_metadata(image: Image.Image, file: BinaryIO, format_name: str, chunks: Ancillary | None = None) -> Found:
-    """The metadata of an opened picture, decoded or not.
+    """The metadata of an opened image, decoded or not.
 
     Args:
         image: as Pillow opened it.
@@ -143,10 +143,10 @@ def _text(image: Image.Image) -> tuple[tuple[str, str], ...]:
 
 
 def metadata_for_output(metadata: Metadata, height: int, width: int) -> Metadata:
-    """The metadata as they are true of the enlarged, upright picture.
+    """The metadata as they are true of the enlarged, upright image.
 
     Exif's and XMP's orientation become 1, Exif's sizes the new ones, Exif's thumbnail is dropped; the resolution stays,
-    so the print grows with the picture.
+    so the print grows with the image.
 
     >>> before = Metadata(xmp=b'<x tiff:Orientation="6"/>', dpi=(300, 300))
     >>> metadata_for_output(before, 20, 10)

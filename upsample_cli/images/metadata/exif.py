@@ -30,13 +30,13 @@ _MAX_DIRECTORY_BYTES = 4 << 20
 
 _DESCRIPTION = 0x010E
 _SHAPE = b'{"shape":'
-"""How tifffile begins a description that states the size in pixels: untrue of an enlarged picture, so not carried."""
+"""How tifffile begins a description that states the size in pixels: untrue of an enlarged image, so not carried."""
 
 DESCRIPTIVE_TAGS = frozenset(
     {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x4749, 0x8298, 0x83BB}
     | {0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F}
 )
-"""Tags of a first directory that tell about the picture, not about how its pixels lie in the file: description, make,
+"""Tags of a first directory that tell about the image, not about how its pixels lie in the file: description, make,
 model, software, date, artist, host, ratings, copyright, IPTC, and the five that Windows writes."""
 
 
@@ -50,7 +50,7 @@ def without_prefix(block: bytes) -> bytes:
 
 
 def orientation(exif: bytes) -> int | None:
-    r"""How the picture is to be turned, 1 to 8; None if the block does not say, or is damaged.
+    r"""How the image is to be turned, 1 to 8; None if the block does not say, or is damaged.
 
     >>> field = ifd.integers(0x0112, ifd.SHORT, "<", 6)
     >>> orientation(b"II*\0\x08\0\0\0" + ifd.directory_bytes([field], order="<", at=8))
@@ -83,7 +83,7 @@ def _rational(tiff: ifd.Tiff, entry: ifd.Entry | None) -> float | None:
 
 
 def exif_for_output(exif: bytes, height: int, width: int) -> bytes:
-    """The block as it is true of an upright picture of this size: no longer than before, nothing moved.
+    """The block as it is true of an upright image of this size: no longer than before, nothing moved.
 
     The orientation becomes 1, sizes become the given ones, the thumbnail is unlinked and its bytes cut off or zeroed.
 
@@ -231,7 +231,7 @@ def _copied(tiff: ifd.Tiff, directory: ifd.Directory, kind: int, follow: bool) -
 
 
 def exif_of_tiff(file: BinaryIO, page_at: int | None = None) -> bytes | None:
-    """An Exif block made of what a TIFF file tells about its picture; None if it tells nothing.
+    """An Exif block made of what a TIFF file tells about its image; None if it tells nothing.
 
     Args:
         file: its position is moved about.

@@ -15,7 +15,7 @@ from typing import BinaryIO
 SHORT, LONG, RATIONAL, UNDEFINED, LONG8, IFD8 = 3, 4, 5, 7, 16, 18
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _MAX_ENTRIES = 4096
-"""More than any picture has; a damaged count must not make us read for minutes."""
+"""More than any image has; a damaged count must not make us read for minutes."""
 
 _BLOCK_BYTES = 512
 """Read at once: a directory is looked at in pieces of a few bytes."""

@@ -1,4 +1,4 @@
-"""What of a picture's metadata is to travel on, if the user did not want all of it. No Pillow, no files."""
+"""What of an image's metadata is to travel on, if the user did not want all of it. No Pillow, no files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 from upsample_cli.images.metadata import ifd
 from upsample_cli.images.metadata.exif import ORIENTATION, orientation
-from upsample_cli.images.model import Metadata, PictureInfo
+from upsample_cli.images.model import ImageInfo, Metadata
 
 MetadataPolicy = Literal["keep", "strip", "orientation-only"]
 METADATA_POLICIES: tuple[MetadataPolicy, ...] = ("keep", "strip", "orientation-only")
@@ -21,15 +21,15 @@ XMP_EXTENSION = "only the main part of the XMP is kept, not its extension"
 _LOSSES = {EXIF_DAMAGED, MAKER_NOTE_MOVES, XMP_EXTENSION}
 
 
-def under_policy(info: PictureInfo, metadata: Metadata, policy: MetadataPolicy) -> tuple[PictureInfo, Metadata]:
-    """A picture's header as the policy lets it through; with "keep", all of it.
+def under_policy(info: ImageInfo, metadata: Metadata, policy: MetadataPolicy) -> tuple[ImageInfo, Metadata]:
+    """An image's header as the policy lets it through; with "keep", all of it.
 
-    "strip" keeps the ICC profile alone, which is no description but the colours' meaning: without it the picture would
+    "strip" keeps the ICC profile alone, which is no description but the colours' meaning: without it the image would
     look different. "orientation-only" keeps beside it an Exif block that says, if the input's said anything of it, that
-    the picture is upright, as it then is. Warnings about metadata that were to go anyway go too.
+    the image is upright, as it then is. Warnings about metadata that were to go anyway go too.
 
     >>> from upsample_cli.images.model import Layout
-    >>> info = PictureInfo("jpeg", 3, 5, Layout("rgb"), warnings=(XMP_EXTENSION,))
+    >>> info = ImageInfo("jpeg", 3, 5, Layout("rgb"), warnings=(XMP_EXTENSION,))
     >>> under_policy(info, Metadata(icc_profile=b"sRGB", xmp=b"<x/>", dpi=(300, 300)), "strip")[1]
     Metadata(icc_profile=b'sRGB', exif=None, xmp=None, dpi=None, text=(), iptc=None)
     """

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from upsample_cli.errors import STOPS, PictureError, UsageError
+from upsample_cli.errors import STOPS, ImageError, UsageError
 from upsample_cli.kernels.weights.readers import MOST_WEIGHTS, WEIGHT_READERS, State, opened_safetensors
 from upsample_cli.special_files import refuse_special
 
@@ -60,7 +60,7 @@ def read_weights(place: str) -> Weights:
     """Read one weight of three to five axes, and its bias if the file has one beside it.
 
     Raises:
-        PictureError: the file cannot be read.
+        ImageError: the file cannot be read.
         UsageError: the extension is unknown, or the key is missing or wrong.
     """
     path, key = split_place(place)
@@ -74,7 +74,7 @@ def read_weights(place: str) -> Weights:
         beside = f"{key.removesuffix('weight')}bias"
         bias = _array(path, beside, state) if key.endswith("weight") and beside in state.shapes else None
     if bias is not None and bias.ndim != 1:
-        raise PictureError(path, f"{_shown(beside)} is not a bias: it has {bias.ndim} axes", "remove or rename it")
+        raise ImageError(path, f"{_shown(beside)} is not a bias: it has {bias.ndim} axes", "remove or rename it")
     return Weights(path, key, weight, bias, state)
 
 
@@ -83,28 +83,28 @@ def _faults_named(path: Path) -> Iterator[None]:
     """Make of whatever reading a file raises an error that names it."""
     try:
         yield
-    except (PictureError, UsageError):
+    except (ImageError, UsageError):
         raise
     except FileNotFoundError as error:
-        raise PictureError(path, "there is no such file", "check the name") from error
+        raise ImageError(path, "there is no such file", "check the name") from error
     except OSError as error:
-        raise PictureError(path, f"cannot be read: {error.strerror or error}") from error
+        raise ImageError(path, f"cannot be read: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:
-        raise PictureError(
+        raise ImageError(
             path, "holds more than tensors, which could run code", "save model.state_dict() and give that"
         ) from error
     except BaseException as error:  # whatever a damaged file makes its library raise, a panic of Rust included
         if isinstance(error, STOPS):
             raise
         cause = " ".join(str(error).split())[:200]
-        raise PictureError(path, f"is damaged or no such file: {cause or type(error).__name__}") from error
+        raise ImageError(path, f"is damaged or no such file: {cause or type(error).__name__}") from error
 
 
 def fitted_factor(path: Path) -> int | None:
     """The factor that `tconv fit` made a file for; None of any other file.
 
     Raises:
-        PictureError: if the file's metadata say that it did, and not for which.
+        ImageError: if the file's metadata say that it did, and not for which.
     """
     if path.suffix.lower() != ".safetensors":
         return None
@@ -113,9 +113,7 @@ def fitted_factor(path: Path) -> int | None:
     try:
         return None if about is None else int(json.loads(about)["factor"])
     except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
-        raise PictureError(
-            path, f"its metadata {METADATA_KEY!r} are damaged", "make it again with tconv fit"
-        ) from error
+        raise ImageError(path, f"its metadata {METADATA_KEY!r} are damaged", "make it again with tconv fit") from error
 
 
 def split_place(place: str) -> tuple[Path, str]:
@@ -155,7 +153,7 @@ def _array(path: Path, key: str, state: State) -> NDArray[np.float64]:
     """float64 of an array or a tensor of any dtype."""
     name, count = _shown(key) or "in it", prod(state.shapes[key])
     if count > MOST_WEIGHTS:  # also of a tensor whose elements are all the same few bytes
-        raise PictureError(path, f"the weight {name} has {count} numbers", f"give {MOST_WEIGHTS} at the most")
+        raise ImageError(path, f"the weight {name} has {count} numbers", f"give {MOST_WEIGHTS} at the most")
     value = state[key]
     if isinstance(value, np.ndarray):
         is_real, array = value.dtype.kind in "fiu", value
@@ -164,14 +162,14 @@ def _array(path: Path, key: str, state: State) -> NDArray[np.float64]:
         try:
             array = value.detach().cpu().double().numpy() if is_real else value
         except (RuntimeError, TypeError) as error:  # sparse, quantised, or of the device "meta"
-            raise PictureError(
+            raise ImageError(
                 path, f"the weight {name} is no plain tensor", "save it dense, as numbers, on the CPU"
             ) from error
     if not is_real:
         raise UsageError(f"{path}: the weight {name} is of type {value.dtype}", "give one of real numbers")
     whole: NDArray[np.float64] = array.astype(np.float64)
     if not np.isfinite(whole).all():
-        raise PictureError(path, f"the weight {name} holds infinities or NaN")
+        raise ImageError(path, f"the weight {name} holds infinities or NaN")
     if whole.size and np.abs(whole).max() > _LARGEST_WEIGHT:
-        raise PictureError(path, f"the weight {name} holds numbers above {_LARGEST_WEIGHT:g}", "give smaller ones")
+        raise ImageError(path, f"the weight {name} holds numbers above {_LARGEST_WEIGHT:g}", "give smaller ones")
     return whole

@@ -1,4 +1,4 @@
-"""Pictures of small arrays: cells with numbers, drawn with Pillow."""
+"""Images of small arrays: cells with numbers, drawn with Pillow."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def write_panels(rows: Sequence[tuple[str, Sequence[Panel]]], path: Path, *, ove
 
 
 def panels(rows: Sequence[tuple[str, Sequence[Panel]]]) -> Image.Image:
-    """The picture of rows of panels; long rows are broken."""
+    """The image of rows of panels; long rows are broken."""
     font, bold = ImageFont.load_default(_TEXT), ImageFont.load_default(_TEXT + 3)
     lines: list[tuple[str, list[Panel]]] = []
     for heading, row in rows:

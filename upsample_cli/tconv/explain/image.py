@@ -1,4 +1,4 @@
-"""The steps of an explanation as a picture."""
+"""The steps of an explanation as an image."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from upsample_cli.tconv.explain.explain import WAYS, Explanation
 from upsample_cli.tconv.explain.grids import Grid, number_text
 
 _MOST_CELLS = 20_000
-"""Cells of all panels together; more would be a picture nobody can look at."""
+"""Cells of all panels together; more would be an image nobody can look at."""
 
 
-def write_picture(explanation: Explanation, path: Path, *, overwrite: bool = False) -> None:
+def write_image(explanation: Explanation, path: Path, *, overwrite: bool = False) -> None:
     """Draw input, kernel, every contribution, their sum, zero insertion, the matrix and the output into a PNG.
 
     Raises:
-        UsageError: if that would be a picture too large to look at, or the path does not end in .png.
+        UsageError: if that would be an image too large to look at, or the path does not end in .png.
         OutputExistsError: if the file exists and `overwrite` is not set.
     """
     if path.suffix.lower() != ".png":
-        raise UsageError(f"{path}: the picture is a PNG", "give a name that ends in .png")
+        raise UsageError(f"{path}: the image is a PNG", "give a name that ends in .png")
     rows = _rows(explanation)
     cells = sum(panel.array.size for _, panels in rows for panel in panels)
     if cells > _MOST_CELLS:

@@ -35,7 +35,7 @@ class Shuffling(Weightless):
 
     @property
     def axes(self) -> int | None:
-        """Pictures only."""
+        """Images only."""
         return 2
 
     def output_sizes(self, sizes: Sequence[Size]) -> tuple[Size, ...]:

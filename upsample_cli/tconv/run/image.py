@@ -1,4 +1,4 @@
-"""A transposed convolution applied to a picture: bilinear by the engine, any other in tiles of its own."""
+"""A transposed convolution applied to an image: bilinear by the engine, any other in tiles of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.formats import check_output_size, fit, format_of_path
 from upsample_cli.images.metadata.carried import metadata_for_output
 from upsample_cli.images.model import Layout
-from upsample_cli.images.open import open_picture
+from upsample_cli.images.open import open_image
 from upsample_cli.images.save import open_sink
 from upsample_cli.kernels.weights.files import Weights
 from upsample_cli.tconv.layers.convolution import bilinear_layer
@@ -23,11 +23,11 @@ from upsample_cli.tconv.run.request import Outcome, Request, applied, layer_of
 _ROWS_AT_ONCE = 256
 
 
-def run_picture(source: Path, target: Path, request: Request, weights: Weights | None) -> Outcome:
-    """Apply a layer to a picture; see `run.run`."""
+def run_image(source: Path, target: Path, request: Request, weights: Weights | None) -> Outcome:
+    """Apply a layer to an image; see `run.run`."""
     if request.axes not in (None, 2):
-        raise UsageError(f"--axes {request.axes} for a picture", "a picture has 2")
-    layer = layer_of(request, 2, weights)  # before the picture is decoded
+        raise UsageError(f"--axes {request.axes} for an image", "an image has 2")
+    layer = layer_of(request, 2, weights)  # before the image is decoded
     if isinstance(request.factor, int):
         border = request.border or "replicate"
         done = upsample_file(
@@ -38,11 +38,11 @@ def run_picture(source: Path, target: Path, request: Request, weights: Weights |
         return Outcome(bilinear_layer(2, request.factor), before, after, border, done.warnings)
     format_ = format_of_path(target)
     if format_ is None:
-        raise UsageError(f"{target}: {target.suffix!r} is no picture format's extension", "give a picture's, like .png")
-    with open_picture(source) as picture:
-        info, metadata = picture.info, picture.metadata
+        raise UsageError(f"{target}: {target.suffix!r} is no image format's extension", "give an image's, like .png")
+    with open_image(source) as image:
+        info, metadata = image.info, image.metadata
         layer.output_sizes((info.height, info.width))
-        samples = picture.read_rows(0, info.height).transpose(2, 0, 1)
+        samples = image.read_rows(0, info.height).transpose(2, 0, 1)
     peak = int(np.iinfo(samples.dtype).max) if samples.dtype.kind == "u" else None
     result, layer, border = applied(samples, request, weights, peak=peak, limits=None)
     remarks = list(info.warnings)
@@ -77,4 +77,4 @@ def _layout(layout: Layout, channels: int) -> Layout:
         return replace(layout, colour="grey", alpha=False)
     if channels == 3:
         return replace(layout, colour="rgb", alpha=False)
-    raise UsageError(f"a picture of {channels} channels cannot be written", "use weights of 1 or 3 out_channels")
+    raise UsageError(f"an image of {channels} channels cannot be written", "use weights of 1 or 3 out_channels")

@@ -47,7 +47,7 @@ class Request:
 class Outcome:
     """What was done: the layer, (channels, *sizes) before and after, and what to know of it.
 
-    A picture that went through the engine has its sizes alone.
+    An image that went through the engine has its sizes alone.
     """
 
     layer: TransposedConvolution

@@ -1,4 +1,4 @@
-"""A transposed convolution applied to a file: a picture, a sound, a signal, a volume."""
+"""A transposed convolution applied to a file: an image, a sound, a signal, a volume."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from upsample_cli.atomic.files import new_file
 from upsample_cli.atomic.same_file import check_inputs_stay
-from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.errors import ImageError, UsageError
 from upsample_cli.geometry.tiles import BORDERS
 from upsample_cli.kernels.weights.files import Weights, read_weights
 from upsample_cli.special_files import refuse_special
@@ -33,19 +33,19 @@ def run(source: Path, target: Path, request: Request) -> Outcome:
     """Apply a layer to a file and write the result.
 
     Sound keeps its bits, its rate is multiplied by the stride. Whole numbers are exact, rounded half up and clamped.
-    A picture through a bilinear layer of a factor is `upsample_file`.
+    An image through a bilinear layer of a factor is `upsample_file`.
 
     Raises:
         UsageError: if the request cannot be carried out on this file, or would write over it or the weights.
         GeometryError: where torch would refuse the layer.
-        PictureError: if a file cannot be read or written.
+        ImageError: if a file cannot be read or written.
     """
     if request.border is not None and request.border not in BORDERS:
         raise UsageError(f"there is no border {request.border!r}", f"choose one of {', '.join(BORDERS)}")
     if request.tile is not None and request.tile < 1:
         raise UsageError(f"a tile of {request.tile} samples holds nothing", "give --tile 1 or more")
     if source.exists() and not source.is_file() and not source.is_dir():  # reading a pipe or a device may never end
-        raise PictureError(source, "is not a regular file", "copy it into one")
+        raise ImageError(source, "is not a regular file", "copy it into one")
     weights = None if request.weights is None else read_weights(request.weights)
     check_inputs_stay(target, [source] if weights is None else [source, weights.path])
     kind = source.suffix.lower()
@@ -59,9 +59,9 @@ def run(source: Path, target: Path, request: Request) -> Outcome:
         return _run_signal(source, signal, axes or signal.samples.ndim - 1, target, request, weights)
     if kind in TIFF_SUFFIXES and (_wanted_axes(request, weights) == 3 or (request.axes is None and is_stack(source))):
         return _run_signal(source, read_stack(source), 3, target, request, weights)
-    from upsample_cli.tconv.run.image import run_picture
+    from upsample_cli.tconv.run.image import run_image
 
-    return run_picture(source, target, request, weights)
+    return run_image(source, target, request, weights)
 
 
 def _wanted_axes(request: Request, weights: Weights | None) -> int | None:

@@ -1,4 +1,4 @@
-"""Samples in and out of files that are no pictures: WAV, .npy, TIFF stacks. Sizes after channels."""
+"""Samples in and out of files that are no images: WAV, .npy, TIFF stacks. Sizes after channels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from upsample_cli.errors import PictureError, UsageError
+from upsample_cli.errors import ImageError, UsageError
 from upsample_cli.kernels.weights.npy import read_array
 
 MOST_SAMPLES = 2**29
@@ -57,27 +57,25 @@ def read_wav(path: Path) -> Signal:
     """PCM sound of 8, 16, 24 or 32 bits.
 
     Raises:
-        PictureError: it cannot be read, or is no PCM.
+        ImageError: it cannot be read, or is no PCM.
     """
     try:
         with wave.open(str(path), "rb") as file:
             channels, width, rate, count = file.getparams()[:4]
             if min(count, path.stat().st_size // (channels * width)) * channels > MOST_SAMPLES:
-                raise PictureError(path, f"has more than {MOST_SAMPLES} samples", "cut it into pieces")
+                raise ImageError(path, f"has more than {MOST_SAMPLES} samples", "cut it into pieces")
             content = file.readframes(count)
     except FileNotFoundError as error:
-        raise PictureError(path, "there is no such file", "check the name") from error
+        raise ImageError(path, "there is no such file", "check the name") from error
     except OSError as error:
-        raise PictureError(path, f"cannot be read: {error.strerror or error}") from error
+        raise ImageError(path, f"cannot be read: {error.strerror or error}") from error
     except (wave.Error, EOFError) as error:
-        raise PictureError(
-            path, f"is no PCM sound: {error or 'it ends too soon'}", "convert it to 16-bit PCM"
-        ) from error
+        raise ImageError(path, f"is no PCM sound: {error or 'it ends too soon'}", "convert it to 16-bit PCM") from error
     if width > 4:
-        raise PictureError(path, f"has samples of {8 * width} bits", "convert it to 16-bit PCM")
+        raise ImageError(path, f"has samples of {8 * width} bits", "convert it to 16-bit PCM")
     whole = len(content) // (channels * width) * channels * width
     if not whole:
-        raise PictureError(path, "holds no samples")
+        raise ImageError(path, "holds no samples")
     raw = np.frombuffer(content[:whole], dtype=np.uint8).reshape(-1, channels, width)
     if width == 1:
         samples = raw[..., 0].astype(np.int32) - 128
@@ -112,25 +110,25 @@ def read_npy(path: Path, axes: int | None) -> Signal:
     """An array; with one axis more than `axes`, the first is channels. By default every axis counts, up to three.
 
     Raises:
-        PictureError: it cannot be read.
+        ImageError: it cannot be read.
         UsageError: its axes do not fit.
     """
     try:
         array = read_array(path, MOST_SAMPLES)
     except FileNotFoundError as error:
-        raise PictureError(path, "there is no such file", "check the name") from error
+        raise ImageError(path, "there is no such file", "check the name") from error
     except OSError as error:
-        raise PictureError(path, f"cannot be read: {error.strerror or error}") from error
+        raise ImageError(path, f"cannot be read: {error.strerror or error}") from error
     except Exception as error:  # whatever a damaged header makes numpy raise
-        raise PictureError(path, f"is no array: {' '.join(str(error).split())[:200]}") from error
+        raise ImageError(path, f"is no array: {' '.join(str(error).split())[:200]}") from error
     return _signal(path, array, axes)
 
 
 def _signal(path: Path, array: NDArray[Any], axes: int | None) -> Signal:
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:
-        raise PictureError(path, "its numbers are of another kind", "give whole numbers or floating point")
+        raise ImageError(path, "its numbers are of another kind", "give whole numbers or floating point")
     if array.dtype.kind in "iu" and array.dtype.itemsize > 4:
-        raise PictureError(path, "whole numbers of 64 bits are not exact in the layer", "convert to int32 or float64")
+        raise ImageError(path, "whole numbers of 64 bits are not exact in the layer", "convert to int32 or float64")
     array = array.astype(array.dtype.newbyteorder("="))
     axes = min(array.ndim, 3) if axes is None else axes
     if array.ndim not in (axes, axes + 1) or not axes or 0 in array.shape:
@@ -162,7 +160,7 @@ def read_stack(path: Path) -> Signal:
     """A TIFF stack as (1, depth, height, width).
 
     Raises:
-        PictureError: it cannot be read, or is no stack of grey pages.
+        ImageError: it cannot be read, or is no stack of grey pages.
     """
     from upsample_cli.images.codecs.tiff import stack  # Pillow and tifffile with it
 

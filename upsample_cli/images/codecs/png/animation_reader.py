@@ -1,6 +1,6 @@
-"""Animated PNG in: each frame is made a PNG of its own, read as a still picture is, and composed here.
+"""Animated PNG in: each frame is made a PNG of its own, read as a still image is, and composed here.
 
-A frame may cover a part of the picture, be laid over what is there, and be taken away again before the next. Pillow
+A frame may cover a part of the image, be laid over what is there, and be taken away again before the next. Pillow
 composes 8 bits too, but does not take back what it has laid over, clears to black where there is no alpha, and cuts 16
 bits to 8. One frame, and the one before it, are in memory at a time.
 Source: the PNG specification (W3C, third edition), 11.3.6 and 13.
@@ -59,11 +59,11 @@ def composed_frames(
     Args:
         file: seekable; must stay open, and its position be left alone, until the last frame.
         frames: with alpha if `has_holes`.
-        height, width: of the picture.
+        height, width: of the image.
         has_profile: see `pixel_kinds.how_to_read`.
 
     Raises:
-        PictureError, OSError, SyntaxError, ValueError, RuntimeError: the file is damaged.
+        ImageError, OSError, SyntaxError, ValueError, RuntimeError: the file is damaged.
     """
     layout = frames.layout
     if layout is None:
@@ -74,7 +74,7 @@ def composed_frames(
         if count == frames.count:
             return
         if control.left + control.width > width or control.top + control.height > height:
-            raise ValueError("a frame that leaves the picture")
+            raise ValueError("a frame that leaves the image")
         box = (slice(control.top, control.top + control.height), slice(control.left, control.left + control.width))
         before = canvas[box].copy()
         canvas[box] = _laid(_decoded(data, layout, has_profile), before, is_over=control.blending == _OVER)
@@ -133,7 +133,7 @@ def _frame_files(file: BinaryIO) -> Iterator[tuple[_Control, bytes]]:
             if control is not None:
                 yield control, _png(head, shared, control, pieces)
             control, pieces = _control(data), []
-        elif control is not None:  # else the still picture, which is none of the animation's
+        elif control is not None:  # else the still image, which is none of the animation's
             pieces.append(png_chunk(b"IDAT", data if kind == b"IDAT" else data[4:]))
     if control is not None:
         yield control, _png(head, shared, control, pieces)

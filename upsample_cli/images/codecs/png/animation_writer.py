@@ -1,6 +1,6 @@
 """Animated PNG, written a frame at a time: each frame is written as a PNG of its own, whose chunks are passed on.
 
-Every frame covers the whole picture and replaces the one before it, so nothing has to be composed to show it.
+Every frame covers the whole image and replaces the one before it, so nothing has to be composed to show it.
 Source: the PNG specification (W3C, third edition), 11.3.6.
 """
 

@@ -1,4 +1,4 @@
-"""PNG written as its rows arrive: the whole enlarged picture is never in memory.
+"""PNG written as its rows arrive: the whole enlarged image is never in memory.
 
 Rows are gathered into chunks of a fixed height that follows from the width alone, so the bytes of the file depend
 neither on how the rows were cut into runs nor on who deflates the chunks. One chunk becomes one IDAT.

@@ -108,7 +108,7 @@ def tiff_kind(page: TiffPage, *, has_profile: bool) -> TiffKind | None:
     if is_float and bits == 64:
         warnings.append("64-bit floating point is read as 32-bit")
     if int(page.tags.valueof(_SUBFILE_TYPE, 0)) & 1:
-        warnings.append("its first page, the one that is read, is a small preview of the picture")
+        warnings.append("its first page, the one that is read, is a small preview of the image")
     depth: Depth = 32 if is_float else 8 if bits <= 8 else 16
     return TiffKind(
         Layout(colour, alpha is not None, depth),

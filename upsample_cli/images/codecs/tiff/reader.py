@@ -1,8 +1,8 @@
 """TIFF read by its strips and tiles as they are needed: tifffile for the structure, imagecodecs for the segments.
 
-What the last band touched stays decoded, and nothing else: a picture of any size takes the memory of the strips, or of
-one row of tiles, that a band lies in. Pictures stored sideways (orientation 5 to 8) are read by columns of tiles; in
-strips, a column touches them all, so the whole picture ends up in memory.
+What the last band touched stays decoded, and nothing else: an image of any size takes the memory of the strips, or of
+one row of tiles, that a band lies in. Images stored sideways (orientation 5 to 8) are read by columns of tiles; in
+strips, a column touches them all, so the whole image ends up in memory.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from upsample_cli.errors import PictureError
+from upsample_cli.errors import ImageError
 from upsample_cli.images.codecs.pillow_file import readable
 from upsample_cli.images.codecs.tiff.kinds import JPEG_COMPRESSIONS, TiffKind, tiff_kind
 from upsample_cli.images.codecs.tiff.lzw import lzw_decoded
@@ -25,7 +25,7 @@ from upsample_cli.images.format_table import FORMATS
 from upsample_cli.images.limits import check_pixels
 from upsample_cli.images.metadata import ifd
 from upsample_cli.images.metadata.carried import read_metadata
-from upsample_cli.images.model import Frames, PictureInfo, Rows
+from upsample_cli.images.model import Frames, ImageInfo, Rows
 from upsample_cli.images.open_frames import pages_of
 from upsample_cli.images.regions import ReadBox, RegionSource
 
@@ -50,11 +50,11 @@ def open_tiff(file: BinaryIO, name: str, *, max_pixels: int, page_at: int | None
     Args:
         file: seekable; stays open, and must, as long as rows are read. Its position is moved about.
         name: what to call it in a message.
-        max_pixels: refuse a picture, or a tile, of more.
+        max_pixels: refuse an image, or a tile, of more.
         page_at: where the page's directory lies; None for the first.
 
     Raises:
-        PictureError: it is too large, or a part of it lies outside the file; while rows are read, that it is damaged.
+        ImageError: it is too large, or a part of it lies outside the file; while rows are read, that it is damaged.
     """
     tiff = opened_tiff(file, name)
     return None if tiff is None else open_page(tiff, file, name, max_pixels=max_pixels, page_at=page_at)
@@ -74,7 +74,7 @@ def opened_tiff(file: BinaryIO, name: str) -> TiffFile | None:
     file.seek(0)
     try:
         return TiffFile(file, name=name)  # a spooled pipe calls itself None
-    except PictureError:
+    except ImageError:
         raise
     except Exception:  # it raises nearly everything there is
         return None
@@ -90,7 +90,7 @@ def open_page(
     try:
         page = tiff.pages.first if page_at is None else page_at_offset(tiff, page_at)
         kind = tiff_kind(page, has_profile=_ICC_PROFILE in page.tags) if _has_size(page) else None
-    except PictureError:
+    except ImageError:
         raise
     except Exception:
         return None
@@ -130,7 +130,7 @@ def _source(
     found = read_metadata(_Described.of(page, kind), file, "tiff")  # type: ignore[arg-type]  # all that it looks at
     segments, losses = Segments(page, file, name), set[str]()
     if segments.size_bytes > _PIXEL_BYTES * max_pixels:
-        raise PictureError(
+        raise ImageError(
             name,
             f"is stored in strips or tiles of {segments.size_bytes} bytes, more than {_PIXEL_BYTES} for each of "
             f"{max_pixels} pixels",
@@ -139,7 +139,7 @@ def _source(
     sides = page.imagelength, page.imagewidth
     height, width = sides if found.orientation < 5 else sides[::-1]
     return RegionSource(
-        PictureInfo(
+        ImageInfo(
             format="tiff",
             height=height,
             width=width,
@@ -158,7 +158,7 @@ def _source(
 
 @dataclass(frozen=True, slots=True)
 class _Described:
-    """What `read_metadata` looks at in a picture opened by Pillow, of a page opened by tifffile."""
+    """What `read_metadata` looks at in an image opened by Pillow, of a page opened by tifffile."""
 
     mode: str
     info: dict[str, Any]
@@ -187,7 +187,7 @@ class Segments:
     """The strips or tiles of a page, decoded when a box touches them, and kept until a box does not.
 
     Raises:
-        PictureError: one of them lies outside the file.
+        ImageError: one of them lies outside the file.
     """
 
     page: TiffPage
@@ -249,7 +249,7 @@ class Segments:
             spans = list(zip(page.dataoffsets, page.databytecounts, strict=False))
         expected = 1 if self._plain else self._planes * self._grid[0] * self._grid[1]
         if len(spans) < expected or any(at + size > end for at, size in spans):
-            raise PictureError(self.name, "is truncated: the file ends before its picture does", _COPY)
+            raise ImageError(self.name, "is truncated: the file ends before its image does", _COPY)
 
     def reader(self, kind: TiffKind, losses: set[str]) -> ReadBox:
         """Reads boxes of the page as rows, and adds to `losses` as `TiffKind.rows` does."""

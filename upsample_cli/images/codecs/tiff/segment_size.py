@@ -1,4 +1,4 @@
-"""How large the picture inside a TIFF's strip or tile says it is, where that has a header of its own.
+"""How large the image inside a TIFF's strip or tile says it is, where that has a header of its own.
 
 A decoder takes the memory that this header asks for, whatever the TIFF around it says.
 """

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from upsample_cli.errors import PictureError
+from upsample_cli.errors import ImageError
 from upsample_cli.images.codecs.pillow_file import opened_file, quiet_pillow, readable
 from upsample_cli.images.codecs.tiff.reader import Segments, opened_tiff, page_at_offset
 from upsample_cli.images.format_table import FORMATS
@@ -33,7 +33,7 @@ def is_stack(path: Path) -> bool:
     try:
         with quiet_pillow(), opened_file(path) as file:
             return len(_pages(file, os.fspath(path))) > 1
-    except PictureError:
+    except ImageError:
         return False
 
 
@@ -41,19 +41,19 @@ def read_stack(path: Path) -> NDArray[Any]:
     """The pages of a TIFF, (pages, height, width).
 
     Raises:
-        PictureError: it cannot be read, is no stack of grey pages, or is too large to be held in memory.
+        ImageError: it cannot be read, is no stack of grey pages, or is too large to be held in memory.
     """
     name = os.fspath(path)
     with quiet_pillow(), opened_file(path) as file:
         pages = _pages(file, name)
         if not pages:
-            raise PictureError(path, "is no stack of grey pages of one size", "give --axes 2")
+            raise ImageError(path, "is no stack of grey pages of one size", "give --axes 2")
         height, width = pages[0].shape
         dtype = np.dtype(pages[0].dtype)
         size_bytes = len(pages) * height * width * dtype.itemsize
         if size_bytes > MAX_STACK_BYTES:
             told = f"{len(pages)} pages of {width}×{height} take {size_text(size_bytes)}"
-            raise PictureError(path, f"{told}, more than {size_text(MAX_STACK_BYTES)}", "cut it into smaller ones")
+            raise ImageError(path, f"{told}, more than {size_text(MAX_STACK_BYTES)}", "cut it into smaller ones")
         with readable(name, FORMATS["tiff"]):
             volume = np.empty((len(pages), height, width), dtype)
             for page, target in zip(pages, volume, strict=True):

@@ -1,4 +1,4 @@
-"""The pictures that are measured on: photographs of scikit-image enlarged to size, noise, and flat colour."""
+"""The images that are measured on: photographs of scikit-image enlarged to size, noise, and flat colour."""
 
 from __future__ import annotations
 
