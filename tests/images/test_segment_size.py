@@ -86,6 +86,16 @@ def test_older_versions_of_lerc_say_their_size_elsewhere():
         assert is_larger(data, 34887, HEIGHT, WIDTH - 1)
 
 
+def test_samples_and_bands_of_lerc_count():
+    """Of a damaged header its decoder took 24 GiB for a strip of 7 by 37 (found by fuzz.py)."""
+    colour = imagecodecs.lerc_encode(RGB, planar=False)
+    bands = imagecodecs.lerc_encode(np.moveaxis(RGB, 2, 0).copy(), planar=True)
+    for data in (colour, bands):
+        assert imagecodecs.lerc_decode(data).size == RGB.size
+        assert not is_larger(data, 34887, HEIGHT, WIDTH, samples=3)
+        assert is_larger(data, 34887, HEIGHT, WIDTH, samples=2)
+
+
 def test_codes_without_a_header_of_their_own_are_not_asked():
     assert not is_larger(SEGMENTS[7], 8, 1, 1)
 

@@ -300,7 +300,7 @@ class Segments:
         self.file.seek(at)
         data = self.file.read(size)
         is_jpeg = page.compression in JPEG_COMPRESSIONS
-        if is_larger((page.jpegheader or b"") + data, page.compression, *self._side):
+        if is_larger((page.jpegheader or b"") + data, page.compression, *self._side, self._contiguous):
             raise ValueError("a segment larger than its place")
         if page.compression == _LZW:
             data, page = self._unpacked(data, index), self._unpacked_page

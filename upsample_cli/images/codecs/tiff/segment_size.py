@@ -92,20 +92,27 @@ def _jpeg_xl_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _lerc_size(data: bytes) -> tuple[int, int] | None:
-    """Source: Esri's LERC specification: Lerc1's and Lerc2's headers; a checksum comes before the sizes from version 3.
+    """All samples of a pixel count as rows of their own. Source: Esri's LERC specification: the headers of both versions.
 
-    Where LERC lies inside deflate or Zstandard, its head is not there to be read.
+    A checksum comes before the sizes from version 3, and the samples of a pixel after them from version 4; each of
+    several bands is a picture of its own, one behind the other. Where LERC lies inside deflate or Zstandard, its head
+    is not there to be read.
     """
     if data[:10] == b"CntZImage " and len(data) >= 26:
-        return struct.unpack_from("<ii", data, 18)
-    if data[:6] == b"Lerc2 " and len(data) >= 22:
-        return struct.unpack_from("<ii", data, 14 if struct.unpack_from("<i", data, 6)[0] >= 3 else 10)
+        height, width = struct.unpack_from("<ii", data, 18)
+        return height * data.count(b"CntZImage "), width
+    if data[:6] == b"Lerc2 " and len(data) >= 26:
+        version = struct.unpack_from("<i", data, 6)[0]
+        height, width, samples = struct.unpack_from("<iii", data, 14 if version >= 3 else 10)
+        return height * data.count(b"Lerc2 ") * (samples if version >= 4 else 1), width
     return None
 
 
 _XR_MOST_ENTRIES, _ABSURD = 100, (2**31, 2**31)
 _XL_BITS = (9, 13, 18, 30)
 _XL_RATIOS = (None, (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
+
+_LERC = 34887
 
 _SIZES: dict[int, Callable[[bytes], tuple[int, int] | None]] = {
     **dict.fromkeys((6, 7, 33007, 34892), jpeg_size),
@@ -114,11 +121,15 @@ _SIZES: dict[int, Callable[[bytes], tuple[int, int] | None]] = {
     **dict.fromkeys((33003, 33004, 33005, 34712), _jpeg_2000_size),
     **dict.fromkeys((22610, 34934), _jpeg_xr_size),
     **dict.fromkeys((50002, 52546), _jpeg_xl_size),
-    34887: _lerc_size,
+    _LERC: _lerc_size,
 }
 
 
-def is_larger(data: bytes, compression: int, height: int, width: int) -> bool:
-    """Whether a segment of that compression (TIFF's number) says it is larger than a strip or tile of this size."""
+def is_larger(data: bytes, compression: int, height: int, width: int, samples: int = 1) -> bool:
+    """Whether a segment of that compression (TIFF's number) says it is larger than a strip or tile of this size.
+
+    Args:
+        samples: of each of its pixels.
+    """
     size = _SIZES[compression](data) if compression in _SIZES else None
-    return size is not None and size[0] * size[1] > height * width
+    return size is not None and size[0] * size[1] > height * width * (samples if compression == _LERC else 1)
