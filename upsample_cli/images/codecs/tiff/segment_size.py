@@ -92,7 +92,7 @@ def _jpeg_xl_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _lerc_size(data: bytes) -> tuple[int, int] | None:
-    """All samples of a pixel count as rows of their own. Source: Esri's LERC specification: the headers of both versions.
+    """All samples of a pixel count as rows of their own. Source: Esri's LERC specification, headers of both versions.
 
     A checksum comes before the sizes from version 3, and the samples of a pixel after them from version 4; each of
     several bands is a picture of its own, one behind the other. Where LERC lies inside deflate or Zstandard, its head
