@@ -203,7 +203,7 @@ def test_a_folder_called_like_a_processors_is_no_reason_to_stop(tmp_path, monkey
     assert _import_torch(tmp_path, monkeypatch, loads=False) is None
 
 
-@pytest.mark.parametrize("pictures", [["a.png"], ["a.png", "b.png"]])
+@pytest.mark.parametrize("images", [["a.png"], ["a.png", "b.png"]])
 def test_a_command_says_so_in_a_line_whether_torch_is_in_it_or_in_workers(tmp_path, monkeypatch, images):
     if _has_driver():
         pytest.skip("there is a driver of CUDA devices, which is loaded in place of the planted file")
