@@ -186,7 +186,7 @@ FILES = {
     "lies.npy": (lambda path: path.write_bytes(npy((1, 1, 4096, 4096))), "it ends before its last number"),
     "overflows.npy": (lambda path: path.write_bytes(npy((2**32, 2**32, 1))), "has 18446744073709551616 numbers"),
     "negative.npy": (lambda path: path.write_bytes(npy((1, 1, -1))), "it holds no plain numbers"),
-    "wide.npy": (lambda path: sparse_file(path, npy((1, 1, 1), described="|V2147483647")), "numbers"),
+    "wide.npy": (lambda path: sparse_file(path, npy((1, 1, 1), described="|V2147483647")), "it holds no plain numbers"),
     "header.npy": (lambda path: sparse_file(path, npy((1, 1, 1), version=2)[:8] + b"\xff" * 4), "is damaged"),
     "hole.safetensors": (sparse_tensors, "the weight up.weight has 4294967296 numbers"),
     "lies.safetensors": (lambda path: path.write_bytes(tensors([1, 1, 2**30, 4])), "is damaged"),

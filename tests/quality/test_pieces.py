@@ -168,3 +168,10 @@ def test_area_is_the_mean_of_each_block():
     # Pillow reduces along the width, rounds, then along the height, and rounds again: half a level each.
     assert np.abs(degraded(high, 3, degradation_named("area")) - means).max() <= 1
     assert np.abs(degraded(high, 3, degradation_named("bicubic")) - means).max() > 1
+
+
+def test_a_picture_that_is_wider_than_any_piece_may_be_is_refused(photo, monkeypatch):
+    assert whole_part(photo, factor=2, support=3).width == 101
+    monkeypatch.setattr(module, "_MOST_WIDTH", 202)
+    with pytest.raises(PictureError, match="is 203 pixels wide, too wide to learn from; cut it into pieces"):
+        whole_part(photo, factor=2, support=3)

@@ -22,6 +22,8 @@ MARGIN = 8
 """Rows; a whole number of JPEG's blocks, so that a piece cut out is coded as it is in the whole."""
 
 _PIECE_PIXELS = 2**18
+_MOST_WIDTH = 2**18
+"""A piece has a few rows of the whole width, however many pixels that is."""
 _RED, _GREEN, _BLUE = 19595, 38470, 7471
 """Parts of 65536. Source: ITU-R BT.601, as JPEG and Pillow have it."""
 
@@ -82,6 +84,8 @@ def whole_part(path: Path, *, factor: int, support: int) -> Part:
         ImageError: if it cannot be read, or is too small for one neighbourhood.
     """
     info = probe(path)
+    if info.width > _MOST_WIDTH:
+        raise PictureError(path, f"is {info.width} pixels wide, too wide to learn from", "cut it into pieces")
     height, width = info.height // factor, info.width // factor
     if min(height, width) < support:
         least = support * factor

@@ -21,7 +21,7 @@ def read_array(path: Path, most: int) -> NDArray[Any]:
         most: numbers that it may have.
 
     Raises:
-        ValueError: if it has more, is damaged, or holds Python objects.
+        ValueError: if it has more, is damaged, or holds anything but numbers.
         OSError: if it cannot be read.
     """
     with path.open("rb") as file:  # np.load would take archives too, and praise pickles
@@ -31,9 +31,9 @@ def read_array(path: Path, most: int) -> NDArray[Any]:
             raise ValueError(f"version {version} of the format is not read")
         shape, _, dtype = _HEADERS[version](head)
         count = prod(shape)
-        if min(shape, default=0) < 0 or dtype.hasobject:
+        if min(shape, default=0) < 0 or dtype.kind not in "biufc":
             raise ValueError("it holds no plain numbers")
-        if max(count, count * dtype.itemsize // 16) > most:
+        if count > most:
             raise ValueError(f"it has {count} numbers; {most} are the most that are read")
         if head.tell() + count * dtype.itemsize > file.seek(0, 2):
             raise ValueError("it ends before its last number")

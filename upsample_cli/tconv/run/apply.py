@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import floor, isfinite, lcm, log2, prod
+from math import floor, lcm, log2, prod
 from typing import Any
 
 import numpy as np
@@ -116,8 +116,6 @@ def weighted(
     magnitudes = np.abs(weight).reshape(groups, len(weight) // groups, weight.shape[1], -1).sum(axis=(1, 3))
     largest = float(magnitudes.max()) * peak + (0.0 if bias is None else float(np.abs(bias).max()))
     bits = _MOST_DENOMINATOR_BITS
-    if not isfinite(largest):
-        raise UsageError("these weights are out of all proportion", "give smaller ones")
     if largest > 0:
         bits = min(bits, floor(_LARGEST_SUM_BITS - log2(largest)))
     if bits < 0:

@@ -1,0 +1,144 @@
+"""Sounds, arrays and weights that are not what they say: one line each, before they take memory or time."""
+
+import json
+import os
+import struct
+import sys
+import time
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from tconv.commands import call
+
+from upsample_cli.errors import UsageError
+from upsample_cli.tconv import request, signals
+from upsample_cli.tconv.apply import apply, weighted
+from upsample_cli.tconv.checkerboard import Axis
+from upsample_cli.tconv.checkerboard_weights import gains
+
+GIB = 2**30
+
+
+@pytest.fixture(autouse=True)
+def _somewhere_else(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def wav(*, channels=1, rate=8000, bits=16, says=None, content=bytes(64)):
+    """A WAV file whose header says what it likes."""
+    length = len(content) if says is None else says
+    frame = channels * ((bits + 7) // 8)
+    form = struct.pack("<HHIIHH", 1, channels, rate, min(rate * frame, 2**32 - 1), frame % 2**16, bits)
+    chunks = b"WAVEfmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", length) + content
+    return b"RIFF" + struct.pack("<I", min(length + 36, 2**32 - 1)) + chunks
+
+
+def npy(shape, described="<f4"):
+    header = repr({"descr": described, "fortran_order": False, "shape": shape}).encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
+
+
+def sparse(name, head, length=8 * GIB):
+    """A file whose length is real, and whose bytes take no room."""
+    with open(name, "wb") as file:  # noqa: PTH123
+        file.write(head)
+        file.truncate(length)
+
+
+def written(name, content):
+    with open(name, "wb") as file:  # noqa: PTH123
+        file.write(content)
+
+
+def large_stack(name):
+    """A volume that unpacks to 1000 times its size."""
+    with tifffile.TiffWriter(name) as file:
+        file.write(np.zeros((64, 1024, 1024), np.uint8), compression="zlib", photometric="minisblack")
+
+
+SIGNALS = {
+    "long.wav": (lambda: sparse("long.wav", wav(says=2**32 - 2**10), 4 * GIB), "more than 536870912 samples"),
+    "bits.wav": (lambda: written("bits.wav", wav(bits=64)), "has samples of 64 bits"),
+    "wide.wav": (lambda: written("wide.wav", wav(channels=65535, content=bytes(131070))), "too much for a WAV"),
+    "fast.wav": (lambda: written("fast.wav", wav(rate=2**32 - 1)), "the result is too much for a WAV file"),
+    "none.wav": (lambda: written("none.wav", wav(channels=0)), "is no PCM sound"),
+    "pipe.wav": (lambda: os.mkfifo("pipe.wav"), "is not a regular file"),
+    "long.npy": (lambda: sparse("long.npy", npy((2**31,))), "it has 2147483648 numbers"),
+    "lies.npy": (lambda: written("lies.npy", npy((2**28,))), "it ends before its last number"),
+    "axes.npy": (lambda: written("axes.npy", npy((1,) * 3000)), "is no array"),
+    "objects.npy": (lambda: written("objects.npy", npy((1,), "|O")), "it holds no plain numbers"),
+    "words.npy": (lambda: sparse("words.npy", npy((1,), "|S2147483647")), "it holds no plain numbers"),
+    "pipe.npy": (lambda: os.mkfifo("pipe.npy"), "is not a regular file"),
+    "pipe.tif": (lambda: os.mkfifo("pipe.tif"), "is not a regular file"),
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes and sparse files")
+@pytest.mark.parametrize("name", SIGNALS)
+def test_a_signal_that_is_not_what_it_says_is_one_line(name, capsys, monkeypatch):
+    make, said = SIGNALS[name]
+    make()
+    begun = time.process_time()
+    status, printed, line = call(capsys, monkeypatch, "run", name, "--factor", "2", "-o", f"out{name[-4:]}")
+    assert time.process_time() - begun < 5
+    assert (printed, line.count("\n")) == ("", 1)
+    assert status in (1, 2)
+    assert said in line
+    assert not os.path.exists(f"out{name[-4:]}")  # noqa: PTH110
+
+
+def test_the_header_above_is_one_that_is_read_where_it_is_true(capsys, monkeypatch):
+    """The control."""
+    written("a.wav", wav())
+    written("a.npy", npy((16,)) + bytes(64))
+    assert call(capsys, monkeypatch, "run", "a.wav", "--factor", "2", "-o", "b.wav")[0] == 0
+    assert call(capsys, monkeypatch, "run", "a.npy", "--factor", "2", "-o", "b.npy")[0] == 0
+    assert len(np.load("b.npy")) == 32
+
+
+def test_a_volume_and_a_result_are_measured_before_they_are_made(capsys, monkeypatch):
+    large_stack("a.tif")
+    monkeypatch.setattr(signals, "MOST_SAMPLES", 2**25)
+    monkeypatch.setattr(request, "MOST_SAMPLES", 17)
+    status, _, line = call(capsys, monkeypatch, "run", "a.tif", "--factor", "2", "-o", "b.tif")
+    assert (status, "has more than 33554432 samples" in line) == (1, True)
+    np.save("a.npy", np.zeros(8, np.float32))
+    assert call(capsys, monkeypatch, "run", "a.npy", "--factor", "2", "-o", "b.npy")[0] == 0
+    np.save("a.npy", np.zeros(9, np.float32))
+    status, _, line = call(capsys, monkeypatch, "run", "a.npy", "--factor", "2", "-o", "c.npy")
+    assert (status, line.startswith("tconv: the result has more than 17 samples")) == (2, True)
+
+
+def test_a_kernel_whose_smallest_tile_is_larger_than_memory_is_refused():
+    axes = [Axis(64)] * 3
+    with pytest.raises(UsageError, match="the kernel is too large for this machine's memory"):
+        apply(weighted(axes, np.zeros((1, 1, 64, 64, 64))), np.zeros((1, 9, 9, 9)))
+
+
+def test_more_phases_than_can_be_measured_are_refused():
+    weight = np.zeros((64, 64, 3, 3))
+    assert gains(weight, [Axis(3, 64), Axis(3, 64)]).is_even
+    with pytest.raises(UsageError, match="65536 phases of 64x64 channels are too many to measure"):
+        gains(weight, [Axis(3, 256), Axis(3, 256)])
+    with pytest.raises(UsageError, match="16777216 phases of 1x1 channels"):
+        gains(np.zeros((1, 1, 1, 1, 1)), [Axis(1, 256)] * 3)
+
+
+@pytest.mark.parametrize("command", ["run", "checkerboard"])
+@pytest.mark.parametrize("bias", [torch.tensor([float("nan")]), torch.tensor(1.0), torch.zeros(1).expand(2**40)])
+def test_a_hostile_bias_is_one_line_in_every_command(command, bias, capsys, monkeypatch):
+    torch.save({"up.weight": torch.ones(1, 1, 4), "up.bias": bias}, "up.pt")
+    np.save("a.npy", np.zeros(9, np.int16))
+    more = ("a.npy", "-o", "b.npy") if command == "run" else ()
+    status, printed, line = call(capsys, monkeypatch, command, *more, "--weights", "up.pt", "--stride", "2")
+    assert (status, printed, line.count("\n")) == (1, "", 1)
+    assert "up.bias" in line
+
+
+def test_the_weight_of_the_largest_factor_is_written_soon(capsys, monkeypatch):
+    begun = time.process_time()
+    status, printed, _ = call(capsys, monkeypatch, "kernel", "--factor", "64", "--kernel", "lanczos3", "--json")
+    assert (status, len(json.loads(printed)["kernel"])) == (0, 384**2)
+    assert time.process_time() - begun < 3
