@@ -170,8 +170,8 @@ def test_area_is_the_mean_of_each_block():
     assert np.abs(degraded(high, 3, degradation_named("bicubic")) - means).max() > 1
 
 
-def test_a_picture_that_is_wider_than_any_piece_may_be_is_refused(photo, monkeypatch):
+def test_a_image_that_is_wider_than_any_piece_may_be_is_refused(photo, monkeypatch):
     assert whole_part(photo, factor=2, support=3).width == 101
     monkeypatch.setattr(module, "_MOST_WIDTH", 202)
-    with pytest.raises(PictureError, match="is 203 pixels wide, too wide to learn from; cut it into pieces"):
+    with pytest.raises(ImageError, match="is 203 pixels wide, too wide to learn from; cut it into pieces"):
         whole_part(photo, factor=2, support=3)

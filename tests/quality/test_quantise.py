@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from quality.test_equations import NOISE, photo
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quality.test_equations import NOISE, photo
 
 from upsample_cli.quality.equations import equations, phases_of_kernel, solved, symmetrised
 from upsample_cli.quality.quantise import LARGEST, best_numerators, numerators

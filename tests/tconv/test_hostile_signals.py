@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from tconv.commands import call
+from support.commands import call
 
 from upsample_cli.errors import UsageError
-from upsample_cli.tconv import request, signals
-from upsample_cli.tconv.apply import apply, weighted
 from upsample_cli.tconv.checkerboard import Axis
 from upsample_cli.tconv.checkerboard_weights import gains
+from upsample_cli.tconv.run import request, signals
+from upsample_cli.tconv.run.apply import apply, weighted
 
 GIB = 2**30
 

@@ -85,7 +85,7 @@ def whole_part(path: Path, *, factor: int, support: int) -> Part:
     """
     info = probe(path)
     if info.width > _MOST_WIDTH:
-        raise PictureError(path, f"is {info.width} pixels wide, too wide to learn from", "cut it into pieces")
+        raise ImageError(path, f"is {info.width} pixels wide, too wide to learn from", "cut it into pieces")
     height, width = info.height // factor, info.width // factor
     if min(height, width) < support:
         least = support * factor
