@@ -13,9 +13,10 @@ import torch
 from support.commands import call
 
 from upsample_cli.errors import UsageError
+from upsample_cli.images.codecs.tiff import stack
 from upsample_cli.tconv.checkerboard import Axis
 from upsample_cli.tconv.checkerboard_weights import gains
-from upsample_cli.tconv.run import request, signals
+from upsample_cli.tconv.run import request
 from upsample_cli.tconv.run.apply import apply, weighted
 
 GIB = 2**30
@@ -100,10 +101,10 @@ def test_the_header_above_is_one_that_is_read_where_it_is_true(capsys, monkeypat
 
 def test_a_volume_and_a_result_are_measured_before_they_are_made(capsys, monkeypatch):
     large_stack("a.tif")
-    monkeypatch.setattr(signals, "MOST_SAMPLES", 2**25)
+    monkeypatch.setattr(stack, "MAX_STACK_BYTES", 2**25)
     monkeypatch.setattr(request, "MOST_SAMPLES", 17)
     status, _, line = call(capsys, monkeypatch, "run", "a.tif", "--factor", "2", "-o", "b.tif")
-    assert (status, "has more than 33554432 samples" in line) == (1, True)
+    assert (status, "more than 32.0 MiB" in line) == (1, True)
     np.save("a.npy", np.zeros(8, np.float32))
     assert call(capsys, monkeypatch, "run", "a.npy", "--factor", "2", "-o", "b.npy")[0] == 0
     np.save("a.npy", np.zeros(9, np.float32))
