@@ -167,7 +167,7 @@ class Hostile:
 
 
 @pytest.fixture
-def _bad_files():
+def _bad_files(in_tmp_path):
     Path("text.npy").write_text("not at all")
     Path("text.txt").write_text("not at all")
     torch.save({"weight": Hostile()}, "hostile.pt")
