@@ -125,7 +125,7 @@ def test_sizes_in_json_and_in_the_table(arguments, sizes, output, tconv_here):
         ),
         (("[red]x[/red]", "--factor", "2"), "'[red]x[/red]' is neither a size nor a file; write 50"),
         (("Conv1d(1, 1, 3)", "50"), "'Conv1d(1, 1, 3)' is neither a size nor a file; SIZE comes before the layers"),
-        (("a" * 5000, "--factor", "2"), f"'{'a' * 5000}' is neither a size nor a file; write 50"),
+        (("a" * 4096, "--factor", "2"), f"'{'a' * 4096}' is neither a size nor a file; write 50"),
         (("50", "os.system('true')"), "os.system('true'): the layer os.system is unknown; known are Conv1d, Conv2d"),
         (
             ("50", "Conv1d(1,1,3)\n\x1b[31m"),

@@ -145,6 +145,14 @@ def test_the_largest_settings_are_cured_soon(settings_):
     assert all(cure.output_sizes((9, 9)) == verdict.layer.output_sizes((9, 9)) for cure in verdict.cures)
 
 
+def test_a_map_of_an_input_of_which_nothing_remains_is_empty(capsys, monkeypatch):
+    status, printed, _ = call(capsys, monkeypatch, "checkerboard", "--kernel-size", "3", "--padding", "4")
+    assert (status, "is 0" in printed) == (0, True)
+    drawn = call(capsys, monkeypatch, "checkerboard", "--kernel-size", "3", "--padding", "4", "--picture", "a.png")
+    assert drawn[0] == 2
+    assert "there is no map to draw; use less padding" in drawn[2]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -252,6 +260,8 @@ SIZES = st.lists(st.sampled_from([1, 2, 7, 224, 2**63 - 1, 2**63, 0, Symbolic("n
 
 @given(SIZES, st.lists(constructors(), min_size=1, max_size=3))
 @example([0, 0], ["AdaptiveMaxPool2d(4)"])
+@example([7], ["AvgPool1d(4, 2, same)"])
+@example([9], ["Conv1d(1, 1, 3, None)"])
 @settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
 def test_any_layers_are_a_result_or_an_error_of_ours(sizes, texts):
     begun = time.process_time()
@@ -273,6 +283,8 @@ NAMES += ("in_channels", "groups", "group", "pads", "kernel_shape")
     st.lists(st.tuples(st.sampled_from(NAMES), VALUES), max_size=4),
 )
 @example("keras", "Conv2DTranspose", ["'a'", "3"], [])
+@example("paddle", "Conv2DTranspose", ["1", "1", "2"], [("output_padding", "None")])
+@example("mxnet", "Conv2DTranspose", ["1", "2", "None"], [])
 @example("onnx", "ConvTranspose", [], [("kernel_shape", "[3, 3]"), ("group", "'a'")])
 @settings(max_examples=400)
 def test_any_layer_of_another_framework_is_a_result_or_an_error_of_ours(framework, name, values, named):

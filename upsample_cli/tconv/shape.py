@@ -75,10 +75,7 @@ def shape(
     steps: list[Step] = []
     before = tuple(sizes)
     chains: list[Chain | None] = [Chain() for _ in before]
-    if any(isinstance(size, int) and size < 1 for size in before):
-        raise GeometryError(f"the size {size_text(before)} is too small", "use 1 or more")
-    _refuse_endless("size", *before)
-    _refuse_endless("number of images", batch)
+    _check_numbers("number of images", batch)
     for number, layer in enumerate(layers, start=1):
         with located(f"layer {number}, {layer.name}" if len(layers) > 1 else layer.name):
             if layer.axes not in (None, len(before)):
@@ -87,9 +84,11 @@ def shape(
                     f"give {'x'.join(axis_names(layer.axes or 0))}",
                 )
             channels = layer.output_channels(channels)
-            after, windows = layer.output_sizes(before), layer.windows(before)
-            _refuse_endless("output size", *after)
-            _refuse_endless("number of channels", channels)
+            after = layer.output_sizes(before)
+            _check_numbers("size", *before)
+            _check_numbers("output size", *after)
+            _check_numbers("number of channels", channels)
+            windows = layer.windows(before)
             chains = [
                 None if chain is None or window is None else chain.after(window)
                 for chain, window in zip(chains, windows, strict=True)
@@ -99,8 +98,11 @@ def shape(
     return tuple(steps)
 
 
-def _refuse_endless(what: str, *numbers: Size | None) -> None:
+def _check_numbers(what: str, *numbers: Size | None) -> None:
+    """Refuse what no tensor has; most layers do so themselves, and say more."""
     for number in numbers:
+        if isinstance(number, int) and number < 1:
+            raise GeometryError(f"the {what} {number} is too small", "use 1 or more")
         if isinstance(number, int) and number > MAX_SIZE:
             raise GeometryError(f"the {what} is too large", "no axis of a tensor can be longer than 2^63 - 1")
 

@@ -139,6 +139,8 @@ def _draw(verdict: Verdict, cells: Sequence[Sequence[float]], image: Path, overw
     if image.suffix.lower() != ".png":
         raise UsageError(f"{image}: the image is a PNG", "give a name that ends in .png")
     array = np.array(cells)
+    if not array.size:
+        raise UsageError("padding crops a small input to nothing, so there is no map to draw", "use less padding")
     if array.size > _MOST_CELLS**2:
         raise UsageError(f"a map of {array.size} cells is too large to draw", "use a smaller stride")
     panel = Panel(f"{verdict.layer} of a flat input", array)
@@ -228,7 +230,7 @@ def _print_neighbours(verdict: Verdict) -> None:
 
 def _span_text(cells: Sequence[Sequence[float]]) -> str:
     values = [value for row in cells for value in row]
-    return f"{_SHADES[0]!r} is 0, {_SHADES[-1]} is {max(abs(value) for value in values):.4g}"
+    return f"{_SHADES[0]!r} is 0, {_SHADES[-1]} is {max(map(abs, values), default=0):.4g}"
 
 
 def _shaded(cells: Sequence[Sequence[float]]) -> list[str]:

@@ -167,7 +167,8 @@ def _array(path: Path, key: str, state: State) -> NDArray[np.float64]:
             ) from error
     if not is_real:
         raise UsageError(f"{path}: the weight {name} is of type {value.dtype}", "give one of real numbers")
-    whole: NDArray[np.float64] = array.astype(np.float64)
+    with np.errstate(all="ignore"):  # what float64 does not hold becomes an infinity
+        whole: NDArray[np.float64] = array.astype(np.float64)
     if not np.isfinite(whole).all():
         raise ImageError(path, f"the weight {name} holds infinities or NaN")
     if whole.size and np.abs(whole).max() > _LARGEST_WEIGHT:

@@ -50,6 +50,8 @@ class Pooling(Weightless):
 
     def __post_init__(self) -> None:
         check_axes(self)
+        if isinstance(self.padding, str):
+            raise GeometryError(f"padding '{self.padding}' is not a whole number", "write it in digits")
         for name in ("kernel_size", "stride", "padding", "dilation"):
             check_count(self, name, or_one=True)
 

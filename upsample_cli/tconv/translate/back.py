@@ -82,6 +82,8 @@ def _restored(
     """A layer from per-axis settings and what each axis cuts off (before, after): see `translate`."""
     for name, value in settings.items():
         _check(name, value)
+        if value is None and name != "output_padding":
+            raise UsageError(f"{name} None is not a whole number", "write it in digits")
     for name, value in channels.items():
         if name != "bias" and type(value) is not int and (value is not None or name == "groups"):
             raise UsageError(f"{name} {value!r} is not a whole number", "write it in digits")
@@ -181,7 +183,7 @@ def _onnx(text: str) -> Restored:
 
 
 def _onnx_cut(axis: dict[str, Any], auto: str) -> tuple[int, int]:
-    extra = axis["output_padding"]
+    extra = axis.get("output_padding", 0)
     if auto in ("SAME_UPPER", "SAME_LOWER"):
         total = axis["dilation"] * (axis["kernel_size"] - 1) + 1 + extra - axis["stride"]
         before = total // 2 if auto == "SAME_UPPER" else total - total // 2
@@ -235,7 +237,7 @@ def _like_torch(parameters: str, words: Mapping[str, str], bias: str) -> Callabl
         return _restored(
             axes,
             _needed({"kernel_size": given.get("kernel_size"), **settings}),
-            lambda axis: (axis["padding"], axis["padding"] - axis["output_padding"]),
+            lambda axis: (axis["padding"], axis["padding"] - axis.get("output_padding", 0)),
             **channels,
         )
 
