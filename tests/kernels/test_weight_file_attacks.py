@@ -341,13 +341,13 @@ def test_a_panic_of_a_library_is_one_line_and_ctrl_c_is_not(monkeypatch):
 
 @pytest.mark.usefixtures("_in_tmp")
 def test_one_of_many_keys_is_found_and_what_is_shown_of_them_is_short(tmp_path):
-    places = {f"{number} \x1b[31m\n{'k' * 99}": [4 * number, 4 * number + 4] for number in range(50_000)}
+    places = {f"{number} \x1b[31m\n{'k' * 99}": [4 * number, 4 * number + 4] for number in range(20_000)}
     header = {key: {"dtype": "F32", "shape": [1, 1, 1], "data_offsets": place} for key, place in places.items()}
     encoded = json.dumps(header).encode()
-    (tmp_path / "many.safetensors").write_bytes(struct.pack("<Q", len(encoded)) + encoded + bytes(200_000))
+    (tmp_path / "many.safetensors").write_bytes(struct.pack("<Q", len(encoded)) + encoded + bytes(80_000))
     with pytest.raises(UsageError) as raised:
         read_weights("many.safetensors")
-    assert "there are 50000 weights in it" in str(raised.value)
+    assert "there are 20000 weights in it" in str(raised.value)
     assert len(str(raised.value)) < 800
     assert read_weights(f"many.safetensors:{next(iter(header))}").weight.tolist() == [[[0.0]]]
 
