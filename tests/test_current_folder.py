@@ -107,12 +107,12 @@ def test_python_itself_would_run_them(marker):
 def test_a_caller_keeps_its_environment_and_its_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
-    path = ["first", "", "second", str(tmp_path), "third"]
+    path = ["/first", "", "relative", "/second", str(tmp_path), "/third"]
     monkeypatch.setattr(sys, "path", [*path])
     finders = [*sys.meta_path]
     with distrust_current_folder():
         assert os.environ["PYTHONSAFEPATH"] == "1"
-        assert sys.path == ["first", "second", "third"]
+        assert sys.path == ["/first", "/second", "/third"]
         sys.path.insert(0, "new")  # by another thread, perhaps
     assert "PYTHONSAFEPATH" not in os.environ
     assert sorted(sys.path) == sorted([*path, "new"])
@@ -222,3 +222,14 @@ def _has_driver():
     except OSError:
         return False
     return True
+
+
+def test_a_name_in_the_path_that_is_no_folder_of_the_users_is_not_looked_into(tmp_path, monkeypatch):
+    """An editable install leaves such a name, and a planted folder of that name would be searched for packages."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, "__editable__.something.__path_hook__", "lib"])
+    monkeypatch.setenv("PYTHONPATH", "lib")
+    with distrust_current_folder():
+        assert "__editable__.something.__path_hook__" not in sys.path
+        assert "lib" in sys.path
+    assert sys.path[-2:] == ["__editable__.something.__path_hook__", "lib"]

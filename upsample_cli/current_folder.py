@@ -63,9 +63,14 @@ def _enter(undo: ExitStack) -> None:
     before = os.environ.get(_SAFE_PATH)
     os.environ[_SAFE_PATH] = "1"
     undo.callback(_restore_variable, before)
-    if not _is_trusted():
-        for index in reversed([index for index, entry in enumerate(sys.path) if _is_current_folder(entry)]):
-            undo.callback(sys.path.insert, index, sys.path[index])
+    named = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    # The user said that code is to be imported from the current folder, or this package comes from there.
+    is_trusted = any(_is_current_folder(entry) for entry in (*named, str(_PACKAGES)))
+    for index, entry in reversed(list(enumerate(sys.path))):
+        # Entries of editable installs are names, not folders, until a folder of that name is in the current one.
+        is_relative = not Path(entry).is_absolute() and entry not in named
+        if not is_trusted and (is_relative or _is_current_folder(entry)):
+            undo.callback(sys.path.insert, index, entry)
             del sys.path[index]
     guard = _TorchGuard()
     sys.meta_path.insert(0, guard)
@@ -77,12 +82,6 @@ def _restore_variable(value: str | None) -> None:
         os.environ.pop(_SAFE_PATH, None)
     else:
         os.environ[_SAFE_PATH] = value
-
-
-def _is_trusted() -> bool:
-    """Whether the user said that code is to be imported from the current folder, or this package comes from there."""
-    named = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    return any(_is_current_folder(entry) for entry in (*named, str(_PACKAGES)))
 
 
 def _is_current_folder(entry: str) -> bool:

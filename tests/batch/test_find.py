@@ -169,3 +169,22 @@ def test_of_any_folder_exactly_the_visible_images_are_taken(paths, recursive):
         }
         taken = [os.path.relpath(path, root) for path in found(root, recursive=recursive)]
         assert sorted(taken) == sorted(expected)
+
+
+def test_a_tree_deeper_than_python_calls_is_walked(tmp_path):
+    """Folders are made one in the other: the whole path is longer than the system takes at once."""
+    os.chdir(tmp_path)
+    for _ in range(1200):
+        Path("d").mkdir()
+        os.chdir("d")
+    Path("a.png").touch()
+    deepest = os.open(".", os.O_RDONLY)
+    os.chdir(tmp_path)
+    taken = found("d", recursive=True)
+    os.fchdir(deepest)  # pytest could not remove it: that calls itself for each level
+    os.close(deepest)
+    Path("a.png").unlink()
+    for _ in range(1200):
+        os.chdir("..")
+        Path("d").rmdir()
+    assert [path.count("d/") for path in taken] == [1200]

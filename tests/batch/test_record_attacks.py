@@ -1,5 +1,6 @@
 """A record is an attacker's file: whatever it holds, and whatever lies next to it, nothing of the user's is lost."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -7,6 +8,7 @@ import signal
 import sqlite3
 import struct
 import subprocess
+import sys
 import threading
 import time
 from contextlib import closing
@@ -19,6 +21,7 @@ from upsample_cli.atomic.files import remove_temporaries, temporary_path
 from upsample_cli.batch.inputs import find_inputs
 from upsample_cli.batch.outputs import target_of
 from upsample_cli.batch.plan import plan_run
+from upsample_cli.batch.record import file
 from upsample_cli.batch.record.file import copied, locked
 from upsample_cli.batch.record.identity import is_settings, settings_text, sha256_of, stamp_of
 from upsample_cli.batch.record.record import RECORD_NAME, Record
@@ -60,10 +63,10 @@ def change(*statements, path=RECORD):
 
 def loosened(*statements):
     """Execute statements on a record whose columns take any value, and give it its own schema again."""
-    set_sql = "UPDATE sqlite_master SET sql = ? WHERE name = 'images'"
+    set_sql = "UPDATE sqlite_master SET sql = ? WHERE name = 'pictures'"
     loose = f"CREATE TABLE pictures ({COLUMNS[0]} PRIMARY KEY, {', '.join(COLUMNS[1:])})"
     with closing(sqlite3.connect(RECORD)) as db:
-        ((sql,),) = db.execute("SELECT sql FROM sqlite_master WHERE name = 'images'")
+        ((sql,),) = db.execute("SELECT sql FROM sqlite_master WHERE name = 'pictures'")
     change("PRAGMA writable_schema = ON", (set_sql, (loose,)))
     change(*statements, "PRAGMA writable_schema = ON", (set_sql, (sql,)))
 
@@ -376,6 +379,41 @@ def test_the_crafted_journal_does_delete_where_sqlite_meets_it():
     assert not Path("victim/thesis.txt").exists()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="locks of a descriptor, which only Linux has: only there")
+@pytest.mark.parametrize("is_held", [True, False])
+def test_a_journal_planted_after_the_check_deletes_nothing(is_held, monkeypatch):
+    """The control is the same without the lock that keeps SQLite from taking the journal for hot."""
+    opened = file._opened
+
+    def planted(path):
+        Path(f"{RECORD}-journal").write_bytes(super_journal(Path("victim/thesis.txt")))
+        return opened(path)
+
+    monkeypatch.setattr(file, "_opened", planted)
+    if not is_held:
+        monkeypatch.setattr(file, "_no_journal_is_hot", lambda _: contextlib.nullcontext())
+    with pytest.raises(RecordError) if is_held else contextlib.suppress(RecordError):
+        locked(RECORD).close()
+    assert Path("victim/thesis.txt").exists() == is_held
+
+
+def test_an_opened_record_is_locked_whatever_is_opened_and_closed_of_it_before():
+    with closing(locked(RECORD)), pytest.raises(RecordError, match="another run is at work here"):
+        locked(RECORD)
+    locked(RECORD).close()
+
+
+def test_an_empty_file_behind_a_planted_link_is_not_removed():
+    """The row and the link lead to it together, and the link is refused."""
+    Path("victim/c_x2.png").touch()
+    save("in/sub/c.png", seed=2)
+    Path("out/sub").symlink_to(Path("victim").absolute())
+    plant(str(Path("victim/c_x2.png").absolute()))
+    ended = upsample("in", "-r", "-o", "out")
+    assert [line.split(",")[0] for line in ended.errors] == ["out/sub: is a symbolic link"]
+    assert Path("victim/c_x2.png").exists()
+
+
 def link(path):
     path.symlink_to(Path("victim/thesis.txt").absolute())
 
@@ -549,7 +587,7 @@ def test_a_great_many_tables_are_refused_at_once():
 def endless():
     """Give the record a tree of pages without an end: each page refers hundreds of times to the next."""
     with closing(sqlite3.connect(RECORD)) as db:
-        ((root,),) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'images'")
+        ((root,),) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'pictures'")
         ((page_bytes,),) = db.execute("PRAGMA page_size")
     data = bytearray(RECORD.read_bytes())
     pages = len(data) // page_bytes

@@ -71,15 +71,20 @@ def is_folder(path: str | Path) -> bool:
 
 def _images(folder: Path, recursive: bool, exclude: Path | None) -> Iterator[Found]:
     unreadable: list[OSError] = []
-    for parent, folders, files in os.walk(folder, onerror=unreadable.append):
-        here = Path(parent)
-        folders[:] = sorted(
-            name
-            for name in folders
-            if recursive and not name.startswith(".") and not _is_excluded(here / name, exclude)
-        )
-        for name in sorted(files):
-            if not name.startswith(".") and format_of_path(Path(name)) is not None:
-                yield Found(here / name, folder)
-    for error in unreadable:
-        yield Found(Path(error.filename), folder, f"{error.filename}: cannot be looked into: {error.strerror}")
+    waiting = [folder]  # not `os.walk`, which before Python 3.12 calls itself for each level
+    while waiting:
+        here = waiting.pop()
+        try:
+            with os.scandir(here) as entries:
+                shown = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda e: e.name)
+        except OSError as error:
+            unreadable.append(error)
+            continue
+        folders = {entry.name for entry in shown if is_folder(entry.path)}
+        for entry in shown:
+            if entry.name not in folders and format_of_path(Path(entry.name)) is not None:
+                yield Found(here / entry.name, folder)
+        below = [here / entry.name for entry in shown if recursive and entry.is_dir(follow_symlinks=False)]
+        waiting += [path for path in reversed(below) if not _is_excluded(path, exclude)]
+    for failure in unreadable:
+        yield Found(Path(failure.filename), folder, f"{failure.filename}: cannot be looked into: {failure.strerror}")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from upsample_cli.atomic.folders import check_way
 from upsample_cli.batch.collisions import Alike, check_collisions, names_alike
 from upsample_cli.batch.inputs import Found
 from upsample_cli.batch.outputs import Target
@@ -144,6 +145,8 @@ def _entry(found: Found, index: int, run: _Run) -> Entry:
         job = plan_job(
             found.path, options, output=file, folder=folder, place=place, index=index, timeout_s=run.timeout_s
         )
+        if job.place is not None:
+            check_way(job.output.parent, job.place)  # before the record is asked about a file behind a link
     except ImageError as error:
         return Entry(Result(found.path, status="failed", error=str(error)))
     verdict = resume.verdict(job) if resume is not None else UNKNOWN

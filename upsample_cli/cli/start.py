@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 
+from upsample_cli.current_folder import distrust_current_folder
+
 INTERRUPTED_STATUS = 130
 
 
@@ -20,6 +22,7 @@ def tconv() -> None:
 
 def _start(module: str) -> None:
     try:
-        importlib.import_module(module).main()
+        with distrust_current_folder():
+            importlib.import_module(module).main()
     except KeyboardInterrupt:
         os._exit(INTERRUPTED_STATUS)

@@ -1,14 +1,16 @@
 """The SQLite file of a record: made, locked, copied for a look, and refused in one line where it is of no use.
 
-It lies where others may write: it is an attacker's until it is known to be a file of ours with our tables, and what its
-rows say is checked by `record_row`.
+Others may write where it is: it is an attacker's until it is known to be a file of ours with our tables. `row.py`
+checks what its rows say.
 """
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import sqlite3
+import struct
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -25,6 +27,9 @@ _VERSION = 1
 _FIGURES = ("application_id", "user_version", "page_count", "page_size")
 _TABLES = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
 _MARKS = f"PRAGMA application_id = {_APPLICATION_ID}", f"PRAGMA user_version = {_VERSION}"
+
+_RESERVED_BYTE = 0x40000001  # where SQLite locks a database that it is about to write
+_AT_WORK = "another run is at work here"
 
 _STEP = 1000  # operations of SQLite's machine, a few tens of nanoseconds each
 _STEPS = 50_000
@@ -50,6 +55,8 @@ class Database(sqlite3.Connection):
 
     most_steps = 10
     _steps = 0
+    held: int | None = None
+    """A descriptor of the same file: the system takes the locks of a process away when it closes any of them."""
 
     def rows(self, statement: str, values: Sequence[str | bytes | float | None] = ()) -> list[sqlite3.Row]:
         """Execute a statement.
@@ -65,6 +72,13 @@ class Database(sqlite3.Connection):
             if is_interrupted and self._steps <= self.most_steps:
                 raise KeyboardInterrupt from error  # it was raised in `step`, and SQLite dropped it
             raise
+
+    def close(self) -> None:
+        """Close the record, and give its lock free."""
+        super().close()
+        if self.held is not None:
+            os.close(self.held)
+            self.held = None
 
     def step(self) -> bool:
         """Called by SQLite as a statement advances. Returns whether it is to be interrupted."""
@@ -104,9 +118,11 @@ def locked(path: Path, *, is_new: bool = False) -> Database:
         if is_new:
             _make(path)
         status = check_record_files(path)
-        db = stack.enter_context(closing(_opened(path)))
-        db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        is_empty = _check_content(path, db, status.st_size)
+        with _no_journal_is_hot(path) as held:
+            db = stack.enter_context(closing(_opened(path)))
+            db.held = held
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            is_empty = _check_content(path, db, status.st_size)  # SQLite looks for a journal at the first read only
         if not os.path.samestat(status, check_record_files(path)):
             raise RecordError(f"{path}: was replaced while it was opened", f"start again, or {ELSEWHERE}")
         if is_new and not is_empty:
@@ -125,6 +141,41 @@ def locked(path: Path, *, is_new: bool = False) -> Database:
         db.execute("COMMIT")
         stack.pop_all()
     return db
+
+
+@contextmanager
+def _no_journal_is_hot(path: Path) -> Iterator[int | None]:
+    """Keep SQLite from rolling back a journal that is planted after the check, which can delete any file.
+
+    A journal is hot, and rolled back, if no process holds the lock that writers take. So it is held here while SQLite
+    looks, by a lock that belongs to the descriptor and not to the process, which Linux has.
+
+    Source: https://www.sqlite.org/fileformat2.html and the comment on hasHotJournal in SQLite's pager.c.
+    """
+    if sys.platform != "linux":
+        yield None
+        return
+    import fcntl
+
+    held = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        _set_reserved(held, fcntl.F_WRLCK)
+    except OSError as error:
+        os.close(held)
+        if error.errno not in (errno.EAGAIN, errno.EACCES):
+            raise
+        raise RecordError(f"{path}: {_AT_WORK}", f"wait for its end, or {ELSEWHERE}") from error
+    try:
+        yield held
+    finally:
+        _set_reserved(held, fcntl.F_UNLCK)
+
+
+def _set_reserved(descriptor: int, kind: int) -> None:
+    import fcntl
+
+    lock = struct.pack("@hhqqi", kind, os.SEEK_SET, _RESERVED_BYTE, 1, 0)
+    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
 
 
 def _make(path: Path) -> None:
@@ -207,7 +258,7 @@ def told(path: Path) -> Iterator[None]:
 
 
 _CAUSES = (
-    ("SQLITE_BUSY", "another run is at work here", f"wait for its end, or {ELSEWHERE}"),
+    ("SQLITE_BUSY", _AT_WORK, f"wait for its end, or {ELSEWHERE}"),
     ("SQLITE_CORRUPT", *DAMAGED),
     ("SQLITE_NOTADB", *DAMAGED),
     ("SQLITE_TOOBIG", *DAMAGED),
