@@ -13,8 +13,8 @@ from benchmarks.harness import Row, race
 from upsample_cli import upsample
 from upsample_cli.engine.cuda import exact_convolutions
 from upsample_cli.engine.exact import fitted
+from upsample_cli.engine.routes.plain import PlainRoute
 from upsample_cli.engine.routes.select import chosen_route, cuda_routes
-from upsample_cli.engine.routes.torch_routes import PlainRoute
 from upsample_cli.kernels.kernel import kernel_named
 
 CASES = (

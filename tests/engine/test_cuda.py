@@ -12,7 +12,7 @@ from upsample_cli.engine.bands import pick_device
 from upsample_cli.engine.cuda import exact_convolutions
 from upsample_cli.engine.exact import fitted
 from upsample_cli.engine.routes import select
-from upsample_cli.engine.routes.torch_routes import PlainRoute
+from upsample_cli.engine.routes.plain import PlainRoute
 from upsample_cli.errors import DeviceError
 from upsample_cli.geometry.tiles import BORDERS
 from upsample_cli.kernels.kernel import kernel_named

@@ -16,7 +16,7 @@ from upsample_cli.engine import bands, cuda
 from upsample_cli.engine.bands import Settings, enlarged_bands
 from upsample_cli.engine.exact import Arithmetic
 from upsample_cli.engine.routes import select
-from upsample_cli.engine.routes.torch_routes import PlainRoute
+from upsample_cli.engine.routes.plain import PlainRoute
 from upsample_cli.kernels.kernel import kernel_named
 
 KERNEL, SIXTEEN = kernel_named("bilinear", 2), Arithmetic(torch.uint8, 16)

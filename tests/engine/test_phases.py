@@ -10,8 +10,10 @@ from support.oracles import assert_same_pixels
 
 from upsample_cli.engine.exact import Arithmetic, fitted
 from upsample_cli.engine.layer import integer_layer
-from upsample_cli.engine.routes import select, torch_routes
+from upsample_cli.engine.routes import quantized, select
 from upsample_cli.engine.routes.phases import Blocks, best_blocks, row_phases
+from upsample_cli.engine.routes.plain import PlainRoute
+from upsample_cli.engine.routes.row_phases import RowPhaseRoute
 from upsample_cli.kernels.choice import kernel_of_weights
 from upsample_cli.kernels.kernel import Kernel, kernel_named
 
@@ -31,7 +33,7 @@ def sums_in_blocks(kernel, blocks, tile):
     """The same by row phases."""
     channels = tile.shape[2]
     height, width = (length - 2 * kernel.halo for length in tile.shape[:2])
-    numbers = blocks.grouped(torch_routes._widened(tile, blocks, width)[None])
+    numbers = blocks.grouped(blocks.widened(tile, width)[None])
     out = torch.full((height * kernel.factor, width * kernel.factor, channels), -1.0, dtype=torch.float64)
     mixing, bias = torch.eye(channels, dtype=torch.float64), torch.arange(channels, dtype=torch.float64)
     for number, phase in enumerate(row_phases(kernel, blocks, mixing, bias)):
@@ -96,7 +98,7 @@ def test_outputs_that_are_written_one_off_are_noticed():
     for found, is_right in ((phases, True), (off, False)):
         out = torch.zeros(9, 51, 3, dtype=torch.float64)
         for number, phase in enumerate(found):
-            numbers = phase.blocks.grouped(torch_routes._widened(tile, phase.blocks, 17)[None])
+            numbers = phase.blocks.grouped(phase.blocks.widened(tile, 17)[None])
             phase.write(phase.convolved(numbers, 3), out[number::3])
         assert torch.equal(out, sums_of_the_layer(kernel, tile)) == is_right
 
@@ -134,7 +136,7 @@ def test_blocks_fill_vectors_and_bytes_of_grey_are_grouped():
 def route_and_tile(channels, pixel_dtype=torch.uint8, name="lanczos3"):
     kernel, arithmetic = fitted(kernel_named(name, 2), pixel_dtype)
     tile = tile_of(kernel, 5, 37, channels).to(pixel_dtype)
-    return torch_routes.RowPhaseRoute(kernel, arithmetic, channels), kernel, arithmetic, tile
+    return RowPhaseRoute(kernel, arithmetic, channels), kernel, arithmetic, tile
 
 
 def pixels_by(route, kernel, tile):
@@ -148,21 +150,21 @@ def pixels_by(route, kernel, tile):
 def test_many_channels_are_convolved_apart(channels, is_planar):
     route, kernel, arithmetic, tile = route_and_tile(channels)
     assert route._is_planar == is_planar
-    plain = torch_routes.PlainRoute(kernel, arithmetic, CPU)
+    plain = PlainRoute(kernel, arithmetic, CPU)
     assert_same_pixels(pixels_by(route, kernel, tile), pixels_by(plain, kernel, tile))
 
 
 def test_sums_in_float64_are_convolved_apart():
     route, kernel, arithmetic, tile = route_and_tile(3, torch.uint16, "bicubic")
     assert (arithmetic.sum_dtype, route._is_planar) == (torch.float64, True)
-    plain = torch_routes.PlainRoute(kernel, arithmetic, CPU)
+    plain = PlainRoute(kernel, arithmetic, CPU)
     assert_same_pixels(pixels_by(route, kernel, tile), pixels_by(plain, kernel, tile))
 
 
 @pytest.mark.parametrize("interleaving", [-100, 100])
 def test_together_or_apart_makes_no_difference_to_pixels(interleaving, monkeypatch):
     expected = pixels_by(*[route_and_tile(5)[index] for index in (0, 1, 3)])
-    monkeypatch.setattr(torch_routes, "_INTERLEAVING", interleaving)
+    monkeypatch.setattr("upsample_cli.engine.routes.row_phases._INTERLEAVING", interleaving)
     route, kernel, _, tile = route_and_tile(5)
     assert route._is_planar == (interleaving < 0)
     assert_same_pixels(pixels_by(route, kernel, tile), expected)
@@ -170,7 +172,7 @@ def test_together_or_apart_makes_no_difference_to_pixels(interleaving, monkeypat
 
 def test_alpha_keeps_channels_together():
     kernel = kernel_named("bilinear", 2)
-    assert not torch_routes.RowPhaseRoute(kernel, Arithmetic(torch.uint16, 16, has_alpha=True), 4)._is_planar
+    assert not RowPhaseRoute(kernel, Arithmetic(torch.uint16, 16, has_alpha=True), 4)._is_planar
 
 
 # -- numerators beyond int8 -------------------------------------------------------------------------------------------
@@ -178,7 +180,7 @@ def test_alpha_keeps_channels_together():
 
 def bytes_route(factor):
     kernel = kernel_named("bilinear", factor)
-    return torch_routes.QuantisedRoute(kernel, Arithmetic(torch.uint8, kernel.denominator), 3), kernel
+    return quantized.QuantisedRoute(kernel, Arithmetic(torch.uint8, kernel.denominator), 3), kernel
 
 
 @pytest.mark.parametrize(("factor", "copies"), [(6, 1), (8, 2), (10, 3), (13, 2)])
@@ -187,8 +189,8 @@ def test_numerators_beyond_int8_are_sums_of_some_within(factor, copies):
         route, kernel = bytes_route(factor)
     except (RuntimeError, AttributeError):
         pytest.skip("no 8-bit operators here")
-    assert torch_routes.int8_copies(kernel) == copies
-    assert torch_routes.QuantisedRoute in select._fast_routes(kernel, Arithmetic(torch.uint8, kernel.denominator))
+    assert quantized.int8_copies(kernel) == copies
+    assert quantized.QuantisedRoute in select._fast_routes(kernel, Arithmetic(torch.uint8, kernel.denominator))
     tile = tile_of(kernel, 5, 17, 3).byte()
     tile[:, 4:9] = 255
     out = torch.zeros(5 * factor, 17 * factor, 3, dtype=torch.uint8)
@@ -201,7 +203,7 @@ def test_numerators_beyond_int8_are_sums_of_some_within(factor, copies):
 
 def test_weights_of_either_sign_need_copies():
     def copies(low, high):
-        return torch_routes.int8_copies(Kernel("mine", 1, (low, high, 0, 0, 1, 0, 0, 0, 0), 1, 1))
+        return quantized.int8_copies(Kernel("mine", 1, (low, high, 0, 0, 1, 0, 0, 0, 0), 1, 1))
 
     assert [copies(0, 127), copies(-128, 0), copies(0, 128), copies(-129, 0), copies(-256, 255)] == [1, 1, 2, 2, 3]
     assert copies(0, 0) == 1

@@ -13,9 +13,12 @@ from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from upsample_cli import upsample
 from upsample_cli.engine.exact import Arithmetic, fitted
 from upsample_cli.engine.routes import select, separable
+from upsample_cli.engine.routes.plain import PlainRoute
+from upsample_cli.engine.routes.quantized import QuantisedRoute
+from upsample_cli.engine.routes.row_phases import RowPhaseRoute
 from upsample_cli.engine.routes.select import chosen_route
 from upsample_cli.engine.routes.separable import SeparableRoute
-from upsample_cli.engine.routes.torch_routes import PlainRoute, QuantisedRoute, RowPhaseRoute, UniformAlphaRoute
+from upsample_cli.engine.routes.uniform_alpha import UniformAlphaRoute
 from upsample_cli.kernels.kernel import kernel_named
 
 CPU = torch.device("cpu")
@@ -254,8 +257,8 @@ from support.environment import ENVIRONMENT, FINDS_SUPPORT, NOT_COMPILED
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from upsample_cli.engine.routes import select
 from upsample_cli import upsample
-fast = route_choice._fast_routes
-route_choice._fast_routes = lambda *of: [route for route in fast(*of) if route is not route_choice.SeparableRoute]
+fast = select._fast_routes
+select._fast_routes = lambda *of: [route for route in fast(*of) if route is not select.SeparableRoute]
 for factor in (2, 3, 4, 6, 11):
     for channels in (1, 3, 4):
         pixels = hostile_pixels((17, 41, channels), np.uint8)

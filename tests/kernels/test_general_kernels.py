@@ -11,8 +11,9 @@ from support.oracles import CUBICS, assert_same_pixels, exact_weights, expected_
 from upsample_cli import upsample, upsample_file
 from upsample_cli.engine.exact import Arithmetic, fitted
 from upsample_cli.engine.routes import select
+from upsample_cli.engine.routes.plain import PlainRoute
+from upsample_cli.engine.routes.row_phases import RowPhaseRoute
 from upsample_cli.engine.routes.select import chosen_route
-from upsample_cli.engine.routes.torch_routes import PlainRoute, RowPhaseRoute
 from upsample_cli.errors import UsageError
 from upsample_cli.geometry.tiles import BORDERS
 from upsample_cli.kernels.choice import chosen_kernel, kernel_of_weights

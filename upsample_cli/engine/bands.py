@@ -28,8 +28,8 @@ from upsample_cli.engine.cuda import (
     to_device,
 )
 from upsample_cli.engine.exact import Arithmetic
+from upsample_cli.engine.routes.plain import Route
 from upsample_cli.engine.routes.select import chosen_route
-from upsample_cli.engine.routes.torch_routes import Route
 from upsample_cli.errors import DeviceError, Interrupted, UsageError
 from upsample_cli.geometry.tiles import Border, Plan, Tile, plan_for_budget
 from upsample_cli.kernels.kernel import Kernel

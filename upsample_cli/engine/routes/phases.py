@@ -63,6 +63,16 @@ class Blocks:
         needed = max((blocks - 1) * self.pixels + self.columns, width + 2 * self.halo)
         return -(-needed // self.group) * self.group
 
+    def widened(self, padded: torch.Tensor, width: int) -> torch.Tensor:
+        """A padded tile with zero columns added until whole blocks cover its core. They reach no output.
+
+        padded: (height, width + 2*halo, channels) -> (height, `padded_width`, channels).
+        """
+        wide = padded.new_empty(padded.shape[0], self.padded_width(width), padded.shape[2])
+        wide[:, : padded.shape[1]] = padded
+        wide[:, padded.shape[1] :] = 0
+        return wide
+
     def grouped(self, tiles: torch.Tensor) -> torch.Tensor:
         """Padded tiles as the row phases take them.
 

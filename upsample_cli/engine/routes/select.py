@@ -14,15 +14,11 @@ import torch
 
 from upsample_cli.engine.cuda import exact_convolutions, seconds
 from upsample_cli.engine.exact import Arithmetic
+from upsample_cli.engine.routes.plain import PlainRoute, Route
+from upsample_cli.engine.routes.quantized import QuantisedRoute, int8_copies
+from upsample_cli.engine.routes.row_phases import RowPhaseRoute
 from upsample_cli.engine.routes.separable import SeparableRoute
-from upsample_cli.engine.routes.torch_routes import (
-    PlainRoute,
-    QuantisedRoute,
-    Route,
-    RowPhaseRoute,
-    UniformAlphaRoute,
-    int8_copies,
-)
+from upsample_cli.engine.routes.uniform_alpha import UniformAlphaRoute
 from upsample_cli.kernels.kernel import Kernel, spread
 
 FastRoute = SeparableRoute | QuantisedRoute | RowPhaseRoute

@@ -1,0 +1,83 @@
+"""The layer as float convolutions, one for each row phase. CPU."""
+
+from __future__ import annotations
+
+import torch
+
+from upsample_cli.engine.exact import Arithmetic, cut_off, prepare
+from upsample_cli.engine.routes.phases import Blocks, best_blocks, row_phases, steps_per_output
+from upsample_cli.engine.routes.plain import PlainRoute
+from upsample_cli.kernels.kernel import Kernel
+
+_INTERLEAVING = 6
+"""What interleaving channels costs, in the steps of `phases.steps_per_output`. Measured."""
+
+
+class RowPhaseRoute:
+    """One `conv2d` per row phase in the float type of the sums. CPU.
+
+    The rounding term is the convolution's bias. With alpha, `pixels.finish` divides `2*sum(c*a) + sum(a)` by `2*sum(a)`
+    for colour and `sum(a) + divisor//2` by the divisor for alpha: both dividend and divisor are linear in what
+    `pixels.prepare` made, so each comes out of a convolution with its channels in place for one division. Without it, a
+    divisor that is a power of two, whose quotients no float rounds, is divided into the weights instead.
+
+    Its weights hold zeros beside the taps, which spoil what they should leave alone if they meet an infinity or a NaN:
+    tiles of float pixels that are not all finite go the plain way.
+
+    Bytes are made of floats by way of int16: torch has vectors for both steps, and none for the one.
+    """
+
+    def __init__(self, kernel: Kernel, arithmetic: Arithmetic, channels: int) -> None:
+        self._arithmetic = arithmetic
+        dtype = arithmetic.sum_dtype
+        self._blocks, self._is_planar = _float_blocks(kernel, arithmetic, channels)
+        channels = 1 if self._is_planar else channels
+        half = arithmetic.divisor // 2 if arithmetic.is_exact else 0
+        doubled = 2 if arithmetic.is_exact else 1
+        dividend, divisor = torch.eye(channels, dtype=dtype), torch.zeros(channels, channels, dtype=dtype)
+        bias, divisor_bias = (torch.full((channels,), term, dtype=dtype) for term in (half, arithmetic.divisor))
+        if arithmetic.has_alpha:
+            dividend[:-1] *= doubled
+            dividend[:-1, -1] = doubled - 1
+            divisor[:-1, -1] = doubled
+            bias[:-1] = divisor_bias[:-1] = 0
+        is_divided = arithmetic.is_exact and not arithmetic.has_alpha and arithmetic.divisor.bit_count() == 1
+        self._divisor = 1 if is_divided else arithmetic.divisor
+        self._plain = None if arithmetic.is_exact else PlainRoute(kernel, arithmetic, torch.device("cpu"))
+        self._dividends = row_phases(kernel, self._blocks, dividend, bias, scale=self._divisor / arithmetic.divisor)
+        self._divisors = row_phases(kernel, self._blocks, divisor, divisor_bias) if arithmetic.has_alpha else None
+        self.bytes_per_value = (3 if arithmetic.has_alpha else 2) * dtype.itemsize
+
+    def __call__(self, padded: torch.Tensor, out: torch.Tensor) -> None:
+        """See `Route`."""
+        if self._plain is not None and not padded.sum().isfinite():
+            self._plain(padded, out)
+            return
+        factor = len(self._dividends)
+        rows = out.shape[0] // factor
+        numbers = prepare(self._blocks.widened(padded, out.shape[1] // factor), self._arithmetic)
+        tiles = numbers.permute(2, 0, 1)[..., None].contiguous() if self._is_planar else numbers[None]
+        grouped = self._blocks.grouped(tiles)
+        for number, phase in enumerate(self._dividends):
+            sums = phase.convolved(grouped, rows)
+            if self._divisors is not None:
+                divisors = self._divisors[number].convolved(grouped, rows)
+                if self._arithmetic.overshoots:
+                    sums *= divisors > 0
+                sums /= divisors.clamp_min_(self._arithmetic.least_divisor)
+            elif self._divisor > 1:
+                sums /= self._divisor
+            sums = cut_off(sums, self._arithmetic)
+            phase.write(sums.to(torch.int16) if out.dtype == torch.uint8 else sums, out[number::factor])
+
+
+def _float_blocks(kernel: Kernel, arithmetic: Arithmetic, channels: int) -> tuple[Blocks, bool]:
+    """The blocks of a float convolution, and whether it takes each channel as an image of its own.
+
+    A convolution of all channels multiplies by zeros between them; apart, they have to be interleaved afterwards.
+    """
+    together, apart = (best_blocks(kernel, each, products=1, least_depth=2) for each in (channels, 1))
+    saved = steps_per_output(together, channels, products=1) - steps_per_output(apart, 1, products=1)
+    worth_it = saved > _INTERLEAVING or arithmetic.sum_dtype == torch.float64
+    is_planar = worth_it and channels > 1 and kernel.channels == 1 and not arithmetic.has_alpha
+    return apart if is_planar else together, is_planar
