@@ -11,10 +11,11 @@ import torch
 from benchmarks.engine import Case, has_alpha, image
 from benchmarks.harness import Row, race
 from upsample_cli import upsample
-from upsample_cli.engine.cuda import exact_convolutions
+from upsample_cli.engine.devices import device_support
 from upsample_cli.engine.exact import fitted
 from upsample_cli.engine.routes.plain import PlainRoute
-from upsample_cli.engine.routes.select import chosen_route, cuda_routes
+from upsample_cli.engine.routes.race import cuda_routes
+from upsample_cli.engine.routes.select import chosen_route
 from upsample_cli.kernels.kernel import kernel_named
 
 CASES = (
@@ -78,7 +79,7 @@ def _routes(case: Case, there: torch.Tensor) -> dict[str, Callable[[], Any]]:
             print(f"{case}: no route {name}: {error}")
 
     def run(route: Any) -> None:
-        with torch.inference_mode(), exact_convolutions(device, stride=case.factor):
+        with torch.inference_mode(), device_support(device).exact_convolutions(stride=case.factor):
             route(there, out)
 
     return {name: partial(run, route) for name, route in made.items()}

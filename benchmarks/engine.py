@@ -19,8 +19,9 @@ from PIL import Image
 from benchmarks.harness import Row, milliseconds, race
 from benchmarks.images import KINDS
 from upsample_cli import upsample
-from upsample_cli.engine.bands import Settings, enlarged_bands, pick_device
+from upsample_cli.engine.bands import Settings, enlarged_bands
 from upsample_cli.engine.cores import core_count
+from upsample_cli.engine.devices import pick_device
 from upsample_cli.engine.exact import fitted
 from upsample_cli.kernels.kernel import kernel_named
 

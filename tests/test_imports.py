@@ -16,8 +16,9 @@ PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 TORCH_AT_ONCE = {
     *(
         f"upsample_cli.engine.{name}"
-        for name in ("arrays", "bands", "borders", "cuda", "exact", "layer", "resize", "resize_axes", "routes")
+        for name in ("arrays", "bands", "borders", "cuda", "devices", "exact", "layer", "pool", "resize", "resize_axes")
     ),
+    "upsample_cli.engine.routes",
     "upsample_cli.tconv.run.apply",
 }
 """Modules and packages that may import torch at module level. Whoever imports them pays for it."""
@@ -108,6 +109,26 @@ def test_each_kind_of_wrong_import_is_noticed(module, line, complaint):
     assert complaint in list(complaints(found))
 
 
+ENLARGED_ON_THE_CPU = """
+import sys, torch
+from upsample_cli import upsample
+upsample(torch.zeros(3, 5, 7, dtype=torch.uint8))
+for_cuda = {"upsample_cli.engine.cuda", "upsample_cli.engine.routes.race", "upsample_cli.engine.routes.triton"}
+print(sorted(for_cuda & set(sys.modules)))
+import upsample_cli.engine.cuda
+print(sorted(for_cuda & set(sys.modules)))
+"""
+
+
+def test_the_cpu_enlarges_without_the_code_for_cuda():
+    ran = subprocess.run(
+        [sys.executable, "-c", ENLARGED_ON_THE_CPU], capture_output=True, text=True, check=False, timeout=100
+    )
+    found = ran.stdout.splitlines()
+    assert found[0] == "[]", ran.stderr
+    assert found[1] == "['upsample_cli.engine.cuda', 'upsample_cli.engine.routes.race']"  # the control
+
+
 def contracts_hold(folder):
     """Run import-linter with the contracts of pyproject.toml on the package in a folder: (status, what it printed)."""
     command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()", "--no-cache"]
@@ -132,6 +153,8 @@ def test_the_contracts_of_pyproject_hold():
         ("enlarge/run.py", "from upsample_cli.batch import run"),
         ("batch/run.py", "from upsample_cli.cli import error_handler"),
         ("engine/exact.py", "def f():\n    import rich"),
+        ("engine/bands.py", "def f():\n    from upsample_cli.engine import cuda"),
+        ("engine/devices.py", "def f():\n    from upsample_cli.engine.routes import triton"),
     ],
 )
 def test_a_contract_is_broken_by_a_wrong_import(module, line, tmp_path):

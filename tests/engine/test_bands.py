@@ -16,10 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 
-from upsample_cli.engine import bands, cuda
-from upsample_cli.engine.bands import Settings, compute_pool, enlarged_bands, pick_device
+from upsample_cli.engine import bands, cores, devices, pool
+from upsample_cli.engine.bands import Settings, enlarged_bands
 from upsample_cli.engine.borders import padded_tile
+from upsample_cli.engine.cuda import CudaSupport
+from upsample_cli.engine.devices import pick_device
 from upsample_cli.engine.exact import Arithmetic
+from upsample_cli.engine.pool import compute_pool
 from upsample_cli.engine.routes.select import chosen_route
 from upsample_cli.errors import DeviceError, Interrupted, UsageError
 from upsample_cli.geometry.tiles import BORDERS, Plan, Span, Tile
@@ -36,10 +39,10 @@ def settings_of(tile_size=None, *, border="replicate", budget_bytes=None, kernel
 
 @pytest.fixture
 def fresh_pool():
-    bands._started_pool.cache_clear()
+    pool._started_pool.cache_clear()
     yield
     compute_pool().shutdown()
-    bands._started_pool.cache_clear()
+    pool._started_pool.cache_clear()
 
 
 def bands_of(pixels, how, **keywords):
@@ -156,7 +159,7 @@ def test_bands_come_in_order_and_reads_rise_and_look_ahead_is_bounded():
     for band in enlarged_bands(read_rows, pixels.shape, settings=settings_of(2), arithmetic=SIXTEEN):
         parts.append(band.clone())
         time.sleep(0.01)  # time enough for an unbounded producer to run away
-        assert len(reads) <= len(parts) + bands.core_count() + 1
+        assert len(reads) <= len(parts) + cores.core_count() + 1
     assert_same_pixels(torch.cat(parts).numpy(), expected_pixels(pixels, 2))
     assert reads == [(max(0, top - 1), min(41, top + 3)) for top in range(0, 41, 2)]
 
@@ -211,15 +214,15 @@ def test_a_stop_ends_the_bands_wherever_they_are(taken):
         next(bands)
     assert raised.value.exit_status == 130
     assert len(reads) == before
-    assert threading.active_count() <= max(threads, bands.core_count() + 1)
+    assert threading.active_count() <= max(threads, cores.core_count() + 1)
     # every thread of the pool is free again
-    futures = [compute_pool().submit(time.sleep, 0) for _ in range(2 * bands.core_count())]
+    futures = [compute_pool().submit(time.sleep, 0) for _ in range(2 * cores.core_count())]
     assert [future.result(timeout=10) for future in futures] == [None] * len(futures)
 
 
 @pytest.mark.usefixtures("fresh_pool")
 def test_bands_that_nobody_waits_for_are_not_computed(monkeypatch):
-    monkeypatch.setattr(bands, "core_count", lambda: 1)
+    monkeypatch.setattr(cores, "core_count", lambda: 1)
     started, may_go_on = [], Event()
 
     def patient(padded, out):
@@ -286,7 +289,7 @@ def test_out_of_memory_halves_the_tile_and_goes_on(most, tile_size, scarce):
     assert max(route.done) <= most
     if tile_size is None or tile_size**2 > most:
         # what failed once is not tried again: the size halves from refusal to refusal, threads apart
-        assert 1 <= len(route.refused) <= bands.core_count() * 2 * np.log2(61 * 83 / most)
+        assert 1 <= len(route.refused) <= cores.core_count() * 2 * np.log2(61 * 83 / most)
     else:
         assert not route.refused
 
@@ -330,7 +333,7 @@ def test_all_tiles_in_flight_stay_within_the_budget(budget_bytes, scarce):
     route = scarce(10**9)
     enlarged(hostile_pixels((200, 333, 3), np.uint8), settings_of(budget_bytes=budget_bytes))
     bytes_each = max(route.done) * 2 * 2 * 3 * route.bytes_per_value
-    assert bytes_each * (bands.core_count() + 2) <= budget_bytes
+    assert bytes_each * (cores.core_count() + 2) <= budget_bytes
 
 
 # -- threads ----------------------------------------------------------------------------------------------------------
@@ -379,9 +382,9 @@ def test_callers_that_come_at_once_share_one_pool():
 
 
 @pytest.mark.usefixtures("fresh_pool")
-@pytest.mark.parametrize("cores", [1, 5])
-def test_the_number_of_workers_changes_no_pixel(cores, monkeypatch):
-    monkeypatch.setattr(bands, "core_count", lambda: cores)
+@pytest.mark.parametrize("count", [1, 5])
+def test_the_number_of_workers_changes_no_pixel(count, monkeypatch):
+    monkeypatch.setattr(cores, "core_count", lambda: count)
     pixels = hostile_pixels((61, 43, 3), np.uint8)
     threads = set()
     real = bands._Run.compute_band
@@ -393,7 +396,7 @@ def test_the_number_of_workers_changes_no_pixel(cores, monkeypatch):
     monkeypatch.setattr(bands._Run, "compute_band", noting)
     for how in (settings_of(2), settings_of()):
         assert_same_pixels(enlarged(pixels, how), expected_pixels(pixels, 2))
-    assert 1 <= len(threads) <= cores
+    assert 1 <= len(threads) <= count
 
 
 def test_callers_in_several_threads_get_their_own_images():
@@ -429,7 +432,7 @@ def test_on_cuda_no_thread_ever_meets_tf32():
 
     def work():
         for _ in range(50):
-            with cuda.exact_convolutions(torch.device("cuda:0"), stride=2):
+            with CudaSupport(torch.device("cuda:0")).exact_convolutions(stride=2):
                 time.sleep(0)
                 met.append(cudnn_flags())
 
@@ -441,7 +444,7 @@ def test_on_cuda_no_thread_ever_meets_tf32():
     assert set(met) == {(before[0], False, True, "ieee")}  # as enabled as before, no benchmark, deterministic, no TF32
     assert len(met) == 200
     assert cudnn_flags() == before
-    with cuda.exact_convolutions(torch.device("cuda:0"), stride=1):
+    with CudaSupport(torch.device("cuda:0")).exact_convolutions(stride=1):
         assert not torch.backends.cudnn.enabled  # it would have ways that do not sum the products as they are
     assert cudnn_flags() == before
 
@@ -476,11 +479,11 @@ def test_plans_of_the_engine_are_plans_of_the_kernel():
 def test_tiles_on_a_cpu_fit_its_cache_however_large_the_budget(budget_bytes):
     run = bands._Run(settings_of(budget_bytes=budget_bytes), SIXTEEN, 3)
     plan = run.plan(5000, 7000)
-    assert plan.tile_height * plan.tile_width * 2 * 2 * 3 * run._route.bytes_per_value <= bands._CACHE_BYTES
+    assert plan.tile_height * plan.tile_width * 2 * 2 * 3 * run._route.bytes_per_value <= devices.CACHE_BYTES
 
 
 def test_a_small_image_is_shared_out_among_the_cores(monkeypatch):
-    monkeypatch.setattr(bands, "core_count", lambda: 4)
+    monkeypatch.setattr(cores, "core_count", lambda: 4)
     run = bands._Run(settings_of(), SIXTEEN, 3)
     assert len(list(run.plan(1000, 900).bands())) == 4
     assert len(list(run.plan(100, 90).bands())) == 1  # a millisecond's work is not worth sharing

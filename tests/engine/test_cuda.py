@@ -8,10 +8,10 @@ from torch.nn import functional
 
 from upsample_cli import upsample
 from upsample_cli.engine import bands
-from upsample_cli.engine.bands import pick_device
-from upsample_cli.engine.cuda import exact_convolutions
+from upsample_cli.engine.cuda import CudaSupport
+from upsample_cli.engine.devices import pick_device
 from upsample_cli.engine.exact import fitted
-from upsample_cli.engine.routes import select
+from upsample_cli.engine.routes import race, select
 from upsample_cli.engine.routes.plain import PlainRoute
 from upsample_cli.errors import DeviceError
 from upsample_cli.geometry.tiles import BORDERS
@@ -159,7 +159,7 @@ def test_out_of_memory_halves_the_tile_and_goes_on(monkeypatch):
     real = bands.chosen_route
     real.cache_clear()
     monkeypatch.setattr(bands, "chosen_route", noting)
-    monkeypatch.setattr(select, "cuda_routes", lambda *_: [])  # the layer alone: it needs the most memory
+    monkeypatch.setattr(race, "cuda_routes", lambda *_: [])  # the layer alone: it needs the most memory
     pixels = hostile_pixels((1501, 2003, 3), np.uint8)
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory
@@ -188,9 +188,9 @@ def test_every_route_by_itself_gives_the_pixels_of_the_layer(factor, pixel_type,
             kernel, arithmetic = fitted(
                 kernel_named(name, factor), getattr(torch, np.dtype(pixel_type).name), has_alpha=has_alpha
             )
-            made = list(select.cuda_routes(kernel, arithmetic, 4, device))
+            made = list(race.cuda_routes(kernel, arithmetic, 4, device))
             candidate = made[["fused", "grouped", "dense"].index(route)]
-            with torch.inference_mode(), exact_convolutions(device, stride=factor):
+            with torch.inference_mode(), CudaSupport(device).exact_convolutions(stride=factor):
                 plain = PlainRoute(kernel, arithmetic, device)
                 assert select._agrees(candidate(), plain, kernel, arithmetic, 4)
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 
-from upsample_cli.engine import bands, cuda
+from upsample_cli.engine import bands, cuda, devices
 from upsample_cli.engine.bands import Settings, enlarged_bands
 from upsample_cli.engine.exact import Arithmetic
-from upsample_cli.engine.routes import select
+from upsample_cli.engine.routes import race
 from upsample_cli.engine.routes.plain import PlainRoute
 from upsample_cli.kernels.kernel import kernel_named
 
@@ -67,8 +67,9 @@ def log(monkeypatch):
 
     route.bytes_per_value = 16
     monkeypatch.setattr(bands, "chosen_route", lambda *_: route)
-    monkeypatch.setattr(bands, "to_device", lambda tile, _: tile.clone())
-    monkeypatch.setattr(bands, "empty_on", lambda _, out: torch.empty_like(out))
+    monkeypatch.setattr(cuda.CudaSupport, "send", lambda _, tile: tile.clone())
+    monkeypatch.setattr(cuda.CudaSupport, "empty_like", lambda _, out: torch.empty_like(out))
+    monkeypatch.setattr(cuda.CudaSupport, "fetch", lambda _, made, out: out.copy_(made))
     monkeypatch.setattr(cuda, "_streams", made)
     monkeypatch.setattr(torch.cuda, "Stream", lambda _: Stream(log))
     monkeypatch.setattr(torch.cuda, "stream", Entered)
@@ -104,7 +105,7 @@ def test_three_bands_are_on_their_way_and_no_more(log):
     bands = bands_of(hostile_pixels((200, 3, 3), np.uint8), tile_size=4)
     next(bands)
     time.sleep(0.5)
-    assert len([what for what, *_ in log if what == "done"]) == cuda.LANES
+    assert len([what for what, *_ in log if what == "done"]) == devices.LANES
     bands.close()
 
 
@@ -121,16 +122,16 @@ def test_a_band_that_fails_leaves_its_stream_empty(log, monkeypatch):
 
 def test_tiles_that_are_fetched_are_several_and_those_that_stay_are_large(monkeypatch):
     has_free(monkeypatch, 2**36)
-    assert cuda.tile_bytes(DEVICE, bytes_per_value=2, is_resident=False) == 2 * cuda.TILE_VALUES
-    assert cuda.tile_bytes(DEVICE, bytes_per_value=2, is_resident=True) == cuda.MOST_TILE_BYTES
+    assert cuda.CudaSupport(DEVICE).tile_bytes(0, bytes_per_value=2, is_resident=False) == 2 * cuda.TILE_VALUES
+    assert cuda.CudaSupport(DEVICE).tile_bytes(0, bytes_per_value=2, is_resident=True) == devices.MOST_TILE_BYTES
     has_free(monkeypatch, 6 * 2**20)  # hardly any left, for three at once
     for is_resident in (False, True):
-        assert cuda.tile_bytes(DEVICE, bytes_per_value=16, is_resident=is_resident) == 2**20
+        assert cuda.CudaSupport(DEVICE).tile_bytes(0, bytes_per_value=16, is_resident=is_resident) == 2**20
 
 
 def test_what_torch_holds_and_nobody_uses_is_free(monkeypatch):
     has_free(monkeypatch, 0, reserved=2**34, allocated=2**34 - 6 * 2**20)
-    assert cuda.tile_bytes(DEVICE, bytes_per_value=16, is_resident=True) == 2**20
+    assert cuda.CudaSupport(DEVICE).tile_bytes(0, bytes_per_value=16, is_resident=True) == 2**20
 
 
 @pytest.mark.parametrize(
@@ -146,7 +147,7 @@ def test_what_torch_holds_and_nobody_uses_is_free(monkeypatch):
     ],
 )
 def test_every_voice_that_says_out_of_memory(error, is_one):
-    assert cuda.is_out_of_memory(error) == is_one
+    assert cuda.CudaSupport(DEVICE).is_out_of_memory(error) == is_one
 
 
 def test_a_tile_that_some_library_has_no_memory_for_is_halved(log, monkeypatch):
@@ -166,10 +167,10 @@ def test_a_tile_that_some_library_has_no_memory_for_is_halved(log, monkeypatch):
 def test_what_is_made_on_another_gpu_is_waited_for_by_the_caller(log, monkeypatch):
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: log.append(device.name) or Stream(log))
     rows, out = (SimpleNamespace(device=SimpleNamespace(type=kind, name=kind)) for kind in ("cuda", "cpu"))
-    assert cuda.callers_work(torch.device("cpu"), rows, out, None) is None
+    assert devices.device_support(torch.device("cpu")).work_of_caller(rows, out, None) is None
     assert [log[0], log[1][0]] == ["cuda", "done"]
     log.clear()
-    assert cuda.callers_work(torch.device("cpu"), torch.empty(1), None) is None
+    assert devices.device_support(torch.device("cpu")).work_of_caller(torch.empty(1), None) is None
     assert not log
 
 
@@ -189,13 +190,13 @@ def test_of_routes_the_fastest_is_taken_and_slow_ones_run_no_longer_than_needed(
         work()
         return paces[ran[-1]]
 
-    monkeypatch.setattr(select, "seconds", seconds)
-    monkeypatch.setattr(select, "_TIMED_OUTPUTS", 2**8)
+    monkeypatch.setattr(race, "seconds", seconds)
+    monkeypatch.setattr(race, "_TIMED_OUTPUTS", 2**8)
     routes = {name: pacing(name) for name in paces}
 
     def fastest(*names):
         ran.clear()
-        return select._fastest([routes[name] for name in names], KERNEL, SIXTEEN, 3, torch.device("cpu"))
+        return race._fastest([routes[name] for name in names], KERNEL, SIXTEEN, 3, torch.device("cpu"))
 
     assert fastest("refusing", "fast", "a little faster", "slow") is routes["a little faster"]
     assert (ran.count("fast"), ran.count("a little faster"), ran.count("slow")) == (6, 6, 2)
@@ -208,11 +209,11 @@ def test_a_thread_at_factor_1_turns_cudnn_off_for_itself_alone():
     met, before = [], torch.backends.cudnn.enabled
 
     def at_factor_2():
-        with cuda.exact_convolutions(DEVICE, stride=2):
+        with cuda.CudaSupport(DEVICE).exact_convolutions(stride=2):
             met.append(torch.backends.cudnn.enabled)
 
     other = threading.Thread(target=at_factor_2)
-    with cuda.exact_convolutions(DEVICE, stride=1):
+    with cuda.CudaSupport(DEVICE).exact_convolutions(stride=1):
         assert not torch.backends.cudnn.enabled
         other.start()
         time.sleep(0.1)
@@ -223,7 +224,7 @@ def test_a_thread_at_factor_1_turns_cudnn_off_for_itself_alone():
 
 def test_a_tensor_of_mps_names_its_device_by_number(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert bands.pick_device("mps:0") == bands.pick_device("mps") == torch.device("mps")
+    assert devices.pick_device("mps:0") == devices.pick_device("mps") == torch.device("mps")
 
 
 CALLERS_PRECISION = """
@@ -231,7 +232,7 @@ import sys, warnings
 from types import SimpleNamespace
 import torch
 from torch.nn import functional
-from upsample_cli.engine.cuda import exact_convolutions
+from upsample_cli.engine.cuda import CudaSupport
 
 backends = torch.backends
 with warnings.catch_warnings():
@@ -245,7 +246,7 @@ def state():
 
 before = state()
 for stride in (1, 2):
-    with exact_convolutions(SimpleNamespace(type="cuda"), stride=stride):
+    with CudaSupport(SimpleNamespace(type="cuda")).exact_convolutions(stride=stride):
         assert state()[:4] == [before[0] and stride > 1, False, True, "ieee"], state()
         assert state()[5] == "ieee"
         functional.conv_transpose2d(torch.ones(1, 1, 3, 3), torch.ones(1, 1, 2, 2), stride=stride)
@@ -278,4 +279,4 @@ def test_what_has_no_room_in_pinned_memory_goes_the_slow_way(monkeypatch):
         pytest.skip("there is a CUDA device here")
     with pytest.raises(RuntimeError):
         torch.empty(1, pin_memory=True)
-    assert cuda.empty_for_bus((3, 5), torch.uint8, DEVICE).shape == (3, 5)
+    assert cuda.CudaSupport(DEVICE).empty_for_transfer((3, 5), torch.uint8).shape == (3, 5)

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from upsample_cli.engine.bands import Settings, enlarged_bands, pick_device
+from upsample_cli.engine.bands import Settings, enlarged_bands
+from upsample_cli.engine.devices import pick_device
 from upsample_cli.engine.exact import fitted
 from upsample_cli.errors import UsageError
 from upsample_cli.geometry.tiles import BORDERS, Border

@@ -2,56 +2,28 @@
 
 from __future__ import annotations
 
-import functools
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from threading import Barrier, Event, Lock
-from typing import NamedTuple, TypeVar
+from threading import Event
+from typing import NamedTuple
 
 import torch
 
 from upsample_cli.engine.borders import padded_tile
-from upsample_cli.engine.cores import core_count
-from upsample_cli.engine.cuda import (
-    LANES,
-    callers_work,
-    empty_for_bus,
-    empty_on,
-    exact_convolutions,
-    fetch,
-    is_out_of_memory,
-    own_stream,
-    tile_bytes,
-    to_device,
-)
+from upsample_cli.engine.devices import device_support
 from upsample_cli.engine.exact import Arithmetic
+from upsample_cli.engine.pool import compute_pool, computed_ahead
 from upsample_cli.engine.routes.plain import Route
 from upsample_cli.engine.routes.select import chosen_route
 from upsample_cli.errors import DeviceError, Interrupted, UsageError
 from upsample_cli.geometry.tiles import Border, Plan, Tile, plan_for_budget
 from upsample_cli.kernels.kernel import Kernel
 
-Item = TypeVar("Item")
-Made = TypeVar("Made")
 ReadRows = Callable[[int, int], torch.Tensor]
 """Rows `first` to `last` of the input as (rows, width, channels), in memory of the device or of the CPU."""
 
-_CACHE_BYTES = 12 * 2**20
-"""Working memory of a tile on the CPU: small enough for the cache, large enough to make calls few. Measured."""
-
-_KEPT_BYTES = 31 * 2**20
-"""A piece that, taken and given back once, teaches glibc to keep pieces up to this size. Else it returns those of each
-tile to the system, which hands them out again page by page: half of a float tile's time. It stops learning at 32 MiB.
-Source: mallopt(3), M_MMAP_THRESHOLD.
-"""
-
 _LEAST_TILE_PIXELS = 64
-
-_LEAST_SHARE_BYTES = 2**20
-"""Working memory below which a tile is not made smaller for a further core to have one: calls would cost more."""
+"""A tile this small is not halved when memory runs out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,82 +43,6 @@ class Settings:
     device: torch.device
     budget_bytes: int | None = None
     tile_size: int | None = None
-
-
-def pick_device(name: str) -> torch.device:
-    """The device of that name: "auto" (CUDA if there is one, else the CPU), "cpu", "cuda", "cuda:N" or "mps".
-
-    Raises:
-        DeviceError: if it is not there, naming the devices that are.
-    """
-    if name == "cpu":
-        return torch.device("cpu")  # always there; to ask for the others takes a third of a millisecond
-    there = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-    there += ["mps"] if torch.backends.mps.is_available() else []
-    if name == "auto":
-        return torch.device("cuda:0" if "cuda:0" in there else "cpu")
-    wanted = {"cuda": "cuda:0", "mps:0": "mps"}.get(name, name)  # torch calls a tensor's device by its number
-    if wanted not in there:
-        raise DeviceError(f"there is no device {name!r} here", f"choose --device auto or one of {', '.join(there)}")
-    return torch.device(wanted)
-
-
-def compute_pool() -> ThreadPoolExecutor:
-    """The threads that compute, one per core this process may use, each running torch on itself alone."""
-    with _pool_lock:
-        return _started_pool()
-
-
-@functools.cache
-def _started_pool() -> ThreadPoolExecutor:
-    torch.empty(_KEPT_BYTES, dtype=torch.uint8)  # and given back
-    count = core_count()
-    pool = ThreadPoolExecutor(count, thread_name_prefix="upsample-compute")
-    # Setting a thread's number also sets the default that threads started later inherit: put the caller's back.
-    before = torch.get_num_threads()
-    barrier = Barrier(count)
-
-    def settle() -> None:
-        torch.set_num_threads(1)
-        torch.get_num_threads()  # a thread's first look replaces what was set by the default: look while that is one
-        barrier.wait()
-
-    for each in [pool.submit(settle) for _ in range(count)]:
-        each.result()
-    torch.set_num_threads(before)
-    return pool
-
-
-_pool_lock = Lock()
-
-
-def _forget_pool() -> None:
-    _started_pool.cache_clear()
-    _pool_lock.release()
-
-
-if hasattr(os, "register_at_fork"):  # threads do not live on in a forked process (a DataLoader's workers, say)
-    os.register_at_fork(before=_pool_lock.acquire, after_in_parent=_pool_lock.release, after_in_child=_forget_pool)
-
-
-def computed_ahead(make: Callable[[Item], Made], items: Iterable[Item], *, count: int | None = None) -> Iterator[Made]:
-    """`map` in the threads that compute, in order; items are taken in the thread that iterates.
-
-    Args:
-        count: items at most that are computed ahead of the one yielded; by default enough to keep the threads busy.
-    """
-    count = core_count() + 1 if count is None else count
-    pending: deque[Future[Made]] = deque()
-    try:
-        for item in items:
-            pending.append(compute_pool().submit(make, item))
-            if len(pending) > count:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        for future in pending:
-            future.cancel()
 
 
 def enlarged_bands(
@@ -184,9 +80,9 @@ def enlarged_bands(
             span = band[0].rows
             target = None if out is None else out[span.start * factor : span.stop * factor]
             rows = read_rows(span.first, span.last)
-            yield _Taken(band, rows, target, callers_work(settings.device, rows, target))
+            yield _Taken(band, rows, target, run.device.work_of_caller(rows, target))
 
-    for made in computed_ahead(run.compute_band, taken(), count=run.count_ahead):
+    for made in computed_ahead(run.compute_band, taken(), count=run.device.bands_in_flight - 1):
         raise_if_set(stop)
         yield made
 
@@ -210,6 +106,7 @@ class _Run:
     """One image's way through one route; remembers how large a tile the device's memory allows."""
 
     def __init__(self, settings: Settings, arithmetic: Arithmetic, channels: int) -> None:
+        self.device = device_support(settings.device)
         self._settings = settings
         self._arithmetic = arithmetic
         self._channels = channels
@@ -217,22 +114,15 @@ class _Run:
         self._route = compute_pool().submit(_route, settings, arithmetic, channels).result()
         self._largest_tile: int | None = None
 
-    @property
-    def count_ahead(self) -> int:
-        """How many bands are computed beside the one that is waited for."""
-        return core_count() + 1 if self._settings.device.type == "cpu" else LANES - 1
-
     def plan(self, height: int, width: int, *, is_resident: bool = False) -> Plan:
         settings = self._settings
-        share = self.count_ahead + 1
+        share = self.device.bands_in_flight
         budget = settings.budget_bytes // share if settings.budget_bytes else None
         bytes_per_value = self._route.bytes_per_value
         bytes_per_pixel = self._channels * settings.kernel.factor**2 * bytes_per_value
-        if settings.device.type == "cpu":
-            each_core = height * width * bytes_per_pixel // core_count()
-            preferred = min(_CACHE_BYTES, max(_LEAST_SHARE_BYTES, each_core))
-        else:
-            preferred = tile_bytes(settings.device, bytes_per_value=bytes_per_value, is_resident=is_resident)
+        preferred = self.device.tile_bytes(
+            height * width * bytes_per_pixel, bytes_per_value=bytes_per_value, is_resident=is_resident
+        )
         if budget is not None and budget < bytes_per_pixel * _LEAST_TILE_PIXELS:
             least = bytes_per_pixel * _LEAST_TILE_PIXELS * share
             raise UsageError("the memory budget is too small for a single tile", f"give --memory {least} or more")
@@ -248,12 +138,12 @@ class _Run:
     def compute_band(self, taken: _Taken) -> torch.Tensor:
         """Enlarge one band."""
         band, rows, out, after = taken
-        device, factor = self._settings.device, self._settings.kernel.factor
+        factor = self._settings.kernel.factor
         span = band[0].rows
         if out is None:
             shape = ((span.stop - span.start) * factor, band[-1].columns.stop * factor, self._channels)
-            out = empty_for_bus(shape, self._arithmetic.pixel_dtype, device)
-        with torch.inference_mode(), own_stream(device, after):
+            out = self.device.empty_for_transfer(shape, self._arithmetic.pixel_dtype)
+        with torch.inference_mode(), self.device.own_stream(after):
             for tile in band:
                 columns = slice(tile.columns.start * factor, tile.columns.stop * factor)
                 self._compute_tile(tile, rows, span.first, out[:, columns])
@@ -265,10 +155,10 @@ class _Run:
             try:
                 self._run_route(tile, rows, first_row, out)
             except RuntimeError as error:
-                if pixels <= _LEAST_TILE_PIXELS or not is_out_of_memory(error):
+                if pixels <= _LEAST_TILE_PIXELS or not self.device.is_out_of_memory(error):
                     raise
                 self._largest_tile = pixels // 2
-                torch.cuda.empty_cache()
+                self.device.release_memory()
             else:
                 return
         near, far = tile.halves()
@@ -279,14 +169,14 @@ class _Run:
             self._compute_tile(half, rows, first_row, part)
 
     def _run_route(self, tile: Tile, rows: torch.Tensor, first_row: int, out: torch.Tensor) -> None:
-        device = self._settings.device
+        device = self.device
         taken = rows[tile.rows.first - first_row : tile.rows.last - first_row, tile.columns.first : tile.columns.last]
-        padded = to_device(padded_tile(taken, tile, self._settings.border, bound_for=device), device)
-        target = out if out.device == device else empty_on(device, out)
-        with exact_convolutions(device, stride=self._settings.kernel.factor):
+        padded = device.send(padded_tile(taken, tile, self._settings.border, sent_to=device))
+        target = out if out.device == self._settings.device else device.empty_like(out)
+        with device.exact_convolutions(stride=self._settings.kernel.factor):
             self._route(padded, target)
         if target is not out:
-            fetch(target, out)
+            device.fetch(target, out)
 
 
 def _route(settings: Settings, arithmetic: Arithmetic, channels: int) -> Route:

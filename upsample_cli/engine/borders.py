@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import torch
 
-from upsample_cli.engine.cuda import empty_for_bus
+from upsample_cli.engine.devices import DeviceSupport
 from upsample_cli.geometry.tiles import Border, Span, Tile
 
 
 def padded_tile(
-    rows: torch.Tensor, tile: Tile, border: Border, *, bound_for: torch.device | None = None
+    rows: torch.Tensor, tile: Tile, border: Border, *, sent_to: DeviceSupport | None = None
 ) -> torch.Tensor:
     """A copy of a tile's pixels with its whole halo, the part outside the image filled in by the border's rule.
 
     Args:
         rows: (height, width, channels), what of the tile and its halo lies inside the image.
-        bound_for: where the copy will be sent to, if not used where rows are.
+        sent_to: the device that uses the copy, if not the one of the rows.
 
     Returns:
         (height + 2*halo, width + 2*halo, channels) of the tile's core, contiguous.
@@ -24,8 +24,8 @@ def padded_tile(
     top, left = tile.rows.missing_before, tile.columns.missing_before
     bottom, right = tile.rows.missing_after, tile.columns.missing_after
     shape = (top + height + bottom, left + width + right, channels)
-    if bound_for is not None and rows.device.type == "cpu":
-        padded = empty_for_bus(shape, rows.dtype, bound_for)
+    if sent_to is not None and rows.device.type == "cpu":
+        padded = sent_to.empty_for_transfer(shape, rows.dtype)
     else:
         padded = torch.empty(shape, dtype=rows.dtype, device=rows.device)
     padded[top : top + height, left : left + width] = rows

@@ -18,8 +18,9 @@ from threading import Event
 import numpy as np
 import torch
 
-from upsample_cli.engine.bands import ReadRows, Settings, computed_ahead, enlarged_bands, raise_if_set
+from upsample_cli.engine.bands import ReadRows, Settings, enlarged_bands, raise_if_set
 from upsample_cli.engine.exact import Arithmetic, finish
+from upsample_cli.engine.pool import computed_ahead
 from upsample_cli.engine.resize_axes import WEIGHT_SUM, Axis, Filter, behind_enlargement, reduced_axis
 from upsample_cli.kernels.kernel import axis_of
 

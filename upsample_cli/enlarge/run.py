@@ -90,7 +90,7 @@ def enlarge_image(
     """
     start_s = time.perf_counter()
     with open_image(job.source_stream or job.input, max_pixels=options.max_pixels, frame=options.frame) as source:
-        from upsample_cli.engine.bands import compute_pool
+        from upsample_cli.engine.pool import compute_pool
 
         info, _, fitted = _fitted(source, job, options)
         check_all_frames(str(job.input), fitted.frames, info.height, info.width, options.max_pixels)
@@ -225,7 +225,8 @@ def engine_settings(options: Options) -> Settings:
     Raises:
         DeviceError: if the device is not there.
     """
-    from upsample_cli.engine.bands import Settings, pick_device
+    from upsample_cli.engine.bands import Settings
+    from upsample_cli.engine.devices import pick_device
 
     return Settings(
         options.common_kernel() or kernel_named("nearest", 1),  # each image has its own

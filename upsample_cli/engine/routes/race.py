@@ -1,0 +1,77 @@
+"""The race of the routes of a GPU. Each is timed on a large tile, after the check that it gives the layer's pixels."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+
+import torch
+
+from upsample_cli.engine.exact import Arithmetic
+from upsample_cli.engine.routes.plain import PlainRoute, Route
+from upsample_cli.engine.routes.select import agreeing, applied
+from upsample_cli.kernels.kernel import Kernel, spread
+
+_TIMED_OUTPUTS = 2**24
+"""Outputs of the tile on which routes are timed: large enough to fill a GPU."""
+
+_TIMINGS = 5
+
+
+def raced_route(kernel: Kernel, arithmetic: Arithmetic, channels: int, device: torch.device) -> Route:
+    """The fastest route of a GPU that gives the layer's pixels."""
+    plain = PlainRoute(kernel, arithmetic, device)
+    routes = agreeing(cuda_routes(kernel, arithmetic, channels, device), plain, kernel, arithmetic, channels)
+    return _fastest([*routes, plain], kernel, arithmetic, channels, device)
+
+
+def cuda_routes(
+    kernel: Kernel, arithmetic: Arithmetic, channels: int, device: torch.device
+) -> Iterator[Callable[[], Route]]:
+    """Candidates of a GPU: one kernel for all, and the layer with its channels in groups or in one dense weight."""
+
+    def fused() -> Route:
+        from upsample_cli.engine.routes.triton import FusedRoute  # Triton is not everywhere
+
+        return FusedRoute(kernel, arithmetic, channels, device)
+
+    yield fused
+    if kernel.channels == 1 < channels:
+        for is_dense in (False, True) if arithmetic.is_exact else (False,):  # a NaN would spread through zeros
+            yield partial(PlainRoute, spread(kernel, channels, is_dense=is_dense), arithmetic, device)
+
+
+def _fastest(routes: list[Route], kernel: Kernel, arithmetic: Arithmetic, channels: int, device: torch.device) -> Route:
+    """The route with the least median time on a large tile, after one run that does not count.
+
+    A route that takes twice as long as the fastest before it is timed once only. One that has no memory for the tile,
+    or fails for another reason, is taken only if all do.
+    """
+    side = max(1, round((_TIMED_OUTPUTS / channels) ** 0.5 / kernel.factor))
+    shape = ((side + 2 * kernel.halo), (side + 2 * kernel.halo), channels)
+    taken, least = routes[-1], math.inf
+    for route in routes:
+        with suppress(RuntimeError):
+            tile = torch.zeros(shape, dtype=arithmetic.pixel_dtype, device=device)
+            run = partial(applied, route, tile, kernel)
+            run()
+            times = [seconds(run, device)]
+            if times[0] < 2 * least:
+                times += [seconds(run, device) for _ in range(_TIMINGS - 1)]
+            if statistics.median(times) < least:
+                taken, least = route, statistics.median(times)
+    return taken
+
+
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    """How long some work takes on a GPU, by its own clock."""
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+    with torch.cuda.device(device):
+        start.record()
+        work()
+        end.record()
+        end.synchronize()
+    return float(start.elapsed_time(end)) / 1000
