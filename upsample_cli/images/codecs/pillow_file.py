@@ -22,6 +22,7 @@ from PIL import Image, ImageFile, PngImagePlugin
 from upsample_cli.errors import ImageError
 from upsample_cli.images.codecs.gif import extent
 from upsample_cli.images.codecs.png.ancillary import Ancillary, read_ancillary
+from upsample_cli.images.codecs.webp import webp_size
 from upsample_cli.images.format_table import FORMATS, Format
 from upsample_cli.images.limits import MAX_METADATA_BYTES, MetadataError, check_pixels
 from upsample_cli.images.metadata.ifd import OVERLAP
@@ -264,17 +265,6 @@ def format_of_content(head: bytes, name: str) -> Format:
             raise ImageError(name, f"is {title}, which is not supported", _CONVERT)
     titles = ", ".join(each.title for each in FORMATS.values())
     raise ImageError(name, f"is not an image in a format we know ({titles})", "check the file, or " + _CONVERT)
-
-
-def webp_size(head: bytes) -> tuple[int, int]:
-    """Height and width in a WebP's first chunk. Source: RFC 9649 and RFC 6386, 9.1."""
-    little = int.from_bytes
-    if head[12:16] == b"VP8X":
-        return little(head[27:30], "little") + 1, little(head[24:27], "little") + 1
-    if head[12:16] == b"VP8L":
-        packed = little(head[21:25], "little")
-        return (packed >> 14 & 0x3FFF) + 1, (packed & 0x3FFF) + 1
-    return little(head[28:30], "little") & 0x3FFF, little(head[26:28], "little") & 0x3FFF
 
 
 @contextmanager

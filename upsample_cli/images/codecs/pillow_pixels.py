@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin
 
 from upsample_cli.errors import ImageError
+from upsample_cli.images.codecs import webp
 from upsample_cli.images.codecs.pillow_file import REDUCE
 from upsample_cli.images.model import Colour, Layout, Rows
 
@@ -181,25 +182,10 @@ def _palette_is_grey(image: ImageFile.ImageFile) -> bool:
 
 def _is_lossless(image: ImageFile.ImageFile, file: BinaryIO, format_name: str) -> bool:
     if format_name == "webp":
-        return _webp_is_lossless(file)
+        return webp.is_lossless(file)
     return format_name in {"png", "bmp", "gif"} or (
         format_name == "tiff" and image.info.get("compression") not in {"jpeg", "tiff_jpeg", "webp"}
     )
-
-
-def _webp_is_lossless(file: BinaryIO) -> bool:
-    """Whether the first image in the file is in WebP's lossless code. Source: RFC 9649."""
-    at = 12
-    while True:
-        file.seek(at)
-        head = file.read(8)
-        if len(head) < 8 or head[:4] in {b"VP8 ", b"VP8L"}:
-            return head[:4] == b"VP8L"
-        if head[:4] == b"ANMF":  # a frame: its own chunks follow 16 bytes of head
-            at += 24
-            continue
-        size = int.from_bytes(head[4:], "little")
-        at += 8 + size + size % 2
 
 
 def _avif_bits(file: BinaryIO) -> int:

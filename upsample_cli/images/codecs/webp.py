@@ -1,10 +1,12 @@
-"""Animated WebP, written a frame at a time: each frame is encoded as an image of its own and put into the animation.
+"""The RIFF container of WebP: what its chunks say before decoding, and animations written a frame at a time.
 
-Every frame covers the whole image and replaces the one before it. Source: RFC 9649, 2.7.
+Each frame is encoded as an image of its own and put into the animation; it covers the whole image and replaces the one
+before it. Source: RFC 9649.
 """
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Iterator
 from fractions import Fraction
@@ -13,9 +15,50 @@ from typing import BinaryIO
 from upsample_cli.images.codecs.clock import Clock
 from upsample_cli.images.model import Frames, Metadata
 
-_PIXELS = (b"ALPH", b"VP8 ", b"VP8L")
+_CODED = (b"VP8 ", b"VP8L")
+_FRAME_HEAD_BYTES = 16
 _DO_NOT_BLEND = 2
 _MOST_MS, _MOST_PLAYS = 2**24 - 1, 2**16 - 1
+
+
+def riff_chunks(file: BinaryIO, at: int = 12) -> Iterator[tuple[bytes, int, int]]:
+    """Kind of each chunk, offset of its data and their size in bytes, as its head states it; ends where the file does.
+
+    Args:
+        file: seekable; it may be moved between two chunks.
+        at: offset of the first chunk.
+    """
+    while True:
+        file.seek(at)
+        head = file.read(8)
+        if len(head) < 8:
+            return
+        size = int.from_bytes(head[4:], "little")
+        yield head[:4], at + 8, size
+        at += 8 + size + size % 2
+
+
+def webp_size(head: bytes) -> tuple[int, int]:
+    """Height and width in the first chunk of a WebP, from its first 32 bytes. Source: also RFC 6386, 9.1.
+
+    The size of the chunk is not consulted: decoders go by what stands in it.
+    """
+    kind, at, _ = next(riff_chunks(io.BytesIO(head)), (b"", len(head), 0))
+    little = int.from_bytes
+    if kind == b"VP8X":
+        return little(head[at + 7 : at + 10], "little") + 1, little(head[at + 4 : at + 7], "little") + 1
+    if kind == b"VP8L":
+        packed = little(head[at + 1 : at + 5], "little")
+        return (packed >> 14 & 0x3FFF) + 1, (packed & 0x3FFF) + 1
+    return little(head[at + 8 : at + 10], "little") & 0x3FFF, little(head[at + 6 : at + 8], "little") & 0x3FFF
+
+
+def is_lossless(file: BinaryIO) -> bool:
+    """Whether the first image in the file is in WebP's lossless code. The file's position is moved."""
+    kind, at = next(((kind, at) for kind, at, _ in riff_chunks(file) if kind in {b"ANMF", *_CODED}), (b"", 0))
+    if kind == b"ANMF":  # a frame: its own chunks follow its head
+        kind = next((kind for kind, _, _ in riff_chunks(file, at + _FRAME_HEAD_BYTES) if kind in _CODED), b"")
+    return kind == b"VP8L"
 
 
 class WebpFrames:
@@ -47,7 +90,8 @@ class WebpFrames:
         """Put in one encoded image."""
         shown = min(self._clock.units(duration_ms), _MOST_MS)
         head = bytes(6) + self._size() + shown.to_bytes(3, "little") + bytes([_DO_NOT_BLEND])
-        pixels = b"".join(_chunk(kind, body) for kind, body in _chunks(image) if kind in _PIXELS)
+        chunks = ((kind, image[at : at + size]) for kind, at, size in riff_chunks(io.BytesIO(image)))
+        pixels = b"".join(_chunk(kind, body) for kind, body in chunks if kind in {b"ALPH", *_CODED})
         self._file.write(_chunk(b"ANMF", head + pixels))
 
     def finish(self) -> None:
@@ -68,11 +112,3 @@ class WebpFrames:
 
 def _chunk(kind: bytes, body: bytes) -> bytes:
     return kind + struct.pack("<I", len(body)) + body + bytes(len(body) % 2)
-
-
-def _chunks(image: bytes) -> Iterator[tuple[bytes, bytes]]:
-    at = 12
-    while at + 8 <= len(image):
-        size = int.from_bytes(image[at + 4 : at + 8], "little")
-        yield image[at : at + 4], image[at + 8 : at + 8 + size]
-        at += 8 + size + size % 2

@@ -12,17 +12,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from upsample_cli.images.codecs.png.chunks import XMP_KEYWORD, read_chunks, read_data
 from upsample_cli.images.limits import MAX_METADATA_BYTES, check_metadata_bytes
 from upsample_cli.images.metadata.iptc import PNG_KEYWORD, captions_in_text, profile_in_text
 
-_SIGNATURE_BYTES, _FRAME_BYTES = 8, 12  # a chunk's length, kind and checksum
 _PIECE_BYTES = 1 << 16
 _TEXT_KINDS = (b"tEXt", b"zTXt", b"iTXt")
 _READ_KINDS = (*_TEXT_KINDS, b"iCCP", b"eXIf", b"gAMA")
 _NOTED_KINDS = (b"sRGB", b"cICP", b"acTL")
 _SRGB_GAMMA = 45455
 
-XMP_KEYWORD = "XML:com.adobe.xmp"
 _EXIF_IN_TEXT = ("Raw profile type exif", "Raw profile type APP1")
 
 
@@ -91,21 +90,16 @@ class _Room:
 
 
 def _chunks(file: BinaryIO, room: _Room) -> Iterator[tuple[bytes, bytes]]:
-    at = _SIGNATURE_BYTES
-    while True:
-        file.seek(at)
-        head = file.read(8)
-        length, kind = int.from_bytes(head[:4], "big"), head[4:]
-        if len(head) < 8 or kind == b"IEND" or length >= 2**31:
-            return
+    for kind, size in read_chunks(file):
         if kind in _NOTED_KINDS:
             yield kind, b""
         elif kind in _READ_KINDS:
-            room.take(length)
-            data = file.read(length)
-            if int.from_bytes(file.read(4), "big") == zlib.crc32(data, zlib.crc32(kind)):
-                yield kind, data
-        at += length + _FRAME_BYTES
+            room.take(size)
+            try:
+                data = read_data(file, kind, size)
+            except ValueError:
+                continue
+            yield kind, data
 
 
 def _text_pairs(kind: bytes, data: bytes, room: _Room) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import struct
-import zlib
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import BinaryIO, NamedTuple
@@ -19,9 +18,8 @@ import numpy as np
 from PIL import PngImagePlugin
 
 from upsample_cli.images.codecs.pillow_pixels import how_to_read
-from upsample_cli.images.codecs.png.chunks import png_chunk
+from upsample_cli.images.codecs.png.chunks import SIGNATURE, png_chunk, read_chunks, read_data
 from upsample_cli.images.codecs.png.deep import decoded_png
-from upsample_cli.images.codecs.png.writer import SIGNATURE
 from upsample_cli.images.model import Frames, Layout, Rows
 
 _TO_NOTHING, _TO_PREVIOUS, _OVER = 1, 2, 1
@@ -45,7 +43,7 @@ class _Control(NamedTuple):
 
 def has_holes(file: BinaryIO, height: int, width: int) -> bool:
     """Whether a composed frame can be transparent although no pixel in the file is. The file's position is moved."""
-    controls = [_control(_data(file, kind, size)) for kind, size in _chunks(file) if kind == b"fcTL"]
+    controls = [_control(read_data(file, kind, size)) for kind, size in read_chunks(file) if kind == b"fcTL"]
     first = controls[0] if controls else None
     covers = first is not None and (first.width, first.height) == (width, height) and first.disposal != _TO_PREVIOUS
     return not covers or any(each.disposal == _TO_NOTHING for each in controls)
@@ -121,10 +119,12 @@ def _laid(frame: Rows, below: Rows, *, is_over: bool) -> Rows:
 def _frame_files(file: BinaryIO) -> Iterator[tuple[_Control, bytes]]:
     """Each frame's fcTL, and the frame as a PNG of its own."""
     head, shared, control, pieces = b"", dict[bytes, bytes](), None, list[bytes]()
-    for kind, size in _chunks(file):
+    for kind, size in read_chunks(file):
+        if kind not in _KEPT:
+            continue
         if kind in _SHARED and (size > _SHARED[kind] or kind in shared):  # each frame would be read with them
             raise ValueError("too large a palette, or two")
-        data = _data(file, kind, size)
+        data = read_data(file, kind, size)
         if kind == b"IHDR":
             head = data
         elif kind in _SHARED:
@@ -146,24 +146,3 @@ def _control(data: bytes) -> _Control:
 def _png(head: bytes, shared: dict[bytes, bytes], control: _Control, pieces: list[bytes]) -> bytes:
     own = png_chunk(b"IHDR", struct.pack(">II", control.width, control.height) + head[8:])
     return b"".join((SIGNATURE, own, *shared.values(), *pieces, png_chunk(b"IEND", b"")))
-
-
-def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Kind and size of the chunks that matter here, the file just behind their head. Ends where the file does."""
-    at = len(SIGNATURE)
-    while True:
-        file.seek(at)
-        head = file.read(8)
-        size, kind = int.from_bytes(head[:4], "big"), head[4:]
-        if len(head) < 8 or kind == b"IEND":
-            return
-        if kind in _KEPT:
-            yield kind, size
-        at += 12 + size
-
-
-def _data(file: BinaryIO, kind: bytes, size: int) -> bytes:
-    data = file.read(size)
-    if int.from_bytes(file.read(4), "big") != zlib.crc32(data, zlib.crc32(kind)):
-        raise ValueError("a chunk whose checksum is wrong")
-    return data

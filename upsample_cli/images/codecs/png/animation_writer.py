@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, BinaryIO
 
-from upsample_cli.images.codecs.png.chunks import png_chunk
-from upsample_cli.images.codecs.png.writer import SIGNATURE, PngSink
+from upsample_cli.images.codecs.png.chunks import SIGNATURE, png_chunk, read_chunks
+from upsample_cli.images.codecs.png.writer import PngSink
 from upsample_cli.images.model import Frames, Layout, Metadata, Sink
 
 _MOST_PLAYS = 2**31 - 1
@@ -53,7 +52,9 @@ class ApngWriter:
 
     def pass_on(self, data: bytes, *, is_first: bool, control: tuple[int, int, int, int]) -> None:
         """Write what one frame's sink has written, as it must stand in the whole file."""
-        for kind, body in _chunks(data):
+        written = io.BytesIO(data)
+        for kind, size in read_chunks(written, len(SIGNATURE) if data.startswith(SIGNATURE) else 0):
+            body = written.read(size)
             if kind == b"IHDR":
                 if is_first:
                     actl = struct.pack(">II", self._frames.count, min(self._frames.plays, _MOST_PLAYS))
@@ -93,14 +94,6 @@ class _Passed(io.RawIOBase):
     def write(self, data: Any) -> int:
         self._writer.pass_on(bytes(data), is_first=self._is_first, control=self._control)
         return len(data)
-
-
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    at = len(SIGNATURE) if data.startswith(SIGNATURE) else 0
-    while at < len(data):
-        size = int.from_bytes(data[at : at + 4], "big")
-        yield data[at + 4 : at + 8], data[at + 8 : at + 8 + size]
-        at += 12 + size
 
 
 def _delay(duration_ms: Fraction) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Chunks of a PNG, and those that carry what travels beside the pixels.
+"""Chunks of a PNG: reading them one after the other, writing one, and those that carry metadata.
 
 Source: the PNG specification (W3C, third edition), chapters 5 and 11.
 """
@@ -8,12 +8,15 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from typing import BinaryIO
 
 from upsample_cli.images.metadata import iptc
 from upsample_cli.images.model import Metadata
 
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
 _METRES_PER_INCH = 0.0254
-_XMP_KEYWORD = "XML:com.adobe.xmp"
+XMP_KEYWORD = "XML:com.adobe.xmp"
 
 
 def png_chunk(kind: bytes, data: bytes) -> bytes:
@@ -23,6 +26,43 @@ def png_chunk(kind: bytes, data: bytes) -> bytes:
     '00 00 00 00 49 45 4e 44 ae 42 60 82'
     """
     return b"".join((len(data).to_bytes(4, "big"), kind, data, zlib.crc32(data, zlib.crc32(kind)).to_bytes(4, "big")))
+
+
+def read_chunks(file: BinaryIO, at: int = len(SIGNATURE)) -> Iterator[tuple[bytes, int]]:
+    """Kind of each chunk and size of its data in bytes; the file stands at the data when the pair is yielded.
+
+    The last one is IEND. A file that is cut short, or a size that PNG forbids, ends the walk earlier.
+
+    Args:
+        file: seekable; it may be moved between two chunks.
+        at: offset of the first chunk.
+
+    >>> import io
+    >>> list(read_chunks(io.BytesIO(png_chunk(b"tEXt", b"a") + png_chunk(b"IEND", b"")), 0))
+    [(b'tEXt', 1), (b'IEND', 0)]
+    """
+    while True:
+        file.seek(at)
+        head = file.read(8)
+        size, kind = int.from_bytes(head[:4], "big"), head[4:]
+        if len(head) < 8 or size >= 2**31:
+            return
+        yield kind, size
+        if kind == b"IEND":
+            return
+        at += 12 + size
+
+
+def read_data(file: BinaryIO, kind: bytes, size: int) -> bytes:
+    """The data of the chunk that the file stands at.
+
+    Raises:
+        ValueError: the chunk's checksum is wrong.
+    """
+    data = file.read(size)
+    if int.from_bytes(file.read(4), "big") != zlib.crc32(data, zlib.crc32(kind)):
+        raise ValueError("a chunk whose checksum is wrong")
+    return data
 
 
 def _keyword(text: str) -> bytes:
@@ -61,9 +101,9 @@ def metadata_chunks(metadata: Metadata) -> Iterator[bytes]:
     if metadata.exif:
         yield png_chunk(b"eXIf", metadata.exif)
     if metadata.xmp:
-        yield _international_text(_XMP_KEYWORD.encode(), metadata.xmp)
+        yield _international_text(XMP_KEYWORD.encode(), metadata.xmp)
     if metadata.iptc:
         yield _text(iptc.PNG_KEYWORD, iptc.png_text(metadata.iptc))
     for keyword, value in metadata.text:
-        if keyword != _XMP_KEYWORD or not metadata.xmp:
+        if keyword != XMP_KEYWORD or not metadata.xmp:
             yield _text(keyword, value)

@@ -17,11 +17,10 @@ import numpy as np
 
 from upsample_cli.errors import UsageError
 from upsample_cli.images.codecs import deflate
-from upsample_cli.images.codecs.png.chunks import metadata_chunks, png_chunk
+from upsample_cli.images.codecs.png.chunks import SIGNATURE, metadata_chunks, png_chunk
 from upsample_cli.images.codecs.strips import StripWriter
 from upsample_cli.images.model import Colour, Layout, Metadata, Rows
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_SIDE = 2**31 - 1
 CHUNK_BYTES = 1 << 20
 _IN_FLIGHT_BYTES = 64 << 20

@@ -8,6 +8,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
+from upsample_cli.images.codecs.webp import webp_size
+
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xDA)})
 _START_OF_SCAN = 0xDA
@@ -37,8 +39,6 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _webp_size(data: bytes) -> tuple[int, int] | None:
-    from upsample_cli.images.codecs.pillow_file import webp_size
-
     return webp_size(data[:32]) if len(data) >= 32 else None
 
 
