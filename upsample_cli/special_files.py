@@ -1,20 +1,28 @@
-"""Files that are no files: pipes, sockets and devices."""
+"""Pipes, sockets and devices, which have the names of files."""
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
 from upsample_cli.errors import ImageError
 
 
-def refuse_special(path: Path) -> None:
+def refuse_special(
+    path: str | os.PathLike[str], status: os.stat_result | None = None, *, next_step: str = "give a file"
+) -> None:
     """Refuse what is neither a file nor a folder: opening a pipe waits for its other end, and a device need not end.
+
+    Args:
+        path: shown in the message.
+        status: of what is there, if it is known already.
+        next_step: what to do instead.
 
     Raises:
         ImageError: if it is one.
         OSError: if there is nothing of that name.
     """
-    mode = path.stat().st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a folder says so itself when it is opened
-        raise ImageError(path, "is not a regular file", "give a file")
+    mode = (Path(path).stat() if status is None else status).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a folder fails with a message of its own
+        raise ImageError(path, "is not a regular file", next_step)

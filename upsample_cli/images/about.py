@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -11,15 +10,15 @@ from upsample_cli.errors import ImageError
 from upsample_cli.images.codecs.pillow_file import Input, opened_file, shown_name
 from upsample_cli.images.formats import FORMATS, check_output_size, fit
 from upsample_cli.images.metadata import ifd
-from upsample_cli.images.metadata.exif import ORIENTATION, orientation
+from upsample_cli.images.metadata.exif import orientation, tiff_orientation
 from upsample_cli.images.model import ImageInfo, Metadata
 from upsample_cli.images.open import read_header
+from upsample_cli.images.orientation import xmp_orientation
 from upsample_cli.images.save import is_lossless
 
 _EXIF_IFD = 0x8769
 _CAMERA_TAGS, _DATE, _DATE_TAKEN = (0x010F, 0x0110), 0x0132, 0x9003
 _LONGEST_ENTRY_BYTES = 4096
-_XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +80,7 @@ def about_image(path: Input, *, factor: int, max_pixels: int) -> About:
         tiff_turn = None
         if info.format == "tiff":
             with suppress(ValueError):
-                tiff = ifd.tiff_in_file(file)
-                tiff_turn = ifd.first_integer(tiff, ifd.read_directory(tiff, tiff.first).find(ORIENTATION))
+                tiff_turn = tiff_orientation(ifd.tiff_in_file(file))
     exif_texts = _exif_texts(metadata.exif) if metadata.exif else {}
     return About(
         path=shown_name(path),
@@ -109,9 +107,7 @@ def _offer(info: ImageInfo, metadata: Metadata, name: str, factor: int) -> Offer
 
 
 def _orientation(metadata: Metadata) -> int:
-    turn = orientation(metadata.exif) if metadata.exif else None
-    match = _XMP_ORIENTATION.search(metadata.xmp) if metadata.xmp and turn is None else None
-    return int(match[1]) if match else turn or 1
+    return (orientation(metadata.exif) if metadata.exif else None) or xmp_orientation(metadata.xmp) or 1
 
 
 def _icc_description(profile: bytes) -> str:

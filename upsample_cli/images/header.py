@@ -12,6 +12,7 @@ from upsample_cli.images.limits import check_frames
 from upsample_cli.images.metadata.carried import read_metadata
 from upsample_cli.images.model import ImageInfo, Layout, Metadata
 from upsample_cli.images.open_frames import frames_of
+from upsample_cli.images.orientation import ORIENTATION, TURNS
 
 _COEFFICIENT_BYTES = 2
 """Of a progressive JPEG, which is all in memory before its first pixel is decoded."""
@@ -45,7 +46,7 @@ def header_of(opened: Opened, file: BinaryIO, name: str) -> Header:
         reading = how_to_read(image, file, fmt.name, name, has_profile=found.metadata.icc_profile is not None)
         height, width = image.height, image.width
         # A TIFF's size is upright already, unless only its XMP says how to turn it.
-        if found.orientation >= 5 and not (fmt.name == "tiff" and 0x0112 in vars(image)["tag_v2"]):
+        if TURNS[found.orientation].swapped and not (fmt.name == "tiff" and ORIENTATION in vars(image)["tag_v2"]):
             height, width = width, height
         info = ImageInfo(
             format=fmt.name,

@@ -28,7 +28,7 @@ from upsample_cli.images.codecs.pillow_file import (
     readable,
     shown_name,
 )
-from upsample_cli.images.codecs.pillow_source import PillowSource
+from upsample_cli.images.codecs.pillow_source import pillow_box
 from upsample_cli.images.codecs.png.animation_reader import composed_frames
 from upsample_cli.images.codecs.png.deep import decoded_png
 from upsample_cli.images.codecs.pnm import open_pnm
@@ -39,6 +39,7 @@ from upsample_cli.images.limits import check_scans
 from upsample_cli.images.metered import header_read
 from upsample_cli.images.model import Frames, ImageInfo, Metadata, Source
 from upsample_cli.images.open_frames import animation_frames, page_offsets
+from upsample_cli.images.orientation import TURNS
 from upsample_cli.images.regions import ReadBox, RegionSource, box_of
 
 __all__ = ["DEFAULT_MAX_PIXELS", "open_animation", "open_image", "open_pages", "probe", "read_header"]
@@ -109,13 +110,13 @@ def open_image(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int 
                     return next(islice(_composed_sources(file, frames, header), frame - 1, None))[0]
                 image.seek(frames.first + frame - 1)
             elif (read_box := _decoded(image, file, header, name, max_pixels)) is not None:
-                return RegionSource(header.info, header.metadata, orientation=header.orientation, read_box=read_box)
+                return _source(header, read_box)
             image.load()
     vars(image).pop("_decoder", None)  # WebP's and AVIF's keep the file and two more images in memory
     if fmt.name == "tiff":  # Pillow has turned it upright
         info = replace(header.info, height=image.height, width=image.width)
         header = replace(header, info=info, orientation=1)
-    return PillowSource(image, header)
+    return _source(header, pillow_box(image, header.reading))
 
 
 def _decoded(image: ImageFile.ImageFile, file: BinaryIO, header: Header, name: str, max_pixels: int) -> ReadBox | None:
@@ -187,17 +188,21 @@ def _unsupported_page(name: str, page: int) -> ImageError:
     return ImageError(name, f"holds a page {page} of a kind that is not supported", "leave out --frame")
 
 
+def _source(header: Header, read_box: ReadBox) -> RegionSource:
+    return RegionSource(header.info, header.metadata, orientation=header.orientation, read_box=read_box)
+
+
 def _sources(image: ImageFile.ImageFile, frames: Frames, header: Header) -> Iterator[tuple[Source, Fraction]]:
     for duration_ms in animation_frames(image, frames):
-        yield PillowSource(image, header), duration_ms
+        yield _source(header, pillow_box(image, header.reading)), duration_ms
 
 
 def _composed_sources(file: BinaryIO, frames: Frames, header: Header) -> Iterator[tuple[Source, Fraction]]:
-    info, turned = header.info, header.orientation >= 5
-    stored = (info.width, info.height) if turned else (info.height, info.width)
+    sides = header.info.height, header.info.width
+    stored = sides[::-1] if TURNS[header.orientation].swapped else sides
     has_profile = header.metadata.icc_profile is not None
     for pixels, duration_ms in composed_frames(file, frames, *stored, has_profile=has_profile):
-        yield RegionSource(info, header.metadata, orientation=header.orientation, read_box=box_of(pixels)), duration_ms
+        yield _source(header, box_of(pixels)), duration_ms
 
 
 def _by_rows(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> RegionSource | None:

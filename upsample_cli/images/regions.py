@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 
 from upsample_cli.images.model import ImageInfo, Metadata, Rows
+from upsample_cli.images.orientation import TURNS
 
 ReadBox = Callable[[int, int, int, int], Rows]
 """Gives top to bottom, left to right (exclusive) of the stored image, as rows of the source's layout."""
@@ -24,51 +24,6 @@ def box_of(pixels: Rows) -> ReadBox:
         return box
 
     return read_box
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """Where a piece of the upright image lies in the stored one.
-
-    Args:
-        swapped: upright rows are stored as columns.
-        up: upright rows are counted from the other end.
-        left: upright columns are counted from the other end.
-    """
-
-    swapped: bool
-    up: bool
-    left: bool
-
-    def stored(self, box: tuple[int, int, int, int], height: int, width: int) -> tuple[int, int, int, int]:
-        """Where a box (top, bottom, left, right) of an upright image of that size is stored.
-
-        >>> Turn(swapped=False, up=True, left=False).stored((0, 2, 0, 5), 10, 5)
-        (8, 10, 0, 5)
-        """
-        top, bottom, left, right = box
-        if self.up:
-            top, bottom = height - bottom, height - top
-        if self.left:
-            left, right = width - right, width - left
-        return (left, right, top, bottom) if self.swapped else (top, bottom, left, right)
-
-    def upright(self, rows: Rows) -> Rows:
-        """A stored box turned upright; a view."""
-        turned = rows.swapaxes(0, 1) if self.swapped else rows
-        return turned[:: -1 if self.up else 1, :: -1 if self.left else 1]
-
-
-TURNS = {
-    1: Turn(False, False, False),
-    2: Turn(False, False, True),
-    3: Turn(False, True, True),
-    4: Turn(False, True, False),
-    5: Turn(True, False, False),
-    6: Turn(True, False, True),
-    7: Turn(True, True, True),
-    8: Turn(True, True, False),
-}  # Exif 2.32, tag Orientation
 
 
 class RegionSource:

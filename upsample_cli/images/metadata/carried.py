@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
@@ -17,8 +16,8 @@ from upsample_cli.images.metadata import exif as exif_blocks
 from upsample_cli.images.metadata import iptc
 from upsample_cli.images.metadata.policy import EXIF_DAMAGED, MAKER_NOTE_MOVES, XMP_EXTENSION
 from upsample_cli.images.model import Metadata
+from upsample_cli.images.orientation import ORIENTATION, valid, xmp_orientation, xmp_upright
 
-_XMP_ORIENTATION = re.compile(rb'(tiff:Orientation(?:="|>))([0-9])')
 _X_RESOLUTION = 282
 
 
@@ -108,10 +107,8 @@ def _xmp(image: Image.Image, chunks: Ancillary | None) -> bytes | None:
 
 def _orientation(image: Image.Image, exif: bytes | None, xmp: bytes | None) -> int:
     tags = getattr(image, "tag_v2", None)
-    turn = tags.get(0x0112) if tags is not None else exif_blocks.orientation(exif) if exif else None
-    if turn is None and xmp is not None and (match := _XMP_ORIENTATION.search(xmp)):
-        turn = int(match[2])
-    return turn if isinstance(turn, int) and 1 <= turn <= 8 else 1
+    stated = tags.get(ORIENTATION) if tags is not None else exif_blocks.orientation(exif) if exif else None
+    return valid(xmp_orientation(xmp) if stated is None else stated) or 1
 
 
 def _resolution(image: Image.Image, exif: bytes | None) -> tuple[float, float] | None:
@@ -155,5 +152,5 @@ def metadata_for_output(metadata: Metadata, height: int, width: int) -> Metadata
     return replace(
         metadata,
         exif=exif_blocks.exif_for_output(metadata.exif, height, width) if metadata.exif else None,
-        xmp=_XMP_ORIENTATION.sub(rb"\g<1>1", metadata.xmp) if metadata.xmp else None,
+        xmp=xmp_upright(metadata.xmp) if metadata.xmp else None,
     )

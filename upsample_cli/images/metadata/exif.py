@@ -13,10 +13,11 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from upsample_cli.images.metadata import ifd
+from upsample_cli.images.metadata.resolution import UNITS_PER_INCH
+from upsample_cli.images.orientation import ORIENTATION, valid
 
-_WIDTH, _HEIGHT, ORIENTATION = 0x0100, 0x0101, 0x0112
+_WIDTH, _HEIGHT = 0x0100, 0x0101
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
-_INCHES = {2: 1.0, 3: 1 / 2.54}  # of the units a resolution counts by
 _EXIF_IFD, _GPS_IFD, _INTEROPERABILITY_IFD = 0x8769, 0x8825, 0xA005
 _PIXEL_X, _PIXEL_Y, _MAKER_NOTE = 0xA002, 0xA003, 0x927C
 _THUMBNAIL = ((0x0201, 0x0202), (0x0111, 0x0117))  # where it lies and how long it is: a JPEG, or one strip
@@ -57,11 +58,18 @@ def orientation(exif: bytes) -> int | None:
     6
     """
     try:
-        tiff = ifd.tiff_in_bytes(exif)
-        value = ifd.first_integer(tiff, ifd.read_directory(tiff, tiff.first).find(ORIENTATION))
+        return tiff_orientation(ifd.tiff_in_bytes(exif))
     except ValueError:
         return None
-    return value if value is not None and 1 <= value <= 8 else None
+
+
+def tiff_orientation(tiff: ifd.Tiff) -> int | None:
+    """The orientation that the first directory states, 1 to 8; None if it does not.
+
+    Raises:
+        ValueError: the directory is damaged.
+    """
+    return valid(ifd.first_integer(tiff, ifd.read_directory(tiff, tiff.first).find(ORIENTATION)))
 
 
 def resolution(exif: bytes) -> tuple[float, float] | None:
@@ -72,8 +80,8 @@ def resolution(exif: bytes) -> tuple[float, float] | None:
     except ValueError:
         return None
     across, down = (_rational(tiff, first.find(tag)) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
-    inches = _INCHES.get(ifd.first_integer(tiff, first.find(_RESOLUTION_UNIT)) or 2)
-    return (across / inches, down / inches) if across and down and inches else None
+    per_inch = UNITS_PER_INCH.get(ifd.first_integer(tiff, first.find(_RESOLUTION_UNIT)) or 2)
+    return (across * per_inch, down * per_inch) if across and down and per_inch else None
 
 
 def _rational(tiff: ifd.Tiff, entry: ifd.Entry | None) -> float | None:

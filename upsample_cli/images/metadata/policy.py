@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Literal
 
 from upsample_cli.images.metadata import ifd
-from upsample_cli.images.metadata.exif import ORIENTATION, orientation
+from upsample_cli.images.metadata.exif import orientation
 from upsample_cli.images.model import ImageInfo, Metadata
+from upsample_cli.images.orientation import ORIENTATION
 
 MetadataPolicy = Literal["keep", "strip", "orientation-only"]
 METADATA_POLICIES: tuple[MetadataPolicy, ...] = ("keep", "strip", "orientation-only")

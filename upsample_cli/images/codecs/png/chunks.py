@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from upsample_cli.images.metadata import iptc
+from upsample_cli.images.metadata.resolution import METRES_PER_INCH
 from upsample_cli.images.model import Metadata
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
-_METRES_PER_INCH = 0.0254
 XMP_KEYWORD = "XML:com.adobe.xmp"
 
 
@@ -95,7 +95,7 @@ def metadata_chunks(metadata: Metadata) -> Iterator[bytes]:
     """
     if metadata.icc_profile:
         yield png_chunk(b"iCCP", b"ICC profile\0" + b"\0" + zlib.compress(metadata.icc_profile, 9))
-    dots_per_metre = [dots / _METRES_PER_INCH for dots in metadata.dpi or ()]
+    dots_per_metre = [dots / METRES_PER_INCH for dots in metadata.dpi or ()]
     if dots_per_metre and all(0.5 < dots < 2**31 - 1 for dots in dots_per_metre):
         yield png_chunk(b"pHYs", struct.pack(">IIB", *map(round, dots_per_metre), 1))
     if metadata.exif:

@@ -25,8 +25,10 @@ from upsample_cli.images.format_table import FORMATS
 from upsample_cli.images.limits import check_pixels
 from upsample_cli.images.metadata import ifd
 from upsample_cli.images.metadata.carried import read_metadata
+from upsample_cli.images.metadata.resolution import UNITS_PER_INCH
 from upsample_cli.images.model import Frames, ImageInfo, Rows
 from upsample_cli.images.open_frames import pages_of
+from upsample_cli.images.orientation import ORIENTATION, TURNS
 from upsample_cli.images.regions import ReadBox, RegionSource
 
 if TYPE_CHECKING:
@@ -34,8 +36,7 @@ if TYPE_CHECKING:
 
 _PIXEL_BYTES = 16  # of the largest pixel that is read: colour and alpha in float32
 _PLAIN_BYTES = 1 << 20  # read at a time of pixels that lie in the file as they are
-_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _ORIENTATION = 282, 283, 296, 274
-_INCHES = {2: 1.0, 3: 2.54}  # per unit a resolution counts by, as a factor to dots per inch
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
 _LZW = 5
 _XMP, _ICC_PROFILE = 700, 34675
 _COPY = "get a new copy of it"
@@ -137,7 +138,7 @@ def _source(
             f"add --max-pixels {-(-segments.size_bytes // _PIXEL_BYTES)} if you trust the file",
         )
     sides = page.imagelength, page.imagewidth
-    height, width = sides if found.orientation < 5 else sides[::-1]
+    height, width = sides[::-1] if TURNS[found.orientation].swapped else sides
     return RegionSource(
         ImageInfo(
             format="tiff",
@@ -167,18 +168,18 @@ class _Described:
 
     @classmethod
     def of(cls, page: TiffPage, kind: TiffKind) -> _Described:
-        tags = {code: page.tags.valueof(code) for code in (_ORIENTATION, _X_RESOLUTION) if code in page.tags}
+        tags = {code: page.tags.valueof(code) for code in (ORIENTATION, _X_RESOLUTION) if code in page.tags}
         info = {"icc_profile": page.tags.valueof(_ICC_PROFILE), "xmp": page.tags.valueof(_XMP), "dpi": _dpi(page)}
         mode = "CMYK" if kind.layout.colour == "cmyk" else ""
         return cls(mode, {key: value for key, value in info.items() if value}, tags, page.offset)
 
 
 def _dpi(page: TiffPage) -> tuple[float, float] | None:
-    inches = _INCHES.get(int(page.tags.valueof(_RESOLUTION_UNIT, 2)))
+    per_inch = UNITS_PER_INCH.get(int(page.tags.valueof(_RESOLUTION_UNIT, 2)))
     rationals = [page.tags.valueof(code) for code in (_X_RESOLUTION, _Y_RESOLUTION)]
-    if inches is None or not all(isinstance(each, tuple) and len(each) == 2 and each[1] for each in rationals):
+    if per_inch is None or not all(isinstance(each, tuple) and len(each) == 2 and each[1] for each in rationals):
         return None
-    across, down = (above / below * inches for above, below in rationals)
+    across, down = (above / below * per_inch for above, below in rationals)
     return across, down
 
 

@@ -1,0 +1,89 @@
+"""Orientation: how a stored image is turned upright, as Exif, TIFF and XMP number it, 1 to 8.
+
+Source: Exif 2.32 (CIPA DC-008), tag Orientation; TIFF revision 6.0 and XMP use the same numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from upsample_cli.images.model import Rows
+
+ORIENTATION = 0x0112
+"""The tag of Exif blocks and TIFF directories."""
+
+_IN_XMP = re.compile(rb'(tiff:Orientation(?:="|>))([0-9])')
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """How an upright image is stored.
+
+    Args:
+        swapped: upright rows are stored as columns.
+        up: upright rows are counted from the other end.
+        left: upright columns are counted from the other end.
+    """
+
+    swapped: bool
+    up: bool
+    left: bool
+
+    def stored(self, box: tuple[int, int, int, int], height: int, width: int) -> tuple[int, int, int, int]:
+        """Where a box (top, bottom, left, right) of an upright image of that size is stored.
+
+        >>> Turn(swapped=False, up=True, left=False).stored((0, 2, 0, 5), 10, 5)
+        (8, 10, 0, 5)
+        """
+        top, bottom, left, right = box
+        if self.up:
+            top, bottom = height - bottom, height - top
+        if self.left:
+            left, right = width - right, width - left
+        return (left, right, top, bottom) if self.swapped else (top, bottom, left, right)
+
+    def upright(self, rows: Rows) -> Rows:
+        """A stored box turned upright; a view."""
+        turned = rows.swapaxes(0, 1) if self.swapped else rows
+        return turned[:: -1 if self.up else 1, :: -1 if self.left else 1]
+
+
+TURNS = {
+    1: Turn(False, False, False),
+    2: Turn(False, False, True),
+    3: Turn(False, True, True),
+    4: Turn(False, True, False),
+    5: Turn(True, False, False),
+    6: Turn(True, False, True),
+    7: Turn(True, True, True),
+    8: Turn(True, True, False),
+}
+
+
+def valid(orientation: object) -> int | None:
+    """An orientation from a file if it is one, else None.
+
+    >>> valid(6), valid(9), valid(None)
+    (6, None, None)
+    """
+    return orientation if isinstance(orientation, int) and orientation in TURNS else None
+
+
+def xmp_orientation(xmp: bytes | None) -> int | None:
+    """The orientation that an XMP packet states; None if it does not.
+
+    >>> xmp_orientation(b'<x tiff:Orientation="6"/>'), xmp_orientation(b'<x tiff:Orientation="9"/>')
+    (6, None)
+    """
+    match = _IN_XMP.search(xmp) if xmp else None
+    return valid(int(match[2])) if match else None
+
+
+def xmp_upright(xmp: bytes) -> bytes:
+    """The packet with orientation 1, where it states one.
+
+    >>> xmp_upright(b'<x tiff:Orientation="6"/>')
+    b'<x tiff:Orientation="1"/>'
+    """
+    return _IN_XMP.sub(rb"\g<1>1", xmp)
