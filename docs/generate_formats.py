@@ -20,10 +20,11 @@ from PIL import Image, ImageCms, IptcImagePlugin
 from upsample_cli import upsample_file
 from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.format_table import COMMENT, FORMATS, Format
-from upsample_cli.images.formats import DEFAULT_MAX_PIXELS, fit
+from upsample_cli.images.formats import DEFAULT_MAX_PIXELS
 from upsample_cli.images.limits import MANY, MAX_METADATA_BYTES
 from upsample_cli.images.metadata.carried import metadata_for_output
 from upsample_cli.images.model import ImageInfo, Layout, Metadata
+from upsample_cli.images.output_form import nearest_form
 from upsample_cli.images.save import open_sink
 
 HEIGHT, WIDTH = 11, 17
@@ -66,18 +67,18 @@ def _written(
 ) -> tuple[bytes, np.ndarray[Any, Any], tuple[str, ...]]:
     """An image of noise in this format: the file, the rows meant for it, what `fit` said is, or may be, lost."""
     info = ImageInfo("png", HEIGHT, WIDTH, layout, lossless=True)
-    fitted = fit(info, metadata, fmt)
+    form = nearest_form(info, metadata, fmt)
     noise = _RNG.random((HEIGHT, WIDTH, layout.channels))
     whole = 1 if layout.depth == 32 else 2**layout.depth - 1
-    rows = convert_rows((noise * whole).astype(layout.dtype), layout, fitted.layout)
+    rows = convert_rows((noise * whole).astype(layout.dtype), layout, form.layout)
     file = io.BytesIO()
     sink = open_sink(
-        file, fmt, height=HEIGHT, width=WIDTH, layout=fitted.layout, info=info,
-        metadata=metadata_for_output(fitted.metadata, HEIGHT, WIDTH),
+        file, fmt, height=HEIGHT, width=WIDTH, layout=form.layout, info=info,
+        metadata=metadata_for_output(form.metadata, HEIGHT, WIDTH),
     )  # fmt: skip
     sink.write_rows(rows.copy())
     sink.finish()
-    return file.getvalue(), rows, (*fitted.warnings, *fitted.possible)
+    return file.getvalue(), rows, (*form.warnings, *form.possible)
 
 
 def _read_back(fmt: Format, data: bytes) -> np.ndarray[Any, Any]:

@@ -19,7 +19,7 @@ from support.oracles import assert_same_pixels, expected_pixels
 from support.running import COMMAND, ENVIRONMENT, names, pixels_of, save, tree, upsample, upsample_process
 
 from upsample_cli.errors import ImageError
-from upsample_cli.images.codecs.pillow_file import opened_file
+from upsample_cli.images.codecs.input_file import opened_file
 
 pytestmark = [
     pytest.mark.usefixtures("in_tmp_path"),

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from upsample_cli.images.color.convert import convert_rows
-from upsample_cli.images.formats import FORMATS, fit
+from upsample_cli.images.formats import FORMATS
 from upsample_cli.images.model import ImageInfo, Layout, Metadata
+from upsample_cli.images.output_form import nearest_form
 
 LAYOUTS = [
     Layout(colour, alpha, depth)
@@ -74,7 +75,7 @@ def test_grey_becomes_rgb_with_its_alpha():
 @pytest.mark.parametrize("fmt", FORMATS.values(), ids=lambda fmt: fmt.name)
 @pytest.mark.parametrize("source", LAYOUTS, ids=str)
 def test_whatever_fit_asks_for_can_be_made(source, fmt):
-    target = fit(ImageInfo("png", 3, 5, source), Metadata(), fmt).layout
+    target = nearest_form(ImageInfo("png", 3, 5, source), Metadata(), fmt).layout
     rows = np.full((3, 5, source.channels), 2**source.depth - 1, source.dtype)
     made = convert_rows(rows, source, target)
     assert made.shape == (3, 5, target.channels)

@@ -12,17 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from upsample_cli.errors import ImageError, UsageError
-from upsample_cli.images.formats import (
-    FORMATS,
-    Fit,
-    check_output_size,
-    check_quality,
-    fit,
-    format_named,
-    format_of_path,
-)
+from upsample_cli.images.formats import FORMATS, check_output_size, check_quality, format_named, format_of_path
 from upsample_cli.images.metadata.exif import resolution
 from upsample_cli.images.model import ImageInfo, Layout, Metadata
+from upsample_cli.images.output_form import OutputForm, nearest_form
 
 GREY_PROFILE, RGB_PROFILE, CMYK_PROFILE = (bytes(16) + space + bytes(108) for space in (b"GRAY", b"RGB ", b"CMYK"))
 LAYOUTS = [
@@ -178,7 +171,7 @@ metadata_strategy = st.builds(
 @given(layout=st.sampled_from(LAYOUTS), metadata=metadata_strategy, fmt=st.sampled_from(list(FORMATS.values())))
 def test_nothing_is_lost_without_a_line(layout, metadata, fmt):
     info = info_of(layout)
-    made = fit(info, metadata, fmt)
+    made = nearest_form(info, metadata, fmt)
     assert made.layout in fmt.layouts
     assert silent_losses(info, metadata, made) == []
     assert all("\n" not in line and not line.endswith(".") for line in made.warnings)
@@ -188,51 +181,54 @@ def test_the_check_for_silent_losses_sees_them():
     """Negative control: a fit that drops everything without a word."""
     info = info_of(Layout("cmyk", depth=16))
     metadata = Metadata(RGB_PROFILE, b"II*\0\x08\0\0\0\0\0\0\0\0\0", b"<x/>", (300, 300), (("Author", "Ada"),))
-    silent = Fit(Layout("rgb"), Metadata(), ())
+    silent = OutputForm(Layout("rgb"), Metadata(), ())
     assert silent_losses(info, metadata, silent) == ["depth", "colour", *WORDS]
     alpha = info_of(Layout("grey", alpha=True))
-    assert silent_losses(alpha, Metadata(), Fit(Layout("grey"), Metadata(), ())) == ["alpha"]
+    assert silent_losses(alpha, Metadata(), OutputForm(Layout("grey"), Metadata(), ())) == ["alpha"]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
 @pytest.mark.parametrize("fmt", FORMATS.values(), ids=lambda fmt: fmt.name)
 def test_what_a_format_holds_it_keeps_without_a_line(fmt, layout):
     """No false alarms: a layout the format has is kept as it is, and only GIF speaks of colours."""
-    made = fit(info_of(layout), Metadata(), fmt)
+    made = nearest_form(info_of(layout), Metadata(), fmt)
     if layout in fmt.layouts and fmt.name != "gif":
-        assert made == Fit(layout, Metadata(), ())
+        assert made == OutputForm(layout, Metadata(), ())
     if layout.alpha and fmt.name in {"png", "tiff", "webp", "avif"}:
         assert made.layout.alpha
 
 
 def test_the_cmyk_profile_goes_with_cmyk_and_stays_with_it():
     for name in ("jpeg", "tiff"):
-        assert fit(info_of(Layout("cmyk")), Metadata(CMYK_PROFILE), FORMATS[name]).metadata.icc_profile
-    made = fit(info_of(Layout("cmyk")), Metadata(CMYK_PROFILE), FORMATS["png"])
+        assert nearest_form(info_of(Layout("cmyk")), Metadata(CMYK_PROFILE), FORMATS[name]).metadata.icc_profile
+    made = nearest_form(info_of(Layout("cmyk")), Metadata(CMYK_PROFILE), FORMATS["png"])
     assert made.layout == Layout("rgb")
     assert made.metadata.icc_profile is None
     assert made.warnings == (
         "PNG cannot hold CMYK; it becomes RGB through its colour profile (ICC) (JPEG and TIFF can)",
     )
-    bare = fit(info_of(Layout("cmyk")), Metadata(), FORMATS["png"])
+    bare = nearest_form(info_of(Layout("cmyk")), Metadata(), FORMATS["png"])
     assert bare.warnings == (
         "PNG cannot hold CMYK; it becomes RGB by rule of thumb, without a profile (JPEG and TIFF can)",
     )
 
 
 def test_a_grey_profile_is_not_put_on_rgb_but_an_rgb_one_may_stay():
-    assert fit(info_of(Layout("grey")), Metadata(GREY_PROFILE), FORMATS["webp"]).metadata.icc_profile is None
-    assert fit(info_of(Layout("grey")), Metadata(RGB_PROFILE), FORMATS["webp"]).metadata.icc_profile == RGB_PROFILE
+    assert nearest_form(info_of(Layout("grey")), Metadata(GREY_PROFILE), FORMATS["webp"]).metadata.icc_profile is None
+    assert (
+        nearest_form(info_of(Layout("grey")), Metadata(RGB_PROFILE), FORMATS["webp"]).metadata.icc_profile
+        == RGB_PROFILE
+    )
 
 
 def test_losses_name_a_format_that_would_hold_it():
-    deep = fit(info_of(Layout("rgb", depth=16)), Metadata(), FORMATS["jpeg"])
+    deep = nearest_form(info_of(Layout("rgb", depth=16)), Metadata(), FORMATS["jpeg"])
     assert deep.warnings == ("JPEG cannot hold 16 bits per channel; they become 8 (PNG and TIFF can)",)
 
 
 @pytest.mark.parametrize("name", ["webp", "avif"])
 def test_a_resolution_without_a_place_of_its_own_goes_into_exif(name):
-    made = fit(info_of(Layout("rgb")), Metadata(dpi=(300, 299.5)), FORMATS[name])
+    made = nearest_form(info_of(Layout("rgb")), Metadata(dpi=(300, 299.5)), FORMATS[name])
     assert made.warnings == ()
     exif = Image.Exif()
     exif.load(made.metadata.exif)
@@ -242,18 +238,18 @@ def test_a_resolution_without_a_place_of_its_own_goes_into_exif(name):
 def test_an_exif_block_too_long_for_jpeg_is_announced():
     limit = FORMATS["jpeg"].max_exif_bytes
     exif = b"II*\0\x08\0\0\0\0\0\0\0\0\0".ljust(limit, b"\0")
-    assert fit(info_of(Layout("rgb")), Metadata(exif=exif), FORMATS["jpeg"]).metadata.exif == exif
-    longer = fit(info_of(Layout("rgb")), Metadata(exif=exif + b"\0"), FORMATS["jpeg"])
+    assert nearest_form(info_of(Layout("rgb")), Metadata(exif=exif), FORMATS["jpeg"]).metadata.exif == exif
+    longer = nearest_form(info_of(Layout("rgb")), Metadata(exif=exif + b"\0"), FORMATS["jpeg"])
     assert longer.metadata.exif is None
     assert longer.warnings == (f"JPEG holds at most {limit} bytes of EXIF, not {limit + 1}; it is left out",)
 
 
 def test_a_jpeg_keeps_the_comment_and_names_the_other_text():
     text = (("Author", "Ada"), ("Comment", "hello"))
-    made = fit(info_of(Layout("rgb")), Metadata(text=text), FORMATS["jpeg"])
+    made = nearest_form(info_of(Layout("rgb")), Metadata(text=text), FORMATS["jpeg"])
     assert made.metadata.text == (("Comment", "hello"),)
     assert made.warnings == ("JPEG cannot hold the text Author; it is left out",)
-    assert fit(info_of(Layout("rgb")), Metadata(text=text), FORMATS["png"]) == Fit(
+    assert nearest_form(info_of(Layout("rgb")), Metadata(text=text), FORMATS["png"]) == OutputForm(
         Layout("rgb"), Metadata(text=text), ()
     )
 
@@ -261,7 +257,7 @@ def test_a_jpeg_keeps_the_comment_and_names_the_other_text():
 def test_fit_does_not_change_what_it_is_given():
     metadata = Metadata(RGB_PROFILE, dpi=(72, 72))
     before = replace(metadata)
-    fit(info_of(Layout("rgb")), metadata, FORMATS["gif"])
+    nearest_form(info_of(Layout("rgb")), metadata, FORMATS["gif"])
     assert metadata == before
 
 

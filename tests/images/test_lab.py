@@ -15,10 +15,11 @@ from support.running import pixels_of
 from upsample_cli.enlarge.run import upsample_file
 from upsample_cli.errors import ImageError
 from upsample_cli.images.color.convert import convert_rows
-from upsample_cli.images.formats import FORMATS, fit
+from upsample_cli.images.formats import FORMATS
 from upsample_cli.images.metadata.carried import Metadata
 from upsample_cli.images.model import ImageInfo, Layout
 from upsample_cli.images.open import open_image
+from upsample_cli.images.output_form import nearest_form
 
 KINDS = [(colour, depth) for colour in ("cielab", "icclab") for depth in (8, 16)]
 SIGNED = {8: np.int8, 16: np.int16}
@@ -176,6 +177,6 @@ def test_what_is_no_plain_lab_is_refused_in_one_line(tmp_path):
 
 def test_a_profile_beside_lab_stays_in_tiff_and_is_used_up_elsewhere():
     info, profile = ImageInfo("tiff", 3, 5, Layout("icclab")), Metadata(icc_profile=b"p" * 200)
-    assert fit(info, profile, FORMATS["tiff"]).metadata == profile
-    fitted = fit(info, profile, FORMATS["png"])
-    assert (fitted.metadata.icc_profile, len(fitted.warnings)) == (None, 1)
+    assert nearest_form(info, profile, FORMATS["tiff"]).metadata == profile
+    form = nearest_form(info, profile, FORMATS["png"])
+    assert (form.metadata.icc_profile, len(form.warnings)) == (None, 1)

@@ -14,7 +14,7 @@ from support.oracles import hostile_pixels
 from support.reading import rows_of
 
 from upsample_cli.errors import ImageError
-from upsample_cli.images.codecs.pillow_file import quiet_pillow
+from upsample_cli.images.codecs.quiet import quiet_pillow
 from upsample_cli.images.codecs.tiff.lzw import lzw_decoded
 
 CRASHES = [bytes.fromhex(each) for each in ("805cdea1", "805e4e10", "807ecf48", "80600ff8", "80432050")]

@@ -18,11 +18,12 @@ from PIL.JpegImagePlugin import get_sampling
 
 from upsample_cli.atomic.files import new_file
 from upsample_cli.errors import ImageError, UsageError
-from upsample_cli.images.formats import FORMATS, fit
+from upsample_cli.images.formats import FORMATS
 from upsample_cli.images.metadata.carried import metadata_for_output
 from upsample_cli.images.metadata.exif import without_prefix
 from upsample_cli.images.model import ImageInfo, Layout, Metadata
 from upsample_cli.images.open import open_image
+from upsample_cli.images.output_form import nearest_form
 from upsample_cli.images.save import open_sink
 
 HEIGHT, WIDTH = 23, 37
@@ -203,7 +204,7 @@ FULL = Metadata(PROFILE, block(), XMP, (300, 299.5), (("Comment", "grüß dich")
 @pytest.mark.parametrize("name", FORMATS)
 def test_what_a_format_holds_comes_back_and_the_rest_was_announced(name):
     info = ImageInfo("png", HEIGHT, WIDTH, Layout("rgb"))
-    made = fit(info, FULL, FORMATS[name])
+    made = nearest_form(info, FULL, FORMATS[name])
     metadata = metadata_for_output(made.metadata, HEIGHT, WIDTH)
     data = written(name, smooth(Layout("rgb")), Layout("rgb"), metadata=metadata)
     with open_image(io.BytesIO(data)) as source:

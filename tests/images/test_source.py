@@ -17,10 +17,11 @@ from support.corpus import saved, tiff
 from support.reading import rows_of
 
 from upsample_cli.errors import ImageError
-from upsample_cli.images.codecs import pillow_file
-from upsample_cli.images.formats import FORMATS, fit
+from upsample_cli.images.codecs.quiet import quiet_pillow
+from upsample_cli.images.formats import FORMATS
 from upsample_cli.images.model import ImageInfo, Layout, Metadata
 from upsample_cli.images.open import open_image, probe, read_header
+from upsample_cli.images.output_form import nearest_form
 
 HEIGHT, WIDTH = 21, 37
 RNG = np.random.default_rng(20)
@@ -127,7 +128,7 @@ def test_of_several_frames_the_first_is_read_and_the_others_are_announced(kind):
     said = {"TIFF": "pages", "MPO": "views"}.get(kind, "frames")
     assert (
         f"is not written with several {said}; of 2 the first is kept"
-        in fit(info, Metadata(), FORMATS["bmp"]).warnings[0]
+        in nearest_form(info, Metadata(), FORMATS["bmp"]).warnings[0]
     )
     assert single.warnings == ()
     assert info.format == ("jpeg" if kind == "MPO" else kind.lower())
@@ -185,7 +186,7 @@ def test_the_quiet_ends_with_the_last_thread_in_it(monkeypatch):
     inside, leave = threading.Barrier(5), threading.Event()
 
     def stay():
-        with pillow_file.quiet_pillow():
+        with quiet_pillow():
             inside.wait()
             leave.wait()
 
@@ -193,7 +194,7 @@ def test_the_quiet_ends_with_the_last_thread_in_it(monkeypatch):
     for thread in threads:
         thread.start()
     inside.wait()
-    with pillow_file.quiet_pillow():
+    with quiet_pillow():
         pass
     assert Image.MAX_IMAGE_PIXELS is None  # four are still in there
     leave.set()
@@ -294,10 +295,10 @@ def test_an_unreadable_file_is_one_line(tmp_path, monkeypatch):
     path = tmp_path / "secret.png"
     path.write_bytes(GOOD["PNG"])
 
-    def refuse(self, *arguments):
+    def refuse(*arguments):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("pathlib.Path.open", refuse)
+    monkeypatch.setattr("upsample_cli.images.codecs.input_file._open_at_once", refuse)
     with pytest.raises(ImageError) as caught:
         probe(path)
     assert "may not be read; check its permissions" in one_line(caught, path)

@@ -15,10 +15,11 @@ import numpy as np
 from upsample_cli.enlarge.job import Options
 from upsample_cli.enlarge.planning import plan_job
 from upsample_cli.images.color.convert import convert_rows
-from upsample_cli.images.formats import FORMATS, fit
+from upsample_cli.images.formats import FORMATS
 from upsample_cli.images.metadata.carried import metadata_for_output
 from upsample_cli.images.model import Frames, ImageInfo, Source
 from upsample_cli.images.open import open_animation, open_image
+from upsample_cli.images.output_form import nearest_form
 from upsample_cli.images.save import open_sink
 
 MAX_PIXELS = 1_000_000
@@ -40,14 +41,14 @@ def exercise(data: bytes, target: str = "png") -> np.ndarray:
         bands = [source.read_rows(top, min(top + 11, info.height)) for top in range(0, info.height, 11)]
         rows = np.concatenate(bands)
         assert rows.shape == (info.height, info.width, info.layout.channels)
-        fitted = fit(replace(info, frames=None), source.metadata, FORMATS[target])
-        metadata = metadata_for_output(fitted.metadata, info.height, info.width)
+        form = nearest_form(replace(info, frames=None), source.metadata, FORMATS[target])
+        metadata = metadata_for_output(form.metadata, info.height, info.width)
         if rows.size <= 100_000:
             sink = open_sink(
-                io.BytesIO(), FORMATS[target], height=info.height, width=info.width, layout=fitted.layout,
+                io.BytesIO(), FORMATS[target], height=info.height, width=info.width, layout=form.layout,
                 metadata=metadata, info=info,
             )  # fmt: skip
-            sink.write_rows(convert_rows(rows.copy(), info.layout, fitted.layout, source.metadata.icc_profile))
+            sink.write_rows(convert_rows(rows.copy(), info.layout, form.layout, source.metadata.icc_profile))
             sink.finish()
     for other in islice(_frames(data, info.frames), 20):
         with other:

@@ -15,18 +15,11 @@ from upsample_cli.enlarge.names import DEFAULT_NAME, SIZE_NAME, NameFields, name
 from upsample_cli.enlarge.suitability import check_strict, image_kernel, image_warnings
 from upsample_cli.errors import OutputExistsError, UsageError
 from upsample_cli.geometry.output_size import Target, factor_text
-from upsample_cli.images.formats import (
-    FORMATS,
-    Format,
-    check_output_size,
-    check_quality,
-    fit,
-    format_named,
-    format_of_path,
-)
+from upsample_cli.images.formats import FORMATS, Format, check_output_size, check_quality, format_named, format_of_path
 from upsample_cli.images.limits import check_all_frames
 from upsample_cli.images.metadata.policy import under_policy
 from upsample_cli.images.model import ImageInfo, Layout
+from upsample_cli.images.output_form import nearest_form
 from upsample_cli.images.space import check_space, disk_of, free_bytes, least_output_bytes, size_text
 from upsample_cli.kernels.kernel import KERNEL_NAMES
 
@@ -68,22 +61,22 @@ def plan_job(
         name = output_name(image, format_, options, index=index, height=info.height, width=info.width)
         folder = folder or image.parent
         output, place = folder / name, place or Place(folder, folder)
-    fitted = fit(info, metadata, format_, depth=DEPTHS[options.depth])
-    check_all_frames(str(image), fitted.frames, info.height, info.width, options.max_pixels)
+    form = nearest_form(info, metadata, format_, depth=DEPTHS[options.depth])
+    check_all_frames(str(image), form.frames, info.height, info.width, options.max_pixels)
     size = options.target.output_size(info.height, info.width)
     if options.linear_light:
         from upsample_cli.images.color.light import light_of  # numpy with it
 
         light_of(image, info.layout, metadata.icc_profile)
     image_kernel(image, info, options)
-    warnings = (*info.warnings, *fitted.warnings, *image_warnings(image, info, options))
-    warnings += name_warnings(output, format_, fitted.layout)
+    warnings = (*info.warnings, *form.warnings, *image_warnings(image, info, options))
+    warnings += name_warnings(output, format_, form.layout)
     check_strict(image, warnings, options)
     check_quality(format_, options.quality)
-    check_output_size(image, format_, *size, fitted.layout)
+    check_output_size(image, format_, *size, form.layout)
     least_bytes = least_output_bytes(
-        format_, *size, fitted.layout,
-        frames=fitted.frames, factor=int(options.target.factor or 0), quality=options.quality,
+        format_, *size, form.layout,
+        frames=form.frames, factor=int(options.target.factor or 0), quality=options.quality,
     )  # fmt: skip
     return Job(
         image,
@@ -91,12 +84,12 @@ def plan_job(
         format_.name,
         info.height,
         info.width,
-        (*warnings, *fitted.possible),
+        (*warnings, *form.possible),
         source_stream,
         least_bytes=least_bytes,
         source_format=info.format,
         source_layout=info.layout,
-        layout=fitted.layout,
+        layout=form.layout,
         size=size,
         place=place,
         decoding_bytes=info.decoding_bytes,

@@ -19,12 +19,13 @@ from upsample_cli.enlarge.suitability import check_strict, image_kernel, image_w
 from upsample_cli.errors import Interrupted
 from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.color.light import light_of
-from upsample_cli.images.formats import Fit, fit, format_named
+from upsample_cli.images.formats import format_named
 from upsample_cli.images.limits import check_all_frames
 from upsample_cli.images.metadata.carried import metadata_for_output
 from upsample_cli.images.metadata.policy import under_policy
 from upsample_cli.images.model import Frames, FrameWriter, ImageInfo, Layout, Metadata, Sink, Source
 from upsample_cli.images.open import open_animation, open_image, open_pages
+from upsample_cli.images.output_form import OutputForm, nearest_form
 from upsample_cli.images.save import open_sink
 from upsample_cli.images.save_frames import open_frame_writer
 from upsample_cli.images.streams import piped_file
@@ -92,22 +93,22 @@ def enlarge_image(
     with open_image(job.source_stream or job.input, max_pixels=options.max_pixels, frame=options.frame) as source:
         from upsample_cli.engine.pool import compute_pool
 
-        info, _, fitted = _fitted(source, job, options)
-        check_all_frames(str(job.input), fitted.frames, info.height, info.width, options.max_pixels)
-        warnings = (*info.warnings, *fitted.warnings, *image_warnings(job.input, info, options))
-        warnings += name_warnings(job.output, format_named(job.format), fitted.layout)
+        info, _, form = _output_form(source, job, options)
+        check_all_frames(str(job.input), form.frames, info.height, info.width, options.max_pixels)
+        warnings = (*info.warnings, *form.warnings, *image_warnings(job.input, info, options))
+        warnings += name_warnings(job.output, format_named(job.format), form.layout)
         check_strict(job.input, warnings, options)
         engine_settings(options)  # a device that is not there ends it before there is a file
         if stop is not None and stop.is_set():  # decoding takes its time: no new file after the others were removed
             raise Interrupted
         with _output_file(job, options, token) as file:
             sink_settings: dict[str, Any] = {"quality": options.quality, "info": info, "executor": compute_pool()}
-            if fitted.frames is not None:
+            if form.frames is not None:
                 sink_settings["factor"] = options.target.whole_factor(info.height, info.width)
-                writer = open_frame_writer(file, format_named(job.format), fitted.frames, **sink_settings)
-                more = _enlarge_frames(job, options, writer, fitted.frames, stop=stop, on_rows=on_rows)
+                writer = open_frame_writer(file, format_named(job.format), form.frames, **sink_settings)
+                more = _enlarge_frames(job, options, writer, form.frames, stop=stop, on_rows=on_rows)
             else:
-                sink_settings |= _image_settings(info, fitted, options) | {"suffix": job.output.suffix}
+                sink_settings |= _image_settings(info, form, options) | {"suffix": job.output.suffix}
                 sink = open_sink(file, format_named(job.format), **sink_settings)
                 more = _enlarge(source, sink, job, options, stop=stop, on_rows=on_rows)
             warnings = tuple(dict.fromkeys((*warnings, *more)))
@@ -116,16 +117,16 @@ def enlarge_image(
     return planned.ended("written", elapsed_s=time.perf_counter() - start_s)
 
 
-def _fitted(source: Source, job: Job, options: Options) -> tuple[ImageInfo, Metadata, Fit]:
+def _output_form(source: Source, job: Job, options: Options) -> tuple[ImageInfo, Metadata, OutputForm]:
     info, metadata = under_policy(source.info, source.metadata, options.metadata)
-    return info, metadata, fit(info, metadata, format_named(job.format), depth=DEPTHS[options.depth])
+    return info, metadata, nearest_form(info, metadata, format_named(job.format), depth=DEPTHS[options.depth])
 
 
-def _image_settings(info: ImageInfo, fitted: Fit, options: Options) -> dict[str, Any]:
+def _image_settings(info: ImageInfo, form: OutputForm, options: Options) -> dict[str, Any]:
     """What a sink is told of the image that will come."""
     height, width = options.target.output_size(info.height, info.width)
-    metadata = metadata_for_output(fitted.metadata, height, width)
-    return {"height": height, "width": width, "layout": fitted.layout, "metadata": metadata}
+    metadata = metadata_for_output(form.metadata, height, width)
+    return {"height": height, "width": width, "layout": form.layout, "metadata": metadata}
 
 
 def _enlarge(
@@ -138,8 +139,8 @@ def _enlarge(
     from upsample_cli.engine.resize import resized_bands
     from upsample_cli.engine.resize_axes import filter_for
 
-    info, metadata, fitted = _fitted(source, job, options)
-    computed = _computed_layout(info.layout, fitted.layout)
+    info, metadata, form = _output_form(source, job, options)
+    computed = _computed_layout(info.layout, form.layout)
     light = light_of(job.input, computed, metadata.icc_profile) if options.linear_light else None
     settings = engine_settings(options)
     dtype: torch.dtype = getattr(torch, "float64" if light else computed.dtype.name)
@@ -160,7 +161,7 @@ def _enlarge(
     weigh, done = filter_for(options.kernel), 0
     for band in resized_bands(read, shape, size, settings=settings, arithmetic=arithmetic, weigh=weigh, stop=stop):
         rows = light.levels(band.numpy()) if light else band.numpy()
-        sink.write_rows(convert_rows(rows, computed, fitted.layout, metadata.icc_profile))
+        sink.write_rows(convert_rows(rows, computed, form.layout, metadata.icc_profile))
         before, done = done, done + len(band)
         on_rows(done * info.height // size[0] - before * info.height // size[0])
     sink.finish()
@@ -181,10 +182,10 @@ def _enlarge_frames(
 
     for source, duration_ms in _images(job, options, frames):
         with source:
-            info, _, fitted = _fitted(source, job, options)
-            warnings |= dict.fromkeys((*info.warnings, *fitted.warnings))
+            info, _, form = _output_form(source, job, options)
+            warnings |= dict.fromkeys((*info.warnings, *form.warnings))
             check_strict(job.input, tuple(warnings), options)
-            sink = writer.frame(**_image_settings(info, fitted, options), duration_ms=duration_ms)
+            sink = writer.frame(**_image_settings(info, form, options), duration_ms=duration_ms)
             warnings |= dict.fromkeys(_enlarge(source, sink, job, options, stop=stop, on_rows=on_frame_rows))
     writer.finish()
     return list(warnings)

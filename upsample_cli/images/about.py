@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from io import BytesIO
 
 from upsample_cli.errors import ImageError
-from upsample_cli.images.codecs.pillow_file import Input, opened_file, shown_name
-from upsample_cli.images.formats import FORMATS, check_output_size, fit
+from upsample_cli.images.codecs.input_file import Input, opened_file, shown_name
+from upsample_cli.images.formats import FORMATS, check_output_size
 from upsample_cli.images.metadata import ifd
 from upsample_cli.images.metadata.exif import orientation, tiff_orientation
 from upsample_cli.images.model import ImageInfo, Metadata
 from upsample_cli.images.open import read_header
 from upsample_cli.images.orientation import xmp_orientation
+from upsample_cli.images.output_form import nearest_form
 from upsample_cli.images.save import is_lossless
 
 _EXIF_IFD = 0x8769
@@ -97,13 +98,13 @@ def about_image(path: Input, *, factor: int, max_pixels: int) -> About:
 
 def _offer(info: ImageInfo, metadata: Metadata, name: str, factor: int) -> Offer:
     fmt, refusal = FORMATS[name], None
-    fitted = fit(info, metadata, fmt)
+    form = nearest_form(info, metadata, fmt)
     try:
-        check_output_size("", fmt, info.height * factor, info.width * factor, fitted.layout)
+        check_output_size("", fmt, info.height * factor, info.width * factor, form.layout)
     except ImageError as error:
         refusal = str(error).removeprefix(": ")
     quality = None if is_lossless(fmt, None, info) else fmt.default_quality
-    return Offer((*fitted.warnings, *fitted.possible), quality, refusal)
+    return Offer((*form.warnings, *form.possible), quality, refusal)
 
 
 def _orientation(metadata: Metadata) -> int:

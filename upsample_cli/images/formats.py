@@ -1,29 +1,20 @@
-"""Formats by name and by extension, the limits of their files, and the nearest thing each can hold of an image.
-
-No Pillow, no files: all of this can be said before an image is decoded.
-"""
+"""Formats by name and by extension, and the limits of their files. No Pillow, no files."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from upsample_cli.errors import ImageError, UsageError
-from upsample_cli.images.format_table import COMMENT, FORMATS, Format
-from upsample_cli.images.metadata.exif import resolution, with_resolution
-from upsample_cli.images.model import LAB_COLOURS, Depth, Frames, FramesKind, ImageInfo, Layout, Metadata
+from upsample_cli.images.format_table import FORMATS, Format
+from upsample_cli.images.model import Layout
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
     "FORMATS",
-    "Fit",
     "Format",
     "check_output_size",
     "check_quality",
-    "fit",
     "format_named",
     "format_of_path",
 ]
@@ -32,21 +23,6 @@ DEFAULT_MAX_PIXELS = 500_000_000
 """Largest input that is decoded without being asked twice (`--max-pixels`)."""
 
 _RGB = Layout("rgb")
-_NAMES: dict[FramesKind, str] = {"animation": "frames", "pages": "pages", "views": "views"}
-_PROFILE_SPACES = {"rgb": b"RGB ", "grey": b"GRAY", "cmyk": b"CMYK"}  # ICC.1, bytes 16 to 19 of the header
-_PARTS = {
-    "icc_profile": "the colour profile (ICC)",
-    "exif": "EXIF",
-    "xmp": "XMP",
-    "dpi": "the resolution in dpi",
-    "iptc": "the IPTC captions",
-}
-
-_DEPTH_LOSSES = {
-    16: "16 bits per channel; they become {}",
-    32: "floating point; 0 to 1 becomes black to white in {} bits per channel, what lies outside is cut off",
-}
-
 _BY_EXTENSION = {extension: each for each in FORMATS.values() for extension in each.extensions}
 
 
@@ -134,145 +110,3 @@ def check_quality(fmt: Format, quality: int | None) -> None:
     least, greatest = fmt.quality_range
     if not least <= quality <= greatest:
         raise UsageError(f"quality {quality} is not one of {fmt.title}'s", f"give {least} to {greatest}")
-
-
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """What an output format makes of an image.
-
-    Args:
-        layout: of the rows to write; `convert.convert_rows` makes them.
-        metadata: the part that the format holds.
-        warnings: one line for each thing lost.
-        frames: those to write; None where only the first image is.
-        possible: one line for each thing that may be lost, depending on the pixels; sinks' `losses` tell.
-    """
-
-    layout: Layout
-    metadata: Metadata
-    warnings: tuple[str, ...]
-    frames: Frames | None = None
-    possible: tuple[str, ...] = ()
-
-
-def fit(info: ImageInfo, metadata: Metadata, fmt: Format, *, depth: Depth | None = None) -> Fit:
-    """The nearest layout and metadata that a format can hold, and what is lost on the way.
-
-    Before decoding, `info` and `metadata` of a header are good enough.
-
-    Args:
-        info: of the input.
-        metadata: what travels beside its pixels.
-        fmt: the output's format.
-        depth: what was asked for in place of the input's own depth; no loss, then, if it is less.
-
-    >>> made = fit(ImageInfo("png", 3, 5, Layout("grey", alpha=True)), Metadata(dpi=(300, 300)), FORMATS["jpeg"])
-    >>> made.layout, made.warnings
-    (Layout(colour='grey', alpha=False, depth=8), ('JPEG cannot hold transparency; it is laid over white',))
-    """
-    frames, lost_frames = _held_frames(info.frames, fmt)
-    if frames is not None and frames.layout is not None:
-        info = replace(info, layout=frames.layout)
-    wanted = info.layout if depth is None else replace(info.layout, depth=depth)
-    layout = _nearest_layout(wanted, fmt)
-    by_profile = layout.colour != "cmyk" and _has_ink_profile(info, metadata)
-    if by_profile or (info.layout.colour in LAB_COLOURS and layout.colour == "rgb"):
-        # It is used up: what comes out is sRGB, as images without a profile are.
-        metadata = replace(metadata, icc_profile=None)
-    kept, lost = _held_metadata(metadata, fmt, layout.colour if layout.colour != info.layout.colour else None)
-    losses = (*lost_frames, *_layout_losses(wanted, layout, fmt, by_profile), *lost)
-    return Fit(layout, kept, losses, frames, tuple(_possible_losses(layout, fmt)))
-
-
-def _held_frames(frames: Frames | None, fmt: Format) -> tuple[Frames | None, tuple[str, ...]]:
-    if frames is None or frames.kind in fmt.frames:
-        return frames, frames.warnings if frames else ()
-    others = " and ".join(each.title for each in FORMATS.values() if frames.kind in each.frames)
-    can = f"{others} can" if others else "no output can"
-    line = f"{fmt.title} is not written with several {_NAMES[frames.kind]}; of {frames.count} the first is kept ({can})"
-    return None, (line,)
-
-
-def _has_ink_profile(info: ImageInfo, metadata: Metadata) -> bool:
-    profile, layout = metadata.icc_profile or b"", info.layout
-    return layout.colour == "cmyk" and layout.depth < 32 and profile[16:20] == _PROFILE_SPACES["cmyk"]
-
-
-def _nearest_layout(layout: Layout, fmt: Format) -> Layout:
-    colours = {layout.colour, "rgb"}  # all others can become RGB; nothing becomes one of them
-    reachable = (
-        each
-        for each in fmt.layouts
-        if each.colour in colours and each.alpha <= layout.alpha and each.depth <= layout.depth
-    )
-    # Transparency weighs most, then colour, then depth; of what loses the same, the one with the fewest channels.
-    return min(
-        reachable,
-        key=lambda each: (
-            layout.alpha - each.alpha,
-            layout.colour not in {"grey", each.colour},
-            layout.depth - each.depth,
-            each.channels,
-        ),
-    )
-
-
-def _titles(layout: Layout) -> str:
-    return " and ".join(each.title for each in FORMATS.values() if layout in each.layouts and each.holds)
-
-
-def _layout_losses(layout: Layout, made: Layout, fmt: Format, by_profile: bool) -> list[str]:
-    lines = []
-    if layout.alpha and not made.alpha:
-        lines.append(f"{fmt.title} cannot hold transparency; it is laid over white")
-    if layout.colour == "cmyk" != made.colour:
-        how = "through its colour profile (ICC)" if by_profile else "by rule of thumb, without a profile"
-        lines.append(f"{fmt.title} cannot hold CMYK; it becomes RGB {how} ({_titles(replace(layout, depth=8))} can)")
-    if layout.colour in LAB_COLOURS and layout.colour != made.colour:
-        lines.append(
-            f"{fmt.title} cannot hold Lab colours; they become sRGB, and those beyond it its nearest"
-            f" ({_titles(replace(layout, depth=8))} can)"
-        )
-    if layout.depth > made.depth:
-        lines.append(
-            f"{fmt.title} cannot hold {_DEPTH_LOSSES[layout.depth].format(made.depth)} ({_titles(layout)} can)"
-        )
-    return lines
-
-
-def _possible_losses(made: Layout, fmt: Format) -> Iterator[str]:
-    if fmt.max_colours is not None and made.colour != "grey":
-        yield f"{fmt.title} holds at most {fmt.max_colours} colours; an image that has more is reduced"
-        if made.alpha:
-            yield f"{fmt.title} cannot hold half-transparent pixels; they become opaque or vanish"
-
-
-def _held_metadata(metadata: Metadata, fmt: Format, new_colour: str | None) -> tuple[Metadata, list[str]]:
-    if metadata.dpi and fmt.holds & {"dpi", "exif"} == {"exif"}:
-        exif = metadata.exif
-        metadata = replace(
-            metadata, dpi=None, exif=exif if exif and resolution(exif) else with_resolution(exif, metadata.dpi)
-        )
-    causes = {part: _cause_of_loss(part, metadata, fmt, new_colour) for part in _PARTS}
-    gone: dict[str, Any] = {part: None for part, cause in causes.items() if cause}
-    lines = [f"{cause}; it is left out" for cause in causes.values() if cause]
-    if "text" not in fmt.holds:
-        remarks = [pair for pair in metadata.text if pair[0] == COMMENT and "comment" in fmt.holds][-1:]
-        lost = sorted({pair[0] for pair in metadata.text if pair not in remarks})
-        gone["text"] = tuple(remarks)
-        lines += [f"{fmt.title} cannot hold the text {', '.join(lost)}; it is left out"] if lost else []
-    return replace(metadata, **gone), lines
-
-
-def _cause_of_loss(part: str, metadata: Metadata, fmt: Format, new_colour: str | None) -> str | None:
-    value, name = getattr(metadata, part), _PARTS[part]
-    if value is None:
-        return None
-    if part not in fmt.holds:
-        return f"{fmt.title} cannot hold {name}"
-    limit_bytes = {"exif": fmt.max_exif_bytes, "xmp": fmt.max_xmp_bytes, "iptc": fmt.max_iptc_bytes}.get(part)
-    if limit_bytes is not None and len(value) > limit_bytes:
-        return f"{fmt.title} holds at most {limit_bytes} bytes of {name}, not {len(value)}"
-    if part == "icc_profile" and new_colour and value[16:20] != _PROFILE_SPACES[new_colour]:
-        return f"{name} is not one for {new_colour.upper()}"
-    return None

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from upsample_cli.errors import ImageError
-from upsample_cli.images.codecs.pillow_file import Opened, readable
+from upsample_cli.images.codecs.pillow_file import Opened
 from upsample_cli.images.codecs.pillow_pixels import Reading, how_to_read
+from upsample_cli.images.codecs.readable import readable
 from upsample_cli.images.limits import check_frames
 from upsample_cli.images.metadata.carried import read_metadata
 from upsample_cli.images.model import ImageInfo, Layout, Metadata

@@ -18,20 +18,16 @@ from typing import BinaryIO
 from PIL import ImageFile
 
 from upsample_cli.errors import ImageError
+from upsample_cli.images.codecs.content import format_of_content
+from upsample_cli.images.codecs.input_file import Input, opened_file, shown_name
 from upsample_cli.images.codecs.jpeg import decoded_jpeg
-from upsample_cli.images.codecs.pillow_file import (
-    Input,
-    format_of_content,
-    open_with_pillow,
-    opened_file,
-    quiet_pillow,
-    readable,
-    shown_name,
-)
+from upsample_cli.images.codecs.pillow_file import open_with_pillow
 from upsample_cli.images.codecs.pillow_source import pillow_box
 from upsample_cli.images.codecs.png.animation_reader import composed_frames
 from upsample_cli.images.codecs.png.deep import decoded_png
 from upsample_cli.images.codecs.pnm import open_pnm
+from upsample_cli.images.codecs.quiet import quiet_pillow
+from upsample_cli.images.codecs.readable import readable
 from upsample_cli.images.codecs.tiff.reader import open_page, open_tiff, opened_tiff
 from upsample_cli.images.formats import DEFAULT_MAX_PIXELS, FORMATS
 from upsample_cli.images.header import Header, as_frame, header_of, no_frame, of_frame
@@ -61,7 +57,7 @@ def probe(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageInfo:
 def read_header(
     path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int | None = None, timeout_s: float | None = None
 ) -> tuple[ImageInfo, Metadata]:
-    """What an image's header tells, and what travels beside the pixels: all that `formats.fit` needs.
+    """What an image's header tells, and what travels beside the pixels: all that `output_form.nearest_form` needs.
 
     Args:
         path: a file, or a seekable binary file object.

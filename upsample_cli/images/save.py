@@ -12,9 +12,9 @@ from PIL import Image, ImageChops
 
 from upsample_cli.images.codecs.errors import encoder_errors
 from upsample_cli.images.codecs.jpeg import JpegSink
-from upsample_cli.images.codecs.pillow_file import quiet_pillow
 from upsample_cli.images.codecs.png.writer import PngSink
 from upsample_cli.images.codecs.pnm import PnmSink
+from upsample_cli.images.codecs.quiet import quiet_pillow
 from upsample_cli.images.codecs.strips import check_complete, check_rows
 from upsample_cli.images.codecs.tiff.writer import TiffSink
 from upsample_cli.images.format_table import COMMENT, Format
@@ -68,7 +68,7 @@ def open_sink(
         height: rows that will come.
         width: pixels in each.
         layout: of the rows, one of `fmt.layouts`.
-        metadata: as `formats.fit` and `metadata.metadata_for_output` give it.
+        metadata: as `output_form.nearest_form` and `metadata.metadata_for_output` give it.
         quality: see above; None for the format's own.
         info: of the input.
         executor: PNG, TIFF and JPEG are encoded in it too.

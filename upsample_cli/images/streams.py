@@ -62,7 +62,7 @@ def spooled(stream: BinaryIO, max_pixels: int = DEFAULT_MAX_PIXELS) -> BinaryIO:
     ...     file.read(2)
     b'BM'
     """
-    from upsample_cli.images.codecs.pillow_file import format_of_content  # it brings Pillow
+    from upsample_cli.images.codecs.content import format_of_content
 
     try:
         head = stream.read(_HEAD_BYTES)

@@ -161,5 +161,5 @@ def _after_sub_blocks(data: bytes, at: int) -> int:
 
 
 def remark_of(metadata: Metadata) -> bytes:
-    """The comment a GIF is to carry, of what `formats.fit` has left."""
+    """The comment a GIF is to carry, of what `nearest_form` has left."""
     return next((value.encode() for _, value in metadata.text), b"")

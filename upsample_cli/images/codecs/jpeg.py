@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from upsample_cli.images.codecs.errors import encoder_errors
-from upsample_cli.images.codecs.pillow_file import quiet_pillow
+from upsample_cli.images.codecs.quiet import quiet_pillow
 from upsample_cli.images.codecs.strips import StripWriter
 from upsample_cli.images.model import Colour, Layout, Rows
 from upsample_cli.images.regions import ReadBox, box_of

@@ -15,7 +15,7 @@ from PIL import Image, ImageFile, JpegImagePlugin
 
 from upsample_cli.errors import ImageError
 from upsample_cli.images.codecs import webp
-from upsample_cli.images.codecs.pillow_file import REDUCE
+from upsample_cli.images.codecs.readable import REDUCE
 from upsample_cli.images.model import Colour, Layout, Rows
 
 _GREY, _GREY_ALPHA, _DEEP_GREY = Layout("grey"), Layout("grey", alpha=True), Layout("grey", depth=16)

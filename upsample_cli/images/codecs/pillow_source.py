@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from upsample_cli.images.codecs.pillow_file import quiet_pillow
 from upsample_cli.images.codecs.pillow_pixels import Reading
+from upsample_cli.images.codecs.quiet import quiet_pillow
 from upsample_cli.images.model import Rows
 from upsample_cli.images.regions import ReadBox
 

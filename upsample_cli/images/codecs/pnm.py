@@ -13,8 +13,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from upsample_cli.images.codecs.pillow_file import readable
 from upsample_cli.images.codecs.pnm_plain import BITMAPS, PlainText, PnmHeader, scaled
+from upsample_cli.images.codecs.readable import readable
 from upsample_cli.images.codecs.strips import check_complete, check_rows
 from upsample_cli.images.format_table import FORMATS
 from upsample_cli.images.limits import check_pixels

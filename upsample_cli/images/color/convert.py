@@ -1,4 +1,4 @@
-"""Rows of one layout made into rows of another, a band at a time: what `formats.fit` asks for, and no more."""
+"""Rows of one layout made into rows of another, a band at a time: what `nearest_form` asks for, and no more."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def convert_rows(rows: Rows, source: Layout, target: Layout, icc_profile: bytes 
             can be made of, what is left of white under the inks. Of no meaning otherwise.
 
     Raises:
-        ValueError: if `target` is not one that `formats.fit` answers for `source`.
+        ValueError: if `target` is not one that `output_form.nearest_form` answers for `source`.
 
     >>> half_black = np.array([[[0, 128]]], np.uint8)
     >>> convert_rows(half_black, Layout("grey", alpha=True), Layout("rgb")).tolist()

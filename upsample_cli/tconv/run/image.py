@@ -11,10 +11,11 @@ from upsample_cli.atomic.files import new_file
 from upsample_cli.enlarge.run import upsample_file
 from upsample_cli.errors import UsageError
 from upsample_cli.images.color.convert import convert_rows
-from upsample_cli.images.formats import check_output_size, fit, format_of_path
+from upsample_cli.images.formats import check_output_size, format_of_path
 from upsample_cli.images.metadata.carried import metadata_for_output
 from upsample_cli.images.model import Layout
 from upsample_cli.images.open import open_image
+from upsample_cli.images.output_form import nearest_form
 from upsample_cli.images.save import open_sink
 from upsample_cli.kernels.weights.files import Weights
 from upsample_cli.tconv.layers.convolution import bilinear_layer
@@ -49,24 +50,24 @@ def run_image(source: Path, target: Path, request: Request, weights: Weights | N
     if info.layout.alpha:
         remarks.append("alpha goes through the layer like the other channels; colour is not premultiplied by it")
     layout = _layout(info.layout, len(result))
-    fitted = fit(replace(info, layout=layout), metadata, format_)
+    form = nearest_form(replace(info, layout=layout), metadata, format_)
     height, width = result.shape[1:]
-    check_output_size(source, format_, height, width, fitted.layout)
+    check_output_size(source, format_, height, width, form.layout)
     with new_file(target, overwrite=request.overwrite, sources=[source]) as file:
         sink = open_sink(
             file,
             format_,
             height=height,
             width=width,
-            layout=fitted.layout,
-            metadata=metadata_for_output(fitted.metadata, height, width),
+            layout=form.layout,
+            metadata=metadata_for_output(form.metadata, height, width),
             info=info,
         )
         for top in range(0, height, _ROWS_AT_ONCE):
             rows = np.ascontiguousarray(result[:, top : top + _ROWS_AT_ONCE].transpose(1, 2, 0))
-            sink.write_rows(convert_rows(rows, layout, fitted.layout))
+            sink.write_rows(convert_rows(rows, layout, form.layout))
         sink.finish()
-    return Outcome(layer, samples.shape, result.shape, border, (*remarks, *fitted.warnings))
+    return Outcome(layer, samples.shape, result.shape, border, (*remarks, *form.warnings))
 
 
 def _layout(layout: Layout, channels: int) -> Layout:

@@ -9,7 +9,7 @@ from io import BytesIO
 
 from PIL import TiffImagePlugin
 
-from upsample_cli.images.codecs.pillow_file import quiet_pillow
+from upsample_cli.images.codecs.quiet import quiet_pillow
 from upsample_cli.images.metadata import ifd
 
 _HEAD = b"II*\0\x08\0\0\0"

@@ -14,8 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upsample_cli.errors import ImageError
-from upsample_cli.images.codecs.pillow_file import opened_file, quiet_pillow, readable
-from upsample_cli.images.codecs.tiff.reader import Segments, opened_tiff, page_at_offset
+from upsample_cli.images.codecs.input_file import opened_file
+from upsample_cli.images.codecs.quiet import quiet_pillow
+from upsample_cli.images.codecs.readable import readable
+from upsample_cli.images.codecs.tiff.reader import opened_tiff, page_at_offset
+from upsample_cli.images.codecs.tiff.segments import Segments
 from upsample_cli.images.format_table import FORMATS
 from upsample_cli.images.metered import header_read
 from upsample_cli.images.open_frames import page_offsets

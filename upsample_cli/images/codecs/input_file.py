@@ -1,0 +1,80 @@
+"""Input files: opened without waiting for a pipe or a device, named in messages, their reading metered."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from upsample_cli.errors import ImageError
+from upsample_cli.images.metered import MeteredFile
+from upsample_cli.special_files import refuse_special
+
+Input = str | os.PathLike[str] | BinaryIO
+
+
+def shown_name(source: Input) -> str:
+    """What to call an input in a message."""
+    if isinstance(source, (str, os.PathLike)):
+        return os.fspath(source)
+    name = getattr(source, "name", "-")
+    return name if isinstance(name, str) else "-"
+
+
+@contextmanager
+def opened_file(source: Input, timeout_s: float | None = None) -> Iterator[BinaryIO]:
+    """The input as a seekable `MeteredFile` at its start. A file object is left open; a pipe is read to its end.
+
+    Args:
+        source: a file's path, or a binary file object.
+        timeout_s: seconds that reading its header may take.
+
+    Raises:
+        ImageError: it is missing, a folder, no regular file, or may not be read.
+    """
+    if not isinstance(source, (str, os.PathLike)):
+        file = source if source.seekable() else BytesIO(source.read())
+        file.seek(0)
+        yield cast("BinaryIO", MeteredFile(file, shown_name(source), timeout_s))
+        return
+    try:
+        _check_file(source, Path(source).stat())
+        file = open(source, "rb", opener=_open_at_once)  # noqa: SIM115 closed below, where errors are not its own
+    except (OSError, ValueError) as error:
+        raise _cannot_open(source, error) from error
+    with file:
+        _check_file(source, os.fstat(file.fileno()))  # what has its name may be another by now
+        yield cast("BinaryIO", MeteredFile(file, shown_name(source), timeout_s))
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file without waiting, if it has become a pipe, for someone to write to it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _check_file(source: str | os.PathLike[str], status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise ImageError(source, "is a folder, not an image", "name the images in it")
+    refuse_special(source, status, next_step="copy it into one, or pipe it in and give - as input")
+
+
+_OPEN_ERRORS: dict[int | None, tuple[str, str]] = {
+    errno.ENOENT: ("no such file", "check the name"),
+    errno.ENOTDIR: ("no such file", "check the name"),
+    errno.EACCES: ("may not be read", "check its permissions"),
+    errno.EPERM: ("may not be read", "check its permissions"),
+    errno.ELOOP: ("is a symbolic link that leads in a circle", "check the name"),
+    errno.ENAMETOOLONG: ("has a name longer than the file system allows", "check the name"),
+}
+
+
+def _cannot_open(source: str | os.PathLike[str], error: OSError | ValueError) -> ImageError:
+    if isinstance(error, ValueError):
+        return ImageError(source, "has a zero byte in its name", "check the name")
+    cause, next_step = _OPEN_ERRORS.get(error.errno, (f"cannot be opened ({error.strerror})", ""))
+    return ImageError(source, cause, next_step)

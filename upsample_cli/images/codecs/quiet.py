@@ -1,0 +1,81 @@
+"""Pillow, libtiff and tifffile kept from printing, and Pillow's limits replaced by ours, while images are read."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from typing import Any, cast
+
+from PIL import Image, PngImagePlugin
+
+from upsample_cli.images.limits import MAX_METADATA_BYTES
+
+
+class _Quiet:
+    """How many threads are inside, and what was there before the first of them."""
+
+    lock = threading.Lock()
+    inside = 0
+    limits: tuple[int | None, int, int] = (None, 0, 0)
+    ignored: Any = None
+    libtiff: Any = None
+    handler = logging.NullHandler()
+
+
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Put our limits in place of Pillow's, and keep its, libtiff's and tifffile's lines away while any thread is here.
+
+    The limits are globals of Pillow's and warning filters belong to the process: the first thread in changes them, the
+    last one out restores them: then all is as it was.
+    """
+    with _Quiet.lock:
+        if not _Quiet.inside:
+            _Quiet.limits = _set_limits(None, MAX_METADATA_BYTES, MAX_METADATA_BYTES)
+            warnings.filterwarnings("ignore", module=r"(PIL|tifffile)\.")
+            _Quiet.ignored = warnings.filters[0]
+            logging.getLogger("PIL").addHandler(_Quiet.handler)
+            _Quiet.libtiff = _set_libtiff_handler(None)
+        _Quiet.inside += 1
+    try:
+        yield
+    finally:
+        with _Quiet.lock:
+            _Quiet.inside -= 1
+            if not _Quiet.inside:
+                _set_limits(*_Quiet.limits)
+                with suppress(ValueError):  # someone else replaced the filters meanwhile
+                    cast("list[Any]", warnings.filters).remove(_Quiet.ignored)
+                logging.getLogger("PIL").removeHandler(_Quiet.handler)
+                _set_libtiff_handler(_Quiet.libtiff)
+
+
+def _set_limits(pixels: int | None, text_bytes: int, all_text_bytes: int) -> tuple[int | None, int, int]:
+    """Set Pillow's limits of an image and of one text and all texts of a PNG; returns those before."""
+    before = Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY
+    Image.MAX_IMAGE_PIXELS = pixels
+    PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = text_bytes, all_text_bytes
+    return before
+
+
+def _set_libtiff_handler(handler: int | None) -> int | None:
+    """Tell the libtiff inside Pillow who is to print errors, None for nobody; the one before.
+
+    Pillow itself does so for warnings only. Where its libtiff cannot be reached from here, it goes on printing.
+    """
+    set_handler = _libtiff_setter()
+    return set_handler(handler) if set_handler is not None else None
+
+
+@cache
+def _libtiff_setter() -> Callable[[int | None], int | None] | None:
+    with suppress(AttributeError, OSError):
+        set_handler = ctypes.CDLL(cast("Any", Image).core.__file__).TIFFSetErrorHandler
+        set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+        return cast("Callable[[int | None], int | None]", set_handler)
+    return None

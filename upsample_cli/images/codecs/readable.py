@@ -1,0 +1,63 @@
+"""What a decoder raises, as one line that says what is wrong with the file and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from upsample_cli.errors import ImageError
+from upsample_cli.images.format_table import Format
+from upsample_cli.images.limits import MAX_METADATA_BYTES, MetadataError
+from upsample_cli.images.metadata.ifd import OVERLAP
+
+CONVERT = "convert it to PNG, TIFF or JPEG first"
+REDUCE = "convert it to RGB or grey of 8 or 16 bits first"
+COPY = "get a new copy of it"
+_STRIP = "remove it, with exiftool for example"
+
+# What Pillow says, and what that means to someone who has never heard of Pillow.
+_PHRASES: tuple[tuple[str, str, str], ...] = (
+    ("-bit layers", "is a JPEG of more than 8 bits per channel, which is not supported", REDUCE),
+    ("-layer images", "is a JPEG of an unusual number of channels, which is not supported", CONVERT),
+    ("unknown pixel mode", "is a TIFF whose kind of pixels is not supported", REDUCE),
+    ("unknown data organization", "is a TIFF whose kind of pixels is not supported", REDUCE),
+    ("samples per pixel", "is a TIFF whose number of channels is not supported", REDUCE),
+    ("Windows Media Photo", "is a TIFF compressed as JPEG XR, which is not supported", CONVERT),
+    ("BMP compression", "is a BMP of a compression that is not supported", CONVERT),
+    ("bitfields", "is a BMP whose kind of pixels is not supported", CONVERT),
+    ("pixel depth", "is a BMP whose kind of pixels is not supported", CONVERT),
+    ("support not installed", "cannot be decoded by the Pillow that is installed", "install Pillow's own build of it"),
+    (OVERLAP, "is damaged: its directories, or what they point to, overlap", COPY),
+    ("runcated", "is truncated: the file ends before its image does", COPY),
+)
+
+
+@contextmanager
+def readable(name: str, fmt: Format) -> Iterator[None]:
+    """Turn whatever Pillow raises in here into one line. Damaged files make it raise nearly everything there is.
+
+    Raises:
+        ImageError: instead.
+    """
+    try:
+        yield
+    except ImageError:
+        raise
+    except MetadataError as error:
+        cause = f"carries more than {MAX_METADATA_BYTES >> 20} MiB of text, profile and other metadata"
+        raise ImageError(name, cause, _STRIP) from error
+    except MemoryError as error:
+        raise ImageError(name, "does not fit into memory", "give --workers 1, or enlarge it elsewhere") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise ImageError(name, f"cannot be read ({error.strerror})", "check the disk or the network") from error
+        raise _damaged(name, fmt, error) from error
+    except Exception as error:
+        raise _damaged(name, fmt, error) from error
+
+
+def _damaged(name: str, fmt: Format, error: Exception) -> ImageError:
+    for phrase, cause, next_step in _PHRASES:
+        if phrase in str(error):
+            return ImageError(name, cause, next_step)
+    return ImageError(name, f"is damaged: its {fmt.title} data make no sense", COPY)

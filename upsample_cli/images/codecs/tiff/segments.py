@@ -1,0 +1,169 @@
+"""The strips and tiles of a TIFF page, decoded by imagecodecs when a box of the page touches them."""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upsample_cli.errors import ImageError
+from upsample_cli.images.codecs.readable import COPY, readable
+from upsample_cli.images.codecs.tiff.kinds import JPEG_COMPRESSIONS, TiffKind
+from upsample_cli.images.codecs.tiff.lzw import lzw_decoded
+from upsample_cli.images.codecs.tiff.segment_size import is_larger
+from upsample_cli.images.format_table import FORMATS
+from upsample_cli.images.model import Rows
+from upsample_cli.images.regions import ReadBox
+
+if TYPE_CHECKING:
+    from tifffile import TiffPage
+
+_PLAIN_BYTES = 1 << 20  # read at a time of pixels that are not compressed
+_LZW = 5
+
+
+@dataclass
+class Segments:
+    """The strips or tiles of a page, decoded when a box touches them, and kept until a box does not.
+
+    Raises:
+        ImageError: one of them lies outside the file.
+    """
+
+    page: TiffPage
+    file: BinaryIO
+    name: str
+    _plain: bool = field(init=False)
+    _side: tuple[int, int] = field(init=False)
+    _grid: tuple[int, int] = field(init=False)
+    _decoded: dict[int, NDArray[Any] | None] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        page = self.page
+        height, width, row_bytes = page.imagelength, page.imagewidth, 0
+        self._plain = bool(
+            page.is_contiguous
+            and not page.is_tiled
+            and page.compression == 1
+            and page.predictor == 1
+            and page.fillorder == 1
+            and page.bitspersample in {8, 16, 32, 64}
+            and not page.is_subsampled
+        )
+        if self._plain:
+            row_bytes = width * self._contiguous * page.bitspersample // 8
+            self._side = min(height, max(1, _PLAIN_BYTES // row_bytes)), width
+        elif page.is_tiled:
+            self._side = page.tilelength, page.tilewidth
+        else:
+            self._side = min(page.rowsperstrip, height), width
+        self._grid = -(-height // self._side[0]), -(-width // self._side[1])
+        self._check_inside(self._planes * height * row_bytes)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of one strip or tile, decoded."""
+        return self._side[0] * self._side[1] * self._contiguous * int(np.dtype(self.page.dtype).itemsize)
+
+    @property
+    def held_bytes(self) -> int:
+        """What is decoded of the page while a band is read that lies in two rows of strips or tiles."""
+        rows = 0 if self._plain else min(2, self._grid[0])
+        return rows * self._grid[1] * self._planes * self.size_bytes
+
+    @property
+    def _contiguous(self) -> int:
+        """Samples of a pixel that lie side by side."""
+        return 1 if self.page.planarconfig == 2 else int(self.page.samplesperpixel)
+
+    @property
+    def _planes(self) -> int:
+        return int(self.page.samplesperpixel) // self._contiguous
+
+    def _check_inside(self, plain_bytes: int) -> None:
+        page = self.page
+        end = self.file.seek(0, 2)
+        if self._plain:
+            spans = [(page.dataoffsets[0], plain_bytes)]
+        else:
+            spans = list(zip(page.dataoffsets, page.databytecounts, strict=False))
+        expected = 1 if self._plain else self._planes * self._grid[0] * self._grid[1]
+        if len(spans) < expected or any(at + size > end for at, size in spans):
+            raise ImageError(self.name, "is truncated: the file ends before its image does", COPY)
+
+    def reader(self, kind: TiffKind, losses: set[str]) -> ReadBox:
+        """Reads boxes of the page as rows, and adds to `losses` as `TiffKind.rows` does."""
+
+        def read_box(top: int, bottom: int, left: int, right: int) -> Rows:
+            with readable(self.name, FORMATS["tiff"]):
+                return kind.rows(self.box(top, bottom, left, right, kind.samples), losses)
+
+        return read_box
+
+    def box(self, top: int, bottom: int, left: int, right: int, samples: tuple[int, ...]) -> NDArray[Any]:
+        """Stored numbers of these samples, (rows, columns, samples)."""
+        box = np.zeros((bottom - top, right - left, len(samples)), self.page.dtype)
+        tall, wide = self._side
+        touched: dict[int, NDArray[Any] | None] = {}
+        planes = range(self._planes) if self._planes == 1 else samples
+        for row in range(top // tall, -(-bottom // tall)):
+            for column in range(left // wide, -(-right // wide)):
+                for plane in planes:
+                    index = (plane * self._grid[0] + row) * self._grid[1] + column
+                    piece = self._decoded[index] if index in self._decoded else self._segment(index, plane, row)
+                    touched[index] = piece
+                    if piece is None:  # sparse: never written, all zero
+                        continue
+                    y, x = row * tall, column * wide
+                    part = piece[max(top - y, 0) : bottom - y, max(left - x, 0) : right - x]
+                    target = box[max(y - top, 0) :, max(x - left, 0) :][: part.shape[0], : part.shape[1]]
+                    if self._planes == 1:
+                        target[:] = part[..., list(samples)] if len(samples) != part.shape[2] else part
+                    else:
+                        target[..., samples.index(plane)] = part[..., 0]
+        self._decoded = touched
+        return box
+
+    def _segment(self, index: int, plane: int, row: int) -> NDArray[Any] | None:
+        """A strip or tile: (rows, width, samples side by side)."""
+        page = self.page
+        if self._plain:
+            top, width = row * self._side[0], self._side[1]
+            rows = min(self._side[0], page.imagelength - top)
+            stored = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
+            row_bytes = width * self._contiguous * stored.itemsize
+            self.file.seek(page.dataoffsets[0] + (plane * page.imagelength + top) * row_bytes)
+            return np.frombuffer(self.file.read(rows * row_bytes), stored).reshape(rows, width, self._contiguous)
+        at, size = page.dataoffsets[index], page.databytecounts[index]
+        if not size:
+            return None
+        self.file.seek(at)
+        data = self.file.read(size)
+        is_jpeg = page.compression in JPEG_COMPRESSIONS
+        if is_larger((page.jpegheader or b"") + data, page.compression, *self._side, self._contiguous):
+            raise ValueError("a segment larger than its place")
+        if page.compression == _LZW:
+            data, page = self._unpacked(data, index), self._unpacked_page
+        tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if is_jpeg else {}
+        decoded = page.decode(data, index, **tables)[0]
+        return None if decoded is None else decoded[0]
+
+    def _unpacked(self, data: bytes, index: int) -> bytes:
+        """LZW by libtiff: damaged data make imagecodecs' decoder crash."""
+        page = self.page
+        rows, width = self._side
+        if not page.is_tiled:
+            rows = min(rows, page.imagelength - index % self._grid[0] * rows)
+        row_bytes = -(-width * self._contiguous * page.bitspersample // 8)
+        return lzw_decoded(data, rows, row_bytes, fill_order=page.fillorder)
+
+    @cached_property
+    def _unpacked_page(self) -> TiffPage:
+        """The page as it would be if it were not compressed."""
+        page = copy(self.page)
+        page.compression, page.fillorder = 1, 1
+        return page
