@@ -10,7 +10,6 @@ from PIL import ExifTags, Image
 
 from upsample_cli.images.metadata.exif import (
     exif_for_output,
-    exif_of_tiff,
     has_maker_note,
     orientation,
     resolution,
@@ -18,6 +17,7 @@ from upsample_cli.images.metadata.exif import (
     without_orientation,
     without_prefix,
 )
+from upsample_cli.images.metadata.exif_from_tiff import exif_of_tiff
 
 MAKER_NOTE = b"ACME\0\x01 absolute offsets in here"
 THUMBNAIL = b"\xff\xd8stale thumbnail\xff\xd9"

@@ -8,7 +8,7 @@ import zlib
 from PIL import Image
 
 from support.corpus import png_chunk, saved
-from upsample_cli.images.metadata import ifd
+from upsample_cli.images.metadata import ifd, ifd_write
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -44,19 +44,21 @@ def tiff_pages(count: int, side: int = 1, compression: int = 1, data: bytes = b"
     at = sum(map(len, pieces))
     for number in range(count):
         fields = _page_fields(side, side, compression, (8, len(data)))
-        directory = ifd.directory_bytes(fields, order="<", at=at)
+        directory = ifd_write.directory_bytes(fields, order="<", at=at)
         at += len(directory)
-        directory = ifd.directory_bytes(fields, order="<", at=at - len(directory), next_at=at * (number + 1 < count))
+        directory = ifd_write.directory_bytes(
+            fields, order="<", at=at - len(directory), next_at=at * (number + 1 < count)
+        )
         pieces.append(directory)
     return b"".join(pieces)
 
 
-def _page_fields(height: int, width: int, compression: int, strip: tuple[int, int]) -> list[ifd.Field]:
+def _page_fields(height: int, width: int, compression: int, strip: tuple[int, int]) -> list[ifd_write.Field]:
     longs = {256: width, 257: height, 273: strip[0], 278: height, 279: strip[1]}
     shorts = {258: 8, 259: compression, 262: 1, 277: 1}
     return [
-        *(ifd.integers(tag, ifd.LONG, "<", value) for tag, value in longs.items()),
-        *(ifd.integers(tag, ifd.SHORT, "<", value) for tag, value in shorts.items()),
+        *(ifd_write.integers(tag, ifd.LONG, "<", value) for tag, value in longs.items()),
+        *(ifd_write.integers(tag, ifd.SHORT, "<", value) for tag, value in shorts.items()),
     ]
 
 

@@ -10,14 +10,13 @@ from upsample_cli.errors import ImageError
 from upsample_cli.images.codecs.input_file import Input, opened_file, shown_name
 from upsample_cli.images.formats import FORMATS, check_output_size
 from upsample_cli.images.metadata import ifd
-from upsample_cli.images.metadata.exif import orientation, tiff_orientation
+from upsample_cli.images.metadata.exif import EXIF_IFD, orientation, tiff_orientation
 from upsample_cli.images.model import ImageInfo, Metadata
 from upsample_cli.images.open import read_header
 from upsample_cli.images.orientation import xmp_orientation
 from upsample_cli.images.output_form import nearest_form
 from upsample_cli.images.save import is_lossless
 
-_EXIF_IFD = 0x8769
 _CAMERA_TAGS, _DATE, _DATE_TAKEN = (0x010F, 0x0110), 0x0132, 0x9003
 _LONGEST_ENTRY_BYTES = 4096
 
@@ -128,7 +127,7 @@ def _exif_texts(exif: bytes) -> dict[int, str]:
         directory = ifd.read_directory(tiff, tiff.first)
         entries = list(directory.entries)
         with suppress(ValueError):
-            entries += ifd.read_directory(tiff, ifd.first_integer(tiff, directory.find(_EXIF_IFD)) or 0).entries
+            entries += ifd.read_directory(tiff, ifd.first_integer(tiff, directory.find(EXIF_IFD)) or 0).entries
         for entry in entries:
             data = ifd.value_bytes(tiff, entry) if entry.kind == 2 and entry.size_bytes < _LONGEST_ENTRY_BYTES else None
             text = (data or b"").split(b"\0")[0].decode("utf-8", "replace").strip()

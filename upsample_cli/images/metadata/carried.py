@@ -14,6 +14,7 @@ from upsample_cli.images.format_table import COMMENT
 from upsample_cli.images.limits import check_metadata_bytes
 from upsample_cli.images.metadata import exif as exif_blocks
 from upsample_cli.images.metadata import iptc
+from upsample_cli.images.metadata.exif_from_tiff import exif_of_tiff
 from upsample_cli.images.metadata.policy import EXIF_DAMAGED, MAKER_NOTE_MOVES, XMP_EXTENSION
 from upsample_cli.images.model import Metadata
 from upsample_cli.images.orientation import ORIENTATION, valid, xmp_orientation, xmp_upright
@@ -91,7 +92,7 @@ def _exif(image: Image.Image, file: BinaryIO, chunks: Ancillary | None) -> bytes
         return chunks.exif
     if hasattr(image, "tag_v2"):
         try:
-            return exif_blocks.exif_of_tiff(file, getattr(image, "page_at", None))
+            return exif_of_tiff(file, getattr(image, "page_at", None))
         except ValueError:
             return None
     block = image.info.get("exif")

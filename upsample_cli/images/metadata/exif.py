@@ -9,36 +9,16 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
-from typing import BinaryIO
 
-from upsample_cli.images.metadata import ifd
+from upsample_cli.images.metadata import ifd, ifd_write
 from upsample_cli.images.metadata.resolution import UNITS_PER_INCH
 from upsample_cli.images.orientation import ORIENTATION, valid
 
 _WIDTH, _HEIGHT = 0x0100, 0x0101
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
-_EXIF_IFD, _GPS_IFD, _INTEROPERABILITY_IFD = 0x8769, 0x8825, 0xA005
+EXIF_IFD, GPS_IFD, INTEROPERABILITY_IFD = 0x8769, 0x8825, 0xA005
 _PIXEL_X, _PIXEL_Y, _MAKER_NOTE = 0xA002, 0xA003, 0x927C
 _THUMBNAIL = ((0x0201, 0x0202), (0x0111, 0x0117))  # where it lies and how long it is: a JPEG, or one strip
-
-_FIRST = 0
-_DIRECTORIES_IN = {
-    _FIRST: (_EXIF_IFD, _GPS_IFD), _EXIF_IFD: (_INTEROPERABILITY_IFD,), _GPS_IFD: (), _INTEROPERABILITY_IFD: ()
-}  # fmt: skip
-_LAST_CLASSIC_KIND = 13
-_MAX_DIRECTORY_BYTES = 4 << 20
-
-_DESCRIPTION = 0x010E
-_SHAPE = b'{"shape":'
-"""How tifffile begins a description that states the size in pixels: untrue of an enlarged image, so not carried."""
-
-DESCRIPTIVE_TAGS = frozenset(
-    {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x4749, 0x8298, 0x83BB}
-    | {0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F}
-)
-"""Tags of a first directory that tell about the image, not about how its pixels lie in the file: description, make,
-model, software, date, artist, host, ratings, copyright, IPTC, and the five that Windows writes."""
 
 
 def without_prefix(block: bytes) -> bytes:
@@ -53,8 +33,8 @@ def without_prefix(block: bytes) -> bytes:
 def orientation(exif: bytes) -> int | None:
     r"""How the image is to be turned, 1 to 8; None if the block does not say, or is damaged.
 
-    >>> field = ifd.integers(0x0112, ifd.SHORT, "<", 6)
-    >>> orientation(b"II*\0\x08\0\0\0" + ifd.directory_bytes([field], order="<", at=8))
+    >>> field = ifd_write.integers(0x0112, ifd.SHORT, "<", 6)
+    >>> orientation(b"II*\0\x08\0\0\0" + ifd_write.directory_bytes([field], order="<", at=8))
     6
     """
     try:
@@ -116,11 +96,11 @@ def exif_for_output(exif: bytes, height: int, width: int) -> bytes:
 
 
 def _directories_below(tiff: ifd.Tiff, first: ifd.Directory) -> Iterator[ifd.Directory]:
-    exif_at = ifd.first_integer(tiff, first.find(_EXIF_IFD))
+    exif_at = ifd.first_integer(tiff, first.find(EXIF_IFD))
     exif = ifd.read_directory(tiff, exif_at) if exif_at is not None else None
     if exif is not None:
         yield exif
-    for parent, tag in ((first, _GPS_IFD), (exif, _INTEROPERABILITY_IFD)):
+    for parent, tag in ((first, GPS_IFD), (exif, INTEROPERABILITY_IFD)):
         at = ifd.first_integer(tiff, parent.find(tag)) if parent is not None else None
         with suppress(ValueError):  # nothing in these two has to be set right: a damaged one stays as it is
             yield ifd.read_directory(tiff, at or 0)
@@ -128,7 +108,7 @@ def _directories_below(tiff: ifd.Tiff, first: ifd.Directory) -> Iterator[ifd.Dir
 
 def _set_integer(data: bytearray, tiff: ifd.Tiff, entry: ifd.Entry, value: int) -> None:
     kind = ifd.SHORT if value < 2**16 and entry.kind != ifd.LONG else ifd.LONG
-    packed = ifd.integers(entry.tag, kind, tiff.order, value).value
+    packed = ifd_write.integers(entry.tag, kind, tiff.order, value).value
     struct.pack_into(f"{tiff.order}HHI4s", data, entry.at, entry.tag, kind, 1, packed)
 
 
@@ -192,72 +172,21 @@ def with_resolution(exif: bytes | None, dpi: tuple[float, float]) -> bytes:
     tiff = ifd.tiff_in_bytes(block)
     first = ifd.read_directory(tiff, tiff.first)
     new = [
-        *(ifd.rational(tag, tiff.order, value) for tag, value in zip((_X_RESOLUTION, _Y_RESOLUTION), dpi, strict=True)),
-        ifd.integers(_RESOLUTION_UNIT, ifd.SHORT, tiff.order, 2),
+        *(
+            ifd_write.rational(tag, tiff.order, value)
+            for tag, value in zip((_X_RESOLUTION, _Y_RESOLUTION), dpi, strict=True)
+        ),
+        ifd_write.integers(_RESOLUTION_UNIT, ifd.SHORT, tiff.order, 2),
     ]
     replaced = {field.tag for field in new}
     slots = [
-        ifd.Field(e.tag, e.kind, e.count, block[e.at + 8 : e.at + 12]) for e in first.entries if e.tag not in replaced
+        ifd_write.Field(entry.tag, entry.kind, entry.count, block[entry.at + 8 : entry.at + 12])
+        for entry in first.entries
+        if entry.tag not in replaced
     ]
     at = len(block) + len(block) % 2
-    directory = ifd.directory_bytes([*slots, *new], order=tiff.order, at=at, next_at=first.next_at)
+    directory = ifd_write.directory_bytes([*slots, *new], order=tiff.order, at=at, next_at=first.next_at)
     return block[:4] + struct.pack(tiff.order + "I", at) + block[8:].ljust(at - 8, b"\0") + directory
-
-
-def descriptive_fields(tiff: ifd.Tiff, *, follow: bool = True) -> list[ifd.Field]:
-    """The descriptive entries of a TIFF's first directory, with its Exif and GPS directories.
-
-    Entries whose values lie outside the file are left out, and those past 4 MiB of one directory.
-
-    Args:
-        tiff: the structure.
-        follow: copy the Exif and GPS directories; if not, only the offsets where they lie.
-
-    Raises:
-        ValueError: the first directory is damaged.
-    """
-    return _copied(tiff, ifd.read_directory(tiff, tiff.first), _FIRST, follow)
-
-
-def _copied(tiff: ifd.Tiff, directory: ifd.Directory, kind: int, follow: bool) -> list[ifd.Field]:
-    fields: list[ifd.Field] = []
-    room_bytes = _MAX_DIRECTORY_BYTES
-    for entry in directory.entries:
-        if entry.tag in _DIRECTORIES_IN[kind]:
-            with suppress(ValueError):
-                below = ifd.read_directory(tiff, ifd.first_integer(tiff, entry) or 0)
-                inner = _copied(tiff, below, entry.tag, follow) if follow else struct.pack(tiff.order + "I", below.at)
-                fields.append(ifd.Field(entry.tag, ifd.LONG, 1, inner))
-        elif entry.tag in _DIRECTORIES_IN or (kind == _FIRST and entry.tag not in DESCRIPTIVE_TAGS):
-            continue
-        elif entry.kind <= _LAST_CLASSIC_KIND and entry.size_bytes <= room_bytes:
-            value = ifd.value_bytes(tiff, entry)
-            if value is not None:
-                room_bytes -= len(value)
-                fields.append(ifd.Field(entry.tag, entry.kind, entry.count, value))
-    return fields
-
-
-def exif_of_tiff(file: BinaryIO, page_at: int | None = None) -> bytes | None:
-    """An Exif block made of what a TIFF file tells about its image; None if it tells nothing.
-
-    Args:
-        file: its position is moved about.
-        page_at: where the page's directory lies; None for the first.
-
-    A maker's note in it has to move: its own absolute offsets cannot follow.
-
-    Raises:
-        ValueError: the file's first directory is damaged.
-    """
-    tiff = ifd.tiff_in_file(file)
-    fields = [
-        field
-        for field in descriptive_fields(tiff if page_at is None else replace(tiff, first=page_at))
-        if not (field.tag == _DESCRIPTION and bytes(field.value).startswith(_SHAPE))  # type: ignore[arg-type]
-    ]
-    head = (b"II*\0" if tiff.order == "<" else b"MM\0*") + struct.pack(tiff.order + "I", 8)
-    return head + ifd.directory_bytes(fields, order=tiff.order, at=8) if fields else None
 
 
 def has_maker_note(exif: bytes) -> bool:

@@ -6,14 +6,13 @@ Source: TIFF revision 6.0, section 2; BigTIFF as libtiff defines it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import BinaryIO
 
 SHORT, LONG, RATIONAL, UNDEFINED, LONG8, IFD8 = 3, 4, 5, 7, 16, 18
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _MAX_ENTRIES = 4096
 """More than any image has; a damaged count must not make us read for minutes."""
 
@@ -143,7 +142,7 @@ def read_directory(tiff: Tiff, at: int) -> Directory:
         tag, kind, values = struct.unpack_from(tiff.order + head, table, index * entry_size)
         entry_at = at + count_size + index * entry_size
         inline_at = struct.calcsize("=" + head)
-        size = _SIZES.get(kind, 0) * values
+        size = SIZES.get(kind, 0) * values
         value_at = entry_at + inline_at
         if size > struct.calcsize(pointer):
             value_at = struct.unpack_from(tiff.order + pointer, table, index * entry_size + inline_at)[0]
@@ -194,71 +193,8 @@ def value_bytes(tiff: Tiff, entry: Entry) -> bytes | None:
 
 def first_integer(tiff: Tiff, entry: Entry | None) -> int | None:
     """The first value of an entry, if it is there and a whole number."""
-    size = _SIZES.get(entry.kind, 0) if entry is not None and entry.kind in (1, SHORT, LONG, 13, LONG8, IFD8) else 0
+    size = SIZES.get(entry.kind, 0) if entry is not None and entry.kind in (1, SHORT, LONG, 13, LONG8, IFD8) else 0
     if entry is None or not size or not entry.count:
         return None
     data = tiff.read(entry.value_at, size)
     return int.from_bytes(data, "little" if tiff.order == "<" else "big") if len(data) == size else None
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One entry to be written: values as bytes in the file's order, or the fields of a directory it points to."""
-
-    tag: int
-    kind: int
-    count: int
-    value: bytes | Sequence[Field]
-
-
-def integers(tag: int, kind: int, order: str, *values: int) -> Field:
-    """A field of whole numbers."""
-    codes = {SHORT: "H", LONG: "I", LONG8: "Q"}
-    return Field(tag, kind, len(values), struct.pack(f"{order}{len(values)}{codes[kind]}", *values))
-
-
-def rational(tag: int, order: str, value: float) -> Field:
-    """A field of one number as a fraction, the nearest whose parts have 31 bits."""
-    ratio = Fraction(value).limit_denominator(max(1, int(2**31 / max(value, 1))))
-    return Field(tag, RATIONAL, 1, struct.pack(order + "II", ratio.numerator, ratio.denominator))
-
-
-def swapped(field: Field) -> Field:
-    """The field with its numbers in the other byte order.
-
-    >>> swapped(integers(256, SHORT, "<", 1, 2)).value.hex(" ")
-    '00 01 00 02'
-    """
-    if not isinstance(field.value, bytes):
-        return replace(field, value=[swapped(each) for each in field.value])
-    size = {RATIONAL: 4, 10: 4}.get(field.kind, _SIZES.get(field.kind, 1))
-    value = b"".join(field.value[at : at + size][::-1] for at in range(0, len(field.value), size))
-    return replace(field, value=value)
-
-
-def directory_bytes(fields: Iterable[Field], *, order: str, at: int, big: bool = False, next_at: int = 0) -> bytes:
-    """A directory, and after it all that does not fit into its entries, to be put at offset `at` (even).
-
-    >>> field = integers(256, SHORT, "<", 640)
-    >>> directory_bytes([field], order="<", at=8).hex(" ")
-    '01 00 00 01 03 00 01 00 00 00 80 02 00 00 00 00 00 00'
-    """
-    count_code, head, pointer = ("Q", "HHQ", "Q") if big else ("H", "HHI", "I")
-    room = struct.calcsize(pointer)
-    ordered = sorted(fields, key=lambda field: field.tag)
-    table = bytearray(struct.pack(order + count_code, len(ordered)))
-    after_at = at + struct.calcsize("=" + count_code) + len(ordered) * (struct.calcsize("=" + head) + room) + room
-    after = bytearray()
-    for field in ordered:
-        position = after_at + len(after)
-        kind, value = field.kind, field.value
-        if not isinstance(value, bytes):
-            kind = IFD8 if big else LONG
-            after += directory_bytes(value, order=order, at=position, big=big)
-            value = struct.pack(order + pointer, position)
-        elif len(value) > room:
-            after += value
-            value = struct.pack(order + pointer, position)
-        after += bytes(len(after) % 2)
-        table += struct.pack(order + head, field.tag, kind, field.count) + value.ljust(room, b"\0")
-    return bytes(table) + struct.pack(order + pointer, next_at) + bytes(after)

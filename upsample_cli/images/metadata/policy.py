@@ -6,7 +6,7 @@ import struct
 from dataclasses import replace
 from typing import Literal
 
-from upsample_cli.images.metadata import ifd
+from upsample_cli.images.metadata import ifd, ifd_write
 from upsample_cli.images.metadata.exif import orientation
 from upsample_cli.images.model import ImageInfo, Metadata
 from upsample_cli.images.orientation import ORIENTATION
@@ -45,5 +45,5 @@ def under_policy(info: ImageInfo, metadata: Metadata, policy: MetadataPolicy) ->
 _UPRIGHT = (
     b"II*\0"
     + struct.pack("<I", 8)
-    + ifd.directory_bytes([ifd.integers(ORIENTATION, ifd.SHORT, "<", 1)], order="<", at=8)
+    + ifd_write.directory_bytes([ifd_write.integers(ORIENTATION, ifd.SHORT, "<", 1)], order="<", at=8)
 )

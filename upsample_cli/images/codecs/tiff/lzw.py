@@ -10,7 +10,7 @@ from io import BytesIO
 from PIL import TiffImagePlugin
 
 from upsample_cli.images.codecs.quiet import quiet_pillow
-from upsample_cli.images.metadata import ifd
+from upsample_cli.images.metadata import ifd, ifd_write
 
 _HEAD = b"II*\0\x08\0\0\0"
 _LZW, _GREY = 5, 1
@@ -34,12 +34,12 @@ def lzw_decoded(data: bytes, rows: int, row_bytes: int, *, fill_order: int = 1) 
         (256, row_bytes), (257, rows), (258, 8), (259, _LZW), (262, _GREY), (266, fill_order), (273, 0), (277, 1),
         (278, rows), (279, len(data)),
     )  # fmt: skip
-    size = len(ifd.directory_bytes(_fields(numbers), order="<", at=len(_HEAD)))
+    size = len(ifd_write.directory_bytes(_fields(numbers), order="<", at=len(_HEAD)))
     numbers = tuple((tag, len(_HEAD) + size if tag == 273 else number) for tag, number in numbers)
-    directory = ifd.directory_bytes(_fields(numbers), order="<", at=len(_HEAD))
+    directory = ifd_write.directory_bytes(_fields(numbers), order="<", at=len(_HEAD))
     with quiet_pillow():
         return TiffImagePlugin.TiffImageFile(BytesIO(_HEAD + directory + data)).tobytes()
 
 
-def _fields(numbers: tuple[tuple[int, int], ...]) -> list[ifd.Field]:
-    return [ifd.integers(tag, ifd.LONG, "<", number) for tag, number in numbers]
+def _fields(numbers: tuple[tuple[int, int], ...]) -> list[ifd_write.Field]:
+    return [ifd_write.integers(tag, ifd.LONG, "<", number) for tag, number in numbers]

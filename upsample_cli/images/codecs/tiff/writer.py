@@ -22,8 +22,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from upsample_cli.images.codecs.strips import StripWriter
-from upsample_cli.images.metadata import ifd
-from upsample_cli.images.metadata.exif import descriptive_fields
+from upsample_cli.images.metadata import ifd, ifd_write
+from upsample_cli.images.metadata.exif_from_tiff import descriptive_fields
 from upsample_cli.images.metadata.iptc import TIFF_TAG
 from upsample_cli.images.model import Colour, Frames, Layout, Metadata, Rows
 
@@ -119,7 +119,7 @@ class TiffSink:
         self._append(bytes(-self._at % 2))
         at, fields = self._at, self._fields()
         self._next_at = at + (8 + 20 * len(fields) if self._big else 2 + 12 * len(fields))
-        self._append(ifd.directory_bytes(fields, order=self._order, at=at, big=self._big))
+        self._append(ifd_write.directory_bytes(fields, order=self._order, at=at, big=self._big))
         self._file.seek(self._link_at)
         self._file.write(struct.pack(self._order + ("Q" if self._big else "I"), at))
         self._file.seek(self._at)
@@ -147,7 +147,7 @@ class TiffSink:
             struct.pack(self._order + "HHHQ", 43, 8, 0, 0) if self._big else struct.pack(self._order + "HI", 42, 0)
         )
 
-    def _fields(self) -> list[ifd.Field]:
+    def _fields(self) -> list[ifd_write.Field]:
         layout, metadata, order = self._layout, self._metadata, self._order
         short, long = (partial(_integers, order, kind) for kind in (ifd.SHORT, ifd.LONG))
         fields = [
@@ -170,8 +170,8 @@ class TiffSink:
             fields.append(short(338, _STRAIGHT_ALPHA))
         if metadata.dpi:
             fields += [
-                ifd.rational(282, order, metadata.dpi[0]),
-                ifd.rational(283, order, metadata.dpi[1]),
+                ifd_write.rational(282, order, metadata.dpi[0]),
+                ifd_write.rational(283, order, metadata.dpi[1]),
                 short(296, _INCH),
             ]
         described = self._described(metadata.exif) if metadata.exif else []
@@ -180,13 +180,13 @@ class TiffSink:
         beside = ((700, 1, metadata.xmp), (TIFF_TAG, ifd.UNDEFINED, iptc), (34675, ifd.UNDEFINED, metadata.icc_profile))
         for tag, kind, value in beside:
             if value:
-                fields.append(ifd.Field(tag, kind, len(value), value))
+                fields.append(ifd_write.Field(tag, kind, len(value), value))
         return fields + described
 
-    def _described(self, exif: bytes) -> list[ifd.Field]:
+    def _described(self, exif: bytes) -> list[ifd_write.Field]:
         tiff = ifd.tiff_in_bytes(exif)
         fields = descriptive_fields(tiff, follow=self._big or not self._is_head)
-        return fields if tiff.order == self._order else [ifd.swapped(field) for field in fields]
+        return fields if tiff.order == self._order else [ifd_write.swapped(field) for field in fields]
 
 
 class TiffPages:
@@ -246,5 +246,5 @@ def _float_differences(rows: Rows) -> bytes:
     return line.tobytes()
 
 
-def _integers(order: str, kind: int, tag: int, *values: int) -> ifd.Field:
-    return ifd.integers(tag, kind, order, *values)
+def _integers(order: str, kind: int, tag: int, *values: int) -> ifd_write.Field:
+    return ifd_write.integers(tag, kind, order, *values)

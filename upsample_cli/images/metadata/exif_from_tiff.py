@@ -1,0 +1,85 @@
+"""The Exif block of a TIFF: the entries of its first directory that describe the image, with its Exif and GPS."""
+
+from __future__ import annotations
+
+import struct
+from contextlib import suppress
+from dataclasses import replace
+from typing import BinaryIO
+
+from upsample_cli.images.metadata import ifd, ifd_write
+from upsample_cli.images.metadata.exif import EXIF_IFD, GPS_IFD, INTEROPERABILITY_IFD
+
+_FIRST = 0
+_DIRECTORIES_IN = {
+    _FIRST: (EXIF_IFD, GPS_IFD), EXIF_IFD: (INTEROPERABILITY_IFD,), GPS_IFD: (), INTEROPERABILITY_IFD: ()
+}  # fmt: skip
+_LAST_CLASSIC_KIND = 13
+_MAX_DIRECTORY_BYTES = 4 << 20
+
+_DESCRIPTION = 0x010E
+_SHAPE = b'{"shape":'
+"""How tifffile begins a description that states the size in pixels: untrue of an enlarged image, so not carried."""
+
+DESCRIPTIVE_TAGS = frozenset(
+    {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x4749, 0x8298, 0x83BB}
+    | {0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F}
+)
+"""Tags of a first directory that tell about the image, not about how its pixels lie in the file: description, make,
+model, software, date, artist, host, ratings, copyright, IPTC, and the five that Windows writes."""
+
+
+def descriptive_fields(tiff: ifd.Tiff, *, follow: bool = True) -> list[ifd_write.Field]:
+    """The descriptive entries of a TIFF's first directory, with its Exif and GPS directories.
+
+    Entries whose values lie outside the file are left out, and those past 4 MiB of one directory.
+
+    Args:
+        tiff: the structure.
+        follow: copy the Exif and GPS directories; if not, only the offsets where they lie.
+
+    Raises:
+        ValueError: the first directory is damaged.
+    """
+    return _copied(tiff, ifd.read_directory(tiff, tiff.first), _FIRST, follow)
+
+
+def _copied(tiff: ifd.Tiff, directory: ifd.Directory, kind: int, follow: bool) -> list[ifd_write.Field]:
+    fields: list[ifd_write.Field] = []
+    free_bytes = _MAX_DIRECTORY_BYTES
+    for entry in directory.entries:
+        if entry.tag in _DIRECTORIES_IN[kind]:
+            with suppress(ValueError):
+                below = ifd.read_directory(tiff, ifd.first_integer(tiff, entry) or 0)
+                inner = _copied(tiff, below, entry.tag, follow) if follow else struct.pack(tiff.order + "I", below.at)
+                fields.append(ifd_write.Field(entry.tag, ifd.LONG, 1, inner))
+        elif entry.tag in _DIRECTORIES_IN or (kind == _FIRST and entry.tag not in DESCRIPTIVE_TAGS):
+            continue
+        elif entry.kind <= _LAST_CLASSIC_KIND and entry.size_bytes <= free_bytes:
+            value = ifd.value_bytes(tiff, entry)
+            if value is not None:
+                free_bytes -= len(value)
+                fields.append(ifd_write.Field(entry.tag, entry.kind, entry.count, value))
+    return fields
+
+
+def exif_of_tiff(file: BinaryIO, page_at: int | None = None) -> bytes | None:
+    """An Exif block made of what a TIFF file tells about its image; None if it tells nothing.
+
+    Args:
+        file: its position is moved about.
+        page_at: where the page's directory lies; None for the first.
+
+    A maker's note in it has to move: its own absolute offsets cannot follow.
+
+    Raises:
+        ValueError: the file's first directory is damaged.
+    """
+    tiff = ifd.tiff_in_file(file)
+    fields = [
+        field
+        for field in descriptive_fields(tiff if page_at is None else replace(tiff, first=page_at))
+        if not (field.tag == _DESCRIPTION and bytes(field.value).startswith(_SHAPE))  # type: ignore[arg-type]
+    ]
+    head = (b"II*\0" if tiff.order == "<" else b"MM\0*") + struct.pack(tiff.order + "I", 8)
+    return head + ifd_write.directory_bytes(fields, order=tiff.order, at=8) if fields else None
