@@ -15,7 +15,8 @@ from upsample_cli.batch.plan import Entry
 from upsample_cli.batch.run import run_entries
 from upsample_cli.batch.workers import processes
 from upsample_cli.batch.workers.prestarted import Spares, started_worker
-from upsample_cli.cli import run
+from upsample_cli.cli import run, session
+from upsample_cli.cli.request import Request
 from upsample_cli.enlarge.job import Options, Result
 from upsample_cli.errors import UsageError
 
@@ -113,10 +114,10 @@ def images(count):
 def started_by(fakes=None, *, inputs=("in",), output="out/", **keywords):
     """How many workers a run of the command starts ahead; all its images go through threads."""
     fakes = fakes or Fakes()
-    request = run.Request(inputs=inputs, output=output, options=Options(), quiet=True, **keywords)
+    request = Request(inputs=inputs, output=output, options=Options(), quiet=True, **keywords)
     with (
         mock.patch.dict(os.environ, ENVIRONMENT),
-        mock.patch.object(run, "executor_for", in_threads),
+        mock.patch.object(session, "executor_for", in_threads),
         mock.patch.object(run, "Spares", partial(Spares, start=fakes.start)),
     ):
         run.run_upsample(request)

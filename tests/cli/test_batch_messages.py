@@ -17,7 +17,7 @@ from support.running import COMMAND, ENVIRONMENT, names, save, tree, upsample
 from upsample_cli.cli.report import gallery_page
 from upsample_cli.cli.report.console import Report
 from upsample_cli.cli.report.progress import Bars
-from upsample_cli.cli.report.summary import Tally
+from upsample_cli.cli.report.summary import Summary
 from upsample_cli.enlarge.job import Job, Options, Result
 
 HINT = " " * 17 + "--retry-failed tries again what failed"
@@ -199,14 +199,14 @@ def test_in_a_watch_what_was_repaired_is_no_failure_any_more():
     bad = Result(Path("a.png"), status="failed", error="a.png: is empty; x")
     other = Result(Path("b.png"), status="failed", error="b.png: is damaged; x")
     good = Result(Path("a.png"), Path("o.png"), "written", 1, 1, 1000, 1000)
-    tally = Tally(is_watch=True)
+    summary = Summary(is_watch=True)
     for result in (bad, bad, other, good):
-        tally.add(result)
-    assert list(tally.lines(None)) == ["written       1  1.0 MP", "failed        1  is damaged"]
-    assert tally.first_failures == ["b.png: is damaged; x"]
-    tally.add(Result(Path("b.png"), Path("o.png"), "skipped"))
-    assert list(tally.lines(None)) == ["written       1  1.0 MP", "skipped       1  done already"]
-    batch = Tally()  # the control: there each result is another image's
+        summary.add(result)
+    assert list(summary.lines(None)) == ["written       1  1.0 MP", "failed        1  is damaged"]
+    assert summary.first_failures == ["b.png: is damaged; x"]
+    summary.add(Result(Path("b.png"), Path("o.png"), "skipped"))
+    assert list(summary.lines(None)) == ["written       1  1.0 MP", "skipped       1  done already"]
+    batch = Summary()  # the control: there each result is another image's
     for result in (bad, good):
         batch.add(result)
     assert batch.counts["failed"] == 1

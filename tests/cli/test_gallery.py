@@ -135,7 +135,7 @@ def test_images_of_a_pixel_or_a_line_are_shown(size):
 
 
 def test_the_cap_is_kept_and_said(monkeypatch):
-    monkeypatch.setattr(gallery, "MAX_IMAGES", 3)
+    monkeypatch.setattr(gallery, "MAX_GALLERY_IMAGES", 3)
     monkeypatch.setattr(gallery, "MAX_FAILURES", 2)
     for index in range(5):
         save(f"in/{index}.png")

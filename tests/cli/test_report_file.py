@@ -12,7 +12,7 @@ from support.running import COMMAND, ENVIRONMENT, save, tree, upsample
 
 from upsample_cli.cli.report.gallery import Gallery
 from upsample_cli.cli.report.json_lines import ReportFile
-from upsample_cli.cli.report.summary import KEPT_FAILURES, Tally, cause_of
+from upsample_cli.cli.report.summary import KEPT_FAILURES, Summary, cause_of
 from upsample_cli.enlarge.job import Result
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
@@ -205,15 +205,15 @@ def failure(name, cause):
 
 
 def test_causes_are_counted_without_names_and_no_result_is_held():
-    tally = Tally()
+    summary = Summary()
     for index in range(250):
-        tally.add(failure(f"{index}.png", "is empty"))
+        summary.add(failure(f"{index}.png", "is empty"))
     for index in range(150):
-        tally.add(failure(f"{index}.jpg", f"is wrong in way {index}"))
-    tally.add(Result(Path("a; b.png"), Path("o.png"), "written", 1, 2, 1000, 1500, elapsed_s=1))
-    tally.add(Result(Path("c.png"), Path("o.png"), "skipped"))
-    tally.add(Result(Path("d.png"), Path("o.png"), "skipped", warnings=("o.png: exists already; add --overwrite",)))
-    assert list(tally.lines(2.0, retry="again")) == [
+        summary.add(failure(f"{index}.jpg", f"is wrong in way {index}"))
+    summary.add(Result(Path("a; b.png"), Path("o.png"), "written", 1, 2, 1000, 1500, elapsed_s=1))
+    summary.add(Result(Path("c.png"), Path("o.png"), "skipped"))
+    summary.add(Result(Path("d.png"), Path("o.png"), "skipped", warnings=("o.png: exists already; add --overwrite",)))
+    assert list(summary.lines(2.0, retry="again")) == [
         "written       1  1.5 MP in 2.0 s: 0.5 images/s, 0.75 MP/s",
         "skipped       2  1: done already",
         "                 1: exists already; add --overwrite",
@@ -224,8 +224,8 @@ def test_causes_are_counted_without_names_and_no_result_is_held():
         "                 147: other causes",
         "                 again",
     ]
-    assert len(tally.first_failures) == KEPT_FAILURES
-    assert len(tally.causes["failed"]) <= 101
+    assert len(summary.first_failures) == KEPT_FAILURES
+    assert len(summary.causes["failed"]) <= 101
 
 
 def test_a_name_with_a_semicolon_is_no_cause():

@@ -24,7 +24,7 @@ from upsample_cli.batch.executors import executor_for
 from upsample_cli.batch.record.record import RECORD_NAME
 from upsample_cli.batch.threads import ThreadExecutor
 from upsample_cli.batch.workers.prestarted import Spares
-from upsample_cli.cli import run
+from upsample_cli.cli import run, session
 from upsample_cli.cli.upsample import main
 
 # Not the installed script: that one may be of another checkout.
@@ -102,7 +102,7 @@ def upsample(*arguments: object, terminal: int | None = None, **environment: str
         mock.patch.dict(os.environ, ENVIRONMENT | environment, clear=True),
         mock.patch.object(sys, "argv", ["upsample", *map(str, arguments)]),
         mock.patch.object(os, "_exit", leave),
-        mock.patch.object(run, "executor_for", in_threads),
+        mock.patch.object(session, "executor_for", in_threads),
         mock.patch.object(run, "Spares", no_spares),
         contextlib.ExitStack() as streams,
     ):

@@ -11,6 +11,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from upsample_cli.cli.program import DEBUG
 from upsample_cli.cli.report.printable import one_line, only_printable, traceback_of
 from upsample_cli.cli.start import INTERRUPTED_STATUS
 from upsample_cli.current_folder import distrust_current_folder
@@ -28,13 +29,14 @@ def run(app: typer.Typer, name: str) -> None:
     """Run a command line to its end, and exit the process.
 
     Exit statuses: an UpsampleError's own, 130 for Ctrl-C, 143 for SIGTERM, 129 for a terminal that was closed, 2 for a
-    command line that cannot be understood, 1 for anything unexpected. `--debug` among the arguments prints the
-    traceback before the line.
+    command line that cannot be understood, 1 for anything unexpected. `--debug` prints the traceback before the
+    line.
 
     Args:
         app: the command line.
         name: of the command, as people type it; begins every line.
     """
+    DEBUG.is_on = False
     for stream in (sys.stdout, sys.stderr):
         # A file name, or a sign the terminal's encoding lacks, is shown escaped; it must not end the run.
         if hasattr(stream, "reconfigure"):
@@ -93,7 +95,7 @@ def _close_output(status: int, name: str) -> int:
 
 def _report(name: str, error: BaseException, message: str, status: int) -> int:
     with suppress(OSError):  # nobody is there to be told, and the status still says so
-        if _debugging(sys.argv[1:]):
+        if DEBUG.is_on:
             print(traceback_of(error), file=sys.stderr)
         print(f"{name}: {one_line(_shortened(message))}", file=sys.stderr)
     return status
@@ -103,11 +105,6 @@ def _unexpected(name: str, error: BaseException) -> int:
     text = " ".join(str(error).split())
     cause = f"unexpected {type(error).__name__}" + (f": {text}" if text else "")
     return _report(name, error, f"{cause}; add --debug to see the traceback", 1)
-
-
-def _debugging(arguments: list[str]) -> bool:
-    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    return "--debug" in options
 
 
 def _shortened(message: str) -> str:

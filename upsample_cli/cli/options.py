@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -11,22 +10,14 @@ import typer
 from upsample_cli.version import __version__
 
 APP_SETTINGS: dict[str, Any] = {
-    "add_completion": False,
+    "add_completion": False,  # `cli.program` has options of its own for it, which take the name of a shell
     "rich_markup_mode": "rich",
     "pretty_exceptions_enable": False,
     "context_settings": {"help_option_names": ["-h", "--help"]},
 }
 
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 AsDocument = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")]
-
-# Each declares an option of `upsample` and sets it under a heading of the help; everyday ones stand under none.
-output_option = partial(typer.Option, rich_help_panel="Output")
-pixels_option = partial(typer.Option, rich_help_panel="Pixels")
-batch_option = partial(typer.Option, rich_help_panel="Batch")
-speed_option = partial(typer.Option, rich_help_panel="Speed and memory")
-messages_option = partial(typer.Option, rich_help_panel="Messages")
 
 # A layer's settings, where they stand instead of a layer written out.
 KernelSize = Annotated[

@@ -15,17 +15,17 @@ from rich.console import Console
 from upsample_cli.atomic.folders import Place, make_bases
 from upsample_cli.atomic.same_file import is_same_file
 from upsample_cli.batch.collisions import check_own_files
-from upsample_cli.batch.executors import executor_for
 from upsample_cli.batch.inputs import Found, find_inputs, is_folder
 from upsample_cli.batch.outputs import Target, target_of
 from upsample_cli.batch.plan import Entry, plan_run
-from upsample_cli.batch.record.resume import Resume, open_resume
-from upsample_cli.batch.run import Journal, NoJournal, run_entries
+from upsample_cli.batch.record.resume import Resume
+from upsample_cli.batch.run import NoJournal
 from upsample_cli.batch.watch import KeptOpen, arrivals
 from upsample_cli.cli.report.console import Report
 from upsample_cli.cli.report.progress import Bars
-from upsample_cli.cli.report.reporters import Outlets, opened
-from upsample_cli.cli.run import Request
+from upsample_cli.cli.report.reporters import open_reporters
+from upsample_cli.cli.request import Request
+from upsample_cli.cli.session import Session, open_record
 from upsample_cli.enlarge.job import Result
 from upsample_cli.errors import UsageError
 
@@ -54,63 +54,45 @@ def watch_upsample(request: Request) -> int:
     )
     with contextlib.ExitStack() as stack:
         resume = _resumed(request, target, stack)
-        outlets = stack.enter_context(opened(report, request.options, report_path=request.report, gallery_path=None))
+        reporters = stack.enter_context(
+            open_reporters(report, request.options, report_path=request.report, gallery_path=None)
+        )
         bars = stack.enter_context(Bars(messages, request.options, is_shown=not request.quiet, waits_for_more=True))
-        journal: Journal = NoJournal() if resume is None else resume.record
-        executor = KeptOpen(
-            executor_for(
-                [], request.options, token=journal.token, watcher=bars, workers=request.workers,
-                timeout_s=request.timeout_s, expects_more=True, debug=request.debug, cluster=request.cluster,
-                warn=partial(report.message, "warning", "yellow"),
-            )
-        )  # fmt: skip
+        session = Session(request, start_s, reporters, bars, NoJournal() if resume is None else resume.record)
+        executor = KeptOpen(session.executor([], expects_more=True))
         stack.callback(executor.end)
-        watch = _Watch(request, target, resume, journal, executor, outlets, bars)
+        watch = _Watch(session, target, resume, executor)
         try:
             for found in arrivals(look):
                 watch.take(found)
         except KeyboardInterrupt:
-            left = watch.unfinished or None
-            status = outlets.close(request.options, request.options.device, time.perf_counter() - start_s, left=left)
-            if watch.unfinished:
+            status = session.close(left=session.unfinished or None)
+            if session.unfinished:
                 raise
             return status
     raise AssertionError("a watch has no end of its own")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Watch:
-    """What the rounds of a watch have in common, and how many images of this round have no result yet."""
+    """What the rounds of a watch have in common."""
 
-    request: Request
+    session: Session
     target: Target
     resume: Resume | None
-    journal: Journal
     executor: KeptOpen
-    outlets: Outlets
-    bars: Bars
-    unfinished: int = 0
 
     def take(self, found: Sequence[Found]) -> None:
         """Enlarge what has arrived."""
-        self.unfinished = len(found)
+        self.session.unfinished = len(found)
         for entries in self._rounds(found):
             jobs = [entry.job for entry in entries if entry.job is not None]
-            self.bars.expect(jobs, settled=len(entries) - len(jobs))
-            request = self.request
-            results = run_entries(
-                entries, request.options, executor=self.executor, journal=self.journal,
-                budget_bytes=request.budget_bytes,
-            )  # fmt: skip
-            with contextlib.closing(results):
-                for result in results:
-                    self.unfinished -= 1
-                    self.outlets.add(result)
-                    self.bars.result(result)
-        self.unfinished = 0  # one that two names lead to is one
+            self.session.bars.expect(jobs, settled=len(entries) - len(jobs))
+            self.session.enlarge(entries, self.executor)
+        self.session.unfinished = 0  # two names of one file give one result
 
     def _rounds(self, found: Sequence[Found]) -> Iterator[list[Entry]]:
-        """Plan all together; where they do not go together, one after the other, as if they had arrived so."""
+        """Plan all together; if they do not go together, one after the other, as if they had arrived so."""
         try:
             yield self._planned(found)
             return
@@ -118,13 +100,13 @@ class _Watch:
             if len(found) == 1:
                 yield [Entry(Result(found[0].path, status="failed", error=f"{found[0].path}: {error}"))]
                 return
-        for each in found:
-            yield from self._rounds([each])
+        for arrival in found:
+            yield from self._rounds([arrival])
 
     def _planned(self, found: Sequence[Found]) -> list[Entry]:
         resume = None if self.resume is None else replace(self.resume, adopted=[], broken=[])
-        options, timeout_s = self.request.options, self.request.timeout_s
-        entries = plan_run(found, self.target, options, resume=resume, timeout_s=timeout_s)
+        request = self.session.request
+        entries = plan_run(found, self.target, request.options, resume=resume, timeout_s=request.timeout_s)
         if resume is not None:
             resume.begin()
         return entries
@@ -166,14 +148,9 @@ def _watched(request: Request) -> tuple[Callable[[], Iterator[Found]], Target]:
 def _resumed(request: Request, target: Target, stack: contextlib.ExitStack) -> Resume | None:
     """The record of the watch, locked; None if there is to be none."""
     folders = [Found(Path(folder), Path(folder)) for folder in request.inputs]
-    resume = None if request.no_state else open_resume(
-        folders, target, request.options, state=request.state, check_content=request.check_content,
-        retry_failed=request.retry_failed, timeout_s=request.timeout_s,
-    )  # fmt: skip
-    if resume is not None:
-        stack.callback(resume.record.close)
+    resume = open_record(request, folders, target, stack)
     check_own_files(request.own_files(resume), ())
     if resume is not None and target.folder is not None:
-        make_bases(Place(target.folder, target.folder, each.path) for each in folders)
+        make_bases(Place(target.folder, target.folder, folder.path) for folder in folders)
         resume.begin()
     return resume

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from upsample_cli.cli.report.printable import one_line
-from upsample_cli.cli.report.summary import DONE_ALREADY, KEPT_FAILURES, STATUSES, Tally
+from upsample_cli.cli.report.summary import DONE_ALREADY, KEPT_FAILURES, STATUSES, Summary
 from upsample_cli.enlarge.job import Options, Result
 from upsample_cli.images.streams import NAME
 
@@ -48,17 +48,17 @@ class Report:
     order: Mapping[Path, int] = field(default_factory=dict)
     is_resumable: bool = False
     may_retry: Callable[[], bool] = lambda: False
-    tally: Tally = field(default_factory=Tally)
+    summary: Summary = field(default_factory=Summary)
     _records: list[tuple[int, str]] = field(default_factory=list)
     _said: int = 0
     _first_failure: int | None = None
 
     def __post_init__(self) -> None:
-        self.tally.is_watch = self.is_watch
+        self.summary.is_watch = self.is_watch
 
     def add(self, result: Result) -> None:
         """Take a result and say what must be said at once."""
-        self.tally.add(result)
+        self.summary.add(result)
         if self.as_json:
             self._records.append((self.order.get(result.input, 0), json.dumps(file_record(result), indent=2)))
         if result.error is not None:
@@ -92,22 +92,22 @@ class Report:
                 what = "what was written is not whole" if self.out.stderr else "nothing was written"
                 self.messages.print(f"stopped; {what}", soft_wrap=True, highlight=False)
         elif not self.quiet:
-            for line in self._summary(elapsed_s, left):
+            for line in self._summary_lines(elapsed_s, left):
                 self.out.print(f"[bold]{line[:8]}[/]{escape(line[8:])}", soft_wrap=True, highlight=False)
             gone_by = 0 if self._first_failure is None else self._said - self._first_failure
-            if gone_by > _SCROLLED_LINES and self.tally.first_failures:
+            if gone_by > _SCROLLED_LINES and self.summary.first_failures:
                 self._repeat_failures()
 
-    def _summary(self, elapsed_s: float, left: int | None) -> Iterator[str]:
+    def _summary_lines(self, elapsed_s: float, left: int | None) -> Iterator[str]:
         if left is not None:
             yield f"stopped: {left:,} not done" + ("; the same command goes on" if self.is_resumable and left else "")
-        retry = "--retry-failed tries again what failed" if self.tally.counts["failed"] and self.may_retry() else ""
-        yield from self.tally.lines(None if self.is_watch else elapsed_s, retry=retry)
+        retry = "--retry-failed tries again what failed" if self.summary.counts["failed"] and self.may_retry() else ""
+        yield from self.summary.lines(None if self.is_watch else elapsed_s, retry=retry)
 
     @property
     def exit_status(self) -> int:
         """0 if nothing failed, else 1."""
-        return int(self.tally.counts["failed"] > 0)
+        return int(self.summary.counts["failed"] > 0)
 
     def message(self, kind: str, style: str, text: str) -> None:
         """A line of its own beside the results."""
@@ -118,7 +118,7 @@ class Report:
         """As `json.dumps(..., indent=2)` would, without a second copy of everything."""
         write = self.out.file.write
         self._records.sort(key=lambda record: record[0])
-        document = summary_record(self.tally, options, device) | ({"stopped": True} if is_stopped else {})
+        document = summary_record(self.summary, options, device) | ({"stopped": True} if is_stopped else {})
         end = json.dumps(document, indent=2).removeprefix("{")
         write('{\n  "files": [')
         for index, (_, record) in enumerate(self._records):
@@ -126,10 +126,10 @@ class Report:
         write(("\n  " if self._records else "") + f"],{end}\n")
 
     def _repeat_failures(self) -> None:
-        failed = self.tally.counts["failed"]
+        failed = self.summary.counts["failed"]
         which = f"the first {KEPT_FAILURES} of {failed:,}" if failed > KEPT_FAILURES else "again"
         self.out.print(f"What failed, {which}:", soft_wrap=True, highlight=False)
-        for error in self.tally.first_failures:
+        for error in self.summary.first_failures:
             self.out.print(f"  {one_line(error)}", soft_wrap=True, highlight=False, markup=False)
 
 
@@ -149,10 +149,10 @@ def file_record(result: Result) -> dict[str, Any]:
     }
 
 
-def summary_record(tally: Tally, options: Options, device: str) -> dict[str, Any]:
+def summary_record(summary: Summary, options: Options, device: str) -> dict[str, Any]:
     """What the JSON document of a run says beside its `files`: counts, and the settings that shaped the pixels."""
     return {
-        "summary": {status: tally.counts[status] for status in STATUSES},
+        "summary": {status: summary.counts[status] for status in STATUSES},
         "factor": options.target.number,
         "kernel": options.kernel,
         "border": options.border,

@@ -11,17 +11,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from upsample_cli.atomic.files import new_file, writing_error
-from upsample_cli.cli.report import gallery_page
+from upsample_cli.cli.report import MAX_GALLERY_IMAGES, gallery_page
 from upsample_cli.cli.report.json_lines import check_folder, check_link
-from upsample_cli.cli.report.summary import Tally
+from upsample_cli.cli.report.summary import Summary
 from upsample_cli.enlarge.job import Options, Result
 from upsample_cli.errors import OutputExistsError, UpsampleError, UsageError
 
 if TYPE_CHECKING:
     from upsample_cli.images.preview import Preview
 
-MAX_IMAGES = 300
-"""So many weigh about 20 MB; a page of ten times as many is slow to open, and nobody looks at it."""
 MAX_FAILURES = 1000
 
 
@@ -66,18 +64,18 @@ class Gallery:
         if result.status == "failed":
             if len(self._failures) < MAX_FAILURES:
                 self._failures.append(result.error or "")
-        elif self._shown < MAX_IMAGES:
+        elif self._shown < MAX_GALLERY_IMAGES:
             self._shown += 1
             self._sources.append(result.input)
             self._maker.submit(self._make, result)
 
-    def write(self, tally: Tally, elapsed_s: float) -> UpsampleError | None:
+    def write(self, summary: Summary, elapsed_s: float) -> UpsampleError | None:
         """Wait for the last image, and put the page in its place. Returns why it cannot be written, if so."""
         self._maker.shutdown()
-        told = list(tally.lines(elapsed_s))
-        if (left_out := sum(tally.counts.values()) - tally.counts["failed"] - self._shown) > 0:
-            told.append(f"{left_out:,} more images are not shown: a page holds {MAX_IMAGES}.")
-        if (silent := tally.counts["failed"] - len(self._failures)) > 0:
+        told = list(summary.lines(elapsed_s))
+        if (left_out := sum(summary.counts.values()) - summary.counts["failed"] - self._shown) > 0:
+            told.append(f"{left_out:,} more images are not shown: a page holds {MAX_GALLERY_IMAGES}.")
+        if (silent := summary.counts["failed"] - len(self._failures)) > 0:
             told.append(f"{silent:,} more failures are not listed: a page holds {MAX_FAILURES:,}.")
         try:
             check_link("--gallery", self._path)  # it may have come meanwhile

@@ -15,8 +15,8 @@ from upsample_cli.enlarge.job import Options, Result
 
 
 @dataclass(frozen=True, slots=True)
-class Outlets:
-    """What a run is told to; see `opened`."""
+class Reporters:
+    """What a run is told to; see `open_reporters`."""
 
     report: Report
     file: ReportFile | None
@@ -40,7 +40,7 @@ class Outlets:
         errors = [self.file.error] if self.file is not None else []
         if self.gallery is not None and left is None:
             with _waiting(self.report, "The gallery is being made ..."):
-                errors.append(self.gallery.write(self.report.tally, elapsed_s))
+                errors.append(self.gallery.write(self.report.summary, elapsed_s))
         faults = [str(error) for error in errors if error is not None]
         for fault in faults:
             self.report.message("error", "bold red", fault)
@@ -49,7 +49,9 @@ class Outlets:
 
 
 @contextmanager
-def opened(report: Report, options: Options, *, report_path: str | None, gallery_path: str | None) -> Iterator[Outlets]:
+def open_reporters(
+    report: Report, options: Options, *, report_path: str | None, gallery_path: str | None
+) -> Iterator[Reporters]:
     """The outlets of a run, their files opened.
 
     Args:
@@ -61,7 +63,7 @@ def opened(report: Report, options: Options, *, report_path: str | None, gallery
     with ExitStack() as files:
         file = files.enter_context(ReportFile(Path(report_path))) if report_path is not None else None
         gallery = files.enter_context(Gallery(Path(gallery_path), options)) if gallery_path is not None else None
-        yield Outlets(report, file, gallery)
+        yield Reporters(report, file, gallery)
 
 
 def _waiting(report: Report, text: str) -> contextlib.AbstractContextManager[object]:

@@ -23,7 +23,7 @@ _INDENT = " " * 17
 
 
 @dataclass(slots=True)
-class Tally:
+class Summary:
     """Counts results.
 
     Args:

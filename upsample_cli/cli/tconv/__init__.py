@@ -7,10 +7,10 @@ import inspect
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from upsample_cli.cli import error_handler
 from upsample_cli.cli.options import APP_SETTINGS, version_printer
+from upsample_cli.cli.program import Command, GroupProgram
 
 COMMANDS = {
     "shape": ("upsample_cli.cli.tconv.shape", "shape_command"),
@@ -29,7 +29,7 @@ COMMANDS = {
 """Name of each command: the module that holds it and its function there."""
 
 
-class _Commands(TyperGroup):
+class _Commands(GroupProgram):
     """Imports a command when it is called, so that none pays for the others."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
@@ -41,8 +41,9 @@ class _Commands(TyperGroup):
         module, function = COMMANDS[cmd_name]
         only = typer.Typer(**APP_SETTINGS)
         command = getattr(importlib.import_module(module), function)
-        needs_arguments = any(each.default is each.empty for each in inspect.signature(command).parameters.values())
-        only.command(cmd_name, no_args_is_help=needs_arguments)(command)
+        parameters = inspect.signature(command).parameters.values()
+        needs_arguments = any(parameter.default is parameter.empty for parameter in parameters)
+        only.command(cmd_name, cls=Command, no_args_is_help=needs_arguments)(command)
         return typer.main.get_command(only)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from upsample_cli.cli.options import AsDocument, ByDefaultOne, ByDefaultZero, Debug, Groups, KernelSize, Overwrite
+from upsample_cli.cli.options import AsDocument, ByDefaultOne, ByDefaultZero, Groups, KernelSize, Overwrite
 from upsample_cli.cli.report.printable import one_line
 from upsample_cli.cli.tconv.printing import print_document, result_console, settings_given
 from upsample_cli.errors import UsageError
@@ -54,7 +54,6 @@ def checkerboard_command(
     image: Annotated[Path | None, typer.Option("--picture", metavar="FILE", help="Draw the map as a PNG.")] = None,
     overwrite: Overwrite = False,
     as_document: AsDocument = False,
-    debug: Debug = False,  # noqa: ARG001  the door looks for it
 ) -> None:
     """Whether a transposed convolution draws checkerboards, and what cures it.
 

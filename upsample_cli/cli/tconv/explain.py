@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from upsample_cli.cli.options import AsDocument, Debug, Overwrite
+from upsample_cli.cli.options import AsDocument, Overwrite
 from upsample_cli.cli.report.printable import one_line
 from upsample_cli.cli.tconv.printing import print_document, result_console, whole_numbers
 from upsample_cli.errors import UsageError
@@ -47,7 +47,6 @@ def explain_command(
     image: Annotated[Path | None, typer.Option("--picture", metavar="FILE", help="Draw the steps as a PNG.")] = None,
     overwrite: Overwrite = False,
     as_document: AsDocument = False,
-    debug: Debug = False,  # noqa: ARG001  the door looks for it
 ) -> None:
     """A small transposed convolution step by step, computed in five ways that are compared as they run.
 

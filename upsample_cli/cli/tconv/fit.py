@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from upsample_cli.cli.options import AsDocument, Debug, Overwrite
+from upsample_cli.cli.options import AsDocument, Overwrite
 from upsample_cli.cli.report.printable import one_line
 from upsample_cli.cli.tconv.printing import print_document, result_console
 from upsample_cli.version import __version__
@@ -46,7 +46,6 @@ def fit_command(
     ] = None,
     overwrite: Overwrite = False,
     as_document: AsDocument = False,
-    debug: Debug = False,  # noqa: ARG001  the door looks for it
 ) -> None:
     """Fit a kernel to your photographs, and see what it is worth beside bilinear, bicubic and Lanczos.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from upsample_cli.cli.options import AsDocument, Debug
+from upsample_cli.cli.options import AsDocument
 from upsample_cli.cli.report.printable import one_line
 from upsample_cli.cli.tconv.printing import print_document, result_console
 from upsample_cli.errors import UsageError
@@ -39,7 +39,6 @@ def info_command(
         str, typer.Option(metavar="COUNT", help="Largest image accepted, such as 500M or 2G pixels.")
     ] = f"{DEFAULT_MAX_PIXELS // 10**6}M",
     as_document: AsDocument = False,
-    debug: Debug = False,  # noqa: ARG001  the door looks for it: an error can come before this
 ) -> None:
     """What an image file holds, and what each output format would keep of it.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from upsample_cli.cli.options import AsDocument, Debug
+from upsample_cli.cli.options import AsDocument
 from upsample_cli.cli.tconv.printing import print_document, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.invert import Inversion, as_json, code, invert, padding_multiple, same_settings_reverse
@@ -26,7 +26,6 @@ def invert_command(
         str, typer.Option(metavar="SIZES", help="Sizes before the layers, with commas: 224,225 or 224x320,225x321.")
     ],
     as_document: AsDocument = False,
-    debug: Debug = False,  # noqa: ARG001  the door looks for it
 ) -> None:
     """The transposed layers that give back the size before a convolution, or before a whole encoder.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from upsample_cli.cli.options import AsDocument, Debug, Overwrite
+from upsample_cli.cli.options import AsDocument, Overwrite
 from upsample_cli.cli.report.printable import one_line
 from upsample_cli.cli.tconv.printing import print_document, result_console, whole_numbers
 from upsample_cli.errors import UsageError
@@ -47,7 +47,6 @@ def kernel_command(
     ] = None,
     overwrite: Overwrite = False,
     as_document: AsDocument = False,
-    debug: Debug = False,  # noqa: ARG001  the door looks for it
 ) -> None:
     """The bilinear kernel, or a cubic, a Lanczos ...: its taps, what it equals, and files that hold it.
 

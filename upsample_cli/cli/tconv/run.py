@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from upsample_cli.cli.options import AsDocument, ByDefaultOne, ByDefaultZero, Debug, Groups, KernelSize, Overwrite
+from upsample_cli.cli.options import AsDocument, ByDefaultOne, ByDefaultZero, Groups, KernelSize, Overwrite
 from upsample_cli.cli.report.printable import one_line
 from upsample_cli.cli.tconv.printing import print_document, settings_given, whole_numbers
 from upsample_cli.errors import UsageError
@@ -59,7 +59,6 @@ def run_command(
     ] = None,
     overwrite: Overwrite = False,
     as_document: AsDocument = False,
-    debug: Debug = False,  # noqa: ARG001  the door looks for it
 ) -> None:
     """Apply a transposed convolution to an image, a sound, a signal or a volume.
 

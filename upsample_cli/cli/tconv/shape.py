@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from upsample_cli.cli.options import AsDocument, Debug
+from upsample_cli.cli.options import AsDocument
 from upsample_cli.cli.tconv.printing import print_document, result_console, whole_numbers
 from upsample_cli.errors import UsageError
 from upsample_cli.geometry.axes import axis_names
@@ -87,7 +87,6 @@ def shape_command(
         ),
     ] = None,
     as_document: AsDocument = False,
-    debug: Debug = False,  # noqa: ARG001  the door looks for it: an error can come before this
 ) -> None:
     """Sizes after transposed (or ordinary) convolutions, with the arithmetic spelled out.
 

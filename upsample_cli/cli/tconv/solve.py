@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from upsample_cli.cli.options import Debug
 from upsample_cli.cli.tconv.printing import print_document, result_console, whole_numbers
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.shape import parse_size
@@ -31,7 +30,6 @@ def solve_command(
     conv: Annotated[bool, typer.Option("--conv", help="Ordinary convolutions.")] = False,
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="Rows of the table.")] = 10,
     as_document: Annotated[bool, typer.Option("--json", help="Print all solutions as one JSON document.")] = False,
-    debug: Debug = False,  # noqa: ARG001  the door looks for it
 ) -> None:
     """Settings that lead one size to another, best first, and why.
 

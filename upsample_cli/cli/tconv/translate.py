@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from upsample_cli.cli.options import AsDocument, Debug
+from upsample_cli.cli.options import AsDocument
 from upsample_cli.cli.tconv.printing import print_document, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.layers.constructors import parse_layer
@@ -27,7 +27,6 @@ def translate_command(
         str | None, typer.Option("--from", metavar="NAME", help="The framework that LAYER is from: back to PyTorch.")
     ] = None,
     as_document: AsDocument = False,
-    debug: Debug = False,  # noqa: ARG001  the door looks for it
 ) -> None:
     """A transposed convolution in another framework's words, with the crop that makes it exact.
 

@@ -11,6 +11,7 @@ import pytest
 COMMAND = """
 import sys, time, typer
 from upsample_cli.cli import error_handler
+from upsample_cli.cli.program import Command
 from upsample_cli.errors import Interrupted, ImageError, UsageError
 
 app = typer.Typer(add_completion=False)
@@ -19,7 +20,7 @@ def pretend(error):
     raise error
 
 WAYS = {
-    "picture": lambda: pretend(ImageError("a [red]b\\x1b[31m\\n.jpg", "is bad", "do [bold]that[/bold]")),
+    "image": lambda: pretend(ImageError("a [red]b\\x1b[31m\\n.jpg", "is bad", "do [bold]that[/bold]")),
     "usage": lambda: pretend(UsageError("bad option")),
     "interrupted": lambda: pretend(Interrupted()),
     "unexpected": lambda: pretend(RuntimeError("two\\nlines [red]")),
@@ -33,11 +34,11 @@ WAYS = {
     "sleep": lambda: print("asleep", flush=True) or time.sleep(60),
 }
 
-@app.command()
-def pretend_to(way: str, debug: bool = typer.Option(False, "--debug")):
+@app.command(cls=Command)
+def pretend_to(way: str):
     WAYS[way]()
 
-door.run(app, "demo")
+error_handler.run(app, "demo")
 """
 
 # As most people's: what is printed waits in a buffer, and may fail only at the end.
@@ -52,7 +53,7 @@ def run(*arguments, env=BUFFERED, **keywords):
 @pytest.mark.parametrize(
     ("way", "status", "line"),
     [
-        ("picture", 1, r"demo: a [red]b\x1b[31m\n.jpg: is bad; do [bold]that[/bold]"),
+        ("image", 1, r"demo: a [red]b\x1b[31m\n.jpg: is bad; do [bold]that[/bold]"),
         ("usage", 2, "demo: bad option"),
         ("interrupted", 130, "demo: stopped before the end"),
         ("unexpected", 1, "demo: unexpected RuntimeError: two lines [red]; add --debug to see the traceback"),

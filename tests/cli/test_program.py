@@ -1,0 +1,116 @@
+"""`--debug` and completion: on every command of both programs, wherever they are written."""
+
+import subprocess
+import sys
+
+import pytest
+from support.commands import call
+from support.environment import ENVIRONMENT
+from upsample_cli.cli.tconv import COMMANDS
+
+SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
+BAD = "Conv2d(\N{SNOWMAN}"
+FAILING = {
+    "shape": ["9x"],
+    "solve": ["--from", "9x", "--to", "2"],
+    "invert": [BAD, "--size", "9"],
+    "translate": [BAD, "--to", "keras"],
+    "kernel": ["--factor", "x"],
+    "explain": ["--stride", "x"],
+    "info": ["missing.png"],
+    "checkerboard": [BAD],
+    "run": ["missing.wav", "--stride", "x"],
+    "fit": ["missing", "-o", "x.safetensors"],
+    "compare": ["missing.png"],
+    "upsample": ["photo.png", "--size", "x"],
+}
+"""For each command of `tconv`, arguments that end in an error of ours."""
+
+
+def run(program, *arguments, **environment):
+    command = [sys.executable, "-c", f"from upsample_cli.cli.{program} import main; main()", *arguments]
+    return subprocess.run(
+        command, env=ENVIRONMENT | environment, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@pytest.fixture
+def tconv(capsys, monkeypatch):
+    """Run `tconv` in this process: (exit status, stdout, stderr)."""
+    return lambda *arguments: call(capsys, monkeypatch, *arguments)
+
+
+def test_all_commands_are_tried_here():
+    assert list(FAILING) == list(COMMANDS)
+
+
+@pytest.mark.parametrize("command", FAILING)
+def test_debug_shows_the_traceback_before_and_after_the_name_of_each_command(command, tconv):
+    failing = [command, *FAILING[command]]
+    status, _, line = tconv(*failing)
+    assert status in {1, 2}, line
+    assert line.count("\n") == 1, line  # the control: without it there is one line
+    for arguments in (["--debug", *failing], [*failing, "--debug"], [command, "--debug", *failing[1:]]):
+        status_again, _, shown = tconv(*arguments)
+        assert status_again == status
+        assert shown.startswith("Traceback (most recent call last):")
+        assert shown.endswith(f"\n{line}")
+
+
+def test_debug_of_one_run_is_not_that_of_the_next(tconv):
+    assert "Traceback" in tconv("--debug", "shape", "9x")[2]
+    assert "Traceback" not in tconv("shape", "9x")[2]
+
+
+@pytest.mark.parametrize("program", ["upsample", "tconv"])
+@pytest.mark.parametrize("shell", ["bash", "fish"])
+def test_the_script_of_completion_is_printed_for_the_shell_that_is_named(program, shell):
+    ended = run(program, "--show-completion", shell)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert f"_{program.upper()}_COMPLETE=complete_{shell}" in ended.stdout
+
+
+def test_a_shell_that_is_not_known_is_refused_with_those_that_are():
+    ended = run("tconv", "--show-completion", "tcsh")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert all(shell in ended.stderr for shell in SHELLS)
+
+
+@pytest.mark.parametrize("arguments", [["--show-completion"], ["shape", "9", "--show-completion"]])
+def test_left_out_the_shell_is_detected_and_commands_do_not_take_the_option(arguments):
+    ended = run("tconv", *arguments)
+    if arguments[0] == "shape":
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert "--show-completion" in ended.stderr
+    else:  # which shell is found, if any, depends on who runs the tests
+        assert "_TCONV_COMPLETE" in ended.stdout or "not supported" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("program", "line", "found"),
+    [
+        ("upsample", "upsample --lin", ["--linear-light"]),
+        ("upsample", "upsample --show", ["--show-completion"]),
+        ("tconv", "tconv sha", ["shape"]),
+        ("tconv", "tconv shape --out", ["--output-padding", "--output-size"]),
+        ("tconv", "tconv shape --deb", ["--debug"]),
+    ],
+)
+def test_bash_completes_options_and_commands(program, line, found):
+    """As the script calls the program."""
+    ended = run(
+        program,
+        COMP_WORDS=line,
+        COMP_CWORD=str(len(line.split()) - 1),
+        **{f"_{program.upper()}_COMPLETE": "complete_bash"},
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.split() == found
+
+
+def test_installation_writes_below_the_home_folder_alone(tmp_path):
+    ended = run("upsample", "--install-completion", "bash", HOME=str(tmp_path))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    (script,) = tmp_path.rglob("upsample.sh")
+    assert "complete_bash" in script.read_text(encoding="utf-8")
+    assert str(script) in (tmp_path / ".bashrc").read_text(encoding="utf-8")

@@ -1,0 +1,128 @@
+"""One call of `upsample`: what holds for the run as a whole, checked."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from upsample_cli.batch.memory import budget_bytes, worker_count
+from upsample_cli.batch.record.resume import Resume
+from upsample_cli.batch.streams import is_output_streamed, is_streamed
+from upsample_cli.enlarge.job import Options
+from upsample_cli.errors import UsageError
+
+_MAX_TIMEOUT_S = 1_000_000
+"""Eleven days. The system takes no more than twice as many for a wait."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One call of the command: what is asked of the run as a whole.
+
+    Args:
+        inputs: as typed.
+        output: `--output` as typed.
+        options: what holds for every image.
+        recursive: take the subfolders of folders.
+        workers: images in flight at once; None for one per core.
+        dry_run: plan only.
+        as_json: one document in place of lines.
+        quiet: errors only.
+        verbose: a line for every image.
+        debug: let unexpected errors through.
+        timeout_s: seconds an image may take; None for any number.
+        state: where the record of the run is to be, as typed; None for the folder of the outputs.
+        no_state: keep no record, and look at none.
+        check_content: know inputs by their content.
+        retry_failed: try again what failed in an earlier run.
+        report: a file that gets a line for every image; as typed.
+        gallery: a page that shows them; as typed.
+        cluster: address of a Dask scheduler; None for this machine.
+
+    Raises:
+        UsageError: if they cannot be carried out together.
+    """
+
+    inputs: Sequence[str]
+    output: str | None
+    options: Options
+    recursive: bool = False
+    workers: int | None = None
+    dry_run: bool = False
+    as_json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    debug: bool = False
+    timeout_s: float | None = None
+    state: str | None = None
+    no_state: bool = False
+    check_content: bool = False
+    retry_failed: bool = False
+    report: str | None = None
+    gallery: str | None = None
+    cluster: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.no_state and (self.state is not None or self.check_content or self.retry_failed):
+            raise UsageError(
+                "--no-state means no record, and --state, --check-content and --retry-failed take one", "leave one out"
+            )
+        if self.quiet and self.verbose:
+            raise UsageError("--quiet and --verbose are opposites", "leave one out")
+        if self.state is not None and is_streamed(self.inputs, self.output):
+            raise UsageError("--state does not go with -", "leave it out: an image from or to a pipe has no record")
+        if self.cluster is not None:
+            self._check_cluster()
+        if self.workers is not None and self.workers < 1:
+            raise UsageError(f"{self.workers} workers do nothing", "give --workers 1 or more")
+        if self.timeout_s is not None and not 0 < self.timeout_s <= _MAX_TIMEOUT_S:
+            cause = "leaves no time" if self.timeout_s <= 0 else "cannot be waited for"
+            bounds = f"more than 0, {_MAX_TIMEOUT_S:,} at the most"
+            raise UsageError(f"--timeout {self.timeout_s:g} {cause}", f"give it seconds, {bounds}")
+        if self.output == "":
+            raise UsageError("--output has no name", "give it a file or a folder, or leave it out")
+        if self.pipes_image and self.as_json:
+            raise UsageError("--json and the image would both be written to standard output", "give --output a file")
+        for option, name in (("--report", self.report), ("--gallery", self.gallery)):
+            if name is not None:
+                self._check_file(option, name)
+
+    def _check_file(self, option: str, name: str) -> None:
+        if name in {"", "-"}:
+            raise UsageError(f"{option} {name!r} is no name of a file", "give it one")
+        if self.dry_run:
+            raise UsageError(f"{option} writes a file, and --dry-run writes nothing", "use --json")
+        if option == "--gallery" and is_streamed(self.inputs, self.output):
+            raise UsageError("--gallery shows files, and - is none", "name files")
+
+    def _check_cluster(self) -> None:
+        if not self.cluster:
+            raise UsageError("--cluster has no address", "give the scheduler's, such as tcp://host:8786")
+        if self.workers is not None:
+            raise UsageError("--workers does not go with --cluster", "its workers and their threads are what there is")
+        if is_streamed(self.inputs, self.output):
+            raise UsageError("--cluster does not go with -", "name files that all machines share")
+
+    def own_files(self, resume: Resume | None) -> dict[str, Path]:
+        """The files of the run as a whole, by the options that name them."""
+        record = None if resume is None else resume.record.path
+        named = {"--state": record, "--report": self.report, "--gallery": self.gallery}
+        return {option: Path(path) for option, path in named.items() if path is not None}
+
+    @property
+    def budget_bytes(self) -> int | None:
+        """Memory of this machine for the images in flight; None for no bound, or where they are not here."""
+        return None if self.cluster else budget_bytes(self.options)
+
+    def spare_count(self) -> int:
+        """Worker processes to start while the run is planned, if it turns out to have so many images."""
+        if self.dry_run or self.cluster is not None:
+            return 0
+        return worker_count(sys.maxsize) if self.workers is None else self.workers
+
+    @property
+    def pipes_image(self) -> bool:
+        """Whether an image goes to standard output."""
+        return is_output_streamed(self.inputs, self.output) and not self.dry_run

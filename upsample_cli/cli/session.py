@@ -1,0 +1,111 @@
+"""What a run and a watch share: a record, reporters, an executor, and images that pass through them."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from upsample_cli.batch.executors import executor_for
+from upsample_cli.batch.inputs import Found
+from upsample_cli.batch.outputs import Target
+from upsample_cli.batch.plan import Entry
+from upsample_cli.batch.record.resume import Resume, open_resume
+from upsample_cli.batch.run import Executor, Journal, NoJournal, run_entries
+from upsample_cli.batch.workers.prestarted import Spares
+from upsample_cli.cli.report.progress import Bars
+from upsample_cli.cli.report.reporters import Reporters
+from upsample_cli.cli.request import Request
+from upsample_cli.enlarge.job import Job, Result
+
+
+@dataclass(slots=True)
+class Session:
+    """Images of one call of the command, on their way to a result.
+
+    Args:
+        request: the call.
+        start_s: when it began, by `time.perf_counter`.
+        reporters: get every result.
+        bars: show the progress.
+        journal: gets every result too.
+        unfinished: how many images have no result yet.
+        device: its name, as far as it is known.
+    """
+
+    request: Request
+    start_s: float
+    reporters: Reporters
+    bars: Bars
+    journal: Journal = field(default_factory=NoJournal)
+    unfinished: int = 0
+    device: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.device = self.request.options.device
+
+    def executor(
+        self, jobs: Sequence[Job], *, is_alone: bool = False, expects_more: bool = False, spares: Spares | None = None
+    ) -> Executor:
+        """An executor for the jobs; see `executor_for`."""
+        request = self.request
+        return executor_for(
+            jobs,
+            request.options,
+            token=self.journal.token,
+            watcher=self.bars,
+            workers=request.workers,
+            timeout_s=request.timeout_s,
+            is_alone=is_alone,
+            expects_more=expects_more,
+            debug=request.debug,
+            cluster=request.cluster,
+            warn=partial(self.reporters.report.message, "warning", "yellow"),
+            spares=spares,
+        )
+
+    def enlarge(self, entries: Sequence[Entry], executor: Executor) -> None:
+        """Carry out what is planned."""
+        request = self.request
+        results = run_entries(
+            entries, request.options, executor=executor, journal=self.journal, budget_bytes=request.budget_bytes
+        )
+        with contextlib.closing(results):
+            for result in results:
+                self.add(result)
+                self.bars.result(result)
+
+    def add(self, result: Result) -> None:
+        """Report what came of an image."""
+        self.unfinished -= 1
+        self.reporters.add(result)
+
+    def close(self, *, left: int | None = None) -> int:
+        """Report the end. Returns the exit status.
+
+        Args:
+            left: see `Reporters.close`.
+        """
+        elapsed_s = time.perf_counter() - self.start_s
+        return self.reporters.close(self.request.options, self.device, elapsed_s, left=left)
+
+
+def open_record(request: Request, found: Sequence[Found], target: Target, stack: contextlib.ExitStack) -> Resume | None:
+    """The record of a run, which the stack closes; None if there is to be none."""
+    if request.no_state:
+        return None
+    resume = open_resume(
+        found,
+        target,
+        request.options,
+        state=request.state,
+        check_content=request.check_content,
+        retry_failed=request.retry_failed,
+        timeout_s=request.timeout_s,
+        is_dry_run=request.dry_run,
+    )
+    if resume is not None:
+        stack.callback(resume.record.close)
+    return resume
