@@ -6,6 +6,7 @@ import sys
 import pytest
 from support.commands import call
 from support.environment import ENVIRONMENT
+
 from upsample_cli.cli.tconv import COMMANDS
 
 SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
