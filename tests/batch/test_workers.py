@@ -139,9 +139,8 @@ def test_a_device_that_is_not_there_ends_the_run():
 
 
 def test_workers_that_cannot_start_are_one_line(monkeypatch):
-    monkeypatch.setattr(
-        "upsample_cli.batch.workers.prestarted.work", os._exit
-    )  # called with a pipe: it dies of a TypeError
+    # Called with a pipe, it ends with a TypeError.
+    monkeypatch.setattr("upsample_cli.batch.workers.worker.work", os._exit)
     with pytest.raises(UpsampleError, match="worker processes do not start: the last one ended by status 1; free"):
         results(["good0", "good1"])
 

@@ -9,18 +9,18 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from upsample_cli.batch.carry import carry_out
-from upsample_cli.batch.cluster.worker import Errand
 from upsample_cli.batch.memory import shared_out, worker_count
 from upsample_cli.batch.run import Executor
-from upsample_cli.batch.threads import ThreadExecutor, Watcher
-from upsample_cli.batch.workers.prestarted import Spares
-from upsample_cli.batch.workers.processes import ProcessExecutor
-from upsample_cli.batch.workers.worker import Assignment
+from upsample_cli.batch.threads import Carry, ThreadExecutor, Watcher
 from upsample_cli.engine.cores import core_count
 from upsample_cli.enlarge.job import Job, Options
 from upsample_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from upsample_cli.batch.workers.prestarted import Spares
 
 _LEAST_CORES = 4
 """A worker may compute on so many at least, if there are: the last image of a run has them to itself."""
@@ -64,12 +64,17 @@ def executor_for(
         raise UsageError("--timeout does not go with -", "name files, or leave it to timeout(1)")
     count = sys.maxsize if expects_more else len(jobs)
     if cluster is not None and count:
-        return _on_cluster(cluster, jobs, Errand(options, token, carry, timeout_s), watcher, warn=warn, debug=debug)
+        return _on_cluster(
+            cluster, jobs, options, carry, watcher, token=token, timeout_s=timeout_s, warn=warn, debug=debug
+        )
     if is_piped or not count or (count == 1 and timeout_s is None):
         if jobs:
             # Importing torch takes longer than decoding an image: start it now, so that both go on at once.
             threading.Thread(target=_import_torch, daemon=True).start()
         return ThreadExecutor(carry, options, slots=1, watcher=watcher, token=token)
+    from upsample_cli.batch.workers.processes import ProcessExecutor  # here: one image needs no worker pool
+    from upsample_cli.batch.workers.worker import Assignment
+
     slots = worker_count(count) if workers is None else min(workers, count)
     cores = max(math.ceil(core_count() / slots), min(core_count(), _LEAST_CORES))
     assignment = Assignment(shared_out(options, slots), token, carry, cores)
@@ -82,15 +87,17 @@ def _import_torch() -> None:
 
 
 def _on_cluster(
-    address: str, jobs: Sequence[Job], errand: Errand, watcher: Watcher, *, warn: Callable[[str], None], debug: bool
-) -> Executor:
+    address: str, jobs: Sequence[Job], options: Options, carry: Carry, watcher: Watcher,
+    *, token: str, timeout_s: float | None, warn: Callable[[str], None], debug: bool,
+) -> Executor:  # fmt: skip
     from upsample_cli.batch.cluster.executor import ClusterExecutor
     from upsample_cli.batch.cluster.scheduler import check_workers, connected
+    from upsample_cli.batch.cluster.worker import Errand
 
     client = connected(address, warn=warn, debug=debug)
     try:
         check_workers(client, address, jobs[0] if jobs else None)
-        return ClusterExecutor(client, address, errand, watcher=watcher, debug=debug)
+        return ClusterExecutor(client, address, Errand(options, token, carry, timeout_s), watcher=watcher, debug=debug)
     except BaseException:
         client.close()
         raise

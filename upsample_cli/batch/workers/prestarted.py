@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from upsample_cli import signals
-from upsample_cli.batch.workers.worker import work
 from upsample_cli.current_folder import check_child_flags, distrust_current_folder
 from upsample_cli.enlarge.job import Job
 
-Started = tuple[BaseProcess, "Connection[Any, Any]"]
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
+
+Started: TypeAlias = "tuple[BaseProcess, Connection[Any, Any]]"
 """A worker process, and the run's end of the pipe to it."""
 
 
@@ -28,6 +27,10 @@ def started_worker() -> Started:
     Raises:
         UsageError: if it would import modules from the current folder.
     """
+    import multiprocessing  # here: a run of one image starts none
+
+    from upsample_cli.batch.workers.worker import work
+
     check_child_flags()
     context = multiprocessing.get_context("spawn")  # a fork would copy torch's locks in the middle of things
     ours, theirs = context.Pipe()
@@ -44,6 +47,8 @@ def _signals_kept_away() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    from multiprocessing import resource_tracker
+
     resource_tracker.ensure_running()  # it would undo what follows
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals.SIGNALS)
     try:

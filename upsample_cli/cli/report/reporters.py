@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from upsample_cli.cli.report.console import Report
-from upsample_cli.cli.report.gallery import Gallery
 from upsample_cli.cli.report.json_lines import ReportFile
 from upsample_cli.enlarge.job import Options, Result
+
+if TYPE_CHECKING:
+    from upsample_cli.cli.report.gallery import Gallery
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,11 @@ def open_reporters(
     """
     with ExitStack() as files:
         file = files.enter_context(ReportFile(Path(report_path))) if report_path is not None else None
-        gallery = files.enter_context(Gallery(Path(gallery_path), options)) if gallery_path is not None else None
+        gallery = None
+        if gallery_path is not None:
+            from upsample_cli.cli.report.gallery import Gallery
+
+            gallery = files.enter_context(Gallery(Path(gallery_path), options))
         yield Reporters(report, file, gallery)
 
 

@@ -1,0 +1,65 @@
+"""Parts of the program that a call does not use are not imported by it."""
+
+import subprocess
+import sys
+
+import pytest
+from support.environment import ENVIRONMENT
+from support.running import save
+
+OPTIONAL = {
+    "upsample_cli.batch.cluster",
+    "upsample_cli.batch.watch",
+    "upsample_cli.batch.workers.processes",
+    "upsample_cli.batch.workers.worker",
+    "upsample_cli.cli.report.gallery",
+    "upsample_cli.cli.watch",
+}
+
+# The command may leave by `os._exit`, so this is printed by whichever end comes.
+CODE = """
+import os, sys
+leave = os._exit
+def end(status):
+    print(*sorted(sys.modules), file=sys.stderr, flush=True)
+    leave(status)
+os._exit = sys.exit = end
+from upsample_cli.cli.upsample import main
+main()
+"""
+
+
+def imported_by(*arguments):
+    command = [sys.executable, "-c", CODE, *arguments]
+    ended = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=100)
+    return set(ended.stderr.splitlines()[-1].split())
+
+
+@pytest.fixture
+def photo(in_tmp_path):
+    return str(save("photo.png", (3, 5)))
+
+
+def test_help_imports_nothing_of_a_run():
+    modules = imported_by("--help")
+    run = ("upsample_cli.batch", "upsample_cli.cli.run", "upsample_cli.cli.watch", "upsample_cli.cli.report.gallery")
+    assert [module for module in modules if module.startswith(run)] == []
+    assert modules.isdisjoint({"torch", "numpy", "PIL", "sqlite3"})
+
+
+def test_one_image_needs_no_watch_gallery_cluster_or_worker_pool(photo):
+    modules = imported_by(photo)
+    assert "upsample_cli.engine.bands" in modules  # it did run
+    assert OPTIONAL & modules == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "needed"),
+    [
+        (["--gallery", "missing/page.html"], "upsample_cli.cli.report.gallery"),
+        (["--watch"], "upsample_cli.cli.watch"),
+    ],
+)
+def test_what_is_asked_for_is_imported(photo, arguments, needed):
+    """The control of the test above; both are refused before torch is imported."""
+    assert needed in imported_by(photo, *arguments)
