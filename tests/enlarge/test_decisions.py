@@ -1,0 +1,48 @@
+"""Each decision about one photograph is made once, and then applied."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections import Counter
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import upsample_cli.enlarge.run  # noqa: F401  all modules that decide are there to be patched
+from upsample_cli.cli.upsample import app
+from upsample_cli.engine.bands import pick_device
+from upsample_cli.geometry.output_size import Target
+from upsample_cli.images.formats import fit
+from upsample_cli.kernels.choice import chosen_kernel, kernel_warnings
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """How often each decision was made, by the name of its function."""
+    counts = Counter()
+
+    def counted(function):
+        @functools.wraps(function)
+        def wrapper(*args, **settings):
+            counts[function.__name__] += 1
+            return function(*args, **settings)
+
+        return wrapper
+
+    modules = [module for name, module in sys.modules.items() if name.startswith("upsample_cli")]
+    for function in (fit, chosen_kernel, kernel_warnings, pick_device):
+        for module in modules:
+            for name, value in list(vars(module).items()):
+                if value is function:
+                    monkeypatch.setattr(module, name, counted(function))
+    monkeypatch.setattr(Target, "output_size", counted(Target.output_size))
+    return counts
+
+
+def test_each_decision_about_a_photograph_is_made_once(calls, in_tmp_path):
+    Image.new("RGB", (6, 5), "red").save("photo.jpg")
+    calls.clear()
+    assert CliRunner().invoke(app, ["photo.jpg"]).exit_code == 0
+    assert calls == {"fit": 3, "chosen_kernel": 10, "kernel_warnings": 2, "pick_device": 3, "output_size": 4}
