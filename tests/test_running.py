@@ -8,7 +8,7 @@ from support.running import in_threads
 
 from upsample_cli.batch.executors import executor_for
 from upsample_cli.batch.threads import ThreadExecutor
-from upsample_cli.enlarge.job import Options
+from upsample_cli.enlarge.options import Options
 
 
 def test_the_stand_in_takes_the_options_of_what_it_stands_for():

@@ -14,7 +14,7 @@ from upsample_cli.atomic.folders import Folder, Place
 from upsample_cli.batch.inputs import find_inputs
 from upsample_cli.batch.outputs import target_of
 from upsample_cli.batch.plan import plan_run
-from upsample_cli.enlarge.job import Options
+from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.run import enlarge_image, upsample_file
 from upsample_cli.errors import OutputExistsError, WritingError
 

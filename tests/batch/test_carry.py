@@ -9,7 +9,8 @@ import pytest
 
 from upsample_cli.atomic.files import writing_error
 from upsample_cli.batch.carry import carry_out
-from upsample_cli.enlarge.job import Job, Options, Result
+from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import DeviceError, ImageError, Interrupted, OutputExistsError, UsageError
 
 JOB = Job(Path("a.png"), Path("o/a.png"), "png", 7, 5, ("a loss",))

@@ -30,7 +30,8 @@ from upsample_cli.batch.cluster.wire import received, sent
 from upsample_cli.batch.cluster.worker import Errand, Sight, enlarge, misfit
 from upsample_cli.batch.plan import Entry
 from upsample_cli.batch.run import run_entries
-from upsample_cli.enlarge.job import Job, Options, Result
+from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import Interrupted, UpsampleError, UsageError
 
 dask = pytest.importorskip("dask")

@@ -14,7 +14,7 @@ from upsample_cli.batch.collisions import Alike, names_alike
 from upsample_cli.batch.inputs import find_inputs
 from upsample_cli.batch.outputs import target_of
 from upsample_cli.batch.plan import plan_run
-from upsample_cli.enlarge.job import Options
+from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import UsageError
 
 pytestmark = [

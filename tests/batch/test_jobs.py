@@ -13,7 +13,7 @@ from support.running import save, tree
 from upsample_cli.batch.inputs import Found, find_inputs
 from upsample_cli.batch.outputs import Target, target_of
 from upsample_cli.batch.plan import plan_run
-from upsample_cli.enlarge.job import Options
+from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import UsageError
 
 pytestmark = [

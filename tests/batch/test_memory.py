@@ -13,7 +13,8 @@ from PIL import Image
 
 from upsample_cli.batch import memory
 from upsample_cli.batch.memory import Admission, available_bytes, budget_bytes, job_bytes, worker_count
-from upsample_cli.enlarge.job import Job, Options
+from upsample_cli.enlarge.job import Job
+from upsample_cli.enlarge.options import Options
 from upsample_cli.images.model import Layout
 
 MEASURE = """
@@ -22,7 +23,7 @@ from fractions import Fraction
 from pathlib import Path
 from upsample_cli.batch.carry import carry_out, prepare
 from upsample_cli.batch.memory import job_bytes
-from upsample_cli.enlarge.job import Options
+from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import plan_job
 
 def field(name):

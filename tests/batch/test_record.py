@@ -13,7 +13,8 @@ import pytest
 from support.running import ENVIRONMENT
 
 from upsample_cli.batch.record.record import RECORD_NAME, Record
-from upsample_cli.enlarge.job import Job, Options, Result
+from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import RecordError
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
@@ -21,7 +22,8 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 WRITING = """
 from pathlib import Path
 from upsample_cli.batch.record.record import RECORD_NAME, Record
-from upsample_cli.enlarge.job import Job, Options, Result
+from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.options import Options
 record = Record(Path("out", RECORD_NAME), Options())
 record.begin()
 first = len(record._rows("1"))

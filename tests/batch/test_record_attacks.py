@@ -27,7 +27,8 @@ from upsample_cli.batch.record.identity import is_settings, settings_text, sha25
 from upsample_cli.batch.record.record import RECORD_NAME, Record
 from upsample_cli.batch.record.resume import open_resume
 from upsample_cli.cli.report.console import file_record
-from upsample_cli.enlarge.job import Job, Options, Result
+from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import RecordError
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links, pipes and owners of POSIX")

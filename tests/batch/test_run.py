@@ -9,7 +9,8 @@ from upsample_cli.batch import run
 from upsample_cli.batch.memory import job_bytes
 from upsample_cli.batch.plan import Entry
 from upsample_cli.batch.run import run_entries
-from upsample_cli.enlarge.job import Job, Options, Result
+from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import DeviceError, Interrupted
 
 LARGE = 2**11  # a side: one such image is a slot's work

@@ -17,7 +17,8 @@ from upsample_cli.batch.workers import processes
 from upsample_cli.batch.workers.prestarted import Spares, started_worker
 from upsample_cli.cli import run, session
 from upsample_cli.cli.request import Request
-from upsample_cli.enlarge.job import Options, Result
+from upsample_cli.enlarge.job import Result
+from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import UsageError
 
 pytestmark = [

@@ -10,7 +10,8 @@ from support.running import Watched
 from upsample_cli import signals
 from upsample_cli.batch import threads
 from upsample_cli.batch.threads import ThreadExecutor
-from upsample_cli.enlarge.job import Job, Options, Result
+from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import Interrupted
 
 LONG_S = 30.0

@@ -19,7 +19,8 @@ from upsample_cli.batch.plan import Entry
 from upsample_cli.batch.run import NoJournal, run_entries
 from upsample_cli.batch.workers.processes import ProcessExecutor
 from upsample_cli.batch.workers.worker import Assignment
-from upsample_cli.enlarge.job import Job, Options, Result
+from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import DeviceError, UpsampleError
 
 pytestmark = [
@@ -169,7 +170,8 @@ from support import crashing
 from pathlib import Path
 from upsample_cli.batch.workers.worker import Assignment
 from upsample_cli.batch.workers.processes import ProcessExecutor
-from upsample_cli.enlarge.job import Job, Options
+from upsample_cli.enlarge.job import Job
+from upsample_cli.enlarge.options import Options
 class Watcher:
     def started(self, job): pass
     def advanced(self, job, rows): pass

@@ -18,7 +18,8 @@ from upsample_cli.cli.report import gallery_page
 from upsample_cli.cli.report.console import Report
 from upsample_cli.cli.report.progress import Bars
 from upsample_cli.cli.report.summary import Summary
-from upsample_cli.enlarge.job import Job, Options, Result
+from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.options import Options
 
 HINT = " " * 17 + "--retry-failed tries again what failed"
 

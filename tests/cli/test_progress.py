@@ -9,7 +9,8 @@ from rich.console import Console
 from upsample_cli.cli.report import progress
 from upsample_cli.cli.report.figures import figure
 from upsample_cli.cli.report.progress import Bars, counted
-from upsample_cli.enlarge.job import Job, Options, Result
+from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.options import Options
 
 
 class Terminal(io.StringIO):

@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 
-from upsample_cli.enlarge.job import Options
+from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.run import upsample_file
 from upsample_cli.errors import ImageError, UsageError
 

@@ -12,7 +12,7 @@ from support.running import names, pixels_of, save, tree
 
 import upsample_cli
 from upsample_cli import UpsampleError, upsample_file
-from upsample_cli.enlarge.job import Options
+from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import plan_job
 from upsample_cli.enlarge.run import enlarge_image
 from upsample_cli.errors import DeviceError, ImageError, Interrupted, OutputExistsError, UsageError

@@ -12,7 +12,7 @@ from PIL import Image
 from support.running import upsample
 
 from upsample_cli import upsample_file
-from upsample_cli.enlarge.job import Options, options_of
+from upsample_cli.enlarge.options import Options, options_of
 from upsample_cli.errors import ImageError, UsageError
 from upsample_cli.geometry.output_size import Target, parsed_factor, parsed_size
 from upsample_cli.images.open import open_image

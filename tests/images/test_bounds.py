@@ -33,7 +33,7 @@ from upsample_cli.batch.outputs import Target
 from upsample_cli.batch.plan import plan_run
 from upsample_cli.batch.workers.timeout import has_time
 from upsample_cli.cli import run
-from upsample_cli.enlarge.job import Options
+from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import plan_job
 from upsample_cli.enlarge.run import enlarge_image, upsample_file
 from upsample_cli.errors import ImageError

@@ -10,7 +10,7 @@ from PIL import Image
 from support.oracles import hostile_pixels
 from support.running import names, upsample
 
-from upsample_cli.enlarge.job import Options
+from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import plan_job
 from upsample_cli.enlarge.run import upsample_file
 from upsample_cli.errors import ImageError

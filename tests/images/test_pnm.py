@@ -12,7 +12,7 @@ from PIL import Image
 from support.oracles import assert_same_pixels, expected_pixels
 from support.running import COMMAND, ENVIRONMENT
 
-from upsample_cli.enlarge.job import Options
+from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import plan_job
 from upsample_cli.enlarge.run import upsample_file
 from upsample_cli.errors import ImageError

@@ -12,7 +12,7 @@ from PIL import Image
 from upsample_cli.batch.inputs import Found
 from upsample_cli.batch.outputs import Target
 from upsample_cli.batch.plan import plan_run
-from upsample_cli.enlarge.job import Options
+from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import check_output, plan_job
 from upsample_cli.enlarge.run import upsample_file
 from upsample_cli.errors import ImageError, UsageError

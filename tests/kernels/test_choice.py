@@ -17,7 +17,7 @@ from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from torch import nn
 
 from upsample_cli import upsample, upsample_file
-from upsample_cli.enlarge.job import Options
+from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import plan_job
 from upsample_cli.errors import ImageError, UpsampleError, UsageError
 from upsample_cli.kernels.choice import chosen_kernel
@@ -254,7 +254,7 @@ RUN = "import sys; from upsample_cli.cli.start import upsample; sys.argv[0] = 'u
 HEAVY = """
 import sys
 from pathlib import Path
-from upsample_cli.enlarge.job import Options
+from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import plan_job
 plan_job(Path("a.png"), Options(kernel=sys.argv[1]))
 print("torch" in sys.modules)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from upsample_cli.enlarge.job import Options
+from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import plan_job
 from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.formats import FORMATS

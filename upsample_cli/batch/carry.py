@@ -7,7 +7,8 @@ from collections.abc import Callable
 from threading import Event
 
 from upsample_cli.batch.plan import Entry, existing
-from upsample_cli.enlarge.job import Job, Options, Result
+from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import ImageError, Interrupted, OutputExistsError, UpsampleError, UsageError, WritingError
 
 OnRows = Callable[[int], None]

@@ -16,7 +16,8 @@ from upsample_cli.batch.memory import shared_out, worker_count
 from upsample_cli.batch.run import Executor
 from upsample_cli.batch.threads import Carry, ThreadExecutor, Watcher
 from upsample_cli.engine.cores import core_count
-from upsample_cli.enlarge.job import Job, Options
+from upsample_cli.enlarge.job import Job
+from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import UsageError
 
 if TYPE_CHECKING:

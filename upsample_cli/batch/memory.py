@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from upsample_cli.engine.cores import core_count
-from upsample_cli.enlarge.job import Job, Options
+from upsample_cli.enlarge.job import Job
+from upsample_cli.enlarge.options import Options
 from upsample_cli.images.model import Layout
 
 WORKER_BYTES = 600 * 2**20

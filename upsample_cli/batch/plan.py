@@ -14,8 +14,9 @@ from upsample_cli.batch.outputs import Target
 from upsample_cli.batch.paths import RealPaths
 from upsample_cli.batch.record.resume import UNKNOWN, Resume, Verdict
 from upsample_cli.batch.record.row import Row
-from upsample_cli.enlarge.job import Job, Options, Result
+from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.enlarge.names import DEFAULT_NAME
+from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import check_output, check_run_space, output_name, plan_job
 from upsample_cli.errors import ImageError, OutputExistsError, UsageError
 from upsample_cli.images.formats import FORMATS

@@ -13,7 +13,8 @@ from typing import Protocol
 from upsample_cli.atomic.files import new_token
 from upsample_cli.batch.memory import Admission
 from upsample_cli.batch.plan import Entry
-from upsample_cli.enlarge.job import Job, Options, Result
+from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.options import Options
 
 
 class Executor(Protocol):

@@ -9,7 +9,8 @@ from typing import BinaryIO, TextIO
 
 from upsample_cli.batch.inputs import find_inputs, is_folder
 from upsample_cli.batch.plan import Entry, check_named_once, checked_entry
-from upsample_cli.enlarge.job import Options, Result
+from upsample_cli.enlarge.job import Result
+from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import plan_job
 from upsample_cli.errors import ImageError, UsageError
 from upsample_cli.images.streams import NAME, image_input, leads_to, spooled

@@ -10,7 +10,8 @@ from typing import Protocol
 
 from upsample_cli import signals
 from upsample_cli.atomic.files import remove_unfinished
-from upsample_cli.enlarge.job import Job, Options, Result
+from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.options import Options
 
 
 class Watcher(Protocol):

@@ -10,7 +10,7 @@ from pathlib import Path
 from upsample_cli.batch.memory import budget_bytes, worker_count
 from upsample_cli.batch.record.resume import Resume
 from upsample_cli.batch.streams import is_output_streamed, is_streamed
-from upsample_cli.enlarge.job import Options
+from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import UsageError
 
 _MAX_TIMEOUT_S = 1_000_000

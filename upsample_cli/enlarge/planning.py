@@ -10,8 +10,9 @@ from typing import BinaryIO
 from upsample_cli.atomic.files import check_replaceable
 from upsample_cli.atomic.folders import Place, check_way
 from upsample_cli.atomic.same_file import is_same_file
-from upsample_cli.enlarge.job import DEPTHS, Job, Options
+from upsample_cli.enlarge.job import Job
 from upsample_cli.enlarge.names import DEFAULT_NAME, SIZE_NAME, NameFields, named, template_suffix
+from upsample_cli.enlarge.options import DEPTHS, Options
 from upsample_cli.enlarge.suitability import check_strict, image_kernel, image_warnings
 from upsample_cli.errors import OutputExistsError, UsageError
 from upsample_cli.geometry.output_size import Target, factor_text

@@ -13,7 +13,8 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from upsample_cli.atomic.files import new_file, writing_error
-from upsample_cli.enlarge.job import DEPTHS, Job, Options, Result, options_of
+from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.options import DEPTHS, Options, options_of
 from upsample_cli.enlarge.planning import check_output, name_warnings, plan_job
 from upsample_cli.enlarge.suitability import check_strict, image_kernel, image_warnings, is_premultiplied
 from upsample_cli.errors import Interrupted
@@ -51,7 +52,7 @@ def upsample_file(
         target: the output file; its extension chooses the format. By default `NAME_xFACTOR.EXT` beside the input. Its
             folder is made if it is missing.
         factor: 1 to 64, whole or not ("4/3"); 2 unless one of the next four is given.
-        options: the other fields of `job.Options`: size and fit, (height, width) in pixels, width, height, kernel,
+        options: the other fields of `options.Options`: size and fit, (height, width) in pixels, width, height, kernel,
             border, alpha, device, memory_bytes, tile, format, quality, overwrite, strict, max_pixels, metadata, depth,
             linear_light, frame, name.
 

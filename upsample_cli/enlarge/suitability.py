@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from upsample_cli.enlarge.job import Options
+from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import ImageError, UsageError
 from upsample_cli.images.model import ImageInfo, Layout
 from upsample_cli.kernels.choice import chosen_kernel, kernel_warnings

@@ -21,7 +21,8 @@ from upsample_cli.batch.memory import Admission, budget_bytes, shared_out
 from upsample_cli.batch.threads import Carry
 from upsample_cli.batch.workers.processes import ProcessExecutor
 from upsample_cli.batch.workers.worker import Assignment
-from upsample_cli.enlarge.job import Job, Options, Result
+from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import Interrupted
 from upsample_cli.version import __version__
 

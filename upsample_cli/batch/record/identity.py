@@ -11,7 +11,7 @@ import stat
 from dataclasses import fields
 from typing import Any
 
-from upsample_cli.enlarge.job import Options
+from upsample_cli.enlarge.options import Options
 from upsample_cli.images.formats import format_named
 from upsample_cli.kernels.kernel import KERNEL_NAMES
 

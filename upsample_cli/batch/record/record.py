@@ -19,7 +19,8 @@ from upsample_cli.batch.paths import RealPaths
 from upsample_cli.batch.record.file import DAMAGED, Database, copied, locked, told
 from upsample_cli.batch.record.identity import settings_text, sha256_of, stamp_of
 from upsample_cli.batch.record.row import COLUMNS, Row, check, row_of, stored, stored_error
-from upsample_cli.enlarge.job import Job, Options, Result
+from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import RecordError
 
 RECORD_NAME = ".upsample.sqlite"

@@ -13,7 +13,8 @@ from upsample_cli.batch.record.identity import Stamp, settings_differences, sha2
 from upsample_cli.batch.record.record import RECORD_NAME, Record
 from upsample_cli.batch.record.row import Row
 from upsample_cli.batch.workers.timeout import has_time
-from upsample_cli.enlarge.job import Job, Options, Result
+from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import ImageError, UsageError
 from upsample_cli.images.formats import format_of_path
 

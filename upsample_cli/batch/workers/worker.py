@@ -23,7 +23,8 @@ from upsample_cli.batch.carry import prepare
 from upsample_cli.batch.threads import Carry
 from upsample_cli.current_folder import distrust_current_folder
 from upsample_cli.engine.cores import use_cores
-from upsample_cli.enlarge.job import Job, Options
+from upsample_cli.enlarge.job import Job
+from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import Interrupted
 
 _EVERY_S = 0.1  # how often it tells of rows

@@ -14,7 +14,8 @@ from rich.markup import escape
 
 from upsample_cli.cli.report.printable import one_line
 from upsample_cli.cli.report.summary import DONE_ALREADY, KEPT_FAILURES, STATUSES, Summary
-from upsample_cli.enlarge.job import Options, Result
+from upsample_cli.enlarge.job import Result
+from upsample_cli.enlarge.options import Options
 from upsample_cli.images.streams import NAME
 
 _SCROLLED_LINES = 20

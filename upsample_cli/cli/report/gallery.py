@@ -14,7 +14,8 @@ from upsample_cli.atomic.files import new_file, writing_error
 from upsample_cli.cli.report import MAX_GALLERY_IMAGES, gallery_page
 from upsample_cli.cli.report.json_lines import check_folder, check_link
 from upsample_cli.cli.report.summary import Summary
-from upsample_cli.enlarge.job import Options, Result
+from upsample_cli.enlarge.job import Result
+from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import OutputExistsError, UpsampleError, UsageError
 
 if TYPE_CHECKING:

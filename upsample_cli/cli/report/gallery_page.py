@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from upsample_cli.cli.report.printable import one_line
-from upsample_cli.enlarge.job import Options, Result
+from upsample_cli.enlarge.job import Result
+from upsample_cli.enlarge.options import Options
 
 if TYPE_CHECKING:
     from upsample_cli.images.preview import Preview

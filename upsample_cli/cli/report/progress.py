@@ -20,7 +20,8 @@ from rich.text import Text
 
 from upsample_cli.cli.report.figures import figure
 from upsample_cli.cli.report.printable import one_line
-from upsample_cli.enlarge.job import Job, Options, Result
+from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.options import Options
 
 Each = TypeVar("Each")
 

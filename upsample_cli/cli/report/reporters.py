@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from upsample_cli.cli.report.console import Report
 from upsample_cli.cli.report.json_lines import ReportFile
-from upsample_cli.enlarge.job import Options, Result
+from upsample_cli.enlarge.job import Result
+from upsample_cli.enlarge.options import Options
 
 if TYPE_CHECKING:
     from upsample_cli.cli.report.gallery import Gallery
