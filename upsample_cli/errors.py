@@ -61,6 +61,13 @@ class WritingError(ImageError):
     """The system refused the output: a full disk, a folder that may not be written to. The image is not at fault."""
 
 
+class InputChangedError(ImageError):
+    """The input is not the one that the run was planned for. The next run plans for what it is then."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(path, "changed after the run was planned", "start the run again")
+
+
 class OutputExistsError(ImageError):
     """The output is there already, and overwriting was not asked for.
 

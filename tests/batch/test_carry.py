@@ -6,14 +6,15 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from support.jobs import job_of
 
 from upsample_cli.atomic.files import writing_error
 from upsample_cli.batch.carry import carry_out
-from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import DeviceError, ImageError, Interrupted, OutputExistsError, UsageError
 
-JOB = Job(Path("a.png"), Path("o/a.png"), "png", 7, 5, ("a loss",))
+JOB = job_of("a.png", "o/a.png", 7, 5, losses=("a loss",))
 
 
 def too_large():
@@ -101,5 +102,5 @@ def test_what_is_not_about_the_image_is_let_through(carried, error):
 def test_it_goes_to_another_process_and_its_results_come_back(carried):
     carry = partial(carry_out, is_alone=True)
     assert pickle.loads(pickle.dumps(carry)).keywords == {"is_alone": True}
-    for each in (JOB, Options(), carried(MemoryError()), Result.planned(JOB, 2)):
+    for each in (JOB, Options(), carried(MemoryError()), Result.planned(JOB)):
         assert pickle.loads(pickle.dumps(each)) == each

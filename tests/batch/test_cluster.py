@@ -18,6 +18,7 @@ from types import SimpleNamespace
 import pytest
 from support import cluster_deeds, crashing
 from support.environment import FINDS_SUPPORT
+from support.jobs import job_of
 from support.running import COMMAND, ENVIRONMENT, Watched, names, save, tree, upsample, upsample_process
 
 from upsample_cli import __version__
@@ -30,7 +31,7 @@ from upsample_cli.batch.cluster.wire import received, sent
 from upsample_cli.batch.cluster.worker import Errand, Sight, enlarge, misfit
 from upsample_cli.batch.plan import Entry
 from upsample_cli.batch.run import run_entries
-from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import Interrupted, UpsampleError, UsageError
 
@@ -111,7 +112,7 @@ def worker_processes(cluster):
 
 
 def job(name, side=20):
-    return Job(Path(f"{name}.png"), Path(f"{name}_x2.png"), "png", side, side + 2)
+    return job_of(Path(f"{name}.png"), Path(f"{name}_x2.png"), side, side + 2)
 
 
 def executor(cluster, **errand):
@@ -126,7 +127,7 @@ def results(cluster, wanted, **errand):
     """{name: result} of a run, and what the watcher was told."""
     pool = executor(cluster, **errand)
     jobs = [job(name) for name in wanted]
-    found = list(run_entries([Entry(Result.planned(each, 2), each) for each in jobs], Options(), executor=pool))
+    found = list(run_entries([Entry(Result.planned(each), each) for each in jobs], executor=pool))
     assert not list(Path().glob(".*.part"))
     return {result.input.stem: result for result in found}, pool._watcher.events
 
@@ -257,7 +258,7 @@ def test_ctrl_c_ends_a_run_on_a_cluster_and_the_next_goes_on(cluster):
 def test_workers_that_lack_something_are_named(cluster):
     save("a.png")
     with client_of(cluster.address) as client:
-        check_workers(client, cluster.address, Job(Path("a.png"), Path("deep/er/a.png"), "png", 11, 17))
+        check_workers(client, cluster.address, job_of(Path("a.png"), Path("deep/er/a.png"), 11, 17))
     assert names(".") == ["a.png"]  # no mark is left
     answers = {
         "has no upsample-cli; install version": Exception("ImportError(\"No module named 'upsample_cli'\")"),
@@ -407,9 +408,9 @@ FAILED = Result(Path("a.png"), Path("b.png"), "failed", 3, 4, 6, 8, ("lost",), "
 
 def test_a_result_comes_back_as_plain_values_and_is_the_same():
     answer = json.loads(json.dumps(sent(FAILED, "cpu")))
-    assert received(answer, Job(Path("a.png"), Path("b.png"), "png", 3, 4)) == (FAILED, "cpu")
+    assert received(answer, job_of(Path("a.png"), Path("b.png"), 3, 4)) == (FAILED, "cpu")
     unread = Result(Path("a.png"), Path("b.png"), "failed", error="a.png: cannot be opened")
-    assert received(sent(unread, None), Job(Path("a.png"), Path("b.png"), "png", 3, 4)) == (unread, None)
+    assert received(sent(unread, None), job_of(Path("a.png"), Path("b.png"), 3, 4)) == (unread, None)
 
 
 class _Text(str):

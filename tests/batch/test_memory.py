@@ -3,17 +3,16 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from support.jobs import job_of
 
 from upsample_cli.batch import memory
 from upsample_cli.batch.memory import Admission, available_bytes, budget_bytes, job_bytes, worker_count
-from upsample_cli.enlarge.job import Job
 from upsample_cli.enlarge.options import Options
 from upsample_cli.images.model import Layout
 
@@ -36,7 +35,7 @@ def peak(source, extension, factor=2):
     Path("/proc/self/clear_refs").write_text("5")
     result = carry_out(job, options)
     assert result.status == "written", result
-    return field("VmHWM") - base, job_bytes(job, options)
+    return field("VmHWM") - base, job_bytes(job)
 
 base, HELD = 0, ("lossy.webp", "progressive.jpg", "ink.jpg", "strip.tif")
 for extension in ("png", "tiff", "jpg", "bmp"):
@@ -81,23 +80,21 @@ def test_the_estimate_is_within_a_factor_of_two_of_what_is_taken(tmp_path):
 
 
 def job(side=1000, fmt="png", **keywords):
-    return Job(Path("a"), Path("b"), fmt, side, side, source_format="png", **keywords)
+    return job_of("a", "b", side, side, fmt=fmt, **keywords)
 
 
 def test_what_has_to_be_held_whole_counts_and_what_is_streamed_does_not():
-    options = Options()
     large = job(10_000)
-    assert job_bytes(replace(large, source_format="tiff", format="tiff"), options) < 100 * 2**20
-    assert job_bytes(large, options) - job_bytes(replace(large, source_format="tiff"), options) == 4 * 10**8
-    assert job_bytes(replace(large, format="bmp"), options) - job_bytes(large, options) == 4 * 4 * 10**8
-    grey = replace(large, format="bmp", source_layout=Layout("grey"), layout=Layout("grey"))
-    assert job_bytes(grey, options) < job_bytes(replace(large, format="bmp"), options) / 3
-    assert job_bytes(job(10), options) < 10_000 * 4  # no room for bands that are not there
+    assert job_bytes(job(10_000, "tiff", source_format="tiff")) < 100 * 2**20
+    assert job_bytes(large) - job_bytes(job(10_000, source_format="tiff")) == 4 * 10**8
+    assert job_bytes(job(10_000, "bmp")) - job_bytes(large) == 4 * 4 * 10**8
+    assert job_bytes(job(10_000, "bmp", source_layout=Layout("grey"))) < job_bytes(job(10_000, "bmp")) / 3
+    assert job_bytes(job(10)) < 10_000 * 4  # no room for bands that are not there
 
 
 def test_a_image_over_the_budget_is_in_flight_alone():
-    each = job_bytes(job(), Options())
-    admission = Admission(8, each // 2, Options())
+    each = job_bytes(job())
+    admission = Admission(8, each // 2)
     assert admission.takes(job())
     assert not admission.takes(job(1))
     admission.leave(job())
@@ -106,8 +103,8 @@ def test_a_image_over_the_budget_is_in_flight_alone():
 
 
 def test_what_has_left_makes_room():
-    each = job_bytes(job(), Options())
-    admission = Admission(8, 2 * each, Options())
+    each = job_bytes(job())
+    admission = Admission(8, 2 * each)
     assert [admission.takes(job()) for _ in range(3)] == [True, True, False]
     admission.leave(job())
     assert [admission.takes(job()) for _ in range(2)] == [True, False]

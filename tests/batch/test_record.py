@@ -10,10 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
+from support.jobs import job_of
 from support.running import ENVIRONMENT
 
 from upsample_cli.batch.record.record import RECORD_NAME, Record
-from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import RecordError
 
@@ -22,16 +23,17 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 WRITING = """
 from pathlib import Path
 from upsample_cli.batch.record.record import RECORD_NAME, Record
-from upsample_cli.enlarge.job import Job, Result
+from support.jobs import job_of
+from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
 record = Record(Path("out", RECORD_NAME), Options())
 record.begin()
 first = len(record._rows("1"))
 for index in range(first, first + 100_000):
-    job = Job(Path("in.png"), Path(f"out/{index:06}.png"), "png", 3, 5)
+    job = job_of(Path("in.png"), Path(f"out/{index:06}.png"), 3, 5)
     record.started(job)
     if index % 7:
-        record.ended(job, Result.planned(job, 2).ended("written"))
+        record.ended(job, Result.planned(job).ended("written"))
         print(index, flush=True)
 """
 
@@ -88,10 +90,10 @@ def test_a_record_that_another_run_made_after_planning_ends_this_one(tmp_path):
 def test_what_is_passed_over_while_it_runs_leaves_no_row(tmp_path):
     record = Record(tmp_path / RECORD_NAME, Options())
     record.begin()
-    job = Job(tmp_path / "a.png", tmp_path / "a_x2.png", "png", 3, 5)
+    job = job_of(tmp_path / "a.png", tmp_path / "a_x2.png", 3, 5)
     record.started(job)
     assert record.of_output(job.output).status == "started"
-    record.ended(job, Result.planned(job, 2).ended("skipped"))
+    record.ended(job, Result.planned(job).ended("skipped"))
     assert record.of_output(job.output) is None
     record.close()
 
@@ -99,9 +101,9 @@ def test_what_is_passed_over_while_it_runs_leaves_no_row(tmp_path):
 def test_another_program_can_read_it(tmp_path):
     record = Record(tmp_path / RECORD_NAME, Options(factor=3))
     record.begin()
-    job = Job(tmp_path / "a.png", tmp_path / "sub" / "a_x3.png", "png", 3, 5)
+    job = job_of(tmp_path / "a.png", tmp_path / "sub" / "a_x3.png", 3, 5, factor=3)
     record.started(job)
-    record.ended(job, Result.planned(job, 3).ended("failed", error="a.png: is bad", may_pass=True, elapsed_s=0.25))
+    record.ended(job, Result.planned(job).ended("failed", error="a.png: is bad", may_pass=True, elapsed_s=0.25))
     record.close()
     db = sqlite3.connect(tmp_path / RECORD_NAME)
     row = db.execute("SELECT output, status, error, may_pass, seconds, output_height FROM pictures").fetchone()

@@ -15,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from support.jobs import job_of
 from support.running import COMMAND, ENVIRONMENT, Ended, names, save, tree, upsample
 
 from upsample_cli.atomic.files import remove_temporaries, temporary_path
@@ -27,7 +28,7 @@ from upsample_cli.batch.record.identity import is_settings, settings_text, sha25
 from upsample_cli.batch.record.record import RECORD_NAME, Record
 from upsample_cli.batch.record.resume import open_resume
 from upsample_cli.cli.report.console import file_record
-from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import RecordError
 
@@ -344,9 +345,9 @@ def test_an_error_of_any_text_is_recorded():
     with closing(Record(Path("s.db"), Options())) as record:
         record.begin()
         for index, error in enumerate(("\ud800", "\udcff", "a\0b", "x" * 10**6)):
-            job = Job(Path("in/a.png"), Path(f"out/{index}.png"), "png", 3, 5)
+            job = job_of(Path("in/a.png"), Path(f"out/{index}.png"), 3, 5)
             record.started(job)
-            record.ended(job, Result.planned(job, 2).ended("failed", error=error))
+            record.ended(job, Result.planned(job).ended("failed", error=error))
             assert record.of_output(job.output).error
 
 
@@ -664,7 +665,7 @@ def test_making_a_record_makes_no_journal_that_a_kill_could_leave():
     for _ in range(2):
         with closing(Record(path, Options())) as record:
             record.begin()
-            record.started(Job(Path("in/a.png"), Path("out/a.png"), "png", 3, 5))
+            record.started(job_of(Path("in/a.png"), Path("out/a.png"), 3, 5))
             assert record.of_output("out/a.png").status == "started"
 
 

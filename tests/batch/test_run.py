@@ -4,25 +4,25 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
+from support.jobs import job_of
 
 from upsample_cli.batch import run
 from upsample_cli.batch.memory import job_bytes
 from upsample_cli.batch.plan import Entry
 from upsample_cli.batch.run import run_entries
-from upsample_cli.enlarge.job import Job, Result
-from upsample_cli.enlarge.options import Options
+from upsample_cli.enlarge.job import Result
 from upsample_cli.errors import DeviceError, Interrupted
 
 LARGE = 2**11  # a side: one such image is a slot's work
 
 
 def entry(name, side=LARGE):
-    job = Job(Path(name), Path(f"o/{name}"), "png", side, side, source_format="png")
-    return Entry(Result.planned(job, 2), job)
+    job = job_of(name, f"o/{name}", side, side)
+    return Entry(Result.planned(job), job)
 
 
 def done(job):
-    return Result.planned(job, 2).ended("written", elapsed_s=0.5)
+    return Result.planned(job).ended("written", elapsed_s=0.5)
 
 
 class ByHand:
@@ -37,7 +37,7 @@ class ByHand:
         self.flying[job.input.name] = (job, future)
         self.begun.append(job.input.name)
         self.most = max(self.most, len(self.flying))
-        self.most_bytes = max(self.most_bytes, sum(job_bytes(each, Options()) for each, _ in self.flying.values()))
+        self.most_bytes = max(self.most_bytes, sum(job_bytes(each) for each, _ in self.flying.values()))
         return future
 
     def end(self, name, error=None):
@@ -93,7 +93,7 @@ def ending(monkeypatch):
 
     def start(entries, *, slots=2, **keywords):
         executors.append(ByHand(slots))
-        return executors[-1], run_entries(entries, Options(), executor=executors[-1], **keywords)
+        return executors[-1], run_entries(entries, executor=executors[-1], **keywords)
 
     start.errors = errors
     return start
@@ -131,7 +131,7 @@ def test_of_small_ones_there_are_many_in_flight_but_not_all(ending):
 
 def test_ten_images_of_100_megapixels_do_not_start_at_once(ending):
     entries = [entry(str(index), 10_000) for index in range(10)]
-    each_bytes = job_bytes(entries[0].job, Options())
+    each_bytes = job_bytes(entries[0].job)
     for room, most in ((0.5, 1), (1.5, 1), (2.5, 2), (99, 9)):
         executor, results = ending(entries, slots=8, budget_bytes=int(room * each_bytes))
         assert len(list(results)) == 10
@@ -156,7 +156,7 @@ def test_the_largest_begin_first_so_that_none_is_left_for_the_end(ending):
 
 def test_where_a_large_one_has_to_wait_for_memory_small_ones_pass_it(ending):
     large, small = [entry(name, 10_000) for name in "AB"], [entry(name, 500) for name in "abcd"]
-    executor, results = ending([*large, *small], slots=4, budget_bytes=int(1.5 * job_bytes(large[0].job, Options())))
+    executor, results = ending([*large, *small], slots=4, budget_bytes=int(1.5 * job_bytes(large[0].job)))
     assert len(list(results)) == 6
     assert executor.begun[0] == "A"
     assert set(executor.begun[1:5]) == set("abcd")

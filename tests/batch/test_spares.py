@@ -66,7 +66,7 @@ def test_a_run_takes_those_that_are_there(monkeypatch):
     monkeypatch.setattr(processes, "started_worker", refuse)
     jobs = [job(f"good{index}") for index in range(4)]
     pool = executor(spares=spares)
-    found = list(run_entries([Entry(Result.planned(each, 2), each) for each in jobs], Options(), executor=pool))
+    found = list(run_entries([Entry(Result.planned(each), each) for each in jobs], executor=pool))
     assert [result.status for result in found] == ["written"] * 4
     assert spares.take() is None
     assert len(pids) == 2

@@ -5,12 +5,13 @@ import time
 from pathlib import Path
 
 import pytest
+from support.jobs import job_of
 from support.running import Watched
 
 from upsample_cli import signals
 from upsample_cli.batch import threads
 from upsample_cli.batch.threads import ThreadExecutor
-from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import Interrupted
 
@@ -19,11 +20,11 @@ LONG_S = 30.0
 
 
 def job(name):
-    return Job(Path(name), Path(f"o/{name}"), "png", 7, 5)
+    return job_of(Path(name), Path(f"o/{name}"), 7, 5)
 
 
 def done(each):
-    return Result.planned(each, 2).ended("failed", error="not tried", elapsed_s=0.5)
+    return Result.planned(each).ended("failed", error="not tried", elapsed_s=0.5)
 
 
 @pytest.fixture

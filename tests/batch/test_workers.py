@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from support import crashing
 from support.environment import ENVIRONMENT, FINDS_SUPPORT
+from support.jobs import job_of
 from support.running import Watched
 
 from upsample_cli.batch import carry
@@ -19,7 +20,7 @@ from upsample_cli.batch.plan import Entry
 from upsample_cli.batch.run import NoJournal, run_entries
 from upsample_cli.batch.workers.processes import ProcessExecutor
 from upsample_cli.batch.workers.worker import Assignment
-from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import DeviceError, UpsampleError
 
@@ -33,7 +34,7 @@ LONG_S = 60.0
 
 
 def job(name, side=2000):
-    return Job(Path(f"{name}.png"), Path(f"{name}_x2.png").absolute(), "png", side, side)
+    return job_of(Path(f"{name}.png"), Path(f"{name}_x2.png").absolute(), side, side)
 
 
 def executor(carry=crashing.carry, *, slots=2, prepare=crashing.prepare, device="cpu", options=None, **keywords):
@@ -45,7 +46,7 @@ def results(names, side=2000, **keywords):
     """{name: result} of a run, and what the watcher was told."""
     jobs = [job(name, side) for name in names]
     pool = executor(**keywords)
-    found = list(run_entries([Entry(Result.planned(each, 2), each) for each in jobs], Options(), executor=pool))
+    found = list(run_entries([Entry(Result.planned(each), each) for each in jobs], executor=pool))
     assert_all_gone(pool)
     return {result.input.stem: result for result in found}, pool._watcher.events
 
@@ -116,8 +117,8 @@ def test_the_clock_of_a_small_image_starts_when_its_turn_comes():
 
 def test_a_worker_that_has_grown_is_replaced():
     pool = executor(slots=1)
-    entries = [Entry(Result.planned(each, 2), each) for each in (job("good0"), job("grow"), job("good1"))]
-    assert [each.status for each in run_entries(entries, Options(), executor=pool)] == ["written"] * 3
+    entries = [Entry(Result.planned(each), each) for each in (job("good0"), job("grow"), job("good1"))]
+    assert [each.status for each in run_entries(entries, executor=pool)] == ["written"] * 3
     assert pool._started == 2
 
 
@@ -170,7 +171,8 @@ from support import crashing
 from pathlib import Path
 from upsample_cli.batch.workers.worker import Assignment
 from upsample_cli.batch.workers.processes import ProcessExecutor
-from upsample_cli.enlarge.job import Job
+from support.jobs import job_of
+
 from upsample_cli.enlarge.options import Options
 class Watcher:
     def started(self, job): pass
@@ -179,7 +181,7 @@ class Watcher:
 if __name__ == "__main__":
     assignment = Assignment(Options(), "0123abcd", crashing.carry, 1, crashing.prepare)
     pool = ProcessExecutor(assignment, slots=2, watcher=Watcher())
-    pool.submit(Job(Path("pid.png"), Path("pid_x2.png"), "png", 2000, 2000)).result()
+    pool.submit(job_of(Path("pid.png"), Path("pid_x2.png"), 2000, 2000)).result()
 """
 
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from support.jobs import job_of
 
 from upsample_cli.cli.report import progress
 from upsample_cli.cli.report.figures import figure
 from upsample_cli.cli.report.progress import Bars, counted
-from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
 
 
@@ -27,9 +28,7 @@ def clock(monkeypatch):
 
 
 def jobs(count):
-    return [
-        Job(Path(f"in/[{index}] of a rather long name.png"), Path("o.png"), "png", 100, 201) for index in range(count)
-    ]
+    return [job_of(Path(f"in/[{index}] of a rather long name.png"), Path("o.png"), 100, 201) for index in range(count)]
 
 
 def drawn(bars, columns):

@@ -45,4 +45,6 @@ def test_each_decision_about_a_photograph_is_made_once(calls, in_tmp_path):
     Image.new("RGB", (6, 5), "red").save("photo.jpg")
     calls.clear()
     assert CliRunner().invoke(app, ["photo.jpg"]).exit_code == 0
-    assert calls == {"fit": 3, "chosen_kernel": 10, "kernel_warnings": 2, "pick_device": 3, "output_size": 4}
+    once = {"fit": 1, "kernel_warnings": 1, "pick_device": 1}
+    # The options are checked before there is an image; and the output's name may contain its size.
+    assert calls == once | {"chosen_kernel": 2, "output_size": 2}

@@ -303,7 +303,7 @@ def test_a_webp_of_34_bytes_is_planned_without_its_canvas_and_estimated_with_it(
     with peak_below(5 << 20):
         job, _ = planned(data, frame=1)
     taken = 16 * 16383**2  # measured: two canvases, a copy that is handed out, and Pillow's
-    assert 0.75 <= job_bytes(job, Options(format="png")) / taken <= 1.5
+    assert 0.75 <= job_bytes(job) / taken <= 1.5
 
 
 def test_what_only_some_files_of_a_format_make_a_decoder_hold_is_estimated():
@@ -316,7 +316,7 @@ def test_what_only_some_files_of_a_format_make_a_decoder_hold_is_estimated():
         (tiff(pixels, tile=(16, 16)), tiff(pixels, tile=(160, 400), compression="zlib"), 3 * (2 * 160 - 32) * 400),
     )
     for less, more, held_bytes in cases:
-        estimates = [job_bytes(planned(data)[0], Options(format="png")) for data in (less, more)]
+        estimates = [job_bytes(planned(data)[0]) for data in (less, more)]
         assert estimates[1] - estimates[0] == held_bytes
 
 

@@ -41,7 +41,7 @@ def _kill_worker_afterwards(job, options):
 
 
 def _find_it_there(job, options):
-    return Result.planned(job, options.factor).ended("skipped")
+    return Result.planned(job).ended("skipped")
 
 
 _DEEDS = {"poison": _kill_worker, "late": _kill_worker_afterwards, "existing": _find_it_there}

@@ -22,7 +22,7 @@ def carry(job, options, *, token, stop, on_rows):
         on_rows(3)
         _DEEDS.get(name, lambda _stop: None)(stop)
         file.write(b"whole")
-    return Result.planned(job, options.factor).ended("written", elapsed_s=0.1)
+    return Result.planned(job).ended("written", elapsed_s=0.1)
 
 
 def _write_pid(_stop):
@@ -69,4 +69,4 @@ def raising(job, options, *, token, stop, on_rows):
 def pid(job, options, *, token, stop, on_rows):
     """Says which process it was done by, in the place of a warning."""
     time.sleep(0.01)
-    return Result.planned(job, options.factor).ended("failed", error=str(os.getpid()))
+    return Result.planned(job).ended("failed", error=str(os.getpid()))

@@ -9,7 +9,15 @@ from threading import Event
 from upsample_cli.batch.plan import Entry, existing
 from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.enlarge.options import Options
-from upsample_cli.errors import ImageError, Interrupted, OutputExistsError, UpsampleError, UsageError, WritingError
+from upsample_cli.errors import (
+    ImageError,
+    InputChangedError,
+    Interrupted,
+    OutputExistsError,
+    UpsampleError,
+    UsageError,
+    WritingError,
+)
 
 OnRows = Callable[[int], None]
 
@@ -60,7 +68,7 @@ def carry_out(
     from upsample_cli.enlarge.run import enlarge_image  # torch comes with the first image
 
     start_s = time.perf_counter()
-    planned = Result.planned(job, options.factor)
+    planned = Result.planned(job)
 
     def failed(message: str, *, may_pass: bool = False) -> Result:
         return planned.ended("failed", error=message, elapsed_s=time.perf_counter() - start_s, may_pass=may_pass)
@@ -72,7 +80,8 @@ def carry_out(
     except (Interrupted, BrokenPipeError):
         raise
     except ImageError as error:
-        return failed(str(error), may_pass=isinstance(error, WritingError) or isinstance(error.__cause__, MemoryError))
+        may_pass = isinstance(error, (InputChangedError, WritingError)) or isinstance(error.__cause__, MemoryError)
+        return failed(str(error), may_pass=may_pass)
     except UpsampleError as error:
         if is_alone and isinstance(error, UsageError):
             raise

@@ -40,23 +40,24 @@ _WORK_PIXELS = 2**20
 _MOST_PER_SLOT = 32
 
 
-def job_bytes(job: Job, options: Options) -> int:
+def job_bytes(job: Job) -> int:
     """Peak memory of one image on its way, beside what a worker takes anyhow; of large ones, within a factor of two.
 
-    >>> job = Job(Path("a.jpg"), Path("b.jpg"), "jpeg", 3000, 4000, source_format="jpeg")
-    >>> job_bytes(job, Options()) // 10**6
+    >>> from upsample_cli.enlarge.resolve import KernelChoice, Resolved
+    >>> from upsample_cli.images.model import ImageInfo
+    >>> resolved = Resolved("jpeg", Layout("rgb"), None, KernelChoice("bilinear", 2), (6000, 8000))
+    >>> job_bytes(Job(Path("a.jpg"), Path("b.jpg"), ImageInfo("jpeg", 3000, 4000, Layout("rgb")), resolved)) // 10**6
     115
     """
     pixels = job.height * job.width
-    source, output = job.source_layout or Layout("rgb"), job.layout or Layout("rgb")
-    decoded = 0 if job.source_format == "tiff" else _pixel_bytes(source, _DECODED_BYTES.get(job.source_format, 4))
+    header, output = job.header, job.resolved.layout
+    decoded = 0 if header.format == "tiff" else _pixel_bytes(header.layout, _DECODED_BYTES.get(header.format, 4))
     collected = _pixel_bytes(output, _COLLECTED_BYTES.get(job.format, 4))
-    size = job.size or options.target.output_size(job.height, job.width)
-    factor = options.target.whole_factor(job.height, job.width)
+    factor = job.resolved.kernel.factor
     height, width = job.height * factor, job.width * factor
     in_bands = min(_BAND_BYTES, 8 * height * width * output.channels * output.depth // 8)
-    reduced = 0 if size == (height, width) else min(_REDUCED_ROWS, height) * width * output.channels * 8
-    return pixels * decoded + job.decoding_bytes + math.prod(size) * collected + in_bands + reduced
+    reduced = 0 if job.size == (height, width) else min(_REDUCED_ROWS, height) * width * output.channels * 8
+    return pixels * decoded + header.decoding_bytes + math.prod(job.size) * collected + in_bands + reduced
 
 
 def _pixel_bytes(layout: Layout, of_colour: int) -> int:
@@ -147,19 +148,17 @@ class Admission:
     Args:
         slots: images in work at once.
         budget_bytes: for all of them together; None for no bound.
-        options: of the run.
     """
 
-    def __init__(self, slots: int, budget_bytes: int | None, options: Options) -> None:
+    def __init__(self, slots: int, budget_bytes: int | None) -> None:
         self._work_left = float(slots + 1)
         self._budget_bytes = budget_bytes
-        self._options = options
         self._used_bytes = 0
         self.in_flight = 0
 
     def takes(self, job: Job) -> bool:
         """Whether the image may be begun; if so, it counts from now on."""
-        taken = job_bytes(job, self._options)
+        taken = job_bytes(job)
         if self.in_flight and (
             self._work_left < work(job)
             or (self._budget_bytes is not None and self._used_bytes + taken > self._budget_bytes)
@@ -170,7 +169,7 @@ class Admission:
 
     def leave(self, job: Job) -> None:
         """The image has ended."""
-        self._count(job, job_bytes(job, self._options), -1)
+        self._count(job, job_bytes(job), -1)
 
     def _count(self, job: Job, taken: int, sign: int) -> None:
         self.in_flight += sign

@@ -171,7 +171,7 @@ def checked_entry(
     Raises:
         UsageError: if the output is the input itself.
     """
-    result = Result.planned(job, options.factor)
+    result = Result.planned(job)
     if verdict.is_done:
         return Entry(result.ended("skipped"))
     try:

@@ -14,7 +14,6 @@ from upsample_cli.atomic.files import new_token
 from upsample_cli.batch.memory import Admission
 from upsample_cli.batch.plan import Entry
 from upsample_cli.enlarge.job import Job, Result
-from upsample_cli.enlarge.options import Options
 
 
 class Executor(Protocol):
@@ -72,7 +71,6 @@ Flying = dict[Job, Future[Result]]
 
 def run_entries(
     entries: Sequence[Entry],
-    options: Options,
     *,
     executor: Executor,
     journal: Journal | None = None,
@@ -97,7 +95,7 @@ def run_entries(
         yield from (entry.result for entry in entries if entry.job is None)
         jobs = (entry.job for entry in entries if entry.job is not None)
         waiting = deque(sorted(jobs, key=lambda job: job.height * job.width, reverse=True))
-        admission = Admission(executor.slots, budget_bytes, options)
+        admission = Admission(executor.slots, budget_bytes)
         while waiting or admission.in_flight:
             while (job := _next(waiting, admission)) is not None:
                 journal.started(job)

@@ -58,7 +58,7 @@ def plan_stream(
         return [Entry(Result(image, status="failed", error=str(error)))]
     if target is not None:
         return [checked_entry(job, options, is_alone=True)]
-    return [Entry(Result.planned(job, options.factor), replace(job, target_stream=stdout), is_alone=True)]
+    return [Entry(Result.planned(job), replace(job, target_stream=stdout), is_alone=True)]
 
 
 def _only_image(arguments: Sequence[str]) -> Path:

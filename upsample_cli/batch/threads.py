@@ -69,10 +69,7 @@ class ThreadExecutor:
                 stop=self._stop,
                 on_rows=lambda rows: self._watcher.advanced(job, rows),
             )
-            if result.status == "written":
-                from upsample_cli.enlarge.run import engine_settings  # torch came with the image
-
-                self.device = str(engine_settings(self._options).device)
+            self.device = result.device or self.device
             return result
         finally:
             self._watcher.ended(job)

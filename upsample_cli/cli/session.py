@@ -68,10 +68,8 @@ class Session:
 
     def enlarge(self, entries: Sequence[Entry], executor: Executor) -> None:
         """Carry out what is planned."""
-        request = self.request
-        results = run_entries(
-            entries, request.options, executor=executor, journal=self.journal, budget_bytes=request.budget_bytes
-        )
+        budget_bytes = self.request.budget_bytes
+        results = run_entries(entries, executor=executor, journal=self.journal, budget_bytes=budget_bytes)
         with contextlib.closing(results):
             for result in results:
                 self.add(result)

@@ -2,52 +2,65 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 from upsample_cli.atomic.folders import Place
-from upsample_cli.geometry.output_size import Size, Target
-from upsample_cli.images.model import Layout
+from upsample_cli.enlarge.resolve import Resolved
+from upsample_cli.geometry.output_size import Size
+from upsample_cli.images.model import ImageInfo
 
 Status = Literal["planned", "written", "skipped", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One image to enlarge, checked as far as its header tells.
+    """One image to enlarge, checked as far as its header allows.
 
     Args:
         input, output: files.
-        format: name of the output's format.
-        height, width: of the input, orientation applied.
-        warnings: what will be lost, one line each.
+        header: of the input, when the job was planned.
+        resolved: what was decided about it.
         source_stream: what to read in place of the file `input`; can be sought in.
         target_stream: what to write to in place of the file `output`; a pipe.
-        least_bytes: what the output takes on the disk at the least; 0 if that is not known.
-        source_format: name of the input's format.
-        source_layout, layout: of the input's pixels and of the output's.
-        size: (height, width) of the output; None where it is a whole factor times the input's.
+        least_bytes: the least that the output takes on the disk; 0 if that is not known.
         place: of the output; None if the user named it whole.
-        decoding_bytes: see `ImageInfo`.
     """
 
     input: Path
     output: Path
-    format: str
-    height: int
-    width: int
-    warnings: tuple[str, ...] = ()
+    header: ImageInfo
+    resolved: Resolved
     source_stream: BinaryIO | None = None
     target_stream: BinaryIO | None = None
     least_bytes: int = 0
-    source_format: str = ""
-    source_layout: Layout | None = None
-    layout: Layout | None = None
-    size: Size | None = None
     place: Place | None = None
-    decoding_bytes: int = 0
+
+    @property
+    def format(self) -> str:
+        """Name of the output's format."""
+        return self.resolved.format
+
+    @property
+    def height(self) -> int:
+        """Rows of the input, orientation applied."""
+        return self.header.height
+
+    @property
+    def width(self) -> int:
+        """Columns of the input, orientation applied."""
+        return self.header.width
+
+    @property
+    def size(self) -> Size:
+        """(height, width) of the output."""
+        return self.resolved.size
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What will be lost or may be lost, one line each."""
+        return (*self.resolved.warnings, *self.resolved.possible)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +76,7 @@ class Result:
         warnings: what was lost, one line each.
         error: one line, if it failed.
         elapsed_s: seconds from opening the input to the finished output.
+        device: where it was enlarged; None if it was not, or if that is known already.
         may_pass: it failed for a reason outside the image (a full disk, too little memory), maybe gone next time.
     """
 
@@ -77,20 +91,12 @@ class Result:
     error: str | None = None
     elapsed_s: float = 0.0
     may_pass: bool = False
+    device: str | None = field(default=None, compare=False)
 
     @classmethod
-    def planned(cls, job: Job, factor: int | Fraction) -> Result:
+    def planned(cls, job: Job) -> Result:
         """The result of a job that has not run."""
-        size = job.size or Target(factor=factor).output_size(job.height, job.width)
-        return cls(
-            job.input,
-            job.output,
-            "planned",
-            job.height,
-            job.width,
-            *size,
-            job.warnings,
-        )
+        return cls(job.input, job.output, "planned", job.height, job.width, *job.size, job.warnings)
 
     def ended(
         self, status: Status, *, error: str | None = None, elapsed_s: float = 0.0, may_pass: bool = False

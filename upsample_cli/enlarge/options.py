@@ -16,7 +16,6 @@ from upsample_cli.images.formats import DEFAULT_MAX_PIXELS, Format, check_qualit
 from upsample_cli.images.metadata.policy import METADATA_POLICIES, MetadataPolicy
 from upsample_cli.images.model import Depth
 from upsample_cli.kernels.choice import chosen_kernel
-from upsample_cli.kernels.kernel import Kernel
 
 Alpha = Literal["premultiplied", "straight"]
 ALPHAS: tuple[Alpha, ...] = ("premultiplied", "straight")
@@ -81,7 +80,7 @@ class Options:
     fit: Size | None = None
 
     def __post_init__(self) -> None:
-        self.common_kernel()
+        self._check_kernel()
         named: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             ("border", self.border, BORDERS),
             ("alpha", self.alpha, ALPHAS),
@@ -120,18 +119,14 @@ class Options:
         """
         return _target(self.factor, self.size, self.width, self.height, self.fit)
 
-    def common_kernel(self) -> Kernel | None:
-        """The kernel of all images; where each has its own factor, that for factor 2, or None if there is none.
-
-        Raises:
-            UsageError: if there is no such kernel.
-        """
+    def _check_kernel(self) -> None:
+        """Refuse a kernel that no image can use; where each image has its own factor, one that does not exist."""
         target = self.target
         try:
-            return chosen_kernel(self.kernel, 2 if target.is_size else target.whole_factor(1, 1))
+            chosen_kernel(self.kernel, 2 if target.is_size else target.whole_factor(1, 1))
         except GeometryError as error:
             if target.is_size:
-                return None
+                return
             if isinstance(target.factor, int):
                 raise
             needed = f"and factor {factor_text(self.factor)} needs {target.whole_factor(1, 1)} times"

@@ -12,15 +12,21 @@ from upsample_cli.atomic.folders import Place, check_way
 from upsample_cli.atomic.same_file import is_same_file
 from upsample_cli.enlarge.job import Job
 from upsample_cli.enlarge.names import DEFAULT_NAME, SIZE_NAME, NameFields, named, template_suffix
-from upsample_cli.enlarge.options import DEPTHS, Options
-from upsample_cli.enlarge.suitability import check_strict, image_kernel, image_warnings
+from upsample_cli.enlarge.options import Options
+from upsample_cli.enlarge.resolve import check_strict, resolve
 from upsample_cli.errors import OutputExistsError, UsageError
 from upsample_cli.geometry.output_size import Target, factor_text
-from upsample_cli.images.formats import FORMATS, Format, check_output_size, check_quality, format_named, format_of_path
+from upsample_cli.images.formats import (
+    FORMATS,
+    Format,
+    check_output_size,
+    check_quality,
+    format_named,
+    format_of_path,
+)
 from upsample_cli.images.limits import check_all_frames
 from upsample_cli.images.metadata.policy import under_policy
-from upsample_cli.images.model import ImageInfo, Layout
-from upsample_cli.images.output_form import nearest_form
+from upsample_cli.images.model import ImageInfo
 from upsample_cli.images.space import check_space, disk_of, free_bytes, least_output_bytes, size_text
 from upsample_cli.kernels.kernel import KERNEL_NAMES
 
@@ -62,48 +68,20 @@ def plan_job(
         name = output_name(image, format_, options, index=index, height=info.height, width=info.width)
         folder = folder or image.parent
         output, place = folder / name, place or Place(folder, folder)
-    form = nearest_form(info, metadata, format_, depth=DEPTHS[options.depth])
-    check_all_frames(str(image), form.frames, info.height, info.width, options.max_pixels)
-    size = options.target.output_size(info.height, info.width)
+    resolved = resolve(image, info, metadata, format_, options, output)
+    check_all_frames(str(image), resolved.frames, info.height, info.width, options.max_pixels)
     if options.linear_light:
         from upsample_cli.images.color.light import light_of  # numpy with it
 
         light_of(image, info.layout, metadata.icc_profile)
-    image_kernel(image, info, options)
-    warnings = (*info.warnings, *form.warnings, *image_warnings(image, info, options))
-    warnings += name_warnings(output, format_, form.layout)
-    check_strict(image, warnings, options)
+    check_strict(image, resolved.warnings, options)
     check_quality(format_, options.quality)
-    check_output_size(image, format_, *size, form.layout)
+    check_output_size(image, format_, *resolved.size, resolved.layout)
     least_bytes = least_output_bytes(
-        format_, *size, form.layout,
-        frames=form.frames, factor=int(options.target.factor or 0), quality=options.quality,
+        format_, *resolved.size, resolved.layout,
+        frames=resolved.frames, factor=int(options.target.factor or 0), quality=options.quality,
     )  # fmt: skip
-    return Job(
-        image,
-        output,
-        format_.name,
-        info.height,
-        info.width,
-        (*warnings, *form.possible),
-        source_stream,
-        least_bytes=least_bytes,
-        source_format=info.format,
-        source_layout=info.layout,
-        layout=form.layout,
-        size=size,
-        place=place,
-        decoding_bytes=info.decoding_bytes,
-    )
-
-
-def name_warnings(output: Path, fmt: Format, layout: Layout) -> tuple[str, ...]:
-    """A line that says that an output's extension is of another kind of its format, if it is: PNM has four."""
-    if fmt.name != "pnm":
-        return ()
-    from upsample_cli.images.codecs import pnm  # numpy with it
-
-    return pnm.name_warnings(output.suffix, layout)
+    return Job(image, output, info, resolved, source_stream, least_bytes=least_bytes, place=place)
 
 
 def check_output(job: Job, options: Options, free: Callable[[Path], int | None] = free_bytes) -> None:

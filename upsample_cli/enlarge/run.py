@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from threading import Event
@@ -14,23 +14,21 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from upsample_cli.atomic.files import new_file, writing_error
 from upsample_cli.enlarge.job import Job, Result
-from upsample_cli.enlarge.options import DEPTHS, Options, options_of
-from upsample_cli.enlarge.planning import check_output, name_warnings, plan_job
-from upsample_cli.enlarge.suitability import check_strict, image_kernel, image_warnings, is_premultiplied
-from upsample_cli.errors import Interrupted
+from upsample_cli.enlarge.options import Options, options_of
+from upsample_cli.enlarge.planning import check_output, plan_job
+from upsample_cli.enlarge.resolve import KernelChoice, Resolved, check_strict, is_premultiplied, resolve
+from upsample_cli.errors import InputChangedError, Interrupted
 from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.color.light import light_of
-from upsample_cli.images.formats import format_named
-from upsample_cli.images.limits import check_all_frames
+from upsample_cli.images.formats import Format, format_named
 from upsample_cli.images.metadata.carried import metadata_for_output
 from upsample_cli.images.metadata.policy import under_policy
 from upsample_cli.images.model import Frames, FrameWriter, ImageInfo, Layout, Metadata, Sink, Source
 from upsample_cli.images.open import open_animation, open_image, open_pages
-from upsample_cli.images.output_form import OutputForm, nearest_form
+from upsample_cli.images.output_form import kept_metadata
 from upsample_cli.images.save import open_sink
 from upsample_cli.images.save_frames import open_frame_writer
 from upsample_cli.images.streams import piped_file
-from upsample_cli.kernels.kernel import kernel_named
 
 if TYPE_CHECKING:
     from upsample_cli.engine.bands import Settings
@@ -94,100 +92,126 @@ def enlarge_image(
     with open_image(job.source_stream or job.input, max_pixels=options.max_pixels, frame=options.frame) as source:
         from upsample_cli.engine.pool import compute_pool
 
-        info, _, form = _output_form(source, job, options)
-        check_all_frames(str(job.input), form.frames, info.height, info.width, options.max_pixels)
-        warnings = (*info.warnings, *form.warnings, *image_warnings(job.input, info, options))
-        warnings += name_warnings(job.output, format_named(job.format), form.layout)
+        info, metadata = under_policy(source.info, source.metadata, options.metadata)
+        _check_header(job, info)
+        warnings = tuple(dict.fromkeys((*info.warnings, *job.resolved.warnings)))
         check_strict(job.input, warnings, options)
-        engine_settings(options)  # a device that is not there ends it before there is a file
+        settings = engine_settings(options, job.resolved.kernel)  # no device ends it before there is a file
         if stop is not None and stop.is_set():  # decoding takes its time: no new file after the others were removed
             raise Interrupted
         with _output_file(job, options, token) as file:
+            fmt, frames = format_named(job.format), job.resolved.frames
             sink_settings: dict[str, Any] = {"quality": options.quality, "info": info, "executor": compute_pool()}
-            if form.frames is not None:
-                sink_settings["factor"] = options.target.whole_factor(info.height, info.width)
-                writer = open_frame_writer(file, format_named(job.format), form.frames, **sink_settings)
-                more = _enlarge_frames(job, options, writer, form.frames, stop=stop, on_rows=on_rows)
+            run = _Run(job, options, fmt, settings, stop)
+            if frames is not None:
+                sink_settings["factor"] = job.resolved.kernel.factor
+                writer = open_frame_writer(file, fmt, frames, **sink_settings)
+                more = _enlarge_frames(run, writer, frames, on_rows)
             else:
-                sink_settings |= _image_settings(info, form, options) | {"suffix": job.output.suffix}
-                sink = open_sink(file, format_named(job.format), **sink_settings)
-                more = _enlarge(source, sink, job, options, stop=stop, on_rows=on_rows)
+                image = _image(run, info, metadata, job.resolved)
+                sink = open_sink(file, fmt, **sink_settings, **image, suffix=job.output.suffix)
+                more = _enlarge(run, source, sink, info, metadata, job.resolved, on_rows)
             warnings = tuple(dict.fromkeys((*warnings, *more)))
-            check_strict(job.input, warnings, options)  # what the pixels told: the file is not there yet
-    planned = Result.planned(replace(job, warnings=warnings), options.factor)
-    return planned.ended("written", elapsed_s=time.perf_counter() - start_s)
+            check_strict(job.input, warnings, options)  # losses found in the pixels: the file is not there yet
+    result = replace(Result.planned(job), warnings=warnings, device=str(settings.device))
+    return result.ended("written", elapsed_s=time.perf_counter() - start_s)
 
 
-def _output_form(source: Source, job: Job, options: Options) -> tuple[ImageInfo, Metadata, OutputForm]:
-    info, metadata = under_policy(source.info, source.metadata, options.metadata)
-    return info, metadata, nearest_form(info, metadata, format_named(job.format), depth=DEPTHS[options.depth])
+def _check_header(job: Job, info: ImageInfo) -> None:
+    """Refuse an image that is not the planned one any more.
+
+    Raises:
+        InputChangedError: if it is not.
+    """
+    planned, found = (
+        (header.format, header.height, header.width, header.layout, header.frames) for header in (job.header, info)
+    )
+    if planned != found:
+        raise InputChangedError(job.input)
 
 
-def _image_settings(info: ImageInfo, form: OutputForm, options: Options) -> dict[str, Any]:
-    """What a sink is told of the image that will come."""
-    height, width = options.target.output_size(info.height, info.width)
-    metadata = metadata_for_output(form.metadata, height, width)
-    return {"height": height, "width": width, "layout": form.layout, "metadata": metadata}
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What holds for all frames of one file."""
+
+    job: Job
+    options: Options
+    fmt: Format
+    settings: Settings
+    stop: Event | None
+
+
+def _image(run: _Run, info: ImageInfo, metadata: Metadata, resolved: Resolved) -> dict[str, Any]:
+    """What a sink needs to know of an image."""
+    height, width = resolved.size
+    kept = kept_metadata(info, metadata, resolved.layout, run.fmt)
+    return {
+        "height": height,
+        "width": width,
+        "layout": resolved.layout,
+        "metadata": metadata_for_output(kept, height, width),
+    }
 
 
 def _enlarge(
-    source: Source, sink: Sink, job: Job, options: Options, *, stop: Event | None, on_rows: OnRows
+    run: _Run, source: Source, sink: Sink, info: ImageInfo, metadata: Metadata, resolved: Resolved, on_rows: OnRows
 ) -> list[str]:
-    """One image's rows through the layer and into its sink, which is then finished. Returns what was lost on it."""
+    """Enlarge one image's rows into its sink, and finish it. Returns what was lost, one line each."""
     import torch
 
     from upsample_cli.engine.exact import fitted as fitted_kernel
     from upsample_cli.engine.resize import resized_bands
     from upsample_cli.engine.resize_axes import filter_for
 
-    info, metadata, form = _output_form(source, job, options)
-    computed = _computed_layout(info.layout, form.layout)
-    light = light_of(job.input, computed, metadata.icc_profile) if options.linear_light else None
-    settings = engine_settings(options)
+    options, size = run.options, resolved.size
+    computed = _computed_layout(info.layout, resolved.layout)
+    light = light_of(run.job.input, computed, metadata.icc_profile) if options.linear_light else None
     dtype: torch.dtype = getattr(torch, "float64" if light else computed.dtype.name)
     kernel, arithmetic = fitted_kernel(
-        image_kernel(job.input, info, options),
+        resolved.kernel.load(),
         dtype,
         has_alpha=is_premultiplied(info.layout, options),
         largest_amount=light.largest_amount if light else None,
     )
-    settings = replace(settings, kernel=kernel)
+    settings = replace(run.settings, kernel=kernel)
 
     def read(first: int, last: int) -> torch.Tensor:
         rows = convert_rows(source.read_rows(first, last), info.layout, computed)
         return torch.from_numpy(light.linear(rows) if light else rows)
 
     shape = (info.height, info.width, info.layout.channels)
-    size = options.target.output_size(info.height, info.width)
     weigh, done = filter_for(options.kernel), 0
-    for band in resized_bands(read, shape, size, settings=settings, arithmetic=arithmetic, weigh=weigh, stop=stop):
+    for band in resized_bands(read, shape, size, settings=settings, arithmetic=arithmetic, weigh=weigh, stop=run.stop):
         rows = light.levels(band.numpy()) if light else band.numpy()
-        sink.write_rows(convert_rows(rows, computed, form.layout, metadata.icc_profile))
+        sink.write_rows(convert_rows(rows, computed, resolved.layout, metadata.icc_profile))
         before, done = done, done + len(band)
         on_rows(done * info.height // size[0] - before * info.height // size[0])
     sink.finish()
     return [*source.losses, *sink.losses]
 
 
-def _enlarge_frames(
-    job: Job, options: Options, writer: FrameWriter, frames: Frames, *, stop: Event | None, on_rows: OnRows
-) -> list[str]:
-    """Every frame or page in turn; `on_rows` is told as many rows in all as the first has. Returns the warnings."""
-    done, told, warnings = 0, 0, dict[str, None]()
+def _enlarge_frames(run: _Run, writer: FrameWriter, frames: Frames, on_rows: OnRows) -> list[str]:
+    """Enlarge every frame or page in turn, each resolved when its own header is read. Returns the warnings.
+
+    `on_rows` gets as many rows in all as the first has.
+    """
+    job, options = run.job, run.options
+    done, reported, warnings = 0, 0, dict[str, None]()
 
     def on_frame_rows(rows: int) -> None:
-        nonlocal done, told
+        nonlocal done, reported
         done += rows
-        on_rows(done // frames.count - told)
-        told = done // frames.count
+        on_rows(done // frames.count - reported)
+        reported = done // frames.count
 
     for source, duration_ms in _images(job, options, frames):
         with source:
-            info, _, form = _output_form(source, job, options)
-            warnings |= dict.fromkeys((*info.warnings, *form.warnings))
+            info, metadata = under_policy(source.info, source.metadata, options.metadata)
+            resolved = resolve(job.input, info, metadata, run.fmt, options, job.output)
+            warnings |= dict.fromkeys(resolved.losses)
             check_strict(job.input, tuple(warnings), options)
-            sink = writer.frame(**_image_settings(info, form, options), duration_ms=duration_ms)
-            warnings |= dict.fromkeys(_enlarge(source, sink, job, options, stop=stop, on_rows=on_frame_rows))
+            sink = writer.frame(**_image(run, info, metadata, resolved), duration_ms=duration_ms)
+            warnings |= dict.fromkeys(_enlarge(run, source, sink, info, metadata, resolved, on_frame_rows))
     writer.finish()
     return list(warnings)
 
@@ -221,8 +245,8 @@ def _output_file(job: Job, options: Options, token: str | None) -> AbstractConte
     return new_file(job.output, overwrite=options.overwrite, token=token, place=job.place, sources=sources)
 
 
-def engine_settings(options: Options) -> Settings:
-    """The engine's part of the options.
+def engine_settings(options: Options, kernel: KernelChoice) -> Settings:
+    """The engine's part of what was resolved.
 
     Raises:
         DeviceError: if the device is not there.
@@ -230,13 +254,8 @@ def engine_settings(options: Options) -> Settings:
     from upsample_cli.engine.bands import Settings
     from upsample_cli.engine.devices import pick_device
 
-    return Settings(
-        options.common_kernel() or kernel_named("nearest", 1),  # each image has its own
-        options.border,
-        pick_device(options.device),
-        options.memory_bytes,
-        options.tile,
-    )
+    device = pick_device(options.device)
+    return Settings(kernel.load(), options.border, device, options.memory_bytes, options.tile)
 
 
 def options_on_device(options: Options, index: int) -> tuple[Options, str]:
@@ -247,7 +266,9 @@ def options_on_device(options: Options, index: int) -> tuple[Options, str]:
     """
     import torch
 
-    device = str(engine_settings(options).device)
+    from upsample_cli.engine.devices import pick_device
+
+    device = str(pick_device(options.device))
     if options.device in ("auto", "cuda") and (count := torch.cuda.device_count()) > 1:
         device = f"cuda:{index % count}"
     return replace(options, device=device), device  # no image has to ask again what is there

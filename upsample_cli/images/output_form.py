@@ -69,13 +69,15 @@ def nearest_form(info: ImageInfo, metadata: Metadata, fmt: Format, *, depth: Dep
         info = replace(info, layout=frames.layout)
     wanted = info.layout if depth is None else replace(info.layout, depth=depth)
     layout = _nearest_layout(wanted, fmt)
-    by_profile = layout.colour != "cmyk" and _has_ink_profile(info, metadata)
-    if by_profile or (info.layout.colour in LAB_COLOURS and layout.colour == "rgb"):
-        # It is used up: what comes out is sRGB, as images without a profile are.
-        metadata = replace(metadata, icc_profile=None)
-    kept, lost = _held_metadata(metadata, fmt, layout.colour if layout.colour != info.layout.colour else None)
+    kept, lost = _held_metadata(info, metadata, layout, fmt)
+    by_profile = _is_by_profile(info, metadata, layout)
     losses = (*lost_frames, *_layout_losses(wanted, layout, fmt, by_profile), *lost)
     return OutputForm(layout, kept, losses, frames, tuple(_possible_losses(layout, fmt)))
+
+
+def kept_metadata(info: ImageInfo, metadata: Metadata, layout: Layout, fmt: Format) -> Metadata:
+    """The part of an image's metadata that a format holds, once `nearest_form` has chosen the layout."""
+    return _held_metadata(info, metadata, layout, fmt)[0]
 
 
 def _held_frames(frames: Frames | None, fmt: Format) -> tuple[Frames | None, tuple[str, ...]]:
@@ -87,9 +89,11 @@ def _held_frames(frames: Frames | None, fmt: Format) -> tuple[Frames | None, tup
     return None, (line,)
 
 
-def _has_ink_profile(info: ImageInfo, metadata: Metadata) -> bool:
+def _is_by_profile(info: ImageInfo, metadata: Metadata, made: Layout) -> bool:
+    """Whether ink becomes light through the image's own profile."""
     profile, layout = metadata.icc_profile or b"", info.layout
-    return layout.colour == "cmyk" and layout.depth < 32 and profile[16:20] == _PROFILE_SPACES["cmyk"]
+    is_ink = layout.colour == "cmyk" and layout.depth < 32 and profile[16:20] == _PROFILE_SPACES["cmyk"]
+    return is_ink and made.colour != "cmyk"
 
 
 def _nearest_layout(layout: Layout, fmt: Format) -> Layout:
@@ -141,7 +145,11 @@ def _possible_losses(made: Layout, fmt: Format) -> Iterator[str]:
             yield f"{fmt.title} cannot hold half-transparent pixels; they become opaque or vanish"
 
 
-def _held_metadata(metadata: Metadata, fmt: Format, new_colour: str | None) -> tuple[Metadata, list[str]]:
+def _held_metadata(info: ImageInfo, metadata: Metadata, made: Layout, fmt: Format) -> tuple[Metadata, list[str]]:
+    if _is_by_profile(info, metadata, made) or (info.layout.colour in LAB_COLOURS and made.colour == "rgb"):
+        # It is used up: what comes out is sRGB, as images without a profile are.
+        metadata = replace(metadata, icc_profile=None)
+    new_colour = made.colour if made.colour != info.layout.colour else None
     if metadata.dpi and fmt.holds & {"dpi", "exif"} == {"exif"}:
         exif = metadata.exif
         metadata = replace(

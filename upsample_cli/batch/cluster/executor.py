@@ -24,6 +24,7 @@ from upsample_cli.batch.cluster.worker import Errand, end, enlarge
 from upsample_cli.batch.record.resume import is_whole
 from upsample_cli.batch.threads import Watcher
 from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.enlarge.resolve import KernelChoice
 from upsample_cli.errors import Interrupted, UpsampleError
 from upsample_cli.kernels.kernel import KERNEL_NAMES
 
@@ -55,10 +56,7 @@ class ClusterExecutor:
         self.device: str | None = None
         self.slots = _AHEAD * max(1, sum(client.nthreads().values()))
         self._client, self._address, self._watcher, self._debug = client, address, watcher, debug
-        options, kernel = errand.options, errand.options.kernel
-        if kernel not in KERNEL_NAMES:  # a file, seen from another folder there
-            options = replace(options, kernel=os.path.join(os.getcwd(), kernel))  # noqa: PTH109, PTH118
-        self._errand = replace(errand, options=options)
+        self._errand = replace(errand, options=replace(errand.options, kernel=_absolute(errand.options.kernel)))
         self._count = 0
         self._out: dict[int, _Sent] = {}
         self._tasks: dict[int, Any] = {}
@@ -70,7 +68,9 @@ class ClusterExecutor:
     def submit(self, job: Job) -> Future[Result]:
         """See `batch.run.Executor`."""
         place = None if job.place is None else job.place.absolute()
-        sent = replace(job, input=job.input.absolute(), output=job.output.absolute(), place=place)
+        kernel = KernelChoice(_absolute(job.resolved.kernel.text), job.resolved.kernel.factor)
+        resolved = replace(job.resolved, kernel=kernel)
+        sent = replace(job, input=job.input.absolute(), output=job.output.absolute(), place=place, resolved=resolved)
         future: Future[Result] = Future()
         self._count += 1
         number = self._count
@@ -144,7 +144,7 @@ class ClusterExecutor:
         if self._begun.pop(number, 0) > 1:
             self._doubtful.add(out.job.output)
             if result.status != "written" and self._is_there(out.job, result):
-                return self._planned(out.job).ended("written")  # by the worker that was lost before it could say so
+                return Result.planned(out.job).ended("written")  # by the worker that was lost before it could say so
         return _as_named(result, out)
 
     def _is_there(self, job: Job, result: Result) -> bool:
@@ -162,10 +162,12 @@ class ClusterExecutor:
             line = f"{error.allowed_failures + 1} Dask workers were lost while they had it; look at their logs"
         else:
             line = f"failed on the cluster: {type(error).__name__}: {' '.join(str(error).split())}"
-        return self._planned(job).ended("failed", error=f"{job.input}: {line}", may_pass=True)
+        return Result.planned(job).ended("failed", error=f"{job.input}: {line}", may_pass=True)
 
-    def _planned(self, job: Job) -> Result:
-        return Result.planned(job, self._errand.options.factor)
+
+def _absolute(kernel: str) -> str:
+    """A kernel's name, or its file as it is called in any folder."""
+    return kernel if kernel in KERNEL_NAMES else os.path.join(os.getcwd(), kernel)  # noqa: PTH109, PTH118
 
 
 def _as_named(result: Result, out: _Sent) -> Result:

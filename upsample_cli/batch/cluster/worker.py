@@ -124,7 +124,7 @@ class _Site:
         options = shared_out(errand.options, slots)
         assignment = Assignment(options, token, errand.carry, cores=slots, prepare=errand.prepare)
         self._executor = ProcessExecutor(assignment, slots=slots, watcher=_Nobody(), timeout_s=errand.timeout_s)
-        self._admission = Admission(slots, budget_bytes(errand.options), errand.options)
+        self._admission = Admission(slots, budget_bytes(errand.options))
         self._room = threading.Condition()
         self._is_closed = False
         self.guests = 0

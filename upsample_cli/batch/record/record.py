@@ -58,7 +58,6 @@ class Record:
         self.settings, self.conditions = settings_text(options), settings_text(options, conditions=True)
         self._folder = os.path.realpath(path.parent)
         self.real_path = RealPaths()
-        self._factor = options.factor
         self._settings_ids: dict[str, int] = {}
         self._folders, self._is_tidy = tuple(folders), False
         self._db: Database | None = None
@@ -111,7 +110,7 @@ class Record:
         Raises:
             RecordError: if it cannot be written.
         """
-        planned = Result.planned(job, self._factor)
+        planned = Result.planned(job)
         input_stamp = stamp_of(job.input)
         sha256 = sha256_of(job.input) if self.check_content else None
         self._write(

@@ -160,8 +160,7 @@ def is_whole(output: str | os.PathLike[str], format_name: str, size: tuple[int, 
 
 def is_whole_output(job: Job, options: Options) -> bool:
     """Whether what is under the name of a job's output is whole."""
-    planned = Result.planned(job, options.factor)
-    return is_whole(job.output, job.format, (planned.output_height or 0, planned.output_width or 0), options)
+    return is_whole(job.output, job.format, job.size, options)
 
 
 def open_resume(

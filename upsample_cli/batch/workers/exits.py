@@ -50,11 +50,9 @@ def last_result(order: Order, death: Death, options: Options, elapsed_s: float) 
     """What came of the image amid which a worker ended: if its file is in place, only the word of it is missing."""
     job = order.job
     if stamp_of(job.output) != order.before and is_whole_output(job, options):
-        return Result.planned(job, options.factor).ended("written", elapsed_s=elapsed_s)
+        return Result.planned(job).ended("written", elapsed_s=elapsed_s)
     error = f"{job.input}: {death.cause}; {death.next_step}"
-    return Result.planned(job, options.factor).ended(
-        "failed", error=error, elapsed_s=elapsed_s, may_pass=death.may_pass
-    )
+    return Result.planned(job).ended("failed", error=error, elapsed_s=elapsed_s, may_pass=death.may_pass)
 
 
 def _signal_name(number: int) -> str:

@@ -138,7 +138,7 @@ class Bars:
 
     def _row_pixels(self, job: Job) -> float:
         """Pixels of the output for each row of the input."""
-        planned = Result.planned(job, self._options.factor)
+        planned = Result.planned(job)
         return (planned.output_height or 0) * (planned.output_width or 0) / job.height
 
     def _title(self) -> str:

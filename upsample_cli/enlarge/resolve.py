@@ -1,0 +1,146 @@
+"""Everything that is decided about one image, decided once: from its header, the options and the output's path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from upsample_cli.enlarge.options import DEPTHS, Options
+from upsample_cli.errors import ImageError, UsageError
+from upsample_cli.geometry.output_size import Size
+from upsample_cli.images.formats import Format
+from upsample_cli.images.model import Frames, ImageInfo, Layout, Metadata
+from upsample_cli.images.output_form import nearest_form
+from upsample_cli.kernels.choice import chosen_kernel, kernel_warnings
+from upsample_cli.kernels.kernel import Kernel, misfit
+
+
+@dataclass(frozen=True, slots=True)
+class KernelChoice:
+    """A kernel by what chooses it; its weights stay in the process that loaded them and are not pickled.
+
+    Args:
+        text, factor: see `chosen_kernel`.
+    """
+
+    text: str
+    factor: int
+    _loaded: Kernel | None = field(default=None, compare=False, repr=False)
+
+    def load(self) -> Kernel:
+        """The kernel.
+
+        Raises:
+            UsageError: as `chosen_kernel` does, if a file of weights has gone or changed.
+        """
+        return self._loaded or chosen_kernel(self.text, self.factor)
+
+    def __reduce__(self) -> tuple[type[KernelChoice], tuple[str, int]]:
+        return KernelChoice, (self.text, self.factor)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What is decided about one image.
+
+    The device is not part of this: "auto" is resolved by the process that computes, which may be on another machine.
+
+    Args:
+        format: name of the output's format.
+        layout: of the output's pixels.
+        frames: the frames or pages to write; None where only the first image is.
+        kernel: of the enlargement.
+        size: (height, width) of the output.
+        losses: what the reader and the output's format lose, one line each.
+        remarks: what the options do that a user may not expect, one line each.
+        possible: what may be lost, depending on the pixels, one line each.
+    """
+
+    format: str
+    layout: Layout
+    frames: Frames | None
+    kernel: KernelChoice
+    size: Size
+    losses: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    possible: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """All that is certain."""
+        return (*self.losses, *self.remarks)
+
+
+def resolve(image: Path, info: ImageInfo, metadata: Metadata, fmt: Format, options: Options, output: Path) -> Resolved:
+    """Decide all that an image's header, the options and the output's path decide. No image is opened.
+
+    A file of weights is read by `chosen_kernel`, once for all images.
+
+    Args:
+        image: the input, to be named in a message.
+        info, metadata: of its header, under `options.metadata`.
+        fmt: of the output.
+        output: its path.
+
+    Raises:
+        ImageError: if no kernel suits the image.
+    """
+    form = nearest_form(info, metadata, fmt, depth=DEPTHS[options.depth])
+    kernel = _kernel_choice(image, info, options)
+    remarks = (
+        *options.target.warnings(info.height, info.width),
+        *kernel_warnings(kernel.text, kernel.factor),
+        *_name_warnings(output, fmt, form.layout),
+    )
+    size = options.target.output_size(info.height, info.width)
+    losses = (*info.warnings, *form.warnings)
+    return Resolved(fmt.name, form.layout, form.frames, kernel, size, losses, remarks, form.possible)
+
+
+def is_premultiplied(layout: Layout, options: Options) -> bool:
+    """Whether an image's colour is multiplied by its alpha before it is enlarged."""
+    return layout.alpha and options.alpha == "premultiplied"
+
+
+def check_strict(path: Path, warnings: tuple[str, ...], options: Options) -> None:
+    """Refuse a loss that the user did not accept.
+
+    Raises:
+        ImageError: under `options.strict`, if there is a warning.
+    """
+    if options.strict and warnings:
+        raise ImageError(
+            path, f"refused by --strict: {warnings[0]}", "choose another --format or --kernel, or leave out --strict"
+        )
+
+
+def _kernel_choice(path: Path, info: ImageInfo, options: Options) -> KernelChoice:
+    """The kernel for the factor that the image's size needs. Where none is needed, one that changes nothing.
+
+    Raises:
+        ImageError: if there is none for that factor, or it cannot take such an image: it is for other channels, or
+            for colour without alpha.
+    """
+    target, layout = options.target, info.layout
+    try:
+        factor = target.whole_factor(info.height, info.width)
+    except UsageError as error:
+        raise ImageError(path, error.cause, error.next_step) from error
+    text = "nearest" if target.is_size and factor == 1 else options.kernel
+    try:
+        kernel = chosen_kernel(text, factor)
+    except UsageError as error:
+        needed = f", and this size needs {factor} times" if target.is_size else ""
+        raise ImageError(path, f"{error.cause}{needed}", error.next_step) from error
+    if reason := misfit(kernel, layout.channels, has_alpha=is_premultiplied(layout, options)):
+        raise ImageError(path, *reason)
+    return KernelChoice(text, factor, kernel)
+
+
+def _name_warnings(output: Path, fmt: Format, layout: Layout) -> tuple[str, ...]:
+    """A line if the output's extension belongs to another kind of its format: PNM has four."""
+    if fmt.name != "pnm":
+        return ()
+    from upsample_cli.images.codecs import pnm  # numpy with it
+
+    return pnm.name_warnings(output.suffix, layout)
