@@ -12,7 +12,7 @@ from upsample_cli.atomic import files
 from upsample_cli.atomic.files import new_file
 from upsample_cli.atomic.folders import Folder, Place
 from upsample_cli.batch.inputs import find_inputs
-from upsample_cli.batch.outputs import target_of
+from upsample_cli.batch.outputs import outputs_of
 from upsample_cli.batch.plan import plan_run
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.run import enlarge_image, upsample_file
@@ -133,7 +133,7 @@ def planned(*arguments, output, **options):
     """The jobs of a run, and its options: what has been checked before the attacker comes."""
     found = list(find_inputs(arguments, recursive=True))
     options = Options(**options)
-    return [entry.job for entry in plan_run(found, target_of(output, found), options)], options
+    return [entry.job for entry in plan_run(found, outputs_of(output, found), options)], options
 
 
 def write(path, meanwhile=lambda: None, **settings):

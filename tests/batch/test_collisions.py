@@ -12,7 +12,7 @@ from support.running import names, save
 from upsample_cli.batch import collisions
 from upsample_cli.batch.collisions import Alike, names_alike
 from upsample_cli.batch.inputs import find_inputs
-from upsample_cli.batch.outputs import target_of
+from upsample_cli.batch.outputs import outputs_of
 from upsample_cli.batch.plan import plan_run
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import UsageError
@@ -34,7 +34,7 @@ def plan(*arguments, alike, output="out/", **options):
         return alike
 
     found = list(find_inputs(arguments, recursive=False))
-    entries = plan_run(found, target_of(output, found), Options(**options), alike=ask)
+    entries = plan_run(found, outputs_of(output, found), Options(**options), alike=ask)
     return entries, asked
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.running import save, tree
 
 from upsample_cli.batch.inputs import Found, find_inputs
-from upsample_cli.batch.outputs import Target, target_of
+from upsample_cli.batch.outputs import Outputs, outputs_of
 from upsample_cli.batch.plan import plan_run
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import UsageError
@@ -26,7 +26,7 @@ def planned(*arguments, output=None, recursive=False, **options):
     """Entries, as the command plans them."""
     exclude = Path(output) if output else None
     inputs = list(find_inputs(map(str, arguments), recursive=recursive, exclude=exclude))
-    return plan_run(inputs, target_of(output, inputs), Options(**options))
+    return plan_run(inputs, outputs_of(output, inputs), Options(**options))
 
 
 def outputs(*arguments, **keywords):
@@ -147,8 +147,8 @@ def test_trees_are_mirrored_below_the_output_folder():
 def test_a_folder_with_nothing_beside_it_needs_an_output():
     found = [Found(Path("/a.png"), Path("/"))]
     with pytest.raises(UsageError, match="no place beside / for its mirror; give --output a folder"):
-        plan_run(found, Target(), Options())
-    (entry,) = plan_run(found, Target(folder=Path("o")), Options())
+        plan_run(found, Outputs(), Options())
+    (entry,) = plan_run(found, Outputs(folder=Path("o")), Options())
     assert entry.result.error == "/a.png: no such file; check the name"
 
 

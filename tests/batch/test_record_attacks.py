@@ -20,7 +20,7 @@ from support.running import COMMAND, ENVIRONMENT, Ended, names, save, tree, upsa
 
 from upsample_cli.atomic.files import remove_temporaries, temporary_path
 from upsample_cli.batch.inputs import find_inputs
-from upsample_cli.batch.outputs import target_of
+from upsample_cli.batch.outputs import outputs_of
 from upsample_cli.batch.plan import plan_run
 from upsample_cli.batch.record import file
 from upsample_cli.batch.record.file import copied, locked
@@ -244,7 +244,7 @@ NOT_TEXT = "CAST(X'ff41fe' AS TEXT)"
 def planned(options, *, check_content):
     """What a dry run finds, as it is reported; raises a RecordError at the most."""
     found = list(find_inputs(["in"], recursive=False))
-    target = target_of("out", found)
+    target = outputs_of("out", found)
     resume = open_resume(found, target, options, check_content=check_content, timeout_s=5, is_dry_run=True)
     with closing(resume.record):
         return json.dumps([file_record(entry.result) for entry in plan_run(found, target, options, resume=resume)])

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import upsample_cli.enlarge.run  # noqa: F401  all modules that decide are there to be patched
 from upsample_cli.cli.upsample import app
 from upsample_cli.engine.bands import pick_device
-from upsample_cli.geometry.output_size import Target
+from upsample_cli.geometry.output_size import OutputSize
 from upsample_cli.images.formats import fit
 from upsample_cli.kernels.choice import chosen_kernel, kernel_warnings
 
@@ -37,7 +37,7 @@ def calls(monkeypatch):
             for name, value in list(vars(module).items()):
                 if value is function:
                     monkeypatch.setattr(module, name, counted(function))
-    monkeypatch.setattr(Target, "output_size", counted(Target.output_size))
+    monkeypatch.setattr(OutputSize, "of", counted(OutputSize.of))
     return counts
 
 
@@ -47,4 +47,4 @@ def test_each_decision_about_a_photograph_is_made_once(calls, in_tmp_path):
     assert CliRunner().invoke(app, ["photo.jpg"]).exit_code == 0
     once = {"fit": 1, "kernel_warnings": 1, "pick_device": 1}
     # The options are checked before there is an image; and the output's name may contain its size.
-    assert calls == once | {"chosen_kernel": 2, "output_size": 2}
+    assert calls == once | {"chosen_kernel": 2, "of": 2}

@@ -12,9 +12,9 @@ from PIL import Image
 from support.running import upsample
 
 from upsample_cli import upsample_file
-from upsample_cli.enlarge.options import Options, options_of
+from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import ImageError, UsageError
-from upsample_cli.geometry.output_size import Target, parsed_factor, parsed_size
+from upsample_cli.geometry.output_size import OutputSize, parsed_factor, parsed_size
 from upsample_cli.images.open import open_image
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
@@ -35,7 +35,7 @@ def save(name, size=(17, 11), mode="RGB", **settings):
 @given(SIDES, SIDES, SIDES, SIDES)
 @settings(deadline=None, max_examples=200)
 def test_fit_touches_a_side_of_the_box_and_leaves_it_at_none(height, width, box_height, box_width):
-    made = Target(fit=(box_height, box_width)).output_size(height, width)
+    made = OutputSize(fit=(box_height, box_width)).of(height, width)
     assert made[0] <= box_height
     assert made[1] <= box_width
     # the side that binds is the box's, the other the proportion's, rounded half up, or the one pixel there has to be
@@ -48,28 +48,28 @@ def test_fit_touches_a_side_of_the_box_and_leaves_it_at_none(height, width, box_
 @given(SIDES, SIDES, SIDES)
 @settings(deadline=None, max_examples=100)
 def test_the_other_side_follows_the_proportion_rounded_half_up(height, width, wanted):
-    made = Target(width=wanted).output_size(height, width)
+    made = OutputSize(width=wanted).of(height, width)
     assert made == (max(1, (2 * height * wanted + width) // (2 * width)), wanted)
-    assert Target(height=wanted).output_size(width, height) == made[::-1]
+    assert OutputSize(height=wanted).of(width, height) == made[::-1]
 
 
 @given(SIDES, SIDES, st.fractions(1, 64, max_denominator=999))
 @settings(deadline=None, max_examples=100)
 def test_what_is_enlarged_is_never_smaller_than_what_is_wanted_nor_a_factor_too_large(height, width, factor):
-    target = Target(factor=int(factor) if factor.denominator == 1 else factor)
-    made, whole = target.output_size(height, width), target.whole_factor(height, width)
+    target = OutputSize(factor=int(factor) if factor.denominator == 1 else factor)
+    made, whole = target.of(height, width), target.whole_factor(height, width)
     assert all(length * whole - side >= 0 for length, side in zip((height, width), made, strict=True))
     assert factor <= whole < factor + 1
-    size = Target(size=made)
+    size = OutputSize(size=made)
     assert size.whole_factor(height, width) == max(-(-made[0] // height), -(-made[1] // width))
 
 
 def test_sizes_are_those_one_can_check_in_ones_head():
-    assert Target(factor=Fraction(3, 2)).output_size(3, 5) == (5, 8)  # 4.5 and 7.5, half up
-    assert Target(fit=(2160, 3840)).output_size(4000, 6000) == (2160, 3240)  # a photograph on a screen: height binds
-    assert Target(fit=(2160, 3840)).output_size(1000, 4000) == (960, 3840)
-    assert Target(width=10).output_size(1, 1000) == (1, 10)  # a hundredth of a pixel is still a pixel
-    assert Target(size=(7, 9)).output_size(100, 1) == (7, 9)
+    assert OutputSize(factor=Fraction(3, 2)).of(3, 5) == (5, 8)  # 4.5 and 7.5, half up
+    assert OutputSize(fit=(2160, 3840)).of(4000, 6000) == (2160, 3240)  # a photograph on a screen: height binds
+    assert OutputSize(fit=(2160, 3840)).of(1000, 4000) == (960, 3840)
+    assert OutputSize(width=10).of(1, 1000) == (1, 10)  # a hundredth of a pixel is still a pixel
+    assert OutputSize(size=(7, 9)).of(100, 1) == (7, 9)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_sizes_are_those_one_can_check_in_ones_head():
 )
 def test_what_is_no_target_is_refused(given_, said):
     with pytest.raises(UsageError, match=said):
-        Target(**given_)
+        OutputSize(**given_)
 
 
 @pytest.mark.parametrize("text", ["", "x", "1e3", "-2", "nan", "3/0", "1/00", "1,5", "2x", "1.2.3", "9" * 30])
@@ -107,8 +107,8 @@ def test_what_is_no_size_is_refused_and_told_which_side_comes_first(text):
 
 
 def test_whole_factors_written_otherwise_are_the_same_options():
-    assert options_of("2.0") == options_of(2.0) == options_of("6/3") == Options() == options_of(None)
-    assert options_of(1.15).factor == Fraction(23, 20)  # the decimal one wrote, not the binary fraction next to it
+    assert Options("2.0") == Options(2.0) == Options("6/3") == Options() == Options(None)
+    assert Options(1.15).factor == Fraction(23, 20)  # the decimal one wrote, not the binary fraction next to it
 
 
 @pytest.mark.parametrize(("name", "value"), [("size", (4, 5)), ("fit", (4, 5)), ("width", 4), ("height", 4)])

@@ -29,7 +29,7 @@ from support.running import upsample
 
 from upsample_cli.batch.inputs import find_inputs
 from upsample_cli.batch.memory import job_bytes
-from upsample_cli.batch.outputs import Target
+from upsample_cli.batch.outputs import Outputs
 from upsample_cli.batch.plan import plan_run
 from upsample_cli.batch.workers.timeout import has_time
 from upsample_cli.cli import run
@@ -409,7 +409,7 @@ def test_timeout_counts_for_each_header_and_says_so_as_for_a_run(tmp_path, monke
     (tmp_path / "a.tif").write_bytes(data)
     (tmp_path / "b.png").write_bytes(png_of_chunks())
     found = list(find_inputs([str(tmp_path)], recursive=False))
-    entries = plan_run(found, Target(None, tmp_path / "out"), Options(), timeout_s=20)
+    entries = plan_run(found, Outputs(None, tmp_path / "out"), Options(), timeout_s=20)
     assert [entry.result.status for entry in entries] == ["failed", "planned"]
     assert "--timeout 20" in (entries[0].result.error or "")
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from upsample_cli.batch.inputs import Found
-from upsample_cli.batch.outputs import Target
+from upsample_cli.batch.outputs import Outputs
 from upsample_cli.batch.plan import plan_run
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import check_output, plan_job
@@ -92,13 +92,13 @@ def test_a_run_that_has_no_room_for_all_is_refused_at_once(nearly_full, tmp_path
     inputs = [Found(tmp_path / f"{name}.png") for name in "abc"]
     one_bytes = 4 * 3 * WIDTH * HEIGHT
     nearly_full(3 * one_bytes)
-    entries = plan_run(inputs, Target(folder=tmp_path / "out"), Options(format="bmp"))
+    entries = plan_run(inputs, Outputs(folder=tmp_path / "out"), Options(format="bmp"))
     assert [entry.result.status for entry in entries] == ["planned"] * 3
     nearly_full(3 * one_bytes - 1)
     with pytest.raises(UsageError, match=r"the outputs take at least 12\.1 MiB, and 12\.1 MiB are free in .*out"):
-        plan_run(inputs, Target(folder=tmp_path / "out"), Options(format="bmp"))
+        plan_run(inputs, Outputs(folder=tmp_path / "out"), Options(format="bmp"))
     nearly_full(one_bytes - 1)
-    entries = plan_run(inputs, Target(folder=tmp_path / "out"), Options(format="bmp"))
+    entries = plan_run(inputs, Outputs(folder=tmp_path / "out"), Options(format="bmp"))
     assert [entry.result.status for entry in entries] == ["failed"] * 3
     assert not (tmp_path / "out").exists()
 

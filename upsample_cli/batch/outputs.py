@@ -15,7 +15,7 @@ from upsample_cli.images.formats import format_of_path
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class Outputs:
     """Where the outputs of a run go.
 
     Args:
@@ -31,7 +31,7 @@ class Target:
         """The folder an input's output goes to.
 
         Args:
-            label: of `targets.Target`.
+            label: of `targets.Outputs`.
 
         Raises:
             UsageError: if there is no place for it.
@@ -74,23 +74,23 @@ class Target:
 
 
 @functools.lru_cache(maxsize=16)
-def _mirrored(target: Target, parent: str, folder: Path, label: str) -> Path:
-    return (target.folder or target.mirror(folder, label)) / Path(parent).relative_to(folder)
+def _mirrored(outputs: Outputs, parent: str, folder: Path, label: str) -> Path:
+    return (outputs.folder or outputs.mirror(folder, label)) / Path(parent).relative_to(folder)
 
 
-def target_of(output: str | None, inputs: Sequence[Found]) -> Target:
+def outputs_of(output: str | None, inputs: Sequence[Found]) -> Outputs:
     """What `--output` means: a file for one image, else a folder; also a folder if it is one or ends in a slash.
 
     Raises:
         UsageError: if several outputs were to go into one file.
     """
     if output is None:
-        return Target()
+        return Outputs()
     path = Path(output)
     if is_folder(path) or output.endswith(("/", os.sep)):
-        return Target(folder=path)
+        return Outputs(folder=path)
     if len(inputs) == 1 and inputs[0].folder is None:
-        return Target(file=path)
+        return Outputs(file=path)
     if os.path.lexists(path):
         raise UsageError(f"{output} is a file, and there are several images to write", "give --output a folder")
     if format_of_path(path) is not None:
@@ -98,4 +98,4 @@ def target_of(output: str | None, inputs: Sequence[Found]) -> Target:
             f"{output} is named like an image, and there are several to write",
             f"give --output a folder; if it is to be one, write {output}/",
         )
-    return Target(folder=path)
+    return Outputs(folder=path)

@@ -10,7 +10,7 @@ from pathlib import Path
 from upsample_cli.atomic.folders import check_way
 from upsample_cli.batch.collisions import Alike, check_collisions, names_alike
 from upsample_cli.batch.inputs import Found
-from upsample_cli.batch.outputs import Target
+from upsample_cli.batch.outputs import Outputs
 from upsample_cli.batch.paths import RealPaths
 from upsample_cli.batch.record.resume import UNKNOWN, Resume, Verdict
 from upsample_cli.batch.record.row import Row
@@ -40,7 +40,7 @@ class Entry:
 
 def plan_run(
     inputs: Iterable[Found],
-    target: Target,
+    outputs: Outputs,
     options: Options,
     *,
     resume: Resume | None = None,
@@ -67,11 +67,11 @@ def plan_run(
         UsageError: if two inputs would write the same file, an output would replace an input, all outputs together
             have certainly no room, or the one output has two names.
     """
-    if target.file is not None:
+    if outputs.file is not None:
         check_named_once(options)
     unique = _unique(inputs)
     is_alone = len(unique) == 1 and unique[0].folder is None
-    run = _Run(target, options, resume, is_alone, timeout_s)
+    run = _Run(outputs, options, resume, is_alone, timeout_s)
     unique = [found for found in unique if not _was_made_here(found, run)]
     entries, jobs = list[Entry](), list[Job]()
     for index, found in enumerate(counted(unique), start=1):
@@ -109,7 +109,7 @@ def _unique(inputs: Iterable[Found]) -> list[Found]:
 class _Run:
     """What holds for all entries of a run. `free` remembers what is free in a folder while they are planned."""
 
-    target: Target
+    outputs: Outputs
     options: Options
     resume: Resume | None
     is_alone: bool
@@ -121,7 +121,7 @@ def _was_made_here(found: Found, run: _Run) -> bool:
     """Whether an image of a folder is an output of an earlier run, which had put it beside its input there."""
     if run.resume is None or found.folder is None or found.error is not None:
         return False
-    folder, record = run.target.folder_of(found, run.options.target.label), run.resume.record
+    folder, record = run.outputs.folder_of(found, run.options.output_size.label), run.resume.record
     if record.real_path(Path(folder, found.path.name)) != record.real_path(found.path):
         return False
     row = record.of_output(found.path)
@@ -131,8 +131,8 @@ def _was_made_here(found: Found, run: _Run) -> bool:
 def _entry(found: Found, index: int, run: _Run) -> Entry:
     if found.error is not None:
         return Entry(Result(found.path, status="failed", error=found.error))
-    options, resume, file = run.options, run.resume, run.target.file
-    folder = None if file else run.target.folder_of(found, options.target.label)
+    options, resume, file = run.options, run.resume, run.outputs.file
+    folder = None if file else run.outputs.folder_of(found, options.output_size.label)
 
     def output_of(row: Row) -> Path:
         """What the output is called now, if the input is what it was when the row was written."""
@@ -142,7 +142,7 @@ def _entry(found: Found, index: int, run: _Run) -> Entry:
     try:
         if resume is not None and (recalled := resume.recalled(found.path, output_of)) is not None:
             return Entry(recalled)
-        place = run.target.place_of(found, options.target.label)
+        place = run.outputs.place_of(found, options.output_size.label)
         job = plan_job(
             found.path, options, output=file, folder=folder, place=place, index=index, timeout_s=run.timeout_s
         )

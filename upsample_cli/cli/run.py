@@ -15,7 +15,7 @@ from rich.console import Console
 from upsample_cli.atomic.folders import make_bases
 from upsample_cli.batch.collisions import check_own_files
 from upsample_cli.batch.inputs import find_inputs
-from upsample_cli.batch.outputs import target_of
+from upsample_cli.batch.outputs import outputs_of
 from upsample_cli.batch.plan import Entry, plan_run
 from upsample_cli.batch.record.resume import Resume
 from upsample_cli.batch.streams import is_streamed, plan_stream
@@ -84,7 +84,7 @@ def _planned(
     if not found:
         deeper = "" if request.recursive else ", or -r to look in their subfolders"
         raise UsageError(f"no images in {', '.join(inputs)}", f"name images or folders that hold some{deeper}")
-    target = target_of(output, found)
+    target = outputs_of(output, found)
     resume = open_record(request, found, target, stack)
     planned = partial(counted, what="images planned", console=messages, is_shown=not request.quiet)
     entries = plan_run(

@@ -10,7 +10,7 @@ from functools import partial
 
 from upsample_cli.batch.executors import executor_for
 from upsample_cli.batch.inputs import Found
-from upsample_cli.batch.outputs import Target
+from upsample_cli.batch.outputs import Outputs
 from upsample_cli.batch.plan import Entry
 from upsample_cli.batch.record.resume import Resume, open_resume
 from upsample_cli.batch.run import Executor, Journal, NoJournal, run_entries
@@ -90,7 +90,9 @@ class Session:
         return self.reporters.close(self.request.options, self.device, elapsed_s, left=left)
 
 
-def open_record(request: Request, found: Sequence[Found], target: Target, stack: contextlib.ExitStack) -> Resume | None:
+def open_record(
+    request: Request, found: Sequence[Found], target: Outputs, stack: contextlib.ExitStack
+) -> Resume | None:
     """The record of a run, which the stack closes; None if there is to be none."""
     if request.no_state:
         return None

@@ -76,10 +76,10 @@ def upsample(
     given = dict(locals())
     # Imported when a run begins: `--help` needs none of it, and a watch and a run need different parts.
     from upsample_cli.cli.request import Request
-    from upsample_cli.enlarge.options import Options, options_of
+    from upsample_cli.enlarge.options import Options
 
     request = Request(
-        options=options_of(**option.field_values(Options, given)),
+        options=Options(**option.field_values(Options, given)),
         **option.field_values(Request, given | {"debug": DEBUG.is_on}),
     )
     if watch:

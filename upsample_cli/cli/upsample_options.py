@@ -236,7 +236,7 @@ def field_values(kind: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UsageError: if a text cannot be parsed.
 
-    >>> from upsample_cli.enlarge.job import Options
+    >>> from upsample_cli.enlarge.options import Options
     >>> field_values(Options, {"fit": "640x480", "tile": None, "quiet": True})
     {'tile': None, 'fit': (480, 640)}
     """

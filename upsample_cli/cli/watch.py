@@ -16,7 +16,7 @@ from upsample_cli.atomic.folders import Place, make_bases
 from upsample_cli.atomic.same_file import is_same_file
 from upsample_cli.batch.collisions import check_own_files
 from upsample_cli.batch.inputs import Found, find_inputs, is_folder
-from upsample_cli.batch.outputs import Target, target_of
+from upsample_cli.batch.outputs import Outputs, outputs_of
 from upsample_cli.batch.plan import Entry, plan_run
 from upsample_cli.batch.record.resume import Resume
 from upsample_cli.batch.run import NoJournal
@@ -78,7 +78,7 @@ class _Watch:
     """What the rounds of a watch have in common."""
 
     session: Session
-    target: Target
+    target: Outputs
     resume: Resume | None
     executor: KeptOpen
 
@@ -112,7 +112,7 @@ class _Watch:
         return entries
 
 
-def _watched(request: Request) -> tuple[Callable[[], Iterator[Found]], Target]:
+def _watched(request: Request) -> tuple[Callable[[], Iterator[Found]], Outputs]:
     """How to look at what is watched, and where outputs go.
 
     Raises:
@@ -141,11 +141,11 @@ def _watched(request: Request) -> tuple[Callable[[], Iterator[Found]], Target]:
     if any(is_same_file(folder, output) for folder in request.inputs):
         raise UsageError(f"{output} is watched, and what is written there would be enlarged in its turn",
                          "give --output another folder")  # fmt: skip
-    target = target_of(f"{output}{os.sep}", [])
+    target = outputs_of(f"{output}{os.sep}", [])
     return partial(find_inputs, request.inputs, recursive=request.recursive, exclude=output), target
 
 
-def _resumed(request: Request, target: Target, stack: contextlib.ExitStack) -> Resume | None:
+def _resumed(request: Request, target: Outputs, stack: contextlib.ExitStack) -> Resume | None:
     """The record of the watch, locked; None if there is to be none."""
     folders = [Found(Path(folder), Path(folder)) for folder in request.inputs]
     resume = open_record(request, folders, target, stack)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Literal, cast
 
 from upsample_cli.enlarge.names import DEFAULT_NAME, check_template, template_suffix
 from upsample_cli.errors import GeometryError, UsageError
-from upsample_cli.geometry.output_size import Size, Target, factor_text, parsed_factor
+from upsample_cli.geometry.output_size import OutputSize, Size, factor_text, parsed_factor
 from upsample_cli.geometry.tiles import BORDERS, Border
 from upsample_cli.images.formats import DEFAULT_MAX_PIXELS, Format, check_quality, format_named, format_of_path
 from upsample_cli.images.metadata.policy import METADATA_POLICIES, MetadataPolicy
@@ -29,7 +30,8 @@ class Options:
     """Everything that holds for all images of a run.
 
     Args:
-        factor: times the input, a side, 1 to 64: whole, or a fraction; left at 2 where one of the next four is given.
+        factor: times the input, a side, 1 to 64, as a number or as people write it ("4/3"). An int or a Fraction once
+            the options are made; 2 if none of the next four is given, and None otherwise.
         size: (height, width) of every output.
         width: of every output; the height follows the proportion.
         height: of every output; the width follows the proportion.
@@ -57,7 +59,7 @@ class Options:
         UsageError: if a value is none of those.
     """
 
-    factor: int | Fraction = DEFAULT_FACTOR
+    factor: int | float | Fraction | str | None = None
     kernel: str = "bilinear"
     border: Border = "replicate"
     alpha: Alpha = "premultiplied"
@@ -80,6 +82,10 @@ class Options:
     fit: Size | None = None
 
     def __post_init__(self) -> None:
+        if self.factor is not None:
+            object.__setattr__(self, "factor", parsed_factor(self.factor))
+        elif (self.size, self.width, self.height, self.fit) == (None,) * 4:
+            object.__setattr__(self, "factor", DEFAULT_FACTOR)
         self._check_kernel()
         named: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             ("border", self.border, BORDERS),
@@ -111,52 +117,29 @@ class Options:
             )
 
     @property
-    def target(self) -> Target:
+    def output_size(self) -> OutputSize:
         """How large outputs are to be.
 
-        >>> Options(fit=(600, 800)).target.output_size(100, 100)
-        (600, 600)
+        >>> Options(fit=(600, 800)).output_size.of(100, 100), Options("3/2").output_size.of(10, 20)
+        ((600, 600), (15, 30))
+        >>> Options(2.0, width=800)
+        Traceback (most recent call last):
+        upsample_cli.errors.UsageError: --factor and --width both say how large; give one of them
         """
-        return _target(self.factor, self.size, self.width, self.height, self.fit)
+        return _output_size(cast("int | Fraction | None", self.factor), self.size, self.width, self.height, self.fit)
 
     def _check_kernel(self) -> None:
         """Refuse a kernel that no image can use; where each image has its own factor, one that does not exist."""
-        target = self.target
+        factor = self.output_size.factor
         try:
-            chosen_kernel(self.kernel, 2 if target.is_size else target.whole_factor(1, 1))
+            chosen_kernel(self.kernel, 2 if factor is None else math.ceil(factor))
         except GeometryError as error:
-            if target.is_size:
+            if factor is None:
                 return
-            if isinstance(target.factor, int):
+            if isinstance(factor, int):
                 raise
-            needed = f"and factor {factor_text(self.factor)} needs {target.whole_factor(1, 1)} times"
+            needed = f"and factor {factor_text(factor)} needs {math.ceil(factor)} times"
             raise GeometryError(f"{error.cause}, {needed}", error.next_step) from error
 
 
-def options_of(factor: int | float | Fraction | str | None, **others: Any) -> Options:
-    """Options of which the factor, if there is one, is written as people write it, and then stands alone.
-
-    Raises:
-        UsageError: if a value cannot be.
-
-    >>> options_of("3/2").target.output_size(10, 20), options_of(None).factor
-    ((15, 30), 2)
-    >>> options_of(2.0, width=800)
-    Traceback (most recent call last):
-    upsample_cli.errors.UsageError: --factor and --width both say how large; give one of them
-    """
-    if factor is None:
-        return Options(**others)
-    whole_or_not = parsed_factor(factor)
-    Target(factor=whole_or_not, **{name: others.get(name) for name in ("size", "width", "height", "fit")})
-    return Options(factor=whole_or_not, **others)
-
-
-@functools.lru_cache(maxsize=8)  # asked for several times for each image of a batch
-def _target(
-    factor: int | Fraction, size: Size | None, width: int | None, height: int | None, fit: Size | None
-) -> Target:
-    if all(each is None for each in (size, width, height, fit)):
-        return Target(factor=factor)
-    given = None if factor == DEFAULT_FACTOR else factor  # who gives 2 as well: `options_of`
-    return Target(factor=given, size=size, width=width, height=height, fit=fit)
+_output_size = functools.lru_cache(maxsize=8)(OutputSize)  # several times for each image of a batch

@@ -15,7 +15,7 @@ from upsample_cli.enlarge.names import DEFAULT_NAME, SIZE_NAME, NameFields, name
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.resolve import check_strict, resolve
 from upsample_cli.errors import OutputExistsError, UsageError
-from upsample_cli.geometry.output_size import Target, factor_text
+from upsample_cli.geometry.output_size import OutputSize, factor_text
 from upsample_cli.images.formats import (
     FORMATS,
     Format,
@@ -79,7 +79,7 @@ def plan_job(
     check_output_size(image, format_, *resolved.size, resolved.layout)
     least_bytes = least_output_bytes(
         format_, *resolved.size, resolved.layout,
-        frames=resolved.frames, factor=int(options.target.factor or 0), quality=options.quality,
+        frames=resolved.frames, factor=int(options.output_size.factor or 0), quality=options.quality,
     )  # fmt: skip
     return Job(image, output, info, resolved, source_stream, least_bytes=least_bytes, place=place)
 
@@ -189,20 +189,20 @@ def output_name(image: Path, fmt: Format, options: Options, *, index: int, heigh
     >>> output_name(Path("a/Photo.png"), format_named("png"), Options(fit=(4, 8)), index=1, height=2, width=3)
     'Photo_6x4.png'
     """
-    target = options.target
-    output_height, output_width = target.output_size(height, width)
+    wanted = options.output_size
+    output_height, output_width = wanted.of(height, width)
     parent = os.path.basename(os.path.dirname(image))  # noqa: PTH119, PTH120
     fields = NameFields(
         stem=image.stem,
         ext=output_suffix(image, fmt),
-        factor=_factor_field(target, output_width / width),
+        factor=_factor_field(wanted, output_width / width),
         parent=parent if parent not in {"", ".."} else image.parent.resolve().name,
         index=index,
         width=output_width,
         height=output_height,
         kernel=_kernel_field(options.kernel),
     )
-    is_default = target.is_size and options.name == DEFAULT_NAME
+    is_default = wanted.is_size and options.name == DEFAULT_NAME
     return named(SIZE_NAME if is_default else options.name, fields, image)
 
 
@@ -214,10 +214,10 @@ def _kernel_field(kernel: str) -> str:
     return split_place(kernel)[0].stem
 
 
-def _factor_field(target: Target, scale: float) -> int | str:
-    if target.factor is None:
+def _factor_field(wanted: OutputSize, scale: float) -> int | str:
+    if wanted.factor is None:
         return f"{scale:.4g}"
-    return target.factor if isinstance(target.factor, int) else factor_text(target.factor)
+    return wanted.factor if isinstance(wanted.factor, int) else factor_text(wanted.factor)
 
 
 def output_suffix(image: Path, format_: Format) -> str:

@@ -88,11 +88,11 @@ def resolve(image: Path, info: ImageInfo, metadata: Metadata, fmt: Format, optio
     form = nearest_form(info, metadata, fmt, depth=DEPTHS[options.depth])
     kernel = _kernel_choice(image, info, options)
     remarks = (
-        *options.target.warnings(info.height, info.width),
+        *options.output_size.warnings(info.height, info.width),
         *kernel_warnings(kernel.text, kernel.factor),
         *_name_warnings(output, fmt, form.layout),
     )
-    size = options.target.output_size(info.height, info.width)
+    size = options.output_size.of(info.height, info.width)
     losses = (*info.warnings, *form.warnings)
     return Resolved(fmt.name, form.layout, form.frames, kernel, size, losses, remarks, form.possible)
 
@@ -121,16 +121,16 @@ def _kernel_choice(path: Path, info: ImageInfo, options: Options) -> KernelChoic
         ImageError: if there is none for that factor, or it cannot take such an image: it is for other channels, or
             for colour without alpha.
     """
-    target, layout = options.target, info.layout
+    wanted, layout = options.output_size, info.layout
     try:
-        factor = target.whole_factor(info.height, info.width)
+        factor = wanted.whole_factor(info.height, info.width)
     except UsageError as error:
         raise ImageError(path, error.cause, error.next_step) from error
-    text = "nearest" if target.is_size and factor == 1 else options.kernel
+    text = "nearest" if wanted.is_size and factor == 1 else options.kernel
     try:
         kernel = chosen_kernel(text, factor)
     except UsageError as error:
-        needed = f", and this size needs {factor} times" if target.is_size else ""
+        needed = f", and this size needs {factor} times" if wanted.is_size else ""
         raise ImageError(path, f"{error.cause}{needed}", error.next_step) from error
     if reason := misfit(kernel, layout.channels, has_alpha=is_premultiplied(layout, options)):
         raise ImageError(path, *reason)

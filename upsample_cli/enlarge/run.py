@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from upsample_cli.atomic.files import new_file, writing_error
 from upsample_cli.enlarge.job import Job, Result
-from upsample_cli.enlarge.options import Options, options_of
+from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import check_output, plan_job
 from upsample_cli.enlarge.resolve import KernelChoice, Resolved, check_strict, is_premultiplied, resolve
 from upsample_cli.errors import InputChangedError, Interrupted
@@ -61,7 +61,7 @@ def upsample_file(
         UsageError: if an option is out of range, or source and target are the same file.
         ImageError: if the image cannot be read, or the output cannot be written or exists already.
     """
-    chosen = options_of(factor, **options)
+    chosen = Options(factor, **options)
     job = plan_job(Path(source), chosen, output=Path(target) if target is not None else None)
     check_output(job, chosen)
     return enlarge_image(job, chosen)

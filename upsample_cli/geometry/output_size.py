@@ -19,7 +19,7 @@ Size = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class OutputSize:
     """How large outputs are to be. One of the five is given.
 
     Args:
@@ -63,8 +63,8 @@ class Target:
     def label(self) -> str:
         """For names of folders.
 
-        >>> [each.label for each in (Target(factor=Fraction(3, 2)), Target(size=(2160, 3840)), Target(width=800))]
-        ['x1.5', '3840x2160', 'w800']
+        >>> [OutputSize(**asked).label for asked in ({"factor": Fraction(3, 2)}, {"size": (9, 16)}, {"width": 800})]
+        ['x1.5', '16x9', 'w800']
         """
         if self.factor is not None:
             return f"x{factor_text(self.factor)}"
@@ -72,12 +72,12 @@ class Target:
         box = self.size or self.fit
         return f"{box[1]}x{box[0]}" if box else next(f"{letter}{length}" for letter, length in side if length)
 
-    def output_size(self, height: int, width: int) -> Size:
+    def of(self, height: int, width: int) -> Size:
         """The size of the output of an input of that size; sides that follow are rounded half up, to 1 at the least.
 
-        >>> Target(factor=Fraction(3, 2)).output_size(5, 4), Target(width=7).output_size(20, 30)
+        >>> OutputSize(factor=Fraction(3, 2)).of(5, 4), OutputSize(width=7).of(20, 30)
         ((8, 6), (5, 7))
-        >>> Target(fit=(1080, 1920)).output_size(1000, 1500), Target(size=(9, 16)).output_size(1000, 1500)
+        >>> OutputSize(fit=(1080, 1920)).of(1000, 1500), OutputSize(size=(9, 16)).of(1000, 1500)
         ((1080, 1620), (9, 16))
         """
         if self.size is not None:
@@ -97,12 +97,12 @@ class Target:
         Raises:
             UsageError: if it is more than 64.
 
-        >>> Target(width=31).whole_factor(10, 15), Target(width=15).whole_factor(10, 15)
+        >>> OutputSize(width=31).whole_factor(10, 15), OutputSize(width=15).whole_factor(10, 15)
         (3, 1)
         """
         if self.factor is not None:
             return math.ceil(self.factor)
-        output_height, output_width = self.output_size(height, width)
+        output_height, output_width = self.of(height, width)
         factor = max(-(-output_height // height), -(-output_width // width))
         if factor > MAX_FACTOR:
             raise UsageError(
@@ -113,13 +113,13 @@ class Target:
     def warnings(self, height: int, width: int) -> tuple[str, ...]:
         """A line that says that an input's proportion is lost, if it is: by more than rounding to pixels must.
 
-        >>> Target(size=(100, 100)).warnings(300, 200)
+        >>> OutputSize(size=(100, 100)).warnings(300, 200)
         ('200x300 pixels are stretched to 100x100 (--fit keeps the proportion)',)
         """
         if self.size is None:
             return ()
         made = self.size
-        near = [Target(height=made[0]).output_size(height, width), Target(width=made[1]).output_size(height, width)]
+        near = [OutputSize(height=made[0]).of(height, width), OutputSize(width=made[1]).of(height, width)]
         if made in near:
             return ()
         return (f"{width}x{height} pixels are stretched to {made[1]}x{made[0]} (--fit keeps the proportion)",)

@@ -11,7 +11,7 @@ import stat
 from dataclasses import fields
 from typing import Any
 
-from upsample_cli.enlarge.options import Options
+from upsample_cli.enlarge.options import DEFAULT_FACTOR, Options
 from upsample_cli.images.formats import format_named
 from upsample_cli.kernels.kernel import KERNEL_NAMES
 
@@ -23,7 +23,7 @@ Stamp = tuple[int, int]
 
 _CONDITIONS = ("device", "memory_bytes", "tile", "strict", "max_pixels")
 _SHAPELESS = ("name", "overwrite", *_CONDITIONS)
-_ALWAYS_SAID = ("factor", "kernel")
+_ALWAYS_SAID = ("kernel",)
 _NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _NAME = re.compile("[a-z][a-z0-9_]{,39}")
 _LONGEST_TEXT = 1 << 15  # a path of 4096 letters, each escaped in JSON, has room in it
@@ -49,6 +49,7 @@ def settings_text(options: Options, *, conditions: bool = False) -> str:
         is_said = field.name in _ALWAYS_SAID or value != field.default
         if is_said and (field.name not in _SHAPELESS or (conditions and field.name in _CONDITIONS)):
             chosen[field.name] = value
+    chosen["factor"] = DEFAULT_FACTOR if options.factor is None else options.factor  # a size has one in records, too
     if options.format is not None:
         chosen["format"] = format_named(options.format).name
     if options.kernel not in KERNEL_NAMES:

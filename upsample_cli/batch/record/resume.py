@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from upsample_cli.batch.inputs import Found, is_folder
-from upsample_cli.batch.outputs import Target
+from upsample_cli.batch.outputs import Outputs
 from upsample_cli.batch.record.identity import Stamp, settings_differences, sha256_of, stamp_of
 from upsample_cli.batch.record.record import RECORD_NAME, Record
 from upsample_cli.batch.record.row import Row
@@ -165,7 +165,7 @@ def is_whole_output(job: Job, options: Options) -> bool:
 
 def open_resume(
     found: Sequence[Found],
-    target: Target,
+    outputs: Outputs,
     options: Options,
     *,
     state: str | None = None,
@@ -186,24 +186,24 @@ def open_resume(
         UsageError: if `state` cannot be the name of a record.
         RecordError: if the record cannot be used.
     """
-    path = _record_path(found, target, options.target.label, state)
+    path = _record_path(found, outputs, options.output_size.label, state)
     if path is None:
         return None
-    folders = _folders(found, target, options.target.label)
+    folders = _folders(found, outputs, options.output_size.label)
     record = Record(path, options, check_content=check_content, is_read_only=is_dry_run, folders=folders)
     return Resume(record, options, retry_failed, timeout_s)
 
 
-def _folders(found: Sequence[Found], target: Target, label: str) -> set[Path]:
+def _folders(found: Sequence[Found], outputs: Outputs, label: str) -> set[Path]:
     """The folders that a run writes to, others below them."""
-    if target.folder is not None or target.file is not None:
-        return {target.folder or Path(str(target.file)).parent}
+    if outputs.folder is not None or outputs.file is not None:
+        return {outputs.folder or Path(str(outputs.file)).parent}
     parents = {os.path.dirname(each.path) for each in found if each.folder is None}  # noqa: PTH120  of many, few
     trees = {each.folder for each in found if each.folder is not None}
-    return {Path(parent) for parent in parents} | {target.mirror(tree, label) for tree in trees}
+    return {Path(parent) for parent in parents} | {outputs.mirror(tree, label) for tree in trees}
 
 
-def _record_path(found: Sequence[Found], target: Target, label: str, state: str | None) -> Path | None:
+def _record_path(found: Sequence[Found], outputs: Outputs, label: str, state: str | None) -> Path | None:
     """Where the record is: where the user says, or in the folder that the outputs have to themselves, if they have."""
     if state is not None:
         path = Path(state)
@@ -212,9 +212,9 @@ def _record_path(found: Sequence[Found], target: Target, label: str, state: str 
         if format_of_path(path) is not None:
             raise UsageError(f"--state {state} is named like an image", "give it another name, such as run.sqlite")
         return path
-    if target.folder is not None:
+    if outputs.folder is not None:
         is_batch = len(found) > 1 or any(each.folder is not None for each in found)
-        return target.folder / RECORD_NAME if is_batch else None
+        return outputs.folder / RECORD_NAME if is_batch else None
     folders = {each.folder for each in found}
     (folder,) = folders if len(folders) == 1 else (None,)
-    return None if folder is None else target.mirror(folder, label) / RECORD_NAME
+    return None if folder is None else outputs.mirror(folder, label) / RECORD_NAME

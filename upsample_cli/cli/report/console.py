@@ -154,7 +154,7 @@ def summary_record(summary: Summary, options: Options, device: str) -> dict[str,
     """What the JSON document of a run says beside its `files`: counts, and the settings that shaped the pixels."""
     return {
         "summary": {status: summary.counts[status] for status in STATUSES},
-        "factor": options.target.number,
+        "factor": options.output_size.number,
         "kernel": options.kernel,
         "border": options.border,
         "device": device,
