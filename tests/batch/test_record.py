@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.environment import FINDS_SUPPORT
 from support.jobs import job_of
 from support.running import ENVIRONMENT
 
@@ -42,7 +43,9 @@ def test_killed_amid_commits_every_row_that_was_told_of_is_there(in_tmp_path):
     Path("in.png").touch()
     random_, told = random.Random(3), set()
     for _ in range(5):
-        process = subprocess.Popen([sys.executable, "-c", WRITING], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
+        environment = ENVIRONMENT | FINDS_SUPPORT
+        command = [sys.executable, "-c", WRITING]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         told.add(int(process.stdout.readline()))
         time.sleep(random_.uniform(0, 0.2))
         process.send_signal(signal.SIGKILL)

@@ -433,13 +433,13 @@ def test_an_output_folder_that_cannot_be_made_or_written_to_ends_the_run_in_one_
 
 
 def test_an_input_that_is_replaced_or_deleted_in_mid_run_is_not_taken_for_done(monkeypatch):
-    for name in ("a", "b", "c"):
+    for name in ("a", "b", "c", "d"):
         save(f"in/{name}.png", (11, 17))
     open_image = run.open_image
 
     def late_open_image(path, **keywords):
-        if Path(path).name == "a.png":
-            save(path, (7, 5), seed=9)
+        if Path(path).name in {"a.png", "d.png"}:
+            save(path, (11, 17) if Path(path).name == "a.png" else (7, 5), seed=9)
         if Path(path).name == "b.png":
             Path(path).unlink()
         return open_image(path, **keywords)
@@ -447,10 +447,11 @@ def test_an_input_that_is_replaced_or_deleted_in_mid_run_is_not_taken_for_done(m
     with monkeypatch.context() as patch:
         patch.setattr(run, "open_image", late_open_image)
         assert {name: each[0] for name, each in statuses("in", "-o", "out").items()} == {
-            "a.png": "written", "b.png": "failed", "c.png": "written",
+            "a.png": "written", "b.png": "failed", "c.png": "written", "d.png": "failed",
         }  # fmt: skip
     found = statuses("in", "-o", "out")
-    assert found.keys() == {"a.png", "c.png"}
+    assert found.keys() == {"a.png", "c.png", "d.png"}
+    assert found["d.png"][0] == "written"  # it was not the planned image, and is tried again as it is now
     assert found["a.png"] == ("skipped", "out/a_x2.png: was made before the input changed; --overwrite makes it anew")
     assert found["c.png"] == ("skipped",)
 

@@ -12,9 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from upsample_cli.batch.carry import carry_out
+from upsample_cli.batch.interfaces import Carry, Executor, Watcher
 from upsample_cli.batch.memory import shared_out, worker_count
-from upsample_cli.batch.run import Executor
-from upsample_cli.batch.threads import Carry, ThreadExecutor, Watcher
+from upsample_cli.batch.threads import ThreadExecutor
 from upsample_cli.engine.cores import core_count
 from upsample_cli.enlarge.job import Job
 from upsample_cli.enlarge.options import Options

@@ -8,46 +8,12 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import Future
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Protocol
 
 from upsample_cli.atomic.files import new_token
+from upsample_cli.batch.interfaces import Executor, Journal
 from upsample_cli.batch.memory import Admission
 from upsample_cli.batch.plan import Entry
 from upsample_cli.enlarge.job import Job, Result
-
-
-class Executor(Protocol):
-    """Carries out images somewhere: in threads, in processes, on other machines."""
-
-    @property
-    def slots(self) -> int:
-        """Images in work at once; one more may wait, so that none of them has to."""
-
-    @property
-    def device(self) -> str | None:
-        """Where images are enlarged; None as long as that is not known."""
-
-    def submit(self, job: Job) -> Future[Result]:
-        """Begin an image, or take it for later. An exception of the future ends the run; a bad image is none."""
-
-    def close(self) -> None:
-        """Begin nothing more and stop what is at work; afterwards no process, no temporary file of the run is left."""
-
-
-class Journal(Protocol):
-    """Writes down what happens; told in the thread that runs, one thing at a time.
-
-    Args:
-        token: of the run: eight hexadecimal digits, part of its temporary files' names.
-    """
-
-    token: str
-
-    def started(self, job: Job) -> None:
-        """An image is about to be begun."""
-
-    def ended(self, job: Job, result: Result) -> None:
-        """It has ended, well or badly. One that was stopped has not."""
 
 
 class NoJournal:

@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Event
-from typing import Protocol
 
 from upsample_cli import signals
 from upsample_cli.atomic.files import remove_unfinished
+from upsample_cli.batch.interfaces import Carry, Watcher
 from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.enlarge.options import Options
 
 
-class Watcher(Protocol):
-    """Is told what happens while it happens, from several threads."""
-
-    def started(self, job: Job) -> None:
-        """An image is being enlarged."""
-
-    def advanced(self, job: Job, rows: int) -> None:
-        """That many more of its rows are enlarged."""
-
-    def ended(self, job: Job) -> None:
-        """The image is done, well or badly."""
-
-
-Carry = Callable[..., Result]
-"""`carry.carry_out`, or what stands in for it: called with a job, the options, `token`, `stop` and `on_rows`."""
-
-
 class ThreadExecutor:
-    """A `batch.run.Executor` of threads.
+    """A `interfaces.Executor` of threads.
 
     Args:
         carry: what is done with an image.
@@ -53,7 +35,7 @@ class ThreadExecutor:
         self._running: set[Future[Result]] = set()
 
     def submit(self, job: Job) -> Future[Result]:
-        """See `batch.run.Executor`."""
+        """See `interfaces.Executor`."""
         future = self._pool.submit(self._run, job)
         self._running.add(future)
         future.add_done_callback(self._running.discard)
@@ -75,7 +57,7 @@ class ThreadExecutor:
             self._watcher.ended(job)
 
     def close(self) -> None:
-        """See `batch.run.Executor`. A thread that does not stop is left behind, without its file."""
+        """See `interfaces.Executor`. A thread that does not stop is left behind, without its file."""
         self._stop.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
         end_s = time.monotonic() + signals.GRACE_S

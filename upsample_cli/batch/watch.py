@@ -12,8 +12,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from upsample_cli.batch.inputs import Found
+from upsample_cli.batch.interfaces import Executor
 from upsample_cli.batch.record.identity import Stamp, stamp_of
-from upsample_cli.batch.run import Executor
 from upsample_cli.enlarge.job import Job, Result
 
 PAUSE_S = 2.0
@@ -65,16 +65,16 @@ class KeptOpen:
 
     @property
     def slots(self) -> int:
-        """See `run.Executor`."""
+        """See `interfaces.Executor`."""
         return self.executor.slots
 
     @property
     def device(self) -> str | None:
-        """See `run.Executor`."""
+        """See `interfaces.Executor`."""
         return self.executor.device
 
     def submit(self, job: Job) -> Future[Result]:
-        """See `run.Executor`."""
+        """See `interfaces.Executor`."""
         future = self.executor.submit(job)
         self._at_work.add(future)
         future.add_done_callback(self._at_work.discard)
@@ -86,5 +86,5 @@ class KeptOpen:
             self.end()
 
     def end(self) -> None:
-        """See `run.Executor.close`."""
+        """See `interfaces.Executor.close`."""
         self.executor.close()

@@ -10,10 +10,11 @@ from functools import partial
 
 from upsample_cli.batch.executors import executor_for
 from upsample_cli.batch.inputs import Found
+from upsample_cli.batch.interfaces import Executor, Journal
 from upsample_cli.batch.outputs import Outputs
 from upsample_cli.batch.plan import Entry
 from upsample_cli.batch.record.resume import Resume, open_resume
-from upsample_cli.batch.run import Executor, Journal, NoJournal, run_entries
+from upsample_cli.batch.run import NoJournal, run_entries
 from upsample_cli.batch.workers.prestarted import Spares
 from upsample_cli.cli.report.progress import Bars
 from upsample_cli.cli.report.reporters import Reporters

@@ -21,8 +21,8 @@ from upsample_cli.atomic.files import remove_temporaries
 from upsample_cli.batch.cluster.scheduler import connection_lost
 from upsample_cli.batch.cluster.wire import received
 from upsample_cli.batch.cluster.worker import Errand, end, enlarge
+from upsample_cli.batch.interfaces import Watcher
 from upsample_cli.batch.record.resume import is_whole
-from upsample_cli.batch.threads import Watcher
 from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.enlarge.resolve import KernelChoice
 from upsample_cli.errors import Interrupted, UpsampleError
@@ -42,7 +42,7 @@ class _Sent:
 
 
 class ClusterExecutor:
-    """A `batch.run.Executor` of a Dask cluster.
+    """A `interfaces.Executor` of a Dask cluster.
 
     Args:
         client: of `connected`; closed with this.
@@ -66,7 +66,7 @@ class ClusterExecutor:
         client.subscribe_topic(errand.topic, self._hear)
 
     def submit(self, job: Job) -> Future[Result]:
-        """See `batch.run.Executor`."""
+        """See `interfaces.Executor`."""
         place = None if job.place is None else job.place.absolute()
         kernel = KernelChoice(_absolute(job.resolved.kernel.text), job.resolved.kernel.factor)
         resolved = replace(job.resolved, kernel=kernel)
@@ -81,7 +81,7 @@ class ClusterExecutor:
         return future
 
     def close(self) -> None:
-        """See `batch.run.Executor`. Images at work on the cluster are stopped and their files removed."""
+        """See `interfaces.Executor`. Images at work on the cluster are stopped and their files removed."""
         if self._is_closed:
             return
         self._is_closed = True

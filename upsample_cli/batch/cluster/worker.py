@@ -17,8 +17,8 @@ from typing import Any
 from upsample_cli.atomic.files import worker_token
 from upsample_cli.batch.carry import prepare
 from upsample_cli.batch.cluster.wire import sent
+from upsample_cli.batch.interfaces import Carry
 from upsample_cli.batch.memory import Admission, budget_bytes, shared_out
-from upsample_cli.batch.threads import Carry
 from upsample_cli.batch.workers.processes import ProcessExecutor
 from upsample_cli.batch.workers.worker import Assignment
 from upsample_cli.enlarge.job import Job, Result
@@ -159,13 +159,13 @@ class _Nobody:
     """A watcher for where nobody watches."""
 
     def started(self, job: Job) -> None:
-        """See `threads.Watcher`."""
+        """See `interfaces.Watcher`."""
 
     def advanced(self, job: Job, rows: int) -> None:
-        """See `threads.Watcher`."""
+        """See `interfaces.Watcher`."""
 
     def ended(self, job: Job) -> None:
-        """See `threads.Watcher`."""
+        """See `interfaces.Watcher`."""
 
 
 _sites: dict[str, _Site | None] = {}

@@ -20,9 +20,9 @@ from typing import Any
 
 from upsample_cli import signals
 from upsample_cli.atomic.files import temporary_path
+from upsample_cli.batch.interfaces import Watcher
 from upsample_cli.batch.memory import work as work_of
 from upsample_cli.batch.record.identity import stamp_of
-from upsample_cli.batch.threads import Watcher
 from upsample_cli.batch.workers.exits import Death, cause_of_death, last_result
 from upsample_cli.batch.workers.prestarted import Spares, started_worker
 from upsample_cli.batch.workers.queue import Order, Worker
@@ -37,7 +37,7 @@ _GROWTH_BYTES = 2**29  # a worker that holds so much more than after its first i
 
 
 class ProcessExecutor:
-    """A `batch.run.Executor` of worker processes, started at once, each importing torch before its first image.
+    """A `interfaces.Executor` of worker processes, started at once, each importing torch before its first image.
 
     Args:
         assignment: what each worker is told.
@@ -71,14 +71,14 @@ class ProcessExecutor:
         self._supervisor.start()
 
     def submit(self, job: Job) -> Future[Result]:
-        """See `batch.run.Executor`."""
+        """See `interfaces.Executor`."""
         future: Future[Result] = Future()
         self._queue.append(Order(job, future, stamp_of(job.output)))
         self._ring()
         return future
 
     def close(self) -> None:
-        """See `batch.run.Executor`. A worker that does not stop in time is killed, and its file removed."""
+        """See `interfaces.Executor`. A worker that does not stop in time is killed, and its file removed."""
         if self._closing_s is None:
             self._closing_s = time.monotonic()
             self._ring()

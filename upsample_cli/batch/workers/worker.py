@@ -20,7 +20,7 @@ from typing import Any
 from upsample_cli import signals
 from upsample_cli.atomic.files import remove_unfinished
 from upsample_cli.batch.carry import prepare
-from upsample_cli.batch.threads import Carry
+from upsample_cli.batch.interfaces import Carry
 from upsample_cli.current_folder import distrust_current_folder
 from upsample_cli.engine.cores import use_cores
 from upsample_cli.enlarge.job import Job
