@@ -1,4 +1,4 @@
-"""`upsample`: the layer for tensors and arrays, in the caller's own process."""
+"""`upsample`: the layer for tensors and arrays, in the caller's process."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def upsample(
             order; uint8, uint16 or floating point. Values are not clamped or scaled; float16 and bfloat16 are computed
             in float32.
         factor: 1 to 64.
-        kernel: "bilinear", "nearest", "bicubic", "lanczos3" or another name in `kernels.KERNEL_NAMES`, or a file of
+        kernel: "bilinear", "nearest", "bicubic", "lanczos3" or another name in `kernel.KERNEL_NAMES`, or a file of
             weights, `FILE` or `FILE:KEY`: .safetensors, .pt, .pth or .npy.
-        border: what lies outside: "replicate" the edge, "reflect" the image, or "zeros" as the bare layer has it.
+        border: what fills the outside: "replicate" the edge, "reflect" the image, or "zeros" as in the bare layer.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps"; by default the tensor's own, and the CPU for arrays.
-        has_alpha: the last channel is straight opacity; colour is premultiplied by it on the way.
+        has_alpha: the last channel is straight opacity; colour is premultiplied by it before the layer.
         memory: budget for working memory, in bytes or as "2G".
         tile: side of the tiles in input pixels, instead of a budget.
 
@@ -56,7 +56,7 @@ def upsample(
         exact value rounded half up. Not differentiable: for training use `bilinear_layer`.
 
     Raises:
-        UsageError: if an argument is none of the above.
+        UsageError: if an argument has another value.
 
     >>> upsample(np.array([[0, 100]], dtype=np.uint8), 2)
     array([[  0,  25,  75, 100],
@@ -103,7 +103,7 @@ def _as_tensor(array: NDArray[np.generic]) -> torch.Tensor:
 def _enlarged_tensor(image: torch.Tensor, settings: Settings, has_alpha: bool) -> torch.Tensor:
     _check_axes(image.ndim in (2, 3, 4), tuple(image.shape), "(H, W), (C, H, W) or (N, C, H, W)")
     batch = image.detach()[(None,) * (4 - image.ndim)]
-    results = [_enlarged(each.permute(1, 2, 0), settings, has_alpha) for each in batch]
+    results = [_enlarged(planes.permute(1, 2, 0), settings, has_alpha) for planes in batch]
     result = (torch.stack(results) if len(results) != 1 else results[0][None]).permute(0, 3, 1, 2)
     if image.ndim == 4 and not image.is_contiguous() and image.is_contiguous(memory_format=torch.channels_last):
         return result
@@ -142,5 +142,5 @@ def _enlarged(pixels: torch.Tensor, settings: Settings, has_alpha: bool) -> torc
 def _empty(shape: tuple[int, int, int], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     if device.type != "cpu":
         return torch.empty(shape, dtype=dtype, device=device)
-    # numpy asks for huge pages where torch does not: a third of the time of a large image goes into page faults else.
+    # numpy requests huge pages and torch does not; without, page faults take a third of the time of a large image.
     return torch.from_numpy(np.empty(shape, torch.empty(0, dtype=dtype).numpy().dtype))

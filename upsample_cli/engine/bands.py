@@ -1,4 +1,4 @@
-"""Runs a kernel over the rows of an image, band by band. The only module that knows devices and threads."""
+"""Runs a kernel over the rows of an image, band by band."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _LEAST_TILE_PIXELS = 64
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to enlarge, whatever the image.
+    """How to enlarge. Independent of the image.
 
     Args:
         kernel: taps and factor.
-        border: what lies outside the image.
+        border: what fills the halo outside the image.
         device: where the layer runs.
         budget_bytes: working memory of the convolution, all threads together; None for the default.
         tile_size: side of a tile's core in input pixels; None to derive it from the budget.
@@ -56,13 +56,13 @@ def enlarged_bands(
 ) -> Iterator[torch.Tensor]:
     """Enlarge an image, yielding its rows from top to bottom.
 
-    While a band is consumed, a bounded number of following ones is computed.
+    While the caller consumes a band, a bounded number of the following ones is computed.
 
     Args:
-        read_rows: called with rising, slightly overlapping ranges, from the thread that iterates.
+        read_rows: called from the thread that iterates, with rising, slightly overlapping ranges.
         shape: (height, width, channels) of the input.
-        arithmetic: of its pixels through `settings.kernel`.
-        out: where to put the result, (height*factor, width*factor, channels); by default each band is a new tensor in
+        arithmetic: how its pixels go through `settings.kernel`.
+        out: (height*factor, width*factor, channels), receives the result; by default each band is a new tensor in
             memory of the CPU.
         stop: set it to end the iteration with `Interrupted` at the next band.
 
@@ -88,13 +88,13 @@ def enlarged_bands(
 
 
 def raise_if_set(stop: Event | None) -> None:
-    """End with `Interrupted` if somebody asked to stop."""
+    """Raise `Interrupted` if the event is set."""
     if stop is not None and stop.is_set():
         raise Interrupted
 
 
 class _Taken(NamedTuple):
-    """A band to compute: its rows, halo included, where it goes, and what its device has to have done before."""
+    """A band to compute: its rows with the halo, where the result goes, and the event that its device waits for."""
 
     band: tuple[Tile, ...]
     rows: torch.Tensor
@@ -103,14 +103,14 @@ class _Taken(NamedTuple):
 
 
 class _Run:
-    """One image's way through one route; remembers how large a tile the device's memory allows."""
+    """Enlarges one image by one route, and remembers how large a tile the device's memory allows."""
 
     def __init__(self, settings: Settings, arithmetic: Arithmetic, channels: int) -> None:
         self.device = device_support(settings.device)
         self._settings = settings
         self._arithmetic = arithmetic
         self._channels = channels
-        # In the pool, like the bands: the threads that torch gives a caller hang after a fork.
+        # In the pool, like the bands: torch's own threads hang after a fork.
         self._route = compute_pool().submit(_route, settings, arithmetic, channels).result()
         self._largest_tile: int | None = None
 

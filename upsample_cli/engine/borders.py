@@ -1,4 +1,4 @@
-"""What lies outside the image, where a tile's halo reaches over its edge."""
+"""What fills a tile's halo outside the image."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from upsample_cli.geometry.tiles import Border, Span, Tile
 def padded_tile(
     rows: torch.Tensor, tile: Tile, border: Border, *, sent_to: DeviceSupport | None = None
 ) -> torch.Tensor:
-    """A copy of a tile's pixels with its whole halo, the part outside the image filled in by the border's rule.
+    """A copy of a tile's pixels with its whole halo. The border's rule fills the part outside the image.
 
     Args:
-        rows: (height, width, channels), what of the tile and its halo lies inside the image.
+        rows: (height, width, channels), the part of the tile and its halo that is inside the image.
         sent_to: the device that uses the copy, if not the one of the rows.
 
     Returns:
-        (height + 2*halo, width + 2*halo, channels) of the tile's core, contiguous.
+        (core height + 2*halo, core width + 2*halo, channels), contiguous.
     """
     height, width, channels = rows.shape
     top, left = tile.rows.missing_before, tile.columns.missing_before
@@ -41,7 +41,7 @@ def padded_tile(
 
 
 def _mirrored(index: int, span: Span, border: Border) -> int:
-    """The sample that stands in for one outside the axis: its edge, or its mirror image about the edge sample."""
+    """The sample that replaces one outside the axis: the edge sample, or the mirror image about it."""
     last = span.length - 1
     if border == "replicate" or last == 0:
         return min(max(index, 0), last)

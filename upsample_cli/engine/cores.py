@@ -1,4 +1,4 @@
-"""How many threads are worth having."""
+"""How many CPU cores this process may use."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ _limit: int | None = None
 
 
 def core_count() -> int:
-    """Cores this process may use, and is to use."""
+    """How many CPU cores this process may use: those of its affinity mask, up to the limit of `use_cores`."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return count if _limit is None else min(count, _limit)
 
 
 def use_cores(count: int) -> None:
-    """Use no more cores than that from now on: a worker among several, each of which has its share.
+    """Use at most this many cores from now on. Each of several workers calls it with its share.
 
-    Call it before the first thread is started that computes.
+    Call it before the first computing thread starts.
     """
-    global _limit  # noqa: PLW0603  it belongs to the process, as the cores do
+    global _limit  # noqa: PLW0603  a setting of the process
     _limit = count

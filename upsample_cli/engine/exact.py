@@ -1,8 +1,8 @@
-"""What happens around the layer: premultiplied alpha before it, exact division and rounding after it.
+"""The arithmetic around the layer: premultiplied alpha before it, exact division and rounding after it.
 
-Pixels are tensors of shape (height, width, channels), straight alpha last where there is one. Between `prepare` and
-`finish` they are *sums*: whole numbers, `divisor` times too large, held in a float type wide enough that none of them
-is rounded. That is what makes the result the same on every device, tile size and thread count.
+Pixels are tensors of shape (height, width, channels); straight alpha, if any, is the last channel. Between `prepare`
+and `finish` they are *sums*: whole numbers, `divisor` times too large, in a float type that holds them exactly.
+The result is therefore the same for every device, tile size and number of threads.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _WHOLE_IN_FLOAT64 = 2**53
 """Every whole number up to here is a float. Source: IEEE 754, significands of 24 and 53 bits."""
 
 _FLOAT_REACH = {torch.float32: 2**30, torch.float64: 2**52}
-"""Grids of weights for pixels of floating point: finer than the type's own roundings, far from its largest number."""
+"""Grids of weights for floating-point pixels: finer than the rounding of the type, far from its largest number."""
 
 _LEAST_REACH = 2**20
 
@@ -30,12 +30,11 @@ class Arithmetic:
     """How one kind of pixel goes through one kernel.
 
     Args:
-        pixel_dtype: uint8, uint16, float32 or float64: of the pixels that come and go.
-        divisor: what the layer's output must be divided by: the kernel's denominator.
+        pixel_dtype: uint8, uint16, float32 or float64, of the input and the output.
+        divisor: the kernel's denominator, by which the layer's output must be divided.
         has_alpha: the last channel is straight opacity, to be premultiplied.
-        gain: how many times a sum, divided, can be larger than the largest pixel: the kernel's reach over its
-            denominator.
-        overshoots: whether results can leave the range of the pixels, and so must be cut off there.
+        gain: the largest result as a multiple of the largest pixel: the kernel's reach over its denominator.
+        overshoots: whether results can leave the range of the pixels and must be clipped.
     """
 
     pixel_dtype: torch.dtype
@@ -56,15 +55,15 @@ class Arithmetic:
 
     @property
     def least_divisor(self) -> float:
-        """What stands in for a sum of alpha that is zero: its dividend is zero too, and so becomes the quotient."""
+        """The divisor used where the sum of alpha is zero. The dividend is zero there too, and so is the quotient."""
         return 1 if self.is_exact else torch.finfo(self.pixel_dtype).tiny
 
     @property
     def sum_dtype(self) -> torch.dtype:
         """The float type in which every step from `prepare` to `finish` is exact.
 
-        The largest number met is the dividend of the last division. Straight: a sum and half the divisor. With alpha:
-        twice a sum of colour times alpha, and a sum of alpha.
+        The largest number is the dividend of the last division: a sum plus half the divisor, or with alpha twice a sum
+        of colour times alpha plus a sum of alpha.
         """
         if not self.is_exact:
             return self.pixel_dtype
@@ -73,7 +72,7 @@ class Arithmetic:
 
 
 def _dividend_factor(pixel_dtype: torch.dtype, has_alpha: bool) -> int:
-    """The largest dividend, in parts of a kernel's reach."""
+    """The largest dividend, as a multiple of a kernel's reach."""
     largest = torch.iinfo(pixel_dtype).max
     return (2 * largest + 1) * largest if has_alpha else largest + 1
 
@@ -82,14 +81,15 @@ def _dividend_factor(pixel_dtype: torch.dtype, has_alpha: bool) -> int:
 def fitted(
     kernel: Kernel, pixel_dtype: torch.dtype, *, has_alpha: bool = False, largest_amount: int | None = None
 ) -> tuple[Kernel, Arithmetic]:
-    """The kernel on a grid for which sums of such pixels are exact, and how pixels go through it.
+    """The kernel on a grid for which sums of such pixels are exact, and the arithmetic for it.
 
-    Bilinear and nearest stay as they are for all whole pixels. Others do if their sums are exact, and else get the
-    finest grid for which they are: of 8-bit pixels in float32, where a kernel keeps flat flat, else in float64.
+    Bilinear and nearest do not change for whole pixels. Other kernels do not change if their sums are exact; otherwise
+    they get the finest grid for which sums are exact: in float32 for 8-bit pixels and a kernel that keeps flat images
+    flat, in float64 for all others.
 
     Args:
-        largest_amount: for pixels that are whole numbers held in float64: the largest product of a colour and an alpha,
-            or the largest colour. Up to 2**33 sums are exact.
+        largest_amount: for whole pixels held in float64: the largest product of colour and alpha, or the largest
+            colour. Sums are exact up to 2**33.
 
     >>> from upsample_cli.kernels.kernel import kernel_named
     >>> kernel, arithmetic = fitted(kernel_named("lanczos3", 2), torch.uint8)
@@ -110,10 +110,9 @@ def fitted(
 
 
 def prepare(pixels: torch.Tensor, arithmetic: Arithmetic) -> torch.Tensor:
-    """Pixels as numbers for the layer.
+    """Pixels as numbers for the layer, colour multiplied by alpha if there is alpha.
 
-    pixels: (height, width, channels) of `arithmetic.pixel_dtype` -> the same shape in `arithmetic.sum_dtype`, colour
-    multiplied by alpha if there is alpha.
+    pixels: (height, width, channels) of `arithmetic.pixel_dtype` -> the same shape, of `arithmetic.sum_dtype`.
     """
     numbers = pixels.to(arithmetic.sum_dtype, copy=True)
     if arithmetic.has_alpha:
@@ -122,12 +121,12 @@ def prepare(pixels: torch.Tensor, arithmetic: Arithmetic) -> torch.Tensor:
 
 
 def finish(sums: torch.Tensor, arithmetic: Arithmetic, out: torch.Tensor) -> None:
-    """Divide the layer's sums, round half up, cut off what lies outside the range of whole pixels, and write pixels.
+    """Divide the layer's sums, round half up, clip them to the range of whole pixels, and write pixels.
 
     One division, correctly rounded, of whole numbers no larger than 2**24 (float32) or 2**53 (float64) never reaches
     the next whole number from below: if `q + 1 - dividend / divisor >= 1 / divisor`, that gap exceeds half a unit in
-    the last place of `q + 1`, because `dividend >= q * divisor`. So truncating the quotient is floor division. Of sums
-    below zero, all of which become zero, it need not be.
+    the last place of `q + 1`, because `dividend >= q * divisor`. So truncating the quotient is floor division. For sums
+    below zero it need not be, because all of them become zero.
 
     Args:
         sums: (height, width, channels) of `arithmetic.sum_dtype`, any strides; overwritten.
@@ -140,20 +139,20 @@ def finish(sums: torch.Tensor, arithmetic: Arithmetic, out: torch.Tensor) -> Non
         colour, out = alpha, out[..., -1:]
     if arithmetic.is_exact:
         colour += arithmetic.divisor // 2
-    # In memory of the device: CUDA would multiply by the reciprocal of a plain number, one level too low at factor 11.
+    # A tensor, because CUDA multiplies by the reciprocal of a plain number, which is one level too low at factor 11.
     colour /= torch.full((), arithmetic.divisor, dtype=colour.dtype, device=colour.device)
     out.copy_(cut_off(colour, arithmetic))
 
 
 def cut_off(quotients: torch.Tensor, arithmetic: Arithmetic) -> torch.Tensor:
-    """Quotients brought into the range of whole pixels, in place, where a kernel can take them out of it."""
+    """Clip quotients to the range of whole pixels, in place, if the kernel can leave it."""
     if arithmetic.is_exact and arithmetic.overshoots:
         quotients.clamp_(0, arithmetic.largest_pixel)
     return quotients
 
 
 def _unpremultiply(colour: torch.Tensor, alpha: torch.Tensor, arithmetic: Arithmetic) -> None:
-    """Divide colour sums by alpha sums in place, rounded half up if exact. Without opacity, colour becomes zero."""
+    """Divide colour sums by alpha sums in place, rounded half up if exact. Colour without opacity becomes zero."""
     if arithmetic.overshoots:
         colour *= alpha > 0
     if arithmetic.is_exact:

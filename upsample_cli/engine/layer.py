@@ -11,11 +11,11 @@ from upsample_cli.kernels.profiles import axis_kernel, bilinear_taps
 
 
 def bilinear_kernel(in_channels: int, out_channels: int, kernel_size: int) -> torch.Tensor:
-    """Bilinear weights for a transposed convolution, to copy into a layer of one's own.
+    """Bilinear weights for a transposed convolution, to be copied into a layer.
 
     Returns:
-        (in_channels, out_channels, kernel_size, kernel_size) float32. The outer product of `bilinear_taps` with itself
-        stands where the input channel equals the output channel; everything else is zero.
+        (in_channels, out_channels, kernel_size, kernel_size) float32: the outer product of `bilinear_taps` with itself
+        where the input channel equals the output channel, zeros elsewhere.
 
     Raises:
         GeometryError: if a size is less than one.
@@ -62,8 +62,8 @@ def bilinear_layer(factor: int, channels: int, *, depthwise: bool = False) -> nn
 def integer_layer(kernel: Kernel, *, dtype: torch.dtype, device: torch.device) -> nn.ConvTranspose2d:
     """The layer the engine runs: the kernel's whole weights, no bias.
 
-    Fed with whole numbers it yields whole numbers, `kernel.denominator` times the interpolated image. A kernel of one
-    channel serves every image: channels go into the batch dimension, as the same weights apply to each of them.
+    Whole numbers in, whole numbers out: `kernel.denominator` times the interpolated image. A kernel of one channel
+    serves every image: the channels go into the batch dimension, because the same weights apply to all of them.
     """
     layer = nn.ConvTranspose2d(
         kernel.channels,
@@ -73,7 +73,7 @@ def integer_layer(kernel: Kernel, *, dtype: torch.dtype, device: torch.device) -
         padding=kernel.padding,
         groups=1 if kernel.is_dense else kernel.channels,
         bias=False,
-        dtype=torch.float64,  # in which no whole weight below 2**53 is rounded
+        dtype=torch.float64,  # exact for whole weights below 2**53
     )
     weights = torch.tensor([float(weight) for weight in kernel.weights], dtype=torch.float64)
     with torch.no_grad():

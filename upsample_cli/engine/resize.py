@@ -1,11 +1,11 @@
 """Images at any size: enlarged by a whole factor, then reduced by an antialiasing filter, band by band.
 
-The layer's sums come here undivided. Two products with a banded matrix of whole weights follow, one for each axis, and
-then the only division and rounding there is: `pixels.finish`, as for whole factors. Rows and columns are reduced in
-blocks on a grid of their own, however the engine cut the image, so tiles never change a pixel. Numbers are held in
-float64. As long as they stay below 2**53 every result is the exact value rounded half up, on every machine: of 8-bit
-pixels through the bilinear kernel always, with alpha up to factor 4; of 16-bit ones up to factor 6. What is larger (16
-bits with alpha, most linear light) is rounded to 53 bits on the way, a millionth of a level at the most.
+This module receives the layer's sums undivided. It multiplies them by a banded matrix of whole weights for each axis;
+the only division and rounding, `exact.finish`, follows, as for whole factors. Rows and columns are reduced in blocks on
+a grid that does not depend on how the engine cut the image, so tiles never change a pixel. Numbers are float64. While
+they stay below 2**53, every result is the exact value rounded half up, on every machine. Through the bilinear kernel
+they do for 8-bit pixels always, with alpha up to factor 4, and for 16-bit pixels up to factor 6. Larger numbers (16
+bits with alpha, most linear light) are rounded to 53 bits before the division, by at most a millionth of a level.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from upsample_cli.kernels.kernel import axis_of
 Window = tuple[list[torch.Tensor], torch.Tensor]
 
 _DIVISOR_BITS = 62
-"""More than these torch does not take. Kernels for 16-bit pixels would have them."""
+"""The most that torch accepts in a divisor. Kernels for 16-bit pixels would exceed it."""
 
 _CHUNK_ROWS = 8
 
@@ -42,12 +42,12 @@ def resized_bands(
     weigh: Filter,
     stop: Event | None = None,
 ) -> Iterator[torch.Tensor]:
-    """An image at another size, its rows from top to bottom: what `engine.enlarged_bands` yields, reduced.
+    """Yield the rows of an image at another size, from top to bottom: those of `bands.enlarged_bands`, reduced.
 
     Args:
-        read_rows, settings, arithmetic, stop: as of `engine.enlarged_bands`; rows in memory of the CPU.
+        read_rows, settings, arithmetic, stop: see `bands.enlarged_bands`; rows in memory of the CPU.
         shape: (height, width, channels) of the input.
-        size: (height, width) wanted, neither larger than the kernel's factor makes the input.
+        size: (height, width) of the output, at most the kernel's factor times that of the input.
         weigh: the filter that reduces.
 
     Yields:
@@ -73,7 +73,7 @@ def resized_bands(
     taken = columns.taken
     narrow = computed_ahead(lambda bands: _narrowed(bands, columns, taken), _chunks(sums))
     divisor = arithmetic.divisor * WEIGHT_SUM**2
-    shift = max(0, divisor.bit_length() - _DIVISOR_BITS)  # a power of two takes nothing off a float
+    shift = max(0, divisor.bit_length() - _DIVISOR_BITS)  # dividing a float by a power of two is exact
     rows = replace(rows, weights=rows.weights / 2**shift)
     ending = replace(arithmetic, divisor=divisor >> shift, overshoots=True)
     made = computed_ahead(lambda window: _finished(*window, ending), _windows(narrow, rows))
@@ -81,14 +81,14 @@ def resized_bands(
 
 
 def _few_rows(read_numbers: ReadRows, height: int, stop: Event | None) -> Iterator[torch.Tensor]:
-    """All rows as they are, a chunk's at a time."""
+    """All rows, unchanged, a chunk at a time."""
     for first in range(0, height, _CHUNK_ROWS):
         raise_if_set(stop)
         yield read_numbers(first, min(height, first + _CHUNK_ROWS))
 
 
 def _numbers(pixels: torch.Tensor, arithmetic: Arithmetic) -> torch.Tensor:
-    """What `pixels.prepare` makes; by numpy, as torch's threads would stand in the way of the engine's."""
+    """The same as `exact.prepare`, by numpy, because torch's threads would compete with the engine's."""
     numbers = pixels.numpy().astype(torch.empty(0, dtype=arithmetic.sum_dtype).numpy().dtype)
     if arithmetic.has_alpha:
         numbers[..., :-1] *= numbers[..., -1:]
@@ -96,7 +96,7 @@ def _numbers(pixels: torch.Tensor, arithmetic: Arithmetic) -> torch.Tensor:
 
 
 def _chunks(bands: Iterable[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
-    """The rows of bands of any height, in lists of pieces of eight rows together; the last may have fewer."""
+    """The rows of bands of any height, as lists of pieces with eight rows in all; the last may have fewer."""
     held: list[torch.Tensor] = []
     missing = _CHUNK_ROWS
     for band in bands:
@@ -123,7 +123,7 @@ def _narrowed(bands: Sequence[torch.Tensor], columns: Axis, taken: torch.Tensor)
 
 
 def _windows(chunks: Iterable[torch.Tensor], rows: Axis) -> Iterator[Window]:
-    """For each block of rows the chunks it takes rows of, and the weights of all rows of those."""
+    """For each block of rows: the chunks that contain its inputs, and the weights of all rows of these chunks."""
     held: deque[torch.Tensor] = deque()
     coming = iter(chunks)
     first = last = 0
@@ -138,7 +138,7 @@ def _windows(chunks: Iterable[torch.Tensor], rows: Axis) -> Iterator[Window]:
 
 
 def _finished(chunks: Sequence[torch.Tensor], weights: torch.Tensor, arithmetic: Arithmetic) -> torch.Tensor:
-    """What one block of rows takes, (width, channels, rows) each -> (rows, width, channels) of pixels."""
+    """The chunks of one block of rows, (width, channels, rows) each -> (rows, width, channels) of pixels."""
     with torch.inference_mode():
         taken = torch.cat(list(chunks), dim=2)
         sums = _product(weights, taken.flatten(0, 1).T).view(-1, *taken.shape[:2])
@@ -148,7 +148,7 @@ def _finished(chunks: Sequence[torch.Tensor], weights: torch.Tensor, arithmetic:
 
 
 def _product(weights: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
-    """The (batched) matrix product, to which weights of zero contribute nothing, not even of NaN and infinities."""
+    """The (batched) matrix product, in which a weight of zero contributes nothing, even for NaN and infinities."""
     made = weights @ numbers
     if not made.sum().isfinite():
         is_bad = ~numbers.isfinite()
@@ -158,7 +158,7 @@ def _product(weights: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
 
 
 def _first_rows(bands: Iterable[torch.Tensor], height: int) -> Iterator[torch.Tensor]:
-    """So many rows: those of the last block past the image's end are left out."""
+    """The first `height` rows. The last block can reach past the image's end."""
     for band in bands:
         yield band[:height]
         height -= len(band)

@@ -1,4 +1,4 @@
-"""The weights that make an axis of samples another length, in blocks; whole numbers, so sums of pixels are exact."""
+"""The weights that reduce an axis of samples, in blocks. They are whole numbers, so sums of pixels are exact."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Indices = NDArray[np.int64]
 Filter = Callable[[Indices, Indices, int, int], Array]
 
 WEIGHT_SUM = 2**14
-"""What the weights of one output sum to: rounding them to whole numbers is then far below a level of 8 bits."""
+"""The sum of the weights of one output. Rounding them to whole numbers changes far less than a level of 8 bits."""
 
 _LOBES = 3
 _BLOCK_SAMPLES = 16
-"""Outputs made at once, at ratio 1. Larger blocks make fewer calls, smaller ones fewer products with zero. Measured."""
+"""Outputs of a block at ratio 1. Larger blocks need fewer calls, smaller ones fewer products with zero. Measured."""
 
 _PADDED: dict[Border, Literal["edge", "reflect", "constant"]] = {
     "replicate": "edge",
@@ -33,14 +33,14 @@ _PADDED: dict[Border, Literal["edge", "reflect", "constant"]] = {
 
 
 def area_weights(made: Indices, taken: Indices, length: int, reduced: int) -> Array:
-    """How much of each sample taken lies in each one made: the mean over what an output covers."""
+    """The overlap of each input sample with each output sample: an output is the mean of what it covers."""
     ends = np.minimum((taken + 1) * reduced, (made + 1) * length)
     shared: Array = np.maximum(ends - np.maximum(taken * reduced, made * length), 0).astype(np.float64)
     return shared
 
 
 def lanczos_weights(made: Indices, taken: Indices, length: int, reduced: int) -> Array:
-    """The sinc of the reduced axis under Lanczos' window of three lobes a side.
+    """The sinc of the reduced axis under a Lanczos window with three lobes on each side.
 
     Source: Turkowski 1990, Filters for common resampling tasks (Graphics Gems).
     """
@@ -53,19 +53,19 @@ _FILTERS: dict[str, Filter] = {"nearest": area_weights}
 
 
 def filter_for(kernel_name: str) -> Filter:
-    """The filter that goes with a kernel: pixels enlarged as squares are reduced as squares, the others by Lanczos."""
+    """The filter for a kernel: after nearest, which enlarges pixels as squares, area; after all others Lanczos."""
     return _FILTERS.get(kernel_name, lanczos_weights)
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """An axis reduced in blocks of neighbouring samples, all of one shape.
+    """An axis reduced in blocks of neighbouring samples, all of the same shape.
 
     Args:
-        reduced: samples made.
-        firsts: the first sample that each block takes.
-        weights: (blocks, samples made, samples taken), whole numbers. They sum to the same for each sample made,
-            2**14 if nothing is enlarged before, and to 0 for those of the last block that lie past the end.
+        reduced: output samples.
+        firsts: (blocks,), the first input sample of each block.
+        weights: (blocks, outputs, inputs), whole numbers. Their sum is the same for every output, 2**14 if nothing is
+            enlarged before, and 0 for outputs of the last block past the end.
     """
 
     reduced: int
@@ -74,19 +74,19 @@ class Axis:
 
     @property
     def span(self) -> int:
-        """Samples that a block takes."""
+        """Input samples of a block."""
         return self.weights.shape[2]
 
     @property
     def taken(self) -> torch.Tensor:
-        """The samples that the blocks take, one block after another."""
+        """The input samples of all blocks, one block after another."""
         return torch.from_numpy((self.firsts[:, None] + np.arange(self.span)).ravel())
 
 
 def reduced_axis(length: int, reduced: int, weigh: Filter) -> Axis:
     """An axis of `length` samples reduced edge to edge: output o covers o to o + 1 times `length / reduced`.
 
-    Beyond the edges there is nothing: the weights of what there is are scaled to the same sum.
+    Samples outside the axis have no weight; the weights inside are scaled to the same sum.
 
     >>> reduced_axis(4, 3, area_weights).weights[0, :3].tolist()
     [[12288.0, 4096.0, 0.0, 0.0], [0.0, 8192.0, 8192.0, 0.0], [0.0, 0.0, 4096.0, 12288.0]]
@@ -103,7 +103,7 @@ def reduced_axis(length: int, reduced: int, weigh: Filter) -> Axis:
 
 
 def _whole(weights: Array) -> Array:
-    """Scaled to `WEIGHT_SUM` and rounded half up; what rounding gains or loses goes to the largest weight."""
+    """Scaled to `WEIGHT_SUM` and rounded half up. The largest weight absorbs the rounding error of the sum."""
     rounded: Array = np.floor(weights / weights.sum(axis=2, keepdims=True) * WEIGHT_SUM + 0.5)
     largest = rounded.argmax(axis=2, keepdims=True)
     missing = WEIGHT_SUM - rounded.sum(axis=2, keepdims=True)
@@ -112,10 +112,10 @@ def _whole(weights: Array) -> Array:
 
 
 def behind_enlargement(axis: Axis, length: int, kernel: AxisKernel, border: Border) -> Axis:
-    """The same outputs from the `length` samples that the axis' own were enlarged from: one matrix for both steps.
+    """The same outputs, directly from the `length` samples before enlargement: one matrix for both steps.
 
-    Weights are products of whole numbers, as yet undivided by the kernel's denominator. Hence sums are those that the
-    enlarged samples would lead to, without any of these being made.
+    Weights are products of whole numbers, not yet divided by the kernel's denominator. The sums are therefore those of
+    the enlarged samples, which are never computed.
 
     >>> from upsample_cli.kernels.profiles import axis_kernel
     >>> axis = behind_enlargement(reduced_axis(4, 3, area_weights), 2, axis_kernel("nearest", 2), "replicate")
@@ -126,7 +126,7 @@ def behind_enlargement(axis: Axis, length: int, kernel: AxisKernel, border: Bord
     span = min(length, (axis.span - 1) // factor + 2 + 2 * reach)
     firsts = np.clip(axis.firsts // factor - reach, 0, length - span)
     taken = axis.firsts[:, None] + np.arange(axis.span)
-    stands_in = np.pad(np.arange(1, length + 1), reach, _PADDED[border]) - 1  # of samples from -reach on; -1 is nothing
+    stands_in = np.pad(np.arange(1, length + 1), reach, _PADDED[border]) - 1  # for samples from -reach on; -1: none
     before = axis.weights.numpy().swapaxes(1, 2)
     weights = np.zeros((len(firsts), span, before.shape[2]))
     for source in (taken // factor + offset for offset in range(-reach, reach + 1)):

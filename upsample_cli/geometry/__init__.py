@@ -1,1 +1,1 @@
-"""Sizes, tiles and alignment in whole numbers: what an axis, an image and a tile become. No numpy, no torch."""
+"""Sizes, tiles and alignment of axes, images and tiles, in whole numbers. No numpy, no torch."""

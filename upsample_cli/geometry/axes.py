@@ -1,4 +1,4 @@
-"""Sizes over N axes: settings given once or per axis, brought to the one-axis functions of `arithmetic`. No torch."""
+"""Sizes over N axes: passes settings given once or per axis to the one-axis functions of `sizes`. No torch."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def transposed_output_sizes(
 
 
 def axis_names(axes: int) -> tuple[str, ...]:
-    """What people call the axes of a signal, an image or a volume.
+    """The usual names of the axes of a signal, an image or a volume.
 
     >>> axis_names(2)
     ('height', 'width')
@@ -60,7 +60,7 @@ def axis_names(axes: int) -> tuple[str, ...]:
 
 
 def split_axes(axes: int, settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """The settings of each axis, from settings that are one number or word, or a sequence of 1 or `axes` numbers.
+    """The settings of each axis, from settings that are a number, a word, or a sequence of 1 or `axes` numbers.
 
     Raises:
         GeometryError: if a sequence has another length.
@@ -81,7 +81,7 @@ def split_axes(axes: int, settings: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def over_axes(size_of_axis: Callable[..., int], sizes: Sequence[int], settings: dict[str, Any]) -> tuple[int, ...]:
-    """What a one-axis function gives for each axis; where there are several, an error names its axis."""
+    """Apply a one-axis function to each axis. With several axes, an error names its axis."""
     results = []
     for name, size, kept in zip(axis_names(len(sizes)), sizes, split_axes(len(sizes), settings), strict=True):
         with located(name if len(sizes) > 1 else ""):
@@ -91,7 +91,7 @@ def over_axes(size_of_axis: Callable[..., int], sizes: Sequence[int], settings: 
 
 @contextmanager
 def located(place: str) -> Iterator[None]:
-    """Put the place where it happened before the cause of a GeometryError raised inside."""
+    """Put a place in front of the cause of any GeometryError raised inside."""
     try:
         yield
     except GeometryError as error:

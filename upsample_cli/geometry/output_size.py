@@ -1,6 +1,6 @@
-"""What size is meant: a factor, a size, one side, or a box to fit into. Whole numbers and fractions only; no torch.
+"""The requested size: a factor, a size, one side, or a box to fit into. Whole numbers and fractions only; no torch.
 
-Inside the library sizes are (height, width); text for people has WIDTHxHEIGHT, as screens are written.
+Inside the library sizes are (height, width); text for people has WIDTHxHEIGHT, as for screens.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ class OutputSize:
     """How large outputs are to be. One of the five is given.
 
     Args:
-        factor: times the input, a side; at least 1, at most 64. A whole one is an int.
-        size: exactly so, whatever the input's proportion.
-        width, height: one side; the other follows the proportion.
-        fit: the largest of the input's proportion that lies within.
+        factor: how many times each side is enlarged, 1 to 64. A whole factor is an int.
+        size: the exact size, whatever the aspect ratio of the input.
+        width, height: one side; the other keeps the aspect ratio.
+        fit: the largest size within this box that keeps the aspect ratio.
 
     Raises:
-        UsageError: if it is not exactly one, or is none of those.
+        UsageError: if not exactly one is given, or its value is illegal.
     """
 
     factor: int | Fraction | None = None
@@ -51,17 +51,17 @@ class OutputSize:
 
     @property
     def is_size(self) -> bool:
-        """Whether a size is meant, to which images that are larger are reduced."""
+        """Whether a size is requested, so that larger images are reduced."""
         return self.factor is None
 
     @property
     def number(self) -> int | float | None:
-        """The factor for JSON; None where a size is meant."""
+        """The factor for JSON; None if a size is requested."""
         return self.factor if self.factor is None or isinstance(self.factor, int) else float(self.factor)
 
     @property
     def label(self) -> str:
-        """For names of folders.
+        """The part of a folder's name that gives the size.
 
         >>> [OutputSize(**asked).label for asked in ({"factor": Fraction(3, 2)}, {"size": (9, 16)}, {"width": 800})]
         ['x1.5', '16x9', 'w800']
@@ -92,7 +92,7 @@ class OutputSize:
         return _rounded(height * scale), _rounded(width * scale)
 
     def whole_factor(self, height: int, width: int) -> int:
-        """The factor to enlarge by before the reduction, if there is one: the next whole one that both sides need.
+        """The smallest whole factor that makes both sides large enough; a reduction may follow.
 
         Raises:
             UsageError: if it is more than 64.
@@ -111,7 +111,7 @@ class OutputSize:
         return factor
 
     def warnings(self, height: int, width: int) -> tuple[str, ...]:
-        """A line that says that an input's proportion is lost, if it is: by more than rounding to pixels must.
+        """A warning if the output loses the aspect ratio of the input, apart from rounding to pixels.
 
         >>> OutputSize(size=(100, 100)).warnings(300, 200)
         ('200x300 pixels are stretched to 100x100 (--fit keeps the proportion)',)
@@ -138,7 +138,7 @@ def _check_factor(factor: int | Fraction) -> None:
 
 def _check_lengths(name: str, value: object, count: int) -> None:
     lengths = value if isinstance(value, tuple) else (value,)
-    if len(lengths) != count or any(not isinstance(each, Integral) or each < 1 for each in lengths):
+    if len(lengths) != count or any(not isinstance(length, Integral) or length < 1 for length in lengths):
         raise UsageError(f"{value!r} is no --{name}", "give whole pixels, 1 or more" + ", height first" * (count - 1))
 
 
@@ -147,10 +147,10 @@ def _rounded(length: int | Fraction) -> int:
 
 
 def parsed_factor(text: str | float | Fraction) -> int | Fraction:
-    """A factor as people write it: "2", "1.5" or "3/2". What is whole is an int.
+    """Parse a factor: "2", "1.5" or "3/2". A whole factor is an int.
 
     Raises:
-        UsageError: if it is no such number.
+        UsageError: if it is not such a number.
 
     >>> parsed_factor("2.0"), parsed_factor("1.5"), parsed_factor("4/3")
     (2, Fraction(3, 2), Fraction(4, 3))
@@ -163,7 +163,7 @@ def parsed_factor(text: str | float | Fraction) -> int | Fraction:
 
 
 def factor_text(factor: int | Fraction) -> str:
-    """A factor in a name: in decimals where four are enough, else with a hyphen for the stroke.
+    """A factor for a file name: a decimal if four digits after the point suffice, otherwise a fraction with a hyphen.
 
     >>> factor_text(2), factor_text(Fraction(5, 4)), factor_text(Fraction(4, 3))
     ('2', '1.25', '4-3')
@@ -173,10 +173,10 @@ def factor_text(factor: int | Fraction) -> str:
 
 
 def parsed_size(text: str, option: str) -> Size:
-    """WIDTHxHEIGHT as people write it, as (height, width).
+    """Parse WIDTHxHEIGHT into (height, width).
 
     Raises:
-        UsageError: naming `option`, if it is no such text.
+        UsageError: if it is not such a text; the message names `option`.
 
     >>> parsed_size("3840x2160", "--size")
     (2160, 3840)

@@ -1,8 +1,8 @@
-"""Sizes of convolutions and transposed convolutions along one axis; `axes` takes them to N. Integers only: no torch.
+"""Sizes of convolutions and transposed convolutions along one axis; `axes` extends them to N. Integers only: no torch.
 
-What `torch.nn.Conv*` and `torch.nn.ConvTranspose*` refuse is refused here, with the reason and what is legal; what they
-accept is accepted with the same result. Where torch's own routes disagree (an output of 0 samples, a number written as
-True) it is refused.
+Settings that `torch.nn.Conv*` and `torch.nn.ConvTranspose*` refuse are refused here, with the reason and the legal
+values; settings that they accept give the same result. Where torch is inconsistent (an output of 0 samples, True as a
+number), the setting is refused.
 
 Source of the formulas: Dumoulin & Visin 2016, "A guide to convolution arithmetic for deep learning"; the rules on
 output_padding, padding="same" and padding_mode: the PyTorch documentation of `torch.nn`.
@@ -19,11 +19,11 @@ NamedPadding = Literal["same", "valid"]
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 
 MAX_FACTOR = 64
-"""The largest factor that images are enlarged by."""
+"""The largest factor by which images are enlarged."""
 MAX_SIZE = 2**63 - 1
 """The longest axis a tensor can have."""
 PADDING_MODES: dict[str, int | None] = {"zeros": None, "reflect": -1, "replicate": None, "circular": 0}
-"""How far beyond the size of the axis each padding_mode may pad (reflect: at most size - 1); None if not limited."""
+"""How much larger than the axis the padding of each padding_mode may be (reflect: size - 1); None if not limited."""
 
 
 class BilinearSettings(TypedDict):
@@ -51,8 +51,8 @@ def conv_output_size(
         stride: samples from one output to the next, at least 1.
         padding: samples added at each end; "same" keeps the size and needs stride 1, "valid" is 0.
         dilation: samples from one tap to the next, at least 1.
-        padding_mode: what the padding is filled with; "reflect" and "circular" limit it, and all but "zeros" allow a
-            negative padding, which crops.
+        padding_mode: what fills the padding. "reflect" and "circular" limit it; all but "zeros" allow a negative
+            padding, which crops.
 
     Raises:
         GeometryError: if the kernel does not fit the padded axis, or a setting is illegal.
@@ -78,7 +78,7 @@ def conv_output_size(
 def conv_padding(
     *, kernel_size: int, stride: int = 1, padding: int | NamedPadding = 0, dilation: int = 1
 ) -> tuple[int, int]:
-    """Samples a convolution adds before and after one axis; where "same" needs an odd number, the odd one is after.
+    """Samples that a convolution adds before and after one axis. If "same" needs an odd number, the extra one is after.
 
     Raises:
         GeometryError: if padding is "same" and stride is not 1, or padding is another word.
@@ -138,9 +138,9 @@ def transposed_output_size(
 
 
 def output_size_range(size: int, *, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> range:
-    """Output lengths that `output_size=` of a transposed convolution can ask for along one axis, in samples.
+    """Output lengths that `output_size=` of a transposed convolution may request along one axis, in samples.
 
-    They are the stride lengths that the convolution with the same settings would bring down to `size`.
+    They are the `stride` lengths that the convolution with the same settings reduces to `size`.
 
     Raises:
         GeometryError: if there is no such length, or a setting is illegal.
@@ -157,7 +157,7 @@ def output_size_range(size: int, *, kernel_size: int, stride: int = 1, padding: 
 def output_padding_for(
     size: int, output_size: int, *, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1
 ) -> int:
-    """The output_padding that `output_size=` of a transposed convolution sets along one axis.
+    """The output_padding that `output_size=` of a transposed convolution implies along one axis.
 
     Raises:
         GeometryError: if no legal output_padding gives that size, or a setting is illegal.
@@ -177,7 +177,7 @@ def output_padding_for(
 def inverting_output_padding(
     size: int, *, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1
 ) -> int:
-    """The output_padding with which a transposed convolution gives back the length a convolution of `size` lost.
+    """The output_padding with which a transposed convolution restores the `size` before a convolution.
 
     Both layers have the same kernel_size, stride, padding and dilation.
 
@@ -206,8 +206,8 @@ def transposed_shift(*, kernel_size: int, stride: int = 1, padding: int = 0, dil
 def conv_shift(*, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> Fraction:
     """How far a convolution moves an image against half-pixel alignment, in output pixels.
 
-    Positive is towards the bottom and the right. The same distance as the transposed layer's, undone and stride times
-    shorter, because its output pixels are stride times larger.
+    Positive is towards the bottom and the right. It is minus the shift of the transposed layer, divided by the stride,
+    because the output pixels are stride times larger.
 
     >>> conv_shift(kernel_size=3, stride=2, padding=1)
     Fraction(1, 4)

@@ -1,8 +1,8 @@
-"""Which pixels are computed together: an image cut into bands, bands into tiles. Plain data, no torch.
+"""Which pixels are computed together: images are cut into bands, bands into tiles. Plain data, no torch.
 
-All coordinates are input pixels; an output coordinate is the input coordinate times the factor. A tile's *core* is the
-part whose outputs it yields, its *halo* the pixels around the core that those outputs also depend on. Because the halo
-is complete, how an image is cut never changes a pixel of the result.
+All coordinates are input pixels; an output coordinate is the input coordinate times the factor. The *core* of a tile
+yields its outputs; its *halo* is the pixels around the core on which these outputs also depend. Because the halo is
+complete, the way an image is cut never changes a pixel of the result.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Span:
 
     @property
     def first(self) -> int:
-        """First sample to read: the halo's start, as far as the axis reaches."""
+        """First sample to read: the start of the halo, or of the axis."""
         return max(0, self.start - self.halo)
 
     @property
@@ -101,7 +101,7 @@ class Plan:
     tile_width: int
 
     def bands(self) -> Iterator[tuple[Tile, ...]]:
-        """The tiles of each band, left to right, bands top to bottom. Every pixel lies in exactly one core."""
+        """The tiles of each band, left to right, bands top to bottom. Every pixel is in exactly one core."""
         columns = _spans(self.width, self.tile_width, self.halo)
         for rows in _spans(self.height, self.tile_height, self.halo):
             yield tuple(Tile(rows, span) for span in columns)
@@ -114,12 +114,12 @@ def _spans(length: int, step: int, halo: int) -> list[Span]:
 def plan_for_budget(
     height: int, width: int, *, halo: int, bytes_per_pixel: int, budget_bytes: int, tile_size: int | None = None
 ) -> Plan:
-    """The plan whose tiles stay within a working-memory budget, or have exactly the size the caller insists on.
+    """The plan whose tiles stay within a working-memory budget, or have exactly the requested size.
 
-    Full-width bands are preferred: a band is narrowed into tiles only when a few rows of it would not fit.
+    Full-width bands are preferred: a band is cut into tiles only if a few rows of it would not fit.
 
     Args:
-        bytes_per_pixel: working memory per input pixel of a tile, its share of the output included.
+        bytes_per_pixel: working memory per input pixel of a tile, including its share of the output.
         budget_bytes: for one tile.
         tile_size: height and width of a tile's core, in input pixels; overrides the budget.
     """

@@ -1,8 +1,8 @@
 """Which inputs an output sees, and how far the image moves: one window per layer and axis. No torch.
 
-A window is the layer's connections along one axis. From windows alone follow the alignment shift and the receptive
-field of a whole chain. Windows that follow one another are made one where that is exact, so that a chain takes time in
-proportion to its length.
+A window is the layer's connections along one axis. The alignment shift and the receptive field of a whole chain follow
+from windows alone. Consecutive windows are merged where that is exact, so that the time for a chain is proportional to
+its length.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from fractions import Fraction
 from upsample_cli.errors import GeometryError
 
 MOST_PHASES = 4096
-"""Neighbouring output samples whose receptive fields are compared; a chain that enlarges more has more kinds."""
+"""How many neighbouring outputs have their receptive fields compared. A chain that enlarges more has more kinds."""
 _MOST_LOOKS = 2**21
-"""Windows of a chain that are looked through, for all its layers and phases: a second or two."""
+"""The most windows of a chain to trace, over all layers and phases: a second or two."""
 _MOST_BITS = 900
-"""Of the product of a chain's strides: a larger one, or its inverse, is not a floating-point number."""
+"""The most bits of the product of a chain's strides: beyond, it or its inverse overflows a floating-point number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,11 @@ class Window:
 
     Args:
         taps: of the kernel.
-        stride: samples from one window to the next, counted in the input; of a transposed layer, in the output.
-        before: samples by which the first window begins before the axis.
+        stride: samples from one window to the next, in the input, or in the output of a transposed layer.
+        before: by how many samples the first window begins before the axis.
         dilation: samples from one tap to the next.
-        transposed: each input sample spreads over a window of the output; else each output sees a window of the input.
+        transposed: each input sample spreads over a window of the output; otherwise each output sees a window of the
+            input.
     """
 
     taps: int = 1
@@ -51,17 +52,17 @@ class Window:
 
     @property
     def is_dense(self) -> bool:
-        """Whether every output of a transposed layer sees an input, and all between the first and the last it sees."""
+        """Whether each output of a transposed layer sees an input, and all inputs between its first and its last."""
         return self.transposed and self.dilation == 1 and self.taps >= self.stride
 
     @property
     def looks(self) -> int:
-        """How many inputs `seen` may look at."""
+        """The most inputs that `seen` examines."""
         return 2 * self.dilation + 2 if self.transposed and not self.is_dense else 1
 
     @property
     def shift(self) -> Fraction:
-        """How far the layer moves the image against half-pixel alignment, in output pixels; down and right is plus.
+        """The shift of the image against half-pixel alignment, in output pixels; down and right are positive.
 
         >>> Window(3, 2, 1, transposed=True).shift, Window(4, 2, 1, transposed=True).shift, Window(3, 2, 1).shift
         (Fraction(-1, 2), Fraction(0, 1), Fraction(1, 4))
@@ -70,7 +71,7 @@ class Window:
         return moved if self.transposed else -moved / self.stride
 
     def seen(self, first: int, last: int) -> tuple[int, int] | None:
-        """The first and the last input that the outputs `first` to `last` see; None where they see none.
+        """The first and the last input that the outputs `first` to `last` see; None if they see none.
 
         >>> Window(3, 2, 1).seen(5, 5), Window(4, 2, 1, transposed=True).seen(5, 6)
         ((9, 11), (2, 3))
@@ -88,10 +89,10 @@ class Window:
         return (min(inputs), max(inputs)) if inputs else None
 
     def followed_by(self, later: Window) -> Window | None:
-        """The one window that sees what this and a later one see together; None where there is none.
+        """The window equivalent to this one and a later one; None if there is none.
 
-        Ordinary windows are one, and so are dense transposed ones, because a quotient of a quotient, both rounded the
-        same way, is one quotient. A stride of 1 changes no rounding.
+        Two ordinary windows merge, and so do two dense transposed ones, because a quotient of a quotient, both rounded
+        the same way, is one quotient. A stride of 1 changes no rounding.
         """
         if not self.transposed and not later.transposed:
             reach, before = self.reach + later.reach * self.stride, self.before + later.before * self.stride
@@ -108,26 +109,25 @@ class Window:
         return None
 
     def _ends(self, begin: int, direction: int) -> range:
-        # Which taps meet which outputs repeats after `dilation` inputs at the latest.
+        # The pattern of taps and outputs repeats after at most `dilation` inputs.
         return range(begin, begin + direction * (self.dilation + 1), direction)
 
     def _meets(self, first: int, last: int) -> bool:
-        """Whether a tap lies between two distances from the window's beginning, both included."""
+        """Whether there is a tap between two distances from the start of the window, both included."""
         low, high = max(first, 0), min(last, self.dilation * (self.taps - 1))
         return -(-low // self.dilation) * self.dilation <= high
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """The windows of layers that follow one another, along one axis. Made by `after`, from `Chain()`.
+    """The windows of consecutive layers along one axis. Built with `after`, from `Chain()`.
 
     Args:
-        windows: as few as see the same.
+        windows: the fewest that see the same.
         shift: how far they move an image, in pixels of the last output.
         reduces, enlarges: products of the strides of ordinary and of transposed layers.
-        receptive_field: the most samples of the chain's input, first to last, that one sample of its output can see,
-            borders left out. Where a chain enlarges, outputs side by side can see different numbers; the first
-            `MOST_PHASES` are compared.
+        receptive_field: the most input samples, first to last, that one output sample can see, ignoring borders. If a
+            chain enlarges, neighbouring outputs can see different numbers; the first `MOST_PHASES` are compared.
 
     >>> chain = Chain().after(Window(3, 2, 1)).after(Window(3, 2, 1, transposed=True))
     >>> chain.shift, chain.receptive_field
@@ -145,7 +145,7 @@ class Chain:
         """The chain with one more layer at its end.
 
         Raises:
-            GeometryError: if it cannot be looked through in seconds, or its strides multiply beyond all numbers.
+            GeometryError: if tracing it would take more than seconds, or the product of its strides is too large.
         """
         if window == Window():
             return self
@@ -158,7 +158,7 @@ class Chain:
         if max(reduces, enlarges).bit_length() > _MOST_BITS:
             raise GeometryError("the strides up to here multiply to more than can be shown", "give a part of the chain")
         phases = min(enlarges, MOST_PHASES)
-        looks = self._looks + phases * sum(each.looks for each in windows)
+        looks = self._looks + phases * sum(one.looks for one in windows)
         if looks > _MOST_LOOKS:
             raise GeometryError(
                 "what an output sees up to here takes too long to look through", "give a part of the chain"

@@ -1,4 +1,4 @@
-"""Which kernel a name, a file or some weights stand for. A file takes numpy, and a .pt or .pth torch."""
+"""The kernel for a name, a file or weights. A file needs numpy, and a .pt or .pth also torch."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
 
 
 _WEIGHT_BITS = 60
-"""Weights given as floats are taken to this many bits after the point: no float64 above 2**-8 loses any."""
+"""Float weights are rounded to this many bits after the point, which is exact for float64 above 2**-8."""
 
 _FLAT = Fraction(1, 2**18)
-"""Phases that sum to 1 but for this are meant to: it is what rounding weights to float32 can make of a few hundred."""
+"""Phases this close to 1 are meant to sum to 1: rounding a few hundred weights to float32 can cause this error."""
 
 _LARGEST_GAIN = 1024
-"""Far past any use, and near enough that a grid of weights stays fine."""
+"""Far beyond any use, and small enough for a fine grid of weights."""
 
 _MOST_WEIGHTS = 2**22
-"""Twice those of a layer of 21 channels at factor 32. Whole numbers of any length take seconds for as many."""
+"""Twice those of a layer of 21 channels at factor 32. Python's integers take seconds for this many."""
 
 
 def chosen_kernel(text: str, factor: int) -> Kernel:
-    """The kernel that a user means: one of `KERNEL_NAMES`, or `FILE` or `FILE:KEY` of a layer's weight.
+    """The kernel for the text of a user: one of `KERNEL_NAMES`, or `FILE` or `FILE:KEY` of a layer's weight.
 
-    The stride is the factor, and the padding the one that enlarges exactly so many times. A file is read again when it
-    has changed.
+    The stride is the factor, and the padding makes the layer enlarge exactly `factor` times. A file is read again when
+    it has changed.
 
     Raises:
-        UsageError: if there is no such name or file, the file cannot be read, or a bias lies beside its weight: nobody
-            can tell which range of pixels it was meant for.
-        GeometryError: if its weight is none of a layer that enlarges images so many times, or was fitted for another
+        UsageError: if there is no such name or file, the file cannot be read, or it also has a bias for the weight,
+            because the range of pixels that the bias assumes is unknown.
+        GeometryError: if a layer with its weight cannot enlarge images `factor` times, or it was fitted for another
             factor.
 
     >>> chosen_kernel("lanczos3", 2).kernel_size
@@ -51,7 +51,7 @@ def chosen_kernel(text: str, factor: int) -> Kernel:
 
 
 def kernel_warnings(text: str, factor: int) -> tuple[str, ...]:
-    """A line that says that flat images do not stay flat under a `chosen_kernel`, if they do not.
+    """A warning if flat images do not stay flat under a `chosen_kernel`.
 
     Raises:
         UsageError: as `chosen_kernel` does.
@@ -63,11 +63,11 @@ def kernel_warnings(text: str, factor: int) -> tuple[str, ...]:
 
 
 def _of_file(text: str, factor: int) -> tuple[Kernel, tuple[str, ...]]:
-    from upsample_cli.kernels.weights.files import split_place  # numpy with it
+    from upsample_cli.kernels.weights.files import split_place  # imports numpy
     from upsample_cli.kernels.weights.readers import WEIGHT_READERS
 
     path, _ = split_place(text)
-    if path.suffix.lower() not in WEIGHT_READERS and not os.path.isfile(path):  # noqa: PTH113  for names too long, too
+    if path.suffix.lower() not in WEIGHT_READERS and not os.path.isfile(path):  # noqa: PTH113  also takes names that are too long
         raise UsageError(
             f"there is no kernel named {text!r}",
             f"choose one of {', '.join(KERNEL_NAMES)}, or a file of weights ({', '.join(WEIGHT_READERS)})",
@@ -76,7 +76,7 @@ def _of_file(text: str, factor: int) -> tuple[Kernel, tuple[str, ...]]:
         status = path.stat()
         stamp = (status.st_mtime_ns, status.st_size)
     except (OSError, ValueError):
-        stamp = (0, 0)  # reading it will say what is wrong
+        stamp = (0, 0)  # reading it raises the error
     return _read_file(text, checked_factor(factor), stamp)
 
 
@@ -88,12 +88,12 @@ def _read_file(place: str, factor: int, _stamp: tuple[int, int]) -> tuple[Kernel
     try:
         weights = read_weights(place)
         made_for = fitted_factor(weights.path)
-    except ImageError as error:  # all images need it: the run cannot begin
+    except ImageError as error:  # a fault of the run, not of one image
         raise UsageError(f"kernel {error.cause}", error.next_step) from error
     _refuse_bias(weights)
     if made_for not in (None, factor):
         raise GeometryError(f"kernel {weights.path} was fitted for factor {made_for}", f"enlarge {made_for} times")
-    _check_count(place, weights.weight.size)  # before they become Python's numbers
+    _check_count(place, weights.weight.size)  # before they become Python's integers
     kernel = kernel_of_weights(place, factor, weights.weight.ravel().tolist(), weights.weight.shape)
     warning = unflat_warning(weights.weight, factor)
     return kernel, () if warning is None else (warning,)
@@ -110,19 +110,19 @@ def _refuse_bias(weights: Weights) -> None:
 def kernel_of_weights(name: str, factor: int, weights: Sequence[float], shape: Sequence[int]) -> Kernel:
     """Any weights of a transposed convolution as a kernel.
 
-    Each is rounded to a multiple of 2**-60. If every phase sums to 1 but for roundings of float32, it sums to exactly 1
-    in the kernel: the network it came from meant flat to stay flat.
+    Weights are rounded to multiples of 2**-60. If every phase sums to 1 up to float32 rounding, it sums to exactly 1 in
+    the kernel: the network was meant to keep flat images flat.
 
     Args:
-        name: what the user calls it.
+        name: the user's name for it.
         weights: finite numbers, torch's weight flattened.
-        shape: of that weight: (1, 1, k, k) for every channel alike, (C, 1, k, k) for each its own (groups = C) or
+        shape: of that weight: (1, 1, k, k), the same for all channels; (C, 1, k, k), one per channel (groups = C); or
             (C, C, k, k), dense.
 
     Raises:
-        UsageError: if the factor is not a whole number from 1 to 64, or the weights are out of all proportion, or more
+        UsageError: if the factor is not a whole number from 1 to 64, the weights are far too large, or there are more
             than four million.
-        GeometryError: if the shape is none of those, or no padding makes the layer enlarge exactly `factor` times.
+        GeometryError: if the shape is another, or no padding makes the layer enlarge exactly `factor` times.
 
     >>> sixteenths = [1, 3, 3, 1, 3, 9, 9, 3, 3, 9, 9, 3, 1, 3, 3, 1]
     >>> mine = kernel_of_weights("mine", 2, [weight / 16 for weight in sixteenths], (1, 1, 4, 4))

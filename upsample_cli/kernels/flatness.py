@@ -1,4 +1,4 @@
-"""What weights make of a flat image, in words. numpy, no torch."""
+"""Whether flat images stay flat under some weights, as a warning. numpy, no torch."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from upsample_cli.geometry.sizes import MAX_FACTOR
 
 _UNSEEN = 2.0**-9
-"""Phases that sum to 1 but for this are let pass: they move white by less than half of one of 255 levels."""
+"""Phases this close to 1 are accepted: they change white by less than half of one of 255 levels."""
 
 
 def unflat_warning(weight: NDArray[np.float64], factor: int) -> str | None:
-    """A line that says that a flat image would not stay as it is, and at which factors it would; None if it does.
+    """A warning if a flat image would change, with the factors at which it would not; None if it stays flat.
 
-    The sum of a phase is what an output of that kind becomes where all inputs are 1, in every channel: a grey image.
+    The sum of a phase is the output of that kind if all inputs are 1 in every channel: a grey image.
 
     Args:
         weight: (C, 1, k, k), groups = C, or (C, C, k, k), dense; `k - factor` is even and not negative.
@@ -40,14 +40,15 @@ def unflat_warning(weight: NDArray[np.float64], factor: int) -> str | None:
     effects += ["patterned"] * (least != most)
     said = least if least == most else f"{least} to {most}"
     size = planes.shape[-1]
-    suited = [each for each in range(2 - size % 2, min(size, MAX_FACTOR) + 1, 2) if _is_flat(_phase_sums(planes, each))]
+    candidates = range(2 - size % 2, min(size, MAX_FACTOR) + 1, 2)
+    suited = [candidate for candidate in candidates if _is_flat(_phase_sums(planes, candidate))]
     advice = f"; they suit factor {_listed(suited)}" if suited else ""
     effect = " and ".join(effects)
     return f"at factor {factor} the weights' phases sum to {said}, not to 1: the image gets {effect}{advice}"
 
 
 def _phase_sums(planes: NDArray[np.float64], factor: int) -> NDArray[np.float64]:
-    """(channels, factor, factor) of (channels, k, k)."""
+    """(channels, k, k) -> (channels, factor, factor)."""
     channels, size, _ = planes.shape
     more = -size % factor
     padded = np.pad(planes, ((0, 0), (0, more), (0, more)))

@@ -1,11 +1,11 @@
-"""What the engine convolves with: whole weights over one denominator. No torch.
+"""The kernel of the engine: whole weights over one denominator. No torch.
 
 A kernel is the weight of a transposed convolution whose stride is the factor, as whole numbers: the layer sums whole
-numbers, and one division by `denominator` follows. That is what makes pixels exact, and alike on every device and
-however they are cut, whatever the kernel is: an outer product of a profile's taps, or any weights at all.
+numbers, and one division by `denominator` follows. So pixels are exact and do not depend on the device or on how the
+image is cut, for any kernel: an outer product of a profile's taps, or any weights.
 
-Whole weights may be as large as they like until pixels are known. `Kernel.within` then gives the same kernel on a grid
-just fine enough for the sums of those pixels to be exact in a float type (`pixels.fitted`).
+Whole weights may have any size until the type of the pixels is known. `Kernel.within` then gives the same kernel on the
+finest grid for which the sums of those pixels are exact in a float type (`exact.fitted`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from upsample_cli.kernels.rounding import rounded_phases, rounded_ratio
 from upsample_cli.kernels.shipped import FITTED, shipped_kernel
 
 KERNEL_NAMES = (*PROFILES, FITTED)
-"""Every kernel that has a name: those that have a formula, and the one fitted to photographs."""
+"""The named kernels: those with a formula, and the one fitted to photographs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +28,16 @@ class Kernel:
     """The whole weight of a transposed convolution, with its settings.
 
     Args:
-        name: what the user calls it.
+        name: the user's name for it.
         factor: the stride.
         weights: whole numbers, torch's weight (in, out / groups, kernel_size, kernel_size) flattened: weight i is
             `weights[i] / denominator`.
         denominator: common to all weights.
-        padding: of the transposed convolution: `kernel_size - 2 * padding == factor`, so that n samples become exactly
-            `n * factor`, and output o lies at `(o + 1/2) / factor - 1/2`.
-        channels: 1 for one plane of weights that serves every channel of an image; else the channels of the images
-            that it is for.
-        is_dense: every output channel takes every input channel, instead of its own alone (groups = channels).
+        padding: of the transposed convolution: `kernel_size - 2 * padding == factor`, so n samples become exactly
+            `n * factor`, and output o is at `(o + 1/2) / factor - 1/2`.
+        channels: 1 for one plane of weights that serves every channel of an image; otherwise the number of channels
+            that images must have.
+        is_dense: every output channel depends on every input channel, instead of only on its own (groups = channels).
     """
 
     name: str
@@ -55,7 +55,7 @@ class Kernel:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Of the weight, as torch has it: (in_channels, out_channels / groups, kernel_size, kernel_size)."""
+        """Shape of torch's weight: (in_channels, out_channels / groups, kernel_size, kernel_size)."""
         return self.channels, self.channels if self.is_dense else 1, self.kernel_size, self.kernel_size
 
     @property
@@ -65,7 +65,7 @@ class Kernel:
 
     @property
     def phases(self) -> list[tuple[int, ...]]:
-        """The indices of the weights that meet in one output, for each kind of output.
+        """The indices of the weights that contribute to one output, for each kind of output.
 
         >>> kernel_named("bilinear", 2).phases[0]
         (0, 2, 8, 10)
@@ -88,7 +88,7 @@ class Kernel:
 
     @property
     def reach(self) -> int:
-        """The largest sum of the magnitudes of weights that meet: no output is larger than it times the largest pixel.
+        """The largest sum of magnitudes over a phase: no output exceeds it times the largest pixel.
 
         >>> kernel_named("bilinear", 2).reach, kernel_named("bicubic", 2).reach / 128**2
         (16, 1.41015625)
@@ -97,7 +97,7 @@ class Kernel:
 
     @property
     def overshoots(self) -> bool:
-        """Whether outputs can leave the range of the pixels: some weight is negative, or a phase sums to over 1."""
+        """Whether outputs can leave the range of the pixels: a weight is negative, or a phase sums to more than 1."""
         return min(self.weights) < 0 or self.reach > self.denominator
 
     @property
@@ -106,10 +106,10 @@ class Kernel:
         return all(sum(self.weights[index] for index in phase) == self.denominator for phase in self.phases)
 
     def within(self, most: int) -> Kernel:
-        """The same kernel with a `reach` of no more than `most`.
+        """The same kernel with a `reach` of at most `most`.
 
-        If its own is more, weights are rounded to the finest grid for which it is not. Where every phase sums to 1 it
-        does so after it, exactly (`rounding.rounded_phases`).
+        If its own reach is larger, weights are rounded to the finest grid for which it is not. If every phase sums to
+        1, it still does exactly (`rounding.rounded_phases`).
 
         >>> kernel_named("bicubic", 2).within(2**16).denominator
         16384
@@ -119,7 +119,7 @@ class Kernel:
         if self.reach <= most:
             return self
         phases = self.phases
-        spare = max(map(len, phases))  # what rounding and mending a phase can add to a sum
+        spare = max(map(len, phases))  # what rounding a phase and correcting its sum can add
         denominator = (most - spare) * self.denominator // self.reach
         if self.is_flat:
             weights = rounded_phases(self.weights, phases, denominator)
@@ -130,11 +130,11 @@ class Kernel:
 
 @functools.lru_cache(maxsize=32, typed=True)
 def kernel_named(name: str, factor: int) -> Kernel:
-    """The kernel of that name for that factor; of a profile, the outer product of its taps with themselves.
+    """The kernel of that name for a factor; for a profile, the outer product of its taps with themselves.
 
     Raises:
-        UsageError: if there is no such kernel, or the factor is not a whole number from 1 to 64, or "fitted" was not
-            fitted for it.
+        UsageError: if there is no such kernel, the factor is not a whole number from 1 to 64, or there is no fitted
+            kernel for it.
 
     >>> kernel_named("nearest", 2)
     Kernel(name='nearest', factor=2, weights=(1, 1, 1, 1), denominator=1, padding=0, channels=1, is_dense=False)
@@ -152,7 +152,7 @@ def kernel_named(name: str, factor: int) -> Kernel:
 
 
 def axis_of(kernel: Kernel) -> AxisKernel | None:
-    """The taps along one axis whose outer product with themselves the kernel is; None if it is none of a profile's.
+    """The taps along one axis if the kernel is their outer product with themselves; None if it is not a profile's.
 
     >>> axis_of(kernel_named("bilinear", 2)).numerators
     (1, 3, 3, 1)
@@ -163,7 +163,7 @@ def axis_of(kernel: Kernel) -> AxisKernel | None:
 
 
 def spread(kernel: Kernel, channels: int, *, is_dense: bool) -> Kernel:
-    """A kernel that serves every channel as one for so many: a plane each, or in a dense weight, which is zero between.
+    """A kernel that serves every channel, repeated for `channels`: a plane per channel, or dense with zeros between.
 
     >>> spread(kernel_named("nearest", 1), 2, is_dense=True).weights
     (1, 0, 0, 1)
@@ -179,12 +179,12 @@ def spread(kernel: Kernel, channels: int, *, is_dense: bool) -> Kernel:
 
 
 def misfit(kernel: Kernel, channels: int, *, has_alpha: bool) -> tuple[str, str] | None:
-    """Why a kernel cannot take an image, and what to do about it; None if it can.
+    """Why a kernel does not suit an image, and what to do about it; None if it does.
 
     Args:
         channels: of the image, alpha included.
-        has_alpha: colour is to be premultiplied by alpha. That needs a kernel that treats all channels alike and keeps
-            flat flat: else colour and opacity would be scaled apart.
+        has_alpha: colour is premultiplied by alpha. That needs a kernel that treats all channels alike and keeps flat
+            images flat; otherwise colour and opacity would be scaled differently.
 
     >>> misfit(kernel_named("bicubic", 2), 4, has_alpha=True) is None
     True

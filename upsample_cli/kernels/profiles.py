@@ -1,7 +1,7 @@
-"""Interpolation profiles, and their taps at whole factors as exact fractions. Whole numbers alone: no numpy, no torch.
+"""Interpolation profiles, and their taps at whole factors as exact fractions. Whole numbers only: no numpy, no torch.
 
-A profile is a function of the distance between an output sample and an input sample, in input samples. Sampled at the
-distances that occur at a whole factor it gives the taps of a transposed convolution along one axis.
+A profile is a function of the distance between an output sample and an input sample, in input samples. Its values at
+the distances that occur at a whole factor are the taps of a transposed convolution along one axis.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _DIGITS = 60
 _PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459")
 _SAMPLED_BITS = 128
 _TAP_BITS = 60
-"""Taps that are no fractions are rounded to this many bits: finer than float64, and alike on every machine."""
+"""Irrational taps are rounded to this many bits: finer than float64, and the same on every machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,11 @@ class Profile:
     """An even function, zero from `support` on.
 
     Args:
-        support: how far it reaches to each side, in input samples.
-        value: of a distance, 0 <= distance < support.
+        support: its extent on each side, in input samples.
+        value: the function of a distance, 0 <= distance < support.
         source: where the formula is from.
-        is_rational: whether `value` is exact. If not, it has some sixty digits, and taps are divided by their phase's
-            sum, which is then not 1 by itself.
+        is_rational: whether `value` is exact. If not, it has about sixty digits, and taps are divided by the sum of
+            their phase, which need not be 1.
     """
 
     support: Fraction
@@ -44,7 +44,7 @@ class Profile:
 
 
 def _cubic(b: Fraction, c: Fraction) -> Callable[[Fraction], Fraction]:
-    """The piecewise cubics that keep flat flat. Source: Mitchell & Netravali 1988, equation 8."""
+    """The piecewise cubics that keep flat images flat. Source: Mitchell & Netravali 1988, equation 8."""
 
     def value(x: Fraction) -> Fraction:
         if x < 1:
@@ -68,7 +68,7 @@ def _lanczos(lobes: int) -> Callable[[Fraction], Fraction]:
 
 
 def _sine(turns: Fraction) -> Decimal:
-    """`sin(pi * turns)` by its power series, where it converges fast."""
+    """`sin(pi * turns)` by its power series, for a reduced angle at which it converges fast."""
     reduced = turns % 2
     if reduced > 1:
         return -_sine(reduced - 1)
@@ -112,20 +112,20 @@ PROFILES: dict[str, Profile] = {
     ),
     "gaussian": Profile(Fraction(2), _gaussian, "exp(-2*x**2): sigma 1/2, cut at four sigma", is_rational=False),
 }
-"""Every kernel that has a formula. `bicubic` and `catmull-rom` are the same: two roads to one polynomial."""
+"""The kernels with a formula. `bicubic` and `catmull-rom` are the same polynomial, derived in two ways."""
 
 
 @dataclass(frozen=True, slots=True)
 class AxisKernel:
-    """A profile's taps along one axis, with the settings of the transposed convolution that carries them.
+    """A profile's taps along one axis, with the settings of their transposed convolution.
 
     Args:
         name: a key of `PROFILES`.
         factor: the stride.
         numerators: whole numbers, one per tap; tap t is `numerators[t] / denominator`.
         denominator: common to all taps; each phase's numerators sum to it.
-        padding: of the transposed convolution. `kernel_size - 2 * padding == factor`, so that n samples become
-            exactly `n * factor`, and output o lies at `(o + 1/2) / factor - 1/2`.
+        padding: of the transposed convolution. `kernel_size - 2 * padding == factor`, so n samples become exactly
+            `n * factor`, and output o is at `(o + 1/2) / factor - 1/2`.
     """
 
     name: str
@@ -157,9 +157,9 @@ class AxisKernel:
 def halo(factor: int, padding: int) -> int:
     """Input samples needed on each side of a run of samples, by a kernel of `factor + 2 * padding` taps.
 
-    Output `o` takes input `i` where `0 <= o + padding - i * factor < kernel_size`. The last output of a run ending at
-    input `b` is `b * factor - 1`, so the farthest input lies `(factor - 1 + padding) // factor` past the run; the taps
-    being as many as `factor + 2 * padding`, the near side needs the same.
+    Output `o` uses input `i` if `0 <= o + padding - i * factor < kernel_size`. The last output of a run ending at input
+    `b` is `b * factor - 1`, so its farthest input is `(factor - 1 + padding) // factor` past the run. Because there are
+    `factor + 2 * padding` taps, the near side needs the same number.
 
     >>> halo(factor=2, padding=1)
     1
@@ -168,10 +168,10 @@ def halo(factor: int, padding: int) -> int:
 
 
 def phase_taps(factor: int, padding: int) -> list[tuple[int, list[int | None]]]:
-    """Along one axis, for each phase: the first input of the neighbourhood that it takes, and through which taps.
+    """Along one axis, for each phase: the first input of the neighbourhood that it uses, and the taps of its inputs.
 
-    Output `i * factor + phase` takes input `i + n` through tap `phase + padding - n * factor`. Inputs are counted from
-    `i - halo`; all phases take as many, through no tap (None) where a kernel has none.
+    Output `i * factor + phase` uses input `i + n` with tap `phase + padding - n * factor`. Inputs are counted from
+    `i - halo`. All phases have the same number of inputs; the tap is None where the kernel has none.
 
     >>> phase_taps(factor=3, padding=1)
     [(0, [4, 1]), (1, [2, None]), (1, [3, 0])]
@@ -184,7 +184,7 @@ def phase_taps(factor: int, padding: int) -> list[tuple[int, list[int | None]]]:
     ]
     count = max(map(len, met))
     firsts = [min(*taps, 2 * around + 1 - count) for taps in met]
-    return [(first, [taps.get(first + each) for each in range(count)]) for first, taps in zip(firsts, met, strict=True)]
+    return [(first, [taps.get(first + n) for n in range(count)]) for first, taps in zip(firsts, met, strict=True)]
 
 
 def bilinear_taps(kernel_size: int) -> tuple[Fraction, ...]:
@@ -202,7 +202,7 @@ def bilinear_taps(kernel_size: int) -> tuple[Fraction, ...]:
 
 
 def checked_factor(factor: int) -> int:
-    """The factor, if it is one.
+    """The factor as an int, if it is legal.
 
     Raises:
         UsageError: if it is not a whole number from 1 to 64.
@@ -212,12 +212,12 @@ def checked_factor(factor: int) -> int:
     return int(factor)
 
 
-@functools.lru_cache(maxsize=128, typed=True)  # 2.0 is no factor
+@functools.lru_cache(maxsize=128, typed=True)  # 2.0 is not a factor
 def axis_kernel(name: str, factor: int) -> AxisKernel:
     """The taps of a profile at a whole factor.
 
-    Tap t of k lies `|t + 1/2 - k/2| / factor` from the output sample; k is the largest size of the factor's parity
-    whose taps all lie within the support, less those at its ends that are zero.
+    The distance of tap t of k from the output sample is `|t + 1/2 - k/2| / factor`; k is the largest size of the
+    factor's parity with all taps inside the support, without zeros at the ends.
 
     Raises:
         UsageError: if there is no such profile, or the factor is not a whole number from 1 to 64.

@@ -1,4 +1,4 @@
-"""Whole numbers in place of weights, which still sum to what they should. No numpy, no torch."""
+"""Rounding weights to whole numbers with the sums preserved. No numpy, no torch."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 def rounded_phases(weights: Sequence[int], phases: Iterable[Sequence[int]], denominator: int) -> list[int]:
     """Whole weights scaled so that those of each phase sum to `denominator`, and rounded.
 
-    Each is rounded to the nearest, halves away from zero; what is then missing from a phase's sum, at most half a unit
-    for each of its weights, goes to its largest weight. So kernels that are their own mirror image stay so.
+    Weights are rounded to nearest, halves away from zero. The difference to the sum of the phase, at most half a unit
+    per weight, is added to its largest weight. So symmetric kernels stay symmetric.
 
     Args:
         weights: any scale; no phase may sum to zero.
-        phases: the indices of the weights that meet in one output, for each kind of output.
+        phases: the indices of the weights that contribute to one output, for each kind of output.
 
     >>> rounded_phases([1, 1, 4, 1, 1], [range(5)], 10)
     [1, 1, 6, 1, 1]

@@ -1,4 +1,4 @@
-"""The kernels fitted to photographs that come with the package. Their making: `python -m benchmarks.fit_kernels`."""
+"""The kernels fitted to photographs that come with the package. `python -m benchmarks.fit_kernels` makes them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def shipped_kernel(factor: int) -> ShippedKernel:
     """The fitted kernel for a factor.
 
     Raises:
-        UsageError: if none was fitted for it.
+        UsageError: if there is none for it.
 
     >>> kernel = shipped_kernel(2)
     >>> sum(kernel.weights) == 4 * kernel.denominator

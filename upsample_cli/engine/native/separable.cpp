@@ -142,7 +142,7 @@ template <class Pixel, class Sum> Vector<Pixel, Sum> as_pixels(Vector<int32_t, S
     return __builtin_convertvector(__builtin_convertvector(numbers, Vector<uint16_t, Sum>), Vector<Pixel, Sum>);
 }
 
-// A vector of sums as pixels: quotients rounded half up, cut off where they leave the range. See pixels.finish.
+// A vector of sums as pixels: quotients rounded half up, clipped to the range. See exact.finish.
 template <class Pixel, class Sum, bool HasAlpha>
 Vector<Pixel, Sum> finished(const Work &work, Vector<Sum, Sum> sums, Vector<Index<Sum>, Sum> alpha_lanes,
                             Vector<Index<Sum>, Sum> is_alpha)

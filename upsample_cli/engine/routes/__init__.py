@@ -1,1 +1,1 @@
-"""Ways to compute one padded tile, and the choice of the fastest that gives the layer's pixels."""
+"""Routes: algorithms that enlarge one padded tile. `select` chooses the fastest that gives the layer's pixels."""

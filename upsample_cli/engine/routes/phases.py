@@ -1,8 +1,8 @@
 """A transposed convolution of stride s as s ordinary ones, each of which yields whole rows of interleaved outputs.
 
-Output row `i*s + phase` takes a few input rows around i: that is one convolution for each *row phase*. Along a row, a
-*block* of pixels is taken at once: its outputs, computed as the channels of one position, lie in memory exactly as the
-row's pixels do. It is the very same multiplications, in an order that fills a processor's vectors.
+Output row `i*s + phase` depends on a few input rows around i: one convolution for each *row phase*. Along a row, the
+outputs of a *block* of pixels are computed as the channels of one position, so they have the memory layout of the
+output row. The multiplications are the same, in an order that fills a processor's vectors.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from upsample_cli.engine.layer import integer_layer
 from upsample_cli.kernels.kernel import Kernel
 
 _LANES = 16
-"""Sums that one vector of 512 bits holds. With shorter ones, the same blocks are as good as any others."""
+"""Sums in one vector of 512 bits. For shorter vectors the same blocks are as good as any others."""
 
 _MOST_LANES = 64
-"""Sums of one block. Above, they do not stay in registers."""
+"""The most sums of one block that stay in registers."""
 
 _STORING = 7
-"""What turning a vector of sums into pixels costs, in multiplications of vectors."""
+"""The cost of turning a vector of sums into pixels, in multiplications of vectors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """How the pixels of a row are taken together.
+    """How the pixels of a row are grouped into blocks.
 
-    The outputs of a block begin where an output's window begins at the block's halo, `offset` before the outputs of its
-    own pixels: so it touches the fewest columns.
+    The outputs of a block begin `offset` before the outputs of its own pixels, where an output's window begins at the
+    block's halo. So the block touches as few columns as possible.
 
     Args:
-        pixels: that one block takes.
-        group: neighbours that count as the channels of one position; `pixels` is a multiple of it.
+        pixels: in one block.
+        group: neighbouring pixels that form the channels of one position; `pixels` is a multiple of it.
         factor, halo, padding: of the kernel.
 
     >>> Blocks(pixels=2, group=1, factor=2, halo=1, padding=1).columns
@@ -48,7 +48,7 @@ class Blocks:
 
     @property
     def offset(self) -> int:
-        """Outputs of the first block that lie before the image's first."""
+        """Outputs of the first block before the first output of the image."""
         return self.halo * self.factor - self.padding
 
     @property
@@ -58,7 +58,7 @@ class Blocks:
         return -(-touched // self.group) * self.group
 
     def padded_width(self, width: int) -> int:
-        """The columns that a padded tile needs for its core to be covered by whole blocks."""
+        """How many columns a padded tile needs for whole blocks to cover its core."""
         blocks = -(-(width * self.factor + self.offset) // (self.pixels * self.factor))
         needed = max((blocks - 1) * self.pixels + self.columns, width + 2 * self.halo)
         return -(-needed // self.group) * self.group
@@ -74,21 +74,21 @@ class Blocks:
         return wide
 
     def grouped(self, tiles: torch.Tensor) -> torch.Tensor:
-        """Padded tiles as the row phases take them.
+        """Padded tiles as the input of the row phases, in the same memory.
 
         tiles: (tiles, height, `padded_width`, channels), contiguous -> (tiles, group * channels, height, width /
-        group), channels last: the same memory.
+        group), channels last.
         """
         count, height, width, channels = tiles.shape
         return tiles.view(count, height, width // self.group, self.group * channels).permute(0, 3, 1, 2)
 
 
 def best_blocks(kernel: Kernel, channels: int, *, products: int, least_depth: int) -> Blocks:
-    """The blocks that cost the fewest steps for each output.
+    """The blocks with the fewest steps for each output.
 
     Args:
-        products: that one step adds up for each sum: 4 of bytes, 1 of floats.
-        least_depth: channels of a position below which a convolution wastes its steps.
+        products: how many one step adds to each sum: 4 for bytes, 1 for floats.
+        least_depth: a convolution over fewer channels than this wastes steps.
 
     >>> from upsample_cli.kernels.kernel import kernel_named
     >>> [best_blocks(kernel_named("bilinear", factor), 3, products=4, least_depth=4).pixels for factor in (2, 3, 4)]
@@ -103,7 +103,7 @@ def best_blocks(kernel: Kernel, channels: int, *, products: int, least_depth: in
 
 
 def steps_per_output(blocks: Blocks, channels: int, *, products: int) -> float:
-    """Multiplications of whole vectors for each output, and what storing it costs: an estimate that ranks blocks."""
+    """Multiplications of whole vectors for each output, with the cost of storing it: an estimate to rank blocks."""
     lanes = blocks.pixels * blocks.factor * channels
     rows = 1 + 2 * blocks.padding / blocks.factor
     steps = rows * (blocks.columns // blocks.group) * -(-blocks.group * channels // products)
@@ -115,8 +115,8 @@ class RowPhase:
     """The convolution that yields one row phase.
 
     Args:
-        blocks: how it takes the pixels of a row.
-        first: the first row of the neighbourhood that it touches.
+        blocks: how the pixels of a row are grouped.
+        first: the first row of the neighbourhood that it uses.
         weight: (pixels * s * channels, group * channels, rows, columns / group): output channel `q * channels + c` is
             output column q of a block, channel c.
         bias: (pixels * s * channels,).
@@ -129,29 +129,29 @@ class RowPhase:
 
     @property
     def stride(self) -> list[int]:
-        """Of the convolution."""
+        """The stride of the convolution."""
         return [1, self.blocks.pixels // self.blocks.group]
 
     def taken(self, numbers: torch.Tensor, rows: int) -> torch.Tensor:
-        """The part of padded tiles, as `Blocks.grouped` gives them, that yields so many rows."""
+        """The part of the padded tiles of `Blocks.grouped` that yields `rows` rows."""
         return numbers[:, :, self.first : self.first + rows + self.weight.shape[2] - 1]
 
     def convolved(self, numbers: torch.Tensor, rows: int) -> torch.Tensor:
-        """So many rows of outputs in blocks, as `write` takes them."""
+        """`rows` rows of outputs in blocks, the input of `write`."""
         return torch.nn.functional.conv2d(self.taken(numbers, rows), self.weight, self.bias, self.stride)
 
     def write(self, outputs: torch.Tensor, out: torch.Tensor) -> None:
-        """Write what the convolution gave to the rows of a tile.
+        """Write the outputs of the convolution to the rows of a tile.
 
         Args:
             outputs: (tiles, pixels * s * channels, rows, blocks), channels last.
             out: (rows, width, tiles * channels), any strides.
         """
         tiles, _, rows, _ = outputs.shape
-        each = out.view(rows, -1, tiles, out.shape[2] // tiles)
-        pixels = outputs.permute(0, 2, 3, 1).reshape(tiles, rows, -1, each.shape[3])
+        target = out.view(rows, -1, tiles, out.shape[2] // tiles)
+        pixels = outputs.permute(0, 2, 3, 1).reshape(tiles, rows, -1, target.shape[3])
         offset = self.blocks.offset
-        each.copy_(pixels[:, :, offset : offset + out.shape[1]].permute(1, 2, 0, 3))
+        target.copy_(pixels[:, :, offset : offset + out.shape[1]].permute(1, 2, 0, 3))
 
 
 def row_phases(
@@ -159,7 +159,7 @@ def row_phases(
 ) -> list[RowPhase]:
     """The row phases of a kernel.
 
-    Output `i*s + o` takes input `i + n` through tap `o + padding - n*s`, where there is such a tap.
+    Output `i*s + o` uses input `i + n` with tap `o + padding - n*s`, if that tap exists.
 
     Args:
         mixing: (channels, channels): output channel c sums the layer's channels with the weights `mixing[c]`.
@@ -183,12 +183,12 @@ def row_phases(
 
 
 def _taps(kernel: Kernel, outputs: range, inputs: range) -> tuple[torch.Tensor, torch.Tensor]:
-    """Along one axis: the tap between each output and each input, and whether there is one."""
+    """Along one axis: the tap between each output and each input, and whether it exists."""
     tap = torch.tensor(outputs)[:, None] + kernel.padding - torch.tensor(inputs) * kernel.factor
     return tap.clamp(0, kernel.kernel_size - 1), (tap >= 0) & (tap < kernel.kernel_size)
 
 
 def _whole_weight(kernel: Kernel, channels: int, dtype: torch.dtype) -> torch.Tensor:
-    """(channels out, channels in, kernel_size, kernel_size): the layer's weight with its zeros between the channels."""
+    """(channels out, channels in, kernel_size, kernel_size): the layer's weight, with zeros between the channels."""
     weight = integer_layer(kernel, dtype=dtype, device=torch.device("cpu")).weight
     return weight.transpose(0, 1) if kernel.is_dense else torch.eye(channels, dtype=dtype)[..., None, None] * weight

@@ -28,7 +28,7 @@ class Route(Protocol):
 
 
 class PlainRoute:
-    """The layer as torch runs it, channels as a batch if one kernel serves them all. Any device, any pixels."""
+    """The layer as torch runs it, with channels as a batch if one kernel serves all of them. Any device, any pixels."""
 
     def __init__(self, kernel: Kernel, arithmetic: Arithmetic, device: torch.device) -> None:
         self.device = device

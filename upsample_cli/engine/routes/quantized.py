@@ -14,11 +14,11 @@ _INT8 = torch.iinfo(torch.int8)
 class QuantisedRoute:
     """One 8-bit integer convolution per row phase: bytes in, bytes out, no pass before or after. CPU, uint8, no alpha.
 
-    The operators are those that torch's x86 quantised export uses. They multiply bytes by the int8 numerators, sum in
-    int32, scale by `1 / divisor` and round half to even; adding half of the smallest step of an even divisor turns
-    that into half up, and an odd divisor never meets a half. They promise no stability, hence `chosen_route`'s check.
+    The operators are those of torch's x86 quantized export. They multiply bytes by the int8 numerators, sum in int32,
+    scale by `1 / divisor` and round half to even. Adding half of the smallest step turns that into half up for an even
+    divisor; with an odd one no quotient is a half. The operators are not stable, so `chosen_route` checks them.
 
-    A numerator that int8 does not hold is the sum of some that it does, each with a copy of the pixels.
+    A numerator outside int8 is the sum of several inside it, each of which multiplies its own copy of the pixels.
     """
 
     bytes_per_value = 2
@@ -61,7 +61,7 @@ class QuantisedRoute:
 
 
 def int8_copies(kernel: Kernel) -> int:
-    """How many weights of int8 it takes to make the kernel's largest.
+    """How many int8 weights must be added up to represent the kernel's largest.
 
     >>> from upsample_cli.kernels.kernel import kernel_named
     >>> [int8_copies(kernel_named("bilinear", factor)) for factor in (4, 8, 10)]  # the largest are 49, 225 and 361

@@ -10,21 +10,20 @@ from upsample_cli.engine.routes.plain import PlainRoute
 from upsample_cli.kernels.kernel import Kernel
 
 _INTERLEAVING = 6
-"""What interleaving channels costs, in the steps of `phases.steps_per_output`. Measured."""
+"""The cost of interleaving channels, in the steps of `phases.steps_per_output`. Measured."""
 
 
 class RowPhaseRoute:
     """One `conv2d` per row phase in the float type of the sums. CPU.
 
-    The rounding term is the convolution's bias. With alpha, `pixels.finish` divides `2*sum(c*a) + sum(a)` by `2*sum(a)`
-    for colour and `sum(a) + divisor//2` by the divisor for alpha: both dividend and divisor are linear in what
-    `pixels.prepare` made, so each comes out of a convolution with its channels in place for one division. Without it, a
-    divisor that is a power of two, whose quotients no float rounds, is divided into the weights instead.
+    The rounding term is the convolution's bias. With alpha, `exact.finish` divides `2*sum(c*a) + sum(a)` by `2*sum(a)`
+    for colour and `sum(a) + divisor//2` by the divisor for alpha. Dividends and divisors are both linear in the numbers
+    of `exact.prepare`, so one convolution yields all dividends and another all divisors, in place for one division.
+    Without alpha, a divisor that is a power of two is divided into the weights instead, which is exact.
 
-    Its weights hold zeros beside the taps, which spoil what they should leave alone if they meet an infinity or a NaN:
-    tiles of float pixels that are not all finite go the plain way.
+    Packed weights contain zeros, and 0 * inf is NaN, so tiles with non-finite pixels fall back to `PlainRoute`.
 
-    Bytes are made of floats by way of int16: torch has vectors for both steps, and none for the one.
+    Floats become bytes through int16: torch has vectorized code for each of these two steps, but not for a single one.
     """
 
     def __init__(self, kernel: Kernel, arithmetic: Arithmetic, channels: int) -> None:
@@ -72,11 +71,11 @@ class RowPhaseRoute:
 
 
 def _float_blocks(kernel: Kernel, arithmetic: Arithmetic, channels: int) -> tuple[Blocks, bool]:
-    """The blocks of a float convolution, and whether it takes each channel as an image of its own.
+    """The blocks of a float convolution, and whether it convolves each channel as a separate image.
 
-    A convolution of all channels multiplies by zeros between them; apart, they have to be interleaved afterwards.
+    A convolution of all channels also multiplies by the zeros between them; separate ones need interleaving afterwards.
     """
-    together, apart = (best_blocks(kernel, each, products=1, least_depth=2) for each in (channels, 1))
+    together, apart = (best_blocks(kernel, depth, products=1, least_depth=2) for depth in (channels, 1))
     saved = steps_per_output(together, channels, products=1) - steps_per_output(apart, 1, products=1)
     worth_it = saved > _INTERLEAVING or arithmetic.sum_dtype == torch.float64
     is_planar = worth_it and channels > 1 and kernel.channels == 1 and not arithmetic.has_alpha

@@ -1,4 +1,4 @@
-"""Which route computes: for a kernel and a kind of pixels, the fastest here that gives the layer's pixels."""
+"""The choice of the route: for a kernel and a kind of pixels, the fastest here that gives the layer's pixels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from upsample_cli.kernels.kernel import Kernel
 FastRoute = SeparableRoute | QuantisedRoute | RowPhaseRoute
 
 _MOST_COPIES = 3
-"""Copies of the pixels beyond which float sums are faster than sums of bytes. Measured."""
+"""With more copies of the pixels than this, float sums are faster than sums of bytes. Measured."""
 
 
 @functools.lru_cache(maxsize=64)
@@ -43,7 +43,7 @@ def chosen_route(kernel: Kernel, arithmetic: Arithmetic, channels: int, device: 
 
 
 def _fast_routes(kernel: Kernel, arithmetic: Arithmetic) -> list[type[FastRoute]]:
-    """Candidates of a CPU, fastest first; some cannot be made."""
+    """Candidates of a CPU, fastest first. Constructing one may fail."""
     bytes_only = arithmetic.pixel_dtype == torch.uint8 and not arithmetic.has_alpha
     is_quantised = bytes_only and int8_copies(kernel) <= _MOST_COPIES
     return [SeparableRoute, QuantisedRoute, RowPhaseRoute] if is_quantised else [SeparableRoute, RowPhaseRoute]
@@ -66,20 +66,20 @@ def agreeing(
 def _agrees(route: Route, plain: PlainRoute, kernel: Kernel, arithmetic: Arithmetic, channels: int) -> bool:
     """Whether two routes give the same pixels on a tile of extremes, flat runs and noise.
 
-    Float pixels may differ by a few roundings, as their sums are taken in another order.
+    Float pixels may differ by a few roundings, because their sums are added up in another order.
     """
-    height = min(13, max(3, 104 // kernel.factor))  # of a large factor fewer: its outputs are many
+    height = min(13, max(3, 104 // kernel.factor))  # a large factor has many outputs
     width = min(70, max(17, 560 // kernel.factor))
     generator = torch.Generator().manual_seed(0)
     shape = (height + 2 * kernel.halo, width + 2 * kernel.halo, channels)
     tile = torch.rand(shape, generator=generator, dtype=torch.float64)
     tile[:, : width // 3] = tile[:, : width // 3].round()
     tile[:, -width // 4 :] = 1
-    if arithmetic.has_alpha and not arithmetic.is_exact:  # with opacity about zero nothing would be left of digits
+    if arithmetic.has_alpha and not arithmetic.is_exact:  # near zero opacity no correct digits would remain
         tile[..., -1] = 1 - tile[..., -1] / 8
     tile = (tile * arithmetic.largest_pixel).round() if arithmetic.is_exact else tile
     tile = tile.to(arithmetic.pixel_dtype).to(plain.device)
-    found, expected = (applied(each, tile, kernel) for each in (route, plain))
+    found, expected = (applied(candidate, tile, kernel) for candidate in (route, plain))
     if arithmetic.is_exact:
         return torch.equal(found, expected)
     eps = torch.finfo(arithmetic.pixel_dtype).eps

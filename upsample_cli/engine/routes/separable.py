@@ -1,7 +1,7 @@
-"""The fastest way for kernels that are an outer product: compiled sums down the columns, then along the rows.
+"""The fastest route for kernels that are an outer product: compiled sums down the columns, then along the rows.
 
-`separable.cpp` does the work; here are its tables. It is there where the package was built with a compiler, and for
-whole pixels: the routes of torch serve all others.
+`separable.cpp` computes; this module prepares its tables. It needs a package that was built with a compiler, and whole
+pixels. The routes of torch serve everything else.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from upsample_cli.kernels.profiles import phase_taps
 Table = NDArray[Any]
 
 _BUILDS = {"AVX512": ("avx512", "avx2"), "AVX2": ("avx2",)}
-"""Which of the compiled modules a processor can run, fastest first, by what torch calls its capability."""
+"""The compiled modules that a processor can run, fastest first, by torch's name for its capability."""
 
 
 class _Sums(NamedTuple):
-    """What sums are held in.
+    """The type of the sums.
 
     Args:
-        code: as the compiled module calls it.
+        code: its name in the compiled module.
         dtype: of the sums.
-        order: of the tables that say which numbers a vector takes.
-        most: no sum, nor what is made of it, is larger.
+        order: dtype of the tables that select the numbers of a vector.
+        most: the largest sum or dividend that it holds.
     """
 
     code: str
@@ -51,15 +51,15 @@ _SUMS = (
 
 
 class SeparableRoute:
-    """Sums of whole numbers along one axis and then the other, by vectors of the processor. CPU, whole pixels.
+    """Sums of whole numbers along one axis and then the other, in vectors of the processor. CPU, whole pixels.
 
-    Sums are 16 bits wide if that holds them, else 32, else they are float64. Their quotients are exact: of 16 bits by a
-    multiplication that was tried for every dividend, of 32 by a float that is corrected by its remainder, of float64 as
-    `pixels.finish` says.
+    Sums have 16 bits if they fit, otherwise 32 bits, otherwise they are float64. Quotients are exact: for 16 bits by a
+    multiplication that was verified for every dividend, for 32 bits by a float corrected by its remainder, for float64
+    by the proof in `exact.finish`.
 
     Raises:
-        ValueError: there is no compiled module, or it cannot do this: the kernel is no outer product, pixels are not
-            whole, or there are so many channels that those which belong together do not meet in a vector.
+        ValueError: if there is no compiled module, the kernel is not an outer product, pixels are not whole, or there
+            are so many channels that those of one pixel do not fit in a vector.
     """
 
     def __init__(self, kernel: Kernel, arithmetic: Arithmetic, channels: int, *, module: ModuleType | None = None):
@@ -67,10 +67,10 @@ class SeparableRoute:
         module = module or next(iter(compiled_modules()), None)
         if axis is None or not arithmetic.is_exact or module is None:
             raise ValueError("only outer products, only whole pixels, and only where it was compiled")
-        # Of bands: several wait for an encoder, which is slower than this. Twice as large they are a tenth faster.
+        # For bands, of which several wait for a slower encoder. Twice as large they would be a tenth faster.
         self.bytes_per_value = 4 * arithmetic.pixel_dtype.itemsize
         self._enlarge = module.enlarge
-        scale = 2 if axis.denominator == 1 else 1  # no multiplication stands for a division by 1
+        scale = 2 if axis.denominator == 1 else 1  # a division by 1 has no multiplier of 16 bits
         divisor = arithmetic.divisor * scale
         sums, (multiplier, shift) = _sums(kernel, arithmetic, divisor)
         phases = phase_taps(axis.factor, axis.padding)
@@ -90,13 +90,13 @@ class SeparableRoute:
         )  # fmt: skip
 
     def __call__(self, padded: torch.Tensor, out: torch.Tensor) -> None:
-        """See `routes.Route`."""
+        """See `plain.Route`."""
         self._enlarge(padded.numpy(), out.numpy(), *self._settings)
 
 
 @functools.cache
 def compiled_modules() -> list[ModuleType]:
-    """The compiled modules that are there and that this processor can run, fastest first."""
+    """The compiled modules that are installed and that this processor can run, fastest first."""
     found = []
     for build in _BUILDS.get(torch.backends.cpu.get_cpu_capability(), ()):
         with contextlib.suppress(ImportError):
@@ -105,13 +105,13 @@ def compiled_modules() -> list[ModuleType]:
 
 
 def _sums(kernel: Kernel, arithmetic: Arithmetic, divisor: int) -> tuple[_Sums, tuple[int, int]]:
-    """The narrowest sums that hold all that is made of them, and what a division becomes if they are 16 bits wide."""
+    """The narrowest type that holds all sums and dividends, with the multiplier and shift that replace the division."""
     largest = arithmetic.largest_pixel * kernel.reach * (divisor // arithmetic.divisor)
     if not arithmetic.has_alpha and not arithmetic.overshoots:
         multiplication = _multiplication(divisor, largest + divisor // 2)
         if multiplication is not None:
             return _SUMS[0], multiplication
-    # With alpha: twice a colour's and an alpha's sum, and the divisor, which is twice an alpha's.
+    # With alpha: twice a colour sum plus an alpha sum, and the divisor, which is twice an alpha sum.
     most = (2 * arithmetic.largest_pixel + 3) * largest if arithmetic.has_alpha else largest + 2 * divisor
     for sums in _SUMS[1:]:
         if most <= sums.most:
@@ -140,16 +140,16 @@ def _multiplication(divisor: int, most: int) -> tuple[int, int] | None:
 
 
 def _columns(taps: Table, firsts: Table, channels: int, lanes: int) -> tuple[Table, Table, Table, int]:
-    """How vectors of outputs take their inputs, up to where it repeats.
+    """The inputs of each vector of outputs, for one period of the pattern.
 
     Returns:
-        order: (vectors, lanes), which number of the line each lane takes for its first tap, counted from
-        first: (vectors,), counted from the first column that the period touches.
+        order: (vectors, lanes), the number of the line that each lane uses for its first tap, counted from `first`.
+        first: (vectors,), counted from the first column of the period.
         weights: (vectors, taps, lanes).
         advance: from one period to the next, in numbers of the line.
 
     Raises:
-        ValueError: the inputs of a vector lie too far apart for one.
+        ValueError: if the inputs of a vector do not fit in one vector.
     """
     factor = len(taps)
     per_pixel = factor * channels

@@ -1,8 +1,8 @@
-"""The whole way of a tile on a GPU in one kernel: bytes in, whole sums, one division, bytes out. Triton, whole pixels.
+"""A tile on a GPU in one kernel: bytes in, whole sums, one division, bytes out. Triton, whole pixels.
 
-What the layer's own kernels of cuDNN need passes over memory for, numbers of floating point before them and rounding
-after, happens here between one load and one store. Sums are whole numbers of 32 or 64 bits, so nothing is rounded.
-Triton comes with torch's builds for CUDA; where it does not, or has no compiler for its launchers, the layer computes.
+The layer's kernels in cuDNN need passes over memory for the conversion to floats before and the rounding after. Here
+both happen between one load and one store. Sums are whole numbers of 32 or 64 bits, so nothing is rounded.
+Triton comes with torch's builds for CUDA. Without it, or without a compiler for its launchers, the layer computes.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from upsample_cli.engine.exact import Arithmetic
 from upsample_cli.kernels.kernel import Kernel
 from upsample_cli.kernels.profiles import phase_taps
 
-warnings.filterwarnings("ignore", message="TRITON_DEFAULT_FP_FUSION")  # it concerns sums of floats: here are none
+warnings.filterwarnings("ignore", message="TRITON_DEFAULT_FP_FUSION")  # about sums of floats, not used here
 
 _BLOCK = 1024
 _MOST_IN_32_BITS = 2**31 - 1
 _MOST = 2**63 - 1
 
 
-# Sizes and places in memory differ from tile to tile: for each of their alignments a kernel would be compiled anew.
+# Sizes and addresses differ from tile to tile; Triton would compile the kernel again for each of their alignments.
 @triton.jit(
     do_not_specialize=["samples", "blocks", "padded_row", "out_row"],
     do_not_specialize_on_alignment=["padded", "out", "weights", "firsts"],
@@ -50,14 +50,14 @@ def _enlarge_row(
     number: tl.constexpr,
     block: tl.constexpr,
 ):
-    """What a block of the samples of one row of inputs, pixel by pixel, channel by channel, gives to one of outputs.
+    """Compute one row of outputs from a block of samples of one input row, pixel by pixel, channel by channel.
 
-    All lanes are at the same phase at a time, so that weights are scalars, and neighbours load what lies side by side.
+    All lanes work on the same phase at a time, so weights are scalars and neighbouring lanes load neighbouring samples.
     """
     row = tl.program_id(0) // blocks
     sample = tl.program_id(0) % blocks * block + tl.arange(0, block)
     inside = sample < samples
-    sample = tl.minimum(sample, samples - 1)  # so that loads need no mask
+    sample = tl.minimum(sample, samples - 1)  # so loads need no mask
     column = sample // channels
     channel = sample - column * channels
     is_alpha = channel == channels - 1
@@ -96,10 +96,10 @@ def _enlarge_row(
 
 
 class FusedRoute:
-    """Each output summed by itself from the pixels around it. CUDA, whole pixels, kernels that serve every channel.
+    """Each output is a sum over the pixels around it. CUDA, whole pixels, kernels that serve every channel.
 
     Raises:
-        ValueError: it cannot do this.
+        ValueError: if it does not support the kernel or the pixels.
     """
 
     def __init__(self, kernel: Kernel, arithmetic: Arithmetic, channels: int, device: torch.device):
@@ -136,10 +136,10 @@ class FusedRoute:
         }
 
     def __call__(self, padded: torch.Tensor, out: torch.Tensor) -> None:
-        """See `routes.Route`."""
+        """See `plain.Route`."""
         samples = out.shape[1] // self._settings["factor"] * out.shape[2]
         blocks = triton.cdiv(samples, _BLOCK)
-        # The rows along the one axis of a grid that is long: the others end at 65,535.
+        # Rows go along the first axis of the grid: the others are limited to 65,535.
         _enlarge_row[(out.shape[0] * blocks,)](
             padded, out, self._weights, self._firsts, samples, blocks, padded.stride(0), out.stride(0),
             **self._settings,

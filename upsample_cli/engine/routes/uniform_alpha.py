@@ -1,4 +1,4 @@
-"""Tiles of one alpha throughout, computed without alpha."""
+"""Tiles of constant alpha, computed without alpha."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from upsample_cli.engine.routes.plain import Route
 
 
 class UniformAlphaRoute:
-    """For pixels with alpha: tiles of one alpha throughout (most are opaque) go the way of pixels without.
+    """For pixels with alpha: a tile whose alpha is constant (most are opaque) uses the route for pixels without alpha.
 
     Exact, because a positive constant alpha cancels: `sum(w*c*a) / sum(w*a) == sum(w*c) / sum(w)`.
     """
@@ -21,6 +21,6 @@ class UniformAlphaRoute:
     def __call__(self, padded: torch.Tensor, out: torch.Tensor) -> None:
         """See `Route`."""
         alpha = padded[..., -1]
-        low, high = (alpha.int() if alpha.dtype == torch.uint16 else alpha).aminmax()  # which torch lacks for uint16
+        low, high = (alpha.int() if alpha.dtype == torch.uint16 else alpha).aminmax()  # torch has no aminmax for uint16
         route = self._straight if low == high and low > 0 else self._premultiplied
         route(padded, out)

@@ -1,1 +1,1 @@
-"""Weights of real layers, read from files; none of them can run code, and each is bounded before it is read."""
+"""Weights of layers, read from files. No file can run code, and the cost of each is bounded before it is read."""

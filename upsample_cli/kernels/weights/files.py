@@ -1,7 +1,7 @@
-"""Weights of real layers, read from files.
+"""Weights of layers, read from files.
 
-A file's place is written `PATH` or `PATH:KEY`; the key is needed where a file holds several weights. Nothing in a file
-is run: of .pt only tensors are taken, of .npy only numbers.
+A weight is written `PATH` or `PATH:KEY`; the key is needed if a file contains several weights. No code in a file is
+run: a .pt yields tensors only, a .npy numbers only.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from upsample_cli.kernels.weights.readers import MOST_WEIGHTS, WEIGHT_READERS, S
 from upsample_cli.special_files import refuse_special
 
 METADATA_KEY = "upsample-cli"
-"""The one key of the metadata of files that `tconv fit` writes; under it a JSON object, because safetensors keeps
-several keys in no order."""
+"""The only key in the metadata of files that `tconv fit` writes. Its value is a JSON object, because safetensors does
+not keep the order of several keys."""
 
 _SHOWN_KEYS, _SHOWN_CHARACTERS = 8, 60
 _LARGEST_WEIGHT = 1e100
-"""Sums of so large ones stay far from infinity."""
+"""Sums of weights up to this size stay far from infinity."""
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """One layer's weight, with what else its file holds.
+    """One layer's weight, with the rest of its file.
 
     Args:
         path: the file.
         key: of the weight in it; "" for a file that is one array.
         weight: (in_channels, out_channels / groups, *kernel_size), float64.
         bias: (out_channels,) float64, or None.
-        state: the whole file: arrays or tensors by key, read when they are asked for.
+        state: the whole file: arrays or tensors by key, read on access.
     """
 
     path: Path
@@ -57,7 +57,7 @@ class Weights:
 
 
 def read_weights(place: str) -> Weights:
-    """Read one weight of three to five axes, and its bias if the file has one beside it.
+    """Read one weight of three to five axes, and its bias if the file has one.
 
     Raises:
         ImageError: the file cannot be read.
@@ -80,7 +80,7 @@ def read_weights(place: str) -> Weights:
 
 @contextmanager
 def _faults_named(path: Path) -> Iterator[None]:
-    """Make of whatever reading a file raises an error that names it."""
+    """Turn any exception while reading a file into an error that names the file."""
     try:
         yield
     except (ImageError, UsageError):
@@ -93,7 +93,7 @@ def _faults_named(path: Path) -> Iterator[None]:
         raise ImageError(
             path, "holds more than tensors, which could run code", "save model.state_dict() and give that"
         ) from error
-    except BaseException as error:  # whatever a damaged file makes its library raise, a panic of Rust included
+    except BaseException as error:  # any exception of a library on a damaged file, including a panic of Rust
         if isinstance(error, STOPS):
             raise
         cause = " ".join(str(error).split())[:200]
@@ -101,10 +101,10 @@ def _faults_named(path: Path) -> Iterator[None]:
 
 
 def fitted_factor(path: Path) -> int | None:
-    """The factor that `tconv fit` made a file for; None of any other file.
+    """The factor for which `tconv fit` made a file; None for any other file.
 
     Raises:
-        ImageError: if the file's metadata say that it did, and not for which.
+        ImageError: if the metadata are those of `tconv fit` but have no valid factor.
     """
     if path.suffix.lower() != ".safetensors":
         return None
@@ -117,9 +117,9 @@ def fitted_factor(path: Path) -> int | None:
 
 
 def split_place(place: str) -> tuple[Path, str]:
-    """The file and the key that a place names; the key may be empty."""
+    """The file and the key of `PATH` or `PATH:KEY`; the key may be empty."""
     path, colon, key = place.rpartition(":")
-    if not colon or os.path.exists(place) or Path(path).suffix.lower() not in WEIGHT_READERS:  # noqa: PTH110  for names too long, too
+    if not colon or os.path.exists(place) or Path(path).suffix.lower() not in WEIGHT_READERS:  # noqa: PTH110  also takes names that are too long
         return Path(place), ""
     return Path(path), key
 
@@ -150,9 +150,9 @@ def _shown(key: str) -> str:
 
 
 def _array(path: Path, key: str, state: State) -> NDArray[np.float64]:
-    """float64 of an array or a tensor of any dtype."""
+    """An array or a tensor of any dtype as float64."""
     name, count = _shown(key) or "in it", prod(state.shapes[key])
-    if count > MOST_WEIGHTS:  # also of a tensor whose elements are all the same few bytes
+    if count > MOST_WEIGHTS:  # also if all elements share the same few bytes
         raise ImageError(path, f"the weight {name} has {count} numbers", f"give {MOST_WEIGHTS} at the most")
     value = state[key]
     if isinstance(value, np.ndarray):
@@ -161,7 +161,7 @@ def _array(path: Path, key: str, state: State) -> NDArray[np.float64]:
         is_real = not value.is_complex()
         try:
             array = value.detach().cpu().double().numpy() if is_real else value
-        except (RuntimeError, TypeError) as error:  # sparse, quantised, or of the device "meta"
+        except (RuntimeError, TypeError) as error:  # sparse, quantized, or on the device "meta"
             raise ImageError(
                 path, f"the weight {name} is no plain tensor", "save it dense, as numbers, on the CPU"
             ) from error

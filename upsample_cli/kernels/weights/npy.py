@@ -1,4 +1,4 @@
-"""Arrays of .npy files. What the header says is checked before a number is read."""
+"""Arrays of .npy files. The header is checked before any number is read."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-_LONGEST_HEADER = 2**16  # numpy itself takes 10,000 characters
+_LONGEST_HEADER = 2**16  # numpy itself accepts 10,000 characters
 
 
 def read_array(path: Path, most: int) -> NDArray[Any]:
     """The array of a .npy file.
 
     Args:
-        most: numbers that it may have.
+        most: how many numbers it may have.
 
     Raises:
         ValueError: if it has more, is damaged, or holds anything but numbers.
         OSError: if it cannot be read.
     """
-    with path.open("rb") as file:  # np.load would take archives too, and praise pickles
+    with path.open("rb") as file:  # np.load would also accept archives, and its errors suggest pickles
         head = io.BytesIO(file.read(_LONGEST_HEADER))
         version = np.lib.format.read_magic(head)
         if version not in _HEADERS:

@@ -1,8 +1,8 @@
-"""What a pickle would cost, counted before torch reads it. Nothing is unpickled here, and torch is not imported.
+"""The cost of a pickle, counted before torch reads it. Nothing is unpickled here, and torch is not imported.
 
 torch's weights-only reader runs no code, but it builds whatever a pickle describes: a few bytes copy a large list a
-million times, `bytearray(2**36)` fills the memory, and a tuple that holds another twice, sixty levels deep, takes
-years to hash as a key. So the pickle's instructions are followed first, with sizes in place of values.
+million times, `bytearray(2**36)` fills the memory, and a tuple that contains another twice, sixty levels deep, takes
+years to hash as a key. So this module first follows the pickle's instructions with sizes in place of values.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from collections.abc import Callable
 from typing import IO, Any
 
 MOST_INSTRUCTIONS = 2**20
-"""Of all pickles in a file: about 20,000 tensors. Both readers take about a second for as many."""
+"""The most instructions of all pickles in a file: about 20,000 tensors. Both readers need about a second for them."""
 
 MOST_COPIED = 2**23
-"""Values that calls may copy and keys may hash, in all."""
+"""The most values that all calls may copy and all keys may hash."""
 
 _FROM_TYPE = "torch._tensor._rebuild_from_type_v2"
 _VIEWS = {f"torch._utils._rebuild_{name}" for name in ("tensor", "tensor_v2", "tensor_v3", "meta_tensor_no_storage")}
-"""Calls that make a tensor and copy nothing; the first three have its sizes in third place."""
+"""Calls that make a tensor and copy nothing; the first three have its sizes as their third argument."""
 _WRAPPERS = {
     "torch._utils._rebuild_parameter",
     "torch._utils._rebuild_parameter_with_state",
@@ -41,32 +41,32 @@ _COPIES = {
 
 
 class Budget:
-    """What the pickles of one file may still cost, and the storages they have named."""
+    """What the pickles of one file have cost so far, and the storages they have named."""
 
     def __init__(self) -> None:
         self.instructions = self.copied = 0
         self._storages: dict[str, str | int] = {}
 
     def copy(self, values: int) -> None:
-        """Count values that are copied, hashed or looked at."""
+        """Count values that are copied, hashed or visited."""
         self.copied += values
         if self.copied >= MOST_COPIED:
             raise ValueError(f"it would make {MOST_COPIED} values or more out of few")
 
     def name_storage(self, key: str | int) -> None:
-        """Torch finds a record by its name in any case, and reads it again for each way in which it is written."""
+        """Refuse a second spelling: torch ignores the case of a record's name and reads it once for each spelling."""
         known = self._storages.setdefault(str(key).lower(), key)
         if (type(known), known) != (type(key), key):
             raise ValueError("it names one storage in two ways")
 
 
 class _Value:
-    """What an instruction would make.
+    """The result that an instruction would have.
 
     Args:
-        size: values in it, shared ones counted each time; characters of a text.
-        parts: what a container holds; a tuple's are final.
-        known: of a text or a whole number, itself.
+        size: number of values in it, shared ones counted every time; characters of a text.
+        parts: of a container; those of a tuple are final.
+        known: the value of a text or a whole number.
         elements: of a tensor.
     """
 
@@ -77,11 +77,11 @@ class _Value:
 
 
 def check_pickle(file: IO[bytes], budget: Budget) -> None:
-    r"""Refuse a pickle that would copy or hash far more than it holds.
+    r"""Refuse a pickle that would copy or hash far more than it contains.
 
     Raises:
         ValueError: if it would, or is damaged.
-        pickle.UnpicklingError: if it calls what no tensor needs.
+        pickle.UnpicklingError: if it calls something that no tensor needs.
 
     >>> import io
     >>> check_pickle(io.BytesIO(pickle.dumps({"weight": [1.0, 2.0]}, protocol=2)), Budget())
@@ -97,7 +97,7 @@ def check_pickle(file: IO[bytes], budget: Budget) -> None:
         try:
             is_known = machine.follow(code.name, argument)
         except (IndexError, KeyError, AttributeError, TypeError):
-            return  # nothing is where it should be: torch fails here, too
+            return  # malformed: torch fails here, too
         if not is_known:
             return  # torch refuses this instruction
 
@@ -112,7 +112,7 @@ class _Machine:
         self.memo: dict[int, _Value] = {}
 
     def follow(self, name: str, argument: Any) -> bool:
-        """Follow one instruction; False if torch knows none such."""
+        """Follow one instruction; False if torch does not know it."""
         if pushed := _PUSHED.get(name):
             self.stack.append(pushed(argument))
         elif name in ("BINGET", "LONG_BINGET"):
@@ -129,7 +129,7 @@ class _Machine:
         return True
 
     def _popped(self, name: str) -> list[_Value]:
-        """What an instruction takes off the stack: all above the mark, or as many as it says."""
+        """The values that an instruction pops off the stack: all above the mark, or a fixed number."""
         count = _COUNTS.get(name)
         if count is None:
             taken, self.stack = self.stack, self.below.pop()
@@ -172,9 +172,9 @@ class _Machine:
         if is_tensor or name.endswith(".bytearray"):
             numbers = [abs(value.known) for value in given if isinstance(value.known, int)]
             self.budget.copy(math.prod(numbers) if numbers else 0)
-        if name in _COPIES:  # a tensor that is taken for a list is taken apart
+        if name in _COPIES:  # a tensor given as a list is split into its elements
             self.budget.copy(sum(_looked_at(value) for value in given))
-        made = _Value(1 + 4 * size, [], final=False)  # a text that is encoded has up to four bytes a character
+        made = _Value(1 + 4 * size, [], final=False)  # encoded text has up to four bytes per character
         if name in _VIEWS:
             made.elements = _elements(given)
         elif name in _WRAPPERS:
@@ -191,7 +191,7 @@ class _Machine:
 
 
 def _copied(value: _Value, levels: int) -> int:
-    """Values that a copy takes or hashes: of a list or a dictionary those of its parts, as they are now."""
+    """How many values a copy or a hash visits: for a list or a dictionary, those of its parts at this moment."""
     if value.is_final or not levels:
         return value.size
     total = value.size
@@ -207,7 +207,7 @@ def _looked_at(value: _Value) -> int:
 
 
 def _elements(arguments: list[_Value]) -> int:
-    """Of a tensor made of (storage, offset, sizes, ...)."""
+    """Elements of a tensor made from (storage, offset, sizes, ...)."""
     sizes = arguments[2].parts if len(arguments) > 2 else None
     numbers = [size.known for size in sizes or [] if isinstance(size.known, int)]
     return abs(math.prod(numbers)) if numbers else 0
@@ -226,7 +226,7 @@ _PUSHED: dict[str, Callable[[Any], _Value]] = {
     "EMPTY_TUPLE": lambda _: _Value(parts=[]),
     "GLOBAL": lambda name: _Value(known=name.replace(" ", ".")),
 }
-"""What each instruction puts on the stack."""
+"""What each instruction pushes on the stack."""
 
 _COUNTS = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3, "APPEND": 1, "SETITEM": 2, "BUILD": 2, "REDUCE": 2, "NEWOBJ": 2}
 _COUNTS["BINPERSID"] = 1
@@ -238,4 +238,4 @@ _TAKEN: dict[str, Callable[[_Machine, list[_Value]], None]] = {
     "BUILD": _Machine._build,
     "BINPERSID": _Machine._storage,
 }
-"""What is done with what each instruction takes off the stack."""
+"""What each instruction does with the values that it pops."""

@@ -1,7 +1,7 @@
-"""Arrays and tensors of weight files, by key. Torch is imported for .pt and .pth, and for numbers that numpy has not.
+"""Arrays and tensors of weight files, by key. Torch is imported for .pt and .pth, and for types that numpy lacks.
 
-A file may be hostile: what it says of its sizes is checked before anything is allocated, and of safetensors only what
-is asked for is read.
+A file may be hostile: the sizes that it declares are checked before anything is allocated, and only the requested
+tensors of a safetensors file are read.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from upsample_cli.kernels.weights.npy import read_array
 from upsample_cli.kernels.weights.torch_archives import check_torch_file
 
 MOST_WEIGHTS = 2**26
-"""Of one layer: those of ConvTranspose2d(4096, 1024, 4)."""
+"""The most weights of one layer: those of ConvTranspose2d(4096, 1024, 4)."""
 
 _LONGEST_HEADER = 2**24
-"""Bytes of what a safetensors file says of its tensors: some 100,000 of them."""
+"""The most bytes of a safetensors header: about 100,000 tensors."""
 _MOST_NAME_CHARACTERS = 2**26
-"""Of all names in a .pt file, dots included."""
+"""The most characters of all names in a .pt file, including dots."""
 _NUMPY_KINDS = {"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "F32", "F64"}
-"""What safetensors calls the numbers that numpy has: not bfloat16, nor floats of 8 bits."""
+"""The types of safetensors that numpy has too: not bfloat16 or floats of 8 bits."""
 
 
 class State(Mapping[str, Any]):
-    """A file's arrays or tensors by key, of which the shapes are known at once.
+    """A file's arrays or tensors by key. The shapes are known before any of them is read.
 
     Args:
         shapes: by key.
-        load: what reads one.
+        load: reads one.
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], load: Callable[[str], Any]) -> None:
@@ -56,7 +56,7 @@ def _read_pt(path: Path) -> State:
     import torch
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of how the file was written, which is nothing to its reader
+        warnings.simplefilter("ignore")  # about how the file was written
         tensors = _tensors(torch.load(path, map_location="cpu", weights_only=True, mmap=can_map), torch.Tensor)
     return State({name: _shape(tensor) for name, tensor in tensors.items()}, tensors.__getitem__)
 
@@ -64,7 +64,7 @@ def _read_pt(path: Path) -> State:
 def _tensors(value: Any, kind: type) -> dict[str, Any]:
     """Every tensor in nested dictionaries, keys joined by dots; `{"state_dict": {...}}` is common.
 
-    A dictionary that is there more than once, or holds itself, is looked into once.
+    A dictionary that occurs more than once, or contains itself, is visited once.
     """
     found: dict[str, Any] = {}
     seen, characters = set(), 0
@@ -85,28 +85,28 @@ def _tensors(value: Any, kind: type) -> dict[str, Any]:
 
 
 def _key_text(key: object) -> str:
-    """A key that is no name or number might, written out, be longer than any memory."""
+    """The text of a key. The text of any other type could exceed the memory, so only its type is named."""
     return str(key) if isinstance(key, str | int | float | bytes) else f"<{type(key).__name__}>"
 
 
 def _shape(tensor: Any) -> tuple[int, ...]:
     try:
         return tuple(tensor.shape)
-    except RuntimeError:  # one of tensors of several shapes has none
+    except RuntimeError:  # a nested tensor has no single shape
         return ()
 
 
 def _read_safetensors(path: Path) -> State:
     file = opened_safetensors(path, "numpy")
-    slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118  it is no mapping
-    if not {each.get_dtype() for each in slices.values()} <= _NUMPY_KINDS:
+    slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118  it is not a mapping
+    if not {part.get_dtype() for part in slices.values()} <= _NUMPY_KINDS:
         file = opened_safetensors(path, "pt")
-    return State({key: tuple(each.get_shape()) for key, each in slices.items()}, file.get_tensor)
+    return State({key: tuple(part.get_shape()) for key, part in slices.items()}, file.get_tensor)
 
 
 def opened_safetensors(path: Path, framework: str) -> Any:
-    """A safetensors file, of which the header alone is read."""
-    with path.open("rb") as file:  # the library has words of its own for what is missing or a folder
+    """A safetensors file, of which only the header has been read."""
+    with path.open("rb") as file:  # for the usual errors if it is missing or a folder
         length = int.from_bytes(file.read(8), "little")
     if length > _LONGEST_HEADER:
         raise ValueError(f"its header has {length} bytes; {_LONGEST_HEADER} are the most that are read")
@@ -121,4 +121,4 @@ WEIGHT_READERS: dict[str, Callable[[Path], State]] = {
     ".pth": _read_pt,
     ".npy": _read_npy,
 }
-"""What each extension is read by."""
+"""The reader for each extension."""

@@ -1,7 +1,7 @@
-"""Files of torch.save, looked at before torch reads them. Torch is not imported.
+"""Files of torch.save, checked before torch reads them. Torch is not imported.
 
-A few kilobytes of zip unpack to gigabytes, and a directory that is not where torch writes it shows one archive here
-and another to torch.
+A few kilobytes of zip can unpack to gigabytes. If the directory is not where torch writes it, this module and torch may
+read two different archives.
 """
 
 from __future__ import annotations
@@ -15,22 +15,25 @@ from typing import IO
 from upsample_cli.kernels.weights.pickle_bounds import Budget, check_pickle
 
 MOST_UNPACKED = 2**28
-"""Bytes that records may have beyond the file's own size. torch.save compresses none."""
+"""How many bytes larger than the file its records may be. torch.save does not compress."""
 
 _MOST_PICKLED, _MOST_RECORDS = 2**26, 2**17
 _FIRST, _END, _LOCATOR = b"PK\x03\x04", b"PK\x05\x06", b"PK\x06\x07"
 _END_BYTES, _LOCATOR_BYTES, _END64_BYTES = 22, 20, 56
 _MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""A pickled number, without its protocol: how files begin that torch wrote before 1.6."""
+"""A pickled number, without its protocol, at the start of files from torch before 1.6."""
 _PICKLES_BEFORE_STORAGES = 5
 
 
 def check_torch_file(path: Path) -> bool:
-    """Refuse a file that would take far more memory or time than its size says; whether its records can be mapped.
+    """Refuse a file that would take far more memory or time than its size suggests.
+
+    Returns:
+        Whether its records can be mapped.
 
     Raises:
-        ValueError: saying why.
-        pickle.UnpicklingError: if it calls what no tensor needs.
+        ValueError: if it would; the message gives the cause.
+        pickle.UnpicklingError: if it calls something that no tensor needs.
         OSError: if it cannot be read.
     """
     with path.open("rb") as file:
@@ -51,7 +54,7 @@ def _check_archive(file: IO[bytes]) -> bool:
     _check_directory(file, size)
     with zipfile.ZipFile(file) as archive:
         records = archive.infolist()
-        names = {record.orig_filename.lower() for record in records}  # as torch finds them: in any case
+        names = {record.orig_filename.lower() for record in records}  # torch ignores the case
         if len(names) < len(records):
             raise ValueError("two of its records have the same name")  # torch may read the other one
         if any(name.endswith("/constants.pkl") for name in names):
@@ -68,7 +71,7 @@ def _check_archive(file: IO[bytes]) -> bool:
 
 
 def _content(file: IO[bytes], record: zipfile.ZipInfo) -> bytes:
-    """A record's bytes. zipfile would refuse checksums that torch.save was told not to compute."""
+    """A record's bytes. zipfile would refuse records for which torch.save did not compute checksums."""
     file.seek(record.header_offset + 26)
     file.seek(sum(_numbers(file.read(4), (0, 2), (2, 2))), 1)
     content = file.read(record.compress_size)
@@ -80,7 +83,7 @@ def _content(file: IO[bytes], record: zipfile.ZipInfo) -> bytes:
 
 
 def _check_directory(file: IO[bytes], size: int) -> None:
-    """The directory ends the file, where zipfile and torch both find it."""
+    """Refuse an archive unless its directory is at the end of the file, where zipfile and torch both find it."""
     file.seek(max(0, size - _END_BYTES - _LOCATOR_BYTES))
     tail = file.read()
     locator, end = tail[:-_END_BYTES], tail[-_END_BYTES:]
