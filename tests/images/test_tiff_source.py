@@ -14,7 +14,7 @@ from PIL import Image
 from support.reading import rows_of
 
 from upsample_cli.errors import ImageError
-from upsample_cli.images.codecs.tiff import reader
+from upsample_cli.images.codecs.tiff import segments
 from upsample_cli.images.codecs.tiff.writer import TiffSink
 from upsample_cli.images.model import Layout, Metadata
 from upsample_cli.images.open import open_image, probe
@@ -221,7 +221,7 @@ def test_what_a_band_does_not_touch_is_not_in_memory(way, turn):
     orientation = [(274, 3, 1, turn, True)]
     stored = partial(tiff, pixels, photometric="rgb", extratags=orientation)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reader, "_PLAIN_BYTES", 1 << 16)
+        patch.setattr(segments, "_PLAIN_BYTES", 1 << 16)
         assert traced_peak(stored(**way), 32) < 1.6e6
         assert traced_peak(stored(**way), 2000) > pixels.nbytes  # the control: the whole at once is seen
 

@@ -1,4 +1,4 @@
-"""What an image file holds, and what each output format would keep of it: from its header, no pixel is decoded."""
+"""What an image file holds and what the output formats would keep of it, from its header; no pixel is decoded."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Offer:
     """What one output format would make of an image.
 
     Args:
-        loses: one line for each thing lost, or lost if the pixels are such.
+        loses: one line per certain or possible loss.
         quality: at which its coding takes something from the pixels, if none is given; None where it takes nothing.
-        refusal: why the enlarged image does not fit at all, if so.
+        refusal: why the format cannot hold the enlarged image, if so.
     """
 
     loses: tuple[str, ...]
@@ -44,8 +44,8 @@ class About:
         path: as it was named.
         size_bytes: of the file.
         info: of the image as it is read, orientation applied.
-        metadata: what travels beside the pixels.
-        orientation: how the stored image is turned to stand upright, 1 (not at all) to 8, as Exif counts.
+        metadata: of the image.
+        orientation: of the stored image, 1 (upright) to 8, as in Exif.
         icc_description: the name that the colour profile gives itself.
         camera: its maker and model, from Exif.
         date: when the image was taken, else when it was changed, as Exif writes it.
@@ -72,7 +72,7 @@ def about_image(path: Input, *, factor: int, max_pixels: int) -> About:
         max_pixels: refuse an image of more.
 
     Raises:
-        ImageError: it cannot be read, is no image, or is too large.
+        ImageError: it cannot be read, is not an image, or is too large.
     """
     info, metadata = read_header(path, max_pixels=max_pixels)
     with opened_file(path) as file:

@@ -12,7 +12,7 @@ from upsample_cli.images.model import Depth, FramesKind, Layout
 MetadataKind = Literal["icc_profile", "exif", "xmp", "iptc", "dpi", "text", "comment"]
 
 COMMENT = "Comment"
-"""Keyword under which the one nameless remark of a JPEG or GIF travels in `Metadata.text`."""
+"""Keyword of the comment of a JPEG or GIF in `Metadata.text`."""
 
 _GREY, _GREY_ALPHA = Layout("grey"), Layout("grey", alpha=True)
 _RGB, _RGB_ALPHA = Layout("rgb"), Layout("rgb", alpha=True)
@@ -35,11 +35,11 @@ class Format:
         pillow_name: Pillow's name of it.
         layouts: the layouts our sink for it writes.
         holds: the parts of `Metadata` it keeps; "comment" is the text of keyword `COMMENT` alone.
-        lossless: whether written pixels come back unchanged. WebP can do both: see `sinks.open_sink`.
+        lossless: whether written pixels come back unchanged. WebP can do both: see `save.open_sink`.
         streams: whether rows are written as they come, so that the whole image is never in memory.
         max_side: most rows and most columns.
         max_pixels: most pixels.
-        max_bytes: most bytes of pixels as they lie in the file.
+        max_bytes: most bytes of stored pixels.
         max_exif_bytes: most bytes of an Exif block.
         max_xmp_bytes: most bytes of an XMP packet.
         max_iptc_bytes: most bytes of IPTC captions.
@@ -69,12 +69,12 @@ class Format:
     frames: frozenset[FramesKind] = frozenset()
 
 
-# Limits, each read off the encoder and the decoder Pillow 13 carries: libjpeg stops at 65500 although the format has
+# Limits of the encoders and decoders in Pillow 13: libjpeg stops at 65500 although the format has
 # room for 65535; libavif writes up to 65536 but reads back only 32768 a side and 16384 * 16384 pixels; a BMP's file
 # size is a 32-bit number; a JPEG segment holds 65533 bytes, of which the Exif and XMP headers take 6 and 29.
 FORMATS: dict[str, Format] = {
-    each.name: each
-    for each in (
+    fmt.name: fmt
+    for fmt in (
         Format(
             "jpeg", "JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), "JPEG",
             frozenset({_GREY, _RGB, _CMYK}), frozenset({"icc_profile", "exif", "xmp", "iptc", "dpi", "comment"}),

@@ -23,7 +23,7 @@ DEFAULT_MAX_PIXELS = 500_000_000
 """Largest input that is decoded without being asked twice (`--max-pixels`)."""
 
 _RGB = Layout("rgb")
-_BY_EXTENSION = {extension: each for each in FORMATS.values() for extension in each.extensions}
+_BY_EXTENSION = {extension: fmt for fmt in FORMATS.values() for extension in fmt.extensions}
 
 
 def format_of_path(path: str | Path) -> Format | None:
@@ -41,7 +41,7 @@ def format_named(name: str) -> Format:
     """The format of a name or extension as a person types it.
 
     Raises:
-        UsageError: if there is none, naming those there are.
+        UsageError: the format does not exist; the message names those that do.
 
     >>> format_named("JPG") is format_named("jpeg") is format_named(".jpeg")
     True
@@ -56,17 +56,17 @@ def format_named(name: str) -> Format:
 def check_output_size(
     path: str | os.PathLike[str], fmt: Format, height: int, width: int, layout: Layout = _RGB
 ) -> None:
-    """Refuse an image that its output format cannot hold, before any work is spent on it.
+    """Refuse an image that its output format cannot hold, before any work on it.
 
     Args:
-        path: the file to be named in the message.
+        path: named in the message.
         fmt: the output format.
         height: rows of the output.
         width: columns of the output.
-        layout: what will be written; it matters only where a limit is counted in bytes.
+        layout: of the output; it matters only where a limit is in bytes.
 
     Raises:
-        ImageError: naming the limit, and a format that would do.
+        ImageError: naming the limit, and a format that holds the image.
 
     >>> check_output_size("a.webp", FORMATS["webp"], 10_000, 16_384)
     Traceback (most recent call last):
@@ -75,10 +75,9 @@ def check_output_size(
     cause = _limit_passed(fmt, height, width, layout)
     if cause is None:
         return
-    roomy = [each for each in (FORMATS["png"], FORMATS["tiff"]) if _limit_passed(each, height, width, layout) is None]
-    raise ImageError(
-        path, cause, "write " + " or ".join(each.title for each in roomy) if roomy else "choose a smaller --factor"
-    )
+    larger = (FORMATS["png"], FORMATS["tiff"])
+    titles = [other.title for other in larger if _limit_passed(other, height, width, layout) is None]
+    raise ImageError(path, cause, "write " + " or ".join(titles) if titles else "choose a smaller --factor")
 
 
 def _limit_passed(fmt: Format, height: int, width: int, layout: Layout) -> str | None:

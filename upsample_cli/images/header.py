@@ -1,4 +1,4 @@
-"""What an image's header tells, as Pillow opens it: of the whole file, or of one frame as an image of its own."""
+"""An image's header as Pillow opens it: of the whole file, or of one frame as an image of its own."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from upsample_cli.images.open_frames import frames_of
 from upsample_cli.images.orientation import ORIENTATION, TURNS
 
 _COEFFICIENT_BYTES = 2
-"""Of a progressive JPEG, which is all in memory before its first pixel is decoded."""
+"""Per sample of a progressive JPEG: all coefficients are in memory before its first pixel is decoded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What is known of an image before Pillow decodes it. Made by `header_of`.
+    """What is known of an image before Pillow decodes it. `header_of` makes it.
 
     Args:
-        info, metadata: for who asks for an image.
-        orientation: how it is to be turned once it is decoded, 1 to 8.
+        info, metadata: of the image as it is delivered.
+        orientation: of the stored image, 1 to 8.
         reading: how its pixels become rows.
     """
 
@@ -64,10 +64,10 @@ def header_of(opened: Opened, file: BinaryIO, name: str) -> Header:
 
 
 def of_frame(header: Header, frame: int | None, name: str, max_pixels: int) -> Header:
-    """The header of one frame, counted from 1, as of an image of its own; of None as it is.
+    """The header of one frame, counted from 1, as an image of its own; for None, the header itself.
 
     Raises:
-        ImageError: there is no such frame, or those before it, which have to be composed, are too many.
+        ImageError: the frame does not exist, or too many frames must be composed to reach it.
     """
     if frame is None:
         return header
@@ -80,7 +80,7 @@ def of_frame(header: Header, frame: int | None, name: str, max_pixels: int) -> H
 
 
 def as_frame(header: Header, layout: Layout) -> Header:
-    """The header of each frame of several: of that layout, and alone."""
+    """The header of one of several frames: with that layout, and alone."""
     info = replace(header.info, layout=layout, frames=None)
     return replace(header, info=info, reading=replace(header.reading, layout=layout, is_cut=False))
 

@@ -1,4 +1,4 @@
-"""How large an image may be, and what describes it: refused by what its header announces. No Pillow, no files."""
+"""Limits on an image and its metadata, checked against what the header announces. No Pillow, no files."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from upsample_cli.errors import ImageError
 from upsample_cli.images.model import Frames
 
 MAX_METADATA_BYTES = 16 << 20
-"""Of all that describes one image, decompressed: text, EXIF, XMP, captions and colour profile together."""
+"""For all metadata of one image, decompressed: text, EXIF, XMP, captions and colour profile together."""
 
 MANY = 50
-"""How many times `max_pixels` all frames or pages of a file may have together: as large as it, fifty; smaller, more."""
+"""All frames or pages of a file may have this many times `max_pixels` together."""
 
 
 class MetadataError(ValueError):
-    """A file describes its image by more than `MAX_METADATA_BYTES`. `opening.readable` makes a line of it."""
+    """A file holds more metadata than `MAX_METADATA_BYTES`. `readable.readable` makes it an `ImageError`."""
 
 
 def check_pixels(name: str, height: int, width: int, max_pixels: int) -> None:
@@ -31,12 +31,12 @@ def check_pixels(name: str, height: int, width: int, max_pixels: int) -> None:
 
 
 def check_frames(name: str, count: int, pixels: int, max_pixels: int) -> None:
-    """Refuse frames or pages that would take for ever together, although one alone would not.
+    """Refuse frames or pages that together would take for ever.
 
     Args:
-        count: of those that are to be enlarged.
-        pixels: of all of them.
-        max_pixels: allowed of one.
+        count: of the frames to be enlarged.
+        pixels: of all of them together.
+        max_pixels: allowed for one.
 
     Raises:
         ImageError: naming the option that allows it.
@@ -50,10 +50,10 @@ def check_frames(name: str, count: int, pixels: int, max_pixels: int) -> None:
 
 
 def check_all_frames(name: str, frames: Frames | None, height: int, width: int, max_pixels: int) -> None:
-    """The same for all that an image's file holds.
+    """`check_frames` for all images in a file.
 
     Args:
-        frames: those that are to be enlarged; None for the first alone.
+        frames: to be enlarged; None for the first alone.
         height, width: of the first.
     """
     if frames is not None:
@@ -61,7 +61,7 @@ def check_all_frames(name: str, frames: Frames | None, height: int, width: int, 
 
 
 def check_scans(name: str, scans: int, pixels: int, max_pixels: int) -> None:
-    """Refuse a progressive JPEG whose scans, each of which goes over the whole image, would take for ever.
+    """Refuse a progressive JPEG whose scans would take for ever: each covers the whole image.
 
     Raises:
         ImageError: naming the option that allows it.

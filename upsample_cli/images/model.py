@@ -59,7 +59,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    r"""What travels beside the pixels.
+    r"""What describes an image: everything in its file except the pixels.
 
     Args:
         icc_profile: the embedded ICC profile.
@@ -84,8 +84,8 @@ class Frames:
 
     Args:
         count: how many.
-        kind: "animation": all of one size, shown in turn; "pages": each an image of its own; "views": others beside
-            the image, which are not read.
+        kind: "animation": all of one size, shown in turn; "pages": separate images; "views": others that
+            accompany the image and are not read.
         layout: of every frame of an animation, composed; None for pages, which differ.
         plays: how often an animation is shown; 0 for ever.
         first: index of the first frame that belongs to it: 1 where an animated PNG's still image does not.
@@ -104,18 +104,18 @@ class Frames:
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """What is known of an image before its pixels are decoded.
+    """What a header says of an image, before its pixels are decoded.
 
     Args:
         format: a key of `formats.FORMATS` ("jpeg", "png", ...).
         height: rows as they will be delivered, orientation applied.
         width: columns as they will be delivered, orientation applied.
         layout: of the rows that will be delivered.
-        warnings: what delivering it so loses, one line each ("16 bits per channel are read as 8", ...).
+        warnings: what is lost by delivering it so, one line per loss ("16 bits per channel are read as 8", ...).
         jpeg_subsampling: Pillow's number (0 for 4:4:4, 1 for 4:2:2, 2 for 4:2:0) of a JPEG input, else None.
         lossless: whether the file stores its pixels without loss.
-        frames: what else is in the file, of which this is the first; None if it is alone, or was asked for alone.
-        decoding_bytes: memory that decoding takes beyond what every image of its format and size does.
+        frames: all images in the file, of which this is the first; None if it is alone or was requested alone.
+        decoding_bytes: memory that decoding takes beyond that of any image of its format and size.
     """
 
     format: str
@@ -137,7 +137,7 @@ class Source(Protocol):
 
     @property
     def losses(self) -> Collection[str]:
-        """What reading rows has lost so far that no header tells, one line each."""
+        """What reading rows has lost so far that the header does not announce, one line per loss."""
         ...
 
     def read_rows(self, top: int, bottom: int) -> Rows:
@@ -159,7 +159,7 @@ class Sink(Protocol):
 
     @property
     def losses(self) -> Collection[str]:
-        """After `finish`: what writing has lost that no plan could tell, one line each."""
+        """After `finish`: what writing has lost that could not be planned, one line per loss."""
         ...
 
     def write_rows(self, rows: Rows) -> None:
@@ -175,11 +175,11 @@ class FrameWriter(Protocol):
     """A file of several images being written, one at a time, first to last."""
 
     def frame(self, *, height: int, width: int, layout: Layout, metadata: Metadata, duration_ms: Fraction) -> Sink:
-        """The sink of the next image, to be finished before the one after it is asked for.
+        """The sink of the next image, to be finished before the next one is requested.
 
         Args:
             height, width, layout, metadata: of that image; of an animation those of the first hold for all.
-            duration_ms: how long it is shown; of no meaning for pages.
+            duration_ms: how long it is shown; ignored for pages.
         """
         ...
 

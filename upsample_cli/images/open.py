@@ -1,8 +1,8 @@
-"""Images in: what a header tells, and rows out of a decoded image.
+"""Images in: headers, and rows of decoded images.
 
-TIFF is read a strip or a tile at a time (`tiff_source`), PNM by rows (`pnm`). Everything else is decoded once, whole,
-into Pillow's memory or, JPEG and what Pillow would cut to 8 bits, into an array; bands are cut out of it, and turned,
-as they are asked for, so there is never a second whole copy.
+TIFF is read a strip or a tile at a time (`tiff.reader`), PNM by rows (`pnm`). Other formats are decoded once, whole,
+into Pillow's memory or, for JPEG and what Pillow would cut to 8 bits, into an array. Bands are cut out of it and turned
+when they are read, so there is never a second whole copy.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ __all__ = ["DEFAULT_MAX_PIXELS", "open_animation", "open_image", "open_pages", "
 
 
 def probe(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageInfo:
-    """What an image's header tells; no pixel is decoded.
+    """An image's header; no pixel is decoded.
 
     Args:
         path: a file, or a seekable binary file object.
-        max_pixels: refuse an image of more.
+        max_pixels: larger images are refused.
 
     Raises:
-        ImageError: it cannot be read, is no image, or is too large.
+        ImageError: it cannot be read, is not an image, or is too large.
     """
     return read_header(path, max_pixels=max_pixels)[0]
 
@@ -57,16 +57,16 @@ def probe(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageInfo:
 def read_header(
     path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int | None = None, timeout_s: float | None = None
 ) -> tuple[ImageInfo, Metadata]:
-    """What an image's header tells, and what travels beside the pixels: all that `output_form.nearest_form` needs.
+    """An image's header and metadata: all that `output_form.nearest_form` needs.
 
     Args:
         path: a file, or a seekable binary file object.
-        max_pixels: refuse an image of more.
-        frame: one frame or page, counted from 1, as an image of its own; None for the first, and word of the others.
-        timeout_s: seconds that it may take; None for any number. No header takes much longer than its file is worth.
+        max_pixels: larger images are refused.
+        frame: one frame or page, counted from 1, as an image of its own; None for the first, with `info.frames` set.
+        timeout_s: seconds that it may take; None for no limit but that of `metered`.
 
     Raises:
-        ImageError: it cannot be read, is no image, is too large, or there is no such frame.
+        ImageError: it cannot be read, is not an image, is too large, or does not have that frame.
     """
     name = shown_name(path)
     with quiet_pillow(), opened_file(path, timeout_s) as file, header_read(file):
@@ -78,15 +78,15 @@ def read_header(
 
 
 def open_image(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int | None = None) -> Source:
-    """Open an image; of several frames or pages, the first. TIFF is decoded as its rows are read, all else at once.
+    """Open an image; of several frames or pages, the first. TIFF and PNM are decoded as rows are read, others at once.
 
     Args:
         path: a file, or a binary file object, which may be a pipe.
-        max_pixels: refuse an image of more.
+        max_pixels: larger images are refused.
         frame: one frame or page, counted from 1, as an image of its own.
 
     Raises:
-        ImageError: it cannot be read, is no image, is damaged, is too large, or there is no such frame.
+        ImageError: it cannot be read, is not an image, is damaged, is too large, or does not have that frame.
     """
     name = shown_name(path)
     with quiet_pillow(), ExitStack() as stack:
@@ -108,7 +108,7 @@ def open_image(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int 
             elif (read_box := _decoded(image, file, header, name, max_pixels)) is not None:
                 return _source(header, read_box)
             image.load()
-    vars(image).pop("_decoder", None)  # WebP's and AVIF's keep the file and two more images in memory
+    vars(image).pop("_decoder", None)  # those of WebP and AVIF keep the file and two more images in memory
     if fmt.name == "tiff":  # Pillow has turned it upright
         info = replace(header.info, height=image.height, width=image.width)
         header = replace(header, info=info, orientation=1)
@@ -116,7 +116,7 @@ def open_image(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int 
 
 
 def _decoded(image: ImageFile.ImageFile, file: BinaryIO, header: Header, name: str, max_pixels: int) -> ReadBox | None:
-    """The image as imagecodecs decodes it; None where that is left to Pillow."""
+    """The image decoded by imagecodecs; None where Pillow decodes it."""
     if header.info.format == "jpeg":
         check = partial(check_scans, name, pixels=image.height * image.width, max_pixels=max_pixels)
         return decoded_jpeg(file, header.info.layout, image.height, image.width, check)
@@ -124,16 +124,16 @@ def _decoded(image: ImageFile.ImageFile, file: BinaryIO, header: Header, name: s
 
 
 def open_animation(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[tuple[Source, Fraction]]:
-    """Each frame of an animation, composed, and how many milliseconds it is shown.
+    """The composed frames of an animation, and how many milliseconds each is shown.
 
-    One frame is in memory at a time: it is gone as soon as the next one is asked for.
+    One frame is in memory at a time: it is released when the next one is requested.
 
     Args:
         path: a file, or a seekable binary file object.
-        max_pixels: refuse an image of more.
+        max_pixels: larger images are refused.
 
     Raises:
-        ImageError: it is damaged, or is no animation.
+        ImageError: it is damaged, or is not an animation.
     """
     name = shown_name(path)
     with quiet_pillow(), opened_file(path) as file:
@@ -154,17 +154,17 @@ def open_animation(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iter
 
 
 def open_pages(path: Input, count: int, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[Source]:
-    """The first `count` pages of a TIFF, one in memory at a time: each is gone when the next one is asked for.
+    """The first `count` pages of a TIFF, one in memory at a time: it is released when the next one is requested.
 
     Args:
         path: a file, or a seekable binary file object.
-        max_pixels: refuse a page of more.
+        max_pixels: larger pages are refused.
 
     Raises:
         ImageError: one is damaged, of a kind that is not supported, or missing.
     """
     name = shown_name(path)
-    yield open_image(path, max_pixels=max_pixels, frame=1)  # which Pillow may have to read
+    yield open_image(path, max_pixels=max_pixels, frame=1)  # Pillow may have to read it
     with quiet_pillow(), opened_file(path) as file:
         with header_read(file), readable(name, FORMATS["tiff"]):
             offsets = page_offsets(file, count)
@@ -202,7 +202,7 @@ def _composed_sources(file: BinaryIO, frames: Frames, header: Header) -> Iterato
 
 
 def _by_rows(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> RegionSource | None:
-    """The TIFF or PNM in `file`; None if it is neither, or left to Pillow. The file's position is moved about."""
+    """The TIFF or PNM in `file`; None if Pillow reads it. The file's position is moved."""
     head = file.read(32)
     source, format_name = None, format_of_content(head, name).name
     if format_name == "pnm":

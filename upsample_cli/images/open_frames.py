@@ -1,7 +1,6 @@
-"""Several images in one file: how many a header announces, and each of them in turn, one in memory at a time.
+"""Several images in one file: how many a header announces, and the images one after the other, one in memory at a time.
 
-Frames of an animation come composed: what a frame leaves out shows the frames before it, as the file says they are
-disposed of.
+Frames of an animation come composed: where a frame has no pixels, those of earlier frames show, as their disposal says.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ _ALPHA_MODES = {"LA", "PA", "RGBA", "La", "RGBa"}
 
 
 def frames_of(image: ImageFile.ImageFile, file: BinaryIO, format_name: str, layout: Layout) -> Frames | None:
-    """What an opened image's file holds beside it; None if it is alone.
+    """All images in an opened image's file; None if there is one.
 
     Args:
         image: as Pillow opened it, not decoded.
-        file: the open file it came from; its position is put back.
+        file: the open file it came from; its position is restored.
         format_name: a key of `FORMATS`.
         layout: of the first frame, as it is read.
     """
@@ -53,7 +52,7 @@ def frames_of(image: ImageFile.ImageFile, file: BinaryIO, format_name: str, layo
 
 
 def pages_of(file: BinaryIO) -> Frames | None:
-    """The pages of a TIFF; None if it has one. The file's position is put back."""
+    """The pages of a TIFF; None if it has one. The file's position is restored."""
     at = file.tell()
     tiff = ifd.tiff_in_file(file)
     pixels = [_pixels(tiff, directory) for directory in ifd.directories(tiff)]
@@ -67,7 +66,7 @@ def _pixels(tiff: ifd.Tiff, directory: ifd.Directory) -> int:
 
 
 def page_offsets(file: BinaryIO, count: int = ifd.MOST_PAGES) -> list[int]:
-    """Where a TIFF's first `count` pages, or as many as there are, have their directories. The position is put back."""
+    """Offsets of the directories of a TIFF's first `count` pages, or of all. The file's position is restored."""
     at = file.tell()
     offsets = [directory.at for directory in islice(ifd.directories(ifd.tiff_in_file(file)), count)]
     file.seek(at)
@@ -82,16 +81,16 @@ def _plays(image: Image.Image, format_name: str) -> int:
 
 
 def animation_frames(image: ImageFile.ImageFile, frames: Frames) -> Iterator[Fraction]:
-    """Make `image` each frame in turn, decoded; yields how many milliseconds it is shown."""
+    """Move `image` to one decoded frame after the other; yields how many milliseconds the frame is shown."""
     for index in range(frames.first, frames.first + frames.count):
         image.seek(index)
         image.load()
         yield _duration_ms(image.info.get("duration"))
 
 
-def _duration_ms(told: Any) -> Fraction:
-    """What Pillow gives in milliseconds, as PNG's float of a fraction or whole."""
+def _duration_ms(duration: Any) -> Fraction:
+    """Pillow's duration in milliseconds, a whole number or, from PNG, a fraction as a float."""
     try:
-        return max(Fraction(told / 1000).limit_denominator(65535) * 1000, Fraction(0))
+        return max(Fraction(duration / 1000).limit_denominator(65535) * 1000, Fraction(0))
     except (TypeError, ValueError, OverflowError):
         return Fraction(0)

@@ -34,11 +34,11 @@ class OutputForm:
     """What an output format makes of an image.
 
     Args:
-        layout: of the rows to write; `convert.convert_rows` makes them.
+        layout: of the rows to write, which `convert.convert_rows` makes.
         metadata: the part that the format holds.
-        warnings: one line for each thing lost.
-        frames: those to write; None where only the first image is.
-        possible: one line for each thing that may be lost, depending on the pixels; sinks' `losses` tell.
+        warnings: one line per loss.
+        frames: to be written; None if only the first image is.
+        possible: one line per loss that depends on the pixels; the sink's `losses` say whether it occurred.
     """
 
     layout: Layout
@@ -55,9 +55,9 @@ def nearest_form(info: ImageInfo, metadata: Metadata, fmt: Format, *, depth: Dep
 
     Args:
         info: of the input.
-        metadata: what travels beside its pixels.
+        metadata: of the input.
         fmt: the output's format.
-        depth: what was asked for in place of the input's own depth; no loss, then, if it is less.
+        depth: requested instead of that of the input; a smaller one is then not a loss.
 
     >>> info = ImageInfo("png", 3, 5, Layout("grey", alpha=True))
     >>> form = nearest_form(info, Metadata(dpi=(300, 300)), FORMATS["jpeg"])
@@ -83,7 +83,7 @@ def kept_metadata(info: ImageInfo, metadata: Metadata, layout: Layout, fmt: Form
 def _held_frames(frames: Frames | None, fmt: Format) -> tuple[Frames | None, tuple[str, ...]]:
     if frames is None or frames.kind in fmt.frames:
         return frames, frames.warnings if frames else ()
-    others = " and ".join(each.title for each in FORMATS.values() if frames.kind in each.frames)
+    others = " and ".join(other.title for other in FORMATS.values() if frames.kind in other.frames)
     can = f"{others} can" if others else "no output can"
     line = f"{fmt.title} is not written with several {_NAMES[frames.kind]}; of {frames.count} the first is kept ({can})"
     return None, (line,)
@@ -97,26 +97,26 @@ def _is_by_profile(info: ImageInfo, metadata: Metadata, made: Layout) -> bool:
 
 
 def _nearest_layout(layout: Layout, fmt: Format) -> Layout:
-    colours = {layout.colour, "rgb"}  # all others can become RGB; nothing becomes one of them
+    colours = {layout.colour, "rgb"}  # any colour can become RGB, and RGB becomes no other
     reachable = (
-        each
-        for each in fmt.layouts
-        if each.colour in colours and each.alpha <= layout.alpha and each.depth <= layout.depth
+        made
+        for made in fmt.layouts
+        if made.colour in colours and made.alpha <= layout.alpha and made.depth <= layout.depth
     )
-    # Transparency weighs most, then colour, then depth; of what loses the same, the one with the fewest channels.
+    # Keep transparency first, then colour, then depth; of equal losses, take the fewest channels.
     return min(
         reachable,
-        key=lambda each: (
-            layout.alpha - each.alpha,
-            layout.colour not in {"grey", each.colour},
-            layout.depth - each.depth,
-            each.channels,
+        key=lambda made: (
+            layout.alpha - made.alpha,
+            layout.colour not in {"grey", made.colour},
+            layout.depth - made.depth,
+            made.channels,
         ),
     )
 
 
 def _titles(layout: Layout) -> str:
-    return " and ".join(each.title for each in FORMATS.values() if layout in each.layouts and each.holds)
+    return " and ".join(fmt.title for fmt in FORMATS.values() if layout in fmt.layouts and fmt.holds)
 
 
 def _layout_losses(layout: Layout, made: Layout, fmt: Format, by_profile: bool) -> list[str]:

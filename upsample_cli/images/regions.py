@@ -1,4 +1,4 @@
-"""A source whose image is read by boxes: bands of the upright image, found in the stored one and turned."""
+"""A source that reads boxes of the stored image and turns them upright, band by band."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from upsample_cli.images.model import ImageInfo, Metadata, Rows
 from upsample_cli.images.orientation import TURNS
 
 ReadBox = Callable[[int, int, int, int], Rows]
-"""Gives top to bottom, left to right (exclusive) of the stored image, as rows of the source's layout."""
+"""`(top, bottom, left, right)` of the stored image, ends exclusive -> rows in the source's layout."""
 
 
 def box_of(pixels: Rows) -> ReadBox:
-    """Reads boxes of pixels (height, width, channels) that are all there."""
+    """Boxes of decoded pixels, (height, width, channels)."""
 
     def read_box(top: int, bottom: int, left: int, right: int) -> Rows:
         box: Rows = pixels[top:bottom, left:right]
@@ -27,14 +27,14 @@ def box_of(pixels: Rows) -> ReadBox:
 
 
 class RegionSource:
-    """An image that can be read in boxes; a `model.Source`. Bands are to be asked for by one thread at a time.
+    """An image that is read in boxes; a `model.Source`. One thread at a time may read bands.
 
     Args:
         info: of the upright image.
-        metadata: what travels beside the pixels.
-        orientation: how the stored image is to be turned, 1 to 8.
+        metadata: of the image.
+        orientation: of the stored image, 1 to 8.
         read_box: reads the stored image.
-        losses: what `read_box` adds to, if it ever loses anything.
+        losses: `read_box` adds what it loses.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class RegionSource:
         self._read_box: ReadBox | None = read_box
 
     def hold(self, stack: ExitStack) -> None:
-        """Close this, an open file say, with the source."""
+        """Close this, an open file for example, together with the source."""
         self._held.push(stack)
 
     def read_rows(self, top: int, bottom: int) -> Rows:

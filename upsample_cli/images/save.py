@@ -66,7 +66,7 @@ def open_sink(
         file: binary, at its start.
         fmt: from `formats.FORMATS`.
         height: rows that will come.
-        width: pixels in each.
+        width: pixels of a row.
         layout: of the rows, one of `fmt.layouts`.
         metadata: as `output_form.nearest_form` and `metadata.metadata_for_output` give it.
         quality: see above; None for the format's own.

@@ -22,7 +22,7 @@ class Muxer(Protocol):
     """Puts encoded images into one file."""
 
     def add(self, image: bytes, duration_ms: Fraction) -> None:
-        """Put in the next one."""
+        """Add the next image."""
         ...
 
     def finish(self) -> None:
@@ -42,16 +42,15 @@ def open_frame_writer(
 ) -> FrameWriter:
     """A writer of several images of this format into `file`.
 
-    PNG and TIFF are written as rows come. Of WebP and GIF one frame at a time is collected and encoded, as
-    `sinks.open_sink` does with an image alone, and put into the file: no frame waits for another, but none is made
-    smaller by it either.
+    PNG and TIFF are written as rows come. For WebP and GIF one frame at a time is collected and encoded, as
+    `save.open_sink` does with a single image, and put into the file; differences between frames are not exploited.
 
     Args:
-        file: binary, at its start, can be sought in.
+        file: binary, at its start, seekable.
         fmt: one whose `frames` have `frames.kind`.
         frames: what will come.
-        factor: how much larger it comes, a side.
-        quality, info, executor: as of `sinks.open_sink`.
+        factor: how much longer the sides of the outputs are.
+        quality, info, executor: as for `save.open_sink`.
 
     Raises:
         UsageError: `quality` is outside the format's range.
@@ -101,7 +100,7 @@ class _MuxedWriter:
 
 
 class _MuxedSink:
-    """One frame on its way."""
+    """One frame being encoded."""
 
     def __init__(self, muxer: Muxer, duration_ms: Fraction, encoded: Callable[[BinaryIO], Sink]) -> None:
         self._muxer, self._duration_ms, self._image = muxer, duration_ms, io.BytesIO()

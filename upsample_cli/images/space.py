@@ -1,4 +1,4 @@
-"""Room on the disk, known before work starts: the least that an output can take, and what is free where it goes."""
+"""Disk space, checked before work starts: the least that an output can take, and what is free there."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ JPEG spends far more: 4 bits on 64 bytes at the least (T.81, K.3: the codes of a
 
 
 def least_file_bytes(fmt: Format, height: int, width: int, layout: Layout, quality: int | None = None) -> int:
-    """What a file takes at the least, whatever the image shows: 0 where nothing can be said of its encoder.
+    """Lower bound of a file's size for any pixels; 0 if its encoder gives none.
 
-    Exact but for the head where pixels lie as they are: BMP and PNM, and PNG and TIFF of quality 0.
+    Exact except for the head where pixels are stored uncompressed: BMP and PNM, and PNG and TIFF of quality 0.
 
     >>> from upsample_cli.images.format_table import FORMATS
     >>> [least_file_bytes(FORMATS["tiff"], 1000, 1000, Layout("rgb"), level) for level in (0, 1)]
@@ -51,7 +51,7 @@ def least_output_bytes(
     factor: int = 1,
     quality: int | None = None,
 ) -> int:
-    """The same for every frame or page of an output.
+    """`least_file_bytes` of all frames or pages of an output.
 
     Args:
         fmt, height, width, layout, quality: as of `least_file_bytes`, of the first image.
@@ -73,10 +73,10 @@ def least_output_bytes(
 
 
 def check_space(output: Path, needed_bytes: int, free: Callable[[Path], int | None] = free_bytes) -> None:
-    """Refuse an output for which there is certainly no room; what a disk does not tell is not held against it.
+    """Refuse an output that certainly exceeds the free space; an unknown free space passes.
 
     Args:
-        free: `free_bytes`, or one that remembers what it said of a folder.
+        free: `free_bytes`, or a cached version of it.
 
     Raises:
         ImageError: saying how much is needed and how much is free.
@@ -101,7 +101,7 @@ def disk_of(path: Path) -> int | None:
 def _existing_folder(path: Path) -> Path:
     """The path itself or the nearest above it that is a folder."""
     target = Path(os.path.realpath(path))
-    return next((each for each in (target, *target.parents) if each.is_dir()), target)
+    return next((folder for folder in (target, *target.parents) if folder.is_dir()), target)
 
 
 def size_text(size_bytes: int) -> str:

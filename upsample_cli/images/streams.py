@@ -28,7 +28,7 @@ MEMORY_BYTES = 64 << 20
 _HEAD_BYTES = 32
 _PIECE_BYTES = 1 << 20
 _PIXEL_BYTES = 16
-"""Of a pixel in a file, at most: four channels of floating point. 64 MiB more are for what is no pixel."""
+"""Of a pixel in a file, at most: four channels of floating point. 64 MiB more allow for the metadata."""
 _SHARE = 0.5
 """Of what is free where temporary files are kept: the rest is for the other programs."""
 _FRONT_TO_BACK = {"png"}
@@ -55,7 +55,7 @@ def spooled(stream: BinaryIO, max_pixels: int = DEFAULT_MAX_PIXELS) -> BinaryIO:
         max_pixels: how many may be in it: that bounds its size.
 
     Raises:
-        ImageError: it is empty, no image, too long, cannot be read, or there is no room for it.
+        ImageError: it is empty, not an image, too long, unreadable, or exceeds the free space.
 
     >>> import io
     >>> with spooled(io.BytesIO(b"BM and so on")) as file:
@@ -76,7 +76,7 @@ def spooled(stream: BinaryIO, max_pixels: int = DEFAULT_MAX_PIXELS) -> BinaryIO:
         file.seek(0)
     except OSError as error:
         file.close()
-        raise _no_room(error.strerror) from error
+        raise _no_space(error.strerror) from error
     except ImageError:
         file.close()
         raise
@@ -86,7 +86,7 @@ def spooled(stream: BinaryIO, max_pixels: int = DEFAULT_MAX_PIXELS) -> BinaryIO:
 def _copy(stream: BinaryIO, file: BinaryIO, max_pixels: int) -> None:
     most_bytes = MEMORY_BYTES + _PIXEL_BYTES * max_pixels
     free = free_bytes(Path(gettempdir()))
-    room_bytes = most_bytes if free is None else MEMORY_BYTES + int(_SHARE * free)
+    allowed_bytes = most_bytes if free is None else MEMORY_BYTES + int(_SHARE * free)
     copied_bytes = file.tell()
     while piece := stream.read(_PIECE_BYTES):
         copied_bytes += len(piece)
@@ -96,12 +96,12 @@ def _copy(stream: BinaryIO, file: BinaryIO, max_pixels: int) -> None:
                 f"goes on after {size_text(most_bytes)}, more than {max_pixels} pixels take",
                 "add --max-pixels if it is an image, or write it into a file and name that",
             )
-        if copied_bytes > room_bytes:
-            raise _no_room(f"it takes more than half of the {size_text(free or 0)} that are free")
+        if copied_bytes > allowed_bytes:
+            raise _no_space(f"it takes more than half of the {size_text(free or 0)} that are free")
         file.write(piece)
 
 
-def _no_room(reason: str | None) -> ImageError:
+def _no_space(reason: str | None) -> ImageError:
     cause = f"cannot be kept in the folder for temporary files ({reason})"
     return ImageError(NAME, cause, "make room there, or name another with TMPDIR")
 

@@ -9,7 +9,7 @@ from upsample_cli.images.format_table import FORMATS, Format
 HEAD_BYTES = 32
 """From the start of a file: enough to know its format, and the size of a WebP."""
 
-# First bytes, where they lie, whose they are. Only the decoder of that one format is loaded and run.
+# Offset, bytes, format. Only the decoder of that format is loaded.
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\xff\xd8\xff", "jpeg"),
     (0, b"\x89PNG\r\n\x1a\n", "png"),
@@ -42,7 +42,7 @@ def format_of_content(head: bytes, name: str) -> Format:
     """The format that a file's first 32 bytes announce.
 
     Raises:
-        ImageError: it is none of ours.
+        ImageError: the format is not supported.
     """
     if not head:
         raise ImageError(name, "is empty", COPY)
@@ -52,5 +52,5 @@ def format_of_content(head: bytes, name: str) -> Format:
     for at, magic, title in _FOREIGN:
         if head.startswith(magic, at):
             raise ImageError(name, f"is {title}, which is not supported", CONVERT)
-    titles = ", ".join(each.title for each in FORMATS.values())
+    titles = ", ".join(fmt.title for fmt in FORMATS.values())
     raise ImageError(name, f"is not an image in a format we know ({titles})", "check the file, or " + CONVERT)

@@ -1,4 +1,4 @@
-"""Animated GIF: what its blocks tell of an input, and an output written a frame at a time.
+"""Animated GIF: what the blocks of an input say, and an output written a frame at a time.
 
 Each frame is encoded as an image of its own, and put into the animation with its own palette; it covers the whole
 image and, where there is transparency, is cleared before the next.
@@ -23,7 +23,7 @@ _PIECE_BYTES = 1 << 16
 
 
 def has_transparency(file: BinaryIO) -> bool:
-    """Whether any composed frame of a GIF can be transparent. The file's position is moved about.
+    """Whether any composed frame of a GIF can be transparent. The file's position is moved.
 
     Not if the first frame covers all, and no later one is cleared away: a transparent colour then only leaves pixels of
     frames before as they were.
@@ -43,9 +43,9 @@ def has_transparency(file: BinaryIO) -> bool:
 
 
 def extent(file: BinaryIO) -> tuple[int, int]:
-    """Height and width that hold every frame of a GIF: its decoder makes room for those that lie outside the canvas.
+    """Height and width that hold every frame of a GIF: its decoder enlarges the canvas for frames outside it.
 
-    The file's position is put back.
+    The file's position is restored.
     """
     at, height, width = file.tell(), 0, 0
     for label, block in _blocks(file):
@@ -59,7 +59,7 @@ def extent(file: BinaryIO) -> tuple[int, int]:
 def _blocks(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """Extensions by label with their first sub-block, and frames as `_IMAGE` with their descriptor, in order.
 
-    What is cut off at the end is passed over, and what is no block is looked past, as decoders do.
+    Truncated ends and bytes that are not a block are ignored, as decoders do.
     """
     file.seek(0)
     take = _Buffered(file).take
@@ -107,15 +107,15 @@ def _palette_bytes(flags: int) -> int:
 
 
 class GifFrames:
-    """Puts GIF images into one animation; a `frame_sinks.Muxer`.
+    """Puts GIF images into one animation; a `save_frames.Muxer`.
 
     Args:
-        file: where it goes.
+        file: where it is written.
         frames: how often they are played. GIF counts the times after the first.
         height: of every frame.
         width: of every frame.
         alpha: whether a frame may be transparent.
-        remark: the comment of the whole.
+        remark: the comment of the file.
     """
 
     def __init__(
@@ -161,5 +161,5 @@ def _after_sub_blocks(data: bytes, at: int) -> int:
 
 
 def remark_of(metadata: Metadata) -> bytes:
-    """The comment a GIF is to carry, of what `nearest_form` has left."""
+    """The comment to write, from what `nearest_form` has kept."""
     return next((value.encode() for _, value in metadata.text), b"")

@@ -19,7 +19,7 @@ Input = str | os.PathLike[str] | BinaryIO
 
 
 def shown_name(source: Input) -> str:
-    """What to call an input in a message."""
+    """The name of an input in messages."""
     if isinstance(source, (str, os.PathLike)):
         return os.fspath(source)
     name = getattr(source, "name", "-")
@@ -35,7 +35,7 @@ def opened_file(source: Input, timeout_s: float | None = None) -> Iterator[Binar
         timeout_s: seconds that reading its header may take.
 
     Raises:
-        ImageError: it is missing, a folder, no regular file, or may not be read.
+        ImageError: it is missing, a folder, not a regular file, or may not be read.
     """
     if not isinstance(source, (str, os.PathLike)):
         file = source if source.seekable() else BytesIO(source.read())
@@ -44,16 +44,16 @@ def opened_file(source: Input, timeout_s: float | None = None) -> Iterator[Binar
         return
     try:
         _check_file(source, Path(source).stat())
-        file = open(source, "rb", opener=_open_at_once)  # noqa: SIM115 closed below, where errors are not its own
+        file = open(source, "rb", opener=_open_at_once)  # noqa: SIM115 closed below, where errors are not those of opening
     except (OSError, ValueError) as error:
         raise _cannot_open(source, error) from error
     with file:
-        _check_file(source, os.fstat(file.fileno()))  # what has its name may be another by now
+        _check_file(source, os.fstat(file.fileno()))  # another file may have taken the name
         yield cast("BinaryIO", MeteredFile(file, shown_name(source), timeout_s))
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    """Open a file without waiting, if it has become a pipe, for someone to write to it."""
+    """Open a file; if it has become a pipe, do not wait for a writer."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 

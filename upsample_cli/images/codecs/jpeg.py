@@ -48,17 +48,17 @@ _IN_FLIGHT_BYTES = 64 << 20
 class JpegSink:
     """A JPEG that takes rows and writes them to `file`, a strip at a time; a `model.Sink`.
 
-    What waits in memory is bounded as in `png.PngSink`, and the executor is used in the same way.
+    Memory is bounded as in `png.PngSink`, and the executor is used in the same way.
 
     Args:
-        file: where the JPEG goes, front to back; never sought in, not closed.
+        file: where the JPEG goes, front to back; never seeks, not closed.
         height: rows that will come.
-        width: pixels in each.
+        width: pixels of a row.
         layout: grey, rgb or cmyk of 8 bits.
         quality: 1 to 100.
         subsampling: of chroma: "4:4:4", "4:2:2" or "4:2:0".
         settings: Pillow's, for the metadata.
-        executor: encodes strips beside the caller's thread; without one the caller's thread does it.
+        executor: encodes strips alongside the calling thread; without one that thread does it.
 
     Raises:
         OSError: here and later: the disk or the encoder refuses.
@@ -124,7 +124,7 @@ class JpegSink:
         self._written += 1
 
     def _write_head(self, jpeg: bytes) -> int:
-        """Write what comes before the coded pixels; returns where they begin in each strip."""
+        """Write the head; returns the offset of the coded pixels in every strip."""
         places = dict[int, tuple[int, int]]()
         for marker, start, end in segments(jpeg):
             places.setdefault(marker, (start, end))
@@ -162,9 +162,9 @@ def _encoded(pieces: list[Rows], _above: Rows | None, *, colour: Colour, quality
 
 
 def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    r"""Each marker of a JPEG that has a length, and where its segment starts and ends; the end of the image last.
+    r"""The markers of a JPEG that have a length, with start and end of their segments; the end of the image last.
 
-    What lies between is coded pixels.
+    Between the segments are coded pixels.
 
     >>> list(segments(b"\xff\xd8\xff\xfe\0\5sea\xff\xda\0\2\7\xff\0\xff\xd0\7\xff\xd9"))
     [(254, 2, 9), (218, 9, 13), (217, 19, 21)]
@@ -185,13 +185,13 @@ def decoded_jpeg(
 ) -> ReadBox | None:
     """Decode a JPEG whose size is known to be acceptable, at 3 bytes a pixel (grey: 1).
 
-    None if that is left to Pillow: ink, and whatever is not whole and sound, for it to say what is wrong.
+    None if Pillow is to decode it: CMYK, and damaged files, whose fault Pillow names.
 
     Args:
         file: seekable; not needed afterwards.
-        layout: what its header tells.
-        height, width: as it is stored.
-        check: is told how many scans there are, and raises what it finds wrong with that.
+        layout: from its header.
+        height, width: as stored.
+        check: called with the number of scans; raises if they are too many.
     """
     from imagecodecs import jpeg8_decode
 
@@ -199,7 +199,7 @@ def decoded_jpeg(
     data = file.read()
     markers = [marker for marker, _, _ in segments(data)]
     check(markers.count(_START_OF_SCAN))
-    if layout.colour not in {"grey", "rgb"} or _END not in markers:  # the decoder would make up the rest
+    if layout.colour not in {"grey", "rgb"} or _END not in markers:  # the decoder would invent the rest
         return None
     pixels = np.empty((height, width) if layout.colour == "grey" else (height, width, 3), np.uint8)
     try:

@@ -17,7 +17,7 @@ from upsample_cli.images.limits import check_pixels
 
 
 class Opened(NamedTuple):
-    """An image as Pillow opens it, pixels undecoded; of a PNG, the chunks that tell about it."""
+    """An image as Pillow opens it, pixels undecoded; for a PNG, its ancillary chunks."""
 
     image: ImageFile.ImageFile
     format: Format
@@ -25,22 +25,22 @@ class Opened(NamedTuple):
 
 
 def open_with_pillow(file: BinaryIO, name: str, *, max_pixels: int) -> Opened:
-    """Open the image in `file`, pixels undecoded. Call it, and all that is done with the image, in `quiet_pillow`.
+    """Open the image in `file`, pixels undecoded. Call it, and use the image, inside `quiet_pillow`.
 
     Args:
-        file: seekable; stays open, and must, until the image is decoded.
-        name: what to call it in a message.
-        max_pixels: refuse an image of more.
+        file: seekable; must stay open until the image is decoded.
+        name: for messages.
+        max_pixels: larger images are refused.
 
     Raises:
-        ImageError: it is no image we know, is damaged, or is too large.
+        ImageError: it is not an image we know, is damaged, or is too large.
     """
     head = file.read(HEAD_BYTES)
     fmt = format_of_content(head, name)
     if fmt.name == "webp":
-        check_pixels(name, *webp_size(head), max_pixels)  # its decoder takes the memory as soon as it is made
+        check_pixels(name, *webp_size(head), max_pixels)  # the decoder allocates when it is created
     with readable(name, fmt):
-        chunks = read_ancillary(file) if fmt.name == "png" else None  # first: Pillow inflates profiles without end
+        chunks = read_ancillary(file) if fmt.name == "png" else None  # first: Pillow inflates profiles without a limit
         file.seek(0)
         import_module(f"PIL.{_PLUGINS.get(fmt.name, fmt.pillow_name.title())}ImagePlugin")
         image = Image.OPEN[fmt.pillow_name][0](file, "")  # without a name Pillow does not map the file into memory

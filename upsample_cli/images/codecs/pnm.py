@@ -158,7 +158,7 @@ class PnmSink:
     Args:
         file: where it goes, front to back.
         height: rows that will come.
-        width: pixels in each.
+        width: pixels of a row.
         layout: "grey" or "rgb", with or without alpha, 8 or 16 bits.
         suffix: the extension of the file's name.
 

@@ -17,7 +17,7 @@ from upsample_cli.images.limits import MAX_METADATA_BYTES
 
 
 class _Quiet:
-    """How many threads are inside, and what was there before the first of them."""
+    """How many threads are inside, and the state to restore after the last."""
 
     lock = threading.Lock()
     inside = 0
@@ -29,10 +29,9 @@ class _Quiet:
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Put our limits in place of Pillow's, and keep its, libtiff's and tifffile's lines away while any thread is here.
+    """Replace Pillow's limits by ours, and silence Pillow, libtiff and tifffile, while any thread is inside.
 
-    The limits are globals of Pillow's and warning filters belong to the process: the first thread in changes them, the
-    last one out restores them: then all is as it was.
+    The limits and the warning filters are global: the first thread in changes them, the last one out restores them.
     """
     with _Quiet.lock:
         if not _Quiet.inside:
@@ -49,14 +48,14 @@ def quiet_pillow() -> Iterator[None]:
             _Quiet.inside -= 1
             if not _Quiet.inside:
                 _set_limits(*_Quiet.limits)
-                with suppress(ValueError):  # someone else replaced the filters meanwhile
+                with suppress(ValueError):  # other code has replaced the filters
                     cast("list[Any]", warnings.filters).remove(_Quiet.ignored)
                 logging.getLogger("PIL").removeHandler(_Quiet.handler)
                 _set_libtiff_handler(_Quiet.libtiff)
 
 
 def _set_limits(pixels: int | None, text_bytes: int, all_text_bytes: int) -> tuple[int | None, int, int]:
-    """Set Pillow's limits of an image and of one text and all texts of a PNG; returns those before."""
+    """Set Pillow's limits on an image, on one text and on all texts of a PNG; returns the previous ones."""
     before = Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY
     Image.MAX_IMAGE_PIXELS = pixels
     PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = text_bytes, all_text_bytes
@@ -64,9 +63,9 @@ def _set_limits(pixels: int | None, text_bytes: int, all_text_bytes: int) -> tup
 
 
 def _set_libtiff_handler(handler: int | None) -> int | None:
-    """Tell the libtiff inside Pillow who is to print errors, None for nobody; the one before.
+    """Set the error handler of the libtiff inside Pillow, None for silence; returns the previous one.
 
-    Pillow itself does so for warnings only. Where its libtiff cannot be reached from here, it goes on printing.
+    Pillow silences warnings only. If its libtiff cannot be reached, errors are still printed.
     """
     set_handler = _libtiff_setter()
     return set_handler(handler) if set_handler is not None else None

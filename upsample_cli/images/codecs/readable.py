@@ -15,7 +15,7 @@ REDUCE = "convert it to RGB or grey of 8 or 16 bits first"
 COPY = "get a new copy of it"
 _STRIP = "remove it, with exiftool for example"
 
-# What Pillow says, and what that means to someone who has never heard of Pillow.
+# A phrase of a decoder's message, the cause in plain words, the next step.
 _PHRASES: tuple[tuple[str, str, str], ...] = (
     ("-bit layers", "is a JPEG of more than 8 bits per channel, which is not supported", REDUCE),
     ("-layer images", "is a JPEG of an unusual number of channels, which is not supported", CONVERT),
@@ -34,7 +34,7 @@ _PHRASES: tuple[tuple[str, str, str], ...] = (
 
 @contextmanager
 def readable(name: str, fmt: Format) -> Iterator[None]:
-    """Turn whatever Pillow raises in here into one line. Damaged files make it raise nearly everything there is.
+    """Turn what a decoder raises into an `ImageError`. On damaged files Pillow raises nearly any exception.
 
     Raises:
         ImageError: instead.

@@ -1,4 +1,4 @@
-"""Rows regrouped into strips of a fixed height, worked on several at once, and handed on in order."""
+"""Rows regrouped into strips of a fixed height, processed several at once, and passed on in order."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class StripWriter(Generic[Made]):
 
     Args:
         height: rows that will come.
-        width: pixels in each.
+        width: pixels of a row.
         layout: of the rows.
         strip_rows: rows of a strip.
         work: see `Work`; must leave the rows as they are.
-        write: is given what each strip became, in order, in the caller's thread.
-        executor: does the work beside the caller's thread; without one the caller's thread does it.
+        write: receives the results in order, in the calling thread.
+        executor: does the work alongside the calling thread; without one that thread does it.
         in_flight: most strips waiting.
 
     >>> done = []
@@ -139,7 +139,7 @@ class StripWriter(Generic[Made]):
         return pieces
 
     def _write_jobs(self, *, down_to: int) -> None:
-        """Write strips, oldest first, until at most `down_to` are in flight, and whichever are done by then."""
+        """Write strips, oldest first, until at most `down_to` are in flight, then those that are done."""
         while self._jobs and (len(self._jobs) > down_to or self._jobs[0][0].done()):
             future, job = self._jobs.popleft()
             never_started = future.cancel()
@@ -147,7 +147,7 @@ class StripWriter(Generic[Made]):
 
 
 def check_rows(rows: Rows, row_shape: tuple[int, int], dtype: np.dtype[np.generic], rows_left: int) -> None:
-    """Refuse rows that a sink was not told of.
+    """Refuse rows that were not announced to a sink.
 
     Raises:
         ValueError: they have another shape or type, or are too many.

@@ -41,7 +41,7 @@ def riff_chunks(file: BinaryIO, at: int = 12) -> Iterator[tuple[bytes, int, int]
 def webp_size(head: bytes) -> tuple[int, int]:
     """Height and width in the first chunk of a WebP, from its first 32 bytes. Source: also RFC 6386, 9.1.
 
-    The size of the chunk is not consulted: decoders go by what stands in it.
+    The size of the chunk is not consulted: decoders use its content.
     """
     kind, at, _ = next(riff_chunks(io.BytesIO(head)), (b"", len(head), 0))
     little = int.from_bytes
@@ -62,15 +62,15 @@ def is_lossless(file: BinaryIO) -> bool:
 
 
 class WebpFrames:
-    """Puts WebP images into one animation; a `frame_sinks.Muxer`.
+    """Puts WebP images into one animation; a `save_frames.Muxer`.
 
     Args:
-        file: where it goes; can be sought in.
+        file: where it is written; seekable.
         frames: how often they are played.
         height: of every frame.
         width: of every frame.
         alpha: whether a frame may be transparent.
-        metadata: of the whole.
+        metadata: of the file.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class WebpFrames:
         self._file.write(_chunk(b"ANMF", head + pixels))
 
     def finish(self) -> None:
-        """Write what stands at the end, and the length at the start."""
+        """Write the chunks at the end, and the length at the start."""
         for kind, body in self._after:
             if body:
                 self._file.write(_chunk(kind, body))

@@ -1,4 +1,4 @@
-"""What travels beside the pixels: read out of an opened image, and set right for its enlargement."""
+"""Metadata: read from an opened image, and corrected for its enlargement."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Found:
     """The metadata of an image.
 
     Args:
-        metadata: as it lies in the file.
-        orientation: how the stored pixels are to be turned, 1 to 8: Exif's word, else XMP's.
-        warnings: what had to be left out.
+        metadata: as stored in the file.
+        orientation: of the stored pixels, 1 to 8, from Exif or, without it, from XMP.
+        warnings: what was left out.
     """
 
     metadata: Metadata
@@ -42,15 +42,15 @@ def read_metadata(image: Image.Image, file: BinaryIO, format_name: str, chunks: 
 
     Args:
         image: as Pillow opened it.
-        file: the open file it came from; its position is moved about.
+        file: the open file it came from; its position is moved.
         format_name: a key of `FORMATS`.
         chunks: of a PNG.
 
     Raises:
-        MetadataError: there are more than `limits.MAX_METADATA_BYTES`.
+        MetadataError: they exceed `limits.MAX_METADATA_BYTES`.
     """
     exif, xmp, warnings = _exif(image, file, chunks), _xmp(image, chunks), []
-    turn = _orientation(image, exif, xmp)
+    orientation = _orientation(image, exif, xmp)
     if exif is not None:
         try:
             exif_blocks.exif_for_output(exif, 1, 1)
@@ -78,7 +78,7 @@ def read_metadata(image: Image.Image, file: BinaryIO, format_name: str, chunks: 
         iptc=image.info.get("photoshop", {}).get(iptc.RESOURCE) or None if chunks is None else chunks.iptc,
     )
     check_metadata_bytes(_size_bytes(metadata))
-    return Found(metadata, turn, tuple(warnings))
+    return Found(metadata, orientation, tuple(warnings))
 
 
 def _size_bytes(metadata: Metadata) -> int:
@@ -124,10 +124,10 @@ def _resolution(image: Image.Image, exif: bytes | None) -> tuple[float, float] |
 
 def _plausible(dpi: Any) -> tuple[float, float] | None:
     try:
-        across, down = (float(each) for each in dpi)
+        across, down = (float(side) for side in dpi)
     except (TypeError, ValueError, ZeroDivisionError, OverflowError):
         return None
-    return (across, down) if all(math.isfinite(each) and 0 < each < 2**24 for each in (across, down)) else None
+    return (across, down) if all(math.isfinite(side) and 0 < side < 2**24 for side in (across, down)) else None
 
 
 def _text(image: Image.Image) -> tuple[tuple[str, str], ...]:
@@ -141,7 +141,7 @@ def _text(image: Image.Image) -> tuple[tuple[str, str], ...]:
 
 
 def metadata_for_output(metadata: Metadata, height: int, width: int) -> Metadata:
-    """The metadata as they are true of the enlarged, upright image.
+    """The metadata, corrected for the enlarged, upright image.
 
     Exif's and XMP's orientation become 1, Exif's sizes the new ones, Exif's thumbnail is dropped; the resolution stays,
     so the print grows with the image.

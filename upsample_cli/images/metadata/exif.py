@@ -1,7 +1,7 @@
-"""Exif blocks, changed in place: what an enlargement makes untrue is set right, and every other byte keeps its offset.
+"""Exif blocks, changed in place: values that an enlargement makes wrong are corrected, all other bytes stay in place.
 
-Camera makers' notes point into the block by absolute offsets, so a block that is taken apart and written anew loses
-them. Source: Exif 2.32 (CIPA DC-008) for the tags.
+Camera makers' notes point into the block by absolute offsets, so rewriting the whole block would break them.
+Source: Exif 2.32 (CIPA DC-008) for the tags.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _WIDTH, _HEIGHT = 0x0100, 0x0101
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 EXIF_IFD, GPS_IFD, INTEROPERABILITY_IFD = 0x8769, 0x8825, 0xA005
 _PIXEL_X, _PIXEL_Y, _MAKER_NOTE = 0xA002, 0xA003, 0x927C
-_THUMBNAIL = ((0x0201, 0x0202), (0x0111, 0x0117))  # where it lies and how long it is: a JPEG, or one strip
+_THUMBNAIL = ((0x0201, 0x0202), (0x0111, 0x0117))  # offset and length: of a JPEG, or of one strip
 
 
 def without_prefix(block: bytes) -> bytes:
@@ -31,7 +31,7 @@ def without_prefix(block: bytes) -> bytes:
 
 
 def orientation(exif: bytes) -> int | None:
-    r"""How the image is to be turned, 1 to 8; None if the block does not say, or is damaged.
+    r"""The orientation of the stored image, 1 to 8; None if the block does not state it or is damaged.
 
     >>> field = ifd_write.integers(0x0112, ifd.SHORT, "<", 6)
     >>> orientation(b"II*\0\x08\0\0\0" + ifd_write.directory_bytes([field], order="<", at=8))
@@ -53,7 +53,7 @@ def tiff_orientation(tiff: ifd.Tiff) -> int | None:
 
 
 def resolution(exif: bytes) -> tuple[float, float] | None:
-    """Dots per inch, (x, y), as the block's first directory gives them; None if it does not, or is damaged."""
+    """Dots per inch, (x, y), from the block's first directory; None if it has none or is damaged."""
     try:
         tiff = ifd.tiff_in_bytes(exif)
         first = ifd.read_directory(tiff, tiff.first)
@@ -71,12 +71,12 @@ def _rational(tiff: ifd.Tiff, entry: ifd.Entry | None) -> float | None:
 
 
 def exif_for_output(exif: bytes, height: int, width: int) -> bytes:
-    """The block as it is true of an upright image of this size: no longer than before, nothing moved.
+    """The block corrected for an upright image of this size: no longer than before, nothing moved.
 
     The orientation becomes 1, sizes become the given ones, the thumbnail is unlinked and its bytes cut off or zeroed.
 
     Raises:
-        ValueError: the block is damaged, so that it cannot be set right.
+        ValueError: the block is damaged and cannot be corrected.
     """
     data = bytearray(exif)
     tiff = ifd.tiff_in_bytes(data)
@@ -91,7 +91,7 @@ def exif_for_output(exif: bytes, height: int, width: int) -> bytes:
                 _set_integer(data, tiff, entry, new_values[entry.tag])
     if first.next_at:
         data[first.next_pointer_at : first.next_pointer_at + 4] = bytes(4)
-        _erase_thumbnail(data, tiff, first.next_at, [span for each in kept for span in _spans(each)])
+        _erase_thumbnail(data, tiff, first.next_at, [span for directory in kept for span in _spans(directory)])
     return bytes(data)
 
 
@@ -102,7 +102,7 @@ def _directories_below(tiff: ifd.Tiff, first: ifd.Directory) -> Iterator[ifd.Dir
         yield exif
     for parent, tag in ((first, GPS_IFD), (exif, INTEROPERABILITY_IFD)):
         at = ifd.first_integer(tiff, parent.find(tag)) if parent is not None else None
-        with suppress(ValueError):  # nothing in these two has to be set right: a damaged one stays as it is
+        with suppress(ValueError):  # these two need no correction: a damaged one stays as it is
             yield ifd.read_directory(tiff, at or 0)
 
 
@@ -145,7 +145,7 @@ def _erase_thumbnail(data: bytearray, tiff: ifd.Tiff, at: int, kept: list[tuple[
 def without_orientation(exif: bytes) -> bytes:
     """The block without its entry for the orientation; the entries after it move up, nothing else moves.
 
-    Pillow writes AVIF's Exif anew, makers' notes and all, as soon as it finds that entry.
+    If it finds that entry, Pillow rewrites AVIF's Exif, makers' notes included.
     """
     tiff = ifd.tiff_in_bytes(exif)
     first = ifd.read_directory(tiff, tiff.first)
@@ -158,7 +158,7 @@ def without_orientation(exif: bytes) -> bytes:
 
 
 def with_resolution(exif: bytes | None, dpi: tuple[float, float]) -> bytes:
-    """The block with a resolution, for formats that have no other place for it; a new one where there is none.
+    """The block with a resolution, for formats that store it only there; without a block, a new one.
 
     The first directory, longer now, is put at the end; nothing else moves.
 

@@ -19,24 +19,24 @@ _MAX_DIRECTORY_BYTES = 4 << 20
 
 _DESCRIPTION = 0x010E
 _SHAPE = b'{"shape":'
-"""How tifffile begins a description that states the size in pixels: untrue of an enlarged image, so not carried."""
+"""The start of tifffile's description, which states the size in pixels; it is wrong after enlarging, so left out."""
 
 DESCRIPTIVE_TAGS = frozenset(
     {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x4749, 0x8298, 0x83BB}
     | {0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F}
 )
-"""Tags of a first directory that tell about the image, not about how its pixels lie in the file: description, make,
+"""Tags of a first directory that describe the image, not the storage of its pixels: description, make,
 model, software, date, artist, host, ratings, copyright, IPTC, and the five that Windows writes."""
 
 
 def descriptive_fields(tiff: ifd.Tiff, *, follow: bool = True) -> list[ifd_write.Field]:
     """The descriptive entries of a TIFF's first directory, with its Exif and GPS directories.
 
-    Entries whose values lie outside the file are left out, and those past 4 MiB of one directory.
+    Entries whose values are outside the file, or past 4 MiB of one directory, are left out.
 
     Args:
         tiff: the structure.
-        follow: copy the Exif and GPS directories; if not, only the offsets where they lie.
+        follow: copy the Exif and GPS directories; otherwise only their offsets.
 
     Raises:
         ValueError: the first directory is damaged.
@@ -64,11 +64,11 @@ def _copied(tiff: ifd.Tiff, directory: ifd.Directory, kind: int, follow: bool) -
 
 
 def exif_of_tiff(file: BinaryIO, page_at: int | None = None) -> bytes | None:
-    """An Exif block made of what a TIFF file tells about its image; None if it tells nothing.
+    """An Exif block from the descriptive entries of a TIFF file; None if it has none.
 
     Args:
-        file: its position is moved about.
-        page_at: where the page's directory lies; None for the first.
+        file: its position is moved.
+        page_at: offset of the page's directory; None for the first.
 
     A maker's note in it has to move: its own absolute offsets cannot follow.
 

@@ -17,7 +17,7 @@ _MAX_ENTRIES = 4096
 """More than any image has; a damaged count must not make us read for minutes."""
 
 _BLOCK_BYTES = 512
-"""Read at once: a directory is looked at in pieces of a few bytes."""
+"""Read at once, because a directory is read in pieces of a few bytes."""
 
 OVERLAP = "directories overlap"
 
@@ -49,8 +49,8 @@ class Entry:
     """One entry of a directory.
 
     Args:
-        tag: what it tells.
-        kind: the type of its values; a number TIFF gives.
+        tag: the number of its meaning.
+        kind: TIFF's number for the type of its values.
         count: how many values.
         at: offset of the entry itself.
         value_at: offset of its values.
@@ -67,7 +67,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """One directory: its entries, and where it and the next one lie (0: there is none)."""
+    """One directory: its entries, its offset, and that of the next one (0: there is none)."""
 
     entries: tuple[Entry, ...]
     at: int
@@ -81,7 +81,7 @@ class Directory:
 
 
 def tiff_in_bytes(data: bytes | bytearray) -> Tiff:
-    """Read a TIFF structure that lies in memory.
+    """Read a TIFF structure in memory.
 
     Raises:
         ValueError: it does not begin as TIFF does.
@@ -90,7 +90,7 @@ def tiff_in_bytes(data: bytes | bytearray) -> Tiff:
 
 
 def tiff_in_file(file: BinaryIO) -> Tiff:
-    """Read a TIFF file; its position is moved about.
+    """Read a TIFF file; its position is moved.
 
     Raises:
         ValueError: it does not begin as TIFF does.
@@ -119,10 +119,10 @@ def _tiff(read: Callable[[int, int], bytes]) -> Tiff:
 
 
 def read_directory(tiff: Tiff, at: int) -> Directory:
-    """The directory at an offset. Values are not looked at; a missing pointer to the next directory counts as none.
+    """The directory at an offset. Values are not read; a missing pointer to the next directory counts as 0.
 
     Raises:
-        ValueError: the directory does not lie inside the data.
+        ValueError: the directory is not inside the data.
     """
     count_size, entry_size, head, pointer = (8, 20, "HHQ", "Q") if tiff.big else (2, 12, "HHI", "I")
     counted = tiff.read(at, count_size) if at >= 8 else b""
@@ -151,7 +151,7 @@ def read_directory(tiff: Tiff, at: int) -> Directory:
 
 
 def directories(tiff: Tiff) -> Iterator[Directory]:
-    """The directories of a file's pages, in order; a damaged chain, or one in a circle, ends there.
+    """The directories of a file's pages, in order; a damaged or circular chain ends early.
 
     Raises:
         ValueError: they overlap, so that a small file would have entries without end.
@@ -174,19 +174,19 @@ def directories(tiff: Tiff) -> Iterator[Directory]:
 
 
 def values_fit(tiff: Tiff, at: int, size_bytes: int) -> bool:
-    """Whether the values of a directory have room in a file of that size: no two of them can share all their bytes.
+    """Whether the values of a directory fit into a file of that size without sharing bytes.
 
-    Those that lie outside the file are not counted, nor is a directory that is damaged: nobody reads them.
+    Values outside the file and damaged directories are not read, so they do not count.
     """
     try:
         entries = read_directory(tiff, at).entries
     except ValueError:
         return True
-    return sum(each.size_bytes for each in entries if each.value_at + each.size_bytes <= size_bytes) <= size_bytes
+    return sum(entry.size_bytes for entry in entries if entry.value_at + entry.size_bytes <= size_bytes) <= size_bytes
 
 
 def value_bytes(tiff: Tiff, entry: Entry) -> bytes | None:
-    """The bytes of an entry's values as they lie there, or None if they are not all inside the data."""
+    """The bytes of an entry's values as stored; None if they are not all inside the data."""
     data = tiff.read(entry.value_at, entry.size_bytes) if entry.size_bytes else b""
     return data if data and len(data) == entry.size_bytes else None
 

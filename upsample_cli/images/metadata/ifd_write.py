@@ -39,14 +39,14 @@ def swapped(field: Field) -> Field:
     '00 01 00 02'
     """
     if not isinstance(field.value, bytes):
-        return replace(field, value=[swapped(each) for each in field.value])
+        return replace(field, value=[swapped(inner) for inner in field.value])
     size = {RATIONAL: 4, 10: 4}.get(field.kind, SIZES.get(field.kind, 1))
     value = b"".join(field.value[at : at + size][::-1] for at in range(0, len(field.value), size))
     return replace(field, value=value)
 
 
 def directory_bytes(fields: Iterable[Field], *, order: str, at: int, big: bool = False, next_at: int = 0) -> bytes:
-    """A directory, and after it all that does not fit into its entries, to be put at offset `at` (even).
+    """A directory for offset `at` (even), followed by the values that do not fit into its entries.
 
     >>> field = integers(256, SHORT, "<", 640)
     >>> directory_bytes([field], order="<", at=8).hex(" ")

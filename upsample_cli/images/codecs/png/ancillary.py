@@ -1,7 +1,7 @@
-"""What a PNG carries beside its pixels, read from its chunks wherever they lie, without decoding.
+"""Metadata of a PNG, read from its chunks without decoding.
 
-Many tools write their chunks behind the pixels, keywords may come twice, and old ImageMagick hides Exif in text; Pillow
-knows the first only after decoding, keeps the last of the second, and leaves the third to its caller.
+Many tools write chunks after the pixels, keywords may occur twice, and old ImageMagick hides Exif in text. Pillow finds
+the first only after decoding, keeps the last of the second, and leaves the third to its caller.
 Source: the PNG specification (W3C, third edition), chapters 5 and 11.
 """
 
@@ -27,7 +27,7 @@ _EXIF_IN_TEXT = ("Raw profile type exif", "Raw profile type APP1")
 
 @dataclass(frozen=True, slots=True)
 class Ancillary:
-    """The chunks beside the pixels.
+    """What the ancillary chunks hold.
 
     Args:
         exif: a TIFF structure.
@@ -45,20 +45,20 @@ class Ancillary:
 
 
 def read_ancillary(file: BinaryIO) -> Ancillary:
-    """Read them. The file's position is moved about; whatever is damaged is passed over.
+    """Read the ancillary chunks; damaged ones are ignored. The file's position is moved.
 
     Raises:
-        MetadataError: they hold more than `limits.MAX_METADATA_BYTES`, decompressed.
+        MetadataError: decompressed, they exceed `limits.MAX_METADATA_BYTES`.
     """
     text: list[tuple[str, str]] = []
     found: dict[bytes, bytes] = {}
-    room = _Room()
-    for kind, data in _chunks(file, room):
+    budget = _Budget()
+    for kind, data in _chunks(file, budget):
         if kind in _TEXT_KINDS:
-            text += _text_pairs(kind, data, room)
+            text += _text_pairs(kind, data, budget)
         elif kind == b"iCCP":
             found[kind] = b""
-            _inflated(data.partition(b"\0")[2][1:], room)
+            _inflated(data.partition(b"\0")[2][1:], budget)
         else:
             found.setdefault(kind, data)
     exif, xmp, captions = found.get(b"eXIf"), None, None
@@ -79,8 +79,8 @@ def read_ancillary(file: BinaryIO) -> Ancillary:
 
 
 @dataclass
-class _Room:
-    """What the chunks of one file may still hold."""
+class _Budget:
+    """How many bytes the chunks of one file may still hold."""
 
     left_bytes: int = MAX_METADATA_BYTES
 
@@ -89,12 +89,12 @@ class _Room:
         check_metadata_bytes(MAX_METADATA_BYTES - self.left_bytes)
 
 
-def _chunks(file: BinaryIO, room: _Room) -> Iterator[tuple[bytes, bytes]]:
+def _chunks(file: BinaryIO, budget: _Budget) -> Iterator[tuple[bytes, bytes]]:
     for kind, size in read_chunks(file):
         if kind in _NOTED_KINDS:
             yield kind, b""
         elif kind in _READ_KINDS:
-            room.take(size)
+            budget.take(size)
             try:
                 data = read_data(file, kind, size)
             except ValueError:
@@ -102,16 +102,16 @@ def _chunks(file: BinaryIO, room: _Room) -> Iterator[tuple[bytes, bytes]]:
             yield kind, data
 
 
-def _text_pairs(kind: bytes, data: bytes, room: _Room) -> Iterator[tuple[str, str]]:
+def _text_pairs(kind: bytes, data: bytes, budget: _Budget) -> Iterator[tuple[str, str]]:
     keyword, _, rest = data.partition(b"\0")
     encoding, deflated = "latin-1", kind == b"zTXt"
     if kind == b"zTXt":
         rest = rest[1:]
     elif kind == b"iTXt":
         encoding, deflated = "utf-8", rest[:1] == b"\1"
-        rest = b"".join(rest[2:].split(b"\0", 2)[2:])  # behind the language and the translated keyword
+        rest = b"".join(rest[2:].split(b"\0", 2)[2:])  # after the language and the translated keyword
     if deflated:
-        inflated = _inflated(rest, room)
+        inflated = _inflated(rest, budget)
         if inflated is None:
             return
         rest = inflated
@@ -119,13 +119,13 @@ def _text_pairs(kind: bytes, data: bytes, room: _Room) -> Iterator[tuple[str, st
         yield keyword.decode("latin-1"), rest.decode(encoding, "replace")
 
 
-def _inflated(data: bytes, room: _Room) -> bytes | None:
-    """Deflated bytes, as far as they go; None if they are damaged."""
+def _inflated(data: bytes, budget: _Budget) -> bytes | None:
+    """The bytes inflated, up to where the data end; None if they are damaged."""
     inflater, pieces = zlib.decompressobj(), list[bytes]()
     try:
         while data and not inflater.eof:
             pieces.append(inflater.decompress(data, _PIECE_BYTES))
-            room.take(len(pieces[-1]))  # of damaged ones too: to inflate them takes its time
+            budget.take(len(pieces[-1]))  # damaged data too take time to inflate
             data = inflater.unconsumed_tail
     except zlib.error:
         return None

@@ -1,8 +1,7 @@
-"""Animated PNG in: each frame is made a PNG of its own, read as a still image is, and composed here.
+"""Animated PNG in: each frame becomes a PNG of its own, is read like a still image, and is composed here.
 
-A frame may cover a part of the image, be laid over what is there, and be taken away again before the next. Pillow
-composes 8 bits too, but does not take back what it has laid over, clears to black where there is no alpha, and cuts 16
-bits to 8. One frame, and the one before it, are in memory at a time.
+A frame may cover a part of the image, be blended over it, and be removed before the next. Pillow does not restore what
+a frame has covered, clears to black where there is no alpha, and cuts 16 bits to 8. Two frames are in memory at a time.
 Source: the PNG specification (W3C, third edition), 11.3.6 and 13.
 """
 
@@ -23,7 +22,7 @@ from upsample_cli.images.codecs.png.deep import decoded_png
 from upsample_cli.images.model import Frames, Layout, Rows
 
 _TO_NOTHING, _TO_PREVIOUS, _OVER = 1, 2, 1
-_SHARED = {b"PLTE": 3 * 256, b"tRNS": 256}  # stand once, and count in every frame; the most they hold
+_SHARED = {b"PLTE": 3 * 256, b"tRNS": 256}  # occur once and apply to all frames; their largest sizes
 _KEPT = {b"IHDR", *_SHARED, b"fcTL", b"IDAT", b"fdAT"}
 
 
@@ -46,19 +45,19 @@ def has_holes(file: BinaryIO, height: int, width: int) -> bool:
     controls = [_control(read_data(file, kind, size)) for kind, size in read_chunks(file) if kind == b"fcTL"]
     first = controls[0] if controls else None
     covers = first is not None and (first.width, first.height) == (width, height) and first.disposal != _TO_PREVIOUS
-    return not covers or any(each.disposal == _TO_NOTHING for each in controls)
+    return not covers or any(control.disposal == _TO_NOTHING for control in controls)
 
 
 def composed_frames(
     file: BinaryIO, frames: Frames, height: int, width: int, *, has_profile: bool
 ) -> Iterator[tuple[Rows, Fraction]]:
-    """Each frame composed: (height, width, channels) as `frames.layout` says, and how many ms it is shown.
+    """The composed frames, (height, width, channels) in `frames.layout`, and how many ms each is shown.
 
     Args:
-        file: seekable; must stay open, and its position be left alone, until the last frame.
+        file: seekable; must stay open, its position untouched, until the last frame.
         frames: with alpha if `has_holes`.
         height, width: of the image.
-        has_profile: see `pixel_kinds.how_to_read`.
+        has_profile: see `pillow_pixels.how_to_read`.
 
     Raises:
         ImageError, OSError, SyntaxError, ValueError, RuntimeError: the file is damaged.
@@ -80,14 +79,14 @@ def composed_frames(
         yield canvas, Fraction(1000 * control.delay, control.per_second or 100)
         if control.disposal == _TO_NOTHING:
             canvas[box] = 0
-        elif control.disposal == _TO_PREVIOUS:  # which is nothing, if this is the first
+        elif control.disposal == _TO_PREVIOUS:  # transparent, if this is the first frame
             canvas[box] = before
     if count < frames.count:
         raise ValueError(f"{count} frames where {frames.count} are announced")
 
 
 def _decoded(data: bytes, layout: Layout, has_profile: bool) -> Rows:
-    """A frame's own pixels, with an opaque alpha where the composed frames need one that it lacks."""
+    """A frame's own pixels; an opaque alpha is added if the composed frames have one and it does not."""
     image = PngImagePlugin.PngImageFile(io.BytesIO(data))
     height, width = image.height, image.width
     reading = how_to_read(image, io.BytesIO(data), "png", "frame", has_profile=has_profile)
@@ -102,7 +101,7 @@ def _decoded(data: bytes, layout: Layout, has_profile: bool) -> Rows:
 
 
 def _laid(frame: Rows, below: Rows, *, is_over: bool) -> Rows:
-    """What is seen where a frame is; each number that has to be mixed is rounded once, half up."""
+    """A frame blended over the pixels below it; every mixed number is rounded once, half up."""
     if not is_over or frame.shape[2] in {1, 3}:
         return frame
     full = np.iinfo(frame.dtype).max
@@ -122,7 +121,7 @@ def _frame_files(file: BinaryIO) -> Iterator[tuple[_Control, bytes]]:
     for kind, size in read_chunks(file):
         if kind not in _KEPT:
             continue
-        if kind in _SHARED and (size > _SHARED[kind] or kind in shared):  # each frame would be read with them
+        if kind in _SHARED and (size > _SHARED[kind] or kind in shared):  # every frame is read with them
             raise ValueError("too large a palette, or two")
         data = read_data(file, kind, size)
         if kind == b"IHDR":
@@ -133,7 +132,7 @@ def _frame_files(file: BinaryIO) -> Iterator[tuple[_Control, bytes]]:
             if control is not None:
                 yield control, _png(head, shared, control, pieces)
             control, pieces = _control(data), []
-        elif control is not None:  # else the still image, which is none of the animation's
+        elif control is not None:  # before the first fcTL: the still image, not part of the animation
             pieces.append(png_chunk(b"IDAT", data if kind == b"IDAT" else data[4:]))
     if control is not None:
         yield control, _png(head, shared, control, pieces)

@@ -1,6 +1,6 @@
-"""Animated PNG, written a frame at a time: each frame is written as a PNG of its own, whose chunks are passed on.
+"""Animated PNG, written a frame at a time: each frame is written as a PNG whose chunks are passed on.
 
-Every frame covers the whole image and replaces the one before it, so nothing has to be composed to show it.
+Every frame covers the whole image and replaces the one before it, so viewers need not compose it.
 Source: the PNG specification (W3C, third edition), 11.3.6.
 """
 
@@ -23,8 +23,8 @@ class ApngWriter:
 
     Args:
         file: where the PNG goes, front to back.
-        frames: how many there will be, and how often they are played.
-        settings: what else `PngSink` is to be told: level, executor.
+        frames: how many will come, and how often they are played.
+        settings: further arguments of `PngSink`: level, executor.
     """
 
     def __init__(self, file: BinaryIO, frames: Frames, **settings: Any) -> None:
@@ -33,7 +33,7 @@ class ApngWriter:
         self._held: list[bytes] = []
 
     def frame(self, *, height: int, width: int, layout: Layout, metadata: Metadata, duration_ms: Fraction) -> Sink:
-        """The sink of the next frame; call its `finish` before the next one's turn."""
+        """The sink of the next frame; call its `finish` before the next frame."""
         self._written += 1
         is_first = self._written == 1
         passed = _Passed(self, is_first=is_first, control=(width, height, *_delay(duration_ms)))
@@ -51,7 +51,7 @@ class ApngWriter:
         self._file.write(png_chunk(b"IEND", b""))
 
     def pass_on(self, data: bytes, *, is_first: bool, control: tuple[int, int, int, int]) -> None:
-        """Write what one frame's sink has written, as it must stand in the whole file."""
+        """Write one frame's chunks in the form that the animation needs."""
         written = io.BytesIO(data)
         for kind, size in read_chunks(written, len(SIGNATURE) if data.startswith(SIGNATURE) else 0):
             body = written.read(size)
@@ -65,7 +65,7 @@ class ApngWriter:
                 if len(self._held) > 2:
                     self._pass_pixels(self._held.pop(0), is_first=is_first)
             elif kind == b"IEND":
-                # The last piece ends the stream and holds no pixel: readers that stop at the last row stumble over it.
+                # The last IDAT only ends the stream; readers that stop at the last row stumble over one without pixels.
                 self._pass_pixels(b"".join(self._held), is_first=is_first)
                 self._held = []
             elif is_first:

@@ -87,8 +87,8 @@ def _text(keyword: str, value: str) -> bytes:
 def metadata_chunks(metadata: Metadata) -> Iterator[bytes]:
     """The chunks between IHDR and IDAT that carry `metadata`.
 
-    A resolution that is not a positive number PNG can hold is left out; zero bytes in text, which PNG forbids, are
-    dropped; keywords are made legal. XMP is written once, even if `text` holds it as well.
+    A resolution that PNG cannot hold is left out, zero bytes in text are dropped, keywords are made legal. XMP is
+    written once, even if `text` holds it too.
 
     >>> [chunk[4:8] for chunk in metadata_chunks(Metadata(dpi=(300, 300), text=(("Author", "Ada"),)))]
     [b'pHYs', b'tEXt']

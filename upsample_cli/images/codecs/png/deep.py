@@ -18,7 +18,7 @@ def decoded_png(file: BinaryIO, layout: Layout) -> ReadBox:
 
     Args:
         file: seekable; not needed afterwards.
-        layout: what its header tells, an alpha channel for its key of transparency included.
+        layout: from its header; a transparent colour counts as an alpha channel.
 
     Raises:
         ValueError: the pixels are not of that layout.
@@ -27,7 +27,7 @@ def decoded_png(file: BinaryIO, layout: Layout) -> ReadBox:
     from imagecodecs import png_decode
 
     file.seek(_IHDR_METHODS_AT)
-    if max(file.read(3)) > 1:  # libpng would say so on stderr by itself
+    if max(file.read(3)) > 1:  # libpng would print this to stderr
         raise ValueError("a method of compression, filtering or interlacing that is none of PNG's")
     with _bytes(file) as data:
         pixels = png_decode(data)
@@ -38,7 +38,7 @@ def decoded_png(file: BinaryIO, layout: Layout) -> ReadBox:
 
 
 def _bytes(file: BinaryIO) -> AbstractContextManager[mmap.mmap | bytes]:
-    """The file's bytes without a copy of them, where it is one of the system's."""
+    """The file's bytes, mapped instead of copied where the file has a descriptor."""
     try:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, io.UnsupportedOperation):

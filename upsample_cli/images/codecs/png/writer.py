@@ -1,7 +1,7 @@
 """PNG written as its rows arrive: the whole enlarged image is never in memory.
 
-Rows are gathered into chunks of a fixed height that follows from the width alone, so the bytes of the file depend
-neither on how the rows were cut into runs nor on who deflates the chunks. One chunk becomes one IDAT.
+Rows are gathered into chunks whose height depends on the width alone, so the bytes of the file depend neither on how
+the rows were cut nor on which thread deflates the chunks. One chunk becomes one IDAT.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _COLOUR_TYPES: dict[tuple[Colour, bool], int] = {
 
 class _Idat(NamedTuple):
     chunk: bytes
-    adler32: int  # of the bytes deflated in it
-    size: int  # how many they were
+    adler32: int  # of the bytes before deflating
+    size: int  # their number
 
 
 def _idat(pieces: list[Rows], above: Rows | None, *, level: int) -> _Idat:
@@ -54,22 +54,21 @@ def _idat(pieces: list[Rows], above: Rows | None, *, level: int) -> _Idat:
 class PngSink:
     """A PNG that takes rows and writes them to `file`, a chunk at a time; a `model.Sink`.
 
-    What waits in memory is bounded: a chunk being gathered, and a few (64 MiB of rows, two chunks at least) being
-    deflated. If the executor is busy with other work, the thread that brings rows deflates them itself instead of
-    waiting, so an executor may be shared with whoever computes the rows. After any exception but a ValueError the file
-    is useless and the sink takes nothing more.
+    Memory is bounded: one chunk being gathered, and up to 64 MiB of rows (at least two chunks) being deflated. If the
+    executor is busy, the calling thread deflates instead of waiting, so the code that computes the rows may share the
+    executor. After any exception except ValueError the file is useless and the sink refuses further rows.
 
     Args:
-        file: where the PNG goes, front to back; never sought in, not closed.
+        file: where the PNG goes, front to back; never seeks, not closed.
         height: rows that will come.
-        width: pixels in each.
+        width: pixels of a row.
         layout: "grey" or "rgb", with or without alpha, 8 or 16 bits.
-        metadata: what is to be kept beside the pixels.
+        metadata: to be written.
         level: 0 (stored) and 1 (fast) to 9 (smallest, slowest); see `deflate.deflate_rows`.
-        executor: deflates chunks beside the caller's thread; without one the caller's thread does it.
+        executor: deflates chunks; without one the calling thread does.
 
     Raises:
-        UsageError: there is no such level.
+        UsageError: the level does not exist.
         ValueError: PNG cannot hold this size or layout; here and later, if rows do not fit what was announced.
 
     >>> import io

@@ -1,8 +1,8 @@
-"""TIFF read by its strips and tiles as they are needed: tifffile for the structure, imagecodecs for the segments.
+"""TIFF read by strips and tiles as they are needed: tifffile reads the structure, imagecodecs decodes the segments.
 
-What the last band touched stays decoded, and nothing else: an image of any size takes the memory of the strips, or of
-one row of tiles, that a band lies in. Images stored sideways (orientation 5 to 8) are read by columns of tiles; in
-strips, a column touches them all, so the whole image ends up in memory.
+Only the segments that the last band touched stay decoded, so memory is that of the strips, or of one row of tiles, of a
+band. Images stored sideways (orientation 5 to 8) are read by columns of tiles; in strips, a column touches them all, so
+the whole image ends up in memory.
 """
 
 from __future__ import annotations
@@ -33,27 +33,27 @@ _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
 _XMP, _ICC_PROFILE = 700, 34675
 _FORMAT = FORMATS["tiff"]
 
-logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what is wrong with a file is said once, by us
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # we report faults of a file ourselves, once
 
 
 def open_tiff(file: BinaryIO, name: str, *, max_pixels: int, page_at: int | None = None) -> RegionSource | None:
-    """A page of a TIFF, no pixel decoded yet; None if it is of a kind that is not read here.
+    """A page of a TIFF, no pixel decoded yet; None if its kind is not read here.
 
     Args:
-        file: seekable; stays open, and must, as long as rows are read. Its position is moved about.
-        name: what to call it in a message.
-        max_pixels: refuse an image, or a tile, of more.
-        page_at: where the page's directory lies; None for the first.
+        file: seekable; must stay open as long as rows are read. Its position is moved.
+        name: for messages.
+        max_pixels: larger images or tiles are refused.
+        page_at: offset of the page's directory; None for the first.
 
     Raises:
-        ImageError: it is too large, or a part of it lies outside the file; while rows are read, that it is damaged.
+        ImageError: it is too large, or a part of it is outside the file; while rows are read, it is damaged.
     """
     tiff = opened_tiff(file, name)
     return None if tiff is None else open_page(tiff, file, name, max_pixels=max_pixels, page_at=page_at)
 
 
 def opened_tiff(file: BinaryIO, name: str) -> TiffFile | None:
-    """The structure of a TIFF, for `open_page`; None if it is damaged: Pillow's word on it is clearer.
+    """The structure of a TIFF, for `open_page`; None if it is damaged: Pillow's message is clearer.
 
     Args:
         file, name: see `open_tiff`.
@@ -92,7 +92,7 @@ def open_page(
     if page.is_tiled:
         check_pixels(name, page.tilelength, page.tilewidth, max_pixels)
     with readable(name, _FORMAT):
-        # Who asks for one page has been told of the others: to count them for each would take time by their square.
+        # Count the pages only for the first: counting them for every page would take quadratic time.
         return _source(page, kind, file, name, max_pixels, pages_of(file) if page_at is None else None)
 
 
@@ -103,13 +103,13 @@ def _check_values(structure: ifd.Tiff, at: int, file: BinaryIO) -> None:
 
 
 def _has_size(page: TiffPage) -> bool:
-    """Whether a damaged tag has not made nothing, or several numbers, of the sizes that all else counts with."""
+    """Whether the sizes are single positive numbers; damaged tags may make them empty or several."""
     sides = (page.imagelength, page.imagewidth, *((page.tilelength, page.tilewidth) if page.is_tiled else ()))
     return all(isinstance(side, int) and side >= 1 for side in sides)
 
 
 def page_at_offset(tiff: TiffFile, page_at: int) -> TiffPage:
-    """The page whose directory lies there."""
+    """The page whose directory is at that offset."""
     from tifffile import TiffPage
 
     tiff.filehandle.seek(page_at)
@@ -119,7 +119,7 @@ def page_at_offset(tiff: TiffFile, page_at: int) -> TiffPage:
 def _source(
     page: TiffPage, kind: TiffKind, file: BinaryIO, name: str, max_pixels: int, frames: Frames | None
 ) -> RegionSource:
-    found = read_metadata(_Described.of(page, kind), file, "tiff")  # type: ignore[arg-type]  # all that it looks at
+    found = read_metadata(_Described.of(page, kind), file, "tiff")  # type: ignore[arg-type]  # has all that it reads
     segments, losses = Segments(page, file, name), set[str]()
     if segments.size_bytes > _PIXEL_BYTES * max_pixels:
         raise ImageError(
@@ -150,7 +150,7 @@ def _source(
 
 @dataclass(frozen=True, slots=True)
 class _Described:
-    """What `read_metadata` looks at in an image opened by Pillow, of a page opened by tifffile."""
+    """The attributes that `read_metadata` reads of a Pillow image, for a page opened by tifffile."""
 
     mode: str
     info: dict[str, Any]
@@ -168,7 +168,7 @@ class _Described:
 def _dpi(page: TiffPage) -> tuple[float, float] | None:
     per_inch = UNITS_PER_INCH.get(int(page.tags.valueof(_RESOLUTION_UNIT, 2)))
     rationals = [page.tags.valueof(code) for code in (_X_RESOLUTION, _Y_RESOLUTION)]
-    if per_inch is None or not all(isinstance(each, tuple) and len(each) == 2 and each[1] for each in rationals):
+    if per_inch is None or not all(isinstance(value, tuple) and len(value) == 2 and value[1] for value in rationals):
         return None
     across, down = (above / below * per_inch for above, below in rationals)
     return across, down

@@ -28,10 +28,10 @@ _LZW = 5
 
 @dataclass
 class Segments:
-    """The strips or tiles of a page, decoded when a box touches them, and kept until a box does not.
+    """The strips or tiles of a page, decoded when a box touches them and kept until a box does not.
 
     Raises:
-        ImageError: one of them lies outside the file.
+        ImageError: one of them is outside the file.
     """
 
     page: TiffPage
@@ -71,13 +71,13 @@ class Segments:
 
     @property
     def held_bytes(self) -> int:
-        """What is decoded of the page while a band is read that lies in two rows of strips or tiles."""
+        """Decoded bytes of the page while a band crosses two rows of strips or tiles."""
         rows = 0 if self._plain else min(2, self._grid[0])
         return rows * self._grid[1] * self._planes * self.size_bytes
 
     @property
     def _contiguous(self) -> int:
-        """Samples of a pixel that lie side by side."""
+        """Samples of a pixel that are stored contiguously."""
         return 1 if self.page.planarconfig == 2 else int(self.page.samplesperpixel)
 
     @property
@@ -153,7 +153,7 @@ class Segments:
         return None if decoded is None else decoded[0]
 
     def _unpacked(self, data: bytes, index: int) -> bytes:
-        """LZW by libtiff: damaged data make imagecodecs' decoder crash."""
+        """LZW by libtiff: the decoder of imagecodecs crashes on damaged data."""
         page = self.page
         rows, width = self._side
         if not page.is_tiled:
@@ -163,7 +163,7 @@ class Segments:
 
     @cached_property
     def _unpacked_page(self) -> TiffPage:
-        """The page as it would be if it were not compressed."""
+        """The page, described as uncompressed."""
         page = copy(self.page)
         page.compression, page.fillorder = 1, 1
         return page

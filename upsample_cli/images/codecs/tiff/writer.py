@@ -48,11 +48,11 @@ class TiffSink:
     Args:
         file: where the TIFF goes, from its start. If it cannot be sought in, the file is held in memory until `finish`.
         height: rows that will come.
-        width: pixels in each.
+        width: pixels of a row.
         layout: any.
-        metadata: what is to be kept beside the pixels; `exif` as `metadata_for_output` gives it.
+        metadata: to be written; `exif` as `metadata_for_output` gives it.
         level: 0 (not compressed) to 9 (smallest, slowest): 1 and 2 are ISA-L's deflate, 3 to 9 zlib's.
-        executor: deflates strips beside the caller's thread; see `strips.StripWriter`.
+        executor: deflates strips alongside the calling thread; see `strips.StripWriter`.
         total_bytes: of pixels that the file will hold, if pages follow.
         before: the page after which this one comes in the same file, finished; `file` and `total_bytes` are its own.
 
