@@ -1,4 +1,4 @@
-"""New files that appear whole or not at all: written under a hidden name beside their place, then put there."""
+"""New files that appear whole or not at all: written under a hidden name in the same folder, then put in place."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from upsample_cli.atomic.folders import Folder, Place, opened_folder
 from upsample_cli.atomic.same_file import check_inputs_stay
 from upsample_cli.errors import ImageError, Interrupted, OutputExistsError, WritingError
 
-_unfinished: set[Path] = set()  # each step on it is a single one, safe between threads and in an interrupt
+_unfinished: set[Path] = set()  # used by single operations only, safe between threads and in an interrupt
 
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EXDEV, errno.EINVAL}
 _LONGEST_NAME_BYTES = 255
@@ -49,22 +49,22 @@ def writing_error(path: str | os.PathLike[str], error: OSError) -> ImageError:
     big.png: cannot be written: the disk is full; free some space, or give --output a folder on another disk
     """
     cause, next_step = _CAUSES.get(error.errno, (error.strerror or str(error), ""))
-    kind = ImageError if error.errno is None else WritingError  # without a number, it is an encoder that refuses
+    kind = ImageError if error.errno is None else WritingError  # an error without a number comes from an encoder
     return kind(path, f"cannot be written: {cause}", next_step)
 
 
 def new_token() -> str:
-    """Eight hexadecimal digits that tell the temporary files of one run from all others."""
+    """Eight hexadecimal digits that distinguish the temporary files of one run from all others."""
     return secrets.token_hex(4)
 
 
 def worker_token(token: str) -> str:
-    """The token of one worker on a cluster: the run's, and four digits more."""
+    """The token of one worker on a cluster: the run's and four more digits."""
     return token + secrets.token_hex(2)
 
 
 def is_token(text: object) -> bool:
-    """Whether something that was read from a file is the token of a run.
+    """Whether a value read from a file is the token of a run.
 
     >>> [is_token(text) for text in (new_token(), "0123abc", "0123ABCD", ".*", b"0123abcd")]
     [True, False, False, False, False]
@@ -73,7 +73,7 @@ def is_token(text: object) -> bool:
 
 
 def temporary_path(path: str | os.PathLike[str], token: str) -> Path:
-    """The temporary name of an output in the run of that token: what is left there if the run is killed.
+    """The temporary name of an output in the run of that token; a killed run leaves a file there.
 
     >>> temporary_path("/big/a.png", "0123abcd").as_posix()
     '/big/.a.png.0123abcd.part'
@@ -82,7 +82,7 @@ def temporary_path(path: str | os.PathLike[str], token: str) -> Path:
     end = f".{token}.part"
     name = target.name
     if len(os.fsencode(name)) > _LONGEST_NAME_BYTES - len(end) - 1:
-        # Names that begin alike must not become one.
+        # Names with the same beginning must stay distinct.
         end = f".{hashlib.blake2b(os.fsencode(name), digest_size=4).hexdigest()}{end}"
     while len(os.fsencode(name)) > _LONGEST_NAME_BYTES - len(end) - 1:
         name = name[:-1]
@@ -90,9 +90,9 @@ def temporary_path(path: str | os.PathLike[str], token: str) -> Path:
 
 
 def remove_temporaries(left: Iterable[tuple[str | os.PathLike[str], str]]) -> None:
-    """Remove what runs have left: the temporary files of these outputs and of no others.
+    """Remove the temporary files that runs have left of these outputs, and no others.
 
-    Only what nobody is at work on any more may be removed so.
+    Call it only for outputs that nobody is still writing.
 
     Args:
         left: outputs, each with the token of the run that was to write it. Workers on a cluster add to the token, so
@@ -105,7 +105,7 @@ def remove_temporaries(left: Iterable[tuple[str | os.PathLike[str], str]]) -> No
         of_worker = temporary_path(output, token + _WORKER_DIGITS)
         beginnings.setdefault(of_worker.parent, set()).add(of_worker.name.removesuffix(_WORKER_END))
     for folder, known in beginnings.items():
-        with suppress(OSError):  # a folder that has gone holds nothing
+        with suppress(OSError):  # the folder no longer exists
             for name in os.listdir(folder):  # noqa: PTH208  a hundred thousand names, and one of them matters
                 if name[: -len(_WORKER_END)] in known and _WORKER_ENDS.fullmatch(name[-len(_WORKER_END) :]):
                     Path(folder, name).unlink(missing_ok=True)
@@ -123,15 +123,15 @@ def new_file(
     """A file to be written whole, under a temporary name until the end of the `with` block.
 
     If the block ends well the file appears at `path` in one step; if it does not, nothing appears and nothing is left.
-    An OSError of the block is taken for one of writing the file. Where `path` is a symbolic link that the user named,
+    An OSError in the block counts as an error of writing the file. Where `path` is a symbolic link that the user named,
     the file that it leads to is written, and the link stays. A file that is replaced keeps its owner and permissions.
 
     Args:
-        path: where the file is to be; its folder exists, or `place` is given.
-        overwrite: replace a file that is there. Else it is never replaced, even if it turns up in the meantime.
-        token: of the run, part of the temporary name; None for one of its own.
-        place: where the run made up a part of `path`: no link there is followed, and missing folders are made.
-        sources: what it is made from, the image first; whoever may not read all of them may not read a new file.
+        path: of the file; its folder exists, or `place` is given.
+        overwrite: replace an existing file. Otherwise it is not replaced, even if it appears in the meantime.
+        token: of the run, part of the temporary name; None for a new one.
+        place: the part of `path` that the run made up: links in it are not followed, missing folders are made.
+        sources: its inputs, the image first; only those who may read all of them may read a new file.
 
     Raises:
         UsageError: `path` is one of the sources.
@@ -141,7 +141,7 @@ def new_file(
     """
     if "\0" in os.fspath(path):
         raise ImageError(path, "cannot be written: its name holds a zero byte", "give another --output")
-    # What the user named may be a link; what else is one is seen, and refused, when its folder is open.
+    # A link that the user named is followed; any other is found and refused when its folder is open.
     target = Path(path if place is not None else os.path.realpath(path))
     try:
         with opened_folder(target.parent, place, Path(sources[0]) if place is not None else None) as folder:
@@ -157,9 +157,11 @@ def new_file(
                     file.flush()
                     if old is not None and is_kept:
                         permissions.take_over(file.fileno(), old)
-                    _check_is_there(folder, name, path, os.fstat(file.fileno()))  # open, it keeps its number everywhere
+                    _check_is_there(
+                        folder, name, path, os.fstat(file.fileno())
+                    )  # while it is open, its number is not reused
                 except BaseException:
-                    with suppress(OSError):  # what was to be said is being said
+                    with suppress(OSError):  # the first error is reported
                         file.close()
                     raise
                 file.close()
@@ -170,9 +172,9 @@ def new_file(
 
 
 def remove_unfinished() -> None:
-    """Remove every temporary file this process has open: what is to be done before it exits with work unfinished."""
+    """Remove the temporary files that this process has open; call it before exiting with unfinished work."""
     for temporary in list(_unfinished):
-        _unfinished.discard(temporary)  # first: whoever writes it is to see why it has gone
+        _unfinished.discard(temporary)  # first, so that the writer sees why its file has gone
         with suppress(OSError):
             temporary.unlink()
 
@@ -180,7 +182,7 @@ def remove_unfinished() -> None:
 def _replaced(
     folder: Folder, name: str, path: str | os.PathLike[str], *, overwrite: bool, follow: bool
 ) -> os.stat_result | None:
-    """What is to be replaced; None if there is nothing.
+    """The status of the file to be replaced; None if there is none.
 
     Raises:
         ImageError: it is not replaced.
@@ -194,10 +196,10 @@ def _replaced(
 
 
 def check_replaceable(path: str | os.PathLike[str], status: os.stat_result, *, overwrite: bool) -> None:
-    """Refuse what is in the place of an output and may not be replaced.
+    """Refuse to replace what is in the place of an output, if it may not be replaced.
 
     Args:
-        status: of it; of the link itself where links are not followed.
+        status: of what is there; of a link itself where links are not followed.
 
     Raises:
         OutputExistsError: `overwrite` would replace it; or it is a link, and `overwrite` is not set.
@@ -249,7 +251,7 @@ def _put(folder: Folder, temporary: str, name: str, path: str | os.PathLike[str]
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
-            # No links on this file system: take the name with an empty file, and put ours over it.
+            # The file system has no hard links: take the name with an empty file, and rename ours over it.
             os.close(folder.create(name, 0o600))
             folder.rename(temporary, name)
     except FileExistsError as error:

@@ -1,4 +1,4 @@
-"""Folders that outputs go to: reached without following links that the user did not name, and held open meanwhile."""
+"""Output folders: reached without following links that the user did not name, and held open while in use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from upsample_cli.errors import WritingError
 
 _HOLDS_FOLDERS = {os.open, os.stat, os.mkdir, os.link, os.rename, os.unlink} <= os.supports_dir_fd
-"""Whether files can be reached from an open folder. On Windows they cannot, and paths are only checked beforehand."""
+"""Whether files can be opened relative to an open folder; on Windows they cannot, and paths are checked beforehand."""
 
 _OPEN = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0)  # O_PATH: the folder need not be readable
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -20,10 +20,10 @@ _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an output goes, if the run made up a part of its path. A path that the user named whole has no place.
+    """An output's place, if the run made up a part of its path. A path that the user named completely has no place.
 
     Args:
-        named: a folder that the user named: it may be a link, or be reached through some. Below it, names come from
+        named: a folder that the user named; it may be a link or be reached through links. Below it, names come from
             inputs and no link is followed.
         base: `named`, or the folder in it that the run calls after `tree`.
         tree: the folder whose tree is mirrored below `base`; None if there is none.
@@ -38,10 +38,10 @@ class Place:
         return Place(self.named.absolute(), self.base.absolute(), self.tree and self.tree.absolute())
 
     def below(self, folder: Path, image: Path) -> list[tuple[Path, Path]]:
-        """The folders below `named` on the way to a folder, each with the one that it has its permissions from.
+        """The folders below `named` on the way to a folder, with the folder that each takes its permissions from.
 
         >>> place = Place(Path("."), Path("in_x2"), Path("in"))
-        >>> [str(each) for pair in place.below(Path("in_x2/a/by name"), Path("in/a/b.png")) for each in pair]
+        >>> [str(path) for pair in place.below(Path("in_x2/a/by name"), Path("in/a/b.png")) for path in pair]
         ['in_x2', 'in', 'in_x2/a', 'in/a', 'in_x2/a/by name', 'in/a']
         """
         mirrored = [image.parent]
@@ -49,7 +49,7 @@ class Place:
             inner = image.parent.relative_to(self.tree).parts
             mirrored = [self.tree.joinpath(*inner[:count]) for count in range(len(inner) + 1)]
         parts = folder.relative_to(self.named).parts
-        ahead = len(self.base.relative_to(self.named).parts)  # folders that come before what is mirrored
+        ahead = len(self.base.relative_to(self.named).parts)  # folders before the mirrored part
         return [
             (self.named.joinpath(*parts[:count]), mirrored[min(max(count - ahead, 0), len(mirrored) - 1)])
             for count in range(1, len(parts) + 1)
@@ -57,11 +57,11 @@ class Place:
 
 
 class Folder:
-    """A folder held open: files in it are made and put in place here, whatever its path has come to mean meanwhile.
+    """A folder held open: files are made and renamed in it, even if another folder has taken its path.
 
     Args:
         path: of the folder; not a link itself.
-        descriptor: of the open folder; None where the system cannot do without the path.
+        descriptor: of the open folder; None where the system needs the path.
     """
 
     def __init__(self, path: Path, descriptor: int | None) -> None:
@@ -69,20 +69,20 @@ class Folder:
         self.descriptor = descriptor
 
     def status(self, name: str, *, follow: bool = False) -> os.stat_result:
-        """Of a file in it, or of the link that has its name."""
+        """The status of a file in it, or of the link of that name."""
         return os.stat(self._at(name), dir_fd=self.descriptor, follow_symlinks=follow)
 
     def create(self, name: str, mode: int) -> int:
-        """The descriptor of a new file, open for reading and writing; `mode` less the umask are its permissions."""
+        """The descriptor of a new file, open for reading and writing; its permissions are `mode` less the umask."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | _NO_FOLLOW
         return os.open(self._at(name), flags, mode, dir_fd=self.descriptor)
 
     def rename(self, name: str, new: str) -> None:
-        """Give a file a name, whatever has it. Of a link, the link is replaced."""
+        """Rename a file, replacing any other of that name; a link is replaced, not followed."""
         os.replace(self._at(name), self._at(new), src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
 
     def link(self, name: str, new: str) -> None:
-        """Give a file one more name, which must be free: unlike a rename, it fails if the name is taken."""
+        """Give a file a second name; unlike a rename, it fails if the name is taken."""
         os.link(
             self._at(name),
             self._at(new),
@@ -92,7 +92,7 @@ class Folder:
         )
 
     def remove(self, name: str) -> None:
-        """Take a file away, if it is there."""
+        """Remove a file, if it exists."""
         with suppress(FileNotFoundError):
             os.unlink(self._at(name), dir_fd=self.descriptor)
 
@@ -111,12 +111,12 @@ class Folder:
 
 @contextmanager
 def opened_folder(path: Path, place: Place | None = None, image: Path | None = None) -> Iterator[Folder]:
-    """A folder for an output.
+    """Open the folder of an output.
 
     Args:
-        path: of the folder. Without `place` it exists, and links on the way are followed.
-        place: what is missing of it is made, and links below `place.named` are refused.
-        image: that the output is made from; goes with `place`.
+        path: of the folder. Without `place` it must exist, and links on the way are followed.
+        place: missing folders are made, and links below `place.named` are refused.
+        image: the input of the output; required with `place`.
 
     Raises:
         WritingError: a link that the user did not name is in the way.
@@ -134,7 +134,7 @@ def opened_folder(path: Path, place: Place | None = None, image: Path | None = N
 
 
 def check_way(path: Path, place: Place) -> None:
-    """Refuse, before any work is done, what `opened_folder` would refuse.
+    """Refuse beforehand what `opened_folder` would refuse.
 
     Raises:
         WritingError: a link that the user did not name is in the way.
@@ -148,7 +148,7 @@ def check_way(path: Path, place: Place) -> None:
 def make_bases(places: Iterable[Place]) -> None:
     """Make the folders below which a run mirrors trees, as private as the most private of their trees.
 
-    What cannot be made is left for the first image to say.
+    Errors are ignored: the first image reports them.
     """
     trees: dict[tuple[Path, Path], set[Path]] = {}
     for place in set(places):
@@ -172,7 +172,7 @@ def _opened(path: Path, open_folders: ExitStack, parent: int | None = None) -> F
 
 
 def _opened_below(folder: Folder, shown: Path, like: Iterable[Path], open_folders: ExitStack) -> Folder:
-    """A subfolder of an open one, made if it is missing."""
+    """A subfolder of an open folder, made if it is missing."""
     path, parent = folder.path / shown.name, folder.descriptor
     with suppress(FileExistsError):
         os.mkdir(path if parent is None else path.name, _mode_like(like), dir_fd=parent)
@@ -182,12 +182,12 @@ def _opened_below(folder: Folder, shown: Path, like: Iterable[Path], open_folder
 
 
 def _make(path: Path, like: Iterable[Path]) -> None:
-    with suppress(FileExistsError):  # something else has its name; opening it says so
+    with suppress(FileExistsError):  # something else has its name; opening it reports that
         path.mkdir(_mode_like(like), parents=True, exist_ok=True)
 
 
 def _mode_like(folders: Iterable[Path]) -> int:
-    """What a new folder may be open to: whoever each of these is open to, and its owner."""
+    """Permissions for a new folder: those that all of these folders grant, and its owner's."""
     mode = 0o777
     for folder in folders:
         try:
@@ -203,5 +203,5 @@ def _linked(path: Path) -> WritingError:
 
 
 def is_link(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is a link itself, or a junction, which is what Windows has."""
+    """Whether a path is a symbolic link, or a junction of Windows."""
     return Path(path).is_symlink() or (sys.version_info >= (3, 12) and os.path.isjunction(path))

@@ -1,4 +1,4 @@
-"""Who may read an output: nobody who may not read what it is made from, and of a file that is replaced, the same."""
+"""Permissions of outputs: not more readable than the inputs; a replaced file keeps its own."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pathlib import Path
 Source = str | os.PathLike[str]
 
 HAS_OWNERS = hasattr(os, "fchown")
-"""Whether files have owners and permissions; on Windows they have others."""
+"""Whether files have POSIX owners and permissions; on Windows they do not."""
 
 
 def new_mode(sources: Iterable[Source], folder: os.stat_result) -> int:
-    """What to open a new file with: less the umask, whoever may read it may read all of these files.
+    """The mode of a new file, before the umask: only those who may read all sources may read it.
 
     Args:
-        folder: that it is made in.
+        folder: status of the folder that it is made in.
     """
     if not HAS_OWNERS:
         return 0o666
@@ -32,7 +32,7 @@ def new_mode(sources: Iterable[Source], folder: os.stat_result) -> int:
 
 
 def among_strangers(mode: int) -> int:
-    """Permissions for a file of another group: the members of both groups may do what group and others may both do.
+    """Permissions for a file of another group: group and others get what both had before.
 
     >>> oct(among_strangers(0o640)), oct(among_strangers(0o664))
     ('0o600', '0o644')
@@ -42,7 +42,7 @@ def among_strangers(mode: int) -> int:
 
 
 def is_kept(old: os.stat_result, sources: Iterable[Source]) -> bool:
-    """Whether a file that is replaced keeps its owner and permissions: not where a stranger has put it there.
+    """Whether a replaced file keeps its owner and permissions: not if a stranger has put it there.
 
     The file is a stranger's if it belongs neither to this process nor to the owner of one of the sources, and what is
     written has sources.
@@ -53,9 +53,9 @@ def is_kept(old: os.stat_result, sources: Iterable[Source]) -> bool:
 
 
 def take_over(file: int, old: os.stat_result) -> None:
-    """Give an open file the owner, the group and the permissions of another, as far as this process may.
+    """Give an open file the owner, group and permissions of another, as far as this process may.
 
-    What would run it with its owner's rights is left out.
+    The set-user-ID and set-group-ID bits are left out.
     """
     mode = old.st_mode & 0o777
     new = os.fstat(file)
@@ -67,12 +67,12 @@ def take_over(file: int, old: os.stat_result) -> None:
                 os.fchown(file, -1, old.st_gid)
             except OSError:
                 mode = among_strangers(mode)
-    with suppress(OSError):  # a file system that has no permissions
+    with suppress(OSError):  # the file system has no permissions
         os.fchmod(file, mode)
 
 
 def _statuses(sources: Iterable[Source]) -> list[os.stat_result | None]:
-    """Of the files that links lead to; None for one that has gone meanwhile."""
+    """The status of each source, links followed; None for one that no longer exists."""
     found: list[os.stat_result | None] = []
     for source in sources:
         try:

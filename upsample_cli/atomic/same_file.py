@@ -1,4 +1,4 @@
-"""Whether two paths are one file: through links, mounts, and disks that take "A" for "a"."""
+"""Whether two paths are one file: through links, mounts, and case-insensitive disks."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from upsample_cli.errors import UsageError
 
 
 def is_same_file(path: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
-    """Whether two paths are one folder, or writing to one of them replaces the file at the other.
+    """Whether two paths are the same folder, or writing to one replaces the file at the other.
 
-    Two hard links of a file are two: an output is put in place by a rename, which leaves the other as it was.
+    Two hard links of a file are different: an output is renamed into place, which leaves the other link as it was.
 
     >>> is_same_file("/", "/."), is_same_file("/", "/nowhere")
     (True, False)
@@ -27,28 +27,28 @@ def is_same_file(path: str | os.PathLike[str], other: str | os.PathLike[str]) ->
         if not os.path.samestat(one, two) or not one.st_ino:
             return False
         return stat.S_ISDIR(one.st_mode) or one.st_nlink < 2 or _is_one_entry(real, other_real)
-    except (OSError, ValueError):  # what is not there is not replaced
+    except (OSError, ValueError):  # a missing file is not replaced
         return False
 
 
 def _is_one_entry(path: Path, other: Path) -> bool:
-    """Whether a file of several hard links is reached by one of them."""
+    """Whether both paths are the same hard link of a file."""
     return path.parent.samefile(other.parent) and folded(path.name) == folded(other.name)
 
 
 def folded(name: str, *, case: bool = True, forms: bool = True) -> str:
-    """What all names have in common that some disk takes for the same.
+    """A form that is equal for all names that some file system treats as the same.
 
     Args:
-        case: they differ in capital and small letters.
-        forms: they differ in how Unicode composes a letter.
+        case: ignore case.
+        forms: ignore how Unicode composes letters.
     """
     name = name.casefold() if case else name
     return unicodedata.normalize("NFC", name) if forms else name
 
 
 def check_inputs_stay(output: Path, inputs: Iterable[str | os.PathLike[str]]) -> None:
-    """Refuse an output that would replace what it is made from.
+    """Refuse an output that would replace one of its inputs.
 
     Raises:
         UsageError: naming it.

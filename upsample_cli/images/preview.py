@@ -1,4 +1,4 @@
-"""Small images of an input and of what was made of it, for a page to show beside each other."""
+"""Small images of an input and its output, for a page to show side by side."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Preview:
 
 
 def preview(image: Path, output: Path, output_shape: tuple[int, int], *, frame: int | None = None) -> Preview:
-    """Read an input and its output again, and cut out what is worth showing: where the input changes most.
+    """Read an input and its output again, and cut out the detail in which the input changes most.
 
     Memory is that of the images decoded, one after the other.
 
@@ -88,13 +88,13 @@ def _shape(path: Path, frame: int | None = None) -> tuple[int, int]:
 
 
 def _side(shape: tuple[int, int], new_shape: tuple[int, int]) -> int:
-    """Of the square of the input that is shown: no more of it, nor of what was made of it, than a page has room for."""
-    room = min(DETAIL_OUTPUT_PIXELS * old // new for old, new in zip(shape, new_shape, strict=True))
-    return max(1, min(DETAIL_INPUT_PIXELS, room, *shape))
+    """Side of the square of the input that is shown: it and its output must fit on the page."""
+    largest = min(DETAIL_OUTPUT_PIXELS * old // new for old, new in zip(shape, new_shape, strict=True))
+    return max(1, min(DETAIL_INPUT_PIXELS, largest, *shape))
 
 
 def _span(start: int, length: int, old: int, new: int) -> range:
-    """Where a stretch of the input lies in the output, one pixel long at the least.
+    """Where a stretch of the input is in the output, at least one pixel long.
 
     >>> _span(3, 4, 10, 20), _span(3, 4, 10, 15)
     (range(6, 14), range(4, 10))
@@ -104,7 +104,7 @@ def _span(start: int, length: int, old: int, new: int) -> range:
 
 
 class _Look:
-    """Takes an image's rows once, top to bottom; keeps a small copy, and the square in which most happens."""
+    """Takes an image's rows once, top to bottom; keeps a small copy and the square that changes most."""
 
     def __init__(self, shape: tuple[int, int], side: int, layout: Layout, metadata: Metadata) -> None:
         self._side, self._layout, self._metadata = side, layout, metadata
@@ -153,7 +153,7 @@ def _image(pixels: Rows) -> Image.Image:
 def _webp(pixels: Rows, metadata: Metadata, *, lossless: bool) -> bytes:
     image = _image(pixels)
     profile = metadata.icc_profile
-    # Of a colour space that the page can show, and not one of those that weigh more than the image.
+    # A profile that the page can show, and that is not larger than the image.
     is_kept = profile is not None and profile[16:20] == b"RGB " and len(profile) <= _KEPT_PROFILE_BYTES
     file = io.BytesIO()
     mode = "RGBA" if image.mode in ("LA", "RGBA") else "RGB"

@@ -1,6 +1,6 @@
 """Rows of a PNG, filtered and deflated a chunk at a time, each chunk by itself so that many can be done at once.
 
-Chunks end in a full flush: they share no history, end on a byte, and can be laid one after another into one stream.
+Chunks end in a full flush: they share no history, end on a byte, and can be concatenated into one stream.
 Sources: the PNG specification (W3C, third edition) for filters, RFC 1950 and RFC 1951 for the stream.
 """
 
@@ -23,7 +23,7 @@ _BLOCK_BYTES = 96 << 10  # of rows filtered at a time: stays in cache, and below
 
 
 def adler32_combine(first: int, second: int, second_size: int) -> int:
-    """Adler-32 of two pieces of data laid end to end, from the Adler-32 of each.
+    """Adler-32 of two concatenated pieces of data, from the Adler-32 of each.
 
     The low half is one plus the sum of all bytes, the high half the sum of the low halves after every byte; so the
     second piece's start value of 1 is taken off once below, and once for each of its bytes above (RFC 1950, 8.2).
@@ -171,7 +171,7 @@ def deflate_rows(raw: Bytes2d, *, pixel_bytes: int, level: int = DEFAULT_LEVEL) 
     if len(chosen.filters) == 1:
         return _deflate(_filtered_blocks(raw, pixel_bytes, chosen.filters[0]), chosen.module, chosen.effort)
     effort = chosen.effort if chosen.module == _ISAL else 1
-    trials = {each: _deflate(_filtered_blocks(raw, pixel_bytes, each), _ISAL, effort) for each in chosen.filters}
+    trials = {kind: _deflate(_filtered_blocks(raw, pixel_bytes, kind), _ISAL, effort) for kind in chosen.filters}
     best = min(trials, key=lambda each: len(trials[each].data))
     if chosen.module == _ISAL:
         return trials[best]

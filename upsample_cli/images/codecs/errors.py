@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def encoder_errors(title: str) -> Iterator[None]:
-    """Turn what an encoder raises in here into an OSError without a number, which `files.writing_error` explains.
+    """Turn what an encoder raises in here into an OSError without a number, which `writing_error` explains.
 
     An OSError with a number is the disk's, and passes.
 

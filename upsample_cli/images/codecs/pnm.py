@@ -99,7 +99,7 @@ def _pam_header(head: bytes) -> PnmHeader:
         if line[1]:
             fields[line[1]] = line[2].strip()
         at = line.end()
-    height, width, depth, most = (int(fields[each]) for each in (b"HEIGHT", b"WIDTH", b"DEPTH", b"MAXVAL"))
+    height, width, depth, most = (int(fields[name]) for name in (b"HEIGHT", b"WIDTH", b"DEPTH", b"MAXVAL"))
     by_depth = {1: b"GRAYSCALE", 2: b"GRAYSCALE_ALPHA", 3: b"RGB", 4: b"RGB_ALPHA"}
     layout = _PAM_TYPES[fields.get(b"TUPLTYPE") or by_depth[depth]]
     if layout.channels != depth:

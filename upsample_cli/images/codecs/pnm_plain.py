@@ -31,14 +31,14 @@ class PnmHeader(NamedTuple):
 
     @property
     def row_bytes(self) -> int:
-        """Of a row as it lies in a file that is not plain text."""
+        """Of a row in a file that is not plain text."""
         if self.kind in BITMAPS:
             return (self.width + 7) // 8
         return self.width * self.layout.channels * self.layout.dtype.itemsize
 
 
 def scaled(levels: Rows, header: PnmHeader) -> Rows:
-    """Levels 0 to `most` as 0 to 255 or 65535, rounded half up; what lies above is white."""
+    """Levels 0 to `most` as 0 to 255 or 65535, rounded half up; larger values are white."""
     full = np.iinfo(header.layout.dtype).max
     if header.most == full:
         return levels.astype(header.layout.dtype)
@@ -67,10 +67,10 @@ class PlainText:
         self._held_at = 0  # how many samples come before those that are held
 
     def read_box(self, top: int, bottom: int, left: int, right: int) -> Rows:
-        """A `regions.ReadBox`. What lies above the last band is found by reading from the start.
+        """A `regions.ReadBox`. A band above the last one is found by reading from the start.
 
         Raises:
-            ValueError: the text ends too soon, or is no text of levels.
+            ValueError: the text ends too soon, or is not a text of levels.
         """
         first, last = top * self._row_samples, bottom * self._row_samples
         if first < self._held_at:
@@ -127,7 +127,7 @@ def _pieces(file: BinaryIO, at: int, *, are_words: bool) -> Iterator[bytes]:
 
 
 def _without_comments(piece: bytes, is_comment: bool) -> tuple[bytes, bool]:
-    """A piece without what lies between a # and the end of its line, and whether it ends in there.
+    """A piece without comments (# to the end of the line), and whether it ends inside one.
 
     Args:
         is_comment: whether it begins in there.

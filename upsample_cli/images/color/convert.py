@@ -19,7 +19,7 @@ def convert_rows(rows: Rows, source: Layout, target: Layout, icc_profile: bytes 
     laid over white (for CMYK: no ink), then colour, then a loss of depth: each once, rounded half up. Going from 16
     bits to 8 after the layer's own rounding is still rounding once: 65535 / 255 is odd, so no half of an 8-bit step
     falls between two 16-bit values. (Of a* and b* it is 256: what is a hair less than half a step is rounded up twice.)
-    Of floating point, 0 to 1 is taken for black to white; what lies outside is cut off, and NaN becomes 0.
+    Of floating point, 0 to 1 is taken for black to white; values outside are clipped, and NaN becomes 0.
 
     Args:
         rows: (rows, width, channels) as `source` says; may come back unchanged where there is nothing to do.
@@ -96,7 +96,7 @@ def _rgb(colour: NDArray[Any], layout: Layout, icc_profile: bytes | None) -> Row
 
 
 def _rgb_of_cmyk(cmyk: NDArray[Any], icc_profile: bytes | None) -> Rows:
-    """Without a profile, what is left of white under each ink and then under the key: Pillow's arithmetic."""
+    """Without a profile, white multiplied by what each ink and then the key leave of it: Pillow's arithmetic."""
     if cmyk.dtype.kind == "f":
         with np.errstate(all="ignore"):
             rgb: Rows = (1 - cmyk[..., :3]) * (1 - cmyk[..., 3:])

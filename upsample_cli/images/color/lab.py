@@ -42,7 +42,7 @@ def lab_of_rows(rows: Rows, layout: Layout) -> NDArray[np.float64]:
     >>> lab_of_rows(np.array([[[255, 0, 255]]], np.uint8), Layout("icclab")).tolist()
     [[[100.0, -128.0, 127.0]]]
     """
-    lightest, neutral, _ = (float(each) for each in white(layout))
+    lightest, neutral, _ = (float(value) for value in white(layout))
     scale = np.array((100 / lightest, 128 / neutral, 128 / neutral))
     made: NDArray[np.float64] = rows * scale - (0, 128, 128)
     return made

@@ -64,8 +64,12 @@ class Light:
 
     @property
     def _others(self) -> list[int]:
-        """The channels whose curve is not the first one's; of most profiles there are none."""
-        return [each for each in range(1, len(self.bounds)) if not np.array_equal(self.bounds[each], self.bounds[0])]
+        """The channels whose curve differs from the first one's; most profiles have none."""
+        return [
+            channel
+            for channel in range(1, len(self.bounds))
+            if not np.array_equal(self.bounds[channel], self.bounds[0])
+        ]
 
     def _nearest(self, channel: int, light: Rows) -> Rows:
         bounds = self.bounds[channel]
@@ -171,7 +175,7 @@ def _profile_curve(tag: bytes, level: Array) -> Array:
         raise ValueError("its curves are of an unknown kind")
     (kind,) = struct.unpack_from(">H", tag, 8)
     counts = (1, 3, 4, 5, 7)
-    g, a, b, c, d, e, f = [each / 65536 for each in struct.unpack_from(f">{counts[kind]}i", tag, 12)] + [0.0] * (
+    g, a, b, c, d, e, f = [number / 65536 for number in struct.unpack_from(f">{counts[kind]}i", tag, 12)] + [0.0] * (
         7 - counts[kind]
     )
     if kind == 0:

@@ -9,7 +9,7 @@ from binascii import hexlify, unhexlify
 
 PNG_KEYWORD = "Raw profile type iptc"
 MAX_JPEG_BYTES = 65533 - 14 - 12 - 1
-"""What one APP13 segment has room for: the signature, the resource's head and a byte of padding come off."""
+"""Largest captions in one APP13 segment, after the signature, the resource's head and a byte of padding."""
 
 TIFF_TAG = 33723
 RESOURCE = 0x0404
@@ -40,7 +40,7 @@ def png_text(iptc: bytes) -> str:
 
 
 def captions_in_text(value: str) -> bytes | None:
-    r"""The captions in such a text; None if there are none, or it is damaged.
+    r"""The captions in such a text; None if it has none or is damaged.
 
     >>> captions_in_text(png_text(b"\x1c\x02\x05\0\3Sea"))
     b'\x1c\x02\x05\x00\x03Sea'

@@ -135,7 +135,7 @@ def _extra(page: TiffPage, count: int) -> tuple[int | None, bool, list[str]]:
     if not extra:
         return None, False, []
     meanings = page.tags.valueof(_EXTRA_SAMPLES, _STRAIGHT)  # many a writer forgets the tag
-    meanings = [int(each) for each in (meanings if isinstance(meanings, tuple) else (meanings,))][:extra]
+    meanings = [int(meaning) for meaning in (meanings if isinstance(meanings, tuple) else (meanings,))][:extra]
     found = next((index for index, each in enumerate(meanings) if each in {_ASSOCIATED, _STRAIGHT}), None)
     unread = extra - (found is not None)
     warnings = [f"{unread} more {'channel is' if unread == 1 else 'channels are'} left out"] if unread else []

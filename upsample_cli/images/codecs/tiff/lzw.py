@@ -1,4 +1,4 @@
-"""LZW strips and tiles of a TIFF, decoded by libtiff as Pillow carries it, in a TIFF made around each.
+"""LZW strips and tiles of a TIFF, decoded by Pillow's libtiff, each wrapped in a TIFF of its own.
 
 imagecodecs' decoder, which tifffile would use, follows codes of damaged data out of its table: the process crashes.
 """
@@ -20,7 +20,7 @@ def lzw_decoded(data: bytes, rows: int, row_bytes: int, *, fill_order: int = 1) 
     r"""`rows` rows of `row_bytes` bytes.
 
     Args:
-        data: as it lies in the file.
+        data: as stored.
         rows, row_bytes: of the segment decoded, its predictor not undone.
         fill_order: TIFF's; 2 where the bits of each byte come the lowest first.
 

@@ -1,6 +1,6 @@
 """How large the image inside a TIFF's strip or tile says it is, where that has a header of its own.
 
-A decoder takes the memory that this header asks for, whatever the TIFF around it says.
+A decoder allocates what this header asks for, whatever the surrounding TIFF says.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _jpeg_xr_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_xl_size(data: bytes) -> tuple[int, int] | None:
-    """Source: ISO/IEC 18181-1, D.2: bits, the lowest first, of the codestream, which may lie in a box."""
+    """Source: ISO/IEC 18181-1, D.2: bits, the lowest first, of the codestream, which may be in a box."""
     if data[4:8] == b"JXL ":
         at = data.find(b"jxlc") + 4 if b"jxlc" in data[:4096] else data.find(b"jxlp") + 8
         data = data[at:]
@@ -95,7 +95,7 @@ def _lerc_size(data: bytes) -> tuple[int, int] | None:
     """All samples of a pixel count as rows of their own. Source: Esri's LERC specification, headers of both versions.
 
     A checksum comes before the sizes from version 3, and the samples of a pixel after them from version 4; each of
-    several bands is a picture of its own, one behind the other. Where LERC lies inside deflate or Zstandard, its head
+    several bands is an image of its own, one after the other. Where LERC lies inside deflate or Zstandard, its head
     is not there to be read.
     """
     if data[:10] == b"CntZImage " and len(data) >= 26:

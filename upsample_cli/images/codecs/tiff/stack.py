@@ -44,7 +44,7 @@ def read_stack(path: Path) -> NDArray[Any]:
     """The pages of a TIFF, (pages, height, width).
 
     Raises:
-        ImageError: it cannot be read, is no stack of grey pages, or is too large to be held in memory.
+        ImageError: it cannot be read, is not a stack of grey pages, or does not fit into memory.
     """
     name = os.fspath(path)
     with quiet_pillow(), opened_file(path) as file:
@@ -55,8 +55,8 @@ def read_stack(path: Path) -> NDArray[Any]:
         dtype = np.dtype(pages[0].dtype)
         size_bytes = len(pages) * height * width * dtype.itemsize
         if size_bytes > MAX_STACK_BYTES:
-            told = f"{len(pages)} pages of {width}×{height} take {size_text(size_bytes)}"
-            raise ImageError(path, f"{told}, more than {size_text(MAX_STACK_BYTES)}", "cut it into smaller ones")
+            cause = f"{len(pages)} pages of {width}×{height} take {size_text(size_bytes)}"
+            raise ImageError(path, f"{cause}, more than {size_text(MAX_STACK_BYTES)}", "cut it into smaller ones")
         with readable(name, FORMATS["tiff"]):
             volume = np.empty((len(pages), height, width), dtype)
             for page, target in zip(pages, volume, strict=True):

@@ -2,7 +2,7 @@
 
 The Exif block is the head of the file: its offsets count from the start of a TIFF structure, so there every one of them
 stays true, those of camera makers' notes included. The strips follow it, and one new directory at the end points to
-them and to what the block describes. A BigTIFF counts differently; there the block is taken apart and written anew.
+them and to what the block describes. A BigTIFF counts differently; there the block is rewritten.
 Source: TIFF revision 6.0 with its supplements 1 (deflate) and 2 (Photoshop); BigTIFF as libtiff defines it.
 """
 
@@ -84,10 +84,10 @@ class TiffSink:
         self._height, self._width, self._layout, self._metadata, self._level = height, width, layout, metadata, level
         self._order = ">" if (metadata.exif or b"").startswith(b"MM") else "<"
         row_bytes = width * layout.channels * layout.dtype.itemsize
-        beside = (metadata.exif, metadata.icc_profile, metadata.xmp)
+        blocks = (metadata.exif, metadata.icc_profile, metadata.xmp)
         # Deflate can grow what does not compress; 1 part in 1000 and 1 MiB are more than its and our tables' worst.
         most_bytes = (
-            max(total_bytes, height * row_bytes) * 1001 // 1000 + sum(len(each or b"") for each in beside) + (1 << 20)
+            max(total_bytes, height * row_bytes) * 1001 // 1000 + sum(len(block or b"") for block in blocks) + (1 << 20)
         )
         self._big = most_bytes > _CLASSIC_MAX_BYTES
         self._strip_rows = max(1, _STRIP_BYTES // row_bytes)
@@ -114,7 +114,7 @@ class TiffSink:
         self._strips.write_rows(rows)
 
     def finish(self) -> None:
-        """Write what is still in flight, the directory, and where it lies."""
+        """Write the strips in flight, the directory, and its offset."""
         self._strips.finish()
         self._append(bytes(-self._at % 2))
         at, fields = self._at, self._fields()
@@ -177,8 +177,8 @@ class TiffSink:
         described = self._described(metadata.exif) if metadata.exif else []
         # Captions may be in both: those of the Exif block stand where they came from, in another TIFF.
         iptc = None if any(field.tag == TIFF_TAG for field in described) else metadata.iptc
-        beside = ((700, 1, metadata.xmp), (TIFF_TAG, ifd.UNDEFINED, iptc), (34675, ifd.UNDEFINED, metadata.icc_profile))
-        for tag, kind, value in beside:
+        blocks = ((700, 1, metadata.xmp), (TIFF_TAG, ifd.UNDEFINED, iptc), (34675, ifd.UNDEFINED, metadata.icc_profile))
+        for tag, kind, value in blocks:
             if value:
                 fields.append(ifd_write.Field(tag, kind, len(value), value))
         return fields + described
@@ -196,7 +196,7 @@ class TiffPages:
         file: where the TIFF goes; can be sought in.
         frames: the pages of the input.
         factor: how much larger they come, a side.
-        settings: what else `TiffSink` is to be told: level, executor.
+        settings: further arguments of `TiffSink`: level, executor.
     """
 
     def __init__(self, file: BinaryIO, frames: Frames, *, factor: int, **settings: Any) -> None:
@@ -217,7 +217,7 @@ class TiffPages:
 
 
 def _strip(pieces: list[Rows], _above: Rows | None, *, order: str, level: int, signed: bool) -> bytes:
-    """Rows as they lie in the file: `strips.Work`; `signed`: a* and b* are."""
+    """Rows as stored, for `strips.Work`; `signed`: a* and b* are signed."""
     rows = np.concatenate(pieces)
     if signed:
         rows[..., 1:3] ^= rows.dtype.type(1 << 8 * rows.itemsize - 1)  # what is counted from the middle, from 0
