@@ -91,7 +91,7 @@ def no_spares(_most: object) -> Spares:
 
 
 def upsample(*arguments: object, terminal: int | None = None, **environment: str) -> Ended:
-    """Run the command in this process, its door and all images included: quick, as torch is imported once.
+    """Run the command in this process, error handler and all images included: quick, as torch is imported once.
 
     Args:
         terminal: what stdout and stderr are to be; they cannot be read back then.

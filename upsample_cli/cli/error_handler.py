@@ -1,7 +1,7 @@
 """The one place where errors become one line on stderr and an exit status, for both commands.
 
-typer handles Ctrl-C (130) and a reader that has gone away (1) while a command runs; what it lets through, its own
-errors about a command line that it cannot read among them (2), and what happens after it, ends here.
+typer handles Ctrl-C (130) and a closed pipe (1) while a command runs. This module handles the other errors, including
+those of typer about the command line (2), and errors after the command has returned.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ def run(app: typer.Typer, name: str) -> None:
     """Run a command line to its end, and exit the process.
 
     Exit statuses: an UpsampleError's own, 130 for Ctrl-C, 143 for SIGTERM, 129 for a terminal that was closed, 2 for a
-    command line that cannot be understood, 1 for anything unexpected. `--debug` prints the traceback before the
+    command line that cannot be parsed, 1 for anything unexpected. `--debug` prints the traceback before the
     line.
 
     Args:
-        app: the command line.
-        name: of the command, as people type it; begins every line.
+        app: the application.
+        name: of the program; every message starts with it.
     """
     DEBUG.is_on = False
     for stream in (sys.stdout, sys.stderr):
-        # A file name, or a sign the terminal's encoding lacks, is shown escaped; it must not end the run.
+        # Characters that the terminal's encoding lacks are shown escaped; they must not end the run.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     with distrust_current_folder(), only_printable(), stop_by_signals():
@@ -46,8 +46,8 @@ def run(app: typer.Typer, name: str) -> None:
         if status == INTERRUPTED_STATUS:
             status = stop_status() or status
     if stop_status() or "torch" in sys.modules:
-        # All is written and closed. An encoder in another thread cannot be told to stop, and taking torch down in good
-        # order costs about a fifth of what importing it does.
+        # All files are closed. An encoder in another thread cannot be stopped, and an orderly shutdown of torch takes
+        # about a fifth of the time of its import.
         with suppress(OSError):
             sys.stderr.flush()
         os._exit(status)
@@ -56,23 +56,23 @@ def run(app: typer.Typer, name: str) -> None:
 
 def _status(app: typer.Typer, name: str) -> int:
     try:
-        status = app(prog_name=name, standalone_mode=False)  # else typer frames its errors, and needs a dozen lines
+        status = app(prog_name=name, standalone_mode=False)  # otherwise typer frames its errors, over a dozen lines
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except KeyboardInterrupt:
         return INTERRUPTED_STATUS
     except UpsampleError as error:
         return _report(name, error, str(error), error.exit_status)
-    except BaseException as error:  # a panic of a library in Rust is not an Exception
+    except BaseException as error:  # the panic of a Rust library is not an Exception
         if isinstance(error, OSError) and stop_status() is not None:
-            return INTERRUPTED_STATUS  # a terminal that was closed cannot be told what came of the run
-        misread = hasattr(error, "format_message")  # typer's own, under no name that all its versions share
-        return _misread(name, error) if misread else _unexpected(name, error)
+            return INTERRUPTED_STATUS  # the terminal was closed, so nobody can read a message
+        is_typers = hasattr(error, "format_message")  # the class has another name in each version of typer
+        return _misread(name, error) if is_typers else _unexpected(name, error)
     return status if isinstance(status, int) else 0
 
 
 def _misread(name: str, error: Any) -> int:
-    """Typer could not make sense of the command line; where there was none, it has shown the help already."""
+    """Report that typer could not parse the command line. Of an empty one it has already shown the help."""
     cause = error.format_message().rstrip(".")
     if not cause:
         return int(error.exit_code)
@@ -81,7 +81,7 @@ def _misread(name: str, error: Any) -> int:
 
 
 def _close_output(status: int, name: str) -> int:
-    """Write out what stdout still holds; afterwards nothing can fail in the interpreter's own last flush."""
+    """Flush stdout here, so that the interpreter's last flush cannot fail."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -94,7 +94,7 @@ def _close_output(status: int, name: str) -> int:
 
 
 def _report(name: str, error: BaseException, message: str, status: int) -> int:
-    with suppress(OSError):  # nobody is there to be told, and the status still says so
+    with suppress(OSError):  # stderr is closed; the exit status still reports the error
         if DEBUG.is_on:
             print(traceback_of(error), file=sys.stderr)
         print(f"{name}: {one_line(_shortened(message))}", file=sys.stderr)
@@ -108,7 +108,7 @@ def _unexpected(name: str, error: BaseException) -> int:
 
 
 def _shortened(message: str) -> str:
-    """A message that repeats what somebody wrote, without the middle if that is very long."""
+    """A message without its middle, if it quotes a very long text."""
     if len(message) <= 2 * _MESSAGE_ENDS:
         return message
     return f"{message[:_MESSAGE_ENDS]} ... {message[-_MESSAGE_ENDS:]}"

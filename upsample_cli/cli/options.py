@@ -1,4 +1,4 @@
-"""Options and settings that every command of both programs shares."""
+"""Options and settings that several commands share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ APP_SETTINGS: dict[str, Any] = {
 AsDocument = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")]
 
-# A layer's settings, where they stand instead of a layer written out.
+# Settings of a layer, for commands that accept them instead of a layer as text.
 KernelSize = Annotated[
     str | None, typer.Option(metavar="N", help="Instead of LAYER: one number, or one per axis, like the next four.")
 ]

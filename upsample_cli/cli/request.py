@@ -1,4 +1,4 @@
-"""One call of `upsample`: what holds for the run as a whole, checked."""
+"""The settings of one `upsample` call as a whole, checked."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import UsageError
 
 _MAX_TIMEOUT_S = 1_000_000
-"""Eleven days. The system takes no more than twice as many for a wait."""
+"""Eleven days. The longest wait that the system accepts is about twice that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One call of the command: what is asked of the run as a whole.
+    """One call of the command: the settings of the run as a whole.
 
     Args:
         inputs: as typed.
         output: `--output` as typed.
-        options: what holds for every image.
-        recursive: take the subfolders of folders.
+        options: settings that apply to every image.
+        recursive: include subfolders.
         workers: images in flight at once; None for one per core.
         dry_run: plan only.
-        as_json: one document in place of lines.
+        as_json: print one document instead of lines.
         quiet: errors only.
         verbose: a line for every image.
-        debug: let unexpected errors through.
-        timeout_s: seconds an image may take; None for any number.
-        state: where the record of the run is to be, as typed; None for the folder of the outputs.
-        no_state: keep no record, and look at none.
-        check_content: know inputs by their content.
-        retry_failed: try again what failed in an earlier run.
-        report: a file that gets a line for every image; as typed.
-        gallery: a page that shows them; as typed.
+        debug: do not turn unexpected errors into results.
+        timeout_s: seconds an image may take; None for no limit.
+        state: path of the record, as typed; None for the output folder.
+        no_state: neither read nor write a record.
+        check_content: identify inputs by their content.
+        retry_failed: retry images that failed in an earlier run.
+        report: file that gets a line for every image; as typed.
+        gallery: page that shows the images; as typed.
         cluster: address of a Dask scheduler; None for this machine.
 
     Raises:
-        UsageError: if they cannot be carried out together.
+        UsageError: if they contradict each other or a value is out of range.
     """
 
     inputs: Sequence[str]
@@ -106,18 +106,18 @@ class Request:
             raise UsageError("--cluster does not go with -", "name files that all machines share")
 
     def own_files(self, resume: Resume | None) -> dict[str, Path]:
-        """The files of the run as a whole, by the options that name them."""
+        """Files that belong to the run and not to one image, by option."""
         record = None if resume is None else resume.record.path
         named = {"--state": record, "--report": self.report, "--gallery": self.gallery}
         return {option: Path(path) for option, path in named.items() if path is not None}
 
     @property
     def budget_bytes(self) -> int | None:
-        """Memory of this machine for the images in flight; None for no bound, or where they are not here."""
+        """Memory of this machine for the images in flight; None for no limit, or if they run on a cluster."""
         return None if self.cluster else budget_bytes(self.options)
 
     def spare_count(self) -> int:
-        """Worker processes to start while the run is planned, if it turns out to have so many images."""
+        """How many worker processes may be started while the run is planned."""
         if self.dry_run or self.cluster is not None:
             return 0
         return worker_count(sys.maxsize) if self.workers is None else self.workers

@@ -1,4 +1,4 @@
-"""What the `upsample` command does with its options: plan, run, report."""
+"""What the `upsample` command does: plan, run, report."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from upsample_cli.images.streams import image_pipe
 def run_upsample(request: Request) -> int:
     """Plan, run, report. Returns the exit status."""
     start_s = time.perf_counter()
-    # "a:x:.png" is a name
+    # Without emoji, since "a:x:.png" is a file name.
     out, messages = (Console(stderr=is_stderr, emoji=False) for is_stderr in (request.pipes_image, True))
     with contextlib.ExitStack() as stack:
         spares = stack.enter_context(Spares(request.spare_count))
@@ -96,13 +96,13 @@ def _planned(
 
 
 def _images(entries: Iterable[Entry]) -> Iterator[Path]:
-    """Inputs and outputs."""
+    """Paths of all inputs and outputs."""
     results = (entry.result for entry in entries)
     return (path for result in results for path in (result.input, result.output) if path is not None)
 
 
 def _run(session: Session, entries: list[Entry], resume: Resume | None, spares: Spares) -> None:
-    """Carry out what is planned."""
+    """Run the planned jobs."""
     jobs = [entry.job for entry in entries if entry.job is not None]
     session.bars.expect(jobs, settled=len(entries) - len(jobs))
     if resume is not None and jobs:

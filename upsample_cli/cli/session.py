@@ -1,4 +1,4 @@
-"""What a run and a watch share: a record, reporters, an executor, and images that pass through them."""
+"""What a run and a watch share: a record, reporters, an executor, and the loop over results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from upsample_cli.enlarge.job import Job, Result
 
 @dataclass(slots=True)
 class Session:
-    """Images of one call of the command, on their way to a result.
+    """One call of the command at work.
 
     Args:
         request: the call.
@@ -33,7 +33,7 @@ class Session:
         bars: show the progress.
         journal: gets every result too.
         unfinished: how many images have no result yet.
-        device: its name, as far as it is known.
+        device: name of the device, as far as it is known.
     """
 
     request: Request

@@ -1,4 +1,4 @@
-"""What `upsample --watch` does: the images of a folder as they arrive, until it is stopped."""
+"""What `upsample --watch` does: enlarge images as they arrive in a folder, until it is stopped."""
 
 from __future__ import annotations
 
@@ -31,14 +31,13 @@ from upsample_cli.errors import UsageError
 
 
 def watch_upsample(request: Request) -> int:
-    """Enlarge what arrives, until a signal says to stop. Returns the exit status.
+    """Enlarge images as they arrive, until a signal stops the watch. Returns the exit status.
 
-    Stopped while it waits, a watch has done all it was given: 0, or 1 if something failed.
+    The status of a watch that was stopped while it waited is 0, or 1 if an image failed.
 
     Raises:
-        KeyboardInterrupt: if it was stopped while images were being enlarged; they are not, and nothing is left of
-            them.
-        UsageError: if a watch cannot be carried out so.
+        KeyboardInterrupt: if it was stopped while images were being enlarged. Their unfinished outputs are removed.
+        UsageError: if the request does not suit a watch.
     """
     look, target = _watched(request)
     start_s = time.perf_counter()
@@ -75,7 +74,7 @@ def watch_upsample(request: Request) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Watch:
-    """What the rounds of a watch have in common."""
+    """State that all rounds of a watch share."""
 
     session: Session
     target: Outputs
@@ -83,7 +82,7 @@ class _Watch:
     executor: KeptOpen
 
     def take(self, found: Sequence[Found]) -> None:
-        """Enlarge what has arrived."""
+        """Enlarge the files that have arrived."""
         self.session.unfinished = len(found)
         for entries in self._rounds(found):
             jobs = [entry.job for entry in entries if entry.job is not None]
@@ -92,7 +91,7 @@ class _Watch:
         self.session.unfinished = 0  # two names of one file give one result
 
     def _rounds(self, found: Sequence[Found]) -> Iterator[list[Entry]]:
-        """Plan all together; if they do not go together, one after the other, as if they had arrived so."""
+        """Plan all files together or, if their outputs collide, one after the other."""
         try:
             yield self._planned(found)
             return
@@ -116,7 +115,7 @@ def _watched(request: Request) -> tuple[Callable[[], Iterator[Found]], Outputs]:
     """How to look at what is watched, and where outputs go.
 
     Raises:
-        UsageError: if it is no folder, or outputs would be taken for inputs, or an option has no meaning in a watch.
+        UsageError: if an input is not a folder, outputs would become inputs, or an option has no meaning in a watch.
     """
     refused = {
         "--dry-run": (request.dry_run, "a watch has nothing to plan before it begins"),

@@ -19,23 +19,23 @@ from upsample_cli.enlarge.options import Options
 from upsample_cli.images.streams import NAME
 
 _SCROLLED_LINES = 20
-"""So many lines, and a failure's may have gone by unseen."""
+"""After this many lines a failure may have scrolled out of sight."""
 
 
 @dataclass(slots=True)
 class Report:
-    """Tells of results as they come, and keeps no more of them than the end needs.
+    """Prints results as they arrive, and keeps only what the end of the run needs.
 
     Args:
         out: for results.
         messages: for warnings and errors.
-        is_single: there is one input, reported in a line; more end in a summary.
-        is_watch: the end is far: a line for what is written, and all there is to say of what is passed over.
-        verbose: a line for every image, however many.
-        quiet: errors only.
-        as_json: nothing on `out` but the document at the end.
-        order: places of the inputs in the document.
-        is_resumable: there is a record, so that the same command goes on where it was stopped.
+        is_single: there is one input, reported in one line without a summary.
+        is_watch: print a line for every image that is written, and all warnings about those that are skipped.
+        verbose: print a line for every image.
+        quiet: print errors only.
+        as_json: print nothing on `out` but the document at the end.
+        order: position of each input in the document.
+        is_resumable: there is a record, so the same command continues a stopped run.
         may_retry: whether the record holds failures that are tried again only if asked for.
     """
 
@@ -58,7 +58,7 @@ class Report:
         self.summary.is_watch = self.is_watch
 
     def add(self, result: Result) -> None:
-        """Take a result and say what must be said at once."""
+        """Add a result, and print its line, warnings or error."""
         self.summary.add(result)
         if self.as_json:
             self._records.append((self.order.get(result.input, 0), json.dumps(file_record(result), indent=2)))
@@ -66,26 +66,26 @@ class Report:
             self._first_failure = self._said if self._first_failure is None else self._first_failure
             self.message("error", "bold red", result.error)
         elif not self.quiet:
-            # That outputs exist is in the summary; a resumed run of many thousands needs no line for each.
+            # The summary counts outputs that exist: a resumed run may skip many thousands.
             says_all = self.verbose or self.is_single or self.is_watch
             said = result.warnings if says_all or result.status != "skipped" else ()
             for warning in said:
                 prefix = "" if warning.startswith(f"{result.output}: ") else f"{result.input}: "
                 self.message("warning", "yellow", prefix + warning)
             if not self.as_json and (self.verbose or (says_all and result.status != "skipped")):
-                # While bars are drawn on the same terminal, lines must go past them.
+                # Lines on a terminal that also shows bars must be printed by the console that draws the bars.
                 lines = self.messages if self.out.file.isatty() and self.messages.file.isatty() else self.out
                 lines.print(_line(result), soft_wrap=True, highlight=False)
                 self._said += 1
 
     def close(self, options: Options, device: str, elapsed_s: float, *, left: int | None = None) -> None:
-        """Say what came of the whole run.
+        """Print the end of the report.
 
         Args:
-            left: so many images are not done, as the run was stopped; None if it came to its end.
+            left: number of images not done when the run was stopped; None if it was not stopped.
         """
         if left is not None and not self.as_json and self.out.file.isatty() and not self.messages.file.isatty():
-            self.out.print()  # after ^C; where bars are drawn, they were drawn over it
+            self.out.print()  # after ^C; bars overwrite it
         if self.as_json:
             self._print_document(options, device, is_stopped=left is not None)
         elif self.is_single:
@@ -111,12 +111,12 @@ class Report:
         return int(self.summary.counts["failed"] > 0)
 
     def message(self, kind: str, style: str, text: str) -> None:
-        """A line of its own beside the results."""
+        """Print a warning or an error on a line of its own."""
         self._said += 1
         self.messages.print(f"[{style}]{kind}:[/] {escape(one_line(text))}", soft_wrap=True, highlight=False)
 
     def _print_document(self, options: Options, device: str, *, is_stopped: bool) -> None:
-        """As `json.dumps(..., indent=2)` would, without a second copy of everything."""
+        """Write what `json.dumps(..., indent=2)` would return, without a second copy of all records."""
         write = self.out.file.write
         self._records.sort(key=lambda record: record[0])
         document = summary_record(self.summary, options, device) | ({"stopped": True} if is_stopped else {})
@@ -135,7 +135,7 @@ class Report:
 
 
 def file_record(result: Result) -> dict[str, Any]:
-    """What is told of one image to programs: an element of `files`, a line of `--report`."""
+    """One image in JSON: an element of `files`, and a line of `--report`."""
     return {
         "input": str(result.input),
         "output": None if result.output is None else str(result.output),
@@ -151,7 +151,7 @@ def file_record(result: Result) -> dict[str, Any]:
 
 
 def summary_record(summary: Summary, options: Options, device: str) -> dict[str, Any]:
-    """What the JSON document of a run says beside its `files`: counts, and the settings that shaped the pixels."""
+    """The JSON document of a run without `files`: counts, and the settings that determine pixels."""
     return {
         "summary": {status: summary.counts[status] for status in STATUSES},
         "factor": options.output_size.number,

@@ -1,12 +1,12 @@
-"""Figures as people read them."""
+"""Numbers formatted for people."""
 
 from __future__ import annotations
 
 
 def figure(value: float) -> str:
-    """A rate or an amount in about three digits, never zero where there is something.
+    """A rate or an amount in about three digits, never zero for a value above zero.
 
-    >>> [figure(each) for each in (1234.5, 84.06, 1.5, 0.0374, 0.0)]
+    >>> [figure(value) for value in (1234.5, 84.06, 1.5, 0.0374, 0.0)]
     ['1,234', '84.1', '1.5', '0.037', '0']
     """
     if value >= 100:

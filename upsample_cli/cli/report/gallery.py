@@ -1,4 +1,4 @@
-"""`--gallery`: a page that shows each image before and after, made while the run goes on."""
+"""`--gallery`: a page that shows each image before and after, prepared during the run."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ MAX_FAILURES = 1000
 
 
 class _NotYetError(Exception):
-    """Ends the writing of a file that was only tried."""
+    """Ends a trial write before the file is put in place."""
 
 
 class Gallery:
-    """Collects images for a page, one at a time in a thread of its own, on the disk; a context manager.
+    """Collects images for a page on disk, in a thread of its own; a context manager.
 
     Args:
         path: the page, in a folder that exists.
@@ -61,7 +61,7 @@ class Gallery:
         self._articles.close()
 
     def add(self, result: Result) -> None:
-        """Take an image in, if there is room for more."""
+        """Add an image, unless the page is full."""
         if result.status == "failed":
             if len(self._failures) < MAX_FAILURES:
                 self._failures.append(result.error or "")
@@ -71,17 +71,17 @@ class Gallery:
             self._maker.submit(self._make, result)
 
     def write(self, summary: Summary, elapsed_s: float) -> UpsampleError | None:
-        """Wait for the last image, and put the page in its place. Returns why it cannot be written, if so."""
+        """Wait for the last image and write the page. Returns the error if it cannot be written."""
         self._maker.shutdown()
-        told = list(summary.lines(elapsed_s))
+        lines = list(summary.lines(elapsed_s))
         if (left_out := sum(summary.counts.values()) - summary.counts["failed"] - self._shown) > 0:
-            told.append(f"{left_out:,} more images are not shown: a page holds {MAX_GALLERY_IMAGES}.")
+            lines.append(f"{left_out:,} more images are not shown: a page holds {MAX_GALLERY_IMAGES}.")
         if (silent := summary.counts["failed"] - len(self._failures)) > 0:
-            told.append(f"{silent:,} more failures are not listed: a page holds {MAX_FAILURES:,}.")
+            lines.append(f"{silent:,} more failures are not listed: a page holds {MAX_FAILURES:,}.")
         try:
-            check_link("--gallery", self._path)  # it may have come meanwhile
+            check_link("--gallery", self._path)  # it may have appeared during the run
             with new_file(self._path, overwrite=self._may_replace, sources=self._sources) as page:
-                page.write(gallery_page.head(self._options, told, self._failures).encode())
+                page.write(gallery_page.head(self._options, lines, self._failures).encode())
                 self._articles.seek(0)
                 shutil.copyfileobj(self._articles, page)
                 page.write(gallery_page.FOOT.encode())
@@ -92,18 +92,18 @@ class Gallery:
     def _make(self, result: Result) -> None:
         shown, excuse = self._preview(result)
         article = gallery_page.article(result, shown, excuse).encode()
-        with suppress(OSError):  # a full disk says so when the page itself is written
+        with suppress(OSError):  # a full disk is reported when the page is written
             self._articles.write(article)
 
     def _preview(self, result: Result) -> tuple[Preview | None, str]:
-        from upsample_cli.images.preview import preview  # Pillow and numpy with it
+        from upsample_cli.images.preview import preview  # here: it imports Pillow and numpy
 
         shape = (result.output_height or 0, result.output_width or 0)
         try:
             return preview(result.input, Path(result.output or ""), shape, frame=self._options.frame), ""
         except UpsampleError as error:
             return None, str(error)
-        except (OSError, ValueError, MemoryError) as error:  # a page with one image less is better than none
+        except (OSError, ValueError, MemoryError) as error:  # one missing image is better than no page
             return None, f"{result.output}: cannot be shown: {type(error).__name__}"
 
 

@@ -1,4 +1,4 @@
-"""The page of `--gallery` as HTML: one file that loads nothing, whatever the images are called."""
+"""HTML of the `--gallery` page: one file that loads nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from upsample_cli.images.preview import Preview
 
 _LEAST_BOX = 192
-"""Side of the smallest box that a detail is shown in; those of tiny images are enlarged to it, both alike."""
+"""Smallest side of the box that shows a detail; both details of a tiny image are enlarged to it."""
 
 _STYLE = """
 :root { color-scheme: light dark; --edge: #8886; }
@@ -41,25 +41,25 @@ START = (
     '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
     '<meta name="generator" content="upsample --gallery">\n'
 )
-"""What every page begins with, and tells one that we wrote from others."""
+"""Every page starts with this, which distinguishes our pages from other files."""
 
 FOOT = "</main>\n</body>\n</html>\n"
 
 
-def head(options: Options, told: Sequence[str], failures: Sequence[str]) -> str:
+def head(options: Options, summary: Sequence[str], failures: Sequence[str]) -> str:
     """The page down to its first image.
 
     Args:
-        told: lines about the whole run.
-        failures: a line each.
+        summary: lines about the whole run.
+        failures: one line per failure.
     """
     title = "Enlarged images, before and after"
     listed = "".join(f"<li>{_text(failure)}</li>\n" for failure in failures)
     failed = f'<section class="failures">\n<h2>Failed</h2>\n<ul>\n{listed}</ul>\n</section>\n' if failures else ""
-    lines = "\n".join(map(_text, told))
+    lines = "\n".join(map(_text, summary))
     return (
         f'{START}<meta name="viewport" content="width=device-width">\n'
-        # Nothing is loaded: the page may be opened anywhere, and tells nobody that it was.
+        # Nothing is loaded, so opening the page contacts no server.
         '<meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n"
         f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<header>\n<h1>{title}</h1>\n"
@@ -69,11 +69,11 @@ def head(options: Options, told: Sequence[str], failures: Sequence[str]) -> str:
 
 
 def article(result: Result, shown: Preview | None, excuse: str) -> str:
-    """One image.
+    """The part of the page about one image.
 
     Args:
-        shown: what is to be seen of it.
-        excuse: why nothing is.
+        shown: its preview; None if there is none.
+        excuse: why there is no preview.
     """
     name = _text(str(result.input))
     warnings = "".join(f"<p>Warning: {_text(warning)}</p>\n" for warning in result.warnings)
@@ -110,5 +110,5 @@ def _image(webp: bytes, alt: str, attributes: str = "") -> str:
 
 
 def _text(text: str) -> str:
-    """Text of any file name, as the page may hold it: no markup, and nothing that is not printable."""
+    """Any text, such as a file name, without markup and unprintable characters."""
     return html.escape(one_line(text))

@@ -1,4 +1,4 @@
-"""`--report`: a line of JSON for every image, written as it ends."""
+"""`--report`: a line of JSON for every image, written when the image is done."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ _SYSTEM_FOLDERS = re.compile("/dev(/fd)?|/proc/[0-9]+/fd")
 
 
 class ReportFile:
-    """Appends a line for each result: what `--json` has in `files`. A context manager.
+    """Appends one line per result, equal to an element of `files` in `--json`; a context manager.
 
-    Each line is one write, so a run that is killed leaves whole lines. A file that is there is continued, as a run is
-    that is started again: of two lines about the same input the later holds.
+    Each line is one write, so a run that is killed leaves whole lines. An existing report is continued: of two lines
+    about the same input the later one is valid.
 
     Args:
         path: the file, in a folder that exists.
 
     Raises:
-        UsageError: if it cannot be written, or is there and is no report.
+        UsageError: if it cannot be written, or exists and is not a report.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.error: UpsampleError | None = None
-        """Why the file could not be written to its end. The run is worth more than its report, and goes on."""
+        """The error that ended writing. The run continues without its report."""
         check_folder("--report", path)
-        # What the system itself has there, such as /dev/stderr or the pipe of >(command), may be a link or a device.
-        is_systems = _SYSTEM_FOLDERS.fullmatch(os.path.realpath(path.parent)) is not None
-        if not is_systems:
+        # Files of the system, such as /dev/stderr or the pipe of >(command), may be links or devices.
+        is_system_file = _SYSTEM_FOLDERS.fullmatch(os.path.realpath(path.parent)) is not None
+        if not is_system_file:
             check_link("--report", path)
-        guards = 0 if is_systems else getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        guards = 0 if is_system_file else getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0) | guards
         try:
             self._file = os.open(path, flags, 0o666)
         except (OSError, ValueError) as error:
             raise _unwritable(path, error) from error
         try:
-            if not is_systems:
+            if not is_system_file:
                 _check_status("--report", path, os.fstat(self._file))
             self._check_and_end_line()
         except BaseException:
@@ -56,7 +56,7 @@ class ReportFile:
             raise
 
     def _check_and_end_line(self) -> None:
-        """Refuse to write into something else; begin on a line of its own, even if the last has no end."""
+        """Refuse a file that is not a report; end its last line if it is incomplete."""
         try:
             size = os.lseek(self._file, 0, os.SEEK_END)
         except OSError:  # a pipe
@@ -77,7 +77,7 @@ class ReportFile:
         os.close(self._file)
 
     def add(self, result: Result) -> None:
-        """Append its line."""
+        """Append the line of a result."""
         if self.error is not None:
             return
         line = json.dumps(file_record(result)).encode() + b"\n"
@@ -89,15 +89,15 @@ class ReportFile:
 
 
 def make_folder(path: Path, outputs: Iterable[Path]) -> None:
-    """Make the folder of a file of the run, if the run makes it anyway, for its outputs."""
+    """Make the folder of a report or gallery, if it is one that the run makes for outputs."""
     folder = path.absolute().parent
     if not os.path.lexists(folder) and any(folder in output.absolute().parents for output in outputs):
-        with suppress(OSError):  # the first image will say why
+        with suppress(OSError):  # the first image reports it
             folder.mkdir(parents=True, exist_ok=True)
 
 
 def check_folder(option: str, path: Path) -> None:
-    """Refuse a file of the run in a folder that is not there: only those of outputs are made.
+    """Refuse a report or gallery in a missing folder; only folders of outputs are made.
 
     Raises:
         UsageError: naming the folder.
@@ -107,12 +107,12 @@ def check_folder(option: str, path: Path) -> None:
 
 
 def check_link(option: str, path: Path) -> None:
-    """Refuse to write a file of the run through a link, or into a pipe or a device: others may have put it there.
+    """Refuse a report or gallery that is a link, a pipe or a device: another user may have put it there.
 
     Raises:
         UsageError: naming the file.
     """
-    with suppress(OSError, ValueError):  # if it is not there, or cannot be, writing says so
+    with suppress(OSError, ValueError):  # writing reports a path that is missing or impossible
         _check_status(option, path, os.lstat(path))
 
 
@@ -122,7 +122,7 @@ def _check_status(option: str, path: Path, status: os.stat_result) -> None:
 
 
 def _is_record(head: bytes) -> bool:
-    r"""Whether a file that begins so was written by us; its first line may be cut.
+    r"""Whether the head of a file, perhaps a part of a line, is that of a report.
 
     >>> [_is_record(head) for head in (b'{"input": "a.png", "output": null, ...}\n', b"\x89PNG\r\n", b'{"a": 1}\n')]
     [True, False, False]

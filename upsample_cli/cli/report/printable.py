@@ -1,4 +1,4 @@
-"""Text from files, names and other programs, as it may be shown: a terminal obeys escape sequences in it."""
+"""Escapes text from files, names and other programs: a terminal would obey escape sequences in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def one_line(text: str) -> str:
-    r"""Text as it can be shown in one line of a terminal: what is not printable, in a file's name say, is escaped.
+    r"""Text for one line of a terminal: unprintable characters are escaped.
 
     >>> print(one_line("a\nb\x1b[31m é.jpg"))
     a\nb\x1b[31m é.jpg
@@ -21,7 +21,7 @@ def one_line(text: str) -> str:
 
 
 def lines(text: str) -> str:
-    r"""The same, but line feeds stay.
+    r"""Like `one_line`, but line feeds stay.
 
     >>> print(lines("a\nb\x1b[31m"))
     a
@@ -31,13 +31,13 @@ def lines(text: str) -> str:
 
 
 def traceback_of(error: BaseException) -> str:
-    """A traceback with what the error says, which may quote a file."""
+    """A traceback, escaped because its message may quote a file."""
     return lines("".join(traceback.format_exception(error)).rstrip("\n"))
 
 
 @contextmanager
 def only_printable() -> Iterator[None]:
-    """Have Python's own messages on stderr escaped too: warnings, logs, and errors that end a thread."""
+    """Escape Python's own messages on stderr too: warnings, logs, and errors that end a thread."""
     record, warning, thread = logging.getLogRecordFactory(), warnings.formatwarning, threading.excepthook
     logging.setLogRecordFactory(_Record)
     warnings.formatwarning = lambda *args, **named: lines(warning(*args, **named))
@@ -53,7 +53,7 @@ class _Record(logging.LogRecord):
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         if self.exc_info and self.exc_info[1] is not None:
-            self.exc_text = traceback_of(self.exc_info[1])  # formatters take it if it is there
+            self.exc_text = traceback_of(self.exc_info[1])  # formatters use it if it is set
 
     def getMessage(self) -> str:  # noqa: N802  the name is logging's
         return lines(super().getMessage())

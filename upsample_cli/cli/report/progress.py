@@ -1,4 +1,4 @@
-"""How a run is going, while it goes: bars on a terminal, and now and then a line where there is none."""
+"""Progress of a run: bars on a terminal, elsewhere an occasional line."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from upsample_cli.cli.report.printable import one_line
 from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.enlarge.options import Options
 
-Each = TypeVar("Each")
+Item = TypeVar("Item")
 
 LINE_EVERY_S = 600.0
-"""Between lines where there is no terminal: a night's log shows that the run is alive, and a short run says nothing."""
+"""Between lines without a terminal: the log of a long run shows that it is alive, a short run prints none."""
 _WINDOW_S = 30.0
 _PATIENCE_S = 0.3
 _REFRESHES_PER_S = 8
-_WAITING_REFRESHES_PER_S = 2  # for days, maybe
+_WAITING_REFRESHES_PER_S = 2  # a watch may run for days
 _NARROW_COLUMNS = 60
 _SHOWN_IN_FLIGHT = 4
-_CTRL_C_COLUMNS = 2  # what a terminal shows of it stays in the last line of the bars, and goes with it
+_CTRL_C_COLUMNS = 2  # the ^C that a terminal prints stays in the last line of the bars, and is erased with it
 
 
 @dataclass(slots=True)
@@ -45,19 +45,19 @@ class _InFlight:
 
 
 class Bars:
-    """A `batch.run.Watcher` that draws; a context manager. Nothing of it stays on the terminal.
+    """A `Watcher` that draws bars; a context manager. Its end erases them.
 
     Args:
-        console: where. If it is no terminal there are no bars, but a line every `LINE_EVERY_S`.
-        options: of the run, which say how large outputs are.
-        is_shown: whether to say anything at all.
-        waits_for_more: all that is known being done is not the end.
+        console: where to draw. Without a terminal there are no bars, but a line every `LINE_EVERY_S`.
+        options: of the run; they determine the sizes of outputs.
+        is_shown: whether to print anything.
+        waits_for_more: the run does not end when all known images are done.
     """
 
     def __init__(self, console: Console, options: Options, *, is_shown: bool, waits_for_more: bool = False) -> None:
         self._options = options
         self._waits_for_more = waits_for_more
-        self._flying: dict[Job, _InFlight] = {}
+        self._in_flight: dict[Job, _InFlight] = {}
         self._lock = Lock()
         self._count = self._done = self._settled = 0
         self._failed: set[Path] = set()
@@ -71,10 +71,10 @@ class Bars:
         self._live = _live(console, self, per_s) if is_shown and is_terminal else None
 
     def expect(self, jobs: Iterable[Job], *, settled: int = 0) -> None:
-        """Take in what is to be done; the bars measure themselves by it.
+        """Add jobs to the total.
 
         Args:
-            settled: so many more images have had their result from the plan.
+            settled: number of images that already have a result.
         """
         self._settled += settled
         for job in jobs:
@@ -91,50 +91,50 @@ class Bars:
             self._live.stop()
 
     def started(self, job: Job) -> None:
-        """See `batch.run.Watcher`."""
+        """See `Watcher`."""
         with self._lock:
-            if not self._done_pixels and not self._flying:  # the time that torch takes is none of the images'
+            if not self._done_pixels and not self._in_flight:  # the import of torch does not count
                 self._samples[0] = (time.monotonic(), 0, 0.0)
-            self._flying[job] = _InFlight(one_line(job.input.name), job.height, self._row_pixels(job))
+            self._in_flight[job] = _InFlight(one_line(job.input.name), job.height, self._row_pixels(job))
 
     def advanced(self, job: Job, rows: int) -> None:
-        """See `batch.run.Watcher`."""
+        """See `Watcher`."""
         with self._lock:
-            if (flying := self._flying.get(job)) is not None:  # word from a worker may come after its result
-                flying.rows += rows
-                self._done_pixels += rows * flying.row_pixels
+            if (image := self._in_flight.get(job)) is not None:  # a worker's message may arrive after its result
+                image.rows += rows
+                self._done_pixels += rows * image.row_pixels
         self._say_line()
 
     def ended(self, job: Job) -> None:
-        """See `batch.run.Watcher`."""
+        """See `Watcher`."""
         with self._lock:
-            flying = self._flying.pop(job, None) or _InFlight("", job.height, self._row_pixels(job))
-            self._done_pixels += (flying.height - flying.rows) * flying.row_pixels  # failed ones are done with too
+            image = self._in_flight.pop(job, None) or _InFlight("", job.height, self._row_pixels(job))
+            self._done_pixels += (image.height - image.rows) * image.row_pixels  # a failed image is done too
             self._done += 1
 
     def result(self, result: Result) -> None:
-        """Take in what came of an image."""
+        """Add a result."""
         if result.status == "failed":
             self._failed.add(result.input)
-        else:  # in a watch an input may come again
+        else:  # an input of a watch may return
             self._failed.discard(result.input)
         self._say_line()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """The whole run, and the longest in flight."""
+        """A bar for the run, and one for each of the oldest images in flight."""
         lines = self._lines(is_narrow=options.max_width < _NARROW_COLUMNS)
         yield Constrain(Group(*lines), max(1, options.max_width - _CTRL_C_COLUMNS))
 
     def _lines(self, *, is_narrow: bool) -> Iterator[RenderableType]:
         with self._lock:
-            flying = list(self._flying.values())
+            in_flight = list(self._in_flight.values())
         if is_narrow:
             yield Text(self._title(), no_wrap=True, overflow="ellipsis")
         share = self._done_pixels / self._pixels if self._pixels else 0.0
         yield _bar_line("" if is_narrow else self._title(), share, self._time_left())
-        yield self._facts(len(flying))
-        for each in flying[:_SHOWN_IN_FLIGHT]:
-            yield _bar_line(_shortened(each.name, 18 if is_narrow else 40), each.rows / each.height)
+        yield self._facts(len(in_flight))
+        for image in in_flight[:_SHOWN_IN_FLIGHT]:
+            yield _bar_line(_shortened(image.name, 18 if is_narrow else 40), image.rows / image.height)
 
     def _row_pixels(self, job: Job) -> float:
         """Pixels of the output for each row of the input."""
@@ -145,17 +145,17 @@ class Bars:
         title = f"{self._done + self._settled:,} of {self._count + self._settled:,} images"
         return f"{title}; waiting for more" if self._waits_for_more and self._done == self._count else title
 
-    def _facts(self, flying: int) -> Text:
+    def _facts(self, in_flight: int) -> Text:
         facts = Text(no_wrap=True, overflow="ellipsis")
         if self._failed:
             facts.append(f"{len(self._failed):,} failed", style="bold red")
             facts.append(", ")
-        is_starting = not (flying or self._done)
-        facts.append("starting" if is_starting else ", ".join([*self._rates(), f"{flying} in flight"]), style="cyan")
+        is_starting = not (in_flight or self._done)
+        facts.append("starting" if is_starting else ", ".join([*self._rates(), f"{in_flight} in flight"]), style="cyan")
         return facts
 
     def _speed(self) -> tuple[float, float]:
-        """(images, pixels) a second, lately."""
+        """(images, pixels) per second, over the last `_WINDOW_S`."""
         now_s = time.monotonic()
         with self._lock:
             samples = self._samples
@@ -188,10 +188,10 @@ class Bars:
         self._console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def counted(each: Iterable[Each], what: str, console: Console, *, is_shown: bool) -> Iterator[Each]:
-    """Pass on what comes; where that takes its time, a line on the terminal counts it: "12,345 images found"."""
+def counted(items: Iterable[Item], what: str, console: Console, *, is_shown: bool) -> Iterator[Item]:
+    """Yield the items; if that takes long, count them in a line on the terminal: "12,345 images found"."""
     if not (is_shown and console.file.isatty()):
-        yield from each
+        yield from items
         return
     count = 0
     start_s = time.monotonic()
@@ -203,17 +203,17 @@ def counted(each: Iterable[Each], what: str, console: Console, *, is_shown: bool
         refresh_per_second=_REFRESHES_PER_S,
     )
     try:
-        for one in each:
+        for item in items:
             count += 1
             if not live.is_started and time.monotonic() - start_s > _PATIENCE_S:
                 live.start()
-            yield one
+            yield item
     finally:
         live.stop()
 
 
 def _live(console: Console, shown: RenderableType, refreshes_per_s: float) -> Live:
-    # stdout is not redirected: results that are piped elsewhere must not end up on the terminal.
+    # stdout is not redirected: results in a pipe must not appear on the terminal.
     return Live(
         shown, console=console, transient=True, redirect_stdout=False, refresh_per_second=refreshes_per_s,
         vertical_overflow="crop",
@@ -234,7 +234,7 @@ def _bar_line(title: str, share: float, *ends: str) -> Table:
 
 
 def _shortened(name: str, columns: int) -> str:
-    """A name cut in its middle, so that its end still tells what it is.
+    """A name without its middle; the end identifies the file.
 
     >>> _shortened("a name of more than forty characters, which is cut.png", 40)
     'a name of more than fort…hich is cut.png'

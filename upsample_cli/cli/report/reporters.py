@@ -1,4 +1,4 @@
-"""Everyone who is told what came of an image: the terminal or the JSON document, the report file, the gallery."""
+"""All reporters of a run: the terminal or the JSON document, the report file, the gallery."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Reporters:
-    """What a run is told to; see `open_reporters`."""
+    """The reporters of a run; see `open_reporters`."""
 
     report: Report
     file: ReportFile | None
     gallery: Gallery | None
 
     def add(self, result: Result) -> None:
-        """Tell of an image."""
+        """Report a result."""
         self.report.add(result)
         if self.file is not None:
             self.file.add(result)
@@ -35,11 +35,11 @@ class Reporters:
             self.gallery.add(result)
 
     def close(self, options: Options, device: str, elapsed_s: float, *, left: int | None = None) -> int:
-        """Tell of the whole run. Returns the exit status.
+        """Report the end of the run. Returns the exit status.
 
         Args:
-            left: so many images are not done, as the run was stopped; there is no gallery then, and the next run
-                makes it. None if it came to its end.
+            left: number of images not done when the run was stopped; None if it was not stopped. A stopped run writes
+                no gallery; the next run writes it.
         """
         errors = [self.file.error] if self.file is not None else []
         if self.gallery is not None and left is None:
@@ -56,7 +56,7 @@ class Reporters:
 def open_reporters(
     report: Report, options: Options, *, report_path: str | None, gallery_path: str | None
 ) -> Iterator[Reporters]:
-    """The outlets of a run, their files opened.
+    """The reporters of a run, with their files open.
 
     Args:
         report_path, gallery_path: `--report` and `--gallery` as typed.

@@ -1,4 +1,4 @@
-"""What a run came to: counts, causes and the first failures, in memory that does not grow with the images."""
+"""Summary of a run: counts, causes and the first failures, in memory that does not grow with the number of images."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Summary:
     """Counts results.
 
     Args:
-        counts: how many of each status.
-        causes: of "skipped" and of "failed", how many of each.
-        output_pixels: written.
-        first_failures: the errors of the first few.
-        is_watch: an input may come again: what failed before is no failure any more.
+        counts: results by status.
+        causes: results by cause, for "skipped" and "failed".
+        output_pixels: number of pixels written.
+        first_failures: the first few errors.
+        is_watch: an input may return, and then its earlier failure does not count.
     """
 
     counts: Counter[Status] = field(default_factory=Counter)
@@ -42,7 +42,7 @@ class Summary:
     _failed: dict[Path, Result] = field(default_factory=dict)
 
     def add(self, result: Result) -> None:
-        """Count one more."""
+        """Count a result."""
         if self.is_watch:
             self._forget(self._failed.pop(result.input, None))
             if result.status == "failed":
@@ -57,7 +57,7 @@ class Summary:
             self.first_failures.append(result.error)
 
     def _forget(self, failure: Result | None) -> None:
-        """Take a failure back: its input has come again."""
+        """Uncount a failure whose input has returned."""
         if failure is None:
             return
         self.counts["failed"] -= 1
@@ -67,11 +67,11 @@ class Summary:
             self.first_failures.remove(failure.error)
 
     def lines(self, elapsed_s: float | None, *, retry: str = "") -> Iterator[str]:
-        """How many images came to which end, why, and how fast; a line each.
+        """Lines that say how many images ended in which status, why, and how fast.
 
         Args:
-            elapsed_s: of the whole run; None if it spent its time waiting.
-            retry: how to try again what failed.
+            elapsed_s: of the whole run; None for a watch, which mostly waits.
+            retry: how to retry failed images.
         """
         for status in STATUSES:
             if self.counts[status] or (status == "written" and not self.counts["planned"]):
@@ -88,7 +88,7 @@ class Summary:
             yield self._speed(elapsed_s)
         else:
             counted = self.causes[status].most_common()
-            named = [each for each in counted if each[0] != _OTHERS and each[1]][:_SHOWN_CAUSES]
+            named = [(cause, count) for cause, count in counted if cause != _OTHERS and count][:_SHOWN_CAUSES]
             more = self.counts[status] - sum(count for _, count in named)
             for cause, count in named:
                 yield cause if count == self.counts[status] else f"{count:,}: {cause}"
@@ -107,7 +107,7 @@ class Summary:
 
 
 def cause_of(result: Result) -> str:
-    """Why an image was skipped or failed, without its name and the advice, so that equal causes are equal.
+    """Why an image was skipped or failed, without its name and the advice, so that equal causes compare equal.
 
     >>> from pathlib import Path
     >>> cause_of(Result(Path("a.png"), status="failed", error="a.png: is empty; get a new copy of it"))

@@ -26,11 +26,11 @@ COMMANDS = {
     "compare": ("upsample_cli.cli.tconv.compare", "compare_command"),
     "upsample": ("upsample_cli.cli.upsample", "upsample"),
 }
-"""Name of each command: the module that holds it and its function there."""
+"""Module and function of each command."""
 
 
 class _Commands(GroupProgram):
-    """Imports a command when it is called, so that none pays for the others."""
+    """Imports a command when it is called, so that no command pays for the imports of another."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
         return list(COMMANDS)

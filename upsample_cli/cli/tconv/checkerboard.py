@@ -233,7 +233,7 @@ def _span_text(cells: Sequence[Sequence[float]]) -> str:
 
 
 def _shaded(cells: Sequence[Sequence[float]]) -> list[str]:
-    """A map in block characters, two columns a cell, as much of it as a screen takes."""
+    """A map in block characters, two columns per cell, cropped to a screen."""
     largest = max((abs(value) for row in cells for value in row), default=0.0) or 1.0
     steps = len(_SHADES) - 1
     return [

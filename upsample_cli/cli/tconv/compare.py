@@ -1,4 +1,4 @@
-"""`tconv compare`: kernels on an image of one's own, in figures and side by side."""
+"""`tconv compare`: kernels on an image, compared by numbers and side by side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tconv explain`: a small example step by step. Torch is imported, for two of the five ways are its own."""
+"""`tconv explain`: a small example step by step. It imports torch, which computes two of the five ways."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def _plain(numbers: list[int] | tuple[int, ...]) -> str:
 
 
 def _as_planes(kernel: Grid) -> Grid:
-    """A kernel's channels, in and out, one after the other."""
+    """kernel: (in, out, *size) -> (in * out, *size)."""
     return kernel.reshape(-1, *kernel.shape[2:])
 
 
@@ -165,7 +165,7 @@ def _print_matrix(console: Console, explanation: Explanation) -> None:
 
 
 def _print_row(console: Console, parts: list[tuple[str, Grid]]) -> None:
-    """Titled arrays side by side, as many as the width takes; channels below each other."""
+    """Print titled arrays side by side, as many as fit the width; channels stand below each other."""
     blocks = [_block(title, array) for title, array in parts]
     while blocks:
         count, width = 0, 0
@@ -183,7 +183,7 @@ def _print_row(console: Console, parts: list[tuple[str, Grid]]) -> None:
 
 
 def _block(title: str, array: Grid) -> list[Text]:
-    """A title and rows of numbers, all lines of a length; zeros are dim."""
+    """A title and rows of numbers, all lines of equal length; zeros are dim."""
     from rich.text import Text
 
     from upsample_cli.tconv.explain.grids import number_text

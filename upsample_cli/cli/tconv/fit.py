@@ -85,16 +85,16 @@ def fit_command(
 
 
 def _paths(photos: list[str], *, recursive: bool) -> list[Path]:
-    """The files meant, each once however it is named: what is held out must not be among the others."""
+    """The files, each once even under several names: a held-out photo must not also be fitted."""
     from upsample_cli.batch.inputs import find_inputs
     from upsample_cli.errors import UsageError
 
     found: dict[str, Path] = {}
-    for each in find_inputs(photos, recursive=recursive):
-        if each.error is not None:
-            print(f"warning: {one_line(each.error)}", file=sys.stderr)
+    for photo in find_inputs(photos, recursive=recursive):
+        if photo.error is not None:
+            print(f"warning: {one_line(photo.error)}", file=sys.stderr)
         else:
-            found.setdefault(os.path.realpath(each.path), each.path)
+            found.setdefault(os.path.realpath(photo.path), photo.path)
     if not found:
         raise UsageError("there is no image among the inputs", "name images, or folders that hold some")
     return list(found.values())

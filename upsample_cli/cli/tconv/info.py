@@ -1,4 +1,4 @@
-"""`tconv info`: nothing here imports torch, and of the image only the header is read."""
+"""`tconv info`: reads only the header of the image, and does not import torch."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def info_command(
       tconv info photo.jpg
       tconv info scan.tif --factor 8 --json
     """
-    from upsample_cli.images.about import about_image  # it brings Pillow
+    from upsample_cli.images.about import about_image  # here: it imports Pillow
 
     if not 1 <= factor <= MAX_FACTOR:
         raise UsageError(f"--factor {factor} is not a factor we enlarge by", f"give 1 to {MAX_FACTOR}")
@@ -60,7 +60,7 @@ def info_command(
 
 
 def document(about: About, factor: int) -> dict[str, Any]:
-    """The JSON document: what the file holds, and by output format what it loses there and whether it fits."""
+    """The JSON document: the contents of the file and, by output format, what would be lost and whether it fits."""
     info, metadata = about.info, about.metadata
     return {
         "input": about.path,
@@ -98,7 +98,7 @@ def document(about: About, factor: int) -> dict[str, Any]:
 
 
 def _print(about: About, factor: int) -> None:
-    """A table of what is in the file, and one of what each output format makes of it."""
+    """Print a table of the contents of the file, and one of the losses by output format."""
     from rich.table import Table
     from rich.text import Text
 

@@ -1,4 +1,4 @@
-"""`tconv invert`: nothing here imports torch."""
+"""`tconv invert`: does not import torch."""
 
 from __future__ import annotations
 

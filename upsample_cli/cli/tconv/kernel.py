@@ -1,4 +1,4 @@
-"""`tconv kernel`: prints an interpolation layer, or exports it. Torch is imported to write a .pt file alone."""
+"""`tconv kernel`: prints an interpolation layer, or exports it. It imports torch only to write a .pt file."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _print_layer(layer: Interpolation, paths: list[Path]) -> None:
     console.print(Text(f"weight {list(layer.weight_shape)}: the outer product of the taps at weight[c, "
                        f"{'0' if layer.depthwise else 'c'}], 0 elsewhere"))  # fmt: skip
     table = Table("axis", Column("taps", overflow="fold"), Column("as numbers", overflow="fold"), "phase sums")
-    # One line serves all axes where they are alike.
+    # Axes with equal kernels share one line.
     kernels = layer.kernels[:1] if len(set(layer.kernels)) == 1 else layer.kernels
     names = axis_names(layer.axes) if len(kernels) > 1 else [" and ".join(axis_names(layer.axes))]
     for name, kernel, sums in zip(names, kernels, layer.phase_sums, strict=False):

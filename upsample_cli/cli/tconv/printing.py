@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 _LIKE_A_NUMBER = re.compile(r"[+-]?[0-9]{1,99}")
 _AMPLE_WIDTH = 10_000
-"""Columns of output that is not a terminal: wide enough for every line to stay whole."""
+"""Columns of output that is not a terminal: wide enough that no line is broken."""
 
 
 def result_console() -> Console:
-    """A console for stdout that breaks no line unless a terminal makes it."""
-    from rich.console import Console  # here: --json needs no rich
+    """A console for stdout that breaks lines only on a terminal."""
+    from rich.console import Console  # here: --json does not need it
 
     console = Console(highlight=False)
     if sys.stdout is None or not sys.stdout.isatty():
@@ -28,7 +28,7 @@ def result_console() -> Console:
 
 
 def print_document(document: dict[str, Any]) -> None:
-    """One JSON document on one line."""
+    """Print a JSON document on one line."""
     print(json.dumps(document))
 
 
@@ -48,7 +48,7 @@ def whole_numbers(option: str, text: str) -> int | tuple[int, ...]:
 
 
 def settings_given(**texts: str | None) -> dict[str, int | tuple[int, ...]]:
-    """A layer's settings from the options of the same names; those that were not given are left out.
+    """Settings of a layer from the options of the same names, without those that were not given.
 
     Raises:
         UsageError: see `whole_numbers`.

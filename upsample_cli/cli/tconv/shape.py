@@ -1,4 +1,4 @@
-"""`tconv shape`: nothing here imports torch; of an image, only the header is read."""
+"""`tconv shape`: does not import torch, and reads only the header of an image."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from upsample_cli.tconv.shape import Step, least_letter, parse_size, shape, size
 from upsample_cli.tconv.shape_report import as_json, factor_remark, remarks, total
 
 _BORDERS, _LEAST_WIDTH = 7, 17
-"""Columns of the table's own lines and spaces, and what a layer's text needs at least ("ConvTranspose2d(")."""
+"""Columns of the table's own lines and spaces, and the least width of a layer's text ("ConvTranspose2d(")."""
 _ROWS_AT_AN_END = 250
-"""Of a longer chain the first and the last layers are shown: a table takes milliseconds for each."""
+"""Of a longer chain only the first and the last layers are printed: a row takes milliseconds."""
 
 
 def shape_command(
@@ -136,7 +136,7 @@ def _sizes(text: str) -> tuple[Size, ...]:
             f"'{text}' is neither a size nor a file",
             "SIZE comes before the layers" if "(" in text else "write 50, 50x100, 10x50x100 or the path of an image",
         )
-    from upsample_cli.images.open import probe  # here: it brings Pillow
+    from upsample_cli.images.open import probe  # here: it imports Pillow
 
     info = probe(text)
     return info.height, info.width
@@ -145,7 +145,7 @@ def _sizes(text: str) -> tuple[Size, ...]:
 def _is_file(path: str) -> bool:
     try:
         return Path(path).is_file()
-    except OSError:  # a name too long to be one
+    except OSError:  # the name is too long
         return False
 
 
@@ -185,7 +185,7 @@ def _read(file: str) -> str:
 
 
 def _numbers(name: str, text: str) -> Any:
-    """One number, or one per axis; padding's words stay words, for the layer to judge."""
+    """One number, or one per axis; a word as padding is kept, and the layer checks it."""
     return text if name == "padding" and text.isalpha() else whole_numbers(f"--{name.replace('_', '-')}", text)
 
 
@@ -195,7 +195,7 @@ def _print_steps(steps: Sequence[Step], notes: Sequence[str]) -> None:
     from rich.text import Text
 
     console = result_console()
-    # On a terminal too narrow for both, the layer's own text is broken before the formulas are.
+    # On a narrow terminal the layer's text is broken before the formulas are.
     names = axis_names(len(steps[0].input))
     shown = [step for _, step in _shown(steps)]
     formulas = max(len(name) for name in names) + 1 + max(len(text) for step in shown for text in step.formulas)
@@ -220,13 +220,13 @@ def _print_steps(steps: Sequence[Step], notes: Sequence[str]) -> None:
 
 
 def _shown(steps: Sequence[Step]) -> list[tuple[int, Step]]:
-    """The steps that a table shows, with their numbers."""
+    """The steps that a table shows, with their positions."""
     numbered = list(enumerate(steps, start=1))
     return numbered if len(steps) <= 2 * _ROWS_AT_AN_END else numbered[:_ROWS_AT_AN_END] + numbered[-_ROWS_AT_AN_END:]
 
 
 def _print_costs(steps: Sequence[Step], console: Any) -> None:
-    """Shift and receptive field of every layer, and what it costs where channels are known."""
+    """Print shift and receptive field of every layer, and its costs if channels are known."""
     from rich.table import Table
 
     costs = {"parameters": "parameters", "multiply_adds": "multiply-adds", "memory_bytes": "memory"}
@@ -248,7 +248,7 @@ def _print_costs(steps: Sequence[Step], console: Any) -> None:
 
 
 def _by_axis(values: Sequence[Fraction | int | None]) -> str:
-    """What each axis has; once where all have the same."""
+    """Values per axis, or one value if all are equal."""
     texts = ["varies" if value is None else str(value) for value in values]
     return texts[0] if len(set(texts)) == 1 else ", ".join(texts)
 

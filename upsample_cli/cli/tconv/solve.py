@@ -1,4 +1,4 @@
-"""`tconv solve`: nothing here imports torch."""
+"""`tconv solve`: does not import torch."""
 
 from __future__ import annotations
 

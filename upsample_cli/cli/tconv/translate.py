@@ -1,4 +1,4 @@
-"""`tconv translate`: nothing here imports torch or another framework."""
+"""`tconv translate`: imports neither torch nor another framework."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def translate_command(
         parsed = parse_layer(layer)
         if not isinstance(parsed, TransposedConvolution):
             raise UsageError(f"{parsed.name} is not a transposed convolution", "give a ConvTranspose1d, 2d or 3d")
-        parsed.output_sizes((2**20,) * parsed.axes)  # for its refusals
+        parsed.output_sizes((2**20,) * parsed.axes)  # raises for settings that are illegal
         done = translate(parsed, str(to))
         document = {
             "from": "pytorch",
