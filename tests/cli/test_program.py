@@ -1,13 +1,19 @@
 """`--debug` and completion: on every command of both programs, wherever they are written."""
 
+import inspect
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 from support.commands import call
 from support.environment import ENVIRONMENT
 
+from upsample_cli.cli.request import Request
 from upsample_cli.cli.tconv import COMMANDS
+from upsample_cli.cli.upsample import upsample
+from upsample_cli.cli.upsample_options import field_values
+from upsample_cli.enlarge.job import Options
 
 SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
 BAD = "Conv2d(\N{SNOWMAN}"
@@ -115,3 +121,12 @@ def test_installation_writes_below_the_home_folder_alone(tmp_path):
     (script,) = tmp_path.rglob("upsample.sh")
     assert "complete_bash" in script.read_text(encoding="utf-8")
     assert str(script) in (tmp_path / ".bashrc").read_text(encoding="utf-8")
+
+
+def test_every_option_of_upsample_is_a_field_and_every_field_an_option():
+    """They find each other by name, so a misspelt one would be left at its default."""
+    given = dict.fromkeys(inspect.signature(upsample).parameters)
+    taken = {**field_values(Options, given), **field_values(Request, given)}
+    assert set(given) - set(taken) == {"_version", "watch"}
+    names = {field.name for kind in (Options, Request) for field in fields(kind)}
+    assert names - set(taken) == {"options", "debug"}  # made from the others, and by an option of every command
