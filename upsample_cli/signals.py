@@ -19,7 +19,7 @@ SIGNALS = [
 ]  # fmt: skip
 
 
-class _Told:
+class _Received:
     """Which signal came, and how often one did. Plain values: a handler may strike while a lock is held."""
 
     number: int | None = None
@@ -28,12 +28,12 @@ class _Told:
 
 def stop_status() -> int | None:
     """The exit status that says which signal stopped this process (130 for Ctrl-C); None if none did."""
-    return None if _Told.number is None else 128 + _Told.number
+    return None if _Received.number is None else 128 + _Received.number
 
 
 def is_hurried() -> bool:
     """Whether it was told to stop more than once."""
-    return _Told.count > 1
+    return _Received.count > 1
 
 
 @contextlib.contextmanager
@@ -45,13 +45,13 @@ def stop_by_signals() -> Iterator[None]:
     """
 
     def told(number: int, _frame: FrameType | None) -> None:
-        _Told.count += 1
-        if _Told.count == 1:
-            _Told.number = number
+        _Received.count += 1
+        if _Received.count == 1:
+            _Received.number = number
             raise KeyboardInterrupt
 
     before = {}
-    _Told.number, _Told.count = None, 0
+    _Received.number, _Received.count = None, 0
     if threading.current_thread() is threading.main_thread():
         usual = (signal.SIG_DFL, signal.default_int_handler)
         before = {number: handler for number in SIGNALS if (handler := signal.getsignal(number)) in usual}

@@ -28,7 +28,7 @@ from upsample_cli.batch.cluster import scheduler, worker
 from upsample_cli.batch.cluster.executor import ClusterExecutor
 from upsample_cli.batch.cluster.scheduler import check_workers, connected, version_line
 from upsample_cli.batch.cluster.wire import received, sent
-from upsample_cli.batch.cluster.worker import Errand, Sight, enlarge, misfit
+from upsample_cli.batch.cluster.worker import RunSpec, StorageProbe, enlarge, misfit
 from upsample_cli.batch.plan import Entry
 from upsample_cli.batch.run import run_entries
 from upsample_cli.enlarge.job import Result
@@ -115,17 +115,17 @@ def job(name, side=20):
     return job_of(Path(f"{name}.png"), Path(f"{name}_x2.png"), side, side + 2)
 
 
-def executor(cluster, **errand):
+def executor(cluster, **spec):
     keywords = {"options": Options(), "token": new_token(), "carry": cluster_deeds.carry}
     client = connected(cluster.address, warn=pytest.fail)
     client.wait_for_workers(2, timeout=LONG_S)
-    sent = Errand(**keywords | errand, prepare=cluster_deeds.prepare)
+    sent = RunSpec(**keywords | spec, prepare=cluster_deeds.prepare)
     return ClusterExecutor(client, cluster.address, sent, watcher=Watched())
 
 
-def results(cluster, wanted, **errand):
+def results(cluster, wanted, **spec):
     """{name: result} of a run, and what the watcher was told."""
-    pool = executor(cluster, **errand)
+    pool = executor(cluster, **spec)
     jobs = [job(name) for name in wanted]
     found = list(run_entries([Entry(Result.planned(each), each) for each in jobs], executor=pool))
     assert not list(Path().glob(".*.part"))
@@ -204,7 +204,7 @@ def test_a_image_that_kills_dask_workers_is_given_up_and_others_go_on(cluster):
     assert result.error == "poison.png: 2 Dask workers were lost while they had it; look at their logs"
     assert Path("poison.begun").read_text(encoding="ascii") == "x" * (ALLOWED_FAILURES + 1)
     assert pool.submit(job("good")).result(timeout=LONG_S).status == "written"
-    left = temporary_path(job("poison").output, f"{pool._errand.token}0000")
+    left = temporary_path(job("poison").output, f"{pool._spec.token}0000")
     left.touch()  # what a machine leaves whose power fails
     pool.close()
     assert not left.exists()
@@ -228,7 +228,7 @@ def test_closing_it_early_leaves_no_process_and_no_temporary_file(cluster):
     # Each Dask worker has names of its own: one that is only cut off goes on while another does its images again.
     tokens = {path.name.split(".")[-2] for path in begun}
     assert len(tokens) == 2
-    assert all(token.startswith(pool._errand.token) for token in tokens)
+    assert all(token.startswith(pool._spec.token) for token in tokens)
     start_s = time.monotonic()
     pool.close()
     assert time.monotonic() - start_s < crashing.HANG_S / 2
@@ -281,13 +281,13 @@ def test_what_a_worker_sees_is_compared():
     here, size = Path.cwd(), Path("a.png").stat().st_size
     mark = here / "mark"
     mark.touch()
-    assert misfit(None) == misfit(Sight(here / "a.png", size, here, mark)) == (__version__, "")
-    assert misfit(Sight(here / "a.png", size, here, None))[1] == ""
-    assert misfit(Sight(here / "a.png", size + 1, here, mark))[1] == f"sees another file at {here}/a.png"
-    assert misfit(Sight(here / "b.png", size, here, mark))[1] == f"cannot see {here}/b.png"
-    assert misfit(Sight(here / "a.png", size, here / "o", mark))[1] == f"cannot write to {here}/o"
+    assert misfit(None) == misfit(StorageProbe(here / "a.png", size, here, mark)) == (__version__, "")
+    assert misfit(StorageProbe(here / "a.png", size, here, None))[1] == ""
+    assert misfit(StorageProbe(here / "a.png", size + 1, here, mark))[1] == f"sees another file at {here}/a.png"
+    assert misfit(StorageProbe(here / "b.png", size, here, mark))[1] == f"cannot see {here}/b.png"
+    assert misfit(StorageProbe(here / "a.png", size, here / "o", mark))[1] == f"cannot write to {here}/o"
     mark.unlink()
-    assert misfit(Sight(here / "a.png", size, here, mark))[1] == f"sees another folder at {here}"
+    assert misfit(StorageProbe(here / "a.png", size, here, mark))[1] == f"sees another folder at {here}"
 
 
 def test_a_scheduler_without_workers_and_one_that_goes_away(tmp_path, monkeypatch):
@@ -295,8 +295,8 @@ def test_a_scheduler_without_workers_and_one_that_goes_away(tmp_path, monkeypatc
     with dask_scheduler(tmp_path) as (address, process), client_of(address) as client:
         with pytest.raises(UsageError, match=f"the cluster at {address} has no workers; start some: dask worker"):
             check_workers(client, address, None)
-        errand = Errand(Options(), new_token(), crashing.carry)
-        pool = ClusterExecutor(client, address, errand, watcher=Watched())
+        spec = RunSpec(Options(), new_token(), crashing.carry)
+        pool = ClusterExecutor(client, address, spec, watcher=Watched())
         future = pool.submit(job("good"))
         process.kill()
         with pytest.raises(UpsampleError, match=f"the connection to the scheduler at {address} was lost; what is"):
@@ -367,36 +367,36 @@ def in_a_worker(monkeypatch):
 
 def test_processes_that_a_killed_run_left_end_by_themselves_and_start_again(in_a_worker, monkeypatch):
     monkeypatch.setattr(worker, "IDLE_S", 0.2)
-    errand = Errand(Options(), new_token(), cluster_deeds.carry, prepare=cluster_deeds.prepare)
+    spec = RunSpec(Options(), new_token(), cluster_deeds.carry, prepare=cluster_deeds.prepare)
     for number in (1, 2):
-        assert enlarge(job(f"good{number}"), errand, number)["status"] == "written"
-        site = worker._sites[errand.token]
+        assert enlarge(job(f"good{number}"), spec, number)["status"] == "written"
+        run = worker._runs[spec.token]
         end_s = time.monotonic() + LONG_S
-        while site._executor._workers and time.monotonic() < end_s:
+        while run._executor._workers and time.monotonic() < end_s:
             time.sleep(0.02)
-        assert errand.token not in worker._sites
-    assert in_a_worker == [(errand.topic, 1), (errand.topic, 2)]
+        assert spec.token not in worker._runs
+    assert in_a_worker == [(spec.topic, 1), (spec.topic, 2)]
 
 
 def test_a_image_that_comes_after_the_end_of_its_run_is_not_begun(in_a_worker):
-    errand = Errand(Options(), new_token(), cluster_deeds.carry, prepare=cluster_deeds.prepare)
-    assert enlarge(job("good1"), errand, 1)["status"] == "written"
-    worker.end(errand.token)
+    spec = RunSpec(Options(), new_token(), cluster_deeds.carry, prepare=cluster_deeds.prepare)
+    assert enlarge(job("good1"), spec, 1)["status"] == "written"
+    worker.end(spec.token)
     with pytest.raises(Interrupted):
-        enlarge(job("good2"), errand, 2)
+        enlarge(job("good2"), spec, 2)
     assert names(".") == ["good1_x2.png"]
 
 
 def test_images_that_have_no_room_wait_and_are_not_begun_when_the_run_ends(in_a_worker, monkeypatch):
     monkeypatch.setattr(worker, "budget_bytes", lambda _options: 1)
-    errand = Errand(Options(), new_token(), cluster_deeds.carry, prepare=cluster_deeds.prepare)
+    spec = RunSpec(Options(), new_token(), cluster_deeds.carry, prepare=cluster_deeds.prepare)
     with ThreadPoolExecutor(2) as dask_threads:
-        tasks = [dask_threads.submit(enlarge, job(f"hang{number}"), errand, number) for number in (1, 2)]
+        tasks = [dask_threads.submit(enlarge, job(f"hang{number}"), spec, number) for number in (1, 2)]
         while not list(Path().glob(".*.part")):
             time.sleep(0.005)
         time.sleep(0.3)  # the other process would have begun by now
         assert len(list(Path().glob(".*.part"))) == 1
-        worker.end(errand.token)
+        worker.end(spec.token)
         assert [type(each.exception(timeout=LONG_S)) for each in tasks] == [Interrupted] * 2
     assert names(".") == []
 
@@ -495,8 +495,8 @@ def test_images_are_enlarged_over_tls_and_strangers_are_refused(certificates, tm
             client = stack.enter_context(client_of(address))
             client.wait_for_workers(1, timeout=LONG_S)
             check_workers(client, address, None)
-            errand = Errand(Options(), new_token(), cluster_deeds.carry, prepare=cluster_deeds.prepare)
-            pool = ClusterExecutor(client, address, errand, watcher=Watched())
+            spec = RunSpec(Options(), new_token(), cluster_deeds.carry, prepare=cluster_deeds.prepare)
+            pool = ClusterExecutor(client, address, spec, watcher=Watched())
             assert pool.submit(job("good")).result(timeout=LONG_S).status == "written"
             pool.close()
         monkeypatch.setattr(scheduler, "CONNECT_S", 1.0)

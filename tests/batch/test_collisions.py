@@ -10,7 +10,7 @@ import pytest
 from support.running import names, save
 
 from upsample_cli.batch import collisions
-from upsample_cli.batch.collisions import Alike, names_alike
+from upsample_cli.batch.collisions import NameEquivalence, names_alike
 from upsample_cli.batch.inputs import find_inputs
 from upsample_cli.batch.outputs import outputs_of
 from upsample_cli.batch.plan import plan_run
@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.skipif(os.name == "nt", reason="needs a disk that tells names apart"),
 ]
 
-EXACT, NO_CASE, NO_FORMS = Alike(False, False), Alike(True, False), Alike(False, True)
+EXACT, NO_CASE, NO_FORMS = NameEquivalence(False, False), NameEquivalence(True, False), NameEquivalence(False, True)
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
 
 
@@ -46,7 +46,7 @@ def plan(*arguments, alike, output="out/", **options):
         (("d/A.png", "e/a.png"), NO_FORMS, False),
         ((f"d/{COMPOSED}.png", f"e/{DECOMPOSED}.png"), NO_CASE, False),
         ((f"d/{COMPOSED}.png", f"e/{DECOMPOSED}.png"), NO_FORMS, True),
-        (("d/a.png", "e/b.png"), Alike(True, True), False),
+        (("d/a.png", "e/b.png"), NameEquivalence(True, True), False),
     ],
 )
 def test_outputs_that_differ_only_in_what_the_disk_ignores_are_refused(inputs, alike, is_refused):
@@ -83,7 +83,7 @@ def test_this_disk_is_known_by_what_is_there_or_by_a_name_made_for_a_moment(monk
     """Against what the disk does with two names made here."""
     Path("probe").mkdir()
     Path("probe/é").touch()
-    expected = Alike(Path("PROBE").exists(), Path(f"probe/{DECOMPOSED}").exists())
+    expected = NameEquivalence(Path("PROBE").exists(), Path(f"probe/{DECOMPOSED}").exists())
     before = names(".")
     for may_write in (False, True):
         assert names_alike(Path("probe/new/er"), may_write=may_write).case == expected.case
@@ -91,7 +91,7 @@ def test_this_disk_is_known_by_what_is_there_or_by_a_name_made_for_a_moment(monk
     Path("0").mkdir()
     monkeypatch.setattr(sys, "platform", "darwin")
     guess = names_alike(Path("0"), may_write=False)
-    assert guess == Alike(case=True, forms=True)  # nothing there tells, and macOS is as a rule so
+    assert guess == NameEquivalence(case=True, forms=True)  # nothing there tells, and macOS is as a rule so
     if not expected.case:
         assert names_alike(Path("0"), may_write=True) == expected
     assert names(".") == before
@@ -101,4 +101,4 @@ def test_a_disk_that_ignores_case_or_form_is_seen(monkeypatch):
     Path("d").mkdir()
     Path("d/Name é.txt").touch()
     monkeypatch.setattr(collisions, "_is_one", lambda _folder, name, other: name.casefold() == other.casefold())
-    assert names_alike(Path("d"), may_write=False) == Alike(case=True, forms=False)
+    assert names_alike(Path("d"), may_write=False) == NameEquivalence(case=True, forms=False)

@@ -42,33 +42,33 @@ class Fakes:
 
 def test_they_come_with_the_second_image_and_are_no_more_than_wanted():
     fakes, asked = Fakes(), []
-    with Spares(lambda: asked.append(None) or 3, fakes.start) as spares:
+    with PrestartedWorkers(lambda: asked.append(None) or 3, fakes.start) as prestarted:
         counts = []
         for _ in range(6):
-            spares.planned(job("a"))
+            prestarted.planned(job("a"))
             counts.append(len(fakes.made))
         assert counts == [0, 2, 3, 3, 3, 3]
         assert len(asked) == 1
-        assert [spares.take(), spares.take()] == fakes.made[:2]
+        assert [prestarted.take(), prestarted.take()] == fakes.made[:2]
     assert fakes.killed == [fakes.made[2][0]]
     fakes.made[2][1].close.assert_called_once()
-    assert spares.take() is None
+    assert prestarted.take() is None
 
 
 def test_a_run_takes_those_that_are_there(monkeypatch):
     def refuse():
         raise AssertionError("another was started")
 
-    spares = Spares(lambda: 2)
+    prestarted = PrestartedWorkers(lambda: 2)
     for name in ("a", "b"):
-        spares.planned(job(name))
-    pids = {process.pid for process, _ in spares._waiting}
+        prestarted.planned(job(name))
+    pids = {process.pid for process, _ in prestarted._waiting}
     monkeypatch.setattr(processes, "started_worker", refuse)
     jobs = [job(f"good{index}") for index in range(4)]
-    pool = executor(spares=spares)
+    pool = executor(prestarted=prestarted)
     found = list(run_entries([Entry(Result.planned(each), each) for each in jobs], executor=pool))
     assert [result.status for result in found] == ["written"] * 4
-    assert spares.take() is None
+    assert prestarted.take() is None
     assert len(pids) == 2
     assert_all_gone(pool)
     for pid in pids:
@@ -77,7 +77,7 @@ def test_a_run_takes_those_that_are_there(monkeypatch):
 
 
 def test_a_run_that_has_none_starts_its_own():
-    """The control of the test above: without spares the same pool starts two."""
+    """The control of the test above: without prestarted the same pool starts two."""
     with mock.patch.object(processes, "started_worker", wraps=started_worker) as start:
         pool = executor()
         pool.submit(job("good")).result(LONG_S)
@@ -95,12 +95,12 @@ def test_a_spare_leaves_when_its_run_has_gone():
 
 def test_a_spare_that_dies_is_replaced_or_said():
     """It may be killed for want of memory before it has done anything: the run does not hang."""
-    spares = Spares(lambda: 2)
+    prestarted = PrestartedWorkers(lambda: 2)
     for name in ("a", "b"):
-        spares.planned(job(name))
-    spares._waiting[0][0].kill()
-    spares._waiting[0][0].join(LONG_S)
-    pool = executor(spares=spares)
+        prestarted.planned(job(name))
+    prestarted._waiting[0][0].kill()
+    prestarted._waiting[0][0].join(LONG_S)
+    pool = executor(prestarted=prestarted)
     assert pool.submit(job("good")).result(LONG_S).status == "written"
     pool.close()
     assert_all_gone(pool)

@@ -85,9 +85,9 @@ def in_threads(
     return ThreadExecutor(carry, options, slots=workers or 2, watcher=watcher, token=token)
 
 
-def no_spares(_most: object) -> Spares:
-    """In place of `Spares`: see `in_threads`."""
-    return Spares(lambda: 0)
+def no_spares(_most: object) -> PrestartedWorkers:
+    """In place of `PrestartedWorkers`: see `in_threads`."""
+    return PrestartedWorkers(lambda: 0)
 
 
 def upsample(*arguments: object, terminal: int | None = None, **environment: str) -> Ended:

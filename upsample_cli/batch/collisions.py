@@ -1,4 +1,4 @@
-"""Two names that are one file: on disks that take "A.png" for "a.png", or one way of writing "é" for the other, too."""
+"""Names that mean one file, also on disks where "A.png" is "a.png" or two Unicode forms of "é" are one name."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ from upsample_cli.errors import UsageError
 from upsample_cli.images.formats import format_of_path
 
 _ENTRIES = 200
-"""So many names of a folder are looked at for one that has a twin, had it."""
+"""How many directory entries to probe before giving up on detecting case sensitivity."""
 
 
 @dataclass(frozen=True, slots=True)
-class Alike:
-    """Which names a file system takes for the same.
+class NameEquivalence:
+    """Which names a file system treats as the same.
 
     Args:
-        case: those that differ in capital and small letters.
-        forms: those that differ in how Unicode composes a letter.
+        case: names that differ in case alone.
+        forms: names that differ in their Unicode normalisation form.
     """
 
     case: bool
     forms: bool
 
     def folded(self, name: str) -> str:
-        """What all names that are the same have in common.
+        """The same text for all names that are the same.
 
-        >>> Alike(case=True, forms=False).folded("Dir/A.PNG")
+        >>> NameEquivalence(case=True, forms=False).folded("Dir/A.PNG")
         'dir/a.png'
         """
         return folded(name, case=self.case, forms=self.forms)
 
 
-_ALL = Alike(case=True, forms=True)
+_ALL = NameEquivalence(case=True, forms=True)
 
 
-def check_collisions(jobs: Iterable[Job], inputs: Iterable[Path], alike: Callable[[Path], Alike]) -> None:
+def check_collisions(jobs: Iterable[Job], inputs: Iterable[Path], alike: Callable[[Path], NameEquivalence]) -> None:
     """Refuse a run in which two outputs, or an output and an input, are one file.
 
     Args:
@@ -136,7 +136,7 @@ def _file_of(path: Path, real_path: OnePaths) -> str:
     return real_path(os.path.realpath(real)) if os.path.islink(real) else real  # noqa: PTH114
 
 
-def _same(path: str, seen: list[str], alike: Callable[[Path], Alike]) -> list[str]:
+def _same(path: str, seen: list[str], alike: Callable[[Path], NameEquivalence]) -> list[str]:
     if path in seen:
         return [path]
     folded = alike(Path(path).parent).folded
@@ -160,7 +160,7 @@ def _refuse_writer(job: Job, writer: Job) -> None:
     )
 
 
-def names_alike(folder: Path, *, may_write: bool) -> Alike:
+def names_alike(folder: Path, *, may_write: bool) -> NameEquivalence:
     """Which names are the same in a folder, made yet or not.
 
     Known by names that are there, else by one made for it, else taken to be as is usual on this system.
@@ -169,7 +169,7 @@ def names_alike(folder: Path, *, may_write: bool) -> Alike:
         may_write: make a file in it for a moment if nothing else tells.
     """
     here = next((each for each in (folder, *folder.parents) if each.is_dir()), folder)
-    return Alike(
+    return NameEquivalence(
         case=_takes(here, _other_case, may_write, usually=sys.platform in ("darwin", "win32")),
         forms=_takes(here, _other_form, may_write, usually=sys.platform == "darwin"),
     )

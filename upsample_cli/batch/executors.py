@@ -40,20 +40,20 @@ def executor_for(
     debug: bool = False,
     cluster: str | None = None,
     warn: Callable[[str], None] = lambda _line: None,
-    spares: Spares | None = None,
+    prestarted: PrestartedWorkers | None = None,
 ) -> Executor:
     """An executor that suits the jobs; torch is on its way when this returns, in it and not in the caller's thread.
 
     Args:
         token: of the run.
-        watcher: is told of the images, from other threads.
+        watcher: of the images, called from other threads.
         workers: images in work at once; None for as many as cores and memory allow.
         timeout_s: seconds an image may take; None for any number.
         expects_more: other jobs will come after these, however many they are.
         is_alone, debug: see `carry.carry_out`.
         cluster: address of a Dask scheduler whose workers are to do it; None for this machine.
-        warn: is told in a line what is odd about the cluster.
-        spares: worker processes that have been started already.
+        warn: receives a line if something about the cluster is unusual.
+        prestarted: worker processes that have been started already.
 
     Raises:
         UsageError: if an image from or to a pipe has a timeout: it cannot be taken to another process; or the cluster
@@ -79,7 +79,7 @@ def executor_for(
     slots = worker_count(count) if workers is None else min(workers, count)
     cores = max(math.ceil(core_count() / slots), min(core_count(), _LEAST_CORES))
     assignment = Assignment(shared_out(options, slots), token, carry, cores)
-    return ProcessExecutor(assignment, slots=slots, watcher=watcher, timeout_s=timeout_s, spares=spares)
+    return ProcessExecutor(assignment, slots=slots, watcher=watcher, timeout_s=timeout_s, prestarted=prestarted)
 
 
 def _import_torch() -> None:

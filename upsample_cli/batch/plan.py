@@ -30,7 +30,7 @@ class Entry:
     Args:
         result: "planned" if there is a job, else a result that is known already.
         job: what is to be done.
-        is_alone: it is the only image asked for, by its own name: what would be passed over in a batch is an error.
+        is_alone: it is the only image of the run, by its own name: what a batch skips is an error for it.
     """
 
     result: Result
@@ -48,7 +48,7 @@ def plan_run(
     timeout_s: float | None = None,
     counted: Callable[[Iterable[Found]], Iterable[Found]] = iter,
     on_job: Callable[[Job], object] = lambda _job: None,
-    alike: Callable[..., Alike] = names_alike,
+    alike: Callable[..., NameEquivalence] = names_alike,
 ) -> list[Entry]:
     """Every input's entry, in order; an input named twice counts once.
 
@@ -57,10 +57,10 @@ def plan_run(
 
     Args:
         resume: what earlier runs did; None if nothing is known of them.
-        is_dry_run: nothing may be written to find out how the output's disk takes names.
+        is_dry_run: write nothing, not even to find out which names the disk treats as the same.
         timeout_s: seconds that reading the header of one image may take; None for any number.
         counted: passes on the inputs, and can tell by it how far planning is.
-        on_job: is told of each image that will be enlarged, while the others are planned.
+        on_job: called for each image that will be enlarged, while the others are planned.
         alike: which names are the same in a folder; called with `may_write`.
 
     Raises:

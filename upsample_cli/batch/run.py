@@ -1,4 +1,4 @@
-"""Carries out the jobs of a run, several images at once, and gives one result each as they end."""
+"""Runs the jobs of a batch, several images at once, and yields one result for each as it ends."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class NoJournal:
         """See `Journal`."""
 
 
-_LOOK_S = 0.1
-"""A signal that comes to another thread is seen by this one only when it wakes."""
+_POLL_S = 0.1
+"""This thread sees a signal that another thread received only when it wakes up."""
 
-Flying = dict[Job, Future[Result]]
+InFlight = dict[Job, Future[Result]]
 
 
 def run_entries(
@@ -56,7 +56,7 @@ def run_entries(
     """
     journal = journal or NoJournal()
     ended: SimpleQueue[Job] = SimpleQueue()
-    flying: Flying = {}  # what has no result yet, or one that was not asked for yet
+    in_flight: InFlight = {}  # what has no result yet, or one that was not asked for yet
     try:
         yield from (entry.result for entry in entries if entry.job is None)
         jobs = (entry.job for entry in entries if entry.job is not None)
@@ -65,26 +65,26 @@ def run_entries(
         while waiting or admission.in_flight:
             while (job := _next(waiting, admission)) is not None:
                 journal.started(job)
-                flying[job] = executor.submit(job)
-                flying[job].add_done_callback(partial(_put, ended, job))
+                in_flight[job] = executor.submit(job)
+                in_flight[job].add_done_callback(partial(_put, ended, job))
             job = _first(ended)
             admission.leave(job)
-            result = flying[job].result()
+            result = in_flight[job].result()
             journal.ended(job, result)
-            del flying[job]
+            del in_flight[job]
             yield result
     except KeyboardInterrupt:
         executor.close()
-        yield from _left(flying, journal)
+        yield from _left(in_flight, journal)
         raise
     finally:
         executor.close()
-        for _ in _left(flying, journal):
+        for _ in _left(in_flight, journal):
             pass
 
 
 def _next(waiting: deque[Job], admission: Admission) -> Job | None:
-    """The largest that waits, so that no worker is left with it at the end; where it has no room, the smallest."""
+    """The largest waiting image, so that it does not run alone at the end; if it does not fit, the smallest."""
     if waiting and admission.takes(waiting[0]):
         return waiting.popleft()
     return waiting.pop() if waiting and admission.takes(waiting[-1]) else None
@@ -97,13 +97,13 @@ def _put(ended: SimpleQueue[Job], job: Job, _future: Future[Result]) -> None:
 def _first(ended: SimpleQueue[Job]) -> Job:
     while True:
         with contextlib.suppress(Empty):
-            return ended.get(timeout=_LOOK_S)
+            return ended.get(timeout=_POLL_S)
 
 
-def _left(flying: Flying, journal: Journal) -> Generator[Result]:
-    """What has ended and was not asked for yet. What was stopped has no result."""
-    for job, future in list(flying.items()):
+def _left(in_flight: InFlight, journal: Journal) -> Generator[Result]:
+    """Results that have arrived and were not yielded yet. Images that were stopped have none."""
+    for job, future in list(in_flight.items()):
         if future.done() and not future.cancelled() and future.exception() is None:
             journal.ended(job, future.result())
-            del flying[job]
+            del in_flight[job]
             yield future.result()

@@ -1,4 +1,4 @@
-"""Images in threads of this process: for the only image of a run, and where nothing has to be kept apart."""
+"""Images in threads of this process: for a single image, and where images need not be isolated."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class ThreadExecutor:
     """A `interfaces.Executor` of threads.
 
     Args:
-        carry: what is done with an image.
+        carry: enlarges an image.
         options: of the run.
-        slots: images in work at once.
-        watcher: is told of them.
+        slots: how many images run at once.
+        watcher: of the images.
         token: of the run.
     """
 

@@ -1,7 +1,7 @@
 """Images as they arrive in a folder.
 
-By looking again and again: notices of the system do not come from other machines' file systems, and say that a file was
-made, not that it is whole; only its size and time standing still tell that, and for them one has to look anyway.
+We poll: inotify does not see changes on network file systems and reports creation, not completion. A file is complete
+when its size and time no longer change, and that needs polling in any case.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from upsample_cli.batch.record.identity import Stamp, stamp_of
 from upsample_cli.enlarge.job import Job, Result
 
 PAUSE_S = 2.0
-"""Between two looks at least: a file whose size and time stand still so long has settled."""
-_SHARE = 20  # a look may take one part in so many of the time
+"""At least so long between two polls: a file whose size and time do not change meanwhile has settled."""
+_SHARE = 20  # polling may take one part in so many of the time
 
-_State = Stamp | str | None  # a string: why it cannot be looked into
+_State = Stamp | str | None  # a string: why it cannot be read
 
 
 def arrivals(
@@ -28,20 +28,20 @@ def arrivals(
 ) -> Iterator[list[Found]]:
     """Yield the files that have come and settled, for ever: each once, and again when it has changed and settled.
 
-    What is there at the beginning comes first. A file that vanishes is forgotten; nothing else is kept than what lies
-    there. Looks are as far apart as `PAUSE_S`, and further where one takes long (a slow network, a hundred thousand
-    files), so that they take a twentieth of the time at most.
+    Files that exist at the beginning come first. A file that vanishes is forgotten, so memory is bounded by the folder.
+    Polls are `PAUSE_S` apart, and further apart if one takes long (a slow network, a hundred thousand files), so that
+    polling takes a twentieth of the time at most.
 
     Args:
-        look: gives what is there now.
+        look: returns the files that exist now.
         wait: is called with the seconds until the next look.
     """
     before: dict[str, _State] = {}
     taken: dict[str, _State] = {}
     while True:
         start_s = time.monotonic()
-        found = {str(each.path): each for each in look()}
-        now: dict[str, _State] = {path: each.error or stamp_of(path) for path, each in found.items()}
+        found = {str(file.path): file for file in look()}
+        now: dict[str, _State] = {path: file.error or stamp_of(path) for path, file in found.items()}
         settled = [path for path, stamp in now.items() if path in before and before[path] == stamp]
         fresh = [path for path in settled if path not in taken or taken[path] != now[path]]
         taken = {path: stamp for path, stamp in taken.items() if path in now} | {path: now[path] for path in fresh}
@@ -81,7 +81,7 @@ class KeptOpen:
         return future
 
     def close(self) -> None:
-        """Leave it open for the next run, unless images are at work that nobody waits for any more."""
+        """Leave it open for the next run, unless images are running that nobody waits for any more."""
         if self._at_work:
             self.end()
 

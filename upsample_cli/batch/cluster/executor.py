@@ -20,7 +20,7 @@ from upsample_cli import signals
 from upsample_cli.atomic.files import remove_temporaries
 from upsample_cli.batch.cluster.scheduler import connection_lost
 from upsample_cli.batch.cluster.wire import received
-from upsample_cli.batch.cluster.worker import Errand, end, enlarge
+from upsample_cli.batch.cluster.worker import RunSpec, end, enlarge
 from upsample_cli.batch.interfaces import Watcher
 from upsample_cli.batch.record.resume import is_whole
 from upsample_cli.enlarge.job import Job, Result
@@ -47,23 +47,23 @@ class ClusterExecutor:
     Args:
         client: of `connected`; closed with this.
         address: of the scheduler, as typed.
-        errand: what holds for all images.
-        watcher: is told of them, from Dask's threads.
+        spec: what holds for all images.
+        watcher: of the images, called from Dask's threads.
         debug: let unexpected errors through.
     """
 
-    def __init__(self, client: Any, address: str, errand: Errand, *, watcher: Watcher, debug: bool = False) -> None:
+    def __init__(self, client: Any, address: str, spec: RunSpec, *, watcher: Watcher, debug: bool = False) -> None:
         self.device: str | None = None
         self.slots = _AHEAD * max(1, sum(client.nthreads().values()))
         self._client, self._address, self._watcher, self._debug = client, address, watcher, debug
-        self._errand = replace(errand, options=replace(errand.options, kernel=_absolute(errand.options.kernel)))
+        self._spec = replace(spec, options=replace(spec.options, kernel=_absolute(spec.options.kernel)))
         self._count = 0
         self._out: dict[int, _Sent] = {}
         self._tasks: dict[int, Any] = {}
         self._begun = Counter[int]()
         self._doubtful: set[Path] = set()  # outputs that a lost worker may have left a temporary file of
         self._is_closed = False
-        client.subscribe_topic(errand.topic, self._hear)
+        client.subscribe_topic(spec.topic, self._handle_event)
 
     def submit(self, job: Job) -> Future[Result]:
         """See `interfaces.Executor`."""
@@ -75,7 +75,7 @@ class ClusterExecutor:
         self._count += 1
         number = self._count
         self._out[number] = _Sent(job, sent, future)
-        task = self._client.submit(enlarge, sent, self._errand, number, key=f"{self._errand.topic}-{number}")
+        task = self._client.submit(enlarge, sent, self._spec, number, key=f"{self._spec.topic}-{number}")
         self._tasks[number] = task
         task.add_done_callback(partial(self._settle, number))
         return future
@@ -94,18 +94,18 @@ class ClusterExecutor:
         for each in left:
             self._doubtful.add(each.job.output)
             each.future.set_exception(Interrupted())
-        remove_temporaries((output, self._errand.token) for output in self._doubtful)
+        remove_temporaries((output, self._spec.token) for output in self._doubtful)
 
     def _leave(self) -> None:
         with suppress(Exception):  # the scheduler may be gone, and workers too
             if self._tasks:
                 self._client.cancel(list(self._tasks.values()), force=True)
-            self._client.run(end, self._errand.token, on_error="ignore")
-            self._client.unsubscribe_topic(self._errand.topic)
+            self._client.run(end, self._spec.token, on_error="ignore")
+            self._client.unsubscribe_topic(self._spec.topic)
         with suppress(Exception):
             self._client.close(timeout=_CLOSING_S)
 
-    def _hear(self, event: tuple[float, object]) -> None:
+    def _handle_event(self, event: tuple[float, object]) -> None:
         """An image is begun on a worker; again, if it was lost with another."""
         number = event[1]
         if isinstance(number, int) and number in self._out:
@@ -149,7 +149,7 @@ class ClusterExecutor:
 
     def _is_there(self, job: Job, result: Result) -> bool:
         """Whether the output, which the plan knew not to exist, does so now and is whole."""
-        options, size = self._errand.options, (result.output_height or 0, result.output_width or 0)
+        options, size = self._spec.options, (result.output_height or 0, result.output_width or 0)
         return not options.overwrite and is_whole(job.output, job.format, size, options)
 
     def _failed(self, job: Job, error: BaseException) -> Result:

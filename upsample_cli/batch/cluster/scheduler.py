@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from upsample_cli.atomic.files import new_token, temporary_path
-from upsample_cli.batch.cluster.worker import Sight, misfit
+from upsample_cli.batch.cluster.worker import StorageProbe, misfit
 from upsample_cli.enlarge.job import Job
 from upsample_cli.errors import UpsampleError, UsageError
 from upsample_cli.version import __version__
@@ -100,14 +100,14 @@ def check_workers(client: Any, address: str, job: Job | None) -> None:
     Raises:
         UsageError: if there is no worker, or one that does not.
     """
-    sight = None if job is None else _sight(job)
+    probe = None if job is None else _storage_probe(job)
     try:
-        answers: Mapping[str, object] = client.run(misfit, sight, on_error="return")
+        answers: Mapping[str, object] = client.run(misfit, probe, on_error="return")
     except OSError as error:
         raise connection_lost(address) from error
     finally:
-        if sight is not None and sight.mark is not None:
-            sight.mark.unlink(missing_ok=True)
+        if probe is not None and probe.mark is not None:
+            probe.mark.unlink(missing_ok=True)
     if not answers:
         raise UsageError(f"the cluster at {address} has no workers", f"start some: dask worker {address}")
     for worker, answer in answers.items():
@@ -129,7 +129,7 @@ def check_workers(client: Any, address: str, job: Job | None) -> None:
         raise UsageError(f"the Dask worker {worker} {cause}", next_step)
 
 
-def _sight(job: Job) -> Sight:
+def _storage_probe(job: Job) -> StorageProbe:
     folder = job.output.absolute().parent
     while not folder.exists():
         folder = folder.parent
@@ -139,7 +139,7 @@ def _sight(job: Job) -> Sight:
         is_marked = True
     except OSError:
         is_marked = False  # every image will say why
-    return Sight(job.input.absolute(), job.input.stat().st_size, folder, mark if is_marked else None)
+    return StorageProbe(job.input.absolute(), job.input.stat().st_size, folder, mark if is_marked else None)
 
 
 def connection_lost(address: str) -> UpsampleError:

@@ -1,6 +1,6 @@
-"""What a Dask worker does with an image: it hands it to worker processes of its own, as a run on one machine does.
+"""Code that runs on a Dask worker: it gives images to worker processes of its own, as a run on one machine does.
 
-So an image that crashes, hangs or eats memory fails alone here too, and takes no Dask worker with it.
+So an image that crashes, hangs or exhausts memory fails alone here too, and the Dask worker survives.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from upsample_cli.errors import Interrupted
 from upsample_cli.version import __version__
 
 IDLE_S = 60.0
-"""A run that sends no image for so long has its processes ended here: it may have been killed. They start again."""
+"""After so long without an image a run's processes end: it may have been killed. They start again if it was not."""
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class RunSpec:
     """What holds for all images of a run.
 
     Args:
@@ -53,8 +53,8 @@ class Errand:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
-    """What a worker is asked to see, to show that it shares storage with the run.
+class StorageProbe:
+    """Files that a worker can see if it shares storage with the run.
 
     Args:
         input, input_bytes: an image, and its size.
@@ -68,23 +68,23 @@ class Sight:
     mark: Path | None
 
 
-def misfit(sight: Sight | None) -> tuple[str, str]:
+def misfit(probe: StorageProbe | None) -> tuple[str, str]:
     """(version of this package, what is missing here for a run; empty if nothing is). Called on every Dask worker."""
-    if sight is None:
+    if probe is None:
         return __version__, ""
     try:
-        if os.stat(sight.input).st_size != sight.input_bytes:  # noqa: PTH116
-            return __version__, f"sees another file at {sight.input}"
+        if os.stat(probe.input).st_size != probe.input_bytes:  # noqa: PTH116
+            return __version__, f"sees another file at {probe.input}"
     except OSError:
-        return __version__, f"cannot see {sight.input}"
-    if not os.access(sight.folder, os.W_OK | os.X_OK):
-        return __version__, f"cannot write to {sight.folder}"
-    if sight.mark is not None and not sight.mark.exists():
-        return __version__, f"sees another folder at {sight.folder}"
+        return __version__, f"cannot see {probe.input}"
+    if not os.access(probe.folder, os.W_OK | os.X_OK):
+        return __version__, f"cannot write to {probe.folder}"
+    if probe.mark is not None and not probe.mark.exists():
+        return __version__, f"sees another folder at {probe.folder}"
     return __version__, ""
 
 
-def enlarge(job: Job, errand: Errand, number: int) -> dict[str, Any]:
+def enlarge(job: Job, spec: RunSpec, number: int) -> dict[str, Any]:
     """One image: a task of Dask's. Returns its result as `wire.sent` writes it.
 
     Args:
@@ -96,67 +96,67 @@ def enlarge(job: Job, errand: Errand, number: int) -> dict[str, Any]:
     from distributed import get_worker
 
     worker = get_worker()
-    worker.log_event(errand.topic, number)
-    site = _site_of(errand, slots=worker.state.nthreads)
+    worker.log_event(spec.topic, number)
+    run = _run_of(spec, slots=worker.state.nthreads)
     try:
-        return sent(*site.carry_out(job))
+        return sent(*run.carry_out(job))
     finally:
-        site.leave()
+        run.leave()
 
 
 def end(token: str) -> None:
-    """The run of that token is over here: stop what is at work, leave nothing of it. Called on every Dask worker."""
+    """End the run of that token here: stop its images and remove their files. Called on every Dask worker."""
     with _lock:
-        site, _sites[token] = _sites.get(token), None  # what still comes of it comes too late
-    if site is not None:
-        site.close()
+        run, _runs[token] = _runs.get(token), None  # a task that arrives later is refused
+    if run is not None:
+        run.close()
 
 
-class _Site:
-    """The worker processes of one run on one Dask worker; its memory bounds how many images are in work at once."""
+class _RunOnWorker:
+    """The worker processes of one run on one Dask worker. Its memory bounds how many images run at once."""
 
-    def __init__(self, errand: Errand, slots: int) -> None:
+    def __init__(self, spec: RunSpec, slots: int) -> None:
         if multiprocessing.current_process().daemon:
-            # So Dask's nanny starts its workers, and daemons may have no children. Ours end when their pipe does.
+            # Dask's nanny starts workers as daemons, which may not have children. Ours end when their pipe is closed.
             multiprocessing.current_process().daemon = False
-        # A Dask worker that is only cut off goes on writing while another has its images: never the same file.
-        token = worker_token(errand.token)
-        options = shared_out(errand.options, slots)
-        assignment = Assignment(options, token, errand.carry, cores=slots, prepare=errand.prepare)
-        self._executor = ProcessExecutor(assignment, slots=slots, watcher=_Nobody(), timeout_s=errand.timeout_s)
-        self._admission = Admission(slots, budget_bytes(errand.options))
-        self._room = threading.Condition()
+        # A Dask worker that lost its connection goes on writing while another has its images: not to the same file.
+        token = worker_token(spec.token)
+        options = shared_out(spec.options, slots)
+        assignment = Assignment(options, token, spec.carry, cores=slots, prepare=spec.prepare)
+        self._executor = ProcessExecutor(assignment, slots=slots, watcher=_Nobody(), timeout_s=spec.timeout_s)
+        self._admission = Admission(slots, budget_bytes(spec.options))
+        self._changed = threading.Condition()
         self._is_closed = False
-        self.guests = 0
-        self.left_s = time.monotonic()
+        self.active_count = 0
+        self.idle_since_s = time.monotonic()
 
     def carry_out(self, job: Job) -> tuple[Result, str | None]:
-        with self._room:
-            self._room.wait_for(lambda: self._is_closed or self._admission.takes(job))
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_closed or self._admission.takes(job))
             if self._is_closed:
                 raise Interrupted
             future = self._executor.submit(job)
         try:
             return future.result(), self._executor.device
         finally:
-            with self._room:
+            with self._changed:
                 self._admission.leave(job)
-                self._room.notify_all()
+                self._changed.notify_all()
 
     def leave(self) -> None:
         with _lock:
-            self.guests -= 1
-            self.left_s = time.monotonic()
+            self.active_count -= 1
+            self.idle_since_s = time.monotonic()
 
     def close(self) -> None:
-        with self._room:
+        with self._changed:
             self._is_closed = True
-            self._room.notify_all()
+            self._changed.notify_all()
         self._executor.close()
 
 
 class _Nobody:
-    """A watcher for where nobody watches."""
+    """A watcher that ignores everything."""
 
     def started(self, job: Job) -> None:
         """See `interfaces.Watcher`."""
@@ -168,31 +168,31 @@ class _Nobody:
         """See `interfaces.Watcher`."""
 
 
-_sites: dict[str, _Site | None] = {}
+_runs: dict[str, _RunOnWorker | None] = {}
 _lock = threading.Lock()
 
 
-def _site_of(errand: Errand, slots: int) -> _Site:
-    """The site of a run, made if there is none, with one guest more."""
+def _run_of(spec: RunSpec, slots: int) -> _RunOnWorker:
+    """The `_RunOnWorker` of a run, made if there is none, with one more active image."""
     with _lock:
-        if errand.token not in _sites:
-            _sites[errand.token] = _Site(errand, slots)
-            threading.Thread(target=_end_if_idle, args=(errand.token,), daemon=True).start()
-        site = _sites[errand.token]
-        if site is None:
+        if spec.token not in _runs:
+            _runs[spec.token] = _RunOnWorker(spec, slots)
+            threading.Thread(target=_end_if_idle, args=(spec.token,), daemon=True).start()
+        run = _runs[spec.token]
+        if run is None:
             raise Interrupted
-        site.guests += 1
-        return site
+        run.active_count += 1
+        return run
 
 
 def _end_if_idle(token: str) -> None:
     while True:
         time.sleep(IDLE_S / 4)
         with _lock:
-            site = _sites[token]
-            if site is None:
+            run = _runs[token]
+            if run is None:
                 return
-            if not site.guests and time.monotonic() > site.left_s + IDLE_S:
-                del _sites[token]
+            if not run.active_count and time.monotonic() > run.idle_since_s + IDLE_S:
+                del _runs[token]
                 break
-    site.close()
+    run.close()

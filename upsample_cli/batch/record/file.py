@@ -114,7 +114,7 @@ def locked(path: Path, *, is_new: bool = False) -> Database:
     Args:
         is_new: make it if it is not there, and refuse one that is not empty.
     """
-    with ExitStack() as stack, told(path):
+    with ExitStack() as stack, record_errors(path):
         if is_new:
             _make(path)
         status = check_record_files(path)
@@ -186,7 +186,7 @@ def _make(path: Path) -> None:
 
 def copied(path: Path) -> Database | None:
     """A copy of the record at a path, with what a killed run has left in its log; None if it is empty."""
-    with ExitStack() as stack, told(path):
+    with ExitStack() as stack, record_errors(path):
         size_bytes = check_record_files(path).st_size
         copy = Path(stack.enter_context(tempfile.TemporaryDirectory()), "record")
         for end in ("-wal", ""):
@@ -236,7 +236,7 @@ def _own_tables() -> list[tuple[str, ...]]:
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
+def record_errors(path: Path) -> Iterator[None]:
     """Turn an error of SQLite or of the system into one line.
 
     Raises:

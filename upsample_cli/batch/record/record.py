@@ -16,7 +16,7 @@ from pathlib import Path
 
 from upsample_cli.atomic.files import new_token, remove_temporaries
 from upsample_cli.batch.paths import RealPaths
-from upsample_cli.batch.record.file import DAMAGED, Database, copied, locked, told
+from upsample_cli.batch.record.file import DAMAGED, Database, copied, locked, record_errors
 from upsample_cli.batch.record.identity import settings_text, sha256_of, stamp_of
 from upsample_cli.batch.record.row import COLUMNS, Row, check, row_of, stored, stored_error
 from upsample_cli.enlarge.job import Job, Result
@@ -75,7 +75,7 @@ class Record:
             RecordError: if it cannot be written, or another run has made it meanwhile.
         """
         if self._db is None:
-            with told(self.path):
+            with record_errors(self.path):
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = locked(self.path, is_new=True)
         if not self._is_tidy:
@@ -177,7 +177,7 @@ class Record:
     def _write(self, statement: str, *values: str | bytes | float | None) -> list[sqlite3.Row]:
         if self._db is None:
             raise ValueError("the record has not begun, or is closed")
-        with told(self.path):
+        with record_errors(self.path):
             return self._db.rows(statement, values)
 
     def _settings_id(self, text: str) -> int:

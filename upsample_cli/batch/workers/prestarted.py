@@ -1,4 +1,4 @@
-"""Worker processes ahead of their work: they import torch while the run is still being planned."""
+"""Worker processes that start before there is work: they import torch while the run is still being planned."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _signals_kept_away() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-class Spares:
+class PrestartedWorkers:
     """Workers that a run will need, started as its images are planned; a context manager.
 
     None is started for a single image, which needs none. Those that nobody took end with the `with` block.

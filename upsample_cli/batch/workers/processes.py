@@ -23,16 +23,16 @@ from upsample_cli.atomic.files import temporary_path
 from upsample_cli.batch.interfaces import Watcher
 from upsample_cli.batch.memory import work as work_of
 from upsample_cli.batch.record.identity import stamp_of
-from upsample_cli.batch.workers.exits import Death, cause_of_death, last_result
-from upsample_cli.batch.workers.prestarted import Spares, started_worker
+from upsample_cli.batch.workers.exits import WorkerExit, cause_of_exit, last_result
+from upsample_cli.batch.workers.prestarted import PrestartedWorkers, started_worker
 from upsample_cli.batch.workers.queue import Order, Worker
 from upsample_cli.batch.workers.timeout import late_cause
 from upsample_cli.batch.workers.worker import Assignment
 from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.errors import Interrupted, UpsampleError
 
-_HAND_WORK = 0.5  # a worker is handed small images until they make up this much work, and again when half is done
-_DYING_S = 10.0  # from the end of its pipe to that of the process: the system may write a core dump
+_ASSIGNED_WORK = 0.5  # a worker is handed small images until they make up this much work, and again when half is done
+_EXIT_S = 10.0  # from the end of its pipe to that of the process: the system may write a core dump
 _GROWTH_BYTES = 2**29  # a worker that holds so much more than after its first image is replaced by a new one
 
 
@@ -40,11 +40,11 @@ class ProcessExecutor:
     """A `interfaces.Executor` of worker processes, started at once, each importing torch before its first image.
 
     Args:
-        assignment: what each worker is told.
+        assignment: what each worker receives when it starts.
         slots: number of workers.
-        watcher: is told of the images, from the supervisor's thread.
+        watcher: of the images, called from the supervisor's thread.
         timeout_s: an image that takes longer fails, and its worker is killed; None for no bound.
-        spares: workers that have been started already.
+        prestarted: workers that have been started already.
     """
 
     def __init__(
@@ -54,19 +54,19 @@ class ProcessExecutor:
         slots: int,
         watcher: Watcher,
         timeout_s: float | None = None,
-        spares: Spares | None = None,
+        prestarted: PrestartedWorkers | None = None,
     ) -> None:
         self.slots = slots
         self.device: str | None = None
         self._assignment, self._watcher, self._timeout_s = assignment, watcher, timeout_s
-        self._spares = spares or Spares(lambda: 0)
+        self._prestarted = prestarted or PrestartedWorkers(lambda: 0)
         self._queue: deque[Order] = deque()
         self._workers: list[Worker] = []
         self._started = 0
         self._error: BaseException | None = None
         self._closing_s: float | None = None
-        self._ear, self._bell = multiprocessing.Pipe(duplex=False)
-        self._is_rung = False
+        self._wakeup_reader, self._wakeup_writer = multiprocessing.Pipe(duplex=False)
+        self._is_woken = False
         self._supervisor = threading.Thread(target=self._supervise, name="upsample-supervisor", daemon=True)
         self._supervisor.start()
 
@@ -74,37 +74,39 @@ class ProcessExecutor:
         """See `interfaces.Executor`."""
         future: Future[Result] = Future()
         self._queue.append(Order(job, future, stamp_of(job.output)))
-        self._ring()
+        self._wake_up()
         return future
 
     def close(self) -> None:
         """See `interfaces.Executor`. A worker that does not stop in time is killed, and its file removed."""
         if self._closing_s is None:
             self._closing_s = time.monotonic()
-            self._ring()
+            self._wake_up()
         self._supervisor.join()
 
-    def _ring(self) -> None:
-        if not self._is_rung:
-            self._is_rung = True
+    def _wake_up(self) -> None:
+        if not self._is_woken:
+            self._is_woken = True
             with contextlib.suppress(OSError):  # the supervisor has gone
-                self._bell.send_bytes(b"!")
+                self._wakeup_writer.send_bytes(b"!")
 
     def _supervise(self) -> None:
         try:
             for _ in range(self.slots):
                 self._start_worker()
             while self._closing_s is None or self._still_closing(self._closing_s):
-                self._deal()
-                self._hear(wait([self._ear, *(each.connection for each in self._workers)], self._patience_s()))
-                self._end_the_late()
-        except Exception as error:  # as that of a pool's thread, it belongs to whoever waits for results
+                self._assign()
+                self._handle_messages(
+                    wait([self._wakeup_reader, *(each.connection for each in self._workers)], self._wait_s())
+                )
+                self._end_timed_out()
+        except Exception as error:  # as in a thread pool, it belongs to whoever waits for results
             self._error = error
         for worker in list(self._workers):
             worker.process.kill()
-            self._lose(worker)
+            self._remove(worker)
         self._give_up(self._queue)
-        self._ear.close()
+        self._wakeup_reader.close()
 
     def _still_closing(self, since_s: float) -> bool:
         self._give_up(self._queue)
@@ -115,126 +117,126 @@ class ProcessExecutor:
         return bool(self._workers) and not signals.is_hurried() and time.monotonic() < since_s + signals.GRACE_S
 
     def _start_worker(self) -> None:
-        self._workers.append(Worker(*(self._spares.take() or started_worker())))
+        self._workers.append(Worker(*(self._prestarted.take() or started_worker())))
         self._workers[-1].send(replace(self._assignment, index=self._started))
         self._started += 1
 
-    def _deal(self) -> None:
-        """Hand the waiting images to workers that have room: a large one, or several small ones."""
+    def _assign(self) -> None:
+        """Assign queued images to workers that can take more: a large one, or several small ones."""
         if self._error is not None:
             self._give_up(self._queue)
         share = math.ceil(len(self._queue) / max(1, len(self._workers)))
-        for worker in sorted(self._workers, key=lambda each: len(each.hand)):
-            held = worker.in_hand()
-            if not worker.is_ready or worker.is_old or held > _HAND_WORK / 2:
+        for worker in sorted(self._workers, key=lambda worker: len(worker.assigned)):
+            held = worker.assigned_work()
+            if not worker.is_ready or worker.is_old or held > _ASSIGNED_WORK / 2:
                 continue
             given: list[Order] = []
             while self._queue and len(given) < share:
                 held += work_of(self._queue[0].job)
-                if (worker.hand or given) and held > _HAND_WORK:
+                if (worker.assigned or given) and held > _ASSIGNED_WORK:
                     break
                 given.append(self._queue.popleft())
             if given:
-                worker.hand.extend(given)
-                if len(worker.hand) == len(given):
+                worker.assigned.extend(given)
+                if len(worker.assigned) == len(given):
                     self._begin(worker)
-                worker.send([each.job for each in given])
+                worker.send([order.job for order in given])
 
     def _begin(self, worker: Worker) -> None:
         worker.begun_s = time.monotonic()
-        self._watcher.started(worker.hand[0].job)
+        self._watcher.started(worker.assigned[0].job)
 
-    def _hear(self, talking: Sequence[Any]) -> None:
-        if self._ear in talking:
-            self._ear.recv_bytes()
-            self._is_rung = False
-        for worker in [each for each in self._workers if each.connection in talking]:
+    def _handle_messages(self, readable: Sequence[Any]) -> None:
+        if self._wakeup_reader in readable:
+            self._wakeup_reader.recv_bytes()
+            self._is_woken = False
+        for worker in [worker for worker in self._workers if worker.connection in readable]:
             try:
                 while worker.connection.poll():
                     kind, what = worker.connection.recv()
-                    _HEARD[kind](self, worker, what)
+                    _HANDLERS[kind](self, worker, what)
             except (EOFError, OSError):
-                self._lose(worker)
+                self._remove(worker)
 
-    def _heard_ready(self, worker: Worker, device: str) -> None:
+    def _handle_ready(self, worker: Worker, device: str) -> None:
         worker.is_ready = True
         self.device = device
 
-    def _heard_rows(self, worker: Worker, rows: int) -> None:
-        self._watcher.advanced(worker.hand[0].job, rows)
+    def _handle_rows(self, worker: Worker, rows: int) -> None:
+        self._watcher.advanced(worker.assigned[0].job, rows)
 
-    def _heard_ended(self, worker: Worker, what: tuple[Result, int]) -> None:
+    def _handle_ended(self, worker: Worker, what: tuple[Result, int]) -> None:
         result, held_bytes = what
         self._end_first(worker, result)
         worker.base_bytes = worker.base_bytes or held_bytes
         if held_bytes > worker.base_bytes + _GROWTH_BYTES and not worker.is_old:
             worker.is_old = True
             self._start_worker()
-        if worker.hand:
+        if worker.assigned:
             self._begin(worker)
         elif worker.is_old:
             worker.send(None)
 
-    def _heard_raised(self, _worker: Worker, error: BaseException) -> None:
+    def _handle_raised(self, _worker: Worker, error: BaseException) -> None:
         self._error = error
-        for each in self._workers:
-            self._give_up(each.hand)
+        for worker in self._workers:
+            self._give_up(worker.assigned)
 
     def _end_first(self, worker: Worker, result: Result) -> None:
-        order = worker.hand.popleft()
+        order = worker.assigned.popleft()
         self._watcher.ended(order.job)
         order.future.set_result(result)
 
     def _give_up(self, orders: deque[Order]) -> None:
-        """Images that will have no result: the run is at its end."""
+        """End images that will have no result, because the run ends."""
         while orders:
             orders.popleft().future.set_exception(self._error or Interrupted())
 
-    def _patience_s(self) -> float | None:
-        """How long to listen before something has to be done."""
+    def _wait_s(self) -> float | None:
+        """How long to wait for messages before something is due; None for as long as it takes."""
         if self._closing_s is not None:
             return signals.LOOK_S
-        begun_s = [each.begun_s for each in self._workers if each.hand]
+        begun_s = [worker.begun_s for worker in self._workers if worker.assigned]
         if self._timeout_s is None or not begun_s:
             return None
         return max(0.0, min(begun_s) + self._timeout_s - time.monotonic())
 
-    def _end_the_late(self) -> None:
+    def _end_timed_out(self) -> None:
         for worker in list(self._workers):
-            if self._timeout_s is not None and worker.hand and time.monotonic() >= worker.begun_s + self._timeout_s:
+            if self._timeout_s is not None and worker.assigned and time.monotonic() >= worker.begun_s + self._timeout_s:
                 worker.process.kill()
-                self._lose(worker, Death(*late_cause(self._timeout_s)))
+                self._remove(worker, WorkerExit(*late_cause(self._timeout_s)))
 
-    def _lose(self, worker: Worker, death: Death | None = None) -> None:
-        """A worker has ended: what it was at work on has failed, most likely, and the rest of its hand is another's."""
+    def _remove(self, worker: Worker, exit_: WorkerExit | None = None) -> None:
+        """Handle the exit of a worker: its current image has most likely failed, and its other images are requeued."""
         is_stopping = self._closing_s is not None or self._error is not None
-        worker.process.join(_DYING_S)
+        worker.process.join(_EXIT_S)
         worker.process.kill()
         worker.process.join()
         worker.connection.close()
         self._workers.remove(worker)
-        death = death or cause_of_death(worker.process.exitcode)
-        if worker.hand:
-            temporary = temporary_path(worker.hand[0].job.output, self._assignment.token)
+        exit_ = exit_ or cause_of_exit(worker.process.exitcode)
+        if worker.assigned:
+            temporary = temporary_path(worker.assigned[0].job.output, self._assignment.token)
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
         if is_stopping:
-            self._give_up(worker.hand)
-        elif worker.hand:
-            order, elapsed_s = worker.hand[0], time.monotonic() - worker.begun_s
-            self._end_first(worker, last_result(order, death, self._assignment.options, elapsed_s))
-            self._queue.extendleft(reversed(worker.hand))
+            self._give_up(worker.assigned)
+        elif worker.assigned:
+            order, elapsed_s = worker.assigned[0], time.monotonic() - worker.begun_s
+            self._end_first(worker, last_result(order, exit_, self._assignment.options, elapsed_s))
+            self._queue.extendleft(reversed(worker.assigned))
             self._start_worker()
         elif not self._workers:
             self._error = UpsampleError(
-                f"worker processes do not start: the last one ended by {death.how}",
+                f"worker processes do not start: the last one ended by {exit_.how}",
                 "free some memory, or give fewer --workers",
             )
 
 
-_HEARD: dict[str, Callable[[ProcessExecutor, Worker, Any], None]] = {
-    "ready": ProcessExecutor._heard_ready,
-    "rows": ProcessExecutor._heard_rows,
-    "ended": ProcessExecutor._heard_ended,
-    "raised": ProcessExecutor._heard_raised,
+_HANDLERS: dict[str, Callable[[ProcessExecutor, Worker, Any], None]] = {
+    "ready": ProcessExecutor._handle_ready,
+    "rows": ProcessExecutor._handle_rows,
+    "ended": ProcessExecutor._handle_ended,
+    "raised": ProcessExecutor._handle_raised,
 }

@@ -1,4 +1,4 @@
-"""A worker process as its run sees it: the pipe to it, and the images in its hand."""
+"""A worker process as the run sees it: the pipe to it, and the images assigned to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from upsample_cli.enlarge.job import Job, Result
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An image, who waits for it, and the stamp of what was under its output's name before."""
+    """An image, the future of its result, and the stamp of the file that had the output's name before."""
 
     job: Job
     future: Future[Result]
@@ -27,21 +27,21 @@ class Order:
 
 @dataclass(slots=True)
 class Worker:
-    """One process, and the images it has been handed, in order: it is at work on the first."""
+    """One process and the images assigned to it, in order. It is working on the first."""
 
     process: BaseProcess
     connection: Connection[Any, Any]
-    hand: deque[Order] = field(default_factory=deque)
+    assigned: deque[Order] = field(default_factory=deque)
     is_ready: bool = False
     is_old: bool = False
     begun_s: float = 0.0
     base_bytes: int = 0
 
-    def in_hand(self) -> float:
-        """How much work it has; see `memory.work`."""
-        return sum(work_of(each.job) for each in self.hand)
+    def assigned_work(self) -> float:
+        """How much work is assigned to it; see `memory.work`."""
+        return sum(work_of(order.job) for order in self.assigned)
 
     def send(self, what: Assignment | list[Job] | None) -> None:
-        """Tell it its assignment, hand it images, or tell it to stop."""
-        with contextlib.suppress(OSError):  # it is dead: the end of its pipe will say so
+        """Send it its assignment, images, or None to stop."""
+        with contextlib.suppress(OSError):  # it has exited: the end of its pipe will show that
             self.connection.send(what)

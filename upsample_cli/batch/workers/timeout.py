@@ -1,4 +1,4 @@
-"""An image that took longer than `--timeout`: the line that says so, and what it means when it is read in a record."""
+"""Images that took longer than `--timeout`: their error line, and how to recognise it in a record."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _LATE = re.compile(rf": took longer than --timeout ({_NUMBER}) and was stopped; 
 
 
 def has_time(error: str | None, timeout_s: float | None) -> bool:
-    """Whether an image failed for lack of time alone, and would have more of it now.
+    """Whether an image failed only because of its timeout, and has more time now.
 
     Args:
         error: its line.
-        timeout_s: that it would have; None for no bound.
+        timeout_s: of this run; None for no limit.
 
     >>> line = "a.png: took longer than --timeout 0.5 and was stopped; give it more seconds"
     >>> [has_time(line, timeout_s) for timeout_s in (0.4, 0.5, 0.6, None)]

@@ -1,4 +1,4 @@
-"""A worker process, seen from inside: takes images from a pipe, one after the other, and says what came of them."""
+"""Code that runs in a worker process: it takes images from a pipe, one after the other, and sends their results."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from upsample_cli.enlarge.job import Job
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import Interrupted
 
-_EVERY_S = 0.1  # how often it tells of rows
+_EVERY_S = 0.1  # how often it reports rows
 _LATE_S = 0.01  # an assignment that is not there by then comes when the run is planned
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What every worker of a run is told when it starts.
+    """What every worker of a run receives when it starts.
 
     Args:
         options: of the run.
         token: of the run.
         carry: what is done with an image; by its module and name, so it must have them.
-        prepare: called first, with the options and `index`; gives the options to go by and the name of the device.
+        prepare: called first, with the options and `index`; returns the options to use and the name of the device.
         cores: for this worker's threads that compute.
         index: of the worker, to choose one of several GPUs by.
     """
@@ -57,7 +57,7 @@ def work(connection: Connection[Any, Any]) -> None:
 
     It is sent an `Assignment`, lists of jobs, and None to stop. It sends pairs: ("ready", name of the device), ("rows",
     number), ("ended", (result, bytes of memory it holds)) for every job in order, ("raised", an exception). If the
-    other end is gone, it stops too: a worker does not outlive its run.
+    other end is closed, it stops too: a worker does not outlive its run.
     """
     for number in signals.SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # the run answers them
@@ -74,7 +74,7 @@ def work(connection: Connection[Any, Any]) -> None:
             connection.send(("ready", device))
             while (job := jobs.get()) is not None and not stop.is_set():
                 result = assignment.carry(
-                    job, options, token=assignment.token, stop=stop, on_rows=_Teller(connection).add
+                    job, options, token=assignment.token, stop=stop, on_rows=_RowReporter(connection).add
                 )
                 connection.send(("ended", (result, _held_bytes())))
         except Interrupted:
@@ -86,7 +86,7 @@ def work(connection: Connection[Any, Any]) -> None:
 
 
 def _import_meanwhile(connection: Connection[Any, Any]) -> None:
-    """Import what images need while the assignment is not there. What fails here fails later again, and is told."""
+    """Import what images need until the assignment arrives. A failing import fails again later, with a message."""
     if not connection.poll(_LATE_S):
         with contextlib.suppress(Exception):
             importlib.import_module("upsample_cli.enlarge.run")
@@ -95,7 +95,7 @@ def _import_meanwhile(connection: Connection[Any, Any]) -> None:
 
 def _leave() -> None:
     remove_unfinished()
-    os._exit(0)  # taking torch down takes its time
+    os._exit(0)  # unloading torch is slow
 
 
 def _listen(connection: Connection[Any, Any], jobs: SimpleQueue[Job | None], stop: Event) -> None:
@@ -105,33 +105,33 @@ def _listen(connection: Connection[Any, Any], jobs: SimpleQueue[Job | None], sto
                 jobs.put(job)
     stop.set()
     jobs.put(None)
-    time.sleep(signals.GRACE_S)  # the main thread ends the process; amid a long call into a codec it cannot
+    time.sleep(signals.GRACE_S)  # the main thread ends the process, unless it is in a long call into a codec
     _leave()
 
 
-class _Teller:
-    """Tells of rows, not too often."""
+class _RowReporter:
+    """Reports rows, not too often."""
 
     def __init__(self, connection: Connection[Any, Any]) -> None:
         self._connection = connection
         self._rows = 0
-        self._told_s = time.monotonic()
+        self._reported_s = time.monotonic()
 
     def add(self, rows: int) -> None:
         self._rows += rows
-        if time.monotonic() - self._told_s >= _EVERY_S:
+        if time.monotonic() - self._reported_s >= _EVERY_S:
             self._connection.send(("rows", self._rows))
-            self._rows, self._told_s = 0, time.monotonic()
+            self._rows, self._reported_s = 0, time.monotonic()
 
 
 def _offer_to_the_oom_killer() -> None:
-    """Where memory runs out, a worker is to be killed, not the run. On Linux."""
+    """When memory runs out, let the system kill a worker and not the run. On Linux."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
 
 
 def _held_bytes() -> int:
-    """Memory this process holds; 0 where nobody says so."""
+    """Resident memory of this process; 0 if the system does not report it."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     except OSError:
