@@ -14,7 +14,7 @@ from tests.batch.test_workers import LONG_S, assert_all_gone, executor, job
 from upsample_cli.batch.plan import Entry
 from upsample_cli.batch.run import run_entries
 from upsample_cli.batch.workers import processes
-from upsample_cli.batch.workers.prestarted import Spares, started_worker
+from upsample_cli.batch.workers.prestarted import PrestartedWorkers, started_worker
 from upsample_cli.cli import run, session
 from upsample_cli.cli.request import Request
 from upsample_cli.enlarge.job import Result
@@ -119,7 +119,7 @@ def started_by(fakes=None, *, inputs=("in",), output="out/", **keywords):
     with (
         mock.patch.dict(os.environ, ENVIRONMENT),
         mock.patch.object(session, "executor_for", in_threads),
-        mock.patch.object(run, "Spares", partial(Spares, start=fakes.start)),
+        mock.patch.object(run, "PrestartedWorkers", partial(PrestartedWorkers, start=fakes.start)),
     ):
         run.run_upsample(request)
     return len(fakes.made)

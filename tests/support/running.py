@@ -23,7 +23,7 @@ from upsample_cli.batch.carry import carry_out
 from upsample_cli.batch.executors import executor_for
 from upsample_cli.batch.record.record import RECORD_NAME
 from upsample_cli.batch.threads import ThreadExecutor
-from upsample_cli.batch.workers.prestarted import Spares
+from upsample_cli.batch.workers.prestarted import PrestartedWorkers
 from upsample_cli.cli import run, session
 from upsample_cli.cli.upsample import main
 
@@ -70,7 +70,7 @@ class Watched:
 
 def in_threads(
     jobs, options, *, token, watcher, workers=None, timeout_s=None, is_alone=False, expects_more=False, debug=False,
-    cluster=None, warn=None, spares=None,
+    cluster=None, warn=None, prestarted=None,
 ):  # fmt: skip
     """In place of `executor_for`: no worker processes, each of which would import torch, and patches are seen.
 
@@ -79,13 +79,13 @@ def in_threads(
     if timeout_s is not None or cluster is not None:
         return executor_for(
             jobs, options, token=token, watcher=watcher, workers=workers, timeout_s=timeout_s, is_alone=is_alone,
-            expects_more=expects_more, debug=debug, cluster=cluster, warn=warn, spares=spares,
+            expects_more=expects_more, debug=debug, cluster=cluster, warn=warn, prestarted=prestarted,
         )  # fmt: skip
     carry = partial(carry_out, is_alone=is_alone, debug=debug)
     return ThreadExecutor(carry, options, slots=workers or 2, watcher=watcher, token=token)
 
 
-def no_spares(_most: object) -> PrestartedWorkers:
+def none_prestarted(_most: object) -> PrestartedWorkers:
     """In place of `PrestartedWorkers`: see `in_threads`."""
     return PrestartedWorkers(lambda: 0)
 
@@ -103,7 +103,7 @@ def upsample(*arguments: object, terminal: int | None = None, **environment: str
         mock.patch.object(sys, "argv", ["upsample", *map(str, arguments)]),
         mock.patch.object(os, "_exit", leave),
         mock.patch.object(session, "executor_for", in_threads),
-        mock.patch.object(run, "Spares", no_spares),
+        mock.patch.object(run, "PrestartedWorkers", none_prestarted),
         contextlib.ExitStack() as streams,
     ):
         shown = None if terminal is None else streams.enter_context(open(terminal, "w", closefd=False))

@@ -21,7 +21,9 @@ from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from upsample_cli.batch.workers.prestarted import Spares
+    from upsample_cli.batch.workers.prestarted import PrestartedWorkers
+
+    pass
 
 _LEAST_CORES = 4
 """A worker may compute on so many at least, if there are: the last image of a run has them to itself."""
@@ -93,12 +95,12 @@ def _on_cluster(
 ) -> Executor:  # fmt: skip
     from upsample_cli.batch.cluster.executor import ClusterExecutor
     from upsample_cli.batch.cluster.scheduler import check_workers, connected
-    from upsample_cli.batch.cluster.worker import Errand
+    from upsample_cli.batch.cluster.worker import RunSpec
 
     client = connected(address, warn=warn, debug=debug)
     try:
         check_workers(client, address, jobs[0] if jobs else None)
-        return ClusterExecutor(client, address, Errand(options, token, carry, timeout_s), watcher=watcher, debug=debug)
+        return ClusterExecutor(client, address, RunSpec(options, token, carry, timeout_s), watcher=watcher, debug=debug)
     except BaseException:
         client.close()
         raise

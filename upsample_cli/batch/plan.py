@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from upsample_cli.atomic.folders import check_way
-from upsample_cli.batch.collisions import Alike, check_collisions, names_alike
+from upsample_cli.batch.collisions import NameEquivalence, check_collisions, names_alike
 from upsample_cli.batch.inputs import Found
 from upsample_cli.batch.outputs import Outputs
 from upsample_cli.batch.paths import RealPaths

@@ -15,7 +15,7 @@ from upsample_cli.batch.outputs import Outputs
 from upsample_cli.batch.plan import Entry
 from upsample_cli.batch.record.resume import Resume, open_resume
 from upsample_cli.batch.run import NoJournal, run_entries
-from upsample_cli.batch.workers.prestarted import Spares
+from upsample_cli.batch.workers.prestarted import PrestartedWorkers
 from upsample_cli.cli.report.progress import Bars
 from upsample_cli.cli.report.reporters import Reporters
 from upsample_cli.cli.request import Request
@@ -48,7 +48,12 @@ class Session:
         self.device = self.request.options.device
 
     def executor(
-        self, jobs: Sequence[Job], *, is_alone: bool = False, expects_more: bool = False, spares: Spares | None = None
+        self,
+        jobs: Sequence[Job],
+        *,
+        is_alone: bool = False,
+        expects_more: bool = False,
+        prestarted: PrestartedWorkers | None = None,
     ) -> Executor:
         """An executor for the jobs; see `executor_for`."""
         request = self.request
@@ -64,7 +69,7 @@ class Session:
             debug=request.debug,
             cluster=request.cluster,
             warn=partial(self.reporters.report.message, "warning", "yellow"),
-            spares=spares,
+            prestarted=prestarted,
         )
 
     def enlarge(self, entries: Sequence[Entry], executor: Executor) -> None:
