@@ -2,17 +2,24 @@
 
 import os
 import stat
+import struct
+import wave
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from support.commands import call
 from support.running import leave, save, upsample
 
 from upsample_cli.atomic import permissions
 from upsample_cli.atomic.files import new_file
-from upsample_cli.atomic.folders import Place, make_bases
+from upsample_cli.atomic.folders import Folder, Place, make_bases
+from upsample_cli.atomic.opened import OpenedFile, opened
+from upsample_cli.atomic.same_file import check_inputs_stay
 from upsample_cli.enlarge.run import upsample_file
+from upsample_cli.errors import OutputExistsError, UsageError, WritingError
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="permissions of POSIX")
 
@@ -175,3 +182,217 @@ def test_a_page_of_images_and_what_tconv_makes_are_not_more_readable_either(caps
             assert mode(name) == expected, name
         assert upsample("a.png", "-o", f"{private}/", "--gallery", f"{private}.html").status == 0
         assert mode(f"{private}.html") == expected
+
+
+def swap_before_writing(monkeypatch, module, link, target):
+    """Let a link lead to another file when the output is about to be opened: all of the input is known by then."""
+    module = import_module(f"upsample_cli.{module}")
+
+    def swapped(*arguments, **settings):
+        Path(link).unlink()
+        Path(link).symlink_to(target)
+        return new_file(*arguments, **settings)
+
+    monkeypatch.setattr(module, "new_file", swapped)
+
+
+def make_inputs(suffix):
+    """private and public, of other pixels."""
+    for seed, name in enumerate(("private", "public"), start=1):
+        if suffix == ".npy":
+            np.save(f"{name}.npy", np.full((4, 4), seed, np.float32))
+        elif suffix == ".wav":
+            with wave.open(f"{name}.wav", "wb") as file:
+                file.setparams((1, 2, 8000, 4, "NONE", ""))
+                file.writeframes(bytes(8))
+        elif suffix == ".tif":
+            pages = [Image.new("L", (9, 9), 10 * seed + page) for page in range(2)]
+            pages[0].save(f"{name}.tif", save_all=True, append_images=pages[1:])
+        else:
+            save(f"{name}{suffix}", (40, 40), seed=seed)
+    Path(f"private{suffix}").chmod(0o600)
+
+
+@pytest.mark.parametrize(
+    ("module", "suffix", "command"),
+    [
+        ("enlarge.run", ".png", ()),
+        ("tconv.run.image", ".png", ("run", "a.png", "--weights", "w.npy", "--stride", "2", "-o", "out.png")),
+        ("tconv.run.run", ".npy", ("run", "a.npy", "--factor", "2", "-o", "out.npy")),
+        ("tconv.run.run", ".wav", ("run", "a.wav", "--factor", "2", "-o", "out.wav")),
+        ("tconv.run.run", ".tif", ("run", "a.tif", "--axes", "3", "--factor", "2", "-o", "out.tif")),
+        (
+            "quality.sheet",
+            ".png",
+            ("compare", "a.png", "--kernels", "bilinear", "--rounds", "0", "-o", "out.png"),
+        ),
+    ],
+)
+def test_an_input_that_is_swapped_after_it_was_read_leaves_its_output_private(
+    capsys, monkeypatch, module, suffix, command
+):
+    monkeypatch.setattr(os, "_exit", leave)
+    make_inputs(suffix)
+    np.save("w.npy", np.ones((1, 1, 4, 4), np.float32))
+    output = f"out{suffix}"
+    for read, expected in (("private", "0o600"), ("public", "0o644")):
+        Path(f"a{suffix}").unlink(missing_ok=True)
+        Path(f"a{suffix}").symlink_to(f"{read}{suffix}")
+        other = {"private": "public", "public": "private"}[read]
+        swap_before_writing(monkeypatch, module, f"a{suffix}", f"{other}{suffix}")
+        if command:
+            assert call(capsys, monkeypatch, *command)[0] == 0
+        else:
+            upsample_file("a.png", output)
+        assert mode(output) == expected, read
+        Path(output).unlink()
+
+
+@pytest.mark.parametrize("kind", ["pages", "animation"])
+def test_all_pages_are_of_the_file_whose_first_was_read(monkeypatch, kind):
+    suffix = ".tif" if kind == "pages" else ".gif"
+    for seed, name in enumerate(("private", "public"), start=1):
+        pages = [Image.new("L", (9, 9), 50 * seed + page) for page in range(2)]
+        pages[0].save(f"{name}{suffix}", save_all=True, append_images=pages[1:])
+    Path(f"a{suffix}").symlink_to(f"public{suffix}")
+    swap_before_writing(monkeypatch, "enlarge.run", f"a{suffix}", f"private{suffix}")
+    upsample_file(f"a{suffix}", f"out{suffix}")
+    assert Path(f"a{suffix}").readlink() == Path(f"private{suffix}")  # the control
+    with Image.open(f"out{suffix}") as made:
+        seen = []
+        for page in range(2):
+            made.seek(page)
+            seen.append(made.convert("L").getpixel((3, 3)))
+    assert seen == [100, 101]
+
+
+def test_an_input_that_was_moved_to_the_outputs_name_is_not_replaced():
+    save("a.png")
+    with open("a.png", "rb") as file:  # noqa: PTH123
+        read = opened("a.png", file)
+    check_inputs_stay(Path("out.png"), [read])
+    Path("a.png").rename("out.png")
+    save("a.png")
+    with (
+        pytest.raises(UsageError, match=r"out\.png is an input"),
+        new_file("out.png", overwrite=True, sources=[read]),
+    ):
+        pass
+    check_inputs_stay(Path("out.png"), ["a.png"])  # the control
+
+
+def seen_as(path, owner):
+    status = Path(path).stat()
+    return os.stat_result((*status[:4], owner, *status[5:10]))
+
+
+def test_an_old_file_is_kept_for_who_owns_all_sources_and_not_for_who_owns_one(monkeypatch):
+    save("a.png")
+    mine, theirs = (OpenedFile(Path("a.png"), seen_as("a.png", owner)) for owner in (1, 2))
+    monkeypatch.setattr(os, "geteuid", lambda: 3)
+    old = seen_as("a.png", 2)
+    assert not permissions.is_kept(old, [mine, theirs])
+    assert not permissions.is_kept(old, [theirs, "gone.png"])
+    assert permissions.is_kept(old, [theirs, theirs])
+    assert permissions.is_kept(old, [])
+    monkeypatch.setattr(os, "geteuid", lambda: 2)
+    assert permissions.is_kept(old, [mine, "gone.png"])
+
+
+def test_a_link_is_followed_only_where_it_is_the_users():
+    Path("mine.txt").write_text("mine")
+    Path("link.txt").symlink_to("mine.txt")
+    for overwrite, error in ((True, WritingError), (False, OutputExistsError)):
+        with (
+            pytest.raises(error, match=r"link\.txt: is a symbolic link, which is neither followed nor replaced"),
+            new_file("link.txt", overwrite=overwrite, follow=False),
+        ):
+            pass
+    assert Path("mine.txt").read_text() == "mine"
+    with new_file("link.txt", overwrite=True) as file:  # the control
+        file.write(b"new")
+    assert Path("mine.txt").read_text() == "new"
+
+
+def acl(*entries):
+    """A list of (kind, rights, who) as Linux keeps it; see `linux/posix_acl_xattr.h`."""
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+NOBODY = 2**32 - 1
+
+
+def with_acl(path, name="system.posix_acl_access", *, group=0, others=0):
+    """Let user 1234 read it: the mode that is told then has the mask in place of the group's rights."""
+    entries = ((1, 6, NOBODY), (2, 4, 1234), (4, group, NOBODY), (16, 4, NOBODY), (32, others, NOBODY))
+    try:
+        os.setxattr(path, name, acl(*entries))
+    except (AttributeError, OSError):
+        pytest.skip("no POSIX ACLs here")
+    return path
+
+
+def acl_of(path):
+    try:
+        return os.getxattr(path, "system.posix_acl_access")
+    except OSError:
+        return None
+
+
+def test_an_output_has_no_list_of_readers_that_its_folder_hands_down():
+    Path("out").mkdir()
+    with_acl("out", "system.posix_acl_default", group=4)
+    Path("out/control").touch()
+    assert acl_of("out/control") is not None
+    for of_input, expected in ((0o600, "0o600"), (0o640, "0o640"), (0o644, "0o640")):
+        save("a.png").chmod(of_input)
+        with new_file("out/b.png", overwrite=True, sources=["a.png"]) as file:
+            assert acl_of(file.fileno()) is None
+        assert (mode("out/b.png"), acl_of("out/b.png")) == (expected, None)
+        Path("out/b.png").unlink()
+
+
+def test_who_is_in_the_list_and_quick_holds_another_file(monkeypatch):
+    """He opens the temporary file before the list is taken away."""
+    Path("out").mkdir()
+    with_acl("out", "system.posix_acl_default")
+    create, held = Folder.create, []
+
+    def watched(self, name, mode):
+        made = create(self, name, mode)
+        held.append((os.open(f"out/{name}", os.O_RDONLY), stat.S_IMODE(os.fstat(made).st_mode)))
+        return made
+
+    monkeypatch.setattr(Folder, "create", watched)
+    save("a.png").chmod(0o640)
+    with new_file("out/b.png", overwrite=False, sources=["a.png"]) as file:
+        file.write(b"secret")
+    contents = [os.read(number, 9) for number, rights in held if rights & 0o077]
+    assert contents == [b""]
+    assert Path("out/b.png").read_bytes() == b"secret"
+
+
+def test_of_an_input_with_a_list_of_readers_the_mode_does_not_tell():
+    save("a.png").chmod(0o600)
+    with_acl("a.png")
+    assert mode("a.png") == "0o640"
+    upsample_file("a.png", "b.png")
+    assert mode("b.png") == "0o600"
+    with new_file("c.png", overwrite=False, sources=["a.png"]):
+        pass
+    assert mode("c.png") == "0o600"
+    save("in/a.png")
+    Path("in").chmod(0o700)
+    with_acl("in")
+    upsample_file("in/a.png", "b2.png")
+    assert upsample("in", "-o", "new/").status == 0
+    assert mode("new") == "0o700"
+
+
+def test_of_a_replaced_file_with_a_list_of_readers_its_owner_alone_keeps_the_rights():
+    save("a.png")
+    with_acl(save("b.png"), others=4)
+    assert mode("b.png") == "0o644"
+    with new_file("b.png", overwrite=True, sources=["a.png"]):
+        pass
+    assert (mode("b.png"), acl_of("b.png")) == ("0o600", None)

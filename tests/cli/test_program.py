@@ -13,7 +13,7 @@ from upsample_cli.cli.request import Request
 from upsample_cli.cli.tconv import COMMANDS
 from upsample_cli.cli.upsample import upsample
 from upsample_cli.cli.upsample_options import field_values
-from upsample_cli.enlarge.job import Options
+from upsample_cli.enlarge.options import Options
 
 SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
 BAD = "Conv2d(\N{SNOWMAN}"

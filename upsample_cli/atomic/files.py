@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from upsample_cli.atomic import permissions
 from upsample_cli.atomic.folders import Folder, Place, opened_folder
+from upsample_cli.atomic.opened import Source, has_acl, remove_acl
 from upsample_cli.atomic.same_file import check_inputs_stay
 from upsample_cli.errors import ImageError, Interrupted, OutputExistsError, WritingError
 
@@ -118,7 +119,8 @@ def new_file(
     overwrite: bool,
     token: str | None = None,
     place: Place | None = None,
-    sources: Sequence[str | os.PathLike[str]] = (),
+    sources: Sequence[Source] = (),
+    follow: bool = True,
 ) -> Iterator[BinaryIO]:
     """A file to be written whole, under a temporary name until the end of the `with` block.
 
@@ -127,11 +129,12 @@ def new_file(
     the file that it leads to is written, and the link stays. A file that is replaced keeps its owner and permissions.
 
     Args:
-        path: of the file; its folder exists, or `place` is given.
-        overwrite: replace an existing file. Otherwise it is not replaced, even if it appears in the meantime.
-        token: of the run, part of the temporary name; None for a new one.
-        place: the part of `path` that the run made up: links in it are not followed, missing folders are made.
-        sources: its inputs, the image first; only those who may read all of them may read a new file.
+        path: where the file is to be; its folder exists, or `place` is given.
+        overwrite: replace a file that is there. Else it is never replaced, even if it turns up in the meantime.
+        token: of the run, part of the temporary name; None for one of its own.
+        place: where the run made up a part of `path`: no link there is followed, and missing folders are made.
+        sources: what it is made from, the image first; whoever may not read all of them may not read a new file.
+        follow: write the file that a link at `path` leads to; else, and with `place`, a link is refused.
 
     Raises:
         UsageError: `path` is one of the sources.
@@ -141,25 +144,25 @@ def new_file(
     """
     if "\0" in os.fspath(path):
         raise ImageError(path, "cannot be written: its name holds a zero byte", "give another --output")
-    # A link that the user named is followed; any other is found and refused when its folder is open.
-    target = Path(path if place is not None else os.path.realpath(path))
+    # What the user named may be a link; what else is one is seen, and refused, when its folder is open.
+    follow = follow and place is None
+    target = _target(path, place, follow=follow)
     try:
         with opened_folder(target.parent, place, Path(sources[0]) if place is not None else None) as folder:
-            old = _replaced(folder, target.name, path, overwrite=overwrite, follow=place is None)
+            old = _replaced(folder, target.name, path, overwrite=overwrite, follow=follow)
             if old is not None:
                 check_inputs_stay(target, sources)
             is_kept = old is not None and permissions.is_kept(old, sources)
+            old_has_acl = old is not None and has_acl(folder.path / target.name)
             mode = 0o600 if is_kept else permissions.new_mode(sources, folder.status("."))
             with _temporary(folder, temporary_path(folder.path / target.name, token or new_token()).name) as name:
-                file = os.fdopen(folder.create(name, mode), "w+b")
+                file = os.fdopen(_created(folder, name, mode), "w+b")
                 try:
                     yield file
                     file.flush()
                     if old is not None and is_kept:
-                        permissions.take_over(file.fileno(), old)
-                    _check_is_there(
-                        folder, name, path, os.fstat(file.fileno())
-                    )  # while it is open, its number is not reused
+                        permissions.take_over(file.fileno(), old, has_acl=old_has_acl)
+                    _check_is_there(folder, name, path, os.fstat(file.fileno()))  # open, it keeps its number everywhere
                 except BaseException:
                     with suppress(OSError):  # the first error is reported
                         file.close()
@@ -169,6 +172,34 @@ def new_file(
                 _put(folder, name, target.name, path, overwrite=overwrite)
     except OSError as error:
         raise writing_error(path, error) from error
+
+
+def _target(path: str | os.PathLike[str], place: Place | None, *, follow: bool) -> Path:
+    if place is not None:
+        return Path(path)
+    if follow:
+        return Path(os.path.realpath(path))
+    return Path(os.path.realpath(Path(path).parent), Path(path).name)
+
+
+def _created(folder: Folder, name: str, mode: int) -> int:
+    """The descriptor of a new file that is open to nobody by a list which its folder hands down."""
+    file = folder.create(name, mode)
+    if not has_acl(file):
+        return file
+    try:
+        allowed = os.fstat(file).st_mode & mode
+    finally:
+        os.close(file)
+    folder.remove(name)  # who is in the list may have opened it
+    file = folder.create(name, 0o600)
+    try:
+        remove_acl(file)
+        os.fchmod(file, allowed)
+    except BaseException:
+        os.close(file)
+        raise
+    return file
 
 
 def remove_unfinished() -> None:

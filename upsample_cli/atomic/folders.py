@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from upsample_cli.atomic.opened import has_acl
 from upsample_cli.errors import WritingError
 
 _HOLDS_FOLDERS = {os.open, os.stat, os.mkdir, os.link, os.rename, os.unlink} <= os.supports_dir_fd
@@ -191,7 +192,7 @@ def _mode_like(folders: Iterable[Path]) -> int:
     mode = 0o777
     for folder in folders:
         try:
-            mode &= folder.stat().st_mode | 0o700
+            mode &= 0o700 if has_acl(folder) else folder.stat().st_mode | 0o700
         except OSError:
             mode = 0o700
     return mode

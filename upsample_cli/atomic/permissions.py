@@ -7,9 +7,8 @@ import stat
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from pathlib import Path
 
-Source = str | os.PathLike[str]
+from upsample_cli.atomic.opened import Source, found
 
 HAS_OWNERS = hasattr(os, "fchown")
 """Whether files have POSIX owners and permissions; on Windows they do not."""
@@ -18,6 +17,8 @@ HAS_OWNERS = hasattr(os, "fchown")
 def new_mode(sources: Iterable[Source], folder: os.stat_result) -> int:
     """The mode of a new file, before the umask: only those who may read all sources may read it.
 
+    Of a file with a list of who may read it, that is its owner.
+
     Args:
         folder: status of the folder that it is made in.
     """
@@ -25,9 +26,9 @@ def new_mode(sources: Iterable[Source], folder: os.stat_result) -> int:
         return 0o666
     group = folder.st_gid if folder.st_mode & stat.S_ISGID or sys.platform != "linux" else os.getegid()
     mode = 0o666
-    for status in _statuses(sources):
-        allowed = 0 if status is None else status.st_mode
-        mode &= 0o600 | (allowed if status and status.st_gid == group else among_strangers(allowed))
+    for source in found(sources):
+        allowed = 0 if source is None or source.has_acl else source.status.st_mode
+        mode &= 0o600 | (allowed if source and source.status.st_gid == group else among_strangers(allowed))
     return mode
 
 
@@ -44,20 +45,22 @@ def among_strangers(mode: int) -> int:
 def is_kept(old: os.stat_result, sources: Iterable[Source]) -> bool:
     """Whether a replaced file keeps its owner and permissions: not if a stranger has put it there.
 
-    The file is a stranger's if it belongs neither to this process nor to the owner of one of the sources, and what is
+    The file is a stranger's if it belongs neither to this process nor to the owner of all the sources, and what is
     written has sources.
     """
-    found = _statuses(sources)
-    owners = {status.st_uid for status in found if status is not None}
-    return HAS_OWNERS and (not found or old.st_uid in {os.geteuid(), *owners})
+    owners = {source and source.status.st_uid for source in found(sources)}
+    return HAS_OWNERS and (not owners or old.st_uid == os.geteuid() or owners == {old.st_uid})
 
 
-def take_over(file: int, old: os.stat_result) -> None:
-    """Give an open file the owner, group and permissions of another, as far as this process may.
+def take_over(file: int, old: os.stat_result, *, has_acl: bool = False) -> None:
+    """Give an open file the owner, the group and the permissions of another, as far as this process may.
 
-    The set-user-ID and set-group-ID bits are left out.
+    What would run it with its owner's rights is left out.
+
+    Args:
+        has_acl: a list says who may read the other; the open file becomes its owner's alone.
     """
-    mode = old.st_mode & 0o777
+    mode = old.st_mode & (0o700 if has_acl else 0o777)
     new = os.fstat(file)
     if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
         try:
@@ -69,14 +72,3 @@ def take_over(file: int, old: os.stat_result) -> None:
                 mode = among_strangers(mode)
     with suppress(OSError):  # the file system has no permissions
         os.fchmod(file, mode)
-
-
-def _statuses(sources: Iterable[Source]) -> list[os.stat_result | None]:
-    """The status of each source, links followed; None for one that no longer exists."""
-    found: list[os.stat_result | None] = []
-    for source in sources:
-        try:
-            found.append(Path(source).stat())
-        except OSError:
-            found.append(None)
-    return found

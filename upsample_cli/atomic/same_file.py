@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
+from upsample_cli.atomic.opened import OpenedFile
 from upsample_cli.errors import UsageError
 
 
@@ -53,5 +54,18 @@ def check_inputs_stay(output: Path, inputs: Iterable[str | os.PathLike[str]]) ->
     Raises:
         UsageError: naming it.
     """
-    if any(is_same_file(output, path) for path in inputs):
+    if any(is_same_file(output, path) or _was_read(output, path) for path in inputs):
         raise UsageError(f"{output} is an input, and inputs are never written to", "give another --output")
+
+
+def _was_read(output: Path, path: str | os.PathLike[str]) -> bool:
+    """Whether an output is the file that was read, although its path leads elsewhere by now.
+
+    One of several hard links is not looked at: the file stays under the others.
+    """
+    if not isinstance(path, OpenedFile) or path.status.st_nlink != 1 or not path.status.st_ino:
+        return False
+    try:
+        return os.path.samestat(output.stat(), path.status)
+    except (OSError, ValueError):
+        return False

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -13,11 +13,13 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from upsample_cli.atomic.files import new_file, writing_error
+from upsample_cli.atomic.opened import opened
 from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import check_output, plan_job
 from upsample_cli.enlarge.resolve import KernelChoice, Resolved, check_strict, is_premultiplied, resolve
 from upsample_cli.errors import InputChangedError, Interrupted
+from upsample_cli.images.codecs.input_file import regular_file
 from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.color.light import light_of
 from upsample_cli.images.formats import Format, format_named
@@ -89,7 +91,10 @@ def enlarge_image(
         BrokenPipeError: if nobody reads `job.target_stream` any more.
     """
     start_s = time.perf_counter()
-    with open_image(job.source_stream or job.input, max_pixels=options.max_pixels, frame=options.frame) as source:
+    with (
+        _input_file(job) as input_file,
+        open_image(input_file, max_pixels=options.max_pixels, frame=options.frame) as source,
+    ):
         from upsample_cli.engine.pool import compute_pool
 
         info, metadata = under_policy(source.info, source.metadata, options.metadata)
@@ -99,14 +104,14 @@ def enlarge_image(
         settings = engine_settings(options, job.resolved.kernel)  # no device ends it before there is a file
         if stop is not None and stop.is_set():  # decoding takes its time: no new file after the others were removed
             raise Interrupted
-        with _output_file(job, options, token) as file:
+        with _output_file(job, options, token, input_file) as file:
             fmt, frames = format_named(job.format), job.resolved.frames
             sink_settings: dict[str, Any] = {"quality": options.quality, "info": info, "executor": compute_pool()}
             run = _Run(job, options, fmt, settings, stop)
             if frames is not None:
                 sink_settings["factor"] = job.resolved.kernel.factor
                 writer = open_frame_writer(file, fmt, frames, **sink_settings)
-                more = _enlarge_frames(run, writer, frames, on_rows)
+                more = _enlarge_frames(run, writer, frames, _images(input_file, options, frames), on_rows)
             else:
                 image = _image(run, info, metadata, job.resolved)
                 sink = open_sink(file, fmt, **sink_settings, **image, suffix=job.output.suffix)
@@ -190,7 +195,9 @@ def _enlarge(
     return [*source.losses, *sink.losses]
 
 
-def _enlarge_frames(run: _Run, writer: FrameWriter, frames: Frames, on_rows: OnRows) -> list[str]:
+def _enlarge_frames(
+    run: _Run, writer: FrameWriter, frames: Frames, images: Iterable[tuple[Source, Fraction]], on_rows: OnRows
+) -> list[str]:
     """Enlarge every frame or page in turn, each resolved when its own header is read. Returns the warnings.
 
     `on_rows` gets as many rows in all as the first has.
@@ -204,7 +211,7 @@ def _enlarge_frames(run: _Run, writer: FrameWriter, frames: Frames, on_rows: OnR
         on_rows(done // frames.count - reported)
         reported = done // frames.count
 
-    for source, duration_ms in _images(job, options, frames):
+    for source, duration_ms in images:
         with source:
             info, metadata = under_policy(source.info, source.metadata, options.metadata)
             resolved = resolve(job.input, info, metadata, run.fmt, options, job.output)
@@ -216,9 +223,18 @@ def _enlarge_frames(run: _Run, writer: FrameWriter, frames: Frames, on_rows: OnR
     return list(warnings)
 
 
-def _images(job: Job, options: Options, frames: Frames) -> Iterator[tuple[Source, Fraction]]:
+@contextmanager
+def _input_file(job: Job) -> Iterator[BinaryIO]:
+    """The input, opened once: another may come to its path while its pages are read."""
+    if job.source_stream is not None:
+        yield job.source_stream
+        return
+    with regular_file(job.input) as file:
+        yield file
+
+
+def _images(file: BinaryIO, options: Options, frames: Frames) -> Iterator[tuple[Source, Fraction]]:
     """Each frame or page of the input; it is gone when the next one is asked for."""
-    file = job.source_stream or job.input
     if frames.kind == "animation":
         yield from open_animation(file, max_pixels=options.max_pixels)
     else:
@@ -231,7 +247,9 @@ def _computed_layout(read: Layout, written: Layout) -> Layout:
     return replace(read, depth=16) if read.depth == 8 and written.depth == 16 else read
 
 
-def _output_file(job: Job, options: Options, token: str | None) -> AbstractContextManager[BinaryIO]:
+def _output_file(
+    job: Job, options: Options, token: str | None, input_file: BinaryIO
+) -> AbstractContextManager[BinaryIO]:
     if job.target_stream is not None:
         return piped_file(job.target_stream, format_named(job.format))
     if job.place is None:
@@ -241,7 +259,7 @@ def _output_file(job: Job, options: Options, token: str | None) -> AbstractConte
             pass  # something else has its name; `new_file` says so
         except OSError as error:
             raise writing_error(job.output, error) from error
-    sources = () if job.source_stream is not None else (job.input,)
+    sources = () if job.source_stream is not None else (opened(job.input, input_file),)
     return new_file(job.output, overwrite=options.overwrite, token=token, place=job.place, sources=sources)
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from upsample_cli.atomic.opened import OpenedFile, opened
 from upsample_cli.errors import ImageError, UsageError
+from upsample_cli.images.codecs.input_file import regular_file
 from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.model import ImageInfo, Layout, Rows
 from upsample_cli.images.open import DEFAULT_MAX_PIXELS, open_image, probe
@@ -56,6 +58,7 @@ class Pair:
         box: where `high` lies in the whole large image.
         degradation: how the small one came to be, in words.
         remarks: what comparing it so leaves out, one line each.
+        sources: the files that it was read from.
     """
 
     low: Rows
@@ -64,6 +67,7 @@ class Pair:
     box: Box
     degradation: str
     remarks: tuple[str, ...] = ()
+    sources: tuple[OpenedFile, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -97,7 +101,7 @@ def reduced_pair(photo: Path, factor: int, degradation: Degradation, limits: Lim
     if min(info.height, info.width) < factor:
         raise ImageError(photo, f"{info.width}x{info.height} is too small to be reduced {factor} times")
     box = _measured(info, factor, limits.measured, around)
-    high = _read(photo, box, limits)
+    high, source = _read(photo, box, limits)
     remarks = _remarks(photo, info)
     kept = (info.height // factor * factor, info.width // factor * factor)
     if kept != (info.height, info.width):
@@ -106,7 +110,7 @@ def reduced_pair(photo: Path, factor: int, degradation: Degradation, limits: Lim
         )
     if (box.height, box.width) != kept:
         remarks.append(f"{photo}: {box} of {info.width}x{info.height} is measured; --measure takes more")
-    return Pair(degraded(high, factor, degradation), high, factor, box, str(degradation), tuple(remarks))
+    return Pair(degraded(high, factor, degradation), high, factor, box, str(degradation), tuple(remarks), (source,))
 
 
 def referenced_pair(
@@ -133,15 +137,15 @@ def referenced_pair(
     if factor not in (None, times):
         raise UsageError(f"{reference} is {times} times as large as {small}", f"leave --factor {factor} out")
     box = _measured(more, times, limits.measured, around)
-    high = _read(reference, box, limits)
+    high, large_source = _read(reference, box, limits)
     reduced = Box(*(length // times for length in (box.top, box.left, box.height, box.width)))
-    low = _read(small, reduced, limits)
+    low, small_source = _read(small, reduced, limits)
     remarks = [*_remarks(reference, more), *_remarks(small, less)]
     if (box.height, box.width) != (more.height, more.width):
         remarks.append(f"{reference}: {box} of {more.width}x{more.height} is measured; --measure takes more")
     if low.ndim != high.ndim:
         low, high = (each if each.ndim == 3 else np.stack([each] * 3, axis=2) for each in (low, high))
-    return Pair(low, high, times, box, f"that of {small.name}", tuple(remarks))
+    return Pair(low, high, times, box, f"that of {small.name}", tuple(remarks), (small_source, large_source))
 
 
 def _measured(info: ImageInfo, factor: int, most: int, around: Box | None) -> Box:
@@ -160,13 +164,14 @@ def _span(length: int, share: float, centre: float) -> tuple[int, int]:
     return max(0, min(length - count, round(centre - count / 2))), count
 
 
-def _read(path: Path, box: Box, limits: Limits) -> Rows:
-    with open_image(path, max_pixels=limits.accepted) as source:
+def _read(path: Path, box: Box, limits: Limits) -> tuple[Rows, OpenedFile]:
+    with regular_file(path) as file, open_image(file, max_pixels=limits.accepted) as source:
         layout = source.info.layout
         rows = source.read_rows(box.top, box.top + box.height)[:, box.left : box.left + box.width]
         target = Layout("grey" if layout.colour == "grey" else "rgb")
         pixels = convert_rows(rows, layout, target, source.metadata.icc_profile)
-    return np.ascontiguousarray(pixels[..., 0] if target.colour == "grey" else pixels)
+        read = opened(path, file)
+    return np.ascontiguousarray(pixels[..., 0] if target.colour == "grey" else pixels), read
 
 
 def _remarks(path: Path, info: ImageInfo) -> list[str]:

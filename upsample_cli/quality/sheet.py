@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,20 +40,17 @@ class _Cell:
     is_best: bool = False
 
 
-def write_sheet(
-    comparison: Comparison, title: str, path: Path, *, overwrite: bool, sources: Sequence[Path] = ()
-) -> None:
+def write_sheet(comparison: Comparison, title: str, path: Path, *, overwrite: bool) -> None:
     """Draw a comparison into a PNG.
 
     Args:
         title: the first line of the page.
-        sources: see `new_file`.
 
     Raises:
         OutputExistsError: if the file exists and `overwrite` is not set.
     """
     image = sheet(comparison, title)
-    with new_file(path, overwrite=overwrite, sources=sources) as file:
+    with new_file(path, overwrite=overwrite, sources=comparison.pair.sources) as file:
         image.save(file, format="PNG")
 
 

@@ -100,7 +100,7 @@ def compare_command(
     if output is not None:
         from upsample_cli.quality.sheet import write_sheet
 
-        write_sheet(comparison, one_line(what), output, overwrite=overwrite, sources=inputs)
+        write_sheet(comparison, one_line(what), output, overwrite=overwrite)
     if as_document:
         print_document(_document(comparison, photo, reference, output))
     else:

@@ -11,6 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from upsample_cli.atomic.opened import open_at_once, open_no_link
 from upsample_cli.errors import ImageError
 from upsample_cli.images.metered import MeteredFile
 from upsample_cli.special_files import refuse_special
@@ -42,24 +43,36 @@ def opened_file(source: Input, timeout_s: float | None = None) -> Iterator[Binar
         file.seek(0)
         yield cast("BinaryIO", MeteredFile(file, shown_name(source), timeout_s))
         return
-    try:
-        _check_file(source, Path(source).stat())
-        file = open(source, "rb", opener=_open_at_once)  # noqa: SIM115 closed below, where errors are not those of opening
-    except (OSError, ValueError) as error:
-        raise _cannot_open(source, error) from error
-    with file:
-        _check_file(source, os.fstat(file.fileno()))  # another file may have taken the name
+    with regular_file(source) as file:
         yield cast("BinaryIO", MeteredFile(file, shown_name(source), timeout_s))
 
 
-def _open_at_once(path: str, flags: int) -> int:
-    """Open a file; if it has become a pipe, do not wait for a writer."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+@contextmanager
+def regular_file(path: str | os.PathLike[str], *, follow: bool = True) -> Iterator[BinaryIO]:
+    """An open file: pass it instead of its path to everything that must read the same file.
+
+    Args:
+        follow: open the file that a link leads to; otherwise a link is refused.
+
+    Raises:
+        ImageError: it is missing, a folder, not a regular file, or may not be read.
+    """
+    try:
+        _check_file(path, Path(path).stat(follow_symlinks=follow))
+        # Closed below, where errors are not those of opening.
+        file = open(os.fspath(path), "rb", opener=open_at_once if follow else open_no_link)  # noqa: SIM115
+    except (OSError, ValueError) as error:
+        raise _cannot_open(path, error) from error
+    with file:
+        _check_file(path, os.fstat(file.fileno()))  # another file may have taken the name
+        yield file
 
 
 def _check_file(source: str | os.PathLike[str], status: os.stat_result) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise ImageError(source, "is a folder, not an image", "name the images in it")
+    if stat.S_ISLNK(status.st_mode):
+        raise ImageError(source, "is a symbolic link, which is not followed", "give the file that it leads to")
     refuse_special(source, status, next_step="copy it into one, or pipe it in and give - as input")
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 from math import prod
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.r
 _LONGEST_HEADER = 2**16  # numpy itself accepts 10,000 characters
 
 
-def read_array(path: Path, most: int) -> NDArray[Any]:
+def read_array(file: IO[bytes], most: int) -> NDArray[Any]:
     """The array of a .npy file.
 
     Args:
@@ -24,19 +23,19 @@ def read_array(path: Path, most: int) -> NDArray[Any]:
         ValueError: if it has more, is damaged, or holds anything but numbers.
         OSError: if it cannot be read.
     """
-    with path.open("rb") as file:  # np.load would also accept archives, and its errors suggest pickles
-        head = io.BytesIO(file.read(_LONGEST_HEADER))
-        version = np.lib.format.read_magic(head)
-        if version not in _HEADERS:
-            raise ValueError(f"version {version} of the format is not read")
-        shape, _, dtype = _HEADERS[version](head)
-        count = prod(shape)
-        if min(shape, default=0) < 0 or dtype.kind not in "biufc":
-            raise ValueError("it holds no plain numbers")
-        if count > most:
-            raise ValueError(f"it has {count} numbers; {most} are the most that are read")
-        if head.tell() + count * dtype.itemsize > file.seek(0, 2):
-            raise ValueError("it ends before its last number")
-        file.seek(0)
-        array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
-        return array
+    # np.load would take archives too, and praise pickles.
+    head = io.BytesIO(file.read(_LONGEST_HEADER))
+    version = np.lib.format.read_magic(head)
+    if version not in _HEADERS:
+        raise ValueError(f"version {version} of the format is not read")
+    shape, _, dtype = _HEADERS[version](head)
+    count = prod(shape)
+    if min(shape, default=0) < 0 or dtype.kind not in "biufc":
+        raise ValueError("it holds no plain numbers")
+    if count > most:
+        raise ValueError(f"it has {count} numbers; {most} are the most that are read")
+    if head.tell() + count * dtype.itemsize > file.seek(0, 2):
+        raise ValueError("it ends before its last number")
+    file.seek(0)
+    array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    return array

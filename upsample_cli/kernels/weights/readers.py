@@ -47,7 +47,8 @@ class State(Mapping[str, Any]):
 
 
 def _read_npy(path: Path) -> State:
-    array = read_array(path, MOST_WEIGHTS)
+    with path.open("rb") as file:
+        array = read_array(file, MOST_WEIGHTS)
     return State({"": array.shape}, {"": array}.__getitem__)
 
 

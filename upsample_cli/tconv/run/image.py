@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from upsample_cli.atomic.files import new_file
+from upsample_cli.atomic.opened import opened
 from upsample_cli.enlarge.run import upsample_file
 from upsample_cli.errors import UsageError
+from upsample_cli.images.codecs.input_file import regular_file
 from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.formats import check_output_size, format_of_path
 from upsample_cli.images.metadata.carried import metadata_for_output
@@ -40,7 +42,8 @@ def run_image(source: Path, target: Path, request: Request, weights: Weights | N
     format_ = format_of_path(target)
     if format_ is None:
         raise UsageError(f"{target}: {target.suffix!r} is no image format's extension", "give an image's, like .png")
-    with open_image(source) as image:
+    with regular_file(source) as file, open_image(file) as image:
+        read = opened(source, file)
         info, metadata = image.info, image.metadata
         layer.output_sizes((info.height, info.width))
         samples = image.read_rows(0, info.height).transpose(2, 0, 1)
@@ -53,9 +56,9 @@ def run_image(source: Path, target: Path, request: Request, weights: Weights | N
     form = nearest_form(replace(info, layout=layout), metadata, format_)
     height, width = result.shape[1:]
     check_output_size(source, format_, height, width, form.layout)
-    with new_file(target, overwrite=request.overwrite, sources=[source]) as file:
+    with new_file(target, overwrite=request.overwrite, sources=[read]) as output:
         sink = open_sink(
-            file,
+            output,
             format_,
             height=height,
             width=width,

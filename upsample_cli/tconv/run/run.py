@@ -52,13 +52,13 @@ def run(source: Path, target: Path, request: Request) -> Outcome:
     if kind in (*_SIGNAL_SUFFIXES, *TIFF_SUFFIXES) and source.exists():
         refuse_special(source)
     if kind == ".wav":
-        return _run_signal(source, read_wav(source), 1, target, request, weights)
+        return _run_signal(read_wav(source), 1, target, request, weights)
     if kind == ".npy":
         axes = _wanted_axes(request, weights)
         signal = read_npy(source, axes)
-        return _run_signal(source, signal, axes or signal.samples.ndim - 1, target, request, weights)
+        return _run_signal(signal, axes or signal.samples.ndim - 1, target, request, weights)
     if kind in TIFF_SUFFIXES and (_wanted_axes(request, weights) == 3 or (request.axes is None and is_stack(source))):
-        return _run_signal(source, read_stack(source), 3, target, request, weights)
+        return _run_signal(read_stack(source), 3, target, request, weights)
     from upsample_cli.tconv.run.image import run_image
 
     return run_image(source, target, request, weights)
@@ -70,9 +70,7 @@ def _wanted_axes(request: Request, weights: Weights | None) -> int | None:
     return None if weights is None else weights.axes
 
 
-def _run_signal(
-    source: Path, signal: Signal, axes: int, target: Path, request: Request, weights: Weights | None
-) -> Outcome:
+def _run_signal(signal: Signal, axes: int, target: Path, request: Request, weights: Weights | None) -> Outcome:
     if request.axes not in (None, axes):
         raise UsageError(f"--axes {request.axes} does not fit this file", f"it has {axes}")
     suffix = target.suffix.lower()
@@ -89,6 +87,6 @@ def _run_signal(
     if signal.bits is not None and suffix == ".npy":
         result = replace(result, samples=samples.astype(np.int16 if signal.bits <= 16 else np.int32))
     content = writers[suffix](result)
-    with new_file(target, overwrite=request.overwrite, sources=[source]) as file:
+    with new_file(target, overwrite=request.overwrite, sources=[signal.source]) as file:
         file.write(content)
     return Outcome(layer, signal.samples.shape, samples.shape, border)

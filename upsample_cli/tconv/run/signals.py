@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from upsample_cli.atomic.opened import OpenedFile, opened
 from upsample_cli.errors import ImageError, UsageError
 from upsample_cli.kernels.weights.npy import read_array
 
@@ -26,12 +27,14 @@ class Signal:
     """Samples of one to three axes.
 
     Args:
+        source: the file that they come from.
         samples: (channels, *sizes), whole numbers or floating point. 8-bit sound is centred on 0 here.
         has_channels: whether the file's array has an axis for channels.
         rate: samples a second, of sound; else None.
         bits: of a sample of sound: 8, 16, 24 or 32; else None.
     """
 
+    source: OpenedFile
     samples: NDArray[Any]
     has_channels: bool
     rate: int | None = None
@@ -60,9 +63,10 @@ def read_wav(path: Path) -> Signal:
         ImageError: it cannot be read, or is no PCM.
     """
     try:
-        with wave.open(str(path), "rb") as file:
+        with path.open("rb") as opened_file, wave.open(opened_file, "rb") as file:
+            source = opened(path, opened_file)
             channels, width, rate, count = file.getparams()[:4]
-            if min(count, path.stat().st_size // (channels * width)) * channels > MOST_SAMPLES:
+            if min(count, source.status.st_size // (channels * width)) * channels > MOST_SAMPLES:
                 raise ImageError(path, f"has more than {MOST_SAMPLES} samples", "cut it into pieces")
             content = file.readframes(count)
     except FileNotFoundError as error:
@@ -83,7 +87,7 @@ def read_wav(path: Path) -> Signal:
         widened = np.zeros((*raw.shape[:2], 4), dtype=np.uint8)
         widened[..., 4 - width :] = raw  # in the upper bytes, to carry the sign
         samples = widened.view("<i4")[..., 0] >> (8 * (4 - width))
-    return Signal(np.ascontiguousarray(samples.T), True, rate, 8 * width)
+    return Signal(source, np.ascontiguousarray(samples.T), True, rate, 8 * width)
 
 
 def wav_bytes(signal: Signal) -> bytes:
@@ -114,17 +118,19 @@ def read_npy(path: Path, axes: int | None) -> Signal:
         UsageError: its axes do not fit.
     """
     try:
-        array = read_array(path, MOST_SAMPLES)
+        with path.open("rb") as file:
+            source, array = opened(path, file), read_array(file, MOST_SAMPLES)
     except FileNotFoundError as error:
         raise ImageError(path, "there is no such file", "check the name") from error
     except OSError as error:
         raise ImageError(path, f"cannot be read: {error.strerror or error}") from error
     except Exception as error:  # whatever a damaged header makes numpy raise
         raise ImageError(path, f"is no array: {' '.join(str(error).split())[:200]}") from error
-    return _signal(path, array, axes)
+    return _signal(source, array, axes)
 
 
-def _signal(path: Path, array: NDArray[Any], axes: int | None) -> Signal:
+def _signal(source: OpenedFile, array: NDArray[Any], axes: int | None) -> Signal:
+    path = source.path
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:
         raise ImageError(path, "its numbers are of another kind", "give whole numbers or floating point")
     if array.dtype.kind in "iu" and array.dtype.itemsize > 4:
@@ -136,7 +142,7 @@ def _signal(path: Path, array: NDArray[Any], axes: int | None) -> Signal:
             f"{path}: an array of shape {array.shape} for {axes} axes", f"give {axes} axes, or {axes + 1} with channels"
         )
     has_channels = array.ndim > axes
-    return Signal(array if has_channels else array[None], has_channels)
+    return Signal(source, array if has_channels else array[None], has_channels)
 
 
 def npy_bytes(signal: Signal) -> bytes:
@@ -162,9 +168,11 @@ def read_stack(path: Path) -> Signal:
     Raises:
         ImageError: it cannot be read, or is no stack of grey pages.
     """
-    from upsample_cli.images.codecs.tiff import stack  # Pillow and tifffile with it
+    from upsample_cli.images.codecs.input_file import regular_file
+    from upsample_cli.images.codecs.tiff import stack  # tifffile with it
 
-    return _signal(path, stack.read_stack(path), 3)
+    with regular_file(path) as file:
+        return _signal(opened(path, file), stack.read_stack(file), 3)
 
 
 def stack_bytes(signal: Signal) -> bytes:

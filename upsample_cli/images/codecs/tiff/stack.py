@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upsample_cli.errors import ImageError
-from upsample_cli.images.codecs.input_file import opened_file
+from upsample_cli.images.codecs.input_file import Input, opened_file, shown_name
 from upsample_cli.images.codecs.quiet import quiet_pillow
 from upsample_cli.images.codecs.readable import readable
 from upsample_cli.images.codecs.tiff.reader import opened_tiff, page_at_offset
@@ -40,23 +40,23 @@ def is_stack(path: Path) -> bool:
         return False
 
 
-def read_stack(path: Path) -> NDArray[Any]:
+def read_stack(source: Input) -> NDArray[Any]:
     """The pages of a TIFF, (pages, height, width).
 
     Raises:
         ImageError: it cannot be read, is not a stack of grey pages, or does not fit into memory.
     """
-    name = os.fspath(path)
-    with quiet_pillow(), opened_file(path) as file:
+    name = shown_name(source)
+    with quiet_pillow(), opened_file(source) as file:
         pages = _pages(file, name)
         if not pages:
-            raise ImageError(path, "is no stack of grey pages of one size", "give --axes 2")
+            raise ImageError(name, "is no stack of grey pages of one size", "give --axes 2")
         height, width = pages[0].shape
         dtype = np.dtype(pages[0].dtype)
         size_bytes = len(pages) * height * width * dtype.itemsize
         if size_bytes > MAX_STACK_BYTES:
             cause = f"{len(pages)} pages of {width}×{height} take {size_text(size_bytes)}"
-            raise ImageError(path, f"{cause}, more than {size_text(MAX_STACK_BYTES)}", "cut it into smaller ones")
+            raise ImageError(name, f"{cause}, more than {size_text(MAX_STACK_BYTES)}", "cut it into smaller ones")
         with readable(name, FORMATS["tiff"]):
             volume = np.empty((len(pages), height, width), dtype)
             for page, target in zip(pages, volume, strict=True):
