@@ -2,8 +2,10 @@
 
 import base64
 import io
+import os
 import re
 import shutil
+import stat
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,7 +15,10 @@ import pytest
 from PIL import Image
 from support.running import names, pixels_of, save, upsample
 
+from upsample_cli.atomic.files import new_file
 from upsample_cli.cli.report import gallery
+from upsample_cli.cli.report.summary import Tally
+from upsample_cli.enlarge.job import Options, Result
 from upsample_cli.errors import ImageError
 from upsample_cli.images import preview
 
@@ -156,10 +161,18 @@ def test_what_was_done_before_is_shown_again_by_a_run_that_goes_on():
     assert "skipped" in page.text
 
 
+def page_of(image, output, shape, output_shape):
+    """The page of a run that has written one image, or rather of what is there now."""
+    with gallery.Gallery(Path("g.html"), Options()) as page:
+        page.add(Result(Path(image), Path(output), "written", *shape, *output_shape))
+        assert page.write(Tally(), 1.0) is None
+    return Page("g.html")
+
+
 def test_an_output_of_another_size_or_too_large_is_not_shown(monkeypatch):
     save("in/a.png")
     save("out/a_x2.png", (5, 5))
-    _, page = make("--no-state")
+    page = page_of("in/a.png", "out/a_x2.png", (6, 7), (12, 14))
     assert page.images == []
     assert "out/a_x2.png: is not the enlarged in/a.png" in page.text
     monkeypatch.setattr(preview, "MAX_PIXELS", 20)
@@ -209,7 +222,7 @@ def test_a_browser_shows_before_and_after_side_by_side_at_the_same_size(tmp_path
     upsample("in", "-o", "out/")
     (made,) = Path("out").glob("*.png")
     Image.new("RGB", (240, 220), green).save(made)  # so that the two can be told apart
-    _, page = make("--no-state")
+    page = page_of(*Path("in").glob("*.png"), made, (110, 120), (220, 240))
     assert len(page.images) == 3
     command = [
         CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=900,700",
@@ -230,3 +243,86 @@ def test_a_browser_shows_before_and_after_side_by_side_at_the_same_size(tmp_path
     assert top == after_top
     assert left + 192 < after_left
     assert seen[-1, -1].mean() > 250 if scheme == "light" else seen[-1, -1].mean() < 60
+
+
+POSIX = pytest.mark.skipif(os.name == "nt", reason="links and permissions of POSIX")
+
+
+@POSIX
+@pytest.mark.parametrize("state", [(), ("--no-state",)])
+def test_what_a_planted_link_at_an_outputs_name_leads_to_is_not_shown(state):
+    save("in/a.png", (40, 40))
+    save("in/b.png", (40, 40))
+    save("private.png", (80, 80), seed=9).chmod(0o600)
+    Path("out").mkdir()
+    Path("out/a_x2.png").symlink_to("../private.png")
+    _, page = make(*state)
+    assert len(page.images) == 3
+    assert all(image["alt"].startswith("in/b.png") for image in page.images)
+
+
+@POSIX
+def test_a_link_that_takes_the_place_of_an_output_before_it_is_shown_is_not_followed(monkeypatch):
+    save("in/a.png", (40, 40))
+    save("private.png", (80, 80), seed=9).chmod(0o600)
+    make_shown = gallery.Gallery._make
+
+    def make_late(self, result):
+        Path("out/a_x2.png").unlink()
+        Path("out/a_x2.png").symlink_to("../private.png")
+        make_shown(self, result)
+
+    monkeypatch.setattr(gallery.Gallery, "_make", make_late)
+    _, page = make()
+    assert page.images == []
+    assert "out/a_x2.png: is a symbolic link, which is not followed" in page.text
+
+
+@POSIX
+@pytest.mark.parametrize("private", ["in/a.png", "out/a_x2.png"])
+def test_a_page_is_not_more_readable_than_any_image_on_it(private):
+    save("in/a.png", (40, 40))
+    upsample("in", "-o", "out/")
+    before = os.umask(0o022)
+    try:
+        make()
+        assert stat.S_IMODE(Path("g.html").stat().st_mode) == 0o644
+        Path("g.html").unlink()
+        status = Path(private).stat()
+        Path(private).chmod(0o600)
+        os.utime(private, ns=(status.st_atime_ns, status.st_mtime_ns))
+        _, page = make()
+    finally:
+        os.umask(before)
+    assert len(page.images) == 3
+    assert stat.S_IMODE(Path("g.html").stat().st_mode) == 0o600
+
+
+def test_an_output_that_was_there_before_is_shown_only_if_the_record_knows_it():
+    save("in/a.png", (40, 40))
+    upsample("in", "-o", "out/")
+    _, page = make("--no-state")
+    assert page.images == []
+    assert "out/a_x2.png: is not shown: it was there before, and the record does not know it" in page.text
+    Path("g.html").unlink()
+    _, page = make()
+    assert len(page.images) == 3
+
+
+@POSIX
+def test_a_link_that_comes_to_the_pages_name_at_the_last_moment_is_not_followed(monkeypatch):
+    save("in/a.png")
+    Path("mine.html").write_text(gallery.gallery_page.START + "mine")
+    make()
+
+    def late(path, **settings):
+        if Path("g.html").is_file() and settings.get("sources"):
+            Path("g.html").unlink()
+            Path("g.html").symlink_to("mine.html")
+        return new_file(path, **settings)
+
+    monkeypatch.setattr(gallery, "new_file", late)
+    ended = upsample("in", "-o", "out/", "--gallery", "g.html")
+    assert ended.status == 1
+    assert ended.errors[0].startswith("g.html: is a symbolic link, which is neither followed nor replaced")
+    assert Path("mine.html").read_text().endswith("mine")

@@ -173,7 +173,8 @@ def test_a_link_that_comes_to_the_gallerys_name_while_the_run_is_at_work_is_not_
 
     monkeypatch.setattr(Gallery, "_make", make_late)
     ended = upsample("in", "-o", "out/", "--gallery", "out/g.html")
-    assert (ended.status, ended.errors) == (1, ["out/g.html: is a symbolic link; give --gallery another name"])
+    said = "out/g.html: is a symbolic link, which is neither followed nor replaced; remove it, or write elsewhere"
+    assert (ended.status, ended.errors) == (1, [said])
     assert Path("out/a_x2.png").exists()
     assert not Path("new.html").exists()
 

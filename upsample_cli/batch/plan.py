@@ -173,7 +173,7 @@ def checked_entry(
     """
     result = Result.planned(job)
     if verdict.is_done:
-        return Entry(result.ended("skipped"))
+        return Entry(replace(result, was_done=True).ended("skipped"))
     try:
         check_output(job, replace(options, overwrite=True) if verdict.is_free else options, free)
     except OutputExistsError as error:

@@ -78,6 +78,7 @@ class Result:
         elapsed_s: seconds from opening the input to the finished output.
         device: where it was enlarged; None if it was not, or if that is known already.
         may_pass: it failed for a reason outside the image (a full disk, too little memory), maybe gone next time.
+        was_done: it was skipped because the record says that the output was made from it so.
     """
 
     input: Path
@@ -92,6 +93,7 @@ class Result:
     elapsed_s: float = 0.0
     may_pass: bool = False
     device: str | None = field(default=None, compare=False)
+    was_done: bool = False
 
     @classmethod
     def planned(cls, job: Job) -> Result:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from upsample_cli.errors import ImageError
+from upsample_cli.images.codecs.input_file import Input, shown_name
 from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.model import Layout, Metadata, Rows
 from upsample_cli.images.open import open_image, read_header
@@ -44,12 +44,13 @@ class Preview:
     after_shape: tuple[int, int]
 
 
-def preview(image: Path, output: Path, output_shape: tuple[int, int], *, frame: int | None = None) -> Preview:
+def preview(image: Input, output: Input, output_shape: tuple[int, int], *, frame: int | None = None) -> Preview:
     """Read an input and its output again, and cut out the detail in which the input changes most.
 
     Memory is that of the images decoded, one after the other.
 
     Args:
+        image, output: paths, or binary files that can be sought in.
         output_shape: (height, width) that the output must have.
         frame: the one frame of the input that was enlarged, counted from 1; None for the first.
 
@@ -58,7 +59,7 @@ def preview(image: Path, output: Path, output_shape: tuple[int, int], *, frame: 
     """
     new_shape, _ = _shape(output), _shape(image, frame)  # before a pixel is decoded
     if new_shape != output_shape:
-        raise ImageError(output, f"is not the enlarged {image}")
+        raise ImageError(shown_name(output), f"is not the enlarged {shown_name(image)}")
     with open_image(image, max_pixels=MAX_PIXELS, frame=frame) as source:
         shape = (source.info.height, source.info.width)
         look = _Look(shape, _side(shape, new_shape), source.info.layout, source.metadata)
@@ -75,7 +76,7 @@ def preview(image: Path, output: Path, output_shape: tuple[int, int], *, frame: 
     return Preview(overview, before, after, look.box, shape, (len(rows), len(columns)))
 
 
-def _shape(path: Path, frame: int | None = None) -> tuple[int, int]:
+def _shape(path: Input, frame: int | None = None) -> tuple[int, int]:
     """(height, width), from the header alone.
 
     Raises:
@@ -83,7 +84,7 @@ def _shape(path: Path, frame: int | None = None) -> tuple[int, int]:
     """
     info, _ = read_header(path, max_pixels=_ANY_PIXELS, frame=frame)
     if info.height * info.width > MAX_PIXELS:
-        raise ImageError(path, "is too large to be shown here")
+        raise ImageError(shown_name(path), "is too large to be shown here")
     return info.height, info.width
 
 

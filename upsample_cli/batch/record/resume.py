@@ -80,7 +80,7 @@ class Resume:
             if row.output != self.record.real_path(output):
                 continue
             if is_written and stamp_of(row.output) == row.output_stamp:
-                return _result(row, image, output).ended("skipped")
+                return replace(_result(row, image, output), was_done=True).ended("skipped")
             if not is_written and not self._may_pass(row):
                 return _result(row, image, output).ended("failed", error=row.error)
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import stat
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -11,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from upsample_cli.atomic.files import new_file, writing_error
+from upsample_cli.atomic.opened import OpenedFile, open_no_link, opened
 from upsample_cli.cli.report import MAX_GALLERY_IMAGES, gallery_page
 from upsample_cli.cli.report.json_lines import check_folder, check_link
 from upsample_cli.cli.report.summary import Summary
@@ -42,10 +44,10 @@ class Gallery:
     def __init__(self, path: Path, options: Options) -> None:
         self._path, self._options = path, options
         self._shown = 0
-        self._sources: list[Path] = []
+        self._sources: list[OpenedFile] = []
         self._failures: list[str] = []
         check_folder("--gallery", path)
-        check_link("--gallery", path)
+        check_link("--gallery", path)  # to say so in words of its own
         self._may_replace = options.overwrite or _is_page(path)
         _check_writable(path, overwrite=self._may_replace)
         self._articles = tempfile.TemporaryFile()  # noqa: SIM115  closed by __exit__
@@ -67,7 +69,6 @@ class Gallery:
                 self._failures.append(result.error or "")
         elif self._shown < MAX_GALLERY_IMAGES:
             self._shown += 1
-            self._sources.append(result.input)
             self._maker.submit(self._make, result)
 
     def write(self, summary: Summary, elapsed_s: float) -> UpsampleError | None:
@@ -79,8 +80,7 @@ class Gallery:
         if (silent := summary.counts["failed"] - len(self._failures)) > 0:
             lines.append(f"{silent:,} more failures are not listed: a page holds {MAX_FAILURES:,}.")
         try:
-            check_link("--gallery", self._path)  # it may have appeared during the run
-            with new_file(self._path, overwrite=self._may_replace, sources=self._sources) as page:
+            with new_file(self._path, overwrite=self._may_replace, sources=self._sources, follow=False) as page:
                 page.write(gallery_page.head(self._options, lines, self._failures).encode())
                 self._articles.seek(0)
                 shutil.copyfileobj(self._articles, page)
@@ -96,11 +96,19 @@ class Gallery:
             self._articles.write(article)
 
     def _preview(self, result: Result) -> tuple[Preview | None, str]:
+        from upsample_cli.images.codecs.input_file import regular_file
         from upsample_cli.images.preview import preview  # here: it imports Pillow and numpy
 
-        shape = (result.output_height or 0, result.output_width or 0)
+        if result.status != "written" and not result.was_done:
+            return (
+                None,
+                f"{result.output}: is not shown: it was there before, and the record does not know it",
+            )
+        output, shape = Path(result.output or ""), (result.output_height or 0, result.output_width or 0)
         try:
-            return preview(result.input, Path(result.output or ""), shape, frame=self._options.frame), ""
+            with regular_file(result.input) as before, regular_file(output, follow=False) as after:
+                self._sources += [opened(result.input, before), opened(output, after)]
+                return preview(before, after, shape, frame=self._options.frame), ""
         except UpsampleError as error:
             return None, str(error)
         except (OSError, ValueError, MemoryError) as error:  # one missing image is better than no page
@@ -109,9 +117,9 @@ class Gallery:
 
 def _is_page(path: Path) -> bool:
     try:
-        if not path.is_file():
+        if not stat.S_ISREG(path.lstat().st_mode):
             return False
-        with path.open("rb") as file:
+        with open(path, "rb", opener=open_no_link) as file:
             return file.read(len(gallery_page.START)) == gallery_page.START.encode()
     except (OSError, ValueError):
         return False
@@ -119,7 +127,7 @@ def _is_page(path: Path) -> bool:
 
 def _check_writable(path: Path, *, overwrite: bool) -> None:
     try:
-        with suppress(_NotYetError), new_file(path, overwrite=overwrite):
+        with suppress(_NotYetError), new_file(path, overwrite=overwrite, follow=False):
             raise _NotYetError
     except OutputExistsError as error:
         raise UsageError(f"{path} exists already", "give --gallery another name, or add --overwrite") from error
