@@ -19,7 +19,7 @@ from upsample_cli.atomic.folders import Folder, Place, make_bases
 from upsample_cli.atomic.opened import OpenedFile, opened
 from upsample_cli.atomic.same_file import check_inputs_stay
 from upsample_cli.enlarge.run import upsample_file
-from upsample_cli.errors import OutputExistsError, UsageError, WritingError
+from upsample_cli.errors import ImageError, OutputExistsError, UsageError, WritingError
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="permissions of POSIX")
 
@@ -200,7 +200,7 @@ def make_inputs(suffix):
     """private and public, of other pixels."""
     for seed, name in enumerate(("private", "public"), start=1):
         if suffix == ".npy":
-            np.save(f"{name}.npy", np.full((4, 4), seed, np.float32))
+            np.save(f"{name}.npy", np.full((1, 1, 4, 4), seed, np.float32))
         elif suffix == ".wav":
             with wave.open(f"{name}.wav", "wb") as file:
                 file.setparams((1, 2, 8000, 4, "NONE", ""))
@@ -218,7 +218,12 @@ def make_inputs(suffix):
     [
         ("enlarge.run", ".png", ()),
         ("tconv.run.image", ".png", ("run", "a.png", "--weights", "w.npy", "--stride", "2", "-o", "out.png")),
-        ("tconv.run.run", ".npy", ("run", "a.npy", "--factor", "2", "-o", "out.npy")),
+        ("tconv.run.run", ".npy", ("run", "a.npy", "--axes", "3", "--factor", "2", "-o", "out.npy")),
+        (
+            "tconv.weights",
+            ".npy",
+            ("checkerboard", "--weights", "a.npy", "--stride", "2", "--cure", "sums", "-o", "out.npy"),
+        ),
         ("tconv.run.run", ".wav", ("run", "a.wav", "--factor", "2", "-o", "out.wav")),
         ("tconv.run.run", ".tif", ("run", "a.tif", "--axes", "3", "--factor", "2", "-o", "out.tif")),
         (
@@ -396,3 +401,21 @@ def test_of_a_replaced_file_with_a_list_of_readers_its_owner_alone_keeps_the_rig
     with new_file("b.png", overwrite=True, sources=["a.png"]):
         pass
     assert (mode("b.png"), acl_of("b.png")) == ("0o600", None)
+
+
+def test_weights_that_are_exchanged_while_they_are_read_are_refused(monkeypatch):
+    make_inputs(".npy")
+    Path("a.npy").symlink_to("private.npy")
+    files = import_module("upsample_cli.kernels.weights.files")
+    read_npy = files.WEIGHT_READERS[".npy"]
+    assert files.read_weights("a.npy").weight[0, 0, 0, 0] == 1  # the control
+
+    def exchanged(path):
+        state = read_npy(path)
+        Path("a.npy").unlink()
+        Path("a.npy").symlink_to("public.npy")
+        return state
+
+    monkeypatch.setitem(files.WEIGHT_READERS, ".npy", exchanged)
+    with pytest.raises(ImageError, match=r"a\.npy: was exchanged while it was read"):
+        files.read_weights("a.npy")

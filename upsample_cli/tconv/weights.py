@@ -35,7 +35,7 @@ def write_weights(weights: Weights, weight: NDArray[np.float64], path: Path, *, 
             "save the layer's weight in a file of its own",
         )
     content = _WRITERS[suffix](weights, weight)
-    with new_file(path, overwrite=overwrite, sources=[weights.path]) as file:
+    with new_file(path, overwrite=overwrite, sources=[weights.source]) as file:
         file.write(content)
 
 

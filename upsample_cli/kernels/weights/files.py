@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from upsample_cli.atomic.opened import OpenedFile, opened
 from upsample_cli.errors import STOPS, ImageError, UsageError
 from upsample_cli.kernels.weights.readers import MOST_WEIGHTS, WEIGHT_READERS, State, opened_safetensors
 from upsample_cli.special_files import refuse_special
@@ -37,18 +38,23 @@ class Weights:
     """One layer's weight, with the rest of its file.
 
     Args:
-        path: the file.
+        source: the file.
         key: of the weight in it; "" for a file that is one array.
         weight: (in_channels, out_channels / groups, *kernel_size), float64.
         bias: (out_channels,) float64, or None.
         state: the whole file: arrays or tensors by key, read on access.
     """
 
-    path: Path
+    source: OpenedFile
     key: str
     weight: NDArray[np.float64]
     bias: NDArray[np.float64] | None
     state: Mapping[str, Any]
+
+    @property
+    def path(self) -> Path:
+        """Of the file."""
+        return self.source.path
 
     @property
     def axes(self) -> int:
@@ -68,14 +74,18 @@ def read_weights(place: str) -> Weights:
         raise UsageError(f"{path}: no weights end in {path.suffix!r}", f"use one of {', '.join(WEIGHT_READERS)}")
     with _faults_named(path):
         refuse_special(path)
-        state = WEIGHT_READERS[path.suffix.lower()](path)
+        with path.open("rb") as file:
+            source = opened(path, file)
+            state = WEIGHT_READERS[path.suffix.lower()](path)  # libraries open it again
+            if not os.path.samestat(source.status, path.stat()):
+                raise ImageError(path, "was exchanged while it was read", "leave it alone, and try again")
         key = _chosen_key(path, key, state.shapes)
         weight = _array(path, key, state)
         beside = f"{key.removesuffix('weight')}bias"
         bias = _array(path, beside, state) if key.endswith("weight") and beside in state.shapes else None
     if bias is not None and bias.ndim != 1:
         raise ImageError(path, f"{_shown(beside)} is not a bias: it has {bias.ndim} axes", "remove or rename it")
-    return Weights(path, key, weight, bias, state)
+    return Weights(source, key, weight, bias, state)
 
 
 @contextmanager
