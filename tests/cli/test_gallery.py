@@ -17,8 +17,9 @@ from support.running import names, pixels_of, save, upsample
 
 from upsample_cli.atomic.files import new_file
 from upsample_cli.cli.report import gallery
-from upsample_cli.cli.report.summary import Tally
-from upsample_cli.enlarge.job import Options, Result
+from upsample_cli.cli.report.summary import Summary
+from upsample_cli.enlarge.job import Result
+from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import ImageError
 from upsample_cli.images import preview
 
@@ -165,7 +166,7 @@ def page_of(image, output, shape, output_shape):
     """The page of a run that has written one image, or rather of what is there now."""
     with gallery.Gallery(Path("g.html"), Options()) as page:
         page.add(Result(Path(image), Path(output), "written", *shape, *output_shape))
-        assert page.write(Tally(), 1.0) is None
+        assert page.write(Summary(), 1.0) is None
     return Page("g.html")
 
 
