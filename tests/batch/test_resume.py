@@ -435,17 +435,17 @@ def test_an_output_folder_that_cannot_be_made_or_written_to_ends_the_run_in_one_
 def test_an_input_that_is_replaced_or_deleted_in_mid_run_is_not_taken_for_done(monkeypatch):
     for name in ("a", "b", "c", "d"):
         save(f"in/{name}.png", (11, 17))
-    open_image = run.open_image
+    regular_file = run.regular_file
 
-    def late_open_image(path, **keywords):
+    def late_regular_file(path, **keywords):
         if Path(path).name in {"a.png", "d.png"}:
             save(path, (11, 17) if Path(path).name == "a.png" else (7, 5), seed=9)
         if Path(path).name == "b.png":
             Path(path).unlink()
-        return open_image(path, **keywords)
+        return regular_file(path, **keywords)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run, "open_image", late_open_image)
+        patch.setattr(run, "regular_file", late_regular_file)
         assert {name: each[0] for name, each in statuses("in", "-o", "out").items()} == {
             "a.png": "written", "b.png": "failed", "c.png": "written", "d.png": "failed",
         }  # fmt: skip
