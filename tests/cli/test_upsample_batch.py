@@ -81,15 +81,15 @@ def test_an_input_named_twice_is_enlarged_once():
 def test_an_output_that_turns_up_while_its_image_is_decoded_is_not_replaced(monkeypatch):
     save("in/a.png")
     save("in/b.png")
-    open_image = run.open_image
+    regular_file = run.regular_file
 
-    def slow_open_image(path, **keywords):
+    def slow_regular_file(path, **keywords):
         if Path(path).name == "a.png":
             Path("out").mkdir(exist_ok=True)
             Path("out/a_x2.png").write_bytes(b"someone else's")
-        return open_image(path, **keywords)
+        return regular_file(path, **keywords)
 
-    monkeypatch.setattr(run, "open_image", slow_open_image)
+    monkeypatch.setattr(run, "regular_file", slow_regular_file)
     ended = upsample("in", "-o", "out", "--json")
     assert ended.status == 0
     assert [each["status"] for each in ended.document["files"]] == ["skipped", "written"]
@@ -103,16 +103,16 @@ def test_an_output_that_turns_up_while_its_image_is_decoded_is_not_replaced(monk
 def test_an_input_that_vanishes_or_changes_in_mid_run_is_one_line(monkeypatch):
     for name in ("a", "b", "c"):
         save(f"in/{name}.png")
-    open_image = run.open_image
+    regular_file = run.regular_file
 
-    def late_open_image(path, **keywords):
+    def late_regular_file(path, **keywords):
         if Path(path).name == "a.png":
             Path(path).unlink()
         if Path(path).name == "b.png":
             Path(path).write_bytes(b"")
-        return open_image(path, **keywords)
+        return regular_file(path, **keywords)
 
-    monkeypatch.setattr(run, "open_image", late_open_image)
+    monkeypatch.setattr(run, "regular_file", late_regular_file)
     ended = upsample("in")
     assert ended.status == 1
     assert sorted(ended.errors) == [
