@@ -298,7 +298,7 @@ def test_an_unreadable_file_is_one_line(tmp_path, monkeypatch):
     def refuse(*arguments):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("upsample_cli.images.codecs.input_file._open_at_once", refuse)
+    monkeypatch.setattr("upsample_cli.images.codecs.input_file.open_at_once", refuse)
     with pytest.raises(ImageError) as caught:
         probe(path)
     assert "may not be read; check its permissions" in one_line(caught, path)
