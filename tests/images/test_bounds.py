@@ -2,6 +2,7 @@
 
 import io
 import struct
+import time
 import tracemalloc
 import zlib
 from contextlib import contextmanager
@@ -39,11 +40,13 @@ from upsample_cli.enlarge.run import enlarge_image, upsample_file
 from upsample_cli.errors import ImageError
 from upsample_cli.images import limits, metered, preview
 from upsample_cli.images.about import about_image
+from upsample_cli.images.codecs.avif import check_lists
+from upsample_cli.images.codecs.jpeg_markers import check_exif_segments
 from upsample_cli.images.codecs.tiff import stack
 from upsample_cli.images.color.light import light_of
 from upsample_cli.images.metered import MeteredFile
 from upsample_cli.images.model import Layout
-from upsample_cli.images.open import open_animation, open_image, open_pages, read_header
+from upsample_cli.images.open import open_animation, open_image, open_pages, probe, read_header
 
 OVERLAP = "its directories, or what they point to, overlap"
 CIRCLES = "its header is too long or goes in circles"
@@ -433,3 +436,74 @@ def test_a_file_reads_as_before_once_its_header_is_read():
     assert (file.readinto(buffer), file.tell(), file.read(3)) == (9, 9, bytes(3))
     with file.counting(), pytest.raises(ImageError, match=CIRCLES):
         list(map(file.readinto, repeat(buffer)))
+
+
+# Found by an attack ---------------------------------------------------------------------------------------------------
+
+
+def box(kind, content):
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+@pytest.mark.parametrize("count", [100, 50_000])
+def test_lists_of_avif_items_are_bounded_before_libavif_reads_them(count):
+    """libavif compares each item with each other: 50,000 take seconds, a million hours."""
+    items = box(b"iloc", bytes(8) + bytes(10) * count)
+    file = io.BytesIO(
+        box(b"ftyp", b"avif" + bytes(4) + b"avif") + box(b"meta", bytes(4) + box(b"hdlr", bytes(24)) + items)
+    )
+    if count == 100:
+        check_lists(file, "a.avif")
+        return
+    with pytest.raises(ImageError, match="lists more items in its header than any image has"):
+        check_lists(file, "a.avif")
+
+
+def test_boxes_in_a_circle_or_of_no_size_end():
+    for content in (bytes(64), struct.pack(">I4sQ", 1, b"meta", 0), struct.pack(">I4s", 7, b"meta"), b"\0\0\0\x10meta"):
+        check_lists(io.BytesIO(content), "a.avif")
+
+
+@pytest.mark.parametrize("name", ["a.avif", "a.jpg"])
+def test_ordinary_images_pass_the_bounds_of_their_formats(name, tmp_path):
+    """The control."""
+    Image.new("RGB", (17, 11)).save(tmp_path / name, exif=Image.Exif())
+    assert probe(tmp_path / name).width == 17
+
+
+def test_the_exif_block_of_a_jpeg_is_not_joined_from_endless_pieces():
+    piece = b"\xff\xe1" + struct.pack(">H", 30) + b"Exif\0\0" + bytes(22)
+    with pytest.raises(ImageError, match="holds its Exif block in endless pieces"):
+        check_exif_segments(io.BytesIO(b"\xff\xd8" + piece * 301), "a.jpg")
+    check_exif_segments(io.BytesIO(b"\xff\xd8" + piece * 300), "a.jpg")
+
+
+def test_a_pam_header_is_read_in_linear_time():
+    """The quadratic expression took a minute of processor for these 64 KiB."""
+    begun = time.process_time()
+    with pytest.raises(ImageError):
+        probe(io.BytesIO(b"P7\nA" + b" " * 65530))
+    assert time.process_time() - begun < 5
+
+
+@pytest.mark.parametrize(("width", "height"), [(-100, -100), (-1, 5), (5, -1)])
+def test_a_pam_of_negative_size_is_one_line(width, height):
+    head = f"P7\nWIDTH {width}\nHEIGHT {height}\nDEPTH 1\nMAXVAL 255\nENDHDR\n".encode()
+    with pytest.raises(ImageError):
+        probe(io.BytesIO(head + bytes(20_000)))
+
+
+def test_strips_that_claim_far_more_than_their_pixels_are_refused(tmp_path):
+    """Each strip would keep its megabytes for the sake of a row."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, np.zeros((3000, 1), np.uint8), rowsperstrip=1, compression=None, metadata={"x": "y" * 100_000}
+    )
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        counts = file.pages[0].tags["StripByteCounts"]
+        assert counts.count == 3000
+        offsets = file.pages[0].tags["StripOffsets"]
+        offsets.overwrite([8] * 3000)
+        counts.overwrite([100_000 // 4] * 3000)
+    with pytest.raises(ImageError, match="far larger than their pixels"), open_image(path) as source:
+        source.read_rows(0, 1)

@@ -28,6 +28,8 @@ _FLAT = Fraction(1, 2**18)
 _LARGEST_GAIN = 1024
 """Far beyond any use, and small enough for a fine grid of weights."""
 
+_MOST_SIDE = 256
+"""Of a weight file: twice the bilinear kernel of the largest factor."""
 _MOST_WEIGHTS = 2**22
 """Twice those of a layer of 21 channels at factor 32. Python's integers take seconds for this many."""
 
@@ -93,6 +95,7 @@ def _read_file(place: str, factor: int, _stamp: tuple[int, int]) -> tuple[Kernel
     _refuse_bias(weights)
     if made_for not in (None, factor):
         raise GeometryError(f"kernel {weights.path} was fitted for factor {made_for}", f"enlarge {made_for} times")
+    _check_side(place, max(weights.weight.shape[-2:]))
     _check_count(place, weights.weight.size)  # before they become Python's integers
     kernel = kernel_of_weights(place, factor, weights.weight.ravel().tolist(), weights.weight.shape)
     warning = unflat_warning(weights.weight, factor)
@@ -151,6 +154,13 @@ def kernel_of_weights(name: str, factor: int, weights: Sequence[float], shape: S
     if off > _FLAT * denominator or off == 0:
         return kernel
     return replace(kernel, weights=tuple(rounded_phases(kernel.weights, phases, denominator)))
+
+
+def _check_side(name: str, kernel_size: int) -> None:
+    if kernel_size > _MOST_SIDE:
+        raise UsageError(
+            f"kernel {name}: a kernel of {kernel_size} taps is too large", f"give {_MOST_SIDE} at the most"
+        )
 
 
 def _check_count(name: str, count: int) -> None:

@@ -22,6 +22,8 @@ MODES = {
 """What `torch.nn.functional.interpolate` calls a kernel on one, two and three axes, where it has it."""
 _LARGEST_WEIGHT_BYTES = 2**31 - 2**20  # an ONNX file, a protobuf message, ends at 2 GiB
 
+_MOST_CHANNELS = 2**20
+
 
 @dataclass(frozen=True, slots=True)
 class Interpolation:
@@ -128,6 +130,10 @@ def interpolation(
         axes = 2 if isinstance(factor, int) else len(factor)
     if axes not in (1, 2, 3):
         raise GeometryError(f"there is no ConvTranspose{axes}d", "use 1, 2 or 3 axes")
+    if channels > _MOST_CHANNELS:
+        raise UsageError(
+            f"--channels {str(channels)[:20]}: so many channels are too many", f"give {_MOST_CHANNELS} at the most"
+        )
     if channels < 1:
         raise GeometryError(f"channels {channels} is too small", "use 1 or more")
     kernels = tuple(axis_kernel(kernel, each["factor"]) for each in split_axes(axes, {"factor": factor}))

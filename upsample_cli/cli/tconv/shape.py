@@ -14,6 +14,7 @@ from upsample_cli.cli.options import AsDocument
 from upsample_cli.cli.tconv.printing import print_document, result_console, whole_numbers
 from upsample_cli.errors import UsageError
 from upsample_cli.geometry.axes import axis_names
+from upsample_cli.special_files import refuse_special
 from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution, bilinear_layer
 from upsample_cli.tconv.layers.model import Layer
 from upsample_cli.tconv.layers.model_text import LONGEST_MODEL, parse_layers, parse_model
@@ -177,6 +178,7 @@ def _read(file: str) -> str:
     try:
         if file == "-":
             return sys.stdin.read(LONGEST_MODEL + 1)
+        refuse_special(Path(file))
         with Path(file).open(encoding="utf-8") as opened:
             return opened.read(LONGEST_MODEL + 1)
     except (OSError, UnicodeDecodeError, AttributeError) as error:

@@ -7,8 +7,10 @@ from typing import BinaryIO, NamedTuple
 
 from PIL import Image, ImageFile
 
+from upsample_cli.images.codecs.avif import check_lists
 from upsample_cli.images.codecs.content import HEAD_BYTES, format_of_content
 from upsample_cli.images.codecs.gif import extent
+from upsample_cli.images.codecs.jpeg_markers import check_exif_segments
 from upsample_cli.images.codecs.png.ancillary import Ancillary, read_ancillary
 from upsample_cli.images.codecs.readable import readable
 from upsample_cli.images.codecs.webp import webp_size
@@ -40,6 +42,10 @@ def open_with_pillow(file: BinaryIO, name: str, *, max_pixels: int) -> Opened:
     if fmt.name == "webp":
         check_pixels(name, *webp_size(head), max_pixels)  # the decoder allocates when it is created
     with readable(name, fmt):
+        if fmt.name == "avif":
+            check_lists(file, name)
+        if fmt.name == "jpeg":
+            check_exif_segments(file, name)
         chunks = read_ancillary(file) if fmt.name == "png" else None  # first: Pillow inflates profiles without a limit
         file.seek(0)
         import_module(f"PIL.{_PLUGINS.get(fmt.name, fmt.pillow_name.title())}ImagePlugin")

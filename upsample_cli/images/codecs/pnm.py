@@ -25,7 +25,7 @@ _FORMAT = FORMATS["pnm"]
 _HEAD_BYTES = 1 << 16
 _MOST_LEVELS = 65535
 _TOKEN = re.compile(rb"(?:\s|#[^\n]*\n)*(\d+)")
-_PAM_LINE = re.compile(rb"[ \t]*(?:([A-Z]+)[ \t]+([^\n]*)|#[^\n]*|)\n")
+_PAM_LINE = re.compile(rb"[ \t]*+(?:([A-Z]++)[ \t]++([^\n]*+)|#[^\n]*+|)\n")  # possessive: in linear time
 _PAM_TYPES = {
     b"BLACKANDWHITE": Layout("grey"), b"GRAYSCALE": Layout("grey"), b"RGB": Layout("rgb"),
     b"BLACKANDWHITE_ALPHA": Layout("grey", alpha=True), b"GRAYSCALE_ALPHA": Layout("grey", alpha=True),
@@ -108,7 +108,7 @@ def _pam_header(head: bytes) -> PnmHeader:
 
 
 def _checked(header: PnmHeader) -> PnmHeader:
-    if not (header.height and header.width and 0 < header.most <= _MOST_LEVELS):
+    if header.height < 1 or header.width < 1 or not 0 < header.most <= _MOST_LEVELS:
         raise ValueError("no pixels, or no levels")
     return header if header.most < 256 else header._replace(layout=replace(header.layout, depth=16))
 

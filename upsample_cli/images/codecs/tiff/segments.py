@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _PLAIN_BYTES = 1 << 20  # read at a time of pixels that are not compressed
 _LZW = 5
+_SPARE_BYTES = 64 << 20
+"""What strips may take besides four times their pixels: tables and metadata. Overlapping strips can claim any size."""
 
 
 @dataclass
@@ -94,6 +96,8 @@ class Segments:
         expected = 1 if self._plain else self._planes * self._grid[0] * self._grid[1]
         if len(spans) < expected or any(at + size > end for at, size in spans):
             raise ImageError(self.name, "is truncated: the file ends before its image does", COPY)
+        if sum(size for _, size in spans[:expected]) > _SPARE_BYTES + 4 * plain_bytes:
+            raise ImageError(self.name, "is damaged: its strips or tiles are far larger than their pixels", COPY)
 
     def reader(self, kind: TiffKind, losses: set[str]) -> ReadBox:
         """Reads boxes of the page as rows, and adds to `losses` as `TiffKind.rows` does."""

@@ -27,6 +27,8 @@ from upsample_cli.images.space import size_text
 if TYPE_CHECKING:
     from tifffile import TiffPage
 
+MAX_STACK_SAMPLES = 1 << 29
+"""As many as `tconv run` takes of a sound or an array."""
 MAX_STACK_BYTES = 4 << 30
 """It is in memory as a whole, and more than once."""
 
@@ -53,7 +55,10 @@ def read_stack(source: Input) -> NDArray[Any]:
             raise ImageError(name, "is no stack of grey pages of one size", "give --axes 2")
         height, width = pages[0].shape
         dtype = np.dtype(pages[0].dtype)
-        size_bytes = len(pages) * height * width * dtype.itemsize
+        samples = len(pages) * height * width
+        if samples > MAX_STACK_SAMPLES:
+            raise ImageError(name, f"has more than {MAX_STACK_SAMPLES} samples", "cut it into smaller ones")
+        size_bytes = samples * dtype.itemsize
         if size_bytes > MAX_STACK_BYTES:
             cause = f"{len(pages)} pages of {width}×{height} take {size_text(size_bytes)}"
             raise ImageError(name, f"{cause}, more than {size_text(MAX_STACK_BYTES)}", "cut it into smaller ones")

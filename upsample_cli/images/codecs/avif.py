@@ -1,0 +1,48 @@
+"""AVIF: the lists of items in its header, bounded before libavif reads them, which takes time in their square."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from upsample_cli.errors import ImageError
+
+MAX_LIST_BYTES = 128 << 10
+"""Of one list: an image of 4,096 tiles needs half of it."""
+
+_LISTS = {b"iloc", b"iinf", b"iref", b"ipma"}
+_CONTAINERS = {b"moov": 0, b"trak": 0, b"iprp": 0, b"meta": 4}
+"""Boxes that hold boxes, and what comes before those."""
+
+
+def check_lists(file: BinaryIO, name: str) -> None:
+    """Refuse a header with endless lists of items.
+
+    Raises:
+        ImageError: naming the list.
+    """
+    for kind, size_bytes in _boxes(file, 0, file.seek(0, 2)):
+        if kind in _LISTS and size_bytes > MAX_LIST_BYTES:
+            cause = f"lists more items in its header than any image has ({kind.decode()}, {size_bytes:,} bytes)"
+            raise ImageError(name, cause, "convert it, or get a new copy")
+
+
+def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int]]:
+    """The kind and the size of each box from `start` to `end`, and of those in it.
+
+    Source: ISO/IEC 14496-12, 4.2: a size of 1 is followed by one of 64 bits, and 0 means to the end.
+    """
+    while start + 8 <= end:
+        file.seek(start)
+        size, kind = struct.unpack(">I4s", file.read(8))
+        head = 8
+        if size == 1:
+            (size,), head = struct.unpack(">Q", file.read(8).ljust(8, b"\0")), 16
+        stop = end if size == 0 else min(start + size, end)
+        if stop < start + head:
+            return
+        yield kind, stop - start
+        if kind in _CONTAINERS:
+            yield from _boxes(file, start + head + _CONTAINERS[kind], stop)
+        start = stop
