@@ -20,6 +20,8 @@ from upsample_cli.geometry.tiles import plan_for_budget
 from upsample_cli.kernels.kernel import axis_of, kernel_named
 
 needs_compiled = pytest.mark.skipif(not compiled_modules(), reason=NOT_COMPILED)
+MODULES = compiled_modules() or [None]  # None: skipped, by `needs_compiled`
+NAMES = [getattr(module, "__name__", "none") for module in MODULES]
 DTYPES = {np.uint8: torch.uint8, np.uint16: torch.uint16}
 KERNELS = ["bilinear", "nearest", "bicubic", "bspline"]
 MANY = 2**40  # bytes: a single tile
@@ -41,7 +43,7 @@ def enlarged(pixels, factor, module, *, kernel="bilinear", has_alpha=False):
 
 
 @needs_compiled
-@pytest.mark.parametrize("module", compiled_modules(), ids=lambda each: each.__name__)
+@pytest.mark.parametrize("module", MODULES, ids=NAMES)
 @pytest.mark.parametrize("pixel_type", DTYPES)
 @pytest.mark.parametrize("factor", range(1, 65))
 def test_every_factor_is_exact(factor, pixel_type, module):
@@ -55,7 +57,7 @@ def test_every_factor_is_exact(factor, pixel_type, module):
 
 
 @needs_compiled
-@pytest.mark.parametrize("module", compiled_modules(), ids=lambda each: each.__name__)
+@pytest.mark.parametrize("module", MODULES, ids=NAMES)
 @given(
     kernel=st.sampled_from(KERNELS),
     pixel_type=st.sampled_from(list(DTYPES)),
@@ -227,7 +229,7 @@ def test_what_it_cannot_do_it_says(kernel, arithmetic):
 
 
 @needs_compiled
-@pytest.mark.parametrize("module", compiled_modules(), ids=lambda each: each.__name__)
+@pytest.mark.parametrize("module", MODULES, ids=NAMES)
 def test_channels_that_do_not_meet_in_a_vector_are_refused(module):
     """With 5/4 of a vector's lanes, one vector holds the end of one pixel and the start of the next."""
     lanes = module.lanes("H")

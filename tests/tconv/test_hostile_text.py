@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import subprocess
 import sys
 import time
@@ -302,3 +303,15 @@ def test_any_layer_of_another_framework_is_a_result_or_an_error_of_ours(framewor
 def test_any_text_is_a_model_or_an_error_of_ours(text):
     with contextlib.suppress(GeometryError):
         assert parse_model(text)
+
+
+def test_channels_of_three_hundred_digits_are_one_line(capsys, monkeypatch):
+    status, printed, line = call(capsys, monkeypatch, "kernel", "--factor", "2", "--channels", "1" + "0" * 300)
+    assert (status, printed, line.count("\n")) == (2, "", 1)
+    assert "there are too many channels" in line
+
+
+def test_a_pipe_as_a_text_of_layers_is_refused(capsys, monkeypatch, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    status, _, line = call(capsys, monkeypatch, "shape", "8x8", "--file", str(tmp_path / "pipe"))
+    assert (status, "is not a regular file" in line) == (1, True)

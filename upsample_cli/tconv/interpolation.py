@@ -131,9 +131,7 @@ def interpolation(
     if axes not in (1, 2, 3):
         raise GeometryError(f"there is no ConvTranspose{axes}d", "use 1, 2 or 3 axes")
     if channels > _MOST_CHANNELS:
-        raise UsageError(
-            f"--channels {str(channels)[:20]}: so many channels are too many", f"give {_MOST_CHANNELS} at the most"
-        )
+        raise UsageError("there are too many channels", f"give {_MOST_CHANNELS} at the most")
     if channels < 1:
         raise GeometryError(f"channels {channels} is too small", "use 1 or more")
     kernels = tuple(axis_kernel(kernel, each["factor"]) for each in split_axes(axes, {"factor": factor}))
