@@ -23,6 +23,7 @@ from upsample_cli.images.codecs.input_file import regular_file
 from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.color.light import light_of
 from upsample_cli.images.formats import Format, format_named
+from upsample_cli.images.limits import check_all_frames
 from upsample_cli.images.metadata.carried import metadata_for_output
 from upsample_cli.images.metadata.policy import under_policy
 from upsample_cli.images.model import Frames, FrameWriter, ImageInfo, Layout, Metadata, Sink, Source
@@ -99,6 +100,7 @@ def enlarge_image(
 
         info, metadata = under_policy(source.info, source.metadata, options.metadata)
         _check_header(job, info)
+        check_all_frames(str(job.input), job.resolved.frames, info.height, info.width, options.max_pixels)
         warnings = tuple(dict.fromkeys((*info.warnings, *job.resolved.warnings)))
         check_strict(job.input, warnings, options)
         settings = engine_settings(options, job.resolved.kernel)  # no device ends it before there is a file
