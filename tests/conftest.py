@@ -1,5 +1,6 @@
 """What all tests share: repeatable examples, and one torch thread."""
 
+import os
 import signal
 import sys
 
@@ -11,6 +12,8 @@ from support.skips import pytest_configure  # noqa: F401  # a hook
 too_slow = [HealthCheck.too_slow]
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None, suppress_health_check=too_slow)
 settings.load_profile("repeatable")
+
+os.umask(0o022)  # tests look at permissions
 
 
 # Who starts the tests may be deaf to these (a shell without job control, nohup), and children inherit that.

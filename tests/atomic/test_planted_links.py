@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -210,7 +211,7 @@ def test_without_open_folders_links_are_looked_for_by_path(monkeypatch):
     Path("out").mkdir()
     Path("out/sub").symlink_to("../../victim")
     (job,), options = planned("in", output="elsewhere/")
-    job = type(job)(job.input, Path("out/sub/b.png"), "png", 11, 17, place=Place(Path("out"), Path("out"), Path("in")))
+    job = replace(job, output=Path("out/sub/b.png"), place=Place(Path("out"), Path("out"), Path("in")))
     with pytest.raises(WritingError, match="out/sub: is a symbolic link"):
         enlarge_image(job, options)
     Path("out/sub").unlink()

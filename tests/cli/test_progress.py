@@ -28,7 +28,8 @@ def clock(monkeypatch):
 
 
 def jobs(count):
-    return [job_of(Path(f"in/[{index}] of a rather long name.png"), Path("o.png"), 100, 201) for index in range(count)]
+    names = [f"in/[{index}] of a rather long name.png" for index in range(count)]
+    return [job_of(Path(name), Path("o.png"), 100, 201, factor=3) for name in names]
 
 
 def drawn(bars, columns):

@@ -212,8 +212,8 @@ def test_what_may_not_be_read_or_written_is_one_line():
     if ended.status == 77:
         pytest.skip("runs as root, which may not give up its privileges here")
     assert recorded.err == (
-        "upsample: locked/.upsample.sqlite: the record cannot be made or opened; "
-        "check the permissions, or give another --output or --state\n"
+        "upsample: locked/.upsample.sqlite: the record cannot be made or opened (Permission denied); "
+        "check its folder, or give another --output or --state\n"
     )
     assert (recorded.status, ended.status, names("locked")) == (1, 1, [])
     assert sorted(ended.errors) == [

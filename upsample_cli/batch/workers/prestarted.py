@@ -27,16 +27,17 @@ def started_worker() -> Started:
     Raises:
         UsageError: if it would import modules from the current folder.
     """
-    import multiprocessing  # here: a run of one image starts none
-
-    from upsample_cli.batch.workers.worker import work
-
     check_child_flags()
-    context = multiprocessing.get_context("spawn")  # a fork would copy torch's locks in the middle of things
-    ours, theirs = context.Pipe()
-    process = context.Process(target=work, args=(theirs,), name="upsample-worker", daemon=True)
-    with distrust_current_folder(), _signals_kept_away():
-        process.start()
+    with distrust_current_folder():
+        import multiprocessing  # here: a run of one image starts none
+
+        from upsample_cli.batch.workers.worker import work
+
+        context = multiprocessing.get_context("spawn")  # a fork would copy torch's locks in the middle of things
+        ours, theirs = context.Pipe()
+        process = context.Process(target=work, args=(theirs,), name="upsample-worker", daemon=True)
+        with _signals_kept_away():
+            process.start()
     theirs.close()  # so that the pipe ends with the worker
     return process, ours
 
