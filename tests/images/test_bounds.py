@@ -153,7 +153,7 @@ def test_metadata_of_other_formats_has_the_same_limit():
     ids=["gif comments", "jpeg remarks", "jpeg exif", "jpeg profile", "png private", "png transparency"],
 )
 def test_a_header_in_a_million_pieces_is_refused(data):
-    file = refused(data, CIRCLES)
+    file = refused(data, f"{CIRCLES}|holds its Exif block in endless pieces")
     assert file.calls <= 300_000 + len(data) // 16
 
 
@@ -360,7 +360,7 @@ def test_a_stack_is_bounded_before_it_is_decoded(tmp_path, monkeypatch):
     path = tmp_path / "a.tif"
     for data, message in (
         (tiff_overlapping(2000, 300), OVERLAP),
-        (tiff_pages(20, 20_000), "20 pages of 20000×20000 take"),
+        (tiff_pages(20, 20_000), "has more than 536870912 samples"),
     ):
         path.write_bytes(data)
         with peak_below(60 << 20), pytest.raises(ImageError, match=message):

@@ -95,8 +95,8 @@ def _read_file(place: str, factor: int, _stamp: tuple[int, int]) -> tuple[Kernel
     _refuse_bias(weights)
     if made_for not in (None, factor):
         raise GeometryError(f"kernel {weights.path} was fitted for factor {made_for}", f"enlarge {made_for} times")
-    _check_side(place, max(weights.weight.shape[-2:]))
     _check_count(place, weights.weight.size)  # before they become Python's integers
+    _check_side(place, max(weights.weight.shape[-2:]))
     kernel = kernel_of_weights(place, factor, weights.weight.ravel().tolist(), weights.weight.shape)
     warning = unflat_warning(weights.weight, factor)
     return kernel, () if warning is None else (warning,)
