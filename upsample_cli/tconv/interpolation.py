@@ -11,6 +11,7 @@ from typing import Any
 
 from upsample_cli.errors import GeometryError, UsageError
 from upsample_cli.geometry.axes import PerAxis, split_axes
+from upsample_cli.geometry.sizes import MAX_SIZE
 from upsample_cli.kernels.profiles import AxisKernel, axis_kernel
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
 
@@ -21,8 +22,6 @@ MODES = {
 }
 """What `torch.nn.functional.interpolate` calls a kernel on one, two and three axes, where it has it."""
 _LARGEST_WEIGHT_BYTES = 2**31 - 2**20  # an ONNX file, a protobuf message, ends at 2 GiB
-
-_MOST_CHANNELS = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +129,8 @@ def interpolation(
         axes = 2 if isinstance(factor, int) else len(factor)
     if axes not in (1, 2, 3):
         raise GeometryError(f"there is no ConvTranspose{axes}d", "use 1, 2 or 3 axes")
-    if channels > _MOST_CHANNELS:
-        raise UsageError("there are too many channels", f"give {_MOST_CHANNELS} at the most")
+    if channels > MAX_SIZE:
+        raise UsageError("there are too many channels", "no axis of a tensor is longer than 2^63 - 1")
     if channels < 1:
         raise GeometryError(f"channels {channels} is too small", "use 1 or more")
     kernels = tuple(axis_kernel(kernel, each["factor"]) for each in split_axes(axes, {"factor": factor}))
