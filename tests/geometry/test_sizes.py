@@ -109,7 +109,9 @@ def test_transposed_sizes_are_torchs_on_the_meta_device():
 
 def test_conv_sizes_are_torchs_on_the_meta_device():
     numbers = LEGAL | {"padding": st.integers(0, 2)}
-    seen = compare_with_torch(many.conv_output_sizes, CONV, "meta", cases(st.integers(1, 200), numbers), 1500)
+    # Of small sizes many are refused. How many of each kind are tried depends on what hypothesis has seen of the code.
+    both = cases(st.integers(1, 200), numbers) | cases(st.integers(1, 20), numbers)
+    seen = compare_with_torch(many.conv_output_sizes, CONV, "meta", both, 1500)
     assert min(seen["accepted"], seen["refused"]) > 200
 
 
