@@ -375,3 +375,12 @@ def test_the_counting_knows_every_call_that_torch_allows_a_checkpoint():
         "torch._utils._rebuild_device_tensor_from_cpu_tensor",
     }
     assert {name for name in called if not name.endswith("Tensor")} - known <= refused
+
+
+def test_a_kernel_far_larger_than_any_factor_needs_is_refused(tmp_path):
+    """A file of 1.5 kB can stand for 2048 taps a side, which take minutes to be made whole."""
+    np.save(tmp_path / "wide.npy", np.full((1, 1, 258, 258), 4 / 258**2))
+    np.save(tmp_path / "fits.npy", np.full((1, 1, 4, 4), 4 / 4**2))
+    with pytest.raises(UsageError, match="kernel_size 258 is too large; give 256 at the most"):
+        chosen_kernel(str(tmp_path / "wide.npy"), 2)
+    assert chosen_kernel(str(tmp_path / "fits.npy"), 2).kernel_size == 4

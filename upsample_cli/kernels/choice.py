@@ -158,9 +158,7 @@ def kernel_of_weights(name: str, factor: int, weights: Sequence[float], shape: S
 
 def _check_side(name: str, kernel_size: int) -> None:
     if kernel_size > _MOST_SIDE:
-        raise UsageError(
-            f"kernel {name}: a kernel of {kernel_size} taps is too large", f"give {_MOST_SIDE} at the most"
-        )
+        raise UsageError(f"kernel {name}: kernel_size {kernel_size} is too large", f"give {_MOST_SIDE} at the most")
 
 
 def _check_count(name: str, count: int) -> None:

@@ -85,7 +85,7 @@ def kernels_for(names: Sequence[str] | None, factor: int, channels: int) -> dict
     """The kernels to be compared.
 
     Args:
-        names: as `kernel_choice.chosen_kernel` takes them; None for all that have a name, each weight once.
+        names: as `kernels.choice.chosen_kernel` takes them; None for all that have a name, each weight once.
         channels: of the image, 1 or 3.
 
     Raises:
