@@ -1,46 +1,191 @@
-"""Every error this package raises on purpose.
+"""Errors as data: what failed, why, and what to do next.
 
-One root, `UpsampleError`; whoever calls the package needs to catch nothing else. A message names the thing, the cause
-and the next step, in one line. The root carries the exit status of the command line, so that no table elsewhere has to
-be kept in step.
+`UpsampleError` is the root of every error that this package raises on purpose. An error carries a `Failure`: a stable
+code and the parts of a sentence. A setting in a sentence is a `Setting`, not text: the Python API writes it as
+`overwrite=True`, the command line as `--overwrite`.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 STOPS = (KeyboardInterrupt, SystemExit, GeneratorExit)
 """What ends a program or a generator. Any other BaseException is a library's fault, like a panic of one in Rust."""
+
+FAILURES = {
+    "usage": "an option or argument that cannot be carried out",
+    "geometry": "sizes or layer settings that do not fit together",
+    "device": "the device is missing, or cannot do the arithmetic",
+    "not-found": "the input does not exist",
+    "unreadable": "the input cannot be opened or read",
+    "not-an-image": "the input is empty, a folder, a link or a file in an unknown format",
+    "unsupported": "the input is valid but uses a feature that is not supported",
+    "damaged": "the input is damaged or truncated",
+    "too-large": "the input is larger than a limit allows",
+    "no-memory": "the input does not fit into memory",
+    "changed": "the input changed during the run",
+    "timeout": "the image took longer than the limit",
+    "loss-refused": "a loss that `strict` does not allow",
+    "no-kernel": "no kernel suits the image",
+    "cannot-hold": "the output's format cannot hold the enlarged image",
+    "exists": "the output exists already",
+    "unwritable": "the system refused to write the output",
+    "no-space": "the disk or the quota is full",
+    "worker-exit": "the process or the cluster worker at work on the image ended",
+    "record": "the record of a batch cannot be used",
+    "interrupted": "the run was stopped",
+    "unexpected": "a fault of this package or of a library",
+    "earlier": "the image failed in a run of an older version, which recorded no code",
+}
+"""What each code of a failure means. Codes are stable: one may be added, none changes its meaning."""
+
+LOSSES = {
+    "alpha": "transparency is removed or becomes on or off",
+    "colour": "colours are converted to another space",
+    "palette": "colours are reduced in number",
+    "depth": "bits per channel are reduced",
+    "range": "colour values outside what the output stores are cut off",
+    "channels": "channels are left out",
+    "frames": "frames or pages are left out",
+    "preview": "the image that is read is a small preview of another",
+    "profile": "the colour profile is left out",
+    "metadata": "metadata are left out",
+    "maker-note": "the camera maker's note moves and may be incomplete",
+    "stretched": "the proportion of the image changes",
+    "pattern": "the kernel leaves a pattern in even areas",
+    "extension": "the output's extension belongs to another format",
+    "rerun": "the output is made again, because it or its input changed",
+}
+"""What each code of a loss or remark means. Stable as the codes of failures are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting in a sentence.
+
+    Args:
+        name: of the parameter in the Python API.
+        value: to give it, or True for a switch; None to name the setting alone.
+    """
+
+    name: str
+    value: str | int | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.value is None else f"{self.name}={self.value}"
+
+
+Text = str | tuple[str | Setting, ...]
+"""A part of a sentence, or parts to join."""
+Spelling = Callable[[Setting], str]
+
+
+def joined(*texts: Text) -> tuple[str | Setting, ...]:
+    """Texts as one."""
+    return tuple(part for text in texts for part in ((text,) if isinstance(text, str) else text))
+
+
+def spelled(text: Text, spell: Spelling = str) -> str:
+    """A text as a string, with each setting as `spell` writes it.
+
+    >>> spelled(("add ", Setting("overwrite", True), " to replace it"))
+    'add overwrite=True to replace it'
+    """
+    return text if isinstance(text, str) else "".join(part if isinstance(part, str) else spell(part) for part in text)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something was not done.
+
+    Args:
+        kind: one of `FAILURES`.
+        cause: what is wrong; no full stop at the end.
+        next_step: what to do next; empty where the cause already says it.
+        path: the file it is wrong with, shown first; empty where the cause names what it is about.
+        limit_s: of a timeout, seconds.
+    """
+
+    kind: str
+    cause: Text
+    next_step: Text = ""
+    path: str = ""
+    limit_s: float | None = None
+
+    def sentence(self, spell: Spelling = str) -> str:
+        """One line: file, cause, next step.
+
+        >>> Failure("not-found", "no such file", "check the name", "a.png").sentence()
+        'a.png: no such file; check the name'
+        """
+        line = f"{self.path}: " * bool(self.path) + spelled(self.cause, spell)
+        return f"{line}; {spelled(self.next_step, spell)}" if self.next_step else line
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What an output lacks of its input, or what else the user may not expect of it.
+
+    Args:
+        kind: one of `LOSSES`.
+        text: one line.
+    """
+
+    kind: str
+    text: Text
+
+    def __str__(self) -> str:
+        return spelled(self.text)
 
 
 class UpsampleError(Exception):
     """Root of all errors of this package.
 
     Args:
-        cause: what is wrong, naming the thing it is wrong with; no full stop at the end.
-        next_step: what to type or do next; empty where the cause already says it.
+        cause: what is wrong, naming the thing it is wrong with.
+        next_step: what to do next.
+        kind: one of `FAILURES`; by default that of the class.
     """
 
     exit_status = 1
+    kind = "unexpected"
 
-    def __init__(self, cause: str, next_step: str = "") -> None:
-        self.cause = cause
-        self.next_step = next_step
-        super().__init__(f"{cause}; {next_step}" if next_step else cause)
+    def __init__(self, cause: Text, next_step: Text = "", *, kind: str = "") -> None:
+        self.failure = Failure(kind or self.kind, cause, next_step)  # `args` stay those of the call, for pickle
+
+    def __str__(self) -> str:
+        return self.failure.sentence()
+
+    @property
+    def cause(self) -> Text:
+        """What is wrong."""
+        return self.failure.cause
+
+    @property
+    def next_step(self) -> Text:
+        """What to do next."""
+        return self.failure.next_step
 
 
 class UsageError(UpsampleError):
     """An option, argument or call that cannot be carried out whatever the images are."""
 
     exit_status = 2
+    kind = "usage"
 
 
 class GeometryError(UsageError):
     """Sizes or layer settings that do not fit together."""
 
+    kind = "geometry"
+
 
 class DeviceError(UsageError):
     """A device that is not there, or cannot do the arithmetic asked of it."""
+
+    kind = "device"
 
 
 class ImageError(UpsampleError):
@@ -49,20 +194,37 @@ class ImageError(UpsampleError):
     Args:
         path: the file; shown first in the message.
         cause: what is wrong with it.
-        next_step: what to type or do next.
+        next_step: what to do next.
+        kind: one of `FAILURES`.
+        limit_s: see `Failure`.
     """
 
-    def __init__(self, path: str | os.PathLike[str], cause: str, next_step: str = "") -> None:
+    kind = "damaged"
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        cause: Text,
+        next_step: Text = "",
+        *,
+        kind: str = "",
+        limit_s: float | None = None,
+    ) -> None:
+        super().__init__(cause, next_step, kind=kind)
         self.path = os.fspath(path)
-        super().__init__(f"{self.path}: {cause}", next_step)
+        self.failure = replace(self.failure, path=self.path, limit_s=limit_s)
 
 
 class WritingError(ImageError):
     """The system refused the output: a full disk, a folder that may not be written to. The image is not at fault."""
 
+    kind = "unwritable"
+
 
 class InputChangedError(ImageError):
     """The input is not the one that the run was planned for. The next run plans for what it is then."""
+
+    kind = "changed"
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(path, "changed after the run was planned", "start the run again")
@@ -73,23 +235,32 @@ class OutputExistsError(ImageError):
 
     Args:
         path: the output.
-        reason: what is to be said of it, and what to do, in one line.
+        cause: what is to be said of it.
+        next_step: what to do.
     """
 
+    kind = "exists"
+
     def __init__(
-        self, path: str | os.PathLike[str], reason: str = "exists already; add --overwrite to replace it"
+        self,
+        path: str | os.PathLike[str],
+        cause: Text = "exists already",
+        next_step: Text = ("add ", Setting("overwrite", True), " to replace it"),
     ) -> None:
-        super().__init__(path, reason)
+        super().__init__(path, cause, next_step)
 
 
 class RecordError(UpsampleError):
     """The record of a batch cannot be used: another run is at work on it, it is damaged, or it cannot be written."""
+
+    kind = "record"
 
 
 class Interrupted(UpsampleError):  # noqa: N818  nobody made an error
     """The work was asked to stop (Ctrl-C) and has cleaned up after itself."""
 
     exit_status = 130
+    kind = "interrupted"
 
     def __init__(self) -> None:
         super().__init__("stopped before the end")

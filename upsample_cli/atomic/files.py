@@ -240,7 +240,7 @@ def check_replaceable(path: str | os.PathLike[str], status: os.stat_result, *, o
         raise ImageError(path, "is a folder", "remove it, or give another --output or --name")
     if stat.S_ISLNK(status.st_mode):
         cause, next_step = "is a symbolic link, which is neither followed nor replaced", "remove it, or write elsewhere"
-        raise WritingError(path, cause, next_step) if overwrite else OutputExistsError(path, f"{cause}; {next_step}")
+        raise (WritingError if overwrite else OutputExistsError)(path, cause, next_step)
     if not stat.S_ISREG(status.st_mode):
         raise ImageError(path, "is not a regular file and is not replaced", "give another --output, or - for a pipe")
     if not overwrite:

@@ -1,0 +1,22 @@
+"""How the command line writes what the library calls settings."""
+
+from __future__ import annotations
+
+from upsample_cli.errors import Failure, Loss, Setting, spelled
+
+_OPTIONS = {"memory_bytes": "memory", "timeout_s": "timeout"}
+
+
+def option(setting: Setting) -> str:
+    """A setting as an option is typed.
+
+    >>> option(Setting("max_pixels", 100)), option(Setting("overwrite", True)), option(Setting("timeout_s"))
+    ('--max-pixels 100', '--overwrite', '--timeout')
+    """
+    name = "--" + _OPTIONS.get(setting.name, setting.name).replace("_", "-")
+    return name if setting.value is None or setting.value is True else f"{name} {setting.value}"
+
+
+def sentence(fact: Failure | Loss) -> str:
+    """The line about a failure or a loss."""
+    return fact.sentence(option) if isinstance(fact, Failure) else spelled(fact.text, option)
