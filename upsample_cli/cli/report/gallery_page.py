@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from upsample_cli.cli.report.printable import one_line
+from upsample_cli.cli.spelling import sentence, warnings
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
 
@@ -76,13 +77,13 @@ def article(result: Result, shown: Preview | None, excuse: str) -> str:
         excuse: why there is no preview.
     """
     name = _text(str(result.input))
-    warnings = "".join(f"<p>Warning: {_text(warning)}</p>\n" for warning in result.warnings)
+    notes = "".join(f"<p>Warning: {_text(sentence(warning))}</p>\n" for warning in warnings(result))
     images = f"<p>{_text(excuse)}</p>\n" if shown is None else _images(name, shown)
     facts = [f"to {_text(str(result.output))}"]
     if result.width is not None and result.output_width is not None:
         facts.append(f"{result.width}×{result.height} to {result.output_width}×{result.output_height}")
     facts.append(f"{result.elapsed_s:.2f} s" if result.status == "written" else result.status)
-    return f"<article>\n<h2>{name}</h2>\n<p>{', '.join(facts)}</p>\n{warnings}{images}</article>\n"
+    return f"<article>\n<h2>{name}</h2>\n<p>{', '.join(facts)}</p>\n{notes}{images}</article>\n"
 
 
 def _images(name: str, shown: Preview) -> str:
