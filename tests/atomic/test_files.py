@@ -73,7 +73,7 @@ def test_after_any_exception_nothing_is_left_and_nothing_is_lost(tmp_path, error
 def test_an_existing_file_is_replaced_only_if_asked(tmp_path):
     target = tmp_path / "a.png"
     target.write_bytes(b"old")
-    with pytest.raises(OutputExistsError, match=r"a\.png: exists already; add --overwrite"):
+    with pytest.raises(OutputExistsError, match=r"a\.png: exists already; add overwrite=True"):
         write(target)
     with new_file(target, overwrite=True) as file:
         file.write(b"new")

@@ -12,36 +12,34 @@ from upsample_cli.atomic.files import writing_error
 from upsample_cli.batch.carry import carry_out
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
-from upsample_cli.errors import DeviceError, ImageError, Interrupted, OutputExistsError, UsageError
+from upsample_cli.errors import MORE_MEMORY, DeviceError, ImageError, Interrupted, OutputExistsError, UsageError
 
 JOB = job_of("a.png", "o/a.png", 7, 5, losses=("a loss",))
 
 
 def too_large():
-    error = ImageError("a.png", "does not fit into memory", "give --workers 1")
-    error.__cause__ = MemoryError()
-    return error
+    return ImageError("a.png", "does not fit into memory", MORE_MEMORY, kind="no-memory")
 
 
 FAILURES = [
     (ImageError("a.png", "is damaged", "get another"), "a.png: is damaged; get another", False),
     (UsageError("too little", "give more"), "a.png: too little; give more", False),
     (DeviceError("no such device"), "a.png: no such device", False),
-    (MemoryError(), "a.png: not enough memory to hold the image; give --workers 1, or enlarge it elsewhere", True),
-    (too_large(), "a.png: does not fit into memory; give --workers 1", True),
+    (MemoryError(), "a.png: not enough memory to hold the image; give workers=1, or enlarge it elsewhere", True),
+    (too_large(), "a.png: does not fit into memory; give workers=1, or enlarge it elsewhere", True),
     (
         RuntimeError("two\n  lines"),
-        "a.png: RuntimeError: two lines; this should not happen: --debug shows where",
+        "a.png: RuntimeError: two lines; this should not happen: debug shows where",
         False,
     ),
     (
         writing_error("o/a.png", OSError(errno.ENOSPC, "")),
-        "o/a.png: cannot be written: the disk is full; free some space, or give --output a folder on another disk",
+        "o/a.png: cannot be written: the disk is full; free some space, or give output a folder on another disk",
         True,
     ),
     (
         writing_error("o/a.png", OSError(errno.EACCES, "")),
-        "o/a.png: cannot be written: its folder may not be written to; check the permissions, or give another --output",
+        "o/a.png: cannot be written: its folder may not be written to; check the permissions, or give another output",
         True,
     ),
     (
@@ -69,7 +67,7 @@ def carried(monkeypatch):
 @pytest.mark.parametrize(("error", "line", "may_pass"), FAILURES)
 def test_each_failure_is_one_line_and_says_whether_it_may_pass(carried, error, line, may_pass):
     result = carried(error)
-    assert (result.status, result.error, result.may_pass) == ("failed", line, may_pass)
+    assert (result.status, result.error, result.failure.may_pass) == ("failed", line, may_pass)
     assert (result.output_height, result.output, result.warnings) == (14, Path("o/a.png"), ("a loss",))
     assert result.elapsed_s > 0
 

@@ -29,11 +29,12 @@ from upsample_cli.batch.cluster.executor import ClusterExecutor
 from upsample_cli.batch.cluster.scheduler import check_workers, connected, version_line
 from upsample_cli.batch.cluster.wire import received, sent
 from upsample_cli.batch.cluster.worker import RunSpec, StorageProbe, enlarge, misfit
+from upsample_cli.batch.plain import plain_failure
 from upsample_cli.batch.plan import Entry
 from upsample_cli.batch.run import run_entries
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
-from upsample_cli.errors import Interrupted, UpsampleError, UsageError
+from upsample_cli.errors import Failure, Interrupted, Loss, Setting, UpsampleError, UsageError
 
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
@@ -189,7 +190,7 @@ def test_a_image_that_crashes_or_hangs_fails_alone_and_takes_no_dask_worker_with
     assert Counter(result.status for result in found.values()) == {"written": 12, "failed": 3}
     assert found["segfault"].error.startswith("segfault.png: crashed the process that was at work on it (SIGSEGV); ")
     assert found["exit"].error.startswith("exit.png: crashed the process that was at work on it (status 3); ")
-    assert found["hang"].error == "hang.png: took longer than --timeout 1 and was stopped; give it more seconds"
+    assert found["hang"].error == "hang.png: took longer than timeout_s=1 and was stopped; give it more seconds"
     assert found["good3"].output == Path("good3_x2.png")
     assert {Path(f"good{index}_x2.png").read_bytes() for index in range(12)} == {b"half whole"}
     assert Counter(events) == Counter((kind, f"{name}.png") for name in wanted for kind in ("started", "ended"))
@@ -200,7 +201,7 @@ def test_a_image_that_crashes_or_hangs_fails_alone_and_takes_no_dask_worker_with
 def test_a_image_that_kills_dask_workers_is_given_up_and_others_go_on(cluster):
     pool = executor(cluster)
     result = pool.submit(job("poison")).result(timeout=LONG_S)
-    assert (result.status, result.may_pass) == ("failed", True)
+    assert (result.status, result.failure.may_pass) == ("failed", True)
     assert result.error == "poison.png: 2 Dask workers were lost while they had it; look at their logs"
     assert Path("poison.begun").read_text(encoding="ascii") == "x" * (ALLOWED_FAILURES + 1)
     assert pool.submit(job("good")).result(timeout=LONG_S).status == "written"
@@ -213,7 +214,7 @@ def test_a_image_that_kills_dask_workers_is_given_up_and_others_go_on(cluster):
 def test_what_a_lost_worker_had_written_is_not_taken_for_anothers_file(cluster):
     found, _ = results(cluster, ["late"])
     assert Path("late.begun").read_text(encoding="ascii") == "x"
-    assert (found["late"].status, found["late"].warnings) == ("written", ())
+    assert (found["late"].status, found["late"].losses) == ("written", ())
     # The control: what turned up while no worker was lost is another's.
     save("existing_x2.png", (40, 44))
     found, _ = results(cluster, ["existing"])
@@ -316,13 +317,15 @@ def test_an_absent_scheduler_is_one_line_within_seconds():
 
 @pytest.mark.parametrize("address", ["nonsense", "tcp://", "tcp://host", "foo://host:1", "tcp://a/b:1"])
 def test_what_is_no_address_is_said_at_once(address):
-    with pytest.raises(UsageError, match=f"--cluster {address} is no address of a scheduler; give it such as tcp://"):
+    with pytest.raises(
+        UsageError, match=f"cluster={address} is not the address of a scheduler; give it such as tcp://"
+    ):
         connected(address, warn=pytest.fail)
 
 
 def test_dask_not_installed_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(UsageError, match=r"--cluster needs dask.distributed; pip install 'upsample-cli\[cluster\]'"):
+    with pytest.raises(UsageError, match=r"cluster needs dask.distributed; pip install 'upsample-cli\[cluster\]'"):
         connected("tcp://127.0.0.1:1", warn=pytest.fail)
 
 
@@ -403,14 +406,20 @@ def test_images_that_have_no_room_wait_and_are_not_begun_when_the_run_ends(in_a_
 
 # What comes from a worker -------------------------------------------------------------------------------------------
 
-FAILED = Result(Path("a.png"), Path("b.png"), "failed", 3, 4, 6, 8, ("lost",), "a.png: bad", 0.5, may_pass=True)
+FAILED = Result(Path("a.png"), Path("b.png"), "failed", 3, 4, 6, 8, (Loss("alpha", "lost"),),
+                Failure("killed", "bad", ("give fewer ", Setting("workers")), "a.png"), 0.5)  # fmt: skip
 
 
 def test_a_result_comes_back_as_plain_values_and_is_the_same():
     answer = json.loads(json.dumps(sent(FAILED, "cpu")))
     assert received(answer, job_of(Path("a.png"), Path("b.png"), 3, 4)) == (FAILED, "cpu")
-    unread = Result(Path("a.png"), Path("b.png"), "failed", error="a.png: cannot be opened")
+    unread = Result(
+        Path("a.png"), Path("b.png"), "failed", failure=Failure("unreadable", "cannot be opened", "", "a.png")
+    )
     assert received(sent(unread, None), job_of(Path("a.png"), Path("b.png"), 3, 4)) == (unread, None)
+
+
+BAD = plain_failure(FAILED.failure)
 
 
 class _Text(str):
@@ -421,9 +430,12 @@ class _Text(str):
     "wrong",
     [
         *({name: value} for name in sent(FAILED, None) for value in (b"", (), {"a": 1}, object(), float("nan"))),
-        {"status": "planned"}, {"status": ["written"]}, {"status": "written"}, {"error": None}, {"error": _Text("x")},
-        {"height": 0}, {"width": True}, {"output_width": 1.0}, {"warnings": [1]}, {"warnings": "lost"},
-        {"elapsed_s": float("inf")}, {"may_pass": 1}, {"device": _Text("cpu")}, {"input": "/etc/passwd"},
+        {"status": "planned"}, {"status": ["written"]}, {"status": "written"}, {"failure": None}, {"failure": "x"},
+        {"failure": BAD | {"kind": "mine"}}, {"failure": BAD | {"cause": "x"}},
+        {"failure": BAD | {"cause": [_Text("x")]}},
+        {"height": 0}, {"width": True}, {"output_width": 1.0}, {"losses": [1]}, {"losses": "lost"},
+        {"losses": [["alpha", "lost"]]}, {"losses": [["mine", ["lost"]]]},
+        {"elapsed_s": float("inf")}, {"device": _Text("cpu")}, {"input": "/etc/passwd"},
     ],
     ids=str,
 )  # fmt: skip
@@ -443,7 +455,7 @@ def test_a_worker_that_answers_something_else_fails_that_image_alone(cluster, mo
     with monkeypatch.context() as patched:
         patched.setattr(cluster_module, "enlarge", cluster_deeds.answer_nonsense)
         result = pool.submit(job("good")).result(timeout=LONG_S)
-    assert (result.status, result.may_pass) == ("failed", True)
+    assert (result.status, result.failure.may_pass) == ("failed", True)
     expected = "failed on the cluster: ValueError: the Dask worker sent something that is not a result"
     assert result.error == f"good.png: {expected}"
     assert pool.submit(job("good")).result(timeout=LONG_S).status == "written"
@@ -524,5 +536,5 @@ def test_images_are_enlarged_over_tls_and_strangers_are_refused(certificates, tm
     ],
 )
 def test_certificates_that_do_not_go_with_the_address_are_one_line_at_once(address, settings, line):
-    with dask.config.set(settings), pytest.raises(UsageError, match=f"^--cluster {re.escape(line)}"):
+    with dask.config.set(settings), pytest.raises(UsageError, match=f"^cluster={re.escape(line)}"):
         connected(address, warn=pytest.fail)

@@ -138,8 +138,8 @@ def test_a_folder_that_may_not_be_looked_into_is_told_of(monkeypatch):
 
     monkeypatch.setattr(os, "scandir", guarded)
     inputs = list(find_inputs(["f"], recursive=True))
-    assert [each.path.as_posix() for each in inputs if each.error is None] == ["f/a.png", "f/open/c.png"]
-    (told,) = [each.error for each in inputs if each.error is not None]
+    assert [each.path.as_posix() for each in inputs if each.failure is None] == ["f/a.png", "f/open/c.png"]
+    (told,) = [each.failure.sentence() for each in inputs if each.failure is not None]
     assert told == "f/closed: cannot be looked into: Permission denied"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.facts import lines
 from support.running import save, tree
 
 from upsample_cli.batch.inputs import Found, find_inputs
@@ -155,7 +156,7 @@ def test_a_folder_with_nothing_beside_it_needs_an_output():
 def test_an_extension_of_no_image_is_refused():
     save("a.png")
     with pytest.raises(
-        UsageError, match=r"^b.xyz: '.xyz' is no image format's extension; use one of .*\.png.*--format"
+        UsageError, match=r"^b.xyz: '.xyz' is no image format's extension; use one of .*\.png.*add format"
     ):
         planned("a.png", output="b.xyz")
     (entry,) = planned("a.png", output="b.xyz", format="png")
@@ -240,12 +241,12 @@ def test_an_output_that_exists_is_an_error_for_the_only_image_and_passed_over_in
     save("f/a_x2.png")
     (alone,) = planned("f/a.png")
     assert (alone.result.status, alone.job) == ("failed", None)
-    assert alone.result.error == "f/a_x2.png: exists already; add --overwrite to replace it"
+    assert alone.result.error == "f/a_x2.png: exists already; add overwrite=True to replace it"
     save("b.png")
     batch = planned("f/a.png", "b.png")
     assert [entry.result.status for entry in batch] == ["skipped", "planned"]
     skipped = batch[0].result
-    assert skipped.warnings == ("f/a_x2.png: exists already; add --overwrite to replace it",)
+    assert skipped.warnings == ("f/a_x2.png: exists already; add overwrite=True to replace it",)
     assert skipped.error is None
     for result in (alone.result, skipped):  # all that is known is said
         assert (result.height, result.width, result.output_height, result.output_width) == (11, 17, 22, 34)
@@ -287,7 +288,7 @@ def test_a_bad_input_is_a_result_of_its_own_and_the_others_are_planned():
     assert "empty" in results[0].error
     assert "not an image" in results[2].error
     assert "no such file" in results[3].error
-    assert "--max-pixels 2000" in results[4].error
+    assert "max_pixels=2000" in results[4].error
     assert statuses("huge.png", max_pixels=2000) == {"huge.png": "planned"}
 
 
@@ -304,10 +305,10 @@ def test_what_the_format_cannot_hold_is_known_before_any_work():
 def test_strict_makes_a_loss_an_error_before_any_work():
     save("a.png", mode="RGBA")
     (entry,) = planned("a.png", format="jpeg")
-    assert entry.job.warnings == ("JPEG cannot hold transparency; it is laid over white",)
+    assert lines(entry.job.losses) == ("JPEG cannot hold transparency; it is laid over white",)
     (entry,) = planned("a.png", format="jpeg", strict=True)
     assert entry.result.status == "failed"
-    assert entry.result.error.startswith("a.png: refused by --strict: JPEG cannot hold transparency")
+    assert entry.result.error.startswith("a.png: refused by strict: JPEG cannot hold transparency")
     assert statuses("a.png", strict=True) == {"a.png": "planned"}
 
 

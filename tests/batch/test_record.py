@@ -1,5 +1,6 @@
 """The record by itself: sound whenever its process is killed, amid a commit too, and locked as long as it lives."""
 
+import json
 import os
 import random
 import signal
@@ -17,7 +18,7 @@ from support.running import ENVIRONMENT
 from upsample_cli.batch.record.record import RECORD_NAME, Record
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
-from upsample_cli.errors import RecordError
+from upsample_cli.errors import Failure, RecordError, Setting
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 
@@ -106,9 +107,15 @@ def test_another_program_can_read_it(tmp_path):
     record.begin()
     job = job_of(tmp_path / "a.png", tmp_path / "sub" / "a_x3.png", 3, 5, factor=3)
     record.started(job)
-    record.ended(job, Result.planned(job).ended("failed", error="a.png: is bad", may_pass=True, elapsed_s=0.25))
+    failure = Failure("no-space", "is bad", ("add ", Setting("overwrite", True)), "a.png")
+    record.ended(job, Result.planned(job).ended("failed", failure, elapsed_s=0.25))
     record.close()
     db = sqlite3.connect(tmp_path / RECORD_NAME)
-    row = db.execute("SELECT output, status, error, may_pass, seconds, output_height FROM pictures").fetchone()
+    row = db.execute("SELECT output, status, failure, may_pass, seconds, output_height FROM images").fetchone()
     db.close()
-    assert row == ("sub/a_x3.png", "failed", "a.png: is bad", 1, 0.25, 9)
+    *others, text = (*row[:2], *row[3:], row[2])
+    assert others == ["sub/a_x3.png", "failed", 1, 0.25, 9]
+    assert json.loads(text) == {
+        "kind": "no-space", "cause": ["is bad"], "next_step": ["add ", ["overwrite", True]], "path": "a.png",
+        "limit_s": None,
+    }  # fmt: skip

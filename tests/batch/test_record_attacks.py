@@ -21,6 +21,7 @@ from support.running import COMMAND, ENVIRONMENT, Ended, names, save, tree, upsa
 from upsample_cli.atomic.files import remove_temporaries, temporary_path
 from upsample_cli.batch.inputs import find_inputs
 from upsample_cli.batch.outputs import outputs_of
+from upsample_cli.batch.plain import failure_json
 from upsample_cli.batch.plan import plan_run
 from upsample_cli.batch.record import file
 from upsample_cli.batch.record.file import copied, locked
@@ -30,16 +31,17 @@ from upsample_cli.batch.record.resume import open_resume
 from upsample_cli.cli.report.console import file_record
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
-from upsample_cli.errors import RecordError
+from upsample_cli.errors import Failure, RecordError, Setting
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links, pipes and owners of POSIX")
 
 RECORD = Path("out", RECORD_NAME)
 TOKEN = "0123abcd"
+FAILED = failure_json(Failure("damaged", "x", "", "in/a.png"))
 SAME = "input, input_bytes, input_mtime_ns, input_sha256, settings, format, height, width, output_height, output_width"
 COLUMNS = ["output", "input", "input_bytes", "input_mtime_ns", "input_sha256", "settings", "format", "height", "width",
-           "output_height", "output_width", "status", "error", "may_pass", "output_bytes", "output_mtime_ns", "seconds",
-           "ended", "token"]  # fmt: skip
+           "output_height", "output_width", "status", "failure", "may_pass", "output_bytes", "output_mtime_ns",
+           "seconds", "ended", "token"]  # fmt: skip
 LONG_S = 30
 """An attack that hangs is stopped after so long, and the test fails."""
 
@@ -65,18 +67,18 @@ def change(*statements, path=RECORD):
 
 def loosened(*statements):
     """Execute statements on a record whose columns take any value, and give it its own schema again."""
-    set_sql = "UPDATE sqlite_master SET sql = ? WHERE name = 'pictures'"
-    loose = f"CREATE TABLE pictures ({COLUMNS[0]} PRIMARY KEY, {', '.join(COLUMNS[1:])})"
+    set_sql = "UPDATE sqlite_master SET sql = ? WHERE name = 'images'"
+    loose = f"CREATE TABLE images ({COLUMNS[0]} PRIMARY KEY, {', '.join(COLUMNS[1:])})"
     with closing(sqlite3.connect(RECORD)) as db:
-        ((sql,),) = db.execute("SELECT sql FROM sqlite_master WHERE name = 'pictures'")
+        ((sql,),) = db.execute("SELECT sql FROM sqlite_master WHERE name = 'images'")
     change("PRAGMA writable_schema = ON", (set_sql, (loose,)))
     change(*statements, "PRAGMA writable_schema = ON", (set_sql, (sql,)))
 
 
 def plant(output, token=TOKEN, status="started"):
     """A row of a run that was killed, as the attacker words it."""
-    change((f"INSERT OR REPLACE INTO pictures SELECT ?, {SAME}, ?, 'x', 0, NULL, NULL, 0, '', ? FROM pictures LIMIT 1",
-            (output, status, token)))  # fmt: skip
+    change((f"INSERT OR REPLACE INTO images SELECT ?, {SAME}, ?, ?, 0, NULL, NULL, 0, '', ? FROM images LIMIT 1",
+            (output, status, FAILED, token)))  # fmt: skip
 
 
 def refused(*more, said="", at=RECORD, run=upsample):
@@ -122,7 +124,7 @@ def victims():
 def test_a_token_that_is_not_eight_hexadecimal_digits_is_refused(token):
     before = victims()
     plant(str(Path("victim/v.png").absolute()))
-    loosened(("UPDATE pictures SET token = ? WHERE status = 'started'", (token,)))
+    loosened(("UPDATE images SET token = ? WHERE status = 'started'", (token,)))
     ended = upsample("in", "-o", "out")
     assert (ended.status, ended.err.count("\n")) == (1, 1)
     assert ended.err.startswith(f"upsample: {RECORD}: holds a row that upsample did not write (token)")
@@ -169,7 +171,7 @@ def test_with_a_record_elsewhere_the_folders_of_the_outputs_are_tidied():
     save("two/b.png")
     assert upsample("one/a.png", "two/b.png", "--state", "s.db").status == 0
     Path("two/b_x2.png").unlink()
-    change(f"UPDATE pictures SET status = 'started', token = '{TOKEN}'", path="s.db")
+    change(f"UPDATE images SET status = 'started', token = '{TOKEN}'", path="s.db")
     left, others = Path(f"two/.b_x2.png.{TOKEN}.part"), Path(f"one/.a_x2.png.{TOKEN}.part")
     left.touch()
     others.touch()
@@ -222,8 +224,8 @@ def test_many_unfinished_rows_list_a_folder_once(monkeypatch):
 
 def test_many_rows_of_one_input_cost_one_input_little():
     change(
-        "WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT 3000) INSERT INTO pictures"
-        f" SELECT 'o' || value, {SAME}, 'failed', 'x', 0, NULL, NULL, seconds, ended, token FROM pictures, n"
+        "WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT 3000) INSERT INTO images"
+        f" SELECT 'o' || value, {SAME}, 'failed', '{FAILED}', 0, NULL, NULL, seconds, ended, token FROM images, n"
         " WHERE output = 'a_x2.png'"
     )
     with closing(Record(RECORD, Options())) as record:
@@ -259,8 +261,8 @@ def test_any_value_in_any_column_is_one_line_at_the_most(column):
         RECORD.write_bytes(sound)
         is_sql = value is NOT_TEXT
         loosened(
-            f"UPDATE pictures SET error = 'in/a.png: x', status = '{status}'",
-            (f"UPDATE pictures SET {column} = {NOT_TEXT if is_sql else '?'}", () if is_sql else (value,)),
+            f"UPDATE images SET failure = '{FAILED}', status = '{status}'",
+            (f"UPDATE images SET {column} = {NOT_TEXT if is_sql else '?'}", () if is_sql else (value,)),
         )
         for options in (Options(), Options(factor=3, name="{stem}_x2{ext}")):
             for check_content in (False, True):
@@ -268,7 +270,7 @@ def test_any_value_in_any_column_is_one_line_at_the_most(column):
                     planned(options, check_content=check_content)
                 except RecordError as error:
                     said.add(str(error))
-    assert all(str(each).startswith(f"{RECORD}: ") and "--no-state" in each for each in said)
+    assert all(str(each).startswith(f"{RECORD}: ") and "no_state" in each for each in said)
     if column not in ("seconds", "ended", "output", "input"):  # not read; or no row of these images
         assert any("did not write" in each for each in said), said
 
@@ -282,8 +284,8 @@ def test_any_value_in_any_column_of_an_unfinished_row_lets_a_run_end_in_order(co
         Path("out/b_x2.png").unlink(missing_ok=True)
         is_sql = value is NOT_TEXT
         loosened(
-            "UPDATE pictures SET status = 'started'",
-            (f"UPDATE pictures SET {column} = {NOT_TEXT if is_sql else '?'}", () if is_sql else (value,)),
+            "UPDATE images SET status = 'started'",
+            (f"UPDATE images SET {column} = {NOT_TEXT if is_sql else '?'}", () if is_sql else (value,)),
         )
         ended = upsample("in", "-o", "out")
         assert "unexpected" not in ended.err, (value, ended.err)
@@ -316,12 +318,37 @@ def test_settings_of_every_kind_are_taken_for_settings():
         assert is_settings(settings_text(options, conditions=True))
 
 
-def test_a_time_that_is_none_in_a_recorded_failure_is_no_error():
-    for said in ("x", "nan", "1e999", "-", "9" * 5000):
-        line = f"in/a.png: took longer than --timeout {said} and was stopped; give it more seconds"
-        change(("UPDATE pictures SET status = 'failed', error = ?", (line,)))
-        ended = upsample("in", "-o", "out", "--dry-run", "--timeout", "5")
-        assert "unexpected" not in ended.err
+@pytest.mark.parametrize("limit", ['"5"', "5", "[]", "true", "1e999", "NaN", "-1.0", "9" * 5000])
+def test_a_limit_that_is_not_seconds_in_a_recorded_failure_is_one_line(limit):
+    text = failure_json(Failure("timeout", "x", limit_s=0.5)).replace("0.5", limit)
+    change(("UPDATE images SET status = 'failed', failure = ?", (text,)))
+    ended = upsample("in", "-o", "out", "--dry-run", "--timeout", "5")
+    assert "unexpected" not in ended.err
+    is_number = limit in ("5", "1e999", "NaN", "-1.0")  # numbers, which compare
+    assert ("did not write (failure)" in ended.err) == (not is_number)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", "[]", "{}", "[" * 60_000, FAILED.replace("damaged", "mine"), FAILED.replace('["x"]', '"x"'),
+     FAILED.replace('["x"]', "[1]"), FAILED.replace('["x"]', '[["overwrite"]]'), FAILED.replace('["x"]', '[["a", {}]]'),
+     FAILED.replace('"in/a.png"', "1"), FAILED[:-1] + ', "more": 1}', FAILED.replace('"x"', f'"{"x" * (1 << 16)}"')],
+)  # fmt: skip
+def test_a_failure_that_is_none_is_one_line(text):
+    change(("UPDATE images SET status = 'failed', failure = ?", (text,)))
+    ended = upsample("in", "-o", "out", "--dry-run")
+    assert (ended.status, ended.err.count("\n")) == (1, 1)
+    assert "a row that upsample did not write (failure)" in ended.err
+
+
+def test_a_recorded_failure_is_escaped_where_it_is_shown():
+    shown = json.dumps("\x1b[2J")
+    change(
+        ("UPDATE images SET status = 'failed', failure = ?", (FAILED.replace('["x"]', f"[{shown}]"),)),
+        ("UPDATE settings SET text = ?", (settings_text(Options(), conditions=True),)),
+    )
+    ended = upsample("in", "-o", "out", "--dry-run")
+    assert ended.errors == ["in/a.png: \\x1b[2J"]
 
 
 @pytest.mark.parametrize("year", [1800, 2300, 5000])
@@ -344,11 +371,13 @@ def test_what_is_not_a_regular_file_has_no_hash():
 def test_an_error_of_any_text_is_recorded():
     with closing(Record(Path("s.db"), Options())) as record:
         record.begin()
-        for index, error in enumerate(("\ud800", "\udcff", "a\0b", "x" * 10**6)):
+        for index, cause in enumerate(("\ud800", "\udcff", "a\0b", "x" * 10**6)):
             job = job_of(Path("in/a.png"), Path(f"out/{index}.png"), 3, 5)
             record.started(job)
-            record.ended(job, Result.planned(job).ended("failed", error=error))
-            assert record.of_output(job.output).error
+            failure = Failure("unexpected", cause, ("give ", Setting("workers", 1)), "in/a.png")
+            record.ended(job, Result.planned(job).ended("failed", failure))
+            kept = record.of_output(job.output).failure
+            assert kept == failure or (len(cause) == 10**6 and kept.sentence() == failure.sentence()[:5000])
 
 
 # What the record is -------------------------------------------------------------------------------------------------
@@ -377,7 +406,7 @@ def test_a_journal_next_to_the_record_is_refused_and_deletes_nothing():
 def test_the_crafted_journal_does_delete_where_sqlite_meets_it():
     """The control: without the check the attack works."""
     Path(f"{RECORD}-journal").write_bytes(super_journal(Path("victim/thesis.txt")))
-    change("SELECT count(*) FROM pictures")
+    change("SELECT count(*) FROM images")
     assert not Path("victim/thesis.txt").exists()
 
 
@@ -511,7 +540,7 @@ def test_a_log_that_speaks_of_more_pages_than_a_record_has_is_refused():
 def forge_pages(count):
     """Leave a log as a killed run does; it and the database say that there are so many pages."""
     with closing(sqlite3.connect(RECORD, isolation_level=None)) as db:
-        db.execute("UPDATE pictures SET seconds = 1")
+        db.execute("UPDATE images SET seconds = 1")
         log = bytearray(Path(f"{RECORD}-wal").read_bytes())
         database = RECORD.read_bytes()
     page_bytes = int.from_bytes(log[8:12], "big")
@@ -545,18 +574,18 @@ NULLS = ", ".join(f"x AS {name}" for name in COLUMNS)
     [
         ["CREATE TABLE more (a)"],
         ["CREATE VIEW v AS SELECT 1"],
-        ["CREATE INDEX by_status ON pictures (status)"],
+        ["CREATE INDEX by_status ON images (status)"],
         ["DROP INDEX by_input"],
         ["ANALYZE"],
-        ["ALTER TABLE pictures ADD COLUMN more"],
-        ["ALTER TABLE pictures ADD COLUMN more AS (length(hex(zeroblob(100000000))))"],
-        ["CREATE TRIGGER t AFTER INSERT ON pictures BEGIN DELETE FROM settings; END"],
+        ["ALTER TABLE images ADD COLUMN more"],
+        ["ALTER TABLE images ADD COLUMN more AS (length(hex(zeroblob(100000000))))"],
+        ["CREATE TRIGGER t AFTER INSERT ON images BEGIN DELETE FROM settings; END"],
         [f"CREATE TRIGGER t BEFORE INSERT ON settings BEGIN {ENDLESS} count(*) FROM n; END"],
         ["CREATE VIRTUAL TABLE v USING fts5(a)"],
         ["CREATE TABLE pragma_application_id (a)"],
-        ["DROP TABLE pictures", f"CREATE VIEW images AS {ENDLESS} {NULLS} FROM n"],
-        ["DROP TABLE pictures", f"CREATE TABLE pictures ({', '.join(COLUMNS)})"],
-        ["DROP TABLE pictures", "DROP TABLE settings"],
+        ["DROP TABLE images", f"CREATE VIEW images AS {ENDLESS} {NULLS} FROM n"],
+        ["DROP TABLE images", f"CREATE TABLE images ({', '.join(COLUMNS)})"],
+        ["DROP TABLE images", "DROP TABLE settings"],
         ["PRAGMA user_version = 0"],
     ],
 )
@@ -589,7 +618,7 @@ def test_a_great_many_tables_are_refused_at_once():
 def endless():
     """Give the record a tree of pages without an end: each page refers hundreds of times to the next."""
     with closing(sqlite3.connect(RECORD)) as db:
-        ((root,),) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'pictures'")
+        ((root,),) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'images'")
         ((page_bytes,),) = db.execute("PRAGMA page_size")
     data = bytearray(RECORD.read_bytes())
     pages = len(data) // page_bytes
@@ -631,7 +660,7 @@ def test_ctrl_c_works_while_sqlite_is_at_work():
 
 
 def test_what_a_record_holds_is_bounded_in_length():
-    change(("UPDATE pictures SET error = ?", ("x" * 10**6,)))
+    change(("UPDATE images SET failure = ?", ("x" * 10**6,)))
     refused(said="is a damaged record")
 
 
@@ -648,10 +677,10 @@ def test_functions_that_change_the_connection_are_off():
 
 def test_a_dry_run_copies_a_record_and_its_log(monkeypatch):
     with closing(sqlite3.connect(RECORD, isolation_level=None)) as db:
-        db.execute("UPDATE pictures SET error = 'in the log'")
+        db.execute("UPDATE images SET failure = 'in the log'")
         assert Path(f"{RECORD}-wal").stat().st_size > 0
         with closing(copied(RECORD)) as copy:
-            assert copy.rows("SELECT error FROM pictures")[0][0] == "in the log"
+            assert copy.rows("SELECT failure FROM images")[0][0] == "in the log"
 
 
 def test_an_empty_record_is_none_in_a_dry_run():

@@ -35,7 +35,7 @@ def rows(path=f"out/{RECORD_NAME}"):
     """{output: row} as another program reads them."""
     with sqlite3.connect(path) as db:
         db.row_factory = sqlite3.Row
-        found = db.execute("SELECT * FROM pictures").fetchall()
+        found = db.execute("SELECT * FROM images").fetchall()
     db.close()
     return {each["output"]: dict(each) for each in found}
 
@@ -44,7 +44,7 @@ def change(path, **columns):
     """Overwrite columns of every row."""
     with sqlite3.connect(path) as db:
         for name, value in columns.items():
-            db.execute(f"UPDATE pictures SET {name} = ?", (value,))
+            db.execute(f"UPDATE images SET {name} = ?", (value,))
     db.close()
 
 
@@ -492,7 +492,7 @@ def sqlite_file(path, *statements):
     [
         (lambda path: path.write_bytes(b"no database at all " * 99), "is a damaged record"),
         (lambda path: path.write_bytes(path.read_bytes()[:5000] + b"\xff" * 9000), "is a damaged record"),
-        (lambda path: change_version(path, 2), "was written by a newer version of upsample"),
+        (lambda path: change_version(path, 3), "was written by a newer version of upsample"),
         (lambda path: (path.unlink(), sqlite_file(path, "CREATE TABLE mine (a)")), "is a database, but not a record"),
     ],
 )
@@ -530,8 +530,8 @@ def test_an_empty_record_is_a_new_one():
     ("arguments", "said"),
     [
         (["--state", "run.png"], "named like an image"),
-        (["--state", "in"], "no name of a file"),
-        (["--state", ""], "no name of a file"),
+        (["--state", "in"], "is not the name of a file"),
+        (["--state", ""], "is not the name of a file"),
         (["--state", "a.db", "--no-state"], "leave one out"),
         (["--retry-failed", "--no-state"], "leave one out"),
     ],

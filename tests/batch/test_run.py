@@ -11,7 +11,7 @@ from upsample_cli.batch.memory import job_bytes
 from upsample_cli.batch.plan import Entry
 from upsample_cli.batch.run import run_entries
 from upsample_cli.enlarge.job import Result
-from upsample_cli.errors import DeviceError, Interrupted
+from upsample_cli.errors import DeviceError, Failure, Interrupted
 
 LARGE = 2**11  # a side: one such image is a slot's work
 
@@ -100,7 +100,7 @@ def ending(monkeypatch):
 
 
 def test_known_results_come_first_and_every_entry_has_one_result(ending):
-    known = Entry(Result(Path("bad"), status="failed", error="bad: is bad"))
+    known = Entry(Result(Path("bad"), status="failed", failure=Failure("damaged", "is bad", "", "bad")))
     executor, results = ending([entry("a"), known, entry("b")])
     assert [(each.input.name, each.status) for each in results] == [
         ("bad", "failed"),

@@ -13,7 +13,7 @@ from upsample_cli.batch import threads
 from upsample_cli.batch.threads import ThreadExecutor
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
-from upsample_cli.errors import Interrupted
+from upsample_cli.errors import Failure, Interrupted
 
 LONG_S = 30.0
 """No wait in here comes near it; it only keeps a failing test from hanging."""
@@ -24,7 +24,7 @@ def job(name):
 
 
 def done(each):
-    return Result.planned(each).ended("failed", error="not tried", elapsed_s=0.5)
+    return Result.planned(each).ended("failed", Failure("unexpected", "not tried"), elapsed_s=0.5)
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ def test_a_folder_that_cannot_be_looked_into_is_said_once(tmp_path):
     arrived = arrivals(lambda: next(looks), lambda _seconds: None)
     told = []
     with contextlib.suppress(TypeError):  # at the end of the looks
-        told.extend(found[0].error for found in arrived)
+        told.extend(found[0].failure and found[0].failure.sentence() for found in arrived)
     assert told == ["cannot be looked into"] * 2
 
 

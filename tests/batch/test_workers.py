@@ -60,7 +60,7 @@ def assert_all_gone(pool):
 ENDS = {
     "segfault": "crashed the process that was at work on it (SIGSEGV); get a new copy of it, or convert it first",
     "killed": "the process at work on it was killed (SIGKILL), which is what the system does when memory runs out; "
-    "give fewer --workers or less --memory, or enlarge it elsewhere",
+    "give fewer workers or less memory_bytes, or enlarge it elsewhere",
     "exit": "crashed the process that was at work on it (status 3); get a new copy of it, or convert it first",
 }
 
@@ -73,7 +73,7 @@ def test_a_image_that_ends_its_worker_fails_alone_and_once(side):
     assert Counter(result.status for result in found.values()) == {"written": 20, "failed": 3}
     for name, line in ENDS.items():
         assert found[name].error == f"{name}.png: {line}"
-        assert found[name].may_pass == (name == "killed")
+        assert found[name].failure.may_pass == (name == "killed")
         assert (found[name].output_height, found[name].elapsed_s > 0) == (2 * side, True)
         assert not Path(f"{name}_x2.png").exists()
     assert {Path(f"good{index}_x2.png").read_bytes() for index in range(20)} == {b"half whole"}
@@ -104,7 +104,7 @@ def test_a_image_that_hangs_is_stopped_after_its_time():
     found, _ = results(["good0", "hang", "good1", "slow0", "slow1", "slow2"], side=100, timeout_s=0.5)
     assert time.monotonic() - start_s < crashing.HANG_S / 2
     assert Counter(result.status for result in found.values()) == {"written": 5, "failed": 1}
-    assert found["hang"].error == "hang.png: took longer than --timeout 0.5 and was stopped; give it more seconds"
+    assert found["hang"].error == "hang.png: took longer than timeout_s=0.5 and was stopped; give it more seconds"
     assert found["hang"].elapsed_s >= 0.5
     assert not Path("hang_x2.png").exists()
 

@@ -21,6 +21,7 @@ from upsample_cli.cli.report.progress import Bars
 from upsample_cli.cli.report.summary import Summary
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
+from upsample_cli.errors import Failure
 
 HINT = " " * 17 + "--retry-failed tries again what failed"
 
@@ -176,7 +177,7 @@ def test_failures_are_told_again_only_if_lines_went_by_since(after, is_repeated)
     written = Result(Path("a.png"), Path("o.png"), "written", 1, 1, 2, 2)
     for _ in range(30):
         report.add(written)
-    report.add(Result(Path("b.png"), status="failed", error="b.png: is empty"))
+    report.add(Result(Path("b.png"), status="failed", failure=Failure("not-an-image", "is empty", "", "b.png")))
     for _ in range(after - 1):
         report.add(written)
     report.close(Options(), "cpu", 1.0)
@@ -189,7 +190,7 @@ def test_failures_are_told_again_only_if_lines_went_by_since(after, is_repeated)
 def test_the_bars_count_all_inputs():
     bars = Bars(Console(file=io.StringIO()), Options(), is_shown=True)
     bars.expect([job_of(Path(f"{index}.png"), Path("o.png"), 10, 20) for index in range(28)], settled=3)
-    bars.result(Result(Path("bad.png"), status="failed", error="no"))
+    bars.result(Result(Path("bad.png"), status="failed", failure=Failure("damaged", "no")))
     console = Console(file=io.StringIO(), width=80)
     console.print(bars)
     first, facts = console.file.getvalue().splitlines()
@@ -198,8 +199,8 @@ def test_the_bars_count_all_inputs():
 
 
 def test_in_a_watch_what_was_repaired_is_no_failure_any_more():
-    bad = Result(Path("a.png"), status="failed", error="a.png: is empty; x")
-    other = Result(Path("b.png"), status="failed", error="b.png: is damaged; x")
+    bad = Result(Path("a.png"), status="failed", failure=Failure("not-an-image", "is empty", "x", "a.png"))
+    other = Result(Path("b.png"), status="failed", failure=Failure("damaged", "is damaged", "x", "b.png"))
     good = Result(Path("a.png"), Path("o.png"), "written", 1, 1, 1000, 1000)
     summary = Summary(is_watch=True)
     for result in (bad, bad, other, good):

@@ -12,6 +12,7 @@ from upsample_cli.cli.report.figures import figure
 from upsample_cli.cli.report.progress import Bars, counted
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
+from upsample_cli.errors import Failure
 
 
 class Terminal(io.StringIO):
@@ -53,7 +54,7 @@ def half_done(bars, clock):
     bars.ended(first)
     bars.result(Result(first.input, status="written"))
     bars.ended(second)
-    bars.result(Result(second.input, status="failed", error="no"))
+    bars.result(Result(second.input, status="failed", failure=Failure("damaged", "no")))
     bars.advanced(third, 50)
 
 

@@ -14,6 +14,7 @@ from upsample_cli.cli.report.gallery import Gallery
 from upsample_cli.cli.report.json_lines import ReportFile
 from upsample_cli.cli.report.summary import KEPT_FAILURES, Summary, cause_of
 from upsample_cli.enlarge.job import Result
+from upsample_cli.errors import Failure, OutputExistsError
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
@@ -192,7 +193,7 @@ def test_a_report_may_go_to_a_pipe_that_the_shell_made():
 def test_names_that_are_no_text_stay_one_line(tmp_path):
     path = tmp_path / "r.jsonl"
     with ReportFile(path) as report:
-        report.add(Result(Path("new\nline\udcff.png"), status="failed", error="é"))
+        report.add(Result(Path("new\nline\udcff.png"), status="failed", failure=Failure("damaged", "é")))
     (record,) = lines(path)
     assert record["input"] == "new\nline\udcff.png"
     assert len(path.read_bytes().splitlines()) == 1
@@ -202,7 +203,7 @@ def test_names_that_are_no_text_stay_one_line(tmp_path):
 
 
 def failure(name, cause):
-    return Result(Path(name), Path("out", name), "failed", error=f"{name}: {cause}; do something")
+    return Result(Path(name), Path("out", name), "failed", failure=Failure("damaged", cause, "do something", name))
 
 
 def test_causes_are_counted_without_names_and_no_result_is_held():
@@ -213,11 +214,12 @@ def test_causes_are_counted_without_names_and_no_result_is_held():
         summary.add(failure(f"{index}.jpg", f"is wrong in way {index}"))
     summary.add(Result(Path("a; b.png"), Path("o.png"), "written", 1, 2, 1000, 1500, elapsed_s=1))
     summary.add(Result(Path("c.png"), Path("o.png"), "skipped"))
-    summary.add(Result(Path("d.png"), Path("o.png"), "skipped", warnings=("o.png: exists already; add --overwrite",)))
+    exists = OutputExistsError("o.png").failure
+    summary.add(Result(Path("d.png"), Path("o.png"), "skipped", failure=exists))
     assert list(summary.lines(2.0, retry="again")) == [
         "written       1  1.5 MP in 2.0 s: 0.5 images/s, 0.75 MP/s",
         "skipped       2  1: done already",
-        "                 1: exists already; add --overwrite",
+        "                 1: exists already; add --overwrite to replace it",
         "failed      400  250: is empty",
         "                 1: is wrong in way 0",
         "                 1: is wrong in way 1",

@@ -21,7 +21,8 @@ pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
 FILE_TYPES = {
     "input": str, "output": str | None, "status": str, "width": int | None, "height": int | None,
-    "output_width": int | None, "output_height": int | None, "warnings": list, "error": str | None, "seconds": float,
+    "output_width": int | None, "output_height": int | None, "warnings": list,
+    "warning_kinds": list, "error": str | None, "error_kind": str | None, "seconds": float,
 }  # fmt: skip
 TYPES = {"files": list, "summary": dict, "factor": int, "kernel": str, "border": str, "device": str}
 STATUSES = ["written", "skipped", "failed", "planned"]
@@ -62,13 +63,17 @@ def test_the_json_document_holds_exactly_what_is_promised():
     assert document == {
         "files": [
             {"input": "in/a.png", "output": "out/a_x3.jpg", "status": "written", "width": 17, "height": 11,
-             "output_width": 51, "output_height": 33, "warnings": [], "error": None},
+             "output_width": 51, "output_height": 33, "warnings": [], "warning_kinds": [], "error": None,
+             "error_kind": None},
             {"input": "in/b.png", "output": "out/b_x3.jpg", "status": "written", "width": 5, "height": 3,
-             "output_width": 15, "output_height": 9, "warnings": [loss], "error": None},
+             "output_width": 15, "output_height": 9, "warnings": [loss], "warning_kinds": ["alpha"], "error": None,
+             "error_kind": None},
             {"input": "in/c.png", "output": "out/c_x3.jpg", "status": "skipped", "width": 17, "height": 11,
-             "output_width": 51, "output_height": 33, "warnings": [exists], "error": None},
+             "output_width": 51, "output_height": 33, "warnings": [exists], "warning_kinds": ["exists"], "error": None,
+             "error_kind": None},
             {"input": "in/d.png", "output": None, "status": "failed", "width": None, "height": None,
-             "output_width": None, "output_height": None, "warnings": [], "error": error},
+             "output_width": None, "output_height": None, "warnings": [], "warning_kinds": [], "error": error,
+             "error_kind": "not-an-image"},
         ],
         "summary": {"written": 2, "skipped": 1, "failed": 1, "planned": 0},
         "factor": 3, "kernel": "bilinear", "border": "zeros", "device": "cpu",

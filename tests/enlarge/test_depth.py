@@ -156,10 +156,10 @@ def test_what_cannot_hold_the_depth_says_who_can_and_strict_refuses(tmp_path):
          "what lies outside is cut off (TIFF can)"),
     ):  # fmt: skip
         assert upsample_file(tmp_path / source, tmp_path / target).warnings == (line,)
-        with pytest.raises(ImageError, match="refused by --strict"):
+        with pytest.raises(ImageError, match="refused by strict"):
             upsample_file(tmp_path / source, tmp_path / target, strict=True, overwrite=True)
     assert upsample_file(tmp_path / "a.png", tmp_path / "c.jpg", depth="8", strict=True).warnings == ()
-    with pytest.raises(UsageError, match="there is no --depth '12'; choose one of keep, 8, 16"):
+    with pytest.raises(UsageError, match="there is no depth='12'; choose one of keep, 8, 16"):
         Options(depth="12")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.facts import lines
 
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.resolve import KernelChoice, resolve
@@ -21,7 +22,7 @@ DEEP = Layout("rgb", depth=16)
 PHOTO = ImageInfo("jpeg", 20, 30, RGB)
 MOVING = Frames(3, "animation", RGBA)
 OVER_WHITE = "JPEG cannot hold transparency; it is laid over white"
-STRETCHED = "30x20 pixels are stretched to 30x30 (--fit keeps the proportion)"
+STRETCHED = "30x20 pixels are stretched to 30x30 (fit keeps the proportion)"
 
 TABLE = {
     "by default": (PHOTO, {}, "o.jpg", RGB, ("bilinear", 2), (40, 60), ()),
@@ -52,7 +53,7 @@ def test_header_options_and_path_decide_everything(row):
     info, options, output, layout, kernel, size, warnings = row
     made = resolved(info, options, output)
     assert (made.format, made.layout, made.size) == (format_of_path(output).name, layout, size)
-    assert (made.kernel.text, made.kernel.factor, made.warnings) == (*kernel, warnings)
+    assert (made.kernel.text, made.kernel.factor, lines(made.warnings)) == (*kernel, warnings)
     assert made.kernel.load() == chosen_kernel(*kernel)
 
 
@@ -62,7 +63,7 @@ def test_frames_are_kept_where_the_format_holds_them_and_counted_as_lost_elsewhe
     assert kept.frames == MOVING
     assert not kept.losses
     assert resolved(info, {}, "o.bmp").frames is None
-    assert any("of 3 the first is kept" in line for line in resolved(info, {}, "o.bmp").losses)
+    assert any("of 3 the first is kept" in line for line in lines(resolved(info, {}, "o.bmp").losses))
     assert lost.frames == MOVING  # animated PNG
 
 

@@ -76,16 +76,16 @@ def test_sizes_are_those_one_can_check_in_ones_head():
     ("given_", "said"),
     [
         ({}, "nothing says how large"),
-        ({"factor": 2, "width": 9}, "--factor and --width both say how large; give one of them"),
-        ({"size": (1, 2), "fit": (1, 2), "height": 3}, "--size and --height and --fit"),
-        ({"width": 0}, "0 is no --width; give whole pixels, 1 or more"),
+        ({"factor": 2, "width": 9}, "factor and width both say how large; give one of them"),
+        ({"size": (1, 2), "fit": (1, 2), "height": 3}, "size and height and fit"),
+        ({"width": 0}, "0 is no width; give whole pixels, 1 or more"),
         ({"fit": (5, -1)}, "height first"),
-        ({"size": "3840x2160"}, "'3840x2160' is no --size"),
-        ({"size": (1, 2, 3)}, "is no --size"),
+        ({"size": "3840x2160"}, "'3840x2160' is no size"),
+        ({"size": (1, 2, 3)}, "is no size"),
         ({"factor": Fraction(1, 2)}, "factor 0.5 is not a number from 1 to 64"),
         ({"factor": Fraction(129, 2)}, "factor 64.5 is too large; factors go from 1 to 64$"),
         ({"factor": 65}, "factor 65 is too large; factors go from 1 to 64$"),
-        ({"factor": 0}, "factor 0 is not a number from 1 to 64; try --factor 2; to make images smaller"),
+        ({"factor": 0}, "factor 0 is not a number from 1 to 64; try factor=2; to make images smaller"),
         ({"factor": 1.5}, "factor 1.5 is not"),
     ],
 )
@@ -96,7 +96,7 @@ def test_what_is_no_target_is_refused(given_, said):
 
 @pytest.mark.parametrize("text", ["", "x", "1e3", "-2", "nan", "3/0", "1/00", "1,5", "2x", "1.2.3", "9" * 30])
 def test_what_is_no_factor_is_refused(text):
-    with pytest.raises(UsageError, match=r"is not a number; write --factor 2, --factor 1\.5 or --factor 4/3"):
+    with pytest.raises(UsageError, match=r"is not a number; write factor=2, factor=1\.5 or factor=4/3"):
         parsed_factor(text)
 
 
@@ -113,7 +113,7 @@ def test_whole_factors_written_otherwise_are_the_same_options():
 
 @pytest.mark.parametrize(("name", "value"), [("size", (4, 5)), ("fit", (4, 5)), ("width", 4), ("height", 4)])
 def test_options_with_a_factor_and_a_size_are_refused(name, value):
-    with pytest.raises(UsageError, match=f"--factor and --{name} both say how large"):
+    with pytest.raises(UsageError, match=f"factor and {name} both say how large"):
         Options(factor=3, **{name: value})
 
 
@@ -161,9 +161,9 @@ def test_a_size_of_its_own_copies_the_pixels_whatever_the_kernel():
 def test_stretching_is_warned_of_and_refused_by_strict_and_rounding_is_none():
     save("a.png")
     (warning,) = upsample_file("a.png", "b.png", size=(40, 40)).warnings
-    assert warning == "17x11 pixels are stretched to 40x40 (--fit keeps the proportion)"
+    assert warning == "17x11 pixels are stretched to 40x40 (fit keeps the proportion)"
     assert upsample_file("a.png", "c.png", size=(13, 20)).warnings == ()  # 12.94 rows would be right
-    with pytest.raises(ImageError, match="refused by --strict: 17x11 pixels are stretched"):
+    with pytest.raises(ImageError, match="refused by strict: 17x11 pixels are stretched"):
         upsample_file("a.png", "d.png", size=(40, 40), strict=True)
 
 

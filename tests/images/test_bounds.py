@@ -32,7 +32,7 @@ from upsample_cli.batch.inputs import find_inputs
 from upsample_cli.batch.memory import job_bytes
 from upsample_cli.batch.outputs import Outputs
 from upsample_cli.batch.plan import plan_run
-from upsample_cli.batch.workers.timeout import has_time
+from upsample_cli.batch.record.resume import has_time
 from upsample_cli.cli import run
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import plan_job
@@ -259,7 +259,7 @@ def test_frames_and_pages_count_together_where_all_are_enlarged(kind, tmp_path):
     data, count, pixels, target = MANY_FRAMES[kind]
     least = -(-count * pixels // limits.MANY)
     assert least > pixels
-    advice = f"add --max-pixels {least} if you trust the file, or enlarge one with --frame"
+    advice = f"add max_pixels={least} if you trust the file, or enlarge one with frame"
     told = f"holds {count} frames or pages of {count * pixels} .*; {advice}"
     refused(data, told, format=target, max_pixels=least - 1)
     planned(data, format=target, max_pixels=least)
@@ -335,7 +335,7 @@ def test_palettes_of_an_animated_png_are_as_large_as_palettes_are():
 def test_a_profile_whose_tags_share_their_bytes_is_not_copied_for_each():
     tags = b"".join(struct.pack(">4sII", b"t%03d" % number, 0, 1 << 20) for number in range(200))
     profile = bytes(128) + struct.pack(">I", 200) + tags + bytes(1 << 20)
-    with peak_below(8 << 20), pytest.raises(ImageError, match="no use to --linear-light"):
+    with peak_below(8 << 20), pytest.raises(ImageError, match="no use to linear_light"):
         light_of("a", Layout("rgb"), profile)
 
 
@@ -406,15 +406,15 @@ def test_timeout_counts_for_each_header_and_says_so_as_for_a_run(tmp_path, monke
     data = tiff_pages(60)
     with pytest.raises(ImageError) as caught:
         plan_job(Path("a.tif"), Options(), source_stream=io.BytesIO(data), timeout_s=20)
-    assert str(caught.value).endswith("took longer than --timeout 20 and was stopped; give it more seconds")
-    assert [has_time(str(caught.value), timeout_s) for timeout_s in (20, 21)] == [False, True]
+    assert str(caught.value).endswith("took longer than timeout_s=20 and was stopped; give it more seconds")
+    assert [has_time(caught.value.failure, timeout_s) for timeout_s in (20, 21)] == [False, True]
     plan_job(Path("a.tif"), Options(), source_stream=io.BytesIO(data), timeout_s=10**5)
     (tmp_path / "a.tif").write_bytes(data)
     (tmp_path / "b.png").write_bytes(png_of_chunks())
     found = list(find_inputs([str(tmp_path)], recursive=False))
     entries = plan_run(found, Outputs(None, tmp_path / "out"), Options(), timeout_s=20)
     assert [entry.result.status for entry in entries] == ["failed", "planned"]
-    assert "--timeout 20" in (entries[0].result.error or "")
+    assert "timeout_s=20" in (entries[0].result.error or "")
 
 
 def test_the_command_passes_its_timeout_on(tmp_path, monkeypatch):

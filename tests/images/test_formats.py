@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from support.facts import lines
 
 from upsample_cli.errors import ImageError, UsageError
 from upsample_cli.images.formats import FORMATS, check_output_size, check_quality, format_named, format_of_path
@@ -140,7 +141,7 @@ WORDS = {"icc_profile": "(ICC)", "exif": "EXIF", "xmp": "XMP", "dpi": "resolutio
 
 def silent_losses(info, metadata, made):
     """What is missing from a fit without a word of it. The oracle: it knows images, not formats."""
-    said = " | ".join(made.warnings)
+    said = " | ".join(lines(made.losses))
     lost = []
     if info.layout.alpha and not made.layout.alpha and "transparency" not in said:
         lost.append("alpha")
@@ -174,7 +175,7 @@ def test_nothing_is_lost_without_a_line(layout, metadata, fmt):
     made = nearest_form(info, metadata, fmt)
     assert made.layout in fmt.layouts
     assert silent_losses(info, metadata, made) == []
-    assert all("\n" not in line and not line.endswith(".") for line in made.warnings)
+    assert all("\n" not in line and not line.endswith(".") for line in lines(made.losses))
 
 
 def test_the_check_for_silent_losses_sees_them():
@@ -204,11 +205,11 @@ def test_the_cmyk_profile_goes_with_cmyk_and_stays_with_it():
     made = nearest_form(info_of(Layout("cmyk")), Metadata(CMYK_PROFILE), FORMATS["png"])
     assert made.layout == Layout("rgb")
     assert made.metadata.icc_profile is None
-    assert made.warnings == (
+    assert lines(made.losses) == (
         "PNG cannot hold CMYK; it becomes RGB through its colour profile (ICC) (JPEG and TIFF can)",
     )
     bare = nearest_form(info_of(Layout("cmyk")), Metadata(), FORMATS["png"])
-    assert bare.warnings == (
+    assert lines(bare.losses) == (
         "PNG cannot hold CMYK; it becomes RGB by rule of thumb, without a profile (JPEG and TIFF can)",
     )
 
@@ -223,13 +224,13 @@ def test_a_grey_profile_is_not_put_on_rgb_but_an_rgb_one_may_stay():
 
 def test_losses_name_a_format_that_would_hold_it():
     deep = nearest_form(info_of(Layout("rgb", depth=16)), Metadata(), FORMATS["jpeg"])
-    assert deep.warnings == ("JPEG cannot hold 16 bits per channel; they become 8 (PNG and TIFF can)",)
+    assert lines(deep.losses) == ("JPEG cannot hold 16 bits per channel; they become 8 (PNG and TIFF can)",)
 
 
 @pytest.mark.parametrize("name", ["webp", "avif"])
 def test_a_resolution_without_a_place_of_its_own_goes_into_exif(name):
     made = nearest_form(info_of(Layout("rgb")), Metadata(dpi=(300, 299.5)), FORMATS[name])
-    assert made.warnings == ()
+    assert lines(made.losses) == ()
     exif = Image.Exif()
     exif.load(made.metadata.exif)
     assert (exif[0x011A], exif[0x011B], exif[0x0128]) == (300, 299.5, 2)
@@ -241,14 +242,14 @@ def test_an_exif_block_too_long_for_jpeg_is_announced():
     assert nearest_form(info_of(Layout("rgb")), Metadata(exif=exif), FORMATS["jpeg"]).metadata.exif == exif
     longer = nearest_form(info_of(Layout("rgb")), Metadata(exif=exif + b"\0"), FORMATS["jpeg"])
     assert longer.metadata.exif is None
-    assert longer.warnings == (f"JPEG holds at most {limit} bytes of EXIF, not {limit + 1}; it is left out",)
+    assert lines(longer.losses) == (f"JPEG holds at most {limit} bytes of EXIF, not {limit + 1}; it is left out",)
 
 
 def test_a_jpeg_keeps_the_comment_and_names_the_other_text():
     text = (("Author", "Ada"), ("Comment", "hello"))
     made = nearest_form(info_of(Layout("rgb")), Metadata(text=text), FORMATS["jpeg"])
     assert made.metadata.text == (("Comment", "hello"),)
-    assert made.warnings == ("JPEG cannot hold the text Author; it is left out",)
+    assert lines(made.losses) == ("JPEG cannot hold the text Author; it is left out",)
     assert nearest_form(info_of(Layout("rgb")), Metadata(text=text), FORMATS["png"]) == OutputForm(
         Layout("rgb"), Metadata(text=text), ()
     )

@@ -179,4 +179,4 @@ def test_a_profile_beside_lab_stays_in_tiff_and_is_used_up_elsewhere():
     info, profile = ImageInfo("tiff", 3, 5, Layout("icclab")), Metadata(icc_profile=b"p" * 200)
     assert nearest_form(info, profile, FORMATS["tiff"]).metadata == profile
     form = nearest_form(info, profile, FORMATS["png"])
-    assert (form.metadata.icc_profile, len(form.warnings)) == (None, 1)
+    assert (form.metadata.icc_profile, len(form.losses)) == (None, 1)

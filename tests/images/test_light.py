@@ -186,7 +186,7 @@ def test_the_profile_decides(tmp_path):
 def test_what_has_no_linear_light_is_refused_in_one_line(layout, icc, said):
     with pytest.raises(ImageError, match=said) as refused:
         light_of("a.png", layout, icc)
-    assert "leave out --linear-light" in str(refused.value)
+    assert "leave out linear_light" in str(refused.value)
 
 
 def test_it_is_refused_before_any_work(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from support.facts import lines
 from support.oracles import hostile_pixels
 from support.running import names, upsample
 
@@ -36,7 +37,7 @@ def gif_losses(pixels):
     )  # fmt: skip
     sink.write_rows(rows.copy())
     sink.finish()
-    return list(sink.losses), np.array(Image.open(file).convert("RGBA"))
+    return list(lines(sink.losses)), np.array(Image.open(file).convert("RGBA"))
 
 
 def ramp(count):
@@ -102,13 +103,13 @@ def test_strict_takes_a_gif_that_loses_nothing_and_refuses_one_that_does():
 def test_the_plan_says_what_may_be_lost():
     Image.new("RGB", (7, 5), "red").save("flat.png")
     job = plan_job(Path("flat.png"), Options(format="gif", strict=True))
-    assert job.warnings == ("GIF holds at most 256 colours; an image that has more is reduced",)
+    assert lines(job.losses) == ("GIF holds at most 256 colours; an image that has more is reduced",)
 
 
 def test_strict_refuses_an_animation_for_a_later_frame_and_leaves_nothing():
     images = [Image.new("RGB", (31, 19), "red"), Image.fromarray(hostile_pixels((19, 31, 3), np.uint8))]
     images[0].save("a.png", save_all=True, append_images=images[1:])
-    with pytest.raises(ImageError, match="refused by --strict: GIF holds at most"):
+    with pytest.raises(ImageError, match="refused by strict: GIF holds at most"):
         upsample_file("a.png", "a.gif", strict=True)
     assert names(".") == ["a.png"]
     assert upsample_file("a.png", "a.gif").warnings == (COLOURS,)
@@ -124,7 +125,7 @@ def test_light_without_opacity_is_said(dtype, glows):
     tifffile.imwrite("a.tif", pixels, photometric="rgb", extrasamples=["assocalpha"])
     assert upsample_file("a.tif", "b.tif").warnings == ((GLOW,) if glows else ())
     if glows:
-        with pytest.raises(ImageError, match="refused by --strict: light without opacity"):
+        with pytest.raises(ImageError, match="refused by strict: light without opacity"):
             upsample_file("a.tif", "c.tif", strict=True)
         assert names(".") == ["a.tif", "b.tif"]
 

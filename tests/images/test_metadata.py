@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from support.facts import lines
 
 from upsample_cli.images.metadata.carried import metadata_for_output
 from upsample_cli.images.metadata.exif import orientation, without_prefix
@@ -41,7 +42,7 @@ def found_in(data):
     info, metadata = read_header(io.BytesIO(data))
     with open_image(io.BytesIO(data)) as source:
         assert (source.info, source.metadata) == (info, metadata)
-    return metadata, info.warnings
+    return metadata, lines(info.losses)
 
 
 def png_with(*chunks, late=False):

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from support.corpus import png_of_rows as png
 from support.corpus import saved, tiff
+from support.facts import lines
 from support.reading import rows_of
 
 from upsample_cli.errors import ImageError
@@ -123,7 +124,7 @@ def test_every_kind_of_pixel_comes_out_as_it_went_in(name, data, wanted):
     np.testing.assert_array_equal(rows, wanted)
     assert info.layout.channels == wanted.shape[2]
     assert probe(io.BytesIO(data)) == info
-    assert not any("bits" in warning for warning in info.warnings)
+    assert not any("bits" in warning for warning in lines(info.losses))
 
 
 def test_a_12_bit_tiff_is_stretched_to_16():
@@ -211,5 +212,5 @@ AVIF_OF_10_BITS = b64decode(
 def test_a_high_depth_avif_is_announced():
     rows, info = rows_of(AVIF_OF_10_BITS)
     assert rows.shape == (16, 16, 3)
-    assert info.warnings == ("10 bits per channel are read as 8",)
-    assert probe(io.BytesIO(saved(Image.fromarray(RGB), "AVIF"))).warnings == ()
+    assert lines(info.losses) == ("10 bits per channel are read as 8",)
+    assert probe(io.BytesIO(saved(Image.fromarray(RGB), "AVIF"))).losses == ()

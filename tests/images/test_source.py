@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from support.corpus import png_of_rows as png
 from support.corpus import saved, tiff
+from support.facts import lines
 from support.reading import rows_of
 
 from upsample_cli.errors import ImageError
@@ -124,13 +125,13 @@ def test_of_several_frames_the_first_is_read_and_the_others_are_announced(kind):
         np.testing.assert_array_equal(rows, alone)
     assert (info.frames.count, info.frames.kind) == (2, {"TIFF": "pages", "MPO": "views"}.get(kind, "animation"))
     assert single.frames is None
-    assert info.warnings == ()
+    assert lines(info.losses) == ()
     said = {"TIFF": "pages", "MPO": "views"}.get(kind, "frames")
     assert (
         f"is not written with several {said}; of 2 the first is kept"
-        in nearest_form(info, Metadata(), FORMATS["bmp"]).warnings[0]
+        in nearest_form(info, Metadata(), FORMATS["bmp"]).losses[0].text
     )
-    assert single.warnings == ()
+    assert single.losses == ()
     assert info.format == ("jpeg" if kind == "MPO" else kind.lower())
 
 
@@ -145,7 +146,7 @@ def test_too_many_pixels_are_refused_before_decoding_naming_the_option():
     data = saved(Image.fromarray(RGB), "PNG")
     rows_of(data, max_pixels=HEIGHT * WIDTH)
     for opener in (probe, open_image):
-        with pytest.raises(ImageError, match=r"37×21 is 777 pixels.*776; add --max-pixels 777"):
+        with pytest.raises(ImageError, match=r"37×21 is 777 pixels.*776; add max_pixels=777"):
             opener(io.BytesIO(data), max_pixels=HEIGHT * WIDTH - 1)
 
 

@@ -11,6 +11,7 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from support.facts import lines
 from support.reading import rows_of
 
 from upsample_cli.errors import ImageError
@@ -70,7 +71,7 @@ def test_every_layout_depth_and_way_of_storing_comes_out_as_it_went_in(dtype, wa
         data = tiff(stored, byteorder=order, **config, **how, **WAYS[way])
         rows, info = rows_of(data)
         assert info.layout == Layout(layout.colour, layout.alpha, DEPTHS[dtype]), kind
-        assert info.warnings == ()
+        assert lines(info.losses) == ()
         assert info.lossless
         assert rows.dtype == info.layout.dtype
         assert rows.flags.writeable
@@ -143,7 +144,7 @@ def test_associated_alpha_is_divided_out_and_rounded(dtype, full):
 def test_channels_of_no_stated_meaning_are_announced():
     data = tiff(NUMBERS[np.uint8], photometric="rgb", extrasamples=["unspecified", "unassalpha"])
     rows, info = rows_of(data)
-    assert info.warnings == ("1 more channel is left out",)
+    assert lines(info.losses) == ("1 more channel is left out",)
     np.testing.assert_array_equal(rows, NUMBERS[np.uint8][..., [0, 1, 2, 4]])
 
 
@@ -153,7 +154,7 @@ def test_channels_of_no_stated_meaning_are_announced():
 def test_other_floats_become_float32_and_what_is_lost_is_said(dtype, warnings):
     numbers = NUMBERS[np.float32][..., :3].astype(dtype)
     rows, info = rows_of(tiff(numbers, photometric="rgb"))
-    assert info.warnings == warnings
+    assert lines(info.losses) == warnings
     np.testing.assert_array_equal(rows, numbers.astype(np.float32))
 
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from support.facts import lines
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from torch import nn
 
@@ -295,10 +296,10 @@ def warned(weight, factor=2, mode="L", **options):
     np.save("k.npy", np.asarray(weight, np.float64))
     Image.new(mode, (7, 5), (200,) * len(mode) if len(mode) > 1 else 200).save("flat.png")
     given_ = {"kernel": "k.npy"} | ({} if "width" in options else {"factor": factor}) | options
-    planned = plan_job(Path("flat.png"), Options(**given_)).warnings
+    planned = plan_job(Path("flat.png"), Options(**given_)).losses
     result = upsample_file("flat.png", "made.png", overwrite=True, **given_)
-    assert result.warnings == planned
-    return planned, set(np.unique(np.asarray(Image.open("made.png"))).tolist())
+    assert result.warnings == lines(planned)
+    return lines(planned), set(np.unique(np.asarray(Image.open("made.png"))).tolist())
 
 
 def test_weights_of_another_factor_are_told_of_and_which_they_suit():
@@ -352,9 +353,9 @@ def test_a_fraction_or_a_size_says_which_factor_the_weights_are_run_at(asked):
 def test_strict_refuses_weights_that_are_not_flat():
     np.save("k.npy", BILINEAR[None, None])
     Image.new("L", (7, 5), 200).save("flat.png")
-    with pytest.raises(ImageError, match=r"refused by --strict: at factor 4 the weights' phases sum"):
+    with pytest.raises(ImageError, match=r"refused by strict: at factor 4 the weights' phases sum"):
         plan_job(Path("flat.png"), Options(kernel="k.npy", factor=4, strict=True))
-    assert plan_job(Path("flat.png"), Options(kernel="k.npy", factor=2, strict=True)).warnings == ()
+    assert plan_job(Path("flat.png"), Options(kernel="k.npy", factor=2, strict=True)).losses == ()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from PIL import Image
 
 from upsample_cli.atomic.files import new_file
 from upsample_cli.enlarge.job import Result
+from upsample_cli.errors import Failure
 
 HANG_S = 60.0
 
@@ -69,4 +70,4 @@ def raising(job, options, *, token, stop, on_rows):
 def pid(job, options, *, token, stop, on_rows):
     """Says which process it was done by, in the place of a warning."""
     time.sleep(0.01)
-    return Result.planned(job).ended("failed", error=str(os.getpid()))
+    return Result.planned(job).ended("failed", Failure("unexpected", str(os.getpid())))

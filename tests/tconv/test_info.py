@@ -8,6 +8,7 @@ import sys
 import pytest
 from PIL import Image, ImageOps
 from support.corpus import HEIGHT, ICC, WIDTH, XMP, exif, good_files
+from support.facts import lines
 from support.running import ENVIRONMENT, save, upsample
 
 from upsample_cli.cli import tconv
@@ -118,7 +119,7 @@ def test_a_damaged_profile_and_exif_are_told_and_no_error():
     about = about_image(file, factor=2, max_pixels=100)
     assert about.icc_description == "damaged"
     assert about.camera is None
-    assert "the EXIF block is damaged and is left out" in about.info.warnings
+    assert "the EXIF block is damaged and is left out" in lines(about.info.losses)
     file = io.BytesIO()
     Image.new("RGB", (5, 3)).save(file, "JPEG", icc_profile=ICC, exif=exif())
     about = about_image(file, factor=2, max_pixels=100)

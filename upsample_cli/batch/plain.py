@@ -35,7 +35,7 @@ def failure_of(value: object) -> Failure:
     if fields.keys() != plain_failure(Failure("usage", "")).keys():
         raise ValueError("not a failure")
     kind, path, limit_s = fields["kind"], fields["path"], fields["limit_s"]
-    if not (_is_text(kind) and kind in FAILURES and _is_text(path) and (limit_s is None or type(limit_s) is float)):
+    if not (_is_text(kind) and kind in FAILURES and _is_text(path) and type(limit_s) in (int, float, type(None))):
         raise ValueError("not a failure")
     return Failure(kind, _text_of(fields["cause"]), _text_of(fields["next_step"]), path, limit_s)
 

@@ -32,12 +32,15 @@ def received(answer: object, job: Job) -> tuple[Result, str | None]:
         ValueError: if the answer is not one of `sent`.
     """
     fields = cast("dict[str, Any]", dict(answer)) if isinstance(answer, dict) else {}
-    if fields.keys() != sent(Result(job.input), None).keys() or not _is_plain(fields):
-        raise ValueError("the Dask worker sent something that is not a result")
-    losses = tuple(map(loss_of, fields.pop("losses")))
-    failure = None if fields["failure"] is None else failure_of(fields["failure"])
+    try:
+        if fields.keys() != sent(Result(job.input), None).keys() or not _is_plain(fields):
+            raise ValueError
+        fields["losses"] = tuple(map(loss_of, fields["losses"]))
+        fields["failure"] = None if fields["failure"] is None else failure_of(fields["failure"])
+    except ValueError as error:
+        raise ValueError("the Dask worker sent something that is not a result") from error
     device = fields.pop("device")
-    return replace(Result(job.input, job.output), **(fields | {"losses": losses, "failure": failure})), device
+    return replace(Result(job.input, job.output), **fields), device
 
 
 def _is_plain(fields: dict[str, Any]) -> bool:

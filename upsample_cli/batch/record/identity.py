@@ -85,6 +85,7 @@ def _is_value(value: object) -> bool:
 def settings_differences(before: str, now: str) -> Text:
     """What was set otherwise before; empty if the two texts are the same.
 
+    >>> from upsample_cli.errors import spelled
     >>> spelled(settings_differences('{"algorithm":1,"factor":2,"kernel":"bilinear","quality":90}',
     ...                              '{"algorithm":1,"factor":3,"kernel":"bilinear"}'))
     'factor=2 and quality=90'

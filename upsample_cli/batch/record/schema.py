@@ -58,10 +58,10 @@ def own_tables(version: int) -> list[tuple[str, ...]] | None:
 
 def bring_up_to_date(db: sqlite3.Connection) -> None:
     """Make the tables in an empty database, or turn those of an older version into today's."""
-    ((version,),) = db.execute("PRAGMA user_version").fetchall()
-    if version == VERSION:
+    tables = [tuple(table) for table in db.execute(TABLES)]
+    if tables == own_tables(VERSION):
         return
-    for statement in _FROM_1 if version else _SCHEMAS[VERSION]:
+    for statement in _FROM_1 if tables else _SCHEMAS[VERSION]:
         db.execute(statement)
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.execute(f"PRAGMA user_version = {VERSION}")

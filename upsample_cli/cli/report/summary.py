@@ -111,6 +111,7 @@ class Summary:
 def cause_of(result: Result) -> str:
     """Why an image was skipped or failed, without its name, so that equal causes compare equal.
 
+    >>> from upsample_cli.errors import Failure
     >>> failure = Failure("not-an-image", "is empty", "get a new copy of it", "a.png")
     >>> cause_of(Result(Path("a.png"), status="failed", failure=failure))
     'is empty'
