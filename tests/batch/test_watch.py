@@ -10,6 +10,7 @@ import pytest
 from upsample_cli.batch import watch
 from upsample_cli.batch.inputs import find_inputs
 from upsample_cli.batch.watch import KeptOpen, arrivals
+from upsample_cli.errors import Failure
 
 
 class EnoughError(Exception):
@@ -78,7 +79,7 @@ def test_the_output_folder_inside_and_what_is_no_image_do_not_arrive(tmp_path):
 
 
 def test_a_folder_that_cannot_be_looked_into_is_said_once(tmp_path):
-    gone = [watch.Found(tmp_path, tmp_path, "cannot be looked into")]
+    gone = [watch.Found(tmp_path, tmp_path, Failure("unreadable", "cannot be looked into"))]
     looks = iter([gone, gone, gone, [], gone, gone, None])
     arrived = arrivals(lambda: next(looks), lambda _seconds: None)
     told = []
