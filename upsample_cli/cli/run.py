@@ -58,7 +58,7 @@ def run_upsample(request: Request) -> int:
                 make_folder(Path(name), (job.output for job in jobs))
         files = {"report_path": request.report, "gallery_path": request.gallery}
         reporters = stack.enter_context(open_reporters(report, request.options, **files))
-        bars = Bars(messages, request.options, is_shown=not request.quiet)
+        bars = Bars(messages, is_shown=not request.quiet)
         session = Session(request, start_s, reporters, bars, unfinished=len(entries))
         try:
             if request.dry_run:

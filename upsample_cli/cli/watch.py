@@ -56,7 +56,7 @@ def watch_upsample(request: Request) -> int:
         reporters = stack.enter_context(
             open_reporters(report, request.options, report_path=request.report, gallery_path=None)
         )
-        bars = stack.enter_context(Bars(messages, request.options, is_shown=not request.quiet, waits_for_more=True))
+        bars = stack.enter_context(Bars(messages, is_shown=not request.quiet, waits_for_more=True))
         session = Session(request, start_s, reporters, bars, NoJournal() if resume is None else resume.record)
         executor = KeptOpen(session.executor([], expects_more=True))
         stack.callback(executor.end)
