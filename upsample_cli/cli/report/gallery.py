@@ -18,7 +18,7 @@ from upsample_cli.cli.report.json_lines import check_folder, check_link
 from upsample_cli.cli.report.summary import Summary
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
-from upsample_cli.errors import OutputExistsError, UpsampleError, UsageError
+from upsample_cli.errors import OutputExistsError, UpsampleError, UsageError, joined
 
 if TYPE_CHECKING:
     from upsample_cli.images.preview import Preview
@@ -131,7 +131,6 @@ def _check_writable(path: Path, *, overwrite: bool) -> None:
             raise _NotYetError
     except OutputExistsError as error:
         raise UsageError(f"{path} exists already", "give --gallery another name, or add --overwrite") from error
-    except UpsampleError as error:
-        raise UsageError(error.cause, "give --gallery another name") from error
-    except OSError as error:
-        raise UsageError(writing_error(path, error).cause, "give --gallery another name") from error
+    except (UpsampleError, OSError) as error:
+        cause = error.cause if isinstance(error, UpsampleError) else writing_error(path, error).cause
+        raise UsageError(joined(f"{path}: ", cause), "give --gallery another name") from error
