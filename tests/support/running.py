@@ -23,7 +23,7 @@ from upsample_cli.batch.carry import carry_out
 from upsample_cli.batch.executors import executor_for
 from upsample_cli.batch.record.record import RECORD_NAME
 from upsample_cli.batch.threads import ThreadExecutor
-from upsample_cli.batch.workers.prestarted import PrestartedWorkers
+from upsample_cli.batch.workers.started import PrestartedWorkers
 from upsample_cli.cli import run, session
 from upsample_cli.cli.upsample import main
 

@@ -21,9 +21,7 @@ from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from upsample_cli.batch.workers.prestarted import PrestartedWorkers
-
-    pass
+    from upsample_cli.batch.workers.started import PrestartedWorkers
 
 _LEAST_CORES = 4
 """A worker may compute on so many at least, if there are: the last image of a run has them to itself."""

@@ -19,7 +19,7 @@ from upsample_cli.batch.outputs import outputs_of
 from upsample_cli.batch.plan import Entry, plan_run
 from upsample_cli.batch.record.resume import Resume
 from upsample_cli.batch.streams import is_streamed, plan_stream
-from upsample_cli.batch.workers.prestarted import PrestartedWorkers
+from upsample_cli.batch.workers.started import PrestartedWorkers
 from upsample_cli.cli.report.console import Report
 from upsample_cli.cli.report.json_lines import make_folder
 from upsample_cli.cli.report.progress import Bars, counted

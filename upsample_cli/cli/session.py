@@ -15,7 +15,7 @@ from upsample_cli.batch.outputs import Outputs
 from upsample_cli.batch.plan import Entry
 from upsample_cli.batch.record.resume import Resume, open_resume
 from upsample_cli.batch.run import NoJournal, run_entries
-from upsample_cli.batch.workers.prestarted import PrestartedWorkers
+from upsample_cli.batch.workers.started import PrestartedWorkers
 from upsample_cli.cli.report.progress import Bars
 from upsample_cli.cli.report.reporters import Reporters
 from upsample_cli.cli.request import Request

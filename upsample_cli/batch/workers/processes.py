@@ -24,8 +24,7 @@ from upsample_cli.batch.interfaces import Watcher
 from upsample_cli.batch.memory import work as work_of
 from upsample_cli.batch.record.identity import stamp_of
 from upsample_cli.batch.workers.exits import WorkerExit, cause_of_exit, last_result
-from upsample_cli.batch.workers.prestarted import PrestartedWorkers, started_worker
-from upsample_cli.batch.workers.queue import Order, Worker
+from upsample_cli.batch.workers.started import Order, PrestartedWorkers, Worker, started_worker
 from upsample_cli.batch.workers.timeout import late_cause
 from upsample_cli.batch.workers.worker import Assignment
 from upsample_cli.enlarge.job import Job, Result
@@ -117,7 +116,7 @@ class ProcessExecutor:
         return bool(self._workers) and not signals.is_hurried() and time.monotonic() < since_s + signals.GRACE_S
 
     def _start_worker(self) -> None:
-        self._workers.append(Worker(*(self._prestarted.take() or started_worker())))
+        self._workers.append(self._prestarted.take() or started_worker())
         self._workers[-1].send(replace(self._assignment, index=self._started))
         self._started += 1
 
