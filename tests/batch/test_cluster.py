@@ -22,7 +22,7 @@ from support.jobs import job_of
 from support.running import COMMAND, ENVIRONMENT, Watched, names, save, tree, upsample, upsample_process
 
 from upsample_cli import __version__
-from upsample_cli.atomic.files import new_token, remove_temporaries, temporary_path
+from upsample_cli.atomic.temporaries import new_token, remove_temporaries, temporary_path
 from upsample_cli.batch.cluster import executor as cluster_module
 from upsample_cli.batch.cluster import scheduler, worker
 from upsample_cli.batch.cluster.executor import ClusterExecutor

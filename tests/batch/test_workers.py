@@ -17,7 +17,7 @@ from support.running import Watched
 
 from upsample_cli.batch import carry
 from upsample_cli.batch.plan import Entry
-from upsample_cli.batch.run import NoJournal, run_entries
+from upsample_cli.batch.run import NullJournal, run_entries
 from upsample_cli.batch.workers.processes import ProcessExecutor
 from upsample_cli.batch.workers.worker import Assignment
 from upsample_cli.enlarge.job import Result
@@ -38,7 +38,7 @@ def job(name, side=2000):
 
 
 def executor(carry=crashing.carry, *, slots=2, prepare=crashing.prepare, device="cpu", options=None, **keywords):
-    assignment = Assignment(options or Options(device=device), NoJournal().token, carry, cores=1, prepare=prepare)
+    assignment = Assignment(options or Options(device=device), NullJournal().token, carry, cores=1, prepare=prepare)
     return ProcessExecutor(assignment, slots=slots, watcher=Watched(), **keywords)
 
 

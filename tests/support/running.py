@@ -82,7 +82,7 @@ def in_threads(
             expects_more=expects_more, debug=debug, cluster=cluster, warn=warn, prestarted=prestarted,
         )  # fmt: skip
     carry = partial(carry_out, is_alone=is_alone, debug=debug)
-    return ThreadExecutor(carry, options, slots=workers or 2, watcher=watcher, token=token)
+    return ThreadExecutor(carry, options, watcher=watcher, token=token)
 
 
 def none_prestarted(_most: object) -> PrestartedWorkers:

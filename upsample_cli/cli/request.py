@@ -106,10 +106,10 @@ class Request:
             raise UsageError("--cluster does not go with -", "name files that all machines share")
 
     def own_files(self, resume: Resume | None) -> dict[str, Path]:
-        """Files that belong to the run and not to one image, by option."""
+        """Files that belong to the run and not to one image, by the name of their setting."""
         record = None if resume is None else resume.record.path
-        named = {"--state": record, "--report": self.report, "--gallery": self.gallery}
-        return {option: Path(path) for option, path in named.items() if path is not None}
+        named = {"state": record, "report": self.report, "gallery": self.gallery}
+        return {setting: Path(path) for setting, path in named.items() if path is not None}
 
     @property
     def budget_bytes(self) -> int | None:

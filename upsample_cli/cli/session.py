@@ -14,7 +14,7 @@ from upsample_cli.batch.interfaces import Executor, Journal
 from upsample_cli.batch.outputs import Outputs
 from upsample_cli.batch.plan import Entry
 from upsample_cli.batch.record.resume import Resume, open_resume
-from upsample_cli.batch.run import NoJournal, run_entries
+from upsample_cli.batch.run import NullJournal, run_entries
 from upsample_cli.batch.workers.started import PrestartedWorkers
 from upsample_cli.cli.report.progress import Bars
 from upsample_cli.cli.report.reporters import Reporters
@@ -40,7 +40,7 @@ class Session:
     start_s: float
     reporters: Reporters
     bars: Bars
-    journal: Journal = field(default_factory=NoJournal)
+    journal: Journal = field(default_factory=NullJournal)
     unfinished: int = 0
     device: str = field(init=False)
 

@@ -19,7 +19,7 @@ from upsample_cli.batch.inputs import Found, find_inputs, is_folder
 from upsample_cli.batch.outputs import Outputs, outputs_of
 from upsample_cli.batch.plan import Entry, plan_run
 from upsample_cli.batch.record.resume import Resume
-from upsample_cli.batch.run import NoJournal
+from upsample_cli.batch.run import NullJournal
 from upsample_cli.batch.watch import KeptOpen, arrivals
 from upsample_cli.cli.report.console import Report
 from upsample_cli.cli.report.progress import Bars
@@ -57,7 +57,7 @@ def watch_upsample(request: Request) -> int:
             open_reporters(report, request.options, report_path=request.report, gallery_path=None)
         )
         bars = stack.enter_context(Bars(messages, is_shown=not request.quiet, waits_for_more=True))
-        session = Session(request, start_s, reporters, bars, NoJournal() if resume is None else resume.record)
+        session = Session(request, start_s, reporters, bars, NullJournal() if resume is None else resume.record)
         executor = KeptOpen(session.executor([], expects_more=True))
         stack.callback(executor.end)
         watch = _Watch(session, target, resume, executor)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from upsample_cli.atomic.files import worker_token
+from upsample_cli.atomic.temporaries import worker_token
 from upsample_cli.batch.carry import prepare
 from upsample_cli.batch.cluster.wire import sent
 from upsample_cli.batch.interfaces import Carry
