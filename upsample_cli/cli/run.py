@@ -1,4 +1,4 @@
-"""What the `upsample` command does: plan, run, report."""
+"""What the `upsample` command does without `--watch`: plan, run, report."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ from upsample_cli.images.streams import image_pipe
 def run_upsample(request: Request) -> int:
     """Plan, run, report. Returns the exit status."""
     start_s = time.perf_counter()
-    # Without emoji, since "a:x:.png" is a file name.
+    # Without emoji codes: "a:x:.png" is a file name.
     out, messages = (Console(stderr=is_stderr, emoji=False) for is_stderr in (request.pipes_image, True))
     with contextlib.ExitStack() as stack:
-        prestarted = stack.enter_context(PrestartedWorkers(request.spare_count))
+        prestarted = stack.enter_context(PrestartedWorkers(request.prestarted_count))
         entries, resume = _planned(request, messages, prestarted, stack)
         jobs = [entry.job for entry in entries if entry.job is not None]
         check_own_files(request.own_files(resume), _images(entries) if request.report or request.gallery else ())

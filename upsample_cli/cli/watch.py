@@ -1,4 +1,4 @@
-"""What `upsample --watch` does: enlarge images as they arrive in a folder, until it is stopped."""
+"""What `upsample --watch` does: enlarge images as they arrive in folders, until a signal stops it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from upsample_cli.errors import UsageError
 def watch_upsample(request: Request) -> int:
     """Enlarge images as they arrive, until a signal stops the watch. Returns the exit status.
 
-    The status of a watch that was stopped while it waited is 0, or 1 if an image failed.
+    The status of a watch that is stopped while it waits is 0, or 1 if an image failed.
 
     Raises:
         KeyboardInterrupt: if it was stopped while images were being enlarged. Their unfinished outputs are removed.
@@ -69,12 +69,12 @@ def watch_upsample(request: Request) -> int:
             if session.unfinished:
                 raise
             return status
-    raise AssertionError("a watch has no end of its own")
+    raise AssertionError("`arrivals` does not end")
 
 
 @dataclass(frozen=True, slots=True)
 class _Watch:
-    """State that all rounds of a watch share."""
+    """What all rounds of a watch share."""
 
     session: Session
     target: Outputs
@@ -88,7 +88,7 @@ class _Watch:
             jobs = [entry.job for entry in entries if entry.job is not None]
             self.session.bars.expect(jobs, settled=len(entries) - len(jobs))
             self.session.enlarge(entries, self.executor)
-        self.session.unfinished = 0  # two names of one file give one result
+        self.session.unfinished = 0  # two names of one file have one result
 
     def _rounds(self, found: Sequence[Found]) -> Iterator[list[Entry]]:
         """Plan all files together or, if their outputs collide, one after the other."""
@@ -112,7 +112,7 @@ class _Watch:
 
 
 def _watched(request: Request) -> tuple[Callable[[], Iterator[Found]], Outputs]:
-    """How to look at what is watched, and where outputs go.
+    """(returns the files that exist now, where their outputs go).
 
     Raises:
         UsageError: if an input is not a folder, outputs would become inputs, or an option has no meaning in a watch.
@@ -145,7 +145,7 @@ def _watched(request: Request) -> tuple[Callable[[], Iterator[Found]], Outputs]:
 
 
 def _resumed(request: Request, target: Outputs, stack: contextlib.ExitStack) -> Resume | None:
-    """The record of the watch, locked; None if there is to be none."""
+    """The locked record of the watch; None if it keeps none."""
     folders = [Found(Path(folder), Path(folder)) for folder in request.inputs]
     resume = open_record(request, folders, target, stack)
     check_own_files(request.own_files(resume), ())
