@@ -16,6 +16,7 @@ from upsample_cli.atomic.opened import OpenedFile, open_no_link, opened
 from upsample_cli.cli.report import MAX_GALLERY_IMAGES, gallery_page
 from upsample_cli.cli.report.json_lines import check_folder, check_link
 from upsample_cli.cli.report.summary import Summary
+from upsample_cli.cli.spelling import sentence
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import OutputExistsError, UpsampleError, UsageError, joined
@@ -111,7 +112,7 @@ class Gallery:
                 self._sources += [opened(result.input, before), opened(output, after)]
                 return preview(before, after, shape, frame=self._options.frame), ""
         except UpsampleError as error:
-            return None, str(error)
+            return None, sentence(error.failure)
         except (OSError, ValueError, MemoryError) as error:  # a page that lacks an image is better than no page
             return None, f"{result.output}: cannot be shown: {type(error).__name__}"
 

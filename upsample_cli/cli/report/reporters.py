@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from upsample_cli.cli.report.console import Report
 from upsample_cli.cli.report.json_lines import ReportFile
+from upsample_cli.cli.spelling import sentence
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
 
@@ -45,7 +46,7 @@ class Reporters:
         if self.gallery is not None and left is None:
             with _waiting(self.report, "The gallery is being made ..."):
                 errors.append(self.gallery.write(self.report.summary, elapsed_s))
-        faults = [str(error) for error in errors if error is not None]
+        faults = [sentence(error.failure) for error in errors if error is not None]
         for fault in faults:
             self.report.message("error", "bold red", fault)
         self.report.close(options, device, elapsed_s, left=left)
