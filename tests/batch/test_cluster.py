@@ -30,7 +30,7 @@ from upsample_cli.batch.cluster.scheduler import check_workers, connected, versi
 from upsample_cli.batch.cluster.wire import received, sent
 from upsample_cli.batch.cluster.worker import RunSpec, StorageProbe, enlarge, misfit
 from upsample_cli.batch.plan import Entry
-from upsample_cli.batch.run import run_entries
+from upsample_cli.batch.run import NullJournal, run_entries
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import Interrupted, UpsampleError, UsageError
@@ -127,7 +127,9 @@ def results(cluster, wanted, **spec):
     """{name: result} of a run, and what the watcher was told."""
     pool = executor(cluster, **spec)
     jobs = [job(name) for name in wanted]
-    found = list(run_entries([Entry(Result.planned(each), each) for each in jobs], executor=pool))
+    found = list(
+        run_entries([Entry(Result.planned(each), each) for each in jobs], executor=pool, journal=NullJournal())
+    )
     assert not list(Path().glob(".*.part"))
     return {result.input.stem: result for result in found}, pool._watcher.events
 

@@ -11,7 +11,7 @@ from support.running import ENVIRONMENT, in_threads
 
 from tests.batch.test_workers import LONG_S, assert_all_gone, executor, job
 from upsample_cli.batch.plan import Entry
-from upsample_cli.batch.run import run_entries
+from upsample_cli.batch.run import NullJournal, run_entries
 from upsample_cli.batch.workers import processes, started
 from upsample_cli.batch.workers.started import PrestartedWorkers, Worker, started_worker
 from upsample_cli.cli import run, session
@@ -66,7 +66,9 @@ def test_a_run_takes_those_that_are_there(monkeypatch):
     monkeypatch.setattr(processes, "started_worker", refuse)
     jobs = [job(f"good{index}") for index in range(4)]
     pool = executor(prestarted=prestarted)
-    found = list(run_entries([Entry(Result.planned(each), each) for each in jobs], executor=pool))
+    found = list(
+        run_entries([Entry(Result.planned(each), each) for each in jobs], executor=pool, journal=NullJournal())
+    )
     assert [result.status for result in found] == ["written"] * 4
     assert prestarted.take() is None
     assert len(pids) == 2

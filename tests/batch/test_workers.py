@@ -46,7 +46,9 @@ def results(names, side=2000, **keywords):
     """{name: result} of a run, and what the watcher was told."""
     jobs = [job(name, side) for name in names]
     pool = executor(**keywords)
-    found = list(run_entries([Entry(Result.planned(each), each) for each in jobs], executor=pool))
+    found = list(
+        run_entries([Entry(Result.planned(each), each) for each in jobs], executor=pool, journal=NullJournal())
+    )
     assert_all_gone(pool)
     return {result.input.stem: result for result in found}, pool._watcher.events
 
@@ -118,7 +120,7 @@ def test_the_clock_of_a_small_image_starts_when_its_turn_comes():
 def test_a_worker_that_has_grown_is_replaced():
     pool = executor(slots=1)
     entries = [Entry(Result.planned(each), each) for each in (job("good0"), job("grow"), job("good1"))]
-    assert [each.status for each in run_entries(entries, executor=pool)] == ["written"] * 3
+    assert [each.status for each in run_entries(entries, executor=pool, journal=NullJournal())] == ["written"] * 3
     assert pool._started == 2
 
 

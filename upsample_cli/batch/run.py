@@ -39,7 +39,7 @@ def run_entries(
     entries: Sequence[Entry],
     *,
     executor: Executor,
-    journal: Journal | None = None,
+    journal: Journal,
     budget_bytes: int | None = None,
 ) -> Generator[Result]:
     """Yield every entry's result: first those known already, then those of the jobs as they end.
@@ -54,7 +54,6 @@ def run_entries(
     Raises:
         UsageError: if an option cannot be carried out for the only image, or the device does not exist.
     """
-    journal = journal or NullJournal()
     ended: SimpleQueue[Job] = SimpleQueue()
     in_flight: InFlight = {}  # images without a result, or whose result was not yielded yet
     try:
