@@ -8,7 +8,7 @@ code and the parts of a sentence. A setting in a sentence is a `Setting`, not te
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 STOPS = (KeyboardInterrupt, SystemExit, GeneratorExit)
@@ -33,13 +33,17 @@ FAILURES = {
     "exists": "the output exists already",
     "unwritable": "the system refused to write the output",
     "no-space": "the disk or the quota is full",
-    "worker-exit": "the process or the cluster worker at work on the image ended",
+    "crashed": "the image crashed the process at work on it",
+    "killed": "the system killed the process at work on the image",
+    "cluster": "the cluster could not enlarge the image",
     "record": "the record of a batch cannot be used",
     "interrupted": "the run was stopped",
     "unexpected": "a fault of this package or of a library",
     "earlier": "the image failed in a run of an older version, which recorded no code",
 }
 """What each code of a failure means. Codes are stable: one may be added, none changes its meaning."""
+
+_TRANSIENT = {"changed", "exists", "unwritable", "no-space", "no-memory", "killed", "cluster"}
 
 LOSSES = {
     "alpha": "transparency is removed or becomes on or off",
@@ -82,9 +86,18 @@ Text = str | tuple[str | Setting, ...]
 Spelling = Callable[[Setting], str]
 
 
+MORE_MEMORY: Text = ("give ", Setting("workers", 1), ", or enlarge it elsewhere")
+FREE_SPACE: Text = ("free some space, or give ", Setting("output"), " a folder on another disk")
+
+
 def joined(*texts: Text) -> tuple[str | Setting, ...]:
     """Texts as one."""
     return tuple(part for text in texts for part in ((text,) if isinstance(text, str) else text))
+
+
+def listed(texts: Iterable[Text], between: str) -> Text:
+    """Texts with `between` between them."""
+    return joined(*(part for text in texts for part in (between, text)))[1:]
 
 
 def spelled(text: Text, spell: Spelling = str) -> str:
@@ -113,6 +126,11 @@ class Failure:
     next_step: Text = ""
     path: str = ""
     limit_s: float | None = None
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the cause is outside the image and may be gone next time."""
+        return self.kind in _TRANSIENT
 
     def sentence(self, spell: Spelling = str) -> str:
         """One line: file, cause, next step.
@@ -160,8 +178,9 @@ class UpsampleError(Exception):
 
     @property
     def cause(self) -> Text:
-        """What is wrong."""
-        return self.failure.cause
+        """What is wrong, naming the thing it is wrong with."""
+        path, cause = self.failure.path, self.failure.cause
+        return joined(f"{path}: ", cause) if path else cause
 
     @property
     def next_step(self) -> Text:

@@ -25,4 +25,4 @@ def refuse_special(
     """
     mode = (Path(path).stat() if status is None else status).st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a folder fails with a message of its own
-        raise ImageError(path, "is not a regular file", next_step)
+        raise ImageError(path, "is not a regular file", next_step, kind="not-an-image")

@@ -15,7 +15,7 @@ from upsample_cli.cli.upsample import app
 from upsample_cli.engine.devices import pick_device
 from upsample_cli.geometry.output_size import OutputSize
 from upsample_cli.images.output_form import nearest_form
-from upsample_cli.kernels.choice import chosen_kernel, kernel_warnings
+from upsample_cli.kernels.choice import chosen_kernel, kernel_losses
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def calls(monkeypatch):
         return wrapper
 
     modules = [module for name, module in sys.modules.items() if name.startswith("upsample_cli")]
-    for function in (nearest_form, chosen_kernel, kernel_warnings, pick_device):
+    for function in (nearest_form, chosen_kernel, kernel_losses, pick_device):
         for module in modules:
             for name, value in list(vars(module).items()):
                 if value is function:
@@ -45,6 +45,6 @@ def test_each_decision_about_a_photograph_is_made_once(calls, in_tmp_path):
     Image.new("RGB", (6, 5), "red").save("photo.jpg")
     calls.clear()
     assert CliRunner().invoke(app, ["photo.jpg"]).exit_code == 0
-    once = {"nearest_form": 1, "kernel_warnings": 1, "pick_device": 1}
+    once = {"nearest_form": 1, "kernel_losses": 1, "pick_device": 1}
     # The options are checked before there is an image; and the output's name may contain its size.
     assert calls == once | {"chosen_kernel": 2, "of": 2}

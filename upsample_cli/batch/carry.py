@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from threading import Event
 
 from upsample_cli.batch.plan import Entry, existing
 from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import (
-    ImageError,
-    InputChangedError,
+    MORE_MEMORY,
+    Failure,
     Interrupted,
     OutputExistsError,
+    Setting,
     UpsampleError,
     UsageError,
-    WritingError,
 )
 
 OnRows = Callable[[int], None]
@@ -70,8 +71,9 @@ def carry_out(
     start_s = time.perf_counter()
     planned = Result.planned(job)
 
-    def failed(message: str, *, may_pass: bool = False) -> Result:
-        return planned.ended("failed", error=message, elapsed_s=time.perf_counter() - start_s, may_pass=may_pass)
+    def failed(failure: Failure) -> Result:
+        failure = replace(failure, path=failure.path or str(job.input))
+        return planned.ended("failed", failure, elapsed_s=time.perf_counter() - start_s)
 
     try:
         return enlarge_image(job, options, token=token, stop=stop, on_rows=on_rows)
@@ -79,18 +81,14 @@ def carry_out(
         return existing(Entry(planned, job, is_alone), error)
     except (Interrupted, BrokenPipeError):
         raise
-    except ImageError as error:
-        may_pass = isinstance(error, (InputChangedError, WritingError)) or isinstance(error.__cause__, MemoryError)
-        return failed(str(error), may_pass=may_pass)
     except UpsampleError as error:
         if is_alone and isinstance(error, UsageError):
             raise
-        return failed(f"{job.input}: {error}")
+        return failed(error.failure)
     except MemoryError:
-        message = f"{job.input}: not enough memory to hold the image; give --workers 1, or enlarge it elsewhere"
-        return failed(message, may_pass=True)
+        return failed(Failure("no-memory", "not enough memory to hold the image", MORE_MEMORY))
     except Exception as error:
         if debug:
             raise
         text = " ".join(f"{type(error).__name__}: {error}".split())
-        return failed(f"{job.input}: {text}; this should not happen: --debug shows where")
+        return failed(Failure("unexpected", text, ("this should not happen: ", Setting("debug"), " shows where")))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from upsample_cli.atomic.same_file import is_same_file
-from upsample_cli.errors import UsageError
+from upsample_cli.errors import Failure, UsageError
 from upsample_cli.images.formats import format_of_path
 
 
@@ -20,12 +20,12 @@ class Found:
     Args:
         path: the file.
         folder: the folder input it was found in, whose tree the output mirrors; None for a file named by the user.
-        error: if `path` is a folder that could not be listed, why.
+        failure: if `path` is a folder that could not be listed, why.
     """
 
     path: Path
     folder: Path | None = None
-    error: str | None = None
+    failure: Failure | None = None
 
 
 def find_inputs(arguments: Iterable[str], *, recursive: bool, exclude: Path | None = None) -> Iterator[Found]:
@@ -70,7 +70,7 @@ def is_folder(path: str | Path) -> bool:
 
 
 def _images(folder: Path, recursive: bool, exclude: Path | None) -> Iterator[Found]:
-    unreadable: list[OSError] = []
+    unreadable: list[Found] = []
     waiting = [folder]  # not `os.walk`, which is recursive before Python 3.12
     while waiting:
         here = waiting.pop()
@@ -78,7 +78,8 @@ def _images(folder: Path, recursive: bool, exclude: Path | None) -> Iterator[Fou
             with os.scandir(here) as entries:
                 shown = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda e: e.name)
         except OSError as error:
-            unreadable.append(error)
+            failure = Failure("unreadable", f"cannot be looked into: {error.strerror}", path=str(error.filename))
+            unreadable.append(Found(Path(error.filename), folder, failure))
             continue
         folders = {entry.name for entry in shown if is_folder(entry.path)}
         for entry in shown:
@@ -86,5 +87,4 @@ def _images(folder: Path, recursive: bool, exclude: Path | None) -> Iterator[Fou
                 yield Found(here / entry.name, folder)
         below = [here / entry.name for entry in shown if recursive and entry.is_dir(follow_symlinks=False)]
         waiting += [path for path in reversed(below) if not _is_excluded(path, exclude)]
-    for failure in unreadable:
-        yield Found(Path(failure.filename), folder, f"{failure.filename}: cannot be looked into: {failure.strerror}")
+    yield from unreadable

@@ -8,12 +8,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from upsample_cli.errors import RecordError
+from upsample_cli.errors import RecordError, Setting, Text, joined
 
 MAX_BYTES = 1 << 30
 """Largest size of a record, enough for three million outputs."""
 TOO_LARGE = "is larger than a record may be (1 GiB)"
-ELSEWHERE = "give another --state, or --no-state"
+ELSEWHERE: Text = ("give another ", Setting("state"), ", or ", Setting("no_state"))
 _JOURNAL = "-journal"
 _SIBLINGS = ("-wal", "-shm", _JOURNAL)
 
@@ -31,7 +31,7 @@ def check_record_files(path: Path) -> os.stat_result:
     statuses |= {end: os.lstat(f"{path}{end}") for end in _SIBLINGS if os.path.lexists(f"{path}{end}")}
     if _JOURNAL in statuses:
         cause = "is next to the record, and upsample leaves no such file"
-        raise RecordError(f"{path}{_JOURNAL}: {cause}", f"remove it, or {ELSEWHERE}")
+        raise RecordError(f"{path}{_JOURNAL}: {cause}", joined("remove it, or ", ELSEWHERE))
     for end, status in statuses.items():
         fault = link_fault(status)
         if fault is None and status.st_size > MAX_BYTES:

@@ -18,7 +18,7 @@ from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.enlarge.names import DEFAULT_NAME
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import check_output, check_run_space, output_name, plan_job
-from upsample_cli.errors import ImageError, OutputExistsError, UsageError
+from upsample_cli.errors import ImageError, Loss, OutputExistsError, Setting, UsageError, joined
 from upsample_cli.images.formats import FORMATS
 from upsample_cli.images.space import free_bytes
 
@@ -117,7 +117,7 @@ class _Run:
 
 def _was_made_here(found: Found, run: _Run) -> bool:
     """Whether an image of a folder is an output of an earlier run, which had put it beside its input there."""
-    if run.resume is None or found.folder is None or found.error is not None:
+    if run.resume is None or found.folder is None or found.failure is not None:
         return False
     folder, record = run.outputs.folder_of(found, run.options.output_size.label), run.resume.record
     if record.real_path(Path(folder, found.path.name)) != record.real_path(found.path):
@@ -127,8 +127,8 @@ def _was_made_here(found: Found, run: _Run) -> bool:
 
 
 def _entry(found: Found, index: int, run: _Run) -> Entry:
-    if found.error is not None:
-        return Entry(Result(found.path, status="failed", error=found.error))
+    if found.failure is not None:
+        return Entry(Result(found.path, status="failed", failure=found.failure))
     options, resume, file = run.options, run.resume, run.outputs.file
     folder = None if file else run.outputs.folder_of(found, options.output_size.label)
 
@@ -147,7 +147,7 @@ def _entry(found: Found, index: int, run: _Run) -> Entry:
         if job.place is not None:
             check_way(job.output.parent, job.place)  # before the record is asked about a file behind a link
     except ImageError as error:
-        return Entry(Result(found.path, status="failed", error=str(error)))
+        return Entry(Result(found.path, status="failed", failure=error.failure))
     verdict = resume.verdict(job) if resume is not None else UNKNOWN
     return checked_entry(job, options, is_alone=run.is_alone, verdict=verdict, free=run.free)
 
@@ -175,17 +175,21 @@ def checked_entry(
     try:
         check_output(job, replace(options, overwrite=True) if verdict.is_free else options, free)
     except OutputExistsError as error:
-        stale = f"{verdict.reason}; --overwrite makes it anew" if verdict.is_stale else None
-        return Entry(existing(Entry(result, job, is_alone), OutputExistsError(job.output, stale) if stale else error))
+        if verdict.is_stale and verdict.reason is not None:
+            again = (Setting("overwrite", True), " makes it anew")
+            stale = OutputExistsError(job.output, verdict.reason, again)
+            return Entry(existing(Entry(result, job, is_alone), stale))
+        return Entry(existing(Entry(result, job, is_alone), error))
     except ImageError as error:
-        return Entry(result.ended("failed", error=str(error)))
+        return Entry(result.ended("failed", error.failure))
     if verdict.reason is not None:
-        result = replace(result, warnings=(*result.warnings, f"to be made anew: its output {verdict.reason}"))
+        rerun = Loss("rerun", joined("to be made anew: its output ", verdict.reason))
+        result = replace(result, losses=(*result.losses, rerun))
     return Entry(result, job, is_alone)
 
 
 def existing(entry: Entry, error: OutputExistsError) -> Result:
     """The result for an output that exists already: passed over in a batch, an error for the only image asked for."""
     if entry.is_alone:
-        return entry.result.ended("failed", error=str(error), may_pass=True)
-    return replace(entry.result.ended("skipped"), warnings=(str(error),))
+        return entry.result.ended("failed", error.failure)
+    return replace(entry.result, losses=()).ended("skipped", error.failure)

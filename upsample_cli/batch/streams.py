@@ -12,7 +12,7 @@ from upsample_cli.batch.plan import Entry, check_named_once, checked_entry
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import plan_job
-from upsample_cli.errors import ImageError, UsageError
+from upsample_cli.errors import ImageError, Setting, UsageError
 from upsample_cli.images.streams import NAME, image_input, leads_to, spooled
 
 
@@ -33,7 +33,7 @@ def plan_stream(
 
     Args:
         arguments: the inputs as typed.
-        output: `--output` as typed.
+        output: as typed.
         stdin: read to its end if the input is `-`.
         stdout: where the image goes if the output is `-`; None if it is only planned.
 
@@ -45,9 +45,11 @@ def plan_stream(
     source: BinaryIO | None = None
     target = None if is_output_streamed(arguments, output) else Path(output or "")
     if NAME in arguments and target is not None and (is_folder(target) or str(output).endswith("/")):
-        raise UsageError("an image from standard input has no name to be given in a folder", "give --output a file")
+        cause = "an image from standard input has no name to be given in a folder"
+        raise UsageError(cause, ("give ", Setting("output"), " a file"))
     if NAME in arguments and target is not None and leads_to(stdin, target):
-        raise UsageError(f"{target} is the input itself, by way of standard input", "give another --output")
+        cause = f"{target} is the input itself, by way of standard input"
+        raise UsageError(cause, ("give another ", Setting("output")))
     if NAME not in arguments and leads_to(stdout, image):
         raise UsageError(f"{image} is the input, and standard output leads to it", "write to another file")
     try:
@@ -55,7 +57,7 @@ def plan_stream(
             source = spooled(image_input(stdin), options.max_pixels)
         job = plan_job(image, options, output=target or Path(NAME), source_stream=source)
     except ImageError as error:
-        return [Entry(Result(image, status="failed", error=str(error)))]
+        return [Entry(Result(image, status="failed", failure=error.failure))]
     if target is not None:
         return [checked_entry(job, options, is_alone=True)]
     return [Entry(Result.planned(job), replace(job, target_stream=stdout), is_alone=True)]
@@ -68,5 +70,6 @@ def _only_image(arguments: Sequence[str]) -> Path:
         raise UsageError("- is one image from standard input and stands alone", "leave out the other inputs")
     found = list(find_inputs(arguments, recursive=False))
     if len(found) != 1 or found[0].folder is not None:
-        raise UsageError("standard output takes one image, by its own name", "give one file, or --output a folder")
+        next_step = ("give one file, or ", Setting("output"), " a folder")
+        raise UsageError("standard output takes one image, by its own name", next_step)
     return found[0].path

@@ -15,12 +15,13 @@ from upsample_cli.batch.inputs import Found
 from upsample_cli.batch.interfaces import Executor
 from upsample_cli.batch.record.identity import Stamp, stamp_of
 from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.errors import Failure
 
 PAUSE_S = 2.0
 """Shortest pause between two polls. A file whose size and time do not change in between has settled."""
 _PAUSE_PER_POLL = 20  # pause at least this many times as long as a poll takes
 
-_State = Stamp | str | None  # a string: why it cannot be read
+_State = Stamp | Failure | None  # a failure: why it cannot be read
 
 
 def arrivals(look: Callable[[], Iterable[Found]]) -> Iterator[list[Found]]:
@@ -38,7 +39,7 @@ def arrivals(look: Callable[[], Iterable[Found]]) -> Iterator[list[Found]]:
     while True:
         start_s = time.monotonic()
         found = {str(file.path): file for file in look()}
-        now: dict[str, _State] = {path: file.error or stamp_of(path) for path, file in found.items()}
+        now: dict[str, _State] = {path: file.failure or stamp_of(path) for path, file in found.items()}
         settled = [path for path, stamp in now.items() if path in before and before[path] == stamp]
         fresh = [path for path in settled if path not in taken or taken[path] != now[path]]
         taken = {path: stamp for path, stamp in taken.items() if path in now} | {path: now[path] for path in fresh}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from upsample_cli.enlarge.job import Result
 from upsample_cli.errors import Failure, Loss, Setting, spelled
 
 _OPTIONS = {"memory_bytes": "memory", "timeout_s": "timeout"}
@@ -20,3 +21,14 @@ def option(setting: Setting) -> str:
 def sentence(fact: Failure | Loss) -> str:
     """The line about a failure or a loss."""
     return fact.sentence(option) if isinstance(fact, Failure) else spelled(fact.text, option)
+
+
+def error_line(result: Result) -> str | None:
+    """Why an image failed; None if it did not."""
+    return sentence(result.failure) if result.failure is not None and result.status == "failed" else None
+
+
+def warnings(result: Result) -> list[Failure | Loss]:
+    """What was lost, and why an image was skipped."""
+    skipped = [result.failure] if result.failure is not None and result.status == "skipped" else []
+    return [*result.losses, *skipped]

@@ -97,7 +97,8 @@ class _Watch:
             return
         except UsageError as error:
             if len(found) == 1:
-                yield [Entry(Result(found[0].path, status="failed", error=f"{found[0].path}: {error}"))]
+                failure = replace(error.failure, path=str(found[0].path))
+                yield [Entry(Result(found[0].path, status="failed", failure=failure))]
                 return
         for arrival in found:
             yield from self._rounds([arrival])

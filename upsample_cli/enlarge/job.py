@@ -8,6 +8,7 @@ from typing import BinaryIO, Literal
 
 from upsample_cli.atomic.folders import Place
 from upsample_cli.enlarge.resolve import Resolved
+from upsample_cli.errors import Failure, Loss
 from upsample_cli.geometry.output_size import Size
 from upsample_cli.images.model import ImageInfo
 
@@ -58,8 +59,8 @@ class Job:
         return self.resolved.size
 
     @property
-    def warnings(self) -> tuple[str, ...]:
-        """What will be lost or may be lost, one line each."""
+    def losses(self) -> tuple[Loss, ...]:
+        """What will be lost or may be lost."""
         return (*self.resolved.warnings, *self.resolved.possible)
 
 
@@ -73,11 +74,10 @@ class Result:
         status: "planned", "written", "skipped" (the output exists already) or "failed".
         height, width: of the input; None if unreadable.
         output_height, output_width: of the output; None if the input is unreadable.
-        warnings: what was lost, one line each.
-        error: one line, if it failed.
+        losses: what was lost.
+        failure: why it failed, or why it was skipped although it was not done before.
         elapsed_s: seconds from opening the input to the finished output.
         device: where it was enlarged; None if it was not, or if that is known already.
-        may_pass: it failed for a reason outside the image (a full disk, too little memory), maybe gone next time.
         was_done: it was skipped because the record says that the output was made from it so.
     """
 
@@ -88,20 +88,28 @@ class Result:
     width: int | None = None
     output_height: int | None = None
     output_width: int | None = None
-    warnings: tuple[str, ...] = ()
-    error: str | None = None
+    losses: tuple[Loss, ...] = ()
+    failure: Failure | None = None
     elapsed_s: float = 0.0
-    may_pass: bool = False
     device: str | None = field(default=None, compare=False)
     was_done: bool = False
 
     @classmethod
     def planned(cls, job: Job) -> Result:
         """The result of a job that has not run."""
-        return cls(job.input, job.output, "planned", job.height, job.width, *job.size, job.warnings)
+        return cls(job.input, job.output, "planned", job.height, job.width, *job.size, job.losses)
 
-    def ended(
-        self, status: Status, *, error: str | None = None, elapsed_s: float = 0.0, may_pass: bool = False
-    ) -> Result:
+    def ended(self, status: Status, failure: Failure | None = None, *, elapsed_s: float = 0.0) -> Result:
         """The same result with its end."""
-        return replace(self, status=status, error=error, elapsed_s=elapsed_s, may_pass=may_pass)
+        return replace(self, status=status, failure=failure, elapsed_s=elapsed_s)
+
+    @property
+    def error(self) -> str | None:
+        """Why it failed, in one line; None if it did not."""
+        return self.failure.sentence() if self.failure is not None and self.status == "failed" else None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was lost, and why it was skipped, one line each."""
+        skipped = (self.failure.sentence(),) if self.failure is not None and self.status == "skipped" else ()
+        return (*map(str, self.losses), *skipped)

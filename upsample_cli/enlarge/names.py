@@ -9,7 +9,7 @@ import string
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from upsample_cli.errors import ImageError, UsageError
+from upsample_cli.errors import ImageError, Setting, UsageError
 
 DEFAULT_NAME = "{stem}_x{factor}{ext}"
 SIZE_NAME = "{stem}_{width}x{height}{ext}"
@@ -57,45 +57,44 @@ def check_template(template: str) -> None:
     >>> check_template("{parent}/{stem}_{index:05}{ext}")
     >>> check_template("../{stem}")
     Traceback (most recent call last):
-    upsample_cli.errors.UsageError: --name '../{stem}' leads out of the output's folder; leave out ".."
+    upsample_cli.errors.UsageError: name='../{stem}' leads out of the output's folder; leave out ".."
     """
-    said = f"--name {template!r}"
+    said = Setting("name", repr(template))
     try:
         parts = list(string.Formatter().parse(template))
     except ValueError as error:
-        raise UsageError(
-            f"{said} cannot be read: {error}", "write fields as {stem}, and a brace itself as {{"
-        ) from error
+        cause = (said, f" cannot be read: {error}")
+        raise UsageError(cause, "write fields as {stem}, and a brace itself as {{") from error
     for _, name, spec, conversion in parts:
         if name is not None:
             _check_field(said, name, spec or "", conversion)
     filled = _filled(template, _SAMPLE)
     if os.path.isabs(filled) or PurePath(filled).drive:  # noqa: PTH117
-        raise UsageError(f"{said} is an absolute path", "give the folder to --output, and the name in it to --name")
+        next_step = ("give the folder to ", Setting("output"), ", and the name in it to ", Setting("name"))
+        raise UsageError((said, " is an absolute path"), next_step)
     if ".." in _parts(filled):
-        raise UsageError(f"{said} leads out of the output's folder", 'leave out ".."')
+        raise UsageError((said, " leads out of the output's folder"), 'leave out ".."')
     if any(character < " " or character == "\x7f" for character in filled):
-        raise UsageError(f"{said} holds a character that is no part of a name", "leave out control characters")
+        raise UsageError((said, " holds a character that is no part of a name"), "leave out control characters")
     if (fault := _fault(filled)) is not None:
-        raise UsageError(f"{said} {fault}", "write something like {stem}_x{factor}{ext}")
+        raise UsageError((said, f" {fault}"), "write something like {stem}_x{factor}{ext}")
 
 
-def _check_field(said: str, name: str, spec: str, conversion: str | None) -> None:
+def _check_field(said: Setting, name: str, spec: str, conversion: str | None) -> None:
     known = NameFields.__slots__
     if name not in known:
         raise UsageError(
-            f"{said} has a field {{{repr(name)[1:-1]}}} that is not known",
-            "choose from " + ", ".join(f"{{{each}}}" for each in known),
+            (said, f" has a field {{{repr(name)[1:-1]}}} that is not known"),
+            "choose from " + ", ".join(f"{{{field}}}" for field in known),
         )
-    widths = "".join(each if each.isdigit() else " " for each in spec).split()
+    widths = "".join(character if character.isdigit() else " " for character in spec).split()
     try:
         if conversion or _NOT_IN_A_SPEC.search(spec) or any(int(width) > _WIDEST for width in widths):
             raise ValueError
         format(getattr(_SAMPLE, name), spec)
     except ValueError as error:
-        raise UsageError(
-            f"{said} cannot write {name} as {spec or conversion!r}", "pad numbers with zeros as in {index:05}"
-        ) from error
+        cause = (said, f" cannot write {name} as {spec or conversion!r}")
+        raise UsageError(cause, "pad numbers with zeros as in {index:05}") from error
 
 
 @functools.lru_cache(maxsize=8)
@@ -130,12 +129,13 @@ def named(template: str, fields: NameFields, image: Path) -> str:
     try:
         name = _filled(template, fields)
     except ValueError as error:  # a factor that is not whole, written as if it were
-        raise ImageError(image, f"--name {template!r} cannot be filled: {error}", "write {factor}") from error
+        cause = (Setting("name", repr(template)), f" cannot be filled: {error}")
+        raise ImageError(image, cause, "write {factor}", kind="usage") from error
     if template_suffix(template) == "":
         name += fields.ext
     fault = _fault(name) or ("leads out of the output's folder" if ".." in _parts(name) else None)
     if fault is not None:
-        raise ImageError(image, f"its output's name {name!r} {fault}", "give another --name")
+        raise ImageError(image, f"its output's name {name!r} {fault}", ("give another ", Setting("name")), kind="usage")
     return name
 
 

@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Literal, cast
 
 from upsample_cli.enlarge.names import DEFAULT_NAME, check_template, template_suffix
-from upsample_cli.errors import GeometryError, UsageError
+from upsample_cli.errors import GeometryError, Setting, UsageError, joined
 from upsample_cli.geometry.output_size import OutputSize, Size, factor_text, parsed_factor
 from upsample_cli.geometry.tiles import BORDERS, Border
 from upsample_cli.images.formats import DEFAULT_MAX_PIXELS, Format, check_quality, format_named, format_of_path
@@ -95,14 +95,15 @@ class Options:
         )
         for name, value, choices in named:
             if value not in choices:
-                raise UsageError(f"there is no --{name} {value!r}", f"choose one of {', '.join(choices)}")
+                raise UsageError(("there is no ", Setting(name, repr(value))), f"choose one of {', '.join(choices)}")
         if not re.fullmatch(r"auto|cpu|cuda(:\d{1,4})?|mps", self.device):
-            raise UsageError(f"there is no --device {self.device!r}", "choose one of auto, cpu, cuda, cuda:N, mps")
+            device = Setting("device", repr(self.device))
+            raise UsageError(("there is no ", device), "choose one of auto, cpu, cuda, cuda:N, mps")
         if self.frame is not None and self.frame < 1:
             raise UsageError(f"there is no frame {self.frame}", "frames and pages are counted from 1")
         check_template(self.name)
         if self.tile is not None and self.tile < 1:
-            raise UsageError(f"a tile of {self.tile} pixels holds nothing", "give --tile 1 or more")
+            raise UsageError(f"a tile of {self.tile} pixels holds nothing", ("give ", Setting("tile", 1), " or more"))
         if self.format is not None:
             check_quality(format_named(self.format), self.quality)
             self._check_extension(format_named(self.format))
@@ -112,8 +113,8 @@ class Options:
         announced = format_of_path(f"x{suffix}")
         if announced not in (None, fmt):
             raise UsageError(
-                f"--name {self.name!r} gives {fmt.title} files the extension {suffix}",
-                "leave out --format, or end --name in {ext}",
+                (Setting("name", repr(self.name)), f" gives {fmt.title} files the extension {suffix}"),
+                ("leave out ", Setting("format"), ", or end ", Setting("name"), " in {ext}"),
             )
 
     @property
@@ -124,7 +125,7 @@ class Options:
         ((600, 600), (15, 30))
         >>> Options(2.0, width=800)
         Traceback (most recent call last):
-        upsample_cli.errors.UsageError: --factor and --width both say how large; give one of them
+        upsample_cli.errors.UsageError: factor and width both say how large; give one of them
         """
         return _output_size(cast("int | Fraction | None", self.factor), self.size, self.width, self.height, self.fit)
 
@@ -139,7 +140,7 @@ class Options:
             if isinstance(factor, int):
                 raise
             needed = f"and factor {factor_text(factor)} needs {math.ceil(factor)} times"
-            raise GeometryError(f"{error.cause}, {needed}", error.next_step) from error
+            raise GeometryError(joined(error.cause, f", {needed}"), error.next_step) from error
 
 
 _output_size = functools.lru_cache(maxsize=8)(OutputSize)  # several times for each image of a batch

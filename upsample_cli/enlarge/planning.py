@@ -14,7 +14,7 @@ from upsample_cli.enlarge.job import Job
 from upsample_cli.enlarge.names import DEFAULT_NAME, SIZE_NAME, NameFields, named, template_suffix
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.resolve import check_strict, resolve
-from upsample_cli.errors import OutputExistsError, UsageError
+from upsample_cli.errors import OutputExistsError, Setting, UsageError
 from upsample_cli.geometry.output_size import OutputSize, factor_text
 from upsample_cli.images.formats import (
     FORMATS,
@@ -102,7 +102,7 @@ def check_output(job: Job, options: Options, free: Callable[[Path], int | None] 
     # A folder on the way to ".." may be missing until it is made.
     if is_there or ".." in job.output.parts:
         if is_same_file(job.output, job.input):
-            raise UsageError(f"{job.output} is the input itself", "give another --output")
+            raise UsageError(f"{job.output} is the input itself", ("give another ", Setting("output")))
         _check_kernel_stays(job, options)
     if is_there:
         _check_replaceable(job, options)
@@ -115,7 +115,7 @@ def _check_kernel_stays(job: Job, options: Options) -> None:
     from upsample_cli.kernels.weights.files import split_place  # numpy with it
 
     if is_same_file(job.output, split_place(options.kernel)[0]):
-        raise UsageError(f"{job.output} holds the --kernel", "give another --output")
+        raise UsageError((f"{job.output} holds the ", Setting("kernel")), ("give another ", Setting("output")))
 
 
 def _check_replaceable(job: Job, options: Options) -> None:
@@ -161,10 +161,9 @@ def output_format(info: ImageInfo, output: Path | None, options: Options) -> For
     if output is not None and output.suffix:
         announced = format_of_path(output)
         if announced is None:
-            known = ", ".join(each.extensions[0] for each in FORMATS.values())
-            raise UsageError(
-                f"{output}: {output.suffix!r} is no image format's extension", f"use one of {known}, or add --format"
-            )
+            known = ", ".join(fmt.extensions[0] for fmt in FORMATS.values())
+            cause = f"{output}: {output.suffix!r} is no image format's extension"
+            raise UsageError(cause, (f"use one of {known}, or add ", Setting("format")))
         return announced
     if output is None and (announced := format_of_path(f"x{template_suffix(options.name) or ''}")) is not None:
         return announced

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from upsample_cli.enlarge.options import DEPTHS, Options
-from upsample_cli.errors import ImageError, UsageError
+from upsample_cli.errors import ImageError, Loss, Setting, UsageError, joined
 from upsample_cli.geometry.output_size import Size
 from upsample_cli.images.formats import Format
 from upsample_cli.images.model import Frames, ImageInfo, Layout, Metadata
 from upsample_cli.images.output_form import nearest_form
-from upsample_cli.kernels.choice import chosen_kernel, kernel_warnings
+from upsample_cli.kernels.choice import chosen_kernel, kernel_losses
 from upsample_cli.kernels.kernel import Kernel, misfit
 
 
@@ -51,9 +51,9 @@ class Resolved:
         frames: the frames or pages to write; None where only the first image is.
         kernel: of the enlargement.
         size: (height, width) of the output.
-        losses: what the reader and the output's format lose, one line each.
-        remarks: what the options do that a user may not expect, one line each.
-        possible: what may be lost, depending on the pixels, one line each.
+        losses: what the reader and the output's format lose.
+        remarks: what the options do that a user may not expect.
+        possible: what may be lost, depending on the pixels.
     """
 
     format: str
@@ -61,12 +61,12 @@ class Resolved:
     frames: Frames | None
     kernel: KernelChoice
     size: Size
-    losses: tuple[str, ...] = ()
-    remarks: tuple[str, ...] = ()
-    possible: tuple[str, ...] = ()
+    losses: tuple[Loss, ...] = ()
+    remarks: tuple[Loss, ...] = ()
+    possible: tuple[Loss, ...] = ()
 
     @property
-    def warnings(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[Loss, ...]:
         """All that is certain."""
         return (*self.losses, *self.remarks)
 
@@ -88,12 +88,12 @@ def resolve(image: Path, info: ImageInfo, metadata: Metadata, fmt: Format, optio
     form = nearest_form(info, metadata, fmt, depth=DEPTHS[options.depth])
     kernel = _kernel_choice(image, info, options)
     remarks = (
-        *options.output_size.warnings(info.height, info.width),
-        *kernel_warnings(kernel.text, kernel.factor),
-        *_name_warnings(output, fmt, form.layout),
+        *options.output_size.losses(info.height, info.width),
+        *kernel_losses(kernel.text, kernel.factor),
+        *_name_losses(output, fmt, form.layout),
     )
     size = options.output_size.of(info.height, info.width)
-    losses = (*info.warnings, *form.warnings)
+    losses = (*info.losses, *form.losses)
     return Resolved(fmt.name, form.layout, form.frames, kernel, size, losses, remarks, form.possible)
 
 
@@ -102,15 +102,19 @@ def is_premultiplied(layout: Layout, options: Options) -> bool:
     return layout.alpha and options.alpha == "premultiplied"
 
 
-def check_strict(path: Path, warnings: tuple[str, ...], options: Options) -> None:
+def check_strict(path: Path, losses: tuple[Loss, ...], options: Options) -> None:
     """Refuse a loss that the user did not accept.
 
     Raises:
         ImageError: under `options.strict`, if there is a warning.
     """
-    if options.strict and warnings:
+    if options.strict and losses:
+        strict, fmt, kernel = Setting("strict"), Setting("format"), Setting("kernel")
         raise ImageError(
-            path, f"refused by --strict: {warnings[0]}", "choose another --format or --kernel, or leave out --strict"
+            path,
+            joined(("refused by ", strict, ": "), losses[0].text),
+            ("choose another ", fmt, " or ", kernel, ", or leave out ", strict),
+            kind="loss-refused",
         )
 
 
@@ -125,22 +129,22 @@ def _kernel_choice(path: Path, info: ImageInfo, options: Options) -> KernelChoic
     try:
         factor = wanted.whole_factor(info.height, info.width)
     except UsageError as error:
-        raise ImageError(path, error.cause, error.next_step) from error
+        raise ImageError(path, error.cause, error.next_step, kind="too-large") from error
     text = "nearest" if wanted.is_size and factor == 1 else options.kernel
     try:
         kernel = chosen_kernel(text, factor)
     except UsageError as error:
         needed = f", and this size needs {factor} times" if wanted.is_size else ""
-        raise ImageError(path, f"{error.cause}{needed}", error.next_step) from error
+        raise ImageError(path, joined(error.cause, needed), error.next_step, kind="no-kernel") from error
     if reason := misfit(kernel, layout.channels, has_alpha=is_premultiplied(layout, options)):
-        raise ImageError(path, *reason)
+        raise ImageError(path, *reason, kind="no-kernel")
     return KernelChoice(text, factor, kernel)
 
 
-def _name_warnings(output: Path, fmt: Format, layout: Layout) -> tuple[str, ...]:
-    """A line if the output's extension belongs to another kind of its format: PNM has four."""
+def _name_losses(output: Path, fmt: Format, layout: Layout) -> tuple[Loss, ...]:
+    """A remark if the output's extension belongs to another kind of its format: PNM has four."""
     if fmt.name != "pnm":
         return ()
     from upsample_cli.images.codecs import pnm  # numpy with it
 
-    return pnm.name_warnings(output.suffix, layout)
+    return pnm.name_losses(output.suffix, layout)

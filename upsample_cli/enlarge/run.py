@@ -18,7 +18,7 @@ from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import check_output, plan_job
 from upsample_cli.enlarge.resolve import KernelChoice, Resolved, check_strict, is_premultiplied, resolve
-from upsample_cli.errors import InputChangedError, Interrupted
+from upsample_cli.errors import InputChangedError, Interrupted, Loss
 from upsample_cli.images.codecs.input_file import regular_file
 from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.color.light import light_of
@@ -101,8 +101,8 @@ def enlarge_image(
         info, metadata = under_policy(source.info, source.metadata, options.metadata)
         _check_header(job, info)
         check_all_frames(str(job.input), job.resolved.frames, info.height, info.width, options.max_pixels)
-        warnings = tuple(dict.fromkeys((*info.warnings, *job.resolved.warnings)))
-        check_strict(job.input, warnings, options)
+        losses = tuple(dict.fromkeys((*info.losses, *job.resolved.warnings)))
+        check_strict(job.input, losses, options)
         settings = engine_settings(options, job.resolved.kernel)  # no device ends it before there is a file
         if stop is not None and stop.is_set():  # decoding takes its time: no new file after the others were removed
             raise Interrupted
@@ -118,9 +118,9 @@ def enlarge_image(
                 image = _image(run, info, metadata, job.resolved)
                 sink = open_sink(file, fmt, **sink_settings, **image, suffix=job.output.suffix)
                 more = _enlarge(run, source, sink, info, metadata, job.resolved, on_rows)
-            warnings = tuple(dict.fromkeys((*warnings, *more)))
-            check_strict(job.input, warnings, options)  # losses found in the pixels: the file is not there yet
-    result = replace(Result.planned(job), warnings=warnings, device=str(settings.device))
+            losses = tuple(dict.fromkeys((*losses, *more)))
+            check_strict(job.input, losses, options)  # losses found in the pixels: the file is not there yet
+    result = replace(Result.planned(job), losses=losses, device=str(settings.device))
     return result.ended("written", elapsed_s=time.perf_counter() - start_s)
 
 
@@ -162,8 +162,8 @@ def _image(run: _Run, info: ImageInfo, metadata: Metadata, resolved: Resolved) -
 
 def _enlarge(
     run: _Run, source: Source, sink: Sink, info: ImageInfo, metadata: Metadata, resolved: Resolved, on_rows: OnRows
-) -> list[str]:
-    """Enlarge one image's rows into its sink, and finish it. Returns what was lost, one line each."""
+) -> list[Loss]:
+    """Enlarge one image's rows into its sink, and finish it. Returns what was lost."""
     import torch
 
     from upsample_cli.engine.exact import fitted as fitted_kernel
@@ -199,13 +199,13 @@ def _enlarge(
 
 def _enlarge_frames(
     run: _Run, writer: FrameWriter, frames: Frames, images: Iterable[tuple[Source, Fraction]], on_rows: OnRows
-) -> list[str]:
-    """Enlarge every frame or page in turn, each resolved when its own header is read. Returns the warnings.
+) -> list[Loss]:
+    """Enlarge every frame or page in turn, each resolved when its own header is read. Returns what was lost.
 
     `on_rows` gets as many rows in all as the first has.
     """
     job, options = run.job, run.options
-    done, reported, warnings = 0, 0, dict[str, None]()
+    done, reported, losses = 0, 0, dict[Loss, None]()
 
     def on_frame_rows(rows: int) -> None:
         nonlocal done, reported
@@ -217,12 +217,12 @@ def _enlarge_frames(
         with source:
             info, metadata = under_policy(source.info, source.metadata, options.metadata)
             resolved = resolve(job.input, info, metadata, run.fmt, options, job.output)
-            warnings |= dict.fromkeys(resolved.losses)
-            check_strict(job.input, tuple(warnings), options)
+            losses |= dict.fromkeys(resolved.losses)
+            check_strict(job.input, tuple(losses), options)
             sink = writer.frame(**_image(run, info, metadata, resolved), duration_ms=duration_ms)
-            warnings |= dict.fromkeys(_enlarge(run, source, sink, info, metadata, resolved, on_frame_rows))
+            losses |= dict.fromkeys(_enlarge(run, source, sink, info, metadata, resolved, on_frame_rows))
     writer.finish()
-    return list(warnings)
+    return list(losses)
 
 
 @contextmanager

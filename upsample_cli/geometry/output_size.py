@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from numbers import Integral
 
-from upsample_cli.errors import UsageError
+from upsample_cli.errors import Loss, Setting, UsageError, joined, listed
 from upsample_cli.geometry.sizes import MAX_FACTOR
 
 Size = tuple[int, int]
@@ -41,8 +41,9 @@ class OutputSize:
     def __post_init__(self) -> None:
         given = {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
         if len(given) != 1:
-            flags = " and ".join(f"--{name}" for name in given)
-            raise UsageError(f"{flags} both say how large" if flags else "nothing says how large", "give one of them")
+            names = listed([(Setting(name),) for name in given], " and ")
+            cause = joined(names, " both say how large") if given else "nothing says how large"
+            raise UsageError(cause, "give one of them")
         for name, value in given.items():
             if name == "factor":
                 _check_factor(value)
@@ -110,11 +111,11 @@ class OutputSize:
             )
         return factor
 
-    def warnings(self, height: int, width: int) -> tuple[str, ...]:
-        """A warning if the output loses the aspect ratio of the input, apart from rounding to pixels.
+    def losses(self, height: int, width: int) -> tuple[Loss, ...]:
+        """Whether the output loses the aspect ratio of the input, apart from rounding to pixels.
 
-        >>> OutputSize(size=(100, 100)).warnings(300, 200)
-        ('200x300 pixels are stretched to 100x100 (--fit keeps the proportion)',)
+        >>> print(*OutputSize(size=(100, 100)).losses(300, 200))
+        200x300 pixels are stretched to 100x100 (fit keeps the proportion)
         """
         if self.size is None:
             return ()
@@ -122,7 +123,8 @@ class OutputSize:
         near = [OutputSize(height=made[0]).of(height, width), OutputSize(width=made[1]).of(height, width)]
         if made in near:
             return ()
-        return (f"{width}x{height} pixels are stretched to {made[1]}x{made[0]} (--fit keeps the proportion)",)
+        text = f"{width}x{height} pixels are stretched to {made[1]}x{made[0]} ("
+        return (Loss("stretched", (text, Setting("fit"), " keeps the proportion)")),)
 
 
 def _check_factor(factor: int | Fraction) -> None:
@@ -132,14 +134,19 @@ def _check_factor(factor: int | Fraction) -> None:
     if isinstance(factor, bool) or not isinstance(factor, (Integral, Fraction)) or not 1 <= factor <= MAX_FACTOR:
         raise UsageError(
             f"factor {said} is not a number from 1 to {MAX_FACTOR}",
-            "try --factor 2; to make images smaller, give a --size, --width, --height or --fit",
+            (
+                *("try ", Setting("factor", 2), "; to make images smaller, give a ", Setting("size"), ", "),
+                *(Setting("width"), ", ", Setting("height"), " or ", Setting("fit")),
+            ),
         )
 
 
 def _check_lengths(name: str, value: object, count: int) -> None:
     lengths = value if isinstance(value, tuple) else (value,)
     if len(lengths) != count or any(not isinstance(length, Integral) or length < 1 for length in lengths):
-        raise UsageError(f"{value!r} is no --{name}", "give whole pixels, 1 or more" + ", height first" * (count - 1))
+        raise UsageError(
+            (f"{value!r} is no ", Setting(name)), "give whole pixels, 1 or more" + ", height first" * (count - 1)
+        )
 
 
 def _rounded(length: int | Fraction) -> int:
@@ -157,7 +164,8 @@ def parsed_factor(text: str | float | Fraction) -> int | Fraction:
     """
     said = str(text).strip()
     if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?|\d{1,9}/0*[1-9]\d{0,8}", said):
-        raise UsageError(f"factor {said!r} is not a number", "write --factor 2, --factor 1.5 or --factor 4/3")
+        two, more, third = (Setting("factor", text) for text in ("2", "1.5", "4/3"))
+        raise UsageError(f"factor {said!r} is not a number", ("write ", two, ", ", more, " or ", third))
     factor = Fraction(said)
     return int(factor) if factor.denominator == 1 else factor
 

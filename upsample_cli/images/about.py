@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 
-from upsample_cli.errors import ImageError
+from upsample_cli.errors import Failure, ImageError, Loss
 from upsample_cli.images.codecs.input_file import Input, opened_file, shown_name
 from upsample_cli.images.formats import FORMATS, check_output_size
 from upsample_cli.images.metadata import ifd
@@ -26,14 +26,14 @@ class Offer:
     """What one output format would make of an image.
 
     Args:
-        loses: one line per certain or possible loss.
+        losses: certain or possible ones.
         quality: at which its coding takes something from the pixels, if none is given; None where it takes nothing.
         refusal: why the format cannot hold the enlarged image, if so.
     """
 
-    loses: tuple[str, ...]
+    losses: tuple[Loss, ...]
     quality: int | None
-    refusal: str | None
+    refusal: Failure | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +101,9 @@ def _offer(info: ImageInfo, metadata: Metadata, name: str, factor: int) -> Offer
     try:
         check_output_size("", fmt, info.height * factor, info.width * factor, form.layout)
     except ImageError as error:
-        refusal = str(error).removeprefix(": ")
+        refusal = replace(error.failure, path="")
     quality = None if is_lossless(fmt, None, info) else fmt.default_quality
-    return Offer((*form.warnings, *form.possible), quality, refusal)
+    return Offer((*form.losses, *form.possible), quality, refusal)
 
 
 def _orientation(metadata: Metadata) -> int:

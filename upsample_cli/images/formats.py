@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from upsample_cli.errors import ImageError, UsageError
+from upsample_cli.errors import ImageError, Setting, UsageError
 from upsample_cli.images.format_table import FORMATS, Format
 from upsample_cli.images.model import Layout
 
@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 DEFAULT_MAX_PIXELS = 500_000_000
-"""Largest input that is decoded without being asked twice (`--max-pixels`)."""
+"""Largest input that is decoded without being asked twice (`max_pixels`)."""
 
 _RGB = Layout("rgb")
 _BY_EXTENSION = {extension: fmt for fmt in FORMATS.values() for extension in fmt.extensions}
@@ -77,7 +77,8 @@ def check_output_size(
         return
     larger = (FORMATS["png"], FORMATS["tiff"])
     titles = [other.title for other in larger if _limit_passed(other, height, width, layout) is None]
-    raise ImageError(path, cause, "write " + " or ".join(titles) if titles else "choose a smaller --factor")
+    smaller = ("choose a smaller ", Setting("factor"))
+    raise ImageError(path, cause, "write " + " or ".join(titles) if titles else smaller, kind="cannot-hold")
 
 
 def _limit_passed(fmt: Format, height: int, width: int, layout: Layout) -> str | None:
@@ -92,7 +93,7 @@ def _limit_passed(fmt: Format, height: int, width: int, layout: Layout) -> str |
 
 
 def check_quality(fmt: Format, quality: int | None) -> None:
-    """Refuse a `--quality` that a format does not have.
+    """Refuse a `quality` that a format does not have.
 
     Raises:
         UsageError: naming the range of that format.
@@ -105,7 +106,7 @@ def check_quality(fmt: Format, quality: int | None) -> None:
     if quality is None:
         return
     if fmt.quality_range is None:
-        raise UsageError(f"{fmt.title} has no quality to choose", "leave --quality out")
+        raise UsageError(f"{fmt.title} has no quality to choose", ("leave ", Setting("quality"), " out"))
     least, greatest = fmt.quality_range
     if not least <= quality <= greatest:
         raise UsageError(f"quality {quality} is not one of {fmt.title}'s", f"give {least} to {greatest}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-from upsample_cli.errors import ImageError
+from upsample_cli.errors import ImageError, Setting
 from upsample_cli.images.codecs.pillow_file import Opened
 from upsample_cli.images.codecs.pillow_pixels import Reading, how_to_read
 from upsample_cli.images.codecs.readable import readable
@@ -54,7 +54,7 @@ def header_of(opened: Opened, file: BinaryIO, name: str) -> Header:
             height=height,
             width=width,
             layout=reading.layout,
-            warnings=(*reading.warnings, *found.warnings),
+            losses=(*reading.losses, *found.losses),
             jpeg_subsampling=reading.jpeg_subsampling,
             lossless=reading.lossless,
             frames=frames_of(image, file, fmt.name, reading.layout),
@@ -88,4 +88,5 @@ def as_frame(header: Header, layout: Layout) -> Header:
 def no_frame(name: str, frame: int, count: int) -> ImageError:
     """The error of a file that holds `count` images and was asked for another."""
     there = f"there are {count}" if count > 1 else "it holds one image"
-    return ImageError(name, f"has no frame {frame}; {there}", f"give --frame 1 to {count}, or leave it out")
+    next_step = ("give ", Setting("frame"), f" 1 to {count}, or leave it out")
+    return ImageError(name, f"has no frame {frame}; {there}", next_step, kind="not-found")

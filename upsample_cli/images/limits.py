@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from upsample_cli.errors import ImageError
+from upsample_cli.errors import ImageError, Setting, Text, joined
 from upsample_cli.images.model import Frames
 
 MAX_METADATA_BYTES = 16 << 20
@@ -20,14 +20,16 @@ def check_pixels(name: str, height: int, width: int, max_pixels: int) -> None:
     """Refuse an image of more pixels than were allowed.
 
     Raises:
-        ImageError: naming the option that allows it.
+        ImageError: naming the setting that allows it.
     """
     if height * width > max_pixels:
-        raise ImageError(
-            name,
-            f"{width}×{height} is {height * width} pixels, more than the limit of {max_pixels}",
-            f"add --max-pixels {height * width} if you trust the file",
-        )
+        cause = f"{width}×{height} is {height * width} pixels, more than the limit of {max_pixels}"
+        raise ImageError(name, cause, trusting(height * width), kind="too-large")
+
+
+def trusting(pixels: int) -> Text:
+    """The next step for a file that needs a limit of so many pixels."""
+    return "add ", Setting("max_pixels", pixels), " if you trust the file"
 
 
 def check_frames(name: str, count: int, pixels: int, max_pixels: int) -> None:
@@ -39,14 +41,12 @@ def check_frames(name: str, count: int, pixels: int, max_pixels: int) -> None:
         max_pixels: allowed for one.
 
     Raises:
-        ImageError: naming the option that allows it.
+        ImageError: naming the setting that allows it.
     """
     if pixels > MANY * max_pixels:
-        raise ImageError(
-            name,
-            f"holds {count} frames or pages of {pixels} pixels in all, more than {MANY} times {max_pixels}",
-            f"add --max-pixels {-(-pixels // MANY)} if you trust the file, or enlarge one with --frame",
-        )
+        cause = f"holds {count} frames or pages of {pixels} pixels in all, more than {MANY} times {max_pixels}"
+        next_step = joined(trusting(-(-pixels // MANY)), (", or enlarge one with ", Setting("frame")))
+        raise ImageError(name, cause, next_step, kind="too-large")
 
 
 def check_all_frames(name: str, frames: Frames | None, height: int, width: int, max_pixels: int) -> None:
@@ -64,12 +64,11 @@ def check_scans(name: str, scans: int, pixels: int, max_pixels: int) -> None:
     """Refuse a progressive JPEG whose scans would take for ever: each covers the whole image.
 
     Raises:
-        ImageError: naming the option that allows it.
+        ImageError: naming the setting that allows it.
     """
     if scans * pixels > MANY * max_pixels:
         cause = f"is coded in {scans} scans of {pixels} pixels, in all more than {MANY} times {max_pixels}"
-        next_step = f"add --max-pixels {-(-scans * pixels // MANY)} if you trust the file"
-        raise ImageError(name, cause, next_step)
+        raise ImageError(name, cause, trusting(-(-scans * pixels // MANY)), kind="too-large")
 
 
 def check_metadata_bytes(size_bytes: int) -> None:

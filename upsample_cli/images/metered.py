@@ -14,17 +14,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
-from upsample_cli.errors import ImageError
+from upsample_cli.errors import ImageError, Setting
 
 _BASE_BYTES, _TIMES_READ = 8 << 20, 4
 _BASE_CALLS, _BYTES_PER_CALL = 250_000, 16
 _COPY = "get a new copy of it"
-LATE_ADVICE = "give it more seconds"
 
 
-def late_cause(timeout_s: float) -> tuple[str, str]:
-    """(cause, next step) of an image that took longer than `--timeout`, as in an error's line."""
-    return f"took longer than --timeout {timeout_s:g} and was stopped", LATE_ADVICE
+def late(path: str | os.PathLike[str], timeout_s: float) -> ImageError:
+    """The error of an image that took longer than its limit."""
+    cause = ("took longer than ", Setting("timeout_s", f"{timeout_s:g}"), " and was stopped")
+    return ImageError(path, cause, "give it more seconds", kind="timeout", limit_s=timeout_s)
 
 
 @contextmanager
@@ -95,7 +95,7 @@ class MeteredFile:
         if self._bytes_left < 0 or self._calls_left < 0:
             raise ImageError(self._name, "is damaged: its header is too long or goes in circles", _COPY)
         if self._end_s is not None and time.monotonic() > self._end_s:
-            raise ImageError(self._name, *late_cause(self._timeout_s or 0))
+            raise late(self._name, self._timeout_s or 0)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)

@@ -13,6 +13,8 @@ from fractions import Fraction
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias
 
+from upsample_cli.errors import Loss
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -90,7 +92,7 @@ class Frames:
         plays: how often an animation is shown; 0 for ever.
         first: index of the first frame that belongs to it: 1 where an animated PNG's still image does not.
         pixels: of all pages together, as they are stored; 0 for an animation.
-        warnings: what reading all of them loses beyond what `ImageInfo.warnings` says of the first.
+        losses: what reading all of them loses beyond `ImageInfo.losses` of the first.
     """
 
     count: int
@@ -99,7 +101,11 @@ class Frames:
     plays: int = 0
     first: int = 0
     pixels: int = 0
-    warnings: tuple[str, ...] = ()
+    losses: tuple[Loss, ...] = ()
+
+
+FIRST_IS_PREVIEW = Loss("preview", "its first page, the one that is read, is a small preview of the image")
+"""Of a TIFF."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +117,7 @@ class ImageInfo:
         height: rows as they will be delivered, orientation applied.
         width: columns as they will be delivered, orientation applied.
         layout: of the rows that will be delivered.
-        warnings: what is lost by delivering it so, one line per loss ("16 bits per channel are read as 8", ...).
+        losses: what is lost by delivering it so ("16 bits per channel are read as 8", ...).
         jpeg_subsampling: Pillow's number (0 for 4:4:4, 1 for 4:2:2, 2 for 4:2:0) of a JPEG input, else None.
         lossless: whether the file stores its pixels without loss.
         frames: all images in the file, of which this is the first; None if it is alone or was requested alone.
@@ -122,7 +128,7 @@ class ImageInfo:
     height: int
     width: int
     layout: Layout
-    warnings: tuple[str, ...] = ()
+    losses: tuple[Loss, ...] = ()
     jpeg_subsampling: int | None = None
     lossless: bool = False
     frames: Frames | None = None
@@ -136,8 +142,8 @@ class Source(Protocol):
     metadata: Metadata
 
     @property
-    def losses(self) -> Collection[str]:
-        """What reading rows has lost so far that the header does not announce, one line per loss."""
+    def losses(self) -> Collection[Loss]:
+        """What reading rows has lost so far that the header does not announce."""
         ...
 
     def read_rows(self, top: int, bottom: int) -> Rows:
@@ -158,8 +164,8 @@ class Sink(Protocol):
     """An image being written. Rows come in order, top to bottom, in runs of any height."""
 
     @property
-    def losses(self) -> Collection[str]:
-        """After `finish`: what writing has lost that could not be planned, one line per loss."""
+    def losses(self) -> Collection[Loss]:
+        """After `finish`: what writing has lost that could not be planned."""
         ...
 
     def write_rows(self, rows: Rows) -> None:

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from PIL import ImageFile
 
-from upsample_cli.errors import ImageError
+from upsample_cli.errors import ImageError, Setting
 from upsample_cli.images.codecs.content import format_of_content
 from upsample_cli.images.codecs.input_file import Input, opened_file, shown_name
 from upsample_cli.images.codecs.jpeg import decoded_jpeg
@@ -142,7 +142,9 @@ def open_animation(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iter
             header = header_of(opened, file, name)
         image, fmt, frames = opened.image, opened.format, header.info.frames
         if frames is None or frames.layout is None:
-            raise ImageError(name, "holds one image now, and held several before", "leave it alone, and try again")
+            raise ImageError(
+                name, "holds one image now, and held several before", "leave it alone, and try again", kind="changed"
+            )
         header = as_frame(header, frames.layout)
         sources = _composed_sources(file, frames, header) if fmt.name == "png" else _sources(image, frames, header)
         while True:
@@ -181,7 +183,8 @@ def open_pages(path: Input, count: int, *, max_pixels: int = DEFAULT_MAX_PIXELS)
 
 
 def _unsupported_page(name: str, page: int) -> ImageError:
-    return ImageError(name, f"holds a page {page} of a kind that is not supported", "leave out --frame")
+    cause = f"holds a page {page} of a kind that is not supported"
+    return ImageError(name, cause, ("leave out ", Setting("frame")), kind="unsupported")
 
 
 def _source(header: Header, read_box: ReadBox) -> RegionSource:

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image, ImageFile
 
+from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.gif import has_transparency
 from upsample_cli.images.codecs.png.animation_reader import has_holes
 from upsample_cli.images.metadata import ifd
@@ -39,16 +40,16 @@ def frames_of(image: ImageFile.ImageFile, file: BinaryIO, format_name: str, layo
     kind = _KINDS.get(format_name, "views")
     if kind != "animation":
         return Frames(count, kind)
-    warnings, first = [], int(bool(image.info.get("default_image")))
+    losses, first = list[Loss](), int(bool(image.info.get("default_image")))
     if first:
-        warnings.append("the still image for viewers that know no animated PNG is left out")
+        losses.append(Loss("frames", "the still image for viewers that know no animated PNG is left out"))
     alpha = layout.alpha or (format_name == "gif" and has_transparency(file)) or image.mode in _ALPHA_MODES
     if format_name == "png":
         alpha = layout.alpha or has_holes(file, image.height, image.width)
     file.seek(at)
     colour = "rgb" if format_name == "gif" else layout.colour
     composed = Layout(colour, alpha, layout.depth)
-    return Frames(count - first, kind, composed, _plays(image, format_name), first, warnings=tuple(warnings))
+    return Frames(count - first, kind, composed, _plays(image, format_name), first, losses=tuple(losses))
 
 
 def pages_of(file: BinaryIO) -> Frames | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from upsample_cli.errors import Loss
 from upsample_cli.images.format_table import COMMENT, FORMATS, Format
 from upsample_cli.images.metadata.exif import resolution, with_resolution
 from upsample_cli.images.model import LAB_COLOURS, Depth, Frames, FramesKind, ImageInfo, Layout, Metadata
@@ -36,16 +37,16 @@ class OutputForm:
     Args:
         layout: of the rows to write, which `convert.convert_rows` makes.
         metadata: the part that the format holds.
-        warnings: one line per loss.
+        losses: what the format cannot hold.
         frames: to be written; None if only the first image is.
-        possible: one line per loss that depends on the pixels; the sink's `losses` say whether it occurred.
+        possible: losses that depend on the pixels; the sink's `losses` say whether they occurred.
     """
 
     layout: Layout
     metadata: Metadata
-    warnings: tuple[str, ...]
+    losses: tuple[Loss, ...]
     frames: Frames | None = None
-    possible: tuple[str, ...] = ()
+    possible: tuple[Loss, ...] = ()
 
 
 def nearest_form(info: ImageInfo, metadata: Metadata, fmt: Format, *, depth: Depth | None = None) -> OutputForm:
@@ -61,8 +62,8 @@ def nearest_form(info: ImageInfo, metadata: Metadata, fmt: Format, *, depth: Dep
 
     >>> info = ImageInfo("png", 3, 5, Layout("grey", alpha=True))
     >>> form = nearest_form(info, Metadata(dpi=(300, 300)), FORMATS["jpeg"])
-    >>> form.layout, form.warnings
-    (Layout(colour='grey', alpha=False, depth=8), ('JPEG cannot hold transparency; it is laid over white',))
+    >>> form.layout, str(form.losses[0])
+    (Layout(colour='grey', alpha=False, depth=8), 'JPEG cannot hold transparency; it is laid over white')
     """
     frames, lost_frames = _held_frames(info.frames, fmt)
     if frames is not None and frames.layout is not None:
@@ -80,13 +81,13 @@ def kept_metadata(info: ImageInfo, metadata: Metadata, layout: Layout, fmt: Form
     return _held_metadata(info, metadata, layout, fmt)[0]
 
 
-def _held_frames(frames: Frames | None, fmt: Format) -> tuple[Frames | None, tuple[str, ...]]:
+def _held_frames(frames: Frames | None, fmt: Format) -> tuple[Frames | None, tuple[Loss, ...]]:
     if frames is None or frames.kind in fmt.frames:
-        return frames, frames.warnings if frames else ()
+        return frames, frames.losses if frames else ()
     others = " and ".join(other.title for other in FORMATS.values() if frames.kind in other.frames)
     can = f"{others} can" if others else "no output can"
     line = f"{fmt.title} is not written with several {_NAMES[frames.kind]}; of {frames.count} the first is kept ({can})"
-    return None, (line,)
+    return None, (Loss("frames", line),)
 
 
 def _is_by_profile(info: ImageInfo, metadata: Metadata, made: Layout) -> bool:
@@ -119,33 +120,31 @@ def _titles(layout: Layout) -> str:
     return " and ".join(fmt.title for fmt in FORMATS.values() if layout in fmt.layouts and fmt.holds)
 
 
-def _layout_losses(layout: Layout, made: Layout, fmt: Format, by_profile: bool) -> list[str]:
-    lines = []
+def _layout_losses(layout: Layout, made: Layout, fmt: Format, by_profile: bool) -> Iterator[Loss]:
     if layout.alpha and not made.alpha:
-        lines.append(f"{fmt.title} cannot hold transparency; it is laid over white")
+        yield Loss("alpha", f"{fmt.title} cannot hold transparency; it is laid over white")
     if layout.colour == "cmyk" != made.colour:
         how = "through its colour profile (ICC)" if by_profile else "by rule of thumb, without a profile"
-        lines.append(f"{fmt.title} cannot hold CMYK; it becomes RGB {how} ({_titles(replace(layout, depth=8))} can)")
+        can = _titles(replace(layout, depth=8))
+        yield Loss("colour", f"{fmt.title} cannot hold CMYK; it becomes RGB {how} ({can} can)")
     if layout.colour in LAB_COLOURS and layout.colour != made.colour:
-        lines.append(
-            f"{fmt.title} cannot hold Lab colours; they become sRGB, and those beyond it its nearest"
-            f" ({_titles(replace(layout, depth=8))} can)"
-        )
+        can = _titles(replace(layout, depth=8))
+        become = "they become sRGB, and those beyond it its nearest"
+        yield Loss("colour", f"{fmt.title} cannot hold Lab colours; {become} ({can} can)")
     if layout.depth > made.depth:
-        lines.append(
-            f"{fmt.title} cannot hold {_DEPTH_LOSSES[layout.depth].format(made.depth)} ({_titles(layout)} can)"
-        )
-    return lines
+        lost = _DEPTH_LOSSES[layout.depth].format(made.depth)
+        yield Loss("depth", f"{fmt.title} cannot hold {lost} ({_titles(layout)} can)")
 
 
-def _possible_losses(made: Layout, fmt: Format) -> Iterator[str]:
+def _possible_losses(made: Layout, fmt: Format) -> Iterator[Loss]:
     if fmt.max_colours is not None and made.colour != "grey":
-        yield f"{fmt.title} holds at most {fmt.max_colours} colours; an image that has more is reduced"
+        text = f"{fmt.title} holds at most {fmt.max_colours} colours; an image that has more is reduced"
+        yield Loss("palette", text)
         if made.alpha:
-            yield f"{fmt.title} cannot hold half-transparent pixels; they become opaque or vanish"
+            yield Loss("alpha", f"{fmt.title} cannot hold half-transparent pixels; they become opaque or vanish")
 
 
-def _held_metadata(info: ImageInfo, metadata: Metadata, made: Layout, fmt: Format) -> tuple[Metadata, list[str]]:
+def _held_metadata(info: ImageInfo, metadata: Metadata, made: Layout, fmt: Format) -> tuple[Metadata, list[Loss]]:
     if _is_by_profile(info, metadata, made) or (info.layout.colour in LAB_COLOURS and made.colour == "rgb"):
         # It is used up: what comes out is sRGB, as images without a profile are.
         metadata = replace(metadata, icc_profile=None)
@@ -157,13 +156,18 @@ def _held_metadata(info: ImageInfo, metadata: Metadata, made: Layout, fmt: Forma
         )
     causes = {part: _cause_of_loss(part, metadata, fmt, new_colour) for part in _PARTS}
     gone: dict[str, Any] = {part: None for part, cause in causes.items() if cause}
-    lines = [f"{cause}; it is left out" for cause in causes.values() if cause]
+    losses = [
+        Loss("profile" if part == "icc_profile" else "metadata", f"{cause}; it is left out")
+        for part, cause in causes.items()
+        if cause
+    ]
     if "text" not in fmt.holds:
         remarks = [pair for pair in metadata.text if pair[0] == COMMENT and "comment" in fmt.holds][-1:]
         lost = sorted({pair[0] for pair in metadata.text if pair not in remarks})
         gone["text"] = tuple(remarks)
-        lines += [f"{fmt.title} cannot hold the text {', '.join(lost)}; it is left out"] if lost else []
-    return replace(metadata, **gone), lines
+        if lost:
+            losses.append(Loss("metadata", f"{fmt.title} cannot hold the text {', '.join(lost)}; it is left out"))
+    return replace(metadata, **gone), losses
 
 
 def _cause_of_loss(part: str, metadata: Metadata, fmt: Format, new_colour: str | None) -> str | None:

@@ -59,7 +59,7 @@ def preview(image: Input, output: Input, output_shape: tuple[int, int], *, frame
     """
     new_shape, _ = _shape(output), _shape(image, frame)  # before a pixel is decoded
     if new_shape != output_shape:
-        raise ImageError(shown_name(output), f"is not the enlarged {shown_name(image)}")
+        raise ImageError(shown_name(output), f"is not the enlarged {shown_name(image)}", kind="changed")
     with open_image(image, max_pixels=MAX_PIXELS, frame=frame) as source:
         shape = (source.info.height, source.info.width)
         look = _Look(shape, _side(shape, new_shape), source.info.layout, source.metadata)
@@ -84,7 +84,7 @@ def _shape(path: Input, frame: int | None = None) -> tuple[int, int]:
     """
     info, _ = read_header(path, max_pixels=_ANY_PIXELS, frame=frame)
     if info.height * info.width > MAX_PIXELS:
-        raise ImageError(shown_name(path), "is too large to be shown here")
+        raise ImageError(shown_name(path), "is too large to be shown here", kind="too-large")
     return info.height, info.width
 
 

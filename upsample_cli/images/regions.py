@@ -9,6 +9,7 @@ from typing import Self
 
 import numpy as np
 
+from upsample_cli.errors import Loss
 from upsample_cli.images.model import ImageInfo, Metadata, Rows
 from upsample_cli.images.orientation import TURNS
 
@@ -44,7 +45,7 @@ class RegionSource:
         *,
         orientation: int,
         read_box: ReadBox,
-        losses: Collection[str] = (),
+        losses: Collection[Loss] = (),
     ) -> None:
         self.info, self.metadata, self.losses = info, metadata, losses
         self._turn, self._held = TURNS[orientation], ExitStack()

@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from fractions import Fraction
 from typing import BinaryIO, Protocol
 
+from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.gif import GifFrames, remark_of
 from upsample_cli.images.codecs.png.animation_writer import ApngWriter
 from upsample_cli.images.codecs.tiff.writer import TiffPages
@@ -107,7 +108,7 @@ class _MuxedSink:
         self._sink = encoded(self._image)
 
     @property
-    def losses(self) -> Collection[str]:
+    def losses(self) -> Collection[Loss]:
         return self._sink.losses
 
     def write_rows(self, rows: Rows) -> None:

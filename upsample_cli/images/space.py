@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from upsample_cli.errors import ImageError
+from upsample_cli.errors import FREE_SPACE, ImageError
 from upsample_cli.images.format_table import Format
 from upsample_cli.images.model import Frames, Layout
 
@@ -83,11 +83,8 @@ def check_space(output: Path, needed_bytes: int, free: Callable[[Path], int | No
     """
     there = free(output.parent) if needed_bytes else None
     if there is not None and needed_bytes > there:
-        raise ImageError(
-            output,
-            f"takes at least {size_text(needed_bytes)}, and {size_text(there)} are free there",
-            "free some space, or give --output a folder on another disk",
-        )
+        cause = f"takes at least {size_text(needed_bytes)}, and {size_text(there)} are free there"
+        raise ImageError(output, cause, FREE_SPACE, kind="no-space")
 
 
 def disk_of(path: Path) -> int | None:

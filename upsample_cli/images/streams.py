@@ -13,7 +13,7 @@ from tempfile import SpooledTemporaryFile, TemporaryFile, gettempdir
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from upsample_cli.atomic.files import writing_error
-from upsample_cli.errors import ImageError, UsageError
+from upsample_cli.errors import ImageError, Setting, UsageError
 from upsample_cli.images.format_table import Format
 from upsample_cli.images.formats import DEFAULT_MAX_PIXELS
 from upsample_cli.images.space import free_bytes, size_text
@@ -68,7 +68,7 @@ def spooled(stream: BinaryIO, max_pixels: int = DEFAULT_MAX_PIXELS) -> BinaryIO:
         head = stream.read(_HEAD_BYTES)
         format_of_content(head, NAME)
     except OSError as error:
-        raise ImageError(NAME, f"cannot be read ({error.strerror})", "pipe an image in") from error
+        raise ImageError(NAME, f"cannot be read ({error.strerror})", "pipe an image in", kind="unreadable") from error
     file = cast("BinaryIO", SpooledTemporaryFile(MEMORY_BYTES))  # noqa: SIM115  lives as long as the run
     try:
         file.write(head)
@@ -91,11 +91,9 @@ def _copy(stream: BinaryIO, file: BinaryIO, max_pixels: int) -> None:
     while piece := stream.read(_PIECE_BYTES):
         copied_bytes += len(piece)
         if copied_bytes > most_bytes:
-            raise ImageError(
-                NAME,
-                f"goes on after {size_text(most_bytes)}, more than {max_pixels} pixels take",
-                "add --max-pixels if it is an image, or write it into a file and name that",
-            )
+            cause = f"goes on after {size_text(most_bytes)}, more than {max_pixels} pixels take"
+            next_step = ("add ", Setting("max_pixels"), " if it is an image, or write it into a file and name that")
+            raise ImageError(NAME, cause, next_step, kind="too-large")
         if copied_bytes > allowed_bytes:
             raise _no_space(f"it takes more than half of the {size_text(free or 0)} that are free")
         file.write(piece)
@@ -103,7 +101,7 @@ def _copy(stream: BinaryIO, file: BinaryIO, max_pixels: int) -> None:
 
 def _no_space(reason: str | None) -> ImageError:
     cause = f"cannot be kept in the folder for temporary files ({reason})"
-    return ImageError(NAME, cause, "make room there, or name another with TMPDIR")
+    return ImageError(NAME, cause, "make room there, or name another with TMPDIR", kind="no-space")
 
 
 def leads_to(stream: object, path: Path) -> bool:
@@ -136,9 +134,10 @@ def image_pipe(stdout: TextIO | None) -> BinaryIO:
         UsageError: it is closed, or a terminal.
     """
     if stdout is None or stdout.closed:
-        raise UsageError("standard output is closed", "give --output a file")
+        raise UsageError("standard output is closed", ("give ", Setting("output"), " a file"))
     if stdout.isatty():
-        raise UsageError("an image is not written to a terminal", "give --output a file, or pipe it: ... > FILE")
+        next_step = ("give ", Setting("output"), " a file, or pipe it: ... > FILE")
+        raise UsageError("an image is not written to a terminal", next_step)
     stdout.flush()
     return cast("BinaryIO", _Pipe(os.dup(stdout.fileno()), "wb"))
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from upsample_cli.errors import GeometryError, ImageError, UsageError
+from upsample_cli.errors import GeometryError, ImageError, Loss, UsageError, joined
 from upsample_cli.kernels.kernel import KERNEL_NAMES, Kernel, kernel_named
 from upsample_cli.kernels.profiles import checked_factor
 from upsample_cli.kernels.rounding import rounded_phases
@@ -52,19 +52,19 @@ def chosen_kernel(text: str, factor: int) -> Kernel:
     return kernel_named(text, factor) if text in KERNEL_NAMES else _of_file(text, factor)[0]
 
 
-def kernel_warnings(text: str, factor: int) -> tuple[str, ...]:
-    """A warning if flat images do not stay flat under a `chosen_kernel`.
+def kernel_losses(text: str, factor: int) -> tuple[Loss, ...]:
+    """A loss if flat images do not stay flat under a `chosen_kernel`.
 
     Raises:
         UsageError: as `chosen_kernel` does.
 
-    >>> kernel_warnings("lanczos3", 2)
+    >>> kernel_losses("lanczos3", 2)
     ()
     """
     return () if text in KERNEL_NAMES else _of_file(text, factor)[1]
 
 
-def _of_file(text: str, factor: int) -> tuple[Kernel, tuple[str, ...]]:
+def _of_file(text: str, factor: int) -> tuple[Kernel, tuple[Loss, ...]]:
     from upsample_cli.kernels.weights.files import split_place  # imports numpy
     from upsample_cli.kernels.weights.readers import WEIGHT_READERS
 
@@ -83,7 +83,7 @@ def _of_file(text: str, factor: int) -> tuple[Kernel, tuple[str, ...]]:
 
 
 @functools.lru_cache(maxsize=8)
-def _read_file(place: str, factor: int, _stamp: tuple[int, int]) -> tuple[Kernel, tuple[str, ...]]:
+def _read_file(place: str, factor: int, _stamp: tuple[int, int]) -> tuple[Kernel, tuple[Loss, ...]]:
     from upsample_cli.kernels.flatness import unflat_warning
     from upsample_cli.kernels.weights.files import fitted_factor, read_weights
 
@@ -91,7 +91,7 @@ def _read_file(place: str, factor: int, _stamp: tuple[int, int]) -> tuple[Kernel
         weights = read_weights(place)
         made_for = fitted_factor(weights.path)
     except ImageError as error:  # a fault of the run, not of one image
-        raise UsageError(f"kernel {error.cause}", error.next_step) from error
+        raise UsageError(joined("kernel ", error.cause), error.next_step) from error
     _refuse_bias(weights)
     if made_for not in (None, factor):
         raise GeometryError(f"kernel {weights.path} was fitted for factor {made_for}", f"enlarge {made_for} times")
@@ -99,7 +99,7 @@ def _read_file(place: str, factor: int, _stamp: tuple[int, int]) -> tuple[Kernel
     _check_side(place, max(weights.weight.shape[-2:]))
     kernel = kernel_of_weights(place, factor, weights.weight.ravel().tolist(), weights.weight.shape)
     warning = unflat_warning(weights.weight, factor)
-    return kernel, () if warning is None else (warning,)
+    return kernel, () if warning is None else (Loss("pattern", warning),)
 
 
 def _refuse_bias(weights: Weights) -> None:

@@ -175,7 +175,7 @@ def _read(path: Path, box: Box, limits: Limits) -> tuple[Rows, OpenedFile]:
 
 
 def _remarks(path: Path, info: ImageInfo) -> list[str]:
-    return [f"{path}: {remark}" for remark in (*info.warnings, *_losses(info))]
+    return [f"{path}: {remark}" for remark in (*info.losses, *_losses(info))]
 
 
 def _losses(info: ImageInfo) -> Iterator[str]:

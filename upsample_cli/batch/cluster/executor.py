@@ -25,7 +25,7 @@ from upsample_cli.batch.interfaces import Watcher
 from upsample_cli.batch.record.resume import is_whole
 from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.enlarge.resolve import KernelChoice
-from upsample_cli.errors import Interrupted, UpsampleError
+from upsample_cli.errors import Failure, Interrupted, Setting, Text, UpsampleError, joined
 from upsample_cli.kernels.kernel import KERNEL_NAMES
 
 _CLOSING_S = 5.0
@@ -91,9 +91,9 @@ class ClusterExecutor:
         end_s = time.monotonic() + _CLOSING_S
         while leaving.is_alive() and not signals.is_hurried() and time.monotonic() < end_s:
             leaving.join(signals.LOOK_S)
-        for each in left:
-            self._doubtful.add(each.job.output)
-            each.future.set_exception(Interrupted())
+        for sent in left:
+            self._doubtful.add(sent.job.output)
+            sent.future.set_exception(Interrupted())
         remove_temporaries((output, self._spec.token) for output in self._doubtful)
 
     def _leave(self) -> None:
@@ -159,10 +159,12 @@ class ClusterExecutor:
         if self._debug or isinstance(error, UpsampleError):
             raise error
         if isinstance(error, KilledWorker):
-            line = f"{error.allowed_failures + 1} Dask workers were lost while they had it; look at their logs"
+            cause = f"{error.allowed_failures + 1} Dask workers were lost while they had it"
+            next_step = "look at their logs"
         else:
-            line = f"failed on the cluster: {type(error).__name__}: {' '.join(str(error).split())}"
-        return Result.planned(job).ended("failed", error=f"{job.input}: {line}", may_pass=True)
+            cause = f"failed on the cluster: {type(error).__name__}: {' '.join(str(error).split())}"
+            next_step = ""
+        return Result.planned(job).ended("failed", Failure("cluster", cause, next_step, str(job.input)))
 
 
 def _absolute(kernel: str) -> str:
@@ -171,11 +173,21 @@ def _absolute(kernel: str) -> str:
 
 
 def _as_named(result: Result, out: _Sent) -> Result:
-    """A result whose files are called as they were typed, in its lines too."""
+    """A result whose files are called as they were typed, in its texts too."""
+    names = {str(out.sent.input): str(out.job.input), str(out.sent.output): str(out.job.output)}
 
-    def renamed(line: str) -> str:
-        return line.replace(str(out.sent.input), str(out.job.input)).replace(str(out.sent.output), str(out.job.output))
+    def renamed(text: Text) -> Text:
+        return tuple(part if isinstance(part, Setting) else _replaced(part, names) for part in joined(text))
 
-    error = None if result.error is None else renamed(result.error)
-    lines = tuple(map(renamed, result.warnings))
-    return replace(result, error=error, warnings=lines)
+    losses = tuple(replace(loss, text=renamed(loss.text)) for loss in result.losses)
+    failure = result.failure
+    if failure is not None:
+        path = _replaced(failure.path, names)
+        failure = replace(failure, path=path, cause=renamed(failure.cause), next_step=renamed(failure.next_step))
+    return replace(result, losses=losses, failure=failure)
+
+
+def _replaced(text: str, names: dict[str, str]) -> str:
+    for sent, typed in names.items():
+        text = text.replace(sent, typed)
+    return text

@@ -11,7 +11,7 @@ from typing import Any
 from upsample_cli.atomic.temporaries import new_token, temporary_path
 from upsample_cli.batch.cluster.worker import StorageProbe, misfit
 from upsample_cli.enlarge.job import Job
-from upsample_cli.errors import UpsampleError, UsageError
+from upsample_cli.errors import Setting, UpsampleError, UsageError
 from upsample_cli.version import __version__
 
 CONNECT_S = 5.0
@@ -33,13 +33,16 @@ def connected(address: str, *, warn: Callable[[str], None], debug: bool = False)
     Raises:
         UsageError: if Dask is not installed, no scheduler answers, or its configuration lacks what TLS needs.
     """
+    option = Setting("cluster", address)
     if not re.fullmatch(_ADDRESS, address):
-        raise UsageError(f"--cluster {address} is no address of a scheduler", f"give it {_SUCH_AS}")
+        raise UsageError((option, " is not the address of a scheduler"), f"give it {_SUCH_AS}")
     try:
         import distributed
     except ImportError as error:
-        raise UsageError("--cluster needs dask.distributed", "pip install 'upsample-cli[cluster]'") from error
-    security = _security(address)
+        raise UsageError(
+            (Setting("cluster"), " needs dask.distributed"), "pip install 'upsample-cli[cluster]'"
+        ) from error
+    security = _security(option, address)
     for name in _LOGGERS if not debug else ():
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     with warnings.catch_warnings(record=True) as caught:
@@ -50,15 +53,15 @@ def connected(address: str, *, warn: Callable[[str], None], debug: bool = False)
             )
         except OSError as error:
             refusal = ", or it refuses the certificate" if address.startswith("tls:") else ""
-            cause = f"--cluster {address}: no scheduler answers there{refusal}"
+            cause = (option, f": no scheduler answers there{refusal}")
             raise UsageError(cause, f"give the address that it prints when it starts, {_SUCH_AS}") from error
-    for each in caught:
-        if issubclass(each.category, distributed.versions.VersionMismatchWarning):
-            warn(version_line(str(each.message)))
+    for warning in caught:
+        if issubclass(warning.category, distributed.versions.VersionMismatchWarning):
+            warn(version_line(str(warning.message)))
     return client
 
 
-def _security(address: str) -> Any:
+def _security(option: Setting, address: str) -> Any:
     """The certificates of Dask's own configuration.
 
     Raises:
@@ -72,14 +75,14 @@ def _security(address: str) -> Any:
     try:
         context = security.get_connection_args("client").get("ssl_context")
     except (OSError, ValueError) as error:  # OSError: of ssl too
-        cause = f"--cluster {address}: the certificates in Dask's configuration cannot be read: {error}"
-        raise UsageError(cause, _SEE_TLS) from error
+        cause = f": the certificates in Dask's configuration cannot be read: {error}"
+        raise UsageError((option, cause), _SEE_TLS) from error
     if scheme == "tls" and context is None:
-        cause = f"--cluster {address}: Dask's configuration names no certificates (distributed.comm.tls)"
-        raise UsageError(cause, _SEE_TLS)
+        cause = ": Dask's configuration names no certificates (distributed.comm.tls)"
+        raise UsageError((option, cause), _SEE_TLS)
     if security.require_encryption and scheme in {"tcp", "ws"}:
-        cause = f"--cluster {address} is not encrypted, and Dask's configuration requires it"
-        raise UsageError(cause, "give the scheduler's tls:// address")
+        cause = " is not encrypted, and Dask's configuration requires it"
+        raise UsageError((option, cause), "give the scheduler's tls:// address")
     return security
 
 
@@ -115,7 +118,7 @@ def check_workers(client: Any, address: str, job: Job | None) -> None:
             cause, next_step = "has no upsample-cli", f"install version {__version__} there"
         elif isinstance(answer, BaseException):
             cause, next_step = f"failed: {' '.join(str(answer).split())}", "look at its log"
-        elif not (isinstance(answer, tuple) and [type(each) for each in answer] == [str, str]):
+        elif not (isinstance(answer, tuple) and [type(part) for part in answer] == [str, str]):
             cause, next_step = (
                 "sent what upsample-cli does not send",
                 f"install version {__version__} there",

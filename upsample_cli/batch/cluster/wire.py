@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from typing import Any, cast
 
+from upsample_cli.batch.plain import failure_of, loss_of, plain_failure, plain_loss
 from upsample_cli.enlarge.job import Job, Result, Status
 
 _ENDS: tuple[Status, ...] = ("written", "skipped", "failed")
@@ -17,10 +18,9 @@ def sent(result: Result, device: str | None) -> dict[str, Any]:
     return {
         "status": result.status,
         **{name: getattr(result, name) for name in _SIZES},
-        "warnings": list(result.warnings),
-        "error": result.error,
+        "losses": [plain_loss(loss) for loss in result.losses],
+        "failure": None if result.failure is None else plain_failure(result.failure),
         "elapsed_s": result.elapsed_s,
-        "may_pass": result.may_pass,
         "device": device,
     }
 
@@ -31,26 +31,26 @@ def received(answer: object, job: Job) -> tuple[Result, str | None]:
     Raises:
         ValueError: if the answer is not one of `sent`.
     """
-    fields = cast("dict[str, Any]", answer) if isinstance(answer, dict) else {}
+    fields = cast("dict[str, Any]", dict(answer)) if isinstance(answer, dict) else {}
     if fields.keys() != sent(Result(job.input), None).keys() or not _is_plain(fields):
         raise ValueError("the Dask worker sent something that is not a result")
-    device = fields["device"]
-    outcome = {name: value for name, value in fields.items() if name not in ("device", "warnings")}
-    return replace(Result(job.input, job.output), warnings=tuple(fields["warnings"]), **outcome), device
+    losses = tuple(map(loss_of, fields.pop("losses")))
+    failure = None if fields["failure"] is None else failure_of(fields["failure"])
+    device = fields.pop("device")
+    return replace(Result(job.input, job.output), **(fields | {"losses": losses, "failure": failure})), device
 
 
 def _is_plain(fields: dict[str, Any]) -> bool:
     """Whether each value is of its kind: exactly, as a subclass may come with methods of its own."""
-    status, lines, elapsed_s = fields["status"], fields["warnings"], fields["elapsed_s"]
+    status, elapsed_s = fields["status"], fields["elapsed_s"]
     return (
         type(status) is str
         and status in _ENDS
         and all(value is None or (type(value) is int and value > 0) for value in map(fields.get, _SIZES))
-        and type(lines) is list
-        and all(type(line) is str for line in lines)
-        and all(value is None or type(value) is str for value in (fields["error"], fields["device"]))
-        and (status == "failed") == (fields["error"] is not None)
+        and type(fields["losses"]) is list
+        and (fields["device"] is None or type(fields["device"]) is str)
+        and (status != "failed" or fields["failure"] is not None)
+        and (status != "written" or fields["failure"] is None)
         and type(elapsed_s) is float
         and math.isfinite(elapsed_s)
-        and type(fields["may_pass"]) is bool
     )

@@ -7,7 +7,6 @@ checks what its rows say.
 from __future__ import annotations
 
 import errno
-import functools
 import os
 import sqlite3
 import struct
@@ -19,14 +18,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 from upsample_cli.batch.own_files import ELSEWHERE, MAX_BYTES, TOO_LARGE, check_record_files
-from upsample_cli.errors import RecordError
+from upsample_cli.batch.record.schema import APPLICATION_ID, TABLES, VERSION, bring_up_to_date, own_tables
+from upsample_cli.errors import RecordError, Setting, Text, joined
 
-DAMAGED = "is a damaged record", f"remove it: what is there counts as existing then; or {ELSEWHERE}"
-_APPLICATION_ID = 0x75707332  # "ups2", at its place in the head of an SQLite file
-_VERSION = 1
+DAMAGED = "is a damaged record", joined("remove it: what is there counts as existing then; or ", ELSEWHERE)
+_OTHER: Text = ("or give another ", Setting("output"), " or ", Setting("state"))
 _FIGURES = ("application_id", "user_version", "page_count", "page_size")
-_TABLES = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
-_MARKS = f"PRAGMA application_id = {_APPLICATION_ID}", f"PRAGMA user_version = {_VERSION}"
 
 _RESERVED_BYTE = 0x40000001  # where SQLite locks a database that it is about to write
 _AT_WORK = "another run is at work here"
@@ -38,16 +35,6 @@ _LONGEST_VALUE = 1 << 17
 _PIECE_BYTES = 1 << 20
 _COPIED_PAGES = 4096
 _TO_READ = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
-
-_SCHEMA = (
-    "CREATE TABLE settings (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)",
-    "CREATE TABLE pictures (output PRIMARY KEY NOT NULL, input NOT NULL, input_bytes INTEGER, input_mtime_ns INTEGER,"
-    " input_sha256 TEXT, settings INTEGER NOT NULL REFERENCES settings, format TEXT NOT NULL, height INTEGER NOT NULL,"
-    " width INTEGER NOT NULL, output_height INTEGER NOT NULL, output_width INTEGER NOT NULL, status TEXT NOT NULL,"
-    " error TEXT, may_pass INTEGER NOT NULL, output_bytes INTEGER, output_mtime_ns INTEGER, seconds REAL, ended TEXT,"
-    " token TEXT NOT NULL)",
-    "CREATE INDEX by_input ON pictures (input)",
-)
 
 
 class Database(sqlite3.Connection):
@@ -124,20 +111,17 @@ def locked(path: Path, *, is_new: bool = False) -> Database:
             db.execute("PRAGMA locking_mode = EXCLUSIVE")
             is_empty = _check_content(path, db, status.st_size)  # SQLite looks for a journal at the first read only
         if not os.path.samestat(status, check_record_files(path)):
-            raise RecordError(f"{path}: was replaced while it was opened", f"start again, or {ELSEWHERE}")
+            raise RecordError(f"{path}: was replaced while it was opened", joined("start again, or ", ELSEWHERE))
         if is_new and not is_empty:
             raise RecordError(f"{path}: another run has been at work here meanwhile", "start this one again")
         if db.rows("PRAGMA journal_mode")[0][0] != "wal":
             db.execute("PRAGMA journal_mode = MEMORY")  # a kill leaves no journal, which the next run would refuse
-        for pragma in _MARKS if is_empty else ():
-            db.execute(pragma)
         # WAL in this mode needs no memory shared with other processes. NORMAL does not wait for the disk at a commit:
         # what was committed outlives the process, and the file stays sound when the machine itself goes down.
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("BEGIN EXCLUSIVE")
-        for statement in _SCHEMA if is_empty else ():
-            db.execute(statement)
+        bring_up_to_date(db)
         db.execute("COMMIT")
         stack.pop_all()
     return db
@@ -164,7 +148,7 @@ def _no_journal_is_hot(path: Path) -> Iterator[int | None]:
         os.close(held)
         if error.errno not in (errno.EAGAIN, errno.EACCES):
             raise
-        raise RecordError(f"{path}: {_AT_WORK}", f"wait for its end, or {ELSEWHERE}") from error
+        raise RecordError(f"{path}: {_AT_WORK}", joined("wait for its end, or ", ELSEWHERE)) from error
     try:
         yield held
     finally:
@@ -198,6 +182,7 @@ def copied(path: Path) -> Database | None:
             db = kept.enter_context(closing(_opened(None)))
             source.backup(db, pages=_COPIED_PAGES, progress=lambda *_: None)  # a signal is seen between the steps
             db.most_steps = source.most_steps
+            bring_up_to_date(db)
             kept.pop_all()
     return db
 
@@ -216,23 +201,17 @@ def _check_content(path: Path, db: Database, size_bytes: int) -> bool:
     Only the list of its tables is read before they are known to be ours: no view and no trigger is ever run.
     """
     application, version, pages, page_bytes = (db.rows(f"PRAGMA {name}")[0][0] for name in _FIGURES)
-    tables = [tuple(table) for table in db.rows(_TABLES)]
-    if application == _APPLICATION_ID and version > _VERSION:
-        raise RecordError(f"{path}: was written by a newer version of upsample", f"update this one, or {ELSEWHERE}")
+    tables = [tuple(table) for table in db.rows(TABLES)]
+    if application == APPLICATION_ID and version > VERSION:
+        raise RecordError(
+            f"{path}: was written by a newer version of upsample", joined("update this one, or ", ELSEWHERE)
+        )
     if pages * page_bytes > MAX_BYTES:
         raise RecordError(f"{path}: {TOO_LARGE}", ELSEWHERE)
-    if tables and (application, version, tables) != (_APPLICATION_ID, _VERSION, _own_tables()):
+    if tables and (application != APPLICATION_ID or tables != own_tables(version)):
         raise RecordError(f"{path}: is a database, but not a record of upsample", ELSEWHERE)
     db.most_steps = _STEPS + size_bytes // _BYTES_OF_STEP
     return not tables
-
-
-@functools.cache
-def _own_tables() -> list[tuple[str, ...]]:
-    with closing(sqlite3.connect(":memory:")) as db:
-        for statement in _SCHEMA:
-            db.execute(statement)
-        return db.execute(_TABLES).fetchall()
 
 
 @contextmanager
@@ -254,24 +233,16 @@ def record_errors(path: Path) -> Iterator[None]:
         raise RecordError(f"{path}: {DAMAGED[0]}", DAMAGED[1]) from error
     except OSError as error:
         cause = f"the record cannot be made or opened ({error.strerror})"
-        raise RecordError(f"{path}: {cause}", "check its folder, or give another --output or --state") from error
+        raise RecordError(f"{path}: {cause}", joined("check its folder, ", _OTHER)) from error
 
 
-_CAUSES = (
-    ("SQLITE_BUSY", _AT_WORK, f"wait for its end, or {ELSEWHERE}"),
+_CAUSES: tuple[tuple[str, str, Text], ...] = (
+    ("SQLITE_BUSY", _AT_WORK, joined("wait for its end, or ", ELSEWHERE)),
     ("SQLITE_CORRUPT", *DAMAGED),
     ("SQLITE_NOTADB", *DAMAGED),
     ("SQLITE_TOOBIG", *DAMAGED),
     ("SQLITE_INTERRUPT", *DAMAGED),  # a table without an end
     ("SQLITE_FULL", "the record cannot be written: the disk is full", "free some space and start again: it goes on"),
-    (
-        "SQLITE_READONLY",
-        "the record may not be written to",
-        "check the permissions, or give another --output or --state",
-    ),
-    (
-        "SQLITE_CANTOPEN",
-        "the record cannot be made or opened",
-        "check the permissions, or give another --output or --state",
-    ),
+    ("SQLITE_READONLY", "the record may not be written to", joined("check the permissions, ", _OTHER)),
+    ("SQLITE_CANTOPEN", "the record cannot be made or opened", joined("check the permissions, ", _OTHER)),
 )

@@ -12,6 +12,7 @@ from dataclasses import fields
 from typing import Any
 
 from upsample_cli.enlarge.options import DEFAULT_FACTOR, Options
+from upsample_cli.errors import Setting, Text, listed
 from upsample_cli.images.formats import format_named
 from upsample_cli.kernels.kernel import KERNEL_NAMES
 
@@ -81,32 +82,31 @@ def _is_value(value: object) -> bool:
     return value is None or isinstance(value, (bool, int, float, str))
 
 
-def settings_differences(before: str, now: str) -> str:
-    """What was set otherwise before, as one would type it; empty if the two texts are the same.
+def settings_differences(before: str, now: str) -> Text:
+    """What was set otherwise before; empty if the two texts are the same.
 
-    >>> settings_differences('{"algorithm":1,"factor":2,"kernel":"bilinear","quality":90}',
-    ...                      '{"algorithm":1,"factor":3,"kernel":"bilinear"}')
-    '--factor 2 and --quality 90'
-    >>> settings_differences('{"algorithm":1}', '{"algorithm":1,"border":"zeros","linear_light":true}')
-    '--border replicate and no --linear-light'
+    >>> spelled(settings_differences('{"algorithm":1,"factor":2,"kernel":"bilinear","quality":90}',
+    ...                              '{"algorithm":1,"factor":3,"kernel":"bilinear"}'))
+    'factor=2 and quality=90'
+    >>> spelled(settings_differences('{"algorithm":1}', '{"algorithm":1,"border":"zeros","linear_light":true}'))
+    'border=replicate and no linear_light'
     """
     usual = {field.name: field.default for field in fields(Options)}
     old, new = usual | json.loads(before), usual | json.loads(now)
     changed = [name for name in sorted(old | new) if old.get(name) != new.get(name)]
     if "kernel" in changed:
         changed = [name for name in changed if name != "kernel_sha256"]
-    return " and ".join(_said(name, old.get(name)) for name in changed)
+    return listed([_said(name, old.get(name)) for name in changed], " and ")
 
 
-def _said(name: str, value: object) -> str:
+def _said(name: str, value: object) -> Text:
     if name in _NAMES:
         return _NAMES[name]
-    option = f"--{name.replace('_', '-')}"
     if value is None or value is False:
-        return f"no {option}"
+        return "no ", Setting(name)
     if isinstance(value, list):
-        return f"{option} {value[1]}x{value[0]}"
-    return option if value is True else f"{option} {value}"
+        return (Setting(name, f"{value[1]}x{value[0]}"),)
+    return (Setting(name, True if value is True else str(value)),)
 
 
 def stamp_of(path: str | os.PathLike[str]) -> Stamp | None:

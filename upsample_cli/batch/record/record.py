@@ -1,7 +1,7 @@
 """What was done before: one SQLite file beside the outputs, which is also the lock that keeps a second run out.
 
 A row is committed before an image's file is begun, and again when the image has ended: whenever the process is
-killed, a row tells of everything that may lie about.
+killed, there is a row about every file that may be left over.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from pathlib import Path
 
 from upsample_cli.atomic.temporaries import new_token, remove_temporaries
 from upsample_cli.batch.paths import RealPaths
+from upsample_cli.batch.plain import failure_json
 from upsample_cli.batch.record.file import DAMAGED, Database, copied, locked, record_errors
 from upsample_cli.batch.record.identity import settings_text, sha256_of, stamp_of
-from upsample_cli.batch.record.row import COLUMNS, Row, check, row_of, stored, stored_error
+from upsample_cli.batch.record.row import COLUMNS, Row, check, row_of, stored
 from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import RecordError
 
 RECORD_NAME = ".upsample.sqlite"
-_SELECT = f"SELECT {COLUMNS} FROM pictures LEFT JOIN settings ON settings = settings.id WHERE "
+_SELECT = f"SELECT {COLUMNS} FROM images LEFT JOIN settings ON settings = settings.id WHERE "
 _MOST_OUTPUTS = 100
 """Of one input that are looked at: a record that holds more must not slow down every input."""
 _MOST_UNFINISHED = 10_000
@@ -86,14 +87,14 @@ class Record:
         for row in adopted:
             stamp = stamp_of(row.output) or (None, None)
             self._write(
-                "UPDATE pictures SET status = 'written', output_bytes = ?, output_mtime_ns = ?, ended = ?"
+                "UPDATE images SET status = 'written', output_bytes = ?, output_mtime_ns = ?, ended = ?"
                 " WHERE output = ?",
                 *(*stamp, _now(), self._key(row.output)),
             )
 
     def of_input(self, path: str | os.PathLike[str]) -> list[Row]:
         """The rows of what was made from an input."""
-        condition = f"input = ? ORDER BY pictures.rowid DESC LIMIT {_MOST_OUTPUTS}"
+        condition = f"input = ? ORDER BY images.rowid DESC LIMIT {_MOST_OUTPUTS}"
         return self._rows(condition, stored(self.real_path(path)))
 
     def of_output(self, path: str | os.PathLike[str]) -> Row | None:
@@ -102,7 +103,7 @@ class Record:
 
     def holds_failures(self) -> bool:
         """Whether there are failures that are not tried again unless they are asked for."""
-        return bool(self._read("SELECT 1 FROM pictures WHERE status = 'failed' AND NOT may_pass LIMIT 1"))
+        return bool(self._read("SELECT 1 FROM images WHERE status = 'failed' AND NOT may_pass LIMIT 1"))
 
     def started(self, job: Job) -> None:
         """Note that an image is about to be begun.
@@ -114,7 +115,7 @@ class Record:
         input_stamp = stamp_of(job.input)
         sha256 = sha256_of(job.input) if self.check_content else None
         self._write(
-            "INSERT OR REPLACE INTO pictures VALUES (?,?,?,?,?,?,?,?,?,?,?,'started',NULL,0,?,?,NULL,NULL,?)",
+            "INSERT OR REPLACE INTO images VALUES (?,?,?,?,?,?,?,?,?,?,?,'started',NULL,0,?,?,NULL,NULL,?)",
             *(self._key(job.output), stored(self.real_path(job.input)), *(input_stamp or (None, None)), sha256),
             *(self._settings_id(self.settings), job.format, job.height, job.width),
             *(planned.output_height, planned.output_width),
@@ -129,15 +130,18 @@ class Record:
         """
         key = self._key(job.output)
         if result.status == "skipped":  # another's file turned up under its name meanwhile
-            self._write("DELETE FROM pictures WHERE output = ?", key)
+            self._write("DELETE FROM images WHERE output = ?", key)
             return
-        is_written = result.status == "written"
+        is_written, failure = result.status == "written", result.failure
         settings = self._settings_id(self.settings if is_written else self.conditions)
         stamp = (stamp_of(job.output) if is_written else None) or (None, None)
         self._write(
-            "UPDATE pictures SET status = ?, error = ?, may_pass = ?, settings = ?, output_bytes = ?,"
+            "UPDATE images SET status = ?, failure = ?, may_pass = ?, settings = ?, output_bytes = ?,"
             " output_mtime_ns = ?, seconds = ?, ended = ? WHERE output = ?",
-            *(result.status, result.error and stored_error(result.error), result.may_pass, settings),
+            result.status,
+            None if failure is None else failure_json(failure),
+            failure is not None and failure.may_pass,
+            settings,
             *(*stamp, result.elapsed_s, _now(), key),
         )
 
@@ -150,19 +154,23 @@ class Record:
 
     def _unfinished(self) -> list[tuple[str, str]]:
         """(output, token) of what killed runs were at work on, in folders that this run writes to."""
-        found = self._read(f"SELECT output, token FROM pictures WHERE status = 'started' LIMIT {_MOST_UNFINISHED}")
+        found = self._read(f"SELECT output, token FROM images WHERE status = 'started' LIMIT {_MOST_UNFINISHED}")
         with self._checking():
             for row in found:
                 check(row)
         roots = [os.path.join(os.path.realpath(folder), "") for folder in self._folders]  # noqa: PTH118
         named = ((os.path.join(self._folder, os.fsdecode(row["output"])), row["token"]) for row in found)  # noqa: PTH118
         # Whatever a link or ".." is in the way of is not where a run of ours was at work.
-        return [each for each in named if each[0].startswith(tuple(roots)) and os.path.realpath(each[0]) == each[0]]
+        return [
+            (output, token)
+            for output, token in named
+            if output.startswith(tuple(roots)) and os.path.realpath(output) == output
+        ]
 
     def _rows(self, condition: str, *values: str | bytes) -> list[Row]:
         found = self._read(_SELECT + condition, *values)
         with self._checking():
-            return [row for each in found if (row := row_of(each, self._folder)) is not None]
+            return [row for values in found if (row := row_of(values, self._folder)) is not None]
 
     @contextmanager
     def _checking(self) -> Iterator[None]:

@@ -12,10 +12,9 @@ from upsample_cli.batch.outputs import Outputs
 from upsample_cli.batch.record.identity import Stamp, settings_differences, sha256_of, stamp_of
 from upsample_cli.batch.record.record import RECORD_NAME, Record
 from upsample_cli.batch.record.row import Row
-from upsample_cli.batch.workers.timeout import has_time
 from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.enlarge.options import Options
-from upsample_cli.errors import ImageError, UsageError
+from upsample_cli.errors import Failure, ImageError, Setting, Text, UsageError, joined, listed
 from upsample_cli.images.formats import format_of_path
 
 
@@ -27,13 +26,13 @@ class Verdict:
         is_done: it was made from this input with these settings, and is whole.
         is_stale: it is there and would come out otherwise now.
         is_free: an empty file has its name, was left by a killed run, and will be removed.
-        reason: why it is not done: what there is to say of it.
+        reason: why it is not done, to follow the output's name.
     """
 
     is_done: bool = False
     is_stale: bool = False
     is_free: bool = False
-    reason: str | None = None
+    reason: Text | None = None
 
 
 UNKNOWN = Verdict()
@@ -82,11 +81,11 @@ class Resume:
             if is_written and stamp_of(row.output) == row.output_stamp:
                 return replace(_result(row, image, output), was_done=True).ended("skipped")
             if not is_written and not self._may_pass(row):
-                return _result(row, image, output).ended("failed", error=row.error)
+                return _result(row, image, output).ended("failed", row.failure)
         return None
 
     def _may_pass(self, row: Row) -> bool:
-        return self.retry_failed or row.may_pass or has_time(row.error, self.timeout_s)
+        return self.retry_failed or row.may_pass or has_time(row.failure, self.timeout_s)
 
     def verdict(self, job: Job) -> Verdict:
         """What the record says of the output of a job that is not settled by `recalled`."""
@@ -118,13 +117,13 @@ class Resume:
 
     def _written(self, row: Row, image: Path, stamp: Stamp) -> Verdict:
         changes = self._changes(row, image, stamp)
-        return Verdict(is_stale=True, reason=", ".join(changes)) if changes else Verdict(is_done=True)
+        return Verdict(is_stale=True, reason=listed(changes, ", ")) if changes else Verdict(is_done=True)
 
-    def _changes(self, row: Row, image: Path, output_stamp: Stamp) -> list[str]:
+    def _changes(self, row: Row, image: Path, output_stamp: Stamp) -> list[Text]:
         settings = settings_differences(row.settings, self.record.settings)
-        altered = "was altered after it was written" if row.output_stamp != output_stamp else None
-        found = (settings and f"was made with {settings}", self._input_change(row, image), altered)
-        return [each for each in found if each]
+        altered = "was altered after it was written" if row.output_stamp != output_stamp else ""
+        found = (settings and joined("was made with ", settings), self._input_change(row, image) or "", altered)
+        return [change for change in found if change]
 
     def _input_change(self, row: Row, image: Path) -> str | None:
         stamp = stamp_of(image)
@@ -136,6 +135,22 @@ class Resume:
             folder, name = os.path.split(row.input)
             return f"was made from {f'the one in {folder}' if name == image.name else row.input}"
         return None if row.input_stamp == stamp is not None else "was made before the input changed"
+
+
+def has_time(failure: Failure | None, timeout_s: float | None) -> bool:
+    """Whether an image failed only because of its timeout, and has more time now.
+
+    Args:
+        failure: as it is recorded.
+        timeout_s: of this run; None for no limit.
+
+    >>> late = Failure("timeout", "took too long", limit_s=0.5)
+    >>> [has_time(late, timeout_s) for timeout_s in (0.4, 0.5, 0.6, None)]
+    [False, False, True, True]
+    """
+    if failure is None or failure.kind != "timeout":
+        return False
+    return timeout_s is None or failure.limit_s is None or timeout_s > failure.limit_s
 
 
 def _result(row: Row, image: Path, output: Path) -> Result:
@@ -198,8 +213,8 @@ def _folders(found: Sequence[Found], outputs: Outputs, label: str) -> set[Path]:
     """The folders that a run writes to, others below them."""
     if outputs.folder is not None or outputs.file is not None:
         return {outputs.folder or Path(str(outputs.file)).parent}
-    parents = {os.path.dirname(each.path) for each in found if each.folder is None}  # noqa: PTH120  of many, few
-    trees = {each.folder for each in found if each.folder is not None}
+    parents = {os.path.dirname(file.path) for file in found if file.folder is None}  # noqa: PTH120  of many, few
+    trees = {file.folder for file in found if file.folder is not None}
     return {Path(parent) for parent in parents} | {outputs.mirror(tree, label) for tree in trees}
 
 
@@ -208,13 +223,15 @@ def _record_path(found: Sequence[Found], outputs: Outputs, label: str, state: st
     if state is not None:
         path = Path(state)
         if not state or is_folder(path):
-            raise UsageError(f"--state {state!r} is no name of a file", "give it one, such as run.sqlite")
+            cause = (Setting("state", repr(state)), " is not the name of a file")
+            raise UsageError(cause, "give it one, such as run.sqlite")
         if format_of_path(path) is not None:
-            raise UsageError(f"--state {state} is named like an image", "give it another name, such as run.sqlite")
+            cause = (Setting("state", state), " is named like an image")
+            raise UsageError(cause, "give it another name, such as run.sqlite")
         return path
     if outputs.folder is not None:
-        is_batch = len(found) > 1 or any(each.folder is not None for each in found)
+        is_batch = len(found) > 1 or any(file.folder is not None for file in found)
         return outputs.folder / RECORD_NAME if is_batch else None
-    folders = {each.folder for each in found}
+    folders = {file.folder for file in found}
     (folder,) = folders if len(folders) == 1 else (None,)
     return None if folder is None else outputs.mirror(folder, label) / RECORD_NAME

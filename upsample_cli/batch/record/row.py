@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from upsample_cli.atomic.temporaries import is_token
+from upsample_cli.batch.plain import failure_in_json
 from upsample_cli.batch.record.identity import Stamp, is_settings
+from upsample_cli.errors import Failure
 from upsample_cli.images.formats import FORMATS
 
 COLUMNS = (
     "output, input, input_bytes, input_mtime_ns, input_sha256, settings.text AS settings, format, height, width,"
-    " output_height, output_width, status, error, may_pass, output_bytes, output_mtime_ns, token"
+    " output_height, output_width, status, failure, may_pass, output_bytes, output_mtime_ns, token"
 )
 _MAX_SIDE = 1 << 32
-_LONGEST_ERROR = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Row:
         height, width: of the input.
         output_height, output_width: of the output.
         status: "started" if the run ended before the image did.
-        error: one line, if it failed.
+        failure: why it failed, if it did.
         may_pass: the failure may be gone at the next run.
         output_stamp: of what was written; while it is "started", of what was there before. None for nothing.
         token: of the run.
@@ -52,7 +53,7 @@ class Row:
     output_height: int
     output_width: int
     status: Literal["started", "written", "failed"]
-    error: str | None
+    failure: Failure | None
     may_pass: bool
     output_stamp: Stamp | None
     token: str
@@ -69,8 +70,8 @@ def row_of(found: sqlite3.Row, folder: str) -> Row | None:
         ValueError: naming a column that holds what upsample never writes.
     """
     check(found)
-    if found["status"] == "failed" and not found["error"]:
-        raise ValueError("error")
+    if found["status"] == "failed" and not found["failure"]:
+        raise ValueError("failure")
     if found["format"] not in FORMATS:
         return None
     return Row(
@@ -85,7 +86,7 @@ def row_of(found: sqlite3.Row, folder: str) -> Row | None:
         output_height=found["output_height"],
         output_width=found["output_width"],
         status=found["status"],
-        error=found["error"] and os.fsdecode(found["error"]),
+        failure=found["failure"] and failure_in_json(found["failure"]),
         may_pass=bool(found["may_pass"]),
         output_stamp=_stamp(found["output_bytes"], found["output_mtime_ns"]),
         token=found["token"],
@@ -110,15 +111,6 @@ def stored(text: str) -> str | bytes:
     except UnicodeEncodeError:
         return os.fsencode(text)
     return text
-
-
-def stored_error(line: str) -> str | bytes:
-    """An error as a row holds it: not of any length, and not of letters that cannot be stored."""
-    line = line[:_LONGEST_ERROR]
-    try:
-        return stored(line)
-    except UnicodeEncodeError:
-        return line.encode(errors="backslashreplace")
 
 
 def _stamp(size_bytes: int | None, mtime_ns: int | None) -> Stamp | None:
@@ -147,6 +139,15 @@ def _is_moment(value: object) -> bool:
     return value is None or _is_number(value)
 
 
+def _is_failure(value: object) -> bool:
+    if not isinstance(value, str):
+        return value is None
+    try:
+        return bool(failure_in_json(value).kind)
+    except ValueError:
+        return False
+
+
 _SHA256 = re.compile("[0-9a-f]{64}")
 _CHECKS: dict[str, Callable[[object], bool]] = {
     "output": _is_path,
@@ -161,7 +162,7 @@ _CHECKS: dict[str, Callable[[object], bool]] = {
     "output_height": _is_side,
     "output_width": _is_side,
     "status": lambda value: value in {"started", "written", "failed"},
-    "error": lambda value: value is None or isinstance(value, (str, bytes)),
+    "failure": _is_failure,
     "may_pass": lambda value: _is_number(value, 0, 1),
     "output_bytes": _is_bytes_count,
     "output_mtime_ns": _is_moment,

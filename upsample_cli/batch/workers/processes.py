@@ -23,12 +23,12 @@ from upsample_cli.atomic.temporaries import temporary_path
 from upsample_cli.batch.interfaces import Watcher
 from upsample_cli.batch.memory import work as work_of
 from upsample_cli.batch.record.identity import stamp_of
-from upsample_cli.batch.workers.exits import WorkerExit, cause_of_exit, last_result
+from upsample_cli.batch.workers.exits import failure_of_exit, how_ended, last_result
 from upsample_cli.batch.workers.started import Order, PrestartedWorkers, Worker, started_worker
-from upsample_cli.batch.workers.timeout import late_cause
 from upsample_cli.batch.workers.worker import Assignment
 from upsample_cli.enlarge.job import Job, Result
-from upsample_cli.errors import Interrupted, Setting, UpsampleError
+from upsample_cli.errors import Failure, Interrupted, Setting, UpsampleError
+from upsample_cli.images.metered import late
 
 _ASSIGNED_WORK = 0.5  # a worker is assigned small images up to this much work, and more when half of it is done
 _EXIT_S = 10.0  # from the end of the pipe to the exit of the process: the system may write a core dump
@@ -203,9 +203,9 @@ class ProcessExecutor:
         for worker in list(self._workers):
             if self._timeout_s is not None and worker.assigned and time.monotonic() >= worker.begun_s + self._timeout_s:
                 worker.process.kill()
-                self._remove(worker, WorkerExit(*late_cause(self._timeout_s)))
+                self._remove(worker, late(worker.assigned[0].job.input, self._timeout_s).failure)
 
-    def _remove(self, worker: Worker, exit_: WorkerExit | None = None) -> None:
+    def _remove(self, worker: Worker, failure: Failure | None = None) -> None:
         """Handle the exit of a worker: its current image has probably failed, and its other images are queued again."""
         is_stopping = self._closing_s is not None or self._error is not None
         worker.process.join(_EXIT_S)
@@ -213,7 +213,6 @@ class ProcessExecutor:
         worker.process.join()
         worker.connection.close()
         self._workers.remove(worker)
-        exit_ = exit_ or cause_of_exit(worker.process.exitcode)
         if worker.assigned:
             temporary = temporary_path(worker.assigned[0].job.output, self._assignment.token)
             with contextlib.suppress(OSError):
@@ -222,12 +221,13 @@ class ProcessExecutor:
             self._give_up(worker.assigned)
         elif worker.assigned:
             order, elapsed_s = worker.assigned[0], time.monotonic() - worker.begun_s
-            self._end_first(worker, last_result(order, exit_, self._assignment.options, elapsed_s))
+            failure = failure or failure_of_exit(worker.process.exitcode)
+            self._end_first(worker, last_result(order, failure, self._assignment.options, elapsed_s))
             self._queue.extendleft(reversed(worker.assigned))
             self._start_worker()
         elif not self._workers:
             self._error = UpsampleError(
-                f"worker processes do not start: the last one ended by {exit_.how}",
+                f"worker processes do not start: the last one ended by {how_ended(worker.process.exitcode)}",
                 ("free some memory, or give fewer ", Setting("workers")),
             )
 

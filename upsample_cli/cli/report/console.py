@@ -14,8 +14,10 @@ from rich.markup import escape
 
 from upsample_cli.cli.report.printable import one_line
 from upsample_cli.cli.report.summary import DONE_ALREADY, KEPT_FAILURES, STATUSES, Summary
+from upsample_cli.cli.spelling import error_line, sentence, warnings
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
+from upsample_cli.errors import Failure
 from upsample_cli.images.streams import NAME
 
 _SCROLLED_LINES = 20
@@ -62,16 +64,15 @@ class Report:
         self.summary.add(result)
         if self.as_json:
             self._records.append((self.order.get(result.input, 0), json.dumps(file_record(result), indent=2)))
-        if result.error is not None:
+        if (error := error_line(result)) is not None:
             self._first_failure = self._said if self._first_failure is None else self._first_failure
-            self.message("error", "bold red", result.error)
+            self.message("error", "bold red", error)
         elif not self.quiet:
             # The summary counts outputs that exist: a resumed run may skip many thousands.
             says_all = self.verbose or self.is_single or self.is_watch
-            said = result.warnings if says_all or result.status != "skipped" else ()
-            for warning in said:
-                prefix = "" if warning.startswith(f"{result.output}: ") else f"{result.input}: "
-                self.message("warning", "yellow", prefix + warning)
+            for warning in warnings(result) if says_all or result.status != "skipped" else ():
+                prefix = "" if isinstance(warning, Failure) else f"{result.input}: "
+                self.message("warning", "yellow", prefix + sentence(warning))
             if not self.as_json and (self.verbose or (says_all and result.status != "skipped")):
                 # Lines on a terminal that also shows bars must be printed by the console that draws the bars.
                 lines = self.messages if self.out.file.isatty() and self.messages.file.isatty() else self.out
@@ -144,8 +145,10 @@ def file_record(result: Result) -> dict[str, Any]:
         "height": result.height,
         "output_width": result.output_width,
         "output_height": result.output_height,
-        "warnings": list(result.warnings),
-        "error": result.error,
+        "warnings": [sentence(warning) for warning in warnings(result)],
+        "warning_kinds": [warning.kind for warning in warnings(result)],
+        "error": error_line(result),
+        "error_kind": result.failure.kind if result.failure is not None and result.status == "failed" else None,
         "seconds": round(result.elapsed_s, 3),
     }
 
@@ -167,6 +170,6 @@ def _line(result: Result) -> str:
     names = escape(one_line(f"{source} -> {target}"))
     sizes = f"{result.width}x{result.height} -> {result.output_width}x{result.output_height}"
     end = f"{result.elapsed_s:.2f} s" if result.status == "written" else result.status
-    if result.status == "skipped" and not result.warnings:
+    if result.status == "skipped" and result.failure is None:
         end += f": {DONE_ALREADY}"
     return f"{names}  {sizes}  {end}"

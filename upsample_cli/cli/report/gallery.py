@@ -16,7 +16,7 @@ from upsample_cli.atomic.opened import OpenedFile, open_no_link, opened
 from upsample_cli.cli.report import MAX_GALLERY_IMAGES, gallery_page
 from upsample_cli.cli.report.json_lines import check_folder, check_link
 from upsample_cli.cli.report.summary import Summary
-from upsample_cli.cli.spelling import sentence
+from upsample_cli.cli.spelling import error_line, sentence
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import OutputExistsError, UpsampleError, UsageError, joined
@@ -68,7 +68,7 @@ class Gallery:
         """Add an image, unless the page is full."""
         if result.status == "failed":
             if len(self._failures) < MAX_FAILURES:
-                self._failures.append(result.error or "")
+                self._failures.append(error_line(result) or "")
         elif self._shown < MAX_GALLERY_IMAGES:
             self._shown += 1
             self._maker.submit(self._make, result)

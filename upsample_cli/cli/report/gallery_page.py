@@ -10,6 +10,7 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from upsample_cli.cli.report.printable import one_line
+from upsample_cli.cli.spelling import sentence, warnings
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
 
@@ -55,13 +56,13 @@ def article(result: Result, shown: Preview | None, excuse: str) -> str:
         excuse: why there is no preview.
     """
     name = _text(str(result.input))
-    warnings = "".join(f"<p>Warning: {_text(warning)}</p>\n" for warning in result.warnings)
+    notes = "".join(f"<p>Warning: {_text(sentence(warning))}</p>\n" for warning in warnings(result))
     images = f"<p>{_text(excuse)}</p>\n" if shown is None else _images(name, shown)
     facts = [f"to {_text(str(result.output))}"]
     if result.width is not None and result.output_width is not None:
         facts.append(f"{result.width}×{result.height} to {result.output_width}×{result.output_height}")
     facts.append(f"{result.elapsed_s:.2f} s" if result.status == "written" else result.status)
-    return _ARTICLE.substitute(name=name, facts=", ".join(facts), warnings=warnings, images=images)
+    return _ARTICLE.substitute(name=name, facts=", ".join(facts), notes=notes, images=images)
 
 
 def _images(name: str, shown: Preview) -> str:

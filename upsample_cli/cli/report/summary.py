@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from upsample_cli.cli.report.figures import figure
 from upsample_cli.cli.report.printable import one_line
+from upsample_cli.cli.spelling import error_line, sentence
 from upsample_cli.enlarge.job import Result, Status
 
 STATUSES: tuple[Status, ...] = ("written", "skipped", "failed", "planned")
@@ -53,8 +54,9 @@ class Summary:
         if result.status in self.causes:
             known, cause = self.causes[result.status], cause_of(result)
             known[cause if cause in known or len(known) < _KEPT_CAUSES else _OTHERS] += 1
-        if result.error is not None and len(self.first_failures) < KEPT_FAILURES:
-            self.first_failures.append(result.error)
+        error = error_line(result)
+        if error is not None and len(self.first_failures) < KEPT_FAILURES:
+            self.first_failures.append(error)
 
     def _forget(self, failure: Result | None) -> None:
         """Uncount a failure whose input has returned."""
@@ -63,8 +65,8 @@ class Summary:
         self.counts["failed"] -= 1
         known, cause = self.causes["failed"], cause_of(failure)
         known[cause if cause in known else _OTHERS] -= 1
-        if failure.error in self.first_failures:
-            self.first_failures.remove(failure.error)
+        if (error := error_line(failure)) in self.first_failures:
+            self.first_failures.remove(error)
 
     def lines(self, elapsed_s: float | None, *, retry: str = "") -> Iterator[str]:
         """Lines that say how many images ended in which status, why, and how fast.
@@ -107,19 +109,15 @@ class Summary:
 
 
 def cause_of(result: Result) -> str:
-    """Why an image was skipped or failed, without its name and the advice, so that equal causes compare equal.
+    """Why an image was skipped or failed, without its name, so that equal causes compare equal.
 
-    >>> from pathlib import Path
-    >>> cause_of(Result(Path("a.png"), status="failed", error="a.png: is empty; get a new copy of it"))
+    >>> failure = Failure("not-an-image", "is empty", "get a new copy of it", "a.png")
+    >>> cause_of(Result(Path("a.png"), status="failed", failure=failure))
     'is empty'
     >>> cause_of(Result(Path("a.png"), status="skipped"))
     'done already'
     """
-    said = result.error if result.status == "failed" else next(iter(result.warnings), None)
-    if said is None:
+    if result.failure is None:
         return DONE_ALREADY
-    for path in (result.input, result.output):
-        said = said.removeprefix(f"{path}: ")
-    cause, _, advice = said.partition("; ")
-    kept = f"{cause}; {advice}" if result.status == "skipped" and advice else cause
-    return one_line(kept)
+    nameless = replace(result.failure, path="")
+    return one_line(sentence(nameless if result.status == "skipped" else replace(nameless, next_step="")))

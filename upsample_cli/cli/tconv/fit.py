@@ -11,6 +11,7 @@ import typer
 
 from upsample_cli.cli.options import AsDocument, Overwrite
 from upsample_cli.cli.report.printable import one_line
+from upsample_cli.cli.spelling import sentence
 from upsample_cli.cli.tconv.printing import print_document, result_console
 from upsample_cli.version import __version__
 
@@ -71,7 +72,7 @@ def fit_command(
         check_inputs_stay(output, paths)
     fit = _fitted(paths, recipe)
     for error in fit.skipped:
-        print(f"warning: skipped: {one_line(str(error))}", file=sys.stderr)
+        print(f"warning: skipped: {one_line(sentence(error.failure))}", file=sys.stderr)
     if output is not None:
         from upsample_cli.quality.file import write_fit
 
@@ -91,8 +92,8 @@ def _paths(photos: list[str], *, recursive: bool) -> list[Path]:
 
     found: dict[str, Path] = {}
     for photo in find_inputs(photos, recursive=recursive):
-        if photo.error is not None:
-            print(f"warning: {one_line(photo.error)}", file=sys.stderr)
+        if photo.failure is not None:
+            print(f"warning: {one_line(sentence(photo.failure))}", file=sys.stderr)
         else:
             found.setdefault(os.path.realpath(photo.path), photo.path)
     if not found:

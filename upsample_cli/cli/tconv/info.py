@@ -10,6 +10,7 @@ import typer
 
 from upsample_cli.cli.options import AsDocument
 from upsample_cli.cli.report.printable import one_line
+from upsample_cli.cli.spelling import sentence
 from upsample_cli.cli.tconv.printing import print_document, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.geometry.sizes import MAX_FACTOR
@@ -82,15 +83,15 @@ def document(about: About, factor: int) -> dict[str, Any]:
         "iptc_bytes": len(metadata.iptc or b""),
         "dpi": metadata.dpi,
         "text": [list(pair) for pair in metadata.text],
-        "warnings": list(info.warnings),
+        "warnings": list(map(str, info.losses)),
         "factor": factor,
         "outputs": {
             name: {
                 "width": info.width * factor,
                 "height": info.height * factor,
-                "loses": list(offer.loses),
+                "loses": list(map(str, offer.losses)),
                 "quality": offer.quality,
-                "refused": offer.refusal,
+                "refused": None if offer.refusal is None else sentence(offer.refusal),
             }
             for name, offer in about.outputs.items()
         },
@@ -120,10 +121,10 @@ def _print(about: About, factor: int) -> None:
 
 def _losses(offer: Offer) -> list[str]:
     if offer.refusal:
-        return [f"impossible: {offer.refusal}"]
-    only = "" if offer.loses else "only "
+        return [f"impossible: {sentence(offer.refusal)}"]
+    only = "" if offer.losses else "only "
     coding = f"{only}what its coding takes at quality {offer.quality} (--quality 100 takes least)"
-    return [*offer.loses, *([coding] if offer.quality is not None else [])] or ["nothing"]
+    return [*map(str, offer.losses), *([coding] if offer.quality is not None else [])] or ["nothing"]
 
 
 def _facts(about: About) -> Iterator[tuple[str, str]]:
@@ -152,7 +153,7 @@ def _facts(about: About) -> Iterator[tuple[str, str]]:
         ("IPTC", f"{len(metadata.iptc)} bytes" if metadata.iptc else None),
         ("resolution", "{:g} x {:g} dpi".format(*metadata.dpi) if metadata.dpi else None),
         *((keyword, text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}…") for keyword, text in metadata.text),
-        *(("warning", warning) for warning in info.warnings),
+        *(("warning", str(loss)) for loss in info.losses),
     )
     yield from ((name, value) for name, value in facts if value)
 

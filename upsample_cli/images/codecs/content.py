@@ -45,12 +45,13 @@ def format_of_content(head: bytes, name: str) -> Format:
         ImageError: the format is not supported.
     """
     if not head:
-        raise ImageError(name, "is empty", COPY)
+        raise ImageError(name, "is empty", COPY, kind="not-an-image")
     for at, magic, known in _MAGIC:
         if head.startswith(magic, at):
             return FORMATS[known]
     for at, magic, title in _FOREIGN:
         if head.startswith(magic, at):
-            raise ImageError(name, f"is {title}, which is not supported", CONVERT)
+            raise ImageError(name, f"is {title}, which is not supported", CONVERT, kind="unsupported")
     titles = ", ".join(fmt.title for fmt in FORMATS.values())
-    raise ImageError(name, f"is not an image in a format we know ({titles})", "check the file, or " + CONVERT)
+    cause = f"is not an image in a format we know ({titles})"
+    raise ImageError(name, cause, "check the file, or " + CONVERT, kind="not-an-image")

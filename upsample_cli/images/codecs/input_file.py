@@ -70,15 +70,17 @@ def regular_file(path: str | os.PathLike[str], *, follow: bool = True) -> Iterat
 
 def _check_file(source: str | os.PathLike[str], status: os.stat_result) -> None:
     if stat.S_ISDIR(status.st_mode):
-        raise ImageError(source, "is a folder, not an image", "name the images in it")
+        raise ImageError(source, "is a folder, not an image", "name the images in it", kind="not-an-image")
     if stat.S_ISLNK(status.st_mode):
-        raise ImageError(source, "is a symbolic link, which is not followed", "give the file that it leads to")
+        cause = "is a symbolic link, which is not followed"
+        raise ImageError(source, cause, "give the file that it leads to", kind="not-an-image")
     refuse_special(source, status, next_step="copy it into one, or pipe it in and give - as input")
 
 
+_MISSING = ("no such file", "check the name")
 _OPEN_ERRORS: dict[int | None, tuple[str, str]] = {
-    errno.ENOENT: ("no such file", "check the name"),
-    errno.ENOTDIR: ("no such file", "check the name"),
+    errno.ENOENT: _MISSING,
+    errno.ENOTDIR: _MISSING,
     errno.EACCES: ("may not be read", "check its permissions"),
     errno.EPERM: ("may not be read", "check its permissions"),
     errno.ELOOP: ("is a symbolic link that leads in a circle", "check the name"),
@@ -88,6 +90,6 @@ _OPEN_ERRORS: dict[int | None, tuple[str, str]] = {
 
 def _cannot_open(source: str | os.PathLike[str], error: OSError | ValueError) -> ImageError:
     if isinstance(error, ValueError):
-        return ImageError(source, "has a zero byte in its name", "check the name")
+        return ImageError(source, "has a zero byte in its name", "check the name", kind="not-found")
     cause, next_step = _OPEN_ERRORS.get(error.errno, (f"cannot be opened ({error.strerror})", ""))
-    return ImageError(source, cause, next_step)
+    return ImageError(source, cause, next_step, kind="not-found" if cause == _MISSING[0] else "unreadable")

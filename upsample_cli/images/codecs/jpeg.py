@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
+from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.errors import encoder_errors
 from upsample_cli.images.codecs.quiet import quiet_pillow
 from upsample_cli.images.codecs.strips import StripWriter
@@ -72,7 +73,7 @@ class JpegSink:
     (3, 2)
     """
 
-    losses: Collection[str] = ()
+    losses: Collection[Loss] = ()
 
     def __init__(
         self,

@@ -13,10 +13,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin
 
-from upsample_cli.errors import ImageError
+from upsample_cli.errors import ImageError, Loss
 from upsample_cli.images.codecs import webp
 from upsample_cli.images.codecs.readable import REDUCE
-from upsample_cli.images.model import Colour, Layout, Rows
+from upsample_cli.images.model import FIRST_IS_PREVIEW, Colour, Layout, Rows
 
 _GREY, _GREY_ALPHA, _DEEP_GREY = Layout("grey"), Layout("grey", alpha=True), Layout("grey", depth=16)
 _RGB, _RGB_ALPHA, _CMYK = Layout("rgb"), Layout("rgb", alpha=True), Layout("cmyk")
@@ -47,7 +47,7 @@ class Reading:
 
     Args:
         layout: of the rows.
-        warnings: what is lost by reading it so.
+        losses: what is lost by reading it so.
         jpeg_subsampling: see `ImageInfo`.
         lossless: see `ImageInfo`.
         key: the one transparent value of a 16-bit grey image.
@@ -57,7 +57,7 @@ class Reading:
     """
 
     layout: Layout
-    warnings: tuple[str, ...] = ()
+    losses: tuple[Loss, ...] = ()
     jpeg_subsampling: int | None = None
     lossless: bool = False
     key: int | None = None
@@ -106,7 +106,7 @@ def how_to_read(
         colour, alpha = _CUT_PNGS[raw_mode.partition(";")[0]]
         layout = Layout(colour, alpha or "transparency" in image.info, 16)
         return Reading(layout, tuple(_losses(image, file, tags, cut=False)), lossless=True, is_cut=True)
-    warnings = list(_losses(image, file, tags, cut))
+    losses = tuple(_losses(image, file, tags, cut))
     key = _transparency(image, raw_mode, cut)
     layout = _LAYOUTS[image.mode]
     if raw_mode.startswith("LA;16") or (image.mode == "P" and not has_profile and _palette_is_grey(image)):
@@ -114,7 +114,7 @@ def how_to_read(
     sampling = JpegImagePlugin.get_sampling(image) if format_name == "jpeg" else -1
     return Reading(
         Layout(layout.colour, layout.alpha or key is not None, layout.depth),
-        tuple(warnings),
+        losses,
         jpeg_subsampling=sampling if sampling >= 0 else None,
         lossless=_is_lossless(image, file, format_name),
         key=key if layout.depth == 16 and isinstance(key, int) else None,
@@ -142,18 +142,18 @@ def _check_supported(image: ImageFile.ImageFile, tags: Any, name: str) -> None:
     )
     for refused, what in kinds:
         if refused:
-            raise ImageError(name, f"holds {what}, which is not supported", REDUCE)
+            raise ImageError(name, f"holds {what}, which is not supported", REDUCE, kind="unsupported")
 
 
-def _losses(image: ImageFile.ImageFile, file: BinaryIO, tags: Any, cut: bool) -> Iterator[str]:
+def _losses(image: ImageFile.ImageFile, file: BinaryIO, tags: Any, cut: bool) -> Iterator[Loss]:
     if cut:
-        yield "16 bits per channel are read as 8"
+        yield Loss("depth", "16 bits per channel are read as 8")
     if cut and "transparency" in image.info:
-        yield "the one colour marked transparent is read as opaque"
+        yield Loss("alpha", "the one colour marked transparent is read as opaque")
     if image.format == "AVIF" and (bits := _avif_bits(file)) > 8:
-        yield f"{bits} bits per channel are read as 8"
+        yield Loss("depth", f"{bits} bits per channel are read as 8")
     if tags.get(_NEW_SUBFILE_TYPE, 0) & 1:
-        yield "its first page, the one that is read, is a small preview of the image"
+        yield FIRST_IS_PREVIEW
 
 
 def _transparency(image: ImageFile.ImageFile, raw_mode: str, cut: bool) -> Any:

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.pnm_plain import BITMAPS, PlainText, PnmHeader, scaled
 from upsample_cli.images.codecs.readable import readable
 from upsample_cli.images.codecs.strips import check_complete, check_rows
@@ -62,8 +63,9 @@ def open_pnm(file: BinaryIO, name: str, *, max_pixels: int) -> RegionSource:
             read_box = _binary_box(file, header)
             file.seek(end)
             more = file.read(64).lstrip()
-    warnings = ("the images behind the first one in it are left out",) if re.match(rb"P[1-7]\s", more) else ()
-    info = ImageInfo("pnm", header.height, header.width, header.layout, warnings, lossless=True)
+    others = Loss("frames", "the images behind the first one in it are left out")
+    losses = (others,) if re.match(rb"P[1-7]\s", more) else ()
+    info = ImageInfo("pnm", header.height, header.width, header.layout, losses, lossless=True)
     return RegionSource(info, Metadata(), orientation=1, read_box=_readable_box(read_box, name))
 
 
@@ -134,16 +136,17 @@ def _least_plain_bytes(header: PnmHeader) -> int:
     return count if header.kind in BITMAPS else 2 * count - 1
 
 
-def name_warnings(suffix: str, layout: Layout) -> tuple[str, ...]:
-    """A line that says that a file's extension is of a kind that `PnmSink` does not write, if it is.
+def name_losses(suffix: str, layout: Layout) -> tuple[Loss, ...]:
+    """A remark if a file's extension is of a kind that `PnmSink` does not write.
 
-    >>> name_warnings(".pgm", Layout("rgb")), name_warnings(".ppm", Layout("rgb"))
-    (('its name ends in .pgm, and it holds colour: it is written as PPM',), ())
+    >>> print(*name_losses(".pgm", Layout("rgb")), *name_losses(".ppm", Layout("rgb")))
+    its name ends in .pgm, and it holds colour: it is written as PPM
     """
     kind = _kind(layout, suffix)
     if kind not in _MISFITS.get(suffix.lower(), ()):
         return ()
-    return (f"its name ends in {suffix}, and it holds {_HOLDS[kind]}: it is written as {kind}",)
+    text = f"its name ends in {suffix}, and it holds {_HOLDS[kind]}: it is written as {kind}"
+    return (Loss("extension", text),)
 
 
 def _kind(layout: Layout, suffix: str) -> str:
@@ -171,7 +174,7 @@ class PnmSink:
     b'P5\n2 1\n255\nAB'
     """
 
-    losses: Collection[str] = ()
+    losses: Collection[Loss] = ()
 
     def __init__(
         self, file: BinaryIO, *, height: int, width: int, layout: Layout, suffix: str = "", **_unused: object

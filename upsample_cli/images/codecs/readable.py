@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from upsample_cli.errors import ImageError
+from upsample_cli.errors import MORE_MEMORY, ImageError
 from upsample_cli.images.format_table import Format
 from upsample_cli.images.limits import MAX_METADATA_BYTES, MetadataError
 from upsample_cli.images.metadata.ifd import OVERLAP
@@ -45,12 +45,13 @@ def readable(name: str, fmt: Format) -> Iterator[None]:
         raise
     except MetadataError as error:
         cause = f"carries more than {MAX_METADATA_BYTES >> 20} MiB of text, profile and other metadata"
-        raise ImageError(name, cause, _STRIP) from error
+        raise ImageError(name, cause, _STRIP, kind="too-large") from error
     except MemoryError as error:
-        raise ImageError(name, "does not fit into memory", "give --workers 1, or enlarge it elsewhere") from error
+        raise ImageError(name, "does not fit into memory", MORE_MEMORY, kind="no-memory") from error
     except OSError as error:
         if error.errno is not None:
-            raise ImageError(name, f"cannot be read ({error.strerror})", "check the disk or the network") from error
+            cause = f"cannot be read ({error.strerror})"
+            raise ImageError(name, cause, "check the disk or the network", kind="unreadable") from error
         raise _damaged(name, fmt, error) from error
     except Exception as error:
         raise _damaged(name, fmt, error) from error
@@ -59,5 +60,5 @@ def readable(name: str, fmt: Format) -> Iterator[None]:
 def _damaged(name: str, fmt: Format, error: Exception) -> ImageError:
     for phrase, cause, next_step in _PHRASES:
         if phrase in str(error):
-            return ImageError(name, cause, next_step)
+            return ImageError(name, cause, next_step, kind="damaged" if next_step == COPY else "unsupported")
     return ImageError(name, f"is damaged: its {fmt.title} data make no sense", COPY)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from upsample_cli.errors import ImageError
+from upsample_cli.errors import ImageError, Setting
 from upsample_cli.images.model import LAB_COLOURS, Layout, Rows
 
 Array = NDArray[np.float64]
@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 # The most light, as a whole number. In 8 bits every level of a curve of gamma 2.7 or less is another amount, and an
 # amount can be looked up; in 16 bits sRGB's are, and sums are exact (2**53) up to factor 64, with alpha to factor 2.
 _MOST = {8: 2**22, 16: 2**34}
+_AS_CODED = ("leave out ", Setting("linear_light"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +99,17 @@ def light_of(path: str | os.PathLike[str], layout: Layout, icc_profile: bytes | 
     188
     """
     if layout.colour == "cmyk":
-        raise ImageError(path, "holds inks (CMYK), which have no linear light", "leave out --linear-light")
+        raise ImageError(path, "holds inks (CMYK), which have no linear light", _AS_CODED, kind="unsupported")
     if layout.colour in LAB_COLOURS:
-        raise ImageError(path, "holds Lab colours, which have no linear light", "leave out --linear-light")
+        raise ImageError(path, "holds Lab colours, which have no linear light", _AS_CODED, kind="unsupported")
     if layout.depth == 32:
-        raise ImageError(path, "holds floating point, which is taken for linear already", "leave out --linear-light")
+        cause = "holds floating point, which is taken for linear already"
+        raise ImageError(path, cause, _AS_CODED, kind="unsupported")
     try:
         return _light(layout, icc_profile)
     except (ValueError, IndexError, struct.error, OverflowError) as error:
-        raise ImageError(
-            path, f"has a colour profile that is of no use to --linear-light ({error})", "leave out --linear-light"
-        ) from error
+        useless = ("has a colour profile that is of no use to ", Setting("linear_light"), f" ({error})")
+        raise ImageError(path, useless, _AS_CODED, kind="unsupported") from error
 
 
 @functools.lru_cache(maxsize=4)

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
+from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.png.ancillary import Ancillary
 from upsample_cli.images.color.profiles import srgb_of_profile
 from upsample_cli.images.format_table import COMMENT
@@ -15,7 +16,6 @@ from upsample_cli.images.limits import check_metadata_bytes
 from upsample_cli.images.metadata import exif as exif_blocks
 from upsample_cli.images.metadata import iptc
 from upsample_cli.images.metadata.exif_from_tiff import exif_of_tiff
-from upsample_cli.images.metadata.policy import EXIF_DAMAGED, MAKER_NOTE_MOVES, XMP_EXTENSION
 from upsample_cli.images.model import Metadata
 from upsample_cli.images.orientation import ORIENTATION, valid, xmp_orientation, xmp_upright
 
@@ -29,12 +29,12 @@ class Found:
     Args:
         metadata: as stored in the file.
         orientation: of the stored pixels, 1 to 8, from Exif or, without it, from XMP.
-        warnings: what was left out.
+        losses: what was left out.
     """
 
     metadata: Metadata
     orientation: int
-    warnings: tuple[str, ...]
+    losses: tuple[Loss, ...]
 
 
 def read_metadata(image: Image.Image, file: BinaryIO, format_name: str, chunks: Ancillary | None = None) -> Found:
@@ -49,26 +49,26 @@ def read_metadata(image: Image.Image, file: BinaryIO, format_name: str, chunks: 
     Raises:
         MetadataError: they exceed `limits.MAX_METADATA_BYTES`.
     """
-    exif, xmp, warnings = _exif(image, file, chunks), _xmp(image, chunks), []
+    exif, xmp, losses = _exif(image, file, chunks), _xmp(image, chunks), list[Loss]()
     orientation = _orientation(image, exif, xmp)
     if exif is not None:
         try:
             exif_blocks.exif_for_output(exif, 1, 1)
         except ValueError:
             exif = None
-            warnings.append(EXIF_DAMAGED)
+            losses.append(Loss("metadata", "the EXIF block is damaged and is left out"))
         if exif is not None and format_name == "tiff" and exif_blocks.has_maker_note(exif):
-            warnings.append(MAKER_NOTE_MOVES)
+            text = "the camera maker's note (EXIF) has to move, and its maker's software may not find all of it"
+            losses.append(Loss("maker-note", text))  # it holds offsets
     if xmp is not None and b"HasExtendedXMP" in xmp:
-        warnings.append(XMP_EXTENSION)
+        losses.append(Loss("metadata", "only the main part of the XMP is kept, not its extension"))
     if chunks is not None and chunks.unusual_colour:
-        warnings.append(
-            f"the colours' meaning ({', '.join(chunks.unusual_colour)}) is left out; they may look different"
-        )
+        meaning = ", ".join(chunks.unusual_colour)
+        losses.append(Loss("profile", f"the colours' meaning ({meaning}) is left out; they may look different"))
     profile = image.info.get("icc_profile") or None
     if profile and image.mode == "CMYK" and srgb_of_profile(profile) is None:
         profile = None
-        warnings.append("the colour profile (ICC) is damaged or not one for CMYK and is left out")
+        losses.append(Loss("profile", "the colour profile (ICC) is damaged or not one for CMYK and is left out"))
     metadata = Metadata(
         icc_profile=profile,
         exif=exif,
@@ -78,7 +78,7 @@ def read_metadata(image: Image.Image, file: BinaryIO, format_name: str, chunks: 
         iptc=image.info.get("photoshop", {}).get(iptc.RESOURCE) or None if chunks is None else chunks.iptc,
     )
     check_metadata_bytes(_size_bytes(metadata))
-    return Found(metadata, orientation, tuple(warnings))
+    return Found(metadata, orientation, tuple(losses))
 
 
 def _size_bytes(metadata: Metadata) -> int:

@@ -14,12 +14,8 @@ from upsample_cli.images.orientation import ORIENTATION
 MetadataPolicy = Literal["keep", "strip", "orientation-only"]
 METADATA_POLICIES: tuple[MetadataPolicy, ...] = ("keep", "strip", "orientation-only")
 
-EXIF_DAMAGED = "the EXIF block is damaged and is left out"
-MAKER_NOTE_MOVES = (
-    "the camera maker's note (EXIF) has to move, and its maker's software may not find all of it"  # it holds offsets
-)
-XMP_EXTENSION = "only the main part of the XMP is kept, not its extension"
-_LOSSES = {EXIF_DAMAGED, MAKER_NOTE_MOVES, XMP_EXTENSION}
+_STRIPPED = {"metadata", "maker-note"}
+"""Kinds of losses that do not matter where the metadata are not kept anyway."""
 
 
 def under_policy(info: ImageInfo, metadata: Metadata, policy: MetadataPolicy) -> tuple[ImageInfo, Metadata]:
@@ -27,10 +23,10 @@ def under_policy(info: ImageInfo, metadata: Metadata, policy: MetadataPolicy) ->
 
     "strip" keeps the ICC profile alone, which is no description but the colours' meaning: without it the image would
     look different. "orientation-only" keeps beside it an Exif block that says, if the input's said anything of it, that
-    the image is upright, as it then is. Warnings about metadata that were to go anyway go too.
+    the image is upright, as it then is. Losses of metadata that were to go anyway are not reported.
 
     >>> from upsample_cli.images.model import Layout
-    >>> info = ImageInfo("jpeg", 3, 5, Layout("rgb"), warnings=(XMP_EXTENSION,))
+    >>> info = ImageInfo("jpeg", 3, 5, Layout("rgb"))
     >>> under_policy(info, Metadata(icc_profile=b"sRGB", xmp=b"<x/>", dpi=(300, 300)), "strip")[1]
     Metadata(icc_profile=b'sRGB', exif=None, xmp=None, dpi=None, text=(), iptc=None)
     """
@@ -38,8 +34,8 @@ def under_policy(info: ImageInfo, metadata: Metadata, policy: MetadataPolicy) ->
         return info, metadata
     upright = policy == "orientation-only" and metadata.exif is not None and orientation(metadata.exif) is not None
     exif = _UPRIGHT if upright else None
-    kept = tuple(warning for warning in info.warnings if warning not in _LOSSES)
-    return replace(info, warnings=kept), Metadata(icc_profile=metadata.icc_profile, exif=exif)
+    kept = tuple(loss for loss in info.losses if loss.kind not in _STRIPPED)
+    return replace(info, losses=kept), Metadata(icc_profile=metadata.icc_profile, exif=exif)
 
 
 _UPRIGHT = (

@@ -49,7 +49,7 @@ def run_image(source: Path, target: Path, request: Request, weights: Weights | N
         samples = image.read_rows(0, info.height).transpose(2, 0, 1)
     peak = int(np.iinfo(samples.dtype).max) if samples.dtype.kind == "u" else None
     result, layer, border = applied(samples, request, weights, peak=peak, limits=None)
-    remarks = list(info.warnings)
+    remarks = [str(loss) for loss in info.losses]
     if info.layout.alpha:
         remarks.append("alpha goes through the layer like the other channels; colour is not premultiplied by it")
     layout = _layout(info.layout, len(result))
@@ -70,7 +70,7 @@ def run_image(source: Path, target: Path, request: Request, weights: Weights | N
             rows = np.ascontiguousarray(result[:, top : top + _ROWS_AT_ONCE].transpose(1, 2, 0))
             sink.write_rows(convert_rows(rows, layout, form.layout))
         sink.finish()
-    return Outcome(layer, samples.shape, result.shape, border, (*remarks, *form.warnings))
+    return Outcome(layer, samples.shape, result.shape, border, (*remarks, *map(str, form.losses)))
 
 
 def _layout(layout: Layout, channels: int) -> Layout:

@@ -15,7 +15,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from upsample_cli.errors import UsageError
+from upsample_cli.errors import Loss, UsageError
 from upsample_cli.images.codecs import deflate
 from upsample_cli.images.codecs.png.chunks import SIGNATURE, metadata_chunks, png_chunk
 from upsample_cli.images.codecs.strips import StripWriter
@@ -80,7 +80,7 @@ class PngSink:
     91
     """
 
-    losses: Collection[str] = ()
+    losses: Collection[Loss] = ()
 
     def __init__(
         self,

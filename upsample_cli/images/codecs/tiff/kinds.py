@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from upsample_cli.images.model import LAB_COLOURS, Colour, Depth, Layout, Rows
+from upsample_cli.errors import Loss
+from upsample_cli.images.model import FIRST_IS_PREVIEW, LAB_COLOURS, Colour, Depth, Layout, Rows
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
@@ -22,7 +23,7 @@ _SAMPLES = {"grey": 1, "rgb": 3, "cmyk": 4, "cielab": 3, "icclab": 3}
 _UNSIGNED, _FLOAT, _UNDEFINED = 1, 3, 4
 _ASSOCIATED, _STRAIGHT = 1, 2
 _FLOAT_BITS = {16, 24, 32, 64}
-_GLOW = "light without opacity (colour above its alpha, which is stored multiplied) is left out"
+_GLOW = Loss("range", "light without opacity (colour above its alpha, which is stored multiplied) is left out")
 JPEG_COMPRESSIONS = frozenset({6, 7, 34892, 33007})  # decoded to RGB
 _SUBFILE_TYPE, _INK_SET, _EXTRA_SAMPLES = 254, 332, 338
 _LOSSLESS = {1, 2, 3, 4, 5, 8, 32771, 32773, 32946, 34925, 34926, 34933, 50000}
@@ -34,7 +35,7 @@ class TiffKind:
 
     Args:
         layout: of the rows.
-        warnings: what is lost by reading it so.
+        losses: what is lost by reading it so.
         lossless: whether the file stores its pixels without loss.
         bits: of one whole number as stored; 0 for floating point.
         samples: numbers of a pixel that are read: colour, and the index of alpha where there is one.
@@ -45,7 +46,7 @@ class TiffKind:
     """
 
     layout: Layout
-    warnings: tuple[str, ...]
+    losses: tuple[Loss, ...]
     lossless: bool
     bits: int
     samples: tuple[int, ...]
@@ -54,11 +55,11 @@ class TiffKind:
     associated: bool = False
     palette: NDArray[np.uint8] | None = None
 
-    def rows(self, stored: NDArray[Any], losses: set[str]) -> Rows:
+    def rows(self, stored: NDArray[Any], losses: set[Loss]) -> Rows:
         """Stored numbers (rows, width, samples), the read samples only, as rows of `layout`; may change them.
 
         Args:
-            losses: a line is added to it for what they hold and straight colour cannot.
+            losses: gets what they hold and straight colour cannot.
         """
         if self.palette is not None:
             colours: Rows = self.palette[stored[..., 0]]
@@ -104,15 +105,15 @@ def tiff_kind(page: TiffPage, *, has_profile: bool) -> TiffKind | None:
     if palette is not None and not has_profile and (palette == palette[:, :1]).all():
         palette, colour = palette[:, :1], "grey"
     count = 1 if palette is not None else _SAMPLES[colour]
-    alpha, associated, warnings = _extra(page, count)
+    alpha, associated, losses = _extra(page, count)
     if is_float and bits == 64:
-        warnings.append("64-bit floating point is read as 32-bit")
+        losses.append(Loss("depth", "64-bit floating point is read as 32-bit"))
     if int(page.tags.valueof(_SUBFILE_TYPE, 0)) & 1:
-        warnings.append("its first page, the one that is read, is a small preview of the image")
+        losses.append(FIRST_IS_PREVIEW)
     depth: Depth = 32 if is_float else 8 if bits <= 8 else 16
     return TiffKind(
         Layout(colour, alpha is not None, depth),
-        tuple(warnings),
+        tuple(losses),
         lossless=int(page.compression) in _LOSSLESS,
         bits=0 if is_float else bits,
         samples=(*range(count), *(() if alpha is None else (alpha,))),
@@ -129,17 +130,18 @@ def _is_plain_lab(page: TiffPage) -> bool:
     return page.bitspersample in {8, 16} and page.compression not in JPEG_COMPRESSIONS and not is_associated
 
 
-def _extra(page: TiffPage, count: int) -> tuple[int | None, bool, list[str]]:
+def _extra(page: TiffPage, count: int) -> tuple[int | None, bool, list[Loss]]:
     """Which sample is alpha, whether it is multiplied into colour, and what is said of the others."""
     extra = page.samplesperpixel - count
     if not extra:
         return None, False, []
     meanings = page.tags.valueof(_EXTRA_SAMPLES, _STRAIGHT)  # many a writer forgets the tag
     meanings = [int(meaning) for meaning in (meanings if isinstance(meanings, tuple) else (meanings,))][:extra]
-    found = next((index for index, each in enumerate(meanings) if each in {_ASSOCIATED, _STRAIGHT}), None)
+    found = next((index for index, kind in enumerate(meanings) if kind in {_ASSOCIATED, _STRAIGHT}), None)
     unread = extra - (found is not None)
-    warnings = [f"{unread} more {'channel is' if unread == 1 else 'channels are'} left out"] if unread else []
-    return (None, False, warnings) if found is None else (count + found, meanings[found] == _ASSOCIATED, warnings)
+    text = f"{unread} more {'channel is' if unread == 1 else 'channels are'} left out"
+    losses = [Loss("channels", text)] if unread else []
+    return (None, False, losses) if found is None else (count + found, meanings[found] == _ASSOCIATED, losses)
 
 
 def _scaled(stored: NDArray[Any], bits: int) -> NDArray[Any]:

@@ -11,12 +11,12 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from upsample_cli.errors import ImageError
+from upsample_cli.errors import ImageError, Loss
 from upsample_cli.images.codecs.readable import readable
 from upsample_cli.images.codecs.tiff.kinds import TiffKind, tiff_kind
 from upsample_cli.images.codecs.tiff.segments import Segments
 from upsample_cli.images.format_table import FORMATS
-from upsample_cli.images.limits import check_pixels
+from upsample_cli.images.limits import check_pixels, trusting
 from upsample_cli.images.metadata import ifd
 from upsample_cli.images.metadata.carried import read_metadata
 from upsample_cli.images.metadata.resolution import UNITS_PER_INCH
@@ -120,14 +120,12 @@ def _source(
     page: TiffPage, kind: TiffKind, file: BinaryIO, name: str, max_pixels: int, frames: Frames | None
 ) -> RegionSource:
     found = read_metadata(_Described.of(page, kind), file, "tiff")  # type: ignore[arg-type]  # has all that it reads
-    segments, losses = Segments(page, file, name), set[str]()
+    segments, losses = Segments(page, file, name), set[Loss]()
     if segments.size_bytes > _PIXEL_BYTES * max_pixels:
-        raise ImageError(
-            name,
-            f"is stored in strips or tiles of {segments.size_bytes} bytes, more than {_PIXEL_BYTES} for each of "
-            f"{max_pixels} pixels",
-            f"add --max-pixels {-(-segments.size_bytes // _PIXEL_BYTES)} if you trust the file",
-        )
+        size_bytes = segments.size_bytes
+        each = f"{_PIXEL_BYTES} for each of {max_pixels} pixels"
+        cause = f"is stored in strips or tiles of {size_bytes} bytes, more than {each}"
+        raise ImageError(name, cause, trusting(-(-size_bytes // _PIXEL_BYTES)), kind="too-large")
     sides = page.imagelength, page.imagewidth
     height, width = sides[::-1] if TURNS[found.orientation].swapped else sides
     return RegionSource(
@@ -136,7 +134,7 @@ def _source(
             height=height,
             width=width,
             layout=kind.layout,
-            warnings=(*kind.warnings, *found.warnings),
+            losses=(*kind.losses, *found.losses),
             lossless=kind.lossless,
             frames=frames,
             decoding_bytes=segments.held_bytes,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from upsample_cli.errors import ImageError
+from upsample_cli.errors import ImageError, Loss
 from upsample_cli.images.codecs.readable import COPY, readable
 from upsample_cli.images.codecs.tiff.kinds import JPEG_COMPRESSIONS, TiffKind
 from upsample_cli.images.codecs.tiff.lzw import lzw_decoded
@@ -99,7 +99,7 @@ class Segments:
         if sum(size for _, size in spans[:expected]) > _SPARE_BYTES + 4 * plain_bytes:
             raise ImageError(self.name, "is damaged: its strips or tiles are far larger than their pixels", COPY)
 
-    def reader(self, kind: TiffKind, losses: set[str]) -> ReadBox:
+    def reader(self, kind: TiffKind, losses: set[Loss]) -> ReadBox:
         """Reads boxes of the page as rows, and adds to `losses` as `TiffKind.rows` does."""
 
         def read_box(top: int, bottom: int, left: int, right: int) -> Rows:

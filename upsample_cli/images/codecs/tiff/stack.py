@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from upsample_cli.errors import ImageError
+from upsample_cli.errors import ImageError, Setting
 from upsample_cli.images.codecs.input_file import Input, opened_file, shown_name
 from upsample_cli.images.codecs.quiet import quiet_pillow
 from upsample_cli.images.codecs.readable import readable
@@ -52,16 +52,21 @@ def read_stack(source: Input) -> NDArray[Any]:
     with quiet_pillow(), opened_file(source) as file:
         pages = _pages(file, name)
         if not pages:
-            raise ImageError(name, "is no stack of grey pages of one size", "give --axes 2")
+            cause = "is not a stack of grey pages of one size"
+            raise ImageError(name, cause, ("give ", Setting("axes", 2)), kind="unsupported")
         height, width = pages[0].shape
         dtype = np.dtype(pages[0].dtype)
         samples = len(pages) * height * width
         if samples > MAX_STACK_SAMPLES:
-            raise ImageError(name, f"has more than {MAX_STACK_SAMPLES} samples", "cut it into smaller ones")
+            raise ImageError(
+                name, f"has more than {MAX_STACK_SAMPLES} samples", "cut it into smaller ones", kind="too-large"
+            )
         size_bytes = samples * dtype.itemsize
         if size_bytes > MAX_STACK_BYTES:
             cause = f"{len(pages)} pages of {width}×{height} take {size_text(size_bytes)}"
-            raise ImageError(name, f"{cause}, more than {size_text(MAX_STACK_BYTES)}", "cut it into smaller ones")
+            raise ImageError(
+                name, f"{cause}, more than {size_text(MAX_STACK_BYTES)}", "cut it into smaller ones", kind="too-large"
+            )
         with readable(name, FORMATS["tiff"]):
             volume = np.empty((len(pages), height, width), dtype)
             for page, target in zip(pages, volume, strict=True):

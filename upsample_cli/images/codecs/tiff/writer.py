@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.strips import StripWriter
 from upsample_cli.images.metadata import ifd, ifd_write
 from upsample_cli.images.metadata.exif_from_tiff import descriptive_fields
@@ -65,7 +66,7 @@ class TiffSink:
     b'II'
     """
 
-    losses: Collection[str] = ()
+    losses: Collection[Loss] = ()
 
     def __init__(
         self,
