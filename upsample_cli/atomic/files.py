@@ -15,18 +15,26 @@ from upsample_cli.atomic.folders import Folder, Place, opened_folder
 from upsample_cli.atomic.opened import Source, has_acl, remove_acl
 from upsample_cli.atomic.same_file import check_inputs_stay
 from upsample_cli.atomic.temporaries import new_token, temporary_path
-from upsample_cli.errors import ImageError, Interrupted, OutputExistsError, Setting, Text, WritingError, joined
+from upsample_cli.errors import (
+    FREE_SPACE,
+    ImageError,
+    Interrupted,
+    OutputExistsError,
+    Setting,
+    Text,
+    WritingError,
+    joined,
+)
 
 _unfinished: set[Path] = set()  # only atomic operations, safe between threads and in a signal handler
 
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EXDEV, errno.EINVAL}
 
 _OTHER_OUTPUT: Text = ("give another ", Setting("output"))
-_OTHER_DISK: Text = ("free some space, or give ", Setting("output"), " a folder on another disk")
 _NO_PERMISSION = ("its folder may not be written to", joined("check the permissions, or ", _OTHER_OUTPUT))
 _CAUSES: dict[int | None, tuple[str, Text]] = {
-    errno.ENOSPC: ("the disk is full", _OTHER_DISK),
-    errno.EDQUOT: ("your disk quota is used up", _OTHER_DISK),
+    errno.ENOSPC: ("the disk is full", FREE_SPACE),
+    errno.EDQUOT: ("your disk quota is used up", FREE_SPACE),
     errno.EFBIG: ("the file would be larger than allowed here", "write a format that is smaller, or write elsewhere"),
     errno.EACCES: _NO_PERMISSION,
     errno.EPERM: _NO_PERMISSION,
