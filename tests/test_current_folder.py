@@ -38,12 +38,12 @@ SCRIPT = "from upsample_cli.cli.start import {0}\nif __name__ == '__main__':\n  
 # Starts a worker as a parent does that Python has given the current folder; the worker finds its pipe closed, and ends.
 START_A_WORKER = """
 import sys
-from upsample_cli.batch.workers.prestarted import started_worker
+from upsample_cli.batch.workers.started import started_worker
 sys.path[:0] = {entries}
-process, connection = started_worker()
-connection.close()
-process.join()
-sys.exit(process.exitcode)
+worker = started_worker()
+worker.connection.close()
+worker.process.join()
+sys.exit(worker.process.exitcode)
 """
 
 

@@ -65,8 +65,10 @@ def test_the_wheel_holds_the_package_with_its_compiled_modules_and_no_tests(whee
     modules = [module["name"].replace(".", "/") for module in project["tool"]["setuptools"]["ext-modules"]]
     assert len(modules) >= 2
     assert {module + importlib.machinery.EXTENSION_SUFFIXES[0] for module in modules} <= names
-    written = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("upsample_cli/**/*.py")}
-    assert {name for name in names if name.endswith(".py")} == written
+    for kind in (".py", ".json", ".html"):
+        written = {path.relative_to(ROOT).as_posix() for path in ROOT.glob(f"upsample_cli/**/*{kind}")}
+        assert written
+        assert {name for name in names if name.endswith(kind)} == written
 
 
 def test_the_installed_commands_run_outside_the_checkout(programs, tmp_path):
@@ -74,7 +76,7 @@ def test_the_installed_commands_run_outside_the_checkout(programs, tmp_path):
     shutil.copy(ROOT / "samples" / "text.png", tmp_path)
     place = run(programs / "python", "-c", "import upsample_cli; print(upsample_cli.__file__)", cwd=tmp_path)
     assert Path(place.strip()).is_relative_to(programs.parent)
-    run(programs / "upsample", "scene.jpg", cwd=tmp_path)
+    run(programs / "upsample", "scene.jpg", "--gallery", "page.html", cwd=tmp_path)
     run(programs / "upsample", "text.png", "--kernel", "fitted", cwd=tmp_path)  # its weights are a file of the package
     with Image.open(tmp_path / "scene_x2.jpg") as image:
         assert image.size == (1280, 854)

@@ -1,4 +1,4 @@
-"""The current folder may be a folder of somebody else's images: nothing in it is imported or loaded as a library."""
+"""The current folder may hold files of other people: no code in it is imported or loaded as a library."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PROCESSORS = {
     *("glibc-hwcaps", "x86-64-v2", "x86-64-v3", "x86-64-v4"),
     *("tls", "x86_64", "haswell", "xeon_phi", "avx512_1", "aarch64", "atomics"),  # glibc before 2.37
 }
-"""Subfolders that the system's loader looks into before the folder itself; they may be nested."""
+"""Subfolders that the system's loader searches before the folder itself; they may be nested."""
 
 _lock = threading.Lock()
 _entered = 0
@@ -29,12 +29,12 @@ _undo = ExitStack()
 
 @contextmanager
 def distrust_current_folder() -> Iterator[None]:
-    """Keep this process, and those that it starts meanwhile, from running code in the current folder.
+    """Keep this process, and those that it starts in the meantime, from running code in the current folder.
 
     Python puts that folder first in `sys.path` for `python -c` and `python -m`, and `multiprocessing` starts its
-    processes by `python -c`. What the user put there, by PYTHONPATH, stays. Several threads may be inside at once.
+    processes with `python -c`. Entries from PYTHONPATH stay. Several threads may use this at the same time.
     """
-    global _entered  # noqa: PLW0603  the environment and sys.path are the process's
+    global _entered  # noqa: PLW0603  the environment and sys.path are global too
     with _lock:
         if not _entered:
             _enter(_undo)
@@ -64,10 +64,10 @@ def _enter(undo: ExitStack) -> None:
     os.environ[_SAFE_PATH] = "1"
     undo.callback(_restore_variable, before)
     named = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    # The user said that code is to be imported from the current folder, or this package comes from there.
+    # Code from the current folder is trusted if PYTHONPATH names it or this package was imported from it.
     is_trusted = any(_is_current_folder(entry) for entry in (*named, str(_PACKAGES)))
     for index, entry in reversed(list(enumerate(sys.path))):
-        # Entries of editable installs are names, not folders, until a folder of that name is in the current one.
+        # Entries of editable installs are not paths, but would match a folder of that name in the current one.
         is_relative = not Path(entry).is_absolute() and entry not in named
         if not is_trusted and (is_relative or _is_current_folder(entry)):
             undo.callback(sys.path.insert, index, entry)
@@ -92,10 +92,10 @@ def _is_current_folder(entry: str) -> bool:
 
 
 class _TorchGuard:
-    """Checks the current folder before torch is imported; a finder in `sys.meta_path` that finds nothing.
+    """Checks the current folder before torch is imported: a finder in `sys.meta_path` that never finds a module.
 
-    NVIDIA's libcusparseLt, which comes with torch for CUDA, has an empty entry in its RUNPATH, and loads the GPU's
-    driver by name when it is loaded: `libcuda.so.1` in the current folder comes before the driver of the system.
+    NVIDIA's libcusparseLt, which comes with torch for CUDA, has an empty entry in its RUNPATH and, when it is loaded,
+    loads the driver of the GPU by name: `libcuda.so.1` in the current folder would come before that of the system.
     """
 
     def find_spec(
@@ -107,10 +107,10 @@ class _TorchGuard:
 
 
 def _load_driver() -> None:
-    """Load the system's driver, which then is the one that is found; without one, see that there is none here.
+    """Load the system's driver, so that it is used later; if there is none, check that the current folder has none.
 
     Raises:
-        UsageError: if there is a file that would be loaded as the driver.
+        UsageError: if the current folder has a file that would be loaded as the driver.
     """
     import ctypes
 

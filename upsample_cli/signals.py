@@ -1,4 +1,4 @@
-"""How a run is told to stop: once, and it cleans up; twice, and it does not wait for anything."""
+"""Stopping a run by signals: the first one makes it clean up, the second one makes it stop waiting."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from types import FrameType
 
 GRACE_S = 1.0
-"""How long a run that is stopped waits for its images to stop at their next band."""
+"""How long a stopped run waits for its images to stop at their next band."""
 
 LOOK_S = 0.02
-"""How often it looks meanwhile whether it is told again."""
+"""How often it checks meanwhile for another signal."""
 
 SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
@@ -20,31 +20,32 @@ SIGNALS = [
 
 
 class _Received:
-    """Which signal came, and how often one did. Plain values: a handler may strike while a lock is held."""
+    """The first signal, and the number of signals. Plain values: a handler may run while a lock is held."""
 
     number: int | None = None
     count = 0
 
 
 def stop_status() -> int | None:
-    """The exit status that says which signal stopped this process (130 for Ctrl-C); None if none did."""
+    """The exit status for the signal that stopped this process (130 for Ctrl-C); None without a signal."""
     return None if _Received.number is None else 128 + _Received.number
 
 
 def is_hurried() -> bool:
-    """Whether it was told to stop more than once."""
+    """Whether more than one signal has arrived."""
     return _Received.count > 1
 
 
 @contextlib.contextmanager
 def stop_by_signals() -> Iterator[None]:
-    """Make the first signal that ends a process a KeyboardInterrupt, and the next ones haste.
+    """Raise KeyboardInterrupt at the first signal that would end the process; count the next ones.
 
-    They never strike into the cleaning up, which asks `is_hurried`. A signal that is ignored stays so: SIGHUP under
-    nohup, SIGINT in the background of a shell. Outside the main thread, or under handlers of others, nothing changes.
+    The next signals do not interrupt the cleanup, which calls `is_hurried`. Ignored signals stay ignored: SIGHUP under
+    nohup, SIGINT in the background of a shell. Outside the main thread, or where others have set handlers, nothing
+    changes.
     """
 
-    def told(number: int, _frame: FrameType | None) -> None:
+    def handle(number: int, _frame: FrameType | None) -> None:
         _Received.count += 1
         if _Received.count == 1:
             _Received.number = number
@@ -56,10 +57,10 @@ def stop_by_signals() -> Iterator[None]:
         usual = (signal.SIG_DFL, signal.default_int_handler)
         before = {number: handler for number in SIGNALS if (handler := signal.getsignal(number)) in usual}
     for number in before:
-        signal.signal(number, told)
+        signal.signal(number, handle)
     try:
         yield
     finally:
         for number, handler in before.items():
-            if signal.getsignal(number) is told:
+            if signal.getsignal(number) is handle:
                 signal.signal(number, handler)

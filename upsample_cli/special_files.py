@@ -1,4 +1,4 @@
-"""Pipes, sockets and devices, which have the names of files."""
+"""Pipes, sockets and devices, which have paths like files."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from upsample_cli.errors import ImageError
 def refuse_special(
     path: str | os.PathLike[str], status: os.stat_result | None = None, *, next_step: str = "give a file"
 ) -> None:
-    """Refuse what is neither a file nor a folder: opening a pipe waits for its other end, and a device need not end.
+    """Refuse a path that is neither a file nor a folder: opening a pipe waits for its other end, a device may not end.
 
     Args:
         path: shown in the message.
-        status: of what is there, if it is known already.
+        status: of the path, if it is known already.
         next_step: what to do instead.
 
     Raises:
         ImageError: if it is one.
-        OSError: if there is nothing of that name.
+        OSError: if the path does not exist.
     """
     mode = (Path(path).stat() if status is None else status).st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a folder fails with a message of its own

@@ -12,12 +12,12 @@ _UNITS |= {f"{unit}i": 1024**power for power, unit in enumerate(("k", "m", "g", 
 
 
 def parse_quantity(text: str, option: str) -> int:
-    """A count written for people: plain, or with k, M, G, T (thousands) or Ki, Mi, Gi, Ti (1024), an optional B after.
+    """A number as people write it: plain, or with k, M, G, T (powers of 1000) or Ki, Mi, Gi, Ti (1024), then maybe B.
 
     Raises:
-        UsageError: naming `option`, if the text is no such quantity or is less than one.
+        UsageError: naming `option`, if the text is not such a quantity or is less than one.
 
-    >>> parse_quantity("1.5G", "--memory"), parse_quantity("512MiB", "--memory")
+    >>> parse_quantity("1.5G", "memory"), parse_quantity("512MiB", "memory")
     (1500000000, 536870912)
     """
     match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?i?)b?\s*", text.lower())
@@ -27,12 +27,12 @@ def parse_quantity(text: str, option: str) -> int:
 
 
 def parse_seconds(text: str, option: str) -> float:
-    """A length of time.
+    """A duration in seconds.
 
     Raises:
-        UsageError: naming `option`, if the text is no number.
+        UsageError: naming `option`, if the text is not a number.
 
-    >>> parse_seconds("2.5", "--timeout")
+    >>> parse_seconds("2.5", "timeout")
     2.5
     """
     try:

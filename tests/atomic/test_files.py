@@ -158,8 +158,8 @@ def test_what_cannot_be_written_is_one_line_with_the_next_step(tmp_path, monkeyp
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
     cases = {
-        "folder.png": "is a folder; remove it, or give another --output",
-        "missing/a.png": "its folder does not exist; create it, or give another --output",
+        "folder.png": "is a folder; remove it, or give another output",
+        "missing/a.png": "its folder does not exist; create it, or give another output",
         "file/a.png": "a part of its path is not a folder",
         "pipe.png": "is not a regular file and is not replaced",
         "loop.png": "leads in a circle",

@@ -22,7 +22,7 @@ from support.jobs import job_of
 from support.running import COMMAND, ENVIRONMENT, Watched, names, save, tree, upsample, upsample_process
 
 from upsample_cli import __version__
-from upsample_cli.atomic.files import new_token, remove_temporaries, temporary_path
+from upsample_cli.atomic.temporaries import new_token, remove_temporaries, temporary_path
 from upsample_cli.batch.cluster import executor as cluster_module
 from upsample_cli.batch.cluster import scheduler, worker
 from upsample_cli.batch.cluster.executor import ClusterExecutor
@@ -31,7 +31,7 @@ from upsample_cli.batch.cluster.wire import received, sent
 from upsample_cli.batch.cluster.worker import RunSpec, StorageProbe, enlarge, misfit
 from upsample_cli.batch.plain import plain_failure
 from upsample_cli.batch.plan import Entry
-from upsample_cli.batch.run import run_entries
+from upsample_cli.batch.run import NullJournal, run_entries
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import Failure, Interrupted, Loss, Setting, UpsampleError, UsageError
@@ -128,7 +128,9 @@ def results(cluster, wanted, **spec):
     """{name: result} of a run, and what the watcher was told."""
     pool = executor(cluster, **spec)
     jobs = [job(name) for name in wanted]
-    found = list(run_entries([Entry(Result.planned(each), each) for each in jobs], executor=pool))
+    found = list(
+        run_entries([Entry(Result.planned(each), each) for each in jobs], executor=pool, journal=NullJournal())
+    )
     assert not list(Path().glob(".*.part"))
     return {result.input.stem: result for result in found}, pool._watcher.events
 

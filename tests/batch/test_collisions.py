@@ -5,12 +5,13 @@ import sys
 import unicodedata
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from support.running import names, save
 
 from upsample_cli.batch import collisions
-from upsample_cli.batch.collisions import NameEquivalence, names_alike
+from upsample_cli.batch.collisions import NameEquivalence, name_equivalence
 from upsample_cli.batch.inputs import find_inputs
 from upsample_cli.batch.outputs import outputs_of
 from upsample_cli.batch.plan import plan_run
@@ -34,7 +35,8 @@ def plan(*arguments, alike, output="out/", **options):
         return alike
 
     found = list(find_inputs(arguments, recursive=False))
-    entries = plan_run(found, outputs_of(output, found), Options(**options), alike=ask)
+    with mock.patch.object(collisions, "name_equivalence", ask):
+        entries = plan_run(found, outputs_of(output, found), Options(**options))
     return entries, asked
 
 
@@ -86,14 +88,14 @@ def test_this_disk_is_known_by_what_is_there_or_by_a_name_made_for_a_moment(monk
     expected = NameEquivalence(Path("PROBE").exists(), Path(f"probe/{DECOMPOSED}").exists())
     before = names(".")
     for may_write in (False, True):
-        assert names_alike(Path("probe/new/er"), may_write=may_write).case == expected.case
-    assert names_alike(Path("probe"), may_write=False) == expected
+        assert name_equivalence(Path("probe/new/er"), may_write=may_write).case == expected.case
+    assert name_equivalence(Path("probe"), may_write=False) == expected
     Path("0").mkdir()
     monkeypatch.setattr(sys, "platform", "darwin")
-    guess = names_alike(Path("0"), may_write=False)
+    guess = name_equivalence(Path("0"), may_write=False)
     assert guess == NameEquivalence(case=True, forms=True)  # nothing there tells, and macOS is as a rule so
     if not expected.case:
-        assert names_alike(Path("0"), may_write=True) == expected
+        assert name_equivalence(Path("0"), may_write=True) == expected
     assert names(".") == before
 
 
@@ -101,4 +103,4 @@ def test_a_disk_that_ignores_case_or_form_is_seen(monkeypatch):
     Path("d").mkdir()
     Path("d/Name é.txt").touch()
     monkeypatch.setattr(collisions, "_is_one", lambda _folder, name, other: name.casefold() == other.casefold())
-    assert names_alike(Path("d"), may_write=False) == NameEquivalence(case=True, forms=False)
+    assert name_equivalence(Path("d"), may_write=False) == NameEquivalence(case=True, forms=False)

@@ -18,7 +18,7 @@ import pytest
 from support.jobs import job_of
 from support.running import COMMAND, ENVIRONMENT, Ended, names, save, tree, upsample
 
-from upsample_cli.atomic.files import remove_temporaries, temporary_path
+from upsample_cli.atomic.temporaries import remove_temporaries, temporary_path
 from upsample_cli.batch.inputs import find_inputs
 from upsample_cli.batch.outputs import outputs_of
 from upsample_cli.batch.plain import failure_json

@@ -91,9 +91,9 @@ def ending(monkeypatch):
 
     monkeypatch.setattr("upsample_cli.batch.run.SimpleQueue", Queue)
 
-    def start(entries, *, slots=2, **keywords):
+    def start(entries, *, slots=2, journal=None, **keywords):
         executors.append(ByHand(slots))
-        return executors[-1], run_entries(entries, executor=executors[-1], **keywords)
+        return executors[-1], run_entries(entries, executor=executors[-1], journal=journal or Written(), **keywords)
 
     start.errors = errors
     return start

@@ -1,7 +1,6 @@
 """Workers ahead of their work: started with the second image that is planned, never for nothing, never left."""
 
 import os
-from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -12,9 +11,9 @@ from support.running import ENVIRONMENT, in_threads
 
 from tests.batch.test_workers import LONG_S, assert_all_gone, executor, job
 from upsample_cli.batch.plan import Entry
-from upsample_cli.batch.run import run_entries
-from upsample_cli.batch.workers import processes
-from upsample_cli.batch.workers.prestarted import PrestartedWorkers, started_worker
+from upsample_cli.batch.run import NullJournal, run_entries
+from upsample_cli.batch.workers import processes, started
+from upsample_cli.batch.workers.started import PrestartedWorkers, Worker, started_worker
 from upsample_cli.cli import run, session
 from upsample_cli.cli.request import Request
 from upsample_cli.enlarge.job import Result
@@ -36,13 +35,14 @@ class Fakes:
     def start(self):
         process, connection = mock.Mock(), mock.Mock()
         process.kill.side_effect = lambda: self.killed.append(process)
-        self.made.append((process, connection))
-        return process, connection
+        self.made.append(Worker(process, connection))
+        return self.made[-1]
 
 
-def test_they_come_with_the_second_image_and_are_no_more_than_wanted():
+def test_they_come_with_the_second_image_and_are_no_more_than_wanted(monkeypatch):
     fakes, asked = Fakes(), []
-    with PrestartedWorkers(lambda: asked.append(None) or 3, fakes.start) as prestarted:
+    monkeypatch.setattr(started, "started_worker", fakes.start)
+    with PrestartedWorkers(lambda: asked.append(None) or 3) as prestarted:
         counts = []
         for _ in range(6):
             prestarted.planned(job("a"))
@@ -50,8 +50,8 @@ def test_they_come_with_the_second_image_and_are_no_more_than_wanted():
         assert counts == [0, 2, 3, 3, 3, 3]
         assert len(asked) == 1
         assert [prestarted.take(), prestarted.take()] == fakes.made[:2]
-    assert fakes.killed == [fakes.made[2][0]]
-    fakes.made[2][1].close.assert_called_once()
+    assert fakes.killed == [fakes.made[2].process]
+    fakes.made[2].connection.close.assert_called_once()
     assert prestarted.take() is None
 
 
@@ -62,11 +62,13 @@ def test_a_run_takes_those_that_are_there(monkeypatch):
     prestarted = PrestartedWorkers(lambda: 2)
     for name in ("a", "b"):
         prestarted.planned(job(name))
-    pids = {process.pid for process, _ in prestarted._waiting}
+    pids = {worker.process.pid for worker in prestarted._waiting}
     monkeypatch.setattr(processes, "started_worker", refuse)
     jobs = [job(f"good{index}") for index in range(4)]
     pool = executor(prestarted=prestarted)
-    found = list(run_entries([Entry(Result.planned(each), each) for each in jobs], executor=pool))
+    found = list(
+        run_entries([Entry(Result.planned(each), each) for each in jobs], executor=pool, journal=NullJournal())
+    )
     assert [result.status for result in found] == ["written"] * 4
     assert prestarted.take() is None
     assert len(pids) == 2
@@ -87,10 +89,10 @@ def test_a_run_that_has_none_starts_its_own():
 
 def test_a_spare_leaves_when_its_run_has_gone():
     """As after SIGKILL of the run: it hears nothing, and its pipe ends."""
-    process, connection = started_worker()
-    connection.close()
-    process.join(LONG_S)
-    assert process.exitcode == 0
+    worker = started_worker()
+    worker.connection.close()
+    worker.process.join(LONG_S)
+    assert worker.process.exitcode == 0
 
 
 def test_a_spare_that_dies_is_replaced_or_said():
@@ -98,8 +100,8 @@ def test_a_spare_that_dies_is_replaced_or_said():
     prestarted = PrestartedWorkers(lambda: 2)
     for name in ("a", "b"):
         prestarted.planned(job(name))
-    prestarted._waiting[0][0].kill()
-    prestarted._waiting[0][0].join(LONG_S)
+    prestarted._waiting[0].process.kill()
+    prestarted._waiting[0].process.join(LONG_S)
     pool = executor(prestarted=prestarted)
     assert pool.submit(job("good")).result(LONG_S).status == "written"
     pool.close()
@@ -119,7 +121,7 @@ def started_by(fakes=None, *, inputs=("in",), output="out/", **keywords):
     with (
         mock.patch.dict(os.environ, ENVIRONMENT),
         mock.patch.object(session, "executor_for", in_threads),
-        mock.patch.object(run, "PrestartedWorkers", partial(PrestartedWorkers, start=fakes.start)),
+        mock.patch.object(started, "started_worker", fakes.start),
     ):
         run.run_upsample(request)
     return len(fakes.made)

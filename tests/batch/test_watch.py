@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 from concurrent.futures import Future
+from unittest import mock
 
 import pytest
 
@@ -33,8 +34,8 @@ def rounds(folder, steps, **options):
             raise EnoughError
         step()
 
-    with contextlib.suppress(EnoughError):
-        for found in arrivals(look, wait):
+    with contextlib.suppress(EnoughError), mock.patch.object(watch.time, "sleep", wait):
+        for found in arrivals(look):
             taken[len(taken) - 1] = [str(each.path.relative_to(folder)) for each in found]
     assert min(pauses) >= watch.PAUSE_S
     return [names for _, names in sorted(taken.items())]
@@ -78,10 +79,11 @@ def test_the_output_folder_inside_and_what_is_no_image_do_not_arrive(tmp_path):
     assert rounds(tmp_path, [nothing], recursive=True)[1] == ["a.png", "deep/b.png", "out/a_x2.png"]  # the control
 
 
-def test_a_folder_that_cannot_be_looked_into_is_said_once(tmp_path):
+def test_a_folder_that_cannot_be_looked_into_is_said_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(watch.time, "sleep", lambda _seconds: None)
     gone = [watch.Found(tmp_path, tmp_path, Failure("unreadable", "cannot be looked into"))]
     looks = iter([gone, gone, gone, [], gone, gone, None])
-    arrived = arrivals(lambda: next(looks), lambda _seconds: None)
+    arrived = arrivals(lambda: next(looks))
     told = []
     with contextlib.suppress(TypeError):  # at the end of the looks
         told.extend(found[0].failure and found[0].failure.sentence() for found in arrived)
@@ -97,8 +99,9 @@ def test_looks_that_take_long_are_far_apart(tmp_path, monkeypatch):
         pauses.append(seconds)
         raise EnoughError
 
+    monkeypatch.setattr(watch.time, "sleep", wait)
     with pytest.raises(EnoughError):
-        next(arrivals(lambda: [], wait))
+        next(arrivals(lambda: []))
     assert pauses == [140.0]
 
 

@@ -17,7 +17,7 @@ from support.running import Watched
 
 from upsample_cli.batch import carry
 from upsample_cli.batch.plan import Entry
-from upsample_cli.batch.run import NoJournal, run_entries
+from upsample_cli.batch.run import NullJournal, run_entries
 from upsample_cli.batch.workers.processes import ProcessExecutor
 from upsample_cli.batch.workers.worker import Assignment
 from upsample_cli.enlarge.job import Result
@@ -38,7 +38,7 @@ def job(name, side=2000):
 
 
 def executor(carry=crashing.carry, *, slots=2, prepare=crashing.prepare, device="cpu", options=None, **keywords):
-    assignment = Assignment(options or Options(device=device), NoJournal().token, carry, cores=1, prepare=prepare)
+    assignment = Assignment(options or Options(device=device), NullJournal().token, carry, cores=1, prepare=prepare)
     return ProcessExecutor(assignment, slots=slots, watcher=Watched(), **keywords)
 
 
@@ -46,7 +46,9 @@ def results(names, side=2000, **keywords):
     """{name: result} of a run, and what the watcher was told."""
     jobs = [job(name, side) for name in names]
     pool = executor(**keywords)
-    found = list(run_entries([Entry(Result.planned(each), each) for each in jobs], executor=pool))
+    found = list(
+        run_entries([Entry(Result.planned(each), each) for each in jobs], executor=pool, journal=NullJournal())
+    )
     assert_all_gone(pool)
     return {result.input.stem: result for result in found}, pool._watcher.events
 
@@ -118,7 +120,7 @@ def test_the_clock_of_a_small_image_starts_when_its_turn_comes():
 def test_a_worker_that_has_grown_is_replaced():
     pool = executor(slots=1)
     entries = [Entry(Result.planned(each), each) for each in (job("good0"), job("grow"), job("good1"))]
-    assert [each.status for each in run_entries(entries, executor=pool)] == ["written"] * 3
+    assert [each.status for each in run_entries(entries, executor=pool, journal=NullJournal())] == ["written"] * 3
     assert pool._started == 2
 
 

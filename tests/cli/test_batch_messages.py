@@ -91,7 +91,7 @@ def test_a_single_image_that_is_stopped_is_one_line():
 def test_what_a_terminal_shows_of_ctrl_c_takes_no_line_of_its_own():
     """The bars leave it two columns: a full last line would break there, and they would be wiped a line too low."""
     job = job_of(Path("a.png"), Path("o.png"), 100, 201)
-    bars = Bars(Console(file=io.StringIO()), Options(), is_shown=True)
+    bars = Bars(Console(file=io.StringIO()), is_shown=True)
     bars.expect([job])
     bars.started(job)
     for columns in (20, 59, 80):
@@ -188,7 +188,7 @@ def test_failures_are_told_again_only_if_lines_went_by_since(after, is_repeated)
 
 
 def test_the_bars_count_all_inputs():
-    bars = Bars(Console(file=io.StringIO()), Options(), is_shown=True)
+    bars = Bars(Console(file=io.StringIO()), is_shown=True)
     bars.expect([job_of(Path(f"{index}.png"), Path("o.png"), 10, 20) for index in range(28)], settled=3)
     bars.result(Result(Path("bad.png"), status="failed", failure=Failure("damaged", "no")))
     console = Console(file=io.StringIO(), width=80)

@@ -1,6 +1,7 @@
 """`--gallery`: one file that loads nothing; before and after at the same size, read back and looked at in a browser."""
 
 import base64
+import errno
 import io
 import os
 import re
@@ -15,7 +16,7 @@ import pytest
 from PIL import Image
 from support.running import names, pixels_of, save, upsample
 
-from upsample_cli.atomic.files import new_file
+from upsample_cli.atomic.files import new_file, writing_error
 from upsample_cli.cli.report import gallery
 from upsample_cli.cli.report.summary import Summary
 from upsample_cli.enlarge.job import Result
@@ -327,3 +328,17 @@ def test_a_link_that_comes_to_the_pages_name_at_the_last_moment_is_not_followed(
     assert ended.status == 1
     assert ended.errors[0].startswith("g.html: is a symbolic link, which is neither followed nor replaced")
     assert Path("mine.html").read_text().endswith("mine")
+
+
+def test_a_page_that_cannot_be_written_in_the_end_is_an_error_in_words_of_the_command_line(monkeypatch):
+    save("in/a.png")
+
+    def full(self, *_):
+        return writing_error("g.html", OSError(errno.ENOSPC, "No space left on device"))
+
+    monkeypatch.setattr(gallery.Gallery, "write", full)
+    ended = upsample("in", "-o", "out/", "--gallery", "g.html")
+    assert ended.status == 1
+    assert ended.errors == [
+        "g.html: cannot be written: the disk is full; free some space, or give --output a folder on another disk"
+    ]

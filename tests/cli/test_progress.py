@@ -11,7 +11,6 @@ from upsample_cli.cli.report import progress
 from upsample_cli.cli.report.figures import figure
 from upsample_cli.cli.report.progress import Bars, counted
 from upsample_cli.enlarge.job import Result
-from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import Failure
 
 
@@ -59,7 +58,7 @@ def half_done(bars, clock):
 
 
 def test_a_wide_terminal_shows_all_in_two_lines_and_one_for_each_in_flight(clock):
-    bars = Bars(Console(file=io.StringIO()), Options(factor=3), is_shown=True)
+    bars = Bars(Console(file=io.StringIO()), is_shown=True)
     half_done(bars, clock)
     total, facts, third = drawn(bars, 80)
     assert total.startswith("2 of 4 images ━")
@@ -70,7 +69,7 @@ def test_a_wide_terminal_shows_all_in_two_lines_and_one_for_each_in_flight(clock
 
 
 def test_a_narrow_terminal_shows_the_same_in_more_lines(clock):
-    bars = Bars(Console(file=io.StringIO()), Options(factor=3), is_shown=True)
+    bars = Bars(Console(file=io.StringIO()), is_shown=True)
     half_done(bars, clock)
     title, total, facts, third = drawn(bars, 40)
     assert title == "2 of 4 images"
@@ -80,7 +79,7 @@ def test_a_narrow_terminal_shows_the_same_in_more_lines(clock):
 
 
 def test_before_the_first_image_nothing_is_guessed():
-    bars = Bars(Console(file=io.StringIO()), Options(), is_shown=True)
+    bars = Bars(Console(file=io.StringIO()), is_shown=True)
     bars.expect(jobs(2))
     total, facts = drawn(bars, 80)
     assert total.endswith(" 0% -:--:--")
@@ -88,7 +87,7 @@ def test_before_the_first_image_nothing_is_guessed():
 
 
 def test_a_failed_image_is_no_longer_to_be_done_and_late_word_of_it_is_not_counted(clock):
-    bars = Bars(Console(file=io.StringIO()), Options(), is_shown=True)
+    bars = Bars(Console(file=io.StringIO()), is_shown=True)
     (job,) = jobs(1)
     bars.expect([job])
     bars.started(job)
@@ -100,7 +99,7 @@ def test_a_failed_image_is_no_longer_to_be_done_and_late_word_of_it_is_not_count
 
 
 def test_only_a_few_of_many_in_flight_are_shown():
-    bars = Bars(Console(file=io.StringIO()), Options(), is_shown=True)
+    bars = Bars(Console(file=io.StringIO()), is_shown=True)
     many = jobs(64)
     bars.expect(many)
     for job in many:
@@ -112,7 +111,7 @@ def test_only_a_few_of_many_in_flight_are_shown():
 
 def test_where_there_is_no_terminal_a_line_comes_every_ten_minutes(clock):
     file = io.StringIO()
-    bars = Bars(Console(file=file, width=40), Options(factor=3), is_shown=True)
+    bars = Bars(Console(file=file, width=40), is_shown=True)
     with bars:
         half_done(bars, clock)
         assert file.getvalue() == ""
@@ -127,7 +126,7 @@ def test_where_there_is_no_terminal_a_line_comes_every_ten_minutes(clock):
 
 def test_quiet_says_no_such_line(clock):
     file = io.StringIO()
-    with Bars(Console(file=file), Options(), is_shown=False) as bars:
+    with Bars(Console(file=file), is_shown=False) as bars:
         clock[0] += 2 * progress.LINE_EVERY_S
         half_done(bars, clock)
     assert file.getvalue() == ""

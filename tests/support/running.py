@@ -23,7 +23,7 @@ from upsample_cli.batch.carry import carry_out
 from upsample_cli.batch.executors import executor_for
 from upsample_cli.batch.record.record import RECORD_NAME
 from upsample_cli.batch.threads import ThreadExecutor
-from upsample_cli.batch.workers.prestarted import PrestartedWorkers
+from upsample_cli.batch.workers.started import PrestartedWorkers
 from upsample_cli.cli import run, session
 from upsample_cli.cli.upsample import main
 
@@ -82,7 +82,7 @@ def in_threads(
             expects_more=expects_more, debug=debug, cluster=cluster, warn=warn, prestarted=prestarted,
         )  # fmt: skip
     carry = partial(carry_out, is_alone=is_alone, debug=debug)
-    return ThreadExecutor(carry, options, slots=workers or 2, watcher=watcher, token=token)
+    return ThreadExecutor(carry, options, watcher=watcher, token=token)
 
 
 def none_prestarted(_most: object) -> PrestartedWorkers:

@@ -1,1 +1,1 @@
-"""Whole files or none: written under a temporary name, in folders without planted links, then put in place."""
+"""Whole files or none: written under a temporary name, in folders without planted links, then renamed."""

@@ -1,14 +1,11 @@
-"""New files that appear whole or not at all: written under a hidden name in the same folder, then put in place."""
+"""New files that appear whole or not at all: written under a hidden name in the same folder, then renamed."""
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
-import re
-import secrets
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -17,99 +14,51 @@ from upsample_cli.atomic import permissions
 from upsample_cli.atomic.folders import Folder, Place, opened_folder
 from upsample_cli.atomic.opened import Source, has_acl, remove_acl
 from upsample_cli.atomic.same_file import check_inputs_stay
-from upsample_cli.errors import ImageError, Interrupted, OutputExistsError, WritingError
+from upsample_cli.atomic.temporaries import new_token, temporary_path
+from upsample_cli.errors import (
+    FREE_SPACE,
+    ImageError,
+    Interrupted,
+    OutputExistsError,
+    Setting,
+    Text,
+    WritingError,
+    joined,
+)
 
-_unfinished: set[Path] = set()  # used by single operations only, safe between threads and in an interrupt
+_unfinished: set[Path] = set()  # only atomic operations, safe between threads and in a signal handler
 
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EXDEV, errno.EINVAL}
-_LONGEST_NAME_BYTES = 255
-_TOKEN = re.compile("[0-9a-f]{8}")
-_WORKER_DIGITS = "0000"
-_WORKER_END = f"{_WORKER_DIGITS}.part"
-_WORKER_ENDS = re.compile(r"[0-9a-f]{4}\.part")
 
-_CAUSES: dict[int | None, tuple[str, str]] = {
-    errno.ENOSPC: ("the disk is full", "free some space, or give --output a folder on another disk"),
-    errno.EDQUOT: ("your disk quota is used up", "free some space, or give --output a folder on another disk"),
+_OTHER_OUTPUT: Text = ("give another ", Setting("output"))
+_NO_PERMISSION = ("its folder may not be written to", joined("check the permissions, or ", _OTHER_OUTPUT))
+_CAUSES: dict[int | None, tuple[str, Text]] = {
+    errno.ENOSPC: ("the disk is full", FREE_SPACE),
+    errno.EDQUOT: ("your disk quota is used up", FREE_SPACE),
     errno.EFBIG: ("the file would be larger than allowed here", "write a format that is smaller, or write elsewhere"),
-    errno.EACCES: ("its folder may not be written to", "check the permissions, or give another --output"),
-    errno.EPERM: ("its folder may not be written to", "check the permissions, or give another --output"),
-    errno.EROFS: ("its disk is mounted read-only", "give another --output"),
-    errno.ENOENT: ("its folder does not exist", "create it, or give another --output"),
-    errno.ENOTDIR: ("a part of its path is not a folder", "give another --output"),
-    errno.ENAMETOOLONG: ("its name is longer than the file system allows", "give a shorter --output"),
-    errno.ELOOP: ("it is a symbolic link that leads in a circle", "give another --output"),
+    errno.EACCES: _NO_PERMISSION,
+    errno.EPERM: _NO_PERMISSION,
+    errno.EROFS: ("its disk is mounted read-only", _OTHER_OUTPUT),
+    errno.ENOENT: ("its folder does not exist", joined("create it, or ", _OTHER_OUTPUT)),
+    errno.ENOTDIR: ("a part of its path is not a folder", _OTHER_OUTPUT),
+    errno.ENAMETOOLONG: ("its name is longer than the file system allows", ("give a shorter ", Setting("output"))),
+    errno.ELOOP: ("it is a symbolic link that leads in a circle", _OTHER_OUTPUT),
     errno.EPIPE: ("nobody reads it any more", ""),
 }
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 
 def writing_error(path: str | os.PathLike[str], error: OSError) -> ImageError:
     """What an error of the system or of an encoder means for the file being written.
 
     >>> print(writing_error("big.png", OSError(errno.ENOSPC, "No space left on device")))
-    big.png: cannot be written: the disk is full; free some space, or give --output a folder on another disk
+    big.png: cannot be written: the disk is full; free some space, or give output a folder on another disk
     """
     cause, next_step = _CAUSES.get(error.errno, (error.strerror or str(error), ""))
-    kind = ImageError if error.errno is None else WritingError  # an error without a number comes from an encoder
-    return kind(path, f"cannot be written: {cause}", next_step)
-
-
-def new_token() -> str:
-    """Eight hexadecimal digits that distinguish the temporary files of one run from all others."""
-    return secrets.token_hex(4)
-
-
-def worker_token(token: str) -> str:
-    """The token of one worker on a cluster: the run's and four more digits."""
-    return token + secrets.token_hex(2)
-
-
-def is_token(text: object) -> bool:
-    """Whether a value read from a file is the token of a run.
-
-    >>> [is_token(text) for text in (new_token(), "0123abc", "0123ABCD", ".*", b"0123abcd")]
-    [True, False, False, False, False]
-    """
-    return isinstance(text, str) and _TOKEN.fullmatch(text) is not None
-
-
-def temporary_path(path: str | os.PathLike[str], token: str) -> Path:
-    """The temporary name of an output in the run of that token; a killed run leaves a file there.
-
-    >>> temporary_path("/big/a.png", "0123abcd").as_posix()
-    '/big/.a.png.0123abcd.part'
-    """
-    target = Path(os.path.realpath(path))
-    end = f".{token}.part"
-    name = target.name
-    if len(os.fsencode(name)) > _LONGEST_NAME_BYTES - len(end) - 1:
-        # Names with the same beginning must stay distinct.
-        end = f".{hashlib.blake2b(os.fsencode(name), digest_size=4).hexdigest()}{end}"
-    while len(os.fsencode(name)) > _LONGEST_NAME_BYTES - len(end) - 1:
-        name = name[:-1]
-    return target.with_name(f".{name}{end}")
-
-
-def remove_temporaries(left: Iterable[tuple[str | os.PathLike[str], str]]) -> None:
-    """Remove the temporary files that runs have left of these outputs, and no others.
-
-    Call it only for outputs that nobody is still writing.
-
-    Args:
-        left: outputs, each with the token of the run that was to write it. Workers on a cluster add to the token, so
-            each folder is listed, once.
-    """
-    beginnings: dict[Path, set[str]] = {}
-    for output, token in left:
-        with suppress(OSError):
-            temporary_path(output, token).unlink(missing_ok=True)
-        of_worker = temporary_path(output, token + _WORKER_DIGITS)
-        beginnings.setdefault(of_worker.parent, set()).add(of_worker.name.removesuffix(_WORKER_END))
-    for folder, known in beginnings.items():
-        with suppress(OSError):  # the folder no longer exists
-            for name in os.listdir(folder):  # noqa: PTH208  a hundred thousand names, and one of them matters
-                if name[: -len(_WORKER_END)] in known and _WORKER_ENDS.fullmatch(name[-len(_WORKER_END) :]):
-                    Path(folder, name).unlink(missing_ok=True)
+    cause = f"cannot be written: {cause}"
+    if error.errno is None:  # it comes from an encoder
+        return ImageError(path, cause, next_step, kind="cannot-hold")
+    return WritingError(path, cause, next_step, kind="no-space" if error.errno in _NO_SPACE else "")
 
 
 @contextmanager
@@ -124,27 +73,28 @@ def new_file(
 ) -> Iterator[BinaryIO]:
     """A file to be written whole, under a temporary name until the end of the `with` block.
 
-    If the block ends well the file appears at `path` in one step; if it does not, nothing appears and nothing is left.
-    An OSError in the block counts as an error of writing the file. Where `path` is a symbolic link that the user named,
-    the file that it leads to is written, and the link stays. A file that is replaced keeps its owner and permissions.
+    If the block ends without an exception, the file appears at `path` in one step; otherwise nothing appears and
+    nothing is left. An OSError in the block counts as an error of writing the file. If `path` is a symbolic link that
+    the user named, the file that it leads to is written, and the link stays. A replaced file keeps its owner and
+    permissions.
 
     Args:
-        path: where the file is to be; its folder exists, or `place` is given.
-        overwrite: replace a file that is there. Else it is never replaced, even if it turns up in the meantime.
-        token: of the run, part of the temporary name; None for one of its own.
+        path: of the file; its folder exists, or `place` is given.
+        overwrite: replace an existing file. Otherwise none is replaced, even if it appears in the meantime.
+        token: of the run, part of the temporary name; None for a new one.
         place: where the run made up a part of `path`: no link there is followed, and missing folders are made.
-        sources: what it is made from, the image first; whoever may not read all of them may not read a new file.
-        follow: write the file that a link at `path` leads to; else, and with `place`, a link is refused.
+        sources: what it is made from, the image first. A new file is readable only by those who may read all of them.
+        follow: write the file that a link at `path` leads to; otherwise, and with `place`, a link is refused.
 
     Raises:
         UsageError: `path` is one of the sources.
-        OutputExistsError: `path` exists already, or came to exist, and `overwrite` is not set.
+        OutputExistsError: `path` exists, and `overwrite` is not set.
         ImageError: it cannot be written.
-        Interrupted: `remove_unfinished` took the file away.
+        Interrupted: `remove_unfinished` has removed the file.
     """
     if "\0" in os.fspath(path):
-        raise ImageError(path, "cannot be written: its name holds a zero byte", "give another --output")
-    # What the user named may be a link; what else is one is seen, and refused, when its folder is open.
+        raise ImageError(path, "cannot be written: its name holds a zero byte", _OTHER_OUTPUT, kind="unwritable")
+    # The user may name a link; any other link is detected, and refused, when its folder is open.
     follow = follow and place is None
     target = _target(path, place, follow=follow)
     try:
@@ -162,7 +112,8 @@ def new_file(
                     file.flush()
                     if old is not None and is_kept:
                         permissions.take_over(file.fileno(), old, has_acl=old_has_acl)
-                    _check_is_there(folder, name, path, os.fstat(file.fileno()))  # open, it keeps its number everywhere
+                    # Before it is closed: until then, no file system reuses its number.
+                    _check_is_there(folder, name, path, os.fstat(file.fileno()))
                 except BaseException:
                     with suppress(OSError):  # the first error is reported
                         file.close()
@@ -183,7 +134,7 @@ def _target(path: str | os.PathLike[str], place: Place | None, *, follow: bool) 
 
 
 def _created(folder: Folder, name: str, mode: int) -> int:
-    """The descriptor of a new file that is open to nobody by a list which its folder hands down."""
+    """The descriptor of a new file without the access control list that it may inherit from its folder."""
     file = folder.create(name, mode)
     if not has_acl(file):
         return file
@@ -191,7 +142,7 @@ def _created(folder: Folder, name: str, mode: int) -> int:
         allowed = os.fstat(file).st_mode & mode
     finally:
         os.close(file)
-    folder.remove(name)  # who is in the list may have opened it
+    folder.remove(name)  # users in the list may have opened it
     file = folder.create(name, 0o600)
     try:
         remove_acl(file)
@@ -203,9 +154,9 @@ def _created(folder: Folder, name: str, mode: int) -> int:
 
 
 def remove_unfinished() -> None:
-    """Remove the temporary files that this process has open; call it before exiting with unfinished work."""
+    """Remove the temporary files that this process is writing; call it before exiting with unfinished work."""
     for temporary in list(_unfinished):
-        _unfinished.discard(temporary)  # first, so that the writer sees why its file has gone
+        _unfinished.discard(temporary)  # first, so that the writer can tell why its file is missing
         with suppress(OSError):
             temporary.unlink()
 
@@ -216,7 +167,7 @@ def _replaced(
     """The status of the file to be replaced; None if there is none.
 
     Raises:
-        ImageError: it is not replaced.
+        ImageError: see `check_replaceable`.
     """
     try:
         status = folder.status(name, follow=follow)
@@ -227,22 +178,24 @@ def _replaced(
 
 
 def check_replaceable(path: str | os.PathLike[str], status: os.stat_result, *, overwrite: bool) -> None:
-    """Refuse to replace what is in the place of an output, if it may not be replaced.
+    """Refuse an output whose path exists and may not be replaced.
 
     Args:
-        status: of what is there; of a link itself where links are not followed.
+        status: of what exists there; of a link itself where links are not followed.
 
     Raises:
         OutputExistsError: `overwrite` would replace it; or it is a link, and `overwrite` is not set.
         ImageError: it is never replaced.
     """
     if stat.S_ISDIR(status.st_mode):
-        raise ImageError(path, "is a folder", "remove it, or give another --output or --name")
+        other = joined("remove it, or ", _OTHER_OUTPUT, (" or ", Setting("name")))
+        raise ImageError(path, "is a folder", other, kind="exists")
     if stat.S_ISLNK(status.st_mode):
         cause, next_step = "is a symbolic link, which is neither followed nor replaced", "remove it, or write elsewhere"
         raise (WritingError if overwrite else OutputExistsError)(path, cause, next_step)
     if not stat.S_ISREG(status.st_mode):
-        raise ImageError(path, "is not a regular file and is not replaced", "give another --output, or - for a pipe")
+        other = joined(_OTHER_OUTPUT, ", or - for a pipe")
+        raise ImageError(path, "is not a regular file and is not replaced", other, kind="exists")
     if not overwrite:
         raise OutputExistsError(path)
 
@@ -250,7 +203,7 @@ def check_replaceable(path: str | os.PathLike[str], status: os.stat_result, *, o
 @contextmanager
 def _temporary(folder: Folder, name: str) -> Iterator[str]:
     path = folder.path / name
-    _unfinished.add(path)  # before it exists: an interrupt may come at any moment
+    _unfinished.add(path)  # before it exists: a signal may arrive at any moment
     try:
         yield name
     finally:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from upsample_cli.atomic.opened import has_acl
-from upsample_cli.errors import WritingError
+from upsample_cli.errors import Setting, WritingError
 
 _HOLDS_FOLDERS = {os.open, os.stat, os.mkdir, os.link, os.rename, os.unlink} <= os.supports_dir_fd
-"""Whether files can be opened relative to an open folder; on Windows they cannot, and paths are checked beforehand."""
+"""Whether files can be opened relative to an open folder. If not, as on Windows, paths are checked beforehand."""
 
 _OPEN = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0)  # O_PATH: the folder need not be readable
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -21,12 +21,12 @@ _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An output's place, if the run made up a part of its path. A path that the user named completely has no place.
+    """Where an output goes, if the run made up a part of its path. A path that the user named completely has no place.
 
     Args:
         named: a folder that the user named; it may be a link or be reached through links. Below it, names come from
             inputs and no link is followed.
-        base: `named`, or the folder in it that the run calls after `tree`.
+        base: `named`, or the folder in it that the run names after `tree`.
         tree: the folder whose tree is mirrored below `base`; None if there is none.
     """
 
@@ -35,11 +35,11 @@ class Place:
     tree: Path | None = None
 
     def absolute(self) -> Place:
-        """The same from any current folder."""
+        """The same place with absolute paths."""
         return Place(self.named.absolute(), self.base.absolute(), self.tree and self.tree.absolute())
 
     def below(self, folder: Path, image: Path) -> list[tuple[Path, Path]]:
-        """The folders below `named` on the way to a folder, with the folder that each takes its permissions from.
+        """The folders from `named` down to `folder`, each with the folder whose permissions it takes.
 
         >>> place = Place(Path("."), Path("in_x2"), Path("in"))
         >>> [str(path) for pair in place.below(Path("in_x2/a/by name"), Path("in/a/b.png")) for path in pair]
@@ -58,11 +58,11 @@ class Place:
 
 
 class Folder:
-    """A folder held open: files are made and renamed in it, even if another folder has taken its path.
+    """An open folder: files are made and renamed in it, even if another folder has taken its path.
 
     Args:
         path: of the folder; not a link itself.
-        descriptor: of the open folder; None where the system needs the path.
+        descriptor: of the open folder; None where the system works with paths only.
     """
 
     def __init__(self, path: Path, descriptor: int | None) -> None:
@@ -83,7 +83,7 @@ class Folder:
         os.replace(self._at(name), self._at(new), src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
 
     def link(self, name: str, new: str) -> None:
-        """Give a file a second name; unlike a rename, it fails if the name is taken."""
+        """Give a file a second name; unlike `rename`, this fails if the name exists."""
         os.link(
             self._at(name),
             self._at(new),
@@ -115,13 +115,13 @@ def opened_folder(path: Path, place: Place | None = None, image: Path | None = N
     """Open the folder of an output.
 
     Args:
-        path: of the folder. Without `place` it must exist, and links on the way are followed.
-        place: missing folders are made, and links below `place.named` are refused.
+        path: of the folder. Without `place` it must exist, and links in its path are followed.
+        place: with it, missing folders are made, and links below `place.named` are refused.
         image: the input of the output; required with `place`.
 
     Raises:
-        WritingError: a link that the user did not name is in the way.
-        OSError: it cannot be opened or made.
+        WritingError: the path contains a link that the user did not name.
+        OSError: the folder cannot be opened or made.
     """
     with ExitStack() as open_folders:
         if place is None or image is None:
@@ -135,10 +135,10 @@ def opened_folder(path: Path, place: Place | None = None, image: Path | None = N
 
 
 def check_way(path: Path, place: Place) -> None:
-    """Refuse beforehand what `opened_folder` would refuse.
+    """Refuse beforehand the links that `opened_folder` would refuse.
 
     Raises:
-        WritingError: a link that the user did not name is in the way.
+        WritingError: the path contains a link that the user did not name.
     """
     made_up = len(path.relative_to(place.named).parts)
     for folder in [path, *path.parents][:made_up]:
@@ -147,9 +147,9 @@ def check_way(path: Path, place: Place) -> None:
 
 
 def make_bases(places: Iterable[Place]) -> None:
-    """Make the folders below which a run mirrors trees, as private as the most private of their trees.
+    """Make the folders below which a run mirrors trees, each as private as the most private of its trees.
 
-    Errors are ignored: the first image reports them.
+    Errors are ignored; the first image reports them.
     """
     trees: dict[tuple[Path, Path], set[Path]] = {}
     for place in set(places):
@@ -183,12 +183,12 @@ def _opened_below(folder: Folder, shown: Path, like: Iterable[Path], open_folder
 
 
 def _make(path: Path, like: Iterable[Path]) -> None:
-    with suppress(FileExistsError):  # something else has its name; opening it reports that
+    with suppress(FileExistsError):  # it is not a folder; opening it reports that
         path.mkdir(_mode_like(like), parents=True, exist_ok=True)
 
 
 def _mode_like(folders: Iterable[Path]) -> int:
-    """Permissions for a new folder: those that all of these folders grant, and its owner's."""
+    """Permissions for a new folder: those that all of these folders grant, and all for its owner."""
     mode = 0o777
     for folder in folders:
         try:
@@ -200,9 +200,9 @@ def _mode_like(folders: Iterable[Path]) -> int:
 
 def _linked(path: Path) -> WritingError:
     cause = "is a symbolic link, and outputs go through no link that you did not name"
-    return WritingError(path, cause, "remove it, or give --output the folder that it leads to")
+    return WritingError(path, cause, ("remove it, or give ", Setting("output"), " the folder that it leads to"))
 
 
 def is_link(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is a symbolic link, or a junction of Windows."""
+    """Whether a path is a symbolic link or a Windows junction."""
     return Path(path).is_symlink() or (sys.version_info >= (3, 12) and os.path.isjunction(path))

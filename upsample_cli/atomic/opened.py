@@ -1,4 +1,4 @@
-"""Files that something is made from: what they were when they were read, whatever their paths come to mean later."""
+"""Files that an output is made from, as they were when they were read, whatever their paths lead to later."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 _ACL, _HAS_ATTRIBUTES = "system.posix_acl_access", hasattr(os, "getxattr")
-_NOT_READ_THROUGH = getattr(os, "O_NOFOLLOW", 0)
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedFile(os.PathLike[str]):
-    """A file that was open: use it wherever a path is asked for.
+    """A file that was open. It can be used as a path.
 
     Args:
         path: where it was found.
         status: of the open file.
-        has_acl: whether a list says who else may read it; then its mode does not tell.
+        has_acl: whether it has an access control list, which may grant less than its mode shows.
     """
 
     path: Path
@@ -32,21 +32,21 @@ class OpenedFile(os.PathLike[str]):
 
 
 Source = str | os.PathLike[str]
-"""A file that something is made from: an `OpenedFile`, or the path of one that nobody can have exchanged."""
+"""A file that an output is made from: an `OpenedFile`, or the path of one that nobody can have replaced."""
 
 
 def opened(path: str | os.PathLike[str], file: BinaryIO | int) -> OpenedFile:
-    """What an open file is."""
+    """An open file as an `OpenedFile`."""
     number = file if isinstance(file, int) else file.fileno()
     return OpenedFile(Path(path), os.fstat(number), has_acl(number))
 
 
 def found(sources: Iterable[Source]) -> list[OpenedFile | None]:
-    """What the sources are, links followed; None for one that has gone meanwhile."""
-    return [source if isinstance(source, OpenedFile) else _looked_at(source) for source in sources]
+    """The sources as `OpenedFile`, links followed; None for a file that no longer exists."""
+    return [source if isinstance(source, OpenedFile) else _found(source) for source in sources]
 
 
-def _looked_at(path: Source) -> OpenedFile | None:
+def _found(path: Source) -> OpenedFile | None:
     try:
         return OpenedFile(Path(path), Path(path).stat(), has_acl(path))
     except (OSError, ValueError):
@@ -54,23 +54,23 @@ def _looked_at(path: Source) -> OpenedFile | None:
 
 
 def open_at_once(path: str, flags: int) -> int:
-    """An opener that does not wait, if the file has become a pipe, for someone to write to it."""
+    """An opener that does not wait for a writer if the file has become a pipe."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def open_no_link(path: str, flags: int) -> int:
     """An opener that neither waits nor follows a link."""
-    return open_at_once(path, flags | _NOT_READ_THROUGH)
+    return open_at_once(path, flags | _NO_FOLLOW)
 
 
 def has_acl(file: int | str | os.PathLike[str]) -> bool:
-    """Whether a list says who else may do what with a file: then the group's bits in its mode are only a mask."""
+    """Whether a file has an access control list. Then the group bits of its mode are only a mask."""
     if _HAS_ATTRIBUTES:
-        with suppress(OSError):  # there is none, or the file system knows none
+        with suppress(OSError):  # the file has no list, or the file system does not support them
             return bool(os.getxattr(file, _ACL))
     return False
 
 
 def remove_acl(file: int) -> None:
-    """Take the list away from an open file."""
+    """Remove the access control list of an open file."""
     os.removexattr(file, _ACL)

@@ -1,4 +1,4 @@
-"""Permissions of outputs: not more readable than the inputs; a replaced file keeps its own."""
+"""Permissions of outputs: a new file is not more readable than the inputs, a replaced file keeps its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HAS_OWNERS = hasattr(os, "fchown")
 def new_mode(sources: Iterable[Source], folder: os.stat_result) -> int:
     """The mode of a new file, before the umask: only those who may read all sources may read it.
 
-    Of a file with a list of who may read it, that is its owner.
+    A source with an access control list counts as readable by its owner only.
 
     Args:
         folder: status of the folder that it is made in.
@@ -28,14 +28,14 @@ def new_mode(sources: Iterable[Source], folder: os.stat_result) -> int:
     mode = 0o666
     for source in found(sources):
         allowed = 0 if source is None or source.has_acl else source.status.st_mode
-        mode &= 0o600 | (allowed if source and source.status.st_gid == group else among_strangers(allowed))
+        mode &= 0o600 | (allowed if source and source.status.st_gid == group else for_other_group(allowed))
     return mode
 
 
-def among_strangers(mode: int) -> int:
-    """Permissions for a file of another group: group and others get what both had before.
+def for_other_group(mode: int) -> int:
+    """The mode for a file that gets another group: group and others get what both had before.
 
-    >>> oct(among_strangers(0o640)), oct(among_strangers(0o664))
+    >>> oct(for_other_group(0o640)), oct(for_other_group(0o664))
     ('0o600', '0o644')
     """
     both = mode >> 3 & mode & 0o7
@@ -43,22 +43,22 @@ def among_strangers(mode: int) -> int:
 
 
 def is_kept(old: os.stat_result, sources: Iterable[Source]) -> bool:
-    """Whether a replaced file keeps its owner and permissions: not if a stranger has put it there.
+    """Whether a replaced file keeps its owner and permissions: not if a third user may have made it.
 
-    The file is a stranger's if it belongs neither to this process nor to the owner of all the sources, and what is
-    written has sources.
+    That is so if there are sources, and it belongs neither to the user of this process nor to the owner of all sources.
     """
     owners = {source and source.status.st_uid for source in found(sources)}
     return HAS_OWNERS and (not owners or old.st_uid == os.geteuid() or owners == {old.st_uid})
 
 
 def take_over(file: int, old: os.stat_result, *, has_acl: bool = False) -> None:
-    """Give an open file the owner, the group and the permissions of another, as far as this process may.
+    """Give an open file the owner, the group and the permissions of the file that it replaces, as far as allowed.
 
-    What would run it with its owner's rights is left out.
+    The set-user-ID and set-group-ID bits are left out.
 
     Args:
-        has_acl: a list says who may read the other; the open file becomes its owner's alone.
+        old: status of the other file.
+        has_acl: whether that has an access control list; then the open file becomes private to its owner.
     """
     mode = old.st_mode & (0o700 if has_acl else 0o777)
     new = os.fstat(file)
@@ -69,6 +69,6 @@ def take_over(file: int, old: os.stat_result, *, has_acl: bool = False) -> None:
             try:
                 os.fchown(file, -1, old.st_gid)
             except OSError:
-                mode = among_strangers(mode)
+                mode = for_other_group(mode)
     with suppress(OSError):  # the file system has no permissions
         os.fchmod(file, mode)

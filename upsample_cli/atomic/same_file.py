@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from upsample_cli.atomic.opened import OpenedFile
-from upsample_cli.errors import UsageError
+from upsample_cli.errors import Setting, UsageError
 
 
 def is_same_file(path: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
     """Whether two paths are the same folder, or writing to one replaces the file at the other.
 
-    Two hard links of a file are different: an output is renamed into place, which leaves the other link as it was.
+    Two hard links of a file are different: an output is renamed into place, which leaves the other link unchanged.
 
     >>> is_same_file("/", "/."), is_same_file("/", "/nowhere")
     (True, False)
@@ -38,7 +38,7 @@ def _is_one_entry(path: Path, other: Path) -> bool:
 
 
 def folded(name: str, *, case: bool = True, forms: bool = True) -> str:
-    """A form that is equal for all names that some file system treats as the same.
+    """A form that is the same for all names that some file system treats as equal.
 
     Args:
         case: ignore case.
@@ -55,13 +55,13 @@ def check_inputs_stay(output: Path, inputs: Iterable[str | os.PathLike[str]]) ->
         UsageError: naming it.
     """
     if any(is_same_file(output, path) or _was_read(output, path) for path in inputs):
-        raise UsageError(f"{output} is an input, and inputs are never written to", "give another --output")
+        raise UsageError(f"{output} is an input, and inputs are never written to", ("give another ", Setting("output")))
 
 
 def _was_read(output: Path, path: str | os.PathLike[str]) -> bool:
-    """Whether an output is the file that was read, although its path leads elsewhere by now.
+    """Whether an output is the file that was read, even if the input's path now leads elsewhere.
 
-    One of several hard links is not looked at: the file stays under the others.
+    False for a file with several hard links: it remains under the others.
     """
     if not isinstance(path, OpenedFile) or path.status.st_nlink != 1 or not path.status.st_ino:
         return False

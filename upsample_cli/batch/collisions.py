@@ -1,4 +1,4 @@
-"""Names that mean one file, also on disks where "A.png" is "a.png" or two Unicode forms of "é" are one name."""
+"""Names of one file, also on disks where "A.png" equals "a.png" or two Unicode forms of "é" are one name."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from pathlib import Path
 from upsample_cli.atomic.same_file import folded
 from upsample_cli.batch.paths import OnePaths
 from upsample_cli.enlarge.job import Job
-from upsample_cli.errors import UsageError
+from upsample_cli.errors import Setting, UsageError
 from upsample_cli.images.formats import format_of_path
 
-_ENTRIES = 200
+_PROBED_ENTRIES = 200
 """How many directory entries to probe before giving up on detecting case sensitivity."""
 
 
 @dataclass(frozen=True, slots=True)
 class NameEquivalence:
-    """Which names a file system treats as the same.
+    """Which names a file system treats as equal.
 
     Args:
-        case: names that differ in case alone.
-        forms: names that differ in their Unicode normalisation form.
+        case: names that differ only in case.
+        forms: names that differ only in their Unicode normalization form.
     """
 
     case: bool
     forms: bool
 
     def folded(self, name: str) -> str:
-        """The same text for all names that are the same.
+        """A form that is the same for all equal names.
 
         >>> NameEquivalence(case=True, forms=False).folded("Dir/A.PNG")
         'dir/a.png'
@@ -47,12 +47,12 @@ class NameEquivalence:
 _ALL = NameEquivalence(case=True, forms=True)
 
 
-def check_collisions(jobs: Iterable[Job], inputs: Iterable[Path], alike: Callable[[Path], NameEquivalence]) -> None:
+def check_collisions(jobs: Iterable[Job], inputs: Iterable[Path], *, may_write: bool) -> None:
     """Refuse a run in which two outputs, or an output and an input, are one file.
 
     Args:
-        inputs: of all jobs, and those that there is no job for.
-        alike: of a folder, made yet or not, which names are the same there; asked only where it matters.
+        inputs: all inputs, also those without a job.
+        may_write: see `name_equivalence`, which is called only for names that could be equal.
 
     Raises:
         UsageError: naming them.
@@ -69,7 +69,7 @@ def check_collisions(jobs: Iterable[Job], inputs: Iterable[Path], alike: Callabl
         if (reader := mounted.at(job.output)) is not None:
             _refuse_reader(job, reader)
         seen = similar.setdefault(_ALL.folded(path), [])
-        for other in _same(path, seen, alike) if seen else ():
+        for other in _same(path, seen, may_write) if seen else ():
             if other in readers:
                 _refuse_reader(job, readers[other])
             _refuse_writer(job, writers[other])
@@ -78,10 +78,10 @@ def check_collisions(jobs: Iterable[Job], inputs: Iterable[Path], alike: Callabl
 
 
 class _Mounted:
-    """Files that have one name on their disk and several paths: a mount of a single file, or a disk seen twice.
+    """Files with one name on their disk but several paths: a mount of a single file, or a disk that is mounted twice.
 
     Args:
-        paths: of the files; looked at when it comes to it.
+        paths: of the files; examined at the first call of `at`.
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:
@@ -97,7 +97,7 @@ class _Mounted:
         return found
 
     def at(self, path: Path) -> Path | None:
-        """Which of the files is there, if it has no other name that could be meant."""
+        """The one of the files that `path` leads to, unless that file has hard links; None otherwise."""
         try:
             status = path.stat()
         except (OSError, ValueError):
@@ -106,29 +106,30 @@ class _Mounted:
 
 
 def check_own_files(own: Mapping[str, Path], images: Iterable[Path]) -> None:
-    """Refuse a run whose record, report or gallery would be written into one of its images, or into another of them.
+    """Refuse a run whose record, report or gallery is one of its images, or the same file as another of the three.
 
     Args:
-        own: those files, by the options that name them.
+        own: those files, by the name of their setting.
         images: inputs and outputs.
 
     Raises:
-        UsageError: naming the file, also one that has an image's extension.
+        UsageError: naming the file; also if its extension is that of an image.
     """
     real_path = OnePaths()
-    takers: dict[str, str] = {}
-    for option, path in own.items():
-        other = takers.setdefault(_file_of(path, real_path), option)
-        if other != option:
-            raise UsageError(f"{other} and {option} would both be written to {path}", "give each a name of its own")
-    for image in images if takers else ():
-        if (taker := takers.get(_file_of(image, real_path))) is not None:
-            raise UsageError(f"{image} is an image of this run, and no place for {taker}", "give it another name")
-    for option, path in own.items():
+    settings: dict[str, Setting] = {}
+    for name, path in own.items():
+        setting = Setting(name)
+        other = settings.setdefault(_file_of(path, real_path), setting)
+        if other != setting:
+            both = (other, " and ", setting, f" would both be written to {path}")
+            raise UsageError(both, "give each a name of its own")
+    for image in images if settings else ():
+        if (used := settings.get(_file_of(image, real_path))) is not None:
+            raise UsageError((f"{image} is an image of this run, and no place for ", used), "give it another name")
+    for name, path in own.items():
         if (fmt := format_of_path(path)) is not None:
-            raise UsageError(
-                f"{option} {path} has the name of a {fmt.title} file, and is none", "give it another extension"
-            )
+            cause = (Setting(name), f" {path} has the name of a {fmt.title} file, and is none")
+            raise UsageError(cause, "give it another extension")
 
 
 def _file_of(path: Path, real_path: OnePaths) -> str:
@@ -136,10 +137,10 @@ def _file_of(path: Path, real_path: OnePaths) -> str:
     return real_path(os.path.realpath(real)) if os.path.islink(real) else real  # noqa: PTH114
 
 
-def _same(path: str, seen: list[str], alike: Callable[[Path], NameEquivalence]) -> list[str]:
+def _same(path: str, seen: list[str], may_write: bool) -> list[str]:
     if path in seen:
         return [path]
-    folded = alike(Path(path).parent).folded
+    folded = name_equivalence(Path(path).parent, may_write=may_write).folded
     return [other for other in seen if folded(other) == folded(path)]
 
 
@@ -147,7 +148,7 @@ def _refuse_reader(job: Job, reader: Path) -> None:
     as_what = "is an input" if reader == job.output else f"is the input {reader} under another name"
     raise UsageError(
         f"{job.output} {as_what} and would be replaced by the enlarged {job.input}",
-        "choose another --output or --name, or leave out --overwrite",
+        ("choose another ", Setting("output"), " or ", Setting("name"), ", or leave out ", Setting("overwrite", True)),
     )
 
 
@@ -156,29 +157,31 @@ def _refuse_writer(job: Job, writer: Job) -> None:
     raise UsageError(
         f"{writer.input} and {job.input} would both be written to {' and '.join(names)}"
         + (", which are one file there" if len(names) > 1 else ""),
-        "run them apart, each with its own --output, or tell them apart by --name",
+        ("run them apart, each with its own ", Setting("output"), ", or tell them apart by ", Setting("name")),
     )
 
 
-def names_alike(folder: Path, *, may_write: bool) -> NameEquivalence:
-    """Which names are the same in a folder, made yet or not.
+def name_equivalence(folder: Path, *, may_write: bool) -> NameEquivalence:
+    """Which names are equal in a folder, which need not exist yet.
 
-    Known by names that are there, else by one made for it, else taken to be as is usual on this system.
+    Detected from names that exist there, otherwise from a file made for that; without either, what is usual on this
+    system.
 
     Args:
-        may_write: make a file in it for a moment if nothing else tells.
+        may_write: make a file in it for a moment if no existing name decides.
     """
-    here = next((each for each in (folder, *folder.parents) if each.is_dir()), folder)
+    here = next((parent for parent in (folder, *folder.parents) if parent.is_dir()), folder)
     return NameEquivalence(
-        case=_takes(here, _other_case, may_write, usually=sys.platform in ("darwin", "win32")),
-        forms=_takes(here, _other_form, may_write, usually=sys.platform == "darwin"),
+        case=_ignores(here, _other_case, may_write, usually=sys.platform in ("darwin", "win32")),
+        forms=_ignores(here, _other_form, may_write, usually=sys.platform == "darwin"),
     )
 
 
-def _takes(folder: Path, other: Callable[[str], str], may_write: bool, *, usually: bool) -> bool:
+def _ignores(folder: Path, other: Callable[[str], str], may_write: bool, *, usually: bool) -> bool:
+    """Whether a folder ignores what `other` changes in a name."""
     try:
         with os.scandir(folder) as entries:
-            names = [entry.name for entry in islice(entries, _ENTRIES)]
+            names = [entry.name for entry in islice(entries, _PROBED_ENTRIES)]
         found = next((name for name in names if other(name) != name), None)
         if found is not None:
             return _is_one(folder, found, other(found))
@@ -189,7 +192,7 @@ def _takes(folder: Path, other: Callable[[str], str], may_write: bool, *, usuall
                 name = Path(file.name).name
                 return _is_one(folder, name, other(name))
     except OSError:
-        pass  # it may be neither looked into nor written to
+        pass  # it can be neither listed nor written to
     return usually
 
 
@@ -201,7 +204,7 @@ def _is_one(folder: Path, name: str, other: str) -> bool:
 
 
 def _other_case(name: str) -> str:
-    return "".join(each.swapcase() if each.isascii() else each for each in name)
+    return "".join(letter.swapcase() if letter.isascii() else letter for letter in name)
 
 
 def _other_form(name: str) -> str:

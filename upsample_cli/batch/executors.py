@@ -1,4 +1,4 @@
-"""Which executor a run gets: threads of this process for one image, worker processes for several."""
+"""Chooses the executor of a run: a thread for one image, worker processes for several, or a cluster."""
 
 from __future__ import annotations
 
@@ -18,15 +18,13 @@ from upsample_cli.batch.threads import ThreadExecutor
 from upsample_cli.engine.cores import core_count
 from upsample_cli.enlarge.job import Job
 from upsample_cli.enlarge.options import Options
-from upsample_cli.errors import UsageError
+from upsample_cli.errors import Setting, UsageError
 
 if TYPE_CHECKING:
-    from upsample_cli.batch.workers.prestarted import PrestartedWorkers
-
-    pass
+    from upsample_cli.batch.workers.started import PrestartedWorkers
 
 _LEAST_CORES = 4
-"""A worker may compute on so many at least, if there are: the last image of a run has them to itself."""
+"""A worker computes on at least this many cores if there are: the last image of a run has no other to share with."""
 
 
 def executor_for(
@@ -44,27 +42,27 @@ def executor_for(
     warn: Callable[[str], None] = lambda _line: None,
     prestarted: PrestartedWorkers | None = None,
 ) -> Executor:
-    """An executor that suits the jobs; torch is on its way when this returns, in it and not in the caller's thread.
+    """An executor that suits the jobs. It is importing torch when this returns, not in the caller's thread.
 
     Args:
         token: of the run.
         watcher: of the images, called from other threads.
-        workers: images in work at once; None for as many as cores and memory allow.
-        timeout_s: seconds an image may take; None for any number.
-        expects_more: other jobs will come after these, however many they are.
+        workers: number of images that run at once; None for as many as cores and memory allow.
+        timeout_s: seconds an image may take; None for no limit.
+        expects_more: any number of jobs may follow these.
         is_alone, debug: see `carry.carry_out`.
-        cluster: address of a Dask scheduler whose workers are to do it; None for this machine.
+        cluster: address of a Dask scheduler whose workers enlarge the images; None for this machine.
         warn: receives a line if something about the cluster is unusual.
         prestarted: worker processes that have been started already.
 
     Raises:
-        UsageError: if an image from or to a pipe has a timeout: it cannot be taken to another process; or the cluster
+        UsageError: if an image from or to a pipe, which cannot move to another process, has a timeout; or the cluster
             cannot be reached, or does not share the files.
     """
     carry = partial(carry_out, is_alone=is_alone, debug=debug)
     is_piped = any(job.source_stream or job.target_stream for job in jobs)
     if is_piped and timeout_s is not None:
-        raise UsageError("--timeout does not go with -", "name files, or leave it to timeout(1)")
+        raise UsageError((Setting("timeout_s"), " does not go with -"), "name files, or leave it to timeout(1)")
     count = sys.maxsize if expects_more else len(jobs)
     if cluster is not None and count:
         return _on_cluster(
@@ -72,9 +70,9 @@ def executor_for(
         )
     if is_piped or not count or (count == 1 and timeout_s is None):
         if jobs:
-            # Importing torch takes longer than decoding an image: start it now, so that both go on at once.
+            # Importing torch takes longer than decoding an image, so the two run in parallel.
             threading.Thread(target=_import_torch, daemon=True).start()
-        return ThreadExecutor(carry, options, slots=1, watcher=watcher, token=token)
+        return ThreadExecutor(carry, options, watcher=watcher, token=token)
     from upsample_cli.batch.workers.processes import ProcessExecutor  # here: one image needs no worker pool
     from upsample_cli.batch.workers.worker import Assignment
 
@@ -85,7 +83,7 @@ def executor_for(
 
 
 def _import_torch() -> None:
-    with contextlib.suppress(Exception):  # it fails again, and is reported, where torch is needed
+    with contextlib.suppress(Exception):  # it fails again, with a message, where torch is needed
         importlib.import_module("upsample_cli.engine.bands")
 
 

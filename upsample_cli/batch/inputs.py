@@ -1,4 +1,4 @@
-"""Which files a command line means."""
+"""The files that the arguments of a run name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Found:
     Args:
         path: the file.
         folder: the folder input it was found in, whose tree the output mirrors; None for a file named by the user.
-        failure: why `path` is not an image but a folder that could not be read.
+        failure: if `path` is a folder that could not be listed, why.
     """
 
     path: Path
@@ -29,19 +29,19 @@ class Found:
 
 
 def find_inputs(arguments: Iterable[str], *, recursive: bool, exclude: Path | None = None) -> Iterator[Found]:
-    """The files meant by the arguments, in their order; those of a folder sorted by name.
+    """The files that the arguments name, in their order; those of a folder sorted by name.
 
     A file named by the user is taken whatever its name. Of a folder, files with an image's extension are taken; other
-    files, hidden ones and links to folders are passed over. An argument that is no file but a pattern is expanded, for
-    shells that do not do it.
+    files, hidden files and links to folders are ignored. An argument that is a pattern and not an existing file is
+    expanded, for shells that do not expand it.
 
     Args:
         recursive: descend into subfolders.
-        exclude: the output's folder: not descended into, nor taken if it is one of several arguments ("*", say). As
-            the only argument it is meant.
+        exclude: the output's folder. It is not descended into, and is ignored if it is one of several arguments (of
+            "*", for example). As the only argument it is taken.
 
     Raises:
-        UsageError: if an argument is empty. (A variable of the shell that is not set must not mean this folder.)
+        UsageError: if an argument is empty: an unset variable of the shell must not mean this folder.
     """
     paths = [path for argument in arguments for path in _expanded(argument)]
     for path in paths:
@@ -65,13 +65,13 @@ def _expanded(argument: str) -> list[Path]:
 
 
 def is_folder(path: str | Path) -> bool:
-    """Whether a folder is there. A name too long for the file system is none; `Path.is_dir` raises for it."""
+    """Whether a folder exists. False for a name that the file system finds too long, where `Path.is_dir` raises."""
     return os.path.isdir(path)  # noqa: PTH112
 
 
 def _images(folder: Path, recursive: bool, exclude: Path | None) -> Iterator[Found]:
     unreadable: list[Found] = []
-    waiting = [folder]  # not `os.walk`, which before Python 3.12 calls itself for each level
+    waiting = [folder]  # not `os.walk`, which is recursive before Python 3.12
     while waiting:
         here = waiting.pop()
         try:

@@ -1,4 +1,4 @@
-"""What the parts of a batch expect of each other: who runs images, who watches them, who writes down their ends."""
+"""Protocols between the parts of a batch: what runs images, what watches them, what records their results."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from upsample_cli.enlarge.job import Job, Result
 
 
 class Executor(Protocol):
-    """Carries out images somewhere: in threads, in processes, on other machines."""
+    """Enlarges images: in a thread, in processes, or on other machines."""
 
     @property
     def slots(self) -> int:
-        """How many images run at once. One more may be queued, so that no slot waits for the next image."""
+        """Number of images that run at once. One more may be queued, so that no slot waits for the next image."""
 
     @property
     def device(self) -> str | None:
-        """Where images are enlarged; None until that is known."""
+        """Name of the device that images are enlarged on; None until it is known."""
 
     def submit(self, job: Job) -> Future[Result]:
-        """Start an image, or queue it. An exception in the future ends the run; a bad image does not raise one."""
+        """Start an image, or queue it. An exception in the future ends the run; a faulty image is a failed result."""
 
     def close(self) -> None:
-        """Start nothing more and stop running images; then no process or temporary file of the run is left."""
+        """Start no more images and stop running ones; afterwards no process or temporary file of the run is left."""
 
 
 class Journal(Protocol):
-    """Writes down what happens. Called in the run's own thread, one call at a time.
+    """Records what happens. Called in the run's own thread, one call at a time.
 
     Args:
-        token: of the run: eight hexadecimal digits, part of its temporary files' names.
+        token: of the run: eight hexadecimal digits, part of the names of its temporary files.
     """
 
     token: str
@@ -40,7 +40,7 @@ class Journal(Protocol):
         """An image is about to be started."""
 
     def ended(self, job: Job, result: Result) -> None:
-        """It has ended, well or badly. One that was stopped has not."""
+        """An image was written, skipped or failed. Not called for one that was stopped."""
 
 
 class Watcher(Protocol):
@@ -50,7 +50,7 @@ class Watcher(Protocol):
         """An image is being enlarged."""
 
     def advanced(self, job: Job, rows: int) -> None:
-        """So many more of its rows are enlarged."""
+        """`rows` more of its rows are enlarged."""
 
     def ended(self, job: Job) -> None:
         """The image has ended, written or failed."""

@@ -1,4 +1,4 @@
-"""Memory in flight: what an image will take, how much there is, and how many images may be in work at once."""
+"""Memory of images in flight: an estimate for each, what is available, and which may run at the same time."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from upsample_cli.enlarge.options import Options
 from upsample_cli.images.model import Layout
 
 WORKER_BYTES = 600 * 2**20
-"""What a worker takes before its first image: torch, for the most part. Measured: 560 MiB."""
+"""Memory of a worker before its first image, mostly torch. Measured: 560 MiB."""
 
 _PROC, _GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
 _SHARE = 0.5
-"""Of the memory that is available: what the images in flight may take, if nobody says otherwise."""
+"""Share of the available memory that images in flight may take by default."""
 
 _BAND_BYTES = 64 * 2**20
-"""Of the bands of one image on their way, all threads together, if it is large."""
+"""Memory of the bands of one large image, all threads together."""
 
 _DECODED_BYTES = {"webp": 16, "avif": 8, "gif": 8}
-"""Of a pixel in the memory of the decoder; 4 for the others. Measured. TIFF is read by its strips.
+"""Bytes per pixel in the decoder; 4 for other formats. Measured. TIFF is read strip by strip.
 
-WebP's decoder has two canvases of 4 bytes, and hands out a copy before Pillow's own.
+The WebP decoder has two canvases of 4 bytes and returns a copy, which Pillow copies again.
 """
 
 _COLLECTED_BYTES = {"png": 0, "tiff": 0, "jpeg": 0, "webp": 19, "avif": 36, "gif": 12}
-"""Of a pixel of the output in the memory of its encoder; 4 for the others. Measured; WebP is 11 lossy, 31 lossless."""
+"""Bytes per output pixel in the encoder; 4 for other formats. Measured; WebP takes 11 if lossy, 31 if lossless."""
 
 _REDUCED_ROWS = 300
-"""Of the enlarged image, in float64: what the reduction to another size has in its hands. Measured: 250 to 310."""
+"""Rows of the enlarged image, in float64, that the reduction to another size holds. Measured: 250 to 310."""
 
 _WORK_PIXELS = 2**20
-"""An image of as many keeps a worker busy long enough that handing it the next one costs nothing."""
+"""An image of this size keeps a worker busy long enough that queuing the next one costs nothing."""
 
 _MOST_PER_SLOT = 32
 
 
 def job_bytes(job: Job) -> int:
-    """Peak memory of one image on its way, beside what a worker takes anyhow; of large ones, within a factor of two.
+    """Peak memory of enlarging one image, without `WORKER_BYTES`; for large images, within a factor of two.
 
     >>> from upsample_cli.enlarge.resolve import KernelChoice, Resolved
     >>> from upsample_cli.images.model import ImageInfo
@@ -67,7 +67,7 @@ def _pixel_bytes(layout: Layout, of_colour: int) -> int:
 
 
 def budget_bytes(options: Options) -> int | None:
-    """What the images in flight may take together: `--memory`, else half of what is available; None if unknown."""
+    """Memory for all images in flight: `memory_bytes`, by default half of what is available; None if unknown."""
     if options.memory_bytes is not None:
         return options.memory_bytes
     available = available_bytes()
@@ -75,7 +75,7 @@ def budget_bytes(options: Options) -> int | None:
 
 
 def shared_out(options: Options, slots: int) -> Options:
-    """The options for each of so many workers: of the memory, its share.
+    """The options for each of `slots` workers, with its share of the memory.
 
     >>> shared_out(Options(memory_bytes=1000), 4).memory_bytes
     250
@@ -84,15 +84,15 @@ def shared_out(options: Options, slots: int) -> Options:
 
 
 def worker_count(jobs: int) -> int:
-    """Workers for so many images: one for each core, fewer where all of them would not fit into half the memory."""
+    """Number of workers for `jobs` images: one per core, fewer if they would take more than half of the memory."""
     available = available_bytes()
     fitting = core_count() if available is None else int(_SHARE * available) // WORKER_BYTES
     return max(1, min(jobs, core_count(), fitting))
 
 
 def available_bytes() -> int | None:
-    """Memory that can still be taken without swapping, in this process's control group; None where nobody says so."""
-    found = [each for each in (_free_of_machine(), _free_of_group()) if each is not None]
+    """Memory that this process and its control group can still take without swapping; None if unknown."""
+    found = [free for free in (_free_of_machine(), _free_of_group()) if free is not None]
     return min(found, default=None)
 
 
@@ -102,7 +102,7 @@ def _free_of_machine() -> int | None:
 
 
 def _free_of_group() -> int | None:
-    """The least that one of the control groups around this process leaves. Source: the manuals of cgroup v1 and v2."""
+    """The smallest amount left by a control group of this process. Source: the manuals of cgroup v1 and v2."""
     free: list[int] = []
     for line in _lines(_PROC / "self/cgroup"):
         _, controllers, name = line.split(":", 2)
@@ -115,9 +115,9 @@ def _free_of_group() -> int | None:
         for folder in (group, *group.parents):
             if not folder.is_relative_to(root):
                 break
-            bounds = [_number(folder / each) for each in (limit, used)]
+            bounds = [_number(folder / file) for file in (limit, used)]
             if bounds[0] is not None and bounds[1] is not None:
-                cached = _fields(folder / "memory.stat").get("inactive_file", 0)  # given back when it is asked for
+                cached = _fields(folder / "memory.stat").get("inactive_file", 0)  # released on demand
                 free.append(max(0, bounds[0] - bounds[1] + cached))
     return min(free, default=None)
 
@@ -140,14 +140,14 @@ def _number(path: Path) -> int | None:
 
 
 class Admission:
-    """Says which images may be in flight together.
+    """Decides which images may be in flight at the same time.
 
-    As many as there are slots, and one to follow; small ones count for less, so that a worker is handed several at
-    once. Their `job_bytes` stay within the budget; an image that exceeds it by itself is in flight alone.
+    One per slot and one queued; small images count for less, so that a worker is sent several at once. The sum of
+    their `job_bytes` stays within the budget; an image that exceeds it alone is in flight alone.
 
     Args:
-        slots: images in work at once.
-        budget_bytes: for all of them together; None for no bound.
+        slots: number of images that run at once.
+        budget_bytes: for all of them together; None for no limit.
     """
 
     def __init__(self, slots: int, budget_bytes: int | None) -> None:
@@ -157,7 +157,7 @@ class Admission:
         self.in_flight = 0
 
     def takes(self, job: Job) -> bool:
-        """Whether the image may be begun; if so, it counts from now on."""
+        """Whether the image may start; if so, it counts from now on."""
         taken = job_bytes(job)
         if self.in_flight and (
             self._work_left < work(job)
@@ -178,5 +178,5 @@ class Admission:
 
 
 def work(job: Job) -> float:
-    """How much of a worker's attention an image takes: 1 for a large one, a thirty-second for the smallest."""
+    """How much of a slot an image takes: 1 for a large one, 1/32 for the smallest."""
     return max(1 / _MOST_PER_SLOT, min(1.0, job.height * job.width / _WORK_PIXELS))

@@ -10,41 +10,45 @@ from pathlib import Path
 
 from upsample_cli.atomic.folders import Place, is_link
 from upsample_cli.batch.inputs import Found, is_folder
-from upsample_cli.errors import UsageError
+from upsample_cli.errors import Setting, UsageError, joined
 from upsample_cli.images.formats import format_of_path
+
+_GIVE_FOLDER = ("give ", Setting("output"), " a folder")
 
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
     """Where the outputs of a run go.
 
+    With neither argument, an output goes to the folder of its input, and those of a folder input to its mirror
+    `FOLDER_xFACTOR`.
+
     Args:
-        file: the one output of the one input.
-        folder: the folder of all outputs, trees mirrored below it. Neither: beside the inputs, and for a folder input
-            its mirror `FOLDER_xFACTOR`.
+        file: the only output.
+        folder: the folder of all outputs, in which the trees of folder inputs are mirrored.
     """
 
     file: Path | None = None
     folder: Path | None = None
 
     def folder_of(self, found: Found, label: str) -> Path:
-        """The folder an input's output goes to.
+        """The folder that the output of an input goes to.
 
         Args:
-            label: of `targets.Outputs`.
+            label: see `OutputSize.label`.
 
         Raises:
-            UsageError: if there is no place for it.
+            UsageError: see `mirror`.
         """
         if found.folder is None:
             return self.folder or found.path.parent
-        return _mirrored(self, os.path.dirname(found.path), found.folder, label)  # noqa: PTH120  often: no Path is made
+        return _mirrored(self, os.path.dirname(found.path), found.folder, label)  # noqa: PTH120  called for every input: a Path is slow
 
     def place_of(self, found: Found, label: str) -> Place | None:
-        """Of that folder, what the user named; None if the output is named whole.
+        """What the user named of that folder; None if the user named the output itself.
 
         Raises:
-            UsageError: if there is no place for it.
+            UsageError: see `mirror`.
         """
         if self.file is not None:
             return None
@@ -55,20 +59,20 @@ class Outputs:
         return Place(self.folder or base.parent, base, found.folder)
 
     def mirror(self, folder: Path, label: str) -> Path:
-        """The folder beside a folder that takes the outputs of its tree.
+        """The folder next to `folder` that takes the outputs of its tree.
 
         Raises:
-            UsageError: if there is no place for it.
+            UsageError: if `folder` is a root, or the mirror is a link.
         """
-        # "." and ".." have no name to make another of.
+        # "." and ".." have no name to append the label to.
         root = folder if folder.name not in {"", ".."} else folder.resolve()
         if not root.name:
-            raise UsageError(f"there is no place beside {root} for its mirror", "give --output a folder")
+            raise UsageError(f"there is no place beside {root} for its mirror", _GIVE_FOLDER)
         mirror = root.with_name(f"{root.name}_{label}")
         if is_link(mirror):
             raise UsageError(
                 f"{mirror} is a symbolic link, and outputs go through no link that you did not name",
-                f"remove it, or give --output {mirror}/",
+                ("remove it, or give ", Setting("output", f"{mirror}/")),
             )
         return mirror
 
@@ -79,10 +83,10 @@ def _mirrored(outputs: Outputs, parent: str, folder: Path, label: str) -> Path:
 
 
 def outputs_of(output: str | None, inputs: Sequence[Found]) -> Outputs:
-    """What `--output` means: a file for one image, else a folder; also a folder if it is one or ends in a slash.
+    """What the setting `output` means: a folder if it is one, ends in a slash, or is for several images; else a file.
 
     Raises:
-        UsageError: if several outputs were to go into one file.
+        UsageError: if several outputs would go into one file.
     """
     if output is None:
         return Outputs()
@@ -92,10 +96,10 @@ def outputs_of(output: str | None, inputs: Sequence[Found]) -> Outputs:
     if len(inputs) == 1 and inputs[0].folder is None:
         return Outputs(file=path)
     if os.path.lexists(path):
-        raise UsageError(f"{output} is a file, and there are several images to write", "give --output a folder")
+        raise UsageError(f"{output} is a file, and there are several images to write", _GIVE_FOLDER)
     if format_of_path(path) is not None:
         raise UsageError(
             f"{output} is named like an image, and there are several to write",
-            f"give --output a folder; if it is to be one, write {output}/",
+            joined(_GIVE_FOLDER, f"; if it is to be one, write {output}/"),
         )
     return Outputs(folder=path)

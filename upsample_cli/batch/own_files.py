@@ -1,4 +1,4 @@
-"""Files that a run keeps next to its outputs, where others may write: used only if they are ours alone."""
+"""Files that a run keeps next to its outputs, where others may write: used only if no other user can have made them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from upsample_cli.errors import RecordError, Setting, Text, joined
 
 MAX_BYTES = 1 << 30
-"""Of a record: three million outputs and more."""
+"""Largest size of a record, enough for three million outputs."""
 TOO_LARGE = "is larger than a record may be (1 GiB)"
 ELSEWHERE: Text = ("give another ", Setting("state"), ", or ", Setting("no_state"))
 _JOURNAL = "-journal"
@@ -19,9 +19,9 @@ _SIBLINGS = ("-wal", "-shm", _JOURNAL)
 
 
 def check_record_files(path: Path) -> os.stat_result:
-    """Refuse a record that is not a file of ours alone, and what SQLite would act on next to it. Returns its status.
+    """Refuse a record, or a file next to it that SQLite would use, that another user may have made. Returns its status.
 
-    SQLite follows links, and plays back a journal and deletes the file that it names.
+    SQLite follows links. It plays back a journal and deletes the file that the journal names.
 
     Raises:
         RecordError: naming the file.
@@ -36,7 +36,7 @@ def check_record_files(path: Path) -> os.stat_result:
         fault = link_fault(status)
         if fault is None and status.st_size > MAX_BYTES:
             fault = TOO_LARGE
-        if fault is None and _is_anothers(status, path.parent):
+        if fault is None and _has_other_owner(status, path.parent):
             fault = "belongs to another user"
         if fault is not None:
             raise RecordError(f"{path}{end}: {fault}", ELSEWHERE)
@@ -44,7 +44,7 @@ def check_record_files(path: Path) -> os.stat_result:
 
 
 def link_fault(status: os.stat_result) -> str | None:
-    """Why writing into a file would change another one, or might wait for ever; None if it would not."""
+    """Why writing into a file would change another file, or might wait forever; None if neither is so."""
     if stat.S_ISLNK(status.st_mode):
         return "is a symbolic link"
     if stat.S_ISDIR(status.st_mode):
@@ -54,10 +54,10 @@ def link_fault(status: os.stat_result) -> str | None:
     return "has another name too (a hard link)" if status.st_nlink > 1 else None
 
 
-def _is_anothers(status: os.stat_result, folder: Path) -> bool:
+def _has_other_owner(status: os.stat_result, folder: Path) -> bool:
     if sys.platform == "win32" or status.st_uid == os.geteuid():
         return False
-    try:  # on FAT, SMB and, for root, NFS, who makes a file is not its owner
+    try:  # on FAT, SMB and, for root, NFS, the owner of a new file is not the user who makes it
         with tempfile.TemporaryFile(dir=folder) as own:
             return os.fstat(own.fileno()).st_uid != status.st_uid
     except OSError:

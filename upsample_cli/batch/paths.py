@@ -1,4 +1,4 @@
-"""Paths that can be compared, made quickly for many files of few folders."""
+"""Paths in a comparable form, computed quickly for many files in few folders."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 
 
 class RealPaths:
-    """Resolves the links of paths' folders, asking the system once for each folder.
+    """Resolves the links in the folder part of paths, once per folder.
 
-    The last part stays as it is: a link to an image is an input of its own, with a name of its own.
+    The last part stays as it is: a link to an image is an input with a name of its own.
 
     >>> RealPaths()("/a/../b.png")
     '/b.png'
@@ -30,9 +30,9 @@ class RealPaths:
 
 
 class OnePaths(RealPaths):
-    """One path for each folder, made yet or not, however it is reached: by mounts, by "a" for "A".
+    """One path per folder, existing or not, through whatever mount or spelling ("a" for "A") it is reached.
 
-    It is the first that was asked for.
+    It is the path that was passed first.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class OnePaths(RealPaths):
         self._first: dict[tuple[int, int], str] = {}
 
     def folder(self, path: str) -> str:
-        """The path of a folder by which it was reached first."""
+        """The first path that led to this folder."""
         there, missing = os.path.realpath(path), list[str]()
         while not os.path.lexists(there) and os.path.dirname(there) != there:  # noqa: PTH120
             there, name = os.path.split(there)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from upsample_cli.atomic.folders import check_way
-from upsample_cli.batch.collisions import NameEquivalence, check_collisions, names_alike
+from upsample_cli.batch.collisions import check_collisions
 from upsample_cli.batch.inputs import Found
 from upsample_cli.batch.outputs import Outputs
 from upsample_cli.batch.paths import RealPaths
@@ -48,7 +48,6 @@ def plan_run(
     timeout_s: float | None = None,
     counted: Callable[[Iterable[Found]], Iterable[Found]] = iter,
     on_job: Callable[[Job], object] = lambda _job: None,
-    alike: Callable[..., NameEquivalence] = names_alike,
 ) -> list[Entry]:
     """Every input's entry, in order; an input named twice counts once.
 
@@ -61,7 +60,6 @@ def plan_run(
         timeout_s: seconds that reading the header of one image may take; None for any number.
         counted: passes on the inputs, and can tell by it how far planning is.
         on_job: called for each image that will be enlarged, while the others are planned.
-        alike: which names are the same in a folder; called with `may_write`.
 
     Raises:
         UsageError: if two inputs would write the same file, an output would replace an input, all outputs together
@@ -79,7 +77,7 @@ def plan_run(
         if (job := entries[-1].job) is not None:
             jobs.append(job)
             on_job(job)
-    check_collisions(jobs, (found.path for found in unique), functools.partial(alike, may_write=not is_dry_run))
+    check_collisions(jobs, (found.path for found in unique), may_write=not is_dry_run)
     check_run_space(jobs)
     return entries
 

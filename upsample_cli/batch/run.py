@@ -1,4 +1,4 @@
-"""Runs the jobs of a batch, several images at once, and yields one result for each as it ends."""
+"""Runs the jobs of a batch, several images at once, and yields each result as its image ends."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from concurrent.futures import Future
 from functools import partial
 from queue import Empty, SimpleQueue
 
-from upsample_cli.atomic.files import new_token
+from upsample_cli.atomic.temporaries import new_token
 from upsample_cli.batch.interfaces import Executor, Journal
 from upsample_cli.batch.memory import Admission
 from upsample_cli.batch.plan import Entry
 from upsample_cli.enlarge.job import Job, Result
 
 
-class NoJournal:
-    """Writes nothing down."""
+class NullJournal:
+    """A `Journal` that records nothing."""
 
     def __init__(self) -> None:
         self.token = new_token()
@@ -30,7 +30,7 @@ class NoJournal:
 
 
 _POLL_S = 0.1
-"""This thread sees a signal that another thread received only when it wakes up."""
+"""A waiting thread runs signal handlers only when it wakes up."""
 
 InFlight = dict[Job, Future[Result]]
 
@@ -39,24 +39,23 @@ def run_entries(
     entries: Sequence[Entry],
     *,
     executor: Executor,
-    journal: Journal | None = None,
+    journal: Journal,
     budget_bytes: int | None = None,
 ) -> Generator[Result]:
-    """Yield every entry's result: first those known already, then the jobs' as they end.
+    """Yield every entry's result: first those known already, then those of the jobs as they end.
 
-    Large images begin first. An image that fails is one failed result; the others go on. Close the iterator to stop
-    early; after Ctrl-C it first yields what has ended meanwhile. Finished outputs stay, unfinished ones are removed,
-    and the executor is closed.
+    Large images start first. An image that fails is one failed result; the others go on. Close the iterator to stop
+    early; after Ctrl-C it first yields the results that have arrived meanwhile. Finished outputs stay, unfinished
+    ones are removed, and the executor is closed.
 
     Args:
-        budget_bytes: memory for all images in flight together, see `memory.Admission`; None for no bound.
+        budget_bytes: memory for all images in flight, see `memory.Admission`; None for no limit.
 
     Raises:
-        UsageError: if an option cannot be carried out for the only image asked for, or the device is not there.
+        UsageError: if an option cannot be carried out for the only image, or the device does not exist.
     """
-    journal = journal or NoJournal()
     ended: SimpleQueue[Job] = SimpleQueue()
-    in_flight: InFlight = {}  # what has no result yet, or one that was not asked for yet
+    in_flight: InFlight = {}  # images without a result, or whose result was not yielded yet
     try:
         yield from (entry.result for entry in entries if entry.job is None)
         jobs = (entry.job for entry in entries if entry.job is not None)
@@ -84,7 +83,7 @@ def run_entries(
 
 
 def _next(waiting: deque[Job], admission: Admission) -> Job | None:
-    """The largest waiting image, so that it does not run alone at the end; if it does not fit, the smallest."""
+    """The largest waiting image, so that it does not run alone at the end; the smallest if the largest does not fit."""
     if waiting and admission.takes(waiting[0]):
         return waiting.popleft()
     return waiting.pop() if waiting and admission.takes(waiting[-1]) else None
@@ -101,7 +100,7 @@ def _first(ended: SimpleQueue[Job]) -> Job:
 
 
 def _left(in_flight: InFlight, journal: Journal) -> Generator[Result]:
-    """Results that have arrived and were not yielded yet. Images that were stopped have none."""
+    """Results that have arrived and were not yielded yet. Stopped images have no result."""
     for job, future in list(in_flight.items()):
         if future.done() and not future.cancelled() and future.exception() is None:
             journal.ended(job, future.result())

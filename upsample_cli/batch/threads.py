@@ -1,4 +1,4 @@
-"""Images in threads of this process: for a single image, and where images need not be isolated."""
+"""Images in a thread of this process: for a single image, which needs no isolation from others."""
 
 from __future__ import annotations
 
@@ -14,24 +14,22 @@ from upsample_cli.enlarge.options import Options
 
 
 class ThreadExecutor:
-    """A `interfaces.Executor` of threads.
+    """An `interfaces.Executor` of one thread.
 
     Args:
         carry: enlarges an image.
         options: of the run.
-        slots: how many images run at once.
         watcher: of the images.
         token: of the run.
     """
 
-    def __init__(
-        self, carry: Carry, options: Options, *, slots: int, watcher: Watcher, token: str | None = None
-    ) -> None:
-        self.slots = slots
+    slots = 1
+
+    def __init__(self, carry: Carry, options: Options, *, watcher: Watcher, token: str) -> None:
         self.device: str | None = None
         self._carry, self._options, self._watcher, self._token = carry, options, watcher, token
         self._stop = Event()
-        self._pool = ThreadPoolExecutor(slots, thread_name_prefix="upsample-image")
+        self._pool = ThreadPoolExecutor(self.slots, thread_name_prefix="upsample-image")
         self._running: set[Future[Result]] = set()
 
     def submit(self, job: Job) -> Future[Result]:
@@ -57,7 +55,7 @@ class ThreadExecutor:
             self._watcher.ended(job)
 
     def close(self) -> None:
-        """See `interfaces.Executor`. A thread that does not stop is left behind, without its file."""
+        """See `interfaces.Executor`. A thread that does not stop in time goes on, but its file is removed."""
         self._stop.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
         end_s = time.monotonic() + signals.GRACE_S

@@ -18,24 +18,21 @@ from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.errors import Failure
 
 PAUSE_S = 2.0
-"""At least so long between two polls: a file whose size and time do not change meanwhile has settled."""
-_SHARE = 20  # polling may take one part in so many of the time
+"""Shortest pause between two polls. A file whose size and time do not change in between has settled."""
+_PAUSE_PER_POLL = 20  # pause at least this many times as long as a poll takes
 
 _State = Stamp | Failure | None  # a failure: why it cannot be read
 
 
-def arrivals(
-    look: Callable[[], Iterable[Found]], wait: Callable[[float], object] = time.sleep
-) -> Iterator[list[Found]]:
-    """Yield the files that have come and settled, for ever: each once, and again when it has changed and settled.
+def arrivals(look: Callable[[], Iterable[Found]]) -> Iterator[list[Found]]:
+    """Yield the files that have arrived and settled, forever: each once, and again when it has changed and settled.
 
     Files that exist at the beginning come first. A file that vanishes is forgotten, so memory is bounded by the folder.
-    Polls are `PAUSE_S` apart, and further apart if one takes long (a slow network, a hundred thousand files), so that
-    polling takes a twentieth of the time at most.
+    Polls are `PAUSE_S` apart. They are further apart if one takes long (a slow network, a hundred thousand files), so
+    that polling takes a twentieth of the time at most.
 
     Args:
         look: returns the files that exist now.
-        wait: is called with the seconds until the next look.
     """
     before: dict[str, _State] = {}
     taken: dict[str, _State] = {}
@@ -50,19 +47,19 @@ def arrivals(
         took_s = time.monotonic() - start_s
         if fresh:
             yield [found[path] for path in fresh]
-        wait(max(PAUSE_S, took_s * _SHARE))
+        time.sleep(max(PAUSE_S, took_s * _PAUSE_PER_POLL))
 
 
 @dataclass(slots=True)
 class KeptOpen:
-    """An executor that outlives each of several runs; `end` closes it. A run that is cut short closes it too.
+    """An executor for several runs: their `close` leaves it open, unless a run is stopped early. `end` closes it.
 
     Args:
-        executor: it.
+        executor: to keep open.
     """
 
     executor: Executor
-    _at_work: set[Future[Result]] = field(default_factory=set)
+    _running: set[Future[Result]] = field(default_factory=set)
 
     @property
     def slots(self) -> int:
@@ -77,13 +74,13 @@ class KeptOpen:
     def submit(self, job: Job) -> Future[Result]:
         """See `interfaces.Executor`."""
         future = self.executor.submit(job)
-        self._at_work.add(future)
-        future.add_done_callback(self._at_work.discard)
+        self._running.add(future)
+        future.add_done_callback(self._running.discard)
         return future
 
     def close(self) -> None:
-        """Leave it open for the next run, unless images are running that nobody waits for any more."""
-        if self._at_work:
+        """Leave it open for the next run, unless images of a stopped run are still running."""
+        if self._running:
             self.end()
 
     def end(self) -> None:

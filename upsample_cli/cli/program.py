@@ -1,9 +1,10 @@
-"""Options that are added to commands as a whole: `--debug` to every command, shell completion to both programs."""
+"""Options that every command or program has: `--debug` of all commands, shell completion of both programs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import typer
@@ -17,7 +18,7 @@ _COMPLETION_FLAGS = {"--install-completion", "--show-completion"}
 
 @dataclass(slots=True)
 class Debug:
-    """Whether `--debug` was given; set while the command line is parsed, read by whoever reports an error."""
+    """Whether `--debug` was given; set while the command line is parsed, read when an error is reported."""
 
     is_on: bool = False
 
@@ -26,57 +27,45 @@ DEBUG = Debug()
 
 
 def _turn_on_debug(is_given: bool) -> None:
-    DEBUG.is_on = DEBUG.is_on or is_given  # given before the name of a command, it also holds after it
+    DEBUG.is_on = DEBUG.is_on or is_given  # it may be given before or after the name of a command
 
 
-def _install(ctx: typer.Context, param: typer.CallbackParam, shell: str | None) -> None:
-    install_callback(ctx, param, _shell_or_detect(shell))
+def _for_shell(callback: Callable[[typer.Context, typer.CallbackParam, Any], Any]) -> Callable[..., None]:
+    """A callback of typer that takes the name of a shell, or True to detect the shell; here "auto" means True."""
+
+    def call(ctx: typer.Context, param: typer.CallbackParam, shell: str | None) -> None:
+        callback(ctx, param, True if shell == "auto" else shell)
+
+    return call
 
 
-def _show(ctx: typer.Context, param: typer.CallbackParam, shell: str | None) -> None:
-    show_callback(ctx, param, _shell_or_detect(shell))
-
-
-def _shell_or_detect(shell: str | None) -> str | bool | None:
-    """For the callbacks of typer, which detect the shell if they are given True."""
-    return True if shell == "auto" else shell
+_eager_option = partial(typer.Option, is_eager=True, expose_value=False)
 
 
 def _declare_debug(
     _debug: Annotated[
-        bool,
-        typer.Option(
-            "--debug",
-            callback=_turn_on_debug,
-            is_eager=True,
-            expose_value=False,
-            help="Show the traceback of an error.",
-        ),
+        bool, _eager_option("--debug", callback=_turn_on_debug, help="Show the traceback of an error.")
     ] = False,
 ) -> None:
     pass
 
 
 def _declare_completion(
-    _install_completion: Annotated[
+    _install: Annotated[
         _Shell | None,
-        typer.Option(
+        _eager_option(
             "--install-completion",
             metavar="[SHELL]",
-            callback=_install,
-            is_eager=True,
-            expose_value=False,
+            callback=_for_shell(install_callback),
             help="Install completion for bash, zsh, fish, powershell or pwsh. Default: the shell in use.",
         ),
     ] = None,
-    _show_completion: Annotated[
+    _show: Annotated[
         _Shell | None,
-        typer.Option(
+        _eager_option(
             "--show-completion",
             metavar="[SHELL]",
-            callback=_show,
-            is_eager=True,
-            expose_value=False,
+            callback=_for_shell(show_callback),
             help="Print the completion script instead.",
         ),
     ] = None,
@@ -91,14 +80,14 @@ def _parameters(declare: Callable[..., None]) -> list[Any]:
 
 
 def _with_shell(args: list[str]) -> list[str]:
-    """The arguments, with a value for an option of completion that ends them without one."""
+    """The arguments, with a value for an option of completion at their end that has none."""
     if args and args[-1] in _COMPLETION_FLAGS and "--" not in args:
         return [*args, "auto"]
     return args
 
 
 class Command(TyperCommand):
-    """A command that takes `--debug`."""
+    """A command with `--debug`."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
@@ -106,7 +95,7 @@ class Command(TyperCommand):
 
 
 class CommandProgram(Command):
-    """A program of one command: it takes `--debug` and the options of completion."""
+    """A program of one command, with `--debug` and the options of completion."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
@@ -119,7 +108,7 @@ class CommandProgram(Command):
 
 
 class GroupProgram(TyperGroup):
-    """A program of several commands: it takes `--debug` and the options of completion before their names."""
+    """A program of several commands, with `--debug` and the options of completion before their names."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)

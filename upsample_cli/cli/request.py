@@ -1,4 +1,4 @@
-"""The settings of one `upsample` call as a whole, checked."""
+"""The settings of one `upsample` call, checked together."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Request:
         output: `--output` as typed.
         options: settings that apply to every image.
         recursive: include subfolders.
-        workers: images in flight at once; None for one per core.
+        workers: number of images that run at once; None for one per core.
         dry_run: plan only.
         as_json: print one document instead of lines.
         quiet: errors only.
@@ -106,18 +106,18 @@ class Request:
             raise UsageError("--cluster does not go with -", "name files that all machines share")
 
     def own_files(self, resume: Resume | None) -> dict[str, Path]:
-        """Files that belong to the run and not to one image, by option."""
+        """Files that belong to the run and not to one image, by the name of their setting."""
         record = None if resume is None else resume.record.path
-        named = {"--state": record, "--report": self.report, "--gallery": self.gallery}
-        return {option: Path(path) for option, path in named.items() if path is not None}
+        named = {"state": record, "report": self.report, "gallery": self.gallery}
+        return {setting: Path(path) for setting, path in named.items() if path is not None}
 
     @property
     def budget_bytes(self) -> int | None:
         """Memory of this machine for the images in flight; None for no limit, or if they run on a cluster."""
         return None if self.cluster else budget_bytes(self.options)
 
-    def spare_count(self) -> int:
-        """How many worker processes may be started while the run is planned."""
+    def prestarted_count(self) -> int:
+        """Number of worker processes that may be started while the run is planned."""
         if self.dry_run or self.cluster is not None:
             return 0
         return worker_count(sys.maxsize) if self.workers is None else self.workers

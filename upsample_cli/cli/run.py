@@ -1,4 +1,4 @@
-"""What the `upsample` command does: plan, run, report."""
+"""What the `upsample` command does without `--watch`: plan, run, report."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from upsample_cli.batch.outputs import outputs_of
 from upsample_cli.batch.plan import Entry, plan_run
 from upsample_cli.batch.record.resume import Resume
 from upsample_cli.batch.streams import is_streamed, plan_stream
-from upsample_cli.batch.workers.prestarted import PrestartedWorkers
+from upsample_cli.batch.workers.started import PrestartedWorkers
 from upsample_cli.cli.report.console import Report
 from upsample_cli.cli.report.json_lines import make_folder
 from upsample_cli.cli.report.progress import Bars, counted
@@ -33,10 +33,10 @@ from upsample_cli.images.streams import image_pipe
 def run_upsample(request: Request) -> int:
     """Plan, run, report. Returns the exit status."""
     start_s = time.perf_counter()
-    # Without emoji, since "a:x:.png" is a file name.
+    # Without emoji codes: "a:x:.png" is a file name.
     out, messages = (Console(stderr=is_stderr, emoji=False) for is_stderr in (request.pipes_image, True))
     with contextlib.ExitStack() as stack:
-        prestarted = stack.enter_context(PrestartedWorkers(request.spare_count))
+        prestarted = stack.enter_context(PrestartedWorkers(request.prestarted_count))
         entries, resume = _planned(request, messages, prestarted, stack)
         jobs = [entry.job for entry in entries if entry.job is not None]
         check_own_files(request.own_files(resume), _images(entries) if request.report or request.gallery else ())
@@ -58,7 +58,7 @@ def run_upsample(request: Request) -> int:
                 make_folder(Path(name), (job.output for job in jobs))
         files = {"report_path": request.report, "gallery_path": request.gallery}
         reporters = stack.enter_context(open_reporters(report, request.options, **files))
-        bars = Bars(messages, request.options, is_shown=not request.quiet)
+        bars = Bars(messages, is_shown=not request.quiet)
         session = Session(request, start_s, reporters, bars, unfinished=len(entries))
         try:
             if request.dry_run:

@@ -1,4 +1,4 @@
-"""What a run and a watch share: a record, reporters, an executor, and the loop over results."""
+"""What a run and a watch share: the record, reporters, an executor, and the loop over results."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from upsample_cli.batch.interfaces import Executor, Journal
 from upsample_cli.batch.outputs import Outputs
 from upsample_cli.batch.plan import Entry
 from upsample_cli.batch.record.resume import Resume, open_resume
-from upsample_cli.batch.run import NoJournal, run_entries
-from upsample_cli.batch.workers.prestarted import PrestartedWorkers
+from upsample_cli.batch.run import NullJournal, run_entries
+from upsample_cli.batch.workers.started import PrestartedWorkers
 from upsample_cli.cli.report.progress import Bars
 from upsample_cli.cli.report.reporters import Reporters
 from upsample_cli.cli.request import Request
@@ -24,23 +24,23 @@ from upsample_cli.enlarge.job import Job, Result
 
 @dataclass(slots=True)
 class Session:
-    """One call of the command at work.
+    """A run or watch in progress.
 
     Args:
         request: the call.
-        start_s: when it began, by `time.perf_counter`.
-        reporters: get every result.
+        start_s: when it started, by `time.perf_counter`.
+        reporters: receive every result.
         bars: show the progress.
-        journal: gets every result too.
-        unfinished: how many images have no result yet.
-        device: name of the device, as far as it is known.
+        journal: records every result.
+        unfinished: number of images without a result.
+        device: name of the device; until it is known, as given.
     """
 
     request: Request
     start_s: float
     reporters: Reporters
     bars: Bars
-    journal: Journal = field(default_factory=NoJournal)
+    journal: Journal = field(default_factory=NullJournal)
     unfinished: int = 0
     device: str = field(init=False)
 
@@ -73,7 +73,7 @@ class Session:
         )
 
     def enlarge(self, entries: Sequence[Entry], executor: Executor) -> None:
-        """Carry out what is planned."""
+        """Enlarge the planned images and report their results."""
         budget_bytes = self.request.budget_bytes
         results = run_entries(entries, executor=executor, journal=self.journal, budget_bytes=budget_bytes)
         with contextlib.closing(results):
@@ -82,7 +82,7 @@ class Session:
                 self.bars.result(result)
 
     def add(self, result: Result) -> None:
-        """Report what came of an image."""
+        """Report a result."""
         self.unfinished -= 1
         self.reporters.add(result)
 
@@ -99,7 +99,7 @@ class Session:
 def open_record(
     request: Request, found: Sequence[Found], target: Outputs, stack: contextlib.ExitStack
 ) -> Resume | None:
-    """The record of a run, which the stack closes; None if there is to be none."""
+    """The record of a run, closed by the stack; None if the run keeps none."""
     if request.no_state:
         return None
     resume = open_resume(

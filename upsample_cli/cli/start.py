@@ -1,4 +1,4 @@
-"""Entry points of the two programs: Ctrl-C ends them without a traceback, even during imports."""
+"""Entry points of both programs: Ctrl-C ends them without a traceback, even during imports."""
 
 from __future__ import annotations
 

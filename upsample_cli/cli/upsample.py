@@ -1,4 +1,4 @@
-"""The `upsample` command: parse and call. What is done with its options is in `cli.run` and `cli.watch`."""
+"""The `upsample` command: it parses options and calls `cli.run` or `cli.watch`."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def upsample(
       curl URL | upsample - > large.jpg       from a pipe, into one
     """
     given = dict(locals())
-    # Imported when a run begins: `--help` needs none of it, and a watch and a run need different parts.
+    # Imported when a run starts: `--help` needs none of these, and a watch and a run need different modules.
     from upsample_cli.cli.request import Request
     from upsample_cli.enlarge.options import Options
 

@@ -1,4 +1,4 @@
-"""Options of `upsample`, each declared once, and their values as fields of the dataclasses that take them."""
+"""The options of `upsample`, each declared once, and their values for the fields of `Options` and `Request`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from upsample_cli.images.limits import MANY
 from upsample_cli.kernels.kernel import KERNEL_NAMES
 from upsample_cli.text import parse_quantity, parse_seconds
 
-# Each declares an option under a heading of the help; everyday options stand under none.
+# Each declares options under one heading of the help. Everyday options have no heading.
 _output_option = partial(typer.Option, rich_help_panel="Output")
 _pixels_option = partial(typer.Option, rich_help_panel="Pixels")
 _speed_option = partial(typer.Option, rich_help_panel="Speed and memory")
@@ -227,11 +227,11 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "max_pixels": partial(parse_quantity, option="--max-pixels"),
     "timeout_s": partial(parse_seconds, option="--timeout"),
 }
-"""How the text of an option becomes a value, by the name of the field."""
+"""Parsers for options that are given as text, by the name of the field."""
 
 
 def field_values(kind: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Values for the fields of a dataclass, from parameters of the command that have the same names.
+    """Values for the fields of a dataclass, from parameters of the command with the same names.
 
     Raises:
         UsageError: if a text cannot be parsed.

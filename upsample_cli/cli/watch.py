@@ -1,4 +1,4 @@
-"""What `upsample --watch` does: enlarge images as they arrive in a folder, until it is stopped."""
+"""What `upsample --watch` does: enlarge images as they arrive in folders, until a signal stops it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from upsample_cli.batch.inputs import Found, find_inputs, is_folder
 from upsample_cli.batch.outputs import Outputs, outputs_of
 from upsample_cli.batch.plan import Entry, plan_run
 from upsample_cli.batch.record.resume import Resume
-from upsample_cli.batch.run import NoJournal
+from upsample_cli.batch.run import NullJournal
 from upsample_cli.batch.watch import KeptOpen, arrivals
 from upsample_cli.cli.report.console import Report
 from upsample_cli.cli.report.progress import Bars
@@ -33,7 +33,7 @@ from upsample_cli.errors import UsageError
 def watch_upsample(request: Request) -> int:
     """Enlarge images as they arrive, until a signal stops the watch. Returns the exit status.
 
-    The status of a watch that was stopped while it waited is 0, or 1 if an image failed.
+    The status of a watch that is stopped while it waits is 0, or 1 if an image failed.
 
     Raises:
         KeyboardInterrupt: if it was stopped while images were being enlarged. Their unfinished outputs are removed.
@@ -56,8 +56,8 @@ def watch_upsample(request: Request) -> int:
         reporters = stack.enter_context(
             open_reporters(report, request.options, report_path=request.report, gallery_path=None)
         )
-        bars = stack.enter_context(Bars(messages, request.options, is_shown=not request.quiet, waits_for_more=True))
-        session = Session(request, start_s, reporters, bars, NoJournal() if resume is None else resume.record)
+        bars = stack.enter_context(Bars(messages, is_shown=not request.quiet, waits_for_more=True))
+        session = Session(request, start_s, reporters, bars, NullJournal() if resume is None else resume.record)
         executor = KeptOpen(session.executor([], expects_more=True))
         stack.callback(executor.end)
         watch = _Watch(session, target, resume, executor)
@@ -69,12 +69,12 @@ def watch_upsample(request: Request) -> int:
             if session.unfinished:
                 raise
             return status
-    raise AssertionError("a watch has no end of its own")
+    raise AssertionError("`arrivals` does not end")
 
 
 @dataclass(frozen=True, slots=True)
 class _Watch:
-    """State that all rounds of a watch share."""
+    """What all rounds of a watch share."""
 
     session: Session
     target: Outputs
@@ -88,7 +88,7 @@ class _Watch:
             jobs = [entry.job for entry in entries if entry.job is not None]
             self.session.bars.expect(jobs, settled=len(entries) - len(jobs))
             self.session.enlarge(entries, self.executor)
-        self.session.unfinished = 0  # two names of one file give one result
+        self.session.unfinished = 0  # two names of one file have one result
 
     def _rounds(self, found: Sequence[Found]) -> Iterator[list[Entry]]:
         """Plan all files together or, if their outputs collide, one after the other."""
@@ -113,7 +113,7 @@ class _Watch:
 
 
 def _watched(request: Request) -> tuple[Callable[[], Iterator[Found]], Outputs]:
-    """How to look at what is watched, and where outputs go.
+    """(returns the files that exist now, where their outputs go).
 
     Raises:
         UsageError: if an input is not a folder, outputs would become inputs, or an option has no meaning in a watch.
@@ -146,7 +146,7 @@ def _watched(request: Request) -> tuple[Callable[[], Iterator[Found]], Outputs]:
 
 
 def _resumed(request: Request, target: Outputs, stack: contextlib.ExitStack) -> Resume | None:
-    """The record of the watch, locked; None if there is to be none."""
+    """The locked record of the watch; None if it keeps none."""
     folders = [Found(Path(folder), Path(folder)) for folder in request.inputs]
     resume = open_record(request, folders, target, stack)
     check_own_files(request.own_files(resume), ())

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from upsample_cli import signals
-from upsample_cli.atomic.files import remove_temporaries
+from upsample_cli.atomic.temporaries import remove_temporaries
 from upsample_cli.batch.cluster.scheduler import connection_lost
 from upsample_cli.batch.cluster.wire import received
 from upsample_cli.batch.cluster.worker import RunSpec, end, enlarge

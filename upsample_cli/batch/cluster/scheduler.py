@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from upsample_cli.atomic.files import new_token, temporary_path
+from upsample_cli.atomic.temporaries import new_token, temporary_path
 from upsample_cli.batch.cluster.worker import StorageProbe, misfit
 from upsample_cli.enlarge.job import Job
 from upsample_cli.errors import Setting, UpsampleError, UsageError

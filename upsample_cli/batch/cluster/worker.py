@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from upsample_cli.atomic.files import worker_token
+from upsample_cli.atomic.temporaries import worker_token
 from upsample_cli.batch.carry import prepare
 from upsample_cli.batch.cluster.wire import sent
 from upsample_cli.batch.interfaces import Carry
@@ -123,7 +123,7 @@ class _RunOnWorker:
         token = worker_token(spec.token)
         options = shared_out(spec.options, slots)
         assignment = Assignment(options, token, spec.carry, cores=slots, prepare=spec.prepare)
-        self._executor = ProcessExecutor(assignment, slots=slots, watcher=_Nobody(), timeout_s=spec.timeout_s)
+        self._executor = ProcessExecutor(assignment, slots=slots, watcher=_NullWatcher(), timeout_s=spec.timeout_s)
         self._admission = Admission(slots, budget_bytes(spec.options))
         self._changed = threading.Condition()
         self._is_closed = False
@@ -155,8 +155,8 @@ class _RunOnWorker:
         self._executor.close()
 
 
-class _Nobody:
-    """A watcher that ignores everything."""
+class _NullWatcher:
+    """An `interfaces.Watcher` that ignores everything."""
 
     def started(self, job: Job) -> None:
         """See `interfaces.Watcher`."""

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from upsample_cli.atomic.files import new_token, remove_temporaries
+from upsample_cli.atomic.temporaries import new_token, remove_temporaries
 from upsample_cli.batch.paths import RealPaths
 from upsample_cli.batch.plain import failure_json
 from upsample_cli.batch.record.file import DAMAGED, Database, copied, locked, record_errors

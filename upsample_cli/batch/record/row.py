@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from upsample_cli.atomic.files import is_token
+from upsample_cli.atomic.temporaries import is_token
 from upsample_cli.batch.plain import failure_in_json
 from upsample_cli.batch.record.identity import Stamp, is_settings
 from upsample_cli.errors import Failure

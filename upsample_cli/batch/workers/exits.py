@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from upsample_cli.batch.record.identity import stamp_of
 from upsample_cli.batch.record.resume import is_whole_output
-from upsample_cli.batch.workers.queue import Order
+from upsample_cli.batch.workers.started import Order
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import Failure, Setting

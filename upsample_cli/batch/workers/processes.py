@@ -1,7 +1,7 @@
-"""Worker processes: an image that crashes, hangs or eats memory fails alone, and every core works on its own image.
+"""The executor of worker processes: an image that crashes, hangs or exhausts memory fails alone.
 
-One thread (the supervisor) looks after all of them: it alone starts and ends them, reads and writes their pipes. Each
-worker has a pipe of its own and nothing is shared, so that a worker may die at any moment and take nothing with it.
+One thread, the supervisor, starts and ends all workers and reads and writes their pipes. Each worker has a pipe of its
+own and nothing is shared, so that a worker may exit at any moment without harm to the others.
 """
 
 from __future__ import annotations
@@ -19,31 +19,30 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from upsample_cli import signals
-from upsample_cli.atomic.files import temporary_path
+from upsample_cli.atomic.temporaries import temporary_path
 from upsample_cli.batch.interfaces import Watcher
 from upsample_cli.batch.memory import work as work_of
 from upsample_cli.batch.record.identity import stamp_of
 from upsample_cli.batch.workers.exits import failure_of_exit, how_ended, last_result
-from upsample_cli.batch.workers.prestarted import PrestartedWorkers, started_worker
-from upsample_cli.batch.workers.queue import Order, Worker
+from upsample_cli.batch.workers.started import Order, PrestartedWorkers, Worker, started_worker
 from upsample_cli.batch.workers.worker import Assignment
 from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.errors import Failure, Interrupted, Setting, UpsampleError
 from upsample_cli.images.metered import late
 
-_ASSIGNED_WORK = 0.5  # a worker is handed small images until they make up this much work, and again when half is done
-_EXIT_S = 10.0  # from the end of its pipe to that of the process: the system may write a core dump
-_GROWTH_BYTES = 2**29  # a worker that holds so much more than after its first image is replaced by a new one
+_ASSIGNED_WORK = 0.5  # a worker is assigned small images up to this much work, and more when half of it is done
+_EXIT_S = 10.0  # from the end of the pipe to the exit of the process: the system may write a core dump
+_GROWTH_BYTES = 2**29  # a worker that has grown by this much since its first image is replaced
 
 
 class ProcessExecutor:
-    """A `interfaces.Executor` of worker processes, started at once, each importing torch before its first image.
+    """An `interfaces.Executor` of worker processes, all started at once. Each imports torch before its first image.
 
     Args:
         assignment: what each worker receives when it starts.
         slots: number of workers.
         watcher: of the images, called from the supervisor's thread.
-        timeout_s: an image that takes longer fails, and its worker is killed; None for no bound.
+        timeout_s: an image that takes longer fails, and its worker is killed; None for no limit.
         prestarted: workers that have been started already.
     """
 
@@ -96,11 +95,10 @@ class ProcessExecutor:
                 self._start_worker()
             while self._closing_s is None or self._still_closing(self._closing_s):
                 self._assign()
-                self._handle_messages(
-                    wait([self._wakeup_reader, *(each.connection for each in self._workers)], self._wait_s())
-                )
+                connections = [worker.connection for worker in self._workers]
+                self._handle_messages(wait([self._wakeup_reader, *connections], self._wait_s()))
                 self._end_timed_out()
-        except Exception as error:  # as in a thread pool, it belongs to whoever waits for results
+        except Exception as error:  # raised where results are waited for, as in a thread pool
             self._error = error
         for worker in list(self._workers):
             worker.process.kill()
@@ -117,12 +115,12 @@ class ProcessExecutor:
         return bool(self._workers) and not signals.is_hurried() and time.monotonic() < since_s + signals.GRACE_S
 
     def _start_worker(self) -> None:
-        self._workers.append(Worker(*(self._prestarted.take() or started_worker())))
+        self._workers.append(self._prestarted.take() or started_worker())
         self._workers[-1].send(replace(self._assignment, index=self._started))
         self._started += 1
 
     def _assign(self) -> None:
-        """Assign queued images to workers that can take more: a large one, or several small ones."""
+        """Assign queued images to workers that can take more: one large image, or several small ones."""
         if self._error is not None:
             self._give_up(self._queue)
         share = math.ceil(len(self._queue) / max(1, len(self._workers)))
@@ -193,7 +191,7 @@ class ProcessExecutor:
             orders.popleft().future.set_exception(self._error or Interrupted())
 
     def _wait_s(self) -> float | None:
-        """How long to wait for messages before something is due; None for as long as it takes."""
+        """How long to wait for messages before the next timeout; None for any time."""
         if self._closing_s is not None:
             return signals.LOOK_S
         begun_s = [worker.begun_s for worker in self._workers if worker.assigned]
@@ -208,7 +206,7 @@ class ProcessExecutor:
                 self._remove(worker, late(worker.assigned[0].job.input, self._timeout_s).failure)
 
     def _remove(self, worker: Worker, failure: Failure | None = None) -> None:
-        """Handle the exit of a worker: its current image has most likely failed, and its other images are requeued."""
+        """Handle the exit of a worker: its current image has probably failed, and its other images are queued again."""
         is_stopping = self._closing_s is not None or self._error is not None
         worker.process.join(_EXIT_S)
         worker.process.kill()

@@ -1,4 +1,4 @@
-"""Code that runs in a worker process: it takes images from a pipe, one after the other, and sends their results."""
+"""Code that runs in a worker process: it reads images from a pipe, enlarges them in order and sends their results."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from upsample_cli.enlarge.job import Job
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import Interrupted
 
-_EVERY_S = 0.1  # how often it reports rows
-_LATE_S = 0.01  # an assignment that is not there by then comes when the run is planned
+_REPORT_EVERY_S = 0.1
+_ASSIGNMENT_S = 0.01  # an assignment that takes longer comes only when the run is planned
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,10 @@ class Assignment:
     Args:
         options: of the run.
         token: of the run.
-        carry: what is done with an image; by its module and name, so it must have them.
+        carry: enlarges an image; pickled as the name of its module and its own, so it must have both.
         prepare: called first, with the options and `index`; returns the options to use and the name of the device.
-        cores: for this worker's threads that compute.
-        index: of the worker, to choose one of several GPUs by.
+        cores: number of this worker's threads that compute.
+        index: of the worker; chooses one of several GPUs.
     """
 
     options: Options
@@ -53,16 +53,16 @@ class Assignment:
 
 
 def work(connection: Connection[Any, Any]) -> None:
-    """Carry out images until there are no more; the process ends here.
+    """Enlarge images until there are no more; the process ends here.
 
-    It is sent an `Assignment`, lists of jobs, and None to stop. It sends pairs: ("ready", name of the device), ("rows",
-    number), ("ended", (result, bytes of memory it holds)) for every job in order, ("raised", an exception). If the
-    other end is closed, it stops too: a worker does not outlive its run.
+    It receives an `Assignment`, lists of jobs, and None to stop. It sends pairs: ("ready", name of the device),
+    ("rows", number), ("ended", (result, bytes of memory it holds)) for every job in order, ("raised", an exception).
+    It also stops if the other end is closed: a worker does not outlive its run.
     """
     for number in signals.SIGNALS:
-        signal.signal(number, signal.SIG_IGN)  # the run answers them
-    _offer_to_the_oom_killer()
-    with distrust_current_folder(), contextlib.suppress(EOFError, OSError, Interrupted):  # OSError: nobody is there
+        signal.signal(number, signal.SIG_IGN)  # the run handles them
+    _prefer_for_oom_killer()
+    with distrust_current_folder(), contextlib.suppress(EOFError, OSError, Interrupted):  # OSError: the run has gone
         _import_meanwhile(connection)
         assignment: Assignment = connection.recv()
         use_cores(assignment.cores)
@@ -80,14 +80,14 @@ def work(connection: Connection[Any, Any]) -> None:
         except Interrupted:
             raise
         except Exception as error:
-            error.add_note(traceback.format_exc())  # tracebacks do not travel
+            error.add_note(traceback.format_exc())  # a traceback cannot be pickled
             connection.send(("raised", error))
     _leave()
 
 
 def _import_meanwhile(connection: Connection[Any, Any]) -> None:
     """Import what images need until the assignment arrives. A failing import fails again later, with a message."""
-    if not connection.poll(_LATE_S):
+    if not connection.poll(_ASSIGNMENT_S):
         with contextlib.suppress(Exception):
             importlib.import_module("upsample_cli.enlarge.run")
             importlib.import_module("upsample_cli.engine.bands")
@@ -110,7 +110,7 @@ def _listen(connection: Connection[Any, Any], jobs: SimpleQueue[Job | None], sto
 
 
 class _RowReporter:
-    """Reports rows, not too often."""
+    """Reports rows, at most every `_REPORT_EVERY_S`."""
 
     def __init__(self, connection: Connection[Any, Any]) -> None:
         self._connection = connection
@@ -119,13 +119,13 @@ class _RowReporter:
 
     def add(self, rows: int) -> None:
         self._rows += rows
-        if time.monotonic() - self._reported_s >= _EVERY_S:
+        if time.monotonic() - self._reported_s >= _REPORT_EVERY_S:
             self._connection.send(("rows", self._rows))
             self._rows, self._reported_s = 0, time.monotonic()
 
 
-def _offer_to_the_oom_killer() -> None:
-    """When memory runs out, let the system kill a worker and not the run. On Linux."""
+def _prefer_for_oom_killer() -> None:
+    """Make Linux kill a worker, and not the run, when memory runs out."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
 

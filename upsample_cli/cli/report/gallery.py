@@ -1,4 +1,4 @@
-"""`--gallery`: a page that shows each image before and after, prepared during the run."""
+"""`--gallery`: a page that shows each image before and after, prepared while the run goes on."""
 
 from __future__ import annotations
 
@@ -32,11 +32,12 @@ class _NotYetError(Exception):
 
 
 class Gallery:
-    """Collects images for a page on disk, in a thread of its own; a context manager.
+    """Collects images for a page in a temporary file, in a thread of its own; a context manager.
 
     Args:
-        path: the page, in a folder that exists.
-        options: of the run. A page of an earlier run is replaced, anything else under `overwrite` only.
+        path: of the page, in a folder that exists. A page of an earlier run is replaced, any other file only if
+            `options.overwrite` is set.
+        options: of the run.
 
     Raises:
         UsageError: if the page cannot be written.
@@ -48,7 +49,7 @@ class Gallery:
         self._sources: list[OpenedFile] = []
         self._failures: list[str] = []
         check_folder("--gallery", path)
-        check_link("--gallery", path)  # to say so in words of its own
+        check_link("--gallery", path)  # here for its message
         self._may_replace = options.overwrite or _is_page(path)
         _check_writable(path, overwrite=self._may_replace)
         self._articles = tempfile.TemporaryFile()  # noqa: SIM115  closed by __exit__
@@ -112,7 +113,7 @@ class Gallery:
                 return preview(before, after, shape, frame=self._options.frame), ""
         except UpsampleError as error:
             return None, sentence(error.failure)
-        except (OSError, ValueError, MemoryError) as error:  # one missing image is better than no page
+        except (OSError, ValueError, MemoryError) as error:  # a page that lacks an image is better than no page
             return None, f"{result.output}: cannot be shown: {type(error).__name__}"
 
 
@@ -132,7 +133,6 @@ def _check_writable(path: Path, *, overwrite: bool) -> None:
             raise _NotYetError
     except OutputExistsError as error:
         raise UsageError(f"{path} exists already", "give --gallery another name, or add --overwrite") from error
-    except UpsampleError as error:
-        raise UsageError(error.cause, "give --gallery another name") from error
-    except OSError as error:
-        raise UsageError(writing_error(path, error).cause, "give --gallery another name") from error
+    except (UpsampleError, OSError) as error:
+        cause = error.cause if isinstance(error, UpsampleError) else writing_error(path, error).cause
+        raise UsageError(cause, "give --gallery another name") from error

@@ -1,4 +1,4 @@
-"""Escapes text from files, names and other programs: a terminal would obey escape sequences in it."""
+"""Escapes text from files, names and other programs: a terminal would execute escape sequences in it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def traceback_of(error: BaseException) -> str:
 
 @contextmanager
 def only_printable() -> Iterator[None]:
-    """Escape Python's own messages on stderr too: warnings, logs, and errors that end a thread."""
+    """Also escape what Python itself writes to stderr: warnings, logs, and errors that end a thread."""
     record, warning, thread = logging.getLogRecordFactory(), warnings.formatwarning, threading.excepthook
     logging.setLogRecordFactory(_Record)
     warnings.formatwarning = lambda *args, **named: lines(warning(*args, **named))
@@ -53,7 +53,7 @@ class _Record(logging.LogRecord):
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         if self.exc_info and self.exc_info[1] is not None:
-            self.exc_text = traceback_of(self.exc_info[1])  # formatters use it if it is set
+            self.exc_text = traceback_of(self.exc_info[1])  # formatters use it instead of their own
 
     def getMessage(self) -> str:  # noqa: N802  the name is logging's
         return lines(super().getMessage())

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from threading import Lock
 from typing import TypeVar
@@ -14,14 +12,13 @@ from typing import TypeVar
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.constrain import Constrain
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
 from rich.text import Text
 
 from upsample_cli.cli.report.figures import figure
 from upsample_cli.cli.report.printable import one_line
 from upsample_cli.enlarge.job import Job, Result
-from upsample_cli.enlarge.options import Options
 
 Item = TypeVar("Item")
 
@@ -36,39 +33,29 @@ _SHOWN_IN_FLIGHT = 4
 _CTRL_C_COLUMNS = 2  # the ^C that a terminal prints stays in the last line of the bars, and is erased with it
 
 
-@dataclass(slots=True)
-class _InFlight:
-    name: str
-    height: int
-    row_pixels: float
-    rows: int = 0
-
-
 class Bars:
     """A `Watcher` that draws bars; a context manager. Its end erases them.
 
     Args:
         console: where to draw. Without a terminal there are no bars, but a line every `LINE_EVERY_S`.
-        options: of the run; they determine the sizes of outputs.
         is_shown: whether to print anything.
         waits_for_more: the run does not end when all known images are done.
     """
 
-    def __init__(self, console: Console, options: Options, *, is_shown: bool, waits_for_more: bool = False) -> None:
-        self._options = options
-        self._waits_for_more = waits_for_more
-        self._in_flight: dict[Job, _InFlight] = {}
-        self._lock = Lock()
-        self._count = self._done = self._settled = 0
-        self._failed: set[Path] = set()
-        self._pixels = self._done_pixels = 0.0  # of outputs
-        self._samples: deque[tuple[float, int, float]] = deque([(time.monotonic(), 0, 0.0)])
-        self._said_s = time.monotonic()
-        self._console = console
-        self._is_shown = is_shown
+    def __init__(self, console: Console, *, is_shown: bool, waits_for_more: bool = False) -> None:
+        self._console, self._is_shown, self._waits_for_more = console, is_shown, waits_for_more
         is_terminal = console.file.isatty()  # console.is_terminal is also true under FORCE_COLOR
+        self._total = _progress(console, TimeRemainingColumn(), window_s=_WINDOW_S if is_terminal else 2 * LINE_EVERY_S)
+        self._pixels = self._total.add_task("", total=0)  # of outputs
+        self._images = self._total.add_task("", total=0)
+        self._in_flight = _progress(console)
+        self._tasks: dict[Job, TaskID] = {}
+        self._settled = self._ended = self._ended_pixels = 0
+        self._failed: set[Path] = set()
+        self._lock = Lock()
+        self._said_s = time.monotonic()
         per_s = _WAITING_REFRESHES_PER_S if waits_for_more else _REFRESHES_PER_S
-        self._live = _live(console, self, per_s) if is_shown and is_terminal else None
+        self._live = _live(console, per_s, self) if is_shown and is_terminal else None
 
     def expect(self, jobs: Iterable[Job], *, settled: int = 0) -> None:
         """Add jobs to the total.
@@ -77,9 +64,9 @@ class Bars:
             settled: number of images that already have a result.
         """
         self._settled += settled
-        for job in jobs:
-            self._count += 1
-            self._pixels += self._row_pixels(job) * job.height
+        pixels = [math.prod(job.size) for job in jobs]
+        self._total.update(self._pixels, total=sum(pixels, start=self._total.tasks[0].total or 0))
+        self._total.update(self._images, total=len(pixels) + (self._total.tasks[1].total or 0))
 
     def __enter__(self) -> Bars:
         if self._live is not None:
@@ -93,24 +80,27 @@ class Bars:
     def started(self, job: Job) -> None:
         """See `Watcher`."""
         with self._lock:
-            if not self._done_pixels and not self._in_flight:  # the import of torch does not count
-                self._samples[0] = (time.monotonic(), 0, 0.0)
-            self._in_flight[job] = _InFlight(one_line(job.input.name), job.height, self._row_pixels(job))
+            if not self._ended and not self._tasks:  # the import of torch does not count
+                self._total.reset(self._pixels)
+                self._total.reset(self._images)
+                self._measure()
+            name, pixels = one_line(job.input.name), math.prod(job.size)
+            self._tasks[job] = self._in_flight.add_task("", total=job.height, name=name, pixels=pixels)
 
     def advanced(self, job: Job, rows: int) -> None:
         """See `Watcher`."""
         with self._lock:
-            if (image := self._in_flight.get(job)) is not None:  # a worker's message may arrive after its result
-                image.rows += rows
-                self._done_pixels += rows * image.row_pixels
+            if (task := self._tasks.get(job)) is not None:  # a worker's message may arrive after its result
+                self._in_flight.advance(task, rows)
         self._say_line()
 
     def ended(self, job: Job) -> None:
         """See `Watcher`."""
         with self._lock:
-            image = self._in_flight.pop(job, None) or _InFlight("", job.height, self._row_pixels(job))
-            self._done_pixels += (image.height - image.rows) * image.row_pixels  # a failed image is done too
-            self._done += 1
+            if (task := self._tasks.pop(job, None)) is not None:
+                self._in_flight.remove_task(task)
+            self._ended += 1
+            self._ended_pixels += math.prod(job.size)  # a failed image is done too
 
     def result(self, result: Result) -> None:
         """Add a result."""
@@ -127,54 +117,44 @@ class Bars:
 
     def _lines(self, *, is_narrow: bool) -> Iterator[RenderableType]:
         with self._lock:
-            in_flight = list(self._in_flight.values())
+            in_flight = self._in_flight.tasks
+            self._measure()
         if is_narrow:
             yield Text(self._title(), no_wrap=True, overflow="ellipsis")
-        share = self._done_pixels / self._pixels if self._pixels else 0.0
-        yield _bar_line("" if is_narrow else self._title(), share, self._time_left())
+        self._total.update(self._pixels, description="" if is_narrow else self._title())
+        yield self._total.make_tasks_table(self._total.tasks[:1])
         yield self._facts(len(in_flight))
-        for image in in_flight[:_SHOWN_IN_FLIGHT]:
-            yield _bar_line(_shortened(image.name, 18 if is_narrow else 40), image.rows / image.height)
+        for task in in_flight[:_SHOWN_IN_FLIGHT]:
+            self._in_flight.update(task.id, description=_shortened(task.fields["name"], 18 if is_narrow else 40))
+            yield self._in_flight.make_tasks_table([task])
 
-    def _row_pixels(self, job: Job) -> float:
-        """Pixels of the output for each row of the input."""
-        planned = Result.planned(job)
-        return (planned.output_height or 0) * (planned.output_width or 0) / job.height
+    def _measure(self) -> tuple[Task, Task]:
+        """Bring the totals up to date; rich derives the speed from the amounts at these moments."""
+        begun = sum(task.percentage / 100 * task.fields["pixels"] for task in self._in_flight.tasks)
+        pixels, images = self._total.tasks
+        self._total.advance(self._pixels, self._ended_pixels + begun - pixels.completed)
+        self._total.advance(self._images, self._ended - images.completed)
+        return pixels, images
 
     def _title(self) -> str:
-        title = f"{self._done + self._settled:,} of {self._count + self._settled:,} images"
-        return f"{title}; waiting for more" if self._waits_for_more and self._done == self._count else title
+        images = self._total.tasks[1]
+        count = int(images.total or 0)
+        title = f"{self._ended + self._settled:,} of {count + self._settled:,} images"
+        return f"{title}; waiting for more" if self._waits_for_more and self._ended == count else title
 
     def _facts(self, in_flight: int) -> Text:
         facts = Text(no_wrap=True, overflow="ellipsis")
         if self._failed:
             facts.append(f"{len(self._failed):,} failed", style="bold red")
             facts.append(", ")
-        is_starting = not (in_flight or self._done)
+        is_starting = not (in_flight or self._ended)
         facts.append("starting" if is_starting else ", ".join([*self._rates(), f"{in_flight} in flight"]), style="cyan")
         return facts
 
-    def _speed(self) -> tuple[float, float]:
-        """(images, pixels) per second, over the last `_WINDOW_S`."""
-        now_s = time.monotonic()
-        with self._lock:
-            samples = self._samples
-            samples.append((now_s, self._done, self._done_pixels))
-            while len(samples) > 2 and samples[1][0] < now_s - _WINDOW_S:
-                samples.popleft()
-            start_s, done, pixels = samples[0]
-            elapsed_s = max(now_s - start_s, 1e-3)
-            return (self._done - done) / elapsed_s, (self._done_pixels - pixels) / elapsed_s
-
     def _rates(self) -> list[str]:
-        images, pixels = self._speed()
+        pixels, images = (task.speed for task in self._total.tasks)
         rates = [f"{figure(images)} images/s"] if images else []
         return [*rates, f"{figure(pixels / 1e6)} MP/s"] if pixels else rates
-
-    def _time_left(self) -> str:
-        pixels = self._speed()[1]
-        left_s = (self._pixels - self._done_pixels) / pixels if pixels else None
-        return "-:--:--" if left_s is None else str(timedelta(seconds=round(left_s)))
 
     def _say_line(self) -> None:
         if not self._is_shown or self._live is not None:
@@ -183,8 +163,10 @@ class Bars:
             if time.monotonic() - self._said_s < LINE_EVERY_S:
                 return
             self._said_s = time.monotonic()
+            pixels, _ = self._measure()
         failed = [f"{len(self._failed):,} failed"] if self._failed else []
-        line = ", ".join([self._title(), *failed, *self._rates(), f"{self._time_left()} left"])
+        left = TimeRemainingColumn().render(pixels)
+        line = ", ".join([self._title(), *failed, *self._rates(), f"{left} left"])
         self._console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
@@ -195,16 +177,11 @@ def counted(items: Iterable[Item], what: str, console: Console, *, is_shown: boo
         return
     count = 0
     start_s = time.monotonic()
-    live = Live(
-        get_renderable=lambda: Text(f"{count:,} {what}", style="cyan"),
-        console=console,
-        transient=True,
-        redirect_stdout=False,
-        refresh_per_second=_REFRESHES_PER_S,
-    )
+    live = _live(console, _REFRESHES_PER_S)
     try:
         for item in items:
             count += 1
+            live.update(Text(f"{count:,} {what}", style="cyan"))
             if not live.is_started and time.monotonic() - start_s > _PATIENCE_S:
                 live.start()
             yield item
@@ -212,7 +189,7 @@ def counted(items: Iterable[Item], what: str, console: Console, *, is_shown: boo
         live.stop()
 
 
-def _live(console: Console, shown: RenderableType, refreshes_per_s: float) -> Live:
+def _live(console: Console, refreshes_per_s: float, shown: RenderableType | None = None) -> Live:
     # stdout is not redirected: results in a pipe must not appear on the terminal.
     return Live(
         shown, console=console, transient=True, redirect_stdout=False, refresh_per_second=refreshes_per_s,
@@ -220,17 +197,15 @@ def _live(console: Console, shown: RenderableType, refreshes_per_s: float) -> Li
     )  # fmt: skip
 
 
-def _bar_line(title: str, share: float, *ends: str) -> Table:
-    line = Table.grid(expand=True, padding=(0, 1))
-    cells: list[RenderableType] = [ProgressBar(total=1.0, completed=min(share, 1.0)), f"{share:>4.0%}", *ends]
-    if title:
-        line.add_column(no_wrap=True, overflow="ellipsis")
-        cells.insert(0, Text(title))
-    line.add_column(ratio=1)
-    for _ in range(len(cells) - len(line.columns)):
-        line.add_column(no_wrap=True, justify="right")
-    line.add_row(*cells)
-    return line
+def _progress(console: Console, *ends: ProgressColumn, window_s: float = _WINDOW_S) -> Progress:
+    """Bars to draw as a part of something else, each with a title and its share of the work."""
+    title = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
+    bar = BarColumn(bar_width=None, table_column=Column(ratio=1))
+    share = TextColumn("{task.percentage:>3.0f}%", table_column=Column(no_wrap=True))
+    return Progress(
+        title, bar, share, *ends, console=console, expand=True, auto_refresh=False,
+        speed_estimate_period=window_s, get_time=time.monotonic,
+    )  # fmt: skip
 
 
 def _shortened(name: str, columns: int) -> str:

@@ -39,8 +39,8 @@ class Reporters:
         """Report the end of the run. Returns the exit status.
 
         Args:
-            left: number of images not done when the run was stopped; None if it was not stopped. A stopped run writes
-                no gallery; the next run writes it.
+            left: number of images not done when the run was stopped; None if it was not stopped. A stopped run does
+                not write its gallery; the next run writes it.
         """
         errors = [self.file.error] if self.file is not None else []
         if self.gallery is not None and left is None:
