@@ -12,7 +12,7 @@ from benchmarks.engine import Case, has_alpha, image
 from benchmarks.harness import Row, race
 from upsample_cli import upsample
 from upsample_cli.engine.devices import device_support
-from upsample_cli.engine.exact import fitted
+from upsample_cli.engine.exact import exact_form
 from upsample_cli.engine.routes.plain import PlainRoute
 from upsample_cli.engine.routes.race import cuda_routes
 from upsample_cli.engine.routes.select import chosen_route
@@ -62,7 +62,7 @@ def contenders(case: Case) -> dict[str, Callable[[], Any]]:
 def _routes(case: Case, there: torch.Tensor) -> dict[str, Callable[[], Any]]:
     """Every route that can be made, on a tile of the case's whole image; the first line is the one that is taken."""
     device, channels = there.device, there.shape[2]
-    kernel, arithmetic = fitted(kernel_named(case.kernel, case.factor), there.dtype, has_alpha=has_alpha(case))
+    kernel, arithmetic = exact_form(kernel_named(case.kernel, case.factor), there.dtype, has_alpha=has_alpha(case))
     core = [length - 2 * kernel.halo for length in there.shape[:2]]
     out = torch.empty(core[0] * case.factor, core[1] * case.factor, channels, dtype=there.dtype, device=device)
     taken = chosen_route(kernel, arithmetic, channels, device)

@@ -22,7 +22,7 @@ from upsample_cli import upsample
 from upsample_cli.engine.bands import Settings, enlarged_bands
 from upsample_cli.engine.cores import core_count
 from upsample_cli.engine.devices import pick_device
-from upsample_cli.engine.exact import fitted
+from upsample_cli.engine.exact import exact_form
 from upsample_cli.kernels.kernel import kernel_named
 
 Pixels = NDArray[Any]
@@ -114,7 +114,7 @@ def contenders(case: Case, pixels: Pixels) -> dict[str, Callable[[], Any]]:
 def _in_bands(pixels: Pixels, case: Case) -> None:
     """Every band is let go as soon as the next is asked for: its memory serves again."""
     rows = torch.from_numpy(pixels)
-    kernel, arithmetic = fitted(kernel_named(case.kernel, case.factor), rows.dtype)
+    kernel, arithmetic = exact_form(kernel_named(case.kernel, case.factor), rows.dtype)
     settings = Settings(kernel, "replicate", pick_device("cpu"))
     shape = (len(pixels), pixels.shape[1], pixels.shape[2])
     bands = enlarged_bands(lambda first, last: rows[first:last], shape, settings=settings, arithmetic=arithmetic)

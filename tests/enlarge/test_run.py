@@ -107,8 +107,8 @@ def test_a_loss_is_a_warning_and_with_strict_an_error():
         ({"quality": 10}, "give 0 to 9"),
         ({"format": "psd"}, "choose one of jpeg, png"),
         ({"device": "gpu"}, "choose one of auto, cpu, cuda"),
-        ({"device": "cuda:999"}, "choose --device auto or one of cpu"),
-        ({"memory_bytes": 1000}, "give --memory [0-9]+ or more"),
+        ({"device": "cuda:999"}, "choose device=auto or one of cpu"),
+        ({"memory_bytes": 1000}, "give memory_bytes=[0-9]+ or more"),
     ],
 )
 def test_an_option_out_of_range_is_a_usage_error_that_says_the_range(options, said):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from upsample_cli.engine.bands import Settings, enlarged_bands
 from upsample_cli.engine.devices import pick_device
-from upsample_cli.engine.exact import fitted
+from upsample_cli.engine.exact import exact_form
 from upsample_cli.errors import UsageError
 from upsample_cli.geometry.tiles import BORDERS, Border
 from upsample_cli.kernels.choice import chosen_kernel
@@ -124,8 +124,8 @@ def _enlarged(pixels: torch.Tensor, settings: Settings, has_alpha: bool) -> torc
         )
     height, width, channels = pixels.shape
     if reason := misfit(settings.kernel, channels, has_alpha=has_alpha):
-        raise UsageError(*reason)
-    kernel, arithmetic = fitted(settings.kernel, dtype, has_alpha=has_alpha)
+        raise UsageError(*reason, kind="no-kernel")
+    kernel, arithmetic = exact_form(settings.kernel, dtype, has_alpha=has_alpha)
     factor = kernel.factor
     out = _empty((height * factor, width * factor, channels), dtype, pixels.device)
     for _ in enlarged_bands(

@@ -15,7 +15,7 @@ from upsample_cli.engine.exact import Arithmetic
 from upsample_cli.engine.pool import compute_pool, computed_ahead
 from upsample_cli.engine.routes.plain import Route
 from upsample_cli.engine.routes.select import chosen_route
-from upsample_cli.errors import DeviceError, Interrupted, UsageError
+from upsample_cli.errors import DeviceError, Interrupted, Setting, UsageError
 from upsample_cli.geometry.tiles import Border, Plan, Tile, plan_for_budget
 from upsample_cli.kernels.kernel import Kernel
 
@@ -125,7 +125,10 @@ class _Run:
         )
         if budget is not None and budget < bytes_per_pixel * _LEAST_TILE_PIXELS:
             least = bytes_per_pixel * _LEAST_TILE_PIXELS * share
-            raise UsageError("the memory budget is too small for a single tile", f"give --memory {least} or more")
+            raise UsageError(
+                "the memory budget is too small for a single tile",
+                ("give ", Setting("memory_bytes", least), " or more"),
+            )
         return plan_for_budget(
             height,
             width,
@@ -181,6 +184,8 @@ class _Run:
 
 def _route(settings: Settings, arithmetic: Arithmetic, channels: int) -> Route:
     if settings.device.type == "mps" and arithmetic.sum_dtype == torch.float64:
-        raise DeviceError("mps has no float64, which exact sums of this image at this factor need", "use --device cpu")
+        raise DeviceError(
+            "mps has no float64, which exact sums of this image at this factor need", ("use ", Setting("device", "cpu"))
+        )
     with torch.inference_mode():
         return chosen_route(settings.kernel, arithmetic, channels, settings.device)

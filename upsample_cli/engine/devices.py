@@ -10,7 +10,7 @@ import torch
 from upsample_cli.engine import cores
 from upsample_cli.engine.exact import Arithmetic
 from upsample_cli.engine.routes.plain import PlainRoute, Route
-from upsample_cli.errors import DeviceError
+from upsample_cli.errors import DeviceError, Setting
 from upsample_cli.kernels.kernel import Kernel
 
 CACHE_BYTES = 12 * 2**20
@@ -40,7 +40,10 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cuda:0" if "cuda:0" in available else "cpu")
     wanted = {"cuda": "cuda:0", "mps:0": "mps"}.get(name, name)  # torch numbers the device of a tensor
     if wanted not in available:
-        raise DeviceError(f"there is no device {name!r} here", f"choose --device auto or one of {', '.join(available)}")
+        raise DeviceError(
+            f"there is no device {name!r} here",
+            ("choose ", Setting("device", "auto"), f" or one of {', '.join(available)}"),
+        )
     return torch.device(wanted)
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from upsample_cli.errors import GeometryError, ImageError, UsageError
+from upsample_cli.errors import GeometryError, ImageError, Setting, UsageError, joined
 from upsample_cli.kernels.kernel import KERNEL_NAMES, Kernel, kernel_named
 from upsample_cli.kernels.profiles import checked_factor
 from upsample_cli.kernels.rounding import rounded_phases
@@ -91,7 +91,7 @@ def _read_file(place: str, factor: int, _stamp: tuple[int, int]) -> tuple[Kernel
         weights = read_weights(place)
         made_for = fitted_factor(weights.path)
     except ImageError as error:  # a fault of the run, not of one image
-        raise UsageError(f"kernel {error.cause}", error.next_step) from error
+        raise UsageError(joined(f"kernel {error.path}: ", error.cause), error.next_step) from error
     _refuse_bias(weights)
     if made_for not in (None, factor):
         raise GeometryError(f"kernel {weights.path} was fitted for factor {made_for}", f"enlarge {made_for} times")
@@ -106,7 +106,7 @@ def _refuse_bias(weights: Weights) -> None:
     if weights.bias is not None and weights.bias.any():
         raise UsageError(
             f"kernel {weights.path}: beside {weights.key} lies a bias, made for the network's own range of pixels",
-            "remove it, or apply the layer as it is with tconv run --weights",
+            ("remove it, or apply the layer as it is with tconv run ", Setting("weights")),
         )
 
 

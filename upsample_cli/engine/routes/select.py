@@ -12,13 +12,13 @@ import torch
 from upsample_cli.engine.devices import device_support
 from upsample_cli.engine.exact import Arithmetic
 from upsample_cli.engine.routes.plain import PlainRoute, Route
-from upsample_cli.engine.routes.quantized import QuantisedRoute, int8_copies
+from upsample_cli.engine.routes.quantized import QuantizedRoute, int8_copies
 from upsample_cli.engine.routes.row_phases import RowPhaseRoute
 from upsample_cli.engine.routes.separable import SeparableRoute
 from upsample_cli.engine.routes.uniform_alpha import UniformAlphaRoute
 from upsample_cli.kernels.kernel import Kernel
 
-FastRoute = SeparableRoute | QuantisedRoute | RowPhaseRoute
+FastRoute = SeparableRoute | QuantizedRoute | RowPhaseRoute
 
 _MOST_COPIES = 3
 """With more copies of the pixels than this, float sums are faster than sums of bytes. Measured."""
@@ -45,8 +45,8 @@ def chosen_route(kernel: Kernel, arithmetic: Arithmetic, channels: int, device: 
 def _fast_routes(kernel: Kernel, arithmetic: Arithmetic) -> list[type[FastRoute]]:
     """Candidates of a CPU, fastest first. Constructing one may fail."""
     bytes_only = arithmetic.pixel_dtype == torch.uint8 and not arithmetic.has_alpha
-    is_quantised = bytes_only and int8_copies(kernel) <= _MOST_COPIES
-    return [SeparableRoute, QuantisedRoute, RowPhaseRoute] if is_quantised else [SeparableRoute, RowPhaseRoute]
+    is_quantized = bytes_only and int8_copies(kernel) <= _MOST_COPIES
+    return [SeparableRoute, QuantizedRoute, RowPhaseRoute] if is_quantized else [SeparableRoute, RowPhaseRoute]
 
 
 def agreeing(
