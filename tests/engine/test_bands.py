@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 
-from upsample_cli.engine import bands, cores, devices, pool
+from upsample_cli.engine import bands, cores, pool, support
 from upsample_cli.engine.bands import Settings, enlarged_bands
 from upsample_cli.engine.borders import padded_tile
 from upsample_cli.engine.cuda import CudaSupport
@@ -479,7 +479,7 @@ def test_plans_of_the_engine_are_plans_of_the_kernel():
 def test_tiles_on_a_cpu_fit_its_cache_however_large_the_budget(budget_bytes):
     run = bands._Run(settings_of(budget_bytes=budget_bytes), SIXTEEN, 3)
     plan = run.plan(5000, 7000)
-    assert plan.tile_height * plan.tile_width * 2 * 2 * 3 * run._route.bytes_per_value <= devices.CACHE_BYTES
+    assert plan.tile_height * plan.tile_width * 2 * 2 * 3 * run._route.bytes_per_value <= support.CACHE_BYTES
 
 
 def test_a_small_image_is_shared_out_among_the_cores(monkeypatch):

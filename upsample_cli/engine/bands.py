@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from upsample_cli.engine.borders import padded_tile
-from upsample_cli.engine.devices import device_support
+from upsample_cli.engine.devices import device_support, work_of_caller
 from upsample_cli.engine.exact import Arithmetic
 from upsample_cli.engine.pool import compute_pool, computed_ahead
 from upsample_cli.engine.routes.plain import Route
@@ -80,7 +80,7 @@ def enlarged_bands(
             span = band[0].rows
             target = None if out is None else out[span.start * factor : span.stop * factor]
             rows = read_rows(span.first, span.last)
-            yield _Taken(band, rows, target, run.device.work_of_caller(rows, target))
+            yield _Taken(band, rows, target, work_of_caller(settings.device, rows, target))
 
     for made in computed_ahead(run.compute_band, taken(), count=run.device.bands_in_flight - 1):
         raise_if_set(stop)

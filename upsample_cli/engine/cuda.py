@@ -1,7 +1,7 @@
 """CUDA: exact convolutions, a stream for each thread, pinned memory, sizes of tiles.
 
 A band goes to the device, through the route and back on the stream of the thread that computes it. Several threads do
-so at once (`devices.LANES`): while one band is computed, the next is on its way up and the last on its way down.
+so at once (`support.LANES`): while one band is computed, the next is on its way up and the last on its way down.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
-from upsample_cli.engine.devices import LANES, MOST_TILE_BYTES, DeviceSupport
 from upsample_cli.engine.exact import Arithmetic
 from upsample_cli.engine.routes.plain import Route
 from upsample_cli.engine.routes.race import raced_route
+from upsample_cli.engine.support import LANES, MOST_TILE_BYTES, DeviceSupport
 from upsample_cli.kernels.kernel import Kernel
 
 TILE_VALUES = 2**24
@@ -73,9 +73,8 @@ class CudaSupport(DeviceSupport):
                 setattr(owner, name, value)
             yield
 
-    def work_of_caller(self, *tensors: torch.Tensor | None) -> torch.cuda.Event | None:
+    def work_of_caller(self) -> torch.cuda.Event | None:
         """See `DeviceSupport`."""
-        super().work_of_caller(*tensors)
         event: torch.cuda.Event = torch.cuda.current_stream(self.device).record_event()
         return event
 

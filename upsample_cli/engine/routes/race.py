@@ -11,8 +11,8 @@ from functools import partial
 import torch
 
 from upsample_cli.engine.exact import Arithmetic
+from upsample_cli.engine.routes.agreement import agreeing, applied
 from upsample_cli.engine.routes.plain import PlainRoute, Route
-from upsample_cli.engine.routes.select import agreeing, applied
 from upsample_cli.kernels.kernel import Kernel, spread
 
 _TIMED_OUTPUTS = 2**24
