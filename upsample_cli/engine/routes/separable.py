@@ -79,7 +79,7 @@ class SeparableRoute:
         lanes = module.lanes(sums.code)
         order, first_columns, weights, advance = _columns(taps, firsts, channels, lanes)
         if arithmetic.has_alpha and lanes % channels:
-            raise ValueError("the alpha of some pixels of a vector lies in another")
+            raise ValueError("a vector splits a pixel, so its alpha is in another")
         alpha_lanes = np.arange(lanes) // channels * channels + channels - 1
         self._settings = (
             sums.code, kernel.factor, taps.shape[1], 2 * axis.halo + 1, len(order), advance,
@@ -160,5 +160,5 @@ def _columns(taps: Table, firsts: Table, channels: int, lanes: int) -> tuple[Tab
     first = taken.min(axis=1)
     order = taken - first[:, None]
     if order.max() >= lanes:
-        raise ValueError("the inputs of a vector lie too far apart for one")
+        raise ValueError("the inputs of a vector do not fit in one")
     return order, first, np.ascontiguousarray(taps[phase].transpose(0, 2, 1)), lanes // common * channels
