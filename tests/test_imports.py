@@ -19,22 +19,13 @@ TORCH_AT_ONCE = {
     *(
         f"upsample_cli.engine.{name}"
         for name in (
-            "arrays",
-            "bands",
-            "borders",
-            "cuda",
-            "devices",
-            "exact",
-            "layer",
-            "pool",
-            "resize",
-            "resize_axes",
+            "arrays", "bands", "borders", "cuda", "devices", "exact", "layer", "pool", "resize", "resize_axes",
             "support",
         )
     ),
     "upsample_cli.engine.routes",
     "upsample_cli.tconv.run.apply",
-}
+}  # fmt: skip
 """Modules and packages that may import torch at module level. Whoever imports them pays for it."""
 
 HOMES = {

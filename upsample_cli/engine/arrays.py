@@ -45,7 +45,7 @@ def upsample(
         factor: 1 to 64.
         kernel: "bilinear", "nearest", "bicubic", "lanczos3" or another name in `kernel.KERNEL_NAMES`, or a file of
             weights, `FILE` or `FILE:KEY`: .safetensors, .pt, .pth or .npy.
-        border: what fills the outside: "replicate" the edge, "reflect" the image, or "zeros" as in the bare layer.
+        border: what fills the outside: "replicate" the edge, "reflect" the image, or "zeros" as in the plain layer.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps"; by default the tensor's own, and the CPU for arrays.
         has_alpha: the last channel is straight opacity; colour is premultiplied by it before the layer.
         memory: budget for working memory, in bytes or as "2G".
@@ -56,7 +56,7 @@ def upsample(
         exact value rounded half up. Not differentiable: for training use `bilinear_layer`.
 
     Raises:
-        UsageError: if an argument has another value.
+        UsageError: if an argument has a value not listed here.
 
     >>> upsample(np.array([[0, 100]], dtype=np.uint8), 2)
     array([[  0,  25,  75, 100],

@@ -39,9 +39,9 @@ def device_support(device: torch.device) -> DeviceSupport:
 
 
 def work_of_caller(device: torch.device, *tensors: torch.Tensor | None) -> torch.cuda.Event | None:
-    """What the calling thread has queued on a device so far, for `own_stream` to wait for.
+    """The work that the calling thread has queued on a device so far, for `own_stream` to wait for.
 
-    When this returns, what the thread has queued on the other devices of the tensors is done.
+    When this returns, the other devices of the tensors have done the work that the thread has queued on them.
     """
     for tensor in tensors:
         if tensor is not None and tensor.device != device:

@@ -1,4 +1,4 @@
-"""What the engine needs from the device that computes; here from the CPU and MPS. `cuda.py` has it for CUDA."""
+"""What the engine needs from the device that computes: here on the CPU and MPS, in `cuda.py` on CUDA."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class DeviceSupport:
 
     @property
     def bands_in_flight(self) -> int:
-        """How many bands are computed at once, counting the one that is waited for."""
+        """How many bands are computed at once, including the one that the caller waits for."""
         return cores.core_count() + 2 if self.device.type == "cpu" else LANES
 
     def tile_bytes(self, image_bytes: int, *, bytes_per_value: int, is_resident: bool) -> int:  # noqa: ARG002
@@ -54,15 +54,15 @@ class DeviceSupport:
 
     @contextmanager
     def exact_convolutions(self, *, stride: int) -> Iterator[None]:  # noqa: ARG002
-        """Settings of torch under which convolutions sum their products exactly. Here those of the caller are."""
+        """Settings of torch under which convolutions sum their products exactly. Here the caller's settings do."""
         yield
 
     def work_of_caller(self) -> torch.cuda.Event | None:
-        """What the calling thread has queued on this device so far, for `own_stream` to wait for."""
+        """The work that the calling thread has queued on this device so far, for `own_stream` to wait for."""
         return None
 
     def wait_for_caller(self) -> None:
-        """Wait until what the calling thread has queued on this device is done."""
+        """Wait until this device has done the work that the calling thread has queued on it."""
 
     @contextmanager
     def own_stream(self, after: torch.cuda.Event | None) -> Iterator[None]:  # noqa: ARG002
@@ -74,7 +74,7 @@ class DeviceSupport:
         return torch.empty(shape, dtype=dtype)
 
     def empty_like(self, out: torch.Tensor) -> torch.Tensor:
-        """Memory of the device for what `fetch` will copy to `out`."""
+        """Memory of the device for the pixels that `fetch` will copy to `out`."""
         return torch.empty(out.shape, dtype=out.dtype, device=self.device)
 
     def send(self, tile: torch.Tensor) -> torch.Tensor:

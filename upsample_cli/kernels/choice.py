@@ -31,7 +31,7 @@ _LARGEST_GAIN = 1024
 _MOST_SIDE = 256
 """Of a weight file: twice the bilinear kernel of the largest factor."""
 _MOST_WEIGHTS = 2**22
-"""Twice those of a layer of 21 channels at factor 32. Python's integers take seconds for this many."""
+"""Twice those of a layer of 21 channels at factor 32. This many Python integers take seconds."""
 
 
 def chosen_kernel(text: str, factor: int) -> Kernel:
@@ -41,8 +41,8 @@ def chosen_kernel(text: str, factor: int) -> Kernel:
     it has changed.
 
     Raises:
-        UsageError: if there is no such name or file, the file cannot be read, or it also has a bias for the weight,
-            because the range of pixels that the bias assumes is unknown.
+        UsageError: if there is no such name or file, the file cannot be read, or it also has a bias for the weight:
+            the range of pixels that the bias assumes is unknown.
         GeometryError: if a layer with its weight cannot enlarge images `factor` times, or it was fitted for another
             factor.
 
@@ -95,7 +95,7 @@ def _read_file(place: str, factor: int, _stamp: tuple[int, int]) -> tuple[Kernel
     _refuse_bias(weights)
     if made_for not in (None, factor):
         raise GeometryError(f"kernel {weights.path} was fitted for factor {made_for}", f"enlarge {made_for} times")
-    _check_count(place, weights.weight.size)  # before they become Python's integers
+    _check_count(place, weights.weight.size)  # before they become Python integers
     _check_side(place, max(weights.weight.shape[-2:]))
     kernel = kernel_of_weights(place, factor, weights.weight.ravel().tolist(), weights.weight.shape)
     warning = unflat_warning(weights.weight, factor)

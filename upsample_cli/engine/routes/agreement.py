@@ -14,7 +14,7 @@ from upsample_cli.kernels.kernel import Kernel
 def agreeing(
     candidates: Iterable[Callable[[], Route]], plain: PlainRoute, kernel: Kernel, arithmetic: Arithmetic, channels: int
 ) -> Iterator[Route]:
-    """The candidates that can be made here and give the pixels of the plain layer, in their order."""
+    """The candidates that this machine can run and that give the pixels of the plain layer, in their order."""
     for candidate in candidates:
         try:
             route = candidate()
@@ -50,7 +50,7 @@ def _agrees(route: Route, plain: PlainRoute, kernel: Kernel, arithmetic: Arithme
 
 
 def applied(route: Route, tile: torch.Tensor, kernel: Kernel) -> torch.Tensor:
-    """What a route makes of a padded tile (height + 2*halo, width + 2*halo, channels)."""
+    """The outputs of a route for a padded tile (height + 2*halo, width + 2*halo, channels)."""
     height, width = ((length - 2 * kernel.halo) * kernel.factor for length in tile.shape[:2])
     out = torch.empty(height, width, tile.shape[2], dtype=tile.dtype, device=tile.device)
     route(tile, out)

@@ -28,8 +28,8 @@ _MOST_COPIES = 3
 def chosen_route(kernel: Kernel, arithmetic: Arithmetic, channels: int, device: torch.device) -> Route:
     """The fastest route that gives the plain layer's pixels on this machine.
 
-    Correctness never depends on a fast route: one that raises or differs in a single pixel is not used. On a CPU the
-    first in a measured order is used, on a GPU the winner of a race of all of them.
+    Correctness never depends on a fast route: a route that raises or differs in a single pixel is not used. A CPU uses
+    the first in a measured order, a GPU the winner of a race of all of them.
     """
     if device.type != "cpu":
         return device_support(device).fastest_route(kernel, arithmetic, channels)

@@ -67,7 +67,7 @@ class SeparableRoute:
         module = module or next(iter(compiled_modules()), None)
         if axis is None or not arithmetic.is_exact or module is None:
             raise ValueError("only outer products, only whole pixels, and only where it was compiled")
-        # For bands, of which several wait for a slower encoder. Twice as large they would be a tenth faster.
+        # Several bands wait for a slower encoder, so they are small. Twice as large they would be a tenth faster.
         self.bytes_per_value = 4 * arithmetic.pixel_dtype.itemsize
         self._enlarge = module.enlarge
         scale = 2 if axis.denominator == 1 else 1  # a division by 1 has no multiplier of 16 bits

@@ -2,7 +2,7 @@
 
 The layer's kernels in cuDNN need passes over memory for the conversion to floats before and the rounding after. Here
 both happen between one load and one store. Sums are whole numbers of 32 or 64 bits, so nothing is rounded.
-Triton comes with torch's builds for CUDA. Without it, or without a compiler for its launchers, the layer computes.
+Triton comes with torch's builds for CUDA. Without it, or without a compiler for its launchers, the layer is used.
 """
 
 from __future__ import annotations
