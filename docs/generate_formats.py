@@ -273,8 +273,8 @@ whose sides were 0 or lists of numbers raised other exceptions; signalling NaN a
 print warnings. Then 162,027 inputs in 520 s had no finding. When every frame and page was read too, a GIF with a later
 frame far outside its canvas took 6.5 GB (fixed), and of 44,174 inputs in 330 s one crashed imagecodecs' LZW decoder.
 Since then libtiff decodes LZW, and has not crashed. With Lab, 16-bit animations and JPEG XL, JPEG XR, LERC and JPEG
-2000 tiles among the files, 24,456 inputs in 500 s on a busy machine had one finding: a JPEG XR tile whose codestream asked
-for 80 PiB (fixed: its size is read first).
+2000 tiles among the files, 24,456 inputs in 500 s on a busy machine had one finding: a JPEG XR tile whose codestream
+asked for 80 PiB (fixed: its size is read first).
 
 Known limits: libpng and jxrlib, inside imagecodecs, print their own lines to stderr for some damaged files. The size of
 LERC inside deflate or Zstandard in a TIFF is not read before it is decoded.
