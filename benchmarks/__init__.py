@@ -1,1 +1,1 @@
-"""Side-by-side measurements: `python -m benchmarks`. See docs/performance.md for what they say."""
+"""Side-by-side measurements: `python -m benchmarks`. docs/performance.md has the results."""

@@ -19,7 +19,7 @@ def main(
     cuda: Annotated[bool, typer.Option("--cuda", help="Measure a GPU instead, the first one.")] = False,
     save: Annotated[str, typer.Option(metavar="NAME", help="Save as benchmarks/results/DATE-NAME.json.")] = "",
 ) -> None:
-    """Measure this package beside its peers, in turn, on this machine."""
+    """Measure this package and its peers, in turn, on this machine."""
     if cuda and not torch.cuda.is_available():
         print("benchmarks: there is no CUDA device here", file=sys.stderr)
         raise typer.Exit(2)

@@ -1,7 +1,7 @@
-"""Folders of images enlarged twice, whole processes, beside what people use for that.
+"""Folders of images enlarged twice by whole processes, compared with the usual tools.
 
-`python -m benchmarks.batch --photographs 200 --thumbnails 10000` is the full run, and takes half an hour; by default it
-is a short one. JPEG is written at quality 95 with 4:2:0 by everyone, PNG as each does by default.
+`python -m benchmarks.batch --photographs 200 --thumbnails 10000` is the full run and takes half an hour; the default is
+a short one. All write JPEG at quality 95 with 4:2:0, and PNG with their own defaults.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ _GM_OPTIONS = "-filter Triangle -resize 200% -quality 95 -sampling-factor 2x2"
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """Someone who enlarges a folder.
+    """A program that enlarges a folder.
 
     Args:
         name: for the table.
-        needs: a program that has to be there.
+        needs: a program that must be installed.
         command: what to run; `{in}`, `{out}` and `{extension}` (".jpg") are filled in.
-        most: images it is given at most, where it would take hours.
+        most: the most images that it gets, if all would take hours.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Contender:
 
 
 def contenders(extension: str, most_slow: int = 10**9) -> list[Contender]:
-    """Everyone, ourselves first; the slow, who start at once, are given `most_slow` images at most."""
+    """All contenders, ours first; slow ones get `most_slow` images at most."""
     upsample = shutil.which("upsample", path=str(Path(sys.executable).parent)) or "upsample"
     options = "[Q=95,subsample_mode=on]" if extension == ".jpg" else ""
     xargs = _XARGS.format(cores=core_count(), extension=extension, options=options)
@@ -87,25 +87,26 @@ def batch(rounds: int, photographs: int = 24, thumbnails: int = 2000, most_slow:
 
 
 def _race(case: str, source: Path, extension: str, rounds: int, *, most_slow: int) -> list[Row]:
-    """Everyone in turn, round after round; outputs are deleted at once."""
-    everyone = contenders(extension, most_slow)
-    there = [each for each in everyone if shutil.which(each.needs)]
-    times: dict[str, list[float]] = {each.name: [] for each in there}
+    """All contenders in turn, round after round; outputs are deleted at once."""
+    known = contenders(extension, most_slow)
+    installed = [contender for contender in known if shutil.which(contender.needs)]
+    times: dict[str, list[float]] = {contender.name: [] for contender in installed}
     notes: dict[str, str] = {}
     for _ in range(rounds):
-        for each in there:
-            elapsed_s, busy_s, count, size_bytes = _timed(each, source, extension)
-            times[each.name].append(elapsed_s / count)
-            notes[each.name] = (
+        for contender in installed:
+            elapsed_s, busy_s, count, size_bytes = _timed(contender, source, extension)
+            times[contender.name].append(elapsed_s / count)
+            notes[contender.name] = (
                 f"{count / elapsed_s:.2f} images/s, {busy_s / elapsed_s / core_count():.0%} of the cores, "
                 f"{count} images, {size_bytes / count / 1e6:.2f} MB each"
             )
-    medians = {name: statistics.median(each) for name, each in times.items()}
+    medians = {name: statistics.median(measured) for name, measured in times.items()}
+    first = medians[installed[0].name]
     rows = [
-        Row(case, name, medians[name], min(each), max(each), medians[name] / medians[there[0].name], notes[name])
-        for name, each in times.items()
+        Row(case, name, medians[name], min(measured), max(measured), medians[name] / first, notes[name])
+        for name, measured in times.items()
     ]
-    missing = [each.name for each in everyone if each not in there]
+    missing = [contender.name for contender in known if contender not in installed]
     return [*rows, *(Row(case, f"{name}: not installed here", 0.0, 0.0, 0.0, 0.0) for name in missing)]
 
 
@@ -120,7 +121,7 @@ def _timed(contender: Contender, source: Path, extension: str) -> tuple[float, f
         target = Path(folder, "out")
         target.mkdir()
         fields = {"in": str(given), "out": str(target), "extension": extension}
-        # What holds no field stays as it is: scripts of the shell have braces of their own.
+        # Only parts that begin with a field are filled in: shell scripts contain other braces.
         command = [part.format(**fields) if part.startswith("{") else part for part in contender.command]
         start_s = time.perf_counter()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -134,7 +135,7 @@ def _timed(contender: Contender, source: Path, extension: str) -> tuple[float, f
 
 
 def _write_photographs(folder: Path, count: int) -> None:
-    """Photographs of 4000x3000, each moved by its own amount, as cameras store them."""
+    """Photographs of 4000x3000, shifted by different amounts, as cameras store them."""
     folder.mkdir()
     sheet = photograph(3000, 4000)
     generator = np.random.default_rng(0)
@@ -159,7 +160,7 @@ def main(
     rounds: Annotated[int, typer.Option(help="Rounds in turn.")] = 1,
     save: Annotated[str, typer.Option(metavar="NAME", help="Save as benchmarks/results/DATE-NAME.json.")] = "",
 ) -> None:
-    """Measure batches beside what people use for them."""
+    """Measure batches and compare them with the usual tools."""
     measure([batch(rounds, photographs, thumbnails, most_slow)], rounds, save)
 
 

@@ -1,4 +1,4 @@
-"""What is measured, and against whom."""
+"""The suites: what is measured, and the contenders."""
 
 from __future__ import annotations
 
@@ -74,11 +74,11 @@ _TOOLS = {
     "GraphicsMagick": ["gm", "convert", "IN", "-filter", "Triangle", "-resize", "200%", "OUT"],
     "ffmpeg": ["ffmpeg", "-v", "error", "-y", "-i", "IN", "-vf", "scale=iw*2:ih*2:flags=bilinear", "OUT"],
 }
-"""Peers that are commands; what is not installed is left out."""
+"""Peers that are commands; those that are not installed are left out."""
 
 
 def whole_process(rounds: int) -> Iterator[list[Row]]:
-    """One 12 MP JPEG to x2, from the shell, to each format; qualities are everyone's own but for Pillow's 95."""
+    """One 12 MP JPEG at x2, from the shell, to several formats; all use their own default quality, Pillow 95."""
     command = shutil.which("upsample", path=str(Path(sys.executable).parent)) or "upsample"
     with tempfile.TemporaryDirectory() as folder:
         source = f"{folder}/in.jpg"
@@ -94,7 +94,7 @@ def whole_process(rounds: int) -> Iterator[list[Row]]:
             paths = {"IN": source, "OUT": theirs}
             for tool, arguments in _TOOLS.items():
                 if shutil.which(arguments[0]):
-                    contenders[tool] = process([paths.get(each, each) for each in arguments])
+                    contenders[tool] = process([paths.get(argument, argument) for argument in arguments])
             most = 5 if extension == "jpg" else 3
             yield race(f"process: 12 MP JPEG to 48 MP {extension.upper()}", contenders, rounds=min(rounds, most))
 
@@ -110,7 +110,7 @@ _STARTS = (
 
 
 def start(rounds: int) -> Iterator[list[Row]]:
-    """What is only arithmetic, as a process from cold, beside Python itself."""
+    """Commands that only do arithmetic, as new processes, compared with Python itself."""
     folder = Path(sys.executable).parent
     contenders: Contenders = {
         f"tconv {arguments[0]}": process([str(folder / "tconv"), *arguments]) for arguments in _STARTS

@@ -1,4 +1,4 @@
-"""The engine on a GPU: images that stay there, images that come and go over the bus, and every route by itself."""
+"""The engine on a GPU: images that stay there, images that are copied over the bus, and every route alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.engine import Case, has_alpha, image
 from benchmarks.harness import Row, race
 from upsample_cli import upsample
 from upsample_cli.engine.devices import device_support
-from upsample_cli.engine.exact import fitted
+from upsample_cli.engine.exact import exact_form
 from upsample_cli.engine.routes.plain import PlainRoute
 from upsample_cli.engine.routes.race import cuda_routes
 from upsample_cli.engine.routes.select import chosen_route
@@ -60,9 +60,9 @@ def contenders(case: Case) -> dict[str, Callable[[], Any]]:
 
 
 def _routes(case: Case, there: torch.Tensor) -> dict[str, Callable[[], Any]]:
-    """Every route that can be made, on a tile of the case's whole image; the first line is the one that is taken."""
+    """Every available route, on a tile of the case's whole image; the first line is the chosen one."""
     device, channels = there.device, there.shape[2]
-    kernel, arithmetic = fitted(kernel_named(case.kernel, case.factor), there.dtype, has_alpha=has_alpha(case))
+    kernel, arithmetic = exact_form(kernel_named(case.kernel, case.factor), there.dtype, has_alpha=has_alpha(case))
     core = [length - 2 * kernel.halo for length in there.shape[:2]]
     out = torch.empty(core[0] * case.factor, core[1] * case.factor, channels, dtype=there.dtype, device=device)
     taken = chosen_route(kernel, arithmetic, channels, device)
@@ -75,7 +75,7 @@ def _routes(case: Case, there: torch.Tensor) -> dict[str, Callable[[], Any]]:
     ):
         try:
             made[name] = make()
-        except Exception as error:  # shown as what is missing
+        except Exception as error:  # printed as a missing route
             print(f"{case}: no route {name}: {error}")
 
     def run(route: Any) -> None:
@@ -86,7 +86,7 @@ def _routes(case: Case, there: torch.Tensor) -> dict[str, Callable[[], Any]]:
 
 
 def _over_the_bus(there: torch.Tensor, factor: int) -> Callable[[], Any]:
-    """An image up while another, enlarged, comes down: the bus carries both at once."""
+    """One image is sent up while another, enlarged, is fetched: the bus carries both at once."""
     up = torch.empty(there.shape, dtype=there.dtype, pin_memory=True)
     upwards = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     down = torch.empty(there.nbytes * factor**2, dtype=torch.uint8, pin_memory=True)

@@ -24,7 +24,7 @@ cv2.imwrite(sys.argv[2], cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.I
 
 
 def png16(rounds: int, height: int = 2000, width: int = 3000) -> Iterator[list[Row]]:
-    """In a process that runs already, and from cold. A peer that is not installed is said to be missing."""
+    """In a running process, and as new processes. A line names a peer that is not installed."""
     with tempfile.TemporaryDirectory() as folder:
         source = f"{folder}/in.png"
         grain = np.random.default_rng(0).integers(0, 257, (height, width, 3), np.uint16)  # the low bits of a sensor

@@ -1,4 +1,4 @@
-"""Arrays in, arrays out: the engine alone, beside its peers and beside copying the bytes that it reads and writes."""
+"""Arrays in, arrays out: the engine alone, compared with its peers and with a copy of as many bytes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from upsample_cli import upsample
 from upsample_cli.engine.bands import Settings, enlarged_bands
 from upsample_cli.engine.cores import core_count
 from upsample_cli.engine.devices import pick_device
-from upsample_cli.engine.exact import fitted
+from upsample_cli.engine.exact import exact_form
 from upsample_cli.kernels.kernel import kernel_named
 
 Pixels = NDArray[Any]
@@ -69,7 +69,7 @@ _PEERS = {
     "bicubic": (Image.Resampling.BICUBIC, cv2.INTER_CUBIC),
     "lanczos3": (Image.Resampling.LANCZOS, cv2.INTER_LANCZOS4),
 }
-"""What Pillow and OpenCV have that is nearest. OpenCV's cubic is another (a = -0.75), its Lanczos has four lobes."""
+"""The nearest equivalents in Pillow and OpenCV. OpenCV's cubic differs (a = -0.75), and its Lanczos has four lobes."""
 
 
 def image(case: Case) -> Pixels:
@@ -85,7 +85,7 @@ def has_alpha(case: Case) -> bool:
 
 
 def contenders(case: Case, pixels: Pixels) -> dict[str, Callable[[], Any]]:
-    """Everyone who can: OpenCV does not premultiply, Pillow has no 16-bit colour, torch's bytes are RGB here."""
+    """All that can: OpenCV does not premultiply, Pillow does not have 16-bit colour, torch's bytes are RGB here."""
     size = (pixels.shape[1] * case.factor, pixels.shape[0] * case.factor)
     pillow, opencv = _PEERS[case.kernel]
     found: dict[str, Callable[[], Any]] = {
@@ -112,9 +112,9 @@ def contenders(case: Case, pixels: Pixels) -> dict[str, Callable[[], Any]]:
 
 
 def _in_bands(pixels: Pixels, case: Case) -> None:
-    """Every band is let go as soon as the next is asked for: its memory serves again."""
+    """Each band is released when the next is requested, so its memory is used again."""
     rows = torch.from_numpy(pixels)
-    kernel, arithmetic = fitted(kernel_named(case.kernel, case.factor), rows.dtype)
+    kernel, arithmetic = exact_form(kernel_named(case.kernel, case.factor), rows.dtype)
     settings = Settings(kernel, "replicate", pick_device("cpu"))
     shape = (len(pixels), pixels.shape[1], pixels.shape[2])
     bands = enlarged_bands(lambda first, last: rows[first:last], shape, settings=settings, arithmetic=arithmetic)
@@ -135,8 +135,8 @@ def scaling(rounds: int) -> Iterator[list[Row]]:
     """x2 of photographs from 0.1 to 1,000 megapixels of output: what one megapixel costs."""
     for megapixels in _CURVE_MP:
         case = Case(megapixels=megapixels / 4)
-        every = contenders(case, image(case))
-        found = {name: every[name] for name in ("upsample", "OpenCV") if megapixels < 1000 or name == "upsample"}
+        known = contenders(case, image(case))
+        found = {name: known[name] for name in ("upsample", "OpenCV") if megapixels < 1000 or name == "upsample"}
         rows = race(f"scaling: x2 to {megapixels:g} MP RGB uint8", found, rounds=rounds if megapixels < 1000 else 1)
         yield [replace(row, note=f"{milliseconds(row.median_s / megapixels)} ms per MP") for row in rows]
 
@@ -157,7 +157,7 @@ for _ in range(int(sys.argv[3]) + 1):
 
 
 def threads(rounds: int) -> Iterator[list[Row]]:
-    """The engine alone in a process that may use 1, 2, 4 ... cores, without peers whose memory it could take over."""
+    """The engine alone in a process that may use 1, 2, 4 ... cores, without peers whose memory it could reuse."""
     for factor in (2, 4):
         case, rows = f"engine x{factor}, 12 MP RGB uint8, alone in its process", list[Row]()
         counts = [1 << power for power in range(core_count().bit_length()) if 1 << power <= core_count()]

@@ -34,8 +34,8 @@ PHOTOGRAPHS = (
     "astronaut.png", "brick.png", "camera.png", "chelsea.png", "coffee.png", "coins.png", "grass.png", "gravel.png",
     "hubble_deep_field.jpg", "ihc.png", "motorcycle_left.png", "page.png", "retina.jpg", "rocket.jpg", "text.png",
 )  # fmt: skip
-"""Those in scikit-image's own package, which need no download. Left out: drawings and masks; the moon, each of whose
-pixels is there four times; the right view of the motorcycle, whose left view would stand on both sides of
+"""Those in the scikit-image package, which are not downloaded. Left out: drawings and masks; the moon, in which every
+pixel is repeated four times; the right view of the motorcycle, because the left view would be on both sides of
 leave-one-out; and two images without detail of the size of a pixel, a cell out of focus and a clock in motion."""
 
 _PEERS = ("nearest", "bilinear", "bicubic", "lanczos3")
@@ -49,7 +49,7 @@ def parts(factor: int, names: Sequence[str] = PHOTOGRAPHS) -> list[Part]:
 
 
 def equations(recipe: Recipe, names: Sequence[str] = PHOTOGRAPHS) -> list[Equations]:
-    """What each photograph says."""
+    """The normal equations of each photograph."""
     return [equations_of(part, recipe) for part in parts(recipe.factor, names)]
 
 
@@ -74,20 +74,22 @@ def document(kernels: Sequence[Kernel]) -> str:
 
 
 def held_out(factor: int, supports: Sequence[int]) -> list[dict[str, Kernel]]:
-    """For each photograph the kernels fitted to the others, beside those that are not fitted."""
-    every: list[dict[str, Kernel]] = [{name: kernel_named(name, factor) for name in _PEERS} for _ in PHOTOGRAPHS]
+    """For each photograph the kernels fitted to the others, and the kernels that are not fitted."""
+    by_photograph: list[dict[str, Kernel]] = [
+        {name: kernel_named(name, factor) for name in _PEERS} for _ in PHOTOGRAPHS
+    ]
     for support in supports:
         recipe = Recipe(factor, support, DEGRADATION)
         found = equations(recipe)
         total = sum(found, no_equations(factor, support))
-        for kernels, own in zip(every, found, strict=True):
+        for kernels, own in zip(by_photograph, found, strict=True):
             kernels[f"fitted {support}x{support}"] = fitted_kernel(total - own, recipe, DENOMINATORS)
-    return every
+    return by_photograph
 
 
-def scores(factor: int, every: list[dict[str, Kernel]], degradation: Degradation) -> list[dict[str, Errors]]:
+def scores(factor: int, by_photograph: list[dict[str, Kernel]], degradation: Degradation) -> list[dict[str, Errors]]:
     """The errors of each photograph's kernels on it."""
-    return [errors_of(part, kernels, degradation) for part, kernels in zip(parts(factor), every, strict=True)]
+    return [errors_of(part, kernels, degradation) for part, kernels in zip(parts(factor), by_photograph, strict=True)]
 
 
 def _row(first: str, cells: Sequence[str]) -> str:
@@ -99,7 +101,7 @@ def _head(first: str, names: Sequence[str]) -> list[str]:
 
 
 def _means(found: list[dict[str, Errors]]) -> list[str]:
-    means = [mean_score([each[name] for each in found]) for name in found[0]]
+    means = [mean_score([errors[name] for errors in found]) for name in found[0]]
     return [f"{mean.psnr_db:.2f} / {mean.ssim:.4f}" for mean in means]
 
 
@@ -107,12 +109,12 @@ def tables() -> list[str]:
     """Scores of all kernels at all factors; at x2 after other degradations; and image by image."""
     lines: list[str] = []
     for factor in FACTORS:
-        every = held_out(factor, (3, 5, 7))
-        found = scores(factor, every, DEGRADATION)
-        lines += [] if lines else _head("PSNR in dB / SSIM", list(every[0]))
+        by_photograph = held_out(factor, (3, 5, 7))
+        found = scores(factor, by_photograph, DEGRADATION)
+        lines += [] if lines else _head("PSNR in dB / SSIM", list(by_photograph[0]))
         lines.append(_row(f"x{factor}", _means(found)))
         if factor == 2:
-            doubled, images = every, found
+            doubled, images = by_photograph, found
     lines += ["", *_head("x2 after", list(doubled[0]))]
     for name in _OTHER_DEGRADATIONS:
         lines.append(_row(name, _means(scores(2, doubled, degradation_named(name)))))

@@ -23,7 +23,7 @@ _CELL = 1000
 
 
 def giant(_rounds: int, sides: tuple[int, ...] = SIDES) -> Iterator[list[Row]]:
-    """Seconds and peak memory of squares enlarged twice; photographs over and over, each with grain of its own."""
+    """Seconds and peak memory of squares enlarged twice; the same photographs repeated, each with its own grain."""
     command = shutil.which("upsample", path=str(Path(sys.executable).parent)) or "upsample"
     for side in sides:
         with tempfile.TemporaryDirectory() as folder:
@@ -47,6 +47,6 @@ def write_giant(path: str, side: int) -> None:
     with Path(path).open("w+b") as file, ThreadPoolExecutor(core_count()) as pool:
         sink = TiffSink(file, height=side, width=side, layout=Layout("rgb"), metadata=Metadata(), executor=pool)
         for top in range(0, side, _CELL):
-            grain = generator.integers(0, 4, band.shape, np.uint8)  # or deflate would find one cell in the other
+            grain = generator.integers(0, 4, band.shape, np.uint8)  # otherwise deflate would find one cell in another
             sink.write_rows((band // 2 + grain)[: side - top])
         sink.finish()

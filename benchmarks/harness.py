@@ -1,4 +1,4 @@
-"""Times contenders in turn, round after round, so that a machine's drift meets all of them alike."""
+"""Times contenders in turn, round after round, so that drift of the machine affects all of them alike."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Row:
 
     Args:
         case: what was done.
-        contender: who did it.
+        contender: the name of the program or library.
         median_s: of all rounds.
         low_s, high_s: the fastest and the slowest round.
         ratio: median over the first contender's median (the first is ours).
-        note: anything else worth saying: bytes written, peak memory.
+        note: other results: bytes written, peak memory.
     """
 
     case: str
@@ -40,8 +40,8 @@ class Row:
 def race(case: str, contenders: Mapping[str, Callable[[], Any]], *, rounds: int) -> list[Row]:
     """Time every contender once a round, after one round that does not count.
 
-    In each round in another order: who came before decides which cores are awake, and what memory and caches are like.
-    A contender may return a note, a string, with its result.
+    The order changes in each round, because the contender before determines which cores are awake and what memory and
+    caches hold. A contender may return a note, a string.
     """
     times: dict[str, list[float]] = {name: [] for name in contenders}
     notes: dict[str, str] = {}
@@ -56,9 +56,9 @@ def race(case: str, contenders: Mapping[str, Callable[[], Any]], *, rounds: int)
                 notes[name] = returned
     reference_s = statistics.median(next(iter(times.values())))
     return [
-        Row(case, name, statistics.median(each), min(each), max(each), statistics.median(each) / reference_s,
-            notes.get(name, ""))
-        for name, each in times.items()
+        Row(case, name, statistics.median(measured), min(measured), max(measured),
+            statistics.median(measured) / reference_s, notes.get(name, ""))
+        for name, measured in times.items()
     ]  # fmt: skip
 
 
@@ -77,9 +77,9 @@ def process(command: Sequence[str]) -> Callable[[], str]:
 
 
 def milliseconds(duration_s: float) -> str:
-    """A duration, to three digits where there are no more before the point.
+    """A duration, to three digits unless more come before the point.
 
-    >>> [milliseconds(each) for each in (0.000123, 0.0123, 1.23)]
+    >>> [milliseconds(seconds) for seconds in (0.000123, 0.0123, 1.23)]
     ['0.123', '12.3', '1230']
     """
     digits = 2 - math.floor(math.log10(duration_s * 1000)) if duration_s > 0 else 0
@@ -87,7 +87,7 @@ def milliseconds(duration_s: float) -> str:
 
 
 def machine() -> dict[str, str]:
-    """What the figures were read on."""
+    """The machine and the versions that were measured."""
     import numpy as np
     import PIL
     import torch

@@ -1,4 +1,4 @@
-"""The images that are measured on: photographs of scikit-image enlarged to size, noise, and flat colour."""
+"""The images of the measurements: photographs of scikit-image enlarged to size, noise, and flat colour."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Pixels = NDArray[np.uint8]
 
 
 def photograph(height: int, width: int) -> Pixels:
-    """Photographs side by side, scaled as little as the size allows: real edges, textures and grain."""
+    """A grid of photographs, scaled as little as the size allows: real edges, textures and grain."""
     from skimage import data
 
     sheet = np.zeros((height, width, 3), np.uint8)

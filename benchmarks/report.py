@@ -1,6 +1,6 @@
 """`python -m benchmarks.report RESULTS.json[=CASE,...]...`: puts saved runs' tables into docs/performance.md.
 
-With `=png,process` only the cases whose names begin so: a later run may have measured the others again.
+With `=png,process` only cases whose names begin with one of these: a later run may have measured the others again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _START, _END = "<!-- figures -->\n", "<!-- end of figures -->\n"
 
 
 def tables(document: dict[str, Any]) -> str:
-    """A saved run as Markdown: what it was read on, then a table for each case."""
+    """A saved run as Markdown: the machine, then a table for each case."""
     about = ", ".join(f"{key} {value}" for key, value in document["machine"].items())
     lines = [f"Read on {document['date']}, {document['rounds']} rounds in turn: {about}.", ""]
     for case, rows in itertools.groupby(document["rows"], key=lambda row: row["case"]):
@@ -43,7 +43,7 @@ def main(*results: str) -> None:
     page = PAGE.read_text(encoding="utf-8")
     before, rest = page.split(_START)
     _, after = rest.split(_END)
-    figures = "\n".join(tables(_chosen(each)) for each in results)
+    figures = "\n".join(tables(_chosen(result)) for result in results)
     PAGE.write_text(before + _START + "\n" + figures + "\n" + _END + after, encoding="utf-8")
 
 

@@ -36,7 +36,7 @@ def _sections(name: str, command: Any) -> Iterator[str]:
 
 
 def _paragraphs(text: str | None) -> str:
-    """A help text as Markdown: what follows its backspace sign is kept line by line."""
+    """A help text as Markdown: the text after its backspace sign is kept line by line."""
     prose, _, examples = (text or "").partition("\b\n")
     code = "\n".join(line.strip() for line in examples.splitlines()[1:] if line.strip())
     return prose.strip() + (f"\n\n```bash\n{code}\n```" if code else "")

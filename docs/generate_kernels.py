@@ -1,7 +1,7 @@
 """Writes the table of docs/kernels.md: `python docs/generate_kernels.py [--scores] [--times]`; without either, both.
 
-Scores are the same each time; times are of the machine and the moment. Both are kept in
-benchmarks/results/kernels.json, so that each can be renewed alone. It needs `pip install -e ".[bench]"`.
+Scores are the same each time; times depend on the machine and the moment. Both are kept in
+benchmarks/results/kernels.json, so that either can be measured again alone. It needs `pip install -e ".[bench]"`.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ def scores(factor: int) -> dict[str, tuple[float, float]]:
     found: dict[str, list[Errors]] = {}
     for part, kernels in zip(parts(factor), held_out(factor, (SUPPORT,)), strict=True):
         own = kernels_for(None, factor, 1) | {FITTED: kernels[f"fitted {SUPPORT}x{SUPPORT}"]}
-        for name, each in errors_on(part, factor, own).items():
-            found.setdefault(name, []).append(each)
-    means = {name: mean_score(each) for name, each in found.items()}
+        for name, error in errors_on(part, factor, own).items():
+            found.setdefault(name, []).append(error)
+    means = {name: mean_score(on_photographs) for name, on_photographs in found.items()}
     return {name: (round(mean.psnr_db, 2), round(mean.ssim, 4)) for name, mean in means.items()}
 
 
@@ -100,7 +100,7 @@ def times(factor: int, rounds: int) -> dict[str, float]:
 
 
 def table(figures: dict[str, Any]) -> str:
-    """The figures as Markdown, with how they came about."""
+    """The figures as Markdown, with their conditions."""
     heads = [head for factor in FACTORS for head in (f"x{factor}: PSNR / SSIM", "ms per MP")]
     best = {factor: max(psnr_db for psnr_db, _ in figures["scores"][str(factor)].values()) for factor in FACTORS}
     lines = [f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]

@@ -4,8 +4,10 @@ import ast
 import shutil
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 import upsample_cli
@@ -16,11 +18,14 @@ PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 TORCH_AT_ONCE = {
     *(
         f"upsample_cli.engine.{name}"
-        for name in ("arrays", "bands", "borders", "cuda", "devices", "exact", "layer", "pool", "resize", "resize_axes")
+        for name in (
+            "arrays", "bands", "borders", "cuda", "devices", "exact", "layer", "pool", "resize", "resize_axes",
+            "support",
+        )
     ),
     "upsample_cli.engine.routes",
     "upsample_cli.tconv.run.apply",
-}
+}  # fmt: skip
 """Modules and packages that may import torch at module level. Whoever imports them pays for it."""
 
 HOMES = {
@@ -127,6 +132,16 @@ def test_the_cpu_enlarges_without_the_code_for_cuda():
     found = ran.stdout.splitlines()
     assert found[0] == "[]", ran.stderr
     assert found[1] == "['upsample_cli.engine.cuda', 'upsample_cli.engine.routes.race']"  # the control
+
+
+def test_modules_do_not_import_in_circles():
+    """Imports inside functions count too."""
+    graph = grimp.build_graph("upsample_cli", cache_dir=None)
+    imported = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    TopologicalSorter(imported).prepare()
+    imported["upsample_cli.engine.support"].add("upsample_cli.engine.devices")  # the control
+    with pytest.raises(CycleError):
+        TopologicalSorter(imported).prepare()
 
 
 def contracts_hold(folder):

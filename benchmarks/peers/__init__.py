@@ -1,1 +1,1 @@
-"""What people write instead: scripts that enlarge a folder twice, bilinearly, on all cores."""
+"""Simple alternatives: scripts that enlarge a folder twice, bilinearly, on all cores."""

@@ -138,7 +138,7 @@ def test_what_debug_lets_through_comes_with_its_traceback():
 
 
 def test_a_device_that_is_not_there_ends_the_run():
-    with pytest.raises(DeviceError, match="there is no device 'cuda:99' here; choose --device auto or one of cpu"):
+    with pytest.raises(DeviceError, match="there is no device 'cuda:99' here; choose device=auto or one of cpu"):
         results(["good0", "good1"], device="cuda:99", prepare=carry.prepare)
 
 

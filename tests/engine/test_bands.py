@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 
-from upsample_cli.engine import bands, cores, devices, pool
+from upsample_cli.engine import bands, cores, pool, support
 from upsample_cli.engine.bands import Settings, enlarged_bands
 from upsample_cli.engine.borders import padded_tile
 from upsample_cli.engine.cuda import CudaSupport
@@ -81,7 +81,7 @@ def test_a_device_that_is_there(name, device):
 def test_a_device_that_is_not_there_names_those_that_are(name):
     with pytest.raises(DeviceError) as raised:
         pick_device(name)
-    assert str(raised.value) == f"there is no device {name!r} here; choose --device auto or one of cpu, cuda:0, cuda:1"
+    assert str(raised.value) == f"there is no device {name!r} here; choose device=auto or one of cpu, cuda:0, cuda:1"
     assert raised.value.exit_status == 2
 
 
@@ -96,7 +96,7 @@ def test_without_a_gpu_auto_is_the_cpu(monkeypatch):
 
 def test_mps_refuses_what_needs_float64():
     wide = Arithmetic(torch.uint16, 18**2)
-    with pytest.raises(DeviceError, match=r"no float64.*--device cpu"):
+    with pytest.raises(DeviceError, match=r"no float64.*device=cpu"):
         bands._route(Settings(kernel_named("bilinear", 9), "replicate", torch.device("mps")), wide, 3)
 
 
@@ -319,7 +319,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch):
 @pytest.mark.parametrize("factor", [2, 5])
 def test_the_least_budget_that_an_error_names_is_enough_and_one_byte_less_is_not(factor):
     pixels, kernel = hostile_pixels((23, 31, 3), np.uint8), kernel_named("bilinear", factor)
-    with pytest.raises(UsageError, match="too small for a single tile; give --memory") as raised:
+    with pytest.raises(UsageError, match="too small for a single tile; give memory_bytes=") as raised:
         enlarged(pixels, settings_of(kernel=kernel, budget_bytes=1))
     least = int(re.search(r"\d+", str(raised.value))[0])
     with pytest.raises(UsageError):
@@ -479,7 +479,7 @@ def test_plans_of_the_engine_are_plans_of_the_kernel():
 def test_tiles_on_a_cpu_fit_its_cache_however_large_the_budget(budget_bytes):
     run = bands._Run(settings_of(budget_bytes=budget_bytes), SIXTEEN, 3)
     plan = run.plan(5000, 7000)
-    assert plan.tile_height * plan.tile_width * 2 * 2 * 3 * run._route.bytes_per_value <= devices.CACHE_BYTES
+    assert plan.tile_height * plan.tile_width * 2 * 2 * 3 * run._route.bytes_per_value <= support.CACHE_BYTES
 
 
 def test_a_small_image_is_shared_out_among_the_cores(monkeypatch):

@@ -10,8 +10,8 @@ from upsample_cli import upsample
 from upsample_cli.engine import bands
 from upsample_cli.engine.cuda import CudaSupport
 from upsample_cli.engine.devices import pick_device
-from upsample_cli.engine.exact import fitted
-from upsample_cli.engine.routes import race, select
+from upsample_cli.engine.exact import exact_form
+from upsample_cli.engine.routes import agreement, race
 from upsample_cli.engine.routes.plain import PlainRoute
 from upsample_cli.errors import DeviceError
 from upsample_cli.geometry.tiles import BORDERS
@@ -185,14 +185,14 @@ def test_every_route_by_itself_gives_the_pixels_of_the_layer(factor, pixel_type,
     device = torch.device("cuda:0")
     for name in ("bilinear", "lanczos3") if factor < 5 else ("bilinear",):
         for has_alpha in (False, True):
-            kernel, arithmetic = fitted(
+            kernel, arithmetic = exact_form(
                 kernel_named(name, factor), getattr(torch, np.dtype(pixel_type).name), has_alpha=has_alpha
             )
             made = list(race.cuda_routes(kernel, arithmetic, 4, device))
             candidate = made[["fused", "grouped", "dense"].index(route)]
             with torch.inference_mode(), CudaSupport(device).exact_convolutions(stride=factor):
                 plain = PlainRoute(kernel, arithmetic, device)
-                assert select._agrees(candidate(), plain, kernel, arithmetic, 4)
+                assert agreement._agrees(candidate(), plain, kernel, arithmetic, 4)
 
 
 def test_a_large_photograph_goes_up_and_down_in_several_bands():

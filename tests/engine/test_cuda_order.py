@@ -12,7 +12,7 @@ import pytest
 import torch
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 
-from upsample_cli.engine import bands, cuda, devices
+from upsample_cli.engine import bands, cuda, devices, support
 from upsample_cli.engine.bands import Settings, enlarged_bands
 from upsample_cli.engine.exact import Arithmetic
 from upsample_cli.engine.routes import race
@@ -105,7 +105,7 @@ def test_three_bands_are_on_their_way_and_no_more(log):
     bands = bands_of(hostile_pixels((200, 3, 3), np.uint8), tile_size=4)
     next(bands)
     time.sleep(0.5)
-    assert len([what for what, *_ in log if what == "done"]) == devices.LANES
+    assert len([what for what, *_ in log if what == "done"]) == support.LANES
     bands.close()
 
 
@@ -123,7 +123,7 @@ def test_a_band_that_fails_leaves_its_stream_empty(log, monkeypatch):
 def test_tiles_that_are_fetched_are_several_and_those_that_stay_are_large(monkeypatch):
     has_free(monkeypatch, 2**36)
     assert cuda.CudaSupport(DEVICE).tile_bytes(0, bytes_per_value=2, is_resident=False) == 2 * cuda.TILE_VALUES
-    assert cuda.CudaSupport(DEVICE).tile_bytes(0, bytes_per_value=2, is_resident=True) == devices.MOST_TILE_BYTES
+    assert cuda.CudaSupport(DEVICE).tile_bytes(0, bytes_per_value=2, is_resident=True) == support.MOST_TILE_BYTES
     has_free(monkeypatch, 6 * 2**20)  # hardly any left, for three at once
     for is_resident in (False, True):
         assert cuda.CudaSupport(DEVICE).tile_bytes(0, bytes_per_value=16, is_resident=is_resident) == 2**20
@@ -167,10 +167,10 @@ def test_a_tile_that_some_library_has_no_memory_for_is_halved(log, monkeypatch):
 def test_what_is_made_on_another_gpu_is_waited_for_by_the_caller(log, monkeypatch):
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: log.append(device.name) or Stream(log))
     rows, out = (SimpleNamespace(device=SimpleNamespace(type=kind, name=kind)) for kind in ("cuda", "cpu"))
-    assert devices.device_support(torch.device("cpu")).work_of_caller(rows, out, None) is None
+    assert devices.work_of_caller(torch.device("cpu"), rows, out, None) is None
     assert [log[0], log[1][0]] == ["cuda", "done"]
     log.clear()
-    assert devices.device_support(torch.device("cpu")).work_of_caller(torch.empty(1), None) is None
+    assert devices.work_of_caller(torch.device("cpu"), torch.empty(1), None) is None
     assert not log
 
 

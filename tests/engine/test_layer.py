@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from upsample_cli.engine.exact import fitted
+from upsample_cli.engine.exact import exact_form
 from upsample_cli.engine.layer import bilinear_kernel, bilinear_layer, integer_layer
 from upsample_cli.errors import GeometryError, UsageError
 from upsample_cli.kernels.kernel import kernel_named
@@ -217,7 +217,7 @@ def test_integer_layer_yields_whole_numbers_the_divisor_times_too_large(name, fa
 @pytest.mark.parametrize(("dtype", "sums"), [(torch.uint8, torch.float32), (torch.uint16, torch.float64)])
 @pytest.mark.parametrize("name", ["bicubic-0.75", "lanczos3", "gaussian"])
 def test_whole_weights_reach_the_layer_unrounded(name, dtype, sums):
-    kernel, arithmetic = fitted(kernel_named(name, 3), dtype)
+    kernel, arithmetic = exact_form(kernel_named(name, 3), dtype)
     assert arithmetic.sum_dtype == sums or name == "bicubic-0.75"
     layer = integer_layer(kernel, dtype=arithmetic.sum_dtype, device=CPU)
     assert [int(weight) for weight in layer.weight.flatten().tolist()] == list(kernel.weights)

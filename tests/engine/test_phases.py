@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.oracles import assert_same_pixels
 
-from upsample_cli.engine.exact import Arithmetic, fitted
+from upsample_cli.engine.exact import Arithmetic, exact_form
 from upsample_cli.engine.layer import integer_layer
 from upsample_cli.engine.routes import quantized, select
 from upsample_cli.engine.routes.phases import Blocks, best_blocks, row_phases
@@ -53,7 +53,7 @@ def blocks_of(kernel, pixels, group, kind=Blocks):
 @st.composite
 def cases(draw):
     name, factor = draw(st.sampled_from(["bilinear", "nearest", "bicubic", "lanczos3"])), draw(st.integers(1, 5))
-    kernel, _ = fitted(kernel_named(name, factor), torch.uint8)
+    kernel, _ = exact_form(kernel_named(name, factor), torch.uint8)
     group = draw(st.integers(1, 4))
     pixels = group * draw(st.integers(1, 5))
     return kernel, blocks_of(kernel, pixels, group), draw(st.integers(1, 3)), draw(st.integers(1, 23))
@@ -134,7 +134,7 @@ def test_blocks_fill_vectors_and_bytes_of_grey_are_grouped():
 
 
 def route_and_tile(channels, pixel_dtype=torch.uint8, name="lanczos3"):
-    kernel, arithmetic = fitted(kernel_named(name, 2), pixel_dtype)
+    kernel, arithmetic = exact_form(kernel_named(name, 2), pixel_dtype)
     tile = tile_of(kernel, 5, 37, channels).to(pixel_dtype)
     return RowPhaseRoute(kernel, arithmetic, channels), kernel, arithmetic, tile
 
@@ -180,7 +180,7 @@ def test_alpha_keeps_channels_together():
 
 def bytes_route(factor):
     kernel = kernel_named("bilinear", factor)
-    return quantized.QuantisedRoute(kernel, Arithmetic(torch.uint8, kernel.denominator), 3), kernel
+    return quantized.QuantizedRoute(kernel, Arithmetic(torch.uint8, kernel.denominator), 3), kernel
 
 
 @pytest.mark.parametrize(("factor", "copies"), [(6, 1), (8, 2), (10, 3), (13, 2)])
@@ -190,7 +190,7 @@ def test_numerators_beyond_int8_are_sums_of_some_within(factor, copies):
     except (RuntimeError, AttributeError):
         pytest.skip("no 8-bit operators here")
     assert quantized.int8_copies(kernel) == copies
-    assert quantized.QuantisedRoute in select._fast_routes(kernel, Arithmetic(torch.uint8, kernel.denominator))
+    assert quantized.QuantizedRoute in select._fast_routes(kernel, Arithmetic(torch.uint8, kernel.denominator))
     tile = tile_of(kernel, 5, 17, 3).byte()
     tile[:, 4:9] = 255
     out = torch.zeros(5 * factor, 17 * factor, 3, dtype=torch.uint8)

@@ -17,7 +17,7 @@ from support.oracles import CUBICS, assert_same_pixels, cubic_value, hostile_pix
 
 from upsample_cli.engine import resize
 from upsample_cli.engine.bands import Settings, enlarged_bands
-from upsample_cli.engine.exact import fitted
+from upsample_cli.engine.exact import exact_form
 from upsample_cli.engine.resize import resized_bands
 from upsample_cli.engine.resize_axes import area_weights, behind_enlargement, filter_for, lanczos_weights, reduced_axis
 from upsample_cli.errors import Interrupted
@@ -34,7 +34,7 @@ def resized(
 ):
     """(height, width, channels) at another size, as the command makes it; `by_layer`, through the enlarged image."""
     factor = max(-(-made // given_) for made, given_ in zip(size, pixels.shape[:2], strict=True))
-    fine, arithmetic = fitted(kernel_named(kernel, factor), torch.from_numpy(pixels).dtype, has_alpha=has_alpha)
+    fine, arithmetic = exact_form(kernel_named(kernel, factor), torch.from_numpy(pixels).dtype, has_alpha=has_alpha)
     if by_layer:
         fine = replace(fine, name="weights.npy")  # of which nobody knows that they are a product of taps
     bands = resized_bands(
@@ -347,7 +347,7 @@ def test_a_run_that_is_stopped_ends_at_the_next_band():
 
 def test_a_size_that_is_a_whole_factor_is_the_engines_own():
     pixels = hostile_pixels((7, 5, 3), np.uint8)
-    kernel, arithmetic = fitted(kernel_named("bilinear", 3), torch.uint8)
+    kernel, arithmetic = exact_form(kernel_named("bilinear", 3), torch.uint8)
     wrong = replace(arithmetic, divisor=2 * arithmetic.divisor)  # seen by the engine alone, the filter multiplies it
     bands = resized_bands(
         lambda first, last: torch.from_numpy(pixels[first:last]), pixels.shape, (21, 15),

@@ -11,10 +11,10 @@ from support.environment import ENVIRONMENT, FINDS_SUPPORT, NOT_COMPILED
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 
 from upsample_cli import upsample
-from upsample_cli.engine.exact import Arithmetic, fitted
-from upsample_cli.engine.routes import select, separable
+from upsample_cli.engine.exact import Arithmetic, exact_form
+from upsample_cli.engine.routes import agreement, select, separable
 from upsample_cli.engine.routes.plain import PlainRoute
-from upsample_cli.engine.routes.quantized import QuantisedRoute
+from upsample_cli.engine.routes.quantized import QuantizedRoute
 from upsample_cli.engine.routes.row_phases import RowPhaseRoute
 from upsample_cli.engine.routes.select import chosen_route
 from upsample_cli.engine.routes.separable import SeparableRoute
@@ -76,8 +76,8 @@ def test_fast_routes_equal_the_plain_layer_on_hostile_tiles(name, factor, pixel_
         expected = [applied(plain, tile, kernel).numpy() for tile in tiles]
         for route in routes:
             found = [applied(route, tile, kernel).numpy() for tile in tiles]
-            agrees = select._agrees(route, plain, kernel, arithmetic, channels)
-            if isinstance(route, QuantisedRoute) and not agrees:
+            agrees = agreement._agrees(route, plain, kernel, arithmetic, channels)
+            if isinstance(route, QuantizedRoute) and not agrees:
                 # Without VNNI, pairs of products saturate in 16 bits. Rejecting the route is right only if it is wrong.
                 assert not all(np.array_equal(*pair) for pair in zip(found, expected, strict=True))
                 continue
@@ -125,7 +125,7 @@ def test_the_chosen_route_is_a_fast_one_on_a_cpu(is_compiled, monkeypatch):
     assert (type(picked) is SeparableRoute) == is_compiled
     assert type(picked) is not PlainRoute
     # a kernel on a grid of its own is no outer product
-    assert type(chosen_route(*fitted(lanczos, torch.uint16), 3, CPU)) is RowPhaseRoute
+    assert type(chosen_route(*exact_form(lanczos, torch.uint16), 3, CPU)) is RowPhaseRoute
 
 
 # -- a route that lies or fails ---------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ def test_the_next_fastest_is_tried(fault, monkeypatch):
 @pytest.mark.parametrize("fault", ["one level too low in one pixel", "truncates"])
 def test_without_the_check_the_lie_would_show(fault, monkeypatch):
     monkeypatch.setattr(select, "_fast_routes", lambda *_: [BROKEN[fault]])
-    monkeypatch.setattr(select, "_agrees", lambda *_: True)
+    monkeypatch.setattr(agreement, "_agrees", lambda *_: True)
     pixels = hostile_pixels((17, 11, 3), np.uint8)
     with pytest.raises(AssertionError):
         assert_same_pixels(upsample(pixels, 2), expected_pixels(pixels, 2))

@@ -13,7 +13,7 @@ from support.environment import NOT_COMPILED
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 
 from upsample_cli.engine.borders import padded_tile
-from upsample_cli.engine.exact import Arithmetic, fitted
+from upsample_cli.engine.exact import Arithmetic, exact_form
 from upsample_cli.engine.routes import separable
 from upsample_cli.engine.routes.separable import SeparableRoute, compiled_modules
 from upsample_cli.geometry.tiles import plan_for_budget
@@ -29,7 +29,7 @@ MANY = 2**40  # bytes: a single tile
 
 def enlarged(pixels, factor, module, *, kernel="bilinear", has_alpha=False):
     """Pixels through the route alone, into the middle of others that it must leave as they are."""
-    chosen, arithmetic = fitted(kernel_named(kernel, factor), DTYPES[pixels.dtype.type], has_alpha=has_alpha)
+    chosen, arithmetic = exact_form(kernel_named(kernel, factor), DTYPES[pixels.dtype.type], has_alpha=has_alpha)
     route = SeparableRoute(chosen, arithmetic, pixels.shape[2], module=module)
     plan = plan_for_budget(*pixels.shape[:2], halo=chosen.halo, bytes_per_pixel=1, budget_bytes=MANY, tile_size=None)
     tile = padded_tile(torch.from_numpy(pixels), next(iter(plan.bands()))[0], "replicate")
@@ -71,7 +71,7 @@ def test_every_factor_is_exact(factor, pixel_type, module):
 @example("bicubic", np.uint16, 16, (3, 7, 3), False, 0)  # float64 sums over a power of two that 31 bits do not hold
 def test_any_image_is_exact(module, kernel, pixel_type, factor, shape, has_alpha, seed):
     has_alpha = has_alpha and shape[2] in (2, 4)
-    chosen, _ = fitted(kernel_named(kernel, factor), DTYPES[pixel_type], has_alpha=has_alpha)
+    chosen, _ = exact_form(kernel_named(kernel, factor), DTYPES[pixel_type], has_alpha=has_alpha)
     if axis_of(chosen) is None:  # its grid would be too fine for sums to be exact: it goes another way
         return
     pixels = hostile_pixels(shape, pixel_type, seed)
@@ -180,7 +180,7 @@ def test_an_output_over_what_it_is_made_from_is_refused(table):
         padded = placed_over(out, padded)
     else:
         tables[table] = placed_over(out, tables[table])
-    with pytest.raises(ValueError, match="lies over what it is made from"):
+    with pytest.raises(ValueError, match="the output overlaps an input"):
         route._enlarge(padded, out, *tables)
 
 
@@ -224,7 +224,7 @@ def test_an_output_that_cannot_be_written_is_refused():
     ],
 )
 def test_what_it_cannot_do_it_says(kernel, arithmetic):
-    with pytest.raises(ValueError, match=r"only outer products|lies in another"):
+    with pytest.raises(ValueError, match=r"only outer products|splits a pixel"):
         SeparableRoute(kernel, arithmetic, channels=3)
 
 
@@ -234,7 +234,7 @@ def test_channels_that_do_not_meet_in_a_vector_are_refused(module):
     """With 5/4 of a vector's lanes, one vector holds the end of one pixel and the start of the next."""
     lanes = module.lanes("H")
     kernel, arithmetic = kernel_named("bilinear", 2), Arithmetic(torch.uint8, 16)
-    with pytest.raises(ValueError, match="too far apart"):
+    with pytest.raises(ValueError, match="do not fit in one"):
         SeparableRoute(kernel, arithmetic, lanes * 5 // 4, module=module)
     SeparableRoute(kernel, arithmetic, lanes, module=module)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from support.environment import ENVIRONMENT, FINDS_SUPPORT
 
-from upsample_cli.engine.exact import Arithmetic, fitted
+from upsample_cli.engine.exact import Arithmetic, exact_form
 from upsample_cli.kernels.kernel import kernel_named
 
 pytestmark = pytest.mark.skipif(
@@ -21,11 +21,12 @@ from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from upsample_cli.engine.borders import padded_tile
 from upsample_cli.engine.routes.triton import FusedRoute
 from upsample_cli.kernels.kernel import kernel_named
-from upsample_cli.engine.exact import fitted
+from upsample_cli.engine.exact import exact_form
 from upsample_cli.geometry.tiles import plan_for_budget
 
 def enlarged(pixels, factor, kernel, has_alpha, route_of=FusedRoute):
-    chosen, arithmetic = fitted(kernel_named(kernel, factor), getattr(torch, pixels.dtype.name), has_alpha=has_alpha)
+    dtype = getattr(torch, pixels.dtype.name)
+    chosen, arithmetic = exact_form(kernel_named(kernel, factor), dtype, has_alpha=has_alpha)
     route = route_of(chosen, arithmetic, pixels.shape[2], torch.device("cpu"))
     plan = plan_for_budget(*pixels.shape[:2], halo=chosen.halo, bytes_per_pixel=1, budget_bytes=2**40, tile_size=None)
     tile = padded_tile(torch.from_numpy(pixels), next(iter(plan.bands()))[0], "replicate")
@@ -80,7 +81,7 @@ def test_it_compiles_for_every_kind_of_gpu(capability, tmp_path, monkeypatch):
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     cases = [("bilinear", torch.uint8, False), ("bicubic", torch.uint16, True)]
     for name, dtype, has_alpha in cases:
-        kernel, arithmetic = fitted(kernel_named(name, 2), dtype, has_alpha=has_alpha)
+        kernel, arithmetic = exact_form(kernel_named(name, 2), dtype, has_alpha=has_alpha)
         settings = FusedRoute(kernel, arithmetic, 4, torch.device("cpu"))._settings
         pixel, number = {torch.uint8: ("u8", "i32"), torch.uint16: ("u16", "i64")}[dtype]
         types = {"padded": f"*{pixel}", "out": f"*{pixel}", "weights": f"*{number}", "firsts": "*i32"}
@@ -105,7 +106,7 @@ def test_without_the_headers_of_python_nothing_is_compiled(monkeypatch):
     """Triton's launchers are written in C, and a compiler that finds no Python.h says so on stderr."""
     from upsample_cli.engine.routes.triton import FusedRoute
 
-    kernel, arithmetic = fitted(kernel_named("bilinear", 2), torch.uint8)
+    kernel, arithmetic = exact_form(kernel_named("bilinear", 2), torch.uint8)
     monkeypatch.setattr("sysconfig.get_path", lambda *_: "/nowhere")
     with pytest.raises(ValueError, match="no headers of Python"):
         FusedRoute(kernel, arithmetic, 3, torch.device("cuda:0"))
@@ -125,7 +126,7 @@ def test_working_memory_is_what_comes_and_goes():
     from upsample_cli.engine.routes.triton import FusedRoute
 
     for dtype, wanted in ((torch.uint8, 2), (torch.uint16, 4)):
-        kernel, arithmetic = fitted(kernel_named("nearest", 1), dtype)  # as many come as go
+        kernel, arithmetic = exact_form(kernel_named("nearest", 1), dtype)  # as many come as go
         assert FusedRoute(kernel, arithmetic, 3, torch.device("cpu")).bytes_per_value == wanted
 
 
@@ -138,7 +139,7 @@ def test_sums_are_as_wide_as_the_largest_needs():
         (2, torch.uint16, False, torch.int32),
         (2, torch.uint16, True, torch.int64),
     ):
-        kernel, arithmetic = fitted(kernel_named("bilinear", factor), dtype, has_alpha=has_alpha)
+        kernel, arithmetic = exact_form(kernel_named("bilinear", factor), dtype, has_alpha=has_alpha)
         pixel = arithmetic.largest_pixel
         largest = (2 * pixel**2 + pixel if has_alpha else pixel + 1) * kernel.denominator
         route = FusedRoute(kernel, arithmetic, 4, torch.device("cpu"))

@@ -22,6 +22,7 @@ from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import plan_job
 from upsample_cli.errors import ImageError, UpsampleError, UsageError
 from upsample_cli.kernels.choice import chosen_kernel
+from upsample_cli.kernels.weights.files import read_weights
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
@@ -212,6 +213,28 @@ def test_what_does_not_fit_is_one_line(place, capsys):
     assert "code was run" not in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("_bad_files")
+@pytest.mark.parametrize(
+    ("place", "kind"),
+    [
+        ("missing.npy", "not-found"),
+        ("folder.pt", "unreadable"),
+        (f"{'x' * 256}.npy", "unreadable"),
+        ("hostile.pt", "unsupported"),
+        ("sparse.pt", "unsupported"),
+        ("nan.npy", "unsupported"),
+        ("beyond.npy", "unsupported"),
+        ("archive.npy", "damaged"),
+        ("text.txt", "usage"),
+        ("two.pt:c", "usage"),
+    ],
+)
+def test_a_weight_file_fails_with_the_code_of_its_fault(place, kind):
+    with pytest.raises(UpsampleError) as raised:
+        read_weights(place)
+    assert raised.value.failure.kind == kind
+
+
 def test_a_kernel_that_was_fitted_for_one_factor_waits_for_images_of_it():
     """Which factor a size takes depends on the image, so a run may begin."""
     save_file({"up": torch.ones(1, 1, 3, 3)}, "mine.safetensors", metadata={"upsample-cli": '{"factor": 3}'})
@@ -240,15 +263,16 @@ def test_channels_are_checked_in_the_plan():
     refused = [
         ("L.png", "three.npy", {}, "kernel three.npy is for 3 channels, and the image has 1, alpha included"),
         ("RGBA.png", "three.npy", {"alpha": "straight"}, "is for 3 channels, and the image has 4, alpha included"),
-        ("RGBA.png", "four.npy", {}, "treats channels differently, so colour cannot be premultiplied; add --alpha"),
-        ("RGBA.png", "one.npy", {}, "does not keep flat flat, so colour cannot be premultiplied; add --alpha straight"),
+        ("RGBA.png", "four.npy", {}, "treats channels differently, so colour cannot be premultiplied; add alpha="),
+        ("RGBA.png", "one.npy", {}, "does not keep flat flat, so colour cannot be premultiplied; add alpha=straight"),
     ]
     for image, kernel, options, message in refused:
         with pytest.raises(ImageError, match=message) as raised:
             plan_job(Path(image), Options(kernel=kernel, **options))
         assert str(raised.value).startswith(f"{image}: ")
-    with pytest.raises(UsageError, match="is for 3 channels"):
+    with pytest.raises(UsageError, match="is for 3 channels") as unsuited:
         upsample(np.zeros((3, 5), np.uint8), 2, kernel="three.npy")
+    assert unsuited.value.failure.kind == "no-kernel"
 
 
 RUN = "import sys; from upsample_cli.cli.start import upsample; sys.argv[0] = 'upsample'; upsample()"

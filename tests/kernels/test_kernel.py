@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from upsample_cli.errors import GeometryError, UsageError
+from upsample_cli.errors import GeometryError, Setting, UsageError
 from upsample_cli.geometry.sizes import MAX_FACTOR
 from upsample_cli.kernels.choice import kernel_of_weights
 from upsample_cli.kernels.kernel import Kernel, kernel_named, misfit
@@ -176,7 +176,8 @@ def test_which_images_a_kernel_takes():
         assert misfit(mine, channels, has_alpha=False) is None
         assert (misfit(each, channels, has_alpha=False) is None) == (channels == 3)
     assert misfit(mine, 4, has_alpha=True) == (
-        "kernel mine does not keep flat flat, so colour cannot be premultiplied", "add --alpha straight",
-    )  # fmt: skip
+        "kernel mine does not keep flat flat, so colour cannot be premultiplied",
+        ("add ", Setting("alpha", "straight")),
+    )
     assert misfit(each, 3, has_alpha=True)[0].startswith("kernel each treats channels differently")
     assert misfit(each, 4, has_alpha=False)[0] == ("kernel each is for 3 channels, and the image has 4, alpha included")

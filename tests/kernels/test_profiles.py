@@ -67,7 +67,7 @@ def test_bilinear_taps_of_any_kernel_size(kernel_size, taps):
 
 @pytest.mark.parametrize("factor", [0, -1, MAX_FACTOR + 1, 2.0, 2.5, "2", None, True])
 def test_a_factor_out_of_range_or_not_whole_is_refused(factor):
-    with pytest.raises(UsageError, match=r"^factor .* is not a whole number from 1 to 64; try --factor 2$"):
+    with pytest.raises(UsageError, match=r"^factor .* is not a whole number from 1 to 64; try factor=2$"):
         axis_kernel("bilinear", factor)
 
 

@@ -150,7 +150,7 @@ def test_the_shipped_kernels_keep_flat_flat_fit_8_bits_and_are_symmetric(factor)
 
 
 def test_other_factors_are_refused_with_a_way_out():
-    with pytest.raises(UsageError, match=r"for factor 5, only for 2, 3, 4; use --kernel lanczos3, or fit one"):
+    with pytest.raises(UsageError, match=r"for factor 5, only for 2, 3, 4; use kernel=lanczos3, or fit one"):
         kernel_named("fitted", 5)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from upsample_cli.engine.bands import Settings, enlarged_bands
 from upsample_cli.engine.devices import pick_device
-from upsample_cli.engine.exact import fitted
+from upsample_cli.engine.exact import exact_form
 from upsample_cli.errors import UsageError
 from upsample_cli.geometry.tiles import BORDERS, Border
 from upsample_cli.kernels.choice import chosen_kernel
@@ -45,7 +45,7 @@ def upsample(
         factor: 1 to 64.
         kernel: "bilinear", "nearest", "bicubic", "lanczos3" or another name in `kernel.KERNEL_NAMES`, or a file of
             weights, `FILE` or `FILE:KEY`: .safetensors, .pt, .pth or .npy.
-        border: what fills the outside: "replicate" the edge, "reflect" the image, or "zeros" as in the bare layer.
+        border: what fills the outside: "replicate" the edge, "reflect" the image, or "zeros" as in the plain layer.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps"; by default the tensor's own, and the CPU for arrays.
         has_alpha: the last channel is straight opacity; colour is premultiplied by it before the layer.
         memory: budget for working memory, in bytes or as "2G".
@@ -56,7 +56,7 @@ def upsample(
         exact value rounded half up. Not differentiable: for training use `bilinear_layer`.
 
     Raises:
-        UsageError: if an argument has another value.
+        UsageError: if an argument has a value not listed here.
 
     >>> upsample(np.array([[0, 100]], dtype=np.uint8), 2)
     array([[  0,  25,  75, 100],
@@ -124,8 +124,8 @@ def _enlarged(pixels: torch.Tensor, settings: Settings, has_alpha: bool) -> torc
         )
     height, width, channels = pixels.shape
     if reason := misfit(settings.kernel, channels, has_alpha=has_alpha):
-        raise UsageError(*reason)
-    kernel, arithmetic = fitted(settings.kernel, dtype, has_alpha=has_alpha)
+        raise UsageError(*reason, kind="no-kernel")
+    kernel, arithmetic = exact_form(settings.kernel, dtype, has_alpha=has_alpha)
     factor = kernel.factor
     out = _empty((height * factor, width * factor, channels), dtype, pixels.device)
     for _ in enlarged_bands(

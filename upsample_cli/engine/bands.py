@@ -10,12 +10,12 @@ from typing import NamedTuple
 import torch
 
 from upsample_cli.engine.borders import padded_tile
-from upsample_cli.engine.devices import device_support
+from upsample_cli.engine.devices import device_support, work_of_caller
 from upsample_cli.engine.exact import Arithmetic
 from upsample_cli.engine.pool import compute_pool, computed_ahead
 from upsample_cli.engine.routes.plain import Route
 from upsample_cli.engine.routes.select import chosen_route
-from upsample_cli.errors import DeviceError, Interrupted, UsageError
+from upsample_cli.errors import DeviceError, Interrupted, Setting, UsageError
 from upsample_cli.geometry.tiles import Border, Plan, Tile, plan_for_budget
 from upsample_cli.kernels.kernel import Kernel
 
@@ -80,7 +80,7 @@ def enlarged_bands(
             span = band[0].rows
             target = None if out is None else out[span.start * factor : span.stop * factor]
             rows = read_rows(span.first, span.last)
-            yield _Taken(band, rows, target, run.device.work_of_caller(rows, target))
+            yield _Taken(band, rows, target, work_of_caller(settings.device, rows, target))
 
     for made in computed_ahead(run.compute_band, taken(), count=run.device.bands_in_flight - 1):
         raise_if_set(stop)
@@ -125,7 +125,10 @@ class _Run:
         )
         if budget is not None and budget < bytes_per_pixel * _LEAST_TILE_PIXELS:
             least = bytes_per_pixel * _LEAST_TILE_PIXELS * share
-            raise UsageError("the memory budget is too small for a single tile", f"give --memory {least} or more")
+            raise UsageError(
+                "the memory budget is too small for a single tile",
+                ("give ", Setting("memory_bytes", least), " or more"),
+            )
         return plan_for_budget(
             height,
             width,
@@ -181,6 +184,8 @@ class _Run:
 
 def _route(settings: Settings, arithmetic: Arithmetic, channels: int) -> Route:
     if settings.device.type == "mps" and arithmetic.sum_dtype == torch.float64:
-        raise DeviceError("mps has no float64, which exact sums of this image at this factor need", "use --device cpu")
+        raise DeviceError(
+            "mps has no float64, which exact sums of this image at this factor need", ("use ", Setting("device", "cpu"))
+        )
     with torch.inference_mode():
         return chosen_route(settings.kernel, arithmetic, channels, settings.device)

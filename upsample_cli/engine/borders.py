@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from upsample_cli.engine.devices import DeviceSupport
+from upsample_cli.engine.support import DeviceSupport
 from upsample_cli.geometry.tiles import Border, Span, Tile
 
 

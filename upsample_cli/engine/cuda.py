@@ -1,7 +1,7 @@
 """CUDA: exact convolutions, a stream for each thread, pinned memory, sizes of tiles.
 
 A band goes to the device, through the route and back on the stream of the thread that computes it. Several threads do
-so at once (`devices.LANES`): while one band is computed, the next is on its way up and the last on its way down.
+so at once (`support.LANES`): while one band is computed, the next is on its way up and the last on its way down.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any
 
 import torch
 
-from upsample_cli.engine.devices import LANES, MOST_TILE_BYTES, DeviceSupport
 from upsample_cli.engine.exact import Arithmetic
 from upsample_cli.engine.routes.plain import Route
 from upsample_cli.engine.routes.race import raced_route
+from upsample_cli.engine.support import LANES, MOST_TILE_BYTES, DeviceSupport
 from upsample_cli.kernels.kernel import Kernel
 
 TILE_VALUES = 2**24
-"""Outputs of one tile that has to be fetched back: enough to fill a GPU, and several tiles to a photograph."""
+"""Outputs of a tile that is fetched back: enough to fill a GPU, and few enough for several tiles a photograph."""
 
 _OUT_OF_MEMORY = ("cuda error: out of memory", "[cuda]: out of memory", "unable to find an engine", "alloc_failed")
-"""What the driver and Triton say, and cuDNN when none of its algorithms gets the memory that it needs."""
+"""The messages of the driver, of Triton, and of cuDNN when none of its algorithms gets enough memory."""
 
 _settings_of_process = threading.Lock()
 _streams = threading.local()
@@ -38,7 +38,7 @@ class CudaSupport(DeviceSupport):
         return LANES
 
     def tile_bytes(self, image_bytes: int, *, bytes_per_value: int, is_resident: bool) -> int:  # noqa: ARG002
-        """See `DeviceSupport`. Memory that torch holds and does not use counts as free: it is released on demand."""
+        """See `DeviceSupport`. Memory that torch holds but does not use counts as free: it is released on demand."""
         unused = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
         free = torch.cuda.mem_get_info(self.device)[0] + unused
         return min(MOST_TILE_BYTES if is_resident else TILE_VALUES * bytes_per_value, free // (2 * LANES))
@@ -73,9 +73,8 @@ class CudaSupport(DeviceSupport):
                 setattr(owner, name, value)
             yield
 
-    def work_of_caller(self, *tensors: torch.Tensor | None) -> torch.cuda.Event | None:
+    def work_of_caller(self) -> torch.cuda.Event | None:
         """See `DeviceSupport`."""
-        super().work_of_caller(*tensors)
         event: torch.cuda.Event = torch.cuda.current_stream(self.device).record_event()
         return event
 
@@ -119,7 +118,7 @@ class CudaSupport(DeviceSupport):
         out.copy_(staged)
 
     def is_out_of_memory(self, error: RuntimeError) -> bool:
-        """See `DeviceSupport`. The driver, Triton and cuDNN each report it in other words."""
+        """See `DeviceSupport`. The driver, Triton and cuDNN report it in different words."""
         message = str(error).lower()
         return super().is_out_of_memory(error) or any(words in message for words in _OUT_OF_MEMORY)
 

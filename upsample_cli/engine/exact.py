@@ -78,7 +78,7 @@ def _dividend_factor(pixel_dtype: torch.dtype, has_alpha: bool) -> int:
 
 
 @functools.lru_cache(maxsize=32)
-def fitted(
+def exact_form(
     kernel: Kernel, pixel_dtype: torch.dtype, *, has_alpha: bool = False, largest_amount: int | None = None
 ) -> tuple[Kernel, Arithmetic]:
     """The kernel on a grid for which sums of such pixels are exact, and the arithmetic for it.
@@ -92,7 +92,7 @@ def fitted(
             colour. Sums are exact up to 2**33.
 
     >>> from upsample_cli.kernels.kernel import kernel_named
-    >>> kernel, arithmetic = fitted(kernel_named("lanczos3", 2), torch.uint8)
+    >>> kernel, arithmetic = exact_form(kernel_named("lanczos3", 2), torch.uint8)
     >>> kernel.denominator, kernel.is_flat, arithmetic.sum_dtype
     (33297, True, torch.float32)
     """

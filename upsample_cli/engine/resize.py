@@ -88,7 +88,7 @@ def _few_rows(read_numbers: ReadRows, height: int, stop: Event | None) -> Iterat
 
 
 def _numbers(pixels: torch.Tensor, arithmetic: Arithmetic) -> torch.Tensor:
-    """The same as `exact.prepare`, by numpy, because torch's threads would compete with the engine's."""
+    """As `exact.prepare`, but with numpy, because torch's threads would compete with the engine's."""
     numbers = pixels.numpy().astype(torch.empty(0, dtype=arithmetic.sum_dtype).numpy().dtype)
     if arithmetic.has_alpha:
         numbers[..., :-1] *= numbers[..., -1:]

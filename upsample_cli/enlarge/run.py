@@ -166,7 +166,7 @@ def _enlarge(
     """Enlarge one image's rows into its sink, and finish it. Returns what was lost."""
     import torch
 
-    from upsample_cli.engine.exact import fitted as fitted_kernel
+    from upsample_cli.engine.exact import exact_form
     from upsample_cli.engine.resize import resized_bands
     from upsample_cli.engine.resize_axes import filter_for
 
@@ -174,7 +174,7 @@ def _enlarge(
     computed = _computed_layout(info.layout, resolved.layout)
     light = light_of(run.job.input, computed, metadata.icc_profile) if options.linear_light else None
     dtype: torch.dtype = getattr(torch, "float64" if light else computed.dtype.name)
-    kernel, arithmetic = fitted_kernel(
+    kernel, arithmetic = exact_form(
         resolved.kernel.load(),
         dtype,
         has_alpha=is_premultiplied(info.layout, options),

@@ -10,7 +10,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from upsample_cli.errors import GeometryError, ImageError, Loss, UsageError, joined
+from upsample_cli.errors import GeometryError, ImageError, Loss, Setting, UsageError, joined
 from upsample_cli.kernels.kernel import KERNEL_NAMES, Kernel, kernel_named
 from upsample_cli.kernels.profiles import checked_factor
 from upsample_cli.kernels.rounding import rounded_phases
@@ -31,7 +31,7 @@ _LARGEST_GAIN = 1024
 _MOST_SIDE = 256
 """Of a weight file: twice the bilinear kernel of the largest factor."""
 _MOST_WEIGHTS = 2**22
-"""Twice those of a layer of 21 channels at factor 32. Python's integers take seconds for this many."""
+"""Twice those of a layer of 21 channels at factor 32. This many Python integers take seconds."""
 
 
 def chosen_kernel(text: str, factor: int) -> Kernel:
@@ -41,8 +41,8 @@ def chosen_kernel(text: str, factor: int) -> Kernel:
     it has changed.
 
     Raises:
-        UsageError: if there is no such name or file, the file cannot be read, or it also has a bias for the weight,
-            because the range of pixels that the bias assumes is unknown.
+        UsageError: if there is no such name or file, the file cannot be read, or it also has a bias for the weight:
+            the range of pixels that the bias assumes is unknown.
         GeometryError: if a layer with its weight cannot enlarge images `factor` times, or it was fitted for another
             factor.
 
@@ -91,11 +91,11 @@ def _read_file(place: str, factor: int, _stamp: tuple[int, int]) -> tuple[Kernel
         weights = read_weights(place)
         made_for = fitted_factor(weights.path)
     except ImageError as error:  # a fault of the run, not of one image
-        raise UsageError(joined("kernel ", error.cause), error.next_step) from error
+        raise UsageError(joined(f"kernel {error.path}: ", error.cause), error.next_step) from error
     _refuse_bias(weights)
     if made_for not in (None, factor):
         raise GeometryError(f"kernel {weights.path} was fitted for factor {made_for}", f"enlarge {made_for} times")
-    _check_count(place, weights.weight.size)  # before they become Python's integers
+    _check_count(place, weights.weight.size)  # before they become Python integers
     _check_side(place, max(weights.weight.shape[-2:]))
     kernel = kernel_of_weights(place, factor, weights.weight.ravel().tolist(), weights.weight.shape)
     warning = unflat_warning(weights.weight, factor)
@@ -106,7 +106,7 @@ def _refuse_bias(weights: Weights) -> None:
     if weights.bias is not None and weights.bias.any():
         raise UsageError(
             f"kernel {weights.path}: beside {weights.key} lies a bias, made for the network's own range of pixels",
-            "remove it, or apply the layer as it is with tconv run --weights",
+            ("remove it, or apply the layer as it is with tconv run ", Setting("weights")),
         )
 
 

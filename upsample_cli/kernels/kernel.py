@@ -5,7 +5,7 @@ numbers, and one division by `denominator` follows. So pixels are exact and do n
 image is cut, for any kernel: an outer product of a profile's taps, or any weights.
 
 Whole weights may have any size until the type of the pixels is known. `Kernel.within` then gives the same kernel on the
-finest grid for which the sums of those pixels are exact in a float type (`exact.fitted`).
+finest grid for which the sums of those pixels are exact in a float type (`exact.exact_form`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import functools
 import math
 from dataclasses import dataclass, replace
 
-from upsample_cli.errors import UsageError
+from upsample_cli.errors import Setting, Text, UsageError
 from upsample_cli.kernels.profiles import PROFILES, AxisKernel, axis_kernel, checked_factor, halo
 from upsample_cli.kernels.rounding import rounded_phases, rounded_ratio
 from upsample_cli.kernels.shipped import FITTED, shipped_kernel
@@ -178,7 +178,7 @@ def spread(kernel: Kernel, channels: int, *, is_dense: bool) -> Kernel:
     return replace(kernel, weights=weights, channels=channels, is_dense=is_dense)
 
 
-def misfit(kernel: Kernel, channels: int, *, has_alpha: bool) -> tuple[str, str] | None:
+def misfit(kernel: Kernel, channels: int, *, has_alpha: bool) -> tuple[str, Text] | None:
     """Why a kernel does not suit an image, and what to do about it; None if it does.
 
     Args:
@@ -196,5 +196,8 @@ def misfit(kernel: Kernel, channels: int, *, has_alpha: bool) -> tuple[str, str]
         )
     if has_alpha and (kernel.channels > 1 or not kernel.is_flat):
         reason = "treats channels differently" if kernel.channels > 1 else "does not keep flat flat"
-        return f"kernel {kernel.name} {reason}, so colour cannot be premultiplied", "add --alpha straight"
+        return (
+            f"kernel {kernel.name} {reason}, so colour cannot be premultiplied",
+            ("add ", Setting("alpha", "straight")),
+        )
     return None

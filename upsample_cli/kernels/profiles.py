@@ -14,7 +14,7 @@ from decimal import Decimal, localcontext
 from fractions import Fraction
 from numbers import Integral
 
-from upsample_cli.errors import UsageError
+from upsample_cli.errors import Setting, UsageError
 from upsample_cli.geometry.sizes import MAX_FACTOR
 from upsample_cli.kernels.rounding import rounded_phases
 
@@ -208,7 +208,9 @@ def checked_factor(factor: int) -> int:
         UsageError: if it is not a whole number from 1 to 64.
     """
     if isinstance(factor, bool) or not isinstance(factor, Integral) or not 1 <= factor <= MAX_FACTOR:
-        raise UsageError(f"factor {factor} is not a whole number from 1 to {MAX_FACTOR}", "try --factor 2")
+        raise UsageError(
+            f"factor {factor} is not a whole number from 1 to {MAX_FACTOR}", ("try ", Setting("factor", 2))
+        )
     return int(factor)
 
 

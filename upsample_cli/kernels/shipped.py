@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from upsample_cli.errors import UsageError
+from upsample_cli.errors import Setting, UsageError
 
 FITTED = "fitted"
 FITTED_FILE = Path(__file__).with_name("fitted.json")
@@ -36,7 +36,7 @@ def shipped_kernel(factor: int) -> ShippedKernel:
     if str(factor) not in kernels:
         raise UsageError(
             f"there is no fitted kernel for factor {factor}, only for {', '.join(kernels)}",
-            "use --kernel lanczos3, or fit one to photographs of yours: tconv fit",
+            ("use ", Setting("kernel", "lanczos3"), ", or fit one to photographs of yours: tconv fit"),
         )
     kernel = kernels[str(factor)]
     return ShippedKernel(tuple(int(weight) for weight in " ".join(kernel["weights"]).split()), kernel["denominator"])

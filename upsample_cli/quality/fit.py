@@ -162,9 +162,9 @@ def enlarged(low: Luma, kernel: Kernel) -> Luma:
     import torch
 
     from upsample_cli.engine.bands import Settings, enlarged_bands
-    from upsample_cli.engine.exact import fitted
+    from upsample_cli.engine.exact import exact_form
 
-    exact, arithmetic = fitted(kernel, torch.uint8)
+    exact, arithmetic = exact_form(kernel, torch.uint8)
     pixels = torch.from_numpy(low.copy())[..., None]
     bands = enlarged_bands(
         lambda first, last: pixels[first:last],

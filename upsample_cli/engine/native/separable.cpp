@@ -1,10 +1,10 @@
 // A separable transposed convolution over whole pixels: down the columns first, then along the rows, then one division.
 //
 // Built once for each kind of processor (pyproject.toml); separable.py makes the tables and chooses the module. A row of
-// outputs is computed a vector at a time: each lane takes one number of the line of column sums for each tap. Which, and
-// by what weight, repeats after a few vectors, the period.
+// outputs is computed a vector at a time: each lane takes one number of the line of column sums for each tap. The
+// numbers and their weights repeat after a few vectors, the period.
 //
-// What is needed of the compiler is GCC's vectors: __attribute__((vector_size)), as GCC and Clang have them.
+// The compiler must have the vector types of GCC and Clang, __attribute__((vector_size)).
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -36,7 +36,7 @@ template <class Number, int count> struct VectorOf {
 };
 template <class Number, class Sum> using Vector = typename VectorOf<Number, lanes<Sum>>::type;
 
-// The whole number that is as wide as a sum.
+// The integer type as wide as a sum.
 template <class Sum>
 using Index = std::conditional_t<sizeof(Sum) == 2, uint16_t, std::conditional_t<sizeof(Sum) == 4, int32_t, int64_t>>;
 
@@ -47,43 +47,35 @@ template <class Type, class Number> inline Type loaded(const Number *from)
     return made;
 }
 
-// Lane by lane the number of `numbers` that `order` says, in the form that `encoded` gives it.
+// `permuted` gives each lane the number at its index in `order`, as `encoded` has written that index.
 #if defined(__AVX512BW__)
 template <class Sum> Index<Sum> encoded(Index<Sum> lane) { return lane; }
-inline Vector<uint16_t, uint16_t> permuted(Vector<uint16_t, uint16_t> numbers, Vector<uint16_t, uint16_t> order)
+template <class Sum> inline Vector<Sum, Sum> permuted(Vector<Sum, Sum> numbers, Vector<Index<Sum>, Sum> order)
 {
-    return (Vector<uint16_t, uint16_t>)_mm512_permutexvar_epi16((__m512i)order, (__m512i)numbers);
-}
-inline Vector<int32_t, int32_t> permuted(Vector<int32_t, int32_t> numbers, Vector<int32_t, int32_t> order)
-{
-    return (Vector<int32_t, int32_t>)_mm512_permutexvar_epi32((__m512i)order, (__m512i)numbers);
-}
-inline Vector<double, double> permuted(Vector<double, double> numbers, Vector<int64_t, double> order)
-{
-    return (Vector<double, double>)_mm512_permutexvar_pd((__m512i)order, (__m512d)numbers);
+    if constexpr (sizeof(Sum) == 2)
+        return (Vector<Sum, Sum>)_mm512_permutexvar_epi16((__m512i)order, (__m512i)numbers);
+    else if constexpr (sizeof(Sum) == 4)
+        return (Vector<Sum, Sum>)_mm512_permutexvar_epi32((__m512i)order, (__m512i)numbers);
+    else
+        return (Vector<Sum, Sum>)_mm512_permutexvar_pd((__m512i)order, (__m512d)numbers);
 }
 inline Vector<uint16_t, uint16_t> upper_half(Vector<uint16_t, uint16_t> left, Vector<uint16_t, uint16_t> right)
 {
     return (Vector<uint16_t, uint16_t>)_mm512_mulhi_epu16((__m512i)left, (__m512i)right);
 }
 #elif defined(__AVX2__)
-// Of 16 bits the numbers of the two bytes, of 64 bits those of the two halves.
+// AVX2 permutes bytes or 32 bits: the index of 16 bits is that of its two bytes, of 64 bits that of its two halves.
 template <class Sum> Index<Sum> encoded(Index<Sum> lane)
 {
     constexpr bool is_bytes = sizeof(Sum) == 2, is_halves = sizeof(Sum) == 8;
     return is_bytes ? lane * 0x0202 + 0x0100 : is_halves ? lane * 0x200000002 + 0x100000000 : lane;
 }
-inline Vector<uint16_t, uint16_t> permuted(Vector<uint16_t, uint16_t> numbers, Vector<uint16_t, uint16_t> order)
+template <class Sum> inline Vector<Sum, Sum> permuted(Vector<Sum, Sum> numbers, Vector<Index<Sum>, Sum> order)
 {
-    return (Vector<uint16_t, uint16_t>)_mm_shuffle_epi8((__m128i)numbers, (__m128i)order);
-}
-inline Vector<int32_t, int32_t> permuted(Vector<int32_t, int32_t> numbers, Vector<int32_t, int32_t> order)
-{
-    return (Vector<int32_t, int32_t>)_mm256_permutevar8x32_epi32((__m256i)numbers, (__m256i)order);
-}
-inline Vector<double, double> permuted(Vector<double, double> numbers, Vector<int64_t, double> order)
-{
-    return (Vector<double, double>)_mm256_permutevar8x32_epi32((__m256i)numbers, (__m256i)order);
+    if constexpr (sizeof(Sum) == 2)
+        return (Vector<Sum, Sum>)_mm_shuffle_epi8((__m128i)numbers, (__m128i)order);
+    else
+        return (Vector<Sum, Sum>)_mm256_permutevar8x32_epi32((__m256i)numbers, (__m256i)order);
 }
 inline Vector<uint16_t, uint16_t> upper_half(Vector<uint16_t, uint16_t> left, Vector<uint16_t, uint16_t> right)
 {
@@ -91,21 +83,21 @@ inline Vector<uint16_t, uint16_t> upper_half(Vector<uint16_t, uint16_t> left, Ve
 }
 #endif
 
-// Far more than any setting is, and so little that no product of settings leaves 64 bits.
+// Far above any setting, and small enough that products of settings fit in 64 bits.
 constexpr Py_ssize_t most_setting = 1 << 12;
 
-// Far longer than any side of a tile is, and so short that no line of it leaves 64 bits.
+// Far above the side of any tile, and small enough that the size of a line fits in 64 bits.
 constexpr Py_ssize_t most_side = Py_ssize_t(1) << 40;
 
-// A product, or more than any memory holds where 64 bits do not hold it.
+// A product, or the largest number if it does not fit in 64 bits: more than any memory holds.
 Py_ssize_t product(Py_ssize_t left, Py_ssize_t right)
 {
     Py_ssize_t made;
     return __builtin_mul_overflow(left, right, &made) ? PY_SSIZE_T_MAX : made;
 }
 
-// One tile, and the tables of separable.SeparableRoute. Tables that say where to read are copied before they are
-// checked: nothing can change them afterwards.
+// One tile, and the tables of separable.SeparableRoute. Tables of offsets are copied before they are checked, so that
+// nothing can change them afterwards.
 struct Work {
     const void *padded;
     char *out;
@@ -136,7 +128,7 @@ template <class Pixel, class Sum, bool HasAlpha> void prepare(const Work &work, 
     }
 }
 
-// Whole numbers as pixels. By way of 16 bits: from 32 to 8 at once, GCC takes them one by one for AVX2.
+// Whole numbers as pixels, through 16 bits: from 32 bits to 8 in one step, GCC converts them one by one on AVX2.
 template <class Pixel, class Sum> Vector<Pixel, Sum> as_pixels(Vector<int32_t, Sum> numbers)
 {
     return __builtin_convertvector(__builtin_convertvector(numbers, Vector<uint16_t, Sum>), Vector<Pixel, Sum>);
@@ -156,7 +148,7 @@ Vector<Pixel, Sum> finished(const Work &work, Vector<Sum, Sum> sums, Vector<Inde
     } else {
         Vector<Sum, Sum> dividends = sums + half, divisors = zero + whole;
         if constexpr (HasAlpha) {
-            Vector<Sum, Sum> alpha = permuted(sums, alpha_lanes), colour = sums;
+            Vector<Sum, Sum> alpha = permuted<Sum>(sums, alpha_lanes), colour = sums;
             if (work.overshoots) {
                 alpha = alpha > zero ? alpha : zero;
                 colour = alpha > zero ? colour : zero;
@@ -180,7 +172,7 @@ Vector<Pixel, Sum> finished(const Work &work, Vector<Sum, Sum> sums, Vector<Inde
                     shifted = shifted < most ? shifted : most - 1;
                 return as_pixels<Pixel, Sum>(shifted);
             }
-            // A float is off by less than one: the remainder tells.
+            // The quotient of floats is off by less than one: the remainder corrects it.
             using Floats = Vector<float, Sum>;
             Floats ratio = __builtin_convertvector(dividends, Floats);
             if constexpr (HasAlpha)
@@ -200,7 +192,7 @@ Vector<Pixel, Sum> finished(const Work &work, Vector<Sum, Sum> sums, Vector<Inde
     }
 }
 
-// All rows of a tile. Taps is how many inputs an output takes along an axis, or 0 for what `work` says.
+// All rows of a tile. Taps is the number of inputs of an output along an axis, or 0 to use `work.taps`.
 template <class Pixel, class Sum, int Taps, bool HasAlpha> void enlarge_rows(const Work &work, void *scratch)
 {
     constexpr int count = lanes<Sum>;
@@ -244,7 +236,7 @@ template <class Pixel, class Sum, int Taps, bool HasAlpha> void enlarge_rows(con
                     Vector<Sum, Sum> sums = {};
                     for (int tap = 0; tap < taps; tap++) {
                         const Sum *at = from + work.first_columns[part] + tap * work.channels;
-                        sums += permuted(loaded<Vector<Sum, Sum>>(at), lane_order)
+                        sums += permuted<Sum>(loaded<Vector<Sum, Sum>>(at), lane_order)
                                 * loaded<Vector<Sum, Sum>>(column_weights + (part * work.taps + tap) * count);
                     }
                     const auto pixels = finished<Pixel, Sum, HasAlpha>(work, sums, alpha_lanes, is_alpha);
@@ -295,7 +287,7 @@ constexpr Kind kinds[] = {
     {'d', 2, 8, lanes<double>, 0x1p53, enlarge_tile<uint16_t, double>},
 };
 
-// What was got of Python objects, given back at the end.
+// The memory of a Python object, released at the end.
 struct Buffer {
     Py_buffer view = {};
     ~Buffer() { PyBuffer_Release(&view); }
@@ -307,22 +299,22 @@ PyObject *wrong(const char *what)
     return nullptr;
 }
 
-// Whether a buffer has so many numbers of so many bytes, at an address for such.
+// Whether a buffer has `count` numbers of `bytes` bytes, at an aligned address.
 bool holds(const Buffer &buffer, Py_ssize_t count, Py_ssize_t bytes)
 {
     return buffer.view.len == product(count, bytes) && reinterpret_cast<uintptr_t>(buffer.view.buf) % bytes == 0;
 }
 
-// Copies a table of places, if it has so many and none is beyond `most`.
-bool take_places(const Buffer &table, int32_t *places, Py_ssize_t count, Py_ssize_t most)
+// Copies a table of offsets. False if it does not have `count` of them or one is not within 0 to `most`.
+bool take_offsets(const Buffer &table, int32_t *offsets, Py_ssize_t count, Py_ssize_t most)
 {
     if (!holds(table, count, 4))
         return false;
-    std::memcpy(places, table.view.buf, table.view.len);
-    return std::all_of(places, places + count, [=](int32_t place) { return 0 <= place && place <= most; });
+    std::memcpy(offsets, table.view.buf, table.view.len);
+    return std::all_of(offsets, offsets + count, [=](int32_t offset) { return 0 <= offset && offset <= most; });
 }
 
-// Whether the rows of the output follow one another, none over another, and end within 64 bits.
+// Whether the rows of the output follow one another without overlap and end within 64 bits.
 bool rows_are_apart(const Py_buffer &made)
 {
     const Py_ssize_t row_bytes = product(product(made.shape[1], made.shape[2]), made.itemsize);
@@ -331,7 +323,7 @@ bool rows_are_apart(const Py_buffer &made)
     return made.strides[0] >= row_bytes && product(made.shape[0], made.strides[0]) < PY_SSIZE_T_MAX;
 }
 
-// Whether an input has none of its bytes between the first and the last of the output.
+// Whether an input does not overlap the output.
 bool is_apart(const Py_buffer &input, const Py_buffer &made)
 {
     const char *out = static_cast<const char *>(made.buf), *in = static_cast<const char *>(input.buf);
@@ -352,8 +344,8 @@ PyObject *enlarge(PyObject *, PyObject *arguments)
         || PyObject_GetBuffer(target, &out.view, PyBUF_STRIDES | PyBUF_WRITABLE))
         return nullptr;
     const Py_buffer &made = out.view;
-    const auto *kind = std::find_if(std::begin(kinds), std::end(kinds), [&](const Kind &each) {
-        return each.sum == sum && each.pixel_bytes == made.itemsize;
+    const auto *kind = std::find_if(std::begin(kinds), std::end(kinds), [&](const Kind &candidate) {
+        return candidate.sum == sum && candidate.pixel_bytes == made.itemsize;
     });
     if (kind == std::end(kinds) || made.ndim != 3)
         return wrong("there is no such kind of pixels and sums");
@@ -381,9 +373,9 @@ PyObject *enlarge(PyObject *, PyObject *arguments)
         return wrong("the padded tile does not fit the output");
     for (const Buffer *input : {&padded, &first_rows, &first_columns, &row_weights, &column_weights, &order})
         if (!is_apart(input->view, made))
-            return wrong("the output lies over what it is made from");
-    if (!take_places(first_rows, work.first_rows, work.factor, work.window - work.taps)
-        || !take_places(first_columns, work.first_columns, work.period, most_first)
+            return wrong("the output overlaps an input");
+    if (!take_offsets(first_rows, work.first_rows, work.factor, work.window - work.taps)
+        || !take_offsets(first_columns, work.first_columns, work.period, most_first)
         || !holds(row_weights, work.factor * work.taps, kind->sum_bytes)
         || !holds(column_weights, work.period * work.taps * kind->lanes, kind->sum_bytes)
         || !holds(order, (work.period + 1) * kind->lanes, kind->sum_bytes))
@@ -410,15 +402,15 @@ PyObject *lanes_of(PyObject *, PyObject *arguments)
     int sum;
     if (!PyArg_ParseTuple(arguments, "C:lanes", &sum))
         return nullptr;
-    for (const Kind &each : kinds)
-        if (each.sum == sum)
-            return PyLong_FromLong(each.lanes);
+    for (const Kind &kind : kinds)
+        if (kind.sum == sum)
+            return PyLong_FromLong(kind.lanes);
     return wrong("there is no such sum");
 }
 
 PyMethodDef functions[] = {
     {"enlarge", enlarge, METH_VARARGS, "Enlarge one padded tile; separable.SeparableRoute has the arguments."},
-    {"lanes", lanes_of, METH_VARARGS, "How many sums of the kind 'H', 'i' or 'd' make a vector."},
+    {"lanes", lanes_of, METH_VARARGS, "The number of sums of kind 'H', 'i' or 'd' in a vector."},
     {},
 };
 

@@ -11,7 +11,7 @@ from upsample_cli.kernels.kernel import Kernel
 _INT8 = torch.iinfo(torch.int8)
 
 
-class QuantisedRoute:
+class QuantizedRoute:
     """One 8-bit integer convolution per row phase: bytes in, bytes out, no pass before or after. CPU, uint8, no alpha.
 
     The operators are those of torch's x86 quantized export. They multiply bytes by the int8 numerators, sum in int32,

@@ -11,8 +11,8 @@ from functools import partial
 import torch
 
 from upsample_cli.engine.exact import Arithmetic
+from upsample_cli.engine.routes.agreement import agreeing, applied
 from upsample_cli.engine.routes.plain import PlainRoute, Route
-from upsample_cli.engine.routes.select import agreeing, applied
 from upsample_cli.kernels.kernel import Kernel, spread
 
 _TIMED_OUTPUTS = 2**24
@@ -47,8 +47,8 @@ def cuda_routes(
 def _fastest(routes: list[Route], kernel: Kernel, arithmetic: Arithmetic, channels: int, device: torch.device) -> Route:
     """The route with the least median time on a large tile, after one run that does not count.
 
-    A route that takes twice as long as the fastest before it is timed once only. One that has no memory for the tile,
-    or fails for another reason, is taken only if all do.
+    A route that takes twice as long as the fastest before it is timed only once. A route that fails, for example for
+    lack of memory, is taken only if all fail.
     """
     side = max(1, round((_TIMED_OUTPUTS / channels) ** 0.5 / kernel.factor))
     shape = ((side + 2 * kernel.halo), (side + 2 * kernel.halo), channels)

@@ -67,7 +67,7 @@ class SeparableRoute:
         module = module or next(iter(compiled_modules()), None)
         if axis is None or not arithmetic.is_exact or module is None:
             raise ValueError("only outer products, only whole pixels, and only where it was compiled")
-        # For bands, of which several wait for a slower encoder. Twice as large they would be a tenth faster.
+        # Several bands wait for a slower encoder, so they are small. Twice as large they would be a tenth faster.
         self.bytes_per_value = 4 * arithmetic.pixel_dtype.itemsize
         self._enlarge = module.enlarge
         scale = 2 if axis.denominator == 1 else 1  # a division by 1 has no multiplier of 16 bits
@@ -79,7 +79,7 @@ class SeparableRoute:
         lanes = module.lanes(sums.code)
         order, first_columns, weights, advance = _columns(taps, firsts, channels, lanes)
         if arithmetic.has_alpha and lanes % channels:
-            raise ValueError("the alpha of some pixels of a vector lies in another")
+            raise ValueError("a vector splits a pixel, so its alpha is in another")
         alpha_lanes = np.arange(lanes) // channels * channels + channels - 1
         self._settings = (
             sums.code, kernel.factor, taps.shape[1], 2 * axis.halo + 1, len(order), advance,
@@ -160,5 +160,5 @@ def _columns(taps: Table, firsts: Table, channels: int, lanes: int) -> tuple[Tab
     first = taken.min(axis=1)
     order = taken - first[:, None]
     if order.max() >= lanes:
-        raise ValueError("the inputs of a vector lie too far apart for one")
+        raise ValueError("the inputs of a vector do not fit in one")
     return order, first, np.ascontiguousarray(taps[phase].transpose(0, 2, 1)), lanes // common * channels

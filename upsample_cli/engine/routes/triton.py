@@ -2,7 +2,7 @@
 
 The layer's kernels in cuDNN need passes over memory for the conversion to floats before and the rounding after. Here
 both happen between one load and one store. Sums are whole numbers of 32 or 64 bits, so nothing is rounded.
-Triton comes with torch's builds for CUDA. Without it, or without a compiler for its launchers, the layer computes.
+Triton comes with torch's builds for CUDA. Without it, or without a compiler for its launchers, the layer is used.
 """
 
 from __future__ import annotations
@@ -24,6 +24,32 @@ warnings.filterwarnings("ignore", message="TRITON_DEFAULT_FP_FUSION")  # about s
 _BLOCK = 1024
 _MOST_IN_32_BITS = 2**31 - 1
 _MOST = 2**63 - 1
+
+
+@triton.jit
+def _quotients(
+    sums,
+    alphas,
+    is_alpha,
+    divisor: tl.constexpr,
+    largest: tl.constexpr,
+    has_alpha: tl.constexpr,
+    overshoots: tl.constexpr,
+):
+    """Sums divided, rounded half up and clipped to the range of the pixels: `exact.finish` in whole numbers."""
+    dividend = sums + divisor // 2
+    if has_alpha:
+        if overshoots:
+            sums = tl.where(alphas > 0, sums, 0)
+            alphas = tl.maximum(alphas, 0)
+        dividend = tl.where(is_alpha, alphas + divisor // 2, 2 * sums + alphas)
+        divisors = tl.where(is_alpha, divisor, tl.maximum(2 * alphas, 1))
+    if overshoots:
+        dividend = tl.maximum(dividend, 0)
+    quotient = dividend // divisors if has_alpha else dividend // divisor
+    if overshoots:
+        quotient = tl.minimum(quotient, largest)
+    return quotient
 
 
 # Sizes and addresses differ from tile to tile; Triton would compile the kernel again for each of their alignments.
@@ -80,18 +106,7 @@ def _enlarge_row(
                     value = tl.where(is_alpha, 1, value) * alpha
                     alphas += weight * alpha
                 sums += weight * value
-        dividend = sums + divisor // 2
-        if has_alpha:
-            if overshoots:
-                sums = tl.where(alphas > 0, sums, 0)
-                alphas = tl.maximum(alphas, 0)
-            dividend = tl.where(is_alpha, alphas + divisor // 2, 2 * sums + alphas)
-            divisors = tl.where(is_alpha, divisor, tl.maximum(2 * alphas, 1))
-        if overshoots:
-            dividend = tl.maximum(dividend, 0)
-        quotient = dividend // divisors if has_alpha else dividend // divisor
-        if overshoots:
-            quotient = tl.minimum(quotient, largest)
+        quotient = _quotients(sums, alphas, is_alpha, divisor, largest, has_alpha, overshoots)
         tl.store(to + phase * channels, quotient.to(out.dtype.element_ty), mask=inside)
 
 
@@ -110,7 +125,9 @@ class FusedRoute:
         if most > _MOST:
             raise ValueError("sums too large for 64 bits")
         if device.type == "cuda" and not Path(sysconfig.get_path("include", "posix_prefix"), "Python.h").exists():
-            raise ValueError("no headers of Python, without which Triton's launchers do not compile")  # and gcc is loud
+            raise ValueError(
+                "no headers of Python, without which Triton's launchers do not compile"
+            )  # and gcc prints errors
         phases, size = phase_taps(kernel.factor, kernel.padding), kernel.kernel_size
         taps = [
             0 if down is None or across is None else kernel.weights[down * size + across]

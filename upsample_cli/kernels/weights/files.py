@@ -78,13 +78,20 @@ def read_weights(place: str) -> Weights:
             source = opened(path, file)
             state = WEIGHT_READERS[path.suffix.lower()](path)  # libraries open it again
             if not os.path.samestat(source.status, path.stat()):
-                raise ImageError(path, "was exchanged while it was read", "leave it alone, and try again")
+                raise ImageError(
+                    path, "was exchanged while it was read", "leave it alone, and try again", kind="changed"
+                )
         key = _chosen_key(path, key, state.shapes)
         weight = _array(path, key, state)
-        beside = f"{key.removesuffix('weight')}bias"
-        bias = _array(path, beside, state) if key.endswith("weight") and beside in state.shapes else None
+        bias_key = f"{key.removesuffix('weight')}bias"
+        bias = _array(path, bias_key, state) if key.endswith("weight") and bias_key in state.shapes else None
     if bias is not None and bias.ndim != 1:
-        raise ImageError(path, f"{_shown(beside)} is not a bias: it has {bias.ndim} axes", "remove or rename it")
+        raise ImageError(
+            path,
+            f"{_shown(bias_key)} is not a bias: it has {bias.ndim} axes",
+            "remove or rename it",
+            kind="unsupported",
+        )
     return Weights(source, key, weight, bias, state)
 
 
@@ -96,12 +103,15 @@ def _faults_named(path: Path) -> Iterator[None]:
     except (ImageError, UsageError):
         raise
     except FileNotFoundError as error:
-        raise ImageError(path, "there is no such file", "check the name") from error
+        raise ImageError(path, "there is no such file", "check the name", kind="not-found") from error
     except OSError as error:
-        raise ImageError(path, f"cannot be read: {error.strerror or error}") from error
+        raise ImageError(path, f"cannot be read: {error.strerror or error}", kind="unreadable") from error
     except pickle.UnpicklingError as error:
         raise ImageError(
-            path, "holds more than tensors, which could run code", "save model.state_dict() and give that"
+            path,
+            "holds more than tensors, which could run code",
+            "save model.state_dict() and give that",
+            kind="unsupported",
         ) from error
     except BaseException as error:  # any exception of a library on a damaged file, including a panic of Rust
         if isinstance(error, STOPS):
@@ -163,7 +173,9 @@ def _array(path: Path, key: str, state: State) -> NDArray[np.float64]:
     """An array or a tensor of any dtype as float64."""
     name, count = _shown(key) or "in it", prod(state.shapes[key])
     if count > MOST_WEIGHTS:  # also if all elements share the same few bytes
-        raise ImageError(path, f"the weight {name} has {count} numbers", f"give {MOST_WEIGHTS} at the most")
+        raise ImageError(
+            path, f"the weight {name} has {count} numbers", f"give {MOST_WEIGHTS} at the most", kind="too-large"
+        )
     value = state[key]
     if isinstance(value, np.ndarray):
         is_real, array = value.dtype.kind in "fiu", value
@@ -173,14 +185,22 @@ def _array(path: Path, key: str, state: State) -> NDArray[np.float64]:
             array = value.detach().cpu().double().numpy() if is_real else value
         except (RuntimeError, TypeError) as error:  # sparse, quantized, or on the device "meta"
             raise ImageError(
-                path, f"the weight {name} is no plain tensor", "save it dense, as numbers, on the CPU"
+                path,
+                f"the weight {name} is no plain tensor",
+                "save it dense, as numbers, on the CPU",
+                kind="unsupported",
             ) from error
     if not is_real:
         raise UsageError(f"{path}: the weight {name} is of type {value.dtype}", "give one of real numbers")
     with np.errstate(all="ignore"):  # what float64 does not hold becomes an infinity
         whole: NDArray[np.float64] = array.astype(np.float64)
     if not np.isfinite(whole).all():
-        raise ImageError(path, f"the weight {name} holds infinities or NaN")
+        raise ImageError(path, f"the weight {name} holds infinities or NaN", kind="unsupported")
     if whole.size and np.abs(whole).max() > _LARGEST_WEIGHT:
-        raise ImageError(path, f"the weight {name} holds numbers above {_LARGEST_WEIGHT:g}", "give smaller ones")
+        raise ImageError(
+            path,
+            f"the weight {name} holds numbers above {_LARGEST_WEIGHT:g}",
+            "give smaller ones",
+            kind="unsupported",
+        )
     return whole

@@ -23,7 +23,7 @@ def read_array(file: IO[bytes], most: int) -> NDArray[Any]:
         ValueError: if it has more, is damaged, or holds anything but numbers.
         OSError: if it cannot be read.
     """
-    # np.load would take archives too, and praise pickles.
+    # np.load would also read archives, and its errors recommend pickles.
     head = io.BytesIO(file.read(_LONGEST_HEADER))
     version = np.lib.format.read_magic(head)
     if version not in _HEADERS:

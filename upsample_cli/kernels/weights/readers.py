@@ -107,7 +107,7 @@ def _read_safetensors(path: Path) -> State:
 
 def opened_safetensors(path: Path, framework: str) -> Any:
     """A safetensors file, of which only the header has been read."""
-    with path.open("rb") as file:  # for the usual errors if it is missing or a folder
+    with path.open("rb") as file:  # raises the usual errors if it is missing or a folder
         length = int.from_bytes(file.read(8), "little")
     if length > _LONGEST_HEADER:
         raise ValueError(f"its header has {length} bytes; {_LONGEST_HEADER} are the most that are read")
