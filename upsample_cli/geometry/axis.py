@@ -105,13 +105,12 @@ class LayerAxis:
     def halo(self) -> int:
         """Inputs that a transposed layer needs on each side of a run of inputs to compute the run's outputs.
 
-        The last output of a run that ends before input `b` is `b*stride - 1`, so its farthest input is
-        `(stride - 1 + padding) // stride` past the run. With `stride + 2*padding` taps the near side needs as many.
+        With `stride + 2*padding` taps, both sides need as many, and the outputs of the input 0 are 0 to `stride - 1`.
 
         >>> LayerAxis(4, 2, 1, transposed=True).halo
         1
         """
-        return (self.stride - 1 + self.padding) // self.stride
+        return self.inputs_between(0, self.stride - 1)[1]
 
     @property
     def taps(self) -> tuple[tuple[int, ...], ...]:

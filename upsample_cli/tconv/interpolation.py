@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product
 from math import prod
@@ -10,7 +10,6 @@ from typing import Any
 
 from upsample_cli.errors import GeometryError, UsageError
 from upsample_cli.geometry.axes import PerAxis, collapsed, split_axes
-from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.geometry.sizes import MAX_SIZE
 from upsample_cli.kernels.profiles import AxisKernel, axis_kernel
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
@@ -55,10 +54,7 @@ class Interpolation:
 
     def _layer(self, crop: int) -> TransposedConvolution:
         return TransposedConvolution.along(
-            [
-                LayerAxis(kernel.kernel_size, kernel.factor, kernel.padding + crop * kernel.factor, transposed=True)
-                for kernel in self.kernels
-            ],
+            [replace(kernel.layer_axis, padding=kernel.padding + crop * kernel.factor) for kernel in self.kernels],
             in_channels=self.channels,
             out_channels=self.channels,
             groups=self.channels if self.depthwise else 1,
