@@ -8,7 +8,7 @@ alone, which it does in their order; the channels are added here, in theirs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import floor, lcm, log2, prod
@@ -18,9 +18,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from upsample_cli.engine.borders import sources
 from upsample_cli.errors import UsageError
 from upsample_cli.geometry.axis import LayerAxis
-from upsample_cli.geometry.tiles import Border
+from upsample_cli.geometry.borders import Border
+from upsample_cli.geometry.tiles import Span, spans
 from upsample_cli.kernels.profiles import bilinear_taps
 
 Samples = NDArray[Any]
@@ -157,9 +159,10 @@ def apply(
         _refuse_large_buffer(filled, shape[1:])
     side = tile or _quick_side(filled)
     with torch.inference_mode():
-        for box in _boxes(shape[1:], [side * axis.stride for axis in filled.axes]):
+        cuts = [spans(size, side * axis.stride) for size, axis in zip(shape[1:], filled.axes, strict=True)]
+        for box in product(*cuts):
             sums = _tile_sums(layer, filled, samples, box, border, apart)
-            where = (slice(None), *(slice(start, stop) for start, stop in box))
+            where = (slice(None), *(slice(span.start, span.stop) for span in box))
             out[where] = _finished(sums, filled, limits) if limits is not None else sums / filled.denominator
     return out
 
@@ -212,38 +215,30 @@ def _refuse_large_buffer(filled: Filled, sizes: Sequence[int]) -> None:
         raise UsageError("the kernel is too large for this machine's memory", "give a smaller kernel_size, or --tile 1")
 
 
-def _boxes(sizes: Sequence[int], steps: Sequence[int]) -> Iterator[tuple[tuple[int, int], ...]]:
-    yield from product(
-        *(
-            [(start, min(start + step, size)) for start in range(0, size, step)]
-            for size, step in zip(sizes, steps, strict=True)
-        )
-    )
-
-
 def _tile_sums(
     layer: torch.nn.Module,
     filled: Filled,
     samples: Samples,
-    box: Sequence[tuple[int, int]],
+    box: Sequence[Span],
     border: Border,
     apart: bool,
 ) -> NDArray[np.float64]:
     """Numerators of one box of the output, (channels, *sizes of the box)."""
     part = samples
-    spans = [input_span(axis, *ends) for axis, ends in zip(filled.axes, box, strict=True)]
-    for number, (first, last) in enumerate(spans, start=1):
-        part = _taken(part, number, np.arange(first, last), border)
+    ends = [input_span(axis, span.start, span.stop) for axis, span in zip(filled.axes, box, strict=True)]
+    for number, (first, last) in enumerate(ends, start=1):
+        part = _taken(part, number, first, last, border)
     batch = torch.from_numpy(part.astype(np.float64))
     computed = (layer(batch[:, None])[:, 0] if filled.is_shared else layer(batch[None])[0]).numpy()
     if apart:
         computed = _added(computed, filled)
-    sums = np.zeros((len(computed), *(stop - start for start, stop in box)))
+    sums = np.zeros((len(computed), *(span.stop - span.start for span in box)))
     source: list[Any] = [slice(None)]
     target: list[Any] = [slice(None)]
-    for (first, _), (start, stop), axis, length in zip(spans, box, filled.axes, computed.shape[1:], strict=True):
-        offset = start + axis.padding - first * axis.stride  # of the box in what was computed; negative before a gap
-        source.append(slice(max(offset, 0), max(min(length, offset + stop - start), 0)))
+    for (first, _), span, axis, length in zip(ends, box, filled.axes, computed.shape[1:], strict=True):
+        # Of the box in what was computed; negative before a gap.
+        offset = span.start + axis.padding - first * axis.stride
+        source.append(slice(max(offset, 0), max(min(length, offset + span.stop - span.start), 0)))
         target.append(slice(max(-offset, 0), max(-offset, 0) + max(source[-1].stop - source[-1].start, 0)))
     sums[tuple(target)] = computed[tuple(source)]
     if filled.bias is not None:
@@ -261,17 +256,11 @@ def _added(computed: NDArray[np.float64], filled: Filled) -> NDArray[np.float64]
     return total.reshape(filled.groups * per_group, *computed.shape[1:])
 
 
-def _taken(part: Samples, axis: int, indices: NDArray[np.int64], border: Border) -> Samples:
-    """Samples at indices that may lie outside, filled in by the border's rule."""
-    last = part.shape[axis] - 1
-    if border == "reflect" and last:
-        folded = indices % (2 * last)
-        indices = np.minimum(folded, 2 * last - folded)
-    taken: Samples = part.take(indices.clip(0, last), axis=axis)
-    if border == "zeros":
-        outside: list[Any] = [slice(None)] * part.ndim
-        outside[axis] = (indices < 0) | (indices > last)
-        taken[tuple(outside)] = 0
+def _taken(part: Samples, axis: int, first: int, last: int, border: Border) -> Samples:
+    """Samples `first` to `last` of an axis; the border fills those outside."""
+    indices = sources(first, last, part.shape[axis], border)
+    taken: Samples = part.take(indices.clip(0), axis=axis)
+    taken[(slice(None),) * axis + (indices < 0,)] = 0
     return taken
 
 

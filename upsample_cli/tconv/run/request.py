@@ -8,7 +8,7 @@ from typing import Any
 
 from upsample_cli.errors import UsageError
 from upsample_cli.geometry.axes import PerAxis
-from upsample_cli.geometry.tiles import Border
+from upsample_cli.geometry.borders import Border
 from upsample_cli.kernels.weights.files import Weights
 from upsample_cli.tconv.checkerboard import axes_of
 from upsample_cli.tconv.layers.convolution import TransposedConvolution, bilinear_layer

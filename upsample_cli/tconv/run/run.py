@@ -10,7 +10,7 @@ import numpy as np
 from upsample_cli.atomic.files import new_file
 from upsample_cli.atomic.same_file import check_inputs_stay
 from upsample_cli.errors import ImageError, UsageError
-from upsample_cli.geometry.tiles import BORDERS
+from upsample_cli.geometry.borders import border_named
 from upsample_cli.kernels.weights.files import Weights, read_weights
 from upsample_cli.special_files import refuse_special
 from upsample_cli.tconv.run.request import Outcome, Request, applied
@@ -40,8 +40,8 @@ def run(source: Path, target: Path, request: Request) -> Outcome:
         GeometryError: where torch would refuse the layer.
         ImageError: if a file cannot be read or written.
     """
-    if request.border is not None and request.border not in BORDERS:
-        raise UsageError(f"there is no border {request.border!r}", f"choose one of {', '.join(BORDERS)}")
+    if request.border is not None:
+        border_named(request.border)
     if request.tile is not None and request.tile < 1:
         raise UsageError(f"a tile of {request.tile} samples holds nothing", "give --tile 1 or more")
     if source.exists() and not source.is_file() and not source.is_dir():  # reading a pipe or a device may never end
