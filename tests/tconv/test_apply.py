@@ -13,7 +13,8 @@ from torch.nn import functional as F  # noqa: N812
 from upsample_cli.errors import UsageError
 from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.run import apply as module
-from upsample_cli.tconv.run.apply import apply, linear_filled, weighted
+from upsample_cli.tconv.run.apply import apply
+from upsample_cli.tconv.run.filled import linear_filled, weighted
 
 TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}

@@ -113,7 +113,7 @@ def test_gains_are_what_torch_does_and_cures_leave_flat_flat(axes, groups, pair,
     assume(all(0 not in axis.taps_per_phase for axis in axes))
     for cure in CURES:
         if cure == "icnr" and not all(axis.is_even for axis in axes):
-            with pytest.raises(UsageError, match="use --cure sums"):
+            with pytest.raises(UsageError, match="use cure=sums"):
                 cured(weight, axes, cure)
             continue
         flat = inside(torch_response(cured(weight, axes, cure), axes, 48, groups), axes)

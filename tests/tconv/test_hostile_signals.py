@@ -17,7 +17,8 @@ from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.images.codecs.tiff import stack
 from upsample_cli.tconv.checkerboard_weights import gains
 from upsample_cli.tconv.run import request
-from upsample_cli.tconv.run.apply import apply, weighted
+from upsample_cli.tconv.run.apply import apply
+from upsample_cli.tconv.run.filled import weighted
 
 GIB = 2**30
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from upsample_cli.errors import GeometryError
+from upsample_cli.errors import GeometryError, joined
 from upsample_cli.geometry.sizes import NamedPadding, PaddingMode, conv_output_size, transposed_output_size
 
 PerAxis = int | Sequence[int]
@@ -107,4 +107,4 @@ def located(place: str) -> Iterator[None]:
     except GeometryError as error:
         if not place:
             raise
-        raise GeometryError(f"{place}: {error.cause}", error.next_step) from error
+        raise GeometryError(joined(f"{place}: ", error.cause), error.next_step) from error

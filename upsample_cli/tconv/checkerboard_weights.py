@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from upsample_cli.errors import GeometryError, UsageError
+from upsample_cli.errors import GeometryError, Setting, UsageError
 from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.checkerboard import FLAT_LEVEL, overlap
 
@@ -121,7 +121,8 @@ def cured(weight: Array, axes: Sequence[LayerAxis], cure: Cure) -> Array:
     if cure == "icnr":
         if not all(axis.is_even for axis in axes):
             raise UsageError(
-                "icnr needs as many taps at every phase", "use --cure sums, or a kernel_size stride divides"
+                "icnr needs as many taps at every phase",
+                ("use ", Setting("cure", "sums"), ", or a kernel_size stride divides"),
             )
         mean = np.mean([weight[(..., *taps)] for taps in indices], axis=0)
         for taps in indices:

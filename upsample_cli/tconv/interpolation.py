@@ -8,7 +8,7 @@ from itertools import product
 from math import prod
 from typing import Any
 
-from upsample_cli.errors import GeometryError, UsageError
+from upsample_cli.errors import GeometryError, Setting, UsageError
 from upsample_cli.geometry.axes import PerAxis, collapsed, split_axes
 from upsample_cli.geometry.sizes import MAX_SIZE
 from upsample_cli.kernels.profiles import AxisKernel, axis_kernel
@@ -128,7 +128,7 @@ def interpolation(
         gigabytes = 4 * prod(result.weight_shape) / 1e9
         raise UsageError(
             f"a weight of shape {list(result.weight_shape)} takes {gigabytes:.1f} GB",
-            "use fewer channels" if depthwise else "add --depthwise, or use fewer channels",
+            "use fewer channels" if depthwise else ("add ", Setting("depthwise", True), ", or use fewer channels"),
         )
     return result
 

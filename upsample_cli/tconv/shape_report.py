@@ -72,7 +72,7 @@ def remarks(steps: Sequence[Step]) -> tuple[str, ...]:
 
 
 def factor_remark(factors: PerAxis) -> tuple[str, ...]:
-    """What `--factor` says against the rule that is copied for every factor: it holds for even ones.
+    """A remark on the rule that is copied for every factor, if one of these is odd: it holds for even ones.
 
     >>> factor_remark([2, 3])
     ('the rule "kernel_size 2s, padding s//2" does not hold for odd s: for 3 it gives 3n+1 samples, half a pixel off',)

@@ -12,7 +12,7 @@ from math import prod
 
 import numpy as np
 
-from upsample_cli.errors import GeometryError, UsageError
+from upsample_cli.errors import GeometryError, Setting, UsageError
 from upsample_cli.geometry.axes import collapsed
 from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.explain.grids import Grid
@@ -128,7 +128,7 @@ def example(
 def _several_channels(input_: Grid, kernel: Grid, channels: tuple[int, int], axes: int) -> tuple[Grid, Grid]:
     into, out = channels
     if kernel.ndim > 2 or input_.ndim != axes:
-        raise UsageError("the arrays have channels of their own", "leave out --channels")
+        raise UsageError("the arrays have channels of their own", ("leave out ", Setting("channels")))
     if min(channels) < 1:
         raise GeometryError(f"channels {into},{out} are too few", "use 1 or more")
     if into * input_.size > MOST_INPUTS or into * out * kernel.size > MOST_TAPS:

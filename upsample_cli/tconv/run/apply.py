@@ -9,9 +9,8 @@ alone, which it does in their order; the channels are added here, in theirs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
-from math import floor, lcm, log2, prod
+from math import floor, prod
 from typing import Any
 
 import numpy as np
@@ -19,110 +18,18 @@ import torch
 from numpy.typing import NDArray
 
 from upsample_cli.engine.borders import sources
-from upsample_cli.errors import UsageError
+from upsample_cli.errors import Setting, UsageError
 from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.geometry.borders import Border
 from upsample_cli.geometry.tiles import Span, spans
-from upsample_cli.kernels.profiles import bilinear_taps
+from upsample_cli.tconv.run.filled import Filled
 
 Samples = NDArray[Any]
-_LARGEST_SUM_BITS = 51  # two bits of room below float64's 53 for the rounding of numerators
-_MOST_DENOMINATOR_BITS = 60
 _TILE_NUMBERS = 2**20
 """Numbers in the buffer that torch spreads a tile's taps into, about 8 MB: larger ones were no quicker."""
 _MOST_TILE_NUMBERS = 2**29
 """A kernel that needs a larger buffer for its smallest tile, 4 GiB, is refused."""
 _LAYERS = {1: torch.nn.ConvTranspose1d, 2: torch.nn.ConvTranspose2d, 3: torch.nn.ConvTranspose3d}
-
-
-@dataclass(frozen=True, slots=True)
-class Filled:
-    """A transposed convolution with its numbers. Made by `linear_filled` and `weighted`.
-
-    Args:
-        axes: settings of each axis.
-        numerators: (in_channels, out_channels / groups, *kernel_size) float64; over `denominator` they are the weight.
-        denominator: 1 for samples of floating point.
-        bias: (out_channels,) float64 numerators, or None.
-        groups: of the weight. A weight of one channel in and out serves any number of channels, each on its own.
-    """
-
-    axes: tuple[LayerAxis, ...]
-    numerators: NDArray[np.float64]
-    denominator: int = 1
-    bias: NDArray[np.float64] | None = None
-    groups: int = 1
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether one kernel serves every channel."""
-        return self.numerators.shape[:2] == (1, 1)
-
-    def output_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """(channels, *sizes) after the layer, from before.
-
-        Raises:
-            UsageError: if the channels are not those of the weight.
-        """
-        into, out = len(self.numerators), self.numerators.shape[1] * self.groups
-        if not self.is_shared and shape[0] != into:
-            raise UsageError(
-                f"the weight takes {into} channels, the input has {shape[0]}", "give an input that has them"
-            )
-        sizes = (axis.output_size(size) for axis, size in zip(self.axes, shape[1:], strict=True))
-        return (shape[0] if self.is_shared else out, *sizes)
-
-
-def linear_filled(axes: Sequence[LayerAxis]) -> Filled:
-    """The layer with the linear (bilinear, trilinear) kernel of its kernel_size on each axis, exact.
-
-    >>> linear_filled([LayerAxis(4, stride=2, padding=1, transposed=True)]).numerators.tolist()
-    [[[1.0, 3.0, 3.0, 1.0]]]
-    """
-    numerators, denominator = np.ones(()), 1
-    for axis in axes:
-        taps = bilinear_taps(axis.kernel_size)
-        common = lcm(*(tap.denominator for tap in taps))
-        numerators = np.multiply.outer(numerators, np.array([float(int(tap * common)) for tap in taps]))
-        denominator *= common
-    return Filled(tuple(axes), numerators[None, None], denominator)
-
-
-def weighted(
-    axes: Sequence[LayerAxis],
-    weight: NDArray[np.float64],
-    *,
-    bias: NDArray[np.float64] | None = None,
-    groups: int = 1,
-    peak: int | None = None,
-) -> Filled:
-    """The layer with weights of its own.
-
-    Args:
-        weight: (in_channels, out_channels / groups, *kernel_size).
-        peak: the largest magnitude of whole-number samples; None for samples of floating point. With it, weights are
-            rounded to the finest fraction that keeps every sum exact: 2**-51 of the largest possible output.
-
-    Raises:
-        UsageError: if the outputs would be too large for whole numbers.
-    """
-    if groups < 1 or len(weight) % groups or (bias is not None and len(bias) != weight.shape[1] * groups):
-        raise UsageError(
-            f"groups {groups} do not fit a weight of shape {weight.shape}", "use a divisor of its channels"
-        )
-    if peak is None:
-        return Filled(tuple(axes), weight, 1, bias, groups)
-    magnitudes = np.abs(weight).reshape(groups, len(weight) // groups, weight.shape[1], -1).sum(axis=(1, 3))
-    largest = float(magnitudes.max()) * peak + (0.0 if bias is None else float(np.abs(bias).max()))
-    bits = _MOST_DENOMINATOR_BITS
-    if largest > 0:
-        bits = min(bits, floor(_LARGEST_SUM_BITS - log2(largest)))
-    if bits < 0:
-        raise UsageError("these weights make numbers too large for whole samples", "give a floating-point .npy")
-    scale = 2.0**bits
-    return Filled(
-        tuple(axes), np.rint(weight * scale), 2**bits, None if bias is None else np.rint(bias * scale), groups
-    )
 
 
 def apply(
@@ -144,6 +51,7 @@ def apply(
     Returns:
         (channels, *sizes) of the same dtype; whole numbers are rounded half up and clamped to the limits.
 
+    >>> from upsample_cli.tconv.run.filled import linear_filled
     >>> filled = linear_filled([LayerAxis(4, stride=2, padding=1, transposed=True)])
     >>> apply(filled, np.array([[0, 100]], dtype=np.uint8), border="replicate")
     array([[  0,  25,  75, 100]], dtype=uint8)
@@ -212,7 +120,9 @@ def _refuse_large_buffer(filled: Filled, sizes: Sequence[int]) -> None:
         for first, last in [input_span(axis, 0, min(side * axis.stride, size))]
     )
     if inputs * prod(filled.numerators.shape[1:]) * filled.groups > _MOST_TILE_NUMBERS:
-        raise UsageError("the kernel is too large for this machine's memory", "give a smaller kernel_size, or --tile 1")
+        raise UsageError(
+            "the kernel is too large for this machine's memory", ("give a smaller kernel_size, or ", Setting("tile", 1))
+        )
 
 
 def _tile_sums(
