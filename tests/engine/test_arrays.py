@@ -15,8 +15,8 @@ from torch.nn import functional
 import upsample_cli
 from upsample_cli import upsample
 from upsample_cli.errors import DeviceError, UpsampleError, UsageError
+from upsample_cli.geometry.borders import BORDERS
 from upsample_cli.geometry.sizes import MAX_FACTOR
-from upsample_cli.geometry.tiles import BORDERS
 from upsample_cli.kernels.profiles import PROFILES
 
 PIXEL_TYPES = [np.uint8, np.uint16]

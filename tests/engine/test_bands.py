@@ -25,7 +25,8 @@ from upsample_cli.engine.exact import Arithmetic
 from upsample_cli.engine.pool import compute_pool
 from upsample_cli.engine.routes.select import chosen_route
 from upsample_cli.errors import DeviceError, Interrupted, UsageError
-from upsample_cli.geometry.tiles import BORDERS, Plan, Span, Tile
+from upsample_cli.geometry.borders import BORDERS
+from upsample_cli.geometry.tiles import Plan, Span, Tile
 from upsample_cli.kernels.kernel import Kernel, kernel_named
 
 CPU = torch.device("cpu")

@@ -14,7 +14,7 @@ from upsample_cli.engine.exact import exact_form
 from upsample_cli.engine.routes import agreement, race
 from upsample_cli.engine.routes.plain import PlainRoute
 from upsample_cli.errors import DeviceError
-from upsample_cli.geometry.tiles import BORDERS
+from upsample_cli.geometry.borders import BORDERS
 from upsample_cli.kernels.kernel import kernel_named
 from upsample_cli.kernels.profiles import PROFILES
 

@@ -21,7 +21,7 @@ from upsample_cli.engine.exact import exact_form
 from upsample_cli.engine.resize import resized_bands
 from upsample_cli.engine.resize_axes import area_weights, behind_enlargement, filter_for, lanczos_weights, reduced_axis
 from upsample_cli.errors import Interrupted
-from upsample_cli.geometry.tiles import BORDERS
+from upsample_cli.geometry.borders import BORDERS
 from upsample_cli.kernels.kernel import kernel_named
 from upsample_cli.kernels.profiles import axis_kernel
 

@@ -15,7 +15,7 @@ from upsample_cli.engine.routes.plain import PlainRoute
 from upsample_cli.engine.routes.row_phases import RowPhaseRoute
 from upsample_cli.engine.routes.select import chosen_route
 from upsample_cli.errors import UsageError
-from upsample_cli.geometry.tiles import BORDERS
+from upsample_cli.geometry.borders import BORDERS
 from upsample_cli.kernels.choice import chosen_kernel, kernel_of_weights
 from upsample_cli.kernels.kernel import kernel_named
 from upsample_cli.kernels.profiles import PROFILES

@@ -50,7 +50,7 @@ def test_every_setting_within_the_bounds_is_found_and_no_other(before, after, tr
     ratio = -(-large // small)
     found = {
         (one.layer.kernel_size, one.layer.stride, one.layer.padding, getattr(one.layer, "output_padding", 0))
-        for one in solve((before,), (after,), transposed=transposed).found
+        for one in solve((before,), (after,), conv=not transposed).found
     }
     expected = by_torch(before, after, 2 * ratio + 3, ratio + 1, transposed)
     assert found == expected
@@ -62,7 +62,7 @@ def test_every_setting_within_the_bounds_is_found_and_no_other(before, after, tr
     ("before", "after", "transposed"), [(7, 14, True), (5, 15, True), (14, 7, False), (12, 4, False)]
 )
 def test_exact_means_the_same_factor_at_every_size(before, after, transposed):
-    for one in solve((before,), (after,), transposed=transposed).found:
+    for one in solve((before,), (after,), conv=not transposed).found:
         factor = max(before, after) // min(before, after)
         same = []
         for count in range(8, 30):

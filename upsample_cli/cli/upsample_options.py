@@ -12,9 +12,9 @@ import typer
 from upsample_cli.cli.options import version_printer
 from upsample_cli.cli.report import MAX_GALLERY_IMAGES
 from upsample_cli.enlarge.names import NameFields
+from upsample_cli.geometry.borders import BORDERS
 from upsample_cli.geometry.output_size import parsed_size
 from upsample_cli.geometry.sizes import MAX_FACTOR
-from upsample_cli.geometry.tiles import BORDERS
 from upsample_cli.images.formats import FORMATS
 from upsample_cli.images.limits import MANY
 from upsample_cli.kernels.kernel import KERNEL_NAMES

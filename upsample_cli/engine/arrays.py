@@ -14,7 +14,7 @@ from upsample_cli.engine.bands import Settings, enlarged_bands
 from upsample_cli.engine.devices import pick_device
 from upsample_cli.engine.exact import exact_form
 from upsample_cli.errors import UsageError
-from upsample_cli.geometry.tiles import BORDERS, Border
+from upsample_cli.geometry.borders import Border, border_named
 from upsample_cli.kernels.choice import chosen_kernel
 from upsample_cli.kernels.kernel import misfit
 from upsample_cli.text import parse_quantity
@@ -62,8 +62,7 @@ def upsample(
     array([[  0,  25,  75, 100],
            [  0,  25,  75, 100]], dtype=uint8)
     """
-    if border not in BORDERS:
-        raise UsageError(f"there is no border {border!r}", f"choose one of {', '.join(BORDERS)}")
+    border = border_named(border)
     if not isinstance(image, (torch.Tensor, np.ndarray)):
         raise UsageError(f"a {type(image).__name__} is no image", "give a torch tensor or a numpy array")
     settings = Settings(

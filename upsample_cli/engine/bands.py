@@ -16,7 +16,8 @@ from upsample_cli.engine.pool import compute_pool, computed_ahead
 from upsample_cli.engine.routes.plain import Route
 from upsample_cli.engine.routes.select import chosen_route
 from upsample_cli.errors import DeviceError, Interrupted, Setting, UsageError
-from upsample_cli.geometry.tiles import Border, Plan, Tile, plan_for_budget
+from upsample_cli.geometry.borders import Border
+from upsample_cli.geometry.tiles import Plan, Tile, plan_for_budget
 from upsample_cli.kernels.kernel import Kernel
 
 ReadRows = Callable[[int, int], torch.Tensor]

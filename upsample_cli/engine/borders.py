@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from upsample_cli.engine.support import DeviceSupport
-from upsample_cli.geometry.tiles import Border, Span, Tile
+from upsample_cli.geometry.borders import Border, source_index
+from upsample_cli.geometry.tiles import Tile
 
 
 def padded_tile(
@@ -32,18 +35,22 @@ def padded_tile(
     for axis, span in enumerate((tile.rows, tile.columns)):
         start = span.start - span.halo
         for index in [*range(start, span.first), *range(span.last, span.stop + span.halo)]:
-            line = padded.select(axis, index - start)
-            if border == "zeros":
+            line, source = padded.select(axis, index - start), source_index(index, span.length, border)
+            if source is None:
                 line.zero_()
             else:
-                line.copy_(padded.select(axis, _mirrored(index, span, border) - start))
+                line.copy_(padded.select(axis, source - start))
     return padded
 
 
-def _mirrored(index: int, span: Span, border: Border) -> int:
-    """The sample that replaces one outside the axis: the edge sample, or the mirror image about it."""
-    last = span.length - 1
-    if border == "replicate" or last == 0:
-        return min(max(index, 0), last)
-    folded = index % (2 * last)
-    return min(folded, 2 * last - folded)
+def sources(first: int, last: int, length: int, border: Border) -> NDArray[np.int64]:
+    """The samples of an axis that stand at the indices `first` to `last` (exclusive); -1 for zero.
+
+    >>> sources(-2, 5, 4, "reflect"), sources(3, 6, 4, "zeros")
+    (array([2, 1, 0, 1, 2, 3, 2]), array([ 3, -1, -1]))
+    """
+    found = np.arange(first, last)
+    for index in (*range(first, min(last, 0)), *range(max(first, length), last)):
+        source = source_index(index, length, border)
+        found[index - first] = -1 if source is None else source
+    return found

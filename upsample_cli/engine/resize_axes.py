@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from upsample_cli.geometry.tiles import Border
+from upsample_cli.engine.borders import sources
+from upsample_cli.geometry.borders import Border
 from upsample_cli.kernels.profiles import AxisKernel
 
 Array = NDArray[np.float64]
@@ -23,13 +23,6 @@ WEIGHT_SUM = 2**14
 _LOBES = 3
 _BLOCK_SAMPLES = 16
 """Outputs of a block at ratio 1. Larger blocks need fewer calls, smaller ones fewer products with zero. Measured."""
-
-_PADDED: dict[Border, Literal["edge", "reflect", "constant"]] = {
-    "replicate": "edge",
-    "reflect": "reflect",
-    "zeros": "constant",
-}
-"""numpy's names of the borders."""
 
 
 def area_weights(made: Indices, taken: Indices, length: int, reduced: int) -> Array:
@@ -126,7 +119,7 @@ def behind_enlargement(axis: Axis, length: int, kernel: AxisKernel, border: Bord
     span = min(length, (axis.span - 1) // factor + 2 + 2 * reach)
     firsts = np.clip(axis.firsts // factor - reach, 0, length - span)
     taken = axis.firsts[:, None] + np.arange(axis.span)
-    stands_in = np.pad(np.arange(1, length + 1), reach, _PADDED[border]) - 1  # for samples from -reach on; -1: none
+    stands_in = sources(-reach, length + reach, length, border)
     before = axis.weights.numpy().swapaxes(1, 2)
     weights = np.zeros((len(firsts), span, before.shape[2]))
     for source in (taken // factor + offset for offset in range(-reach, reach + 1)):

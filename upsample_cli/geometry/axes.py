@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from upsample_cli.errors import GeometryError
+from upsample_cli.errors import GeometryError, joined
 from upsample_cli.geometry.sizes import NamedPadding, PaddingMode, conv_output_size, transposed_output_size
 
 PerAxis = int | Sequence[int]
@@ -80,6 +80,16 @@ def split_axes(axes: int, settings: dict[str, Any]) -> list[dict[str, Any]]:
     return [{name: numbers[axis] for name, numbers in columns.items()} for axis in range(axes)]
 
 
+def collapsed(numbers: Iterable[int]) -> PerAxis:
+    """One number if all axes have the same, otherwise one per axis.
+
+    >>> collapsed([2, 2]), collapsed([2, 3])
+    (2, (2, 3))
+    """
+    kept = tuple(numbers)
+    return kept[0] if len(set(kept)) == 1 else kept
+
+
 def over_axes(size_of_axis: Callable[..., int], sizes: Sequence[int], settings: dict[str, Any]) -> tuple[int, ...]:
     """Apply a one-axis function to each axis. With several axes, an error names its axis."""
     results = []
@@ -97,4 +107,4 @@ def located(place: str) -> Iterator[None]:
     except GeometryError as error:
         if not place:
             raise
-        raise GeometryError(f"{place}: {error.cause}", error.next_step) from error
+        raise GeometryError(joined(f"{place}: ", error.cause), error.next_step) from error

@@ -9,10 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
-
-Border = Literal["replicate", "reflect", "zeros"]
-BORDERS: tuple[Border, ...] = ("replicate", "reflect", "zeros")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +98,13 @@ class Plan:
 
     def bands(self) -> Iterator[tuple[Tile, ...]]:
         """The tiles of each band, left to right, bands top to bottom. Every pixel is in exactly one core."""
-        columns = _spans(self.width, self.tile_width, self.halo)
-        for rows in _spans(self.height, self.tile_height, self.halo):
+        columns = spans(self.width, self.tile_width, self.halo)
+        for rows in spans(self.height, self.tile_height, self.halo):
             yield tuple(Tile(rows, span) for span in columns)
 
 
-def _spans(length: int, step: int, halo: int) -> list[Span]:
+def spans(length: int, step: int, halo: int = 0) -> list[Span]:
+    """An axis cut into runs of `step` samples; the last may be shorter."""
     return [Span(start, min(start + step, length), length, halo) for start in range(0, length, step)]
 
 

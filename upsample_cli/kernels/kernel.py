@@ -15,7 +15,8 @@ import math
 from dataclasses import dataclass, replace
 
 from upsample_cli.errors import Setting, Text, UsageError
-from upsample_cli.kernels.profiles import PROFILES, AxisKernel, axis_kernel, checked_factor, halo
+from upsample_cli.geometry.axis import LayerAxis
+from upsample_cli.kernels.profiles import PROFILES, AxisKernel, axis_kernel, checked_factor
 from upsample_cli.kernels.rounding import rounded_phases, rounded_ratio
 from upsample_cli.kernels.shipped import FITTED, shipped_kernel
 
@@ -60,8 +61,8 @@ class Kernel:
 
     @property
     def halo(self) -> int:
-        """Input samples needed on each side of a run of samples to compute the run's outputs; see `profiles.halo`."""
-        return halo(self.factor, self.padding)
+        """Input samples needed on each side of a run of samples to compute the run's outputs; see `LayerAxis.halo`."""
+        return LayerAxis(self.kernel_size, self.factor, self.padding, transposed=True).halo
 
     @property
     def phases(self) -> list[tuple[int, ...]]:

@@ -15,6 +15,7 @@ from fractions import Fraction
 from numbers import Integral
 
 from upsample_cli.errors import Setting, UsageError
+from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.geometry.sizes import MAX_FACTOR
 from upsample_cli.kernels.rounding import rounded_phases
 
@@ -140,9 +141,14 @@ class AxisKernel:
         return len(self.numerators)
 
     @property
+    def layer_axis(self) -> LayerAxis:
+        """The transposed convolution along one axis."""
+        return LayerAxis(self.kernel_size, self.factor, self.padding, transposed=True)
+
+    @property
     def halo(self) -> int:
-        """Input samples needed on each side of a run of samples to compute the run's outputs; see `halo`."""
-        return halo(self.factor, self.padding)
+        """Input samples needed on each side of a run of samples to compute the run's outputs; see `LayerAxis.halo`."""
+        return self.layer_axis.halo
 
     @property
     def taps(self) -> tuple[Fraction, ...]:
@@ -154,19 +160,6 @@ class AxisKernel:
         return tuple(Fraction(numerator, self.denominator) for numerator in self.numerators)
 
 
-def halo(factor: int, padding: int) -> int:
-    """Input samples needed on each side of a run of samples, by a kernel of `factor + 2 * padding` taps.
-
-    Output `o` uses input `i` if `0 <= o + padding - i * factor < kernel_size`. The last output of a run ending at input
-    `b` is `b * factor - 1`, so its farthest input is `(factor - 1 + padding) // factor` past the run. Because there are
-    `factor + 2 * padding` taps, the near side needs the same number.
-
-    >>> halo(factor=2, padding=1)
-    1
-    """
-    return (factor - 1 + padding) // factor
-
-
 def phase_taps(factor: int, padding: int) -> list[tuple[int, list[int | None]]]:
     """Along one axis, for each phase: the first input of the neighbourhood that it uses, and the taps of its inputs.
 
@@ -176,7 +169,7 @@ def phase_taps(factor: int, padding: int) -> list[tuple[int, list[int | None]]]:
     >>> phase_taps(factor=3, padding=1)
     [(0, [4, 1]), (1, [2, None]), (1, [3, 0])]
     """
-    around = halo(factor, padding)
+    around = LayerAxis(factor + 2 * padding, factor, padding, transposed=True).halo
     met = [
         {n + around: tap for n in range(-around, around + 1) if 0 <= (tap := phase + padding - n * factor) < size}
         for size in [factor + 2 * padding]

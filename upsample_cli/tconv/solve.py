@@ -1,26 +1,23 @@
-"""Every layer that leads one size to another, ranked: what `tconv solve` computes. Integers only: no torch."""
+"""Every layer that leads one size to another, ranked, for `tconv solve`. Integers only: no torch."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
 from typing import Any
 
-from upsample_cli.errors import GeometryError
-from upsample_cli.geometry.axes import axis_names, located, split_axes
-from upsample_cli.geometry.sizes import conv_shift, transposed_shift
-from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution
-from upsample_cli.tconv.layers.model import collapsed
-from upsample_cli.tconv.layers.symbolic import SizeRule, conv_rule, transposed_rule
+from upsample_cli.errors import GeometryError, Setting, Text
+from upsample_cli.geometry.axes import axis_names, located
+from upsample_cli.geometry.axis import LayerAxis
+from upsample_cli.tconv.layers.convolution import SETTINGS, Convolution, TransposedConvolution
 
 MOST_COMBINED = 20_000
-"""Combinations over the axes that are compared; of axes with more, only the best of each are combined."""
+"""Combinations over the axes that are compared. If there are more, only the best of each axis are combined."""
 MOST_TRIED = 2**17
-"""Settings that are tried along one axis: those of sizes that differ about seventy times, in a few seconds."""
-_NAMES = ("kernel_size", "stride", "padding", "output_padding", "dilation")
+"""Settings that are tried along one axis: enough for a ratio of about seventy, in a few seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +25,11 @@ class Solution:
     """A layer that leads the one size to the other.
 
     Args:
-        exact: whether it enlarges (or reduces) every size by the same factor, not only this one; a convolution, every
-            size that the factor divides.
+        exact: whether it enlarges every size by the same factor, or reduces every size that the factor divides.
         shift: against half-pixel alignment, per axis, in output pixels; 0 is centred.
         even: whether kernel_size % stride == 0 on every axis: all outputs have equally many taps, no checkerboards
             by overlap.
-        taps: weights each input meets (transposed), or each output: what it costs.
+        taps: weights that each input meets (transposed), or each output: the cost.
     """
 
     layer: Convolution | TransposedConvolution
@@ -44,8 +40,8 @@ class Solution:
 
     @property
     def rank(self) -> tuple[Any, ...]:
-        """What solutions are ordered by: exact, centred, even, the same on all axes, then few taps."""
-        uneven_axes = sum(isinstance(getattr(self.layer, name, 0), tuple) for name in _NAMES)
+        """The order of solutions: exact, centred, even, the same on all axes, then few taps."""
+        uneven_axes = sum(isinstance(getattr(self.layer, name, 0), tuple) for name in SETTINGS)
         return (not self.exact, sum(map(abs, self.shift)), not self.even, uneven_axes, self.taps, str(self.layer))
 
 
@@ -64,32 +60,28 @@ class Solutions:
 
 
 def solve(
-    sizes: Sequence[int],
-    wanted: Sequence[int],
-    *,
-    transposed: bool = True,
-    any_size: bool = False,
-    **allowed: Sequence[int],
+    sizes: Sequence[int], wanted: Sequence[int], *, conv: bool = False, any_size: bool = False, **allowed: Sequence[int]
 ) -> Solutions:
     """Layers that lead `sizes` to `wanted`.
 
     Args:
         sizes: before the layer, one number per axis.
         wanted: after the layer, as many.
-        transposed: a transposed convolution, else an ordinary one.
+        conv: an ordinary convolution instead of a transposed one.
         any_size: only layers that are exact for every size.
         allowed: the values that kernel_size, stride, padding, output_padding or dilation may take. Where not given:
             stride to one more than the ratio of the sizes, kernel_size to twice the stride plus 3, padding to the
             kernel's span less one, every output_padding below the stride, dilation 1.
 
     Raises:
-        GeometryError: if no layer within the bounds does it; the message says which sizes come nearest.
+        GeometryError: if there is no layer within the bounds; the message says which size comes nearest.
 
     >>> for solution in solve((112,), (224,), kernel_size=(3, 4)).found:
     ...     print(solution.layer, solution.exact, *solution.shift)
     ConvTranspose1d(kernel_size=4, stride=2, padding=1) True 0
     ConvTranspose1d(kernel_size=3, stride=2, padding=1, output_padding=1) True -1/2
     """
+    transposed, pairs = not conv, list(zip(sizes, wanted, strict=False))
     if len(sizes) != len(wanted) or not 1 <= len(sizes) <= 3:
         raise GeometryError(
             f"{len(sizes)} axes before and {len(wanted)} after", "give the same 1 to 3 axes: 112x112 and 224x224"
@@ -97,48 +89,42 @@ def solve(
     for name, values in (("size", (*sizes, *wanted)), *allowed.items()):
         if any(value < (name in ("size", "kernel_size", "stride", "dilation")) for value in values):
             raise GeometryError(f"{name} {min(values)} is too small", "use 1 or more")
-    found: dict[tuple[int, int], list[Solution]] = {}
-    for name, before, after in zip(axis_names(len(sizes)), sizes, wanted, strict=True):
+    found: dict[tuple[int, int], list[LayerAxis]] = {}
+    for name, pair in zip(axis_names(len(sizes)), pairs, strict=True):
         with located(name if len(sizes) > 1 else ""):
-            found.setdefault((before, after), [])
-            found[before, after] = found[before, after] or _axis_solutions(before, after, transposed, any_size, allowed)
-    per_axis = [found[pair] for pair in zip(sizes, wanted, strict=True)]
-    complete = prod(map(len, per_axis)) <= MOST_COMBINED
+            if pair not in found:
+                found[pair] = _axis_solutions(*pair, transposed, any_size, allowed)
+    complete = prod(len(found[pair]) for pair in pairs) <= MOST_COMBINED
     if not complete:
-        each = int(MOST_COMBINED ** (1 / len(per_axis)))
-        best = {pair: sorted(solutions, key=lambda one: one.rank)[:each] for pair, solutions in found.items()}
-        per_axis = [best[pair] for pair in zip(sizes, wanted, strict=True)]
-    combined = [_combined(axes, transposed) for axes in itertools.product(*per_axis)]
-    ratio = max(_ratio(before, after, transposed) for before, after in zip(sizes, wanted, strict=True))
-    return Solutions(
-        tuple(sorted(combined, key=lambda solution: solution.rank)), _bounds_text(ratio, transposed, allowed), complete
-    )
+        most = int(MOST_COMBINED ** (1 / len(pairs)))
+        found = {pair: sorted(axes, key=lambda axis: _solution([axis]).rank)[:most] for pair, axes in found.items()}
+    combined = map(_solution, itertools.product(*(found[pair] for pair in pairs)))
+    bounds = _bounds_text(max(_ratio(*pair, transposed) for pair in pairs), transposed, allowed)
+    return Solutions(tuple(sorted(combined, key=lambda solution: solution.rank)), bounds, complete)
 
 
 def why_best(best: Solution) -> str:
-    """Why a solution stands first, in words.
+    """Why a solution is the first, in words.
 
     >>> why_best(solve((112,), (224,), kernel_size=(4,)).found[0])
     'exact at every size, centred, every output gets equally many taps (kernel_size % stride == 0), 4 taps'
     """
-    shift = ", ".join(str(value) for value in best.shift)
+    share, sign = ("every output gets equally", "==") if best.even else ("outputs get unequally", "!=")
     return ", ".join(
         (
             "exact at every size" if best.exact else "none is exact at every size",
-            "centred" if not any(best.shift) else f"moved by {shift} pixel",
-            "every output gets equally many taps (kernel_size % stride == 0)"
-            if best.even
-            else "outputs get unequally many taps (kernel_size % stride != 0)",
+            f"moved by {', '.join(map(str, best.shift))} pixel" if any(best.shift) else "centred",
+            f"{share} many taps (kernel_size % stride {sign} 0)",
             f"{best.taps} taps",
         )
     )
 
 
 def smooth_alternative(solutions: Solutions) -> Solution | None:
-    """The first solution as exact and centred as the best whose windows overlap, where those of the best do not.
+    """If the windows of the best solution do not overlap, the first that is as exact and centred and whose windows do.
 
-    A transposed layer with kernel_size == stride paints separate blocks; only from 2*stride - stride%2 on can it hold
-    the bilinear kernel.
+    A transposed layer with kernel_size == stride paints separate blocks. It needs a kernel_size of 2*stride - stride%2
+    or more to hold the bilinear kernel.
 
     >>> print(smooth_alternative(solve((112,), (224,))).layer)
     ConvTranspose1d(kernel_size=4, stride=2, padding=1)
@@ -170,9 +156,7 @@ def as_json(solutions: Solutions) -> dict[str, Any]:
 
 
 def _overlaps(solution: Solution) -> bool:
-    settings = {"kernel_size": solution.layer.kernel_size, "stride": solution.layer.stride}
-    each = split_axes(solution.layer.axes, settings)
-    return all(axis["kernel_size"] >= 2 * axis["stride"] - axis["stride"] % 2 for axis in each)
+    return all(axis.kernel_size >= 2 * axis.stride - axis.stride % 2 for axis in solution.layer.each_axis)
 
 
 def _ratio(before: int, after: int, transposed: bool) -> int:
@@ -182,103 +166,76 @@ def _ratio(before: int, after: int, transposed: bool) -> int:
 
 def _axis_solutions(
     before: int, after: int, transposed: bool, any_size: bool, allowed: Mapping[str, Sequence[int]]
-) -> list[Solution]:
-    """The solutions of one axis. Stride and kernel are tried; padding and output_padding follow from the sizes."""
+) -> list[LayerAxis]:
+    """The solutions of one axis. Strides and kernels are tried; padding and output_padding follow from the sizes."""
     found, nearest = [], None
-    for settings, reached in _candidates(before, after, transposed, allowed):
+    for axis in _candidates(before, after, transposed, allowed):
+        reached = axis.output_size(before)
         if reached != after:
             if nearest is None or abs(reached - after) < abs(nearest - after):
                 nearest = reached
-            continue
-        rule_of: Callable[..., SizeRule] = transposed_rule if transposed else conv_rule
-        exact = _is_exact(rule_of(**settings), transposed)
-        if exact or not any_size:
-            found.append(_solution(settings, transposed, exact))
+        elif axis.is_exact or not any_size:
+            found.append(axis)
     if not found:
-        cause = f"no layer within the bounds leads {before} to {after}" + " at every size" * any_size
-        if transposed and after < before:
-            raise GeometryError(cause, "add --conv: it is ordinary convolutions that make sizes smaller")
-        if not transposed and after > before:
-            raise GeometryError(cause, "leave out --conv: it is transposed convolutions that make sizes larger")
-        if any_size and (after % before if transposed else before % after):
-            raise GeometryError(cause, f"{after} is no whole multiple of {before}, or the other way round")
-        raise GeometryError(cause, f"the nearest is {nearest}; " * (nearest is not None) + "allow more values")
+        raise GeometryError(
+            f"no layer within the bounds leads {before} to {after}" + " at every size" * any_size,
+            _next_step(before, after, transposed, any_size, nearest),
+        )
     return found
 
 
-def _candidates(
-    before: int, after: int, transposed: bool, allowed: Mapping[str, Sequence[int]]
-) -> Iterable[tuple[dict[str, int], int]]:
-    """Settings and the size that each leads to: all that lead to `after`, and of the others the nearest."""
+def _next_step(before: int, after: int, transposed: bool, any_size: bool, nearest: int | None) -> Text:
+    if transposed and after < before:
+        return "add ", Setting("conv", True), ": it is ordinary convolutions that make sizes smaller"
+    if not transposed and after > before:
+        return "leave out ", Setting("conv"), ": it is transposed convolutions that make sizes larger"
+    if any_size and (after % before if transposed else before % after):
+        return f"{after} is no whole multiple of {before}, or the other way round"
+    return f"the nearest is {nearest}; " * (nearest is not None) + "allow more values"
+
+
+def _candidates(before: int, after: int, transposed: bool, allowed: Mapping[str, Sequence[int]]) -> Iterable[LayerAxis]:
+    """All settings that lead to `after`, and those of the others that come nearest to it."""
     ratio = _ratio(before, after, transposed)
     strides, dilations = allowed.get("stride", range(1, ratio + 2)), allowed.get("dilation", (1,))
     kernel_sizes = allowed.get("kernel_size", range(1, 2 * ratio + 4))
     left = MOST_TRIED
+    # Not `itertools.product`, which first lists all values.
     for stride, dilation, kernel_size in ((s, d, k) for s in strides for d in dilations for k in kernel_sizes):
-        reach = dilation * (kernel_size - 1)
-        paddings = allowed.get("padding") or _paddings(before, after, stride, dilation, reach, transposed)
-        extras = allowed.get("output_padding", (None,)) if transposed else (None,)
+        bare = LayerAxis(kernel_size, stride, dilation=dilation, transposed=transposed)
+        paddings = allowed.get("padding") or _paddings(bare, before, after)
+        extras = allowed.get("output_padding", (None,)) if transposed else (0,)
         left -= 1 + (paddings[-1] - paddings[0] if isinstance(paddings, range) else len(paddings)) * len(extras)
         if left < 0:
             raise GeometryError(
-                f"there are too many layers to try from {before} to {after}", "give --stride and --kernel-size"
+                f"there are too many layers to try from {before} to {after}",
+                ("give ", Setting("stride"), " and ", Setting("kernel_size")),
             )
-        settings = {"kernel_size": kernel_size, "stride": stride, "dilation": dilation}
-        for padding, extra in itertools.product(paddings, extras):
-            if not transposed:
-                if before + 2 * padding > reach:
-                    yield settings | {"padding": padding}, (before + 2 * padding - reach - 1) // stride + 1
-                continue
-            least, beyond = (before - 1) * stride + reach + 1 - 2 * padding, max(stride, dilation)
-            chosen = min(max(after - least, 0), beyond - 1) if extra is None else extra
-            if chosen < beyond and least + chosen >= 1:
-                yield settings | {"padding": padding, "output_padding": chosen}, least + chosen
+        most, missing = max(stride, dilation) - 1, after - bare.output_size(before)
+        for padding, given in itertools.product(paddings, extras):
+            extra = min(max(missing + 2 * padding, 0), most) if given is None else given
+            axis = LayerAxis(kernel_size, stride, padding, extra, dilation, transposed)
+            if extra <= most and axis.output_size(before) >= 1:
+                yield axis
 
 
-def _paddings(before: int, after: int, stride: int, dilation: int, reach: int, transposed: bool) -> range:
-    """The paddings that lead to a size, and one more at each end: from there on the sizes get farther from it."""
-    if transposed:
-        uncropped = (before - 1) * stride + reach + 1
-        first, last = -(-(uncropped - after) // 2), (uncropped - after + max(stride, dilation) - 1) // 2
+def _paddings(bare: LayerAxis, before: int, after: int) -> range:
+    """The paddings that lead to a size, and one more at each end, from which on sizes get farther from it."""
+    if bare.transposed:
+        surplus, choices = bare.output_size(before) - after, max(bare.stride, bare.dilation)
     else:
-        least = (after - 1) * stride + reach + 1 - before
-        first, last = -(-least // 2), (least + stride - 1) // 2
-    return range(min(max(first - 1, 0), reach), max(min(last + 1, reach), 0) + 1)
+        surplus, choices = (after - 1) * bare.stride + bare.span - before, bare.stride
+    first, last = -(-surplus // 2), (surplus + choices - 1) // 2
+    return range(min(max(first - 1, 0), bare.reach), max(min(last + 1, bare.reach), 0) + 1)
 
 
-def _is_exact(rule: SizeRule, transposed: bool) -> bool:
-    """Whether n becomes stride*n, or every multiple stride*n becomes n."""
-    if transposed:
-        return rule.add == 0
-    return rule.add // rule.divide + rule.after == 0
-
-
-def _solution(settings: dict[str, int], transposed: bool, exact: bool) -> Solution:
-    moving = {name: value for name, value in settings.items() if name != "output_padding"}
+def _solution(axes: Sequence[LayerAxis]) -> Solution:
     return Solution(
-        _layer(1, settings, transposed),
-        exact,
-        ((transposed_shift if transposed else conv_shift)(**moving),),
-        settings["kernel_size"] % settings["stride"] == 0,
-        settings["kernel_size"],
-    )
-
-
-def _layer(axes: int, settings: Mapping[str, Any], transposed: bool) -> Convolution | TransposedConvolution:
-    return (TransposedConvolution if transposed else Convolution)(axes, **settings)
-
-
-def _combined(axes: Sequence[Solution], transposed: bool) -> Solution:
-    if len(axes) == 1:
-        return axes[0]
-    names = _NAMES if transposed else [name for name in _NAMES if name != "output_padding"]
-    settings = {name: collapsed(getattr(one.layer, name) for one in axes) for name in names}
-    return Solution(
-        _layer(len(axes), settings, transposed),
-        all(one.exact for one in axes),
-        tuple(one.shift[0] for one in axes),
-        all(one.even for one in axes),
-        prod(one.taps for one in axes),
+        (TransposedConvolution if axes[0].transposed else Convolution).along(axes),
+        all(axis.is_exact for axis in axes),
+        tuple(axis.shift for axis in axes),
+        all(axis.kernel_size % axis.stride == 0 for axis in axes),
+        prod(axis.kernel_size for axis in axes),
     )
 
 

@@ -178,8 +178,8 @@ def _print(verdict: Verdict, measured: Gains | None, cells: Sequence[Sequence[fl
 def _settings_lines(verdict: Verdict) -> list[str]:
     alike = verdict.axes[:1] if len(set(verdict.axes)) == 1 else verdict.axes
     return [
-        f"taps per phase {' '.join(map(str, axis.counts))}" if len(axis.counts) <= _MOST_GAINS
-        else f"taps per phase {min(axis.counts)} to {max(axis.counts)}" for axis in alike
+        f"taps per phase {' '.join(map(str, axis.taps_per_phase))}" if len(axis.taps_per_phase) <= _MOST_GAINS
+        else f"taps per phase {min(axis.taps_per_phase)} to {max(axis.taps_per_phase)}" for axis in alike
     ]  # fmt: skip
 
 

@@ -107,6 +107,7 @@ def _print_steps(explanation: Explanation) -> None:
     from upsample_cli.tconv.explain.grids import number_text
 
     console, shown = result_console(), explanation.example
+    axes = shown.each_axis
     console.print(Text(str(shown.layer), style="bold"))
     _print_row(console, [("input X", shown.input), ("kernel K", _as_planes(shown.kernel))])
     for number, (name, meaning) in enumerate(WAYS.items()):
@@ -118,15 +119,16 @@ def _print_steps(explanation: Explanation) -> None:
                 parts.append((f"X[{place}] = {number_text(value)}", canvas))
             _print_row(console, parts)
             _print_row(console, [("their sum", explanation.canvas)])
-            if any(shown.padding) or explanation.canvas.shape != explanation.output.shape:
-                console.print(Text(f"padding {_plain(shown.padding)} crops that much at each end"))
+            padding = [axis.padding for axis in axes]
+            if any(padding) or explanation.canvas.shape != explanation.output.shape:
+                console.print(Text(f"padding {_plain(padding)} crops that much at each end"))
         elif name == "insertion":
-            widths = _plain([span - 1 - p for span, p in zip(shown.span, shown.padding, strict=True)])
+            zeros, around = [axis.stride - 1 for axis in axes], [axis.reach - axis.padding for axis in axes]
+            more = [axis.output_padding for axis in axes]
             console.print(
-                Text(f"stride - 1 = {_plain([s - 1 for s in shown.stride])} zeros between samples; "
-                     f"dilation*(kernel_size-1) - padding = {widths} around"
-                     + (f"; output_padding {_plain(shown.output_padding)} more at the end" if any(shown.output_padding)
-                        else ""))
+                Text(f"stride - 1 = {_plain(zeros)} zeros between samples; "
+                     f"dilation*(kernel_size-1) - padding = {_plain(around)} around"
+                     + (f"; output_padding {_plain(more)} more at the end" if any(more) else ""))
             )  # fmt: skip
             _print_row(
                 console, [("with zeros", explanation.inserted), ("flipped kernel", _as_planes(explanation.flipped))]
@@ -142,7 +144,7 @@ def _print_steps(explanation: Explanation) -> None:
     )  # fmt: skip
 
 
-def _plain(numbers: list[int] | tuple[int, ...]) -> str:
+def _plain(numbers: list[int]) -> str:
     return str(numbers[0]) if len(set(numbers)) == 1 else ",".join(str(number) for number in numbers)
 
 

@@ -12,7 +12,7 @@ from upsample_cli.cli.options import AsDocument, ByDefaultOne, ByDefaultZero, Gr
 from upsample_cli.cli.report.printable import one_line
 from upsample_cli.cli.tconv.printing import print_document, settings_given, whole_numbers
 from upsample_cli.errors import UsageError
-from upsample_cli.geometry.tiles import BORDERS
+from upsample_cli.geometry.borders import BORDERS
 
 
 def run_command(

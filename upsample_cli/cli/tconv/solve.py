@@ -54,7 +54,7 @@ def solve_command(
         if text is not None:
             values = whole_numbers(f"--{name.replace('_', '-')}", text)
             allowed[name] = (values,) if isinstance(values, int) else values
-    solutions = solve(_size("--from", before), _size("--to", after), transposed=not conv, any_size=any_size, **allowed)
+    solutions = solve(_size("--from", before), _size("--to", after), conv=conv, any_size=any_size, **allowed)
     if as_document:
         print_document(as_json(solutions))
     else:

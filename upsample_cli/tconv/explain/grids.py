@@ -22,7 +22,7 @@ def parse_grid(text: str, option: str) -> Grid:
     Raises:
         UsageError: naming the option, if the text is anything else.
 
-    >>> parse_grid("[[0, 1], [2, -3.5]]", "--kernel").tolist()
+    >>> parse_grid("[[0, 1], [2, -3.5]]", "kernel").tolist()
     [[0.0, 1.0], [2.0, -3.5]]
     """
     if len(text) <= _LONGEST_TEXT:

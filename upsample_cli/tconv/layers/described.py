@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from upsample_cli.errors import UsageError
+from upsample_cli.errors import Setting, UsageError
 from upsample_cli.geometry.axes import PerAxis
 from upsample_cli.tconv.layers.constructors import parse_layer
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
@@ -33,8 +33,8 @@ def described_layer(
     """
     if text is not None:
         if settings:
-            option = f"--{next(iter(settings)).replace('_', '-')}"
-            raise UsageError(f"a layer and {option} cannot be combined", "describe it in one of these ways")
+            cause = ("a layer and ", Setting(next(iter(settings))), " cannot be combined")
+            raise UsageError(cause, "describe it in one of these ways")
         layer = parse_layer(text)
         if not isinstance(layer, TransposedConvolution):
             raise UsageError(f"{layer} is no transposed convolution", "write ConvTranspose1d, 2d or 3d")
@@ -44,7 +44,9 @@ def described_layer(
             one = kernel_size[0] if len(set(kernel_size)) == 1 else tuple(kernel_size)
             given.setdefault("kernel_size", one)
         if "kernel_size" not in given:
-            raise UsageError("no layer is described", "add --kernel-size N, or a layer as PyTorch writes it")
+            raise UsageError(
+                "no layer is described", ("add ", Setting("kernel_size", "N"), ", or a layer as PyTorch writes it")
+            )
         layer = TransposedConvolution(axes, **given)
     if kernel_size is not None:
         _check_kernel_size(layer, kernel_size)

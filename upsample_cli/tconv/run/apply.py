@@ -8,122 +8,28 @@ alone, which it does in their order; the channels are added here, in theirs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import product
-from math import floor, lcm, log2, prod
+from math import floor, prod
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from upsample_cli.errors import UsageError
-from upsample_cli.geometry.tiles import Border
-from upsample_cli.kernels.profiles import bilinear_taps
-from upsample_cli.tconv.checkerboard import Axis
+from upsample_cli.engine.borders import sources
+from upsample_cli.errors import Setting, UsageError
+from upsample_cli.geometry.axis import LayerAxis
+from upsample_cli.geometry.borders import Border
+from upsample_cli.geometry.tiles import Span, spans
+from upsample_cli.tconv.run.filled import Filled
 
 Samples = NDArray[Any]
-_LARGEST_SUM_BITS = 51  # two bits of room below float64's 53 for the rounding of numerators
-_MOST_DENOMINATOR_BITS = 60
 _TILE_NUMBERS = 2**20
 """Numbers in the buffer that torch spreads a tile's taps into, about 8 MB: larger ones were no quicker."""
 _MOST_TILE_NUMBERS = 2**29
 """A kernel that needs a larger buffer for its smallest tile, 4 GiB, is refused."""
 _LAYERS = {1: torch.nn.ConvTranspose1d, 2: torch.nn.ConvTranspose2d, 3: torch.nn.ConvTranspose3d}
-
-
-@dataclass(frozen=True, slots=True)
-class Filled:
-    """A transposed convolution with its numbers. Made by `linear_filled` and `weighted`.
-
-    Args:
-        axes: settings of each axis.
-        numerators: (in_channels, out_channels / groups, *kernel_size) float64; over `denominator` they are the weight.
-        denominator: 1 for samples of floating point.
-        bias: (out_channels,) float64 numerators, or None.
-        groups: of the weight. A weight of one channel in and out serves any number of channels, each on its own.
-    """
-
-    axes: tuple[Axis, ...]
-    numerators: NDArray[np.float64]
-    denominator: int = 1
-    bias: NDArray[np.float64] | None = None
-    groups: int = 1
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether one kernel serves every channel."""
-        return self.numerators.shape[:2] == (1, 1)
-
-    def output_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """(channels, *sizes) after the layer, from before.
-
-        Raises:
-            UsageError: if the channels are not those of the weight.
-        """
-        into, out = len(self.numerators), self.numerators.shape[1] * self.groups
-        if not self.is_shared and shape[0] != into:
-            raise UsageError(
-                f"the weight takes {into} channels, the input has {shape[0]}", "give an input that has them"
-            )
-        sizes = (
-            (size - 1) * a.stride - 2 * a.padding + a.dilation * (a.kernel_size - 1) + a.output_padding + 1
-            for size, a in zip(shape[1:], self.axes, strict=True)
-        )
-        return (shape[0] if self.is_shared else out, *sizes)
-
-
-def linear_filled(axes: Sequence[Axis]) -> Filled:
-    """The layer with the linear (bilinear, trilinear) kernel of its kernel_size on each axis, exact.
-
-    >>> linear_filled([Axis(4, stride=2, padding=1)]).numerators.tolist()
-    [[[1.0, 3.0, 3.0, 1.0]]]
-    """
-    numerators, denominator = np.ones(()), 1
-    for axis in axes:
-        taps = bilinear_taps(axis.kernel_size)
-        common = lcm(*(tap.denominator for tap in taps))
-        numerators = np.multiply.outer(numerators, np.array([float(int(tap * common)) for tap in taps]))
-        denominator *= common
-    return Filled(tuple(axes), numerators[None, None], denominator)
-
-
-def weighted(
-    axes: Sequence[Axis],
-    weight: NDArray[np.float64],
-    *,
-    bias: NDArray[np.float64] | None = None,
-    groups: int = 1,
-    peak: int | None = None,
-) -> Filled:
-    """The layer with weights of its own.
-
-    Args:
-        weight: (in_channels, out_channels / groups, *kernel_size).
-        peak: the largest magnitude of whole-number samples; None for samples of floating point. With it, weights are
-            rounded to the finest fraction that keeps every sum exact: 2**-51 of the largest possible output.
-
-    Raises:
-        UsageError: if the outputs would be too large for whole numbers.
-    """
-    if groups < 1 or len(weight) % groups or (bias is not None and len(bias) != weight.shape[1] * groups):
-        raise UsageError(
-            f"groups {groups} do not fit a weight of shape {weight.shape}", "use a divisor of its channels"
-        )
-    if peak is None:
-        return Filled(tuple(axes), weight, 1, bias, groups)
-    magnitudes = np.abs(weight).reshape(groups, len(weight) // groups, weight.shape[1], -1).sum(axis=(1, 3))
-    largest = float(magnitudes.max()) * peak + (0.0 if bias is None else float(np.abs(bias).max()))
-    bits = _MOST_DENOMINATOR_BITS
-    if largest > 0:
-        bits = min(bits, floor(_LARGEST_SUM_BITS - log2(largest)))
-    if bits < 0:
-        raise UsageError("these weights make numbers too large for whole samples", "give a floating-point .npy")
-    scale = 2.0**bits
-    return Filled(
-        tuple(axes), np.rint(weight * scale), 2**bits, None if bias is None else np.rint(bias * scale), groups
-    )
 
 
 def apply(
@@ -145,7 +51,9 @@ def apply(
     Returns:
         (channels, *sizes) of the same dtype; whole numbers are rounded half up and clamped to the limits.
 
-    >>> apply(linear_filled([Axis(4, stride=2, padding=1)]), np.array([[0, 100]], dtype=np.uint8), border="replicate")
+    >>> from upsample_cli.tconv.run.filled import linear_filled
+    >>> filled = linear_filled([LayerAxis(4, stride=2, padding=1, transposed=True)])
+    >>> apply(filled, np.array([[0, 100]], dtype=np.uint8), border="replicate")
     array([[  0,  25,  75, 100]], dtype=uint8)
     """
     shape = filled.output_shape(samples.shape)
@@ -159,24 +67,23 @@ def apply(
         _refuse_large_buffer(filled, shape[1:])
     side = tile or _quick_side(filled)
     with torch.inference_mode():
-        for box in _boxes(shape[1:], [side * axis.stride for axis in filled.axes]):
+        cuts = [spans(size, side * axis.stride) for size, axis in zip(shape[1:], filled.axes, strict=True)]
+        for box in product(*cuts):
             sums = _tile_sums(layer, filled, samples, box, border, apart)
-            where = (slice(None), *(slice(start, stop) for start, stop in box))
+            where = (slice(None), *(slice(span.start, span.stop) for span in box))
             out[where] = _finished(sums, filled, limits) if limits is not None else sums / filled.denominator
     return out
 
 
-def input_span(axis: Axis, start: int, stop: int) -> tuple[int, int]:
+def input_span(axis: LayerAxis, start: int, stop: int) -> tuple[int, int]:
     """The inputs (start, stop) that outputs `start` to `stop` (exclusive) of one axis depend on: the halo, exactly.
 
-    Output o takes input i by tap t where `o + padding == i*stride + t*dilation`. Where a stride is wider than the
-    kernel some outputs take none; one input is named all the same.
+    Where a stride is wider than the kernel some outputs take no input; one is named all the same.
 
-    >>> input_span(Axis(4, stride=2, padding=1), 0, 2), input_span(Axis(1, stride=3), 1, 3)
+    >>> input_span(LayerAxis(4, 2, 1, transposed=True), 0, 2), input_span(LayerAxis(1, 3, transposed=True), 1, 3)
     ((-1, 2), (1, 2))
     """
-    first = -((axis.dilation * (axis.kernel_size - 1) - start - axis.padding) // axis.stride)
-    last = (stop - 1 + axis.padding) // axis.stride
+    first, last = axis.inputs_between(start, stop - 1)
     return first, max(first, last) + 1
 
 
@@ -213,41 +120,35 @@ def _refuse_large_buffer(filled: Filled, sizes: Sequence[int]) -> None:
         for first, last in [input_span(axis, 0, min(side * axis.stride, size))]
     )
     if inputs * prod(filled.numerators.shape[1:]) * filled.groups > _MOST_TILE_NUMBERS:
-        raise UsageError("the kernel is too large for this machine's memory", "give a smaller kernel_size, or --tile 1")
-
-
-def _boxes(sizes: Sequence[int], steps: Sequence[int]) -> Iterator[tuple[tuple[int, int], ...]]:
-    yield from product(
-        *(
-            [(start, min(start + step, size)) for start in range(0, size, step)]
-            for size, step in zip(sizes, steps, strict=True)
+        raise UsageError(
+            "the kernel is too large for this machine's memory", ("give a smaller kernel_size, or ", Setting("tile", 1))
         )
-    )
 
 
 def _tile_sums(
     layer: torch.nn.Module,
     filled: Filled,
     samples: Samples,
-    box: Sequence[tuple[int, int]],
+    box: Sequence[Span],
     border: Border,
     apart: bool,
 ) -> NDArray[np.float64]:
     """Numerators of one box of the output, (channels, *sizes of the box)."""
     part = samples
-    spans = [input_span(axis, *ends) for axis, ends in zip(filled.axes, box, strict=True)]
-    for number, (first, last) in enumerate(spans, start=1):
-        part = _taken(part, number, np.arange(first, last), border)
+    ends = [input_span(axis, span.start, span.stop) for axis, span in zip(filled.axes, box, strict=True)]
+    for number, (first, last) in enumerate(ends, start=1):
+        part = _taken(part, number, first, last, border)
     batch = torch.from_numpy(part.astype(np.float64))
     computed = (layer(batch[:, None])[:, 0] if filled.is_shared else layer(batch[None])[0]).numpy()
     if apart:
         computed = _added(computed, filled)
-    sums = np.zeros((len(computed), *(stop - start for start, stop in box)))
+    sums = np.zeros((len(computed), *(span.stop - span.start for span in box)))
     source: list[Any] = [slice(None)]
     target: list[Any] = [slice(None)]
-    for (first, _), (start, stop), axis, length in zip(spans, box, filled.axes, computed.shape[1:], strict=True):
-        offset = start + axis.padding - first * axis.stride  # of the box in what was computed; negative before a gap
-        source.append(slice(max(offset, 0), max(min(length, offset + stop - start), 0)))
+    for (first, _), span, axis, length in zip(ends, box, filled.axes, computed.shape[1:], strict=True):
+        # Of the box in what was computed; negative before a gap.
+        offset = span.start + axis.padding - first * axis.stride
+        source.append(slice(max(offset, 0), max(min(length, offset + span.stop - span.start), 0)))
         target.append(slice(max(-offset, 0), max(-offset, 0) + max(source[-1].stop - source[-1].start, 0)))
     sums[tuple(target)] = computed[tuple(source)]
     if filled.bias is not None:
@@ -265,17 +166,11 @@ def _added(computed: NDArray[np.float64], filled: Filled) -> NDArray[np.float64]
     return total.reshape(filled.groups * per_group, *computed.shape[1:])
 
 
-def _taken(part: Samples, axis: int, indices: NDArray[np.int64], border: Border) -> Samples:
-    """Samples at indices that may lie outside, filled in by the border's rule."""
-    last = part.shape[axis] - 1
-    if border == "reflect" and last:
-        folded = indices % (2 * last)
-        indices = np.minimum(folded, 2 * last - folded)
-    taken: Samples = part.take(indices.clip(0, last), axis=axis)
-    if border == "zeros":
-        outside: list[Any] = [slice(None)] * part.ndim
-        outside[axis] = (indices < 0) | (indices > last)
-        taken[tuple(outside)] = 0
+def _taken(part: Samples, axis: int, first: int, last: int, border: Border) -> Samples:
+    """Samples `first` to `last` of an axis; the border fills those outside."""
+    indices = sources(first, last, part.shape[axis], border)
+    taken: Samples = part.take(indices.clip(0), axis=axis)
+    taken[(slice(None),) * axis + (indices < 0,)] = 0
     return taken
 
 

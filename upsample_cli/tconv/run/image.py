@@ -10,7 +10,7 @@ import numpy as np
 from upsample_cli.atomic.files import new_file
 from upsample_cli.atomic.opened import opened
 from upsample_cli.enlarge.run import upsample_file
-from upsample_cli.errors import UsageError
+from upsample_cli.errors import Setting, UsageError
 from upsample_cli.images.codecs.input_file import regular_file
 from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.formats import check_output_size, format_of_path
@@ -29,7 +29,7 @@ _ROWS_AT_ONCE = 256
 def run_image(source: Path, target: Path, request: Request, weights: Weights | None) -> Outcome:
     """Apply a layer to an image; see `run.run`."""
     if request.axes not in (None, 2):
-        raise UsageError(f"--axes {request.axes} for an image", "an image has 2")
+        raise UsageError((Setting("axes", request.axes), " for an image"), "an image has 2")
     layer = layer_of(request, 2, weights)  # before the image is decoded
     if isinstance(request.factor, int):
         border = request.border or "replicate"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from upsample_cli.errors import UsageError
+from upsample_cli.errors import Setting, UsageError
 from upsample_cli.geometry.axes import PerAxis
-from upsample_cli.geometry.tiles import Border
+from upsample_cli.geometry.borders import Border
 from upsample_cli.kernels.weights.files import Weights
 from upsample_cli.tconv.checkerboard import axes_of
 from upsample_cli.tconv.layers.convolution import TransposedConvolution, bilinear_layer
@@ -65,12 +65,18 @@ def layer_of(request: Request, axes: int, weights: Weights | None) -> Transposed
     """
     if request.factor is not None:
         if request.text or request.settings or weights is not None:
-            raise UsageError("--factor is a layer of its own", "leave out LAYER, its settings and --weights")
+            raise UsageError(
+                (Setting("factor"), " is a layer of its own"),
+                ("leave out LAYER, its settings and ", Setting("weights")),
+            )
         layer = bilinear_layer(axes, request.factor)
     else:
         kernel_size = None if weights is None else weights.weight.shape[2:]
         if weights is not None and weights.axes != axes:
-            raise UsageError(f"the weights are for {weights.axes} axes, the input has {axes}", "add --axes, or others")
+            raise UsageError(
+                f"the weights are for {weights.axes} axes, the input has {axes}",
+                ("add ", Setting("axes"), ", or others"),
+            )
         layer = described_layer(request.text, dict(request.settings), axes=axes, kernel_size=kernel_size)
     if layer.axes != axes:
         raise UsageError(f"{layer.name} for an input of {axes} axes", f"write ConvTranspose{axes}d")
@@ -84,7 +90,8 @@ def applied(
     layer = layer_of(request, samples.ndim - 1, weights)
     layer.output_sizes(samples.shape[1:])
     axes = axes_of(layer)
-    from upsample_cli.tconv.run.apply import apply, linear_filled, weighted
+    from upsample_cli.tconv.run.apply import apply
+    from upsample_cli.tconv.run.filled import linear_filled, weighted
 
     if weights is None:
         filled = linear_filled(axes)

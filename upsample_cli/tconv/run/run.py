@@ -9,8 +9,8 @@ import numpy as np
 
 from upsample_cli.atomic.files import new_file
 from upsample_cli.atomic.same_file import check_inputs_stay
-from upsample_cli.errors import ImageError, UsageError
-from upsample_cli.geometry.tiles import BORDERS
+from upsample_cli.errors import Setting, UsageError
+from upsample_cli.geometry.borders import border_named
 from upsample_cli.kernels.weights.files import Weights, read_weights
 from upsample_cli.special_files import refuse_special
 from upsample_cli.tconv.run.request import Outcome, Request, applied
@@ -26,8 +26,6 @@ from upsample_cli.tconv.run.signals import (
     wav_bytes,
 )
 
-_SIGNAL_SUFFIXES = (".wav", ".npy")
-
 
 def run(source: Path, target: Path, request: Request) -> Outcome:
     """Apply a layer to a file and write the result.
@@ -40,17 +38,15 @@ def run(source: Path, target: Path, request: Request) -> Outcome:
         GeometryError: where torch would refuse the layer.
         ImageError: if a file cannot be read or written.
     """
-    if request.border is not None and request.border not in BORDERS:
-        raise UsageError(f"there is no border {request.border!r}", f"choose one of {', '.join(BORDERS)}")
+    if request.border is not None:
+        border_named(request.border)
     if request.tile is not None and request.tile < 1:
-        raise UsageError(f"a tile of {request.tile} samples holds nothing", "give --tile 1 or more")
-    if source.exists() and not source.is_file() and not source.is_dir():  # reading a pipe or a device may never end
-        raise ImageError(source, "is not a regular file", "copy it into one")
+        raise UsageError(f"a tile of {request.tile} samples holds nothing", ("give ", Setting("tile", 1), " or more"))
+    if source.exists():
+        refuse_special(source, next_step="copy it into one")
     weights = None if request.weights is None else read_weights(request.weights)
     check_inputs_stay(target, [source] if weights is None else [source, weights.path])
     kind = source.suffix.lower()
-    if kind in (*_SIGNAL_SUFFIXES, *TIFF_SUFFIXES) and source.exists():
-        refuse_special(source)
     if kind == ".wav":
         return _run_signal(read_wav(source), 1, target, request, weights)
     if kind == ".npy":
@@ -72,7 +68,7 @@ def _wanted_axes(request: Request, weights: Weights | None) -> int | None:
 
 def _run_signal(signal: Signal, axes: int, target: Path, request: Request, weights: Weights | None) -> Outcome:
     if request.axes not in (None, axes):
-        raise UsageError(f"--axes {request.axes} does not fit this file", f"it has {axes}")
+        raise UsageError((Setting("axes", request.axes), " does not fit this file"), f"it has {axes}")
     suffix = target.suffix.lower()
     writers = {".npy": npy_bytes}
     if signal.bits is not None:

@@ -1,0 +1,36 @@
+"""Borders: the sample that stands outside an axis is the one that numpy's padding puts there."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from upsample_cli.engine.borders import sources
+from upsample_cli.errors import UsageError
+from upsample_cli.geometry.borders import BORDERS, border_named, source_index
+
+PAD_MODES = {"replicate": "edge", "reflect": "reflect", "zeros": "constant"}
+
+
+@given(st.integers(1, 9), st.integers(0, 30), st.sampled_from(BORDERS))
+def test_an_axis_with_its_outside_is_what_numpy_pads(length, reach, border):
+    padded = np.pad(np.arange(1, length + 1), reach, mode=PAD_MODES[border]) - 1  # -1 for zero
+    found = [source_index(index, length, border) for index in range(-reach, length + reach)]
+    assert [-1 if source is None else source for source in found] == padded.tolist()
+    assert sources(-reach, length + reach, length, border).tolist() == padded.tolist()
+
+
+@given(st.integers(1, 9), st.integers(-30, 30), st.integers(0, 30), st.sampled_from(BORDERS))
+def test_any_run_of_indices_is_a_part_of_the_padded_axis(length, first, count, border):
+    whole = sources(-40, 80, length, border)
+    assert sources(first, first + count, length, border).tolist() == whole[first + 40 : first + 40 + count].tolist()
+
+
+def test_control_a_mirror_that_repeats_the_edge_is_noticed():
+    assert sources(-2, 3, 3, "reflect").tolist() != np.pad(np.arange(3), (2, 0), mode="symmetric").tolist()
+
+
+def test_a_border_of_another_name_is_refused():
+    assert [border_named(border) for border in BORDERS] == list(BORDERS)
+    with pytest.raises(UsageError, match="there is no border 'circular'; choose one of replicate, reflect, zeros"):
+        border_named("circular")

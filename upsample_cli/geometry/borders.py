@@ -1,0 +1,39 @@
+"""What lies outside an image: which sample replaces one beyond the end of an axis. No numpy, no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from upsample_cli.errors import UsageError
+
+Border = Literal["replicate", "reflect", "zeros"]
+BORDERS: tuple[Border, ...] = ("replicate", "reflect", "zeros")
+
+
+def border_named(name: str) -> Border:
+    """The border of that name.
+
+    Raises:
+        UsageError: if there is none.
+    """
+    for border in BORDERS:
+        if border == name:
+            return border
+    raise UsageError(f"there is no border {name!r}", f"choose one of {', '.join(BORDERS)}")
+
+
+def source_index(index: int, length: int, border: Border) -> int | None:
+    """The sample of an axis that stands at an index: itself, the edge, or the mirror image about it. None for zero.
+
+    >>> [source_index(-2, 3, border) for border in BORDERS], source_index(1, 3, "zeros")
+    ([0, 2, None], 1)
+    """
+    last = length - 1
+    if 0 <= index <= last:
+        return index
+    if border == "zeros":
+        return None
+    if border == "replicate" or last == 0:
+        return min(max(index, 0), last)
+    folded = index % (2 * last)
+    return min(folded, 2 * last - folded)

@@ -1,0 +1,107 @@
+"""A transposed convolution with its numbers, whole ones where samples are whole. numpy, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import floor, lcm, log2
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upsample_cli.errors import UsageError
+from upsample_cli.geometry.axis import LayerAxis
+from upsample_cli.kernels.profiles import bilinear_taps
+
+_LARGEST_SUM_BITS = 51  # two bits of room below float64's 53 for the rounding of numerators
+_MOST_DENOMINATOR_BITS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A transposed convolution with its numbers. Made by `linear_filled` and `weighted`.
+
+    Args:
+        axes: settings of each axis.
+        numerators: (in_channels, out_channels / groups, *kernel_size) float64; over `denominator` they are the weight.
+        denominator: 1 for samples of floating point.
+        bias: (out_channels,) float64 numerators, or None.
+        groups: of the weight. A weight of one channel in and out serves any number of channels, each on its own.
+    """
+
+    axes: tuple[LayerAxis, ...]
+    numerators: NDArray[np.float64]
+    denominator: int = 1
+    bias: NDArray[np.float64] | None = None
+    groups: int = 1
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether one kernel serves every channel."""
+        return self.numerators.shape[:2] == (1, 1)
+
+    def output_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """(channels, *sizes) after the layer, from before.
+
+        Raises:
+            UsageError: if the channels are not those of the weight.
+        """
+        into, out = len(self.numerators), self.numerators.shape[1] * self.groups
+        if not self.is_shared and shape[0] != into:
+            raise UsageError(
+                f"the weight takes {into} channels, the input has {shape[0]}", "give an input that has them"
+            )
+        sizes = (axis.output_size(size) for axis, size in zip(self.axes, shape[1:], strict=True))
+        return (shape[0] if self.is_shared else out, *sizes)
+
+
+def linear_filled(axes: Sequence[LayerAxis]) -> Filled:
+    """The layer with the linear (bilinear, trilinear) kernel of its kernel_size on each axis, exact.
+
+    >>> linear_filled([LayerAxis(4, stride=2, padding=1, transposed=True)]).numerators.tolist()
+    [[[1.0, 3.0, 3.0, 1.0]]]
+    """
+    numerators, denominator = np.ones(()), 1
+    for axis in axes:
+        taps = bilinear_taps(axis.kernel_size)
+        common = lcm(*(tap.denominator for tap in taps))
+        numerators = np.multiply.outer(numerators, np.array([float(int(tap * common)) for tap in taps]))
+        denominator *= common
+    return Filled(tuple(axes), numerators[None, None], denominator)
+
+
+def weighted(
+    axes: Sequence[LayerAxis],
+    weight: NDArray[np.float64],
+    *,
+    bias: NDArray[np.float64] | None = None,
+    groups: int = 1,
+    peak: int | None = None,
+) -> Filled:
+    """The layer with weights of its own.
+
+    Args:
+        weight: (in_channels, out_channels / groups, *kernel_size).
+        peak: the largest magnitude of whole-number samples; None for samples of floating point. With it, weights are
+            rounded to the finest fraction that keeps every sum exact: 2**-51 of the largest possible output.
+
+    Raises:
+        UsageError: if the outputs would be too large for whole numbers.
+    """
+    if groups < 1 or len(weight) % groups or (bias is not None and len(bias) != weight.shape[1] * groups):
+        raise UsageError(
+            f"groups {groups} do not fit a weight of shape {weight.shape}", "use a divisor of its channels"
+        )
+    if peak is None:
+        return Filled(tuple(axes), weight, 1, bias, groups)
+    magnitudes = np.abs(weight).reshape(groups, len(weight) // groups, weight.shape[1], -1).sum(axis=(1, 3))
+    largest = float(magnitudes.max()) * peak + (0.0 if bias is None else float(np.abs(bias).max()))
+    bits = _MOST_DENOMINATOR_BITS
+    if largest > 0:
+        bits = min(bits, floor(_LARGEST_SUM_BITS - log2(largest)))
+    if bits < 0:
+        raise UsageError("these weights make numbers too large for whole samples", "give a floating-point .npy")
+    scale = 2.0**bits
+    return Filled(
+        tuple(axes), np.rint(weight * scale), 2**bits, None if bias is None else np.rint(bias * scale), groups
+    )
