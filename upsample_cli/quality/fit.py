@@ -13,7 +13,7 @@ from upsample_cli.kernels.kernel import Kernel, kernel_named
 from upsample_cli.quality.degrade import Degradation, Luma
 from upsample_cli.quality.equations import Equations, equations, no_equations, solved
 from upsample_cli.quality.pieces import Part, halves, pieces, whole_part
-from upsample_cli.quality.quantise import best_numerators
+from upsample_cli.quality.quantize import best_numerators
 from upsample_cli.quality.score import Errors, errors
 
 SUPPORTS = (3, 5, 7)
