@@ -11,8 +11,9 @@ import typer
 
 from upsample_cli.cli.options import AsDocument, Overwrite
 from upsample_cli.cli.report.printable import one_line
+from upsample_cli.cli.spelling import option
 from upsample_cli.cli.tconv.printing import print_document, result_console
-from upsample_cli.errors import UsageError
+from upsample_cli.errors import UsageError, spelled
 from upsample_cli.images.formats import DEFAULT_MAX_PIXELS
 from upsample_cli.text import parse_quantity
 
@@ -95,7 +96,7 @@ def compare_command(
     pair = _pair(photo, reference, factor, degrade, limits, shown)
     comparison = _with_progress(lambda advanced: compare(pair, names, crop=shown, rounds=rounds, advanced=advanced))
     for remark in pair.remarks:
-        print(f"warning: {one_line(remark)}", file=sys.stderr)
+        print(f"warning: {one_line(spelled(remark, option))}", file=sys.stderr)
     what = f"{photo}: factor {pair.factor}, {pair.box.width}x{pair.box.height}, degradation {pair.degradation}"
     if output is not None:
         from upsample_cli.quality.sheet import write_sheet
@@ -178,7 +179,7 @@ def _document(comparison: Comparison, photo: Path, reference: Path | None, outpu
             for entry in comparison.entries
         },
         "best": best,
-        "warnings": list(pair.remarks),
+        "warnings": [spelled(remark, option) for remark in pair.remarks],
         "written": None if output is None else str(output),
     }
 

@@ -11,6 +11,7 @@ import typer
 
 from upsample_cli.cli.options import AsDocument, Overwrite
 from upsample_cli.cli.report.printable import one_line
+from upsample_cli.cli.spelling import sentence
 from upsample_cli.cli.tconv.printing import print_document, result_console
 from upsample_cli.version import __version__
 
@@ -71,7 +72,7 @@ def fit_command(
         check_inputs_stay(output, paths)
     fit = _fitted(paths, recipe)
     for error in fit.skipped:
-        print(f"warning: skipped: {one_line(str(error))}", file=sys.stderr)
+        print(f"warning: skipped: {one_line(sentence(error.failure))}", file=sys.stderr)
     if output is not None:
         from upsample_cli.quality.file import write_fit
 
