@@ -16,7 +16,7 @@ from upsample_cli.quality.fit import Fit
 SUFFIX = ".safetensors"
 
 
-def check_target(path: Path, *, overwrite: bool, what: str = "kernels", suffix: str = SUFFIX) -> None:
+def check_output(path: Path, *, overwrite: bool, what: str = "kernels", suffix: str = SUFFIX) -> None:
     """Refuse, before any work is done, an output that writing would refuse in the end.
 
     Args:

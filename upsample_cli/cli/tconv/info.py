@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from upsample_cli.cli.options import AsDocument
 from upsample_cli.cli.report.printable import one_line
+from upsample_cli.cli.tconv import options
 from upsample_cli.cli.tconv.printing import print_document, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.geometry.sizes import MAX_FACTOR
-from upsample_cli.images.formats import DEFAULT_MAX_PIXELS, FORMATS
+from upsample_cli.images.formats import FORMATS
 from upsample_cli.images.model import Layout
 from upsample_cli.images.streams import NAME, image_input, spooled
 from upsample_cli.text import parse_quantity
@@ -31,14 +31,16 @@ _TURNS = {
 }  # fmt: skip
 
 
+File = Annotated[str, typer.Argument(metavar="FILE", help="An image; - for standard input.")]
+Factor = Annotated[int, options.factor_option(metavar="N", help="Size the outputs by it.")]
+
+
 def info_command(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="An image; - for standard input.")],
+    file: File,
     *,
-    factor: Annotated[int, typer.Option("-f", "--factor", metavar="N", help="Size the outputs by it.")] = 2,
-    max_pixels: Annotated[
-        str, typer.Option(metavar="COUNT", help="Largest image accepted, such as 500M or 2G pixels.")
-    ] = f"{DEFAULT_MAX_PIXELS // 10**6}M",
-    as_document: AsDocument = False,
+    factor: Factor = 2,
+    max_pixels: options.MaxPixels = options.DEFAULT_MAX_PIXELS,
+    as_document: options.AsDocument = False,
 ) -> None:
     """What an image file holds, and what each output format would keep of it.
 
