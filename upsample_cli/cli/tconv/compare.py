@@ -172,21 +172,20 @@ def _as_list(box: Box) -> list[int]:
 
 def _print(comparison: Comparison, what: str) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     console = result_console()
-    console.print(Text(what), soft_wrap=True)
+    console.print(what, soft_wrap=True)
     best = comparison.best
     times = ["ms per output megapixel"] if comparison.rounds else []
     table = Table("kernel", "PSNR of luma", "SSIM", *times, "best")
     for entry in comparison.entries:
         marks = [score for score, key in (("PSNR", "psnr_db"), ("SSIM", "ssim")) if entry.name in best.get(key, [])]
         table.add_row(
-            Text(one_line(entry.name)),
+            one_line(entry.name),
             f"{entry.errors.psnr_db:.2f} dB" if entry.errors.squared else "no error",
             "no window" if entry.ssim is None else f"{entry.ssim:.4f}",
             *([] if entry.ms_per_megapixel is None else [f"{entry.ms_per_megapixel:.1f}"]),
             ", ".join(marks),
         )
     console.print(table)
-    console.print(Text(f"crop: {comparison.box}"))
+    console.print(f"crop: {comparison.box}")

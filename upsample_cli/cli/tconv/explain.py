@@ -105,29 +105,25 @@ def _pair(text: str) -> tuple[int, int]:
 
 
 def _print_steps(explanation: Explanation) -> None:
-    from rich.text import Text
-
     from upsample_cli.tconv.explain.explain import WAYS
 
     steps = {"broadcast": _print_contributions, "insertion": _print_insertion, "matrix": _print_matrix}
     console, shown = result_console(), explanation.example
-    console.print(Text(str(shown.layer), style="bold"))
+    console.print(str(shown.layer), style="bold")
     _print_row(console, [("input X", shown.input), ("kernel K", _as_planes(shown.kernel))])
     for number, (name, meaning) in enumerate(WAYS.items()):
-        console.print(Text(f"\n({'abcde'[number]}) {meaning}", style="bold"))
+        console.print(f"\n({'abcde'[number]}) {meaning}", style="bold")
         if name in steps:
             steps[name](console, explanation)
         elif name == "autograd":
-            console.print(Text("y is blank, of the output's size: d <conv(y, K), X> / dy"))
+            console.print("y is blank, of the output's size: d <conv(y, K), X> / dy")
         _print_row(console, [("output", explanation.outputs[name])])
     difference = explanation.largest_difference
     agreement = f"to {difference:.1g}" if difference else "exactly"
-    console.print(Text(f"\nall five agree {agreement}", style="bold green"))
+    console.print(f"\nall five agree {agreement}", style="bold green")
 
 
 def _print_contributions(console: Console, explanation: Explanation) -> None:
-    from rich.text import Text
-
     from upsample_cli.tconv.explain.grids import number_text
 
     shown = explanation.example
@@ -138,12 +134,10 @@ def _print_contributions(console: Console, explanation: Explanation) -> None:
     _print_row(console, parts)
     _print_row(console, [("their sum", explanation.canvas)])
     if any(shown.padding) or explanation.canvas.shape != explanation.output.shape:
-        console.print(Text(f"padding {_plain(shown.padding)} crops that much at each end"))
+        console.print(f"padding {_plain(shown.padding)} crops that much at each end")
 
 
 def _print_insertion(console: Console, explanation: Explanation) -> None:
-    from rich.text import Text
-
     shown = explanation.example
     widths = _plain([span - 1 - padding for span, padding in zip(shown.span, shown.padding, strict=True)])
     text = (
@@ -152,7 +146,7 @@ def _print_insertion(console: Console, explanation: Explanation) -> None:
     )
     if any(shown.output_padding):
         text += f"; output_padding {_plain(shown.output_padding)} more at the end"
-    console.print(Text(text))
+    console.print(text)
     _print_row(console, [("with zeros", explanation.inserted), ("flipped kernel", _as_planes(explanation.flipped))])
 
 
@@ -166,13 +160,13 @@ def _as_planes(kernel: Grid) -> Grid:
 
 
 def _print_matrix(console: Console, explanation: Explanation) -> None:
-    from rich.text import Text
-
     rows, columns = explanation.matrix.shape
-    console.print(Text(f"the convolution takes {columns} samples to {rows}: C is {rows} x {columns}; "
-                       f"the transposed convolution is C^T, {columns} x {rows}, times X as a column"))  # fmt: skip
+    console.print(
+        f"the convolution takes {columns} samples to {rows}: C is {rows} x {columns}; "
+        f"the transposed convolution is C^T, {columns} x {rows}, times X as a column"
+    )
     if max(rows, columns) > _MOST_MATRIX_COLUMNS:
-        console.print(Text("(too large to print; --json has it)"))
+        console.print("(too large to print; --json has it)")
         return
     _print_row(console, [("C", explanation.matrix[None])])
     _print_row(console, [("C^T", explanation.matrix.T[None]), ("X", explanation.example.input.reshape(1, -1, 1))])

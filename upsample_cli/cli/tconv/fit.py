@@ -102,16 +102,15 @@ def _paths(photos: list[str], *, recursive: bool) -> list[Path]:
 
 def _print_fit(fit: Fit) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     console, recipe = result_console(), fit.recipe
     what = f"{recipe.support}x{recipe.support} input pixels, degradation {recipe.degradation}"
     seen = f"{fit.images} {'image' if fit.images == 1 else 'images'}, {fit.samples} samples"
-    console.print(Text(f"fitted: factor {recipe.factor}, {what}; {seen}"))
+    console.print(f"fitted: factor {recipe.factor}, {what}; {seen}")
     if fit.scores:
         table = Table("kernel", "PSNR of luma", "SSIM", "over lanczos3")
         for name, score in fit.scores.items():
             gain = score.psnr_db - fit.scores["lanczos3"].psnr_db
             table.add_row(name, f"{score.psnr_db:.2f} dB", f"{score.ssim:.4f}", f"{gain:+.2f} dB")
         console.print(table)
-    console.print(Text(f"held out: {fit.protocol}" if fit.scores else fit.protocol))
+    console.print(f"held out: {fit.protocol}" if fit.scores else fit.protocol)

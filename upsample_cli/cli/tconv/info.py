@@ -102,21 +102,19 @@ def document(about: About, factor: int) -> dict[str, Any]:
 def _print(about: About, factor: int) -> None:
     """Print a table of the contents of the file, and one of the losses by output format."""
     from rich.table import Table
-    from rich.text import Text
 
     console = result_console()
     facts = list(_facts(about))
     longest = max(len(name) for name, _ in facts)
-    console.print(Text(one_line(about.path), style="bold"))
+    console.print(one_line(about.path), style="bold")
     for name, value in facts:
-        console.print(
-            Text(f"{one_line(name):<{longest}}  ", style="bold"), Text(one_line(value)), sep="", soft_wrap=True
-        )
+        console.print(f"{one_line(name):<{longest}}  ", style="bold", end="")
+        console.print(one_line(value), soft_wrap=True)
     info = about.info
-    console.print(f"at x{factor}, {info.width * factor}x{info.height * factor}:", highlight=False)
+    console.print(f"at x{factor}, {info.width * factor}x{info.height * factor}:")
     offers = Table("written as", "what is lost")
     for name, offer in about.outputs.items():
-        offers.add_row(FORMATS[name].title, Text("\n").join(Text(one_line(line)) for line in _losses(offer)))
+        offers.add_row(FORMATS[name].title, "\n".join(one_line(line) for line in _losses(offer)))
     console.print(offers)
 
 

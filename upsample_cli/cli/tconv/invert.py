@@ -54,20 +54,16 @@ def _sizes(text: str, axes: int) -> list[tuple[int, ...]]:
 
 def _print_inversions(chain: Sequence[Layer], inversions: Sequence[Inversion], multiple: Sequence[int] | None) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     console = result_console()
     for inversion in inversions:
         table = Table("inverts", "with", "gives back")
         for one in inversion.decoder:
             crop = f", then crop {size_text(one.crop)} at the end" if any(one.crop) else ""
-            table.add_row(Text(str(one.of)), Text(f"{one.layer}{crop}"), size_text(one.sizes))
-        console.print(
-            Text(f"{size_text(inversion.smallest)} -> {size_text(inversion.sizes)}", style="bold"),
-            table,
-            Text("\n".join(code(inversion))),
-            sep="\n",
-        )
+            table.add_row(str(one.of), f"{one.layer}{crop}", size_text(one.sizes))
+        console.print(f"{size_text(inversion.smallest)} -> {size_text(inversion.sizes)}", style="bold")
+        console.print(table)
+        console.print(*code(inversion), sep="\n")
     print_notes(console, _notes(chain, inversions, multiple))
 
 

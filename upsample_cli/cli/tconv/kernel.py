@@ -86,12 +86,11 @@ def kernel_command(
 
 def _print_layer(layer: Interpolation) -> None:
     from rich.table import Column, Table
-    from rich.text import Text
 
     console = result_console()
-    console.print(Text(str(layer.layer), style="bold"))
-    console.print(Text(f"weight {list(layer.weight_shape)}: the outer product of the taps at weight[c, "
-                       f"{'0' if layer.depthwise else 'c'}], 0 elsewhere"))  # fmt: skip
+    console.print(str(layer.layer), style="bold")
+    place = "weight[c, 0]" if layer.depthwise else "weight[c, c]"
+    console.print(f"weight {list(layer.weight_shape)}: the outer product of the taps at {place}, 0 elsewhere")
     table = Table("axis", Column("taps", overflow="fold"), Column("as numbers", overflow="fold"), "phase sums")
     # Axes with equal kernels share one line.
     kernels = layer.kernels[:1] if len(set(layer.kernels)) == 1 else layer.kernels
@@ -105,4 +104,4 @@ def _print_layer(layer: Interpolation) -> None:
     equal = all(total == 1 for sums in layer.phase_sums for total in sums)
     console.print("every phase sums to 1: flat stays flat, no checkerboard" if equal else "the phase sums differ")
     for sentence in equalities(layer):
-        console.print(Text(f"equals {sentence}" if "F.interpolate(" in sentence else sentence))
+        console.print(f"equals {sentence}" if "F.interpolate(" in sentence else sentence)

@@ -21,10 +21,10 @@ _AMPLE_WIDTH = 10_000
 
 
 def result_console() -> Console:
-    """A console for stdout that breaks lines only on a terminal."""
+    """A console for stdout that prints text as it is, and breaks lines only on a terminal."""
     from rich.console import Console  # here: --json does not need it
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     if sys.stdout is None or not sys.stdout.isatty():
         console.width = _AMPLE_WIDTH
     return console
@@ -37,10 +37,8 @@ def print_document(document: dict[str, Any]) -> None:
 
 def print_notes(console: Console, notes: Iterable[str]) -> None:
     """Print a line for each note."""
-    from rich.text import Text
-
     for note in notes:
-        console.print(Text(f"note: {note}", style="yellow"))
+        console.print(f"note: {note}", style="yellow")
 
 
 def print_written(*paths: Path | None, verb: str = "written") -> None:

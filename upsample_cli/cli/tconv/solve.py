@@ -68,23 +68,20 @@ def _size(option: str, text: str) -> tuple[int, ...]:
 
 def _print_solutions(solutions: Solutions, limit: int) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     console = result_console()
     table = Table("layer", "every size", "shift", "even taps", "taps")
     for one in solutions.found[:limit]:
         shift = ", ".join(dict.fromkeys(str(value) for value in one.shift))
-        table.add_row(
-            Text(str(one.layer)), "yes" if one.exact else "no", shift, "yes" if one.even else "no", str(one.taps)
-        )
+        table.add_row(str(one.layer), "yes" if one.exact else "no", shift, "yes" if one.even else "no", str(one.taps))
     console.print(table)
     more = len(solutions.found) - limit
     if more > 0:
-        console.print(f"and {more} more; --limit {len(solutions.found)} shows them", markup=False)
+        console.print(f"and {more} more; --limit {len(solutions.found)} shows them")
     if not solutions.complete:
         console.print("the axes have too many solutions to combine them all: the best of each are combined")
-    console.print(Text(f"tried: {solutions.bounds}"))
+    console.print(f"tried: {solutions.bounds}")
     smooth = smooth_alternative(solutions)
     if smooth is not None:
-        console.print(Text(f"note: the first paints blocks that do not overlap; {smooth.layer} can interpolate too"))
-    console.print(Text(f"best: {solutions.found[0].layer}: {why_best(solutions.found[0])}", style="bold"))
+        console.print(f"note: the first paints blocks that do not overlap; {smooth.layer} can interpolate too")
+    console.print(f"best: {solutions.found[0].layer}: {why_best(solutions.found[0])}", style="bold")

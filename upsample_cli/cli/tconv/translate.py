@@ -45,10 +45,8 @@ def translate_command(
     if as_document:
         print_document(document)
         return
-    from rich.text import Text
-
     console = result_console()
-    console.print(Text("\n".join(document["text"]), style="bold"))
+    console.print("\n".join(document["text"]), style="bold")
     print_notes(console, document["notes"])
 
 
