@@ -14,6 +14,7 @@ from torch import nn
 from upsample_cli.errors import GeometryError
 from upsample_cli.geometry import axes as many
 from upsample_cli.geometry import sizes as one
+from upsample_cli.geometry.axis import LayerAxis
 
 CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -270,12 +271,12 @@ def test_exactly_times_stride_if_and_only_if_k_minus_2p_plus_op_is_s(size, setti
         exact = setting["kernel_size"] - 2 * setting["padding"] + output_padding == setting["stride"]
         assert (output == size * setting["stride"]) == exact
         if exact:
-            assert one.transposed_shift(**setting) == Fraction(-output_padding, 2)
+            assert LayerAxis(**setting, transposed=True).shift == Fraction(-output_padding, 2)
 
 
 def test_shift_of_k3_s2_p1_is_half_a_pixel_up_left_and_k4_is_centred():
-    assert one.transposed_shift(**K3S2P1) == Fraction(-1, 2)
-    assert one.transposed_shift(kernel_size=4, stride=2, padding=1) == 0
+    assert LayerAxis(**K3S2P1, transposed=True).shift == Fraction(-1, 2)
+    assert LayerAxis(kernel_size=4, stride=2, padding=1, transposed=True).shift == 0
 
 
 def centre_of_mass(layer, size, position):
@@ -296,7 +297,9 @@ def test_shifts_are_those_an_impulse_shows(setting):
     kernel_size, stride, padding, dilation = setting
     keywords = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation}
     got = centre_of_mass(nn.ConvTranspose1d(1, 1, bias=False, **keywords), 41, 20)
-    assert got - ((20 + 0.5) * stride - 0.5) == pytest.approx(float(one.transposed_shift(**keywords)), abs=1e-5)
+    assert got - ((20 + 0.5) * stride - 0.5) == pytest.approx(
+        float(LayerAxis(**keywords, transposed=True).shift), abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("setting", [(3, 2, 1, 1), (4, 2, 1, 1), (5, 3, 1, 1), (3, 3, 0, 2), (7, 4, 2, 1)])
@@ -310,7 +313,7 @@ def test_conv_shifts_are_those_of_the_window_each_output_sees(setting):
         seen = float(layer(torch.arange(120.0).reshape(1, 1, -1))[0, 0, 10])
     # What an aligned output 10 would show lies `moved` outputs away from where it is shown; 1e-5 is float32's rounding.
     moved = (((10 + 0.5) * stride - 0.5) - seen) / stride
-    assert moved == pytest.approx(float(one.conv_shift(**keywords)), abs=1e-5)
+    assert moved == pytest.approx(float(LayerAxis(**keywords).shift), abs=1e-5)
 
 
 # The bilinear layer
@@ -320,7 +323,7 @@ def test_conv_shifts_are_those_of_the_window_each_output_sees(setting):
 def test_bilinear_settings_enlarge_exactly_and_stay_centred(factor):
     setting = one.bilinear_settings(factor)
     assert {one.transposed_output_size(n, **setting) for n in (1, 7, 50)} == {factor, 7 * factor, 50 * factor}
-    assert one.transposed_shift(**setting) == 0
+    assert LayerAxis(**setting, transposed=True).shift == 0
 
 
 def test_bilinear_settings_follow_the_rule_written_with_ceil():
@@ -334,7 +337,7 @@ def test_kernel_2s_with_padding_half_s_is_one_pixel_too_long_for_odd_factors():
     """A widely repeated rule, wrong for odd factors: s*n + 1 pixels, and half a pixel off."""
     wrong = {"kernel_size": 6, "stride": 3, "padding": 1}
     assert one.transposed_output_size(17, **wrong) == 3 * 17 + 1
-    assert one.transposed_shift(**wrong) == Fraction(1, 2)
+    assert LayerAxis(**wrong, transposed=True).shift == Fraction(1, 2)
 
 
 # Refusals say why, and what is legal; what they propose is accepted.

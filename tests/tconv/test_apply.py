@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F  # noqa: N812
 
 from upsample_cli.errors import UsageError
-from upsample_cli.tconv.checkerboard import Axis
+from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.run import apply as module
 from upsample_cli.tconv.run.apply import apply, linear_filled, weighted
 
@@ -28,7 +28,7 @@ def cases(draw, most_axes=3):
         padding, output_padding = draw(st.integers(0, 4)), draw(st.integers(0, max(stride, dilation) - 1))
         size = draw(st.integers(1, 7))
         assume((size - 1) * stride - 2 * padding + dilation * (kernel_size - 1) + output_padding + 1 > 0)
-        axes.append(Axis(kernel_size, stride, padding, output_padding, dilation))
+        axes.append(LayerAxis(kernel_size, stride, padding, output_padding, dilation, transposed=True))
         sizes.append(size)
     return tuple(axes), tuple(sizes), draw(st.integers(1, 2)), draw(st.integers(1, 2)), draw(st.integers(0, 999))
 
@@ -106,7 +106,7 @@ def sample_by_hand(samples, axes, index, border):
 @pytest.mark.parametrize("factor", [1, 2, 3, 4, 5])
 def test_linear_bilinear_and_trilinear_are_interpolate(axes, sizes, factor):
     samples = np.random.default_rng(factor).normal(size=(2, *sizes))
-    layer = [Axis(2 * factor - factor % 2, factor, factor // 2)] * axes
+    layer = [LayerAxis(2 * factor - factor % 2, factor, factor // 2, transposed=True)] * axes
     found = apply(linear_filled(layer), samples, border="replicate")
     expected = F.interpolate(torch.from_numpy(samples)[None], scale_factor=factor, mode=MODES[axes])[0].numpy()
     assert np.allclose(found, expected, rtol=0, atol=1e-12)
@@ -117,7 +117,7 @@ def test_linear_bilinear_and_trilinear_are_interpolate(axes, sizes, factor):
 @pytest.mark.parametrize("short", [0, 1])
 def test_control_a_halo_one_sample_short_changes_the_result(short, monkeypatch):
     """Proof that the tiling law can fail: inputs past the tile taken for the border's."""
-    axes = (Axis(6, 2, 2), Axis(4, 2, 1))
+    axes = (LayerAxis(6, 2, 2, transposed=True), LayerAxis(4, 2, 1, transposed=True))
     pixels = np.random.default_rng(0).integers(0, 256, (1, 9, 11)).astype(np.uint8)
     whole = apply(linear_filled(axes), pixels, tile=99)
     right = module.input_span
@@ -131,24 +131,24 @@ def test_control_a_halo_one_sample_short_changes_the_result(short, monkeypatch):
 
 
 def test_results_are_clamped_not_wrapped():
-    filled = weighted((Axis(1),), np.array([[[2.0]]]), bias=np.array([-10.0]), peak=255)
+    filled = weighted((LayerAxis(1, transposed=True),), np.array([[[2.0]]]), bias=np.array([-10.0]), peak=255)
     found = apply(filled, np.array([[0, 3, 100, 200]], dtype=np.uint8))
     assert found.tolist() == [[0, 0, 190, 255]]
     assert apply(filled, np.array([[0, 100]], dtype=np.uint8), limits=(0, 100)).tolist() == [[0, 100]]
 
 
 def test_ties_are_rounded_up_below_zero_too():
-    filled = weighted((Axis(1),), np.array([[[0.5]]]), peak=128)
+    filled = weighted((LayerAxis(1, transposed=True),), np.array([[[0.5]]]), peak=128)
     assert apply(filled, np.array([[-3, -1, 1, 3]], dtype=np.int8)).tolist() == [[-1, 0, 1, 2]]
 
 
 def test_what_does_not_fit_is_refused():
     with pytest.raises(UsageError, match="takes 2 channels, the input has 3"):
-        apply(weighted((Axis(1),), np.ones((2, 1, 1))), np.ones((3, 4)))
+        apply(weighted((LayerAxis(1, transposed=True),), np.ones((2, 1, 1))), np.ones((3, 4)))
     with pytest.raises(UsageError, match="groups 2 do not fit"):
-        weighted((Axis(1),), np.ones((3, 1, 1)), groups=2)
+        weighted((LayerAxis(1, transposed=True),), np.ones((3, 1, 1)), groups=2)
     with pytest.raises(UsageError, match="numbers too large"):
-        weighted((Axis(1),), np.full((1, 1, 1), 1e30), peak=255)
+        weighted((LayerAxis(1, transposed=True),), np.full((1, 1, 1), 1e30), peak=255)
 
 
 @given(case=cases(most_axes=2), tile=st.integers(1, 5), channels=st.integers(3, 8))
@@ -164,10 +164,8 @@ def test_floating_point_of_many_channels_is_the_same_to_the_last_bit_in_any_tile
 
 def test_control_channels_added_up_in_another_order_differ_in_the_last_bit():
     """Why the order is fixed: the same layer with its channels the other way round is not the same to the last bit."""
-    generator = np.random.default_rng(0)
+    generator, axes = np.random.default_rng(0), (LayerAxis(5, 2, transposed=True), LayerAxis(3, 2, transposed=True))
     weight, samples = generator.normal(size=(8, 8, 5, 3)), generator.normal(size=(8, 19, 23))
-    forward, backward = (
-        apply(weighted((Axis(5, 2), Axis(3, 2)), weight[::step].copy()), samples[::step].copy()) for step in (1, -1)
-    )
+    forward, backward = (apply(weighted(axes, weight[::step].copy()), samples[::step].copy()) for step in (1, -1))
     assert not np.array_equal(forward, backward)
     assert np.allclose(forward, backward, rtol=0, atol=1e-12)

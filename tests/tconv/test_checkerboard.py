@@ -12,8 +12,9 @@ from support.commands import call, imported_by
 from torch.nn import functional as F  # noqa: N812
 
 from upsample_cli.errors import GeometryError, ImageError, UsageError
+from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.kernels.weights.files import read_weights
-from upsample_cli.tconv.checkerboard import Axis, checkerboard, overlap_map
+from upsample_cli.tconv.checkerboard import checkerboard, overlap_map
 from upsample_cli.tconv.checkerboard_weights import CURES, cured, flat_response, gains
 from upsample_cli.tconv.layers.constructors import parse_layer
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
@@ -21,7 +22,7 @@ from upsample_cli.tconv.weights import write_weights
 
 TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 AXES = st.builds(
-    lambda k, s, p, op, d: Axis(k, s, min(p, d * (k - 1) // 2), min(op, max(s, d) - 1), d),
+    lambda k, s, p, op, d: LayerAxis(k, s, min(p, d * (k - 1) // 2), min(op, max(s, d) - 1), d, transposed=True),
     st.integers(1, 7), st.integers(1, 5), st.integers(0, 5), st.integers(0, 4), st.integers(1, 3),
 )  # fmt: skip
 
@@ -48,7 +49,7 @@ def test_the_overlap_is_what_torch_does_with_taps_of_one(axes):
     small = torch_response(ones, axes, 5)[0]
     assert np.array_equal(np.atleast_2d(small)[:60, :60], overlap_map(axes))
     large = inside(torch_response(ones, axes, 48)[0], axes)
-    counts = [axis.counts for axis in axes]
+    counts = [axis.taps_per_phase for axis in axes]
     expected = np.array(counts[0]) if len(axes) == 1 else np.outer(*counts)
     assert np.array_equal(large[tuple(slice(axis.stride) for axis in axes)], expected)
     assert (np.ptp(large) == 0) == all(axis.is_even for axis in axes)
@@ -60,7 +61,7 @@ def test_the_overlap_is_what_torch_does_with_taps_of_one(axes):
 @settings(deadline=None, max_examples=200)
 def test_the_overlap_is_even_if_and_only_if_stride_divides_kernel_size(kernel_size, stride, padding):
     """what matters is kernel_size % stride == 0."""
-    assert Axis(kernel_size, stride, padding).is_even == (kernel_size % stride == 0)
+    assert LayerAxis(kernel_size, stride, padding, transposed=True).is_even == (kernel_size % stride == 0)
 
 
 def test_widely_repeated_and_wrong_a_larger_stride_or_a_smaller_kernel_reduces_checkerboards():
@@ -109,7 +110,7 @@ def test_gains_are_what_torch_does_and_cures_leave_flat_flat(axes, groups, pair,
     small = torch_response(weight, axes, 5, groups)[measured.worst_channel]
     found = flat_response(weight, axes, measured.worst_channel, groups=groups)
     assert np.allclose(found, np.atleast_2d(small), rtol=0, atol=1e-12)
-    assume(all(0 not in axis.counts for axis in axes))
+    assume(all(0 not in axis.taps_per_phase for axis in axes))
     for cure in CURES:
         if cure == "icnr" and not all(axis.is_even for axis in axes):
             with pytest.raises(UsageError, match="use --cure sums"):
@@ -126,7 +127,7 @@ def test_gains_are_what_torch_does_and_cures_leave_flat_flat(axes, groups, pair,
 
 def test_icnr_is_nearest_enlargement_and_a_convolution():
     """Source: Aitken et al. 2017. Equal sub-kernels: enlarge with nearest, then convolve with the repeated taps."""
-    axes = (Axis(6, stride=3), Axis(4, stride=2))
+    axes = (LayerAxis(6, stride=3, transposed=True), LayerAxis(4, stride=2, transposed=True))
     weight = cured(random_weight(1, (2, 3, 6, 4)), axes, "icnr")
     sub = torch.from_numpy(weight[:, :, ::3, ::2].copy())
     x = torch.from_numpy(random_weight(2, (1, 2, 5, 7)))
@@ -140,7 +141,7 @@ def test_icnr_is_nearest_enlargement_and_a_convolution():
 
 def test_cures_are_the_nearest_weights():
     """Idempotent, and no other weights of their kind are nearer: small steps within the kind only lead away."""
-    axes = (Axis(5, stride=2),)
+    axes = (LayerAxis(5, stride=2, transposed=True),)
     weight = random_weight(3, (1, 1, 5))
     best = cured(weight, axes, "sums")
     assert np.allclose(cured(best, axes, "sums"), best, rtol=0, atol=1e-14)
@@ -164,7 +165,7 @@ def test_weights_come_from_every_kind_of_file_and_go_back(tmp_path):
         half = {**state, "up.weight": weight.bfloat16()}
         save_file(half, tmp_path / "model.safetensors")
         places.append(f"{tmp_path / 'model.safetensors'}:up.weight")
-    axes = (Axis(4, 2, 1), Axis(4, 2, 1))
+    axes = (LayerAxis(4, 2, 1, transposed=True), LayerAxis(4, 2, 1, transposed=True))
     for number, place in enumerate(places):
         read = read_weights(place)
         tolerance = 0.02 if "safetensors" in place else 0  # bfloat16 keeps 8 bits
@@ -301,7 +302,7 @@ def test_settings_that_do_not_fit_the_weights_are_refused(tconv_here, tmp_path):
         assert (status, out, err.count("\n")) == (2, "", 1), arguments
         assert message in err
     with pytest.raises(GeometryError):
-        gains(random_weight(6, (3, 2, 4)), (Axis(4),), groups=0)
+        gains(random_weight(6, (3, 2, 4)), (LayerAxis(4, transposed=True),), groups=0)
 
 
 def test_settings_need_neither_torch_nor_numpy(tmp_path):

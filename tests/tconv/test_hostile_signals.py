@@ -13,8 +13,8 @@ import torch
 from support.commands import call
 
 from upsample_cli.errors import UsageError
+from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.images.codecs.tiff import stack
-from upsample_cli.tconv.checkerboard import Axis
 from upsample_cli.tconv.checkerboard_weights import gains
 from upsample_cli.tconv.run import request
 from upsample_cli.tconv.run.apply import apply, weighted
@@ -113,18 +113,18 @@ def test_a_volume_and_a_result_are_measured_before_they_are_made(capsys, monkeyp
 
 
 def test_a_kernel_whose_smallest_tile_is_larger_than_memory_is_refused():
-    axes = [Axis(64)] * 3
+    axes = [LayerAxis(64, transposed=True)] * 3
     with pytest.raises(UsageError, match="the kernel is too large for this machine's memory"):
         apply(weighted(axes, np.zeros((1, 1, 64, 64, 64))), np.zeros((1, 9, 9, 9)))
 
 
 def test_more_phases_than_can_be_measured_are_refused():
     weight = np.zeros((64, 64, 3, 3))
-    assert gains(weight, [Axis(3, 64), Axis(3, 64)]).is_even
+    assert gains(weight, [LayerAxis(3, 64, transposed=True), LayerAxis(3, 64, transposed=True)]).is_even
     with pytest.raises(UsageError, match="65536 phases of 64x64 channels are too many to measure"):
-        gains(weight, [Axis(3, 256), Axis(3, 256)])
+        gains(weight, [LayerAxis(3, 256, transposed=True), LayerAxis(3, 256, transposed=True)])
     with pytest.raises(UsageError, match="16777216 phases of 1x1 channels"):
-        gains(np.zeros((1, 1, 1, 1, 1)), [Axis(1, 256)] * 3)
+        gains(np.zeros((1, 1, 1, 1, 1)), [LayerAxis(1, 256, transposed=True)] * 3)
 
 
 @pytest.mark.parametrize("command", ["run", "checkerboard"])

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -15,7 +16,8 @@ from support.commands import call
 from support.environment import ENVIRONMENT
 
 from upsample_cli.errors import GeometryError, UpsampleError
-from upsample_cli.geometry.windows import Chain, Window, receptive_field
+from upsample_cli.geometry.axis import LayerAxis
+from upsample_cli.geometry.chain import Chain, receptive_field
 from upsample_cli.tconv.checkerboard import checkerboard
 from upsample_cli.tconv.layers.constructors import parse_layer
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
@@ -179,7 +181,7 @@ def seen_one_by_one(windows, position):
     """The inputs that an output sees, followed tap by tap; no code of ours."""
     seen = {position}
     for window in reversed(windows):
-        distances = [tap * window.dilation - window.before for tap in range(window.taps)]
+        distances = [tap * window.dilation - window.before for tap in range(window.kernel_size)]
         if window.transposed:
             sources = {(place - distance, window.stride) for place in seen for distance in distances}
             seen = {total // stride for total, stride in sources if total % stride == 0}
@@ -188,11 +190,19 @@ def seen_one_by_one(windows, position):
     return max(seen) - min(seen) + 1 if seen else 0
 
 
-WINDOWS = st.builds(Window, st.integers(1, 5), st.integers(1, 4), st.integers(-2, 4), st.integers(1, 3), st.booleans())
+WINDOWS = st.builds(
+    LayerAxis,
+    st.integers(1, 5),
+    st.integers(1, 4),
+    st.integers(-2, 4),
+    st.integers(-2, 3),
+    st.integers(1, 3),
+    st.booleans(),
+)
 
 
 @given(st.lists(WINDOWS, min_size=1, max_size=5))
-@example([Window(3, 2, 1), Window(4, 2, 1, transposed=True), Window(3), Window(2, 2, transposed=True)])
+@example([LayerAxis(3, 2, 1), LayerAxis(4, 2, 1, transposed=True), LayerAxis(3), LayerAxis(2, 2, transposed=True)])
 @settings(max_examples=300)
 def test_windows_made_one_see_what_they_saw_apart(windows):
     phases = 1
@@ -221,8 +231,11 @@ def test_the_window_of_two_sees_what_one_sees_through_the_other(windows, first, 
         return
     between = later.seen(first, first + more)
     assert joined.seen(first, first + more) == earlier.seen(*between)
-    wrong = Window(joined.taps + 1, joined.stride, joined.before, joined.dilation, joined.transposed)
+    wrong = replace(joined, kernel_size=joined.kernel_size + 1)
     assert wrong.reach > joined.reach  # the control: one tap more is another window
+    sizes = range(40, 60)
+    assert [joined.output_size(size) for size in sizes] == [later.output_size(earlier.output_size(n)) for n in sizes]
+    assert [wrong.output_size(size) for size in sizes] != [joined.output_size(size) for size in sizes]
 
 
 SMALL = st.sampled_from(["0", "1", "2", "3", "4", "-1", "7"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -78,6 +78,16 @@ def split_axes(axes: int, settings: dict[str, Any]) -> list[dict[str, Any]]:
             )
         columns[name] = numbers * (axes if len(numbers) == 1 else 1)
     return [{name: numbers[axis] for name, numbers in columns.items()} for axis in range(axes)]
+
+
+def collapsed(numbers: Iterable[int]) -> PerAxis:
+    """One number if all axes have the same, otherwise one per axis.
+
+    >>> collapsed([2, 2]), collapsed([2, 3])
+    (2, (2, 3))
+    """
+    kept = tuple(numbers)
+    return kept[0] if len(set(kept)) == 1 else kept
 
 
 def over_axes(size_of_axis: Callable[..., int], sizes: Sequence[int], settings: dict[str, Any]) -> tuple[int, ...]:

@@ -10,10 +10,11 @@ output_padding, padding="same" and padding_mode: the PyTorch documentation of `t
 
 from __future__ import annotations
 
-from fractions import Fraction
+from dataclasses import replace
 from typing import Literal, TypedDict
 
 from upsample_cli.errors import GeometryError
+from upsample_cli.geometry.axis import LayerAxis
 
 NamedPadding = Literal["same", "valid"]
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
@@ -61,44 +62,41 @@ def conv_output_size(
     112
     """
     _check_settings(size, kernel_size=kernel_size, stride=stride, dilation=dilation)
-    before, after = conv_padding(kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
-    _check_padding(size, before, after, padding_mode)
-    span = dilation * (kernel_size - 1) + 1
-    spare = size + before + after - span
-    if spare < 0:
-        needed, beyond = -((size - span) // 2), PADDING_MODES[padding_mode]
+    axis = conv_axis(kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
+    _check_padding(size, axis, padding_mode)
+    padded, beyond = size + axis.before + axis.after, PADDING_MODES[padding_mode]
+    if padded < axis.span:
+        needed = -((size - axis.span) // 2)
         raise GeometryError(
-            f"the kernel spans {span} (dilation*(kernel_size-1)+1), the padded input only {size + before + after}",
-            f"use an input of {span - before - after} or more"
+            f"the kernel spans {axis.span} (dilation*(kernel_size-1)+1), the padded input only {padded}",
+            f"use an input of {size + axis.span - padded} or more"
             + (f", or padding {needed} or more" if beyond is None or needed <= size + beyond else ""),
         )
-    return _checked_output(spare // stride + 1)
+    return _checked_output(axis.output_size(size))
 
 
-def conv_padding(
-    *, kernel_size: int, stride: int = 1, padding: int | NamedPadding = 0, dilation: int = 1
-) -> tuple[int, int]:
-    """Samples that a convolution adds before and after one axis. If "same" needs an odd number, the extra one is after.
+def conv_axis(*, kernel_size: int, stride: int = 1, padding: int | NamedPadding = 0, dilation: int = 1) -> LayerAxis:
+    """A convolution along one axis. If "same" needs an odd number of samples, the extra one is after the axis.
 
     Raises:
         GeometryError: if padding is "same" and stride is not 1, or padding is another word.
 
-    >>> conv_padding(kernel_size=4, padding="same")
+    >>> axis = conv_axis(kernel_size=4, padding="same")
+    >>> axis.before, axis.after
     (1, 2)
     """
+    axis = LayerAxis(kernel_size, stride, 0, dilation=dilation)
     if padding == "same":
         if stride != 1:
             raise GeometryError(
-                f"padding='same' needs stride 1, not {stride}",
-                f"for about size/{stride} use padding {dilation * (kernel_size - 1) // 2}",
+                f"padding='same' needs stride 1, not {stride}", f"for about size/{stride} use padding {axis.reach // 2}"
             )
-        total = dilation * (kernel_size - 1)
-        return total // 2, total - total // 2
+        return replace(axis, padding=axis.reach // 2, output_padding=axis.reach % 2)
     if padding == "valid":
-        return 0, 0
+        return axis
     if isinstance(padding, str):
         raise GeometryError(f"padding '{padding}' is unknown", "use a whole number, 'same' or 'valid'")
-    return padding, padding
+    return replace(axis, padding=padding)
 
 
 def transposed_output_size(
@@ -128,13 +126,15 @@ def transposed_output_size(
             f"output_padding {output_padding} must be smaller than stride {stride} or dilation {dilation}",
             f"use {_span_text(0, max(stride, dilation) - 1)}",
         )
-    uncropped = (size - 1) * stride + dilation * (kernel_size - 1) + output_padding + 1
-    if uncropped <= 2 * padding:
+    axis = LayerAxis(kernel_size, stride, padding, output_padding, dilation, transposed=True)
+    made = axis.output_size(size)
+    if made < 1:
+        uncropped = made + 2 * padding
         raise GeometryError(
             f"nothing remains: padding {padding} crops {2 * padding} of {uncropped} samples",
             f"use padding {_span_text(0, (uncropped - 1) // 2)}",
         )
-    return _checked_output(uncropped - 2 * padding)
+    return _checked_output(made)
 
 
 def output_size_range(size: int, *, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> range:
@@ -188,31 +188,7 @@ def inverting_output_padding(
     [1, 0]
     """
     conv_output_size(size, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
-    return (size + 2 * padding - dilation * (kernel_size - 1) - 1) % stride
-
-
-def transposed_shift(*, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> Fraction:
-    """How far a transposed convolution moves an image against half-pixel alignment, in output pixels.
-
-    Positive is towards the bottom and the right. Input sample i spreads around output sample
-    `i*stride - padding + dilation*(kernel_size-1)/2`; half-pixel alignment puts it at `(i + 1/2)*stride - 1/2`.
-
-    >>> transposed_shift(kernel_size=3, stride=2, padding=1), transposed_shift(kernel_size=4, stride=2, padding=1)
-    (Fraction(-1, 2), Fraction(0, 1))
-    """
-    return Fraction(dilation * (kernel_size - 1) + 1 - stride - 2 * padding, 2)
-
-
-def conv_shift(*, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> Fraction:
-    """How far a convolution moves an image against half-pixel alignment, in output pixels.
-
-    Positive is towards the bottom and the right. It is minus the shift of the transposed layer, divided by the stride,
-    because the output pixels are stride times larger.
-
-    >>> conv_shift(kernel_size=3, stride=2, padding=1)
-    Fraction(1, 4)
-    """
-    return -transposed_shift(kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation) / stride
+    return (size + 2 * padding - LayerAxis(kernel_size, dilation=dilation).span) % stride
 
 
 def bilinear_settings(factor: int) -> BilinearSettings:
@@ -235,15 +211,15 @@ def _check_settings(size: int, **at_least_one: int) -> None:
         _check_whole(name, value, least=1)
 
 
-def _check_padding(size: int, before: int, after: int, padding_mode: str) -> None:
+def _check_padding(size: int, axis: LayerAxis, padding_mode: str) -> None:
     if padding_mode not in PADDING_MODES:
         raise GeometryError(f"padding_mode '{padding_mode}' is unknown", f"use one of {', '.join(PADDING_MODES)}")
-    _check_whole("padding", before, least=0 if padding_mode == "zeros" else -MAX_SIZE)
+    _check_whole("padding", axis.padding, least=0 if padding_mode == "zeros" else -MAX_SIZE)
     beyond = PADDING_MODES[padding_mode]
-    if beyond is not None and after > size + beyond:
+    if beyond is not None and axis.after > size + beyond:
         raise GeometryError(
-            f"padding {after} with padding_mode='{padding_mode}' is more than an input of {size} can fill",
-            f"use {size + beyond} or less, or an input of {after - beyond} or more",
+            f"padding {axis.after} with padding_mode='{padding_mode}' is more than an input of {size} can fill",
+            f"use {size + beyond} or less, or an input of {axis.after - beyond} or more",
         )
 
 

@@ -7,6 +7,7 @@ sum to. Source: Odena, Dumoulin & Olah 2016, Deconvolution and checkerboard arti
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -15,9 +16,8 @@ from math import prod
 from typing import Any
 
 from upsample_cli.errors import UsageError
-from upsample_cli.geometry.axes import split_axes
-from upsample_cli.tconv.interpolation import collapsed
-from upsample_cli.tconv.layers.convolution import TransposedConvolution
+from upsample_cli.geometry.axis import LayerAxis
+from upsample_cli.tconv.layers.convolution import SETTINGS, TransposedConvolution
 
 FLAT_LEVEL = 128
 """The grey that amplitudes are told for: a flat image of it comes out between two levels that far apart."""
@@ -26,49 +26,22 @@ _MOST_CURES = 2
 _LARGEST_SETTING, _MOST_CELLS = 256, 60
 
 
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """Settings of a transposed convolution along one axis."""
+def phase_gains(axis: LayerAxis) -> tuple[Fraction, ...]:
+    """What equal taps make of a flat input of 1 at each phase; 1 on the average.
 
-    kernel_size: int
-    stride: int = 1
-    padding: int = 0
-    output_padding: int = 0
-    dilation: int = 1
+    >>> [str(gain) for gain in phase_gains(LayerAxis(3, stride=2, transposed=True))]
+    ['4/3', '2/3']
+    """
+    return tuple(Fraction(count * axis.stride, axis.kernel_size) for count in axis.taps_per_phase)
 
-    @property
-    def counts(self) -> tuple[int, ...]:
-        """Taps that meet at each phase of the output, the first output sample's phase first.
 
-        >>> Axis(3, stride=2).counts, Axis(4, stride=2).counts, Axis(3, stride=2, padding=1).counts
-        ((2, 1), (2, 2), (1, 2))
-        """
-        counts = [0] * self.stride
-        for tap in range(self.kernel_size):
-            counts[(tap * self.dilation - self.padding) % self.stride] += 1
-        return tuple(counts)
-
-    @property
-    def is_even(self) -> bool:
-        """Whether as many taps meet at every phase: for dilation 1, whether stride divides kernel_size."""
-        return len(set(self.counts)) == 1
-
-    @property
-    def gains(self) -> tuple[Fraction, ...]:
-        """What equal taps make of a flat input of 1 at each phase; 1 on the average.
-
-        >>> [str(gain) for gain in Axis(3, stride=2).gains]
-        ['4/3', '2/3']
-        """
-        return tuple(Fraction(count * self.stride, self.kernel_size) for count in self.counts)
-
-    def overlap(self, size: int) -> tuple[int, ...]:
-        """How many taps meet at each output sample of an input of `size`, borders included."""
-        last = (size - 1) * self.stride + self.dilation * (self.kernel_size - 1)
-        meeting = [0] * (last + self.output_padding + self.padding + 1)
-        for sample, tap in product(range(size), range(self.kernel_size)):
-            meeting[sample * self.stride + tap * self.dilation] += 1
-        return tuple(meeting[self.padding : last + 1 - self.padding + self.output_padding])
+def overlap(axis: LayerAxis, size: int) -> tuple[int, ...]:
+    """How many taps meet at each output sample of an input of `size`, borders included."""
+    end = axis.padding + axis.output_size(size)
+    met = Counter(
+        sample * axis.stride + tap * axis.dilation for sample, tap in product(range(size), range(axis.kernel_size))
+    )
+    return tuple(met[place] for place in range(axis.padding, end))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +56,7 @@ class Verdict:
     """
 
     layer: TransposedConvolution
-    axes: tuple[Axis, ...]
+    axes: tuple[LayerAxis, ...]
     cures: tuple[TransposedConvolution, ...]
     neighbours: tuple[dict[tuple[int, int], float], ...]
 
@@ -95,12 +68,12 @@ class Verdict:
     @property
     def amplitude_levels(self) -> float:
         """Between the darkest and the brightest phase of a flat grey of `FLAT_LEVEL`, with equal taps."""
-        return FLAT_LEVEL * float(spread([axis.gains for axis in self.axes]))
+        return FLAT_LEVEL * float(spread([phase_gains(axis) for axis in self.axes]))
 
     @property
     def gaps(self) -> bool:
         """Whether some output samples meet no tap at all."""
-        return any(0 in axis.counts for axis in self.axes)
+        return any(0 in axis.taps_per_phase for axis in self.axes)
 
 
 def checkerboard(layer: TransposedConvolution) -> Verdict:
@@ -119,19 +92,18 @@ def checkerboard(layer: TransposedConvolution) -> Verdict:
     return Verdict(layer, axes, cures, tuple(_neighbours(axis) for axis in axes))
 
 
-def axes_of(layer: TransposedConvolution) -> tuple[Axis, ...]:
+def axes_of(layer: TransposedConvolution) -> tuple[LayerAxis, ...]:
     """A layer's settings, axis by axis.
 
     Raises:
         GeometryError: where torch would refuse.
         UsageError: if a setting is too large to be looked at.
     """
-    names = ("kernel_size", "stride", "padding", "output_padding", "dilation")
-    each = split_axes(layer.axes, {name: getattr(layer, name) for name in names})
-    if max(value for settings in each for value in settings.values()) > _LARGEST_SETTING:
+    settings = [getattr(axis, name) for axis in layer.each_axis for name in SETTINGS]
+    if max(settings) > _LARGEST_SETTING:
         raise UsageError(f"{layer}: a setting above {_LARGEST_SETTING} is more than can be looked at", "use less")
     layer.output_sizes((2**20,) * layer.axes)  # refuses what torch refuses whatever the size
-    return tuple(Axis(**settings) for settings in each)
+    return layer.each_axis
 
 
 def spread(gains: Sequence[Sequence[Fraction]]) -> Fraction:
@@ -141,54 +113,49 @@ def spread(gains: Sequence[Sequence[Fraction]]) -> Fraction:
     )
 
 
-def _cures(layer: TransposedConvolution, axes: Sequence[Axis]) -> tuple[TransposedConvolution, ...]:
+def _cures(layer: TransposedConvolution, axes: Sequence[LayerAxis]) -> tuple[TransposedConvolution, ...]:
     each = [_axis_cures(axis) for axis in axes]
-    count = min(len(options) for options in each)
-    names = ("kernel_size", "stride", "padding", "output_padding", "dilation")
-    chosen: list[dict[str, Any]] = [
-        {name: collapsed([getattr(options[number], name) for options in each]) for name in names}
-        for number in range(count)
-    ]
-    return tuple(replace(layer, **settings) for settings in chosen)
+    along = [TransposedConvolution.along(cure) for cure in zip(*each, strict=False)]
+    return tuple(replace(layer, **{name: getattr(cure, name) for name in SETTINGS}) for cure in along)
 
 
-def _axis_cures(axis: Axis) -> list[Axis]:
+def _axis_cures(axis: LayerAxis) -> list[LayerAxis]:
     """Settings of even overlap and the same output sizes, nearest kernel_size first, larger before smaller.
 
     With dilation, stride may share a divisor with it, and no kernel_size is even; then there are none.
     """
     if axis.is_even:
         return [axis] * _MOST_CURES
-    grown = axis.dilation * (axis.kernel_size - 1) - 2 * axis.padding + axis.output_padding
     found = []
     for kernel_size in sorted(
         range(1, axis.kernel_size + 2 * axis.stride + 1), key=lambda size: (abs(size - axis.kernel_size), -size)
     ):
-        if not Axis(kernel_size, axis.stride, dilation=axis.dilation).is_even:
-            continue  # padding turns the phases round, which changes nothing here
+        bare = replace(axis, kernel_size=kernel_size, padding=0, output_padding=0)
+        if not bare.is_even:  # padding turns the phases round, which changes nothing here
+            continue
         for output_padding in range(max(axis.stride, axis.dilation)):
-            twice = axis.dilation * (kernel_size - 1) + output_padding - grown
+            twice = bare.output_size(1) + output_padding - axis.output_size(1)
             if twice >= 0 and twice % 2 == 0:
-                found.append(Axis(kernel_size, axis.stride, twice // 2, output_padding, axis.dilation))
+                found.append(replace(bare, padding=twice // 2, output_padding=output_padding))
                 break  # the least output_padding: the least shift
     return found[:_MOST_CURES]
 
 
-def _neighbours(axis: Axis) -> dict[tuple[int, int], float]:
+def _neighbours(axis: LayerAxis) -> dict[tuple[int, int], float]:
     sizes = range(max(1, axis.kernel_size - 2), axis.kernel_size + 3)
     strides = range(max(1, axis.stride - 1), axis.stride + 3)
     return {
-        (size, stride): FLAT_LEVEL * float(spread([Axis(size, stride, dilation=axis.dilation).gains]))
+        (size, stride): FLAT_LEVEL * float(spread([phase_gains(replace(axis, kernel_size=size, stride=stride))]))
         for stride, size in product(strides, sizes)
     }
 
 
-def overlap_map(axes: Sequence[Axis]) -> list[list[int]]:
+def overlap_map(axes: Sequence[LayerAxis]) -> list[list[int]]:
     """How many taps meet at each output sample of a small input, (rows, columns); one row on one axis.
 
     On three axes it is the slice in the middle of the first; of a large map, the first 60 rows and columns.
     """
-    *before, columns = [axis.overlap(_MAP_INPUT)[:_MOST_CELLS] for axis in axes]
+    *before, columns = [overlap(axis, _MAP_INPUT)[:_MOST_CELLS] for axis in axes]
     rows = before[-1] if before else (1,)
     depth = before[0][len(before[0]) // 2] if len(before) > 1 else 1
     return [[depth * row * column for column in columns] for row in rows]
@@ -202,8 +169,8 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
         "gaps": verdict.gaps,
         "amplitude_levels": verdict.amplitude_levels,
         "flat_level": FLAT_LEVEL,
-        "taps_per_phase": [list(axis.counts) for axis in verdict.axes],
-        "gain_per_phase": [[str(gain) for gain in axis.gains] for axis in verdict.axes],
+        "taps_per_phase": [list(axis.taps_per_phase) for axis in verdict.axes],
+        "gain_per_phase": [[str(gain) for gain in phase_gains(axis)] for axis in verdict.axes],
         "overlap": overlap_map(verdict.axes),
         "cures": [str(cure) for cure in verdict.cures],
         "neighbours": [

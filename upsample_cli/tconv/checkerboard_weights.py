@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upsample_cli.errors import GeometryError, UsageError
-from upsample_cli.tconv.checkerboard import FLAT_LEVEL, Axis
+from upsample_cli.geometry.axis import LayerAxis
+from upsample_cli.tconv.checkerboard import FLAT_LEVEL, overlap
 
 Array = NDArray[np.float64]
 Cure = Literal["icnr", "sums"]
@@ -58,7 +59,7 @@ class Gains:
         return float(self.spreads.max()) <= _ROUNDING * float(np.abs(self.per_channel).max())
 
 
-def gains(weight: Array, axes: Sequence[Axis], *, groups: int = 1) -> Gains:
+def gains(weight: Array, axes: Sequence[LayerAxis], *, groups: int = 1) -> Gains:
     """The gain of each phase.
 
     Args:
@@ -68,7 +69,7 @@ def gains(weight: Array, axes: Sequence[Axis], *, groups: int = 1) -> Gains:
         GeometryError: if groups do not divide the channels.
         UsageError: if there are too many phases.
 
-    >>> [axis] = [Axis(4, stride=2, padding=1)]
+    >>> [axis] = [LayerAxis(4, stride=2, padding=1, transposed=True)]
     >>> gains(np.array([[[0.25, 0.75, 0.75, 0.5]]]), [axis]).per_channel.tolist()
     [[1.25, 1.0]]
     """
@@ -90,20 +91,14 @@ def gains(weight: Array, axes: Sequence[Axis], *, groups: int = 1) -> Gains:
     return Gains(summed.reshape(-1, *pairs.shape[2:]), worst)
 
 
-def _phases(axes: Sequence[Axis]) -> Iterator[tuple[tuple[int, ...], tuple[Any, ...]]]:
+def _phases(axes: Sequence[LayerAxis]) -> Iterator[tuple[tuple[int, ...], tuple[Any, ...]]]:
     """Each phase of the output, and the index of the taps that meet there."""
-    taps = [
-        [
-            [tap for tap in range(axis.kernel_size) if (tap * axis.dilation - axis.padding - phase) % axis.stride == 0]
-            for phase in range(axis.stride)
-        ]
-        for axis in axes
-    ]
+    taps = [axis.taps for axis in axes]
     for phase in product(*(range(axis.stride) for axis in axes)):
-        yield phase, np.ix_(*(each[number] for each, number in zip(taps, phase, strict=True)))
+        yield phase, np.ix_(*(along[number] for along, number in zip(taps, phase, strict=True)))
 
 
-def cured(weight: Array, axes: Sequence[Axis], cure: Cure) -> Array:
+def cured(weight: Array, axes: Sequence[LayerAxis], cure: Cure) -> Array:
     """The nearest weights, in least squares, that leave a flat input flat.
 
     - "icnr": every phase gets the same sub-kernel, the mean of all. The layer then is nearest-neighbour enlargement and
@@ -114,14 +109,14 @@ def cured(weight: Array, axes: Sequence[Axis], cure: Cure) -> Array:
     Raises:
         UsageError: if stride does not divide kernel_size (icnr), or some phase has no tap (sums).
 
-    >>> cured(np.array([[[0.25, 0.75, 0.75, 0.5]]]), [Axis(4, stride=2)], "icnr").tolist()
+    >>> cured(np.array([[[0.25, 0.75, 0.75, 0.5]]]), [LayerAxis(4, stride=2, transposed=True)], "icnr").tolist()
     [[[0.5, 0.5, 0.625, 0.625]]]
-    >>> cured(np.array([[[0.25, 0.75, 0.75, 0.5]]]), [Axis(4, stride=2)], "sums").tolist()
+    >>> cured(np.array([[[0.25, 0.75, 0.75, 0.5]]]), [LayerAxis(4, stride=2, transposed=True)], "sums").tolist()
     [[[0.3125, 0.6875, 0.8125, 0.4375]]]
     """
     result = weight.copy()
     indices = [taps for _, taps in _phases(axes)]
-    if any(0 in axis.counts for axis in axes):
+    if any(0 in axis.taps_per_phase for axis in axes):
         raise UsageError("some phases have no tap", "no weights cure these settings: use a larger kernel_size")
     if cure == "icnr":
         if not all(axis.is_even for axis in axes):
@@ -143,7 +138,7 @@ def cured(weight: Array, axes: Sequence[Axis], cure: Cure) -> Array:
     return result
 
 
-def flat_response(weight: Array, axes: Sequence[Axis], channel: int, *, groups: int = 1, size: int = 5) -> Array:
+def flat_response(weight: Array, axes: Sequence[LayerAxis], channel: int, *, groups: int = 1, size: int = 5) -> Array:
     """What one output channel shows of a small flat input of 1, borders included; (rows, columns), one row on one axis.
 
     On three axes it is the slice in the middle of the first.
@@ -151,7 +146,7 @@ def flat_response(weight: Array, axes: Sequence[Axis], channel: int, *, groups: 
     per_group = weight.shape[1]
     members = weight.reshape(groups, len(weight) // groups, *weight.shape[1:])[channel // per_group]
     kernel = members.sum(axis=0)[channel % per_group]
-    lengths = [len(axis.overlap(size)) for axis in axes]
+    lengths = [len(overlap(axis, size)) for axis in axes]
     sizes = [
         length + axis.padding + axis.dilation * axis.kernel_size + axis.stride * size
         for length, axis in zip(lengths, axes, strict=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
@@ -10,7 +9,8 @@ from math import prod
 from typing import Any
 
 from upsample_cli.errors import GeometryError, UsageError
-from upsample_cli.geometry.axes import PerAxis, split_axes
+from upsample_cli.geometry.axes import PerAxis, collapsed, split_axes
+from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.geometry.sizes import MAX_SIZE
 from upsample_cli.kernels.profiles import AxisKernel, axis_kernel
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
@@ -46,29 +46,22 @@ class Interpolation:
     @property
     def layer(self) -> TransposedConvolution:
         """Its settings, as torch writes them."""
-        return TransposedConvolution(
-            self.axes,
-            in_channels=self.channels,
-            out_channels=self.channels,
-            kernel_size=collapsed([kernel.kernel_size for kernel in self.kernels]),
-            stride=collapsed([kernel.factor for kernel in self.kernels]),
-            padding=collapsed([kernel.padding for kernel in self.kernels]),
-            groups=self.channels if self.depthwise else 1,
-            bias=False,
-        )
+        return self._layer(crop=0)
 
     @property
     def replicate_layer(self) -> TransposedConvolution:
         """The layer to put after a replicate padding of `pad_width` samples: it crops as much more at each end."""
-        padding = collapsed([kernel.padding + self.pad_width * kernel.factor for kernel in self.kernels])
-        return TransposedConvolution(
-            self.axes,
+        return self._layer(crop=self.pad_width)
+
+    def _layer(self, crop: int) -> TransposedConvolution:
+        return TransposedConvolution.along(
+            [
+                LayerAxis(kernel.kernel_size, kernel.factor, kernel.padding + crop * kernel.factor, transposed=True)
+                for kernel in self.kernels
+            ],
             in_channels=self.channels,
             out_channels=self.channels,
-            kernel_size=self.layer.kernel_size,
-            stride=self.layer.stride,
-            padding=padding,
-            groups=self.layer.groups,
+            groups=self.channels if self.depthwise else 1,
             bias=False,
         )
 
@@ -142,15 +135,6 @@ def interpolation(
             "use fewer channels" if depthwise else "add --depthwise, or use fewer channels",
         )
     return result
-
-
-def collapsed(numbers: Sequence[int]) -> PerAxis:
-    """One number where all are the same, else all of them.
-
-    >>> collapsed([2, 2]), collapsed([2, 3])
-    (2, (2, 3))
-    """
-    return numbers[0] if len(set(numbers)) == 1 else tuple(numbers)
 
 
 def equalities(layer: Interpolation) -> tuple[str, ...]:

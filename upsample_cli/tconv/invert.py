@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import prod
 from typing import Any
 
 from upsample_cli.errors import GeometryError
-from upsample_cli.geometry.axes import axis_names, split_axes
-from upsample_cli.geometry.sizes import conv_padding
+from upsample_cli.geometry.axes import collapsed
 from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution
-from upsample_cli.tconv.layers.model import Layer, collapsed
+from upsample_cli.tconv.layers.model import Layer
 from upsample_cli.tconv.layers.plain import Shuffling, SizeKeeping
 from upsample_cli.tconv.layers.pooling import Pooling
 from upsample_cli.tconv.shape import Step, shape, size_text
@@ -33,6 +31,11 @@ class Mirrored:
     sizes: tuple[int, ...]
     crop: tuple[int, ...]
 
+    @property
+    def output_padding(self) -> tuple[int, ...]:
+        """Of the layer, for each axis; 0 where it has none."""
+        return tuple(axis.output_padding for axis in self.layer.along_axes(self.sizes) if axis is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class Inversion:
@@ -51,7 +54,7 @@ class Inversion:
     @property
     def output_paddings(self) -> tuple[Any, ...]:
         """What each layer of the decoder needs at this size, and what is cropped: the same where one decoder serves."""
-        return tuple((getattr(one.layer, "output_padding", 0), one.crop) for one in self.decoder)
+        return tuple((one.output_padding, one.crop) for one in self.decoder)
 
 
 def invert(layers: Sequence[Layer], sizes: Sequence[int]) -> Inversion:
@@ -87,13 +90,13 @@ def padding_multiple(layers: Sequence[Layer]) -> tuple[int, ...] | None:
     (4, 6)
     """
     axes = next((layer.axes for layer in layers if layer.axes is not None), 1)
-    strides = []
+    products = [1] * axes
     for layer in layers:
-        windows = layer.windows((2**20,) * axes)
-        if any(window is None or (window.transposed and window.stride > 1) for window in windows):
-            return None
-        strides.append([window.stride for window in windows if window is not None])
-    return tuple(prod(stride[axis] for stride in strides) for axis in range(axes))
+        for number, axis in enumerate(layer.along_axes((2**20,) * axes)):
+            if axis is None or (axis.transposed and axis.stride > 1):
+                return None
+            products[number] *= axis.stride
+    return tuple(products)
 
 
 def same_settings_reverse(layer: Layer, sizes: Sequence[int]) -> bool:
@@ -106,7 +109,7 @@ def same_settings_reverse(layer: Layer, sizes: Sequence[int]) -> bool:
     [False, True]
     """
     (mirrored,) = invert([layer], sizes).decoder
-    return not any(_each(mirrored.layer, "output_padding")) and not any(mirrored.crop)
+    return not any((*mirrored.output_padding, *mirrored.crop))
 
 
 def code(inversion: Inversion) -> tuple[str, ...]:
@@ -145,7 +148,7 @@ def as_json(inversions: Sequence[Inversion], multiple: Sequence[int] | None) -> 
                         "layer": str(one.layer),
                         "inverts": str(one.of),
                         "output": list(one.sizes),
-                        "output_padding": list(_each(one.layer, "output_padding")),
+                        "output_padding": list(one.output_padding),
                         "crop": list(one.crop),
                     }
                     for one in inversion.decoder
@@ -199,19 +202,11 @@ def _convolution_back(layer: TransposedConvolution, before: tuple[int, ...], aft
 def _transposed_back(
     layer: Convolution | Pooling, channels: int | None, before: tuple[int, ...], after: tuple[int, ...]
 ) -> Mirrored:
-    padding = layer.padding
-    if isinstance(padding, str):
-        axes = split_axes(layer.axes, {name: getattr(layer, name) for name in ("kernel_size", "stride", "dilation")})
-        padding = collapsed(conv_padding(padding=padding, **axis)[0] for axis in axes)
     into, out = (channels, channels) if isinstance(layer, Pooling) else (layer.out_channels, layer.in_channels)
-    plain = TransposedConvolution(
-        layer.axes,
+    plain = TransposedConvolution.along(
+        [replace(axis, output_padding=0, transposed=True) for axis in layer.each_axis],
         in_channels=into,
         out_channels=out,
-        kernel_size=layer.kernel_size,
-        stride=layer.kernel_size if layer.stride is None else layer.stride,
-        padding=padding,
-        dilation=layer.dilation,
         groups=layer.groups if isinstance(layer, Convolution) else channels or 1,
         bias=layer.bias if isinstance(layer, Convolution) else True,
     )
@@ -219,11 +214,6 @@ def _transposed_back(
     needed = collapsed(max(0, count) for count in missing)
     exact = replace(plain, output_padding=needed)
     return Mirrored(layer, exact, before, tuple(max(0, -count) for count in missing))
-
-
-def _each(layer: Layer, name: str) -> tuple[int, ...]:
-    value = getattr(layer, name, 0)
-    return tuple(axis[name] for axis in split_axes(len(axis_names(layer.axes or 1)), {name: value}))
 
 
 def _numbers(sizes: Sequence[Any]) -> tuple[int, ...]:

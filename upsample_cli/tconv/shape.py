@@ -9,11 +9,12 @@ from fractions import Fraction
 from math import prod
 
 from upsample_cli.errors import GeometryError
-from upsample_cli.geometry.axes import axis_names, located, split_axes
+from upsample_cli.geometry.axes import axis_names, collapsed, located, split_axes
+from upsample_cli.geometry.axis import LayerAxis
+from upsample_cli.geometry.chain import Chain
 from upsample_cli.geometry.sizes import MAX_SIZE, output_padding_for
-from upsample_cli.geometry.windows import Chain, Window
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
-from upsample_cli.tconv.layers.model import Layer, collapsed
+from upsample_cli.tconv.layers.model import Layer
 from upsample_cli.tconv.layers.symbolic import Size, Symbolic
 
 _SIZE = re.compile(r"[0-9]{1,99}(?: ?[x×] ?[0-9]{1,99}){0,9}", re.IGNORECASE)
@@ -30,7 +31,6 @@ class Step:
         output: sizes after it.
         formulas: one per axis, with its numbers and its result.
         channels: after it; None where not known.
-        windows: the connections along each axis; None where they are not the same all along it.
         shift: of this layer alone, per axis, in pixels of its output; None where not the same everywhere.
         total_shift: of the chain up to here, likewise.
         receptive_field: samples of the chain's input that one output can see, first to last, per axis; None likewise.
@@ -44,7 +44,6 @@ class Step:
     output: tuple[Size, ...]
     formulas: tuple[str, ...]
     channels: int | None
-    windows: tuple[Window | None, ...]
     shift: tuple[Fraction | None, ...]
     total_shift: tuple[Fraction | None, ...]
     receptive_field: tuple[int | None, ...]
@@ -88,12 +87,12 @@ def shape(
             _check_numbers("size", *before)
             _check_numbers("output size", *after)
             _check_numbers("number of channels", channels)
-            windows = layer.windows(before)
+            axes = layer.along_axes(before)
             chains = [
-                None if chain is None or window is None else chain.after(window)
-                for chain, window in zip(chains, windows, strict=True)
+                None if chain is None or axis is None else chain.after(axis)
+                for chain, axis in zip(chains, axes, strict=True)
             ]
-            steps.append(_step(layer, before, after, windows, channels, chains, batch))
+            steps.append(_step(layer, before, after, axes, channels, chains, batch))
         before = after
     return tuple(steps)
 
@@ -111,7 +110,7 @@ def _step(
     layer: Layer,
     before: tuple[Size, ...],
     after: tuple[Size, ...],
-    windows: tuple[Window | None, ...],
+    axes: Sequence[LayerAxis | None],
     channels: int | None,
     chains: Sequence[Chain | None],
     batch: int,
@@ -126,8 +125,7 @@ def _step(
         output=after,
         formulas=layer.formulas(before),
         channels=channels,
-        windows=windows,
-        shift=tuple(None if window is None else window.shift for window in windows),
+        shift=tuple(None if axis is None else axis.shift for axis in axes),
         total_shift=tuple(None if chain is None else chain.shift for chain in chains),
         receptive_field=tuple(None if chain is None else chain.receptive_field for chain in chains),
         parameters=layer.parameters,
@@ -174,20 +172,22 @@ def with_output_size(
     if not isinstance(last, TransposedConvolution):
         raise GeometryError(f"{last.name} takes no output_size", "only a transposed convolution at the end does")
     before = shape(sizes, layers[:-1])[-1].output if len(layers) > 1 else tuple(sizes)
-    settings = {name: getattr(last, name) for name in ("kernel_size", "stride", "padding", "dilation")}
-    each = zip(
-        axis_names(last.axes),
-        before,
-        split_axes(last.axes, {"output_size": output_size}),
-        split_axes(last.axes, settings),
-        strict=True,
-    )
+    wanted = split_axes(last.axes, {"output_size": output_size})
     needed = []
-    for name, size, wanted, axis in each:
+    for name, size, axis, one in zip(axis_names(last.axes), before, last.each_axis, wanted, strict=True):
         if not isinstance(size, int):
             raise GeometryError("output_size needs an input in numbers", "give the size in numbers")
         with located(last.name + (f": {name}" if last.axes > 1 else "")):
-            needed.append(output_padding_for(size, wanted["output_size"], **axis))
+            needed.append(
+                output_padding_for(
+                    size,
+                    one["output_size"],
+                    kernel_size=axis.kernel_size,
+                    stride=axis.stride,
+                    padding=axis.padding,
+                    dilation=axis.dilation,
+                )
+            )
     return (*layers[:-1], replace(last, output_padding=collapsed(needed)))
 
 

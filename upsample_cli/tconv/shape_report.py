@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-from upsample_cli.geometry.axes import PerAxis, split_axes
+from upsample_cli.geometry.axes import PerAxis
+from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.layers.convolution import TransposedConvolution, bilinear_layer
 from upsample_cli.tconv.layers.symbolic import Size
 from upsample_cli.tconv.shape import Step
@@ -65,8 +66,8 @@ def remarks(steps: Sequence[Step]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for step in steps:
         if isinstance(step.layer, TransposedConvolution):
-            for axis in _axes_of(step.layer):
-                found |= dict.fromkeys(_remarks_on_axis(**axis))
+            for axis in step.layer.each_axis:
+                found |= dict.fromkeys(_remarks_on_axis(axis))
     return tuple(found)
 
 
@@ -84,25 +85,20 @@ def factor_remark(factors: PerAxis) -> tuple[str, ...]:
     )
 
 
-def _remarks_on_axis(kernel_size: int, stride: int, padding: int, output_padding: int, dilation: int) -> list[str]:
+def _remarks_on_axis(axis: LayerAxis) -> list[str]:
+    stride, padding, output_padding = axis.stride, axis.padding, axis.output_padding
     centred = "" if stride == 1 else ", ".join(str(bilinear_layer(1, stride)).partition("(")[2][:-1].split(", "))
-    if stride > 1 and stride % 2 and (kernel_size, padding, output_padding) == (2 * stride, stride // 2, 0):
+    if stride > 1 and stride % 2 and (axis.kernel_size, padding, output_padding) == (2 * stride, stride // 2, 0):
         return [
             "kernel_size 2*stride with padding stride//2 is exact for even strides only: here it gives "
             f"{stride}n+1 samples, half a pixel off; for {stride}n, centred: {centred}"
         ]
-    exact = dilation * (kernel_size - 1) + 1 - 2 * padding + output_padding == stride
-    if stride > 1 and exact and output_padding:
+    if stride > 1 and axis.is_exact and output_padding:
         return [
             f"output_padding {output_padding} makes the size {stride}n by computing more at the end, so the image "
             f"lies {Fraction(output_padding, 2)} pixel up and left; {stride}n and centred: {centred}"
         ]
     return []
-
-
-def _axes_of(layer: TransposedConvolution) -> list[dict[str, Any]]:
-    names = ("kernel_size", "stride", "padding", "output_padding", "dilation")
-    return split_axes(layer.axes, {name: getattr(layer, name) for name in names})
 
 
 def _plain(sizes: Sequence[Size]) -> list[int | str]:

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
 from typing import Any
 
 from upsample_cli.errors import GeometryError
-from upsample_cli.geometry.axes import axis_names, located, split_axes
-from upsample_cli.geometry.sizes import conv_shift, transposed_shift
-from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution
-from upsample_cli.tconv.layers.model import collapsed
-from upsample_cli.tconv.layers.symbolic import SizeRule, conv_rule, transposed_rule
+from upsample_cli.geometry.axes import axis_names, located
+from upsample_cli.geometry.axis import LayerAxis
+from upsample_cli.tconv.layers.convolution import SETTINGS, Convolution, TransposedConvolution
 
 MOST_COMBINED = 20_000
 """Combinations over the axes that are compared; of axes with more, only the best of each are combined."""
 MOST_TRIED = 2**17
 """Settings that are tried along one axis: those of sizes that differ about seventy times, in a few seconds."""
-_NAMES = ("kernel_size", "stride", "padding", "output_padding", "dilation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,7 @@ class Solution:
     @property
     def rank(self) -> tuple[Any, ...]:
         """What solutions are ordered by: exact, centred, even, the same on all axes, then few taps."""
-        uneven_axes = sum(isinstance(getattr(self.layer, name, 0), tuple) for name in _NAMES)
+        uneven_axes = sum(isinstance(getattr(self.layer, name, 0), tuple) for name in SETTINGS)
         return (not self.exact, sum(map(abs, self.shift)), not self.even, uneven_axes, self.taps, str(self.layer))
 
 
@@ -97,7 +94,7 @@ def solve(
     for name, values in (("size", (*sizes, *wanted)), *allowed.items()):
         if any(value < (name in ("size", "kernel_size", "stride", "dilation")) for value in values):
             raise GeometryError(f"{name} {min(values)} is too small", "use 1 or more")
-    found: dict[tuple[int, int], list[Solution]] = {}
+    found: dict[tuple[int, int], list[LayerAxis]] = {}
     for name, before, after in zip(axis_names(len(sizes)), sizes, wanted, strict=True):
         with located(name if len(sizes) > 1 else ""):
             found.setdefault((before, after), [])
@@ -106,9 +103,9 @@ def solve(
     complete = prod(map(len, per_axis)) <= MOST_COMBINED
     if not complete:
         each = int(MOST_COMBINED ** (1 / len(per_axis)))
-        best = {pair: sorted(solutions, key=lambda one: one.rank)[:each] for pair, solutions in found.items()}
+        best = {pair: sorted(axes, key=lambda axis: _solution([axis]).rank)[:each] for pair, axes in found.items()}
         per_axis = [best[pair] for pair in zip(sizes, wanted, strict=True)]
-    combined = [_combined(axes, transposed) for axes in itertools.product(*per_axis)]
+    combined = [_solution(axes) for axes in itertools.product(*per_axis)]
     ratio = max(_ratio(before, after, transposed) for before, after in zip(sizes, wanted, strict=True))
     return Solutions(
         tuple(sorted(combined, key=lambda solution: solution.rank)), _bounds_text(ratio, transposed, allowed), complete
@@ -170,9 +167,7 @@ def as_json(solutions: Solutions) -> dict[str, Any]:
 
 
 def _overlaps(solution: Solution) -> bool:
-    settings = {"kernel_size": solution.layer.kernel_size, "stride": solution.layer.stride}
-    each = split_axes(solution.layer.axes, settings)
-    return all(axis["kernel_size"] >= 2 * axis["stride"] - axis["stride"] % 2 for axis in each)
+    return all(axis.kernel_size >= 2 * axis.stride - axis.stride % 2 for axis in solution.layer.each_axis)
 
 
 def _ratio(before: int, after: int, transposed: bool) -> int:
@@ -182,18 +177,16 @@ def _ratio(before: int, after: int, transposed: bool) -> int:
 
 def _axis_solutions(
     before: int, after: int, transposed: bool, any_size: bool, allowed: Mapping[str, Sequence[int]]
-) -> list[Solution]:
+) -> list[LayerAxis]:
     """The solutions of one axis. Stride and kernel are tried; padding and output_padding follow from the sizes."""
     found, nearest = [], None
-    for settings, reached in _candidates(before, after, transposed, allowed):
+    for axis in _candidates(before, after, transposed, allowed):
+        reached = axis.output_size(before)
         if reached != after:
             if nearest is None or abs(reached - after) < abs(nearest - after):
                 nearest = reached
-            continue
-        rule_of: Callable[..., SizeRule] = transposed_rule if transposed else conv_rule
-        exact = _is_exact(rule_of(**settings), transposed)
-        if exact or not any_size:
-            found.append(_solution(settings, transposed, exact))
+        elif axis.is_exact or not any_size:
+            found.append(axis)
     if not found:
         cause = f"no layer within the bounds leads {before} to {after}" + " at every size" * any_size
         if transposed and after < before:
@@ -206,79 +199,47 @@ def _axis_solutions(
     return found
 
 
-def _candidates(
-    before: int, after: int, transposed: bool, allowed: Mapping[str, Sequence[int]]
-) -> Iterable[tuple[dict[str, int], int]]:
-    """Settings and the size that each leads to: all that lead to `after`, and of the others the nearest."""
+def _candidates(before: int, after: int, transposed: bool, allowed: Mapping[str, Sequence[int]]) -> Iterable[LayerAxis]:
+    """All settings that lead to `after`, and of the others those that lead nearest to it."""
     ratio = _ratio(before, after, transposed)
     strides, dilations = allowed.get("stride", range(1, ratio + 2)), allowed.get("dilation", (1,))
     kernel_sizes = allowed.get("kernel_size", range(1, 2 * ratio + 4))
     left = MOST_TRIED
+    # Not `itertools.product`, which first lists all values.
     for stride, dilation, kernel_size in ((s, d, k) for s in strides for d in dilations for k in kernel_sizes):
-        reach = dilation * (kernel_size - 1)
-        paddings = allowed.get("padding") or _paddings(before, after, stride, dilation, reach, transposed)
-        extras = allowed.get("output_padding", (None,)) if transposed else (None,)
+        bare = LayerAxis(kernel_size, stride, dilation=dilation, transposed=transposed)
+        paddings = allowed.get("padding") or _paddings(bare, before, after)
+        extras = allowed.get("output_padding", (None,)) if transposed else (0,)
         left -= 1 + (paddings[-1] - paddings[0] if isinstance(paddings, range) else len(paddings)) * len(extras)
         if left < 0:
             raise GeometryError(
                 f"there are too many layers to try from {before} to {after}", "give --stride and --kernel-size"
             )
-        settings = {"kernel_size": kernel_size, "stride": stride, "dilation": dilation}
-        for padding, extra in itertools.product(paddings, extras):
-            if not transposed:
-                if before + 2 * padding > reach:
-                    yield settings | {"padding": padding}, (before + 2 * padding - reach - 1) // stride + 1
-                continue
-            least, beyond = (before - 1) * stride + reach + 1 - 2 * padding, max(stride, dilation)
-            chosen = min(max(after - least, 0), beyond - 1) if extra is None else extra
-            if chosen < beyond and least + chosen >= 1:
-                yield settings | {"padding": padding, "output_padding": chosen}, least + chosen
+        most, missing = max(stride, dilation) - 1, after - bare.output_size(before)
+        for padding, given in itertools.product(paddings, extras):
+            extra = min(max(missing + 2 * padding, 0), most) if given is None else given
+            axis = LayerAxis(kernel_size, stride, padding, extra, dilation, transposed)
+            if extra <= most and axis.output_size(before) >= 1:
+                yield axis
 
 
-def _paddings(before: int, after: int, stride: int, dilation: int, reach: int, transposed: bool) -> range:
+def _paddings(bare: LayerAxis, before: int, after: int) -> range:
     """The paddings that lead to a size, and one more at each end: from there on the sizes get farther from it."""
-    if transposed:
-        uncropped = (before - 1) * stride + reach + 1
-        first, last = -(-(uncropped - after) // 2), (uncropped - after + max(stride, dilation) - 1) // 2
+    if bare.transposed:
+        surplus, choices = bare.output_size(before) - after, max(bare.stride, bare.dilation)
     else:
-        least = (after - 1) * stride + reach + 1 - before
-        first, last = -(-least // 2), (least + stride - 1) // 2
-    return range(min(max(first - 1, 0), reach), max(min(last + 1, reach), 0) + 1)
+        surplus, choices = (after - 1) * bare.stride + bare.span - before, bare.stride
+    first, last = -(-surplus // 2), (surplus + choices - 1) // 2
+    return range(min(max(first - 1, 0), bare.reach), max(min(last + 1, bare.reach), 0) + 1)
 
 
-def _is_exact(rule: SizeRule, transposed: bool) -> bool:
-    """Whether n becomes stride*n, or every multiple stride*n becomes n."""
-    if transposed:
-        return rule.add == 0
-    return rule.add // rule.divide + rule.after == 0
-
-
-def _solution(settings: dict[str, int], transposed: bool, exact: bool) -> Solution:
-    moving = {name: value for name, value in settings.items() if name != "output_padding"}
+def _solution(axes: Sequence[LayerAxis]) -> Solution:
     return Solution(
-        _layer(1, settings, transposed),
-        exact,
-        ((transposed_shift if transposed else conv_shift)(**moving),),
-        settings["kernel_size"] % settings["stride"] == 0,
-        settings["kernel_size"],
-    )
-
-
-def _layer(axes: int, settings: Mapping[str, Any], transposed: bool) -> Convolution | TransposedConvolution:
-    return (TransposedConvolution if transposed else Convolution)(axes, **settings)
-
-
-def _combined(axes: Sequence[Solution], transposed: bool) -> Solution:
-    if len(axes) == 1:
-        return axes[0]
-    names = _NAMES if transposed else [name for name in _NAMES if name != "output_padding"]
-    settings = {name: collapsed(getattr(one.layer, name) for one in axes) for name in names}
-    return Solution(
-        _layer(len(axes), settings, transposed),
-        all(one.exact for one in axes),
-        tuple(one.shift[0] for one in axes),
-        all(one.even for one in axes),
-        prod(one.taps for one in axes),
+        (TransposedConvolution if axes[0].transposed else Convolution).along(axes),
+        all(axis.is_exact for axis in axes),
+        tuple(axis.shift for axis in axes),
+        all(axis.kernel_size % axis.stride == 0 for axis in axes),
+        prod(axis.kernel_size for axis in axes),
     )
 
 

@@ -57,7 +57,7 @@ def _shade(value: float) -> str:
 def _settings_lines(verdict: Verdict) -> list[str]:
     """A line for each axis, or one if all are alike."""
     axes = verdict.axes[:1] if len(set(verdict.axes)) == 1 else verdict.axes
-    return [f"taps per phase {_listed(axis.counts, str)}" for axis in axes]
+    return [f"taps per phase {_listed(axis.taps_per_phase, str)}" for axis in axes]
 
 
 def _weights_lines(measured: Gains) -> list[str]:

@@ -133,24 +133,23 @@ def _print_contributions(console: Console, explanation: Explanation) -> None:
         parts.append((f"X[{place}] = {number_text(value)}", canvas))
     _print_row(console, parts)
     _print_row(console, [("their sum", explanation.canvas)])
-    if any(shown.padding) or explanation.canvas.shape != explanation.output.shape:
-        console.print(f"padding {_plain(shown.padding)} crops that much at each end")
+    padding = [axis.padding for axis in shown.each_axis]
+    if any(padding) or explanation.canvas.shape != explanation.output.shape:
+        console.print(f"padding {_plain(padding)} crops that much at each end")
 
 
 def _print_insertion(console: Console, explanation: Explanation) -> None:
-    shown = explanation.example
-    widths = _plain([span - 1 - padding for span, padding in zip(shown.span, shown.padding, strict=True)])
-    text = (
-        f"stride - 1 = {_plain([stride - 1 for stride in shown.stride])} zeros between samples; "
-        f"dilation*(kernel_size-1) - padding = {widths} around"
+    axes = explanation.example.each_axis
+    zeros, around = [axis.stride - 1 for axis in axes], [axis.reach - axis.padding for axis in axes]
+    end = [axis.output_padding for axis in axes]
+    console.print(
+        f"stride - 1 = {_plain(zeros)} zeros between samples; dilation*(kernel_size-1) - padding = {_plain(around)} "
+        "around" + (f"; output_padding {_plain(end)} more at the end" if any(end) else "")
     )
-    if any(shown.output_padding):
-        text += f"; output_padding {_plain(shown.output_padding)} more at the end"
-    console.print(text)
     _print_row(console, [("with zeros", explanation.inserted), ("flipped kernel", _as_planes(explanation.flipped))])
 
 
-def _plain(numbers: list[int] | tuple[int, ...]) -> str:
+def _plain(numbers: list[int]) -> str:
     return str(numbers[0]) if len(set(numbers)) == 1 else ",".join(str(number) for number in numbers)
 
 

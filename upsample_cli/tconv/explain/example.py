@@ -13,8 +13,9 @@ from math import prod
 import numpy as np
 
 from upsample_cli.errors import GeometryError, UsageError
+from upsample_cli.geometry.axes import collapsed
+from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.explain.grids import Grid
-from upsample_cli.tconv.interpolation import collapsed
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
 
 MOST_INPUTS, MOST_OUTPUTS, MOST_TAPS = 64, 1024, 512
@@ -26,55 +27,35 @@ Sizes = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """An input, a kernel, and the settings of the layer, one number per axis. Made by `example`."""
+    """An input, a kernel, and the layer, without bias. Made by `example`."""
 
     input: Grid
     kernel: Grid
-    stride: Sizes
-    padding: Sizes
-    output_padding: Sizes
-    dilation: Sizes
-    output_sizes: Sizes
+    layer: TransposedConvolution
 
     @property
-    def axes(self) -> int:
-        """1 or 2."""
-        return len(self.stride)
+    def each_axis(self) -> tuple[LayerAxis, ...]:
+        """The layer along its one or two axes."""
+        return self.layer.each_axis
 
     @property
-    def layer(self) -> TransposedConvolution:
-        """The layer, as torch writes it."""
-        return TransposedConvolution(
-            self.axes,
-            in_channels=self.kernel.shape[0],
-            out_channels=self.kernel.shape[1],
-            kernel_size=collapsed(self.kernel.shape[2:]),
-            stride=collapsed(self.stride),
-            padding=collapsed(self.padding),
-            output_padding=collapsed(self.output_padding),
-            bias=False,
-            dilation=collapsed(self.dilation),
-        )
-
-    @property
-    def span(self) -> Sizes:
-        """Samples from the kernel's first tap to its last, dilation included."""
-        return tuple(d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel.shape[2:], strict=True))
+    def output_sizes(self) -> Sizes:
+        """Of the output."""
+        return tuple(axis.output_size(size) for axis, size in zip(self.each_axis, self.input.shape[1:], strict=True))
 
     @property
     def canvas_sizes(self) -> Sizes:
         """Of the output before padding crops it: output_padding included, and room for every contribution."""
         return tuple(
-            max((n - 1) * s + span, p + out)
-            for n, s, span, p, out in zip(
-                self.input.shape[1:], self.stride, self.span, self.padding, self.output_sizes, strict=True
-            )
+            max((size - 1) * axis.stride + axis.span, axis.padding + output)
+            for axis, size, output in zip(self.each_axis, self.input.shape[1:], self.output_sizes, strict=True)
         )
 
     @property
     def kept(self) -> tuple[slice, ...]:
         """The part of the canvas that is the output."""
-        return (slice(None), *(slice(p, p + out) for p, out in zip(self.padding, self.output_sizes, strict=True)))
+        ends = zip(self.each_axis, self.output_sizes, strict=True)
+        return (slice(None), *(slice(axis.padding, axis.padding + output) for axis, output in ends))
 
 
 def example(
@@ -115,11 +96,18 @@ def example(
         raise UsageError(
             f"the input has {len(input_)} channels, the kernel takes {len(kernel)}", "give both the same in_channels"
         )
-    kernel_size = kernel.shape[2:]
-    settings = {"stride": stride, "padding": padding, "output_padding": output_padding, "dilation": dilation}
-    layer = TransposedConvolution(axes, kernel_size=kernel_size, **settings)  # type: ignore[arg-type]
+    layer = TransposedConvolution(
+        axes,
+        kernel_size=collapsed(kernel.shape[2:]),
+        stride=stride,
+        padding=padding,
+        output_padding=output_padding,
+        dilation=dilation,
+    )
     output_sizes = layer.output_sizes(input_.shape[1:])
-    each = {name: _per_axis(value, axes) for name, value in settings.items()}
+    layer = TransposedConvolution.along(
+        layer.each_axis, in_channels=kernel.shape[0], out_channels=kernel.shape[1], bias=False
+    )
     outputs = kernel.shape[1] * int(np.prod(output_sizes))
     for count, most, what in (
         (input_.size, MOST_INPUTS, "input"),
@@ -130,7 +118,7 @@ def example(
             raise UsageError(
                 f"{count} numbers in the {what} are no small example", f"use {most} or fewer, or tconv run"
             )
-    shown = Example(input_, kernel, output_sizes=output_sizes, **each)
+    shown = Example(input_, kernel, layer)
     before_crop = prod(shown.canvas_sizes)
     if before_crop > _MOST_BEFORE_CROP:
         raise UsageError(f"padding crops {before_crop} samples", "use a smaller stride, dilation or padding")
@@ -147,8 +135,3 @@ def _several_channels(input_: Grid, kernel: Grid, channels: tuple[int, int], axe
         raise UsageError(f"{into} to {out} channels are no small example", "use fewer channels")
     several = np.arange(into * out, dtype=np.float64).reshape(into, out, *(1,) * axes)
     return np.arange(into, dtype=np.float64).reshape(into, *(1,) * axes) + input_, kernel + several
-
-
-def _per_axis(value: int | Sequence[int], axes: int) -> Sizes:
-    numbers = (value,) if isinstance(value, int) else tuple(value)
-    return numbers * axes if len(numbers) == 1 else numbers

@@ -7,7 +7,7 @@ torch, which computes the last two.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -76,7 +76,7 @@ def explain(example: Example) -> Explanation:
     shape = (example.kernel.shape[1], *example.output_sizes)
     outputs = {
         "broadcast": canvas[example.kept],
-        "insertion": _correlated(inserted, flipped, example.dilation),
+        "insertion": _correlated(inserted, flipped, [axis.dilation for axis in example.each_axis]),
         "matrix": (matrix.T @ example.input.reshape(-1)).reshape(shape),
         **_torch_outputs(example),
     }
@@ -108,12 +108,13 @@ def compare(outputs: dict[str, Grid], example: Example) -> float:
 
 
 def _contributions(example: Example) -> Iterator[tuple[Sizes, float, Grid]]:
+    axes = example.each_axis
     for index in np.ndindex(example.input.shape):
         value = float(example.input[index])
         canvas = np.zeros((example.kernel.shape[1], *example.canvas_sizes))
         where = tuple(
-            slice(i * s, i * s + span, d)
-            for i, s, span, d in zip(index[1:], example.stride, example.span, example.dilation, strict=True)
+            slice(sample * axis.stride, sample * axis.stride + axis.span, axis.dilation)
+            for axis, sample in zip(axes, index[1:], strict=True)
         )
         canvas[(slice(None), *where)] = value * example.kernel[index[0]]
         yield index, value, canvas
@@ -124,13 +125,12 @@ def _inserted(example: Example) -> Grid:
 
     Where that is negative it is cropped; output_padding more is added at the end.
     """
-    stretched_sizes = [(n - 1) * s + 1 for n, s in zip(example.input.shape[1:], example.stride, strict=True)]
-    stretched = np.zeros((len(example.input), *stretched_sizes))
-    stretched[(slice(None), *(slice(None, None, s) for s in example.stride))] = example.input
-    for axis, (span, p, op) in enumerate(
-        zip(example.span, example.padding, example.output_padding, strict=True), start=1
-    ):
-        stretched = _padded(stretched, axis, span - 1 - p, span - 1 - p + op)
+    axes = example.each_axis
+    sizes = [(size - 1) * axis.stride + 1 for axis, size in zip(axes, example.input.shape[1:], strict=True)]
+    stretched = np.zeros((len(example.input), *sizes))
+    stretched[(slice(None), *(slice(None, None, axis.stride) for axis in axes))] = example.input
+    for number, axis in enumerate(axes, start=1):
+        stretched = _padded(stretched, number, axis.reach - axis.before, axis.reach - axis.after)
     return stretched
 
 
@@ -146,7 +146,7 @@ def _flipped(kernel: Grid) -> Grid:
     return np.flip(kernel, axis=tuple(range(2, kernel.ndim))).swapaxes(0, 1)
 
 
-def _correlated(array: Grid, kernel: Grid, dilation: Sizes) -> Grid:
+def _correlated(array: Grid, kernel: Grid, dilation: Sequence[int]) -> Grid:
     """An ordinary convolution of stride 1 without padding: (in, *sizes) and (out, in, *kernel_size)."""
     sizes = [n - d * (k - 1) for n, d, k in zip(array.shape[1:], dilation, kernel.shape[2:], strict=True)]
     result = np.zeros((len(kernel), *sizes))
@@ -158,13 +158,13 @@ def _correlated(array: Grid, kernel: Grid, dilation: Sizes) -> Grid:
 
 def _conv_matrix(example: Example) -> Grid:
     """Of the ordinary convolution with the same settings: from the output's samples (columns) to the input's (rows)."""
-    into, out = example.kernel.shape[:2]
+    axes, (into, out) = example.each_axis, example.kernel.shape[:2]
     rows, columns = example.input.shape, (out, *example.output_sizes)
     matrix = np.zeros((*rows, *columns))
     for index, tap in product(np.ndindex(rows[1:]), np.ndindex(example.kernel.shape[2:])):
         seen = tuple(
-            i * s + t * d - p
-            for i, t, s, d, p in zip(index, tap, example.stride, example.dilation, example.padding, strict=True)
+            sample * axis.stride + number * axis.dilation - axis.padding
+            for axis, sample, number in zip(axes, index, tap, strict=True)
         )
         if all(0 <= place < size for place, size in zip(seen, example.output_sizes, strict=True)):
             for i, o in product(range(into), range(out)):
@@ -177,18 +177,18 @@ def _torch_outputs(example: Example) -> dict[str, NDArray[Any]]:
 
     kernel, x = (torch.from_numpy(array.copy()) for array in (example.kernel, example.input[None]))
     shown = example.layer
-    settings: dict[str, Any] = {"stride": example.stride, "padding": example.padding, "dilation": example.dilation}
-    convolve = torch.nn.functional.conv1d if example.axes == 1 else torch.nn.functional.conv2d
+    settings: dict[str, Any] = {name: getattr(shown, name) for name in ("stride", "padding", "dilation")}
+    convolve = torch.nn.functional.conv1d if shown.axes == 1 else torch.nn.functional.conv2d
     blank = torch.zeros(1, shown.out_channels or 1, *example.output_sizes, dtype=torch.float64, requires_grad=True)
     # With output_padding of a stride or more, the convolution has more outputs than the input has samples.
     inputs: tuple[Any, ...] = (..., *(slice(size) for size in example.input.shape[1:]))
     (gradient,) = torch.autograd.grad(convolve(blank, kernel, **settings)[inputs], blank, grad_outputs=x)
-    kind: Any = torch.nn.ConvTranspose1d if example.axes == 1 else torch.nn.ConvTranspose2d
+    kind: Any = torch.nn.ConvTranspose1d if shown.axes == 1 else torch.nn.ConvTranspose2d
     layer = kind(
         shown.in_channels or 1,
         shown.out_channels or 1,
         example.kernel.shape[2:],
-        output_padding=example.output_padding,
+        output_padding=shown.output_padding,
         bias=False,
         dtype=torch.float64,
         **settings,

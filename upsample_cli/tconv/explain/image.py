@@ -35,8 +35,8 @@ def _rows(explanation: Explanation) -> list[tuple[str, list[Panel]]]:
     shown = explanation.example
     largest = float(np.abs(explanation.canvas).max())
     starts_and_stops = tuple((part.start, part.stop) for part in shown.kept[1:])
-    kept = starts_and_stops[0] if shown.axes == 2 else (0, 1), starts_and_stops[-1]
-    crops = any(shown.padding) or explanation.canvas.shape != explanation.output.shape
+    kept = starts_and_stops[0] if shown.layer.axes == 2 else (0, 1), starts_and_stops[-1]
+    crops = any(axis.padding for axis in shown.each_axis) or explanation.canvas.shape != explanation.output.shape
     several = len(shown.input) > 1
     contributions = [
         (f"X[{','.join(map(str, index if several else index[1:]))}] = {number_text(value)}", canvas)

@@ -1,7 +1,7 @@
 """Convolutions and transposed convolutions, as plain data: their sizes, channels and costs. No torch.
 
 A setting is one number, or one per axis, as it was written. Fields stand in the order of torch's constructors.
-`constructors` reads the text that people write, and holds the table of kinds.
+`constructors` reads the text that people write, and `kinds` holds the table of kinds.
 """
 
 from __future__ import annotations
@@ -9,38 +9,108 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from math import prod
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from upsample_cli.errors import GeometryError
-from upsample_cli.geometry.axes import PerAxis, split_axes
+from upsample_cli.geometry.axes import PerAxis, collapsed, split_axes
+from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.geometry.sizes import (
     NamedPadding,
     PaddingMode,
     bilinear_settings,
+    conv_axis,
     conv_output_size,
-    conv_padding,
     transposed_output_size,
 )
-from upsample_cli.geometry.windows import Window
-from upsample_cli.tconv.layers.model import (
-    check_axes,
-    check_channels,
-    check_count,
-    collapsed,
-    constructor_text,
-    sizes_by,
-)
-from upsample_cli.tconv.layers.symbolic import AnySize, Size, bracketed, conv_rule, transposed_rule
+from upsample_cli.tconv.layers.model import Sliding, check_axes, check_channels, check_count, constructor_text
 
-CONV_FORMULA = "floor(({size} + {added} - {dilation}*({kernel_size}-1) - 1)/{stride}) + 1 = {output}"
-TRANSPOSED_FORMULA = (
-    "({size}-1)*{stride} - 2*{padding} + {dilation}*({kernel_size}-1) + {output_padding} + 1 = {output}"
-)
+SETTINGS = ("kernel_size", "stride", "padding", "output_padding", "dilation")
+"""The settings of a transposed convolution along its axes."""
+
+
+class _Weighted(Sliding):
+    """What convolutions of both kinds have in common."""
+
+    __slots__ = ()
+    _KIND: ClassVar[str]
+    _SETTINGS: ClassVar[tuple[str, ...]]
+    in_channels: int | None
+    out_channels: int | None
+    stride: PerAxis
+    groups: int
+    bias: bool
+
+    @classmethod
+    def along(cls, each_axis: Sequence[LayerAxis], **channels: Any) -> Self:
+        """The layer with these axes.
+
+        Args:
+            channels: in_channels, out_channels, groups and bias.
+
+        >>> print(TransposedConvolution.along([LayerAxis(4, 2, 1), LayerAxis(5, 3, 1)]))
+        ConvTranspose2d(kernel_size=(4, 5), stride=(2, 3), padding=1)
+        """
+        settings = {name: collapsed(getattr(axis, name) for axis in each_axis) for name in cls._SETTINGS}
+        return cls(len(each_axis), **settings, **channels)  # type: ignore[call-arg]
+
+    def _check(self) -> None:
+        check_axes(self)
+        check_count(self, "kernel_size")
+        if self.stride is None:  # which a pooling layer may have
+            raise GeometryError("stride None is not a whole number", "use 1 or more")
+        if self.groups < 1:
+            raise GeometryError(f"groups {self.groups} is too small", "use 1 or more")
+        for name in ("in_channels", "out_channels"):
+            channels = getattr(self, name)
+            if channels is not None and channels < 1:
+                raise GeometryError(f"{name} {channels} is too small", "use 1 or more")
+            if channels is not None and channels % self.groups:
+                raise GeometryError(
+                    f"{name} {channels} is not divisible by groups {self.groups}",
+                    "groups must divide in_channels and out_channels",
+                )
+
+    def _settings(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self._SETTINGS}
+
+    @property
+    def name(self) -> str:
+        """Its class in torch.nn."""
+        return f"{self._KIND}{self.axes}d"
+
+    def output_channels(self, channels: int | None) -> int | None:
+        """Channels after the layer; those before, where known, must be its in_channels."""
+        check_channels(self, "in_channels", channels)
+        return self.out_channels
+
+    @property
+    def weights(self) -> int | None:
+        """`in*out/groups*kernel_size...`; None where channels are not known."""
+        if self.in_channels is None or self.out_channels is None:
+            return None
+        return self.in_channels * self.out_channels // self.groups * prod(axis.kernel_size for axis in self.each_axis)
+
+    @property
+    def parameters(self) -> int | None:
+        """Weights and biases."""
+        weights = self.weights
+        return None if weights is None else weights + (self.out_channels or 0) * self.bias
+
+    def multiply_adds(self, before: Sequence[int], after: Sequence[int]) -> int | None:
+        """Every output takes all weights of its group; in a transposed layer, every input does.
+
+        Taps on the padding, and outputs that padding crops, are counted, as is usual.
+        """
+        weights, counted = self.weights, before if self.each_axis[0].transposed else after
+        return None if weights is None else weights * prod(counted)
+
+    def __str__(self) -> str:
+        return constructor_text(self, ("in_channels", "out_channels"))
 
 
 @dataclass(frozen=True, slots=True)
-class Convolution:
-    """`torch.nn.Conv1d`, `Conv2d` or `Conv3d`, with settings as in `arithmetic.conv_output_size`.
+class Convolution(_Weighted):
+    """`torch.nn.Conv1d`, `Conv2d` or `Conv3d`, with settings as in `sizes.conv_output_size`.
 
     Args:
         axes: 1, 2 or 3.
@@ -49,6 +119,9 @@ class Convolution:
     >>> Convolution(1, kernel_size=3, stride=2, padding=1).formulas((50,))
     ('floor((50 + 2*1 - 1*(3-1) - 1)/2) + 1 = 25',)
     """
+
+    _KIND = "Conv"
+    _SETTINGS = tuple(name for name in SETTINGS if name != "output_padding")
 
     axes: int
     _: KW_ONLY
@@ -63,63 +136,23 @@ class Convolution:
     padding_mode: PaddingMode = "zeros"
 
     def __post_init__(self) -> None:
-        _check(self)
+        self._check()
         if self.padding_mode != "zeros":
-            # torch pads beforehand then, and does not spread a tuple of one number over the axes as the layer does.
+            # torch pads first then, and does not spread a tuple of one number over the axes as the layer does.
             check_count(self, "padding")
             if self.padding == "same":
                 check_count(self, "dilation")
 
-    @property
-    def name(self) -> str:
-        """Its class in torch.nn."""
-        return f"Conv{self.axes}d"
+    def _axis(self, **settings: Any) -> LayerAxis:
+        return conv_axis(**settings)
 
-    def output_sizes(self, sizes: Sequence[AnySize]) -> tuple[AnySize, ...]:
-        """Sizes after the layer."""
-        return sizes_by(conv_output_size, conv_rule, sizes, self._settings() | {"padding_mode": self.padding_mode})
-
-    def formulas(self, sizes: Sequence[Size]) -> tuple[str, ...]:
-        """How each output size comes about."""
-        return tuple(
-            CONV_FORMULA.format(size=bracketed(size), output=output, added=_added(axis), **axis)
-            for size, output, axis in zip(
-                sizes, self.output_sizes(sizes), split_axes(self.axes, self._settings()), strict=True
-            )
-        )
-
-    def output_channels(self, channels: int | None) -> int | None:
-        """Channels after the layer; those before, where known, must be its in_channels."""
-        check_channels(self, "in_channels", channels)
-        return self.out_channels
-
-    def windows(self, sizes: Sequence[Size]) -> tuple[Window | None, ...]:  # noqa: ARG002
-        """The connections along each axis."""
-        return tuple(
-            Window(axis["kernel_size"], axis["stride"], conv_padding(**axis)[0], axis["dilation"])
-            for axis in split_axes(self.axes, self._settings())
-        )
-
-    @property
-    def parameters(self) -> int | None:
-        """Weights and biases."""
-        return _parameters(self)
-
-    def multiply_adds(self, before: Sequence[int], after: Sequence[int]) -> int | None:  # noqa: ARG002
-        """Every output takes all weights of its group; taps on the padding are counted, as is usual."""
-        weights = _weights(self)
-        return None if weights is None else weights * prod(after)
-
-    def _settings(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("kernel_size", "stride", "padding", "dilation")}
-
-    def __str__(self) -> str:
-        return constructor_text(self, ("in_channels", "out_channels"))
+    def _axis_size(self, size: int, **settings: Any) -> int:
+        return conv_output_size(size, padding_mode=self.padding_mode, **settings)
 
 
 @dataclass(frozen=True, slots=True)
-class TransposedConvolution:
-    """`torch.nn.ConvTranspose1d`, `2d` or `3d`, with settings as in `arithmetic.transposed_output_size`.
+class TransposedConvolution(_Weighted):
+    """`torch.nn.ConvTranspose1d`, `2d` or `3d`, with settings as in `sizes.transposed_output_size`.
 
     Args:
         axes: 1, 2 or 3.
@@ -129,6 +162,9 @@ class TransposedConvolution:
     >>> str(layer), layer.formulas((50,))
     ('ConvTranspose1d(16, 33, kernel_size=3, stride=2, padding=1)', ('(50-1)*2 - 2*1 + 1*(3-1) + 0 + 1 = 99',))
     """
+
+    _KIND = "ConvTranspose"
+    _SETTINGS = SETTINGS
 
     axes: int
     _: KW_ONLY
@@ -144,7 +180,7 @@ class TransposedConvolution:
     padding_mode: PaddingMode = "zeros"
 
     def __post_init__(self) -> None:
-        _check(self)
+        self._check()
         if self.padding_mode != "zeros":
             raise GeometryError(
                 f"{self.name} has no padding_mode '{self.padding_mode}'",
@@ -152,100 +188,24 @@ class TransposedConvolution:
             )
 
     @property
-    def name(self) -> str:
-        """Its class in torch.nn."""
-        return f"ConvTranspose{self.axes}d"
-
-    def output_sizes(self, sizes: Sequence[AnySize]) -> tuple[AnySize, ...]:
-        """Sizes after the layer."""
-        return sizes_by(transposed_output_size, transposed_rule, sizes, self._settings())
-
-    def formulas(self, sizes: Sequence[Size]) -> tuple[str, ...]:
-        """How each output size comes about."""
-        return tuple(
-            TRANSPOSED_FORMULA.format(size=bracketed(size), output=output, **axis)
-            for size, output, axis in zip(
-                sizes, self.output_sizes(sizes), split_axes(self.axes, self._settings()), strict=True
-            )
+    def _formula(self) -> str:
+        return (
+            "({size}-1)*{axis.stride} - 2*{axis.padding} + {axis.dilation}*({axis.kernel_size}-1) + "
+            "{axis.output_padding} + 1 = {output}"
         )
 
-    def output_channels(self, channels: int | None) -> int | None:
-        """Channels after the layer; those before, where known, must be its in_channels."""
-        check_channels(self, "in_channels", channels)
-        return self.out_channels
+    def _axis(self, **settings: Any) -> LayerAxis:
+        return LayerAxis(**settings, transposed=True)
 
-    def windows(self, sizes: Sequence[Size]) -> tuple[Window | None, ...]:  # noqa: ARG002
-        """The connections along each axis."""
-        return tuple(
-            Window(axis["kernel_size"], axis["stride"], axis["padding"], axis["dilation"], transposed=True)
-            for axis in split_axes(self.axes, self._settings())
-        )
-
-    @property
-    def parameters(self) -> int | None:
-        """Weights and biases."""
-        return _parameters(self)
-
-    def multiply_adds(self, before: Sequence[int], after: Sequence[int]) -> int | None:  # noqa: ARG002
-        """Every input meets all weights of its group; what padding crops is counted, as is usual."""
-        weights = _weights(self)
-        return None if weights is None else weights * prod(before)
-
-    def _settings(self) -> dict[str, Any]:
-        names = ("kernel_size", "stride", "padding", "output_padding", "dilation")
-        return {name: getattr(self, name) for name in names}
-
-    def __str__(self) -> str:
-        return constructor_text(self, ("in_channels", "out_channels"))
+    def _axis_size(self, size: int, **settings: Any) -> int:
+        return transposed_output_size(size, **settings)
 
 
 def bilinear_layer(axes: int, factor: PerAxis) -> TransposedConvolution:
-    """The layer that enlarges exactly `factor` times, centred: see `arithmetic.bilinear_settings`.
+    """The layer that enlarges exactly `factor` times, centred: see `sizes.bilinear_settings`.
 
     >>> print(bilinear_layer(2, 2), bilinear_layer(2, (2, 3)))
     ConvTranspose2d(kernel_size=4, stride=2, padding=1) ConvTranspose2d(kernel_size=(4, 5), stride=(2, 3), padding=1)
     """
-    each = [bilinear_settings(**axis) for axis in split_axes(axes, {"factor": factor})]
-    return TransposedConvolution(
-        axes,
-        kernel_size=collapsed(axis["kernel_size"] for axis in each),
-        stride=collapsed(axis["stride"] for axis in each),
-        padding=collapsed(axis["padding"] for axis in each),
-    )
-
-
-def _check(layer: Convolution | TransposedConvolution) -> None:
-    check_axes(layer)
-    check_count(layer, "kernel_size")
-    if layer.stride is None:  # which a pooling layer may have
-        raise GeometryError("stride None is not a whole number", "use 1 or more")
-    if layer.groups < 1:
-        raise GeometryError(f"groups {layer.groups} is too small", "use 1 or more")
-    for name in ("in_channels", "out_channels"):
-        channels = getattr(layer, name)
-        if channels is not None and channels < 1:
-            raise GeometryError(f"{name} {channels} is too small", "use 1 or more")
-        if channels is not None and channels % layer.groups:
-            raise GeometryError(
-                f"{name} {channels} is not divisible by groups {layer.groups}",
-                "groups must divide in_channels and out_channels",
-            )
-
-
-def _added(axis: dict[str, Any]) -> str:
-    """The formula's term for padding: `2*1`, or the sum where "same" asks for different padding before and after."""
-    before, after = conv_padding(**axis)
-    return f"2*{before}" if before == after else str(before + after)
-
-
-def _weights(layer: Convolution | TransposedConvolution) -> int | None:
-    """Weights that one channel of the input has to do with, times channels: `in*out/groups*kernel_size...`."""
-    if layer.in_channels is None or layer.out_channels is None:
-        return None
-    taps: int = prod(axis["kernel_size"] for axis in split_axes(layer.axes, {"kernel_size": layer.kernel_size}))
-    return layer.in_channels * layer.out_channels // layer.groups * taps
-
-
-def _parameters(layer: Convolution | TransposedConvolution) -> int | None:
-    weights = _weights(layer)
-    return None if weights is None else weights + (layer.out_channels or 0) * layer.bias
+    settings = [bilinear_settings(**axis) for axis in split_axes(axes, {"factor": factor})]
+    return TransposedConvolution.along([LayerAxis(**axis, transposed=True) for axis in settings])

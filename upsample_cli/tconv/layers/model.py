@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, Protocol
 
 from upsample_cli.errors import GeometryError
-from upsample_cli.geometry.axes import PerAxis, over_axes
-from upsample_cli.geometry.windows import Window
-from upsample_cli.tconv.layers.symbolic import Size, SizeRule, Symbolic
+from upsample_cli.geometry.axes import PerAxis, over_axes, split_axes
+from upsample_cli.geometry.axis import LayerAxis
+from upsample_cli.tconv.layers.symbolic import AnySize, Size, bracketed
 
 _AMPLE = 2**40
 """A size that every sensible setting accepts: what is refused even here is refused for every size."""
+
+
+CONV_FORMULA = "floor(({size} + {added} - {axis.dilation}*({axis.kernel_size}-1) - 1)/{axis.stride}) + 1 = {output}"
+"""How the size after a convolution comes about; `added` are the samples of its padding."""
 
 
 class Layer(Protocol):
@@ -36,8 +40,8 @@ class Layer(Protocol):
         """How each output size comes about: the formula with its numbers, and the result."""
         ...
 
-    def windows(self, sizes: Sequence[Size]) -> tuple[Window | None, ...]:
-        """The connections along each axis; None where they are not the same all along it."""
+    def along_axes(self, sizes: Sequence[Size]) -> tuple[LayerAxis | None, ...]:
+        """The layer along each axis; None where it is not the same all along it."""
         ...
 
     def output_channels(self, channels: int | None) -> int | None:
@@ -73,32 +77,56 @@ class Weightless:
         return 0
 
 
-def sizes_by(
-    size_of_axis: Callable[..., int], rule_of_axis: Callable[..., SizeRule], sizes: Sequence[Size], settings: Any
-) -> tuple[Any, ...]:
-    """Sizes after a layer: numbers by its one-axis function, letters by the rule that says the same for every size."""
+class Sliding:
+    """What layers have in common whose kernel slides along each axis: convolutions and pooling."""
 
-    def after(size: Size, **axis: Any) -> Any:
+    __slots__ = ()
+    axes: int
+    kernel_size: PerAxis
+
+    @property
+    def _formula(self) -> str:
+        return CONV_FORMULA
+
+    def _settings(self) -> dict[str, Any]:
+        """The settings by which sizes are computed, for all axes."""
+        raise NotImplementedError
+
+    def _axis(self, **settings: Any) -> LayerAxis:
+        """The layer along an axis with these settings."""
+        raise NotImplementedError
+
+    def _axis_size(self, size: int, **settings: Any) -> int:
+        """The size of an axis after the layer. Raises GeometryError where torch refuses."""
+        raise NotImplementedError
+
+    @property
+    def each_axis(self) -> tuple[LayerAxis, ...]:
+        """The layer along each axis."""
+        return tuple(self._axis(**settings) for settings in split_axes(self.axes, self._settings()))
+
+    def along_axes(self, sizes: Sequence[Size]) -> tuple[LayerAxis | None, ...]:  # noqa: ARG002
+        """The same whatever the sizes."""
+        return self.each_axis
+
+    def output_sizes(self, sizes: Sequence[AnySize]) -> tuple[AnySize, ...]:
+        """Sizes after the layer."""
+        results: tuple[Any, ...] = over_axes(self._size_after, sizes, self._settings())  # type: ignore[arg-type]
+        return results
+
+    def _size_after(self, size: Size, **settings: Any) -> Any:
         if isinstance(size, int):
-            return size_of_axis(size, **axis)
-        size_of_axis(_AMPLE, **axis)  # for its refusals
-        return rule_of_axis(**axis).of(size)
+            return self._axis_size(size, **settings)
+        self._axis_size(_AMPLE, **settings)  # for its refusals
+        return self._axis(**settings).output_size(size)
 
-    results: tuple[Any, ...] = over_axes(after, sizes, settings)  # type: ignore[arg-type]
-    for result in results:
-        if not isinstance(result, int | Symbolic) or (isinstance(result, int) and result < 1):
-            raise GeometryError(f"the output size {result} is too small", "use a larger input")
-    return results
-
-
-def collapsed(numbers: Iterable[int]) -> PerAxis:
-    """One number where all axes have the same, else one per axis.
-
-    >>> collapsed([2, 2]), collapsed([2, 3])
-    (2, (2, 3))
-    """
-    kept = tuple(numbers)
-    return kept[0] if len(set(kept)) == 1 else kept
+    def formulas(self, sizes: Sequence[Size]) -> tuple[str, ...]:
+        """How each output size comes about."""
+        formulas = []
+        for size, output, axis in zip(sizes, self.output_sizes(sizes), self.each_axis, strict=True):
+            added = f"2*{axis.before}" if axis.before == axis.after else str(axis.before + axis.after)
+            formulas.append(self._formula.format(size=bracketed(size), output=output, added=added, axis=axis))
+        return tuple(formulas)
 
 
 def check_axes(layer: Layer) -> None:

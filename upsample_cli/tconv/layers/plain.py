@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from upsample_cli.errors import GeometryError
 from upsample_cli.geometry.axes import axis_names
-from upsample_cli.geometry.windows import Window
+from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.layers.model import Weightless
-from upsample_cli.tconv.layers.symbolic import Size, SizeRule, bracketed
+from upsample_cli.tconv.layers.symbolic import Size, bracketed
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +40,12 @@ class Shuffling(Weightless):
 
     def output_sizes(self, sizes: Sequence[Size]) -> tuple[Size, ...]:
         """Sizes after the layer."""
-        if self.kind == "PixelShuffle":
-            return tuple(SizeRule(self.factor).of(size) for size in sizes)
         for name, size in zip(axis_names(2), sizes, strict=True):
-            if isinstance(size, int) and size % self.factor:
+            if self.kind == "PixelUnshuffle" and isinstance(size, int) and size % self.factor:
                 raise GeometryError(
                     f"{name}: {size} is not divisible by {self.factor}", f"pad it to {size + -size % self.factor}"
                 )
-        return tuple(SizeRule(divide=self.factor).of(size) for size in sizes)
+        return tuple(axis.output_size(size) for axis, size in zip(self.along_axes(sizes), sizes, strict=True))
 
     def formulas(self, sizes: Sequence[Size]) -> tuple[str, ...]:
         """How each output size comes about."""
@@ -55,9 +53,9 @@ class Shuffling(Weightless):
         pairs = zip(sizes, self.output_sizes(sizes), strict=True)
         return tuple(f"{bracketed(size)}{sign}{self.factor} = {output}" for size, output in pairs)
 
-    def windows(self, sizes: Sequence[Size]) -> tuple[Window | None, ...]:  # noqa: ARG002
-        """The connections along each axis."""
-        return (Window(self.factor, self.factor, transposed=self.kind == "PixelShuffle"),) * 2
+    def along_axes(self, sizes: Sequence[Size]) -> tuple[LayerAxis, ...]:  # noqa: ARG002
+        """Both the same."""
+        return (LayerAxis(self.factor, self.factor, transposed=self.kind == "PixelShuffle"),) * 2
 
     def output_channels(self, channels: int | None) -> int | None:
         """Channels after the layer."""
@@ -105,29 +103,27 @@ class Padding(Weightless):
 
     def output_sizes(self, sizes: Sequence[Size]) -> tuple[Size, ...]:
         """Sizes after the layer."""
-        return tuple(
-            _padded(self.kind, size, before, after) for size, (before, after) in zip(sizes, self._ends(), strict=True)
-        )
+        return tuple(_padded(self.kind, size, axis) for size, axis in zip(sizes, self.along_axes(sizes), strict=True))
 
     def formulas(self, sizes: Sequence[Size]) -> tuple[str, ...]:
         """How each output size comes about."""
-        rows = zip(sizes, self._ends(), self.output_sizes(sizes), strict=True)
-        return tuple(f"{bracketed(size)} + ({before}) + ({after}) = {output}" for size, (before, after), output in rows)
+        rows = zip(sizes, self.along_axes(sizes), self.output_sizes(sizes), strict=True)
+        return tuple(f"{bracketed(size)} + ({axis.before}) + ({axis.after}) = {output}" for size, axis, output in rows)
 
-    def windows(self, sizes: Sequence[Size]) -> tuple[Window | None, ...]:  # noqa: ARG002
-        """The connections along each axis."""
-        return tuple(Window(before=before) for before, _ in self._ends())
-
-    def _ends(self) -> list[tuple[int, int]]:
-        each = (self.padding,) * (2 * self.axes) if isinstance(self.padding, int) else self.padding
-        return [(each[axis], each[axis + 1]) for axis in range(2 * self.axes - 2, -1, -2)]
+    def along_axes(self, sizes: Sequence[Size]) -> tuple[LayerAxis, ...]:  # noqa: ARG002
+        """A convolution of one tap with this padding."""
+        ends = (self.padding,) * (2 * self.axes) if isinstance(self.padding, int) else self.padding
+        return tuple(
+            LayerAxis(padding=before, output_padding=after - before)
+            for before, after in zip(ends[-2::-2], ends[::-2], strict=True)
+        )
 
     def __str__(self) -> str:
         return f"{self.name}({self.padding!r})"
 
 
-def _padded(kind: str, size: Size, before: int, after: int) -> Size:
-    result = SizeRule(add=before + after).of(size)
+def _padded(kind: str, size: Size, axis: LayerAxis) -> Size:
+    before, after, result = axis.before, axis.after, axis.output_size(size)
     if isinstance(size, int) and isinstance(result, int):
         most = {"ReflectionPad": size - 1, "CircularPad": size}.get(kind, math.inf)
         if max(before, after) > most:
@@ -169,9 +165,9 @@ class SizeKeeping(Weightless):
         """The same sizes."""
         return tuple(str(size) for size in sizes)
 
-    def windows(self, sizes: Sequence[Size]) -> tuple[Window | None, ...]:
+    def along_axes(self, sizes: Sequence[Size]) -> tuple[LayerAxis, ...]:
         """Each output sees its own input."""
-        return (Window(),) * len(sizes)
+        return (LayerAxis(),) * len(sizes)
 
     def output_channels(self, channels: int | None) -> int | None:
         """The same channels."""

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
-from functools import partial
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 from upsample_cli.errors import GeometryError
-from upsample_cli.geometry.axes import PerAxis, split_axes
+from upsample_cli.geometry.axes import PerAxis
+from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.geometry.sizes import conv_output_size
-from upsample_cli.geometry.windows import Window
-from upsample_cli.tconv.layers.model import Weightless, check_axes, check_count, constructor_text, sizes_by
-from upsample_cli.tconv.layers.symbolic import Size, SizeRule, bracketed
+from upsample_cli.tconv.layers.model import CONV_FORMULA, Sliding, Weightless, check_axes, check_count, constructor_text
+from upsample_cli.tconv.layers.symbolic import Size
 
-_FLOOR_FORMULA = "floor(({size} + 2*{padding} - {dilation}*({kernel_size}-1) - 1)/{stride}) + 1 = {output}"
 _CEIL_FORMULA = (
-    "min(ceil(({size} + 2*{padding} - {dilation}*({kernel_size}-1) - 1)/{stride}), "
-    "floor(({size} + {padding} - 1)/{stride})) + 1 = {output}"
+    "min(ceil(({size} + 2*{axis.padding} - {axis.dilation}*({axis.kernel_size}-1) - 1)/{axis.stride}), "
+    "floor(({size} + {axis.padding} - 1)/{axis.stride})) + 1 = {output}"
 )
 """With ceil_mode a last window that would begin in the padding after the input is left out: the second term."""
-
-
 _NO_LARGER_KERNEL = ("AvgPool3d",)
 """Where torch compares the kernel with the input as it is without padding."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pooling(Weightless):
+class Pooling(Sliding, Weightless):
     """`torch.nn.MaxPool1d` to `3d`, `AvgPool1d` to `3d`.
 
     Args:
@@ -60,27 +56,9 @@ class Pooling(Weightless):
         """Its class in torch.nn."""
         return f"{self.kind}{self.axes}d"
 
-    def output_sizes(self, sizes: Sequence[Size]) -> tuple[Size, ...]:
-        """Sizes after the layer."""
-        settings = self._settings() | {"ceil_mode": int(self.ceil_mode)}
-        return sizes_by(partial(_pooled_size, self.name), pooling_rule, sizes, settings)
-
-    def formulas(self, sizes: Sequence[Size]) -> tuple[str, ...]:
-        """How each output size comes about."""
-        formula = _CEIL_FORMULA if self.ceil_mode else _FLOOR_FORMULA
-        return tuple(
-            formula.format(size=bracketed(size), output=output, **axis)
-            for size, output, axis in zip(
-                sizes, self.output_sizes(sizes), split_axes(self.axes, self._settings()), strict=True
-            )
-        )
-
-    def windows(self, sizes: Sequence[Size]) -> tuple[Window | None, ...]:  # noqa: ARG002
-        """The connections along each axis."""
-        return tuple(
-            Window(axis["kernel_size"], axis["stride"], axis["padding"], axis["dilation"])
-            for axis in split_axes(self.axes, self._settings())
-        )
+    @property
+    def _formula(self) -> str:
+        return _CEIL_FORMULA if self.ceil_mode else CONV_FORMULA
 
     def _settings(self) -> dict[str, Any]:
         stride = self.kernel_size if self.stride is None else self.stride
@@ -90,6 +68,34 @@ class Pooling(Weightless):
             "padding": self.padding,
             "dilation": self.dilation,
         }
+
+    def _axis(self, **settings: Any) -> LayerAxis:
+        """With ceil_mode, padding at the end that completes a last window, as long as that begins before it.
+
+        >>> axis = Pooling("MaxPool", 1, kernel_size=3, stride=2, ceil_mode=True).each_axis[0]
+        >>> axis.before, axis.after
+        (0, 1)
+        """
+        axis = LayerAxis(**settings)
+        return replace(axis, output_padding=min(axis.stride, axis.span - axis.padding) - 1) if self.ceil_mode else axis
+
+    def _axis_size(self, size: int, **settings: Any) -> int:
+        kernel_size, padding = settings["kernel_size"], settings["padding"]
+        if padding > kernel_size // 2:
+            raise GeometryError(f"padding {padding} is more than half of the kernel", f"use 0 to {kernel_size // 2}")
+        if self.name in _NO_LARGER_KERNEL and kernel_size > size:
+            raise GeometryError(
+                f"{self.name} refuses kernel_size {kernel_size} on {size}, whatever the padding", "pool less"
+            )
+        if not self.ceil_mode:
+            return conv_output_size(size, **settings)
+        conv_output_size(
+            max(size, settings["dilation"] * kernel_size), **settings
+        )  # for what it refuses in the settings
+        output = self._axis(**settings).output_size(size)
+        if size < 1 or output < 1:
+            raise GeometryError(f"no window fits an input of {size}", "use a larger input")
+        return output
 
     def __str__(self) -> str:
         return constructor_text(self)
@@ -134,10 +140,10 @@ class AdaptivePooling(Weightless):
         """The sizes themselves."""
         return tuple(str(size) for size in self.output_sizes(sizes))
 
-    def windows(self, sizes: Sequence[Size]) -> tuple[Window | None, ...]:
+    def along_axes(self, sizes: Sequence[Size]) -> tuple[LayerAxis | None, ...]:
         """Not the same all along an axis, unless it is kept or divided without a remainder."""
         return tuple(
-            Window(taps=size // after, stride=size // after)
+            LayerAxis(size // after, size // after)
             if isinstance(size, int) and isinstance(after, int) and size % after == 0
             else None
             for size, after in zip(sizes, self.output_sizes(sizes), strict=True)
@@ -148,38 +154,3 @@ class AdaptivePooling(Weightless):
 
     def __str__(self) -> str:
         return f"{self.name}({self.output_size!r})"
-
-
-def pooling_rule(*, kernel_size: int, stride: int, padding: int, dilation: int, ceil_mode: int) -> SizeRule:
-    """Size after pooling, for every size at once.
-
-    With ceil_mode two quotients with the same divisor are compared, so the smaller numerator decides at every size.
-
-    >>> pooling_rule(kernel_size=3, stride=2, padding=0, dilation=1, ceil_mode=1)
-    SizeRule(multiply=1, add=-2, divide=2, after=1)
-    """
-    add = 2 * padding - dilation * (kernel_size - 1) - 1
-    return SizeRule(add=min(add + stride - 1, padding - 1) if ceil_mode else add, divide=stride, after=1)
-
-
-def _pooled_size(
-    name: str, size: int, *, kernel_size: int, stride: int, padding: int, dilation: int, ceil_mode: int
-) -> int:
-    most = kernel_size // 2
-    if padding > most:
-        raise GeometryError(f"padding {padding} is more than half of the kernel", f"use 0 to {most}")
-    if name in _NO_LARGER_KERNEL and kernel_size > size:
-        raise GeometryError(f"{name} refuses kernel_size {kernel_size} on {size}, whatever the padding", "pool less")
-    settings: dict[str, Any] = {
-        "kernel_size": kernel_size,
-        "stride": stride,
-        "padding": padding,
-        "dilation": dilation,
-    }
-    if not ceil_mode:
-        return conv_output_size(size, **settings)
-    conv_output_size(max(size, dilation * kernel_size), **settings)  # for what it refuses in the settings
-    output = pooling_rule(**settings, ceil_mode=1).of(size)
-    if not isinstance(output, int) or size < 1 or output < 1:
-        raise GeometryError(f"no window fits an input of {size}", "use a larger input")
-    return output

@@ -9,10 +9,10 @@ from typing import Any
 
 from upsample_cli.errors import GeometryError
 from upsample_cli.geometry.axes import axis_names, located
+from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.geometry.sizes import MAX_SIZE, bilinear_settings
-from upsample_cli.geometry.windows import Window
 from upsample_cli.tconv.layers.model import Weightless, constructor_text
-from upsample_cli.tconv.layers.symbolic import Size, SizeRule, Symbolic, bracketed
+from upsample_cli.tconv.layers.symbolic import Size, Symbolic, bracketed
 
 _AMPLE = 2**40
 MODES: dict[str, int | None] = {
@@ -81,22 +81,21 @@ class Upsampling(Weightless):
             for size, factor, output in each
         )
 
-    def windows(self, sizes: Sequence[Size]) -> tuple[Window | None, ...]:
-        """The connections along each axis, where the factor is whole and corners are not aligned."""
+    def along_axes(self, sizes: Sequence[Size]) -> tuple[LayerAxis | None, ...]:
+        """Where the factor is whole and corners are not aligned."""
         return tuple(
-            self._window(factor) if factor else None for factor in map(_whole_factor, sizes, self.output_sizes(sizes))
+            self._axis(factor) if factor else None for factor in map(_whole_factor, sizes, self.output_sizes(sizes))
         )
 
-    def _window(self, factor: int) -> Window | None:
+    def _axis(self, factor: int) -> LayerAxis | None:
         if self.align_corners and factor != 1:
             return None
         if MODES[self.mode] is None or factor == 1:
-            return Window(factor, factor, transposed=True)
+            return LayerAxis(factor, factor, transposed=True)
         if self.mode == "bicubic":
-            # four inputs an output: the taps of the cubic kernel reach twice as far as the linear one's
-            return Window(4 * factor - factor % 2, factor, (3 * factor) // 2, transposed=True)
-        settings = bilinear_settings(factor)
-        return Window(settings["kernel_size"], factor, settings["padding"], transposed=True)
+            # Four inputs an output: the taps of the cubic kernel reach twice as far as those of the linear one.
+            return LayerAxis(4 * factor - factor % 2, factor, (3 * factor) // 2, transposed=True)
+        return LayerAxis(**bilinear_settings(factor), transposed=True)
 
     def _each(self, name: str, axes: int) -> tuple[Any, ...]:
         value = getattr(self, name)
@@ -114,8 +113,9 @@ def _whole_factor(before: Size, after: Size) -> int:
     """How many times longer an axis becomes; 0 where not a whole number of times."""
     if isinstance(before, Symbolic) and isinstance(after, Symbolic):
         before, after = before.at(_AMPLE), after.at(_AMPLE)
-    whole = isinstance(before, int) and isinstance(after, int) and after % before == 0
-    return after // before if whole else 0  # type: ignore[operator]
+    if isinstance(before, int) and isinstance(after, int) and after % before == 0:
+        return after // before
+    return 0
 
 
 def _scaled(size: Size, factor: float) -> Size:
@@ -128,7 +128,7 @@ def _scaled(size: Size, factor: float) -> Size:
     exact = Fraction(factor)
     if exact.denominator > 4096:
         raise GeometryError(f"scale_factor {factor} has no exact formula", "give the size in numbers")
-    return SizeRule(exact.numerator, 0, exact.denominator).of(size)
+    return size * exact.numerator // exact.denominator
 
 
 def _at_least_one(size: int) -> int:

@@ -19,9 +19,9 @@ import torch
 from numpy.typing import NDArray
 
 from upsample_cli.errors import UsageError
+from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.geometry.tiles import Border
 from upsample_cli.kernels.profiles import bilinear_taps
-from upsample_cli.tconv.checkerboard import Axis
 
 Samples = NDArray[Any]
 _LARGEST_SUM_BITS = 51  # two bits of room below float64's 53 for the rounding of numerators
@@ -45,7 +45,7 @@ class Filled:
         groups: of the weight. A weight of one channel in and out serves any number of channels, each on its own.
     """
 
-    axes: tuple[Axis, ...]
+    axes: tuple[LayerAxis, ...]
     numerators: NDArray[np.float64]
     denominator: int = 1
     bias: NDArray[np.float64] | None = None
@@ -67,17 +67,14 @@ class Filled:
             raise UsageError(
                 f"the weight takes {into} channels, the input has {shape[0]}", "give an input that has them"
             )
-        sizes = (
-            (size - 1) * a.stride - 2 * a.padding + a.dilation * (a.kernel_size - 1) + a.output_padding + 1
-            for size, a in zip(shape[1:], self.axes, strict=True)
-        )
+        sizes = (axis.output_size(size) for axis, size in zip(self.axes, shape[1:], strict=True))
         return (shape[0] if self.is_shared else out, *sizes)
 
 
-def linear_filled(axes: Sequence[Axis]) -> Filled:
+def linear_filled(axes: Sequence[LayerAxis]) -> Filled:
     """The layer with the linear (bilinear, trilinear) kernel of its kernel_size on each axis, exact.
 
-    >>> linear_filled([Axis(4, stride=2, padding=1)]).numerators.tolist()
+    >>> linear_filled([LayerAxis(4, stride=2, padding=1, transposed=True)]).numerators.tolist()
     [[[1.0, 3.0, 3.0, 1.0]]]
     """
     numerators, denominator = np.ones(()), 1
@@ -90,7 +87,7 @@ def linear_filled(axes: Sequence[Axis]) -> Filled:
 
 
 def weighted(
-    axes: Sequence[Axis],
+    axes: Sequence[LayerAxis],
     weight: NDArray[np.float64],
     *,
     bias: NDArray[np.float64] | None = None,
@@ -145,7 +142,8 @@ def apply(
     Returns:
         (channels, *sizes) of the same dtype; whole numbers are rounded half up and clamped to the limits.
 
-    >>> apply(linear_filled([Axis(4, stride=2, padding=1)]), np.array([[0, 100]], dtype=np.uint8), border="replicate")
+    >>> filled = linear_filled([LayerAxis(4, stride=2, padding=1, transposed=True)])
+    >>> apply(filled, np.array([[0, 100]], dtype=np.uint8), border="replicate")
     array([[  0,  25,  75, 100]], dtype=uint8)
     """
     shape = filled.output_shape(samples.shape)
@@ -166,17 +164,15 @@ def apply(
     return out
 
 
-def input_span(axis: Axis, start: int, stop: int) -> tuple[int, int]:
+def input_span(axis: LayerAxis, start: int, stop: int) -> tuple[int, int]:
     """The inputs (start, stop) that outputs `start` to `stop` (exclusive) of one axis depend on: the halo, exactly.
 
-    Output o takes input i by tap t where `o + padding == i*stride + t*dilation`. Where a stride is wider than the
-    kernel some outputs take none; one input is named all the same.
+    Where a stride is wider than the kernel some outputs take no input; one is named all the same.
 
-    >>> input_span(Axis(4, stride=2, padding=1), 0, 2), input_span(Axis(1, stride=3), 1, 3)
+    >>> input_span(LayerAxis(4, 2, 1, transposed=True), 0, 2), input_span(LayerAxis(1, 3, transposed=True), 1, 3)
     ((-1, 2), (1, 2))
     """
-    first = -((axis.dilation * (axis.kernel_size - 1) - start - axis.padding) // axis.stride)
-    last = (stop - 1 + axis.padding) // axis.stride
+    first, last = axis.inputs_between(start, stop - 1)
     return first, max(first, last) + 1
 
 

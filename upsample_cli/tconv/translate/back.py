@@ -10,8 +10,8 @@ from typing import Any
 
 from upsample_cli.errors import GeometryError, UsageError
 from upsample_cli.geometry.axes import split_axes
+from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
-from upsample_cli.tconv.layers.model import collapsed
 
 LONGEST_TEXT = 2000
 
@@ -91,15 +91,13 @@ def _restored(
     cuts = [cut(axis) for axis in each]
     if any(before < 0 for before, _ in cuts):
         raise GeometryError("it pads the output at the beginning, which no PyTorch layer does", "pad by hand")
-    layer = TransposedConvolution(
-        axes,
-        kernel_size=collapsed(axis["kernel_size"] for axis in each),
-        stride=collapsed(axis["stride"] for axis in each),
-        dilation=collapsed(axis["dilation"] for axis in each),
-        padding=collapsed(before for before, _ in cuts),
-        output_padding=collapsed(max(0, before - after) for before, after in cuts),
-        **channels,
-    )
+    along = [
+        LayerAxis(
+            axis["kernel_size"], axis["stride"], before, max(0, before - after), axis["dilation"], transposed=True
+        )
+        for axis, (before, after) in zip(each, cuts, strict=True)
+    ]
+    layer = TransposedConvolution.along(along, **channels)
     layer.output_sizes((2**20,) * axes)  # for its refusals
     return Restored(layer, tuple(max(0, after - before) for before, after in cuts))
 

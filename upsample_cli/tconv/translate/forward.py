@@ -12,28 +12,12 @@ Sources: the documentation of Keras (Conv2DTranspose), TensorFlow (tf.nn.conv2d_
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from upsample_cli.errors import UsageError
-from upsample_cli.geometry.axes import split_axes
+from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
-
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """One axis of a layer: see the module's first lines for `before` and `after`."""
-
-    taps: int
-    stride: int
-    dilation: int
-    before: int
-    after: int
-
-    @property
-    def span(self) -> int:
-        """Samples from the first tap to the last, both included."""
-        return self.dilation * (self.taps - 1) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +39,7 @@ class Translation:
     framework: str
     text: tuple[str, ...]
     notes: tuple[str, ...]
-    axes: tuple[Axis, ...]
+    axes: tuple[LayerAxis, ...]
     zeros_after: tuple[int, ...]
     spread: bool
     dense: bool
@@ -82,19 +66,6 @@ def translate(layer: TransposedConvolution, framework: str) -> Translation:
     return FRAMEWORKS[framework](layer)
 
 
-def axes_of(layer: TransposedConvolution) -> tuple[Axis, ...]:
-    """A PyTorch layer's axes.
-
-    >>> axes_of(TransposedConvolution(1, kernel_size=3, stride=2, padding=1, output_padding=1))
-    (Axis(taps=3, stride=2, dilation=1, before=1, after=0),)
-    """
-    names = ("kernel_size", "stride", "padding", "output_padding", "dilation")
-    return tuple(
-        Axis(one["kernel_size"], one["stride"], one["dilation"], one["padding"], one["padding"] - one["output_padding"])
-        for one in split_axes(layer.axes, {name: getattr(layer, name) for name in names})
-    )
-
-
 def written(values: Sequence[Any]) -> str:
     """One number where all axes have the same, else a tuple, as code.
 
@@ -113,16 +84,16 @@ def options(**values: tuple[Sequence[Any] | Any, Any]) -> str:
     return "".join(f", {name}={text}" for name, (text, default) in texts.items() if text != default)
 
 
-def _spread(axis: Axis) -> Axis:
+def _spread(axis: LayerAxis) -> LayerAxis:
     """The same axis with its dilation written out as zeros between the taps."""
-    return Axis(axis.span, axis.stride, 1, axis.before, axis.after)
+    return replace(axis, kernel_size=axis.span, dilation=1)
 
 
-def _lengthened(axis: Axis, least_after: int) -> tuple[Axis, int]:
-    """The axis with taps of 0 appended until it cuts off `least_after` or more, and how many they are."""
+def _lengthened(axis: LayerAxis, least_after: int) -> tuple[LayerAxis, int]:
+    """The axis with taps of 0 appended until it crops `least_after` or more at the end, and their number."""
     taps = max(0, -(-(least_after - axis.after) // axis.dilation))
-    longer = Axis(axis.taps + taps, axis.stride, axis.dilation, axis.before, axis.after + taps * axis.dilation)
-    return longer, taps
+    cropped = axis.output_padding - taps * axis.dilation
+    return replace(axis, kernel_size=axis.kernel_size + taps, output_padding=cropped), taps
 
 
 def _notes(zeros: Sequence[int], spread: bool, dense: bool) -> list[str]:
@@ -144,7 +115,7 @@ def _weights_note(order: Sequence[int]) -> str:
 
 def _channels_last(layer: TransposedConvolution, framework: str) -> Translation:
     """Keras and TensorFlow: channels last, no groups, no dilation beside a stride, a crop as a step of its own."""
-    axes = axes_of(layer)
+    axes = layer.each_axis
     dense, spread = layer.groups > 1, any(axis.dilation > 1 for axis in axes)
     if spread:
         axes = tuple(_spread(axis) for axis in axes)
@@ -178,11 +149,11 @@ def _channels_last(layer: TransposedConvolution, framework: str) -> Translation:
 
 
 def _keras_text(
-    layer: TransposedConvolution, axes: Sequence[Axis], crop: Sequence[tuple[int, int]], same: bool
+    layer: TransposedConvolution, axes: Sequence[LayerAxis], crop: Sequence[tuple[int, int]], same: bool
 ) -> tuple[str, ...]:
     more = options(strides=([axis.stride for axis in axes], 1))
     more += f", padding={'same' if same else 'valid'!r}" + options(use_bias=(layer.bias, True))
-    taps = written([axis.taps for axis in axes])
+    taps = written([axis.kernel_size for axis in axes])
     lines = [f"keras.layers.Conv{layer.axes}DTranspose({layer.out_channels}, {taps}{more})"]
     if any(any(pair) for pair in crop):
         alike = len(set(crop)) == 1 and len(set(crop[0])) == 1
@@ -193,7 +164,7 @@ def _keras_text(
 
 def _tensorflow_text(
     layer: TransposedConvolution,
-    axes: Sequence[Axis],
+    axes: Sequence[LayerAxis],
     crop: Sequence[tuple[int, int]],
     same: bool,  # noqa: ARG001
 ) -> tuple[str, ...]:
@@ -209,11 +180,11 @@ def _tensorflow_text(
     return (*lines, *(["y = y + b"] if layer.bias else []))
 
 
-def _below_stride(layer: TransposedConvolution) -> tuple[tuple[Axis, ...], tuple[int, ...]]:
+def _below_stride(layer: TransposedConvolution) -> tuple[tuple[LayerAxis, ...], tuple[int, ...]]:
     """The axes without an output_padding of a stride or more, which only PyTorch and Paddle accept; appended zeros."""
     pairs = [
         _lengthened(axis, axis.before) if axis.before - axis.after >= axis.stride else (axis, 0)
-        for axis in axes_of(layer)
+        for axis in layer.each_axis
     ]
     return tuple(axis for axis, _ in pairs), tuple(taps for _, taps in pairs)
 
@@ -224,7 +195,7 @@ def _onnx(layer: TransposedConvolution) -> Translation:
     pads = [axis.before for axis in axes] + [max(axis.before, axis.after) for axis in axes]
     inputs = ["x", "w", "b"] if layer.bias else ["x", "w"]
     words = (
-        f"kernel_shape={[axis.taps for axis in axes]}, strides={[axis.stride for axis in axes]}, pads={pads}, "
+        f"kernel_shape={[axis.kernel_size for axis in axes]}, strides={[axis.stride for axis in axes]}, pads={pads}, "
         f"output_padding={extra}, dilations={[axis.dilation for axis in axes]}, group={layer.groups}"
     )
     text = (f'onnx.helper.make_node("ConvTranspose", {inputs}, ["y"], {words})',)
@@ -234,7 +205,7 @@ def _onnx(layer: TransposedConvolution) -> Translation:
 
 
 def _paddle(layer: TransposedConvolution) -> Translation:
-    axes = axes_of(layer)
+    axes = layer.each_axis
     more = options(
         stride=([axis.stride for axis in axes], 1),
         padding=([axis.before for axis in axes], 0),
@@ -243,7 +214,7 @@ def _paddle(layer: TransposedConvolution) -> Translation:
         groups=(layer.groups, 1),
         bias_attr=(None if layer.bias else False, None),
     )
-    taps = written([axis.taps for axis in axes])
+    taps = written([axis.kernel_size for axis in axes])
     name = f"paddle.nn.Conv{layer.axes}DTranspose"
     return _as_it_is(layer, "paddle", f"{name}({layer.in_channels}, {layer.out_channels}, {taps}{more})")
 
@@ -260,18 +231,18 @@ def _mxnet(layer: TransposedConvolution) -> Translation:
         use_bias=(layer.bias, True),
     )
     name = f"mx.gluon.nn.Conv{layer.axes}DTranspose"
-    taps = written([axis.taps for axis in axes])
+    taps = written([axis.kernel_size for axis in axes])
     text = (f"{name}({layer.out_channels}, {taps}{more}, in_channels={layer.in_channels})", *_slice(over))
     notes = (*_notes(zeros, False, False), _weights_note(range(layer.axes + 2)))
     return Translation("mxnet", text, notes, axes, zeros, False, False, tuple(range(layer.axes + 2)), over)
 
 
 def _caffe(layer: TransposedConvolution) -> Translation:
-    pairs = [_lengthened(axis, axis.before) for axis in axes_of(layer)]
+    pairs = [_lengthened(axis, axis.before) for axis in layer.each_axis]
     axes, zeros = tuple(axis for axis, _ in pairs), tuple(taps for _, taps in pairs)
     over = tuple((0, axis.after - axis.before) for axis in axes)
     settings = {
-        "kernel_size": [axis.taps for axis in axes],
+        "kernel_size": [axis.kernel_size for axis in axes],
         "stride": [axis.stride for axis in axes],
         "pad": [axis.before for axis in axes],
         "dilation": [axis.dilation for axis in axes],
@@ -299,7 +270,7 @@ def _as_it_is(layer: TransposedConvolution, framework: str, text: str) -> Transl
     none = (0,) * layer.axes
     order = tuple(range(layer.axes + 2))
     crop = ((0, 0),) * layer.axes
-    return Translation(framework, (text,), (_weights_note(order),), axes_of(layer), none, False, False, order, crop)
+    return Translation(framework, (text,), (_weights_note(order),), layer.each_axis, none, False, False, order, crop)
 
 
 FRAMEWORKS: dict[str, Callable[[TransposedConvolution], Translation]] = {

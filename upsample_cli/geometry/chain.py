@@ -1,0 +1,92 @@
+"""The receptive field and the shift of a chain of layers along one axis. No torch.
+
+Consecutive layers are merged where that is exact, so that the time for a chain is proportional to its length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from upsample_cli.errors import GeometryError
+from upsample_cli.geometry.axis import LayerAxis
+
+MOST_PHASES = 4096
+"""How many neighbouring outputs have their receptive fields compared. A chain that enlarges more has more kinds."""
+_MOST_LOOKS = 2**21
+"""The most axes of a chain to trace, over all layers and phases: a second or two."""
+_MOST_BITS = 900
+"""The most bits of the product of a chain's strides: beyond, it or its inverse overflows a floating-point number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Consecutive layers along one axis. Built with `after`, from `Chain()`.
+
+    Args:
+        links: the fewest layers that see the same.
+        shift: how far they move an image, in pixels of the last output.
+        reduces, enlarges: products of the strides of ordinary and of transposed layers.
+        receptive_field: the most input samples, first to last, that one output sample can see, ignoring borders. If a
+            chain enlarges, neighbouring outputs can see different numbers; the first `MOST_PHASES` are compared.
+
+    >>> chain = Chain().after(LayerAxis(3, 2, 1)).after(LayerAxis(3, 2, 1, transposed=True))
+    >>> chain.shift, chain.receptive_field
+    (Fraction(0, 1), 5)
+    """
+
+    links: tuple[LayerAxis, ...] = ()
+    shift: Fraction = Fraction(0)
+    reduces: int = 1
+    enlarges: int = 1
+    receptive_field: int = 1
+    _looks: int = field(default=0, repr=False)
+
+    def after(self, axis: LayerAxis) -> Chain:
+        """The chain with one more layer at its end.
+
+        Raises:
+            GeometryError: if tracing it would take more than seconds, or the product of its strides is too large.
+        """
+        if axis == LayerAxis():
+            return self
+        joined = self.links[-1].followed_by(axis) if self.links else None
+        links = (*self.links, axis) if joined is None else (*self.links[:-1], joined)
+        reduces, enlarges = (
+            (self.reduces, self.enlarges * axis.stride)
+            if axis.transposed
+            else (self.reduces * axis.stride, self.enlarges)
+        )
+        if max(reduces, enlarges).bit_length() > _MOST_BITS:
+            raise GeometryError("the strides up to here multiply to more than can be shown", "give a part of the chain")
+        phases = min(enlarges, MOST_PHASES)
+        looks = self._looks + phases * sum(link.looks for link in links)
+        if looks > _MOST_LOOKS:
+            raise GeometryError(
+                "what an output sees up to here takes too long to look through", "give a part of the chain"
+            )
+        seen = max(_seen_through(links, position) for position in range(phases))
+        return Chain(links, self.shift * axis.scale + axis.shift, reduces, enlarges, seen, looks)
+
+
+def receptive_field(axes: Sequence[LayerAxis]) -> int:
+    """The receptive field of consecutive layers.
+
+    >>> receptive_field([LayerAxis(3), LayerAxis(3)]), receptive_field([LayerAxis(4, 2, 1, transposed=True)])
+    (5, 2)
+    """
+    chain = Chain()
+    for axis in axes:
+        chain = chain.after(axis)
+    return chain.receptive_field
+
+
+def _seen_through(links: Sequence[LayerAxis], position: int) -> int:
+    first, last = position, position
+    for link in reversed(links):
+        ends = link.seen(first, last)
+        if ends is None:
+            return 0
+        first, last = ends
+    return last - first + 1
