@@ -11,8 +11,7 @@ from upsample_cli.cli.tconv.printing import print_document, print_notes, result_
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.layers.constructors import parse_layer
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
-from upsample_cli.tconv.translate.back import text_of, translate_back
-from upsample_cli.tconv.translate.forward import translate
+from upsample_cli.tconv.translate.translate import translate, translate_back
 
 LayerText = Annotated[
     str,
@@ -75,4 +74,4 @@ def _translated_back(text: str, framework: str) -> dict[str, Any]:
     if restored.layer.in_channels is None:
         notes.append("IN is in_channels, which that text does not tell")
     crop = [(0, end) for end in restored.crop]
-    return {"from": framework, "to": "pytorch", "text": list(text_of(restored)), "notes": notes, "crop": crop}
+    return {"from": framework, "to": "pytorch", "text": list(restored.text), "notes": notes, "crop": crop}
