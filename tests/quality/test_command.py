@@ -101,11 +101,15 @@ def test_unusable_images_are_a_line_each_and_the_others_are_learned_from(tconv, 
         (["a.png", "-o", "mine.pt"], "mine.pt: kernels are written as .safetensors"),
         (["a.png", "-o", "taken.safetensors"], "taken.safetensors: exists already; add --overwrite"),
         (["a.png", "-o", "none/mine.safetensors"], "its folder does not exist"),
+        (["a.png", "-o", "a.png/mine.safetensors"], "a part of its path is not a folder"),
+        (["a.png", "-o", f"{'n' * 300}.safetensors"], "its name is longer than the file system allows"),
+        (["a.png", "-o", "folder.safetensors", "--overwrite"], "folder.safetensors: is a folder"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(tconv, folder, arguments, complaint, monkeypatch):
     monkeypatch.chdir(folder)
     (folder / "empty").mkdir()
+    (folder / "folder.safetensors").mkdir()
     (folder / "taken.safetensors").write_bytes(b"kept")
     status, out, err = tconv(*arguments)
     assert status in (1, 2)

@@ -12,7 +12,7 @@ from upsample_cli.quality.equations import (
     no_equations,
     phases_of_kernel,
     solved,
-    symmetrised,
+    symmetrized,
 )
 
 NOISE = 0.5
@@ -120,7 +120,7 @@ def test_symmetric_sums_are_those_of_the_image_seen_in_all_eight_ways(height, wi
     for turns in range(4):
         for step in (1, -1):
             ways += equations(np.rot90(high, turns)[::step].copy(), np.rot90(low, turns)[::step].copy(), factor, 5)
-    found = symmetrised(equations(high, low, factor, 5))
+    found = symmetrized(equations(high, low, factor, 5))
     assert found.count == ways.count
     np.testing.assert_array_equal(found.gram, ways.gram)
     np.testing.assert_array_equal(found.cross, ways.cross)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from upsample_cli.errors import ImageError, UsageError
+from upsample_cli.errors import ImageError, UsageError, spelled
 from upsample_cli.kernels.kernel import kernel_named
 from upsample_cli.quality.compare import CROP, compare, kernels_for, liveliest
 from upsample_cli.quality.degrade import Degradation, degradation_named
@@ -157,7 +157,7 @@ def test_a_large_image_is_measured_around_the_crop(tmp_path):
     pair = reduced_pair(photo, 2, BICUBIC, Limits(30_000), crop)
     assert pair.box.height * pair.box.width <= 30_000
     assert pair.box.left == 0
-    assert f"{photo}: {pair.box} of 900x600 is measured; --measure takes more" in pair.remarks
+    assert f"{photo}: {pair.box} of 900x600 is measured; measure takes more" in map(spelled, pair.remarks)
     found = compare(pair, ["bilinear"], crop=crop, rounds=0)
     assert found.box == crop
     with Image.open(photo) as image:
@@ -254,7 +254,7 @@ def test_images_that_cannot_be_compared_are_refused(colour, grey, tmp_path):
     with pytest.raises(ImageError, match="9x2 is too small to be reduced 3 times"):
         reduced_pair(saved(tmp_path / "strip.png", np.zeros((2, 9), np.uint8)), 3, BICUBIC, AMPLE)
     with pytest.raises(ImageError, match="more than the limit of 100"):
-        reduced_pair(colour, 2, BICUBIC, Limits(50, accepted=100))
+        reduced_pair(colour, 2, BICUBIC, Limits(50, max_pixels=100))
     with pytest.raises(UsageError, match="no whole number of times as large"):
         referenced_pair(colour, grey, None, AMPLE)  # as large, which is factor 1
     for factor in (-1, 0, 1, 65):

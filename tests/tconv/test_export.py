@@ -197,7 +197,7 @@ def test_an_existing_file_is_not_overwritten(suffix, tmp_path):
     path = tmp_path / f"layer{suffix.upper()}"
     path.write_bytes(b"precious")
     layer = interpolation(2, depthwise=True)
-    with pytest.raises(OutputExistsError, match="overwrite=True"):
+    with pytest.raises(OutputExistsError, match="add overwrite=True"):
         export(layer, path)
     assert path.read_bytes() == b"precious"
     export(layer, path, overwrite=True)

@@ -19,8 +19,7 @@ from torch import nn
 from upsample_cli.cli import tconv
 from upsample_cli.errors import UpsampleError
 from upsample_cli.tconv.layers.constructors import parse_layer
-from upsample_cli.tconv.translate.back import text_of, translate_back
-from upsample_cli.tconv.translate.forward import FRAMEWORKS, translate
+from upsample_cli.tconv.translate.translate import FRAMEWORKS, translate, translate_back
 
 SPACE = {"nn": nn, "np": np}
 
@@ -151,7 +150,7 @@ def test_control_a_crop_one_pixel_off_has_the_right_shape_and_is_noticed(keras):
 def test_layers_from_keras_have_its_values(keras, kernel, stride, padding, more):
     text = f"Conv1DTranspose(4, {kernel}, strides={stride}, padding='{padding}'{more})"
     restored = translate_back(text, "keras")
-    lines = [line.replace("IN", "2") for line in text_of(restored)]
+    lines = [line.replace("IN", "2") for line in restored.text]
     space = {"nn": nn, "x": signal("ConvTranspose1d")}
     exec(lines[0], space)
     layer = space["up"]
@@ -225,9 +224,9 @@ def test_layers_from_onnx_have_its_values(onnx, kernel, words):
     restored = translate_back(f"ConvTranspose(kernel_shape=[{kernel}], strides=[2], {words})", "onnx")
     weights = torch.randint(-3, 4, (2, 4, kernel), generator=torch.Generator().manual_seed(5)).float()
     space = {"nn": nn, "x": signal("ConvTranspose1d")}
-    exec(text_of(restored)[0].replace("IN", "2").replace("OUT", "4"), space)
+    exec(restored.text[0].replace("IN", "2").replace("OUT", "4"), space)
     space["up"].weight.data, space["up"].bias.data = weights, torch.zeros(4)
-    exec(text_of(restored)[1], space)
+    exec(restored.text[1], space)
     node = eval(
         f"onnx.helper.make_node('ConvTranspose', ['x', 'w'], ['y'], kernel_shape=[{kernel}], strides=[2], {words})",
         {"onnx": package},
@@ -314,6 +313,7 @@ def test_the_command_prints_what_the_function_gives(framework, capsys, monkeypat
         (("Conv2DTranspose(8)", "--from", "paddle"), "kernel_size is missing"),
         (("Conv2DTranspose(8, 3.5)", "--from", "keras"), "kernel_size 3.5 is not a whole number"),
         (("Conv2DTranspose(8, 'x')", "--from", "keras"), "a setting is a word"),
+        (('ConvTranspose(kernel_shape=[3], output_padding="x")', "--from", "onnx"), "a setting is a word where"),
         (("nonsense", "--from", "onnx"), "this is not a ConvTranspose of ONNX"),
         (("nonsense", "--from", "caffe"), "kernel_size is missing"),
         (("(" * 5000, "--from", "keras"), "the text has 5000 characters"),

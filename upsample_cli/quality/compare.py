@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from upsample_cli.errors import UsageError
+from upsample_cli.errors import Setting, UsageError
 from upsample_cli.images.model import Rows
 from upsample_cli.kernels.choice import chosen_kernel
 from upsample_cli.kernels.kernel import KERNEL_NAMES, Kernel, misfit
@@ -200,13 +200,15 @@ def _inside(crop: Box, measured: Box) -> Box:
     """A box of the whole large image, counted from where the measured piece begins."""
     if max(crop.height, crop.width) > LARGEST_CROP:
         raise UsageError(
-            f"--crop {crop.width}x{crop.height} is too large to look at side by side",
+            (Setting("crop", f"{crop.width}x{crop.height}"), " is too large to look at side by side"),
             f"give {LARGEST_CROP}x{LARGEST_CROP} or less",
         )
     box = replace(crop, top=crop.top - measured.top, left=crop.left - measured.left)
     bottom, right = box.top + box.height, box.left + box.width
     if min(box.top, box.left) < 0 or bottom > measured.height or right > measured.width:
-        raise UsageError(f"the crop, {crop}, lies outside of what is measured, {measured}", "give another --crop")
+        raise UsageError(
+            f"the crop, {crop}, lies outside of what is measured, {measured}", ("give another ", Setting("crop"))
+        )
     return box
 
 

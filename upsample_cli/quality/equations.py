@@ -114,7 +114,7 @@ def solved(found: Equations, *, noise: float, symmetric: bool = True) -> Sums:
         (support * factor, support * factor), the weight of a transposed convolution of stride `factor` and padding
         `(support - 1) // 2 * factor`.
     """
-    sums = symmetrised(found) if symmetric else found
+    sums = symmetrized(found) if symmetric else found
     taps = len(sums.gram)
     system = np.ones((taps + 1, taps + 1))
     system[-1, -1] = 0
@@ -125,7 +125,7 @@ def solved(found: Equations, *, noise: float, symmetric: bool = True) -> Sums:
     return kernel_of_phases(phases, found.factor, found.support)
 
 
-def symmetrised(found: Equations) -> Equations:
+def symmetrized(found: Equations) -> Equations:
     """The sums as if every image had also been seen mirrored and turned, in all eight ways."""
     side, factor = found.support, found.factor
     gram, cross = np.zeros_like(found.gram), np.zeros_like(found.cross)

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from upsample_cli.atomic.files import new_file
-from upsample_cli.errors import ImageError, OutputExistsError, UsageError
+from upsample_cli.atomic.files import check_replaceable, new_file, writing_error
+from upsample_cli.errors import Setting, UsageError
 from upsample_cli.kernels.weights.files import METADATA_KEY
 from upsample_cli.quality.fit import Fit
 
 SUFFIX = ".safetensors"
 
 
-def check_target(path: Path, *, overwrite: bool, what: str = "kernels", suffix: str = SUFFIX) -> None:
+def check_output(path: Path, *, overwrite: bool, what: str = "kernels", suffix: str = SUFFIX) -> None:
     """Refuse, before any work is done, an output that writing would refuse in the end.
 
     Args:
@@ -26,14 +26,17 @@ def check_target(path: Path, *, overwrite: bool, what: str = "kernels", suffix: 
     Raises:
         UsageError: if it does not end in the suffix.
         OutputExistsError: if it exists and `overwrite` is not set.
-        ImageError: if its folder does not exist.
+        ImageError: if it cannot be written, because its folder does not exist for example.
     """
     if path.suffix.lower() != suffix:
-        raise UsageError(f"{path}: {what} are written as {suffix}", f"give --output NAME{suffix}")
-    if path.exists() and not overwrite:
-        raise OutputExistsError(path)
-    if not path.parent.is_dir():
-        raise ImageError(path, "cannot be written: its folder does not exist", "create it, or give another --output")
+        raise UsageError(f"{path}: {what} are written as {suffix}", ("give ", Setting("output", f"NAME{suffix}")))
+    try:
+        check_replaceable(path, path.stat(), overwrite=overwrite)
+    except FileNotFoundError as error:
+        if not path.parent.is_dir():
+            raise writing_error(path, error) from error
+    except OSError as error:
+        raise writing_error(path, error) from error
 
 
 def write_fit(fit: Fit, path: Path, *, overwrite: bool, made_by: str) -> None:

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from upsample_cli.errors import ImageError, UsageError
+from upsample_cli.errors import ImageError, Setting, UsageError, joined
 from upsample_cli.kernels.kernel import Kernel, kernel_named
 from upsample_cli.quality.degrade import Degradation, Luma
 from upsample_cli.quality.equations import Equations, equations, no_equations, solved
 from upsample_cli.quality.pieces import Part, halves, pieces, whole_part
-from upsample_cli.quality.quantise import best_numerators
+from upsample_cli.quality.quantize import best_numerators
 from upsample_cli.quality.score import Errors, errors
 
 SUPPORTS = (3, 5, 7)
@@ -51,9 +51,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if not 2 <= self.factor <= 16:
-            raise UsageError(f"a kernel for factor {self.factor} cannot be fitted", "give --factor 2 to 16")
+            cause = f"a kernel for factor {self.factor} cannot be fitted"
+            raise UsageError(cause, ("give ", Setting("factor", "2 to 16")))
         if self.support not in SUPPORTS:
-            raise UsageError(f"a support of {self.support} input pixels", "give --support 3, 5 or 7")
+            raise UsageError(f"a support of {self.support} input pixels", ("give ", Setting("support", "3, 5 or 7")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +125,10 @@ def fit_photos(
     """
     parts, folds, skipped = _read_all(paths, recipe, advanced)
     if not parts:
-        why = f": {skipped[0]}" if len(skipped) == 1 else ""
-        raise UsageError(f"there is no image to learn from{why}", "" if why else "give larger or other photographs")
+        if len(skipped) == 1:
+            cause = joined(f"there is no image to learn from: {skipped[0].path}: ", skipped[0].cause)
+            raise UsageError(cause, skipped[0].next_step)
+        raise UsageError("there is no image to learn from", "give larger or other photographs")
     images = len(parts)
     total = sum(folds, no_equations(recipe.factor, recipe.support))
     if images == 1:
@@ -189,7 +192,7 @@ def _read_all(
             found = equations_of(part, recipe, advanced)
             content = hashlib.sha256(found.gram.tobytes() + found.cross.tobytes()).digest()
             if content in seen:  # held out, it would be scored by a kernel fitted to it
-                raise ImageError(path, f"is the same image as {seen[content]}")
+                raise ImageError(path, f"is the same image as {seen[content]}", kind="usage")
         except ImageError as error:
             skipped.append(error)
             continue

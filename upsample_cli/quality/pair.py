@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from upsample_cli.atomic.opened import OpenedFile, opened
-from upsample_cli.errors import ImageError, UsageError
+from upsample_cli.errors import ImageError, Setting, Text, UsageError
 from upsample_cli.images.codecs.input_file import regular_file
 from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.model import ImageInfo, Layout, Rows
@@ -40,12 +40,12 @@ class Limits:
     """How large images may be.
 
     Args:
-        measured: pixels of the large image that are compared; of a larger one a piece of its own proportion.
-        accepted: pixels of an image that is opened at all.
+        measure: pixels of the large image to compare; of a larger one, a piece of its own proportion.
+        max_pixels: pixels of the largest image to open.
     """
 
-    measured: int
-    accepted: int = DEFAULT_MAX_PIXELS
+    measure: int
+    max_pixels: int = DEFAULT_MAX_PIXELS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +66,7 @@ class Pair:
     factor: int
     box: Box
     degradation: str
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[Text, ...] = ()
     sources: tuple[OpenedFile, ...] = ()
 
     @property
@@ -96,11 +96,16 @@ def reduced_pair(photo: Path, factor: int, degradation: Degradation, limits: Lim
         ImageError: if the photograph cannot be read, or nothing would be left of it.
     """
     if not FACTORS[0] <= factor <= FACTORS[1]:
-        raise UsageError(f"kernels cannot be compared at factor {factor}", "give --factor {} to {}".format(*FACTORS))
-    info = probe(photo, max_pixels=limits.accepted)
+        raise UsageError(
+            f"kernels cannot be compared at factor {factor}",
+            ("give ", Setting("factor", "{} to {}".format(*FACTORS))),
+        )
+    info = probe(photo, max_pixels=limits.max_pixels)
     if min(info.height, info.width) < factor:
-        raise ImageError(photo, f"{info.width}x{info.height} is too small to be reduced {factor} times")
-    box = _measured(info, factor, limits.measured, around)
+        raise ImageError(
+            photo, f"{info.width}x{info.height} is too small to be reduced {factor} times", kind="geometry"
+        )
+    box = _measured(info, factor, limits.measure, around)
     high, source = _read(photo, box, limits)
     remarks = _remarks(photo, info)
     kept = (info.height // factor * factor, info.width // factor * factor)
@@ -109,7 +114,7 @@ def reduced_pair(photo: Path, factor: int, degradation: Degradation, limits: Lim
             f"{photo}: {info.width}x{info.height} is compared as {kept[1]}x{kept[0]}, a multiple of the factor"
         )
     if (box.height, box.width) != kept:
-        remarks.append(f"{photo}: {box} of {info.width}x{info.height} is measured; --measure takes more")
+        remarks.append(_measured_only(photo, box, info))
     return Pair(degraded(high, factor, degradation), high, factor, box, str(degradation), tuple(remarks), (source,))
 
 
@@ -126,7 +131,7 @@ def referenced_pair(
         UsageError: if the large one is no whole number of times as large on both sides, or not `factor` times.
         ImageError: if one of them cannot be read.
     """
-    less, more = (probe(path, max_pixels=limits.accepted) for path in (small, reference))
+    less, more = (probe(path, max_pixels=limits.max_pixels) for path in (small, reference))
     times = more.height // less.height
     if (more.height, more.width) != (less.height * times, less.width * times) or not FACTORS[0] <= times <= FACTORS[1]:
         raise UsageError(
@@ -135,14 +140,16 @@ def referenced_pair(
             "give the image that the small one was made from",
         )
     if factor not in (None, times):
-        raise UsageError(f"{reference} is {times} times as large as {small}", f"leave --factor {factor} out")
-    box = _measured(more, times, limits.measured, around)
+        raise UsageError(
+            f"{reference} is {times} times as large as {small}", ("leave ", Setting("factor", factor), " out")
+        )
+    box = _measured(more, times, limits.measure, around)
     high, large_source = _read(reference, box, limits)
     reduced = Box(*(length // times for length in (box.top, box.left, box.height, box.width)))
     low, small_source = _read(small, reduced, limits)
     remarks = [*_remarks(reference, more), *_remarks(small, less)]
     if (box.height, box.width) != (more.height, more.width):
-        remarks.append(f"{reference}: {box} of {more.width}x{more.height} is measured; --measure takes more")
+        remarks.append(_measured_only(reference, box, more))
     if low.ndim != high.ndim:
         low, high = (each if each.ndim == 3 else np.stack([each] * 3, axis=2) for each in (low, high))
     return Pair(low, high, times, box, f"that of {small.name}", tuple(remarks), (small_source, large_source))
@@ -165,7 +172,7 @@ def _span(length: int, share: float, centre: float) -> tuple[int, int]:
 
 
 def _read(path: Path, box: Box, limits: Limits) -> tuple[Rows, OpenedFile]:
-    with regular_file(path) as file, open_image(file, max_pixels=limits.accepted) as source:
+    with regular_file(path) as file, open_image(file, max_pixels=limits.max_pixels) as source:
         layout = source.info.layout
         rows = source.read_rows(box.top, box.top + box.height)[:, box.left : box.left + box.width]
         target = Layout("grey" if layout.colour == "grey" else "rgb")
@@ -174,7 +181,11 @@ def _read(path: Path, box: Box, limits: Limits) -> tuple[Rows, OpenedFile]:
     return np.ascontiguousarray(pixels[..., 0] if target.colour == "grey" else pixels), read
 
 
-def _remarks(path: Path, info: ImageInfo) -> list[str]:
+def _measured_only(path: Path, box: Box, info: ImageInfo) -> Text:
+    return f"{path}: {box} of {info.width}x{info.height} is measured; ", Setting("measure"), " takes more"
+
+
+def _remarks(path: Path, info: ImageInfo) -> list[Text]:
     return [f"{path}: {remark}" for remark in (*info.losses, *_losses(info))]
 
 

@@ -85,12 +85,17 @@ def whole_part(path: Path, *, factor: int, support: int) -> Part:
     """
     info = probe(path)
     if info.width > _MOST_WIDTH:
-        raise ImageError(path, f"is {info.width} pixels wide, too wide to learn from", "cut it into pieces")
+        raise ImageError(
+            path, f"is {info.width} pixels wide, too wide to learn from", "cut it into pieces", kind="too-large"
+        )
     height, width = info.height // factor, info.width // factor
     if min(height, width) < support:
         least = support * factor
         raise ImageError(
-            path, f"{info.width}x{info.height} is too small to learn from", f"give images of {least}x{least} or more"
+            path,
+            f"{info.width}x{info.height} is too small to learn from",
+            f"give images of {least}x{least} or more",
+            kind="geometry",
         )
     return Part(path, height, width, 0, height)
 

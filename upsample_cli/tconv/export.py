@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from upsample_cli.atomic.files import new_file
-from upsample_cli.errors import UsageError
+from upsample_cli.errors import Setting, UsageError
 from upsample_cli.tconv.interpolation import Interpolation, as_json
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def check_exportable(layer: Interpolation, path: str | Path) -> None:
     if layer.kernels[0].name not in ("bilinear", "nearest"):
         raise UsageError(f"{path}: Caffe has no filler for {layer.kernels[0].name}", "write .onnx, .json or .py")
     if not layer.depthwise and layer.channels > 1:
-        raise UsageError(f"{path}: Caffe's filler would mix the channels of a dense layer", "add --depthwise")
+        cause = f"{path}: Caffe's filler would mix the channels of a dense layer"
+        raise UsageError(cause, ("add ", Setting("depthwise", True)))
 
 
 def weight(layer: Interpolation) -> NDArray[np.float32]:

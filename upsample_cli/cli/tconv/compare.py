@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from upsample_cli.cli.options import AsDocument, Overwrite
 from upsample_cli.cli.report.printable import one_line
-from upsample_cli.cli.tconv.printing import print_document, result_console
-from upsample_cli.errors import UsageError
-from upsample_cli.images.formats import DEFAULT_MAX_PIXELS
+from upsample_cli.cli.spelling import option
+from upsample_cli.cli.tconv import options
+from upsample_cli.cli.tconv.printing import print_document, print_written, progress_shown, result_console, warn
+from upsample_cli.errors import UsageError, spelled
 from upsample_cli.text import parse_quantity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from upsample_cli.quality.compare import Comparison
     from upsample_cli.quality.pair import Box, Limits, Pair
 
@@ -26,53 +23,48 @@ _FACTOR, _DEGRADATION = 2, "bicubic"
 _CROP = re.compile(r"([0-9]{1,9}),([0-9]{1,9}),([1-9][0-9]{0,8})x([1-9][0-9]{0,8})")
 
 
+Photo = Annotated[Path, typer.Argument(metavar="PHOTO", help="An image; the small one with --reference.")]
+Factor = Annotated[
+    int | None, options.factor_option(metavar="N", help="Whole factor, 2 to 64. Default 2; --reference tells its own.")
+]
+Degrade = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="How PHOTO is made small: bicubic (the default), area or lanczos; jpeg90 is bicubic, then JPEG of "
+        "quality 90.",
+    ),
+]
+Reference = Annotated[Path | None, typer.Option(metavar="FILE", help="The large image that PHOTO was made from.")]
+Kernels = Annotated[
+    str | None,
+    typer.Option(metavar="NAME,...", help="Kernels as upsample takes them, files too. Default: all that have a name."),
+]
+Crop = Annotated[
+    str | None,
+    typer.Option(metavar="X,Y,WxH", help="What is shown. Default: 96x96 pixels where the kernels differ most."),
+]
+Rounds = Annotated[int, options.number_option(min=0, max=99, help="Time each kernel so often; 0 for no times.")]
+Measure = Annotated[
+    str, typer.Option(metavar="COUNT", help="Of a larger image, so many pixels around the crop or the middle.")
+]
+Output = Annotated[Path | None, options.output_option(help="Draw crops and differences into it (.png). Default: none.")]
+
+
 def compare_command(
-    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="An image; the small one with --reference.")],
+    photo: Photo,
     *,
-    factor: Annotated[
-        int | None,
-        typer.Option(
-            "-f", "--factor", metavar="N", help="Whole factor, 2 to 64. Default 2; --reference tells its own."
-        ),
-    ] = None,
-    degrade: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="How PHOTO is made small: bicubic (the default), area or lanczos; jpeg90 is bicubic, then JPEG of "
-            "quality 90.",
-        ),
-    ] = None,
-    reference: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The large image that PHOTO was made from.")
-    ] = None,
-    kernels: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME,...", help="Kernels as upsample takes them, files too. Default: all that have a name."
-        ),
-    ] = None,
-    crop: Annotated[
-        str | None,
-        typer.Option(metavar="X,Y,WxH", help="What is shown. Default: 96x96 pixels where the kernels differ most."),
-    ] = None,
-    rounds: Annotated[
-        int, typer.Option(min=0, max=99, metavar="N", help="Time each kernel so often; 0 for no times.")
-    ] = 3,
-    measure: Annotated[
-        str, typer.Option(metavar="COUNT", help="Of a larger image, so many pixels around the crop or the middle.")
-    ] = "4M",
-    max_pixels: Annotated[
-        str, typer.Option(metavar="COUNT", help="Largest image accepted, such as 500M or 2G pixels.")
-    ] = f"{DEFAULT_MAX_PIXELS // 10**6}M",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o", "--output", metavar="FILE", help="Draw crops and differences into it (.png). Default: none."
-        ),
-    ] = None,
-    overwrite: Overwrite = False,
-    as_document: AsDocument = False,
+    factor: Factor = None,
+    degrade: Degrade = None,
+    reference: Reference = None,
+    kernels: Kernels = None,
+    crop: Crop = None,
+    rounds: Rounds = 3,
+    measure: Measure = "4M",
+    max_pixels: options.MaxPixels = options.DEFAULT_MAX_PIXELS,
+    output: Output = None,
+    overwrite: options.Overwrite = False,
+    as_document: options.AsDocument = False,
 ) -> None:
     """Make an image small, enlarge it again by every kernel, and see which comes nearest.
 
@@ -89,13 +81,13 @@ def compare_command(
     shown = None if crop is None else _box(crop)
     names = None if kernels is None else _names(kernels)
     limits = Limits(parse_quantity(measure, "--measure"), parse_quantity(max_pixels, "--max-pixels"))
-    inputs = [photo, *([reference] if reference else [])]
     if output is not None:
-        _check_output(output, inputs, overwrite=overwrite)
+        _check_output(output, [photo, *([reference] if reference else [])], overwrite=overwrite)
     pair = _pair(photo, reference, factor, degrade, limits, shown)
-    comparison = _with_progress(lambda advanced: compare(pair, names, crop=shown, rounds=rounds, advanced=advanced))
+    with progress_shown("comparing", total=1) as advanced:
+        comparison = compare(pair, names, crop=shown, rounds=rounds, advanced=advanced)
     for remark in pair.remarks:
-        print(f"warning: {one_line(remark)}", file=sys.stderr)
+        warn(remark)
     what = f"{photo}: factor {pair.factor}, {pair.box.width}x{pair.box.height}, degradation {pair.degradation}"
     if output is not None:
         from upsample_cli.quality.sheet import write_sheet
@@ -104,7 +96,8 @@ def compare_command(
     if as_document:
         print_document(_document(comparison, photo, reference, output))
     else:
-        _print(comparison, one_line(what), output)
+        _print(comparison, one_line(what))
+        print_written(output)
 
 
 def _box(text: str) -> Box:
@@ -126,10 +119,10 @@ def _names(text: str) -> list[str]:
 
 def _check_output(output: Path, inputs: list[Path], *, overwrite: bool) -> None:
     from upsample_cli.atomic.same_file import check_inputs_stay
-    from upsample_cli.quality.file import check_target
+    from upsample_cli.quality.file import check_output
 
     check_inputs_stay(output, inputs)
-    check_target(output, overwrite=overwrite, what="comparisons", suffix=".png")
+    check_output(output, overwrite=overwrite, what="comparisons", suffix=".png")
 
 
 def _pair(
@@ -145,17 +138,6 @@ def _pair(
     if degrade is not None:
         raise UsageError("--degrade makes an image small, and --reference says that PHOTO is small", "leave one out")
     return referenced_pair(photo, reference, factor, limits, shown)
-
-
-def _with_progress(work: Callable[[Callable[[float], None]], Comparison]) -> Comparison:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    # is_terminal is also true under FORCE_COLOR
-    with Progress(console=console, transient=True, disable=not console.file.isatty()) as progress:
-        task = progress.add_task("comparing", total=1)
-        return work(lambda share: progress.advance(task, share))
 
 
 def _document(comparison: Comparison, photo: Path, reference: Path | None, output: Path | None) -> dict[str, Any]:
@@ -178,7 +160,7 @@ def _document(comparison: Comparison, photo: Path, reference: Path | None, outpu
             for entry in comparison.entries
         },
         "best": best,
-        "warnings": list(pair.remarks),
+        "warnings": [spelled(remark, option) for remark in pair.remarks],
         "written": None if output is None else str(output),
     }
 
@@ -188,25 +170,22 @@ def _as_list(box: Box) -> list[int]:
     return [box.left, box.top, box.width, box.height]
 
 
-def _print(comparison: Comparison, what: str, output: Path | None) -> None:
+def _print(comparison: Comparison, what: str) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     console = result_console()
-    console.print(Text(what), soft_wrap=True)
+    console.print(what, soft_wrap=True)
     best = comparison.best
     times = ["ms per output megapixel"] if comparison.rounds else []
     table = Table("kernel", "PSNR of luma", "SSIM", *times, "best")
     for entry in comparison.entries:
         marks = [score for score, key in (("PSNR", "psnr_db"), ("SSIM", "ssim")) if entry.name in best.get(key, [])]
         table.add_row(
-            Text(one_line(entry.name)),
+            one_line(entry.name),
             f"{entry.errors.psnr_db:.2f} dB" if entry.errors.squared else "no error",
             "no window" if entry.ssim is None else f"{entry.ssim:.4f}",
             *([] if entry.ms_per_megapixel is None else [f"{entry.ms_per_megapixel:.1f}"]),
             ", ".join(marks),
         )
     console.print(table)
-    console.print(Text(f"crop: {comparison.box}"))
-    if output is not None:
-        console.print(Text(f"written: {one_line(str(output))}"), soft_wrap=True)
+    console.print(f"crop: {comparison.box}")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from upsample_cli.cli.options import AsDocument, Overwrite
-from upsample_cli.cli.report.printable import one_line
-from upsample_cli.cli.tconv.printing import print_document, result_console, whole_numbers
+from upsample_cli.cli.tconv import options
+from upsample_cli.cli.tconv.options import settings_given, whole_numbers
+from upsample_cli.cli.tconv.printing import print_document, print_written, result_console
 from upsample_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,30 +23,39 @@ _MOST_MATRIX_COLUMNS = 40
 _LEAST_IN_A_ROW = 4
 
 
+InputArray = Annotated[
+    str | None, typer.Option("--input", metavar="ARRAY", help='Numbers in brackets. Default "[[0, 1], [2, 3]]".')
+]
+KernelArray = Annotated[
+    str | None, typer.Option(metavar="ARRAY", help="Likewise; two more levels of brackets for channels, in and out.")
+]
+Stride = Annotated[str, options.number_option(help="One number, or one per axis, like the next three.")]
+Padding = Annotated[str, options.number_option(help="Samples cropped at each end.")]
+OutputPadding = Annotated[str, options.number_option(help="Samples computed beyond the end.")]
+Dilation = Annotated[str, options.number_option(help="Samples from one tap to the next.")]
+Channels = Annotated[
+    str | None,
+    typer.Option(
+        metavar="IN,OUT",
+        help="Make the example one of several channels: channel i is the input plus i, the kernel from i to o is "
+        "the kernel plus i * OUT + o.",
+    ),
+]
+Picture = Annotated[Path | None, options.picture_option(help="Draw the steps as a PNG.")]
+
+
 def explain_command(
     *,
-    input_: Annotated[
-        str | None, typer.Option("--input", metavar="ARRAY", help='Numbers in brackets. Default "[[0, 1], [2, 3]]".')
-    ] = None,
-    kernel: Annotated[
-        str | None,
-        typer.Option(metavar="ARRAY", help="Likewise; two more levels of brackets for channels, in and out."),
-    ] = None,
-    stride: Annotated[str, typer.Option(metavar="N", help="One number, or one per axis, like the next three.")] = "1",
-    padding: Annotated[str, typer.Option(metavar="N", help="Samples cropped at each end.")] = "0",
-    output_padding: Annotated[str, typer.Option(metavar="N", help="Samples computed beyond the end.")] = "0",
-    dilation: Annotated[str, typer.Option(metavar="N", help="Samples from one tap to the next.")] = "1",
-    channels: Annotated[
-        str | None,
-        typer.Option(
-            metavar="IN,OUT",
-            help="Make the example one of several channels: channel i is the input plus i, the kernel from i to o is "
-            "the kernel plus i * OUT + o.",
-        ),
-    ] = None,
-    image: Annotated[Path | None, typer.Option("--picture", metavar="FILE", help="Draw the steps as a PNG.")] = None,
-    overwrite: Overwrite = False,
-    as_document: AsDocument = False,
+    input_: InputArray = None,
+    kernel: KernelArray = None,
+    stride: Stride = "1",
+    padding: Padding = "0",
+    output_padding: OutputPadding = "0",
+    dilation: Dilation = "1",
+    channels: Channels = None,
+    image: Picture = None,
+    overwrite: options.Overwrite = False,
+    as_document: options.AsDocument = False,
 ) -> None:
     """A small transposed convolution step by step, computed in five ways that are compared as they run.
 
@@ -58,41 +67,36 @@ def explain_command(
       tconv explain --input "[1, 2, 3]" --kernel "[0.25, 0.75, 0.75, 0.25]" --stride 2 --padding 1
       tconv explain --channels 2,3 --stride 2 --json
     """
+    settings = settings_given(locals())
     from upsample_cli.tconv.explain.example import example
     from upsample_cli.tconv.explain.explain import as_json, explain
     from upsample_cli.tconv.explain.grids import parse_grid
 
-    square = kernel is None or kernel.strip().startswith("[[")
-    default = "[[0, 1], [2, 3]]" if square else "[0, 1, 2]"
-    explanation = explain(
-        example(
-            parse_grid(default if input_ is None else input_, "--input"),
-            parse_grid(_default_kernel(input_) if kernel is None else kernel, "--kernel"),
-            stride=whole_numbers("--stride", stride),
-            padding=whole_numbers("--padding", padding),
-            output_padding=whole_numbers("--output-padding", output_padding),
-            dilation=whole_numbers("--dilation", dilation),
-            channels=None if channels is None else _pair(channels),
-        )
+    given = example(
+        parse_grid(_default(kernel, "[0, 1, 2]") if input_ is None else input_, "--input"),
+        parse_grid(_default(input_, "[0, 1]") if kernel is None else kernel, "--kernel"),
+        channels=None if channels is None else _pair(channels),
+        **settings,
     )
+    explanation = explain(given)
     if image is not None:
         from upsample_cli.tconv.explain.image import write_image
 
         write_image(explanation, image, overwrite=overwrite)
     if as_document:
         print_document(as_json(explanation) | {"picture": None if image is None else str(image)})
-        return
-    _print_steps(explanation)
-    if image is not None:
-        print(f"drawn: {one_line(str(image))}")
+    else:
+        _print_steps(explanation)
+        print_written(image, verb="drawn")
 
 
-def _default_kernel(input_: str | None) -> str:
-    return "[[0, 1], [2, 3]]" if input_ is None or input_.strip().startswith("[[") else "[0, 1]"
+def _default(other: str | None, line: str) -> str:
+    """The input or the kernel if it is not given: as many axes as the other of the two."""
+    return "[[0, 1], [2, 3]]" if other is None or other.strip().startswith("[[") else line
 
 
 def _pair(text: str) -> tuple[int, int]:
-    numbers = whole_numbers("--channels", text)
+    numbers = whole_numbers("channels", text)
     if isinstance(numbers, int):
         return numbers, numbers
     if len(numbers) != 2:
@@ -101,47 +105,48 @@ def _pair(text: str) -> tuple[int, int]:
 
 
 def _print_steps(explanation: Explanation) -> None:
-    from rich.text import Text
-
     from upsample_cli.tconv.explain.explain import WAYS
-    from upsample_cli.tconv.explain.grids import number_text
 
+    steps = {"broadcast": _print_contributions, "insertion": _print_insertion, "matrix": _print_matrix}
     console, shown = result_console(), explanation.example
-    axes = shown.each_axis
-    console.print(Text(str(shown.layer), style="bold"))
+    console.print(str(shown.layer), style="bold")
     _print_row(console, [("input X", shown.input), ("kernel K", _as_planes(shown.kernel))])
     for number, (name, meaning) in enumerate(WAYS.items()):
-        console.print(Text(f"\n({'abcde'[number]}) {meaning}", style="bold"))
-        if name == "broadcast":
-            parts = []
-            for index, value, canvas in explanation.contributions:
-                place = ",".join(str(i) for i in (index if len(shown.input) > 1 else index[1:]))
-                parts.append((f"X[{place}] = {number_text(value)}", canvas))
-            _print_row(console, parts)
-            _print_row(console, [("their sum", explanation.canvas)])
-            padding = [axis.padding for axis in axes]
-            if any(padding) or explanation.canvas.shape != explanation.output.shape:
-                console.print(Text(f"padding {_plain(padding)} crops that much at each end"))
-        elif name == "insertion":
-            zeros, around = [axis.stride - 1 for axis in axes], [axis.reach - axis.padding for axis in axes]
-            more = [axis.output_padding for axis in axes]
-            console.print(
-                Text(f"stride - 1 = {_plain(zeros)} zeros between samples; "
-                     f"dilation*(kernel_size-1) - padding = {_plain(around)} around"
-                     + (f"; output_padding {_plain(more)} more at the end" if any(more) else ""))
-            )  # fmt: skip
-            _print_row(
-                console, [("with zeros", explanation.inserted), ("flipped kernel", _as_planes(explanation.flipped))]
-            )
-        elif name == "matrix":
-            _print_matrix(console, explanation)
+        console.print(f"\n({'abcde'[number]}) {meaning}", style="bold")
+        if name in steps:
+            steps[name](console, explanation)
         elif name == "autograd":
-            console.print(Text("y is blank, of the output's size: d <conv(y, K), X> / dy"))
+            console.print("y is blank, of the output's size: d <conv(y, K), X> / dy")
         _print_row(console, [("output", explanation.outputs[name])])
+    difference = explanation.largest_difference
+    agreement = f"to {difference:.1g}" if difference else "exactly"
+    console.print(f"\nall five agree {agreement}", style="bold green")
+
+
+def _print_contributions(console: Console, explanation: Explanation) -> None:
+    from upsample_cli.tconv.explain.grids import number_text
+
+    shown = explanation.example
+    parts = []
+    for index, value, canvas in explanation.contributions:
+        place = ",".join(str(i) for i in (index if len(shown.input) > 1 else index[1:]))
+        parts.append((f"X[{place}] = {number_text(value)}", canvas))
+    _print_row(console, parts)
+    _print_row(console, [("their sum", explanation.canvas)])
+    padding = [axis.padding for axis in shown.each_axis]
+    if any(padding) or explanation.canvas.shape != explanation.output.shape:
+        console.print(f"padding {_plain(padding)} crops that much at each end")
+
+
+def _print_insertion(console: Console, explanation: Explanation) -> None:
+    axes = explanation.example.each_axis
+    zeros, around = [axis.stride - 1 for axis in axes], [axis.reach - axis.padding for axis in axes]
+    end = [axis.output_padding for axis in axes]
     console.print(
-        Text("\nall five agree" + (f" to {explanation.largest_difference:.1g}" if explanation.largest_difference
-             else " exactly"), style="bold green")
-    )  # fmt: skip
+        f"stride - 1 = {_plain(zeros)} zeros between samples; dilation*(kernel_size-1) - padding = {_plain(around)} "
+        "around" + (f"; output_padding {_plain(end)} more at the end" if any(end) else "")
+    )
+    _print_row(console, [("with zeros", explanation.inserted), ("flipped kernel", _as_planes(explanation.flipped))])
 
 
 def _plain(numbers: list[int]) -> str:
@@ -154,13 +159,13 @@ def _as_planes(kernel: Grid) -> Grid:
 
 
 def _print_matrix(console: Console, explanation: Explanation) -> None:
-    from rich.text import Text
-
     rows, columns = explanation.matrix.shape
-    console.print(Text(f"the convolution takes {columns} samples to {rows}: C is {rows} x {columns}; "
-                       f"the transposed convolution is C^T, {columns} x {rows}, times X as a column"))  # fmt: skip
+    console.print(
+        f"the convolution takes {columns} samples to {rows}: C is {rows} x {columns}; "
+        f"the transposed convolution is C^T, {columns} x {rows}, times X as a column"
+    )
     if max(rows, columns) > _MOST_MATRIX_COLUMNS:
-        console.print(Text("(too large to print; --json has it)"))
+        console.print("(too large to print; --json has it)")
         return
     _print_row(console, [("C", explanation.matrix[None])])
     _print_row(console, [("C^T", explanation.matrix.T[None]), ("X", explanation.example.input.reshape(1, -1, 1))])

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from upsample_cli.cli.options import AsDocument
 from upsample_cli.cli.report.printable import one_line
 from upsample_cli.cli.spelling import sentence
+from upsample_cli.cli.tconv import options
 from upsample_cli.cli.tconv.printing import print_document, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.geometry.sizes import MAX_FACTOR
-from upsample_cli.images.formats import DEFAULT_MAX_PIXELS, FORMATS
+from upsample_cli.images.formats import FORMATS
 from upsample_cli.images.model import Layout
 from upsample_cli.images.streams import NAME, image_input, spooled
 from upsample_cli.text import parse_quantity
@@ -32,14 +32,16 @@ _TURNS = {
 }  # fmt: skip
 
 
+File = Annotated[str, typer.Argument(metavar="FILE", help="An image; - for standard input.")]
+Factor = Annotated[int, options.factor_option(metavar="N", help="Size the outputs by it.")]
+
+
 def info_command(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="An image; - for standard input.")],
+    file: File,
     *,
-    factor: Annotated[int, typer.Option("-f", "--factor", metavar="N", help="Size the outputs by it.")] = 2,
-    max_pixels: Annotated[
-        str, typer.Option(metavar="COUNT", help="Largest image accepted, such as 500M or 2G pixels.")
-    ] = f"{DEFAULT_MAX_PIXELS // 10**6}M",
-    as_document: AsDocument = False,
+    factor: Factor = 2,
+    max_pixels: options.MaxPixels = options.DEFAULT_MAX_PIXELS,
+    as_document: options.AsDocument = False,
 ) -> None:
     """What an image file holds, and what each output format would keep of it.
 
@@ -101,21 +103,19 @@ def document(about: About, factor: int) -> dict[str, Any]:
 def _print(about: About, factor: int) -> None:
     """Print a table of the contents of the file, and one of the losses by output format."""
     from rich.table import Table
-    from rich.text import Text
 
     console = result_console()
     facts = list(_facts(about))
     longest = max(len(name) for name, _ in facts)
-    console.print(Text(one_line(about.path), style="bold"))
+    console.print(one_line(about.path), style="bold")
     for name, value in facts:
-        console.print(
-            Text(f"{one_line(name):<{longest}}  ", style="bold"), Text(one_line(value)), sep="", soft_wrap=True
-        )
+        console.print(f"{one_line(name):<{longest}}  ", style="bold", end="")
+        console.print(one_line(value), soft_wrap=True)
     info = about.info
-    console.print(f"at x{factor}, {info.width * factor}x{info.height * factor}:", highlight=False)
+    console.print(f"at x{factor}, {info.width * factor}x{info.height * factor}:")
     offers = Table("written as", "what is lost")
     for name, offer in about.outputs.items():
-        offers.add_row(FORMATS[name].title, Text("\n").join(Text(one_line(line)) for line in _losses(offer)))
+        offers.add_row(FORMATS[name].title, "\n".join(one_line(line) for line in _losses(offer)))
     console.print(offers)
 
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from upsample_cli.cli.options import AsDocument
-from upsample_cli.cli.tconv.printing import print_document, result_console
+from upsample_cli.cli.tconv import options
+from upsample_cli.cli.tconv.printing import print_document, print_notes, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.invert import Inversion, as_json, code, invert, padding_multiple, same_settings_reverse
 from upsample_cli.tconv.layers.convolution import Convolution
@@ -16,17 +16,16 @@ from upsample_cli.tconv.layers.model import Layer
 from upsample_cli.tconv.layers.model_text import parse_layers
 from upsample_cli.tconv.shape import parse_size, size_text
 
+Layers = Annotated[
+    list[str],
+    typer.Argument(metavar="LAYERS", help='A layer or an encoder as PyTorch writes it: "Conv2d(3, 16, 3, 2, 1)".'),
+]
+InputSizes = Annotated[
+    str, typer.Option(metavar="SIZES", help="Sizes before the layers, with commas: 224,225 or 224x320,225x321.")
+]
 
-def invert_command(
-    layers: Annotated[
-        list[str],
-        typer.Argument(metavar="LAYERS", help='A layer or an encoder as PyTorch writes it: "Conv2d(3, 16, 3, 2, 1)".'),
-    ],
-    size: Annotated[
-        str, typer.Option(metavar="SIZES", help="Sizes before the layers, with commas: 224,225 or 224x320,225x321.")
-    ],
-    as_document: AsDocument = False,
-) -> None:
+
+def invert_command(layers: Layers, size: InputSizes, as_document: options.AsDocument = False) -> None:
     """The transposed layers that give back the size before a convolution, or before a whole encoder.
 
     \b
@@ -55,22 +54,17 @@ def _sizes(text: str, axes: int) -> list[tuple[int, ...]]:
 
 def _print_inversions(chain: Sequence[Layer], inversions: Sequence[Inversion], multiple: Sequence[int] | None) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     console = result_console()
     for inversion in inversions:
-        table = Table("inverts", "with", "gives back", title=None)
+        table = Table("inverts", "with", "gives back")
         for one in inversion.decoder:
             crop = f", then crop {size_text(one.crop)} at the end" if any(one.crop) else ""
-            table.add_row(Text(str(one.of)), Text(f"{one.layer}{crop}"), size_text(one.sizes))
-        console.print(
-            Text(f"{size_text(inversion.smallest)} -> {size_text(inversion.sizes)}", style="bold"),
-            table,
-            Text("\n".join(code(inversion))),
-            sep="\n",
-        )
-    for note in _notes(chain, inversions, multiple):
-        console.print(Text(f"note: {note}", style="yellow"))
+            table.add_row(str(one.of), f"{one.layer}{crop}", size_text(one.sizes))
+        console.print(f"{size_text(inversion.smallest)} -> {size_text(inversion.sizes)}", style="bold")
+        console.print(table)
+        console.print(*code(inversion), sep="\n")
+    print_notes(console, _notes(chain, inversions, multiple))
 
 
 def _notes(chain: Sequence[Layer], inversions: Sequence[Inversion], multiple: Sequence[int] | None) -> list[str]:

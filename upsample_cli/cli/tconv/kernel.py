@@ -7,46 +7,47 @@ from typing import Annotated
 
 import typer
 
-from upsample_cli.cli.options import AsDocument, Overwrite
-from upsample_cli.cli.report.printable import one_line
-from upsample_cli.cli.tconv.printing import print_document, result_console, whole_numbers
+from upsample_cli.cli.tconv import options
+from upsample_cli.cli.tconv.options import whole_numbers
+from upsample_cli.cli.tconv.printing import print_document, print_written, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.geometry.axes import axis_names
 from upsample_cli.kernels.profiles import PROFILES
 from upsample_cli.kernels.shipped import FITTED
 from upsample_cli.tconv.interpolation import Interpolation, as_json, equalities, interpolation
 
+Factor = Annotated[str, options.factor_option(metavar="S", help="Whole factor, 1 to 64; one number, or one per axis.")]
+Channels = Annotated[int, options.number_option(help="Channels in and out.")]
+Axes = Annotated[
+    int | None, options.number_option(help="1 (linear), 2 (bilinear) or 3 (trilinear). Default 2, or one per factor.")
+]
+KernelName = Annotated[str, typer.Option(metavar="NAME", help=f"On each axis: {', '.join(PROFILES)}.")]
+Depthwise = Annotated[
+    bool | None,
+    typer.Option(
+        "--depthwise/--dense",
+        help="One kernel per channel (groups = channels), or a whole weight with zeros off the diagonal. "
+        "Default: dense, and depthwise for .prototxt.",
+    ),
+]
+Outputs = Annotated[
+    list[Path] | None,
+    options.output_option(
+        help="Export to .safetensors, .pt, .npy, .json, .onnx, .prototxt (Caffe) or .py; repeat it for more files."
+    ),
+]
+
 
 def kernel_command(
     *,
-    factor: Annotated[
-        str, typer.Option("-f", "--factor", metavar="S", help="Whole factor, 1 to 64; one number, or one per axis.")
-    ],
-    channels: Annotated[int, typer.Option(metavar="N", help="Channels in and out.")] = 1,
-    axes: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="1 (linear), 2 (bilinear) or 3 (trilinear). Default 2, or one per factor."),
-    ] = None,
-    kernel: Annotated[str, typer.Option(metavar="NAME", help=f"On each axis: {', '.join(PROFILES)}.")] = "bilinear",
-    depthwise: Annotated[
-        bool | None,
-        typer.Option(
-            "--depthwise/--dense",
-            help="One kernel per channel (groups = channels), or a whole weight with zeros off the diagonal. "
-            "Default: dense, and depthwise for .prototxt.",
-        ),
-    ] = None,
-    output: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="FILE",
-            help="Export to .safetensors, .pt, .npy, .json, .onnx, .prototxt (Caffe) or .py; repeat it for more files.",
-        ),
-    ] = None,
-    overwrite: Overwrite = False,
-    as_document: AsDocument = False,
+    factor: Factor,
+    channels: Channels = 1,
+    axes: Axes = None,
+    kernel: KernelName = "bilinear",
+    depthwise: Depthwise = None,
+    output: Outputs = None,
+    overwrite: options.Overwrite = False,
+    as_document: options.AsDocument = False,
 ) -> None:
     """The bilinear kernel, or a cubic, a Lanczos ...: its taps, what it equals, and files that hold it.
 
@@ -65,14 +66,10 @@ def kernel_command(
             f"enlarge with it by upsample --kernel {FITTED}, or make a file of such weights: tconv fit",
         )
     paths = output or []
-    caffe = bool(paths) and all(path.suffix.lower() == ".prototxt" for path in paths)
-    layer = interpolation(
-        whole_numbers("--factor", factor),
-        axes=axes,
-        channels=channels,
-        depthwise=caffe if depthwise is None else depthwise,
-        kernel=kernel,
-    )
+    if depthwise is None:
+        depthwise = bool(paths) and all(path.suffix.lower() == ".prototxt" for path in paths)
+    factors = whole_numbers("factor", factor)
+    layer = interpolation(factors, axes=axes, channels=channels, depthwise=depthwise, kernel=kernel)
     if paths:
         from upsample_cli.tconv.export import check_exportable, export
 
@@ -83,17 +80,17 @@ def kernel_command(
     if as_document:
         print_document(as_json(layer) | {"written": [str(path) for path in paths]})
     else:
-        _print_layer(layer, paths)
+        _print_layer(layer)
+        print_written(*paths)
 
 
-def _print_layer(layer: Interpolation, paths: list[Path]) -> None:
+def _print_layer(layer: Interpolation) -> None:
     from rich.table import Column, Table
-    from rich.text import Text
 
     console = result_console()
-    console.print(Text(str(layer.layer), style="bold"))
-    console.print(Text(f"weight {list(layer.weight_shape)}: the outer product of the taps at weight[c, "
-                       f"{'0' if layer.depthwise else 'c'}], 0 elsewhere"))  # fmt: skip
+    console.print(str(layer.layer), style="bold")
+    place = "weight[c, 0]" if layer.depthwise else "weight[c, c]"
+    console.print(f"weight {list(layer.weight_shape)}: the outer product of the taps at {place}, 0 elsewhere")
     table = Table("axis", Column("taps", overflow="fold"), Column("as numbers", overflow="fold"), "phase sums")
     # Axes with equal kernels share one line.
     kernels = layer.kernels[:1] if len(set(layer.kernels)) == 1 else layer.kernels
@@ -107,6 +104,4 @@ def _print_layer(layer: Interpolation, paths: list[Path]) -> None:
     equal = all(total == 1 for sums in layer.phase_sums for total in sums)
     console.print("every phase sums to 1: flat stays flat, no checkerboard" if equal else "the phase sums differ")
     for sentence in equalities(layer):
-        console.print(Text(f"equals {sentence}" if "F.interpolate(" in sentence else sentence))
-    for path in paths:
-        console.print(Text(f"written: {one_line(str(path))}"), soft_wrap=True)
+        console.print(f"equals {sentence}" if "F.interpolate(" in sentence else sentence)

@@ -1,27 +1,30 @@
-"""What the `tconv` commands share: a console for results, and settings read from options."""
+"""How `tconv` commands print: results and notes on stdout, warnings and progress on stderr."""
 
 from __future__ import annotations
 
 import json
-import re
 import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from upsample_cli.errors import UsageError
+from upsample_cli.cli.report.printable import one_line
+from upsample_cli.cli.spelling import option
+from upsample_cli.errors import Text, spelled
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_LIKE_A_NUMBER = re.compile(r"[+-]?[0-9]{1,99}")
 _AMPLE_WIDTH = 10_000
 """Columns of output that is not a terminal: wide enough that no line is broken."""
 
 
 def result_console() -> Console:
-    """A console for stdout that breaks lines only on a terminal."""
+    """A console for stdout that prints text as it is, and breaks lines only on a terminal."""
     from rich.console import Console  # here: --json does not need it
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     if sys.stdout is None or not sys.stdout.isatty():
         console.width = _AMPLE_WIDTH
     return console
@@ -32,27 +35,32 @@ def print_document(document: dict[str, Any]) -> None:
     print(json.dumps(document))
 
 
-def whole_numbers(option: str, text: str) -> int | tuple[int, ...]:
-    """One number, or one per axis, as `3` or `3,2,2`.
-
-    Raises:
-        UsageError: naming the option, if the text is neither.
-    """
-    parts = [part.strip() for part in text.split(",")]
-    if not all(_LIKE_A_NUMBER.fullmatch(part) for part in parts):
-        raise UsageError(
-            f"{option} {text} is not a whole number", f"write {option} 3, or one number per axis: {option} 3,2"
-        )
-    numbers = tuple(int(part) for part in parts)
-    return numbers if len(numbers) > 1 else numbers[0]
+def print_notes(console: Console, notes: Iterable[str]) -> None:
+    """Print a line for each note."""
+    for note in notes:
+        console.print(f"note: {note}", style="yellow")
 
 
-def settings_given(**texts: str | None) -> dict[str, int | tuple[int, ...]]:
-    """Settings of a layer from the options of the same names, without those that were not given.
+def print_written(*paths: Path | None, verb: str = "written") -> None:
+    """Print a line for each file that was written."""
+    for path in paths:
+        if path is not None:
+            print(f"{verb}: {one_line(str(path))}")
 
-    Raises:
-        UsageError: see `whole_numbers`.
-    """
-    return {
-        name: whole_numbers(f"--{name.replace('_', '-')}", text) for name, text in texts.items() if text is not None
-    }
+
+def warn(text: Text) -> None:
+    """Print a warning."""
+    print(f"warning: {one_line(spelled(text, option))}", file=sys.stderr)
+
+
+@contextmanager
+def progress_shown(description: str, total: float) -> Iterator[Callable[[float], None]]:
+    """A progress bar on stderr if that is a terminal. Yields a function that advances it."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    # is_terminal is also true under FORCE_COLOR
+    with Progress(console=console, transient=True, disable=not console.file.isatty()) as progress:
+        task = progress.add_task(description, total=total)
+        yield lambda share: progress.advance(task, share)

@@ -3,91 +3,94 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from fractions import Fraction
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from upsample_cli.cli.options import AsDocument
-from upsample_cli.cli.tconv.printing import print_document, result_console, whole_numbers
-from upsample_cli.errors import UsageError
-from upsample_cli.geometry.axes import axis_names
+from upsample_cli.cli.spelling import option
+from upsample_cli.cli.tconv import options
+from upsample_cli.cli.tconv.options import refuse_output_padding, settings_given, whole_numbers
+from upsample_cli.cli.tconv.printing import print_document
+from upsample_cli.cli.tconv.shape_tables import print_steps
+from upsample_cli.errors import Setting, UsageError
+from upsample_cli.geometry.axes import PerAxis
 from upsample_cli.special_files import refuse_special
 from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution, bilinear_layer
 from upsample_cli.tconv.layers.model import Layer
 from upsample_cli.tconv.layers.model_text import LONGEST_MODEL, parse_layers, parse_model
 from upsample_cli.tconv.layers.symbolic import Size, Symbolic, parse_symbolic_size
-from upsample_cli.tconv.shape import Step, least_letter, parse_size, shape, size_text, split_size, with_output_size
-from upsample_cli.tconv.shape_report import as_json, factor_remark, remarks, total
+from upsample_cli.tconv.shape import least_letter, parse_size, shape, split_size, with_output_size
+from upsample_cli.tconv.shape_report import as_json, factor_remark, remarks
 
-_BORDERS, _LEAST_WIDTH = 7, 17
-"""Columns of the table's own lines and spaces, and the least width of a layer's text ("ConvTranspose2d(")."""
-_ROWS_AT_AN_END = 250
-"""Of a longer chain only the first and the last layers are printed: a row takes milliseconds."""
+InputSize = Annotated[
+    str,
+    typer.Argument(
+        metavar="SIZE",
+        help="50, 50x100, 10x50x100 (height before width); with layers, batch and channels may come first "
+        "(8x3x224x224); n for any size; or an image's path.",
+    ),
+]
+Layers = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="LAYERS", help='Layers as PyTorch writes them, chained: "Conv2d(3, 16, 3)".'),
+]
+KernelSize = Annotated[
+    str | None,
+    options.number_option(help="Taps of the kernel. This and the next four: one number, or one per axis (3,2,2)."),
+]
+Stride = Annotated[
+    str | None,
+    options.number_option(
+        help="Output samples from one input sample to the next; the other way round with --conv. Default 1."
+    ),
+]
+Padding = Annotated[
+    str | None,
+    options.number_option(
+        help="Samples cropped at each end; with --conv added, where 'same' and 'valid' are known too. Default 0."
+    ),
+]
+OutputPadding = Annotated[
+    str | None, options.number_option(help="Samples computed beyond the bottom and the right end. Default 0.")
+]
+Dilation = Annotated[
+    str | None, options.number_option(help="Samples from one tap of the kernel to the next. Default 1.")
+]
+Factor = Annotated[
+    str | None,
+    typer.Option(metavar="S", help="Instead of settings: those of the bilinear layer that enlarges S times."),
+]
+Conv = Annotated[bool, typer.Option("--conv", help="An ordinary convolution.")]
+File = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATH",
+        help="Instead of layers: a text with them, one a line, nn.Sequential(...), or what print(model) shows; "
+        "- for standard input.",
+    ),
+]
+OutputSize = Annotated[
+    str | None,
+    options.number_option(help="Of the last layer, as PyTorch's output_size=: sets the output_padding that gives it."),
+]
 
 
 def shape_command(
-    size: Annotated[
-        str,
-        typer.Argument(
-            metavar="SIZE",
-            help="50, 50x100, 10x50x100 (height before width); with layers, batch and channels may come first "
-            "(8x3x224x224); n for any size; or an image's path.",
-        ),
-    ],
-    layers: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="LAYERS", help='Layers as PyTorch writes them, chained: "Conv2d(3, 16, 3)".'),
-    ] = None,
+    size: InputSize,
+    layers: Layers = None,
     *,
-    kernel_size: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N", help="Taps of the kernel. This and the next four: one number, or one per axis (3,2,2)."
-        ),
-    ] = None,
-    stride: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N",
-            help="Output samples from one input sample to the next; the other way round with --conv. Default 1.",
-        ),
-    ] = None,
-    padding: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N",
-            help="Samples cropped at each end; with --conv added, where 'same' and 'valid' are known too. Default 0.",
-        ),
-    ] = None,
-    output_padding: Annotated[
-        str | None, typer.Option(metavar="N", help="Samples computed beyond the bottom and the right end. Default 0.")
-    ] = None,
-    dilation: Annotated[
-        str | None, typer.Option(metavar="N", help="Samples from one tap of the kernel to the next. Default 1.")
-    ] = None,
-    factor: Annotated[
-        str | None,
-        typer.Option(metavar="S", help="Instead of settings: those of the bilinear layer that enlarges S times."),
-    ] = None,
-    conv: Annotated[bool, typer.Option("--conv", help="An ordinary convolution.")] = False,
-    file: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATH",
-            help="Instead of layers: a text with them, one a line, nn.Sequential(...), or what print(model) shows; "
-            "- for standard input.",
-        ),
-    ] = None,
-    output_size: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N", help="Of the last layer, as PyTorch's output_size=: sets the output_padding that gives it."
-        ),
-    ] = None,
-    as_document: AsDocument = False,
+    kernel_size: KernelSize = None,
+    stride: Stride = None,
+    padding: Padding = None,
+    output_padding: OutputPadding = None,
+    dilation: Dilation = None,
+    factor: Factor = None,
+    conv: Conv = False,
+    file: File = None,
+    output_size: OutputSize = None,
+    as_document: options.AsDocument = False,
 ) -> None:
     """Sizes after transposed (or ordinary) convolutions, with the arithmetic spelled out.
 
@@ -102,30 +105,21 @@ def shape_command(
       tconv shape 112 --kernel-size 3 --stride 2 --padding 1 --output-size 224
       tconv shape 8x3x224x224 --file model.txt
     """
-    given = {
-        "kernel_size": kernel_size,
-        "stride": stride,
-        "padding": padding,
-        "output_padding": output_padding,
-        "dilation": dilation,
-    }
-    settings = {name: text for name, text in given.items() if text is not None}
+    settings = settings_given(locals(), words=True)
+    factors = None if factor is None else whole_numbers("factor", factor)
     whole_size = _sizes(size)
-    layers_given = _layers(len(whole_size), layers or [], file, factor, settings, conv=conv)
-    batch, channels, sizes = split_size(whole_size, layers_given)
+    chain = _layers(len(whole_size), layers or [], file, factors, settings, conv=conv)
+    batch, channels, sizes = split_size(whole_size, chain)
     if output_size is not None:
-        layers_given = with_output_size(sizes, layers_given, whole_numbers("--output-size", output_size))
-    steps = shape(sizes, layers_given, channels=channels, batch=batch)
-    notes = list(remarks(steps))
-    if factor is not None:
-        notes += factor_remark(_numbers("factor", factor))
-    if any(isinstance(size, Symbolic) for size in sizes):
-        least = least_letter(sizes, layers_given)
-        notes += [] if least is None else [f"for every size of {least} or more in place of a letter"]
+        chain = with_output_size(sizes, chain, whole_numbers("output_size", output_size))
+    steps = shape(sizes, chain, channels=channels, batch=batch)
+    notes = [*remarks(steps), *([] if factors is None else factor_remark(factors))]
+    if any(isinstance(size, Symbolic) for size in sizes) and (least := least_letter(sizes, chain)) is not None:
+        notes.append(f"for every size of {least} or more in place of a letter")
     if as_document:
         print_document(as_json(steps, notes))
     else:
-        _print_steps(steps, notes)
+        print_steps(steps, notes)
 
 
 def _sizes(text: str) -> tuple[Size, ...]:
@@ -151,10 +145,16 @@ def _is_file(path: str) -> bool:
 
 
 def _layers(
-    axes: int, texts: Sequence[str], file: str | None, factor: str | None, settings: dict[str, str], *, conv: bool
+    axes: int,
+    texts: Sequence[str],
+    file: str | None,
+    factor: PerAxis | None,
+    settings: Mapping[str, Any],
+    *,
+    conv: bool,
 ) -> Sequence[Layer]:
     """The layers that the command line describes, in one of four ways."""
-    flags = [f"--{name.replace('_', '-')}" for name in settings] + ["--conv"] * conv
+    flags = [option(Setting(name)) for name in settings] + ["--conv"] * conv
     ways = ["layers"] * bool(texts) + ["--file"] * (file is not None) + ["--factor"] * (factor is not None) + flags
     if len(ways) > max(1, len(flags)):
         raise UsageError(f"{' and '.join(ways)} cannot be combined", "describe the layers in one of these ways")
@@ -163,15 +163,13 @@ def _layers(
     if file is not None:
         return parse_model(_read(file))
     if factor is not None:
-        return [bilinear_layer(axes, _numbers("factor", factor))]
+        return [bilinear_layer(axes, factor)]
     if "kernel_size" not in settings:
         raise UsageError(
             "no layer is described", "add --kernel-size N, --factor S, --file PATH, or layers as PyTorch writes them"
         )
-    if conv and "output_padding" in settings:
-        raise UsageError("an ordinary convolution has no output_padding", "leave out --conv or --output-padding")
-    build = Convolution if conv else TransposedConvolution
-    return [build(axes, **{name: _numbers(name, text) for name, text in settings.items()})]
+    refuse_output_padding(settings, conv=conv)
+    return [(Convolution if conv else TransposedConvolution)(axes, **settings)]
 
 
 def _read(file: str) -> str:
@@ -184,80 +182,3 @@ def _read(file: str) -> str:
     except (OSError, UnicodeDecodeError, AttributeError) as error:
         cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(f"--file {file}: {cause}", "give a text with layers, or - for standard input") from error
-
-
-def _numbers(name: str, text: str) -> Any:
-    """One number, or one per axis; a word as padding is kept, and the layer checks it."""
-    return text if name == "padding" and text.isalpha() else whole_numbers(f"--{name.replace('_', '-')}", text)
-
-
-def _print_steps(steps: Sequence[Step], notes: Sequence[str]) -> None:
-    """A table of sizes with one row per layer, a table of the rest, remarks, and the result as the last line."""
-    from rich.table import Column, Table
-    from rich.text import Text
-
-    console = result_console()
-    # On a narrow terminal the layer's text is broken before the formulas are.
-    names = axis_names(len(steps[0].input))
-    shown = [step for _, step in _shown(steps)]
-    formulas = max(len(name) for name in names) + 1 + max(len(text) for step in shown for text in step.formulas)
-    rest = console.width - _BORDERS - formulas
-    table = Table()
-    table.add_column("layer", max_width=rest if rest >= _LEAST_WIDTH else None, overflow="fold")
-    table.add_column("size after the layer")
-    for step in shown:
-        lines = Table.grid("", Column(overflow="fold"), padding=(0, 1))
-        for line in zip(names, step.formulas, strict=True):
-            lines.add_row(*line)
-        table.add_row(Text(str(step.layer)), lines, end_section=True)
-    console.print(table)
-    _print_costs(steps, console)
-    if len(shown) < len(steps):
-        console.print(f"{len(steps) - len(shown)} layers in the middle are left out here; --json has them")
-    for note in notes:
-        console.print(Text(f"note: {note}", style="yellow"))
-    result = f"{size_text(steps[0].input)} -> {size_text(steps[-1].output)}"
-    channels = steps[-1].channels
-    console.print(Text(result + (f", {channels} channels" if channels is not None else ""), style="bold"))
-
-
-def _shown(steps: Sequence[Step]) -> list[tuple[int, Step]]:
-    """The steps that a table shows, with their positions."""
-    numbered = list(enumerate(steps, start=1))
-    return numbered if len(steps) <= 2 * _ROWS_AT_AN_END else numbered[:_ROWS_AT_AN_END] + numbered[-_ROWS_AT_AN_END:]
-
-
-def _print_costs(steps: Sequence[Step], console: Any) -> None:
-    """Print shift and receptive field of every layer, and its costs if channels are known."""
-    from rich.table import Table
-
-    costs = {"parameters": "parameters", "multiply_adds": "multiply-adds", "memory_bytes": "memory"}
-    known = [name for name in costs if any(getattr(step, name) for step in steps)]
-    table = Table(show_footer=len(steps) > 1)
-    table.add_column("layer", footer="in all")
-    table.add_column("shift", footer=_by_axis(steps[-1].total_shift))
-    table.add_column("sees", footer=_by_axis(steps[-1].receptive_field))
-    for name in known:
-        table.add_column(costs[name], footer=_amount(name, total(steps, name)), justify="right")
-    for number, step in _shown(steps):
-        table.add_row(
-            f"{number} {step.layer.name}",
-            _by_axis(step.shift),
-            _by_axis(step.receptive_field),
-            *(_amount(name, getattr(step, name)) for name in known),
-        )
-    console.print(table)
-
-
-def _by_axis(values: Sequence[Fraction | int | None]) -> str:
-    """Values per axis, or one value if all are equal."""
-    texts = ["varies" if value is None else str(value) for value in values]
-    return texts[0] if len(set(texts)) == 1 else ", ".join(texts)
-
-
-def _amount(name: str, number: int | None) -> str:
-    if number is None:
-        return "?"
-    if name == "memory_bytes":
-        return f"{number / 2**20:.2f} MiB" if number >= 2**20 else f"{number} B"
-    return f"{number:,}".replace(",", " ")

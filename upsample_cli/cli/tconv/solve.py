@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from upsample_cli.cli.tconv.printing import print_document, result_console, whole_numbers
+from upsample_cli.cli.tconv import options
+from upsample_cli.cli.tconv.options import refuse_output_padding, settings_given
+from upsample_cli.cli.tconv.printing import print_document, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.shape import parse_size
 from upsample_cli.tconv.solve import Solutions, as_json, smooth_alternative, solve, why_best
 
+SizeBefore = Annotated[str, typer.Option("--from", metavar="SIZE", help="112, 112x112 or 8x112x112.")]
+SizeAfter = Annotated[str, typer.Option("--to", metavar="SIZE", help="The size wanted, as many axes.")]
+AnySize = Annotated[
+    bool, typer.Option("--any-size", help="Only layers that enlarge (or reduce) every size by the same factor.")
+]
+Conv = Annotated[bool, typer.Option("--conv", help="Ordinary convolutions.")]
+Limit = Annotated[int, options.number_option(min=1, help="Rows of the table.")]
+AllAsDocument = Annotated[bool, typer.Option("--json", help="Print all solutions as one JSON document.")]
 
-def _narrowing(what: str) -> object:
+
+def _narrowing(what: str) -> Any:
     return typer.Option(metavar="N,N", help=f"Only these values of {what}.")
 
 
 def solve_command(
-    before: Annotated[str, typer.Option("--from", metavar="SIZE", help="112, 112x112 or 8x112x112.")],
-    after: Annotated[str, typer.Option("--to", metavar="SIZE", help="The size wanted, as many axes.")],
+    before: SizeBefore,
+    after: SizeAfter,
     kernel_size: Annotated[str | None, _narrowing("kernel_size")] = None,
     stride: Annotated[str | None, _narrowing("stride")] = None,
     padding: Annotated[str | None, _narrowing("padding")] = None,
     output_padding: Annotated[str | None, _narrowing("output_padding")] = None,
     dilation: Annotated[str | None, _narrowing("dilation; without this, 1")] = None,
-    any_size: Annotated[
-        bool, typer.Option("--any-size", help="Only layers that enlarge (or reduce) every size by the same factor.")
-    ] = False,
-    conv: Annotated[bool, typer.Option("--conv", help="Ordinary convolutions.")] = False,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, help="Rows of the table.")] = 10,
-    as_document: Annotated[bool, typer.Option("--json", help="Print all solutions as one JSON document.")] = False,
+    any_size: AnySize = False,
+    conv: Conv = False,
+    limit: Limit = 10,
+    as_document: AllAsDocument = False,
 ) -> None:
     """Settings that lead one size to another, best first, and why.
 
@@ -40,20 +49,9 @@ def solve_command(
       tconv solve --from 224 --to 112 --conv --any-size
       tconv solve --from 10x50x100 --to 19x100x200 --json
     """
-    given = {
-        "kernel_size": kernel_size,
-        "stride": stride,
-        "padding": padding,
-        "output_padding": output_padding,
-        "dilation": dilation,
-    }
-    if conv and output_padding is not None:
-        raise UsageError("an ordinary convolution has no output_padding", "leave out --conv or --output-padding")
-    allowed = {}
-    for name, text in given.items():
-        if text is not None:
-            values = whole_numbers(f"--{name.replace('_', '-')}", text)
-            allowed[name] = (values,) if isinstance(values, int) else values
+    settings = settings_given(locals())
+    refuse_output_padding(settings, conv=conv)
+    allowed = {name: (values,) if isinstance(values, int) else values for name, values in settings.items()}
     solutions = solve(_size("--from", before), _size("--to", after), conv=conv, any_size=any_size, **allowed)
     if as_document:
         print_document(as_json(solutions))
@@ -70,23 +68,20 @@ def _size(option: str, text: str) -> tuple[int, ...]:
 
 def _print_solutions(solutions: Solutions, limit: int) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     console = result_console()
     table = Table("layer", "every size", "shift", "even taps", "taps")
     for one in solutions.found[:limit]:
         shift = ", ".join(dict.fromkeys(str(value) for value in one.shift))
-        table.add_row(
-            Text(str(one.layer)), "yes" if one.exact else "no", shift, "yes" if one.even else "no", str(one.taps)
-        )
+        table.add_row(str(one.layer), "yes" if one.exact else "no", shift, "yes" if one.even else "no", str(one.taps))
     console.print(table)
     more = len(solutions.found) - limit
     if more > 0:
-        console.print(f"and {more} more; --limit {len(solutions.found)} shows them", markup=False)
+        console.print(f"and {more} more; --limit {len(solutions.found)} shows them")
     if not solutions.complete:
         console.print("the axes have too many solutions to combine them all: the best of each are combined")
-    console.print(Text(f"tried: {solutions.bounds}"))
+    console.print(f"tried: {solutions.bounds}")
     smooth = smooth_alternative(solutions)
     if smooth is not None:
-        console.print(Text(f"note: the first paints blocks that do not overlap; {smooth.layer} can interpolate too"))
-    console.print(Text(f"best: {solutions.found[0].layer}: {why_best(solutions.found[0])}", style="bold"))
+        console.print(f"note: the first paints blocks that do not overlap; {smooth.layer} can interpolate too")
+    console.print(f"best: {solutions.found[0].layer}: {why_best(solutions.found[0])}", style="bold")

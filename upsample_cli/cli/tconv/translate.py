@@ -6,27 +6,25 @@ from typing import Annotated, Any
 
 import typer
 
-from upsample_cli.cli.options import AsDocument
-from upsample_cli.cli.tconv.printing import print_document, result_console
+from upsample_cli.cli.tconv import options
+from upsample_cli.cli.tconv.printing import print_document, print_notes, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.layers.constructors import parse_layer
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
-from upsample_cli.tconv.translate.back import text_of, translate_back
-from upsample_cli.tconv.translate.forward import translate
+from upsample_cli.tconv.translate.translate import translate, translate_back
+
+LayerText = Annotated[
+    str,
+    typer.Argument(metavar="LAYER", help='"ConvTranspose2d(16, 8, 3, stride=2)", or with --from a layer of there.'),
+]
+To = Annotated[str | None, typer.Option(metavar="NAME", help="keras, tensorflow, onnx, caffe, paddle or mxnet.")]
+From = Annotated[
+    str | None, typer.Option("--from", metavar="NAME", help="The framework that LAYER is from: back to PyTorch.")
+]
 
 
 def translate_command(
-    layer: Annotated[
-        str,
-        typer.Argument(metavar="LAYER", help='"ConvTranspose2d(16, 8, 3, stride=2)", or with --from a layer of there.'),
-    ],
-    to: Annotated[
-        str | None, typer.Option(metavar="NAME", help="keras, tensorflow, onnx, caffe, paddle or mxnet.")
-    ] = None,
-    source: Annotated[
-        str | None, typer.Option("--from", metavar="NAME", help="The framework that LAYER is from: back to PyTorch.")
-    ] = None,
-    as_document: AsDocument = False,
+    layer: LayerText, to: To = None, source: From = None, as_document: options.AsDocument = False
 ) -> None:
     """A transposed convolution in another framework's words, with the crop that makes it exact.
 
@@ -37,37 +35,43 @@ def translate_command(
       tconv translate "Conv2DTranspose(8, 3, strides=2, padding='same')" --from keras
       tconv translate "ConvTranspose(kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1])" --from onnx --json
     """
-    if (to is None) == (source is None):
-        raise UsageError("one of --to and --from must be given", "add --to keras, or --from keras")
-    if source is not None:
-        restored = translate_back(layer, source)
-        crop, text, notes = [(0, end) for end in restored.crop], list(text_of(restored)), []
-        if any(restored.crop):
-            notes.append("PyTorch crops both ends alike: cut off the rest at the end, as written")
-        if restored.layer.in_channels is None:
-            notes.append("IN is in_channels, which that text does not tell")
-        document: dict[str, Any] = {"from": source, "to": "pytorch", "text": text, "notes": notes, "crop": crop}
+    if to is not None and source is None:
+        document = _translated(layer, to)
+    elif source is not None and to is None:
+        document = _translated_back(layer, source)
     else:
-        parsed = parse_layer(layer)
-        if not isinstance(parsed, TransposedConvolution):
-            raise UsageError(f"{parsed.name} is not a transposed convolution", "give a ConvTranspose1d, 2d or 3d")
-        parsed.output_sizes((2**20,) * parsed.axes)  # raises for settings that are illegal
-        done = translate(parsed, str(to))
-        document = {
-            "from": "pytorch",
-            "to": to,
-            "text": list(done.text),
-            "notes": list(done.notes),
-            "crop": list(done.crop),
-            "zeros_after": list(done.zeros_after),
-            "weight_order": list(done.order),
-        }
+        raise UsageError("one of --to and --from must be given", "add --to keras, or --from keras")
     if as_document:
         print_document(document)
         return
-    from rich.text import Text
-
     console = result_console()
-    console.print(Text("\n".join(document["text"]), style="bold"))
-    for note in document["notes"]:
-        console.print(Text(f"note: {note}", style="yellow"))
+    console.print("\n".join(document["text"]), style="bold")
+    print_notes(console, document["notes"])
+
+
+def _translated(text: str, framework: str) -> dict[str, Any]:
+    layer = parse_layer(text)
+    if not isinstance(layer, TransposedConvolution):
+        raise UsageError(f"{layer.name} is not a transposed convolution", "give a ConvTranspose1d, 2d or 3d")
+    layer.output_sizes((2**20,) * layer.axes)  # raises for settings that are illegal
+    done = translate(layer, framework)
+    return {
+        "from": "pytorch",
+        "to": framework,
+        "text": list(done.text),
+        "notes": list(done.notes),
+        "crop": list(done.crop),
+        "zeros_after": list(done.zeros_after),
+        "weight_order": list(done.order),
+    }
+
+
+def _translated_back(text: str, framework: str) -> dict[str, Any]:
+    restored = translate_back(text, framework)
+    notes = []
+    if any(restored.crop):
+        notes.append("PyTorch crops both ends alike: cut off the rest at the end, as written")
+    if restored.layer.in_channels is None:
+        notes.append("IN is in_channels, which that text does not tell")
+    crop = [(0, end) for end in restored.crop]
+    return {"from": framework, "to": "pytorch", "text": list(restored.text), "notes": notes, "crop": crop}

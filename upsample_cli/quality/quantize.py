@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from upsample_cli.quality.equations import Equations, Sums, kernel_of_phases, phases_of_kernel, symmetries, symmetrised
+from upsample_cli.quality.equations import Equations, Sums, kernel_of_phases, phases_of_kernel, symmetries, symmetrized
 
 Whole = NDArray[np.int64]
 
@@ -52,7 +52,7 @@ def best_numerators(
     Raises:
         ValueError: if all of them do.
     """
-    sums = symmetrised(found) if symmetric else found
+    sums = symmetrized(found) if symmetric else found
     weight = sums.gram / sums.count + noise * np.eye(len(sums.gram))
     tried = []
     for denominator in denominators:

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from quality.test_equations import NOISE, photo
 
-from upsample_cli.quality.equations import equations, phases_of_kernel, solved, symmetrised
-from upsample_cli.quality.quantise import LARGEST, best_numerators, numerators
+from upsample_cli.quality.equations import equations, phases_of_kernel, solved, symmetrized
+from upsample_cli.quality.quantize import LARGEST, best_numerators, numerators
 
 
 @given(
@@ -47,7 +47,7 @@ def found(request):
 
 def added_error(whole, denominator, kernel, found):
     """Of the fit, in squared levels a sample, from the sums themselves."""
-    sums = symmetrised(found)
+    sums = symmetrized(found)
     error = phases_of_kernel(whole / denominator - kernel, found.factor, found.support)
     return np.einsum("ar,ab,br->", error, sums.gram / sums.count + NOISE * np.eye(len(sums.gram)), error)
 

@@ -1,0 +1,79 @@
+"""Options that several `tconv` commands share, and values read from the text of options."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any
+
+import typer
+
+from upsample_cli.cli.spelling import option
+from upsample_cli.errors import Setting, UsageError
+from upsample_cli.images.formats import DEFAULT_MAX_PIXELS as _DEFAULT_MAX_PIXELS
+
+number_option = partial(typer.Option, metavar="N")
+factor_option = partial(typer.Option, "-f", "--factor")
+output_option = partial(typer.Option, "-o", "--output", metavar="FILE")
+picture_option = partial(typer.Option, "--picture", metavar="FILE")
+weights_option = partial(typer.Option, metavar="FILE[:KEY]")
+
+AsDocument = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")]
+MaxPixels = Annotated[str, typer.Option(metavar="COUNT", help="Largest image accepted, such as 500M or 2G pixels.")]
+DEFAULT_MAX_PIXELS = f"{_DEFAULT_MAX_PIXELS // 10**6}M"
+
+# Settings of a layer, for commands that accept them instead of a layer as text.
+KernelSize = Annotated[
+    str | None, number_option(help="Instead of LAYER: one number, or one per axis, like the next four.")
+]
+ByDefaultOne = Annotated[str | None, number_option(help="Default 1.")]
+ByDefaultZero = Annotated[str | None, number_option(help="Default 0.")]
+Groups = Annotated[int | None, number_option(help="Of the weights. Default 1, or LAYER's.")]
+
+_SETTINGS = ("kernel_size", "stride", "padding", "output_padding", "dilation")
+_LIKE_A_NUMBER = re.compile(r"[+-]?[0-9]{1,99}")
+
+
+def whole_numbers(name: str, text: str) -> int | tuple[int, ...]:
+    """One number, or one per axis, as `3` or `3,2,2`.
+
+    Args:
+        name: of the parameter that the option sets.
+
+    Raises:
+        UsageError: naming the option, if the text is neither.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(_LIKE_A_NUMBER.fullmatch(part) for part in parts):
+        flag = option(Setting(name))
+        raise UsageError(f"{flag} {text} is not a whole number", f"write {flag} 3, or one number per axis: {flag} 3,2")
+    numbers = tuple(int(part) for part in parts)
+    return numbers if len(numbers) > 1 else numbers[0]
+
+
+def settings_given(options: Mapping[str, Any], *, words: bool = False) -> dict[str, Any]:
+    """Settings of a layer from a command's options by parameter name, without those that were not given.
+
+    Args:
+        words: padding may be a word; the layer checks it.
+
+    Raises:
+        UsageError: see `whole_numbers`.
+    """
+    texts = {name: options[name] for name in _SETTINGS if options.get(name) is not None}
+    return {
+        name: text if words and name == "padding" and text.isalpha() else whole_numbers(name, text)
+        for name, text in texts.items()
+    }
+
+
+def refuse_output_padding(settings: Mapping[str, Any], *, conv: bool) -> None:
+    """Refuse settings that an ordinary convolution does not have.
+
+    Raises:
+        UsageError: naming the options.
+    """
+    if conv and "output_padding" in settings:
+        raise UsageError("an ordinary convolution has no output_padding", "leave out --conv or --output-padding")

@@ -1,0 +1,90 @@
+"""The tables that `tconv shape` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from upsample_cli.cli.tconv.printing import print_notes, result_console
+from upsample_cli.geometry.axes import axis_names
+from upsample_cli.tconv.shape import Step, size_text
+from upsample_cli.tconv.shape_report import total
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_BORDERS, _LEAST_WIDTH = 7, 17
+"""Columns of the table's own lines and spaces, and the least width of a layer's text ("ConvTranspose2d(")."""
+_ROWS_AT_AN_END = 250
+"""Of a longer chain only the first and the last layers are printed: a row takes milliseconds."""
+
+
+def print_steps(steps: Sequence[Step], notes: Sequence[str]) -> None:
+    """A table of sizes with one row per layer, a table of the rest, remarks, and the result as the last line."""
+    from rich.table import Column, Table
+
+    console = result_console()
+    # On a narrow terminal the layer's text is broken before the formulas are.
+    names = axis_names(len(steps[0].input))
+    shown = [step for _, step in _shown(steps)]
+    formulas = max(len(name) for name in names) + 1 + max(len(text) for step in shown for text in step.formulas)
+    rest = console.width - _BORDERS - formulas
+    table = Table()
+    table.add_column("layer", max_width=rest if rest >= _LEAST_WIDTH else None, overflow="fold")
+    table.add_column("size after the layer")
+    for step in shown:
+        lines = Table.grid("", Column(overflow="fold"), padding=(0, 1))
+        for line in zip(names, step.formulas, strict=True):
+            lines.add_row(*line)
+        table.add_row(str(step.layer), lines, end_section=True)
+    console.print(table)
+    _print_costs(steps, console)
+    if len(shown) < len(steps):
+        console.print(f"{len(steps) - len(shown)} layers in the middle are left out here; --json has them")
+    print_notes(console, notes)
+    result = f"{size_text(steps[0].input)} -> {size_text(steps[-1].output)}"
+    channels = steps[-1].channels
+    console.print(result + (f", {channels} channels" if channels is not None else ""), style="bold")
+
+
+def _shown(steps: Sequence[Step]) -> list[tuple[int, Step]]:
+    """The steps that a table shows, with their positions."""
+    numbered = list(enumerate(steps, start=1))
+    return numbered if len(steps) <= 2 * _ROWS_AT_AN_END else numbered[:_ROWS_AT_AN_END] + numbered[-_ROWS_AT_AN_END:]
+
+
+def _print_costs(steps: Sequence[Step], console: Console) -> None:
+    """Print shift and receptive field of every layer, and its costs if channels are known."""
+    from rich.table import Table
+
+    costs = {"parameters": "parameters", "multiply_adds": "multiply-adds", "memory_bytes": "memory"}
+    known = [name for name in costs if any(getattr(step, name) for step in steps)]
+    table = Table(show_footer=len(steps) > 1)
+    table.add_column("layer", footer="in all")
+    table.add_column("shift", footer=_by_axis(steps[-1].total_shift))
+    table.add_column("sees", footer=_by_axis(steps[-1].receptive_field))
+    for name in known:
+        table.add_column(costs[name], footer=_amount(name, total(steps, name)), justify="right")
+    for number, step in _shown(steps):
+        table.add_row(
+            f"{number} {step.layer.name}",
+            _by_axis(step.shift),
+            _by_axis(step.receptive_field),
+            *(_amount(name, getattr(step, name)) for name in known),
+        )
+    console.print(table)
+
+
+def _by_axis(values: Sequence[Fraction | int | None]) -> str:
+    """Values per axis, or one value if all are equal."""
+    texts = ["varies" if value is None else str(value) for value in values]
+    return texts[0] if len(set(texts)) == 1 else ", ".join(texts)
+
+
+def _amount(name: str, number: int | None) -> str:
+    if number is None:
+        return "?"
+    if name == "memory_bytes":
+        return f"{number / 2**20:.2f} MiB" if number >= 2**20 else f"{number} B"
+    return f"{number:,}".replace(",", " ")

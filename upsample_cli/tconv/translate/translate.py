@@ -1,0 +1,65 @@
+"""A transposed convolution in the words of another framework, and back: what `tconv translate` computes. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from upsample_cli.errors import UsageError
+from upsample_cli.tconv.layers.convolution import TransposedConvolution
+from upsample_cli.tconv.translate.caffe import from_caffe, to_caffe
+from upsample_cli.tconv.translate.keras import from_keras, to_keras, to_tensorflow
+from upsample_cli.tconv.translate.onnx import from_onnx, to_onnx
+from upsample_cli.tconv.translate.reading import Restored
+from upsample_cli.tconv.translate.torch_like import from_mxnet, from_paddle, to_mxnet, to_paddle
+from upsample_cli.tconv.translate.writing import Translation
+
+LONGEST_TEXT = 2000
+
+FRAMEWORKS: dict[str, tuple[Callable[[TransposedConvolution], Translation], Callable[[str], Restored]]] = {
+    "keras": (to_keras, from_keras),
+    "tensorflow": (to_tensorflow, from_keras),
+    "onnx": (to_onnx, from_onnx),
+    "caffe": (to_caffe, from_caffe),
+    "paddle": (to_paddle, from_paddle),
+    "mxnet": (to_mxnet, from_mxnet),
+}
+"""What writes a layer in each framework's words, and what reads it."""
+
+
+def translate(layer: TransposedConvolution, framework: str) -> Translation:
+    """A layer in another framework's words: exact, with zeros in the kernel or a crop if necessary.
+
+    Raises:
+        UsageError: if the framework is not one of `FRAMEWORKS`, or channels are not known.
+
+    >>> layer = TransposedConvolution(2, in_channels=16, out_channels=8, kernel_size=3, stride=2, padding=1)
+    >>> for line in translate(layer, "keras").text:
+    ...     print(line)
+    keras.layers.Conv2DTranspose(8, 3, strides=2, padding='valid')
+    keras.layers.Cropping2D(1)
+    """
+    write, _ = _framework(framework)
+    if layer.in_channels is None or layer.out_channels is None:
+        raise UsageError("a translation needs channels", "write for example ConvTranspose2d(16, 8, 3, stride=2)")
+    return write(layer)
+
+
+def translate_back(text: str, framework: str) -> Restored:
+    """The PyTorch layer of a text in a framework's words.
+
+    Raises:
+        UsageError: if the framework or the text is not understood, or PyTorch has no such layer.
+
+    >>> translate_back("Conv2DTranspose(8, 3, strides=2, padding='same')", "keras").text
+    ('up = nn.ConvTranspose2d(IN, 8, kernel_size=3, stride=2)', 'y = up(x)[:, :, :-1, :-1]')
+    """
+    _, read = _framework(framework)
+    if len(text) > LONGEST_TEXT:
+        raise UsageError(f"the text has {len(text)} characters", f"give {LONGEST_TEXT} or fewer")
+    return read(text)
+
+
+def _framework(name: str) -> tuple[Callable[[TransposedConvolution], Translation], Callable[[str], Restored]]:
+    if name not in FRAMEWORKS:
+        raise UsageError(f"the framework '{name}' is unknown", f"use one of {', '.join(FRAMEWORKS)}")
+    return FRAMEWORKS[name]

@@ -1,0 +1,127 @@
+"""What writing a layer in the words of any framework needs. No torch.
+
+Along each axis a layer is what it crops: of the full product, `(size-1)*stride + span` outputs counted from the first
+tap of the first input, it crops `before` at the beginning and `after` at the end. A negative `after` adds outputs,
+which no tap reaches. PyTorch's padding and output_padding are `before = padding, after = padding - output_padding`.
+Frameworks crop differently, and a layer of the right size with another crop is shifted by pixels: hence the crops here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from upsample_cli.geometry.axis import LayerAxis
+from upsample_cli.tconv.layers.convolution import TransposedConvolution
+
+Crop = tuple[tuple[int, int], ...]
+"""Samples to crop (before, after) on each axis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """A layer in another framework's words.
+
+    Args:
+        text: the lines to write.
+        axes: what the framework's layer is given; its taps include zeros_after.
+        zeros_after: taps of 0 to append to the kernel at the end of each axis.
+        order: of the weight's axes, as a transposition of PyTorch's (in, out/groups, kernel...).
+        crop: what to crop once the framework's layer has run.
+        spread: dilation is written out as zeros between the taps, because the framework lacks it.
+        dense: groups are written out as zeros between the blocks.
+    """
+
+    text: tuple[str, ...]
+    axes: tuple[LayerAxis, ...]
+    zeros_after: tuple[int, ...]
+    order: tuple[int, ...]
+    crop: Crop
+    spread: bool = False
+    dense: bool = False
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What else to know, one sentence each."""
+        notes = []
+        if self.dense:
+            notes.append("there are no groups: give dense weights, with zeros outside the blocks of the groups")
+        if self.spread:
+            notes.append("dilation beside a stride is refused: write it out as zeros between the taps")
+        if any(self.zeros_after):
+            zeros = written(self.zeros_after)
+            notes.append(f"append {zeros} taps of 0 to the kernel at the end, which output_padding reaches")
+        if self.order == tuple(range(len(self.order))):
+            notes.append("weights: (in, out/groups, kernel...), as in PyTorch")
+        else:
+            notes.append(f"weights: PyTorch's permuted by {self.order}, data channels last; no flip")
+        return tuple(notes)
+
+
+def in_torch_order(
+    text: Sequence[str], axes: tuple[LayerAxis, ...], zeros_after: tuple[int, ...], crop_after: Sequence[int] = ()
+) -> Translation:
+    """The translation into a framework whose weights have PyTorch's order.
+
+    Args:
+        crop_after: samples to crop at the end of each axis once the framework's layer has run. A line says so.
+    """
+    after = tuple(crop_after) or (0,) * len(axes)
+    crop_line = ["then cut off at the end: " + ", ".join(map(str, after))] if any(after) else []
+    order, crop = tuple(range(len(axes) + 2)), tuple((0, count) for count in after)
+    return Translation((*text, *crop_line), axes, zeros_after, order, crop)
+
+
+def lengthened(
+    axes: Sequence[LayerAxis], least_after: Callable[[LayerAxis], int]
+) -> tuple[tuple[LayerAxis, ...], tuple[int, ...]]:
+    """The axes with taps of 0 appended until each crops `least_after` or more at the end, and how many taps."""
+    counts = tuple(max(0, -(-(least_after(axis) - axis.after) // axis.dilation)) for axis in axes)
+    longer = (
+        replace(
+            axis,
+            kernel_size=axis.kernel_size + count,
+            output_padding=axis.output_padding - count * axis.dilation,
+        )
+        for axis, count in zip(axes, counts, strict=True)
+    )
+    return tuple(longer), counts
+
+
+def below_stride(layer: TransposedConvolution) -> tuple[tuple[LayerAxis, ...], tuple[int, ...]]:
+    """The axes without an output_padding of a stride or more, which only PyTorch and Paddle accept; appended zeros."""
+    return lengthened(layer.each_axis, lambda axis: axis.before if axis.output_padding >= axis.stride else axis.after)
+
+
+def settings(axes: Sequence[LayerAxis]) -> dict[str, list[int]]:
+    """Settings by PyTorch's names, one number per axis; an output_padding below 0 is a crop of its own."""
+    return {
+        "kernel_size": [axis.kernel_size for axis in axes],
+        "stride": [axis.stride for axis in axes],
+        "padding": [axis.before for axis in axes],
+        "output_padding": [max(0, axis.output_padding) for axis in axes],
+        "dilation": [axis.dilation for axis in axes],
+    }
+
+
+def written(values: Sequence[Any]) -> str:
+    """One number if all axes have the same, otherwise a tuple, as code.
+
+    >>> written([2, 2]), written([2, 3])
+    ('2', '(2, 3)')
+    """
+    return repr(values[0] if len(set(values)) == 1 else tuple(values))
+
+
+def options(**values: tuple[Sequence[Any] | Any, Any]) -> str:
+    """`, name=value` for each value that is not its default.
+
+    >>> options(stride=([2, 2], 1), padding=([0, 0], 0), groups=(4, 1))
+    ', stride=2, groups=4'
+    """
+    texts = {
+        name: (written(value) if isinstance(value, list) else repr(value), repr(default))
+        for name, (value, default) in values.items()
+    }
+    return "".join(f", {name}={text}" for name, (text, default) in texts.items() if text != default)
