@@ -78,7 +78,7 @@ def _written(
     )  # fmt: skip
     sink.write_rows(rows.copy())
     sink.finish()
-    return file.getvalue(), rows, (*form.warnings, *form.possible)
+    return file.getvalue(), rows, tuple(map(str, (*form.losses, *form.possible)))
 
 
 def _read_back(fmt: Format, data: bytes) -> np.ndarray[Any, Any]:

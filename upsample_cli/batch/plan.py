@@ -83,14 +83,16 @@ def plan_run(
 
 
 def check_named_once(options: Options) -> None:
-    """Refuse a template where `--output` is the name itself.
+    """Refuse a template where `output` is the name itself.
 
     Raises:
         UsageError: if there is one.
     """
+    output = Setting("output")
     if options.name != DEFAULT_NAME:
         raise UsageError(
-            "--output names the file, and so does --name", "leave one out, or end --output in / for a folder"
+            (output, " names the file, and so does ", Setting("name")),
+            ("leave one out, or end ", output, " in / for a folder"),
         )
 
 

@@ -186,7 +186,7 @@ def parsed_size(text: str, option: str) -> Size:
     Raises:
         UsageError: if it is not such a text; the message names `option`.
 
-    >>> parsed_size("3840x2160", "--size")
+    >>> parsed_size("3840x2160", "size")
     (2160, 3840)
     """
     match = re.fullmatch(r"\s*0*([1-9]\d{0,8})\s*[x×X*]\s*0*([1-9]\d{0,8})\s*", text)
