@@ -87,7 +87,7 @@ def test_images_are_taken_as_they_arrive_and_by_the_next_watch_only_what_changed
     ]
     assert err.splitlines()[1].startswith("error: in/c.png: is truncated")
     assert err.splitlines()[-1] == (
-        "warning: out/b_x2.png: was made before the input changed; --overwrite makes it anew"
+        "warning: out/b_x2.png: was made before the input changed; --overwrite replaces it"
     )
     assert Path("out/b_x2.png").read_bytes() == before
     Path("in/a.png").unlink()

@@ -1,4 +1,4 @@
-"""What one worker does with one image: the same in a thread, in a process and on another machine."""
+"""What a worker does with one image: the same in a thread, in a process and on another machine."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ OnRows = Callable[[int], None]
 
 
 def prepare(options: Options, index: int) -> tuple[Options, str]:
-    """Get ready for images, which is to import torch.
+    """Prepare a worker for images: import torch and choose the device.
 
     Args:
         options: of the run.
-        index: of this worker among those of the run, to share out several GPUs.
+        index: of this worker among those of the run, to distribute several GPUs.
 
     Returns:
-        The options that this worker is to go by, and the name of its device.
+        The options for this worker, and the name of its device.
 
     Raises:
         DeviceError: if the device is not there.
@@ -51,15 +51,14 @@ def carry_out(
     is_alone: bool = False,
     debug: bool = False,
 ) -> Result:
-    """Enlarge one image; whatever is wrong with it is a failed result, and none is lost.
+    """Enlarge one image. Any fault of the image becomes a failed result.
 
     Args:
         token: of the run, part of the output's temporary name.
         stop: set it to end with `Interrupted`; nothing is left behind.
         on_rows: progress.
-        is_alone: it is the only image asked for: an output in its way is a failure, and an option that cannot be
-            carried out is let through.
-        debug: let unexpected errors through too.
+        is_alone: it is the only image of the run: an existing output is a failure, and a `UsageError` is raised.
+        debug: raise unexpected errors too.
 
     Raises:
         Interrupted: if `stop` was set.
