@@ -21,8 +21,9 @@ _STRIPPED = {"metadata", "maker-note"}
 def under_policy(info: ImageInfo, metadata: Metadata, policy: MetadataPolicy) -> tuple[ImageInfo, Metadata]:
     """The header and metadata that the policy keeps; "keep" keeps all.
 
-    "strip" keeps the ICC profile, because it defines the colours. "orientation-only" keeps it too, and an Exif block that says that the image is upright if the input's Exif block has an orientation. Losses of metadata that
-    the policy removes anyway are not reported.
+    "strip" keeps the ICC profile, because it defines the colours. "orientation-only" keeps it too, and, if
+    the input's Exif block has an orientation, an Exif block that says that the image is upright. Losses of metadata
+    that the policy removes anyway are not reported.
 
     >>> from upsample_cli.images.model import Layout
     >>> info = ImageInfo("jpeg", 3, 5, Layout("rgb"))
