@@ -81,8 +81,14 @@ class Sliding:
     """The common part of layers whose kernel slides along the axes: convolutions and pooling."""
 
     __slots__ = ()
+    kind: str
     axes: int
     kernel_size: PerAxis
+
+    @property
+    def name(self) -> str:
+        """Its class in torch.nn."""
+        return f"{self.kind}{self.axes}d"
 
     @property
     def _formula(self) -> str:

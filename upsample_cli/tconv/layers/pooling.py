@@ -52,11 +52,6 @@ class Pooling(Sliding, Weightless):
             check_count(self, name, or_one=True)
 
     @property
-    def name(self) -> str:
-        """Its class in torch.nn."""
-        return f"{self.kind}{self.axes}d"
-
-    @property
     def _formula(self) -> str:
         return _CEIL_FORMULA if self.ceil_mode else CONV_FORMULA
 
