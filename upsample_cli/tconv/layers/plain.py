@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from upsample_cli.errors import GeometryError
 from upsample_cli.geometry.axes import axis_names
 from upsample_cli.geometry.axis import LayerAxis
-from upsample_cli.tconv.layers.model import Weightless
+from upsample_cli.tconv.layers.model import Numbered, Weightless
 from upsample_cli.tconv.layers.symbolic import Size, bracketed
 
 
@@ -70,7 +70,7 @@ class Shuffling(Weightless):
 
 
 @dataclass(frozen=True, slots=True)
-class Padding(Weightless):
+class Padding(Numbered, Weightless):
     """`torch.nn.ZeroPad2d` and its siblings: samples added at both ends, or cropped if negative.
 
     Args:
@@ -90,11 +90,6 @@ class Padding(Weightless):
             raise GeometryError(
                 f"padding has {len(self.padding)} numbers", f"give one number, or {2 * self.axes}: the last axis first"
             )
-
-    @property
-    def name(self) -> str:
-        """Its class in torch.nn."""
-        return f"{self.kind}{self.axes}d"
 
     def output_sizes(self, sizes: Sequence[Size]) -> tuple[Size, ...]:
         """Sizes after the layer."""
