@@ -21,6 +21,14 @@ TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3
 K3S2P1 = {"kernel_size": 3, "stride": 2, "padding": 1}
 
 
+def conv_output_sizes(sizes, **settings_):
+    return many.over_axes(one.conv_output_size, sizes, settings_)
+
+
+def transposed_output_sizes(sizes, **settings_):
+    return many.over_axes(one.transposed_output_size, sizes, settings_)
+
+
 def torch_sizes(layers, sizes, keywords, device, **forward):
     """What torch says: the sizes, or None where it refuses. The oracle."""
     with warnings.catch_warnings():
@@ -104,7 +112,7 @@ MODES = {"padding_mode": st.sampled_from(["zeros", "reflect", "replicate", "circ
 def test_transposed_sizes_are_torchs_on_the_meta_device():
     """What torch accepts has torch's sizes, what torch refuses is refused."""
     strategy = cases(st.integers(1, 200), LEGAL | {"output_padding": st.integers(0, 6)})
-    seen = compare_with_torch(many.transposed_output_sizes, TRANSPOSED, "meta", strategy, 1500)
+    seen = compare_with_torch(transposed_output_sizes, TRANSPOSED, "meta", strategy, 1500)
     assert min(seen["accepted"], seen["refused"]) > 200
 
 
@@ -112,36 +120,36 @@ def test_conv_sizes_are_torchs_on_the_meta_device():
     numbers = LEGAL | {"padding": st.integers(0, 2)}
     # Of small sizes many are refused. How many of each kind are tried depends on what hypothesis has seen of the code.
     both = cases(st.integers(1, 200), numbers) | cases(st.integers(1, 20), numbers)
-    seen = compare_with_torch(many.conv_output_sizes, CONV, "meta", both, 1500)
+    seen = compare_with_torch(conv_output_sizes, CONV, "meta", both, 1500)
     assert min(seen["accepted"], seen["refused"]) > 200
 
 
 def test_transposed_refusals_are_torchs_on_the_cpu():
     strange = cases(st.integers(0, 5), ANY | {"output_padding": st.integers(-1, 4)})
     usual = cases(st.integers(1, 5), USUAL | {"output_padding": st.integers(0, 2)})
-    seen = compare_with_torch(many.transposed_output_sizes, TRANSPOSED, "cpu", strange | usual, 700)
+    seen = compare_with_torch(transposed_output_sizes, TRANSPOSED, "cpu", strange | usual, 700)
     assert min(seen["accepted"], seen["refused"]) > 50
 
 
 def test_conv_refusals_and_padding_modes_are_torchs_on_the_cpu():
     strange, usual = cases(st.integers(0, 9), ANY, MODES), cases(st.integers(3, 9), USUAL, MODES)
-    seen = compare_with_torch(many.conv_output_sizes, CONV, "cpu", strange | usual, 900)
+    seen = compare_with_torch(conv_output_sizes, CONV, "cpu", strange | usual, 900)
     assert min(seen["accepted"], seen["refused"]) > 50
 
 
 def test_conv_with_padding_in_words_is_torchs_on_the_cpu():
     words = MODES | {"padding": st.sampled_from(["same", "valid"])}
     numbers = {name: LEGAL[name] for name in ("kernel_size", "dilation")} | {"stride": st.sampled_from([1, 1, 2])}
-    seen = compare_with_torch(many.conv_output_sizes, CONV, "cpu", cases(st.integers(1, 9), numbers, words), 500)
+    seen = compare_with_torch(conv_output_sizes, CONV, "cpu", cases(st.integers(1, 9), numbers, words), 500)
     assert min(seen["accepted"], seen["refused"]) > 100
 
 
 @pytest.mark.parametrize(
     ("function", "layers", "wrong"),
     [
-        (many.transposed_output_sizes, TRANSPOSED, lambda sizes: tuple(size + 1 for size in sizes)),
-        (many.transposed_output_sizes, TRANSPOSED, lambda _: None),
-        (many.conv_output_sizes, CONV, lambda sizes: tuple(max(1, size - 1) for size in sizes)),
+        (transposed_output_sizes, TRANSPOSED, lambda sizes: tuple(size + 1 for size in sizes)),
+        (transposed_output_sizes, TRANSPOSED, lambda _: None),
+        (conv_output_sizes, CONV, lambda sizes: tuple(max(1, size - 1) for size in sizes)),
     ],
 )
 def test_control_the_comparison_with_torch_notices_a_wrong_size(function, layers, wrong):
@@ -239,11 +247,11 @@ def test_the_same_settings_do_not_always_reverse_a_convolutions_shape():
     ],
 )
 def test_textbook_transposed_convolutions(sizes, setting, expected):
-    assert many.transposed_output_sizes(sizes, **setting) == expected
+    assert transposed_output_sizes(sizes, **setting) == expected
 
 
 def test_textbook_convolution_of_arange_9():
-    assert many.conv_output_sizes((3, 3), kernel_size=2) == (2, 2)
+    assert conv_output_sizes((3, 3), kernel_size=2) == (2, 2)
 
 
 def test_textbook_round_trip_on_16_17_and_18():
@@ -399,15 +407,15 @@ def test_kernel_2s_with_padding_half_s_is_one_pixel_too_long_for_odd_factors():
         ),
         (lambda: one.bilinear_settings(0), "factor 0 is too small; use 1 or more"),
         (
-            lambda: many.transposed_output_sizes((5, 0), kernel_size=3),
+            lambda: transposed_output_sizes((5, 0), kernel_size=3),
             "width: size 0 is too small; use 1 or more",
         ),
         (
-            lambda: many.transposed_output_sizes((5, 7), kernel_size=3, stride=(1, 2, 3)),
+            lambda: transposed_output_sizes((5, 7), kernel_size=3, stride=(1, 2, 3)),
             "stride has 3 numbers for 2 axes; give one number, or 2",
         ),
         (
-            lambda: many.conv_output_sizes((5,), kernel_size=()),
+            lambda: conv_output_sizes((5,), kernel_size=()),
             "kernel_size has 0 numbers for 1 axis; give one number",
         ),
     ],

@@ -12,13 +12,14 @@ import tifffile
 import torch
 from support.commands import call
 
-from upsample_cli.errors import UsageError
+from upsample_cli.errors import ImageError, UsageError
 from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.images.codecs.tiff import stack
 from upsample_cli.tconv.checkerboard_weights import gains
 from upsample_cli.tconv.run import request
 from upsample_cli.tconv.run.apply import apply
 from upsample_cli.tconv.run.filled import weighted
+from upsample_cli.tconv.run.signals import read_npy, read_wav
 
 GIB = 2**30
 
@@ -144,3 +145,22 @@ def test_the_weight_of_the_largest_factor_is_written_soon(capsys, monkeypatch):
     status, printed, _ = call(capsys, monkeypatch, "kernel", "--factor", "64", "--kernel", "lanczos3", "--json")
     assert (status, len(json.loads(printed)["kernel"])) == (0, 384**2)
     assert time.process_time() - begun < 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("a.wav", None, "not-found"),
+        ("a.npy", None, "not-found"),
+        ("a.wav", b"RIFF", "damaged"),
+        ("a.wav", b"RIFF\x04\0\0\0AVI ", "unsupported"),
+        ("a.npy", b"nothing", "damaged"),
+    ],
+)
+def test_what_is_wrong_with_a_signal_has_a_code(name, content, kind, tmp_path):
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ImageError) as refusal:
+        read_wav(path) if name.endswith("wav") else read_npy(path, None)
+    assert refusal.value.failure.kind == kind

@@ -1,4 +1,4 @@
-"""Settings of several axes, given once or per axis, and sizes over N axes. No torch."""
+"""Settings of several axes, given once or per axis. No torch."""
 
 from __future__ import annotations
 
@@ -7,47 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from upsample_cli.errors import GeometryError, joined
-from upsample_cli.geometry.sizes import NamedPadding, PaddingMode, conv_output_size, transposed_output_size
 
 PerAxis = int | Sequence[int]
 """A setting of a layer: one number for all axes, or one per axis."""
 _AXIS_NAMES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
-
-
-def conv_output_sizes(
-    sizes: Sequence[int],
-    *,
-    kernel_size: PerAxis,
-    stride: PerAxis = 1,
-    padding: PerAxis | NamedPadding = 0,
-    dilation: PerAxis = 1,
-    padding_mode: PaddingMode = "zeros",
-) -> tuple[int, ...]:
-    """Lengths of all axes after a convolution. Settings as in `conv_output_size`, one number or one per axis.
-
-    >>> conv_output_sizes((16, 17), kernel_size=5, stride=3, padding=(2, 0))
-    (6, 5)
-    """
-    settings = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation}
-    return over_axes(conv_output_size, sizes, settings | {"padding_mode": padding_mode})
-
-
-def transposed_output_sizes(
-    sizes: Sequence[int],
-    *,
-    kernel_size: PerAxis,
-    stride: PerAxis = 1,
-    padding: PerAxis = 0,
-    output_padding: PerAxis = 0,
-    dilation: PerAxis = 1,
-) -> tuple[int, ...]:
-    """Lengths of all axes after a transposed convolution. Settings as in `transposed_output_size`, one or one per axis.
-
-    >>> transposed_output_sizes((10, 50, 100), kernel_size=3, stride=2, padding=1, output_padding=(0, 1, 1))
-    (19, 100, 200)
-    """
-    settings = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation}
-    return over_axes(transposed_output_size, sizes, settings | {"output_padding": output_padding})
 
 
 def axis_names(axes: int) -> tuple[str, ...]:
@@ -91,7 +54,12 @@ def collapsed(numbers: Iterable[int]) -> PerAxis:
 
 
 def over_axes(size_of_axis: Callable[..., int], sizes: Sequence[int], settings: dict[str, Any]) -> tuple[int, ...]:
-    """Apply a one-axis function to each axis. With several axes, an error names its axis."""
+    """Apply a one-axis function, such as `conv_output_size`, to each axis. With several axes, an error names its axis.
+
+    >>> from upsample_cli.geometry.sizes import conv_output_size
+    >>> over_axes(conv_output_size, (16, 17), {"kernel_size": 5, "stride": 3, "padding": (2, 0)})
+    (6, 5)
+    """
     results = []
     for name, size, kept in zip(axis_names(len(sizes)), sizes, split_axes(len(sizes), settings), strict=True):
         with located(name if len(sizes) > 1 else ""):

@@ -1,4 +1,4 @@
-"""Sizes of convolutions and transposed convolutions along one axis; `axes` extends them to N. Integers only: no torch.
+"""Sizes of convolutions and transposed convolutions along one axis. Integers only: no torch.
 
 Settings that `torch.nn.Conv*` and `torch.nn.ConvTranspose*` refuse are refused here, with the reason and the legal
 values; settings that they accept give the same result. Where torch is inconsistent (an output of 0 samples, True as a

@@ -108,14 +108,11 @@ def axes_of(layer: TransposedConvolution) -> tuple[LayerAxis, ...]:
 
 def spread(gains: Sequence[Sequence[Fraction]]) -> Fraction:
     """The largest product of gains, one of each axis, minus the smallest."""
-    return prod((max(each) for each in gains), start=Fraction(1)) - prod(
-        (min(each) for each in gains), start=Fraction(1)
-    )
+    return prod(map(max, gains), start=Fraction(1)) - prod(map(min, gains), start=Fraction(1))
 
 
 def _cures(layer: TransposedConvolution, axes: Sequence[LayerAxis]) -> tuple[TransposedConvolution, ...]:
-    each = [_axis_cures(axis) for axis in axes]
-    along = [TransposedConvolution.along(cure) for cure in zip(*each, strict=False)]
+    along = map(TransposedConvolution.along, zip(*map(_axis_cures, axes), strict=False))
     return tuple(replace(layer, **{name: getattr(cure, name) for name in SETTINGS}) for cure in along)
 
 

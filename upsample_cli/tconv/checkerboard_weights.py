@@ -130,7 +130,7 @@ def cured(weight: Array, axes: Sequence[LayerAxis], cure: Cure) -> Array:
         return result
     over = tuple(range(2, weight.ndim))
     sums = [weight[(..., *taps)].sum(axis=over, keepdims=True) for taps in indices]
-    counts = [int(np.prod([len(each.reshape(-1)) for each in taps])) for taps in indices]
+    counts = [prod(indices_along.size for indices_along in taps) for taps in indices]
     # Moving a phase's sum by e costs e**2 / count: the nearest common sum is the mean weighted by 1 / count.
     shares = np.array([1 / count for count in counts])
     target = np.tensordot(shares / shares.sum(), np.stack(sums), axes=1)

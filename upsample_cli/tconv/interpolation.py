@@ -122,7 +122,7 @@ def interpolation(
         raise UsageError("there are too many channels", "no axis of a tensor is longer than 2^63 - 1")
     if channels < 1:
         raise GeometryError(f"channels {channels} is too small", "use 1 or more")
-    kernels = tuple(axis_kernel(kernel, each["factor"]) for each in split_axes(axes, {"factor": factor}))
+    kernels = tuple(axis_kernel(kernel, axis["factor"]) for axis in split_axes(axes, {"factor": factor}))
     result = Interpolation(kernels, channels, depthwise)
     if 4 * prod(result.weight_shape) > _LARGEST_WEIGHT_BYTES:
         gigabytes = 4 * prod(result.weight_shape) / 1e9

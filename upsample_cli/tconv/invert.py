@@ -170,7 +170,7 @@ def _written(layer: Layer) -> str:
 def _mirrored(step: Step) -> Mirrored:
     layer, before, after = step.layer, _numbers(step.input), _numbers(step.output)
     if isinstance(layer, Shuffling):
-        other = {"PixelShuffle": "PixelUnshuffle", "PixelUnshuffle": "PixelShuffle"}[layer.kind]
+        other = {"PixelShuffle": "PixelUnshuffle", "PixelUnshuffle": "PixelShuffle"}[layer.name]
         return Mirrored(layer, Shuffling(other, layer.factor), before, (0, 0))
     if isinstance(layer, TransposedConvolution):
         return Mirrored(layer, _convolution_back(layer, before, after), before, (0,) * layer.axes)

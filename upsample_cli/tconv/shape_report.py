@@ -77,11 +77,11 @@ def factor_remark(factors: PerAxis) -> tuple[str, ...]:
     >>> factor_remark([2, 3])
     ('the rule "kernel_size 2s, padding s//2" does not hold for odd s: for 3 it gives 3n+1 samples, half a pixel off',)
     """
-    each = [factors] if isinstance(factors, int) else factors
+    given = [factors] if isinstance(factors, int) else factors
     return tuple(
         f'the rule "kernel_size 2s, padding s//2" does not hold for odd s: for {odd} it gives {odd}n+1 samples, '
         "half a pixel off"
-        for odd in sorted({factor for factor in each if factor % 2 and factor > 1})
+        for odd in sorted({factor for factor in given if factor % 2 and factor > 1})
     )
 
 

@@ -132,8 +132,7 @@ def smooth_alternative(solutions: Solutions) -> Solution | None:
     best = solutions.found[0]
     if not isinstance(best.layer, TransposedConvolution) or _overlaps(best):
         return None
-    alike = (one for one in solutions.found if one.rank[:3] == best.rank[:3])
-    return next((one for one in alike if _overlaps(one)), None)
+    return next((one for one in solutions.found if one.rank[:3] == best.rank[:3] and _overlaps(one)), None)
 
 
 def as_json(solutions: Solutions) -> dict[str, Any]:

@@ -103,25 +103,29 @@ def example(
         output_padding=output_padding,
         dilation=dilation,
     )
-    output_sizes = layer.output_sizes(input_.shape[1:])
+    layer.output_sizes(input_.shape[1:])  # for its refusals
     layer = TransposedConvolution.along(
         layer.each_axis, in_channels=kernel.shape[0], out_channels=kernel.shape[1], bias=False
     )
-    outputs = kernel.shape[1] * int(np.prod(output_sizes))
+    shown = Example(input_, kernel, layer)
+    _refuse_large(shown)
+    return shown
+
+
+def _refuse_large(shown: Example) -> None:
+    outputs = shown.kernel.shape[1] * prod(shown.output_sizes)
     for count, most, what in (
-        (input_.size, MOST_INPUTS, "input"),
-        (kernel.size, MOST_TAPS, "kernel"),
+        (shown.input.size, MOST_INPUTS, "input"),
+        (shown.kernel.size, MOST_TAPS, "kernel"),
         (outputs, MOST_OUTPUTS, "output"),
     ):
         if count > most:
             raise UsageError(
                 f"{count} numbers in the {what} are no small example", f"use {most} or fewer, or tconv run"
             )
-    shown = Example(input_, kernel, layer)
     before_crop = prod(shown.canvas_sizes)
     if before_crop > _MOST_BEFORE_CROP:
         raise UsageError(f"padding crops {before_crop} samples", "use a smaller stride, dilation or padding")
-    return shown
 
 
 def _several_channels(input_: Grid, kernel: Grid, channels: tuple[int, int], axes: int) -> tuple[Grid, Grid]:

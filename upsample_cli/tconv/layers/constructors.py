@@ -17,6 +17,9 @@ from upsample_cli.geometry.sizes import MAX_SIZE
 from upsample_cli.tconv.layers.kinds import KINDS, Kind
 from upsample_cli.tconv.layers.model import Layer
 
+Reader = Callable[[str, ast.expr], Any]
+"""Reads the value of a parameter from its name and its expression. Raises GeometryError."""
+
 LONGEST_TEXT = 2000
 """Characters of a text to parse. A longer one is not a layer, and could exhaust the parser."""
 
@@ -116,10 +119,15 @@ def _whole(name: str, node: ast.expr) -> int:
     raise GeometryError(f"{name} is not a whole number", "write it in digits")
 
 
-def _per_axis(name: str, node: ast.expr) -> int | tuple[int, ...]:
-    if isinstance(node, ast.Tuple | ast.List):
-        return tuple(_whole(f"a number in {name}", entry) for entry in node.elts)
-    return _whole(name, node)
+def _one_or_more(reader: Reader) -> Reader:
+    """A reader of one value, or of several in brackets."""
+
+    def read(name: str, node: ast.expr) -> Any:
+        if isinstance(node, ast.Tuple | ast.List):
+            return tuple(reader(f"a number in {name}", entry) for entry in node.elts)
+        return reader(name, node)
+
+    return read
 
 
 def _word(name: str, node: ast.expr) -> str:
@@ -133,7 +141,8 @@ def _word(name: str, node: ast.expr) -> str:
 
 def _per_axis_or_word(name: str, node: ast.expr) -> int | tuple[int, ...] | str:
     is_word = isinstance(node, ast.Name) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
-    return _word(name, node) if is_word else _per_axis(name, node)
+    value: int | tuple[int, ...] | str = (_word if is_word else _one_or_more(_whole))(name, node)
+    return value
 
 
 def _truth(name: str, node: ast.expr) -> bool:
@@ -165,35 +174,23 @@ def _number(name: str, node: ast.expr) -> float:
     raise GeometryError(f"{name} is not a number", "write it in digits")
 
 
-def _numbers(name: str, node: ast.expr) -> float | tuple[float, ...]:
-    if isinstance(node, ast.Tuple | ast.List):
-        return tuple(_number(f"a number in {name}", entry) for entry in node.elts)
-    return _number(name, node)
-
-
-def _sizes_or_none(name: str, node: ast.expr) -> int | tuple[int | None, ...] | None:
-    if isinstance(node, ast.Tuple | ast.List):
-        return tuple(_or_none(_whole)(f"a number in {name}", entry) for entry in node.elts)
-    return _whole(name, node)
-
-
-def _or_none(reader: Callable[[str, ast.expr], Any]) -> Callable[[str, ast.expr], Any]:
+def _or_none(reader: Reader) -> Reader:
     """A reader that accepts None."""
     return lambda name, node: None if isinstance(node, ast.Constant) and node.value is None else reader(name, node)
 
 
-_READERS: dict[str, Callable[[str, ast.expr], Any]] = {
+_READERS: dict[str, Reader] = {
     **dict.fromkeys(("in_channels", "out_channels", "groups", "num_features", "num_channels", "num_groups"), _whole),
     **dict.fromkeys(("upscale_factor", "downscale_factor", "num_parameters"), _whole),
-    **dict.fromkeys(("kernel_size", "output_padding", "dilation"), _per_axis),
-    **dict.fromkeys(("stride", "size"), _or_none(_per_axis)),
+    **dict.fromkeys(("kernel_size", "output_padding", "dilation"), _one_or_more(_whole)),
+    **dict.fromkeys(("stride", "size"), _or_none(_one_or_more(_whole))),
     **dict.fromkeys(("bias", "ceil_mode", "affine"), _truth),
     **dict.fromkeys(("align_corners", "recompute_scale_factor"), _or_none(_truth)),
     **dict.fromkeys(("padding_mode", "mode"), _word),
     **dict.fromkeys(("device", "dtype"), _placement),
     "padding": _per_axis_or_word,
-    "output_size": _or_none(_sizes_or_none),
-    "scale_factor": _or_none(_numbers),
+    "output_size": _or_none(_one_or_more(_or_none(_whole))),
+    "scale_factor": _or_none(_one_or_more(_number)),
 }
 """How the value of a parameter is read. Parameters not named here change no size, channels or costs."""
 

@@ -31,7 +31,6 @@ class _Weighted(Sliding):
     """The common part of both kinds of convolutions."""
 
     __slots__ = ()
-    _KIND: ClassVar[str]
     _SETTINGS: ClassVar[tuple[str, ...]]
     in_channels: int | None
     out_channels: int | None
@@ -71,11 +70,6 @@ class _Weighted(Sliding):
 
     def _settings(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self._SETTINGS}
-
-    @property
-    def name(self) -> str:
-        """Its class in torch.nn."""
-        return f"{self._KIND}{self.axes}d"
 
     def output_channels(self, channels: int | None) -> int | None:
         """Channels after the layer. Those before it must be its in_channels, if known."""
@@ -119,7 +113,7 @@ class Convolution(_Weighted):
     ('floor((50 + 2*1 - 1*(3-1) - 1)/2) + 1 = 25',)
     """
 
-    _KIND = "Conv"
+    kind = "Conv"
     _SETTINGS = tuple(name for name in SETTINGS if name != "output_padding")
 
     axes: int
@@ -162,7 +156,7 @@ class TransposedConvolution(_Weighted):
     ('ConvTranspose1d(16, 33, kernel_size=3, stride=2, padding=1)', ('(50-1)*2 - 2*1 + 1*(3-1) + 0 + 1 = 99',))
     """
 
-    _KIND = "ConvTranspose"
+    kind = "ConvTranspose"
     _SETTINGS = SETTINGS
 
     axes: int

@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any, Protocol
 
 from upsample_cli.errors import GeometryError
-from upsample_cli.geometry.axes import PerAxis, over_axes, split_axes
+from upsample_cli.geometry.axes import over_axes, split_axes
 from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.layers.symbolic import AnySize, Size, bracketed
 
@@ -77,12 +77,23 @@ class Weightless:
         return 0
 
 
-class Sliding:
+class Numbered:
+    """The common part of layers whose class is a kind and a number of axes, like `Conv2d`."""
+
+    __slots__ = ()
+    kind: str
+    axes: int
+
+    @property
+    def name(self) -> str:
+        """Its class in torch.nn."""
+        return f"{self.kind}{self.axes}d"
+
+
+class Sliding(Numbered):
     """The common part of layers whose kernel slides along the axes: convolutions and pooling."""
 
     __slots__ = ()
-    axes: int
-    kernel_size: PerAxis
 
     @property
     def _formula(self) -> str:

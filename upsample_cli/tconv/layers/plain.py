@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from upsample_cli.errors import GeometryError
 from upsample_cli.geometry.axes import axis_names
 from upsample_cli.geometry.axis import LayerAxis
-from upsample_cli.tconv.layers.model import Weightless
+from upsample_cli.tconv.layers.model import Numbered, Weightless
 from upsample_cli.tconv.layers.symbolic import Size, bracketed
 
 
@@ -21,17 +21,12 @@ class Shuffling(Weightless):
     ((15, 21), 2)
     """
 
-    kind: str
+    name: str
     factor: int
 
     def __post_init__(self) -> None:
         if self.factor < 1:
             raise GeometryError(f"the factor {self.factor} is too small", "use 1 or more")
-
-    @property
-    def name(self) -> str:
-        """Its class in torch.nn."""
-        return self.kind
 
     @property
     def axes(self) -> int | None:
@@ -41,7 +36,7 @@ class Shuffling(Weightless):
     def output_sizes(self, sizes: Sequence[Size]) -> tuple[Size, ...]:
         """Sizes after the layer."""
         for name, size in zip(axis_names(2), sizes, strict=True):
-            if self.kind == "PixelUnshuffle" and isinstance(size, int) and size % self.factor:
+            if self.name == "PixelUnshuffle" and isinstance(size, int) and size % self.factor:
                 raise GeometryError(
                     f"{name}: {size} is not divisible by {self.factor}", f"pad it to {size + -size % self.factor}"
                 )
@@ -49,19 +44,19 @@ class Shuffling(Weightless):
 
     def formulas(self, sizes: Sequence[Size]) -> tuple[str, ...]:
         """The formula of each output size."""
-        sign = "*" if self.kind == "PixelShuffle" else "/"
+        sign = "*" if self.name == "PixelShuffle" else "/"
         pairs = zip(sizes, self.output_sizes(sizes), strict=True)
         return tuple(f"{bracketed(size)}{sign}{self.factor} = {output}" for size, output in pairs)
 
     def along_axes(self, sizes: Sequence[Size]) -> tuple[LayerAxis, ...]:  # noqa: ARG002
         """Both the same."""
-        return (LayerAxis(self.factor, self.factor, transposed=self.kind == "PixelShuffle"),) * 2
+        return (LayerAxis(self.factor, self.factor, transposed=self.name == "PixelShuffle"),) * 2
 
     def output_channels(self, channels: int | None) -> int | None:
         """Channels after the layer."""
         if channels is None:
             return None
-        if self.kind == "PixelUnshuffle":
+        if self.name == "PixelUnshuffle":
             return channels * self.factor**2
         if channels % self.factor**2:
             raise GeometryError(
@@ -75,7 +70,7 @@ class Shuffling(Weightless):
 
 
 @dataclass(frozen=True, slots=True)
-class Padding(Weightless):
+class Padding(Numbered, Weightless):
     """`torch.nn.ZeroPad2d` and its siblings: samples added at both ends, or cropped if negative.
 
     Args:
@@ -95,11 +90,6 @@ class Padding(Weightless):
             raise GeometryError(
                 f"padding has {len(self.padding)} numbers", f"give one number, or {2 * self.axes}: the last axis first"
             )
-
-    @property
-    def name(self) -> str:
-        """Its class in torch.nn."""
-        return f"{self.kind}{self.axes}d"
 
     def output_sizes(self, sizes: Sequence[Size]) -> tuple[Size, ...]:
         """Sizes after the layer."""
@@ -138,7 +128,7 @@ class SizeKeeping(Weightless):
     """A layer that changes no size: an activation, a normalization, a dropout.
 
     Args:
-        kind: its class in torch.nn.
+        name: its class in torch.nn.
         axes: how many it works on; None for any number.
         channels: of its input; None for any number.
         learned: numbers it learns.
@@ -147,15 +137,10 @@ class SizeKeeping(Weightless):
     'BatchNorm2d(64)'
     """
 
-    kind: str
+    name: str
     axes: int | None = None
     channels: int | None = None
     learned: int = 0
-
-    @property
-    def name(self) -> str:
-        """Its class in torch.nn."""
-        return self.kind
 
     def output_sizes(self, sizes: Sequence[Size]) -> tuple[Size, ...]:
         """The same sizes."""

@@ -10,7 +10,15 @@ from upsample_cli.errors import GeometryError
 from upsample_cli.geometry.axes import PerAxis
 from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.geometry.sizes import conv_output_size
-from upsample_cli.tconv.layers.model import CONV_FORMULA, Sliding, Weightless, check_axes, check_count, constructor_text
+from upsample_cli.tconv.layers.model import (
+    CONV_FORMULA,
+    Numbered,
+    Sliding,
+    Weightless,
+    check_axes,
+    check_count,
+    constructor_text,
+)
 from upsample_cli.tconv.layers.symbolic import Size
 
 _CEIL_FORMULA = (
@@ -50,11 +58,6 @@ class Pooling(Sliding, Weightless):
             raise GeometryError(f"padding '{self.padding}' is not a whole number", "write it in digits")
         for name in ("kernel_size", "stride", "padding", "dilation"):
             check_count(self, name, or_one=True)
-
-    @property
-    def name(self) -> str:
-        """Its class in torch.nn."""
-        return f"{self.kind}{self.axes}d"
 
     @property
     def _formula(self) -> str:
@@ -100,7 +103,7 @@ class Pooling(Sliding, Weightless):
 
 
 @dataclass(frozen=True, slots=True)
-class AdaptivePooling(Weightless):
+class AdaptivePooling(Numbered, Weightless):
     """`torch.nn.AdaptiveMaxPool1d` to `3d` and `AdaptiveAvgPool1d` to `3d`: any size becomes output_size.
 
     Args:
@@ -123,11 +126,6 @@ class AdaptivePooling(Weightless):
                 raise GeometryError(f"{self.name} has no output_size None", "give a number")
             if size is not None and size < 1:
                 raise GeometryError(f"output_size {size} is too small", "use 1 or more")
-
-    @property
-    def name(self) -> str:
-        """Its class in torch.nn."""
-        return f"{self.kind}{self.axes}d"
 
     def output_sizes(self, sizes: Sequence[Size]) -> tuple[Size, ...]:
         """Sizes after the layer."""

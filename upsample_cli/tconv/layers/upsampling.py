@@ -59,10 +59,10 @@ class Upsampling(Weightless):
     def output_sizes(self, sizes: Sequence[Size]) -> tuple[Size, ...]:
         """Sizes after the layer."""
         if self.size is not None:
-            return tuple(_at_least_one(size) for size in self._each("size", len(sizes)))
+            return tuple(_at_least_one(size) for size in self._per_axis("size", len(sizes)))
         results: list[Size] = []
         for name, size, factor in zip(
-            axis_names(len(sizes)), sizes, self._each("scale_factor", len(sizes)), strict=True
+            axis_names(len(sizes)), sizes, self._per_axis("scale_factor", len(sizes)), strict=True
         ):
             with located(name if len(sizes) > 1 else ""):
                 results.append(_scaled(size, factor))
@@ -73,12 +73,12 @@ class Upsampling(Weightless):
         outputs = self.output_sizes(sizes)
         if self.size is not None:
             return tuple(str(output) for output in outputs)
-        each = zip(sizes, self._each("scale_factor", len(sizes)), outputs, strict=True)
+        rows = zip(sizes, self._per_axis("scale_factor", len(sizes)), outputs, strict=True)
         return tuple(
             f"{bracketed(size)}*{factor} = {output}"
             if float(factor).is_integer()
             else f"floor({bracketed(size)}*{factor}) = {output}"
-            for size, factor, output in each
+            for size, factor, output in rows
         )
 
     def along_axes(self, sizes: Sequence[Size]) -> tuple[LayerAxis | None, ...]:
@@ -97,7 +97,7 @@ class Upsampling(Weightless):
             return LayerAxis(4 * factor - factor % 2, factor, (3 * factor) // 2, transposed=True)
         return LayerAxis(**bilinear_settings(factor), transposed=True)
 
-    def _each(self, name: str, axes: int) -> tuple[Any, ...]:
+    def _per_axis(self, name: str, axes: int) -> tuple[Any, ...]:
         value = getattr(self, name)
         if isinstance(value, int | float):
             return (value,) * axes

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,20 +65,18 @@ def read_wav(path: Path) -> Signal:
         ImageError: it cannot be read, or is not PCM.
     """
     try:
-        with path.open("rb") as opened_file, wave.open(opened_file, "rb") as file:
+        with _to_read(path) as opened_file, wave.open(opened_file, "rb") as file:
             source = opened(path, opened_file)
             channels, width, rate, count = file.getparams()[:4]
             if min(count, source.status.st_size // (channels * width)) * channels > MOST_SAMPLES:
-                raise ImageError(path, f"has more than {MOST_SAMPLES} samples", "cut it into pieces")
+                raise ImageError(path, f"has more than {MOST_SAMPLES} samples", "cut it into pieces", kind="too-large")
             content = file.readframes(count)
-    except FileNotFoundError as error:
-        raise ImageError(path, "there is no such file", "check the name") from error
-    except OSError as error:
-        raise ImageError(path, f"cannot be read: {error.strerror or error}") from error
     except (wave.Error, EOFError) as error:
-        raise ImageError(path, f"is no PCM sound: {error or 'it ends too soon'}", "convert it to 16-bit PCM") from error
+        kind = "damaged" if isinstance(error, EOFError) else "unsupported"
+        cause = f"is no PCM sound: {error or 'it ends too soon'}"
+        raise ImageError(path, cause, "convert it to 16-bit PCM", kind=kind) from error
     if width > 4:
-        raise ImageError(path, f"has samples of {8 * width} bits", "convert it to 16-bit PCM")
+        raise ImageError(path, f"has samples of {8 * width} bits", "convert it to 16-bit PCM", kind="unsupported")
     whole = len(content) // (channels * width) * channels * width
     if not whole:
         raise ImageError(path, "holds no samples")
@@ -117,24 +117,36 @@ def read_npy(path: Path, axes: int | None) -> Signal:
         ImageError: it cannot be read.
         UsageError: it has another number of axes.
     """
+    with _to_read(path) as file:
+        source = opened(path, file)
+        try:
+            array = read_array(file, MOST_SAMPLES)
+        except OSError:
+            raise
+        except Exception as error:  # numpy raises many kinds for a damaged header
+            raise ImageError(path, f"is no array: {' '.join(str(error).split())[:200]}") from error
+    return _signal(source, array, axes)
+
+
+@contextmanager
+def _to_read(path: Path) -> Iterator[BinaryIO]:
     try:
         with path.open("rb") as file:
-            source, array = opened(path, file), read_array(file, MOST_SAMPLES)
+            yield file
     except FileNotFoundError as error:
-        raise ImageError(path, "there is no such file", "check the name") from error
+        raise ImageError(path, "there is no such file", "check the name", kind="not-found") from error
     except OSError as error:
-        raise ImageError(path, f"cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # numpy raises many kinds for a damaged header
-        raise ImageError(path, f"is no array: {' '.join(str(error).split())[:200]}") from error
-    return _signal(source, array, axes)
+        raise ImageError(path, f"cannot be read: {error.strerror or error}", kind="unreadable") from error
 
 
 def _signal(source: OpenedFile, array: NDArray[Any], axes: int | None) -> Signal:
     path = source.path
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:
-        raise ImageError(path, "its numbers are of another kind", "give whole numbers or floating point")
+        next_step = "give whole numbers or floating point"
+        raise ImageError(path, "its numbers are of another kind", next_step, kind="unsupported")
     if array.dtype.kind in "iu" and array.dtype.itemsize > 4:
-        raise ImageError(path, "whole numbers of 64 bits are not exact in the layer", "convert to int32 or float64")
+        cause = "whole numbers of 64 bits are not exact in the layer"
+        raise ImageError(path, cause, "convert to int32 or float64", kind="unsupported")
     array = array.astype(array.dtype.newbyteorder("="))
     axes = min(array.ndim, 3) if axes is None else axes
     if array.ndim not in (axes, axes + 1) or not axes or 0 in array.shape:
