@@ -1,4 +1,4 @@
-"""What all tests share: repeatable examples, and one torch thread."""
+"""Shared by all tests: repeatable examples, and one torch thread."""
 
 import os
 import signal

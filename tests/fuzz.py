@@ -1,7 +1,7 @@
 """Throws damaged images at every reader until its time is up: `python tests/fuzz.py --seconds 600 --seed 1`.
 
-Nothing but an UpsampleError may come out of a reader, in seconds and in bounded memory. The work is done in a child
-process, so that a crash or an endless loop in a decoder is found too; what is found is kept beside the temporary files.
+A reader may only raise UpsampleError, in seconds and in bounded memory. A child process does the work, so that a crash
+or an endless loop in a decoder is found too. Findings are kept next to the temporary files.
 """
 
 from __future__ import annotations

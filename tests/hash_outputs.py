@@ -1,16 +1,16 @@
-"""Hashes of all that `upsample` and `tconv` write, to show that a refactoring changes no pixel, no file, no status.
+"""Hashes of everything that `upsample` and `tconv` write, to show that a refactoring does not change it.
 
     python tests/hash_outputs.py --write baseline.json
     python tests/hash_outputs.py --check baseline.json
     python tests/hash_outputs.py --check baseline.json --allow json,messages --diff
 
-Each case runs command lines in a folder of its own and records their exit statuses, a hash of each file they wrote, a
+Each case runs command lines in its own folder and records their exit statuses, a hash of each file they wrote, a
 hash of its decoded pixels, and the text of stdout and stderr. Times and the folder's name are masked. `--check` exits
-with 1 if anything differs; of the groups that `--allow` names, differences are only listed.
+with 1 if anything differs; differences in the groups that `--allow` names are only listed.
 
 The baseline is valid for one machine and one set of libraries: encoders change their bytes between versions. Do not
-commit it. The commands run in this process, so that torch is imported once; they are found through `pyproject.toml`,
-and nothing else of the package is imported. Not covered: `--watch`, `--cluster`, terminals, signals.
+commit it. The commands run in this process, so that torch is imported once; `pyproject.toml` names them, and nothing
+else of the package is imported. Not covered: `--watch`, `--cluster`, terminals, signals.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The current folder is a folder of images, somebody else's: nothing in it runs, in no process of a command."""
+"""The current folder is a folder of another user's images: no process of a command runs code in it."""
 
 import ctypes
 import json

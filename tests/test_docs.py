@@ -1,4 +1,4 @@
-"""The documentation says what the program does: the command reference, and every example of the README."""
+"""The documentation matches the program: the command reference, and every example of the README."""
 
 from __future__ import annotations
 

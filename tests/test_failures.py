@@ -115,11 +115,6 @@ def test_python_and_the_command_line_write_settings_in_their_own_way():
     ]  # fmt: skip
 
 
-def test_an_error_of_an_image_names_it_in_its_cause_for_errors_made_of_it():
-    assert spelled(ImageError("a.png", ("is ", Setting("size")), "x").cause) == "a.png: is size"
-    assert UsageError("b", "c").cause == "b"
-
-
 def test_texts_are_joined_and_listed():
     both = joined("a", ("b", Setting("c")), "d")
     assert both == ("a", "b", Setting("c"), "d")

@@ -1,4 +1,4 @@
-"""docs/formats.md is what its generator finds today, and the generator notices a file that is not as announced."""
+"""docs/formats.md is the output of its generator, and the generator refuses a file that is not as announced."""
 
 import runpy
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""`hash_outputs.py` finds what changed, and tells pixels from metadata, messages from files."""
+"""`hash_outputs.py` finds what changed, and separates pixels from metadata, and messages from files."""
 
 import io
 import json

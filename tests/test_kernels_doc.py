@@ -1,4 +1,4 @@
-"""The table of docs/kernels.md: it shows the stored figures, they agree with the model card, and are what they say."""
+"""The table of docs/kernels.md shows the stored figures, which agree with the model card."""
 
 import json
 import re

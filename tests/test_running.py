@@ -1,4 +1,4 @@
-"""What stands in for parts of the package in tests takes the same options, so that none is swallowed."""
+"""The substitutes for parts of the package take the same options, so that no option is ignored."""
 
 import inspect
 

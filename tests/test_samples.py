@@ -1,4 +1,4 @@
-"""The sample images are what their script draws, and are what they are there for."""
+"""The sample images are what their script draws, and have the properties that they are for."""
 
 import io
 import re

@@ -1,4 +1,4 @@
-"""With `CI=true` only the skips that are listed are allowed."""
+"""With `CI=true` only the listed skips are allowed."""
 
 import subprocess
 import sys

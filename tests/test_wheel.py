@@ -1,4 +1,4 @@
-"""The wheel, installed in an environment of its own, holds all that the commands need, compiled modules included."""
+"""The wheel, installed in a new environment, contains all that the commands need, compiled modules included."""
 
 import importlib.machinery
 import os

@@ -178,9 +178,8 @@ class UpsampleError(Exception):
 
     @property
     def cause(self) -> Text:
-        """What is wrong, naming the thing it is wrong with."""
-        path, cause = self.failure.path, self.failure.cause
-        return joined(f"{path}: ", cause) if path else cause
+        """What is wrong, without the name of the file."""
+        return self.failure.cause
 
     @property
     def next_step(self) -> Text:

@@ -1,4 +1,4 @@
-"""New files: whole or not at all, never over another without being asked, and one clear line where it cannot be."""
+"""New files: whole or absent, never over another file without permission, and one clear line where they fail."""
 
 import errno
 import os

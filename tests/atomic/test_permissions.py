@@ -1,4 +1,4 @@
-"""Outputs are not more readable than inputs, and what is replaced keeps its owner and permissions."""
+"""Outputs are not more readable than inputs, and a replaced file keeps its owner and permissions."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""Links that nobody named are not written through, at an output's name or on the way, planted before a run or in it."""
+"""Links that the user did not name are not followed for writing, at an output's name or above it, at any moment."""
 
 import os
 import shutil

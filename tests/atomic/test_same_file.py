@@ -1,4 +1,4 @@
-"""An output is never its own input, nor another one of the run, whatever path leads there."""
+"""An output is never its own input or another input of the run, whatever path leads to it."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""One image carried out: whatever is wrong with it becomes one failed result. No torch, no pixels."""
+"""One image carried out: any fault becomes one failed result. No torch, no pixels."""
 
 import errno
 import pickle

@@ -1,4 +1,4 @@
-"""A Dask cluster for real: a scheduler and two workers as processes on loopback, killed and poisoned."""
+"""A real Dask cluster: a scheduler and two workers as processes on loopback, killed and poisoned."""
 
 import contextlib
 import ipaddress

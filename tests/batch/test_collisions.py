@@ -1,4 +1,4 @@
-"""Outputs that would be one file, on disks of every kind: how it takes names is injected, or looked at here."""
+"""Outputs that would be one file, on disks of every kind: the case probe is injected, or runs on this disk."""
 
 import os
 import sys

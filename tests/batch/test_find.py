@@ -1,4 +1,4 @@
-"""Which files a command line means."""
+"""The files that a command line names."""
 
 import os
 import string

@@ -1,4 +1,4 @@
-"""The whole run planned before the first pixel: names, refusals, and what is passed over. No torch."""
+"""The whole run planned before the first pixel: names, refusals, and skipped inputs. No torch."""
 
 import itertools
 import os

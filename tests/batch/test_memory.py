@@ -1,4 +1,4 @@
-"""Memory in flight: the estimate against what a process really took, the bound, and what is there to be taken."""
+"""Memory in flight: the estimate against the memory of real processes, the limit, and the available memory."""
 
 import json
 import subprocess

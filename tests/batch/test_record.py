@@ -1,4 +1,4 @@
-"""The record by itself: sound whenever its process is killed, amid a commit too, and locked as long as it lives."""
+"""The record alone: sound whenever its process is killed, also during a commit, and locked while the process lives."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A record is an attacker's file: whatever it holds, and whatever lies next to it, nothing of the user's is lost."""
+"""A record is an attacker's file: whatever it contains, and whatever is next to it, no file of the user is lost."""
 
 import contextlib
 import itertools

@@ -1,4 +1,4 @@
-"""A batch started again does what is missing, and nothing else: whatever was changed, and whenever it was killed."""
+"""A batch started again does exactly what is missing, whatever was changed and whenever it was killed."""
 
 import json
 import os

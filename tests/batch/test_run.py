@@ -1,4 +1,4 @@
-"""A run's order of events, whatever carries it out: one result each, a journal, few in flight. No torch, no pixels."""
+"""A run's order of events with any executor: one result each, a journal, few in flight. No torch, no pixels."""
 
 from concurrent.futures import Future
 from pathlib import Path

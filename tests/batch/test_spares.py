@@ -1,4 +1,4 @@
-"""Workers ahead of their work: started with the second image that is planned, never for nothing, never left."""
+"""Workers started in advance: with the second planned image, never without need, never left behind."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Images in threads: what is in flight, what is stopped, and what is not waited for. No torch, no pixels."""
+"""Images in threads: how many are in flight, what a stop ends, and what it does not wait for. No torch, no pixels."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Arrivals: what has settled, each once, again when it changed; looks no dearer than they may be."""
+"""Arrivals: settled files, each once, again after a change; the cost of polling is bounded."""
 
 import contextlib
 import itertools

@@ -1,4 +1,4 @@
-"""Worker processes for real: images that crash, hang and eat memory fail alone. Real processes, small images."""
+"""Real worker processes: images that crash, hang or exhaust memory fail alone. Small images."""
 
 import os
 import signal

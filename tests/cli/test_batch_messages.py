@@ -1,4 +1,4 @@
-"""What a batch says when it is stopped, planned, or started again; what it counts, and where its own files may go."""
+"""Messages of a batch that is stopped, planned or resumed; its counts, and the places allowed for its own files."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""Disks that are full or may not be written to, for real: a small one in memory, which only the test sees."""
+"""Real disks that are full or not writable: a small one in memory, which only the test sees."""
 
 import json
 import shutil

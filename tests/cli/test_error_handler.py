@@ -1,4 +1,4 @@
-"""Errors become one line and an exit status: as a process, for every way a command can end."""
+"""Errors become one line and an exit status: as a process, for every way in which a command can end."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""`--gallery`: one file that loads nothing; before and after at the same size, read back and looked at in a browser."""
+"""`--gallery`: one file without external resources; before and after at the same size, checked in a browser."""
 
 import base64
 import errno

@@ -1,4 +1,4 @@
-"""Parts of the program that a call does not use are not imported by it."""
+"""A call does not import parts of the program that it does not use."""
 
 import subprocess
 import sys

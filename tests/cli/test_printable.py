@@ -1,4 +1,4 @@
-"""A terminal obeys escape sequences: none in a name, a file or an error gets to it as it stands."""
+"""A terminal obeys escape sequences: those in names, files and errors never reach it unchanged."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""`--debug` and completion: on every command of both programs, wherever they are written."""
+"""`--debug` and completion: on every command of both programs, wherever the options are written."""
 
 import inspect
 import subprocess

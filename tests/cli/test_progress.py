@@ -1,4 +1,4 @@
-"""Bars in a wide and in a narrow terminal, lines now and then where there is none, and nothing in short runs."""
+"""Bars in wide and narrow terminals, occasional lines without a terminal, and nothing in short runs."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`--report`: what `--json` has in `files`, a whole line at a time, never into something else; and the summary."""
+"""`--report`: the entries of `files` in `--json`, a whole line at a time, never into another file; and the summary."""
 
 import json
 import os

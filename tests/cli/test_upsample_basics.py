@@ -1,4 +1,4 @@
-"""The images that `upsample` writes: exact to the last pixel, whatever the settings of the machine, metadata kept."""
+"""The images that `upsample` writes: exact to the last pixel on any machine, with their metadata."""
 
 import os
 from pathlib import Path

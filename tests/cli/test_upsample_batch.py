@@ -1,4 +1,4 @@
-"""Many images in one run: each once, each right, whatever becomes of the others, and inputs never touched."""
+"""Many images in one run: each once, each right, independent of the others, and inputs never touched."""
 
 import os
 import tempfile

@@ -1,4 +1,4 @@
-"""What `upsample` says, and where: results, messages, a JSON document, bars on a terminal; and no torch too soon."""
+"""The output streams of `upsample`: results, messages, a JSON document, bars on a terminal; and torch not too soon."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""`--watch` as a process: images as they arrive, each once over restarts too, until a signal; workers stay."""
+"""`--watch` as a process: images as they arrive, each once, also over restarts, until a signal; workers stay."""
 
 import contextlib
 import json

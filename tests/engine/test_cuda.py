@@ -1,4 +1,4 @@
-"""A GPU gives the very pixels that the CPU gives. Skipped, and counted as skipped, where there is none."""
+"""A GPU gives exactly the pixels of the CPU. Skipped, and counted as skipped, without a GPU."""
 
 import numpy as np
 import pytest

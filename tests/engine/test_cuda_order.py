@@ -1,4 +1,4 @@
-"""The way of bands to a GPU and back, with a device that is none: what waits for what, and how much is on its way."""
+"""The order of bands to a GPU and back, on a substitute for it: what waits for what, and how many are in flight."""
 
 import math
 import subprocess

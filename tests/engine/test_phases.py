@@ -1,4 +1,4 @@
-"""Row phases in blocks of pixels: the layer's own sums, whatever the blocks, and interleaved where they belong."""
+"""Row phases in blocks of pixels: the layer's own sums with any blocks, interleaved in the right order."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Images at any size against matrices of fractions made another way; tiles, borders, alpha, other libraries."""
+"""Images at any size against matrices of fractions made independently; tiles, borders, alpha, other libraries."""
 
 import math
 import tracemalloc

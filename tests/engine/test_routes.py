@@ -1,4 +1,4 @@
-"""Routes: every fast one gives the plain layer's pixels, and one that does not is never taken."""
+"""Routes: every fast one gives the plain layer's pixels, and one that does not is never used."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The compiled route: the exact pixels of the oracle by every build that runs here, and no step outside its memory."""
+"""The compiled route: the oracle's exact pixels with every build that runs here, and no access outside its memory."""
 
 import os
 import subprocess

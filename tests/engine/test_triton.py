@@ -1,4 +1,4 @@
-"""The one kernel of a GPU: exact where Triton interprets it on the CPU, and compiled for every kind of GPU."""
+"""The Triton kernel: exact where Triton interprets it on the CPU, and compiled for every kind of GPU."""
 
 import importlib.util
 import subprocess

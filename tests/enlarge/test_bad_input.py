@@ -1,4 +1,4 @@
-"""Bad files, made here: each is one line, in bounded time and memory, and leaves nothing. See corpus.py and fuzz.py."""
+"""Bad files, made here: one line each, in bounded time and memory, without leftovers. See corpus.py and fuzz.py."""
 
 import os
 import random

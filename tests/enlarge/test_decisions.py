@@ -1,4 +1,4 @@
-"""Each decision about one photograph is made once, and then applied."""
+"""Each decision about one photograph is made once and then applied."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Animated PNG of 16 bits: all of them in and out, composed as another reader composes the same animation in 8."""
+"""Animated PNG of 16 bits: all in and out, composed as another reader composes the same animation in 8 bits."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""Depth from file to file: 16 bits exact, floating point in float32, --depth, and images larger than their memory."""
+"""Depth from file to file: 16 bits exact, floating point in float32, --depth, and images larger than memory."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Frames and pages: each one exact against the oracle, shown as long and as often as before, in and out."""
+"""Frames and pages: exact against the oracle, with the same durations and repetitions, in and out."""
 
 import io
 import subprocess

@@ -1,4 +1,4 @@
-"""Metadata from file to file, read back by ExifTool where it is installed: kept, stripped, or reduced to upright."""
+"""Metadata from file to file, read by ExifTool if installed: kept, stripped, or reduced to an upright orientation."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Templates of outputs' names: what they make, and what is refused before anything is read."""
+"""Templates for names of outputs: their results, and refusals before anything is read."""
 
 import string
 from pathlib import Path, PurePosixPath

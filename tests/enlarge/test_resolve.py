@@ -1,4 +1,4 @@
-"""What is decided about one image, as a table: (header, options, path) -> what comes out."""
+"""The decisions about one image as a table: (header, options, path) -> result."""
 
 from __future__ import annotations
 

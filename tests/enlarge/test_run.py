@@ -1,4 +1,4 @@
-"""One image's way, from file to file, in this process: what comes out, what is said, and what is left behind."""
+"""One image from file to file, in this process: the result, the messages, and the files left behind."""
 
 import re
 import threading

@@ -1,4 +1,4 @@
-"""What size is meant by a factor, a size, a side or a box: the arithmetic, the command's files, and what is refused."""
+"""The size that a factor, a size, a side or a box gives: the arithmetic, the command's files, and refusals."""
 
 import json
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""Plans: bands and tiles cover every pixel once, halos reach as far as the axis does, budgets hold."""
+"""Plans: bands and tiles cover every pixel once, halos end with the axis, budgets hold."""
 
 import numpy as np
 import pytest

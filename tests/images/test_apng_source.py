@@ -1,4 +1,4 @@
-"""Animated PNG in: every kind of pixel composed as explicit arithmetic on single pixels composes it."""
+"""Animated PNG in: every kind of pixel, composed as explicit arithmetic on single pixels composes it."""
 
 import io
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""What a file of a few megabytes can make the plan and a run do: counted in reads, bytes and memory, not in seconds."""
+"""What a file of a few megabytes can cost the plan and a run: counted in reads, bytes and memory, not in seconds."""
 
 import io
 import struct

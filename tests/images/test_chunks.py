@@ -1,4 +1,4 @@
-"""The one walker of PNG chunks and the one of RIFF chunks: what they yield, and where they end."""
+"""The walkers of PNG chunks and of RIFF chunks: what they yield, and where they end."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Inks become RGB through their profile, checked with a profile built here whose every corner is known."""
+"""Inks become RGB through their profile, checked with a profile built here with known corners."""
 
 import struct
 

@@ -1,4 +1,4 @@
-"""Conversions of rows against whole-number arithmetic written otherwise, and against Pillow."""
+"""Conversions of rows against independent whole-number arithmetic, and against Pillow."""
 
 from fractions import Fraction
 from math import floor

@@ -1,4 +1,4 @@
-"""Filters and sums of the PNG writer against the words of the specifications."""
+"""Filters and checksums of the PNG writer against the formulas of the specifications."""
 
 import zlib
 

@@ -1,4 +1,4 @@
-"""Exif blocks set right in place. Blocks are laid out here by hand, byte by byte, and read back by Pillow."""
+"""Exif blocks corrected in place. The blocks are built here byte by byte, and read by Pillow."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""Formats by name, their limits against the encoders themselves, and that nothing is lost without a line."""
+"""Formats by name, their limits against the encoders themselves, and a line for everything that is lost."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""JPEG in strips and JPEG decoded by imagecodecs: Pillow, which does each in one piece, is the measure of both."""
+"""JPEG in strips, and JPEG decoded by imagecodecs: compared with Pillow, which does both in one piece."""
 
 import io
 import re

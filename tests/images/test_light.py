@@ -1,4 +1,4 @@
-"""Linear light: no level is lost, whatever the curve; mixtures are those of light; tiles and alpha change nothing."""
+"""Linear light: every level is restored with any curve; mixtures are those of light; tiles and alpha change nothing."""
 
 import struct
 

@@ -1,4 +1,4 @@
-"""What only the pixels tell: it is said when it was lost, not when it might have been, and --strict leaves no file."""
+"""Losses that only the pixels show: reported if they happened, not if they might, and --strict leaves no file."""
 
 import io
 from pathlib import Path

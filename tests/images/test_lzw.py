@@ -1,4 +1,4 @@
-"""LZW of every kind of TIFF as imagecodecs decodes it, and damage that crashes that decoder."""
+"""LZW of every kind of TIFF, decoded as imagecodecs decodes it, and damage that crashes that decoder."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""What travels beside the pixels, out of files written by Pillow, by tifffile and by hand."""
+"""Metadata out of files written by Pillow, by tifffile and by hand."""
 
 import io
 import struct

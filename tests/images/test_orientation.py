@@ -1,4 +1,4 @@
-"""One table of orientations: boxes and whole images are turned alike, and a number that is none is passed over."""
+"""One table of orientations turns boxes and whole images alike, and ignores an invalid number."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""What the pixels of a file mean: every kind against the arrays it was made from."""
+"""The meaning of a file's pixels: every kind against the arrays it was made from."""
 
 import io
 import struct

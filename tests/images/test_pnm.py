@@ -1,4 +1,4 @@
-"""Netpbm's formats: every kind by hand-laid bytes in, and out as Pillow and the bytes themselves tell."""
+"""Netpbm's formats: every kind in from bytes built by hand, and out compared with Pillow and the bytes."""
 
 import io
 import subprocess

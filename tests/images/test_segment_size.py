@@ -1,4 +1,4 @@
-"""What a strip or tile says of its own size, for every code that says it, written by other libraries."""
+"""The size that a strip or tile declares, for every code that declares one, written by other libraries."""
 
 import io
 import struct

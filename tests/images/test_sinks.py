@@ -1,4 +1,4 @@
-"""Images out: what is written is read back by Pillow, and TIFF by tifffile too."""
+"""Images out: what is written is read by Pillow, and TIFF by tifffile too."""
 
 import io
 import os

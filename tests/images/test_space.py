@@ -1,4 +1,4 @@
-"""Room on the disk: lower bounds against files that are really written, and refusals before anything is."""
+"""Space on the disk: lower bounds against files that are really written, and refusals before writing."""
 
 import io
 import shutil

@@ -1,4 +1,4 @@
-"""TIFF read by strips and tiles: what tifffile and hand-laid bytes store comes out, whatever way it is stored."""
+"""TIFF read by strips and tiles: every layout of tifffile and of bytes built by hand gives its pixels."""
 
 import io
 import tracemalloc

@@ -1,4 +1,4 @@
-"""Kernels from files: a layer somebody trained, run as it is, and refused in one line where it does not fit."""
+"""Kernels from files: a trained layer runs unchanged, and a mismatch is refused in one line."""
 
 import json
 import re

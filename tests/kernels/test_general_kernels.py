@@ -1,4 +1,4 @@
-"""Kernels that overshoot, smooth, mix channels or come from a network: exact against the oracle, however cut."""
+"""Kernels that overshoot, smooth, mix channels or come from a network: exact against the oracle, with any tiles."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Kernels: whole weights over one denominator, and the grids that sums of pixels can bear."""
+"""Kernels: whole weights over one denominator, and the grids on which sums of pixels are exact."""
 
 from fractions import Fraction
 

@@ -1,4 +1,4 @@
-"""Profiles and their taps: whole numbers over one denominator, against formulas written a second way."""
+"""Profiles and their taps: whole numbers over one denominator, against formulas written independently."""
 
 import math
 from fractions import Fraction

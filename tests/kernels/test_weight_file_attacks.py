@@ -1,4 +1,4 @@
-"""Weight files as an attacker writes them: small, and far from small once they are believed. Each is one line, soon."""
+"""Weight files of an attacker: small files that claim to be large. Each is one line, quickly."""
 
 import json
 import os

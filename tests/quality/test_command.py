@@ -12,6 +12,10 @@ from safetensors.torch import load_file
 from support.commands import call, imported_by
 from support.running import pixels_of, upsample
 
+from upsample_cli.errors import ImageError, Setting
+from upsample_cli.quality import fit
+from upsample_cli.quality.pieces import whole_part
+
 
 @pytest.fixture
 def tconv(capsys, monkeypatch):
@@ -87,6 +91,23 @@ def test_unusable_images_are_a_line_each_and_the_others_are_learned_from(tconv, 
     assert "2 images" in out
     assert [line.split(": ")[:2] for line in err.splitlines()] == [["warning", "skipped"]] * 2
     assert "tiny.png: 5x5 is too small to learn from; give images of 10x10 or more" in err
+
+
+def test_a_setting_in_a_message_is_spelled_as_an_option(tconv, folder, monkeypatch):
+    """Of a warning about one image of several, and of the error about the only one."""
+
+    def refuse_b(path, **settings):
+        if path.name == "b.jpg":
+            raise ImageError(path, "is too large", ("add ", Setting("max_pixels", "2G")))
+        return whole_part(path, **settings)
+
+    monkeypatch.setattr(fit, "whole_part", refuse_b)
+    status, _, err = tconv(folder, "-r")
+    assert (status, err) == (0, f"warning: skipped: {folder / 'more' / 'b.jpg'}: is too large; add --max-pixels 2G\n")
+    status, out, err = tconv(folder / "more")
+    assert (status, out) == (2, "")
+    problem = f"{folder / 'more' / 'b.jpg'}: is too large; add --max-pixels 2G"
+    assert err == f"tconv: there is no image to learn from: {problem}\n"
 
 
 @pytest.mark.parametrize(

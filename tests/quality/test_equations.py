@@ -1,4 +1,4 @@
-"""The closed form against least squares on patches cut out one by one, the real layer, and torch's gradient."""
+"""The closed form against least squares on single patches, the real layer, and torch's gradient."""
 
 import numpy as np
 import pytest

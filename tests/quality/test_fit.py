@@ -1,4 +1,4 @@
-"""What is fitted and how it is scored: held out, on any number of photographs; and the kernels that are shipped."""
+"""The fit and its scores: held out, on any number of photographs; and the shipped kernels."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A photograph in pieces is the photograph: reduced, coded, summed and scored as if it had never been cut."""
+"""A photograph in pieces equals the photograph: reduced, coded, summed and scored as if it were whole."""
 
 import io
 

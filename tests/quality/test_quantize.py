@@ -1,4 +1,4 @@
-"""Whole numerators: phases sum exactly, symmetry stays, and 8 bits cost less than plain rounding does."""
+"""Whole numerators: phases sum exactly, symmetry stays, and 8 bits cost less than plain rounding."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Small files that ask for much: assembled byte by byte, for the tests of bounds."""
+"""Small files that claim large resources, built byte by byte for the tests of bounds."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def png_of_chunks(*chunks: tuple[bytes, bytes], behind: tuple[tuple[bytes, bytes], ...] = ()) -> bytes:
-    """A grey PNG of one pixel with chunks before and behind its pixels."""
+    """A grey PNG of one pixel with chunks before and after its pixels."""
     head = (b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
     pieces = (head, *chunks, (b"IDAT", zlib.compress(b"\0\0")), *behind, (b"IEND", b""))
     return SIGNATURE + b"".join(png_chunk(*piece) for piece in pieces)
 
 
-def deflated_text(count: int, each_bytes: int) -> tuple[tuple[bytes, bytes], ...]:
-    """So many iTXt chunks, of which each holds so many bytes of text."""
-    deflated = zlib.compress(b"a" * each_bytes, 9)
+def deflated_text(count: int, text_bytes: int) -> tuple[tuple[bytes, bytes], ...]:
+    """`count` iTXt chunks with `text_bytes` bytes of text each, compressed."""
+    deflated = zlib.compress(b"a" * text_bytes, 9)
     return tuple((b"iTXt", b"k%d\0\1\0\0\0" % number + deflated) for number in range(count))
 
 
 def jpeg_of_segments(marker: int, body: bytes, count: int) -> bytes:
-    """A JPEG of 8 by 8 pixels behind so many segments."""
+    """A JPEG of 8 by 8 pixels after `count` segments."""
     image = saved(Image.new("RGB", (8, 8)), "JPEG")
     segment = bytes((0xFF, marker)) + struct.pack(">H", len(body) + 2) + body
     return image[:2] + segment * count + image[2:]
 
 
 def profiles(count: int) -> tuple[tuple[bytes, bytes], ...]:
-    """So many colour profiles of a megabyte."""
+    """`count` colour profiles of a megabyte."""
     return ((b"iCCP", b"p\0\0" + zlib.compress(bytes(1 << 20), 9)),) * count
 
 
 def tiff_pages(count: int, side: int = 1, compression: int = 1, data: bytes = b"\x80") -> bytes:
-    """A TIFF of so many grey pages, which share one strip."""
+    """A TIFF of `count` grey pages that share one strip."""
     pieces = [b"II*\0" + struct.pack("<I", 8 + len(data) + len(data) % 2), data + bytes(len(data) % 2)]
     at = sum(map(len, pieces))
     for number in range(count):
@@ -63,9 +63,9 @@ def _page_fields(height: int, width: int, compression: int, strip: tuple[int, in
 
 
 def tiff_overlapping(count: int, entries: int = 4096) -> bytes:
-    """A TIFF of directories that begin 12 bytes apart, each of so many entries; each leads to the next.
+    """A TIFF of `count` directories that begin 12 bytes apart, have `entries` entries, and point to the next.
 
-    The first is a page of one pixel. The two bytes that begin a directory end an entry of the one before.
+    The first is a page of one pixel. The first two bytes of a directory are the last of an entry of the one before.
     """
     table = bytearray(struct.pack("<H", entries) * (6 * (count + entries) + 3))
     shorts = {256: 1, 257: 1, 258: 8, 259: 1, 262: 1, 273: 4, 277: 1, 278: 1, 279: 1}
@@ -78,7 +78,7 @@ def tiff_overlapping(count: int, entries: int = 4096) -> bytes:
 
 
 def tiff_of_shared_values(count: int, size_bytes: int) -> bytes:
-    """A TIFF of one page, whose directory says so many times where its strips lie, in the same half of the file."""
+    """A TIFF of one page with `count` entries for the offsets of its strips, all in the same half of the file."""
     shorts = {256: 1, 257: 1, 258: 8, 259: 1, 262: 1, 277: 1, 278: 1, 279: 1}
     entries = [struct.pack("<HHIHH", tag, ifd.SHORT, 1, value, 0) for tag, value in shorts.items()]
     entries += [struct.pack("<HHII", 273, ifd.SHORT, size_bytes // 4, size_bytes // 2)] * count
@@ -87,7 +87,7 @@ def tiff_of_shared_values(count: int, size_bytes: int) -> bytes:
 
 
 def webp_of(width: int, height: int) -> bytes:
-    """A lossless WebP of one colour: five symbols that are always the same take no bits."""
+    """A lossless WebP of one colour: five symbols that never change do not take any bits."""
     bits, used = 0, 0
 
     def put(value: int, count: int) -> None:
@@ -110,12 +110,12 @@ def webp_of(width: int, height: int) -> bytes:
 
 
 def gif_of(count: int, side: int, frame: bytes = b"") -> bytes:
-    """A GIF of so many frames of one pixel on a large canvas."""
+    """A GIF of `count` frames of one pixel on a large canvas."""
     one = frame or b"\x21\xf9\x04\0\1\0\0\0" + b"," + struct.pack("<4HB", 0, 0, 1, 1, 0) + b"\2\2\x44\1\0"
     palette = bytes((0, 0, 0, 255, 255, 255))
     return b"GIF89a" + struct.pack("<HHBBB", side, side, 0x80, 0, 0) + palette + one * count + b";"
 
 
 def gif_comments(count: int) -> bytes:
-    """A GIF of one frame behind so many comments of one letter."""
+    """A GIF of one frame after `count` comments of one letter."""
     return gif_of(1, 1, frame=b"\x21\xfe\1c\0" * count + b"," + struct.pack("<4HB", 0, 0, 1, 1, 0) + b"\2\2\x44\1\0")

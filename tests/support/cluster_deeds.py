@@ -1,4 +1,4 @@
-"""What stands in for the pipeline on a cluster: images that kill the Dask worker, by their names."""
+"""A substitute for the pipeline on a cluster: images whose names make them kill the Dask worker."""
 
 import os
 import signal
@@ -13,15 +13,15 @@ DYING_S = 30.0
 
 
 def carry(job, options, *, token, stop, on_rows):
-    """Do as the name says, or as `crashing.carry` does."""
-    deed = _DEEDS.get(job.input.stem.rstrip("0123456789"))
-    if deed is not None:
-        return deed(job, options)
+    """Do what the name says, or what `crashing.carry` does."""
+    act = _ACTS.get(job.input.stem.rstrip("0123456789"))
+    if act is not None:
+        return act(job, options)
     return crashing.carry(job, options, token=token, stop=stop, on_rows=on_rows)
 
 
 def answer_nonsense(job, errand, number):
-    """In place of `cluster_worker.enlarge`: what a worker of other intentions may answer."""
+    """In place of `batch.cluster.worker.enlarge`: a hostile worker's answer."""
     return {"status": "written", "error": number}
 
 
@@ -43,6 +43,6 @@ def _find_it_there(job, options):
     return Result.planned(job).ended("skipped")
 
 
-_DEEDS = {"poison": _kill_worker, "late": _kill_worker_afterwards, "existing": _find_it_there}
+_ACTS = {"poison": _kill_worker, "late": _kill_worker_afterwards, "existing": _find_it_there}
 
 CARRIER = crashing.StandIn(carry)

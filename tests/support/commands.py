@@ -1,4 +1,4 @@
-"""The `tconv` commands as people call them: in this process, and as a process of its own."""
+"""The `tconv` commands as people call them: in this process and as a separate process."""
 
 import os
 import subprocess
@@ -21,11 +21,11 @@ def call(capsys, monkeypatch, *arguments):
 
 
 def imported_by(*command_lines):
-    """Which heavy libraries are in `sys.modules` after these command lines, in a process of their own."""
+    """The heavy libraries in `sys.modules` after these command lines, in a new process."""
     code = f"""
 import contextlib, io, os, sys
 from upsample_cli.cli.tconv import main
-os._exit = sys.exit  # by which a command leaves once torch is there
+os._exit = sys.exit  # a command ends with `os._exit` once torch is imported
 for arguments in {[list(map(str, line)) for line in command_lines]!r}:
     sys.argv = ["tconv", *arguments]
     with contextlib.redirect_stdout(io.StringIO()):

@@ -1,4 +1,4 @@
-"""Small images of every kind, and what can be wrong with them. Nothing of the package is used."""
+"""Small images of every kind, and ways to damage them. It does not use the package."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def png_chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def png(height: int, width: int, depth: int, colour_type: int, rows: bytes, *chunks: tuple[bytes, bytes]) -> bytes:
-    """A PNG laid out by hand."""
+    """A PNG built by hand."""
     head = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
     pieces = [(b"IHDR", head), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*piece) for piece in pieces)
 
 
 def png_of_rows(width: int, depth: int, colour_type: int, rows: list[bytes], *chunks: tuple[bytes, bytes]) -> bytes:
-    """A PNG laid out by hand of rows that are not filtered."""
+    """A PNG built by hand from rows that are not filtered."""
     return png(len(rows), width, depth, colour_type, b"".join(b"\0" + row for row in rows), *chunks)
 
 
@@ -56,7 +56,7 @@ def animated_png(
     height: int, width: int, depth: int, colour_type: int, frames: tuple, *chunks: tuple[bytes, bytes],
     still: np.ndarray | None = None,
 ) -> bytes:  # fmt: skip
-    """An animated PNG laid out by hand; frame n is (pixels, left, top, disposal, blending), shown n/30 s.
+    """An animated PNG built by hand; frame n is (pixels, left, top, disposal, blending), shown n/30 s.
 
     Pixels are (height, width, channels) in levels of that depth, or indices; all but the first come in two pieces.
     """
@@ -86,7 +86,7 @@ def _deflated(pixels: np.ndarray, depth: int) -> bytes:
 
 
 def partial_frames(pixels: np.ndarray) -> tuple:
-    """Three frames: the whole, a part laid over it and taken back, a part that leaves a hole."""
+    """Three frames: the whole, a part over it that is removed again, and a part that leaves a hole."""
     return (pixels, 0, 0, 0, 0), (pixels[:9, :14], 5, 3, 2, 1), (pixels[9:12, 3:20], 11, 7, 1, 0)
 
 
@@ -99,7 +99,7 @@ def exif() -> bytes:
 
 
 def good_files() -> dict[str, bytes]:
-    """One of every kind of file that we read, by a name whose first word is its format."""
+    """One file of every kind that we read, by a name whose first word is its format."""
     image, other = Image.fromarray(RGB), Image.fromarray(255 - RGB)
     grey, alpha = image.convert("L"), image.copy()
     alpha.putalpha(Image.fromarray(RGB[..., 1]))
@@ -165,7 +165,7 @@ _NUMBERS = (0, 1, 2, 3, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x
 
 
 def mutated(data: bytes, other: bytes, random_: random.Random) -> bytes:
-    """The same file with a few things wrong; some of `other` may come in."""
+    """The same file with random damage, sometimes with bytes of `other`."""
     changed = bytearray(data)
     for _ in range(random_.choice((1, 1, 2, 3, 6, 12))):
         at = random_.randrange(max(1, min(len(changed), random_.choice((64, 512, len(changed) or 1)))))
@@ -193,7 +193,7 @@ def mutated(data: bytes, other: bytes, random_: random.Random) -> bytes:
 
 
 def checksums_set_right(data: bytes) -> bytes:
-    """A PNG whose damaged chunks are not refused for their checksums alone."""
+    """A PNG with valid checksums, so that its damaged chunks are not refused for these alone."""
     fixed, at = bytearray(data), 8
     while at + 12 <= len(fixed):
         end = at + 8 + int.from_bytes(fixed[at : at + 4], "big")

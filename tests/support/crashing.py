@@ -1,4 +1,4 @@
-"""What stands in for the pipeline in worker processes: images that crash, hang and eat, by their names."""
+"""A substitute for the pipeline in worker processes: images that crash, hang or fill memory, by their names."""
 
 import os
 import signal
@@ -30,13 +30,13 @@ class StandIn:
 
 
 def carry(job, options, *, token, stop, on_rows):
-    """Write a file, and in the middle of it do what the name says."""
+    """Write a file, and halfway do what the name says."""
     name = job.input.stem.rstrip("0123456789")
     with new_file(job.output, overwrite=options.overwrite, token=token) as file:
         file.write(b"half ")
         file.flush()
         on_rows(3)
-        _DEEDS.get(name, lambda _stop: None)(stop)
+        _ACTS.get(name, lambda _stop: None)(stop)
         file.write(b"whole")
     return Result.planned(job).ended("written", elapsed_s=0.1)
 
@@ -53,7 +53,7 @@ def _grow(_stop):
 _grown = []
 
 
-_DEEDS = {
+_ACTS = {
     "segfault": lambda _stop: os.kill(os.getpid(), signal.SIGSEGV),
     "killed": lambda _stop: os.kill(os.getpid(), signal.SIGKILL),
     "exit": lambda _stop: os._exit(3),
@@ -65,7 +65,7 @@ _DEEDS = {
 
 
 def late(job, options, *, token, stop, on_rows):
-    """Puts a whole image in its place, smaller than planned if the name says so, and dies before a word of it."""
+    """Put a whole image in its place, smaller than planned if the name says so, and die before reporting it."""
     height, width = (side * 2 for side in ((job.height, job.width) if "small" not in job.input.name else (1, 1)))
     with new_file(job.output, overwrite=options.overwrite, token=token) as file:
         Image.new("L", (width, height)).save(file, "PNG")
@@ -73,11 +73,11 @@ def late(job, options, *, token, stop, on_rows):
 
 
 def raising(job, options, *, token, stop, on_rows):
-    """What `--debug` lets through."""
+    """Raise an error that `--debug` does not catch."""
     raise RuntimeError(f"odd {job.input.name}")
 
 
 def pid(job, options, *, token, stop, on_rows):
-    """Says which process it was done by, in the place of a warning."""
+    """Report the process that did it, in place of an error."""
     time.sleep(0.01)
     return Result.planned(job).ended("failed", Failure("unexpected", str(os.getpid())))

@@ -1,4 +1,4 @@
-"""The pixels of an encoded image, whatever its metadata and compression are."""
+"""The pixels of an encoded image, independent of its metadata and compression."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PNG, _TIFF, _PNM = (
 
 
 def decoded(data: bytes) -> bytes | None:
-    """Shape, type and pixels of every frame or page; None for what is not an image."""
+    """Shape, type and pixels of every frame or page; None if it is not an image."""
     if data.startswith(_PNM):
         return data
     if data.startswith(_PNG):
@@ -31,7 +31,7 @@ def decoded(data: bytes) -> bytes | None:
             return b"".join(_described(page.asarray()) for page in file.pages)
     try:
         with Image.open(io.BytesIO(data)) as image:
-            # An animation's first frame may have a palette where the others have not.
+            # The first frame of an animation may have a palette that the others lack.
             frames = (frame.convert("RGBA") if frame.mode == "P" else frame for frame in ImageSequence.Iterator(image))
             return b"".join(_described(np.asarray(frame)) for frame in frames)
     except OSError:
@@ -43,7 +43,7 @@ def _described(pixels: np.ndarray) -> bytes:
 
 
 def _png_frames(data: bytes) -> Iterator[bytes]:
-    """Each frame of a PNG, as a PNG of its own: decoders of 16 bits take the first only."""
+    """Each frame of a PNG as a separate PNG: decoders of 16 bits read only the first."""
     head, before, pixels, sizes = b"", b"", [], []
     at = len(_PNG)
     while at < len(data):

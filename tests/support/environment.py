@@ -20,5 +20,5 @@ NOT_COMPILED = "the package was installed without a compiler" if _IS_X86 else "t
 
 
 def leave(status: int) -> NoReturn:
-    """In place of `os._exit`, by which the commands leave once torch is imported."""
+    """In place of `os._exit`, with which the commands end once torch is imported."""
     raise SystemExit(status)

@@ -1,6 +1,6 @@
 """The command lines of `hash_outputs.py`. Files and folders that they name come from `hash_inputs.py`.
 
-A case is one or more lines, run one after another in a folder of its own. `< NAME` gives a line its standard input.
+A case is one or more lines, run one after another in its own folder. `< NAME` gives a line its standard input.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ KERNELS = (
 )  # fmt: skip
 FRAMEWORKS = ("keras", "tensorflow", "onnx", "caffe", "paddle", "mxnet")
 ONE_OF_EACH = ("rgb.png", "rgba.png", "png-16.png", "rgba16.png", "grey.png", "float32.tif", "jpeg-cmyk.jpg")
-"""The kinds of pixels that the engine treats differently."""
+"""The kinds of pixels for which the engine differs."""
 SEVERAL = ("animated.gif", "png-animated.png", "png-animated-16.png", "webp-animated.webp", "tiff-pages.tif")
 
 
@@ -111,7 +111,7 @@ def _streams():
 
 
 def _batches():
-    """Few: each starts worker processes. One worker where lines are shown in the order in which images are done."""
+    """Only a few, because each starts worker processes. One worker if the order of lines depends on the images."""
     again = "upsample shots -r -o big --json --workers 1"
     yield (f"{again} --name {{index:03}}_{{stem}}_{{width}}x{{height}}{{ext}} --report run.jsonl --gallery look.html",)
     yield (

@@ -1,4 +1,4 @@
-"""The files that `hash_outputs.py` gives to the commands: by name, made here, always the same bytes."""
+"""The input files of `hash_outputs.py` by name. They are made here, always with the same bytes."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _oriented() -> dict[str, bytes]:
 
 
 def _sized() -> dict[str, bytes]:
-    """From one pixel to several bands; the large ones are smooth, as noise takes the encoders' time."""
+    """From one pixel to several bands; the large ones are smooth, because encoders need much time for noise."""
     noise = np.random.default_rng(3).integers(0, 256, (300, 420, 4), np.uint8)
     smooth = np.add.outer(np.arange(300) * 3, np.arange(420) * 2)[..., None] // np.array([7, 9, 11]) % 256
     smooth = smooth.astype(np.uint8)
@@ -121,7 +121,7 @@ def _sized() -> dict[str, bytes]:
 
 
 def _photo(seed: int) -> bytes:
-    """Noise of several scales, so that a fit has something to learn from."""
+    """Noise of several scales, so that a fit finds structure."""
     generator, pixels = np.random.default_rng(seed), np.zeros((96, 96, 3))
     for scale in (1, 2, 4, 8, 16):
         coarse = generator.normal(0, 4 * scale**0.7, (96 // scale, 96 // scale, 3))

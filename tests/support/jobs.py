@@ -1,4 +1,4 @@
-"""Jobs without files, for tests of what is done with jobs."""
+"""Jobs without files, for tests that do not read images."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def job_of(
     source_layout=None,
     losses=(),
 ):
-    """A job as `plan_job` makes one, of an image that nobody has."""
+    """A job as `plan_job` makes it, for an image that does not exist."""
     read = source_layout or Layout("rgb")
     size = (height * factor, width * factor)
     resolved = Resolved(fmt, read, None, KernelChoice("bilinear", factor), size, losses)

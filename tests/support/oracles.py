@@ -1,8 +1,8 @@
-"""Enlarged pixels computed a second way: geometry and whole numbers, numpy alone, nothing from the package.
+"""Enlarged pixels computed independently: geometry and whole numbers, only numpy, nothing from the package.
 
-An output sample is a point on the input's axis, found from where pixel centres lie; its value is the line between the
-two input samples around it. No kernel, no taps, no convolution, no floating point. Of the other kernels it is the sum
-of the input samples around it, weighted by the profile of their distance; weights are whole numbers, too, or fractions.
+An output sample is a point on the input's axis, given by the positions of pixel centres. Its value is on the line
+between the two input samples around it: no kernel, no taps, no convolution, no floating point. For the other kernels it
+is the sum of the input samples around it, weighted by the profile of their distance, in whole numbers or fractions.
 """
 
 from __future__ import annotations
@@ -23,28 +23,29 @@ _PAD_MODES = {"replicate": "edge", "reflect": "reflect", "zeros": "constant"}
 def expected_pixels(
     pixels: Array, factor: int, *, kernel: str = "bilinear", border: str = "replicate", has_alpha: bool = False
 ) -> Array:
-    """What enlarging (height, width, channels) unsigned whole numbers must give: exact values, rounded half up.
+    """The enlarged pixels of (height, width, channels) unsigned whole numbers: exact values, rounded half up.
 
-    The largest number met is `2 * 65535**2 * (2*64)**2 + ...` < 2**48, far from the end of int64.
+    The largest number is `2 * 65535**2 * (2*64)**2 + ...` < 2**48, far from the end of int64.
     """
     numbers = pixels.astype(np.int64)
     if kernel in CUBICS:
         enlarged = _weighted_by(exact_weights(CUBICS[kernel], factor))
     else:
         enlarged = {"bilinear": _bilinear_sums, "nearest": _nearest_sums}[kernel]
-    return _finished(numbers, pixels.dtype, lambda each: enlarged(each, factor, border), has_alpha)
+    return _finished(numbers, pixels.dtype, lambda amounts: enlarged(amounts, factor, border), has_alpha)
 
 
 def weighted_pixels(
     pixels: Array, factor: int, weights: Array, total: int, *, border: str = "replicate", has_alpha: bool = False
 ) -> Array:
-    """What whole weights over a total must give; see `_weighted_by` for their shape."""
+    """The enlarged pixels for whole weights over a total; see `_weighted_by` for their shape."""
     enlarged = _weighted_by((weights, total))
-    return _finished(pixels.astype(np.int64), pixels.dtype, lambda each: enlarged(each, factor, border), has_alpha)
+    numbers = pixels.astype(np.int64)
+    return _finished(numbers, pixels.dtype, lambda amounts: enlarged(amounts, factor, border), has_alpha)
 
 
 def _finished(numbers: Array, dtype: Any, enlarged: Callable[[Array], tuple[Array, int]], has_alpha: bool) -> Array:
-    """Exact quotients, rounded half up, and then cut off where a pixel ends."""
+    """Exact quotients, rounded half up and then clipped to the range of the pixels."""
     largest = int(np.iinfo(dtype).max)
     if not has_alpha:
         sums, total = enlarged(numbers)
@@ -63,7 +64,7 @@ def rounded_half_up(dividend: Array, divisor: Array | int) -> Array:
 
 
 def _bilinear_sums(numbers: Array, factor: int, border: str) -> tuple[Array, int]:
-    """Interpolated values, and how many times too large they are."""
+    """Interpolated values, and the factor by which they are too large."""
     outside = np.pad(numbers, ((1, 1), (1, 1), (0, 0)), mode=_PAD_MODES[border])
     left, weight = _line(numbers.shape[0], factor)
     rows = outside[left] * (2 * factor - weight)[:, None, None] + outside[left + 1] * weight[:, None, None]
@@ -73,7 +74,7 @@ def _bilinear_sums(numbers: Array, factor: int, border: str) -> tuple[Array, int
 
 
 def _line(length: int, factor: int) -> tuple[Array, Array]:
-    """For each output sample the input sample to its left, counting one of padding, and the weight of the next one.
+    """For each output sample the input sample to its left, including one of padding, and the weight of the next one.
 
     Output sample o has its centre at `(o + 1/2) / factor - 1/2` input samples, which is `(2o + 1 - factor)` counted in
     parts of `1 / (2*factor)`.
@@ -83,14 +84,14 @@ def _line(length: int, factor: int) -> tuple[Array, Array]:
 
 
 def _nearest_sums(numbers: Array, factor: int, border: str) -> tuple[Array, int]:
-    """Each pixel `factor` times in both directions; the border is never seen."""
+    """Each pixel `factor` times in both directions; the border has no effect."""
     rows, columns = (np.arange(length * factor) // factor for length in numbers.shape[:2])
     return numbers[rows][:, columns], 1
 
 
 def _piecewise(*pieces: str) -> list[list[Fraction]]:
     """Coefficients of 1, x, x**2, x**3 for distances from 0 to 1, and from 1 to 2."""
-    return [[Fraction(each) for each in piece.split()] for piece in pieces]
+    return [[Fraction(coefficient) for coefficient in piece.split()] for piece in pieces]
 
 
 CUBICS = {
@@ -140,15 +141,15 @@ def _weighted_by(weights_and_total: tuple[Array, int]) -> Callable[[Array, int, 
         for row, column in np.ndindex(weights.shape[-2:]):
             part = outside[row : row + height, column : column + width]
             for top, left in np.ndindex(factor, factor):
-                each = weights[..., top, left, row, column]
-                found[top::factor, left::factor] += part * each if each.ndim == 0 else part @ each.T
+                weight = weights[..., top, left, row, column]
+                found[top::factor, left::factor] += part * weight if weight.ndim == 0 else part @ weight.T
         return found, total
 
     return sums
 
 
 def assert_same_pixels(found: Array, expected: Array) -> None:
-    """Fail, with figures that help, unless two arrays of pixels are the same in shape, type and every number."""
+    """Fail, with statistics of the errors, unless two arrays of pixels have the same shape, type and numbers."""
     assert found.shape == expected.shape, f"shape {found.shape} instead of {expected.shape}"
     assert found.dtype == expected.dtype, f"type {found.dtype} instead of {expected.dtype}"
     error = found.astype(np.float64) - expected.astype(np.float64)
@@ -164,7 +165,7 @@ def assert_same_pixels(found: Array, expected: Array) -> None:
 
 
 def hostile_pixels(shape: tuple[int, ...], dtype: Any, seed: int = 0) -> Array:
-    """Noise over the whole range, with extremes side by side and a flat corner at the largest value."""
+    """Noise over the whole range, with adjacent extremes and a flat corner at the largest value."""
     generator = np.random.default_rng([seed, *shape])
     largest = int(np.iinfo(dtype).max)
     pixels = generator.integers(0, largest + 1, shape, dtype=np.int64)

@@ -4,12 +4,12 @@ import re
 
 
 def fenced(page: str, language: str = r"\w*") -> list[str]:
-    """What its fenced blocks of one language hold, or of all."""
+    """The contents of its fenced blocks in one language, or in all."""
     return re.findall(rf"^```{language}\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE)
 
 
 def console_examples(page: str) -> list[tuple[str, str]]:
-    """The commands of its console blocks, each with the output below it."""
+    """The commands of its console blocks with the output below each."""
     found = []
     for block in fenced(page, "console"):
         before, *examples = re.split(r"^\$ ", block, flags=re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Ways through the readers: the rows of an image, and all that can be done with one, for tests and fuzz.py."""
+"""Calls of the readers for tests and fuzz.py: the rows of an image, and the whole pipeline without the layer."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ MAX_PIXELS = 1_000_000
 
 
 def rows_of(data: bytes, **settings: Any) -> tuple[np.ndarray, ImageInfo]:
-    """All rows of an image in memory, read in one piece, and what is known of it."""
+    """All rows of an image in memory, read in one piece, and its header."""
     with open_image(io.BytesIO(data), **settings) as source:
         return source.read_rows(0, source.info.height), source.info
 
 
 def exercise(data: bytes, target: str = "png") -> np.ndarray:
-    """Take an image all the way but through the layer: plan, open, read every row, write what is small; its rows."""
+    """Run an image through everything but the layer: plan, open, read all rows, write small ones. Returns its rows."""
     options = Options(max_pixels=MAX_PIXELS, format=target)
     job = plan_job(Path("bad"), options, source_stream=io.BytesIO(data))
     with open_image(io.BytesIO(data), max_pixels=MAX_PIXELS) as source:
@@ -65,6 +65,6 @@ def _frames(data: bytes, frames: Frames | None) -> Iterator[Source]:
 
 
 def peak_bytes() -> int:
-    """Most memory this process ever had. Not ru_maxrss: that begins at what its parent had when it was forked."""
+    """Peak memory of this process. Not ru_maxrss, which starts with the peak of the parent at the fork."""
     found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
     return int(found[1]) * 1024 if found else 0

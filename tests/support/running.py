@@ -1,4 +1,4 @@
-"""Runs the `upsample` command for the tests, inside this process or as one of its own; makes and reads images."""
+"""Runs the `upsample` command for the tests, in this process or in a new one; makes and reads images."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from upsample_cli.batch.workers.started import PrestartedWorkers
 from upsample_cli.cli import run, session
 from upsample_cli.cli.upsample import main
 
-# Not the installed script: that one may be of another checkout.
+# Not the installed script, which may belong to another checkout.
 COMMAND = [sys.executable, "-c", "from upsample_cli.cli.upsample import main; main()"]
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended, and what it said."""
+    """How a run ended, and its output."""
 
     status: int
     out: str
@@ -40,7 +40,7 @@ class Ended:
 
     @property
     def document(self) -> Any:
-        """What `--json` printed; nothing else may be there."""
+        """The document of `--json`, which must be all of stdout."""
         return json.loads(self.out)
 
     @property
@@ -52,7 +52,7 @@ class Ended:
 
 
 class Watched:
-    """A watcher that writes down what it is told."""
+    """A watcher that records its events."""
 
     def __init__(self):
         self.events = []
@@ -71,7 +71,7 @@ def in_threads(
     jobs, options, *, token, watcher, workers=None, timeout_s=None, is_alone=False, expects_more=False, debug=False,
     cluster=None, warn=None, prestarted=None,
 ):  # fmt: skip
-    """In place of `executor_for`: no worker processes, each of which would import torch, and patches are seen.
+    """In place of `executor_for`: threads, because worker processes would import torch and would not see patches.
 
     A timeout and a cluster need other processes, so the real function gets them.
     """
@@ -89,10 +89,10 @@ def none_prestarted(_most: object) -> PrestartedWorkers:
 
 
 def upsample(*arguments: object, terminal: int | None = None, **environment: str) -> Ended:
-    """Run the command in this process, error handler and all images included: quick, as torch is imported once.
+    """Run the command in this process, with its error handler and all images: quick, because torch is imported once.
 
     Args:
-        terminal: what stdout and stderr are to be; they cannot be read back then.
+        terminal: descriptor for stdout and stderr, which are then not captured.
         environment: variables to set.
     """
     out, err = io.StringIO(), io.StringIO()
@@ -115,7 +115,7 @@ def upsample(*arguments: object, terminal: int | None = None, **environment: str
 
 
 def upsample_process(*arguments: str, first: str = "") -> Ended:
-    """Run the command as a process of its own, in which the Python statements `first` have set limits."""
+    """Run the command as a new process in which the Python statements `first` have set limits."""
     become = "import os, sys; os.execv(sys.argv[1], sys.argv[1:])"
     limited = [sys.executable, "-c", f"{first}\n{become}"] if first else []
     command = [*limited, *COMMAND, *arguments]
@@ -145,14 +145,14 @@ def save(
 
 
 def pixels_of(path: str | Path, mode: str | None = None) -> np.ndarray:
-    """The decoded pixels (height, width, channels), made into `mode` first."""
+    """The decoded pixels (height, width, channels), converted to `mode` first."""
     with Image.open(path) as image:
         pixels = np.array(image if mode is None else image.convert(mode))
     return pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
 
 
 def tree(folder: str | Path) -> dict[str, bytes]:
-    """Every file below a folder, hidden ones too, but no record, with its bytes; links are not followed."""
+    """Every file below a folder with its bytes, hidden ones too, without the record; links are not followed."""
     found = (Path(parent) / name for parent, _, names in os.walk(folder) for name in names if name != RECORD_NAME)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found if path.is_file()}
 

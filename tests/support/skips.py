@@ -1,4 +1,4 @@
-"""Which tests may be skipped in CI, as a pytest plugin: with `CI=true`, a skip for any other reason fails the run."""
+"""A pytest plugin for skips in CI: with `CI=true`, a skip for a reason that is not listed fails the run."""
 
 import os
 import re
@@ -12,7 +12,7 @@ ALLOWED = {
     "a program that pip does not install": r"no Chromium is installed|ExifTool is the second reader|there is no nohup",
     "rights of the user": r"root may read everything|only root|runs as root|may have mounts of its own",
 }
-"""What is missing where a test may be skipped, and what the reasons of those skips contain."""
+"""What a machine may lack so that a test is skipped, and the text in the reasons of such skips."""
 
 
 def is_allowed(reason):

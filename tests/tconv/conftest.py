@@ -1,4 +1,4 @@
-"""What the tests of `tconv` share: a command that ends does not take the tests with it."""
+"""Shared by the tests of `tconv`: a command that ends does not end the tests."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Any layer over any samples: against torch as a whole, against Python's fractions, and any tile like any other."""
+"""Any layer over any samples: against torch as a whole, against Python's fractions, and the same with any tile."""
 
 from fractions import Fraction
 from math import floor

@@ -1,4 +1,4 @@
-"""`tconv checkerboard`: what it says of settings and weights is what torch does to a flat input."""
+"""`tconv checkerboard`: its results for settings and weights are what torch does to a flat input."""
 
 import json
 

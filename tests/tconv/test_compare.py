@@ -1,5 +1,4 @@
-"""What `tconv compare` computes, against scikit-image's scores, Pillow's reductions and our own functions put together
-in another way."""
+"""`tconv compare` against scikit-image's scores, Pillow's reductions and other combinations of our own functions."""
 
 import math
 

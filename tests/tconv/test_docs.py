@@ -1,4 +1,4 @@
-"""docs/tconv.md shows what really comes out: its commands are run and compared, its Python is run."""
+"""docs/tconv.md shows real output: its commands are run and compared, its Python is run."""
 
 import doctest
 import os

@@ -1,4 +1,4 @@
-"""What `tconv kernel` exports, loaded back by the libraries it is for, interpolates as F.interpolate does."""
+"""The exports of `tconv kernel`, loaded by the libraries they are for, interpolate as F.interpolate does."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Sounds, arrays and weights that are not what they say: one line each, before they take memory or time."""
+"""Sounds, arrays and weights with false claims: one line each, before they take memory or time."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Whatever text a `tconv` command is given ends in a result or in one line, in a second or two of the processor."""
+"""Any text given to a `tconv` command ends in a result or one line, within a second or two of processor time."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""`tconv info`: every fact against what was put into the file, and every loss against what upsample warns of."""
+"""`tconv info`: every fact against the contents of the file, and every loss against the warnings of upsample."""
 
 import io
 import json

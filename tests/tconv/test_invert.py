@@ -1,4 +1,4 @@
-"""The printed decoder, run by torch on what torch's encoder gives, has the size the encoder was given."""
+"""The printed decoder, run by torch on the output of torch's encoder, restores the size of the encoder's input."""
 
 import json
 import sys

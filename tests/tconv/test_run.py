@@ -1,4 +1,4 @@
-"""`tconv run` on real files: images, sound of every width, arrays and stacks, and what cannot be done with them."""
+"""`tconv run` on real files: images, sound of every width, arrays and stacks, and refusals."""
 
 import json
 import wave

@@ -1,4 +1,4 @@
-"""Sizes through chains: against torch running the same layers, formulas that compute to what they claim, JSON."""
+"""Sizes through chains: against torch running the same layers, formulas that give the sizes they claim, JSON."""
 
 import json
 import math

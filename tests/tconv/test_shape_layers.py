@@ -1,4 +1,4 @@
-"""All kinds of layers, pasted models, letters for sizes, costs and receptive fields: against torch running the same."""
+"""All kinds of layers, pasted models, letters for sizes, costs and receptive fields: against torch."""
 
 import itertools
 import warnings

@@ -1,4 +1,4 @@
-"""Solutions are all that torch confirms within the bounds, no more and no fewer; their ranking says what is true."""
+"""The solutions are exactly those that torch confirms within the bounds, and their ranking is true."""
 
 import itertools
 import json

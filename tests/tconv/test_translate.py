@@ -1,4 +1,4 @@
-"""Translations give PyTorch's values: in Keras and ONNX Runtime where installed, else by the frameworks' own rules.
+"""Translations give PyTorch's values: in Keras and ONNX Runtime where installed, otherwise by the frameworks' rules.
 
 Kernels are integers, so that every sum is exact and equality needs no tolerance.
 """

@@ -33,7 +33,7 @@ def bilinear_kernel(in_channels: int, out_channels: int, kernel_size: int) -> to
 
 
 def bilinear_layer(factor: int, channels: int, *, depthwise: bool = False) -> nn.ConvTranspose2d:
-    """A bilinear-initialised layer for a network: kernel_size `2s - s % 2`, stride s, padding `ceil((s - 1) / 2)`.
+    """A bilinear-initialized layer for a network: kernel_size `2s - s % 2`, stride s, padding `ceil((s - 1) / 2)`.
 
     Args:
         factor: the stride, 1 to 64. An input of (N, channels, H, W) becomes (N, channels, H*factor, W*factor).

@@ -1,4 +1,4 @@
-"""Sizes over N axes: passes settings given once or per axis to the one-axis functions of `sizes`. No torch."""
+"""Settings of several axes, given once or per axis, and sizes over N axes. No torch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def conv_output_sizes(
     dilation: PerAxis = 1,
     padding_mode: PaddingMode = "zeros",
 ) -> tuple[int, ...]:
-    """Lengths of all axes after a convolution; settings as in `conv_output_size`, one number or one per axis.
+    """Lengths of all axes after a convolution. Settings as in `conv_output_size`, one number or one per axis.
 
     >>> conv_output_sizes((16, 17), kernel_size=5, stride=3, padding=(2, 0))
     (6, 5)
@@ -41,7 +41,7 @@ def transposed_output_sizes(
     output_padding: PerAxis = 0,
     dilation: PerAxis = 1,
 ) -> tuple[int, ...]:
-    """Lengths of all axes after a transposed convolution; settings as in `transposed_output_size`, one or one per axis.
+    """Lengths of all axes after a transposed convolution. Settings as in `transposed_output_size`, one or one per axis.
 
     >>> transposed_output_sizes((10, 50, 100), kernel_size=3, stride=2, padding=1, output_padding=(0, 1, 1))
     (19, 100, 200)
@@ -60,7 +60,7 @@ def axis_names(axes: int) -> tuple[str, ...]:
 
 
 def split_axes(axes: int, settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """The settings of each axis, from settings that are a number, a word, or a sequence of 1 or `axes` numbers.
+    """Settings per axis, from settings that are a number, a word, or a sequence of 1 or `axes` numbers.
 
     Raises:
         GeometryError: if a sequence has another length.

@@ -1,4 +1,4 @@
-"""A layer along one axis: which outputs see which inputs, and everything that follows. No torch."""
+"""A layer along one axis: which outputs see which inputs, and the formulas that follow. No torch."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class LayerAxis:
 
     @property
     def halo(self) -> int:
-        """Inputs that a transposed layer needs on each side of a run of inputs to compute the run's outputs.
+        """Inputs that a transposed layer needs on both sides of a run of inputs to compute the outputs of the run.
 
         With `stride + 2*padding` taps, both sides need as many, and the outputs of the input 0 are 0 to `stride - 1`.
 
@@ -141,7 +141,7 @@ class LayerAxis:
 
     @property
     def looks(self) -> int:
-        """The most inputs that `seen` examines."""
+        """The largest number of inputs that `seen` examines."""
         return 2 * self.dilation + 2 if self.transposed and not self.is_dense else 1
 
     def inputs_between(self, first: int, last: int) -> tuple[int, int]:

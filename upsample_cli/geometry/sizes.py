@@ -24,7 +24,7 @@ MAX_FACTOR = 64
 MAX_SIZE = 2**63 - 1
 """The longest axis a tensor can have."""
 PADDING_MODES: dict[str, int | None] = {"zeros": None, "reflect": -1, "replicate": None, "circular": 0}
-"""How much larger than the axis the padding of each padding_mode may be (reflect: size - 1); None if not limited."""
+"""How much larger than the axis the padding may be in a padding_mode (reflect: size - 1); None if not limited."""
 
 
 class BilinearSettings(TypedDict):

@@ -181,7 +181,7 @@ def phase_taps(factor: int, padding: int) -> list[tuple[int, list[int | None]]]:
 
 
 def bilinear_taps(kernel_size: int) -> tuple[Fraction, ...]:
-    """Triangle of `kernel_size` taps, the usual bilinear initialisation of a transposed convolution.
+    """Triangle of `kernel_size` taps, the usual bilinear initialization of a transposed convolution.
 
     With `f = (kernel_size + 1) // 2` and centre `c = f - 1` (odd sizes) or `f - 1/2` (even sizes), tap i is
     `1 - |i - c| / f`. Source: Long, Shelhamer & Darrell 2015, Fully convolutional networks for semantic segmentation.

@@ -1,1 +1,1 @@
-"""Kernels fitted to photographs, and kernels compared on an image: both share degradation, pieces and scores."""
+"""Kernels fitted to photographs, and kernels compared on an image. Both share degradation, pieces and scores."""

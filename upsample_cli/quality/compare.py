@@ -1,10 +1,10 @@
-"""Every kernel on the same image: how near it comes to the original, and how long it takes."""
+"""Kernels on one image: how close each comes to the original, and how long it takes."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from upsample_cli.quality.pieces import MARGIN, Piece
 from upsample_cli.quality.score import Errors, errors
 
 CROP = 96
-"""Side of the crop that is chosen, in pixels of the large image."""
+"""Side of a crop that the user does not give, in pixels of the large image."""
 
 LARGEST_CROP = 512
 _STRIP_PIXELS = 2**18
@@ -32,10 +32,10 @@ class Entry:
     """One kernel.
 
     Args:
-        name: as the user calls it.
-        errors: of luma, over all that was measured.
-        ms_per_megapixel: median time for a million output pixels, in milliseconds; None if no time was taken.
-        crop: of what it makes, as `Comparison.box` says.
+        name: the user's name for it.
+        errors: of luma, over the measured piece.
+        ms_per_megapixel: median time for a million output pixels, in milliseconds; None if it was not timed.
+        crop: of the enlarged image, at `Comparison.box`.
     """
 
     name: str
@@ -45,18 +45,18 @@ class Entry:
 
     @property
     def ssim(self) -> float | None:
-        """Mean structural similarity; None where there is no room for one window."""
+        """Mean structural similarity; None if the image is smaller than one window."""
         return self.errors.ssim if self.errors.windows else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """All kernels, the nearest to the original first.
+    """All kernels, the closest to the original first.
 
     Args:
         box: of the crops, in the whole large image.
         crop: of the original.
-        rounds: times each kernel was timed.
+        rounds: how often each kernel was timed.
     """
 
     pair: Pair
@@ -67,7 +67,7 @@ class Comparison:
 
     @property
     def best(self) -> dict[str, list[str]]:
-        """The names of the kernels that are best by each score: several where they score the same, as it is shown."""
+        """The names of the best kernels by each score: several if their scores are the same as printed."""
         best = {
             "psnr_db": _highest({e.name: (e.errors.squared == 0, round(e.errors.psnr_db, 2)) for e in self.entries})
         }
@@ -82,7 +82,7 @@ def _highest(scores: Mapping[str, Any]) -> list[str]:
 
 
 def kernels_for(names: Sequence[str] | None, factor: int, channels: int) -> dict[str, Kernel]:
-    """The kernels to be compared.
+    """The kernels to compare.
 
     Args:
         names: as `kernels.choice.chosen_kernel` takes them; None for all that have a name, each weight once.
@@ -104,7 +104,7 @@ def kernels_for(names: Sequence[str] | None, factor: int, channels: int) -> dict
             raise
         if reason := misfit(kernel, channels, has_alpha=False):
             raise UsageError(*reason)
-        twin = any(replace(kernel, name=each.name) == each for each in kernels.values())
+        twin = any(replace(kernel, name=known.name) == known for known in kernels.values())
         if names is not None or not twin:
             kernels[name] = kernel
     return kernels
@@ -118,41 +118,28 @@ def compare(
     rounds: int = 3,
     advanced: Callable[[float], None] = lambda _share: None,
 ) -> Comparison:
-    """Enlarge the small image by every kernel, and hold the results against the large one.
+    """Enlarge the small image by every kernel, and compare the results with the large one.
 
     Args:
         names: see `kernels_for`.
-        crop: what is to be shown, in the whole large image; None for where the kernels differ most.
-        rounds: how often each kernel is timed, in turn with the others, after a round that does not count.
-        advanced: told of what is done, as shares of all.
+        crop: the part to show, in the whole large image; None for the part where the kernels differ most.
+        rounds: how often to time each kernel, in turn with the others, after a round that is not timed.
+        advanced: called with the share of the work that was just done.
 
     Raises:
-        UsageError: if a kernel cannot be had, or the crop lies outside of what is measured.
+        UsageError: if a kernel is not available, or the crop is outside the measured piece.
     """
     kernels = kernels_for(names, pair.factor, pair.channels)
     inside = None if crop is None else _inside(crop, pair.box)
     steps = len(kernels) * (1 + max(rounds, 1))
-    original = luma_of(pair.high)
-    # One kernel alone differs from nothing but the original.
-    lowest, highest = (original.copy() if len(kernels) == 1 else np.full_like(original, edge) for edge in (255, 0))
-    found = {}
-    for name in kernels:
-        seen = luma_of(_enlarged(pair, name))
-        found[name] = _errors(seen, original, pair.factor)
-        np.minimum(lowest, seen, out=lowest)
-        np.maximum(highest, seen, out=highest)
+
+    def step_done() -> None:
         advanced(1 / steps)
-    box = inside or liveliest(highest - lowest, CROP)
-    times_s: dict[str, list[float]] = {name: [] for name in kernels}
-    crops = {}
-    for _ in range(max(rounds, 1)):
-        for name in kernels:
-            start_s = time.perf_counter()
-            large = _enlarged(pair, name)
-            times_s[name].append(time.perf_counter() - start_s)
-            crops[name] = _cut(large, box)
-            advanced(1 / steps)
-    per_megapixel = 1e9 / original.size
+
+    found, differences = _scored(pair, kernels, step_done)
+    box = inside or liveliest(differences, CROP)
+    times_s, crops = _timed(pair, kernels, box, max(rounds, 1), step_done)
+    per_megapixel = 1e9 / (pair.box.height * pair.box.width)
     entries = [
         Entry(name, found[name], statistics.median(times_s[name]) * per_megapixel if rounds else None, crops[name])
         for name in kernels
@@ -162,8 +149,39 @@ def compare(
     return Comparison(pair, tuple(entries), shown, _cut(pair.high, box), rounds)
 
 
+def _scored(pair: Pair, names: Iterable[str], step_done: Callable[[], None]) -> tuple[dict[str, Errors], Luma]:
+    """The errors of each kernel, and how much the kernels differ at each pixel; a single one, from the original."""
+    original, found = luma_of(pair.high), {}
+    lowest, highest = np.full_like(original, 255), np.zeros_like(original)
+    for name in names:
+        seen = luma_of(_enlarged(pair, name))
+        found[name] = _errors(seen, original, pair.factor)
+        np.minimum(lowest, seen, out=lowest)
+        np.maximum(highest, seen, out=highest)
+        step_done()
+    if len(found) == 1:
+        lowest, highest = np.minimum(lowest, original), np.maximum(highest, original)
+    return found, highest - lowest
+
+
+def _timed(
+    pair: Pair, names: Iterable[str], box: Box, rounds: int, step_done: Callable[[], None]
+) -> tuple[dict[str, list[float]], dict[str, Rows]]:
+    """Times of each kernel in seconds, and its crop."""
+    times_s: dict[str, list[float]] = {name: [] for name in names}
+    crops = {}
+    for _ in range(rounds):
+        for name, taken_s in times_s.items():
+            start_s = time.perf_counter()
+            large = _enlarged(pair, name)
+            taken_s.append(time.perf_counter() - start_s)
+            crops[name] = _cut(large, box)
+            step_done()
+    return times_s, crops
+
+
 def liveliest(values: Luma, side: int) -> Box:
-    """The square of that side, or as much of it as there is room for, whose values have the largest sum.
+    """The box whose values have the largest sum: a square of that side, cut to the array if it is larger.
 
     >>> liveliest(np.array([[0, 1, 0], [0, 9, 1], [0, 0, 9]], np.uint8), 2)
     Box(top=1, left=1, height=2, width=2)
@@ -197,7 +215,7 @@ def _errors(seen: Luma, original: Luma, factor: int) -> Errors:
 
 
 def _inside(crop: Box, measured: Box) -> Box:
-    """A box of the whole large image, counted from where the measured piece begins."""
+    """A box of the whole large image, relative to the measured piece."""
     if max(crop.height, crop.width) > LARGEST_CROP:
         raise UsageError(
             (Setting("crop", f"{crop.width}x{crop.height}"), " is too large to look at side by side"),

@@ -1,4 +1,4 @@
-"""How the small images came to be: what a fitted kernel learns to undo."""
+"""How small images are made from large ones: what a fitted kernel learns to undo."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ FILTERS = {
     "area": Image.Resampling.BOX,
     "lanczos": Image.Resampling.LANCZOS,
 }
-"""Pillow's filters, stretched by the factor as is right for reducing. "area" is the mean of each block."""
+"""Pillow's filters, which it widens by the factor when it reduces. "area" is the mean of each block."""
 
 FILTER_REACH = 3
-"""Reduced pixels to each side that the widest of them, Lanczos, looks at."""
+"""Reduced pixels on each side that the widest filter, Lanczos, reads."""
 
 JPEG_BLOCK = 8
-"""Rows and columns that JPEG treats as one: luma cut between blocks is coded the same."""
+"""Rows and columns of a block of JPEG: luma that is cut between blocks is coded the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class Degradation:
-    """A filter of `FILTERS`, and JPEG after it if `jpeg_quality` is given."""
+    """A filter of `FILTERS`, followed by JPEG if `jpeg_quality` is given."""
 
     filter: str
     jpeg_quality: int | None = None
@@ -57,9 +57,9 @@ def degradation_named(name: str) -> Degradation:
 
 
 def degraded(high: Luma, factor: int, degradation: Degradation, rows: tuple[int, int] | None = None) -> Luma:
-    """Luma, or colour, reduced by a whole factor, and of that the rows asked for, all by default.
+    """Luma or colour reduced by a whole factor; of the result only `rows`, if they are given.
 
-    high: (height * factor, width * factor) -> (height, width); colour has an axis of 3 after these
+    high: (height * factor, width * factor) uint8 -> (height, width); colour has a third axis of 3 channels
     """
     height, width = high.shape[:2]
     low = Image.fromarray(high).resize((width // factor, height // factor), FILTERS[degradation.filter])

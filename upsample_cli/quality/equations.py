@@ -2,12 +2,12 @@
 
 Output pixel `i * factor + phase` of an axis takes the `support` input pixels around input pixel `i`, through the taps
 `phase + (reach - offset) * factor` of the transposed convolution, where `offset` runs from `-reach` to `reach` and
-`support == 2 * reach + 1`. So every phase is a least-squares problem of its own, all of them over the same
-neighbourhoods, and together their solutions fill a kernel of `support * factor` taps.
+`support == 2 * reach + 1`. So every phase is a least-squares problem of its own, over the same neighbourhoods as the
+others, and together the solutions fill a kernel of `support * factor` taps.
 
 Pixels are whole numbers up to 255, so the sums of products below are whole numbers too, and float64 holds them exactly
-up to 2**53, which is 138 thousand million pixels. Hence the order of adding, bands and threads change nothing, and
-taking the sums of some images away again leaves exactly those of the others.
+up to 2**53, which is 138 thousand million pixels. So bands, threads and the order of addition change nothing, and
+subtracting the sums of some images leaves exactly the sums of the others.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _CHUNK_BYTES = 16 * 2**20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Equations:
-    """Sums over pixels of one factor and support; added and subtracted like numbers.
+    """Sums over neighbourhoods, for one factor and support; they add and subtract like numbers.
 
     Args:
         factor: of the enlargement.
         support: input pixels along one side of a neighbourhood, an odd number.
         gram: (support**2, support**2), products of a neighbourhood's pixels with each other.
         cross: (support**2, factor**2), products of a neighbourhood's pixels with the output pixels of each phase.
-        count: neighbourhoods summed.
+        count: of neighbourhoods.
     """
 
     factor: int
@@ -61,11 +61,11 @@ def no_equations(factor: int, support: int) -> Equations:
 
 
 def equations(high: NDArray[np.uint8], low: NDArray[np.uint8], factor: int, support: int) -> Equations:
-    """The sums over every neighbourhood that lies wholly inside.
+    """The sums over every neighbourhood that is wholly inside the image.
 
     Args:
         high: (height * factor, width * factor), what the enlargement should be.
-        low: (height, width), what it is made from.
+        low: (height, width), the input of the enlargement.
 
     >>> found = equations(np.ones((6, 8), np.uint8), np.ones((3, 4), np.uint8), factor=2, support=3)
     >>> found.count, float(found.gram[0, 0]), found.cross.shape
@@ -80,7 +80,7 @@ def equations(high: NDArray[np.uint8], low: NDArray[np.uint8], factor: int, supp
 
 
 def _samples(high: NDArray[np.uint8], low: NDArray[np.uint8], factor: int, support: int) -> Iterator[tuple[Sums, Sums]]:
-    """Neighbourhoods (n, support**2) and what belongs to them (n, factor**2), some rows at a time."""
+    """Neighbourhoods (n, support**2) and their output pixels (n, factor**2), some rows at a time."""
     reach, taps = support // 2, support**2
     height, width = low.shape
     if min(height, width) < support:
@@ -99,16 +99,16 @@ def _samples(high: NDArray[np.uint8], low: NDArray[np.uint8], factor: int, suppo
 
 
 def solved(found: Equations, *, noise: float, symmetric: bool = True) -> Sums:
-    """The kernel of least squared error among those whose every phase sums to 1.
+    """The kernel of least squared error among the kernels whose phases all sum to 1.
 
-    Source: least squares under a linear constraint by Lagrange's multiplier, one `solve` for all phases.
+    Source: least squares under a linear constraint, by a Lagrange multiplier; one `solve` for all phases.
 
     Args:
         found: of at least one neighbourhood.
-        noise: variance, in squared levels, of noise imagined on the input: the ridge, which keeps weights small where
-            the images do not decide.
-        symmetric: the kernel is the same turned by 90 degrees and mirrored; the sums over all eight symmetries of the
-            square are solved.
+        noise: variance of assumed noise on the input, in squared levels. This ridge keeps weights small where the
+            images do not determine them.
+        symmetric: the kernel stays the same when it is turned by 90 degrees or mirrored, because the sums over all
+            eight symmetries of the square are solved.
 
     Returns:
         (support * factor, support * factor), the weight of a transposed convolution of stride `factor` and padding
@@ -126,7 +126,7 @@ def solved(found: Equations, *, noise: float, symmetric: bool = True) -> Sums:
 
 
 def symmetrized(found: Equations) -> Equations:
-    """The sums as if every image had also been seen mirrored and turned, in all eight ways."""
+    """The sums over every image in all eight orientations."""
     side, factor = found.support, found.factor
     gram, cross = np.zeros_like(found.gram), np.zeros_like(found.cross)
     for pixels, phases in zip(symmetries(side), symmetries(factor), strict=True):
@@ -136,10 +136,10 @@ def symmetrized(found: Equations) -> Equations:
 
 
 def symmetries(side: int) -> list[NDArray[np.intp]]:
-    """Where each cell of a square goes, flattened, under the eight symmetries."""
+    """The flattened cells of a square, permuted by each of its eight symmetries."""
     cells = np.arange(side**2).reshape(side, side)
     turned = [np.rot90(cells, quarter) for quarter in range(4)]
-    return [each.reshape(-1) for turn in turned for each in (turn, turn[::-1])]
+    return [image.reshape(-1) for turn in turned for image in (turn, turn[::-1])]
 
 
 def kernel_of_phases(phases: NDArray[Number], factor: int, support: int) -> NDArray[Number]:
@@ -149,7 +149,7 @@ def kernel_of_phases(phases: NDArray[Number], factor: int, support: int) -> NDAr
     array([[0., 1.],
            [2., 3.]])
     """
-    # Towards the kernel's end the offset falls: output i*s + phase takes input i + offset through a tap before it.
+    # Later taps take earlier inputs: the tap for input i + offset is phase + (reach - offset) * factor.
     cells = phases.reshape(support, support, factor, factor)[::-1, ::-1]
     return cells.transpose(0, 2, 1, 3).reshape(support * factor, support * factor)
 

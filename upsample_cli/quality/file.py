@@ -1,4 +1,4 @@
-"""A fitted kernel as a file: the weight of an `nn.ConvTranspose2d`, and how it was made."""
+"""A fitted kernel as a file: the weight of an `nn.ConvTranspose2d`, and how it was fitted."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ SUFFIX = ".safetensors"
 
 
 def check_output(path: Path, *, overwrite: bool, what: str = "kernels", suffix: str = SUFFIX) -> None:
-    """Refuse, before any work is done, an output that writing would refuse in the end.
+    """Refuse an output that cannot be written, before any work is done.
 
     Args:
-        what: is to be written.
+        what: kind of content, in the plural.
         suffix: of such files.
 
     Raises:
         UsageError: if it does not end in the suffix.
         OutputExistsError: if it exists and `overwrite` is not set.
-        ImageError: if it cannot be written, because its folder does not exist for example.
+        ImageError: if it cannot be written, for example because its folder does not exist.
     """
     if path.suffix.lower() != suffix:
         raise UsageError(f"{path}: {what} are written as {suffix}", ("give ", Setting("output", f"NAME{suffix}")))
@@ -55,7 +55,7 @@ def write_fit(fit: Fit, path: Path, *, overwrite: bool, made_by: str) -> None:
 
 
 def as_json(fit: Fit) -> dict[str, Any]:
-    """What was fitted and what it is worth, as plain data."""
+    """A fit and its scores as plain data."""
     recipe, kernel = fit.recipe, fit.kernel
     return {
         "factor": recipe.factor,

@@ -18,27 +18,27 @@ from upsample_cli.quality.score import Errors, errors
 
 SUPPORTS = (3, 5, 7)
 PEERS = ("bilinear", "bicubic", "lanczos3")
-"""The kernels whose scores stand beside that of the fitted one."""
+"""The kernels that a fitted one is compared with."""
 
 NOISE = 0.1
-"""The ridge, see `equations.solved`. From a tenth of it to ten times as much, leave-one-out scores of photographs stay
-within 0.01 dB; more takes sharpness from clean images."""
+"""The ridge of `equations.solved`. Leave-one-out scores of photographs stay within 0.01 dB from a tenth of it to ten
+times as much; more blurs clean images."""
 
 _MOST_FOLDS = 16
 _MOST_SCORED = 64
-POWERS_OF_TWO = tuple(2**bits for bits in range(8))
-"""Denominators by which any whole number can be divided in float32 without rounding."""
+_POWERS_OF_TWO = tuple(2**bits for bits in range(8))
+"""Denominators that divide any whole number of float32 without rounding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What is to be fitted.
+    """What to fit.
 
     Args:
         factor: of the enlargement, 2 to 16.
-        support: input pixels along one side of what an output pixel is made from: 3, 5 or 7.
-        degradation: how small images came to be.
-        symmetric: the same kernel for an image turned or mirrored.
+        support: input pixels that an output pixel sees along each axis: 3, 5 or 7.
+        degradation: how small images are made.
+        symmetric: the kernel is the same for an image turned or mirrored.
 
     Raises:
         UsageError: if the factor or the support is none of these.
@@ -59,7 +59,7 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Means over photographs, of luma."""
+    """Scores of luma, means over photographs."""
 
     psnr_db: float
     ssim: float
@@ -67,16 +67,16 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What was fitted, and what it is worth.
+    """A fitted kernel and its scores.
 
     Args:
-        kernel: of whole weights that fit 8 bits, over a power of two.
+        kernel: 8-bit whole weights over a power of two.
         images: photographs it was fitted to.
         samples: neighbourhoods in them.
-        skipped: why others were passed over.
-        scores: by kernel, "fitted" last, on what that kernel was not fitted to; empty if there is nothing to hold out.
-        scored: photographs, or halves of one, they are means of.
-        parts: of which one at a time was held out: photographs, groups of them, or the halves of the only one.
+        skipped: why others were skipped.
+        scores: by kernel, "fitted" last, on held-out photographs; empty if there is nothing to hold out.
+        scored: photographs, or halves of one, that the scores are means over.
+        parts: how many parts were held out, one at a time: photographs, groups of them, or the halves of the only one.
     """
 
     recipe: Recipe
@@ -90,7 +90,7 @@ class Fit:
 
     @property
     def protocol(self) -> str:
-        """How the scores came about, in words."""
+        """How the scores were taken, in words."""
         if not self.scores:
             return "no score: the only image is too small to hold a half of it out"
         if self.images == 1:
@@ -100,28 +100,26 @@ class Fit:
         return f"{held} by a kernel fitted to the others{some}"
 
 
-def _unheard(_share: float) -> None:
-    """Progress that nobody asked for."""
+def _ignored(_share: float) -> None:
+    """Ignore progress."""
 
 
 def fit_photos(
     paths: Sequence[Path],
     recipe: Recipe,
     *,
-    denominators: Sequence[int] = POWERS_OF_TWO,
-    advanced: Callable[[float], None] = _unheard,
+    advanced: Callable[[float], None] = _ignored,
 ) -> Fit:
-    """Fit a kernel to photographs, and score it held out.
+    """Fit a kernel to photographs, and score it on held-out ones.
 
-    Each photograph is read twice, a few rows at a time; memory depends neither on their number nor on their size. One
-    that is there again, in whatever format, is left out: held out, its twin would not be.
+    Each photograph is read twice, a few rows at a time; memory depends neither on their number nor on their size. A
+    copy of one, in whatever format, is skipped: it would be held out while its twin is fitted.
 
     Args:
-        denominators: of the kernel's whole numerators; the best of them is taken.
-        advanced: told of what is done, in photographs read once.
+        advanced: called with the work that was just done, in photographs read once.
 
     Raises:
-        UsageError: if none of the photographs can be used.
+        UsageError: if no photograph is usable.
     """
     parts, folds, skipped = _read_all(paths, recipe, advanced)
     if not parts:
@@ -138,18 +136,18 @@ def fit_photos(
     for index in range(0, len(parts), max(1, math.ceil(len(parts) / _MOST_SCORED))):
         held_out = folds[index % _MOST_FOLDS]
         kernels = {name: kernel_named(name, recipe.factor) for name in PEERS}
-        kernels["fitted"] = fitted_kernel(total - held_out, recipe, denominators)
+        kernels["fitted"] = fitted_kernel(total - held_out, recipe, _POWERS_OF_TWO)
         found.append(errors_of(parts[index], kernels, recipe.degradation, advanced))
-    scores = {name: mean_score([each[name] for each in found]) for name in found[0]} if found else {}
-    kernel = fitted_kernel(total, recipe, denominators)
+    scores = {name: mean_score([errors[name] for errors in found]) for name in found[0]} if found else {}
+    kernel = fitted_kernel(total, recipe, _POWERS_OF_TWO)
     return Fit(recipe, kernel, images, total.count, tuple(skipped), scores, len(found), min(len(parts), _MOST_FOLDS))
 
 
 def fitted_kernel(found: Equations, recipe: Recipe, denominators: Iterable[int]) -> Kernel:
-    """The solution on the best grid of 8-bit numerators; its every phase sums to exactly 1.
+    """The solution, rounded to the best grid of 8-bit numerators; every phase sums to exactly 1.
 
     Args:
-        denominators: to be tried.
+        denominators: of the grids to try.
     """
     kernel = solved(found, noise=NOISE, symmetric=recipe.symmetric)
     whole, denominator = best_numerators(kernel, found, denominators, noise=NOISE, symmetric=recipe.symmetric)
@@ -158,7 +156,7 @@ def fitted_kernel(found: Equations, recipe: Recipe, denominators: Iterable[int])
 
 
 def enlarged(low: Luma, kernel: Kernel) -> Luma:
-    """Luma through the engine: what `upsample` makes of it.
+    """Luma enlarged by the engine, as `upsample` does.
 
     low: (height, width) -> (height * factor, width * factor)
     """
@@ -203,7 +201,7 @@ def _read_all(
     return parts, folds, skipped
 
 
-def equations_of(part: Part, recipe: Recipe, advanced: Callable[[float], None] = _unheard) -> Equations:
+def equations_of(part: Part, recipe: Recipe, advanced: Callable[[float], None] = _ignored) -> Equations:
     """The equations of all neighbourhoods of a part."""
     found = no_equations(recipe.factor, recipe.support)
     for piece in pieces(part, factor=recipe.factor, degradation=recipe.degradation):
@@ -214,20 +212,20 @@ def equations_of(part: Part, recipe: Recipe, advanced: Callable[[float], None] =
 
 
 def errors_of(
-    part: Part, kernels: Mapping[str, Kernel], degradation: Degradation, advanced: Callable[[float], None] = _unheard
+    part: Part, kernels: Mapping[str, Kernel], degradation: Degradation, advanced: Callable[[float], None] = _ignored
 ) -> dict[str, Errors]:
     """The errors of kernels of one factor on a part."""
     factor = next(iter(kernels.values())).factor
     sums = dict.fromkeys(kernels, Errors())
     for piece in pieces(part, factor=factor, degradation=degradation):
-        for name, each in kernels.items():
-            sums[name] += errors(enlarged(piece.low, each), piece)
+        for name, kernel in kernels.items():
+            sums[name] += errors(enlarged(piece.low, kernel), piece)
         advanced((len(piece.low) - piece.above - piece.below) / part.height)
     return sums
 
 
 def mean_score(found: list[Errors]) -> Score:
-    """Every part counts the same."""
+    """The mean over parts, which all count the same."""
     return Score(
-        math.fsum(each.psnr_db for each in found) / len(found), math.fsum(each.ssim for each in found) / len(found)
+        math.fsum(part.psnr_db for part in found) / len(found), math.fsum(part.ssim for part in found) / len(found)
     )

@@ -1,4 +1,4 @@
-"""An image, and what reducing leaves of it: what kernels are compared on. No torch."""
+"""A large image and a small one made from it: what kernels are compared on. No torch."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from upsample_cli.quality.degrade import Degradation, Luma, degraded
 from upsample_cli.quality.pieces import luma
 
 FACTORS = (2, 64)
-"""The least and the largest factor to be compared at."""
+"""The smallest and the largest factor to compare kernels at."""
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Some pixels of the large image: its left upper corner, and its size."""
+    """A part of the large image: upper left corner and size, in pixels."""
 
     top: int
     left: int
@@ -50,15 +50,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pair:
-    """The same piece of an image, small and large, of 8 bits; grey is (height, width), colour (height, width, 3).
+    """The same piece of an image, small and large, uint8; grey is (height, width), colour (height, width, 3).
 
     Args:
         low: reduced; `factor` times smaller on both sides.
-        high: what a kernel has to bring back.
-        box: where `high` lies in the whole large image.
-        degradation: how the small one came to be, in words.
-        remarks: what comparing it so leaves out, one line each.
-        sources: the files that it was read from.
+        high: the original, which a kernel should restore.
+        box: of `high` in the whole large image.
+        degradation: how the small one was made, in words.
+        remarks: what the comparison leaves out, one line each.
+        sources: the files that were read.
     """
 
     low: Rows
@@ -85,15 +85,15 @@ def luma_of(pixels: Rows) -> Luma:
 
 
 def reduced_pair(photo: Path, factor: int, degradation: Degradation, limits: Limits, around: Box | None = None) -> Pair:
-    """A photograph, and what is left of it when it is reduced.
+    """A photograph and its reduction.
 
     Args:
-        factor: to be reduced by. Rows and columns beyond a multiple of it are left out.
-        around: what is measured is taken from around it, else from the middle.
+        factor: to reduce by. Rows and columns beyond a multiple of it are left out.
+        around: a box to measure the surroundings of; None for the middle of the photograph.
 
     Raises:
-        UsageError: for a factor that is none.
-        ImageError: if the photograph cannot be read, or nothing would be left of it.
+        UsageError: if the factor is not in `FACTORS`.
+        ImageError: if the photograph cannot be read, or is smaller than the factor.
     """
     if not FACTORS[0] <= factor <= FACTORS[1]:
         raise UsageError(
@@ -121,14 +121,14 @@ def reduced_pair(photo: Path, factor: int, degradation: Degradation, limits: Lim
 def referenced_pair(
     small: Path, reference: Path, factor: int | None, limits: Limits, around: Box | None = None
 ) -> Pair:
-    """A small image, and the large one that it was made from.
+    """A small image and the large one that it was made from.
 
     Args:
-        factor: between the two, if it is to be checked.
+        factor: between the two, to check; None to take it from their sizes.
         around: see `reduced_pair`; of the large image.
 
     Raises:
-        UsageError: if the large one is no whole number of times as large on both sides, or not `factor` times.
+        UsageError: if the large one is not a whole number of times as large on both sides, or not `factor` times.
         ImageError: if one of them cannot be read.
     """
     less, more = (probe(path, max_pixels=limits.max_pixels) for path in (small, reference))
@@ -151,12 +151,12 @@ def referenced_pair(
     if (box.height, box.width) != (more.height, more.width):
         remarks.append(_measured_only(reference, box, more))
     if low.ndim != high.ndim:
-        low, high = (each if each.ndim == 3 else np.stack([each] * 3, axis=2) for each in (low, high))
+        low, high = (rows if rows.ndim == 3 else np.stack([rows] * 3, axis=2) for rows in (low, high))
     return Pair(low, high, times, box, f"that of {small.name}", tuple(remarks), (small_source, large_source))
 
 
 def _measured(info: ImageInfo, factor: int, most: int, around: Box | None) -> Box:
-    """What of the large image is taken: whole small pixels, at most so many large ones."""
+    """The part of the large image to measure: whole small pixels, at most `most` large ones."""
     whole = Box(0, 0, info.height, info.width)
     centre = whole if around is None else around
     share = min(1.0, math.sqrt(most / (info.height * info.width)))
@@ -166,7 +166,7 @@ def _measured(info: ImageInfo, factor: int, most: int, around: Box | None) -> Bo
 
 
 def _span(length: int, share: float, centre: float) -> tuple[int, int]:
-    """(first, how many) of an axis: a share of it about a centre, as far as there is room."""
+    """(first, count) along an axis: a share of its length around a centre, moved to be inside."""
     count = max(1, int(length * share))
     return max(0, min(length - count, round(centre - count / 2))), count
 

@@ -1,7 +1,7 @@
-"""Photographs as pieces of luma, each with what reducing leaves of it: some rows at a time, however large the image.
+"""Photographs as pieces of luma, each with its reduction: some rows at a time, however large the image.
 
-A piece has `MARGIN` rows more of the reduced image on each side than it is about, as far as there are any. They hold
-all that enlarging and comparing its own rows looks at, so how an image is cut changes nothing.
+A piece has up to `MARGIN` more rows of the reduced image on each side. They hold all that enlarging and comparing its
+own rows reads, so the way an image is cut changes nothing.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from upsample_cli.images.open import open_image, probe
 from upsample_cli.quality.degrade import FILTER_REACH, JPEG_BLOCK, Degradation, Luma, degraded
 
 MARGIN = 8
-"""Rows; a whole number of JPEG's blocks, so that a piece cut out is coded as it is in the whole."""
+"""Rows; a whole number of JPEG's blocks, so that a piece is coded as it is in the whole image."""
 
 _PIECE_PIXELS = 2**18
 _MOST_WIDTH = 2**18
-"""A piece has a few rows of the whole width, however many pixels that is."""
+"""A piece has a few rows of the whole width, however many pixels they have."""
 _RED, _GREEN, _BLUE = 19595, 38470, 7471
 """Parts of 65536. Source: ITU-R BT.601, as JPEG and Pillow have it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """Rows `above` to `len(low) - below` of a reduced image, with their margins.
+    """Rows `above` to `len(low) - below` of `low`, with margins.
 
     Args:
         low: (height, width), reduced.
-        high: (height * factor, width * factor), what it was made from.
+        high: (height * factor, width * factor), its original.
         above, below: rows of `low` that belong to the neighbouring pieces.
     """
 
@@ -45,7 +45,7 @@ class Piece:
 
     @property
     def factor(self) -> int:
-        """How much it was reduced."""
+        """By which it was reduced."""
         return len(self.high) // len(self.low)
 
     def trimmed(self, margin: int) -> Piece:
@@ -62,7 +62,7 @@ class Part:
     Args:
         path: the file.
         height, width: of the whole photograph, reduced.
-        top, bottom: the rows meant, of the reduced photograph.
+        top, bottom: its rows, in the reduced photograph.
     """
 
     path: Path
@@ -112,7 +112,7 @@ def halves(part: Part, support: int) -> list[Part]:
 
 
 def pieces(part: Part, *, factor: int, degradation: Degradation) -> Iterator[Piece]:
-    """A part from top to bottom; its every row belongs to one piece.
+    """A part from top to bottom; each row belongs to one piece.
 
     Raises:
         ImageError: if the file cannot be read to the end.
@@ -129,7 +129,7 @@ def pieces(part: Part, *, factor: int, degradation: Degradation) -> Iterator[Pie
 def _reduced(
     source: Source, part: Part, rows: tuple[int, int], factor: int, degradation: Degradation
 ) -> tuple[Luma, Luma]:
-    """Rows of the reduced photograph, and those they are made from."""
+    """Rows of the reduced photograph, and their originals."""
     first, last = rows
     start, stop = max(0, first - FILTER_REACH), min(part.height, last + FILTER_REACH)
     taken = source.read_rows(start * factor, stop * factor)[:, : part.width * factor]
@@ -139,7 +139,7 @@ def _reduced(
 
 
 def luma(rows: Rows, layout: Layout, icc_profile: bytes | None = None) -> Luma:
-    """Rows of any layout as luma of 8 bits, (rows, width); what is transparent lies over white.
+    """Rows of any layout as luma, (rows, width) uint8; transparency is laid over white.
 
     >>> luma(np.array([[[255, 0, 0]]], np.uint8), Layout("rgb")).tolist()
     [[76]]

@@ -12,18 +12,18 @@ from upsample_cli.quality.equations import Equations, Sums, kernel_of_phases, ph
 Whole = NDArray[np.int64]
 
 LARGEST = 127
-"""Numerators up to it fit 8 bits with a sign, and the engine's fastest route takes them."""
+"""The largest signed number of 8 bits, which is what the engine's fastest route takes."""
 
 _LEAST_GAIN = 1e-9
-"""Of the error there is, what a step must take away: far above the rounding of float64, so that the path is the same
-whatever the order in which a processor adds."""
+"""The share of the error that a step must remove: far above the rounding of float64, so that the steps do not depend on
+the order in which a processor adds."""
 
 
 def numerators(kernel: Sums, *, factor: int, denominator: int) -> Whole:
-    """The kernel times `denominator`, in whole numbers; those of each phase sum to `denominator`.
+    """The kernel times `denominator` in whole numbers, which sum to `denominator` for each phase.
 
-    What rounding leaves over goes to the tap of the input pixel that the output lies in: the one tap of a phase that no
-    symmetry of the square exchanges for another, so a symmetric kernel stays symmetric.
+    The remainder of rounding goes to the tap of the input pixel that contains the output. No symmetry of the square
+    exchanges that tap of a phase for another, so a symmetric kernel stays symmetric.
 
     Args:
         kernel: (support * factor, support * factor) of odd support, phases summing to 1.
@@ -40,14 +40,14 @@ def numerators(kernel: Sums, *, factor: int, denominator: int) -> Whole:
 def best_numerators(
     kernel: Sums, found: Equations, denominators: Iterable[int], *, noise: float, symmetric: bool = True
 ) -> tuple[Whole, int]:
-    """The numerators up to `LARGEST`, and which of the denominators, that add least to the squared error of the fit.
+    """The numerators up to `LARGEST`, and their denominator, that add least to the squared error of the fit.
 
-    From plain rounding on every step is taken that pays, a step moving one unit between two sets of taps that belong
-    together by symmetry. So 8 bits lose hardly anything against the unrounded kernel.
+    Plain rounding is improved by every step that reduces the error. A step moves one unit between two sets of taps that
+    belong together by symmetry. So 8 bits lose hardly anything compared with the unrounded kernel.
 
     Args:
-        kernel: as `solved` answers for `found`, `noise` and `symmetric`.
-        denominators: to be tried; those that make numerators too large are passed over.
+        kernel: the result of `solved` for `found`, `noise` and `symmetric`.
+        denominators: to try; those that make numerators too large are skipped.
 
     Raises:
         ValueError: if all of them do.
@@ -62,7 +62,7 @@ def best_numerators(
         if np.abs(whole).max() <= LARGEST:
             error = phases_of_kernel(whole / denominator - kernel, found.factor, found.support)
             tried.append((float(np.sum(error * (weight @ error))), denominator, whole))
-    _, denominator, whole = min(tried, key=lambda each: each[:2])
+    _, denominator, whole = min(tried, key=lambda result: result[:2])
     return whole, denominator
 
 
@@ -85,12 +85,12 @@ def _descended(kernel: Sums, factor: int, denominator: int, weight: Sums, *, sym
 
 
 def _steps(exchanges: list[NDArray[np.intp]]) -> Whole:
-    """(steps, taps): each adds one to a set of taps that the exchanges mix, and takes as much from another set.
+    """(steps, taps): each step adds to one set of taps that the exchanges mix, and takes as much from another.
 
-    Sets of different sizes give each other whole rounds, so that the sum stays.
+    Between sets of different sizes, the sum over each set is their least common multiple.
     """
     taps = len(exchanges[0])
-    sets = sorted({tuple(sorted({int(each[tap]) for each in exchanges})) for tap in range(taps)})
+    sets = sorted({tuple(sorted({int(exchange[tap]) for exchange in exchanges})) for tap in range(taps)})
     steps = []
     for gaining in sets:
         for losing in sets:
@@ -104,7 +104,7 @@ def _steps(exchanges: list[NDArray[np.intp]]) -> Whole:
 
 
 def _improved(whole: Whole, wanted: Sums, steps: Whole, weight: Sums) -> Whole:
-    """Steps taken, the best first, while they make `(whole - wanted)' weight (whole - wanted)` smaller."""
+    """`whole` after all steps, the best first, that make `(whole - wanted)' weight (whole - wanted)` smaller."""
     own = np.einsum("st,st->s", steps @ weight, steps)
     while True:
         error = whole - wanted

@@ -1,4 +1,4 @@
-"""How near an enlarged image comes to the photograph: PSNR and SSIM of luma, added up piece by piece."""
+"""How close an enlarged image is to the photograph: PSNR and SSIM of luma, added up piece by piece."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from upsample_cli.quality.degrade import Luma
 from upsample_cli.quality.pieces import Piece
 
 LARGEST_PSNR_DB = 100.0
-"""What a part counts that is enlarged without any error, so that a mean over images stays a number."""
+"""The score of a part without any error, so that a mean over images stays finite."""
 
 _REACH = 5
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
@@ -23,11 +23,11 @@ _WINDOW = _BELL / _BELL.sum()
 
 @dataclass(frozen=True, slots=True)
 class Errors:
-    """What is added up over the pieces of a part.
+    """Sums over the pieces of a part.
 
     Args:
-        squared: sum of squared errors in levels, over so many `pixels`.
-        similarity: sum of SSIM over so many `windows`, of 11x11 pixels, wholly inside the image.
+        squared: of squared errors in levels, over `pixels` pixels.
+        similarity: of SSIM, over `windows` windows of 11x11 pixels wholly inside the image.
     """
 
     squared: int = 0
@@ -45,7 +45,7 @@ class Errors:
 
     @property
     def psnr_db(self) -> float:
-        """Peak signal-to-noise ratio, `LARGEST_PSNR_DB` at the most."""
+        """Peak signal-to-noise ratio, at most `LARGEST_PSNR_DB`."""
         if self.squared == 0:
             return LARGEST_PSNR_DB
         return min(LARGEST_PSNR_DB, 10 * math.log10(255**2 * self.pixels / self.squared))
@@ -57,11 +57,11 @@ class Errors:
 
 
 def errors(enlarged: Luma, piece: Piece) -> Errors:
-    """The errors of a piece that was enlarged whole, margins included."""
+    """The errors of a piece without its margins, which were enlarged with it."""
     factor = piece.factor
     top, bottom = piece.above * factor, len(piece.high) - piece.below * factor
     difference = enlarged[top:bottom].astype(np.int64) - piece.high[top:bottom]
-    # As many rows of the margins as the windows around the piece's own rows reach into.
+    # Windows around the piece's own rows reach this far into the margins.
     around = slice(max(0, top - _REACH), bottom + _REACH)
     map_ = ssim_map(enlarged[around], piece.high[around])
     return Errors(int(np.sum(difference**2)), difference.size, float(map_.sum()), map_.size)

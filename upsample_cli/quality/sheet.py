@@ -1,4 +1,4 @@
-"""A comparison as one image: crops side by side, how far each is from the original below it."""
+"""A comparison as one image: crops side by side, each above its difference from the original."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from upsample_cli.quality.compare import Comparison, Entry
 from upsample_cli.quality.pair import luma_of
 
 _CELL, _LEAST_CELL, _GAP, _MARGIN, _LIMIT = 288, 220, 20, 28, 1900
-"""Width that a crop is magnified to, and the least of a cell; spaces; the width of a page that has several columns."""
+"""Largest width of a magnified crop, least width of a cell, spaces, and largest width of a page of several columns."""
 
 _TEXT, _LINE = 18, 26
 _PAPER, _INK, _BEST, _FRAME = "#ffffff", "#14181f", "#a8441c", "#ff3b1f"
@@ -24,14 +24,14 @@ _LEAST_FRAME = 6
 _MIDDLE = 128
 _GAINS = (1, 2, 4, 8, 16, 32)
 _USUAL = 0.95
-"""Of all differences, the part that the gain leaves within black and white."""
+"""The share of differences that stays between black and white at the gain."""
 
 Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
 
 @dataclass(frozen=True, slots=True)
 class _Cell:
-    """Two images, one below the other, under two lines of text."""
+    """Two images, one above the other, under two lines of text."""
 
     title: str
     subtitle: str
@@ -55,7 +55,7 @@ def write_sheet(comparison: Comparison, title: str, path: Path, *, overwrite: bo
 
 
 def sheet(comparison: Comparison, title: str) -> Image.Image:
-    """The page: the original with the whole image below it, then every kernel, the nearest to the original first."""
+    """The page: the original above the whole image, then every kernel, the closest to the original first."""
     box = comparison.box
     times = max(1, _CELL // max(box.height, box.width))
     gain = _gain(comparison)
@@ -104,8 +104,8 @@ def _difference(comparison: Comparison, entry: Entry) -> Rows:
 
 
 def _gain(comparison: Comparison) -> int:
-    """The largest of `_GAINS` that leaves most differences of all kernels within black and white."""
-    strengths = np.concatenate([np.abs(_difference(comparison, each)).ravel() for each in comparison.entries])
+    """The largest of `_GAINS` that keeps most differences of all kernels between black and white."""
+    strengths = np.concatenate([np.abs(_difference(comparison, entry)).ravel() for entry in comparison.entries])
     usual = float(np.quantile(strengths, _USUAL))
     return max((gain for gain in _GAINS if gain * usual < _MIDDLE), default=1)
 
@@ -116,7 +116,7 @@ def _magnified(pixels: Rows, times: int) -> Image.Image:
 
 
 def _overview(comparison: Comparison, width: int) -> Image.Image:
-    """What was measured, as large as a cell, with a frame around the crop."""
+    """The measured piece at the width of a cell, with a frame around the crop."""
     box, measured = comparison.box, comparison.pair.box
     image = _magnified(comparison.pair.high, max(1, _CELL // max(measured.height, measured.width)))
     image.thumbnail((width, _CELL))
@@ -148,7 +148,7 @@ def _wrapped(text: str, font: Font, width: int) -> list[str]:
 
 
 def _shortened(text: str, font: Font, width: int) -> str:
-    """Text without its beginning, as far as there is no room for it: of a path the end says more."""
+    """Text without as much of its beginning as does not fit: the end of a path says more."""
     start = 0
     while font.getlength(text[start:] if start == 0 else "..." + text[start:]) > width:
         start += 1

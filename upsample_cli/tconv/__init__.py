@@ -1,1 +1,1 @@
-"""The workbench of the transposed convolution: what the `tconv` commands compute. Arithmetic here needs no torch."""
+"""What the `tconv` commands compute. Whatever is only arithmetic imports no torch."""

@@ -1,8 +1,8 @@
 """Whether a transposed convolution draws checkerboards, from its settings alone, and which settings do not. No torch.
 
-Output samples fall into as many kinds as the stride, the *phases*: each kind meets taps of its own. Where the taps of
-all phases sum to the same, a flat input stays flat. Settings decide how many taps meet (the overlap), weights what they
-sum to. Source: Odena, Dumoulin & Olah 2016, Deconvolution and checkerboard artifacts.
+The output has as many *phases* as the stride; every phase meets other taps. A flat input stays flat if the taps of all
+phases have the same sum. Settings decide how many taps meet (the overlap), weights decide their sum.
+Source: Odena, Dumoulin & Olah 2016, Deconvolution and checkerboard artifacts.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.layers.convolution import SETTINGS, TransposedConvolution
 
 FLAT_LEVEL = 128
-"""The grey that amplitudes are told for: a flat image of it comes out between two levels that far apart."""
+"""The grey of the flat image whose output has the reported amplitude."""
 _MAP_INPUT = 5
 _MOST_CURES = 2
 _LARGEST_SETTING, _MOST_CELLS = 256, 60
 
 
 def phase_gains(axis: LayerAxis) -> tuple[Fraction, ...]:
-    """What equal taps make of a flat input of 1 at each phase; 1 on the average.
+    """The output of equal taps for a flat input of 1, at each phase; their mean is 1.
 
     >>> [str(gain) for gain in phase_gains(LayerAxis(3, stride=2, transposed=True))]
     ['4/3', '2/3']
@@ -46,12 +46,12 @@ def overlap(axis: LayerAxis, size: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the settings of a layer lead to.
+    """How even the overlap of a layer is.
 
     Args:
         layer: the layer.
-        axes: its settings, axis by axis.
-        cures: layers of the same stride and output sizes whose overlap is even, nearest first; none if it is even.
+        axes: the layer along its axes.
+        cures: layers of the same stride and output sizes whose overlap is even, nearest first; empty if it is even.
         neighbours: per axis, the amplitude for kernel sizes and strides nearby, as {(kernel_size, stride): levels}.
     """
 
@@ -62,7 +62,7 @@ class Verdict:
 
     @property
     def is_even(self) -> bool:
-        """Whether as many taps meet at every output sample inside."""
+        """Whether as many taps meet at every output sample away from the border."""
         return all(axis.is_even for axis in self.axes)
 
     @property
@@ -77,7 +77,7 @@ class Verdict:
 
 
 def checkerboard(layer: TransposedConvolution) -> Verdict:
-    """What the settings of a layer lead to.
+    """How even the overlap of a layer is, from its settings.
 
     >>> verdict = checkerboard(TransposedConvolution(2, kernel_size=3, stride=2, padding=1, output_padding=1))
     >>> verdict.is_even, round(verdict.amplitude_levels, 1)
@@ -93,11 +93,11 @@ def checkerboard(layer: TransposedConvolution) -> Verdict:
 
 
 def axes_of(layer: TransposedConvolution) -> tuple[LayerAxis, ...]:
-    """A layer's settings, axis by axis.
+    """The layer along its axes.
 
     Raises:
         GeometryError: where torch would refuse.
-        UsageError: if a setting is too large to be looked at.
+        UsageError: if a setting is too large.
     """
     settings = [getattr(axis, name) for axis in layer.each_axis for name in SETTINGS]
     if max(settings) > _LARGEST_SETTING:
@@ -107,7 +107,7 @@ def axes_of(layer: TransposedConvolution) -> tuple[LayerAxis, ...]:
 
 
 def spread(gains: Sequence[Sequence[Fraction]]) -> Fraction:
-    """Between the largest and the smallest product of gains, one of each axis."""
+    """The largest product of gains, one of each axis, minus the smallest."""
     return prod((max(each) for each in gains), start=Fraction(1)) - prod(
         (min(each) for each in gains), start=Fraction(1)
     )
@@ -122,7 +122,7 @@ def _cures(layer: TransposedConvolution, axes: Sequence[LayerAxis]) -> tuple[Tra
 def _axis_cures(axis: LayerAxis) -> list[LayerAxis]:
     """Settings of even overlap and the same output sizes, nearest kernel_size first, larger before smaller.
 
-    With dilation, stride may share a divisor with it, and no kernel_size is even; then there are none.
+    There are none if stride and dilation share a divisor, because then no kernel_size is even.
     """
     if axis.is_even:
         return [axis] * _MOST_CURES
@@ -131,13 +131,13 @@ def _axis_cures(axis: LayerAxis) -> list[LayerAxis]:
         range(1, axis.kernel_size + 2 * axis.stride + 1), key=lambda size: (abs(size - axis.kernel_size), -size)
     ):
         bare = replace(axis, kernel_size=kernel_size, padding=0, output_padding=0)
-        if not bare.is_even:  # padding turns the phases round, which changes nothing here
+        if not bare.is_even:  # padding rotates the phases, which changes nothing here
             continue
         for output_padding in range(max(axis.stride, axis.dilation)):
             twice = bare.output_size(1) + output_padding - axis.output_size(1)
             if twice >= 0 and twice % 2 == 0:
                 found.append(replace(bare, padding=twice // 2, output_padding=output_padding))
-                break  # the least output_padding: the least shift
+                break  # the smallest output_padding has the smallest shift
     return found[:_MOST_CURES]
 
 
@@ -153,7 +153,7 @@ def _neighbours(axis: LayerAxis) -> dict[tuple[int, int], float]:
 def overlap_map(axes: Sequence[LayerAxis]) -> list[list[int]]:
     """How many taps meet at each output sample of a small input, (rows, columns); one row on one axis.
 
-    On three axes it is the slice in the middle of the first; of a large map, the first 60 rows and columns.
+    On three axes it is the middle slice of the first. Of a large map it is the first 60 rows and columns.
     """
     *before, columns = [overlap(axis, _MAP_INPUT)[:_MOST_CELLS] for axis in axes]
     rows = before[-1] if before else (1,)

@@ -1,4 +1,4 @@
-"""What real weights make of a flat input, phase by phase, and two ways to cure them. numpy, no torch."""
+"""The output of real weights for a flat input, phase by phase, and two ways to cure them. numpy, no torch."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ Cure = Literal["icnr", "sums"]
 CURES: tuple[Cure, ...] = ("icnr", "sums")
 _MOST_CANVAS, _MOST_PHASES, _MOST_GAINS = 2**25, 2**16, 2**26
 _ROUNDING = 2.0**-20
-"""Spread of the gains, relative to the largest, that float32 weights have by rounding: some sums of 2**-24."""
+"""Spread of the gains, relative to the largest, that rounding of float32 weights explains: some sums of 2**-24."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gains:
-    """What weights make of a flat input of 1.
+    """The output of weights for a flat input of 1.
 
     Args:
-        per_channel: (out_channels, *stride): the gain of each output channel at each phase, the first output sample's
-            phase first, every input channel being 1.
-        worst_pair: the largest spread over phases that any one input channel alone causes in any output channel.
+        per_channel: (out_channels, *stride), the gain of each output channel at each phase, that of the first output
+            sample first. Every input channel is 1.
+        worst_pair: the largest spread over phases that one input channel alone causes in an output channel.
     """
 
     per_channel: Array
@@ -38,14 +38,14 @@ class Gains:
 
     @property
     def spreads(self) -> Array:
-        """(out_channels,): between the largest and the smallest gain."""
+        """(out_channels,), the largest gain minus the smallest."""
         flat = self.per_channel.reshape(len(self.per_channel), -1)
         spreads: Array = flat.max(axis=1) - flat.min(axis=1)
         return spreads
 
     @property
     def worst_channel(self) -> int:
-        """The output channel of the largest spread."""
+        """The output channel with the largest spread."""
         return int(self.spreads.argmax())
 
     @property
@@ -92,7 +92,7 @@ def gains(weight: Array, axes: Sequence[LayerAxis], *, groups: int = 1) -> Gains
 
 
 def _phases(axes: Sequence[LayerAxis]) -> Iterator[tuple[tuple[int, ...], tuple[Any, ...]]]:
-    """Each phase of the output, and the index of the taps that meet there."""
+    """The phases of the output, and the indices of the taps that meet there."""
     taps = [axis.taps for axis in axes]
     for phase in product(*(range(axis.stride) for axis in axes)):
         yield phase, np.ix_(*(along[number] for along, number in zip(taps, phase, strict=True)))
@@ -101,9 +101,9 @@ def _phases(axes: Sequence[LayerAxis]) -> Iterator[tuple[tuple[int, ...], tuple[
 def cured(weight: Array, axes: Sequence[LayerAxis], cure: Cure) -> Array:
     """The nearest weights, in least squares, that leave a flat input flat.
 
-    - "icnr": every phase gets the same sub-kernel, the mean of all. The layer then is nearest-neighbour enlargement and
-      a convolution. Source: Aitken et al. 2017, Checkerboard artifact free sub-pixel convolution.
-    - "sums": every phase keeps its own sub-kernel, moved by a constant so that all sum to the mean of the sums. It
+    - "icnr": every phase gets the mean of all sub-kernels. The layer then is nearest-neighbour enlargement and a
+      convolution. Source: Aitken et al. 2017, Checkerboard artifact free sub-pixel convolution.
+    - "sums": every phase keeps its own sub-kernel, moved by a constant so that its sum is the mean of all sums. This
       changes the weights least.
 
     Raises:
@@ -140,9 +140,9 @@ def cured(weight: Array, axes: Sequence[LayerAxis], cure: Cure) -> Array:
 
 
 def flat_response(weight: Array, axes: Sequence[LayerAxis], channel: int, *, groups: int = 1, size: int = 5) -> Array:
-    """What one output channel shows of a small flat input of 1, borders included; (rows, columns), one row on one axis.
+    """One output channel for a small flat input of 1, borders included; (rows, columns), one row on one axis.
 
-    On three axes it is the slice in the middle of the first.
+    On three axes it is the middle slice of the first.
     """
     per_group = weight.shape[1]
     members = weight.reshape(groups, len(weight) // groups, *weight.shape[1:])[channel // per_group]

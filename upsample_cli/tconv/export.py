@@ -1,4 +1,4 @@
-"""Interpolation layers written to files that other programs load. Torch is imported for `.pt` alone."""
+"""Interpolation layers written to files that other programs load. Torch is imported only for `.pt`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_ONNX_OPSET, _ONNX_IR = 13, 8  # old enough for the runtimes people have; ConvTranspose is unchanged since opset 11
+_ONNX_OPSET, _ONNX_IR = 13, 8  # old enough for runtimes in use; ConvTranspose has not changed since opset 11
 
 
 def export(layer: Interpolation, path: str | Path, *, overwrite: bool = False) -> None:
-    """Write a layer to a file; the extension, a key of `WRITERS`, says in which form.
+    """Write a layer to a file, in the form of its extension, a key of `WRITERS`.
 
     `.safetensors` and `.pt` hold a state_dict with the one key "weight", `.npy` the weight in torch's order, `.onnx` a
     model of one ConvTranspose, `.prototxt` the layer in Caffe's words, `.py` code that builds it, `.json` all numbers.
@@ -38,7 +38,7 @@ def export(layer: Interpolation, path: str | Path, *, overwrite: bool = False) -
 
 
 def check_exportable(layer: Interpolation, path: str | Path) -> None:
-    """Refuse what `export` cannot write, before anything is written.
+    """Refuse a layer that `export` cannot write, before any file is written.
 
     Raises:
         UsageError: if the extension is unknown, or Caffe has no such layer.
@@ -205,4 +205,4 @@ WRITERS: dict[str, Callable[[Interpolation], bytes]] = {
     ".prototxt": _prototxt,
     ".py": _python,
 }
-"""What each extension holds, as the bytes of the file."""
+"""The functions that make the bytes of a file, by its extension."""

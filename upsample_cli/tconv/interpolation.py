@@ -1,4 +1,4 @@
-"""The transposed convolution that interpolates: its settings, its taps as fractions, what it equals. No torch."""
+"""The transposed convolution that interpolates: settings, taps as fractions, and its equals. No torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MODES = {
     "nearest": ("nearest",) * 3,
     "bicubic-0.75": (None, "bicubic", None),
 }
-"""What `torch.nn.functional.interpolate` calls a kernel on one, two and three axes, where it has it."""
+"""The modes of `torch.nn.functional.interpolate` that equal a kernel, on one, two and three axes."""
 _LARGEST_WEIGHT_BYTES = 2**31 - 2**20  # an ONNX file, a protobuf message, ends at 2 GiB
 
 
@@ -29,7 +29,7 @@ class Interpolation:
 
     Args:
         kernels: one per axis.
-        channels: in and out.
+        channels: of the input and the output.
         depthwise: one kernel per channel (groups = channels), instead of a dense weight with zeros off the diagonal.
     """
 
@@ -49,7 +49,7 @@ class Interpolation:
 
     @property
     def replicate_layer(self) -> TransposedConvolution:
-        """The layer to put after a replicate padding of `pad_width` samples: it crops as much more at each end."""
+        """The layer to use after a replicate padding of `pad_width` samples, which it crops at both ends."""
         return self._layer(crop=self.pad_width)
 
     def _layer(self, crop: int) -> TransposedConvolution:
@@ -63,18 +63,18 @@ class Interpolation:
 
     @property
     def pad_width(self) -> int:
-        """Samples to pad at each end, so that the layer sees no zeros where the image ends."""
+        """Samples to pad at both ends, so that the layer sees no zeros there."""
         return max(kernel.halo for kernel in self.kernels)
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
-        """Of the weight in torch's order: (in, out / groups, kernel sizes)."""
+        """Of the weight, (in_channels, out_channels / groups, *kernel_size)."""
         second = 1 if self.depthwise else self.channels
         return (self.channels, second, *(kernel.kernel_size for kernel in self.kernels))
 
     @property
     def phase_sums(self) -> tuple[tuple[Fraction, ...], ...]:
-        """For each axis, the sum of the taps that meet at each of the `stride` kinds of output sample."""
+        """For each axis, the sums of the taps that meet at each of the `stride` phases of the output."""
         return tuple(
             tuple(sum(kernel.taps[phase :: kernel.factor], Fraction()) for phase in range(kernel.factor))
             for kernel in self.kernels
@@ -82,12 +82,12 @@ class Interpolation:
 
     @property
     def mode(self) -> str | None:
-        """The mode of `torch.nn.functional.interpolate` that it equals, if there is one."""
+        """The mode of `torch.nn.functional.interpolate` that it equals, if any."""
         return MODES.get(self.kernels[0].name, (None,) * 3)[self.axes - 1]
 
     @property
     def kernel_floats(self) -> list[float]:
-        """The kernel of one channel, flattened, the last axis fastest; each product of taps is rounded once."""
+        """The kernel of one channel, flattened, last axis fastest. Products of taps are rounded once."""
         denominator = prod(kernel.denominator for kernel in self.kernels)
         return [prod(numerators) / denominator for numerators in product(*(one.numerators for one in self.kernels))]
 
@@ -98,14 +98,14 @@ def interpolation(
     """The layer that enlarges exactly `factor` times, on one, two or three axes.
 
     Args:
-        factor: one number, or one per axis; each from 1 to 64.
+        factor: one number, or one per axis, from 1 to 64.
         axes: 1 (linear), 2 (bilinear) or 3 (trilinear); by default 2, or as many as there are factors.
-        channels: in and out.
+        channels: of the input and the output.
         depthwise: groups = channels.
         kernel: a name in `profiles.PROFILES`.
 
     Raises:
-        UsageError: if there is no such kernel or factor, or the weight would not fit a file.
+        UsageError: if the kernel or the factor does not exist, or the weight would not fit in a file.
         GeometryError: if axes or channels are impossible.
 
     >>> layer = interpolation(3, channels=21)
@@ -134,7 +134,7 @@ def interpolation(
 
 
 def equalities(layer: Interpolation) -> tuple[str, ...]:
-    """What the layer equals, in sentences.
+    """Sentences on what the layer equals.
 
     >>> inside, at_the_border, cure = equalities(interpolation(2))
     >>> inside
@@ -163,7 +163,7 @@ def equalities(layer: Interpolation) -> tuple[str, ...]:
 
 
 def _general_equalities(layer: Interpolation, call: str) -> tuple[str, ...]:
-    """Of a kernel that is neither nearest nor linear."""
+    """The same for a kernel that is neither nearest nor linear."""
     widths = " and ".join(str(width) for width in dict.fromkeys(kernel.padding for kernel in layer.kernels))
     pad = f"nn.ReplicationPad{layer.axes}d({layer.pad_width})"
     end = "the same as F.interpolate everywhere" if layer.mode else "the edge goes on instead"
@@ -175,7 +175,7 @@ def _general_equalities(layer: Interpolation, call: str) -> tuple[str, ...]:
 
 
 def rim_gain(kernel: AxisKernel) -> Fraction:
-    """What the bare layer makes of the first sample of a flat input of 1: the tap it gets without the outside.
+    """The first output sample of the plain layer for a flat input of 1: the sum of the taps that are inside.
 
     >>> str(rim_gain(axis_kernel("bilinear", 2)))
     '3/4'
@@ -184,10 +184,10 @@ def rim_gain(kernel: AxisKernel) -> Fraction:
 
 
 def as_json(layer: Interpolation) -> dict[str, Any]:
-    """Everything there is to know of the layer, for programs. Fractions are text, like "2/3".
+    """The layer for programs. Fractions are text, like "2/3".
 
-    `kernel` is the kernel of one channel, flattened, the last axis fastest; it stands at weight[c, 0] (depthwise) or
-    weight[c, c] (dense) of every channel c, and everything else in the weight is 0.
+    `kernel` is the kernel of one channel, flattened, last axis fastest. It is weight[c, 0] (depthwise) or weight[c, c]
+    (dense) of every channel c; the rest of the weight is 0.
 
     >>> document = as_json(interpolation(2, axes=1, channels=3))
     >>> document["weight_shape"], document["taps"], document["kernel"]

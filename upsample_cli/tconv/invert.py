@@ -1,4 +1,4 @@
-"""The layers that lead back the sizes which a chain of layers changed: what `tconv invert` computes. No torch."""
+"""The layers that restore the sizes before a chain of layers, for `tconv invert`. No torch."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from upsample_cli.tconv.shape import Step, shape, size_text
 
 @dataclass(frozen=True, slots=True)
 class Mirrored:
-    """The layer that leads one layer's output size back to its input size.
+    """The layer that restores the input size of a layer from its output size.
 
     Args:
-        of: the layer that is led back.
-        layer: output_padding as this size needs it.
-        sizes: that it gives back, those of the input of `of`.
-        crop: samples to cut off at the end of each axis after it, where no setting is exact.
+        of: the layer whose input size is restored.
+        layer: with the output_padding that this size needs.
+        sizes: of the input of `of`.
+        crop: samples to crop at the end of each axis afterwards, if no setting is exact.
     """
 
     of: Layer
@@ -33,18 +33,18 @@ class Mirrored:
 
     @property
     def output_padding(self) -> tuple[int, ...]:
-        """Of the layer, for each axis; 0 where it has none."""
+        """Of the layer, for each axis."""
         return tuple(axis.output_padding for axis in self.layer.along_axes(self.sizes) if axis is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class Inversion:
-    """A chain led back at one size.
+    """The decoder of a chain at one size.
 
     Args:
         sizes: of the chain's input.
         smallest: of its output.
-        decoder: in the order in which it runs.
+        decoder: its layers, in the order in which they run.
     """
 
     sizes: tuple[int, ...]
@@ -53,18 +53,18 @@ class Inversion:
 
     @property
     def output_paddings(self) -> tuple[Any, ...]:
-        """What each layer of the decoder needs at this size, and what is cropped: the same where one decoder serves."""
+        """The output_padding and the crop of each layer at this size. One decoder serves sizes that have the same."""
         return tuple((one.output_padding, one.crop) for one in self.decoder)
 
 
 def invert(layers: Sequence[Layer], sizes: Sequence[int]) -> Inversion:
-    """The decoder that mirrors a chain of layers at one size; layers that keep the size are left out.
+    """The decoder that mirrors a chain of layers at one size, without the layers that keep the size.
 
     Convolutions and pooling become transposed convolutions with the same settings and the output_padding
     `(size + 2*padding - dilation*(kernel_size-1) - 1) % stride`; transposed convolutions become convolutions.
 
     Raises:
-        GeometryError: if a layer is illegal at its size, or none leads it back.
+        GeometryError: if a layer is illegal at its size, or has no mirror image.
 
     >>> from upsample_cli.tconv.layers.constructors import parse_layer
     >>> for size in (224, 225):
@@ -80,10 +80,10 @@ def invert(layers: Sequence[Layer], sizes: Sequence[int]) -> Inversion:
 
 
 def padding_multiple(layers: Sequence[Layer]) -> tuple[int, ...] | None:
-    """The multiple to which each axis of the input must be padded for one decoder to serve every size.
+    """The multiples to which the axes of the input must be padded for one decoder to serve every size.
 
-    The product of the strides: sizes that differ by a multiple of it leave the same remainders in every layer. None
-    where the chain enlarges.
+    They are the products of the strides: sizes that differ by such a multiple leave the same remainders in every layer.
+    None if the chain enlarges.
 
     >>> from upsample_cli.tconv.layers.constructors import parse_layer
     >>> padding_multiple([parse_layer("Conv2d(3, 8, 3, 2, 1)"), parse_layer("MaxPool2d((2, 3))")])
@@ -100,9 +100,9 @@ def padding_multiple(layers: Sequence[Layer]) -> tuple[int, ...] | None:
 
 
 def same_settings_reverse(layer: Layer, sizes: Sequence[int]) -> bool:
-    """Whether a transposed layer with exactly the same settings, and no output_padding, gives the size back.
+    """Whether a transposed layer with exactly the same settings, and no output_padding, restores the size.
 
-    "The same settings always reverse a convolution's shape" is widely repeated; it holds only where
+    "The same settings always reverse a convolution's shape" is widely repeated. It holds only where
     `(size + 2*padding - dilation*(kernel_size-1) - 1) % stride == 0` on every axis.
 
     >>> [same_settings_reverse(Convolution(1, kernel_size=3, stride=2, padding=1), (size,)) for size in (224, 225)]
@@ -113,7 +113,7 @@ def same_settings_reverse(layer: Layer, sizes: Sequence[int]) -> bool:
 
 
 def code(inversion: Inversion) -> tuple[str, ...]:
-    """Python that runs the decoder at this size: a line for each layer, then a line for each call.
+    """Python code that runs the decoder at this size: one line per layer, then one line per call.
 
     >>> from upsample_cli.tconv.layers.constructors import parse_layer
     >>> for line in code(invert([parse_layer("Conv1d(3, 16, 3, stride=2, padding=1)")], (224,))):
@@ -161,7 +161,7 @@ def as_json(inversions: Sequence[Inversion], multiple: Sequence[int] | None) -> 
 
 
 def _written(layer: Layer) -> str:
-    """A layer's text; C stands for channels that a chain which begins with pooling does not tell."""
+    """The text of a layer, with C for unknown channels, as after a chain that begins with pooling."""
     text = str(layer)
     unknown = isinstance(layer, TransposedConvolution) and layer.in_channels is None
     return text.replace("(", "(C, C, ", 1) if unknown else text
@@ -191,7 +191,7 @@ def _convolution_back(layer: TransposedConvolution, before: tuple[int, ...], aft
         groups=layer.groups,
         bias=layer.bias,
     )
-    if back.output_sizes(after) != before:  # output_padding of a stride or more, which a larger dilation allows
+    if back.output_sizes(after) != before:  # an output_padding of a stride or more, which a larger dilation allows
         raise GeometryError(
             f"{back} gives {size_text(back.output_sizes(after))} from {size_text(after)}, not {size_text(before)}",
             "use an output_padding below the stride",

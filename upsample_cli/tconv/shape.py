@@ -1,4 +1,4 @@
-"""Sizes through a chain of layers, with the arithmetic spelled out: what `tconv shape` computes. No torch."""
+"""Sizes through a chain of layers, with the arithmetic spelled out, for `tconv shape`. No torch."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ BYTES_PER_NUMBER = 4
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One layer of a chain at work.
+    """One layer of a chain at one size.
 
     Args:
         input: sizes before it, in a tensor's order.
         output: sizes after it.
         formulas: one per axis, with its numbers and its result.
-        channels: after it; None where not known.
-        shift: of this layer alone, per axis, in pixels of its output; None where not the same everywhere.
+        channels: after it; None if not known.
+        shift: of this layer alone, per axis, in pixels of its output; None if not the same everywhere.
         total_shift: of the chain up to here, likewise.
         receptive_field: samples of the chain's input that one output can see, first to last, per axis; None likewise.
-        parameters: numbers it learns; None where channels are not known.
-        multiply_adds: for the whole batch; None where channels or sizes are not known.
+        parameters: numbers it learns; None if channels are not known.
+        multiply_adds: for the whole batch; None if channels or sizes are not known.
         memory_bytes: of its output, for the whole batch, in float32; None likewise.
     """
 
@@ -55,17 +55,17 @@ class Step:
 def shape(
     sizes: Sequence[Size], layers: Sequence[Layer], *, channels: int | None = None, batch: int = 1
 ) -> tuple[Step, ...]:
-    """Lead a size through layers, one after the other.
+    """The steps of a size through layers.
 
     Args:
         sizes: one number (or letter) per axis, in a tensor's order: (length,), (height, width) or
             (depth, height, width).
-        layers: at least one. Channels must agree from each to the next.
-        channels: of the input; None where not known: the first layer may then take any number.
-        batch: images that run together; multiplies costs.
+        layers: at least one. Their channels must agree.
+        channels: of the input; None if not known, so that the first layer may take any number.
+        batch: number of images, by which costs are multiplied.
 
     Raises:
-        GeometryError: where torch would refuse; the message names the layer.
+        GeometryError: if torch would refuse a layer; the message names it.
 
     >>> from upsample_cli.tconv.layers.constructors import parse_layer
     >>> [step.output for step in shape((50, 100), [parse_layer("ConvTranspose2d(8, 3, 4, 2, 1)")])]
@@ -98,7 +98,7 @@ def shape(
 
 
 def _check_numbers(what: str, *numbers: Size | None) -> None:
-    """Refuse what no tensor has; most layers do so themselves, and say more."""
+    """Refuse sizes that no tensor has. Most layers refuse them first, and say more."""
     for number in numbers:
         if isinstance(number, int) and number < 1:
             raise GeometryError(f"the {what} {number} is too small", "use 1 or more")
@@ -135,7 +135,7 @@ def _step(
 
 
 def split_size(sizes: Sequence[Size], layers: Sequence[Layer]) -> tuple[int, int | None, tuple[Size, ...]]:
-    """Batch, channels and the sizes of the axes, from a size that may begin with the first two, as a tensor's does.
+    """Batch, channels and the sizes of the axes, from a size that may begin with the first two like a tensor's.
 
     Raises:
         GeometryError: if batch or channels are a letter or below 1.
@@ -159,10 +159,10 @@ def split_size(sizes: Sequence[Size], layers: Sequence[Layer]) -> tuple[int, int
 def with_output_size(
     sizes: Sequence[Size], layers: Sequence[Layer], output_size: int | Sequence[int]
 ) -> tuple[Layer, ...]:
-    """The layers, the last one with the output_padding that `output_size=` of its call sets in PyTorch.
+    """The layers, with the output_padding of the last that `output_size=` in its call sets in PyTorch.
 
     Raises:
-        GeometryError: if the last layer is not transposed, or cannot give that size; the message says which it can.
+        GeometryError: if the last layer is not transposed or cannot give that size; the message says which it can give.
 
     >>> layers = with_output_size((112,), [TransposedConvolution(1, kernel_size=3, stride=2, padding=1)], 224)
     >>> print(layers[0])
@@ -192,7 +192,7 @@ def with_output_size(
 
 
 def least_letter(sizes: Sequence[Size], layers: Sequence[Layer]) -> int | None:
-    """From which number on the letters of a size may stand for it; None where more than a lower bound is asked of it.
+    """The smallest number that the letters of a size may stand for; None if the layers demand more than a lower bound.
 
     >>> from upsample_cli.tconv.layers.constructors import parse_layer
     >>> least_letter((Symbolic("n"),), [parse_layer("Conv1d(1, 1, 7)"), parse_layer("MaxPool1d(2)")])
@@ -218,7 +218,7 @@ def least_letter(sizes: Sequence[Size], layers: Sequence[Layer]) -> int | None:
 
 
 def parse_size(text: str) -> tuple[int, ...] | None:
-    """The sizes that `50`, `50x100` or `10x50x100` means, height before width; None of any other text.
+    """The sizes in `50`, `50x100` or `10x50x100`, height before width; None for any other text.
 
     >>> parse_size("10x50x100"), parse_size("photo.jpg")
     ((10, 50, 100), None)
@@ -227,7 +227,7 @@ def parse_size(text: str) -> tuple[int, ...] | None:
 
 
 def size_text(sizes: Sequence[Size]) -> str:
-    """Sizes as `parse_size` reads them; formulas stand apart.
+    """Sizes as `parse_size` reads them, with spaces around formulas.
 
     >>> size_text((50, 100)), size_text((Symbolic("n", 2, -1), 7))
     ('50x100', '2n-1 x 7')

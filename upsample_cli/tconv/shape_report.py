@@ -1,4 +1,4 @@
-"""What `tconv shape` says of a chain: a document for programs, sums, remarks on what is often got wrong. No torch."""
+"""A chain as a document for programs, its sums, and remarks on common errors, for `tconv shape`. No torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from upsample_cli.tconv.shape import Step
 
 
 def as_json(steps: Sequence[Step], notes: Sequence[str] = ()) -> dict[str, Any]:
-    """A chain's sizes and costs as one document; null is what is not known, a size with a letter is a text.
+    """Sizes and costs of a chain as one document. Unknown values are null, sizes with a letter are text.
 
     >>> from upsample_cli.tconv.shape import shape
     >>> document = as_json(shape((7,), [TransposedConvolution(1, kernel_size=4, stride=2, padding=1)]))
@@ -49,13 +49,13 @@ def as_json(steps: Sequence[Step], notes: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def total(steps: Sequence[Step], name: str) -> int | None:
-    """The sum over all layers of "parameters", "multiply_adds" or "memory_bytes"; None where one is not known."""
+    """The sum over all layers of "parameters", "multiply_adds" or "memory_bytes"; None if one is not known."""
     numbers = [getattr(step, name) for step in steps]
     return None if None in numbers else sum(numbers)
 
 
 def remarks(steps: Sequence[Step]) -> tuple[str, ...]:
-    """What is worth knowing of a chain's transposed layers: shifts that have a cure, and rules that do not hold.
+    """Remarks on the transposed layers of a chain: shifts that can be avoided, and rules that do not hold.
 
     >>> from upsample_cli.tconv.shape import shape
     >>> for line in remarks(shape((50,), [TransposedConvolution(1, kernel_size=6, stride=3, padding=1)])):
@@ -72,7 +72,7 @@ def remarks(steps: Sequence[Step]) -> tuple[str, ...]:
 
 
 def factor_remark(factors: PerAxis) -> tuple[str, ...]:
-    """A remark on the rule that is copied for every factor, if one of these is odd: it holds for even ones.
+    """A remark on a rule that is copied for every factor but does not hold for odd ones, if there are any.
 
     >>> factor_remark([2, 3])
     ('the rule "kernel_size 2s, padding s//2" does not hold for odd s: for 3 it gives 3n+1 samples, half a pixel off',)

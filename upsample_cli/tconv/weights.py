@@ -1,4 +1,4 @@
-"""Weights of real layers, written back to files of the kind that they were read from."""
+"""Weights of real layers, written back to files of the same kind."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from upsample_cli.errors import UsageError
 from upsample_cli.kernels.weights.files import Weights
 
 _MOST_BYTES = 2**32
-"""Of a file that is written again, which takes all of it into memory."""
+"""Of a file that is written again: all of it is in memory."""
 
 
 def write_weights(weights: Weights, weight: NDArray[np.float64], path: Path, *, overwrite: bool = False) -> None:
-    """Write the file that `weights` came from with another weight in it, in the same dtype; all else stays.
+    """Write a copy of the file of `weights` with another weight, in the same dtype.
 
     Raises:
-        UsageError: if the extension is not that of the file that was read, that file has more than 4 GiB, or `path` is
-            that file.
+        UsageError: if the file of `weights` has another extension or more than 4 GiB, or `path` is that file.
         OutputExistsError: if `path` exists and `overwrite` is not set.
     """
     suffix = weights.path.suffix.lower()

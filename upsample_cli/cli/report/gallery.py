@@ -19,7 +19,7 @@ from upsample_cli.cli.report.summary import Summary
 from upsample_cli.cli.spelling import error_line, sentence
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
-from upsample_cli.errors import OutputExistsError, UpsampleError, UsageError
+from upsample_cli.errors import OutputExistsError, UpsampleError, UsageError, joined
 
 if TYPE_CHECKING:
     from upsample_cli.images.preview import Preview
@@ -135,4 +135,4 @@ def _check_writable(path: Path, *, overwrite: bool) -> None:
         raise UsageError(f"{path} exists already", "give --gallery another name, or add --overwrite") from error
     except (UpsampleError, OSError) as error:
         cause = error.cause if isinstance(error, UpsampleError) else writing_error(path, error).cause
-        raise UsageError(cause, "give --gallery another name") from error
+        raise UsageError(joined(f"{path}: ", cause), "give --gallery another name") from error

@@ -13,7 +13,7 @@ from upsample_cli.atomic.files import writing_error
 from upsample_cli.batch.own_files import link_fault
 from upsample_cli.cli.report.console import file_record
 from upsample_cli.enlarge.job import Result
-from upsample_cli.errors import UpsampleError, UsageError
+from upsample_cli.errors import UpsampleError, UsageError, joined
 
 _HEAD_BYTES = 1 << 16
 _SYSTEM_FOLDERS = re.compile("/dev(/fd)?|/proc/[0-9]+/fd")
@@ -132,6 +132,6 @@ def _is_record(head: bytes) -> bool:
 
 def _unwritable(path: Path, error: OSError | ValueError) -> UsageError:
     if isinstance(error, OSError):
-        cause = writing_error(path, error).cause
+        cause = joined(f"{path}: ", writing_error(path, error).cause)
         return UsageError(cause, "give --report another name")
     return UsageError(f"{path}: cannot be written: its name holds a zero byte", "give --report another name")

@@ -65,7 +65,7 @@ def main() -> None:
 def _tconv(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=version_printer("tconv"), is_eager=True, help="Show the version and leave."),
+        typer.Option("--version", callback=version_printer("tconv"), is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
     pass

@@ -29,7 +29,7 @@ _MOST_CELLS = 3600
 LayerText = Annotated[
     str | None, typer.Argument(metavar="LAYER", help='As PyTorch writes it: "ConvTranspose2d(8, 8, 3, stride=2)".')
 ]
-Axes = Annotated[int, options.number_option(help="1, 2 or 3, where neither LAYER nor weights tell.")]
+Axes = Annotated[int, options.number_option(help="1, 2 or 3, if neither LAYER nor weights say.")]
 WeightsFile = Annotated[
     str | None,
     options.weights_option(help="Measure these weights (.safetensors, .pt, .pth, .npy) with the settings given."),
@@ -41,13 +41,13 @@ Cure = Annotated[
         help="Cure the weights: icnr gives every phase the same taps, sums only the same sum. Needs -o.",
     ),
 ]
-Output = Annotated[Path | None, options.output_option(help="Where the cured weights go.")]
+Output = Annotated[Path | None, options.output_option(help="File for the cured weights.")]
 Picture = Annotated[Path | None, options.picture_option(help="Draw the map as a PNG.")]
 
 
 @dataclass(frozen=True, slots=True)
 class _Finding:
-    """What is known of a layer: from its settings alone, or also `measured` on its weights; and the map to draw."""
+    """What was found about a layer, `measured` if it has weights, and the map to draw."""
 
     verdict: Verdict
     cells: Sequence[Sequence[float]]

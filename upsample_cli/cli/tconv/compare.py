@@ -25,13 +25,13 @@ _CROP = re.compile(r"([0-9]{1,9}),([0-9]{1,9}),([1-9][0-9]{0,8})x([1-9][0-9]{0,8
 
 Photo = Annotated[Path, typer.Argument(metavar="PHOTO", help="An image; the small one with --reference.")]
 Factor = Annotated[
-    int | None, options.factor_option(metavar="N", help="Whole factor, 2 to 64. Default 2; --reference tells its own.")
+    int | None, options.factor_option(metavar="N", help="Whole factor, 2 to 64. Default 2, or that of --reference.")
 ]
 Degrade = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="How PHOTO is made small: bicubic (the default), area or lanczos; jpeg90 is bicubic, then JPEG of "
+        help="How PHOTO is reduced: bicubic (the default), area or lanczos; jpeg90 is bicubic, then JPEG of "
         "quality 90.",
     ),
 ]
@@ -42,13 +42,15 @@ Kernels = Annotated[
 ]
 Crop = Annotated[
     str | None,
-    typer.Option(metavar="X,Y,WxH", help="What is shown. Default: 96x96 pixels where the kernels differ most."),
+    typer.Option(metavar="X,Y,WxH", help="The part to show. Default: 96x96 pixels where the kernels differ most."),
 ]
-Rounds = Annotated[int, options.number_option(min=0, max=99, help="Time each kernel so often; 0 for no times.")]
+Rounds = Annotated[int, options.number_option(min=0, max=99, help="Time each kernel this often; 0 for no times.")]
 Measure = Annotated[
-    str, typer.Option(metavar="COUNT", help="Of a larger image, so many pixels around the crop or the middle.")
+    str, typer.Option(metavar="COUNT", help="Pixels to measure of a larger image, around the crop or the middle.")
 ]
-Output = Annotated[Path | None, options.output_option(help="Draw crops and differences into it (.png). Default: none.")]
+Output = Annotated[
+    Path | None, options.output_option(help="Draw crops and differences to this .png file. Default: none.")
+]
 
 
 def compare_command(
@@ -66,7 +68,7 @@ def compare_command(
     overwrite: options.Overwrite = False,
     as_document: options.AsDocument = False,
 ) -> None:
-    """Make an image small, enlarge it again by every kernel, and see which comes nearest.
+    """Reduce an image, enlarge it again with every kernel, and see which comes closest.
 
     \b
     Examples:

@@ -27,7 +27,7 @@ InputArray = Annotated[
     str | None, typer.Option("--input", metavar="ARRAY", help='Numbers in brackets. Default "[[0, 1], [2, 3]]".')
 ]
 KernelArray = Annotated[
-    str | None, typer.Option(metavar="ARRAY", help="Likewise; two more levels of brackets for channels, in and out.")
+    str | None, typer.Option(metavar="ARRAY", help="Likewise; two more levels of brackets for channels in and out.")
 ]
 Stride = Annotated[str, options.number_option(help="One number, or one per axis, like the next three.")]
 Padding = Annotated[str, options.number_option(help="Samples cropped at each end.")]
@@ -172,7 +172,7 @@ def _print_matrix(console: Console, explanation: Explanation) -> None:
 
 
 def _print_row(console: Console, parts: list[tuple[str, Grid]]) -> None:
-    """Print titled arrays side by side, as many as fit the width; channels stand below each other."""
+    """Print titled arrays side by side, as many as fit the width, with channels below each other."""
     blocks = [_block(title, array) for title, array in parts]
     while blocks:
         count, width = 0, 0

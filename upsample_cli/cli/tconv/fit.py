@@ -26,7 +26,7 @@ Degrade = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="How the small images came to be: bicubic, area or lanczos; jpeg90 is bicubic, then JPEG of quality 90.",
+        help="How the small images are made: bicubic, area or lanczos; jpeg90 is bicubic, then JPEG of quality 90.",
     ),
 ]
 Symmetric = Annotated[
@@ -51,7 +51,7 @@ def fit_command(
     overwrite: options.Overwrite = False,
     as_document: options.AsDocument = False,
 ) -> None:
-    """Fit a kernel to your photographs, and see what it is worth beside bilinear, bicubic and Lanczos.
+    """Fit a kernel to your photographs, and compare it with bilinear, bicubic and Lanczos.
 
     \b
     Examples:
@@ -85,7 +85,7 @@ def fit_command(
 
 
 def _paths(photos: list[str], *, recursive: bool) -> list[Path]:
-    """The files, each once even under several names: a held-out photo must not also be fitted."""
+    """The files, once even if named several times: a held-out photo must not also be fitted."""
     from upsample_cli.batch.inputs import find_inputs
     from upsample_cli.errors import UsageError
 

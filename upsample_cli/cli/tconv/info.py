@@ -33,7 +33,7 @@ _TURNS = {
 
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="An image; - for standard input.")]
-Factor = Annotated[int, options.factor_option(metavar="N", help="Size the outputs by it.")]
+Factor = Annotated[int, options.factor_option(metavar="N", help="Factor for the sizes of the outputs.")]
 
 
 def info_command(

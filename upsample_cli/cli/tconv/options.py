@@ -1,4 +1,4 @@
-"""Options that several `tconv` commands share, and values read from the text of options."""
+"""Options that several `tconv` commands share, and how their texts become values."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 from upsample_cli.cli.spelling import option
 from upsample_cli.errors import Setting, UsageError
 from upsample_cli.images.formats import DEFAULT_MAX_PIXELS as _DEFAULT_MAX_PIXELS
+from upsample_cli.tconv.layers.convolution import SETTINGS
 
 number_option = partial(typer.Option, metavar="N")
 factor_option = partial(typer.Option, "-f", "--factor")
@@ -30,9 +31,8 @@ KernelSize = Annotated[
 ]
 ByDefaultOne = Annotated[str | None, number_option(help="Default 1.")]
 ByDefaultZero = Annotated[str | None, number_option(help="Default 0.")]
-Groups = Annotated[int | None, number_option(help="Of the weights. Default 1, or LAYER's.")]
+Groups = Annotated[int | None, number_option(help="Groups of the weights. Default 1, or LAYER's.")]
 
-_SETTINGS = ("kernel_size", "stride", "padding", "output_padding", "dilation")
 _LIKE_A_NUMBER = re.compile(r"[+-]?[0-9]{1,99}")
 
 
@@ -62,7 +62,7 @@ def settings_given(options: Mapping[str, Any], *, words: bool = False) -> dict[s
     Raises:
         UsageError: see `whole_numbers`.
     """
-    texts = {name: options[name] for name in _SETTINGS if options.get(name) is not None}
+    texts = {name: options[name] for name in SETTINGS if options.get(name) is not None}
     return {
         name: text if words and name == "padding" and text.isalpha() else whole_numbers(name, text)
         for name, text in texts.items()

@@ -25,23 +25,26 @@ Input = Annotated[
 LayerText = Annotated[
     str | None, typer.Argument(metavar="LAYER", help='As PyTorch writes it: "ConvTranspose2d(3, 3, 4, stride=2)".')
 ]
-Output = Annotated[Path, options.output_option(help="Where the result goes.")]
+Output = Annotated[Path, options.output_option(help="File for the result.")]
 Factor = Annotated[
     str | None, options.factor_option(metavar="S", help="The linear (bilinear, trilinear) layer that enlarges S times.")
 ]
 WeightsFile = Annotated[
     str | None,
     options.weights_option(
-        help="Weights (.safetensors, .pt, .pth, .npy), and the bias beside them. Without, the kernel is linear."
+        help="Weights (.safetensors, .pt, .pth, .npy), with their bias. Without them, the kernel is linear."
     ),
 ]
 Axes = Annotated[
     int | None,
-    options.number_option(help="Of an array; one axis more is channels, which come first. Default: all axes."),
+    options.number_option(help="Axes of an array; one more axis is channels, which come first. Default: all axes."),
 ]
 BorderName = Annotated[
     str | None,
-    typer.Option(metavar="MODE", help="Outside: zeros, replicate or reflect. Default zeros; with --factor replicate."),
+    typer.Option(
+        metavar="MODE",
+        help="What is outside the input: zeros, replicate or reflect. Default: zeros; with --factor, replicate.",
+    ),
 ]
 Tile = Annotated[int | None, options.number_option(help="Side of the tiles in input samples. Changes no sample.")]
 

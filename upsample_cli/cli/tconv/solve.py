@@ -14,7 +14,7 @@ from upsample_cli.tconv.shape import parse_size
 from upsample_cli.tconv.solve import Solutions, as_json, smooth_alternative, solve, why_best
 
 SizeBefore = Annotated[str, typer.Option("--from", metavar="SIZE", help="112, 112x112 or 8x112x112.")]
-SizeAfter = Annotated[str, typer.Option("--to", metavar="SIZE", help="The size wanted, as many axes.")]
+SizeAfter = Annotated[str, typer.Option("--to", metavar="SIZE", help="The size wanted, with as many axes.")]
 AnySize = Annotated[
     bool, typer.Option("--any-size", help="Only layers that enlarge (or reduce) every size by the same factor.")
 ]

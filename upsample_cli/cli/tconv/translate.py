@@ -15,7 +15,9 @@ from upsample_cli.tconv.translate.translate import translate, translate_back
 
 LayerText = Annotated[
     str,
-    typer.Argument(metavar="LAYER", help='"ConvTranspose2d(16, 8, 3, stride=2)", or with --from a layer of there.'),
+    typer.Argument(
+        metavar="LAYER", help='"ConvTranspose2d(16, 8, 3, stride=2)", or with --from a layer of that framework.'
+    ),
 ]
 To = Annotated[str | None, typer.Option(metavar="NAME", help="keras, tensorflow, onnx, caffe, paddle or mxnet.")]
 From = Annotated[

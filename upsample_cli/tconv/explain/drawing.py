@@ -1,4 +1,4 @@
-"""Images of small arrays: cells with numbers, drawn with Pillow."""
+"""Small arrays drawn as cells with numbers, with Pillow."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Panel:
 
     Args:
         array: (rows, columns).
-        kept: rows and columns (start, stop) to frame, or None.
-        numbers: write the value into each cell.
+        kept: rows and columns (start, stop) to frame.
+        numbers: write the values into the cells.
         scale: the magnitude shown at full strength; None for the array's largest.
     """
 
@@ -40,7 +40,7 @@ class Panel:
 
 
 def write_panels(rows: Sequence[tuple[str, Sequence[Panel]]], path: Path, *, overwrite: bool) -> None:
-    """Draw rows of panels, each row under a heading, into a PNG.
+    """Draw rows of panels under headings into a PNG.
 
     Raises:
         OutputExistsError: if the file exists and `overwrite` is not set.
@@ -51,7 +51,7 @@ def write_panels(rows: Sequence[tuple[str, Sequence[Panel]]], path: Path, *, ove
 
 
 def panels(rows: Sequence[tuple[str, Sequence[Panel]]]) -> Image.Image:
-    """The image of rows of panels; long rows are broken."""
+    """An image of rows of panels; long rows are broken."""
     font, bold = ImageFont.load_default(_TEXT), ImageFont.load_default(_TEXT + 3)
     lines: list[tuple[str, list[Panel]]] = []
     for heading, row in rows:

@@ -1,7 +1,6 @@
-"""A small transposed convolution: an input, a kernel and settings, small enough to be written out.
+"""An input, a kernel and a transposed convolution, small enough to be written out.
 
-Arrays are float64. An input has shape (in_channels, *sizes), a kernel torch's
-(in_channels, out_channels, *kernel_size).
+Arrays are float64. An input is (in_channels, *sizes), a kernel (in_channels, out_channels, *kernel_size) as in torch.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from upsample_cli.tconv.explain.grids import Grid
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
 
 MOST_INPUTS, MOST_OUTPUTS, MOST_TAPS = 64, 1024, 512
-"""How much is still a small example: numbers in the input, the output and the kernel, channels included."""
+"""The size of a small example: numbers in the input, the output and the kernel, channels included."""
 _MOST_BEFORE_CROP = 2**16
-"""Samples of the output before padding crops it, for each channel."""
+"""Samples of one channel of the output before padding crops it."""
 Sizes = tuple[int, ...]
 
 
@@ -45,7 +44,7 @@ class Example:
 
     @property
     def canvas_sizes(self) -> Sizes:
-        """Of the output before padding crops it: output_padding included, and room for every contribution."""
+        """Of the output before padding crops it, with output_padding and space for every contribution."""
         return tuple(
             max((size - 1) * axis.stride + axis.span, axis.padding + output)
             for axis, size, output in zip(self.each_axis, self.input.shape[1:], self.output_sizes, strict=True)
@@ -73,8 +72,8 @@ def example(
     Args:
         input_: (*sizes) or (in_channels, *sizes).
         kernel: (*kernel_size) or (in_channels, out_channels, *kernel_size), of one or two axes.
-        channels: (in, out), to make a one-channel example into one of several: channel i of the input is the input plus
-            i, and the kernel from channel i to channel o is the kernel plus i * out + o.
+        channels: (in, out), to make an example of several channels from one of one: channel i of the input is the input
+            plus i, and the kernel from channel i to channel o is the kernel plus i * out + o.
 
     Raises:
         GeometryError: where torch would refuse.

@@ -1,8 +1,7 @@
-"""One small transposed convolution computed in five ways, step by step, compared as it goes.
+"""One small transposed convolution computed in five ways, step by step, and compared.
 
-Arrays are float64. An input has shape (in_channels, *sizes), a kernel torch's
-(in_channels, out_channels, *kernel_size). The first three ways are plain numpy on whole indices and share nothing with
-torch, which computes the last two.
+Arrays are float64. An input is (in_channels, *sizes), a kernel (in_channels, out_channels, *kernel_size) as in torch.
+The first three ways are plain numpy and share nothing with torch, which computes the last two.
 """
 
 from __future__ import annotations
@@ -22,15 +21,16 @@ from upsample_cli.tconv.explain.grids import Grid
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What each way went through, and the output all of them agree on.
+    """The steps of the ways, and the output on which all agree.
 
     Args:
-        contributions: way (a): for each input sample its index (channel first), its value and its canvas.
+        contributions: of way (a), for every input sample: its index (channel first), its value and its canvas.
         canvas: their sum, before padding crops it.
-        inserted: way (b): the input with zeros inserted and around it.
-        flipped: the kernel turned round, (out_channels, in_channels, *kernel_size).
-        matrix: way (c): of the ordinary convolution from the output's size to the input's; rows are input samples.
-        outputs: of each way, by its name in `WAYS`.
+        inserted: of way (b), the input with zeros inserted and around it.
+        flipped: the flipped kernel, (out_channels, in_channels, *kernel_size).
+        matrix: of way (c), the ordinary convolution from the size of the output to that of the input; rows are input
+            samples.
+        outputs: of the ways, by name in `WAYS`.
         largest_difference: between any two of them.
     """
 
@@ -45,7 +45,7 @@ class Explanation:
 
     @property
     def output(self) -> Grid:
-        """What comes out, (out_channels, *sizes)."""
+        """(out_channels, *sizes)."""
         return self.outputs["broadcast"]
 
 
@@ -87,8 +87,8 @@ def explain(example: Example) -> Explanation:
 def compare(outputs: dict[str, Grid], example: Example) -> float:
     """The largest difference between two ways.
 
-    Each output is a sum of at most `input.size * kernel.size` products; added up in another order it moves by that
-    many roundings of the largest sum of magnitudes. Whole numbers must agree exactly: nothing is rounded below 2**53.
+    An output is a sum of at most `input.size * kernel.size` products. In another order it moves by that many roundings
+    of the largest sum of magnitudes. Whole numbers must agree exactly, because nothing is rounded below 2**53.
 
     Raises:
         UpsampleError: if it is larger than that, or the shapes differ.
@@ -123,7 +123,7 @@ def _contributions(example: Example) -> Iterator[tuple[Sizes, float, Grid]]:
 def _inserted(example: Example) -> Grid:
     """The input with stride - 1 zeros between samples, padded by dilation*(kernel_size-1) - padding.
 
-    Where that is negative it is cropped; output_padding more is added at the end.
+    A negative padding crops. At the end, output_padding more zeros are added.
     """
     axes = example.each_axis
     sizes = [(size - 1) * axis.stride + 1 for axis, size in zip(axes, example.input.shape[1:], strict=True)]
@@ -135,7 +135,7 @@ def _inserted(example: Example) -> Grid:
 
 
 def _padded(array: Grid, axis: int, before: int, after: int) -> Grid:
-    """Zeros added at both ends of an axis; where a number is negative, samples taken away."""
+    """An array with zeros added at both ends of an axis; a negative number removes samples."""
     widths = [(0, 0)] * array.ndim
     widths[axis] = (max(before, 0), max(after, 0))
     padded = np.pad(array, widths)
@@ -157,7 +157,7 @@ def _correlated(array: Grid, kernel: Grid, dilation: Sequence[int]) -> Grid:
 
 
 def _conv_matrix(example: Example) -> Grid:
-    """Of the ordinary convolution with the same settings: from the output's samples (columns) to the input's (rows)."""
+    """The ordinary convolution with the same settings, from samples of the output (columns) to the input (rows)."""
     axes, (into, out) = example.each_axis, example.kernel.shape[:2]
     rows, columns = example.input.shape, (out, *example.output_sizes)
     matrix = np.zeros((*rows, *columns))

@@ -17,10 +17,13 @@ _LONGEST_TEXT = 5000
 
 
 def parse_grid(text: str, option: str) -> Grid:
-    """The array that nested brackets mean, all rows of a length.
+    """The array that nested brackets describe; all rows have the same length.
+
+    Args:
+        option: the setting that a message names.
 
     Raises:
-        UsageError: naming the option, if the text is anything else.
+        UsageError: if the text is not such an array.
 
     >>> parse_grid("[[0, 1], [2, -3.5]]", "kernel").tolist()
     [[0.0, 1.0], [2.0, -3.5]]
@@ -28,7 +31,7 @@ def parse_grid(text: str, option: str) -> Grid:
     if len(text) <= _LONGEST_TEXT:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Python's remarks on the style of a text that is only read
+                warnings.simplefilter("ignore")  # Python's warnings about the style of a text that is only parsed
                 values = _values(ast.parse(text.strip(), mode="eval").body)
             grid = np.array(values, dtype=np.float64)
         except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
@@ -46,7 +49,7 @@ def _values(node: ast.expr) -> Any:
     negative = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)
     number = node.operand if isinstance(node, ast.UnaryOp) and negative else node
     if isinstance(number, ast.Constant) and type(number.value) in (int, float):
-        value = float(number.value)  # type: ignore[arg-type]  # it was just looked at
+        value = float(number.value)  # type: ignore[arg-type]  # its type was just checked
         if math.isfinite(value) and abs(value) <= 1e100:
             return -value if negative else value
     raise ValueError

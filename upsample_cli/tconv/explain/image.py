@@ -12,14 +12,14 @@ from upsample_cli.tconv.explain.explain import WAYS, Explanation
 from upsample_cli.tconv.explain.grids import Grid, number_text
 
 _MOST_CELLS = 20_000
-"""Cells of all panels together; more would be an image nobody can look at."""
+"""Cells of all panels together; nobody can look at an image with more."""
 
 
 def write_image(explanation: Explanation, path: Path, *, overwrite: bool = False) -> None:
     """Draw input, kernel, every contribution, their sum, zero insertion, the matrix and the output into a PNG.
 
     Raises:
-        UsageError: if that would be an image too large to look at, or the path does not end in .png.
+        UsageError: if the image would be too large to look at, or the path does not end in .png.
         OutputExistsError: if the file exists and `overwrite` is not set.
     """
     if path.suffix.lower() != ".png":

@@ -1,6 +1,6 @@
 """Layers from the text PyTorch writes, like `nn.Conv2d(3, 16, 3, stride=2)`. Parsed, never evaluated.
 
-A kind of layer is understood once it stands in `kinds.KINDS`; a parameter, once `_READERS` says how its value is read.
+`kinds.KINDS` lists the kinds of layers; `_READERS` says how the value of a parameter is read.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from upsample_cli.tconv.layers.kinds import KINDS, Kind
 from upsample_cli.tconv.layers.model import Layer
 
 LONGEST_TEXT = 2000
-"""Characters of a text that is looked at: more is not one layer, and could exhaust the parser."""
+"""Characters of a text to parse. A longer one is not a layer, and could exhaust the parser."""
 
 
 def parse_layer(text: str) -> Layer:
-    """The layer that a PyTorch constructor makes; `nn.` or `torch.nn.` may stand before it, a comma after it.
+    """The layer of a PyTorch constructor, with or without `nn.` or `torch.nn.` before it and a comma after it.
 
     Raises:
         GeometryError: if the text is not one such constructor, or torch would refuse its settings.
@@ -35,7 +35,7 @@ def parse_layer(text: str) -> Layer:
 
 
 def layer_of_call(call: ast.Call) -> Layer:
-    """The layer that a parsed constructor makes.
+    """The layer of a parsed constructor.
 
     Raises:
         GeometryError: if torch has no such layer or would refuse its settings.
@@ -50,12 +50,12 @@ def layer_of_call(call: ast.Call) -> Layer:
 
 
 def class_name(call: ast.Call) -> str:
-    """`Conv2d` of `torch.nn.Conv2d(...)`; "" where no name is called."""
+    """`Conv2d` of `torch.nn.Conv2d(...)`; "" if what is called is not a name."""
     return _dotted_name(call.func).removeprefix("torch.").removeprefix("nn.")
 
 
 def _known(name: str) -> str:
-    """The kinds that resemble a name, or the families of them where none does."""
+    """The kinds that resemble a name, otherwise the convolutions."""
     alike = difflib.get_close_matches(name.rpartition(".")[2], KINDS, n=4, cutoff=0.75)
     return ", ".join(alike or [kind for kind in KINDS if kind.startswith("Conv")]) + " and the others of docs/tconv.md"
 
@@ -64,7 +64,7 @@ def _parsed_call(text: str) -> ast.Call:
     if len(text) <= LONGEST_TEXT:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Python's remarks on the style of a text that is only read
+                warnings.simplefilter("ignore")  # Python's warnings about the style of a text that is only parsed
                 tree = ast.parse(text.strip().rstrip(", \t\n"), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             tree = None
@@ -83,7 +83,7 @@ def _dotted_name(node: ast.expr) -> str:
 
 
 def _given(call: ast.Call, kind: Kind) -> dict[str, ast.expr]:
-    """The expression given for each parameter, positional ones named."""
+    """The given expressions by parameter, positional ones included."""
     if any(isinstance(node, ast.Starred) for node in call.args) or any(word.arg is None for word in call.keywords):
         raise GeometryError("* and ** cannot be looked into", "write the values themselves")
     if len(call.args) > len(kind.parameters):
@@ -123,7 +123,7 @@ def _per_axis(name: str, node: ast.expr) -> int | tuple[int, ...]:
 
 
 def _word(name: str, node: ast.expr) -> str:
-    """A word in quotes, or without them as torch itself prints it (`padding=same`)."""
+    """A word in quotes, or without them as torch prints it (`padding=same`)."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -143,7 +143,7 @@ def _truth(name: str, node: ast.expr) -> bool:
 
 
 def _placement(name: str, node: ast.expr) -> None:
-    """A device or a dtype: of no consequence for sizes, so it is only looked at, for being what it should be."""
+    """A device or a dtype: it changes no size, so it is only checked."""
     if isinstance(node, ast.Call) and _dotted_name(node.func) == "torch.device":
         return
     if not isinstance(node, ast.Constant) and not _dotted_name(node):
@@ -151,7 +151,7 @@ def _placement(name: str, node: ast.expr) -> None:
 
 
 def _unused(name: str, node: ast.expr) -> None:
-    """A value that changes no size, like a slope: only looked at, for being one."""
+    """A value that changes no size, like a slope: it is only checked."""
     number = node.operand if isinstance(node, ast.UnaryOp) else node
     if not isinstance(number, ast.Constant):
         raise GeometryError(f"{name} is neither a number nor a word", "leave it out: it changes no size")
@@ -178,7 +178,7 @@ def _sizes_or_none(name: str, node: ast.expr) -> int | tuple[int | None, ...] | 
 
 
 def _or_none(reader: Callable[[str, ast.expr], Any]) -> Callable[[str, ast.expr], Any]:
-    """A reader that lets None pass."""
+    """A reader that accepts None."""
     return lambda name, node: None if isinstance(node, ast.Constant) and node.value is None else reader(name, node)
 
 
@@ -195,7 +195,7 @@ _READERS: dict[str, Callable[[str, ast.expr], Any]] = {
     "output_size": _or_none(_sizes_or_none),
     "scale_factor": _or_none(_numbers),
 }
-"""How a parameter's value is read; those not named here change no size, channels or costs."""
+"""How the value of a parameter is read. Parameters not named here change no size, channels or costs."""
 
 
 def _shortened(text: str, most: int = 80) -> str:

@@ -1,7 +1,6 @@
-"""Convolutions and transposed convolutions, as plain data: their sizes, channels and costs. No torch.
+"""Convolutions and transposed convolutions as plain data: sizes, channels and costs. No torch.
 
-A setting is one number, or one per axis, as it was written. Fields stand in the order of torch's constructors.
-`constructors` reads the text that people write, and `kinds` holds the table of kinds.
+A setting is one number, or one per axis, as it was written. Fields have the order of torch's constructors.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ from upsample_cli.geometry.sizes import (
 from upsample_cli.tconv.layers.model import Sliding, check_axes, check_channels, check_count, constructor_text
 
 SETTINGS = ("kernel_size", "stride", "padding", "output_padding", "dilation")
-"""The settings of a transposed convolution along its axes."""
+"""The settings of a transposed convolution that each axis has."""
 
 
 class _Weighted(Sliding):
-    """What convolutions of both kinds have in common."""
+    """The common part of both kinds of convolutions."""
 
     __slots__ = ()
     _KIND: ClassVar[str]
@@ -56,7 +55,7 @@ class _Weighted(Sliding):
     def _check(self) -> None:
         check_axes(self)
         check_count(self, "kernel_size")
-        if self.stride is None:  # which a pooling layer may have
+        if self.stride is None:  # legal for pooling
             raise GeometryError("stride None is not a whole number", "use 1 or more")
         if self.groups < 1:
             raise GeometryError(f"groups {self.groups} is too small", "use 1 or more")
@@ -79,13 +78,13 @@ class _Weighted(Sliding):
         return f"{self._KIND}{self.axes}d"
 
     def output_channels(self, channels: int | None) -> int | None:
-        """Channels after the layer; those before, where known, must be its in_channels."""
+        """Channels after the layer. Those before it must be its in_channels, if known."""
         check_channels(self, "in_channels", channels)
         return self.out_channels
 
     @property
     def weights(self) -> int | None:
-        """`in*out/groups*kernel_size...`; None where channels are not known."""
+        """`in*out/groups*kernel_size...`; None if channels are not known."""
         if self.in_channels is None or self.out_channels is None:
             return None
         return self.in_channels * self.out_channels // self.groups * prod(axis.kernel_size for axis in self.each_axis)
@@ -97,9 +96,9 @@ class _Weighted(Sliding):
         return None if weights is None else weights + (self.out_channels or 0) * self.bias
 
     def multiply_adds(self, before: Sequence[int], after: Sequence[int]) -> int | None:
-        """Every output takes all weights of its group; in a transposed layer, every input does.
+        """Every output takes all weights of its group; of a transposed layer, every input does.
 
-        Taps on the padding, and outputs that padding crops, are counted, as is usual.
+        As is usual, taps on the padding and outputs that padding crops are counted.
         """
         weights, counted = self.weights, before if self.each_axis[0].transposed else after
         return None if weights is None else weights * prod(counted)
@@ -114,7 +113,7 @@ class Convolution(_Weighted):
 
     Args:
         axes: 1, 2 or 3.
-        in_channels: None, like out_channels, where only sizes matter.
+        in_channels, out_channels: None if only sizes matter.
 
     >>> Convolution(1, kernel_size=3, stride=2, padding=1).formulas((50,))
     ('floor((50 + 2*1 - 1*(3-1) - 1)/2) + 1 = 25',)
@@ -138,7 +137,7 @@ class Convolution(_Weighted):
     def __post_init__(self) -> None:
         self._check()
         if self.padding_mode != "zeros":
-            # torch pads first then, and does not spread a tuple of one number over the axes as the layer does.
+            # torch then pads first, and that does not accept a tuple of one number for all axes.
             check_count(self, "padding")
             if self.padding == "same":
                 check_count(self, "dilation")
@@ -156,7 +155,7 @@ class TransposedConvolution(_Weighted):
 
     Args:
         axes: 1, 2 or 3.
-        in_channels: None, like out_channels, where only sizes matter.
+        in_channels, out_channels: None if only sizes matter.
 
     >>> layer = TransposedConvolution(1, in_channels=16, out_channels=33, kernel_size=3, stride=2, padding=1)
     >>> str(layer), layer.formulas((50,))

@@ -1,4 +1,4 @@
-"""The transposed convolution that a command line describes: as PyTorch writes it, or by its settings. No torch."""
+"""A transposed convolution from its text as PyTorch writes it, or from its settings. No torch."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from upsample_cli.tconv.layers.convolution import TransposedConvolution
 def described_layer(
     text: str | None, settings: Mapping[str, PerAxis], *, axes: int = 2, kernel_size: Sequence[int] | None = None
 ) -> TransposedConvolution:
-    """A transposed convolution from its text or its settings, one of them.
+    """A transposed convolution from either its text or its settings.
 
     Args:
         text: a constructor of torch.nn, or None.
-        settings: those given, by name.
-        axes: 1, 2 or 3, where there is no text.
-        kernel_size: of weights that are there; the layer must have the same, and need not say so.
+        settings: by name.
+        axes: 1, 2 or 3, if there is no text.
+        kernel_size: of the weights, if any. The layer must have the same; with settings it may be left out.
 
     Raises:
-        UsageError: if both or neither are given, or it is another kind of layer.
+        UsageError: if both or neither are given, or it is not a transposed convolution.
         GeometryError: where torch would refuse.
 
     >>> print(described_layer("nn.ConvTranspose2d(8, 8, 3, stride=2)", {}))

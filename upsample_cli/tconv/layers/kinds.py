@@ -1,4 +1,4 @@
-"""The kinds of layers that are understood: which class of torch.nn becomes which plain data. No torch."""
+"""The known classes of torch.nn, and how they become plain data. No torch."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Kind:
     """How a class of torch.nn becomes a layer.
 
     Args:
-        build: takes the parameters that were given, those in `unused` left out, as keywords.
-        parameters: their names in torch's order.
-        required: how many of them have no default.
-        unused: those that change neither sizes nor channels nor costs.
+        build: takes the given parameters except `unused` as keywords.
+        parameters: names in torch's order.
+        required: how many have no default.
+        unused: parameters that change neither sizes nor channels nor costs.
     """
 
     build: Callable[..., Layer]
@@ -57,7 +57,7 @@ def _padding(kind: str, axes: int, padding: Any) -> Layer:
     return Padding(kind, axes, padding)
 
 
-def _normalisation(
+def _normalization(
     kind: str,
     axes: int | None,
     always_affine: bool,
@@ -69,7 +69,7 @@ def _normalisation(
     if num_features < 1:
         raise GeometryError(f"num_features {num_features} is too small", "use 1 or more")
     learns = always_affine if affine is None else affine
-    # torch's InstanceNorm checks its channels only where it learns something for each
+    # torch's InstanceNorm checks its channels only if it learns a number for each
     checked = num_features if learns or not kind.startswith("InstanceNorm") else None
     return SizeKeeping(kind, axes, checked, num_features * learns * (1 + bias))
 
@@ -104,7 +104,7 @@ _KEEPING: dict[str, tuple[str, int]] = {
     "Hardtanh": ("min_val max_val inplace min_value max_value", 0),
     "LocalResponseNorm": ("size alpha beta k", 1),
 }
-"""Parameters of each layer that changes nothing but values, and how many of them are required."""
+"""Parameters of the layers that change only values, and how many of them are required."""
 
 KINDS: dict[str, Kind] = {
     **{f"Conv{n}d": _kind(partial(Convolution, n), _CONV, 3) for n in (1, 2, 3)},
@@ -136,7 +136,7 @@ KINDS: dict[str, Kind] = {
     **{f"ConstantPad{n}d": _kind(partial(_padding, "ConstantPad", n), "padding value", 2, "value") for n in (1, 2, 3)},
     **{
         f"{kind}{n}d": _kind(
-            partial(_normalisation, f"{kind}{n}d", n, affine),
+            partial(_normalization, f"{kind}{n}d", n, affine),
             f"{_NORM} device dtype bias",
             1,
             "eps momentum track_running_stats",
@@ -145,7 +145,7 @@ KINDS: dict[str, Kind] = {
         for n in (1, 2, 3)
     },
     "SyncBatchNorm": _kind(
-        partial(_normalisation, "SyncBatchNorm", None, True),
+        partial(_normalization, "SyncBatchNorm", None, True),
         "num_features eps momentum affine track_running_stats process_group device dtype bias",
         1,
         "eps momentum track_running_stats process_group",

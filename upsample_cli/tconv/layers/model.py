@@ -1,4 +1,4 @@
-"""What a layer is to the workbench, and what its kinds share. No torch."""
+"""The protocol of layers, and what their kinds share. No torch."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.layers.symbolic import AnySize, Size, bracketed
 
 _AMPLE = 2**40
-"""A size that every sensible setting accepts: what is refused even here is refused for every size."""
+"""A size that every sensible setting accepts. Settings that refuse it refuse every size."""
 
 
 CONV_FORMULA = "floor(({size} + {added} - {axis.dilation}*({axis.kernel_size}-1) - 1)/{axis.stride}) + 1 = {output}"
-"""How the size after a convolution comes about; `added` are the samples of its padding."""
+"""The size after a convolution; `added` are the samples of its padding."""
 
 
 class Layer(Protocol):
-    """What `shape` asks of a layer of any kind. Its text, `str(layer)`, is its constructor, defaults left out."""
+    """A layer of any kind. `str(layer)` is its constructor without defaults."""
 
     @property
     def name(self) -> str:
@@ -29,37 +29,37 @@ class Layer(Protocol):
 
     @property
     def axes(self) -> int | None:
-        """How many axes it works on, besides batch and channels; None for any number."""
+        """How many axes it works on, without batch and channels; None for any number."""
         ...
 
     def output_sizes(self, sizes: Sequence[Size]) -> tuple[Size, ...]:
-        """Sizes after the layer. Raises GeometryError where torch refuses."""
+        """Sizes after the layer. Raises GeometryError if torch refuses them."""
         ...
 
     def formulas(self, sizes: Sequence[Size]) -> tuple[str, ...]:
-        """How each output size comes about: the formula with its numbers, and the result."""
+        """The formula of each output size with its numbers and its result."""
         ...
 
     def along_axes(self, sizes: Sequence[Size]) -> tuple[LayerAxis | None, ...]:
-        """The layer along each axis; None where it is not the same all along it."""
+        """The layer along each axis; None if it is not the same all along the axis."""
         ...
 
     def output_channels(self, channels: int | None) -> int | None:
-        """Channels after the layer, from those before; None where they are not known. Raises GeometryError."""
+        """Channels after the layer, from those before it; None if not known. Raises GeometryError."""
         ...
 
     @property
     def parameters(self) -> int | None:
-        """Numbers it learns, bias included; None where its channels are not known."""
+        """Numbers it learns, with bias; None if its channels are not known."""
         ...
 
     def multiply_adds(self, before: Sequence[int], after: Sequence[int]) -> int | None:
-        """Multiplications, each with its addition, for one sample of a batch; None where channels are not known."""
+        """Multiplications with their additions, for one sample of a batch; None if channels are not known."""
         ...
 
 
 class Weightless:
-    """What layers without weights have in common: they keep the channels, learn nothing and multiply nothing."""
+    """The common part of layers without weights: they keep channels, learn nothing and multiply nothing."""
 
     __slots__ = ()
 
@@ -73,12 +73,12 @@ class Weightless:
         return 0
 
     def multiply_adds(self, before: Sequence[int], after: Sequence[int]) -> int | None:  # noqa: ARG002
-        """Only what meets weights is counted."""
+        """Only multiplications by weights are counted."""
         return 0
 
 
 class Sliding:
-    """What layers have in common whose kernel slides along each axis: convolutions and pooling."""
+    """The common part of layers whose kernel slides along the axes: convolutions and pooling."""
 
     __slots__ = ()
     axes: int
@@ -89,7 +89,7 @@ class Sliding:
         return CONV_FORMULA
 
     def _settings(self) -> dict[str, Any]:
-        """The settings by which sizes are computed, for all axes."""
+        """The settings that sizes depend on, for all axes."""
         raise NotImplementedError
 
     def _axis(self, **settings: Any) -> LayerAxis:
@@ -97,7 +97,7 @@ class Sliding:
         raise NotImplementedError
 
     def _axis_size(self, size: int, **settings: Any) -> int:
-        """The size of an axis after the layer. Raises GeometryError where torch refuses."""
+        """The size of an axis after the layer. Raises GeometryError if torch refuses it."""
         raise NotImplementedError
 
     @property
@@ -121,7 +121,7 @@ class Sliding:
         return self._axis(**settings).output_size(size)
 
     def formulas(self, sizes: Sequence[Size]) -> tuple[str, ...]:
-        """How each output size comes about."""
+        """The formula of each output size."""
         formulas = []
         for size, output, axis in zip(sizes, self.output_sizes(sizes), self.each_axis, strict=True):
             added = f"2*{axis.before}" if axis.before == axis.after else str(axis.before + axis.after)
@@ -130,13 +130,13 @@ class Sliding:
 
 
 def check_axes(layer: Layer) -> None:
-    """Refuse a layer of more or fewer axes than torch has."""
+    """Refuse a layer with a number of axes that torch does not have."""
     if layer.axes not in (1, 2, 3):
         raise GeometryError(f"there is no {layer.name}", "a size has 1 to 3 axes: 50, 50x100 or 10x50x100")
 
 
 def check_count(layer: Layer, name: str, *, or_one: bool = False) -> None:
-    """Refuse a setting with as many numbers as the layer has no axes; `or_one` lets one number in brackets pass."""
+    """Refuse a setting whose numbers are not one per axis; `or_one` accepts one number in brackets."""
     value = getattr(layer, name)
     if value is None or isinstance(value, int | str | float) or layer.axes is None:
         return
@@ -149,7 +149,7 @@ def check_count(layer: Layer, name: str, *, or_one: bool = False) -> None:
 
 
 def check_channels(layer: Layer, name: str, channels: int | None) -> None:
-    """Refuse channels from the layer before that are not those the setting `name` says."""
+    """Refuse channels of the layer before that differ from the setting `name`."""
     wanted = getattr(layer, name)
     if None not in (channels, wanted) and channels != wanted:
         raise GeometryError(
@@ -158,7 +158,7 @@ def check_channels(layer: Layer, name: str, channels: int | None) -> None:
 
 
 def constructor_text(layer: Any, positional: Sequence[str] = ()) -> str:
-    """The text of a layer's constructor, what equals its default left out."""
+    """The text of a layer's constructor, without settings that equal their defaults."""
     first = [str(value) for name in positional if (value := getattr(layer, name)) is not None]
     settings = [
         f"{field.name}={value!r}"

@@ -1,6 +1,6 @@
-"""Chains of layers from a pasted text: what `print(model)` shows, `nn.Sequential(...)` as code, a layer a line.
+"""Chains of layers from a pasted text: `print(model)`, `nn.Sequential(...)` as code, or one layer per line.
 
-The text is parsed, never evaluated. It must say in which order its layers run: containers other than Sequential do not.
+The text is parsed, never evaluated. It must say in which order its layers run; containers other than Sequential do not.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from upsample_cli.tconv.layers.kinds import KINDS
 from upsample_cli.tconv.layers.model import Layer
 
 LONGEST_MODEL = 200_000
-"""Characters of a model's text that are looked at."""
+"""Characters of a text to parse."""
 MOST_LAYERS = 10_000
 """A repetition such as `(0-9999999): 9999999 x ReLU()` must not exhaust the memory."""
 
@@ -28,7 +28,7 @@ _ASSIGNED = re.compile(r"\s*[A-Za-z_][\w.]*\s*=\s*(?=(?:torch\.)?(?:nn\.)?[A-Z]\
 
 
 def parse_model(text: str) -> tuple[Layer, ...]:
-    r"""The layers of a model's text, in the order in which they run.
+    r"""The layers of a model, in the order in which they run.
 
     Raises:
         GeometryError: if the text is not such a model, or torch would refuse a setting; the message names the line.
@@ -43,7 +43,7 @@ def parse_model(text: str) -> tuple[Layer, ...]:
         raise GeometryError(f"the model's text has {len(text)} characters", f"give {LONGEST_MODEL} or fewer")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Python's remarks on the style of a text that is only read
+            warnings.simplefilter("ignore")  # Python's warnings about the style of a text that is only parsed
             tree = ast.parse(f"({_as_python(text)}\n)", mode="eval").body
     except SyntaxError as error:
         line = text.splitlines()[error.lineno - 1 :][:1] if error.lineno else []
@@ -65,7 +65,7 @@ _EXPECTED = "give nn.Sequential(...), what print(model) shows of one, or a layer
 
 
 def parse_layers(text: str) -> tuple[Layer, ...]:
-    """One layer, or the layers of a Sequential: what one argument of the command line may be.
+    """One layer, or the layers of a Sequential: the text of one argument.
 
     >>> [str(layer) for layer in parse_layers("nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())")]
     ['Conv2d(3, 8, kernel_size=3)', 'ReLU()']
@@ -75,7 +75,7 @@ def parse_layers(text: str) -> tuple[Layer, ...]:
 
 
 def _as_python(text: str) -> str:
-    """The text with torch's labels taken away and commas between its lines: one Python expression, line for line."""
+    """The text as one Python expression, line for line: without torch's labels, with commas between the lines."""
     lines = []
     for line in _separated(text).splitlines():
         bare = line.partition("#")[0]
@@ -88,7 +88,7 @@ def _as_python(text: str) -> str:
 
 
 def _separated(text: str) -> str:
-    """A label in mid-line, as in a text whose line breaks were lost, gets a comma before it and is taken away."""
+    """The text with commas for labels in the middle of a line, as in a text that has lost its line breaks."""
     return re.sub(r"(?<=[(),])[ \t]+\([\w.-]+\): ", _comma_unless_first, re.sub(r"\((?=\([\w.-]+\): )", "( ", text))
 
 

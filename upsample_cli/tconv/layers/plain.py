@@ -1,4 +1,4 @@
-"""Layers that rearrange, pad or keep what they are given, as plain data. No torch."""
+"""Layers that rearrange, pad or keep samples, as plain data. No torch."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Shuffling(Weightless):
         return tuple(axis.output_size(size) for axis, size in zip(self.along_axes(sizes), sizes, strict=True))
 
     def formulas(self, sizes: Sequence[Size]) -> tuple[str, ...]:
-        """How each output size comes about."""
+        """The formula of each output size."""
         sign = "*" if self.kind == "PixelShuffle" else "/"
         pairs = zip(sizes, self.output_sizes(sizes), strict=True)
         return tuple(f"{bracketed(size)}{sign}{self.factor} = {output}" for size, output in pairs)
@@ -76,11 +76,11 @@ class Shuffling(Weightless):
 
 @dataclass(frozen=True, slots=True)
 class Padding(Weightless):
-    """`torch.nn.ZeroPad2d` and its siblings: samples added at each end, or cropped where negative.
+    """`torch.nn.ZeroPad2d` and its siblings: samples added at both ends, or cropped if negative.
 
     Args:
         kind: "ZeroPad", "ConstantPad", "ReflectionPad", "ReplicationPad" or "CircularPad".
-        padding: one number for all ends, or first and last of each axis, the last axis first, as in torch.
+        padding: one number for all ends, or (before, after) of each axis, the last axis first, as in torch.
 
     >>> Padding("ZeroPad", 2, (1, 2, 3, 4)).output_sizes((5, 7))
     (12, 10)
@@ -106,7 +106,7 @@ class Padding(Weightless):
         return tuple(_padded(self.kind, size, axis) for size, axis in zip(sizes, self.along_axes(sizes), strict=True))
 
     def formulas(self, sizes: Sequence[Size]) -> tuple[str, ...]:
-        """How each output size comes about."""
+        """The formula of each output size."""
         rows = zip(sizes, self.along_axes(sizes), self.output_sizes(sizes), strict=True)
         return tuple(f"{bracketed(size)} + ({axis.before}) + ({axis.after}) = {output}" for size, axis, output in rows)
 
@@ -135,12 +135,12 @@ def _padded(kind: str, size: Size, axis: LayerAxis) -> Size:
 
 @dataclass(frozen=True, slots=True)
 class SizeKeeping(Weightless):
-    """A layer that changes no size: an activation, a normalisation, a dropout.
+    """A layer that changes no size: an activation, a normalization, a dropout.
 
     Args:
         kind: its class in torch.nn.
         axes: how many it works on; None for any number.
-        channels: those it must be given; None for any.
+        channels: of its input; None for any number.
         learned: numbers it learns.
 
     >>> str(SizeKeeping("BatchNorm2d", axes=2, channels=64, learned=128))
@@ -166,7 +166,7 @@ class SizeKeeping(Weightless):
         return tuple(str(size) for size in sizes)
 
     def along_axes(self, sizes: Sequence[Size]) -> tuple[LayerAxis, ...]:
-        """Each output sees its own input."""
+        """Every output sees its own input."""
         return (LayerAxis(),) * len(sizes)
 
     def output_channels(self, channels: int | None) -> int | None:

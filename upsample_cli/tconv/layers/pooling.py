@@ -17,9 +17,9 @@ _CEIL_FORMULA = (
     "min(ceil(({size} + 2*{axis.padding} - {axis.dilation}*({axis.kernel_size}-1) - 1)/{axis.stride}), "
     "floor(({size} + {axis.padding} - 1)/{axis.stride})) + 1 = {output}"
 )
-"""With ceil_mode a last window that would begin in the padding after the input is left out: the second term."""
+"""The second term leaves out a last window that would begin in the padding after the input."""
 _NO_LARGER_KERNEL = ("AvgPool3d",)
-"""Where torch compares the kernel with the input as it is without padding."""
+"""Kinds for which torch compares the kernel with the input without its padding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Pooling(Sliding, Weightless):
         }
 
     def _axis(self, **settings: Any) -> LayerAxis:
-        """With ceil_mode, padding at the end that completes a last window, as long as that begins before it.
+        """With ceil_mode, more padding completes a last window, unless that would begin in the padding after the input.
 
         >>> axis = Pooling("MaxPool", 1, kernel_size=3, stride=2, ceil_mode=True).each_axis[0]
         >>> axis.before, axis.after
@@ -89,9 +89,7 @@ class Pooling(Sliding, Weightless):
             )
         if not self.ceil_mode:
             return conv_output_size(size, **settings)
-        conv_output_size(
-            max(size, settings["dilation"] * kernel_size), **settings
-        )  # for what it refuses in the settings
+        conv_output_size(max(size, settings["dilation"] * kernel_size), **settings)  # for its refusals of settings
         output = self._axis(**settings).output_size(size)
         if size < 1 or output < 1:
             raise GeometryError(f"no window fits an input of {size}", "use a larger input")
@@ -141,7 +139,7 @@ class AdaptivePooling(Weightless):
         return tuple(str(size) for size in self.output_sizes(sizes))
 
     def along_axes(self, sizes: Sequence[Size]) -> tuple[LayerAxis | None, ...]:
-        """Not the same all along an axis, unless it is kept or divided without a remainder."""
+        """None unless the size is kept or divided without a remainder."""
         return tuple(
             LayerAxis(size // after, size // after)
             if isinstance(size, int) and isinstance(after, int) and size % after == 0

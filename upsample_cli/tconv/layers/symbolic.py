@@ -1,4 +1,4 @@
-"""Sizes with a letter in them: what layers make of `n`, simplified as far as whole numbers allow. No torch."""
+"""Sizes with a letter: the size after layers for an input of `n`, simplified as whole numbers allow. No torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeAlias, TypeVar
 from upsample_cli.errors import GeometryError
 
 _MOST_ROUNDINGS, _LARGEST_NUMBER = 24, 2**600
-"""In a formula for a size: quotients that are rounded inside one another, and numbers."""
+"""Of a formula for a size: nested rounded quotients, and the largest number."""
 _SYMBOLIC_SIZE = re.compile(r"(?:[0-9]{1,99}|[a-wyz])(?: ?[x×] ?(?:[0-9]{1,99}|[a-wyz])){0,9}", re.IGNORECASE)
 
 
@@ -78,7 +78,7 @@ class Symbolic:
         return Symbolic(Floor(Symbolic(self.atom, factor, constant - whole * divisor), divisor), 1, whole)
 
     def at(self, value: int) -> int:
-        """The number it is where its letter is `value`."""
+        """The number for `value` in place of the letter."""
         atom = value if isinstance(self.atom, str) else self.atom.inner.at(value) // self.atom.divisor
         return self.factor * atom + self.constant
 
@@ -90,11 +90,11 @@ class Symbolic:
 Size: TypeAlias = int | Symbolic
 """The length of an axis: a number, or an expression with a letter."""
 AnySize = TypeVar("AnySize", int, Size)
-"""Numbers give numbers; where letters go in, either may come out."""
+"""Numbers become numbers; sizes with letters become either."""
 
 
 def bracketed(size: Size) -> str:
-    """A size as it stands inside a formula: in brackets where it is a sum.
+    """A size inside a formula: in brackets if it is a sum.
 
     >>> bracketed(Symbolic("n", 2, -1)), bracketed(Symbolic("n", 2)), bracketed(50)
     ('(2n-1)', '2n', '50')
@@ -103,7 +103,7 @@ def bracketed(size: Size) -> str:
 
 
 def parse_symbolic_size(text: str) -> tuple[Size, ...] | None:
-    """The sizes that `n`, `nx224` or `HxW` means, numbers being numbers; None of any other text. No letter is an x.
+    """The sizes in `n`, `nx224` or `HxW`; None for any other text. The letter x separates them.
 
     >>> [str(size) for size in parse_symbolic_size("3xn")], parse_symbolic_size("photo.jpg")
     (['3', 'n'], None)

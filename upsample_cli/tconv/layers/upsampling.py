@@ -18,12 +18,12 @@ _AMPLE = 2**40
 MODES: dict[str, int | None] = {
     "nearest": None, "nearest-exact": None, "linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3
 }  # fmt: skip
-"""How many axes each mode of `torch.nn.Upsample` works on; None for any number."""
+"""The modes of `torch.nn.Upsample` and the number of axes they work on; None for any number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Upsampling(Weightless):
-    """`torch.nn.Upsample`: by `size` or by `scale_factor`, one of them given.
+    """`torch.nn.Upsample`, by either `size` or `scale_factor`.
 
     >>> Upsampling(scale_factor=1.5).output_sizes((7,)), Upsampling(size=(9, 8)).output_sizes((3, 4))
     ((10,), (9, 8))
@@ -69,7 +69,7 @@ class Upsampling(Weightless):
         return tuple(results)
 
     def formulas(self, sizes: Sequence[Size]) -> tuple[str, ...]:
-        """How each output size comes about."""
+        """The formula of each output size."""
         outputs = self.output_sizes(sizes)
         if self.size is not None:
             return tuple(str(output) for output in outputs)
@@ -82,7 +82,7 @@ class Upsampling(Weightless):
         )
 
     def along_axes(self, sizes: Sequence[Size]) -> tuple[LayerAxis | None, ...]:
-        """Where the factor is whole and corners are not aligned."""
+        """None unless the factor is whole and corners are not aligned."""
         return tuple(
             self._axis(factor) if factor else None for factor in map(_whole_factor, sizes, self.output_sizes(sizes))
         )
@@ -110,7 +110,7 @@ class Upsampling(Weightless):
 
 
 def _whole_factor(before: Size, after: Size) -> int:
-    """How many times longer an axis becomes; 0 where not a whole number of times."""
+    """How many times longer an axis becomes; 0 if that is not a whole number."""
     if isinstance(before, Symbolic) and isinstance(after, Symbolic):
         before, after = before.at(_AMPLE), after.at(_AMPLE)
     if isinstance(before, int) and isinstance(after, int) and after % before == 0:

@@ -1,9 +1,9 @@
 """Any transposed convolution over samples of one, two or three axes, in tiles that change no sample.
 
-Whole numbers come out exact: weights are whole numerators over one denominator, every sum is a whole number below 2**53
-in float64 and so the same in any order and any tile, and the one division is rounded half up. Samples of floating point
-are summed in float64 in one order: torch's layer gets each input channel as a group of its own, so that it adds up taps
-alone, which it does in their order; the channels are added here, in theirs.
+Whole numbers stay exact: weights are whole numerators over one denominator, every sum is a whole number below 2**53 in
+float64 and so the same in any order and any tile, and the one division is rounded half up. Samples of floating point
+are summed in float64 in one order. torch's layer gets every input channel as a group of its own, so it adds up only
+taps, in their order. The channels are added here, in their order.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from upsample_cli.tconv.run.filled import Filled
 
 Samples = NDArray[Any]
 _TILE_NUMBERS = 2**20
-"""Numbers in the buffer that torch spreads a tile's taps into, about 8 MB: larger ones were no quicker."""
+"""Numbers in the buffer of torch for the taps of a tile, about 8 MB. Larger ones were not faster."""
 _MOST_TILE_NUMBERS = 2**29
-"""A kernel that needs a larger buffer for its smallest tile, 4 GiB, is refused."""
+"""A kernel whose smallest tile needs a larger buffer, 4 GiB, is refused."""
 _LAYERS = {1: torch.nn.ConvTranspose1d, 2: torch.nn.ConvTranspose2d, 3: torch.nn.ConvTranspose3d}
 
 
@@ -44,9 +44,9 @@ def apply(
 
     Args:
         samples: (channels, *sizes) of whole numbers of at most 32 bits, or of floating point.
-        border: what lies outside: "zeros" as the bare layer has it, "replicate" or "reflect".
-        tile: side of the tiles in input samples; None for a size that is quick. It changes nothing else.
-        limits: least and largest result of whole numbers; by default those of the dtype.
+        border: the outside of the input: "zeros" as in the plain layer, "replicate" or "reflect".
+        tile: side of the tiles in input samples; None for a fast size. The result does not depend on it.
+        limits: smallest and largest result of whole numbers; by default those of the dtype.
 
     Returns:
         (channels, *sizes) of the same dtype; whole numbers are rounded half up and clamped to the limits.
@@ -76,9 +76,9 @@ def apply(
 
 
 def input_span(axis: LayerAxis, start: int, stop: int) -> tuple[int, int]:
-    """The inputs (start, stop) that outputs `start` to `stop` (exclusive) of one axis depend on: the halo, exactly.
+    """The inputs (start, stop) on which the outputs `start` to `stop` (exclusive) of one axis depend, at least one.
 
-    Where a stride is wider than the kernel some outputs take no input; one is named all the same.
+    If the stride is larger than the kernel, some outputs depend on no input.
 
     >>> input_span(LayerAxis(4, 2, 1, transposed=True), 0, 2), input_span(LayerAxis(1, 3, transposed=True), 1, 3)
     ((-1, 2), (1, 2))
@@ -88,7 +88,7 @@ def input_span(axis: LayerAxis, start: int, stop: int) -> tuple[int, int]:
 
 
 def _layer(filled: Filled, apart: bool) -> torch.nn.Module:
-    """The layer of torch; `apart` with every input channel a group of its own."""
+    """The layer of torch; with `apart`, every input channel is a group of its own."""
     into, per_group = filled.numerators.shape[:2]
     groups = into if apart else filled.groups
     layer = _LAYERS[len(filled.axes)](
@@ -146,7 +146,7 @@ def _tile_sums(
     source: list[Any] = [slice(None)]
     target: list[Any] = [slice(None)]
     for (first, _), span, axis, length in zip(ends, box, filled.axes, computed.shape[1:], strict=True):
-        # Of the box in what was computed; negative before a gap.
+        # Where the box begins in what was computed; negative before a gap.
         offset = span.start + axis.padding - first * axis.stride
         source.append(slice(max(offset, 0), max(min(length, offset + span.stop - span.start), 0)))
         target.append(slice(max(-offset, 0), max(-offset, 0) + max(source[-1].stop - source[-1].start, 0)))
@@ -157,12 +157,12 @@ def _tile_sums(
 
 
 def _added(computed: NDArray[np.float64], filled: Filled) -> NDArray[np.float64]:
-    """What each input channel gives, (in_channels * out_channels / groups, *sizes), added up channel after channel."""
+    """The results of the input channels, (in_channels * out_channels / groups, *sizes), added up in order."""
     into, per_group = filled.numerators.shape[:2]
     parts = computed.reshape(filled.groups, into // filled.groups, per_group, *computed.shape[1:])
     total: NDArray[np.float64] = parts[:, 0].copy()
     for number in range(1, parts.shape[1]):
-        total += parts[:, number]  # not sum(): numpy may pair the terms as the shape suits it
+        total += parts[:, number]  # not sum(): the order in which numpy adds depends on the shape
     return total.reshape(filled.groups * per_group, *computed.shape[1:])
 
 
@@ -175,7 +175,7 @@ def _taken(part: Samples, axis: int, first: int, last: int, border: Border) -> S
 
 
 def _finished(sums: NDArray[np.float64], filled: Filled, limits: tuple[int, int]) -> NDArray[np.int64]:
-    """Whole sums divided, rounded half up, clamped."""
+    """Whole sums divided, rounded half up and clamped. Signals have a sign, so this is not `engine.exact.finish`."""
     whole = (2 * sums.astype(np.int64) + filled.denominator) // (2 * filled.denominator)
     clamped: NDArray[np.int64] = whole.clip(*limits)
     return clamped

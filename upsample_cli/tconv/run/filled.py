@@ -1,4 +1,4 @@
-"""A transposed convolution with its numbers, whole ones where samples are whole. numpy, no torch."""
+"""A transposed convolution with its weights, as whole numbers if samples are whole. numpy, no torch."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from upsample_cli.errors import UsageError
 from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.kernels.profiles import bilinear_taps
 
-_LARGEST_SUM_BITS = 51  # two bits of room below float64's 53 for the rounding of numerators
+_LARGEST_SUM_BITS = 51  # two bits less than float64 has, for the rounding of numerators
 _MOST_DENOMINATOR_BITS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A transposed convolution with its numbers. Made by `linear_filled` and `weighted`.
+    """A transposed convolution with its weights. Made by `linear_filled` and `weighted`.
 
     Args:
-        axes: settings of each axis.
-        numerators: (in_channels, out_channels / groups, *kernel_size) float64; over `denominator` they are the weight.
+        axes: the layer along its axes.
+        numerators: (in_channels, out_channels / groups, *kernel_size) float64; the weight times `denominator`.
         denominator: 1 for samples of floating point.
         bias: (out_channels,) float64 numerators, or None.
-        groups: of the weight. A weight of one channel in and out serves any number of channels, each on its own.
+        groups: of the weight. A weight of one channel in and out is applied to every channel on its own.
     """
 
     axes: tuple[LayerAxis, ...]
@@ -41,10 +41,10 @@ class Filled:
         return self.numerators.shape[:2] == (1, 1)
 
     def output_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """(channels, *sizes) after the layer, from before.
+        """(channels, *sizes) after the layer, from those before it.
 
         Raises:
-            UsageError: if the channels are not those of the weight.
+            UsageError: if the weight has other channels.
         """
         into, out = len(self.numerators), self.numerators.shape[1] * self.groups
         if not self.is_shared and shape[0] != into:
@@ -56,7 +56,7 @@ class Filled:
 
 
 def linear_filled(axes: Sequence[LayerAxis]) -> Filled:
-    """The layer with the linear (bilinear, trilinear) kernel of its kernel_size on each axis, exact.
+    """The layer with the exact linear (bilinear, trilinear) kernel of its kernel_size.
 
     >>> linear_filled([LayerAxis(4, stride=2, padding=1, transposed=True)]).numerators.tolist()
     [[[1.0, 3.0, 3.0, 1.0]]]
@@ -78,12 +78,12 @@ def weighted(
     groups: int = 1,
     peak: int | None = None,
 ) -> Filled:
-    """The layer with weights of its own.
+    """The layer with given weights.
 
     Args:
         weight: (in_channels, out_channels / groups, *kernel_size).
-        peak: the largest magnitude of whole-number samples; None for samples of floating point. With it, weights are
-            rounded to the finest fraction that keeps every sum exact: 2**-51 of the largest possible output.
+        peak: the largest magnitude of whole-number samples; None for samples of floating point. Weights are rounded to
+            the finest fraction that keeps the sums of such samples exact, 2**-51 of the largest possible output.
 
     Raises:
         UsageError: if the outputs would be too large for whole numbers.

@@ -1,4 +1,4 @@
-"""A transposed convolution applied to an image: bilinear by the engine, any other in tiles of its own."""
+"""A transposed convolution applied to an image: a whole bilinear factor by the engine, others by `apply`."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def run_image(source: Path, target: Path, request: Request, weights: Weights | N
 
 
 def _layout(layout: Layout, channels: int) -> Layout:
-    """What so many channels of a result are taken for."""
+    """The layout of a result of so many channels."""
     if channels == layout.channels:
         return layout
     if channels == 1:

@@ -1,4 +1,4 @@
-"""What is asked of `tconv run`, the layer it describes, and what came of it."""
+"""The arguments of `tconv run`, the layer that they describe, and the outcome."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from upsample_cli.tconv.run.signals import MOST_SAMPLES
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of a run.
+    """The arguments of a run.
 
     Args:
-        factor: the linear layer that enlarges so many times; else `text`, `settings` or `weights` describe it.
+        factor: for the linear layer that enlarges so many times; otherwise `text`, `settings` or `weights` describe it.
         text: a layer as PyTorch writes it.
         settings: of a layer, by name.
-        weights: `PATH` or `PATH:KEY`; without them the kernel is linear on every axis.
+        weights: `PATH` or `PATH:KEY`; by default the kernel is linear on every axis.
         groups: of the weights.
-        axes: of an array; None to take them from it.
-        border: "zeros", "replicate" or "reflect"; None for "replicate" with a factor, else "zeros".
+        axes: of an array; by default all.
+        border: "zeros", "replicate" or "reflect"; by default "replicate" with a factor, otherwise "zeros".
         tile: side of the tiles in input samples.
         overwrite: replace an output that exists.
     """
@@ -45,10 +45,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was done: the layer, (channels, *sizes) before and after, and what to know of it.
-
-    An image that went through the engine has its sizes alone.
-    """
+    """The layer, (channels, *sizes) before and after it, and remarks. An image from the engine has no channels."""
 
     layer: TransposedConvolution
     input_shape: tuple[int, ...]
@@ -58,10 +55,10 @@ class Outcome:
 
 
 def layer_of(request: Request, axes: int, weights: Weights | None) -> TransposedConvolution:
-    """The layer that a request describes, for so many axes.
+    """The layer that a request describes, for this number of axes.
 
     Raises:
-        UsageError: if it is described in no way or in several, or for another number of axes.
+        UsageError: if it is described in several ways or not at all, or has another number of axes.
     """
     if request.factor is not None:
         if request.text or request.settings or weights is not None:
@@ -86,7 +83,7 @@ def layer_of(request: Request, axes: int, weights: Weights | None) -> Transposed
 def applied(
     samples: Any, request: Request, weights: Weights | None, *, peak: int | None, limits: tuple[int, int] | None
 ) -> tuple[Any, TransposedConvolution, Border]:
-    """The layer that is asked for, over (channels, *sizes)."""
+    """The requested layer applied to samples of shape (channels, *sizes)."""
     layer = layer_of(request, samples.ndim - 1, weights)
     layer.output_sizes(samples.shape[1:])
     axes = axes_of(layer)

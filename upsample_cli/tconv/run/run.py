@@ -30,12 +30,12 @@ from upsample_cli.tconv.run.signals import (
 def run(source: Path, target: Path, request: Request) -> Outcome:
     """Apply a layer to a file and write the result.
 
-    Sound keeps its bits, its rate is multiplied by the stride. Whole numbers are exact, rounded half up and clamped.
-    An image through a bilinear layer of a factor is `upsample_file`.
+    Sound keeps its bits; its rate is multiplied by the stride. Whole numbers are exact, rounded half up and clamped. A
+    whole factor enlarges an image as `upsample_file` does.
 
     Raises:
-        UsageError: if the request cannot be carried out on this file, or would write over it or the weights.
-        GeometryError: where torch would refuse the layer.
+        UsageError: if the request does not fit the file, or would overwrite it or the weights.
+        GeometryError: if torch would refuse the layer.
         ImageError: if a file cannot be read or written.
     """
     if request.border is not None:

@@ -1,4 +1,4 @@
-"""Samples in and out of files that are no images: WAV, .npy, TIFF stacks. Sizes after channels."""
+"""Reading and writing files that are not images: WAV, .npy, TIFF stacks. Arrays are (channels, *sizes)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from upsample_cli.errors import ImageError, UsageError
 from upsample_cli.kernels.weights.npy import read_array
 
 MOST_SAMPLES = 2**29
-"""That are read, or that a layer makes of them: all of them are in memory at once."""
+"""Of an input or an output: all of them are in memory at once."""
 _MOST_SOUND_BYTES = 2**32 - 2**16
-"""In a WAV file, and of its samples of a second: it has 32 bits for their numbers."""
+"""Of a WAV file, and of one second of it: the format has 32 bits for both."""
 TIFF_SUFFIXES = (".tif", ".tiff")
 
 
@@ -27,11 +27,11 @@ class Signal:
     """Samples of one to three axes.
 
     Args:
-        source: the file that they come from.
+        source: their file.
         samples: (channels, *sizes), whole numbers or floating point. 8-bit sound is centred on 0 here.
-        has_channels: whether the file's array has an axis for channels.
-        rate: samples a second, of sound; else None.
-        bits: of a sample of sound: 8, 16, 24 or 32; else None.
+        has_channels: whether the array in the file has an axis for channels.
+        rate: of sound, samples per second.
+        bits: of sound, per sample: 8, 16, 24 or 32.
     """
 
     source: OpenedFile
@@ -42,7 +42,7 @@ class Signal:
 
     @property
     def limits(self) -> tuple[int, int] | None:
-        """Least and largest sample of sound."""
+        """The smallest and the largest sample of sound."""
         return None if self.bits is None else (-(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1)
 
     @property
@@ -60,7 +60,7 @@ def read_wav(path: Path) -> Signal:
     """PCM sound of 8, 16, 24 or 32 bits.
 
     Raises:
-        ImageError: it cannot be read, or is no PCM.
+        ImageError: it cannot be read, or is not PCM.
     """
     try:
         with path.open("rb") as opened_file, wave.open(opened_file, "rb") as file:
@@ -85,7 +85,7 @@ def read_wav(path: Path) -> Signal:
         samples = raw[..., 0].astype(np.int32) - 128
     else:
         widened = np.zeros((*raw.shape[:2], 4), dtype=np.uint8)
-        widened[..., 4 - width :] = raw  # in the upper bytes, to carry the sign
+        widened[..., 4 - width :] = raw  # in the upper bytes, for the sign
         samples = widened.view("<i4")[..., 0] >> (8 * (4 - width))
     return Signal(source, np.ascontiguousarray(samples.T), True, rate, 8 * width)
 
@@ -111,11 +111,11 @@ def wav_bytes(signal: Signal) -> bytes:
 
 
 def read_npy(path: Path, axes: int | None) -> Signal:
-    """An array; with one axis more than `axes`, the first is channels. By default every axis counts, up to three.
+    """An array. With one axis more than `axes`, the first is channels. By default all axes count, up to three.
 
     Raises:
         ImageError: it cannot be read.
-        UsageError: its axes do not fit.
+        UsageError: it has another number of axes.
     """
     try:
         with path.open("rb") as file:
@@ -124,7 +124,7 @@ def read_npy(path: Path, axes: int | None) -> Signal:
         raise ImageError(path, "there is no such file", "check the name") from error
     except OSError as error:
         raise ImageError(path, f"cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # whatever a damaged header makes numpy raise
+    except Exception as error:  # numpy raises many kinds for a damaged header
         raise ImageError(path, f"is no array: {' '.join(str(error).split())[:200]}") from error
     return _signal(source, array, axes)
 
@@ -146,7 +146,7 @@ def _signal(source: OpenedFile, array: NDArray[Any], axes: int | None) -> Signal
 
 
 def npy_bytes(signal: Signal) -> bytes:
-    """A .npy file of the samples, without an axis for channels if there was none."""
+    """A .npy file of the samples, without an axis for channels if the input had none."""
     buffer = io.BytesIO()
     squeezed = not signal.has_channels and len(signal.samples) == 1
     np.save(buffer, signal.samples[0] if squeezed else signal.samples)
@@ -166,7 +166,7 @@ def read_stack(path: Path) -> Signal:
     """A TIFF stack as (1, depth, height, width).
 
     Raises:
-        ImageError: it cannot be read, or is no stack of grey pages.
+        ImageError: it cannot be read, or is not a stack of grey pages.
     """
     from upsample_cli.images.codecs.input_file import regular_file
     from upsample_cli.images.codecs.tiff import stack  # tifffile with it

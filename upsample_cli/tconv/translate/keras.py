@@ -1,4 +1,4 @@
-"""Keras and TensorFlow: channels last, no groups, no dilation beside a stride, and a crop that is a step of its own.
+"""Keras and TensorFlow: channels last, no groups, no dilation together with a stride, and a crop as a step of its own.
 
 Sources: the documentation of Keras (Conv2DTranspose) and of TensorFlow (tf.nn.conv2d_transpose).
 """
@@ -50,11 +50,11 @@ def to_tensorflow(layer: TransposedConvolution) -> Translation:
 
 
 def _channels_last(layer: TransposedConvolution) -> Translation:
-    """What both are given, without a text: each axis as with padding='valid', and the crop after it."""
+    """The translation without its text: axes for padding='valid', and the crop after them."""
     axes, spread = layer.each_axis, any(axis.dilation > 1 for axis in layer.each_axis)
     if spread:
         axes = tuple(replace(axis, kernel_size=axis.span, dilation=1) for axis in axes)
-    # An input more is `stride` outputs more, and one input alone gives max(span, stride). Zeros reach what lies beyond.
+    # One more input gives `stride` more outputs, a single input max(span, stride). Zeros reach outputs beyond that.
     axes, zeros = lengthened(
         axes, lambda axis: 0 if axis.span - axis.after > max(axis.span, axis.stride) else axis.after
     )
@@ -70,7 +70,7 @@ def _is_same(axis: LayerAxis) -> bool:
 
 
 def from_keras(text: str) -> Restored:
-    """A layer of `keras.layers`, which for TensorFlow is `tf.keras.layers`."""
+    """A layer of `keras.layers` or `tf.keras.layers`."""
     axes, given = parsed_call(text, _PARAMETERS)
     padding = given.get("padding", "valid")
     if padding not in ("valid", "same"):

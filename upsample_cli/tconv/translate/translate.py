@@ -23,7 +23,7 @@ FRAMEWORKS: dict[str, tuple[Callable[[TransposedConvolution], Translation], Call
     "paddle": (to_paddle, from_paddle),
     "mxnet": (to_mxnet, from_mxnet),
 }
-"""What writes a layer in each framework's words, and what reads it."""
+"""The functions that write a layer in a framework's words, and read it."""
 
 
 def translate(layer: TransposedConvolution, framework: str) -> Translation:

@@ -1,9 +1,9 @@
 """What writing a layer in the words of any framework needs. No torch.
 
-Along each axis a layer is what it crops: of the full product, `(size-1)*stride + span` outputs counted from the first
-tap of the first input, it crops `before` at the beginning and `after` at the end. A negative `after` adds outputs,
-which no tap reaches. PyTorch's padding and output_padding are `before = padding, after = padding - output_padding`.
-Frameworks crop differently, and a layer of the right size with another crop is shifted by pixels: hence the crops here.
+The full product of an axis has `(size-1)*stride + span` outputs, counted from the first tap of the first input. A layer
+crops `before` of them at the beginning and `after` at the end; a negative `after` adds outputs that no tap reaches.
+PyTorch's padding and output_padding are `before = padding, after = padding - output_padding`. Frameworks crop
+differently, and a layer of the right size with another crop is shifted by pixels: hence the crops here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Translation:
 
     Args:
         text: the lines to write.
-        axes: what the framework's layer is given; its taps include zeros_after.
+        axes: of the framework's layer; their taps include zeros_after.
         zeros_after: taps of 0 to append to the kernel at the end of each axis.
         order: of the weight's axes, as a transposition of PyTorch's (in, out/groups, kernel...).
         crop: what to crop once the framework's layer has run.
@@ -43,7 +43,7 @@ class Translation:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What else to know, one sentence each."""
+        """What the user must also do, one sentence each."""
         notes = []
         if self.dense:
             notes.append("there are no groups: give dense weights, with zeros outside the blocks of the groups")
