@@ -207,7 +207,7 @@ def test_a_file_behind_a_pipe_is_not_replaced_through_the_other_end():
     save("a.png")
     before = tree(".")
     for arguments, settings, said in (
-        (["-", "-o", "a.png", "--overwrite"], {"stdin": "rb"}, "a.png is the input itself, by way of standard input"),
+        (["-", "-o", "a.png", "--overwrite"], {"stdin": "rb"}, "a.png is the input itself, read as standard input"),
         (["a.png", "-o", "-"], {"stdout": "ab"}, "a.png is the input, and standard output leads to it"),
     ):
         ((stream, mode),) = settings.items()

@@ -156,7 +156,7 @@ def test_a_folder_with_nothing_beside_it_needs_an_output():
 def test_an_extension_of_no_image_is_refused():
     save("a.png")
     with pytest.raises(
-        UsageError, match=r"^b.xyz: '.xyz' is no image format's extension; use one of .*\.png.*add format"
+        UsageError, match=r"^b.xyz: '.xyz' is not the extension of an image format; use one of .*\.png.*add format"
     ):
         planned("a.png", output="b.xyz")
     (entry,) = planned("a.png", output="b.xyz", format="png")

@@ -192,7 +192,7 @@ def test_a_file_of_the_users_at_the_name_of_an_unfinished_output_is_not_replaced
     assert output.read_bytes() == before
     assert (found["status"], found["warnings"]) == (
         "skipped",
-        [f"{output}: was left unfinished by a killed run, or is another file; --overwrite makes it anew"],
+        [f"{output}: was left unfinished by a killed run, or is another file; --overwrite replaces it"],
     )
     assert upsample("in", "-o", "out", "--overwrite").status == 0
     assert output.read_bytes() != before

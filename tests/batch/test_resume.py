@@ -98,10 +98,10 @@ def test_only_what_is_missing_is_made(batch):
 )
 def test_a_changed_setting_is_said_and_made_anew_only_with_overwrite(batch, arguments, said):
     found = statuses("in", "-o", "out", *arguments)
-    assert found["a.png"] == ("skipped", f"out/a_x2.png: {said}; --overwrite makes it anew")
+    assert found["a.png"] == ("skipped", f"out/a_x2.png: {said}; --overwrite replaces it")
     assert tree("out") == batch
     planned = statuses("in", "-o", "out", *arguments, "--overwrite", "--dry-run")
-    assert planned["a.png"] == ("planned", f"to be made anew: its output {said}")
+    assert planned["a.png"] == ("planned", f"made again: its output {said}")
     assert [each[0] for each in statuses("in", "-o", "out", *arguments, "--overwrite").values()] == ["written"] * 3
     assert [each[0] for each in statuses("in", "-o", "out", *arguments).values()] == ["skipped"] * 3
     again = statuses("in", "-o", "out", *arguments, "--overwrite")
@@ -113,7 +113,7 @@ def test_a_changed_setting_is_said_and_made_anew_only_with_overwrite(batch, argu
 def test_a_changed_input_is_noticed(batch):
     save("in/a.png", (13, 7), seed=5)
     said = "was made before the input changed"
-    assert statuses("in", "-o", "out")["a.png"] == ("skipped", f"out/a_x2.png: {said}; --overwrite makes it anew")
+    assert statuses("in", "-o", "out")["a.png"] == ("skipped", f"out/a_x2.png: {said}; --overwrite replaces it")
     assert {name: each[0] for name, each in statuses("in", "-o", "out", "--overwrite").items()} == {
         "a.png": "written", "b.jpg": "skipped", "c.bmp": "skipped",
     }  # fmt: skip
@@ -146,7 +146,7 @@ def test_by_content_an_input_is_the_same_wherever_and_whenever_it_was_written():
 def test_an_altered_output_is_not_taken_for_done(batch, spoil):
     spoil(Path("out/a_x2.png"))
     said = "was altered after it was written"
-    assert statuses("in", "-o", "out")["a.png"] == ("skipped", f"out/a_x2.png: {said}; --overwrite makes it anew")
+    assert statuses("in", "-o", "out")["a.png"] == ("skipped", f"out/a_x2.png: {said}; --overwrite replaces it")
     assert statuses("in", "-o", "out", "--overwrite")["a.png"][0] == "written"
     assert tree("out") == batch
 
@@ -157,13 +157,13 @@ def test_an_output_of_another_input_of_the_same_name_is_not_taken_for_its_own(ba
         status = path.stat()
         os.utime(f"other/{path.name}", ns=(status.st_atime_ns, status.st_mtime_ns))
     said = f"was made from the one in {Path.cwd()}/in"
-    assert statuses("other", "-o", "out")["a.png"][1] == f"out/a_x2.png: {said}; --overwrite makes it anew"
+    assert statuses("other", "-o", "out")["a.png"][1] == f"out/a_x2.png: {said}; --overwrite replaces it"
 
 
 def test_inputs_that_were_moved_are_one_cause_for_all_of_them(batch):
     Path("in").rename("moved")
     ended = upsample("moved", "-o", "out")
-    said = f"was made from the one in {Path.cwd()}/in; --overwrite makes it anew"
+    said = f"was made from the one in {Path.cwd()}/in; --overwrite replaces it"
     assert ended.out.splitlines()[1:] == [f"skipped       3  {said}"]
 
 
@@ -251,7 +251,7 @@ def test_a_dry_run_makes_nothing_and_looks_at_what_a_killed_run_left(batch):
     bytes_before = Path("out", RECORD_NAME).read_bytes()
     Path("out/.a_x2.png.0123abcd.part").touch()
     found = statuses("in", "-o", "out", "--dry-run")
-    assert found["a.png"] == ("planned", "to be made anew: its output was not finished")
+    assert found["a.png"] == ("planned", "made again: its output was not finished")
     assert Path("out", RECORD_NAME).read_bytes() == bytes_before
     assert Path("out/.a_x2.png.0123abcd.part").exists()
 
@@ -295,7 +295,7 @@ def test_what_a_killed_run_was_to_overwrite_and_did_not_is_not_adopted(batch):
     )  # of the others nothing like it was there before
     found = statuses("in", "-o", "out")
     assert found["a.png"] == (
-        "skipped", "out/a_x2.png: was to be replaced, and was not; --overwrite makes it anew",
+        "skipped", "out/a_x2.png: was to be replaced, and was not; --overwrite replaces it",
     )  # fmt: skip
     assert found["b.jpg"] == ("skipped",)
 
@@ -452,7 +452,7 @@ def test_an_input_that_is_replaced_or_deleted_in_mid_run_is_not_taken_for_done(m
     found = statuses("in", "-o", "out")
     assert found.keys() == {"a.png", "c.png", "d.png"}
     assert found["d.png"][0] == "written"  # it was not the planned image, and is tried again as it is now
-    assert found["a.png"] == ("skipped", "out/a_x2.png: was made before the input changed; --overwrite makes it anew")
+    assert found["a.png"] == ("skipped", "out/a_x2.png: was made before the input changed; --overwrite replaces it")
     assert found["c.png"] == ("skipped",)
 
 

@@ -274,7 +274,7 @@ USAGE_ERRORS = [
     (("a.png", "--alpha", "no"), "there is no --alpha 'no'; choose one of premultiplied, straight"),
     (("a.png", "--device", "gpu"), "there is no --device 'gpu'; choose one of auto, cpu, cuda, cuda:N, mps"),
     (("a.png", "--device", "cuda:99"), "there is no device 'cuda:99' here; choose --device auto or one of cpu"),
-    (("a.png", "-o", "b.xyz"), "b.xyz: '.xyz' is no image format's extension; use one of .jpg, .png"),
+    (("a.png", "-o", "b.xyz"), "b.xyz: '.xyz' is not the extension of an image format; use one of .jpg, .png"),
     (
         ("a.png", "--format", "jpeg", "--name", "{stem}.PNG"),
         "--name '{stem}.PNG' gives JPEG files the extension .PNG; leave out --format, or end --name in {ext}",

@@ -86,9 +86,7 @@ def test_images_are_taken_as_they_arrive_and_by_the_next_watch_only_what_changed
         ["skipped", "2"],
     ]
     assert err.splitlines()[1].startswith("error: in/c.png: is truncated")
-    assert err.splitlines()[-1] == (
-        "warning: out/b_x2.png: was made before the input changed; --overwrite makes it anew"
-    )
+    assert err.splitlines()[-1] == ("warning: out/b_x2.png: was made before the input changed; --overwrite replaces it")
     assert Path("out/b_x2.png").read_bytes() == before
     Path("in/a.png").unlink()
     with watching("--format", "png", "--overwrite") as run:

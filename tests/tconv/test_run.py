@@ -155,7 +155,7 @@ def test_a_stack_of_pages_is_a_volume(tconv_here, tmp_path):
         (("in.npy", "--weights", "w.npy", "-o", "out.npy"), "the weight takes 5 channels, the input has 3"),
         (("in.wav", "-f", "2", "-o", "out.mp3"), "this input is not written as '.mp3'; use .npy or .wav"),
         (("in.png", "--weights", "w.npy", "-o", "out.png"), "the weight takes 5 channels, the input has 3"),
-        (("in.png", "--kernel-size", "3", "-o", "out.xyz"), "is no image format's extension"),
+        (("in.png", "--kernel-size", "3", "-o", "out.xyz"), "is not the extension of an image format"),
         (("in.png", "-f", "2", "--axes", "3", "-o", "out.png"), "--axes 3 for an image; an image has 2"),
     ],
 )

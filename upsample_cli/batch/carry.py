@@ -1,4 +1,4 @@
-"""What one worker does with one image: the same in a thread, in a process and on another machine."""
+"""What a worker does with one image: the same in a thread, in a process and on another machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole run known before the first pixel: every input's job, or the reason there is none."""
+"""The plan of a run, made before the first pixel: the job of every input, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ class Entry:
     """One input of a run.
 
     Args:
-        result: "planned" if there is a job, else a result that is known already.
-        job: what is to be done.
-        is_alone: it is the only image of the run, by its own name: what a batch skips is an error for it.
+        result: "planned" if there is a job; otherwise the final result.
+        job: the image to enlarge.
+        is_alone: it is the only image of the run and was named itself. An existing output is then an error; a batch
+            skips it.
     """
 
     result: Result
@@ -49,21 +50,21 @@ def plan_run(
     counted: Callable[[Iterable[Found]], Iterable[Found]] = iter,
     on_job: Callable[[Job], object] = lambda _job: None,
 ) -> list[Entry]:
-    """Every input's entry, in order; an input named twice counts once.
+    """The entry of every input, in order; an input named twice counts once.
 
-    An output that exists is passed over in a batch; for the only image asked for it is an error. Of a folder that
-    outputs are written into, those that earlier runs made there are no inputs.
+    In a batch an image whose output exists is skipped; for a single image an existing output is an error. Where outputs
+    are written into an input folder, outputs of earlier runs are not taken as inputs.
 
     Args:
-        resume: what earlier runs did; None if nothing is known of them.
-        is_dry_run: write nothing, not even to find out which names the disk treats as the same.
+        resume: the record of earlier runs; None without one.
+        is_dry_run: write nothing, not even to find out which names the disk treats as equal.
         timeout_s: seconds that reading the header of one image may take; None for any number.
-        counted: passes on the inputs, and can tell by it how far planning is.
+        counted: yields the inputs it is given, and can show the progress of planning.
         on_job: called for each image that will be enlarged, while the others are planned.
 
     Raises:
-        UsageError: if two inputs would write the same file, an output would replace an input, all outputs together
-            have certainly no room, or the one output has two names.
+        UsageError: if two inputs would write the same file, an output would replace an input, the outputs together
+            certainly exceed the free space, or the only output has two names.
     """
     if outputs.file is not None:
         check_named_once(options)
@@ -83,10 +84,10 @@ def plan_run(
 
 
 def check_named_once(options: Options) -> None:
-    """Refuse a template where `output` is the name itself.
+    """Refuse a template of names where `output` already names the file.
 
     Raises:
-        UsageError: if there is one.
+        UsageError: if both are given.
     """
     output = Setting("output")
     if options.name != DEFAULT_NAME:
@@ -97,7 +98,7 @@ def check_named_once(options: Options) -> None:
 
 
 def _unique(inputs: Iterable[Found]) -> list[Found]:
-    """Each input once, where it was named first."""
+    """Each input once, at its first position."""
     real_path = RealPaths()
     unique: dict[str, Found] = {}
     for found in inputs:
@@ -107,7 +108,7 @@ def _unique(inputs: Iterable[Found]) -> list[Found]:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What holds for all entries of a run. `free` remembers what is free in a folder while they are planned."""
+    """What all entries of a run share. `free` caches the free space of folders during planning."""
 
     outputs: Outputs
     options: Options
@@ -118,7 +119,7 @@ class _Run:
 
 
 def _was_made_here(found: Found, run: _Run) -> bool:
-    """Whether an image of a folder is an output of an earlier run, which had put it beside its input there."""
+    """Whether an image in an input folder is an output that an earlier run wrote there."""
     if run.resume is None or found.folder is None or found.failure is not None:
         return False
     folder, record = run.outputs.folder_of(found, run.options.output_size.label), run.resume.record
@@ -135,7 +136,7 @@ def _entry(found: Found, index: int, run: _Run) -> Entry:
     folder = None if file else run.outputs.folder_of(found, options.output_size.label)
 
     def output_of(row: Row) -> Path:
-        """What the output is called now, if the input is what it was when the row was written."""
+        """The path of the output in this run, if the input has not changed since the row was written."""
         size = {"height": row.height, "width": row.width}
         return file or Path(folder or "", output_name(found.path, FORMATS[row.format], options, index=index, **size))
 
@@ -162,10 +163,10 @@ def checked_entry(
     verdict: Verdict = UNKNOWN,
     free: Callable[[Path], int | None] = free_bytes,
 ) -> Entry:
-    """The entry of a job: planned, unless its output is in the way or there is no room for it.
+    """The entry of a job: planned, unless its output exists or exceeds the free space.
 
     Args:
-        verdict: what the record of earlier runs says of the output.
+        verdict: what the record says of the output.
         free: see `planning.check_output`.
 
     Raises:
@@ -178,20 +179,20 @@ def checked_entry(
         check_output(job, replace(options, overwrite=True) if verdict.is_free else options, free)
     except OutputExistsError as error:
         if verdict.is_stale and verdict.reason is not None:
-            again = (Setting("overwrite", True), " makes it anew")
+            again = (Setting("overwrite", True), " replaces it")
             stale = OutputExistsError(job.output, verdict.reason, again)
             return Entry(existing(Entry(result, job, is_alone), stale))
         return Entry(existing(Entry(result, job, is_alone), error))
     except ImageError as error:
         return Entry(result.ended("failed", error.failure))
     if verdict.reason is not None:
-        rerun = Loss("rerun", joined("to be made anew: its output ", verdict.reason))
+        rerun = Loss("rerun", joined("made again: its output ", verdict.reason))
         result = replace(result, losses=(*result.losses, rerun))
     return Entry(result, job, is_alone)
 
 
 def existing(entry: Entry, error: OutputExistsError) -> Result:
-    """The result for an output that exists already: passed over in a batch, an error for the only image asked for."""
+    """The result for an output that exists already: skipped in a batch, failed for a single image."""
     if entry.is_alone:
         return entry.result.ended("failed", error.failure)
     return replace(entry.result, losses=()).ended("skipped", error.failure)

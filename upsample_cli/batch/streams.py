@@ -22,7 +22,7 @@ def is_streamed(arguments: Sequence[str], output: str | None) -> bool:
 
 
 def is_output_streamed(arguments: Sequence[str], output: str | None) -> bool:
-    """Whether the image goes to standard output: what comes from standard input does so without being asked."""
+    """Whether the image goes to standard output, which is the default for an image from standard input."""
     return output == NAME or (output is None and NAME in arguments)
 
 
@@ -38,7 +38,7 @@ def plan_stream(
         stdout: where the image goes if the output is `-`; None if it is only planned.
 
     Raises:
-        UsageError: there is not exactly one image, or no name or two for its output.
+        UsageError: if there is not exactly one image, or its output has no name or two.
     """
     image = _only_image(arguments)
     check_named_once(options)
@@ -48,7 +48,7 @@ def plan_stream(
         cause = "an image from standard input has no name to be given in a folder"
         raise UsageError(cause, ("give ", Setting("output"), " a file"))
     if NAME in arguments and target is not None and leads_to(stdin, target):
-        cause = f"{target} is the input itself, by way of standard input"
+        cause = f"{target} is the input itself, read as standard input"
         raise UsageError(cause, ("give another ", Setting("output")))
     if NAME not in arguments and leads_to(stdout, image):
         raise UsageError(f"{image} is the input, and standard output leads to it", "write to another file")

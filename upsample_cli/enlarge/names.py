@@ -75,7 +75,7 @@ def check_template(template: str) -> None:
     if ".." in _parts(filled):
         raise UsageError((said, " leads out of the output's folder"), 'leave out ".."')
     if any(character < " " or character == "\x7f" for character in filled):
-        raise UsageError((said, " holds a character that is no part of a name"), "leave out control characters")
+        raise UsageError((said, " holds a character that names cannot have"), "leave out control characters")
     if (fault := _fault(filled)) is not None:
         raise UsageError((said, f" {fault}"), "write something like {stem}_x{factor}{ext}")
 

@@ -35,9 +35,9 @@ class Options:
         size: (height, width) of every output.
         width: of every output; the height follows the proportion.
         height: of every output; the width follows the proportion.
-        fit: (height, width) that every output lies in, as large as its proportion allows.
+        fit: (height, width) of a box; every output is as large as fits in it, with its proportion kept.
         kernel: a name in `kernels.KERNEL_NAMES`, or `FILE` or `FILE:KEY` of weights.
-        border: what lies outside the image.
+        border: the values outside the image.
         alpha: "premultiplied" keeps colour hidden under transparency from bleeding; "straight" treats alpha as one more
             channel and keeps the hidden colour.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".

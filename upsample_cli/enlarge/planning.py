@@ -55,7 +55,7 @@ def plan_job(
 
     Raises:
         ImageError: if the input cannot be read, no file can have the output's name, or it cannot hold the result.
-        UsageError: if the output's extension is no image format's, or the quality is none of the format's.
+        UsageError: if the output's extension is not that of an image format, or the format does not have this quality.
     """
     from upsample_cli.images.open import read_header  # Pillow is imported with the first image
 
@@ -85,7 +85,7 @@ def plan_job(
 
 
 def check_output(job: Job, options: Options, free: Callable[[Path], int | None] = free_bytes) -> None:
-    """Refuse an output that is in the way, or for which there is certainly no room.
+    """Refuse an output that exists, or that certainly exceeds the free space.
 
     Args:
         free: how many bytes are free in a folder, made yet or not; None if that is not known.
@@ -129,7 +129,7 @@ def _check_replaceable(job: Job, options: Options) -> None:
 
 
 def check_run_space(jobs: Sequence[Job]) -> None:
-    """Refuse outputs for which there is certainly no room on a disk that they share. Each alone has been checked.
+    """Refuse outputs that together certainly exceed the free space of a disk. Each alone has been checked.
 
     Raises:
         UsageError: saying how much is needed and how much is free.
@@ -154,7 +154,7 @@ def output_format(info: ImageInfo, output: Path | None, options: Options) -> For
     """The format asked for, else the one of the output's name, else the input's own.
 
     Raises:
-        UsageError: if the output's extension is no image format's.
+        UsageError: if the output's extension is not that of an image format.
     """
     if options.format is not None:
         return format_named(options.format)
@@ -162,7 +162,7 @@ def output_format(info: ImageInfo, output: Path | None, options: Options) -> For
         announced = format_of_path(output)
         if announced is None:
             known = ", ".join(fmt.extensions[0] for fmt in FORMATS.values())
-            cause = f"{output}: {output.suffix!r} is no image format's extension"
+            cause = f"{output}: {output.suffix!r} is not the extension of an image format"
             raise UsageError(cause, (f"use one of {known}, or add ", Setting("format")))
         return announced
     if output is None and (announced := format_of_path(f"x{template_suffix(options.name) or ''}")) is not None:

@@ -1,4 +1,4 @@
-"""What an image file holds and what the output formats would keep of it, from its header; no pixel is decoded."""
+"""What an image file holds, and what each output format would keep of it. Only the header is read."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _LONGEST_ENTRY_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What one output format would make of an image.
+    """What one output format would keep of an image.
 
     Args:
         losses: certain or possible ones.
-        quality: at which its coding takes something from the pixels, if none is given; None where it takes nothing.
+        quality: the default quality if the coding is lossy; None if it is lossless.
         refusal: why the format cannot hold the enlarged image, if so.
     """
 
@@ -49,7 +49,7 @@ class About:
         icc_description: the name that the colour profile gives itself.
         camera: its maker and model, from Exif.
         date: when the image was taken, else when it was changed, as Exif writes it.
-        outputs: by the name of an output format, what it would make of the image.
+        outputs: what each output format would keep, by name.
     """
 
     path: str

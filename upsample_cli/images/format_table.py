@@ -43,8 +43,8 @@ class Format:
         max_exif_bytes: most bytes of an Exif block.
         max_xmp_bytes: most bytes of an XMP packet.
         max_iptc_bytes: most bytes of IPTC captions.
-        quality_range: least and greatest `quality`; None where there is nothing to choose.
-        default_quality: of a coding that takes something from the pixels, where `quality` is not given.
+        quality_range: least and greatest `quality`; None if the format has none.
+        default_quality: of a lossy coding, if `quality` is not given.
         max_colours: most colours in one image, if there is such a limit.
         frames: the kinds of several images that one file can hold.
     """

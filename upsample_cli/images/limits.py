@@ -33,7 +33,7 @@ def trusting(pixels: int) -> Text:
 
 
 def check_frames(name: str, count: int, pixels: int, max_pixels: int) -> None:
-    """Refuse frames or pages that together would take for ever.
+    """Refuse frames or pages that together would take too long.
 
     Args:
         count: of the frames to be enlarged.
@@ -61,7 +61,7 @@ def check_all_frames(name: str, frames: Frames | None, height: int, width: int, 
 
 
 def check_scans(name: str, scans: int, pixels: int, max_pixels: int) -> None:
-    """Refuse a progressive JPEG whose scans would take for ever: each covers the whole image.
+    """Refuse a progressive JPEG whose scans would take too long: each covers the whole image.
 
     Raises:
         ImageError: naming the setting that allows it.

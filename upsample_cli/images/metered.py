@@ -1,4 +1,4 @@
-"""Files whose headers are read on a budget, so that no header costs more than its file is worth.
+"""Files whose headers are read within a budget, so that the cost of a header is bounded by the size of its file.
 
 Decoders follow offsets and lengths that a file gives, and a file can lead them in circles, through the same bytes again
 and again, or into a million pieces of one byte. Whatever reads a header reads it through a `MeteredFile`, which counts
@@ -29,13 +29,13 @@ def late(path: str | os.PathLike[str], timeout_s: float) -> ImageError:
 
 @contextmanager
 def header_read(file: BinaryIO) -> Iterator[None]:
-    """Bound what is read of a `MeteredFile` in here; a header that takes more raises `ImageError`."""
+    """Limit the reads of a `MeteredFile` in this block; a header that needs more raises `ImageError`."""
     with cast("MeteredFile", file).counting():
         yield
 
 
 class MeteredFile:
-    """A binary file that can be sought in, and says so when a header takes too much of it.
+    """A seekable binary file that refuses a header that reads too much.
 
     Args:
         file: what is read; its other methods stay as they are.
@@ -51,7 +51,7 @@ class MeteredFile:
 
     @contextmanager
     def counting(self) -> Iterator[None]:
-        """Count what is read in here, from nothing."""
+        """Count reads in this block, from zero."""
         at = self._file.tell()
         size_bytes = self._file.seek(0, os.SEEK_END)
         self._file.seek(at)
@@ -64,10 +64,10 @@ class MeteredFile:
             self._is_counting = False
 
     def read(self, size: int = -1) -> bytes:
-        """As of any file.
+        """Read as from any file.
 
         Raises:
-            ImageError: this is a header, and it has taken too much, or too long.
+            ImageError: if a header reads too much, or takes too long.
         """
         if not self._is_counting:
             return self._file.read(size)

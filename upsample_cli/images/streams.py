@@ -101,7 +101,7 @@ def _copy(stream: BinaryIO, file: BinaryIO, max_pixels: int) -> None:
 
 def _no_space(reason: str | None) -> ImageError:
     cause = f"cannot be kept in the folder for temporary files ({reason})"
-    return ImageError(NAME, cause, "make room there, or name another with TMPDIR", kind="no-space")
+    return ImageError(NAME, cause, "free some space there, or set TMPDIR to another folder", kind="no-space")
 
 
 def leads_to(stream: object, path: Path) -> bool:

@@ -130,7 +130,7 @@ class ClusterExecutor:
         """What came of a task.
 
         Raises:
-            UpsampleError: if it is no matter of this image alone.
+            UpsampleError: if the failure does not concern this image alone.
         """
         try:
             answer = task.result()  # one that was lost with its worker is computed again in here

@@ -27,7 +27,7 @@ def connected(address: str, *, warn: Callable[[str], None], debug: bool = False)
     """A `distributed.Client` of the scheduler at that address.
 
     Args:
-        warn: is told in one line of versions that differ on the cluster.
+        warn: called with one line if versions differ on the cluster.
         debug: let Dask's own messages through.
 
     Raises:
@@ -101,7 +101,7 @@ def check_workers(client: Any, address: str, job: Job | None) -> None:
     """Ask every worker whether it has this package, and sees the files of a job as this machine does.
 
     Raises:
-        UsageError: if there is no worker, or one that does not.
+        UsageError: if there is no worker, or a worker does not.
     """
     probe = None if job is None else _storage_probe(job)
     try:

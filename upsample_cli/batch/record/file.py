@@ -1,7 +1,7 @@
-"""The SQLite file of a record: made, locked, copied for a look, and refused in one line where it is of no use.
+"""The SQLite file of a record: created, locked, copied for a dry run, and refused in one line if it cannot be used.
 
-Others may write where it is: it is an attacker's until it is known to be a file of ours with our tables. `row.py`
-checks what its rows say.
+Other users may be able to write to its folder, so it is untrusted until it is known to be our file with our tables.
+`row.py` checks the values of its rows.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ _TO_READ = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_
 
 
 class Database(sqlite3.Connection):
-    """A connection to a record. A statement that takes longer than a record of ours can need is interrupted."""
+    """A connection to a record. A statement that takes longer than any record of ours needs is interrupted."""
 
     most_steps = 10
     _steps = 0
     held: int | None = None
-    """A descriptor of the same file: the system takes the locks of a process away when it closes any of them."""
+    """A descriptor of the same file: closing any descriptor of a file releases the locks of the process on it."""
 
     def rows(self, statement: str, values: Sequence[str | bytes | float | None] = ()) -> list[sqlite3.Row]:
         """Execute a statement.
 
         Raises:
-            KeyboardInterrupt: if a signal came meanwhile.
+            KeyboardInterrupt: if a signal arrived during the statement.
         """
         self._steps = 0
         try:
@@ -61,20 +61,20 @@ class Database(sqlite3.Connection):
             raise
 
     def close(self) -> None:
-        """Close the record, and give its lock free."""
+        """Close and unlock the record."""
         super().close()
         if self.held is not None:
             os.close(self.held)
             self.held = None
 
     def step(self) -> bool:
-        """Called by SQLite as a statement advances. Returns whether it is to be interrupted."""
+        """SQLite calls this while a statement runs. Returns whether to interrupt the statement."""
         self._steps += 1
         return self._steps > self.most_steps
 
 
 def _opened(path: Path | None) -> Database:
-    """The database at a path, which exists; None for an empty one of its own, on the disk and without a name."""
+    """The database at an existing path; with None a temporary one on disk, without a name."""
     name = "" if path is None else f"file:{quote(os.fsencode(path.absolute()))}?mode=rw"
     # Without an isolation level each statement is a transaction.
     db = sqlite3.connect(name, timeout=0, isolation_level=None, check_same_thread=False, factory=Database, uri=True)
@@ -96,10 +96,10 @@ def _text(data: bytes) -> str:
 
 
 def locked(path: Path, *, is_new: bool = False) -> Database:
-    """The record at a path, made if it is empty, and kept locked until it is closed or the process ends.
+    """The record at a path, with its tables. It stays locked until it is closed or the process ends.
 
     Args:
-        is_new: make it if it is not there, and refuse one that is not empty.
+        is_new: create the file if it is missing, and refuse one that is not empty.
     """
     with ExitStack() as stack, record_errors(path):
         if is_new:
@@ -131,8 +131,8 @@ def locked(path: Path, *, is_new: bool = False) -> Database:
 def _no_journal_is_hot(path: Path) -> Iterator[int | None]:
     """Keep SQLite from rolling back a journal that is planted after the check, which can delete any file.
 
-    A journal is hot, and rolled back, if no process holds the lock that writers take. So it is held here while SQLite
-    looks, by a lock that belongs to the descriptor and not to the process, which Linux has.
+    A journal is hot, and rolled back, if no process holds the lock of a writer. So this function holds the lock while
+    SQLite checks. It is a lock of the descriptor, not of the process, which only Linux has.
 
     Source: https://www.sqlite.org/fileformat2.html and the comment on hasHotJournal in SQLite's pager.c.
     """
@@ -163,13 +163,13 @@ def _set_reserved(descriptor: int, kind: int) -> None:
 
 
 def _make(path: Path) -> None:
-    """Make an empty file, unless there is one. A link is never followed."""
+    """Create an empty file if there is none. Links are not followed."""
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644))
 
 
 def copied(path: Path) -> Database | None:
-    """A copy of the record at a path, with what a killed run has left in its log; None if it is empty."""
+    """A copy of the record at a path, including what a killed run has left in its log; None if it is empty."""
     with ExitStack() as stack, record_errors(path):
         size_bytes = check_record_files(path).st_size
         copy = Path(stack.enter_context(tempfile.TemporaryDirectory()), "record")
@@ -196,9 +196,9 @@ def _copy(path: str, copy: str) -> None:
 
 
 def _check_content(path: Path, db: Database, size_bytes: int) -> bool:
-    """Refuse what is not a record that can be read here; else let statements take longer. Returns whether it is empty.
+    """Refuse a database that is not a record of ours, and raise the limit of statements. Returns whether it is empty.
 
-    Only the list of its tables is read before they are known to be ours: no view and no trigger is ever run.
+    Only the list of tables is read before they are known to be ours, so a planted view or trigger never runs.
     """
     application, version, pages, page_bytes = (db.rows(f"PRAGMA {name}")[0][0] for name in _FIGURES)
     tables = [tuple(table) for table in db.rows(TABLES)]

@@ -1,4 +1,4 @@
-"""What tells whether an output is the one that would be made now: its input's state, and the settings that shape it."""
+"""What decides whether an output is up to date: the state of its input, and the settings that determine its pixels."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from upsample_cli.images.formats import format_named
 from upsample_cli.kernels.kernel import KERNEL_NAMES
 
 ALGORITHM_VERSION = 1
-"""To be raised when the same settings, or the same defaults, come to give other pixels."""
+"""Increase it when the same settings, or the same defaults, give other pixels."""
 
 Stamp = tuple[int, int]
-"""Size in bytes and time of modification in nanoseconds: what tells one state of a file from another."""
+"""Size in bytes and modification time in nanoseconds: they identify a state of a file."""
 
 _CONDITIONS = ("device", "memory_bytes", "tile", "strict", "max_pixels")
 _SHAPELESS = ("name", "overwrite", *_CONDITIONS)
 _ALWAYS_SAID = ("kernel",)
 _NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _NAME = re.compile("[a-z][a-z0-9_]{,39}")
-_LONGEST_TEXT = 1 << 15  # a path of 4096 letters, each escaped in JSON, has room in it
+_LONGEST_TEXT = 1 << 15  # holds a path of 4096 characters, each escaped in JSON
 _LATEST_NS = (1 << 63) - 1
 _NAMES = {"algorithm": "another version of the algorithm", "kernel_sha256": "other weights in the file"}
 
 
 def settings_text(options: Options, *, conditions: bool = False) -> str:
-    """Everything that shapes an output, as canonical JSON: what is not as by default, the factor and the kernel.
+    """The settings that determine an output, as canonical JSON: those that are not the default, factor and kernel.
 
-    An option counts unless it is known to shape nothing: one that is added later makes anew what need not be rather
-    than the other way round, and only where it is used.
+    An option is included unless it is known not to change the output. So an option that is added later makes outputs
+    again that did not need it, instead of keeping stale ones, and only where it is used.
 
     Args:
-        conditions: also what decides whether it succeeds, such as the device.
+        conditions: include the settings that decide whether an image succeeds, such as the device.
 
     >>> settings_text(Options(format="JPG", overwrite=True))
     '{"algorithm":1,"factor":2,"format":"jpeg","kernel":"bilinear"}'
@@ -62,7 +62,7 @@ def settings_text(options: Options, *, conditions: bool = False) -> str:
 
 @functools.lru_cache(maxsize=64)  # few texts, and each in many rows
 def is_settings(text: object) -> bool:
-    """Whether something that was read from a file is of the form of `settings_text`.
+    """Whether a value from a file has the form of `settings_text`.
 
     >>> [is_settings(text) for text in (settings_text(Options()), "", "[]", '{"tile":[1]}')]
     [True, False, False, False]
@@ -83,7 +83,7 @@ def _is_value(value: object) -> bool:
 
 
 def settings_differences(before: str, now: str) -> Text:
-    """What was set otherwise before; empty if the two texts are the same.
+    """The settings of `before` that differ from `now`; empty if the two texts are equal.
 
     >>> from upsample_cli.errors import spelled
     >>> spelled(settings_differences('{"algorithm":1,"factor":2,"kernel":"bilinear","quality":90}',

@@ -1,6 +1,6 @@
-"""What was done before: one SQLite file beside the outputs, which is also the lock that keeps a second run out.
+"""The record of what was done: an SQLite file in the folder of the outputs, and the lock that keeps a second run out.
 
-A row is committed before an image's file is begun, and again when the image has ended: whenever the process is
+A row is committed before an image's file is created, and again when the image has ended. So whenever the process is
 killed, there is a row about every file that may be left over.
 """
 
@@ -27,20 +27,20 @@ from upsample_cli.errors import RecordError
 RECORD_NAME = ".upsample.sqlite"
 _SELECT = f"SELECT {COLUMNS} FROM images LEFT JOIN settings ON settings = settings.id WHERE "
 _MOST_OUTPUTS = 100
-"""Of one input that are looked at: a record that holds more must not slow down every input."""
+"""The most outputs of one input that are read: a record with more must not slow down every input."""
 _MOST_UNFINISHED = 10_000
-"""Far more than images that are in work at once, and still a second or two to look for."""
+"""Far more than images that run at once, and still checked within a second or two."""
 
 
 class Record:
-    """The record of a run; a `batch.run.Journal`, to be closed. Nothing is written before `begin`.
+    """The record of a run; an `interfaces.Journal`. Close it at the end. Nothing is written before `begin`.
 
     Args:
         path: the SQLite file; `begin` makes it if there is none.
         options: of the run.
-        check_content: note the hash of each input too.
-        is_read_only: only look, at a copy, and lock nothing.
-        folders: that the run writes to: only below them is anything tidied up.
+        check_content: record the hash of each input too.
+        is_read_only: read a copy, and lock nothing.
+        folders: that the run writes to. Only below them are leftovers of killed runs removed.
 
     Raises:
         RecordError: if another run is at work on it, or it is damaged, of a newer version, or not one of ours.
@@ -66,11 +66,11 @@ class Record:
             self._db = copied(path) if is_read_only else locked(path)
 
     def begin(self, *, adopted: Iterable[Row] = (), broken: Iterable[str] = ()) -> None:
-        """Lock the record, made if it is missing, and tidy up after runs that were killed.
+        """Lock the record, create it if it is missing, and remove what killed runs have left.
 
         Args:
-            adopted: rows of outputs that such a run had finished, to be recorded as written.
-            broken: outputs that it left empty, to be removed. Its temporary files are too.
+            adopted: rows of outputs that a killed run had finished. They are recorded as written.
+            broken: outputs that it left empty. They are removed, and so are its temporary files.
 
         Raises:
             RecordError: if it cannot be written, or another run has made it meanwhile.
@@ -93,7 +93,7 @@ class Record:
             )
 
     def of_input(self, path: str | os.PathLike[str]) -> list[Row]:
-        """The rows of what was made from an input."""
+        """The rows of the outputs of an input."""
         condition = f"input = ? ORDER BY images.rowid DESC LIMIT {_MOST_OUTPUTS}"
         return self._rows(condition, stored(self.real_path(path)))
 
@@ -102,11 +102,11 @@ class Record:
         return next(iter(self._rows("output = ?", self._key(path))), None)
 
     def holds_failures(self) -> bool:
-        """Whether there are failures that are not tried again unless they are asked for."""
+        """Whether there are failures that are retried only on request."""
         return bool(self._read("SELECT 1 FROM images WHERE status = 'failed' AND NOT may_pass LIMIT 1"))
 
     def started(self, job: Job) -> None:
-        """Note that an image is about to be begun.
+        """Record that an image is about to start.
 
         Raises:
             RecordError: if it cannot be written.
@@ -123,13 +123,13 @@ class Record:
         )
 
     def ended(self, job: Job, result: Result) -> None:
-        """Note what came of an image.
+        """Record the end of an image.
 
         Raises:
             RecordError: if it cannot be written.
         """
         key = self._key(job.output)
-        if result.status == "skipped":  # another's file turned up under its name meanwhile
+        if result.status == "skipped":  # another file has appeared under its name
             self._write("DELETE FROM images WHERE output = ?", key)
             return
         is_written, failure = result.status == "written", result.failure
@@ -146,21 +146,21 @@ class Record:
         )
 
     def close(self) -> None:
-        """Give the record free."""
+        """Close and unlock the record."""
         if self._db is not None:
             with suppress(sqlite3.Error):  # what is committed is safe, and the next run finds it
                 self._db.close()
             self._db = None
 
     def _unfinished(self) -> list[tuple[str, str]]:
-        """(output, token) of what killed runs were at work on, in folders that this run writes to."""
+        """(output, token) of the images that killed runs left unfinished, in folders that this run writes to."""
         found = self._read(f"SELECT output, token FROM images WHERE status = 'started' LIMIT {_MOST_UNFINISHED}")
         with self._checking():
             for row in found:
                 check(row)
         roots = [os.path.join(os.path.realpath(folder), "") for folder in self._folders]  # noqa: PTH118
         named = ((os.path.join(self._folder, os.fsdecode(row["output"])), row["token"]) for row in found)  # noqa: PTH118
-        # Whatever a link or ".." is in the way of is not where a run of ours was at work.
+        # A path with a link or ".." in it is not one that a run of ours wrote to.
         return [
             (output, token)
             for output, token in named
@@ -198,12 +198,12 @@ class Record:
         return self._settings_ids[text]
 
     def _key(self, output: str | os.PathLike[str]) -> str | bytes:
-        """An output as it is recorded: below the record's folder from there, so that both can be moved together."""
+        """An output as it is recorded: relative below the record's folder, so that both can be moved together."""
         return stored(self.real_path(output).removeprefix(self._folder + os.sep))
 
 
 def _remove_empty(path: str) -> None:
-    """Remove a file that holds nothing; anything else may be the user's."""
+    """Remove an empty file; any other file may be the user's."""
     with suppress(FileNotFoundError):
         status = os.lstat(path)
         if stat.S_ISREG(status.st_mode) and status.st_size == 0:

@@ -1,4 +1,4 @@
-"""What the record of earlier runs means for this one: done, failed, to be made anew, or left alone with a reason."""
+"""Which outputs are done, failed or stale, according to the record of earlier runs."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Verdict:
 
     Args:
         is_done: it was made from this input with these settings, and is whole.
-        is_stale: it is there and would come out otherwise now.
-        is_free: an empty file has its name, was left by a killed run, and will be removed.
+        is_stale: it exists, and this run would make another file.
+        is_free: a killed run left an empty file under its name, which will be removed.
         reason: why it is not done, to follow the output's name.
     """
 
@@ -40,13 +40,13 @@ UNKNOWN = Verdict()
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """A record, read for one run. Nothing is changed before `begin`.
+    """The record as one run uses it. Nothing is changed before `begin`.
 
     Args:
-        record: it.
+        record: the record.
         options: of the run.
-        retry_failed: try again what failed.
-        timeout_s: seconds an image may take; what failed for having had less is tried again. None for any number.
+        retry_failed: retry all failed images.
+        timeout_s: seconds an image may take. Images that failed with a shorter limit are retried. None for no limit.
         adopted: rows of killed runs whose outputs are whole.
         broken: outputs of killed runs that are empty.
     """
@@ -66,7 +66,7 @@ class Resume:
         """The result of an image that need not be opened: it is done, or failed and would fail again.
 
         Args:
-            output_of: what the output would be called now, from what a row tells of the input.
+            output_of: returns the output's path in this run, from the input's size and format in a row.
         """
         for row in self.record.of_input(image):
             if row.status == "started":
@@ -88,7 +88,7 @@ class Resume:
         return self.retry_failed or row.may_pass or has_time(row.failure, self.timeout_s)
 
     def verdict(self, job: Job) -> Verdict:
-        """What the record says of the output of a job that is not settled by `recalled`."""
+        """What the record says of the output of a job for which `recalled` returned None."""
         row = self.record.of_output(job.output)
         if row is None:
             return UNKNOWN
@@ -159,10 +159,10 @@ def _result(row: Row, image: Path, output: Path) -> Result:
 
 
 def is_whole(output: str | os.PathLike[str], format_name: str, size: tuple[int, int], options: Options) -> bool:
-    """Whether an output that was put in one step is one: a file system without links, or a power cut, leaves others.
+    """Whether an output is whole. A file system without links, or a power cut, may leave an incomplete file.
 
     Args:
-        size: (height, width) that it is to have.
+        size: (height, width) that it must have.
     """
     from upsample_cli.images.open import probe  # Pillow with it
 
@@ -174,7 +174,7 @@ def is_whole(output: str | os.PathLike[str], format_name: str, size: tuple[int, 
 
 
 def is_whole_output(job: Job, options: Options) -> bool:
-    """Whether what is under the name of a job's output is whole."""
+    """Whether the file at the path of a job's output is whole."""
     return is_whole(job.output, job.format, job.size, options)
 
 
@@ -189,13 +189,13 @@ def open_resume(
     timeout_s: float | None = None,
     is_dry_run: bool = False,
 ) -> Resume | None:
-    """What earlier runs into the same place did; None if the run has no folder of its own, nor a `state`.
+    """The record of earlier runs into the same folder; None if the run has no folder of its own and no `state`.
 
     Args:
-        state: where the record is to be, as typed; None for the folder of the outputs.
-        check_content: know an input by the hash of its content, where that is recorded.
+        state: path of the record, as typed; None for the folder of the outputs.
+        check_content: identify an input by the hash of its content where the hash is recorded.
         retry_failed, timeout_s: see `Resume`.
-        is_dry_run: only look.
+        is_dry_run: open a copy of the record; lock and change nothing.
 
     Raises:
         UsageError: if `state` cannot be the name of a record.
@@ -210,7 +210,7 @@ def open_resume(
 
 
 def _folders(found: Sequence[Found], outputs: Outputs, label: str) -> set[Path]:
-    """The folders that a run writes to, others below them."""
+    """The top folders that a run writes to."""
     if outputs.folder is not None or outputs.file is not None:
         return {outputs.folder or Path(str(outputs.file)).parent}
     parents = {os.path.dirname(file.path) for file in found if file.folder is None}  # noqa: PTH120  of many, few
@@ -219,7 +219,7 @@ def _folders(found: Sequence[Found], outputs: Outputs, label: str) -> set[Path]:
 
 
 def _record_path(found: Sequence[Found], outputs: Outputs, label: str, state: str | None) -> Path | None:
-    """Where the record is: where the user says, or in the folder that the outputs have to themselves, if they have."""
+    """Path of the record: the one that the user gave, or one in the folder that only holds outputs, if there is one."""
     if state is not None:
         path = Path(state)
         if not state or is_folder(path):

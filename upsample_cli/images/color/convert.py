@@ -1,4 +1,4 @@
-"""Rows of one layout made into rows of another, a band at a time: what `nearest_form` asks for, and no more."""
+"""Conversion of rows from one layout to another, a band at a time: the conversions that `nearest_form` chooses."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def convert_rows(rows: Rows, source: Layout, target: Layout, icc_profile: bytes 
     Of floating point, 0 to 1 is taken for black to white; values outside are clipped, and NaN becomes 0.
 
     Args:
-        rows: (rows, width, channels) as `source` says; may come back unchanged where there is nothing to do.
+        rows: (rows, width, channels) in layout `source`; returned unchanged if there is nothing to do.
         source: their layout.
         target: no more transparent; "rgb" or the same colour; not 32 bits deep unless `source` is.
-        icc_profile: of `source`. CMYK of whole numbers becomes sRGB through it, or, if there is none that a transform
-            can be made of, what is left of white under the inks. Of no meaning otherwise.
+        icc_profile: of `source`. CMYK of whole numbers becomes sRGB through it. Without a usable profile it becomes
+            white multiplied by what the inks leave. Ignored for other colours.
 
     Raises:
         ValueError: if `target` is not one that `output_form.nearest_form` answers for `source`.
@@ -59,7 +59,7 @@ def _eight_bits(rows: Rows, target: Layout) -> Rows:
 
 
 def _whole_numbers(rows: Rows, target: Layout) -> Rows:
-    """In float64, in which no product of a float32 and 65535 is rounded."""
+    """Levels of floating point as whole numbers, computed in float64, which holds float32 times 65535 exactly."""
     with np.errstate(invalid="ignore"):  # a NaN may be a signalling one
         bounded = np.nan_to_num(rows.astype(np.float64), nan=0.0).clip(0, 1)
     whole: Rows = np.floor(bounded * np.iinfo(target.dtype).max + 0.5).astype(target.dtype)

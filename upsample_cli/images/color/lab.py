@@ -1,4 +1,4 @@
-"""CIE L*a*b* as TIFF stores it, and how far apart the levels of 8 and 16 bits are, which of Lab are others.
+"""CIE L*a*b* as TIFF stores it, and its steps between 8 and 16 bits, which differ from those of other colours.
 
 Inside this package a* and b* are counted from an offset in both encodings, so that all numbers are unsigned; a mean
 of them is the mean of what they stand for. "cielab" differs from "icclab" by its lightness of 16 bits, and in the file,
@@ -17,7 +17,7 @@ _STEP = 257
 
 
 def level_steps(layout: Layout) -> NDArray[np.uint32]:
-    """What one 8-bit level of each channel is in 16 bits.
+    """The 16-bit value of one 8-bit level, for each channel.
 
     >>> level_steps(Layout("rgb")).tolist(), level_steps(Layout("cielab", alpha=True)).tolist()
     ([257, 257, 257], [257, 256, 256, 257])
@@ -27,7 +27,7 @@ def level_steps(layout: Layout) -> NDArray[np.uint32]:
 
 
 def white(layout: Layout) -> NDArray[np.uint32]:
-    """Lightness 100, and no chroma, as these numbers count.
+    """White in this encoding: lightness 100 without chroma.
 
     >>> white(Layout("icclab", depth=16)).tolist()
     [65280, 32768, 32768]

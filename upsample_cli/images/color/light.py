@@ -1,4 +1,4 @@
-"""Linear light: levels as amounts of light before the layer, and back after it.
+"""Linear light: levels become amounts of light before the layer, and levels again after it.
 
 Where two colours mix, light adds up, not the numbers that encode it. The amounts are whole numbers held in float64, so
 the layer's sums stay exact and an image comes out the same in whatever tiles it is cut; a level that meets only its
@@ -28,7 +28,7 @@ _AS_CODED = ("leave out ", Setting("linear_light"))
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """The way between the levels of one kind of pixel and amounts of light. Made by `light_of`.
+    """The conversion between levels of one layout and amounts of light. `light_of` makes it.
 
     Args:
         layout: of the rows of levels.
@@ -50,7 +50,7 @@ class Light:
         return made
 
     def levels(self, light: Rows) -> Rows:
-        """The levels nearest to amounts of light, those of too much or less than none at their ends; alpha rounded."""
+        """The levels nearest to amounts of light; amounts outside the range become its ends. Alpha is rounded."""
         made = self._nearest(0, light)
         for channel in self._others:
             made[..., channel] = self._nearest(channel, light[..., channel])
@@ -60,7 +60,7 @@ class Light:
 
     @property
     def largest_amount(self) -> int:
-        """The most light, or, with alpha, the most of it times an opaque alpha."""
+        """The largest amount of light; with alpha, multiplied by an opaque alpha."""
         return _MOST[self.layout.depth] * (2**self.layout.depth - 1 if self.layout.alpha else 1)
 
     @property
@@ -81,7 +81,7 @@ class Light:
 
 @functools.lru_cache(maxsize=8)
 def _table(bounds: bytes) -> NDArray[np.uint8]:
-    """The 8-bit level of every whole amount. Bounds are whole, so what follows an amount's point decides nothing."""
+    """The 8-bit level of every whole amount. Bounds are whole, so the fraction of an amount does not matter."""
     return np.searchsorted(np.frombuffer(bounds), np.arange(_MOST[8] + 1), side="right").astype(np.uint8)
 
 
@@ -89,7 +89,7 @@ def light_of(path: str | os.PathLike[str], layout: Layout, icc_profile: bytes | 
     """Linear light by the profile's curves or, without a profile, sRGB's.
 
     Raises:
-        ImageError: the image's numbers are inks or amounts of light, or its profile has no usable curves.
+        ImageError: if the image holds inks or amounts of light, or its profile has no usable curves.
 
     >>> light = light_of("a.png", Layout("grey"), None)
     >>> light.levels(light.linear(np.array([[[0], [1], [255]]], np.uint8))).ravel().tolist()

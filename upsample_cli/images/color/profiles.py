@@ -1,4 +1,4 @@
-"""Inks and Lab colours made into sRGB by LittleCMS, as Pillow carries it or, for more than 8 bits, imagecodecs.
+"""Inks and Lab colours converted to sRGB by LittleCMS: Pillow's for 8 bits, imagecodecs' for more.
 
 Relative colorimetric with black point compensation: paper white becomes white and the darkest ink black, and what both
 can show keeps its colour exactly. (Perceptual leaves the choice to the profile's maker, and many printers' profiles
@@ -22,7 +22,7 @@ _INTENT, _FLAGS = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOI
 
 @functools.lru_cache(maxsize=4)
 def srgb_of_profile(icc_profile: bytes) -> ImageCms.ImageCmsTransform | None:
-    """The transform from a CMYK profile's colours to sRGB; None if LittleCMS cannot make one of it."""
+    """The transform from a CMYK profile to sRGB; None if LittleCMS cannot make one."""
     try:
         return ImageCms.buildTransform(
             ImageCms.ImageCmsProfile(BytesIO(icc_profile)), ImageCms.createProfile("sRGB"), "CMYK", "RGB",
@@ -33,9 +33,9 @@ def srgb_of_profile(icc_profile: bytes) -> ImageCms.ImageCmsTransform | None:
 
 
 def rgb_of_cmyk(rows: Rows, icc_profile: bytes) -> Rows | None:
-    """CMYK rows as sRGB of the same depth; None if the profile is of no use.
+    """CMYK rows as sRGB of the same depth; None if the profile cannot be used.
 
-    Pillow's transform is made once and is several times faster, but counts in 8 bits.
+    Pillow's transform is made once and is several times faster, but works in 8 bits.
 
     Args:
         rows: (rows, width, 4) uint8 or uint16.
@@ -53,9 +53,9 @@ def rgb_of_cmyk(rows: Rows, icc_profile: bytes) -> Rows | None:
 
 
 def rgb_of_lab(rows: Rows, layout: Layout) -> Rows:
-    """Lab rows as sRGB of the same depth; what sRGB cannot show becomes the edge of it.
+    """Lab rows as sRGB of the same depth; colours outside sRGB are clipped to it.
 
-    A profile that is embedded with Lab has nothing to say: the numbers are colours already, of CIE's light D50.
+    A profile embedded with Lab is ignored: the numbers already are colours, under CIE illuminant D50.
 
     Args:
         rows: (rows, width, 3) as `layout` says.

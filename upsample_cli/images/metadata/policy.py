@@ -1,4 +1,4 @@
-"""What of an image's metadata is to travel on, if the user did not want all of it. No Pillow, no files."""
+"""Which metadata an output keeps, if the user does not want all. No Pillow, no files."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _STRIPPED = {"metadata", "maker-note"}
 
 
 def under_policy(info: ImageInfo, metadata: Metadata, policy: MetadataPolicy) -> tuple[ImageInfo, Metadata]:
-    """An image's header as the policy lets it through; with "keep", all of it.
+    """The header and metadata that the policy keeps; "keep" keeps all.
 
-    "strip" keeps the ICC profile alone, which is no description but the colours' meaning: without it the image would
-    look different. "orientation-only" keeps beside it an Exif block that says, if the input's said anything of it, that
-    the image is upright, as it then is. Losses of metadata that were to go anyway are not reported.
+    "strip" keeps the ICC profile, because it defines the colours. "orientation-only" keeps it too, and, if
+    the input's Exif block has an orientation, an Exif block that says that the image is upright. Losses of metadata
+    that the policy removes anyway are not reported.
 
     >>> from upsample_cli.images.model import Layout
     >>> info = ImageInfo("jpeg", 3, 5, Layout("rgb"))

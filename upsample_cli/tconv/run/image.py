@@ -41,7 +41,8 @@ def run_image(source: Path, target: Path, request: Request, weights: Weights | N
         return Outcome(bilinear_layer(2, request.factor), before, after, border, done.warnings)
     format_ = format_of_path(target)
     if format_ is None:
-        raise UsageError(f"{target}: {target.suffix!r} is no image format's extension", "give an image's, like .png")
+        cause = f"{target}: {target.suffix!r} is not the extension of an image format"
+        raise UsageError(cause, "give an image's, like .png")
     with regular_file(source) as file, open_image(file) as image:
         read = opened(source, file)
         info, metadata = image.info, image.metadata

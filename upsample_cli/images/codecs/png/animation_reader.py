@@ -64,7 +64,7 @@ def composed_frames(
     """
     layout = frames.layout
     if layout is None:
-        raise ValueError("pages are no animation")
+        raise ValueError("pages are not an animation")
     canvas = np.zeros((height, width, layout.channels), layout.dtype)
     count = 0
     for control, data in _frame_files(file):
