@@ -2,14 +2,13 @@
 
 import errno
 import pickle
-from functools import partial
 from pathlib import Path
 
 import pytest
 from support.jobs import job_of
 
 from upsample_cli.atomic.files import writing_error
-from upsample_cli.batch.carry import carry_out
+from upsample_cli.batch.carry import Carrier
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import MORE_MEMORY, DeviceError, ImageError, Interrupted, OutputExistsError, UsageError
@@ -59,7 +58,7 @@ def carried(monkeypatch):
             raise error
 
         monkeypatch.setattr("upsample_cli.enlarge.run.enlarge_image", enlarge_image)
-        return carry_out(JOB, Options(), **keywords)
+        return Carrier(**keywords).carry_out(JOB, Options())
 
     return carried
 
@@ -98,7 +97,5 @@ def test_what_is_not_about_the_image_is_let_through(carried, error):
 
 
 def test_it_goes_to_another_process_and_its_results_come_back(carried):
-    carry = partial(carry_out, is_alone=True)
-    assert pickle.loads(pickle.dumps(carry)).keywords == {"is_alone": True}
-    for each in (JOB, Options(), carried(MemoryError()), Result.planned(JOB)):
-        assert pickle.loads(pickle.dumps(each)) == each
+    for sent in (Carrier(is_alone=True), JOB, Options(), carried(MemoryError()), Result.planned(JOB)):
+        assert pickle.loads(pickle.dumps(sent)) == sent

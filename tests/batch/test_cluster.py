@@ -117,10 +117,10 @@ def job(name, side=20):
 
 
 def executor(cluster, **spec):
-    keywords = {"options": Options(), "token": new_token(), "carry": cluster_deeds.carry}
+    keywords = {"options": Options(), "token": new_token(), "carrier": cluster_deeds.CARRIER}
     client = connected(cluster.address, warn=pytest.fail)
     client.wait_for_workers(2, timeout=LONG_S)
-    sent = RunSpec(**keywords | spec, prepare=cluster_deeds.prepare)
+    sent = RunSpec(**keywords | spec)
     return ClusterExecutor(client, cluster.address, sent, watcher=Watched())
 
 
@@ -298,7 +298,7 @@ def test_a_scheduler_without_workers_and_one_that_goes_away(tmp_path, monkeypatc
     with dask_scheduler(tmp_path) as (address, process), client_of(address) as client:
         with pytest.raises(UsageError, match=f"the cluster at {address} has no workers; start some: dask worker"):
             check_workers(client, address, None)
-        spec = RunSpec(Options(), new_token(), crashing.carry)
+        spec = RunSpec(Options(), new_token(), cluster_deeds.CARRIER)
         pool = ClusterExecutor(client, address, spec, watcher=Watched())
         future = pool.submit(job("good"))
         process.kill()
@@ -372,7 +372,7 @@ def in_a_worker(monkeypatch):
 
 def test_processes_that_a_killed_run_left_end_by_themselves_and_start_again(in_a_worker, monkeypatch):
     monkeypatch.setattr(worker, "IDLE_S", 0.2)
-    spec = RunSpec(Options(), new_token(), cluster_deeds.carry, prepare=cluster_deeds.prepare)
+    spec = RunSpec(Options(), new_token(), cluster_deeds.CARRIER)
     for number in (1, 2):
         assert enlarge(job(f"good{number}"), spec, number)["status"] == "written"
         run = worker._runs[spec.token]
@@ -384,7 +384,7 @@ def test_processes_that_a_killed_run_left_end_by_themselves_and_start_again(in_a
 
 
 def test_a_image_that_comes_after_the_end_of_its_run_is_not_begun(in_a_worker):
-    spec = RunSpec(Options(), new_token(), cluster_deeds.carry, prepare=cluster_deeds.prepare)
+    spec = RunSpec(Options(), new_token(), cluster_deeds.CARRIER)
     assert enlarge(job("good1"), spec, 1)["status"] == "written"
     worker.end(spec.token)
     with pytest.raises(Interrupted):
@@ -394,7 +394,7 @@ def test_a_image_that_comes_after_the_end_of_its_run_is_not_begun(in_a_worker):
 
 def test_images_that_have_no_room_wait_and_are_not_begun_when_the_run_ends(in_a_worker, monkeypatch):
     monkeypatch.setattr(worker, "budget_bytes", lambda _options: 1)
-    spec = RunSpec(Options(), new_token(), cluster_deeds.carry, prepare=cluster_deeds.prepare)
+    spec = RunSpec(Options(), new_token(), cluster_deeds.CARRIER)
     with ThreadPoolExecutor(2) as dask_threads:
         tasks = [dask_threads.submit(enlarge, job(f"hang{number}"), spec, number) for number in (1, 2)]
         while not list(Path().glob(".*.part")):
@@ -509,7 +509,7 @@ def test_images_are_enlarged_over_tls_and_strangers_are_refused(certificates, tm
             client = stack.enter_context(client_of(address))
             client.wait_for_workers(1, timeout=LONG_S)
             check_workers(client, address, None)
-            spec = RunSpec(Options(), new_token(), cluster_deeds.carry, prepare=cluster_deeds.prepare)
+            spec = RunSpec(Options(), new_token(), cluster_deeds.CARRIER)
             pool = ClusterExecutor(client, address, spec, watcher=Watched())
             assert pool.submit(job("good")).result(timeout=LONG_S).status == "written"
             pool.close()

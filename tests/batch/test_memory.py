@@ -20,7 +20,7 @@ MEASURE = """
 import json, os, sys
 from fractions import Fraction
 from pathlib import Path
-from upsample_cli.batch.carry import carry_out, prepare
+from upsample_cli.batch.carry import Carrier
 from upsample_cli.batch.memory import job_bytes
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import plan_job
@@ -30,10 +30,10 @@ def field(name):
     return int(next(line for line in lines if line.startswith(name)).split()[1]) * 1024
 
 def peak(source, extension, factor=2):
-    options, _ = prepare(Options(format=extension, device="cpu", factor=factor), 0)
+    options, _ = Carrier().prepare(Options(format=extension, device="cpu", factor=factor), 0)
     job = plan_job(Path(source), options, folder=Path("out"))
     Path("/proc/self/clear_refs").write_text("5")
-    result = carry_out(job, options)
+    result = Carrier().carry_out(job, options)
     assert result.status == "written", result
     return field("VmHWM") - base, job_bytes(job)
 

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.crashing import StandIn
 from support.jobs import job_of
 from support.running import Watched
 
@@ -36,7 +37,7 @@ def removed(monkeypatch):
 
 
 def executor(carry):
-    return ThreadExecutor(carry, Options(), watcher=Watched(), token="0123abcd")
+    return ThreadExecutor(StandIn(carry), Options(), watcher=Watched(), token="0123abcd")
 
 
 def test_the_carrier_is_told_all_and_progress_is_passed_on(removed):

@@ -15,7 +15,7 @@ from support.environment import ENVIRONMENT, FINDS_SUPPORT
 from support.jobs import job_of
 from support.running import Watched
 
-from upsample_cli.batch import carry
+from upsample_cli.batch.carry import Carrier
 from upsample_cli.batch.plan import Entry
 from upsample_cli.batch.run import NullJournal, run_entries
 from upsample_cli.batch.workers.processes import ProcessExecutor
@@ -37,8 +37,9 @@ def job(name, side=2000):
     return job_of(Path(f"{name}.png"), Path(f"{name}_x2.png").absolute(), side, side)
 
 
-def executor(carry=crashing.carry, *, slots=2, prepare=crashing.prepare, device="cpu", options=None, **keywords):
-    assignment = Assignment(options or Options(device=device), NullJournal().token, carry, cores=1, prepare=prepare)
+def executor(carry=crashing.carry, *, carrier=None, slots=2, device="cpu", options=None, **keywords):
+    carrier = carrier or crashing.StandIn(carry)
+    assignment = Assignment(options or Options(device=device), NullJournal().token, carrier, cores=1)
     return ProcessExecutor(assignment, slots=slots, watcher=Watched(), **keywords)
 
 
@@ -139,7 +140,7 @@ def test_what_debug_lets_through_comes_with_its_traceback():
 
 def test_a_device_that_is_not_there_ends_the_run():
     with pytest.raises(DeviceError, match="there is no device 'cuda:99' here; choose device=auto or one of cpu"):
-        results(["good0", "good1"], device="cuda:99", prepare=carry.prepare)
+        results(["good0", "good1"], device="cuda:99", carrier=Carrier())
 
 
 def test_workers_that_cannot_start_are_one_line(monkeypatch):
@@ -181,7 +182,7 @@ class Watcher:
     def advanced(self, job, rows): pass
     def ended(self, job): pass
 if __name__ == "__main__":
-    assignment = Assignment(Options(), "0123abcd", crashing.carry, 1, crashing.prepare)
+    assignment = Assignment(Options(), "0123abcd", crashing.StandIn(crashing.carry), 1)
     pool = ProcessExecutor(assignment, slots=2, watcher=Watcher())
     pool.submit(job_of(Path("pid.png"), Path("pid_x2.png"), 2000, 2000)).result()
 """

@@ -13,7 +13,7 @@ from support.running import names, pixels_of, save, tree
 
 import upsample_cli
 from upsample_cli import UpsampleError, upsample_file
-from upsample_cli.batch.carry import carry_out
+from upsample_cli.batch.carry import Carrier
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import plan_job
 from upsample_cli.enlarge.run import enlarge_image
@@ -236,7 +236,7 @@ def test_an_image_that_changed_since_it_was_planned_fails_in_one_line(change):
         Path("b.jpg").replace("a.png")
     with pytest.raises(InputChangedError, match=r"^a\.png: changed after the run was planned; start the run again$"):
         enlarge_image(job, options)
-    assert carry_out(job, options).failure.may_pass  # a record lets the next run try it again
+    assert Carrier().carry_out(job, options).failure.may_pass  # a record lets the next run try it again
     assert names(".") == ["a.png"]
 
 

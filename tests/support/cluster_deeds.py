@@ -10,7 +10,6 @@ from support import crashing
 from upsample_cli.enlarge.job import Result
 
 DYING_S = 30.0
-prepare = crashing.prepare
 
 
 def carry(job, options, *, token, stop, on_rows):
@@ -45,3 +44,5 @@ def _find_it_there(job, options):
 
 
 _ACTS = {"poison": _kill_worker, "late": _kill_worker_afterwards, "existing": _find_it_there}
+
+CARRIER = crashing.StandIn(carry)

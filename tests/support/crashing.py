@@ -3,6 +3,8 @@
 import os
 import signal
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
@@ -12,6 +14,19 @@ from upsample_cli.enlarge.job import Result
 from upsample_cli.errors import Failure
 
 HANG_S = 60.0
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """In place of a `Carrier`: calls a function of a module, and is ready at once, without torch."""
+
+    function: Callable
+
+    def prepare(self, options, _index):
+        return options, "cpu"
+
+    def carry_out(self, job, options, **how):
+        return self.function(job, options, **how)
 
 
 def carry(job, options, *, token, stop, on_rows):
@@ -47,11 +62,6 @@ _ACTS = {
     "pid": _write_pid,
     "grow": _grow,
 }
-
-
-def prepare(options, _index):
-    """Ready at once, because torch is not needed."""
-    return options, "cpu"
 
 
 def late(job, options, *, token, stop, on_rows):

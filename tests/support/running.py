@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -19,7 +18,7 @@ from PIL import Image
 
 from support.environment import ENVIRONMENT, leave
 from support.oracles import hostile_pixels
-from upsample_cli.batch.carry import carry_out
+from upsample_cli.batch.carry import Carrier
 from upsample_cli.batch.executors import executor_for
 from upsample_cli.batch.record.record import RECORD_NAME
 from upsample_cli.batch.threads import ThreadExecutor
@@ -81,8 +80,7 @@ def in_threads(
             jobs, options, token=token, watcher=watcher, workers=workers, timeout_s=timeout_s, is_alone=is_alone,
             expects_more=expects_more, debug=debug, cluster=cluster, warn=warn, prestarted=prestarted,
         )  # fmt: skip
-    carry = partial(carry_out, is_alone=is_alone, debug=debug)
-    return ThreadExecutor(carry, options, watcher=watcher, token=token)
+    return ThreadExecutor(Carrier(is_alone, debug), options, watcher=watcher, token=token)
 
 
 def none_prestarted(_most: object) -> PrestartedWorkers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from threading import Event
 
 from upsample_cli.batch.plan import Entry, existing
@@ -23,71 +23,79 @@ from upsample_cli.errors import (
 OnRows = Callable[[int], None]
 
 
-def prepare(options: Options, index: int) -> tuple[Options, str]:
-    """Prepare a worker for images: import torch and choose the device.
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """What a worker does with images. It is pickled on the way to another process.
 
     Args:
-        options: of the run.
-        index: of this worker among those of the run, to distribute several GPUs.
-
-    Returns:
-        The options for this worker, and the name of its device.
-
-    Raises:
-        DeviceError: if the device is not there.
+        is_alone: there is only one image: an existing output is a failure, and a `UsageError` is raised.
+        debug: raise unexpected errors.
     """
-    from upsample_cli.enlarge.run import options_on_device
 
-    return options_on_device(options, index)
+    is_alone: bool = False
+    debug: bool = False
 
+    def prepare(self, options: Options, index: int) -> tuple[Options, str]:
+        """Import torch and choose a device, before the first image.
 
-def carry_out(
-    job: Job,
-    options: Options,
-    *,
-    token: str | None = None,
-    stop: Event | None = None,
-    on_rows: OnRows = lambda _rows: None,
-    is_alone: bool = False,
-    debug: bool = False,
-) -> Result:
-    """Enlarge one image. Any fault of the image becomes a failed result.
+        Args:
+            options: of the run.
+            index: of this worker among those of the run; chooses one of several GPUs.
 
-    Args:
-        token: of the run, part of the output's temporary name.
-        stop: set it to end with `Interrupted`; nothing is left behind.
-        on_rows: progress.
-        is_alone: it is the only image of the run: an existing output is a failure, and a `UsageError` is raised.
-        debug: raise unexpected errors too.
+        Returns:
+            The options for this worker, and the name of its device.
 
-    Raises:
-        Interrupted: if `stop` was set.
-        BrokenPipeError: if nobody reads `job.target_stream` any more.
-        UsageError: see `is_alone`.
-    """
-    from upsample_cli.enlarge.run import enlarge_image  # torch comes with the first image
+        Raises:
+            DeviceError: if the device does not exist.
+        """
+        from upsample_cli.enlarge.run import options_on_device
 
-    start_s = time.perf_counter()
-    planned = Result.planned(job)
+        return options_on_device(options, index)
 
-    def failed(failure: Failure) -> Result:
-        failure = replace(failure, path=failure.path or str(job.input))
-        return planned.ended("failed", failure, elapsed_s=time.perf_counter() - start_s)
+    def carry_out(
+        self,
+        job: Job,
+        options: Options,
+        *,
+        token: str | None = None,
+        stop: Event | None = None,
+        on_rows: OnRows = lambda _rows: None,
+    ) -> Result:
+        """Enlarge one image. A fault of the image, the system or this package is a failed result.
 
-    try:
-        return enlarge_image(job, options, token=token, stop=stop, on_rows=on_rows)
-    except OutputExistsError as error:
-        return existing(Entry(planned, job, is_alone), error)
-    except (Interrupted, BrokenPipeError):
-        raise
-    except UpsampleError as error:
-        if is_alone and isinstance(error, UsageError):
+        Args:
+            token: of the run, part of the output's temporary name.
+            stop: set it to end with `Interrupted`; no file is left.
+            on_rows: progress.
+
+        Raises:
+            Interrupted: if `stop` was set.
+            BrokenPipeError: if the reader of `job.target_stream` has closed it.
+            UsageError: see `is_alone`.
+        """
+        from upsample_cli.enlarge.run import enlarge_image  # torch comes with the first image
+
+        start_s = time.perf_counter()
+        planned = Result.planned(job)
+
+        def failed(failure: Failure) -> Result:
+            failure = replace(failure, path=failure.path or str(job.input))
+            return planned.ended("failed", failure, elapsed_s=time.perf_counter() - start_s)
+
+        try:
+            return enlarge_image(job, options, token=token, stop=stop, on_rows=on_rows)
+        except OutputExistsError as error:
+            return existing(Entry(planned, job, self.is_alone), error)
+        except (Interrupted, BrokenPipeError):
             raise
-        return failed(error.failure)
-    except MemoryError:
-        return failed(Failure("no-memory", "not enough memory to hold the image", MORE_MEMORY))
-    except Exception as error:
-        if debug:
-            raise
-        text = " ".join(f"{type(error).__name__}: {error}".split())
-        return failed(Failure("unexpected", text, ("this should not happen: ", Setting("debug"), " shows where")))
+        except UpsampleError as error:
+            if self.is_alone and isinstance(error, UsageError):
+                raise
+            return failed(error.failure)
+        except MemoryError:
+            return failed(Failure("no-memory", "not enough memory to hold the image", MORE_MEMORY))
+        except Exception as error:
+            if self.debug:
+                raise
+            text = " ".join(f"{type(error).__name__}: {error}".split())
+            return failed(Failure("unexpected", text, ("this should not happen: ", Setting("debug"), " shows where")))

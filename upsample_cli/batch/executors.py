@@ -8,11 +8,10 @@ import math
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
-from upsample_cli.batch.carry import carry_out
-from upsample_cli.batch.interfaces import Carry, Executor, Watcher
+from upsample_cli.batch.carry import Carrier
+from upsample_cli.batch.interfaces import Executor, Watcher
 from upsample_cli.batch.memory import shared_out, worker_count
 from upsample_cli.batch.threads import ThreadExecutor
 from upsample_cli.engine.cores import core_count
@@ -50,7 +49,7 @@ def executor_for(
         workers: number of images that run at once; None for as many as cores and memory allow.
         timeout_s: seconds an image may take; None for no limit.
         expects_more: any number of jobs may follow these.
-        is_alone, debug: see `carry.carry_out`.
+        is_alone, debug: see `Carrier`.
         cluster: address of a Dask scheduler whose workers enlarge the images; None for this machine.
         warn: receives a line if something about the cluster is unusual.
         prestarted: worker processes that have been started already.
@@ -59,26 +58,26 @@ def executor_for(
         UsageError: if an image from or to a pipe, which cannot move to another process, has a timeout; or the cluster
             cannot be reached, or does not share the files.
     """
-    carry = partial(carry_out, is_alone=is_alone, debug=debug)
+    carrier = Carrier(is_alone, debug)
     is_piped = any(job.source_stream or job.target_stream for job in jobs)
     if is_piped and timeout_s is not None:
         raise UsageError((Setting("timeout_s"), " does not go with -"), "name files, or leave it to timeout(1)")
     count = sys.maxsize if expects_more else len(jobs)
     if cluster is not None and count:
         return _on_cluster(
-            cluster, jobs, options, carry, watcher, token=token, timeout_s=timeout_s, warn=warn, debug=debug
+            cluster, jobs, options, carrier, watcher, token=token, timeout_s=timeout_s, warn=warn, debug=debug
         )
     if is_piped or not count or (count == 1 and timeout_s is None):
         if jobs:
             # Importing torch takes longer than decoding an image, so the two run in parallel.
             threading.Thread(target=_import_torch, daemon=True).start()
-        return ThreadExecutor(carry, options, watcher=watcher, token=token)
+        return ThreadExecutor(carrier, options, watcher=watcher, token=token)
     from upsample_cli.batch.workers.processes import ProcessExecutor  # here: one image needs no worker pool
     from upsample_cli.batch.workers.worker import Assignment
 
     slots = worker_count(count) if workers is None else min(workers, count)
     cores = max(math.ceil(core_count() / slots), min(core_count(), _LEAST_CORES))
-    assignment = Assignment(shared_out(options, slots), token, carry, cores)
+    assignment = Assignment(shared_out(options, slots), token, carrier, cores)
     return ProcessExecutor(assignment, slots=slots, watcher=watcher, timeout_s=timeout_s, prestarted=prestarted)
 
 
@@ -88,7 +87,7 @@ def _import_torch() -> None:
 
 
 def _on_cluster(
-    address: str, jobs: Sequence[Job], options: Options, carry: Carry, watcher: Watcher,
+    address: str, jobs: Sequence[Job], options: Options, carrier: Carrier, watcher: Watcher,
     *, token: str, timeout_s: float | None, warn: Callable[[str], None], debug: bool,
 ) -> Executor:  # fmt: skip
     from upsample_cli.batch.cluster.executor import ClusterExecutor
@@ -98,7 +97,9 @@ def _on_cluster(
     client = connected(address, warn=warn, debug=debug)
     try:
         check_workers(client, address, jobs[0] if jobs else None)
-        return ClusterExecutor(client, address, RunSpec(options, token, carry, timeout_s), watcher=watcher, debug=debug)
+        return ClusterExecutor(
+            client, address, RunSpec(options, token, carrier, timeout_s), watcher=watcher, debug=debug
+        )
     except BaseException:
         client.close()
         raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Protocol
 
@@ -54,7 +53,3 @@ class Watcher(Protocol):
 
     def ended(self, job: Job) -> None:
         """The image has ended, written or failed."""
-
-
-Carry = Callable[..., Result]
-"""`carry.carry_out` or a replacement: called with a job, the options, `token`, `stop` and `on_rows`."""

@@ -8,7 +8,8 @@ from threading import Event
 
 from upsample_cli import signals
 from upsample_cli.atomic.files import remove_unfinished
-from upsample_cli.batch.interfaces import Carry, Watcher
+from upsample_cli.batch.carry import Carrier
+from upsample_cli.batch.interfaces import Watcher
 from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.enlarge.options import Options
 
@@ -17,7 +18,7 @@ class ThreadExecutor:
     """An `interfaces.Executor` of one thread.
 
     Args:
-        carry: enlarges an image.
+        carrier: enlarges the images.
         options: of the run.
         watcher: of the images.
         token: of the run.
@@ -25,9 +26,9 @@ class ThreadExecutor:
 
     slots = 1
 
-    def __init__(self, carry: Carry, options: Options, *, watcher: Watcher, token: str) -> None:
+    def __init__(self, carrier: Carrier, options: Options, *, watcher: Watcher, token: str) -> None:
         self.device: str | None = None
-        self._carry, self._options, self._watcher, self._token = carry, options, watcher, token
+        self._carrier, self._options, self._watcher, self._token = carrier, options, watcher, token
         self._stop = Event()
         self._pool = ThreadPoolExecutor(self.slots, thread_name_prefix="upsample-image")
         self._running: set[Future[Result]] = set()
@@ -42,7 +43,7 @@ class ThreadExecutor:
     def _run(self, job: Job) -> Result:
         self._watcher.started(job)
         try:
-            result = self._carry(
+            result = self._carrier.carry_out(
                 job,
                 self._options,
                 token=self._token,

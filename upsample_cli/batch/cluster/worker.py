@@ -9,15 +9,13 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from upsample_cli.atomic.temporaries import worker_token
-from upsample_cli.batch.carry import prepare
+from upsample_cli.batch.carry import Carrier
 from upsample_cli.batch.cluster.wire import sent
-from upsample_cli.batch.interfaces import Carry
 from upsample_cli.batch.memory import Admission, budget_bytes, shared_out
 from upsample_cli.batch.workers.processes import ProcessExecutor
 from upsample_cli.batch.workers.worker import Assignment
@@ -36,15 +34,14 @@ class RunSpec:
 
     Args:
         options, token: of the run.
-        carry, prepare: see `worker.Assignment`.
+        carrier: see `worker.Assignment`.
         timeout_s: see `workers.ProcessExecutor`.
     """
 
     options: Options
     token: str
-    carry: Carry
+    carrier: Carrier
     timeout_s: float | None = None
-    prepare: Callable[[Options, int], tuple[Options, str]] = prepare
 
     @property
     def topic(self) -> str:
@@ -122,7 +119,7 @@ class _RunOnWorker:
         # A Dask worker that lost its connection goes on writing while another has its images: not to the same file.
         token = worker_token(spec.token)
         options = shared_out(spec.options, slots)
-        assignment = Assignment(options, token, spec.carry, cores=slots, prepare=spec.prepare)
+        assignment = Assignment(options, token, spec.carrier, cores=slots)
         self._executor = ProcessExecutor(assignment, slots=slots, watcher=_NullWatcher(), timeout_s=spec.timeout_s)
         self._admission = Admission(slots, budget_bytes(spec.options))
         self._changed = threading.Condition()

@@ -9,7 +9,6 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -19,8 +18,7 @@ from typing import Any
 
 from upsample_cli import signals
 from upsample_cli.atomic.files import remove_unfinished
-from upsample_cli.batch.carry import prepare
-from upsample_cli.batch.interfaces import Carry
+from upsample_cli.batch.carry import Carrier
 from upsample_cli.current_folder import distrust_current_folder
 from upsample_cli.engine.cores import use_cores
 from upsample_cli.enlarge.job import Job
@@ -38,17 +36,15 @@ class Assignment:
     Args:
         options: of the run.
         token: of the run.
-        carry: enlarges an image; pickled as the name of its module and its own, so it must have both.
-        prepare: called first, with the options and `index`; returns the options to use and the name of the device.
+        carrier: enlarges the images.
         cores: number of this worker's threads that compute.
         index: of the worker; chooses one of several GPUs.
     """
 
     options: Options
     token: str
-    carry: Carry
+    carrier: Carrier
     cores: int
-    prepare: Callable[[Options, int], tuple[Options, str]] = prepare
     index: int = 0
 
 
@@ -70,10 +66,10 @@ def work(connection: Connection[Any, Any]) -> None:
         stop = Event()
         threading.Thread(target=_listen, args=(connection, jobs, stop), daemon=True).start()
         try:
-            options, device = assignment.prepare(assignment.options, assignment.index)
+            options, device = assignment.carrier.prepare(assignment.options, assignment.index)
             connection.send(("ready", device))
             while (job := jobs.get()) is not None and not stop.is_set():
-                result = assignment.carry(
+                result = assignment.carrier.carry_out(
                     job, options, token=assignment.token, stop=stop, on_rows=_RowReporter(connection).add
                 )
                 connection.send(("ended", (result, _held_bytes())))
