@@ -77,7 +77,7 @@ def test_the_file_is_a_kernel_of_the_command_and_a_layer_of_a_network(tconv, fol
     assert f"was fitted for factor {factor}; enlarge {factor} times" in refused.err
 
 
-def test_a_image_named_twice_is_one_image(tconv, folder):
+def test_an_image_named_twice_is_one_image(tconv, folder):
     _, out, _ = tconv(folder / "a.png", folder, folder / "more" / ".." / "a.png")
     assert "; 1 image, " in out
     assert "each half of the image" in out

@@ -129,7 +129,7 @@ def test_symmetric_sums_are_those_of_the_image_seen_in_all_eight_ways(height, wi
 def test_a_symmetric_kernel_is_the_same_turned_and_mirrored_and_any_other_is_not():
     for symmetric in (True, False):
         kernel = solved(equations(*photo(17, 11, 3), 3, 3), noise=NOISE, symmetric=symmetric)
-        alike = [np.allclose(kernel, each, atol=1e-10) for each in (kernel.T, kernel[::-1], np.rot90(kernel))]
+        alike = [np.allclose(kernel, image, atol=1e-10) for image in (kernel.T, kernel[::-1], np.rot90(kernel))]
         assert alike == [symmetric] * 3
 
 
@@ -171,7 +171,7 @@ def test_sums_are_those_of_whole_numbers():
     assert (found.gram == gram).all()
 
 
-def test_a_image_smaller_than_a_neighbourhood_says_nothing():
+def test_an_image_smaller_than_a_neighbourhood_says_nothing():
     assert equations(*photo(2, 9, 2), 2, 3).count == 0
 
 

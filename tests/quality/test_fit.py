@@ -52,7 +52,7 @@ def test_each_image_is_scored_by_the_kernel_fitted_to_the_others(photos):
     assert fit.scores["lanczos3"].psnr_db == pytest.approx(np.mean(lanczos), abs=1e-12)
 
 
-def test_a_image_that_is_there_twice_counts_once(photos, tmp_path):
+def test_an_image_that_is_there_twice_counts_once(photos, tmp_path):
     """Else a kernel fitted to the one is scored by the other, and flatters itself."""
     with Image.open(photos[0]) as image:
         image.save(tmp_path / "again.tif")

@@ -40,9 +40,9 @@ def whole(path, factor, name):
 def assembled(path, factor, name, support=3):
     part = whole_part(path, factor=factor, support=support)
     found = list(pieces(part, factor=factor, degradation=degradation_named(name)))
-    own = [(each.above, len(each.low) - each.below) for each in found]
-    high = [each.high[top * factor : end * factor] for each, (top, end) in zip(found, own, strict=True)]
-    low = [each.low[top:end] for each, (top, end) in zip(found, own, strict=True)]
+    own = [(piece.above, len(piece.low) - piece.below) for piece in found]
+    high = [piece.high[top * factor : end * factor] for piece, (top, end) in zip(found, own, strict=True)]
+    low = [piece.low[top:end] for piece, (top, end) in zip(found, own, strict=True)]
     return found, np.concatenate(high), np.concatenate(low)
 
 
@@ -95,7 +95,7 @@ def test_sums_do_not_depend_on_the_pieces(photo, support, monkeypatch):
     assert found.count == expected.count
     assert np.array_equal(found.gram, expected.gram)
     assert np.array_equal(found.cross, expected.cross)
-    parts = sum((equations_of(each, recipe) for each in halves(part, support)), no_equations(2, support))
+    parts = sum((equations_of(half, recipe) for half in halves(part, support)), no_equations(2, support))
     assert parts.count == expected.count
     assert np.array_equal(parts.gram, expected.gram)
 
@@ -132,7 +132,7 @@ def test_luma_is_pillows_and_transparency_lies_over_white():
     assert luma(np.array([[[65535], [257]]], np.uint16), Layout("grey", depth=16)).tolist() == [[255, 1]]
 
 
-def test_a_image_needs_room_for_one_neighbourhood(photo, tmp_path):
+def test_an_image_needs_room_for_one_neighbourhood(photo, tmp_path):
     Image.new("L", (9, 40)).save(tmp_path / "narrow.png")
     with pytest.raises(ImageError, match=r"narrow\.png: 9x40 is too small to learn from; give images of 10x10"):
         whole_part(tmp_path / "narrow.png", factor=2, support=5)
@@ -170,7 +170,7 @@ def test_area_is_the_mean_of_each_block():
     assert np.abs(degraded(high, 3, degradation_named("bicubic")) - means).max() > 1
 
 
-def test_a_image_that_is_wider_than_any_piece_may_be_is_refused(photo, monkeypatch):
+def test_an_image_that_is_wider_than_any_piece_may_be_is_refused(photo, monkeypatch):
     assert whole_part(photo, factor=2, support=3).width == 101
     monkeypatch.setattr(module, "_MOST_WIDTH", 202)
     with pytest.raises(ImageError, match="is 203 pixels wide, too wide to learn from; cut it into pieces"):

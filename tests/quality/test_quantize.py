@@ -67,9 +67,9 @@ def test_steps_pay(found):
     """Together over grids: a descent that does nothing would pass the test above."""
     kernel = solved(found, noise=NOISE)
     gains = [
-        added_error(best_numerators(kernel, found, [each], noise=NOISE)[0], each, kernel, found)
-        / added_error(numerators(kernel, factor=found.factor, denominator=each), each, kernel, found)
-        for each in range(20, 30)
+        added_error(best_numerators(kernel, found, [denominator], noise=NOISE)[0], denominator, kernel, found)
+        / added_error(numerators(kernel, factor=found.factor, denominator=denominator), denominator, kernel, found)
+        for denominator in range(20, 30)
     ]
     assert np.mean(gains) < 0.9
 

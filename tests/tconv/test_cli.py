@@ -140,7 +140,7 @@ def test_what_is_illegal_exits_2_and_says_why_in_one_line(arguments, message, tc
     assert err.count("\n") == 1
 
 
-def test_the_size_of_a_image_is_height_before_width_as_it_is_seen(tconv_here, tmp_path):
+def test_the_size_of_an_image_is_height_before_width_as_it_is_seen(tconv_here, tmp_path):
     path = tmp_path / "a [bold] ü.jpg"
     exif = Image.Exif()
     exif[0x0112] = 6  # orientation: on its side, so that 17 wide and 11 high is seen as 11 wide and 17 high

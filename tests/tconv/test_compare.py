@@ -81,7 +81,7 @@ def test_grey_scores_are_those_of_tconv_fit(grey):
         assert math.isclose(entry.ssim, expected[entry.name].ssim, abs_tol=1e-12)  # sums in another order
 
 
-def test_a_image_of_many_strips_scores_as_in_one_piece(monkeypatch, colour):
+def test_an_image_of_many_strips_scores_as_in_one_piece(monkeypatch, colour):
     pair = reduced_pair(colour, 2, BICUBIC, AMPLE)
     whole = compare(pair, ["mitchell"], rounds=0).entries[0].errors
     monkeypatch.setattr("upsample_cli.quality.compare._STRIP_PIXELS", 4 * 109 * 9)

@@ -17,7 +17,7 @@ def tconv(capsys, monkeypatch, in_tmp_path):
     return lambda *arguments: call(capsys, monkeypatch, "compare", *arguments)
 
 
-def test_a_table_and_a_image(tconv):
+def test_a_table_and_an_image(tconv):
     status, out, err = tconv("photo.png", "--kernels", "bilinear,lanczos3,fitted", "-o", "kernels.png")
     assert status == 0
     assert err == "warning: photo.png: 121x95 is compared as 120x94, a multiple of the factor\n"

@@ -74,7 +74,7 @@ def test_sound_is_clamped(tconv_here, tmp_path):
 
 
 @pytest.mark.parametrize(("mode", "suffix"), [("L", "png"), ("RGB", "png"), ("RGBA", "png"), ("RGB", "tif")])
-def test_a_image_of_a_factor_goes_through_the_engine_and_bilinear_weights_give_the_same(
+def test_an_image_of_a_factor_goes_through_the_engine_and_bilinear_weights_give_the_same(
     mode, suffix, tconv_here, tmp_path
 ):
     channels = len(Image.new(mode, (1, 1)).getbands())

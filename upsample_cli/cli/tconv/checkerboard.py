@@ -25,10 +25,6 @@ if TYPE_CHECKING:
 _MOST_CELLS = 3600
 """Of a map that is drawn."""
 
-
-LayerText = Annotated[
-    str | None, typer.Argument(metavar="LAYER", help='As PyTorch writes it: "ConvTranspose2d(8, 8, 3, stride=2)".')
-]
 Axes = Annotated[int, options.number_option(help="1, 2 or 3, if neither LAYER nor weights say.")]
 WeightsFile = Annotated[
     str | None,
@@ -56,7 +52,7 @@ class _Finding:
 
 
 def checkerboard_command(
-    layer: LayerText = None,
+    layer: options.LayerText = None,
     *,
     kernel_size: options.KernelSize = None,
     stride: options.ByDefaultOne = None,

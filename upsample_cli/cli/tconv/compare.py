@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _FACTOR, _DEGRADATION = 2, "bicubic"
 _CROP = re.compile(r"([0-9]{1,9}),([0-9]{1,9}),([1-9][0-9]{0,8})x([1-9][0-9]{0,8})")
 
-
 Photo = Annotated[Path, typer.Argument(metavar="PHOTO", help="An image; the small one with --reference.")]
 Factor = Annotated[
     int | None, options.factor_option(metavar="N", help="Whole factor, 2 to 64. Default 2, or that of --reference.")

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from upsample_cli.tconv.explain.grids import Grid
 
 _MOST_MATRIX_COLUMNS = 40
-_LEAST_IN_A_ROW = 4
-
 
 InputArray = Annotated[
     str | None, typer.Option("--input", metavar="ARRAY", help='Numbers in brackets. Default "[[0, 1], [2, 3]]".')
@@ -91,7 +89,7 @@ def explain_command(
 
 
 def _default(other: str | None, line: str) -> str:
-    """The input or the kernel if it is not given: as many axes as the other of the two."""
+    """The input or the kernel if it is not given, with as many axes as the other one has."""
     return "[[0, 1], [2, 3]]" if other is None or other.strip().startswith("[[") else line
 
 

@@ -16,7 +16,6 @@ from upsample_cli.version import __version__
 if TYPE_CHECKING:
     from upsample_cli.quality.fit import Fit
 
-
 Photos = Annotated[list[str], typer.Argument(metavar="PHOTOS...", help="Photographs, folders or patterns.")]
 Factor = Annotated[int, options.factor_option(metavar="N", help="Whole factor, 2 to 16.")]
 Support = Annotated[

@@ -31,7 +31,6 @@ _TURNS = {
     8: "turned left",
 }  # fmt: skip
 
-
 File = Annotated[str, typer.Argument(metavar="FILE", help="An image; - for standard input.")]
 Factor = Annotated[int, options.factor_option(metavar="N", help="Factor for the sizes of the outputs.")]
 

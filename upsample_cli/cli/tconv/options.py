@@ -25,7 +25,10 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file tha
 MaxPixels = Annotated[str, typer.Option(metavar="COUNT", help="Largest image accepted, such as 500M or 2G pixels.")]
 DEFAULT_MAX_PIXELS = f"{_DEFAULT_MAX_PIXELS // 10**6}M"
 
-# Settings of a layer, for commands that accept them instead of a layer as text.
+# A layer as text, and the settings that commands accept instead.
+LayerText = Annotated[
+    str | None, typer.Argument(metavar="LAYER", help='As PyTorch writes it: "ConvTranspose2d(8, 8, 3, stride=2)".')
+]
 KernelSize = Annotated[
     str | None, number_option(help="Instead of LAYER: one number, or one per axis, like the next four.")
 ]

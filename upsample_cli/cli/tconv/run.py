@@ -18,12 +18,8 @@ from upsample_cli.tconv.shape import size_text
 if TYPE_CHECKING:
     from upsample_cli.tconv.run.request import Outcome
 
-
 Input = Annotated[
     Path, typer.Argument(metavar="INPUT", help="An image, a .wav of PCM, a .npy of 1 to 3 axes, or a TIFF stack.")
-]
-LayerText = Annotated[
-    str | None, typer.Argument(metavar="LAYER", help='As PyTorch writes it: "ConvTranspose2d(3, 3, 4, stride=2)".')
 ]
 Output = Annotated[Path, options.output_option(help="File for the result.")]
 Factor = Annotated[
@@ -51,7 +47,7 @@ Tile = Annotated[int | None, options.number_option(help="Side of the tiles in in
 
 def run_command(
     input_: Input,
-    layer: LayerText = None,
+    layer: options.LayerText = None,
     *,
     output: Output,
     factor: Factor = None,
