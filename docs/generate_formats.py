@@ -185,7 +185,7 @@ def _has_iptc(fmt: Format, data: bytes) -> bool:
 def _has_dpi(_fmt: Format, data: bytes) -> bool:
     image = Image.open(io.BytesIO(data))
     found = image.info.get("dpi") or (image.getexif().get(0x011A), image.getexif().get(0x011B))
-    return None not in found and bool(np.allclose([float(each) for each in found], _DPI, atol=0.02))
+    return None not in found and bool(np.allclose([float(value) for value in found], _DPI, atol=0.02))
 
 
 def _text(fmt: Format) -> str:

@@ -94,14 +94,14 @@ def test_flat_stays_flat_where_a_reciprocal_would_fall_short(factor):
 
 @pytest.fixture
 def _tf32_everywhere():
-    """The caller's process likes speed more than digits."""
+    """The caller's process prefers speed to precision."""
     operators = torch.backends.cudnn.conv, torch.backends.cuda.matmul
-    before = [each.fp32_precision for each in operators]
-    for each in operators:
-        each.fp32_precision = "tf32"
+    before = [operator.fp32_precision for operator in operators]
+    for operator in operators:
+        operator.fp32_precision = "tf32"
     yield
-    for each, precision in zip(operators, before, strict=True):
-        each.fp32_precision = precision
+    for operator, precision in zip(operators, before, strict=True):
+        operator.fp32_precision = precision
 
 
 @pytest.mark.usefixtures("_tf32_everywhere")

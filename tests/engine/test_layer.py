@@ -122,7 +122,7 @@ def test_settings_are_the_ones_promised(factor, depthwise):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_dense_equals_depthwise_equals_interpolate_inside(factor, dtype):
     image = noise(2, 3, 5, 7, dtype=dtype)
-    dense, depthwise = (bilinear_layer(factor, 3, depthwise=each).to(dtype)(image).detach() for each in (False, True))
+    dense, depthwise = (bilinear_layer(factor, 3, depthwise=flag).to(dtype)(image).detach() for flag in (False, True))
     # Four products of weights below one, summed: at most eight roundings; the weights themselves are float32.
     torch.testing.assert_close(dense, depthwise, rtol=rounding_error(torch.float32, 8), atol=0)
     # Theirs rounds coordinates up to 7 too, on two axes; neighbours differ by up to three times the smaller one.

@@ -83,7 +83,7 @@ def reducing_matrix(length, reduced, kernel):
                 weights.append(near if abs(x) < 3 else 0.0)
         whole = [math.floor(weight / sum(weights) * 2**14 + 0.5) for weight in weights]
         whole[whole.index(max(whole))] += 2**14 - sum(whole)
-        rows.append([Fraction(each, 2**14) for each in whole])
+        rows.append([Fraction(weight, 2**14) for weight in whole])
     return rows
 
 
@@ -101,11 +101,11 @@ def expected(pixels, size, kernel="bilinear", border="replicate", *, has_alpha=F
     planes = [both[0] @ numbers[..., channel] @ both[1].T for channel in range(pixels.shape[2])]
     if has_alpha:
         planes[:-1] = [
-            np.where(planes[-1] > 0, each / np.where(planes[-1] > 0, planes[-1], 1), 0) for each in planes[:-1]
+            np.where(planes[-1] > 0, plane / np.where(planes[-1] > 0, planes[-1], 1), 0) for plane in planes[:-1]
         ]
     largest = int(np.iinfo(pixels.dtype).max)
     rounded = np.vectorize(lambda value: min(max(math.floor(value + Fraction(1, 2)), 0), largest), otypes=[np.int64])
-    return np.stack([rounded(each) for each in planes], axis=2).astype(pixels.dtype)
+    return np.stack([rounded(plane) for plane in planes], axis=2).astype(pixels.dtype)
 
 
 SIZES = [(11, 17), (13, 8), (6, 10), (16, 23), (3, 4), (1, 1), (7, 12), (21, 9), (40, 60)]  # of 7x5 pixels
@@ -306,7 +306,7 @@ def test_a_reduction_is_near_pillows(size):
 
     def pillows(filter_):
         planes = [
-            Image.fromarray(pixels[..., each].astype(np.float32)).resize(size[::-1], filter_) for each in range(3)
+            Image.fromarray(pixels[..., channel].astype(np.float32)).resize(size[::-1], filter_) for channel in range(3)
         ]
         return np.stack(planes, axis=2).clip(0, 255)
 

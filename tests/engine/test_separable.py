@@ -85,7 +85,7 @@ def test_one_wrong_number_in_a_table_is_seen_in_the_pixels():
     kernel, pixels = kernel_named("bilinear", 2), hostile_pixels((9, 21, 3), np.uint8)
     for spoilt in (8, 9, 10):
         route = SeparableRoute(kernel, Arithmetic(torch.uint8, 16), 3)
-        tables = [each.copy() if isinstance(each, np.ndarray) else each for each in route._settings]
+        tables = [part.copy() if isinstance(part, np.ndarray) else part for part in route._settings]
         tables[spoilt].flat[0] += 1
         route._settings = tuple(tables)
         plan = plan_for_budget(9, 21, halo=1, bytes_per_pixel=1, budget_bytes=MANY, tile_size=None)
@@ -96,7 +96,7 @@ def test_one_wrong_number_in_a_table_is_seen_in_the_pixels():
 
 def test_a_multiplication_divides_every_dividend_exactly():
     found = {divisor: separable._multiplication(divisor, 255 * divisor + divisor // 2) for divisor in range(2, 258)}
-    exact = {divisor: each for divisor, each in found.items() if each}
+    exact = {divisor: pair for divisor, pair in found.items() if pair}
     for divisor, (multiplier, shift) in exact.items():
         for dividend in range(256 * divisor - divisor // 2):
             assert (dividend * multiplier >> 16) >> shift == dividend // divisor

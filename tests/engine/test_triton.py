@@ -116,10 +116,10 @@ def test_no_tile_has_a_kernel_compiled_for_its_size_or_place():
     """What differs between tiles is told neither as 1, nor as a multiple of 16, nor as aligned."""
     from upsample_cli.engine.routes.triton import _enlarge_row
 
-    differing = [each for each in _enlarge_row.params if not each.is_constexpr]
+    differing = [parameter for parameter in _enlarge_row.params if not parameter.is_constexpr]
     assert len(differing) == 8
-    for each in differing:
-        assert each.do_not_specialize or each.do_not_specialize_on_alignment
+    for parameter in differing:
+        assert parameter.do_not_specialize or parameter.do_not_specialize_on_alignment
 
 
 def test_working_memory_is_what_comes_and_goes():

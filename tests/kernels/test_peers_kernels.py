@@ -35,12 +35,12 @@ def enlarged_by_pillow(factor: int, filter_: Image.Resampling) -> np.ndarray:
 )
 def test_pillow_is_within_one_level_inside(name: str, filter_: Image.Resampling, wrong: str, factor: int) -> None:
     # Pillow cuts its kernel off at the image's edge and divides by what is left; we continue the edge: so the inside.
-    # It rounds after each of its two passes, and cuts overshoot off after the first already: where that happens, as it
-    # does beside black and white, a pixel may be further off. The levels 30 to 225 are safe from it.
+    # Pillow rounds after each of its two passes, and clips overshoot after the first: where that happens, next to black
+    # and white, a pixel may differ more. It does not happen for the levels 30 to 225.
     inside = np.s_[3 * factor : -3 * factor, 3 * factor : -3 * factor]
     theirs = enlarged_by_pillow(factor, filter_)[inside]
     near = ndimage.minimum_filter(PHOTOGRAPH, (7, 7, 1)), ndimage.maximum_filter(PHOTOGRAPH, (7, 7, 1))
-    low, high = (np.repeat(np.repeat(each, factor, 0), factor, 1)[inside] for each in near)
+    low, high = (np.repeat(np.repeat(bound, factor, 0), factor, 1)[inside] for bound in near)
     safe = (low > 30) & (high < 225)
     assert safe.mean() > 0.2
     assert largest_difference(upsample(PHOTOGRAPH, factor, kernel=name)[inside][safe], theirs[safe]) <= 1
@@ -95,7 +95,7 @@ def test_scipy_gaussian_of_zeros_inserted_is_our_gaussian(factor: int) -> None:
     spread[factor // 2 :: factor, factor // 2 :: factor] = image
     counts[factor // 2 :: factor, factor // 2 :: factor] = 1
     blurred, weight = (
-        ndimage.gaussian_filter(each, factor / 2, mode="constant", radius=2 * factor - 1) for each in (spread, counts)
+        ndimage.gaussian_filter(plane, factor / 2, mode="constant", radius=2 * factor - 1) for plane in (spread, counts)
     )
     inside = np.s_[2 * factor : -2 * factor, 2 * factor : -2 * factor]
     found = upsample(image, factor, kernel="gaussian")[inside]
