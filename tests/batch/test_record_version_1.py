@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from support.running import save, upsample
 
+from upsample_cli.batch.record import schema
+from upsample_cli.batch.record.file import locked
 from upsample_cli.batch.record.record import RECORD_NAME
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
@@ -82,3 +87,19 @@ def test_any_line_is_carried_over(old, line):
     done, (status, error, kind) = ends()
     assert (done[0], status, kind) == ("skipped", "failed", "earlier")
     assert error
+
+
+def test_ctrl_c_while_it_is_brought_up_to_date_leaves_it_as_it_was(old, monkeypatch):
+    old("in/b.png: is wrong")
+    endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
+    with monkeypatch.context() as patched:
+        patched.setattr(schema, "_FROM_1", (*schema._FROM_1, endless))
+        timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            locked(RECORD)
+        timer.join()
+    with closing(sqlite3.connect(RECORD)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+        assert db.execute("SELECT count(*) FROM pictures").fetchone() == (2,)
+    assert ends()[1] == ("failed", "in/b.png: is wrong", "earlier")  # the control: undisturbed, it is

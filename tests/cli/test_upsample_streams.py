@@ -208,9 +208,8 @@ def test_a_stream_leaves_room_for_others_where_temporary_files_are(monkeypatch):
     monkeypatch.setattr(streams, "MEMORY_BYTES", 1 << 20)
     monkeypatch.setattr(streams, "free_bytes", lambda _folder: 4 << 20)
     endless = EndlessImage()
-    line = (
-        r"^-: cannot be kept in the folder for .* \(it takes more than half of the 4\.0 MiB that are free\); free some space"
-    )
+    full = r"\(it takes more than half of the 4\.0 MiB that are free\); free some space"
+    line = rf"^-: cannot be kept in the folder for temporary files {full}"
     with pytest.raises(ImageError, match=line):
         streams.spooled(endless)
     assert endless.taken_bytes <= 5 << 20

@@ -121,7 +121,7 @@ def locked(path: Path, *, is_new: bool = False) -> Database:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("BEGIN EXCLUSIVE")
-        bring_up_to_date(db)
+        bring_up_to_date(db.rows)
         db.execute("COMMIT")
         stack.pop_all()
     return db
@@ -182,7 +182,7 @@ def copied(path: Path) -> Database | None:
             db = kept.enter_context(closing(_opened(None)))
             source.backup(db, pages=_COPIED_PAGES, progress=lambda *_: None)  # a signal is seen between the steps
             db.most_steps = source.most_steps
-            bring_up_to_date(db)
+            bring_up_to_date(db.rows)
             kept.pop_all()
     return db
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import sqlite3
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from typing import Any
 
 APPLICATION_ID = 0x75707332  # "ups2", at its place in the head of an SQLite file
 VERSION = 2
@@ -56,12 +58,16 @@ def own_tables(version: int) -> list[tuple[str, ...]] | None:
         return db.execute(TABLES).fetchall()
 
 
-def bring_up_to_date(db: sqlite3.Connection) -> None:
-    """Make the tables in an empty database, or turn those of an older version into today's."""
-    tables = [tuple(table) for table in db.execute(TABLES)]
+def bring_up_to_date(execute: Callable[[str], Sequence[Any]]) -> None:
+    """Make the tables in an empty database, or turn those of an older version into today's.
+
+    Args:
+        execute: executes a statement on the database, and returns its rows.
+    """
+    tables = [tuple(table) for table in execute(TABLES)]
     if tables == own_tables(VERSION):
         return
     for statement in _FROM_1 if tables else _SCHEMAS[VERSION]:
-        db.execute(statement)
-    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    db.execute(f"PRAGMA user_version = {VERSION}")
+        execute(statement)
+    execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    execute(f"PRAGMA user_version = {VERSION}")
