@@ -147,7 +147,7 @@ def test_trees_are_mirrored_below_the_output_folder():
 
 def test_a_folder_with_nothing_beside_it_needs_an_output():
     found = [Found(Path("/a.png"), Path("/"))]
-    with pytest.raises(UsageError, match="no place beside / for its mirror; give output a folder"):
+    with pytest.raises(UsageError, match="cannot have a mirror next to it; give output a folder"):
         plan_run(found, Outputs(), Options())
     (entry,) = plan_run(found, Outputs(folder=Path("o")), Options())
     assert entry.result.error == "/a.png: no such file; check the name"

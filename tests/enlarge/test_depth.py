@@ -153,7 +153,7 @@ def test_what_cannot_hold_the_depth_says_who_can_and_strict_refuses(tmp_path):
     for source, target, line in (
         ("a.png", "b.jpg", "JPEG cannot hold 16 bits per channel; they become 8 (PNG and TIFF can)"),
         ("a.tif", "b.webp", "WebP cannot hold floating point; 0 to 1 becomes black to white in 8 bits per channel, "
-         "what lies outside is cut off (TIFF can)"),
+         "values outside are cut off (TIFF can)"),
     ):  # fmt: skip
         assert upsample_file(tmp_path / source, tmp_path / target).warnings == (line,)
         with pytest.raises(ImageError, match="refused by strict"):

@@ -9,7 +9,7 @@ from PIL import Image
 from support.oracles import CUBICS, assert_same_pixels, exact_weights, expected_pixels, hostile_pixels, weighted_pixels
 
 from upsample_cli import upsample, upsample_file
-from upsample_cli.engine.exact import Arithmetic, fitted
+from upsample_cli.engine.exact import Arithmetic, exact_form
 from upsample_cli.engine.routes import select
 from upsample_cli.engine.routes.plain import PlainRoute
 from upsample_cli.engine.routes.row_phases import RowPhaseRoute
@@ -44,7 +44,7 @@ def oracle_weights(kernel):
 def fitted_expectation(pixels, factor, text, *, border="replicate", has_alpha=False):
     """What a kernel's own whole weights, on the grid for such pixels, must give."""
     dtype = TORCH_TYPES[pixels.dtype.type]
-    kernel, _ = fitted(chosen_kernel(text, factor), dtype, has_alpha=has_alpha)
+    kernel, _ = exact_form(chosen_kernel(text, factor), dtype, has_alpha=has_alpha)
     assert kernel.denominator < 2**30, "past what the oracle's int64 holds"
     return weighted_pixels(
         pixels, factor, oracle_weights(kernel), kernel.denominator, border=border, has_alpha=has_alpha
@@ -195,7 +195,7 @@ def test_opacity_that_undershoots_hides_colour_and_does_not_turn_it_round(pixel_
 
 @pytest.mark.parametrize("route", [PlainRoute, RowPhaseRoute])
 def test_floats_are_as_alpha_has_it_and_not_cut_off(route):
-    kernel, arithmetic = fitted(kernel_named("bicubic", 2), torch.float64, has_alpha=True)
+    kernel, arithmetic = exact_form(kernel_named("bicubic", 2), torch.float64, has_alpha=True)
     tile = torch.rand(9, 11, 4, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     tile[3:6, 3:7, 3] = 0
     out = torch.empty(10, 14, 4, dtype=torch.float64)
@@ -247,7 +247,7 @@ def test_light_that_overshoots_is_cut_off_too(mode):
 def test_a_fast_route_is_taken_for_every_kernel(name, dtype, has_alpha):
     chosen_route.cache_clear()
     for factor in (2, 3):
-        kernel, arithmetic = fitted(kernel_named(name, factor), dtype, has_alpha=has_alpha)
+        kernel, arithmetic = exact_form(kernel_named(name, factor), dtype, has_alpha=has_alpha)
         route = chosen_route(kernel, arithmetic, 4, torch.device("cpu"))
         if has_alpha:
             route = route._premultiplied
@@ -260,7 +260,7 @@ def test_a_fast_route_is_taken_for_weights_of_several_channels(pixel_type, is_de
     shape = (3, 3 if is_dense else 1, 4, 4)
     weights = np.random.default_rng(6).normal(0.2, 0.1, shape)
     mine = kernel_of_weights("mine", 2, weights.ravel().tolist(), shape)
-    kernel, arithmetic = fitted(mine, TORCH_TYPES[pixel_type])
+    kernel, arithmetic = exact_form(mine, TORCH_TYPES[pixel_type])
     chosen_route.cache_clear()
     assert isinstance(chosen_route(kernel, arithmetic, 3, torch.device("cpu")), RowPhaseRoute)
 
@@ -268,10 +268,10 @@ def test_a_fast_route_is_taken_for_weights_of_several_channels(pixel_type, is_de
 @pytest.mark.parametrize("name", GENERAL)
 def test_8_bits_are_summed_in_float32_and_16_in_float64(name):
     for factor in (1, 2, 3, 4, 7, 16):
-        kernel, arithmetic = fitted(kernel_named(name, factor), torch.uint8)
+        kernel, arithmetic = exact_form(kernel_named(name, factor), torch.uint8)
         assert arithmetic.sum_dtype == torch.float32
         assert 255 * kernel.reach + kernel.denominator // 2 <= 2**24  # the largest dividend, as it is met
-        kernel, arithmetic = fitted(kernel_named(name, factor), torch.uint16, has_alpha=True)
+        kernel, arithmetic = exact_form(kernel_named(name, factor), torch.uint16, has_alpha=True)
         assert 2 * 65535**2 * kernel.reach + 65535 * kernel.reach <= 2**53
 
 
@@ -290,7 +290,7 @@ def test_the_plain_layer_alone_gives_the_same(pixel_type, monkeypatch):
 def test_without_cutting_off_the_plain_layer_would_wrap(monkeypatch):
     """The control: the oracle notices sums that leave the range."""
     pixels = hostile_pixels((9, 11, 3), np.uint8)
-    kernel, arithmetic = fitted(kernel_named("bicubic", 2), torch.uint8)
+    kernel, arithmetic = exact_form(kernel_named("bicubic", 2), torch.uint8)
     wrong = Arithmetic(arithmetic.pixel_dtype, arithmetic.divisor, False, arithmetic.gain, overshoots=False)
     padded = torch.from_numpy(np.pad(pixels, ((2, 2), (2, 2), (0, 0)), mode="edge"))
     expected = fitted_expectation(pixels, 2, "bicubic")

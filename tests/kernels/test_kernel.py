@@ -148,8 +148,8 @@ def test_the_weights_that_meet():
 @pytest.mark.parametrize(
     ("factor", "shape", "message"),
     [
-        (2, (4, 4), r"a weight of shape \(4, 4\) is none for an image; give one of \(1, 1, k, k\)"),
-        (2, (3, 2, 4, 4), r"is none for an image"),
+        (2, (4, 4), r"a weight of shape \(4, 4\) is not one for an image; give one of \(1, 1, k, k\)"),
+        (2, (3, 2, 4, 4), r"is not one for an image"),
         (2, (1, 1, 4, 6), "4x6 is not square"),
         (2, (1, 1, 5, 5), "no padding makes kernel_size 5 enlarge exactly 2 times; use a factor that is odd"),
         (3, (1, 1, 6, 6), "use a factor that is even, or append a row and a column of zeros"),

@@ -194,7 +194,10 @@ FILES = {
         lambda path: sparse_file(path, tensors([1, 1, 4, 4], length=2**26)),
         "its header has 67108864 bytes",
     ),
-    "four_bits.safetensors": (lambda path: path.write_bytes(tensors([1, 1, 8, 16], kind="F4")), "is no plain tensor"),
+    "four_bits.safetensors": (
+        lambda path: path.write_bytes(tensors([1, 1, 8, 16], kind="F4")),
+        "is not a plain tensor",
+    ),
     "pipe.npy": (os.mkfifo, "is not a regular file"),
     "pipe.pt": (os.mkfifo, "is not a regular file"),
     "device.safetensors": (lambda path: path.symlink_to("/dev/zero"), "is not a regular file"),

@@ -269,7 +269,7 @@ def test_the_heat_map_is_drawn(tconv_here, tmp_path):
         (("--kernel-size", "3", "--stride", "9" * 30), "a setting above 256"),
         (("--kernel-size", "3,3,3"), "kernel_size has 3 numbers for 2 axes"),
         (("--kernel-size", "3", "--axes", "4"), "there is no ConvTranspose4d"),
-        (("Conv2d(1, 1, 3)",), "is no transposed convolution"),
+        (("Conv2d(1, 1, 3)",), "is not a transposed convolution"),
         (("ConvTranspose2d(1, 1, 3, padding_mode='reflect')",), "has no padding_mode 'reflect'"),
         (("ConvTranspose2d(1, 1, 3)", "--stride", "2"), "a layer and --stride cannot be combined"),
         (("__import__('os').system('x')",), "is unknown"),

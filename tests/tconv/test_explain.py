@@ -125,7 +125,7 @@ def test_arrays_are_read(text, shape):
      "[" * 4000, "[" * 90 + "1" + "]" * 90, "[*[1]]", "[1" + "0" * 4900 + "]", "x" * 9999, "\0", "[[1,2],\n[3"],
 )  # fmt: skip
 def test_hostile_arrays_are_one_line(text):
-    with pytest.raises(UsageError, match="is no array of numbers") as caught:
+    with pytest.raises(UsageError, match="is not an array of numbers") as caught:
         parse_grid(text, "--input")
     assert len(str(caught.value)) < 250
 
@@ -169,9 +169,9 @@ def test_json_has_every_step(tconv_here):
         (("--kernel", "[[[[[1]]]]]"), "a kernel with 5 levels of brackets"),
         (("--channels", "1,2,3"), "--channels 1,2,3 are not two numbers"),
         (("--channels", "0"), "channels 0,0 are too few"),
-        (("--channels", "999999,999999"), "999999 to 999999 channels are no small example"),
-        (("--input", str([[0] * 9] * 9)), "81 numbers in the input are no small example"),
-        (("--stride", "500"), "numbers in the output are no small example; use 1024 or fewer, or tconv run"),
+        (("--channels", "999999,999999"), "999999 to 999999 channels are not a small example"),
+        (("--input", str([[0] * 9] * 9)), "81 numbers in the input are not a small example"),
+        (("--stride", "500"), "numbers in the output are not a small example; use 1024 or fewer, or tconv run"),
         (("--kernel", "[[[[1]]],[[[1]]]]"), "the input has 1 channels, the kernel takes 2"),
         (("--picture", "steps.jpg"), "steps.jpg: the image is a PNG"),
     ],

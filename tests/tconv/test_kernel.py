@@ -67,7 +67,7 @@ def test_caffe_is_depthwise_unless_dense_is_asked_for(tconv_here, tmp_path):
         (("-f", "1.5"), "--factor 1.5 is not a whole number"),
         (
             ("-f", "2", "--kernel", "fitted"),
-            "kernel 'fitted' is no outer product of taps, so there are none to print; enlarge with it by "
+            "kernel 'fitted' is not an outer product of taps, so there are none to print; enlarge with it by "
             "upsample --kernel fitted, or make a file of such weights: tconv fit",
         ),
         (("-f", "0"), "factor 0 is not a whole number from 1 to 64"),

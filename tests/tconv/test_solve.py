@@ -104,7 +104,7 @@ def test_any_size_keeps_only_the_exact():
         ),
         (
             ("3", "7", "--any-size"),
-            "no layer within the bounds leads 3 to 7 at every size; 7 is no whole multiple of 3",
+            "no layer within the bounds leads 3 to 7 at every size; 7 is not a whole multiple of 3",
         ),
         (("10", "5"), "leads 10 to 5; add --conv: "),
         (("5", "10", "--conv"), "leads 5 to 10; leave out --conv: "),

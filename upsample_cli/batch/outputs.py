@@ -67,7 +67,7 @@ class Outputs:
         # "." and ".." have no name to append the label to.
         root = folder if folder.name not in {"", ".."} else folder.resolve()
         if not root.name:
-            raise UsageError(f"there is no place beside {root} for its mirror", _GIVE_FOLDER)
+            raise UsageError(f"{root} cannot have a mirror next to it", _GIVE_FOLDER)
         mirror = root.with_name(f"{root.name}_{label}")
         if is_link(mirror):
             raise UsageError(

@@ -91,7 +91,7 @@ class Request:
 
     def _check_file(self, option: str, name: str) -> None:
         if name in {"", "-"}:
-            raise UsageError(f"{option} {name!r} is no name of a file", "give it one")
+            raise UsageError(f"{option} {name!r} is not the name of a file", "give it one")
         if self.dry_run:
             raise UsageError(f"{option} writes a file, and --dry-run writes nothing", "use --json")
         if option == "--gallery" and is_streamed(self.inputs, self.output):

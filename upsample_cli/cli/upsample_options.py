@@ -63,7 +63,7 @@ Output = Annotated[
         "-o",
         "--output",
         metavar="PATH",
-        help="A file for one image, else a folder; - for standard output. Default: NAME_x2.EXT beside the input "
+        help="A file for one image, else a folder; - for standard output. Default: NAME_x2.EXT next to the input "
         "(NAME_1920x1080.EXT where a size is given), for a folder its mirror FOLDER_x2, and for standard input "
         "standard output.",
     ),
@@ -118,7 +118,7 @@ Kernel = Annotated[
 ]
 Border = Annotated[
     str,
-    _pixels_option(metavar="MODE", help=f"What lies outside the image: {', '.join(BORDERS)} (zeros darkens the rim)."),
+    _pixels_option(metavar="MODE", help=f"What is outside the image: {', '.join(BORDERS)} (zeros darkens the rim)."),
 ]
 Alpha = Annotated[
     str,

@@ -64,7 +64,7 @@ def upsample(
     """
     border = border_named(border)
     if not isinstance(image, (torch.Tensor, np.ndarray)):
-        raise UsageError(f"a {type(image).__name__} is no image", "give a torch tensor or a numpy array")
+        raise UsageError(f"a {type(image).__name__} is not an image", "give a torch tensor or a numpy array")
     settings = Settings(
         chosen_kernel(kernel, factor),
         border,

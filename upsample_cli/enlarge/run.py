@@ -50,7 +50,7 @@ def upsample_file(
 
     Args:
         source: the input file.
-        target: the output file; its extension chooses the format. By default `NAME_xFACTOR.EXT` beside the input. Its
+        target: the output file; its extension chooses the format. By default `NAME_xFACTOR.EXT` next to the input. Its
             folder is made if it is missing.
         factor: 1 to 64, whole or not ("4/3"); 2 unless one of the next four is given.
         options: the other fields of `options.Options`: size and fit, (height, width) in pixels, width, height, kernel,

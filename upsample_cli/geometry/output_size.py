@@ -145,7 +145,8 @@ def _check_lengths(name: str, value: object, count: int) -> None:
     lengths = value if isinstance(value, tuple) else (value,)
     if len(lengths) != count or any(not isinstance(length, Integral) or length < 1 for length in lengths):
         raise UsageError(
-            (f"{value!r} is no ", Setting(name)), "give whole pixels, 1 or more" + ", height first" * (count - 1)
+            (f"{value!r} is not a valid ", Setting(name)),
+            "give whole pixels, 1 or more" + ", height first" * (count - 1),
         )
 
 
@@ -191,5 +192,5 @@ def parsed_size(text: str, option: str) -> Size:
     """
     match = re.fullmatch(r"\s*0*([1-9]\d{0,8})\s*[x×X*]\s*0*([1-9]\d{0,8})\s*", text)
     if match is None:
-        raise UsageError(f"{option} {text!r} is no size", f"write {option} 3840x2160: width, then height, in pixels")
+        raise UsageError(f"{option} {text!r} is not a size", f"write {option} 3840x2160: width, then height, in pixels")
     return int(match[2]), int(match[1])

@@ -26,7 +26,7 @@ _PARTS = {
 
 _DEPTH_LOSSES = {
     16: "16 bits per channel; they become {}",
-    32: "floating point; 0 to 1 becomes black to white in {} bits per channel, what lies outside is cut off",
+    32: "floating point; 0 to 1 becomes black to white in {} bits per channel, values outside are cut off",
 }
 
 

@@ -188,7 +188,7 @@ def _metadata_settings(metadata: Metadata, fmt: Format) -> dict[str, Any]:
         "dpi": dpi if dpi and max(dpi) < _MOST_DPI else None,
         "comment": next((value.encode() for keyword, value in metadata.text if keyword == COMMENT), None),
     }
-    # Pillow writes 96 dpi into a BMP it is told nothing about.
+    # Pillow writes 96 dpi into a BMP if no resolution is given.
     unsaid = {"dpi": (0, 0)} if fmt.name == "bmp" else {}
     return unsaid | {name: value for name, value in given.items() if value}
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from upsample_cli.errors import GeometryError, ImageError, Loss, Setting, UsageError, joined
+from upsample_cli.errors import GeometryError, ImageError, Loss, UsageError, joined
 from upsample_cli.kernels.kernel import KERNEL_NAMES, Kernel, kernel_named
 from upsample_cli.kernels.profiles import checked_factor
 from upsample_cli.kernels.rounding import rounded_phases
@@ -105,8 +105,8 @@ def _read_file(place: str, factor: int, _stamp: tuple[int, int]) -> tuple[Kernel
 def _refuse_bias(weights: Weights) -> None:
     if weights.bias is not None and weights.bias.any():
         raise UsageError(
-            f"kernel {weights.path}: beside {weights.key} lies a bias, made for the network's own range of pixels",
-            ("remove it, or apply the layer as it is with tconv run ", Setting("weights")),
+            f"kernel {weights.path}: {weights.key} has a bias, which depends on the network's own range of pixels",
+            "remove it, or apply the layer as it is with tconv run",
         )
 
 
@@ -177,7 +177,7 @@ def _check_gain(name: str, gain: float) -> None:
 def _padding(name: str, factor: int, shape: Sequence[int]) -> int:
     if len(shape) != 4 or shape[1] not in (1, shape[0]) or 0 in shape:
         raise GeometryError(
-            f"kernel {name}: a weight of shape {tuple(shape)} is none for an image",
+            f"kernel {name}: a weight of shape {tuple(shape)} is not one for an image",
             "give one of (1, 1, k, k) for every channel, or (C, 1, k, k) or (C, C, k, k) for images of C channels",
         )
     height, width = shape[2:]

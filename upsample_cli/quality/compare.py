@@ -225,7 +225,7 @@ def _inside(crop: Box, measured: Box) -> Box:
     bottom, right = box.top + box.height, box.left + box.width
     if min(box.top, box.left) < 0 or bottom > measured.height or right > measured.width:
         raise UsageError(
-            f"the crop, {crop}, lies outside of what is measured, {measured}", ("give another ", Setting("crop"))
+            f"the crop, {crop}, is outside what is measured, {measured}", ("give another ", Setting("crop"))
         )
     return box
 

@@ -135,7 +135,7 @@ def referenced_pair(
     times = more.height // less.height
     if (more.height, more.width) != (less.height * times, less.width * times) or not FACTORS[0] <= times <= FACTORS[1]:
         raise UsageError(
-            f"{reference} ({more.width}x{more.height}) is no whole number of times as large as {small} "
+            f"{reference} ({more.width}x{more.height}) is not a whole number of times as large as {small} "
             f"({less.width}x{less.height})",
             "give the image that the small one was made from",
         )

@@ -96,7 +96,7 @@ def _remarks_on_axis(axis: LayerAxis) -> list[str]:
     if stride > 1 and axis.is_exact and output_padding:
         return [
             f"output_padding {output_padding} makes the size {stride}n by computing more at the end, so the image "
-            f"lies {Fraction(output_padding, 2)} pixel up and left; {stride}n and centred: {centred}"
+            f"is {Fraction(output_padding, 2)} pixel up and left; {stride}n and centred: {centred}"
         ]
     return []
 

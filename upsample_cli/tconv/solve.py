@@ -189,7 +189,7 @@ def _next_step(before: int, after: int, transposed: bool, any_size: bool, neares
     if not transposed and after > before:
         return "leave out ", Setting("conv"), ": it is transposed convolutions that make sizes larger"
     if any_size and (after % before if transposed else before % after):
-        return f"{after} is no whole multiple of {before}, or the other way round"
+        return f"{after} is not a whole multiple of {before}, or the other way round"
     return f"the nearest is {nearest}; " * (nearest is not None) + "allow more values"
 
 

@@ -65,7 +65,7 @@ class ReportFile:
             return
         os.lseek(self._file, 0, os.SEEK_SET)
         if not _is_record(os.read(self._file, _HEAD_BYTES)):
-            raise UsageError(f"{self._path} is there and is no report", "give --report another name")
+            raise UsageError(f"{self._path} exists and is not a report", "give --report another name")
         os.lseek(self._file, -1, os.SEEK_END)
         if os.read(self._file, 1) != b"\n":
             os.write(self._file, b"\n")

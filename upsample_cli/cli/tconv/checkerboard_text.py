@@ -101,7 +101,7 @@ def _print_neighbours(console: Console, verdict: Verdict) -> None:
     for stride in sorted({stride for _, stride in near}):
         table.add_row(f"stride {stride}", *(f"{near[size, stride]:.4g}" for size in sizes))
     console.print(
-        "a larger stride or a smaller kernel is no cure in itself, a kernel_size stride divides is: "
+        "a larger stride or a smaller kernel is not a cure in itself, a kernel_size that stride divides is: "
         "levels of a flat 128"
     )
     console.print(table)

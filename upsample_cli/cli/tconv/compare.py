@@ -106,7 +106,7 @@ def _box(text: str) -> Box:
 
     match = _CROP.fullmatch(text.strip())
     if match is None:
-        raise UsageError(f"--crop {text} is no box", "write --crop X,Y,WIDTHxHEIGHT in pixels of the large image")
+        raise UsageError(f"--crop {text} is not a box", "write --crop X,Y,WIDTHxHEIGHT in pixels of the large image")
     left, top, width, height = (int(part) for part in match.groups())
     return Box(top, left, height, width)
 

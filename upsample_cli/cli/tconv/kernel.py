@@ -62,7 +62,7 @@ def kernel_command(
     """
     if kernel == FITTED:
         raise UsageError(
-            f"kernel {FITTED!r} is no outer product of taps, so there are none to print",
+            f"kernel {FITTED!r} is not an outer product of taps, so there are none to print",
             f"enlarge with it by upsample --kernel {FITTED}, or make a file of such weights: tconv fit",
         )
     paths = output or []

@@ -149,12 +149,14 @@ def _chosen_key(path: Path, key: str, shapes: Mapping[str, tuple[int, ...]]) -> 
     if key:
         if key in fitting:
             return key
-        problem = "is no weight of 3 to 5 axes" if key in shapes else "is not in it"
+        problem = "is not a weight of 3 to 5 axes" if key in shapes else "is not in it"
         raise UsageError(f"{path}: {key} {problem}", _keys_text(path, fitting))
     if len(fitting) == 1:
         return fitting[0]
     if not fitting:
-        raise UsageError(f"{path}: there is no weight of 3 to 5 axes in it", "give a file of a transposed convolution")
+        raise UsageError(
+            f"{path}: there is no weight of 3 to 5 axes in it", "give a file of a transposed convolution"
+        )
     raise UsageError(f"{path}: there are {len(fitting)} weights in it", _keys_text(path, fitting))
 
 
@@ -186,7 +188,7 @@ def _array(path: Path, key: str, state: State) -> NDArray[np.float64]:
         except (RuntimeError, TypeError) as error:  # sparse, quantized, or on the device "meta"
             raise ImageError(
                 path,
-                f"the weight {name} is no plain tensor",
+                f"the weight {name} is not a plain tensor",
                 "save it dense, as numbers, on the CPU",
                 kind="unsupported",
             ) from error

@@ -121,7 +121,7 @@ def _refuse_large(shown: Example) -> None:
     ):
         if count > most:
             raise UsageError(
-                f"{count} numbers in the {what} are no small example", f"use {most} or fewer, or tconv run"
+                f"{count} numbers in the {what} are not a small example", f"use {most} or fewer, or tconv run"
             )
     before_crop = prod(shown.canvas_sizes)
     if before_crop > _MOST_BEFORE_CROP:
@@ -135,6 +135,6 @@ def _several_channels(input_: Grid, kernel: Grid, channels: tuple[int, int], axe
     if min(channels) < 1:
         raise GeometryError(f"channels {into},{out} are too few", "use 1 or more")
     if into * input_.size > MOST_INPUTS or into * out * kernel.size > MOST_TAPS:
-        raise UsageError(f"{into} to {out} channels are no small example", "use fewer channels")
+        raise UsageError(f"{into} to {out} channels are not a small example", "use fewer channels")
     several = np.arange(into * out, dtype=np.float64).reshape(into, out, *(1,) * axes)
     return np.arange(into, dtype=np.float64).reshape(into, *(1,) * axes) + input_, kernel + several

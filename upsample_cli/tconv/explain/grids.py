@@ -40,7 +40,7 @@ def parse_grid(text: str, option: str) -> Grid:
             if grid.ndim and grid.size:
                 return grid
     shown = text if len(text) <= 80 else f"{text[:80]}..."
-    raise UsageError(f"{option} {shown} is no array of numbers", f'write for example {option} "[[0, 1], [2, 3]]"')
+    raise UsageError(f"{option} {shown} is not an array of numbers", f'write for example {option} "[[0, 1], [2, 3]]"')
 
 
 def _values(node: ast.expr) -> Any:

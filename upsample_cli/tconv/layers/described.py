@@ -37,7 +37,7 @@ def described_layer(
             raise UsageError(cause, "describe it in one of these ways")
         layer = parse_layer(text)
         if not isinstance(layer, TransposedConvolution):
-            raise UsageError(f"{layer} is no transposed convolution", "write ConvTranspose1d, 2d or 3d")
+            raise UsageError(f"{layer} is not a transposed convolution", "write ConvTranspose1d, 2d or 3d")
     else:
         given: dict[str, Any] = dict(settings)
         if kernel_size is not None:

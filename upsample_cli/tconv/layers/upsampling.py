@@ -44,7 +44,7 @@ class Upsampling(Weightless):
         if self.align_corners is not None and MODES[self.mode] is None:
             raise GeometryError(f"mode '{self.mode}' has no align_corners", "leave it out, or use mode='bilinear'")
         if self.recompute_scale_factor and self.size is not None:
-            raise GeometryError("recompute_scale_factor needs a scale_factor", "leave it out beside size")
+            raise GeometryError("recompute_scale_factor needs a scale_factor", "leave it out with size")
 
     @property
     def name(self) -> str:

@@ -73,7 +73,7 @@ def read_wav(path: Path) -> Signal:
             content = file.readframes(count)
     except (wave.Error, EOFError) as error:
         kind = "damaged" if isinstance(error, EOFError) else "unsupported"
-        cause = f"is no PCM sound: {error or 'it ends too soon'}"
+        cause = f"is not PCM sound: {error or 'it ends too soon'}"
         raise ImageError(path, cause, "convert it to 16-bit PCM", kind=kind) from error
     if width > 4:
         raise ImageError(path, f"has samples of {8 * width} bits", "convert it to 16-bit PCM", kind="unsupported")
@@ -124,7 +124,7 @@ def read_npy(path: Path, axes: int | None) -> Signal:
         except OSError:
             raise
         except Exception as error:  # numpy raises many kinds for a damaged header
-            raise ImageError(path, f"is no array: {' '.join(str(error).split())[:200]}") from error
+            raise ImageError(path, f"is not an array: {' '.join(str(error).split())[:200]}") from error
     return _signal(source, array, axes)
 
 

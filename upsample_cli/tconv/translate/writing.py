@@ -48,7 +48,7 @@ class Translation:
         if self.dense:
             notes.append("there are no groups: give dense weights, with zeros outside the blocks of the groups")
         if self.spread:
-            notes.append("dilation beside a stride is refused: write it out as zeros between the taps")
+            notes.append("dilation together with a stride is refused: write it out as zeros between the taps")
         if any(self.zeros_after):
             zeros = written(self.zeros_after)
             notes.append(f"append {zeros} taps of 0 to the kernel at the end, which output_padding reaches")

@@ -95,7 +95,7 @@ def _lerc_size(data: bytes) -> tuple[int, int] | None:
     """All samples of a pixel count as rows of their own. Source: Esri's LERC specification, headers of both versions.
 
     A checksum comes before the sizes from version 3, and the samples of a pixel after them from version 4; each of
-    several bands is an image of its own, one after the other. Where LERC lies inside deflate or Zstandard, its head
+    several bands is an image of its own, one after the other. Where LERC is wrapped in deflate or Zstandard, its head
     is not there to be read.
     """
     if data[:10] == b"CntZImage " and len(data) >= 26:
