@@ -380,7 +380,7 @@ def test_a_device_may_be_an_object_of_torch():
 SMALL = np.zeros((3, 5), np.uint8)
 
 WRONG_IMAGES = {
-    "no image": [[[1, 2]], None, "photo.jpg", 3, b"pixels"],
+    "is not an image": [[[1, 2]], None, "photo.jpg", 3, b"pixels"],
     "cannot be enlarged": [
         np.zeros((0, 5), np.uint8),
         np.zeros((3, 0, 3), np.uint8),

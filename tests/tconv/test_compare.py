@@ -242,7 +242,11 @@ def test_weights_of_three_channels_serve_colour_only(tmp_path):
 
 @pytest.mark.parametrize(
     ("crop", "complaint"),
-    [(Box(140, 0, 10, 10), "lies outside"), (Box(0, 216, 1, 3), "lies outside"), (Box(0, 0, 600, 9), "too large")],
+    [
+        (Box(140, 0, 10, 10), "is outside what is measured"),
+        (Box(0, 216, 1, 3), "is outside what is measured"),
+        (Box(0, 0, 600, 9), "too large"),
+    ],
 )
 def test_a_crop_that_cannot_be_shown_is_refused(colour, crop, complaint):
     with pytest.raises(UsageError, match=complaint):
@@ -254,7 +258,7 @@ def test_images_that_cannot_be_compared_are_refused(colour, grey, tmp_path):
         reduced_pair(saved(tmp_path / "strip.png", np.zeros((2, 9), np.uint8)), 3, BICUBIC, AMPLE)
     with pytest.raises(ImageError, match="more than the limit of 100"):
         reduced_pair(colour, 2, BICUBIC, Limits(50, max_pixels=100))
-    with pytest.raises(UsageError, match="no whole number of times as large"):
+    with pytest.raises(UsageError, match="is not a whole number of times as large"):
         referenced_pair(colour, grey, None, AMPLE)  # as large, which is factor 1
     for factor in (-1, 0, 1, 65):
         with pytest.raises(UsageError, match="cannot be compared at factor"):

@@ -222,7 +222,7 @@ def test_a_missing_library_is_named_with_its_extra(tmp_path, monkeypatch):
         (lambda: interpolation((2, 2, 2, 2)), "no ConvTranspose4d"),
         (lambda: interpolation(2, channels=0), "channels 0 is too small"),
         (lambda: interpolation(2, kernel="cubic"), "no kernel named 'cubic'"),
-        (lambda: interpolation(64, channels=1000), "65.5 GB; add --depthwise"),
+        (lambda: interpolation(64, channels=1000), "65.5 GB; add depthwise=True"),
         (lambda: export(interpolation(2), "layer.zip"), "no form of export ends in '.zip'; use one of .safetensors"),
         (lambda: export(interpolation(2), "layer"), "no form of export ends in ''"),
         (lambda: export(interpolation(2, channels=3), "layer.prototxt"), "would mix the channels"),

@@ -154,9 +154,7 @@ def _chosen_key(path: Path, key: str, shapes: Mapping[str, tuple[int, ...]]) -> 
     if len(fitting) == 1:
         return fitting[0]
     if not fitting:
-        raise UsageError(
-            f"{path}: there is no weight of 3 to 5 axes in it", "give a file of a transposed convolution"
-        )
+        raise UsageError(f"{path}: there is no weight of 3 to 5 axes in it", "give a file of a transposed convolution")
     raise UsageError(f"{path}: there are {len(fitting)} weights in it", _keys_text(path, fitting))
 
 
