@@ -87,7 +87,7 @@ def sheet(comparison: Comparison, title: str) -> Image.Image:
 
 
 def _cells(comparison: Comparison, times: int, gain: int, width: int) -> Iterator[_Cell]:
-    yield _Cell("original", "position of the crop", _magnified(comparison.crop, times), _overview(comparison, width))
+    yield _Cell("original", "where the crop lies", _magnified(comparison.crop, times), _overview(comparison, width))
     best = comparison.best["psnr_db"]
     for entry in comparison.entries:
         shown = np.clip(_MIDDLE + gain * _difference(comparison, entry), 0, 255).astype(np.uint8)
