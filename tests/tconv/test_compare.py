@@ -303,7 +303,7 @@ def test_every_crop_is_labelled_with_its_kernel_and_scores(colour, texts):
         for text in (entry.name, f"{entry.errors.psnr_db:.2f} dB, SSIM {entry.ssim:.4f}")
     ]
     labels[0] += " (best)"
-    assert texts[-6:] == ["original", "position of the crop", *labels]
+    assert texts[-6:] == ["original", "where the crop lies", *labels]
 
 
 def drawn(pair, names, **options):
