@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -248,3 +250,29 @@ def test_neither_torch_nor_numpy_nor_pillow_is_imported():
         command = [sys.executable, "-c", HEAVY.format(more=more)]
         result = subprocess.run(command, capture_output=True, encoding="utf-8", check=True, env=ENVIRONMENT)
         assert result.stdout.splitlines()[-1] == expected
+
+
+CURED = ("checkerboard", "--weights", "w.npy", "--stride", "2", "--cure", "sums", "-o", "new.npy", "--picture")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((*CURED, "m.jpg"),
+         "m.jpg: the image is a PNG; give a name that ends in .png"),
+        ((*CURED, "is.png"),
+         "is.png: exists already; add --overwrite to replace it"),
+        (("kernel", "--factor", "2", "-o", "new.npy", "-o", "is.npy"),
+         "is.npy: exists already; add --overwrite to replace it"),
+        (("kernel", "--factor", "2", "-o", "new.npy", "-o", "gone/x.npy"),
+         "gone/x.npy: cannot be written: its folder does not exist; create it, or give another --output"),
+    ],
+)  # fmt: skip
+def test_of_two_outputs_none_is_written_if_one_is_refused(arguments, said, tconv_here, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    np.save("w.npy", np.ones((1, 1, 3, 3), np.float32))
+    for name in ("is.png", "is.npy"):
+        Path(name).touch()
+    status, out, err = tconv_here(*arguments)
+    assert (status != 0, out, err) == (True, "", f"tconv: {said}\n")
+    assert not Path("new.npy").exists()

@@ -389,3 +389,11 @@ def test_the_rule_n_s_plus_s_minus_k_holds_only_when_padding_is_k_minus_s():
 def test_the_document_of_letters_is_plain_json():
     document = as_json(shape((Symbolic("n"),), [parse_layer("ConvTranspose1d(1, 1, 3, 2, 1)")]))
     assert (document["input"], document["output"], document["multiply_adds"]) == (["n"], ["2n-1"], None)
+
+
+def test_an_adaptive_pooling_that_keeps_a_size_moves_nothing_whether_it_is_known_or_not():
+    layer = parse_layer("AdaptiveAvgPool2d((None, 7))")
+    for sizes in ((8, 14), (Symbolic("n"), 14)):
+        kept, halved = layer.along_axes(sizes)
+        assert (kept, halved) == (LayerAxis(), LayerAxis(2, 2))
+    assert layer.along_axes((8, 15))[1] is None  # the control: no whole number of inputs an output

@@ -3,6 +3,7 @@
 import itertools
 import json
 import sys
+from collections import Counter
 
 import pytest
 import torch
@@ -140,3 +141,14 @@ def test_the_command_prints_what_the_function_gives(capsys, monkeypatch):
 def test_more_axes_than_there_are_is_refused():
     with pytest.raises(GeometryError, match="4 axes before and 4 after"):
         solve((1, 2, 3, 4), (2, 4, 6, 8))
+
+
+@pytest.mark.parametrize("dilation", [1, 2, 3])
+def test_even_is_that_every_output_gets_as_many_taps(dilation):
+    """By the definition: which taps reach an output far from the ends."""
+    found = solve((7,), (15,), dilation=(dilation,), kernel_size=(2, 4, 6), stride=(2,)).found
+    assert {one.even for one in found} == ({True} if dilation % 2 else {False})
+    for one in found:
+        (axis,) = one.layer.each_axis
+        reached = Counter(2 * source + tap * dilation for source in range(50) for tap in range(axis.kernel_size))
+        assert one.even == (len({reached[position] for position in range(40, 60)}) == 1)

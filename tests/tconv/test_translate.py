@@ -3,6 +3,7 @@
 Kernels are integers, so that every sum is exact and equality needs no tolerance.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from upsample_cli.cli import tconv
-from upsample_cli.errors import UpsampleError
+from upsample_cli.errors import UpsampleError, UsageError
 from upsample_cli.tconv.layers.constructors import parse_layer
 from upsample_cli.tconv.translate.translate import FRAMEWORKS, translate, translate_back
 
@@ -328,3 +329,17 @@ def test_what_cannot_be_translated_exits_2_and_says_why(arguments, message, caps
 def test_refusals_are_of_the_family():
     with pytest.raises(UpsampleError):
         translate_back("Conv2DTranspose(8, 0)", "keras")
+
+
+@pytest.mark.parametrize(
+    ("text", "framework"),
+    [(r"Conv2DTranspose(8, 3, padding='\d')", "keras"), (r"ConvTranspose(kernel_shape=[3], auto_pad='\d')", "onnx")],
+)
+def test_a_text_is_parsed_without_pythons_warnings_about_its_style(text, framework):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with contextlib.suppress(UsageError):
+            translate_back(text, framework)
+        assert not caught
+        compile(text, "text", "eval")
+        assert len(caught) == 1  # the control: Python itself warns of this text

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from upsample_cli.atomic.files import check_replaceable, new_file, writing_error
+from upsample_cli.atomic.files import new_file
+from upsample_cli.atomic.writable import check_writable
 from upsample_cli.errors import Setting, UsageError
 from upsample_cli.kernels.weights.files import METADATA_KEY
 from upsample_cli.quality.fit import Fit
@@ -30,13 +31,7 @@ def check_output(path: Path, *, overwrite: bool, what: str = "kernels", suffix: 
     """
     if path.suffix.lower() != suffix:
         raise UsageError(f"{path}: {what} are written as {suffix}", ("give ", Setting("output", f"NAME{suffix}")))
-    try:
-        check_replaceable(path, path.stat(), overwrite=overwrite)
-    except FileNotFoundError as error:
-        if not path.parent.is_dir():
-            raise writing_error(path, error) from error
-    except OSError as error:
-        raise writing_error(path, error) from error
+    check_writable(path, overwrite=overwrite)
 
 
 def write_fit(fit: Fit, path: Path, *, overwrite: bool, made_by: str) -> None:

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from upsample_cli.atomic.files import new_file
+from upsample_cli.atomic.writable import check_writable
 from upsample_cli.errors import Setting, UsageError
 from upsample_cli.tconv.interpolation import Interpolation, as_json
 
@@ -31,18 +32,21 @@ def export(layer: Interpolation, path: str | Path, *, overwrite: bool = False) -
         UsageError: if the extension is unknown, the form cannot hold the layer, or a library is missing.
         OutputExistsError: if the file exists and `overwrite` is not set.
     """
-    check_exportable(layer, path)
+    check_exportable(layer, Path(path), overwrite=overwrite)
     content = WRITERS[Path(path).suffix.lower()](layer)
     with new_file(path, overwrite=overwrite) as file:
         file.write(content)
 
 
-def check_exportable(layer: Interpolation, path: str | Path) -> None:
-    """Refuse a layer that `export` cannot write, before any file is written.
+def check_exportable(layer: Interpolation, path: Path, *, overwrite: bool) -> None:
+    """Refuse a file that `export` cannot write, before any file is written.
 
     Raises:
         UsageError: if the extension is unknown, or Caffe has no such layer.
+        OutputExistsError: if it exists and `overwrite` is not set.
+        ImageError: if it cannot be written, for example because its folder does not exist.
     """
+    check_writable(path, overwrite=overwrite)
     suffix = Path(path).suffix.lower()
     if suffix not in WRITERS:
         raise UsageError(f"{path}: no form of export ends in {suffix!r}", f"use one of {', '.join(WRITERS)}")

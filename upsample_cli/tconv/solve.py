@@ -27,7 +27,7 @@ class Solution:
     Args:
         exact: whether it enlarges every size by the same factor, or reduces every size that the factor divides.
         shift: against half-pixel alignment, per axis, in output pixels; 0 is centred.
-        even: whether kernel_size % stride == 0 on every axis: all outputs have equally many taps, no checkerboards
+        even: whether all outputs get equally many taps on every axis, so that there are no checkerboards
             by overlap.
         taps: weights that each input meets (transposed), or each output: the cost.
     """
@@ -107,14 +107,14 @@ def why_best(best: Solution) -> str:
     """Why a solution is the first, in words.
 
     >>> why_best(solve((112,), (224,), kernel_size=(4,)).found[0])
-    'exact at every size, centred, every output gets equally many taps (kernel_size % stride == 0), 4 taps'
+    'exact at every size, centred, every output gets equally many taps, 4 taps'
     """
-    share, sign = ("every output gets equally", "==") if best.even else ("outputs get unequally", "!=")
+    share = "every output gets equally" if best.even else "outputs get unequally"
     return ", ".join(
         (
             "exact at every size" if best.exact else "none is exact at every size",
             f"moved by {', '.join(map(str, best.shift))} pixel" if any(best.shift) else "centred",
-            f"{share} many taps (kernel_size % stride {sign} 0)",
+            f"{share} many taps",
             f"{best.taps} taps",
         )
     )
@@ -233,7 +233,7 @@ def _solution(axes: Sequence[LayerAxis]) -> Solution:
         (TransposedConvolution if axes[0].transposed else Convolution).along(axes),
         all(axis.is_exact for axis in axes),
         tuple(axis.shift for axis in axes),
-        all(axis.kernel_size % axis.stride == 0 for axis in axes),
+        all(axis.is_even for axis in axes),
         prod(axis.kernel_size for axis in axes),
     )
 

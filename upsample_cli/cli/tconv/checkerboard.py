@@ -79,6 +79,10 @@ def checkerboard_command(
     """
     settings = settings_given(locals())
     written = [path for path in (output, image) if path is not None]
+    if image is not None:
+        from upsample_cli.tconv.explain.drawing import check_drawable
+
+        check_drawable(image, overwrite=overwrite)
     if weights is None:
         if cure or output or groups:
             raise UsageError("--cure, --output and --groups are for weights", "add --weights FILE")
@@ -152,8 +156,6 @@ def _draw(found: _Finding, image: Path, overwrite: bool) -> None:
 
     from upsample_cli.tconv.explain.drawing import Panel, write_panels
 
-    if image.suffix.lower() != ".png":
-        raise UsageError(f"{image}: the image is a PNG", "give a name that ends in .png")
     array = np.array(found.cells, np.float64)
     if not array.size:
         raise UsageError("padding crops a small input to nothing, so there is no map to draw", "use less padding")

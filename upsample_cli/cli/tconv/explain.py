@@ -66,6 +66,10 @@ def explain_command(
       tconv explain --channels 2,3 --stride 2 --json
     """
     settings = settings_given(locals())
+    if image is not None:
+        from upsample_cli.tconv.explain.drawing import check_drawable
+
+        check_drawable(image, overwrite=overwrite)
     from upsample_cli.tconv.explain.example import example
     from upsample_cli.tconv.explain.explain import as_json, explain
     from upsample_cli.tconv.explain.grids import parse_grid

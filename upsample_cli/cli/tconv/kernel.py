@@ -74,7 +74,7 @@ def kernel_command(
         from upsample_cli.tconv.export import check_exportable, export
 
         for path in paths:
-            check_exportable(layer, path)
+            check_exportable(layer, path, overwrite=overwrite)
         for path in paths:
             export(layer, path, overwrite=overwrite)
     if as_document:

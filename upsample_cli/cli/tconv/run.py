@@ -11,8 +11,7 @@ from upsample_cli.cli.report.printable import one_line
 from upsample_cli.cli.tconv import options
 from upsample_cli.cli.tconv.options import settings_given, whole_numbers
 from upsample_cli.cli.tconv.printing import print_document, warn
-from upsample_cli.errors import UsageError
-from upsample_cli.geometry.borders import BORDERS, Border
+from upsample_cli.geometry.borders import border_named
 from upsample_cli.tconv.shape import size_text
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def run_command(
         weights=weights,
         groups=groups,
         axes=axes,
-        border=None if border is None else _border(border),
+        border=None if border is None else border_named(border),
         tile=tile,
         overwrite=overwrite,
     )
@@ -96,13 +95,6 @@ def run_command(
     else:
         sizes = f"{size_text(outcome.input_shape)} -> {size_text(outcome.output_shape)}"
         print(f"{outcome.layer}, border {outcome.border}\n{one_line(str(output))}  {sizes}")
-
-
-def _border(text: str) -> Border:
-    for border in BORDERS:
-        if border == text:
-            return border
-    raise UsageError(f"there is no border {text!r}", f"choose one of {', '.join(BORDERS)}")
 
 
 def _document(outcome: Outcome) -> dict[str, Any]:

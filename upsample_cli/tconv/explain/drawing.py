@@ -11,6 +11,8 @@ from typing import TypeAlias
 from PIL import Image, ImageDraw, ImageFont
 
 from upsample_cli.atomic.files import new_file
+from upsample_cli.atomic.writable import check_writable
+from upsample_cli.errors import UsageError
 from upsample_cli.tconv.explain.grids import Grid, number_text
 
 _CELL, _GAP, _MARGIN, _TITLE, _TEXT, _LIMIT = 36, 28, 24, 26, 15, 1400
@@ -28,15 +30,26 @@ class Panel:
     Args:
         array: (rows, columns).
         kept: rows and columns (start, stop) to frame.
-        numbers: write the values into the cells.
         scale: the magnitude shown at full strength; None for the array's largest.
     """
 
     title: str
     array: Grid
     kept: tuple[tuple[int, int], tuple[int, int]] | None = None
-    numbers: bool = True
     scale: float | None = None
+
+
+def check_drawable(path: Path, *, overwrite: bool) -> None:
+    """Refuse a drawing that `write_panels` cannot write, before any work is done for it.
+
+    Raises:
+        UsageError: if the path does not end in .png.
+        OutputExistsError: if it exists and `overwrite` is not set.
+        ImageError: if it cannot be written, for example because its folder does not exist.
+    """
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{path}: the image is a PNG", "give a name that ends in .png")
+    check_writable(path, overwrite=overwrite)
 
 
 def write_panels(rows: Sequence[tuple[str, Sequence[Panel]]], path: Path, *, overwrite: bool) -> None:
@@ -77,8 +90,6 @@ def panels(rows: Sequence[tuple[str, Sequence[Panel]]]) -> Image.Image:
 
 
 def _cell_width(panel: Panel, font: Font) -> int:
-    if not panel.numbers:
-        return _CELL
     width: int = max(_CELL, *(math.ceil(font.getlength(number_text(value))) + 12 for value in panel.array.flat))
     return width
 
@@ -105,9 +116,8 @@ def _draw(draw: ImageDraw.ImageDraw, panel: Panel, left: int, top: int, font: Fo
             x, y = left + column * cell, top + row * _CELL
             fill = _colour(float(value) / largest)
             draw.rectangle((x, y, x + cell, y + _CELL), fill=fill, outline=_LINE)
-            if panel.numbers:
-                ink = _FAINT if value == 0 else _INK if sum(fill) > 420 else _PAPER
-                draw.text((x + cell / 2, y + _CELL / 2), number_text(float(value)), fill=ink, font=font, anchor="mm")
+            ink = _FAINT if value == 0 else _INK if sum(fill) > 420 else _PAPER
+            draw.text((x + cell / 2, y + _CELL / 2), number_text(float(value)), fill=ink, font=font, anchor="mm")
     if panel.kept is not None:
         (first, last), (start, stop) = panel.kept
         box = (left + start * cell, top + first * _CELL, left + stop * cell, top + last * _CELL)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ast
 import math
-import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from upsample_cli.errors import UsageError
+from upsample_cli.tconv.parsing import expression
 
 Grid = NDArray[np.float64]
 _LONGEST_TEXT = 5000
@@ -30,9 +30,7 @@ def parse_grid(text: str, option: str) -> Grid:
     """
     if len(text) <= _LONGEST_TEXT:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Python's warnings about the style of a text that is only parsed
-                values = _values(ast.parse(text.strip(), mode="eval").body)
+            values = _values(expression(text.strip()))
             grid = np.array(values, dtype=np.float64)
         except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
             pass

@@ -19,11 +19,9 @@ def write_image(explanation: Explanation, path: Path, *, overwrite: bool = False
     """Draw input, kernel, every contribution, their sum, zero insertion, the matrix and the output into a PNG.
 
     Raises:
-        UsageError: if the image would be too large to look at, or the path does not end in .png.
+        UsageError: if the image would be too large to look at.
         OutputExistsError: if the file exists and `overwrite` is not set.
     """
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"{path}: the image is a PNG", "give a name that ends in .png")
     rows = _rows(explanation)
     cells = sum(panel.array.size for _, panels in rows for panel in panels)
     if cells > _MOST_CELLS:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import difflib
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ from upsample_cli.geometry.axes import located
 from upsample_cli.geometry.sizes import MAX_SIZE
 from upsample_cli.tconv.layers.kinds import KINDS, Kind
 from upsample_cli.tconv.layers.model import Layer
+from upsample_cli.tconv.parsing import expression
 
 Reader = Callable[[str, ast.expr], Any]
 """Reads the value of a parameter from its name and its expression. Raises GeometryError."""
@@ -66,9 +66,7 @@ def _known(name: str) -> str:
 def _parsed_call(text: str) -> ast.Call:
     if len(text) <= LONGEST_TEXT:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Python's warnings about the style of a text that is only parsed
-                tree = ast.parse(text.strip().rstrip(", \t\n"), mode="eval").body
+            tree: ast.expr | None = expression(text.strip().rstrip(", \t\n"))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             tree = None
         if isinstance(tree, ast.Call):

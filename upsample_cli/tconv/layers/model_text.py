@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from collections.abc import Iterator
 from itertools import islice
 
@@ -16,6 +15,7 @@ from upsample_cli.geometry.axes import located
 from upsample_cli.tconv.layers.constructors import class_name, layer_of_call, parse_layer
 from upsample_cli.tconv.layers.kinds import KINDS
 from upsample_cli.tconv.layers.model import Layer
+from upsample_cli.tconv.parsing import expression
 
 LONGEST_MODEL = 200_000
 """Characters of a text to parse."""
@@ -42,9 +42,7 @@ def parse_model(text: str) -> tuple[Layer, ...]:
     if len(text) > LONGEST_MODEL:
         raise GeometryError(f"the model's text has {len(text)} characters", f"give {LONGEST_MODEL} or fewer")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Python's warnings about the style of a text that is only parsed
-            tree = ast.parse(f"({_as_python(text)}\n)", mode="eval").body
+        tree = expression(f"({_as_python(text)}\n)")
     except SyntaxError as error:
         line = text.splitlines()[error.lineno - 1 :][:1] if error.lineno else []
         shown = f"line {error.lineno}, {line[0].strip()[:60]!r}: " if line else ""

@@ -138,15 +138,18 @@ class AdaptivePooling(Numbered, Weightless):
 
     def along_axes(self, sizes: Sequence[Size]) -> tuple[LayerAxis | None, ...]:
         """None unless the size is kept or divided without a remainder."""
-        return tuple(
-            LayerAxis(size // after, size // after)
-            if isinstance(size, int) and isinstance(after, int) and size % after == 0
-            else None
-            for size, after in zip(sizes, self.output_sizes(sizes), strict=True)
-        )
+        return tuple(_divided(*pair) for pair in zip(sizes, self.output_sizes(sizes), strict=True))
 
     def _wanted(self) -> tuple[int | None, ...]:
         return self.output_size if isinstance(self.output_size, tuple) else (self.output_size,) * self.axes
 
     def __str__(self) -> str:
         return f"{self.name}({self.output_size!r})"
+
+
+def _divided(size: Size, after: Size) -> LayerAxis | None:
+    if after == size:
+        return LayerAxis()
+    if isinstance(size, int) and isinstance(after, int) and size % after == 0:
+        return LayerAxis(size // after, size // after)
+    return None

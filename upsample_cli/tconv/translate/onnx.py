@@ -11,6 +11,7 @@ from typing import Any
 
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
+from upsample_cli.tconv.parsing import expression
 from upsample_cli.tconv.translate.reading import Restored, restored
 from upsample_cli.tconv.translate.writing import Translation, below_stride, in_torch_order, settings
 
@@ -37,7 +38,7 @@ def from_onnx(text: str) -> Restored:
             "this is not a ConvTranspose of ONNX", "write ConvTranspose(kernel_shape=[3, 3], strides=[2, 2])"
         )
     try:
-        given = {name: ast.literal_eval(value) for name, value in words}
+        given = {name: ast.literal_eval(expression(value)) for name, value in words}
     except (ValueError, SyntaxError):
         raise UsageError("a value is neither a number nor a word", "write for example strides=[2, 2]") from None
     kernel = given.get("kernel_shape")

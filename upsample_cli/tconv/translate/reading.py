@@ -11,6 +11,7 @@ from upsample_cli.errors import GeometryError, UsageError
 from upsample_cli.geometry.axes import split_axes
 from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
+from upsample_cli.tconv.parsing import expression
 
 _NAMES = {f"Conv{infix}{axes}DTranspose": axes for infix in ("", "olution") for axes in (1, 2, 3)}
 _OPTIONAL = {"output_padding", "in_channels", "out_channels"}
@@ -52,7 +53,7 @@ def parsed_call(text: str, parameters: str) -> tuple[int, dict[str, Any]]:
         UsageError: if the text is not such a call.
     """
     try:
-        node = ast.parse(text.strip().rstrip(","), mode="eval").body
+        node = expression(text.strip().rstrip(","))
         if not isinstance(node, ast.Call):
             raise ValueError
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")

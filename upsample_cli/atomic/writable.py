@@ -1,0 +1,23 @@
+"""Whether an output can be written, checked before any work is done for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from upsample_cli.atomic.files import check_replaceable, writing_error
+
+
+def check_writable(path: Path, *, overwrite: bool) -> None:
+    """Refuse an output that `new_file` would refuse.
+
+    Raises:
+        OutputExistsError: if it exists and `overwrite` is not set.
+        ImageError: if it cannot be written, for example because its folder does not exist.
+    """
+    try:
+        check_replaceable(path, path.stat(), overwrite=overwrite)
+    except FileNotFoundError as error:
+        if not path.parent.is_dir():
+            raise writing_error(path, error) from error
+    except OSError as error:
+        raise writing_error(path, error) from error
