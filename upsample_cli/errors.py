@@ -59,7 +59,7 @@ LOSSES = {
     "maker-note": "the camera maker's note moves and may be incomplete",
     "stretched": "the proportion of the image changes",
     "pattern": "the kernel leaves a pattern in even areas",
-    "extension": "the output's extension belongs to another format",
+    "extension": "the output's extension belongs to another kind of PNM",
     "rerun": "the output is made again, because it or its input changed",
 }
 """What each code of a loss or remark means. Stable as the codes of failures are."""
@@ -140,6 +140,9 @@ class Failure:
         """
         line = f"{self.path}: " * bool(self.path) + spelled(self.cause, spell)
         return f"{line}; {spelled(self.next_step, spell)}" if self.next_step else line
+
+    def __str__(self) -> str:
+        return self.sentence()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from support.running import names, pixels_of, save, upsample
 
-from upsample_cli.atomic.files import new_file, writing_error
+from upsample_cli.atomic.files import new_file
 from upsample_cli.cli.report import gallery
 from upsample_cli.cli.report.summary import Summary
 from upsample_cli.enlarge.job import Result
@@ -330,15 +330,14 @@ def test_a_link_that_comes_to_the_pages_name_at_the_last_moment_is_not_followed(
     assert Path("mine.html").read_text().endswith("mine")
 
 
-def test_a_page_that_cannot_be_written_in_the_end_is_an_error_in_words_of_the_command_line(monkeypatch):
+def test_a_page_that_cannot_be_written_in_the_end_is_an_error_with_advice_about_the_page(monkeypatch):
     save("in/a.png")
 
-    def full(self, *_):
-        return writing_error("g.html", OSError(errno.ENOSPC, "No space left on device"))
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(gallery.Gallery, "write", full)
+    monkeypatch.setattr(gallery.shutil, "copyfileobj", full)
     ended = upsample("in", "-o", "out/", "--gallery", "g.html")
     assert ended.status == 1
-    assert ended.errors == [
-        "g.html: cannot be written: the disk is full; free some space, or give --output a folder on another disk"
-    ]
+    assert ended.errors == ["g.html: cannot be written: the disk is full; give --gallery another name"]
+    assert not Path("g.html").exists()

@@ -94,7 +94,9 @@ def test_order_and_what_cannot_be_read_change_nothing(photos, tmp_path):
     fit = fit_photos([*bad, *photos[::-1]], RECIPE)
     assert fit.kernel == fit_photos(photos, RECIPE).kernel
     assert [Path(error.path).name for error in fit.skipped] == ["broken.png", "tiny.png", "missing.png"]
-    with pytest.raises(UsageError, match="there is no image to learn from"):
+    with pytest.raises(
+        UsageError, match=r"no image to learn from: .*broken\.png: .*, and 2 more cannot be used; get a"
+    ):
         fit_photos(bad, RECIPE)
 
 

@@ -5,7 +5,9 @@ Both may be an attacker's.
 
 from __future__ import annotations
 
+import functools
 import json
+from dataclasses import replace
 from typing import Any, cast
 
 from upsample_cli.errors import FAILURES, LOSSES, Failure, Loss, Setting, Text, joined, spelled
@@ -62,10 +64,10 @@ def failure_json(failure: Failure) -> str:
     text = json.dumps(plain_failure(failure))
     if len(text) <= _LONGEST:
         return text
-    cut = Failure(failure.kind, failure.sentence()[:_LONGEST_CAUSE], limit_s=failure.limit_s)
-    return json.dumps(plain_failure(cut))
+    return json.dumps(plain_failure(replace(failure, cause=spelled(failure.cause)[:_LONGEST_CAUSE])))
 
 
+@functools.lru_cache(maxsize=64)  # a row is checked, and then read
 def failure_in_json(text: str) -> Failure:
     """The failure of `failure_json`.
 

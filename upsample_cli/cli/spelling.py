@@ -25,10 +25,4 @@ def sentence(fact: Failure | Loss) -> str:
 
 def error_line(result: Result) -> str | None:
     """Why an image failed; None if it did not."""
-    return sentence(result.failure) if result.failure is not None and result.status == "failed" else None
-
-
-def warnings(result: Result) -> list[Failure | Loss]:
-    """What was lost, and why an image was skipped."""
-    skipped = [result.failure] if result.failure is not None and result.status == "skipped" else []
-    return [*result.losses, *skipped]
+    return None if result.fault is None else sentence(result.fault)

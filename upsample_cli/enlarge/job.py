@@ -104,12 +104,22 @@ class Result:
         return replace(self, status=status, failure=failure, elapsed_s=elapsed_s)
 
     @property
+    def fault(self) -> Failure | None:
+        """Why it failed; None if it did not."""
+        return self.failure if self.status == "failed" else None
+
+    @property
+    def remarks(self) -> tuple[Loss | Failure, ...]:
+        """What was lost, and why it was skipped."""
+        skipped = (self.failure,) if self.failure is not None and self.status == "skipped" else ()
+        return (*self.losses, *skipped)
+
+    @property
     def error(self) -> str | None:
-        """Why it failed, in one line; None if it did not."""
-        return self.failure.sentence() if self.failure is not None and self.status == "failed" else None
+        """`fault` in one line."""
+        return None if self.fault is None else str(self.fault)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What was lost, and why it was skipped, one line each."""
-        skipped = (self.failure.sentence(),) if self.failure is not None and self.status == "skipped" else ()
-        return (*map(str, self.losses), *skipped)
+        """`remarks`, one line each."""
+        return tuple(map(str, self.remarks))

@@ -71,6 +71,10 @@ class Resolved:
         return (*self.losses, *self.remarks)
 
 
+_CHOOSES = {"pattern": "kernel", "stretched": "size"}
+"""The setting that avoids a loss; the format for all others."""
+
+
 def resolve(image: Path, info: ImageInfo, metadata: Metadata, fmt: Format, options: Options, output: Path) -> Resolved:
     """Decide all that an image's header, the options and the output's path decide. No image is opened.
 
@@ -109,11 +113,11 @@ def check_strict(path: Path, losses: tuple[Loss, ...], options: Options) -> None
         ImageError: under `options.strict`, if there is a warning.
     """
     if options.strict and losses:
-        strict, fmt, kernel = Setting("strict"), Setting("format"), Setting("kernel")
+        strict, other = Setting("strict"), Setting(_CHOOSES.get(losses[0].kind, "format"))
         raise ImageError(
             path,
             joined(("refused by ", strict, ": "), losses[0].text),
-            ("choose another ", fmt, " or ", kernel, ", or leave out ", strict),
+            ("choose another ", other, ", or leave out ", strict),
             kind="loss-refused",
         )
 

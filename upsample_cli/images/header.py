@@ -88,5 +88,5 @@ def as_frame(header: Header, layout: Layout) -> Header:
 def no_frame(name: str, frame: int, count: int) -> ImageError:
     """The error of a file that holds `count` images and was asked for another."""
     there = f"there are {count}" if count > 1 else "it holds one image"
-    next_step = ("give ", Setting("frame"), f" 1 to {count}, or leave it out")
+    next_step = ("give ", Setting("frame"), f" 1 to {count}, or leave it out" if count > 1 else " 1, or leave it out")
     return ImageError(name, f"has no frame {frame}; {there}", next_step, kind="not-found")

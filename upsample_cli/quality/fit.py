@@ -123,10 +123,10 @@ def fit_photos(
     """
     parts, folds, skipped = _read_all(paths, recipe, advanced)
     if not parts:
-        if len(skipped) == 1:
-            cause = joined(f"there is no image to learn from: {skipped[0].path}: ", skipped[0].cause)
-            raise UsageError(cause, skipped[0].next_step)
-        raise UsageError("there is no image to learn from", "give larger or other photographs")
+        first, others = skipped[0], len(skipped) - 1
+        more = f", and {others} more cannot be used" if others else ""
+        cause = joined(f"there is no image to learn from: {first.path}: ", first.cause, more)
+        raise UsageError(cause, first.next_step)
     images = len(parts)
     total = sum(folds, no_equations(recipe.factor, recipe.support))
     if images == 1:

@@ -78,8 +78,9 @@ def shape(
     for number, layer in enumerate(layers, start=1):
         with located(f"layer {number}, {layer.name}" if len(layers) > 1 else layer.name):
             if layer.axes not in (None, len(before)):
+                count = "1 axis" if len(before) == 1 else f"{len(before)} axes"
                 raise GeometryError(
-                    f"the size {size_text(before)} has {len(before)} axes, this layer works on {layer.axes}",
+                    f"the size {size_text(before)} has {count}, this layer works on {layer.axes}",
                     f"give {'x'.join(axis_names(layer.axes or 0))}",
                 )
             channels = layer.output_channels(channels)

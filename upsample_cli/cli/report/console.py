@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from upsample_cli.cli.report.printable import one_line
 from upsample_cli.cli.report.summary import DONE_ALREADY, KEPT_FAILURES, STATUSES, Summary
-from upsample_cli.cli.spelling import error_line, sentence, warnings
+from upsample_cli.cli.spelling import error_line, sentence
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import Failure
@@ -70,7 +70,7 @@ class Report:
         elif not self.quiet:
             # The summary counts outputs that exist: a resumed run may skip many thousands.
             says_all = self.verbose or self.is_single or self.is_watch
-            for warning in warnings(result) if says_all or result.status != "skipped" else ():
+            for warning in result.remarks if says_all or result.status != "skipped" else ():
                 prefix = "" if isinstance(warning, Failure) else f"{result.input}: "
                 self.message("warning", "yellow", prefix + sentence(warning))
             if not self.as_json and (self.verbose or (says_all and result.status != "skipped")):
@@ -145,10 +145,10 @@ def file_record(result: Result) -> dict[str, Any]:
         "height": result.height,
         "output_width": result.output_width,
         "output_height": result.output_height,
-        "warnings": [sentence(warning) for warning in warnings(result)],
-        "warning_kinds": [warning.kind for warning in warnings(result)],
+        "warnings": [sentence(warning) for warning in result.remarks],
+        "warning_kinds": [warning.kind for warning in result.remarks],
         "error": error_line(result),
-        "error_kind": result.failure.kind if result.failure is not None and result.status == "failed" else None,
+        "error_kind": None if result.fault is None else result.fault.kind,
         "seconds": round(result.elapsed_s, 3),
     }
 

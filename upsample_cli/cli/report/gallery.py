@@ -11,15 +11,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from upsample_cli.atomic.files import new_file, writing_error
+from upsample_cli.atomic.files import new_file
 from upsample_cli.atomic.opened import OpenedFile, open_no_link, opened
 from upsample_cli.cli.report import MAX_GALLERY_IMAGES, gallery_page
-from upsample_cli.cli.report.json_lines import check_folder, check_link
+from upsample_cli.cli.report.json_lines import check_folder, check_link, unwritable
 from upsample_cli.cli.report.summary import Summary
 from upsample_cli.cli.spelling import error_line, sentence
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
-from upsample_cli.errors import OutputExistsError, UpsampleError, UsageError, joined
+from upsample_cli.errors import OutputExistsError, UpsampleError, UsageError
 
 if TYPE_CHECKING:
     from upsample_cli.images.preview import Preview
@@ -88,7 +88,7 @@ class Gallery:
                 shutil.copyfileobj(self._articles, page)
                 page.write(gallery_page.FOOT.encode())
         except UpsampleError as error:
-            return error
+            return unwritable("--gallery", self._path, error)
         return None
 
     def _make(self, result: Result) -> None:
@@ -134,5 +134,4 @@ def _check_writable(path: Path, *, overwrite: bool) -> None:
     except OutputExistsError as error:
         raise UsageError(f"{path} exists already", "give --gallery another name, or add --overwrite") from error
     except (UpsampleError, OSError) as error:
-        cause = error.cause if isinstance(error, UpsampleError) else writing_error(path, error).cause
-        raise UsageError(joined(f"{path}: ", cause), "give --gallery another name") from error
+        raise unwritable("--gallery", path, error) from error

@@ -10,7 +10,7 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from upsample_cli.cli.report.printable import one_line
-from upsample_cli.cli.spelling import sentence, warnings
+from upsample_cli.cli.spelling import sentence
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
 
@@ -56,7 +56,7 @@ def article(result: Result, shown: Preview | None, excuse: str) -> str:
         excuse: why there is no preview.
     """
     name = _text(str(result.input))
-    notes = "".join(f"<p>Warning: {_text(sentence(warning))}</p>\n" for warning in warnings(result))
+    notes = "".join(f"<p>Warning: {_text(sentence(warning))}</p>\n" for warning in result.remarks)
     images = f"<p>{_text(excuse)}</p>\n" if shown is None else _images(name, shown)
     facts = [f"to {_text(str(result.output))}"]
     if result.width is not None and result.output_width is not None:

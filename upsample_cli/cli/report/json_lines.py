@@ -46,7 +46,7 @@ class ReportFile:
         try:
             self._file = os.open(path, flags, 0o666)
         except (OSError, ValueError) as error:
-            raise _unwritable(path, error) from error
+            raise unwritable("--report", path, error) from error
         try:
             if not is_system_file:
                 _check_status("--report", path, os.fstat(self._file))
@@ -85,7 +85,7 @@ class ReportFile:
             while line:
                 line = line[os.write(self._file, line) :]
         except OSError as error:
-            self.error = writing_error(self._path, error)
+            self.error = unwritable("--report", self._path, error)
 
 
 def make_folder(path: Path, outputs: Iterable[Path]) -> None:
@@ -130,8 +130,12 @@ def _is_record(head: bytes) -> bool:
     return head.startswith(b'{"input": ')
 
 
-def _unwritable(path: Path, error: OSError | ValueError) -> UsageError:
+def unwritable(option: str, path: Path, error: UpsampleError | OSError | ValueError) -> UsageError:
+    """Why a report or gallery cannot be written. The advice about outputs does not apply to it."""
     if isinstance(error, OSError):
-        cause = joined(f"{path}: ", writing_error(path, error).cause)
-        return UsageError(cause, "give --report another name")
-    return UsageError(f"{path}: cannot be written: its name holds a zero byte", "give --report another name")
+        error = writing_error(path, error)
+    other_name = f"give {option} another name"
+    if isinstance(error, ValueError):
+        return UsageError(f"{path}: cannot be written: its name holds a zero byte", other_name)
+    next_step = error.next_step if isinstance(error.next_step, str) else other_name  # others name settings of outputs
+    return UsageError(joined(f"{path}: ", error.cause), next_step or other_name)

@@ -84,13 +84,13 @@ def document(about: About, factor: int) -> dict[str, Any]:
         "iptc_bytes": len(metadata.iptc or b""),
         "dpi": metadata.dpi,
         "text": [list(pair) for pair in metadata.text],
-        "warnings": list(map(str, info.losses)),
+        "warnings": list(map(sentence, info.losses)),
         "factor": factor,
         "outputs": {
             name: {
                 "width": info.width * factor,
                 "height": info.height * factor,
-                "loses": list(map(str, offer.losses)),
+                "loses": list(map(sentence, offer.losses)),
                 "quality": offer.quality,
                 "refused": None if offer.refusal is None else sentence(offer.refusal),
             }
@@ -123,7 +123,7 @@ def _losses(offer: Offer) -> list[str]:
         return [f"impossible: {sentence(offer.refusal)}"]
     only = "" if offer.losses else "only "
     coding = f"{only}what its coding takes at quality {offer.quality} (--quality 100 takes least)"
-    return [*map(str, offer.losses), *([coding] if offer.quality is not None else [])] or ["nothing"]
+    return [*map(sentence, offer.losses), *([coding] if offer.quality is not None else [])] or ["nothing"]
 
 
 def _facts(about: About) -> Iterator[tuple[str, str]]:
@@ -152,7 +152,7 @@ def _facts(about: About) -> Iterator[tuple[str, str]]:
         ("IPTC", f"{len(metadata.iptc)} bytes" if metadata.iptc else None),
         ("resolution", "{:g} x {:g} dpi".format(*metadata.dpi) if metadata.dpi else None),
         *((keyword, text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}…") for keyword, text in metadata.text),
-        *(("warning", str(loss)) for loss in info.losses),
+        *(("warning", sentence(loss)) for loss in info.losses),
     )
     yield from ((name, value) for name, value in facts if value)
 
