@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from upsample_cli.enlarge.job import Result
+from typing import TYPE_CHECKING
+
 from upsample_cli.errors import Failure, Loss, Setting, spelled
+
+if TYPE_CHECKING:
+    from upsample_cli.enlarge.job import Result
 
 _OPTIONS = {"memory_bytes": "memory", "timeout_s": "timeout"}
 

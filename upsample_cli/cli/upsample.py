@@ -9,7 +9,7 @@ from upsample_cli.cli import upsample_options as option
 from upsample_cli.cli.options import APP_SETTINGS
 from upsample_cli.cli.program import DEBUG, CommandProgram
 from upsample_cli.enlarge.names import DEFAULT_NAME
-from upsample_cli.images.formats import DEFAULT_MAX_PIXELS
+from upsample_cli.images.limits import DEFAULT_MAX_PIXELS
 
 app = typer.Typer(**APP_SETTINGS)
 

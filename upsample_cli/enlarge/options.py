@@ -13,7 +13,8 @@ from upsample_cli.enlarge.names import DEFAULT_NAME, check_template, template_su
 from upsample_cli.errors import GeometryError, Setting, UsageError, joined
 from upsample_cli.geometry.borders import BORDERS, Border
 from upsample_cli.geometry.output_size import OutputSize, Size, factor_text, parsed_factor
-from upsample_cli.images.formats import DEFAULT_MAX_PIXELS, Format, check_quality, format_named, format_of_path
+from upsample_cli.images.formats import Format, check_quality, format_named, format_of_path
+from upsample_cli.images.limits import DEFAULT_MAX_PIXELS
 from upsample_cli.images.metadata.policy import METADATA_POLICIES, MetadataPolicy
 from upsample_cli.images.model import Depth
 from upsample_cli.kernels.choice import chosen_kernel

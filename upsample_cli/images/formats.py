@@ -10,7 +10,6 @@ from upsample_cli.images.format_table import FORMATS, Format
 from upsample_cli.images.model import Layout
 
 __all__ = [
-    "DEFAULT_MAX_PIXELS",
     "FORMATS",
     "Format",
     "check_output_size",
@@ -18,9 +17,6 @@ __all__ = [
     "format_named",
     "format_of_path",
 ]
-
-DEFAULT_MAX_PIXELS = 500_000_000
-"""Largest input that is decoded without being asked twice (`max_pixels`)."""
 
 _RGB = Layout("rgb")
 _BY_EXTENSION = {extension: fmt for fmt in FORMATS.values() for extension in fmt.extensions}

@@ -5,6 +5,9 @@ from __future__ import annotations
 from upsample_cli.errors import ImageError, Setting, Text, joined
 from upsample_cli.images.model import Frames
 
+DEFAULT_MAX_PIXELS = 500_000_000
+"""Largest input that is decoded without being asked twice (`max_pixels`)."""
+
 MAX_METADATA_BYTES = 16 << 20
 """For all metadata of one image, decompressed: text, EXIF, XMP, captions and colour profile together."""
 

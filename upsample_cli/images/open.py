@@ -29,16 +29,16 @@ from upsample_cli.images.codecs.pnm import open_pnm
 from upsample_cli.images.codecs.quiet import quiet_pillow
 from upsample_cli.images.codecs.readable import readable
 from upsample_cli.images.codecs.tiff.reader import open_page, open_tiff, opened_tiff
-from upsample_cli.images.formats import DEFAULT_MAX_PIXELS, FORMATS
+from upsample_cli.images.formats import FORMATS
 from upsample_cli.images.header import Header, as_frame, header_of, no_frame, of_frame
-from upsample_cli.images.limits import check_scans
+from upsample_cli.images.limits import DEFAULT_MAX_PIXELS, check_scans
 from upsample_cli.images.metered import header_read
 from upsample_cli.images.model import Frames, ImageInfo, Metadata, Source
 from upsample_cli.images.open_frames import animation_frames, page_offsets
 from upsample_cli.images.orientation import TURNS
 from upsample_cli.images.regions import ReadBox, RegionSource, box_of
 
-__all__ = ["DEFAULT_MAX_PIXELS", "open_animation", "open_image", "open_pages", "probe", "read_header"]
+__all__ = ["open_animation", "open_image", "open_pages", "probe", "read_header"]
 
 
 def probe(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageInfo:

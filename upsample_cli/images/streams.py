@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from upsample_cli.atomic.files import writing_error
 from upsample_cli.errors import ImageError, Setting, UsageError
 from upsample_cli.images.format_table import Format
-from upsample_cli.images.formats import DEFAULT_MAX_PIXELS
+from upsample_cli.images.limits import DEFAULT_MAX_PIXELS
 from upsample_cli.images.space import free_bytes, size_text
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from upsample_cli.atomic.opened import OpenedFile, opened
 from upsample_cli.errors import ImageError, Setting, Text, UsageError
 from upsample_cli.images.codecs.input_file import regular_file
 from upsample_cli.images.color.convert import convert_rows
+from upsample_cli.images.limits import DEFAULT_MAX_PIXELS
 from upsample_cli.images.model import ImageInfo, Layout, Rows
-from upsample_cli.images.open import DEFAULT_MAX_PIXELS, open_image, probe
+from upsample_cli.images.open import open_image, probe
 from upsample_cli.quality.degrade import Degradation, Luma, degraded
 from upsample_cli.quality.pieces import luma
 

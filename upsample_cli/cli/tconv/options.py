@@ -11,7 +11,7 @@ import typer
 
 from upsample_cli.cli.spelling import option
 from upsample_cli.errors import Setting, UsageError
-from upsample_cli.images.formats import DEFAULT_MAX_PIXELS as _DEFAULT_MAX_PIXELS
+from upsample_cli.images.limits import DEFAULT_MAX_PIXELS as _DEFAULT_MAX_PIXELS
 from upsample_cli.tconv.layers.convolution import SETTINGS
 
 number_option = partial(typer.Option, metavar="N")
