@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 
 from benchmarks.engine import Case, has_alpha, image
 from benchmarks.harness import Row, race
 from upsample_cli import upsample
-from upsample_cli.engine.devices import device_support
+from upsample_cli.engine.cuda import CudaSupport
 from upsample_cli.engine.exact import exact_form
-from upsample_cli.engine.routes.plain import PlainRoute
 from upsample_cli.engine.routes.race import cuda_routes
-from upsample_cli.engine.routes.select import chosen_route
+from upsample_cli.engine.torch_device import device_layer
 from upsample_cli.kernels.kernel import kernel_named
 
 CASES = (
@@ -62,13 +62,16 @@ def contenders(case: Case) -> dict[str, Callable[[], Any]]:
 def _routes(case: Case, there: torch.Tensor) -> dict[str, Callable[[], Any]]:
     """Every available route, on a tile of the case's whole image; the first line is the chosen one."""
     device, channels = there.device, there.shape[2]
-    kernel, arithmetic = exact_form(kernel_named(case.kernel, case.factor), there.dtype, has_alpha=has_alpha(case))
+    kernel, arithmetic = exact_form(
+        kernel_named(case.kernel, case.factor), np.dtype(case.dtype), has_alpha=has_alpha(case)
+    )
     core = [length - 2 * kernel.halo for length in there.shape[:2]]
     out = torch.empty(core[0] * case.factor, core[1] * case.factor, channels, dtype=there.dtype, device=device)
-    taken = chosen_route(kernel, arithmetic, channels, device)
+    support = CudaSupport(str(device))
+    taken = support.route(kernel, arithmetic, channels, "auto")
     made = {
         f"the one taken, {type(taken).__name__}": taken,
-        "layer, channels in the batch": PlainRoute(kernel, arithmetic, device),
+        "layer, channels in the batch": device_layer(kernel, arithmetic, device),
     }
     for name, make in zip(
         ("fused", "layer, grouped", "layer, dense"), cuda_routes(kernel, arithmetic, channels, device), strict=False
@@ -79,7 +82,7 @@ def _routes(case: Case, there: torch.Tensor) -> dict[str, Callable[[], Any]]:
             print(f"{case}: no route {name}: {error}")
 
     def run(route: Any) -> None:
-        with torch.inference_mode(), device_support(device).exact_convolutions(stride=case.factor):
+        with torch.inference_mode(), support.exact_convolutions(stride=case.factor):
             route(there, out)
 
     return {name: partial(run, route) for name, route in made.items()}

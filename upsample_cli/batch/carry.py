@@ -48,7 +48,7 @@ class Carrier:
         Raises:
             DeviceError: if the device does not exist.
         """
-        from upsample_cli.enlarge.run import options_on_device
+        from upsample_cli.enlarge.computing import options_on_device
 
         return options_on_device(options, index)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import math
 import sys
 import threading
@@ -15,6 +14,7 @@ from upsample_cli.batch.interfaces import Executor, Watcher
 from upsample_cli.batch.memory import shared_out, worker_count
 from upsample_cli.batch.threads import ThreadExecutor
 from upsample_cli.engine.cores import core_count
+from upsample_cli.enlarge.computing import choose_route
 from upsample_cli.enlarge.job import Job
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import Setting, UsageError
@@ -41,7 +41,7 @@ def executor_for(
     warn: Callable[[str], None] = lambda _line: None,
     prestarted: PrestartedWorkers | None = None,
 ) -> Executor:
-    """An executor that suits the jobs. It is importing torch when this returns, not in the caller's thread.
+    """An executor that suits the jobs. It is choosing the route when this returns, not in the caller's thread.
 
     Args:
         token: of the run.
@@ -69,8 +69,7 @@ def executor_for(
         )
     if is_piped or not count or (count == 1 and timeout_s is None):
         if jobs:
-            # Importing torch takes longer than decoding an image, so the two run in parallel.
-            threading.Thread(target=_import_torch, daemon=True).start()
+            threading.Thread(target=_choose_route, args=(jobs[0], options), daemon=True).start()
         return ThreadExecutor(carrier, options, watcher=watcher, token=token)
     from upsample_cli.batch.workers.processes import ProcessExecutor  # here: one image needs no worker pool
     from upsample_cli.batch.workers.worker import Assignment
@@ -81,9 +80,9 @@ def executor_for(
     return ProcessExecutor(assignment, slots=slots, watcher=watcher, timeout_s=timeout_s, prestarted=prestarted)
 
 
-def _import_torch() -> None:
-    with contextlib.suppress(Exception):  # it fails again, with a message, where torch is needed
-        importlib.import_module("upsample_cli.engine.bands")
+def _choose_route(job: Job, options: Options) -> None:
+    with contextlib.suppress(Exception):  # it fails again, with a message, where the route is needed
+        choose_route(job, options)
 
 
 def _on_cluster(

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from numbers import Integral
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from upsample_cli.engine.bands import Settings, enlarged_bands
 from upsample_cli.engine.devices import pick_device
-from upsample_cli.engine.exact import exact_form
+from upsample_cli.engine.exact import Dtype, Pixels, exact_form
 from upsample_cli.errors import UsageError
 from upsample_cli.geometry.borders import Border, border_named
 from upsample_cli.kernels.choice import chosen_kernel
 from upsample_cli.kernels.kernel import misfit
 from upsample_cli.text import parse_quantity
 
-Image = TypeVar("Image", torch.Tensor, NDArray[np.generic])
+if TYPE_CHECKING:
+    import torch
 
-_WIDENED = {torch.float16: torch.float32, torch.bfloat16: torch.float32}
-_KEPT = (torch.uint8, torch.uint16, torch.float32, torch.float64)
+Image = TypeVar("Image", "torch.Tensor", NDArray[np.generic])
+
+_WIDENED = {"float16": "float32", "bfloat16": "float32"}
+_KEPT = ("uint8", "uint16", "float32", "float64")
 
 
 def upsample(
@@ -63,21 +66,19 @@ def upsample(
            [  0,  25,  75, 100]], dtype=uint8)
     """
     border = border_named(border)
-    if not isinstance(image, (torch.Tensor, np.ndarray)):
+    torch = sys.modules.get("torch")  # whoever has a tensor has imported it
+    is_tensor = torch is not None and isinstance(image, torch.Tensor)
+    if not is_tensor and not isinstance(image, np.ndarray):
         raise UsageError(f"a {type(image).__name__} is not an image", "give a torch tensor or a numpy array")
     settings = Settings(
         chosen_kernel(kernel, factor),
         border,
-        pick_device(str(device or (image.device if isinstance(image, torch.Tensor) else "cpu"))),
+        pick_device(str(device or (image.device if is_tensor else "cpu"))),
         parse_quantity(memory, "memory") if isinstance(memory, str) else _count(memory, "a memory budget", "byte"),
         _count(tile, "a tile", "pixel"),
     )
-    if isinstance(image, torch.Tensor):
-        return _enlarged_tensor(image, settings, has_alpha)
-    pixels = _as_tensor(image)
-    _check_axes(pixels.ndim in (2, 3), image.shape, "(H, W) or (H, W, C)")
-    enlarged = _enlarged(pixels[..., None] if pixels.ndim == 2 else pixels, settings, has_alpha)
-    return (enlarged[..., 0] if pixels.ndim == 2 else enlarged).numpy()
+    enlarged: Any = _enlarged_tensor if is_tensor else _enlarged_array
+    return enlarged(image, settings, has_alpha)  # type: ignore[no-any-return]
 
 
 def _count(number: int | None, thing: str, unit: str) -> int | None:
@@ -88,25 +89,60 @@ def _count(number: int | None, thing: str, unit: str) -> int | None:
     return int(number)
 
 
-def _as_tensor(array: NDArray[np.generic]) -> torch.Tensor:
-    # torch shares memory only with aligned, writable arrays of native byte order and positive strides.
-    is_plain = array.flags.behaved and array.dtype.isnative and min(array.strides, default=0) >= 0
-    try:
-        return torch.from_numpy(array if is_plain else np.array(array, dtype=array.dtype.newbyteorder("=")))
-    except TypeError:
-        raise UsageError(
-            f"pixels of type {array.dtype} cannot be enlarged", "convert to uint8, uint16 or a float type"
-        ) from None
+def _kind(name: str) -> str:
+    """The type of pixels in which pixels of this type are computed."""
+    kind = _WIDENED.get(name, name)
+    if kind not in _KEPT:
+        raise UsageError(f"pixels of type {name} cannot be enlarged", "convert to uint8, uint16 or a float type")
+    return kind
+
+
+def _size(pixels: Pixels, factor: int) -> tuple[int, int, int]:
+    height, width, channels = pixels.shape
+    return height * factor, width * factor, channels
+
+
+def _enlarged_array(image: NDArray[Any], settings: Settings, has_alpha: bool) -> NDArray[Any]:
+    _check_axes(image.ndim in (2, 3), image.shape, "(H, W) or (H, W, C)")
+    pixels = image[..., None] if image.ndim == 2 else image
+    kind = _kind(pixels.dtype.name)
+    wide = pixels.astype(kind, copy=False)  # of native byte order
+    made: NDArray[Any] = _enlarged(wide, np.empty(_size(pixels, settings.kernel.factor), kind), settings, has_alpha)
+    enlarged = made.astype(pixels.dtype.newbyteorder("="), copy=False)
+    return enlarged[..., 0] if image.ndim == 2 else enlarged
 
 
 def _enlarged_tensor(image: torch.Tensor, settings: Settings, has_alpha: bool) -> torch.Tensor:
+    import torch
+
     _check_axes(image.ndim in (2, 3, 4), tuple(image.shape), "(H, W), (C, H, W) or (N, C, H, W)")
     batch = image.detach()[(None,) * (4 - image.ndim)]
-    results = [_enlarged(planes.permute(1, 2, 0), settings, has_alpha) for planes in batch]
+    results = [_enlarged_planes(planes.permute(1, 2, 0), settings, has_alpha) for planes in batch]
     result = (torch.stack(results) if len(results) != 1 else results[0][None]).permute(0, 3, 1, 2)
     if image.ndim == 4 and not image.is_contiguous() and image.is_contiguous(memory_format=torch.channels_last):
         return result
     return result.contiguous().view(*image.shape[:-2], *result.shape[-2:])
+
+
+def _enlarged_planes(pixels: torch.Tensor, settings: Settings, has_alpha: bool) -> torch.Tensor:
+    """One image, (H, W, C) -> (H*factor, W*factor, C), same dtype and device."""
+    import torch
+
+    kind = _kind(str(pixels.dtype).removeprefix("torch."))
+    shape = _size(pixels, settings.kernel.factor)
+    wide = pixels.to(getattr(torch, kind))
+    if pixels.device.type == "cpu":
+        # numpy requests huge pages and torch does not; without, page faults take a third of the time of a large image.
+        out = torch.from_numpy(np.empty(shape, kind))
+    else:
+        out = torch.empty(shape, dtype=wide.dtype, device=pixels.device)
+    if settings.device == "cpu":
+        made = out.cpu()
+        _enlarged(wide.cpu().numpy(), made.numpy(), settings, has_alpha)
+        out = made.to(pixels.device)
+    else:
+        _enlarged(wide, out, settings, has_alpha)
+    return out.to(pixels.dtype)
 
 
 def _check_axes(is_right: bool, shape: tuple[int, ...], wanted: str) -> None:
@@ -114,32 +150,19 @@ def _check_axes(is_right: bool, shape: tuple[int, ...], wanted: str) -> None:
         raise UsageError(f"an image of shape {tuple(shape)} cannot be enlarged", f"give one of shape {wanted}")
 
 
-def _enlarged(pixels: torch.Tensor, settings: Settings, has_alpha: bool) -> torch.Tensor:
-    """One image, (H, W, C) -> (H*factor, W*factor, C), same dtype and device."""
-    dtype = _WIDENED.get(pixels.dtype, pixels.dtype)
-    if dtype not in _KEPT:
-        raise UsageError(
-            f"pixels of type {pixels.dtype} cannot be enlarged", "convert to uint8, uint16 or a float type"
-        )
+def _enlarged(pixels: Pixels, out: Pixels, settings: Settings, has_alpha: bool) -> Pixels:
+    """Enlarge one image (H, W, C) into `out` (H*factor, W*factor, C), which is returned."""
     height, width, channels = pixels.shape
     if reason := misfit(settings.kernel, channels, has_alpha=has_alpha):
         raise UsageError(*reason, kind="no-kernel")
+    dtype: Dtype = np.dtype(str(out.dtype).removeprefix("torch."))
     kernel, arithmetic = exact_form(settings.kernel, dtype, has_alpha=has_alpha)
-    factor = kernel.factor
-    out = _empty((height * factor, width * factor, channels), dtype, pixels.device)
     for _ in enlarged_bands(
-        lambda first, last: pixels[first:last].to(dtype),
+        lambda first, last: pixels[first:last],
         (height, width, channels),
         settings=replace(settings, kernel=kernel),
         arithmetic=arithmetic,
         out=out,
     ):
         pass
-    return out.to(pixels.dtype)
-
-
-def _empty(shape: tuple[int, int, int], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    if device.type != "cpu":
-        return torch.empty(shape, dtype=dtype, device=device)
-    # numpy requests huge pages and torch does not; without, page faults take a third of the time of a large image.
-    return torch.from_numpy(np.empty(shape, torch.empty(0, dtype=dtype).numpy().dtype))
+    return out

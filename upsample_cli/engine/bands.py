@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from threading import Event
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import torch
-
-from upsample_cli.engine.borders import padded_tile
-from upsample_cli.engine.devices import device_support, work_of_caller
-from upsample_cli.engine.exact import Arithmetic
-from upsample_cli.engine.pool import compute_pool, computed_ahead
+from upsample_cli.engine.devices import device_support
+from upsample_cli.engine.exact import Arithmetic, Pixels
+from upsample_cli.engine.pool import computed_ahead, layer_pool
 from upsample_cli.engine.routes.plain import Route
-from upsample_cli.engine.routes.select import chosen_route
-from upsample_cli.errors import DeviceError, Interrupted, Setting, UsageError
+from upsample_cli.engine.routes.select import EngineName
+from upsample_cli.errors import Interrupted, Setting, UsageError
 from upsample_cli.geometry.borders import Border
 from upsample_cli.geometry.tiles import Plan, Tile, plan_for_budget
 from upsample_cli.kernels.kernel import Kernel
 
-ReadRows = Callable[[int, int], torch.Tensor]
+ReadRows = Callable[[int, int], Pixels]
 """Rows `first` to `last` of the input as (rows, width, channels), in memory of the device or of the CPU."""
+
+OnRoute = Callable[[str], None]
 
 _LEAST_TILE_PIXELS = 64
 """A tile this small is not halved when memory runs out."""
@@ -34,16 +33,18 @@ class Settings:
     Args:
         kernel: taps and factor.
         border: what fills the halo outside the image.
-        device: where the layer runs.
+        device: where the layer runs: "cpu", "cuda:N" or "mps".
         budget_bytes: working memory of the convolution, all threads together; None for the default.
         tile_size: side of a tile's core in input pixels; None to derive it from the budget.
+        engine: which routes may compute.
     """
 
     kernel: Kernel
     border: Border
-    device: torch.device
+    device: str
     budget_bytes: int | None = None
     tile_size: int | None = None
+    engine: EngineName = "auto"
 
 
 def enlarged_bands(
@@ -52,9 +53,10 @@ def enlarged_bands(
     *,
     settings: Settings,
     arithmetic: Arithmetic,
-    out: torch.Tensor | None = None,
+    out: Pixels | None = None,
     stop: Event | None = None,
-) -> Iterator[torch.Tensor]:
+    on_route: OnRoute = lambda _name: None,
+) -> Iterator[Pixels]:
     """Enlarge an image, yielding its rows from top to bottom.
 
     While the caller consumes a band, a bounded number of the following ones is computed.
@@ -63,16 +65,18 @@ def enlarged_bands(
         read_rows: called from the thread that iterates, with rising, slightly overlapping ranges.
         shape: (height, width, channels) of the input.
         arithmetic: how its pixels go through `settings.kernel`.
-        out: (height*factor, width*factor, channels), receives the result; by default each band is a new tensor in
-            memory of the CPU.
+        out: (height*factor, width*factor, channels), receives the result, in memory of the device or of the CPU; by
+            default each band is a new numpy array.
         stop: set it to end the iteration with `Interrupted` at the next band.
+        on_route: receives the name of the route that computes.
 
     Yields:
         (rows*factor, width*factor, channels) of `arithmetic.pixel_dtype`.
     """
     height, width, channels = shape
     run = _Run(settings, arithmetic, channels)
-    plan = run.plan(height, width, is_resident=out is not None and out.device == settings.device)
+    on_route(run.route.name)
+    plan = run.plan(height, width, is_resident=out is not None and str(out.device) == settings.device)
     factor = settings.kernel.factor
 
     def taken() -> Iterator[_Taken]:
@@ -80,12 +84,23 @@ def enlarged_bands(
             raise_if_set(stop)
             span = band[0].rows
             target = None if out is None else out[span.start * factor : span.stop * factor]
-            rows = read_rows(span.first, span.last)
-            yield _Taken(band, rows, target, work_of_caller(settings.device, rows, target))
+            rows = run.device.taken(read_rows(span.first, span.last))
+            yield _Taken(band, rows, target, run.device.work_of_caller(rows, target))
 
     for made in computed_ahead(run.compute_band, taken(), count=run.device.bands_in_flight - 1):
         raise_if_set(stop)
-        yield made
+        yield run.device.array(made) if out is None else made
+
+
+def route_of(settings: Settings, arithmetic: Arithmetic, channels: int) -> Route:
+    """The route for such images, chosen on the first call.
+
+    Raises:
+        UsageError: if the settings want a route that cannot serve.
+    """
+    # In the pool, like the bands: torch's own threads hang after a fork.
+    route = device_support(settings.device).route
+    return layer_pool().submit(route, settings.kernel, arithmetic, channels, settings.engine).result()
 
 
 def raise_if_set(stop: Event | None) -> None:
@@ -98,9 +113,9 @@ class _Taken(NamedTuple):
     """A band to compute: its rows with the halo, where the result goes, and the event that its device waits for."""
 
     band: tuple[Tile, ...]
-    rows: torch.Tensor
-    out: torch.Tensor | None
-    after: torch.cuda.Event | None
+    rows: Pixels
+    out: Pixels | None
+    after: Any
 
 
 class _Run:
@@ -111,15 +126,14 @@ class _Run:
         self._settings = settings
         self._arithmetic = arithmetic
         self._channels = channels
-        # In the pool, like the bands: torch's own threads hang after a fork.
-        self._route = compute_pool().submit(_route, settings, arithmetic, channels).result()
+        self.route = route_of(settings, arithmetic, channels)
         self._largest_tile: int | None = None
 
     def plan(self, height: int, width: int, *, is_resident: bool = False) -> Plan:
         settings = self._settings
         share = self.device.bands_in_flight
         budget = settings.budget_bytes // share if settings.budget_bytes else None
-        bytes_per_value = self._route.bytes_per_value
+        bytes_per_value = self.route.bytes_per_value
         bytes_per_pixel = self._channels * settings.kernel.factor**2 * bytes_per_value
         preferred = self.device.tile_bytes(
             height * width * bytes_per_pixel, bytes_per_value=bytes_per_value, is_resident=is_resident
@@ -139,21 +153,21 @@ class _Run:
             tile_size=settings.tile_size,
         )
 
-    def compute_band(self, taken: _Taken) -> torch.Tensor:
+    def compute_band(self, taken: _Taken) -> Pixels:
         """Enlarge one band."""
         band, rows, out, after = taken
         factor = self._settings.kernel.factor
         span = band[0].rows
         if out is None:
             shape = ((span.stop - span.start) * factor, band[-1].columns.stop * factor, self._channels)
-            out = self.device.empty_for_transfer(shape, self._arithmetic.pixel_dtype)
-        with torch.inference_mode(), self.device.own_stream(after):
+            out = self.device.empty(shape, self._arithmetic.pixel_dtype)
+        with self.device.own_work(after):
             for tile in band:
                 columns = slice(tile.columns.start * factor, tile.columns.stop * factor)
                 self._compute_tile(tile, rows, span.first, out[:, columns])
         return out
 
-    def _compute_tile(self, tile: Tile, rows: torch.Tensor, first_row: int, out: torch.Tensor) -> None:
+    def _compute_tile(self, tile: Tile, rows: Pixels, first_row: int, out: Pixels) -> None:
         pixels = (tile.rows.stop - tile.rows.start) * (tile.columns.stop - tile.columns.start)
         if self._largest_tile is None or pixels <= self._largest_tile:
             try:
@@ -172,21 +186,7 @@ class _Run:
         for half, part in zip((near, far), parts, strict=True):
             self._compute_tile(half, rows, first_row, part)
 
-    def _run_route(self, tile: Tile, rows: torch.Tensor, first_row: int, out: torch.Tensor) -> None:
-        device = self.device
+    def _run_route(self, tile: Tile, rows: Pixels, first_row: int, out: Pixels) -> None:
         taken = rows[tile.rows.first - first_row : tile.rows.last - first_row, tile.columns.first : tile.columns.last]
-        padded = device.send(padded_tile(taken, tile, self._settings.border, sent_to=device))
-        target = out if out.device == self._settings.device else device.empty_like(out)
-        with device.exact_convolutions(stride=self._settings.kernel.factor):
-            self._route(padded, target)
-        if target is not out:
-            device.fetch(target, out)
-
-
-def _route(settings: Settings, arithmetic: Arithmetic, channels: int) -> Route:
-    if settings.device.type == "mps" and arithmetic.sum_dtype == torch.float64:
-        raise DeviceError(
-            "mps has no float64, which exact sums of this image at this factor need", ("use ", Setting("device", "cpu"))
-        )
-    with torch.inference_mode():
-        return chosen_route(settings.kernel, arithmetic, channels, settings.device)
+        settings = self._settings
+        self.device.compute(self.route, taken, tile, settings.border, out, stride=settings.kernel.factor)

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from upsample_cli.engine.support import DeviceSupport
+from upsample_cli.engine.exact import Dtype, Pixels
 from upsample_cli.geometry.borders import Border, source_index
 from upsample_cli.geometry.tiles import Tile
 
 
 def padded_tile(
-    rows: torch.Tensor, tile: Tile, border: Border, *, sent_to: DeviceSupport | None = None
-) -> torch.Tensor:
+    rows: Pixels, tile: Tile, border: Border, *, empty: Callable[[tuple[int, ...], Dtype], Pixels] = np.empty
+) -> Pixels:
     """A copy of a tile's pixels with its whole halo. The border's rule fills the part outside the image.
 
     Args:
         rows: (height, width, channels), the part of the tile and its halo that is inside the image.
-        sent_to: the device that uses the copy, if not the one of the rows.
+        empty: makes the memory of the copy, from its shape and the type of the rows.
 
     Returns:
         (core height + 2*halo, core width + 2*halo, channels), contiguous.
@@ -26,20 +27,16 @@ def padded_tile(
     height, width, channels = rows.shape
     top, left = tile.rows.missing_before, tile.columns.missing_before
     bottom, right = tile.rows.missing_after, tile.columns.missing_after
-    shape = (top + height + bottom, left + width + right, channels)
-    if sent_to is not None and rows.device.type == "cpu":
-        padded = sent_to.empty_for_transfer(shape, rows.dtype)
-    else:
-        padded = torch.empty(shape, dtype=rows.dtype, device=rows.device)
+    padded = empty((top + height + bottom, left + width + right, channels), rows.dtype)
     padded[top : top + height, left : left + width] = rows
     for axis, span in enumerate((tile.rows, tile.columns)):
         start = span.start - span.halo
         for index in [*range(start, span.first), *range(span.last, span.stop + span.halo)]:
-            line, source = padded.select(axis, index - start), source_index(index, span.length, border)
-            if source is None:
-                line.zero_()
+            source = source_index(index, span.length, border)
+            if axis == 0:
+                padded[index - start] = 0 if source is None else padded[source - start]
             else:
-                line.copy_(padded.select(axis, source - start))
+                padded[:, index - start] = 0 if source is None else padded[:, source - start]
     return padded
 
 

@@ -1,7 +1,7 @@
 """CUDA: exact convolutions, a stream for each thread, pinned memory, sizes of tiles.
 
 A band goes to the device, through the route and back on the stream of the thread that computes it. Several threads do
-so at once (`support.LANES`): while one band is computed, the next is on its way up and the last on its way down.
+so at once (`torch_device.LANES`): while one band is computed, the next is on its way up and the last on its way down.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from upsample_cli.engine.exact import Arithmetic
 from upsample_cli.engine.routes.plain import Route
 from upsample_cli.engine.routes.race import raced_route
-from upsample_cli.engine.support import LANES, MOST_TILE_BYTES, DeviceSupport
+from upsample_cli.engine.torch_device import LANES, MOST_TILE_BYTES, TorchSupport
 from upsample_cli.kernels.kernel import Kernel
 
 TILE_VALUES = 2**24
@@ -29,16 +29,11 @@ _settings_of_process = threading.Lock()
 _streams = threading.local()
 
 
-class CudaSupport(DeviceSupport):
+class CudaSupport(TorchSupport):
     """What the engine needs from a GPU."""
 
-    @property
-    def bands_in_flight(self) -> int:
-        """See `DeviceSupport`."""
-        return LANES
-
     def tile_bytes(self, image_bytes: int, *, bytes_per_value: int, is_resident: bool) -> int:  # noqa: ARG002
-        """See `DeviceSupport`. Memory that torch holds but does not use counts as free: it is released on demand."""
+        """See `TorchSupport`. Memory that torch holds but does not use counts as free: it is released on demand."""
         unused = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
         free = torch.cuda.mem_get_info(self.device)[0] + unused
         return min(MOST_TILE_BYTES if is_resident else TILE_VALUES * bytes_per_value, free // (2 * LANES))
@@ -73,18 +68,18 @@ class CudaSupport(DeviceSupport):
                 setattr(owner, name, value)
             yield
 
-    def work_of_caller(self) -> torch.cuda.Event | None:
-        """See `DeviceSupport`."""
+    def event_of_caller(self) -> torch.cuda.Event:
+        """See `TorchSupport`."""
         event: torch.cuda.Event = torch.cuda.current_stream(self.device).record_event()
         return event
 
     def wait_for_caller(self) -> None:
-        """See `DeviceSupport`."""
+        """See `TorchSupport`."""
         torch.cuda.current_stream(self.device).synchronize()
 
     @contextmanager
-    def own_stream(self, after: torch.cuda.Event | None) -> Iterator[None]:
-        """See `DeviceSupport`."""
+    def own_stream(self, after: Any) -> Iterator[None]:
+        """See `TorchSupport`."""
         of_thread = vars(_streams)
         if str(self.device) not in of_thread:
             of_thread[str(self.device)] = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
@@ -98,17 +93,17 @@ class CudaSupport(DeviceSupport):
                 stream.synchronize()
 
     def empty_for_transfer(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-        """See `DeviceSupport`. Pinned if the system has memory for that: copies then overlap with other work."""
+        """See `TorchSupport`. Pinned if the system has memory for that: copies then overlap with other work."""
         with suppress(RuntimeError):
             return torch.empty(shape, dtype=dtype, pin_memory=True)
         return super().empty_for_transfer(shape, dtype)
 
-    def send(self, tile: torch.Tensor) -> torch.Tensor:
-        """See `DeviceSupport`."""
+    def _send(self, tile: torch.Tensor) -> torch.Tensor:
+        """See `TorchSupport`."""
         return tile.to(self.device, non_blocking=True)
 
-    def fetch(self, made: torch.Tensor, out: torch.Tensor) -> None:
-        """See `DeviceSupport`."""
+    def _fetch(self, made: torch.Tensor, out: torch.Tensor) -> None:
+        """See `TorchSupport`."""
         if out.is_contiguous() and out.is_pinned():
             out.copy_(made, non_blocking=True)
             return
@@ -118,10 +113,10 @@ class CudaSupport(DeviceSupport):
         out.copy_(staged)
 
     def is_out_of_memory(self, error: RuntimeError) -> bool:
-        """See `DeviceSupport`. The driver, Triton and cuDNN report it in different words."""
+        """See `TorchSupport`. The driver, Triton and cuDNN report it in different words."""
         message = str(error).lower()
         return super().is_out_of_memory(error) or any(words in message for words in _OUT_OF_MEMORY)
 
     def release_memory(self) -> None:
-        """See `DeviceSupport`."""
+        """See `TorchSupport`."""
         torch.cuda.empty_cache()

@@ -1,25 +1,35 @@
 """The arithmetic around the layer: premultiplied alpha before it, exact division and rounding after it.
 
-Pixels are tensors of shape (height, width, channels); straight alpha, if any, is the last channel. Between `prepare`
-and `finish` they are *sums*: whole numbers, `divisor` times too large, in a float type that holds them exactly.
-The result is therefore the same for every device, tile size and number of threads.
+Pixels have the shape (height, width, channels); straight alpha, if any, is the last channel. Between `prepare` and
+`finish` they are *sums*: whole numbers, `divisor` times too large, in a float type that holds them exactly. The result
+is therefore the same for every device, tile size and number of threads.
 """
 
 from __future__ import annotations
 
 import functools
+import sys
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any, TypeAlias
 
-import torch
+import numpy as np
 
 from upsample_cli.kernels.kernel import Kernel
+
+Pixels: TypeAlias = Any
+"""A `numpy.ndarray` on the CPU, a `torch.Tensor` on other devices. Code for both uses what they have in common."""
+
+Dtype: TypeAlias = "np.dtype[Any]"
+
+FLOAT32: Dtype = np.dtype(np.float32)
+FLOAT64: Dtype = np.dtype(np.float64)
 
 _WHOLE_IN_FLOAT32 = 2**24
 _WHOLE_IN_FLOAT64 = 2**53
 """Every whole number up to here is a float. Source: IEEE 754, significands of 24 and 53 bits."""
 
-_FLOAT_REACH = {torch.float32: 2**30, torch.float64: 2**52}
+_FLOAT_REACH = {FLOAT32: 2**30, FLOAT64: 2**52}
 """Grids of weights for floating-point pixels: finer than the rounding of the type, far from its largest number."""
 
 _LEAST_REACH = 2**20
@@ -37,7 +47,7 @@ class Arithmetic:
         overshoots: whether results can leave the range of the pixels and must be clipped.
     """
 
-    pixel_dtype: torch.dtype
+    pixel_dtype: Dtype
     divisor: int
     has_alpha: bool = False
     gain: Fraction = Fraction(1)
@@ -46,20 +56,20 @@ class Arithmetic:
     @property
     def is_exact(self) -> bool:
         """Whether pixels are whole numbers, so that the result is the exact value rounded half up."""
-        return not self.pixel_dtype.is_floating_point
+        return self.pixel_dtype.kind == "u"
 
     @property
     def largest_pixel(self) -> int:
         """The largest pixel value: 255 or 65535."""
-        return torch.iinfo(self.pixel_dtype).max
+        return int(np.iinfo(self.pixel_dtype).max)
 
     @property
     def least_divisor(self) -> float:
         """The divisor used where the sum of alpha is zero. The dividend is zero there too, and so is the quotient."""
-        return 1 if self.is_exact else torch.finfo(self.pixel_dtype).tiny
+        return 1 if self.is_exact else float(np.finfo(self.pixel_dtype).tiny)
 
     @property
-    def sum_dtype(self) -> torch.dtype:
+    def sum_dtype(self) -> Dtype:
         """The float type in which every step from `prepare` to `finish` is exact.
 
         The largest number is the dividend of the last division: a sum plus half the divisor, or with alpha twice a sum
@@ -68,18 +78,18 @@ class Arithmetic:
         if not self.is_exact:
             return self.pixel_dtype
         dividend = _dividend_factor(self.pixel_dtype, self.has_alpha) * max(self.gain, Fraction(1)) * self.divisor
-        return torch.float32 if dividend <= _WHOLE_IN_FLOAT32 else torch.float64
+        return FLOAT32 if dividend <= _WHOLE_IN_FLOAT32 else FLOAT64
 
 
-def _dividend_factor(pixel_dtype: torch.dtype, has_alpha: bool) -> int:
+def _dividend_factor(pixel_dtype: Dtype, has_alpha: bool) -> int:
     """The largest dividend, as a multiple of a kernel's reach."""
-    largest = torch.iinfo(pixel_dtype).max
+    largest = int(np.iinfo(pixel_dtype).max)
     return (2 * largest + 1) * largest if has_alpha else largest + 1
 
 
 @functools.lru_cache(maxsize=32)
 def exact_form(
-    kernel: Kernel, pixel_dtype: torch.dtype, *, has_alpha: bool = False, largest_amount: int | None = None
+    kernel: Kernel, pixel_dtype: Dtype, *, has_alpha: bool = False, largest_amount: int | None = None
 ) -> tuple[Kernel, Arithmetic]:
     """The kernel on a grid for which sums of such pixels are exact, and the arithmetic for it.
 
@@ -92,15 +102,15 @@ def exact_form(
             colour. Sums are exact up to 2**33.
 
     >>> from upsample_cli.kernels.kernel import kernel_named
-    >>> kernel, arithmetic = exact_form(kernel_named("lanczos3", 2), torch.uint8)
+    >>> kernel, arithmetic = exact_form(kernel_named("lanczos3", 2), np.dtype(np.uint8))
     >>> kernel.denominator, kernel.is_flat, arithmetic.sum_dtype
-    (33297, True, torch.float32)
+    (33297, True, dtype('float32'))
     """
-    if pixel_dtype.is_floating_point:
+    if pixel_dtype.kind == "f":
         most = _FLOAT_REACH[pixel_dtype]
         if largest_amount is not None:
             most = max(_WHOLE_IN_FLOAT64 // largest_amount, _LEAST_REACH)
-    elif pixel_dtype == torch.uint8 and kernel.is_flat:
+    elif pixel_dtype == np.uint8 and kernel.is_flat:
         most = _WHOLE_IN_FLOAT32 // _dividend_factor(pixel_dtype, False)
     else:
         most = _WHOLE_IN_FLOAT64 // _dividend_factor(pixel_dtype, has_alpha)
@@ -109,18 +119,26 @@ def exact_form(
     return kernel, Arithmetic(pixel_dtype, kernel.denominator, has_alpha, gain, kernel.overshoots)
 
 
-def prepare(pixels: torch.Tensor, arithmetic: Arithmetic) -> torch.Tensor:
+def prepare(pixels: Pixels, arithmetic: Arithmetic) -> Pixels:
     """Pixels as numbers for the layer, colour multiplied by alpha if there is alpha.
 
     pixels: (height, width, channels) of `arithmetic.pixel_dtype` -> the same shape, of `arithmetic.sum_dtype`.
     """
-    numbers = pixels.to(arithmetic.sum_dtype, copy=True)
+    numbers = _copied(pixels, arithmetic.sum_dtype)
     if arithmetic.has_alpha:
         numbers[..., :-1] *= numbers[..., -1:]
     return numbers
 
 
-def finish(sums: torch.Tensor, arithmetic: Arithmetic, out: torch.Tensor) -> None:
+def _copied(pixels: Pixels, dtype: Dtype) -> Pixels:
+    if isinstance(pixels, np.ndarray):
+        return pixels.astype(dtype)
+    numbers = pixels.new_empty(pixels.shape, dtype=getattr(sys.modules["torch"], dtype.name))
+    numbers[...] = pixels
+    return numbers
+
+
+def finish(sums: Pixels, arithmetic: Arithmetic, out: Pixels) -> None:
     """Divide the layer's sums, round half up, clip them to the range of whole pixels, and write pixels.
 
     One division, correctly rounded, of whole numbers no larger than 2**24 (float32) or 2**53 (float64) never reaches
@@ -135,28 +153,30 @@ def finish(sums: torch.Tensor, arithmetic: Arithmetic, out: torch.Tensor) -> Non
     colour, alpha = (sums[..., :-1], sums[..., -1:]) if arithmetic.has_alpha else (sums, None)
     if alpha is not None:
         _unpremultiply(colour, alpha, arithmetic)
-        out[..., :-1].copy_(cut_off(colour, arithmetic))
+        out[..., :-1] = cut_off(colour, arithmetic)
         colour, out = alpha, out[..., -1:]
     if arithmetic.is_exact:
         colour += arithmetic.divisor // 2
-    # A tensor, because CUDA multiplies by the reciprocal of a plain number, which is one level too low at factor 11.
-    colour /= torch.full((), arithmetic.divisor, dtype=colour.dtype, device=colour.device)
-    out.copy_(cut_off(colour, arithmetic))
+    if isinstance(colour, np.ndarray):
+        colour /= arithmetic.divisor
+    else:  # CUDA multiplies by the reciprocal of a plain number, which is one level too low at factor 11
+        colour /= colour.new_full((), arithmetic.divisor)
+    out[...] = cut_off(colour, arithmetic)
 
 
-def cut_off(quotients: torch.Tensor, arithmetic: Arithmetic) -> torch.Tensor:
-    """Clip quotients to the range of whole pixels, in place, if the kernel can leave it."""
+def cut_off(quotients: Pixels, arithmetic: Arithmetic) -> Pixels:
+    """Quotients, clipped to the range of whole pixels if the kernel can leave it."""
     if arithmetic.is_exact and arithmetic.overshoots:
-        quotients.clamp_(0, arithmetic.largest_pixel)
+        return quotients.clip(0, arithmetic.largest_pixel)
     return quotients
 
 
-def _unpremultiply(colour: torch.Tensor, alpha: torch.Tensor, arithmetic: Arithmetic) -> None:
+def _unpremultiply(colour: Pixels, alpha: Pixels, arithmetic: Arithmetic) -> None:
     """Divide colour sums by alpha sums in place, rounded half up if exact. Colour without opacity becomes zero."""
     if arithmetic.overshoots:
         colour *= alpha > 0
     if arithmetic.is_exact:
         colour *= 2
-        colour += alpha.clamp_min(0) if arithmetic.overshoots else alpha
+        colour += alpha.clip(0) if arithmetic.overshoots else alpha
     divisors = 2 * alpha if arithmetic.is_exact else alpha
-    colour /= divisors.clamp_min(arithmetic.least_divisor)
+    colour /= divisors.clip(arithmetic.least_divisor)

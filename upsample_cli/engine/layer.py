@@ -1,4 +1,4 @@
-"""The transposed convolution itself: real `torch.nn.ConvTranspose2d` layers filled with interpolation kernels."""
+"""Layers for networks: `torch.nn.ConvTranspose2d` filled with bilinear kernels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import torch
 from torch import nn
 
 from upsample_cli.errors import GeometryError
-from upsample_cli.kernels.kernel import Kernel
 from upsample_cli.kernels.profiles import axis_kernel, bilinear_taps
 
 
@@ -57,25 +56,3 @@ def bilinear_layer(factor: int, channels: int, *, depthwise: bool = False) -> nn
     with torch.no_grad():
         layer.weight.copy_(weight)
     return layer
-
-
-def integer_layer(kernel: Kernel, *, dtype: torch.dtype, device: torch.device) -> nn.ConvTranspose2d:
-    """The layer the engine runs: the kernel's whole weights, no bias.
-
-    Whole numbers in, whole numbers out: `kernel.denominator` times the interpolated image. A kernel of one channel
-    serves every image: the channels go into the batch dimension, because the same weights apply to all of them.
-    """
-    layer = nn.ConvTranspose2d(
-        kernel.channels,
-        kernel.channels,
-        kernel.kernel_size,
-        stride=kernel.factor,
-        padding=kernel.padding,
-        groups=1 if kernel.is_dense else kernel.channels,
-        bias=False,
-        dtype=torch.float64,  # exact for whole weights below 2**53
-    )
-    weights = torch.tensor([float(weight) for weight in kernel.weights], dtype=torch.float64)
-    with torch.no_grad():
-        layer.weight.copy_(weights.view(kernel.shape))
-    return layer.to(device=device, dtype=dtype).requires_grad_(False)

@@ -1,4 +1,4 @@
-"""The threads that compute: one per core, each running torch on itself alone."""
+"""The threads that compute: one per core, each running ATen on itself alone."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Barrier, Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import torch
+import numpy as np
 
-from upsample_cli.engine import cores
+from upsample_cli.engine import aten, cores
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -30,36 +30,59 @@ def compute_pool() -> ThreadPoolExecutor:
         return _started_pool()
 
 
+def layer_pool() -> ThreadPoolExecutor:
+    """The same pool, after ATen's operators were loaded and told to run each of them in one thread of the pool."""
+    pool = compute_pool()
+    operators: Any = aten.operators()
+    with _layer_lock:
+        _settled(operators, pool)
+    return pool
+
+
 @functools.cache
 def _started_pool() -> ThreadPoolExecutor:
-    torch.empty(_KEPT_BYTES, dtype=torch.uint8)  # and freed
-    count = cores.core_count()
-    pool = ThreadPoolExecutor(count, thread_name_prefix="upsample-compute")
+    np.empty(_KEPT_BYTES, np.uint8)  # and freed
+    return ThreadPoolExecutor(cores.core_count(), thread_name_prefix="upsample-compute")
+
+
+@functools.cache
+def _settled(operators: Any, pool: ThreadPoolExecutor) -> None:
     # Setting the number in one thread also sets the default that threads started later inherit: restore the caller's.
-    before = torch.get_num_threads()
+    before = operators.threads()
+    count = cores.core_count()
     barrier = Barrier(count)
 
     def settle() -> None:
-        torch.set_num_threads(1)
-        torch.get_num_threads()  # a thread's first call takes over the default: call it while the default is one
+        operators.set_threads(1)
+        operators.threads()  # a thread's first call takes over the default: call it while the default is one
         barrier.wait()
 
     for settled in [pool.submit(settle) for _ in range(count)]:
         settled.result()
-    torch.set_num_threads(before)
-    return pool
+    operators.set_threads(before)
 
 
-_pool_lock = Lock()
+_pool_lock, _layer_lock = Lock(), Lock()
+
+
+def _hold_locks() -> None:
+    _layer_lock.acquire()
+    _pool_lock.acquire()
+
+
+def _release_locks() -> None:
+    _pool_lock.release()
+    _layer_lock.release()
 
 
 def _forget_pool() -> None:
     _started_pool.cache_clear()
-    _pool_lock.release()
+    _settled.cache_clear()
+    _release_locks()
 
 
 if hasattr(os, "register_at_fork"):  # a forked process (a DataLoader's worker, say) does not inherit threads
-    os.register_at_fork(before=_pool_lock.acquire, after_in_parent=_pool_lock.release, after_in_child=_forget_pool)
+    os.register_at_fork(before=_hold_locks, after_in_parent=_release_locks, after_in_child=_forget_pool)
 
 
 def computed_ahead(make: Callable[[Item], Made], items: Iterable[Item], *, count: int | None = None) -> Iterator[Made]:

@@ -16,18 +16,19 @@ from dataclasses import replace
 from threading import Event
 
 import numpy as np
-import torch
 
-from upsample_cli.engine.bands import ReadRows, Settings, enlarged_bands, raise_if_set
-from upsample_cli.engine.exact import Arithmetic, finish
-from upsample_cli.engine.pool import computed_ahead
-from upsample_cli.engine.resize_axes import WEIGHT_SUM, Axis, Filter, behind_enlargement, reduced_axis
+from upsample_cli.engine import aten
+from upsample_cli.engine.aten import Array
+from upsample_cli.engine.bands import OnRoute, ReadRows, Settings, enlarged_bands, raise_if_set
+from upsample_cli.engine.exact import Arithmetic, finish, prepare
+from upsample_cli.engine.pool import computed_ahead, layer_pool
+from upsample_cli.engine.resize_axes import WEIGHT_SUM, Axis, Filter, Indices, behind_enlargement, reduced_axis
 from upsample_cli.kernels.kernel import axis_of
 
-Window = tuple[list[torch.Tensor], torch.Tensor]
+Window = tuple[list[Array], Array]
 
 _DIVISOR_BITS = 62
-"""The most that torch accepts in a divisor. Kernels for 16-bit pixels would exceed it."""
+"""A divisor must fit in an int64 of torch. Kernels for 16-bit pixels would exceed it."""
 
 _CHUNK_ROWS = 8
 
@@ -41,11 +42,12 @@ def resized_bands(
     arithmetic: Arithmetic,
     weigh: Filter,
     stop: Event | None = None,
-) -> Iterator[torch.Tensor]:
+    on_route: OnRoute = lambda _name: None,
+) -> Iterator[Array]:
     """Yield the rows of an image at another size, from top to bottom: those of `bands.enlarged_bands`, reduced.
 
     Args:
-        read_rows, settings, arithmetic, stop: see `bands.enlarged_bands`; rows in memory of the CPU.
+        read_rows, settings, arithmetic, stop, on_route: see `bands.enlarged_bands`; rows in memory of the CPU.
         shape: (height, width, channels) of the input.
         size: (height, width) of the output, at most the kernel's factor times that of the input.
         weigh: the filter that reduces.
@@ -56,20 +58,25 @@ def resized_bands(
     factor = settings.kernel.factor
     enlarged = (shape[0] * factor, shape[1] * factor)
     if enlarged == size:
-        return enlarged_bands(read_rows, shape, settings=settings, arithmetic=arithmetic, stop=stop)
+        return enlarged_bands(read_rows, shape, settings=settings, arithmetic=arithmetic, stop=stop, on_route=on_route)
 
-    def read_numbers(first: int, last: int) -> torch.Tensor:
-        return _numbers(read_rows(first, last), arithmetic)
+    def read_numbers(first: int, last: int) -> Array:
+        numbers: Array = prepare(read_rows(first, last), arithmetic)
+        return numbers
 
+    layer_pool()  # its threads run the products
     rows, columns = (reduced_axis(*lengths, weigh) for lengths in zip(enlarged, size, strict=True))
     kernel = axis_of(settings.kernel)
-    if arithmetic.is_exact and kernel is not None:
+    if arithmetic.is_exact and kernel is not None and settings.engine == "auto":
+        on_route("matrices")
         rows = behind_enlargement(rows, shape[0], kernel, settings.border)
         columns = behind_enlargement(columns, shape[1], kernel, settings.border)
         sums = _few_rows(read_numbers, shape[0], stop)
     else:
         undivided = Arithmetic(arithmetic.sum_dtype, 1)
-        sums = enlarged_bands(read_numbers, shape, settings=settings, arithmetic=undivided, stop=stop)
+        sums = enlarged_bands(
+            read_numbers, shape, settings=settings, arithmetic=undivided, stop=stop, on_route=on_route
+        )
     taken = columns.taken
     narrow = computed_ahead(lambda bands: _narrowed(bands, columns, taken), _chunks(sums))
     divisor = arithmetic.divisor * WEIGHT_SUM**2
@@ -80,24 +87,16 @@ def resized_bands(
     return _first_rows(made, size[0])
 
 
-def _few_rows(read_numbers: ReadRows, height: int, stop: Event | None) -> Iterator[torch.Tensor]:
+def _few_rows(read_numbers: ReadRows, height: int, stop: Event | None) -> Iterator[Array]:
     """All rows, unchanged, a chunk at a time."""
     for first in range(0, height, _CHUNK_ROWS):
         raise_if_set(stop)
         yield read_numbers(first, min(height, first + _CHUNK_ROWS))
 
 
-def _numbers(pixels: torch.Tensor, arithmetic: Arithmetic) -> torch.Tensor:
-    """As `exact.prepare`, but with numpy, because torch's threads would compete with the engine's."""
-    numbers = pixels.numpy().astype(torch.empty(0, dtype=arithmetic.sum_dtype).numpy().dtype)
-    if arithmetic.has_alpha:
-        numbers[..., :-1] *= numbers[..., -1:]
-    return torch.from_numpy(numbers)
-
-
-def _chunks(bands: Iterable[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
+def _chunks(bands: Iterable[Array]) -> Iterator[list[Array]]:
     """The rows of bands of any height, as lists of pieces with eight rows in all; the last may have fewer."""
-    held: list[torch.Tensor] = []
+    held: list[Array] = []
     missing = _CHUNK_ROWS
     for band in bands:
         start = 0
@@ -112,19 +111,18 @@ def _chunks(bands: Iterable[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
         yield held
 
 
-def _narrowed(bands: Sequence[torch.Tensor], columns: Axis, taken: torch.Tensor) -> torch.Tensor:
+def _narrowed(bands: Sequence[Array], columns: Axis, taken: Indices) -> Array:
     """Pieces (rows, width, channels) of a chunk of sums -> (reduced width, channels, rows) in float64."""
     _, width, channels = bands[0].shape
     lines = np.empty((width, channels, sum(map(len, bands))))
-    np.concatenate([band.numpy().transpose(1, 2, 0) for band in bands], axis=2, out=lines)
-    with torch.inference_mode():
-        blocks = torch.from_numpy(lines).flatten(1).index_select(0, taken).view(len(columns.firsts), columns.span, -1)
-        return _product(columns.weights, blocks).view(-1, *lines.shape[1:])[: columns.reduced]
+    np.concatenate([band.transpose(1, 2, 0) for band in bands], axis=2, out=lines)
+    blocks = lines.reshape(width, -1)[taken].reshape(len(columns.firsts), columns.span, -1)
+    return _product(columns.weights, blocks).reshape(-1, *lines.shape[1:])[: columns.reduced]
 
 
-def _windows(chunks: Iterable[torch.Tensor], rows: Axis) -> Iterator[Window]:
+def _windows(chunks: Iterable[Array], rows: Axis) -> Iterator[Window]:
     """For each block of rows: the chunks that contain its inputs, and the weights of all rows of these chunks."""
-    held: deque[torch.Tensor] = deque()
+    held: deque[Array] = deque()
     coming = iter(chunks)
     first = last = 0
     for start, weights in zip(rows.firsts.tolist(), rows.weights, strict=True):
@@ -133,31 +131,30 @@ def _windows(chunks: Iterable[torch.Tensor], rows: Axis) -> Iterator[Window]:
             last += held[-1].shape[2]
         while first + held[0].shape[2] <= start:
             first += held.popleft().shape[2]
-        padding = (start - first, last - start - rows.span)
-        yield list(held), torch.nn.functional.pad(weights, padding)
+        yield list(held), np.pad(weights, ((0, 0), (start - first, last - start - rows.span)))
 
 
-def _finished(chunks: Sequence[torch.Tensor], weights: torch.Tensor, arithmetic: Arithmetic) -> torch.Tensor:
+def _finished(chunks: Sequence[Array], weights: Array, arithmetic: Arithmetic) -> Array:
     """The chunks of one block of rows, (width, channels, rows) each -> (rows, width, channels) of pixels."""
-    with torch.inference_mode():
-        taken = torch.cat(list(chunks), dim=2)
-        sums = _product(weights, taken.flatten(0, 1).T).view(-1, *taken.shape[:2])
-        out = torch.empty(sums.shape, dtype=arithmetic.pixel_dtype)
-        finish(sums, arithmetic, out)
-        return out
+    taken = np.concatenate(chunks, axis=2)
+    sums = _product(weights, taken.reshape(-1, taken.shape[2]).T).reshape(-1, *taken.shape[:2])
+    out = np.empty(sums.shape, arithmetic.pixel_dtype)
+    finish(sums, arithmetic, out)
+    return out
 
 
-def _product(weights: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+def _product(weights: Array, numbers: Array) -> Array:
     """The (batched) matrix product, in which a weight of zero contributes nothing, even for NaN and infinities."""
-    made = weights @ numbers
-    if not made.sum().isfinite():
-        is_bad = ~numbers.isfinite()
-        made = weights @ numbers.masked_fill(is_bad, 0)
-        made[(weights != 0).double() @ is_bad.double() > 0] = torch.nan
+    product = aten.operators().product
+    made = product(weights, numbers)
+    if not np.isfinite(made.sum()):
+        is_bad = ~np.isfinite(numbers)
+        made = product(weights, np.where(is_bad, 0, numbers))
+        made[product((weights != 0).astype(float), is_bad.astype(float)) > 0] = np.nan
     return made
 
 
-def _first_rows(bands: Iterable[torch.Tensor], height: int) -> Iterator[torch.Tensor]:
+def _first_rows(bands: Iterable[Array], height: int) -> Iterator[Array]:
     """The first `height` rows. The last block can reach past the image's end."""
     for band in bands:
         yield band[:height]

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from upsample_cli.engine.borders import sources
@@ -63,17 +62,17 @@ class Axis:
 
     reduced: int
     firsts: Indices
-    weights: torch.Tensor
+    weights: Array
 
     @property
     def span(self) -> int:
         """Input samples of a block."""
-        return self.weights.shape[2]
+        return int(self.weights.shape[2])
 
     @property
-    def taken(self) -> torch.Tensor:
+    def taken(self) -> Indices:
         """The input samples of all blocks, one block after another."""
-        return torch.from_numpy((self.firsts[:, None] + np.arange(self.span)).ravel())
+        return (self.firsts[:, None] + np.arange(self.span)).ravel()
 
 
 def reduced_axis(length: int, reduced: int, weigh: Filter) -> Axis:
@@ -92,7 +91,7 @@ def reduced_axis(length: int, reduced: int, weigh: Filter) -> Axis:
     made = starts[:, None, None] + np.arange(step)[:, None]
     taken = firsts[:, None, None] + np.arange(span)
     weights = _whole(weigh(np.minimum(made, reduced - 1), taken, length, reduced))
-    return Axis(reduced, firsts, torch.from_numpy(weights * (made < reduced)))
+    return Axis(reduced, firsts, weights * (made < reduced))
 
 
 def _whole(weights: Array) -> Array:
@@ -120,7 +119,7 @@ def behind_enlargement(axis: Axis, length: int, kernel: AxisKernel, border: Bord
     firsts = np.clip(axis.firsts // factor - reach, 0, length - span)
     taken = axis.firsts[:, None] + np.arange(axis.span)
     stands_in = sources(-reach, length + reach, length, border)
-    before = axis.weights.numpy().swapaxes(1, 2)
+    before = axis.weights.swapaxes(1, 2)
     weights = np.zeros((len(firsts), span, before.shape[2]))
     for source in (taken // factor + offset for offset in range(-reach, reach + 1)):
         tap = taken + kernel.padding - source * factor
@@ -129,4 +128,4 @@ def behind_enlargement(axis: Axis, length: int, kernel: AxisKernel, border: Bord
         block, sample = counts.nonzero()
         numerators = np.array(kernel.numerators, np.float64)[tap[counts]]
         np.add.at(weights, (block, (inner - firsts[:, None])[counts]), before[block, sample] * numerators[:, None])
-    return Axis(axis.reduced, firsts, torch.from_numpy(weights.swapaxes(1, 2).copy()))
+    return Axis(axis.reduced, firsts, np.ascontiguousarray(weights.swapaxes(1, 2)))

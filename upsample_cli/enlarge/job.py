@@ -78,6 +78,7 @@ class Result:
         failure: why it failed, or why it was skipped although it was not done before.
         elapsed_s: seconds from opening the input to the finished output.
         device: where it was enlarged; None if it was not, or if that is known already.
+        engine: the route that computed it; None or empty if it was not.
         was_done: it was skipped because the record says that the output was made from it so.
     """
 
@@ -92,6 +93,7 @@ class Result:
     failure: Failure | None = None
     elapsed_s: float = 0.0
     device: str | None = field(default=None, compare=False)
+    engine: str | None = field(default=None, compare=False)
     was_done: bool = False
 
     @classmethod

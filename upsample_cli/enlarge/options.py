@@ -23,6 +23,8 @@ Alpha = Literal["premultiplied", "straight"]
 ALPHAS: tuple[Alpha, ...] = ("premultiplied", "straight")
 OutputDepth = Literal["keep", "8", "16"]
 DEPTHS: dict[OutputDepth, Depth | None] = {"keep": None, "8": 8, "16": 16}
+EngineName = Literal["auto", "layer", "compiled"]
+ENGINES: tuple[EngineName, ...] = ("auto", "layer", "compiled")
 DEFAULT_FACTOR = 2
 
 
@@ -42,6 +44,8 @@ class Options:
         alpha: "premultiplied" keeps colour hidden under transparency from bleeding; "straight" treats alpha as one more
             channel and keeps the hidden colour.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        engine: "auto" for the fastest route that gives the layer's pixels, "layer" for the layer itself, "compiled" for
+            the compiled route or an error.
         memory_bytes: budget for the convolution's working memory; None for the default.
         tile: side of the tiles in input pixels; None to derive it from the budget.
         format: name of the output format; None for the one the output's name or else the input has.
@@ -65,6 +69,7 @@ class Options:
     border: Border = "replicate"
     alpha: Alpha = "premultiplied"
     device: str = "auto"
+    engine: EngineName = "auto"
     memory_bytes: int | None = None
     tile: int | None = None
     format: str | None = None
@@ -93,6 +98,7 @@ class Options:
             ("alpha", self.alpha, ALPHAS),
             ("metadata", self.metadata, METADATA_POLICIES),
             ("depth", self.depth, tuple(DEPTHS)),
+            ("engine", self.engine, ENGINES),
         )
         for name, value, choices in named:
             if value not in choices:

@@ -1,4 +1,4 @@
-"""One image's way: source, bands through the layer, sink. Imports torch when the first image is decoded."""
+"""One image's way: source, bands through the layer, sink. The engine is imported with the first image."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from threading import Event
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from upsample_cli.atomic.files import new_file, writing_error
 from upsample_cli.atomic.opened import opened
+from upsample_cli.enlarge.computing import computed_layout, engine_settings, settings_and_arithmetic
 from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import check_output, plan_job
-from upsample_cli.enlarge.resolve import KernelChoice, Resolved, check_strict, is_premultiplied, resolve
+from upsample_cli.enlarge.resolve import Resolved, check_strict, resolve
 from upsample_cli.errors import InputChangedError, Interrupted, Loss
 from upsample_cli.images.codecs.input_file import regular_file
 from upsample_cli.images.color.convert import convert_rows
@@ -26,7 +27,7 @@ from upsample_cli.images.formats import Format, format_named
 from upsample_cli.images.limits import check_all_frames
 from upsample_cli.images.metadata.carried import metadata_for_output
 from upsample_cli.images.metadata.policy import under_policy
-from upsample_cli.images.model import Frames, FrameWriter, ImageInfo, Layout, Metadata, Sink, Source
+from upsample_cli.images.model import Frames, FrameWriter, ImageInfo, Metadata, Rows, Sink, Source
 from upsample_cli.images.open import open_animation, open_image, open_pages
 from upsample_cli.images.output_form import kept_metadata
 from upsample_cli.images.save import open_sink
@@ -120,7 +121,9 @@ def enlarge_image(
                 more = _enlarge(run, source, sink, info, metadata, job.resolved, on_rows)
             losses = tuple(dict.fromkeys((*losses, *more)))
             check_strict(job.input, losses, options)  # losses found in the pixels: the file is not there yet
-    result = replace(Result.planned(job), losses=losses, device=str(settings.device))
+    result = replace(
+        Result.planned(job), losses=losses, device=settings.device, engine=" and ".join(dict.fromkeys(run.routes))
+    )
     return result.ended("written", elapsed_s=time.perf_counter() - start_s)
 
 
@@ -146,6 +149,7 @@ class _Run:
     fmt: Format
     settings: Settings
     stop: Event | None
+    routes: list[str] = field(default_factory=list)
 
 
 def _image(run: _Run, info: ImageInfo, metadata: Metadata, resolved: Resolved) -> dict[str, Any]:
@@ -164,32 +168,33 @@ def _enlarge(
     run: _Run, source: Source, sink: Sink, info: ImageInfo, metadata: Metadata, resolved: Resolved, on_rows: OnRows
 ) -> list[Loss]:
     """Enlarge one image's rows into its sink, and finish it. Returns what was lost."""
-    import torch
-
-    from upsample_cli.engine.exact import exact_form
     from upsample_cli.engine.resize import resized_bands
     from upsample_cli.engine.resize_axes import filter_for
 
     options, size = run.options, resolved.size
-    computed = _computed_layout(info.layout, resolved.layout)
+    computed = computed_layout(info.layout, resolved.layout)
     light = light_of(run.job.input, computed, metadata.icc_profile) if options.linear_light else None
-    dtype: torch.dtype = getattr(torch, "float64" if light else computed.dtype.name)
-    kernel, arithmetic = exact_form(
-        resolved.kernel.load(),
-        dtype,
-        has_alpha=is_premultiplied(info.layout, options),
-        largest_amount=light.largest_amount if light else None,
+    settings, arithmetic = settings_and_arithmetic(
+        run.settings, resolved.kernel, info.layout, resolved.layout, options, light
     )
-    settings = replace(run.settings, kernel=kernel)
 
-    def read(first: int, last: int) -> torch.Tensor:
+    def read(first: int, last: int) -> Rows:
         rows = convert_rows(source.read_rows(first, last), info.layout, computed)
-        return torch.from_numpy(light.linear(rows) if light else rows)
+        return light.linear(rows) if light else rows
 
     shape = (info.height, info.width, info.layout.channels)
     weigh, done = filter_for(options.kernel), 0
-    for band in resized_bands(read, shape, size, settings=settings, arithmetic=arithmetic, weigh=weigh, stop=run.stop):
-        rows = light.levels(band.numpy()) if light else band.numpy()
+    for band in resized_bands(
+        read,
+        shape,
+        size,
+        settings=settings,
+        arithmetic=arithmetic,
+        weigh=weigh,
+        stop=run.stop,
+        on_route=run.routes.append,
+    ):
+        rows = light.levels(band) if light else band
         sink.write_rows(convert_rows(rows, computed, resolved.layout, metadata.icc_profile))
         before, done = done, done + len(band)
         on_rows(done * info.height // size[0] - before * info.height // size[0])
@@ -244,11 +249,6 @@ def _images(file: BinaryIO, options: Options, frames: Frames) -> Iterator[tuple[
             yield source, Fraction(0)
 
 
-def _computed_layout(read: Layout, written: Layout) -> Layout:
-    """What is enlarged: bytes that are to become 16 bits do so before, and their interpolated values gain by it."""
-    return replace(read, depth=16) if read.depth == 8 and written.depth == 16 else read
-
-
 def _output_file(
     job: Job, options: Options, token: str | None, input_file: BinaryIO
 ) -> AbstractContextManager[BinaryIO]:
@@ -263,32 +263,3 @@ def _output_file(
             raise writing_error(job.output, error) from error
     sources = () if job.source_stream is not None else (opened(job.input, input_file),)
     return new_file(job.output, overwrite=options.overwrite, token=token, place=job.place, sources=sources)
-
-
-def engine_settings(options: Options, kernel: KernelChoice) -> Settings:
-    """The engine's part of what was resolved.
-
-    Raises:
-        DeviceError: if the device is not there.
-    """
-    from upsample_cli.engine.bands import Settings
-    from upsample_cli.engine.devices import pick_device
-
-    device = pick_device(options.device)
-    return Settings(kernel.load(), options.border, device, options.memory_bytes, options.tile)
-
-
-def options_on_device(options: Options, index: int) -> tuple[Options, str]:
-    """The options for worker `index` among several, and the name of its device: of several GPUs each takes its own.
-
-    Raises:
-        DeviceError: if the device is not there.
-    """
-    import torch
-
-    from upsample_cli.engine.devices import pick_device
-
-    device = str(pick_device(options.device))
-    if options.device in ("auto", "cuda") and (count := torch.cuda.device_count()) > 1:
-        device = f"cuda:{index % count}"
-    return replace(options, device=device), device  # no image has to ask again what is there

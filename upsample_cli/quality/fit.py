@@ -160,20 +160,21 @@ def enlarged(low: Luma, kernel: Kernel) -> Luma:
 
     low: (height, width) -> (height * factor, width * factor)
     """
-    import torch
+    import numpy as np
 
     from upsample_cli.engine.bands import Settings, enlarged_bands
     from upsample_cli.engine.exact import exact_form
 
-    exact, arithmetic = exact_form(kernel, torch.uint8)
-    pixels = torch.from_numpy(low.copy())[..., None]
+    exact, arithmetic = exact_form(kernel, np.dtype(np.uint8))
+    pixels = low[..., None]
     bands = enlarged_bands(
         lambda first, last: pixels[first:last],
         (*low.shape, 1),
-        settings=Settings(exact, "replicate", torch.device("cpu")),
+        settings=Settings(exact, "replicate", "cpu"),
         arithmetic=arithmetic,
     )
-    return torch.cat(list(bands))[..., 0].numpy()
+    made: Luma = np.concatenate(list(bands))[..., 0]
+    return made
 
 
 def _read_all(

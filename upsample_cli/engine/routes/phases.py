@@ -9,10 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
+import numpy as np
 
-from upsample_cli.engine.layer import integer_layer
+from upsample_cli.engine import aten
+from upsample_cli.engine.aten import Array
+from upsample_cli.engine.exact import Dtype
+from upsample_cli.engine.routes.plain import layer_weight
 from upsample_cli.kernels.kernel import Kernel
+
+INT8 = np.iinfo(np.int8)
 
 _LANES = 16
 """Sums in one vector of 512 bits. For shorter vectors the same blocks are as good as any others."""
@@ -63,24 +68,24 @@ class Blocks:
         needed = max((blocks - 1) * self.pixels + self.columns, width + 2 * self.halo)
         return -(-needed // self.group) * self.group
 
-    def widened(self, padded: torch.Tensor, width: int) -> torch.Tensor:
+    def widened(self, padded: Array, width: int) -> Array:
         """A padded tile with zero columns added until whole blocks cover its core. They reach no output.
 
         padded: (height, width + 2*halo, channels) -> (height, `padded_width`, channels).
         """
-        wide = padded.new_empty(padded.shape[0], self.padded_width(width), padded.shape[2])
+        wide = np.empty((padded.shape[0], self.padded_width(width), padded.shape[2]), padded.dtype)
         wide[:, : padded.shape[1]] = padded
         wide[:, padded.shape[1] :] = 0
         return wide
 
-    def grouped(self, tiles: torch.Tensor) -> torch.Tensor:
+    def grouped(self, tiles: Array) -> Array:
         """Padded tiles as the input of the row phases, in the same memory.
 
         tiles: (tiles, height, `padded_width`, channels), contiguous -> (tiles, group * channels, height, width /
         group), channels last.
         """
         count, height, width, channels = tiles.shape
-        return tiles.view(count, height, width // self.group, self.group * channels).permute(0, 3, 1, 2)
+        return tiles.reshape(count, height, width // self.group, self.group * channels).transpose(0, 3, 1, 2)
 
 
 def best_blocks(kernel: Kernel, channels: int, *, products: int, least_depth: int) -> Blocks:
@@ -124,23 +129,23 @@ class RowPhase:
 
     blocks: Blocks
     first: int
-    weight: torch.Tensor
-    bias: torch.Tensor
+    weight: Array
+    bias: Array
 
     @property
     def stride(self) -> list[int]:
         """The stride of the convolution."""
         return [1, self.blocks.pixels // self.blocks.group]
 
-    def taken(self, numbers: torch.Tensor, rows: int) -> torch.Tensor:
+    def taken(self, numbers: Array, rows: int) -> Array:
         """The part of the padded tiles of `Blocks.grouped` that yields `rows` rows."""
         return numbers[:, :, self.first : self.first + rows + self.weight.shape[2] - 1]
 
-    def convolved(self, numbers: torch.Tensor, rows: int) -> torch.Tensor:
+    def convolved(self, numbers: Array, rows: int) -> Array:
         """`rows` rows of outputs in blocks, the input of `write`."""
-        return torch.nn.functional.conv2d(self.taken(numbers, rows), self.weight, self.bias, self.stride)
+        return aten.operators().convolution(self.taken(numbers, rows), self.weight, self.bias, self.stride)
 
-    def write(self, outputs: torch.Tensor, out: torch.Tensor) -> None:
+    def write(self, outputs: Array, out: Array) -> None:
         """Write the outputs of the convolution to the rows of a tile.
 
         Args:
@@ -148,15 +153,14 @@ class RowPhase:
             out: (rows, width, tiles * channels), any strides.
         """
         tiles, _, rows, _ = outputs.shape
-        target = out.view(rows, -1, tiles, out.shape[2] // tiles)
-        pixels = outputs.permute(0, 2, 3, 1).reshape(tiles, rows, -1, target.shape[3])
+        depth = out.shape[2] // tiles
+        pixels = outputs.transpose(0, 2, 3, 1).reshape(tiles, rows, -1, depth)
         offset = self.blocks.offset
-        target.copy_(pixels[:, :, offset : offset + out.shape[1]].permute(1, 2, 0, 3))
+        for tile, made in enumerate(pixels[:, :, offset : offset + out.shape[1]]):
+            out[..., tile * depth : (tile + 1) * depth] = made
 
 
-def row_phases(
-    kernel: Kernel, blocks: Blocks, mixing: torch.Tensor, bias: torch.Tensor, *, scale: float = 1.0
-) -> list[RowPhase]:
+def row_phases(kernel: Kernel, blocks: Blocks, mixing: Array, bias: Array, *, scale: float = 1.0) -> list[RowPhase]:
     """The row phases of a kernel.
 
     Output `i*s + o` uses input `i + n` with tap `o + padding - n*s`, if that tap exists.
@@ -169,26 +173,37 @@ def row_phases(
     rows, row_exists = _taps(kernel, range(kernel.factor), range(-kernel.halo, kernel.halo + 1))
     outputs = range(-blocks.offset, blocks.pixels * kernel.factor - blocks.offset)
     columns, column_exists = _taps(kernel, outputs, range(-kernel.halo, blocks.columns - kernel.halo))
-    mixed = torch.einsum("om,mirk->oirk", mixing, _whole_weight(kernel, len(bias), mixing.dtype)) * scale
+    mixed = np.einsum("om,mirk->oirk", mixing, _whole_weight(kernel, len(bias), mixing.dtype)) * scale
     phases = []
     for phase in range(kernel.factor):
-        touched = row_exists[phase].nonzero()[:, 0]
+        touched = row_exists[phase].nonzero()[0]
         first, last = int(touched[0]), int(touched[-1]) + 1
         weight = mixed[:, :, rows[phase, first:last]][..., columns] * column_exists
         grouped = weight.reshape(*weight.shape[:4], -1, blocks.group)  # (out, in, rows, outputs, groups, within one)
-        packed = grouped.permute(3, 0, 5, 1, 2, 4).flatten(0, 1).flatten(1, 2)
-        packed = packed.contiguous(memory_format=torch.channels_last)
-        phases.append(RowPhase(blocks, first, packed, (bias * scale).repeat(len(outputs))))
+        outputs_first = grouped.transpose(3, 0, 5, 1, 2, 4)
+        packed = outputs_first.reshape(len(outputs) * len(bias), -1, *outputs_first.shape[4:])
+        packed = np.ascontiguousarray(packed.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)  # channels last
+        phases.append(RowPhase(blocks, first, packed, np.tile(bias * scale, len(outputs)).astype(bias.dtype)))
     return phases
 
 
-def _taps(kernel: Kernel, outputs: range, inputs: range) -> tuple[torch.Tensor, torch.Tensor]:
+def _taps(kernel: Kernel, outputs: range, inputs: range) -> tuple[Array, Array]:
     """Along one axis: the tap between each output and each input, and whether it exists."""
-    tap = torch.tensor(outputs)[:, None] + kernel.padding - torch.tensor(inputs) * kernel.factor
-    return tap.clamp(0, kernel.kernel_size - 1), (tap >= 0) & (tap < kernel.kernel_size)
+    tap = np.array(outputs)[:, None] + kernel.padding - np.array(inputs) * kernel.factor
+    return tap.clip(0, kernel.kernel_size - 1), (tap >= 0) & (tap < kernel.kernel_size)
 
 
-def _whole_weight(kernel: Kernel, channels: int, dtype: torch.dtype) -> torch.Tensor:
+def _whole_weight(kernel: Kernel, channels: int, dtype: Dtype) -> Array:
     """(channels out, channels in, kernel_size, kernel_size): the layer's weight, with zeros between the channels."""
-    weight = integer_layer(kernel, dtype=dtype, device=torch.device("cpu")).weight
-    return weight.transpose(0, 1) if kernel.is_dense else torch.eye(channels, dtype=dtype)[..., None, None] * weight
+    weight = layer_weight(kernel, dtype)
+    return weight.swapaxes(0, 1) if kernel.is_dense else np.eye(channels, dtype=dtype)[..., None, None] * weight
+
+
+def int8_copies(kernel: Kernel) -> int:
+    """How many int8 weights must be added up to represent the kernel's largest.
+
+    >>> from upsample_cli.kernels.kernel import kernel_named
+    >>> [int8_copies(kernel_named("bilinear", factor)) for factor in (4, 8, 10)]  # the largest are 49, 225 and 361
+    [1, 2, 3]
+    """
+    return max(-(-max(kernel.weights) // INT8.max), -(min(kernel.weights) // -INT8.min), 1)

@@ -1,23 +1,27 @@
-"""What a route is, and the one that runs the `nn.ConvTranspose2d` itself: the reference for all others."""
+"""What a route is, and the one that runs the layer itself: the reference for all others."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
-import torch
+import numpy as np
 
-from upsample_cli.engine.exact import Arithmetic, finish, prepare
-from upsample_cli.engine.layer import integer_layer
+from upsample_cli.engine import aten
+from upsample_cli.engine.exact import Arithmetic, Dtype, Pixels, finish, prepare
 from upsample_cli.kernels.kernel import Kernel
 
 
 class Route(Protocol):
     """Computes tiles on one device."""
 
+    name: str
+    """What `-v` and `--json` call it."""
+
     bytes_per_value: int
     """Working memory for each number of the output, in bytes."""
 
-    def __call__(self, padded: torch.Tensor, out: torch.Tensor) -> None:
+    def __call__(self, padded: Pixels, out: Pixels) -> None:
         """Enlarge one tile.
 
         Args:
@@ -28,19 +32,49 @@ class Route(Protocol):
 
 
 class PlainRoute:
-    """The layer as torch runs it, with channels as a batch if one kernel serves all of them. Any device, any pixels."""
+    """The layer itself, with channels as a batch if one kernel serves all of them. Any device, any pixels.
 
-    def __init__(self, kernel: Kernel, arithmetic: Arithmetic, device: torch.device) -> None:
-        self.device = device
+    Args:
+        layer: `torch.nn.ConvTranspose2d` with the kernel's whole weights, of `arithmetic.sum_dtype`; by default on the
+            CPU.
+    """
+
+    name = "layer"
+
+    def __init__(self, kernel: Kernel, arithmetic: Arithmetic, layer: Callable[[Pixels], Pixels] | None = None) -> None:
         self._arithmetic = arithmetic
         self._crop = kernel.halo * kernel.factor
-        self._batch_axis = 1 if kernel.channels == 1 else 0
-        self._layer = integer_layer(kernel, dtype=arithmetic.sum_dtype, device=device)
+        self._is_batch = kernel.channels == 1
+        self._layer = layer or cpu_layer(kernel, arithmetic.sum_dtype)
         self.bytes_per_value = 4 * arithmetic.sum_dtype.itemsize
 
-    def __call__(self, padded: torch.Tensor, out: torch.Tensor) -> None:
+    def __call__(self, padded: Pixels, out: Pixels) -> None:
         """See `Route`."""
-        numbers = prepare(padded, self._arithmetic).permute(2, 0, 1)
-        sums = self._layer(numbers.unsqueeze(self._batch_axis)).squeeze(self._batch_axis).permute(1, 2, 0)
+        planes = prepare(padded, self._arithmetic).swapaxes(0, 2).swapaxes(1, 2)  # (channels, height, width)
+        sums = self._layer(planes[:, None])[:, 0] if self._is_batch else self._layer(planes[None])[0]
         height, width, _ = out.shape
-        finish(sums[self._crop : self._crop + height, self._crop : self._crop + width], self._arithmetic, out)
+        cropped = sums[:, self._crop : self._crop + height, self._crop : self._crop + width]
+        finish(cropped.swapaxes(1, 2).swapaxes(0, 2), self._arithmetic, out)
+
+
+def cpu_layer(kernel: Kernel, dtype: Dtype) -> aten.Layer:
+    """The layer on the CPU: whole numbers in, `kernel.denominator` times the interpolated image out.
+
+    A kernel of one channel serves every image: the channels go into the batch dimension, because the same weights apply
+    to all of them.
+    """
+    return aten.operators().layer(layer_weight(kernel, dtype), **layer_settings(kernel))
+
+
+def layer_settings(kernel: Kernel) -> dict[str, int]:
+    """Stride, padding and groups of the layer."""
+    return {
+        "stride": kernel.factor,
+        "padding": kernel.padding,
+        "groups": 1 if kernel.is_dense else kernel.channels,
+    }
+
+
+def layer_weight(kernel: Kernel, dtype: Dtype) -> aten.Array:
+    """The layer's whole weights: (channels in, channels out / groups, kernel_size, kernel_size)."""
+    return np.array([float(weight) for weight in kernel.weights], np.float64).reshape(kernel.shape).astype(dtype)

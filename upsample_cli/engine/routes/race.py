@@ -10,9 +10,11 @@ from functools import partial
 
 import torch
 
-from upsample_cli.engine.exact import Arithmetic
-from upsample_cli.engine.routes.agreement import agreeing, applied
-from upsample_cli.engine.routes.plain import PlainRoute, Route
+from upsample_cli.engine.exact import Arithmetic, Pixels
+from upsample_cli.engine.pytorch import torch_dtype
+from upsample_cli.engine.routes.agreement import agrees, applied
+from upsample_cli.engine.routes.plain import Route
+from upsample_cli.engine.torch_device import device_layer
 from upsample_cli.kernels.kernel import Kernel, spread
 
 _TIMED_OUTPUTS = 2**24
@@ -23,9 +25,22 @@ _TIMINGS = 5
 
 def raced_route(kernel: Kernel, arithmetic: Arithmetic, channels: int, device: torch.device) -> Route:
     """The fastest route of a GPU that gives the layer's pixels."""
-    plain = PlainRoute(kernel, arithmetic, device)
-    routes = agreeing(cuda_routes(kernel, arithmetic, channels, device), plain, kernel, arithmetic, channels)
+    plain = device_layer(kernel, arithmetic, device)
+    routes: list[Route] = []
+    for candidate in cuda_routes(kernel, arithmetic, channels, device):
+        with suppress(Exception):  # builds of torch and GPUs without the operators raise various errors
+            route = candidate()
+            if agrees(route, plain, kernel, arithmetic, channels, send=_sender(device), fetch=_fetched):
+                routes.append(route)
     return _fastest([*routes, plain], kernel, arithmetic, channels, device)
+
+
+def _sender(device: torch.device) -> Callable[[Pixels], Pixels]:
+    return lambda tile: torch.from_numpy(tile).to(device)
+
+
+def _fetched(made: Pixels) -> Pixels:
+    return made.cpu().numpy()
 
 
 def cuda_routes(
@@ -41,7 +56,7 @@ def cuda_routes(
     yield fused
     if kernel.channels == 1 < channels:
         for is_dense in (False, True) if arithmetic.is_exact else (False,):  # a NaN would spread through zeros
-            yield partial(PlainRoute, spread(kernel, channels, is_dense=is_dense), arithmetic, device)
+            yield partial(device_layer, spread(kernel, channels, is_dense=is_dense), arithmetic, device)
 
 
 def _fastest(routes: list[Route], kernel: Kernel, arithmetic: Arithmetic, channels: int, device: torch.device) -> Route:
@@ -55,7 +70,7 @@ def _fastest(routes: list[Route], kernel: Kernel, arithmetic: Arithmetic, channe
     taken, least = routes[-1], math.inf
     for route in routes:
         with suppress(RuntimeError):
-            tile = torch.zeros(shape, dtype=arithmetic.pixel_dtype, device=device)
+            tile = torch.zeros(shape, dtype=torch_dtype(arithmetic.pixel_dtype), device=device)
             run = partial(applied, route, tile, kernel)
             run()
             times = [seconds(run, device)]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import torch
+import numpy as np
 
-from upsample_cli.engine.exact import Arithmetic, cut_off, prepare
+from upsample_cli.engine.aten import Array
+from upsample_cli.engine.exact import FLOAT64, Arithmetic, cut_off, prepare
 from upsample_cli.engine.routes.phases import Blocks, best_blocks, row_phases, steps_per_output
 from upsample_cli.engine.routes.plain import PlainRoute
 from upsample_cli.kernels.kernel import Kernel
@@ -22,9 +23,9 @@ class RowPhaseRoute:
     Without alpha, a divisor that is a power of two is divided into the weights instead, which is exact.
 
     Packed weights contain zeros, and 0 * inf is NaN, so tiles with non-finite pixels fall back to `PlainRoute`.
-
-    Floats become bytes through int16: torch has vectorized code for each of these two steps, but not for a single one.
     """
+
+    name = "row-phases"
 
     def __init__(self, kernel: Kernel, arithmetic: Arithmetic, channels: int) -> None:
         self._arithmetic = arithmetic
@@ -33,8 +34,8 @@ class RowPhaseRoute:
         channels = 1 if self._is_planar else channels
         half = arithmetic.divisor // 2 if arithmetic.is_exact else 0
         doubled = 2 if arithmetic.is_exact else 1
-        dividend, divisor = torch.eye(channels, dtype=dtype), torch.zeros(channels, channels, dtype=dtype)
-        bias, divisor_bias = (torch.full((channels,), term, dtype=dtype) for term in (half, arithmetic.divisor))
+        dividend, divisor = np.eye(channels, dtype=dtype), np.zeros((channels, channels), dtype)
+        bias, divisor_bias = (np.full(channels, term, dtype) for term in (half, arithmetic.divisor))
         if arithmetic.has_alpha:
             dividend[:-1] *= doubled
             dividend[:-1, -1] = doubled - 1
@@ -42,20 +43,20 @@ class RowPhaseRoute:
             bias[:-1] = divisor_bias[:-1] = 0
         is_divided = arithmetic.is_exact and not arithmetic.has_alpha and arithmetic.divisor.bit_count() == 1
         self._divisor = 1 if is_divided else arithmetic.divisor
-        self._plain = None if arithmetic.is_exact else PlainRoute(kernel, arithmetic, torch.device("cpu"))
+        self._plain = None if arithmetic.is_exact else PlainRoute(kernel, arithmetic)
         self._dividends = row_phases(kernel, self._blocks, dividend, bias, scale=self._divisor / arithmetic.divisor)
         self._divisors = row_phases(kernel, self._blocks, divisor, divisor_bias) if arithmetic.has_alpha else None
         self.bytes_per_value = (3 if arithmetic.has_alpha else 2) * dtype.itemsize
 
-    def __call__(self, padded: torch.Tensor, out: torch.Tensor) -> None:
+    def __call__(self, padded: Array, out: Array) -> None:
         """See `Route`."""
-        if self._plain is not None and not padded.sum().isfinite():
+        if self._plain is not None and not np.isfinite(padded.sum()):
             self._plain(padded, out)
             return
         factor = len(self._dividends)
         rows = out.shape[0] // factor
         numbers = prepare(self._blocks.widened(padded, out.shape[1] // factor), self._arithmetic)
-        tiles = numbers.permute(2, 0, 1)[..., None].contiguous() if self._is_planar else numbers[None]
+        tiles = np.ascontiguousarray(numbers.transpose(2, 0, 1))[..., None] if self._is_planar else numbers[None]
         grouped = self._blocks.grouped(tiles)
         for number, phase in enumerate(self._dividends):
             sums = phase.convolved(grouped, rows)
@@ -63,11 +64,11 @@ class RowPhaseRoute:
                 divisors = self._divisors[number].convolved(grouped, rows)
                 if self._arithmetic.overshoots:
                     sums *= divisors > 0
-                sums /= divisors.clamp_min_(self._arithmetic.least_divisor)
+                sums /= divisors.clip(self._arithmetic.least_divisor)
             elif self._divisor > 1:
                 sums /= self._divisor
             sums = cut_off(sums, self._arithmetic)
-            phase.write(sums.to(torch.int16) if out.dtype == torch.uint8 else sums, out[number::factor])
+            phase.write(sums, out[number::factor])
 
 
 def _float_blocks(kernel: Kernel, arithmetic: Arithmetic, channels: int) -> tuple[Blocks, bool]:
@@ -77,6 +78,6 @@ def _float_blocks(kernel: Kernel, arithmetic: Arithmetic, channels: int) -> tupl
     """
     together, apart = (best_blocks(kernel, depth, products=1, least_depth=2) for depth in (channels, 1))
     saved = steps_per_output(together, channels, products=1) - steps_per_output(apart, 1, products=1)
-    worth_it = saved > _INTERLEAVING or arithmetic.sum_dtype == torch.float64
+    worth_it = saved > _INTERLEAVING or arithmetic.sum_dtype == FLOAT64
     is_planar = worth_it and channels > 1 and kernel.channels == 1 and not arithmetic.has_alpha
     return apart if is_planar else together, is_planar

@@ -1,49 +1,107 @@
-"""The choice of the route: for a kernel and a kind of pixels, the fastest here that gives the layer's pixels."""
+"""The choice of the CPU's route: for a kernel and a kind of pixels, the fastest here that gives the layer's pixels."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
+from threading import Lock
+from typing import Literal
 
-import torch
+import numpy as np
 
-from upsample_cli.engine.devices import device_support
+from upsample_cli.engine import aten
 from upsample_cli.engine.exact import Arithmetic
-from upsample_cli.engine.routes.agreement import agreeing
+from upsample_cli.engine.routes.agreement import agrees
+from upsample_cli.engine.routes.phases import int8_copies
 from upsample_cli.engine.routes.plain import PlainRoute, Route
-from upsample_cli.engine.routes.quantized import QuantizedRoute, int8_copies
 from upsample_cli.engine.routes.row_phases import RowPhaseRoute
 from upsample_cli.engine.routes.separable import SeparableRoute
 from upsample_cli.engine.routes.uniform_alpha import UniformAlphaRoute
+from upsample_cli.errors import Setting, UsageError
 from upsample_cli.kernels.kernel import Kernel
 
-FastRoute = SeparableRoute | QuantizedRoute | RowPhaseRoute
+EngineName = Literal["auto", "layer", "compiled"]
 
 _MOST_COPIES = 3
 """With more copies of the pixels than this, float sums are faster than sums of bytes. Measured."""
 
+_choosing = Lock()
+
+
+def chosen_route(kernel: Kernel, arithmetic: Arithmetic, channels: int, engine: EngineName = "auto") -> Route:
+    """The fastest route that gives the layer's pixels on this machine, in this process.
+
+    Correctness never depends on a fast route: a route that raises or differs in a single pixel is not used. If one
+    differs from the layer as libtorch's C interface runs it, Python's torch is imported and judges it again.
+
+    Args:
+        engine: "layer" for the layer itself, "compiled" for the compiled route or none.
+
+    Raises:
+        UsageError: if the compiled route is wanted and cannot serve.
+    """
+    with _choosing:  # a second thread waits for the first one's choice
+        return _chosen(kernel, arithmetic, channels, engine)
+
 
 @functools.lru_cache(maxsize=64)
-def chosen_route(kernel: Kernel, arithmetic: Arithmetic, channels: int, device: torch.device) -> Route:
-    """The fastest route that gives the plain layer's pixels on this machine.
+def _chosen(kernel: Kernel, arithmetic: Arithmetic, channels: int, engine: EngineName) -> Route:
+    route = _first_agreeing(kernel, arithmetic, channels, engine)
+    if not arithmetic.has_alpha or engine == "layer":
+        return route
+    return UniformAlphaRoute(_chosen(kernel, replace(arithmetic, has_alpha=False), channels, engine), route)
 
-    Correctness never depends on a fast route: a route that raises or differs in a single pixel is not used. A CPU uses
-    the first in a measured order, a GPU the winner of a race of all of them.
-    """
-    if device.type != "cpu":
-        return device_support(device).fastest_route(kernel, arithmetic, channels)
-    plain = PlainRoute(kernel, arithmetic, device)
-    made = [partial(route, kernel, arithmetic, channels) for route in _fast_routes(kernel, arithmetic)]
-    route = next(agreeing(made, plain, kernel, arithmetic, channels), plain)
-    if arithmetic.has_alpha:
-        straight = chosen_route(kernel, replace(arithmetic, has_alpha=False), channels, device)
-        return UniformAlphaRoute(straight, route)
+
+def _first_agreeing(kernel: Kernel, arithmetic: Arithmetic, channels: int, engine: EngineName) -> Route:
+    if engine == "compiled":
+        return _compiled(kernel, arithmetic, channels)
+    for candidate in () if engine == "layer" else _fast_routes(kernel, arithmetic):
+        with contextlib.suppress(
+            Exception
+        ):  # builds of torch and processors without the operators raise various errors
+            route = candidate(kernel, arithmetic, channels)
+            if _passes(route, kernel, arithmetic, channels):
+                return route
+    return PlainRoute(kernel, arithmetic)
+
+
+def _fast_routes(kernel: Kernel, arithmetic: Arithmetic) -> Iterator[Callable[[Kernel, Arithmetic, int], Route]]:
+    """Candidates, fastest first. Constructing one may fail."""
+    yield SeparableRoute
+    bytes_only = arithmetic.pixel_dtype == np.uint8 and not arithmetic.has_alpha
+    if bytes_only and "torch" in sys.modules and int8_copies(kernel) <= _MOST_COPIES:
+        from upsample_cli.engine.routes.quantized import QuantizedRoute
+
+        yield QuantizedRoute
+    yield RowPhaseRoute
+
+
+def _compiled(kernel: Kernel, arithmetic: Arithmetic, channels: int) -> Route:
+    try:
+        route = SeparableRoute(kernel, arithmetic, channels)
+    except ValueError as error:
+        raise no_compiled_route(str(error)) from None
+    if not _passes(route, kernel, arithmetic, channels):
+        raise no_compiled_route("its pixels differ from those of the layer on this machine")
     return route
 
 
-def _fast_routes(kernel: Kernel, arithmetic: Arithmetic) -> list[type[FastRoute]]:
-    """Candidates of a CPU, fastest first. Constructing one may fail."""
-    bytes_only = arithmetic.pixel_dtype == torch.uint8 and not arithmetic.has_alpha
-    is_quantized = bytes_only and int8_copies(kernel) <= _MOST_COPIES
-    return [SeparableRoute, QuantizedRoute, RowPhaseRoute] if is_quantized else [SeparableRoute, RowPhaseRoute]
+def no_compiled_route(reason: str) -> UsageError:
+    """The error for an image that the compiled route was to enlarge and cannot."""
+    return UsageError(
+        f"the compiled route cannot enlarge this image: {reason}",
+        ("choose ", Setting("engine", "auto"), " or ", Setting("engine", "layer")),
+    )
+
+
+def _passes(route: Route, kernel: Kernel, arithmetic: Arithmetic, channels: int) -> bool:
+    try:
+        if agrees(route, PlainRoute(kernel, arithmetic), kernel, arithmetic, channels):
+            return True
+        reason = f"the route {route.name!r} gave other pixels than the layer"
+    except RuntimeError as error:
+        reason = str(error)
+    return aten.import_torch(reason) and agrees(route, PlainRoute(kernel, arithmetic), kernel, arithmetic, channels)

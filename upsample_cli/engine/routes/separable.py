@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
+from numpy._core import _multiarray_umath  # type: ignore[attr-defined]  # what `numpy.show_runtime` prints
 from numpy.typing import NDArray
 
 from upsample_cli.engine.exact import Arithmetic
@@ -23,8 +23,8 @@ from upsample_cli.kernels.profiles import phase_taps
 
 Table = NDArray[Any]
 
-_BUILDS = {"AVX512": ("avx512", "avx2"), "AVX2": ("avx2",)}
-"""The compiled modules that a processor can run, fastest first, by torch's name for its capability."""
+_BUILDS = {"avx512": {"AVX512F", "AVX512BW", "AVX512VL"}, "avx2": {"AVX2"}}
+"""The compiled modules, fastest first, with the instructions that each needs, by numpy's names."""
 
 
 class _Sums(NamedTuple):
@@ -62,6 +62,8 @@ class SeparableRoute:
             are so many channels that those of one pixel do not fit in a vector.
     """
 
+    name = "compiled"
+
     def __init__(self, kernel: Kernel, arithmetic: Arithmetic, channels: int, *, module: ModuleType | None = None):
         axis = axis_of(kernel)
         module = module or next(iter(compiled_modules()), None)
@@ -89,18 +91,19 @@ class SeparableRoute:
             float(divisor), multiplier, shift, arithmetic.has_alpha, arithmetic.overshoots,
         )  # fmt: skip
 
-    def __call__(self, padded: torch.Tensor, out: torch.Tensor) -> None:
+    def __call__(self, padded: Table, out: Table) -> None:
         """See `plain.Route`."""
-        self._enlarge(padded.numpy(), out.numpy(), *self._settings)
+        self._enlarge(padded, out, *self._settings)
 
 
 @functools.cache
 def compiled_modules() -> list[ModuleType]:
     """The compiled modules that are installed and that this processor can run, fastest first."""
     found = []
-    for build in _BUILDS.get(torch.backends.cpu.get_cpu_capability(), ()):
-        with contextlib.suppress(ImportError):
-            found.append(importlib.import_module(f"upsample_cli.engine.native._separable_{build}"))
+    for build, needed in _BUILDS.items():
+        if all(_multiarray_umath.__cpu_features__.get(instructions) for instructions in needed):
+            with contextlib.suppress(ImportError):
+                found.append(importlib.import_module(f"upsample_cli.engine.native._separable_{build}"))
     return found
 
 

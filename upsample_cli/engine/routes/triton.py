@@ -117,6 +117,8 @@ class FusedRoute:
         ValueError: if it does not support the kernel or the pixels.
     """
 
+    name = "triton"
+
     def __init__(self, kernel: Kernel, arithmetic: Arithmetic, channels: int, device: torch.device):
         if not arithmetic.is_exact or kernel.channels > 1:
             raise ValueError("only whole pixels, and only kernels that treat channels alike")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-
+from upsample_cli.engine.aten import Array
 from upsample_cli.engine.routes.plain import Route
 
 
@@ -14,13 +13,14 @@ class UniformAlphaRoute:
     """
 
     def __init__(self, straight: Route, premultiplied: Route) -> None:
+        self.name = straight.name
         self._straight = straight
         self._premultiplied = premultiplied
         self.bytes_per_value = max(straight.bytes_per_value, premultiplied.bytes_per_value)
 
-    def __call__(self, padded: torch.Tensor, out: torch.Tensor) -> None:
+    def __call__(self, padded: Array, out: Array) -> None:
         """See `Route`."""
         alpha = padded[..., -1]
-        low, high = (alpha.int() if alpha.dtype == torch.uint16 else alpha).aminmax()  # torch has no aminmax for uint16
-        route = self._straight if low == high and low > 0 else self._premultiplied
+        first = alpha[0, 0]
+        route = self._straight if first > 0 and (alpha == first).all() else self._premultiplied
         route(padded, out)

@@ -1,0 +1,143 @@
+"""What the engine needs from a device other than the CPU: pixels are torch's tensors. MPS here, CUDA in `cuda.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from upsample_cli.engine.borders import padded_tile
+from upsample_cli.engine.devices import device_support
+from upsample_cli.engine.exact import FLOAT64, Arithmetic, Dtype, Pixels
+from upsample_cli.engine.pytorch import torch_dtype, torch_layer
+from upsample_cli.engine.routes.plain import PlainRoute, Route, layer_settings, layer_weight
+from upsample_cli.engine.routes.select import EngineName, no_compiled_route
+from upsample_cli.engine.support import DeviceSupport
+from upsample_cli.errors import DeviceError, Setting
+from upsample_cli.geometry.borders import Border
+from upsample_cli.geometry.tiles import Tile
+from upsample_cli.kernels.kernel import Kernel
+
+MOST_TILE_BYTES = 2**30
+"""Working memory of a tile that stays on the device: far from the 2**31 elements at which tensors misbehave."""
+
+LANES = 3
+"""Bands in flight: one on its way to the device, one being computed, one on its way back."""
+
+
+class TorchSupport(DeviceSupport):
+    """Memory, order of work and choice of routes on one device of torch; here on MPS."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.device = torch.device(name)
+
+    @property
+    def bands_in_flight(self) -> int:
+        """See `DeviceSupport`."""
+        return LANES
+
+    def tile_bytes(self, image_bytes: int, *, bytes_per_value: int, is_resident: bool) -> int:  # noqa: ARG002
+        """See `DeviceSupport`."""
+        return MOST_TILE_BYTES // LANES
+
+    def route(self, kernel: Kernel, arithmetic: Arithmetic, channels: int, engine: EngineName) -> Route:
+        """See `DeviceSupport`."""
+        if engine == "compiled":
+            raise no_compiled_route("it computes on the CPU only")
+        if engine == "layer":
+            return device_layer(kernel, arithmetic, self.device)
+        with torch.inference_mode():
+            return self.fastest_route(kernel, arithmetic, channels)
+
+    def fastest_route(self, kernel: Kernel, arithmetic: Arithmetic, channels: int) -> Route:  # noqa: ARG002
+        """The fastest route of this device. On MPS the layer is the only one."""
+        if arithmetic.sum_dtype == FLOAT64:
+            raise DeviceError(
+                "mps has no float64, which exact sums of this image at this factor need",
+                ("use ", Setting("device", "cpu")),
+            )
+        return device_layer(kernel, arithmetic, self.device)
+
+    @contextmanager
+    def exact_convolutions(self, *, stride: int) -> Iterator[None]:  # noqa: ARG002
+        """Settings of torch under which convolutions sum their products exactly. Here the caller's settings do."""
+        yield
+
+    def taken(self, rows: Pixels) -> torch.Tensor:
+        """See `DeviceSupport`."""
+        return rows if isinstance(rows, torch.Tensor) else torch.from_numpy(rows)
+
+    @contextmanager
+    def own_work(self, after: Any) -> Iterator[None]:
+        """See `DeviceSupport`."""
+        with torch.inference_mode(), self.own_stream(after):
+            yield
+
+    @contextmanager
+    def own_stream(self, after: Any) -> Iterator[None]:  # noqa: ARG002
+        """Run the block's work in a stream of this thread, after `after`; it is done when the block ends."""
+        yield
+
+    def work_of_caller(self, *pixels: Pixels | None) -> Any:
+        """See `DeviceSupport`."""
+        for tensor in pixels:
+            if tensor is not None and tensor.device != self.device:
+                device_support(str(tensor.device)).wait_for_caller()
+        return self.event_of_caller()
+
+    def event_of_caller(self) -> Any:
+        """The work that the calling thread has queued on this device so far."""
+        return None
+
+    def wait_for_caller(self) -> None:
+        """Wait until this device has done the work that the calling thread has queued on it."""
+
+    def empty(self, shape: tuple[int, ...], dtype: Dtype) -> torch.Tensor:
+        """See `DeviceSupport`."""
+        return self.empty_for_transfer(shape, torch_dtype(dtype))
+
+    def empty_for_transfer(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        """Memory of the CPU for pixels on their way to or from the device."""
+        return torch.empty(shape, dtype=dtype)
+
+    def compute(self, route: Route, rows: Pixels, tile: Tile, border: Border, out: Pixels, *, stride: int) -> None:
+        """See `DeviceSupport`."""
+        padded = self._send(padded_tile(rows, tile, border, empty=self._empty_like(rows)))
+        is_here = out.device == self.device
+        target = out if is_here else torch.empty(out.shape, dtype=out.dtype, device=self.device)
+        with self.exact_convolutions(stride=stride):
+            route(padded, target)
+        if not is_here:
+            self._fetch(target, out)
+
+    def _empty_like(self, rows: torch.Tensor) -> Any:
+        if rows.device.type == "cpu":
+            return self.empty_for_transfer
+        return lambda shape, dtype: torch.empty(shape, dtype=dtype, device=rows.device)
+
+    def _send(self, tile: torch.Tensor) -> torch.Tensor:
+        """A tile on the device, or on its way there."""
+        return tile.to(self.device)
+
+    def _fetch(self, made: torch.Tensor, out: torch.Tensor) -> None:
+        """Copy from the device to `out`, any strides; the copy is complete when `own_stream` ends, or before."""
+        out.copy_(made)
+
+    def array(self, band: Pixels) -> NDArray[Any]:
+        """See `DeviceSupport`."""
+        made: NDArray[Any] = band.numpy()
+        return made
+
+    def is_out_of_memory(self, error: RuntimeError) -> bool:
+        """See `DeviceSupport`."""
+        return isinstance(error, torch.OutOfMemoryError)
+
+
+def device_layer(kernel: Kernel, arithmetic: Arithmetic, device: torch.device) -> PlainRoute:
+    """The layer on a device of torch."""
+    weight = layer_weight(kernel, arithmetic.sum_dtype)
+    return PlainRoute(kernel, arithmetic, torch_layer(weight, **layer_settings(kernel), device=device))

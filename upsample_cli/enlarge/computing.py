@@ -1,0 +1,88 @@
+"""What the engine is told about an image: arithmetic, settings, device. It imports numpy and the engine when called."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from upsample_cli.enlarge.job import Job
+from upsample_cli.enlarge.options import Options
+from upsample_cli.enlarge.resolve import KernelChoice, is_premultiplied
+from upsample_cli.images.model import Layout
+
+if TYPE_CHECKING:
+    from upsample_cli.engine.bands import Settings
+    from upsample_cli.engine.exact import Arithmetic
+    from upsample_cli.images.color.light import Light
+
+
+def computed_layout(read: Layout, written: Layout) -> Layout:
+    """What is enlarged: bytes that are to become 16 bits do so before, and their interpolated values gain by it."""
+    return replace(read, depth=16) if read.depth == 8 and written.depth == 16 else read
+
+
+def settings_and_arithmetic(
+    settings: Settings, choice: KernelChoice, read: Layout, written: Layout, options: Options, light: Light | None
+) -> tuple[Settings, Arithmetic]:
+    """How the pixels of an image go through its kernel, which is in the settings returned.
+
+    Args:
+        settings: of the run.
+        read, written: pixels of the input and of the output.
+        light: the amounts that are mixed in place of the pixels; None for the pixels themselves.
+    """
+    import numpy as np
+
+    from upsample_cli.engine.exact import exact_form
+
+    kernel, arithmetic = exact_form(
+        choice.load(),
+        np.dtype("float64" if light else computed_layout(read, written).dtype.name),
+        has_alpha=is_premultiplied(read, options),
+        largest_amount=light.largest_amount if light else None,
+    )
+    return replace(settings, kernel=kernel), arithmetic
+
+
+def engine_settings(options: Options, kernel: KernelChoice) -> Settings:
+    """The engine's part of what was resolved.
+
+    Raises:
+        DeviceError: if the device is not there.
+    """
+    from upsample_cli.engine.bands import Settings
+    from upsample_cli.engine.devices import pick_device
+
+    device = pick_device(options.device)
+    return Settings(kernel.load(), options.border, device, options.memory_bytes, options.tile, options.engine)
+
+
+def choose_route(job: Job, options: Options) -> None:
+    """Choose the route of a planned image, so that it is known when the first rows have been decoded.
+
+    The choice loads libtorch and compares the route with the layer, which takes longer than decoding a small image.
+    """
+    settings = engine_settings(options, job.resolved.kernel)
+    layout, output = job.header.layout, job.resolved.layout
+    if not options.linear_light:
+        from upsample_cli.engine.bands import route_of
+
+        route_of(
+            *settings_and_arithmetic(settings, job.resolved.kernel, layout, output, options, None), layout.channels
+        )
+
+
+def options_on_device(options: Options, index: int) -> tuple[Options, str]:
+    """The options for worker `index` among several, and the name of its device: of several GPUs each takes its own.
+
+    Raises:
+        DeviceError: if the device is not there.
+    """
+    from upsample_cli.engine.devices import pick_device
+
+    device = pick_device(options.device)
+    if device != "cpu" and options.device in ("auto", "cuda"):
+        import torch
+
+        device = f"cuda:{index % torch.cuda.device_count()}"
+    return replace(options, device=device), device  # no image has to ask again what is there
