@@ -16,26 +16,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 
-from upsample_cli.engine import bands, cores, pool, support
+from upsample_cli.engine import bands, cores, devices, pool, support
 from upsample_cli.engine.bands import Settings, enlarged_bands
 from upsample_cli.engine.borders import padded_tile
 from upsample_cli.engine.cuda import CudaSupport
 from upsample_cli.engine.devices import pick_device
 from upsample_cli.engine.exact import Arithmetic
-from upsample_cli.engine.pool import compute_pool
+from upsample_cli.engine.pool import compute_pool, layer_pool
 from upsample_cli.engine.routes.select import chosen_route
+from upsample_cli.engine.torch_device import TorchSupport, device_layer
 from upsample_cli.errors import DeviceError, Interrupted, UsageError
 from upsample_cli.geometry.borders import BORDERS
 from upsample_cli.geometry.tiles import Plan, Span, Tile
 from upsample_cli.kernels.kernel import Kernel, kernel_named
 
-CPU = torch.device("cpu")
 BILINEAR = kernel_named("bilinear", 2)
-SIXTEEN = Arithmetic(torch.uint8, 16)
+SIXTEEN = Arithmetic(np.dtype(np.uint8), 16)
 
 
 def settings_of(tile_size=None, *, border="replicate", budget_bytes=None, kernel=BILINEAR):
-    return Settings(kernel, border, CPU, budget_bytes, tile_size)
+    return Settings(kernel, border, "cpu", budget_bytes, tile_size)
 
 
 @pytest.fixture
@@ -48,15 +48,14 @@ def fresh_pool():
 
 def bands_of(pixels, how, **keywords):
     """`enlarged_bands` over an array of 8-bit pixels."""
-    rows = torch.from_numpy(pixels)
-    arithmetic = Arithmetic(torch.uint8, how.kernel.denominator)
+    arithmetic = Arithmetic(np.dtype(np.uint8), how.kernel.denominator)
     return enlarged_bands(
-        lambda first, last: rows[first:last], pixels.shape, settings=how, arithmetic=arithmetic, **keywords
+        lambda first, last: pixels[first:last], pixels.shape, settings=how, arithmetic=arithmetic, **keywords
     )
 
 
 def enlarged(pixels, how, **keywords):
-    return torch.cat(list(bands_of(pixels, how, **keywords))).numpy()
+    return np.concatenate(list(bands_of(pixels, how, **keywords)))
 
 
 # -- devices ----------------------------------------------------------------------------------------------------------
@@ -64,6 +63,7 @@ def enlarged(pixels, how, **keywords):
 
 @pytest.fixture
 def two_gpus(monkeypatch):
+    monkeypatch.setattr(devices, "_has_cuda_driver", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
 
@@ -74,7 +74,7 @@ def two_gpus(monkeypatch):
 )
 @pytest.mark.usefixtures("two_gpus")
 def test_a_device_that_is_there(name, device):
-    assert pick_device(name) == torch.device(device)
+    assert pick_device(name) == device
 
 
 @pytest.mark.parametrize("name", ["cuda:2", "cuda:-1", "cuda:", "mps", "gpu", "", "CPU", "meta"])
@@ -89,16 +89,18 @@ def test_a_device_that_is_not_there_names_those_that_are(name):
 def test_without_a_gpu_auto_is_the_cpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert pick_device("auto") == CPU
-    assert pick_device("mps") == torch.device("mps")
+    for has_driver in (False, True):
+        monkeypatch.setattr(devices, "_has_cuda_driver", lambda has_driver=has_driver: has_driver)
+        assert pick_device("auto") == "cpu"
+    assert pick_device("mps") == "mps"
     with pytest.raises(DeviceError, match=r"one of cpu, mps$"):
         pick_device("cuda")
 
 
 def test_mps_refuses_what_needs_float64():
-    wide = Arithmetic(torch.uint16, 18**2)
+    wide = Arithmetic(np.dtype(np.uint16), 18**2)
     with pytest.raises(DeviceError, match=r"no float64.*device=cpu"):
-        bands._route(Settings(kernel_named("bilinear", 9), "replicate", torch.device("mps")), wide, 3)
+        bands.route_of(Settings(kernel_named("bilinear", 9), "replicate", "mps"), wide, 3)
 
 
 # -- borders and halos ------------------------------------------------------------------------------------------------
@@ -113,6 +115,10 @@ def spans(draw):
     return Span(start, draw(st.integers(start + 1, length)), length, halo)
 
 
+def _empty_tensor(shape, dtype):
+    return torch.empty(shape, dtype=dtype)
+
+
 @given(spans(), spans(), st.sampled_from(BORDERS))
 @settings(max_examples=300)
 def test_a_padded_tile_is_cut_from_the_padded_image(rows, columns, border):
@@ -120,10 +126,13 @@ def test_a_padded_tile_is_cut_from_the_padded_image(rows, columns, border):
     pad = ((rows.halo, rows.halo), (columns.halo, columns.halo), (0, 0))
     whole = np.pad(image, pad, mode=PAD_MODES[border])
     expected = whole[rows.start : rows.stop + 2 * rows.halo, columns.start : columns.stop + 2 * columns.halo]
-    taken = torch.from_numpy(image[rows.first : rows.last, columns.first : columns.last])
+    taken = image[rows.first : rows.last, columns.first : columns.last]
     found = padded_tile(taken, Tile(rows, columns), border)
-    assert found.is_contiguous()
-    assert_same_pixels(found.numpy(), expected)
+    assert found.flags.c_contiguous
+    assert_same_pixels(found, expected)
+    of_tensor = padded_tile(torch.from_numpy(taken), Tile(rows, columns), border, empty=_empty_tensor)
+    assert of_tensor.is_contiguous()
+    assert_same_pixels(of_tensor.numpy(), expected)
 
 
 class ShortOfHalo(Kernel):
@@ -154,30 +163,30 @@ def test_bands_come_in_order_and_reads_rise_and_look_ahead_is_bounded():
 
     def read_rows(first, last):
         reads.append((first, last))
-        return torch.from_numpy(pixels[first:last])
+        return pixels[first:last]
 
     parts = []
     for band in enlarged_bands(read_rows, pixels.shape, settings=settings_of(2), arithmetic=SIXTEEN):
-        parts.append(band.clone())
+        parts.append(band.copy())
         time.sleep(0.01)  # time enough for an unbounded producer to run away
         assert len(reads) <= len(parts) + cores.core_count() + 1
-    assert_same_pixels(torch.cat(parts).numpy(), expected_pixels(pixels, 2))
+    assert_same_pixels(np.concatenate(parts), expected_pixels(pixels, 2))
     assert reads == [(max(0, top - 1), min(41, top + 3)) for top in range(0, 41, 2)]
 
 
 def test_a_target_is_written_in_place():
     pixels = hostile_pixels((17, 11, 3), np.uint8)
-    out = torch.zeros(34, 22, 3, dtype=torch.uint8)
+    out = np.zeros((34, 22, 3), np.uint8)
     for band in bands_of(pixels, settings_of(4), out=out):
-        assert out.data_ptr() <= band.data_ptr() < out.data_ptr() + out.numel()
-    assert_same_pixels(out.numpy(), expected_pixels(pixels, 2))
+        assert out.ctypes.data <= band.ctypes.data < out.ctypes.data + out.size
+    assert_same_pixels(out, expected_pixels(pixels, 2))
 
 
 def test_an_error_of_the_reader_ends_the_bands_and_not_the_pool():
     def read_rows(first, last):
         if first > 8:
             raise OSError("file is truncated")
-        return torch.zeros(last - first, 7, 3, dtype=torch.uint8)
+        return np.zeros((last - first, 7, 3), np.uint8)
 
     with pytest.raises(OSError, match="file is truncated"):
         list(enlarged_bands(read_rows, (41, 7, 3), settings=settings_of(2), arithmetic=SIXTEEN))
@@ -188,8 +197,8 @@ def test_an_error_of_the_route_is_raised_where_bands_are_consumed(monkeypatch):
     def failing(padded, out):
         raise ValueError("no such thing")
 
-    failing.bytes_per_value = 4
-    monkeypatch.setattr(bands, "chosen_route", lambda *_: failing)
+    failing.name, failing.bytes_per_value = "failing", 4
+    monkeypatch.setattr(support, "chosen_route", lambda *_: failing)
     with pytest.raises(ValueError, match="no such thing"):
         list(bands_of(np.zeros((41, 7, 3), np.uint8), settings_of(2)))
     assert compute_pool().submit(lambda: 1).result(timeout=10) == 1
@@ -204,7 +213,7 @@ def test_a_stop_ends_the_bands_wherever_they_are(taken):
 
     def read_rows(first, last):
         reads.append(first)
-        return torch.zeros(last - first, 7, 3, dtype=torch.uint8)
+        return np.zeros((last - first, 7, 3), np.uint8)
 
     bands = enlarged_bands(read_rows, (42, 7, 3), settings=settings_of(2), arithmetic=SIXTEEN, stop=stop)
     for _ in range(taken):  # of 21
@@ -230,13 +239,13 @@ def test_bands_that_nobody_waits_for_are_not_computed(monkeypatch):
         started.append(padded.shape)
         may_go_on.wait(timeout=30)
 
-    patient.bytes_per_value = 4
-    monkeypatch.setattr(bands, "chosen_route", lambda *_: patient)
+    patient.name, patient.bytes_per_value = "patient", 4
+    monkeypatch.setattr(support, "chosen_route", lambda *_: patient)
 
     def read_rows(first, last):
         if first > 2:  # two bands wait by then, and looking ahead is not yet over
             raise OSError("file is truncated")
-        return torch.zeros(last - first, 2, 3, dtype=torch.uint8)
+        return np.zeros((last - first, 2, 3), np.uint8)
 
     with pytest.raises(OSError, match="truncated"):
         list(enlarged_bands(read_rows, (41, 2, 3), settings=settings_of(2), arithmetic=SIXTEEN))
@@ -258,7 +267,7 @@ class Scarce:
 
     def __init__(self, route, most):
         self.route, self.most = route, most
-        self.bytes_per_value = route.bytes_per_value
+        self.name, self.bytes_per_value = route.name, route.bytes_per_value
         self.done, self.refused = [], []
 
     def __call__(self, padded, out):
@@ -272,9 +281,12 @@ class Scarce:
 
 @pytest.fixture
 def scarce(monkeypatch):
+    """A device of torch with little memory; here its work is done by the CPU."""
+
     def limit(most):
-        route = Scarce(chosen_route(BILINEAR, SIXTEEN, 3, CPU), most)
-        monkeypatch.setattr(bands, "chosen_route", lambda *_: route)
+        route = Scarce(device_layer(BILINEAR, SIXTEEN, torch.device("cpu")), most)
+        monkeypatch.setattr(bands, "device_support", TorchSupport)
+        monkeypatch.setattr(TorchSupport, "route", lambda *_: route)
         return route
 
     return limit
@@ -310,8 +322,8 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch):
         calls.append(padded.shape)
         raise RuntimeError("misaligned address")
 
-    failing.bytes_per_value = 4
-    monkeypatch.setattr(bands, "chosen_route", lambda *_: failing)
+    failing.name, failing.bytes_per_value = "failing", 4
+    monkeypatch.setattr(support, "chosen_route", lambda *_: failing)
     with pytest.raises(RuntimeError, match="misaligned"):
         enlarged(hostile_pixels((61, 83, 3), np.uint8), settings_of())
     assert len(calls) == 1
@@ -330,8 +342,9 @@ def test_the_least_budget_that_an_error_names_is_enough_and_one_byte_less_is_not
 
 
 @pytest.mark.parametrize("budget_bytes", [100_000, 300_000, 10**7])
-def test_all_tiles_in_flight_stay_within_the_budget(budget_bytes, scarce):
-    route = scarce(10**9)
+def test_all_tiles_in_flight_stay_within_the_budget(budget_bytes, monkeypatch):
+    route = Scarce(chosen_route(BILINEAR, SIXTEEN, 3), 10**9)
+    monkeypatch.setattr(support, "chosen_route", lambda *_: route)
     enlarged(hostile_pixels((200, 333, 3), np.uint8), settings_of(budget_bytes=budget_bytes))
     bytes_each = max(route.done) * 2 * 2 * 3 * route.bytes_per_value
     assert bytes_each * (cores.core_count() + 2) <= budget_bytes
@@ -365,7 +378,7 @@ def test_callers_that_come_at_once_share_one_pool():
 
     def call():
         at_once.wait()
-        pools.append(compute_pool())
+        pools.append(layer_pool())
 
     callers = [threading.Thread(target=call) for _ in range(8)]
     for caller in callers:
@@ -433,7 +446,7 @@ def test_on_cuda_no_thread_ever_meets_tf32():
 
     def work():
         for _ in range(50):
-            with CudaSupport(torch.device("cuda:0")).exact_convolutions(stride=2):
+            with CudaSupport("cuda:0").exact_convolutions(stride=2):
                 time.sleep(0)
                 met.append(cudnn_flags())
 
@@ -445,7 +458,7 @@ def test_on_cuda_no_thread_ever_meets_tf32():
     assert set(met) == {(before[0], False, True, "ieee")}  # as enabled as before, no benchmark, deterministic, no TF32
     assert len(met) == 200
     assert cudnn_flags() == before
-    with CudaSupport(torch.device("cuda:0")).exact_convolutions(stride=1):
+    with CudaSupport("cuda:0").exact_convolutions(stride=1):
         assert not torch.backends.cudnn.enabled  # it would have ways that do not sum the products as they are
     assert cudnn_flags() == before
 
@@ -480,7 +493,7 @@ def test_plans_of_the_engine_are_plans_of_the_kernel():
 def test_tiles_on_a_cpu_fit_its_cache_however_large_the_budget(budget_bytes):
     run = bands._Run(settings_of(budget_bytes=budget_bytes), SIXTEEN, 3)
     plan = run.plan(5000, 7000)
-    assert plan.tile_height * plan.tile_width * 2 * 2 * 3 * run._route.bytes_per_value <= support.CACHE_BYTES
+    assert plan.tile_height * plan.tile_width * 2 * 2 * 3 * run.route.bytes_per_value <= support.CACHE_BYTES
 
 
 def test_a_small_image_is_shared_out_among_the_cores(monkeypatch):

@@ -7,12 +7,12 @@ from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from torch.nn import functional
 
 from upsample_cli import upsample
-from upsample_cli.engine import bands
 from upsample_cli.engine.cuda import CudaSupport
 from upsample_cli.engine.devices import pick_device
 from upsample_cli.engine.exact import exact_form
-from upsample_cli.engine.routes import agreement, race
-from upsample_cli.engine.routes.plain import PlainRoute
+from upsample_cli.engine.routes import race
+from upsample_cli.engine.routes.agreement import agrees
+from upsample_cli.engine.torch_device import device_layer
 from upsample_cli.errors import DeviceError
 from upsample_cli.geometry.borders import BORDERS
 from upsample_cli.kernels.kernel import kernel_named
@@ -153,12 +153,12 @@ def test_out_of_memory_halves_the_tile_and_goes_on(monkeypatch):
                 refused.append(padded.shape)
                 raise
 
-        noted.bytes_per_value = route.bytes_per_value
+        noted.name, noted.bytes_per_value = route.name, route.bytes_per_value
         return noted
 
-    real = bands.chosen_route
-    real.cache_clear()
-    monkeypatch.setattr(bands, "chosen_route", noting)
+    real = CudaSupport.route
+    race.raced_route.cache_clear()
+    monkeypatch.setattr(CudaSupport, "route", noting)
     monkeypatch.setattr(race, "cuda_routes", lambda *_: [])  # the layer alone: it needs the most memory
     pixels = hostile_pixels((1501, 2003, 3), np.uint8)
     torch.cuda.empty_cache()
@@ -170,7 +170,7 @@ def test_out_of_memory_halves_the_tile_and_goes_on(monkeypatch):
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
         torch.cuda.empty_cache()
-        real.cache_clear()
+        race.raced_route.cache_clear()
     assert_same_pixels(found, expected_pixels(pixels, 2))
     assert refused
 
@@ -185,14 +185,13 @@ def test_every_route_by_itself_gives_the_pixels_of_the_layer(factor, pixel_type,
     device = torch.device("cuda:0")
     for name in ("bilinear", "lanczos3") if factor < 5 else ("bilinear",):
         for has_alpha in (False, True):
-            kernel, arithmetic = exact_form(
-                kernel_named(name, factor), getattr(torch, np.dtype(pixel_type).name), has_alpha=has_alpha
-            )
+            kernel, arithmetic = exact_form(kernel_named(name, factor), np.dtype(pixel_type), has_alpha=has_alpha)
             made = list(race.cuda_routes(kernel, arithmetic, 4, device))
             candidate = made[["fused", "grouped", "dense"].index(route)]
-            with torch.inference_mode(), CudaSupport(device).exact_convolutions(stride=factor):
-                plain = PlainRoute(kernel, arithmetic, device)
-                assert agreement._agrees(candidate(), plain, kernel, arithmetic, 4)
+            with torch.inference_mode(), CudaSupport("cuda:0").exact_convolutions(stride=factor):
+                plain = device_layer(kernel, arithmetic, device)
+                transfers = {"send": race._sender(device), "fetch": race._fetched}
+                assert agrees(candidate(), plain, kernel, arithmetic, 4, **transfers)
 
 
 def test_a_large_photograph_goes_up_and_down_in_several_bands():
@@ -227,6 +226,6 @@ def test_the_last_gpu_gives_the_same():
 
 
 def test_devices_that_are_there():
-    assert pick_device("auto") == pick_device("cuda") == torch.device("cuda:0")
+    assert pick_device("auto") == pick_device("cuda") == "cuda:0"
     with pytest.raises(DeviceError, match=r"there is no device 'cuda:99' here; .* cpu, cuda:0"):
         pick_device("cuda:99")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,15 +13,16 @@ import pytest
 import torch
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 
-from upsample_cli.engine import bands, cuda, devices, support
+from upsample_cli.engine import cuda, devices, torch_device
 from upsample_cli.engine.bands import Settings, enlarged_bands
 from upsample_cli.engine.exact import Arithmetic
 from upsample_cli.engine.routes import race
-from upsample_cli.engine.routes.plain import PlainRoute
+from upsample_cli.engine.torch_device import device_layer
 from upsample_cli.kernels.kernel import kernel_named
 
-KERNEL, SIXTEEN = kernel_named("bilinear", 2), Arithmetic(torch.uint8, 16)
-DEVICE = SimpleNamespace(type="cuda")
+KERNEL, SIXTEEN = kernel_named("bilinear", 2), Arithmetic(np.dtype(np.uint8), 16)
+DEVICE = "cuda:0"
+LAYER = device_layer(KERNEL, SIXTEEN, torch.device("cpu"))
 
 
 class Stream:
@@ -55,21 +57,30 @@ def has_free(monkeypatch, free, *, reserved=0, allocated=0):
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: allocated)
 
 
+def computes(monkeypatch, route):
+    """Have the substitute take this route."""
+    route.name, route.bytes_per_value = "substitute", 16
+    monkeypatch.setattr(cuda.CudaSupport, "route", lambda *_: route)
+
+
 @pytest.fixture
 def log(monkeypatch):
     """Everything that a device would do, done by the CPU, with a note of its order."""
-    log, made = [], threading.local()
+    log, made, empty = [], threading.local(), torch.empty
+
+    def empty_on_the_cpu(*shape, device=None, **keywords):
+        assert device in (None, torch.device(DEVICE))
+        return empty(*shape, **keywords)
 
     def route(padded, out):
         log.append(("route", None, threading.get_ident()))
-        PlainRoute(KERNEL, SIXTEEN, torch.device("cpu"))(padded, out)
+        LAYER(padded, out)
         time.sleep(0.01)
 
-    route.bytes_per_value = 16
-    monkeypatch.setattr(bands, "chosen_route", lambda *_: route)
-    monkeypatch.setattr(cuda.CudaSupport, "send", lambda _, tile: tile.clone())
-    monkeypatch.setattr(cuda.CudaSupport, "empty_like", lambda _, out: torch.empty_like(out))
-    monkeypatch.setattr(cuda.CudaSupport, "fetch", lambda _, made, out: out.copy_(made))
+    computes(monkeypatch, route)
+    monkeypatch.setattr(cuda.CudaSupport, "_send", lambda _, tile: tile.clone())
+    monkeypatch.setattr(cuda.CudaSupport, "_fetch", lambda _, made, out: out.copy_(made))
+    monkeypatch.setattr(torch, "empty", empty_on_the_cpu)
     monkeypatch.setattr(cuda, "_streams", made)
     monkeypatch.setattr(torch.cuda, "Stream", lambda _: Stream(log))
     monkeypatch.setattr(torch.cuda, "stream", Entered)
@@ -79,15 +90,14 @@ def log(monkeypatch):
 
 
 def bands_of(pixels, **keywords):
-    rows = torch.from_numpy(pixels)
     how = Settings(KERNEL, "replicate", DEVICE, **keywords)
-    return enlarged_bands(lambda first, last: rows[first:last], pixels.shape, settings=how, arithmetic=SIXTEEN)
+    return enlarged_bands(lambda first, last: pixels[first:last], pixels.shape, settings=how, arithmetic=SIXTEEN)
 
 
 @pytest.mark.parametrize("tile_size", [None, 5])
 def test_bands_come_back_whole_and_in_order(tile_size, log):
     pixels = hostile_pixels((23, 17, 3), np.uint8)
-    found = torch.cat(list(bands_of(pixels, tile_size=tile_size))).numpy()
+    found = np.concatenate(list(bands_of(pixels, tile_size=tile_size)))
     assert_same_pixels(found, expected_pixels(pixels, 2))
     by_thread = {}
     for what, event, thread in log:
@@ -105,7 +115,7 @@ def test_three_bands_are_on_their_way_and_no_more(log):
     bands = bands_of(hostile_pixels((200, 3, 3), np.uint8), tile_size=4)
     next(bands)
     time.sleep(0.5)
-    assert len([what for what, *_ in log if what == "done"]) == support.LANES
+    assert len([what for what, *_ in log if what == "done"]) == torch_device.LANES
     bands.close()
 
 
@@ -113,8 +123,7 @@ def test_a_band_that_fails_leaves_its_stream_empty(log, monkeypatch):
     def failing(padded, out):
         raise RuntimeError("no such kernel")
 
-    failing.bytes_per_value = 16
-    monkeypatch.setattr(bands, "chosen_route", lambda *_: failing)
+    computes(monkeypatch, failing)
     with pytest.raises(RuntimeError, match="no such kernel"):
         list(bands_of(hostile_pixels((9, 5, 3), np.uint8)))
     assert log[-1][0] == "done"
@@ -123,7 +132,7 @@ def test_a_band_that_fails_leaves_its_stream_empty(log, monkeypatch):
 def test_tiles_that_are_fetched_are_several_and_those_that_stay_are_large(monkeypatch):
     has_free(monkeypatch, 2**36)
     assert cuda.CudaSupport(DEVICE).tile_bytes(0, bytes_per_value=2, is_resident=False) == 2 * cuda.TILE_VALUES
-    assert cuda.CudaSupport(DEVICE).tile_bytes(0, bytes_per_value=2, is_resident=True) == support.MOST_TILE_BYTES
+    assert cuda.CudaSupport(DEVICE).tile_bytes(0, bytes_per_value=2, is_resident=True) == torch_device.MOST_TILE_BYTES
     has_free(monkeypatch, 6 * 2**20)  # hardly any left, for three at once
     for is_resident in (False, True):
         assert cuda.CudaSupport(DEVICE).tile_bytes(0, bytes_per_value=16, is_resident=is_resident) == 2**20
@@ -155,23 +164,26 @@ def test_a_tile_that_some_library_has_no_memory_for_is_halved(log, monkeypatch):
         if out.shape[0] * out.shape[1] > 1000:
             raise RuntimeError("GET was unable to find an engine to execute this computation")
         log.append(("route", None, threading.get_ident()))
-        PlainRoute(KERNEL, SIXTEEN, torch.device("cpu"))(padded, out)
+        LAYER(padded, out)
 
-    cramped.bytes_per_value = 16
-    monkeypatch.setattr(bands, "chosen_route", lambda *_: cramped)
+    computes(monkeypatch, cramped)
     pixels = hostile_pixels((53, 37, 3), np.uint8)
-    assert_same_pixels(torch.cat(list(bands_of(pixels))).numpy(), expected_pixels(pixels, 2))
+    assert_same_pixels(np.concatenate(list(bands_of(pixels))), expected_pixels(pixels, 2))
     assert len([what for what, *_ in log if what == "route"]) > 4
 
 
 def test_what_is_made_on_another_gpu_is_waited_for_by_the_caller(log, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: log.append(device.name) or Stream(log))
-    rows, out = (SimpleNamespace(device=SimpleNamespace(type=kind, name=kind)) for kind in ("cuda", "cpu"))
-    assert devices.work_of_caller(torch.device("cpu"), rows, out, None) is None
-    assert [log[0], log[1][0]] == ["cuda", "done"]
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: log.append(str(device)) or Stream(log))
+    rows, out = (SimpleNamespace(device=torch.device(name)) for name in ("cuda:0", "cpu"))
+    one, other = cuda.CudaSupport("cuda:0"), cuda.CudaSupport("cuda:1")
+    assert other.work_of_caller(rows, out, None) == "what the caller asked for"
+    assert [log[0], log[1][0], *log[2:]] == ["cuda:0", "done", "cuda:1"]
     log.clear()
-    assert devices.work_of_caller(torch.device("cpu"), torch.empty(1), None) is None
-    assert not log
+    assert one.work_of_caller(rows, out, None) == "what the caller asked for"
+    assert log == ["cuda:0"]  # nothing to wait for: its own event follows what made the rows
+    log.clear()
+    assert torch_device.TorchSupport("mps").work_of_caller(rows, None) is None
+    assert [log[0], log[1][0]] == ["cuda:0", "done"]
 
 
 def test_of_routes_the_fastest_is_taken_and_slow_ones_run_no_longer_than_needed(monkeypatch):
@@ -204,6 +216,21 @@ def test_of_routes_the_fastest_is_taken_and_slow_ones_run_no_longer_than_needed(
     assert fastest("refusing", "refusing") is routes["refusing"]  # which then says itself what is wrong
 
 
+def test_routes_race_once_for_images_alike(monkeypatch):
+    raced = []
+    monkeypatch.setattr(torch.cuda, "device", lambda _: nullcontext())
+    monkeypatch.setattr(race, "device_layer", lambda *_: LAYER)
+    monkeypatch.setattr(race, "cuda_routes", lambda *_: [])
+    monkeypatch.setattr(race, "_fastest", lambda routes, *_: raced.append(routes) or routes[-1])
+    race.raced_route.cache_clear()
+    try:
+        for channels in (3, 3, 4, 3):
+            assert cuda.CudaSupport(DEVICE).route(KERNEL, SIXTEEN, channels, "auto") is LAYER
+        assert len(raced) == 2
+    finally:
+        race.raced_route.cache_clear()
+
+
 def test_a_thread_at_factor_1_turns_cudnn_off_for_itself_alone():
     """Here one at factor 2 starts while another, at factor 1, is at work."""
     met, before = [], torch.backends.cudnn.enabled
@@ -224,12 +251,11 @@ def test_a_thread_at_factor_1_turns_cudnn_off_for_itself_alone():
 
 def test_a_tensor_of_mps_names_its_device_by_number(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert devices.pick_device("mps:0") == devices.pick_device("mps") == torch.device("mps")
+    assert devices.pick_device("mps:0") == devices.pick_device("mps") == "mps"
 
 
 CALLERS_PRECISION = """
 import sys, warnings
-from types import SimpleNamespace
 import torch
 from torch.nn import functional
 from upsample_cli.engine.cuda import CudaSupport
@@ -246,7 +272,7 @@ def state():
 
 before = state()
 for stride in (1, 2):
-    with CudaSupport(SimpleNamespace(type="cuda")).exact_convolutions(stride=stride):
+    with CudaSupport("cuda:0").exact_convolutions(stride=stride):
         assert state()[:4] == [before[0] and stride > 1, False, True, "ieee"], state()
         assert state()[5] == "ieee"
         functional.conv_transpose2d(torch.ones(1, 1, 3, 3), torch.ones(1, 1, 2, 2), stride=stride)

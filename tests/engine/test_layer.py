@@ -2,18 +2,21 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
+from upsample_cli.engine import aten
 from upsample_cli.engine.exact import exact_form
-from upsample_cli.engine.layer import bilinear_kernel, bilinear_layer, integer_layer
+from upsample_cli.engine.layer import bilinear_kernel, bilinear_layer
+from upsample_cli.engine.pytorch import torch_layer
+from upsample_cli.engine.routes.plain import cpu_layer, layer_settings, layer_weight
 from upsample_cli.errors import GeometryError, UsageError
 from upsample_cli.kernels.kernel import kernel_named
 
 FACTORS = [1, 2, 3, 4, 5, 7, 8, 16, 33, 64]
-CPU = torch.device("cpu")
 
 
 def rounding_error(dtype, operations):
@@ -203,23 +206,34 @@ def test_the_layer_can_be_trained():
 
 @pytest.mark.parametrize("name", ["bilinear", "nearest"])
 @pytest.mark.parametrize("factor", [1, 2, 3, 6, 64])
-def test_integer_layer_yields_whole_numbers_the_divisor_times_too_large(name, factor):
+def test_the_engines_layer_yields_whole_numbers_the_divisor_times_too_large(name, factor):
     kernel = kernel_named(name, factor)
-    layer = integer_layer(kernel, dtype=torch.float32, device=CPU)
-    sums = layer(torch.full((1, 1, 5, 7), 255.0))[0, 0]
+    sums = cpu_layer(kernel, np.dtype(np.float32))(np.full((1, 1, 5, 7), 255, np.float32))[0, 0]
+    assert sums.dtype == np.float32
     crop = kernel.halo * factor
     inside = sums[crop : 5 * factor - crop, crop : 7 * factor - crop]
     assert set(inside.flatten().tolist()) == {255 * kernel.denominator}
-    assert torch.equal(sums, sums.round())
-    assert not layer.weight.requires_grad
+    assert np.array_equal(sums, sums.round())
+    for device in ("cpu", "meta"):
+        layer = torch_layer(
+            layer_weight(kernel, np.dtype(np.float32)), **layer_settings(kernel), device=torch.device(device)
+        )
+        assert type(layer) is nn.ConvTranspose2d
+        assert layer.weight.device.type == device
+        assert not layer.weight.requires_grad
+    layer = torch_layer(layer_weight(kernel, np.dtype(np.float32)), **layer_settings(kernel))
+    assert np.array_equal(layer(torch.full((1, 1, 5, 7), 255.0))[0, 0].numpy(), sums)
 
 
-@pytest.mark.parametrize(("dtype", "sums"), [(torch.uint8, torch.float32), (torch.uint16, torch.float64)])
+@pytest.mark.parametrize(("dtype", "sums"), [(np.uint8, np.float32), (np.uint16, np.float64)])
 @pytest.mark.parametrize("name", ["bicubic-0.75", "lanczos3", "gaussian"])
 def test_whole_weights_reach_the_layer_unrounded(name, dtype, sums):
-    kernel, arithmetic = exact_form(kernel_named(name, 3), dtype)
+    kernel, arithmetic = exact_form(kernel_named(name, 3), np.dtype(dtype))
     assert arithmetic.sum_dtype == sums or name == "bicubic-0.75"
-    layer = integer_layer(kernel, dtype=arithmetic.sum_dtype, device=CPU)
-    assert [int(weight) for weight in layer.weight.flatten().tolist()] == list(kernel.weights)
-    if sums == torch.float64 and name != "bicubic-0.75":
+    weight = layer_weight(kernel, arithmetic.sum_dtype)
+    impulse = np.ones((1, 1, 1, 1), arithmetic.sum_dtype)
+    wide = aten.operators().layer(weight, stride=3, padding=0, groups=1)(impulse)  # the whole weight, uncropped
+    for found in (weight, wide, torch_layer(weight, **layer_settings(kernel)).weight.numpy()):
+        assert [int(number) for number in found.flatten().tolist()] == list(kernel.weights)
+    if sums == np.float64 and name != "bicubic-0.75":
         assert max(kernel.weights) > 2**24  # in float32 some would be

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,24 +10,24 @@ from hypothesis import strategies as st
 from support.oracles import assert_same_pixels
 
 from upsample_cli.engine.exact import Arithmetic, exact_form
-from upsample_cli.engine.layer import integer_layer
+from upsample_cli.engine.pytorch import torch_layer
 from upsample_cli.engine.routes import quantized, select
-from upsample_cli.engine.routes.phases import Blocks, best_blocks, row_phases
-from upsample_cli.engine.routes.plain import PlainRoute
+from upsample_cli.engine.routes.phases import Blocks, best_blocks, int8_copies, row_phases
+from upsample_cli.engine.routes.plain import PlainRoute, layer_settings, layer_weight
 from upsample_cli.engine.routes.row_phases import RowPhaseRoute
 from upsample_cli.kernels.choice import kernel_of_weights
 from upsample_cli.kernels.kernel import Kernel, kernel_named
 
-CPU = torch.device("cpu")
+UINT8, FLOAT64 = np.dtype(np.uint8), np.dtype(np.float64)
 
 
 def sums_of_the_layer(kernel, tile):
     """The core of what `nn.ConvTranspose2d` gives for a padded tile (height, width, channels) of whole numbers."""
-    layer = integer_layer(kernel, dtype=torch.float64, device=CPU)
-    numbers = tile.permute(2, 0, 1)
+    layer = torch_layer(layer_weight(kernel, FLOAT64), **layer_settings(kernel))
+    numbers = torch.from_numpy(tile.astype(np.float64)).permute(2, 0, 1)
     sums = layer(numbers[:, None])[:, 0] if kernel.channels == 1 else layer(numbers[None])[0]
     crop = kernel.halo * kernel.factor
-    return sums.permute(1, 2, 0)[crop : sums.shape[1] - crop, crop : sums.shape[2] - crop]
+    return sums.permute(1, 2, 0)[crop : sums.shape[1] - crop, crop : sums.shape[2] - crop].numpy()
 
 
 def sums_in_blocks(kernel, blocks, tile):
@@ -34,8 +35,8 @@ def sums_in_blocks(kernel, blocks, tile):
     channels = tile.shape[2]
     height, width = (length - 2 * kernel.halo for length in tile.shape[:2])
     numbers = blocks.grouped(blocks.widened(tile, width)[None])
-    out = torch.full((height * kernel.factor, width * kernel.factor, channels), -1.0, dtype=torch.float64)
-    mixing, bias = torch.eye(channels, dtype=torch.float64), torch.arange(channels, dtype=torch.float64)
+    out = np.full((height * kernel.factor, width * kernel.factor, channels), -1.0)
+    mixing, bias = np.eye(channels), np.arange(channels, dtype=np.float64)
     for number, phase in enumerate(row_phases(kernel, blocks, mixing, bias)):
         phase.write(phase.convolved(numbers, height), out[number :: kernel.factor])
     return out - bias
@@ -43,7 +44,7 @@ def sums_in_blocks(kernel, blocks, tile):
 
 def tile_of(kernel, height, width, channels):
     shape = (height + 2 * kernel.halo, width + 2 * kernel.halo, channels)
-    return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(3)).double()
+    return np.random.default_rng(3).integers(0, 256, shape).astype(np.float64)
 
 
 def blocks_of(kernel, pixels, group, kind=Blocks):
@@ -53,7 +54,7 @@ def blocks_of(kernel, pixels, group, kind=Blocks):
 @st.composite
 def cases(draw):
     name, factor = draw(st.sampled_from(["bilinear", "nearest", "bicubic", "lanczos3"])), draw(st.integers(1, 5))
-    kernel, _ = exact_form(kernel_named(name, factor), torch.uint8)
+    kernel, _ = exact_form(kernel_named(name, factor), UINT8)
     group = draw(st.integers(1, 4))
     pixels = group * draw(st.integers(1, 5))
     return kernel, blocks_of(kernel, pixels, group), draw(st.integers(1, 3)), draw(st.integers(1, 23))
@@ -64,7 +65,7 @@ def cases(draw):
 def test_any_blocks_give_the_layers_sums(case, channels):
     kernel, blocks, height, width = case
     tile = tile_of(kernel, height, width, channels)
-    assert torch.equal(sums_in_blocks(kernel, blocks, tile), sums_of_the_layer(kernel, tile))
+    assert np.array_equal(sums_in_blocks(kernel, blocks, tile), sums_of_the_layer(kernel, tile))
 
 
 @given(cases())
@@ -93,25 +94,25 @@ class OneOff(Blocks):
 def test_outputs_that_are_written_one_off_are_noticed():
     kernel = kernel_named("bilinear", 3)
     tile = tile_of(kernel, 3, 17, 3)
-    phases = row_phases(kernel, blocks_of(kernel, 3, 1), torch.eye(3, dtype=torch.float64), torch.zeros(3).double())
+    phases = row_phases(kernel, blocks_of(kernel, 3, 1), np.eye(3), np.zeros(3))
     off = [replace(phase, blocks=blocks_of(kernel, 3, 1, OneOff)) for phase in phases]
     for found, is_right in ((phases, True), (off, False)):
-        out = torch.zeros(9, 51, 3, dtype=torch.float64)
+        out = np.zeros((9, 51, 3))
         for number, phase in enumerate(found):
             numbers = phase.blocks.grouped(phase.blocks.widened(tile, 17)[None])
             phase.write(phase.convolved(numbers, 3), out[number::3])
-        assert torch.equal(out, sums_of_the_layer(kernel, tile)) == is_right
+        assert np.array_equal(out, sums_of_the_layer(kernel, tile)) == is_right
 
 
 @pytest.mark.parametrize("is_dense", [False, True])
 def test_kernels_with_weights_for_each_channel_go_in_blocks_too(is_dense):
     shape = (3, 3 if is_dense else 1, 5, 5)
-    weights = torch.randint(-9, 10, shape, generator=torch.Generator().manual_seed(8)) / 16
+    weights = np.random.default_rng(8).integers(-9, 10, shape) / 16
     kernel = kernel_of_weights("mine", 3, weights.flatten().tolist(), shape)
     tile = tile_of(kernel, 5, 11, 3)
     for pixels in (1, 2, 3):
         found = sums_in_blocks(kernel, blocks_of(kernel, pixels, 1), tile)
-        assert torch.equal(found, sums_of_the_layer(kernel, tile))
+        assert np.array_equal(found, sums_of_the_layer(kernel, tile))
 
 
 def test_blocks_fill_vectors_and_bytes_of_grey_are_grouped():
@@ -133,31 +134,30 @@ def test_blocks_fill_vectors_and_bytes_of_grey_are_grouped():
 # -- channels apart ---------------------------------------------------------------------------------------------------
 
 
-def route_and_tile(channels, pixel_dtype=torch.uint8, name="lanczos3"):
+def route_and_tile(channels, pixel_dtype=UINT8, name="lanczos3"):
     kernel, arithmetic = exact_form(kernel_named(name, 2), pixel_dtype)
-    tile = tile_of(kernel, 5, 37, channels).to(pixel_dtype)
+    tile = tile_of(kernel, 5, 37, channels).astype(pixel_dtype)
     return RowPhaseRoute(kernel, arithmetic, channels), kernel, arithmetic, tile
 
 
 def pixels_by(route, kernel, tile):
-    out = torch.zeros(10, 74, tile.shape[2], dtype=tile.dtype)
-    with torch.inference_mode():
-        route(tile, out)
-    return out.numpy()
+    out = np.zeros((10, 74, tile.shape[2]), tile.dtype)
+    route(tile, out)
+    return out
 
 
 @pytest.mark.parametrize(("channels", "is_planar"), [(1, False), (3, False), (17, True), (32, True)])
 def test_many_channels_are_convolved_apart(channels, is_planar):
     route, kernel, arithmetic, tile = route_and_tile(channels)
     assert route._is_planar == is_planar
-    plain = PlainRoute(kernel, arithmetic, CPU)
+    plain = PlainRoute(kernel, arithmetic)
     assert_same_pixels(pixels_by(route, kernel, tile), pixels_by(plain, kernel, tile))
 
 
 def test_sums_in_float64_are_convolved_apart():
-    route, kernel, arithmetic, tile = route_and_tile(3, torch.uint16, "bicubic")
-    assert (arithmetic.sum_dtype, route._is_planar) == (torch.float64, True)
-    plain = PlainRoute(kernel, arithmetic, CPU)
+    route, kernel, arithmetic, tile = route_and_tile(3, np.dtype(np.uint16), "bicubic")
+    assert (arithmetic.sum_dtype, route._is_planar) == (FLOAT64, True)
+    plain = PlainRoute(kernel, arithmetic)
     assert_same_pixels(pixels_by(route, kernel, tile), pixels_by(plain, kernel, tile))
 
 
@@ -172,7 +172,7 @@ def test_together_or_apart_makes_no_difference_to_pixels(interleaving, monkeypat
 
 def test_alpha_keeps_channels_together():
     kernel = kernel_named("bilinear", 2)
-    assert not RowPhaseRoute(kernel, Arithmetic(torch.uint16, 16, has_alpha=True), 4)._is_planar
+    assert not RowPhaseRoute(kernel, Arithmetic(np.dtype(np.uint16), 16, has_alpha=True), 4)._is_planar
 
 
 # -- numerators beyond int8 -------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ def test_alpha_keeps_channels_together():
 
 def bytes_route(factor):
     kernel = kernel_named("bilinear", factor)
-    return quantized.QuantizedRoute(kernel, Arithmetic(torch.uint8, kernel.denominator), 3), kernel
+    return quantized.QuantizedRoute(kernel, Arithmetic(UINT8, kernel.denominator), 3), kernel
 
 
 @pytest.mark.parametrize(("factor", "copies"), [(6, 1), (8, 2), (10, 3), (13, 2)])
@@ -189,21 +189,20 @@ def test_numerators_beyond_int8_are_sums_of_some_within(factor, copies):
         route, kernel = bytes_route(factor)
     except (RuntimeError, AttributeError):
         pytest.skip("no 8-bit operators here")
-    assert quantized.int8_copies(kernel) == copies
-    assert quantized.QuantizedRoute in select._fast_routes(kernel, Arithmetic(torch.uint8, kernel.denominator))
-    tile = tile_of(kernel, 5, 17, 3).byte()
+    assert int8_copies(kernel) == copies
+    assert quantized.QuantizedRoute in select._fast_routes(kernel, Arithmetic(UINT8, kernel.denominator))
+    tile = tile_of(kernel, 5, 17, 3).astype(np.uint8)
     tile[:, 4:9] = 255
-    out = torch.zeros(5 * factor, 17 * factor, 3, dtype=torch.uint8)
-    with torch.inference_mode():
-        route(tile, out)
+    out = np.zeros((5 * factor, 17 * factor, 3), np.uint8)
+    route(tile, out)
     divisor = kernel.denominator
-    expected = (2 * sums_of_the_layer(kernel, tile.double()).long() + divisor) // (2 * divisor)
-    assert_same_pixels(out.numpy(), expected.byte().numpy())
+    expected = (2 * sums_of_the_layer(kernel, tile).astype(np.int64) + divisor) // (2 * divisor)
+    assert_same_pixels(out, expected.astype(np.uint8))
 
 
 def test_weights_of_either_sign_need_copies():
     def copies(low, high):
-        return quantized.int8_copies(Kernel("mine", 1, (low, high, 0, 0, 1, 0, 0, 0, 0), 1, 1))
+        return int8_copies(Kernel("mine", 1, (low, high, 0, 0, 1, 0, 0, 0, 0), 1, 1))
 
     assert [copies(0, 127), copies(-128, 0), copies(0, 128), copies(-129, 0), copies(-256, 255)] == [1, 1, 2, 2, 3]
     assert copies(0, 0) == 1

@@ -25,7 +25,6 @@ from upsample_cli.geometry.borders import BORDERS
 from upsample_cli.kernels.kernel import kernel_named
 from upsample_cli.kernels.profiles import axis_kernel
 
-CPU = torch.device("cpu")
 TAPS = {"bilinear": lambda x: max(Fraction(0), 1 - x), **{name: partial(cubic_value, CUBICS[name]) for name in CUBICS}}
 
 
@@ -34,19 +33,19 @@ def resized(
 ):
     """(height, width, channels) at another size, as the command makes it; `by_layer`, through the enlarged image."""
     factor = max(-(-made // given_) for made, given_ in zip(size, pixels.shape[:2], strict=True))
-    fine, arithmetic = exact_form(kernel_named(kernel, factor), torch.from_numpy(pixels).dtype, has_alpha=has_alpha)
+    fine, arithmetic = exact_form(kernel_named(kernel, factor), pixels.dtype, has_alpha=has_alpha)
     if by_layer:
         fine = replace(fine, name="weights.npy")  # of which nobody knows that they are a product of taps
     bands = resized_bands(
-        lambda first, last: torch.from_numpy(pixels[first:last]),
+        lambda first, last: pixels[first:last],
         pixels.shape,
         size,
-        settings=Settings(fine, border, CPU, tile_size=tile),
+        settings=Settings(fine, border, "cpu", tile_size=tile),
         arithmetic=arithmetic,
         weigh=filter_for(kernel),
         stop=stop,
     )
-    return np.concatenate([band.numpy() for band in bands])
+    return np.concatenate(list(bands))
 
 
 def enlarging_matrix(length, factor, kernel, border):
@@ -286,7 +285,7 @@ def test_nan_and_infinity_spoil_what_takes_them_and_nothing_else():
 )
 def test_weights_are_whole_and_sum_to_one(length, reduced, weigh):
     axis = reduced_axis(length, reduced, weigh)
-    sums = axis.weights.sum(dim=2).flatten()
+    sums = axis.weights.sum(axis=2).flatten()
     assert (axis.weights == axis.weights.round()).all()
     assert (sums[:reduced] == 2**14).all()
     assert (sums[reduced:] == 0).all()
@@ -347,10 +346,10 @@ def test_a_run_that_is_stopped_ends_at_the_next_band():
 
 def test_a_size_that_is_a_whole_factor_is_the_engines_own():
     pixels = hostile_pixels((7, 5, 3), np.uint8)
-    kernel, arithmetic = exact_form(kernel_named("bilinear", 3), torch.uint8)
+    kernel, arithmetic = exact_form(kernel_named("bilinear", 3), np.dtype(np.uint8))
     wrong = replace(arithmetic, divisor=2 * arithmetic.divisor)  # seen by the engine alone, the filter multiplies it
     bands = resized_bands(
-        lambda first, last: torch.from_numpy(pixels[first:last]), pixels.shape, (21, 15),
-        settings=Settings(kernel, "replicate", CPU), arithmetic=wrong, weigh=lanczos_weights,
+        lambda first, last: pixels[first:last], pixels.shape, (21, 15),
+        settings=Settings(kernel, "replicate", "cpu"), arithmetic=wrong, weigh=lanczos_weights,
     )  # fmt: skip
     assert abs(np.concatenate(list(bands)).astype(int) * 2 - resized(pixels, (21, 15))).max() <= 1

@@ -6,13 +6,13 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-import torch
 from support.environment import ENVIRONMENT, FINDS_SUPPORT, NOT_COMPILED
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 
 from upsample_cli import upsample
 from upsample_cli.engine.exact import Arithmetic, exact_form
-from upsample_cli.engine.routes import agreement, select, separable
+from upsample_cli.engine.routes import select, separable
+from upsample_cli.engine.routes.agreement import agrees
 from upsample_cli.engine.routes.plain import PlainRoute
 from upsample_cli.engine.routes.quantized import QuantizedRoute
 from upsample_cli.engine.routes.row_phases import RowPhaseRoute
@@ -21,27 +21,26 @@ from upsample_cli.engine.routes.separable import SeparableRoute
 from upsample_cli.engine.routes.uniform_alpha import UniformAlphaRoute
 from upsample_cli.kernels.kernel import kernel_named
 
-CPU = torch.device("cpu")
-DTYPES = {np.uint8: torch.uint8, np.uint16: torch.uint16}
+UINT8 = np.dtype(np.uint8)
+PIXEL_TYPES = [np.uint8, np.uint16]
 FACTORS = [1, 2, 3, 4, 5, 6, 7, 8, 11]
 SHAPES = [(1, 1), (1, 70), (67, 1), (2, 3), (17, 11), (5, 130)]
 
 
 @pytest.fixture(autouse=True)
 def _forget_routes():
-    chosen_route.cache_clear()
+    select._chosen.cache_clear()
     yield
-    chosen_route.cache_clear()
+    select._chosen.cache_clear()
 
 
 def applied(route, tile, kernel):
     """The enlarged core of a padded tile, and proof that nothing beside it was written."""
     height, width = ((length - 2 * kernel.halo) * kernel.factor for length in tile.shape[:2])
-    around = torch.full((height, width + 6, tile.shape[2]), 77).to(tile.dtype)
-    with torch.inference_mode():
-        route(tile, around[:, 3:-3])
-    assert (around[:, :3].int() == 77).all()
-    assert (around[:, -3:].int() == 77).all()
+    around = np.full((height, width + 6, tile.shape[2]), 77, tile.dtype)
+    route(tile, around[:, 3:-3])
+    assert (around[:, :3] == 77).all()
+    assert (around[:, -3:] == 77).all()
     return around[:, 3:-3]
 
 
@@ -49,23 +48,23 @@ def hostile_tiles(kernel, channels, pixel_type):
     largest = np.iinfo(pixel_type).max
     for height, width in SHAPES:
         shape = (height + 2 * kernel.halo, width + 2 * kernel.halo, channels)
-        yield torch.from_numpy(hostile_pixels(shape, pixel_type))
-        yield torch.full(shape, largest).to(DTYPES[pixel_type])
+        yield hostile_pixels(shape, pixel_type)
+        yield np.full(shape, largest, pixel_type)
     chessboard = np.indices((19, 13)).sum(0) % 2 * largest
-    yield torch.from_numpy(np.repeat(chessboard[..., None], channels, axis=2).astype(pixel_type))
+    yield np.repeat(chessboard[..., None], channels, axis=2).astype(pixel_type)
     spike = np.zeros((9, 7, channels), dtype=pixel_type)
     spike[4, 3, channels - 1] = largest
-    yield torch.from_numpy(spike)
+    yield spike
 
 
 @pytest.mark.parametrize("has_alpha", [False, True])
-@pytest.mark.parametrize("pixel_type", DTYPES)
+@pytest.mark.parametrize("pixel_type", PIXEL_TYPES)
 @pytest.mark.parametrize("factor", FACTORS)
 @pytest.mark.parametrize("name", ["bilinear", "nearest"])
 def test_fast_routes_equal_the_plain_layer_on_hostile_tiles(name, factor, pixel_type, has_alpha):
     kernel = kernel_named(name, factor)
-    arithmetic = Arithmetic(DTYPES[pixel_type], kernel.denominator, has_alpha)
-    plain = PlainRoute(kernel, arithmetic, CPU)
+    arithmetic = Arithmetic(np.dtype(pixel_type), kernel.denominator, has_alpha)
+    plain = PlainRoute(kernel, arithmetic)
     for channels in (1, 2, 3, 4, 5):
         routes = []
         for kind in select._fast_routes(kernel, arithmetic):
@@ -73,36 +72,36 @@ def test_fast_routes_equal_the_plain_layer_on_hostile_tiles(name, factor, pixel_
             with suppress(RuntimeError, AttributeError, ValueError):
                 routes.append(kind(kernel, arithmetic, channels))
         tiles = list(hostile_tiles(kernel, channels, pixel_type))
-        expected = [applied(plain, tile, kernel).numpy() for tile in tiles]
+        expected = [applied(plain, tile, kernel) for tile in tiles]
         for route in routes:
-            found = [applied(route, tile, kernel).numpy() for tile in tiles]
-            agrees = agreement._agrees(route, plain, kernel, arithmetic, channels)
-            if isinstance(route, QuantizedRoute) and not agrees:
+            found = [applied(route, tile, kernel) for tile in tiles]
+            is_right = agrees(route, plain, kernel, arithmetic, channels)
+            if isinstance(route, QuantizedRoute) and not is_right:
                 # Without VNNI, pairs of products saturate in 16 bits. Rejecting the route is right only if it is wrong.
                 assert not all(np.array_equal(*pair) for pair in zip(found, expected, strict=True))
                 continue
-            assert agrees
+            assert is_right
             for pair in zip(found, expected, strict=True):
                 assert_same_pixels(*pair)
 
 
 @pytest.mark.parametrize("has_alpha", [False, True])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("factor", [1, 2, 3, 8])
 def test_fast_routes_of_float_pixels_equal_the_plain_layer_within_rounding(factor, dtype, has_alpha):
     kernel = kernel_named("bilinear", factor)
-    arithmetic = Arithmetic(dtype, kernel.denominator, has_alpha)
+    arithmetic = Arithmetic(np.dtype(dtype), kernel.denominator, has_alpha)
     for channels in (1, 3, 4):
         for height, width in SHAPES:
             shape = (height + 2 * kernel.halo, width + 2 * kernel.halo, channels)
-            tile = torch.rand(shape, generator=torch.Generator().manual_seed(5), dtype=dtype) + 0.1
-            expected = applied(PlainRoute(kernel, arithmetic, CPU), tile, kernel)
+            tile = np.random.default_rng(5).random(shape, dtype) + dtype(0.1)
+            expected = applied(PlainRoute(kernel, arithmetic), tile, kernel)
             found = applied(RowPhaseRoute(kernel, arithmetic, channels), tile, kernel)
             # At most nine products of numbers of one sign, summed in another order, for dividend and divisor both.
-            torch.testing.assert_close(found, expected, rtol=20 * torch.finfo(dtype).eps, atol=0)
+            np.testing.assert_allclose(found, expected, rtol=20 * np.finfo(dtype).eps, atol=0)
 
 
-@pytest.mark.parametrize("pixel_type", DTYPES)
+@pytest.mark.parametrize("pixel_type", PIXEL_TYPES)
 @pytest.mark.parametrize("factor", FACTORS)
 def test_the_plain_route_alone_gives_the_exact_pixels(factor, pixel_type, monkeypatch):
     monkeypatch.setattr(select, "_fast_routes", lambda *_: [])
@@ -119,13 +118,13 @@ def test_the_chosen_route_is_a_fast_one_on_a_cpu(is_compiled, monkeypatch):
     elif not separable.compiled_modules():
         pytest.skip(NOT_COMPILED)
     bilinear, lanczos = kernel_named("bilinear", 2), kernel_named("lanczos3", 2)
-    words = chosen_route(bilinear, Arithmetic(torch.uint16, 16), 3, CPU)
+    words = chosen_route(bilinear, Arithmetic(np.dtype(np.uint16), 16), 3)
     assert type(words) is (SeparableRoute if is_compiled else RowPhaseRoute)
-    picked = chosen_route(bilinear, Arithmetic(torch.uint8, 16), 3, CPU)
+    picked = chosen_route(bilinear, Arithmetic(UINT8, 16), 3)
     assert (type(picked) is SeparableRoute) == is_compiled
     assert type(picked) is not PlainRoute
     # a kernel on a grid of its own is no outer product
-    assert type(chosen_route(*exact_form(lanczos, torch.uint16), 3, CPU)) is RowPhaseRoute
+    assert type(chosen_route(*exact_form(lanczos, np.dtype(np.uint16)), 3)) is RowPhaseRoute
 
 
 # -- a route that lies or fails ---------------------------------------------------------------------------------------
@@ -143,9 +142,9 @@ class Truncating(RowPhaseRoute):
     """Forgets the rounding term."""
 
     def __call__(self, padded, out):
-        plain = PlainRoute(kernel_named("bilinear", 2), Arithmetic(torch.float32, 16), CPU)
-        plain(padded.float(), found := out.float())
-        out.copy_(found)
+        plain = PlainRoute(kernel_named("bilinear", 2), Arithmetic(np.dtype(np.float32), 16))
+        plain(padded.astype(np.float32), found := out.astype(np.float32))
+        out[...] = found
 
 
 def raising(error, *, at_once):
@@ -177,20 +176,20 @@ BROKEN = {
 def test_a_broken_route_is_passed_over_and_the_pixels_are_right(fault, monkeypatch):
     kernel, pixels = kernel_named("bilinear", 2), hostile_pixels((17, 11, 3), np.uint8)
     monkeypatch.setattr(select, "_fast_routes", lambda *_: [BROKEN[fault]])
-    assert type(chosen_route(kernel, Arithmetic(torch.uint8, 16), 3, CPU)) is PlainRoute
+    assert type(chosen_route(kernel, Arithmetic(UINT8, 16), 3)) is PlainRoute
     assert_same_pixels(upsample(pixels, 2), expected_pixels(pixels, 2))
 
 
 @pytest.mark.parametrize("fault", BROKEN)
 def test_the_next_fastest_is_tried(fault, monkeypatch):
     monkeypatch.setattr(select, "_fast_routes", lambda *_: [BROKEN[fault], RowPhaseRoute])
-    assert type(chosen_route(kernel_named("bilinear", 2), Arithmetic(torch.uint8, 16), 3, CPU)) is RowPhaseRoute
+    assert type(chosen_route(kernel_named("bilinear", 2), Arithmetic(UINT8, 16), 3)) is RowPhaseRoute
 
 
 @pytest.mark.parametrize("fault", ["one level too low in one pixel", "truncates"])
 def test_without_the_check_the_lie_would_show(fault, monkeypatch):
     monkeypatch.setattr(select, "_fast_routes", lambda *_: [BROKEN[fault]])
-    monkeypatch.setattr(agreement, "_agrees", lambda *_: True)
+    monkeypatch.setattr(select, "agrees", lambda *_: True)
     pixels = hostile_pixels((17, 11, 3), np.uint8)
     with pytest.raises(AssertionError):
         assert_same_pixels(upsample(pixels, 2), expected_pixels(pixels, 2))
@@ -200,6 +199,7 @@ def test_without_the_check_the_lie_would_show(fault, monkeypatch):
 
 
 class Recording:
+    name = "recording"
     bytes_per_value = 1
 
     def __init__(self):
@@ -209,20 +209,20 @@ class Recording:
         self.calls += 1
 
 
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
 def test_tiles_of_one_positive_alpha_go_the_straight_way(dtype):
     ways = {}
     for label, alpha in {"opaque": [[255, 255]], "even": [[9, 9]], "clear": [[0, 0]], "mixed": [[9, 8]]}.items():
         straight, premultiplied = Recording(), Recording()
-        tile = torch.cat([torch.ones(1, 2, 3), torch.tensor(alpha)[..., None]], dim=2).to(dtype)
-        UniformAlphaRoute(straight, premultiplied)(tile, torch.empty_like(tile))
+        tile = np.concatenate([np.ones((1, 2, 3)), np.array(alpha)[..., None]], axis=2).astype(dtype)
+        UniformAlphaRoute(straight, premultiplied)(tile, np.empty_like(tile))
         ways[label] = (straight.calls, premultiplied.calls)
     # colour under no opacity must become zero, which only the premultiplied way does
     assert ways == {"opaque": (1, 0), "even": (1, 0), "clear": (0, 1), "mixed": (0, 1)}
 
 
 @pytest.mark.parametrize("border", ["replicate", "reflect", "zeros"])
-@pytest.mark.parametrize("pixel_type", DTYPES)
+@pytest.mark.parametrize("pixel_type", PIXEL_TYPES)
 @pytest.mark.parametrize("alpha", [0, 1, 7, -1])
 def test_uniform_alpha_is_exact_on_every_border(alpha, pixel_type, border):
     pixels = hostile_pixels((7, 11, 4), pixel_type)

@@ -4,6 +4,7 @@ import importlib.util
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from support.environment import ENVIRONMENT, FINDS_SUPPORT
@@ -25,11 +26,10 @@ from upsample_cli.engine.exact import exact_form
 from upsample_cli.geometry.tiles import plan_for_budget
 
 def enlarged(pixels, factor, kernel, has_alpha, route_of=FusedRoute):
-    dtype = getattr(torch, pixels.dtype.name)
-    chosen, arithmetic = exact_form(kernel_named(kernel, factor), dtype, has_alpha=has_alpha)
+    chosen, arithmetic = exact_form(kernel_named(kernel, factor), pixels.dtype, has_alpha=has_alpha)
     route = route_of(chosen, arithmetic, pixels.shape[2], torch.device("cpu"))
     plan = plan_for_budget(*pixels.shape[:2], halo=chosen.halo, bytes_per_pixel=1, budget_bytes=2**40, tile_size=None)
-    tile = padded_tile(torch.from_numpy(pixels), next(iter(plan.bands()))[0], "replicate")
+    tile = torch.from_numpy(padded_tile(pixels, next(iter(plan.bands()))[0], "replicate"))
     around = np.full((pixels.shape[0] * factor, pixels.shape[1] * factor + 2, pixels.shape[2]), 77, pixels.dtype)
     route(tile, torch.from_numpy(around)[:, 1:-1])
     assert (around[:, [0, -1]] == 77).all()
@@ -79,11 +79,11 @@ def test_it_compiles_for_every_kind_of_gpu(capability, tmp_path, monkeypatch):
     from upsample_cli.engine.routes.triton import FusedRoute, _enlarge_row
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    cases = [("bilinear", torch.uint8, False), ("bicubic", torch.uint16, True)]
+    cases = [("bilinear", np.uint8, False), ("bicubic", np.uint16, True)]
     for name, dtype, has_alpha in cases:
-        kernel, arithmetic = exact_form(kernel_named(name, 2), dtype, has_alpha=has_alpha)
+        kernel, arithmetic = exact_form(kernel_named(name, 2), np.dtype(dtype), has_alpha=has_alpha)
         settings = FusedRoute(kernel, arithmetic, 4, torch.device("cpu"))._settings
-        pixel, number = {torch.uint8: ("u8", "i32"), torch.uint16: ("u16", "i64")}[dtype]
+        pixel, number = {np.uint8: ("u8", "i32"), np.uint16: ("u16", "i64")}[dtype]
         types = {"padded": f"*{pixel}", "out": f"*{pixel}", "weights": f"*{number}", "firsts": "*i32"}
         types |= dict.fromkeys(("samples", "blocks", "padded_row", "out_row"), "i32")
         types |= dict.fromkeys(settings, "constexpr")
@@ -94,19 +94,19 @@ def test_it_compiles_for_every_kind_of_gpu(capability, tmp_path, monkeypatch):
         assert len(made.asm["cubin"]) > 1000
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_what_it_cannot_do_it_says(dtype):
     from upsample_cli.engine.routes.triton import FusedRoute
 
     with pytest.raises(ValueError, match="only whole pixels"):
-        FusedRoute(kernel_named("bilinear", 2), Arithmetic(dtype, 16), 3, torch.device("cpu"))
+        FusedRoute(kernel_named("bilinear", 2), Arithmetic(np.dtype(dtype), 16), 3, torch.device("cpu"))
 
 
 def test_without_the_headers_of_python_nothing_is_compiled(monkeypatch):
     """Triton's launchers are written in C, and a compiler that finds no Python.h says so on stderr."""
     from upsample_cli.engine.routes.triton import FusedRoute
 
-    kernel, arithmetic = exact_form(kernel_named("bilinear", 2), torch.uint8)
+    kernel, arithmetic = exact_form(kernel_named("bilinear", 2), np.dtype(np.uint8))
     monkeypatch.setattr("sysconfig.get_path", lambda *_: "/nowhere")
     with pytest.raises(ValueError, match="no headers of Python"):
         FusedRoute(kernel, arithmetic, 3, torch.device("cuda:0"))
@@ -125,8 +125,8 @@ def test_no_tile_has_a_kernel_compiled_for_its_size_or_place():
 def test_working_memory_is_what_comes_and_goes():
     from upsample_cli.engine.routes.triton import FusedRoute
 
-    for dtype, wanted in ((torch.uint8, 2), (torch.uint16, 4)):
-        kernel, arithmetic = exact_form(kernel_named("nearest", 1), dtype)  # as many come as go
+    for dtype, wanted in ((np.uint8, 2), (np.uint16, 4)):
+        kernel, arithmetic = exact_form(kernel_named("nearest", 1), np.dtype(dtype))  # as many come as go
         assert FusedRoute(kernel, arithmetic, 3, torch.device("cpu")).bytes_per_value == wanted
 
 
@@ -134,12 +134,12 @@ def test_sums_are_as_wide_as_the_largest_needs():
     from upsample_cli.engine.routes.triton import FusedRoute
 
     for factor, dtype, has_alpha, wanted in (
-        (2, torch.uint8, False, torch.int32),
-        (64, torch.uint8, True, torch.int32),  # 2 * 255 * 255 * 128 * 128 is just below 2**31
-        (2, torch.uint16, False, torch.int32),
-        (2, torch.uint16, True, torch.int64),
+        (2, np.uint8, False, torch.int32),
+        (64, np.uint8, True, torch.int32),  # 2 * 255 * 255 * 128 * 128 is just below 2**31
+        (2, np.uint16, False, torch.int32),
+        (2, np.uint16, True, torch.int64),
     ):
-        kernel, arithmetic = exact_form(kernel_named("bilinear", factor), dtype, has_alpha=has_alpha)
+        kernel, arithmetic = exact_form(kernel_named("bilinear", factor), np.dtype(dtype), has_alpha=has_alpha)
         pixel = arithmetic.largest_pixel
         largest = (2 * pixel**2 + pixel if has_alpha else pixel + 1) * kernel.denominator
         route = FusedRoute(kernel, arithmetic, 4, torch.device("cpu"))

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -22,7 +21,7 @@ from upsample_cli.kernels.profiles import PROFILES
 
 GENERAL = [name for name in PROFILES if name not in {"bilinear", "nearest"}]
 PIXEL_TYPES = [np.uint8, np.uint16]
-TORCH_TYPES = {np.uint8: torch.uint8, np.uint16: torch.uint16}
+UINT8 = np.dtype(np.uint8)
 
 
 def oracle_weights(kernel):
@@ -43,8 +42,7 @@ def oracle_weights(kernel):
 
 def fitted_expectation(pixels, factor, text, *, border="replicate", has_alpha=False):
     """What a kernel's own whole weights, on the grid for such pixels, must give."""
-    dtype = TORCH_TYPES[pixels.dtype.type]
-    kernel, _ = exact_form(chosen_kernel(text, factor), dtype, has_alpha=has_alpha)
+    kernel, _ = exact_form(chosen_kernel(text, factor), pixels.dtype, has_alpha=has_alpha)
     assert kernel.denominator < 2**30, "past what the oracle's int64 holds"
     return weighted_pixels(
         pixels, factor, oracle_weights(kernel), kernel.denominator, border=border, has_alpha=has_alpha
@@ -195,15 +193,15 @@ def test_opacity_that_undershoots_hides_colour_and_does_not_turn_it_round(pixel_
 
 @pytest.mark.parametrize("route", [PlainRoute, RowPhaseRoute])
 def test_floats_are_as_alpha_has_it_and_not_cut_off(route):
-    kernel, arithmetic = exact_form(kernel_named("bicubic", 2), torch.float64, has_alpha=True)
-    tile = torch.rand(9, 11, 4, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    kernel, arithmetic = exact_form(kernel_named("bicubic", 2), np.dtype(np.float64), has_alpha=True)
+    tile = np.random.default_rng(4).random((9, 11, 4))
     tile[3:6, 3:7, 3] = 0
-    out = torch.empty(10, 14, 4, dtype=torch.float64)
-    made = route(kernel, arithmetic, torch.device("cpu") if route is PlainRoute else 4)
+    out = np.empty((10, 14, 4))
+    made = route(kernel, arithmetic) if route is PlainRoute else route(kernel, arithmetic, 4)
     made(tile, out)
     weights = oracle_weights(kernel) / kernel.denominator
     sums = np.zeros((10, 14, 4))
-    numbers = tile.numpy().copy()
+    numbers = tile.copy()
     numbers[..., :3] *= numbers[..., 3:]
     for top, left, row, column in np.ndindex(2, 2, 5, 5):
         sums[top::2, left::2] += weights[top, left, row, column] * numbers[row : row + 5, column : column + 7]
@@ -212,8 +210,8 @@ def test_floats_are_as_alpha_has_it_and_not_cut_off(route):
     expected = np.where(positive, sums[..., :3] / np.where(positive, sums[..., 3:], 1), 0)
     # sums of 25 products of doubles, of which the alphas' may cancel to a thousandth
     steady = np.abs(sums[..., 3]) > 1e-3
-    np.testing.assert_allclose(out.numpy()[steady][:, :3], expected[steady], rtol=0, atol=1e-10)
-    np.testing.assert_allclose(out.numpy()[..., 3], sums[..., 3], rtol=0, atol=1e-14)
+    np.testing.assert_allclose(out[steady][:, :3], expected[steady], rtol=0, atol=1e-10)
+    np.testing.assert_allclose(out[..., 3], sums[..., 3], rtol=0, atol=1e-14)
 
 
 # -- linear light -----------------------------------------------------------------------------------------------------
@@ -242,13 +240,13 @@ def test_light_that_overshoots_is_cut_off_too(mode):
 
 
 @pytest.mark.parametrize("has_alpha", [False, True])
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
 @pytest.mark.parametrize("name", ["bicubic", "lanczos3", "gaussian"])
 def test_a_fast_route_is_taken_for_every_kernel(name, dtype, has_alpha):
-    chosen_route.cache_clear()
+    select._chosen.cache_clear()
     for factor in (2, 3):
-        kernel, arithmetic = exact_form(kernel_named(name, factor), dtype, has_alpha=has_alpha)
-        route = chosen_route(kernel, arithmetic, 4, torch.device("cpu"))
+        kernel, arithmetic = exact_form(kernel_named(name, factor), np.dtype(dtype), has_alpha=has_alpha)
+        route = chosen_route(kernel, arithmetic, 4)
         if has_alpha:
             route = route._premultiplied
         assert not isinstance(route, PlainRoute)
@@ -260,18 +258,18 @@ def test_a_fast_route_is_taken_for_weights_of_several_channels(pixel_type, is_de
     shape = (3, 3 if is_dense else 1, 4, 4)
     weights = np.random.default_rng(6).normal(0.2, 0.1, shape)
     mine = kernel_of_weights("mine", 2, weights.ravel().tolist(), shape)
-    kernel, arithmetic = exact_form(mine, TORCH_TYPES[pixel_type])
-    chosen_route.cache_clear()
-    assert isinstance(chosen_route(kernel, arithmetic, 3, torch.device("cpu")), RowPhaseRoute)
+    kernel, arithmetic = exact_form(mine, np.dtype(pixel_type))
+    select._chosen.cache_clear()
+    assert isinstance(chosen_route(kernel, arithmetic, 3), RowPhaseRoute)
 
 
 @pytest.mark.parametrize("name", GENERAL)
 def test_8_bits_are_summed_in_float32_and_16_in_float64(name):
     for factor in (1, 2, 3, 4, 7, 16):
-        kernel, arithmetic = exact_form(kernel_named(name, factor), torch.uint8)
-        assert arithmetic.sum_dtype == torch.float32
+        kernel, arithmetic = exact_form(kernel_named(name, factor), UINT8)
+        assert arithmetic.sum_dtype == np.float32
         assert 255 * kernel.reach + kernel.denominator // 2 <= 2**24  # the largest dividend, as it is met
-        kernel, arithmetic = exact_form(kernel_named(name, factor), torch.uint16, has_alpha=True)
+        kernel, arithmetic = exact_form(kernel_named(name, factor), np.dtype(np.uint16), has_alpha=True)
         assert 2 * 65535**2 * kernel.reach + 65535 * kernel.reach <= 2**53
 
 
@@ -281,23 +279,23 @@ def test_the_plain_layer_alone_gives_the_same(pixel_type, monkeypatch):
     cases_ = [(name, factor, has_alpha) for name in GENERAL for factor in (2, 3) for has_alpha in (False, True)]
     fast = [upsample(pixels, factor, kernel=name, has_alpha=has_alpha) for name, factor, has_alpha in cases_]
     monkeypatch.setattr(select, "_fast_routes", lambda *_: [])
-    chosen_route.cache_clear()
+    select._chosen.cache_clear()
     for (name, factor, has_alpha), expected in zip(cases_, fast, strict=True):
         assert_same_pixels(upsample(pixels, factor, kernel=name, has_alpha=has_alpha), expected)
-    chosen_route.cache_clear()
+    select._chosen.cache_clear()
 
 
 def test_without_cutting_off_the_plain_layer_would_wrap(monkeypatch):
     """The control: the oracle notices sums that leave the range."""
     pixels = hostile_pixels((9, 11, 3), np.uint8)
-    kernel, arithmetic = exact_form(kernel_named("bicubic", 2), torch.uint8)
+    kernel, arithmetic = exact_form(kernel_named("bicubic", 2), UINT8)
     wrong = Arithmetic(arithmetic.pixel_dtype, arithmetic.divisor, False, arithmetic.gain, overshoots=False)
-    padded = torch.from_numpy(np.pad(pixels, ((2, 2), (2, 2), (0, 0)), mode="edge"))
+    padded = np.pad(pixels, ((2, 2), (2, 2), (0, 0)), mode="edge")
     expected = fitted_expectation(pixels, 2, "bicubic")
     for how, is_right in ((arithmetic, True), (wrong, False)):
-        out = torch.empty(18, 22, 3, dtype=torch.uint8)
-        PlainRoute(kernel, how, torch.device("cpu"))(padded, out)
-        assert np.array_equal(out.numpy(), expected) == is_right
+        out = np.empty((18, 22, 3), np.uint8)
+        PlainRoute(kernel, how)(padded, out)
+        assert np.array_equal(out, expected) == is_right
 
 
 def test_a_wrong_weight_is_noticed():

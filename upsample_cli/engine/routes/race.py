@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ _TIMED_OUTPUTS = 2**24
 _TIMINGS = 5
 
 
+@functools.lru_cache(maxsize=64)
 def raced_route(kernel: Kernel, arithmetic: Arithmetic, channels: int, device: torch.device) -> Route:
     """The fastest route of a GPU that gives the layer's pixels."""
     plain = device_layer(kernel, arithmetic, device)
