@@ -19,11 +19,9 @@ TORCH_AT_ONCE = {
     *(
         f"upsample_cli.engine.{name}"
         for name in (
-            "arrays", "bands", "borders", "cuda", "devices", "exact", "layer", "pool", "resize", "resize_axes",
-            "support",
+            "cuda", "layer", "pytorch", "torch_device", "routes.quantized", "routes.race", "routes.triton",
         )
     ),
-    "upsample_cli.engine.routes",
     "upsample_cli.tconv.run.apply",
 }  # fmt: skip
 """Modules and packages that may import torch at module level. Whoever imports them pays for it."""
@@ -43,7 +41,8 @@ HOMES = {
     "onnx": {"upsample_cli.tconv"},
     "safetensors": {"upsample_cli.tconv", "upsample_cli.kernels.weights", "upsample_cli.quality.file"},
     "torch": TORCH_AT_ONCE
-    | {f"upsample_cli.{name}" for name in ("kernels.weights.readers", "enlarge.run", "tconv", "quality.fit")},
+    | {f"upsample_cli.{name}" for name in ("engine.arrays", "engine.devices", "enlarge.computing")}
+    | {f"upsample_cli.{name}" for name in ("kernels.weights.readers", "tconv")},
     "torchvision": set(),
     "triton": {"upsample_cli.engine.routes.triton"},
     "distributed": {"upsample_cli.batch.cluster"},
@@ -101,7 +100,10 @@ def test_libraries_are_imported_only_by_the_modules_that_may():
 @pytest.mark.parametrize(
     ("module", "line", "complaint"),
     [
-        ("enlarge.run", "import torch.nn", "upsample_cli.enlarge.run imports torch.nn at once"),
+        ("enlarge.computing", "import torch.nn", "upsample_cli.enlarge.computing imports torch.nn at once"),
+        ("engine.devices", "import torch", "upsample_cli.engine.devices imports torch at once"),
+        ("engine.routes.select", "def f():\n    import torch", "upsample_cli.engine.routes.select imports torch"),
+        ("engine.libtorch", "def f():\n    import torch", "upsample_cli.engine.libtorch imports torch"),
         ("enlarge.planning", "def f():\n    import torch", "upsample_cli.enlarge.planning imports torch"),
         ("batch.run", "from rich.console import Console", "upsample_cli.batch.run imports rich.console"),
         ("cli.report.console", "from PIL import Image", "upsample_cli.cli.report.console imports PIL"),

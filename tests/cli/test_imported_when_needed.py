@@ -53,6 +53,19 @@ def test_one_image_needs_no_watch_gallery_cluster_or_worker_pool(photo):
     assert OPTIONAL & modules == set()
 
 
+@pytest.mark.parametrize("options", [[], ["--factor", "1.5"], ["--kernel", "lanczos3"], ["--linear-light"]])
+def test_an_image_on_the_cpu_needs_no_torch(photo, options):
+    assert "torch" not in imported_by(photo, "--device", "cpu", *options)
+
+
+def test_a_layer_of_torch_does():
+    """The control of the test above."""
+    command = [sys.executable, "-c", "import sys, upsample_cli; upsample_cli.bilinear_layer(2, 1); print(*sys.modules)"]
+    assert (
+        "torch" in subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True).stdout.split()
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "needed"),
     [

@@ -464,24 +464,41 @@ def test_on_cuda_no_thread_ever_meets_tf32():
 
 
 FORKED = """
-import os, signal, numpy as np
-from upsample_cli import upsample
-pixels = np.arange(35, dtype=np.uint8).reshape(5, 7)
-expected = {factor: upsample(pixels, factor) for factor in (2, 3)}
+import os, signal, sys
+import numpy as np
+from PIL import Image
+from upsample_cli import upsample, upsample_file
+if sys.argv[1:]:
+    import torch
+pixels = np.random.default_rng(1).integers(0, 256, (31, 37, 3), dtype=np.uint8)
+Image.fromarray(pixels).save("a.png")
+def enlarged():
+    for array in (pixels, pixels.astype(np.uint16) * 257, pixels.astype(np.float32)):
+        for factor, kernel in ((2, "bilinear"), (3, "bilinear"), (2, "lanczos3")):
+            yield upsample(array, factor, kernel=kernel, device="cpu")
+    for engine in ("auto", "layer"):
+        upsample_file("a.png", "b.png", 1.5, device="cpu", engine=engine, overwrite=True)
+        yield np.asarray(Image.open("b.png"))
+def new():  # of a kernel not met before
+    return upsample(pixels, 4, kernel="bicubic", device="cpu")
+expected = list(enlarged())
 child = os.fork()
 if child == 0:
-    signal.alarm(20)
-    upsample(pixels, 4)  # of a kernel not met before
-    os._exit(0 if all((upsample(pixels, factor) == result).all() for factor, result in expected.items()) else 1)
-print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    signal.alarm(40)
+    np.save("new.npy", new())
+    os._exit(0 if all(map(np.array_equal, enlarged(), expected)) else 1)
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+print(status, np.array_equal(np.load("new.npy"), new()), "torch" in sys.modules)
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_forked_process_computes_too():
+@pytest.mark.parametrize("imported", [[], ["torch"]])
+def test_a_forked_process_computes_too(imported, tmp_path):
     # the threads of the pool do not live on in it; a DataLoader's workers are such processes
-    ran = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=60, check=False)
-    assert ran.stdout == "0\n", ran.stderr
+    command = [sys.executable, "-c", FORKED, *imported]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+    assert ran.stdout == f"0 True {bool(imported)}\n", ran.stderr
 
 
 def test_plans_of_the_engine_are_plans_of_the_kernel():

@@ -176,14 +176,18 @@ def test_what_is_made_on_another_gpu_is_waited_for_by_the_caller(log, monkeypatc
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: log.append(str(device)) or Stream(log))
     rows, out = (SimpleNamespace(device=torch.device(name)) for name in ("cuda:0", "cpu"))
     one, other = cuda.CudaSupport("cuda:0"), cuda.CudaSupport("cuda:1")
-    assert other.work_of_caller(rows, out, None) == "what the caller asked for"
+    assert devices.work_of_caller(other, rows, out, None) == "what the caller asked for"
     assert [log[0], log[1][0], *log[2:]] == ["cuda:0", "done", "cuda:1"]
     log.clear()
-    assert one.work_of_caller(rows, out, None) == "what the caller asked for"
+    assert devices.work_of_caller(one, rows, out, None) == "what the caller asked for"
     assert log == ["cuda:0"]  # nothing to wait for: its own event follows what made the rows
     log.clear()
-    assert torch_device.TorchSupport("mps").work_of_caller(rows, None) is None
+    assert devices.work_of_caller(torch_device.TorchSupport("mps"), rows, None) is None
     assert [log[0], log[1][0]] == ["cuda:0", "done"]
+    log.clear()
+    for array in (torch.empty(1), np.empty(1)):
+        assert devices.work_of_caller(devices.device_support("cpu"), array, None) is None
+    assert not log
 
 
 def test_of_routes_the_fastest_is_taken_and_slow_ones_run_no_longer_than_needed(monkeypatch):

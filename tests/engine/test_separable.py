@@ -1,8 +1,6 @@
 """The compiled route: the oracle's exact pixels with every build that runs here, and no access outside its memory."""
 
-import os
-import subprocess
-import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -240,20 +238,33 @@ def test_channels_that_do_not_meet_in_a_vector_are_refused(module):
     SeparableRoute(kernel, arithmetic, lanes, module=module)
 
 
-PROCESSOR = """
-from upsample_cli.engine.routes.separable import compiled_modules
-print(*(module.__name__.rpartition("_")[2] for module in compiled_modules()))
-"""
+AVX512 = ("AVX2", "AVX512F", "AVX512BW", "AVX512VL")
 
 
-@pytest.mark.parametrize(("capability", "most"), [("default", []), ("avx2", ["avx2"]), ("avx512", ["avx512", "avx2"])])
-def test_no_module_is_loaded_that_the_processor_could_not_run(capability, most):
-    """torch takes a processor for what it is told: that it is a better one would be the teller's mistake."""
-    capabilities = ["DEFAULT", "AVX2", "AVX512"]
-    here = torch.backends.cpu.get_cpu_capability()
-    if here not in capabilities or capabilities.index(capability.upper()) > capabilities.index(here):
-        pytest.skip(f"this processor is {here}")
-    environment = os.environ | {"ATEN_CPU_CAPABILITY": capability}
-    ran = subprocess.run([sys.executable, "-c", PROCESSOR], env=environment, capture_output=True, text=True, check=True)
+@pytest.mark.parametrize(
+    ("instructions", "most"),
+    [((), []), (("AVX2",), ["avx2"]), (AVX512[:3], ["avx2"]), (AVX512, ["avx512", "avx2"]), (AVX512[1:], ["avx512"])],
+)
+def test_no_module_is_loaded_that_the_processor_could_not_run(instructions, most, monkeypatch):
+    here = separable._multiarray_umath.__cpu_features__
+    if missing := [name for name in instructions if not here.get(name)]:
+        pytest.skip(f"this processor is without {missing[0]}")
+    features = dict.fromkeys(here, False) | dict.fromkeys(instructions, True)
+    monkeypatch.setattr(separable, "_multiarray_umath", SimpleNamespace(__cpu_features__=features))
+    found = [module.__name__.rpartition("_")[2] for module in compiled_modules.__wrapped__()]
     built = [module.__name__.rpartition("_")[2] for module in compiled_modules()]
-    assert ran.stdout.split() == [build for build in most if build in built]
+    assert found == [build for build in most if build in built]
+
+
+def test_numpy_and_torch_see_the_same_processor():
+    """torch reads its instructions by itself."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    if capability not in {"DEFAULT", "AVX2", "AVX512"}:
+        pytest.skip(f"this processor is {capability}")
+    most = {"DEFAULT": [], "AVX2": ["avx2"], "AVX512": ["avx512", "avx2"]}[capability]
+    allowed = [
+        build
+        for build, needed in separable._BUILDS.items()
+        if all(separable._multiarray_umath.__cpu_features__.get(name) for name in needed)
+    ]
+    assert allowed == most

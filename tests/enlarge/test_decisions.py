@@ -11,6 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import upsample_cli.enlarge.run  # noqa: F401  all modules that decide are there to be patched
+from upsample_cli.batch import executors
 from upsample_cli.cli.upsample import app
 from upsample_cli.engine.devices import pick_device
 from upsample_cli.geometry.output_size import OutputSize
@@ -41,7 +42,8 @@ def calls(monkeypatch):
     return counts
 
 
-def test_each_decision_about_a_photograph_is_made_once(calls, in_tmp_path):
+def test_each_decision_about_a_photograph_is_made_once(calls, in_tmp_path, monkeypatch):
+    monkeypatch.setattr(executors, "choose_route", lambda *_: None)  # ahead, in a thread that decides by itself
     Image.new("RGB", (6, 5), "red").save("photo.jpg")
     calls.clear()
     assert CliRunner().invoke(app, ["photo.jpg"]).exit_code == 0

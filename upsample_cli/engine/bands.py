@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Any, NamedTuple
 
-from upsample_cli.engine.devices import device_support
+from upsample_cli.engine.devices import device_support, work_of_caller
 from upsample_cli.engine.exact import Arithmetic, Pixels
 from upsample_cli.engine.pool import computed_ahead, layer_pool
 from upsample_cli.engine.routes.plain import Route
@@ -85,7 +85,7 @@ def enlarged_bands(
             span = band[0].rows
             target = None if out is None else out[span.start * factor : span.stop * factor]
             rows = run.device.taken(read_rows(span.first, span.last))
-            yield _Taken(band, rows, target, run.device.work_of_caller(rows, target))
+            yield _Taken(band, rows, target, work_of_caller(run.device, rows, target))
 
     for made in computed_ahead(run.compute_band, taken(), count=run.device.bands_in_flight - 1):
         raise_if_set(stop)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 import sys
 from contextlib import suppress
+from typing import Any
 
+from upsample_cli.engine.exact import Pixels
 from upsample_cli.engine.support import DeviceSupport
 from upsample_cli.errors import DeviceError, Setting
 
@@ -55,3 +57,14 @@ def device_support(device: str) -> DeviceSupport:
 
         return TorchSupport(device)
     return DeviceSupport()
+
+
+def work_of_caller(device: DeviceSupport, *pixels: Pixels | None) -> Any:
+    """The work that the calling thread has queued on a device so far, for `own_work` to wait for.
+
+    When this returns, the other devices of the pixels have done the work that the thread has queued on them.
+    """
+    for array in pixels:
+        if array is not None and str(array.device) != device.name:
+            device_support(str(array.device)).wait_for_caller()
+    return device.event_of_caller()

@@ -73,7 +73,8 @@ def resized_bands(
         columns = behind_enlargement(columns, shape[1], kernel, settings.border)
         sums = _few_rows(read_numbers, shape[0], stop)
     else:
-        undivided = Arithmetic(arithmetic.sum_dtype, 1)
+        gain = arithmetic.gain * arithmetic.divisor
+        undivided = Arithmetic(arithmetic.sum_dtype, 1, gain=gain, overshoots=arithmetic.overshoots)
         sums = enlarged_bands(
             read_numbers, shape, settings=settings, arithmetic=undivided, stop=stop, on_route=on_route
         )

@@ -58,11 +58,8 @@ class DeviceSupport:
         """Rows that have been read, as pixels of the device or of the CPU's memory."""
         return rows
 
-    def work_of_caller(self, *pixels: Pixels | None) -> Any:  # noqa: ARG002
-        """The work that the calling thread has queued on this device so far, for `own_work` to wait for.
-
-        When this returns, the other devices of the pixels have done the work that the thread has queued on them.
-        """
+    def event_of_caller(self) -> Any:
+        """The work that the calling thread has queued on this device so far, for `own_work` to wait for."""
         return None
 
     def wait_for_caller(self) -> None:

@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 
 from upsample_cli.engine.borders import padded_tile
-from upsample_cli.engine.devices import device_support
 from upsample_cli.engine.exact import FLOAT64, Arithmetic, Dtype, Pixels
 from upsample_cli.engine.pytorch import torch_dtype, torch_layer
 from upsample_cli.engine.routes.plain import PlainRoute, Route, layer_settings, layer_weight
@@ -81,20 +80,6 @@ class TorchSupport(DeviceSupport):
     def own_stream(self, after: Any) -> Iterator[None]:  # noqa: ARG002
         """Run the block's work in a stream of this thread, after `after`; it is done when the block ends."""
         yield
-
-    def work_of_caller(self, *pixels: Pixels | None) -> Any:
-        """See `DeviceSupport`."""
-        for tensor in pixels:
-            if tensor is not None and tensor.device != self.device:
-                device_support(str(tensor.device)).wait_for_caller()
-        return self.event_of_caller()
-
-    def event_of_caller(self) -> Any:
-        """The work that the calling thread has queued on this device so far."""
-        return None
-
-    def wait_for_caller(self) -> None:
-        """Wait until this device has done the work that the calling thread has queued on it."""
 
     def empty(self, shape: tuple[int, ...], dtype: Dtype) -> torch.Tensor:
         """See `DeviceSupport`."""

@@ -56,7 +56,7 @@ def upsample_file(
         factor: 1 to 64, whole or not ("4/3"); 2 unless one of the next four is given.
         options: the other fields of `options.Options`: size and fit, (height, width) in pixels, width, height, kernel,
             border, alpha, device, memory_bytes, tile, format, quality, overwrite, strict, max_pixels, metadata, depth,
-            linear_light, frame, name.
+            linear_light, frame, name, engine.
 
     Returns:
         What was written, with a warning for whatever the output could not hold.

@@ -1,0 +1,520 @@
+"""libtorch's C interface: bit for bit Python's torch, owned memory, and Python's torch wherever it cannot serve."""
+
+import ctypes
+import gc
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from support.environment import ENVIRONMENT, FINDS_SUPPORT, NOT_COMPILED
+from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
+
+from upsample_cli import upsample
+from upsample_cli.engine import aten, libtorch
+from upsample_cli.engine.bands import Settings, enlarged_bands
+from upsample_cli.engine.exact import Arithmetic
+from upsample_cli.engine.libtorch import LibTorch
+from upsample_cli.engine.pytorch import PyTorch
+from upsample_cli.engine.routes import select
+from upsample_cli.engine.routes.agreement import agrees
+from upsample_cli.engine.routes.plain import PlainRoute
+from upsample_cli.engine.routes.separable import SeparableRoute, compiled_modules
+from upsample_cli.errors import UsageError
+from upsample_cli.kernels.kernel import kernel_named
+
+needs_compiled = pytest.mark.skipif(not compiled_modules(), reason=NOT_COMPILED)
+OURS, THEIRS = LibTorch(), PyTorch()
+BILINEAR, SIXTEEN = kernel_named("bilinear", 2), Arithmetic(np.dtype(np.uint8), 16)
+DTYPES = [np.float32, np.float64]
+
+
+def noise(shape, dtype, seed=0):
+    """Numbers of both signs with full significands: a sum of them depends on its order."""
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def assert_same_bits(found, expected):
+    assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+    assert np.array_equal(np.ascontiguousarray(found).view(np.uint8), np.ascontiguousarray(expected).view(np.uint8))
+
+
+STRIDED = {
+    "contiguous": lambda array: array,
+    "channels last": lambda array: np.ascontiguousarray(array.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2),
+    "fortran": np.asfortranarray,
+    "every second": lambda array: np.repeat(array, 2, axis=-1)[..., ::2],
+    "one row": lambda array: np.lib.stride_tricks.as_strided(array, strides=(*array.strides[:2], 0, array.itemsize)),
+}
+
+
+# -- the same bits ----------------------------------------------------------------------------------------------------
+
+
+@given(
+    batch=st.integers(1, 4),
+    groups=st.integers(1, 3),
+    depth=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    kernel_size=st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    stride=st.integers(1, 5),
+    size=st.tuples(st.integers(1, 19), st.integers(1, 19)),
+    padding=st.integers(0, 2),
+    dtype=st.sampled_from(DTYPES),
+    way=st.sampled_from(sorted(STRIDED)),
+)
+@example(5, 1, (1, 1), (4, 4), 2, (17, 11), 1, np.float32, "contiguous")  # the channels of an image as a batch
+@example(1, 3, (1, 1), (5, 5), 3, (17, 11), 1, np.float64, "channels last")
+@settings(max_examples=150)
+def test_the_layer_is_that_of_torch(batch, groups, depth, kernel_size, stride, size, padding, dtype, way):
+    made = [(length - 1) * stride + taps - 2 * padding for length, taps in zip(size, kernel_size, strict=True)]
+    if min(made) < 1:
+        return
+    weight = noise((groups * depth[0], depth[1], *kernel_size), dtype)
+    image = STRIDED[way](noise((batch, groups * depth[0], *size), dtype, 1))
+    shape = {"stride": stride, "padding": padding, "groups": groups}
+    found = OURS.layer(weight, **shape)(image)
+    assert found.shape == (batch, groups * depth[1], *made)
+    with torch.inference_mode():
+        layer = torch.nn.ConvTranspose2d(weight.shape[0], groups * depth[1], kernel_size, bias=False, **shape)
+        layer.weight = torch.nn.Parameter(torch.from_numpy(weight), requires_grad=False)
+        assert_same_bits(found, layer(torch.from_numpy(image)).numpy())
+    assert_same_bits(found, THEIRS.layer(weight, **shape)(image))
+
+
+@given(
+    batch=st.integers(1, 3),
+    depth=st.tuples(st.integers(1, 5), st.integers(1, 24)),
+    kernel_size=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    more=st.tuples(st.integers(0, 15), st.integers(0, 15)),
+    dtype=st.sampled_from(DTYPES),
+    way=st.sampled_from(sorted(STRIDED)),
+    weights_way=st.sampled_from(["contiguous", "channels last"]),
+)
+@settings(max_examples=150)
+def test_the_convolution_is_that_of_torch(batch, depth, kernel_size, stride, more, dtype, way, weights_way):
+    size = [taps + extra for taps, extra in zip(kernel_size, more, strict=True)]
+    weight = STRIDED[weights_way](noise((depth[1], depth[0], *kernel_size), dtype))
+    image, bias = STRIDED[way](noise((batch, depth[0], *size), dtype, 1)), noise(depth[1], dtype, 2)
+    found = OURS.convolution(image, weight, bias, list(stride))
+    tensors = (torch.from_numpy(array) for array in (image, weight, bias))
+    assert_same_bits(found, torch.nn.functional.conv2d(*tensors, stride=stride).numpy())
+    assert_same_bits(found, THEIRS.convolution(image, weight, bias, list(stride)))
+
+
+@given(
+    stack=st.integers(0, 4),
+    size=st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(1, 40)),
+    dtype=st.sampled_from(DTYPES),
+    is_transposed=st.booleans(),
+)
+@settings(max_examples=150)
+def test_the_product_is_that_of_torch(stack, size, dtype, is_transposed):
+    rows, depth, columns = size
+    first = (stack,) if stack else ()
+    left = noise((*first, rows, depth), dtype)
+    right = noise((*first, columns, depth), dtype, 1).swapaxes(-1, -2)
+    right = right if is_transposed else np.ascontiguousarray(right)
+    found = OURS.product(left, right)
+    assert_same_bits(found, torch.matmul(torch.from_numpy(left), torch.from_numpy(right)).numpy())
+    assert_same_bits(found, THEIRS.product(left, right))
+
+
+def test_a_last_bit_a_sign_of_zero_and_another_padding_are_noticed():
+    """The control of the comparisons above."""
+    image, weight = noise((2, 1, 9, 7), np.float32), noise((1, 1, 4, 4), np.float32, 1)
+    found = OURS.layer(weight, stride=2, padding=1, groups=1)(image)
+    zero = np.zeros(3, np.float32)
+    for wrong in (np.nextafter(found, np.inf, where=np.arange(14) == 3, out=found.copy()), found.astype(np.float64)):
+        with pytest.raises(AssertionError):
+            assert_same_bits(wrong, found)
+    with pytest.raises(AssertionError):
+        assert_same_bits(-zero, zero)
+    off = THEIRS.layer(weight, stride=2, padding=2, groups=1)(np.pad(image, ((0, 0), (0, 0), (0, 1), (0, 1))))
+    assert off.shape == found.shape
+    with pytest.raises(AssertionError):
+        assert_same_bits(off, found)
+
+
+def test_threads_are_those_of_torch():
+    before = torch.get_num_threads()
+    try:
+        for count in (3, 1):
+            OURS.set_threads(count)
+            assert OURS.threads() == torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(before)
+
+
+# -- memory -----------------------------------------------------------------------------------------------------------
+
+
+class Counting(LibTorch):
+    """Counts its calls."""
+
+    def __init__(self):
+        self.calls = Counter()
+        super().__init__()
+
+    def call(self, function, *arguments):
+        super().call(function, *arguments)
+        self.calls[function] += 1
+
+    @property
+    def alive(self):
+        """Handles that were made and not deleted."""
+        made = self.calls["create_tensor_from_blob"] + self.calls["cpu_convolution"]
+        return made - self.calls["delete_tensor_object"]
+
+
+def test_a_result_lives_as_long_as_an_array_looks_into_it():
+    library = Counting()
+    image, weight = np.ones((1, 1, 300, 300), np.float32), np.full((1, 1, 2, 2), 3, np.float32)
+    whole = library.layer(weight, stride=2, padding=0, groups=1)(image)
+    view = whole[0, 0, ::2].T[5:]
+    assert whole.flags.writeable
+    assert library.alive == 1
+    del image, weight, whole
+    gc.collect()
+    assert library.alive == 1
+    others = [np.full(view.shape, 7, np.float32) for _ in range(50)]  # what would take freed memory
+    assert (view == 3).all()
+    del view, others
+    gc.collect()
+    assert library.alive == 0
+
+
+def test_no_handle_is_left_when_a_call_fails(capfd):
+    library = Counting()
+    image, weight = np.ones((1, 2, 5, 5), np.float32), np.ones((3, 1, 2, 2), np.float32)
+    with pytest.raises(RuntimeError, match="cpu_convolution of libtorch failed"):
+        library.layer(weight, stride=2, padding=0, groups=1)(image)
+    with pytest.raises(RuntimeError, match="cpu_mm_out of libtorch failed"):
+        library.product(np.ones((2, 3)), np.ones((2, 3)))
+    assert library.calls["create_tensor_from_blob"] == 5
+    assert library.alive == 0
+    assert "expected input" in capfd.readouterr().err  # as the error says
+
+
+def test_results_leave_no_handles():
+    library = Counting()
+    image, weight = np.ones((1, 2, 5, 5)), np.ones((4, 2, 2, 2))
+    for _ in range(3):
+        library.convolution(image, weight, np.ones(4), [1, 2])
+        library.product(np.ones((2, 3, 4)), np.ones((2, 4, 5)))
+    assert library.calls["cpu_convolution"] == library.calls["cpu_bmm_out"] == 3
+    assert library.alive == 0
+
+
+GROWTH = """
+import sys
+from pathlib import Path
+import numpy as np
+from upsample_cli.engine.libtorch import LibTorch
+def used():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+layer = LibTorch().layer(np.ones((1, 1, 4, 4), np.float32), stride=2, padding=1, groups=1)
+image = np.ones((3, 1, 200, 250), np.float32)  # the result has 2.4 MB
+for _ in range(5):
+    layer(image)
+before = used()
+for _ in range(200):
+    layer(image)
+after = used()
+kept = [layer(image) for _ in range(40)]
+print(after - before, used() - after)
+assert "torch" not in sys.modules
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is of Linux")
+def test_memory_does_not_grow_over_many_calls():
+    ran = subprocess.run([sys.executable, "-c", GROWTH], capture_output=True, text=True, timeout=120, check=False)
+    grown, control = (int(number) for number in ran.stdout.split())
+    assert grown < 30e6, ran.stderr  # 200 results would have 480 MB
+    assert control > 80e6  # 40 that are kept have 96 MB
+
+
+# -- where it cannot serve --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def not_loaded(monkeypatch):
+    """A process in which neither the library nor Python's torch is loaded, as far as `aten` can see."""
+    monkeypatch.setattr(aten, "_loaded", None)
+    monkeypatch.setattr(aten, "_note", "")
+    monkeypatch.delitem(sys.modules, "torch")
+    select._chosen.cache_clear()
+    yield
+    select._chosen.cache_clear()
+
+
+LIBRARY = libtorch._library()
+VERSION = f"__version__ = '{torch.__version__}'"
+
+
+def installed(folder, version, library=None):
+    """A folder like that of torch."""
+    (folder / "lib").mkdir()
+    if version is not None:
+        (folder / "version.py").write_bytes(version if isinstance(version, bytes) else version.encode())
+    if library is not None:
+        library(folder / "lib" / LIBRARY.name)
+
+
+def other_library(path):
+    path.symlink_to(next(path for path in LIBRARY.parent.iterdir() if path.stem.removeprefix("lib") == "c10"))
+
+
+FAULTS = {
+    "no library": ((VERSION,), rf"{LIBRARY.name}: .+"),
+    "not a library": ((VERSION, lambda path: path.write_text("text")), rf"{LIBRARY.name}: .+"),
+    "no such functions": ((VERSION, other_library), rf"{LIBRARY.name}: .*aoti_torch_create_tensor_from_blob.*"),
+    "older": (("__version__ = '2.9.1+cpu'",), r"torch 2\.9\.1\+cpu is not known to have the C interface"),
+    "newer": (("__version__ = '3.0.0'",), r"torch 3\.0\.0 is not known to have the C interface"),
+    "no version": (("debug = False",), "torch of no version is not known to have the C interface"),
+    "no version.py": ((None,), "torch of no version is not known to have the C interface"),
+    "version.py of another encoding": ((b"\xff\xfe",), "torch of no version is not known to have the C interface"),
+}
+
+
+@pytest.mark.usefixtures("not_loaded")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_pythons_torch_serves_where_the_library_cannot(fault, tmp_path, monkeypatch):
+    arguments, note = FAULTS[fault]
+    installed(tmp_path, *arguments)
+    spec = ModuleSpec("torch", None, is_package=True)
+    spec.submodule_search_locations = [str(tmp_path)]
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: spec)
+    assert isinstance(aten.operators(), PyTorch)
+    assert re.fullmatch(note, aten.import_note())
+
+
+@pytest.mark.usefixtures("not_loaded")
+@pytest.mark.parametrize("spec", [None, ModuleSpec("torch", None)])
+def test_a_torch_that_is_not_a_package_is_not_installed(spec, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: spec)
+    assert isinstance(aten.operators(), PyTorch)
+    assert aten.import_note() == "torch is not installed"
+
+
+@pytest.mark.usefixtures("not_loaded")
+def test_the_library_serves_where_it_can():
+    """The control of the tests above."""
+    assert isinstance(aten.operators(), LibTorch)
+    assert aten.operators() is aten.operators()
+    assert aten.import_note() == ""
+
+
+@pytest.mark.usefixtures("not_loaded")
+def test_a_torch_that_the_caller_imported_serves_without_a_note(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    assert isinstance(aten.operators(), PyTorch)
+    assert aten.import_note() == ""
+
+
+@pytest.mark.usefixtures("not_loaded")
+def test_operators_are_replaced_once():
+    aten.operators()
+    assert aten.import_torch("a reason")
+    assert isinstance(aten.operators(), PyTorch)
+    assert not aten.import_torch("another")
+    assert aten.import_note() == "a reason"
+
+
+# -- a fast route that is wrong ---------------------------------------------------------------------------------------
+
+
+class WrongTap(SeparableRoute):
+    """One of its weights for rows is too large by one."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        tables = list(self._settings)
+        tables[8] = tables[8].copy()
+        tables[8].flat[0] += 1
+        self._settings = tuple(tables)
+
+
+@needs_compiled
+@pytest.mark.parametrize("table", [8, 9])
+@pytest.mark.parametrize("name", ["bilinear", "bicubic"])
+def test_the_judge_sees_every_single_wrong_tap(name, table):
+    kernel = kernel_named(name, 2)
+    arithmetic = Arithmetic(np.dtype(np.uint8), kernel.denominator, overshoots=kernel.overshoots)
+    route, plain = SeparableRoute(kernel, arithmetic, 3), PlainRoute(kernel, arithmetic)
+    assert agrees(route, plain, kernel, arithmetic, 3)
+    right = route._settings
+    for place in range(right[table].size):
+        tables = list(right)
+        tables[table] = tables[table].copy()
+        tables[table].flat[place] += 1
+        route._settings = tuple(tables)
+        assert not agrees(route, plain, kernel, arithmetic, 3)
+
+
+@needs_compiled
+@pytest.mark.usefixtures("not_loaded")
+def test_a_wrong_fast_route_has_torch_imported_and_is_not_used(monkeypatch):
+    monkeypatch.setattr(select, "SeparableRoute", WrongTap)
+    pixels = hostile_pixels((17, 11, 3), np.uint8)
+    assert isinstance(aten.operators(), LibTorch)
+    assert_same_pixels(upsample(pixels, 2), expected_pixels(pixels, 2))
+    assert isinstance(aten.operators(), PyTorch)
+    assert aten.import_note() == "the route 'compiled' gave other pixels than the layer"
+    assert not isinstance(select.chosen_route(BILINEAR, SIXTEEN, 3), SeparableRoute)
+
+
+@needs_compiled
+@pytest.mark.usefixtures("not_loaded")
+def test_a_right_fast_route_has_nothing_imported():
+    """The control of the test above."""
+    pixels = hostile_pixels((17, 11, 3), np.uint8)
+    assert_same_pixels(upsample(pixels, 2), expected_pixels(pixels, 2))
+    assert isinstance(aten.operators(), LibTorch)
+    assert isinstance(select.chosen_route(BILINEAR, SIXTEEN, 3), SeparableRoute)
+
+
+@needs_compiled
+@pytest.mark.usefixtures("not_loaded")
+@pytest.mark.parametrize("has_alpha", [False, True])
+def test_a_wrong_compiled_route_that_is_wanted_is_an_error(has_alpha, monkeypatch):
+    arithmetic = Arithmetic(np.dtype(np.uint8), 16, has_alpha=has_alpha)
+    monkeypatch.setattr(select, "SeparableRoute", WrongTap)
+    how = Settings(BILINEAR, "replicate", "cpu", engine="compiled")
+    bands = enlarged_bands(lambda *_: None, (9, 7, 4), settings=how, arithmetic=arithmetic)
+    with pytest.raises(UsageError, match=r"compiled route cannot .* its pixels differ .*; choose engine=auto or"):
+        next(bands)
+    assert isinstance(aten.operators(), PyTorch)
+
+
+@pytest.mark.usefixtures("not_loaded")
+def test_a_layer_that_fails_in_c_is_replaced_by_pythons(monkeypatch):
+    def failing(*_, **__):
+        raise RuntimeError("cpu_convolution of libtorch failed; its own message is on standard error")
+
+    monkeypatch.setattr(LibTorch, "_convolved", failing)
+    pixels = hostile_pixels((17, 11, 3), np.uint8)
+    assert_same_pixels(upsample(pixels, 2, kernel="bilinear"), expected_pixels(pixels, 2))
+    assert isinstance(aten.operators(), PyTorch)
+    assert aten.import_note().startswith("cpu_convolution of libtorch failed")
+
+
+# -- whole processes --------------------------------------------------------------------------------------------------
+
+
+def run(code, folder):
+    """Run code in a new process, in a folder."""
+    return subprocess.run(
+        [sys.executable, "-c", code], env=ENVIRONMENT | FINDS_SUPPORT, cwd=folder, capture_output=True, text=True,
+        timeout=120, check=False,
+    )  # fmt: skip
+
+
+PREPARED = """
+import sys
+import numpy as np
+from PIL import Image
+from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
+from upsample_cli import upsample_file
+from upsample_cli.engine import aten, libtorch
+from upsample_cli.engine.routes import select
+from upsample_cli.errors import UsageError
+def saved(name, channels, dtype=np.uint8):
+    pixels = hostile_pixels((17, 11, channels), dtype)
+    Image.fromarray(pixels if channels > 1 else pixels[..., 0]).save(name)
+    return pixels
+def pixels_of(name):
+    return np.asarray(Image.open(name))
+assert "torch" not in sys.modules
+"""
+
+ALL_KINDS = """
+rgb, rgba, deep = saved("rgb.png", 3), saved("rgba.png", 4), saved("deep.png", 1, np.uint16)
+for number, (name, factor, options) in enumerate([
+    ("rgb.png", 2, {}), ("rgb.png", 1.5, {}), ("rgb.png", 2, {"linear_light": True}),
+    ("rgb.png", 2, {"kernel": "fitted"}),
+    ("rgb.png", 1.5, {"kernel": "lanczos3"}), ("rgb.png", 2, {"engine": "layer"}), ("rgba.png", 2, {}),
+    ("rgba.png", 1.5, {"linear_light": True}), ("deep.png", 2, {}), ("deep.png", 1.5, {}),
+    ("deep.png", 2, {"kernel": "fitted"}), ("deep.png", 2, {"linear_light": True}),
+]):
+    upsample_file(name, f"{number}.png", factor, device="cpu", **options)
+    assert "torch" not in sys.modules, (name, factor, options, aten.import_note())
+for number, expected in ((0, expected_pixels(rgb, 2)), (5, expected_pixels(rgb, 2)),
+                         (6, expected_pixels(rgba, 2, has_alpha=True)), (8, expected_pixels(deep, 2)[..., 0])):
+    assert_same_pixels(pixels_of(f"{number}.png"), expected)
+assert isinstance(aten.operators(), libtorch.LibTorch)
+aten.import_torch("the control")
+assert "torch" in sys.modules
+print("never imported")
+"""
+
+
+def test_no_kind_of_image_imports_torch(tmp_path):
+    ran = run(PREPARED + ALL_KINDS, tmp_path)
+    assert ran.stdout == "never imported\n", ran.stderr
+
+
+WRONG_TAP = """
+class WrongTap(select.SeparableRoute):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        tables = list(self._settings)
+        tables[8] = tables[8] + np.eye(*tables[8].shape, dtype=tables[8].dtype)
+        self._settings = tuple(tables)
+select.SeparableRoute = WrongTap
+pixels = saved("a.png", 3)
+try:
+    upsample_file("a.png", "never.png", 2, device="cpu", engine="compiled")
+except UsageError as error:
+    print(error)
+"""
+
+
+@needs_compiled
+def test_a_wrong_fast_route_never_reaches_a_file(tmp_path):
+    end = """
+result = upsample_file("a.png", "b.png", 2, device="cpu")
+assert result.engine in ("quantized", "row-phases", "layer"), result.engine
+assert_same_pixels(pixels_of("b.png"), expected_pixels(pixels, 2))
+assert "torch" in sys.modules
+print(aten.import_note())
+"""
+    ran = run(PREPARED + WRONG_TAP + end, tmp_path)
+    refused, note = ran.stdout.splitlines() or [ran.stderr, ""]
+    assert "its pixels differ from those of the layer on this machine" in refused
+    assert note == "the route 'compiled' gave other pixels than the layer"
+    assert not (tmp_path / "never.png").exists()
+
+
+def test_a_process_without_the_library_writes_the_same_pixels(tmp_path):
+    """Also in 1.5, which multiplies matrices, and with a kernel that is convolved in rows."""
+    shutil.copy(Path(ctypes.__file__), tmp_path / "text.so")
+    code = """
+libtorch._library = lambda: __import__("pathlib").Path("text.so").absolute()
+for number, (factor, options) in enumerate([(2, {}), (1.5, {}), (2, {"kernel": "lanczos3"})]):
+    pixels = saved("a.png", 3)
+    upsample_file("a.png", f"{number}.png", factor, device="cpu", **options)
+assert_same_pixels(pixels_of("0.png"), expected_pixels(pixels, 2))
+assert "torch" in sys.modules
+print(aten.import_note())
+"""
+    ran = run(PREPARED + code, tmp_path)
+    assert ran.stdout.startswith("text.so: "), ran.stderr
+    control = """
+for number, (factor, options) in enumerate([(2, {}), (1.5, {}), (2, {"kernel": "lanczos3"})]):
+    upsample_file("a.png", f"again-{number}.png", factor, device="cpu", **options)
+    assert_same_pixels(pixels_of(f"again-{number}.png"), pixels_of(f"{number}.png"))
+assert "torch" not in sys.modules
+print("the same")
+"""
+    ran = run(PREPARED + control, tmp_path)
+    assert ran.stdout == "the same\n", ran.stderr
