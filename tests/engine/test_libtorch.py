@@ -192,7 +192,7 @@ def test_a_result_lives_as_long_as_an_array_looks_into_it():
     assert library.alive == 0
 
 
-def test_no_handle_is_left_when_a_call_fails(capfd):
+def test_no_handle_is_left_when_a_call_fails():
     library = Counting()
     image, weight = np.ones((1, 2, 5, 5), np.float32), np.ones((3, 1, 2, 2), np.float32)
     with pytest.raises(RuntimeError, match="cpu_convolution of libtorch failed"):
@@ -201,7 +201,6 @@ def test_no_handle_is_left_when_a_call_fails(capfd):
         library.product(np.ones((2, 3)), np.ones((2, 3)))
     assert library.calls["create_tensor_from_blob"] == 5
     assert library.alive == 0
-    assert "expected input" in capfd.readouterr().err  # as the error says
 
 
 def test_results_leave_no_handles():

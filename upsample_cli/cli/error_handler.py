@@ -22,6 +22,9 @@ from upsample_cli.signals import stop_by_signals, stop_status
 if TYPE_CHECKING:
     import typer
 
+_MAY_LOAD_TORCH = {"torch", "upsample_cli.engine.aten", "upsample_cli.batch.executors"}
+"""Modules with which torch or its library is loaded, or may be being loaded in another thread."""
+
 _MESSAGE_ENDS = 2500
 """Characters at each end of a message: the longest path, 4,096 characters, is shown whole."""
 
@@ -46,9 +49,9 @@ def run(app: typer.Typer, name: str) -> None:
         status = _close_output(_status(app, name), name)
         if status == INTERRUPTED_STATUS:
             status = stop_status() or status
-    if stop_status() or "torch" in sys.modules:
-        # All files are closed. An encoder in another thread cannot be stopped, and an orderly shutdown of torch takes
-        # about a fifth of the time of its import.
+    if stop_status() or not _MAY_LOAD_TORCH.isdisjoint(sys.modules):
+        # All files are closed. An encoder in another thread cannot be stopped, an orderly shutdown of torch takes about
+        # a fifth of the time of its import, and a process that ends while a thread loads libtorch crashes.
         with suppress(OSError):
             sys.stderr.flush()
         os._exit(status)

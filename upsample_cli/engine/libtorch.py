@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from upsample_cli.engine.aten import Array, Layer, NoOperatorsError
 from upsample_cli.engine.exact import Dtype
+from upsample_cli.engine.operators import Array, Layer, NoOperatorsError
 
 _OLDEST, _NEWEST = (2, 10), (2, 99)
 """Versions of torch whose interface is known."""
@@ -58,7 +58,7 @@ _TYPES: dict[str, Any] = {
 
 
 class LibTorch:
-    """The operators of `aten.Operators`, through the library of the installed torch.
+    """The operators of `operators.Operators`, through the library of the installed torch.
 
     Raises:
         NoOperatorsError: if it is missing, of an unknown version, or lacks a function.
@@ -90,7 +90,7 @@ class LibTorch:
             raise RuntimeError(f"{function} of libtorch failed; its own message is on standard error")
 
     def layer(self, weight: Array, *, stride: int, padding: int, groups: int) -> Layer:
-        """See `aten.Operators`."""
+        """See `operators.Operators`."""
 
         def forward(image: Array) -> Array:
             return self._convolved(image, weight, None, (stride, stride), padding, groups, is_transposed=True)
@@ -98,11 +98,11 @@ class LibTorch:
         return forward
 
     def convolution(self, image: Array, weight: Array, bias: Array, stride: Sequence[int]) -> Array:
-        """See `aten.Operators`."""
+        """See `operators.Operators`."""
         return self._convolved(image, weight, bias, stride, 0, 1, is_transposed=False)
 
     def product(self, left: Array, right: Array) -> Array:
-        """See `aten.Operators`."""
+        """See `operators.Operators`."""
         made = np.empty((*left.shape[:-1], right.shape[-1]), left.dtype)
         function = "cpu_mm_out" if left.ndim == 2 else "cpu_bmm_out"
         with self._borrowed(made) as out, self._borrowed(left) as first, self._borrowed(right) as second:

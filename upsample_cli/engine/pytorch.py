@@ -7,18 +7,18 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from upsample_cli.engine.aten import Array, Layer
 from upsample_cli.engine.exact import Dtype
+from upsample_cli.engine.operators import Array, Layer
 
 
 class PyTorch:
-    """The operators of `aten.Operators`, as every user of torch calls them."""
+    """The operators of `operators.Operators`, as every user of torch calls them."""
 
     set_threads = staticmethod(torch.set_num_threads)
     threads = staticmethod(torch.get_num_threads)
 
     def layer(self, weight: Array, *, stride: int, padding: int, groups: int) -> Layer:
-        """See `aten.Operators`."""
+        """See `operators.Operators`."""
         layer = torch_layer(weight, stride=stride, padding=padding, groups=groups)
 
         @torch.inference_mode()
@@ -29,14 +29,14 @@ class PyTorch:
 
     @torch.inference_mode()
     def convolution(self, image: Array, weight: Array, bias: Array, stride: Sequence[int]) -> Array:
-        """See `aten.Operators`."""
+        """See `operators.Operators`."""
         taken, weights, biases = (torch.from_numpy(array) for array in (image, weight, bias))
         made: Array = nn.functional.conv2d(taken, weights, biases, list(stride)).numpy()
         return made
 
     @torch.inference_mode()
     def product(self, left: Array, right: Array) -> Array:
-        """See `aten.Operators`."""
+        """See `operators.Operators`."""
         return (torch.from_numpy(left) @ torch.from_numpy(right)).numpy()
 
 

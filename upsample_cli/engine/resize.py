@@ -18,9 +18,9 @@ from threading import Event
 import numpy as np
 
 from upsample_cli.engine import aten
-from upsample_cli.engine.aten import Array
 from upsample_cli.engine.bands import OnRoute, ReadRows, Settings, enlarged_bands, raise_if_set
 from upsample_cli.engine.exact import Arithmetic, finish, prepare
+from upsample_cli.engine.operators import Array
 from upsample_cli.engine.pool import computed_ahead, layer_pool
 from upsample_cli.engine.resize_axes import WEIGHT_SUM, Axis, Filter, Indices, behind_enlargement, reduced_axis
 from upsample_cli.kernels.kernel import axis_of

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from upsample_cli.engine import aten
-from upsample_cli.engine.aten import Array
 from upsample_cli.engine.exact import Dtype
+from upsample_cli.engine.operators import Array
 from upsample_cli.engine.routes.plain import layer_weight
 from upsample_cli.kernels.kernel import Kernel
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from upsample_cli.engine import aten
 from upsample_cli.engine.exact import Arithmetic, Dtype, Pixels, finish, prepare
+from upsample_cli.engine.operators import Array, Layer
 from upsample_cli.kernels.kernel import Kernel
 
 
@@ -57,7 +58,7 @@ class PlainRoute:
         finish(cropped.swapaxes(1, 2).swapaxes(0, 2), self._arithmetic, out)
 
 
-def cpu_layer(kernel: Kernel, dtype: Dtype) -> aten.Layer:
+def cpu_layer(kernel: Kernel, dtype: Dtype) -> Layer:
     """The layer on the CPU: whole numbers in, `kernel.denominator` times the interpolated image out.
 
     A kernel of one channel serves every image: the channels go into the batch dimension, because the same weights apply
@@ -75,6 +76,6 @@ def layer_settings(kernel: Kernel) -> dict[str, int]:
     }
 
 
-def layer_weight(kernel: Kernel, dtype: Dtype) -> aten.Array:
+def layer_weight(kernel: Kernel, dtype: Dtype) -> Array:
     """The layer's whole weights: (channels in, channels out / groups, kernel_size, kernel_size)."""
     return np.array([float(weight) for weight in kernel.weights], np.float64).reshape(kernel.shape).astype(dtype)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from upsample_cli.engine.aten import Array
 from upsample_cli.engine.exact import Arithmetic
+from upsample_cli.engine.operators import Array
 from upsample_cli.engine.routes.phases import INT8, RowPhase, best_blocks, int8_copies, row_phases
 from upsample_cli.kernels.kernel import Kernel
 

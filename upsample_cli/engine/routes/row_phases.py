@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from upsample_cli.engine.aten import Array
 from upsample_cli.engine.exact import FLOAT64, Arithmetic, cut_off, prepare
+from upsample_cli.engine.operators import Array
 from upsample_cli.engine.routes.phases import Blocks, best_blocks, row_phases, steps_per_output
 from upsample_cli.engine.routes.plain import PlainRoute
 from upsample_cli.kernels.kernel import Kernel

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from upsample_cli.engine.aten import Array
+from upsample_cli.engine.operators import Array
 from upsample_cli.engine.routes.plain import Route
 
 
