@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -169,7 +169,7 @@ layer {{
 
 def _python(layer: Interpolation) -> bytes:
     taps = ",\n    ".join(
-        f"torch.tensor({_numbers(kernel.numerators)}, dtype=torch.float64) / {kernel.denominator}"
+        f"torch.tensor({list(kernel.numerators)}, dtype=torch.float64) / {kernel.denominator}"
         for kernel in layer.kernels
     )
     letters = "abc"[: layer.axes]
@@ -194,10 +194,6 @@ with torch.no_grad():
     for c in range({layer.channels}):
         layer.weight{place} = {kernel}
 {border}""".encode()
-
-
-def _numbers(numbers: Sequence[int]) -> str:
-    return f"[{', '.join(str(number) for number in numbers)}]"
 
 
 WRITERS: dict[str, Callable[[Interpolation], bytes]] = {

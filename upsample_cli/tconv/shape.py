@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -17,7 +16,6 @@ from upsample_cli.tconv.layers.convolution import TransposedConvolution
 from upsample_cli.tconv.layers.model import Layer
 from upsample_cli.tconv.layers.symbolic import Size, Symbolic
 
-_SIZE = re.compile(r"[0-9]{1,99}(?: ?[x×] ?[0-9]{1,99}){0,9}", re.IGNORECASE)
 BYTES_PER_NUMBER = 4
 """Activations are counted as float32."""
 
@@ -218,17 +216,8 @@ def least_letter(sizes: Sequence[Size], layers: Sequence[Layer]) -> int | None:
     return high
 
 
-def parse_size(text: str) -> tuple[int, ...] | None:
-    """The sizes in `50`, `50x100` or `10x50x100`, height before width; None for any other text.
-
-    >>> parse_size("10x50x100"), parse_size("photo.jpg")
-    ((10, 50, 100), None)
-    """
-    return tuple(int(number) for number in re.split("[x×]", text.lower())) if _SIZE.fullmatch(text) else None
-
-
 def size_text(sizes: Sequence[Size]) -> str:
-    """Sizes as `parse_size` reads them, with spaces around formulas.
+    """Sizes as `symbolic.parse_size` reads them, with spaces around formulas.
 
     >>> size_text((50, 100)), size_text((Symbolic("n", 2, -1), 7))
     ('50x100', '2n-1 x 7')

@@ -16,7 +16,7 @@ from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.geometry.sizes import (
     NamedPadding,
     PaddingMode,
-    bilinear_settings,
+    bilinear_axis,
     conv_axis,
     conv_output_size,
     transposed_output_size,
@@ -195,10 +195,9 @@ class TransposedConvolution(_Weighted):
 
 
 def bilinear_layer(axes: int, factor: PerAxis) -> TransposedConvolution:
-    """The layer that enlarges exactly `factor` times, centred: see `sizes.bilinear_settings`.
+    """The layer that enlarges exactly `factor` times, centred: see `sizes.bilinear_axis`.
 
     >>> print(bilinear_layer(2, 2), bilinear_layer(2, (2, 3)))
     ConvTranspose2d(kernel_size=4, stride=2, padding=1) ConvTranspose2d(kernel_size=(4, 5), stride=(2, 3), padding=1)
     """
-    settings = [bilinear_settings(**axis) for axis in split_axes(axes, {"factor": factor})]
-    return TransposedConvolution.along([LayerAxis(**axis, transposed=True) for axis in settings])
+    return TransposedConvolution.along([bilinear_axis(**axis) for axis in split_axes(axes, {"factor": factor})])

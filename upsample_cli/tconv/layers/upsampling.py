@@ -10,7 +10,7 @@ from typing import Any
 from upsample_cli.errors import GeometryError
 from upsample_cli.geometry.axes import axis_names, located
 from upsample_cli.geometry.axis import LayerAxis
-from upsample_cli.geometry.sizes import MAX_SIZE, bilinear_settings
+from upsample_cli.geometry.sizes import MAX_SIZE, bilinear_axis
 from upsample_cli.tconv.layers.model import Weightless, constructor_text
 from upsample_cli.tconv.layers.symbolic import Size, Symbolic, bracketed
 
@@ -95,7 +95,7 @@ class Upsampling(Weightless):
         if self.mode == "bicubic":
             # Four inputs an output: the taps of the cubic kernel reach twice as far as those of the linear one.
             return LayerAxis(4 * factor - factor % 2, factor, (3 * factor) // 2, transposed=True)
-        return LayerAxis(**bilinear_settings(factor), transposed=True)
+        return bilinear_axis(factor)
 
     def _per_axis(self, name: str, axes: int) -> tuple[Any, ...]:
         value = getattr(self, name)
