@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from upsample_cli.errors import Failure, Loss, Setting, spelled
+from upsample_cli.errors import Failure, Loss, Setting, Text, spelled
 
 if TYPE_CHECKING:
     from upsample_cli.enlarge.job import Result
@@ -22,9 +22,11 @@ def option(setting: Setting) -> str:
     return name if setting.value is None or setting.value is True else f"{name} {setting.value}"
 
 
-def sentence(fact: Failure | Loss) -> str:
-    """The line about a failure or a loss."""
-    return fact.sentence(option) if isinstance(fact, Failure) else spelled(fact.text, option)
+def sentence(fact: Failure | Loss | Text) -> str:
+    """The line about a failure, a loss or something else."""
+    if isinstance(fact, Failure):
+        return fact.sentence(option)
+    return spelled(fact.text if isinstance(fact, Loss) else fact, option)
 
 
 def error_line(result: Result) -> str | None:

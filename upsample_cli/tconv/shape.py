@@ -12,7 +12,7 @@ from upsample_cli.geometry.axes import axis_names, collapsed, located, split_axe
 from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.geometry.chain import Chain
 from upsample_cli.geometry.sizes import MAX_SIZE, output_padding_for
-from upsample_cli.tconv.layers.convolution import TransposedConvolution
+from upsample_cli.tconv.layers.convolution import CONV_SETTINGS, TransposedConvolution
 from upsample_cli.tconv.layers.model import Layer
 from upsample_cli.tconv.layers.symbolic import Size, Symbolic
 
@@ -177,16 +177,8 @@ def with_output_size(
         if not isinstance(size, int):
             raise GeometryError("output_size needs an input in numbers", "give the size in numbers")
         with located(last.name + (f": {name}" if last.axes > 1 else "")):
-            needed.append(
-                output_padding_for(
-                    size,
-                    one["output_size"],
-                    kernel_size=axis.kernel_size,
-                    stride=axis.stride,
-                    padding=axis.padding,
-                    dilation=axis.dilation,
-                )
-            )
+            settings = {setting: getattr(axis, setting) for setting in CONV_SETTINGS}
+            needed.append(output_padding_for(size, one["output_size"], **settings))
     return (*layers[:-1], replace(last, output_padding=collapsed(needed)))
 
 

@@ -91,7 +91,7 @@ def _paths(photos: list[str], *, recursive: bool) -> list[Path]:
     found: dict[str, Path] = {}
     for photo in find_inputs(photos, recursive=recursive):
         if photo.failure is not None:
-            warn(sentence(photo.failure))
+            warn(photo.failure)
         else:
             found.setdefault(os.path.realpath(photo.path), photo.path)
     if not found:

@@ -25,6 +25,8 @@ from upsample_cli.tconv.layers.model import Sliding, check_axes, check_channels,
 
 SETTINGS = ("kernel_size", "stride", "padding", "output_padding", "dilation")
 """The settings of a transposed convolution that each axis has."""
+CONV_SETTINGS = tuple(name for name in SETTINGS if name != "output_padding")
+"""Those that an ordinary convolution has too."""
 
 
 class _Weighted(Sliding):
@@ -114,7 +116,7 @@ class Convolution(_Weighted):
     """
 
     kind = "Conv"
-    _SETTINGS = tuple(name for name in SETTINGS if name != "output_padding")
+    _SETTINGS = CONV_SETTINGS
 
     axes: int
     _: KW_ONLY
