@@ -167,12 +167,14 @@ def _layers(
 
 
 def _read(file: str) -> str:
+    if file == "-" and (sys.stdin is None or sys.stdin.closed):
+        raise UsageError("--file -: standard input is closed", "pipe a text with layers in, or give its path")
     try:
         if file == "-":
             return sys.stdin.read(LONGEST_MODEL + 1)
         refuse_special(Path(file))
         with Path(file).open(encoding="utf-8") as opened:
             return opened.read(LONGEST_MODEL + 1)
-    except (OSError, UnicodeDecodeError, AttributeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(f"--file {file}: {cause}", "give a text with layers, or - for standard input") from error

@@ -49,7 +49,7 @@ def solve_command(
       tconv solve --from 224 --to 112 --conv --any-size
       tconv solve --from 10x50x100 --to 19x100x200 --json
     """
-    settings = settings_given(locals())
+    settings = settings_given(locals(), several="several values to try")
     refuse_output_padding(settings, conv=conv)
     allowed = {name: (values,) if isinstance(values, int) else values for name, values in settings.items()}
     solutions = solve(_size("--from", before), _size("--to", after), conv=conv, any_size=any_size, **allowed)
