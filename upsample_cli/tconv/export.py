@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from upsample_cli.atomic.files import new_file
+from upsample_cli.atomic.files import in_memory, new_file
 from upsample_cli.atomic.writable import check_writable
 from upsample_cli.errors import Setting, UsageError
 from upsample_cli.tconv.interpolation import Interpolation, as_json
@@ -98,17 +97,13 @@ def _safetensors(layer: Interpolation) -> bytes:
 def _pt(layer: Interpolation) -> bytes:
     import torch
 
-    buffer = io.BytesIO()
-    torch.save({"weight": torch.from_numpy(weight(layer))}, buffer)
-    return buffer.getvalue()
+    return in_memory(lambda file: torch.save({"weight": torch.from_numpy(weight(layer))}, file))
 
 
 def _npy(layer: Interpolation) -> bytes:
     import numpy as np
 
-    buffer = io.BytesIO()
-    np.save(buffer, weight(layer))
-    return buffer.getvalue()
+    return in_memory(lambda file: np.save(file, weight(layer)))
 
 
 def _json(layer: Interpolation) -> bytes:

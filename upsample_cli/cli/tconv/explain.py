@@ -125,22 +125,15 @@ def _print_steps(explanation: Explanation) -> None:
 
 
 def _print_contributions(console: Console, explanation: Explanation) -> None:
-    from upsample_cli.tconv.explain.grids import number_text
-
-    shown = explanation.example
-    parts = []
-    for index, value, canvas in explanation.contributions:
-        place = ",".join(str(i) for i in (index if len(shown.input) > 1 else index[1:]))
-        parts.append((f"X[{place}] = {number_text(value)}", canvas))
-    _print_row(console, parts)
+    _print_row(console, explanation.titled)
     _print_row(console, [("their sum", explanation.canvas)])
-    padding = [axis.padding for axis in shown.each_axis]
-    if any(padding) or explanation.canvas.shape != explanation.output.shape:
+    if explanation.crops:
+        padding = [axis.padding for axis in explanation.example.layer.each_axis]
         console.print(f"padding {_plain(padding)} crops that much at each end")
 
 
 def _print_insertion(console: Console, explanation: Explanation) -> None:
-    axes = explanation.example.each_axis
+    axes = explanation.example.layer.each_axis
     zeros, around = [axis.stride - 1 for axis in axes], [axis.reach - axis.padding for axis in axes]
     end = [axis.output_padding for axis in axes]
     console.print(

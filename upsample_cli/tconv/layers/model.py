@@ -11,7 +11,7 @@ from upsample_cli.geometry.axes import over_axes, split_axes
 from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.layers.symbolic import AnySize, Size, bracketed
 
-_AMPLE = 2**40
+AMPLE = 2**40
 """A size that every sensible setting accepts. Settings that refuse it refuse every size."""
 
 
@@ -122,13 +122,12 @@ class Sliding(Numbered):
 
     def output_sizes(self, sizes: Sequence[AnySize]) -> tuple[AnySize, ...]:
         """Sizes after the layer."""
-        results: tuple[Any, ...] = over_axes(self._size_after, sizes, self._settings())  # type: ignore[arg-type]
-        return results
+        return over_axes(self._size_after, sizes, self._settings())
 
     def _size_after(self, size: Size, **settings: Any) -> Any:
         if isinstance(size, int):
             return self._axis_size(size, **settings)
-        self._axis_size(_AMPLE, **settings)  # for its refusals
+        self._axis_size(AMPLE, **settings)  # for its refusals
         return self._axis(**settings).output_size(size)
 
     def formulas(self, sizes: Sequence[Size]) -> tuple[str, ...]:
