@@ -6,12 +6,12 @@ import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from upsample_cli.atomic.files import in_memory, new_file
 from upsample_cli.atomic.writable import check_writable
 from upsample_cli.errors import Setting, UsageError
+from upsample_cli.geometry.axes import axis_names
 from upsample_cli.tconv.interpolation import Interpolation, as_json
 
 if TYPE_CHECKING:
@@ -74,19 +74,6 @@ def weight(layer: Interpolation) -> NDArray[np.float32]:
     return result
 
 
-def library(name: str, extra: str) -> ModuleType:
-    """An optional library, imported.
-
-    Raises:
-        UsageError: naming the extra that brings it, if it is not installed.
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        package = name.partition(".")[0]
-        raise UsageError(f"{package} is not installed", f"pip install 'upsample-cli[{extra}]'") from error
-
-
 def _safetensors(layer: Interpolation) -> bytes:
     from safetensors.numpy import save
 
@@ -111,9 +98,12 @@ def _json(layer: Interpolation) -> bytes:
 
 
 def _onnx(layer: Interpolation) -> bytes:
-    onnx = library("onnx", "export")
+    try:
+        onnx = importlib.import_module("onnx")
+    except ImportError as error:
+        raise UsageError("onnx is not installed", "pip install 'upsample-cli[export]'") from error
     helper, dtype = onnx.helper, onnx.TensorProto.FLOAT
-    names = ("depth", "height", "width")[-layer.axes :] if layer.axes > 1 else ("length",)
+    names = axis_names(layer.axes)
     enlarged = [f"{name}_x{kernel.factor}" for name, kernel in zip(names, layer.kernels, strict=True)]
     paddings = [kernel.padding for kernel in layer.kernels]
     node = helper.make_node(

@@ -16,7 +16,6 @@ from upsample_cli.tconv.run.request import Outcome, Request, applied, layer_of
 from upsample_cli.tconv.run.signals import (
     TIFF_SUFFIXES,
     Signal,
-    is_stack,
     npy_bytes,
     read_npy,
     read_stack,
@@ -50,8 +49,11 @@ def run(source: Path, target: Path, request: Request) -> Outcome:
         axes = _wanted_axes(request, weights)
         signal = read_npy(source, axes)
         return _run_signal(signal, axes or signal.samples.ndim - 1, target, request, weights)
-    if kind in TIFF_SUFFIXES and (_wanted_axes(request, weights) == 3 or (request.axes is None and is_stack(source))):
-        return _run_signal(read_stack(source), 3, target, request, weights)
+    if kind in TIFF_SUFFIXES:
+        from upsample_cli.images.codecs.tiff.stack import is_stack  # Pillow and tifffile with it
+
+        if _wanted_axes(request, weights) == 3 or (request.axes is None and is_stack(source)):
+            return _run_signal(read_stack(source), 3, target, request, weights)
     from upsample_cli.tconv.run.image import run_image
 
     return run_image(source, target, request, weights)

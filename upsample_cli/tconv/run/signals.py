@@ -152,13 +152,6 @@ def npy_bytes(signal: Signal) -> bytes:
     return in_memory(lambda file: np.save(file, signal.samples[0] if squeezed else signal.samples))
 
 
-def is_stack(path: Path) -> bool:
-    """Whether a TIFF has several pages, of one size and one channel: a volume."""
-    from upsample_cli.images.codecs.tiff import stack  # Pillow and tifffile with it
-
-    return stack.is_stack(path)
-
-
 def read_stack(path: Path) -> Signal:
     """A TIFF stack as (1, depth, height, width).
 
