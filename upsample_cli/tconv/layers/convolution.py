@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from math import prod
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from upsample_cli.errors import GeometryError
 from upsample_cli.geometry.axes import PerAxis, collapsed, split_axes
@@ -33,7 +33,6 @@ class _Weighted(Sliding):
     """The common part of both kinds of convolutions."""
 
     __slots__ = ()
-    _SETTINGS: ClassVar[tuple[str, ...]]
     in_channels: int | None
     out_channels: int | None
     stride: PerAxis
@@ -69,9 +68,6 @@ class _Weighted(Sliding):
                     f"{name} {channels} is not divisible by groups {self.groups}",
                     "groups must divide in_channels and out_channels",
                 )
-
-    def _settings(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self._SETTINGS}
 
     def output_channels(self, channels: int | None) -> int | None:
         """Channels after the layer. Those before it must be its in_channels, if known."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from upsample_cli.errors import GeometryError
 from upsample_cli.geometry.axes import over_axes, split_axes
@@ -94,6 +94,7 @@ class Sliding(Numbered):
     """The common part of layers whose kernel slides along the axes: convolutions and pooling."""
 
     __slots__ = ()
+    _SETTINGS: ClassVar[tuple[str, ...]]
 
     @property
     def _formula(self) -> str:
@@ -101,7 +102,7 @@ class Sliding(Numbered):
 
     def _settings(self) -> dict[str, Any]:
         """The settings that sizes depend on, for all axes."""
-        raise NotImplementedError
+        return {name: getattr(self, name) for name in self._SETTINGS}
 
     def _axis(self, **settings: Any) -> LayerAxis:
         """The layer along an axis with these settings."""
