@@ -65,6 +65,8 @@ def spooled(stream: BinaryIO, max_pixels: int = DEFAULT_MAX_PIXELS) -> BinaryIO:
 
     try:
         head = stream.read(HEAD_BYTES)
+        if not head:
+            raise ImageError(NAME, "is empty", "check what is piped in", kind="not-an-image")
         format_of_content(head, NAME)
     except OSError as error:
         raise ImageError(NAME, f"cannot be read ({error.strerror})", "pipe an image in", kind="unreadable") from error
