@@ -97,17 +97,18 @@ def test_another_engine_makes_nothing_again():
     assert [file["status"] for file in files] == ["skipped", "skipped"]
 
 
-def test_a_worker_needs_less_than_250_mib():
-    """Peak memory of a process that enlarges a photograph of 1 MP as a worker does, with the layer to compare with."""
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
+def test_a_process_that_enlarges_a_photograph_stays_below_250_mib():
+    """Peak memory as a worker has it. `ru_maxrss` would include that of this process, from which it was forked."""
     save("in.png", (1000, 1000), "RGB")
     code = (
-        "import resource, sys; from upsample_cli import upsample_file;"
+        "import re, sys; from pathlib import Path; from upsample_cli import upsample_file;"
         "upsample_file('in.png', 'out.jpg', 2);"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 'torch' in sys.modules)"
+        "print(re.search(r'VmHWM:\\s+(\\d+) kB', Path('/proc/self/status').read_text())[1], 'torch' in sys.modules)"
     )
     ended = subprocess.run(
         [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=True, timeout=100
     )
-    peak, has_torch = ended.stdout.split()
+    peak_kib, has_torch = ended.stdout.split()
     assert has_torch == "False"
-    assert int(peak) / (2**20 if sys.platform == "darwin" else 2**10) < 250
+    assert 50 < int(peak_kib) / 1024 < 250

@@ -180,9 +180,6 @@ def test_torch_is_not_imported_on_the_cpu():
     Path("none").mkdir()
     on_devices = [("a.png", "-o", "done.png"), ("in/a.png", "--device", "mps")]
     lines = [arguments for arguments, _ in CHEAP + PLANNED] + on_devices
-        ("a.png", "-o", "done.png"),
-        ("in/a.png", "--device", "mps"),
-    ]
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_TORCH], input=json.dumps(lines), capture_output=True, text=True, check=False,
         env=ENVIRONMENT,
