@@ -147,15 +147,16 @@ def test_the_first_version_of_control_groups_is_understood_too(system):
 def test_where_nobody_says_there_is_no_bound(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "_PROC", tmp_path / "none")
     assert (available_bytes(), budget_bytes(Options())) == (None, None)
-    assert worker_count(10**6) == memory.core_count()
+    assert worker_count(10**6, "cpu") == memory.core_count()
 
 
 def test_short_memory_means_fewer_workers_and_never_none(system, monkeypatch):
     monkeypatch.setattr(memory, "core_count", lambda: 8)
-    for gibibytes, workers in ((0, 1), (1, 1), (3, 2), (99, 8)):
+    cases = ((0, 1, 1), (1, 3, 1), (3, 8, 2), (99, 8, 8))
+    for gibibytes, workers, with_torch in cases:
         system(proc__meminfo=f"MemAvailable: {gibibytes * 2**20} kB\n")
-        assert worker_count(100) == workers
-    assert worker_count(3) == 3
+        assert (worker_count(100, "cpu"), worker_count(100, "cuda")) == (workers, with_torch)
+    assert worker_count(3, "cuda") == 3
 
 
 def test_the_budget_is_what_is_asked_for_or_half_of_what_is_there(system):

@@ -23,6 +23,7 @@ FILE_TYPES = {
     "input": str, "output": str | None, "status": str, "width": int | None, "height": int | None,
     "output_width": int | None, "output_height": int | None, "warnings": list,
     "warning_kinds": list, "error": str | None, "error_kind": str | None, "seconds": float,
+    "engine": str | None,
 }  # fmt: skip
 TYPES = {"files": list, "summary": dict, "factor": int, "kernel": str, "border": str, "device": str}
 STATUSES = ["written", "skipped", "failed", "planned"]
@@ -57,6 +58,9 @@ def test_the_json_document_holds_exactly_what_is_promised():
     seconds = [each.pop("seconds") for each in document["files"]]
     assert all(0 <= each < 60 and round(each, 3) == each for each in seconds)
     assert seconds[0] > 0
+    engines = [each.pop("engine") for each in document["files"]]
+    assert {engines[0], engines[1]} <= {"compiled", "row-phases"}
+    assert engines[2:] == [None, None]
     error = document["files"][3]["error"]
     loss = "JPEG cannot hold transparency; it is laid over white"
     exists = "out/c_x3.jpg: exists already; add --overwrite to replace it"
@@ -168,24 +172,26 @@ PLANNED = [
 ]  # fmt: skip
 
 
-def test_torch_is_not_imported_before_there_is_a_image_to_enlarge():
+def test_torch_is_not_imported_on_the_cpu():
     """In one process, one command line after another: a module once imported stays."""
     for name in ("a.png", "b.jpg", "c.png", "c_x2.png", "in/a.png", "in/deep/b.png"):
         save(name)
     Path("bad.png").touch()
     Path("none").mkdir()
-    lines = [arguments for arguments, _ in CHEAP + PLANNED] + [("a.png", "-o", "done.png")]
+    on_devices = [("a.png", "-o", "done.png"), ("in/a.png", "--device", "mps")]
+    lines = [arguments for arguments, _ in CHEAP + PLANNED] + on_devices
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_TORCH], input=json.dumps(lines), capture_output=True, text=True, check=False,
         env=ENVIRONMENT,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     found = [line.split() for line in done.stdout.splitlines()]
-    *before, last = found
+    *before, enlarged, last = found
+    assert enlarged[:2] == ["0", "False"]  # on the CPU neither
     assert [each[0] for each in before] == [str(status) for _, status in CHEAP + PLANNED]
     assert {each[1] for each in before} == {"False"}
     assert {tuple(each[2:]) for each in before[: len(CHEAP)]} == {("False", "False")}
-    assert last[:2] == ["0", "True"]  # the control
+    assert last[1] == "True"  # the control: torch knows whether there is such a device
 
 
 # Quiet, verbose, help ----------------------------------------------------------------------------------------------
@@ -228,8 +234,8 @@ def test_verbose_is_a_line_for_every_image_too(four_ends):
     ended = upsample(*four_ends, "-v", "--workers", 1)
     lines = ended.out.splitlines()
     assert lines[0] == "in/c.png -> out/c_x2.jpg  17x11 -> 34x22  skipped"
-    assert re.fullmatch(r"in/a\.png -> out/a_x2\.jpg  17x11 -> 34x22  \d+\.\d\d s", lines[1])
-    assert re.fullmatch(r"in/b\.png -> out/b_x2\.jpg  17x11 -> 34x22  \d+\.\d\d s", lines[2])
+    assert re.fullmatch(r"in/a\.png -> out/a_x2\.jpg  17x11 -> 34x22  \d+\.\d\d s  [a-z-]+", lines[1])
+    assert re.fullmatch(r"in/b\.png -> out/b_x2\.jpg  17x11 -> 34x22  \d+\.\d\d s  [a-z-]+", lines[2])
     assert lines[3].split()[0] == "written"
 
 

@@ -63,7 +63,7 @@ def enlarged(pixels, how, **keywords):
 
 @pytest.fixture
 def two_gpus(monkeypatch):
-    monkeypatch.setattr(devices, "_has_cuda_driver", lambda: True)
+    monkeypatch.setattr(devices, "has_cuda_driver", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
 
@@ -90,7 +90,7 @@ def test_without_a_gpu_auto_is_the_cpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     for has_driver in (False, True):
-        monkeypatch.setattr(devices, "_has_cuda_driver", lambda has_driver=has_driver: has_driver)
+        monkeypatch.setattr(devices, "has_cuda_driver", lambda has_driver=has_driver: has_driver)
         assert pick_device("auto") == "cpu"
     assert pick_device("mps") == "mps"
     with pytest.raises(DeviceError, match=r"one of cpu, mps$"):

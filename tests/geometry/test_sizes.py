@@ -242,7 +242,7 @@ def test_the_same_settings_do_not_always_reverse_a_convolutions_shape():
         ((50,), K3S2P1, (99,)),
         ((50, 100), K3S2P1 | {"output_padding": 1}, (100, 200)),  # not 101x201, as a copied article has it
         ((10, 50, 100), K3S2P1 | {"output_padding": (0, 1, 1)}, (19, 100, 200)),
-        ((256, 256), one.bilinear_settings(2), (512, 512)),
+        ((256, 256), {"kernel_size": 4, "stride": 2, "padding": 1}, (512, 512)),
         ((2, 2), {"kernel_size": 2, "stride": 1}, (3, 3)),
     ],
 )
@@ -328,17 +328,17 @@ def test_conv_shifts_are_those_of_the_window_each_output_sees(setting):
 
 
 @pytest.mark.parametrize("factor", range(1, 65))
-def test_bilinear_settings_enlarge_exactly_and_stay_centred(factor):
-    setting = one.bilinear_settings(factor)
-    assert {one.transposed_output_size(n, **setting) for n in (1, 7, 50)} == {factor, 7 * factor, 50 * factor}
-    assert LayerAxis(**setting, transposed=True).shift == 0
+def test_the_bilinear_axis_enlarges_exactly_and_stays_centred(factor):
+    axis = one.bilinear_axis(factor)
+    assert [axis.output_size(n) for n in (1, 7, 50)] == [factor, 7 * factor, 50 * factor]
+    assert axis.shift == 0
 
 
-def test_bilinear_settings_follow_the_rule_written_with_ceil():
+def test_the_bilinear_axis_follows_the_rule_written_with_ceil():
     for factor in range(1, 65):
         padding = -(-(factor - 1) // 2)
-        expected = {"kernel_size": 2 * factor - factor % 2, "stride": factor, "padding": padding}
-        assert one.bilinear_settings(factor) == expected
+        expected = LayerAxis(2 * factor - factor % 2, factor, padding, transposed=True)
+        assert one.bilinear_axis(factor) == expected
 
 
 def test_kernel_2s_with_padding_half_s_is_one_pixel_too_long_for_odd_factors():
@@ -405,7 +405,7 @@ def test_kernel_2s_with_padding_half_s_is_one_pixel_too_long_for_odd_factors():
             lambda: one.transposed_output_size(2**62, kernel_size=3, stride=2),
             "the output size is too large; no axis of a tensor can be longer than 2^63 - 1",
         ),
-        (lambda: one.bilinear_settings(0), "factor 0 is too small; use 1 or more"),
+        (lambda: one.bilinear_axis(0), "factor 0 is too small; use 1 or more"),
         (
             lambda: transposed_output_sizes((5, 0), kernel_size=3),
             "width: size 0 is too small; use 1 or more",

@@ -98,15 +98,15 @@ def test_a_setting_in_a_message_is_spelled_as_an_option(tconv, folder, monkeypat
 
     def refuse_b(path, **settings):
         if path.name == "b.jpg":
-            raise ImageError(path, "is too large", ("add ", Setting("max_pixels", "2G")))
+            raise ImageError(path, "is too large", ("try ", Setting("factor", 2)))
         return whole_part(path, **settings)
 
     monkeypatch.setattr(fit, "whole_part", refuse_b)
     status, _, err = tconv(folder, "-r")
-    assert (status, err) == (0, f"warning: skipped: {folder / 'more' / 'b.jpg'}: is too large; add --max-pixels 2G\n")
+    assert (status, err) == (0, f"warning: skipped: {folder / 'more' / 'b.jpg'}: is too large; try --factor 2\n")
     status, out, err = tconv(folder / "more")
     assert (status, out) == (2, "")
-    problem = f"{folder / 'more' / 'b.jpg'}: is too large; add --max-pixels 2G"
+    problem = f"{folder / 'more' / 'b.jpg'}: is too large; try --factor 2"
     assert err == f"tconv: there is no image to learn from: {problem}\n"
 
 

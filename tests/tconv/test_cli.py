@@ -1,7 +1,9 @@
 """`tconv shape` as people and scripts use it: as a process, and through the same entry point in this process."""
 
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.main import get_command
 
 import upsample_cli
 from upsample_cli.cli import tconv
+from upsample_cli.cli.spelling import option
+from upsample_cli.cli.upsample import app as upsample_app
+from upsample_cli.errors import Setting
 
 K3S2P1 = ("--kernel-size", "3", "--stride", "2", "--padding", "1")
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "COLUMNS")}
@@ -276,3 +282,68 @@ def test_of_two_outputs_none_is_written_if_one_is_refused(arguments, said, tconv
     status, out, err = tconv_here(*arguments)
     assert (status != 0, out, err) == (True, "", f"tconv: {said}\n")
     assert not Path("new.npy").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("explain", "--picture", "gone/x.png"),
+         "gone/x.png: cannot be written: its folder does not exist; create it, or give another --picture"),
+        (("explain", "--picture", "folder.png"), "folder.png: is a folder; remove it, or give another --picture"),
+        (("checkerboard", "--kernel-size", "3", "--picture", "folder.png"),
+         "folder.png: is a folder; remove it, or give another --picture"),
+        (("kernel", "--factor", "2", "-o", "folder.npy"),
+         "folder.npy: is a folder; remove it, or give another --output"),
+        (("shape", "large.pgm", "--factor", "2"),
+         "large.pgm: 30000×30000 is 900000000 pixels, more than the limit of 500000000"),
+        (("run", "large.pgm", "--factor", "2", "-o", "new.png"),
+         "large.pgm: 30000×30000 is 900000000 pixels, more than the limit of 500000000"),
+        (("info", "large.pgm"),
+         "large.pgm: 30000×30000 is 900000000 pixels, more than the limit of 500000000; "
+         "add --max-pixels 900000000 if you trust the file"),
+    ],
+)  # fmt: skip
+def test_advice_names_only_options_that_the_command_has(arguments, said, tconv_here, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("folder.png", "folder.npy"):
+        Path(folder).mkdir()
+    Path("large.pgm").write_bytes(b"P5 30000 30000 255\n")
+    status, out, err = tconv_here(*arguments)
+    assert (status != 0, out, err) == (True, "", f"tconv: {said}\n")
+
+
+def test_a_photograph_that_is_skipped_gets_no_advice_that_the_command_lacks(tconv_here, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    Path("large.pgm").write_bytes(b"P5 30000 30000 255\n")
+    Image.effect_noise((200, 200), 50).save("good.png")
+    status, _, err = tconv_here("fit", "large.pgm", "good.png")
+    assert status == 0
+    assert err == ("warning: skipped: large.pgm: 30000×30000 is 900000000 pixels, more than the limit of 500000000\n")
+
+
+def test_every_setting_that_the_library_advises_is_an_option_of_upsample_or_of_its_own_command():
+    """Otherwise the advice would be dropped everywhere."""
+    named = {
+        name
+        for path in Path(upsample_cli.__file__).parent.rglob("*.py")
+        for name in re.findall(r'Setting\("(\w+)"', path.read_text(encoding="utf-8"))
+    }
+    flags = {flag for one in get_command(upsample_app).params for flag in (*one.opts, *one.secondary_opts)}
+    only_of_tconv = {"axes", "channels", "conv", "crop", "cure", "depthwise", "kernel_size"}
+    only_of_tconv |= {"measure", "stride", "support", "weights"}
+    assert {name for name in named if option(Setting(name)) not in flags} == only_of_tconv
+
+
+def test_the_hint_of_solve_speaks_of_values_to_try(tconv_here):
+    _, _, err = tconv_here("solve", "--from", "3", "--to", "7", "--kernel-size", "3x")
+    assert "write --kernel-size 3, or several values to try: --kernel-size 3,2\n" in err
+
+
+@pytest.mark.parametrize("stdin", [None, "closed"])
+def test_a_closed_standard_input_is_said_to_be_closed(stdin, tconv_here, monkeypatch):
+    stream = io.StringIO()
+    stream.close()
+    monkeypatch.setattr(sys, "stdin", stdin and stream)
+    status, out, err = tconv_here("shape", "5", "--file", "-")
+    assert (status, out) == (2, "")
+    assert err == "tconv: --file -: standard input is closed; pipe a text with layers in, or give its path\n"

@@ -5,12 +5,13 @@ import math
 import numpy as np
 import pytest
 import skimage.data
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from upsample_cli.errors import ImageError, UsageError, spelled
+from upsample_cli.errors import ImageError, Loss, UsageError, spelled
 from upsample_cli.kernels.kernel import kernel_named
 from upsample_cli.quality.compare import CROP, compare, kernels_for, liveliest
 from upsample_cli.quality.degrade import Degradation, degradation_named
@@ -365,3 +366,10 @@ def test_a_flat_image_is_without_error_and_its_page_is_grey(tmp_path):
     assert found.best == {"psnr_db": [entry.name for entry in found.entries]}
     page = np.asarray(sheet(found, "flat"))
     assert (page == 128).all(axis=2).sum() >= len(found.entries) * 8 * 12 * 24**2
+
+
+def test_losses_of_the_files_stay_losses_until_they_are_printed(tmp_path):
+    double = tmp_path / "double.tif"
+    tifffile.imwrite(double, np.zeros((40, 50)))
+    lost = Loss("depth", (f"{double}: ", "64-bit floating point is read as 32-bit"))
+    assert lost in reduced_pair(double, 2, BICUBIC, AMPLE).remarks

@@ -11,6 +11,10 @@ from support.commands import call, imported_by
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from torch.nn import functional as F  # noqa: N812
 
+from upsample_cli.errors import Loss
+from upsample_cli.tconv.run.request import Request
+from upsample_cli.tconv.run.run import run
+
 
 @pytest.fixture
 def tconv_here(capsys, monkeypatch):
@@ -192,3 +196,12 @@ def test_help_imports_nothing_heavy(tmp_path):
     assert imported_by(("run", "-h")) == []
     np.save(tmp_path / "in.npy", np.ones(4))
     assert "torch" in imported_by(("run", tmp_path / "in.npy", "-f", "2", "-o", tmp_path / "out.npy"))  # the control
+
+
+@pytest.mark.parametrize(
+    "layer", [Request(factor=2), Request(settings=(("kernel_size", 3), ("stride", 2)))], ids=["engine", "layer"]
+)
+def test_losses_stay_losses_until_they_are_printed(layer, tmp_path):
+    Image.new("RGBA", (8, 8)).save(tmp_path / "in.png")
+    remarks = run(tmp_path / "in.png", tmp_path / "out.jpg", layer).remarks
+    assert Loss("alpha", "JPEG cannot hold transparency; it is laid over white") in remarks

@@ -13,7 +13,8 @@ from torch import nn
 from upsample_cli.errors import GeometryError
 from upsample_cli.tconv.layers.constructors import parse_layer
 from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution, bilinear_layer
-from upsample_cli.tconv.shape import parse_size, shape, size_text
+from upsample_cli.tconv.layers.symbolic import parse_size
+from upsample_cli.tconv.shape import shape, size_text
 from upsample_cli.tconv.shape_report import as_json
 
 CHAIN = (

@@ -12,7 +12,7 @@ from torch import nn
 
 from upsample_cli.errors import GeometryError
 from upsample_cli.geometry.axis import LayerAxis
-from upsample_cli.geometry.chain import receptive_field
+from upsample_cli.geometry.chain import Chain
 from upsample_cli.tconv.layers.constructors import parse_layer
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
 from upsample_cli.tconv.layers.model_text import MOST_LAYERS, parse_layers, parse_model
@@ -285,10 +285,9 @@ def test_the_receptive_field_is_what_gradients_reach(texts):
 
 
 def test_control_a_receptive_field_without_strides_is_noticed():
-    assert receptive_field([LayerAxis(3, 2, 1), LayerAxis(3)]) == gradient_reach(
-        ["Conv1d(1,1,3,2,1)", "Conv1d(1,1,3)"], 61
-    )
-    assert receptive_field([LayerAxis(3), LayerAxis(3)]) != gradient_reach(["Conv1d(1,1,3,2,1)", "Conv1d(1,1,3)"], 61)
+    reach = gradient_reach(["Conv1d(1,1,3,2,1)", "Conv1d(1,1,3)"], 61)
+    assert Chain().after(LayerAxis(3, 2, 1)).after(LayerAxis(3)).receptive_field == reach
+    assert Chain().after(LayerAxis(3)).after(LayerAxis(3)).receptive_field != reach
 
 
 @pytest.mark.parametrize(("kernel_size", "stride", "padding"), list(itertools.product((3, 4, 5, 6), (1, 2, 3), (0, 1))))

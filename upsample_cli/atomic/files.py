@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -240,3 +241,10 @@ def _put(folder: Folder, temporary: str, name: str, path: str | os.PathLike[str]
             folder.rename(temporary, name)
     except FileExistsError as error:
         raise OutputExistsError(path) from error
+
+
+def in_memory(save: Callable[[BinaryIO], object]) -> bytes:
+    """What a function writes to a file that it is given."""
+    file = io.BytesIO()
+    save(file)
+    return file.getvalue()

@@ -74,7 +74,7 @@ def executor_for(
     from upsample_cli.batch.workers.processes import ProcessExecutor  # here: one image needs no worker pool
     from upsample_cli.batch.workers.worker import Assignment
 
-    slots = worker_count(count) if workers is None else min(workers, count)
+    slots = worker_count(count, options.device) if workers is None else min(workers, count)
     cores = max(math.ceil(core_count() / slots), min(core_count(), _LEAST_CORES))
     assignment = Assignment(shared_out(options, slots), token, carrier, cores)
     return ProcessExecutor(assignment, slots=slots, watcher=watcher, timeout_s=timeout_s, prestarted=prestarted)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from upsample_cli.cli.program import DEBUG
 from upsample_cli.cli.report.printable import one_line, only_printable, traceback_of
-from upsample_cli.cli.spelling import sentence
+from upsample_cli.cli.spelling import OFFERED, advised, sentence
 from upsample_cli.cli.start import INTERRUPTED_STATUS
 from upsample_cli.current_folder import distrust_current_folder
 from upsample_cli.errors import UpsampleError
@@ -41,6 +41,7 @@ def run(app: typer.Typer, name: str) -> None:
         name: of the program; every message starts with it.
     """
     DEBUG.is_on = False
+    OFFERED.set(None)
     for stream in (sys.stdout, sys.stderr):
         # Characters that the terminal's encoding lacks are shown escaped; they must not end the run.
         if hasattr(stream, "reconfigure"):
@@ -66,7 +67,7 @@ def _status(app: typer.Typer, name: str) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED_STATUS
     except UpsampleError as error:
-        return _report(name, error, sentence(error.failure), error.exit_status)
+        return _report(name, error, sentence(advised(error.failure)), error.exit_status)
     except BaseException as error:  # the panic of a Rust library is not an Exception
         if isinstance(error, OSError) and stop_status() is not None:
             return INTERRUPTED_STATUS  # the terminal was closed, so nobody can read a message

@@ -12,6 +12,8 @@ from typer._completion_classes import completion_init
 from typer.completion import install_callback, show_callback
 from typer.core import TyperCommand, TyperGroup
 
+from upsample_cli.cli.spelling import OFFERED
+
 _Shell = Literal["auto", "bash", "zsh", "fish", "powershell", "pwsh"]
 _COMPLETION_FLAGS = {"--install-completion", "--show-completion"}
 
@@ -92,6 +94,11 @@ class Command(TyperCommand):
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
         self.params += _parameters(_declare_debug)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; advice names its options only."""
+        OFFERED.set(frozenset(flag for one in self.params for flag in (*one.opts, *one.secondary_opts)))
+        return super().invoke(ctx)
 
 
 class CommandProgram(Command):

@@ -120,7 +120,7 @@ class Request:
         """Number of worker processes that may be started while the run is planned."""
         if self.dry_run or self.cluster is not None:
             return 0
-        return worker_count(sys.maxsize) if self.workers is None else self.workers
+        return worker_count(sys.maxsize, self.options.device) if self.workers is None else self.workers
 
     @property
     def pipes_image(self) -> bool:

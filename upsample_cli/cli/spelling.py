@@ -1,15 +1,21 @@
-"""How the command line writes what the library calls settings."""
+"""How the command line writes what the library calls settings, and which of them a command can advise."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from upsample_cli.errors import Failure, Loss, Setting, spelled
+from upsample_cli.errors import Failure, Loss, Setting, Text, UpsampleError, joined, spelled
 
 if TYPE_CHECKING:
     from upsample_cli.enlarge.job import Result
 
 _OPTIONS = {"memory_bytes": "memory", "timeout_s": "timeout"}
+OFFERED: ContextVar[frozenset[str] | None] = ContextVar("offered", default=None)
+"""The options of the running command, which lacks some of the settings that the library advises; None before it."""
 
 
 def option(setting: Setting) -> str:
@@ -22,9 +28,33 @@ def option(setting: Setting) -> str:
     return name if setting.value is None or setting.value is True else f"{name} {setting.value}"
 
 
-def sentence(fact: Failure | Loss) -> str:
-    """The line about a failure or a loss."""
-    return fact.sentence(option) if isinstance(fact, Failure) else spelled(fact.text, option)
+def sentence(fact: Failure | Loss | Text) -> str:
+    """The line about a failure, a loss or something else."""
+    if isinstance(fact, Failure):
+        return fact.sentence(option)
+    return spelled(fact.text if isinstance(fact, Loss) else fact, option)
+
+
+def advised(failure: Failure) -> Failure:
+    """The failure with a next step that the command offers: a last alternative that it lacks is left out, or all."""
+    step, offered = failure.next_step, OFFERED.get()
+    for place, part in enumerate(step if offered is not None else ()):
+        if isinstance(part, Setting) and option(Setting(part.name)) not in (offered or ()):
+            is_alternative = place > 0 and str(step[place - 1]).startswith((" or ", ", or "))
+            return replace(failure, next_step=step[: place - 1] if is_alternative else "")
+    return failure
+
+
+@contextmanager
+def called(name: str, option_name: str) -> Iterator[None]:
+    """Let errors inside advise the option `option_name` where the library advises the setting `name`."""
+    try:
+        yield
+    except UpsampleError as error:
+        parts = joined(error.next_step)
+        named = (replace(part, name=option_name) if part == Setting(name) else part for part in parts)
+        error.failure = replace(error.failure, next_step=tuple(named))
+        raise
 
 
 def error_line(result: Result) -> str | None:

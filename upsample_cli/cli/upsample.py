@@ -46,6 +46,7 @@ def upsample(
     workers: option.Workers = None,
     timeout_s: option.TimeoutS = None,
     device: option.Device = "auto",
+    engine: option.Engine = "auto",
     memory_bytes: option.MemoryBytes = None,
     tile: option.Tile = None,
     max_pixels: option.MaxPixels = f"{DEFAULT_MAX_PIXELS // 10**6}M",

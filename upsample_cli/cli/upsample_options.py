@@ -153,6 +153,14 @@ TimeoutS = Annotated[
     _speed_option("--timeout", metavar="SECONDS", help="An image that takes longer fails, and the others go on."),
 ]
 Device = Annotated[str, _speed_option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")]
+Engine = Annotated[
+    str,
+    _speed_option(
+        metavar="NAME",
+        help="auto: the fastest route that gives the layer's pixels. layer: the layer itself. compiled: the compiled "
+        "route, or an error.",
+    ),
+]
 MemoryBytes = Annotated[
     str | None,
     _speed_option(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
-from contextlib import suppress
 from typing import Any
 
+from upsample_cli.engine.drivers import has_cuda_driver
 from upsample_cli.engine.exact import Pixels
 from upsample_cli.engine.support import DeviceSupport
 from upsample_cli.errors import DeviceError, Setting
@@ -20,7 +18,7 @@ def pick_device(name: str) -> str:
     Raises:
         DeviceError: if it is not available; the message names the devices that are.
     """
-    if name == "cpu" or (name == "auto" and not _has_cuda_driver()):
+    if name == "cpu" or (name == "auto" and not has_cuda_driver()):
         return "cpu"
     import torch
 
@@ -35,15 +33,6 @@ def pick_device(name: str) -> str:
             ("choose ", Setting("device", "auto"), f" or one of {', '.join(available)}"),
         )
     return wanted
-
-
-def _has_cuda_driver() -> bool:
-    """Whether the driver of CUDA (or, for torch's builds of ROCm, of HIP) is installed. Loading it is quick."""
-    for library in ("nvcuda.dll", "amdhip64.dll") if sys.platform == "win32" else ("libcuda.so.1", "libamdhip64.so"):
-        with suppress(OSError):
-            ctypes.CDLL(library)
-            return True
-    return False
 
 
 def device_support(device: str) -> DeviceSupport:

@@ -87,7 +87,7 @@ class LibTorch:
             RuntimeError: if it fails.
         """
         if self._functions[function](*arguments):
-            raise RuntimeError(f"{function} of libtorch failed; its own message is on standard error")
+            raise RuntimeError(f"{function} of libtorch failed")
 
     def layer(self, weight: Array, *, stride: int, padding: int, groups: int) -> Layer:
         """See `operators.Operators`."""

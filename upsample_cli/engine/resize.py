@@ -23,6 +23,7 @@ from upsample_cli.engine.exact import Arithmetic, finish, prepare
 from upsample_cli.engine.operators import Array
 from upsample_cli.engine.pool import computed_ahead, layer_pool
 from upsample_cli.engine.resize_axes import WEIGHT_SUM, Axis, Filter, Indices, behind_enlargement, reduced_axis
+from upsample_cli.engine.routes.select import no_compiled_route
 from upsample_cli.kernels.kernel import axis_of
 
 Window = tuple[list[Array], Array]
@@ -59,6 +60,9 @@ def resized_bands(
     enlarged = (shape[0] * factor, shape[1] * factor)
     if enlarged == size:
         return enlarged_bands(read_rows, shape, settings=settings, arithmetic=arithmetic, stop=stop, on_route=on_route)
+
+    if settings.engine == "compiled":
+        raise no_compiled_route("its size is not a whole multiple")
 
     def read_numbers(first: int, last: int) -> Array:
         numbers: Array = prepare(read_rows(first, last), arithmetic)

@@ -78,7 +78,8 @@ class Result:
         failure: why it failed, or why it was skipped although it was not done before.
         elapsed_s: seconds from opening the input to the finished output.
         device: where it was enlarged; None if it was not, or if that is known already.
-        engine: the route that computed it; None or empty if it was not.
+        engine: the route that computed it; None if none did.
+        engine_note: why Python's torch had to be imported; empty if it had not.
         was_done: it was skipped because the record says that the output was made from it so.
     """
 
@@ -94,6 +95,7 @@ class Result:
     elapsed_s: float = 0.0
     device: str | None = field(default=None, compare=False)
     engine: str | None = field(default=None, compare=False)
+    engine_note: str = field(default="", compare=False)
     was_done: bool = False
 
     @classmethod

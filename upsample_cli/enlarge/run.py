@@ -97,6 +97,7 @@ def enlarge_image(
         _input_file(job) as input_file,
         open_image(input_file, max_pixels=options.max_pixels, frame=options.frame) as source,
     ):
+        from upsample_cli.engine import aten
         from upsample_cli.engine.pool import compute_pool
 
         info, metadata = under_policy(source.info, source.metadata, options.metadata)
@@ -121,8 +122,9 @@ def enlarge_image(
                 more = _enlarge(run, source, sink, info, metadata, job.resolved, on_rows)
             losses = tuple(dict.fromkeys((*losses, *more)))
             check_strict(job.input, losses, options)  # losses found in the pixels: the file is not there yet
+    engine = " and ".join(dict.fromkeys(run.routes))  # frames can differ in their kind of pixels
     result = replace(
-        Result.planned(job), losses=losses, device=settings.device, engine=" and ".join(dict.fromkeys(run.routes))
+        Result.planned(job), losses=losses, device=settings.device, engine=engine, engine_note=aten.import_note()
     )
     return result.ended("written", elapsed_s=time.perf_counter() - start_s)
 

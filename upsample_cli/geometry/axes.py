@@ -53,7 +53,7 @@ def collapsed(numbers: Iterable[int]) -> PerAxis:
     return kept[0] if len(set(kept)) == 1 else kept
 
 
-def over_axes(size_of_axis: Callable[..., int], sizes: Sequence[int], settings: dict[str, Any]) -> tuple[int, ...]:
+def over_axes(size_of_axis: Callable[..., Any], sizes: Sequence[Any], settings: dict[str, Any]) -> tuple[Any, ...]:
     """Apply a one-axis function, such as `conv_output_size`, to each axis. With several axes, an error names its axis.
 
     >>> from upsample_cli.geometry.sizes import conv_output_size

@@ -70,18 +70,6 @@ class Chain:
         return Chain(links, self.shift * axis.scale + axis.shift, reduces, enlarges, seen, looks)
 
 
-def receptive_field(axes: Sequence[LayerAxis]) -> int:
-    """The receptive field of consecutive layers.
-
-    >>> receptive_field([LayerAxis(3), LayerAxis(3)]), receptive_field([LayerAxis(4, 2, 1, transposed=True)])
-    (5, 2)
-    """
-    chain = Chain()
-    for axis in axes:
-        chain = chain.after(axis)
-    return chain.receptive_field
-
-
 def _seen_through(links: Sequence[LayerAxis], position: int) -> int:
     first, last = position, position
     for link in reversed(links):

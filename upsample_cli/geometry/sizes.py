@@ -11,7 +11,7 @@ output_padding, padding="same" and padding_mode: the PyTorch documentation of `t
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal, TypedDict
+from typing import Literal
 
 from upsample_cli.errors import GeometryError
 from upsample_cli.geometry.axis import LayerAxis
@@ -25,14 +25,6 @@ MAX_SIZE = 2**63 - 1
 """The longest axis a tensor can have."""
 PADDING_MODES: dict[str, int | None] = {"zeros": None, "reflect": -1, "replicate": None, "circular": 0}
 """How much larger than the axis the padding may be in a padding_mode (reflect: size - 1); None if not limited."""
-
-
-class BilinearSettings(TypedDict):
-    """Settings of the bilinear layer along one axis, as keyword arguments of `torch.nn.ConvTranspose*`."""
-
-    kernel_size: int
-    stride: int
-    padding: int
 
 
 def conv_output_size(
@@ -191,19 +183,19 @@ def inverting_output_padding(
     return (size + 2 * padding - LayerAxis(kernel_size, dilation=dilation).span) % stride
 
 
-def bilinear_settings(factor: int) -> BilinearSettings:
-    """Settings of the transposed convolution that enlarges one axis exactly `factor` times, linearly and centred.
+def bilinear_axis(factor: int) -> LayerAxis:
+    """The transposed convolution that enlarges one axis exactly `factor` times, linearly and centred.
 
     Source: the rule of Caffe's "bilinear" filler, which serves even and odd factors.
 
     Raises:
         GeometryError: if factor is below 1.
 
-    >>> bilinear_settings(3)
-    {'kernel_size': 5, 'stride': 3, 'padding': 1}
+    >>> bilinear_axis(3)
+    LayerAxis(kernel_size=5, stride=3, padding=1, output_padding=0, dilation=1, transposed=True)
     """
     _check_whole("factor", factor, least=1)
-    return {"kernel_size": 2 * factor - factor % 2, "stride": factor, "padding": factor // 2}
+    return LayerAxis(2 * factor - factor % 2, factor, factor // 2, transposed=True)
 
 
 def _check_settings(size: int, **at_least_one: int) -> None:

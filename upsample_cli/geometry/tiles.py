@@ -8,7 +8,7 @@ complete, the way an image is cut never changes a pixel of the result.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +74,7 @@ class Tile:
 
 def _halves(span: Span) -> tuple[Span, Span]:
     middle = (span.start + span.stop) // 2
-    return (
-        Span(span.start, middle, span.length, span.halo),
-        Span(middle, span.stop, span.length, span.halo),
-    )
+    return replace(span, stop=middle), replace(span, start=middle)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
 from upsample_cli.errors import ImageError, Setting
+from upsample_cli.images.codecs.readable import COPY
 
 _BASE_BYTES, _TIMES_READ = 8 << 20, 4
 _BASE_CALLS, _BYTES_PER_CALL = 250_000, 16
-_COPY = "get a new copy of it"
 
 
 def late(path: str | os.PathLike[str], timeout_s: float) -> ImageError:
@@ -93,7 +93,7 @@ class MeteredFile:
         self._bytes_left -= size_bytes
         self._calls_left -= 1
         if self._bytes_left < 0 or self._calls_left < 0:
-            raise ImageError(self._name, "is damaged: its header is too long or goes in circles", _COPY)
+            raise ImageError(self._name, "is damaged: its header is too long or goes in circles", COPY)
         if self._end_s is not None and time.monotonic() > self._end_s:
             raise late(self._name, self._timeout_s or 0)
 

@@ -18,7 +18,7 @@ from typing import BinaryIO
 from PIL import ImageFile
 
 from upsample_cli.errors import ImageError, Setting
-from upsample_cli.images.codecs.content import format_of_content
+from upsample_cli.images.codecs.content import HEAD_BYTES, format_of_content
 from upsample_cli.images.codecs.input_file import Input, opened_file, shown_name
 from upsample_cli.images.codecs.jpeg import decoded_jpeg
 from upsample_cli.images.codecs.pillow_file import open_with_pillow
@@ -37,8 +37,6 @@ from upsample_cli.images.model import Frames, ImageInfo, Metadata, Source
 from upsample_cli.images.open_frames import animation_frames, page_offsets
 from upsample_cli.images.orientation import TURNS
 from upsample_cli.images.regions import ReadBox, RegionSource, box_of
-
-__all__ = ["open_animation", "open_image", "open_pages", "probe", "read_header"]
 
 
 def probe(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageInfo:
@@ -206,8 +204,7 @@ def _composed_sources(file: BinaryIO, frames: Frames, header: Header) -> Iterato
 
 def _by_rows(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> RegionSource | None:
     """The TIFF or PNM in `file`; None if Pillow reads it. The file's position is moved."""
-    head = file.read(32)
-    source, format_name = None, format_of_content(head, name).name
+    source, format_name = None, format_of_content(file.read(HEAD_BYTES), name).name
     if format_name == "pnm":
         if frame is not None and frame > 1:
             raise no_frame(name, frame, 1)

@@ -6,10 +6,11 @@ import io
 from collections.abc import Callable, Collection
 from concurrent.futures import Executor
 from fractions import Fraction
+from functools import partial
 from typing import BinaryIO, Protocol
 
 from upsample_cli.errors import Loss
-from upsample_cli.images.codecs.gif import GifFrames, remark_of
+from upsample_cli.images.codecs.gif import GifFrames
 from upsample_cli.images.codecs.png.animation_writer import ApngWriter
 from upsample_cli.images.codecs.tiff.writer import TiffPages
 from upsample_cli.images.codecs.webp import WebpFrames
@@ -66,33 +67,25 @@ def open_frame_writer(
     if fmt.name == "png":
         return ApngWriter(file, frames, executor=executor, **level)
 
-    def encoded(target: BinaryIO, height: int, width: int, layout: Layout) -> Sink:
-        return open_sink(
-            target, fmt, height=height, width=width, layout=layout, metadata=Metadata(), quality=quality, info=info
-        )
-
+    encoded = partial(open_sink, fmt=fmt, metadata=Metadata(), quality=quality, info=info)
     return _MuxedWriter(file, fmt, frames, encoded)
 
 
 class _MuxedWriter:
     """Each frame encoded whole, then put into the file."""
 
-    def __init__(
-        self, file: BinaryIO, fmt: Format, frames: Frames, encoded: Callable[[BinaryIO, int, int, Layout], Sink]
-    ) -> None:
+    def __init__(self, file: BinaryIO, fmt: Format, frames: Frames, encoded: Callable[..., Sink]) -> None:
         self._file, self._format, self._frames, self._encoded = file, fmt, frames, encoded
         self._muxer: Muxer | None = None
 
     def frame(self, *, height: int, width: int, layout: Layout, metadata: Metadata, duration_ms: Fraction) -> Sink:
         if self._muxer is None:
-            self._muxer = self._opened(height, width, layout.alpha, metadata)
-        return _MuxedSink(self._muxer, duration_ms, lambda file: self._encoded(file, height, width, layout))
-
-    def _opened(self, height: int, width: int, alpha: bool, metadata: Metadata) -> Muxer:
-        file, frames = self._file, self._frames
-        if self._format.name == "gif":
-            return GifFrames(file, frames, height=height, width=width, alpha=alpha, remark=remark_of(metadata))
-        return WebpFrames(file, frames, height=height, width=width, alpha=alpha, metadata=metadata)
+            muxer = GifFrames if self._format.name == "gif" else WebpFrames
+            size = {"height": height, "width": width}
+            self._muxer = muxer(self._file, self._frames, **size, alpha=layout.alpha, metadata=metadata)
+        image = io.BytesIO()
+        sink = self._encoded(image, height=height, width=width, layout=layout)
+        return _MuxedSink(self._muxer, duration_ms, image, sink)
 
     def finish(self) -> None:
         if self._muxer is None:
@@ -103,9 +96,8 @@ class _MuxedWriter:
 class _MuxedSink:
     """One frame being encoded."""
 
-    def __init__(self, muxer: Muxer, duration_ms: Fraction, encoded: Callable[[BinaryIO], Sink]) -> None:
-        self._muxer, self._duration_ms, self._image = muxer, duration_ms, io.BytesIO()
-        self._sink = encoded(self._image)
+    def __init__(self, muxer: Muxer, duration_ms: Fraction, image: io.BytesIO, sink: Sink) -> None:
+        self._muxer, self._duration_ms, self._image, self._sink = muxer, duration_ms, image, sink
 
     @property
     def losses(self) -> Collection[Loss]:

@@ -25,7 +25,6 @@ NAME = "-"
 """How standard input and output are called, on the command line and in every message."""
 
 MEMORY_BYTES = 64 << 20
-_HEAD_BYTES = 32
 _PIECE_BYTES = 1 << 20
 _PIXEL_BYTES = 16
 """Of a pixel in a file, at most: four channels of floating point. 64 MiB more allow for the metadata."""
@@ -62,10 +61,12 @@ def spooled(stream: BinaryIO, max_pixels: int = DEFAULT_MAX_PIXELS) -> BinaryIO:
     ...     file.read(2)
     b'BM'
     """
-    from upsample_cli.images.codecs.content import format_of_content
+    from upsample_cli.images.codecs.content import HEAD_BYTES, format_of_content
 
     try:
-        head = stream.read(_HEAD_BYTES)
+        head = stream.read(HEAD_BYTES)
+        if not head:
+            raise ImageError(NAME, "is empty", "check what is piped in", kind="not-an-image")
         format_of_content(head, NAME)
     except OSError as error:
         raise ImageError(NAME, f"cannot be read ({error.strerror})", "pipe an image in", kind="unreadable") from error

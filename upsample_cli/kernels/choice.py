@@ -96,7 +96,8 @@ def _read_file(place: str, factor: int, _stamp: tuple[int, int]) -> tuple[Kernel
     if made_for not in (None, factor):
         raise GeometryError(f"kernel {weights.path} was fitted for factor {made_for}", f"enlarge {made_for} times")
     _check_count(place, weights.weight.size)  # before they become Python integers
-    _check_side(place, max(weights.weight.shape[-2:]))
+    if (side := max(weights.weight.shape[-2:])) > _MOST_SIDE:
+        raise UsageError(f"kernel {place}: kernel_size {side} is too large", f"give {_MOST_SIDE} at the most")
     kernel = kernel_of_weights(place, factor, weights.weight.ravel().tolist(), weights.weight.shape)
     warning = unflat_warning(weights.weight, factor)
     return kernel, () if warning is None else (Loss("pattern", warning),)
@@ -154,11 +155,6 @@ def kernel_of_weights(name: str, factor: int, weights: Sequence[float], shape: S
     if off > _FLAT * denominator or off == 0:
         return kernel
     return replace(kernel, weights=tuple(rounded_phases(kernel.weights, phases, denominator)))
-
-
-def _check_side(name: str, kernel_size: int) -> None:
-    if kernel_size > _MOST_SIDE:
-        raise UsageError(f"kernel {name}: kernel_size {kernel_size} is too large", f"give {_MOST_SIDE} at the most")
 
 
 def _check_count(name: str, count: int) -> None:

@@ -163,20 +163,16 @@ class AxisKernel:
 def phase_taps(factor: int, padding: int) -> list[tuple[int, list[int | None]]]:
     """Along one axis, for each phase: the first input of the neighbourhood that it uses, and the taps of its inputs.
 
-    Output `i * factor + phase` uses input `i + n` with tap `phase + padding - n * factor`. Inputs are counted from
-    `i - halo`. All phases have the same number of inputs; the tap is None where the kernel has none.
+    Output `i * factor + phase` uses input `i + (phase + padding - tap) / factor`. Inputs are counted from `i - halo`.
+    All phases have the same number of inputs; the tap is None where the kernel has none.
 
     >>> phase_taps(factor=3, padding=1)
     [(0, [4, 1]), (1, [2, None]), (1, [3, 0])]
     """
-    around = LayerAxis(factor + 2 * padding, factor, padding, transposed=True).halo
-    met = [
-        {n + around: tap for n in range(-around, around + 1) if 0 <= (tap := phase + padding - n * factor) < size}
-        for size in [factor + 2 * padding]
-        for phase in range(factor)
-    ]
+    axis = LayerAxis(factor + 2 * padding, factor, padding, transposed=True)
+    met = [{axis.halo + (phase + padding - tap) // factor: tap for tap in taps} for phase, taps in enumerate(axis.taps)]
     count = max(map(len, met))
-    firsts = [min(*taps, 2 * around + 1 - count) for taps in met]
+    firsts = [min(*taps, 2 * axis.halo + 1 - count) for taps in met]
     return [(first, [taps.get(first + n) for n in range(count)]) for first, taps in zip(firsts, met, strict=True)]
 
 

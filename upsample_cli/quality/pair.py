@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from upsample_cli.atomic.opened import OpenedFile, opened
-from upsample_cli.errors import ImageError, Setting, Text, UsageError
+from upsample_cli.errors import ImageError, Loss, Setting, Text, UsageError, joined
 from upsample_cli.images.codecs.input_file import regular_file
 from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.limits import DEFAULT_MAX_PIXELS
@@ -67,7 +67,7 @@ class Pair:
     factor: int
     box: Box
     degradation: str
-    remarks: tuple[Text, ...] = ()
+    remarks: tuple[Loss | Text, ...] = ()
     sources: tuple[OpenedFile, ...] = ()
 
     @property
@@ -186,8 +186,9 @@ def _measured_only(path: Path, box: Box, info: ImageInfo) -> Text:
     return f"{path}: {box} of {info.width}x{info.height} is measured; ", Setting("measure"), " takes more"
 
 
-def _remarks(path: Path, info: ImageInfo) -> list[Text]:
-    return [f"{path}: {remark}" for remark in (*info.losses, *_losses(info))]
+def _remarks(path: Path, info: ImageInfo) -> list[Loss | Text]:
+    lost = [replace(loss, text=joined(f"{path}: ", loss.text)) for loss in info.losses]
+    return [*lost, *(f"{path}: {remark}" for remark in _losses(info))]
 
 
 def _losses(info: ImageInfo) -> Iterator[str]:

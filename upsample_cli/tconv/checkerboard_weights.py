@@ -156,10 +156,7 @@ def flat_response(weight: Array, axes: Sequence[LayerAxis], channel: int, *, gro
         raise UsageError(f"a map of {prod(sizes)} samples is too large", "use smaller settings")
     canvas = np.zeros(sizes)
     for start in product(range(size), repeat=len(axes)):
-        where = tuple(
-            slice(i * a.stride, i * a.stride + a.dilation * (a.kernel_size - 1) + 1, a.dilation)
-            for i, a in zip(start, axes, strict=True)
-        )
+        where = tuple(slice(i * a.stride, i * a.stride + a.span, a.dilation) for i, a in zip(start, axes, strict=True))
         canvas[where] += kernel
     kept = canvas[tuple(slice(a.padding, a.padding + n) for a, n in zip(axes, lengths, strict=True))]
     if kept.ndim == 1:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
-from upsample_cli.atomic.files import new_file
+from upsample_cli.atomic.files import in_memory, new_file
 from upsample_cli.atomic.writable import check_writable
 from upsample_cli.errors import Setting, UsageError
+from upsample_cli.geometry.axes import axis_names
 from upsample_cli.tconv.interpolation import Interpolation, as_json
 
 if TYPE_CHECKING:
@@ -75,19 +74,6 @@ def weight(layer: Interpolation) -> NDArray[np.float32]:
     return result
 
 
-def library(name: str, extra: str) -> ModuleType:
-    """An optional library, imported.
-
-    Raises:
-        UsageError: naming the extra that brings it, if it is not installed.
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        package = name.partition(".")[0]
-        raise UsageError(f"{package} is not installed", f"pip install 'upsample-cli[{extra}]'") from error
-
-
 def _safetensors(layer: Interpolation) -> bytes:
     from safetensors.numpy import save
 
@@ -98,17 +84,13 @@ def _safetensors(layer: Interpolation) -> bytes:
 def _pt(layer: Interpolation) -> bytes:
     import torch
 
-    buffer = io.BytesIO()
-    torch.save({"weight": torch.from_numpy(weight(layer))}, buffer)
-    return buffer.getvalue()
+    return in_memory(lambda file: torch.save({"weight": torch.from_numpy(weight(layer))}, file))
 
 
 def _npy(layer: Interpolation) -> bytes:
     import numpy as np
 
-    buffer = io.BytesIO()
-    np.save(buffer, weight(layer))
-    return buffer.getvalue()
+    return in_memory(lambda file: np.save(file, weight(layer)))
 
 
 def _json(layer: Interpolation) -> bytes:
@@ -116,9 +98,12 @@ def _json(layer: Interpolation) -> bytes:
 
 
 def _onnx(layer: Interpolation) -> bytes:
-    onnx = library("onnx", "export")
+    try:
+        onnx = importlib.import_module("onnx")
+    except ImportError as error:
+        raise UsageError("onnx is not installed", "pip install 'upsample-cli[export]'") from error
     helper, dtype = onnx.helper, onnx.TensorProto.FLOAT
-    names = ("depth", "height", "width")[-layer.axes :] if layer.axes > 1 else ("length",)
+    names = axis_names(layer.axes)
     enlarged = [f"{name}_x{kernel.factor}" for name, kernel in zip(names, layer.kernels, strict=True)]
     paddings = [kernel.padding for kernel in layer.kernels]
     node = helper.make_node(
@@ -169,7 +154,7 @@ layer {{
 
 def _python(layer: Interpolation) -> bytes:
     taps = ",\n    ".join(
-        f"torch.tensor({_numbers(kernel.numerators)}, dtype=torch.float64) / {kernel.denominator}"
+        f"torch.tensor({list(kernel.numerators)}, dtype=torch.float64) / {kernel.denominator}"
         for kernel in layer.kernels
     )
     letters = "abc"[: layer.axes]
@@ -194,10 +179,6 @@ with torch.no_grad():
     for c in range({layer.channels}):
         layer.weight{place} = {kernel}
 {border}""".encode()
-
-
-def _numbers(numbers: Sequence[int]) -> str:
-    return f"[{', '.join(str(number) for number in numbers)}]"
 
 
 WRITERS: dict[str, Callable[[Interpolation], bytes]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product
@@ -149,29 +150,27 @@ def equalities(layer: Interpolation) -> tuple[str, ...]:
             return ("everywhere, its input: factor 1 changes nothing",)
         rest = "" if layer.mode == "nearest" else ", align_corners=False): factor 1 changes nothing"
         return (f"everywhere, {call}{rest or ')'}",)
-    if layer.kernels[0].name != "bilinear":
-        return _general_equalities(layer, call)
-    gains = " and ".join(str(value) for value in dict.fromkeys(rim_gain(kernel) for kernel in layer.kernels))
-    widths = " and ".join(str(value) for value in dict.fromkeys(kernel.factor // 2 for kernel in layer.kernels))
-    return (
-        f"inside, {call}, align_corners=False)",
-        f"at the border not: the bare layer takes 0 outside; per axis the first sample is {gains} of it, "
-        f"{widths} {'sample' if widths == '1' else 'samples'} at each end {'is' if widths == '1' else 'are'} darker",
-        f"with nn.ReplicationPad{layer.axes}d(1) before it and padding={layer.replicate_layer.padding} instead of "
-        f"{layer.layer.padding}, the same as F.interpolate everywhere",
-    )
-
-
-def _general_equalities(layer: Interpolation, call: str) -> tuple[str, ...]:
-    """The same for a kernel that is neither nearest nor linear."""
-    widths = " and ".join(str(width) for width in dict.fromkeys(kernel.padding for kernel in layer.kernels))
-    pad = f"nn.ReplicationPad{layer.axes}d({layer.pad_width})"
-    end = "the same as F.interpolate everywhere" if layer.mode else "the edge goes on instead"
+    if layer.kernels[0].name == "bilinear":
+        gains = _distinct(rim_gain(kernel) for kernel in layer.kernels)
+        widths = _distinct(kernel.factor // 2 for kernel in layer.kernels)
+        border = (
+            f"at the border not: the bare layer takes 0 outside; per axis the first sample is {gains} of it, "
+            f"{widths} {'sample' if widths == '1' else 'samples'} at each end {'is' if widths == '1' else 'are'} darker"
+        )
+    else:
+        widths = _distinct(kernel.padding for kernel in layer.kernels)
+        border = f"at the border the bare layer takes 0 outside, which shows on {widths} samples at each end of an axis"
     return (
         f"inside, {call}, align_corners=False)" if layer.mode else "torch.nn.functional.interpolate has no such mode",
-        f"at the border the bare layer takes 0 outside, which shows on {widths} samples at each end of an axis",
-        f"with {pad} before it and padding={layer.replicate_layer.padding} instead of {layer.layer.padding}, {end}",
+        border,
+        f"with nn.ReplicationPad{layer.axes}d({layer.pad_width}) before it and padding={layer.replicate_layer.padding} "
+        f"instead of {layer.layer.padding}, "
+        + ("the same as F.interpolate everywhere" if layer.mode else "the edge goes on instead"),
     )
+
+
+def _distinct(values: Iterable[object]) -> str:
+    return " and ".join(map(str, dict.fromkeys(values)))
 
 
 def rim_gain(kernel: AxisKernel) -> Fraction:

@@ -8,7 +8,7 @@ from typing import Any
 
 from upsample_cli.errors import GeometryError
 from upsample_cli.geometry.axes import collapsed
-from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution
+from upsample_cli.tconv.layers.convolution import CONV_SETTINGS, Convolution, TransposedConvolution
 from upsample_cli.tconv.layers.model import Layer
 from upsample_cli.tconv.layers.plain import Shuffling, SizeKeeping
 from upsample_cli.tconv.layers.pooling import Pooling
@@ -184,12 +184,7 @@ def _convolution_back(layer: TransposedConvolution, before: tuple[int, ...], aft
         layer.axes,
         in_channels=layer.out_channels,
         out_channels=layer.in_channels,
-        kernel_size=layer.kernel_size,
-        stride=layer.stride,
-        padding=layer.padding,
-        dilation=layer.dilation,
-        groups=layer.groups,
-        bias=layer.bias,
+        **{name: getattr(layer, name) for name in (*CONV_SETTINGS, "groups", "bias")},
     )
     if back.output_sizes(after) != before:  # an output_padding of a stride or more, which a larger dilation allows
         raise GeometryError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -13,11 +12,10 @@ from upsample_cli.geometry.axes import axis_names, collapsed, located, split_axe
 from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.geometry.chain import Chain
 from upsample_cli.geometry.sizes import MAX_SIZE, output_padding_for
-from upsample_cli.tconv.layers.convolution import TransposedConvolution
+from upsample_cli.tconv.layers.convolution import CONV_SETTINGS, TransposedConvolution
 from upsample_cli.tconv.layers.model import Layer
 from upsample_cli.tconv.layers.symbolic import Size, Symbolic
 
-_SIZE = re.compile(r"[0-9]{1,99}(?: ?[x×] ?[0-9]{1,99}){0,9}", re.IGNORECASE)
 BYTES_PER_NUMBER = 4
 """Activations are counted as float32."""
 
@@ -179,16 +177,8 @@ def with_output_size(
         if not isinstance(size, int):
             raise GeometryError("output_size needs an input in numbers", "give the size in numbers")
         with located(last.name + (f": {name}" if last.axes > 1 else "")):
-            needed.append(
-                output_padding_for(
-                    size,
-                    one["output_size"],
-                    kernel_size=axis.kernel_size,
-                    stride=axis.stride,
-                    padding=axis.padding,
-                    dilation=axis.dilation,
-                )
-            )
+            settings = {setting: getattr(axis, setting) for setting in CONV_SETTINGS}
+            needed.append(output_padding_for(size, one["output_size"], **settings))
     return (*layers[:-1], replace(last, output_padding=collapsed(needed)))
 
 
@@ -218,17 +208,8 @@ def least_letter(sizes: Sequence[Size], layers: Sequence[Layer]) -> int | None:
     return high
 
 
-def parse_size(text: str) -> tuple[int, ...] | None:
-    """The sizes in `50`, `50x100` or `10x50x100`, height before width; None for any other text.
-
-    >>> parse_size("10x50x100"), parse_size("photo.jpg")
-    ((10, 50, 100), None)
-    """
-    return tuple(int(number) for number in re.split("[x×]", text.lower())) if _SIZE.fullmatch(text) else None
-
-
 def size_text(sizes: Sequence[Size]) -> str:
-    """Sizes as `parse_size` reads them, with spaces around formulas.
+    """Sizes as `symbolic.parse_size` reads them, with spaces around formulas.
 
     >>> size_text((50, 100)), size_text((Symbolic("n", 2, -1), 7))
     ('50x100', '2n-1 x 7')

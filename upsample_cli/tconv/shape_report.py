@@ -87,7 +87,7 @@ def factor_remark(factors: PerAxis) -> tuple[str, ...]:
 
 def _remarks_on_axis(axis: LayerAxis) -> list[str]:
     stride, padding, output_padding = axis.stride, axis.padding, axis.output_padding
-    centred = "" if stride == 1 else ", ".join(str(bilinear_layer(1, stride)).partition("(")[2][:-1].split(", "))
+    centred = "" if stride == 1 else str(bilinear_layer(1, stride)).partition("(")[2][:-1]
     if stride > 1 and stride % 2 and (axis.kernel_size, padding, output_padding) == (2 * stride, stride // 2, 0):
         return [
             "kernel_size 2*stride with padding stride//2 is exact for even strides only: here it gives "

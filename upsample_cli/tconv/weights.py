@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from upsample_cli.atomic.files import new_file
+from upsample_cli.atomic.files import in_memory, new_file
 from upsample_cli.errors import UsageError
 from upsample_cli.kernels.weights.files import Weights
 
@@ -48,19 +47,15 @@ def _new_state(weights: Weights, weight: NDArray[np.float64]) -> dict[str, Any]:
 
 
 def _npy_bytes(weights: Weights, weight: NDArray[np.float64]) -> bytes:
-    buffer = io.BytesIO()
     dtype = weights.state[weights.key].dtype
-    np.save(buffer, weight.astype(dtype if dtype.kind == "f" else np.float32))
-    return buffer.getvalue()
+    return in_memory(lambda file: np.save(file, weight.astype(dtype if dtype.kind == "f" else np.float32)))
 
 
 def _pt_bytes(weights: Weights, weight: NDArray[np.float64]) -> bytes:
     import torch
 
-    buffer = io.BytesIO()
     state = _new_state(weights, weight)
-    torch.save(state if weights.key else state[""], buffer)
-    return buffer.getvalue()
+    return in_memory(lambda file: torch.save(state if weights.key else state[""], file))
 
 
 def _safetensors_bytes(weights: Weights, weight: NDArray[np.float64]) -> bytes:

@@ -22,6 +22,7 @@ def sent(result: Result, device: str | None) -> dict[str, Any]:
         "failure": None if result.failure is None else plain_failure(result.failure),
         "elapsed_s": result.elapsed_s,
         "device": device,
+        "engine": result.engine,
     }
 
 
@@ -51,7 +52,7 @@ def _is_plain(fields: dict[str, Any]) -> bool:
         and status in _ENDS
         and all(value is None or (type(value) is int and value > 0) for value in map(fields.get, _SIZES))
         and type(fields["losses"]) is list
-        and (fields["device"] is None or type(fields["device"]) is str)
+        and all(value is None or type(value) is str for value in map(fields.get, ("device", "engine")))
         and (status != "failed" or fields["failure"] is not None)
         and (status != "written" or fields["failure"] is None)
         and type(elapsed_s) is float

@@ -22,7 +22,7 @@ ALGORITHM_VERSION = 1
 Stamp = tuple[int, int]
 """Size in bytes and modification time in nanoseconds: they identify a state of a file."""
 
-_CONDITIONS = ("device", "memory_bytes", "tile", "strict", "max_pixels")
+_CONDITIONS = ("device", "engine", "memory_bytes", "tile", "strict", "max_pixels")
 _SHAPELESS = ("name", "overwrite", *_CONDITIONS)
 _ALWAYS_SAID = ("kernel",)
 _NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)

@@ -86,7 +86,8 @@ def _import_meanwhile(connection: Connection[Any, Any]) -> None:
     if not connection.poll(_ASSIGNMENT_S):
         with contextlib.suppress(Exception):
             importlib.import_module("upsample_cli.enlarge.run")
-            importlib.import_module("upsample_cli.engine.bands")
+            importlib.import_module("upsample_cli.engine.resize")
+            importlib.import_module("upsample_cli.engine.aten").operators()
 
 
 def _leave() -> None:

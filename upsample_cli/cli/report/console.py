@@ -76,7 +76,7 @@ class Report:
             if not self.as_json and (self.verbose or (says_all and result.status != "skipped")):
                 # Lines on a terminal that also shows bars must be printed by the console that draws the bars.
                 lines = self.messages if self.out.file.isatty() and self.messages.file.isatty() else self.out
-                lines.print(_line(result), soft_wrap=True, highlight=False)
+                lines.print(_line(result, self.verbose), soft_wrap=True, highlight=False)
                 self._said += 1
 
     def close(self, options: Options, device: str, elapsed_s: float, *, left: int | None = None) -> None:
@@ -150,6 +150,7 @@ def file_record(result: Result) -> dict[str, Any]:
         "error": error_line(result),
         "error_kind": None if result.fault is None else result.fault.kind,
         "seconds": round(result.elapsed_s, 3),
+        "engine": result.engine,
     }
 
 
@@ -164,7 +165,7 @@ def summary_record(summary: Summary, options: Options, device: str) -> dict[str,
     }
 
 
-def _line(result: Result) -> str:
+def _line(result: Result, verbose: bool) -> str:
     source = "standard input" if str(result.input) == NAME else result.input
     target = "standard output" if str(result.output) == NAME else result.output
     names = escape(one_line(f"{source} -> {target}"))
@@ -172,4 +173,6 @@ def _line(result: Result) -> str:
     end = f"{result.elapsed_s:.2f} s" if result.status == "written" else result.status
     if result.status == "skipped" and result.failure is None:
         end += f": {DONE_ALREADY}"
+    if verbose and result.engine:
+        end += f"  {result.engine}" + (f": {escape(one_line(result.engine_note))}" if result.engine_note else "")
     return f"{names}  {sizes}  {end}"

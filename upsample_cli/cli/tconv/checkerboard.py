@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from upsample_cli.cli.spelling import called
 from upsample_cli.cli.tconv import options
 from upsample_cli.cli.tconv.checkerboard_text import print_finding
-from upsample_cli.cli.tconv.options import settings_given
+from upsample_cli.cli.tconv.options import check_picture, settings_given
 from upsample_cli.cli.tconv.printing import print_document, print_written
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.checkerboard import FLAT_LEVEL, Verdict, as_json, checkerboard, overlap_map
@@ -79,10 +80,7 @@ def checkerboard_command(
     """
     settings = settings_given(locals())
     written = [path for path in (output, image) if path is not None]
-    if image is not None:
-        from upsample_cli.tconv.explain.drawing import check_drawable
-
-        check_drawable(image, overwrite=overwrite)
+    check_picture(image, overwrite=overwrite)
     if weights is None:
         if cure or output or groups:
             raise UsageError("--cure, --output and --groups are for weights", "add --weights FILE")
@@ -163,4 +161,5 @@ def _draw(found: _Finding, image: Path, overwrite: bool) -> None:
         raise UsageError(f"a map of {array.size} cells is too large to draw", "use a smaller stride")
     panel = Panel(f"{found.verdict.layer} of a flat input", array)
     title = "overlap is even" if found.verdict.is_even else "checkerboard"
-    write_panels([(title, [panel])], image, overwrite=overwrite)
+    with called("output", "picture"):
+        write_panels([(title, [panel])], image, overwrite=overwrite)

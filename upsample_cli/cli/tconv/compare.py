@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from upsample_cli.cli.report.printable import one_line
-from upsample_cli.cli.spelling import option
+from upsample_cli.cli.spelling import sentence
 from upsample_cli.cli.tconv import options
 from upsample_cli.cli.tconv.printing import print_document, print_written, progress_shown, result_console, warn
-from upsample_cli.errors import UsageError, spelled
+from upsample_cli.errors import UsageError
 from upsample_cli.text import parse_quantity
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def _document(comparison: Comparison, photo: Path, reference: Path | None, outpu
             for entry in comparison.entries
         },
         "best": best,
-        "warnings": [spelled(remark, option) for remark in pair.remarks],
+        "warnings": list(map(sentence, pair.remarks)),
         "written": None if output is None else str(output),
     }
 

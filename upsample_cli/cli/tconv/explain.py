@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from upsample_cli.cli.spelling import called
 from upsample_cli.cli.tconv import options
-from upsample_cli.cli.tconv.options import settings_given, whole_numbers
+from upsample_cli.cli.tconv.options import check_picture, settings_given, whole_numbers
 from upsample_cli.cli.tconv.printing import print_document, print_written, result_console
 from upsample_cli.errors import UsageError
 
@@ -66,10 +67,7 @@ def explain_command(
       tconv explain --channels 2,3 --stride 2 --json
     """
     settings = settings_given(locals())
-    if image is not None:
-        from upsample_cli.tconv.explain.drawing import check_drawable
-
-        check_drawable(image, overwrite=overwrite)
+    check_picture(image, overwrite=overwrite)
     from upsample_cli.tconv.explain.example import example
     from upsample_cli.tconv.explain.explain import as_json, explain
     from upsample_cli.tconv.explain.grids import parse_grid
@@ -84,7 +82,8 @@ def explain_command(
     if image is not None:
         from upsample_cli.tconv.explain.image import write_image
 
-        write_image(explanation, image, overwrite=overwrite)
+        with called("output", "picture"):
+            write_image(explanation, image, overwrite=overwrite)
     if as_document:
         print_document(as_json(explanation) | {"picture": None if image is None else str(image)})
     else:
@@ -126,22 +125,15 @@ def _print_steps(explanation: Explanation) -> None:
 
 
 def _print_contributions(console: Console, explanation: Explanation) -> None:
-    from upsample_cli.tconv.explain.grids import number_text
-
-    shown = explanation.example
-    parts = []
-    for index, value, canvas in explanation.contributions:
-        place = ",".join(str(i) for i in (index if len(shown.input) > 1 else index[1:]))
-        parts.append((f"X[{place}] = {number_text(value)}", canvas))
-    _print_row(console, parts)
+    _print_row(console, explanation.titled)
     _print_row(console, [("their sum", explanation.canvas)])
-    padding = [axis.padding for axis in shown.each_axis]
-    if any(padding) or explanation.canvas.shape != explanation.output.shape:
+    if explanation.crops:
+        padding = [axis.padding for axis in explanation.example.layer.each_axis]
         console.print(f"padding {_plain(padding)} crops that much at each end")
 
 
 def _print_insertion(console: Console, explanation: Explanation) -> None:
-    axes = explanation.example.each_axis
+    axes = explanation.example.layer.each_axis
     zeros, around = [axis.stride - 1 for axis in axes], [axis.reach - axis.padding for axis in axes]
     end = [axis.output_padding for axis in axes]
     console.print(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from upsample_cli.cli.spelling import sentence
+from upsample_cli.cli.spelling import advised, sentence
 from upsample_cli.cli.tconv import options
 from upsample_cli.cli.tconv.printing import print_document, print_written, progress_shown, result_console, warn
 from upsample_cli.version import __version__
@@ -73,7 +73,7 @@ def fit_command(
     with progress_shown(f"{len(paths)} photographs, read twice", total=2 * len(paths)) as advanced:
         fit = fit_photos(paths, recipe, advanced=advanced)
     for error in fit.skipped:
-        warn(f"skipped: {sentence(error.failure)}")
+        warn(f"skipped: {sentence(advised(error.failure))}")
     if output is not None:
         write_fit(fit, output, overwrite=overwrite, made_by=f"upsample-cli {__version__}")
     if as_document:
@@ -91,7 +91,7 @@ def _paths(photos: list[str], *, recursive: bool) -> list[Path]:
     found: dict[str, Path] = {}
     for photo in find_inputs(photos, recursive=recursive):
         if photo.failure is not None:
-            warn(sentence(photo.failure))
+            warn(photo.failure)
         else:
             found.setdefault(os.path.realpath(photo.path), photo.path)
     if not found:

@@ -14,7 +14,8 @@ from upsample_cli.tconv.invert import Inversion, as_json, code, invert, padding_
 from upsample_cli.tconv.layers.convolution import Convolution
 from upsample_cli.tconv.layers.model import Layer
 from upsample_cli.tconv.layers.model_text import parse_layers
-from upsample_cli.tconv.shape import parse_size, size_text
+from upsample_cli.tconv.layers.symbolic import parse_size
+from upsample_cli.tconv.shape import size_text
 
 Layers = Annotated[
     list[str],

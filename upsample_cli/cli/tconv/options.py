@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from upsample_cli.cli.spelling import option
+from upsample_cli.cli.spelling import called, option
 from upsample_cli.errors import Setting, UsageError
 from upsample_cli.images.limits import DEFAULT_MAX_PIXELS as _DEFAULT_MAX_PIXELS
 from upsample_cli.tconv.layers.convolution import SETTINGS
@@ -39,11 +40,12 @@ Groups = Annotated[int | None, number_option(help="Groups of the weights. Defaul
 _LIKE_A_NUMBER = re.compile(r"[+-]?[0-9]{1,99}")
 
 
-def whole_numbers(name: str, text: str) -> int | tuple[int, ...]:
-    """One number, or one per axis, as `3` or `3,2,2`.
+def whole_numbers(name: str, text: str, *, several: str = "one number per axis") -> int | tuple[int, ...]:
+    """One number, or several with commas, as `3` or `3,2,2`.
 
     Args:
         name: of the parameter that the option sets.
+        several: what several numbers are.
 
     Raises:
         UsageError: naming the option, if the text is neither.
@@ -51,23 +53,24 @@ def whole_numbers(name: str, text: str) -> int | tuple[int, ...]:
     parts = [part.strip() for part in text.split(",")]
     if not all(_LIKE_A_NUMBER.fullmatch(part) for part in parts):
         flag = option(Setting(name))
-        raise UsageError(f"{flag} {text} is not a whole number", f"write {flag} 3, or one number per axis: {flag} 3,2")
+        raise UsageError(f"{flag} {text} is not a whole number", f"write {flag} 3, or {several}: {flag} 3,2")
     numbers = tuple(int(part) for part in parts)
     return numbers if len(numbers) > 1 else numbers[0]
 
 
-def settings_given(options: Mapping[str, Any], *, words: bool = False) -> dict[str, Any]:
+def settings_given(options: Mapping[str, Any], *, words: bool = False, **several: str) -> dict[str, Any]:
     """Settings of a layer from a command's options by parameter name, without those that were not given.
 
     Args:
         words: padding may be a word; the layer checks it.
+        several: see `whole_numbers`.
 
     Raises:
         UsageError: see `whole_numbers`.
     """
     texts = {name: options[name] for name in SETTINGS if options.get(name) is not None}
     return {
-        name: text if words and name == "padding" and text.isalpha() else whole_numbers(name, text)
+        name: text if words and name == "padding" and text.isalpha() else whole_numbers(name, text, **several)
         for name, text in texts.items()
     }
 
@@ -80,3 +83,12 @@ def refuse_output_padding(settings: Mapping[str, Any], *, conv: bool) -> None:
     """
     if conv and "output_padding" in settings:
         raise UsageError("an ordinary convolution has no output_padding", "leave out --conv or --output-padding")
+
+
+def check_picture(path: Path | None, *, overwrite: bool) -> None:
+    """See `drawing.check_drawable`; None is nothing to draw."""
+    if path is not None:
+        from upsample_cli.tconv.explain.drawing import check_drawable
+
+        with called("output", "picture"):
+            check_drawable(path, overwrite=overwrite)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from upsample_cli.cli.report.printable import one_line
-from upsample_cli.cli.spelling import option
-from upsample_cli.errors import Text, spelled
+from upsample_cli.cli.spelling import sentence
+from upsample_cli.errors import Failure, Loss, Text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,9 +48,9 @@ def print_written(*paths: Path | None, verb: str = "written") -> None:
             print(f"{verb}: {one_line(str(path))}")
 
 
-def warn(text: Text) -> None:
+def warn(fact: Failure | Loss | Text) -> None:
     """Print a warning."""
-    print(f"warning: {one_line(spelled(text, option))}", file=sys.stderr)
+    print(f"warning: {one_line(sentence(fact))}", file=sys.stderr)
 
 
 @contextmanager

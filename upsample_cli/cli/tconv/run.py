@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from upsample_cli.cli.report.printable import one_line
+from upsample_cli.cli.spelling import sentence
 from upsample_cli.cli.tconv import options
 from upsample_cli.cli.tconv.options import settings_given, whole_numbers
 from upsample_cli.cli.tconv.printing import print_document, warn
@@ -103,5 +104,5 @@ def _document(outcome: Outcome) -> dict[str, Any]:
         "border": outcome.border,
         "input_shape": list(outcome.input_shape),
         "output_shape": list(outcome.output_shape),
-        "warnings": list(outcome.remarks),
+        "warnings": list(map(sentence, outcome.remarks)),
     }

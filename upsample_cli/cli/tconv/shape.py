@@ -22,7 +22,7 @@ from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolu
 from upsample_cli.tconv.layers.model import Layer
 from upsample_cli.tconv.layers.model_text import LONGEST_MODEL, parse_layers, parse_model
 from upsample_cli.tconv.layers.symbolic import Size, Symbolic, parse_symbolic_size
-from upsample_cli.tconv.shape import least_letter, parse_size, shape, split_size, with_output_size
+from upsample_cli.tconv.shape import least_letter, shape, split_size, with_output_size
 from upsample_cli.tconv.shape_report import as_json, factor_remark, remarks
 
 InputSize = Annotated[
@@ -124,7 +124,7 @@ def shape_command(
 
 
 def _sizes(text: str) -> tuple[Size, ...]:
-    sizes = parse_size(text) or parse_symbolic_size(text)
+    sizes = parse_symbolic_size(text)
     if sizes is not None:
         return sizes
     if not os.path.isfile(text):  # noqa: PTH113  also takes names that are too long
@@ -167,12 +167,14 @@ def _layers(
 
 
 def _read(file: str) -> str:
+    if file == "-" and (sys.stdin is None or sys.stdin.closed):
+        raise UsageError("--file -: standard input is closed", "pipe a text with layers in, or give its path")
     try:
         if file == "-":
             return sys.stdin.read(LONGEST_MODEL + 1)
         refuse_special(Path(file))
         with Path(file).open(encoding="utf-8") as opened:
             return opened.read(LONGEST_MODEL + 1)
-    except (OSError, UnicodeDecodeError, AttributeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(f"--file {file}: {cause}", "give a text with layers, or - for standard input") from error

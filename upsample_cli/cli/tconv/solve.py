@@ -10,7 +10,7 @@ from upsample_cli.cli.tconv import options
 from upsample_cli.cli.tconv.options import refuse_output_padding, settings_given
 from upsample_cli.cli.tconv.printing import print_document, result_console
 from upsample_cli.errors import UsageError
-from upsample_cli.tconv.shape import parse_size
+from upsample_cli.tconv.layers.symbolic import parse_size
 from upsample_cli.tconv.solve import Solutions, as_json, smooth_alternative, solve, why_best
 
 SizeBefore = Annotated[str, typer.Option("--from", metavar="SIZE", help="112, 112x112 or 8x112x112.")]
@@ -49,7 +49,7 @@ def solve_command(
       tconv solve --from 224 --to 112 --conv --any-size
       tconv solve --from 10x50x100 --to 19x100x200 --json
     """
-    settings = settings_given(locals())
+    settings = settings_given(locals(), several="several values to try")
     refuse_output_padding(settings, conv=conv)
     allowed = {name: (values,) if isinstance(values, int) else values for name, values in settings.items()}
     solutions = solve(_size("--from", before), _size("--to", after), conv=conv, any_size=any_size, **allowed)

@@ -94,6 +94,7 @@ def no_compiled_route(reason: str) -> UsageError:
     return UsageError(
         f"the compiled route cannot enlarge this image: {reason}",
         ("choose ", Setting("engine", "auto"), " or ", Setting("engine", "layer")),
+        kind="no-engine",
     )
 
 

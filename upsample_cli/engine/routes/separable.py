@@ -67,8 +67,12 @@ class SeparableRoute:
     def __init__(self, kernel: Kernel, arithmetic: Arithmetic, channels: int, *, module: ModuleType | None = None):
         axis = axis_of(kernel)
         module = module or next(iter(compiled_modules()), None)
-        if axis is None or not arithmetic.is_exact or module is None:
-            raise ValueError("only outer products, only whole pixels, and only where it was compiled")
+        if module is None:
+            raise ValueError("this package was not compiled for this processor")
+        if axis is None:
+            raise ValueError("the kernel is not an outer product")
+        if not arithmetic.is_exact:
+            raise ValueError("its pixels are not whole numbers")
         # Several bands wait for a slower encoder, so they are small. Twice as large they would be a tenth faster.
         self.bytes_per_value = 4 * arithmetic.pixel_dtype.itemsize
         self._enlarge = module.enlarge

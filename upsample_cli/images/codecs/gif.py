@@ -115,11 +115,11 @@ class GifFrames:
         height: of every frame.
         width: of every frame.
         alpha: whether a frame may be transparent.
-        remark: the comment of the file.
+        metadata: of the file: `nearest_form` has kept its comment at most.
     """
 
     def __init__(
-        self, file: BinaryIO, frames: Frames, *, height: int, width: int, alpha: bool, remark: bytes = b""
+        self, file: BinaryIO, frames: Frames, *, height: int, width: int, alpha: bool, metadata: Metadata
     ) -> None:
         self._file = file
         self._clock, self._disposal = Clock(unit_ms=10), _CLEAR if alpha else _LEAVE
@@ -127,7 +127,7 @@ class GifFrames:
         if frames.plays != 1:
             again = max(0, min(frames.plays - 1, _MOST_UNITS))
             file.write(b"\x21\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<H", again) + b"\0")
-        if remark:
+        if remark := next((value.encode() for _, value in metadata.text), b""):
             pieces = (remark[at : at + 255] for at in range(0, len(remark), 255))
             file.write(b"\x21\xfe" + b"".join(bytes([len(piece)]) + piece for piece in pieces) + b"\0")
 
@@ -158,8 +158,3 @@ def _after_sub_blocks(data: bytes, at: int) -> int:
     while size := data[at]:
         at += 1 + size
     return at + 1
-
-
-def remark_of(metadata: Metadata) -> bytes:
-    """The comment to write, from what `nearest_form` has kept."""
-    return next((value.encode() for _, value in metadata.text), b"")

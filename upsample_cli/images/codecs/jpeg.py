@@ -10,9 +10,8 @@ Source: ITU-T T.81, annex B (markers), E.1.4 and E.2.4 (restart intervals).
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from functools import partial
 from io import BytesIO
@@ -21,7 +20,6 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.errors import encoder_errors
 from upsample_cli.images.codecs.quiet import quiet_pillow
 from upsample_cli.images.codecs.strips import StripWriter
@@ -43,13 +41,10 @@ _SPACES: dict[Colour, tuple[str, str, str]] = {
 """Pillow's mode, what the encoder is given, and what is stored."""
 
 _STRIP_BYTES = 1 << 20
-_IN_FLIGHT_BYTES = 64 << 20
 
 
-class JpegSink:
+class JpegSink(StripWriter[bytes]):
     """A JPEG that takes rows and writes them to `file`, a strip at a time; a `model.Sink`.
-
-    Memory is bounded as in `png.PngSink`, and the executor is used in the same way.
 
     Args:
         file: where the JPEG goes, front to back; never seeks, not closed.
@@ -73,8 +68,6 @@ class JpegSink:
     (3, 2)
     """
 
-    losses: Collection[Loss] = ()
-
     def __init__(
         self,
         file: BinaryIO,
@@ -95,8 +88,7 @@ class JpegSink:
         self._units_down = min(strip_units, _MOST_UNITS // self._units_across)
         strip_rows = self._units_down * unit_height
         self._is_cut = height > strip_rows
-        in_flight = _IN_FLIGHT_BYTES // (strip_rows * width * layout.channels)
-        self._strips = StripWriter(
+        super().__init__(
             height,
             width,
             layout,
@@ -104,16 +96,11 @@ class JpegSink:
             work=partial(_encoded, colour=layout.colour, quality=quality, subsampling=subsampling),
             write=self._write_strip,
             executor=executor,
-            in_flight=max(2, min(in_flight, 2 + 2 * (os.cpu_count() or 1))),
         )
-
-    def write_rows(self, rows: Rows) -> None:
-        """Take the next rows, shape `(rows, width, channels)`; they must not change afterwards."""
-        self._strips.write_rows(rows)
 
     def finish(self) -> None:
         """Write what is still in flight and the end of the file."""
-        self._strips.finish()
+        super().finish()
         self._file.write(bytes((0xFF, _END)))
 
     def _write_strip(self, jpeg: bytes) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from functools import partial
@@ -11,9 +12,12 @@ from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 
+from upsample_cli.errors import Loss
 from upsample_cli.images.model import Layout, Rows
 
 Made = TypeVar("Made")
+
+_IN_FLIGHT_BYTES = 64 << 20
 
 Work: TypeAlias = "Callable[[list[Rows], Rows | None], Made]"
 """Makes something of one strip: its rows as runs, top to bottom, and the row above them (None for the first strip)."""
@@ -24,7 +28,8 @@ class StripWriter(Generic[Made]):
 
     What is written depends neither on the runs nor on the executor. If the executor is busy with other work, the
     caller's thread does the strip that is due itself, so an executor may be shared with whoever computes the rows.
-    After any exception but a ValueError for wrong rows nothing more is taken.
+    After any exception but a ValueError for wrong rows nothing more is taken. Memory is bounded: one strip being
+    gathered, and up to 64 MiB of rows (at least two strips) waiting. The sinks of PNG, TIFF and JPEG are subclasses.
 
     Args:
         height: rows that will come.
@@ -34,7 +39,6 @@ class StripWriter(Generic[Made]):
         work: see `Work`; must leave the rows as they are.
         write: receives the results in order, in the calling thread.
         executor: does the work alongside the calling thread; without one that thread does it.
-        in_flight: most strips waiting.
 
     >>> done = []
     >>> def work(pieces, above):
@@ -46,6 +50,8 @@ class StripWriter(Generic[Made]):
     [[0, 1, 2, 3], [4, 5]]
     """
 
+    losses: Collection[Loss] = ()
+
     def __init__(
         self,
         height: int,
@@ -56,12 +62,12 @@ class StripWriter(Generic[Made]):
         work: Work[Made],
         write: Callable[[Made], object],
         executor: Executor | None = None,
-        in_flight: int = 8,
     ) -> None:
         self._rows_left, self._row_shape, self._dtype = height, (width, layout.channels), layout.dtype
         self._strip_rows, self._work, self._write = strip_rows, work, write
         self._executor = executor if height > strip_rows else None  # handing over the only strip would gain nothing
-        self._in_flight = in_flight
+        in_flight = _IN_FLIGHT_BYTES // (strip_rows * width * layout.channels * layout.dtype.itemsize)
+        self._in_flight = max(2, min(in_flight, 2 + 2 * (os.cpu_count() or 1)))
         self._held: deque[Rows] = deque()
         self._held_rows = 0
         self._above: Rows | None = None

@@ -96,16 +96,24 @@ def read_weights(place: str) -> Weights:
 
 
 @contextmanager
-def _faults_named(path: Path) -> Iterator[None]:
-    """Turn any exception while reading a file into an error that names the file."""
+def readable(path: Path) -> Iterator[None]:
+    """Turn an OSError into an error that names the file."""
     try:
         yield
-    except (ImageError, UsageError):
-        raise
     except FileNotFoundError as error:
         raise ImageError(path, "there is no such file", "check the name", kind="not-found") from error
     except OSError as error:
         raise ImageError(path, f"cannot be read: {error.strerror or error}", kind="unreadable") from error
+
+
+@contextmanager
+def _faults_named(path: Path) -> Iterator[None]:
+    """Turn any exception while reading a file into an error that names the file."""
+    try:
+        with readable(path):
+            yield
+    except (ImageError, UsageError):
+        raise
     except pickle.UnpicklingError as error:
         raise ImageError(
             path,

@@ -13,7 +13,6 @@ import numpy as np
 
 from upsample_cli.errors import GeometryError, Setting, UsageError
 from upsample_cli.geometry.axes import collapsed
-from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.explain.grids import Grid
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
 
@@ -33,27 +32,22 @@ class Example:
     layer: TransposedConvolution
 
     @property
-    def each_axis(self) -> tuple[LayerAxis, ...]:
-        """The layer along its one or two axes."""
-        return self.layer.each_axis
-
-    @property
     def output_sizes(self) -> Sizes:
         """Of the output."""
-        return tuple(axis.output_size(size) for axis, size in zip(self.each_axis, self.input.shape[1:], strict=True))
+        return self.layer.output_sizes(self.input.shape[1:])
 
     @property
     def canvas_sizes(self) -> Sizes:
         """Of the output before padding crops it, with output_padding and space for every contribution."""
         return tuple(
             max((size - 1) * axis.stride + axis.span, axis.padding + output)
-            for axis, size, output in zip(self.each_axis, self.input.shape[1:], self.output_sizes, strict=True)
+            for axis, size, output in zip(self.layer.each_axis, self.input.shape[1:], self.output_sizes, strict=True)
         )
 
     @property
     def kept(self) -> tuple[slice, ...]:
         """The part of the canvas that is the output."""
-        ends = zip(self.each_axis, self.output_sizes, strict=True)
+        ends = zip(self.layer.each_axis, self.output_sizes, strict=True)
         return (slice(None), *(slice(axis.padding, axis.padding + output) for axis, output in ends))
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from upsample_cli.errors import UpsampleError
 from upsample_cli.tconv.explain.example import Example, Sizes
-from upsample_cli.tconv.explain.grids import Grid
+from upsample_cli.tconv.explain.grids import Grid, number_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,20 @@ class Explanation:
         """(out_channels, *sizes)."""
         return self.outputs["broadcast"]
 
+    @property
+    def titled(self) -> list[tuple[str, Grid]]:
+        """A title, without the channel if there is one, and the canvas of every input sample."""
+        first = int(len(self.example.input) == 1)
+        return [
+            (f"X[{','.join(map(str, index[first:]))}] = {number_text(value)}", canvas)
+            for index, value, canvas in self.contributions
+        ]
+
+    @property
+    def crops(self) -> bool:
+        """Whether the output is not the whole canvas."""
+        return any(axis.padding for axis in self.example.layer.each_axis) or self.canvas.shape != self.output.shape
+
 
 WAYS = {
     "broadcast": "every input sample times the kernel, put down stride apart, and added",
@@ -76,7 +90,7 @@ def explain(example: Example) -> Explanation:
     shape = (example.kernel.shape[1], *example.output_sizes)
     outputs = {
         "broadcast": canvas[example.kept],
-        "insertion": _correlated(inserted, flipped, [axis.dilation for axis in example.each_axis]),
+        "insertion": _correlated(inserted, flipped, [axis.dilation for axis in example.layer.each_axis]),
         "matrix": (matrix.T @ example.input.reshape(-1)).reshape(shape),
         **_torch_outputs(example),
     }
@@ -108,7 +122,7 @@ def compare(outputs: dict[str, Grid], example: Example) -> float:
 
 
 def _contributions(example: Example) -> Iterator[tuple[Sizes, float, Grid]]:
-    axes = example.each_axis
+    axes = example.layer.each_axis
     for index in np.ndindex(example.input.shape):
         value = float(example.input[index])
         canvas = np.zeros((example.kernel.shape[1], *example.canvas_sizes))
@@ -125,7 +139,7 @@ def _inserted(example: Example) -> Grid:
 
     A negative padding crops. At the end, output_padding more zeros are added.
     """
-    axes = example.each_axis
+    axes = example.layer.each_axis
     sizes = [(size - 1) * axis.stride + 1 for axis, size in zip(axes, example.input.shape[1:], strict=True)]
     stretched = np.zeros((len(example.input), *sizes))
     stretched[(slice(None), *(slice(None, None, axis.stride) for axis in axes))] = example.input
@@ -158,7 +172,7 @@ def _correlated(array: Grid, kernel: Grid, dilation: Sequence[int]) -> Grid:
 
 def _conv_matrix(example: Example) -> Grid:
     """The ordinary convolution with the same settings, from samples of the output (columns) to the input (rows)."""
-    axes, (into, out) = example.each_axis, example.kernel.shape[:2]
+    axes, (into, out) = example.layer.each_axis, example.kernel.shape[:2]
     rows, columns = example.input.shape, (out, *example.output_sizes)
     matrix = np.zeros((*rows, *columns))
     for index, tap in product(np.ndindex(rows[1:]), np.ndindex(example.kernel.shape[2:])):

@@ -9,7 +9,7 @@ import numpy as np
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.explain.drawing import Panel, write_panels
 from upsample_cli.tconv.explain.explain import WAYS, Explanation
-from upsample_cli.tconv.explain.grids import Grid, number_text
+from upsample_cli.tconv.explain.grids import Grid
 
 _MOST_CELLS = 20_000
 """Cells of all panels together; nobody can look at an image with more."""
@@ -34,23 +34,17 @@ def _rows(explanation: Explanation) -> list[tuple[str, list[Panel]]]:
     largest = float(np.abs(explanation.canvas).max())
     starts_and_stops = tuple((part.start, part.stop) for part in shown.kept[1:])
     kept = starts_and_stops[0] if shown.layer.axes == 2 else (0, 1), starts_and_stops[-1]
-    crops = any(axis.padding for axis in shown.each_axis) or explanation.canvas.shape != explanation.output.shape
-    several = len(shown.input) > 1
-    contributions = [
-        (f"X[{','.join(map(str, index if several else index[1:]))}] = {number_text(value)}", canvas)
-        for index, value, canvas in explanation.contributions
-    ]
     headings = [f"({letter}) {meaning}" for letter, meaning in zip("abcde", WAYS.values(), strict=True)]
     return [
         (
             str(shown.layer),
             [*_panels("X", shown.input), *_panels("K", shown.kernel.reshape(-1, *shown.kernel.shape[2:]))],
         ),
-        (headings[0], [panel for title, canvas in contributions for panel in _panels(title, canvas, largest)]),
+        (headings[0], [panel for title, canvas in explanation.titled for panel in _panels(title, canvas, largest)]),
         (
-            "sum; the frame is what padding leaves" if crops else "sum",
+            "sum; the frame is what padding leaves" if explanation.crops else "sum",
             [
-                Panel(title, plane, kept if crops else None, scale=largest)
+                Panel(title, plane, kept if explanation.crops else None, scale=largest)
                 for title, plane in _planes("sum", explanation.canvas)
             ],
         ),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from math import prod
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from upsample_cli.errors import GeometryError
 from upsample_cli.geometry.axes import PerAxis, collapsed, split_axes
@@ -16,7 +16,7 @@ from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.geometry.sizes import (
     NamedPadding,
     PaddingMode,
-    bilinear_settings,
+    bilinear_axis,
     conv_axis,
     conv_output_size,
     transposed_output_size,
@@ -25,13 +25,14 @@ from upsample_cli.tconv.layers.model import Sliding, check_axes, check_channels,
 
 SETTINGS = ("kernel_size", "stride", "padding", "output_padding", "dilation")
 """The settings of a transposed convolution that each axis has."""
+CONV_SETTINGS = tuple(name for name in SETTINGS if name != "output_padding")
+"""Those that an ordinary convolution has too."""
 
 
 class _Weighted(Sliding):
     """The common part of both kinds of convolutions."""
 
     __slots__ = ()
-    _SETTINGS: ClassVar[tuple[str, ...]]
     in_channels: int | None
     out_channels: int | None
     stride: PerAxis
@@ -67,9 +68,6 @@ class _Weighted(Sliding):
                     f"{name} {channels} is not divisible by groups {self.groups}",
                     "groups must divide in_channels and out_channels",
                 )
-
-    def _settings(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self._SETTINGS}
 
     def output_channels(self, channels: int | None) -> int | None:
         """Channels after the layer. Those before it must be its in_channels, if known."""
@@ -114,7 +112,7 @@ class Convolution(_Weighted):
     """
 
     kind = "Conv"
-    _SETTINGS = tuple(name for name in SETTINGS if name != "output_padding")
+    _SETTINGS = CONV_SETTINGS
 
     axes: int
     _: KW_ONLY
@@ -195,10 +193,9 @@ class TransposedConvolution(_Weighted):
 
 
 def bilinear_layer(axes: int, factor: PerAxis) -> TransposedConvolution:
-    """The layer that enlarges exactly `factor` times, centred: see `sizes.bilinear_settings`.
+    """The layer that enlarges exactly `factor` times, centred: see `sizes.bilinear_axis`.
 
     >>> print(bilinear_layer(2, 2), bilinear_layer(2, (2, 3)))
     ConvTranspose2d(kernel_size=4, stride=2, padding=1) ConvTranspose2d(kernel_size=(4, 5), stride=(2, 3), padding=1)
     """
-    settings = [bilinear_settings(**axis) for axis in split_axes(axes, {"factor": factor})]
-    return TransposedConvolution.along([LayerAxis(**axis, transposed=True) for axis in settings])
+    return TransposedConvolution.along([bilinear_axis(**axis) for axis in split_axes(axes, {"factor": factor})])

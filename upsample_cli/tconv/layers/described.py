@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from upsample_cli.errors import Setting, UsageError
-from upsample_cli.geometry.axes import PerAxis
+from upsample_cli.geometry.axes import PerAxis, collapsed
 from upsample_cli.tconv.layers.constructors import parse_layer
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
 
@@ -41,8 +41,7 @@ def described_layer(
     else:
         given: dict[str, Any] = dict(settings)
         if kernel_size is not None:
-            one = kernel_size[0] if len(set(kernel_size)) == 1 else tuple(kernel_size)
-            given.setdefault("kernel_size", one)
+            given.setdefault("kernel_size", collapsed(kernel_size))
         if "kernel_size" not in given:
             raise UsageError(
                 "no layer is described", ("add ", Setting("kernel_size", "N"), ", or a layer as PyTorch writes it")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from upsample_cli.errors import GeometryError
 from upsample_cli.geometry.axes import over_axes, split_axes
 from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.layers.symbolic import AnySize, Size, bracketed
 
-_AMPLE = 2**40
+AMPLE = 2**40
 """A size that every sensible setting accepts. Settings that refuse it refuse every size."""
 
 
@@ -94,6 +94,7 @@ class Sliding(Numbered):
     """The common part of layers whose kernel slides along the axes: convolutions and pooling."""
 
     __slots__ = ()
+    _SETTINGS: ClassVar[tuple[str, ...]]
 
     @property
     def _formula(self) -> str:
@@ -101,7 +102,7 @@ class Sliding(Numbered):
 
     def _settings(self) -> dict[str, Any]:
         """The settings that sizes depend on, for all axes."""
-        raise NotImplementedError
+        return {name: getattr(self, name) for name in self._SETTINGS}
 
     def _axis(self, **settings: Any) -> LayerAxis:
         """The layer along an axis with these settings."""
@@ -122,13 +123,12 @@ class Sliding(Numbered):
 
     def output_sizes(self, sizes: Sequence[AnySize]) -> tuple[AnySize, ...]:
         """Sizes after the layer."""
-        results: tuple[Any, ...] = over_axes(self._size_after, sizes, self._settings())  # type: ignore[arg-type]
-        return results
+        return over_axes(self._size_after, sizes, self._settings())
 
     def _size_after(self, size: Size, **settings: Any) -> Any:
         if isinstance(size, int):
             return self._axis_size(size, **settings)
-        self._axis_size(_AMPLE, **settings)  # for its refusals
+        self._axis_size(AMPLE, **settings)  # for its refusals
         return self._axis(**settings).output_size(size)
 
     def formulas(self, sizes: Sequence[Size]) -> tuple[str, ...]:

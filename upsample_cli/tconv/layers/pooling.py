@@ -10,6 +10,7 @@ from upsample_cli.errors import GeometryError
 from upsample_cli.geometry.axes import PerAxis
 from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.geometry.sizes import conv_output_size
+from upsample_cli.tconv.layers.convolution import CONV_SETTINGS
 from upsample_cli.tconv.layers.model import (
     CONV_FORMULA,
     Numbered,
@@ -43,6 +44,8 @@ class Pooling(Sliding, Weightless):
     ((4,), 'MaxPool1d(kernel_size=3, stride=2, ceil_mode=True)')
     """
 
+    _SETTINGS = CONV_SETTINGS
+
     kind: str
     axes: int
     _: KW_ONLY
@@ -56,7 +59,7 @@ class Pooling(Sliding, Weightless):
         check_axes(self)
         if isinstance(self.padding, str):
             raise GeometryError(f"padding '{self.padding}' is not a whole number", "write it in digits")
-        for name in ("kernel_size", "stride", "padding", "dilation"):
+        for name in CONV_SETTINGS:
             check_count(self, name, or_one=True)
 
     @property
@@ -64,13 +67,8 @@ class Pooling(Sliding, Weightless):
         return _CEIL_FORMULA if self.ceil_mode else CONV_FORMULA
 
     def _settings(self) -> dict[str, Any]:
-        stride = self.kernel_size if self.stride is None else self.stride
-        return {
-            "kernel_size": self.kernel_size,
-            "stride": stride,
-            "padding": self.padding,
-            "dilation": self.dilation,
-        }
+        settings = Sliding._settings(self)
+        return settings if self.stride is not None else settings | {"stride": self.kernel_size}
 
     def _axis(self, **settings: Any) -> LayerAxis:
         """With ceil_mode, more padding completes a last window, unless that would begin in the padding after the input.

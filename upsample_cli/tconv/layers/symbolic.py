@@ -112,3 +112,14 @@ def parse_symbolic_size(text: str) -> tuple[Size, ...] | None:
         return None
     words = [word.strip() for word in re.split("[xX×]", text)]
     return tuple(Symbolic(word) if word.isalpha() else int(word) for word in words)
+
+
+def parse_size(text: str) -> tuple[int, ...] | None:
+    """The sizes in `50`, `50x100` or `10x50x100`, height before width; None for any other text.
+
+    >>> parse_size("10x50x100"), parse_size("10xn")
+    ((10, 50, 100), None)
+    """
+    sizes = parse_symbolic_size(text) or ()
+    numbers = tuple(size for size in sizes if isinstance(size, int))
+    return numbers if len(numbers) == len(sizes) > 0 else None

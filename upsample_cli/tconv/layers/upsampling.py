@@ -8,13 +8,12 @@ from fractions import Fraction
 from typing import Any
 
 from upsample_cli.errors import GeometryError
-from upsample_cli.geometry.axes import axis_names, located
+from upsample_cli.geometry.axes import over_axes
 from upsample_cli.geometry.axis import LayerAxis
-from upsample_cli.geometry.sizes import MAX_SIZE, bilinear_settings
-from upsample_cli.tconv.layers.model import Weightless, constructor_text
+from upsample_cli.geometry.sizes import MAX_SIZE, bilinear_axis
+from upsample_cli.tconv.layers.model import AMPLE, Weightless, constructor_text
 from upsample_cli.tconv.layers.symbolic import Size, Symbolic, bracketed
 
-_AMPLE = 2**40
 MODES: dict[str, int | None] = {
     "nearest": None, "nearest-exact": None, "linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3
 }  # fmt: skip
@@ -60,13 +59,7 @@ class Upsampling(Weightless):
         """Sizes after the layer."""
         if self.size is not None:
             return tuple(_at_least_one(size) for size in self._per_axis("size", len(sizes)))
-        results: list[Size] = []
-        for name, size, factor in zip(
-            axis_names(len(sizes)), sizes, self._per_axis("scale_factor", len(sizes)), strict=True
-        ):
-            with located(name if len(sizes) > 1 else ""):
-                results.append(_scaled(size, factor))
-        return tuple(results)
+        return over_axes(_scaled, sizes, {"factor": self._per_axis("scale_factor", len(sizes))})
 
     def formulas(self, sizes: Sequence[Size]) -> tuple[str, ...]:
         """The formula of each output size."""
@@ -95,7 +88,7 @@ class Upsampling(Weightless):
         if self.mode == "bicubic":
             # Four inputs an output: the taps of the cubic kernel reach twice as far as those of the linear one.
             return LayerAxis(4 * factor - factor % 2, factor, (3 * factor) // 2, transposed=True)
-        return LayerAxis(**bilinear_settings(factor), transposed=True)
+        return bilinear_axis(factor)
 
     def _per_axis(self, name: str, axes: int) -> tuple[Any, ...]:
         value = getattr(self, name)
@@ -112,7 +105,7 @@ class Upsampling(Weightless):
 def _whole_factor(before: Size, after: Size) -> int:
     """How many times longer an axis becomes; 0 if that is not a whole number."""
     if isinstance(before, Symbolic) and isinstance(after, Symbolic):
-        before, after = before.at(_AMPLE), after.at(_AMPLE)
+        before, after = before.at(AMPLE), after.at(AMPLE)
     if isinstance(before, int) and isinstance(after, int) and after % before == 0:
         return after // before
     return 0

@@ -4,6 +4,9 @@ Whole numbers stay exact: weights are whole numerators over one denominator, eve
 float64 and so the same in any order and any tile, and the one division is rounded half up. Samples of floating point
 are summed in float64 in one order. torch's layer gets every input channel as a group of its own, so it adds up only
 taps, in their order. The channels are added here, in their order.
+
+Spans and borders are the engine's. Its tiles and arithmetic are not used, because they are for layers that enlarge
+images exactly `factor` times, without a bias, and for samples that are not negative.
 """
 
 from __future__ import annotations

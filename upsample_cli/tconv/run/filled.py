@@ -83,7 +83,8 @@ def weighted(
     Args:
         weight: (in_channels, out_channels / groups, *kernel_size).
         peak: the largest magnitude of whole-number samples; None for samples of floating point. Weights are rounded to
-            the finest fraction that keeps the sums of such samples exact, 2**-51 of the largest possible output.
+            the finest power of 2 that keeps the sums of such samples exact, 2**-51 of the largest possible output.
+            This is not `Kernel.within`, which is for two axes without a bias and keeps the sums of phases.
 
     Raises:
         UsageError: if the outputs would be too large for whole numbers.

@@ -10,7 +10,7 @@ import numpy as np
 from upsample_cli.atomic.files import new_file
 from upsample_cli.atomic.opened import opened
 from upsample_cli.enlarge.run import upsample_file
-from upsample_cli.errors import Setting, UsageError
+from upsample_cli.errors import Loss, Setting, UsageError
 from upsample_cli.images.codecs.input_file import regular_file
 from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.formats import check_output_size, format_of_path
@@ -20,7 +20,6 @@ from upsample_cli.images.open import open_image
 from upsample_cli.images.output_form import nearest_form
 from upsample_cli.images.save import open_sink
 from upsample_cli.kernels.weights.files import Weights
-from upsample_cli.tconv.layers.convolution import bilinear_layer
 from upsample_cli.tconv.run.request import Outcome, Request, applied, layer_of
 
 _ROWS_AT_ONCE = 256
@@ -32,13 +31,13 @@ def run_image(source: Path, target: Path, request: Request, weights: Weights | N
         raise UsageError((Setting("axes", request.axes), " for an image"), "an image has 2")
     layer = layer_of(request, 2, weights)  # before the image is decoded
     if isinstance(request.factor, int):
-        border = request.border or "replicate"
+        border = request.border_used
         done = upsample_file(
             source, target, request.factor, border=border, tile=request.tile, overwrite=request.overwrite
         )
         before = (done.height or 0, done.width or 0)
         after = (done.output_height or 0, done.output_width or 0)
-        return Outcome(bilinear_layer(2, request.factor), before, after, border, done.warnings)
+        return Outcome(layer, before, after, border, done.remarks)
     format_ = format_of_path(target)
     if format_ is None:
         cause = f"{target}: {target.suffix!r} is not the extension of an image format"
@@ -49,8 +48,8 @@ def run_image(source: Path, target: Path, request: Request, weights: Weights | N
         layer.output_sizes((info.height, info.width))
         samples = image.read_rows(0, info.height).transpose(2, 0, 1)
     peak = int(np.iinfo(samples.dtype).max) if samples.dtype.kind == "u" else None
-    result, layer, border = applied(samples, request, weights, peak=peak, limits=None)
-    remarks = [str(loss) for loss in info.losses]
+    result = applied(samples, layer, request, weights, peak=peak, limits=None)
+    remarks: list[Loss | str] = [*info.losses]
     if info.layout.alpha:
         remarks.append("alpha goes through the layer like the other channels; colour is not premultiplied by it")
     layout = _layout(info.layout, len(result))
@@ -71,7 +70,7 @@ def run_image(source: Path, target: Path, request: Request, weights: Weights | N
             rows = np.ascontiguousarray(result[:, top : top + _ROWS_AT_ONCE].transpose(1, 2, 0))
             sink.write_rows(convert_rows(rows, layout, form.layout))
         sink.finish()
-    return Outcome(layer, samples.shape, result.shape, border, (*remarks, *map(str, form.losses)))
+    return Outcome(layer, samples.shape, result.shape, request.border_used, (*remarks, *form.losses))
 
 
 def _layout(layout: Layout, channels: int) -> Layout:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from upsample_cli.errors import Setting, UsageError
+from upsample_cli.errors import Failure, Loss, Setting, UsageError
 from upsample_cli.geometry.axes import PerAxis
 from upsample_cli.geometry.borders import Border
 from upsample_cli.kernels.weights.files import Weights
@@ -42,6 +42,11 @@ class Request:
     tile: int | None = None
     overwrite: bool = False
 
+    @property
+    def border_used(self) -> Border:
+        """`border`, or its default."""
+        return self.border or ("zeros" if self.factor is None else "replicate")
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -51,7 +56,7 @@ class Outcome:
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
     border: Border
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[Loss | Failure | str, ...] = ()
 
 
 def layer_of(request: Request, axes: int, weights: Weights | None) -> TransposedConvolution:
@@ -81,11 +86,15 @@ def layer_of(request: Request, axes: int, weights: Weights | None) -> Transposed
 
 
 def applied(
-    samples: Any, request: Request, weights: Weights | None, *, peak: int | None, limits: tuple[int, int] | None
-) -> tuple[Any, TransposedConvolution, Border]:
-    """The requested layer applied to samples of shape (channels, *sizes)."""
-    layer = layer_of(request, samples.ndim - 1, weights)
-    layer.output_sizes(samples.shape[1:])
+    samples: Any,
+    layer: TransposedConvolution,
+    request: Request,
+    weights: Weights | None,
+    *,
+    peak: int | None,
+    limits: tuple[int, int] | None,
+) -> Any:
+    """The requested layer, see `layer_of`, applied to samples of shape (channels, *sizes)."""
     axes = axes_of(layer)
     from upsample_cli.tconv.run.apply import apply
     from upsample_cli.tconv.run.filled import linear_filled, weighted
@@ -97,5 +106,4 @@ def applied(
         filled = weighted(axes, weights.weight, bias=weights.bias, groups=groups, peak=peak)
     if prod(filled.output_shape(samples.shape)) > MOST_SAMPLES:
         raise UsageError(f"the result has more than {MOST_SAMPLES} samples", "give a smaller input or stride")
-    border: Border = request.border or ("zeros" if request.factor is None else "replicate")
-    return apply(filled, samples, border=border, tile=request.tile, limits=limits), layer, border
+    return apply(filled, samples, border=request.border_used, tile=request.tile, limits=limits)

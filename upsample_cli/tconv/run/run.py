@@ -10,14 +10,12 @@ import numpy as np
 from upsample_cli.atomic.files import new_file
 from upsample_cli.atomic.same_file import check_inputs_stay
 from upsample_cli.errors import Setting, UsageError
-from upsample_cli.geometry.borders import border_named
 from upsample_cli.kernels.weights.files import Weights, read_weights
 from upsample_cli.special_files import refuse_special
-from upsample_cli.tconv.run.request import Outcome, Request, applied
+from upsample_cli.tconv.run.request import Outcome, Request, applied, layer_of
 from upsample_cli.tconv.run.signals import (
     TIFF_SUFFIXES,
     Signal,
-    is_stack,
     npy_bytes,
     read_npy,
     read_stack,
@@ -38,8 +36,6 @@ def run(source: Path, target: Path, request: Request) -> Outcome:
         GeometryError: if torch would refuse the layer.
         ImageError: if a file cannot be read or written.
     """
-    if request.border is not None:
-        border_named(request.border)
     if request.tile is not None and request.tile < 1:
         raise UsageError(f"a tile of {request.tile} samples holds nothing", ("give ", Setting("tile", 1), " or more"))
     if source.exists():
@@ -53,8 +49,11 @@ def run(source: Path, target: Path, request: Request) -> Outcome:
         axes = _wanted_axes(request, weights)
         signal = read_npy(source, axes)
         return _run_signal(signal, axes or signal.samples.ndim - 1, target, request, weights)
-    if kind in TIFF_SUFFIXES and (_wanted_axes(request, weights) == 3 or (request.axes is None and is_stack(source))):
-        return _run_signal(read_stack(source), 3, target, request, weights)
+    if kind in TIFF_SUFFIXES:
+        from upsample_cli.images.codecs.tiff.stack import is_stack  # Pillow and tifffile with it
+
+        if _wanted_axes(request, weights) == 3 or (request.axes is None and is_stack(source)):
+            return _run_signal(read_stack(source), 3, target, request, weights)
     from upsample_cli.tconv.run.image import run_image
 
     return run_image(source, target, request, weights)
@@ -77,7 +76,9 @@ def _run_signal(signal: Signal, axes: int, target: Path, request: Request, weigh
         writers |= dict.fromkeys(TIFF_SUFFIXES, stack_bytes)
     if suffix not in writers:
         raise UsageError(f"{target}: this input is not written as {suffix!r}", f"use {' or '.join(writers)}")
-    samples, layer, border = applied(signal.samples, request, weights, peak=signal.peak, limits=signal.limits)
+    layer = layer_of(request, axes, weights)
+    layer.output_sizes(signal.samples.shape[1:])
+    samples = applied(signal.samples, layer, request, weights, peak=signal.peak, limits=signal.limits)
     stride = layer.stride if isinstance(layer.stride, int) else layer.stride[0]
     result = replace(signal, samples=samples, rate=None if signal.rate is None else signal.rate * stride)
     if signal.bits is not None and suffix == ".npy":
@@ -85,4 +86,4 @@ def _run_signal(signal: Signal, axes: int, target: Path, request: Request, weigh
     content = writers[suffix](result)
     with new_file(target, overwrite=request.overwrite, sources=[signal.source]) as file:
         file.write(content)
-    return Outcome(layer, signal.samples.shape, samples.shape, border)
+    return Outcome(layer, signal.samples.shape, samples.shape, request.border_used)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import io
 import wave
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from upsample_cli.atomic.files import in_memory
 from upsample_cli.atomic.opened import OpenedFile, opened
 from upsample_cli.errors import ImageError, UsageError
+from upsample_cli.kernels.weights.files import readable
 from upsample_cli.kernels.weights.npy import read_array
 
 MOST_SAMPLES = 2**29
@@ -65,7 +65,7 @@ def read_wav(path: Path) -> Signal:
         ImageError: it cannot be read, or is not PCM.
     """
     try:
-        with _to_read(path) as opened_file, wave.open(opened_file, "rb") as file:
+        with readable(path), path.open("rb") as opened_file, wave.open(opened_file, "rb") as file:
             source = opened(path, opened_file)
             channels, width, rate, count = file.getparams()[:4]
             if min(count, source.status.st_size // (channels * width)) * channels > MOST_SAMPLES:
@@ -117,7 +117,7 @@ def read_npy(path: Path, axes: int | None) -> Signal:
         ImageError: it cannot be read.
         UsageError: it has another number of axes.
     """
-    with _to_read(path) as file:
+    with readable(path), path.open("rb") as file:
         source = opened(path, file)
         try:
             array = read_array(file, MOST_SAMPLES)
@@ -126,17 +126,6 @@ def read_npy(path: Path, axes: int | None) -> Signal:
         except Exception as error:  # numpy raises many kinds for a damaged header
             raise ImageError(path, f"is not an array: {' '.join(str(error).split())[:200]}") from error
     return _signal(source, array, axes)
-
-
-@contextmanager
-def _to_read(path: Path) -> Iterator[BinaryIO]:
-    try:
-        with path.open("rb") as file:
-            yield file
-    except FileNotFoundError as error:
-        raise ImageError(path, "there is no such file", "check the name", kind="not-found") from error
-    except OSError as error:
-        raise ImageError(path, f"cannot be read: {error.strerror or error}", kind="unreadable") from error
 
 
 def _signal(source: OpenedFile, array: NDArray[Any], axes: int | None) -> Signal:
@@ -159,19 +148,8 @@ def _signal(source: OpenedFile, array: NDArray[Any], axes: int | None) -> Signal
 
 def npy_bytes(signal: Signal) -> bytes:
     """A .npy file of the samples, without an axis for channels if the input had none."""
-    buffer = io.BytesIO()
     squeezed = not signal.has_channels and len(signal.samples) == 1
-    np.save(buffer, signal.samples[0] if squeezed else signal.samples)
-    return buffer.getvalue()
-
-
-def is_stack(path: Path) -> bool:
-    """Whether a file is a TIFF of several pages, of one size and one channel: a volume."""
-    if path.suffix.lower() not in TIFF_SUFFIXES:
-        return False
-    from upsample_cli.images.codecs.tiff import stack  # Pillow and tifffile with it
-
-    return stack.is_stack(path)
+    return in_memory(lambda file: np.save(file, signal.samples[0] if squeezed else signal.samples))
 
 
 def read_stack(path: Path) -> Signal:

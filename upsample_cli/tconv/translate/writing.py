@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from upsample_cli.geometry.axes import collapsed
 from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
 
@@ -111,7 +112,7 @@ def written(values: Sequence[Any]) -> str:
     >>> written([2, 2]), written([2, 3])
     ('2', '(2, 3)')
     """
-    return repr(values[0] if len(set(values)) == 1 else tuple(values))
+    return repr(collapsed(values))
 
 
 def options(**values: tuple[Sequence[Any] | Any, Any]) -> str:

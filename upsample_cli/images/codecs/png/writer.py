@@ -6,16 +6,14 @@ the rows were cut nor on which thread deflates the chunks. One chunk becomes one
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
-from collections.abc import Collection
 from concurrent.futures import Executor
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from upsample_cli.errors import Loss, UsageError
+from upsample_cli.errors import UsageError
 from upsample_cli.images.codecs import deflate
 from upsample_cli.images.codecs.png.chunks import SIGNATURE, metadata_chunks, png_chunk
 from upsample_cli.images.codecs.strips import StripWriter
@@ -23,7 +21,6 @@ from upsample_cli.images.model import Colour, Layout, Metadata, Rows
 
 MAX_SIDE = 2**31 - 1
 CHUNK_BYTES = 1 << 20
-_IN_FLIGHT_BYTES = 64 << 20
 _COLOUR_TYPES: dict[tuple[Colour, bool], int] = {
     ("grey", False): 0,
     ("rgb", False): 2,
@@ -51,12 +48,8 @@ def _idat(pieces: list[Rows], above: Rows | None, *, level: int) -> _Idat:
     return _Idat(png_chunk(b"IDAT", start + part.data), part.adler32, part.size)
 
 
-class PngSink:
+class PngSink(StripWriter[_Idat]):
     """A PNG that takes rows and writes them to `file`, a chunk at a time; a `model.Sink`.
-
-    Memory is bounded: one chunk being gathered, and up to 64 MiB of rows (at least two chunks) being deflated. If the
-    executor is busy, the calling thread deflates instead of waiting, so the code that computes the rows may share the
-    executor. After any exception except ValueError the file is useless and the sink refuses further rows.
 
     Args:
         file: where the PNG goes, front to back; never seeks, not closed.
@@ -80,8 +73,6 @@ class PngSink:
     91
     """
 
-    losses: Collection[Loss] = ()
-
     def __init__(
         self,
         file: BinaryIO,
@@ -102,30 +93,19 @@ class PngSink:
             raise UsageError(f"PNG level {level} does not exist", f"use {min(deflate.LEVELS)} to {max(deflate.LEVELS)}")
         self._file, self._adler32 = file, zlib.adler32(b"")
         row_bytes = width * layout.channels * layout.dtype.itemsize
-        chunk_rows = max(1, CHUNK_BYTES // row_bytes)
-        in_flight = _IN_FLIGHT_BYTES // (chunk_rows * row_bytes)
-        self._chunks = StripWriter(
+        super().__init__(
             height,
             width,
             layout,
-            chunk_rows,
+            max(1, CHUNK_BYTES // row_bytes),
             work=lambda pieces, above: _idat(pieces, above, level=level),
             write=self._write_idat,
             executor=executor,
-            in_flight=max(2, min(in_flight, 2 + 2 * (os.cpu_count() or 1))),
         )
         file.write(
             SIGNATURE + png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, layout.depth, colour_type, 0, 0, 0))
         )
         file.write(b"".join(metadata_chunks(metadata)))
-
-    def write_rows(self, rows: Rows) -> None:
-        """Take the next rows, shape `(rows, width, channels)`; they must not change afterwards.
-
-        Raises:
-            ValueError: they have another shape or type than announced, or are too many, or the sink is closed.
-        """
-        self._chunks.write_rows(rows)
 
     def finish(self) -> None:
         """Write what is still in flight and the end of the file.
@@ -133,7 +113,7 @@ class PngSink:
         Raises:
             ValueError: rows are missing, or the sink is closed.
         """
-        self._chunks.finish()
+        super().finish()
         self._file.write(png_chunk(b"IDAT", deflate.stream_end(self._adler32)) + png_chunk(b"IEND", b""))
 
     def _write_idat(self, idat: _Idat) -> None:

@@ -57,16 +57,14 @@ def read_stack(source: Input) -> NDArray[Any]:
         height, width = pages[0].shape
         dtype = np.dtype(pages[0].dtype)
         samples = len(pages) * height * width
+        size_bytes, cause = samples * dtype.itemsize, ""
         if samples > MAX_STACK_SAMPLES:
-            raise ImageError(
-                name, f"has more than {MAX_STACK_SAMPLES} samples", "cut it into smaller ones", kind="too-large"
-            )
-        size_bytes = samples * dtype.itemsize
-        if size_bytes > MAX_STACK_BYTES:
-            cause = f"{len(pages)} pages of {width}×{height} take {size_text(size_bytes)}"
-            raise ImageError(
-                name, f"{cause}, more than {size_text(MAX_STACK_BYTES)}", "cut it into smaller ones", kind="too-large"
-            )
+            cause = f"has more than {MAX_STACK_SAMPLES} samples"
+        elif size_bytes > MAX_STACK_BYTES:
+            size = f"{len(pages)} pages of {width}×{height} take {size_text(size_bytes)}"
+            cause = f"{size}, more than {size_text(MAX_STACK_BYTES)}"
+        if cause:
+            raise ImageError(name, cause, "cut it into smaller ones", kind="too-large")
         with readable(name, FORMATS["tiff"]):
             volume = np.empty((len(pages), height, width), dtype)
             for page, target in zip(pages, volume, strict=True):

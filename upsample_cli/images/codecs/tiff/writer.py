@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Collection
 from concurrent.futures import Executor
 from fractions import Fraction
 from functools import partial
@@ -21,7 +20,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.strips import StripWriter
 from upsample_cli.images.metadata import ifd, ifd_write
 from upsample_cli.images.metadata.exif_from_tiff import descriptive_fields
@@ -43,7 +41,7 @@ _LEVELS: dict[int, tuple[str, int] | None] = {
 }
 
 
-class TiffSink:
+class TiffSink(StripWriter[bytes]):
     """A TIFF that takes rows and writes them to `file`, a strip at a time; a `model.Sink`.
 
     Args:
@@ -65,8 +63,6 @@ class TiffSink:
     >>> file.getvalue()[:2]
     b'II'
     """
-
-    losses: Collection[Loss] = ()
 
     def __init__(
         self,
@@ -91,7 +87,6 @@ class TiffSink:
             max(total_bytes, height * row_bytes) * 1001 // 1000 + sum(len(block or b"") for block in blocks) + (1 << 20)
         )
         self._big = most_bytes > _CLASSIC_MAX_BYTES
-        self._strip_rows = max(1, _STRIP_BYTES // row_bytes)
         self._strip_at: list[int] = []
         self._strip_bytes: list[int] = []
         self._at, self._next_at, self._is_head = 0, 0, before is None
@@ -100,23 +95,19 @@ class TiffSink:
             self._link_at = 8 if self._big else 4
         else:
             self._order, self._big, self._at, self._link_at = before._order, before._big, before._at, before._next_at
-        self._strips = StripWriter(
+        super().__init__(
             height,
             width,
             layout,
-            self._strip_rows,
+            max(1, _STRIP_BYTES // row_bytes),
             work=partial(_strip, order=self._order, level=level, signed=layout.colour == "cielab"),
             write=self._write_strip,
             executor=executor,
         )
 
-    def write_rows(self, rows: Rows) -> None:
-        """Take the next rows, shape `(rows, width, channels)`; they must not change afterwards."""
-        self._strips.write_rows(rows)
-
     def finish(self) -> None:
         """Write the strips in flight, the directory, and its offset."""
-        self._strips.finish()
+        super().finish()
         self._append(bytes(-self._at % 2))
         at, fields = self._at, self._fields()
         self._next_at = at + (8 + 20 * len(fields) if self._big else 2 + 12 * len(fields))

@@ -1,0 +1,114 @@
+"""`--engine`: which route computes, how a run says so, and the routes that are refused."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from support.environment import ENVIRONMENT
+from support.running import save, upsample
+
+from upsample_cli.engine.routes.separable import compiled_modules
+
+pytestmark = pytest.mark.usefixtures("in_tmp_path")
+
+is_compiled = pytest.mark.skipif(not compiled_modules(), reason="the package was built without a compiler")
+
+
+def engine_of(*arguments):
+    ended = upsample(*arguments, "--json")
+    assert ended.status == 0, ended.err
+    (file,) = ended.document["files"]
+    return file["engine"]
+
+
+@is_compiled
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_every_engine_writes_the_same_bytes_and_is_named(mode):
+    save("in.png", (21, 34), mode)
+    written = {}
+    for engine in ("auto", "layer", "compiled"):
+        named = engine_of("in.png", "-o", f"{engine}.png", "--engine", engine)
+        written.setdefault(named, []).append(Path(f"{engine}.png").read_bytes())
+    assert {name: len(made) for name, made in written.items()} == {"compiled": 2, "layer": 1}
+    assert len({content for made in written.values() for content in made}) == 1
+
+
+def test_a_size_is_reduced_by_matrices_or_behind_the_layer():
+    save("in.png", (21, 34))
+    assert engine_of("in.png", "-o", "auto.png", "--width", "50") == "matrices"
+    assert engine_of("in.png", "-o", "layer.png", "--width", "50", "--engine", "layer") == "layer"
+    assert Path("auto.png").read_bytes() == Path("layer.png").read_bytes()
+
+
+def test_verbose_names_the_engine_and_the_usual_line_does_not():
+    save("in.png", (3, 5))
+    assert re.search(r"s  layer$", upsample("in.png", "-v", "--engine", "layer").out.strip())
+    assert "layer" not in upsample("in.png", "--overwrite", "--engine", "layer").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--width", "50"], "its size is not a whole multiple"),
+        (["--kernel", "fitted"], "the kernel is not an outer product"),
+    ],
+)
+def test_the_compiled_engine_is_refused_where_it_cannot_serve(arguments, reason):
+    save("in.png", (21, 34))
+    ended = upsample("in.png", *arguments, "--engine", "compiled")
+    expected = (reason, "this package was not compiled for this processor") if not compiled_modules() else (reason,)
+    assert ended.status == 2
+    assert any(
+        f"cannot enlarge this image: {why}; choose --engine auto or --engine layer" in ended.err for why in expected
+    )
+    assert sorted(Path().iterdir()) == [Path("in.png")]
+
+
+@is_compiled
+def test_in_a_batch_only_the_image_that_it_cannot_serve_fails():
+    save("in/a.png", (3, 5))
+    tifffile.imwrite("in/b.tif", np.ones((4, 4), np.float32))
+    ended = upsample("in", "-o", "out", "--engine", "compiled", "--json")
+    files = ended.document["files"]
+    assert ended.status == 1
+    assert [(file["status"], file["engine"], file["error_kind"]) for file in files] == [
+        ("written", "compiled", None),
+        ("failed", None, "no-engine"),
+    ]
+
+
+def test_an_unknown_engine_is_a_usage_error():
+    save("in.png", (3, 5))
+    ended = upsample("in.png", "--engine", "fast")
+    assert (ended.status, ended.out) == (2, "")
+    assert "there is no --engine 'fast'; choose one of auto, layer, compiled" in ended.err
+
+
+def test_another_engine_makes_nothing_again():
+    """The engine changes no pixel, so a record takes outputs of any engine for done."""
+    for name in ("a", "b"):
+        save(f"in/{name}.png", (3, 5))
+    assert upsample("in", "-o", "out", "--engine", "layer").status == 0
+    files = upsample("in", "-o", "out", "--json").document["files"]
+    assert [file["status"] for file in files] == ["skipped", "skipped"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
+def test_a_process_that_enlarges_a_photograph_stays_below_250_mib():
+    """Peak memory as a worker has it. `ru_maxrss` would include that of this process, from which it was forked."""
+    save("in.png", (1000, 1000), "RGB")
+    code = (
+        "import re, sys; from pathlib import Path; from upsample_cli import upsample_file;"
+        "upsample_file('in.png', 'out.jpg', 2);"
+        "print(re.search(r'VmHWM:\\s+(\\d+) kB', Path('/proc/self/status').read_text())[1], 'torch' in sys.modules)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=True, timeout=100
+    )
+    peak_kib, has_torch = ended.stdout.split()
+    assert has_torch == "False"
+    assert 50 < int(peak_kib) / 1024 < 250
