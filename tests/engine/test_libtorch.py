@@ -17,6 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.environment import ENVIRONMENT, FINDS_SUPPORT, NOT_COMPILED
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
+from support.running import COMMAND, save
 
 from upsample_cli import upsample
 from upsample_cli.engine import aten, libtorch
@@ -444,6 +445,7 @@ for number, (name, factor, options) in enumerate([
     ("rgb.png", 1.5, {"kernel": "lanczos3"}), ("rgb.png", 2, {"engine": "layer"}), ("rgba.png", 2, {}),
     ("rgba.png", 1.5, {"linear_light": True}), ("deep.png", 2, {}), ("deep.png", 1.5, {}),
     ("deep.png", 2, {"kernel": "fitted"}), ("deep.png", 2, {"linear_light": True}),
+    ("rgba.png", 1.5, {"kernel": "fitted"}), ("deep.png", 2.5, {"kernel": "bicubic", "linear_light": True}),
 ]):
     upsample_file(name, f"{number}.png", factor, device="cpu", **options)
     assert "torch" not in sys.modules, (name, factor, options, aten.import_note())
@@ -517,3 +519,15 @@ print("the same")
 """
     ran = run(PREPARED + control, tmp_path)
     assert ran.stdout == "the same\n", ran.stderr
+
+
+def test_a_run_that_fails_at_once_ends_in_order(tmp_path):
+    """A thread is loading the library by then; the process must not take it apart meanwhile."""
+    save(tmp_path / "a.png", (300, 400))
+    whole = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2])
+    for _ in range(8):
+        command = [*COMMAND, "a.png", "-o", "b.png", "--device", "cpu"]
+        ran = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, check=False, timeout=60)
+        assert (ran.returncode, ran.stderr.count(b"\n")) == (1, 1), ran.stderr
+        assert ran.stderr.startswith(b"error: a.png: is truncated")
