@@ -439,6 +439,7 @@ assert "torch" not in sys.modules
 
 ALL_KINDS = """
 rgb, rgba, deep = saved("rgb.png", 3), saved("rgba.png", 4), saved("deep.png", 1, np.uint16)
+Image.fromarray(np.random.default_rng(1).random((17, 11), np.float32)).save("float.tif")
 for number, (name, factor, options) in enumerate([
     ("rgb.png", 2, {}), ("rgb.png", 1.5, {}), ("rgb.png", 2, {"linear_light": True}),
     ("rgb.png", 2, {"kernel": "fitted"}),
@@ -446,8 +447,9 @@ for number, (name, factor, options) in enumerate([
     ("rgba.png", 1.5, {"linear_light": True}), ("deep.png", 2, {}), ("deep.png", 1.5, {}),
     ("deep.png", 2, {"kernel": "fitted"}), ("deep.png", 2, {"linear_light": True}),
     ("rgba.png", 1.5, {"kernel": "fitted"}), ("deep.png", 2.5, {"kernel": "bicubic", "linear_light": True}),
+    ("float.tif", 1.5, {"kernel": "fitted"}), ("float.tif", 1.5, {}), ("float.tif", 2, {"kernel": "lanczos3"}),
 ]):
-    upsample_file(name, f"{number}.png", factor, device="cpu", **options)
+    upsample_file(name, str(number) + name[-4:], factor, device="cpu", **options)
     assert "torch" not in sys.modules, (name, factor, options, aten.import_note())
 for number, expected in ((0, expected_pixels(rgb, 2)), (5, expected_pixels(rgb, 2)),
                          (6, expected_pixels(rgba, 2, has_alpha=True)), (8, expected_pixels(deep, 2)[..., 0])):

@@ -19,7 +19,7 @@ import numpy as np
 
 from upsample_cli.engine import aten
 from upsample_cli.engine.bands import OnRoute, ReadRows, Settings, enlarged_bands, raise_if_set
-from upsample_cli.engine.exact import Arithmetic, finish, prepare
+from upsample_cli.engine.exact import FLOAT32, Arithmetic, finish, prepare
 from upsample_cli.engine.operators import Array
 from upsample_cli.engine.pool import computed_ahead, layer_pool
 from upsample_cli.engine.resize_axes import WEIGHT_SUM, Axis, Filter, Indices, behind_enlargement, reduced_axis
@@ -77,6 +77,8 @@ def resized_bands(
         columns = behind_enlargement(columns, shape[1], kernel, settings.border)
         sums = _few_rows(read_numbers, shape[0], stop)
     else:
+        if arithmetic.pixel_dtype == FLOAT32 and arithmetic.overshoots:
+            settings = replace(settings, engine="layer")  # their sums are rounded, differently on every route
         gain = arithmetic.gain * arithmetic.divisor
         undivided = Arithmetic(arithmetic.sum_dtype, 1, gain=gain, overshoots=arithmetic.overshoots)
         sums = enlarged_bands(
