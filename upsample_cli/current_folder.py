@@ -101,17 +101,19 @@ class _TorchGuard:
     def find_spec(
         self, name: str, _path: Sequence[str] | None = None, _target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name == "torch" and sys.platform == "linux":
-            _load_driver()
+        if name == "torch":
+            load_driver()
         return None
 
 
-def _load_driver() -> None:
+def load_driver() -> None:
     """Load the system's driver, so that it is used later; if there is none, check that the current folder has none.
 
     Raises:
         UsageError: if the current folder has a file that would be loaded as the driver.
     """
+    if sys.platform != "linux":
+        return
     import ctypes
 
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from upsample_cli.current_folder import load_driver
 from upsample_cli.enlarge.job import Job
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.resolve import KernelChoice, is_premultiplied
@@ -77,9 +78,11 @@ def options_on_device(options: Options, index: int) -> tuple[Options, str]:
 
     Raises:
         DeviceError: if the device is not there.
+        UsageError: if a file in the current folder would be loaded as the driver of a GPU.
     """
     from upsample_cli.engine.devices import pick_device
 
+    load_driver()  # for an error of the run, not of each image
     device = pick_device(options.device)
     if device != "cpu" and options.device in ("auto", "cuda"):
         import torch
