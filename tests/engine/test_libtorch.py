@@ -29,7 +29,7 @@ from upsample_cli.engine.routes import select
 from upsample_cli.engine.routes.agreement import agrees
 from upsample_cli.engine.routes.plain import PlainRoute
 from upsample_cli.engine.routes.separable import SeparableRoute, compiled_modules
-from upsample_cli.errors import UsageError
+from upsample_cli.errors import DeviceError, UsageError
 from upsample_cli.kernels.kernel import kernel_named
 
 needs_compiled = pytest.mark.skipif(not compiled_modules(), reason=NOT_COMPILED)
@@ -164,6 +164,7 @@ class Counting(LibTorch):
     def __init__(self):
         self.calls = Counter()
         super().__init__()
+        self.calls.clear()  # of its own check
 
     def call(self, function, *arguments):
         super().call(function, *arguments)
@@ -427,7 +428,7 @@ from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from upsample_cli import upsample_file
 from upsample_cli.engine import aten, libtorch
 from upsample_cli.engine.routes import select
-from upsample_cli.errors import UsageError
+from upsample_cli.errors import DeviceError, UsageError
 def saved(name, channels, dtype=np.uint8):
     pixels = hostile_pixels((17, 11, channels), dtype)
     Image.fromarray(pixels if channels > 1 else pixels[..., 0]).save(name)
@@ -533,3 +534,33 @@ def test_a_run_that_fails_at_once_ends_in_order(tmp_path):
         ran = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, check=False, timeout=60)
         assert (ran.returncode, ran.stderr.count(b"\n")) == (1, 1), ran.stderr
         assert ran.stderr.startswith(b"error: a.png: is truncated")
+
+
+@pytest.mark.usefixtures("not_loaded")
+@pytest.mark.parametrize("changed", ["numbers", "failure"])
+def test_an_interface_that_means_something_else_is_not_used(changed, monkeypatch):
+    """As if a version of torch had changed an argument of the convolution."""
+    convolved = LibTorch._convolved
+
+    def other(self, image, weight, *arguments, **named):
+        if changed == "failure":
+            raise RuntimeError("cpu_convolution of libtorch failed")
+        return convolved(self, image, weight[..., ::-1].copy(), *arguments, **named)
+
+    monkeypatch.setattr(LibTorch, "_convolved", other)
+    assert isinstance(aten.operators(), PyTorch)
+    assert (
+        aten.import_note()
+        == {
+            "numbers": "libtorch's C interface gave other numbers than the layer",
+            "failure": "cpu_convolution of libtorch failed",
+        }[changed]
+    )
+
+
+@pytest.mark.usefixtures("not_loaded")
+def test_a_torch_that_cannot_be_imported_at_all_is_one_line(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "upsample_cli.engine.pytorch", None)
+    with pytest.raises(DeviceError, match=r"^torch cannot be imported: .+; install it again$"):
+        aten.operators()

@@ -1,5 +1,6 @@
 """The compiled route: the oracle's exact pixels with every build that runs here, and no access outside its memory."""
 
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -246,11 +247,9 @@ AVX512 = ("AVX2", "AVX512F", "AVX512BW", "AVX512VL")
     [((), []), (("AVX2",), ["avx2"]), (AVX512[:3], ["avx2"]), (AVX512, ["avx512", "avx2"]), (AVX512[1:], ["avx512"])],
 )
 def test_no_module_is_loaded_that_the_processor_could_not_run(instructions, most, monkeypatch):
-    here = separable._multiarray_umath.__cpu_features__
-    if missing := [name for name in instructions if not here.get(name)]:
+    if missing := [name for name in instructions if name not in separable.processor_features()]:
         pytest.skip(f"this processor is without {missing[0]}")
-    features = dict.fromkeys(here, False) | dict.fromkeys(instructions, True)
-    monkeypatch.setattr(separable, "_multiarray_umath", SimpleNamespace(__cpu_features__=features))
+    monkeypatch.setattr(separable, "processor_features", lambda: {"SSE2", *instructions})
     found = [module.__name__.rpartition("_")[2] for module in compiled_modules.__wrapped__()]
     built = [module.__name__.rpartition("_")[2] for module in compiled_modules()]
     assert found == [build for build in most if build in built]
@@ -262,9 +261,11 @@ def test_numpy_and_torch_see_the_same_processor():
     if capability not in {"DEFAULT", "AVX2", "AVX512"}:
         pytest.skip(f"this processor is {capability}")
     most = {"DEFAULT": [], "AVX2": ["avx2"], "AVX512": ["avx512", "avx2"]}[capability]
-    allowed = [
-        build
-        for build, needed in separable._BUILDS.items()
-        if all(separable._multiarray_umath.__cpu_features__.get(name) for name in needed)
-    ]
-    assert allowed == most
+    features = separable.processor_features()
+    assert [build for build, needed in separable._BUILDS.items() if needed <= features] == most
+
+
+def test_a_numpy_that_does_not_tell_leaves_all_to_the_layer(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numpy._core._multiarray_umath", SimpleNamespace())
+    assert separable.processor_features() == set()
+    assert compiled_modules.__wrapped__() == []

@@ -10,6 +10,7 @@ import sys
 from threading import RLock
 
 from upsample_cli.engine.operators import NoOperatorsError, Operators
+from upsample_cli.errors import DeviceError
 
 _lock = RLock()
 _loaded: Operators | None = None
@@ -38,11 +39,16 @@ def import_torch(reason: str) -> bool:
 
     Args:
         reason: for `import_note`.
+
+    Raises:
+        DeviceError: if torch cannot be imported.
     """
     global _loaded, _note
-    from upsample_cli.engine.pytorch import PyTorch
-
     with _lock:
+        try:
+            from upsample_cli.engine.pytorch import PyTorch
+        except (ImportError, OSError) as error:
+            raise DeviceError(f"torch cannot be imported: {error}", "install it again") from error
         if isinstance(_loaded, PyTorch):
             return False
         _loaded, _note = PyTorch(), reason

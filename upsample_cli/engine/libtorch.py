@@ -23,7 +23,7 @@ from upsample_cli.engine.exact import Dtype
 from upsample_cli.engine.operators import Array, Layer, NoOperatorsError
 
 _OLDEST, _NEWEST = (2, 10), (2, 99)
-"""Versions of torch whose interface is known."""
+"""Versions of torch that keep the interface."""
 
 _LIBRARIES = {"darwin": "libtorch_cpu.dylib", "win32": "torch_cpu.dll"}
 _LAZILY = 1  # RTLD_LAZY on Linux and macOS: resolving all symbols at once takes a tenth of a second more
@@ -79,6 +79,17 @@ class LibTorch:
             }
         except (OSError, AttributeError) as error:
             raise NoOperatorsError(f"{path.name}: {error}") from error
+        self._check()
+
+    def _check(self) -> None:
+        """Run a layer of two taps, in case a version of torch has changed the meaning of an argument."""
+        taps, pixel = np.array([[[[3.0, 5.0]]]]), np.array([[[[2.0, 7.0]]]])
+        try:
+            made = self.layer(taps, stride=1, padding=0, groups=1)(pixel).tolist()
+        except RuntimeError as error:
+            raise NoOperatorsError(str(error)) from error
+        if made != [[[[6.0, 31.0, 35.0]]]]:
+            raise NoOperatorsError("libtorch's C interface gave other numbers than the layer")
 
     def call(self, function: str, *arguments: Any) -> None:
         """Call a function of `_FUNCTIONS`.

@@ -14,7 +14,6 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy._core import _multiarray_umath  # type: ignore[attr-defined]  # what `numpy.show_runtime` prints
 from numpy.typing import NDArray
 
 from upsample_cli.engine.exact import Arithmetic
@@ -104,11 +103,21 @@ class SeparableRoute:
 def compiled_modules() -> list[ModuleType]:
     """The compiled modules that are installed and that this processor can run, fastest first."""
     found = []
+    features = processor_features()
     for build, needed in _BUILDS.items():
-        if all(_multiarray_umath.__cpu_features__.get(instructions) for instructions in needed):
+        if needed <= features:
             with contextlib.suppress(ImportError):
                 found.append(importlib.import_module(f"upsample_cli.engine.native._separable_{build}"))
     return found
+
+
+def processor_features() -> set[str]:
+    """The instructions that this processor has beyond the least, by numpy's names; empty if numpy does not tell."""
+    try:
+        features = importlib.import_module("numpy._core._multiarray_umath").__cpu_features__  # of `numpy.show_runtime`
+    except (ImportError, AttributeError):
+        return set()
+    return {name for name, is_there in features.items() if is_there}
 
 
 def _sums(kernel: Kernel, arithmetic: Arithmetic, divisor: int) -> tuple[_Sums, tuple[int, int]]:
