@@ -64,6 +64,7 @@ def torch_layer(
 def torch_dtype(dtype: Dtype) -> torch.dtype:
     """Torch's type of the same name.
 
+    >>> import numpy as np
     >>> torch_dtype(np.dtype(np.uint16))
     torch.uint16
     """

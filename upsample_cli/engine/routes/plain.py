@@ -17,7 +17,7 @@ class Route(Protocol):
     """Computes tiles on one device."""
 
     name: str
-    """What `-v` and `--json` call it."""
+    """What reports call it."""
 
     bytes_per_value: int
     """Working memory for each number of the output, in bytes."""
