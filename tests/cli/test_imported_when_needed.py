@@ -24,8 +24,8 @@ def end(status):
     print(*sorted(sys.modules), file=sys.stderr, flush=True)
     leave(status)
 os._exit = sys.exit = end
-from upsample_cli.cli.upsample import main
-main()
+from upsample_cli.cli.start import upsample
+upsample()
 """
 
 
@@ -76,3 +76,19 @@ def test_a_layer_of_torch_does():
 def test_what_is_asked_for_is_imported(photo, arguments, needed):
     """The control of the test above; both are refused before torch is imported."""
     assert needed in imported_by(photo, *arguments)
+
+
+def test_the_library_of_torch_is_loaded_from_the_start_only_for_a_single_file(photo):
+    """Of an image that is only planned, or where worker processes compute, this process does not need it."""
+    again = str(save("again.png", (3, 5)))
+    assert "upsample_cli.engine.library" in imported_by(photo, "--nonsense")
+    for arguments in ((photo, "-n"), (photo, again, "--nonsense"), ("--help",), ("missing.png",)):
+        assert "upsample_cli.engine.library" not in imported_by(*arguments)
+
+
+def test_a_command_that_ends_while_the_library_is_loaded_ends_in_order(photo):
+    start = [sys.executable, "-c", "from upsample_cli.cli.start import upsample; upsample()"]
+    for arguments, status in ((("--nonsense",), 2), (("--version",), 0), (("-o", photo), 2)):
+        command = [*start, photo, *arguments]
+        ends = [subprocess.run(command, env=ENVIRONMENT, capture_output=True, check=False).returncode for _ in range(4)]
+        assert ends == [status] * 4

@@ -20,7 +20,7 @@ from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from support.running import COMMAND, save
 
 from upsample_cli import upsample
-from upsample_cli.engine import aten, libtorch
+from upsample_cli.engine import aten, library
 from upsample_cli.engine.bands import Settings, enlarged_bands
 from upsample_cli.engine.exact import Arithmetic
 from upsample_cli.engine.libtorch import LibTorch
@@ -258,7 +258,7 @@ def not_loaded(monkeypatch):
     select._chosen.cache_clear()
 
 
-LIBRARY = libtorch._library()
+LIBRARY = library.library_path()
 VERSION = f"__version__ = '{torch.__version__}'"
 
 
@@ -426,7 +426,7 @@ import numpy as np
 from PIL import Image
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from upsample_cli import upsample_file
-from upsample_cli.engine import aten, libtorch
+from upsample_cli.engine import aten, library, libtorch
 from upsample_cli.engine.routes import select
 from upsample_cli.errors import DeviceError, UsageError
 def saved(name, channels, dtype=np.uint8):
@@ -503,7 +503,7 @@ def test_a_process_without_the_library_writes_the_same_pixels(tmp_path):
     """Also in 1.5, which multiplies matrices, and with a kernel that is convolved in rows."""
     shutil.copy(Path(ctypes.__file__), tmp_path / "text.so")
     code = """
-libtorch._library = lambda: __import__("pathlib").Path("text.so").absolute()
+libtorch.library_path = lambda: __import__("pathlib").Path("text.so").absolute()
 for number, (factor, options) in enumerate([(2, {}), (1.5, {}), (2, {"kernel": "lanczos3"})]):
     pixels = saved("a.png", 3)
     upsample_file("a.png", f"{number}.png", factor, device="cpu", **options)

@@ -22,7 +22,7 @@ from upsample_cli.signals import stop_by_signals, stop_status
 if TYPE_CHECKING:
     import typer
 
-_MAY_LOAD_TORCH = {"torch", "upsample_cli.engine.aten", "upsample_cli.batch.executors"}
+_MAY_LOAD_TORCH = {"torch", "upsample_cli.engine.library", "upsample_cli.batch.executors"}
 """Modules with which torch or its library is loaded, or may be being loaded in another thread."""
 
 _MESSAGE_ENDS = 2500

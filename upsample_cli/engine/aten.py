@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 from threading import RLock
 
-from upsample_cli.engine.operators import NoOperatorsError, Operators
+from upsample_cli.engine.library import NoOperatorsError
+from upsample_cli.engine.operators import Operators
 from upsample_cli.errors import DeviceError
 
 _lock = RLock()

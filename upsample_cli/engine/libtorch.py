@@ -8,25 +8,15 @@ torch/csrc/inductor/aoti_torch/c/shim.h and generated/c_shim_cpu.h of torch 2.10
 from __future__ import annotations
 
 import ctypes
-import importlib.util
-import os
-import re
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from upsample_cli.engine.exact import Dtype
-from upsample_cli.engine.operators import Array, Layer, NoOperatorsError
-
-_OLDEST, _NEWEST = (2, 10), (2, 99)
-"""Versions of torch that keep the interface."""
-
-_LIBRARIES = {"darwin": "libtorch_cpu.dylib", "win32": "torch_cpu.dll"}
-_LAZILY = 1  # RTLD_LAZY on Linux and macOS: resolving all symbols at once takes a tenth of a second more
+from upsample_cli.engine.library import NoOperatorsError, library_path, load_library
+from upsample_cli.engine.operators import Array, Layer
 
 _Handle = ctypes.c_void_p
 _THREADS = "_ZN2at15set_num_threadsEi", "_ZN2at15get_num_threadsEv"
@@ -65,9 +55,9 @@ class LibTorch:
     """
 
     def __init__(self) -> None:
-        path = _library()
+        path = library_path()
         try:
-            _load(path)
+            load_library(path)
             self._library = ctypes.CDLL(str(path))
             self._functions: dict[str, Any] = {}
             for name, arguments in _FUNCTIONS.items():
@@ -178,31 +168,3 @@ class _Owned:
 
 def _int64s(numbers: Sequence[int]) -> ctypes.Array[ctypes.c_int64]:
     return (ctypes.c_int64 * len(numbers))(*numbers)
-
-
-def _library() -> Path:
-    """The library of the installed torch.
-
-    Raises:
-        NoOperatorsError: if there is none, or its version is unknown.
-    """
-    spec = importlib.util.find_spec("torch")
-    if spec is None or not spec.submodule_search_locations:
-        raise NoOperatorsError("torch is not installed")
-    folder = Path(spec.submodule_search_locations[0])
-    try:
-        found = re.search(r"__version__ = '((\d+)\.(\d+)[^']*)'", (folder / "version.py").read_text(encoding="utf-8"))
-    except (OSError, UnicodeError):
-        found = None
-    if found is None or not _OLDEST <= (int(found[2]), int(found[3])) <= _NEWEST:
-        raise NoOperatorsError(f"torch {found[1] if found else 'of no version'} is not known to have the C interface")
-    return folder / "lib" / _LIBRARIES.get(sys.platform, "libtorch_cpu.so")
-
-
-def _load(path: Path) -> None:
-    """Load the library without Python's global lock, which `ctypes.CDLL` keeps while it loads."""
-    if sys.platform == "win32":
-        return
-    dlopen = ctypes.CDLL(None).dlopen
-    dlopen.argtypes, dlopen.restype = [ctypes.c_char_p, ctypes.c_int], _Handle
-    dlopen(os.fsencode(path), _LAZILY)

@@ -36,7 +36,3 @@ class Operators(Protocol):
 
     def set_threads(self, count: int) -> None:
         """Use this number from now on, in the calling thread and in those that have not run an operator yet."""
-
-
-class NoOperatorsError(Exception):
-    """The operators cannot be had this way, in a few words."""

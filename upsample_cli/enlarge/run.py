@@ -22,7 +22,6 @@ from upsample_cli.enlarge.resolve import Resolved, check_strict, resolve
 from upsample_cli.errors import InputChangedError, Interrupted, Loss
 from upsample_cli.images.codecs.input_file import regular_file
 from upsample_cli.images.color.convert import convert_rows
-from upsample_cli.images.color.light import light_of
 from upsample_cli.images.formats import Format, format_named
 from upsample_cli.images.limits import check_all_frames
 from upsample_cli.images.metadata.carried import metadata_for_output
@@ -31,7 +30,6 @@ from upsample_cli.images.model import Frames, FrameWriter, ImageInfo, Metadata, 
 from upsample_cli.images.open import open_animation, open_image, open_pages
 from upsample_cli.images.output_form import kept_metadata
 from upsample_cli.images.save import open_sink
-from upsample_cli.images.save_frames import open_frame_writer
 from upsample_cli.images.streams import piped_file
 
 if TYPE_CHECKING:
@@ -113,6 +111,8 @@ def enlarge_image(
             sink_settings: dict[str, Any] = {"quality": options.quality, "info": info, "executor": compute_pool()}
             run = _Run(job, options, fmt, settings, stop)
             if frames is not None:
+                from upsample_cli.images.save_frames import open_frame_writer
+
                 sink_settings["factor"] = job.resolved.kernel.factor
                 writer = open_frame_writer(file, fmt, frames, **sink_settings)
                 more = _enlarge_frames(run, writer, frames, _images(input_file, options, frames), on_rows)
@@ -175,7 +175,11 @@ def _enlarge(
 
     options, size = run.options, resolved.size
     computed = computed_layout(info.layout, resolved.layout)
-    light = light_of(run.job.input, computed, metadata.icc_profile) if options.linear_light else None
+    light = None
+    if options.linear_light:
+        from upsample_cli.images.color.light import light_of
+
+        light = light_of(run.job.input, computed, metadata.icc_profile)
     settings, arithmetic = settings_and_arithmetic(
         run.settings, resolved.kernel, info.layout, resolved.layout, options, light
     )

@@ -2,7 +2,7 @@
 
 TIFF is read a strip or a tile at a time (`tiff.reader`), PNM by rows (`pnm`). Other formats are decoded once, whole,
 into Pillow's memory or, for JPEG and what Pillow would cut to 8 bits, into an array. Bands are cut out of it and turned
-when they are read, so there is never a second whole copy.
+when they are read, so there is never a second whole copy. The reader of a format is imported with the first such image.
 """
 
 from __future__ import annotations
@@ -20,15 +20,10 @@ from PIL import ImageFile
 from upsample_cli.errors import ImageError, Setting
 from upsample_cli.images.codecs.content import HEAD_BYTES, format_of_content
 from upsample_cli.images.codecs.input_file import Input, opened_file, shown_name
-from upsample_cli.images.codecs.jpeg import decoded_jpeg
 from upsample_cli.images.codecs.pillow_file import open_with_pillow
 from upsample_cli.images.codecs.pillow_source import pillow_box
-from upsample_cli.images.codecs.png.animation_reader import composed_frames
-from upsample_cli.images.codecs.png.deep import decoded_png
-from upsample_cli.images.codecs.pnm import open_pnm
 from upsample_cli.images.codecs.quiet import quiet_pillow
 from upsample_cli.images.codecs.readable import readable
-from upsample_cli.images.codecs.tiff.reader import open_page, open_tiff, opened_tiff
 from upsample_cli.images.formats import FORMATS
 from upsample_cli.images.header import Header, as_frame, header_of, no_frame, of_frame
 from upsample_cli.images.limits import DEFAULT_MAX_PIXELS, check_scans
@@ -116,9 +111,15 @@ def open_image(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int 
 def _decoded(image: ImageFile.ImageFile, file: BinaryIO, header: Header, name: str, max_pixels: int) -> ReadBox | None:
     """The image decoded by imagecodecs; None where Pillow decodes it."""
     if header.info.format == "jpeg":
+        from upsample_cli.images.codecs.jpeg import decoded_jpeg
+
         check = partial(check_scans, name, pixels=image.height * image.width, max_pixels=max_pixels)
         return decoded_jpeg(file, header.info.layout, image.height, image.width, check)
-    return decoded_png(file, header.info.layout) if header.reading.is_cut else None
+    if not header.reading.is_cut:
+        return None
+    from upsample_cli.images.codecs.png.deep import decoded_png
+
+    return decoded_png(file, header.info.layout)
 
 
 def open_animation(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[tuple[Source, Fraction]]:
@@ -163,6 +164,8 @@ def open_pages(path: Input, count: int, *, max_pixels: int = DEFAULT_MAX_PIXELS)
     Raises:
         ImageError: one is damaged, of a kind that is not supported, or missing.
     """
+    from upsample_cli.images.codecs.tiff.reader import open_page, opened_tiff
+
     name = shown_name(path)
     yield open_image(path, max_pixels=max_pixels, frame=1)  # Pillow may have to read it
     with quiet_pillow(), opened_file(path) as file:
@@ -195,6 +198,8 @@ def _sources(image: ImageFile.ImageFile, frames: Frames, header: Header) -> Iter
 
 
 def _composed_sources(file: BinaryIO, frames: Frames, header: Header) -> Iterator[tuple[Source, Fraction]]:
+    from upsample_cli.images.codecs.png.animation_reader import composed_frames
+
     sides = header.info.height, header.info.width
     stored = sides[::-1] if TURNS[header.orientation].swapped else sides
     has_profile = header.metadata.icc_profile is not None
@@ -208,9 +213,13 @@ def _by_rows(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> R
     if format_name == "pnm":
         if frame is not None and frame > 1:
             raise no_frame(name, frame, 1)
+        from upsample_cli.images.codecs.pnm import open_pnm
+
         file.seek(0)
         return open_pnm(file, name, max_pixels=max_pixels)
     if format_name == "tiff":
+        from upsample_cli.images.codecs.tiff.reader import open_tiff
+
         page_at = None if frame is None or frame == 1 else _page_offset(file, name, frame)
         source = open_tiff(file, name, max_pixels=max_pixels, page_at=page_at)
         if frame is not None and source is not None:

@@ -13,8 +13,6 @@ from typing import Any, BinaryIO
 from PIL import Image, ImageFile
 
 from upsample_cli.errors import Loss
-from upsample_cli.images.codecs.gif import has_transparency
-from upsample_cli.images.codecs.png.animation_reader import has_holes
 from upsample_cli.images.metadata import ifd
 from upsample_cli.images.model import Frames, FramesKind, Layout
 
@@ -43,8 +41,14 @@ def frames_of(image: ImageFile.ImageFile, file: BinaryIO, format_name: str, layo
     losses, first = list[Loss](), int(bool(image.info.get("default_image")))
     if first:
         losses.append(Loss("frames", "the still image for viewers that know no animated PNG is left out"))
-    alpha = layout.alpha or (format_name == "gif" and has_transparency(file)) or image.mode in _ALPHA_MODES
-    if format_name == "png":
+    alpha = layout.alpha or image.mode in _ALPHA_MODES
+    if format_name == "gif":
+        from upsample_cli.images.codecs.gif import has_transparency
+
+        alpha = layout.alpha or has_transparency(file) or image.mode in _ALPHA_MODES
+    elif format_name == "png":
+        from upsample_cli.images.codecs.png.animation_reader import has_holes
+
         alpha = layout.alpha or has_holes(file, image.height, image.width)
     file.seek(at)
     colour = "rgb" if format_name == "gif" else layout.colour

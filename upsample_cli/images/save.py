@@ -1,4 +1,4 @@
-"""Images out: one way to open a sink for each format."""
+"""Images out: one way to open a sink for each format. A format's writer is imported with the first such image."""
 
 from __future__ import annotations
 
@@ -12,19 +12,14 @@ from PIL import Image, ImageChops
 
 from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.errors import encoder_errors
-from upsample_cli.images.codecs.jpeg import JpegSink
-from upsample_cli.images.codecs.png.writer import PngSink
-from upsample_cli.images.codecs.pnm import PnmSink
 from upsample_cli.images.codecs.quiet import quiet_pillow
 from upsample_cli.images.codecs.strips import check_complete, check_rows
-from upsample_cli.images.codecs.tiff.writer import TiffSink
 from upsample_cli.images.format_table import COMMENT, Format
 from upsample_cli.images.formats import check_quality
 from upsample_cli.images.metadata import iptc
 from upsample_cli.images.metadata.exif import without_orientation
 from upsample_cli.images.model import ImageInfo, Layout, Metadata, Rows, Sink
 
-_STREAMING: dict[str, Callable[..., Sink]] = {"png": PngSink, "tiff": TiffSink, "pnm": PnmSink}
 _MODES = {("grey", False): "L", ("rgb", False): "RGB", ("rgb", True): "RGBA"}
 _SUBSAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 _COLOURS_LOST = Loss("palette", "GIF holds at most 256 colours; this image has more and is reduced")
@@ -83,21 +78,38 @@ def open_sink(
     check_quality(fmt, quality)
     if layout not in fmt.layouts:
         raise ValueError(f"{fmt.title} is not written from {layout}")
-    if fmt.name in _STREAMING:
+    if (streaming := _streaming_sink(fmt)) is not None:
         more: dict[str, Any] = {} if quality is None else {"level": quality}
         if fmt.name == "pnm":
             more["suffix"] = suffix
-        return _STREAMING[fmt.name](
-            file, height=height, width=width, layout=layout, metadata=metadata, executor=executor, **more
-        )
+        return streaming(file, height=height, width=width, layout=layout, metadata=metadata, executor=executor, **more)
     lossless = is_lossless(fmt, quality, info)
     settings = _SETTINGS[fmt.name](fmt.default_quality if quality is None else quality, info, lossless)
     if layout.colour == "grey":  # there is no chroma to subsample, and AVIF would store one
         settings.pop("subsampling", None)
     size: dict[str, Any] = {"height": height, "width": width, "layout": layout}
     if fmt.name == "jpeg":
+        from upsample_cli.images.codecs.jpeg import JpegSink
+
         return JpegSink(file, **size, **settings, settings=_metadata_settings(metadata, fmt), executor=executor)
     return _CollectingSink(file, fmt, **size, metadata=metadata, settings=settings)
+
+
+def _streaming_sink(fmt: Format) -> Callable[..., Sink] | None:
+    """The sink of a format that is written as rows come, without settings of Pillow."""
+    if fmt.name == "png":
+        from upsample_cli.images.codecs.png.writer import PngSink
+
+        return PngSink
+    if fmt.name == "tiff":
+        from upsample_cli.images.codecs.tiff.writer import TiffSink
+
+        return TiffSink
+    if fmt.name == "pnm":
+        from upsample_cli.images.codecs.pnm import PnmSink
+
+        return PnmSink
+    return None
 
 
 def is_lossless(fmt: Format, quality: int | None, info: ImageInfo | None) -> bool:
