@@ -77,13 +77,17 @@ _TOOLS = {
 """Peers that are commands; those that are not installed are left out."""
 
 
+_EXTENSIONS = ("jpg", "png", "tif", "webp")
+
+
 def whole_process(rounds: int) -> Iterator[list[Row]]:
-    """One 12 MP JPEG at x2, from the shell, to several formats; all use their own default quality, Pillow 95."""
+    """One JPEG at x2, from the shell, to several formats; all use their own default quality, Pillow 95."""
     command = shutil.which("upsample", path=str(Path(sys.executable).parent)) or "upsample"
     with tempfile.TemporaryDirectory() as folder:
-        source = f"{folder}/in.jpg"
-        Image.fromarray(photograph(3000, 4000)).save(source, quality=92)
-        for extension in ("jpg", "png", "tif", "webp"):
+        large, small = f"{folder}/large.jpg", f"{folder}/small.jpg"
+        Image.fromarray(photograph(3000, 4000)).save(large, quality=92)
+        Image.fromarray(photograph(427, 640)).save(small, quality=92)
+        for source, size, extension in ((small, "0.3 MP", "jpg"), *((large, "12 MP", end) for end in _EXTENSIONS)):
             ours, theirs = f"{folder}/ours.{extension}", f"{folder}/theirs.{extension}"
             contenders: Contenders = {
                 "upsample": process([command, source, "-o", ours, "--overwrite", "-q"]),
@@ -96,7 +100,7 @@ def whole_process(rounds: int) -> Iterator[list[Row]]:
                 if shutil.which(arguments[0]):
                     contenders[tool] = process([paths.get(argument, argument) for argument in arguments])
             most = 5 if extension == "jpg" else 3
-            yield race(f"process: 12 MP JPEG to 48 MP {extension.upper()}", contenders, rounds=min(rounds, most))
+            yield race(f"process: {size} JPEG to {extension.upper()}", contenders, rounds=min(rounds, most))
 
 
 _STARTS = (
@@ -116,6 +120,7 @@ def start(rounds: int) -> Iterator[list[Row]]:
         f"tconv {arguments[0]}": process([str(folder / "tconv"), *arguments]) for arguments in _STARTS
     }
     contenders["upsample --help"] = process([str(folder / "upsample"), "--help"])
+    contenders["python -c 'import typer'"] = process([sys.executable, "-c", "import typer"])
     contenders["python -c pass"] = process([sys.executable, "-c", "pass"])
     yield race("process: start, each with 0.03 s or so of the measuring process", contenders, rounds=rounds)
 
