@@ -9,6 +9,7 @@ from support.running import save
 
 OPTIONAL = {
     "upsample_cli.batch.cluster",
+    "upsample_cli.batch.record.resume",
     "upsample_cli.batch.watch",
     "upsample_cli.batch.workers.processes",
     "upsample_cli.batch.workers.worker",
@@ -47,7 +48,7 @@ def test_help_imports_nothing_of_a_run():
     assert modules.isdisjoint({"torch", "numpy", "PIL", "sqlite3"})
 
 
-def test_one_image_needs_no_watch_gallery_cluster_or_worker_pool(photo):
+def test_one_image_needs_no_watch_gallery_cluster_record_or_worker_pool(photo):
     modules = imported_by(photo)
     assert "upsample_cli.engine.bands" in modules  # it did run
     assert OPTIONAL & modules == set()

@@ -1,11 +1,13 @@
-"""Protocols between the parts of a batch: what runs images, what watches them, what records their results."""
+"""Protocols between the parts of a batch: what runs images, what watches them, what earlier runs say of them."""
 
 from __future__ import annotations
 
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Protocol
 
 from upsample_cli.enlarge.job import Job, Result
+from upsample_cli.errors import Text
 
 
 class Executor(Protocol):
@@ -53,3 +55,23 @@ class Watcher(Protocol):
 
     def ended(self, job: Job) -> None:
         """The image has ended, written or failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the record says of one output.
+
+    Args:
+        is_done: it was made from this input with these settings, and is whole.
+        is_stale: it exists, and this run would make another file.
+        is_free: a killed run left an empty file under its name, which will be removed.
+        reason: why it is not done, to follow the output's name.
+    """
+
+    is_done: bool = False
+    is_stale: bool = False
+    is_free: bool = False
+    reason: Text | None = None
+
+
+UNKNOWN = Verdict()

@@ -6,14 +6,14 @@ import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from upsample_cli.atomic.folders import check_way
 from upsample_cli.batch.collisions import check_collisions
 from upsample_cli.batch.inputs import Found
+from upsample_cli.batch.interfaces import UNKNOWN, Verdict
 from upsample_cli.batch.outputs import Outputs
 from upsample_cli.batch.paths import RealPaths
-from upsample_cli.batch.record.resume import UNKNOWN, Resume, Verdict
-from upsample_cli.batch.record.row import Row
 from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.enlarge.names import DEFAULT_NAME
 from upsample_cli.enlarge.options import Options
@@ -21,6 +21,10 @@ from upsample_cli.enlarge.planning import check_output, check_run_space, output_
 from upsample_cli.errors import ImageError, Loss, OutputExistsError, Setting, UsageError, joined
 from upsample_cli.images.formats import FORMATS
 from upsample_cli.images.space import free_bytes
+
+if TYPE_CHECKING:
+    from upsample_cli.batch.record.resume import Resume
+    from upsample_cli.batch.record.row import Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from upsample_cli.batch.memory import budget_bytes, worker_count
-from upsample_cli.batch.record.resume import Resume
 from upsample_cli.batch.streams import is_output_streamed, is_streamed
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from upsample_cli.batch.record.resume import Resume
 
 _MAX_TIMEOUT_S = 1_000_000
 """Eleven days. The longest wait that the system accepts is about twice that."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from rich.console import Console
 
@@ -17,7 +17,6 @@ from upsample_cli.batch.collisions import check_own_files
 from upsample_cli.batch.inputs import find_inputs
 from upsample_cli.batch.outputs import outputs_of
 from upsample_cli.batch.plan import Entry, plan_run
-from upsample_cli.batch.record.resume import Resume
 from upsample_cli.batch.streams import is_streamed, plan_stream
 from upsample_cli.batch.workers.started import PrestartedWorkers
 from upsample_cli.cli.report.console import Report
@@ -28,6 +27,9 @@ from upsample_cli.cli.request import Request
 from upsample_cli.cli.session import Session, open_record
 from upsample_cli.errors import UsageError
 from upsample_cli.images.streams import image_pipe
+
+if TYPE_CHECKING:
+    from upsample_cli.batch.record.resume import Resume
 
 
 def run_upsample(request: Request) -> int:

@@ -7,19 +7,22 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from upsample_cli.batch.executors import executor_for
 from upsample_cli.batch.inputs import Found
 from upsample_cli.batch.interfaces import Executor, Journal
 from upsample_cli.batch.outputs import Outputs
 from upsample_cli.batch.plan import Entry
-from upsample_cli.batch.record.resume import Resume, open_resume
 from upsample_cli.batch.run import NullJournal, run_entries
 from upsample_cli.batch.workers.started import PrestartedWorkers
 from upsample_cli.cli.report.progress import Bars
 from upsample_cli.cli.report.reporters import Reporters
 from upsample_cli.cli.request import Request
 from upsample_cli.enlarge.job import Job, Result
+
+if TYPE_CHECKING:
+    from upsample_cli.batch.record.resume import Resume
 
 
 @dataclass(slots=True)
@@ -100,8 +103,11 @@ def open_record(
     request: Request, found: Sequence[Found], target: Outputs, stack: contextlib.ExitStack
 ) -> Resume | None:
     """The record of a run, closed by the stack; None if the run keeps none."""
-    if request.no_state:
+    is_single = len(found) == 1 and found[0].folder is None
+    if request.no_state or (is_single and request.state is None):
         return None
+    from upsample_cli.batch.record.resume import open_resume  # SQLite with it
+
     resume = open_resume(
         found,
         target,

@@ -20,7 +20,7 @@ _LAZILY = 1  # RTLD_LAZY on Linux and macOS: resolving all symbols at once takes
 
 _EXTENSIONS = (
     "_bisect", "_blake2", "_bz2", "_contextvars", "_datetime", "_decimal", "_hashlib", "_heapq", "_json", "_lzma",
-    "_opcode", "_pickle", "_posixsubprocess", "_queue", "_random", "_sha512", "_sqlite3", "_struct", "_uuid",
+    "_opcode", "_pickle", "_posixsubprocess", "_queue", "_random", "_sha512", "_struct", "_uuid",
     "array", "binascii", "fcntl", "math", "mmap", "select", "termios", "unicodedata", "zlib",
 )  # fmt: skip
 """Compiled modules of Python that the command imports before numpy. Each would wait until libtorch is loaded."""

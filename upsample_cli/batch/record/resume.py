@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from upsample_cli.batch.inputs import Found, is_folder
+from upsample_cli.batch.interfaces import UNKNOWN, Verdict
 from upsample_cli.batch.outputs import Outputs
 from upsample_cli.batch.record.identity import Stamp, settings_differences, sha256_of, stamp_of
 from upsample_cli.batch.record.record import RECORD_NAME, Record
@@ -16,26 +17,6 @@ from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import Failure, ImageError, Setting, Text, UsageError, joined, listed
 from upsample_cli.images.formats import format_of_path
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the record says of one output.
-
-    Args:
-        is_done: it was made from this input with these settings, and is whole.
-        is_stale: it exists, and this run would make another file.
-        is_free: a killed run left an empty file under its name, which will be removed.
-        reason: why it is not done, to follow the output's name.
-    """
-
-    is_done: bool = False
-    is_stale: bool = False
-    is_free: bool = False
-    reason: Text | None = None
-
-
-UNKNOWN = Verdict()
 
 
 @dataclass(frozen=True, slots=True)

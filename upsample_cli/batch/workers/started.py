@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from upsample_cli import signals
 from upsample_cli.batch.memory import work as work_of
-from upsample_cli.batch.record.identity import Stamp
 from upsample_cli.current_folder import check_child_flags, distrust_current_folder
 from upsample_cli.enlarge.job import Job, Result
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.process import BaseProcess
 
+    from upsample_cli.batch.record.identity import Stamp
     from upsample_cli.batch.workers.worker import Assignment
 
 
