@@ -284,7 +284,7 @@ def test_broken_files_are_what_they_are_to_pillow(monkeypatch):
 
     ours = outcomes()
     with monkeypatch.context() as patch:
-        patch.setattr("upsample_cli.images.open.decoded_jpeg", lambda *_: None)
+        patch.setattr("upsample_cli.images.codecs.jpeg.decoded_jpeg", lambda *_: None)
         pillows = outcomes()
     assert ours == pillows
     assert sum(isinstance(each, bytes) for each in ours) > 300 < sum(isinstance(each, str) for each in ours)
