@@ -278,9 +278,10 @@ asked for 80 PiB (fixed: its size is read first).
 Known limits: libpng and jxrlib, inside imagecodecs, print their own lines to stderr for some damaged files. The size of
 LERC inside deflate or Zstandard in a TIFF is not read before it is decoded.
 
-Memory holds one frame of an animation at a time: 640x480 to 1280x960, the process, then with Python's torch, peaked at 590 MiB for 20
-frames of GIF and at 592 MiB for 300; for animated PNG at 587 MiB for 60 and 591 MiB for 300. A GIF frame of more than
-256 colours is dithered with colours that cover a sample of it; such frames took 0.07 s of processor time each.
+Memory holds one frame of an animation at a time: 640x480 to 1280x960, the process, then with Python's torch, peaked at
+590 MiB for 20 frames of GIF and at 592 MiB for 300; for animated PNG at 587 MiB for 60 and 591 MiB for 300. A GIF frame
+of more than 256 colours is dithered with colours that cover a sample of it; such frames took 0.07 s of processor time
+each.
 """
 
 
