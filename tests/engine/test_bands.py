@@ -97,10 +97,11 @@ def test_without_a_gpu_auto_is_the_cpu(monkeypatch):
         pick_device("cuda")
 
 
-def test_mps_refuses_what_needs_float64():
+@pytest.mark.parametrize("engine", ["auto", "layer"])
+def test_mps_refuses_what_needs_float64(engine):
     wide = Arithmetic(np.dtype(np.uint16), 18**2)
     with pytest.raises(DeviceError, match=r"no float64.*device=cpu"):
-        bands.route_of(Settings(kernel_named("bilinear", 9), "replicate", "mps"), wide, 3)
+        bands.route_of(Settings(kernel_named("bilinear", 9), "replicate", "mps", engine=engine), wide, 3)
 
 
 # -- borders and halos ------------------------------------------------------------------------------------------------

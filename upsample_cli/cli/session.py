@@ -103,6 +103,7 @@ def open_record(
     request: Request, found: Sequence[Found], target: Outputs, stack: contextlib.ExitStack
 ) -> Resume | None:
     """The record of a run, closed by the stack; None if the run keeps none."""
+    # A single file has no folder of outputs to itself, as `open_resume` finds too, with SQLite.
     is_single = len(found) == 1 and found[0].folder is None
     if request.no_state or (is_single and request.state is None):
         return None

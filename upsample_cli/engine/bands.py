@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from upsample_cli.engine.devices import device_support, work_of_caller
 from upsample_cli.engine.exact import Arithmetic, Pixels
+from upsample_cli.engine.names import EngineName
 from upsample_cli.engine.pool import computed_ahead, layer_pool
 from upsample_cli.engine.routes.plain import Route
-from upsample_cli.engine.routes.select import EngineName
 from upsample_cli.errors import Interrupted, Setting, UsageError
 from upsample_cli.geometry.borders import Border
 from upsample_cli.geometry.tiles import Plan, Tile, plan_for_budget

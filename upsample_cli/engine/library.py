@@ -27,7 +27,7 @@ _EXTENSIONS = (
 
 
 class NoOperatorsError(Exception):
-    """The operators cannot be had this way, in a few words."""
+    """The operators are not available in this way; its text is the reason, in a few words."""
 
 
 def begin_loading() -> None:

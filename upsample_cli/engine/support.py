@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from upsample_cli.engine import cores
 from upsample_cli.engine.borders import padded_tile
 from upsample_cli.engine.exact import Arithmetic, Dtype, Pixels
+from upsample_cli.engine.names import EngineName
 from upsample_cli.engine.routes.plain import Route
-from upsample_cli.engine.routes.select import EngineName, chosen_route
+from upsample_cli.engine.routes.select import chosen_route
 from upsample_cli.geometry.borders import Border
 from upsample_cli.geometry.tiles import Tile
 from upsample_cli.kernels.kernel import Kernel

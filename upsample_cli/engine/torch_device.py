@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from upsample_cli.engine.borders import padded_tile
 from upsample_cli.engine.exact import FLOAT64, Arithmetic, Dtype, Pixels
+from upsample_cli.engine.names import EngineName
 from upsample_cli.engine.pytorch import torch_dtype, torch_layer
 from upsample_cli.engine.routes.plain import PlainRoute, Route, layer_settings, layer_weight
-from upsample_cli.engine.routes.select import EngineName, no_compiled_route
+from upsample_cli.engine.routes.select import no_compiled_route
 from upsample_cli.engine.support import DeviceSupport
 from upsample_cli.errors import DeviceError, Setting
 from upsample_cli.geometry.borders import Border
@@ -47,6 +48,11 @@ class TorchSupport(DeviceSupport):
         """See `DeviceSupport`."""
         if engine == "compiled":
             raise no_compiled_route("it computes on the CPU only")
+        if self.device.type == "mps" and arithmetic.sum_dtype == FLOAT64:
+            raise DeviceError(
+                "mps has no float64, which exact sums of this image at this factor need",
+                ("use ", Setting("device", "cpu")),
+            )
         if engine == "layer":
             return device_layer(kernel, arithmetic, self.device)
         with torch.inference_mode():
@@ -54,11 +60,6 @@ class TorchSupport(DeviceSupport):
 
     def fastest_route(self, kernel: Kernel, arithmetic: Arithmetic, channels: int) -> Route:  # noqa: ARG002
         """The fastest route of this device. On MPS the layer is the only one."""
-        if arithmetic.sum_dtype == FLOAT64:
-            raise DeviceError(
-                "mps has no float64, which exact sums of this image at this factor need",
-                ("use ", Setting("device", "cpu")),
-            )
         return device_layer(kernel, arithmetic, self.device)
 
     @contextmanager

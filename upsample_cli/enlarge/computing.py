@@ -1,4 +1,4 @@
-"""What the engine is told about an image: arithmetic, settings, device. It imports numpy and the engine when called."""
+"""The engine's inputs for one image: arithmetic, settings, device. The functions import numpy and the engine."""
 
 from __future__ import annotations
 

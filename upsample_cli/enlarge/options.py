@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, cast
 
+from upsample_cli.engine.names import ENGINES, EngineName
 from upsample_cli.enlarge.names import DEFAULT_NAME, check_template, template_suffix
 from upsample_cli.errors import GeometryError, Setting, UsageError, joined
 from upsample_cli.geometry.borders import BORDERS, Border
@@ -23,8 +24,6 @@ Alpha = Literal["premultiplied", "straight"]
 ALPHAS: tuple[Alpha, ...] = ("premultiplied", "straight")
 OutputDepth = Literal["keep", "8", "16"]
 DEPTHS: dict[OutputDepth, Depth | None] = {"keep": None, "8": 8, "16": 16}
-EngineName = Literal["auto", "layer", "compiled"]
-ENGINES: tuple[EngineName, ...] = ("auto", "layer", "compiled")
 DEFAULT_FACTOR = 2
 
 

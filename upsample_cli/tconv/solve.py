@@ -27,7 +27,7 @@ class Solution:
     Args:
         exact: whether it enlarges every size by the same factor, or reduces every size that the factor divides.
         shift: against half-pixel alignment, per axis, in output pixels; 0 is centred.
-        even: whether all outputs get equally many taps on every axis, so that there are no checkerboards
+        even: whether all outputs get equally many taps on every axis, so that checkerboards do not arise
             by overlap.
         taps: weights that each input meets (transposed), or each output: the cost.
     """

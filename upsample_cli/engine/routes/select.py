@@ -8,12 +8,12 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from threading import Lock
-from typing import Literal
 
 import numpy as np
 
 from upsample_cli.engine import aten
 from upsample_cli.engine.exact import Arithmetic
+from upsample_cli.engine.names import EngineName
 from upsample_cli.engine.routes.agreement import agrees
 from upsample_cli.engine.routes.phases import int8_copies
 from upsample_cli.engine.routes.plain import PlainRoute, Route
@@ -22,8 +22,6 @@ from upsample_cli.engine.routes.separable import SeparableRoute
 from upsample_cli.engine.routes.uniform_alpha import UniformAlphaRoute
 from upsample_cli.errors import Setting, UsageError
 from upsample_cli.kernels.kernel import Kernel
-
-EngineName = Literal["auto", "layer", "compiled"]
 
 _MOST_COPIES = 3
 """With more copies of the pixels than this, float sums are faster than sums of bytes. Measured."""

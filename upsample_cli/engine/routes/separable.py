@@ -112,7 +112,7 @@ def compiled_modules() -> list[ModuleType]:
 
 
 def processor_features() -> set[str]:
-    """The instructions that this processor has beyond the least, by numpy's names; empty if numpy does not tell."""
+    """The instructions that this processor has beyond the least, by numpy's names; empty if numpy does not say."""
     try:
         features = importlib.import_module("numpy._core._multiarray_umath").__cpu_features__  # of `numpy.show_runtime`
     except (ImportError, AttributeError):
