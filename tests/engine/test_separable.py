@@ -1,5 +1,6 @@
 """The compiled route: the oracle's exact pixels with every build that runs here, and no access outside its memory."""
 
+import os
 import sys
 from types import SimpleNamespace
 
@@ -215,6 +216,7 @@ def test_an_output_that_cannot_be_written_is_refused():
         route._enlarge(np.ones((11, 23, 3), np.uint8), out, *route._settings)
 
 
+@needs_compiled
 @pytest.mark.parametrize(
     ("kernel", "arithmetic"),
     [
@@ -255,11 +257,27 @@ def test_no_module_is_loaded_that_the_processor_could_not_run(instructions, most
     assert found == [build for build in most if build in built]
 
 
+@pytest.mark.parametrize(
+    ("capability", "left"),
+    [("default", set()), ("avx2", {"avx2"}), ("avx512", {"avx2", "avx512"}), ("no such", {"avx2", "avx512"})],
+)
+def test_the_switch_of_libtorch_chooses_the_module_too(capability, left, monkeypatch):
+    def builds():
+        return [module.__name__.rpartition("_")[2] for module in compiled_modules.__wrapped__()]
+
+    monkeypatch.delenv("ATEN_CPU_CAPABILITY", raising=False)
+    without_switch = builds()
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", capability)
+    assert builds() == [build for build in without_switch if build in left]
+
+
 def test_numpy_and_torch_see_the_same_processor():
-    """torch reads its instructions by itself."""
+    """torch reads its instructions by itself, unless its switch names fewer."""
     capability = torch.backends.cpu.get_cpu_capability()
     if capability not in {"DEFAULT", "AVX2", "AVX512"}:
         pytest.skip(f"this processor is {capability}")
+    if "ATEN_CPU_CAPABILITY" in os.environ:
+        pytest.skip("ATEN_CPU_CAPABILITY is set")
     most = {"DEFAULT": [], "AVX2": ["avx2"], "AVX512": ["avx512", "avx2"]}[capability]
     features = separable.processor_features()
     assert [build for build, needed in separable._BUILDS.items() if needed <= features] == most

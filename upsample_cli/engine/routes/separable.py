@@ -10,6 +10,7 @@ import contextlib
 import functools
 import importlib
 import math
+import os
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -24,6 +25,9 @@ Table = NDArray[Any]
 
 _BUILDS = {"avx512": {"AVX512F", "AVX512BW", "AVX512VL"}, "avx2": {"AVX2"}}
 """The compiled modules, fastest first, with the instructions that each needs, by numpy's names."""
+
+_BUILDS_WITHIN = {"avx2": ["avx2"], "default": []}
+"""The builds that a value of ATEN_CPU_CAPABILITY leaves. The variable sets libtorch's instructions, so it sets ours."""
 
 
 class _Sums(NamedTuple):
@@ -104,8 +108,8 @@ def compiled_modules() -> list[ModuleType]:
     """The compiled modules that are installed and that this processor can run, fastest first."""
     found = []
     features = processor_features()
-    for build, needed in _BUILDS.items():
-        if needed <= features:
+    for build in _BUILDS_WITHIN.get(os.environ.get("ATEN_CPU_CAPABILITY", ""), _BUILDS):
+        if _BUILDS[build] <= features:
             with contextlib.suppress(ImportError):
                 found.append(importlib.import_module(f"upsample_cli.engine.native._separable_{build}"))
     return found
