@@ -98,7 +98,7 @@ def open_image(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int 
                 if fmt.name == "png":
                     return next(islice(_composed_sources(file, frames, header), frame - 1, None))[0]
                 image.seek(frames.first + frame - 1)
-            elif (read_box := _decoded(image, file, header, name, max_pixels)) is not None:
+            elif (read_box := _decoded(image, opened.pixels, header, name, max_pixels)) is not None:
                 return _source(header, read_box)
             image.load()
     vars(image).pop("_decoder", None)  # those of WebP and AVIF keep the file and two more images in memory

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from PIL import Image, ImageFile
 
 from upsample_cli.errors import Loss
+from upsample_cli.images.codecs.png.ancillary import Animation
 from upsample_cli.images.metadata import ifd
 from upsample_cli.images.model import Frames, FramesKind, Layout
 
@@ -20,7 +21,9 @@ _KINDS: dict[str, FramesKind] = {"gif": "animation", "png": "animation", "webp":
 _ALPHA_MODES = {"LA", "PA", "RGBA", "La", "RGBa"}
 
 
-def frames_of(image: ImageFile.ImageFile, file: BinaryIO, format_name: str, layout: Layout) -> Frames | None:
+def frames_of(
+    image: ImageFile.ImageFile, file: BinaryIO, format_name: str, layout: Layout, animated_png: Animation | None
+) -> Frames | None:
     """All images in an opened image's file; None if there is one.
 
     Args:
@@ -28,32 +31,37 @@ def frames_of(image: ImageFile.ImageFile, file: BinaryIO, format_name: str, layo
         file: the open file it came from; its position is restored.
         format_name: a key of `FORMATS`.
         layout: of the first frame, as it is read.
+        animated_png: what its chunks say, of an animated PNG.
     """
     at = file.tell()
     if format_name == "tiff":
         return pages_of(file)
+    if format_name == "png":
+        return animated_png and _frames_of_png(image, file, layout, animated_png)
     count: int = getattr(image, "n_frames", 1)
     if count < 2:
         return None
     kind = _KINDS.get(format_name, "views")
     if kind != "animation":
         return Frames(count, kind)
-    losses, first = list[Loss](), int(bool(image.info.get("default_image")))
-    if first:
-        losses.append(Loss("frames", "the still image for viewers that know no animated PNG is left out"))
     alpha = layout.alpha or image.mode in _ALPHA_MODES
     if format_name == "gif":
         from upsample_cli.images.codecs.gif import has_transparency
 
         alpha = layout.alpha or has_transparency(file) or image.mode in _ALPHA_MODES
-    elif format_name == "png":
-        from upsample_cli.images.codecs.png.animation_reader import has_holes
-
-        alpha = layout.alpha or has_holes(file, image.height, image.width)
     file.seek(at)
     colour = "rgb" if format_name == "gif" else layout.colour
     composed = Layout(colour, alpha, layout.depth)
-    return Frames(count - first, kind, composed, _plays(image, format_name), first, losses=tuple(losses))
+    return Frames(count, kind, composed, _plays(image, format_name))
+
+
+def _frames_of_png(image: ImageFile.ImageFile, file: BinaryIO, layout: Layout, animation: Animation) -> Frames:
+    from upsample_cli.images.codecs.png.animation_reader import has_holes
+
+    still = "the still image for viewers that know no animated PNG is left out"
+    composed = Layout(layout.colour, layout.alpha or has_holes(file, image.height, image.width), layout.depth)
+    losses = (Loss("frames", still),) if animation.has_still else ()
+    return Frames(animation.frames, "animation", composed, animation.plays, int(animation.has_still), losses=losses)
 
 
 def pages_of(file: BinaryIO) -> Frames | None:

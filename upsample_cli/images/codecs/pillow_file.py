@@ -19,11 +19,12 @@ from upsample_cli.images.limits import check_pixels
 
 
 class Opened(NamedTuple):
-    """An image as Pillow opens it, pixels undecoded; for a PNG, its ancillary chunks."""
+    """An image as Pillow opens it, pixels undecoded; the file to decode; for a PNG, its ancillary chunks."""
 
     image: ImageFile.ImageFile
     format: Format
     chunks: Ancillary | None
+    pixels: BinaryIO
 
 
 def open_with_pillow(file: BinaryIO, name: str, *, max_pixels: int) -> Opened:
@@ -46,14 +47,15 @@ def open_with_pillow(file: BinaryIO, name: str, *, max_pixels: int) -> Opened:
             check_lists(file, name)
         if fmt.name == "jpeg":
             check_exif_segments(file, name)
-        chunks = read_ancillary(file) if fmt.name == "png" else None  # first: Pillow inflates profiles without a limit
-        file.seek(0)
+        chunks = read_ancillary(file, name) if fmt.name == "png" else None
+        pixels = chunks.pixels if chunks else file
+        pixels.seek(0)
         import_module(f"PIL.{_PLUGINS.get(fmt.name, fmt.pillow_name.title())}ImagePlugin")
-        image = Image.OPEN[fmt.pillow_name][0](file, "")  # without a name Pillow does not map the file into memory
+        image = Image.OPEN[fmt.pillow_name][0](pixels, "")  # without a name Pillow does not map the file into memory
     check_pixels(name, image.height, image.width, max_pixels)
     if fmt.name == "gif":
         check_pixels(name, *extent(file), max_pixels)
-    return Opened(image, fmt, chunks)
+    return Opened(image, fmt, chunks, pixels)
 
 
 _PLUGINS = {"webp": "WebP"}

@@ -62,10 +62,9 @@ def read_metadata(image: Image.Image, file: BinaryIO, format_name: str, chunks: 
             losses.append(Loss("maker-note", text))  # it holds offsets
     if xmp is not None and b"HasExtendedXMP" in xmp:
         losses.append(Loss("metadata", "only the main part of the XMP is kept, not its extension"))
-    if chunks is not None and chunks.unusual_colour:
-        meaning = ", ".join(chunks.unusual_colour)
-        losses.append(Loss("profile", f"the colours' meaning ({meaning}) is left out; they may look different"))
-    profile = image.info.get("icc_profile") or None
+    if chunks is not None:
+        losses += chunks.losses
+    profile = (image.info.get("icc_profile") if chunks is None else chunks.icc_profile) or None
     if profile and image.mode == "CMYK" and srgb_of_profile(profile) is None:
         profile = None
         losses.append(Loss("profile", "the colour profile (ICC) is damaged or not one for CMYK and is left out"))
@@ -73,9 +72,11 @@ def read_metadata(image: Image.Image, file: BinaryIO, format_name: str, chunks: 
         icc_profile=profile,
         exif=exif,
         xmp=xmp,
-        dpi=_resolution(image, exif),
+        dpi=_resolution(image, exif, chunks),
         text=_text(image) if chunks is None else chunks.text,
         iptc=image.info.get("photoshop", {}).get(iptc.RESOURCE) or None if chunks is None else chunks.iptc,
+        colour=None if chunks is None else chunks.colour,
+        aspect=None if chunks is None else chunks.aspect,
     )
     check_metadata_bytes(_size_bytes(metadata))
     return Found(metadata, orientation, tuple(losses))
@@ -112,13 +113,13 @@ def _orientation(image: Image.Image, exif: bytes | None, xmp: bytes | None) -> i
     return valid(xmp_orientation(xmp) if stated is None else stated) or 1
 
 
-def _resolution(image: Image.Image, exif: bytes | None) -> tuple[float, float] | None:
+def _resolution(image: Image.Image, exif: bytes | None, chunks: Ancillary | None) -> tuple[float, float] | None:
     # Pillow gives a JPEG without a resolution 72 dpi, and a TIFF without one 1 dpi.
     tags = getattr(image, "tag_v2", None)
     unsaid = image.info.get("jfif_unit") not in {1, 2} if hasattr(image, "layers") else False
     if unsaid or (tags is not None and _X_RESOLUTION not in tags):
         return exif_blocks.resolution(exif) if exif else None
-    found = _plausible(image.info.get("dpi"))
+    found = _plausible(image.info.get("dpi") if chunks is None else chunks.dpi)
     return found or (exif_blocks.resolution(exif) if exif else None)
 
 
@@ -147,8 +148,8 @@ def metadata_for_output(metadata: Metadata, height: int, width: int) -> Metadata
     so the print grows with the image.
 
     >>> before = Metadata(xmp=b'<x tiff:Orientation="6"/>', dpi=(300, 300))
-    >>> metadata_for_output(before, 20, 10)
-    Metadata(icc_profile=None, exif=None, xmp=b'<x tiff:Orientation="1"/>', dpi=(300, 300), text=(), iptc=None)
+    >>> metadata_for_output(before, 20, 10).xmp
+    b'<x tiff:Orientation="1"/>'
     """
     return replace(
         metadata,
