@@ -16,7 +16,8 @@ HEIGHT, WIDTH = RGB.shape[:2]
 ROWS = [row.tobytes() for row in RGB]
 PHYS = struct.pack(">IIB", 11811, 11811, 1)
 GOOD = {
-    b"gAMA": struct.pack(">I", 45455), b"cHRM": struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000),
+    b"gAMA": struct.pack(">I", 45455),
+    b"cHRM": struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000),
     b"sRGB": b"\0", b"cICP": b"\x0c\x0d\0\1", b"sBIT": b"\x08\x08\x08", b"pHYs": PHYS, b"bKGD": bytes(6),
     b"tIME": b"\x07\xea\x0b\x1d\0\0\0", b"tEXt": b"Title\0A title", b"zTXt": b"Title\0\0x\x9c\x03\0\0\0\0\1",
     b"iTXt": b"Title\0\0\0\0\0A title", b"eXIf": b"II*\0\x08\0\0\0\0\0\0\0\0\0", b"acTL": struct.pack(">II", 1, 0),

@@ -1,8 +1,9 @@
 """Images in: headers, and rows of decoded images.
 
-TIFF is read a strip or a tile at a time (`tiff.reader`), PNM by rows (`pnm`). Other formats are decoded once, whole,
-into Pillow's memory or, for JPEG and what Pillow would cut to 8 bits, into an array. Bands are cut out of it and turned
-when they are read, so there is never a second whole copy. The reader of a format is imported with the first such image.
+TIFF is read a strip or a tile at a time (`tiff.reader`), PNM and BMP of bit masks by rows (`pnm`, `bmp`). Other formats
+are decoded once, whole, into Pillow's memory or, for JPEG and what Pillow would cut to 8 bits, into an array. Bands are
+cut out of it and turned when they are read, so there is never a second whole copy. The reader of a format is imported
+with the first such image.
 """
 
 from __future__ import annotations
@@ -217,6 +218,10 @@ def _by_rows(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> R
 
         file.seek(0)
         return open_pnm(file, name, max_pixels=max_pixels)
+    if format_name == "bmp":
+        source = _bmp_of_masks(file, name, max_pixels)
+        if source is not None and frame is not None and frame > 1:
+            raise no_frame(name, frame, 1)
     if format_name == "tiff":
         from upsample_cli.images.codecs.tiff.reader import open_tiff
 
@@ -228,6 +233,13 @@ def _by_rows(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> R
             raise _unsupported_page(name, frame or 1)
     file.seek(0)
     return source
+
+
+def _bmp_of_masks(file: BinaryIO, name: str, max_pixels: int) -> RegionSource | None:
+    from upsample_cli.images.codecs.bmp import open_bmp
+
+    with readable(name, FORMATS["bmp"]):
+        return open_bmp(file, name, max_pixels=max_pixels)
 
 
 def _page_offset(file: BinaryIO, name: str, page: int) -> int:

@@ -17,7 +17,7 @@ from upsample_cli.images.metadata import exif as exif_blocks
 from upsample_cli.images.metadata import iptc
 from upsample_cli.images.metadata.exif_from_tiff import exif_of_tiff
 from upsample_cli.images.model import Metadata
-from upsample_cli.images.orientation import ORIENTATION, valid, xmp_orientation, xmp_upright
+from upsample_cli.images.orientation import ORIENTATION, TURNS, valid, xmp_orientation, xmp_upright
 
 _X_RESOLUTION = 282
 
@@ -65,6 +65,11 @@ def read_metadata(image: Image.Image, file: BinaryIO, format_name: str, chunks: 
     if chunks is not None:
         losses += chunks.losses
     profile = (image.info.get("icc_profile") if chunks is None else chunks.icc_profile) or None
+    if format_name == "bmp":
+        from upsample_cli.images.codecs.bmp import colour_of
+
+        profile, lost = colour_of(file)
+        losses += lost
     if profile and image.mode == "CMYK" and srgb_of_profile(profile) is None:
         profile = None
         losses.append(Loss("profile", "the colour profile (ICC) is damaged or not one for CMYK and is left out"))
@@ -76,7 +81,7 @@ def read_metadata(image: Image.Image, file: BinaryIO, format_name: str, chunks: 
         text=_text(image) if chunks is None else chunks.text,
         iptc=image.info.get("photoshop", {}).get(iptc.RESOURCE) or None if chunks is None else chunks.iptc,
         colour=None if chunks is None else chunks.colour,
-        aspect=None if chunks is None else chunks.aspect,
+        aspect=_upright(chunks.aspect, orientation) if chunks and chunks.aspect else None,
     )
     check_metadata_bytes(_size_bytes(metadata))
     return Found(metadata, orientation, tuple(losses))
@@ -121,6 +126,10 @@ def _resolution(image: Image.Image, exif: bytes | None, chunks: Ancillary | None
         return exif_blocks.resolution(exif) if exif else None
     found = _plausible(image.info.get("dpi") if chunks is None else chunks.dpi)
     return found or (exif_blocks.resolution(exif) if exif else None)
+
+
+def _upright(sides: tuple[int, int], orientation: int) -> tuple[int, int]:
+    return sides[::-1] if TURNS[orientation].swapped else sides
 
 
 def _plausible(dpi: Any) -> tuple[float, float] | None:
