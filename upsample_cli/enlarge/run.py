@@ -179,7 +179,7 @@ def _enlarge(
     if options.linear_light:
         from upsample_cli.images.color.light import light_of
 
-        light = light_of(run.job.input, computed, metadata.icc_profile)
+        light = light_of(run.job.input, computed, metadata.icc_profile, metadata.colour)
     settings, arithmetic = settings_and_arithmetic(
         run.settings, resolved.kernel, info.layout, resolved.layout, options, light
     )

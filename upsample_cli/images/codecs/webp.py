@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from fractions import Fraction
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.clock import Clock
 from upsample_cli.images.model import Frames, Metadata
 
 _CODED = (b"VP8 ", b"VP8L")
 _FRAME_HEAD_BYTES = 16
 _DO_NOT_BLEND = 2
+_MOST_NAMES = 9
 _MOST_MS, _MOST_PLAYS = 2**24 - 1, 2**16 - 1
 
 
@@ -59,6 +61,22 @@ def is_lossless(file: BinaryIO) -> bool:
     if kind == b"ANMF":  # a frame: its own chunks follow its head
         kind = next((kind for kind, _, _ in riff_chunks(file, at + _FRAME_HEAD_BYTES) if kind in _CODED), b"")
     return kind == b"VP8L"
+
+
+_HANDED = {b"ICCP": "icc_profile", b"EXIF": "exif", b"XMP ": "xmp"}
+_PIXELS = {b"VP8X", b"ALPH", b"ANIM", b"ANMF", *_CODED}
+
+
+def left_out(file: BinaryIO, handed: Container[Any]) -> list[Loss]:
+    """A loss for chunks that are not handed over. The file's position is moved.
+
+    Args:
+        handed: what the decoder has handed over, by Pillow's names.
+    """
+    found = {kind for kind, _, _ in riff_chunks(file)} - _PIXELS
+    lost = sorted(kind.decode("latin-1").strip() for kind in found if _HANDED.get(kind) not in handed)
+    shown = ", ".join(lost[:_MOST_NAMES]) + f" and {len(lost) - _MOST_NAMES} more" * (len(lost) > _MOST_NAMES)
+    return [Loss("metadata", f"chunks that we do not keep are left out ({shown})")] if lost else []
 
 
 class WebpFrames:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.png.ancillary import Ancillary
+from upsample_cli.images.codecs.webp import left_out
 from upsample_cli.images.color.profiles import srgb_of_profile
 from upsample_cli.images.format_table import COMMENT
 from upsample_cli.images.limits import check_metadata_bytes
@@ -70,6 +71,15 @@ def read_metadata(image: Image.Image, file: BinaryIO, format_name: str, chunks: 
 
         profile, lost = colour_of(file)
         losses += lost
+    colour, aspect = (chunks.colour, chunks.aspect) if chunks is not None else (None, None)
+    if format_name == "avif":
+        from upsample_cli.images.codecs.avif_items import avif_parts
+
+        parts = avif_parts(file)
+        losses += parts.losses
+        colour, aspect = None if profile else parts.colour, parts.aspect
+    elif format_name == "webp":
+        losses += left_out(file, image.info)
     if profile and image.mode == "CMYK" and srgb_of_profile(profile) is None:
         profile = None
         losses.append(Loss("profile", "the colour profile (ICC) is damaged or not one for CMYK and is left out"))
@@ -80,8 +90,8 @@ def read_metadata(image: Image.Image, file: BinaryIO, format_name: str, chunks: 
         dpi=_resolution(image, exif, chunks),
         text=_text(image) if chunks is None else chunks.text,
         iptc=image.info.get("photoshop", {}).get(iptc.RESOURCE) or None if chunks is None else chunks.iptc,
-        colour=None if chunks is None else chunks.colour,
-        aspect=_upright(chunks.aspect, orientation) if chunks and chunks.aspect else None,
+        colour=colour,
+        aspect=_upright(aspect, orientation) if aspect else None,
     )
     check_metadata_bytes(_size_bytes(metadata))
     return Found(metadata, orientation, tuple(losses))
