@@ -86,6 +86,12 @@ class Segments:
     def _planes(self) -> int:
         return int(self.page.samplesperpixel) // self._contiguous
 
+    @property
+    def _strip_rows(self) -> int:
+        """Rows that a strip may store: more than a low image has, but not any number that a tag can claim."""
+        rows, height = int(self.page.rowsperstrip), self._side[0]
+        return rows if rows < 2 * height else height
+
     def _check_inside(self, plain_bytes: int) -> None:
         page = self.page
         end = self.file.seek(0, 2)
@@ -148,13 +154,21 @@ class Segments:
         self.file.seek(at)
         data = self.file.read(size)
         is_jpeg = page.compression in JPEG_COMPRESSIONS
-        if is_larger((page.jpegheader or b"") + data, page.compression, *self._side, self._contiguous):
+        tall = self._side[0] if page.is_tiled else self._strip_rows
+        if is_larger((page.jpegheader or b"") + data, page.compression, tall, self._side[1], self._contiguous):
             raise ValueError("a segment larger than its place")
         if page.compression == _LZW:
             data, page = self._unpacked(data, index), self._unpacked_page
         tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if is_jpeg else {}
-        decoded = page.decode(data, index, **tables)[0]
-        return None if decoded is None else decoded[0]
+        try:
+            decoded = page.decode(data, index, **tables)[0]
+        except Exception:
+            if page.is_tiled or row < self._grid[0] - 1:
+                raise
+            # Some writers store the last strip at full height, past the end of the image.
+            height = row * self._side[0] + self._strip_rows
+            decoded = _at_height(page, height).decode(data, index, **tables)[0]
+        return None if decoded is None else decoded[0][: page.imagelength - row * self._side[0]]
 
     def _unpacked(self, data: bytes, index: int) -> bytes:
         """LZW by libtiff: the decoder of imagecodecs crashes on damaged data."""
@@ -171,3 +185,12 @@ class Segments:
         page = copy(self.page)
         page.compression, page.fillorder = 1, 1
         return page
+
+
+def _at_height(page: TiffPage, height: int) -> TiffPage:
+    """The page, described as so many rows high."""
+    page = copy(page)
+    for cached in ("decode", "hash"):
+        vars(page).pop(cached, None)
+    page.imagelength, page.shaped = height, (*page.shaped[:2], height, *page.shaped[3:])
+    return page
