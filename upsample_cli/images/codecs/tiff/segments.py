@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tifffile import TiffPage
 
 _PLAIN_BYTES = 1 << 20  # read at a time of pixels that are not compressed
-_LZW = 5
+_LZW, _ROWS_PER_STRIP = 5, 278
 _SPARE_BYTES = 64 << 20
 """What strips may take besides four times their pixels: tables and metadata. Overlapping strips can claim any size."""
 
@@ -89,8 +89,8 @@ class Segments:
     @property
     def _strip_rows(self) -> int:
         """Rows that a strip may store: more than a low image has, but not any number that a tag can claim."""
-        rows, height = int(self.page.rowsperstrip), self._side[0]
-        return rows if rows < 2 * height else height
+        stated, rows = self.page.tags.valueof(_ROWS_PER_STRIP), self._side[0]  # tifffile's own is cut to the image
+        return stated if isinstance(stated, int) and rows < stated < 2 * rows else rows
 
     def _check_inside(self, plain_bytes: int) -> None:
         page = self.page
@@ -166,8 +166,7 @@ class Segments:
             if page.is_tiled or row < self._grid[0] - 1:
                 raise
             # Some writers store the last strip at full height, past the end of the image.
-            height = row * self._side[0] + self._strip_rows
-            decoded = _at_height(page, height).decode(data, index, **tables)[0]
+            decoded = _with_rows(page, row * self._side[0], self._strip_rows).decode(data, index, **tables)[0]
         return None if decoded is None else decoded[0][: page.imagelength - row * self._side[0]]
 
     def _unpacked(self, data: bytes, index: int) -> bytes:
@@ -187,10 +186,11 @@ class Segments:
         return page
 
 
-def _at_height(page: TiffPage, height: int) -> TiffPage:
-    """The page, described as so many rows high."""
+def _with_rows(page: TiffPage, above: int, rows: int) -> TiffPage:
+    """The page, described as having so many rows in its last strip."""
     page = copy(page)
     for cached in ("decode", "hash"):
         vars(page).pop(cached, None)
-    page.imagelength, page.shaped = height, (*page.shaped[:2], height, *page.shaped[3:])
+    page.imagelength, page.rowsperstrip = above + rows, rows
+    page.shaped = (*page.shaped[:2], page.imagelength, *page.shaped[3:])
     return page
