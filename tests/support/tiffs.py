@@ -28,16 +28,17 @@ def page(height, width, data, *, bits=8, photometric=1, samples=1, **tags):
 
 
 def built(*pages, order="<"):
-    """A TIFF of such pages. A tag whose value is a dictionary points to a directory of its own; None leaves it out."""
+    """A TIFF of such pages. A tag whose value is a dictionary points to a directory of its own."""
     out = bytearray((b"II*\0" if order == "<" else b"MM\0*") + bytes(4))
     link_at = 4
     for tags, data in pages:
         data_at = len(out)
         out += data + bytes(len(data) % 2)
-        tags = {273: (LONG, data_at)} | {tag: value for tag, value in tags.items() if value is not None}
-        tags = {tag: (LONG, _directory(out, value, order)[0]) if isinstance(value, dict) else value
-                for tag, value in tags.items()}  # fmt: skip
-        at, next_at = _directory(out, tags, order)
+        stored = {273: (LONG, data_at)} | tags
+        for tag, value in stored.items():
+            if isinstance(value, dict):
+                stored[tag] = LONG, _directory(out, value, order)[0]
+        at, next_at = _directory(out, stored, order)
         struct.pack_into(order + "I", out, link_at, at)
         link_at = next_at
     return bytes(out)
