@@ -59,7 +59,7 @@ def test_results_are_those_of_smaller_numbers_to_the_last_bit(kernel, engine, ch
     image = with_no_data(channels)
     small = enlarged(image * DOWN, 2, kernel=kernel, engine="layer").astype(np.float64) / DOWN  # nothing overflows
     small = np.where(
-        (abs(small) > MOST) & (abs(small) < MOST * (1 + 1e-6)), np.sign(small) * MOST, small
+        (abs(small) > MOST) & (abs(small) < float(MOST) * (1 + 1e-6)), np.sign(small) * MOST, small
     )  # but for the last rounding
     found = enlarged(image, 2, kernel=kernel, engine=engine)
     is_large = abs(small) > 1e35  # elsewhere the routes may differ in the last bit
