@@ -328,9 +328,9 @@ def test_palettes_of_an_animated_png_are_as_large_as_palettes_are():
     frames = (np.zeros((1, 1, 1), np.uint8), 0, 0, 0, 0), (np.ones((1, 1, 1), np.uint8), 0, 0, 0, 0)
     palette = (b"PLTE", bytes(range(6)))
     assert len(list(open_animation(io.BytesIO(animated_png(1, 1, 8, 3, frames, palette))))) == 2
-    for wrong in ((palette, palette), ((b"PLTE", bytes(3 * 257)),)):
-        with pytest.raises(ImageError, match="is damaged"):
-            list(open_animation(io.BytesIO(animated_png(1, 1, 8, 3, frames, *wrong))))
+    assert len(list(open_animation(io.BytesIO(animated_png(1, 1, 8, 3, frames, palette, palette))))) == 2
+    with pytest.raises(ImageError, match="is damaged"):
+        list(open_animation(io.BytesIO(animated_png(1, 1, 8, 3, frames, (b"PLTE", bytes(3 * 257))))))
 
 
 def test_a_profile_whose_tags_share_their_bytes_is_not_copied_for_each():
@@ -361,7 +361,7 @@ def test_a_stack_is_bounded_before_it_is_decoded(tmp_path, monkeypatch):
     path = tmp_path / "a.tif"
     for data, message in (
         (tiff_overlapping(2000, 300), OVERLAP),
-        (tiff_pages(20, 20_000), "has more than 536870912 samples"),
+        (tiff_pages(20, 20_000), "says that it holds 20000×20000 pixels in 2290 bytes"),
     ):
         path.write_bytes(data)
         with peak_below(60 << 20), pytest.raises(ImageError, match=message):
@@ -371,6 +371,10 @@ def test_a_stack_is_bounded_before_it_is_decoded(tmp_path, monkeypatch):
         tifffile.imwrite(path, colour, photometric="rgb")
         assert not stack.is_stack(path)
     tifffile.imwrite(path, np.zeros((2, 3, 4), np.uint8), photometric="minisblack")
+    with monkeypatch.context() as patch:
+        patch.setattr(stack, "MAX_STACK_SAMPLES", 23)
+        with pytest.raises(ImageError, match="has more than 23 samples"):
+            stack.read_stack(path)
     monkeypatch.setattr(stack, "MAX_STACK_BYTES", 23)
     with pytest.raises(ImageError, match="take 24 bytes, more than 23 bytes; cut it"):
         stack.read_stack(path)

@@ -41,7 +41,7 @@ def header_of(opened: Opened, file: BinaryIO, name: str) -> Header:
     Raises:
         ImageError: it is damaged, or its pixels are of a kind that is not supported.
     """
-    image, fmt, chunks, _ = opened
+    image, fmt, chunks = opened[:3]
     with readable(name, fmt):
         found = read_metadata(image, file, fmt.name, chunks)
         reading = how_to_read(image, file, fmt.name, name, has_profile=found.metadata.icc_profile is not None)
@@ -54,10 +54,10 @@ def header_of(opened: Opened, file: BinaryIO, name: str) -> Header:
             height=height,
             width=width,
             layout=reading.layout,
-            losses=(*reading.losses, *found.losses),
+            losses=(*reading.losses, *opened.losses, *found.losses),
             jpeg_subsampling=reading.jpeg_subsampling,
             lossless=reading.lossless,
-            frames=frames_of(image, file, fmt.name, reading.layout, chunks.animation if chunks else None),
+            frames=frames_of(image, file, name, fmt.name, reading.layout, chunks.animation if chunks else None),
             decoding_bytes=height * width * len(image.getbands()) * _COEFFICIENT_BYTES * ("progressive" in image.info),
         )
     return Header(info, found.metadata, found.orientation, reading)

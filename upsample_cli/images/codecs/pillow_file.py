@@ -7,6 +7,7 @@ from typing import BinaryIO, NamedTuple
 
 from PIL import Image, ImageFile
 
+from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.avif import check_lists
 from upsample_cli.images.codecs.content import HEAD_BYTES, format_of_content
 from upsample_cli.images.codecs.gif import extent
@@ -25,6 +26,7 @@ class Opened(NamedTuple):
     format: Format
     chunks: Ancillary | None
     pixels: BinaryIO
+    losses: tuple[Loss, ...] = ()
 
 
 def open_with_pillow(file: BinaryIO, name: str, *, max_pixels: int) -> Opened:
@@ -51,11 +53,35 @@ def open_with_pillow(file: BinaryIO, name: str, *, max_pixels: int) -> Opened:
         pixels = chunks.pixels if chunks else file
         pixels.seek(0)
         import_module(f"PIL.{_PLUGINS.get(fmt.name, fmt.pillow_name.title())}ImagePlugin")
-        image = Image.OPEN[fmt.pillow_name][0](pixels, "")  # without a name Pillow does not map the file into memory
+        image, pixels, losses = _opened(pixels, fmt)
     check_pixels(name, image.height, image.width, max_pixels)
     if fmt.name == "gif":
         check_pixels(name, *extent(file), max_pixels)
-    return Opened(image, fmt, chunks, pixels)
+    return Opened(image, fmt, chunks, pixels, losses)
+
+
+def _opened(file: BinaryIO, fmt: Format) -> tuple[ImageFile.ImageFile, BinaryIO, tuple[Loss, ...]]:
+    """The image, the file that it reads, and what is lost because libwebp refuses a file for a single damaged frame."""
+    factory = Image.OPEN[fmt.pillow_name][0]
+    try:
+        return factory(file, ""), file, ()  # without a name Pillow does not map the file into memory
+    except MemoryError:
+        raise
+    except Exception:
+        if fmt.name != "webp":
+            raise
+        from upsample_cli.images.codecs.mended import bad_frames, frame_spans, without_frames
+
+        count, bad = len(frame_spans(file, fmt)), bad_frames(file, fmt)
+        if not len(bad) < count:
+            raise
+        mended = without_frames(file, fmt, bad)
+        numbers = ", ".join(str(index + 1) for index in bad[:_MOST_NUMBERS]) + " and more" * (len(bad) > _MOST_NUMBERS)
+        lost = f"damaged frames are left out: {numbers} of {count}" if bad else "the end of the file is missing"
+        return factory(mended, ""), mended, (Loss("frames", lost),)
+
+
+_MOST_NUMBERS = 20
 
 
 _PLUGINS = {"webp": "WebP"}

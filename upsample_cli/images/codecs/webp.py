@@ -63,6 +63,22 @@ def is_lossless(file: BinaryIO) -> bool:
     return kind == b"VP8L"
 
 
+def frame_spans(file: BinaryIO) -> list[tuple[int, int]]:
+    """Where the frames of an animation are. The file's position is moved."""
+    return [(at - 8, at + size + size % 2) for kind, at, size in riff_chunks(file) if kind == b"ANMF"]
+
+
+def with_frames(file: BinaryIO, frames: list[tuple[int, int]]) -> list[bytes | tuple[int, int]]:
+    """The pieces of a WebP of some of its frames, with its other chunks as far as they are whole."""
+    size_bytes = file.seek(0, 2)
+    spans = [(kind, (at - 8, at + size + size % 2)) for kind, at, size in riff_chunks(file)]
+    others = [(kind, span) for kind, span in spans if kind != b"ANMF" and span[1] <= size_bytes]
+    before = [span for kind, span in others if kind in {b"VP8X", b"ICCP", b"ANIM"}]
+    kept = [*before, *frames, *(span for kind, span in others if kind not in {b"VP8X", b"ICCP", b"ANIM"})]
+    total = 4 + sum(end - start for start, end in kept)
+    return [b"RIFF" + struct.pack("<I", min(total, 2**32 - 1)) + b"WEBP", *kept]
+
+
 _HANDED = {b"ICCP": "icc_profile", b"EXIF": "exif", b"XMP ": "xmp"}
 _PIXELS = {b"VP8X", b"ALPH", b"ANIM", b"ANMF", *_CODED}
 
