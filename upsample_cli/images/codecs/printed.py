@@ -1,4 +1,4 @@
-"""Lines that a C library prints to stderr itself are dropped: of healthy files they mean nothing, of others we say why."""
+"""Lines that a C library prints to stderr itself: dropped, because what matters of them is said in a line of ours."""
 
 from __future__ import annotations
 
