@@ -9,8 +9,8 @@ from typing import Any, BinaryIO
 from PIL import Image
 
 from upsample_cli.errors import Loss
+from upsample_cli.images.codecs import gif, webp
 from upsample_cli.images.codecs.png.ancillary import Ancillary
-from upsample_cli.images.codecs.webp import left_out
 from upsample_cli.images.color.profiles import srgb_of_profile
 from upsample_cli.images.format_table import COMMENT
 from upsample_cli.images.limits import check_metadata_bytes
@@ -79,7 +79,10 @@ def read_metadata(image: Image.Image, file: BinaryIO, format_name: str, chunks: 
         losses += parts.losses
         colour, aspect = None if profile else parts.colour, parts.aspect
     elif format_name == "webp":
-        losses += left_out(file, image.info)
+        losses += webp.left_out(file, image.info)
+    elif format_name == "gif":
+        losses += gif.left_out(file)
+        aspect = gif.pixel_aspect(file)
     if profile and image.mode == "CMYK" and srgb_of_profile(profile) is None:
         profile = None
         losses.append(Loss("profile", "the colour profile (ICC) is damaged or not one for CMYK and is left out"))
