@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
-from support.corpus import ICC, RGB, png_chunk, png_of_rows, saved
+from support.corpus import ICC, RGB, png_chunk, png_of_rows, saved, with_codes
 from support.facts import lines
 
 from upsample_cli.enlarge.run import upsample_file
@@ -52,9 +52,7 @@ def opened(path):
 
 
 def avif_with(primaries, transfer, *, kind="RGB", **settings):
-    data = saved(Image.fromarray(RGB).convert(kind), "AVIF", speed=10, **settings)
-    at = data.index(b"colrnclx") + 8
-    return data[:at] + struct.pack(">HH", primaries, transfer) + data[at + 4 :]
+    return with_codes(saved(Image.fromarray(RGB).convert(kind), "AVIF", speed=10, **settings), primaries, transfer)
 
 
 def codes_in(path):
@@ -150,9 +148,7 @@ def test_avif_keeps_its_codes_and_png_gets_them(kind, codes):
 
 def plain_of(path):
     """The same file with sRGB's codes: its pixels must not depend on them."""
-    data = Path(path).read_bytes()
-    at = data.index(b"colrnclx") + 8
-    return data[:at] + struct.pack(">HH", 1, 13) + data[at + 4 :]
+    return with_codes(Path(path).read_bytes(), 1, 13)
 
 
 def test_png_codes_come_to_avif():
