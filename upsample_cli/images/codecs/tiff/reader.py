@@ -53,7 +53,7 @@ def open_tiff(file: BinaryIO, name: str, *, max_pixels: int) -> RegionSource | N
         return None
     with readable(name, _FORMAT):
         first, frames = pages_of(file, name)
-    source = open_page(tiff, file, name, first, max_pixels=max_pixels)
+    source = open_page(tiff, file, name, first, max_pixels=max_pixels, described=frames.count if frames else 1)
     if source is not None:
         source.info = replace(source.info, frames=frames)
     return source
@@ -79,8 +79,14 @@ def opened_tiff(file: BinaryIO, name: str) -> TiffFile | None:
         return None
 
 
-def open_page(tiff: TiffFile, file: BinaryIO, name: str, at: Page, *, max_pixels: int) -> RegionSource | None:
-    """One page; see `open_tiff`."""
+def open_page(
+    tiff: TiffFile, file: BinaryIO, name: str, at: Page, *, max_pixels: int, described: int = 1
+) -> RegionSource | None:
+    """One page; see `open_tiff`.
+
+    Args:
+        described: how many pages its description is about.
+    """
     with readable(name, _FORMAT):
         _check_values(ifd.tiff_in_file(file), at.at, file)
     try:
@@ -96,7 +102,7 @@ def open_page(tiff: TiffFile, file: BinaryIO, name: str, at: Page, *, max_pixels
     if page.is_tiled:
         check_pixels(name, page.tilelength, page.tilewidth, max_pixels)
     with readable(name, _FORMAT):
-        return _source(page, kind, file, name, max_pixels, at)
+        return _source(page, kind, file, name, max_pixels, at, described)
 
 
 def _check_values(structure: ifd.Tiff, at: int, file: BinaryIO) -> None:
@@ -125,8 +131,10 @@ def tifffile_page(tiff: TiffFile, at: Page) -> TiffPage:
     return page
 
 
-def _source(page: TiffPage, kind: TiffKind, file: BinaryIO, name: str, max_pixels: int, at: Page) -> RegionSource:
-    found = read_metadata(_Described.of(page, kind), file, "tiff")  # type: ignore[arg-type]  # has all that it reads
+def _source(
+    page: TiffPage, kind: TiffKind, file: BinaryIO, name: str, max_pixels: int, at: Page, described: int
+) -> RegionSource:
+    found = read_metadata(_Described.of(page, kind, 0 if at.shift else described), file, "tiff")  # type: ignore[arg-type]  # has all that it reads
     segments, losses = Segments(page, file, name), set[Loss]()
     if segments.size_bytes > _PIXEL_BYTES * max_pixels:
         size_bytes = segments.size_bytes
@@ -160,13 +168,14 @@ class _Described:
     info: dict[str, Any]
     tag_v2: dict[int, Any]
     page_at: int
+    pages: int
 
     @classmethod
-    def of(cls, page: TiffPage, kind: TiffKind) -> _Described:
+    def of(cls, page: TiffPage, kind: TiffKind, pages: int) -> _Described:
         tags = {code: page.tags.valueof(code) for code in (ORIENTATION, _X_RESOLUTION) if code in page.tags}
         info = {"icc_profile": page.tags.valueof(_ICC_PROFILE), "xmp": page.tags.valueof(_XMP), "dpi": _dpi(page)}
         mode = "CMYK" if kind.layout.colour == "cmyk" else ""
-        return cls(mode, {key: value for key, value in info.items() if value}, tags, page.offset)
+        return cls(mode, {key: value for key, value in info.items() if value}, tags, page.offset, pages)
 
 
 def _dpi(page: TiffPage) -> tuple[float, float] | None:
