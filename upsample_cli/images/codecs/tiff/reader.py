@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from upsample_cli.errors import ImageError, Loss
-from upsample_cli.images.codecs.readable import readable
+from upsample_cli.images.codecs.readable import REDUCE, readable
 from upsample_cli.images.codecs.tiff.kinds import TiffKind, tiff_kind
 from upsample_cli.images.codecs.tiff.pages import Page, pages_of
+from upsample_cli.images.codecs.tiff.refused import refused_kind
 from upsample_cli.images.codecs.tiff.segments import Segments
 from upsample_cli.images.format_table import FORMATS
 from upsample_cli.images.limits import check_pixels, trusting
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _PIXEL_BYTES = 16  # of the largest pixel that is read: colour and alpha in float32
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
 _XMP, _ICC_PROFILE = 700, 34675
+_OLD_JPEG, _START_OF_JPEG = 6, b"\xff\xd8"
 _FORMAT = FORMATS["tiff"]
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # we report faults of a file ourselves, once
@@ -91,12 +93,15 @@ def open_page(
         _check_values(ifd.tiff_in_file(file), at.at, file)
     try:
         page = tifffile_page(tiff, at)
-        kind = tiff_kind(page, has_profile=_ICC_PROFILE in page.tags) if _has_size(page) else None
+        is_ours = _has_size(page) and not _needs_libtiff(page)
+        kind = tiff_kind(page, has_profile=_ICC_PROFILE in page.tags) if is_ours else None
     except ImageError:
         raise
     except Exception:
         return None
     if kind is None:
+        if _has_size(page) and (what := refused_kind(page)) is not None:
+            raise ImageError(name, f"holds {what}, which is not supported", REDUCE, kind="unsupported")
         return None
     check_pixels(name, page.imagelength, page.imagewidth, max_pixels)
     if page.is_tiled:
@@ -109,6 +114,14 @@ def _check_values(structure: ifd.Tiff, at: int, file: BinaryIO) -> None:
     """Refuse a directory that makes a reader load the same bytes many times."""
     if not ifd.values_fit(structure, at, file.seek(0, 2)):
         raise ValueError(ifd.OVERLAP)
+
+
+def _needs_libtiff(page: TiffPage) -> bool:
+    """Whether JPEG of the old style comes in pieces that are not JPEG files; then tables are elsewhere in the file."""
+    if page.compression != _OLD_JPEG or (page.jpegheader and len(page.dataoffsets) == 1):
+        return False
+    heads = [page.parent.filehandle.seek(at) and page.parent.filehandle.read(2) for at in page.dataoffsets[:2]]
+    return any(head != _START_OF_JPEG for head in heads)
 
 
 def _has_size(page: TiffPage) -> bool:
