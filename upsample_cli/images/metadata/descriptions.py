@@ -92,7 +92,7 @@ def description_of(text: bytes, stored: Stored) -> Description | None:
 
 def is_data(text: bytes) -> bool:
     """Whether a description is not words."""
-    return description_of(text, Stored(0, 0, 0, 0, 0, 0)) is not None
+    return description_of(text[:_HEAD_BYTES], Stored(0, 0, 0, 0, 0, 0)) is not None
 
 
 def _imagej_enlarged(text: bytes, down: float, across: float) -> bytes:
