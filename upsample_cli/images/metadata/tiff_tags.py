@@ -47,7 +47,7 @@ _KEPT = {269, 285, PAGE_NUMBER, 318, 319, 42112, NO_DATA} | georeference.GEO_TAG
 """Names of document and page, white point and primaries, GDAL's metadata and value for "no data", GeoTIFF."""
 _MOST_BYTES = 4 << 20
 _LAST_CLASSIC_KIND, _INCH = 13, 2
-_MOST_SUB_IFDS = 100
+_MOST_SUB_IFDS = 16
 _FIRST = -1
 _BELOW = {_FIRST: (EXIF_IFD, GPS_IFD), EXIF_IFD: (INTEROPERABILITY_IFD,), GPS_IFD: (), INTEROPERABILITY_IFD: ()}
 _TITLES = {34377: "Photoshop's resources (clipping paths, guides and others)", 37724: "Photoshop's layers"}
