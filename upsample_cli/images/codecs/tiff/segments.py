@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upsample_cli.errors import ImageError, Loss
-from upsample_cli.images.codecs.printed import without_lines
 from upsample_cli.images.codecs.readable import COPY, readable
+from upsample_cli.images.codecs.tiff.jpeg_xr import JPEG_XR, without_other_tags
 from upsample_cli.images.codecs.tiff.kinds import JPEG_COMPRESSIONS, TiffKind
 from upsample_cli.images.codecs.tiff.lzw import lzw_decoded
 from upsample_cli.images.codecs.tiff.segment_size import is_larger
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 _PLAIN_BYTES = 1 << 20  # read at a time of pixels that are not compressed
 _LZW, _ROWS_PER_STRIP = 5, 278
-_JPEG_XR, _JPEG_XR_LINE = {22610, 34934}, b"Unrecognized WMPTag"
 _SPARE_BYTES = 64 << 20
 """What strips may take besides four times their pixels: tables and metadata. Overlapping strips can claim any size."""
 
@@ -160,12 +158,13 @@ class Segments:
         tall = self._side[0] if page.is_tiled else self._strip_rows
         if is_larger((page.jpegheader or b"") + data, page.compression, tall, self._side[1], self._contiguous):
             raise ValueError("a segment larger than its place")
+        if page.compression in JPEG_XR:
+            data = without_other_tags(data)
         if page.compression == _LZW:
             data, page = self._unpacked(data, index), self._unpacked_page
         tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if is_jpeg else {}
         try:
-            with without_lines(_JPEG_XR_LINE) if page.compression in _JPEG_XR else nullcontext():
-                decoded = page.decode(data, index, **tables)[0]
+            decoded = page.decode(data, index, **tables)[0]
         except Exception:
             if page.is_tiled or row < self._grid[0] - 1:
                 raise
