@@ -46,8 +46,9 @@ def header_of(opened: Opened, file: BinaryIO, name: str) -> Header:
         found = read_metadata(image, file, fmt.name, chunks)
         reading = how_to_read(image, file, fmt.name, name, has_profile=found.metadata.icc_profile is not None)
         height, width = image.height, image.width
-        # A TIFF's size is upright already, unless only its XMP says how to turn it.
-        if TURNS[found.orientation].swapped and not (fmt.name == "tiff" and ORIENTATION in vars(image)["tag_v2"]):
+        # A TIFF's size is upright already, unless only its XMP says how to turn it, or its tag is of an odd type.
+        tags = vars(image).get("tag_v2", {})
+        if TURNS[found.orientation].swapped and tags.get(ORIENTATION) != found.orientation:
             height, width = width, height
         info = ImageInfo(
             format=fmt.name,

@@ -30,7 +30,7 @@ from upsample_cli.images.limits import DEFAULT_MAX_PIXELS, check_scans
 from upsample_cli.images.metered import header_read
 from upsample_cli.images.model import Frames, ImageInfo, Metadata, Source
 from upsample_cli.images.open_frames import animation_frames, page_offsets
-from upsample_cli.images.orientation import TURNS
+from upsample_cli.images.orientation import ORIENTATION, TURNS
 from upsample_cli.images.regions import ReadBox, RegionSource, box_of
 
 
@@ -100,9 +100,12 @@ def open_image(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int 
                 image.seek(frames.first + frame - 1)
             elif (read_box := _decoded(image, file, header, name, max_pixels)) is not None:
                 return _source(header, read_box)
+            # Pillow turns a TIFF upright, unless its tag is of a type that it does not count.
+            tags = vars(image).get("tag_v2", {ORIENTATION: None})
+            turned = tags.get(ORIENTATION, header.orientation) == header.orientation
             image.load()
     vars(image).pop("_decoder", None)  # those of WebP and AVIF keep the file and two more images in memory
-    if fmt.name == "tiff":  # Pillow has turned it upright
+    if turned:
         info = replace(header.info, height=image.height, width=image.width)
         header = replace(header, info=info, orientation=1)
     return _source(header, pillow_box(image, header.reading))

@@ -14,10 +14,10 @@ from upsample_cli.images.color.profiles import srgb_of_profile
 from upsample_cli.images.format_table import COMMENT
 from upsample_cli.images.limits import check_metadata_bytes
 from upsample_cli.images.metadata import exif as exif_blocks
-from upsample_cli.images.metadata import iptc
+from upsample_cli.images.metadata import ifd, iptc
 from upsample_cli.images.metadata.exif_from_tiff import exif_of_tiff
 from upsample_cli.images.model import Metadata
-from upsample_cli.images.orientation import ORIENTATION, valid, xmp_orientation, xmp_upright
+from upsample_cli.images.orientation import ORIENTATION, xmp_orientation, xmp_upright
 
 _X_RESOLUTION = 282
 
@@ -50,7 +50,7 @@ def read_metadata(image: Image.Image, file: BinaryIO, format_name: str, chunks: 
         MetadataError: they exceed `limits.MAX_METADATA_BYTES`.
     """
     exif, xmp, losses = _exif(image, file, chunks), _xmp(image, chunks), list[Loss]()
-    orientation = _orientation(image, exif, xmp)
+    orientation = _orientation(image, file, exif, xmp)
     if exif is not None:
         try:
             exif_blocks.exif_for_output(exif, 1, 1)
@@ -88,14 +88,12 @@ def _size_bytes(metadata: Metadata) -> int:
 
 
 def _exif(image: Image.Image, file: BinaryIO, chunks: Ancillary | None) -> bytes | None:
-    if chunks is not None:
-        return chunks.exif
     if hasattr(image, "tag_v2"):
         try:
             return exif_of_tiff(file, getattr(image, "page_at", None))
         except ValueError:
             return None
-    block = image.info.get("exif")
+    block = image.info.get("exif") if chunks is None else chunks.exif
     return exif_blocks.without_prefix(block) if isinstance(block, bytes) and block else None
 
 
@@ -106,10 +104,17 @@ def _xmp(image: Image.Image, chunks: Ancillary | None) -> bytes | None:
     return packet.rstrip(b"\0") or None if isinstance(packet, bytes) else None
 
 
-def _orientation(image: Image.Image, exif: bytes | None, xmp: bytes | None) -> int:
+def _orientation(image: Image.Image, file: BinaryIO, exif: bytes | None, xmp: bytes | None) -> int:
     tags = getattr(image, "tag_v2", None)
-    stated = tags.get(ORIENTATION) if tags is not None else exif_blocks.orientation(exif) if exif else None
-    return valid(xmp_orientation(xmp) if stated is None else stated) or 1
+    if tags is None:
+        stated = exif_blocks.orientation(exif) if exif else None
+    elif ORIENTATION in tags:
+        tiff = ifd.tiff_in_file(file)
+        page_at: int | None = getattr(image, "page_at", None)
+        stated = exif_blocks.tiff_orientation(tiff if page_at is None else replace(tiff, first=page_at)) or 1
+    else:
+        stated = None
+    return stated or xmp_orientation(xmp) or 1
 
 
 def _resolution(image: Image.Image, exif: bytes | None) -> tuple[float, float] | None:

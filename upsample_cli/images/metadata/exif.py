@@ -18,16 +18,20 @@ _WIDTH, _HEIGHT = 0x0100, 0x0101
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 EXIF_IFD, GPS_IFD, INTEROPERABILITY_IFD = 0x8769, 0x8825, 0xA005
 _PIXEL_X, _PIXEL_Y, _MAKER_NOTE = 0xA002, 0xA003, 0x927C
+_PREFIX = b"Exif\0\0"
 _THUMBNAIL = ((0x0201, 0x0202), (0x0111, 0x0117))  # offset and length: of a JPEG, or of one strip
 
 
 def without_prefix(block: bytes) -> bytes:
-    r"""The TIFF structure of an Exif block, with or without the prefix it has in a JPEG.
+    r"""The TIFF structure of an Exif block, without the prefix it has in a JPEG; some programs write that twice.
 
-    >>> without_prefix(b"Exif\0\0MM")
+    >>> without_prefix(b"Exif\0\0Exif\0\0MM")
     b'MM'
     """
-    return block.removeprefix(b"Exif\0\0")
+    at = 0
+    while block.startswith(_PREFIX, at):
+        at += len(_PREFIX)
+    return block[at:]
 
 
 def orientation(exif: bytes) -> int | None:

@@ -133,4 +133,4 @@ def _inflated(data: bytes, budget: _Budget) -> bytes | None:
 
 
 def _exif_in_text(value: str) -> bytes | None:
-    return (profile_in_text(value) or b"").removeprefix(b"Exif\0\0") or None
+    return profile_in_text(value) or None
