@@ -13,7 +13,7 @@ from upsample_cli.images.limits import check_frames
 from upsample_cli.images.metadata.carried import read_metadata
 from upsample_cli.images.model import ImageInfo, Layout, Metadata
 from upsample_cli.images.open_frames import frames_of
-from upsample_cli.images.orientation import ORIENTATION, TURNS
+from upsample_cli.images.orientation import ORIENTATION, TURNS, valid
 
 _COEFFICIENT_BYTES = 2
 """Per sample of a progressive JPEG: all coefficients are in memory before its first pixel is decoded."""
@@ -43,13 +43,12 @@ def header_of(opened: Opened, file: BinaryIO, name: str) -> Header:
     """
     image, fmt, chunks = opened
     with readable(name, fmt):
-        found = read_metadata(image, file, fmt.name, chunks)
+        stored = image.height, image.width
+        if TURNS[valid(vars(image).get("tag_v2", {}).get(ORIENTATION)) or 1].swapped:  # Pillow turns such a TIFF
+            stored = stored[::-1]
+        found = read_metadata(image, file, fmt.name, chunks, stored=stored)
         reading = how_to_read(image, file, fmt.name, name, has_profile=found.metadata.icc_profile is not None)
-        height, width = image.height, image.width
-        # A TIFF's size is upright already, unless only its XMP says how to turn it, or its tag is of an odd type.
-        tags = vars(image).get("tag_v2", {})
-        if TURNS[found.orientation].swapped and tags.get(ORIENTATION) != found.orientation:
-            height, width = width, height
+        height, width = stored[::-1] if TURNS[found.orientation].swapped else stored
         info = ImageInfo(
             format=fmt.name,
             height=height,
@@ -60,6 +59,7 @@ def header_of(opened: Opened, file: BinaryIO, name: str) -> Header:
             lossless=reading.lossless,
             frames=frames_of(image, file, fmt.name, reading.layout),
             decoding_bytes=height * width * len(image.getbands()) * _COEFFICIENT_BYTES * ("progressive" in image.info),
+            orientation=found.orientation,
         )
     return Header(info, found.metadata, found.orientation, reading)
 

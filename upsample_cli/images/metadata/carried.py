@@ -15,9 +15,11 @@ from upsample_cli.images.format_table import COMMENT
 from upsample_cli.images.limits import check_metadata_bytes
 from upsample_cli.images.metadata import exif as exif_blocks
 from upsample_cli.images.metadata import ifd, iptc
+from upsample_cli.images.metadata.change import Change
 from upsample_cli.images.metadata.exif_from_tiff import exif_of_tiff
-from upsample_cli.images.model import Metadata
-from upsample_cli.images.orientation import ORIENTATION, xmp_orientation, xmp_upright
+from upsample_cli.images.metadata.xmp_rules import changed_xmp, xmp_orientation
+from upsample_cli.images.model import ImageInfo, Metadata
+from upsample_cli.images.orientation import ORIENTATION, TURNS
 
 _X_RESOLUTION = 282
 
@@ -37,7 +39,14 @@ class Found:
     losses: tuple[Loss, ...]
 
 
-def read_metadata(image: Image.Image, file: BinaryIO, format_name: str, chunks: Ancillary | None = None) -> Found:
+def read_metadata(
+    image: Image.Image,
+    file: BinaryIO,
+    format_name: str,
+    chunks: Ancillary | None = None,
+    *,
+    stored: tuple[int, int],
+) -> Found:
     """The metadata of an opened image, decoded or not.
 
     Args:
@@ -45,15 +54,17 @@ def read_metadata(image: Image.Image, file: BinaryIO, format_name: str, chunks: 
         file: the open file it came from; its position is moved.
         format_name: a key of `FORMATS`.
         chunks: of a PNG.
+        stored: height and width of the image as it is stored.
 
     Raises:
         MetadataError: they exceed `limits.MAX_METADATA_BYTES`.
     """
     exif, xmp, losses = _exif(image, file, chunks), _xmp(image, chunks), list[Loss]()
     orientation = _orientation(image, file, exif, xmp)
+    unchanged = Change(orientation, *stored, *(stored[::-1] if TURNS[orientation].swapped else stored))
     if exif is not None:
         try:
-            exif_blocks.exif_for_output(exif, 1, 1)
+            exif_blocks.exif_for_output(exif, unchanged)
         except ValueError:
             exif = None
             losses.append(Loss("metadata", "the EXIF block is damaged and is left out"))
@@ -62,6 +73,13 @@ def read_metadata(image: Image.Image, file: BinaryIO, format_name: str, chunks: 
             losses.append(Loss("maker-note", text))  # it holds offsets
     if xmp is not None and b"HasExtendedXMP" in xmp:
         losses.append(Loss("metadata", "only the main part of the XMP is kept, not its extension"))
+    if xmp is not None:
+        try:
+            gone = changed_xmp(xmp, unchanged)[1]
+            losses += [Loss("metadata", f"what the XMP says about {about} is left out") for about in gone]
+        except ValueError:
+            xmp = None
+            losses.append(Loss("metadata", "the XMP is damaged and is left out"))
     if chunks is not None and chunks.unusual_colour:
         meaning = ", ".join(chunks.unusual_colour)
         losses.append(Loss("profile", f"the colours' meaning ({meaning}) is left out; they may look different"))
@@ -145,18 +163,26 @@ def _text(image: Image.Image) -> tuple[tuple[str, str], ...]:
         return ((COMMENT, remark.decode("latin-1")),)
 
 
-def metadata_for_output(metadata: Metadata, height: int, width: int) -> Metadata:
+def metadata_for_output(metadata: Metadata, height: int, width: int, info: ImageInfo | None = None) -> Metadata:
     """The metadata, corrected for the enlarged, upright image.
 
-    Exif's and XMP's orientation become 1, Exif's sizes the new ones, Exif's thumbnail is dropped; the resolution stays,
-    so the print grows with the image.
+    What Exif and XMP say of size, orientation and places is put right, Exif's thumbnail is dropped; the resolution
+    stays, so the print grows with the image.
+
+    Args:
+        metadata: of the input.
+        height, width: of the output.
+        info: of the input; None for one that is upright and as large as the output.
 
     >>> before = Metadata(xmp=b'<x tiff:Orientation="6"/>', dpi=(300, 300))
     >>> metadata_for_output(before, 20, 10)
     Metadata(icc_profile=None, exif=None, xmp=b'<x tiff:Orientation="1"/>', dpi=(300, 300), text=(), iptc=None)
     """
+    before = (info.height, info.width) if info is not None else (height, width)
+    change = Change.of_upright(info.orientation if info is not None else 1, before, (height, width))
     return replace(
         metadata,
-        exif=exif_blocks.exif_for_output(metadata.exif, height, width) if metadata.exif else None,
-        xmp=xmp_upright(metadata.xmp) if metadata.xmp else None,
+        exif=exif_blocks.exif_for_output(metadata.exif, change) if metadata.exif else None,
+        xmp=changed_xmp(metadata.xmp, change)[0] if metadata.xmp else None,
+        dpi=metadata.dpi[::-1] if metadata.dpi and change.swapped else metadata.dpi,
     )

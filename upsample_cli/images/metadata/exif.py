@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from upsample_cli.images.metadata import ifd, ifd_write
+from upsample_cli.images.metadata.change import Change
+from upsample_cli.images.metadata.exif_places import set_integer, set_places
 from upsample_cli.images.metadata.resolution import UNITS_PER_INCH
 from upsample_cli.images.orientation import ORIENTATION, valid
 
@@ -74,10 +76,11 @@ def _rational(tiff: ifd.Tiff, entry: ifd.Entry | None) -> float | None:
     return above / below if below else None
 
 
-def exif_for_output(exif: bytes, height: int, width: int) -> bytes:
-    """The block corrected for an upright image of this size: no longer than before, nothing moved.
+def exif_for_output(exif: bytes, change: Change) -> bytes:
+    """The block corrected for the upright image after a change, nothing moved.
 
-    The orientation becomes 1, sizes become the given ones, the thumbnail is unlinked and its bytes cut off or zeroed.
+    The orientation becomes 1, sizes become the new ones, places in pixels are put right (`exif_places`), the thumbnail
+    is unlinked and its bytes cut off or zeroed.
 
     Raises:
         ValueError: the block is damaged and cannot be corrected.
@@ -88,14 +91,19 @@ def exif_for_output(exif: bytes, height: int, width: int) -> bytes:
         raise ValueError("an Exif block cannot be BigTIFF")
     first = ifd.read_directory(tiff, tiff.first)
     kept = [first, *_directories_below(tiff, first)]
-    new_values = {ORIENTATION: 1, _WIDTH: width, _HEIGHT: height, _PIXEL_X: width, _PIXEL_Y: height}
+    new_values = {
+        ORIENTATION: 1,
+        **dict.fromkeys((_WIDTH, _PIXEL_X), change.width),
+        **dict.fromkeys((_HEIGHT, _PIXEL_Y), change.height),
+    }
     for directory in kept:
         for entry in directory.entries:
             if entry.tag in new_values:
-                _set_integer(data, tiff, entry, new_values[entry.tag])
+                set_integer(data, tiff, entry, new_values[entry.tag])
     if first.next_at:
         data[first.next_pointer_at : first.next_pointer_at + 4] = bytes(4)
         _erase_thumbnail(data, tiff, first.next_at, [span for directory in kept for span in _spans(directory)])
+    set_places(data, tiff, kept, change)
     return bytes(data)
 
 
@@ -108,12 +116,6 @@ def _directories_below(tiff: ifd.Tiff, first: ifd.Directory) -> Iterator[ifd.Dir
         at = ifd.first_integer(tiff, parent.find(tag)) if parent is not None else None
         with suppress(ValueError):  # these two need no correction: a damaged one stays as it is
             yield ifd.read_directory(tiff, at or 0)
-
-
-def _set_integer(data: bytearray, tiff: ifd.Tiff, entry: ifd.Entry, value: int) -> None:
-    kind = ifd.SHORT if value < 2**16 and entry.kind != ifd.LONG else ifd.LONG
-    packed = ifd_write.integers(entry.tag, kind, tiff.order, value).value
-    struct.pack_into(f"{tiff.order}HHI4s", data, entry.at, entry.tag, kind, 1, packed)
 
 
 def _spans(directory: ifd.Directory) -> Iterator[tuple[int, int]]:

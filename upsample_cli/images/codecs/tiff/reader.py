@@ -119,14 +119,15 @@ def page_at_offset(tiff: TiffFile, page_at: int) -> TiffPage:
 def _source(
     page: TiffPage, kind: TiffKind, file: BinaryIO, name: str, max_pixels: int, frames: Frames | None
 ) -> RegionSource:
-    found = read_metadata(_Described.of(page, kind), file, "tiff")  # type: ignore[arg-type]  # has all that it reads
+    sides = page.imagelength, page.imagewidth
+    described = _Described.of(page, kind)
+    found = read_metadata(described, file, "tiff", stored=sides)  # type: ignore[arg-type]  # has all that it reads
     segments, losses = Segments(page, file, name), set[Loss]()
     if segments.size_bytes > _PIXEL_BYTES * max_pixels:
         size_bytes = segments.size_bytes
         each = f"{_PIXEL_BYTES} for each of {max_pixels} pixels"
         cause = f"is stored in strips or tiles of {size_bytes} bytes, more than {each}"
         raise ImageError(name, cause, trusting(-(-size_bytes // _PIXEL_BYTES)), kind="too-large")
-    sides = page.imagelength, page.imagewidth
     height, width = sides[::-1] if TURNS[found.orientation].swapped else sides
     return RegionSource(
         ImageInfo(
@@ -138,6 +139,7 @@ def _source(
             lossless=kind.lossless,
             frames=frames,
             decoding_bytes=segments.held_bytes,
+            orientation=found.orientation,
         ),
         found.metadata,
         orientation=found.orientation,
