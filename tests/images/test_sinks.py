@@ -224,7 +224,7 @@ def test_what_a_format_holds_comes_back_and_the_rest_was_announced(name):
         assert found.exif is None
     if holds & {"dpi", "exif"}:
         assert found.dpi == pytest.approx((300, 299.5), abs=0.6)  # JPEG counts whole dots per inch
-    assert dict(found.text).get("Comment") == ("grüß dich" if holds & {"text", "comment"} else None)
+    assert dict(found.text).get("Comment") == ("grüß dich" if holds & {"text", "comment", "comments"} else None)
     assert dict(found.text).get("Author") == ("Ada" if "text" in holds else None)
 
 

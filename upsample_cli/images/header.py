@@ -11,10 +11,12 @@ from upsample_cli.images.codecs.pillow_pixels import Reading, how_to_read
 from upsample_cli.images.codecs.readable import readable
 from upsample_cli.images.limits import check_frames
 from upsample_cli.images.metadata.carried import read_metadata
-from upsample_cli.images.model import ImageInfo, Layout, Metadata
+from upsample_cli.images.metadata.jpeg_blocks import JpegBlocks, read_blocks
+from upsample_cli.images.model import Depth, Frames, ImageInfo, Layout, Metadata
 from upsample_cli.images.open_frames import frames_of
 from upsample_cli.images.orientation import ORIENTATION, TURNS, valid
 
+_BYTE_BITS = 8
 _COEFFICIENT_BYTES = 2
 """Per sample of a progressive JPEG: all coefficients are in memory before its first pixel is decoded."""
 
@@ -41,13 +43,18 @@ def header_of(opened: Opened, file: BinaryIO, name: str) -> Header:
     Raises:
         ImageError: it is damaged, or its pixels are of a kind that is not supported.
     """
-    image, fmt, chunks = opened
+    image, fmt, chunks, jpeg = opened
     with readable(name, fmt):
         stored = image.height, image.width
         if TURNS[valid(vars(image).get("tag_v2", {}).get(ORIENTATION)) or 1].swapped:  # Pillow turns such a TIFF
             stored = stored[::-1]
-        found = read_metadata(image, file, fmt.name, chunks, stored=stored)
+        blocks = read_blocks(file, jpeg.described) if jpeg is not None else None
+        found = read_metadata(image, file, fmt.name, chunks, blocks, stored=stored)
         reading = how_to_read(image, file, fmt.name, name, has_profile=found.metadata.icc_profile is not None)
+        if jpeg is not None:
+            depth: Depth = 16 if jpeg.bits > _BYTE_BITS else 8
+            layout = replace(reading.layout, depth=depth)
+            reading = replace(reading, layout=layout, lossless=jpeg.is_lossless)
         height, width = stored[::-1] if TURNS[found.orientation].swapped else stored
         info = ImageInfo(
             format=fmt.name,
@@ -57,11 +64,15 @@ def header_of(opened: Opened, file: BinaryIO, name: str) -> Header:
             losses=(*reading.losses, *found.losses),
             jpeg_subsampling=reading.jpeg_subsampling,
             lossless=reading.lossless,
-            frames=frames_of(image, file, fmt.name, reading.layout),
+            frames=_views(blocks) if blocks is not None else frames_of(image, file, fmt.name, reading.layout),
             decoding_bytes=height * width * len(image.getbands()) * _COEFFICIENT_BYTES * ("progressive" in image.info),
             orientation=found.orientation,
         )
     return Header(info, found.metadata, found.orientation, reading)
+
+
+def _views(blocks: JpegBlocks) -> Frames | None:
+    return Frames(blocks.images, "views") if blocks.images > 1 else None
 
 
 def of_frame(header: Header, frame: int | None, name: str, max_pixels: int) -> Header:

@@ -70,6 +70,7 @@ class Metadata:
         dpi: dots per inch, (x, y).
         text: PNG text as (keyword, value) pairs, in file order.
         iptc: captions as IPTC-NAA records, without the wrapping that JPEG and PNG give them.
+        aspect: pixels per unit, (x, y), where only their ratio has a meaning.
     """
 
     icc_profile: bytes | None = None
@@ -78,6 +79,7 @@ class Metadata:
     dpi: tuple[float, float] | None = None
     text: tuple[tuple[str, str], ...] = ()
     iptc: bytes | None = None
+    aspect: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,14 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from itertools import islice
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from PIL import ImageFile
 
 from upsample_cli.errors import ImageError, Setting
 from upsample_cli.images.codecs.content import HEAD_BYTES, format_of_content
 from upsample_cli.images.codecs.input_file import Input, opened_file, shown_name
-from upsample_cli.images.codecs.pillow_file import open_with_pillow
+from upsample_cli.images.codecs.pillow_file import Opened, open_with_pillow
 from upsample_cli.images.codecs.pillow_source import pillow_box
 from upsample_cli.images.codecs.quiet import quiet_pillow
 from upsample_cli.images.codecs.readable import readable
@@ -32,6 +32,9 @@ from upsample_cli.images.model import Frames, ImageInfo, Metadata, Source
 from upsample_cli.images.open_frames import animation_frames, page_offsets
 from upsample_cli.images.orientation import ORIENTATION, TURNS
 from upsample_cli.images.regions import ReadBox, RegionSource, box_of
+
+if TYPE_CHECKING:
+    from upsample_cli.images.codecs.jpeg_decoder import Decoded
 
 
 def probe(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageInfo:
@@ -92,18 +95,29 @@ def open_image(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int 
             first = header_of(opened, file, name)
             header = of_frame(first, frame, name, max_pixels)
         image, fmt = opened.image, opened.format
+        is_cut = False
         with readable(name, fmt):
             frames = first.info.frames
             if frame is not None and frames is not None and frames.kind == "animation":
                 if fmt.name == "png":
                     return next(islice(_composed_sources(file, frames, header), frame - 1, None))[0]
                 image.seek(frames.first + frame - 1)
-            elif (read_box := _decoded(image, file, header, name, max_pixels)) is not None:
-                return _source(header, read_box)
+            elif fmt.name == "jpeg":
+                decoded = _decoded_jpeg(opened, file, header, name, max_pixels)
+                if decoded.read_box is not None:
+                    info = replace(header.info, losses=(*header.info.losses, *decoded.losses))
+                    return _source(replace(header, info=info), decoded.read_box)
+                image.fp, is_cut = file, decoded.is_cut  # it was opened from its header alone
+            elif header.reading.is_cut:
+                from upsample_cli.images.codecs.png.deep import decoded_png
+
+                return _source(header, decoded_png(file, header.info.layout))
             # Pillow turns a TIFF upright, unless its tag is of a type that it does not count.
             tags = vars(image).get("tag_v2", {ORIENTATION: None})
             turned = tags.get(ORIENTATION, header.orientation) == header.orientation
             image.load()
+            if is_cut:
+                raise EOFError("truncated")
     vars(image).pop("_decoder", None)  # those of WebP and AVIF keep the file and two more images in memory
     if turned:
         info = replace(header.info, height=image.height, width=image.width)
@@ -111,18 +125,14 @@ def open_image(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int 
     return _source(header, pillow_box(image, header.reading))
 
 
-def _decoded(image: ImageFile.ImageFile, file: BinaryIO, header: Header, name: str, max_pixels: int) -> ReadBox | None:
-    """The image decoded by imagecodecs; None where Pillow decodes it."""
-    if header.info.format == "jpeg":
-        from upsample_cli.images.codecs.jpeg import decoded_jpeg
+def _decoded_jpeg(opened: Opened, file: BinaryIO, header: Header, name: str, max_pixels: int) -> Decoded:
+    from upsample_cli.images.codecs.jpeg_decoder import decoded_jpeg
 
-        check = partial(check_scans, name, pixels=image.height * image.width, max_pixels=max_pixels)
-        return decoded_jpeg(file, header.info.layout, image.height, image.width, check)
-    if not header.reading.is_cut:
-        return None
-    from upsample_cli.images.codecs.png.deep import decoded_png
-
-    return decoded_png(file, header.info.layout)
+    height, width = opened.image.height, opened.image.width
+    check = partial(check_scans, name, pixels=height * width, max_pixels=max_pixels)
+    bits = opened.jpeg.bits if opened.jpeg is not None else 8
+    has_others = header.info.frames is not None
+    return decoded_jpeg(file, header.info.layout, height, width, check, bits=bits, has_others=has_others)
 
 
 def open_animation(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[tuple[Source, Fraction]]:

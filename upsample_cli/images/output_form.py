@@ -21,6 +21,7 @@ _PARTS = {
     "exif": "EXIF",
     "xmp": "XMP",
     "dpi": "the resolution in dpi",
+    "aspect": "the proportion of its pixels",
     "iptc": "the IPTC captions",
 }
 
@@ -162,12 +163,23 @@ def _held_metadata(info: ImageInfo, metadata: Metadata, made: Layout, fmt: Forma
         if cause
     ]
     if "text" not in fmt.holds:
-        remarks = [pair for pair in metadata.text if pair[0] == COMMENT and "comment" in fmt.holds][-1:]
+        remarks = _held_comments(metadata, fmt)
         lost = sorted({pair[0] for pair in metadata.text if pair not in remarks})
         gone["text"] = tuple(remarks)
         if lost:
             losses.append(Loss("metadata", f"{fmt.title} cannot hold the text {', '.join(lost)}; it is left out"))
     return replace(metadata, **gone), losses
+
+
+def _held_comments(metadata: Metadata, fmt: Format) -> list[tuple[str, str]]:
+    comments = [
+        pair
+        for pair in metadata.text
+        if pair[0] == COMMENT and (fmt.max_comment_bytes is None or len(pair[1].encode()) <= fmt.max_comment_bytes)
+    ]
+    if "comments" in fmt.holds:
+        return comments
+    return comments[-1:] if "comment" in fmt.holds else []
 
 
 def _cause_of_loss(part: str, metadata: Metadata, fmt: Format, new_colour: str | None) -> str | None:
@@ -176,7 +188,7 @@ def _cause_of_loss(part: str, metadata: Metadata, fmt: Format, new_colour: str |
         return None
     if part not in fmt.holds:
         return f"{fmt.title} cannot hold {name}"
-    limit_bytes = {"exif": fmt.max_exif_bytes, "xmp": fmt.max_xmp_bytes, "iptc": fmt.max_iptc_bytes}.get(part)
+    limit_bytes = {"exif": fmt.max_exif_bytes, "xmp": fmt.max_xmp_bytes}.get(part)
     if limit_bytes is not None and len(value) > limit_bytes:
         return f"{fmt.title} holds at most {limit_bytes} bytes of {name}, not {len(value)}"
     if part == "icc_profile" and new_colour and value[16:20] != _PROFILE_SPACES[new_colour]:

@@ -192,17 +192,24 @@ def _metadata_settings(metadata: Metadata, fmt: Format) -> dict[str, Any]:
         exif = without_orientation(exif)
     if exif and fmt.name == "jpeg":
         exif = b"Exif\0\0" + exif
+    comments = [value.encode() for keyword, value in metadata.text if keyword == COMMENT]
     given = {
         "icc_profile": metadata.icc_profile,
         "exif": exif,
         "xmp": metadata.xmp,
-        "extra": iptc.jpeg_segment(metadata.iptc) if metadata.iptc else None,
+        "extra": (iptc.jpeg_segments(metadata.iptc) if metadata.iptc else b"") + b"".join(map(_remark, comments[:-1])),
         "dpi": dpi if dpi and max(dpi) < _MOST_DPI else None,
-        "comment": next((value.encode() for keyword, value in metadata.text if keyword == COMMENT), None),
+        "comment": comments[-1] if comments else None,
+        "aspect": metadata.aspect,
     }
     # Pillow writes 96 dpi into a BMP if no resolution is given.
     unsaid = {"dpi": (0, 0)} if fmt.name == "bmp" else {}
     return unsaid | {name: value for name, value in given.items() if value}
+
+
+def _remark(comment: bytes) -> bytes:
+    """A JPEG's comment as a segment; Pillow writes one."""
+    return b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
 
 
 def _reduced(image: Image.Image) -> tuple[Image.Image, dict[str, Any], list[Loss]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from io import BytesIO
 from typing import BinaryIO, NamedTuple
 
 from PIL import Image, ImageFile
@@ -10,7 +11,7 @@ from PIL import Image, ImageFile
 from upsample_cli.images.codecs.avif import check_lists
 from upsample_cli.images.codecs.content import HEAD_BYTES, format_of_content
 from upsample_cli.images.codecs.gif import extent
-from upsample_cli.images.codecs.jpeg_markers import check_exif_segments
+from upsample_cli.images.codecs.jpeg_markers import JpegHead, jpeg_head
 from upsample_cli.images.codecs.png.ancillary import Ancillary, read_ancillary
 from upsample_cli.images.codecs.readable import readable
 from upsample_cli.images.codecs.webp import webp_size
@@ -19,11 +20,12 @@ from upsample_cli.images.limits import check_pixels
 
 
 class Opened(NamedTuple):
-    """An image as Pillow opens it, pixels undecoded; for a PNG, its ancillary chunks."""
+    """An image as Pillow opens it, pixels undecoded; of a PNG its ancillary chunks, of a JPEG what precedes pixels."""
 
     image: ImageFile.ImageFile
     format: Format
     chunks: Ancillary | None
+    jpeg: JpegHead | None = None
 
 
 def open_with_pillow(file: BinaryIO, name: str, *, max_pixels: int) -> Opened:
@@ -44,16 +46,16 @@ def open_with_pillow(file: BinaryIO, name: str, *, max_pixels: int) -> Opened:
     with readable(name, fmt):
         if fmt.name == "avif":
             check_lists(file, name)
-        if fmt.name == "jpeg":
-            check_exif_segments(file, name)
+        jpeg = jpeg_head(file, name) if fmt.name == "jpeg" else None
         chunks = read_ancillary(file) if fmt.name == "png" else None  # first: Pillow inflates profiles without a limit
         file.seek(0)
         import_module(f"PIL.{_PLUGINS.get(fmt.name, fmt.pillow_name.title())}ImagePlugin")
-        image = Image.OPEN[fmt.pillow_name][0](file, "")  # without a name Pillow does not map the file into memory
+        # Without a name Pillow does not map the file into memory.
+        image = Image.OPEN[fmt.pillow_name][0](BytesIO(jpeg.for_pillow) if jpeg else file, "")
     check_pixels(name, image.height, image.width, max_pixels)
     if fmt.name == "gif":
         check_pixels(name, *extent(file), max_pixels)
-    return Opened(image, fmt, chunks)
+    return Opened(image, fmt, chunks, jpeg)
 
 
 _PLUGINS = {"webp": "WebP"}

@@ -14,9 +14,10 @@ from upsample_cli.images.color.profiles import srgb_of_profile
 from upsample_cli.images.format_table import COMMENT
 from upsample_cli.images.limits import check_metadata_bytes
 from upsample_cli.images.metadata import exif as exif_blocks
-from upsample_cli.images.metadata import ifd, iptc
+from upsample_cli.images.metadata import ifd
 from upsample_cli.images.metadata.change import Change
 from upsample_cli.images.metadata.exif_from_tiff import exif_of_tiff
+from upsample_cli.images.metadata.jpeg_blocks import JpegBlocks
 from upsample_cli.images.metadata.xmp_rules import changed_xmp, xmp_orientation
 from upsample_cli.images.model import ImageInfo, Metadata
 from upsample_cli.images.orientation import ORIENTATION, TURNS
@@ -44,6 +45,7 @@ def read_metadata(
     file: BinaryIO,
     format_name: str,
     chunks: Ancillary | None = None,
+    blocks: JpegBlocks | None = None,
     *,
     stored: tuple[int, int],
 ) -> Found:
@@ -54,12 +56,14 @@ def read_metadata(
         file: the open file it came from; its position is moved.
         format_name: a key of `FORMATS`.
         chunks: of a PNG.
+        blocks: of a JPEG.
         stored: height and width of the image as it is stored.
 
     Raises:
         MetadataError: they exceed `limits.MAX_METADATA_BYTES`.
     """
-    exif, xmp, losses = _exif(image, file, chunks), _xmp(image, chunks), list[Loss]()
+    exif, xmp = _exif(image, file, chunks or blocks), _xmp(image, chunks or blocks)
+    losses = [*blocks.losses] if blocks is not None else list[Loss]()
     orientation = _orientation(image, file, exif, xmp)
     unchanged = Change(orientation, *stored, *(stored[::-1] if TURNS[orientation].swapped else stored))
     if exif is not None:
@@ -83,7 +87,7 @@ def read_metadata(
     if chunks is not None and chunks.unusual_colour:
         meaning = ", ".join(chunks.unusual_colour)
         losses.append(Loss("profile", f"the colours' meaning ({meaning}) is left out; they may look different"))
-    profile = image.info.get("icc_profile") or None
+    profile = (image.info.get("icc_profile") if blocks is None else blocks.icc_profile) or None
     if profile and image.mode == "CMYK" and srgb_of_profile(profile) is None:
         profile = None
         losses.append(Loss("profile", "the colour profile (ICC) is damaged or not one for CMYK and is left out"))
@@ -91,9 +95,10 @@ def read_metadata(
         icc_profile=profile,
         exif=exif,
         xmp=xmp,
-        dpi=_resolution(image, exif),
-        text=_text(image) if chunks is None else chunks.text,
-        iptc=image.info.get("photoshop", {}).get(iptc.RESOURCE) or None if chunks is None else chunks.iptc,
+        dpi=_resolution(image, exif, blocks),
+        text=_text(image) if chunks is None and blocks is None else (chunks or blocks).text,  # type: ignore[union-attr]
+        iptc=read.iptc if (read := chunks or blocks) else None,
+        aspect=blocks.aspect if blocks is not None else None,
     )
     check_metadata_bytes(_size_bytes(metadata))
     return Found(metadata, orientation, tuple(losses))
@@ -105,7 +110,7 @@ def _size_bytes(metadata: Metadata) -> int:
     return sum(len(block) for block in blocks if block) + sum(texts)
 
 
-def _exif(image: Image.Image, file: BinaryIO, chunks: Ancillary | None) -> bytes | None:
+def _exif(image: Image.Image, file: BinaryIO, chunks: Ancillary | JpegBlocks | None) -> bytes | None:
     if hasattr(image, "tag_v2"):
         try:
             return exif_of_tiff(file, getattr(image, "page_at", None))
@@ -115,7 +120,7 @@ def _exif(image: Image.Image, file: BinaryIO, chunks: Ancillary | None) -> bytes
     return exif_blocks.without_prefix(block) if isinstance(block, bytes) and block else None
 
 
-def _xmp(image: Image.Image, chunks: Ancillary | None) -> bytes | None:
+def _xmp(image: Image.Image, chunks: Ancillary | JpegBlocks | None) -> bytes | None:
     packet = chunks.xmp if chunks is not None else image.info.get("xmp")
     if isinstance(packet, str):
         packet = packet.encode()
@@ -135,13 +140,11 @@ def _orientation(image: Image.Image, file: BinaryIO, exif: bytes | None, xmp: by
     return stated or xmp_orientation(xmp) or 1
 
 
-def _resolution(image: Image.Image, exif: bytes | None) -> tuple[float, float] | None:
-    # Pillow gives a JPEG without a resolution 72 dpi, and a TIFF without one 1 dpi.
+def _resolution(image: Image.Image, exif: bytes | None, blocks: JpegBlocks | None) -> tuple[float, float] | None:
     tags = getattr(image, "tag_v2", None)
-    unsaid = image.info.get("jfif_unit") not in {1, 2} if hasattr(image, "layers") else False
-    if unsaid or (tags is not None and _X_RESOLUTION not in tags):
+    if tags is not None and _X_RESOLUTION not in tags:  # Pillow gives such a TIFF 1 dpi
         return exif_blocks.resolution(exif) if exif else None
-    found = _plausible(image.info.get("dpi"))
+    found = _plausible(image.info.get("dpi") if blocks is None else blocks.dpi)
     return found or (exif_blocks.resolution(exif) if exif else None)
 
 
@@ -175,8 +178,8 @@ def metadata_for_output(metadata: Metadata, height: int, width: int, info: Image
         info: of the input; None for one that is upright and as large as the output.
 
     >>> before = Metadata(xmp=b'<x tiff:Orientation="6"/>', dpi=(300, 300))
-    >>> metadata_for_output(before, 20, 10)
-    Metadata(icc_profile=None, exif=None, xmp=b'<x tiff:Orientation="1"/>', dpi=(300, 300), text=(), iptc=None)
+    >>> metadata_for_output(before, 20, 10).xmp
+    b'<x tiff:Orientation="1"/>'
     """
     before = (info.height, info.width) if info is not None else (height, width)
     change = Change.of_upright(info.orientation if info is not None else 1, before, (height, width))
@@ -185,4 +188,5 @@ def metadata_for_output(metadata: Metadata, height: int, width: int, info: Image
         exif=exif_blocks.exif_for_output(metadata.exif, change) if metadata.exif else None,
         xmp=changed_xmp(metadata.xmp, change)[0] if metadata.xmp else None,
         dpi=metadata.dpi[::-1] if metadata.dpi and change.swapped else metadata.dpi,
+        aspect=metadata.aspect[::-1] if metadata.aspect and change.swapped else metadata.aspect,
     )

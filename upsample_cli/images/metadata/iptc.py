@@ -8,23 +8,22 @@ from __future__ import annotations
 from binascii import hexlify, unhexlify
 
 PNG_KEYWORD = "Raw profile type iptc"
-MAX_JPEG_BYTES = 65533 - 14 - 12 - 1
-"""Largest captions in one APP13 segment, after the signature, the resource's head and a byte of padding."""
-
 TIFF_TAG = 33723
+_SEGMENT_BYTES = 65533
 RESOURCE = 0x0404
 _BLANKS = str.maketrans("", "", "\n ")
 _MARK, _SIGNATURE = b"8BIM", b"Photoshop 3.0\0"
 
 
-def jpeg_segment(iptc: bytes) -> bytes:
-    r"""The APP13 segment that carries captions.
+def jpeg_segments(iptc: bytes) -> bytes:
+    r"""The APP13 segments that carry captions: a resource of Photoshop may be split over several.
 
-    >>> jpeg_segment(b"\x1c\x02\x05\0\3Sea")[:4].hex(" ")
+    >>> jpeg_segments(b"\x1c\x02\x05\0\3Sea")[:4].hex(" ")
     'ff ed 00 24'
     """
-    body = _SIGNATURE + _resource(iptc)
-    return b"\xff\xed" + (len(body) + 2).to_bytes(2, "big") + body
+    block, step = _resource(iptc), _SEGMENT_BYTES - len(_SIGNATURE)
+    pieces = [_SIGNATURE + block[at : at + step] for at in range(0, len(block), step)]
+    return b"".join(b"\xff\xed" + (len(piece) + 2).to_bytes(2, "big") + piece for piece in pieces)
 
 
 def png_text(iptc: bytes) -> str:
