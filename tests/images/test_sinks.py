@@ -432,5 +432,5 @@ def test_the_longest_exif_and_xmp_that_fit_allows_are_written():
     for part, limit in (("exif", jpeg.max_exif_bytes), ("xmp", jpeg.max_xmp_bytes)):
         longest = (b"II*\0\x08\0\0\0" if part == "exif" else b"<x/>").ljust(limit, b"\0")
         written("jpeg", rows, Layout("rgb"), metadata=Metadata(**{part: longest}))
-        with pytest.raises(OSError, match="too long"):
+        with pytest.raises(OSError, match=r"too long|too large"):
             written("jpeg", rows, Layout("rgb"), metadata=Metadata(**{part: longest + b"\0"}))

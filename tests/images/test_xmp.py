@@ -1,6 +1,7 @@
 """What XMP says of sizes, places and other parts of a file: put right, or left out with a warning; all else is kept."""
 
 import io
+import struct
 import time
 from xml.etree import ElementTree
 
@@ -335,3 +336,80 @@ def test_unequal_resolutions_turn_with_the_image():
 
 def test_every_rule_is_of_a_namespace():
     assert all(uri.startswith("http://") for uri, _ in RULES)
+
+
+def extension_segments(extension, digest, *, step=300):
+    for at in range(0, len(extension), step):
+        places = struct.pack(">II", len(extension), at)
+        body = b"http://ns.adobe.com/xmp/extension/\0" + digest + places + extension[at : at + step]
+        yield struct.pack(">BBH", 0xFF, 0xE1, len(body) + 2) + body
+
+
+EXTENSION = packet(f"<mine:long>{'long' * 300}</mine:long>", attributes="tiff:ImageWidth='80' GDepth:Near='1'").replace(
+    b"xmlns:mine", b"xmlns:GDepth='http://ns.google.com/photos/1.0/depthmap/' xmlns:mine"
+)
+DIGEST = b"0123456789ABCDEF0123456789ABCDEF"
+
+
+def extended(pieces, digest=DIGEST):
+    main = packet("<mine:note>stays</mine:note>", attributes=f"n:HasExtendedXMP='{digest.decode()}'").replace(
+        b"xmlns:mine", b"xmlns:n='http://ns.adobe.com/xmp/note/' xmlns:mine"
+    )
+    data = jpeg_with(main)
+    return data[:2] + b"".join(pieces) + data[2:]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_extension_is_joined_and_put_right(order):
+    pieces = [*extension_segments(EXTENSION, DIGEST)][::order]
+    info, metadata = read_header(io.BytesIO(extended([*pieces, *extension_segments(b"<x/>", DIGEST[::-1])])))
+    found = read(metadata.xmp)
+    assert (found["mine:note"], found["mine:long"]) == (["stays"], ["long" * 300])
+    assert lines(info.losses) == ("what the XMP says about a depth map is left out",)
+    after = read(metadata_for_output(metadata, 2 * HEIGHT, 2 * WIDTH, info).xmp)
+    assert after["tiff:ImageWidth"] == [str(2 * WIDTH)]
+    assert not [name for name in after if "Extended" in name or "Near" in name]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [], [*extension_segments(EXTENSION, DIGEST)][1:], [*extension_segments(EXTENSION, DIGEST)][:-1],
+        [*extension_segments(EXTENSION[:-60], DIGEST)], [*extension_segments(LAUGHS, DIGEST)],
+        [struct.pack(">BBH", 0xFF, 0xE1, 37) + b"http://ns.adobe.com/xmp/extension/\0"],
+    ],
+)  # fmt: skip
+def test_an_extension_that_is_not_whole_is_said(pieces):
+    info, metadata = read_header(io.BytesIO(extended(pieces)))
+    assert lines(info.losses) == ("only the main part of the XMP is kept, not its extension",)
+    after = read(metadata_for_output(metadata, 2 * HEIGHT, 2 * WIDTH, info).xmp)
+    assert after["mine:note"] == ["stays"]
+    assert "http://ns.adobe.com/xmp/note/:HasExtendedXMP" not in after
+
+
+def test_a_packet_too_large_for_a_segment_gets_an_extension(tmp_path):
+    stated = packet(
+        f"<mine:small>kept</mine:small><mine:large>{'large' * 40_000}</mine:large>"
+        f"<mine:other>{'o' * 9000}</mine:other>",
+        attributes="tiff:ImageWidth='80'",
+    )
+    Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "in.webp", xmp=stated)
+    result = upsample_file(tmp_path / "in.webp", tmp_path / "out.jpg", factor=2)
+    assert lines(result.losses) == ()
+    with Image.open(tmp_path / "out.jpg") as image:
+        main = image.info["xmp"]
+    assert set(read(main)) & {"mine:small", "mine:large"} == {"mine:small"}
+    data = (tmp_path / "out.jpg").read_bytes()
+    assert data.count(b"http://ns.adobe.com/xmp/extension/\0") == 4
+    info, metadata = read_header(tmp_path / "out.jpg")
+    assert info.losses == ()
+    found = read(metadata.xmp)
+    assert (found["mine:large"], found["mine:other"]) == (["large" * 40_000], ["o" * 9000])
+    assert found["tiff:ImageWidth"] == [str(2 * WIDTH)]
+    assert "http://ns.adobe.com/xmp/note/:HasExtendedXMP" not in found
+
+
+def test_a_packet_that_cannot_be_divided_is_said(tmp_path):
+    Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "in.webp", xmp=packet(attributes=f"mine:a='{'a' * 70_000}'"))
+    result = upsample_file(tmp_path / "in.webp", tmp_path / "out.jpg", factor=2)
+    assert [str(loss)[:37] for loss in result.losses] == ["JPEG holds at most 65504 bytes of XMP"]

@@ -41,7 +41,7 @@ class Format:
         max_pixels: most pixels.
         max_bytes: most bytes of stored pixels.
         max_exif_bytes: most bytes of an Exif block.
-        max_xmp_bytes: most bytes of an XMP packet.
+        max_xmp_bytes: most bytes of an XMP packet without its extension.
         max_comment_bytes: most bytes of a comment.
         quality_range: least and greatest `quality`; None if the format has none.
         default_quality: of a lossy coding, if `quality` is not given.

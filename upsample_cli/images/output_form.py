@@ -25,6 +25,7 @@ _PARTS = {
     "iptc": "the IPTC captions",
 }
 
+_LONGER_BYTES = 1024
 _DEPTH_LOSSES = {
     16: "16 bits per channel; they become {}",
     32: "floating point; 0 to 1 becomes black to white in {} bits per channel, values outside are cut off",
@@ -171,6 +172,16 @@ def _held_metadata(info: ImageInfo, metadata: Metadata, made: Layout, fmt: Forma
     return replace(metadata, **gone), losses
 
 
+def _divides(xmp: bytes, limit_bytes: int) -> bool:
+    """Whether a part of an XMP packet can go into an extension, numbers in it longer than they are now."""
+    from upsample_cli.images.metadata.xmp_extension import divided
+
+    try:
+        return bool(divided(xmp, limit_bytes - _LONGER_BYTES))
+    except ValueError:
+        return False
+
+
 def _held_comments(metadata: Metadata, fmt: Format) -> list[tuple[str, str]]:
     comments = [
         pair
@@ -189,7 +200,7 @@ def _cause_of_loss(part: str, metadata: Metadata, fmt: Format, new_colour: str |
     if part not in fmt.holds:
         return f"{fmt.title} cannot hold {name}"
     limit_bytes = {"exif": fmt.max_exif_bytes, "xmp": fmt.max_xmp_bytes}.get(part)
-    if limit_bytes is not None and len(value) > limit_bytes:
+    if limit_bytes is not None and len(value) > limit_bytes and not (part == "xmp" and _divides(value, limit_bytes)):
         return f"{fmt.title} holds at most {limit_bytes} bytes of {name}, not {len(value)}"
     if part == "icc_profile" and new_colour and value[16:20] != _PROFILE_SPACES[new_colour]:
         return f"{name} is not one for {new_colour.upper()}"

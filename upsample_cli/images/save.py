@@ -193,11 +193,18 @@ def _metadata_settings(metadata: Metadata, fmt: Format) -> dict[str, Any]:
     if exif and fmt.name == "jpeg":
         exif = b"Exif\0\0" + exif
     comments = [value.encode() for keyword, value in metadata.text if keyword == COMMENT]
+    xmp, extension = metadata.xmp, b""
+    if xmp and fmt.max_xmp_bytes is not None:
+        from upsample_cli.images.metadata.xmp_extension import divided
+
+        with encoder_errors(fmt.title):
+            xmp, extension = divided(xmp, fmt.max_xmp_bytes)
+    captions = iptc.jpeg_segments(metadata.iptc) if metadata.iptc else b""
     given = {
         "icc_profile": metadata.icc_profile,
         "exif": exif,
-        "xmp": metadata.xmp,
-        "extra": (iptc.jpeg_segments(metadata.iptc) if metadata.iptc else b"") + b"".join(map(_remark, comments[:-1])),
+        "xmp": xmp,
+        "extra": captions + b"".join(map(_remark, comments[:-1])) + extension,
         "dpi": dpi if dpi and max(dpi) < _MOST_DPI else None,
         "comment": comments[-1] if comments else None,
         "aspect": metadata.aspect,

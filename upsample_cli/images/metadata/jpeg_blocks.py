@@ -19,6 +19,7 @@ from upsample_cli.images.metadata import ifd
 from upsample_cli.images.metadata.exif import without_prefix
 from upsample_cli.images.metadata.photoshop import read_resources
 from upsample_cli.images.metadata.resolution import UNITS_PER_INCH
+from upsample_cli.images.metadata.xmp_extension import EXTENSION, joined
 
 _SIGNATURE_BYTES = 40
 _NAME = re.compile(rb"[ -~]{2,24}")
@@ -26,6 +27,7 @@ _MOST_NAMED = 6
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
 _IMAGES, _IMAGE_BYTES = 0xB002, 16
 _PREVIEW = 0x01
+_GAIN_MAP_IN_XMP = re.compile(rb"""hdrgm:Version\s*(?:=|>)""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def read_blocks(file: BinaryIO, segments: Iterable[Segment]) -> JpegBlocks:
         reader = _reader(segment.marker, signature)
         if reader is _ignore:
             continue
-        if reader is None or (segment.marker == _APP13 and segment.size_bytes > left_bytes):
+        if reader is None or (reader in _MAY_BE_HUGE and segment.size_bytes > left_bytes):
             found.unknown[segment_name(segment.marker, signature)] += 1
             continue
         left_bytes -= segment.size_bytes
@@ -105,6 +107,7 @@ class _Found:
     exif: list[list[bytes]] = field(default_factory=list)
     xmp: list[bytes] = field(default_factory=list)
     profile: list[bytes] = field(default_factory=list)
+    extension: list[bytes] = field(default_factory=list)
     photoshop: list[bytes] = field(default_factory=list)
     comments: list[bytes] = field(default_factory=list)
     density: tuple[int, int, int] | None = None
@@ -119,6 +122,12 @@ class _Found:
             self.exif[-1].append(block)
         else:
             self.exif.append([block])
+
+    def add_extension(self, data: bytes) -> None:
+        self.extension.append(data[len(EXTENSION) :])
+
+    def add_photoshop(self, data: bytes) -> None:
+        self.photoshop.append(data[14:])
 
     def add_density(self, data: bytes) -> None:
         if self.density is None and len(data) >= 12:
@@ -137,8 +146,9 @@ class _Found:
         profile, is_whole = _profile(self.profile)
         if not is_whole:
             losses.append(Loss("profile", "the colour profile (ICC) is incomplete and is left out"))
-        images, has_gain_map = _images(self.images, self.has_gain_map or b"hdr-gain-map/1.0/" in (xmp or [b""])[0])
-        if has_gain_map:
+        is_promised = bool(xmp and _GAIN_MAP_IN_XMP.search(xmp[0]))
+        images = _images(self.images, has_gain_map=self.has_gain_map or is_promised)
+        if self.has_gain_map and not is_promised:  # else what becomes of the XMP says it
             losses.append(Loss("frames", "an HDR gain map is left out: the image for displays without HDR is kept"))
         if resources.lost:
             named = [name if count == 1 else f"{name} ({count})" for name, count in resources.lost.items()]
@@ -148,7 +158,7 @@ class _Found:
         dpi, aspect = _resolution(self.density)
         return JpegBlocks(
             exif[0] if exif else None,
-            xmp[0] if xmp else None,
+            joined(xmp[0], self.extension) if xmp else None,
             profile,
             resources.captions,
             tuple((COMMENT, _decoded(comment)) for comment in self.comments if comment),
@@ -180,13 +190,10 @@ def _profile(pieces: list[bytes]) -> tuple[bytes | None, bool]:
     return b"".join(numbered[number][14:] for number in sorted(numbered)) or None, True
 
 
-def _images(index: bytes, has_gain_map: bool) -> tuple[int, bool]:
-    """How many images the file holds besides previews and gain maps, and whether it holds one of the latter."""
-    kinds = _kinds(index)
-    others = [kind for kind in kinds[1:] if kind >> 16 != _PREVIEW]
-    if has_gain_map and others:
-        others.remove(min(others))  # that of no kind
-    return 1 + len(others), has_gain_map
+def _images(index: bytes, *, has_gain_map: bool) -> int:
+    """How many images the file holds besides previews and a gain map."""
+    others = [kind for kind in _kinds(index)[1:] if kind >> 16 != _PREVIEW]
+    return 1 + len(others) - (has_gain_map and bool(others))
 
 
 def _kinds(index: bytes) -> list[int]:
@@ -236,15 +243,20 @@ _READERS: tuple[tuple[int, bytes, _Reader], ...] = (
     (_APP0, b"AVI1", _ignore),  # which field of a film it is
     (_APP1, b"Exif\0", _Found.add_exif),
     (_APP1, b"http://ns.adobe.com/xap/1.0/\0", lambda found, data: found.xmp.append(data[29:])),
+    (_APP1, EXTENSION, _Found.add_extension),
     (_APP2, b"ICC_PROFILE\0", lambda found, data: found.profile.append(data)),
     (_APP2, b"MPF\0", _set_images),
     (_APP2, b"urn:iso:std:iso:ts:21496:-1\0", _set_gain_map),
     (_APP8, b"SPIFF\0", _ignore),  # what the frame says too
     (_APP12, b"Ducky", _ignore),  # the quality of Photoshop's encoder
-    (_APP13, b"Photoshop 3.0\0", lambda found, data: found.photoshop.append(data[14:])),
+    (_APP13, b"Photoshop 3.0\0", _Found.add_photoshop),
     (_APP14, b"Adobe", _ignore),  # how colours are coded, which the decoder reads
     (COMMENT_MARKER, b"", lambda found, data: found.comments.append(data)),
 )
+
+
+_MAY_BE_HUGE = (_Found.add_extension, _Found.add_photoshop)
+"""Readers of what is left out rather than to refuse an image over it."""
 
 
 def _reader(marker: int, signature: bytes) -> _Reader | None:

@@ -34,6 +34,7 @@ class Part:
         name: of the property.
         start, end: of all of it.
         value_start, value_end: of what it holds.
+        name_end: of an element's name in its tag.
         parent: the element that it belongs to.
         parts: what an element holds, its attributes first.
         declared: namespaces by prefix, where an element declares some.
@@ -45,6 +46,7 @@ class Part:
     parent: Part | None
     end: int = 0
     value_end: int = 0
+    name_end: int = 0
     parts: list[Part] = field(default_factory=list)
     declared: dict[str, str] = field(default_factory=dict)
 
@@ -119,6 +121,24 @@ class Packet:
         """Remove a property."""
         self._edits.append((part.start, part.end, b""))
 
+    def insert(self, at: int, data: bytes) -> None:
+        """Put bytes in at an offset."""
+        self._edits.append((at, at, data))
+
+    def alone(self, part: Part) -> bytes:
+        """The bytes of an element, with the namespaces that those around it declare."""
+        declared, owner = dict[str, str](), part.parent
+        while owner is not None:
+            declared = owner.declared | declared
+            owner = owner.parent
+        stated = "".join(
+            f" xmlns{':' * bool(prefix)}{prefix}={_quoted(uri)}"
+            for prefix, uri in declared.items()
+            if prefix not in part.declared
+        )
+        at = part.name_end
+        return self._data[part.start : at] + stated.encode() + self._data[at : part.end]
+
     def changed(self) -> bytes:
         """The packet with all changes; padding at its end gives way to what became longer."""
         pieces, at = list[bytes](), 0
@@ -128,6 +148,11 @@ class Packet:
                 at = end
         changed = b"".join([*pieces, self._data[at:]])
         return _without_padding(changed, len(changed) - len(self._data))
+
+
+def _quoted(value: str) -> str:
+    quote = "'" if '"' in value else '"'
+    return quote + value + quote
 
 
 def _without_padding(data: bytes, surplus: int) -> bytes:
@@ -177,7 +202,7 @@ def _element(data: bytes, start: int, parent: Part) -> Part:
     named = _TAG_NAME.match(data, start)
     if named is None:
         raise ValueError("not UTF-8")
-    element = Part(("", ""), start, named.end(), parent)
+    element = Part(("", ""), start, named.end(), parent, name_end=named.end())
     found, at = [], named.end()
     while (match := _ATTRIBUTE.match(data, at)) is not None:
         at = match.end()

@@ -142,6 +142,7 @@ RULES: dict[Name, tuple[str, Rule]] = {
     (EXIF, "CompressedBitsPerPixel"): ("", _gone),
     ("http://ns.adobe.com/xap/1.0/", "Thumbnails"): ("", _gone),  # made by programs from the image
     ("http://purl.org/dc/elements/1.1/", "format"): ("", _gone),
+    ("http://ns.adobe.com/xmp/note/", "HasExtendedXMP"): ("", _gone),  # `read_metadata` has said it
     ("http://www.metadataworkinggroup.com/schemas/regions/", "Regions"): (_REGIONS, xmp_regions.mwg),
     ("http://ns.acdsee.com/regions/1.0/", "Regions"): (_REGIONS, xmp_regions.mwg),
     ("http://ns.microsoft.com/photo/1.2/t/Region#", "Rectangle"): (_REGIONS, xmp_regions.microsoft),
