@@ -257,6 +257,13 @@ def test_what_no_rule_names_keeps_every_byte():
     assert b't:Orientation="1"' in changed_xmp(turned, change(6))[0]  # the namespace decides, not its prefix
 
 
+def test_empty_elements_end_where_they_do():
+    stated = packet("<GCamera:MotionPhoto/><mine:a/><exif:PixelXDimension/></rdf:Description><rdf:Description a='b'/>")
+    stated = stated.replace(b"a='b'/></rdf:Description>", b"a='b'/>")
+    after, _ = changed_xmp(stated, change(6))
+    assert after == stated.replace(b"<GCamera:MotionPhoto/>", b"")
+
+
 def test_what_grows_takes_padding():
     stated = packet(attributes="tiff:ImageWidth='80'")
     after = changed_xmp(stated, change(factor=20))[0]

@@ -19,7 +19,7 @@ TIFF, EXIF = "http://ns.adobe.com/tiff/1.0/", "http://ns.adobe.com/exif/1.0/"
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _DESCRIPTION, _ITEM = (RDF, "Description"), (RDF, "li")
 _USUAL = {"tiff": TIFF, "exif": EXIF}
-_MOST_PARTS, _DEEPEST = 100_000, 64
+_MOST_PARTS, _DEEPEST = 50_000, 64
 
 _TAG_NAME = re.compile(rb"<[^\s/>]+")
 _ATTRIBUTE = re.compile(rb"""\s+([^\s=>/]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
@@ -114,8 +114,9 @@ class Packet:
         return self._first.get(name)
 
     def set(self, part: Part, value: str) -> None:
-        """Give a property another value; `value` needs no escaping."""
-        self._edits.append((part.value_start, part.value_end, value.encode()))
+        """Give a property another value, which needs no escaping; one that has none, an empty element, keeps none."""
+        if part.value_start < part.end:
+            self._edits.append((part.value_start, part.value_end, value.encode()))
 
     def remove(self, part: Part) -> None:
         """Remove a property."""
@@ -177,10 +178,8 @@ def _parsed(data: bytes, start: int, end: int) -> Part:
 
     def closed(_name: str) -> None:
         element, at = state["at"], start + parser.CurrentByteIndex
-        if data.startswith(b"</", at) and at >= element.value_start:
+        if not element.end:
             element.value_end, element.end = at, data.index(b">", at) + 1
-        else:  # an empty element
-            element.value_end = element.end = element.value_start
         state["at"], state["depth"] = element.parent, state["depth"] - 1
 
     parser.ordered_attributes = True
@@ -216,6 +215,8 @@ def _element(data: bytes, start: int, parent: Part) -> Part:
             found.append((match, name))
     end = _TAG_END.match(data, at)
     element.value_start = end.end() if end else at
+    if data.endswith(b"/>", at, element.value_start):
+        element.value_end = element.end = element.value_start
     element.name = _resolved(element, named[0][1:].decode())
     for match, name in found:
         group = 2 if match[2] is not None else 3
