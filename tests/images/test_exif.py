@@ -19,6 +19,7 @@ from upsample_cli.images.metadata.exif import (
     without_prefix,
 )
 from upsample_cli.images.metadata.exif_from_tiff import exif_of_tiff
+from upsample_cli.images.open import read_header
 
 MAKER_NOTE = b"ACME\0\x01 absolute offsets in here"
 THUMBNAIL = b"\xff\xd8stale thumbnail\xff\xd9"
@@ -199,6 +200,35 @@ def test_whatever_the_bytes_it_ends_and_never_grows(flips, cut, order):
     assert exif_for_output(after, SAME) == after
 
 
+@settings(deadline=None, max_examples=300, derandomize=True)
+@given(
+    flips=st.lists(st.tuples(st.integers(0, 310), st.integers(0, 255)), max_size=12),
+    order=st.sampled_from("<>"),
+    turn=st.integers(1, 8),
+)
+def test_places_never_break_the_block(flips, order, turn):
+    data = bytearray(measured(order, (20, 10, 8, 4)))
+    for at, value in flips:
+        data[at] = value
+    try:
+        after = exif_for_output(bytes(data), Change(turn, 40, 80, 5000, 9000))
+    except ValueError:
+        return
+    assert orientation(after) in {1, None}
+    exif_for_output(after, SAME)
+
+
+@pytest.mark.parametrize("at", [0, 4, 8, 30, 80, 90, 200])
+def test_values_that_claim_to_be_in_a_directory_are_left(at):
+    before = bytearray(measured("<", (20, 10, 8, 4)))
+    for tag in (0xA20E, 0x011A):
+        entry = before.index(struct.pack("<HHI", tag, 5, 1))
+        struct.pack_into("<I", before, entry + 8, at)
+    after = exif_for_output(bytes(before), Change(6, 40, 80, 160, 80))
+    assert loaded(after).get_ifd(0x8769)[0x9214] == (60, 40, 8, 16)
+    assert orientation(after) == 1
+
+
 def test_directories_in_a_circle_end():
     around = b"II*\0\x08\0\0\0" + directory("<", [(0x8769, LONG, 1, 8), (0xA005, LONG, 1, 8), (0x0112, SHORT, 1, 3)], 8)
     assert orientation(exif_for_output(around, SAME)) == 1
@@ -348,3 +378,19 @@ def test_a_place_beyond_16_bits_follows_the_block():
 def test_a_related_image_of_another_size_keeps_its_own():
     after = loaded(exif_for_output(measured("<", (1, 2)), Change(1, 41, 81, 82, 162)))
     assert after.get_ifd(0xA005) == {0x1001: 80, 0x1002: 40}
+
+
+def with_coefficients(order, *parts):
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8)
+    return head + directory(order, [(0x0211, RATIONAL, 3, 26)], 0) + struct.pack(order + "6I", *parts)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_coefficients_of_ycbcr_that_no_decoder_uses_are_said_and_put_right(order):
+    odd, usual = (with_coefficients(order, *parts) for parts in ((2126, 10000, 7152, 10000, 722, 10000),
+                                                                 (299, 1000, 587, 1000, 114, 1000)))  # fmt: skip
+    assert exif_for_output(odd, SAME) == exif_for_output(usual, SAME) == usual
+    for exif, losses in ((odd, 1), (usual, 0), (with_coefficients(order, 1, 0, 1, 0, 1, 0), 1)):
+        file = io.BytesIO()
+        Image.new("RGB", (9, 9)).save(file, "JPEG", exif=b"Exif\0\0" + exif)
+        assert [loss.kind for loss in read_header(file)[0].losses] == ["colour"] * losses

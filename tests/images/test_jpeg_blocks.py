@@ -138,6 +138,18 @@ def test_comments_and_captions_keep_their_number(tmp_path):
     assert metadata.text == (("Comment", "first"), ("Comment", "second"))
 
 
+def test_every_segment_comes_back_or_is_named(tmp_path):
+    """Counted by a walk of its own: what a kind lacks after the round trip is as many as the losses name."""
+    own = [segment(0xFE, b"remark"), photoshop(resource(0x0404, CAPTION)), *profile_pieces(bytes(range(200)), 1)]
+    before = jpeg(*own, *FOREIGN.values(), FOREIGN["APP1 FLIR"], exif=b"Exif\0\0" + EXIF, xmp=XMP)
+    (tmp_path / "in.jpg").write_bytes(before)
+    losses = lines(upsample_file(tmp_path / "in.jpg", tmp_path / "out.jpg", factor=2).losses)
+    missing = counted(before) - counted((tmp_path / "out.jpg").read_bytes())
+    named = "APP1 FLIR (2), APP2 FPXR, APP3 Meta, APP4, APP6 GoPro, APP11 JP, 3 others"
+    assert losses == (f"segments of other programs are left out: {named}",)
+    assert missing == {0xE1: 2, **dict.fromkeys((0xE2, 0xE3, 0xE4, 0xE6, 0xEB, 0xEC, 0xED, 0xEF), 1)}
+
+
 @pytest.mark.parametrize("size", [65_533, 65_534])
 def test_a_comment_that_a_segment_cannot_hold_costs_the_comment(tmp_path, size):
     from PIL.PngImagePlugin import PngInfo

@@ -72,6 +72,10 @@ def read_metadata(
         except ValueError:
             exif = None
             losses.append(Loss("metadata", "the EXIF block is damaged and is left out"))
+        if exif is not None and blocks is not None and (stated := exif_blocks.stated_coefficients(exif)):
+            numbers = ", ".join(f"{number:.4g}" for number in stated)
+            text = f"EXIF states other coefficients of YCbCr ({numbers}) than JPEG's, with which it is read"
+            losses.append(Loss("colour", text))
         if exif is not None and format_name == "tiff" and exif_blocks.has_maker_note(exif):
             text = "the camera maker's note (EXIF) has to move, and its maker's software may not find all of it"
             losses.append(Loss("maker-note", text))  # it holds offsets

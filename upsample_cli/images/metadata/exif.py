@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from upsample_cli.images.metadata import ifd, ifd_write
 from upsample_cli.images.metadata.change import Change
-from upsample_cli.images.metadata.exif_places import set_integer, set_places
+from upsample_cli.images.metadata.exif_places import odd_coefficients, set_integer, set_places
 from upsample_cli.images.metadata.resolution import UNITS_PER_INCH
 from upsample_cli.images.orientation import ORIENTATION, valid
 
@@ -193,6 +193,16 @@ def with_resolution(exif: bytes | None, dpi: tuple[float, float]) -> bytes:
     at = len(block) + len(block) % 2
     directory = ifd_write.directory_bytes([*slots, *new], order=tiff.order, at=at, next_at=first.next_at)
     return block[:4] + struct.pack(tiff.order + "I", at) + block[8:].ljust(at - 8, b"\0") + directory
+
+
+def stated_coefficients(exif: bytes) -> tuple[float, ...] | None:
+    """The coefficients of YCbCr that a block states, if they are not those with which JPEG is read."""
+    try:
+        tiff = ifd.tiff_in_bytes(exif)
+        odd = odd_coefficients(tiff, ifd.read_directory(tiff, tiff.first))
+    except ValueError:
+        return None
+    return odd[1] if odd is not None else None
 
 
 def has_maker_note(exif: bytes) -> bool:
