@@ -220,6 +220,18 @@ def test_sizes_places_and_densities_of_tiff_and_exif_become_true():
 
 
 @pytest.mark.parametrize(
+    ("items", "expected"),
+    [((20, 10), ["60", "40"]), ((20, 10, 8), ["60", "40", "16"]), ((20,), None), ((1, 2, 3, 4, 5), None), ((), None)],
+)
+def test_a_subject_has_two_to_four_numbers(items, expected):
+    listed = "".join(f"<rdf:li>{item}</rdf:li>" for item in items)
+    stated = packet(f"<exif:SubjectArea><rdf:Seq>{listed}</rdf:Seq></exif:SubjectArea>")
+    after, lost = changed_xmp(stated, change(6))
+    assert read(after).get("rdf:li") == expected
+    assert lost == (() if expected else ("the main subject's place",))
+
+
+@pytest.mark.parametrize(
     ("attributes", "about"),
     [
         ('GCamera:MotionPhoto="1" GCamera:MotionPhotoVersion="1"', "a film (motion photo)"),

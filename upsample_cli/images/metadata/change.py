@@ -69,15 +69,20 @@ class Change:
         (left, top), (right, bottom) = self.point(x, y), self.point(x + width, y + height)
         return min(left, right), min(top, bottom), abs(right - left), abs(bottom - top)
 
-    def pixel(self, x: float, y: float) -> tuple[int, int]:
-        """A place in pixels of the stored image, in pixels of the new one."""
-        x, y = self.point(x / self.stored_width, y / self.stored_height)
-        return _within(x * self.width, self.width), _within(y * self.height, self.height)
+    def area(self, x: int, y: int, *sides: int) -> list[int]:
+        """An area in pixels of the stored image, in pixels of the new one.
 
-    def sides(self, width: float, height: float) -> tuple[int, int]:
-        """The sides of a box in pixels of the stored image, in pixels of the new one."""
-        width, height = (height, width) if self.swapped else (width, height)
-        return round(width * self.across), round(height * self.down)
+        Args:
+            x, y: its middle.
+            sides: none of a point, the diameter of a circle, or width and height of a rectangle.
+
+        >>> Change(6, 40, 80, 160, 80).area(20, 10, 8, 4)
+        [60, 40, 8, 16]
+        """
+        across, down = self.point(x / self.stored_width, y / self.stored_height)
+        place = [_within(across * self.width, self.width), _within(down * self.height, self.height)]
+        new = sides[::-1] if self.swapped else sides
+        return place + [round(side * scale) for side, scale in zip(new, (self.across, self.down), strict=False)]
 
 
 def _within(place: float, size: int) -> int:

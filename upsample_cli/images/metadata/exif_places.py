@@ -52,7 +52,7 @@ def _set_subject(data: bytearray, tiff: ifd.Tiff, entry: ifd.Entry | None, chang
     if entry is None or stored is None or not 2 <= entry.count <= 4:
         return
     x, y, *sides = struct.unpack(f"{tiff.order}{entry.count}{_CODES[entry.kind]}", stored)
-    new = [*change.pixel(x, y), *change.sides(*(sides * 2)[:2])[: len(sides)]] if sides else change.pixel(x, y)
+    new = change.area(x, y, *sides)
     if max(new) < 256 ** ifd.SIZES[entry.kind]:
         struct.pack_into(f"{tiff.order}{len(new)}{_CODES[entry.kind]}", data, entry.value_at, *new)
         return

@@ -70,8 +70,7 @@ def _place(packet: Packet, part: Part, change: Change) -> bool:
         return False
     if len(sides) > 2:
         return False
-    new = [*change.pixel(x, y), *change.sides(*(sides * 2)[:2])[: len(sides)]]
-    for item, value in zip(items, new, strict=True):
+    for item, value in zip(items, change.area(x, y, *sides), strict=True):
         packet.set(item, str(value))
     return True
 
