@@ -207,7 +207,7 @@ def test_a_frame_that_is_not_there_is_one_line():
 
 def test_a_damaged_animation_leaves_nothing():
     data = saved("PNG").read_bytes()
-    Path("bad.png").write_bytes(data[: len(data) * 2 // 3])
+    Path("bad.png").write_bytes(data[: data.index(b"IDAT") + 12])
     with pytest.raises(ImageError):
         upsample_file("bad.png", "b.png")
     assert names(".") == ["a.png", "bad.png"]
@@ -222,8 +222,7 @@ def test_one_frame_at_a_time_is_in_memory():
     for wanted in (40, 130):
         _, duration_ms = next(frames)
         assert duration_ms == Fraction(wanted)
-    with pytest.raises(ImageError):
-        next(frames)
+    assert "frame 3 of 3 is left out" in str(next(frames))
 
 
 def test_a_gif_is_opaque_only_if_every_composed_frame_is():
@@ -292,7 +291,7 @@ def test_one_page_is_read_without_those_behind_it(monkeypatch):
     monkeypatch.setattr(ifd, "read_directory", counted)
     with open_image("a.tif", frame=3) as source:
         assert_same_pixels(source.read_rows(0, 3), hostile_pixels((3, 5), np.uint8, 2)[..., None])
-    assert directories.intersection(pages) == set(pages[:3])
+    assert directories.intersection(pages) == set(pages[:4])  # the next may be a mask of the third
     read_header("a.tif")
     assert directories.issuperset(pages)  # the control: who asks for no page is told of all
 

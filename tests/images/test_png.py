@@ -18,7 +18,7 @@ from skimage import data
 from upsample_cli.errors import UsageError
 from upsample_cli.images.codecs import deflate
 from upsample_cli.images.codecs.png import writer
-from upsample_cli.images.codecs.png.chunks import metadata_chunks
+from upsample_cli.images.codecs.png.metadata_chunks import metadata_chunks
 from upsample_cli.images.codecs.png.writer import PngSink
 from upsample_cli.images.model import Layout, Metadata
 

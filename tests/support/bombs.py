@@ -33,9 +33,9 @@ def jpeg_of_segments(marker: int, body: bytes, count: int) -> bytes:
     return image[:2] + segment * count + image[2:]
 
 
-def profiles(count: int) -> tuple[tuple[bytes, bytes], ...]:
+def profiles(count: int, size_bytes: int = 1 << 20) -> tuple[tuple[bytes, bytes], ...]:
     """`count` colour profiles of a megabyte."""
-    return ((b"iCCP", b"p\0\0" + zlib.compress(bytes(1 << 20), 9)),) * count
+    return ((b"iCCP", b"p\0\0" + zlib.compress(bytes(size_bytes), 9)),) * count
 
 
 def tiff_pages(count: int, side: int = 1, compression: int = 1, data: bytes = b"\x80") -> bytes:

@@ -58,7 +58,8 @@ def exercise(data: bytes, target: str = "png") -> np.ndarray:
 
 def _frames(data: bytes, frames: Frames | None) -> Iterator[Source]:
     if frames is not None and frames.kind == "animation":
-        yield from (source for source, _ in open_animation(io.BytesIO(data), max_pixels=MAX_PIXELS))
+        found = open_animation(io.BytesIO(data), max_pixels=MAX_PIXELS)
+        yield from (frame[0] for frame in found if isinstance(frame, tuple))
     elif frames is not None and frames.kind == "pages":
         for page in range(1, frames.count + 1):
             yield open_image(io.BytesIO(data), max_pixels=MAX_PIXELS, frame=page)

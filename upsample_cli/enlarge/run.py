@@ -19,7 +19,7 @@ from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import check_output, plan_job
 from upsample_cli.enlarge.resolve import Resolved, check_strict, resolve
-from upsample_cli.errors import InputChangedError, Interrupted, Loss
+from upsample_cli.errors import ImageError, InputChangedError, Interrupted, Loss
 from upsample_cli.images.codecs.input_file import regular_file
 from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.formats import Format, format_named
@@ -28,6 +28,7 @@ from upsample_cli.images.metadata.carried import metadata_for_output
 from upsample_cli.images.metadata.policy import under_policy
 from upsample_cli.images.model import Frames, FrameWriter, ImageInfo, Metadata, Rows, Sink, Source
 from upsample_cli.images.open import open_animation, open_image, open_pages
+from upsample_cli.images.open_frames import lost_page
 from upsample_cli.images.output_form import kept_metadata
 from upsample_cli.images.save import open_sink
 from upsample_cli.images.streams import piped_file
@@ -179,7 +180,7 @@ def _enlarge(
     if options.linear_light:
         from upsample_cli.images.color.light import light_of
 
-        light = light_of(run.job.input, computed, metadata.icc_profile)
+        light = light_of(run.job.input, computed, metadata.icc_profile, metadata.colour)
     settings, arithmetic = settings_and_arithmetic(
         run.settings, resolved.kernel, info.layout, resolved.layout, options, light
     )
@@ -209,14 +210,14 @@ def _enlarge(
 
 
 def _enlarge_frames(
-    run: _Run, writer: FrameWriter, frames: Frames, images: Iterable[tuple[Source, Fraction]], on_rows: OnRows
+    run: _Run, writer: FrameWriter, frames: Frames, images: Iterable[tuple[Source, Fraction] | Loss], on_rows: OnRows
 ) -> list[Loss]:
     """Enlarge every frame or page in turn, each resolved when its own header is read. Returns what was lost.
 
-    `on_rows` gets as many rows in all as the first has.
+    A page that cannot be read is a loss, unless no page can be. `on_rows` gets as many rows in all as the first has.
     """
     job, options = run.job, run.options
-    done, reported, losses = 0, 0, dict[Loss, None]()
+    done, reported, losses, written, fault = 0, 0, dict[Loss, None](), 0, None
 
     def on_frame_rows(rows: int) -> None:
         nonlocal done, reported
@@ -224,14 +225,30 @@ def _enlarge_frames(
         on_rows(done // frames.count - reported)
         reported = done // frames.count
 
-    for source, duration_ms in images:
+    for number, image in enumerate(images, start=1):
+        if isinstance(image, Loss):
+            losses[image] = None
+            check_strict(job.input, tuple(losses), options)
+            continue
+        source, duration_ms = image
         with source:
             info, metadata = under_policy(source.info, source.metadata, options.metadata)
             resolved = resolve(job.input, info, metadata, run.fmt, options, job.output)
-            losses |= dict.fromkeys(resolved.losses)
-            check_strict(job.input, tuple(losses), options)
+            found = dict.fromkeys(resolved.losses)
+            check_strict(job.input, (*losses, *found), options)
             sink = writer.frame(**_image(run, info, metadata, resolved), duration_ms=duration_ms)
-            losses |= dict.fromkeys(_enlarge(run, source, sink, info, metadata, resolved, on_frame_rows))
+            try:
+                found |= dict.fromkeys(_enlarge(run, source, sink, info, metadata, resolved, on_frame_rows))
+            except ImageError as error:
+                if frames.kind != "pages":
+                    raise
+                fault, found = fault or error, {lost_page(error, number, frames.count): None}
+                check_strict(job.input, (*losses, *found), options)
+            else:
+                written += 1
+        losses |= found
+    if not written and fault is not None:
+        raise fault
     writer.finish()
     return list(losses)
 
@@ -246,13 +263,13 @@ def _input_file(job: Job) -> Iterator[BinaryIO]:
         yield file
 
 
-def _images(file: BinaryIO, options: Options, frames: Frames) -> Iterator[tuple[Source, Fraction]]:
-    """Each frame or page of the input; it is gone when the next one is asked for."""
+def _images(file: BinaryIO, options: Options, frames: Frames) -> Iterator[tuple[Source, Fraction] | Loss]:
+    """Each frame or page of the input, or the loss of a page; it is gone when the next one is asked for."""
     if frames.kind == "animation":
         yield from open_animation(file, max_pixels=options.max_pixels)
     else:
-        for source in open_pages(file, frames.count, max_pixels=options.max_pixels):
-            yield source, Fraction(0)
+        for page in open_pages(file, frames.count, max_pixels=options.max_pixels):
+            yield page if isinstance(page, Loss) else (page, Fraction(0))
 
 
 def _output_file(

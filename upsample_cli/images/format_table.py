@@ -8,7 +8,7 @@ from typing import Literal
 
 from upsample_cli.images.model import Depth, FramesKind, Layout
 
-MetadataKind = Literal["icc_profile", "exif", "xmp", "iptc", "dpi", "aspect", "text", "comment", "comments"]
+MetadataKind = Literal["icc_profile", "colour", "exif", "xmp", "iptc", "dpi", "aspect", "text", "comment", "comments"]
 
 COMMENT = "Comment"
 """Keyword of the comment of a JPEG or GIF in `Metadata.text`."""
@@ -85,7 +85,7 @@ FORMATS: dict[str, Format] = {
         Format(
             "png", "PNG", (".png", ".apng"), "PNG",
             _of_depths((_GREY, _GREY_ALPHA, _RGB, _RGB_ALPHA), 8, 16),
-            frozenset({"icc_profile", "exif", "xmp", "iptc", "dpi", "text"}),
+            frozenset({"icc_profile", "colour", "exif", "xmp", "iptc", "dpi", "aspect", "text"}),
             lossless=True, streams=True, quality_range=(0, 9),
             frames=frozenset({"animation"}),
         ),
@@ -115,7 +115,7 @@ FORMATS: dict[str, Format] = {
         ),
         Format(
             "avif", "AVIF", (".avif",), "AVIF",
-            frozenset({_GREY, _RGB, _RGB_ALPHA}), frozenset({"icc_profile", "exif", "xmp"}),
+            frozenset({_GREY, _RGB, _RGB_ALPHA}), frozenset({"icc_profile", "colour", "exif", "xmp"}),
             lossless=False, max_side=32768, max_pixels=2**28, quality_range=(0, 100), default_quality=90,
         ),
         Format(

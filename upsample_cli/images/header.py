@@ -8,6 +8,7 @@ from typing import BinaryIO
 from upsample_cli.errors import ImageError, Setting
 from upsample_cli.images.codecs.pillow_file import Opened
 from upsample_cli.images.codecs.pillow_pixels import Reading, how_to_read
+from upsample_cli.images.codecs.png.ancillary import Ancillary
 from upsample_cli.images.codecs.readable import readable
 from upsample_cli.images.limits import check_frames
 from upsample_cli.images.metadata.carried import read_metadata
@@ -43,13 +44,14 @@ def header_of(opened: Opened, file: BinaryIO, name: str) -> Header:
     Raises:
         ImageError: it is damaged, or its pixels are of a kind that is not supported.
     """
-    image, fmt, chunks, jpeg = opened
+    image, fmt = opened.image, opened.format
     with readable(name, fmt):
         stored = image.height, image.width
         if TURNS[valid(vars(image).get("tag_v2", {}).get(ORIENTATION)) or 1].swapped:  # Pillow turns such a TIFF
             stored = stored[::-1]
-        blocks = read_blocks(file, jpeg.described) if jpeg is not None else None
-        found = read_metadata(image, file, fmt.name, chunks, blocks, stored=stored)
+        jpeg = opened.jpeg
+        chunks = opened.chunks if jpeg is None else read_blocks(file, jpeg.described)
+        found = read_metadata(image, file, fmt.name, chunks, stored=stored)
         reading = how_to_read(image, file, fmt.name, name, has_profile=found.metadata.icc_profile is not None)
         if jpeg is not None:
             depth: Depth = 16 if jpeg.bits > _BYTE_BITS else 8
@@ -61,18 +63,22 @@ def header_of(opened: Opened, file: BinaryIO, name: str) -> Header:
             height=height,
             width=width,
             layout=reading.layout,
-            losses=(*reading.losses, *found.losses),
+            losses=(*reading.losses, *opened.losses, *found.losses),
             jpeg_subsampling=reading.jpeg_subsampling,
             lossless=reading.lossless,
-            frames=_views(blocks) if blocks is not None else frames_of(image, file, fmt.name, reading.layout),
+            frames=_frames(opened, file, name, reading.layout, chunks),
             decoding_bytes=height * width * len(image.getbands()) * _COEFFICIENT_BYTES * ("progressive" in image.info),
             orientation=found.orientation,
         )
     return Header(info, found.metadata, found.orientation, reading)
 
 
-def _views(blocks: JpegBlocks) -> Frames | None:
-    return Frames(blocks.images, "views") if blocks.images > 1 else None
+def _frames(
+    opened: Opened, file: BinaryIO, name: str, layout: Layout, chunks: Ancillary | JpegBlocks | None
+) -> Frames | None:
+    if isinstance(chunks, JpegBlocks):
+        return Frames(chunks.images, "views") if chunks.images > 1 else None
+    return frames_of(opened.image, file, name, opened.format.name, layout, chunks.animation if chunks else None)
 
 
 def of_frame(header: Header, frame: int | None, name: str, max_pixels: int) -> Header:

@@ -60,6 +60,27 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
+class ColourSpace:
+    """What the numbers of an image without an ICC profile mean. What is None is as in sRGB.
+
+    Args:
+        codes: of the primaries and of the transfer function, as ITU-T H.273 numbers them.
+        is_limited: black and white are the levels 16 and 235 of 255, as in video.
+        gamma: exponent from light to level, times 100000.
+        chromaticities: x and y of white, red, green and blue, times 100000.
+        intent: the file says that it is sRGB: the number of ICC's rendering intent.
+        mastering: PNG's chunks about the display that HDR was made for, kind and data.
+    """
+
+    codes: tuple[int, int] | None = None
+    is_limited: bool = False
+    gamma: int | None = None
+    chromaticities: tuple[int, ...] | None = None
+    intent: int | None = None
+    mastering: tuple[tuple[bytes, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Metadata:
     r"""What describes an image: everything in its file except the pixels.
 
@@ -70,6 +91,7 @@ class Metadata:
         dpi: dots per inch, (x, y).
         text: PNG text as (keyword, value) pairs, in file order.
         iptc: captions as IPTC-NAA records, without the wrapping that JPEG and PNG give them.
+        colour: what the numbers mean, if the file says it other than by an ICC profile.
         aspect: pixels per unit, (x, y), where only their ratio has a meaning.
     """
 
@@ -79,6 +101,7 @@ class Metadata:
     dpi: tuple[float, float] | None = None
     text: tuple[tuple[str, str], ...] = ()
     iptc: bytes | None = None
+    colour: ColourSpace | None = None
     aspect: tuple[int, int] | None = None
 
 

@@ -1,8 +1,9 @@
 """Images in: headers, and rows of decoded images.
 
-TIFF is read a strip or a tile at a time (`tiff.reader`), PNM by rows (`pnm`). Other formats are decoded once, whole,
-into Pillow's memory or, for JPEG and what Pillow would cut to 8 bits, into an array. Bands are cut out of it and turned
-when they are read, so there is never a second whole copy. The reader of a format is imported with the first such image.
+TIFF is read a strip or a tile at a time (`tiff.reader`), PNM and BMP of bit masks by rows (`pnm`, `bmp`). Other formats
+are decoded once, whole, into Pillow's memory or, for JPEG and what Pillow would cut to 8 bits, into an array. Bands are
+cut out of it and turned when they are read, so there is never a second whole copy. The reader of a format is imported
+with the first such image.
 """
 
 from __future__ import annotations
@@ -13,23 +14,20 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from PIL import ImageFile
-
-from upsample_cli.errors import ImageError, Setting
-from upsample_cli.images.codecs.content import HEAD_BYTES, format_of_content
+from upsample_cli.errors import ImageError, Loss
+from upsample_cli.images.codecs.content import HEAD_BYTES, format_of_content, is_tiff
 from upsample_cli.images.codecs.input_file import Input, opened_file, shown_name
 from upsample_cli.images.codecs.pillow_file import Opened, open_with_pillow
 from upsample_cli.images.codecs.pillow_source import pillow_box
 from upsample_cli.images.codecs.quiet import quiet_pillow
 from upsample_cli.images.codecs.readable import readable
-from upsample_cli.images.formats import FORMATS
 from upsample_cli.images.header import Header, as_frame, header_of, no_frame, of_frame
 from upsample_cli.images.limits import DEFAULT_MAX_PIXELS, check_scans
 from upsample_cli.images.metered import header_read
-from upsample_cli.images.model import Frames, ImageInfo, Metadata, Source
-from upsample_cli.images.open_frames import animation_frames, page_offsets
+from upsample_cli.images.model import Frames, ImageInfo, Metadata, Rows, Source
+from upsample_cli.images.open_frames import animation_frames, lost_page
 from upsample_cli.images.orientation import ORIENTATION, TURNS
 from upsample_cli.images.regions import ReadBox, RegionSource, box_of
 
@@ -66,10 +64,8 @@ def read_header(
     """
     name = shown_name(path)
     with quiet_pillow(), opened_file(path, timeout_s) as file, header_read(file):
-        if (by_rows := _by_rows(file, name, max_pixels, frame)) is not None:
-            return by_rows.info, by_rows.metadata
-        opened = open_with_pillow(file, name, max_pixels=max_pixels)
-        header = of_frame(header_of(opened, file, name), frame, name, max_pixels)
+        found = _first_look(file, name, max_pixels, frame)
+        header = found if isinstance(found, RegionSource) else found.header
     return header.info, header.metadata
 
 
@@ -88,36 +84,79 @@ def open_image(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int 
     with quiet_pillow(), ExitStack() as stack:
         file = stack.enter_context(opened_file(path))
         with header_read(file):
-            if (by_rows := _by_rows(file, name, max_pixels, frame)) is not None:
-                by_rows.hold(stack.pop_all())
-                return by_rows
-            opened = open_with_pillow(file, name, max_pixels=max_pixels)
-            first = header_of(opened, file, name)
-            header = of_frame(first, frame, name, max_pixels)
-        image, fmt = opened.image, opened.format
-        is_cut = False
-        with readable(name, fmt):
-            frames = first.info.frames
-            if frame is not None and frames is not None and frames.kind == "animation":
-                if fmt.name == "png":
-                    return next(islice(_composed_sources(file, frames, header), frame - 1, None))[0]
-                image.seek(frames.first + frame - 1)
-            elif fmt.name == "jpeg":
-                decoded = _decoded_jpeg(opened, file, header, name, max_pixels)
-                if decoded.read_box is not None:
-                    info = replace(header.info, losses=(*header.info.losses, *decoded.losses))
-                    return _source(replace(header, info=info), decoded.read_box)
-                image.fp, is_cut = file, decoded.is_cut  # it was opened from its header alone
-            elif header.reading.is_cut:
-                from upsample_cli.images.codecs.png.deep import decoded_png
+            found = _first_look(file, name, max_pixels, frame)
+        if isinstance(found, RegionSource):
+            found.hold(stack.pop_all())
+            return found
+        try:
+            with readable(name, found.opened.format):
+                return _decoded_source(file, found, frame, name, max_pixels)
+        except ImageError as error:
+            frames = found.first.info.frames
+            is_one_of_many = frame is None and frames is not None and frames.kind == "animation"
+            if not is_one_of_many or error.failure.kind != "damaged":
+                raise
+            return _source(found.header, _refusing(error))  # its other frames may be whole
 
-                return _source(header, decoded_png(file, header.info.layout))
-            # Pillow turns a TIFF upright, unless its tag is of a type that it does not count.
-            tags = vars(image).get("tag_v2", {ORIENTATION: None})
-            turned = tags.get(ORIENTATION, header.orientation) == header.orientation
-            image.load()
-            if is_cut:
-                raise EOFError("truncated")
+
+def _refusing(error: ImageError) -> ReadBox:
+    def read_box(_top: int, _bottom: int, _left: int, _right: int) -> Rows:
+        raise error
+
+    return read_box
+
+
+class _ByPillow(NamedTuple):
+    """An image that Pillow opened: the header of the whole file, and of the frame that is asked for."""
+
+    opened: Opened
+    first: Header
+    header: Header
+
+
+def _first_look(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> RegionSource | _ByPillow:
+    """An image with nothing decoded. Of a TIFF whose first page cannot be read, the first that can be."""
+    try:
+        if (by_rows := _by_rows(file, name, max_pixels, frame)) is not None:
+            return by_rows
+        opened = open_with_pillow(file, name, max_pixels=max_pixels)
+        first = header_of(opened, file, name)
+        return _ByPillow(opened, first, of_frame(first, frame, name, max_pixels))
+    except ImageError as error:
+        file.seek(0)
+        if frame is not None or not is_tiff(file.read(HEAD_BYTES)):
+            raise
+        from upsample_cli.images.open_pages import first_readable
+
+        return first_readable(file, name, error, max_pixels=max_pixels)
+
+
+def _decoded_source(file: BinaryIO, found: _ByPillow, frame: int | None, name: str, max_pixels: int) -> Source:
+    opened, header, frames = found.opened, found.header, found.first.info.frames
+    image, is_cut = opened.image, False
+    if frame is not None and frames is not None and frames.kind == "animation":
+        if opened.format.name == "png":
+            _, composed = next(islice(_composed_sources(file, frames, header, opened, name), frame - 1, None))
+            if isinstance(composed, ImageError):
+                raise composed
+            return composed[0]
+        image.seek(frame - 1)
+    elif opened.format.name == "jpeg":
+        decoded = _decoded_jpeg(opened, file, header, name, max_pixels)
+        if decoded.read_box is not None:
+            info = replace(header.info, losses=(*header.info.losses, *decoded.losses))
+            return _source(replace(header, info=info), decoded.read_box)
+        image.fp, is_cut = file, decoded.is_cut  # it was opened from its header alone
+    elif header.reading.is_cut:
+        from upsample_cli.images.codecs.png.deep import decoded_png
+
+        return _source(header, decoded_png(opened.pixels, header.info.layout))
+    # Pillow turns a TIFF upright, unless its tag is of a type that it does not count.
+    tags = vars(image).get("tag_v2", {ORIENTATION: None})
+    turned = tags.get(ORIENTATION, header.orientation) == header.orientation
+    image.load()
+    if is_cut:
+        raise EOFError("truncated")
     vars(image).pop("_decoder", None)  # those of WebP and AVIF keep the file and two more images in memory
     if turned:
         info = replace(header.info, height=image.height, width=image.width)
@@ -135,7 +174,7 @@ def _decoded_jpeg(opened: Opened, file: BinaryIO, header: Header, name: str, max
     return decoded_jpeg(file, header.info.layout, height, width, check, bits=bits, has_others=has_others)
 
 
-def open_animation(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[tuple[Source, Fraction]]:
+def open_animation(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[tuple[Source, Fraction] | Loss]:
     """The composed frames of an animation, and how many milliseconds each is shown.
 
     One frame is in memory at a time: it is released when the next one is requested.
@@ -144,80 +183,108 @@ def open_animation(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iter
         path: a file, or a seekable binary file object.
         max_pixels: larger images are refused.
 
+    Yields:
+        A frame, or the loss of one that cannot be read.
+
     Raises:
-        ImageError: it is damaged, or is not an animation.
+        ImageError: no frame can be read, or it is not an animation.
     """
     name = shown_name(path)
     with quiet_pillow(), opened_file(path) as file:
         with header_read(file):
             opened = open_with_pillow(file, name, max_pixels=max_pixels)
             header = header_of(opened, file, name)
-        image, fmt, frames = opened.image, opened.format, header.info.frames
+        frames, fault, is_read = header.info.frames, None, False
         if frames is None or frames.layout is None:
             raise ImageError(
                 name, "holds one image now, and held several before", "leave it alone, and try again", kind="changed"
             )
         header = as_frame(header, frames.layout)
-        sources = _composed_sources(file, frames, header) if fmt.name == "png" else _sources(image, frames, header)
-        while True:
-            with readable(name, fmt):
-                found = next(sources, None)
-            if found is None:
-                return
-            yield found
+        composed = _composed_sources if opened.format.name == "png" else _sources
+        for number, found in composed(file, frames, header, opened, name):
+            if isinstance(found, ImageError):
+                fault = fault or found
+                yield lost_page(found, number, frames.count, "frame")
+            else:
+                is_read = True
+                yield found
+        if fault is not None and not is_read:
+            raise fault
 
 
-def open_pages(path: Input, count: int, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[Source]:
+def open_pages(path: Input, count: int, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[Source | Loss]:
     """The first `count` pages of a TIFF, one in memory at a time: it is released when the next one is requested.
 
     Args:
         path: a file, or a seekable binary file object.
         max_pixels: larger pages are refused.
 
+    Yields:
+        A page, or the loss of one that cannot be read.
+
     Raises:
-        ImageError: one is damaged, of a kind that is not supported, or missing.
+        ImageError: a page is missing, or the file cannot be read.
     """
-    from upsample_cli.images.codecs.tiff.reader import open_page, opened_tiff
+    from upsample_cli.images.open_pages import pages_after_first
 
     name = shown_name(path)
-    yield open_image(path, max_pixels=max_pixels, frame=1)  # Pillow may have to read it
+    try:
+        source = open_image(path, max_pixels=max_pixels, frame=1)  # Pillow may have to read it
+    except ImageError as error:
+        yield lost_page(error, 1, count)
+    else:
+        yield source
     with quiet_pillow(), opened_file(path) as file:
-        with header_read(file), readable(name, FORMATS["tiff"]):
-            offsets = page_offsets(file, count)
-            tiff = opened_tiff(file, name)
-        for page in range(2, count + 1):
-            if page > len(offsets):
-                raise no_frame(name, page, max(1, len(offsets)))
-            at = offsets[page - 1]
-            with header_read(file):
-                source = tiff and open_page(tiff, file, name, max_pixels=max_pixels, page_at=at)
-            if not source:
-                raise _unsupported_page(name, page)
-            yield source
-
-
-def _unsupported_page(name: str, page: int) -> ImageError:
-    cause = f"holds a page {page} of a kind that is not supported"
-    return ImageError(name, cause, ("leave out ", Setting("frame")), kind="unsupported")
+        yield from pages_after_first(file, name, count, max_pixels=max_pixels)
 
 
 def _source(header: Header, read_box: ReadBox) -> RegionSource:
     return RegionSource(header.info, header.metadata, orientation=header.orientation, read_box=read_box)
 
 
-def _sources(image: ImageFile.ImageFile, frames: Frames, header: Header) -> Iterator[tuple[Source, Fraction]]:
-    for duration_ms in animation_frames(image, frames):
-        yield _source(header, pillow_box(image, header.reading)), duration_ms
+_Frame = tuple[int, tuple[Source, Fraction] | ImageError]
+"""The number of a frame, from 1; it and how many milliseconds it is shown, or why it cannot be read."""
 
 
-def _composed_sources(file: BinaryIO, frames: Frames, header: Header) -> Iterator[tuple[Source, Fraction]]:
+def _sources(_file: BinaryIO, frames: Frames, header: Header, opened: Opened, name: str) -> Iterator[_Frame]:
+    """Frames as Pillow composes them. After one that it cannot read, the others are read without the damaged ones."""
+    image, done = opened.image, 0
+    try:
+        with readable(name, opened.format):
+            for duration_ms in animation_frames(image, 0, frames.count):
+                done += 1
+                yield done, (_source(header, pillow_box(image, header.reading)), duration_ms)
+        return
+    except ImageError as error:
+        fault = error
+    from upsample_cli.images.codecs.mended import bad_frames, without_frames
+
+    bad = [index for index in bad_frames(opened.pixels, opened.format) if index >= done]
+    if opened.format.name not in {"gif", "webp"} or not bad:
+        raise fault
+    yield from ((index + 1, fault) for index in bad)
+    image = open_with_pillow(without_frames(opened.pixels, opened.format, bad), name, max_pixels=_ANY_PIXELS).image
+    kept = [index for index in range(done, frames.count) if index not in set(bad)]
+    with readable(name, opened.format):
+        for index, duration_ms in zip(kept, animation_frames(image, done, frames.count - len(bad)), strict=True):
+            yield index + 1, (_source(header, pillow_box(image, header.reading)), duration_ms)
+
+
+_ANY_PIXELS = 1 << 62
+"""A file that is opened again is not larger than it was."""
+
+
+def _composed_sources(file: BinaryIO, frames: Frames, header: Header, _opened: Opened, name: str) -> Iterator[_Frame]:
     from upsample_cli.images.codecs.png.animation_reader import composed_frames
 
     sides = header.info.height, header.info.width
     stored = sides[::-1] if TURNS[header.orientation].swapped else sides
     has_profile = header.metadata.icc_profile is not None
-    for pixels, duration_ms in composed_frames(file, frames, *stored, has_profile=has_profile):
-        yield _source(header, box_of(pixels)), duration_ms
+    for number, frame in enumerate(composed_frames(file, name, frames, *stored, has_profile=has_profile), start=1):
+        if isinstance(frame, ImageError):
+            yield number, frame
+        else:
+            yield number, (_source(header, box_of(frame[0])), frame[1])
 
 
 def _by_rows(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> RegionSource | None:
@@ -230,22 +297,26 @@ def _by_rows(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> R
 
         file.seek(0)
         return open_pnm(file, name, max_pixels=max_pixels)
+    if format_name == "bmp":
+        source = _bmp_of_masks(file, name, max_pixels)
+        if source is not None and frame is not None and frame > 1:
+            raise no_frame(name, frame, 1)
     if format_name == "tiff":
         from upsample_cli.images.codecs.tiff.reader import open_tiff
+        from upsample_cli.images.open_pages import one_page
 
-        page_at = None if frame is None or frame == 1 else _page_offset(file, name, frame)
-        source = open_tiff(file, name, max_pixels=max_pixels, page_at=page_at)
+        if frame is not None and frame > 1:
+            return one_page(file, name, frame, max_pixels=max_pixels)
+        source = open_tiff(file, name, max_pixels=max_pixels)
         if frame is not None and source is not None:
             source.info = replace(source.info, frames=None)
-        if page_at is not None and source is None:
-            raise _unsupported_page(name, frame or 1)
     file.seek(0)
     return source
 
 
-def _page_offset(file: BinaryIO, name: str, page: int) -> int:
-    with readable(name, FORMATS["tiff"]):
-        found = page_offsets(file, page)
-    if len(found) < page:
-        raise no_frame(name, page, max(1, len(found)))
-    return found[-1]
+def _bmp_of_masks(file: BinaryIO, name: str, max_pixels: int) -> RegionSource | None:
+    from upsample_cli.images.codecs.bmp import open_bmp
+    from upsample_cli.images.format_table import FORMATS
+
+    with readable(name, FORMATS["bmp"]):
+        return open_bmp(file, name, max_pixels=max_pixels)

@@ -7,75 +7,79 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import islice
 from typing import Any, BinaryIO
 
 from PIL import Image, ImageFile
 
-from upsample_cli.errors import Loss
-from upsample_cli.images.metadata import ifd
+from upsample_cli.errors import ImageError, Loss, joined
+from upsample_cli.images.codecs.png.ancillary import Animation
 from upsample_cli.images.model import Frames, FramesKind, Layout
 
 _KINDS: dict[str, FramesKind] = {"gif": "animation", "png": "animation", "webp": "animation", "avif": "animation"}
+_OF_ONE_PAGE = {"damaged", "unsupported", "too-large"}
 _ALPHA_MODES = {"LA", "PA", "RGBA", "La", "RGBa"}
 
 
-def frames_of(image: ImageFile.ImageFile, file: BinaryIO, format_name: str, layout: Layout) -> Frames | None:
+def frames_of(
+    image: ImageFile.ImageFile,
+    file: BinaryIO,
+    name: str,
+    format_name: str,
+    layout: Layout,
+    animated_png: Animation | None,
+) -> Frames | None:
     """All images in an opened image's file; None if there is one.
 
     Args:
         image: as Pillow opened it, not decoded.
         file: the open file it came from; its position is restored.
+        name: for messages.
         format_name: a key of `FORMATS`.
         layout: of the first frame, as it is read.
+        animated_png: what its chunks say, of an animated PNG.
     """
     at = file.tell()
     if format_name == "tiff":
-        return pages_of(file)
+        from upsample_cli.images.codecs.tiff.pages import pages_of
+
+        return pages_of(file, name)[1]
+    if format_name == "png":
+        return animated_png and _frames_of_png(image, file, layout, animated_png)
     count: int = getattr(image, "n_frames", 1)
     if count < 2:
         return None
     kind = _KINDS.get(format_name, "views")
     if kind != "animation":
         return Frames(count, kind)
-    losses, first = list[Loss](), int(bool(image.info.get("default_image")))
-    if first:
-        losses.append(Loss("frames", "the still image for viewers that know no animated PNG is left out"))
     alpha = layout.alpha or image.mode in _ALPHA_MODES
     if format_name == "gif":
         from upsample_cli.images.codecs.gif import has_transparency
 
         alpha = layout.alpha or has_transparency(file) or image.mode in _ALPHA_MODES
-    elif format_name == "png":
-        from upsample_cli.images.codecs.png.animation_reader import has_holes
-
-        alpha = layout.alpha or has_holes(file, image.height, image.width)
     file.seek(at)
     colour = "rgb" if format_name == "gif" else layout.colour
     composed = Layout(colour, alpha, layout.depth)
-    return Frames(count - first, kind, composed, _plays(image, format_name), first, losses=tuple(losses))
+    return Frames(count, kind, composed, _plays(image, format_name))
 
 
-def pages_of(file: BinaryIO) -> Frames | None:
-    """The pages of a TIFF; None if it has one. The file's position is restored."""
-    at = file.tell()
-    tiff = ifd.tiff_in_file(file)
-    pixels = [_pixels(tiff, directory) for directory in ifd.directories(tiff)]
-    file.seek(at)
-    return Frames(len(pixels), "pages", pixels=sum(pixels)) if len(pixels) > 1 else None
+def _frames_of_png(image: ImageFile.ImageFile, file: BinaryIO, layout: Layout, animation: Animation) -> Frames:
+    from upsample_cli.images.codecs.png.animation_reader import has_holes
+
+    still = "the still image for viewers that know no animated PNG is left out"
+    composed = Layout(layout.colour, layout.alpha or has_holes(file, image.height, image.width), layout.depth)
+    losses = (Loss("frames", still),) if animation.has_still else ()
+    return Frames(animation.frames, "animation", composed, animation.plays, int(animation.has_still), losses=losses)
 
 
-def _pixels(tiff: ifd.Tiff, directory: ifd.Directory) -> int:
-    width, height = (ifd.first_integer(tiff, directory.find(tag)) or 0 for tag in (256, 257))
-    return width * height
+def lost_page(error: ImageError, number: int, count: int, what: str = "page") -> Loss:
+    """The loss of a page or frame, counted from 1, that cannot be read.
 
-
-def page_offsets(file: BinaryIO, count: int = ifd.MOST_PAGES) -> list[int]:
-    """Offsets of the directories of a TIFF's first `count` pages, or of all. The file's position is restored."""
-    at = file.tell()
-    offsets = [directory.at for directory in islice(ifd.directories(ifd.tiff_in_file(file)), count)]
-    file.seek(at)
-    return offsets
+    Raises:
+        ImageError: the one given, if it is not about that page alone.
+    """
+    if error.failure.kind not in _OF_ONE_PAGE:
+        raise error
+    return Loss("frames", joined(f"{what} {number} of {count} is left out: ", error.cause))
 
 
 def _plays(image: Image.Image, format_name: str) -> int:
@@ -85,9 +89,14 @@ def _plays(image: Image.Image, format_name: str) -> int:
     return loop if isinstance(loop, int) else 0
 
 
-def animation_frames(image: ImageFile.ImageFile, frames: Frames) -> Iterator[Fraction]:
-    """Move `image` to one decoded frame after the other; yields how many milliseconds the frame is shown."""
-    for index in range(frames.first, frames.first + frames.count):
+def animation_frames(image: ImageFile.ImageFile, first: int, count: int) -> Iterator[Fraction]:
+    """Move `image` to one decoded frame after the other; yields how many milliseconds the frame is shown.
+
+    Args:
+        first: index of the first of them.
+        count: of all frames in the file.
+    """
+    for index in range(first, count):
         image.seek(index)
         image.load()
         yield _duration_ms(image.info.get("duration"))

@@ -13,9 +13,9 @@ from upsample_cli.errors import Loss
 from upsample_cli.images.format_table import COMMENT, FORMATS, Format
 from upsample_cli.images.metadata.exif import resolution, with_resolution
 from upsample_cli.images.model import LAB_COLOURS, Depth, Frames, FramesKind, ImageInfo, Layout, Metadata
+from upsample_cli.images.output_colour import PROFILE_SPACES, fits, held_colour
 
 _NAMES: dict[FramesKind, str] = {"animation": "frames", "pages": "pages", "views": "views"}
-_PROFILE_SPACES = {"rgb": b"RGB ", "grey": b"GRAY", "cmyk": b"CMYK"}  # ICC.1, bytes 16 to 19 of the header
 _PARTS = {
     "icc_profile": "the colour profile (ICC)",
     "exif": "EXIF",
@@ -25,7 +25,9 @@ _PARTS = {
     "iptc": "the IPTC captions",
 }
 
+_COLOUR_NAMES: dict[str, str] = {"rgb": "RGB", "grey": "GREY", "cmyk": "CMYK"}
 _LONGER_BYTES = 1024
+
 _DEPTH_LOSSES = {
     16: "16 bits per channel; they become {}",
     32: "floating point; 0 to 1 becomes black to white in {} bits per channel, values outside are cut off",
@@ -95,7 +97,7 @@ def _held_frames(frames: Frames | None, fmt: Format) -> tuple[Frames | None, tup
 def _is_by_profile(info: ImageInfo, metadata: Metadata, made: Layout) -> bool:
     """Whether ink becomes light through the image's own profile."""
     profile, layout = metadata.icc_profile or b"", info.layout
-    is_ink = layout.colour == "cmyk" and layout.depth < 32 and profile[16:20] == _PROFILE_SPACES["cmyk"]
+    is_ink = layout.colour == "cmyk" and layout.depth < 32 and profile[16:20] == PROFILE_SPACES["cmyk"]
     return is_ink and made.colour != "cmyk"
 
 
@@ -150,15 +152,15 @@ def _held_metadata(info: ImageInfo, metadata: Metadata, made: Layout, fmt: Forma
     if _is_by_profile(info, metadata, made) or (info.layout.colour in LAB_COLOURS and made.colour == "rgb"):
         # It is used up: what comes out is sRGB, as images without a profile are.
         metadata = replace(metadata, icc_profile=None)
-    new_colour = made.colour if made.colour != info.layout.colour else None
+    metadata, losses = held_colour(metadata, made, fmt)
     if metadata.dpi and fmt.holds & {"dpi", "exif"} == {"exif"}:
         exif = metadata.exif
         metadata = replace(
             metadata, dpi=None, exif=exif if exif and resolution(exif) else with_resolution(exif, metadata.dpi)
         )
-    causes = {part: _cause_of_loss(part, metadata, fmt, new_colour) for part in _PARTS}
+    causes = {part: _cause_of_loss(part, metadata, fmt, info.layout, made) for part in _PARTS}
     gone: dict[str, Any] = {part: None for part, cause in causes.items() if cause}
-    losses = [
+    losses += [
         Loss("profile" if part == "icc_profile" else "metadata", f"{cause}; it is left out")
         for part, cause in causes.items()
         if cause
@@ -193,7 +195,7 @@ def _held_comments(metadata: Metadata, fmt: Format) -> list[tuple[str, str]]:
     return comments[-1:] if "comment" in fmt.holds else []
 
 
-def _cause_of_loss(part: str, metadata: Metadata, fmt: Format, new_colour: str | None) -> str | None:
+def _cause_of_loss(part: str, metadata: Metadata, fmt: Format, layout: Layout, made: Layout) -> str | None:
     value, name = getattr(metadata, part), _PARTS[part]
     if value is None:
         return None
@@ -202,6 +204,6 @@ def _cause_of_loss(part: str, metadata: Metadata, fmt: Format, new_colour: str |
     limit_bytes = {"exif": fmt.max_exif_bytes, "xmp": fmt.max_xmp_bytes}.get(part)
     if limit_bytes is not None and len(value) > limit_bytes and not (part == "xmp" and _divides(value, limit_bytes)):
         return f"{fmt.title} holds at most {limit_bytes} bytes of {name}, not {len(value)}"
-    if part == "icc_profile" and new_colour and value[16:20] != _PROFILE_SPACES[new_colour]:
-        return f"{name} is not one for {new_colour.upper()}"
+    if part == "icc_profile" and not fits(value, made.colour, is_new=made.colour != layout.colour):
+        return f"{name} is not one for {_COLOUR_NAMES.get(made.colour, 'Lab')}"
     return None

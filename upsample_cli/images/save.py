@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection
 from concurrent.futures import Executor
+from io import BytesIO
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -161,6 +162,7 @@ class _CollectingSink:
     ) -> None:
         self._file, self._format, self._layout = file, fmt, layout
         self._settings = settings | _metadata_settings(metadata, fmt)
+        self._colour = metadata.colour  # of AVIF alone: of PNG it is in chunks
         self.losses: Collection[Loss] = ()
         # Without a colour its memory is not written to, so it is taken up only as rows come.
         self._image = Image.new(_MODES[layout.colour, layout.alpha], (width, height), None)
@@ -183,7 +185,14 @@ class _CollectingSink:
             if self._format.name == "gif":
                 image, extra, self.losses = _reduced(image)
             self._image = image
-            image.save(self._file, self._format.pillow_name, **(self._settings | extra))
+            if self._colour is None:
+                image.save(self._file, self._format.pillow_name, **(self._settings | extra))
+                return
+            from upsample_cli.images.codecs.avif_items import with_codes
+
+            encoded = BytesIO()
+            image.save(encoded, self._format.pillow_name, **self._settings)
+            self._file.write(with_codes(encoded.getvalue(), self._colour))
 
 
 def _metadata_settings(metadata: Metadata, fmt: Format) -> dict[str, Any]:

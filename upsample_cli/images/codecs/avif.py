@@ -29,20 +29,26 @@ def check_lists(file: BinaryIO, name: str) -> None:
 
 
 def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int]]:
-    """The kind and the size of each box from `start` to `end`, and of those in it.
+    """The kind and the size of each box from `start` to `end`, and of those in it."""
+    for kind, at, stop in boxes_in(file, start, end):
+        yield kind, stop - at
+        if kind in _CONTAINERS:
+            yield from _boxes(file, at + _CONTAINERS[kind], stop)
+
+
+def boxes_in(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """The kind of each box from `start` to `end`, and where its content begins and ends; none of those in it.
 
     Source: ISO/IEC 14496-12, 4.2: a size of 1 is followed by one of 64 bits, and 0 means to the end.
     """
     while start + 8 <= end:
         file.seek(start)
-        size, kind = struct.unpack(">I4s", file.read(8))
+        size, kind = struct.unpack(">I4s", file.read(8).ljust(8, b"\0"))
         head = 8
         if size == 1:
             (size,), head = struct.unpack(">Q", file.read(8).ljust(8, b"\0")), 16
         stop = end if size == 0 else min(start + size, end)
         if stop < start + head:
             return
-        yield kind, stop - start
-        if kind in _CONTAINERS:
-            yield from _boxes(file, start + head + _CONTAINERS[kind], stop)
+        yield kind, start + head, stop
         start = stop

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from upsample_cli.errors import ImageError
 from upsample_cli.images.codecs.readable import CONVERT, COPY
 from upsample_cli.images.format_table import FORMATS, Format
 
-HEAD_BYTES = 32
-"""From the start of a file: enough to know its format, and the size of a WebP."""
+HEAD_BYTES = 4096
+"""From the start of a file: enough to know its format, the size of a WebP, and the codec of HEIF."""
 
 # Offset, bytes, format. Only the decoder of that format is loaded.
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
@@ -19,15 +21,10 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"II+\0", "tiff"),
     (0, b"MM\0+", "tiff"),
     (0, b"GIF8", "gif"),
-    (4, b"ftypavif", "avif"),
-    (4, b"ftypavis", "avif"),
-    (4, b"ftypmif1", "avif"),
     (0, b"BM", "bmp"),
     *((0, b"P%d%c" % (kind, space), "pnm") for kind in range(1, 8) for space in b" \t\r\n#"),
 )
 _FOREIGN: tuple[tuple[int, bytes, str], ...] = (
-    (4, b"ftyphei", "HEIC"),
-    (4, b"ftyphev", "HEIC"),
     (0, b"\xff\x0a", "JPEG XL"),
     (4, b"JXL ", "JPEG XL"),
     (4, b"jP  ", "JPEG 2000"),
@@ -38,8 +35,55 @@ _FOREIGN: tuple[tuple[int, bytes, str], ...] = (
 )
 
 
+# Of containers of ISO base media (ISO/IEC 14496-12, 23008-12): brands, what they are, and what to do.
+_VIDEO = "save one of its frames as an image first, for example with ffmpeg"
+_PHOTO = CONVERT + ", for example with heif-convert or ImageMagick"
+_BRANDS: tuple[tuple[tuple[bytes, ...], str, str], ...] = (
+    ((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"hvc1", b"hev1"), "HEIC", _PHOTO),
+    ((b"avci", b"avcs"), "HEIF with H.264", _PHOTO),
+    ((b"vvic", b"vvis", b"vvc1"), "HEIF with H.266", _PHOTO),
+    ((b"evbi", b"evbs", b"evmi", b"evms"), "HEIF with EVC", _PHOTO),
+    ((b"jpeg", b"jpgs"), "HEIF with JPEG", _PHOTO),
+    ((b"j2ki", b"j2is", b"j2k1"), "HEIF with JPEG 2000", _PHOTO),
+    ((b"unif", b"unci"), "HEIF of uncompressed pixels", _PHOTO),
+    ((b"crx ",), "Canon's RAW (CR3)", "develop it first, for example with darktable"),
+    ((b"jp2 ", b"jpx ", b"jpm ", b"jph ", b"mjp2"), "JPEG 2000", CONVERT),
+    ((b"jxl ",), "JPEG XL", CONVERT),
+    ((b"mif1", b"mif2", b"msf1", b"miaf"), "HEIF", _PHOTO),
+    ((b"qt  ",), "a QuickTime video", _VIDEO),
+    (
+        (b"isom", b"iso2", b"iso4", b"iso5", b"iso6", b"mp41", b"mp42", b"M4V ", b"3gp4", b"3gp5"),
+        "an MP4 video",
+        _VIDEO,
+    ),
+    ((b"M4A ", b"M4B "), "a sound file (M4A)", "check its name"),
+)
+_AVIF_BRANDS, _AVIF_ITEM = {b"avif", b"avis"}, b"av01"
+_ONLY_HEIF = {b"mif1", b"mif2", b"msf1", b"miaf", b"MiHB", b"MiHA", b"MiHE", b"MiPr"}
+_ITEM_KINDS = re.compile(rb"infe[\x02\x03].{3}(?:.{2}|.{4})\0\0([a-zA-Z0-9]{4})", re.DOTALL)
+
+
+def _iso_media(head: bytes, name: str) -> Format:
+    """AVIF, if brands or, where they say nothing, items say so.
+
+    Raises:
+        ImageError: it is something else.
+    """
+    end = min(max(16, int.from_bytes(head[:4], "big")), len(head))
+    brands = [head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4))]
+    said = [*brands, *_ITEM_KINDS.findall(head)] if set(brands) <= _ONLY_HEIF else brands
+    if not _AVIF_BRANDS.isdisjoint(brands) or _AVIF_ITEM in said:
+        return FORMATS["avif"]
+    for known, title, next_step in _BRANDS:
+        if not set(known).isdisjoint(said):
+            raise ImageError(name, f"is {title}, which is not supported", next_step, kind="unsupported")
+    brand = brands[0].decode("latin-1").strip()
+    cause = f"is a media file of the brand {brand!r}, which is not supported"
+    raise ImageError(name, cause, "check the file, or " + CONVERT, kind="unsupported")
+
+
 def format_of_content(head: bytes, name: str) -> Format:
-    """The format that a file's first 32 bytes announce.
+    """The format that a file's first `HEAD_BYTES` bytes announce.
 
     Raises:
         ImageError: the format is not supported.
@@ -49,9 +93,16 @@ def format_of_content(head: bytes, name: str) -> Format:
     for at, magic, known in _MAGIC:
         if head.startswith(magic, at):
             return FORMATS[known]
+    if head[4:8] == b"ftyp":
+        return _iso_media(head, name)
     for at, magic, title in _FOREIGN:
         if head.startswith(magic, at):
             raise ImageError(name, f"is {title}, which is not supported", CONVERT, kind="unsupported")
     titles = ", ".join(fmt.title for fmt in FORMATS.values())
     cause = f"is not an image in a format we know ({titles})"
     raise ImageError(name, cause, "check the file, or " + CONVERT, kind="not-an-image")
+
+
+def is_tiff(head: bytes) -> bool:
+    """Whether a file begins as TIFF does."""
+    return any(head.startswith(magic) for _, magic, known in _MAGIC if known == "tiff")

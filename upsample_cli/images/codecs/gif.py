@@ -56,13 +56,38 @@ def extent(file: BinaryIO) -> tuple[int, int]:
     return height, width
 
 
+def frame_spans(file: BinaryIO) -> list[tuple[int, int]]:
+    """Where the frames of a GIF are, with the extensions before them. The file's position is moved."""
+    file.seek(6)
+    head = file.read(7).ljust(7, b"\0")
+    start, spans = 13 + _palette_bytes(head[4]), list[tuple[int, int]]()
+    for label, _, end in _placed_blocks(file):
+        if label == _IMAGE:
+            spans.append((start, end))
+        if label != _CONTROL:  # other extensions belong to the file
+            start = end
+    return spans
+
+
+def with_frames(file: BinaryIO, frames: list[tuple[int, int]]) -> list[bytes | tuple[int, int]]:
+    """The pieces of a GIF of some of its frames, and all else that it holds before the first."""
+    first = min((start for start, _ in frame_spans(file)), default=0)
+    return [(0, first), *frames, bytes([_TRAILER])]
+
+
 def _blocks(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Extensions by label with their first sub-block, and frames as `_IMAGE` with their descriptor, in order.
+    for label, first, _ in _placed_blocks(file):
+        yield label, first
+
+
+def _placed_blocks(file: BinaryIO) -> Iterator[tuple[int, bytes, int]]:
+    """Extensions by label with their first sub-block, frames as `_IMAGE` with their descriptor, and where each ends.
 
     Truncated ends and bytes that are not a block are ignored, as decoders do.
     """
     file.seek(0)
-    take = _Buffered(file).take
+    buffered = _Buffered(file)
+    take = buffered.take
     head = take(13)
     if len(head) < 13:
         return
@@ -84,7 +109,7 @@ def _blocks(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
         while size := (take(1) or b"\0")[0]:
             data = take(size)
             first = first or data
-        yield label, first
+        yield label, first, buffered.taken_bytes
 
 
 class _Buffered:
@@ -92,6 +117,7 @@ class _Buffered:
 
     def __init__(self, file: BinaryIO) -> None:
         self._read, self._piece, self._at = file.read, b"", 0
+        self.taken_bytes = 0
 
     def take(self, size_bytes: int) -> bytes:
         if self._at + size_bytes > len(self._piece):
@@ -99,6 +125,7 @@ class _Buffered:
             self._at = 0
         taken = self._piece[self._at : self._at + size_bytes]
         self._at += len(taken)
+        self.taken_bytes += len(taken)
         return taken
 
 

@@ -8,6 +8,7 @@ from typing import BinaryIO, NamedTuple
 
 from PIL import Image, ImageFile
 
+from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.avif import check_lists
 from upsample_cli.images.codecs.content import HEAD_BYTES, format_of_content
 from upsample_cli.images.codecs.gif import extent
@@ -20,11 +21,13 @@ from upsample_cli.images.limits import check_pixels
 
 
 class Opened(NamedTuple):
-    """An image as Pillow opens it, pixels undecoded; of a PNG its ancillary chunks, of a JPEG what precedes pixels."""
+    """An image as Pillow opens it, pixels undecoded; the file to decode; what describes a PNG or precedes a JPEG."""
 
     image: ImageFile.ImageFile
     format: Format
     chunks: Ancillary | None
+    pixels: BinaryIO
+    losses: tuple[Loss, ...] = ()
     jpeg: JpegHead | None = None
 
 
@@ -47,15 +50,39 @@ def open_with_pillow(file: BinaryIO, name: str, *, max_pixels: int) -> Opened:
         if fmt.name == "avif":
             check_lists(file, name)
         jpeg = jpeg_head(file, name) if fmt.name == "jpeg" else None
-        chunks = read_ancillary(file) if fmt.name == "png" else None  # first: Pillow inflates profiles without a limit
-        file.seek(0)
+        chunks = read_ancillary(file, name) if fmt.name == "png" else None
+        pixels = chunks.pixels if chunks else file
+        pixels.seek(0)
         import_module(f"PIL.{_PLUGINS.get(fmt.name, fmt.pillow_name.title())}ImagePlugin")
-        # Without a name Pillow does not map the file into memory.
-        image = Image.OPEN[fmt.pillow_name][0](BytesIO(jpeg.for_pillow) if jpeg else file, "")
+        image, read, losses = _opened(BytesIO(jpeg.for_pillow) if jpeg else pixels, fmt)
     check_pixels(name, image.height, image.width, max_pixels)
     if fmt.name == "gif":
         check_pixels(name, *extent(file), max_pixels)
-    return Opened(image, fmt, chunks, jpeg)
+    return Opened(image, fmt, chunks, pixels if jpeg else read, losses, jpeg)
+
+
+def _opened(file: BinaryIO, fmt: Format) -> tuple[ImageFile.ImageFile, BinaryIO, tuple[Loss, ...]]:
+    """The image, the file that it reads, and what is lost because libwebp refuses a file for a single damaged frame."""
+    factory = Image.OPEN[fmt.pillow_name][0]
+    try:
+        return factory(file, ""), file, ()  # without a name Pillow does not map the file into memory
+    except MemoryError:
+        raise
+    except Exception:
+        if fmt.name != "webp":
+            raise
+        from upsample_cli.images.codecs.mended import bad_frames, frame_spans, without_frames
+
+        count, bad = len(frame_spans(file, fmt)), bad_frames(file, fmt)
+        if not len(bad) < count:
+            raise
+        mended = without_frames(file, fmt, bad)
+        numbers = ", ".join(str(index + 1) for index in bad[:_MOST_NUMBERS]) + " and more" * (len(bad) > _MOST_NUMBERS)
+        lost = f"damaged frames are left out: {numbers} of {count}" if bad else "the end of the file is missing"
+        return factory(mended, ""), mended, (Loss("frames", lost),)
+
+
+_MOST_NUMBERS = 20
 
 
 _PLUGINS = {"webp": "WebP"}

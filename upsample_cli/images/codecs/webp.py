@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from fractions import Fraction
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.clock import Clock
 from upsample_cli.images.model import Frames, Metadata
 
 _CODED = (b"VP8 ", b"VP8L")
 _FRAME_HEAD_BYTES = 16
 _DO_NOT_BLEND = 2
+_MOST_NAMES = 9
 _MOST_MS, _MOST_PLAYS = 2**24 - 1, 2**16 - 1
 
 
@@ -59,6 +61,38 @@ def is_lossless(file: BinaryIO) -> bool:
     if kind == b"ANMF":  # a frame: its own chunks follow its head
         kind = next((kind for kind, _, _ in riff_chunks(file, at + _FRAME_HEAD_BYTES) if kind in _CODED), b"")
     return kind == b"VP8L"
+
+
+def frame_spans(file: BinaryIO) -> list[tuple[int, int]]:
+    """Where the frames of an animation are. The file's position is moved."""
+    return [(at - 8, at + size + size % 2) for kind, at, size in riff_chunks(file) if kind == b"ANMF"]
+
+
+def with_frames(file: BinaryIO, frames: list[tuple[int, int]]) -> list[bytes | tuple[int, int]]:
+    """The pieces of a WebP of some of its frames, with its other chunks as far as they are whole."""
+    size_bytes = file.seek(0, 2)
+    spans = [(kind, (at - 8, at + size + size % 2)) for kind, at, size in riff_chunks(file)]
+    others = [(kind, span) for kind, span in spans if kind != b"ANMF" and span[1] <= size_bytes]
+    before = [span for kind, span in others if kind in {b"VP8X", b"ICCP", b"ANIM"}]
+    kept = [*before, *frames, *(span for kind, span in others if kind not in {b"VP8X", b"ICCP", b"ANIM"})]
+    total = 4 + sum(end - start for start, end in kept)
+    return [b"RIFF" + struct.pack("<I", min(total, 2**32 - 1)) + b"WEBP", *kept]
+
+
+_HANDED = {b"ICCP": "icc_profile", b"EXIF": "exif", b"XMP ": "xmp"}
+_PIXELS = {b"VP8X", b"ALPH", b"ANIM", b"ANMF", *_CODED}
+
+
+def left_out(file: BinaryIO, handed: Container[Any]) -> list[Loss]:
+    """A loss for chunks that are not handed over. The file's position is moved.
+
+    Args:
+        handed: what the decoder has handed over, by Pillow's names.
+    """
+    found = {kind for kind, _, _ in riff_chunks(file)} - _PIXELS
+    lost = sorted(kind.decode("latin-1").strip() for kind in found if _HANDED.get(kind) not in handed)
+    shown = ", ".join(lost[:_MOST_NAMES]) + f" and {len(lost) - _MOST_NAMES} more" * (len(lost) > _MOST_NAMES)
+    return [Loss("metadata", f"chunks that we do not keep are left out ({shown})")] if lost else []
 
 
 class WebpFrames:

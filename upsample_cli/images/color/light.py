@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upsample_cli.errors import ImageError, Setting
-from upsample_cli.images.model import LAB_COLOURS, Layout, Rows
+from upsample_cli.images.model import LAB_COLOURS, ColourSpace, Layout, Rows
 
 Array = NDArray[np.float64]
 
@@ -85,8 +85,10 @@ def _table(bounds: bytes) -> NDArray[np.uint8]:
     return np.searchsorted(np.frombuffer(bounds), np.arange(_MOST[8] + 1), side="right").astype(np.uint8)
 
 
-def light_of(path: str | os.PathLike[str], layout: Layout, icc_profile: bytes | None) -> Light:
-    """Linear light by the profile's curves or, without a profile, sRGB's.
+def light_of(
+    path: str | os.PathLike[str], layout: Layout, icc_profile: bytes | None, colour: ColourSpace | None = None
+) -> Light:
+    """Linear light by the curves of the profile, else of the colour space, else of sRGB.
 
     Raises:
         ImageError: if the image holds inks or amounts of light, or its profile has no usable curves.
@@ -105,11 +107,26 @@ def light_of(path: str | os.PathLike[str], layout: Layout, icc_profile: bytes | 
     if layout.depth == 32:
         cause = "holds floating point, which is taken for linear already"
         raise ImageError(path, cause, _AS_CODED, kind="unsupported")
+    if icc_profile is None and colour is not None:
+        icc_profile = _profile_of_space(path, layout, colour)
     try:
         return _light(layout, icc_profile)
     except (ValueError, IndexError, struct.error, OverflowError) as error:
         useless = ("has a colour profile that is of no use to ", Setting("linear_light"), f" ({error})")
         raise ImageError(path, useless, _AS_CODED, kind="unsupported") from error
+
+
+def _profile_of_space(path: str | os.PathLike[str], layout: Layout, colour: ColourSpace) -> bytes | None:
+    """None for sRGB."""
+    from upsample_cli.images.color.coded import is_srgb, name_of, profile_of
+
+    if is_srgb(colour):
+        return None
+    profile = profile_of(colour, layout.colour)
+    if profile is None:
+        cause = ("has colours whose light ", Setting("linear_light"), f" does not know ({name_of(colour)})")
+        raise ImageError(path, cause, _AS_CODED, kind="unsupported")
+    return profile
 
 
 @functools.lru_cache(maxsize=4)

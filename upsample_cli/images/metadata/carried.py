@@ -10,6 +10,7 @@ from PIL import Image
 
 from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.png.ancillary import Ancillary
+from upsample_cli.images.codecs.webp import left_out
 from upsample_cli.images.color.profiles import srgb_of_profile
 from upsample_cli.images.format_table import COMMENT
 from upsample_cli.images.limits import check_metadata_bytes
@@ -44,8 +45,7 @@ def read_metadata(
     image: Image.Image,
     file: BinaryIO,
     format_name: str,
-    chunks: Ancillary | None = None,
-    blocks: JpegBlocks | None = None,
+    chunks: Ancillary | JpegBlocks | None = None,
     *,
     stored: tuple[int, int],
 ) -> Found:
@@ -55,15 +55,14 @@ def read_metadata(
         image: as Pillow opened it.
         file: the open file it came from; its position is moved.
         format_name: a key of `FORMATS`.
-        chunks: of a PNG.
-        blocks: of a JPEG.
+        chunks: of a PNG or a JPEG.
         stored: height and width of the image as it is stored.
 
     Raises:
         MetadataError: they exceed `limits.MAX_METADATA_BYTES`.
     """
-    exif, xmp = _exif(image, file, chunks or blocks), _xmp(image, chunks or blocks)
-    losses = [*blocks.losses] if blocks is not None else list[Loss]()
+    exif, xmp = _exif(image, file, chunks), _xmp(image, chunks)
+    losses = [*chunks.losses] if chunks is not None else list[Loss]()
     orientation = _orientation(image, file, exif, xmp)
     unchanged = Change(orientation, *stored, *(stored[::-1] if TURNS[orientation].swapped else stored))
     if exif is not None:
@@ -72,7 +71,7 @@ def read_metadata(
         except ValueError:
             exif = None
             losses.append(Loss("metadata", "the EXIF block is damaged and is left out"))
-        if exif is not None and blocks is not None and (stated := exif_blocks.stated_coefficients(exif)):
+        if exif is not None and isinstance(chunks, JpegBlocks) and (stated := exif_blocks.stated_coefficients(exif)):
             numbers = ", ".join(f"{number:.4g}" for number in stated)
             text = f"EXIF states other coefficients of YCbCr ({numbers}) than JPEG's, with which it is read"
             losses.append(Loss("colour", text))
@@ -88,10 +87,21 @@ def read_metadata(
         except ValueError:
             xmp = None
             losses.append(Loss("metadata", "the XMP is damaged and is left out"))
-    if chunks is not None and chunks.unusual_colour:
-        meaning = ", ".join(chunks.unusual_colour)
-        losses.append(Loss("profile", f"the colours' meaning ({meaning}) is left out; they may look different"))
-    profile = (image.info.get("icc_profile") if blocks is None else blocks.icc_profile) or None
+    profile = (image.info.get("icc_profile") if chunks is None else chunks.icc_profile) or None
+    if format_name == "bmp":
+        from upsample_cli.images.codecs.bmp import colour_of
+
+        profile, lost = colour_of(file)
+        losses += lost
+    colour, aspect = (chunks.colour, chunks.aspect) if chunks is not None else (None, None)
+    if format_name == "avif":
+        from upsample_cli.images.codecs.avif_items import avif_parts
+
+        parts = avif_parts(file)
+        losses += parts.losses
+        colour, aspect = None if profile else parts.colour, parts.aspect
+    elif format_name == "webp":
+        losses += left_out(file, image.info)
     if profile and image.mode == "CMYK" and srgb_of_profile(profile) is None:
         profile = None
         losses.append(Loss("profile", "the colour profile (ICC) is damaged or not one for CMYK and is left out"))
@@ -99,10 +109,11 @@ def read_metadata(
         icc_profile=profile,
         exif=exif,
         xmp=xmp,
-        dpi=_resolution(image, exif, blocks),
-        text=_text(image) if chunks is None and blocks is None else (chunks or blocks).text,  # type: ignore[union-attr]
-        iptc=read.iptc if (read := chunks or blocks) else None,
-        aspect=blocks.aspect if blocks is not None else None,
+        dpi=_resolution(image, exif, chunks),
+        text=_text(image) if chunks is None else chunks.text,
+        iptc=None if chunks is None else chunks.iptc,
+        colour=colour,
+        aspect=aspect,
     )
     check_metadata_bytes(_size_bytes(metadata))
     return Found(metadata, orientation, tuple(losses))
@@ -144,11 +155,13 @@ def _orientation(image: Image.Image, file: BinaryIO, exif: bytes | None, xmp: by
     return stated or xmp_orientation(xmp) or 1
 
 
-def _resolution(image: Image.Image, exif: bytes | None, blocks: JpegBlocks | None) -> tuple[float, float] | None:
+def _resolution(
+    image: Image.Image, exif: bytes | None, chunks: Ancillary | JpegBlocks | None
+) -> tuple[float, float] | None:
     tags = getattr(image, "tag_v2", None)
     if tags is not None and _X_RESOLUTION not in tags:  # Pillow gives such a TIFF 1 dpi
         return exif_blocks.resolution(exif) if exif else None
-    found = _plausible(image.info.get("dpi") if blocks is None else blocks.dpi)
+    found = _plausible(image.info.get("dpi") if chunks is None else chunks.dpi)
     return found or (exif_blocks.resolution(exif) if exif else None)
 
 

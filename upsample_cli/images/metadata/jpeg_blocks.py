@@ -20,6 +20,7 @@ from upsample_cli.images.metadata.exif import without_prefix
 from upsample_cli.images.metadata.photoshop import read_resources
 from upsample_cli.images.metadata.resolution import UNITS_PER_INCH
 from upsample_cli.images.metadata.xmp_extension import EXTENSION, joined
+from upsample_cli.images.model import ColourSpace
 
 _SIGNATURE_BYTES = 40
 _NAME = re.compile(rb"[ -~]{2,24}")
@@ -44,6 +45,7 @@ class JpegBlocks:
         aspect: pixels per unit, (x, y), where only their ratio has a meaning.
         images: in the file, without previews and gain maps.
         losses: what is left out.
+        colour: always that of sRGB, or of the profile.
     """
 
     exif: bytes | None
@@ -55,6 +57,7 @@ class JpegBlocks:
     aspect: tuple[int, int] | None
     images: int
     losses: tuple[Loss, ...]
+    colour: ColourSpace | None = None
 
 
 def read_blocks(file: BinaryIO, segments: Iterable[Segment]) -> JpegBlocks:

@@ -35,7 +35,7 @@ def under_policy(info: ImageInfo, metadata: Metadata, policy: MetadataPolicy) ->
     upright = policy == "orientation-only" and metadata.exif is not None and orientation(metadata.exif) is not None
     exif = _UPRIGHT if upright else None
     kept = tuple(loss for loss in info.losses if loss.kind not in _STRIPPED)
-    return replace(info, losses=kept), Metadata(icc_profile=metadata.icc_profile, exif=exif)
+    return replace(info, losses=kept), Metadata(icc_profile=metadata.icc_profile, exif=exif, colour=metadata.colour)
 
 
 _UPRIGHT = (

@@ -10,19 +10,37 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
-from upsample_cli.images.codecs.png.chunks import XMP_KEYWORD, read_chunks, read_data
+from upsample_cli.errors import Loss
+from upsample_cli.images.codecs.png.chunks import XMP_KEYWORD
+from upsample_cli.images.codecs.png.colour import colour_space
+from upsample_cli.images.codecs.png.structure import Structure, plain_png, structure_of, unused_kinds
 from upsample_cli.images.limits import MAX_METADATA_BYTES, check_metadata_bytes
 from upsample_cli.images.metadata.iptc import PNG_KEYWORD, captions_in_text, profile_in_text
+from upsample_cli.images.metadata.resolution import METRES_PER_INCH
+from upsample_cli.images.model import ColourSpace
 
 _PIECE_BYTES = 1 << 16
-_TEXT_KINDS = (b"tEXt", b"zTXt", b"iTXt")
-_READ_KINDS = (*_TEXT_KINDS, b"iCCP", b"eXIf", b"gAMA")
-_NOTED_KINDS = (b"sRGB", b"cICP", b"acTL")
-_SRGB_GAMMA = 45455
 
 _EXIF_IN_TEXT = ("Raw profile type exif", "Raw profile type APP1")
+
+_USED = {
+    b"tRNS", b"acTL", b"iCCP", b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"pHYs", b"eXIf", b"sBIT",
+}  # fmt: skip
+_IGNORED = {
+    b"tIME",  # when the image was last changed: that is now
+    b"hIST", b"sPLT",  # of a palette that the output does not have
+    b"iDOT",  # where Apple's decoder may start a second thread
+}  # fmt: skip
+
+
+class Animation(NamedTuple):
+    """What an animated PNG says of itself: its frames, how often they are played, and whether they follow a still."""
+
+    frames: int
+    plays: int
+    has_still: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,38 +48,43 @@ class Ancillary:
     """What the ancillary chunks hold.
 
     Args:
+        pixels: a PNG without them, for a decoder; it reads the file.
         exif: a TIFF structure.
         xmp: an XMP packet.
         text: keyword and value pairs in file order, without XMP, Exif and IPTC captions.
         iptc: captions, as IPTC-NAA records.
-        unusual_colour: names of chunks that give the samples a meaning other than sRGB's or an ICC profile's.
+        icc_profile: an ICC profile.
+        colour: what the samples mean, as chunks other than an ICC profile say.
+        dpi: dots per inch, (x, y).
+        aspect: (x, y) pixels per unit, where the unit is not known.
+        animation: of an animated PNG.
+        losses: what is left out, and why.
     """
 
+    pixels: BinaryIO
     exif: bytes | None
     xmp: bytes | None
     text: tuple[tuple[str, str], ...]
     iptc: bytes | None
-    unusual_colour: tuple[str, ...]
+    icc_profile: bytes | None
+    colour: ColourSpace | None
+    dpi: tuple[float, float] | None
+    aspect: tuple[int, int] | None
+    animation: Animation | None
+    losses: tuple[Loss, ...]
 
 
-def read_ancillary(file: BinaryIO) -> Ancillary:
-    """Read the ancillary chunks; damaged ones are ignored. The file's position is moved.
+def read_ancillary(file: BinaryIO, name: str) -> Ancillary:
+    """Read the ancillary chunks; damaged ones become losses. The file's position is moved.
 
     Raises:
+        ImageError: it is a PNG only by its first bytes.
         MetadataError: decompressed, they exceed `limits.MAX_METADATA_BYTES`.
     """
-    text: list[tuple[str, str]] = []
-    found: dict[bytes, bytes] = {}
-    budget = _Budget()
-    for kind, data in _chunks(file, budget):
-        if kind in _TEXT_KINDS:
-            text += _text_pairs(kind, data, budget)
-        elif kind == b"iCCP":
-            found[kind] = b""
-            _inflated(data.partition(b"\0")[2][1:], budget)
-        else:
-            found.setdefault(kind, data)
-    exif, xmp, captions = found.get(b"eXIf"), None, None
+    structure = structure_of(file, name)
+    budget = _Budget(MAX_METADATA_BYTES - structure.size_bytes)
+    text = [pair for kind, data in structure.text for pair in _text_pairs(kind, data, budget, structure)]
+    exif, xmp, captions = structure.data.get(b"eXIf"), None, None
     rest = []
     for keyword, value in text:
         if keyword == XMP_KEYWORD:
@@ -72,37 +95,81 @@ def read_ancillary(file: BinaryIO) -> Ancillary:
             continue
         else:
             rest.append((keyword, value))
-    unusual = ["cICP"] if b"cICP" in found else []
-    if b"gAMA" in found and not found.keys() & {b"iCCP", b"sRGB", b"cICP"}:
-        unusual += ["gAMA"] if int.from_bytes(found[b"gAMA"], "big") != _SRGB_GAMMA else []
-    return Ancillary(exif, xmp, tuple(rest), captions, tuple(unusual))
+    profile = _profile(structure, budget)
+    dpi, aspect = _resolution(structure)
+    animation = _animation(structure)
+    losses = (*structure.losses, *_left_out(structure))
+    colour = colour_space(structure.data)
+    return Ancillary(
+        plain_png(file, structure), exif, xmp, tuple(rest), captions, profile, colour, dpi, aspect, animation, losses
+    )
 
 
 @dataclass
 class _Budget:
     """How many bytes the chunks of one file may still hold."""
 
-    left_bytes: int = MAX_METADATA_BYTES
+    left_bytes: int
 
     def take(self, size_bytes: int) -> None:
         self.left_bytes -= size_bytes
         check_metadata_bytes(MAX_METADATA_BYTES - self.left_bytes)
 
 
-def _chunks(file: BinaryIO, budget: _Budget) -> Iterator[tuple[bytes, bytes]]:
-    for kind, size in read_chunks(file):
-        if kind in _NOTED_KINDS:
-            yield kind, b""
-        elif kind in _READ_KINDS:
-            budget.take(size)
-            try:
-                data = read_data(file, kind, size)
-            except ValueError:
-                continue
-            yield kind, data
+def _left_out(structure: Structure) -> Iterator[Loss]:
+    """A loss for whatever is not handed over and not known to be worthless."""
+    bits, depth = structure.data.get(b"sBIT"), structure.head[8:9]
+    if bits is not None and depth and any(bit != (8 if structure.colour_type == 3 else depth[0]) for bit in bits):
+        text = "the number of significant bits (sBIT) is left out, because enlarging makes levels between them"
+        yield Loss("metadata", text)
+    ignored = {*_USED, *_IGNORED}
+    if structure.colour_type < 4 and b"tRNS" not in structure.data:
+        ignored.add(b"bKGD")  # nothing of the background shows
+    if kinds := list(unused_kinds(structure, ignored)):
+        shown = ", ".join(kinds[:_MOST_NAMES]) + f" and {len(kinds) - _MOST_NAMES} more" * (len(kinds) > _MOST_NAMES)
+        yield Loss("metadata", f"chunks that we do not keep are left out ({shown})")
 
 
-def _text_pairs(kind: bytes, data: bytes, budget: _Budget) -> Iterator[tuple[str, str]]:
+_MOST_NAMES = 9
+
+
+def _resolution(structure: Structure) -> tuple[tuple[float, float] | None, tuple[int, int] | None]:
+    data = structure.data.get(b"pHYs")
+    if data is None:
+        return None, None
+    across, down = int.from_bytes(data[:4], "big"), int.from_bytes(data[4:8], "big")
+    if data[8] == 1:
+        return (across * METRES_PER_INCH, down * METRES_PER_INCH), None
+    return None, (across, down) if across != down else None
+
+
+def _animation(structure: Structure) -> Animation | None:
+    data = structure.data.get(b"acTL")
+    if data is None:
+        if structure.controls > 1:
+            structure.losses.append(
+                Loss("frames", "frames are left out, because the chunk that counts them is missing")
+            )
+        return None
+    announced, plays = int.from_bytes(data[:4], "big"), int.from_bytes(data[4:], "big")
+    count = min(announced, structure.controls)
+    if announced != structure.controls:
+        text = f"{announced} frames are announced, and {structure.controls} are there; {count} are read"
+        structure.losses.append(Loss("frames", text))
+    return Animation(count, plays, structure.has_still) if count > 1 or (structure.has_still and count) else None
+
+
+def _profile(structure: Structure, budget: _Budget) -> bytes | None:
+    data = structure.data.get(b"iCCP")
+    if data is None:
+        return None
+    profile = _inflated(data.partition(b"\0")[2][1:], budget)
+    if not profile:
+        structure.lose(b"iCCP", "is damaged")
+    return profile or None
+
+
+def _text_pairs(kind: bytes, data: bytes, budget: _Budget, structure: Structure) -> Iterator[tuple[str, str]]:
     keyword, _, rest = data.partition(b"\0")
     encoding, deflated = "latin-1", kind == b"zTXt"
     if kind == b"zTXt":
@@ -113,10 +180,10 @@ def _text_pairs(kind: bytes, data: bytes, budget: _Budget) -> Iterator[tuple[str
     if deflated:
         inflated = _inflated(rest, budget)
         if inflated is None:
+            structure.lose(kind, "is damaged")
             return
         rest = inflated
-    if keyword:
-        yield keyword.decode("latin-1"), rest.decode(encoding, "replace")
+    yield keyword.decode("latin-1"), rest.decode(encoding, "replace")
 
 
 def _inflated(data: bytes, budget: _Budget) -> bytes | None:

@@ -10,20 +10,25 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
+from itertools import islice
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import PngImagePlugin
 
+from upsample_cli.errors import ImageError
 from upsample_cli.images.codecs.pillow_pixels import how_to_read
 from upsample_cli.images.codecs.png.chunks import SIGNATURE, png_chunk, read_chunks, read_data
 from upsample_cli.images.codecs.png.deep import decoded_png
+from upsample_cli.images.codecs.png.structure import Structure, structure_of
+from upsample_cli.images.codecs.readable import readable
+from upsample_cli.images.format_table import FORMATS
 from upsample_cli.images.model import Frames, Layout, Rows
 
 _TO_NOTHING, _TO_PREVIOUS, _OVER = 1, 2, 1
-_SHARED = {b"PLTE": 3 * 256, b"tRNS": 256}  # occur once and apply to all frames; their largest sizes
-_KEPT = {b"IHDR", *_SHARED, b"fcTL", b"IDAT", b"fdAT"}
+_CONTROL_LAYOUT, _CONTROL_BYTES = ">5I2H2B", 26
 
 
 class _Control(NamedTuple):
@@ -42,47 +47,54 @@ class _Control(NamedTuple):
 
 def has_holes(file: BinaryIO, height: int, width: int) -> bool:
     """Whether a composed frame can be transparent although no pixel in the file is. The file's position is moved."""
-    controls = [_control(read_data(file, kind, size)) for kind, size in read_chunks(file) if kind == b"fcTL"]
+    controls = list[_Control]()
+    for kind, size in read_chunks(file):
+        if kind == b"fcTL":
+            with suppress(ValueError, struct.error):  # a damaged frame is left out
+                controls.append(_control(read_data(file, kind, size)))
     first = controls[0] if controls else None
     covers = first is not None and (first.width, first.height) == (width, height) and first.disposal != _TO_PREVIOUS
     return not covers or any(control.disposal == _TO_NOTHING for control in controls)
 
 
 def composed_frames(
-    file: BinaryIO, frames: Frames, height: int, width: int, *, has_profile: bool
-) -> Iterator[tuple[Rows, Fraction]]:
+    file: BinaryIO, name: str, frames: Frames, height: int, width: int, *, has_profile: bool
+) -> Iterator[tuple[Rows, Fraction] | ImageError]:
     """The composed frames, (height, width, channels) in `frames.layout`, and how many ms each is shown.
+
+    A frame that cannot be read is an error in its place; what it would have changed stays as it is.
 
     Args:
         file: seekable; must stay open, its position untouched, until the last frame.
         frames: with alpha if `has_holes`.
         height, width: of the image.
+        name: for messages.
         has_profile: see `pillow_pixels.how_to_read`.
-
-    Raises:
-        ImageError, OSError, SyntaxError, ValueError, RuntimeError: the file is damaged.
     """
     layout = frames.layout
     if layout is None:
         raise ValueError("pages are not an animation")
     canvas = np.zeros((height, width, layout.channels), layout.dtype)
-    count = 0
-    for control, data in _frame_files(file):
-        if count == frames.count:
-            return
-        if control.left + control.width > width or control.top + control.height > height:
-            raise ValueError("a frame that leaves the image")
-        box = (slice(control.top, control.top + control.height), slice(control.left, control.left + control.width))
-        before = canvas[box].copy()
-        canvas[box] = _laid(_decoded(data, layout, has_profile), before, is_over=control.blending == _OVER)
-        count += 1
+    for control, data in islice(_frame_files(file), frames.count):
+        try:
+            with readable(name, FORMATS["png"]):
+                box = _box(control, height, width)
+                before = canvas[box].copy()
+                canvas[box] = _laid(_decoded(data, layout, has_profile), before, is_over=control.blending == _OVER)
+        except ImageError as error:
+            yield error
+            continue
         yield canvas, Fraction(1000 * control.delay, control.per_second or 100)
         if control.disposal == _TO_NOTHING:
             canvas[box] = 0
         elif control.disposal == _TO_PREVIOUS:  # transparent, if this is the first frame
             canvas[box] = before
-    if count < frames.count:
-        raise ValueError(f"{count} frames where {frames.count} are announced")
+
+
+def _box(control: _Control, height: int, width: int) -> tuple[slice, slice]:
+    if control.left + control.width > width or control.top + control.height > height:
+        raise ValueError("a frame that leaves the image")
+    return slice(control.top, control.top + control.height), slice(control.left, control.left + control.width)
 
 
 def _decoded(data: bytes, layout: Layout, has_profile: bool) -> Rows:
@@ -116,32 +128,32 @@ def _laid(frame: Rows, below: Rows, *, is_over: bool) -> Rows:
 
 
 def _frame_files(file: BinaryIO) -> Iterator[tuple[_Control, bytes]]:
-    """Each frame's fcTL, and the frame as a PNG of its own."""
-    head, shared, control, pieces = b"", dict[bytes, bytes](), None, list[bytes]()
+    """Each frame's fcTL, and the frame as a PNG of its own; one that is damaged has no bytes."""
+    structure = structure_of(file, "")
+    control, pieces, is_whole = None, list[bytes](), True
     for kind, size in read_chunks(file):
-        if kind not in _KEPT:
+        if kind not in {b"fcTL", b"IDAT", b"fdAT"} or (control is None and kind != b"fcTL"):
+            continue  # before the first fcTL: the still image, not part of the animation
+        try:
+            data, is_intact = read_data(file, kind, size), True
+        except ValueError:
+            data, is_intact = b"", False
+        if kind != b"fcTL":
+            pieces.append(png_chunk(b"IDAT", data[4 * (kind == b"fdAT") :]))
+            is_whole &= is_intact
             continue
-        if kind in _SHARED and (size > _SHARED[kind] or kind in shared):  # every frame is read with them
-            raise ValueError("too large a palette, or two")
-        data = read_data(file, kind, size)
-        if kind == b"IHDR":
-            head = data
-        elif kind in _SHARED:
-            shared[kind] = png_chunk(kind, data)
-        elif kind == b"fcTL":
-            if control is not None:
-                yield control, _png(head, shared, control, pieces)
-            control, pieces = _control(data), []
-        elif control is not None:  # before the first fcTL: the still image, not part of the animation
-            pieces.append(png_chunk(b"IDAT", data if kind == b"IDAT" else data[4:]))
+        if control is not None:
+            yield control, _png(structure, control, pieces) if is_whole else b""
+        is_whole = is_intact and len(data) == _CONTROL_BYTES
+        control, pieces = _control(data.ljust(_CONTROL_BYTES, b"\0")[:_CONTROL_BYTES]), []
     if control is not None:
-        yield control, _png(head, shared, control, pieces)
+        yield control, _png(structure, control, pieces) if is_whole else b""
 
 
 def _control(data: bytes) -> _Control:
-    return _Control(*struct.unpack(">5I2H2B", data))
+    return _Control(*struct.unpack(_CONTROL_LAYOUT, data))
 
 
-def _png(head: bytes, shared: dict[bytes, bytes], control: _Control, pieces: list[bytes]) -> bytes:
-    own = png_chunk(b"IHDR", struct.pack(">II", control.width, control.height) + head[8:])
-    return b"".join((SIGNATURE, own, *shared.values(), *pieces, png_chunk(b"IEND", b"")))
+def _png(structure: Structure, control: _Control, pieces: list[bytes]) -> bytes:
+    own = png_chunk(b"IHDR", struct.pack(">II", control.width, control.height) + structure.head[8:])
+    return b"".join((SIGNATURE, own, structure.shared_chunks(), *pieces, png_chunk(b"IEND", b"")))

@@ -16,6 +16,8 @@ from upsample_cli.images.codecs.png.writer import PngSink
 from upsample_cli.images.model import Frames, Layout, Metadata, Sink
 
 _MOST_PLAYS = 2**31 - 1
+_COUNT_AT = len(SIGNATURE) + 12 + 13
+"""Offset of acTL, after IHDR."""
 
 
 class ApngWriter:
@@ -44,11 +46,23 @@ class ApngWriter:
         """End the file.
 
         Raises:
-            ValueError: there were fewer or more frames than announced.
+            ValueError: no frame came, or more than announced.
+            OSError: fewer came, and the file cannot be sought in.
         """
-        if self._written != self._frames.count:
+        if not 0 < self._written <= self._frames.count:
             raise ValueError(f"{self._written} frames came where {self._frames.count} were announced")
         self._file.write(png_chunk(b"IEND", b""))
+        if self._written < self._frames.count:  # damaged ones are left out
+            if not self._file.seekable():
+                raise OSError(
+                    f"{self._frames.count - self._written} frames are damaged, and what is written counts them"
+                )
+            self._file.seek(_COUNT_AT)
+            self._file.write(self._count(self._written))
+            self._file.seek(0, io.SEEK_END)
+
+    def _count(self, frames: int) -> bytes:
+        return png_chunk(b"acTL", struct.pack(">II", frames, min(self._frames.plays, _MOST_PLAYS)))
 
     def pass_on(self, data: bytes, *, is_first: bool, control: tuple[int, int, int, int]) -> None:
         """Write one frame's chunks in the form that the animation needs."""
@@ -57,8 +71,7 @@ class ApngWriter:
             body = written.read(size)
             if kind == b"IHDR":
                 if is_first:
-                    actl = struct.pack(">II", self._frames.count, min(self._frames.plays, _MOST_PLAYS))
-                    self._file.write(SIGNATURE + png_chunk(kind, body) + png_chunk(b"acTL", actl))
+                    self._file.write(SIGNATURE + png_chunk(kind, body) + self._count(self._frames.count))
                 self._control = struct.pack(">IIIIHHBB", control[0], control[1], 0, 0, control[2], control[3], 0, 0)
             elif kind == b"IDAT":
                 self._held.append(body)

@@ -15,7 +15,8 @@ import numpy as np
 
 from upsample_cli.errors import UsageError
 from upsample_cli.images.codecs import deflate
-from upsample_cli.images.codecs.png.chunks import SIGNATURE, metadata_chunks, png_chunk
+from upsample_cli.images.codecs.png.chunks import SIGNATURE, png_chunk
+from upsample_cli.images.codecs.png.metadata_chunks import metadata_chunks
 from upsample_cli.images.codecs.strips import StripWriter
 from upsample_cli.images.model import Colour, Layout, Metadata, Rows
 

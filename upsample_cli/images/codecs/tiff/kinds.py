@@ -42,7 +42,7 @@ class TiffKind:
         inverted: grey is stored with 0 for white.
         signed: a* and b* of Lab are stored as signed numbers.
         associated: colour is stored multiplied by alpha.
-        palette: (entries, channels) uint8, the colours that stored numbers stand for.
+        palette: (entries, channels), the colours that stored numbers stand for, of the rows' type.
     """
 
     layout: Layout
@@ -53,7 +53,7 @@ class TiffKind:
     inverted: bool = False
     signed: bool = False
     associated: bool = False
-    palette: NDArray[np.uint8] | None = None
+    palette: NDArray[Any] | None = None
 
     def rows(self, stored: NDArray[Any], losses: set[Loss]) -> Rows:
         """Stored numbers (rows, width, samples), the read samples only, as rows of `layout`; may change them.
@@ -62,8 +62,8 @@ class TiffKind:
             losses: gets what they hold and straight colour cannot.
         """
         if self.palette is not None:
-            colours: Rows = self.palette[stored[..., 0]]
-            alpha = _scaled(stored[..., 1:], self.bits)
+            colours: Rows = self.palette[_as_numbers(stored[..., 0])]
+            alpha = _scaled(stored[..., 1:], self.bits).astype(self.layout.dtype, copy=False)
             return np.concatenate([colours, alpha], axis=2) if self.layout.alpha else colours
         rows = _scaled(stored, self.bits).astype(self.layout.dtype, copy=False)
         if self.inverted:
@@ -97,15 +97,16 @@ def tiff_kind(page: TiffPage, *, has_profile: bool) -> TiffKind | None:
         and (bits in _FLOAT_BITS if is_float else page.sampleformat in {_UNSIGNED, _UNDEFINED} and 1 <= bits <= 16)
         and (page.photometric != _YCBCR or page.compression in JPEG_COMPRESSIONS)
         and (page.photometric != _CMYK or page.tags.valueof(_INK_SET, 1) == 1)
-        and (page.photometric != _PALETTE or (bits <= 8 and not is_float and page.colormap is not None))
+        and (page.photometric != _PALETTE or (not is_float and _has_palette(page)))
     )
     if not readable or colour is None or (colour in LAB_COLOURS and not _is_plain_lab(page)):
         return None
-    palette = None if page.photometric != _PALETTE else (np.asarray(page.colormap).T >> 8).astype(np.uint8)
+    palette, losses = (None, list[Loss]()) if page.photometric != _PALETTE else _palette(page)
     if palette is not None and not has_profile and (palette == palette[:, :1]).all():
         palette, colour = palette[:, :1], "grey"
     count = 1 if palette is not None else _SAMPLES[colour]
-    alpha, associated, losses = _extra(page, count)
+    alpha, associated, unread = _extra(page, count)
+    losses += unread
     if is_float and bits == 64:
         losses.append(Loss("depth", "64-bit floating point is read as 32-bit"))
     if int(page.tags.valueof(_SUBFILE_TYPE, 0)) & 1:
@@ -122,6 +123,25 @@ def tiff_kind(page: TiffPage, *, has_profile: bool) -> TiffKind | None:
         associated=associated,
         palette=palette,
     )
+
+
+def _has_palette(page: TiffPage) -> bool:
+    return page.colormap is not None and np.ndim(page.colormap) == 2 and len(page.colormap) == 3
+
+
+def _palette(page: TiffPage) -> tuple[NDArray[Any], list[Loss]]:
+    """The colours of a palette, (entries, 3) of 8 bits, or of 16 if its pixels have more than 8; and what is lost.
+
+    Entries have 16 bits. Many writers store 8 bits in them; then no entry is above 255. libtiff's tools and Pillow read
+    them so too.
+    """
+    entries = np.asarray(page.colormap).T
+    is_of_8_bits = bool((entries < 256).all())
+    if page.bitspersample > 8:
+        return (entries * 257 if is_of_8_bits else entries).astype(np.uint16), []
+    is_cut = not is_of_8_bits and not np.isin(entries & 255, (0, 255)).all() and bool((entries % 257).any())
+    losses = [Loss("depth", "the 16-bit colours of its palette are read as 8-bit")] if is_cut else []
+    return (entries if is_of_8_bits else entries >> 8).astype(np.uint8), losses
 
 
 def _is_plain_lab(page: TiffPage) -> bool:
@@ -144,12 +164,16 @@ def _extra(page: TiffPage, count: int) -> tuple[int | None, bool, list[Loss]]:
     return (None, False, losses) if found is None else (count + found, meanings[found] == _ASSOCIATED, losses)
 
 
+def _as_numbers(stored: NDArray[Any]) -> NDArray[Any]:
+    """Single bits, which come as bool, as numbers. As an index numpy takes an array of bool for a mask."""
+    return stored.view(np.uint8) if stored.dtype == bool else stored
+
+
 def _scaled(stored: NDArray[Any], bits: int) -> NDArray[Any]:
     """Whole numbers of so many bits over the whole range of 8 or 16, rounded half up; float as it is."""
     if not bits:
         return stored
-    if stored.dtype == bool:
-        stored = stored.view(np.uint8)
+    stored = _as_numbers(stored)
     if bits in {8, 16}:
         return stored
     most, dtype = 2**bits - 1, np.uint8 if bits < 8 else np.uint16

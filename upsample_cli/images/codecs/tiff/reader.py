@@ -8,20 +8,21 @@ the whole image ends up in memory.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from upsample_cli.errors import ImageError, Loss
 from upsample_cli.images.codecs.readable import readable
 from upsample_cli.images.codecs.tiff.kinds import TiffKind, tiff_kind
+from upsample_cli.images.codecs.tiff.pages import Page, pages_of
 from upsample_cli.images.codecs.tiff.segments import Segments
 from upsample_cli.images.format_table import FORMATS
 from upsample_cli.images.limits import check_pixels, trusting
 from upsample_cli.images.metadata import ifd
 from upsample_cli.images.metadata.carried import read_metadata
 from upsample_cli.images.metadata.resolution import UNITS_PER_INCH
-from upsample_cli.images.model import Frames, ImageInfo
-from upsample_cli.images.open_frames import pages_of
+from upsample_cli.images.model import ImageInfo
 from upsample_cli.images.orientation import ORIENTATION, TURNS
 from upsample_cli.images.regions import RegionSource
 
@@ -36,20 +37,26 @@ _FORMAT = FORMATS["tiff"]
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # we report faults of a file ourselves, once
 
 
-def open_tiff(file: BinaryIO, name: str, *, max_pixels: int, page_at: int | None = None) -> RegionSource | None:
-    """A page of a TIFF, no pixel decoded yet; None if its kind is not read here.
+def open_tiff(file: BinaryIO, name: str, *, max_pixels: int) -> RegionSource | None:
+    """The first page of a TIFF, no pixel decoded yet, with the number of pages; None if its kind is not read here.
 
     Args:
         file: seekable; must stay open as long as rows are read. Its position is moved.
         name: for messages.
         max_pixels: larger images or tiles are refused.
-        page_at: offset of the page's directory; None for the first.
 
     Raises:
         ImageError: it is too large, or a part of it is outside the file; while rows are read, it is damaged.
     """
     tiff = opened_tiff(file, name)
-    return None if tiff is None else open_page(tiff, file, name, max_pixels=max_pixels, page_at=page_at)
+    if tiff is None:
+        return None
+    with readable(name, _FORMAT):
+        first, frames = pages_of(file, name)
+    source = open_page(tiff, file, name, first, max_pixels=max_pixels)
+    if source is not None:
+        source.info = replace(source.info, frames=frames)
+    return source
 
 
 def opened_tiff(file: BinaryIO, name: str) -> TiffFile | None:
@@ -72,15 +79,12 @@ def opened_tiff(file: BinaryIO, name: str) -> TiffFile | None:
         return None
 
 
-def open_page(
-    tiff: TiffFile, file: BinaryIO, name: str, *, max_pixels: int, page_at: int | None = None
-) -> RegionSource | None:
+def open_page(tiff: TiffFile, file: BinaryIO, name: str, at: Page, *, max_pixels: int) -> RegionSource | None:
     """One page; see `open_tiff`."""
     with readable(name, _FORMAT):
-        if page_at is not None:
-            _check_values(ifd.tiff_in_file(file), page_at, file)
+        _check_values(ifd.tiff_in_file(file), at.at, file)
     try:
-        page = tiff.pages.first if page_at is None else page_at_offset(tiff, page_at)
+        page = tifffile_page(tiff, at)
         kind = tiff_kind(page, has_profile=_ICC_PROFILE in page.tags) if _has_size(page) else None
     except ImageError:
         raise
@@ -92,8 +96,7 @@ def open_page(
     if page.is_tiled:
         check_pixels(name, page.tilelength, page.tilewidth, max_pixels)
     with readable(name, _FORMAT):
-        # Count the pages only for the first: counting them for every page would take quadratic time.
-        return _source(page, kind, file, name, max_pixels, pages_of(file) if page_at is None else None)
+        return _source(page, kind, file, name, max_pixels, at)
 
 
 def _check_values(structure: ifd.Tiff, at: int, file: BinaryIO) -> None:
@@ -108,17 +111,21 @@ def _has_size(page: TiffPage) -> bool:
     return all(isinstance(side, int) and side >= 1 for side in sides)
 
 
-def page_at_offset(tiff: TiffFile, page_at: int) -> TiffPage:
-    """The page whose directory is at that offset."""
+def tifffile_page(tiff: TiffFile, at: Page) -> TiffPage:
+    """A page, as tifffile gives it."""
     from tifffile import TiffPage
 
-    tiff.filehandle.seek(page_at)
-    return TiffPage(tiff, index=1)
+    if at.at == tiff.pages.first.offset:
+        page = copy(tiff.pages.first)
+    else:
+        tiff.filehandle.seek(at.at)
+        page = TiffPage(tiff, index=1)
+    if at.shift:
+        page.dataoffsets = tuple(offset + at.shift for offset in page.dataoffsets)
+    return page
 
 
-def _source(
-    page: TiffPage, kind: TiffKind, file: BinaryIO, name: str, max_pixels: int, frames: Frames | None
-) -> RegionSource:
+def _source(page: TiffPage, kind: TiffKind, file: BinaryIO, name: str, max_pixels: int, at: Page) -> RegionSource:
     sides = page.imagelength, page.imagewidth
     described = _Described.of(page, kind)
     found = read_metadata(described, file, "tiff", stored=sides)  # type: ignore[arg-type]  # has all that it reads
@@ -135,9 +142,8 @@ def _source(
             height=height,
             width=width,
             layout=kind.layout,
-            losses=(*kind.losses, *found.losses),
+            losses=(*kind.losses, *at.losses, *found.losses),
             lossless=kind.lossless,
-            frames=frames,
             decoding_bytes=segments.held_bytes,
             orientation=found.orientation,
         ),

@@ -119,6 +119,11 @@ class TiffSink(StripWriter[bytes]):
             self._file.seek(0)
             copyfileobj(self._file, self._final)
 
+    @property
+    def end(self) -> int | None:
+        """Where the finished page ends in the file; None before."""
+        return self._at if self._next_at else None
+
     def _append(self, data: bytes) -> None:
         if not self._big and self._at + len(data) > _CLASSIC_MAX_BYTES:
             raise OSError(errno.EFBIG, "its pages are too large for one another")
@@ -194,18 +199,31 @@ class TiffPages:
     def __init__(self, file: BinaryIO, frames: Frames, *, factor: int, **settings: Any) -> None:
         self._file, self._pixels, self._settings = file, frames.pixels * factor**2, settings
         self._last: TiffSink | None = None
+        self._begun: TiffSink | None = None
 
     def frame(self, *, height: int, width: int, layout: Layout, metadata: Metadata, duration_ms: Fraction) -> TiffSink:
-        """The sink of the next page; its duration means nothing."""
+        """The sink of the next page; its duration means nothing. A page that was not finished is taken back."""
         del duration_ms
-        self._last = TiffSink(
+        self._keep_finished()
+        self._begun = TiffSink(
             self._file, height=height, width=width, layout=layout, metadata=metadata, before=self._last,
             total_bytes=self._pixels * layout.channels * layout.dtype.itemsize, **self._settings,
         )  # fmt: skip
-        return self._last
+        return self._begun
+
+    def _keep_finished(self) -> None:
+        if self._begun is None:
+            return
+        if self._begun.end is not None:
+            self._last = self._begun
+        end = self._last.end if self._last is not None else 0
+        self._file.seek(end or 0)
+        self._file.truncate()
+        self._begun = None
 
     def finish(self) -> None:
-        """Nothing is left to write: each page is linked to the one before it as it ends."""
+        """Take back a page that was not finished. Each page is linked to the one before it as it ends."""
+        self._keep_finished()
 
 
 def _strip(pieces: list[Rows], _above: Rows | None, *, order: str, level: int, signed: bool) -> bytes:

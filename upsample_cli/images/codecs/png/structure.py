@@ -1,0 +1,224 @@
+"""The chunks of a PNG: which are there, which are damaged, and a view of those that pixels need.
+
+A decoder gets that view alone, so damage in any other chunk cannot cost the image, nor make a library print.
+Source: the PNG specification (W3C, third edition), chapters 5, 11 and 13.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO, NamedTuple
+
+from upsample_cli.errors import ImageError, Loss
+from upsample_cli.images.codecs.png.chunks import SIGNATURE, png_chunk, read_chunks, read_data
+from upsample_cli.images.codecs.spliced import spliced
+from upsample_cli.images.limits import check_metadata_bytes
+
+_CHUNK_COST_BYTES = 256
+"""Of a chunk besides its data, in our memory."""
+
+_BEFORE_PALETTE = {b"gAMA", b"cHRM", b"iCCP", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"sBIT"}
+_AFTER_PALETTE = {b"tRNS", b"bKGD", b"hIST"}
+_BEFORE_PIXELS = {*_BEFORE_PALETTE, *_AFTER_PALETTE, b"pHYs", b"sPLT", b"acTL"}
+_TEXT = {b"tEXt", b"zTXt", b"iTXt"}
+_OFTEN = {*_TEXT, b"sPLT", b"fcTL", b"fdAT"}
+_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
+_SIZES = {
+    b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"mDCV": 24, b"cLLI": 8, b"pHYs": 9, b"tIME": 7, b"acTL": 8,
+    b"oFFs": 9, b"sTER": 1,
+}  # fmt: skip
+_READ = {*_SIZES, *_BEFORE_PIXELS, *_TEXT, b"eXIf"}
+_LOSS_KINDS = dict.fromkeys(_BEFORE_PALETTE - {b"sBIT"}, "profile") | {b"tRNS": "alpha", b"acTL": "frames"}
+
+
+class _Found(NamedTuple):
+    """A chunk: its kind, where its data are, and what came before it."""
+
+    kind: bytes
+    at: int
+    size: int
+    after_palette: bool
+    after_pixels: bool
+
+
+@dataclass
+class Structure:
+    """What chunks a PNG has.
+
+    Args:
+        head: the data of IHDR.
+        palette: the data of PLTE, if it has one.
+        data: of each intact ancillary chunk that we read, by kind; of text in file order.
+        others: kinds of chunks that we do not know, and of intact ones without a use here.
+        losses: a line for each kind of damage.
+        controls: how many fcTL chunks there are.
+        has_still: whether the pixels of the still image come before the first of them.
+        size_bytes: of the ancillary chunks that we read.
+        pieces: of `plain_png`.
+    """
+
+    head: bytes = b""
+    palette: bytes | None = None
+    data: dict[bytes, bytes] = field(default_factory=dict)
+    text: list[tuple[bytes, bytes]] = field(default_factory=list)
+    others: set[bytes] = field(default_factory=set)
+    losses: list[Loss] = field(default_factory=list)
+    controls: int = 0
+    has_still: bool = False
+    size_bytes: int = 0
+    pieces: list[bytes | tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def colour_type(self) -> int:
+        """Of the pixels, as IHDR numbers it."""
+        return self.head[9] if len(self.head) == 13 else 0
+
+    def shared_chunks(self) -> bytes:
+        """PLTE and tRNS, as chunks."""
+        transparency = self.data.get(b"tRNS")
+        palette = b"" if self.palette is None else png_chunk(b"PLTE", self.palette)
+        return palette + (b"" if transparency is None else png_chunk(b"tRNS", transparency))
+
+    def lose(self, kind: bytes, why: str) -> None:
+        """Add a line about a chunk."""
+        loss = Loss(_LOSS_KINDS.get(kind, "metadata"), f"the {kind.decode('latin-1')} chunk {why} and is left out")
+        if loss not in self.losses:
+            self.losses.append(loss)
+
+
+def plain_png(file: BinaryIO, structure: Structure) -> BinaryIO:
+    """The still image of a PNG with nothing besides its pixels. It reads `file`, and moves its position."""
+    return spliced(file, structure.pieces)
+
+
+def structure_of(file: BinaryIO, name: str) -> Structure:
+    """The structure of a PNG, read from its chunks without decoding; the file's position is moved.
+
+    Raises:
+        ImageError: it is a PNG only by its first bytes.
+        MetadataError: it has more chunks than `limits.MAX_METADATA_BYTES` hold.
+    """
+    made = Structure()
+    found, spans, is_whole = _chunks(file, made)
+    if found and found[0].kind == b"CgBI":
+        cause = "is a PNG of Apple's own kind (CgBI, for iPhone apps), which other programs cannot read"
+        next_step = "convert it on a Mac with: pngcrush -revert-iphone-optimizations, or sips -s format png"
+        raise ImageError(name, cause, next_step, kind="unsupported")
+    pieces: list[bytes | tuple[int, int]] = [SIGNATURE]
+    for chunk in found:
+        if chunk.kind in {b"IHDR", b"PLTE"} and not chunk.after_pixels:
+            pieces.append((chunk.at - 8, chunk.at + chunk.size + 4))
+        if chunk.kind == b"IHDR" and not made.head:
+            file.seek(chunk.at)
+            made.head = file.read(min(chunk.size, 13))
+        elif chunk.kind == b"PLTE" and made.palette is None and chunk.size <= 3 * 256:
+            file.seek(chunk.at)
+            made.palette = file.read(chunk.size)
+        elif chunk.kind[:1].islower() and chunk.kind in _READ:
+            made.size_bytes += chunk.size
+            check_metadata_bytes(made.size_bytes)
+            _take(made, chunk, file)
+        elif chunk.kind not in {b"IHDR", b"PLTE", b"IEND"}:
+            made.others.add(chunk.kind)
+    if (transparency := made.data.get(b"tRNS")) is not None:
+        pieces.append(png_chunk(b"tRNS", transparency))
+    made.pieces = [*pieces, *spans, *([png_chunk(b"IEND", b"")] if is_whole else [])]
+    return made
+
+
+def _chunks(file: BinaryIO, made: Structure) -> tuple[list[_Found], list[tuple[int, int]], bool]:
+    """All chunks but those of pixels and frames, where the pixels' are, and whether the last chunk is whole."""
+    size_bytes = file.seek(0, os.SEEK_END)
+    found, spans, end = list[_Found](), list[tuple[int, int]](), 0
+    after_palette = False
+    for kind, size in read_chunks(file):
+        at = file.tell()
+        end = at + size + 4
+        if kind == b"IDAT":
+            if spans and spans[-1][1] == at - 8:
+                spans[-1] = (spans[-1][0], end)
+            else:
+                spans.append((at - 8, end))
+                check_metadata_bytes(len(spans) * _CHUNK_COST_BYTES)
+        elif kind == b"fcTL":
+            made.controls += 1
+            made.has_still |= bool(spans) and made.controls == 1
+        elif kind != b"fdAT":
+            found.append(_Found(kind, at, size, after_palette, bool(spans)))
+            after_palette |= kind == b"PLTE"
+            check_metadata_bytes(len(found) * _CHUNK_COST_BYTES)
+    if len(spans) > 1:
+        text = "chunks are in the wrong place, between those of the pixels; they are read all the same"
+        made.losses.append(Loss("metadata", text))
+    return found, spans, end <= size_bytes
+
+
+def _take(made: Structure, chunk: _Found, file: BinaryIO) -> None:
+    kind = chunk.kind
+    if kind in made.data and kind not in _OFTEN:
+        made.lose(kind, "comes a second time")
+        return
+    if why := _misplacement(made, chunk) or _wrong_size(made, chunk):
+        made.lose(kind, why)
+        return
+    file.seek(chunk.at)
+    try:
+        data = read_data(file, kind, chunk.size)
+    except ValueError:
+        made.lose(kind, "is damaged (its checksum is wrong)")
+        return
+    if not _makes_sense(kind, data):
+        made.lose(kind, "makes no sense")
+    elif kind in _TEXT:
+        made.text.append((kind, data))
+    else:
+        made.data[kind] = data
+
+
+def _misplacement(made: Structure, chunk: _Found) -> str:
+    is_misplaced = (
+        (chunk.kind in _BEFORE_PIXELS and chunk.after_pixels)
+        or (chunk.kind in _BEFORE_PALETTE and chunk.after_palette)
+        or (chunk.kind in _AFTER_PALETTE and made.colour_type == 3 and not chunk.after_palette)
+    )
+    return "is in the wrong place" if is_misplaced else ""
+
+
+def _wrong_size(made: Structure, chunk: _Found) -> str:
+    kind, size, colour_type = chunk.kind, chunk.size, made.colour_type
+    colours = len(made.palette or b"") // 3
+    right = {
+        b"tRNS": range(1, colours + 1) if colour_type == 3 else {0: (2,), 2: (6,)}.get(colour_type, ()),
+        b"sBIT": (_CHANNELS.get(colour_type, 0),),
+        b"bKGD": (1 if colour_type == 3 else 2 if colour_type in {0, 4} else 6,),
+        b"hIST": (2 * colours,),
+        b"iCCP": range(3, 2**31), b"eXIf": range(1, 2**31), b"sPLT": range(4, 2**31),
+    }.get(kind) or ((_SIZES[kind],) if kind in _SIZES else None)  # fmt: skip
+    if kind == b"tRNS" and not right:
+        return "is one for images without an alpha channel"
+    if right is None or size in right:
+        return ""
+    return "is too short" if size < min(right, default=0) else "is too long"
+
+
+def _makes_sense(kind: bytes, data: bytes) -> bool:
+    numbers = [int.from_bytes(data[at : at + 4], "big") for at in range(0, len(data) - 3, 4)]
+    fit = all(number < 2**31 for number in numbers)
+    keyword, separator, _ = data.partition(b"\0")
+    return {
+        b"pHYs": lambda: data[8] < 2 and fit and all(numbers),
+        b"gAMA": lambda: fit and numbers[0] > 0,
+        b"cHRM": lambda: fit and all(numbers[1::2]),
+        b"sRGB": lambda: data[0] < 4,
+        b"cICP": lambda: data[2] == 0 and data[3] < 2,
+        b"acTL": lambda: fit and numbers[0] > 0,
+        **dict.fromkeys(_TEXT, lambda: bool(keyword and separator)),
+    }.get(kind, lambda: True)()
+
+
+def unused_kinds(structure: Structure, used: set[bytes]) -> Iterator[str]:
+    """Names of the chunks that are there and not in `used`, sorted."""
+    for kind in sorted({*structure.data, *structure.others} - used):
+        yield kind.decode("latin-1") if kind.isalpha() else repr(kind)[2:-1]

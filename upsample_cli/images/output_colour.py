@@ -1,0 +1,65 @@
+"""What an output says of the meaning of colours: an ICC profile, or whatever else says it. No Pillow, no files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from upsample_cli.errors import Loss
+from upsample_cli.images.format_table import FORMATS, Format
+from upsample_cli.images.model import Colour, ColourSpace, Layout, Metadata
+
+PROFILE_SPACES: dict[Colour, bytes] = {
+    "rgb": b"RGB ", "grey": b"GRAY", "cmyk": b"CMYK", "cielab": b"Lab ", "icclab": b"Lab ",
+}  # fmt: skip
+"""ICC.1, bytes 16 to 19 of the header."""
+
+
+def fits(profile: bytes, colour: Colour, *, is_new: bool) -> bool:
+    """Whether a profile is one for such pixels.
+
+    Args:
+        colour: of the pixels as they are written.
+        is_new: they had another model. If not, what has no header of a profile is passed on as it came.
+    """
+    return profile[16:20] == PROFILE_SPACES[colour] or (not is_new and profile[36:40] != b"acsp")
+
+
+def held_colour(metadata: Metadata, made: Layout, fmt: Format) -> tuple[Metadata, list[Loss]]:
+    """The metadata with a colour space as the format can say it: as it is, as an ICC profile, or not at all.
+
+    >>> p3 = Metadata(colour=ColourSpace(codes=(12, 13)))
+    >>> kept, losses = held_colour(p3, Layout("rgb"), FORMATS["jpeg"])
+    >>> kept.colour, kept.icc_profile is None, losses
+    (None, False, [])
+    """
+    colour, profile = metadata.colour, metadata.icc_profile
+    if colour is None:
+        return metadata, []
+    from upsample_cli.images.color.coded import is_srgb, name_of, profile_of
+
+    if is_srgb(colour):
+        return replace(metadata, colour=_kept(colour, profile, fmt)), []
+    losses = list[Loss]()
+    kept = _kept(colour, profile, fmt)
+    # Of what has codes, programs that do not know these need a profile too.
+    needs = profile is None and fmt.name != "avif" if kept else profile is None
+    if needs and "icc_profile" in fmt.holds and (kept is None or colour.codes is not None):
+        profile = profile_of(colour, made.colour)
+    has_own = metadata.icc_profile is not None and colour.codes is None  # it comes before gamma and chromaticities
+    if kept is None and not has_own and (profile is None or metadata.icc_profile is not None):
+        can = " and ".join(other.title for other in FORMATS.values() if _kept(colour, profile, other))
+        text = f"{fmt.title} cannot hold the colour space ({name_of(colour)}); colours may look different ({can} can)"
+        losses.append(Loss("profile", text))
+    elif kept is not None and colour.mastering and not kept.mastering:
+        losses.append(Loss("metadata", f"{fmt.title} cannot hold the brightness of the display that it was made for"))
+    return replace(metadata, colour=kept, icc_profile=profile), losses
+
+
+def _kept(colour: ColourSpace, profile: bytes | None, fmt: Format) -> ColourSpace | None:
+    """What the format can say of it in its own way."""
+    if "colour" not in fmt.holds:
+        return None
+    if fmt.name == "png":
+        return replace(colour, intent=None) if profile is not None else colour
+    is_held = colour.codes is not None and not colour.is_limited and profile is None
+    return ColourSpace(codes=colour.codes) if is_held else None
