@@ -8,6 +8,7 @@ import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
+from PIL.PngImagePlugin import PngInfo
 from support.facts import lines
 
 from upsample_cli.enlarge.run import upsample_file
@@ -152,8 +153,6 @@ def test_every_segment_comes_back_or_is_named(tmp_path):
 
 @pytest.mark.parametrize("size", [65_533, 65_534])
 def test_a_comment_that_a_segment_cannot_hold_costs_the_comment(tmp_path, size):
-    from PIL.PngImagePlugin import PngInfo
-
     text = PngInfo()
     text.add_text("Comment", "x" * size)
     Image.fromarray(PIXELS).save(tmp_path / "in.png", pnginfo=text)
@@ -175,6 +174,15 @@ def test_resources_of_photoshop_are_read_and_the_rest_is_said():
         "resources of Photoshop are left out: clipping paths (2), the copyright flag, a URL, number 4660",
     )
     assert found_in(jpeg(photoshop(*parts[-3:])))[1] == ()
+
+
+def test_resources_in_the_text_of_a_png_are_said_too():
+    block = resource(0x0404, CAPTION) + resource(0x07D0, b"path")
+    text, file = PngInfo(), io.BytesIO()
+    text.add_text("Raw profile type iptc", f"\niptc\n{len(block):8}\n{block.hex()}\n", zip=True)
+    Image.fromarray(PIXELS).save(file, "PNG", pnginfo=text)
+    metadata, losses = found_in(file.getvalue())
+    assert (metadata.iptc, losses) == (CAPTION, ("resources of Photoshop are left out: clipping paths",))
 
 
 def test_resources_split_over_segments_are_one():

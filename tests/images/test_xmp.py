@@ -337,6 +337,15 @@ def test_a_face_is_right_in_every_output(tmp_path, extension):
     assert lines(info.losses) == ()
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_the_namespace_turns_the_image_whatever_its_prefix_and_encoding(encoding):
+    stated = packet(attributes="t:Orientation='6'").replace(b"xmlns:tiff=", b"xmlns:t=")
+    info, metadata = read_header(io.BytesIO(jpeg_with(stated.decode().encode(encoding))))
+    assert (info.height, info.width) == (WIDTH, HEIGHT)
+    assert b"t:Orientation='1'" in metadata_for_output(metadata, WIDTH, HEIGHT, info).xmp
+    assert info.losses == ()
+
+
 def test_losses_are_known_from_the_header():
     info, _ = read_header(io.BytesIO(jpeg_with(packet(attributes='GCamera:MotionPhoto="1"'))))
     assert lines(info.losses) == ("what the XMP says about a film (motion photo) is left out",)

@@ -24,6 +24,7 @@ from upsample_cli.images.model import ImageInfo, Metadata
 from upsample_cli.images.orientation import ORIENTATION, TURNS
 
 _X_RESOLUTION = 282
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,11 @@ def _xmp(image: Image.Image, chunks: Ancillary | JpegBlocks | None) -> bytes | N
     packet = chunks.xmp if chunks is not None else image.info.get("xmp")
     if isinstance(packet, str):
         packet = packet.encode()
-    return packet.rstrip(b"\0") or None if isinstance(packet, bytes) else None
+    if not isinstance(packet, bytes):
+        return None
+    if packet.startswith(_UTF_16):
+        packet = packet.decode("utf-16", "replace").encode()
+    return packet.rstrip(b"\0") or None
 
 
 def _orientation(image: Image.Image, file: BinaryIO, exif: bytes | None, xmp: bytes | None) -> int:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from binascii import hexlify, unhexlify
 
+from upsample_cli.images.metadata.photoshop import CAPTIONS, Resources, read_resources
+
 PNG_KEYWORD = "Raw profile type iptc"
 TIFF_TAG = 33723
 _SEGMENT_BYTES = 65533
-RESOURCE = 0x0404
+_RECORD = b"\x1c"
 _BLANKS = str.maketrans("", "", "\n ")
 _MARK, _SIGNATURE = b"8BIM", b"Photoshop 3.0\0"
 
@@ -44,8 +46,16 @@ def captions_in_text(value: str) -> bytes | None:
     >>> captions_in_text(png_text(b"\x1c\x02\x05\0\3Sea"))
     b'\x1c\x02\x05\x00\x03Sea'
     """
+    resources = resources_in_text(value)
+    return resources.captions if resources is not None else None
+
+
+def resources_in_text(value: str) -> Resources | None:
+    """Photoshop's resources in such a text, which may be captions alone; None if it is damaged."""
     block = profile_in_text(value)
-    return block if block is None or block.startswith(b"\x1c") else _captions_in_resources(block)
+    if block is not None and block.startswith(_RECORD):
+        block = _resource(block)
+    return read_resources(block) if block is not None else None
 
 
 def profile_in_text(value: str) -> bytes | None:
@@ -57,20 +67,5 @@ def profile_in_text(value: str) -> bytes | None:
 
 
 def _resource(iptc: bytes) -> bytes:
-    head = _MARK + RESOURCE.to_bytes(2, "big") + b"\0\0"  # an empty name, padded
+    head = _MARK + CAPTIONS.to_bytes(2, "big") + b"\0\0"  # an empty name, padded
     return head + len(iptc).to_bytes(4, "big") + iptc + bytes(len(iptc) % 2)
-
-
-def _captions_in_resources(block: bytes) -> bytes | None:
-    at = 0
-    while block[at : at + 4] == _MARK:
-        kind, name_bytes = int.from_bytes(block[at + 4 : at + 6], "big"), block[at + 6 : at + 7]
-        if not name_bytes:
-            return None
-        start = at + 6 + (name_bytes[0] + 2) // 2 * 2
-        size = int.from_bytes(block[start : start + 4], "big")
-        data = block[start + 4 : start + 4 + size]
-        if kind == RESOURCE and data and len(data) == size:
-            return data
-        at = start + 4 + size + size % 2
-    return None

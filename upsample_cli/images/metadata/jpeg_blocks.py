@@ -17,7 +17,7 @@ from upsample_cli.images.format_table import COMMENT
 from upsample_cli.images.limits import MAX_METADATA_BYTES, check_metadata_bytes
 from upsample_cli.images.metadata import ifd
 from upsample_cli.images.metadata.exif import without_prefix
-from upsample_cli.images.metadata.photoshop import read_resources
+from upsample_cli.images.metadata.photoshop import lost_resources, read_resources
 from upsample_cli.images.metadata.resolution import UNITS_PER_INCH
 from upsample_cli.images.metadata.xmp_extension import EXTENSION, joined
 from upsample_cli.images.model import ColourSpace
@@ -153,9 +153,7 @@ class _Found:
         images = _images(self.images, has_gain_map=self.has_gain_map or is_promised)
         if self.has_gain_map and not is_promised:  # else what becomes of the XMP says it
             losses.append(Loss("frames", "an HDR gain map is left out: the image for displays without HDR is kept"))
-        if resources.lost:
-            named = [name if count == 1 else f"{name} ({count})" for name, count in resources.lost.items()]
-            losses.append(Loss("metadata", f"resources of Photoshop are left out: {', '.join(named[:_MOST_NAMED])}"))
+        losses += lost_resources(resources.lost)
         if self.unknown:
             losses.append(unknown_loss(self.unknown))
         dpi, aspect = _resolution(self.density)

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from upsample_cli.errors import Loss
+
 CAPTIONS = 0x0404
 _EXIF, _XMP, _RESOLUTION, _ASPECT = 0x0422, 0x0424, 0x03ED, 0x0428
 _MARKS = {b"8BIM", b"MeSa", b"AgHg", b"PHUT", b"DCSR"}
@@ -18,7 +20,7 @@ _HEAD_BYTES = 6
 _SESSION = {
     0x03E8, 0x03E9, 0x03EA, 0x03EB, 0x03EE, 0x03EF, 0x03F1, 0x03F2, 0x03F3, 0x03F4, 0x03F5, 0x03F6, 0x03F7, 0x03F8,
     0x03F9, 0x03FA, 0x03FB, 0x03FC, 0x03FD, 0x03FE, 0x0400, 0x0402, 0x0406, 0x0409, 0x040C, 0x040D, 0x0411, 0x0412,
-    0x0414, 0x0415, 0x0416, 0x0417, 0x0419, 0x041D, 0x0421, 0x0425, 0x0426, 0x042A, 0x042B, 0x042C, 0x042D,
+    0x0414, 0x0415, 0x0416, 0x0417, 0x0419, 0x041D, 0x0421, 0x0425, 0x0426, 0x0429, 0x042A, 0x042B, 0x042C, 0x042D,
     0x0430, 0x0432, 0x0433, 0x0434, 0x0435, 0x0436, 0x0438, 0x043A, 0x043B, 0x043C, 0x043D, 0x1F40, 0x2710,
 }  # fmt: skip
 """Settings of printing, halftones, layers, channels and views, thumbnails, numbers of versions and checksums."""
@@ -31,7 +33,7 @@ _NAMES = {
     0x041A: "slices", 0x041E: "URLs", 0x0BB7: "clipping paths", 0x0410: "a watermark",
     **dict.fromkeys(range(0x07D0, 0x0BB7), "clipping paths"),
 }  # fmt: skip
-_SLICES = 0x041A
+_SLICES, _MOST_NAMED = 0x041A, 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,14 @@ class Resources:
     dpi: tuple[float, float] | None
     aspect: tuple[int, int] | None
     lost: Counter[str]
+
+
+def lost_resources(lost: Counter[str]) -> tuple[Loss, ...]:
+    """The loss of resources, by what they are called; none if there are none."""
+    named = [name if count == 1 else f"{name} ({count})" for name, count in lost.items()]
+    more = [f"{len(named) - _MOST_NAMED} others"] if len(named) > _MOST_NAMED else []
+    listed = ", ".join([*named[:_MOST_NAMED], *more])
+    return (Loss("metadata", f"resources of Photoshop are left out: {listed}"),) if named else ()
 
 
 def read_resources(block: bytes) -> Resources:

@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from fractions import Fraction
-from itertools import islice
 
 from upsample_cli.images.metadata import xmp_regions
 from upsample_cli.images.metadata.change import Change
@@ -24,6 +23,7 @@ _GOOGLE = "http://ns.google.com/photos/1.0/"
 _PANORAMA, _CAMERA = _GOOGLE + "panorama/", _GOOGLE + "camera/"
 _RAW, _DRONE = "http://ns.adobe.com/camera-raw-settings/1.0/", "http://www.dji.com/drone-dji/1.0/"
 _FRACTION = re.compile(r"[0-9]{1,10}(\.[0-9]{0,10}|/(?!0+$)[0-9]{1,10})?")
+_DIGIT = re.compile("[0-9]")
 _ORIENTATION = re.compile(rb"""tiff:Orientation\s*(?:=\s*["']|>)\s*([0-9])""")
 
 
@@ -207,5 +207,12 @@ def xmp_orientation(xmp: bytes | None) -> int | None:
     >>> xmp_orientation(b"<x tiff:Orientation='6'/>"), xmp_orientation(b'<x tiff:Orientation="9"/>')
     (6, None)
     """
-    match = next(islice(_ORIENTATION.finditer(xmp), 1), None) if xmp else None
-    return valid(int(match[1])) if match else None
+    if not xmp:
+        return None
+    try:
+        packet = Packet(xmp)
+    except ValueError:
+        match = _ORIENTATION.search(xmp)
+        return valid(int(match[1])) if match else None
+    stated = packet.text(packet.find((TIFF, "Orientation")))
+    return valid(int(stated)) if _DIGIT.fullmatch(stated) else None
