@@ -11,7 +11,7 @@ def packed(kind, values, order):
     """Values as stored, and how many they are."""
     if isinstance(values, bytes):
         return values, len(values)
-    values = values if isinstance(values, (tuple, list)) else (values,)
+    values = values if isinstance(values, (tuple, list, range)) else (values,)
     code, _ = SIZES[kind]
     per_value = len(code)
     return struct.pack(f"{order}{len(values)}{code[0]}", *values), len(values) // per_value

@@ -19,7 +19,7 @@ from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import check_output, plan_job
 from upsample_cli.enlarge.resolve import Resolved, check_strict, resolve
-from upsample_cli.errors import ImageError, InputChangedError, Interrupted, Loss
+from upsample_cli.errors import ImageError, InputChangedError, Interrupted, Loss, Setting, joined
 from upsample_cli.images.codecs.input_file import regular_file
 from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.formats import Format, format_named
@@ -99,7 +99,8 @@ def enlarge_image(
         from upsample_cli.engine import aten
         from upsample_cli.engine.pool import compute_pool
 
-        info, metadata = under_policy(source.info, source.metadata, options.metadata)
+        is_one = options.frame is not None
+        info, metadata = under_policy(source.info, source.metadata, options.metadata, is_one_of_many=is_one)
         _check_header(job, info)
         check_all_frames(str(job.input), job.resolved.frames, info.height, info.width, options.max_pixels)
         losses = tuple(dict.fromkeys((*info.losses, *job.resolved.warnings)))
@@ -217,7 +218,7 @@ def _enlarge_frames(
     A page that cannot be read is a loss, unless no page can be. `on_rows` gets as many rows in all as the first has.
     """
     job, options = run.job, run.options
-    done, reported, losses, written, fault = 0, 0, dict[Loss, None](), 0, None
+    done, reported, losses, written, described, fault = 0, 0, dict[Loss, None](), 0, False, None
 
     def on_frame_rows(rows: int) -> None:
         nonlocal done, reported
@@ -229,6 +230,7 @@ def _enlarge_frames(
         if isinstance(image, Loss):
             losses[image] = None
             check_strict(job.input, tuple(losses), options)
+            _check_described(job.input, described, image)
             continue
         source, duration_ms = image
         with source:
@@ -242,15 +244,30 @@ def _enlarge_frames(
             except ImageError as error:
                 if frames.kind != "pages":
                     raise
-                fault, found = fault or error, {lost_page(error, number, frames.count): None}
+                lost = lost_page(error, number, frames.count)
+                _check_described(job.input, described, lost)
+                fault, found = fault or error, {lost: None}
                 check_strict(job.input, (*losses, *found), options)
             else:
                 written += 1
+                described = described or (metadata.tags is not None and metadata.tags.describe_pages)
         losses |= found
     if not written and fault is not None:
         raise fault
     writer.finish()
     return list(losses)
+
+
+def _check_described(path: Path, is_described: bool, lost: Loss) -> None:
+    """Refuse to leave out a page that the description of another, which is written already, is about.
+
+    Raises:
+        ImageError: if it is.
+    """
+    if is_described:
+        strip = Setting("metadata", "strip")
+        cause = joined(lost.text, ", and the first page describes it")
+        raise ImageError(path, cause, ("give ", strip, " to leave out the description"))
 
 
 @contextmanager

@@ -116,14 +116,31 @@ def read_metadata(
         colour=colour,
         aspect=aspect,
     )
+    if format_name == "tiff":
+        metadata, lost = _with_tags(image, file, metadata, orientation)
+        losses += lost
     check_metadata_bytes(_size_bytes(metadata))
     return Found(metadata, orientation, tuple(losses))
+
+
+def _with_tags(image: Image.Image, file: BinaryIO, metadata: Metadata, orientation: int) -> tuple[Metadata, list[Loss]]:
+    """The metadata of a TIFF with the tags that only it holds, and what is lost."""
+    from upsample_cli.images.metadata.tiff_tags import read_tags
+
+    pages = getattr(image, "pages", 1)
+    try:
+        tags, losses = read_tags(file, getattr(image, "page_at", None), metadata, orientation=orientation, pages=pages)
+    except ValueError:
+        return metadata, []
+    dpi = None if tags is not None and tags.has_resolution else metadata.dpi
+    return replace(metadata, tags=tags, dpi=dpi), losses
 
 
 def _size_bytes(metadata: Metadata) -> int:
     blocks = (metadata.icc_profile, metadata.exif, metadata.xmp, metadata.iptc)
     texts = (len(part) for pair in metadata.text for part in pair)
-    return sum(len(block) for block in blocks if block) + sum(texts)
+    tags = metadata.tags.size_bytes if metadata.tags is not None else 0
+    return sum(len(block) for block in blocks if block) + sum(texts) + tags
 
 
 def _exif(image: Image.Image, file: BinaryIO, chunks: Ancillary | JpegBlocks | None) -> bytes | None:
@@ -211,4 +228,5 @@ def metadata_for_output(metadata: Metadata, height: int, width: int, info: Image
         xmp=changed_xmp(metadata.xmp, change)[0] if metadata.xmp else None,
         dpi=metadata.dpi[::-1] if metadata.dpi and change.swapped else metadata.dpi,
         aspect=metadata.aspect[::-1] if metadata.aspect and change.swapped else metadata.aspect,
+        tags=metadata.tags.enlarged(height, width) if metadata.tags else None,
     )

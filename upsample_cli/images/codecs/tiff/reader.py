@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from upsample_cli.errors import ImageError, Loss
-from upsample_cli.images.codecs.readable import readable
+from upsample_cli.images.codecs.readable import REDUCE, readable
 from upsample_cli.images.codecs.tiff.kinds import TiffKind, tiff_kind
 from upsample_cli.images.codecs.tiff.pages import Page, pages_of
+from upsample_cli.images.codecs.tiff.refused import refused_kind
 from upsample_cli.images.codecs.tiff.segments import Segments
 from upsample_cli.images.format_table import FORMATS
 from upsample_cli.images.limits import check_pixels, trusting
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _PIXEL_BYTES = 16  # of the largest pixel that is read: colour and alpha in float32
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
 _XMP, _ICC_PROFILE = 700, 34675
+_OLD_JPEG, _START_OF_JPEG = 6, b"\xff\xd8"
 _FORMAT = FORMATS["tiff"]
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # we report faults of a file ourselves, once
@@ -53,7 +55,7 @@ def open_tiff(file: BinaryIO, name: str, *, max_pixels: int) -> RegionSource | N
         return None
     with readable(name, _FORMAT):
         first, frames = pages_of(file, name)
-    source = open_page(tiff, file, name, first, max_pixels=max_pixels)
+    source = open_page(tiff, file, name, first, max_pixels=max_pixels, described=frames.count if frames else 1)
     if source is not None:
         source.info = replace(source.info, frames=frames)
     return source
@@ -79,30 +81,47 @@ def opened_tiff(file: BinaryIO, name: str) -> TiffFile | None:
         return None
 
 
-def open_page(tiff: TiffFile, file: BinaryIO, name: str, at: Page, *, max_pixels: int) -> RegionSource | None:
-    """One page; see `open_tiff`."""
+def open_page(
+    tiff: TiffFile, file: BinaryIO, name: str, at: Page, *, max_pixels: int, described: int = 1
+) -> RegionSource | None:
+    """One page; see `open_tiff`.
+
+    Args:
+        described: how many pages its description is about.
+    """
     with readable(name, _FORMAT):
         _check_values(ifd.tiff_in_file(file), at.at, file)
     try:
         page = tifffile_page(tiff, at)
-        kind = tiff_kind(page, has_profile=_ICC_PROFILE in page.tags) if _has_size(page) else None
+        is_ours = _has_size(page) and not _needs_libtiff(page)
+        kind = tiff_kind(page, has_profile=_ICC_PROFILE in page.tags) if is_ours else None
     except ImageError:
         raise
     except Exception:
         return None
     if kind is None:
+        if _has_size(page) and (what := refused_kind(page)) is not None:
+            raise ImageError(name, f"holds {what}, which is not supported", REDUCE, kind="unsupported")
         return None
     check_pixels(name, page.imagelength, page.imagewidth, max_pixels)
     if page.is_tiled:
         check_pixels(name, page.tilelength, page.tilewidth, max_pixels)
     with readable(name, _FORMAT):
-        return _source(page, kind, file, name, max_pixels, at)
+        return _source(page, kind, file, name, max_pixels, at, described)
 
 
 def _check_values(structure: ifd.Tiff, at: int, file: BinaryIO) -> None:
     """Refuse a directory that makes a reader load the same bytes many times."""
     if not ifd.values_fit(structure, at, file.seek(0, 2)):
         raise ValueError(ifd.OVERLAP)
+
+
+def _needs_libtiff(page: TiffPage) -> bool:
+    """Whether JPEG of the old style comes in pieces that are not JPEG files; then tables are elsewhere in the file."""
+    if page.compression != _OLD_JPEG or (page.jpegheader and len(page.dataoffsets) == 1):
+        return False
+    heads = [page.parent.filehandle.seek(at) and page.parent.filehandle.read(2) for at in page.dataoffsets[:2]]
+    return any(head != _START_OF_JPEG for head in heads)
 
 
 def _has_size(page: TiffPage) -> bool:
@@ -125,10 +144,12 @@ def tifffile_page(tiff: TiffFile, at: Page) -> TiffPage:
     return page
 
 
-def _source(page: TiffPage, kind: TiffKind, file: BinaryIO, name: str, max_pixels: int, at: Page) -> RegionSource:
+def _source(
+    page: TiffPage, kind: TiffKind, file: BinaryIO, name: str, max_pixels: int, at: Page, described: int
+) -> RegionSource:
     sides = page.imagelength, page.imagewidth
-    described = _Described.of(page, kind)
-    found = read_metadata(described, file, "tiff", stored=sides)  # type: ignore[arg-type]  # has all that it reads
+    image = _Described.of(page, kind, 0 if at.shift else described)
+    found = read_metadata(image, file, "tiff", stored=sides)  # type: ignore[arg-type]  # has all that it reads
     segments, losses = Segments(page, file, name), set[Loss]()
     if segments.size_bytes > _PIXEL_BYTES * max_pixels:
         size_bytes = segments.size_bytes
@@ -162,13 +183,14 @@ class _Described:
     info: dict[str, Any]
     tag_v2: dict[int, Any]
     page_at: int
+    pages: int
 
     @classmethod
-    def of(cls, page: TiffPage, kind: TiffKind) -> _Described:
+    def of(cls, page: TiffPage, kind: TiffKind, pages: int) -> _Described:
         tags = {code: page.tags.valueof(code) for code in (ORIENTATION, _X_RESOLUTION) if code in page.tags}
         info = {"icc_profile": page.tags.valueof(_ICC_PROFILE), "xmp": page.tags.valueof(_XMP), "dpi": _dpi(page)}
         mode = "CMYK" if kind.layout.colour == "cmyk" else ""
-        return cls(mode, {key: value for key, value in info.items() if value}, tags, page.offset)
+        return cls(mode, {key: value for key, value in info.items() if value}, tags, page.offset, pages)
 
 
 def _dpi(page: TiffPage) -> tuple[float, float] | None:

@@ -24,6 +24,7 @@ from upsample_cli.images.codecs.strips import StripWriter
 from upsample_cli.images.metadata import ifd, ifd_write
 from upsample_cli.images.metadata.exif_from_tiff import descriptive_fields
 from upsample_cli.images.metadata.iptc import TIFF_TAG
+from upsample_cli.images.metadata.tiff_tags import STORAGE
 from upsample_cli.images.model import Colour, Frames, Layout, Metadata, Rows
 
 DEFAULT_LEVEL = 1
@@ -178,11 +179,16 @@ class TiffSink(StripWriter[bytes]):
         for tag, kind, value in blocks:
             if value:
                 fields.append(ifd_write.Field(tag, kind, len(value), value))
-        return fields + described
+        own = list(metadata.tags.fields) if metadata.tags is not None else []
+        if metadata.tags is not None and metadata.tags.order != order:
+            own = [ifd_write.swapped(field) for field in own]
+        taken = {field.tag for field in (*fields, *own)}
+        return fields + own + [field for field in described if field.tag not in taken]
 
     def _described(self, exif: bytes) -> list[ifd_write.Field]:
         tiff = ifd.tiff_in_bytes(exif)
-        fields = descriptive_fields(tiff, follow=self._big or not self._is_head)
+        follow = self._big or not self._is_head
+        fields = descriptive_fields(tiff, follow=follow, wanted=lambda tag: tag not in STORAGE)
         return fields if tiff.order == self._order else [ifd_write.swapped(field) for field in fields]
 
 
