@@ -57,6 +57,7 @@ LOSSES = {
     "preview": "the image that is read is a small preview of another",
     "profile": "the colour profile is left out",
     "metadata": "metadata are left out",
+    "damage": "a part of the input is damaged or missing, and what can be read of it is used",
     "maker-note": "the camera maker's note moves and may be incomplete",
     "stretched": "the proportion of the image changes",
     "pattern": "the kernel leaves a pattern in even areas",

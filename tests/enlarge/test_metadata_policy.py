@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 from support.running import save, upsample
 
 from upsample_cli.enlarge.run import upsample_file
-from upsample_cli.images.metadata.iptc import captions_in_text, jpeg_segment, png_text
+from upsample_cli.images.metadata.iptc import captions_in_text, jpeg_segments, png_text
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
@@ -32,7 +32,9 @@ def camera_jpeg():
     exif = Image.Exif()
     exif[0x010F], exif[0x0112], exif[0x0131] = "ACME", 6, "firmware 1.2"
     exif[0x8769] = {0x9003: "2020:01:02 03:04:05", 0xA002: 17, 0xA003: 11}
-    save("a.jpg", (11, 17), exif=exif.tobytes(), xmp=XMP, icc_profile=PROFILE, dpi=(300, 300), extra=jpeg_segment(IPTC))
+    save(
+        "a.jpg", (11, 17), exif=exif.tobytes(), xmp=XMP, icc_profile=PROFILE, dpi=(300, 300), extra=jpeg_segments(IPTC)
+    )
     return Path("a.jpg")
 
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
+from upsample_cli.images.metadata.change import Change
 from upsample_cli.images.metadata.exif import (
     exif_for_output,
     has_maker_note,
@@ -18,10 +19,13 @@ from upsample_cli.images.metadata.exif import (
     without_prefix,
 )
 from upsample_cli.images.metadata.exif_from_tiff import exif_of_tiff
+from upsample_cli.images.open import read_header
 
 MAKER_NOTE = b"ACME\0\x01 absolute offsets in here"
 THUMBNAIL = b"\xff\xd8stale thumbnail\xff\xd9"
 SHORT, LONG, ASCII, RATIONAL, UNDEFINED = 3, 4, 2, 5, 7
+
+SAME = Change(1, 42, 74, 42, 74)
 
 
 def directory(order, entries, next_at=0):
@@ -98,7 +102,7 @@ def changed_places(before, after):
 @pytest.mark.parametrize("size_kind", [SHORT, LONG])
 def test_sizes_and_orientation_become_true_and_the_thumbnail_goes(order, size_kind):
     before = block(order, size_kind=size_kind)
-    exif = loaded(exif_for_output(before, 42, 74))
+    exif = loaded(exif_for_output(before, SAME))
     assert exif[0x0112] == 1
     assert exif[0x010F] == "ACME Inc"
     below = exif.get_ifd(0x8769)
@@ -112,7 +116,7 @@ def test_sizes_and_orientation_become_true_and_the_thumbnail_goes(order, size_ki
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_every_other_byte_keeps_its_place(order):
     before = block(order)
-    after = exif_for_output(before, 42, 74)
+    after = exif_for_output(before, SAME)
     assert before.index(MAKER_NOTE) == after.index(MAKER_NOTE)
     allowed = [
         (10 + 12 + 8, 10 + 12 + 12),  # the value of the orientation
@@ -136,7 +140,7 @@ def test_pillow_would_move_the_makers_note():
 
 def test_a_thumbnail_in_the_middle_is_zeroed():
     before = block(thumbnail_last=False)
-    after = exif_for_output(before, 42, 74)
+    after = exif_for_output(before, SAME)
     assert len(after) == len(before)
     assert after[64 : 64 + len(THUMBNAIL)] == bytes(len(THUMBNAIL))
 
@@ -144,13 +148,13 @@ def test_a_thumbnail_in_the_middle_is_zeroed():
 @pytest.mark.parametrize("at", [0, 8, 100, 270, 2**32 - 1])
 def test_a_thumbnail_that_pretends_to_lie_over_something_else_destroys_nothing(at):
     before = block(thumbnail_at=at)
-    after = loaded(exif_for_output(before, 42, 74))
+    after = loaded(exif_for_output(before, SAME))
     assert after[0x010F] == "ACME Inc"
     assert after.get_ifd(0x8769)[0x927C] == MAKER_NOTE
 
 
 def test_a_size_beyond_16_bits_turns_a_short_into_a_long_in_place():
-    after = exif_for_output(block(size_kind=SHORT), 65_535, 65_536)
+    after = exif_for_output(block(size_kind=SHORT), Change(1, 65_535, 65_536, 65_535, 65_536))
     below = loaded(after).get_ifd(0x8769)
     assert (below[0xA002], below[0xA003]) == (65_536, 65_535)
     assert len(after) == len(block(size_kind=SHORT)) - len(THUMBNAIL)
@@ -162,8 +166,8 @@ def test_the_orientation_is_read_if_it_is_one(turn):
 
 
 def test_doing_it_twice_is_doing_it_once():
-    once = exif_for_output(block(), 42, 74)
-    assert exif_for_output(once, 42, 74) == once
+    once = exif_for_output(block(), SAME)
+    assert exif_for_output(once, SAME) == once
 
 
 @pytest.mark.parametrize(
@@ -171,7 +175,7 @@ def test_doing_it_twice_is_doing_it_once():
 )
 def test_a_damaged_block_is_refused_and_says_nothing(exif):
     with pytest.raises(ValueError, match=r"."):
-        exif_for_output(exif, 42, 74)
+        exif_for_output(exif, SAME)
     assert orientation(exif) is None
     assert resolution(exif) is None
     assert not has_maker_note(exif)
@@ -189,16 +193,45 @@ def test_whatever_the_bytes_it_ends_and_never_grows(flips, cut, order):
         if at < len(data):
             data[at] = value
     try:
-        after = exif_for_output(bytes(data), 42, 74)
+        after = exif_for_output(bytes(data), SAME)
     except ValueError:
         return
     assert len(after) <= len(data)
-    assert exif_for_output(after, 42, 74) == after
+    assert exif_for_output(after, SAME) == after
+
+
+@settings(deadline=None, max_examples=300, derandomize=True)
+@given(
+    flips=st.lists(st.tuples(st.integers(0, 310), st.integers(0, 255)), max_size=12),
+    order=st.sampled_from("<>"),
+    turn=st.integers(1, 8),
+)
+def test_places_never_break_the_block(flips, order, turn):
+    data = bytearray(measured(order, (20, 10, 8, 4)))
+    for at, value in flips:
+        data[at] = value
+    try:
+        after = exif_for_output(bytes(data), Change(turn, 40, 80, 5000, 9000))
+    except ValueError:
+        return
+    assert orientation(after) in {1, None}
+    exif_for_output(after, SAME)
+
+
+@pytest.mark.parametrize("at", [0, 4, 8, 30, 80, 90, 200])
+def test_values_that_claim_to_be_in_a_directory_are_left(at):
+    before = bytearray(measured("<", (20, 10, 8, 4)))
+    for tag in (0xA20E, 0x011A):
+        entry = before.index(struct.pack("<HHI", tag, 5, 1))
+        struct.pack_into("<I", before, entry + 8, at)
+    after = exif_for_output(bytes(before), Change(6, 40, 80, 160, 80))
+    assert loaded(after).get_ifd(0x8769)[0x9214] == (60, 40, 8, 16)
+    assert orientation(after) == 1
 
 
 def test_directories_in_a_circle_end():
     around = b"II*\0\x08\0\0\0" + directory("<", [(0x8769, LONG, 1, 8), (0xA005, LONG, 1, 8), (0x0112, SHORT, 1, 3)], 8)
-    assert orientation(exif_for_output(around, 1, 1)) == 1
+    assert orientation(exif_for_output(around, SAME)) == 1
     assert exif_of_tiff(io.BytesIO(around)) is not None
 
 
@@ -279,3 +312,85 @@ def test_text_keeps_its_bytes_whatever_its_encoding():
     exif = Image.Exif()
     exif[0x013B] = "Zoë"
     assert name not in exif.tobytes()  # the control
+
+
+def measured(order, subject, kind=SHORT):
+    """A block that states a place, densities and the size of a related image."""
+    exif_at, related_at, values_at = 80, 200, 250
+    codes = {SHORT: "H", LONG: "I"}
+    place = struct.pack(f"{order}{len(subject)}{codes[kind]}", *subject)
+    inline = len(place) <= 4
+    place_at = values_at + 32
+    first = directory(
+        order,
+        [(0x0112, SHORT, 1, 6), (0x011A, 5, 1, values_at), (0x011B, 5, 1, values_at + 8), (0x8769, LONG, 1, exif_at)],
+        0,
+    )
+    exif = directory(
+        order,
+        [
+            (0xA005, LONG, 1, related_at),
+            (0xA20E, 5, 1, values_at + 16),
+            (0xA20F, 5, 1, values_at + 24),
+            (0xA214 if len(subject) == 2 else 0x9214, kind, len(subject), place_at),
+        ],
+        0,
+    )
+    related = directory(order, [(0x1001, LONG, 1, 80), (0x1002, LONG, 1, 40)], 0)
+    data = bytearray(place_at + 32)
+    data[:8] = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8)
+    if inline:
+        exif = exif.replace(struct.pack(order + "I", place_at), place)
+    for at, piece in (
+        (8, first),
+        (exif_at, exif),
+        (related_at, related),
+        (values_at, struct.pack(order + "8I", 300, 1, 150, 1, 1000, 3, 500, 1)),
+        (place_at, b"" if inline else place),
+    ):
+        data[at : at + len(piece)] = piece
+    return bytes(data)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("subject", "expected"),
+    [((20, 10), (60, 40)), ((20, 10, 8), (60, 40, 16)), ((20, 10, 8, 4), (60, 40, 8, 16)), ((79, 0), (79, 158))],
+)
+def test_places_and_densities_turn_and_grow(order, subject, expected):
+    exif = loaded(exif_for_output(measured(order, subject), Change(6, 40, 80, 160, 80)))
+    assert (exif[0x011A], exif[0x011B]) == (150, 300)
+    below = exif.get_ifd(0x8769)
+    assert below[0xA214 if len(subject) == 2 else 0x9214] == expected
+    assert (float(below[0xA20E]), float(below[0xA20F])) == pytest.approx((1000, 2000 / 3))
+    assert exif.get_ifd(0xA005) == {0x1001: 80, 0x1002: 160}
+
+
+def test_a_place_beyond_16_bits_follows_the_block():
+    before = measured("<", (20, 10, 8, 4))
+    after = exif_for_output(before, Change(1, 40, 80, 40 * 2000, 80 * 2000))
+    assert loaded(after).get_ifd(0x8769)[0x9214] == (40_000, 20_000, 16_000, 8_000)
+    after = exif_for_output(before, Change(1, 40, 80, 40 * 4000, 80 * 4000))
+    assert loaded(after).get_ifd(0x8769)[0x9214] == (80_000, 40_000, 32_000, 16_000)
+    assert len(after) == len(before) + 16
+
+
+def test_a_related_image_of_another_size_keeps_its_own():
+    after = loaded(exif_for_output(measured("<", (1, 2)), Change(1, 41, 81, 82, 162)))
+    assert after.get_ifd(0xA005) == {0x1001: 80, 0x1002: 40}
+
+
+def with_coefficients(order, *parts):
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8)
+    return head + directory(order, [(0x0211, RATIONAL, 3, 26)], 0) + struct.pack(order + "6I", *parts)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_coefficients_of_ycbcr_that_no_decoder_uses_are_said_and_put_right(order):
+    odd, usual = (with_coefficients(order, *parts) for parts in ((2126, 10000, 7152, 10000, 722, 10000),
+                                                                 (299, 1000, 587, 1000, 114, 1000)))  # fmt: skip
+    assert exif_for_output(odd, SAME) == exif_for_output(usual, SAME) == usual
+    for exif, losses in ((odd, 1), (usual, 0), (with_coefficients(order, 1, 0, 1, 0, 1, 0), 1)):
+        file = io.BytesIO()
+        Image.new("RGB", (9, 9)).save(file, "JPEG", exif=b"Exif\0\0" + exif)
+        assert [loss.kind for loss in read_header(file)[0].losses] == ["colour"] * losses

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from upsample_cli.errors import ImageError
-from upsample_cli.images.codecs import jpeg
+from upsample_cli.images.codecs import jpeg, jpeg_decoder
 from upsample_cli.images.codecs.jpeg import JpegSink
 from upsample_cli.images.formats import FORMATS
 from upsample_cli.images.model import ImageInfo, Layout, Metadata
@@ -231,6 +231,8 @@ GOOD = {
         ("optimised", "rgb", 3, {"optimize": True}),
         ("grey", "grey", 1, {}),
         ("grey progressive", "grey", 1, {"progressive": True}),
+        ("ink", "cmyk", 4, {}),
+        ("ink progressive", "cmyk", 4, {"progressive": True}),
     )
 }
 
@@ -243,9 +245,9 @@ def test_decoded_pixels_are_pillows(name, monkeypatch):
     assert np.array_equal(found.reshape(wanted.shape), wanted)
 
 
-def test_ink_is_decoded_by_pillow(no_pillow_pixels):
+def test_what_the_decoder_refuses_is_decoded_by_pillow(no_pillow_pixels):
     with pytest.raises(ImageError):  # the other tests' claim has a control by this
-        rows_in_two_bands(by_pillow(photograph(9, 17, 4), "cmyk"))
+        rows_in_two_bands(GOOD["61x83 grey"][:-40])
 
 
 def broken(data, rng):
@@ -284,12 +286,17 @@ def test_broken_files_are_what_they_are_to_pillow(monkeypatch):
 
     ours = outcomes()
     with monkeypatch.context() as patch:
-        patch.setattr("upsample_cli.images.codecs.jpeg.decoded_jpeg", lambda *_: None)
+        patch.setattr(jpeg_decoder, "decoded_jpeg", lambda *_, **__: jpeg_decoder.Decoded(None))
         pillows = outcomes()
-    assert ours == pillows
+    differing = [(ours[at], pillows[at], cases[at]) for at in range(len(cases)) if ours[at] != pillows[at]]
+    for our, pillow, data in differing:  # only the end marker is missing
+        assert isinstance(our, bytes)
+        assert "is truncated" in pillow
+        assert b"\xff\xd9" not in data
+    assert 10 < len(differing) < 50
     assert sum(isinstance(each, bytes) for each in ours) > 300 < sum(isinstance(each, str) for each in ours)
-    monkeypatch.setattr(jpeg, "segments", lambda _data: [(0xD9, 0, 2)])
-    assert outcomes() != pillows
+    monkeypatch.setattr(jpeg_decoder, "segments", lambda _data: [(0xD9, 0, 2)])
+    assert outcomes() != ours
 
 
 def test_a_jpeg_goes_through_strips_from_the_table_of_formats():

@@ -1,12 +1,15 @@
 """One table of orientations turns boxes and whole images alike, and ignores an invalid number."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, TiffImagePlugin
 
 from upsample_cli.images.about import about_image
+from upsample_cli.images.open import open_image
 from upsample_cli.images.orientation import TURNS
 
 HEIGHT, WIDTH = 5, 3
@@ -33,3 +36,61 @@ def test_what_is_told_of_a_tiff_is_an_orientation(stated, found):
     file = io.BytesIO()
     Image.new("L", (WIDTH, HEIGHT)).save(file, "TIFF", tiffinfo=tags)
     assert about_image(io.BytesIO(file.getvalue()), factor=2, max_pixels=100).orientation == found
+
+
+INTEGERS = {
+    "BYTE": (1, "B"),
+    "SHORT": (3, "H"),
+    "LONG": (4, "I"),
+    "SBYTE": (6, "b"),
+    "SSHORT": (8, "h"),
+    "SLONG": (9, "i"),
+}
+
+
+def exif_with(kind, order="<", value=6):
+    """An Exif block whose orientation is of that type."""
+    number, code = INTEGERS[kind]
+    stored = struct.pack(order + code, value).ljust(4, b"\0")
+    head = b"II*\0" if order == "<" else b"MM\0*"
+    return head + struct.pack(order + "IHHHI", 8, 1, 0x0112, number, 1) + stored + bytes(4)
+
+
+def stored_as(image_format, exif):
+    """A 16x8 image in that format with that block as it is, or in a TIFF with the block's only tag in its directory."""
+    file = io.BytesIO()
+    pixels = Image.fromarray(np.arange(128, dtype=np.uint8).reshape(8, 16)).convert("RGB")
+    if image_format != "TIFF":
+        pixels.save(file, image_format, exif=exif if image_format == "PNG" else b"Exif\0\0" + exif)
+        return file.getvalue()
+    tifffile.imwrite(file, np.asarray(pixels), photometric="rgb", extratags=[(0x0112, 3, 1, 1, True)])
+    data, order = bytearray(file.getvalue()), exif[:2]
+    assert order == b"II"
+    at = data.index(struct.pack("<HHI", 0x0112, 3, 1))
+    data[at : at + 12] = exif[10:22]
+    return bytes(data)
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("kind", INTEGERS)
+def test_an_orientation_of_any_integer_type_counts(kind, image_format):
+    data = stored_as(image_format, exif_with(kind))
+    with open_image(io.BytesIO(data)) as source:
+        assert (source.info.height, source.info.width) == (16, 8)
+        stored = np.asarray(Image.open(io.BytesIO(stored_as(image_format, exif_with(kind, value=1)))).convert("RGB"))
+        np.testing.assert_array_equal(source.read_rows(0, 16), np.rot90(stored, -1))
+    assert about_image(io.BytesIO(data), factor=2, max_pixels=1000).orientation == 6
+
+
+@pytest.mark.parametrize("kind", ["SBYTE", "SSHORT", "SLONG"])
+def test_a_negative_orientation_is_none(kind):
+    with open_image(io.BytesIO(stored_as("JPEG", exif_with(kind, ">", -6)))) as source:
+        assert (source.info.height, source.info.width) == (8, 16)
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP"])
+def test_an_exif_block_with_its_prefix_twice_is_read(image_format):
+    exif = b"Exif\0\0" * (2 if image_format == "PNG" else 1) + exif_with("SHORT")
+    with open_image(io.BytesIO(stored_as(image_format, exif))) as source:
+        assert (source.info.height, source.info.width) == (16, 8)
+        assert source.metadata.exif == exif_with("SHORT")

@@ -224,7 +224,7 @@ def test_what_a_format_holds_comes_back_and_the_rest_was_announced(name):
         assert found.exif is None
     if holds & {"dpi", "exif"}:
         assert found.dpi == pytest.approx((300, 299.5), abs=0.6)  # JPEG counts whole dots per inch
-    assert dict(found.text).get("Comment") == ("grüß dich" if holds & {"text", "comment"} else None)
+    assert dict(found.text).get("Comment") == ("grüß dich" if holds & {"text", "comment", "comments"} else None)
     assert dict(found.text).get("Author") == ("Ada" if "text" in holds else None)
 
 
@@ -432,5 +432,5 @@ def test_the_longest_exif_and_xmp_that_fit_allows_are_written():
     for part, limit in (("exif", jpeg.max_exif_bytes), ("xmp", jpeg.max_xmp_bytes)):
         longest = (b"II*\0\x08\0\0\0" if part == "exif" else b"<x/>").ljust(limit, b"\0")
         written("jpeg", rows, Layout("rgb"), metadata=Metadata(**{part: longest}))
-        with pytest.raises(OSError, match="too long"):
+        with pytest.raises(OSError, match=r"too long|too large"):
             written("jpeg", rows, Layout("rgb"), metadata=Metadata(**{part: longest + b"\0"}))

@@ -244,11 +244,11 @@ def test_a_truncated_file_is_one_line(kind, tenth, tmp_path):
         (b"%PDF-1.7\n", "is PDF, which is not supported"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is HEIC, which is not supported"),
         (b"8BPS\0\1", "is Photoshop, which is not supported"),
-        (b"\xff\xd8\xff", "is damaged"),
+        (b"\xff\xd8\xff", "is truncated"),
         (b"\x89PNG\r\n\x1a\n", "is damaged"),
         (b"RIFF\x04\0\0\0WEBP", "is damaged"),
         (png(0, 8, 0, [b"", b""]), "is damaged"),
-        (GOOD["JPEG"].replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc0\x00\x11\x0c"), "is a JPEG of more than 8 bits"),
+        (GOOD["JPEG"].replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc0\x00\x11\x0c"), "is a JPEG of 12 bits, which"),
     ],
 )
 def test_what_is_no_image_says_what_it_is(content, expected, tmp_path):

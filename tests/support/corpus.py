@@ -8,6 +8,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 
+import imagecodecs
 import numpy as np
 import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
@@ -21,6 +22,18 @@ RGB16 = _RNG.integers(0, 65536, (HEIGHT, WIDTH, 3), np.uint16)
 _PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 ICC = _PROFILE[:24] + struct.pack(">6H", 2026, 1, 1, 0, 0, 0) + _PROFILE[36:]  # not the time of this run
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="r" tiff:Orientation="6"/></x:xmpmeta>'
+
+
+_RDF = b"http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+FACE = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="%b"><rdf:Description tiff:Orientation="6"'
+    b' xmlns:r="http://www.metadataworkinggroup.com/schemas/regions/" xmlns:a="http://ns.adobe.com/xmp/sType/Area#"'
+    b' xmlns:n="http://ns.adobe.com/xmp/note/" xmlns:g="http://ns.google.com/photos/1.0/panorama/"'
+    b' g:FullPanoWidthPixels="74" n:HasExtendedXMP="AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"><r:Regions><rdf:Description>'
+    b'<r:RegionList><rdf:Bag><rdf:li><rdf:Description><r:Area a:x="0.5" a:y="0.25" a:w="0.1" a:h="0.2"/>'
+    b"</rdf:Description></rdf:li></rdf:Bag></r:RegionList></rdf:Description></r:Regions></rdf:Description></rdf:RDF>"
+    b"</x:xmpmeta>"
+) % _RDF
 
 
 def saved(image: Image.Image, kind: str, **settings: object) -> bytes:
@@ -116,6 +129,26 @@ def exif() -> bytes:
     return block.tobytes()
 
 
+def jpeg_with_segments(data: bytes) -> bytes:
+    """With what Photoshop, panoramas and cameras put into a JPEG."""
+    extension = b"<x><rdf:RDF xmlns:rdf='%b'><rdf:Description a='b'/></rdf:RDF></x>" % _RDF
+    held = {0x0404: b"\x1c\2\5\0\3Sea", 0x07D0: b"path", 0x03ED: bytes(range(16)), 0x0428: bytes(12)}
+    resources = b"".join(
+        b"8BIM" + struct.pack(">HHI", code, 0, len(body)) + body + bytes(len(body) % 2) for code, body in held.items()
+    )
+    images = struct.pack("<IIIHH", 0x030000, 9, 0, 0, 0) + struct.pack("<IIIHH", 0, 9, 99, 0, 0)
+    index = b"II*\0\x08\0\0\0" + struct.pack("<HHHIII", 1, 0xB002, 7, len(images), 26, 0) + images
+    bodies = (
+        (0xE1, b"http://ns.adobe.com/xmp/extension/\0" + b"A" * 32 + struct.pack(">II", len(extension), 0) + extension),
+        (0xED, b"Photoshop 3.0\0" + resources[:40]),
+        (0xED, b"Photoshop 3.0\0" + resources[40:]),
+        (0xE2, b"MPF\0" + index),
+        (0xE1, b"FLIR\0\1\0\1"),
+    )
+    segments = b"".join(struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body for marker, body in bodies)
+    return data[:2] + segments + data[2:]
+
+
 def good_files() -> dict[str, bytes]:
     """One file of every kind that we read, by a name whose first word is its format."""
     image, other = Image.fromarray(RGB), Image.fromarray(255 - RGB)
@@ -132,6 +165,9 @@ def good_files() -> dict[str, bytes]:
         "jpeg full": saved(image, "JPEG", xmp=XMP, comment=b"remark", **full),
         "jpeg cmyk": saved(image.convert("CMYK"), "JPEG"),
         "jpeg progressive": saved(image, "JPEG", progressive=True, quality=60),
+        "jpeg segments": jpeg_with_segments(saved(image, "JPEG", xmp=FACE)),
+        "jpeg 12 bits": bytes(imagecodecs.jpeg8_encode(RGB16 >> 4, bitspersample=12)),
+        "jpeg lossless": bytes(imagecodecs.jpeg8_encode(RGB, lossless=True)),
         "jpeg mpo": saved(image, "MPO", save_all=True, append_images=[other]),
         "png full": saved(alpha, "PNG", pnginfo=text, **full),
         "png palette": saved(palette, "PNG", transparency=bytes(range(16))),

@@ -42,7 +42,7 @@ def exercise(data: bytes, target: str = "png") -> np.ndarray:
         rows = np.concatenate(bands)
         assert rows.shape == (info.height, info.width, info.layout.channels)
         form = nearest_form(replace(info, frames=None), source.metadata, FORMATS[target])
-        metadata = metadata_for_output(form.metadata, info.height, info.width)
+        metadata = metadata_for_output(form.metadata, 2 * info.height, 2 * info.width, info)
         if rows.size <= 100_000:
             sink = open_sink(
                 io.BytesIO(), FORMATS[target], height=info.height, width=info.width, layout=form.layout,

@@ -164,7 +164,7 @@ def _image(run: _Run, info: ImageInfo, metadata: Metadata, resolved: Resolved) -
         "height": height,
         "width": width,
         "layout": resolved.layout,
-        "metadata": metadata_for_output(kept, height, width),
+        "metadata": metadata_for_output(kept, height, width, info),
     }
 
 

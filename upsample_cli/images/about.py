@@ -11,10 +11,9 @@ from upsample_cli.images.codecs.input_file import Input, opened_file, shown_name
 from upsample_cli.images.color.coded import is_srgb, name_of
 from upsample_cli.images.formats import FORMATS, check_output_size
 from upsample_cli.images.metadata import ifd
-from upsample_cli.images.metadata.exif import EXIF_IFD, orientation, tiff_orientation
+from upsample_cli.images.metadata.exif import EXIF_IFD
 from upsample_cli.images.model import ImageInfo, Metadata
 from upsample_cli.images.open import read_header
-from upsample_cli.images.orientation import xmp_orientation
 from upsample_cli.images.output_form import nearest_form
 from upsample_cli.images.save import is_lossless
 
@@ -80,17 +79,13 @@ def about_image(path: Input, *, factor: int, max_pixels: int) -> About:
     info, metadata = read_header(path, max_pixels=max_pixels)
     with opened_file(path) as file:
         size_bytes = file.seek(0, 2)
-        tiff_turn = None
-        if info.format == "tiff":
-            with suppress(ValueError):
-                tiff_turn = tiff_orientation(ifd.tiff_in_file(file))
     exif_texts = _exif_texts(metadata.exif) if metadata.exif else {}
     return About(
         path=shown_name(path),
         size_bytes=size_bytes,
         info=info,
         metadata=metadata,
-        orientation=tiff_turn or _orientation(metadata),
+        orientation=info.orientation,
         icc_description=_icc_description(metadata.icc_profile) if metadata.icc_profile else None,
         colour_space=None if metadata.colour is None or is_srgb(metadata.colour) else name_of(metadata.colour),
         camera=_camera([exif_texts[tag] for tag in _CAMERA_TAGS if tag in exif_texts]),
@@ -108,10 +103,6 @@ def _offer(info: ImageInfo, metadata: Metadata, name: str, factor: int) -> Offer
         refusal = replace(error.failure, path="")
     quality = None if is_lossless(fmt, None, info) else fmt.default_quality
     return Offer((*form.losses, *form.possible), quality, refusal)
-
-
-def _orientation(metadata: Metadata) -> int:
-    return (orientation(metadata.exif) if metadata.exif else None) or xmp_orientation(metadata.xmp) or 1
 
 
 def _icc_description(profile: bytes) -> str:

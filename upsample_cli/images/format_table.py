@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from upsample_cli.images.metadata.iptc import MAX_JPEG_BYTES
 from upsample_cli.images.model import Depth, FramesKind, Layout
 
-MetadataKind = Literal["icc_profile", "colour", "exif", "xmp", "iptc", "dpi", "aspect", "text", "comment", "tags"]
+MetadataKind = Literal[
+    "icc_profile", "colour", "exif", "xmp", "iptc", "dpi", "aspect", "text", "comment", "comments", "tags"
+]
 
 COMMENT = "Comment"
 """Keyword of the comment of a JPEG or GIF in `Metadata.text`."""
@@ -34,15 +35,16 @@ class Format:
         extensions: lower case, with the dot, the one given to outputs first.
         pillow_name: Pillow's name of it.
         layouts: the layouts our sink for it writes.
-        holds: the parts of `Metadata` it keeps; "comment" is the text of keyword `COMMENT` alone.
+        holds: the parts of `Metadata` it keeps; "comments" are the texts of keyword `COMMENT` alone, "comment" is the
+            last of them.
         lossless: whether written pixels come back unchanged. WebP can do both: see `save.open_sink`.
         streams: whether rows are written as they come, so that the whole image is never in memory.
         max_side: most rows and most columns.
         max_pixels: most pixels.
         max_bytes: most bytes of stored pixels.
         max_exif_bytes: most bytes of an Exif block.
-        max_xmp_bytes: most bytes of an XMP packet.
-        max_iptc_bytes: most bytes of IPTC captions.
+        max_xmp_bytes: most bytes of an XMP packet without its extension.
+        max_comment_bytes: most bytes of a comment.
         quality_range: least and greatest `quality`; None if the format has none.
         default_quality: of a lossy coding, if `quality` is not given.
         max_colours: most colours in one image, if there is such a limit.
@@ -62,7 +64,7 @@ class Format:
     max_bytes: int | None = None
     max_exif_bytes: int | None = None
     max_xmp_bytes: int | None = None
-    max_iptc_bytes: int | None = None
+    max_comment_bytes: int | None = None
     quality_range: tuple[int, int] | None = None
     default_quality: int | None = None
     max_colours: int | None = None
@@ -77,8 +79,9 @@ FORMATS: dict[str, Format] = {
     for fmt in (
         Format(
             "jpeg", "JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), "JPEG",
-            frozenset({_GREY, _RGB, _CMYK}), frozenset({"icc_profile", "exif", "xmp", "iptc", "dpi", "comment"}),
-            lossless=False, max_side=65500, max_exif_bytes=65527, max_xmp_bytes=65504, max_iptc_bytes=MAX_JPEG_BYTES,
+            frozenset({_GREY, _RGB, _CMYK}),
+            frozenset({"icc_profile", "exif", "xmp", "iptc", "dpi", "aspect", "comments"}),
+            lossless=False, max_side=65500, max_exif_bytes=65527, max_xmp_bytes=65504, max_comment_bytes=65533,
             streams=True, quality_range=(1, 100), default_quality=95,
         ),
         Format(

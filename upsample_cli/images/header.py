@@ -8,13 +8,16 @@ from typing import BinaryIO
 from upsample_cli.errors import ImageError, Setting
 from upsample_cli.images.codecs.pillow_file import Opened
 from upsample_cli.images.codecs.pillow_pixels import Reading, how_to_read
+from upsample_cli.images.codecs.png.ancillary import Ancillary
 from upsample_cli.images.codecs.readable import readable
 from upsample_cli.images.limits import check_frames
 from upsample_cli.images.metadata.carried import read_metadata
-from upsample_cli.images.model import ImageInfo, Layout, Metadata
+from upsample_cli.images.metadata.jpeg_blocks import JpegBlocks, read_blocks
+from upsample_cli.images.model import Depth, Frames, ImageInfo, Layout, Metadata
 from upsample_cli.images.open_frames import frames_of
-from upsample_cli.images.orientation import ORIENTATION, TURNS
+from upsample_cli.images.orientation import ORIENTATION, TURNS, valid
 
+_BYTE_BITS = 8
 _COEFFICIENT_BYTES = 2
 """Per sample of a progressive JPEG: all coefficients are in memory before its first pixel is decoded."""
 
@@ -41,14 +44,20 @@ def header_of(opened: Opened, file: BinaryIO, name: str) -> Header:
     Raises:
         ImageError: it is damaged, or its pixels are of a kind that is not supported.
     """
-    image, fmt, chunks = opened[:3]
+    image, fmt = opened.image, opened.format
     with readable(name, fmt):
-        found = read_metadata(image, file, fmt.name, chunks)
+        stored = image.height, image.width
+        if TURNS[valid(vars(image).get("tag_v2", {}).get(ORIENTATION)) or 1].swapped:  # Pillow turns such a TIFF
+            stored = stored[::-1]
+        jpeg = opened.jpeg
+        chunks = opened.chunks if jpeg is None else read_blocks(file, jpeg.described)
+        found = read_metadata(image, file, fmt.name, chunks, stored=stored)
         reading = how_to_read(image, file, fmt.name, name, has_profile=found.metadata.icc_profile is not None)
-        height, width = image.height, image.width
-        # A TIFF's size is upright already, unless only its XMP says how to turn it.
-        if TURNS[found.orientation].swapped and not (fmt.name == "tiff" and ORIENTATION in vars(image)["tag_v2"]):
-            height, width = width, height
+        if jpeg is not None:
+            depth: Depth = 16 if jpeg.bits > _BYTE_BITS else 8
+            layout = replace(reading.layout, depth=depth)
+            reading = replace(reading, layout=layout, lossless=jpeg.is_lossless)
+        height, width = stored[::-1] if TURNS[found.orientation].swapped else stored
         info = ImageInfo(
             format=fmt.name,
             height=height,
@@ -57,10 +66,19 @@ def header_of(opened: Opened, file: BinaryIO, name: str) -> Header:
             losses=(*reading.losses, *opened.losses, *found.losses),
             jpeg_subsampling=reading.jpeg_subsampling,
             lossless=reading.lossless,
-            frames=frames_of(image, file, name, fmt.name, reading.layout, chunks.animation if chunks else None),
+            frames=_frames(opened, file, name, reading.layout, chunks),
             decoding_bytes=height * width * len(image.getbands()) * _COEFFICIENT_BYTES * ("progressive" in image.info),
+            orientation=found.orientation,
         )
     return Header(info, found.metadata, found.orientation, reading)
+
+
+def _frames(
+    opened: Opened, file: BinaryIO, name: str, layout: Layout, chunks: Ancillary | JpegBlocks | None
+) -> Frames | None:
+    if isinstance(chunks, JpegBlocks):
+        return Frames(chunks.images, "views") if chunks.images > 1 else None
+    return frames_of(opened.image, file, name, opened.format.name, layout, chunks.animation if chunks else None)
 
 
 def of_frame(header: Header, frame: int | None, name: str, max_pixels: int) -> Header:

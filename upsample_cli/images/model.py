@@ -190,6 +190,7 @@ class ImageInfo:
         lossless: whether the file stores its pixels without loss.
         frames: all images in the file, of which this is the first; None if it is alone or was requested alone.
         decoding_bytes: memory that decoding takes beyond that of any image of its format and size.
+        orientation: of the stored image, 1 (upright) to 8, as in Exif.
     """
 
     format: str
@@ -201,6 +202,7 @@ class ImageInfo:
     lossless: bool = False
     frames: Frames | None = None
     decoding_bytes: int = 0
+    orientation: int = 1
 
 
 class Source(Protocol):

@@ -13,9 +13,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
-from typing import BinaryIO, NamedTuple
-
-from PIL import ImageFile
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from upsample_cli.errors import ImageError, Loss
 from upsample_cli.images.codecs.content import HEAD_BYTES, format_of_content, is_tiff
@@ -30,7 +28,11 @@ from upsample_cli.images.limits import DEFAULT_MAX_PIXELS, check_scans
 from upsample_cli.images.metered import header_read
 from upsample_cli.images.model import ImageInfo, Metadata, Rows, Source
 from upsample_cli.images.open_frames import lost_page
+from upsample_cli.images.orientation import ORIENTATION
 from upsample_cli.images.regions import ReadBox, RegionSource
+
+if TYPE_CHECKING:
+    from upsample_cli.images.codecs.jpeg_decoder import Decoded
 
 
 def probe(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageInfo:
@@ -131,33 +133,42 @@ def _first_look(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -
 
 def _decoded_source(file: BinaryIO, found: _ByPillow, frame: int | None, name: str, max_pixels: int) -> Source:
     opened, header, frames = found.opened, found.header, found.first.info.frames
-    image = opened.image
+    image, is_cut = opened.image, False
     if frame is not None and frames is not None and frames.kind == "animation":
         if opened.format.name != "avif":
             return one_frame(file, frames, header, opened, name, frame)
         image.seek(frame - 1)
-    elif (read_box := _decoded(image, opened.pixels, header, name, max_pixels)) is not None:
-        return source_of(header, read_box)
+    elif opened.format.name == "jpeg":
+        decoded = _decoded_jpeg(opened, file, header, name, max_pixels)
+        if decoded.read_box is not None:
+            info = replace(header.info, losses=(*header.info.losses, *decoded.losses))
+            return source_of(replace(header, info=info), decoded.read_box)
+        image.fp, is_cut = file, decoded.is_cut  # it was opened from its header alone
+    elif header.reading.is_cut:
+        from upsample_cli.images.codecs.png.deep import decoded_png
+
+        return source_of(header, decoded_png(opened.pixels, header.info.layout))
+    # Pillow turns a TIFF upright, unless its tag is of a type that it does not count.
+    tags = vars(image).get("tag_v2", {ORIENTATION: None})
+    turned = tags.get(ORIENTATION, header.orientation) == header.orientation
     image.load()
+    if is_cut:
+        raise EOFError("truncated")
     vars(image).pop("_decoder", None)  # those of WebP and AVIF keep the file and two more images in memory
-    if opened.format.name == "tiff":  # Pillow has turned it upright
+    if turned:
         info = replace(header.info, height=image.height, width=image.width)
         header = replace(header, info=info, orientation=1)
     return source_of(header, pillow_box(image, header.reading))
 
 
-def _decoded(image: ImageFile.ImageFile, file: BinaryIO, header: Header, name: str, max_pixels: int) -> ReadBox | None:
-    """The image decoded by imagecodecs; None where Pillow decodes it."""
-    if header.info.format == "jpeg":
-        from upsample_cli.images.codecs.jpeg import decoded_jpeg
+def _decoded_jpeg(opened: Opened, file: BinaryIO, header: Header, name: str, max_pixels: int) -> Decoded:
+    from upsample_cli.images.codecs.jpeg_decoder import decoded_jpeg
 
-        check = partial(check_scans, name, pixels=image.height * image.width, max_pixels=max_pixels)
-        return decoded_jpeg(file, header.info.layout, image.height, image.width, check)
-    if not header.reading.is_cut:
-        return None
-    from upsample_cli.images.codecs.png.deep import decoded_png
-
-    return decoded_png(file, header.info.layout)
+    height, width = opened.image.height, opened.image.width
+    check = partial(check_scans, name, pixels=height * width, max_pixels=max_pixels)
+    bits = opened.jpeg.bits if opened.jpeg is not None else 8
+    has_others = header.info.frames is not None
+    return decoded_jpeg(file, header.info.layout, height, width, check, bits=bits, has_others=has_others)
 
 
 def open_animation(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[tuple[Source, Fraction] | Loss]:

@@ -5,15 +5,12 @@ Source: Exif 2.32 (CIPA DC-008), tag Orientation; TIFF revision 6.0 and XMP use 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from upsample_cli.images.model import Rows
 
 ORIENTATION = 0x0112
 """The tag of Exif blocks and TIFF directories."""
-
-_IN_XMP = re.compile(rb'(tiff:Orientation(?:="|>))([0-9])')
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +65,3 @@ def valid(orientation: object) -> int | None:
     (6, None, None)
     """
     return orientation if isinstance(orientation, int) and orientation in TURNS else None
-
-
-def xmp_orientation(xmp: bytes | None) -> int | None:
-    """The orientation that an XMP packet states; None if it does not.
-
-    >>> xmp_orientation(b'<x tiff:Orientation="6"/>'), xmp_orientation(b'<x tiff:Orientation="9"/>')
-    (6, None)
-    """
-    match = _IN_XMP.search(xmp) if xmp else None
-    return valid(int(match[2])) if match else None
-
-
-def xmp_upright(xmp: bytes) -> bytes:
-    """The packet with orientation 1, where it states one.
-
-    >>> xmp_upright(b'<x tiff:Orientation="6"/>')
-    b'<x tiff:Orientation="1"/>'
-    """
-    return _IN_XMP.sub(rb"\g<1>1", xmp)

@@ -26,6 +26,7 @@ _PARTS = {
 }
 
 _COLOUR_NAMES: dict[str, str] = {"rgb": "RGB", "grey": "GREY", "cmyk": "CMYK"}
+_LONGER_BYTES = 1024
 
 _DEPTH_LOSSES = {
     16: "16 bits per channel; they become {}",
@@ -159,7 +160,8 @@ def _held_metadata(info: ImageInfo, metadata: Metadata, made: Layout, fmt: Forma
         )
     if metadata.tags is not None:
         tags, lost_tags = metadata.tags.held(info.layout, made, fmt.title if "tags" not in fmt.holds else None)
-        metadata, losses = replace(metadata, tags=tags), [*losses, *lost_tags]
+        metadata = replace(metadata, tags=tags)
+        losses += lost_tags
     causes = {part: _cause_of_loss(part, metadata, fmt, info.layout, made) for part in _PARTS}
     gone: dict[str, Any] = {part: None for part, cause in causes.items() if cause}
     losses += [
@@ -168,12 +170,33 @@ def _held_metadata(info: ImageInfo, metadata: Metadata, made: Layout, fmt: Forma
         if cause
     ]
     if "text" not in fmt.holds:
-        remarks = [pair for pair in metadata.text if pair[0] == COMMENT and "comment" in fmt.holds][-1:]
+        remarks = _held_comments(metadata, fmt)
         lost = sorted({pair[0] for pair in metadata.text if pair not in remarks})
         gone["text"] = tuple(remarks)
         if lost:
             losses.append(Loss("metadata", f"{fmt.title} cannot hold the text {', '.join(lost)}; it is left out"))
     return replace(metadata, **gone), losses
+
+
+def _divides(xmp: bytes, limit_bytes: int) -> bool:
+    """Whether a part of an XMP packet can go into an extension, numbers in it longer than they are now."""
+    from upsample_cli.images.metadata.xmp_extension import divided
+
+    try:
+        return bool(divided(xmp, limit_bytes - _LONGER_BYTES))
+    except ValueError:
+        return False
+
+
+def _held_comments(metadata: Metadata, fmt: Format) -> list[tuple[str, str]]:
+    comments = [
+        pair
+        for pair in metadata.text
+        if pair[0] == COMMENT and (fmt.max_comment_bytes is None or len(pair[1].encode()) <= fmt.max_comment_bytes)
+    ]
+    if "comments" in fmt.holds:
+        return comments
+    return comments[-1:] if "comment" in fmt.holds else []
 
 
 def _cause_of_loss(part: str, metadata: Metadata, fmt: Format, layout: Layout, made: Layout) -> str | None:
@@ -182,8 +205,8 @@ def _cause_of_loss(part: str, metadata: Metadata, fmt: Format, layout: Layout, m
         return None
     if part not in fmt.holds:
         return f"{fmt.title} cannot hold {name}"
-    limit_bytes = {"exif": fmt.max_exif_bytes, "xmp": fmt.max_xmp_bytes, "iptc": fmt.max_iptc_bytes}.get(part)
-    if limit_bytes is not None and len(value) > limit_bytes:
+    limit_bytes = {"exif": fmt.max_exif_bytes, "xmp": fmt.max_xmp_bytes}.get(part)
+    if limit_bytes is not None and len(value) > limit_bytes and not (part == "xmp" and _divides(value, limit_bytes)):
         return f"{fmt.title} holds at most {limit_bytes} bytes of {name}, not {len(value)}"
     if part == "icc_profile" and not fits(value, made.colour, is_new=made.colour != layout.colour):
         return f"{name} is not one for {_COLOUR_NAMES.get(made.colour, 'Lab')}"

@@ -201,17 +201,31 @@ def _metadata_settings(metadata: Metadata, fmt: Format) -> dict[str, Any]:
         exif = without_orientation(exif)
     if exif and fmt.name == "jpeg":
         exif = b"Exif\0\0" + exif
+    comments = [value.encode() for keyword, value in metadata.text if keyword == COMMENT]
+    xmp, extension = metadata.xmp, b""
+    if xmp and fmt.max_xmp_bytes is not None:
+        from upsample_cli.images.metadata.xmp_extension import divided
+
+        with encoder_errors(fmt.title):
+            xmp, extension = divided(xmp, fmt.max_xmp_bytes)
+    captions = iptc.jpeg_segments(metadata.iptc) if metadata.iptc else b""
     given = {
         "icc_profile": metadata.icc_profile,
         "exif": exif,
-        "xmp": metadata.xmp,
-        "extra": iptc.jpeg_segment(metadata.iptc) if metadata.iptc else None,
+        "xmp": xmp,
+        "extra": captions + b"".join(map(_remark, comments[:-1])) + extension,
         "dpi": dpi if dpi and max(dpi) < _MOST_DPI else None,
-        "comment": next((value.encode() for keyword, value in metadata.text if keyword == COMMENT), None),
+        "comment": comments[-1] if comments else None,
+        "aspect": metadata.aspect,
     }
     # Pillow writes 96 dpi into a BMP if no resolution is given.
     unsaid = {"dpi": (0, 0)} if fmt.name == "bmp" else {}
     return unsaid | {name: value for name, value in given.items() if value}
+
+
+def _remark(comment: bytes) -> bytes:
+    """A JPEG's comment as a segment; Pillow writes one."""
+    return b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
 
 
 def _reduced(image: Image.Image) -> tuple[Image.Image, dict[str, Any], list[Loss]]:

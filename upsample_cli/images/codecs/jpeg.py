@@ -1,4 +1,4 @@
-"""JPEG by libjpeg-turbo on numpy's own pixels: written as its rows arrive, and read.
+"""JPEG written by libjpeg-turbo as its rows arrive.
 
 A strip of rows is encoded as a JPEG of its own, and its coded pixels become a *restart interval* of the whole: all
 strips share their tables, and after a restart marker a decoder takes nothing over from before it. So what is decoded is
@@ -11,7 +11,7 @@ Source: ITU-T T.81, annex B (markers), E.1.4 and E.2.4 (restart intervals).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor
 from functools import partial
 from io import BytesIO
@@ -24,7 +24,6 @@ from upsample_cli.images.codecs.errors import encoder_errors
 from upsample_cli.images.codecs.quiet import quiet_pillow
 from upsample_cli.images.codecs.strips import StripWriter
 from upsample_cli.images.model import Colour, Layout, Rows
-from upsample_cli.images.regions import ReadBox, box_of
 
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # neither a coded byte FF, nor a restart, nor filling
 _FRAMES = {0xC0, 0xC1}
@@ -41,6 +40,7 @@ _SPACES: dict[Colour, tuple[str, str, str]] = {
 """Pillow's mode, what the encoder is given, and what is stored."""
 
 _STRIP_BYTES = 1 << 20
+_UNIT_AT = 13  # of the resolution, in JFIF's segment
 
 
 class JpegSink(StripWriter[bytes]):
@@ -53,7 +53,7 @@ class JpegSink(StripWriter[bytes]):
         layout: grey, rgb or cmyk of 8 bits.
         quality: 1 to 100.
         subsampling: of chroma: "4:4:4", "4:2:2" or "4:2:0".
-        settings: Pillow's, for the metadata.
+        settings: Pillow's, for the metadata; and "aspect", for a resolution without a unit.
         executor: encodes strips alongside the calling thread; without one that thread does it.
 
     Raises:
@@ -131,9 +131,15 @@ class JpegSink(StripWriter[bytes]):
 def _segments_by_pillow(layout: Layout, settings: dict[str, Any]) -> bytes:
     """All that comes before the tables: the file's kind and the metadata. Without the latter, it is the encoder's."""
     file = BytesIO()
+    aspect, dpi = settings.get("aspect"), settings.get("dpi")
+    given = {name: value for name, value in settings.items() if name != "aspect"}
+    if aspect and not dpi:
+        given["dpi"] = aspect
     with quiet_pillow(), encoder_errors("JPEG"):
-        Image.new(_SPACES[layout.colour][0], (1, 1)).save(file, "JPEG", **settings)
+        Image.new(_SPACES[layout.colour][0], (1, 1)).save(file, "JPEG", **given)
     data = file.getvalue()
+    if aspect and not dpi:
+        data = data[:_UNIT_AT] + b"\0" + data[_UNIT_AT + 1 :]
     return data[: next(start for marker, start, _ in segments(data) if marker == _TABLES)]
 
 
@@ -166,32 +172,3 @@ def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
             return
         at = start + 2 + int.from_bytes(data[start + 2 : start + 4], "big")
         yield marker, start, at
-
-
-def decoded_jpeg(
-    file: BinaryIO, layout: Layout, height: int, width: int, check: Callable[[int], object]
-) -> ReadBox | None:
-    """Decode a JPEG whose size is known to be acceptable, at 3 bytes a pixel (grey: 1).
-
-    None if Pillow is to decode it: CMYK, and damaged files, whose fault Pillow names.
-
-    Args:
-        file: seekable; not needed afterwards.
-        layout: from its header.
-        height, width: as stored.
-        check: called with the number of scans; raises if they are too many.
-    """
-    from imagecodecs import jpeg8_decode
-
-    file.seek(0)
-    data = file.read()
-    markers = [marker for marker, _, _ in segments(data)]
-    check(markers.count(_START_OF_SCAN))
-    if layout.colour not in {"grey", "rgb"} or _END not in markers:  # the decoder would invent the rest
-        return None
-    pixels = np.empty((height, width) if layout.colour == "grey" else (height, width, 3), np.uint8)
-    try:
-        jpeg8_decode(data, outcolorspace=_SPACES[layout.colour][1], out=pixels)
-    except (ValueError, RuntimeError):
-        return None
-    return box_of(pixels.reshape(height, width, -1))

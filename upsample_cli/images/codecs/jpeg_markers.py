@@ -1,33 +1,141 @@
-"""The marker segments of a JPEG before its pixels, bounded before Pillow reads them."""
+"""The marker segments of a JPEG before its pixels: found as tolerantly as decoders find them, and told apart.
+
+Pillow is given only what describes the pixels: its parsers of metadata fail on good images, join Exif in time in the
+square of its pieces, and keep one part of what there are several of.
+
+Source: ITU-T T.81, annex B (markers).
+"""
 
 from __future__ import annotations
 
-from typing import BinaryIO
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
 
 from upsample_cli.errors import ImageError
+from upsample_cli.images.codecs.readable import CONVERT, COPY
 
-MAX_EXIF_SEGMENTS = 300
-"""Of 64 KiB each, more than all metadata of a file may be. Pillow joins them in time in the square of their number."""
+START_OF_SCAN, COMMENT_MARKER, JPEG_LS = 0xDA, 0xFE, 0xF7
+APPLICATION = range(0xE0, 0xF0)
+_END = 0xD9
+FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_ALONE = {0x01, *range(0xD0, 0xD9)}  # without a length
+_HIERARCHICAL = {0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF}
+_LOSSLESS, _LOSSLESS_ARITHMETIC = 0xC3, 0xCB
+_BITS = {0xC0: (8,)}
+"""Of a sample, where not all of a lossy JPEG's are allowed: those of the baseline."""
 
-_EXIF, _SCAN, _END = 0xE1, 0xDA, 0xD9
+_BLOCK_BYTES = 4096
 
 
-def check_exif_segments(file: BinaryIO, name: str) -> None:
-    """Refuse a JPEG whose Exif block is in endless pieces.
+class Segment(NamedTuple):
+    """A segment: its marker, and where what follows its length starts and how many bytes that are."""
+
+    marker: int
+    at: int
+    size_bytes: int
+
+
+class JpegHead(NamedTuple):
+    """What a JPEG says before its pixels.
+
+    Args:
+        for_pillow: a JPEG of the same kind of pixels without metadata and pixels; its samples have 8 bits.
+        bits: of a sample.
+        is_lossless: whether it is coded without loss.
+        described: the segments that hold something else: applications' and comments.
+    """
+
+    for_pillow: bytes
+    bits: int
+    is_lossless: bool
+    described: list[Segment]
+
+
+def jpeg_head(file: BinaryIO, name: str) -> JpegHead:
+    """Read the segments before the pixels. The file's position is moved.
 
     Raises:
-        ImageError: naming it.
+        ImageError: it is of a kind that is not supported, or has no pixels.
     """
-    at, count = 2, 0
+    frame, described = None, list[Segment]()
+    for segment in head_segments(file):
+        if segment.marker in APPLICATION or segment.marker == COMMENT_MARKER:
+            described.append(segment)
+        elif segment.marker in FRAMES or segment.marker == JPEG_LS:
+            frame = segment
+        elif segment.marker == START_OF_SCAN and frame is not None:
+            return _head(file, name, frame, segment, described)
+    raise ImageError(name, "is truncated: the file ends before its image does", COPY)
+
+
+def _head(file: BinaryIO, name: str, frame: Segment, scan: Segment, described: list[Segment]) -> JpegHead:
+    body = bytearray(_body(file, frame))
+    if len(body) < 6:
+        raise ImageError(name, "is damaged: its JPEG data make no sense", COPY)
+    bits = body[0]
+    _check_kind(name, frame.marker, bits, int.from_bytes(body[1:3], "big"))
+    body[0] = 8
+    pieces = ((frame.marker, bytes(body)), (scan.marker, _body(file, scan)))
+    pillow = b"".join(b"\xff%c%b%b" % (marker, (len(data) + 2).to_bytes(2, "big"), data) for marker, data in pieces)
+    return JpegHead(b"\xff\xd8" + pillow, bits, frame.marker == _LOSSLESS, described)
+
+
+def _check_kind(name: str, marker: int, bits: int, height: int) -> None:
+    kinds = (
+        (marker == JPEG_LS, "is JPEG-LS, which is not supported"),
+        (marker in _HIERARCHICAL, "is a hierarchical JPEG, which is not supported"),
+        (marker == _LOSSLESS_ARITHMETIC, "is a lossless JPEG in arithmetic coding, which is not supported"),
+        (marker == _LOSSLESS and not 2 <= bits <= 16, f"is a lossless JPEG of {bits} bits, which does not exist"),
+        (
+            marker != _LOSSLESS and bits not in _BITS.get(marker, (8, 12)),
+            f"is a JPEG of {bits} bits, which is not supported",
+        ),
+        (height == 0, "is a JPEG that states its height after its pixels, which is not supported"),
+    )
+    for refused, cause in kinds:
+        if refused:
+            raise ImageError(name, cause, CONVERT, kind="unsupported")
+
+
+def head_segments(file: BinaryIO) -> Iterator[Segment]:
+    """The segments up to the first scan, which is the last; bytes between them that are no marker are passed over.
+
+    The file's position is moved, and may be moved between two segments.
+    """
+    at = 2
     while True:
         file.seek(at)
-        head = file.read(10)
-        if len(head) < 4 or head[0] != 0xFF or head[1] in (_SCAN, _END):
+        head = file.read(4)
+        if len(head) < 4:
             return
-        if head[1] == 0xFF:  # fill bytes may precede a marker
+        marker = head[1]
+        if head[0] != 0xFF:
+            at = _next_marker(file, at)
+        elif marker == 0xFF:  # fill bytes may precede a marker
             at += 1
-            continue
-        count += head[1] == _EXIF and head[4:] == b"Exif\0\0"
-        if count > MAX_EXIF_SEGMENTS:
-            raise ImageError(name, "holds its Exif block in endless pieces", "convert it, or get a new copy")
-        at += 2 + max(2, int.from_bytes(head[2:4]))
+        elif marker == 0 or marker in _ALONE:
+            at += 2
+        elif marker == _END:
+            return
+        else:
+            size_bytes = max(2, int.from_bytes(head[2:4], "big")) - 2
+            yield Segment(marker, at + 4, size_bytes)
+            if marker == START_OF_SCAN:
+                return
+            at += 4 + size_bytes
+
+
+def _next_marker(file: BinaryIO, at: int) -> int:
+    """The offset of the next byte that may start a marker; the end of the file if there is none."""
+    file.seek(at)
+    while block := file.read(_BLOCK_BYTES):
+        found = block.find(0xFF)
+        if found >= 0:
+            return at + found
+        at += len(block)
+    return at
+
+
+def _body(file: BinaryIO, segment: Segment) -> bytes:
+    file.seek(segment.at)
+    return file.read(segment.size_bytes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from io import BytesIO
 from threading import Lock
 from typing import Any, BinaryIO, NamedTuple
 
@@ -13,7 +14,7 @@ from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.avif import check_lists
 from upsample_cli.images.codecs.content import HEAD_BYTES, format_of_content
 from upsample_cli.images.codecs.gif import extent
-from upsample_cli.images.codecs.jpeg_markers import check_exif_segments
+from upsample_cli.images.codecs.jpeg_markers import JpegHead, jpeg_head
 from upsample_cli.images.codecs.png.ancillary import Ancillary, read_ancillary
 from upsample_cli.images.codecs.readable import readable
 from upsample_cli.images.codecs.webp import webp_size
@@ -22,13 +23,14 @@ from upsample_cli.images.limits import check_pixels
 
 
 class Opened(NamedTuple):
-    """An image as Pillow opens it, pixels undecoded; the file to decode; for a PNG, its ancillary chunks."""
+    """An image as Pillow opens it, pixels undecoded; the file to decode; what describes a PNG or precedes a JPEG."""
 
     image: ImageFile.ImageFile
     format: Format
     chunks: Ancillary | None
     pixels: BinaryIO
     losses: tuple[Loss, ...] = ()
+    jpeg: JpegHead | None = None
 
 
 def open_with_pillow(file: BinaryIO, name: str, *, max_pixels: int) -> Opened:
@@ -49,19 +51,18 @@ def open_with_pillow(file: BinaryIO, name: str, *, max_pixels: int) -> Opened:
     with readable(name, fmt):
         if fmt.name == "avif":
             check_lists(file, name)
-        if fmt.name == "jpeg":
-            check_exif_segments(file, name)
+        jpeg = jpeg_head(file, name) if fmt.name == "jpeg" else None
         chunks = read_ancillary(file, name) if fmt.name == "png" else None
         pixels = chunks.pixels if chunks else file
         pixels.seek(0)
         import_module(f"PIL.{_PLUGINS.get(fmt.name, fmt.pillow_name.title())}ImagePlugin")
-        image, pixels, losses = _opened(pixels, fmt)
+        image, read, losses = _opened(BytesIO(jpeg.for_pillow) if jpeg else pixels, fmt)
         if fmt.name == "tiff" and image.mode == "YCbCr" and not _is_simple_ycbcr(vars(image)["tag_v2"]):
             image = _opened_by_libtiff(file)
     check_pixels(name, image.height, image.width, max_pixels)
     if fmt.name == "gif":
         check_pixels(name, *extent(file), max_pixels)
-    return Opened(image, fmt, chunks, pixels, losses)
+    return Opened(image, fmt, chunks, pixels if jpeg else read, losses, jpeg)
 
 
 def _opened(file: BinaryIO, fmt: Format) -> tuple[ImageFile.ImageFile, BinaryIO, tuple[Loss, ...]]:

@@ -17,7 +17,6 @@ _STRIP = "remove it, with exiftool for example"
 
 # A phrase of a decoder's message, the cause in plain words, the next step.
 _PHRASES: tuple[tuple[str, str, str], ...] = (
-    ("-bit layers", "is a JPEG of more than 8 bits per channel, which is not supported", REDUCE),
     ("-layer images", "is a JPEG of an unusual number of channels, which is not supported", CONVERT),
     ("unknown pixel mode", "is a TIFF whose kind of pixels is not supported", REDUCE),
     ("unknown data organization", "is a TIFF whose kind of pixels is not supported", REDUCE),

@@ -9,18 +9,22 @@ from typing import Any, BinaryIO
 from PIL import Image
 
 from upsample_cli.errors import Loss
-from upsample_cli.images.codecs import gif, webp
 from upsample_cli.images.codecs.png.ancillary import Ancillary
 from upsample_cli.images.color.profiles import srgb_of_profile
 from upsample_cli.images.format_table import COMMENT
 from upsample_cli.images.limits import check_metadata_bytes
 from upsample_cli.images.metadata import exif as exif_blocks
-from upsample_cli.images.metadata import iptc
+from upsample_cli.images.metadata import ifd
+from upsample_cli.images.metadata.change import Change
+from upsample_cli.images.metadata.containers import Said, said_in
 from upsample_cli.images.metadata.exif_from_tiff import exif_of_tiff
-from upsample_cli.images.model import Metadata
-from upsample_cli.images.orientation import ORIENTATION, TURNS, valid, xmp_orientation, xmp_upright
+from upsample_cli.images.metadata.jpeg_blocks import JpegBlocks
+from upsample_cli.images.metadata.xmp_rules import changed_xmp, xmp_orientation
+from upsample_cli.images.model import ImageInfo, Metadata
+from upsample_cli.images.orientation import ORIENTATION, TURNS
 
 _X_RESOLUTION = 282
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,51 +42,58 @@ class Found:
     losses: tuple[Loss, ...]
 
 
-def read_metadata(image: Image.Image, file: BinaryIO, format_name: str, chunks: Ancillary | None = None) -> Found:
+def read_metadata(
+    image: Image.Image,
+    file: BinaryIO,
+    format_name: str,
+    chunks: Ancillary | JpegBlocks | None = None,
+    *,
+    stored: tuple[int, int],
+) -> Found:
     """The metadata of an opened image, decoded or not.
 
     Args:
         image: as Pillow opened it.
         file: the open file it came from; its position is moved.
         format_name: a key of `FORMATS`.
-        chunks: of a PNG.
+        chunks: of a PNG or a JPEG.
+        stored: height and width of the image as it is stored.
 
     Raises:
         MetadataError: they exceed `limits.MAX_METADATA_BYTES`.
     """
-    exif, xmp, losses = _exif(image, file, chunks), _xmp(image, chunks), list[Loss]()
-    orientation = _orientation(image, exif, xmp)
+    exif, xmp = _exif(image, file, chunks), _xmp(image, chunks)
+    losses = [*chunks.losses] if chunks is not None else list[Loss]()
+    orientation = _orientation(image, file, exif, xmp)
+    unchanged = Change(orientation, *stored, *(stored[::-1] if TURNS[orientation].swapped else stored))
     if exif is not None:
         try:
-            exif_blocks.exif_for_output(exif, 1, 1)
+            exif_blocks.exif_for_output(exif, unchanged)
         except ValueError:
             exif = None
             losses.append(Loss("metadata", "the EXIF block is damaged and is left out"))
+        if exif is not None and isinstance(chunks, JpegBlocks) and (stated := exif_blocks.stated_coefficients(exif)):
+            numbers = ", ".join(f"{number:.4g}" for number in stated)
+            text = f"EXIF states other coefficients of YCbCr ({numbers}) than JPEG's, with which it is read"
+            losses.append(Loss("colour", text))
         if exif is not None and format_name == "tiff" and exif_blocks.has_maker_note(exif):
             text = "the camera maker's note (EXIF) has to move, and its maker's software may not find all of it"
             losses.append(Loss("maker-note", text))  # it holds offsets
     if xmp is not None and b"HasExtendedXMP" in xmp:
         losses.append(Loss("metadata", "only the main part of the XMP is kept, not its extension"))
-    if chunks is not None:
-        losses += chunks.losses
-    profile = (image.info.get("icc_profile") if chunks is None else chunks.icc_profile) or None
-    if format_name == "bmp":
-        from upsample_cli.images.codecs.bmp import colour_of
-
-        profile, lost = colour_of(file)
-        losses += lost
-    colour, aspect = (chunks.colour, chunks.aspect) if chunks is not None else (None, None)
-    if format_name == "avif":
-        from upsample_cli.images.codecs.avif_items import avif_parts
-
-        parts = avif_parts(file)
-        losses += parts.losses
-        colour, aspect = None if profile else parts.colour, parts.aspect
-    elif format_name == "webp":
-        losses += webp.left_out(file, image.info)
-    elif format_name == "gif":
-        losses += gif.left_out(file)
-        aspect = gif.pixel_aspect(file)
+    if xmp is not None:
+        try:
+            gone = changed_xmp(xmp, unchanged)[1]
+            losses += [Loss("metadata", f"what the XMP says about {about} is left out") for about in gone]
+        except ValueError:
+            xmp = None
+            losses.append(Loss("metadata", "the XMP is damaged and is left out"))
+    if chunks is None:
+        said = said_in(file, format_name, image.info, image.info.get("icc_profile") or None)
+    else:
+        said = Said(chunks.icc_profile, chunks.colour, chunks.aspect)
+    losses += said.losses
+    profile = said.icc_profile or None
     if profile and image.mode == "CMYK" and srgb_of_profile(profile) is None:
         profile = None
         losses.append(Loss("profile", "the colour profile (ICC) is damaged or not one for CMYK and is left out"))
@@ -92,9 +103,9 @@ def read_metadata(image: Image.Image, file: BinaryIO, format_name: str, chunks: 
         xmp=xmp,
         dpi=_resolution(image, exif, chunks),
         text=_text(image) if chunks is None else chunks.text,
-        iptc=image.info.get("photoshop", {}).get(iptc.RESOURCE) or None if chunks is None else chunks.iptc,
-        colour=colour,
-        aspect=_upright(aspect, orientation) if aspect else None,
+        iptc=None if chunks is None else chunks.iptc,
+        colour=said.colour,
+        aspect=said.aspect,
     )
     if format_name == "tiff":
         metadata, lost = _with_tags(image, file, metadata, orientation)
@@ -113,8 +124,6 @@ def _with_tags(image: Image.Image, file: BinaryIO, metadata: Metadata, orientati
     except ValueError:
         return metadata, []
     dpi = None if tags is not None and tags.has_resolution else metadata.dpi
-    if dpi is not None and TURNS[orientation].swapped:
-        dpi = dpi[::-1]
     return replace(metadata, tags=tags, dpi=dpi), losses
 
 
@@ -125,43 +134,48 @@ def _size_bytes(metadata: Metadata) -> int:
     return sum(len(block) for block in blocks if block) + sum(texts) + tags
 
 
-def _exif(image: Image.Image, file: BinaryIO, chunks: Ancillary | None) -> bytes | None:
-    if chunks is not None:
-        return chunks.exif
+def _exif(image: Image.Image, file: BinaryIO, chunks: Ancillary | JpegBlocks | None) -> bytes | None:
     if hasattr(image, "tag_v2"):
         try:
             return exif_of_tiff(file, getattr(image, "page_at", None))
         except ValueError:
             return None
-    block = image.info.get("exif")
+    block = image.info.get("exif") if chunks is None else chunks.exif
     return exif_blocks.without_prefix(block) if isinstance(block, bytes) and block else None
 
 
-def _xmp(image: Image.Image, chunks: Ancillary | None) -> bytes | None:
+def _xmp(image: Image.Image, chunks: Ancillary | JpegBlocks | None) -> bytes | None:
     packet = chunks.xmp if chunks is not None else image.info.get("xmp")
     if isinstance(packet, str):
         packet = packet.encode()
-    return packet.rstrip(b"\0") or None if isinstance(packet, bytes) else None
+    if not isinstance(packet, bytes):
+        return None
+    if packet.startswith(_UTF_16):
+        packet = packet.decode("utf-16", "replace").encode()
+    return packet.rstrip(b"\0") or None
 
 
-def _orientation(image: Image.Image, exif: bytes | None, xmp: bytes | None) -> int:
+def _orientation(image: Image.Image, file: BinaryIO, exif: bytes | None, xmp: bytes | None) -> int:
     tags = getattr(image, "tag_v2", None)
-    stated = tags.get(ORIENTATION) if tags is not None else exif_blocks.orientation(exif) if exif else None
-    return valid(xmp_orientation(xmp) if stated is None else stated) or 1
+    if tags is None:
+        stated = exif_blocks.orientation(exif) if exif else None
+    elif ORIENTATION in tags:
+        tiff = ifd.tiff_in_file(file)
+        page_at: int | None = getattr(image, "page_at", None)
+        stated = exif_blocks.tiff_orientation(tiff if page_at is None else replace(tiff, first=page_at)) or 1
+    else:
+        stated = None
+    return stated or xmp_orientation(xmp) or 1
 
 
-def _resolution(image: Image.Image, exif: bytes | None, chunks: Ancillary | None) -> tuple[float, float] | None:
-    # Pillow gives a JPEG without a resolution 72 dpi, and a TIFF without one 1 dpi.
+def _resolution(
+    image: Image.Image, exif: bytes | None, chunks: Ancillary | JpegBlocks | None
+) -> tuple[float, float] | None:
     tags = getattr(image, "tag_v2", None)
-    unsaid = image.info.get("jfif_unit") not in {1, 2} if hasattr(image, "layers") else False
-    if unsaid or (tags is not None and _X_RESOLUTION not in tags):
+    if tags is not None and _X_RESOLUTION not in tags:  # Pillow gives such a TIFF 1 dpi
         return exif_blocks.resolution(exif) if exif else None
     found = _plausible(image.info.get("dpi") if chunks is None else chunks.dpi)
     return found or (exif_blocks.resolution(exif) if exif else None)
-
-
-def _upright(sides: tuple[int, int], orientation: int) -> tuple[int, int]:
-    return sides[::-1] if TURNS[orientation].swapped else sides
 
 
 def _plausible(dpi: Any) -> tuple[float, float] | None:
@@ -182,19 +196,28 @@ def _text(image: Image.Image) -> tuple[tuple[str, str], ...]:
         return ((COMMENT, remark.decode("latin-1")),)
 
 
-def metadata_for_output(metadata: Metadata, height: int, width: int) -> Metadata:
+def metadata_for_output(metadata: Metadata, height: int, width: int, info: ImageInfo | None = None) -> Metadata:
     """The metadata, corrected for the enlarged, upright image.
 
-    Exif's and XMP's orientation become 1, Exif's sizes the new ones, Exif's thumbnail is dropped; the resolution stays,
-    so the print grows with the image.
+    What Exif and XMP say of size, orientation and places is put right, Exif's thumbnail is dropped; the resolution
+    stays, so the print grows with the image.
+
+    Args:
+        metadata: of the input.
+        height, width: of the output.
+        info: of the input; None for one that is upright and as large as the output.
 
     >>> before = Metadata(xmp=b'<x tiff:Orientation="6"/>', dpi=(300, 300))
     >>> metadata_for_output(before, 20, 10).xmp
     b'<x tiff:Orientation="1"/>'
     """
+    before = (info.height, info.width) if info is not None else (height, width)
+    change = Change.of_upright(info.orientation if info is not None else 1, before, (height, width))
     return replace(
         metadata,
-        exif=exif_blocks.exif_for_output(metadata.exif, height, width) if metadata.exif else None,
-        xmp=xmp_upright(metadata.xmp) if metadata.xmp else None,
+        exif=exif_blocks.exif_for_output(metadata.exif, change) if metadata.exif else None,
+        xmp=changed_xmp(metadata.xmp, change)[0] if metadata.xmp else None,
+        dpi=metadata.dpi[::-1] if metadata.dpi and change.swapped else metadata.dpi,
+        aspect=metadata.aspect[::-1] if metadata.aspect and change.swapped else metadata.aspect,
         tags=metadata.tags.enlarged(height, width) if metadata.tags else None,
     )

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from upsample_cli.images.metadata import ifd, ifd_write
+from upsample_cli.images.metadata.change import Change
+from upsample_cli.images.metadata.exif_places import odd_coefficients, set_integer, set_places
 from upsample_cli.images.metadata.resolution import UNITS_PER_INCH
 from upsample_cli.images.orientation import ORIENTATION, valid
 
@@ -18,16 +20,20 @@ _WIDTH, _HEIGHT = 0x0100, 0x0101
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 EXIF_IFD, GPS_IFD, INTEROPERABILITY_IFD = 0x8769, 0x8825, 0xA005
 _PIXEL_X, _PIXEL_Y, _MAKER_NOTE = 0xA002, 0xA003, 0x927C
+_PREFIX = b"Exif\0\0"
 _THUMBNAIL = ((0x0201, 0x0202), (0x0111, 0x0117))  # offset and length: of a JPEG, or of one strip
 
 
 def without_prefix(block: bytes) -> bytes:
-    r"""The TIFF structure of an Exif block, with or without the prefix it has in a JPEG.
+    r"""The TIFF structure of an Exif block, without the prefix it has in a JPEG; some programs write that twice.
 
-    >>> without_prefix(b"Exif\0\0MM")
+    >>> without_prefix(b"Exif\0\0Exif\0\0MM")
     b'MM'
     """
-    return block.removeprefix(b"Exif\0\0")
+    at = 0
+    while block.startswith(_PREFIX, at):
+        at += len(_PREFIX)
+    return block[at:]
 
 
 def orientation(exif: bytes) -> int | None:
@@ -70,10 +76,11 @@ def _rational(tiff: ifd.Tiff, entry: ifd.Entry | None) -> float | None:
     return above / below if below else None
 
 
-def exif_for_output(exif: bytes, height: int, width: int) -> bytes:
-    """The block corrected for an upright image of this size: no longer than before, nothing moved.
+def exif_for_output(exif: bytes, change: Change) -> bytes:
+    """The block corrected for the upright image after a change, nothing moved.
 
-    The orientation becomes 1, sizes become the given ones, the thumbnail is unlinked and its bytes cut off or zeroed.
+    The orientation becomes 1, sizes become the new ones, places in pixels are put right (`exif_places`), the thumbnail
+    is unlinked and its bytes cut off or zeroed.
 
     Raises:
         ValueError: the block is damaged and cannot be corrected.
@@ -84,14 +91,19 @@ def exif_for_output(exif: bytes, height: int, width: int) -> bytes:
         raise ValueError("an Exif block cannot be BigTIFF")
     first = ifd.read_directory(tiff, tiff.first)
     kept = [first, *_directories_below(tiff, first)]
-    new_values = {ORIENTATION: 1, _WIDTH: width, _HEIGHT: height, _PIXEL_X: width, _PIXEL_Y: height}
+    new_values = {
+        ORIENTATION: 1,
+        **dict.fromkeys((_WIDTH, _PIXEL_X), change.width),
+        **dict.fromkeys((_HEIGHT, _PIXEL_Y), change.height),
+    }
     for directory in kept:
         for entry in directory.entries:
             if entry.tag in new_values:
-                _set_integer(data, tiff, entry, new_values[entry.tag])
+                set_integer(data, tiff, entry, new_values[entry.tag])
     if first.next_at:
         data[first.next_pointer_at : first.next_pointer_at + 4] = bytes(4)
         _erase_thumbnail(data, tiff, first.next_at, [span for directory in kept for span in _spans(directory)])
+    set_places(data, tiff, kept, change)
     return bytes(data)
 
 
@@ -104,12 +116,6 @@ def _directories_below(tiff: ifd.Tiff, first: ifd.Directory) -> Iterator[ifd.Dir
         at = ifd.first_integer(tiff, parent.find(tag)) if parent is not None else None
         with suppress(ValueError):  # these two need no correction: a damaged one stays as it is
             yield ifd.read_directory(tiff, at or 0)
-
-
-def _set_integer(data: bytearray, tiff: ifd.Tiff, entry: ifd.Entry, value: int) -> None:
-    kind = ifd.SHORT if value < 2**16 and entry.kind != ifd.LONG else ifd.LONG
-    packed = ifd_write.integers(entry.tag, kind, tiff.order, value).value
-    struct.pack_into(f"{tiff.order}HHI4s", data, entry.at, entry.tag, kind, 1, packed)
 
 
 def _spans(directory: ifd.Directory) -> Iterator[tuple[int, int]]:
@@ -187,6 +193,16 @@ def with_resolution(exif: bytes | None, dpi: tuple[float, float]) -> bytes:
     at = len(block) + len(block) % 2
     directory = ifd_write.directory_bytes([*slots, *new], order=tiff.order, at=at, next_at=first.next_at)
     return block[:4] + struct.pack(tiff.order + "I", at) + block[8:].ljust(at - 8, b"\0") + directory
+
+
+def stated_coefficients(exif: bytes) -> tuple[float, ...] | None:
+    """The coefficients of YCbCr that a block states, if they are not those with which JPEG is read."""
+    try:
+        tiff = ifd.tiff_in_bytes(exif)
+        odd = odd_coefficients(tiff, ifd.read_directory(tiff, tiff.first))
+    except ValueError:
+        return None
+    return odd[1] if odd is not None else None
 
 
 def has_maker_note(exif: bytes) -> bool:

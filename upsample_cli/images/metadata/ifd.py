@@ -13,6 +13,8 @@ from typing import BinaryIO
 
 SHORT, LONG, RATIONAL, UNDEFINED, LONG8, IFD8 = 3, 4, 5, 7, 16, 18
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_SIGNED = {6, 8, 9, 17}
+_INTEGERS = {1, SHORT, LONG, 13, LONG8, IFD8} | _SIGNED
 _MAX_ENTRIES = 4096
 """More than any image has; a damaged count must not make us read for minutes."""
 
@@ -192,9 +194,10 @@ def value_bytes(tiff: Tiff, entry: Entry) -> bytes | None:
 
 
 def first_integer(tiff: Tiff, entry: Entry | None) -> int | None:
-    """The first value of an entry, if it is there and a whole number."""
-    size = SIZES.get(entry.kind, 0) if entry is not None and entry.kind in (1, SHORT, LONG, 13, LONG8, IFD8) else 0
+    """The first value of an entry, if it is there and a whole number of any type, but not negative."""
+    size = SIZES[entry.kind] if entry is not None and entry.kind in _INTEGERS else 0
     if entry is None or not size or not entry.count:
         return None
     data = tiff.read(entry.value_at, size)
-    return int.from_bytes(data, "little" if tiff.order == "<" else "big") if len(data) == size else None
+    value = int.from_bytes(data, "little" if tiff.order == "<" else "big", signed=entry.kind in _SIGNED)
+    return value if len(data) == size and value >= 0 else None

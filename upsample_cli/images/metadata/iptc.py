@@ -7,24 +7,25 @@ from __future__ import annotations
 
 from binascii import hexlify, unhexlify
 
-PNG_KEYWORD = "Raw profile type iptc"
-MAX_JPEG_BYTES = 65533 - 14 - 12 - 1
-"""Largest captions in one APP13 segment, after the signature, the resource's head and a byte of padding."""
+from upsample_cli.images.metadata.photoshop import CAPTIONS, Resources, read_resources
 
+PNG_KEYWORD = "Raw profile type iptc"
 TIFF_TAG = 33723
-RESOURCE = 0x0404
+_SEGMENT_BYTES = 65533
+_RECORD = b"\x1c"
 _BLANKS = str.maketrans("", "", "\n ")
 _MARK, _SIGNATURE = b"8BIM", b"Photoshop 3.0\0"
 
 
-def jpeg_segment(iptc: bytes) -> bytes:
-    r"""The APP13 segment that carries captions.
+def jpeg_segments(iptc: bytes) -> bytes:
+    r"""The APP13 segments that carry captions: a resource of Photoshop may be split over several.
 
-    >>> jpeg_segment(b"\x1c\x02\x05\0\3Sea")[:4].hex(" ")
+    >>> jpeg_segments(b"\x1c\x02\x05\0\3Sea")[:4].hex(" ")
     'ff ed 00 24'
     """
-    body = _SIGNATURE + _resource(iptc)
-    return b"\xff\xed" + (len(body) + 2).to_bytes(2, "big") + body
+    block, step = _resource(iptc), _SEGMENT_BYTES - len(_SIGNATURE)
+    pieces = [_SIGNATURE + block[at : at + step] for at in range(0, len(block), step)]
+    return b"".join(b"\xff\xed" + (len(piece) + 2).to_bytes(2, "big") + piece for piece in pieces)
 
 
 def png_text(iptc: bytes) -> str:
@@ -45,8 +46,16 @@ def captions_in_text(value: str) -> bytes | None:
     >>> captions_in_text(png_text(b"\x1c\x02\x05\0\3Sea"))
     b'\x1c\x02\x05\x00\x03Sea'
     """
+    resources = resources_in_text(value)
+    return resources.captions if resources is not None else None
+
+
+def resources_in_text(value: str) -> Resources | None:
+    """Photoshop's resources in such a text, which may be captions alone; None if it is damaged."""
     block = profile_in_text(value)
-    return block if block is None or block.startswith(b"\x1c") else _captions_in_resources(block)
+    if block is not None and block.startswith(_RECORD):
+        block = _resource(block)
+    return read_resources(block) if block is not None else None
 
 
 def profile_in_text(value: str) -> bytes | None:
@@ -58,20 +67,5 @@ def profile_in_text(value: str) -> bytes | None:
 
 
 def _resource(iptc: bytes) -> bytes:
-    head = _MARK + RESOURCE.to_bytes(2, "big") + b"\0\0"  # an empty name, padded
+    head = _MARK + CAPTIONS.to_bytes(2, "big") + b"\0\0"  # an empty name, padded
     return head + len(iptc).to_bytes(4, "big") + iptc + bytes(len(iptc) % 2)
-
-
-def _captions_in_resources(block: bytes) -> bytes | None:
-    at = 0
-    while block[at : at + 4] == _MARK:
-        kind, name_bytes = int.from_bytes(block[at + 4 : at + 6], "big"), block[at + 6 : at + 7]
-        if not name_bytes:
-            return None
-        start = at + 6 + (name_bytes[0] + 2) // 2 * 2
-        size = int.from_bytes(block[start : start + 4], "big")
-        data = block[start + 4 : start + 4 + size]
-        if kind == RESOURCE and data and len(data) == size:
-            return data
-        at = start + 4 + size + size % 2
-    return None

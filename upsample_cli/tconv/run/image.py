@@ -63,7 +63,7 @@ def run_image(source: Path, target: Path, request: Request, weights: Weights | N
             height=height,
             width=width,
             layout=form.layout,
-            metadata=metadata_for_output(form.metadata, height, width),
+            metadata=metadata_for_output(form.metadata, height, width, info),
             info=info,
         )
         for top in range(0, height, _ROWS_AT_ONCE):

@@ -8,6 +8,7 @@ Source: the PNG specification (W3C, third edition), chapters 5 and 11.
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
@@ -17,7 +18,8 @@ from upsample_cli.images.codecs.png.chunks import XMP_KEYWORD
 from upsample_cli.images.codecs.png.colour import colour_space
 from upsample_cli.images.codecs.png.structure import Structure, plain_png, structure_of, unused_kinds
 from upsample_cli.images.limits import MAX_METADATA_BYTES, check_metadata_bytes
-from upsample_cli.images.metadata.iptc import PNG_KEYWORD, captions_in_text, profile_in_text
+from upsample_cli.images.metadata.iptc import PNG_KEYWORD, profile_in_text, resources_in_text
+from upsample_cli.images.metadata.photoshop import lost_resources
 from upsample_cli.images.metadata.resolution import METRES_PER_INCH
 from upsample_cli.images.model import ColourSpace
 
@@ -85,20 +87,20 @@ def read_ancillary(file: BinaryIO, name: str) -> Ancillary:
     budget = _Budget(MAX_METADATA_BYTES - structure.size_bytes)
     text = [pair for kind, data in structure.text for pair in _text_pairs(kind, data, budget, structure)]
     exif, xmp, captions = structure.data.get(b"eXIf"), None, None
-    rest = []
+    rest, lost = [], Counter[str]()
     for keyword, value in text:
         if keyword == XMP_KEYWORD:
             xmp = xmp or value.encode()
         elif keyword in _EXIF_IN_TEXT and (hidden := _exif_in_text(value)) is not None:
             exif = exif or hidden
-        elif keyword == PNG_KEYWORD and captions is None and (captions := captions_in_text(value)) is not None:
-            continue
+        elif keyword == PNG_KEYWORD and captions is None and (held := resources_in_text(value)) and held.captions:
+            captions, lost = held.captions, held.lost
         else:
             rest.append((keyword, value))
     profile = _profile(structure, budget)
     dpi, aspect = _resolution(structure)
     animation = _animation(structure)
-    losses = (*structure.losses, *_left_out(structure))
+    losses = (*structure.losses, *_left_out(structure), *lost_resources(lost))
     colour = colour_space(structure.data)
     return Ancillary(
         plain_png(file, structure), exif, xmp, tuple(rest), captions, profile, colour, dpi, aspect, animation, losses
@@ -200,4 +202,4 @@ def _inflated(data: bytes, budget: _Budget) -> bytes | None:
 
 
 def _exif_in_text(value: str) -> bytes | None:
-    return (profile_in_text(value) or b"").removeprefix(b"Exif\0\0") or None
+    return profile_in_text(value) or None

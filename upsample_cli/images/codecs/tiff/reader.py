@@ -147,14 +147,15 @@ def tifffile_page(tiff: TiffFile, at: Page) -> TiffPage:
 def _source(
     page: TiffPage, kind: TiffKind, file: BinaryIO, name: str, max_pixels: int, at: Page, described: int
 ) -> RegionSource:
-    found = read_metadata(_Described.of(page, kind, 0 if at.shift else described), file, "tiff")  # type: ignore[arg-type]  # has all that it reads
+    sides = page.imagelength, page.imagewidth
+    image = _Described.of(page, kind, 0 if at.shift else described)
+    found = read_metadata(image, file, "tiff", stored=sides)  # type: ignore[arg-type]  # has all that it reads
     segments, losses = Segments(page, file, name), set[Loss]()
     if segments.size_bytes > _PIXEL_BYTES * max_pixels:
         size_bytes = segments.size_bytes
         each = f"{_PIXEL_BYTES} for each of {max_pixels} pixels"
         cause = f"is stored in strips or tiles of {size_bytes} bytes, more than {each}"
         raise ImageError(name, cause, trusting(-(-size_bytes // _PIXEL_BYTES)), kind="too-large")
-    sides = page.imagelength, page.imagewidth
     height, width = sides[::-1] if TURNS[found.orientation].swapped else sides
     return RegionSource(
         ImageInfo(
@@ -165,6 +166,7 @@ def _source(
             losses=(*kind.losses, *at.losses, *found.losses),
             lossless=kind.lossless,
             decoding_bytes=segments.held_bytes,
+            orientation=found.orientation,
         ),
         found.metadata,
         orientation=found.orientation,

@@ -1,0 +1,160 @@
+"""JPEG read by libjpeg-turbo into numpy's own pixels, and what a file holds between and after its coded pixels.
+
+Source: ITU-T T.81, annexes B (markers), G (progressive) and H (lossless).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from upsample_cli.errors import Loss
+from upsample_cli.images.codecs.jpeg import segments
+from upsample_cli.images.codecs.jpeg_markers import APPLICATION, COMMENT_MARKER, FRAMES, START_OF_SCAN
+from upsample_cli.images.metadata.jpeg_blocks import segment_name, unknown_loss
+from upsample_cli.images.model import Colour, Layout, Rows
+from upsample_cli.images.regions import ReadBox, box_of
+
+_END = 0xD9
+_END_OF_IMAGE = bytes((0xFF, _END))
+_PROGRESSIVE = {0xC2, 0xCA}
+_COEFFICIENTS = 64
+_FILLINGS = (b"", b"\x55" * 64, b"\xaa" * 64, b"\xff\0" * 64)
+"""What coded pixels may go on with. If the pixels are the same with each, they do not depend on it: none is missing."""
+
+_MOST_ZEROS = 8
+"""More zeros at the end are not coded pixels but space of a file that was never written."""
+
+_PADDING = b"\0\r\n \xff\xd9"
+_SPACES: dict[Colour, str] = {"grey": "GRAYSCALE", "rgb": "RGB", "cmyk": "CMYK"}
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A decoded JPEG.
+
+    Args:
+        read_box: reads its pixels; None if Pillow is to decode it, or to say what is wrong.
+        losses: what only the whole file shows.
+        is_cut: pixels are missing.
+    """
+
+    read_box: ReadBox | None
+    losses: tuple[Loss, ...] = ()
+    is_cut: bool = False
+
+
+def decoded_jpeg(
+    file: BinaryIO,
+    layout: Layout,
+    height: int,
+    width: int,
+    check: Callable[[int], object],
+    *,
+    bits: int = 8,
+    has_others: bool = False,
+) -> Decoded:
+    """Decode a JPEG whose size is known to be acceptable, into as many bytes as its pixels have.
+
+    Args:
+        file: seekable; not needed afterwards.
+        layout: from its header.
+        height, width: as stored.
+        check: called with the number of scans; raises if they are too many.
+        bits: of a stored sample.
+        has_others: whether other images, of which the header speaks, follow the first.
+    """
+    file.seek(0)
+    data = file.read()
+    found = [*segments(data)]
+    check(sum(marker == START_OF_SCAN for marker, _, _ in found))
+    losses = [*_late_losses(data, found)]
+    if found and found[-1][0] == _END:
+        rest = data[found[-1][2] :].strip(_PADDING)
+        if rest and not has_others:
+            losses.append(Loss("metadata", f"{len(rest)} bytes that follow the image are left out"))
+    elif (whole := _completed(data, found, layout, (height, width), bits)) is not None:
+        data = whole
+        losses.append(Loss("damage", "the end of the file is missing, but no pixel"))
+    else:
+        return Decoded(None, is_cut=True)  # decoders invent the rest, Pillow's from zeros that follow
+    try:
+        pixels = _pixels(data, layout, (height, width), bits)
+    except (ValueError, RuntimeError):
+        return Decoded(None)
+    return Decoded(box_of(_full_range(pixels, bits)), tuple(losses))
+
+
+def _pixels(data: bytes, layout: Layout, size: tuple[int, int], bits: int) -> Rows:
+    from imagecodecs import jpeg8_decode
+
+    channels = () if layout.colour == "grey" else (layout.channels,)
+    pixels = np.empty((*size, *channels), np.uint8 if bits <= 8 else np.uint16)
+    jpeg8_decode(data, outcolorspace=_SPACES[layout.colour], out=pixels)
+    return pixels.reshape(*size, layout.channels)
+
+
+def _full_range(pixels: Rows, bits: int) -> Rows:
+    """Samples of some bits as those of 8 or 16; ink, which Adobe stores inverted, as ink."""
+    if bits < 8:
+        pixels = (pixels.astype(np.uint16) * 255 // (2**bits - 1)).astype(np.uint8)
+    elif 8 < bits < 16:
+        pixels = pixels << (16 - bits) | pixels >> (2 * bits - 16)
+    return ~pixels if pixels.shape[2] == 4 else pixels
+
+
+def _late_losses(data: bytes, found: list[tuple[int, int, int]]) -> Iterator[Loss]:
+    """Of segments between scans, where the header does not look."""
+    scans = next((index for index, (marker, _, _) in enumerate(found) if marker == START_OF_SCAN), len(found))
+    names = Counter(
+        segment_name(marker, data[start + 4 : min(end, start + 44)])
+        for marker, start, end in found[scans:]
+        if marker in APPLICATION or marker == COMMENT_MARKER
+    )
+    if names:
+        yield unknown_loss(names)
+
+
+def _completed(
+    data: bytes, found: list[tuple[int, int, int]], layout: Layout, size: tuple[int, int], bits: int
+) -> bytes | None:
+    """A JPEG without its end marker as one with it; None if pixels are missing too."""
+    if not _has_all_scans(data, found):
+        return None
+    ended = data.rstrip(b"\0")
+    data = (ended if len(data) - len(ended) > _MOST_ZEROS else data).rstrip(b"\xff")
+    first: bytes | None = None
+    for filling in _FILLINGS:
+        try:
+            pixels: Any = _pixels(data + filling + _END_OF_IMAGE, layout, size, bits)
+        except (ValueError, RuntimeError):
+            return None
+        digest = blake2b(pixels).digest()
+        if first is not None and digest != first:
+            return None
+        first = digest
+    return data + _END_OF_IMAGE
+
+
+def _has_all_scans(data: bytes, found: list[tuple[int, int, int]]) -> bool:
+    """Whether every coefficient of every component is in a scan, to its last bit."""
+    missing_bits: dict[int, list[int]] = {}
+    progressive = False
+    for marker, start, end in found:
+        body = data[start + 4 : end]
+        if marker in FRAMES and len(body) >= 6:
+            progressive = marker in _PROGRESSIVE
+            missing_bits = {component: [1] * _COEFFICIENTS for component in body[6::3]}
+        elif marker == START_OF_SCAN and body and len(body) == 4 + 2 * body[0]:
+            first, last, lowest_bit = body[-3], body[-2], body[-1] & 15
+            if not progressive:
+                first, last, lowest_bit = 0, _COEFFICIENTS - 1, 0
+            for component in body[1:-3:2]:
+                left = missing_bits.get(component, [])
+                left[first : last + 1] = [lowest_bit] * len(left[first : last + 1])
+    return bool(missing_bits) and not any(any(bits) for bits in missing_bits.values())

@@ -1,0 +1,264 @@
+"""What the segments of a JPEG hold besides its pixels. A segment that nobody here reads or knows to ignore is a loss.
+
+Source: JFIF 1.02; Exif 2.32, 4.7; XMP Specification, part 3; ICC.1, annex B.4; CIPA DC-007 (MPF); ISO 21496-1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from upsample_cli.errors import Loss
+from upsample_cli.images.codecs.jpeg_markers import COMMENT_MARKER, Segment
+from upsample_cli.images.format_table import COMMENT
+from upsample_cli.images.limits import MAX_METADATA_BYTES, check_metadata_bytes
+from upsample_cli.images.metadata import ifd
+from upsample_cli.images.metadata.exif import without_prefix
+from upsample_cli.images.metadata.photoshop import lost_resources, read_resources
+from upsample_cli.images.metadata.resolution import UNITS_PER_INCH
+from upsample_cli.images.metadata.xmp_extension import EXTENSION, joined
+from upsample_cli.images.model import ColourSpace
+
+_SIGNATURE_BYTES = 40
+_NAME = re.compile(rb"[ -~]{2,24}")
+_MOST_NAMED = 6
+_TIFF_STARTS = (b"II*\0", b"MM\0*")
+_IMAGES, _IMAGE_BYTES = 0xB002, 16
+_PREVIEW = 0x01
+_GAIN_MAP_IN_XMP = re.compile(rb"""hdrgm:Version\s*(?:=|>)""")
+
+
+@dataclass(frozen=True, slots=True)
+class JpegBlocks:
+    """The metadata of a JPEG.
+
+    Args:
+        exif: a TIFF structure.
+        xmp: an XMP packet.
+        icc_profile: an ICC profile.
+        iptc: captions, as IPTC-NAA records.
+        text: comments, as keyword and value pairs in file order.
+        dpi: dots per inch, (x, y).
+        aspect: pixels per unit, (x, y), where only their ratio has a meaning.
+        images: in the file, without previews and gain maps.
+        losses: what is left out.
+        colour: always that of sRGB, or of the profile.
+    """
+
+    exif: bytes | None
+    xmp: bytes | None
+    icc_profile: bytes | None
+    iptc: bytes | None
+    text: tuple[tuple[str, str], ...]
+    dpi: tuple[float, float] | None
+    aspect: tuple[int, int] | None
+    images: int
+    losses: tuple[Loss, ...]
+    colour: ColourSpace | None = None
+
+
+def read_blocks(file: BinaryIO, segments: Iterable[Segment]) -> JpegBlocks:
+    """Read what the segments hold. The file's position is moved.
+
+    Raises:
+        MetadataError: they exceed `limits.MAX_METADATA_BYTES`.
+    """
+    found, left_bytes = _Found(), MAX_METADATA_BYTES
+    for segment in segments:
+        file.seek(segment.at)
+        signature = file.read(min(segment.size_bytes, _SIGNATURE_BYTES))
+        reader = _reader(segment.marker, signature)
+        if reader is _ignore:
+            continue
+        if reader is None or (reader in _MAY_BE_HUGE and segment.size_bytes > left_bytes):
+            found.unknown[segment_name(segment.marker, signature)] += 1
+            continue
+        left_bytes -= segment.size_bytes
+        check_metadata_bytes(MAX_METADATA_BYTES - left_bytes)
+        file.seek(segment.at)
+        reader(found, file.read(segment.size_bytes))
+    return found.blocks()
+
+
+def segment_name(marker: int, signature: bytes) -> str:
+    r"""What a segment is called in a message: its number, and how it starts where that is text.
+
+    >>> segment_name(0xE1, b"FLIR\0\1\0"), segment_name(0xE7, b"\1\2\3")
+    ('APP1 FLIR', 'APP7')
+    """
+    if marker == COMMENT_MARKER:
+        return "COM"
+    text = _NAME.match(signature)
+    return f"APP{marker & 15}" + (f" {text[0].decode().strip()}" if text else "")
+
+
+def unknown_loss(names: Counter[str]) -> Loss:
+    """The loss of segments that are not understood, by name."""
+    listed = [name if count == 1 else f"{name} ({count})" for name, count in names.most_common(_MOST_NAMED)]
+    more = len(names) - len(listed)
+    listed += [f"{more} others"] if more else []
+    return Loss("metadata", f"segments of other programs are left out: {', '.join(listed)}")
+
+
+@dataclass
+class _Found:
+    """What has been read so far."""
+
+    exif: list[list[bytes]] = field(default_factory=list)
+    xmp: list[bytes] = field(default_factory=list)
+    profile: list[bytes] = field(default_factory=list)
+    extension: list[bytes] = field(default_factory=list)
+    photoshop: list[bytes] = field(default_factory=list)
+    comments: list[bytes] = field(default_factory=list)
+    density: tuple[int, int, int] | None = None
+    images: bytes = b""
+    has_gain_map: bool = False
+    unknown: Counter[str] = field(default_factory=Counter)
+
+    def add_exif(self, data: bytes) -> None:
+        """A block, or a piece of the one before: only a block starts as a TIFF does."""
+        block = without_prefix(data[6:])
+        if self.exif and not block.startswith(_TIFF_STARTS):
+            self.exif[-1].append(block)
+        else:
+            self.exif.append([block])
+
+    def add_extension(self, data: bytes) -> None:
+        self.extension.append(data[len(EXTENSION) :])
+
+    def add_photoshop(self, data: bytes) -> None:
+        self.photoshop.append(data[14:])
+
+    def add_density(self, data: bytes) -> None:
+        if self.density is None and len(data) >= 12:
+            self.density = data[7], int.from_bytes(data[8:10], "big"), int.from_bytes(data[10:12], "big")
+
+    def blocks(self) -> JpegBlocks:
+        resources = read_resources(b"".join(self.photoshop))
+        losses = list[Loss]()
+        exif = [*dict.fromkeys(b"".join(pieces) for pieces in self.exif)]
+        exif += [resources.exif] if resources.exif and resources.exif not in exif else []
+        xmp = [*dict.fromkeys(self.xmp[::-1])]
+        xmp += [resources.xmp] if resources.xmp and resources.xmp not in xmp else []
+        for what, several in (("EXIF blocks", exif), ("XMP packets", xmp)):
+            if len(several) > 1:
+                losses.append(Loss("metadata", f"of {len(several)} {what} one is kept"))
+        profile, is_whole = _profile(self.profile)
+        if not is_whole:
+            losses.append(Loss("profile", "the colour profile (ICC) is incomplete and is left out"))
+        is_promised = bool(xmp and _GAIN_MAP_IN_XMP.search(xmp[0]))
+        images = _images(self.images, has_gain_map=self.has_gain_map or is_promised)
+        if self.has_gain_map and not is_promised:  # else what becomes of the XMP says it
+            losses.append(Loss("frames", "an HDR gain map is left out: the image for displays without HDR is kept"))
+        losses += lost_resources(resources.lost)
+        if self.unknown:
+            losses.append(unknown_loss(self.unknown))
+        dpi, aspect = _resolution(self.density)
+        return JpegBlocks(
+            exif[0] if exif else None,
+            joined(xmp[0], self.extension) if xmp else None,
+            profile,
+            resources.captions,
+            tuple((COMMENT, _decoded(comment)) for comment in self.comments if comment),
+            dpi or resources.dpi,
+            aspect or resources.aspect,
+            images,
+            tuple(losses),
+        )
+
+
+def _decoded(comment: bytes) -> str:
+    try:
+        return comment.decode()
+    except UnicodeDecodeError:
+        return comment.decode("latin-1")
+
+
+def _profile(pieces: list[bytes]) -> tuple[bytes | None, bool]:
+    """The profile from its numbered pieces, and whether it is whole; without pieces, none, which is whole."""
+    numbered: dict[int, bytes] = {}
+    for piece in pieces:
+        if len(piece) >= 14:
+            numbered.setdefault(piece[12], piece)
+    if not pieces:
+        return None, True
+    counts = {piece[13] for piece in numbered.values()}
+    if counts != {len(numbered)}:
+        return None, False
+    return b"".join(numbered[number][14:] for number in sorted(numbered)) or None, True
+
+
+def _images(index: bytes, *, has_gain_map: bool) -> int:
+    """How many images the file holds besides previews and a gain map."""
+    others = [kind for kind in _kinds(index)[1:] if kind >> 16 != _PREVIEW]
+    return 1 + len(others) - (has_gain_map and bool(others))
+
+
+def _kinds(index: bytes) -> list[int]:
+    """The kinds of the images that MPF lists; none if it is damaged."""
+    try:
+        tiff = ifd.tiff_in_bytes(index)
+        directory = ifd.read_directory(tiff, tiff.first)
+    except ValueError:
+        return []
+    entry = directory.find(_IMAGES)
+    table = (ifd.value_bytes(tiff, entry) if entry is not None else None) or b""
+    order = "little" if tiff.order == "<" else "big"
+    return [
+        int.from_bytes(table[at : at + 4], order) & 0xFFFFFF  # type: ignore[arg-type]
+        for at in range(0, len(table) - _IMAGE_BYTES + 1, _IMAGE_BYTES)
+    ]
+
+
+def _resolution(density: tuple[int, int, int] | None) -> tuple[tuple[float, float] | None, tuple[int, int] | None]:
+    unit, across, down = density or (0, 0, 0)
+    if not across or not down:
+        return None, None
+    per_inch = UNITS_PER_INCH.get(unit + 1)  # JFIF counts inches and centimetres from 1, TIFF from 2
+    if per_inch is None or not unit:
+        return None, (across, down) if across != down else None
+    return (across * per_inch, down * per_inch), None
+
+
+def _set_images(found: _Found, data: bytes) -> None:
+    found.images = found.images or data[4:]
+
+
+def _set_gain_map(found: _Found, _data: bytes) -> None:
+    found.has_gain_map = True
+
+
+def _ignore(_found: _Found, _data: bytes) -> None:
+    """Nothing in it is of use: an enlarged image has a thumbnail and an encoder of its own."""
+
+
+_Reader = Callable[[_Found, bytes], None]
+_APP0, _APP1, _APP2, _APP8, _APP12, _APP13, _APP14 = 0xE0, 0xE1, 0xE2, 0xE8, 0xEC, 0xED, 0xEE
+
+_READERS: tuple[tuple[int, bytes, _Reader], ...] = (
+    (_APP0, b"JFIF\0", _Found.add_density),
+    (_APP0, b"JFXX\0", _ignore),  # a thumbnail
+    (_APP0, b"AVI1", _ignore),  # which field of a film it is
+    (_APP1, b"Exif\0", _Found.add_exif),
+    (_APP1, b"http://ns.adobe.com/xap/1.0/\0", lambda found, data: found.xmp.append(data[29:])),
+    (_APP1, EXTENSION, _Found.add_extension),
+    (_APP2, b"ICC_PROFILE\0", lambda found, data: found.profile.append(data)),
+    (_APP2, b"MPF\0", _set_images),
+    (_APP2, b"urn:iso:std:iso:ts:21496:-1\0", _set_gain_map),
+    (_APP8, b"SPIFF\0", _ignore),  # what the frame says too
+    (_APP12, b"Ducky", _ignore),  # the quality of Photoshop's encoder
+    (_APP13, b"Photoshop 3.0\0", _Found.add_photoshop),
+    (_APP14, b"Adobe", _ignore),  # how colours are coded, which the decoder reads
+    (COMMENT_MARKER, b"", lambda found, data: found.comments.append(data)),
+)
+
+
+_MAY_BE_HUGE = (_Found.add_extension, _Found.add_photoshop)
+"""Readers of what is left out rather than to refuse an image over it."""
+
+
+def _reader(marker: int, signature: bytes) -> _Reader | None:
+    return next((reader for known, start, reader in _READERS if known == marker and signature.startswith(start)), None)
