@@ -9,6 +9,7 @@ from PIL import Image
 from support.corpus import RGB, RGB16, animated_png, partial_frames, png_chunk, png_of_rows
 from support.facts import lines
 
+from upsample_cli.enlarge.run import upsample_file
 from upsample_cli.errors import ImageError
 from upsample_cli.images.open import open_image, probe, read_header
 
@@ -156,3 +157,25 @@ def test_a_png_without_its_end_is_read():
     with open_image(io.BytesIO(data)) as source:
         assert np.array_equal(source.read_rows(0, HEIGHT), RGB)
     assert Image.open(io.BytesIO(data)).size == (WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_the_background_of_transparency_is_kept_by_png_and_said_of_others(depth, tmp_path):
+    pixels = np.dstack((RGB, RGB[..., :1])).astype(f">u{depth // 8}")
+    background = struct.pack(">3H", 200, 30, 7)
+    data = png_of_rows(WIDTH, depth, 6, [row.tobytes() for row in pixels], (b"bKGD", background))
+    (tmp_path / "a.png").write_bytes(data)
+    assert upsample_file(tmp_path / "a.png", tmp_path / "b.png").warnings == ()
+    assert png_chunk(b"bKGD", background) in (tmp_path / "b.png").read_bytes()
+    assert any("background" in line for line in upsample_file(tmp_path / "a.png", tmp_path / "b.webp").warnings)
+
+
+def test_a_background_in_a_palette_becomes_its_colour(tmp_path):
+    plte, chunks = (b"PLTE", bytes([200, 30, 30, 1, 2, 3])), ((b"tRNS", b"\0"), (b"bKGD", b"\1"))
+    (tmp_path / "a.png").write_bytes(png_of_rows(4, 8, 3, [bytes([0, 1, 1, 0])], plte, *chunks))
+    assert upsample_file(tmp_path / "a.png", tmp_path / "b.png").warnings == ()
+    assert png_chunk(b"bKGD", struct.pack(">3H", 1, 2, 3)) in (tmp_path / "b.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(
+        png_of_rows(4, 8, 3, [bytes([0, 1, 1, 0])], plte, (b"tRNS", b"\0"), (b"bKGD", b"\7"))
+    )
+    assert "bKGD" in upsample_file(tmp_path / "a.png", tmp_path / "b.png", overwrite=True).warnings[0]

@@ -9,7 +9,7 @@ from typing import Literal
 from upsample_cli.images.model import Depth, FramesKind, Layout
 
 MetadataKind = Literal[
-    "icc_profile", "colour", "exif", "xmp", "iptc", "dpi", "aspect", "text", "comment", "comments", "tags"
+    "icc_profile", "colour", "exif", "xmp", "iptc", "dpi", "aspect", "background", "text", "comment", "comments", "tags"
 ]
 
 COMMENT = "Comment"
@@ -87,7 +87,7 @@ FORMATS: dict[str, Format] = {
         Format(
             "png", "PNG", (".png", ".apng"), "PNG",
             _of_depths((_GREY, _GREY_ALPHA, _RGB, _RGB_ALPHA), 8, 16),
-            frozenset({"icc_profile", "colour", "exif", "xmp", "iptc", "dpi", "aspect", "text"}),
+            frozenset({"icc_profile", "colour", "exif", "xmp", "iptc", "dpi", "aspect", "background", "text"}),
             lossless=True, streams=True, quality_range=(0, 9),
             frames=frozenset({"animation"}),
         ),

@@ -134,6 +134,7 @@ class Metadata:
         iptc: captions as IPTC-NAA records, without the wrapping that JPEG and PNG give them.
         colour: what the numbers mean, if the file says it other than by an ICC profile.
         aspect: pixels per unit, (x, y), where only their ratio has a meaning.
+        background: the colour to show transparency over, grey or red, green and blue from 0 to 1.
         tags: those that only TIFF holds.
     """
 
@@ -145,6 +146,7 @@ class Metadata:
     iptc: bytes | None = None
     colour: ColourSpace | None = None
     aspect: tuple[int, int] | None = None
+    background: tuple[float, ...] | None = None
     tags: TiffTags | None = field(default=None, repr=False)
 
 

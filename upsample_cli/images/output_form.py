@@ -22,6 +22,7 @@ _PARTS = {
     "xmp": "XMP",
     "dpi": "the resolution in dpi",
     "aspect": "the proportion of its pixels",
+    "background": "the colour of its background",
     "iptc": "the IPTC captions",
 }
 

@@ -106,6 +106,7 @@ def read_metadata(
         iptc=None if chunks is None else chunks.iptc,
         colour=said.colour,
         aspect=said.aspect,
+        background=chunks.background if isinstance(chunks, Ancillary) else None,
     )
     if format_name == "tiff":
         metadata, lost = _with_tags(image, file, metadata, orientation)

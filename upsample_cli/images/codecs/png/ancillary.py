@@ -29,6 +29,7 @@ _EXIF_IN_TEXT = ("Raw profile type exif", "Raw profile type APP1")
 
 _USED = {
     b"tRNS", b"acTL", b"iCCP", b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"pHYs", b"eXIf", b"sBIT",
+    b"bKGD",
 }  # fmt: skip
 _IGNORED = {
     b"tIME",  # when the image was last changed: that is now
@@ -59,6 +60,7 @@ class Ancillary:
         colour: what the samples mean, as chunks other than an ICC profile say.
         dpi: dots per inch, (x, y).
         aspect: (x, y) pixels per unit, where the unit is not known.
+        background: see `Metadata`; None where nothing of it shows.
         animation: of an animated PNG.
         losses: what is left out, and why.
     """
@@ -72,6 +74,7 @@ class Ancillary:
     colour: ColourSpace | None
     dpi: tuple[float, float] | None
     aspect: tuple[int, int] | None
+    background: tuple[float, ...] | None
     animation: Animation | None
     losses: tuple[Loss, ...]
 
@@ -99,12 +102,13 @@ def read_ancillary(file: BinaryIO, name: str) -> Ancillary:
             rest.append((keyword, value))
     profile = _profile(structure, budget)
     dpi, aspect = _resolution(structure)
-    animation = _animation(structure)
+    animation, background = _animation(structure), _background(structure)
     losses = (*structure.losses, *_left_out(structure), *lost_resources(lost))
     colour = colour_space(structure.data)
     return Ancillary(
-        plain_png(file, structure), exif, xmp, tuple(rest), captions, profile, colour, dpi, aspect, animation, losses
-    )
+        pixels=plain_png(file, structure), exif=exif, xmp=xmp, text=tuple(rest), iptc=captions, icc_profile=profile,
+        colour=colour, dpi=dpi, aspect=aspect, background=background, animation=animation, losses=losses,
+    )  # fmt: skip
 
 
 @dataclass
@@ -124,15 +128,26 @@ def _left_out(structure: Structure) -> Iterator[Loss]:
     if bits is not None and depth and any(bit != (8 if structure.colour_type == 3 else depth[0]) for bit in bits):
         text = "the number of significant bits (sBIT) is left out, because enlarging makes levels between them"
         yield Loss("metadata", text)
-    ignored = {*_USED, *_IGNORED}
-    if structure.colour_type < 4 and b"tRNS" not in structure.data:
-        ignored.add(b"bKGD")  # nothing of the background shows
-    if kinds := list(unused_kinds(structure, ignored)):
+    if kinds := list(unused_kinds(structure, {*_USED, *_IGNORED})):
         shown = ", ".join(kinds[:_MOST_NAMES]) + f" and {len(kinds) - _MOST_NAMES} more" * (len(kinds) > _MOST_NAMES)
         yield Loss("metadata", f"chunks that we do not keep are left out ({shown})")
 
 
 _MOST_NAMES = 9
+
+
+def _background(structure: Structure) -> tuple[float, ...] | None:
+    data = structure.data.get(b"bKGD")
+    if data is None or (structure.colour_type < 4 and b"tRNS" not in structure.data):
+        return None
+    if structure.colour_type == 3:
+        entry = (structure.palette or b"")[3 * data[0] : 3 * data[0] + 3]
+        if len(entry) < 3:
+            structure.lose(b"bKGD", "makes no sense")
+        return tuple(level / 255 for level in entry) or None
+    largest = (1 << structure.head[8]) - 1
+    levels = (int.from_bytes(data[at : at + 2], "big") & largest for at in range(0, len(data), 2))
+    return tuple(level / largest for level in levels)
 
 
 def _resolution(structure: Structure) -> tuple[tuple[float, float] | None, tuple[int, int] | None]:

@@ -13,7 +13,9 @@ from upsample_cli.images.codecs.png.chunks import XMP_KEYWORD, png_chunk
 from upsample_cli.images.codecs.png.colour import colour_chunks
 from upsample_cli.images.metadata import iptc
 from upsample_cli.images.metadata.resolution import METRES_PER_INCH
-from upsample_cli.images.model import Metadata
+from upsample_cli.images.model import Layout, Metadata
+
+_RGB = Layout("rgb")
 
 
 def _keyword(text: str) -> bytes:
@@ -35,7 +37,13 @@ def _text(keyword: str, value: str) -> bytes:
         return _international_text(name, text.encode("utf-8", "replace"))
 
 
-def metadata_chunks(metadata: Metadata) -> Iterator[bytes]:
+def _background(colour: tuple[float, ...], layout: Layout) -> bytes:
+    count = layout.channels - 1
+    levels = [round(part * (2**layout.depth - 1)) for part in (colour * 3)[:count]]
+    return struct.pack(f">{count}H", *levels)
+
+
+def metadata_chunks(metadata: Metadata, layout: Layout = _RGB) -> Iterator[bytes]:
     """The chunks between IHDR and IDAT that carry `metadata`.
 
     A resolution that PNG cannot hold is left out, zero bytes in text are dropped, keywords are made legal. XMP is
@@ -53,6 +61,8 @@ def metadata_chunks(metadata: Metadata) -> Iterator[bytes]:
         yield png_chunk(b"pHYs", struct.pack(">IIB", *map(round, dots_per_metre), 1))
     elif metadata.aspect:
         yield png_chunk(b"pHYs", struct.pack(">IIB", *metadata.aspect, 0))
+    if metadata.background and layout.alpha:
+        yield png_chunk(b"bKGD", _background(metadata.background, layout))
     if metadata.exif:
         yield png_chunk(b"eXIf", metadata.exif)
     if metadata.xmp:

@@ -106,7 +106,7 @@ class PngSink(StripWriter[_Idat]):
         file.write(
             SIGNATURE + png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, layout.depth, colour_type, 0, 0, 0))
         )
-        file.write(b"".join(metadata_chunks(metadata)))
+        file.write(b"".join(metadata_chunks(metadata, layout)))
 
     def finish(self) -> None:
         """Write what is still in flight and the end of the file.
