@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
@@ -67,7 +68,7 @@ def header_of(opened: Opened, file: BinaryIO, name: str) -> Header:
             jpeg_subsampling=reading.jpeg_subsampling,
             lossless=reading.lossless,
             frames=_frames(opened, file, name, reading.layout, chunks),
-            decoding_bytes=height * width * len(image.getbands()) * _COEFFICIENT_BYTES * ("progressive" in image.info),
+            decoding_bytes=_decoding_bytes(opened, reading),
             orientation=found.orientation,
         )
     return Header(info, found.metadata, found.orientation, reading)
@@ -79,6 +80,15 @@ def _frames(
     if isinstance(chunks, JpegBlocks):
         return Frames(chunks.images, "views") if chunks.images > 1 else None
     return frames_of(opened.image, file, name, opened.format.name, layout, chunks.animation if chunks else None)
+
+
+def _decoding_bytes(opened: Opened, reading: Reading) -> int:
+    """See `ImageInfo.decoding_bytes`."""
+    image = opened.image
+    if reading.is_cut:  # libpng takes the file whole
+        return opened.pixels.seek(0, os.SEEK_END)
+    samples = image.height * image.width * len(image.getbands())
+    return samples * _COEFFICIENT_BYTES * ("progressive" in image.info)
 
 
 def of_frame(header: Header, frame: int | None, name: str, max_pixels: int) -> Header:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import mmap
-from contextlib import AbstractContextManager, nullcontext
+import os
 from typing import BinaryIO
 
 from upsample_cli.images.model import Layout
@@ -29,18 +27,12 @@ def decoded_png(file: BinaryIO, layout: Layout) -> ReadBox:
     file.seek(_IHDR_METHODS_AT)
     if max(file.read(3)) > 1:  # libpng would print this to stderr
         raise ValueError("a method of compression, filtering or interlacing that is none of PNG's")
-    with _bytes(file) as data:
-        pixels = png_decode(data)
+    size_bytes = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    data = bytearray(size_bytes)
+    file.readinto(data)  # type: ignore[attr-defined]
+    pixels = png_decode(data)
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     if pixels.shape[2] != layout.channels or pixels.dtype != layout.dtype:
         raise ValueError(f"{pixels.shape[2]} channels of {pixels.dtype} where {layout} was announced")
     return box_of(pixels)
-
-
-def _bytes(file: BinaryIO) -> AbstractContextManager[mmap.mmap | bytes]:
-    """The file's bytes, mapped instead of copied where the file has a descriptor."""
-    try:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, io.UnsupportedOperation):
-        file.seek(0)
-        return nullcontext(file.read())
