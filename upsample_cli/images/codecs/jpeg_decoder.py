@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -128,6 +127,8 @@ def _completed(
         return None
     ended = data.rstrip(b"\0")
     data = (ended if len(data) - len(ended) > _MOST_ZEROS else data).rstrip(b"\xff")
+    from hashlib import blake2b
+
     first: bytes | None = None
     for filling in _FILLINGS:
         try:

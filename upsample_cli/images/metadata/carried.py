@@ -19,7 +19,6 @@ from upsample_cli.images.metadata import ifd
 from upsample_cli.images.metadata.change import Change
 from upsample_cli.images.metadata.exif_from_tiff import exif_of_tiff
 from upsample_cli.images.metadata.jpeg_blocks import JpegBlocks
-from upsample_cli.images.metadata.xmp_rules import changed_xmp, xmp_orientation
 from upsample_cli.images.model import ImageInfo, Metadata
 from upsample_cli.images.orientation import ORIENTATION, TURNS
 
@@ -83,7 +82,7 @@ def read_metadata(
         losses.append(Loss("metadata", "only the main part of the XMP is kept, not its extension"))
     if xmp is not None:
         try:
-            gone = changed_xmp(xmp, unchanged)[1]
+            gone = _changed_xmp(xmp, unchanged)[1]
             losses += [Loss("metadata", f"what the XMP says about {about} is left out") for about in gone]
         except ValueError:
             xmp = None
@@ -174,7 +173,17 @@ def _orientation(image: Image.Image, file: BinaryIO, exif: bytes | None, xmp: by
         stated = exif_blocks.tiff_orientation(tiff if page_at is None else replace(tiff, first=page_at)) or 1
     else:
         stated = None
-    return stated or xmp_orientation(xmp) or 1
+    if stated is None and xmp is not None:
+        from upsample_cli.images.metadata.xmp_rules import xmp_orientation
+
+        stated = xmp_orientation(xmp)
+    return stated or 1
+
+
+def _changed_xmp(xmp: bytes, change: Change) -> tuple[bytes, tuple[str, ...]]:
+    from upsample_cli.images.metadata.xmp_rules import changed_xmp  # most images have none
+
+    return changed_xmp(xmp, change)
 
 
 def _resolution(
@@ -225,7 +234,7 @@ def metadata_for_output(metadata: Metadata, height: int, width: int, info: Image
     return replace(
         metadata,
         exif=exif_blocks.exif_for_output(metadata.exif, change) if metadata.exif else None,
-        xmp=changed_xmp(metadata.xmp, change)[0] if metadata.xmp else None,
+        xmp=_changed_xmp(metadata.xmp, change)[0] if metadata.xmp else None,
         dpi=metadata.dpi[::-1] if metadata.dpi and change.swapped else metadata.dpi,
         aspect=metadata.aspect[::-1] if metadata.aspect and change.swapped else metadata.aspect,
         tags=metadata.tags.enlarged(height, width) if metadata.tags else None,

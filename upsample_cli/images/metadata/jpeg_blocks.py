@@ -19,10 +19,10 @@ from upsample_cli.images.metadata import ifd
 from upsample_cli.images.metadata.exif import without_prefix
 from upsample_cli.images.metadata.photoshop import lost_resources, read_resources
 from upsample_cli.images.metadata.resolution import UNITS_PER_INCH
-from upsample_cli.images.metadata.xmp_extension import EXTENSION, joined
 from upsample_cli.images.model import ColourSpace
 
 _SIGNATURE_BYTES = 40
+EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 _NAME = re.compile(rb"[ -~]{2,24}")
 _MOST_NAMED = 6
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
@@ -129,6 +129,13 @@ class _Found:
     def add_extension(self, data: bytes) -> None:
         self.extension.append(data[len(EXTENSION) :])
 
+    def _extended(self, xmp: bytes) -> bytes:
+        if not self.extension:
+            return xmp
+        from upsample_cli.images.metadata.xmp_extension import joined
+
+        return joined(xmp, self.extension)
+
     def add_photoshop(self, data: bytes) -> None:
         self.photoshop.append(data[14:])
 
@@ -159,7 +166,7 @@ class _Found:
         dpi, aspect = _resolution(self.density)
         return JpegBlocks(
             exif[0] if exif else None,
-            joined(xmp[0], self.extension) if xmp else None,
+            self._extended(xmp[0]) if xmp else None,
             profile,
             resources.captions,
             tuple((COMMENT, _decoded(comment)) for comment in self.comments if comment),
