@@ -7,6 +7,7 @@ reads the file. If it does not contain what `nearest_form` announced, this ends 
 from __future__ import annotations
 
 import io
+import struct
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.format_table import COMMENT, FORMATS, Format
 from upsample_cli.images.limits import DEFAULT_MAX_PIXELS, MANY, MAX_METADATA_BYTES
 from upsample_cli.images.metadata.carried import metadata_for_output
-from upsample_cli.images.model import ImageInfo, Layout, Metadata
+from upsample_cli.images.model import ColourSpace, ImageInfo, Layout, Metadata
 from upsample_cli.images.output_form import nearest_form
 from upsample_cli.images.save import open_sink
 
@@ -31,6 +32,8 @@ _RNG = np.random.default_rng(3)
 _ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 _XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/">formats</x:xmpmeta>'
 _IPTC = b"\x1c\x02\x78\0\x07caption"  # record 2, data set 120: the caption
+_CODES = (9, 16)  # BT.2020 and PQ, which no ICC profile can say
+_HDR = ColourSpace(codes=_CODES)
 _MAKER = "A maker"
 _RGB, _NOTHING = Layout("rgb"), Metadata()
 _DPI = (300.0, 300.0)
@@ -156,6 +159,10 @@ def _has_icc(_fmt: Format, data: bytes) -> bool:
     return bool(Image.open(io.BytesIO(data)).info.get("icc_profile") == _ICC)
 
 
+def _has_codes(_fmt: Format, data: bytes) -> bool:
+    return b"cICP" + bytes((*_CODES, 0, 1)) in data or b"colrnclx" + struct.pack(">HH", *_CODES) in data
+
+
 def _exif_block() -> bytes:
     block = Image.Exif()
     block[0x010F] = _MAKER
@@ -219,6 +226,7 @@ _COLUMNS: dict[str, Callable[[Format], str]] = {
     "colour": _colours,
     "alpha": _alpha,
     "ICC": _part("the profile", Metadata(icc_profile=_ICC), "ICC", _has_icc),
+    "colour by codes": _part("codes", Metadata(colour=_HDR), "colour space", _has_codes),
     "EXIF": _part("Exif", Metadata(exif=_exif_block()), "EXIF", _has_exif),
     "XMP": _part("XMP", Metadata(xmp=_XMP), "XMP", _has_xmp),
     "IPTC": _part("IPTC", Metadata(iptc=_IPTC), "IPTC", _has_iptc),
@@ -240,6 +248,11 @@ announced. Whatever a format cannot hold is one line of warning each time it is 
 
 {table}
 
+A colour space that the input states other than by an ICC profile (AVIF's nclx; PNG's cICP, gAMA and cHRM) is kept by
+PNG and AVIF, and becomes an ICC profile in JPEG, WebP and TIFF, except HDR (PQ, HLG), which no profile can say. PNG
+keeps the proportion of pixels that are not square. A profile that is not one for the pixels (RGB for a grey image) is
+left out with a warning.
+
 PNG, TIFF, BMP and PNM are lossless; WebP is lossless if the input was. WebP and AVIF keep the resolution inside their
 EXIF. If a format does not hold a depth, it gets the next lower one that it holds. PNM is a PGM, a PPM or, with alpha, a
 PAM. A name that ends in .pam always gets a PAM; if a name ends in another kind's extension, a warning says so. PBM,
@@ -260,7 +273,8 @@ itself is refused. `--timeout` applies to it too.
 A file that cannot be read is one line and exit status 1, whatever is wrong with it; it gets no output, and a batch goes
 on. `tests/enlarge/test_bad_input.py` makes a corpus of such files (truncated at every tenth, bits flipped, no size,
 absurd sizes, sizes that disagree, bombs, cyclic directories, pipes, folders) and runs it through the functions and the
-command. Damage outside the pixels, in a colour profile or in EXIF, costs a warning and not the image.
+command. Damage outside the pixels, in a colour profile, in EXIF or in any ancillary chunk of a PNG, costs a warning and
+not the image; a damaged frame of an animation costs that frame.
 
 `python tests/fuzz.py --seconds 600` mutates a good file of every kind and takes it through the plan, the reader, every
 frame, and a sink, in a separate process. A finding is an exception other than `UpsampleError`, a Python warning, a read
@@ -275,8 +289,7 @@ Since then libtiff decodes LZW, and has not crashed. With Lab, 16-bit animations
 2000 tiles among the files, 24,456 inputs in 500 s on a busy machine had one finding: a JPEG XR tile whose codestream
 asked for 80 PiB (fixed: its size is read first).
 
-Known limits: libpng and jxrlib, inside imagecodecs, print their own lines to stderr for some damaged files. The size of
-LERC inside deflate or Zstandard in a TIFF is not read before it is decoded.
+Known limits: the size of LERC inside deflate or Zstandard in a TIFF is not read before it is decoded.
 
 Memory holds one frame of an animation at a time: 640x480 to 1280x960, the process, then with Python's torch, peaked at
 590 MiB for 20 frames of GIF and at 592 MiB for 300; for animated PNG at 587 MiB for 60 and 591 MiB for 300. A GIF frame

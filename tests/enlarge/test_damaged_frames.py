@@ -11,6 +11,7 @@ from support.running import names
 
 from upsample_cli.enlarge.run import upsample_file
 from upsample_cli.errors import ImageError
+from upsample_cli.images.open import open_image
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
@@ -138,3 +139,12 @@ def test_a_written_animation_counts_what_it_has():
     count = data[data.index(b"acTL") + 4 :][:8]
     assert png_chunk(b"acTL", count) in data
     assert int.from_bytes(count[:4], "big") == len(starts(data, b"fcTL")) == COUNT - 1
+
+
+@pytest.mark.parametrize("kind", ["gif", "webp", "png"])
+def test_a_frame_behind_a_damaged_one_can_be_taken_alone(kind):
+    Path(f"a.{kind}").write_bytes(KINDS[kind](1))
+    with open_image(f"a.{kind}", frame=4) as source:
+        assert np.abs(source.read_rows(0, HEIGHT)[..., :3].astype(int) - np.array(FRAMES[3])).max() < 2
+    with pytest.raises(ImageError, match=r"damaged|truncated"):
+        open_image(f"a.{kind}", frame=2)

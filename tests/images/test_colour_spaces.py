@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
-from support.corpus import ICC, RGB, png_chunk, png_of_rows, saved
+from support.corpus import ICC, RGB, png_chunk, png_of_rows, saved, with_codes
 from support.facts import lines
 
 from upsample_cli.enlarge.run import upsample_file
 from upsample_cli.errors import ImageError
+from upsample_cli.images.about import about_image
 from upsample_cli.images.color.coded import profile_of
 from upsample_cli.images.format_table import FORMATS
 from upsample_cli.images.model import ColourSpace, ImageInfo, Layout, Metadata
@@ -51,9 +52,7 @@ def opened(path):
 
 
 def avif_with(primaries, transfer, *, kind="RGB", **settings):
-    data = saved(Image.fromarray(RGB).convert(kind), "AVIF", speed=10, **settings)
-    at = data.index(b"colrnclx") + 8
-    return data[:at] + struct.pack(">HH", primaries, transfer) + data[at + 4 :]
+    return with_codes(saved(Image.fromarray(RGB).convert(kind), "AVIF", speed=10, **settings), primaries, transfer)
 
 
 def codes_in(path):
@@ -149,9 +148,7 @@ def test_avif_keeps_its_codes_and_png_gets_them(kind, codes):
 
 def plain_of(path):
     """The same file with sRGB's codes: its pixels must not depend on them."""
-    data = Path(path).read_bytes()
-    at = data.index(b"colrnclx") + 8
-    return data[:at] + struct.pack(">HH", 1, 13) + data[at + 4 :]
+    return with_codes(Path(path).read_bytes(), 1, 13)
 
 
 def test_png_codes_come_to_avif():
@@ -245,3 +242,19 @@ def test_unknown_properties_and_chunks_of_containers_are_said():
 
 def test_control_the_chunks_here_are_whole():
     assert png_chunk(b"gAMA", GAMMA_1) in png_with((b"gAMA", GAMMA_1))
+
+
+def test_what_a_gif_holds_besides_its_frames_is_said():
+    data = saved(Image.fromarray(RGB).quantize(16), "GIF")
+    assert probe(io.BytesIO(data)).losses == ()
+    at = 13 + (3 << (data[10] & 7) + 1)
+    extended = data[:at] + b"\x21\xff\x0bXMP DataXMP\x03<x>\0" + b"\x21\x01\x0c" + bytes(12) + b"\0" + data[at:]
+    assert "(XMP Data, plain text)" in lines(probe(io.BytesIO(extended)).losses)[0]
+    wide = data[:12] + bytes([113]) + data[13:]  # twice as wide as high: (113 + 15) / 64
+    assert read_header(io.BytesIO(wide))[1].aspect == (64, 128)
+
+
+def test_info_names_the_colour_space():
+    about = about_image(io.BytesIO(avif_with(9, 16)), factor=2, max_pixels=10**6)
+    assert about.colour_space == "BT.2020, PQ"
+    assert about_image(io.BytesIO(avif_with(1, 13)), factor=2, max_pixels=10**6).colour_space is None

@@ -97,6 +97,15 @@ def test_transparency_of_an_image_with_alpha_is_left_out(colour_type, channels):
         assert [loss.kind for loss in source.info.losses] == ["alpha"]
 
 
+@pytest.mark.parametrize("depth", [1, 8])
+def test_bits_of_a_transparent_grey_above_the_depth_do_not_count(depth):
+    rows = [b"\x80\0\0\0" if depth == 1 else b"\x01\0\0\0"]
+    level = 1
+    for stated in (level, 0xFF00 | level):
+        with open_image(io.BytesIO(png_of_rows(4, depth, 0, rows, (b"tRNS", struct.pack(">H", stated))))) as source:
+            assert source.read_rows(0, 1)[0, :, 1].tolist() == [0, 255, 255, 255]
+
+
 def test_text_between_the_pixels_is_read():
     whole = png_with()
     at = whole.index(b"IDAT") - 4

@@ -179,6 +179,25 @@ def test_a_page_that_lies_about_its_size_fails_its_file_alone(compression):
     assert [each["status"] for each in planned.document["files"]] == ["failed", "failed", "planned"]
 
 
+def test_pages_behind_the_end_of_the_file_are_said():
+    (first, one), (second, two), (small, _) = grey(1), grey(2), grey(3, 3, 4, t254=(LONG, 1))
+    whole = built(first, second)
+    data = bytearray(whole)
+    with tifffile.TiffFile(io.BytesIO(whole)) as tiff:
+        at = tiff.pages[1].offset
+    count = int.from_bytes(whole[at : at + 2], "little")
+    data[at + 2 + 12 * count : at + 6 + 12 * count] = (1 << 20).to_bytes(4, "little")
+    found, warnings = kept(bytes(data))
+    assert len(found) == 2
+    assert is_page(found[0], one)
+    assert is_page(found[1], two)
+    assert [line.split(";")[0] for line in warnings] == ["the file ends, or is damaged, before the pages that follow"]
+    assert lines(probe(io.BytesIO(bytes(data))).losses) == warnings
+    cut = built(small, first)[:-100]
+    with pytest.raises(ImageError, match="truncated"):
+        probe(io.BytesIO(cut))
+
+
 def test_what_deflate_can_hold_is_not_a_lie():
     file = io.BytesIO()
     tifffile.imwrite(file, np.zeros((9000, 9000), np.uint8), compression="zlib", metadata=None, rowsperstrip=9000)

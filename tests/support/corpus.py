@@ -100,6 +100,22 @@ def _deflated(pixels: np.ndarray, depth: int) -> bytes:
     return zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
 
 
+def bmp_of_masks(bits: int, masks: tuple[int, ...], pixels: np.ndarray) -> bytes:
+    """A BMP of whole pixels with masks for red, green, blue and alpha, with an ICC profile behind."""
+    height, width = pixels.shape
+    rows = [row.astype(f"<u{bits // 8}").tobytes() for row in pixels[::-1]]
+    data = b"".join(row.ljust((len(row) + 3) // 4 * 4, b"\0") for row in rows)
+    head = struct.pack("<IiiHHIIIIII", 124, width, height, 1, bits, 3, 0, 11811, 11811, 0, 0)
+    head += struct.pack("<4I", *masks) + b"DEBM" + bytes(48) + struct.pack("<4I", 4, 124 + len(data), len(ICC), 0)
+    return b"BM" + struct.pack("<IHHI", 0, 0, 0, 14 + len(head)) + head + data + ICC
+
+
+def with_codes(avif: bytes, primaries: int, transfer: int) -> bytes:
+    """An AVIF of Pillow's whose colours are said by other numbers."""
+    at = avif.index(b"colrnclx") + 8
+    return avif[:at] + struct.pack(">HH", primaries, transfer) + avif[at + 4 :]
+
+
 def partial_frames(pixels: np.ndarray) -> tuple:
     """Three frames: the whole, a part over it that is removed again, and a part that leaves a hole."""
     return (pixels, 0, 0, 0, 0), (pixels[:9, :14], 5, 3, 2, 1), (pixels[9:12, 3:20], 11, 7, 1, 0)
@@ -164,6 +180,13 @@ def good_files() -> dict[str, bytes]:
         "png animated palette": animated_png(
             HEIGHT, WIDTH, 4, 3, partial_frames(RGB[..., :1] % 16), (b"PLTE", bytes(range(48))), (b"tRNS", bytes(9))
         ),
+        "png chunks": png_of_rows(
+            WIDTH, 8, 3, [row[:, 0].tobytes() for row in RGB % 16], (b"cICP", b"\x09\x10\0\1"), (b"sBIT", b"\5\6\5"),
+            (b"gAMA", struct.pack(">I", 45455)), (b"cHRM", struct.pack(">8I", *range(30000, 30008))),
+            (b"cLLI", bytes(8)),
+            (b"PLTE", bytes(range(48))), (b"tRNS", bytes(range(9))), (b"bKGD", b"\1"), (b"prVt", b"private"),
+            (b"pHYs", struct.pack(">IIB", 4, 3, 0)), (b"tIME", bytes(7)),
+        ),
         "webp full": saved(image, "WEBP", icc_profile=ICC, exif=exif(), xmp=XMP),
         "webp lossless": saved(alpha, "WEBP", lossless=True),
         "webp animated": saved(image, "WEBP", **frames),
@@ -191,12 +214,15 @@ def good_files() -> dict[str, bytes]:
         **_odd_tiffs(),
         "bmp": saved(image, "BMP", dpi=(300, 300)),
         "bmp palette": saved(palette, "BMP"),
+        "bmp masks": bmp_of_masks(16, (0xF00, 0xF0, 0xF, 0xF000), RGB16[..., 0]),
+        "bmp deep": bmp_of_masks(32, (0x3FF, 0xFFC00, 0x3FF00000, 0), RGB16[..., 0]),
         "gif animated": saved(palette, "GIF", save_all=True, append_images=[other.quantize(16)], loop=3, comment=b"hi"),
         "pnm 16": b"P6\n%d %d\n65535\n" % (WIDTH, HEIGHT) + RGB16.astype(">u2").tobytes(),
         "pnm bits": b"P4\n%d %d\n" % (WIDTH, HEIGHT) + np.packbits(RGB[..., 0] > 99, axis=1).tobytes(),
         "pnm plain": b"P3\n%d %d\n255\n" % (WIDTH, HEIGHT) + " ".join(map(str, RGB.ravel())).encode(),
         "pnm pam": b"P7\nWIDTH %d\nHEIGHT %d\nDEPTH 2\nMAXVAL 99\nTUPLTYPE GRAYSCALE_ALPHA\nENDHDR\n" % (WIDTH, HEIGHT)
         + (RGB[..., :2] % 100).tobytes(),
+        "avif colour": with_codes(saved(alpha, "AVIF", speed=10), 9, 16),
         "avif": saved(image, "AVIF", speed=10, **{key: full[key] for key in ("icc_profile", "exif")}),
     }  # fmt: skip
 

@@ -8,6 +8,7 @@ from io import BytesIO
 
 from upsample_cli.errors import Failure, ImageError, Loss
 from upsample_cli.images.codecs.input_file import Input, opened_file, shown_name
+from upsample_cli.images.color.coded import is_srgb, name_of
 from upsample_cli.images.formats import FORMATS, check_output_size
 from upsample_cli.images.metadata import ifd
 from upsample_cli.images.metadata.exif import EXIF_IFD
@@ -46,6 +47,7 @@ class About:
         metadata: of the image.
         orientation: of the stored image, 1 (upright) to 8, as in Exif.
         icc_description: the name that the colour profile gives itself.
+        colour_space: the name of the colour space, if the file states another than sRGB without a profile.
         camera: its maker and model, from Exif.
         date: when the image was taken, else when it was changed, as Exif writes it.
         outputs: what each output format would keep, by name.
@@ -57,6 +59,7 @@ class About:
     metadata: Metadata
     orientation: int
     icc_description: str | None
+    colour_space: str | None
     camera: str | None
     date: str | None
     outputs: dict[str, Offer] = field(default_factory=dict)
@@ -84,6 +87,7 @@ def about_image(path: Input, *, factor: int, max_pixels: int) -> About:
         metadata=metadata,
         orientation=info.orientation,
         icc_description=_icc_description(metadata.icc_profile) if metadata.icc_profile else None,
+        colour_space=None if metadata.colour is None or is_srgb(metadata.colour) else name_of(metadata.colour),
         camera=_camera([exif_texts[tag] for tag in _CAMERA_TAGS if tag in exif_texts]),
         date=exif_texts.get(_DATE_TAKEN) or exif_texts.get(_DATE),
         outputs={name: _offer(info, metadata, name, factor) for name in FORMATS},

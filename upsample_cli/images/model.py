@@ -60,7 +60,7 @@ class Layout:
 
 
 class TiffTags(Protocol):
-    """Tags that only TIFF holds: `metadata.tiff_tags.OwnTags`."""
+    """Tags that only TIFF holds: `metadata.own_tags.OwnTags`."""
 
     @property
     def fields(self) -> Sequence[Any]:

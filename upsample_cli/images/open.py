@@ -13,7 +13,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from upsample_cli.errors import ImageError, Loss
@@ -23,13 +22,14 @@ from upsample_cli.images.codecs.pillow_file import Opened, open_with_pillow
 from upsample_cli.images.codecs.pillow_source import pillow_box
 from upsample_cli.images.codecs.quiet import quiet_pillow
 from upsample_cli.images.codecs.readable import readable
+from upsample_cli.images.frame_sources import frame_sources, one_frame, source_of
 from upsample_cli.images.header import Header, as_frame, header_of, no_frame, of_frame
 from upsample_cli.images.limits import DEFAULT_MAX_PIXELS, check_scans
 from upsample_cli.images.metered import header_read
-from upsample_cli.images.model import Frames, ImageInfo, Metadata, Rows, Source
-from upsample_cli.images.open_frames import animation_frames, lost_page
-from upsample_cli.images.orientation import ORIENTATION, TURNS
-from upsample_cli.images.regions import ReadBox, RegionSource, box_of
+from upsample_cli.images.model import ImageInfo, Metadata, Rows, Source
+from upsample_cli.images.open_frames import lost_page
+from upsample_cli.images.orientation import ORIENTATION
+from upsample_cli.images.regions import ReadBox, RegionSource
 
 if TYPE_CHECKING:
     from upsample_cli.images.codecs.jpeg_decoder import Decoded
@@ -96,7 +96,7 @@ def open_image(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int 
             is_one_of_many = frame is None and frames is not None and frames.kind == "animation"
             if not is_one_of_many or error.failure.kind != "damaged":
                 raise
-            return _source(found.header, _refusing(error))  # its other frames may be whole
+            return source_of(found.header, _refusing(error))  # its other frames may be whole
 
 
 def _refusing(error: ImageError) -> ReadBox:
@@ -135,22 +135,19 @@ def _decoded_source(file: BinaryIO, found: _ByPillow, frame: int | None, name: s
     opened, header, frames = found.opened, found.header, found.first.info.frames
     image, is_cut = opened.image, False
     if frame is not None and frames is not None and frames.kind == "animation":
-        if opened.format.name == "png":
-            _, composed = next(islice(_composed_sources(file, frames, header, opened, name), frame - 1, None))
-            if isinstance(composed, ImageError):
-                raise composed
-            return composed[0]
+        if opened.format.name != "avif":
+            return one_frame(file, frames, header, opened, name, frame)
         image.seek(frame - 1)
     elif opened.format.name == "jpeg":
         decoded = _decoded_jpeg(opened, file, header, name, max_pixels)
         if decoded.read_box is not None:
             info = replace(header.info, losses=(*header.info.losses, *decoded.losses))
-            return _source(replace(header, info=info), decoded.read_box)
+            return source_of(replace(header, info=info), decoded.read_box)
         image.fp, is_cut = file, decoded.is_cut  # it was opened from its header alone
     elif header.reading.is_cut:
         from upsample_cli.images.codecs.png.deep import decoded_png
 
-        return _source(header, decoded_png(opened.pixels, header.info.layout))
+        return source_of(header, decoded_png(opened.pixels, header.info.layout))
     # Pillow turns a TIFF upright, unless its tag is of a type that it does not count.
     tags = vars(image).get("tag_v2", {ORIENTATION: None})
     turned = tags.get(ORIENTATION, header.orientation) == header.orientation
@@ -161,7 +158,7 @@ def _decoded_source(file: BinaryIO, found: _ByPillow, frame: int | None, name: s
     if turned:
         info = replace(header.info, height=image.height, width=image.width)
         header = replace(header, info=info, orientation=1)
-    return _source(header, pillow_box(image, header.reading))
+    return source_of(header, pillow_box(image, header.reading))
 
 
 def _decoded_jpeg(opened: Opened, file: BinaryIO, header: Header, name: str, max_pixels: int) -> Decoded:
@@ -200,8 +197,7 @@ def open_animation(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iter
                 name, "holds one image now, and held several before", "leave it alone, and try again", kind="changed"
             )
         header = as_frame(header, frames.layout)
-        composed = _composed_sources if opened.format.name == "png" else _sources
-        for number, found in composed(file, frames, header, opened, name):
+        for number, found in frame_sources(file, frames, header, opened, name):
             if isinstance(found, ImageError):
                 fault = fault or found
                 yield lost_page(found, number, frames.count, "frame")
@@ -236,55 +232,6 @@ def open_pages(path: Input, count: int, *, max_pixels: int = DEFAULT_MAX_PIXELS)
         yield source
     with quiet_pillow(), opened_file(path) as file:
         yield from pages_after_first(file, name, count, max_pixels=max_pixels)
-
-
-def _source(header: Header, read_box: ReadBox) -> RegionSource:
-    return RegionSource(header.info, header.metadata, orientation=header.orientation, read_box=read_box)
-
-
-_Frame = tuple[int, tuple[Source, Fraction] | ImageError]
-"""The number of a frame, from 1; it and how many milliseconds it is shown, or why it cannot be read."""
-
-
-def _sources(_file: BinaryIO, frames: Frames, header: Header, opened: Opened, name: str) -> Iterator[_Frame]:
-    """Frames as Pillow composes them. After one that it cannot read, the others are read without the damaged ones."""
-    image, done = opened.image, 0
-    try:
-        with readable(name, opened.format):
-            for duration_ms in animation_frames(image, 0, frames.count):
-                done += 1
-                yield done, (_source(header, pillow_box(image, header.reading)), duration_ms)
-        return
-    except ImageError as error:
-        fault = error
-    from upsample_cli.images.codecs.mended import bad_frames, without_frames
-
-    bad = [index for index in bad_frames(opened.pixels, opened.format) if index >= done]
-    if opened.format.name not in {"gif", "webp"} or not bad:
-        raise fault
-    yield from ((index + 1, fault) for index in bad)
-    image = open_with_pillow(without_frames(opened.pixels, opened.format, bad), name, max_pixels=_ANY_PIXELS).image
-    kept = [index for index in range(done, frames.count) if index not in set(bad)]
-    with readable(name, opened.format):
-        for index, duration_ms in zip(kept, animation_frames(image, done, frames.count - len(bad)), strict=True):
-            yield index + 1, (_source(header, pillow_box(image, header.reading)), duration_ms)
-
-
-_ANY_PIXELS = 1 << 62
-"""A file that is opened again is not larger than it was."""
-
-
-def _composed_sources(file: BinaryIO, frames: Frames, header: Header, _opened: Opened, name: str) -> Iterator[_Frame]:
-    from upsample_cli.images.codecs.png.animation_reader import composed_frames
-
-    sides = header.info.height, header.info.width
-    stored = sides[::-1] if TURNS[header.orientation].swapped else sides
-    has_profile = header.metadata.icc_profile is not None
-    for number, frame in enumerate(composed_frames(file, name, frames, *stored, has_profile=has_profile), start=1):
-        if isinstance(frame, ImageError):
-            yield number, frame
-        else:
-            yield number, (_source(header, box_of(frame[0])), frame[1])
 
 
 def _by_rows(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> RegionSource | None:

@@ -160,8 +160,7 @@ def _held_metadata(info: ImageInfo, metadata: Metadata, made: Layout, fmt: Forma
         )
     if metadata.tags is not None:
         tags, lost_tags = metadata.tags.held(info.layout, made, fmt.title if "tags" not in fmt.holds else None)
-        metadata = replace(metadata, tags=tags)
-        losses += lost_tags
+        metadata, losses = replace(metadata, tags=tags), [*losses, *lost_tags]
     causes = {part: _cause_of_loss(part, metadata, fmt, info.layout, made) for part in _PARTS}
     gone: dict[str, Any] = {part: None for part, cause in causes.items() if cause}
     losses += [

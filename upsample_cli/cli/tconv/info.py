@@ -77,6 +77,7 @@ def document(about: About, factor: int) -> dict[str, Any]:
         "orientation": about.orientation,
         "frames": info.frames.count if info.frames else 1,
         "icc": about.icc_description,
+        "colour_space": about.colour_space,
         "camera": about.camera,
         "date": about.date,
         "exif_bytes": len(metadata.exif or b""),
@@ -145,6 +146,7 @@ def _facts(about: About) -> Iterator[tuple[str, str]]:
         yield _FRAMES[info.frames.kind], str(info.frames.count)
     facts = (
         ("ICC profile", about.icc_description),
+        ("colour space", about.colour_space),
         ("camera", about.camera),
         ("date", about.date),
         ("EXIF", f"{len(metadata.exif)} bytes" if metadata.exif else None),

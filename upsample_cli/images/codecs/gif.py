@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import BinaryIO
 
+from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.clock import Clock
 from upsample_cli.images.model import Frames, Metadata
 
@@ -20,6 +21,10 @@ _CONTROL, _COMMENT, _APPLICATION = 0xF9, 0xFE, 0xFF
 _LEAVE, _CLEAR = 1 << 2, 2 << 2
 _MOST_UNITS = 2**16 - 1
 _PIECE_BYTES = 1 << 16
+_PLAIN_TEXT = 0x01
+_KNOWN_APPLICATIONS = {b"NETSCAPE2.0", b"ANIMEXTS1.0"}
+_ASPECT_UNIT = 64
+_MOST_NAMES = 9
 
 
 def has_transparency(file: BinaryIO) -> bool:
@@ -54,6 +59,26 @@ def extent(file: BinaryIO) -> tuple[int, int]:
             height, width = max(height, top + tall), max(width, left + wide)
     file.seek(at)
     return height, width
+
+
+def left_out(file: BinaryIO) -> list[Loss]:
+    """A loss for extensions that are not handed over. The file's position is moved."""
+    lost = set[str]()
+    for label, block in _blocks(file):
+        if label == _APPLICATION and block[:11] not in _KNOWN_APPLICATIONS:
+            lost.add(block[:8].decode("latin-1").strip("\0 ") or "unnamed")
+        elif label == _PLAIN_TEXT:
+            lost.add("plain text")
+    names = sorted(lost)
+    shown = ", ".join(names[:_MOST_NAMES]) + f" and {len(names) - _MOST_NAMES} more" * (len(names) > _MOST_NAMES)
+    return [Loss("metadata", f"extensions that we do not keep are left out ({shown})")] if names else []
+
+
+def pixel_aspect(file: BinaryIO) -> tuple[int, int] | None:
+    """Pixels per unit, (x, y), of a GIF whose pixels are not square. The file's position is moved."""
+    file.seek(12)
+    stated = (file.read(1) or b"\0")[0]
+    return (_ASPECT_UNIT, stated + 15) if stated not in {0, _ASPECT_UNIT - 15} else None
 
 
 def frame_spans(file: BinaryIO) -> list[tuple[int, int]]:

@@ -9,8 +9,8 @@ from typing import Any, BinaryIO
 from PIL import Image
 
 from upsample_cli.errors import Loss
+from upsample_cli.images.codecs import gif, webp
 from upsample_cli.images.codecs.png.ancillary import Ancillary
-from upsample_cli.images.codecs.webp import left_out
 from upsample_cli.images.color.profiles import srgb_of_profile
 from upsample_cli.images.format_table import COMMENT
 from upsample_cli.images.limits import check_metadata_bytes
@@ -65,28 +65,9 @@ def read_metadata(
     losses = [*chunks.losses] if chunks is not None else list[Loss]()
     orientation = _orientation(image, file, exif, xmp)
     unchanged = Change(orientation, *stored, *(stored[::-1] if TURNS[orientation].swapped else stored))
-    if exif is not None:
-        try:
-            exif_blocks.exif_for_output(exif, unchanged)
-        except ValueError:
-            exif = None
-            losses.append(Loss("metadata", "the EXIF block is damaged and is left out"))
-        if exif is not None and isinstance(chunks, JpegBlocks) and (stated := exif_blocks.stated_coefficients(exif)):
-            numbers = ", ".join(f"{number:.4g}" for number in stated)
-            text = f"EXIF states other coefficients of YCbCr ({numbers}) than JPEG's, with which it is read"
-            losses.append(Loss("colour", text))
-        if exif is not None and format_name == "tiff" and exif_blocks.has_maker_note(exif):
-            text = "the camera maker's note (EXIF) has to move, and its maker's software may not find all of it"
-            losses.append(Loss("maker-note", text))  # it holds offsets
-    if xmp is not None and b"HasExtendedXMP" in xmp:
-        losses.append(Loss("metadata", "only the main part of the XMP is kept, not its extension"))
-    if xmp is not None:
-        try:
-            gone = _changed_xmp(xmp, unchanged)[1]
-            losses += [Loss("metadata", f"what the XMP says about {about} is left out") for about in gone]
-        except ValueError:
-            xmp = None
-            losses.append(Loss("metadata", "the XMP is damaged and is left out"))
+    exif, lost_exif = _sound_exif(exif, unchanged, format_name)
+    xmp, lost_xmp = _sound_xmp(xmp, unchanged)
+    losses += [*lost_exif, *lost_xmp]
     profile = (image.info.get("icc_profile") if chunks is None else chunks.icc_profile) or None
     if format_name == "bmp":
         from upsample_cli.images.codecs.bmp import colour_of
@@ -101,7 +82,10 @@ def read_metadata(
         losses += parts.losses
         colour, aspect = None if profile else parts.colour, parts.aspect
     elif format_name == "webp":
-        losses += left_out(file, image.info)
+        losses += webp.left_out(file, image.info)
+    elif format_name == "gif":
+        losses += gif.left_out(file)
+        aspect = gif.pixel_aspect(file)
     if profile and image.mode == "CMYK" and srgb_of_profile(profile) is None:
         profile = None
         losses.append(Loss("profile", "the colour profile (ICC) is damaged or not one for CMYK and is left out"))
@@ -120,6 +104,39 @@ def read_metadata(
         losses += lost
     check_metadata_bytes(_size_bytes(metadata))
     return Found(metadata, orientation, tuple(losses))
+
+
+def _sound_exif(exif: bytes | None, unchanged: Change, format_name: str) -> tuple[bytes | None, list[Loss]]:
+    """The block, unless it cannot be put right for an output, and what is lost or wrong."""
+    losses = list[Loss]()
+    if exif is None:
+        return None, losses
+    try:
+        exif_blocks.exif_for_output(exif, unchanged)
+    except ValueError:
+        return None, [Loss("metadata", "the EXIF block is damaged and is left out")]
+    if format_name == "jpeg" and (stated := exif_blocks.stated_coefficients(exif)):
+        numbers = ", ".join(f"{number:.4g}" for number in stated)
+        text = f"EXIF states other coefficients of YCbCr ({numbers}) than JPEG's, with which it is read"
+        losses.append(Loss("colour", text))
+    if format_name == "tiff" and exif_blocks.has_maker_note(exif):
+        text = "the camera maker's note (EXIF) has to move, and its maker's software may not find all of it"
+        losses.append(Loss("maker-note", text))  # it holds offsets
+    return exif, losses
+
+
+def _sound_xmp(xmp: bytes | None, unchanged: Change) -> tuple[bytes | None, list[Loss]]:
+    """The packet, unless it is damaged, and what of it no output can have."""
+    losses = list[Loss]()
+    if xmp is None:
+        return None, losses
+    if b"HasExtendedXMP" in xmp:
+        losses.append(Loss("metadata", "only the main part of the XMP is kept, not its extension"))
+    try:
+        gone = _changed_xmp(xmp, unchanged)[1]
+    except ValueError:
+        return None, [*losses, Loss("metadata", "the XMP is damaged and is left out")]
+    return xmp, [*losses, *(Loss("metadata", f"what the XMP says about {about} is left out") for about in gone)]
 
 
 def _with_tags(image: Image.Image, file: BinaryIO, metadata: Metadata, orientation: int) -> tuple[Metadata, list[Loss]]:

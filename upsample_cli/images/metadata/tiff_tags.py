@@ -10,17 +10,27 @@ from __future__ import annotations
 import struct
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from typing import BinaryIO
 
 from upsample_cli.errors import Loss
-from upsample_cli.images.metadata import georeference, ifd, ifd_write
+from upsample_cli.images.metadata import georeference, ifd
 from upsample_cli.images.metadata.descriptions import Description, Stored, description_of
 from upsample_cli.images.metadata.exif import EXIF_IFD, GPS_IFD, INTEROPERABILITY_IFD
 from upsample_cli.images.metadata.ifd_write import Field
+from upsample_cli.images.metadata.own_tags import (
+    DESCRIPTION,
+    NO_DATA,
+    PAGE_NUMBER,
+    RESOLUTION_UNIT,
+    X_RESOLUTION,
+    Y_RESOLUTION,
+    OwnTags,
+    names_of,
+)
 from upsample_cli.images.metadata.resolution import UNITS_PER_INCH
-from upsample_cli.images.model import Layout, Metadata
+from upsample_cli.images.model import Metadata
 from upsample_cli.images.orientation import TURNS
 
 STORAGE = frozenset(
@@ -32,108 +42,15 @@ STORAGE = frozenset(
 )
 """Tags that tell how the pixels are stored. They are read or not needed, and an output has its own."""
 
-_DESCRIPTION, _X_RESOLUTION, _Y_RESOLUTION, _UNIT, _PAGE_NUMBER, _NO_DATA = 270, 282, 283, 296, 297, 42113
 _SUB_IFDS, _XMP, _NEW_SUBFILE_TYPE = 330, 700, 254
-_SAMPLE_DEPENDENT = {_DESCRIPTION, _NO_DATA}
-_KEPT = {269, 285, _PAGE_NUMBER, 318, 319, 42112, _NO_DATA} | georeference.GEO_TAGS
+_KEPT = {269, 285, PAGE_NUMBER, 318, 319, 42112, NO_DATA} | georeference.GEO_TAGS
 """Names of document and page, white point and primaries, GDAL's metadata and value for "no data", GeoTIFF."""
 _MOST_BYTES = 4 << 20
 _LAST_CLASSIC_KIND, _INCH = 13, 2
-_MOST_SUB_IFDS = 100
+_MOST_SUB_IFDS = 16
 _FIRST = -1
 _BELOW = {_FIRST: (EXIF_IFD, GPS_IFD), EXIF_IFD: (INTEROPERABILITY_IFD,), GPS_IFD: (), INTEROPERABILITY_IFD: ()}
 _TITLES = {34377: "Photoshop's resources (clipping paths, guides and others)", 37724: "Photoshop's layers"}
-
-
-@dataclass(frozen=True, slots=True)
-class OwnTags:
-    """Tags that only TIFF holds, of an upright image.
-
-    Args:
-        fields: as stored.
-        order: of their bytes.
-        height, width: of the image that they are true of.
-        description: what the description is, if it is one of `descriptions`.
-    """
-
-    fields: tuple[Field, ...]
-    order: str
-    height: int
-    width: int
-    description: Description | None = None
-
-    @property
-    def titles(self) -> list[str]:
-        """What they are, in a warning; empty if they mean nothing outside a TIFF."""
-        tags = {field.tag for field in self.fields}
-        parts = [
-            self.description.title if self.description and _DESCRIPTION in tags else "",
-            "the georeference (GeoTIFF)" if tags & georeference.GEO_TAGS else "",
-            "the proportion of a pixel" if _X_RESOLUTION in tags and not self._scales else "",
-        ]
-        others = tags - georeference.GEO_TAGS - {_DESCRIPTION, _PAGE_NUMBER, _X_RESOLUTION, _Y_RESOLUTION, _UNIT}
-        parts.append(f"the TIFF {'tags' if len(others) > 1 else 'tag'} {names_of(others)}" if others else "")
-        return list(filter(None, parts))
-
-    @property
-    def has_resolution(self) -> bool:
-        """Whether the resolution is among them."""
-        return any(field.tag == _X_RESOLUTION for field in self.fields)
-
-    @property
-    def size_bytes(self) -> int:
-        """See `model.TiffTags`."""
-        return sum(len(field.value) for field in self.fields)
-
-    @property
-    def describe_pages(self) -> bool:
-        """See `model.TiffTags`."""
-        tags = {field.tag for field in self.fields}
-        return _DESCRIPTION in tags and self.description is not None and self.description.pages > 1
-
-    @property
-    def _scales(self) -> bool:
-        return self.description is not None and self.description.scales
-
-    def enlarged(self, height: int, width: int) -> OwnTags:
-        """See `model.TiffTags`."""
-        down, across = height / self.height, width / self.width
-        fields = georeference.enlarged(list(self.fields), self.order, down, across)
-        return replace(self, fields=tuple(self._enlarged(field, down, across) for field in fields))
-
-    def _enlarged(self, field: Field, down: float, across: float) -> Field:
-        change = self.description.enlarged if self.description is not None else None
-        if field.tag == _DESCRIPTION and change is not None and isinstance(field.value, bytes):
-            text = change(field.value, down, across)
-            return replace(field, count=len(text), value=text)
-        if self._scales and field.tag in (_X_RESOLUTION, _Y_RESOLUTION) and isinstance(field.value, bytes):
-            above, below = struct.unpack(self.order + "II", field.value)
-            factor = Fraction(across if field.tag == _X_RESOLUTION else down).limit_denominator(1 << 20)
-            return ifd_write.rational(field.tag, self.order, float(Fraction(above, below) * factor))
-        return field
-
-    def without(self, tags: set[int]) -> OwnTags:
-        """Without these."""
-        return replace(self, fields=tuple(field for field in self.fields if field.tag not in tags))
-
-    def of_one_page(self) -> tuple[OwnTags, list[Loss]]:
-        """See `model.TiffTags`."""
-        if self.description is None or not self.describe_pages:
-            return self, []
-        text = f"{self.description.title} describes {self.description.pages} pages; it is left out"
-        return self.without({_DESCRIPTION}), [Loss("metadata", text)]
-
-    def held(self, layout: Layout, made: Layout, other_format: str | None) -> tuple[OwnTags | None, list[Loss]]:
-        """See `model.TiffTags`."""
-        if other_format is not None:
-            titles, are = self.titles, "it is" if len(self.titles) == 1 else "they are"
-            text = f"{other_format} cannot hold {' and '.join(titles)}; {are} left out"
-            return None, [Loss("metadata", text)] if titles else []
-        lost = {field.tag for field in self.fields} & _SAMPLE_DEPENDENT
-        if layout == made or not lost or (lost == {_DESCRIPTION} and self._scales):
-            return self, []
-        text = f"{names_of(lost)}, of pixels of another type, is left out"
-        return self.without(lost), [Loss("metadata", text)]
 
 
 def read_tags(
@@ -160,23 +77,16 @@ def read_tags(
     if description is not None and problem:
         losses.append(Loss("metadata", f"{description.title} is left out: {problem}"))
     elif description is not None and problem is not None:
-        fields += _kept(tiff, directory, {_DESCRIPTION})
+        fields += _kept(tiff, directory, {DESCRIPTION})
     is_scale = description is not None and not problem and description.scales
     fields += _resolution(tiff, directory, is_scale=is_scale)
-    said = georeference.GEO_TAGS | ({_DESCRIPTION} if description is not None else set())
+    said = georeference.GEO_TAGS | ({DESCRIPTION} if description is not None else set())
     losses += _sub_images(tiff, directory)
     losses += _others(tiff, metadata, {field.tag for field in fields} | said)
     turned = TURNS[orientation].swapped
     height, width = (stored.width, stored.height) if turned else (stored.height, stored.width)
     own = OwnTags(tuple(fields), tiff.order, height, width, description) if fields else None
     return own, losses
-
-
-def names_of(tags: set[int]) -> str:
-    """The names of tags, and the numbers of those that have none."""
-    from tifffile import TIFF
-
-    return ", ".join(TIFF.TAGS.get(tag, default=str(tag)) for tag in sorted(tags))
 
 
 def _stored(tiff: ifd.Tiff, directory: ifd.Directory, pages: int) -> Stored:
@@ -212,7 +122,7 @@ def _description(
     tiff: ifd.Tiff, directory: ifd.Directory, stored: Stored, orientation: int
 ) -> tuple[Description | None, str | None]:
     """The description, if it is data, and why it is left out: see `Description.problem`."""
-    entry = directory.find(_DESCRIPTION)
+    entry = directory.find(DESCRIPTION)
     text = ifd.value_bytes(tiff, entry) if entry is not None and entry.size_bytes <= _MOST_BYTES else None
     found = description_of(text, stored) if text else None
     if found is None or not stored.pages or found.problem is None:
@@ -222,12 +132,12 @@ def _description(
 
 def _resolution(tiff: ifd.Tiff, directory: ifd.Directory, *, is_scale: bool) -> list[Field]:
     """The tags of the resolution where they are no resolution in dpi: the scale, or the proportion of a pixel."""
-    fields = list(_kept(tiff, directory, {_X_RESOLUTION, _Y_RESOLUTION, _UNIT}))
+    fields = list(_kept(tiff, directory, {X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT}))
     ratios = [field for field in fields if field.kind == ifd.RATIONAL and field.count == 1]
     numbers = [struct.unpack(tiff.order + "II", field.value) for field in ratios if isinstance(field.value, bytes)]
     if len(numbers) != 2 or not all(map(all, numbers)):
         return []
-    unit = ifd.first_integer(tiff, directory.find(_UNIT)) or _INCH
+    unit = ifd.first_integer(tiff, directory.find(RESOLUTION_UNIT)) or _INCH
     is_square = Fraction(*numbers[0]) == Fraction(*numbers[1])
     return fields if is_scale or (unit not in UNITS_PER_INCH and not is_square) else []
 

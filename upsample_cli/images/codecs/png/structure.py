@@ -7,6 +7,7 @@ Source: the PNG specification (W3C, third edition), chapters 5, 11 and 13.
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, NamedTuple
@@ -123,6 +124,11 @@ def structure_of(file: BinaryIO, name: str) -> Structure:
         elif chunk.kind not in {b"IHDR", b"PLTE", b"IEND"}:
             made.others.add(chunk.kind)
     if (transparency := made.data.get(b"tRNS")) is not None:
+        if made.colour_type != 3:  # of its 16 bits, those above the depth of the image do not count
+            mask = (1 << made.head[8]) - 1
+            levels = struct.unpack(f">{len(transparency) // 2}H", transparency)
+            transparency = struct.pack(f">{len(levels)}H", *(level & mask for level in levels))
+            made.data[b"tRNS"] = transparency
         pieces.append(png_chunk(b"tRNS", transparency))
     made.pieces = [*pieces, *spans, *([png_chunk(b"IEND", b"")] if is_whole else [])]
     return made
@@ -200,7 +206,7 @@ def _wrong_size(made: Structure, chunk: _Found) -> str:
         return "is one for images without an alpha channel"
     if right is None or size in right:
         return ""
-    return "is too short" if size < min(right, default=0) else "is too long"
+    return "is too short" if size < right[0] else "is too long"
 
 
 def _makes_sense(kind: bytes, data: bytes) -> bool:

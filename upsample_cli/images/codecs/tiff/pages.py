@@ -34,6 +34,9 @@ _BESIDE = {
 }
 
 
+_CUT = Loss("frames", "the file ends, or is damaged, before the pages that follow; they are left out")
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """One page.
@@ -61,8 +64,10 @@ def pages(file: BinaryIO, name: str) -> Iterator[Page]:
         ImageError: a page is far larger than the file can hold.
     """
     tiff, end = ifd.tiff_in_file(file), file.seek(0, 2)
-    last, copies = None, list[ifd.Directory]()
+    last, copies, seen, next_at = None, list[ifd.Directory](), set[int](), tiff.first
     for directory in ifd.directories(tiff):
+        seen.add(directory.at)
+        next_at = directory.next_at
         kind = _subfile_type(tiff, directory)
         if kind & _REDUCED:
             copies.append(directory)
@@ -72,14 +77,16 @@ def pages(file: BinaryIO, name: str) -> Iterator[Page]:
             if last is not None:
                 yield last
             last = _page(tiff, directory, end, name)
-    if last is None:
-        yield from (_page(tiff, directory, end, name) for directory in copies)
-        if not copies:
-            yield Page(tiff.first)
-    elif last.at == tiff.first:
-        yield from _stack(tiff, last, end)
+    is_cut = next_at != 0 and next_at not in seen and len(seen) < ifd.MOST_PAGES
+    if last is not None:
+        last = replace(last, losses=(*last.losses, _CUT)) if is_cut else last
+        yield from _stack(tiff, last, end) if last.at == tiff.first else (last,)
+    elif not copies:
+        yield Page(tiff.first)
+    elif is_cut:
+        raise ImageError(name, "is truncated: the file ends before its image does", COPY)
     else:
-        yield last
+        yield from (_page(tiff, directory, end, name) for directory in copies)
 
 
 def pages_of(file: BinaryIO, name: str) -> tuple[Page, Frames | None]:
@@ -88,7 +95,9 @@ def pages_of(file: BinaryIO, name: str) -> tuple[Page, Frames | None]:
     found = list(pages(file, name))
     file.seek(at)
     frames = Frames(len(found), "pages", pixels=sum(page.pixels for page in found)) if len(found) > 1 else None
-    return found[0], frames
+    is_cut = _CUT in found[-1].losses and len(found) > 1  # to be said of the file, when its header is read
+    first = replace(found[0], losses=(*found[0].losses, _CUT)) if is_cut else found[0]
+    return first, frames
 
 
 def first_pages(file: BinaryIO, name: str, count: int = ifd.MOST_PAGES) -> list[Page]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upsample_cli.errors import ImageError, Loss
-from upsample_cli.images.codecs.printed import without_lines
 from upsample_cli.images.codecs.readable import COPY, readable
 from upsample_cli.images.codecs.tiff.jpeg_xr import JPEG_XR, without_other_tags
 from upsample_cli.images.codecs.tiff.kinds import JPEG_COMPRESSIONS, TiffKind
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 
 _PLAIN_BYTES = 1 << 20  # read at a time of pixels that are not compressed
 _LZW, _ROWS_PER_STRIP = 5, 278
-_JPEG_XR, _JPEG_XR_LINE = {22610, 34934}, b"Unrecognized WMPTag"
 _SPARE_BYTES = 64 << 20
 """What strips may take besides four times their pixels: tables and metadata. Overlapping strips can claim any size."""
 
@@ -167,8 +164,7 @@ class Segments:
             data, page = self._unpacked(data, index), self._unpacked_page
         tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if is_jpeg else {}
         try:
-            with without_lines(_JPEG_XR_LINE) if page.compression in _JPEG_XR else nullcontext():
-                decoded = page.decode(data, index, **tables)[0]
+            decoded = page.decode(data, index, **tables)[0]
         except Exception:
             if page.is_tiled or row < self._grid[0] - 1:
                 raise

@@ -11,12 +11,11 @@ from __future__ import annotations
 import errno
 import struct
 from concurrent.futures import Executor
-from fractions import Fraction
 from functools import partial
 from importlib import import_module
 from io import BytesIO
 from shutil import copyfileobj
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
@@ -25,7 +24,7 @@ from upsample_cli.images.metadata import ifd, ifd_write
 from upsample_cli.images.metadata.exif_from_tiff import descriptive_fields
 from upsample_cli.images.metadata.iptc import TIFF_TAG
 from upsample_cli.images.metadata.tiff_tags import STORAGE
-from upsample_cli.images.model import Colour, Frames, Layout, Metadata, Rows
+from upsample_cli.images.model import Colour, Layout, Metadata, Rows
 
 DEFAULT_LEVEL = 1
 _STRIP_BYTES = 1 << 20
@@ -190,46 +189,6 @@ class TiffSink(StripWriter[bytes]):
         follow = self._big or not self._is_head
         fields = descriptive_fields(tiff, follow=follow, wanted=lambda tag: tag not in STORAGE)
         return fields if tiff.order == self._order else [ifd_write.swapped(field) for field in fields]
-
-
-class TiffPages:
-    """A TIFF of several pages; a `model.FrameWriter`. Each page has its own size, layout and metadata.
-
-    Args:
-        file: where the TIFF goes; can be sought in.
-        frames: the pages of the input.
-        factor: how much larger they come, a side.
-        settings: further arguments of `TiffSink`: level, executor.
-    """
-
-    def __init__(self, file: BinaryIO, frames: Frames, *, factor: int, **settings: Any) -> None:
-        self._file, self._pixels, self._settings = file, frames.pixels * factor**2, settings
-        self._last: TiffSink | None = None
-        self._begun: TiffSink | None = None
-
-    def frame(self, *, height: int, width: int, layout: Layout, metadata: Metadata, duration_ms: Fraction) -> TiffSink:
-        """The sink of the next page; its duration means nothing. A page that was not finished is taken back."""
-        del duration_ms
-        self._keep_finished()
-        self._begun = TiffSink(
-            self._file, height=height, width=width, layout=layout, metadata=metadata, before=self._last,
-            total_bytes=self._pixels * layout.channels * layout.dtype.itemsize, **self._settings,
-        )  # fmt: skip
-        return self._begun
-
-    def _keep_finished(self) -> None:
-        if self._begun is None:
-            return
-        if self._begun.end is not None:
-            self._last = self._begun
-        end = self._last.end if self._last is not None else 0
-        self._file.seek(end or 0)
-        self._file.truncate()
-        self._begun = None
-
-    def finish(self) -> None:
-        """Take back a page that was not finished. Each page is linked to the one before it as it ends."""
-        self._keep_finished()
 
 
 def _strip(pieces: list[Rows], _above: Rows | None, *, order: str, level: int, signed: bool) -> bytes:

@@ -1,0 +1,97 @@
+"""The frames of an animation as sources, one after the other; a damaged one costs only itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import BinaryIO
+
+from upsample_cli.errors import ImageError
+from upsample_cli.images.codecs.pillow_file import Opened, open_with_pillow
+from upsample_cli.images.codecs.pillow_source import pillow_box
+from upsample_cli.images.codecs.readable import readable
+from upsample_cli.images.header import Header
+from upsample_cli.images.model import Frames, Source
+from upsample_cli.images.open_frames import animation_frames
+from upsample_cli.images.orientation import TURNS
+from upsample_cli.images.regions import ReadBox, RegionSource, box_of
+
+NumberedFrame = tuple[int, tuple[Source, Fraction] | ImageError]
+"""The number of a frame, from 1; it and how many milliseconds it is shown, or why it cannot be read."""
+
+
+def source_of(header: Header, read_box: ReadBox) -> RegionSource:
+    """The source of an image with this header."""
+    return RegionSource(header.info, header.metadata, orientation=header.orientation, read_box=read_box)
+
+
+def frame_sources(file: BinaryIO, frames: Frames, header: Header, opened: Opened, name: str) -> Iterator[NumberedFrame]:
+    """Every frame, composed.
+
+    Args:
+        file: the open file.
+        frames: what it announces.
+        header: of each frame.
+        opened: the file as Pillow opened it.
+        name: for messages.
+
+    Raises:
+        ImageError: the file cannot be read any further.
+    """
+    return (_composed_sources if opened.format.name == "png" else _sources)(file, frames, header, opened, name)
+
+
+def one_frame(file: BinaryIO, frames: Frames, header: Header, opened: Opened, name: str, frame: int) -> Source:
+    """One frame, counted from 1.
+
+    Raises:
+        ImageError: it is damaged.
+    """
+    found = (source for number, source in frame_sources(file, frames, header, opened, name) if number == frame)
+    source = next(found)
+    if isinstance(source, ImageError):
+        raise source
+    return source[0]
+
+
+def _sources(_file: BinaryIO, frames: Frames, header: Header, opened: Opened, name: str) -> Iterator[NumberedFrame]:
+    """Frames as Pillow composes them. After one that it cannot read, the others are read without the damaged ones."""
+    image, done = opened.image, 0
+    try:
+        with readable(name, opened.format):
+            for duration_ms in animation_frames(image, 0, frames.count):
+                done += 1
+                yield done, (source_of(header, pillow_box(image, header.reading)), duration_ms)
+        return
+    except ImageError as error:
+        fault = error
+    from upsample_cli.images.codecs.mended import bad_frames, without_frames
+
+    bad = [index for index in bad_frames(opened.pixels, opened.format) if index >= done]
+    if opened.format.name not in {"gif", "webp"} or not bad:
+        raise fault
+    yield from ((index + 1, fault) for index in bad)
+    image = open_with_pillow(without_frames(opened.pixels, opened.format, bad), name, max_pixels=_ANY_PIXELS).image
+    kept = [index for index in range(done, frames.count) if index not in set(bad)]
+    with readable(name, opened.format):
+        for index, duration_ms in zip(kept, animation_frames(image, done, frames.count - len(bad)), strict=True):
+            yield index + 1, (source_of(header, pillow_box(image, header.reading)), duration_ms)
+
+
+_ANY_PIXELS = 1 << 62
+"""A file that is opened again is not larger than it was."""
+
+
+def _composed_sources(
+    file: BinaryIO, frames: Frames, header: Header, _opened: Opened, name: str
+) -> Iterator[NumberedFrame]:
+    from upsample_cli.images.codecs.png.animation_reader import composed_frames
+
+    sides = header.info.height, header.info.width
+    stored = sides[::-1] if TURNS[header.orientation].swapped else sides
+    has_profile = header.metadata.icc_profile is not None
+    for number, frame in enumerate(composed_frames(file, name, frames, *stored, has_profile=has_profile), start=1):
+        if isinstance(frame, ImageError):
+            yield number, frame
+        else:
+            yield number, (source_of(header, box_of(frame[0])), frame[1])
