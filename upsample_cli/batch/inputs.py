@@ -69,6 +69,11 @@ def is_folder(path: str | Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """`is_folder` of a directory's entry. Only links cost a call of the system."""
+    return is_folder(entry.path) if entry.is_symlink() else entry.is_dir()
+
+
 def _images(folder: Path, recursive: bool, exclude: Path | None) -> Iterator[Found]:
     unreadable: list[Found] = []
     waiting = [folder]  # not `os.walk`, which is recursive before Python 3.12
@@ -81,9 +86,8 @@ def _images(folder: Path, recursive: bool, exclude: Path | None) -> Iterator[Fou
             failure = Failure("unreadable", f"cannot be looked into: {error.strerror}", path=str(error.filename))
             unreadable.append(Found(Path(error.filename), folder, failure))
             continue
-        folders = {entry.name for entry in shown if is_folder(entry.path)}
         for entry in shown:
-            if entry.name not in folders and format_of_path(Path(entry.name)) is not None:
+            if format_of_path(entry.name) is not None and not _is_folder(entry):
                 yield Found(here / entry.name, folder)
         below = [here / entry.name for entry in shown if recursive and entry.is_dir(follow_symlinks=False)]
         waiting += [path for path in reversed(below) if not _is_excluded(path, exclude)]
