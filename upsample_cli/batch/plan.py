@@ -53,7 +53,6 @@ def plan_run(
     is_dry_run: bool = False,
     timeout_s: float | None = None,
     counted: Callable[[Iterable[Found]], Iterable[Found]] = iter,
-    on_job: Callable[[Job], object] = lambda _job: None,
 ) -> list[Entry]:
     """The entry of every input, in order; an input named twice counts once.
 
@@ -65,7 +64,6 @@ def plan_run(
         is_dry_run: write nothing, not even to find out which names the disk treats as equal.
         timeout_s: seconds that reading the header of one image may take; None for any number.
         counted: yields the inputs it is given, and can show the progress of planning.
-        on_job: called for each image that will be enlarged, while the others are planned.
 
     Raises:
         UsageError: if two inputs would write the same file, an output would replace an input, the outputs together
@@ -82,7 +80,6 @@ def plan_run(
         entries.append(_entry(found, index, run))
         if (job := entries[-1].job) is not None:
             jobs.append(job)
-            on_job(job)
     check_collisions(jobs, (found.path for found in unique), may_write=not is_dry_run)
     check_run_space(jobs)
     return entries
