@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from upsample_cli.cli.report.console import Report
 from upsample_cli.cli.report.json_lines import make_folder
 from upsample_cli.cli.report.progress import Bars, counted
 from upsample_cli.cli.report.reporters import open_reporters
+from upsample_cli.cli.report.summary import counted_formats
 from upsample_cli.cli.request import Request
 from upsample_cli.cli.session import Session, open_record
 from upsample_cli.errors import UsageError
@@ -37,7 +39,8 @@ def run_upsample(request: Request) -> int:
     # Without emoji codes: "a:x:.png" is a file name.
     out, messages = (Console(stderr=is_stderr, emoji=False) for is_stderr in (request.pipes_image, True))
     with contextlib.ExitStack() as stack:
-        entries, resume = _planned(request, messages, stack)
+        others = Counter[str]()
+        entries, resume = _planned(request, messages, others, stack)
         jobs = [entry.job for entry in entries if entry.job is not None]
         check_own_files(request.own_files(resume), _images(entries) if request.report or request.gallery else ())
         if not request.dry_run:
@@ -50,6 +53,7 @@ def run_upsample(request: Request) -> int:
             quiet=request.quiet,
             as_json=request.as_json,
             order={entry.result.input: index for index, entry in enumerate(entries)} if request.as_json else {},
+            others=others,
             is_resumable=resume is not None,
             may_retry=lambda: resume is not None and not request.dry_run and resume.record.holds_failures(),
         )
@@ -72,16 +76,19 @@ def run_upsample(request: Request) -> int:
         return session.close()
 
 
-def _planned(request: Request, messages: Console, stack: contextlib.ExitStack) -> tuple[list[Entry], Resume | None]:
+def _planned(
+    request: Request, messages: Console, others: Counter[str], stack: contextlib.ExitStack
+) -> tuple[list[Entry], Resume | None]:
     inputs, output, options = request.inputs, request.output, request.options
     if is_streamed(inputs, output):
         stdout: BinaryIO | None = image_pipe(sys.stdout) if request.pipes_image else None
         return plan_stream(inputs, output, options, stdin=sys.stdin, stdout=stdout), None
-    walk = find_inputs(inputs, recursive=request.recursive, exclude=Path(output) if output else None)
+    walk = find_inputs(inputs, recursive=request.recursive, exclude=Path(output) if output else None, others=others)
     found = list(counted(walk, "images found", messages, is_shown=not request.quiet))
     if not found:
         deeper = "" if request.recursive else ", or -r to look in their subfolders"
-        raise UsageError(f"no images in {', '.join(inputs)}", f"name images or folders that hold some{deeper}")
+        there = f", but {counted_formats(others)}" if others else ""
+        raise UsageError(f"no images in {', '.join(inputs)}{there}", f"name images or folders that hold some{deeper}")
     target = outputs_of(output, found)
     resume = open_record(request, found, target, stack)
     planned = partial(counted, what="images planned", console=messages, is_shown=not request.quiet)
