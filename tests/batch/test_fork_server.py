@@ -99,6 +99,16 @@ def test_one_that_dies_before_its_first_image_is_replaced():
     assert_all_gone(pool)
 
 
+def test_a_run_survives_the_end_of_the_process_that_forks():
+    pool = executor()
+    assert pool.submit(job("good1")).result(LONG_S).status == "written"
+    psutil.Process(pool._workers[0].process.pid).parent().kill()
+    found = [pool.submit(job(name)).result(LONG_S) for name in ("good2", "segfault", "good3", "exit", "good4")]
+    assert [result.status for result in found] == ["written", "failed", "written", "failed", "written"]
+    pool.close()
+    assert_all_gone(pool)
+
+
 def test_a_killed_run_leaves_neither_processes_nor_a_socket(tmp_path):
     folder = tmp_path / "t"
     folder.mkdir()

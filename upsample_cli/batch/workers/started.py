@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from upsample_cli.batch.memory import work as work_of
+from upsample_cli.batch.workers.fork_server import starting_processes, worker_context
 from upsample_cli.enlarge.job import Job, Result
 
 if TYPE_CHECKING:
@@ -56,10 +57,9 @@ def started_worker() -> Worker:
     Raises:
         UsageError: if it would import modules from the current folder.
     """
-    from upsample_cli.batch.workers.fork_server import starting_processes, worker_context
-    from upsample_cli.batch.workers.worker import work
-
     with starting_processes():
+        from upsample_cli.batch.workers.worker import work
+
         context = worker_context()
         ours, theirs = context.Pipe()
         process: Any = context.Process(target=work, args=(theirs,), name="upsample-worker", daemon=True)  # type: ignore[attr-defined]
