@@ -52,6 +52,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 MADE = {
     "README.md": {"photo_x2.jpg", "large.png", "shots_x2", "big", "page_x2.webp", "ball.webp"},
     "docs/guide.md": {"photo_x2.jpg", "photo_x1.5.jpg", "fitted.png", "pixels.png", "kernels.png", "ball.webp"},
+    "docs/faq.md": {"rim.png", "sharper.png"},
     "docs/batch.md": {"shots_x2", "big", "run.jsonl", "look.html"},
 }
 """Page: what its examples write, among other things."""
