@@ -38,13 +38,16 @@ def test_the_python_example_prints_what_it_says(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out.strip() == "[[0, 25, 75, 100], [0, 25, 75, 100]]"
 
 
+COPIES = {"scene.jpg": "photo.jpg", "text.png": "page.png", "palette.png": "sprite.png", "animated.gif": "ball.gif"}
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, with the files that the pages name."""
     no_images = shutil.ignore_patterns("*.py", "*.md", "*_x[0-9]*", "__pycache__")
     shutil.copytree(ROOT / "samples", tmp_path / "shots", ignore=no_images)
-    shutil.copy(ROOT / "samples" / "scene.jpg", tmp_path / "photo.jpg")
-    shutil.copy(ROOT / "samples" / "text.png", tmp_path / "page.png")
+    for sample, name in COPIES.items():
+        shutil.copy(ROOT / "samples" / sample, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
