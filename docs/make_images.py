@@ -44,7 +44,7 @@ SCREENS = {
         'tconv shape 224x224 "Conv2d(3, 16, 3, stride=2, padding=1)" "ConvTranspose2d(16, 3, 3, stride=2, padding=1)"',
         120,
     ),
-    "explain.svg": ("tconv explain --stride 2", 80),
+    "explain.svg": ("tconv explain --stride 2", 84),
 }
 """File: (command, columns of the terminal)."""
 
