@@ -15,7 +15,7 @@ from upsample_cli.geometry.axes import located
 from upsample_cli.geometry.sizes import MAX_SIZE
 from upsample_cli.tconv.layers.kinds import KINDS, Kind
 from upsample_cli.tconv.layers.model import Layer
-from upsample_cli.tconv.parsing import expression
+from upsample_cli.tconv.parsing import dotted_name, expression
 
 Reader = Callable[[str, ast.expr], Any]
 """Reads the value of a parameter from its name and its expression. Raises GeometryError."""
@@ -43,7 +43,7 @@ def layer_of_call(call: ast.Call) -> Layer:
     Raises:
         GeometryError: if torch has no such layer or would refuse its settings.
     """
-    name = _dotted_name(call.func)
+    name = dotted_name(call.func)
     kind = KINDS.get(class_name(call))
     if kind is None:
         raise GeometryError(f"the layer {_shortened(name) or 'here'} is unknown", f"known are {_known(name)}")
@@ -54,7 +54,7 @@ def layer_of_call(call: ast.Call) -> Layer:
 
 def class_name(call: ast.Call) -> str:
     """`Conv2d` of `torch.nn.Conv2d(...)`; "" if what is called is not a name."""
-    return _dotted_name(call.func).removeprefix("torch.").removeprefix("nn.")
+    return dotted_name(call.func).removeprefix("torch.").removeprefix("nn.")
 
 
 def _known(name: str) -> str:
@@ -72,15 +72,6 @@ def _parsed_call(text: str) -> ast.Call:
         if isinstance(tree, ast.Call):
             return tree
     raise GeometryError("this is not a layer as PyTorch writes it", "write for example Conv2d(3, 16, 3, stride=2)")
-
-
-def _dotted_name(node: ast.expr) -> str:
-    """`torch.nn.Conv2d` of such an expression; "" of any other."""
-    parts: list[str] = []
-    while isinstance(node, ast.Attribute):
-        parts.append(node.attr)
-        node = node.value
-    return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else ""
 
 
 def _given(call: ast.Call, kind: Kind) -> dict[str, ast.expr]:
@@ -151,9 +142,9 @@ def _truth(name: str, node: ast.expr) -> bool:
 
 def _placement(name: str, node: ast.expr) -> None:
     """A device or a dtype: it changes no size, so it is only checked."""
-    if isinstance(node, ast.Call) and _dotted_name(node.func) == "torch.device":
+    if isinstance(node, ast.Call) and dotted_name(node.func) == "torch.device":
         return
-    if not isinstance(node, ast.Constant) and not _dotted_name(node):
+    if not isinstance(node, ast.Constant) and not dotted_name(node):
         raise GeometryError(f"{name} is not a name", "leave it out: it changes no size")
 
 
