@@ -272,6 +272,7 @@ def test_the_heat_map_is_drawn(tconv_here, tmp_path):
         (("Conv2d(1, 1, 3)",), "is not a transposed convolution"),
         (("ConvTranspose2d(1, 1, 3, padding_mode='reflect')",), "has no padding_mode 'reflect'"),
         (("ConvTranspose2d(1, 1, 3)", "--stride", "2"), "a layer and --stride cannot be combined"),
+        (("ConvTranspose2d(1, 1, 3)", "--axes", "1"), "--axes 1 for ConvTranspose2d"),
         (("__import__('os').system('x')",), "is unknown"),
         (("--kernel-size", "3", "--cure", "icnr"), "--cure, --output and --groups are for weights"),
         (("--weights", "x.zip", "--stride", "2"), "no weights end in '.zip'"),
@@ -297,6 +298,13 @@ def test_settings_that_do_not_fit_the_weights_are_refused(tconv_here, tmp_path):
         (("--cure", "icnr", "-o", "x.pt"), "the weights were read from a .npy file"),
         (("--stride", "3", "--cure", "icnr", "-o", "x.npy"), "use --cure sums"),
         (("--stride", "5", "--cure", "sums", "-o", "x.npy"), "some phases have no tap"),
+        (("ConvTranspose2d(2, 3, 4)",), "the layer takes 2 channels to 3 with groups=1; the weights have the shape"),
+        (("ConvTranspose2d(3, 2, 4)", "--groups", "3"), "the layer has groups=1; leave out --groups"),
+        (
+            ("ConvTranspose2d(3, 2, 3)",),
+            "the layer has kernel_size (3, 3), the weights (4, 4); write kernel_size=(4, 4)",
+        ),
+        (("--axes", "1"), "--axes 1 for ConvTranspose2d"),
     ):
         status, out, err = tconv_here("--weights", tmp_path / "up.npy", *arguments)
         assert (status, out, err.count("\n")) == (2, "", 1), arguments

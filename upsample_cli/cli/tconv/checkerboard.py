@@ -17,7 +17,7 @@ from upsample_cli.cli.tconv.printing import print_document, print_written
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.checkerboard import FLAT_LEVEL, Verdict, as_json, checkerboard, overlap_map
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
-from upsample_cli.tconv.layers.described import described_layer
+from upsample_cli.tconv.layers.described import check_weights, described_layer
 
 if TYPE_CHECKING:
     from upsample_cli.kernels.weights.files import Weights
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _MOST_CELLS = 3600
 """Of a map that is drawn."""
 
-Axes = Annotated[int, options.number_option(help="1, 2 or 3, if neither LAYER nor weights say.")]
+Axes = Annotated[int | None, options.number_option(help="1, 2 or 3, if neither LAYER nor weights say. Default 2.")]
 WeightsFile = Annotated[
     str | None,
     options.weights_option(help="Measure these weights (.safetensors, .pt, .pth, .npy) with the settings given."),
@@ -60,7 +60,7 @@ def checkerboard_command(
     padding: options.ByDefaultZero = None,
     output_padding: options.ByDefaultZero = None,
     dilation: options.ByDefaultOne = None,
-    axes: Axes = 2,
+    axes: Axes = None,
     weights: WeightsFile = None,
     groups: options.Groups = None,
     cure: Cure = None,
@@ -84,12 +84,16 @@ def checkerboard_command(
     if weights is None:
         if cure or output or groups:
             raise UsageError("--cure, --output and --groups are for weights", "add --weights FILE")
-        found = _of_settings(described_layer(layer, settings, axes=axes))
+        shown = described_layer(layer, settings, axes=2 if axes is None else axes)
+        found = _of_settings(shown)
     else:
         read = _read(weights, written)
         shown = described_layer(layer, settings, axes=read.axes, kernel_size=read.weight.shape[2:])
+        check_weights(shown, read.weight.shape, groups=groups)
         found = _of_weights(read, shown, groups or shown.groups)
         _cure(read, found.verdict, cure, output, overwrite)
+    if axes not in (None, shown.axes):
+        raise UsageError(f"--axes {axes} for {shown}", "leave out --axes")
     if image is not None:
         _draw(found, image, overwrite)
     if as_document:
