@@ -324,7 +324,7 @@ def test_settings_need_neither_torch_nor_numpy(tmp_path):
 
 @pytest.mark.parametrize("axes", [1, 2, 3])
 @pytest.mark.parametrize(
-    ("kernel_size", "stride", "padding"), [(4, 2, 9), (3, 2, 7), (5, 3, 30), (1, 1, 2), (2, 4, 11)]
+    ("kernel_size", "stride", "padding"), [(4, 2, 9), (3, 2, 7), (5, 3, 30), (1, 1, 3), (2, 4, 11)]
 )
 def test_a_map_shows_something_whatever_padding_crops(axes, kernel_size, stride, padding, tconv_here, tmp_path):
     """An input of 5 would be cropped to nothing: a larger one is shown, as torch computes it."""
