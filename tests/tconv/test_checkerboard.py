@@ -302,7 +302,7 @@ def test_settings_that_do_not_fit_the_weights_are_refused(tconv_here, tmp_path):
         (("--stride", "3", "--cure", "icnr", "-o", "x.npy"), "use --cure sums"),
         (("--stride", "5", "--cure", "sums", "-o", "x.npy"), "some phases have no tap"),
         (("ConvTranspose2d(2, 3, 4)",), "the layer takes 2 channels to 3 with groups=1; the weights have the shape"),
-        (("ConvTranspose2d(3, 2, 4)", "--groups", "3"), "the layer has groups=1; leave out --groups"),
+        (("ConvTranspose2d(3, 2, 4)", "--groups", "3"), "the layer has groups=1, not 3; leave groups out"),
         (
             ("ConvTranspose2d(3, 2, 3)",),
             "the layer has kernel_size (3, 3), the weights (4, 4); write kernel_size=(4, 4)",

@@ -187,7 +187,7 @@ def test_what_is_illegal_exits_2_and_says_why_in_one_line(arguments, message, tc
         (("ConvTranspose2d(6, 3, 2, groups=3)", "--weights", "up.pt"), "the layer takes 6 channels to 3 with groups=3"),
         (
             ("ConvTranspose2d(3, 1, 2)", "--weights", "up.pt", "--groups", "3"),
-            "the layer has groups=1; leave out --groups",
+            "the layer has groups=1, not 3; leave groups out",
         ),
         (
             ("ConvTranspose2d(3, 1, 3)", "--weights", "up.pt"),
@@ -197,7 +197,7 @@ def test_what_is_illegal_exits_2_and_says_why_in_one_line(arguments, message, tc
         (("ConvTranspose1d(3, 1, 2)", "--weights", "up.pt"), "the layer has kernel_size (2,)"),
         (("ConvTranspose2d(16, 8, 4, 2, 1)",), "works on each channel alone, and the input has 3"),
         (("ConvTranspose2d(3, 1, 4, 2, 1)",), "works on each channel alone, and the input has 3"),
-        (("--kernel-size", "4", "--groups", "3"), "--groups is for weights; add --weights FILE"),
+        (("--kernel-size", "4", "--groups", "3"), "groups are for weights; add --weights FILE"),
         (("-f", "2", "--groups", "3"), "--factor is a layer of its own"),
     ],
 )

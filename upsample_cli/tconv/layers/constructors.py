@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -20,12 +21,14 @@ from upsample_cli.tconv.parsing import dotted_name, expression
 Reader = Callable[[str, ast.expr], Any]
 """Reads the value of a parameter from its name and its expression. Raises GeometryError."""
 
+_LABEL = re.compile(r"\s*\([\w.-]+\):\s*")
+_ASSIGNED = re.compile(r"\s*[A-Za-z_][\w.]*\s*=\s*(?=(?:torch\.)?(?:nn\.)?[A-Z]\w*\()")
 LONGEST_TEXT = 2000
 """Characters of a text to parse. A longer one is not a layer, and could exhaust the parser."""
 
 
 def parse_layer(text: str) -> Layer:
-    """The layer of a PyTorch constructor, with or without `nn.` or `torch.nn.` before it and a comma after it.
+    """The layer of a PyTorch constructor, as in code or as torch prints it: with `nn.` or a name before it, or a comma.
 
     Raises:
         GeometryError: if the text is not one such constructor, or torch would refuse its settings.
@@ -35,6 +38,18 @@ def parse_layer(text: str) -> Layer:
     """
     with located(_shortened(text)):
         return layer_of_call(_parsed_call(text))
+
+
+def without_names(line: str) -> str:
+    """A line without the names of its layer: `up = ` in code, `(0): ` where torch prints it.
+
+    >>> without_names("(up): self.up = nn.Conv2d(3, 8, 3)")
+    'nn.Conv2d(3, 8, 3)'
+    """
+    start = 0
+    while found := _LABEL.match(line, start) or _ASSIGNED.match(line, start):
+        start = found.end()
+    return line[start:]
 
 
 def layer_of_call(call: ast.Call) -> Layer:
@@ -66,7 +81,7 @@ def _known(name: str) -> str:
 def _parsed_call(text: str) -> ast.Call:
     if len(text) <= LONGEST_TEXT:
         try:
-            tree: ast.expr | None = expression(text.strip().rstrip(", \t\n"))
+            tree: ast.expr | None = expression(without_names(text).strip().rstrip(", \t\n"))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             tree = None
         if isinstance(tree, ast.Call):

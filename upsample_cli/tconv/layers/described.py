@@ -68,7 +68,7 @@ def check_weights(
     if layer.in_channels is None or layer.out_channels is None:
         return
     if groups not in (None, layer.groups):
-        raise UsageError(f"the layer has groups={layer.groups}", ("leave out ", Setting("groups", groups)))
+        raise UsageError(f"the layer has groups={layer.groups}, not {groups}", "leave groups out")
     if (layer.in_channels, layer.out_channels // layer.groups) != tuple(shape[:2]):
         said = f"{layer.in_channels} channels to {layer.out_channels} with groups={layer.groups}"
         raise UsageError(

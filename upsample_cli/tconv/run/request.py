@@ -83,7 +83,7 @@ def layer_of(request: Request, axes: int, weights: Weights | None) -> Transposed
         if weights is not None:
             check_weights(layer, weights.weight.shape, groups=request.groups, bias=weights.bias is not None)
         elif request.groups is not None:
-            raise UsageError((Setting("groups"), " is for weights"), ("add ", Setting("weights", "FILE")))
+            raise UsageError("groups are for weights", ("add ", Setting("weights", "FILE")))
     if layer.axes != axes:
         raise UsageError(f"{layer.name} for an input of {axes} axes", f"write ConvTranspose{axes}d")
     return layer
