@@ -8,6 +8,7 @@ import contextlib
 import json
 import re
 import sys
+import time
 import warnings
 
 import numpy as np
@@ -113,6 +114,7 @@ def test_what_is_written_for_a_framework_is_read_back_with_the_same_values(frame
         ("caffe", CAFFE.format("kernel_h: 3"), "kernel_h"),
         ("caffe", CAFFE.format("} }"), "closes nothing"),
         ("caffe", CAFFE.format("{ {"), "not a prototxt"),
+        ("caffe", "convolution_param { kernel_size: 3 } convolution_param { kernel_size: 3 }", "param is given twice"),
         ("paddle", PADDLE.format(", strides=2"), "strides"),
         ("paddle", PADDLE.format(", bogus=3"), "bogus"),
         ("paddle", PADDLE.format(", padding='SAME'"), "padding 'SAME'"),
@@ -410,3 +412,30 @@ def test_caffe_has_settings_for_height_and_width():
 def test_any_text_is_a_layer_or_one_error_of_the_family(framework, text):
     with contextlib.suppress(UpsampleError):
         translate_back(text, framework)
+
+
+@pytest.mark.parametrize("nested", ["1" + "+1" * 900, "x" + "+b" * 900, "-" * 1500 + "1", "f(" * 190 + ")" * 190])
+def test_a_text_nested_deeply_is_one_error(nested):
+    for text in (
+        f"y = tf.nn.conv1d_transpose(x, w, (1, {nested}, 8), 2)",
+        f"y = conv1d_transpose(x)\ny = y + {nested}",
+    ):
+        with pytest.raises(UsageError):
+            translate_back(text, "tensorflow")
+    for framework in FRAMEWORKS:
+        with pytest.raises(UsageError):
+            translate_back(nested, framework)
+
+
+def test_a_prototxt_of_comments_takes_no_time():
+    begun = time.process_time()
+    with pytest.raises(UsageError):
+        translate_back(CAFFE.format("#" * 1900), "caffe")
+    assert translate_back(f"# {'#' * 999}\n{CAFFE.format('')} # {'#' * 900}", "caffe").layer.kernel_size == 3
+    assert time.process_time() - begun < 1
+
+
+def test_what_a_layer_of_torch_says_and_another_framework_is_not_given_is_named(capsys, monkeypatch):
+    layer = "ConvTranspose1d(1, 1, 3, device=None, dtype=torch.float64)"
+    assert "note: left out: dtype\n" in said(capsys, monkeypatch, layer, "--to", "keras")[1]
+    assert "left out" not in said(capsys, monkeypatch, "ConvTranspose1d(1, 1, 3, device=None)", "--to", "keras")[1]

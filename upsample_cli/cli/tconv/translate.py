@@ -9,7 +9,7 @@ import typer
 from upsample_cli.cli.tconv import options
 from upsample_cli.cli.tconv.printing import print_document, print_notes, result_console
 from upsample_cli.errors import UsageError
-from upsample_cli.tconv.layers.constructors import parse_layer
+from upsample_cli.tconv.layers.constructors import parse_layer, unused_parameters
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
 from upsample_cli.tconv.layers.symbolic import parse_size
 from upsample_cli.tconv.shape import size_text
@@ -70,11 +70,13 @@ def _translated(text: str, framework: str) -> dict[str, Any]:
         raise UsageError(f"{layer.name} is not a transposed convolution", "give a ConvTranspose1d, 2d or 3d")
     layer.output_sizes((2**20,) * layer.axes)  # raises for settings that are illegal
     done = translate(layer, framework)
+    unused = unused_parameters(text)
+    notes = [*done.notes, *([f"left out: {', '.join(unused)}"] if unused else [])]
     return {
         "from": "pytorch",
         "to": framework,
         "text": list(done.text),
-        "notes": list(done.notes),
+        "notes": notes,
         "crop": list(done.crop),
         "zeros_after": list(done.zeros_after),
         "weight_order": list(done.order),

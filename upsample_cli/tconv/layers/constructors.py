@@ -40,6 +40,18 @@ def parse_layer(text: str) -> Layer:
         return layer_of_call(_parsed_call(text))
 
 
+def unused_parameters(text: str) -> tuple[str, ...]:
+    """The parameters that a layer's text gives by name and that change no size, channel or cost: not None.
+
+    >>> unused_parameters("nn.Conv2d(3, 8, 3, dtype=torch.half, device=None)")
+    ('dtype',)
+    """
+    call = _parsed_call(text)
+    unused = KINDS[class_name(call)].unused if class_name(call) in KINDS else frozenset()
+    nothing = [word for word in call.keywords if isinstance(word.value, ast.Constant) and word.value.value is None]
+    return tuple(str(word.arg) for word in call.keywords if word.arg in unused and word not in nothing)
+
+
 def without_names(line: str) -> str:
     """A line without the names of its layer: `up = ` in code, `(0): ` where torch prints it.
 

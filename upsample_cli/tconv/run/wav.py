@@ -103,7 +103,7 @@ def _chunks(path: Path, file: BinaryIO) -> tuple[bytes, int, int, list[str]]:
             form = _read(path, file, min(length, 40))
         elif name == b"ds64":
             (long_data,) = struct.unpack("<8xQ", _read(path, file, 16))
-        elif name == b"data":
+        elif name == b"data" and data is None:
             length = long_data if length == _UNKNOWN and long_data is not None else length
             data = start, length
         elif name not in _WITHOUT_MEANING:

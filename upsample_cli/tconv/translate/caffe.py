@@ -30,7 +30,7 @@ _KNOWN = Parameters(
     left_out=_LEFT_OUT,
 )  # fmt: skip
 _TOKEN = re.compile(
-    r"(?:[\s,;]|#[^\n]*)*(?:(?P<name>\w+)\s*:\s*(?P<value>\"[^\"\n]*\"|'[^'\n]*'|[\w.+-]+)"
+    r"(?:[\s,;]|#[^\n]*+)*+(?:(?P<name>\w+)\s*:\s*(?P<value>\"[^\"\n]*\"|'[^'\n]*'|[\w.+-]+)"
     r"|(?P<open>\w+)\s*:?\s*\{|(?P<close>\}))"
 )
 """A value, or the beginning or the end of a message."""
@@ -88,6 +88,7 @@ def _words(text: str) -> tuple[dict[str, list[str]], list[str]]:
     words: dict[str, list[str]] = {}
     left_out: dict[str, None] = {}
     open_names: list[str] = []
+    seen: set[str] = set()
     position = 0
     while (found := _TOKEN.match(text, position)) is not None:
         position = found.end()
@@ -97,13 +98,17 @@ def _words(text: str) -> tuple[dict[str, list[str]], list[str]]:
                 raise UsageError("a } closes nothing", _EXAMPLE)
             open_names.pop()
         elif opened:
+            if opened in seen:
+                raise UsageError(f"{opened} is given twice", "give one layer at a time")
             open_names.append(opened)
+            seen |= {opened} & _MESSAGES
         if name and set(open_names) <= _MESSAGES:
             words.setdefault(name, []).append(value.strip("\"'"))
         elif open_names and open_names[-1] not in _MESSAGES:
             left_out |= {open_names[-1]: None}
-    if (words and text[position:].strip()) or open_names:
-        raise UsageError(f"this is not a prototxt: {text[position:].strip()[:40]!r}", _EXAMPLE)
+    rest = re.sub("#[^\n]*", "", text[position:]).strip()
+    if (words and rest) or open_names:
+        raise UsageError(f"this is not a prototxt: {rest[:40]!r}", _EXAMPLE)
     _check_words(words, left_out)
     return words, [*(name for name in words if name in _LEFT_OUT), *left_out]
 

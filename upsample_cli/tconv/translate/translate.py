@@ -66,7 +66,10 @@ def translate_back(text: str, framework: str, sizes: Sizes = None) -> Restored:
     if len(text) > LONGEST_TEXT:
         raise UsageError(f"the text has {len(text)} characters", f"give {LONGEST_TEXT} or fewer")
     text, crop = without_crop_line(text)
-    restored = read(text, sizes)
+    try:
+        restored = read(text, sizes)
+    except RecursionError:
+        raise UsageError("the text is nested too deeply", "give one layer") from None
     if sizes is not None and restored.sizes is None:
         raise UsageError("nothing in this text needs a size", ("leave out ", Setting("size")))
     return restored.cropped(crop) if crop else restored

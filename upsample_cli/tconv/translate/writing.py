@@ -51,7 +51,9 @@ class Translation:
         if self.dense:
             notes.append("there are no groups: give dense weights, with zeros outside the blocks of the groups")
         if self.spread:
-            notes.append("dilation together with a stride is refused: write it out as zeros between the taps")
+            notes.append(
+                "dilation is written out, because it is refused together with a stride: put zeros between the taps"
+            )
         if any(self.zeros_after):
             zeros = written(self.zeros_after)
             notes.append(f"append {zeros} taps of 0 to the kernel at the end, which output_padding reaches")
