@@ -153,10 +153,12 @@ class Loss:
     Args:
         kind: one of `LOSSES`.
         text: one line.
+        details: what belongs to it, where that would be too long for most.
     """
 
     kind: str
     text: Text
+    details: str = ""
 
     def __str__(self) -> str:
         return spelled(self.text)

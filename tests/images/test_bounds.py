@@ -360,7 +360,7 @@ def test_a_stack_is_bounded_before_it_is_decoded(tmp_path, monkeypatch):
     path = tmp_path / "a.tif"
     for data, message in (
         (tiff_overlapping(2000, 300), OVERLAP),
-        (tiff_pages(20, 20_000), "has more than 536870912 samples"),
+        (tiff_pages(20, 20_000), "says that it holds 20000×20000 pixels in 2290 bytes"),
     ):
         path.write_bytes(data)
         with peak_below(60 << 20), pytest.raises(ImageError, match=message):
@@ -370,6 +370,10 @@ def test_a_stack_is_bounded_before_it_is_decoded(tmp_path, monkeypatch):
         tifffile.imwrite(path, colour, photometric="rgb")
         assert not stack.is_stack(path)
     tifffile.imwrite(path, np.zeros((2, 3, 4), np.uint8), photometric="minisblack")
+    with monkeypatch.context() as patch:
+        patch.setattr(stack, "MAX_STACK_SAMPLES", 23)
+        with pytest.raises(ImageError, match="has more than 23 samples"):
+            stack.read_stack(path)
     monkeypatch.setattr(stack, "MAX_STACK_BYTES", 23)
     with pytest.raises(ImageError, match="take 24 bytes, more than 23 bytes; cut it"):
         stack.read_stack(path)

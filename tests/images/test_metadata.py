@@ -79,7 +79,8 @@ def test_a_tiff_gives_profile_xmp_resolution_and_its_description():
     exif.load(EXIF)
     exif[700] = XMP
     metadata, warnings = found_in(saved("TIFF", exif=exif, icc_profile=PROFILE, dpi=(300, 299.5)))
-    assert (metadata.icc_profile, metadata.xmp, metadata.dpi) == (PROFILE, XMP, (300, 299.5))
+    # Its orientation is 6: what is stored as columns becomes rows, and the resolution with them.
+    assert (metadata.icc_profile, metadata.xmp, metadata.dpi) == (PROFILE, XMP, (299.5, 300))
     found = Image.Exif()
     found.load(metadata.exif)
     assert found[0x010F] == "ACME"

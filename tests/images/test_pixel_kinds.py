@@ -163,10 +163,9 @@ def test_a_palette_of_greys_with_a_profile_stays_rgb():
 
 
 REFUSED = {
-    "signed 32": tiff(GREY16.astype(np.int32)),
-    "signed 16": tiff(GREY16.astype(np.int16)),
-    "signed 8": tiff(GREY8.astype(np.int8)),
-    "unsigned 32": tiff(GREY16.astype(np.uint32)),
+    "signed with alpha": tiff(np.zeros((6, 9, 2), np.int16), photometric="minisblack", extrasamples=["unassalpha"]),
+    "signed 64": tiff(GREY16.astype(np.int64)),
+    "unsigned 64": tiff(GREY16.astype(np.uint64)),
     "volume": tiff(np.zeros((8, 32, 32), np.uint8), volumetric=True, tile=(8, 16, 16), photometric="minisblack"),
     "complex": tiff(GREY16.astype(np.complex64)),
 }

@@ -12,6 +12,8 @@ import numpy as np
 import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 
+from support.tiffs import ASCII, BYTE, DOUBLE, LONG, SHORT, built, page
+
 HEIGHT, WIDTH = 23, 37
 _RNG = np.random.default_rng(7)
 RGB = _RNG.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
@@ -149,6 +151,8 @@ def good_files() -> dict[str, bytes]:
         "tiff jxr": tiff(RGB, photometric="rgb", compression="jpegxr", tile=(16, 32)),
         "tiff lerc": tiff(RGB16[..., 0].copy(), photometric="minisblack", compression="lerc", rowsperstrip=7),
         "tiff jpeg 2000": tiff(RGB, photometric="rgb", compression="jpeg2000", tile=(16, 32)),
+        "tiff ome": tiff_of(np.stack((RGB16[..., 0], RGB16[..., 1])), ome=True, photometric="minisblack"),
+        **_odd_tiffs(),
         "bmp": saved(image, "BMP", dpi=(300, 300)),
         "bmp palette": saved(palette, "BMP"),
         "gif animated": saved(palette, "GIF", save_all=True, append_images=[other.quantize(16)], loop=3, comment=b"hi"),
@@ -158,6 +162,34 @@ def good_files() -> dict[str, bytes]:
         "pnm pam": b"P7\nWIDTH %d\nHEIGHT %d\nDEPTH 2\nMAXVAL 99\nTUPLTYPE GRAYSCALE_ALPHA\nENDHDR\n" % (WIDTH, HEIGHT)
         + (RGB[..., :2] % 100).tobytes(),
         "avif": saved(image, "AVIF", speed=10, **{key: full[key] for key in ("icc_profile", "exif")}),
+    }  # fmt: skip
+
+
+def tiff_of(pixels: np.ndarray, **settings: object) -> bytes:
+    """A TIFF as tifffile writes it for other programs."""
+    file = io.BytesIO()
+    tifffile.imwrite(file, pixels, **settings)
+    return file.getvalue()
+
+
+def _odd_tiffs() -> dict[str, bytes]:
+    """What other programs write: stacks of one directory, masks and copies, georeferences, rare kinds of pixels."""
+    grey = RGB[..., 0].copy()
+    side = HEIGHT, WIDTH
+    plain = page(*side, grey.tobytes(), t269=(ASCII, b"words\0"), t65000=(LONG, 7))
+    text = b"ImageJ=1.53t\nimages=3\nxorigin=2\n\0"
+    stack = page(*side, grey.tobytes() * 3, t270=(ASCII, text), t279=(LONG, grey.size))
+    mask = page(*side, bytes(HEIGHT * -(-WIDTH // 8)), bits=1, photometric=4, t254=(LONG, 4))
+    small = page(2, 3, bytes(6), t254=(LONG, 1))
+    keys = (1, 1, 0, 1, 1025, 0, 1, 2)
+    geo = page(*side, grey.tobytes(), t33550=(DOUBLE, (1, 1, 0)), t33922=(DOUBLE, range(6)), t34735=(SHORT, keys))
+    below = {0: (BYTE, b"\2\3\0\0"), 1: (ASCII, b"N\0")}
+    signed = page(*side, grey.tobytes() * 2, bits=16, t339=(SHORT, 2), t34853=below, t330={254: (LONG, 1)})
+    colours = page(*side, bytes(HEIGHT * -(-WIDTH // 8)), bits=1, photometric=3, t320=(SHORT, range(6)))
+    chroma = page(*side, bytes(6 * 12 * 19), photometric=6, samples=3, t530=(SHORT, (2, 2)))
+    return {
+        "tiff imagej": built(stack), "tiff copies": built(small, plain, mask, small, plain), "tiff geo": built(geo),
+        "tiff signed": built(signed, order=">"), "tiff one bit": built(colours), "tiff chroma": built(chroma),
     }  # fmt: skip
 
 

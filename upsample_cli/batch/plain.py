@@ -44,7 +44,7 @@ def failure_of(value: object) -> Failure:
 
 def plain_loss(loss: Loss) -> list[Any]:
     """A loss that `loss_of` reads."""
-    return [loss.kind, _plain_text(loss.text)]
+    return [loss.kind, _plain_text(loss.text), loss.details]
 
 
 def loss_of(value: object) -> Loss:
@@ -54,9 +54,9 @@ def loss_of(value: object) -> Loss:
         ValueError: if it is not one.
     """
     parts = value if type(value) is list else []
-    if len(parts) != 2 or not _is_text(parts[0]) or parts[0] not in LOSSES:
+    if len(parts) != 3 or not _is_text(parts[0]) or parts[0] not in LOSSES or not _is_text(parts[2]):
         raise ValueError("not a loss")
-    return Loss(parts[0], _text_of(parts[1]))
+    return Loss(parts[0], _text_of(parts[1]), parts[2])
 
 
 def failure_json(failure: Failure) -> str:

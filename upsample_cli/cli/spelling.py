@@ -28,11 +28,12 @@ def option(setting: Setting) -> str:
     return name if setting.value is None or setting.value is True else f"{name} {setting.value}"
 
 
-def sentence(fact: Failure | Loss | Text) -> str:
-    """The line about a failure, a loss or something else."""
+def sentence(fact: Failure | Loss | Text, *, detailed: bool = False) -> str:
+    """The line about a failure, a loss or something else; `detailed`: with the details of a loss."""
     if isinstance(fact, Failure):
         return fact.sentence(option)
-    return spelled(fact.text if isinstance(fact, Loss) else fact, option)
+    line = spelled(fact.text if isinstance(fact, Loss) else fact, option)
+    return f"{line} ({fact.details})" if detailed and isinstance(fact, Loss) and fact.details else line
 
 
 def advised(failure: Failure) -> Failure:

@@ -72,7 +72,7 @@ def enlarged_bands(
         on_route: receives the name of the route that computes.
 
     Yields:
-        (rows*factor, width*factor, channels) of `arithmetic.pixel_dtype`.
+        (rows*factor, width*factor, channels) of `arithmetic.out_dtype`.
     """
     height, width, channels = shape
     run = _Run(settings, arithmetic, channels)
@@ -164,7 +164,7 @@ class _Run:
         span = band[0].rows
         if out is None:
             shape = ((span.stop - span.start) * factor, band[-1].columns.stop * factor, self._channels)
-            out = self.device.empty(shape, self._arithmetic.pixel_dtype)
+            out = self.device.empty(shape, self._arithmetic.out_dtype)
         with self.device.own_work(after):
             for tile in band:
                 columns = slice(tile.columns.start * factor, tile.columns.stop * factor)

@@ -8,6 +8,7 @@ is therefore the same for every device, tile size and number of threads.
 from __future__ import annotations
 
 import functools
+import math
 import sys
 from dataclasses import dataclass
 from fractions import Fraction
@@ -34,6 +35,9 @@ _FLOAT_REACH = {FLOAT32: 2**30, FLOAT64: 2**52}
 
 _LEAST_REACH = 2**20
 
+_ROUNDINGS = 64
+"""More than those of any sum, in units of the last place."""
+
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
@@ -45,6 +49,7 @@ class Arithmetic:
         has_alpha: the last channel is straight opacity, to be premultiplied.
         gain: the largest result as a multiple of the largest pixel: the kernel's reach over its denominator.
         overshoots: whether results can leave the range of the pixels and must be clipped.
+        is_wide: results of float32 pixels are stored as float64: not divided yet, they can exceed the largest float32.
     """
 
     pixel_dtype: Dtype
@@ -52,6 +57,7 @@ class Arithmetic:
     has_alpha: bool = False
     gain: Fraction = Fraction(1)
     overshoots: bool = False
+    is_wide: bool = False
 
     @property
     def is_exact(self) -> bool:
@@ -67,6 +73,16 @@ class Arithmetic:
     def least_divisor(self) -> float:
         """The divisor used where the sum of alpha is zero. The dividend is zero there too, and so is the quotient."""
         return 1 if self.is_exact else float(np.finfo(self.pixel_dtype).tiny)
+
+    @property
+    def out_dtype(self) -> Dtype:
+        """The type of the results."""
+        return FLOAT64 if self.is_wide else self.pixel_dtype
+
+    @property
+    def safe_scale(self) -> float:
+        """The power of two that makes floating-point pixels so small that none of their sums overflows."""
+        return 2.0 ** -(math.ceil(max(self.gain, Fraction(1)) * self.divisor).bit_length() + 1)
 
     @property
     def sum_dtype(self) -> Dtype:
@@ -162,6 +178,33 @@ def finish(sums: Pixels, arithmetic: Arithmetic, out: Pixels) -> None:
     else:  # CUDA multiplies by the reciprocal of a plain number, which is one level too low at factor 11
         colour /= colour.new_full((), arithmetic.divisor)
     out[...] = cut_off(colour, arithmetic)
+
+
+def overflowed(padded: Pixels, out: Pixels, arithmetic: Arithmetic) -> Pixels | None:
+    """Which floating-point results may have become infinite or NaN because a sum was too large; None if none has.
+
+    Args:
+        padded: the pixels.
+        out: their results.
+    """
+    most = float(np.finfo(arithmetic.pixel_dtype).max) * arithmetic.safe_scale
+    if arithmetic.has_alpha:
+        most **= 0.5  # colour is multiplied by alpha
+    if -most <= padded.min() and padded.max() <= most:  # not if there is a NaN
+        return None
+    with np.errstate(invalid="ignore"):
+        is_bad = (out - out) != 0  # of infinities and NaN
+    return is_bad if is_bad.any() else None
+
+
+def unscaled(results: Pixels, arithmetic: Arithmetic) -> Pixels:
+    """Results of pixels times `safe_scale`, without it. What rounding alone puts past the largest number becomes it."""
+    info = np.finfo(arithmetic.pixel_dtype)
+    most = float(info.max) * arithmetic.safe_scale
+    if not arithmetic.is_wide:
+        is_rounded = abs(results) <= most * (1 + _ROUNDINGS * float(info.eps))
+        results[is_rounded] = results[is_rounded].clip(-most, most)
+    return results / arithmetic.safe_scale
 
 
 def cut_off(quotients: Pixels, arithmetic: Arithmetic) -> Pixels:

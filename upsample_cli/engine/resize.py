@@ -80,7 +80,13 @@ def resized_bands(
         if arithmetic.pixel_dtype == FLOAT32 and arithmetic.overshoots:
             settings = replace(settings, engine="layer")  # their sums are rounded, differently on every route
         gain = arithmetic.gain * arithmetic.divisor
-        undivided = Arithmetic(arithmetic.sum_dtype, 1, gain=gain, overshoots=arithmetic.overshoots)
+        undivided = Arithmetic(
+            arithmetic.sum_dtype,
+            1,
+            gain=gain,
+            overshoots=arithmetic.overshoots,
+            is_wide=arithmetic.pixel_dtype == FLOAT32,
+        )
         sums = enlarged_bands(
             read_numbers, shape, settings=settings, arithmetic=undivided, stop=stop, on_route=on_route
         )
@@ -146,7 +152,8 @@ def _finished(chunks: Sequence[Array], weights: Array, arithmetic: Arithmetic) -
     taken = np.concatenate(chunks, axis=2)
     sums = _product(weights, taken.reshape(-1, taken.shape[2]).T).reshape(-1, *taken.shape[:2])
     out = np.empty(sums.shape, arithmetic.pixel_dtype)
-    finish(sums, arithmetic, out)
+    with np.errstate(all="ignore"):  # infinities and NaN are pixels like others
+        finish(sums, arithmetic, out)
     return out
 
 

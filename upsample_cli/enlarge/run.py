@@ -19,7 +19,7 @@ from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import check_output, plan_job
 from upsample_cli.enlarge.resolve import Resolved, check_strict, resolve
-from upsample_cli.errors import InputChangedError, Interrupted, Loss
+from upsample_cli.errors import ImageError, InputChangedError, Interrupted, Loss, Setting, joined
 from upsample_cli.images.codecs.input_file import regular_file
 from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.formats import Format, format_named
@@ -28,6 +28,7 @@ from upsample_cli.images.metadata.carried import metadata_for_output
 from upsample_cli.images.metadata.policy import under_policy
 from upsample_cli.images.model import Frames, FrameWriter, ImageInfo, Metadata, Rows, Sink, Source
 from upsample_cli.images.open import open_animation, open_image, open_pages
+from upsample_cli.images.open_frames import lost_page
 from upsample_cli.images.output_form import kept_metadata
 from upsample_cli.images.save import open_sink
 from upsample_cli.images.streams import piped_file
@@ -98,7 +99,8 @@ def enlarge_image(
         from upsample_cli.engine import aten
         from upsample_cli.engine.pool import compute_pool
 
-        info, metadata = under_policy(source.info, source.metadata, options.metadata)
+        is_one = options.frame is not None
+        info, metadata = under_policy(source.info, source.metadata, options.metadata, is_one_of_many=is_one)
         _check_header(job, info)
         check_all_frames(str(job.input), job.resolved.frames, info.height, info.width, options.max_pixels)
         losses = tuple(dict.fromkeys((*info.losses, *job.resolved.warnings)))
@@ -209,14 +211,14 @@ def _enlarge(
 
 
 def _enlarge_frames(
-    run: _Run, writer: FrameWriter, frames: Frames, images: Iterable[tuple[Source, Fraction]], on_rows: OnRows
+    run: _Run, writer: FrameWriter, frames: Frames, images: Iterable[tuple[Source, Fraction] | Loss], on_rows: OnRows
 ) -> list[Loss]:
     """Enlarge every frame or page in turn, each resolved when its own header is read. Returns what was lost.
 
-    `on_rows` gets as many rows in all as the first has.
+    A page that cannot be read is a loss, unless no page can be. `on_rows` gets as many rows in all as the first has.
     """
     job, options = run.job, run.options
-    done, reported, losses = 0, 0, dict[Loss, None]()
+    done, reported, losses, written, described, fault = 0, 0, dict[Loss, None](), 0, False, None
 
     def on_frame_rows(rows: int) -> None:
         nonlocal done, reported
@@ -224,16 +226,48 @@ def _enlarge_frames(
         on_rows(done // frames.count - reported)
         reported = done // frames.count
 
-    for source, duration_ms in images:
+    for number, image in enumerate(images, start=1):
+        if isinstance(image, Loss):
+            losses[image] = None
+            check_strict(job.input, tuple(losses), options)
+            _check_described(job.input, described, image)
+            continue
+        source, duration_ms = image
         with source:
             info, metadata = under_policy(source.info, source.metadata, options.metadata)
             resolved = resolve(job.input, info, metadata, run.fmt, options, job.output)
-            losses |= dict.fromkeys(resolved.losses)
-            check_strict(job.input, tuple(losses), options)
+            found = dict.fromkeys(resolved.losses)
+            check_strict(job.input, (*losses, *found), options)
             sink = writer.frame(**_image(run, info, metadata, resolved), duration_ms=duration_ms)
-            losses |= dict.fromkeys(_enlarge(run, source, sink, info, metadata, resolved, on_frame_rows))
+            try:
+                found |= dict.fromkeys(_enlarge(run, source, sink, info, metadata, resolved, on_frame_rows))
+            except ImageError as error:
+                if frames.kind != "pages":
+                    raise
+                lost = lost_page(error, number, frames.count)
+                _check_described(job.input, described, lost)
+                fault, found = fault or error, {lost: None}
+                check_strict(job.input, (*losses, *found), options)
+            else:
+                written += 1
+                described = described or (metadata.tags is not None and metadata.tags.describe_pages)
+        losses |= found
+    if not written and fault is not None:
+        raise fault
     writer.finish()
     return list(losses)
+
+
+def _check_described(path: Path, is_described: bool, lost: Loss) -> None:
+    """Refuse to leave out a page that the description of another, which is written already, is about.
+
+    Raises:
+        ImageError: if it is.
+    """
+    if is_described:
+        strip = Setting("metadata", "strip")
+        cause = joined(lost.text, ", and the first page describes it")
+        raise ImageError(path, cause, ("give ", strip, " to leave out the description"))
 
 
 @contextmanager
@@ -246,13 +280,13 @@ def _input_file(job: Job) -> Iterator[BinaryIO]:
         yield file
 
 
-def _images(file: BinaryIO, options: Options, frames: Frames) -> Iterator[tuple[Source, Fraction]]:
-    """Each frame or page of the input; it is gone when the next one is asked for."""
+def _images(file: BinaryIO, options: Options, frames: Frames) -> Iterator[tuple[Source, Fraction] | Loss]:
+    """Each frame or page of the input, or the loss of a page; it is gone when the next one is asked for."""
     if frames.kind == "animation":
         yield from open_animation(file, max_pixels=options.max_pixels)
     else:
-        for source in open_pages(file, frames.count, max_pixels=options.max_pixels):
-            yield source, Fraction(0)
+        for page in open_pages(file, frames.count, max_pixels=options.max_pixels):
+            yield page if isinstance(page, Loss) else (page, Fraction(0))
 
 
 def _output_file(

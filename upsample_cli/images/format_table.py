@@ -9,7 +9,7 @@ from typing import Literal
 from upsample_cli.images.metadata.iptc import MAX_JPEG_BYTES
 from upsample_cli.images.model import Depth, FramesKind, Layout
 
-MetadataKind = Literal["icc_profile", "exif", "xmp", "iptc", "dpi", "text", "comment"]
+MetadataKind = Literal["icc_profile", "exif", "xmp", "iptc", "dpi", "text", "comment", "tags"]
 
 COMMENT = "Comment"
 """Keyword of the comment of a JPEG or GIF in `Metadata.text`."""
@@ -97,7 +97,7 @@ FORMATS: dict[str, Format] = {
         Format(
             "tiff", "TIFF", (".tif", ".tiff"), "TIFF",
             _of_depths((_GREY, _GREY_ALPHA, _RGB, _RGB_ALPHA, _CMYK, _CMYK_ALPHA), 8, 16, 32) | _of_depths(_LAB, 8, 16),
-            frozenset({"icc_profile", "exif", "xmp", "iptc", "dpi"}),
+            frozenset({"icc_profile", "exif", "xmp", "iptc", "dpi", "tags"}),
             lossless=True, streams=True, quality_range=(0, 9),
             frames=frozenset({"pages"}),
         ),

@@ -57,7 +57,7 @@ def header_of(opened: Opened, file: BinaryIO, name: str) -> Header:
             losses=(*reading.losses, *found.losses),
             jpeg_subsampling=reading.jpeg_subsampling,
             lossless=reading.lossless,
-            frames=frames_of(image, file, fmt.name, reading.layout),
+            frames=frames_of(image, file, name, fmt.name, reading.layout),
             decoding_bytes=height * width * len(image.getbands()) * _COEFFICIENT_BYTES * ("progressive" in image.info),
         )
     return Header(info, found.metadata, found.orientation, reading)

@@ -7,8 +7,8 @@ not premultiplied) where there is one. No torch, no Pillow.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias
@@ -59,6 +59,47 @@ class Layout:
         return np.dtype(_DTYPES[self.depth])
 
 
+class TiffTags(Protocol):
+    """Tags that only TIFF holds: `metadata.own_tags.OwnTags`."""
+
+    @property
+    def fields(self) -> Sequence[Any]:
+        """As stored, for `ifd_write`."""
+        ...
+
+    @property
+    def order(self) -> str:
+        """Of their bytes: "<" or ">"."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """Of their values."""
+        ...
+
+    @property
+    def describe_pages(self) -> bool:
+        """Whether they are about other pages too."""
+        ...
+
+    def enlarged(self, height: int, width: int) -> Self:
+        """The tags of the image at that size."""
+        ...
+
+    def of_one_page(self) -> tuple[Self, list[Loss]]:
+        """For one page as an image of its own, and what is lost."""
+        ...
+
+    def held(self, layout: Layout, made: Layout, other_format: str | None) -> tuple[Self | None, list[Loss]]:
+        """What of them an output of the layout `made` holds, and what is lost.
+
+        Args:
+            layout: of the image.
+            other_format: the title of the output's format, if it is not TIFF.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Metadata:
     r"""What describes an image: everything in its file except the pixels.
@@ -70,6 +111,7 @@ class Metadata:
         dpi: dots per inch, (x, y).
         text: PNG text as (keyword, value) pairs, in file order.
         iptc: captions as IPTC-NAA records, without the wrapping that JPEG and PNG give them.
+        tags: those that only TIFF holds.
     """
 
     icc_profile: bytes | None = None
@@ -78,6 +120,7 @@ class Metadata:
     dpi: tuple[float, float] | None = None
     text: tuple[tuple[str, str], ...] = ()
     iptc: bytes | None = None
+    tags: TiffTags | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

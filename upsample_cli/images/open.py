@@ -13,23 +13,22 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from itertools import islice
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from PIL import ImageFile
 
-from upsample_cli.errors import ImageError, Setting
-from upsample_cli.images.codecs.content import HEAD_BYTES, format_of_content
+from upsample_cli.errors import ImageError, Loss
+from upsample_cli.images.codecs.content import HEAD_BYTES, format_of_content, is_tiff
 from upsample_cli.images.codecs.input_file import Input, opened_file, shown_name
-from upsample_cli.images.codecs.pillow_file import open_with_pillow
+from upsample_cli.images.codecs.pillow_file import Opened, open_with_pillow
 from upsample_cli.images.codecs.pillow_source import pillow_box
 from upsample_cli.images.codecs.quiet import quiet_pillow
 from upsample_cli.images.codecs.readable import readable
-from upsample_cli.images.formats import FORMATS
 from upsample_cli.images.header import Header, as_frame, header_of, no_frame, of_frame
 from upsample_cli.images.limits import DEFAULT_MAX_PIXELS, check_scans
 from upsample_cli.images.metered import header_read
 from upsample_cli.images.model import Frames, ImageInfo, Metadata, Source
-from upsample_cli.images.open_frames import animation_frames, page_offsets
+from upsample_cli.images.open_frames import animation_frames, lost_page
 from upsample_cli.images.orientation import TURNS
 from upsample_cli.images.regions import ReadBox, RegionSource, box_of
 
@@ -63,10 +62,8 @@ def read_header(
     """
     name = shown_name(path)
     with quiet_pillow(), opened_file(path, timeout_s) as file, header_read(file):
-        if (by_rows := _by_rows(file, name, max_pixels, frame)) is not None:
-            return by_rows.info, by_rows.metadata
-        opened = open_with_pillow(file, name, max_pixels=max_pixels)
-        header = of_frame(header_of(opened, file, name), frame, name, max_pixels)
+        found = _first_look(file, name, max_pixels, frame)
+        header = found if isinstance(found, RegionSource) else found.header
     return header.info, header.metadata
 
 
@@ -85,12 +82,11 @@ def open_image(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int 
     with quiet_pillow(), ExitStack() as stack:
         file = stack.enter_context(opened_file(path))
         with header_read(file):
-            if (by_rows := _by_rows(file, name, max_pixels, frame)) is not None:
-                by_rows.hold(stack.pop_all())
-                return by_rows
-            opened = open_with_pillow(file, name, max_pixels=max_pixels)
-            first = header_of(opened, file, name)
-            header = of_frame(first, frame, name, max_pixels)
+            found = _first_look(file, name, max_pixels, frame)
+        if isinstance(found, RegionSource):
+            found.hold(stack.pop_all())
+            return found
+        opened, first, header = found
         image, fmt = opened.image, opened.format
         with readable(name, fmt):
             frames = first.info.frames
@@ -106,6 +102,31 @@ def open_image(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int 
         info = replace(header.info, height=image.height, width=image.width)
         header = replace(header, info=info, orientation=1)
     return _source(header, pillow_box(image, header.reading))
+
+
+class _ByPillow(NamedTuple):
+    """An image that Pillow opened: the header of the whole file, and of the frame that is asked for."""
+
+    opened: Opened
+    first: Header
+    header: Header
+
+
+def _first_look(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> RegionSource | _ByPillow:
+    """An image with nothing decoded. Of a TIFF whose first page cannot be read, the first that can be."""
+    try:
+        if (by_rows := _by_rows(file, name, max_pixels, frame)) is not None:
+            return by_rows
+        opened = open_with_pillow(file, name, max_pixels=max_pixels)
+        first = header_of(opened, file, name)
+        return _ByPillow(opened, first, of_frame(first, frame, name, max_pixels))
+    except ImageError as error:
+        file.seek(0)
+        if frame is not None or not is_tiff(file.read(HEAD_BYTES)):
+            raise
+        from upsample_cli.images.open_pages import first_readable
+
+        return first_readable(file, name, error, max_pixels=max_pixels)
 
 
 def _decoded(image: ImageFile.ImageFile, file: BinaryIO, header: Header, name: str, max_pixels: int) -> ReadBox | None:
@@ -154,38 +175,30 @@ def open_animation(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iter
             yield found
 
 
-def open_pages(path: Input, count: int, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[Source]:
+def open_pages(path: Input, count: int, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[Source | Loss]:
     """The first `count` pages of a TIFF, one in memory at a time: it is released when the next one is requested.
 
     Args:
         path: a file, or a seekable binary file object.
         max_pixels: larger pages are refused.
 
+    Yields:
+        A page, or the loss of one that cannot be read.
+
     Raises:
-        ImageError: one is damaged, of a kind that is not supported, or missing.
+        ImageError: a page is missing, or the file cannot be read.
     """
-    from upsample_cli.images.codecs.tiff.reader import open_page, opened_tiff
+    from upsample_cli.images.open_pages import pages_after_first
 
     name = shown_name(path)
-    yield open_image(path, max_pixels=max_pixels, frame=1)  # Pillow may have to read it
+    try:
+        source = open_image(path, max_pixels=max_pixels, frame=1)  # Pillow may have to read it
+    except ImageError as error:
+        yield lost_page(error, 1, count)
+    else:
+        yield source
     with quiet_pillow(), opened_file(path) as file:
-        with header_read(file), readable(name, FORMATS["tiff"]):
-            offsets = page_offsets(file, count)
-            tiff = opened_tiff(file, name)
-        for page in range(2, count + 1):
-            if page > len(offsets):
-                raise no_frame(name, page, max(1, len(offsets)))
-            at = offsets[page - 1]
-            with header_read(file):
-                source = tiff and open_page(tiff, file, name, max_pixels=max_pixels, page_at=at)
-            if not source:
-                raise _unsupported_page(name, page)
-            yield source
-
-
-def _unsupported_page(name: str, page: int) -> ImageError:
-    cause = f"holds a page {page} of a kind that is not supported"
-    return ImageError(name, cause, ("leave out ", Setting("frame")), kind="unsupported")
+        yield from pages_after_first(file, name, count, max_pixels=max_pixels)
 
 
 def _source(header: Header, read_box: ReadBox) -> RegionSource:
@@ -219,20 +232,12 @@ def _by_rows(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> R
         return open_pnm(file, name, max_pixels=max_pixels)
     if format_name == "tiff":
         from upsample_cli.images.codecs.tiff.reader import open_tiff
+        from upsample_cli.images.open_pages import one_page
 
-        page_at = None if frame is None or frame == 1 else _page_offset(file, name, frame)
-        source = open_tiff(file, name, max_pixels=max_pixels, page_at=page_at)
+        if frame is not None and frame > 1:
+            return one_page(file, name, frame, max_pixels=max_pixels)
+        source = open_tiff(file, name, max_pixels=max_pixels)
         if frame is not None and source is not None:
             source.info = replace(source.info, frames=None)
-        if page_at is not None and source is None:
-            raise _unsupported_page(name, frame or 1)
     file.seek(0)
     return source
-
-
-def _page_offset(file: BinaryIO, name: str, page: int) -> int:
-    with readable(name, FORMATS["tiff"]):
-        found = page_offsets(file, page)
-    if len(found) < page:
-        raise no_frame(name, page, max(1, len(found)))
-    return found[-1]

@@ -7,31 +7,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import islice
 from typing import Any, BinaryIO
 
 from PIL import Image, ImageFile
 
-from upsample_cli.errors import Loss
-from upsample_cli.images.metadata import ifd
+from upsample_cli.errors import ImageError, Loss, joined
 from upsample_cli.images.model import Frames, FramesKind, Layout
 
 _KINDS: dict[str, FramesKind] = {"gif": "animation", "png": "animation", "webp": "animation", "avif": "animation"}
+_OF_ONE_PAGE = {"damaged", "unsupported", "too-large"}
 _ALPHA_MODES = {"LA", "PA", "RGBA", "La", "RGBa"}
 
 
-def frames_of(image: ImageFile.ImageFile, file: BinaryIO, format_name: str, layout: Layout) -> Frames | None:
+def frames_of(image: ImageFile.ImageFile, file: BinaryIO, name: str, format_name: str, layout: Layout) -> Frames | None:
     """All images in an opened image's file; None if there is one.
 
     Args:
         image: as Pillow opened it, not decoded.
         file: the open file it came from; its position is restored.
+        name: for messages.
         format_name: a key of `FORMATS`.
         layout: of the first frame, as it is read.
     """
     at = file.tell()
     if format_name == "tiff":
-        return pages_of(file)
+        from upsample_cli.images.codecs.tiff.pages import pages_of
+
+        return pages_of(file, name)[1]
     count: int = getattr(image, "n_frames", 1)
     if count < 2:
         return None
@@ -56,26 +58,15 @@ def frames_of(image: ImageFile.ImageFile, file: BinaryIO, format_name: str, layo
     return Frames(count - first, kind, composed, _plays(image, format_name), first, losses=tuple(losses))
 
 
-def pages_of(file: BinaryIO) -> Frames | None:
-    """The pages of a TIFF; None if it has one. The file's position is restored."""
-    at = file.tell()
-    tiff = ifd.tiff_in_file(file)
-    pixels = [_pixels(tiff, directory) for directory in ifd.directories(tiff)]
-    file.seek(at)
-    return Frames(len(pixels), "pages", pixels=sum(pixels)) if len(pixels) > 1 else None
+def lost_page(error: ImageError, number: int, count: int) -> Loss:
+    """The loss of a page, counted from 1, that cannot be read.
 
-
-def _pixels(tiff: ifd.Tiff, directory: ifd.Directory) -> int:
-    width, height = (ifd.first_integer(tiff, directory.find(tag)) or 0 for tag in (256, 257))
-    return width * height
-
-
-def page_offsets(file: BinaryIO, count: int = ifd.MOST_PAGES) -> list[int]:
-    """Offsets of the directories of a TIFF's first `count` pages, or of all. The file's position is restored."""
-    at = file.tell()
-    offsets = [directory.at for directory in islice(ifd.directories(ifd.tiff_in_file(file)), count)]
-    file.seek(at)
-    return offsets
+    Raises:
+        ImageError: the one given, if it is not about that page alone.
+    """
+    if error.failure.kind not in _OF_ONE_PAGE:
+        raise error
+    return Loss("frames", joined(f"page {number} of {count} is left out: ", error.cause))
 
 
 def _plays(image: Image.Image, format_name: str) -> int:

@@ -154,9 +154,13 @@ def _held_metadata(info: ImageInfo, metadata: Metadata, made: Layout, fmt: Forma
         metadata = replace(
             metadata, dpi=None, exif=exif if exif and resolution(exif) else with_resolution(exif, metadata.dpi)
         )
+    losses = list[Loss]()
+    if metadata.tags is not None:
+        tags, losses = metadata.tags.held(info.layout, made, fmt.title if "tags" not in fmt.holds else None)
+        metadata = replace(metadata, tags=tags)
     causes = {part: _cause_of_loss(part, metadata, fmt, new_colour) for part in _PARTS}
     gone: dict[str, Any] = {part: None for part, cause in causes.items() if cause}
-    losses = [
+    losses += [
         Loss("profile" if part == "icc_profile" else "metadata", f"{cause}; it is left out")
         for part, cause in causes.items()
         if cause

@@ -12,7 +12,7 @@ from typing import BinaryIO, Protocol
 from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.gif import GifFrames
 from upsample_cli.images.codecs.png.animation_writer import ApngWriter
-from upsample_cli.images.codecs.tiff.writer import TiffPages
+from upsample_cli.images.codecs.tiff.pages_writer import TiffPages
 from upsample_cli.images.codecs.webp import WebpFrames
 from upsample_cli.images.format_table import Format
 from upsample_cli.images.formats import check_quality

@@ -75,7 +75,7 @@ class Report:
             says_all = self.verbose or self.is_single or self.is_watch
             for warning in result.remarks if says_all or result.status != "skipped" else ():
                 prefix = "" if isinstance(warning, Failure) else f"{result.input}: "
-                self.message("warning", "yellow", prefix + sentence(warning))
+                self.message("warning", "yellow", prefix + sentence(warning, detailed=self.verbose))
             if not self.as_json and (self.verbose or (says_all and result.status != "skipped")):
                 # Lines on a terminal that also shows bars must be printed by the console that draws the bars.
                 lines = self.messages if self.out.file.isatty() and self.messages.file.isatty() else self.out

@@ -152,7 +152,7 @@ def _facts(about: About) -> Iterator[tuple[str, str]]:
         ("IPTC", f"{len(metadata.iptc)} bytes" if metadata.iptc else None),
         ("resolution", "{:g} x {:g} dpi".format(*metadata.dpi) if metadata.dpi else None),
         *((keyword, text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}…") for keyword, text in metadata.text),
-        *(("warning", sentence(loss)) for loss in info.losses),
+        *(("warning", sentence(loss, detailed=True)) for loss in info.losses),
     )
     yield from ((name, value) for name, value in facts if value)
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from upsample_cli.engine import aten
-from upsample_cli.engine.exact import Arithmetic, Dtype, Pixels, finish, prepare
+from upsample_cli.engine.exact import Arithmetic, Dtype, Pixels, finish, overflowed, prepare, unscaled
 from upsample_cli.engine.operators import Array, Layer
 from upsample_cli.kernels.kernel import Kernel
 
@@ -51,6 +51,29 @@ class PlainRoute:
 
     def __call__(self, padded: Pixels, out: Pixels) -> None:
         """See `Route`."""
+        with np.errstate(all="ignore"):  # infinities and NaN are pixels like others
+            self._enlarge(padded, out)
+        if not self._arithmetic.is_exact:
+            self.mend(padded, out)
+
+    def mend(self, padded: Pixels, out: Pixels) -> None:
+        """Compute the floating-point results again that are not finite because a sum was, where they themselves are.
+
+        Pixels times a power of two have the same sums times that power, to the last bit, unless they are as small as
+        the smallest number; next to those whose sums overflow, such pixels count for nothing.
+
+        Args:
+            padded, out: see `Route`; the results that any route has written.
+        """
+        is_bad = overflowed(padded, out, self._arithmetic)
+        if is_bad is None:
+            return
+        again = out + 0
+        with np.errstate(all="ignore"):
+            self._enlarge(padded * self._arithmetic.safe_scale, again)
+            out[is_bad] = unscaled(again[is_bad], self._arithmetic)
+
+    def _enlarge(self, padded: Pixels, out: Pixels) -> None:
         planes = prepare(padded, self._arithmetic).swapaxes(0, 2).swapaxes(1, 2)  # (channels, height, width)
         sums = self._layer(planes[:, None])[:, 0] if self._is_batch else self._layer(planes[None])[0]
         height, width, _ = out.shape

@@ -50,9 +50,15 @@ class RowPhaseRoute:
 
     def __call__(self, padded: Array, out: Array) -> None:
         """See `Route`."""
-        if self._plain is not None and not np.isfinite(padded.sum()):
-            self._plain(padded, out)
-            return
+        with np.errstate(all="ignore"):  # infinities and NaN are pixels like others
+            if self._plain is not None and not np.isfinite(padded.sum()):
+                self._plain(padded, out)
+                return
+            self._enlarge(padded, out)
+        if self._plain is not None:
+            self._plain.mend(padded, out)
+
+    def _enlarge(self, padded: Array, out: Array) -> None:
         factor = len(self._dividends)
         rows = out.shape[0] // factor
         numbers = prepare(self._blocks.widened(padded, out.shape[1] // factor), self._arithmetic)

@@ -55,3 +55,8 @@ def format_of_content(head: bytes, name: str) -> Format:
     titles = ", ".join(fmt.title for fmt in FORMATS.values())
     cause = f"is not an image in a format we know ({titles})"
     raise ImageError(name, cause, "check the file, or " + CONVERT, kind="not-an-image")
+
+
+def is_tiff(head: bytes) -> bool:
+    """Whether a file begins as TIFF does."""
+    return any(head.startswith(magic) for _, magic, known in _MAGIC if known == "tiff")

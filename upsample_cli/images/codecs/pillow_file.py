@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
-from typing import BinaryIO, NamedTuple
+from threading import Lock
+from typing import Any, BinaryIO, NamedTuple
 
 from PIL import Image, ImageFile
 
@@ -50,10 +52,33 @@ def open_with_pillow(file: BinaryIO, name: str, *, max_pixels: int) -> Opened:
         file.seek(0)
         import_module(f"PIL.{_PLUGINS.get(fmt.name, fmt.pillow_name.title())}ImagePlugin")
         image = Image.OPEN[fmt.pillow_name][0](file, "")  # without a name Pillow does not map the file into memory
+        if fmt.name == "tiff" and image.mode == "YCbCr" and not _is_simple_ycbcr(vars(image)["tag_v2"]):
+            image = _opened_by_libtiff(file)
     check_pixels(name, image.height, image.width, max_pixels)
     if fmt.name == "gif":
         check_pixels(name, *extent(file), max_pixels)
     return Opened(image, fmt, chunks)
 
 
+def _is_simple_ycbcr(tags: Mapping[int, Any]) -> bool:
+    """Whether YCbCr of a TIFF is what Pillow takes it for if it is not compressed: not subsampled, and of BT.601."""
+    coefficients = tags.get(_COEFFICIENTS, _BT_601)
+    is_common = all(abs(stated - common) < 0.002 for stated, common in zip(coefficients, _BT_601, strict=False))
+    return tags.get(_SUBSAMPLING, (2, 2)) == (1, 1) and is_common
+
+
+def _opened_by_libtiff(file: BinaryIO) -> ImageFile.ImageFile:
+    from PIL import TiffImagePlugin
+
+    with _libtiff_lock:
+        before, TiffImagePlugin.READ_LIBTIFF = TiffImagePlugin.READ_LIBTIFF, True
+        try:
+            file.seek(0)
+            return TiffImagePlugin.TiffImageFile(file, "")
+        finally:
+            TiffImagePlugin.READ_LIBTIFF = before
+
+
+_COEFFICIENTS, _SUBSAMPLING, _BT_601 = 529, 530, (0.299, 0.587, 0.114)
+_libtiff_lock = Lock()  # the setting is global
 _PLUGINS = {"webp": "WebP"}

@@ -17,7 +17,7 @@ from upsample_cli.images.metadata import exif as exif_blocks
 from upsample_cli.images.metadata import iptc
 from upsample_cli.images.metadata.exif_from_tiff import exif_of_tiff
 from upsample_cli.images.model import Metadata
-from upsample_cli.images.orientation import ORIENTATION, valid, xmp_orientation, xmp_upright
+from upsample_cli.images.orientation import ORIENTATION, TURNS, valid, xmp_orientation, xmp_upright
 
 _X_RESOLUTION = 282
 
@@ -77,14 +77,33 @@ def read_metadata(image: Image.Image, file: BinaryIO, format_name: str, chunks: 
         text=_text(image) if chunks is None else chunks.text,
         iptc=image.info.get("photoshop", {}).get(iptc.RESOURCE) or None if chunks is None else chunks.iptc,
     )
+    if format_name == "tiff":
+        metadata, lost = _with_tags(image, file, metadata, orientation)
+        losses += lost
     check_metadata_bytes(_size_bytes(metadata))
     return Found(metadata, orientation, tuple(losses))
+
+
+def _with_tags(image: Image.Image, file: BinaryIO, metadata: Metadata, orientation: int) -> tuple[Metadata, list[Loss]]:
+    """The metadata of a TIFF with the tags that only it holds, and what is lost."""
+    from upsample_cli.images.metadata.tiff_tags import read_tags
+
+    pages = getattr(image, "pages", 1)
+    try:
+        tags, losses = read_tags(file, getattr(image, "page_at", None), metadata, orientation=orientation, pages=pages)
+    except ValueError:
+        return metadata, []
+    dpi = None if tags is not None and tags.has_resolution else metadata.dpi
+    if dpi is not None and TURNS[orientation].swapped:
+        dpi = dpi[::-1]
+    return replace(metadata, tags=tags, dpi=dpi), losses
 
 
 def _size_bytes(metadata: Metadata) -> int:
     blocks = (metadata.icc_profile, metadata.exif, metadata.xmp, metadata.iptc)
     texts = (len(part) for pair in metadata.text for part in pair)
-    return sum(len(block) for block in blocks if block) + sum(texts)
+    tags = metadata.tags.size_bytes if metadata.tags is not None else 0
+    return sum(len(block) for block in blocks if block) + sum(texts) + tags
 
 
 def _exif(image: Image.Image, file: BinaryIO, chunks: Ancillary | None) -> bytes | None:
@@ -154,4 +173,5 @@ def metadata_for_output(metadata: Metadata, height: int, width: int) -> Metadata
         metadata,
         exif=exif_blocks.exif_for_output(metadata.exif, height, width) if metadata.exif else None,
         xmp=xmp_upright(metadata.xmp) if metadata.xmp else None,
+        tags=metadata.tags.enlarged(height, width) if metadata.tags else None,
     )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import BinaryIO
 
 from upsample_cli.images.metadata import ifd, ifd_write
+from upsample_cli.images.metadata.descriptions import is_data
 from upsample_cli.images.metadata.exif import EXIF_IFD, GPS_IFD, INTEROPERABILITY_IFD
 
-_FIRST = 0
+_FIRST = -1  # 0 is a tag, that of the version of GPS
 _DIRECTORIES_IN = {
     _FIRST: (EXIF_IFD, GPS_IFD), EXIF_IFD: (INTEROPERABILITY_IFD,), GPS_IFD: (), INTEROPERABILITY_IFD: ()
 }  # fmt: skip
@@ -18,8 +20,6 @@ _LAST_CLASSIC_KIND = 13
 _MAX_DIRECTORY_BYTES = 4 << 20
 
 _DESCRIPTION = 0x010E
-_SHAPE = b'{"shape":'
-"""The start of tifffile's description, which states the size in pixels; it is wrong after enlarging, so left out."""
 
 DESCRIPTIVE_TAGS = frozenset(
     {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x4749, 0x8298, 0x83BB}
@@ -29,7 +29,9 @@ DESCRIPTIVE_TAGS = frozenset(
 model, software, date, artist, host, ratings, copyright, IPTC, and the five that Windows writes."""
 
 
-def descriptive_fields(tiff: ifd.Tiff, *, follow: bool = True) -> list[ifd_write.Field]:
+def descriptive_fields(
+    tiff: ifd.Tiff, *, follow: bool = True, wanted: Callable[[int], bool] = DESCRIPTIVE_TAGS.__contains__
+) -> list[ifd_write.Field]:
     """The descriptive entries of a TIFF's first directory, with its Exif and GPS directories.
 
     Entries whose values are outside the file, or past 4 MiB of one directory, are left out.
@@ -37,23 +39,27 @@ def descriptive_fields(tiff: ifd.Tiff, *, follow: bool = True) -> list[ifd_write
     Args:
         tiff: the structure.
         follow: copy the Exif and GPS directories; otherwise only their offsets.
+        wanted: which tags of the first directory are descriptive.
 
     Raises:
         ValueError: the first directory is damaged.
     """
-    return _copied(tiff, ifd.read_directory(tiff, tiff.first), _FIRST, follow)
+    return _copied(tiff, ifd.read_directory(tiff, tiff.first), _FIRST, follow, wanted)
 
 
-def _copied(tiff: ifd.Tiff, directory: ifd.Directory, kind: int, follow: bool) -> list[ifd_write.Field]:
+def _copied(
+    tiff: ifd.Tiff, directory: ifd.Directory, kind: int, follow: bool, wanted: Callable[[int], bool]
+) -> list[ifd_write.Field]:
     fields: list[ifd_write.Field] = []
     free_bytes = _MAX_DIRECTORY_BYTES
     for entry in directory.entries:
         if entry.tag in _DIRECTORIES_IN[kind]:
             with suppress(ValueError):
                 below = ifd.read_directory(tiff, ifd.first_integer(tiff, entry) or 0)
-                inner = _copied(tiff, below, entry.tag, follow) if follow else struct.pack(tiff.order + "I", below.at)
+                at = struct.pack(tiff.order + "I", below.at)
+                inner = _copied(tiff, below, entry.tag, follow, wanted) if follow else at
                 fields.append(ifd_write.Field(entry.tag, ifd.LONG, 1, inner))
-        elif entry.tag in _DIRECTORIES_IN or (kind == _FIRST and entry.tag not in DESCRIPTIVE_TAGS):
+        elif entry.tag in _DIRECTORIES_IN or (kind == _FIRST and not wanted(entry.tag)):
             continue
         elif entry.kind <= _LAST_CLASSIC_KIND and entry.size_bytes <= free_bytes:
             value = ifd.value_bytes(tiff, entry)
@@ -79,7 +85,7 @@ def exif_of_tiff(file: BinaryIO, page_at: int | None = None) -> bytes | None:
     fields = [
         field
         for field in descriptive_fields(tiff if page_at is None else replace(tiff, first=page_at))
-        if not (field.tag == _DESCRIPTION and bytes(field.value).startswith(_SHAPE))  # type: ignore[arg-type]
+        if not (field.tag == _DESCRIPTION and isinstance(field.value, bytes) and is_data(field.value))
     ]
     head = (b"II*\0" if tiff.order == "<" else b"MM\0*") + struct.pack(tiff.order + "I", 8)
     return head + ifd_write.directory_bytes(fields, order=tiff.order, at=8) if fields else None

@@ -18,7 +18,9 @@ _STRIPPED = {"metadata", "maker-note"}
 """Kinds of losses that do not matter where the metadata are not kept anyway."""
 
 
-def under_policy(info: ImageInfo, metadata: Metadata, policy: MetadataPolicy) -> tuple[ImageInfo, Metadata]:
+def under_policy(
+    info: ImageInfo, metadata: Metadata, policy: MetadataPolicy, *, is_one_of_many: bool = False
+) -> tuple[ImageInfo, Metadata]:
     """The header and metadata that the policy keeps; "keep" keeps all.
 
     "strip" keeps the ICC profile, because it defines the colours. "orientation-only" keeps it too, and, if
@@ -31,6 +33,9 @@ def under_policy(info: ImageInfo, metadata: Metadata, policy: MetadataPolicy) ->
     Metadata(icc_profile=b'sRGB', exif=None, xmp=None, dpi=None, text=(), iptc=None)
     """
     if policy == "keep":
+        if is_one_of_many and metadata.tags is not None:
+            tags, losses = metadata.tags.of_one_page()
+            return replace(info, losses=(*info.losses, *losses)), replace(metadata, tags=tags)
         return info, metadata
     upright = policy == "orientation-only" and metadata.exif is not None and orientation(metadata.exif) is not None
     exif = _UPRIGHT if upright else None

@@ -5,6 +5,7 @@ Source: TIFF revision 6.0, and its supplements for the sample formats and the co
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +18,18 @@ from upsample_cli.images.model import FIRST_IS_PREVIEW, LAB_COLOURS, Colour, Dep
 if TYPE_CHECKING:
     from tifffile import TiffPage
 
-_WHITE_IS_ZERO, _PALETTE, _CMYK, _YCBCR, _CIELAB = 0, 3, 5, 6, 8
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _CIELAB = 0, 1, 2, 3, 5, 6, 8
 _COLOURS: dict[int, Colour] = {0: "grey", 1: "grey", 2: "rgb", 3: "rgb", 5: "cmyk", 6: "rgb", 8: "cielab", 9: "icclab"}
 _SAMPLES = {"grey": 1, "rgb": 3, "cmyk": 4, "cielab": 3, "icclab": 3}
-_UNSIGNED, _FLOAT, _UNDEFINED = 1, 3, 4
+_UNSIGNED, _SIGNED, _FLOAT, _UNDEFINED = 1, 2, 3, 4
 _ASSOCIATED, _STRAIGHT = 1, 2
 _FLOAT_BITS = {16, 24, 32, 64}
 _GLOW = Loss("range", "light without opacity (colour above its alpha, which is stored multiplied) is left out")
 JPEG_COMPRESSIONS = frozenset({6, 7, 34892, 33007})  # decoded to RGB
-_SUBFILE_TYPE, _INK_SET, _EXTRA_SAMPLES = 254, 332, 338
+_OTHER_YCBCR = Loss("colour", "its YCbCr is read as that of BT.601 in its whole range, which it is not")
+_BT_601, _FULL_RANGE = (0.299, 0.587, 0.114), (0, 255, 128, 255, 128, 255)
+_SUBFILE_TYPE, _PHOTOMETRIC, _INK_SET, _EXTRA_SAMPLES = 254, 262, 332, 338
+_YCBCR_COEFFICIENTS, _REFERENCE_BLACK_WHITE = 529, 532
 _LOSSLESS = {1, 2, 3, 4, 5, 8, 32771, 32773, 32946, 34925, 34926, 34933, 50000}
 
 
@@ -42,7 +46,7 @@ class TiffKind:
         inverted: grey is stored with 0 for white.
         signed: a* and b* of Lab are stored as signed numbers.
         associated: colour is stored multiplied by alpha.
-        palette: (entries, channels) uint8, the colours that stored numbers stand for.
+        palette: (entries, channels), the colours that stored numbers stand for, of the rows' type.
     """
 
     layout: Layout
@@ -53,7 +57,7 @@ class TiffKind:
     inverted: bool = False
     signed: bool = False
     associated: bool = False
-    palette: NDArray[np.uint8] | None = None
+    palette: NDArray[Any] | None = None
 
     def rows(self, stored: NDArray[Any], losses: set[Loss]) -> Rows:
         """Stored numbers (rows, width, samples), the read samples only, as rows of `layout`; may change them.
@@ -62,8 +66,8 @@ class TiffKind:
             losses: gets what they hold and straight colour cannot.
         """
         if self.palette is not None:
-            colours: Rows = self.palette[stored[..., 0]]
-            alpha = _scaled(stored[..., 1:], self.bits)
+            colours: Rows = self.palette[_as_numbers(stored[..., 0])]
+            alpha = _scaled(stored[..., 1:], self.bits).astype(self.layout.dtype, copy=False)
             return np.concatenate([colours, alpha], axis=2) if self.layout.alpha else colours
         rows = _scaled(stored, self.bits).astype(self.layout.dtype, copy=False)
         if self.inverted:
@@ -86,30 +90,33 @@ def tiff_kind(page: TiffPage, *, has_profile: bool) -> TiffKind | None:
         page: as tifffile gives it.
         has_profile: whether there is an ICC profile, which a palette of greys would no longer fit.
     """
-    bits, colour = page.bitspersample, _COLOURS.get(int(page.photometric))
-    is_float = page.sampleformat == _FLOAT
+    bits, photometric = page.bitspersample, photometric_of(page)
+    colour = _COLOURS.get(photometric)
+    is_float, is_whole = page.sampleformat == _FLOAT, page.sampleformat in {_UNSIGNED, _UNDEFINED}
     readable = (
         isinstance(bits, int)
         and colour is not None
         and page.dtype is not None
         and page.imagedepth == 1
-        and page.samplesperpixel >= (1 if page.photometric == _PALETTE else _SAMPLES[colour])
-        and (bits in _FLOAT_BITS if is_float else page.sampleformat in {_UNSIGNED, _UNDEFINED} and 1 <= bits <= 16)
-        and (page.photometric != _YCBCR or page.compression in JPEG_COMPRESSIONS)
-        and (page.photometric != _CMYK or page.tags.valueof(_INK_SET, 1) == 1)
-        and (page.photometric != _PALETTE or (bits <= 8 and not is_float and page.colormap is not None))
+        and page.samplesperpixel >= (1 if photometric == _PALETTE else _SAMPLES[colour])
+        and (bits in _FLOAT_BITS if is_float else (is_whole and 1 <= bits <= 16) or _becomes_float(page))
+        and (photometric != _YCBCR or page.compression in JPEG_COMPRESSIONS)
+        and (photometric != _CMYK or page.tags.valueof(_INK_SET, 1) == 1)
+        and (photometric != _PALETTE or (not is_float and _has_palette(page)))
     )
     if not readable or colour is None or (colour in LAB_COLOURS and not _is_plain_lab(page)):
         return None
-    palette = None if page.photometric != _PALETTE else (np.asarray(page.colormap).T >> 8).astype(np.uint8)
+    palette, losses = (None, list[Loss]()) if photometric != _PALETTE else _palette(page)
     if palette is not None and not has_profile and (palette == palette[:, :1]).all():
         palette, colour = palette[:, :1], "grey"
     count = 1 if palette is not None else _SAMPLES[colour]
-    alpha, associated, losses = _extra(page, count)
-    if is_float and bits == 64:
-        losses.append(Loss("depth", "64-bit floating point is read as 32-bit"))
+    alpha, associated, unread = _extra(page, count)
+    losses += [*unread, *_number_losses(page, bits)]
+    if photometric == _YCBCR and not _is_common_ycbcr(page):
+        losses.append(_OTHER_YCBCR)
     if int(page.tags.valueof(_SUBFILE_TYPE, 0)) & 1:
         losses.append(FIRST_IS_PREVIEW)
+    is_float = is_float or _becomes_float(page)
     depth: Depth = 32 if is_float else 8 if bits <= 8 else 16
     return TiffKind(
         Layout(colour, alpha is not None, depth),
@@ -117,11 +124,65 @@ def tiff_kind(page: TiffPage, *, has_profile: bool) -> TiffKind | None:
         lossless=int(page.compression) in _LOSSLESS,
         bits=0 if is_float else bits,
         samples=(*range(count), *(() if alpha is None else (alpha,))),
-        inverted=page.photometric == _WHITE_IS_ZERO,
-        signed=page.photometric == _CIELAB,
+        inverted=photometric == _WHITE_IS_ZERO,
+        signed=photometric == _CIELAB,
         associated=associated,
         palette=palette,
     )
+
+
+def photometric_of(page: TiffPage) -> int:
+    """TIFF's number for the kind of colours. Three channels without one are RGB, as libtiff takes them."""
+    if _PHOTOMETRIC not in page.tags and page.samplesperpixel - len(page.extrasamples) == _SAMPLES["rgb"]:
+        return _RGB
+    return int(page.photometric)
+
+
+def _becomes_float(page: TiffPage) -> bool:
+    """Whether whole numbers are signed or have 32 bits and stay what they are as floating point, which has no range."""
+    numbers = (page.sampleformat, page.bitspersample)
+    is_plain = photometric_of(page) in {_BLACK_IS_ZERO, _RGB} and _extra(page, _SAMPLES["grey"])[0] is None
+    return numbers in {(_SIGNED, 8), (_SIGNED, 16), (_SIGNED, 32), (_UNSIGNED, 32)} and is_plain
+
+
+def _number_losses(page: TiffPage, bits: int) -> Iterator[Loss]:
+    if page.sampleformat == _FLOAT and bits == 64:
+        yield Loss("depth", "64-bit floating point is read as 32-bit")
+    if _becomes_float(page):
+        kind = "signed whole numbers" if page.sampleformat == _SIGNED else "whole numbers"
+        rounded = ", those beyond 16777216 rounded" if bits == 32 else ""
+        yield Loss("depth", f"{kind} of {bits} bits are read as floating point{rounded}")
+
+
+def _is_common_ycbcr(page: TiffPage) -> bool:
+    """Whether YCbCr is of BT.601 and uses the whole range, as every decoder of JPEG takes it."""
+    stated = ((_YCBCR_COEFFICIENTS, _BT_601, 0.002), (_REFERENCE_BLACK_WHITE, _FULL_RANGE, 1.0))
+    for tag, common, tolerance in stated:
+        found = page.tags.valueof(tag)
+        if isinstance(found, tuple) and len(found) == 2 * len(common):
+            pairs = zip(found[::2], found[1::2], common, strict=True)
+            if any(not below or abs(above / below - number) > tolerance for above, below, number in pairs):
+                return False
+    return True
+
+
+def _has_palette(page: TiffPage) -> bool:
+    return page.colormap is not None and np.ndim(page.colormap) == 2 and len(page.colormap) == 3
+
+
+def _palette(page: TiffPage) -> tuple[NDArray[Any], list[Loss]]:
+    """The colours of a palette, (entries, 3) of 8 bits, or of 16 if its pixels have more than 8; and what is lost.
+
+    Entries have 16 bits. Many writers store 8 bits in them; then no entry is above 255. libtiff's tools and Pillow read
+    them so too.
+    """
+    entries = np.asarray(page.colormap).T
+    is_of_8_bits = bool((entries < 256).all())
+    if page.bitspersample > 8:
+        return (entries * 257 if is_of_8_bits else entries).astype(np.uint16), []
+    is_cut = not is_of_8_bits and not np.isin(entries & 255, (0, 255)).all() and bool((entries % 257).any())
+    losses = [Loss("depth", "the 16-bit colours of its palette are read as 8-bit")] if is_cut else []
+    return (entries if is_of_8_bits else entries >> 8).astype(np.uint8), losses
 
 
 def _is_plain_lab(page: TiffPage) -> bool:
@@ -144,12 +205,16 @@ def _extra(page: TiffPage, count: int) -> tuple[int | None, bool, list[Loss]]:
     return (None, False, losses) if found is None else (count + found, meanings[found] == _ASSOCIATED, losses)
 
 
+def _as_numbers(stored: NDArray[Any]) -> NDArray[Any]:
+    """Single bits, which come as bool, as numbers. As an index numpy takes an array of bool for a mask."""
+    return stored.view(np.uint8) if stored.dtype == bool else stored
+
+
 def _scaled(stored: NDArray[Any], bits: int) -> NDArray[Any]:
     """Whole numbers of so many bits over the whole range of 8 or 16, rounded half up; float as it is."""
     if not bits:
         return stored
-    if stored.dtype == bool:
-        stored = stored.view(np.uint8)
+    stored = _as_numbers(stored)
     if bits in {8, 16}:
         return stored
     most, dtype = 2**bits - 1, np.uint8 if bits < 8 else np.uint16

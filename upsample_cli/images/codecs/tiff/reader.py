@@ -8,20 +8,22 @@ the whole image ends up in memory.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from upsample_cli.errors import ImageError, Loss
-from upsample_cli.images.codecs.readable import readable
+from upsample_cli.images.codecs.readable import REDUCE, readable
 from upsample_cli.images.codecs.tiff.kinds import TiffKind, tiff_kind
+from upsample_cli.images.codecs.tiff.pages import Page, pages_of
+from upsample_cli.images.codecs.tiff.refused import refused_kind
 from upsample_cli.images.codecs.tiff.segments import Segments
 from upsample_cli.images.format_table import FORMATS
 from upsample_cli.images.limits import check_pixels, trusting
 from upsample_cli.images.metadata import ifd
 from upsample_cli.images.metadata.carried import read_metadata
 from upsample_cli.images.metadata.resolution import UNITS_PER_INCH
-from upsample_cli.images.model import Frames, ImageInfo
-from upsample_cli.images.open_frames import pages_of
+from upsample_cli.images.model import ImageInfo
 from upsample_cli.images.orientation import ORIENTATION, TURNS
 from upsample_cli.images.regions import RegionSource
 
@@ -31,25 +33,32 @@ if TYPE_CHECKING:
 _PIXEL_BYTES = 16  # of the largest pixel that is read: colour and alpha in float32
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
 _XMP, _ICC_PROFILE = 700, 34675
+_OLD_JPEG, _START_OF_JPEG = 6, b"\xff\xd8"
 _FORMAT = FORMATS["tiff"]
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # we report faults of a file ourselves, once
 
 
-def open_tiff(file: BinaryIO, name: str, *, max_pixels: int, page_at: int | None = None) -> RegionSource | None:
-    """A page of a TIFF, no pixel decoded yet; None if its kind is not read here.
+def open_tiff(file: BinaryIO, name: str, *, max_pixels: int) -> RegionSource | None:
+    """The first page of a TIFF, no pixel decoded yet, with the number of pages; None if its kind is not read here.
 
     Args:
         file: seekable; must stay open as long as rows are read. Its position is moved.
         name: for messages.
         max_pixels: larger images or tiles are refused.
-        page_at: offset of the page's directory; None for the first.
 
     Raises:
         ImageError: it is too large, or a part of it is outside the file; while rows are read, it is damaged.
     """
     tiff = opened_tiff(file, name)
-    return None if tiff is None else open_page(tiff, file, name, max_pixels=max_pixels, page_at=page_at)
+    if tiff is None:
+        return None
+    with readable(name, _FORMAT):
+        first, frames = pages_of(file, name)
+    source = open_page(tiff, file, name, first, max_pixels=max_pixels, described=frames.count if frames else 1)
+    if source is not None:
+        source.info = replace(source.info, frames=frames)
+    return source
 
 
 def opened_tiff(file: BinaryIO, name: str) -> TiffFile | None:
@@ -73,27 +82,32 @@ def opened_tiff(file: BinaryIO, name: str) -> TiffFile | None:
 
 
 def open_page(
-    tiff: TiffFile, file: BinaryIO, name: str, *, max_pixels: int, page_at: int | None = None
+    tiff: TiffFile, file: BinaryIO, name: str, at: Page, *, max_pixels: int, described: int = 1
 ) -> RegionSource | None:
-    """One page; see `open_tiff`."""
+    """One page; see `open_tiff`.
+
+    Args:
+        described: how many pages its description is about.
+    """
     with readable(name, _FORMAT):
-        if page_at is not None:
-            _check_values(ifd.tiff_in_file(file), page_at, file)
+        _check_values(ifd.tiff_in_file(file), at.at, file)
     try:
-        page = tiff.pages.first if page_at is None else page_at_offset(tiff, page_at)
-        kind = tiff_kind(page, has_profile=_ICC_PROFILE in page.tags) if _has_size(page) else None
+        page = tifffile_page(tiff, at)
+        is_ours = _has_size(page) and not _needs_libtiff(page)
+        kind = tiff_kind(page, has_profile=_ICC_PROFILE in page.tags) if is_ours else None
     except ImageError:
         raise
     except Exception:
         return None
     if kind is None:
+        if _has_size(page) and (what := refused_kind(page)) is not None:
+            raise ImageError(name, f"holds {what}, which is not supported", REDUCE, kind="unsupported")
         return None
     check_pixels(name, page.imagelength, page.imagewidth, max_pixels)
     if page.is_tiled:
         check_pixels(name, page.tilelength, page.tilewidth, max_pixels)
     with readable(name, _FORMAT):
-        # Count the pages only for the first: counting them for every page would take quadratic time.
-        return _source(page, kind, file, name, max_pixels, pages_of(file) if page_at is None else None)
+        return _source(page, kind, file, name, max_pixels, at, described)
 
 
 def _check_values(structure: ifd.Tiff, at: int, file: BinaryIO) -> None:
@@ -102,24 +116,38 @@ def _check_values(structure: ifd.Tiff, at: int, file: BinaryIO) -> None:
         raise ValueError(ifd.OVERLAP)
 
 
+def _needs_libtiff(page: TiffPage) -> bool:
+    """Whether JPEG of the old style comes in pieces that are not JPEG files; then tables are elsewhere in the file."""
+    if page.compression != _OLD_JPEG or (page.jpegheader and len(page.dataoffsets) == 1):
+        return False
+    heads = [page.parent.filehandle.seek(at) and page.parent.filehandle.read(2) for at in page.dataoffsets[:2]]
+    return any(head != _START_OF_JPEG for head in heads)
+
+
 def _has_size(page: TiffPage) -> bool:
     """Whether the sizes are single positive numbers; damaged tags may make them empty or several."""
     sides = (page.imagelength, page.imagewidth, *((page.tilelength, page.tilewidth) if page.is_tiled else ()))
     return all(isinstance(side, int) and side >= 1 for side in sides)
 
 
-def page_at_offset(tiff: TiffFile, page_at: int) -> TiffPage:
-    """The page whose directory is at that offset."""
+def tifffile_page(tiff: TiffFile, at: Page) -> TiffPage:
+    """A page, as tifffile gives it."""
     from tifffile import TiffPage
 
-    tiff.filehandle.seek(page_at)
-    return TiffPage(tiff, index=1)
+    if at.at == tiff.pages.first.offset:
+        page = copy(tiff.pages.first)
+    else:
+        tiff.filehandle.seek(at.at)
+        page = TiffPage(tiff, index=1)
+    if at.shift:
+        page.dataoffsets = tuple(offset + at.shift for offset in page.dataoffsets)
+    return page
 
 
 def _source(
-    page: TiffPage, kind: TiffKind, file: BinaryIO, name: str, max_pixels: int, frames: Frames | None
+    page: TiffPage, kind: TiffKind, file: BinaryIO, name: str, max_pixels: int, at: Page, described: int
 ) -> RegionSource:
-    found = read_metadata(_Described.of(page, kind), file, "tiff")  # type: ignore[arg-type]  # has all that it reads
+    found = read_metadata(_Described.of(page, kind, 0 if at.shift else described), file, "tiff")  # type: ignore[arg-type]  # has all that it reads
     segments, losses = Segments(page, file, name), set[Loss]()
     if segments.size_bytes > _PIXEL_BYTES * max_pixels:
         size_bytes = segments.size_bytes
@@ -134,9 +162,8 @@ def _source(
             height=height,
             width=width,
             layout=kind.layout,
-            losses=(*kind.losses, *found.losses),
+            losses=(*kind.losses, *at.losses, *found.losses),
             lossless=kind.lossless,
-            frames=frames,
             decoding_bytes=segments.held_bytes,
         ),
         found.metadata,
@@ -154,13 +181,14 @@ class _Described:
     info: dict[str, Any]
     tag_v2: dict[int, Any]
     page_at: int
+    pages: int
 
     @classmethod
-    def of(cls, page: TiffPage, kind: TiffKind) -> _Described:
+    def of(cls, page: TiffPage, kind: TiffKind, pages: int) -> _Described:
         tags = {code: page.tags.valueof(code) for code in (ORIENTATION, _X_RESOLUTION) if code in page.tags}
         info = {"icc_profile": page.tags.valueof(_ICC_PROFILE), "xmp": page.tags.valueof(_XMP), "dpi": _dpi(page)}
         mode = "CMYK" if kind.layout.colour == "cmyk" else ""
-        return cls(mode, {key: value for key, value in info.items() if value}, tags, page.offset)
+        return cls(mode, {key: value for key, value in info.items() if value}, tags, page.offset, pages)
 
 
 def _dpi(page: TiffPage) -> tuple[float, float] | None:

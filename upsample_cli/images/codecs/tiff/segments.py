@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from upsample_cli.errors import ImageError, Loss
 from upsample_cli.images.codecs.readable import COPY, readable
+from upsample_cli.images.codecs.tiff.jpeg_xr import JPEG_XR, without_other_tags
 from upsample_cli.images.codecs.tiff.kinds import JPEG_COMPRESSIONS, TiffKind
 from upsample_cli.images.codecs.tiff.lzw import lzw_decoded
 from upsample_cli.images.codecs.tiff.segment_size import is_larger
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from tifffile import TiffPage
 
 _PLAIN_BYTES = 1 << 20  # read at a time of pixels that are not compressed
-_LZW = 5
+_LZW, _ROWS_PER_STRIP = 5, 278
 _SPARE_BYTES = 64 << 20
 """What strips may take besides four times their pixels: tables and metadata. Overlapping strips can claim any size."""
 
@@ -85,6 +86,12 @@ class Segments:
     @property
     def _planes(self) -> int:
         return int(self.page.samplesperpixel) // self._contiguous
+
+    @property
+    def _strip_rows(self) -> int:
+        """Rows that a strip may store: more than a low image has, but not any number that a tag can claim."""
+        stated, rows = self.page.tags.valueof(_ROWS_PER_STRIP), self._side[0]  # tifffile's own is cut to the image
+        return stated if isinstance(stated, int) and rows < stated < 2 * rows else rows
 
     def _check_inside(self, plain_bytes: int) -> None:
         page = self.page
@@ -148,13 +155,22 @@ class Segments:
         self.file.seek(at)
         data = self.file.read(size)
         is_jpeg = page.compression in JPEG_COMPRESSIONS
-        if is_larger((page.jpegheader or b"") + data, page.compression, *self._side, self._contiguous):
+        tall = self._side[0] if page.is_tiled else self._strip_rows
+        if is_larger((page.jpegheader or b"") + data, page.compression, tall, self._side[1], self._contiguous):
             raise ValueError("a segment larger than its place")
+        if page.compression in JPEG_XR:
+            data = without_other_tags(data)
         if page.compression == _LZW:
             data, page = self._unpacked(data, index), self._unpacked_page
         tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if is_jpeg else {}
-        decoded = page.decode(data, index, **tables)[0]
-        return None if decoded is None else decoded[0]
+        try:
+            decoded = page.decode(data, index, **tables)[0]
+        except Exception:
+            if page.is_tiled or row < self._grid[0] - 1:
+                raise
+            # Some writers store the last strip at full height, past the end of the image.
+            decoded = _with_rows(page, row * self._side[0], self._strip_rows).decode(data, index, **tables)[0]
+        return None if decoded is None else decoded[0][: page.imagelength - row * self._side[0]]
 
     def _unpacked(self, data: bytes, index: int) -> bytes:
         """LZW by libtiff: the decoder of imagecodecs crashes on damaged data."""
@@ -171,3 +187,13 @@ class Segments:
         page = copy(self.page)
         page.compression, page.fillorder = 1, 1
         return page
+
+
+def _with_rows(page: TiffPage, above: int, rows: int) -> TiffPage:
+    """The page, described as having so many rows in its last strip."""
+    page = copy(page)
+    for cached in ("decode", "hash"):
+        vars(page).pop(cached, None)
+    page.imagelength, page.rowsperstrip = above + rows, rows
+    page.shaped = (*page.shaped[:2], page.imagelength, *page.shaped[3:])
+    return page

@@ -17,11 +17,11 @@ from upsample_cli.errors import ImageError, Setting
 from upsample_cli.images.codecs.input_file import Input, opened_file, shown_name
 from upsample_cli.images.codecs.quiet import quiet_pillow
 from upsample_cli.images.codecs.readable import readable
-from upsample_cli.images.codecs.tiff.reader import opened_tiff, page_at_offset
+from upsample_cli.images.codecs.tiff.pages import first_pages
+from upsample_cli.images.codecs.tiff.reader import opened_tiff, tifffile_page
 from upsample_cli.images.codecs.tiff.segments import Segments
 from upsample_cli.images.format_table import FORMATS
 from upsample_cli.images.metered import header_read
-from upsample_cli.images.open_frames import page_offsets
 from upsample_cli.images.space import size_text
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _pages(file: BinaryIO, name: str) -> list[TiffPage]:
         tiff = opened_tiff(file, name)
         if tiff is None:
             return []
-        pages = list(map(page_at_offset, repeat(tiff), page_offsets(file)))
+        pages = list(map(tifffile_page, repeat(tiff), first_pages(file, name)))
         first = pages[0]
         alike = all((page.shape, page.dtype) == (first.shape, first.dtype) for page in pages)
         return pages if alike and len(first.shape) == 2 and first.dtype is not None and all(first.shape) else []

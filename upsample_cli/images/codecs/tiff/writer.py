@@ -11,12 +11,11 @@ from __future__ import annotations
 import errno
 import struct
 from concurrent.futures import Executor
-from fractions import Fraction
 from functools import partial
 from importlib import import_module
 from io import BytesIO
 from shutil import copyfileobj
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
@@ -24,7 +23,8 @@ from upsample_cli.images.codecs.strips import StripWriter
 from upsample_cli.images.metadata import ifd, ifd_write
 from upsample_cli.images.metadata.exif_from_tiff import descriptive_fields
 from upsample_cli.images.metadata.iptc import TIFF_TAG
-from upsample_cli.images.model import Colour, Frames, Layout, Metadata, Rows
+from upsample_cli.images.metadata.tiff_tags import STORAGE
+from upsample_cli.images.model import Colour, Layout, Metadata, Rows
 
 DEFAULT_LEVEL = 1
 _STRIP_BYTES = 1 << 20
@@ -119,6 +119,11 @@ class TiffSink(StripWriter[bytes]):
             self._file.seek(0)
             copyfileobj(self._file, self._final)
 
+    @property
+    def end(self) -> int | None:
+        """Where the finished page ends in the file; None before."""
+        return self._at if self._next_at else None
+
     def _append(self, data: bytes) -> None:
         if not self._big and self._at + len(data) > _CLASSIC_MAX_BYTES:
             raise OSError(errno.EFBIG, "its pages are too large for one another")
@@ -173,39 +178,17 @@ class TiffSink(StripWriter[bytes]):
         for tag, kind, value in blocks:
             if value:
                 fields.append(ifd_write.Field(tag, kind, len(value), value))
-        return fields + described
+        own = list(metadata.tags.fields) if metadata.tags is not None else []
+        if metadata.tags is not None and metadata.tags.order != order:
+            own = [ifd_write.swapped(field) for field in own]
+        taken = {field.tag for field in (*fields, *own)}
+        return fields + own + [field for field in described if field.tag not in taken]
 
     def _described(self, exif: bytes) -> list[ifd_write.Field]:
         tiff = ifd.tiff_in_bytes(exif)
-        fields = descriptive_fields(tiff, follow=self._big or not self._is_head)
+        follow = self._big or not self._is_head
+        fields = descriptive_fields(tiff, follow=follow, wanted=lambda tag: tag not in STORAGE)
         return fields if tiff.order == self._order else [ifd_write.swapped(field) for field in fields]
-
-
-class TiffPages:
-    """A TIFF of several pages; a `model.FrameWriter`. Each page has its own size, layout and metadata.
-
-    Args:
-        file: where the TIFF goes; can be sought in.
-        frames: the pages of the input.
-        factor: how much larger they come, a side.
-        settings: further arguments of `TiffSink`: level, executor.
-    """
-
-    def __init__(self, file: BinaryIO, frames: Frames, *, factor: int, **settings: Any) -> None:
-        self._file, self._pixels, self._settings = file, frames.pixels * factor**2, settings
-        self._last: TiffSink | None = None
-
-    def frame(self, *, height: int, width: int, layout: Layout, metadata: Metadata, duration_ms: Fraction) -> TiffSink:
-        """The sink of the next page; its duration means nothing."""
-        del duration_ms
-        self._last = TiffSink(
-            self._file, height=height, width=width, layout=layout, metadata=metadata, before=self._last,
-            total_bytes=self._pixels * layout.channels * layout.dtype.itemsize, **self._settings,
-        )  # fmt: skip
-        return self._last
-
-    def finish(self) -> None:
-        """Nothing is left to write: each page is linked to the one before it as it ends."""
 
 
 def _strip(pieces: list[Rows], _above: Rows | None, *, order: str, level: int, signed: bool) -> bytes:

@@ -1,0 +1,85 @@
+"""TIFFs as other programs write them: palettes of 8-bit entries, last strips at full height, masks, reduced copies."""
+
+import io
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from support.facts import lines
+from support.reading import rows_of
+from support.tiffs import SHORT, built, page
+
+from upsample_cli.images.model import Layout
+
+COLOURS = np.array([[255, 200, 0], [0, 30, 90], [7, 8, 255], [128, 128, 129]], np.uint16)
+INDICES = np.arange(8 * 16).reshape(8, 16) % 4
+
+
+def palette_tiff(bits, entries, indices=INDICES):
+    """Palette pixels of so many bits; the entries of the map as they are stored."""
+    stored = np.zeros((3, 1 << bits), np.uint16)
+    stored[:, : len(entries)] = np.asarray(entries, np.uint16).T
+    dtype = np.uint8 if bits <= 8 else np.uint16
+    data = imagecodecs.packints_encode(indices.astype(dtype), bits, runlen=16) if bits < 8 else indices.astype(dtype)
+    return built(page(8, 16, bytes(data), bits=bits, photometric=3, t320=(SHORT, stored.ravel().tolist())))
+
+
+@pytest.mark.parametrize("scale", [1, 256, 257])
+@pytest.mark.parametrize("bits", [2, 4, 8, 16])
+def test_a_palette_gives_its_colours_however_wide_its_entries_are(bits, scale):
+    rows, info = rows_of(palette_tiff(bits, COLOURS * scale))
+    assert lines(info.losses) == ()
+    wanted = COLOURS[INDICES]
+    if bits == 16:  # sixteen bits of pixels keep sixteen bits of colour
+        wanted = wanted * (257 if scale == 1 else scale)
+    np.testing.assert_array_equal(rows, wanted)
+    assert info.layout == Layout("rgb", depth=16 if bits == 16 else 8)
+
+
+def test_a_palette_of_one_bit_has_two_colours():
+    bits = INDICES > 1
+    rows, info = rows_of(palette_tiff(1, [[65535, 51400, 0], [0, 7710, 23130]], bits))
+    np.testing.assert_array_equal(rows, np.array([[255, 200, 0], [0, 30, 90]])[bits.astype(int)])
+    assert lines(info.losses) == ()
+
+
+def test_sixteen_bit_colours_of_an_8_bit_palette_are_cut_and_that_is_said():
+    _, info = rows_of(palette_tiff(8, COLOURS * 200 + 3))
+    assert lines(info.losses) == ("the 16-bit colours of its palette are read as 8-bit",)
+
+
+LAST_STRIPS = {
+    "deflate": {"compression": "zlib"},
+    "deflate, predictor": {"compression": "zlib", "predictor": True},
+    "LZW": {"compression": "lzw"},
+    "PackBits": {"compression": "packbits"},
+    "Zstandard": {"compression": "zstd"},
+    "LZMA": {"compression": "lzma"},
+    "not compressed": {},
+    "JPEG": {"compression": "jpeg"},
+    "PNG": {"compression": "png"},
+}
+
+
+@pytest.mark.parametrize("rows_per_strip", [16, 32])
+@pytest.mark.parametrize("way", LAST_STRIPS)
+def test_a_last_strip_may_go_past_the_end_of_the_image(way, rows_per_strip):
+    pixels = np.random.default_rng(4).integers(0, 256, (32, 24), np.uint8)
+    file = io.BytesIO()
+    tifffile.imwrite(
+        file, pixels, metadata=None, photometric="minisblack", rowsperstrip=rows_per_strip, **LAST_STRIPS[way]
+    )
+    whole, _ = rows_of(file.getvalue())
+    rows, _ = rows_of(with_tag(file.getvalue(), 257, 21))
+    np.testing.assert_array_equal(rows, whole[:21])
+
+
+def with_tag(data, code, value):
+    """The file with another value of a number in its first directory."""
+    data = bytearray(data)
+    with tifffile.TiffFile(io.BytesIO(bytes(data))) as tiff:
+        tag = tiff.pages[0].tags[code]
+    size = {3: 2, 4: 4}[tag.dtype]
+    data[tag.valueoffset : tag.valueoffset + size] = value.to_bytes(size, "little")
+    return bytes(data)

@@ -1,0 +1,205 @@
+"""Which images of a TIFF are pages, and that a page that cannot be read costs that page."""
+
+import io
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from support.facts import lines
+from support.oracles import assert_same_pixels, hostile_pixels
+from support.running import names, upsample
+from support.tiffs import ASCII, LONG, SHORT, built, page
+
+from upsample_cli.enlarge.run import upsample_file
+from upsample_cli.errors import ImageError
+from upsample_cli.images.open import open_image, probe
+
+pytestmark = pytest.mark.usefixtures("in_tmp_path")
+
+MASK = "its transparency mask, which is an image of its own, is left out"
+
+
+def grey(seed, height=6, width=9, **tags):
+    """A grey page of noise, and its pixels."""
+    pixels = hostile_pixels((height, width), np.uint8, seed)
+    return page(height, width, pixels.tobytes(), **tags), pixels
+
+
+def kept(data):
+    """The pages of the enlarged file, by tifffile."""
+    Path("a.tif").write_bytes(data)
+    result = upsample_file("a.tif", "b.tif", overwrite=True, kernel="nearest")
+    with tifffile.TiffFile("b.tif") as tiff:
+        return [each.asarray() for each in tiff.pages], result.warnings
+
+
+def is_page(found, pixels):
+    return np.array_equal(found, pixels.repeat(2, 0).repeat(2, 1))
+
+
+REDUCED = {"t254": (LONG, 1)}, {"t254": (LONG, 5)}, {"t255": (SHORT, 2)}
+
+
+@pytest.mark.parametrize("tags", REDUCED, ids=str)
+def test_reduced_copies_are_not_pages_wherever_they_are(tags):
+    (first, one), (second, two), (small, _) = grey(1), grey(2), grey(3, 3, 4, **tags)
+    for order in ((first, small, second), (small, first, second), (first, second, small, small)):
+        found, warnings = kept(built(*order))
+        assert warnings == ()
+        assert len(found) == 2
+        assert is_page(found[0], one)
+        assert is_page(found[1], two)
+    found, _ = kept(built(first, small))
+    assert len(found) == 1
+    with open_image(io.BytesIO(built(small, first, second)), frame=2) as source:
+        assert_same_pixels(source.read_rows(0, 6)[..., 0], two)
+
+
+def test_a_file_of_nothing_but_reduced_images_gives_them_all_and_says_what_they_are():
+    found, warnings = kept(built(grey(1, t254=(LONG, 1))[0], grey(2, t254=(LONG, 1))[0]))
+    assert len(found) == 2
+    assert "small preview" in warnings[0]
+
+
+@pytest.mark.parametrize(("kind", "text"), [(4, MASK), (8, "its depth map"), (12, MASK)])
+def test_a_mask_is_not_a_page_and_is_said(kind, text):
+    mask = page(6, 9, bytes(12), bits=1, photometric=4, t254=(LONG, kind))
+    (first, one), (second, two) = grey(1), grey(2)
+    found, warnings = kept(built(first, mask, second))
+    assert text in warnings[0]
+    assert len(warnings) == 1 + (kind == 12)
+    assert len(found) == 2
+    assert is_page(found[0], one)
+    assert is_page(found[1], two)
+    assert lines(probe(io.BytesIO(built(first, second, mask))).losses) == ()  # it is of the second page
+    Path("c.tif").write_bytes(built(first, mask))
+    assert text in upsample("c.tif", "-o", "d.tif", "--strict").errors[0]
+    assert text in upsample("c.tif", "-o", "d.tif", "--frame", 1).err
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_imagej_writes_the_pages_of_a_stack_behind_one_directory(dtype, order):
+    stack = np.arange(5 * 6 * 9).reshape(5, 6, 9).astype(np.dtype(dtype).newbyteorder(order))
+    text = b"ImageJ=1.53t\nimages=5\nslices=5\nloop=false\n\0"
+    bits = stack.itemsize * 8
+    tags, data = page(
+        6, 9, stack.tobytes(), bits=bits, t270=(ASCII, text), t339=(SHORT, 3 if dtype == np.float32 else 1)
+    )
+    tags[279] = LONG, stack[0].nbytes
+    found, warnings = kept(built((tags, data), order=order))
+    assert warnings == ()
+    assert len(found) == 5
+    assert all(is_page(each, pixels) for each, pixels in zip(found, stack, strict=True))
+    with tifffile.TiffFile("b.tif") as tiff:
+        assert tiff.series[0].shape == (5, 12, 18)  # the second reader sees a stack
+    assert any(not np.array_equal(one, other) for one, other in pairwise(found))
+
+
+def broken(seed):
+    """A page of deflate that is not deflate."""
+    (tags, _), _ = grey(seed, t259=(SHORT, 8))
+    return tags, b"\x78\x9c" + bytes(52)
+
+
+def strange(seed):
+    """A page of complex numbers."""
+    (tags, data), _ = grey(seed, bits=64, t339=(SHORT, 6))
+    return tags, data * 8
+
+
+def cut_short(seed):
+    (tags, data), _ = grey(seed)
+    return tags | {273: (LONG, 1 << 24)}, data
+
+
+@pytest.mark.parametrize("bad", [broken, strange, cut_short])
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_a_bad_page_costs_that_page(bad, place):
+    (first, one), (second, two) = grey(1), grey(2, 8, 5)
+    pages = [first, second]
+    pages.insert(place - 1, bad(3))
+    found, warnings = kept(built(*pages))
+    assert len(warnings) == 1
+    assert warnings[0].startswith(f"page {place} of 3 is left out: ")
+    assert len(found) == 2
+    assert is_page(found[0], one)
+    assert is_page(found[1], two)
+    done = upsample("a.tif", "-o", "c.tif", "--strict")
+    assert done.status == 1
+    assert f"page {place} of 3" in done.errors[0]
+    assert names(".") == ["a.tif", "b.tif"]
+    assert "leave out" not in upsample("a.tif", "-o", "c.tif", "--frame", place).errors[0]
+
+
+def test_where_every_page_is_bad_the_file_fails():
+    Path("a.tif").write_bytes(built(broken(1), broken(2)))
+    with pytest.raises(ImageError, match="is damaged"):
+        upsample_file("a.tif", "b.tif")
+    Path("a.tif").write_bytes(built(strange(1), strange(2)))
+    with pytest.raises(ImageError, match="not supported"):
+        upsample_file("a.tif", "b.tif")
+    assert names(".") == ["a.tif"]
+
+
+def test_a_strip_that_is_damaged_late_leaves_nothing_of_its_page():
+    """Some of its rows have been written when it is met; the file is as if it had never been begun."""
+    pixels = hostile_pixels((64, 40), np.uint8, 5)
+    for name, is_whole in (("whole", True), ("bad", False)):
+        with tifffile.TiffWriter(f"{name}.tif") as writer:
+            writer.write(hostile_pixels((6, 9), np.uint8, 1), metadata=None)
+            if not is_whole:
+                writer.write(pixels, metadata=None, compression="zlib", rowsperstrip=4)
+            writer.write(hostile_pixels((6, 9), np.uint8, 2), metadata=None)
+    data = bytearray(Path("bad.tif").read_bytes())
+    with tifffile.TiffFile("bad.tif") as tiff:
+        at = tiff.pages[1].dataoffsets[12]
+    data[at : at + 20] = bytes(20)
+    Path("bad.tif").write_bytes(data)
+    for name in ("whole", "bad"):
+        upsample_file(f"{name}.tif", f"{name}_x2.tif")
+    assert Path("bad_x2.tif").read_bytes() == Path("whole_x2.tif").read_bytes()
+
+
+@pytest.mark.parametrize("compression", [1, 5, 8, 32773])
+def test_a_page_that_lies_about_its_size_fails_its_file_alone(compression):
+    liar = page(3_000_000, 3_000_000, bytes(16), t259=(SHORT, compression))
+    Path("in").mkdir()
+    for name in ("a", "b"):
+        Path(f"in/{name}.tif").write_bytes(built(grey(1)[0], liar))
+    Path("in/c.tif").write_bytes(built(grey(1)[0]))
+    done = upsample("in", "-o", "out", "--max-pixels", 10**13)
+    assert done.status == 1
+    assert [line.split(":")[0] for line in done.errors] == ["in/a.tif", "in/b.tif"]
+    assert all("says that it holds 3000000×3000000 pixels in" in line for line in done.errors)
+    assert names("out") == ["c_x2.tif"]
+    planned = upsample("in", "-o", "other", "-n", "--json", "--max-pixels", 10**13)
+    assert [each["status"] for each in planned.document["files"]] == ["failed", "failed", "planned"]
+
+
+def test_pages_behind_the_end_of_the_file_are_said():
+    (first, one), (second, two), (small, _) = grey(1), grey(2), grey(3, 3, 4, t254=(LONG, 1))
+    whole = built(first, second)
+    data = bytearray(whole)
+    with tifffile.TiffFile(io.BytesIO(whole)) as tiff:
+        at = tiff.pages[1].offset
+    count = int.from_bytes(whole[at : at + 2], "little")
+    data[at + 2 + 12 * count : at + 6 + 12 * count] = (1 << 20).to_bytes(4, "little")
+    found, warnings = kept(bytes(data))
+    assert len(found) == 2
+    assert is_page(found[0], one)
+    assert is_page(found[1], two)
+    assert [line.split(";")[0] for line in warnings] == ["the file ends, or is damaged, before the pages that follow"]
+    assert lines(probe(io.BytesIO(bytes(data))).losses) == warnings
+    cut = built(small, first)[:-100]
+    with pytest.raises(ImageError, match="truncated"):
+        probe(io.BytesIO(cut))
+
+
+def test_what_deflate_can_hold_is_not_a_lie():
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.zeros((9000, 9000), np.uint8), compression="zlib", metadata=None, rowsperstrip=9000)
+    assert len(file.getvalue()) < 100_000
+    assert probe(io.BytesIO(file.getvalue())).height == 9000

@@ -1,0 +1,192 @@
+"""Kinds of pixels that few TIFFs have: read where a library reads them right, else refused by what they are."""
+
+import contextlib
+import io
+import zlib
+
+import imagecodecs
+import numpy as np
+import pytest
+from PIL import Image
+from support.facts import lines
+from support.reading import rows_of
+from support.tiffs import LONG, RATIONAL, SHORT, built, page
+
+from upsample_cli.errors import ImageError
+from upsample_cli.images.model import Layout
+
+HEIGHT, WIDTH = 32, 48
+Y, X = np.mgrid[:HEIGHT, :WIDTH]
+SMOOTH = np.stack([Y * 7, X * 5, 255 - X * 3 - Y], 2).astype(np.uint8)
+BT_709 = (2126, 10000, 7152, 10000, 722, 10000)
+BT_601 = (299, 1000, 587, 1000, 114, 1000)
+
+
+def jpeg(subsampling):
+    file = io.BytesIO()
+    Image.fromarray(SMOOTH).save(file, "JPEG", quality=95, subsampling=subsampling)
+    return file.getvalue()
+
+
+def jpeg_in_pieces(data):
+    """The scan of a JPEG, its tables of quantization, and its Huffman tables for DC and AC, by number."""
+    found, at = {"q": [], 0: {}, 1: {}}, 2
+    while True:
+        marker, size = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        body = data[at + 4 : at + 2 + size]
+        at += 2 + size
+        if marker == 0xDA:
+            return data[at:-2], found["q"], found[0], found[1]
+        while marker == 0xDB and body:
+            found["q"].append(body[1:65])
+            body = body[65:]
+        while marker == 0xC4 and body:
+            length = 17 + sum(body[1:17])
+            found[body[0] >> 4][body[0] & 15] = body[1:length]
+            body = body[length:]
+
+
+def old_jpeg(subsampling, *, whole):
+    """JPEG of the old style: a whole file, or tables that tags point to and strips of nothing but scans."""
+    stated = (SHORT, (2, 2) if subsampling == 2 else (1, 1))
+    tags = {"t259": (SHORT, 6), "t512": (SHORT, 1), "t530": stated}
+    data = jpeg(subsampling)
+    if whole:
+        tags |= {"t513": (LONG, 8), "t514": (LONG, len(data))}
+        return built(page(HEIGHT, WIDTH, data, photometric=6, samples=3, **tags))
+    scan, quantization, dc, ac = jpeg_in_pieces(data)
+    stored, offsets = bytearray(scan + bytes(len(scan) % 2)), []
+    for luma, chroma in (quantization[:2], (dc[0], dc[1]), (ac[0], ac[1])):
+        at = []
+        for table in (luma, chroma):
+            at.append(8 + len(stored))
+            stored += table + bytes(len(table) % 2)
+        offsets.append((LONG, (at[0], at[1], at[1])))
+    tags |= dict(zip(("t519", "t520", "t521"), offsets, strict=True)) | {"t273": (LONG, 8), "t279": (LONG, len(scan))}
+    return built(page(HEIGHT, WIDTH, bytes(stored), photometric=6, samples=3, **tags))
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("subsampling", [0, 2])
+def test_jpeg_of_the_old_style(subsampling, whole):
+    rows, info = rows_of(old_jpeg(subsampling, whole=whole))
+    wanted = np.array(Image.open(io.BytesIO(jpeg(subsampling)))).astype(int)
+    assert np.abs(rows - wanted).mean() < (3 if subsampling and not whole else 0.01)  # libtiff's chroma is not smoothed
+    assert np.abs(rows[..., ::-1] - wanted).mean() > 20  # the control
+    assert not info.lossless
+
+
+def ycbcr(side, compression, **tags):
+    """Uncompressed YCbCr: blocks of luma, each with its chroma."""
+    stored = np.array(Image.fromarray(SMOOTH).convert("YCbCr"))
+    down, across = HEIGHT // side, WIDTH // side
+    luma = stored[..., 0].reshape(down, side, across, side).transpose(0, 2, 1, 3).reshape(down, across, -1)
+    data = np.concatenate([luma, stored[::side, ::side, 1:]], 2).tobytes()
+    data = zlib.compress(data) if compression == 8 else data
+    tags |= {"t259": (SHORT, compression), "t530": (SHORT, (side, side))}
+    return built(page(HEIGHT, WIDTH, data, photometric=6, samples=3, **tags))
+
+
+@pytest.mark.parametrize("compression", [1, 8])
+@pytest.mark.parametrize("side", [1, 2, 4])
+def test_subsampled_ycbcr_without_jpeg(side, compression):
+    rows, info = rows_of(ycbcr(side, compression))
+    assert np.abs(rows.astype(int) - SMOOTH).mean() < 2 * side
+    assert info.layout == Layout("rgb")
+
+
+def test_other_coefficients_of_ycbcr_are_honoured_or_said():
+    """libtiff honours them where there is no JPEG; decoders of JPEG know one kind."""
+    for side in (1, 2):
+        for compression in (1, 8):
+            stored = (ycbcr(side, compression, t529=(RATIONAL, numbers)) for numbers in (BT_601, BT_709))
+            common, other = (rows_of(data)[0].astype(int) for data in stored)
+            assert np.abs(common - other).max() > 20
+    said = ("its YCbCr is read as that of BT.601 in its whole range, which it is not",)
+    narrow = (16, 1, 235, 1, 128, 1, 240, 1, 128, 1, 240, 1)
+    full = (0, 1, 255, 1, 128, 1, 255, 1, 128, 1, 255, 1)
+    for tags, warnings in (
+        ({}, ()),
+        ({"t529": (RATIONAL, BT_601), "t532": (RATIONAL, full)}, ()),
+        ({"t529": (RATIONAL, BT_709)}, said),
+        ({"t532": (RATIONAL, narrow)}, said),
+    ):
+        data = built(
+            page(HEIGHT, WIDTH, jpeg(0), photometric=6, samples=3, t259=(SHORT, 7), t530=(SHORT, (1, 1)), **tags)
+        )
+        assert lines(rows_of(data)[1].losses) == warnings
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize(("dtype", "kind"), [(np.int8, 2), (np.int16, 2), (np.int32, 2), (np.uint32, 1)])
+def test_signed_and_long_numbers_stay_what_they_are(dtype, kind, order):
+    numbers = np.linspace(np.iinfo(dtype).min, np.iinfo(dtype).max, 54).astype(dtype).reshape(6, 9)
+    data = numbers.astype(np.dtype(dtype).newbyteorder(order)).tobytes()
+    rows, info = rows_of(built(page(6, 9, data, bits=8 * numbers.itemsize, t339=(SHORT, kind)), order=order))
+    assert info.layout == Layout("grey", depth=32)
+    np.testing.assert_array_equal(rows[..., 0], numbers.astype(np.float32))
+    (loss,) = lines(info.losses)
+    assert "are read as floating point" in loss
+    assert ("rounded" in loss) == (numbers.itemsize == 4)
+
+
+def test_three_channels_without_a_kind_of_colour_are_rgb():
+    tags, data = page(HEIGHT, WIDTH, SMOOTH.tobytes(), samples=3)
+    del tags[262]
+    rows, info = rows_of(built((tags, data)))
+    assert (info.layout, lines(info.losses)) == (Layout("rgb"), ())
+    np.testing.assert_array_equal(rows, SMOOTH)
+
+
+REFUSED = {
+    "a transparency mask": {"bits": 1, "photometric": 4},
+    r"raw data of a camera \(CFA\)": {"bits": 16, "photometric": 32803},
+    "LogLuv light": {"bits": 16, "samples": 3, "photometric": 32845},
+    "ITU Lab colours": {"samples": 3, "photometric": 10},
+    "complex numbers": {"bits": 64, "t339": (SHORT, 6)},
+    "whole numbers of 64 bits": {"bits": 64},
+    "signed numbers": {"photometric": 0, "t339": (SHORT, 2)},
+    r"channels of different depths \(\(5, 6, 5\)\)": {"samples": 3, "photometric": 2, "t258": (SHORT, (5, 6, 5))},
+    "inks other than CMYK": {"samples": 4, "photometric": 5, "t332": (SHORT, 2)},
+    "a volume of several slices": {"t32997": (LONG, 3)},
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_nothing_reads_is_refused_by_what_it_is(what):
+    data = built(page(6, 9, bytes(6 * 9 * 8 * 3), **REFUSED[what]))
+    with pytest.raises(ImageError, match=f"holds {what}.*, which is not supported") as caught:
+        rows_of(data)
+    assert caught.value.failure.kind == "unsupported"
+
+
+def test_jpeg_xr_of_other_tags_is_read_without_a_line_of_its_decoder(capfd):
+    data = bytearray(imagecodecs.jpegxr_encode(SMOOTH, level=0.99))
+    wanted = imagecodecs.jpegxr_decode(bytes(data))
+    at = data.index((0xBC82).to_bytes(2, "little"))
+    data[at : at + 2] = b"\xee\xbc"  # a tag that the decoder does not know, in place of the resolution
+    assert capfd.readouterr().err == ""
+    imagecodecs.jpegxr_decode(bytes(data))
+    assert "Unrecognized" in capfd.readouterr().err  # the control
+    file = built(page(HEIGHT, WIDTH, bytes(data), photometric=2, samples=3, t259=(SHORT, 22610)))
+    rows, _ = rows_of(file)
+    np.testing.assert_array_equal(rows, wanted)
+    assert capfd.readouterr().err == ""
+    data[4:8] = b"\0\0\0\x20"  # a directory outside the data
+    with pytest.raises(ImageError):
+        rows_of(built(page(HEIGHT, WIDTH, bytes(data), photometric=2, samples=3, t259=(SHORT, 22610))))
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "group4", "jpeg", "tiff_adobe_deflate"])
+def test_libtiff_prints_nothing_about_damage(compression, capfd):
+    mode = "1" if compression == "group4" else "RGB"
+    file = io.BytesIO()
+    Image.fromarray(SMOOTH).convert(mode).save(file, "TIFF", compression=compression)
+    for seed in range(20):
+        data = bytearray(file.getvalue())
+        for place in np.random.default_rng(seed).integers(8, len(data), 9):
+            data[place] ^= 0x55
+        with contextlib.suppress(ImageError):
+            rows_of(bytes(data))
+    assert capfd.readouterr() == ("", "")

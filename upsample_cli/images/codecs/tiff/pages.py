@@ -1,0 +1,151 @@
+"""Which images of a TIFF are its pages: not reduced copies and masks; ImageJ's stacks of one directory are several.
+
+Source: TIFF revision 6.0, NewSubfileType and SubfileType; DNG 1.6 for depth maps; ImageJ 1.53, TiffDecoder.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import BinaryIO
+
+from upsample_cli.errors import ImageError, Loss
+from upsample_cli.images.codecs.readable import COPY
+from upsample_cli.images.metadata import ifd
+from upsample_cli.images.model import Frames
+
+_NEW_SUBFILE_TYPE, _SUBFILE_TYPE, _DESCRIPTION = 254, 255, 270
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _OFFSETS, _SAMPLES = 256, 257, 258, 259, 273, 277
+_REDUCED, _MASK, _DEPTH_MAP = 1, 4, 8
+_OLD_REDUCED = 2
+_MOST_FROM_ONE_BYTE = {1: 1, 5: 1366, 8: 1032, 32773: 64, 32946: 1032}
+"""How many bytes of pixels a byte can hold, by compression: of LZW a code of 12 bits has up to 2**11 bytes."""
+_FAR, _SPARE_BYTES = 8, 64 << 20
+"""A file that was cut short is not taken for one whose size is false."""
+
+_IMAGEJ = re.compile(rb"ImageJ=[^\0]*?^images=(\d{1,9})$", re.MULTILINE)
+_MOST_DESCRIPTION_BYTES = 1 << 16
+
+_BESIDE = {
+    _MASK: Loss("alpha", "its transparency mask, which is an image of its own, is left out"),
+    _DEPTH_MAP: Loss("channels", "its depth map, which is an image of its own, is left out"),
+}
+
+
+_CUT = Loss("frames", "the file ends, or is damaged, before the pages that follow; they are left out")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page.
+
+    Args:
+        at: offset of its directory.
+        shift: bytes from where the directory says that its pixels begin to where they do.
+        pixels: how many it has.
+        losses: what belongs to it and is not read.
+    """
+
+    at: int
+    shift: int = 0
+    pixels: int = 0
+    losses: tuple[Loss, ...] = ()
+
+
+def pages(file: BinaryIO, name: str) -> Iterator[Page]:
+    """The pages of a TIFF, in order; at least one. To know a page, the directory after it is read. The file is moved.
+
+    Where every image says that it is a reduced copy, each is a page.
+
+    Raises:
+        ValueError: the directories are damaged.
+        ImageError: a page is far larger than the file can hold.
+    """
+    tiff, end = ifd.tiff_in_file(file), file.seek(0, 2)
+    last, copies, seen, next_at = None, list[ifd.Directory](), set[int](), tiff.first
+    for directory in ifd.directories(tiff):
+        seen.add(directory.at)
+        next_at = directory.next_at
+        kind = _subfile_type(tiff, directory)
+        if kind & _REDUCED:
+            copies.append(directory)
+        elif last is not None and kind & (_MASK | _DEPTH_MAP):
+            last = replace(last, losses=(*last.losses, *(_BESIDE[bit] for bit in _BESIDE if kind & bit)))
+        else:
+            if last is not None:
+                yield last
+            last = _page(tiff, directory, end, name)
+    is_cut = next_at != 0 and next_at not in seen and len(seen) < ifd.MOST_PAGES
+    if last is not None:
+        last = replace(last, losses=(*last.losses, _CUT)) if is_cut else last
+        yield from _stack(tiff, last, end) if last.at == tiff.first else (last,)
+    elif not copies:
+        yield Page(tiff.first)
+    elif is_cut:
+        raise ImageError(name, "is truncated: the file ends before its image does", COPY)
+    else:
+        yield from (_page(tiff, directory, end, name) for directory in copies)
+
+
+def pages_of(file: BinaryIO, name: str) -> tuple[Page, Frames | None]:
+    """The first page, and all if there are several. The file's position is restored."""
+    at = file.tell()
+    found = list(pages(file, name))
+    file.seek(at)
+    frames = Frames(len(found), "pages", pixels=sum(page.pixels for page in found)) if len(found) > 1 else None
+    is_cut = _CUT in found[-1].losses and len(found) > 1  # to be said of the file, when its header is read
+    first = replace(found[0], losses=(*found[0].losses, _CUT)) if is_cut else found[0]
+    return first, frames
+
+
+def first_pages(file: BinaryIO, name: str, count: int = ifd.MOST_PAGES) -> list[Page]:
+    """A TIFF's first `count` pages, or all. The file's position is restored."""
+    at = file.tell()
+    found = list(islice(pages(file, name), count))
+    file.seek(at)
+    return found
+
+
+def _subfile_type(tiff: ifd.Tiff, directory: ifd.Directory) -> int:
+    """NewSubfileType, or what stood for it before TIFF 5."""
+    kind = ifd.first_integer(tiff, directory.find(_NEW_SUBFILE_TYPE))
+    if kind is None:
+        return _REDUCED * (ifd.first_integer(tiff, directory.find(_SUBFILE_TYPE)) == _OLD_REDUCED)
+    return kind
+
+
+def _page(tiff: ifd.Tiff, directory: ifd.Directory, end: int, name: str) -> Page:
+    width, height = (_integer(tiff, directory, tag, 0) for tag in (_WIDTH, _HEIGHT))
+    most = _MOST_FROM_ONE_BYTE.get(_integer(tiff, directory, _COMPRESSION, 1))
+    if most is not None and _size_bytes(tiff, directory) > _FAR * most * end + _SPARE_BYTES:
+        raise ImageError(name, f"is damaged: it says that it holds {width}×{height} pixels in {end} bytes", COPY)
+    return Page(directory.at, pixels=width * height)
+
+
+def _integer(tiff: ifd.Tiff, directory: ifd.Directory, tag: int, default: int) -> int:
+    found = ifd.first_integer(tiff, directory.find(tag))
+    return default if found is None else found
+
+
+def _size_bytes(tiff: ifd.Tiff, directory: ifd.Directory) -> int:
+    """Of the pixels, not compressed."""
+    width, height = (_integer(tiff, directory, tag, 0) for tag in (_WIDTH, _HEIGHT))
+    bits, samples = (_integer(tiff, directory, tag, 1) for tag in (_BITS, _SAMPLES))
+    return height * (-(-width * bits * samples // 8))
+
+
+def _stack(tiff: ifd.Tiff, page: Page, end: int) -> Iterator[Page]:
+    """The pages of a TIFF of one directory: ImageJ writes that of the first, and the pixels of all in one piece."""
+    directory = ifd.read_directory(tiff, page.at)
+    described = directory.find(_DESCRIPTION)
+    text = tiff.read(described.value_at, min(described.size_bytes, _MOST_DESCRIPTION_BYTES)) if described else b""
+    offsets, size = directory.find(_OFFSETS), _size_bytes(tiff, directory)
+    match = _IMAGEJ.match(text)
+    count = int(match[1]) if match else 1
+    is_plain = _integer(tiff, directory, _COMPRESSION, 1) == 1 and offsets is not None and offsets.count == 1
+    begin = ifd.first_integer(tiff, offsets) or 0
+    if not is_plain or not size or count > ifd.MOST_PAGES or begin + count * size > end:
+        count = 1
+    yield from (replace(page, shift=index * size) for index in range(count))

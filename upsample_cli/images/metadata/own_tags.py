@@ -1,0 +1,114 @@
+"""Tags that only TIFF holds, corrected for the enlarged image. `tiff_tags` reads them."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from upsample_cli.errors import Loss
+from upsample_cli.images.metadata import georeference, ifd_write
+from upsample_cli.images.metadata.descriptions import Description
+from upsample_cli.images.metadata.ifd_write import Field
+from upsample_cli.images.model import Layout
+
+DESCRIPTION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, PAGE_NUMBER, NO_DATA = 270, 282, 283, 296, 297, 42113
+_SAMPLE_DEPENDENT = {DESCRIPTION, NO_DATA}
+
+
+@dataclass(frozen=True, slots=True)
+class OwnTags:
+    """Tags that only TIFF holds, of an upright image.
+
+    Args:
+        fields: as stored.
+        order: of their bytes.
+        height, width: of the image that they are true of.
+        description: what the description is, if it is one of `descriptions`.
+    """
+
+    fields: tuple[Field, ...]
+    order: str
+    height: int
+    width: int
+    description: Description | None = None
+
+    @property
+    def titles(self) -> list[str]:
+        """What they are, in a warning; empty if they mean nothing outside a TIFF."""
+        tags = {field.tag for field in self.fields}
+        parts = [
+            self.description.title if self.description and DESCRIPTION in tags else "",
+            "the georeference (GeoTIFF)" if tags & georeference.GEO_TAGS else "",
+            "the proportion of a pixel" if X_RESOLUTION in tags and not self._scales else "",
+        ]
+        others = tags - georeference.GEO_TAGS - {DESCRIPTION, PAGE_NUMBER, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT}
+        parts.append(f"the TIFF {'tags' if len(others) > 1 else 'tag'} {names_of(others)}" if others else "")
+        return list(filter(None, parts))
+
+    @property
+    def has_resolution(self) -> bool:
+        """Whether the resolution is among them."""
+        return any(field.tag == X_RESOLUTION for field in self.fields)
+
+    @property
+    def size_bytes(self) -> int:
+        """See `model.TiffTags`."""
+        return sum(len(field.value) for field in self.fields)
+
+    @property
+    def describe_pages(self) -> bool:
+        """See `model.TiffTags`."""
+        tags = {field.tag for field in self.fields}
+        return DESCRIPTION in tags and self.description is not None and self.description.pages > 1
+
+    @property
+    def _scales(self) -> bool:
+        return self.description is not None and self.description.scales
+
+    def enlarged(self, height: int, width: int) -> OwnTags:
+        """See `model.TiffTags`."""
+        down, across = height / self.height, width / self.width
+        fields = georeference.enlarged(list(self.fields), self.order, down, across)
+        return replace(self, fields=tuple(self._enlarged(field, down, across) for field in fields))
+
+    def _enlarged(self, field: Field, down: float, across: float) -> Field:
+        change = self.description.enlarged if self.description is not None else None
+        if field.tag == DESCRIPTION and change is not None and isinstance(field.value, bytes):
+            text = change(field.value, down, across)
+            return replace(field, count=len(text), value=text)
+        if self._scales and field.tag in (X_RESOLUTION, Y_RESOLUTION) and isinstance(field.value, bytes):
+            above, below = struct.unpack(self.order + "II", field.value)
+            factor = Fraction(across if field.tag == X_RESOLUTION else down).limit_denominator(1 << 20)
+            return ifd_write.rational(field.tag, self.order, float(Fraction(above, below) * factor))
+        return field
+
+    def without(self, tags: set[int]) -> OwnTags:
+        """Without these."""
+        return replace(self, fields=tuple(field for field in self.fields if field.tag not in tags))
+
+    def of_one_page(self) -> tuple[OwnTags, list[Loss]]:
+        """See `model.TiffTags`."""
+        if self.description is None or not self.describe_pages:
+            return self, []
+        text = f"{self.description.title} describes {self.description.pages} pages; it is left out"
+        return self.without({DESCRIPTION}), [Loss("metadata", text)]
+
+    def held(self, layout: Layout, made: Layout, other_format: str | None) -> tuple[OwnTags | None, list[Loss]]:
+        """See `model.TiffTags`."""
+        if other_format is not None:
+            titles, are = self.titles, "it is" if len(self.titles) == 1 else "they are"
+            text = f"{other_format} cannot hold {' and '.join(titles)}; {are} left out"
+            return None, [Loss("metadata", text)] if titles else []
+        lost = {field.tag for field in self.fields} & _SAMPLE_DEPENDENT
+        if layout == made or not lost or (lost == {DESCRIPTION} and self._scales):
+            return self, []
+        text = f"{names_of(lost)}, of pixels of another type, is left out"
+        return self.without(lost), [Loss("metadata", text)]
+
+
+def names_of(tags: set[int]) -> str:
+    """The names of tags, and the numbers of those that have none."""
+    from tifffile import TIFF
+
+    return ", ".join(TIFF.TAGS.get(tag, default=str(tag)) for tag in sorted(tags))
