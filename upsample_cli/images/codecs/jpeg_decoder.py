@@ -74,8 +74,8 @@ def decoded_jpeg(
     check(sum(marker == START_OF_SCAN for marker, _, _ in found))
     losses = [*_late_losses(data, found)]
     if found and found[-1][0] == _END:
-        rest = data[found[-1][2] :].strip(_PADDING)
-        if rest and not has_others:
+        rest = data[found[-1][2] :]
+        if rest.strip(_PADDING) and not has_others:
             losses.append(Loss("metadata", f"{len(rest)} bytes that follow the image are left out"))
     elif (whole := _completed(data, found, layout, (height, width), bits)) is not None:
         data = whole
