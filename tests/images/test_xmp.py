@@ -221,7 +221,14 @@ def test_sizes_places_and_densities_of_tiff_and_exif_become_true():
 
 @pytest.mark.parametrize(
     ("items", "expected"),
-    [((20, 10), ["60", "40"]), ((20, 10, 8), ["60", "40", "16"]), ((20,), None), ((1, 2, 3, 4, 5), None), ((), None)],
+    [
+        ((20, 10), ["60", "40"]),
+        ((20, 10, 8), ["60", "40", "16"]),
+        ((20,), None),
+        ((1, 2, 3, 4, 5), None),
+        ((), None),
+        ((80, 10), None),
+    ],
 )
 def test_a_subject_has_two_to_four_numbers(items, expected):
     listed = "".join(f"<rdf:li>{item}</rdf:li>" for item in items)

@@ -76,7 +76,8 @@ def decoded_jpeg(
     if found and found[-1][0] == _END:
         rest = data[found[-1][2] :]
         if rest.strip(_PADDING) and not has_others:
-            losses.append(Loss("metadata", f"{len(rest)} bytes that follow the image are left out"))
+            size = f"{len(rest)} byte" + "s" * (len(rest) > 1)
+            losses.append(Loss("metadata", f"what follows the image in its file is left out ({size})"))
     elif (whole := _completed(data, found, layout, (height, width), bits)) is not None:
         data = whole
         losses.append(Loss("damage", "the end of the file is missing, but no pixel"))
