@@ -344,7 +344,7 @@ def test_a_face_is_right_in_every_output(tmp_path, extension):
     assert lines(info.losses) == ()
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be"])
 def test_the_namespace_turns_the_image_whatever_its_prefix_and_encoding(encoding):
     stated = packet(attributes="t:Orientation='6'").replace(b"xmlns:tiff=", b"xmlns:t=")
     info, metadata = read_header(io.BytesIO(jpeg_with(stated.decode().encode(encoding))))

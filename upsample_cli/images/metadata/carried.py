@@ -23,7 +23,7 @@ from upsample_cli.images.model import ImageInfo, Metadata
 from upsample_cli.images.orientation import ORIENTATION, TURNS
 
 _X_RESOLUTION = 282
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_UTF_16 = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\0<": "utf-16-be", b"<\0": "utf-16-le"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +175,8 @@ def _xmp(image: Image.Image, chunks: Ancillary | JpegBlocks | None) -> bytes | N
         packet = packet.encode()
     if not isinstance(packet, bytes):
         return None
-    if packet.startswith(_UTF_16):
-        packet = packet.decode("utf-16", "replace").encode()
+    if packet[:2] in _UTF_16:
+        packet = packet.decode(_UTF_16[packet[:2]], "replace").encode()
     return packet.rstrip(b"\0") or None
 
 
