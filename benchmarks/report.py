@@ -1,50 +1,104 @@
-"""`python -m benchmarks.report RESULTS.json[=CASE,...]...`: puts saved runs' tables into docs/performance.md.
+"""`python -m benchmarks.report [RESULTS.json[=CASE,...]...]`: puts saved runs' tables into docs/performance.md.
 
 With `=png,process` only cases whose names begin with one of these: a later run may have measured the others again.
+Without arguments the page keeps the runs that it names.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import milliseconds
+from benchmarks.tables import RESULTS
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
-_START, _END = "<!-- figures -->\n", "<!-- end of figures -->\n"
+_FIGURES = re.compile(r"<!-- figures: (.*?) -->\n.*?<!-- end of figures -->\n", flags=re.DOTALL)
+
+_FAMILIES = {
+    "engine": "The layer alone",
+    "scaling": "Larger and larger images",
+    "process: start": "Start of a command",
+    "process": "Whole processes",
+    "16-bit": "16-bit PNG",
+    "memory": "Memory",
+    "batch": "Folders",
+    "PNG": "PNG encoders",
+}
+"""Beginning of a case's name: title of its matrix."""
+
+Row = dict[str, Any]
 
 
-def tables(document: dict[str, Any]) -> str:
-    """A saved run as Markdown: the machine, then a table for each case."""
+def _family(case: str) -> str:
+    return next(title for start, title in _FAMILIES.items() if case.startswith(start))
+
+
+def _short(name: str) -> str:
+    """A case without the words that all of its matrix share."""
+    return re.sub(r"^(engine |(process|scaling|batch|memory): )", "", name)
+
+
+def _cell(row: Row | None) -> str:
+    """Median and ratio, then the spread, then the note."""
+    if row is None:
+        return ""
+    median, low, high = (milliseconds(row[key]) for key in ("median_s", "low_s", "high_s"))
+    return "<br>".join(filter(None, (f"{median} ms, {row['ratio']:.2f}", f"{low} to {high}", row["note"])))
+
+
+def _matrix(rows: list[Row]) -> Iterator[str]:
+    """Contenders and cases; the more numerous of them down the page."""
+    cells = {(row["contender"], row["case"]): row for row in rows}
+    contenders, cases = (list(dict.fromkeys(row[key] for row in rows)) for key in ("contender", "case"))
+    cases_down = len(cases) > len(contenders)
+    down, across = (cases, contenders) if cases_down else (contenders, cases)
+    yield f"| | {' | '.join(map(_short, across))} |"
+    yield "|---" * (len(across) + 1) + "|"
+    for one in down:
+        keys = ((other, one) if cases_down else (one, other) for other in across)
+        yield f"| {_short(one)} | {' | '.join(_cell(cells.get(key)) for key in keys)} |"
+
+
+def tables(name: str, document: dict[str, Any]) -> str:
+    """A saved run as Markdown: the machine, then a matrix for each family of cases."""
     about = ", ".join(f"{key} {value}" for key, value in document["machine"].items())
-    lines = [f"Read on {document['date']}, {document['rounds']} rounds in turn: {about}.", ""]
-    for case, rows in itertools.groupby(document["rows"], key=lambda row: row["case"]):
-        lines += [f"**{case}**", "", "| | median | fastest to slowest | ratio | |", "|---|---|---|---|---|"]
-        for row in rows:
-            median, low, high = (milliseconds(row[key]) for key in ("median_s", "low_s", "high_s"))
-            figures = f"{median} ms | {low} to {high} ms | {row['ratio']:.2f}"
-            lines.append(f"| {row['contender']} | {figures} | {row['note']} |")
-        lines.append("")
+    source = f"[{name}](../benchmarks/results/{name})"
+    lines = [f"Read on {document['date']}, {document['rounds']} rounds in turn: {about}. All of it: {source}.", ""]
+    families: dict[str, list[Row]] = {}
+    for row in document["rows"]:
+        families.setdefault(_family(row["case"]), []).append(row)
+    for title, rows in families.items():
+        lines += [f"**{title}**", "", *_matrix(rows), ""]
     return "\n".join(lines)
 
 
-def _chosen(result: str) -> dict[str, Any]:
+def _chosen(result: str) -> str:
     name, _, cases = result.partition("=")
-    document: dict[str, Any] = json.loads(Path(name).read_text(encoding="utf-8"))
+    document: dict[str, Any] = json.loads((RESULTS / name).read_text(encoding="utf-8"))
     document["rows"] = [row for row in document["rows"] if row["case"].startswith(tuple(cases.split(",")))]
-    return document
+    return tables(name, document)
+
+
+def with_figures(page: str, results: list[str]) -> str:
+    """The page with the figures of these saved runs, or of those that it names."""
+    named = _FIGURES.search(page)
+    if named is None:
+        raise ValueError(f"{PAGE.name} has no line '<!-- figures: RESULTS.json -->'; add one, and one for their end")
+    results = results or named[1].split()
+    figures = "\n".join(_chosen(result) for result in results)
+    block = f"<!-- figures: {' '.join(results)} -->\n\n{figures}\n<!-- end of figures -->\n"
+    return page[: named.start()] + block + page[named.end() :]
 
 
 def main(*results: str) -> None:
     """Replace the figures of the page by those of saved runs."""
-    page = PAGE.read_text(encoding="utf-8")
-    before, rest = page.split(_START)
-    _, after = rest.split(_END)
-    figures = "\n".join(tables(_chosen(result)) for result in results)
-    PAGE.write_text(before + _START + "\n" + figures + "\n" + _END + after, encoding="utf-8")
+    names = [Path(result).name for result in results]
+    PAGE.write_text(with_figures(PAGE.read_text(encoding="utf-8"), names), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""The documentation matches the program: the command reference, and every example of the README."""
+"""The documentation matches the program: the command reference, and every example of the pages for users runs."""
 
 from __future__ import annotations
 
+import doctest
 import runpy
 import shlex
 import shutil
@@ -37,26 +38,49 @@ def test_the_python_example_prints_what_it_says(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out.strip() == "[[0, 25, 75, 100], [0, 25, 75, 100]]"
 
 
-def test_every_shell_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+COPIES = {"scene.jpg": "photo.jpg", "text.png": "page.png", "palette.png": "sprite.png", "animated.gif": "ball.gif"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with the files that the pages name."""
     no_images = shutil.ignore_patterns("*.py", "*.md", "*_x[0-9]*", "__pycache__")
     shutil.copytree(ROOT / "samples", tmp_path / "shots", ignore=no_images)
-    shutil.copy(ROOT / "samples" / "scene.jpg", tmp_path / "photo.jpg")
-    shutil.copy(ROOT / "samples" / "text.png", tmp_path / "page.png")
+    for sample, name in COPIES.items():
+        shutil.copy(ROOT / "samples" / sample, tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    lines = command_lines(README, *PROGRAMS)
-    assert lines == command_lines(README, *PROGRAMS, language="bash")
-    assert len(lines) >= 8
+    return tmp_path
+
+
+MADE = {
+    "README.md": {"photo_x2.jpg", "large.png", "shots_x2", "big", "page_x2.webp", "ball.webp"},
+    "docs/guide.md": {"photo_x2.jpg", "photo_x1.5.jpg", "fitted.png", "pixels.png", "kernels.png", "ball.webp"},
+    "docs/faq.md": {"rim.png", "sharper.png"},
+    "docs/batch.md": {"shots_x2", "big", "run.jsonl", "look.html"},
+}
+"""Page: what its examples write, among other things."""
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_every_shell_example_runs(name: str, folder: Path) -> None:
+    page = (ROOT / name).read_text(encoding="utf-8")
+    lines = command_lines(page, *PROGRAMS)
+    assert lines == command_lines(page, *PROGRAMS, language="bash")
+    assert len(lines) >= 7
     for line in lines:
         program, *arguments = shlex.split(line)
         result = CliRunner().invoke(PROGRAMS[program], arguments)
         assert result.exit_code == 0, f"{line}: {result.output}"
-    assert {path.name for path in tmp_path.iterdir()} >= {
-        "photo_x2.jpg",
-        "large.png",
-        "shots_x2",
-        "big",
-        "page_x2.webp",
-    }
+    assert {path.name for path in folder.iterdir()} >= MADE[name]
+
+
+def test_the_page_on_python_runs(folder: Path) -> None:
+    (folder / "shots").rename(folder / "samples")
+    path = ROOT / "docs" / "python.md"
+    assert all(block.startswith(">>> ") for block in fenced(path.read_text(encoding="utf-8"), "python"))
+    result = doctest.testfile(str(path), module_relative=False)
+    assert result.attempted >= 10
+    assert result.failed == 0
 
 
 def test_the_first_command_gives_the_size_the_readme_promises(tmp_path: Path) -> None:

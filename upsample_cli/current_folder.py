@@ -62,7 +62,7 @@ def check_child_flags() -> None:
 def _enter(undo: ExitStack) -> None:
     before = os.environ.get(_SAFE_PATH)
     os.environ[_SAFE_PATH] = "1"
-    undo.callback(_restore_variable, before)
+    undo.callback(restore_variable, _SAFE_PATH, before)
     named = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     # Code from the current folder is trusted if PYTHONPATH names it or this package was imported from it.
     is_trusted = any(_is_current_folder(entry) for entry in (*named, str(_PACKAGES)))
@@ -77,11 +77,12 @@ def _enter(undo: ExitStack) -> None:
     undo.callback(sys.meta_path.remove, guard)
 
 
-def _restore_variable(value: str | None) -> None:
+def restore_variable(name: str, value: str | None) -> None:
+    """Give a variable of the environment the value that it had before; None if it was not set."""
     if value is None:
-        os.environ.pop(_SAFE_PATH, None)
+        os.environ.pop(name, None)
     else:
-        os.environ[_SAFE_PATH] = value
+        os.environ[name] = value
 
 
 def _is_current_folder(entry: str) -> bool:

@@ -98,4 +98,4 @@ def test_what_is_not_about_the_image_is_let_through(carried, error):
 
 def test_it_goes_to_another_process_and_its_results_come_back(carried):
     for sent in (Carrier(is_alone=True), JOB, Options(), carried(MemoryError()), Result.planned(JOB)):
-        assert pickle.loads(pickle.dumps(sent)) == sent
+        assert repr(pickle.loads(pickle.dumps(sent))) == repr(sent)  # a job equals only itself

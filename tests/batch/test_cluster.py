@@ -101,15 +101,16 @@ def client_of(address):
     return contextlib.closing(connected(address, warn=pytest.fail))
 
 
-def spawned(process):
+def spawned(process, by="spawn_main"):
     """The processes that one has started by multiprocessing."""
-    return [each for each in process.children() if "spawn_main" in " ".join(each.cmdline())]
+    return [each for each in process.children() if by in " ".join(each.cmdline())]
 
 
 def worker_processes(cluster):
     """What enlarges images on a cluster: the processes that its workers have started."""
     workers = [each for nanny in cluster.nannies for each in spawned(psutil.Process(nanny.pid))]
-    return [each for worker in workers for each in spawned(worker)]
+    servers = [each for worker in workers for each in spawned(worker, by="forkserver")]
+    return [each for server in servers for each in server.children()]
 
 
 def job(name, side=20):

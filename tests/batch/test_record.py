@@ -1,5 +1,6 @@
 """The record alone: sound whenever its process is killed, also during a commit, and locked while the process lives."""
 
+import errno
 import json
 import os
 import random
@@ -15,15 +16,18 @@ from support.environment import FINDS_SUPPORT
 from support.jobs import job_of
 from support.running import ENVIRONMENT
 
+from upsample_cli.batch.record.file import record_errors
 from upsample_cli.batch.record.record import RECORD_NAME, Record
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import Failure, RecordError, Setting
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+NO_LOCKS = "its disk has no locks for files, by which two runs stay apart; give another state, or no_state"
 
 WRITING = """
 from pathlib import Path
+from upsample_cli.batch.record.file import record_errors
 from upsample_cli.batch.record.record import RECORD_NAME, Record
 from support.jobs import job_of
 from upsample_cli.enlarge.job import Result
@@ -119,3 +123,35 @@ def test_another_program_can_read_it(tmp_path):
         "kind": "no-space", "cause": ["is bad"], "next_step": ["add ", ["overwrite", True]], "path": "a.png",
         "limit_s": None,
     }  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="locks of a descriptor are Linux's")
+@pytest.mark.parametrize(
+    ("platform", "function", "number", "said"),
+    [
+        ("linux", "fcntl", errno.ENOLCK, NO_LOCKS),
+        ("linux", "fcntl", errno.EOPNOTSUPP, NO_LOCKS),
+        ("linux", "fcntl", errno.EAGAIN, "another run is at work here; "),
+        ("darwin", "lockf", errno.ENOLCK, NO_LOCKS),
+        ("darwin", "lockf", errno.EOPNOTSUPP, NO_LOCKS),
+    ],
+)
+def test_a_disk_without_locks_is_not_another_run(platform, function, number, said, in_tmp_path, monkeypatch):
+    """As on a network's disk whose lock service is not there."""
+
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    Path("out").mkdir()
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(f"fcntl.{function}", refuse)
+    record = Record(Path("out", RECORD_NAME), Options())
+    with pytest.raises(RecordError, match=f"^out/{RECORD_NAME}: {said}"):
+        record.begin()
+
+
+def test_sqlite_that_gets_no_lock_is_not_another_run_either(in_tmp_path):
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorname = "SQLITE_IOERR_LOCK"
+    with pytest.raises(RecordError, match="its disk has no locks"), record_errors(Path("r")):
+        raise error

@@ -81,6 +81,34 @@ def test_the_document_says_that_the_run_was_stopped_and_only_then(large):
     assert "stopped" not in upsample("in/0.png", "-n", "--json").document
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_images_of_other_formats_in_a_folder_are_counted(count):
+    Path("in/sub").mkdir(parents=True)
+    for index in range(count):
+        save(f"in/{index}.png", (3, 2), "L")
+    for name in ("a.HEIC", "b.heic", "c.svg", "sub/d.cr2", "notes.txt", ".e.heic"):
+        Path("in", name).write_bytes(b"not looked into")
+    said = "3 files of other formats: .heic 2, .svg 1"
+    ended = upsample("in", "-n")
+    assert said in ended.err + ended.out
+    ended = upsample("in", "-n", "-r", "--json")
+    assert ended.document["other_formats"] == {".heic": 2, ".svg": 1, ".cr2": 1}
+    assert "formats" not in upsample("in", "-o", "out", "-q").err
+    assert "other_formats" not in upsample("in/0.png", "-n", "--json").document
+    for name in ("a.HEIC", "b.heic", "c.svg"):
+        Path("in", name).unlink()
+    ended = upsample("in", "-n")
+    assert "formats" not in ended.err + ended.out
+
+
+def test_a_folder_of_images_of_other_formats_says_so():
+    Path("in").mkdir()
+    Path("in/a.heic").write_bytes(b"")
+    ended = upsample("in")
+    assert (ended.status, ended.out) == (2, "")
+    assert "no images in in, but 1 file of other formats: .heic 1; name images" in ended.err
+
+
 def test_a_single_image_that_is_stopped_is_one_line():
     save("large.png", (2500, 2501), "L", compress_level=0)
     assert stopped("large.png", "-f", "12") == (130, "", "stopped; nothing was written\n")

@@ -411,7 +411,7 @@ def test_the_number_of_workers_changes_no_pixel(count, monkeypatch):
     monkeypatch.setattr(bands._Run, "compute_band", noting)
     for how in (settings_of(2), settings_of()):
         assert_same_pixels(enlarged(pixels, how), expected_pixels(pixels, 2))
-    assert 1 <= len(threads) <= count
+    assert 1 <= len(threads - {threading.current_thread().name}) <= count  # one band is computed here
 
 
 def test_callers_in_several_threads_get_their_own_images():

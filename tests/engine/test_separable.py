@@ -83,14 +83,14 @@ def test_any_image_is_exact(module, kernel, pixel_type, factor, shape, has_alpha
 @needs_compiled
 def test_one_wrong_number_in_a_table_is_seen_in_the_pixels():
     """The control of the tests above: a row's weight, a column's, and an order."""
-    kernel, pixels = kernel_named("bilinear", 2), hostile_pixels((9, 21, 3), np.uint8)
+    kernel, pixels = kernel_named("bilinear", 2), hostile_pixels((9, 21, 5), np.uint8)
     for spoilt in (8, 9, 10):
-        route = SeparableRoute(kernel, Arithmetic(UINT8, 16), 3)
+        route = SeparableRoute(kernel, Arithmetic(UINT8, 16), 5)
         tables = [part.copy() if isinstance(part, np.ndarray) else part for part in route._settings]
         tables[spoilt].flat[0] += 1
         route._settings = tuple(tables)
         plan = plan_for_budget(9, 21, halo=1, bytes_per_pixel=1, budget_bytes=MANY, tile_size=None)
-        out = np.empty((18, 42, 3), np.uint8)
+        out = np.empty((18, 42, 5), np.uint8)
         route(padded_tile(pixels, next(iter(plan.bands()))[0], "replicate"), out)
         assert not np.array_equal(out, expected_pixels(pixels, 2))
 
@@ -148,10 +148,10 @@ REFUSED = {
     "a divisor beyond the sums": lambda padded, out, tables: (padded, out, [*tables[:11], 2.0**16, *tables[12:]]),
     "a shift out of all bits": lambda padded, out, tables: (padded, out, [*tables[:13], 31, *tables[14:]]),
     "rows of one stride": lambda padded, out, tables: (padded, strided(out, out.shape, 0), tables),
-    "rows that overlap": lambda padded, out, tables: (padded, strided(out, out.shape, 125), tables),
+    "rows that overlap": lambda padded, out, tables: (padded, strided(out, out.shape, 209), tables),
     "rows from the bottom up": lambda padded, out, tables: (padded, out[::-1], tables),
     "rows that end beyond 64 bits": lambda padded, out, tables: (padded, strided(out, out.shape, 2**60), tables),
-    "columns beyond all memory": lambda padded, out, tables: (padded, strided(out, (18, 2**50, 3), 2**53), tables),
+    "columns beyond all memory": lambda padded, out, tables: (padded, strided(out, (18, 2**50, 5), 2**53), tables),
     "a negative factor": lambda padded, out, tables: (padded, out, [tables[0], -2, *tables[2:]]),
 }
 
@@ -159,8 +159,8 @@ REFUSED = {
 @needs_compiled
 @pytest.mark.parametrize("fault", [None, *REFUSED])
 def test_tables_that_do_not_fit_are_refused_before_memory_is_touched(fault):
-    route = SeparableRoute(kernel_named("bilinear", 2), Arithmetic(UINT8, 16), 3)
-    whole = np.zeros((11, 23, 3), np.uint8), np.full((18, 42, 3), 77, np.uint8), list(route._settings)
+    route = SeparableRoute(kernel_named("bilinear", 2), Arithmetic(UINT8, 16), 5)
+    whole = np.zeros((11, 23, 5), np.uint8), np.full((18, 42, 5), 77, np.uint8), list(route._settings)
     if fault is None:  # the control
         route._enlarge(*whole[:2], *whole[2])
         assert (whole[1] == 0).all()
@@ -175,14 +175,85 @@ def test_tables_that_do_not_fit_are_refused_before_memory_is_touched(fault):
 @pytest.mark.parametrize("table", [None, 6, 7, 8, 9, 10])
 def test_an_output_over_what_it_is_made_from_is_refused(table):
     """Pixels written over a table of places would be where the next row is read from."""
-    route = SeparableRoute(kernel_named("bilinear", 2), Arithmetic(UINT8, 16), 3)
-    padded, out, tables = np.zeros((11, 23, 3), np.uint8), np.zeros((18, 42, 3), np.uint8), list(route._settings)
+    route = SeparableRoute(kernel_named("bilinear", 2), Arithmetic(UINT8, 16), 5)
+    padded, out, tables = np.zeros((11, 23, 5), np.uint8), np.zeros((18, 42, 5), np.uint8), list(route._settings)
     if table is None:
         padded = placed_over(out, padded)
     else:
         tables[table] = placed_over(out, tables[table])
     with pytest.raises(ValueError, match="the output overlaps an input"):
         route._enlarge(padded, out, *tables)
+
+
+@needs_compiled
+@pytest.mark.parametrize("module", MODULES, ids=NAMES)
+@pytest.mark.parametrize("channels", range(1, 6))
+def test_bytes_by_two_are_exact_at_every_width(channels, module):
+    """`twofold.h` takes 3072 numbers of a row at a time, and pixels of three bytes by eights; five it leaves."""
+    route = SeparableRoute(kernel_named("bilinear", 2), Arithmetic(UINT8, 16), channels, module=module)
+    assert (route._settings == ()) == (channels <= 4)
+    edge = 3072 // channels
+    for width in (*range(1, 40), edge - 1, edge, edge + 1, 2 * edge + 7):
+        pixels = hostile_pixels((3, width, channels), np.uint8, width)
+        assert_same_pixels(enlarged(pixels, 2, module), expected_pixels(pixels, 2))
+
+
+@needs_compiled
+@pytest.mark.parametrize("module", MODULES, ids=NAMES)
+def test_bytes_by_two_are_exact_for_any_four_pixels(module):
+    """A column of all a above one of all d, for every fifth b and c; the whole domain was checked once, in C++."""
+    a, d = (each.ravel().astype(np.uint8) for each in np.meshgrid(np.arange(256), np.arange(256)))
+    padded, out = np.empty((3, a.size * 2 + 2, 1), np.uint8), np.empty((2, a.size * 4, 1), np.uint8)
+    for b in range(0, 256, 17):
+        for c in range(0, 256, 5):
+            padded[:] = c
+            padded[1, 1:-1:2, 0], padded[1, 2:-1:2, 0] = a, b
+            padded[2, 1:-1:2, 0], padded[2, 2:-1:2, 0] = c, d
+            module.enlarge_twofold(padded, out)
+            exact = (9 * a.astype(np.int32) + 3 * b + 3 * c + d + 8) >> 4
+            assert np.array_equal(out[1, 1::4, 0], exact)
+    assert not np.array_equal(out[1, 1::4, 0], (exact * 16 - 8) >> 4)  # the control: rounded down
+
+
+TWOFOLD_REFUSED = {
+    "another shape": lambda padded, out: (padded[:-1], out),
+    "an odd height": lambda padded, out: (padded, out[:-1]),
+    "an odd width": lambda padded, out: (padded, out[:, :-1]),
+    "pixels apart": lambda padded, out: (padded, out.repeat(2, axis=1)[:, ::2]),
+    "another depth": lambda padded, out: (padded, out.astype(np.uint16)),
+    "an axis too few": lambda padded, out: (padded, out[0]),
+    "no channels": lambda padded, out: (padded[..., :0], out[..., :0]),
+    "five channels": lambda _padded, _out: (np.zeros((11, 23, 5), np.uint8), np.zeros((18, 42, 5), np.uint8)),
+    "no rows": lambda padded, out: (padded[:2], out[:0]),
+    "no columns": lambda padded, out: (padded[:, :2].copy(), out[:, :0]),
+    "rows of one stride": lambda padded, out: (padded, strided(out, out.shape, 0)),
+    "rows that overlap": lambda padded, out: (padded, strided(out, out.shape, 125)),
+    "rows from the bottom up": lambda padded, out: (padded, out[::-1]),
+    "rows that end beyond 64 bits": lambda padded, out: (padded, strided(out, out.shape, 2**60)),
+    "columns beyond all memory": lambda padded, out: (padded, strided(out, (18, 2**50, 3), 2**53)),
+    "a product beyond 64 bits": lambda padded, out: (padded, strided(out, (2**60, 4, 1), 0)),
+    "an input in the output": lambda padded, out: (placed_over(out, padded), out),
+    "memory that cannot be written": lambda padded, out: (
+        padded,
+        np.frombuffer(out.tobytes(), np.uint8).reshape(out.shape),
+    ),
+}
+
+
+@needs_compiled
+@pytest.mark.parametrize("fault", [None, *TWOFOLD_REFUSED])
+def test_what_does_not_fit_by_two_is_refused_before_memory_is_touched(fault):
+    route = SeparableRoute(kernel_named("bilinear", 2), Arithmetic(UINT8, 16), 3)
+    padded, out = np.zeros((11, 23, 3), np.uint8), np.full((18, 42, 3), 77, np.uint8)
+    if fault is None:  # the control
+        route(padded, out)
+        assert (out == 0).all()
+        return
+    given = TWOFOLD_REFUSED[fault](padded, out)
+    before = out.copy()
+    with pytest.raises((ValueError, BufferError)):
+        route._enlarge(*given)
+    assert np.array_equal(out, before)
 
 
 @needs_compiled

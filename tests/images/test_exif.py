@@ -375,6 +375,12 @@ def test_a_place_beyond_16_bits_follows_the_block():
     assert len(after) == len(before) + 16
 
 
+def test_a_place_outside_the_image_is_not_of_it():
+    before = measured("<", (1136, 852, 280, 280))
+    after = loaded(exif_for_output(before, Change(6, 40, 80, 160, 80)))
+    assert after.get_ifd(0x8769)[0x9214] == (1136, 852, 280, 280)
+
+
 def test_a_related_image_of_another_size_keeps_its_own():
     after = loaded(exif_for_output(measured("<", (1, 2)), Change(1, 41, 81, 82, 162)))
     assert after.get_ifd(0xA005) == {0x1001: 80, 0x1002: 40}

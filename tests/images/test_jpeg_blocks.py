@@ -120,7 +120,7 @@ def test_segments_after_the_first_scan_are_said_too(progressive):
 
 def test_bytes_after_the_image_are_said():
     film = b"\0\0\0\x18ftypmp42" + bytes(100) + b"!"
-    assert found_in(jpeg(after=film))[1] == (f"{len(film.strip(bytes(1)))} bytes that follow the image are left out",)
+    assert found_in(jpeg(after=film))[1] == (f"what follows the image in its file is left out ({len(film)} bytes)",)
     assert found_in(jpeg(after=b"\0" * 500 + b"\r\n\xff\xd9"))[1] == ()
 
 
@@ -287,6 +287,13 @@ def test_other_images_are_views_previews_or_gain_maps(parts, images, lost):
     assert (info.frames.count if info.frames else None) == images
     assert [word for word in lost if word in " ".join(lines(info.losses))] == list(lost)
     assert len(info.losses) == len(lost)
+
+
+def test_images_that_an_index_lists_are_not_bytes_that_follow():
+    """A preview for screens follows the image in files of most cameras: it is made from the image."""
+    preview = index_of_images(0x030000, 0x010001)
+    assert found_in(jpeg(preview, after=jpeg()))[1] == ()
+    assert found_in(jpeg(after=jpeg()))[1] == (f"what follows the image in its file is left out ({len(jpeg())} bytes)",)
 
 
 @pytest.mark.parametrize(

@@ -221,7 +221,14 @@ def test_sizes_places_and_densities_of_tiff_and_exif_become_true():
 
 @pytest.mark.parametrize(
     ("items", "expected"),
-    [((20, 10), ["60", "40"]), ((20, 10, 8), ["60", "40", "16"]), ((20,), None), ((1, 2, 3, 4, 5), None), ((), None)],
+    [
+        ((20, 10), ["60", "40"]),
+        ((20, 10, 8), ["60", "40", "16"]),
+        ((20,), None),
+        ((1, 2, 3, 4, 5), None),
+        ((), None),
+        ((80, 10), None),
+    ],
 )
 def test_a_subject_has_two_to_four_numbers(items, expected):
     listed = "".join(f"<rdf:li>{item}</rdf:li>" for item in items)
@@ -337,7 +344,7 @@ def test_a_face_is_right_in_every_output(tmp_path, extension):
     assert lines(info.losses) == ()
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be"])
 def test_the_namespace_turns_the_image_whatever_its_prefix_and_encoding(encoding):
     stated = packet(attributes="t:Orientation='6'").replace(b"xmlns:tiff=", b"xmlns:t=")
     info, metadata = read_header(io.BytesIO(jpeg_with(stated.decode().encode(encoding))))

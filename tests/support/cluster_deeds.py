@@ -1,5 +1,6 @@
 """A substitute for the pipeline on a cluster: images whose names make them kill the Dask worker."""
 
+import multiprocessing
 import os
 import signal
 import time
@@ -28,7 +29,7 @@ def answer_nonsense(job, errand, number):
 def _kill_worker(job, _options):
     with job.input.with_suffix(".begun").open("a", encoding="ascii") as begun:
         begun.write("x")
-    os.kill(os.getppid(), signal.SIGKILL)
+    os.kill(multiprocessing.parent_process().pid, signal.SIGKILL)
     time.sleep(DYING_S)
 
 

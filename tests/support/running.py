@@ -22,8 +22,7 @@ from upsample_cli.batch.carry import Carrier
 from upsample_cli.batch.executors import executor_for
 from upsample_cli.batch.record.record import RECORD_NAME
 from upsample_cli.batch.threads import ThreadExecutor
-from upsample_cli.batch.workers.started import PrestartedWorkers
-from upsample_cli.cli import run, session
+from upsample_cli.cli import session
 from upsample_cli.cli.upsample import main
 
 # Not the installed script, which may belong to another checkout.
@@ -69,7 +68,7 @@ class Watched:
 
 def in_threads(
     jobs, options, *, token, watcher, workers=None, timeout_s=None, is_alone=False, expects_more=False, debug=False,
-    cluster=None, warn=None, prestarted=None,
+    cluster=None, warn=None,
 ):  # fmt: skip
     """In place of `executor_for`: threads, because worker processes would import torch and would not see patches.
 
@@ -78,14 +77,9 @@ def in_threads(
     if timeout_s is not None or cluster is not None:
         return executor_for(
             jobs, options, token=token, watcher=watcher, workers=workers, timeout_s=timeout_s, is_alone=is_alone,
-            expects_more=expects_more, debug=debug, cluster=cluster, warn=warn, prestarted=prestarted,
+            expects_more=expects_more, debug=debug, cluster=cluster, warn=warn,
         )  # fmt: skip
     return ThreadExecutor(Carrier(is_alone, debug), options, watcher=watcher, token=token)
-
-
-def none_prestarted(_most: object) -> PrestartedWorkers:
-    """In place of `PrestartedWorkers`: see `in_threads`."""
-    return PrestartedWorkers(lambda: 0)
 
 
 def upsample(*arguments: object, terminal: int | None = None, **environment: str) -> Ended:
@@ -101,7 +95,6 @@ def upsample(*arguments: object, terminal: int | None = None, **environment: str
         mock.patch.object(sys, "argv", ["upsample", *map(str, arguments)]),
         mock.patch.object(os, "_exit", leave),
         mock.patch.object(session, "executor_for", in_threads),
-        mock.patch.object(run, "PrestartedWorkers", none_prestarted),
         contextlib.ExitStack() as streams,
     ):
         shown = None if terminal is None else streams.enter_context(open(terminal, "w", closefd=False))

@@ -1,6 +1,8 @@
 """`tconv checkerboard`: its results for settings and weights are what torch does to a flat input."""
 
+import itertools
 import json
+import re
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from support.commands import call, imported_by
+from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from upsample_cli.errors import GeometryError, ImageError, UsageError
@@ -272,6 +275,7 @@ def test_the_heat_map_is_drawn(tconv_here, tmp_path):
         (("Conv2d(1, 1, 3)",), "is not a transposed convolution"),
         (("ConvTranspose2d(1, 1, 3, padding_mode='reflect')",), "has no padding_mode 'reflect'"),
         (("ConvTranspose2d(1, 1, 3)", "--stride", "2"), "a layer and --stride cannot be combined"),
+        (("ConvTranspose2d(1, 1, 3)", "--axes", "1"), "--axes 1 for ConvTranspose2d"),
         (("__import__('os').system('x')",), "is unknown"),
         (("--kernel-size", "3", "--cure", "icnr"), "--cure, --output and --groups are for weights"),
         (("--weights", "x.zip", "--stride", "2"), "no weights end in '.zip'"),
@@ -297,6 +301,13 @@ def test_settings_that_do_not_fit_the_weights_are_refused(tconv_here, tmp_path):
         (("--cure", "icnr", "-o", "x.pt"), "the weights were read from a .npy file"),
         (("--stride", "3", "--cure", "icnr", "-o", "x.npy"), "use --cure sums"),
         (("--stride", "5", "--cure", "sums", "-o", "x.npy"), "some phases have no tap"),
+        (("ConvTranspose2d(2, 3, 4)",), "the layer takes 2 channels to 3 with groups=1; the weights have the shape"),
+        (("ConvTranspose2d(3, 2, 4)", "--groups", "3"), "the layer has groups=1, not 3; leave groups out"),
+        (
+            ("ConvTranspose2d(3, 2, 3)",),
+            "the layer has kernel_size (3, 3), the weights (4, 4); write kernel_size=(4, 4)",
+        ),
+        (("--axes", "1"), "--axes 1 for ConvTranspose2d"),
     ):
         status, out, err = tconv_here("--weights", tmp_path / "up.npy", *arguments)
         assert (status, out, err.count("\n")) == (2, "", 1), arguments
@@ -309,3 +320,65 @@ def test_settings_need_neither_torch_nor_numpy(tmp_path):
     assert imported_by(("checkerboard", *K3S2), ("checkerboard", *K3S2, "--json"), ("checkerboard", "-h")) == []
     np.save(tmp_path / "up.npy", random_weight(7, (1, 1, 4, 4)))
     assert imported_by(("checkerboard", "--weights", tmp_path / "up.npy", "--stride", "2")) == ["numpy"]  # the control
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("kernel_size", "stride", "padding"), [(4, 2, 9), (3, 2, 7), (5, 3, 30), (1, 1, 3), (2, 4, 11)]
+)
+def test_a_map_shows_something_whatever_padding_crops(axes, kernel_size, stride, padding, tconv_here, tmp_path):
+    """An input of 5 would be cropped to nothing: a larger one is shown, as torch computes it."""
+    line = ("--kernel-size", kernel_size, "--stride", stride, "--padding", padding)
+    status, out, err = tconv_here(*map(str, line), "--axes", str(axes), "--json")
+    assert (status, err) == (0, "")
+    document = json.loads(out)
+    size = document["map_input"]
+    layer = getattr(nn, f"ConvTranspose{axes}d")(1, 1, kernel_size, stride, padding, bias=False).requires_grad_(False)
+    layer.weight.fill_(1)
+    expected = layer(torch.ones(1, 1, *[size] * axes))[0, 0].numpy()
+    expected = expected[len(expected) // 2] if axes == 3 else np.atleast_2d(expected)
+    assert np.array_equal(document["overlap"], expected[:60, :60])
+    assert expected.size
+    assert size > 5
+    assert f"of a {size}-sample input" in tconv_here(*map(str, line), "--axes", str(axes))[1]
+    np.save(tmp_path / "w.npy", np.ones((1, 1, *[kernel_size] * axes)))
+    weighed = json.loads(tconv_here(*map(str, line), "--weights", tmp_path / "w.npy", "--json")[1])
+    assert np.array_equal(weighed["weights_flat_response"], expected)
+    assert tconv_here(*map(str, line), "--axes", str(axes), "--picture", tmp_path / "map.png")[0] == 0
+
+
+def test_after_a_cure_none_is_advised(tconv_here, tmp_path):
+    np.save(tmp_path / "up.npy", random_weight(6, (3, 2, 4, 4)))
+    line = ("--weights", tmp_path / "up.npy", "--stride", "2", "--padding", "1")
+    assert "--cure icnr or --cure sums, with -o FILE" in tconv_here(*line)[1]
+    for cure in CURES:
+        out = tconv_here(*line, "--cure", cure, "-o", tmp_path / f"{cure}.npy")[1]
+        assert "--cure" not in out
+        assert re.search(r"cured: a flat 128 comes out (0|\d(\.\d+)?e-\d+) levels uneven", out)
+        out = tconv_here("--weights", tmp_path / f"{cure}.npy", *line[2:])[1]
+        assert "--cure" not in out
+    document = json.loads(tconv_here(*line, "--cure", "sums", "-o", tmp_path / "again.npy", "--json")[1])
+    assert document["cure"] == "sums"
+    assert document["cured_amplitude_levels"] < 1e-4 < document["weights_amplitude_levels"]
+
+
+def test_a_cure_that_is_refused_is_not_advised(tconv_here, tmp_path):
+    """Phases without a tap cannot be cured by weights."""
+    np.save(tmp_path / "up.npy", random_weight(6, (1, 1, 2)))
+    line = ("--weights", tmp_path / "up.npy", "--stride", "3")
+    assert "--cure" not in tconv_here(*line)[1]
+    status, _, err = tconv_here(*line, "--cure", "sums", "-o", tmp_path / "x.npy")
+    assert status == 2
+    assert "some phases have no tap" in err
+
+
+def test_cures_leave_no_output_without_a_tap(tconv_here):
+    for kernel_size, stride, dilation, extra in itertools.product(range(1, 7), range(1, 5), range(1, 4), range(3)):
+        if extra >= max(stride, dilation):
+            continue
+        layer = parse_layer(f"ConvTranspose1d(1, 1, {kernel_size}, {stride}, 0, {extra}, dilation={dilation})")
+        for cure in checkerboard(layer).cures:
+            assert not any(any(axis.unreached) for axis in cure.each_axis)
+            assert cure.output_sizes((9,)) == layer.output_sizes((9,))
+    out = tconv_here("--kernel-size", "2", "--stride", "2", "--output-padding", "1")[1]
+    assert "note: no tap reaches the last output" in out

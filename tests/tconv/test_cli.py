@@ -347,3 +347,33 @@ def test_a_closed_standard_input_is_said_to_be_closed(stdin, tconv_here, monkeyp
     status, out, err = tconv_here("shape", "5", "--file", "-")
     assert (status, out) == (2, "")
     assert err == "tconv: --file -: standard input is closed; pipe a text with layers in, or give its path\n"
+
+
+@pytest.mark.parametrize("text", ["101x201", "101,201", "101X201", "101 x 201", "101\u00d7201"])
+def test_sizes_per_axis_are_written_with_commas_or_as_a_size(text, tconv_here):
+    line = ("shape", "51x101", "--kernel-size", "3x3", "--stride", "2", "--padding", "1")
+    status, out, err = tconv_here(*line, "--output-size", text, "--json")
+    assert (status, err) == (0, "")
+    assert json.loads(out)["output"] == [101, 201]
+    assert tconv_here(*line, "--output-size", "101x201x3")[0] == 2
+    assert tconv_here(*line, "--output-size", "101y201")[0] == 2
+    assert (
+        tconv_here("solve", "--from", "7", "--to", "14", "--kernel-size", "3x4")[0] == 2
+    )  # the control: no axes there
+
+
+@pytest.mark.parametrize("name", ["m = ", "self.up1 = ", "(0): ", "(up): ", "m=torch.", "  m = "])
+def test_a_layer_with_its_name_is_the_layer(name, tconv_here, tmp_path):
+    layer = f"{name}nn.ConvTranspose1d(1, 1, 4, stride=2, padding=1)"
+    if name.startswith("("):
+        layer = layer.replace("nn.", "")
+    bare = "ConvTranspose1d(1, 1, kernel_size=4, stride=2, padding=1)"
+    assert json.loads(tconv_here("shape", "9", layer, "--json")[1])["layers"][0]["layer"] == bare
+    assert json.loads(tconv_here("invert", layer, "--size", "9", "--json")[1])["sizes"][0]["smallest"] == [18]
+    assert json.loads(tconv_here("checkerboard", layer, "--json")[1])["layer"] == bare
+    assert tconv_here("translate", layer, "--to", "keras")[1] == tconv_here("translate", bare, "--to", "keras")[1]
+    np.save(tmp_path / "in.npy", np.arange(9.0))
+    assert tconv_here("run", str(tmp_path / "in.npy"), layer, "-o", str(tmp_path / "out.npy"))[0] == 0
+    model = f"net = nn.Sequential({bare}, nn.ReLU())"
+    assert json.loads(tconv_here("shape", "9", model, "--json")[1])["output"] == [18]
+    assert tconv_here("shape", "9", "m == nn.Conv1d(1, 1, 3)")[0] == 2  # the control

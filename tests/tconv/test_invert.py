@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.commands import call
 from torch import nn
 
 from upsample_cli.cli import tconv
@@ -145,3 +146,9 @@ def test_what_cannot_be_inverted_exits_2_and_says_why(arguments, message, capsys
     status, out, err = said(capsys, monkeypatch, *arguments)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert message in err
+
+
+def test_a_decoder_whose_last_outputs_no_tap_reaches_is_said(capsys, monkeypatch):
+    said = call(capsys, monkeypatch, "invert", "MaxPool2d(2)", "--size", "225")[1]
+    assert "no tap reaches the last output, so it holds the bias alone; kernel_size=3, stride=2 gives" in said
+    assert "no tap" not in call(capsys, monkeypatch, "invert", "MaxPool2d(2)", "--size", "224")[1]

@@ -1,5 +1,6 @@
 """`tconv kernel` as people and scripts use it."""
 
+import contextlib
 import json
 import re
 
@@ -9,7 +10,8 @@ import torch
 from support.commands import call, imported_by
 from torch import nn
 
-from upsample_cli.kernels.profiles import axis_kernel
+from upsample_cli.kernels.profiles import PROFILES, axis_kernel
+from upsample_cli.tconv.interpolation import equalities, interpolation
 
 
 @pytest.fixture
@@ -103,7 +105,7 @@ def test_every_profile_is_printed_and_exported(name, factor, tconv_here, tmp_pat
     )
     assert (status, err) == (0, "")
     assert "every phase sums to 1" in out
-    assert ('mode="bicubic"' in out) == (name == "bicubic-0.75")
+    assert ('mode="bicubic"' in out) == (name == "bicubic-0.75" or (name == "bicubic" and factor > 1))
     taps = np.array(axis_kernel(name, factor).taps, dtype=float)
     np.testing.assert_allclose(np.load(paths[0])[0, 0], np.outer(taps, taps), rtol=2**-23, atol=0)
     there = {}
@@ -122,3 +124,50 @@ def test_padding_and_cropping_gives_torchs_bicubic_everywhere(tconv_here):
     found = nn.functional.conv_transpose2d(padded, torch.outer(taps, taps)[None, None], stride=3, padding=int(padding))
     theirs = nn.functional.interpolate(image, scale_factor=3, mode="bicubic", align_corners=False)
     torch.testing.assert_close(found, theirs, rtol=0, atol=1e-13)  # thirty products of doubles below one
+
+
+def torchs_modes(image, factor):
+    """What torch makes of an image with every mode that it has."""
+    sizes = {1: ("linear",), 2: ("bilinear", "bicubic", "lanczos"), 3: ("trilinear",)}[image.ndim - 2]
+    found = {}
+    for mode, antialias in ((mode, antialias) for mode in sizes for antialias in (False, True)):
+        with contextlib.suppress(NotImplementedError, ValueError):  # not in this version, or not without antialias
+            found[mode, antialias] = nn.functional.interpolate(
+                image, scale_factor=factor, mode=mode, align_corners=False, antialias=antialias
+            )
+    found["nearest", False] = nn.functional.interpolate(image, scale_factor=factor, mode="nearest")
+    return found
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.parametrize("name", PROFILES)
+def test_what_a_kernel_is_said_to_equal_is_what_torch_gives(name, axes):
+    """Every sentence is run; where none names a mode, torch has none that equals the kernel."""
+    layer = interpolation(3, axes=axes, kernel=name)
+    up = getattr(nn, f"ConvTranspose{axes}d")(1, 1, layer.weight_shape[2], 3, layer.kernels[0].padding, bias=False)
+    up = up.double().requires_grad_(False)
+    up.weight.copy_(torch.tensor(layer.kernel_floats, dtype=torch.float64).reshape(layer.weight_shape))
+    x = torch.rand(1, 1, *[9] * axes, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    inside = (..., *[slice(9, -9)] * axes)
+    modes = torchs_modes(x, 3)
+    close = {key for key, theirs in modes.items() if torch.allclose(up(x)[inside], theirs[inside], rtol=0, atol=1e-9)}
+    said, *others = equalities(layer)
+    if "F.interpolate(" not in said:
+        assert not close
+        assert ("has no such mode" in said) == (name in ("mitchell", "lanczos2", "bspline", "gaussian"))
+        return
+    key = (re.search(r'mode="([\w-]+)"', said)[1], "antialias=True" in said)
+    assert key in close or key not in modes
+    if "up(x) / up(torch.ones_like(x)) is the same as F.interpolate everywhere" in others and key in modes:
+        assert torch.allclose(up(x) / up(torch.ones_like(x)), modes[key], rtol=0, atol=1e-9)
+        assert not torch.allclose(up(x), modes[key], rtol=0, atol=1e-9)  # the control
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"), [("bicubic", "bicubic"), ("catmull-rom", "bicubic"), ("lanczos3", "lanczos")]
+)
+def test_modes_with_antialias_are_named(name, mode, tconv_here):
+    out = tconv_here("kernel", "-f", "2", "--kernel", name)[1]
+    assert f'mode="{mode}", align_corners=False, antialias=True)' in out
+    assert "no such mode" not in out
+    assert "on 2 axes only" in tconv_here("kernel", "-f", "2", "--axes", "3", "--kernel", name)[1]

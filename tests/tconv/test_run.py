@@ -2,6 +2,7 @@
 
 import json
 import wave
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -174,6 +175,59 @@ def test_what_is_illegal_exits_2_and_says_why_in_one_line(arguments, message, tc
     assert message in err
     assert err.count("\n") == 1
     assert {path.name for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("ConvTranspose2d(3, 1, 2)", "--weights", "plain.npy"), "the layer has a bias, the weights have none"),
+        (("ConvTranspose2d(3, 1, 2, bias=False)", "--weights", "up.pt"), "the weights have a bias, the layer has none"),
+        (("ConvTranspose2d(5, 1, 2)", "--weights", "up.pt"), "the layer takes 5 channels to 1"),
+        (("ConvTranspose2d(3, 2, 2)", "--weights", "up.pt"), "the layer takes 3 channels to 2"),
+        (("ConvTranspose2d(6, 3, 2, groups=3)", "--weights", "up.pt"), "the layer takes 6 channels to 3 with groups=3"),
+        (
+            ("ConvTranspose2d(3, 1, 2)", "--weights", "up.pt", "--groups", "3"),
+            "the layer has groups=1, not 3; leave groups out",
+        ),
+        (
+            ("ConvTranspose2d(3, 1, 3)", "--weights", "up.pt"),
+            "the layer has kernel_size (3, 3), the weights (2, 2); write",
+        ),
+        (("--kernel-size", "3", "--weights", "up.pt"), "the layer has kernel_size (3, 3), the weights (2, 2); leave"),
+        (("ConvTranspose1d(3, 1, 2)", "--weights", "up.pt"), "the layer has kernel_size (2,)"),
+        (("ConvTranspose2d(16, 8, 4, 2, 1)",), "works on each channel alone, and the input has 3"),
+        (("ConvTranspose2d(3, 1, 4, 2, 1)",), "works on each channel alone, and the input has 3"),
+        (("--kernel-size", "4", "--groups", "3"), "groups are for weights; add --weights FILE"),
+        (("-f", "2", "--groups", "3"), "--factor is a layer of its own"),
+    ],
+)
+def test_weights_and_layer_must_agree(arguments, message, tconv_here, in_tmp_path):
+    Image.new("RGB", (5, 3)).save("in.png")
+    np.save("plain.npy", np.ones((3, 1, 2, 2)))
+    torch.save({"weight": torch.ones(3, 1, 2, 2), "bias": torch.ones(1)}, "up.pt")
+    status, out, err = tconv_here("in.png", *arguments, "-o", "out.png")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+    assert not Path("out.png").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("ConvTranspose2d(3, 1, 2)", "--weights", "up.pt"),
+        ("--stride", "2", "--weights", "up.pt"),
+        ("ConvTranspose2d(3, 1, 2, bias=False)", "--weights", "plain.npy"),
+        ("ConvTranspose2d(3, 3, 2, groups=3, bias=False)", "--weights", "each.npy"),
+        ("ConvTranspose2d(3, 3, 4, 2, 1)",),
+        ("ConvTranspose2d(1, 1, 4, 2, 1)",),
+    ],
+)
+def test_control_weights_and_layers_that_agree_run(arguments, tconv_here, in_tmp_path):
+    Image.new("RGB", (5, 3)).save("in.png")
+    np.save("plain.npy", np.ones((3, 1, 2, 2)))
+    np.save("each.npy", np.ones((3, 1, 2, 2)))
+    torch.save({"weight": torch.ones(3, 1, 2, 2), "bias": torch.ones(1)}, "up.pt")
+    assert tconv_here("in.png", *arguments, "-o", "out.png")[0] == 0
 
 
 def test_files_that_cannot_be_read_or_would_be_overwritten_are_one_line_and_status_1(tconv_here, tmp_path, in_tmp_path):

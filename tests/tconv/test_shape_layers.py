@@ -1,6 +1,7 @@
 """All kinds of layers, pasted models, letters for sizes, costs and receptive fields: against torch."""
 
 import itertools
+import re
 import warnings
 from collections import Counter
 
@@ -18,7 +19,7 @@ from upsample_cli.tconv.layers.convolution import TransposedConvolution
 from upsample_cli.tconv.layers.model_text import MOST_LAYERS, parse_layers, parse_model
 from upsample_cli.tconv.layers.symbolic import Symbolic, parse_symbolic_size
 from upsample_cli.tconv.shape import least_letter, shape, split_size, with_output_size
-from upsample_cli.tconv.shape_report import as_json, factor_remark, remarks, total
+from upsample_cli.tconv.shape_report import as_json, factor_remark, reach_remarks, remarks, total
 
 REFUSALS = (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError, AssertionError, ZeroDivisionError)
 
@@ -373,6 +374,84 @@ def test_kernel_2s_padding_half_s_is_said_not_to_hold_for_odd_strides():
 def test_output_padding_that_shifts_is_said_to():
     (said,) = remarks(shape((50, 100), [parse_layer("ConvTranspose2d(1, 1, 3, 2, 1, 1)")]))
     assert "1/2 pixel up and left; 2n and centred: kernel_size=4, stride=2, padding=1" in said
+
+
+def centroid(layers, size, position):
+    """Where a single sample comes out of torch's layers with equal weights: its mean position, and the size there."""
+    x = torch.zeros(1, 1, size, dtype=torch.float64)
+    x[0, 0, position] = 1
+    for layer in layers:
+        module = eval(f"nn.{layer}", {"nn": nn}).double().requires_grad_(False)
+        module.weight.fill_(1)
+        module.bias.zero_()
+        x = module(x)
+    return float((x[0, 0] * torch.arange(x.shape[2])).sum() / x.sum()), x.shape[2]
+
+
+ENCODER = "Conv1d(1, 1, 3, stride=2, padding=1)"
+DECODER = "ConvTranspose1d(1, 1, 3, stride=2, padding=1, output_padding=1)"
+CENTRED = "ConvTranspose1d(1, 1, 4, stride=2, padding=1)"
+
+
+def moved(layers, size=64):
+    """How far layers that keep the size move the samples in the middle, on the average of all phases."""
+    places = [centroid(layers, size, position) for position in range(24, 40)]
+    assert {after for _, after in places} == {size}
+    return sum(place - position for (place, _), position in zip(places, range(24, 40), strict=True)) / 16
+
+
+@pytest.mark.parametrize(
+    ("layers", "aligned"),
+    [
+        ([ENCODER, DECODER], True),
+        ([ENCODER, ENCODER, DECODER, DECODER], True),
+        ([ENCODER, CENTRED], False),
+        ([ENCODER, ENCODER, DECODER, CENTRED], False),
+        ([ENCODER, CENTRED, ENCODER, DECODER], False),
+    ],
+)
+def test_the_remark_on_a_shift_is_about_the_chain(layers, aligned):
+    """An encoder moves the image, and the decoder's output_padding moves it back."""
+    steps = shape((64,), [parse_layer(layer) for layer in layers])
+    assert (abs(moved(layers)) < 1e-9) == aligned == (steps[-1].total_shift == (0,))
+    assert not remarks(steps)
+
+
+def test_a_shift_that_a_chain_does_not_need_is_said():
+    steps = shape((64,), [parse_layer(layer) for layer in (ENCODER, DECODER, DECODER)])
+    assert steps[-1].total_shift[0] != 0
+    (said,) = remarks(steps)
+    assert "1/2 pixel up and left" in said
+    (said,) = remarks(shape((64,), [parse_layer(layer) for layer in (CENTRED, DECODER, "ReLU()")]))
+    assert "1/2 pixel up and left" in said
+
+
+@settings(deadline=None, max_examples=150, derandomize=True)
+@given(st.integers(1, 6), st.integers(1, 4), st.integers(0, 6), st.integers(0, 3), st.integers(1, 3))
+def test_outputs_that_no_tap_reaches_are_those_that_torch_leaves_at_the_bias(kernel, stride, padding, extra, dilation):
+    try:
+        module = nn.ConvTranspose1d(1, 1, kernel, stride, padding, extra, dilation=dilation).requires_grad_(False)
+        module.weight.fill_(1)
+        module.bias.fill_(0)
+        reached = (module(torch.ones(1, 1, 40))[0, 0] != 0).tolist()
+    except REFUSALS:
+        return
+    axis = LayerAxis(kernel, stride, padding, extra, dilation, transposed=True)
+    assert axis.unreached == (reached.index(True), reached[::-1].index(True))
+    for said in reach_remarks(axis):
+        cure = re.search(r"; (kernel_size=.*) gives the same size", said)
+        if cure:
+            better = parse_layer(f"ConvTranspose1d(1, 1, {cure[1]})")
+            assert better.output_sizes((40,)) == (len(reached),)
+            assert better.each_axis[0].unreached == (0, 0) or 0 in axis.taps_per_phase
+
+
+def test_outputs_that_no_tap_reaches_are_said_and_huge_settings_take_no_time():
+    (said,) = remarks(shape((7,), [parse_layer("ConvTranspose1d(1, 1, 2, 2, 0, 1)")]))
+    assert said.startswith("no tap reaches the last output, so it holds the bias alone; kernel_size=3, stride=2 gives")
+    assert not remarks(shape((7,), [parse_layer("ConvTranspose1d(1, 1, 3, 2)")]))  # the control: what it advises
+    huge = LayerAxis(10**15, 10**15, 7, 10**15 - 1, 10**14, transposed=True)
+    assert huge.unreached[1] >= 0
 
 
 def test_the_rule_n_s_plus_s_minus_k_holds_only_when_padding_is_k_minus_s():

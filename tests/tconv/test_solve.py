@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 import torch
+from support.commands import call
 from torch import nn
 
 from upsample_cli.cli import tconv
@@ -152,3 +153,23 @@ def test_even_is_that_every_output_gets_as_many_taps(dilation):
         (axis,) = one.layer.each_axis
         reached = Counter(2 * source + tap * dilation for source in range(50) for tap in range(axis.kernel_size))
         assert one.even == (len({reached[position] for position in range(40, 60)}) == 1)
+
+
+def test_settings_whose_last_outputs_no_tap_reaches_come_last_and_are_said(capsys, monkeypatch):
+    found = solve((7,), (15,)).found
+    assert not found[0].unreached
+    for one in found:  # torch's layer of ones over ones is 0 where no tap reaches
+        layer = eval(f"nn.{str(one.layer).replace('(', '(1, 1, ', 1)}", {"nn": nn}).requires_grad_(False)
+        layer.weight.fill_(1)
+        layer.bias.zero_()
+        y = layer(torch.ones(1, 1, 7))[0, 0]
+        assert bool(one.unreached) == bool(y[0] == 0 or y[-1] == 0)
+    (only,) = solve((7,), (15,), kernel_size=(2,), stride=(2,)).found
+    assert only.unreached == ("no tap reaches the last output",)
+    assert "no tap reaches the last output" in why_best(only)
+    status, out, _ = call(
+        capsys, monkeypatch, "solve", "--from", "7", "--to", "15", "--kernel-size", "2", "--stride", "2"
+    )
+    assert status == 0
+    assert "note: with the first, no tap reaches the last output" in out
+    assert "no tap" not in call(capsys, monkeypatch, "solve", "--from", "7", "--to", "14", "--kernel-size", "4")[1]

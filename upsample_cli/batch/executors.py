@@ -7,7 +7,6 @@ import math
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from upsample_cli.batch.carry import Carrier
 from upsample_cli.batch.interfaces import Executor, Watcher
@@ -18,9 +17,6 @@ from upsample_cli.enlarge.computing import choose_route
 from upsample_cli.enlarge.job import Job
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import Setting, UsageError
-
-if TYPE_CHECKING:
-    from upsample_cli.batch.workers.started import PrestartedWorkers
 
 _LEAST_CORES = 4
 """A worker computes on at least this many cores if there are: the last image of a run has no other to share with."""
@@ -39,7 +35,6 @@ def executor_for(
     debug: bool = False,
     cluster: str | None = None,
     warn: Callable[[str], None] = lambda _line: None,
-    prestarted: PrestartedWorkers | None = None,
 ) -> Executor:
     """An executor that suits the jobs. It is choosing the route when this returns, not in the caller's thread.
 
@@ -52,7 +47,6 @@ def executor_for(
         is_alone, debug: see `Carrier`.
         cluster: address of a Dask scheduler whose workers enlarge the images; None for this machine.
         warn: receives a line if something about the cluster is unusual.
-        prestarted: worker processes that have been started already.
 
     Raises:
         UsageError: if an image from or to a pipe, which cannot move to another process, has a timeout; or the cluster
@@ -77,7 +71,7 @@ def executor_for(
     slots = worker_count(count, options.device) if workers is None else min(workers, count)
     cores = max(math.ceil(core_count() / slots), min(core_count(), _LEAST_CORES))
     assignment = Assignment(shared_out(options, slots), token, carrier, cores)
-    return ProcessExecutor(assignment, slots=slots, watcher=watcher, timeout_s=timeout_s, prestarted=prestarted)
+    return ProcessExecutor(assignment, slots=slots, watcher=watcher, timeout_s=timeout_s)
 
 
 def _choose_route(job: Job, options: Options) -> None:

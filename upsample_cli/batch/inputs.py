@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from upsample_cli.atomic.same_file import is_same_file
 from upsample_cli.errors import Failure, UsageError
-from upsample_cli.images.formats import format_of_path
+from upsample_cli.images.formats import format_of_path, other_format
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,9 @@ class Found:
     failure: Failure | None = None
 
 
-def find_inputs(arguments: Iterable[str], *, recursive: bool, exclude: Path | None = None) -> Iterator[Found]:
+def find_inputs(
+    arguments: Iterable[str], *, recursive: bool, exclude: Path | None = None, others: Counter[str] | None = None
+) -> Iterator[Found]:
     """The files that the arguments name, in their order; those of a folder sorted by name.
 
     A file named by the user is taken whatever its name. Of a folder, files with an image's extension are taken; other
@@ -39,6 +42,7 @@ def find_inputs(arguments: Iterable[str], *, recursive: bool, exclude: Path | No
         recursive: descend into subfolders.
         exclude: the output's folder. It is not descended into, and is ignored if it is one of several arguments (of
             "*", for example). As the only argument it is taken.
+        others: counts the images in folders whose format is not read here, by extension.
 
     Raises:
         UsageError: if an argument is empty: an unset variable of the shell must not mean this folder.
@@ -48,7 +52,7 @@ def find_inputs(arguments: Iterable[str], *, recursive: bool, exclude: Path | No
         if not is_folder(path):
             yield Found(path)
         elif len(paths) == 1 or not _is_excluded(path, exclude):
-            yield from _images(path, recursive, exclude)
+            yield from _images(path, recursive, exclude, Counter() if others is None else others)
 
 
 def _is_excluded(folder: Path, exclude: Path | None) -> bool:
@@ -69,7 +73,12 @@ def is_folder(path: str | Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112
 
 
-def _images(folder: Path, recursive: bool, exclude: Path | None) -> Iterator[Found]:
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """`is_folder` of a directory's entry. Only links cost a call of the system."""
+    return is_folder(entry.path) if entry.is_symlink() else entry.is_dir()
+
+
+def _images(folder: Path, recursive: bool, exclude: Path | None, others: Counter[str]) -> Iterator[Found]:
     unreadable: list[Found] = []
     waiting = [folder]  # not `os.walk`, which is recursive before Python 3.12
     while waiting:
@@ -81,10 +90,11 @@ def _images(folder: Path, recursive: bool, exclude: Path | None) -> Iterator[Fou
             failure = Failure("unreadable", f"cannot be looked into: {error.strerror}", path=str(error.filename))
             unreadable.append(Found(Path(error.filename), folder, failure))
             continue
-        folders = {entry.name for entry in shown if is_folder(entry.path)}
         for entry in shown:
-            if entry.name not in folders and format_of_path(Path(entry.name)) is not None:
+            if format_of_path(entry.name) is not None and not _is_folder(entry):
                 yield Found(here / entry.name, folder)
+            elif (extension := other_format(entry.name)) is not None and not _is_folder(entry):
+                others[extension] += 1
         below = [here / entry.name for entry in shown if recursive and entry.is_dir(follow_symlinks=False)]
         waiting += [path for path in reversed(below) if not _is_excluded(path, exclude)]
     yield from unreadable

@@ -55,8 +55,7 @@ class Outputs:
         if found.folder is None:
             named = self.folder or found.path.parent
             return Place(named, named)
-        base = self.folder or self.mirror(found.folder, label)
-        return Place(self.folder or base.parent, base, found.folder)
+        return _place(self, found.folder, label)
 
     def mirror(self, folder: Path, label: str) -> Path:
         """The folder next to `folder` that takes the outputs of its tree.
@@ -75,6 +74,12 @@ class Outputs:
                 ("remove it, or give ", Setting("output", f"{mirror}/")),
             )
         return mirror
+
+
+@functools.lru_cache(maxsize=16)
+def _place(outputs: Outputs, folder: Path, label: str) -> Place:
+    base = outputs.folder or outputs.mirror(folder, label)
+    return Place(outputs.folder or base.parent, base, folder)
 
 
 @functools.lru_cache(maxsize=16)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from upsample_cli.atomic.folders import check_way
+from upsample_cli.atomic.folders import Place, check_way
 from upsample_cli.batch.collisions import check_collisions
 from upsample_cli.batch.inputs import Found
 from upsample_cli.batch.interfaces import UNKNOWN, Verdict
@@ -52,7 +53,6 @@ def plan_run(
     is_dry_run: bool = False,
     timeout_s: float | None = None,
     counted: Callable[[Iterable[Found]], Iterable[Found]] = iter,
-    on_job: Callable[[Job], object] = lambda _job: None,
 ) -> list[Entry]:
     """The entry of every input, in order; an input named twice counts once.
 
@@ -64,7 +64,6 @@ def plan_run(
         is_dry_run: write nothing, not even to find out which names the disk treats as equal.
         timeout_s: seconds that reading the header of one image may take; None for any number.
         counted: yields the inputs it is given, and can show the progress of planning.
-        on_job: called for each image that will be enlarged, while the others are planned.
 
     Raises:
         UsageError: if two inputs would write the same file, an output would replace an input, the outputs together
@@ -74,14 +73,13 @@ def plan_run(
         check_named_once(options)
     unique = _unique(inputs)
     is_alone = len(unique) == 1 and unique[0].folder is None
-    run = _Run(outputs, options, resume, is_alone, timeout_s)
+    run = _Run(outputs, options, options.output_size.label, resume, is_alone, timeout_s)
     unique = [found for found in unique if not _was_made_here(found, run)]
     entries, jobs = list[Entry](), list[Job]()
     for index, found in enumerate(counted(unique), start=1):
         entries.append(_entry(found, index, run))
         if (job := entries[-1].job) is not None:
             jobs.append(job)
-            on_job(job)
     check_collisions(jobs, (found.path for found in unique), may_write=not is_dry_run)
     check_run_space(jobs)
     return entries
@@ -112,22 +110,24 @@ def _unique(inputs: Iterable[Found]) -> list[Found]:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What all entries of a run share. `free` caches the free space of folders during planning."""
+    """What all entries of a run share. Its functions remember their answers while the run is planned."""
 
     outputs: Outputs
     options: Options
+    label: str
     resume: Resume | None
     is_alone: bool
     timeout_s: float | None
     free: Callable[[Path], int | None] = field(default_factory=lambda: functools.lru_cache(free_bytes))
+    check_way: Callable[[Path, Place], None] = field(default_factory=lambda: functools.lru_cache(check_way))
 
 
 def _was_made_here(found: Found, run: _Run) -> bool:
     """Whether an image in an input folder is an output that an earlier run wrote there."""
     if run.resume is None or found.folder is None or found.failure is not None:
         return False
-    folder, record = run.outputs.folder_of(found, run.options.output_size.label), run.resume.record
-    if record.real_path(Path(folder, found.path.name)) != record.real_path(found.path):
+    folder, record = run.outputs.folder_of(found, run.label), run.resume.record
+    if record.real_path(os.path.join(folder, found.path.name)) != record.real_path(found.path):  # noqa: PTH118
         return False
     row = record.of_output(found.path)
     return row is not None and row.status != "failed"
@@ -137,7 +137,7 @@ def _entry(found: Found, index: int, run: _Run) -> Entry:
     if found.failure is not None:
         return Entry(Result(found.path, status="failed", failure=found.failure))
     options, resume, file = run.options, run.resume, run.outputs.file
-    folder = None if file else run.outputs.folder_of(found, options.output_size.label)
+    folder = None if file else run.outputs.folder_of(found, run.label)
 
     def output_of(row: Row) -> Path:
         """The path of the output in this run, if the input has not changed since the row was written."""
@@ -147,12 +147,12 @@ def _entry(found: Found, index: int, run: _Run) -> Entry:
     try:
         if resume is not None and (recalled := resume.recalled(found.path, output_of)) is not None:
             return Entry(recalled)
-        place = run.outputs.place_of(found, options.output_size.label)
+        place = run.outputs.place_of(found, run.label)
         job = plan_job(
             found.path, options, output=file, folder=folder, place=place, index=index, timeout_s=run.timeout_s
         )
         if job.place is not None:
-            check_way(job.output.parent, job.place)  # before the record is asked about a file behind a link
+            run.check_way(job.output.parent, job.place)  # before the record is asked about a file behind a link
     except ImageError as error:
         return Entry(Result(found.path, status="failed", failure=error.failure))
     verdict = resume.verdict(job) if resume is not None else UNKNOWN

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from upsample_cli.batch.memory import budget_bytes, worker_count
+from upsample_cli.batch.memory import budget_bytes
 from upsample_cli.batch.streams import is_output_streamed, is_streamed
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import UsageError
@@ -118,12 +117,6 @@ class Request:
     def budget_bytes(self) -> int | None:
         """Memory of this machine for the images in flight; None for no limit, or if they run on a cluster."""
         return None if self.cluster else budget_bytes(self.options)
-
-    def prestarted_count(self) -> int:
-        """Number of worker processes that may be started while the run is planned."""
-        if self.dry_run or self.cluster is not None:
-            return 0
-        return worker_count(sys.maxsize, self.options.device) if self.workers is None else self.workers
 
     @property
     def pipes_image(self) -> bool:

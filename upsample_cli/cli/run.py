@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -18,11 +19,11 @@ from upsample_cli.batch.inputs import find_inputs
 from upsample_cli.batch.outputs import outputs_of
 from upsample_cli.batch.plan import Entry, plan_run
 from upsample_cli.batch.streams import is_streamed, plan_stream
-from upsample_cli.batch.workers.started import PrestartedWorkers
 from upsample_cli.cli.report.console import Report
 from upsample_cli.cli.report.json_lines import make_folder
 from upsample_cli.cli.report.progress import Bars, counted
 from upsample_cli.cli.report.reporters import open_reporters
+from upsample_cli.cli.report.summary import counted_formats
 from upsample_cli.cli.request import Request
 from upsample_cli.cli.session import Session, open_record
 from upsample_cli.errors import UsageError
@@ -38,8 +39,8 @@ def run_upsample(request: Request) -> int:
     # Without emoji codes: "a:x:.png" is a file name.
     out, messages = (Console(stderr=is_stderr, emoji=False) for is_stderr in (request.pipes_image, True))
     with contextlib.ExitStack() as stack:
-        prestarted = stack.enter_context(PrestartedWorkers(request.prestarted_count))
-        entries, resume = _planned(request, messages, prestarted, stack)
+        others = Counter[str]()
+        entries, resume = _planned(request, messages, others, stack)
         jobs = [entry.job for entry in entries if entry.job is not None]
         check_own_files(request.own_files(resume), _images(entries) if request.report or request.gallery else ())
         if not request.dry_run:
@@ -52,6 +53,7 @@ def run_upsample(request: Request) -> int:
             quiet=request.quiet,
             as_json=request.as_json,
             order={entry.result.input: index for index, entry in enumerate(entries)} if request.as_json else {},
+            others=others,
             is_resumable=resume is not None,
             may_retry=lambda: resume is not None and not request.dry_run and resume.record.holds_failures(),
         )
@@ -67,7 +69,7 @@ def run_upsample(request: Request) -> int:
                 for entry in entries:
                     session.add(entry.result)
             else:
-                _run(session, entries, resume, prestarted)
+                _run(session, entries, resume)
         except KeyboardInterrupt:
             session.close(left=session.unfinished)
             raise
@@ -75,24 +77,24 @@ def run_upsample(request: Request) -> int:
 
 
 def _planned(
-    request: Request, messages: Console, prestarted: PrestartedWorkers, stack: contextlib.ExitStack
+    request: Request, messages: Console, others: Counter[str], stack: contextlib.ExitStack
 ) -> tuple[list[Entry], Resume | None]:
     inputs, output, options = request.inputs, request.output, request.options
     if is_streamed(inputs, output):
         stdout: BinaryIO | None = image_pipe(sys.stdout) if request.pipes_image else None
         return plan_stream(inputs, output, options, stdin=sys.stdin, stdout=stdout), None
-    walk = find_inputs(inputs, recursive=request.recursive, exclude=Path(output) if output else None)
+    walk = find_inputs(inputs, recursive=request.recursive, exclude=Path(output) if output else None, others=others)
     found = list(counted(walk, "images found", messages, is_shown=not request.quiet))
     if not found:
         deeper = "" if request.recursive else ", or -r to look in their subfolders"
-        raise UsageError(f"no images in {', '.join(inputs)}", f"name images or folders that hold some{deeper}")
+        there = f", but {counted_formats(others)}" if others else ""
+        raise UsageError(f"no images in {', '.join(inputs)}{there}", f"name images or folders that hold some{deeper}")
     target = outputs_of(output, found)
     resume = open_record(request, found, target, stack)
     planned = partial(counted, what="images planned", console=messages, is_shown=not request.quiet)
     entries = plan_run(
         found, target, options,
-        resume=resume, is_dry_run=request.dry_run, timeout_s=request.timeout_s,
-        counted=planned, on_job=prestarted.planned,
+        resume=resume, is_dry_run=request.dry_run, timeout_s=request.timeout_s, counted=planned,
     )  # fmt: skip
     return entries, resume
 
@@ -103,14 +105,14 @@ def _images(entries: Iterable[Entry]) -> Iterator[Path]:
     return (path for result in results for path in (result.input, result.output) if path is not None)
 
 
-def _run(session: Session, entries: list[Entry], resume: Resume | None, prestarted: PrestartedWorkers) -> None:
+def _run(session: Session, entries: list[Entry], resume: Resume | None) -> None:
     """Run the planned jobs."""
     jobs = [entry.job for entry in entries if entry.job is not None]
     session.bars.expect(jobs, settled=len(entries) - len(jobs))
     if resume is not None and jobs:
         resume.begin()
         session.journal = resume.record
-    executor = session.executor(jobs, is_alone=any(entry.is_alone for entry in entries), prestarted=prestarted)
+    executor = session.executor(jobs, is_alone=any(entry.is_alone for entry in entries))
     with session.bars:
         session.enlarge(entries, executor)
     session.device = executor.device or session.device

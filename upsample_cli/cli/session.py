@@ -15,7 +15,6 @@ from upsample_cli.batch.interfaces import Executor, Journal
 from upsample_cli.batch.outputs import Outputs
 from upsample_cli.batch.plan import Entry
 from upsample_cli.batch.run import NullJournal, run_entries
-from upsample_cli.batch.workers.started import PrestartedWorkers
 from upsample_cli.cli.report.progress import Bars
 from upsample_cli.cli.report.reporters import Reporters
 from upsample_cli.cli.request import Request
@@ -56,7 +55,6 @@ class Session:
         *,
         is_alone: bool = False,
         expects_more: bool = False,
-        prestarted: PrestartedWorkers | None = None,
     ) -> Executor:
         """An executor for the jobs; see `executor_for`."""
         request = self.request
@@ -72,7 +70,6 @@ class Session:
             debug=request.debug,
             cluster=request.cluster,
             warn=partial(self.reporters.report.message, "warning", "yellow"),
-            prestarted=prestarted,
         )
 
     def enlarge(self, entries: Sequence[Entry], executor: Executor) -> None:

@@ -16,7 +16,7 @@ _WITHOUT_ENGINE = {"-n", "--dry-run", "--cluster", "--version", "-h", "--help"}
 
 def upsample() -> None:
     """Entry point of `upsample`."""
-    _start("upsample_cli.cli.upsample", enlarges_file=_enlarges_file(sys.argv[1:]))
+    _start("upsample_cli.cli.upsample", images=_images(sys.argv[1:]))
 
 
 def tconv() -> None:
@@ -24,25 +24,30 @@ def tconv() -> None:
     _start("upsample_cli.cli.tconv")
 
 
-def _enlarges_file(arguments: list[str]) -> bool:
-    """Whether this process probably enlarges one image itself: a guess, before the command line is parsed.
+def _images(arguments: list[str]) -> int:
+    """How many images this machine probably enlarges, a folder counted as two: guessed from unparsed arguments.
 
-    >>> _enlarges_file([__file__, "-o", __file__]), _enlarges_file([__file__, "-n"]), _enlarges_file([__file__] * 2)
-    (True, False, False)
+    >>> _images([__file__, "-o", __file__]), _images([__file__, "-n"]), _images([__file__, "."]), _images([])
+    (1, 0, 3, 0)
     """
+    if _WITHOUT_ENGINE & set(arguments):
+        return 0
     before = ["", *arguments]
     named = [argument for argument, option in zip(arguments, before, strict=False) if option not in _TAKE_FILES]
-    files = [argument for argument in named if os.path.isfile(argument)]  # noqa: PTH113  pathlib is not imported yet
-    return len(files) == 1 and not _WITHOUT_ENGINE & set(arguments)
+    return sum(2 if os.path.isdir(name) else os.path.isfile(name) for name in named)  # noqa: PTH112, PTH113  pathlib is not imported yet
 
 
-def _start(module: str, *, enlarges_file: bool = False) -> None:
+def _start(module: str, *, images: int = 0) -> None:
     try:
         with distrust_current_folder():
-            if enlarges_file:
+            if images == 1:
                 from upsample_cli.engine.library import begin_loading
 
                 begin_loading()
+            elif images:
+                from upsample_cli.batch.workers.fork_server import begin_fork_server
+
+                begin_fork_server()
             importlib.import_module(module).main()
     except KeyboardInterrupt:
         os._exit(INTERRUPTED_STATUS)

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from upsample_cli.engine.devices import device_support, work_of_caller
 from upsample_cli.engine.exact import Arithmetic, Pixels
 from upsample_cli.engine.names import EngineName
-from upsample_cli.engine.pool import computed_ahead, layer_pool
+from upsample_cli.engine.pool import computed_ahead
 from upsample_cli.engine.routes.plain import Route
+from upsample_cli.engine.routes.separable import SeparableRoute
 from upsample_cli.errors import Interrupted, Setting, UsageError
 from upsample_cli.geometry.borders import Border
 from upsample_cli.geometry.tiles import Plan, Tile, plan_for_budget
@@ -87,7 +88,12 @@ def enlarged_bands(
             rows = run.device.taken(read_rows(span.first, span.last))
             yield _Taken(band, rows, target, work_of_caller(run.device, rows, target))
 
-    for made in computed_ahead(run.compute_band, taken(), count=run.device.bands_in_flight - 1):
+    made_bands: Iterator[Pixels]
+    if plan.is_one_band and isinstance(run.route, SeparableRoute):
+        made_bands = map(run.compute_band, taken())  # a thread of the pool has nothing to compute ahead
+    else:
+        made_bands = computed_ahead(run.compute_band, taken(), count=run.device.bands_in_flight - 1)
+    for made in made_bands:
         raise_if_set(stop)
         yield run.device.array(made) if out is None else made
 
@@ -98,9 +104,7 @@ def route_of(settings: Settings, arithmetic: Arithmetic, channels: int) -> Route
     Raises:
         UsageError: if the settings want a route that cannot serve.
     """
-    # In the pool, like the bands: torch's own threads hang after a fork.
-    route = device_support(settings.device).route
-    return layer_pool().submit(route, settings.kernel, arithmetic, channels, settings.engine).result()
+    return device_support(settings.device).route(settings.kernel, arithmetic, channels, settings.engine)
 
 
 def raise_if_set(stop: Event | None) -> None:

@@ -15,9 +15,9 @@ from upsample_cli.images.model import ImageInfo
 Status = Literal["planned", "written", "skipped", "failed"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Job:
-    """One image to enlarge, checked as far as its header allows.
+    """One image to enlarge, checked as far as its header allows. Equal only to itself, so it is quick to look up.
 
     Args:
         input, output: files.

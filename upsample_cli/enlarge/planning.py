@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from upsample_cli.atomic.files import check_replaceable
-from upsample_cli.atomic.folders import Place, check_way
+from upsample_cli.atomic.folders import Place
 from upsample_cli.atomic.same_file import is_same_file
 from upsample_cli.enlarge.job import Job
 from upsample_cli.enlarge.names import DEFAULT_NAME, SIZE_NAME, NameFields, named, template_suffix
@@ -93,11 +93,8 @@ def check_output(job: Job, options: Options, free: Callable[[Path], int | None] 
     Raises:
         UsageError: if it is the input itself, or the file of the kernel.
         OutputExistsError: if it is there and `options.overwrite` is not set.
-        ImageError: if it is a folder, a link that the user did not name leads to it, or the disk has less free than
-            it takes at the least.
+        ImageError: if it is a folder, or the disk has less free than it takes at the least.
     """
-    if job.place is not None:
-        check_way(job.output.parent, job.place)
     is_there = os.path.lexists(job.output)
     # A folder on the way to ".." may be missing until it is made.
     if is_there or ".." in job.output.parts:

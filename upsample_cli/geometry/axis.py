@@ -18,6 +18,9 @@ class Length(Protocol):
 
 AnyLength = TypeVar("AnyLength", bound=Length)
 
+_MOST_TAPS = 4096
+"""Taps that are tried one after the other: enough for any sensible kernel."""
+
 
 @dataclass(frozen=True, slots=True)
 class LayerAxis:
@@ -133,6 +136,34 @@ class LayerAxis:
     def is_even(self) -> bool:
         """Whether as many taps reach every phase: for dilation 1, whether stride divides kernel_size."""
         return len(set(self.taps_per_phase)) == 1
+
+    @property
+    def unreached(self) -> tuple[int, int]:
+        """Outputs at the beginning and at the end of a transposed layer that no tap reaches, however long the input is.
+
+        Of very large settings with a dilation, fewer may be counted.
+
+        >>> LayerAxis(2, 2, output_padding=1, transposed=True).unreached
+        (0, 1)
+        """
+        if self.is_dense:
+            return 0, max(0, -self.after)
+        return (
+            (self._to_tap(self.reach - self.before), self._to_tap(self.reach - self.after))
+            if self.transposed
+            else (0, 0)
+        )
+
+    def _to_tap(self, place: int) -> int:
+        """Samples from a place in the window of the last input back to one with a tap, of this input or one before."""
+        own = min(self.kernel_size - 1, place // self.dilation)
+        if own >= 0 and own * self.dilation == place:
+            return 0
+        # Taps beyond the place reach the samples before it from inputs before.
+        first = max(own + 1, 0)
+        before = range(first, min(self.kernel_size, first + min(self.stride, _MOST_TAPS)))
+        missed = [(place - tap * self.dilation) % self.stride for tap in before]
+        return min([*missed, *([place - own * self.dilation] if own >= 0 else [])], default=0)
 
     @property
     def is_dense(self) -> bool:

@@ -93,6 +93,11 @@ class Plan:
     tile_height: int
     tile_width: int
 
+    @property
+    def is_one_band(self) -> bool:
+        """Whether a single band is the whole image."""
+        return self.tile_height >= self.height
+
     def bands(self) -> Iterator[tuple[Tile, ...]]:
         """The tiles of each band, left to right, bands top to bottom. Every pixel is in exactly one core."""
         columns = spans(self.width, self.tile_width, self.halo)

@@ -16,10 +16,20 @@ __all__ = [
     "check_quality",
     "format_named",
     "format_of_path",
+    "other_format",
 ]
 
 _RGB = Layout("rgb")
 _BY_EXTENSION = {extension: fmt for fmt in FORMATS.values() for extension in fmt.extensions}
+
+_OTHER_NAMES = """
+    heic heif hif heics heifs avci jxl jp2 j2k j2c jpx jpf jpc jph jxr wdp hdp jls jxs qoi tga exr hdr pfm phm pcx dcx
+    sgi rgb rgba bw ras dds ktx ktx2 ico cur icns xbm xpm wbmp dib flif bpg fits fit fts dcm djvu djv
+    svg svgz eps ai wmf emf cdr psd psb xcf kra ora afphoto clip procreate
+    3fr arw cr2 cr3 crw dcr dng erf fff gpr iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2 srf srw x3f
+"""
+_OTHER_EXTENSIONS = frozenset(f".{name}" for name in _OTHER_NAMES.split())
+"""Of images in formats that are not read here: photographs, drawings, files of editors, raw files of cameras."""
 
 
 def format_of_path(path: str | Path) -> Format | None:
@@ -31,6 +41,16 @@ def format_of_path(path: str | Path) -> Format | None:
     True
     """
     return _BY_EXTENSION.get(os.path.splitext(path)[1].lower())  # noqa: PTH122  for each file of a batch: no Path is made
+
+
+def other_format(path: str | Path) -> str | None:
+    """The extension of an image in a format that is not read here; None for any other file.
+
+    >>> other_format("IMG_1.HEIC"), other_format("a.png"), other_format("notes.txt")
+    ('.heic', None, None)
+    """
+    extension = os.path.splitext(path)[1].lower()  # noqa: PTH122  see above
+    return extension if extension in _OTHER_EXTENSIONS else None
 
 
 def format_named(name: str) -> Format:

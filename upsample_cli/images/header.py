@@ -31,12 +31,14 @@ class Header:
         info, metadata: of the image as it is delivered.
         orientation: of the stored image, 1 to 8.
         reading: how its pixels become rows.
+        lists_others: of a JPEG, whether an index says that others follow it.
     """
 
     info: ImageInfo
     metadata: Metadata
     orientation: int
     reading: Reading
+    lists_others: bool = False
 
 
 def header_of(opened: Opened, file: BinaryIO, name: str) -> Header:
@@ -71,7 +73,8 @@ def header_of(opened: Opened, file: BinaryIO, name: str) -> Header:
             decoding_bytes=_decoding_bytes(opened, reading),
             orientation=found.orientation,
         )
-    return Header(info, found.metadata, found.orientation, reading)
+    lists_others = isinstance(chunks, JpegBlocks) and chunks.lists_others
+    return Header(info, found.metadata, found.orientation, reading, lists_others)
 
 
 def _frames(

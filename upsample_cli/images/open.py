@@ -167,8 +167,8 @@ def _decoded_jpeg(opened: Opened, file: BinaryIO, header: Header, name: str, max
     height, width = opened.image.height, opened.image.width
     check = partial(check_scans, name, pixels=height * width, max_pixels=max_pixels)
     bits = opened.jpeg.bits if opened.jpeg is not None else 8
-    has_others = header.info.frames is not None
-    return decoded_jpeg(file, header.info.layout, height, width, check, bits=bits, has_others=has_others)
+    layout, has_others = header.info.layout, header.lists_others
+    return decoded_jpeg(file, layout, height, width, check, bits=bits, has_others=has_others)
 
 
 def open_animation(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[tuple[Source, Fraction] | Loss]:

@@ -22,6 +22,7 @@ from upsample_cli.tconv.layers.convolution import SETTINGS, TransposedConvolutio
 FLAT_LEVEL = 128
 """The grey of the flat image whose output has the reported amplitude."""
 _MAP_INPUT = 5
+"""Samples of the input of a map, unless padding crops its output away."""
 _MOST_CURES = 2
 _LARGEST_SETTING, _MOST_CELLS = 256, 60
 
@@ -74,6 +75,17 @@ class Verdict:
     def gaps(self) -> bool:
         """Whether some output samples meet no tap at all."""
         return any(0 in axis.taps_per_phase for axis in self.axes)
+
+
+def map_input(axes: Sequence[LayerAxis]) -> int:
+    """Samples of a small input, of which padding leaves something on every axis.
+
+    >>> map_input([LayerAxis(4, 2, 1, transposed=True)]), map_input([LayerAxis(4, 2, 9, transposed=True)])
+    (5, 13)
+    """
+    if all(axis.output_size(_MAP_INPUT) >= 1 for axis in axes):
+        return _MAP_INPUT
+    return max(_MAP_INPUT - axis.output_size(0) // axis.stride for axis in axes)
 
 
 def checkerboard(layer: TransposedConvolution) -> Verdict:
@@ -132,8 +144,9 @@ def _axis_cures(axis: LayerAxis) -> list[LayerAxis]:
             continue
         for output_padding in range(max(axis.stride, axis.dilation)):
             twice = bare.output_size(1) + output_padding - axis.output_size(1)
-            if twice >= 0 and twice % 2 == 0:
-                found.append(replace(bare, padding=twice // 2, output_padding=output_padding))
+            cure = replace(bare, padding=twice // 2, output_padding=output_padding)
+            if twice >= 0 and twice % 2 == 0 and not any(cure.unreached):
+                found.append(cure)
                 break  # the smallest output_padding has the smallest shift
     return found[:_MOST_CURES]
 
@@ -152,7 +165,8 @@ def overlap_map(axes: Sequence[LayerAxis]) -> list[list[int]]:
 
     On three axes it is the middle slice of the first. Of a large map it is the first 60 rows and columns.
     """
-    *before, columns = [overlap(axis, _MAP_INPUT)[:_MOST_CELLS] for axis in axes]
+    size = map_input(axes)
+    *before, columns = [overlap(axis, size)[:_MOST_CELLS] for axis in axes]
     rows = before[-1] if before else (1,)
     depth = before[0][len(before[0]) // 2] if len(before) > 1 else 1
     return [[depth * row * column for column in columns] for row in rows]
@@ -164,10 +178,12 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
         "layer": str(verdict.layer),
         "even": verdict.is_even,
         "gaps": verdict.gaps,
+        "unreached": [list(axis.unreached) for axis in verdict.axes],
         "amplitude_levels": verdict.amplitude_levels,
         "flat_level": FLAT_LEVEL,
         "taps_per_phase": [list(axis.taps_per_phase) for axis in verdict.axes],
         "gain_per_phase": [[str(gain) for gain in phase_gains(axis)] for axis in verdict.axes],
+        "map_input": map_input(verdict.axes),
         "overlap": overlap_map(verdict.axes),
         "cures": [str(cure) for cure in verdict.cures],
         "neighbours": [

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from upsample_cli.errors import GeometryError, Setting, UsageError
 from upsample_cli.geometry.axis import LayerAxis
-from upsample_cli.tconv.checkerboard import FLAT_LEVEL, overlap
+from upsample_cli.tconv.checkerboard import FLAT_LEVEL, map_input
 
 Array = NDArray[np.float64]
 Cure = Literal["icnr", "sums"]
@@ -139,26 +139,33 @@ def cured(weight: Array, axes: Sequence[LayerAxis], cure: Cure) -> Array:
     return result
 
 
-def flat_response(weight: Array, axes: Sequence[LayerAxis], channel: int, *, groups: int = 1, size: int = 5) -> Array:
+def flat_response(
+    weight: Array, axes: Sequence[LayerAxis], channel: int, *, groups: int = 1, size: int | None = None
+) -> Array:
     """One output channel for a small flat input of 1, borders included; (rows, columns), one row on one axis.
 
     On three axes it is the middle slice of the first.
+
+    Args:
+        size: of the input; by default `map_input`.
     """
     per_group = weight.shape[1]
     members = weight.reshape(groups, len(weight) // groups, *weight.shape[1:])[channel // per_group]
-    kernel = members.sum(axis=0)[channel % per_group]
-    lengths = [len(overlap(axis, size)) for axis in axes]
-    sizes = [
-        length + axis.padding + axis.dilation * axis.kernel_size + axis.stride * size
-        for length, axis in zip(lengths, axes, strict=True)
+    summed: Array = members.sum(axis=0)[channel % per_group]
+    count = map_input(axes) if size is None else size
+    lengths = [axis.output_size(count) for axis in axes]
+    ends = [
+        max((count - 1) * axis.stride + axis.span, axis.padding + length)
+        for axis, length in zip(axes, lengths, strict=True)
     ]
-    if prod(sizes) > _MOST_CANVAS:
-        raise UsageError(f"a map of {prod(sizes)} samples is too large", "use smaller settings")
-    canvas = np.zeros(sizes)
-    for start in product(range(size), repeat=len(axes)):
-        where = tuple(slice(i * a.stride, i * a.stride + a.span, a.dilation) for i, a in zip(start, axes, strict=True))
-        canvas[where] += kernel
-    kept = canvas[tuple(slice(a.padding, a.padding + n) for a, n in zip(axes, lengths, strict=True))]
-    if kept.ndim == 1:
-        return kept[None]
-    return kept if kept.ndim == 2 else kept[len(kept) // 2]
+    if prod(ends) > _MOST_CANVAS:
+        raise UsageError(f"a map of {prod(ends)} samples is too large", "use smaller settings")
+    for number, (axis, length, end) in enumerate(zip(axes, lengths, ends, strict=True)):
+        taps = np.moveaxis(summed, number, 0)
+        along = np.zeros((end, *taps.shape[1:]))
+        for start in range(0, count * axis.stride, axis.stride):
+            along[start : start + axis.span : axis.dilation] += taps
+        summed = np.moveaxis(along[axis.padding : axis.padding + length], 0, number)
+    if summed.ndim == 1:
+        return summed[None]
+    return summed if summed.ndim == 2 else summed[len(summed) // 2]

@@ -21,6 +21,8 @@ MODES = {
     "bicubic-0.75": (None, "bicubic", None),
 }
 """The modes of `torch.nn.functional.interpolate` that equal a kernel, on one, two and three axes."""
+ANTIALIASED_MODES = {"bicubic": "bicubic", "catmull-rom": "bicubic", "lanczos3": "lanczos"}
+"""Those that equal a kernel with antialias=True, which torch has on two axes."""
 _LARGEST_WEIGHT_BYTES = 2**31 - 2**20  # an ONNX file, a protobuf message, ends at 2 GiB
 
 
@@ -85,6 +87,11 @@ class Interpolation:
     def mode(self) -> str | None:
         """The mode of `torch.nn.functional.interpolate` that it equals, if any."""
         return MODES.get(self.kernels[0].name, (None,) * 3)[self.axes - 1]
+
+    @property
+    def antialiased_mode(self) -> str | None:
+        """The mode that it equals with antialias=True, if any."""
+        return ANTIALIASED_MODES.get(self.kernels[0].name) if self.axes == 2 else None
 
     @property
     def kernel_floats(self) -> list[float]:
@@ -160,13 +167,30 @@ def equalities(layer: Interpolation) -> tuple[str, ...]:
     else:
         widths = _distinct(kernel.padding for kernel in layer.kernels)
         border = f"at the border the bare layer takes 0 outside, which shows on {widths} samples at each end of an axis"
-    return (
-        f"inside, {call}, align_corners=False)" if layer.mode else "torch.nn.functional.interpolate has no such mode",
-        border,
+    replicated = (
         f"with nn.ReplicationPad{layer.axes}d({layer.pad_width}) before it and padding={layer.replicate_layer.padding} "
         f"instead of {layer.layer.padding}, "
-        + ("the same as F.interpolate everywhere" if layer.mode else "the edge goes on instead"),
     )
+    if layer.mode:
+        return f"inside, {call}, align_corners=False)", border, f"{replicated}the same as F.interpolate everywhere"
+    return _inside(layer, factors), border, f"{replicated}the edge goes on instead", *_everywhere(layer)
+
+
+def _inside(layer: Interpolation, factors: PerAxis) -> str:
+    """What a kernel equals that is not a plain mode."""
+    if mode := layer.antialiased_mode:
+        call = f'F.interpolate(x, scale_factor={factors}, mode="{mode}", align_corners=False, antialias=True)'
+        return f"inside, {call}" + (", in newer versions of torch" if mode == "lanczos" else "")
+    name = layer.kernels[0].name
+    on_two = " on 2 axes only" if name in ANTIALIASED_MODES or MODES.get(name, (None, None))[1] else ""
+    return f"torch.nn.functional.interpolate has {'it' if on_two else 'no such mode'}{on_two}"
+
+
+def _everywhere(layer: Interpolation) -> tuple[str, ...]:
+    """How to get the border of the modes with antialias=True, which divide by the sum of the taps that are inside."""
+    if layer.antialiased_mode is None:
+        return ()
+    return ("up(x) / up(torch.ones_like(x)) is the same as F.interpolate everywhere",)
 
 
 def _distinct(values: Iterable[object]) -> str:

@@ -1,4 +1,4 @@
-"""Python expressions parsed, never evaluated."""
+"""Python's text parsed, never evaluated."""
 
 from __future__ import annotations
 
@@ -15,6 +15,49 @@ def expression(text: str) -> ast.expr:
     >>> ast.unparse(expression("[1,  2]"))
     '[1, 2]'
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Python's warnings about the style of a text that is only parsed
+    with _no_warnings():
         return ast.parse(text, mode="eval").body
+
+
+def statements(text: str) -> list[tuple[str, ast.expr]]:
+    r"""The expressions of a text, each with the name that it is assigned to, or "".
+
+    Raises:
+        SyntaxError, ValueError, RecursionError, MemoryError: as `ast.parse` does, or if a statement is of another kind.
+
+    >>> [(name, ast.unparse(value)) for name, value in statements("y = f(x),\n g(y)")]
+    [('y', 'f(x)'), ('', 'g(y)')]
+    """
+    with _no_warnings():
+        body = ast.parse("\n".join(map(str.strip, text.splitlines()))).body
+    found = []
+    for node in body:
+        if isinstance(node, ast.Assign) and len(node.targets) == 1:
+            name = ast.unparse(node.targets[0])
+        elif isinstance(node, ast.Expr):
+            name = ""
+        else:
+            raise ValueError(f"line {node.lineno} is not an expression")
+        value = node.value
+        # A comma at the end, as in a list that the line was taken from, makes a tuple.
+        several = value.elts if isinstance(value, ast.Tuple) and (not name or len(value.elts) == 1) else [value]
+        found += [(name, one) for one in several]
+    return found
+
+
+def dotted_name(node: ast.expr) -> str:
+    """`torch.nn.Conv2d` of such an expression; "" of any other.
+
+    >>> dotted_name(expression("torch.nn.Conv2d")), dotted_name(expression("f()"))
+    ('torch.nn.Conv2d', '')
+    """
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else ""
+
+
+def _no_warnings() -> warnings.catch_warnings:
+    """Leave out Python's warnings about the style of a text that is only parsed."""
+    return warnings.catch_warnings(action="ignore")

@@ -27,6 +27,7 @@ class Step:
     Args:
         input: sizes before it, in a tensor's order.
         output: sizes after it.
+        along: the layer along each axis; None where it is not the same everywhere.
         formulas: one per axis, with its numbers and its result.
         channels: after it; None if not known.
         shift: of this layer alone, per axis, in pixels of its output; None if not the same everywhere.
@@ -40,6 +41,7 @@ class Step:
     layer: Layer
     input: tuple[Size, ...]
     output: tuple[Size, ...]
+    along: tuple[LayerAxis | None, ...]
     formulas: tuple[str, ...]
     channels: int | None
     shift: tuple[Fraction | None, ...]
@@ -122,6 +124,7 @@ def _step(
         layer=layer,
         input=before,
         output=after,
+        along=tuple(axes),
         formulas=layer.formulas(before),
         channels=channels,
         shift=tuple(None if axis is None else axis.shift for axis in axes),

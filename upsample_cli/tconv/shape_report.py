@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -57,6 +58,8 @@ def total(steps: Sequence[Step], name: str) -> int | None:
 def remarks(steps: Sequence[Step]) -> tuple[str, ...]:
     """Remarks on the transposed layers of a chain: shifts that can be avoided, and rules that do not hold.
 
+    A shift is judged by what it does to the whole chain: that of a decoder can be what its encoder needs.
+
     >>> from upsample_cli.tconv.shape import shape
     >>> for line in remarks(shape((50,), [TransposedConvolution(1, kernel_size=6, stride=3, padding=1)])):
     ...     print(line)
@@ -64,11 +67,47 @@ def remarks(steps: Sequence[Step]) -> tuple[str, ...]:
     off; for 3n, centred: kernel_size=5, stride=3, padding=1
     """
     found: dict[str, None] = {}
-    for step in steps:
-        if isinstance(step.layer, TransposedConvolution):
-            for axis in step.layer.each_axis:
-                found |= dict.fromkeys(_remarks_on_axis(axis))
+    later = [Fraction(1)] * len(steps[-1].along)  # pixels of the last output for one of this layer's
+    for step in reversed(steps):
+        own: dict[str, None] = {}
+        for place, axis in enumerate(step.along):
+            if axis is not None and isinstance(step.layer, TransposedConvolution):
+                moved, total = axis.shift * later[place], steps[-1].total_shift[place]
+                if total is not None and abs(total - moved) < abs(total):
+                    own |= dict.fromkeys(_remarks_on_axis(axis))
+                own |= dict.fromkeys(reach_remarks(axis))
+            later[place] *= Fraction(1) if axis is None else axis.scale
+        found = own | found
     return tuple(found)
+
+
+def reach_remarks(axis: LayerAxis) -> list[str]:
+    """A remark on outputs at the ends of an axis that no tap reaches, if there are any.
+
+    >>> reach_remarks(LayerAxis(2, 2, output_padding=1, transposed=True))  # doctest: +ELLIPSIS
+    ['no tap reaches the last output, so it holds the bias alone; kernel_size=3, stride=2 gives the same size and ...']
+    """
+    missed = unreached_text(axis)
+    if not missed:
+        return []
+    (before, after), cure = axis.unreached, ""
+    them, hold = ("it", "it holds") if before + after == 1 else ("them", "they hold")
+    if before == 0 and axis.dilation == 1 and after <= axis.output_padding:
+        longer = replace(axis, kernel_size=axis.kernel_size + after, output_padding=axis.output_padding - after)
+        settings = str(TransposedConvolution.along([longer])).partition("(")[2][:-1]
+        cure = f"; {settings} gives the same size and reaches {them}"
+    return [f"{missed}, so {hold} the bias alone{cure}"]
+
+
+def unreached_text(axis: LayerAxis) -> str:
+    """Which outputs at the ends of an axis no tap reaches; "" if taps reach all.
+
+    >>> unreached_text(LayerAxis(2, 4, output_padding=3, transposed=True))
+    'no tap reaches the last 3 outputs'
+    """
+    ends = zip(("first", "last"), axis.unreached, strict=True)
+    named = [f"the {end} {f'{count} outputs' if count > 1 else 'output'}" for end, count in ends if count]
+    return f"no tap reaches {' and '.join(named)}" if named else ""
 
 
 def factor_remark(factors: PerAxis) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from upsample_cli.errors import GeometryError, Setting, Text
 from upsample_cli.geometry.axes import axis_names, located
 from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.layers.convolution import SETTINGS, Convolution, TransposedConvolution
+from upsample_cli.tconv.shape_report import unreached_text
 
 MOST_COMBINED = 20_000
 """Combinations over the axes that are compared. If there are more, only the best of each axis are combined."""
@@ -30,6 +31,7 @@ class Solution:
         even: whether all outputs get equally many taps on every axis, so that checkerboards do not arise
             by overlap.
         taps: weights that each input meets (transposed), or each output: the cost.
+        unreached: outputs at the ends of axes that no tap reaches, in words; empty if taps reach all.
     """
 
     layer: Convolution | TransposedConvolution
@@ -37,12 +39,21 @@ class Solution:
     shift: tuple[Fraction, ...]
     even: bool
     taps: int
+    unreached: tuple[str, ...]
 
     @property
     def rank(self) -> tuple[Any, ...]:
-        """The order of solutions: exact, centred, even, the same on all axes, then few taps."""
+        """The order of solutions: all outputs reached, exact, centred, even, the same on all axes, then few taps."""
         uneven_axes = sum(isinstance(getattr(self.layer, name, 0), tuple) for name in SETTINGS)
-        return (not self.exact, sum(map(abs, self.shift)), not self.even, uneven_axes, self.taps, str(self.layer))
+        return (
+            len(self.unreached),
+            not self.exact,
+            sum(map(abs, self.shift)),
+            not self.even,
+            uneven_axes,
+            self.taps,
+            str(self.layer),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +127,7 @@ def why_best(best: Solution) -> str:
             f"moved by {', '.join(map(str, best.shift))} pixel" if any(best.shift) else "centred",
             f"{share} many taps",
             f"{best.taps} taps",
+            *best.unreached,
         )
     )
 
@@ -132,7 +144,7 @@ def smooth_alternative(solutions: Solutions) -> Solution | None:
     best = solutions.found[0]
     if not isinstance(best.layer, TransposedConvolution) or _overlaps(best):
         return None
-    return next((one for one in solutions.found if one.rank[:3] == best.rank[:3] and _overlaps(one)), None)
+    return next((one for one in solutions.found if one.rank[:4] == best.rank[:4] and _overlaps(one)), None)
 
 
 def as_json(solutions: Solutions) -> dict[str, Any]:
@@ -148,6 +160,7 @@ def as_json(solutions: Solutions) -> dict[str, Any]:
                 "shift": [float(shift) for shift in one.shift],
                 "even": one.even,
                 "taps": one.taps,
+                "unreached": list(one.unreached),
             }
             for one in solutions.found
         ],
@@ -235,6 +248,7 @@ def _solution(axes: Sequence[LayerAxis]) -> Solution:
         tuple(axis.shift for axis in axes),
         all(axis.is_even for axis in axes),
         prod(axis.kernel_size for axis in axes),
+        tuple(dict.fromkeys(text for axis in axes if (text := unreached_text(axis)))),
     )
 
 

@@ -27,6 +27,8 @@ _FIGURES = ("application_id", "user_version", "page_count", "page_size")
 
 _RESERVED_BYTE = 0x40000001  # where SQLite locks a database that it is about to write
 _AT_WORK = "another run is at work here"
+_NO_LOCKS = "its disk has no locks for files, by which two runs stay apart"
+_LACKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}  # SQLite takes the first for "locked"
 
 _STEP = 1000  # operations of SQLite's machine, a few tens of nanoseconds each
 _STEPS = 50_000
@@ -137,6 +139,7 @@ def _no_journal_is_hot(path: Path) -> Iterator[int | None]:
     Source: https://www.sqlite.org/fileformat2.html and the comment on hasHotJournal in SQLite's pager.c.
     """
     if sys.platform != "linux":
+        _check_locks(path)
         yield None
         return
     import fcntl
@@ -146,6 +149,8 @@ def _no_journal_is_hot(path: Path) -> Iterator[int | None]:
         _set_reserved(held, fcntl.F_WRLCK)
     except OSError as error:
         os.close(held)
+        if error.errno in _LACKS:
+            raise RecordError(f"{path}: {_NO_LOCKS}", ELSEWHERE) from error
         if error.errno not in (errno.EAGAIN, errno.EACCES):
             raise
         raise RecordError(f"{path}: {_AT_WORK}", joined("wait for its end, or ", ELSEWHERE)) from error
@@ -153,6 +158,22 @@ def _no_journal_is_hot(path: Path) -> Iterator[int | None]:
         yield held
     finally:
         _set_reserved(held, fcntl.F_UNLCK)
+
+
+def _check_locks(path: Path) -> None:
+    """Refuse a disk without locks, before SQLite holds any: closing a descriptor would release them."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    file = os.open(path, os.O_RDWR)
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _RESERVED_BYTE)
+    except OSError as error:
+        if error.errno in _LACKS:
+            raise RecordError(f"{path}: {_NO_LOCKS}", ELSEWHERE) from error
+    finally:
+        os.close(file)
 
 
 def _set_reserved(descriptor: int, kind: int) -> None:
@@ -237,6 +258,7 @@ def record_errors(path: Path) -> Iterator[None]:
 
 
 _CAUSES: tuple[tuple[str, str, Text], ...] = (
+    ("SQLITE_IOERR_LOCK", _NO_LOCKS, ELSEWHERE),
     ("SQLITE_BUSY", _AT_WORK, joined("wait for its end, or ", ELSEWHERE)),
     ("SQLITE_CORRUPT", *DAMAGED),
     ("SQLITE_NOTADB", *DAMAGED),

@@ -24,7 +24,7 @@ from upsample_cli.batch.interfaces import Watcher
 from upsample_cli.batch.memory import work as work_of
 from upsample_cli.batch.record.identity import stamp_of
 from upsample_cli.batch.workers.exits import failure_of_exit, how_ended, last_result
-from upsample_cli.batch.workers.started import Order, PrestartedWorkers, Worker, started_worker
+from upsample_cli.batch.workers.started import Order, Worker, started_worker
 from upsample_cli.batch.workers.worker import Assignment
 from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.errors import Failure, Interrupted, Setting, UpsampleError
@@ -36,14 +36,13 @@ _GROWTH_BYTES = 2**29  # a worker that has grown by this much since its first im
 
 
 class ProcessExecutor:
-    """An `interfaces.Executor` of worker processes, all started at once. Each imports torch before its first image.
+    """An `interfaces.Executor` of worker processes, all started at once.
 
     Args:
         assignment: what each worker receives when it starts.
         slots: number of workers.
         watcher: of the images, called from the supervisor's thread.
         timeout_s: an image that takes longer fails, and its worker is killed; None for no limit.
-        prestarted: workers that have been started already.
     """
 
     def __init__(
@@ -53,12 +52,10 @@ class ProcessExecutor:
         slots: int,
         watcher: Watcher,
         timeout_s: float | None = None,
-        prestarted: PrestartedWorkers | None = None,
     ) -> None:
         self.slots = slots
         self.device: str | None = None
         self._assignment, self._watcher, self._timeout_s = assignment, watcher, timeout_s
-        self._prestarted = prestarted or PrestartedWorkers(lambda: 0)
         self._queue: deque[Order] = deque()
         self._workers: list[Worker] = []
         self._started = 0
@@ -115,7 +112,7 @@ class ProcessExecutor:
         return bool(self._workers) and not signals.is_hurried() and time.monotonic() < since_s + signals.GRACE_S
 
     def _start_worker(self) -> None:
-        self._workers.append(self._prestarted.take() or started_worker())
+        self._workers.append(started_worker())
         self._workers[-1].send(replace(self._assignment, index=self._started))
         self._started += 1
 

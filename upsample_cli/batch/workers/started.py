@@ -1,19 +1,15 @@
-"""Worker processes as the run sees them: how they are started, also before there is work, and what they work on."""
+"""Worker processes as the run sees them: how they are started, and what they work on."""
 
 from __future__ import annotations
 
 import contextlib
-import signal
 from collections import deque
-from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from upsample_cli import signals
 from upsample_cli.batch.memory import work as work_of
-from upsample_cli.current_folder import check_child_flags, distrust_current_folder
+from upsample_cli.batch.workers.fork_server import starting_processes, worker_context
 from upsample_cli.enlarge.job import Job, Result
 
 if TYPE_CHECKING:
@@ -56,80 +52,17 @@ class Worker:
 
 
 def started_worker() -> Worker:
-    """Start a worker process. It waits for its `worker.Assignment`, and imports torch meanwhile.
+    """Start a worker process. It waits for its `worker.Assignment`.
 
     Raises:
         UsageError: if it would import modules from the current folder.
     """
-    check_child_flags()
-    with distrust_current_folder():
-        import multiprocessing  # here: a run of one image starts no worker
-
+    with starting_processes():
         from upsample_cli.batch.workers.worker import work
 
-        context = multiprocessing.get_context("spawn")  # a fork would copy locks of torch while they are held
+        context = worker_context()
         ours, theirs = context.Pipe()
-        process = context.Process(target=work, args=(theirs,), name="upsample-worker", daemon=True)
-        with _signals_blocked():
-            process.start()
+        process: Any = context.Process(target=work, args=(theirs,), name="upsample-worker", daemon=True)  # type: ignore[attr-defined]
+        process.start()
     theirs.close()  # so that the pipe ends with the worker
     return Worker(process, ours)
-
-
-@contextlib.contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """Workers inherit the blocked signals. A terminal sends Ctrl-C to all processes; only the run answers it."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    from multiprocessing import resource_tracker
-
-    resource_tracker.ensure_running()  # started later, it would unblock them
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals.SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-class PrestartedWorkers:
-    """Workers that a run will need, started as its images are planned; a context manager.
-
-    A single image needs no worker, so the first ones start with the second image. The `with` block ends those that
-    were not taken.
-
-    Args:
-        most: how many to start at most; called once, when the second image is planned.
-    """
-
-    def __init__(self, most: Callable[[], int]) -> None:
-        self._most = most
-        self._limit: int | None = None
-        self._planned = self._begun = 0
-        self._waiting: deque[Worker] = deque()
-
-    def planned(self, _job: Job) -> None:
-        """One more image will be enlarged."""
-        self._planned += 1
-        if self._planned == 1:
-            return
-        if self._limit is None:
-            self._limit = self._most()
-        while self._begun < min(self._planned, self._limit):
-            self._begun += 1
-            self._waiting.append(started_worker())
-
-    def take(self) -> Worker | None:
-        """A waiting worker, which the caller owns from then on; None if there is none."""
-        return self._waiting.popleft() if self._waiting else None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for worker in self._waiting:
-            worker.process.kill()
-            worker.connection.close()
-        self._waiting.clear()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import signal
 import threading
@@ -26,7 +25,6 @@ from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import Interrupted
 
 _REPORT_EVERY_S = 0.1
-_ASSIGNMENT_S = 0.01  # an assignment that takes longer comes only when the run is planned
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,6 @@ def work(connection: Connection[Any, Any]) -> None:
         signal.signal(number, signal.SIG_IGN)  # the run handles them
     _prefer_for_oom_killer()
     with distrust_current_folder(), contextlib.suppress(EOFError, OSError, Interrupted):  # OSError: the run has gone
-        _import_meanwhile(connection)
         assignment: Assignment = connection.recv()
         use_cores(assignment.cores)
         jobs: SimpleQueue[Job | None] = SimpleQueue()
@@ -79,15 +76,6 @@ def work(connection: Connection[Any, Any]) -> None:
             error.add_note(traceback.format_exc())  # a traceback cannot be pickled
             connection.send(("raised", error))
     _leave()
-
-
-def _import_meanwhile(connection: Connection[Any, Any]) -> None:
-    """Import what images need until the assignment arrives. A failing import fails again later, with a message."""
-    if not connection.poll(_ASSIGNMENT_S):
-        with contextlib.suppress(Exception):
-            importlib.import_module("upsample_cli.enlarge.run")
-            importlib.import_module("upsample_cli.engine.resize")
-            importlib.import_module("upsample_cli.engine.aten").operators()
 
 
 def _leave() -> None:

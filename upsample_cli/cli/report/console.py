@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from upsample_cli.cli.report.printable import one_line
-from upsample_cli.cli.report.summary import DONE_ALREADY, KEPT_FAILURES, STATUSES, Summary
+from upsample_cli.cli.report.summary import DONE_ALREADY, KEPT_FAILURES, STATUSES, Summary, counted_formats
 from upsample_cli.cli.spelling import error_line, sentence
 from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
@@ -37,6 +38,7 @@ class Report:
         quiet: print errors only.
         as_json: print nothing on `out` but the document at the end.
         order: position of each input in the document.
+        others: images in folders whose format is not read here, by extension.
         is_resumable: there is a record, so the same command continues a stopped run.
         may_retry: whether the record holds failures that are tried again only if asked for.
     """
@@ -49,6 +51,7 @@ class Report:
     as_json: bool = False
     is_watch: bool = False
     order: Mapping[Path, int] = field(default_factory=dict)
+    others: Counter[str] = field(default_factory=Counter)
     is_resumable: bool = False
     may_retry: Callable[[], bool] = lambda: False
     summary: Summary = field(default_factory=Summary)
@@ -93,6 +96,8 @@ class Report:
             if left and not self.quiet:
                 what = "what was written is not whole" if self.out.stderr else "nothing was written"
                 self.messages.print(f"stopped; {what}", soft_wrap=True, highlight=False)
+            if self.others and not self.quiet:
+                self.messages.print(counted_formats(self.others), soft_wrap=True, highlight=False)
         elif not self.quiet:
             for line in self._summary_lines(elapsed_s, left):
                 self.out.print(f"[bold]{line[:8]}[/]{escape(line[8:])}", soft_wrap=True, highlight=False)
@@ -105,6 +110,8 @@ class Report:
             yield f"stopped: {left:,} not done" + ("; the same command goes on" if self.is_resumable and left else "")
         retry = "--retry-failed tries again what failed" if self.summary.counts["failed"] and self.may_retry() else ""
         yield from self.summary.lines(None if self.is_watch else elapsed_s, retry=retry)
+        if self.others:
+            yield f"left out{self.others.total():>7,}  {counted_formats(self.others)}"
 
     @property
     def exit_status(self) -> int:
@@ -120,7 +127,9 @@ class Report:
         """Write what `json.dumps(..., indent=2)` would return, without a second copy of all records."""
         write = self.out.file.write
         self._records.sort(key=lambda record: record[0])
-        document = summary_record(self.summary, options, device) | ({"stopped": True} if is_stopped else {})
+        document = summary_record(self.summary, options, device)
+        document |= {"other_formats": dict(self.others)} if self.others else {}
+        document |= {"stopped": True} if is_stopped else {}
         end = json.dumps(document, indent=2).removeprefix("{")
         write('{\n  "files": [')
         for index, (_, record) in enumerate(self._records):

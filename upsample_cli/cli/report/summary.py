@@ -108,6 +108,17 @@ class Summary:
         return f"{said}: {rates}"
 
 
+def counted_formats(others: Counter[str]) -> str:
+    """How many images of formats that are not read here a folder holds, in a few words.
+
+    >>> counted_formats(Counter({".svg": 1, ".heic": 2}))
+    '3 files of other formats: .heic 2, .svg 1'
+    """
+    count = others.total()
+    named = ", ".join(f"{extension} {number:,}" for extension, number in others.most_common())
+    return f"{count:,} {'file' if count == 1 else 'files'} of other formats: {named}"
+
+
 def cause_of(result: Result) -> str:
     """Why an image was skipped or failed, without its name, so that equal causes compare equal.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +17,7 @@ from upsample_cli.cli.tconv.printing import print_document, print_written
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.checkerboard import FLAT_LEVEL, Verdict, as_json, checkerboard, overlap_map
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
-from upsample_cli.tconv.layers.described import described_layer
+from upsample_cli.tconv.layers.described import check_weights, described_layer
 
 if TYPE_CHECKING:
     from upsample_cli.kernels.weights.files import Weights
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _MOST_CELLS = 3600
 """Of a map that is drawn."""
 
-Axes = Annotated[int, options.number_option(help="1, 2 or 3, if neither LAYER nor weights say.")]
+Axes = Annotated[int | None, options.number_option(help="1, 2 or 3, if neither LAYER nor weights say. Default 2.")]
 WeightsFile = Annotated[
     str | None,
     options.weights_option(help="Measure these weights (.safetensors, .pt, .pth, .npy) with the settings given."),
@@ -44,12 +44,14 @@ Picture = Annotated[Path | None, options.picture_option(help="Draw the map as a 
 
 @dataclass(frozen=True, slots=True)
 class _Finding:
-    """What was found about a layer, `measured` if it has weights, and the map to draw."""
+    """What was found about a layer, `measured` if it has weights, `cured` if they were, and the map to draw."""
 
     verdict: Verdict
     cells: Sequence[Sequence[float]]
     document: dict[str, Any]
+    groups: int = 1
     measured: Gains | None = None
+    cured: Gains | None = None
 
 
 def checkerboard_command(
@@ -60,7 +62,7 @@ def checkerboard_command(
     padding: options.ByDefaultZero = None,
     output_padding: options.ByDefaultZero = None,
     dilation: options.ByDefaultOne = None,
-    axes: Axes = 2,
+    axes: Axes = None,
     weights: WeightsFile = None,
     groups: options.Groups = None,
     cure: Cure = None,
@@ -84,19 +86,28 @@ def checkerboard_command(
     if weights is None:
         if cure or output or groups:
             raise UsageError("--cure, --output and --groups are for weights", "add --weights FILE")
-        found = _of_settings(described_layer(layer, settings, axes=axes))
+        shown = described_layer(layer, settings, axes=2 if axes is None else axes)
+        _check_axes(shown, axes)
+        found = _of_settings(shown)
     else:
         read = _read(weights, written)
         shown = described_layer(layer, settings, axes=read.axes, kernel_size=read.weight.shape[2:])
+        _check_axes(shown, axes)
+        check_weights(shown, read.weight.shape, groups=groups)
         found = _of_weights(read, shown, groups or shown.groups)
-        _cure(read, found.verdict, cure, output, overwrite)
+        found = _cured(found, read, cure, output, overwrite=overwrite)
     if image is not None:
         _draw(found, image, overwrite)
     if as_document:
         print_document(found.document | {"written": [str(path) for path in written]})
     else:
-        print_finding(found.verdict, found.cells, found.measured)
+        print_finding(found.verdict, found.cells, found.measured, found.cured)
         print_written(*written)
+
+
+def _check_axes(layer: TransposedConvolution, axes: int | None) -> None:
+    if axes not in (None, layer.axes):
+        raise UsageError(f"--axes {axes} for {layer}", "leave out --axes")
 
 
 def _read(weights: str, written: Sequence[Path]) -> Weights:
@@ -130,13 +141,14 @@ def _of_weights(read: Weights, layer: TransposedConvolution, groups: int) -> _Fi
         "weights_gain_per_channel_and_phase": measured.per_channel.tolist(),
         "weights_flat_response": cells,
     }
-    return _Finding(verdict, cells, document, measured)
+    return _Finding(verdict, cells, document, groups, measured)
 
 
-def _cure(read: Weights, verdict: Verdict, cure: str | None, output: Path | None, overwrite: bool) -> None:
+def _cured(found: _Finding, read: Weights, cure: str | None, output: Path | None, *, overwrite: bool) -> _Finding:
+    """Write cured weights, if they were asked for, and measure them."""
     if cure is None and output is None:
-        return
-    from upsample_cli.tconv.checkerboard_weights import CURES, cured
+        return found
+    from upsample_cli.tconv.checkerboard_weights import CURES, cured, gains
     from upsample_cli.tconv.weights import write_weights
 
     chosen = next((name for name in CURES if name == cure), None)
@@ -146,7 +158,12 @@ def _cure(read: Weights, verdict: Verdict, cure: str | None, output: Path | None
         )
     if output is None:
         raise UsageError("the cured weights have no place to go", "add -o FILE")
-    write_weights(read, cured(read.weight, verdict.axes, chosen), output, overwrite=overwrite)
+    axes = found.verdict.axes
+    weight = cured(read.weight, axes, chosen)
+    write_weights(read, weight, output, overwrite=overwrite)
+    after = gains(weight, axes, groups=found.groups)
+    document = found.document | {"cure": chosen, "cured_amplitude_levels": after.amplitude_levels}
+    return replace(found, document=document, cured=after)
 
 
 def _draw(found: _Finding, image: Path, overwrite: bool) -> None:
@@ -155,8 +172,6 @@ def _draw(found: _Finding, image: Path, overwrite: bool) -> None:
     from upsample_cli.tconv.explain.drawing import Panel, write_panels
 
     array = np.array(found.cells, np.float64)
-    if not array.size:
-        raise UsageError("padding crops a small input to nothing, so there is no map to draw", "use less padding")
     if array.size > _MOST_CELLS:
         raise UsageError(f"a map of {array.size} cells is too large to draw", "use a smaller stride")
     panel = Panel(f"{found.verdict.layer} of a flat input", array)

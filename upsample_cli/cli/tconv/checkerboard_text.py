@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from math import ceil
 from typing import TYPE_CHECKING
 
-from upsample_cli.cli.tconv.printing import result_console
-from upsample_cli.tconv.checkerboard import FLAT_LEVEL, Verdict
+from upsample_cli.cli.tconv.printing import print_notes, result_console
+from upsample_cli.tconv.checkerboard import FLAT_LEVEL, Verdict, map_input
+from upsample_cli.tconv.shape_report import reach_remarks
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,18 +20,22 @@ _MOST_CELLS, _MOST_GAINS = 60, 64
 """Rows and columns of a map, and gains of a channel, that are printed."""
 
 
-def print_finding(verdict: Verdict, cells: Sequence[Sequence[float]], measured: Gains | None) -> None:
+def print_finding(
+    verdict: Verdict, cells: Sequence[Sequence[float]], measured: Gains | None, cured: Gains | None
+) -> None:
     """Print a map and what follows from it.
 
     Args:
         cells: of the map.
         measured: on weights; None for settings alone.
+        cured: on weights that were cured and written; None if there are none.
     """
     console = result_console()
     console.print(str(verdict.layer), style="bold")
     console.print(*_settings_lines(verdict), sep="\n")
     if measured is None:
-        even, what = verdict.is_even, "taps that meet at each output sample of a 5-sample input"
+        even = verdict.is_even
+        what = f"taps that meet at each output sample of a {map_input(verdict.axes)}-sample input"
     else:
         even, what = measured.is_even, f"output channel {measured.worst_channel} for a flat input of 1"
         console.print(*_weights_lines(measured), sep="\n")
@@ -44,7 +49,10 @@ def print_finding(verdict: Verdict, cells: Sequence[Sequence[float]], measured: 
         _print_neighbours(console, verdict)
     elif not verdict.is_even:
         console.print("no kernel_size is even at this stride and dilation: they share a divisor")
-    if measured is not None and not measured.is_even:
+    print_notes(console, dict.fromkeys(text for axis in verdict.axes for text in reach_remarks(axis)))
+    if cured is not None:
+        console.print(f"cured: a flat {FLAT_LEVEL} comes out {cured.amplitude_levels:.4g} levels uneven")
+    elif measured is not None and not measured.is_even and not verdict.gaps:  # no weights cure gaps
         named = "--cure icnr or --cure sums" if verdict.is_even else "--cure sums"
         console.print(f"{named}, with -o FILE, writes weights that leave a flat input flat")
 

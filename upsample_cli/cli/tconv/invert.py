@@ -11,11 +11,12 @@ from upsample_cli.cli.tconv import options
 from upsample_cli.cli.tconv.printing import print_document, print_notes, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.invert import Inversion, as_json, code, invert, padding_multiple, same_settings_reverse
-from upsample_cli.tconv.layers.convolution import Convolution
+from upsample_cli.tconv.layers.convolution import Convolution, TransposedConvolution
 from upsample_cli.tconv.layers.model import Layer
 from upsample_cli.tconv.layers.model_text import parse_layers
 from upsample_cli.tconv.layers.symbolic import parse_size
 from upsample_cli.tconv.shape import size_text
+from upsample_cli.tconv.shape_report import reach_remarks
 
 Layers = Annotated[
     list[str],
@@ -81,6 +82,10 @@ def _notes(chain: Sequence[Layer], inversions: Sequence[Inversion], multiple: Se
         )
     if any(getattr(layer, "padding_mode", "zeros") != "zeros" for layer in chain):
         notes.append("transposed convolutions know padding_mode 'zeros' only; sizes come back, borders do not")
+    for one in dict.fromkeys(one.layer for inversion in inversions for one in inversion.decoder):
+        if isinstance(one, TransposedConvolution):
+            remarks = dict.fromkeys(remark for axis in one.each_axis for remark in reach_remarks(axis))
+            notes += [f"{one}: {remark}" for remark in remarks]
     if multiple is not None and any(stride > 1 for stride in multiple):
         notes.append(f"inputs padded to a multiple of {size_text(multiple)} are all served by one decoder")
     return notes

@@ -37,11 +37,12 @@ ByDefaultOne = Annotated[str | None, number_option(help="Default 1.")]
 ByDefaultZero = Annotated[str | None, number_option(help="Default 0.")]
 Groups = Annotated[int | None, number_option(help="Groups of the weights. Default 1, or LAYER's.")]
 
+_PER_AXIS = "one number per axis"
 _LIKE_A_NUMBER = re.compile(r"[+-]?[0-9]{1,99}")
 
 
-def whole_numbers(name: str, text: str, *, several: str = "one number per axis") -> int | tuple[int, ...]:
-    """One number, or several with commas, as `3` or `3,2,2`.
+def whole_numbers(name: str, text: str, *, several: str = _PER_AXIS) -> int | tuple[int, ...]:
+    """One number, or several with commas, as `3` or `3,2,2`; numbers per axis also as a size, `3x2x2`.
 
     Args:
         name: of the parameter that the option sets.
@@ -50,7 +51,7 @@ def whole_numbers(name: str, text: str, *, several: str = "one number per axis")
     Raises:
         UsageError: naming the option, if the text is neither.
     """
-    parts = [part.strip() for part in text.split(",")]
+    parts = [part.strip() for part in re.split("[,xX×]" if several == _PER_AXIS else ",", text)]
     if not all(_LIKE_A_NUMBER.fullmatch(part) for part in parts):
         flag = option(Setting(name))
         raise UsageError(f"{flag} {text} is not a whole number", f"write {flag} 3, or {several}: {flag} 3,2")

@@ -8,7 +8,7 @@ import typer
 
 from upsample_cli.cli.tconv import options
 from upsample_cli.cli.tconv.options import refuse_output_padding, settings_given
-from upsample_cli.cli.tconv.printing import print_document, result_console
+from upsample_cli.cli.tconv.printing import print_document, print_notes, result_console
 from upsample_cli.errors import UsageError
 from upsample_cli.tconv.layers.symbolic import parse_size
 from upsample_cli.tconv.solve import Solutions, as_json, smooth_alternative, solve, why_best
@@ -73,7 +73,8 @@ def _print_solutions(solutions: Solutions, limit: int) -> None:
     table = Table("layer", "every size", "shift", "even taps", "taps")
     for one in solutions.found[:limit]:
         shift = ", ".join(dict.fromkeys(str(value) for value in one.shift))
-        table.add_row(str(one.layer), "yes" if one.exact else "no", shift, "yes" if one.even else "no", str(one.taps))
+        even = "; ".join(["yes" if one.even else "no", *one.unreached])
+        table.add_row(str(one.layer), "yes" if one.exact else "no", shift, even, str(one.taps))
     console.print(table)
     more = len(solutions.found) - limit
     if more > 0:
@@ -81,6 +82,8 @@ def _print_solutions(solutions: Solutions, limit: int) -> None:
     if not solutions.complete:
         console.print("the axes have too many solutions to combine them all: the best of each are combined")
     console.print(f"tried: {solutions.bounds}")
+    if solutions.found[0].unreached:
+        print_notes(console, [f"with the first, {missed}" for missed in solutions.found[0].unreached])
     smooth = smooth_alternative(solutions)
     if smooth is not None:
         console.print(f"note: the first paints blocks that do not overlap; {smooth.layer} can interpolate too")

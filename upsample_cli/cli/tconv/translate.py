@@ -9,8 +9,10 @@ import typer
 from upsample_cli.cli.tconv import options
 from upsample_cli.cli.tconv.printing import print_document, print_notes, result_console
 from upsample_cli.errors import UsageError
-from upsample_cli.tconv.layers.constructors import parse_layer
+from upsample_cli.tconv.layers.constructors import parse_layer, unused_parameters
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
+from upsample_cli.tconv.layers.symbolic import parse_size
+from upsample_cli.tconv.shape import size_text
 from upsample_cli.tconv.translate.translate import translate, translate_back
 
 LayerText = Annotated[
@@ -23,10 +25,19 @@ To = Annotated[str | None, typer.Option(metavar="NAME", help="keras, tensorflow,
 From = Annotated[
     str | None, typer.Option("--from", metavar="NAME", help="The framework that LAYER is from: back to PyTorch.")
 ]
+InputSize = Annotated[
+    str | None,
+    typer.Option("--size", metavar="SIZE", help="Of the layer's input, if the text of --from has an output_shape."),
+]
 
 
 def translate_command(
-    layer: LayerText, to: To = None, source: From = None, as_document: options.AsDocument = False
+    layer: LayerText,
+    *,
+    to: To = None,
+    source: From = None,
+    size: InputSize = None,
+    as_document: options.AsDocument = False,
 ) -> None:
     """A transposed convolution in another framework's words, with the crop that makes it exact.
 
@@ -38,9 +49,11 @@ def translate_command(
       tconv translate "ConvTranspose(kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1])" --from onnx --json
     """
     if to is not None and source is None:
+        if size is not None:
+            raise UsageError("--size is for --from", "leave it out")
         document = _translated(layer, to)
     elif source is not None and to is None:
-        document = _translated_back(layer, source)
+        document = _translated_back(layer, source, size)
     else:
         raise UsageError("one of --to and --from must be given", "add --to keras, or --from keras")
     if as_document:
@@ -57,23 +70,32 @@ def _translated(text: str, framework: str) -> dict[str, Any]:
         raise UsageError(f"{layer.name} is not a transposed convolution", "give a ConvTranspose1d, 2d or 3d")
     layer.output_sizes((2**20,) * layer.axes)  # raises for settings that are illegal
     done = translate(layer, framework)
+    unused = unused_parameters(text)
+    notes = [*done.notes, *([f"left out: {', '.join(unused)}"] if unused else [])]
     return {
         "from": "pytorch",
         "to": framework,
         "text": list(done.text),
-        "notes": list(done.notes),
+        "notes": notes,
         "crop": list(done.crop),
         "zeros_after": list(done.zeros_after),
         "weight_order": list(done.order),
     }
 
 
-def _translated_back(text: str, framework: str) -> dict[str, Any]:
-    restored = translate_back(text, framework)
+def _translated_back(text: str, framework: str, size: str | None) -> dict[str, Any]:
+    sizes = None if size is None else parse_size(size)
+    if size is not None and sizes is None:
+        raise UsageError(f"--size {size} is not a size", "write 28, 28x28 or 8x28x28")
+    restored = translate_back(text, framework, sizes)
     notes = []
-    if any(restored.crop):
-        notes.append("PyTorch crops both ends alike: cut off the rest at the end, as written")
+    ends = {"at the beginning": restored.crop_before, "at the end": restored.crop}
+    if places := " and ".join(place for place, counts in ends.items() if any(counts)):
+        notes.append(f"PyTorch crops both ends alike: cut off the rest {places}, as written")
     if restored.layer.in_channels is None:
         notes.append("IN is in_channels, which that text does not tell")
-    crop = [(0, end) for end in restored.crop]
+    if restored.sizes is not None:
+        notes.append(f"for an input of {size_text(restored.sizes)} only: that text says the size of the result")
+    notes += restored.notes
+    crop = list(zip(restored.crop_before, restored.crop, strict=True))
     return {"from": framework, "to": "pytorch", "text": list(restored.text), "notes": notes, "crop": crop}

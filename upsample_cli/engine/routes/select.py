@@ -14,6 +14,7 @@ import numpy as np
 from upsample_cli.engine import aten
 from upsample_cli.engine.exact import Arithmetic
 from upsample_cli.engine.names import EngineName
+from upsample_cli.engine.pool import layer_pool
 from upsample_cli.engine.routes.agreement import agrees
 from upsample_cli.engine.routes.phases import int8_copies
 from upsample_cli.engine.routes.plain import PlainRoute, Route
@@ -41,13 +42,15 @@ def chosen_route(kernel: Kernel, arithmetic: Arithmetic, channels: int, engine: 
     Raises:
         UsageError: if the compiled route is wanted and cannot serve.
     """
+    layer_pool()  # the route may be known in a process whose threads are new: after a fork
     with _choosing:  # a second thread waits for the first one's choice
         return _chosen(kernel, arithmetic, channels, engine)
 
 
 @functools.lru_cache(maxsize=64)
 def _chosen(kernel: Kernel, arithmetic: Arithmetic, channels: int, engine: EngineName) -> Route:
-    route = _first_agreeing(kernel, arithmetic, channels, engine)
+    # In the pool, like the bands: torch's own threads hang after a fork.
+    route = layer_pool().submit(_first_agreeing, kernel, arithmetic, channels, engine).result()
     if not arithmetic.has_alpha or engine == "layer":
         return route
     return UniformAlphaRoute(_chosen(kernel, replace(arithmetic, has_alpha=False), channels, engine), route)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from upsample_cli.engine.exact import Arithmetic
 from upsample_cli.kernels.kernel import Kernel, axis_of
-from upsample_cli.kernels.profiles import phase_taps
+from upsample_cli.kernels.profiles import AxisKernel, phase_taps
 
 Table = NDArray[Any]
 
@@ -28,6 +28,8 @@ _BUILDS = {"avx512": {"AVX512F", "AVX512BW", "AVX512VL"}, "avx2": {"AVX2"}}
 
 _BUILDS_WITHIN = {"avx2": ["avx2"], "default": []}
 """The builds that a value of ATEN_CPU_CAPABILITY leaves. The variable sets libtorch's instructions, so it sets ours."""
+
+_TWOFOLD_CHANNELS = 4
 
 
 class _Sums(NamedTuple):
@@ -78,6 +80,10 @@ class SeparableRoute:
             raise ValueError("its pixels are not whole numbers")
         # Several bands wait for a slower encoder, so they are small. Twice as large they would be a tenth faster.
         self.bytes_per_value = 4 * arithmetic.pixel_dtype.itemsize
+        self._settings: tuple[Any, ...] = ()
+        if _is_twofold(axis, arithmetic, channels):
+            self._enlarge = module.enlarge_twofold
+            return
         self._enlarge = module.enlarge
         scale = 2 if axis.denominator == 1 else 1  # a division by 1 has no multiplier of 16 bits
         divisor = arithmetic.divisor * scale
@@ -101,6 +107,13 @@ class SeparableRoute:
     def __call__(self, padded: Table, out: Table) -> None:
         """See `plain.Route`."""
         self._enlarge(padded, out, *self._settings)
+
+
+def _is_twofold(axis: AxisKernel, arithmetic: Arithmetic, channels: int) -> bool:
+    """Whether `twofold.h` serves, which has only rounding averages of bytes: for bilinear enlargement by two."""
+    if (axis.factor, axis.padding, axis.numerators) != (2, 1, (1, 3, 3, 1)) or arithmetic.has_alpha:
+        return False
+    return arithmetic.pixel_dtype == np.uint8 and arithmetic.divisor == 16 and channels <= _TWOFOLD_CHANNELS
 
 
 @functools.cache

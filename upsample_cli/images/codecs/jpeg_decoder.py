@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -75,9 +74,10 @@ def decoded_jpeg(
     check(sum(marker == START_OF_SCAN for marker, _, _ in found))
     losses = [*_late_losses(data, found)]
     if found and found[-1][0] == _END:
-        rest = data[found[-1][2] :].strip(_PADDING)
-        if rest and not has_others:
-            losses.append(Loss("metadata", f"{len(rest)} bytes that follow the image are left out"))
+        rest = data[found[-1][2] :]
+        if rest.strip(_PADDING) and not has_others:
+            size = f"{len(rest)} byte" + "s" * (len(rest) > 1)
+            losses.append(Loss("metadata", f"what follows the image in its file is left out ({size})"))
     elif (whole := _completed(data, found, layout, (height, width), bits)) is not None:
         data = whole
         losses.append(Loss("damage", "the end of the file is missing, but no pixel"))
@@ -128,6 +128,8 @@ def _completed(
         return None
     ended = data.rstrip(b"\0")
     data = (ended if len(data) - len(ended) > _MOST_ZEROS else data).rstrip(b"\xff")
+    from hashlib import blake2b
+
     first: bytes | None = None
     for filling in _FILLINGS:
         try:

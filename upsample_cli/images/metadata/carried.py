@@ -19,12 +19,11 @@ from upsample_cli.images.metadata.change import Change
 from upsample_cli.images.metadata.containers import Said, said_in
 from upsample_cli.images.metadata.exif_from_tiff import exif_of_tiff
 from upsample_cli.images.metadata.jpeg_blocks import JpegBlocks
-from upsample_cli.images.metadata.xmp_rules import changed_xmp, xmp_orientation
 from upsample_cli.images.model import ImageInfo, Metadata
 from upsample_cli.images.orientation import ORIENTATION, TURNS
 
 _X_RESOLUTION = 282
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_UTF_16 = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\0<": "utf-16-be", b"<\0": "utf-16-le"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,28 +65,9 @@ def read_metadata(
     losses = [*chunks.losses] if chunks is not None else list[Loss]()
     orientation = _orientation(image, file, exif, xmp)
     unchanged = Change(orientation, *stored, *(stored[::-1] if TURNS[orientation].swapped else stored))
-    if exif is not None:
-        try:
-            exif_blocks.exif_for_output(exif, unchanged)
-        except ValueError:
-            exif = None
-            losses.append(Loss("metadata", "the EXIF block is damaged and is left out"))
-        if exif is not None and isinstance(chunks, JpegBlocks) and (stated := exif_blocks.stated_coefficients(exif)):
-            numbers = ", ".join(f"{number:.4g}" for number in stated)
-            text = f"EXIF states other coefficients of YCbCr ({numbers}) than JPEG's, with which it is read"
-            losses.append(Loss("colour", text))
-        if exif is not None and format_name == "tiff" and exif_blocks.has_maker_note(exif):
-            text = "the camera maker's note (EXIF) has to move, and its maker's software may not find all of it"
-            losses.append(Loss("maker-note", text))  # it holds offsets
-    if xmp is not None and b"HasExtendedXMP" in xmp:
-        losses.append(Loss("metadata", "only the main part of the XMP is kept, not its extension"))
-    if xmp is not None:
-        try:
-            gone = changed_xmp(xmp, unchanged)[1]
-            losses += [Loss("metadata", f"what the XMP says about {about} is left out") for about in gone]
-        except ValueError:
-            xmp = None
-            losses.append(Loss("metadata", "the XMP is damaged and is left out"))
+    exif, lost_exif = _sound_exif(exif, unchanged, format_name)
+    xmp, lost_xmp = _sound_xmp(xmp, unchanged)
+    losses += [*lost_exif, *lost_xmp]
     if chunks is None:
         said = said_in(file, format_name, image.info, image.info.get("icc_profile") or None)
     else:
@@ -113,6 +93,39 @@ def read_metadata(
         losses += lost
     check_metadata_bytes(_size_bytes(metadata))
     return Found(metadata, orientation, tuple(losses))
+
+
+def _sound_exif(exif: bytes | None, unchanged: Change, format_name: str) -> tuple[bytes | None, list[Loss]]:
+    """The block, unless it cannot be put right for an output, and what is lost or wrong."""
+    losses = list[Loss]()
+    if exif is None:
+        return None, losses
+    try:
+        exif_blocks.exif_for_output(exif, unchanged)
+    except ValueError:
+        return None, [Loss("metadata", "the EXIF block is damaged and is left out")]
+    if format_name == "jpeg" and (stated := exif_blocks.stated_coefficients(exif)):
+        numbers = ", ".join(f"{number:.4g}" for number in stated)
+        text = f"EXIF states other coefficients of YCbCr ({numbers}) than JPEG's, with which it is read"
+        losses.append(Loss("colour", text))
+    if format_name == "tiff" and exif_blocks.has_maker_note(exif):
+        text = "the camera maker's note (EXIF) has to move, and its maker's software may not find all of it"
+        losses.append(Loss("maker-note", text))  # it holds offsets
+    return exif, losses
+
+
+def _sound_xmp(xmp: bytes | None, unchanged: Change) -> tuple[bytes | None, list[Loss]]:
+    """The packet, unless it is damaged, and what of it no output can have."""
+    losses = list[Loss]()
+    if xmp is None:
+        return None, losses
+    if b"HasExtendedXMP" in xmp:
+        losses.append(Loss("metadata", "only the main part of the XMP is kept, not its extension"))
+    try:
+        gone = _changed_xmp(xmp, unchanged)[1]
+    except ValueError:
+        return None, [*losses, Loss("metadata", "the XMP is damaged and is left out")]
+    return xmp, [*losses, *(Loss("metadata", f"what the XMP says about {about} is left out") for about in gone)]
 
 
 def _with_tags(image: Image.Image, file: BinaryIO, metadata: Metadata, orientation: int) -> tuple[Metadata, list[Loss]]:
@@ -151,8 +164,8 @@ def _xmp(image: Image.Image, chunks: Ancillary | JpegBlocks | None) -> bytes | N
         packet = packet.encode()
     if not isinstance(packet, bytes):
         return None
-    if packet.startswith(_UTF_16):
-        packet = packet.decode("utf-16", "replace").encode()
+    if packet[:2] in _UTF_16:
+        packet = packet.decode(_UTF_16[packet[:2]], "replace").encode()
     return packet.rstrip(b"\0") or None
 
 
@@ -166,7 +179,17 @@ def _orientation(image: Image.Image, file: BinaryIO, exif: bytes | None, xmp: by
         stated = exif_blocks.tiff_orientation(tiff if page_at is None else replace(tiff, first=page_at)) or 1
     else:
         stated = None
-    return stated or xmp_orientation(xmp) or 1
+    if stated is None and xmp is not None:
+        from upsample_cli.images.metadata.xmp_rules import xmp_orientation
+
+        stated = xmp_orientation(xmp)
+    return stated or 1
+
+
+def _changed_xmp(xmp: bytes, change: Change) -> tuple[bytes, tuple[str, ...]]:
+    from upsample_cli.images.metadata.xmp_rules import changed_xmp  # most images have none
+
+    return changed_xmp(xmp, change)
 
 
 def _resolution(
@@ -217,7 +240,7 @@ def metadata_for_output(metadata: Metadata, height: int, width: int, info: Image
     return replace(
         metadata,
         exif=exif_blocks.exif_for_output(metadata.exif, change) if metadata.exif else None,
-        xmp=changed_xmp(metadata.xmp, change)[0] if metadata.xmp else None,
+        xmp=_changed_xmp(metadata.xmp, change)[0] if metadata.xmp else None,
         dpi=metadata.dpi[::-1] if metadata.dpi and change.swapped else metadata.dpi,
         aspect=metadata.aspect[::-1] if metadata.aspect and change.swapped else metadata.aspect,
         tags=metadata.tags.enlarged(height, width) if metadata.tags else None,

@@ -76,9 +76,14 @@ class Change:
             x, y: its middle.
             sides: none of a point, the diameter of a circle, or width and height of a rectangle.
 
+        Raises:
+            ValueError: it is not in the image: it was stated for one of another size.
+
         >>> Change(6, 40, 80, 160, 80).area(20, 10, 8, 4)
         [60, 40, 8, 16]
         """
+        if not (0 <= x < self.stored_width and 0 <= y < self.stored_height):
+            raise ValueError("outside")
         across, down = self.point(x / self.stored_width, y / self.stored_height)
         place = [_within(across * self.width, self.width), _within(down * self.height, self.height)]
         new = sides[::-1] if self.swapped else sides

@@ -52,7 +52,10 @@ def _set_subject(data: bytearray, tiff: ifd.Tiff, entry: ifd.Entry | None, chang
     if entry is None or stored is None or not 2 <= entry.count <= 4:
         return
     x, y, *sides = struct.unpack(f"{tiff.order}{entry.count}{_CODES[entry.kind]}", stored)
-    new = change.area(x, y, *sides)
+    try:
+        new = change.area(x, y, *sides)
+    except ValueError:  # a program has made the image smaller and left it behind
+        return
     if max(new) < 256 ** ifd.SIZES[entry.kind]:
         struct.pack_into(f"{tiff.order}{len(new)}{_CODES[entry.kind]}", data, entry.value_at, *new)
         return

@@ -15,19 +15,17 @@ from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.jpeg_markers import COMMENT_MARKER, Segment
 from upsample_cli.images.format_table import COMMENT
 from upsample_cli.images.limits import MAX_METADATA_BYTES, check_metadata_bytes
-from upsample_cli.images.metadata import ifd
 from upsample_cli.images.metadata.exif import without_prefix
+from upsample_cli.images.metadata.mpf import images_among, listed_kinds
 from upsample_cli.images.metadata.photoshop import lost_resources, read_resources
 from upsample_cli.images.metadata.resolution import UNITS_PER_INCH
-from upsample_cli.images.metadata.xmp_extension import EXTENSION, joined
 from upsample_cli.images.model import ColourSpace
 
 _SIGNATURE_BYTES = 40
+EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 _NAME = re.compile(rb"[ -~]{2,24}")
 _MOST_NAMED = 6
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
-_IMAGES, _IMAGE_BYTES = 0xB002, 16
-_PREVIEW = 0x01
 _GAIN_MAP_IN_XMP = re.compile(rb"""hdrgm:Version\s*(?:=|>)""")
 
 
@@ -44,6 +42,7 @@ class JpegBlocks:
         dpi: dots per inch, (x, y).
         aspect: pixels per unit, (x, y), where only their ratio has a meaning.
         images: in the file, without previews and gain maps.
+        lists_others: whether an index says that others follow the first, previews and gain maps included.
         losses: what is left out.
         colour: always that of sRGB, or of the profile.
     """
@@ -56,6 +55,7 @@ class JpegBlocks:
     dpi: tuple[float, float] | None
     aspect: tuple[int, int] | None
     images: int
+    lists_others: bool
     losses: tuple[Loss, ...]
     colour: ColourSpace | None = None
 
@@ -129,6 +129,13 @@ class _Found:
     def add_extension(self, data: bytes) -> None:
         self.extension.append(data[len(EXTENSION) :])
 
+    def _extended(self, xmp: bytes) -> bytes:
+        if not self.extension:
+            return xmp
+        from upsample_cli.images.metadata.xmp_extension import joined
+
+        return joined(xmp, self.extension)
+
     def add_photoshop(self, data: bytes) -> None:
         self.photoshop.append(data[14:])
 
@@ -150,7 +157,8 @@ class _Found:
         if not is_whole:
             losses.append(Loss("profile", "the colour profile (ICC) is incomplete and is left out"))
         is_promised = bool(xmp and _GAIN_MAP_IN_XMP.search(xmp[0]))
-        images = _images(self.images, has_gain_map=self.has_gain_map or is_promised)
+        kinds = listed_kinds(self.images)
+        images = images_among(kinds, has_gain_map=self.has_gain_map or is_promised)
         if self.has_gain_map and not is_promised:  # else what becomes of the XMP says it
             losses.append(Loss("frames", "an HDR gain map is left out: the image for displays without HDR is kept"))
         losses += lost_resources(resources.lost)
@@ -159,13 +167,14 @@ class _Found:
         dpi, aspect = _resolution(self.density)
         return JpegBlocks(
             exif[0] if exif else None,
-            joined(xmp[0], self.extension) if xmp else None,
+            self._extended(xmp[0]) if xmp else None,
             profile,
             resources.captions,
             tuple((COMMENT, _decoded(comment)) for comment in self.comments if comment),
             dpi or resources.dpi,
             aspect or resources.aspect,
             images,
+            len(kinds) > 1,
             tuple(losses),
         )
 
@@ -189,28 +198,6 @@ def _profile(pieces: list[bytes]) -> tuple[bytes | None, bool]:
     if counts != {len(numbered)}:
         return None, False
     return b"".join(numbered[number][14:] for number in sorted(numbered)) or None, True
-
-
-def _images(index: bytes, *, has_gain_map: bool) -> int:
-    """How many images the file holds besides previews and a gain map."""
-    others = [kind for kind in _kinds(index)[1:] if kind >> 16 != _PREVIEW]
-    return 1 + len(others) - (has_gain_map and bool(others))
-
-
-def _kinds(index: bytes) -> list[int]:
-    """The kinds of the images that MPF lists; none if it is damaged."""
-    try:
-        tiff = ifd.tiff_in_bytes(index)
-        directory = ifd.read_directory(tiff, tiff.first)
-    except ValueError:
-        return []
-    entry = directory.find(_IMAGES)
-    table = (ifd.value_bytes(tiff, entry) if entry is not None else None) or b""
-    order = "little" if tiff.order == "<" else "big"
-    return [
-        int.from_bytes(table[at : at + 4], order) & 0xFFFFFF  # type: ignore[arg-type]
-        for at in range(0, len(table) - _IMAGE_BYTES + 1, _IMAGE_BYTES)
-    ]
 
 
 def _resolution(density: tuple[int, int, int] | None) -> tuple[tuple[float, float] | None, tuple[int, int] | None]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import md5
 
+from upsample_cli.images.metadata.jpeg_blocks import EXTENSION
 from upsample_cli.images.metadata.xmp import RDF, Packet, Part
 
-EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 _NOTE = "http://ns.adobe.com/xmp/note/"
 _HAS_EXTENSION = (_NOTE, "HasExtendedXMP")
 _DIGEST_BYTES = 32

@@ -66,11 +66,12 @@ def _place(packet: Packet, part: Part, change: Change) -> bool:
     items = part.items()
     try:
         x, y, *sides = (int(_fraction(packet, item)) for item in items[:5])
+        new = change.area(x, y, *sides)
     except ValueError:
         return False
     if len(sides) > 2:
         return False
-    for item, value in zip(items, change.area(x, y, *sides), strict=True):
+    for item, value in zip(items, new, strict=True):
         packet.set(item, str(value))
     return True
 

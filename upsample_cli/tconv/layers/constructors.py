@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -15,17 +16,19 @@ from upsample_cli.geometry.axes import located
 from upsample_cli.geometry.sizes import MAX_SIZE
 from upsample_cli.tconv.layers.kinds import KINDS, Kind
 from upsample_cli.tconv.layers.model import Layer
-from upsample_cli.tconv.parsing import expression
+from upsample_cli.tconv.parsing import dotted_name, expression
 
 Reader = Callable[[str, ast.expr], Any]
 """Reads the value of a parameter from its name and its expression. Raises GeometryError."""
 
+_LABEL = re.compile(r"\s*\([\w.-]+\):\s*")
+_ASSIGNED = re.compile(r"\s*[A-Za-z_][\w.]*\s*=\s*(?=(?:torch\.)?(?:nn\.)?[A-Z]\w*\()")
 LONGEST_TEXT = 2000
 """Characters of a text to parse. A longer one is not a layer, and could exhaust the parser."""
 
 
 def parse_layer(text: str) -> Layer:
-    """The layer of a PyTorch constructor, with or without `nn.` or `torch.nn.` before it and a comma after it.
+    """The layer of a PyTorch constructor, as in code or as torch prints it: with `nn.` or a name before it, or a comma.
 
     Raises:
         GeometryError: if the text is not one such constructor, or torch would refuse its settings.
@@ -37,13 +40,37 @@ def parse_layer(text: str) -> Layer:
         return layer_of_call(_parsed_call(text))
 
 
+def unused_parameters(text: str) -> tuple[str, ...]:
+    """The parameters that a layer's text gives by name and that change no size, channel or cost: not None.
+
+    >>> unused_parameters("nn.Conv2d(3, 8, 3, dtype=torch.half, device=None)")
+    ('dtype',)
+    """
+    call = _parsed_call(text)
+    unused = KINDS[class_name(call)].unused if class_name(call) in KINDS else frozenset()
+    nothing = [word for word in call.keywords if isinstance(word.value, ast.Constant) and word.value.value is None]
+    return tuple(str(word.arg) for word in call.keywords if word.arg in unused and word not in nothing)
+
+
+def without_names(line: str) -> str:
+    """A line without the names of its layer: `up = ` in code, `(0): ` where torch prints it.
+
+    >>> without_names("(up): self.up = nn.Conv2d(3, 8, 3)")
+    'nn.Conv2d(3, 8, 3)'
+    """
+    start = 0
+    while found := _LABEL.match(line, start) or _ASSIGNED.match(line, start):
+        start = found.end()
+    return line[start:]
+
+
 def layer_of_call(call: ast.Call) -> Layer:
     """The layer of a parsed constructor.
 
     Raises:
         GeometryError: if torch has no such layer or would refuse its settings.
     """
-    name = _dotted_name(call.func)
+    name = dotted_name(call.func)
     kind = KINDS.get(class_name(call))
     if kind is None:
         raise GeometryError(f"the layer {_shortened(name) or 'here'} is unknown", f"known are {_known(name)}")
@@ -54,7 +81,7 @@ def layer_of_call(call: ast.Call) -> Layer:
 
 def class_name(call: ast.Call) -> str:
     """`Conv2d` of `torch.nn.Conv2d(...)`; "" if what is called is not a name."""
-    return _dotted_name(call.func).removeprefix("torch.").removeprefix("nn.")
+    return dotted_name(call.func).removeprefix("torch.").removeprefix("nn.")
 
 
 def _known(name: str) -> str:
@@ -66,21 +93,12 @@ def _known(name: str) -> str:
 def _parsed_call(text: str) -> ast.Call:
     if len(text) <= LONGEST_TEXT:
         try:
-            tree: ast.expr | None = expression(text.strip().rstrip(", \t\n"))
+            tree: ast.expr | None = expression(without_names(text).strip().rstrip(", \t\n"))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             tree = None
         if isinstance(tree, ast.Call):
             return tree
     raise GeometryError("this is not a layer as PyTorch writes it", "write for example Conv2d(3, 16, 3, stride=2)")
-
-
-def _dotted_name(node: ast.expr) -> str:
-    """`torch.nn.Conv2d` of such an expression; "" of any other."""
-    parts: list[str] = []
-    while isinstance(node, ast.Attribute):
-        parts.append(node.attr)
-        node = node.value
-    return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else ""
 
 
 def _given(call: ast.Call, kind: Kind) -> dict[str, ast.expr]:
@@ -151,9 +169,9 @@ def _truth(name: str, node: ast.expr) -> bool:
 
 def _placement(name: str, node: ast.expr) -> None:
     """A device or a dtype: it changes no size, so it is only checked."""
-    if isinstance(node, ast.Call) and _dotted_name(node.func) == "torch.device":
+    if isinstance(node, ast.Call) and dotted_name(node.func) == "torch.device":
         return
-    if not isinstance(node, ast.Constant) and not _dotted_name(node):
+    if not isinstance(node, ast.Constant) and not dotted_name(node):
         raise GeometryError(f"{name} is not a name", "leave it out: it changes no size")
 
 

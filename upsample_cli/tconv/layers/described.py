@@ -52,7 +52,42 @@ def described_layer(
     return layer
 
 
+def check_weights(
+    layer: TransposedConvolution, shape: Sequence[int], *, groups: int | None = None, bias: bool | None = None
+) -> None:
+    """Refuse weights that are not those of a layer which says its channels.
+
+    Args:
+        shape: of the weight, (in_channels, out_channels / groups, *kernel_size).
+        groups: of the weights, if they were given apart from the layer.
+        bias: whether the weights have one; None if it does not matter.
+
+    Raises:
+        UsageError: naming what differs.
+    """
+    if layer.in_channels is None or layer.out_channels is None:
+        return
+    if groups not in (None, layer.groups):
+        raise UsageError(f"the layer has groups={layer.groups}, not {groups}", "leave groups out")
+    if (layer.in_channels, layer.out_channels // layer.groups) != tuple(shape[:2]):
+        said = f"{layer.in_channels} channels to {layer.out_channels} with groups={layer.groups}"
+        raise UsageError(
+            f"the layer takes {said}; the weights have the shape {tuple(shape)}, (in, out/groups, kernel...)",
+            f"write {layer.name}({shape[0]}, {shape[1] * layer.groups}, ...), or give other weights",
+        )
+    if bias is not None and bias != layer.bias:
+        raise UsageError(
+            "the layer has a bias, the weights have none"
+            if layer.bias
+            else "the weights have a bias, the layer has none",
+            f"write bias={bias} in the layer, or give other weights",
+        )
+
+
 def _check_kernel_size(layer: TransposedConvolution, kernel_size: Sequence[int]) -> None:
     said = (layer.kernel_size,) * layer.axes if isinstance(layer.kernel_size, int) else tuple(layer.kernel_size)
     if said != tuple(kernel_size):
-        raise UsageError(f"the layer has kernel_size {said}, the weights {tuple(kernel_size)}", "leave kernel_size out")
+        raise UsageError(
+            f"the layer has kernel_size {said}, the weights {tuple(kernel_size)}",
+            "leave kernel_size out" if layer.in_channels is None else f"write kernel_size={tuple(kernel_size)}",
+        )

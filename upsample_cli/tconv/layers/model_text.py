@@ -12,7 +12,7 @@ from itertools import islice
 
 from upsample_cli.errors import GeometryError
 from upsample_cli.geometry.axes import located
-from upsample_cli.tconv.layers.constructors import class_name, layer_of_call, parse_layer
+from upsample_cli.tconv.layers.constructors import class_name, layer_of_call, parse_layer, without_names
 from upsample_cli.tconv.layers.kinds import KINDS
 from upsample_cli.tconv.layers.model import Layer
 from upsample_cli.tconv.parsing import expression
@@ -22,9 +22,7 @@ LONGEST_MODEL = 200_000
 MOST_LAYERS = 10_000
 """A repetition such as `(0-9999999): 9999999 x ReLU()` must not exhaust the memory."""
 
-_LABEL = re.compile(r"\s*\([\w.-]+\):\s*")
 _REPEATED = re.compile(r"^(\d{1,9}) x (?=[A-Za-z])")
-_ASSIGNED = re.compile(r"\s*[A-Za-z_][\w.]*\s*=\s*(?=(?:torch\.)?(?:nn\.)?[A-Z]\w*\()")
 
 
 def parse_model(text: str) -> tuple[Layer, ...]:
@@ -68,7 +66,7 @@ def parse_layers(text: str) -> tuple[Layer, ...]:
     >>> [str(layer) for layer in parse_layers("nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())")]
     ['Conv2d(3, 8, kernel_size=3)', 'ReLU()']
     """
-    is_model = "\n" in text.strip() or re.match(r"\s*(?:(?:torch\.)?nn\.)?Sequential\s*\(|\s*\[", text)
+    is_model = "\n" in text.strip() or re.match(r"\s*(?:(?:torch\.)?nn\.)?Sequential\s*\(|\s*\[", without_names(text))
     return parse_model(text) if is_model else (parse_layer(text),)
 
 
@@ -76,11 +74,7 @@ def _as_python(text: str) -> str:
     """The text as one Python expression, line for line: without torch's labels, with commas between the lines."""
     lines = []
     for line in _separated(text).splitlines():
-        bare = line.partition("#")[0]
-        start = 0
-        while found := _LABEL.match(bare, start) or _ASSIGNED.match(bare, start):
-            start = found.end()
-        kept = _REPEATED.sub(r"\1 @ ", bare[start:].strip())
+        kept = _REPEATED.sub(r"\1 @ ", without_names(line.partition("#")[0]).strip())
         lines.append(kept + "," if kept.endswith(")") else kept)
     return "\n".join(lines)
 

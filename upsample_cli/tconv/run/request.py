@@ -12,7 +12,7 @@ from upsample_cli.geometry.borders import Border
 from upsample_cli.kernels.weights.files import Weights
 from upsample_cli.tconv.checkerboard import axes_of
 from upsample_cli.tconv.layers.convolution import TransposedConvolution, bilinear_layer
-from upsample_cli.tconv.layers.described import described_layer
+from upsample_cli.tconv.layers.described import check_weights, described_layer
 from upsample_cli.tconv.run.signals import MOST_SAMPLES
 
 
@@ -66,7 +66,7 @@ def layer_of(request: Request, axes: int, weights: Weights | None) -> Transposed
         UsageError: if it is described in several ways or not at all, or has another number of axes.
     """
     if request.factor is not None:
-        if request.text or request.settings or weights is not None:
+        if request.text or request.settings or request.groups is not None or weights is not None:
             raise UsageError(
                 (Setting("factor"), " is a layer of its own"),
                 ("leave out LAYER, its settings and ", Setting("weights")),
@@ -80,6 +80,10 @@ def layer_of(request: Request, axes: int, weights: Weights | None) -> Transposed
                 ("add ", Setting("axes"), ", or others"),
             )
         layer = described_layer(request.text, dict(request.settings), axes=axes, kernel_size=kernel_size)
+        if weights is not None:
+            check_weights(layer, weights.weight.shape, groups=request.groups, bias=weights.bias is not None)
+        elif request.groups is not None:
+            raise UsageError("groups are for weights", ("add ", Setting("weights", "FILE")))
     if layer.axes != axes:
         raise UsageError(f"{layer.name} for an input of {axes} axes", f"write ConvTranspose{axes}d")
     return layer
@@ -100,6 +104,7 @@ def applied(
     from upsample_cli.tconv.run.filled import linear_filled, weighted
 
     if weights is None:
+        _check_channels(layer, len(samples))
         filled = linear_filled(axes)
     else:
         groups = request.groups or layer.groups
@@ -107,3 +112,13 @@ def applied(
     if prod(filled.output_shape(samples.shape)) > MOST_SAMPLES:
         raise UsageError(f"the result has more than {MOST_SAMPLES} samples", "give a smaller input or stride")
     return apply(filled, samples, border=request.border_used, tile=request.tile, limits=limits)
+
+
+def _check_channels(layer: TransposedConvolution, channels: int) -> None:
+    """Refuse channels that a layer says and its linear kernel, which each channel of the input gets, does not have."""
+    said = {layer.in_channels, layer.out_channels} - {None}
+    if said and said not in ({1}, {channels}):
+        raise UsageError(
+            f"{layer}: without weights it works on each channel alone, and the input has {channels}",
+            (f"write {layer.name}({channels}, {channels}, ...), or add ", Setting("weights", "FILE")),
+        )

@@ -9,7 +9,7 @@ import numpy as np
 
 from upsample_cli.atomic.files import new_file
 from upsample_cli.atomic.same_file import check_inputs_stay
-from upsample_cli.errors import Setting, UsageError
+from upsample_cli.errors import Loss, Setting, UsageError
 from upsample_cli.kernels.weights.files import Weights, read_weights
 from upsample_cli.special_files import refuse_special
 from upsample_cli.tconv.run.request import Outcome, Request, applied, layer_of
@@ -23,6 +23,7 @@ from upsample_cli.tconv.run.signals import (
     stack_bytes,
     wav_bytes,
 )
+from upsample_cli.tconv.run.wav import Sound
 
 
 def run(source: Path, target: Path, request: Request) -> Outcome:
@@ -70,7 +71,7 @@ def _run_signal(signal: Signal, axes: int, target: Path, request: Request, weigh
         raise UsageError((Setting("axes", request.axes), " does not fit this file"), f"it has {axes}")
     suffix = target.suffix.lower()
     writers = {".npy": npy_bytes}
-    if signal.bits is not None:
+    if signal.sound is not None:
         writers[".wav"] = wav_bytes
     elif axes == 3:
         writers |= dict.fromkeys(TIFF_SUFFIXES, stack_bytes)
@@ -79,11 +80,28 @@ def _run_signal(signal: Signal, axes: int, target: Path, request: Request, weigh
     layer = layer_of(request, axes, weights)
     layer.output_sizes(signal.samples.shape[1:])
     samples = applied(signal.samples, layer, request, weights, peak=signal.peak, limits=signal.limits)
-    stride = layer.stride if isinstance(layer.stride, int) else layer.stride[0]
-    result = replace(signal, samples=samples, rate=None if signal.rate is None else signal.rate * stride)
-    if signal.bits is not None and suffix == ".npy":
-        result = replace(result, samples=samples.astype(np.int16 if signal.bits <= 16 else np.int32))
+    result, losses = replace(signal, samples=samples), signal.losses
+    if signal.sound is not None:
+        stride = layer.stride if isinstance(layer.stride, int) else layer.stride[0]
+        result, more = _as_sound(
+            result, signal.sound, stride, suffix, same_channels=len(signal.samples) == len(samples)
+        )
+        losses += more
     content = writers[suffix](result)
     with new_file(target, overwrite=request.overwrite, sources=[signal.source]) as file:
         file.write(content)
-    return Outcome(layer, signal.samples.shape, samples.shape, request.border_used)
+    return Outcome(layer, signal.samples.shape, samples.shape, request.border_used, losses)
+
+
+def _as_sound(
+    result: Signal, sound: Sound, stride: int, suffix: str, *, same_channels: bool
+) -> tuple[Signal, tuple[Loss, ...]]:
+    """A result as it is written, and what is lost: the rate goes with the stride, so that the duration stays."""
+    if suffix == ".npy":
+        whole = np.int16 if sound.bits <= 16 else np.int32
+        return result if sound.is_float else replace(result, samples=result.samples.astype(whole)), ()
+    sound = replace(sound, rate=sound.rate * stride)
+    if not sound.speakers or same_channels:
+        return replace(result, sound=sound), ()
+    lost = Loss("metadata", "the speakers of the channels are left out, because their number changes")
+    return replace(result, sound=replace(sound, speakers=0)), (lost,)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import wave
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,13 @@ from numpy.typing import NDArray
 
 from upsample_cli.atomic.files import in_memory
 from upsample_cli.atomic.opened import OpenedFile, opened
-from upsample_cli.errors import ImageError, UsageError
+from upsample_cli.errors import ImageError, Loss, UsageError
 from upsample_cli.kernels.weights.files import readable
 from upsample_cli.kernels.weights.npy import read_array
+from upsample_cli.tconv.run.wav import Sound, read_sound, sound_bytes
 
 MOST_SAMPLES = 2**29
 """Of an input or an output: all of them are in memory at once."""
-_MOST_SOUND_BYTES = 2**32 - 2**16
-"""Of a WAV file, and of one second of it: the format has 32 bits for both."""
 TIFF_SUFFIXES = (".tif", ".tiff")
 
 
@@ -32,82 +30,48 @@ class Signal:
         source: their file.
         samples: (channels, *sizes), whole numbers or floating point. 8-bit sound is centred on 0 here.
         has_channels: whether the array in the file has an axis for channels.
-        rate: of sound, samples per second.
-        bits: of sound, per sample: 8, 16, 24 or 32.
+        sound: how a sound is stored; None for what is not one.
+        losses: what else the file has.
     """
 
     source: OpenedFile
     samples: NDArray[Any]
     has_channels: bool
-    rate: int | None = None
-    bits: int | None = None
+    sound: Sound | None = None
+    losses: tuple[Loss, ...] = ()
 
     @property
     def limits(self) -> tuple[int, int] | None:
-        """The smallest and the largest sample of sound."""
-        return None if self.bits is None else (-(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1)
+        """The smallest and the largest sample of sound in whole numbers."""
+        return None if self.sound is None else self.sound.limits
 
     @property
     def peak(self) -> int | None:
         """The largest magnitude of whole-number samples; None for floating point."""
-        if self.bits is not None:
-            return int(2 ** (self.bits - 1))
         if self.samples.dtype.kind == "f":
             return None
+        if self.limits is not None:
+            return -self.limits[0]
         information = np.iinfo(self.samples.dtype)
         return max(int(information.max), -int(information.min))
 
 
 def read_wav(path: Path) -> Signal:
-    """PCM sound of 8, 16, 24 or 32 bits.
+    """Sound of PCM of up to 32 bits or of floating point.
 
     Raises:
-        ImageError: it cannot be read, or is not PCM.
+        ImageError: it cannot be read, or is coded in another way.
     """
-    try:
-        with readable(path), path.open("rb") as opened_file, wave.open(opened_file, "rb") as file:
-            source = opened(path, opened_file)
-            channels, width, rate, count = file.getparams()[:4]
-            if min(count, source.status.st_size // (channels * width)) * channels > MOST_SAMPLES:
-                raise ImageError(path, f"has more than {MOST_SAMPLES} samples", "cut it into pieces", kind="too-large")
-            content = file.readframes(count)
-    except (wave.Error, EOFError) as error:
-        kind = "damaged" if isinstance(error, EOFError) else "unsupported"
-        cause = f"is not PCM sound: {error or 'it ends too soon'}"
-        raise ImageError(path, cause, "convert it to 16-bit PCM", kind=kind) from error
-    if width > 4:
-        raise ImageError(path, f"has samples of {8 * width} bits", "convert it to 16-bit PCM", kind="unsupported")
-    whole = len(content) // (channels * width) * channels * width
-    if not whole:
-        raise ImageError(path, "holds no samples")
-    raw = np.frombuffer(content[:whole], dtype=np.uint8).reshape(-1, channels, width)
-    if width == 1:
-        samples = raw[..., 0].astype(np.int32) - 128
-    else:
-        widened = np.zeros((*raw.shape[:2], 4), dtype=np.uint8)
-        widened[..., 4 - width :] = raw  # in the upper bytes, for the sign
-        samples = widened.view("<i4")[..., 0] >> (8 * (4 - width))
-    return Signal(source, np.ascontiguousarray(samples.T), True, rate, 8 * width)
+    with readable(path), path.open("rb") as file:
+        source = opened(path, file)
+        samples, sound, losses = read_sound(path, file, MOST_SAMPLES)
+    return Signal(source, samples, True, sound, losses)
 
 
 def wav_bytes(signal: Signal) -> bytes:
-    """A WAV file of PCM samples, (channels, length) within `signal.limits`."""
-    width = (signal.bits or 16) // 8
-    frame_bytes = len(signal.samples) * width
-    if max(signal.samples.size * width, (signal.rate or 1) * frame_bytes) > _MOST_SOUND_BYTES or frame_bytes >= 2**16:
-        raise UsageError("the result is too much for a WAV file", "give an output in .npy")
-    frames = np.ascontiguousarray(signal.samples.T)
-    if width == 1:
-        content = (frames + 128).astype(np.uint8).tobytes()
-    else:
-        content = np.ascontiguousarray(frames.astype("<i4")[..., None].view(np.uint8)[..., :width]).tobytes()
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setnchannels(len(signal.samples))
-        file.setsampwidth(width)
-        file.setframerate(signal.rate or 1)
-        file.writeframes(content)
-    return buffer.getvalue()
+    """A WAV file of a signal that was read from one."""
+    assert signal.sound is not None
+    return sound_bytes(signal.samples, signal.sound)
 
 
 def read_npy(path: Path, axes: int | None) -> Signal:

@@ -1,25 +1,49 @@
-"""Keras and TensorFlow: channels last, no groups, no dilation together with a stride, and a crop as a step of its own.
+"""Keras: channels last, no groups, no dilation together with a stride, and a crop as a layer of its own.
 
-Sources: the documentation of Keras (Conv2DTranspose) and of TensorFlow (tf.nn.conv2d_transpose).
+Source: the documentation of Keras (Conv2DTranspose, Cropping2D).
 """
 
 from __future__ import annotations
 
+import ast
 from dataclasses import replace
 from typing import Any
 
 from upsample_cli.errors import UsageError
 from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
-from upsample_cli.tconv.translate.reading import Restored, parsed_call, restored
-from upsample_cli.tconv.translate.writing import Crop, Translation, lengthened, options, written
+from upsample_cli.tconv.translate.arguments import Arguments, Parameters, activation, arguments, one_of
+from upsample_cli.tconv.translate.reading import (
+    Restored,
+    Sizes,
+    axes_of_call,
+    called,
+    left_out_notes,
+    parsed_calls,
+    restored,
+)
+from upsample_cli.tconv.translate.writing import Translation, channels_last, options, written
 
-_PARAMETERS = "filters kernel_size strides padding output_padding data_format dilation_rate activation use_bias"
+_TRAINING = (
+    "kernel_initializer", "bias_initializer", "kernel_regularizer", "bias_regularizer", "activity_regularizer",
+    "kernel_constraint", "bias_constraint",
+)  # fmt: skip
+_OF_EVERY_LAYER = ("name", "trainable", "dtype", "autocast")
+_PARAMETERS = Parameters(
+    (
+        "filters", "kernel_size", "strides", "padding", "output_padding", "data_format", "dilation_rate", "activation",
+        "use_bias", *_TRAINING,
+    ),
+    ("input_shape", "batch_input_shape", *_OF_EVERY_LAYER),
+    (*_TRAINING, *_OF_EVERY_LAYER),
+)  # fmt: skip
+_CROPPING = Parameters(["cropping", "data_format"], ["name"], ["name"])
+_FORMATS = (None, "channels_last", "channels_first")
 
 
 def to_keras(layer: TransposedConvolution) -> Translation:
     """A layer of `keras.layers`, and a cropping layer where padding='same' is not exact."""
-    done = _channels_last(layer)
+    done = channels_last(layer)
     same = all(_is_same(axis) for axis in done.axes)
     crop = ((0, 0),) * layer.axes if same else done.crop
     settings = options(strides=([axis.stride for axis in done.axes], 1), padding=("same" if same else "valid", None))
@@ -33,58 +57,81 @@ def to_keras(layer: TransposedConvolution) -> Translation:
     return replace(done, text=tuple(lines), crop=crop)
 
 
-def to_tensorflow(layer: TransposedConvolution) -> Translation:
-    """A call of `tf.nn`, whose result is cropped."""
-    done = _channels_last(layer)
-    sizes = [
-        f"(x.shape[{number}] - 1)*{axis.stride} + {max(axis.span, axis.stride)}"
-        for number, axis in enumerate(done.axes, 1)
-    ]
-    crop = "".join(f", {before}:{-after if after else ''}" for before, after in done.crop)
-    lines = [
-        f"shape = (x.shape[0], {', '.join(sizes)}, {layer.out_channels})",
-        f"y = tf.nn.conv{layer.axes}d_transpose(x, w, shape, strides={written([axis.stride for axis in done.axes])}, "
-        "padding='VALID')" + (f"[:{crop}]" if any(any(pair) for pair in done.crop) else ""),
-    ]
-    return replace(done, text=(*lines, *(["y = y + b"] if layer.bias else [])))
-
-
-def _channels_last(layer: TransposedConvolution) -> Translation:
-    """The translation without its text: axes for padding='valid', and the crop after them."""
-    axes, spread = layer.each_axis, any(axis.dilation > 1 for axis in layer.each_axis)
-    if spread:
-        axes = tuple(replace(axis, kernel_size=axis.span, dilation=1) for axis in axes)
-    # One more input gives `stride` more outputs, a single input max(span, stride). Zeros reach outputs beyond that.
-    axes, zeros = lengthened(
-        axes, lambda axis: 0 if axis.span - axis.after > max(axis.span, axis.stride) else axis.after
-    )
-    crop: Crop = tuple((axis.before, axis.after + max(axis.span, axis.stride) - axis.span) for axis in axes)
-    order = (*range(2, 2 + layer.axes), 1, 0)
-    return Translation((), axes, zeros, order, crop, spread=spread, dense=layer.groups > 1)
-
-
 def _is_same(axis: LayerAxis) -> bool:
     """Whether padding='same' crops what this axis does."""
     total = axis.span - axis.stride
     return total >= 0 and axis.before == total // 2 and axis.before + axis.after == total
 
 
-def from_keras(text: str) -> Restored:
-    """A layer of `keras.layers` or `tf.keras.layers`."""
-    axes, given = parsed_call(text, _PARAMETERS)
-    padding = given.get("padding", "valid")
+def from_keras(text: str, _sizes: Sizes = None) -> Restored:
+    """A layer of `keras.layers` or `tf.keras.layers`, and a cropping layer after it, if any."""
+    call, *others = parsed_calls(text)
+    axes = axes_of_call(call)
+    given = arguments(call, _PARAMETERS)
+    padding = str(given.get("padding", "valid")).lower()
     if padding not in ("valid", "same"):
         raise UsageError(f"padding {padding!r} is unknown", "use 'valid' or 'same'")
+    one_of("data_format", given.get("data_format"), _FORMATS)
+    one_of("use_bias", given.get("use_bias", True), (True, False))
     settings = {
         "kernel_size": given.get("kernel_size"),
         "stride": given.get("strides", 1),
         "dilation": given.get("dilation_rate", 1),
         "output_padding": given.get("output_padding"),
+        **_cropping(others, axes),
     }
-    bias = bool(given.get("use_bias", True))
     return restored(
-        axes, settings, lambda axis: _crop(axis, padding == "same"), out_channels=given.get("filters"), bias=bias
+        axes,
+        settings,
+        lambda axis: _crop(axis, padding == "same"),
+        bias=given.get("use_bias", True),
+        activation=_activation(given),
+        notes=left_out_notes(given.left_out),
+        in_channels=_in_channels(given, axes),
+        out_channels=given.get("filters"),
     )
+
+
+def _activation(given: Arguments) -> str:
+    name = given.get("activation")
+    if name == "softmax" and given.get("data_format") == "channels_first":
+        return "nn.Softmax(dim=-1)"  # Keras' is along the last axis, whatever it holds
+    return activation(name)
+
+
+def _in_channels(given: Arguments, axes: int) -> int | None:
+    """The channels that an input_shape says."""
+    for name, before in (("input_shape", 0), ("batch_input_shape", 1)):
+        shape = given.get(name)
+        if shape is None:
+            continue
+        if not isinstance(shape, tuple | list) or len(shape) != before + axes + 1:
+            raise UsageError(f"{name} {shape!r} does not fit {axes} axes", "give sizes and channels")
+        channels: int | None = shape[before if given.get("data_format") == "channels_first" else -1]
+        return channels
+    return None
+
+
+def _cropping(calls: list[ast.Call], axes: int) -> dict[str, list[int]]:
+    """What a Cropping layer after the layer crops, along each axis."""
+    if not calls:
+        return {}
+    name = f"Cropping{axes}D"
+    for number, call in enumerate(calls):
+        if number or called(call) != name:
+            raise UsageError(
+                f"{called(call)[:80] or 'another expression'} follows the layer", f"give one layer, and at most {name}"
+            )
+    given = arguments(calls[0], _CROPPING)
+    one_of("data_format", given.get("data_format"), _FORMATS)
+    cropping = given.get("cropping", 0 if axes == 2 else 1)  # as in Keras
+    ends = [cropping] * axes if isinstance(cropping, int) else [cropping] if axes == 1 else cropping
+    pairs = [[end, end] if isinstance(end, int) else end for end in ends] if isinstance(ends, tuple | list) else []
+    if len(pairs) != axes or not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):
+        raise UsageError(f"cropping {cropping!r} does not fit {axes} axes", "give (before, after) of each")
+    if any(type(number) is not int or number < 0 for pair in pairs for number in pair):
+        raise UsageError(f"cropping {cropping!r} is not of whole numbers from 0", "write it in digits")
+    return {"crop_before": [before for before, _ in pairs], "crop_after": [after for _, after in pairs]}
 
 
 def _crop(axis: dict[str, Any], same: bool) -> tuple[int, int]:
@@ -95,4 +142,4 @@ def _crop(axis: dict[str, Any], same: bool) -> tuple[int, int]:
     else:
         total = 2 * (span // 2) * same - extra
     before = max(0, total) // 2 if same else 0
-    return before, total - before
+    return before + axis.get("crop_before", 0), total - before + axis.get("crop_after", 0)

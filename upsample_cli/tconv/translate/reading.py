@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from upsample_cli.errors import GeometryError, UsageError
+from upsample_cli.errors import GeometryError, Setting, UsageError
 from upsample_cli.geometry.axes import split_axes
 from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
-from upsample_cli.tconv.parsing import expression
+from upsample_cli.tconv.parsing import dotted_name, statements
+from upsample_cli.tconv.translate.writing import CROP_LINE
 
+Sizes = Sequence[int] | None
+"""The sizes of a layer's input, one per axis, where they are given."""
 _NAMES = {f"Conv{infix}{axes}DTranspose": axes for infix in ("", "olution") for axes in (1, 2, 3)}
 _OPTIONAL = {"output_padding", "in_channels", "out_channels"}
+_CROP_LINE = re.compile(rf"^{re.escape(CROP_LINE)}([0-9]+(?:, [0-9]+)*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +29,18 @@ class Restored:
     Args:
         crop: samples to crop at the end of each axis after the layer, because PyTorch's padding is the same at both
             ends.
+        crop_before: likewise at the beginning.
+        activation: a layer of torch.nn that follows; "" for none.
+        notes: what the text leaves open or what PyTorch's layer does not take.
+        sizes: of the input for which alone the layer is the same; None for every size.
     """
 
     layer: TransposedConvolution
     crop: tuple[int, ...]
+    crop_before: tuple[int, ...]
+    activation: str = ""
+    notes: tuple[str, ...] = ()
+    sizes: Sizes = None
 
     @property
     def text(self) -> tuple[str, ...]:
@@ -36,36 +49,92 @@ class Restored:
         bare = str(replace(layer, in_channels=None, out_channels=None, groups=1))
         channels = f"({layer.in_channels or 'IN'}, {layer.out_channels or 'OUT'}, "
         groups = f", groups={layer.groups}" if layer.groups > 1 else ""
-        crop = "".join(f", :{-end if end else ''}" for end in self.crop)
+        ends = zip(self.crop_before, self.crop, strict=True)
+        kept = "".join(f", {before or ''}:{-after if after else ''}" for before, after in ends)
         return (
             f"up = nn.{bare.replace('(', channels, 1)[:-1]}{groups})",
-            f"y = up(x)[:, :{crop}]" if any(self.crop) else "y = up(x)",
+            f"y = up(x)[:, :{kept}]" if any(self.crop + self.crop_before) else "y = up(x)",
+            *([f"y = {self.activation}(y)"] if self.activation else []),
         )
 
+    def cropped(self, more: Sequence[int]) -> Restored:
+        """Cropped by so many more samples at the end of each axis."""
+        if len(more) != len(self.crop):
+            raise UsageError(f"the crop has {len(more)} numbers for {len(self.crop)} axes", "give one per axis")
+        return replace(self, crop=tuple(map(sum, zip(self.crop, more, strict=True))))
 
-def parsed_call(text: str, parameters: str) -> tuple[int, dict[str, Any]]:
-    """The axes of a constructor of the Keras kind, `Conv2DTranspose(...)`, and its arguments by name.
 
-    Args:
-        parameters: names of the positional parameters.
+def without_crop_line(text: str) -> tuple[str, tuple[int, ...]]:
+    """A text without the line of `writing.in_torch_order` on what to crop, and the numbers of that line."""
+    found = _CROP_LINE.search(text)
+    if found is None:
+        return text, ()
+    return _CROP_LINE.sub("", text, count=1), tuple(map(int, found[1].split(", ")))
+
+
+def parsed_calls(text: str) -> list[ast.Call]:
+    """The calls of a text, one a statement; of `layer(...)(x)` that of the layer.
 
     Raises:
-        UsageError: if the text is not such a call.
+        UsageError: if it is not a text of calls.
     """
     try:
-        node = expression(text.strip().rstrip(","))
-        if not isinstance(node, ast.Call):
-            raise ValueError
-        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        given = dict(zip(parameters.split(), map(ast.literal_eval, node.args), strict=False))
-        given |= {str(word.arg): ast.literal_eval(word.value) for word in node.keywords}
-    except (SyntaxError, ValueError, RecursionError, MemoryError, TypeError):
-        raise UsageError(
-            "this is not a layer of that framework", f"write for example {next(iter(_NAMES))}(...)"
-        ) from None
+        nodes = [node for _, node in statements(text)]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        nodes = []
+    calls = [node.func if isinstance(node, ast.Call) and isinstance(node.func, ast.Call) else node for node in nodes]
+    kept = [node for node in calls if isinstance(node, ast.Call)]
+    if not kept or len(kept) < len(calls):
+        raise UsageError("this is not a layer of that framework", f"write for example {next(iter(_NAMES))}(...)")
+    return kept
+
+
+def called(call: ast.Call) -> str:
+    """`Conv2DTranspose` of `keras.layers.Conv2DTranspose(...)`."""
+    return dotted_name(call.func).rpartition(".")[2]
+
+
+def axes_of_call(call: ast.Call) -> int:
+    """The axes of a constructor of the Keras kind, `Conv2DTranspose(...)`.
+
+    Raises:
+        UsageError: if it is another layer.
+    """
+    name = called(call)
     if name not in _NAMES:
         raise UsageError(f"the layer {name[:80] or 'here'} is unknown", f"known are {', '.join(_NAMES)}")
-    return _NAMES[name], given
+    return _NAMES[name]
+
+
+def single_call(text: str) -> tuple[ast.Call, int]:
+    """The only call of a text, a constructor of the Keras kind, and its axes.
+
+    Raises:
+        UsageError: if there is another number of calls, or it is another layer.
+    """
+    call, *others = parsed_calls(text)
+    if others:
+        raise UsageError(f"there are {len(others) + 1} layers", "give one at a time")
+    return call, axes_of_call(call)
+
+
+def needed_sizes(sizes: Sizes, axes: int, what: str) -> tuple[int, ...]:
+    """The sizes of the input, one per axis.
+
+    Raises:
+        UsageError: if they are not given.
+    """
+    if sizes is None:
+        example = "x".join(["28"] * axes)
+        raise UsageError(f"{what} needs the size of the input", ("add ", Setting("size", example)))
+    if len(sizes) != axes:
+        raise UsageError(f"the size has {len(sizes)} axes, the layer {axes}", "give one number per axis")
+    return tuple(sizes)
+
+
+def left_out_notes(names: Sequence[str]) -> list[str]:
+    """A note on parameters that PyTorch's layer does not take; none if there are none."""
+    return [f"left out, because PyTorch's layer does not take it: {', '.join(names)}"] if names else []
 
 
 def restored(
@@ -74,6 +143,9 @@ def restored(
     crop: Callable[[dict[str, Any]], tuple[int, int]],
     *,
     bias: bool = True,
+    activation: str = "",
+    notes: Sequence[str] = (),
+    sizes: Sizes = None,
     **channels: Any,
 ) -> Restored:
     """The layer with these settings.
@@ -81,6 +153,7 @@ def restored(
     Args:
         settings: kernel_size, stride, dilation, and what else `crop` needs; one number, or one per axis.
         crop: what the framework crops (before, after) along an axis with such settings: see `writing`.
+        activation, notes, sizes: see `Restored`.
         channels: in_channels, out_channels and groups.
 
     Raises:
@@ -89,9 +162,9 @@ def restored(
     """
     if settings["kernel_size"] is None:
         raise UsageError("kernel_size is missing", "write it as a number, or one per axis")
-    if any(isinstance(value, str) for value in settings.values()):
-        raise UsageError("a setting is a word where a number is due", "write it in digits")
     for name, value in {**settings, **channels}.items():
+        if isinstance(value, str):
+            raise UsageError(f"a setting is a word where a number is due: {name} {value[:80]!r}", "write it in digits")
         numbers = value if name in settings and isinstance(value, list | tuple) else [value]
         if not all(type(number) is int for number in numbers) and not (value is None and name in _OPTIONAL):
             raise UsageError(f"{name} {value!r} is not a whole number", "write it in digits")
@@ -99,12 +172,18 @@ def restored(
     crops = [crop(axis) for axis in each_axis]
     if any(before < 0 for before, _ in crops):
         raise GeometryError("it pads the output at the beginning, which no PyTorch layer does", "pad by hand")
-    along = [
-        LayerAxis(
-            axis["kernel_size"], axis["stride"], before, max(0, before - after), axis["dilation"], transposed=True
-        )
-        for axis, (before, after) in zip(each_axis, crops, strict=True)
-    ]
+    along, before, after = zip(*map(_in_torch, each_axis, crops), strict=True)
     layer = TransposedConvolution.along(along, bias=bias, **channels)
     layer.output_sizes((2**20,) * axes)  # raises for settings that are illegal
-    return Restored(layer, tuple(max(0, after - before) for before, after in crops))
+    return Restored(layer, after, before, activation, tuple(notes), sizes)
+
+
+def _in_torch(axis: Mapping[str, Any], crop: tuple[int, int]) -> tuple[LayerAxis, int, int]:
+    """PyTorch's layer along an axis that crops no more than `crop`, and what to crop before and after afterwards."""
+    before, after = crop
+    padding, extra = before, before - after
+    if extra >= max(axis["stride"], axis["dilation"]):  # more than an output_padding can be
+        padding = max(0, after)
+        extra = padding - after
+    made = LayerAxis(axis["kernel_size"], axis["stride"], padding, max(0, extra), axis["dilation"], transposed=True)
+    return made, before - padding, max(0, -extra)

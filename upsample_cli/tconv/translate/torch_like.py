@@ -5,23 +5,44 @@ Sources: the documentation of Paddle (Conv2DTranspose) and of MXNet Gluon (Conv2
 
 from __future__ import annotations
 
-from typing import Any
+import ast
+from collections.abc import Sequence
 
+from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
-from upsample_cli.tconv.translate.reading import Restored, parsed_call, restored
+from upsample_cli.tconv.translate.arguments import Arguments, Parameters, activation, arguments, given_nodes, one_of
+from upsample_cli.tconv.translate.reading import Restored, Sizes, left_out_notes, restored, single_call
 from upsample_cli.tconv.translate.writing import Translation, below_stride, in_torch_order, options, settings, written
 
-_PADDLE = "in_channels out_channels kernel_size stride padding output_padding dilation groups weight_attr bias_attr"
-_MXNET = "channels kernel_size strides padding output_padding dilation groups layout activation use_bias"
+_LAYOUTS = {1: ("NCL", "NLC", "NCW", "NWC"), 2: ("NCHW", "NHWC"), 3: ("NCDHW", "NDHWC")}
+"""The orders of the data by the number of axes, which change nothing in the layer."""
+_MXNET = Parameters(
+    (
+        "channels", "kernel_size", "strides", "padding", "output_padding", "dilation", "groups", "layout", "activation",
+        "use_bias", "weight_initializer", "bias_initializer", "in_channels",
+    ),
+    ("prefix", "params"),
+    ("weight_initializer", "bias_initializer", "prefix", "params"),
+)  # fmt: skip
+
+
+def _paddle(axes: int) -> Parameters:
+    order = "groups dilation" if axes == 1 else "dilation groups"  # the layer of one axis has another order
+    return Parameters(
+        f"in_channels out_channels kernel_size stride padding output_padding {order} "
+        "weight_attr bias_attr data_format".split(),
+        left_out=["weight_attr"],
+    )
 
 
 def to_paddle(layer: TransposedConvolution) -> Translation:
     """A layer of `paddle.nn`."""
-    given = settings(layer.each_axis)
+    axes, zeros = below_stride(layer)
+    given = settings(axes)
     words = _shared_words("stride", given, layer.groups) + options(bias_attr=(None if layer.bias else False, None))
     channels = f"{layer.in_channels}, {layer.out_channels}"
     text = f"paddle.nn.Conv{layer.axes}DTranspose({channels}, {written(given['kernel_size'])}{words})"
-    return in_torch_order([text], layer.each_axis, (0,) * layer.axes)
+    return _torch_like(text, axes, zeros)
 
 
 def to_mxnet(layer: TransposedConvolution) -> Translation:
@@ -31,6 +52,11 @@ def to_mxnet(layer: TransposedConvolution) -> Translation:
     words = _shared_words("strides", given, layer.groups) + options(use_bias=(layer.bias, True))
     words = f"{layer.out_channels}, {written(given['kernel_size'])}{words}, in_channels={layer.in_channels}"
     text = f"mx.gluon.nn.Conv{layer.axes}DTranspose({words})"
+    return _torch_like(text, axes, zeros)
+
+
+def _torch_like(text: str, axes: tuple[LayerAxis, ...], zeros: tuple[int, ...]) -> Translation:
+    """The translation; appended zeros can make the result longer, and it is cropped then."""
     return in_torch_order([text], axes, zeros, [max(0, axis.after - axis.before) for axis in axes])
 
 
@@ -45,31 +71,50 @@ def _shared_words(stride: str, given: dict[str, list[int]], groups: int) -> str:
     )
 
 
-def from_paddle(text: str) -> Restored:
+def from_paddle(text: str, _sizes: Sizes = None) -> Restored:
     """A layer of `paddle.nn`."""
-    axes, given = parsed_call(text, _PADDLE)
-    return _restored(axes, given, given.get("stride", 1), given.get("out_channels"), given.get("bias_attr"))
+    call, axes = single_call(text)
+    known = _paddle(axes)
+    nodes = given_nodes(call, known)
+    bias = nodes.pop("bias_attr", None)  # a word, or how the bias is made
+    given = arguments(ast.Call(call.func, [], [ast.keyword(name, node) for name, node in nodes.items()]), known)
+    one_of("data_format", given.get("data_format", _LAYOUTS[axes][0]), _LAYOUTS[axes])
+    left_out = [*given.left_out, *(["bias_attr"] if bias is not None and not isinstance(bias, ast.Constant) else [])]
+    has_bias = not (isinstance(bias, ast.Constant) and bias.value is False)
+    return _restored(axes, given, "stride", "out_channels", bias=has_bias, left_out=left_out)
 
 
-def from_mxnet(text: str) -> Restored:
+def from_mxnet(text: str, _sizes: Sizes = None) -> Restored:
     """A layer of `mx.gluon.nn`."""
-    axes, given = parsed_call(text, _MXNET)
-    return _restored(axes, given, given.get("strides", 1), given.get("channels"), given.get("use_bias"))
+    call, axes = single_call(text)
+    given = arguments(call, _MXNET)
+    one_of("layout", given.get("layout", _LAYOUTS[axes][0]), _LAYOUTS[axes])
+    one_of("use_bias", given.get("use_bias", True), (True, False))
+    return _restored(axes, given, "strides", "channels", bias=given.get("use_bias", True), left_out=given.left_out)
 
 
-def _restored(axes: int, given: dict[str, Any], stride: Any, out_channels: Any, bias: Any) -> Restored:
+def _restored(
+    axes: int, given: Arguments, stride: str, out_channels: str, *, bias: bool, left_out: Sequence[str]
+) -> Restored:
+    padding = given.get("padding", 0)
+    both = padding if not isinstance(padding, list | tuple) or len(padding) != 2 * axes else None
+    # Twice as many numbers are the beginning and the end of each axis.
+    begin, end = (both, both) if both is not None else (padding[::2], padding[1::2])
     return restored(
         axes,
         {
             "kernel_size": given.get("kernel_size"),
-            "stride": stride,
+            "stride": given.get(stride, 1),
             "dilation": given.get("dilation", 1),
-            "padding": given.get("padding", 0),
+            "padding": begin,
+            "padding_after": end,
             "output_padding": given.get("output_padding", 0),
         },
-        lambda axis: (axis["padding"], axis["padding"] - axis.get("output_padding", 0)),
+        lambda axis: (axis["padding"], axis["padding_after"] - axis["output_padding"]),
+        bias=bias,
+        activation=activation(given.get("activation")),
+        notes=left_out_notes(left_out),
         in_channels=given.get("in_channels") or None,
-        out_channels=out_channels,
+        out_channels=given.get(out_channels),
         groups=given.get("groups", 1),
-        bias=bias is not False,
     )

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
-from upsample_cli.errors import UsageError
+from upsample_cli.errors import Setting, UsageError
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
 from upsample_cli.tconv.translate.caffe import from_caffe, to_caffe
-from upsample_cli.tconv.translate.keras import from_keras, to_keras, to_tensorflow
+from upsample_cli.tconv.translate.keras import from_keras, to_keras
 from upsample_cli.tconv.translate.onnx import from_onnx, to_onnx
-from upsample_cli.tconv.translate.reading import Restored
+from upsample_cli.tconv.translate.reading import Restored, Sizes, without_crop_line
+from upsample_cli.tconv.translate.tensorflow import from_tensorflow, to_tensorflow
 from upsample_cli.tconv.translate.torch_like import from_mxnet, from_paddle, to_mxnet, to_paddle
 from upsample_cli.tconv.translate.writing import Translation
 
 LONGEST_TEXT = 2000
 
-FRAMEWORKS: dict[str, tuple[Callable[[TransposedConvolution], Translation], Callable[[str], Restored]]] = {
+Write: TypeAlias = Callable[[TransposedConvolution], Translation]
+Read: TypeAlias = Callable[[str, Sizes], Restored]
+
+FRAMEWORKS: dict[str, tuple[Write, Read]] = {
     "keras": (to_keras, from_keras),
-    "tensorflow": (to_tensorflow, from_keras),
+    "tensorflow": (to_tensorflow, from_tensorflow),
     "onnx": (to_onnx, from_onnx),
     "caffe": (to_caffe, from_caffe),
     "paddle": (to_paddle, from_paddle),
@@ -44,8 +49,12 @@ def translate(layer: TransposedConvolution, framework: str) -> Translation:
     return write(layer)
 
 
-def translate_back(text: str, framework: str) -> Restored:
+def translate_back(text: str, framework: str, sizes: Sizes = None) -> Restored:
     """The PyTorch layer of a text in a framework's words.
+
+    Args:
+        text: what `translate` writes, or such a layer.
+        sizes: of the layer's input, one per axis; only for a text that gives the size of the result instead of a crop.
 
     Raises:
         UsageError: if the framework or the text is not understood, or PyTorch has no such layer.
@@ -56,10 +65,17 @@ def translate_back(text: str, framework: str) -> Restored:
     _, read = _framework(framework)
     if len(text) > LONGEST_TEXT:
         raise UsageError(f"the text has {len(text)} characters", f"give {LONGEST_TEXT} or fewer")
-    return read(text)
+    text, crop = without_crop_line(text)
+    try:
+        restored = read(text, sizes)
+    except RecursionError:
+        raise UsageError("the text is nested too deeply", "give one layer") from None
+    if sizes is not None and restored.sizes is None:
+        raise UsageError("nothing in this text needs a size", ("leave out ", Setting("size")))
+    return restored.cropped(crop) if crop else restored
 
 
-def _framework(name: str) -> tuple[Callable[[TransposedConvolution], Translation], Callable[[str], Restored]]:
+def _framework(name: str) -> tuple[Write, Read]:
     if name not in FRAMEWORKS:
         raise UsageError(f"the framework '{name}' is unknown", f"use one of {', '.join(FRAMEWORKS)}")
     return FRAMEWORKS[name]

@@ -16,6 +16,8 @@ from upsample_cli.geometry.axes import collapsed
 from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
 
+CROP_LINE = "then cut off at the end: "
+"""Before the numbers of a line on what to crop, one per axis."""
 Crop = tuple[tuple[int, int], ...]
 """Samples to crop (before, after) on each axis."""
 
@@ -49,7 +51,9 @@ class Translation:
         if self.dense:
             notes.append("there are no groups: give dense weights, with zeros outside the blocks of the groups")
         if self.spread:
-            notes.append("dilation together with a stride is refused: write it out as zeros between the taps")
+            notes.append(
+                "dilation is written out, because it is refused together with a stride: put zeros between the taps"
+            )
         if any(self.zeros_after):
             zeros = written(self.zeros_after)
             notes.append(f"append {zeros} taps of 0 to the kernel at the end, which output_padding reaches")
@@ -69,7 +73,7 @@ def in_torch_order(
         crop_after: samples to crop at the end of each axis once the framework's layer has run. A line says so.
     """
     after = tuple(crop_after) or (0,) * len(axes)
-    crop_line = ["then cut off at the end: " + ", ".join(map(str, after))] if any(after) else []
+    crop_line = [CROP_LINE + ", ".join(map(str, after))] if any(after) else []
     order, crop = tuple(range(len(axes) + 2)), tuple((0, count) for count in after)
     return Translation((*text, *crop_line), axes, zeros_after, order, crop)
 
@@ -91,8 +95,22 @@ def lengthened(
 
 
 def below_stride(layer: TransposedConvolution) -> tuple[tuple[LayerAxis, ...], tuple[int, ...]]:
-    """The axes without an output_padding of a stride or more, which only PyTorch and Paddle accept; appended zeros."""
+    """The axes without an output_padding of a stride or more, which only PyTorch accepts; appended zeros."""
     return lengthened(layer.each_axis, lambda axis: axis.before if axis.output_padding >= axis.stride else axis.after)
+
+
+def channels_last(layer: TransposedConvolution) -> Translation:
+    """The translation to Keras and TensorFlow without its text: axes for padding='valid', and the crop after them."""
+    axes, spread = layer.each_axis, any(axis.dilation > 1 for axis in layer.each_axis)
+    if spread:
+        axes = tuple(replace(axis, kernel_size=axis.span, dilation=1) for axis in axes)
+    # One more input gives `stride` more outputs, a single input max(span, stride). Zeros reach outputs beyond that.
+    axes, zeros = lengthened(
+        axes, lambda axis: 0 if axis.span - axis.after > max(axis.span, axis.stride) else axis.after
+    )
+    crop: Crop = tuple((axis.before, axis.after + max(axis.span, axis.stride) - axis.span) for axis in axes)
+    order = (*range(2, 2 + layer.axes), 1, 0)
+    return Translation((), axes, zeros, order, crop, spread=spread, dense=layer.groups > 1)
 
 
 def settings(axes: Sequence[LayerAxis]) -> dict[str, list[int]]:

@@ -1,0 +1,164 @@
+"""Where workers come from: one process that has imported what they need, started with the run and never left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+from support.running import ENVIRONMENT
+
+from tests.batch.test_workers import LONG_S, assert_all_gone, executor, job
+from upsample_cli.batch.workers import processes
+from upsample_cli.batch.workers.started import started_worker
+from upsample_cli.cli import start
+
+pytestmark = [
+    pytest.mark.usefixtures("in_tmp_path"),
+    pytest.mark.skipif(sys.platform != "linux", reason="other systems have no safe fork"),
+]
+
+RUN = "from upsample_cli.cli.start import upsample; upsample()"
+# Starts a worker, tells its process ids, and is killed.
+KILLED = """
+import os, signal
+from upsample_cli.batch.workers.started import started_worker
+worker = started_worker()
+print(worker.process.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def worker():
+    worker = started_worker()
+    yield worker
+    worker.connection.close()
+    worker.process.join(LONG_S)
+    assert worker.process.exitcode == 0  # as after SIGKILL of the run: its pipe ends
+
+
+def images(count):
+    Path("in").mkdir()
+    for index in range(count):
+        Image.fromarray(np.full((5, 7, 3), index, np.uint8)).save(f"in/{index}.png")
+
+
+def run(*arguments, **variables):
+    command = [sys.executable, "-P", "-c", RUN, *arguments]
+    environment = os.environ | ENVIRONMENT | variables
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LONG_S, check=False)
+
+
+def test_the_process_that_forks_has_one_thread_and_loaded_the_library(worker):
+    server = psutil.Process(worker.process.pid).parent()
+    assert server.pid != os.getpid()
+    assert server.num_threads() == 1  # a fork would copy the locks that another thread holds
+    assert any("libtorch_cpu" in each.path for each in server.memory_maps())
+    assert not any("libtorch_python" in each.path for each in server.memory_maps())
+    assert server.environ()["OPENBLAS_NUM_THREADS"] == "1"
+    assert os.environ.get("OPENBLAS_NUM_THREADS") != "1"
+
+
+def test_workers_share_it(worker):
+    other = started_worker()
+    assert psutil.Process(other.process.pid).parent() == psutil.Process(worker.process.pid).parent()
+    other.connection.close()
+    other.process.join(LONG_S)
+
+
+def test_a_run_starts_as_many_as_it_has_slots():
+    with mock.patch.object(processes, "started_worker", wraps=started_worker) as start_one:
+        pool = executor()
+        assert pool.submit(job("good")).result(LONG_S).status == "written"
+        pool.close()
+    assert start_one.call_count == 2
+    assert_all_gone(pool)
+
+
+def test_one_that_dies_before_its_first_image_is_replaced():
+    def dead():
+        worker = started_worker()
+        if not first:
+            worker.process.kill()
+            worker.process.join(LONG_S)
+        first.append(worker)
+        return worker
+
+    first = []
+    with mock.patch.object(processes, "started_worker", dead):
+        pool = executor()
+        assert pool.submit(job("good")).result(LONG_S).status == "written"
+        pool.close()
+    assert_all_gone(pool)
+
+
+def test_a_run_survives_the_end_of_the_process_that_forks():
+    pool = executor()
+    assert pool.submit(job("good1")).result(LONG_S).status == "written"
+    psutil.Process(pool._workers[0].process.pid).parent().kill()
+    found = [pool.submit(job(name)).result(LONG_S) for name in ("good2", "segfault", "good3", "exit", "good4")]
+    assert [result.status for result in found] == ["written", "failed", "written", "failed", "written"]
+    pool.close()
+    assert_all_gone(pool)
+
+
+def test_a_killed_run_leaves_neither_processes_nor_a_socket(tmp_path):
+    folder = tmp_path / "t"
+    folder.mkdir()
+    command = [sys.executable, "-P", "-c", KILLED]
+    ended = subprocess.run(
+        command, env=os.environ | {"TMPDIR": str(folder)}, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    end_s = time.monotonic() + LONG_S
+    while (psutil.pid_exists(int(ended.stdout)) or any(folder.iterdir())) and time.monotonic() < end_s:
+        time.sleep(0.05)
+    assert not any(folder.iterdir())
+    assert not psutil.pid_exists(int(ended.stdout))
+
+
+@pytest.mark.parametrize("arguments", [("-o", "out"), ("-o", "out", "--workers", "1")])
+def test_a_batch_leaves_no_socket_and_says_nothing_of_it(arguments, tmp_path):
+    images(3)
+    folder = tmp_path / "t"
+    folder.mkdir()
+    ended = run("-q", "in", *arguments, TMPDIR=str(folder), PYTHONWARNINGS="error")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert len(list(Path("out").glob("*.png"))) == 3
+    assert not list(folder.iterdir())
+
+
+def test_without_a_place_for_its_socket_workers_start_from_nothing(tmp_path):
+    """A socket's path has 108 bytes at the most."""
+    images(2)
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    ended = run("in", "-o", "out", TMPDIR=str(folder))
+    assert ended.returncode == 0, ended.stderr
+    assert len(list(Path("out").glob("*.png"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "server", "library"),
+    [
+        (["in"], 1, 0), (["in/0.png", "in/1.png"], 1, 0), (["in/0.png", "-o", "out/"], 0, 1),
+        (["in", "-n"], 0, 0), (["in", "--cluster", "tcp://localhost:1"], 0, 0), (["--help"], 0, 0), ([], 0, 0),
+    ],
+)  # fmt: skip
+def test_it_begins_only_where_several_images_are_to_be_enlarged_here(arguments, server, library, monkeypatch):
+    images(2)
+    monkeypatch.setattr(sys, "argv", ["upsample", *arguments])
+    with (
+        mock.patch("upsample_cli.batch.workers.fork_server.begin_fork_server") as begun,
+        mock.patch("upsample_cli.engine.library.begin_loading") as loading,
+        mock.patch("upsample_cli.cli.upsample.main"),
+    ):
+        start.upsample()
+    assert (begun.call_count, loading.call_count) == (server, library)

@@ -1,0 +1,100 @@
+"""The Chinese pages: the README in step with the English one, and a page whose every command prints what it shows."""
+
+import doctest
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from support.commands import call
+from support.pages import command_lines, console_examples, fenced
+
+ROOT = Path(__file__).parent.parent
+ENGLISH, CHINESE = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md"))
+PATH = ROOT / "docs" / "zh" / "transposed-convolution.md"
+PAGE = PATH.read_text(encoding="utf-8")
+
+
+def outline(page):
+    """What translations share: levels of headings, commands, code, links and the figures of tables."""
+    prose = re.sub(r"^```.*?^```$", "", page, flags=re.DOTALL | re.MULTILINE)
+    return {
+        "headings": re.findall(r"^#+(?= )", prose, flags=re.MULTILINE),
+        "commands": command_lines(page, "upsample", "tconv", "python"),
+        "code": [re.sub(r"  # .*", "", block) for block in fenced(page, "python")],
+        "links": set(re.findall(r"\]\((.+?)\)", prose)),
+        "figures": re.findall(r"\| ([\d.]+ s, \d+ MiB)", prose),
+        "rows": len(re.findall(r"^\|", prose, flags=re.MULTILINE)),
+        "options": set(re.findall(r"`(-[^`]+)`", prose)),
+    }
+
+
+def test_the_two_readmes_are_in_step():
+    english, chinese = outline(ENGLISH), outline(CHINESE)
+    english["links"] -= {"README.zh-CN.md"}
+    chinese["links"] -= {"README.md", "docs/zh/transposed-convolution.md"}
+    assert english == chinese
+
+
+@pytest.mark.parametrize(
+    ("today", "other"),
+    [("## 测试", "### 测试"), ("--factor 1.5", "--factor 1.6"), ("0.94 s", "0.95 s"), ("docs/faq.md", "docs/guide.md")],
+)
+def test_control_a_readme_that_differs_is_noticed(today, other):
+    assert outline(CHINESE.replace(today, other, 1)) != outline(CHINESE)
+
+
+def test_a_readme_is_short():
+    assert all(len(page.splitlines()) <= 120 for page in (ENGLISH, CHINESE))
+
+
+def shown(excerpt):
+    """A pattern of an output of which lines are left out where `...` stands alone on a line."""
+    lines = (r"(?:.*\n)*?" if line == "..." else re.escape(line) + r"\n" for line in excerpt.splitlines())
+    return re.compile("".join(lines))
+
+
+@pytest.fixture
+def printed(capsys, monkeypatch):
+    """What a command prints, errors included."""
+    monkeypatch.chdir(ROOT)
+
+    def run(command):
+        program, *arguments = shlex.split(command)
+        assert program == "tconv"
+        return "".join(call(capsys, monkeypatch, *arguments)[1:])
+
+    return run
+
+
+def test_every_command_of_a_console_block_is_found():
+    assert len(console_examples(PAGE)) == len(re.findall(r"^\$ ", PAGE, flags=re.MULTILINE)) >= 15
+
+
+@pytest.mark.parametrize(("command", "excerpt"), console_examples(PAGE))
+def test_a_command_prints_what_the_page_shows(command, excerpt, printed):
+    output = printed(command)
+    assert shown(excerpt).fullmatch(output), output
+
+
+@pytest.mark.parametrize(("command", "excerpt"), console_examples(PAGE)[::5])
+def test_control_a_changed_last_digit_is_noticed(command, excerpt, printed):
+    changed = re.sub(r"\d(?=\D*$)", lambda digit: str((int(digit[0]) + 1) % 10), excerpt)
+    assert changed != excerpt
+    assert not shown(changed).fullmatch(printed(command))
+
+
+def test_the_commands_that_correct_mistakes_run(printed):
+    commands = re.findall(r"\| `(tconv [^`]+)` \|$", PAGE, flags=re.MULTILINE)
+    assert len(commands) >= 10
+    for command in commands:
+        output = printed(command)
+        assert output
+        assert output.startswith("tconv:") == ("padding_mode" in command), output
+
+
+def test_the_python_of_the_page_runs():
+    assert all(block.startswith(">>> ") for block in fenced(PAGE, "python"))
+    result = doctest.testfile(str(PATH), module_relative=False)
+    assert result.attempted >= 8
+    assert result.failed == 0

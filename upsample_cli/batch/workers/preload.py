@@ -1,0 +1,39 @@
+"""Imported by the process that workers are forked from: what every image needs, imported once for all of them."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import importlib
+import os
+from multiprocessing import forkserver
+from typing import Any
+
+_MODULES = (
+    "upsample_cli.batch.workers.worker", "upsample_cli.enlarge.run", "upsample_cli.engine.resize",
+    "upsample_cli.images.codecs.jpeg", "imagecodecs._jpeg8", "PIL.JpegImagePlugin",
+)  # fmt: skip
+
+
+def _preload() -> None:
+    for module in _MODULES:
+        importlib.import_module(module)
+    from upsample_cli.engine.library import library_path, load_library
+
+    load_library(library_path())
+
+
+def _remove_socket() -> None:
+    """Remove the server's socket and its folder, also if the run was killed and could not."""
+    server: Any = forkserver
+    with contextlib.suppress(AttributeError, TypeError, OSError):
+        address = server._forkserver._forkserver_address
+        os.unlink(address)  # noqa: PTH108
+        os.rmdir(os.path.dirname(address))  # noqa: PTH106, PTH120
+
+
+with contextlib.suppress(Exception):  # it fails again, with a message, in the worker
+    _preload()
+gc.freeze()  # a collection in a worker would copy the memory that it shares with the others
+atexit.register(_remove_socket)
