@@ -44,12 +44,14 @@ class Page:
     Args:
         at: offset of its directory.
         shift: bytes from where the directory says that its pixels begin to where they do.
+        size_bytes: of the pixels of one page of a stack of one directory; 0 for others, which have their own tags.
         pixels: how many it has.
         losses: what belongs to it and is not read.
     """
 
     at: int
     shift: int = 0
+    size_bytes: int = 0
     pixels: int = 0
     losses: tuple[Loss, ...] = ()
 
@@ -148,4 +150,7 @@ def _stack(tiff: ifd.Tiff, page: Page, end: int) -> Iterator[Page]:
     begin = ifd.first_integer(tiff, offsets) or 0
     if not is_plain or not size or count > ifd.MOST_PAGES or begin + count * size > end:
         count = 1
-    yield from (replace(page, shift=index * size) for index in range(count))
+    if count == 1:
+        yield page
+        return
+    yield from (replace(page, shift=index * size, size_bytes=size) for index in range(count))
