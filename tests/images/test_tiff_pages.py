@@ -199,6 +199,20 @@ def test_pages_behind_the_end_of_the_file_are_said():
         probe(io.BytesIO(cut))
 
 
+def test_a_sparse_file_is_not_a_lie_but_one_of_false_sizes_is():
+    """GDAL writes no bytes for tiles of nothing; here are 90,000 by 90,000 pixels in 92 KB."""
+    side, tiles = 90_000, 88**2
+    for sizes, is_read in (((0,) * tiles, True), ((1,) * tiles, False)):
+        tags, _ = page(side, side, b"", t259=(SHORT, 8), t322=(LONG, 1024), t323=(LONG, 1024))
+        del tags[278], tags[279]
+        data = built((tags | {273: (LONG, 0), 324: (LONG, sizes), 325: (LONG, sizes)}, b""))
+        if is_read:
+            assert probe(io.BytesIO(data), max_pixels=10**10).width == side
+        else:
+            with pytest.raises(ImageError, match="says that it holds 90000×90000 pixels"):
+                probe(io.BytesIO(data), max_pixels=10**10)
+
+
 def test_what_deflate_can_hold_is_not_a_lie():
     file = io.BytesIO()
     tifffile.imwrite(file, np.zeros((9000, 9000), np.uint8), compression="zlib", metadata=None, rowsperstrip=9000)
