@@ -80,15 +80,16 @@ def test_a_mask_is_not_a_page_and_is_said(kind, text):
 
 
 @pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("counted", [1, 5])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-def test_imagej_writes_the_pages_of_a_stack_behind_one_directory(dtype, order):
+def test_imagej_writes_the_pages_of_a_stack_behind_one_directory(dtype, counted, order):
     stack = np.arange(5 * 6 * 9).reshape(5, 6, 9).astype(np.dtype(dtype).newbyteorder(order))
     text = b"ImageJ=1.53t\nimages=5\nslices=5\nloop=false\n\0"
     bits = stack.itemsize * 8
     tags, data = page(
         6, 9, stack.tobytes(), bits=bits, t270=(ASCII, text), t339=(SHORT, 3 if dtype == np.float32 else 1)
     )
-    tags[279] = LONG, stack[0].nbytes
+    tags[279] = LONG, counted * stack[0].nbytes  # of the first page or of all
     found, warnings = kept(built((tags, data), order=order))
     assert warnings == ()
     assert len(found) == 5
@@ -198,8 +199,30 @@ def test_pages_behind_the_end_of_the_file_are_said():
         probe(io.BytesIO(cut))
 
 
+def test_a_sparse_file_is_not_a_lie_but_one_of_false_sizes_is():
+    """GDAL writes no bytes for tiles of nothing; here are 90,000 by 90,000 pixels in 92 KB."""
+    side, tiles = 90_000, 88**2
+    for sizes, is_read in (((0,) * tiles, True), ((1,) * tiles, False)):
+        tags, _ = page(side, side, b"", t259=(SHORT, 8), t322=(LONG, 1024), t323=(LONG, 1024))
+        del tags[278], tags[279]
+        data = built((tags | {273: (LONG, 0), 324: (LONG, sizes), 325: (LONG, sizes)}, b""))
+        if is_read:
+            assert probe(io.BytesIO(data), max_pixels=10**10).width == side
+        else:
+            with pytest.raises(ImageError, match="says that it holds 90000×90000 pixels"):
+                probe(io.BytesIO(data), max_pixels=10**10)
+
+
 def test_what_deflate_can_hold_is_not_a_lie():
     file = io.BytesIO()
     tifffile.imwrite(file, np.zeros((9000, 9000), np.uint8), compression="zlib", metadata=None, rowsperstrip=9000)
     assert len(file.getvalue()) < 100_000
     assert probe(io.BytesIO(file.getvalue())).height == 9000
+
+
+def test_a_page_that_is_too_large_says_what_would_allow_it():
+    Path("a.tif").write_bytes(built(grey(1)[0], grey(2, 40, 50)[0]))
+    done = upsample("a.tif", "-o", "b.tif", "--max-pixels", 1000)
+    assert done.status == 0
+    assert "page 2 of 2 is left out: 50×40 is 2000 pixels" in done.err
+    assert "add --max-pixels 2000 if you trust the file" in done.err

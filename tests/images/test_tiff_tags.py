@@ -261,6 +261,7 @@ def test_unknown_tags_of_a_jpegs_exif_reach_a_tiff():
     """The block's first directory has them; a list of known tags lost them."""
     exif = Image.Exif()
     exif[0xC4A5], exif[0x010D], exif[0x0110] = b"PrintIM\0" + bytes(6), "a document", "a camera"
+    exif.get_ifd(0x8825)[0] = b"\2\3\0\0"  # the version of GPS, whose tag is 0
     exif[0x0103] = 6  # of the thumbnail's kind: how pixels are stored
     Image.new("RGB", (16, 8)).save("a.jpg", exif=exif)
     upsample_file("a.jpg", "b.tif")
@@ -268,3 +269,4 @@ def test_unknown_tags_of_a_jpegs_exif_reach_a_tiff():
     assert found[0, 0x010D] == "a document"
     assert (0, 0xC4A5) in found
     assert found[0, 259] == 8
+    assert found[34853, 0] == b"\2\3\0\0"

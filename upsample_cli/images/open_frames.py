@@ -79,7 +79,8 @@ def lost_page(error: ImageError, number: int, count: int, what: str = "page") ->
     """
     if error.failure.kind not in _OF_ONE_PAGE:
         raise error
-    return Loss("frames", joined(f"{what} {number} of {count} is left out: ", error.cause))
+    advice = joined("; ", error.next_step) if error.failure.kind == "too-large" else ()
+    return Loss("frames", joined(f"{what} {number} of {count} is left out: ", error.cause, advice))
 
 
 def _plays(image: Image.Image, format_name: str) -> int:

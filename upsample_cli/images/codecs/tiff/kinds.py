@@ -69,7 +69,8 @@ class TiffKind:
             colours: Rows = self.palette[_as_numbers(stored[..., 0])]
             alpha = _scaled(stored[..., 1:], self.bits).astype(self.layout.dtype, copy=False)
             return np.concatenate([colours, alpha], axis=2) if self.layout.alpha else colours
-        rows = _scaled(stored, self.bits).astype(self.layout.dtype, copy=False)
+        with np.errstate(all="ignore"):  # of 64 bits, numbers beyond float32 are infinite
+            rows = _scaled(stored, self.bits).astype(self.layout.dtype, copy=False)
         if self.inverted:
             full = 1 if rows.dtype.kind == "f" else np.iinfo(rows.dtype).max
             with np.errstate(all="ignore"):  # infinities and NaN are pixels like others

@@ -6,6 +6,7 @@ Source: TIFF revision 6.0, NewSubfileType and SubfileType; DNG 1.6 for depth map
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -17,11 +18,15 @@ from upsample_cli.images.metadata import ifd
 from upsample_cli.images.model import Frames
 
 _NEW_SUBFILE_TYPE, _SUBFILE_TYPE, _DESCRIPTION = 254, 255, 270
+_STRIP_BYTES, _TILE_BYTES = 279, 325
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _OFFSETS, _SAMPLES = 256, 257, 258, 259, 273, 277
 _REDUCED, _MASK, _DEPTH_MAP = 1, 4, 8
 _OLD_REDUCED = 2
-_MOST_FROM_ONE_BYTE = {1: 1, 5: 1366, 8: 1032, 32773: 64, 32946: 1032}
-"""How many bytes of pixels a byte can hold, by compression: of LZW a code of 12 bits has up to 2**11 bytes."""
+_MOST_FROM_ONE_BYTE = {1: 1, 5: 1366, 8: 1032, 32773: 64, 32946: 1032, 34926: 1 << 15, 50000: 1 << 15}
+"""How many bytes of pixels a byte can hold, by compression.
+
+A code of LZW has 12 bits and up to 2**11 bytes; a block of Zstandard 4 bytes at the least, and up to 2**17.
+"""
 _FAR, _SPARE_BYTES = 8, 64 << 20
 """A file that was cut short is not taken for one whose size is false."""
 
@@ -44,12 +49,14 @@ class Page:
     Args:
         at: offset of its directory.
         shift: bytes from where the directory says that its pixels begin to where they do.
+        size_bytes: of the pixels of one page of a stack of one directory; 0 for others, which have their own tags.
         pixels: how many it has.
         losses: what belongs to it and is not read.
     """
 
     at: int
     shift: int = 0
+    size_bytes: int = 0
     pixels: int = 0
     losses: tuple[Loss, ...] = ()
 
@@ -118,10 +125,21 @@ def _subfile_type(tiff: ifd.Tiff, directory: ifd.Directory) -> int:
 
 def _page(tiff: ifd.Tiff, directory: ifd.Directory, end: int, name: str) -> Page:
     width, height = (_integer(tiff, directory, tag, 0) for tag in (_WIDTH, _HEIGHT))
-    most = _MOST_FROM_ONE_BYTE.get(_integer(tiff, directory, _COMPRESSION, 1))
-    if most is not None and _size_bytes(tiff, directory) > _FAR * most * end + _SPARE_BYTES:
+    most, claimed = _MOST_FROM_ONE_BYTE.get(_integer(tiff, directory, _COMPRESSION, 1)), _size_bytes(tiff, directory)
+    plausible = _FAR * (most or 0) * end + _SPARE_BYTES
+    if most is not None and claimed > plausible and claimed * _share_stored(tiff, directory) > plausible:
         raise ImageError(name, f"is damaged: it says that it holds {width}×{height} pixels in {end} bytes", COPY)
     return Page(directory.at, pixels=width * height)
+
+
+def _share_stored(tiff: ifd.Tiff, directory: ifd.Directory) -> float:
+    """The share of the strips or tiles that are stored: those of a sparse file have no bytes, and are black."""
+    entry = directory.find(_STRIP_BYTES) or directory.find(_TILE_BYTES)
+    code = {ifd.SHORT: "H", ifd.LONG: "I", ifd.LONG8: "Q"}.get(entry.kind) if entry is not None else None
+    data = ifd.value_bytes(tiff, entry) if entry is not None and code else None
+    if entry is None or code is None or data is None:
+        return 1.0
+    return 1 - struct.unpack(f"={entry.count}{code}", data).count(0) / entry.count  # zero in either order
 
 
 def _integer(tiff: ifd.Tiff, directory: ifd.Directory, tag: int, default: int) -> int:
@@ -148,4 +166,7 @@ def _stack(tiff: ifd.Tiff, page: Page, end: int) -> Iterator[Page]:
     begin = ifd.first_integer(tiff, offsets) or 0
     if not is_plain or not size or count > ifd.MOST_PAGES or begin + count * size > end:
         count = 1
-    yield from (replace(page, shift=index * size) for index in range(count))
+    if count == 1:
+        yield page
+        return
+    yield from (replace(page, shift=index * size, size_bytes=size) for index in range(count))

@@ -139,8 +139,8 @@ def tifffile_page(tiff: TiffFile, at: Page) -> TiffPage:
     else:
         tiff.filehandle.seek(at.at)
         page = TiffPage(tiff, index=1)
-    if at.shift:
-        page.dataoffsets = tuple(offset + at.shift for offset in page.dataoffsets)
+    if at.size_bytes:  # the tags may count the bytes of the whole stack
+        page.dataoffsets, page.databytecounts = (page.dataoffsets[0] + at.shift,), (at.size_bytes,)
     return page
 
 
