@@ -258,3 +258,22 @@ def test_info_names_the_colour_space():
     about = about_image(io.BytesIO(avif_with(9, 16)), factor=2, max_pixels=10**6)
     assert about.colour_space == "BT.2020, PQ"
     assert about_image(io.BytesIO(avif_with(1, 13)), factor=2, max_pixels=10**6).colour_space is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (b"Exif", b"abcd", "items that we do not keep are left out (abcd)"),
+        (b"Exif", b"tmap", "the gain map"),
+        (b"auxiliary:alpha", b"auxiliary:depth", "auxiliary images"),
+        (b"rdf+xml", b"rdf+xyz", "(application/rdf+xyz)"),
+        (b"Exif", b"Exif", ""),
+    ],
+)
+def test_items_of_an_avif_that_are_not_handed_over_are_said(old, new, said):
+    image = Image.fromarray(RGB)
+    image.putalpha(Image.fromarray(RGB[..., 0]))
+    exif = b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"
+    data = saved(image, "AVIF", speed=10, exif=exif, xmp=b"<x/>")
+    changed = read_header(io.BytesIO(data.replace(old, new, 1)))[0].losses
+    assert (said in " ".join(lines(changed))) if said else not changed

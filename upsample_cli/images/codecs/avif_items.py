@@ -190,7 +190,7 @@ def _is_alpha(file: BinaryIO, meta: _Meta, item: int) -> bool:
 
 
 def _names(kinds: set[bytes]) -> str:
-    return ", ".join(sorted(kind.decode("latin-1").strip() for kind in kinds))[:200]
+    return ", ".join(sorted(kind.removeprefix(b"mime").decode("latin-1").strip() for kind in kinds))[:200]
 
 
 def with_codes(data: bytes, colour: ColourSpace) -> bytes:
