@@ -147,12 +147,13 @@ def test_the_largest_settings_are_cured_soon(settings_):
     assert all(cure.output_sizes((9, 9)) == verdict.layer.output_sizes((9, 9)) for cure in verdict.cures)
 
 
-def test_a_map_of_an_input_of_which_nothing_remains_is_empty(capsys, monkeypatch):
-    status, printed, _ = call(capsys, monkeypatch, "checkerboard", "--kernel-size", "3", "--padding", "4")
-    assert (status, "is 0" in printed) == (0, True)
-    drawn = call(capsys, monkeypatch, "checkerboard", "--kernel-size", "3", "--padding", "4", "--picture", "a.png")
-    assert drawn[0] == 2
-    assert "there is no map to draw; use less padding" in drawn[2]
+def test_a_map_is_of_an_input_of_which_something_remains(capsys, monkeypatch, in_tmp_path):
+    line = ("checkerboard", "--kernel-size", "3", "--padding", "4")
+    status, printed, _ = call(capsys, monkeypatch, *line)
+    assert (status, "of a 11-sample input" in printed) == (0, True)
+    assert call(capsys, monkeypatch, *line, "--picture", "a.png")[0] == 0
+    assert call(capsys, monkeypatch, *line, "--axes", "3")[0] == 0
+    assert call(capsys, monkeypatch, *line[:-1], "256", "--axes", "3")[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -427,6 +427,16 @@ def test_a_text_nested_deeply_is_one_error(nested):
             translate_back(nested, framework)
 
 
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_what_the_command_prints_is_read_back_as_it_stands(framework, capsys, monkeypatch):
+    layer = "ConvTranspose2d(2, 4, 3, stride=2, dilation=3, padding=2, output_padding=2)"
+    printed = said(capsys, monkeypatch, layer, "--to", framework)[1]
+    assert "note: " in printed
+    status, out, err = said(capsys, monkeypatch, printed, "--from", framework)
+    assert (status, err) == (0, "")
+    assert out.startswith("up = nn.ConvTranspose2d(")
+
+
 def test_a_prototxt_of_comments_takes_no_time():
     begun = time.process_time()
     with pytest.raises(UsageError):

@@ -45,15 +45,9 @@ class Solution:
     def rank(self) -> tuple[Any, ...]:
         """The order of solutions: all outputs reached, exact, centred, even, the same on all axes, then few taps."""
         uneven_axes = sum(isinstance(getattr(self.layer, name, 0), tuple) for name in SETTINGS)
-        return (
-            len(self.unreached),
-            not self.exact,
-            sum(map(abs, self.shift)),
-            not self.even,
-            uneven_axes,
-            self.taps,
-            str(self.layer),
-        )
+        moved = sum(map(abs, self.shift))
+        reached = (len(self.unreached), not self.exact, moved, not self.even)
+        return (*reached, uneven_axes, self.taps, str(self.layer))
 
 
 @dataclass(frozen=True, slots=True)

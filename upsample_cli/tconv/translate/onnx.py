@@ -121,7 +121,7 @@ def _output_shape(given: Arguments, axes: int) -> list[int] | None:
 
 def _crop(axis: dict[str, Any], auto_pad: str) -> tuple[int, int]:
     """What is cropped before and after; of an odd total, SAME_UPPER has the smaller half before."""
-    extra, span = axis["output_padding"], axis["dilation"] * (axis["kernel_size"] - 1) + 1
+    extra, span = axis.get("output_padding", 0), axis["dilation"] * (axis["kernel_size"] - 1) + 1
     if "output" in axis:
         total = (axis["size"] - 1) * axis["stride"] + span - axis["output"]
     elif auto_pad in ("SAME_UPPER", "SAME_LOWER"):

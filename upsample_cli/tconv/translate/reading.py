@@ -64,8 +64,9 @@ class Restored:
         return replace(self, crop=tuple(map(sum, zip(self.crop, more, strict=True))))
 
 
-def without_crop_line(text: str) -> tuple[str, tuple[int, ...]]:
-    """A text without the line of `writing.in_torch_order` on what to crop, and the numbers of that line."""
+def without_own_lines(text: str) -> tuple[str, tuple[int, ...]]:
+    """A text without the notes that `tconv translate` prints and the line on what to crop, and the numbers of that."""
+    text = re.sub("^note: .*$", "", text, flags=re.MULTILINE)
     found = _CROP_LINE.search(text)
     if found is None:
         return text, ()

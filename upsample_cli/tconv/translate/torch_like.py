@@ -110,7 +110,7 @@ def _restored(
             "padding_after": end,
             "output_padding": given.get("output_padding", 0),
         },
-        lambda axis: (axis["padding"], axis["padding_after"] - axis["output_padding"]),
+        lambda axis: (axis["padding"], axis["padding_after"] - axis.get("output_padding", 0)),
         bias=bias,
         activation=activation(given.get("activation")),
         notes=left_out_notes(left_out),

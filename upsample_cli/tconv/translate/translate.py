@@ -10,7 +10,7 @@ from upsample_cli.tconv.layers.convolution import TransposedConvolution
 from upsample_cli.tconv.translate.caffe import from_caffe, to_caffe
 from upsample_cli.tconv.translate.keras import from_keras, to_keras
 from upsample_cli.tconv.translate.onnx import from_onnx, to_onnx
-from upsample_cli.tconv.translate.reading import Restored, Sizes, without_crop_line
+from upsample_cli.tconv.translate.reading import Restored, Sizes, without_own_lines
 from upsample_cli.tconv.translate.tensorflow import from_tensorflow, to_tensorflow
 from upsample_cli.tconv.translate.torch_like import from_mxnet, from_paddle, to_mxnet, to_paddle
 from upsample_cli.tconv.translate.writing import Translation
@@ -65,7 +65,7 @@ def translate_back(text: str, framework: str, sizes: Sizes = None) -> Restored:
     _, read = _framework(framework)
     if len(text) > LONGEST_TEXT:
         raise UsageError(f"the text has {len(text)} characters", f"give {LONGEST_TEXT} or fewer")
-    text, crop = without_crop_line(text)
+    text, crop = without_own_lines(text)
     try:
         restored = read(text, sizes)
     except RecursionError:
