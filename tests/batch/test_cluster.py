@@ -437,7 +437,7 @@ class _Text(str):
         {"failure": BAD | {"kind": "mine"}}, {"failure": BAD | {"cause": "x"}},
         {"failure": BAD | {"cause": [_Text("x")]}},
         {"height": 0}, {"width": True}, {"output_width": 1.0}, {"losses": [1]}, {"losses": "lost"},
-        {"losses": [["alpha", "lost"]]}, {"losses": [["mine", ["lost"]]]},
+        {"losses": [["alpha", "lost", ""]]}, {"losses": [["mine", ["lost"], ""]]}, {"losses": [["alpha", ["lost"], 5]]},
         {"elapsed_s": float("inf")}, {"device": _Text("cpu")}, {"input": "/etc/passwd"},
     ],
     ids=str,
