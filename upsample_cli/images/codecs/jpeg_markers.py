@@ -16,6 +16,9 @@ from upsample_cli.images.codecs.readable import CONVERT, COPY
 
 START_OF_SCAN, COMMENT_MARKER, JPEG_LS = 0xDA, 0xFE, 0xF7
 APPLICATION = range(0xE0, 0xF0)
+EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
+"""How a segment starts that holds a piece of an extension of XMP."""
+
 _END = 0xD9
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _ALONE = {0x01, *range(0xD0, 0xD9)}  # without a length

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from upsample_cli.errors import Loss
-from upsample_cli.images.codecs.jpeg_markers import COMMENT_MARKER, Segment
+from upsample_cli.images.codecs.jpeg_markers import COMMENT_MARKER, EXTENDED_XMP, Segment
 from upsample_cli.images.format_table import COMMENT
 from upsample_cli.images.limits import MAX_METADATA_BYTES, check_metadata_bytes
 from upsample_cli.images.metadata.exif import without_prefix
@@ -22,7 +22,6 @@ from upsample_cli.images.metadata.resolution import UNITS_PER_INCH
 from upsample_cli.images.model import ColourSpace
 
 _SIGNATURE_BYTES = 40
-EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 _NAME = re.compile(rb"[ -~]{2,24}")
 _MOST_NAMED = 6
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
@@ -127,7 +126,7 @@ class _Found:
             self.exif.append([block])
 
     def add_extension(self, data: bytes) -> None:
-        self.extension.append(data[len(EXTENSION) :])
+        self.extension.append(data[len(EXTENDED_XMP) :])
 
     def _extended(self, xmp: bytes) -> bytes:
         if not self.extension:
@@ -231,7 +230,7 @@ _READERS: tuple[tuple[int, bytes, _Reader], ...] = (
     (_APP0, b"AVI1", _ignore),  # which field of a film it is
     (_APP1, b"Exif\0", _Found.add_exif),
     (_APP1, b"http://ns.adobe.com/xap/1.0/\0", lambda found, data: found.xmp.append(data[29:])),
-    (_APP1, EXTENSION, _Found.add_extension),
+    (_APP1, EXTENDED_XMP, _Found.add_extension),
     (_APP2, b"ICC_PROFILE\0", lambda found, data: found.profile.append(data)),
     (_APP2, b"MPF\0", _set_images),
     (_APP2, b"urn:iso:std:iso:ts:21496:-1\0", _set_gain_map),

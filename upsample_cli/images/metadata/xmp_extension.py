@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import md5
 
-from upsample_cli.images.metadata.jpeg_blocks import EXTENSION
+from upsample_cli.images.codecs.jpeg_markers import EXTENDED_XMP
 from upsample_cli.images.metadata.xmp import RDF, Packet, Part
 
 _NOTE = "http://ns.adobe.com/xmp/note/"
@@ -26,7 +26,7 @@ def joined(xmp: bytes, pieces: Iterable[bytes]) -> bytes:
 
     Args:
         xmp: the packet; damaged ones have no extension.
-        pieces: what the segments of extensions hold after `EXTENSION`.
+        pieces: what the segments of extensions hold after `EXTENDED_XMP`.
     """
     try:
         packet = Packet(xmp)
@@ -98,5 +98,5 @@ def divided(xmp: bytes, limit_bytes: int) -> tuple[bytes, bytes]:
 def _segments(extension: bytes, digest: bytes) -> Iterable[bytes]:
     for offset in range(0, len(extension), _PIECE_BYTES):
         places = len(extension).to_bytes(4, "big") + offset.to_bytes(4, "big")
-        body = EXTENSION + digest + places + extension[offset : offset + _PIECE_BYTES]
+        body = EXTENDED_XMP + digest + places + extension[offset : offset + _PIECE_BYTES]
         yield b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body
