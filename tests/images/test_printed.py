@@ -1,4 +1,4 @@
-"""Lines that libraries print themselves do not reach the user. In processes of their own: pytest takes what is logged."""
+"""Lines that libraries print themselves do not reach the user; seen from outside, as pytest takes what is logged."""
 
 import io
 import subprocess

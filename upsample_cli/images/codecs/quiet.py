@@ -1,4 +1,4 @@
-"""Pillow, libtiff, imagecodecs and tifffile kept from printing, and Pillow's limits replaced by ours, while images are read."""
+"""Pillow, libtiff, imagecodecs and tifffile kept from printing while images are read; Pillow's limits set to ours."""
 
 from __future__ import annotations
 
