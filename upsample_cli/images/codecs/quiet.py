@@ -1,4 +1,4 @@
-"""Pillow, libtiff and tifffile kept from printing, and Pillow's limits replaced by ours, while images are read."""
+"""Pillow, libtiff, imagecodecs and tifffile kept from printing while images are read; Pillow's limits set to ours."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from typing import Any, cast
 from PIL import Image, PngImagePlugin
 
 from upsample_cli.images.limits import MAX_METADATA_BYTES
+
+_LOGGERS = ("PIL", "imagecodecs")
+"""Without a handler, logging prints their warnings to stderr: libpng's, for example."""
 
 
 class _Quiet:
@@ -38,7 +41,8 @@ def quiet_pillow() -> Iterator[None]:
             _Quiet.limits = _set_limits(None, MAX_METADATA_BYTES, MAX_METADATA_BYTES)
             warnings.filterwarnings("ignore", module=r"(PIL|tifffile)\.")
             _Quiet.ignored = warnings.filters[0]
-            logging.getLogger("PIL").addHandler(_Quiet.handler)
+            for name in _LOGGERS:
+                logging.getLogger(name).addHandler(_Quiet.handler)
             _Quiet.libtiff = _set_libtiff_handler(None)
         _Quiet.inside += 1
     try:
@@ -50,7 +54,8 @@ def quiet_pillow() -> Iterator[None]:
                 _set_limits(*_Quiet.limits)
                 with suppress(ValueError):  # other code has replaced the filters
                     cast("list[Any]", warnings.filters).remove(_Quiet.ignored)
-                logging.getLogger("PIL").removeHandler(_Quiet.handler)
+                for name in _LOGGERS:
+                    logging.getLogger(name).removeHandler(_Quiet.handler)
                 _set_libtiff_handler(_Quiet.libtiff)
 
 

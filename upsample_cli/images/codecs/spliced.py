@@ -21,7 +21,9 @@ def spliced(file: BinaryIO, pieces: Iterable[Piece]) -> BinaryIO:
     >>> spliced(io.BytesIO(b"0123456789"), [b"ab", (2, 4), (8, 10)]).read()
     b'ab2389'
     """
-    return cast("BinaryIO", io.BufferedReader(_Spliced(file, list(pieces)), _BUFFER_BYTES))
+    size_bytes = file.seek(0, os.SEEK_END)  # a file may announce more than it has
+    there = [piece if isinstance(piece, bytes) else (piece[0], min(piece[1], size_bytes)) for piece in pieces]
+    return cast("BinaryIO", io.BufferedReader(_Spliced(file, there), _BUFFER_BYTES))
 
 
 class _Spliced(io.RawIOBase):
@@ -57,4 +59,4 @@ class _Spliced(io.RawIOBase):
 
 
 def _size(piece: Piece) -> int:
-    return len(piece) if isinstance(piece, bytes) else piece[1] - piece[0]
+    return len(piece) if isinstance(piece, bytes) else max(0, piece[1] - piece[0])

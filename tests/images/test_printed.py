@@ -1,0 +1,48 @@
+"""Lines that libraries print themselves do not reach the user; seen from outside, as pytest takes what is logged."""
+
+import io
+import subprocess
+import sys
+import tracemalloc
+import zlib
+
+import pytest
+from support.corpus import RGB16, WIDTH, png_chunk, png_of_rows
+
+from upsample_cli.errors import ImageError
+from upsample_cli.images.open import open_image
+
+ROWS = [row.astype(">u2").tobytes() for row in RGB16]
+WHOLE = png_of_rows(WIDTH, 16, 2, ROWS)
+
+
+def png_with_more():
+    """A deep PNG whose compressed pixels go on after their end."""
+    at = WHOLE.index(b"IDAT") - 4
+    data = zlib.compress(b"".join(b"\0" + row for row in ROWS)) + b"more"
+    return WHOLE[:at] + png_chunk(b"IDAT", data) + png_chunk(b"IEND", b"")
+
+
+def printed(code, data):
+    """stderr of a program that has the bytes as standard input."""
+    command = [sys.executable, "-c", f"import io, sys\ndata = sys.stdin.buffer.read()\n{code}"]
+    return subprocess.run(command, input=data, capture_output=True, check=True).stderr.decode()
+
+
+def test_pixels_after_the_last_row_print_nothing():
+    ours = "from upsample_cli.images.open import open_image\nwith open_image(io.BytesIO(data)): pass"
+    assert printed(ours, png_with_more()) == ""
+    control = printed("from imagecodecs import png_decode\npng_decode(data)", png_with_more())
+    assert control.startswith("PNG warning: ")
+
+
+def test_a_chunk_that_claims_a_gigabyte_takes_none():
+    at = WHOLE.index(b"IDAT") - 4
+    data = WHOLE[:at] + (2**30).to_bytes(4, "big") + WHOLE[at + 4 :]
+    tracemalloc.start()
+    try:
+        with pytest.raises(ImageError, match=r"damaged|truncated"):
+            open_image(io.BytesIO(data))
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
