@@ -287,7 +287,7 @@ print warnings. Then 162,027 inputs in 520 s had no finding. When every frame an
 frame far outside its canvas took 6.5 GB (fixed), and of 44,174 inputs in 330 s one crashed imagecodecs' LZW decoder.
 Since then libtiff decodes LZW, and has not crashed. With Lab, 16-bit animations and JPEG XL, JPEG XR, LERC and JPEG
 2000 tiles among the files, 24,456 inputs in 500 s on a busy machine had one finding: a JPEG XR tile whose codestream
-asked for 80 PiB (fixed: its size is read first).
+asked for 80 PiB. Damaged JPEG XR tiles later crashed its decoder, so TIFFs in JPEG XR are refused by name.
 
 Known limits: the size of LERC inside deflate or Zstandard in a TIFF is not read before it is decoded.
 

@@ -171,7 +171,7 @@ def test_profile_resolution_and_exif_go_along_and_the_orientation_is_reset(sourc
         "icc": PROFILE, "dpi": (300, 150), "make": "Camera", "orientation": 8, "size": (13, 19)
     }  # fmt: skip
     assert metadata(target) == {
-        "icc": PROFILE, "dpi": (300, 150), "make": "Camera", "orientation": 1, "size": (38, 26)
+        "icc": PROFILE, "dpi": (150, 300), "make": "Camera", "orientation": 1, "size": (38, 26)
     }  # fmt: skip
 
 

@@ -96,7 +96,7 @@ def test_what_does_not_fit_a_pipe_is_refused_and_nothing_is_written(arguments, s
     [
         (b"", "-: is empty; check what is piped in"),
         (b"Dear diary", "-: is not an image"),
-        (b"\xff\xd8\xff", "-: is damaged"),
+        (b"\xff\xd8\xff", "-: is truncated"),
     ],
 )
 def test_what_is_no_image_is_one_line(data, said):

@@ -207,7 +207,6 @@ def good_files() -> dict[str, bytes]:
         "tiff lab 16": tiff(RGB16, photometric="icclab", tile=(16, 32)),
         "tiff cmyk 16": tiff(np.dstack((RGB16, RGB16[..., :1])), photometric="separated", compression="lzw"),
         "tiff jxl": tiff(RGB, photometric="rgb", compression="jpegxl", tile=(16, 32)),
-        "tiff jxr": tiff(RGB, photometric="rgb", compression="jpegxr", tile=(16, 32)),
         "tiff lerc": tiff(RGB16[..., 0].copy(), photometric="minisblack", compression="lerc", rowsperstrip=7),
         "tiff jpeg 2000": tiff(RGB, photometric="rgb", compression="jpeg2000", tile=(16, 32)),
         "tiff ome": tiff_of(np.stack((RGB16[..., 0], RGB16[..., 1])), ome=True, photometric="minisblack"),

@@ -146,10 +146,10 @@ def pixels_of(path: str | Path, mode: str | None = None) -> np.ndarray:
 
 def tree(folder: str | Path) -> dict[str, bytes]:
     """Every file below a folder with its bytes, hidden ones too, without the record; links are not followed."""
-    found = (Path(parent) / name for parent, _, names in os.walk(folder) for name in names if name != RECORD_NAME)
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found if path.is_file()}
+    return {name: Path(folder, name).read_bytes() for name in names(folder)}
 
 
 def names(folder: str | Path) -> list[str]:
-    """The files below a folder, hidden ones too."""
-    return sorted(tree(folder))
+    """The files below a folder, hidden ones too, without the record."""
+    found = (Path(parent) / name for parent, _, names in os.walk(folder) for name in names if name != RECORD_NAME)
+    return sorted(path.relative_to(folder).as_posix() for path in found if path.is_file())

@@ -55,7 +55,8 @@ class Outputs:
         if found.folder is None:
             named = self.folder or found.path.parent
             return Place(named, named)
-        return _place(self, found.folder, label)
+        base = self.folder or self.mirror(found.folder, label)
+        return Place(self.folder or base.parent, base, found.folder)
 
     def mirror(self, folder: Path, label: str) -> Path:
         """The folder next to `folder` that takes the outputs of its tree.
@@ -74,12 +75,6 @@ class Outputs:
                 ("remove it, or give ", Setting("output", f"{mirror}/")),
             )
         return mirror
-
-
-@functools.lru_cache(maxsize=16)
-def _place(outputs: Outputs, folder: Path, label: str) -> Place:
-    base = outputs.folder or outputs.mirror(folder, label)
-    return Place(outputs.folder or base.parent, base, folder)
 
 
 @functools.lru_cache(maxsize=16)

@@ -110,7 +110,7 @@ def _unique(inputs: Iterable[Found]) -> list[Found]:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What all entries of a run share. Its functions remember their answers while the run is planned."""
+    """What all entries of a run share. Answers about folders are remembered while the run is planned."""
 
     outputs: Outputs
     options: Options
@@ -120,6 +120,14 @@ class _Run:
     timeout_s: float | None
     free: Callable[[Path], int | None] = field(default_factory=lambda: functools.lru_cache(free_bytes))
     check_way: Callable[[Path, Place], None] = field(default_factory=lambda: functools.lru_cache(check_way))
+    places: dict[tuple[Path | None, Path], Place | None] = field(default_factory=dict)
+
+    def place_of(self, found: Found) -> Place | None:
+        """See `Outputs.place_of`."""
+        key = found.folder, found.folder or found.path.parent
+        if key not in self.places:
+            self.places[key] = self.outputs.place_of(found, self.label)
+        return self.places[key]
 
 
 def _was_made_here(found: Found, run: _Run) -> bool:
@@ -147,7 +155,7 @@ def _entry(found: Found, index: int, run: _Run) -> Entry:
     try:
         if resume is not None and (recalled := resume.recalled(found.path, output_of)) is not None:
             return Entry(recalled)
-        place = run.outputs.place_of(found, run.label)
+        place = run.place_of(found)
         job = plan_job(
             found.path, options, output=file, folder=folder, place=place, index=index, timeout_s=run.timeout_s
         )

@@ -16,7 +16,7 @@ from upsample_cli.errors import Setting, Text, listed
 from upsample_cli.images.formats import format_named
 from upsample_cli.kernels.kernel import KERNEL_NAMES
 
-ALGORITHM_VERSION = 1
+ALGORITHM_VERSION = 2
 """Increase it when the same settings, or the same defaults, give other pixels."""
 
 Stamp = tuple[int, int]
@@ -42,7 +42,7 @@ def settings_text(options: Options, *, conditions: bool = False) -> str:
         conditions: include the settings that decide whether an image succeeds, such as the device.
 
     >>> settings_text(Options(format="JPG", overwrite=True))
-    '{"algorithm":1,"factor":2,"format":"jpeg","kernel":"bilinear"}'
+    '{"algorithm":2,"factor":2,"format":"jpeg","kernel":"bilinear"}'
     """
     chosen: dict[str, Any] = {"algorithm": ALGORITHM_VERSION}
     for field in fields(options):
@@ -86,10 +86,10 @@ def settings_differences(before: str, now: str) -> Text:
     """The settings of `before` that differ from `now`; empty if the two texts are equal.
 
     >>> from upsample_cli.errors import spelled
-    >>> spelled(settings_differences('{"algorithm":1,"factor":2,"kernel":"bilinear","quality":90}',
-    ...                              '{"algorithm":1,"factor":3,"kernel":"bilinear"}'))
+    >>> spelled(settings_differences('{"algorithm":2,"factor":2,"kernel":"bilinear","quality":90}',
+    ...                              '{"algorithm":2,"factor":3,"kernel":"bilinear"}'))
     'factor=2 and quality=90'
-    >>> spelled(settings_differences('{"algorithm":1}', '{"algorithm":1,"border":"zeros","linear_light":true}'))
+    >>> spelled(settings_differences('{"algorithm":2}', '{"algorithm":2,"border":"zeros","linear_light":true}'))
     'border=replicate and no linear_light'
     """
     usual = {field.name: field.default for field in fields(Options)}

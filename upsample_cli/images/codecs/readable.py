@@ -21,7 +21,6 @@ _PHRASES: tuple[tuple[str, str, str], ...] = (
     ("unknown pixel mode", "is a TIFF whose kind of pixels is not supported", REDUCE),
     ("unknown data organization", "is a TIFF whose kind of pixels is not supported", REDUCE),
     ("samples per pixel", "is a TIFF whose number of channels is not supported", REDUCE),
-    ("Windows Media Photo", "is a TIFF compressed as JPEG XR, which is not supported", CONVERT),
     ("BMP compression", "is a BMP of a compression that is not supported", CONVERT),
     ("bitfields", "is a BMP whose kind of pixels is not supported", CONVERT),
     ("BMP header type", "is a BMP of a kind that is not supported", CONVERT),

@@ -30,6 +30,9 @@ _OTHER_YCBCR = Loss("colour", "its YCbCr is read as that of BT.601 in its whole 
 _BT_601, _FULL_RANGE = (0.299, 0.587, 0.114), (0, 255, 128, 255, 128, 255)
 _SUBFILE_TYPE, _PHOTOMETRIC, _INK_SET, _EXTRA_SAMPLES = 254, 262, 332, 338
 _YCBCR_COEFFICIENTS, _REFERENCE_BLACK_WHITE = 529, 532
+JPEG_XR = frozenset({22610, 34934})
+"""Not read: imagecodecs' decoder of it writes outside its memory on damaged tiles."""
+
 _LOSSLESS = {1, 2, 3, 4, 5, 8, 32771, 32773, 32946, 34925, 34926, 34933, 50000}
 
 
@@ -98,6 +101,7 @@ def tiff_kind(page: TiffPage, *, has_profile: bool) -> TiffKind | None:
         isinstance(bits, int)
         and colour is not None
         and page.dtype is not None
+        and page.compression not in JPEG_XR
         and page.imagedepth == 1
         and page.samplesperpixel >= (1 if photometric == _PALETTE else _SAMPLES[colour])
         and (bits in _FLOAT_BITS if is_float else (is_whole and 1 <= bits <= 16) or _becomes_float(page))

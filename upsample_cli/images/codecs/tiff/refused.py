@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from upsample_cli.images.codecs.tiff.kinds import photometric_of
+from upsample_cli.images.codecs.tiff.kinds import JPEG_XR, photometric_of
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
@@ -22,6 +22,7 @@ def refused_kind(page: TiffPage) -> str | None:
     """The kind of pixels that nothing here reads right; None if Pillow may read it."""
     bits, photometric = page.bitspersample, photometric_of(page)
     kinds = (
+        (page.compression in JPEG_XR, "pixels in JPEG XR"),
         (photometric in _PHOTOMETRIC, _PHOTOMETRIC.get(photometric)),
         (page.sampleformat in _COMPLEX, "complex numbers"),
         (page.sampleformat == _SIGNED, "signed numbers with transparency, or of a kind that cannot be signed"),

@@ -56,15 +56,6 @@ def _jpeg_2000_size(data: bytes) -> tuple[int, int] | None:
     return bottom - top, right - left
 
 
-def _jpeg_xr_size(data: bytes) -> tuple[int, int] | None:
-    """Source: ITU-T T.832, 8.3: the codestream, by whose sides the decoder goes."""
-    at = data.find(b"WMPHOTO\0")
-    if at < 0 or len(data) < at + 20:
-        return None
-    width, height = struct.unpack_from(">HH" if data[at + 10] & 0x80 else ">II", data, at + 12)
-    return height + 1, width + 1
-
-
 def _jpeg_xl_size(data: bytes) -> tuple[int, int] | None:
     """Source: ISO/IEC 18181-1, D.2: bits, the lowest first, of the codestream, which may be in a box."""
     if data[4:8] == b"JXL ":
@@ -115,7 +106,6 @@ _SIZES: dict[int, Callable[[bytes], tuple[int, int] | None]] = {
     **dict.fromkeys((34927, 50001), _webp_size),
     34933: _png_size,
     **dict.fromkeys((33003, 33004, 33005, 34712), _jpeg_2000_size),
-    **dict.fromkeys((22610, 34934), _jpeg_xr_size),
     **dict.fromkeys((50002, 52546), _jpeg_xl_size),
     _LERC: _lerc_size,
 }

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from upsample_cli.errors import ImageError, Loss
 from upsample_cli.images.codecs.readable import COPY, readable
-from upsample_cli.images.codecs.tiff.jpeg_xr import JPEG_XR, without_other_tags
 from upsample_cli.images.codecs.tiff.kinds import JPEG_COMPRESSIONS, TiffKind
 from upsample_cli.images.codecs.tiff.lzw import lzw_decoded
 from upsample_cli.images.codecs.tiff.segment_size import is_larger
@@ -158,8 +157,6 @@ class Segments:
         tall = self._side[0] if page.is_tiled else self._strip_rows
         if is_larger((page.jpegheader or b"") + data, page.compression, tall, self._side[1], self._contiguous):
             raise ValueError("a segment larger than its place")
-        if page.compression in JPEG_XR:
-            data = without_other_tags(data)
         if page.compression == _LZW:
             data, page = self._unpacked(data, index), self._unpacked_page
         tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if is_jpeg else {}

@@ -1,0 +1,86 @@
+"""The frames or pages of one file, each enlarged like an image of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import BinaryIO
+
+from upsample_cli.enlarge.options import Options
+from upsample_cli.enlarge.resolve import check_strict, resolve
+from upsample_cli.enlarge.rows import FileRun, OnRows, enlarge_rows, sink_image
+from upsample_cli.errors import ImageError, Loss, Setting, joined
+from upsample_cli.images.metadata.policy import under_policy
+from upsample_cli.images.model import Frames, FrameWriter, Source
+from upsample_cli.images.open import open_animation, open_pages
+from upsample_cli.images.open_frames import lost_page
+
+
+def enlarge_frames(
+    run: FileRun, writer: FrameWriter, frames: Frames, images: Iterable[tuple[Source, Fraction] | Loss], on_rows: OnRows
+) -> list[Loss]:
+    """Enlarge every frame or page in turn, each resolved when its own header is read. Returns what was lost.
+
+    A page that cannot be read is a loss, unless no page can be. `on_rows` gets as many rows in all as the first has.
+    """
+    job, options = run.job, run.options
+    done, reported, losses, written, described, fault = 0, 0, dict[Loss, None](), 0, False, None
+
+    def on_frame_rows(rows: int) -> None:
+        nonlocal done, reported
+        done += rows
+        on_rows(done // frames.count - reported)
+        reported = done // frames.count
+
+    for number, image in enumerate(images, start=1):
+        if isinstance(image, Loss):
+            losses[image] = None
+            check_strict(job.input, tuple(losses), options)
+            _check_described(job.input, described, image)
+            continue
+        source, duration_ms = image
+        with source:
+            info, metadata = under_policy(source.info, source.metadata, options.metadata)
+            resolved = resolve(job.input, info, metadata, run.fmt, options, job.output)
+            found = dict.fromkeys(resolved.losses)
+            check_strict(job.input, (*losses, *found), options)
+            sink = writer.frame(**sink_image(run, info, metadata, resolved), duration_ms=duration_ms)
+            try:
+                found |= dict.fromkeys(enlarge_rows(run, source, sink, info, metadata, resolved, on_frame_rows))
+            except ImageError as error:
+                if frames.kind != "pages":
+                    raise
+                lost = lost_page(error, number, frames.count)
+                _check_described(job.input, described, lost)
+                fault, found = fault or error, {lost: None}
+                check_strict(job.input, (*losses, *found), options)
+            else:
+                written += 1
+                described = described or (metadata.tags is not None and metadata.tags.describe_pages)
+        losses |= found
+    if not written and fault is not None:
+        raise fault
+    writer.finish()
+    return list(losses)
+
+
+def _check_described(path: Path, is_described: bool, lost: Loss) -> None:
+    """Refuse to leave out a page that the description of another, which is written already, is about.
+
+    Raises:
+        ImageError: if it is.
+    """
+    if is_described:
+        strip = Setting("metadata", "strip")
+        cause = joined(lost.text, ", and the first page describes it")
+        raise ImageError(path, cause, ("give ", strip, " to leave out the description"))
+
+
+def images_of(file: BinaryIO, options: Options, frames: Frames) -> Iterator[tuple[Source, Fraction] | Loss]:
+    """Each frame or page of the input, or the loss of a page; it is gone when the next one is asked for."""
+    if frames.kind == "animation":
+        yield from open_animation(file, max_pixels=options.max_pixels)
+    else:
+        for page in open_pages(file, frames.count, max_pixels=options.max_pixels):
+            yield page if isinstance(page, Loss) else (page, Fraction(0))
