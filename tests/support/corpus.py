@@ -209,7 +209,9 @@ def good_files() -> dict[str, bytes]:
         "tiff jxl": tiff(RGB, photometric="rgb", compression="jpegxl", tile=(16, 32)),
         "tiff lerc": tiff(RGB16[..., 0].copy(), photometric="minisblack", compression="lerc", rowsperstrip=7),
         "tiff jpeg 2000": tiff(RGB, photometric="rgb", compression="jpeg2000", tile=(16, 32)),
-        "tiff ome": tiff_of(np.stack((RGB16[..., 0], RGB16[..., 1])), ome=True, photometric="minisblack"),
+        "tiff ome": tiff_of(
+            np.stack((RGB16[..., 0], RGB16[..., 1])), ome=True, photometric="minisblack", metadata={"UUID": "urn:uuid:1"}
+        ),
         **_odd_tiffs(),
         "bmp": saved(image, "BMP", dpi=(300, 300)),
         "bmp palette": saved(palette, "BMP"),

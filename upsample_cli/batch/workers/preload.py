@@ -7,6 +7,7 @@ import contextlib
 import gc
 import importlib
 import os
+import time
 from multiprocessing import forkserver
 from typing import Any
 
@@ -14,6 +15,8 @@ _MODULES = (
     "upsample_cli.batch.workers.worker", "upsample_cli.enlarge.run", "upsample_cli.engine.resize",
     "upsample_cli.images.codecs.jpeg", "imagecodecs._jpeg8", "PIL.JpegImagePlugin",
 )  # fmt: skip
+
+_REPARENTED_S = 1.0  # the files of a process that ends are closed a moment before it has ended
 
 
 def _preload() -> None:
@@ -24,8 +27,17 @@ def _preload() -> None:
     load_library(library_path())
 
 
-def _remove_socket() -> None:
-    """Remove the server's socket and its folder, also if the run was killed and could not."""
+def _remove_socket(run: int) -> None:
+    """Remove the server's socket and its folder if the run has ended in a way in which it could not.
+
+    Args:
+        run: process id of the run; a run that goes on removes them itself.
+    """
+    end_s = time.monotonic() + _REPARENTED_S
+    while os.getppid() == run:
+        if time.monotonic() > end_s:
+            return
+        time.sleep(_REPARENTED_S / 100)
     server: Any = forkserver
     with contextlib.suppress(AttributeError, TypeError, OSError):
         address = server._forkserver._forkserver_address
@@ -36,4 +48,4 @@ def _remove_socket() -> None:
 with contextlib.suppress(Exception):  # it fails again, with a message, in the worker
     _preload()
 gc.freeze()  # a collection in a worker would copy the memory that it shares with the others
-atexit.register(_remove_socket)
+atexit.register(_remove_socket, os.getppid())
