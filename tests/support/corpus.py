@@ -210,7 +210,7 @@ def good_files() -> dict[str, bytes]:
         "tiff lerc": tiff(RGB16[..., 0].copy(), photometric="minisblack", compression="lerc", rowsperstrip=7),
         "tiff jpeg 2000": tiff(RGB, photometric="rgb", compression="jpeg2000", tile=(16, 32)),
         "tiff ome": tiff_of(
-            np.stack((RGB16[..., 0], RGB16[..., 1])), ome=True, photometric="minisblack", metadata={"UUID": "urn:uuid:1"}
+            np.stack((RGB16[..., 0], RGB16[..., 1])), ome=True, photometric="minisblack", metadata={"UUID": "uuid:1"}
         ),
         **_odd_tiffs(),
         "bmp": saved(image, "BMP", dpi=(300, 300)),
