@@ -66,13 +66,13 @@ def upsample(
 
     \b
     Examples:
-      upsample photo.jpg                      photo_x2.jpg, twice as wide and high
-      upsample photo.jpg -f 4 -o large.png    four times, as PNG
-      upsample shots/ --fit 3840x2160         as large as the screen
-      upsample shots/ -r -o big/              every image of a tree, mirrored below big/
-      upsample shots/ --dry-run               what would be done
-      upsample --watch scans/ -o big/         images as they arrive
-      curl URL | upsample - > large.jpg       from a pipe, into one
+      upsample photo.jpg                    # photo_x2.jpg, twice as large
+      upsample photo.jpg -f 4 -o large.png  # four times, as PNG
+      upsample shots/ --fit 3840x2160       # as large as the screen
+      upsample shots/ -r -o big/            # a tree, mirrored below big/
+      upsample shots/ --dry-run             # what would be done
+      upsample --watch scans/ -o big/       # images as they arrive
+      curl URL | upsample - > large.jpg     # from a pipe, into one
     """
     given = dict(locals())
     # Imported when a run starts: `--help` needs none of these, and a watch and a run need different modules.

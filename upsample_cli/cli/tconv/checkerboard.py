@@ -75,9 +75,9 @@ def checkerboard_command(
 
     \b
     Examples:
-      tconv checkerboard --kernel-size 3 --stride 2 --padding 1 --output-padding 1
-      tconv checkerboard "ConvTranspose2d(64, 32, 5, stride=2, padding=2, output_padding=1)" --json
-      tconv checkerboard --weights decoder.safetensors:up1.weight --stride 2 --padding 1
+      tconv checkerboard --kernel-size 3 --stride 2 --padding 1
+      tconv checkerboard "ConvTranspose2d(64, 32, 5, stride=2, padding=2)" --json
+      tconv checkerboard --weights decoder.safetensors:up1.weight --stride 2
       tconv checkerboard --weights up.pt --stride 2 --cure icnr -o cured.pt
     """
     settings = settings_given(locals())

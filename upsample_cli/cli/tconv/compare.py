@@ -73,7 +73,7 @@ def compare_command(
     Examples:
       tconv compare photo.jpg -o kernels.png
       tconv compare photo.jpg --factor 3 --degrade area
-      tconv compare photo.jpg --kernels bicubic,lanczos3,fitted --crop 300,200,64x64 -o three.png
+      tconv compare photo.jpg --kernels bicubic,fitted --crop 300,200,64x64
       tconv compare small.png --reference large.png --json
     """
     from upsample_cli.quality.compare import compare

@@ -63,7 +63,7 @@ def explain_command(
       tconv explain
       tconv explain --stride 2
       tconv explain --padding 1 --picture steps.png
-      tconv explain --input "[1, 2, 3]" --kernel "[0.25, 0.75, 0.75, 0.25]" --stride 2 --padding 1
+      tconv explain --input "[1, 2, 3]" --kernel "[0.5, 1, 0.5]" --stride 2
       tconv explain --channels 2,3 --stride 2 --json
     """
     settings = settings_given(locals())

@@ -34,7 +34,7 @@ def invert_command(layers: Layers, size: InputSizes, as_document: options.AsDocu
     Examples:
       tconv invert "Conv2d(3, 16, 3, stride=2, padding=1)" --size 224,225
       tconv invert "Conv1d(1, 8, 4, padding='same')" --size 50
-      tconv invert "Conv2d(3, 8, 3, 2, 1)" "ReLU()" "MaxPool2d(2)" --size 224x320 --json
+      tconv invert "Conv2d(3, 8, 3, 2, 1)" "ReLU()" "MaxPool2d(2)" --size 224x320
     """
     chain = [layer for text in layers for layer in parse_layers(text)]
     axes = next((layer.axes for layer in chain if layer.axes is not None), 1)

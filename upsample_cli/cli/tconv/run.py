@@ -70,8 +70,8 @@ def run_command(
     Examples:
       tconv run speech.wav --factor 2 -o speech_x2.wav
       tconv run volume.tif --factor 2 -o volume_x2.tif
-      tconv run photo.png --weights up.safetensors --stride 2 --padding 1 -o out.png
-      tconv run signal.npy "ConvTranspose1d(1, 1, 3, stride=2, padding=1)" -o out.npy
+      tconv run photo.png --weights up.safetensors --stride 2 -o out.png
+      tconv run signal.npy "ConvTranspose1d(1, 1, 3, stride=2)" -o out.npy
       tconv run stereo.npy --axes 1 --factor 3 -o out.npy
     """
     from upsample_cli.tconv.run.request import Request

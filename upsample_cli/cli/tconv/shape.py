@@ -101,8 +101,8 @@ def shape_command(
       tconv shape 50x100 --kernel-size 3,5 --stride 2 --padding 1,2
       tconv shape 224x224 --conv --kernel-size 7 --stride 2 --padding 3
       tconv shape photo.jpg --factor 2 --json
-      tconv shape 50x100 "ConvTranspose2d(16, 33, 3, stride=2)" "Conv2d(33, 8, 3)"
-      tconv shape n "Conv1d(1, 8, 3, stride=2, padding=1)" "Upsample(scale_factor=2)"
+      tconv shape 50x100 "ConvTranspose2d(16, 33, 3, 2)" "Conv2d(33, 8, 3)"
+      tconv shape n "Conv1d(1, 8, 3, 2, 1)" "Upsample(scale_factor=2)"
       tconv shape 112 --kernel-size 3 --stride 2 --padding 1 --output-size 224
       tconv shape 8x3x224x224 --file model.txt
     """

@@ -43,10 +43,10 @@ def translate_command(
 
     \b
     Examples:
-      tconv translate "ConvTranspose2d(16, 8, 3, stride=2, padding=1, output_padding=1)" --to keras
-      tconv translate "ConvTranspose2d(21, 21, 4, 2, 1, groups=21, bias=False)" --to caffe
-      tconv translate "Conv2DTranspose(8, 3, strides=2, padding='same')" --from keras
-      tconv translate "ConvTranspose(kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1])" --from onnx --json
+      tconv translate "ConvTranspose2d(16, 8, 3, 2, 1, 1)" --to keras
+      tconv translate "ConvTranspose2d(21, 21, 4, 2, 1, groups=21)" --to caffe
+      tconv translate "Conv2DTranspose(8, 3, strides=2)" --from keras
+      tconv translate "ConvTranspose(kernel_shape=[4], strides=[2])" --from onnx
     """
     if to is not None and source is None:
         if size is not None:
