@@ -276,6 +276,10 @@ USAGE_ERRORS = [
     (("a.png", "--device", "cuda:99"), "there is no device 'cuda:99' here; choose --device auto or one of cpu"),
     (("a.png", "-o", "b.xyz"), "b.xyz: '.xyz' is not the extension of an image format; use one of .jpg, .png"),
     (
+        ("a.png", "--format", "jpg", "-o", "b.PNG"),
+        "b.PNG is named like a PNG file, and --format jpg makes it JPEG; leave out --format, or rename it",
+    ),
+    (
         ("a.png", "--format", "jpeg", "--name", "{stem}.PNG"),
         "--name '{stem}.PNG' gives JPEG files the extension .PNG; leave out --format, or end --name in {ext}",
     ),

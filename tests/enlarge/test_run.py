@@ -77,11 +77,14 @@ def test_the_outputs_name_or_format_chooses_its_format():
         ("b.webp", {}, "WEBP"),
         ("c.JPG", {}, "JPEG"),
         ("d", {"format": "tif"}, "TIFF"),
-        ("e.jpg", {"format": "png"}, "PNG"),
+        ("e.jpg", {"format": "jpeg"}, "JPEG"),
+        ("f.dat", {"format": "png"}, "PNG"),
     ):
         upsample_file("a.png", target, **options)
         with Image.open(target) as image:
             assert (image.format, image.size) == (kind, (34, 22))
+    with pytest.raises(UsageError, match=r"^g\.jpg is named like a JPEG file, and format=png makes it PNG; "):
+        upsample_file("a.png", "g.jpg", format="png")
 
 
 def test_a_loss_is_a_warning_and_with_strict_an_error():

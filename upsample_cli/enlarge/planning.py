@@ -151,12 +151,19 @@ def output_format(info: ImageInfo, output: Path | None, options: Options) -> For
     """The format asked for, else the one of the output's name, else the input's own.
 
     Raises:
-        UsageError: if the output's extension is not that of an image format.
+        UsageError: if the output's extension is not that of an image format, or is that of another.
     """
+    announced = None if output is None else format_of_path(output)
     if options.format is not None:
-        return format_named(options.format)
+        wanted = format_named(options.format)
+        if announced not in (None, wanted):
+            raise UsageError(
+                (f"{output} is named like a {announced.title} file, and ", Setting("format", options.format),
+                 f" makes it {wanted.title}"),
+                ("leave out ", Setting("format"), ", or rename it"),
+            )  # fmt: skip
+        return wanted
     if output is not None and output.suffix:
-        announced = format_of_path(output)
         if announced is None:
             known = ", ".join(fmt.extensions[0] for fmt in FORMATS.values())
             cause = f"{output}: {output.suffix!r} is not the extension of an image format"

@@ -87,7 +87,10 @@ def class_name(call: ast.Call) -> str:
 def _known(name: str) -> str:
     """The kinds that resemble a name, otherwise the convolutions."""
     alike = difflib.get_close_matches(name.rpartition(".")[2], KINDS, n=4, cutoff=0.75)
-    return ", ".join(alike or [kind for kind in KINDS if kind.startswith("Conv")]) + " and the others of docs/tconv/shape.md"
+    return (
+        ", ".join(alike or [kind for kind in KINDS if kind.startswith("Conv")])
+        + " and the others of docs/tconv/shape.md"
+    )
 
 
 def _parsed_call(text: str) -> ast.Call:
