@@ -197,13 +197,16 @@ def test_an_existing_page_is_replaced_only_if_asked_for():
     ("arguments", "said"),
     [
         (("in", "--gallery", "in"), "in: is a folder; give --gallery another name"),
-        (("in", "--gallery", "g.png"), "--gallery g.png has the name of a PNG file, and is none; give it another ext"),
+        (
+            ("in", "--gallery", "g.png"),
+            "--gallery g.png has the name of a PNG file, and is not one; give it another",
+        ),
         (
             ("in", "--gallery", "in/a.png/g.html"),
             "in/a.png/g.html: cannot be written: a part of its path is not a folder",
         ),
         (("in", "--gallery", "g.html", "-n"), "--gallery writes a file, and --dry-run writes nothing; use --json"),
-        (("-", "-o", "o.png", "--gallery", "g.html"), "--gallery shows files, and - is none; name files"),
+        (("-", "-o", "o.png", "--gallery", "g.html"), "--gallery shows files, and - is not a file; name files"),
     ],
 )
 def test_what_cannot_be_a_page_ends_the_run_before_its_first_pixel(arguments, said):

@@ -74,8 +74,8 @@ def test_a_killed_run_leaves_whole_lines():
     ("name", "said"),
     [
         ("b.txt", "b.txt exists and is not a report; give --report another name"),
-        ("b.png", "--report b.png has the name of a PNG file, and is none; give it another extension"),
-        ("new.JPG", "--report new.JPG has the name of a JPEG file, and is none; give it another extension"),
+        ("b.png", "--report b.png has the name of a PNG file, and is not one; give it another extension"),
+        ("new.JPG", "--report new.JPG has the name of a JPEG file, and is not one; give it another extension"),
         ("in", "in: is a folder; give --report another name"),
         ("in/a.png/r.jsonl", "in/a.png/r.jsonl: cannot be written: a part of its path is not a folder"),
         ("", "--report '' is not the name of a file; give it one"),

@@ -128,7 +128,7 @@ def check_own_files(own: Mapping[str, Path], images: Iterable[Path]) -> None:
             raise UsageError((f"{image} is an image of this run, and no place for ", used), "give it another name")
     for name, path in own.items():
         if (fmt := format_of_path(path)) is not None:
-            cause = (Setting(name), f" {path} has the name of a {fmt.title} file, and is none")
+            cause = (Setting(name), f" {path} has the name of a {fmt.title} file, and is not one")
             raise UsageError(cause, "give it another extension")
 
 

@@ -97,7 +97,7 @@ class Request:
         if self.dry_run:
             raise UsageError(f"{option} writes a file, and --dry-run writes nothing", "use --json")
         if option == "--gallery" and is_streamed(self.inputs, self.output):
-            raise UsageError("--gallery shows files, and - is none", "name files")
+            raise UsageError("--gallery shows files, and - is not a file", "name files")
 
     def _check_cluster(self) -> None:
         if not self.cluster:

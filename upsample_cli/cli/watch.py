@@ -132,7 +132,9 @@ def _watched(request: Request) -> tuple[Callable[[], Iterator[Found]], Outputs]:
             raise UsageError(f"--watch does not go with {option}", reason)
     for folder in request.inputs:
         if not is_folder(folder):
-            raise UsageError(f"--watch takes folders, and {folder or 'an empty name'} is none", "name one that exists")
+            raise UsageError(
+                f"--watch takes folders, and {folder or 'an empty name'} is not one", "name one that exists"
+            )
     if request.output in {None, "-"}:
         raise UsageError("--watch writes to a folder", "give --output one")
     output = Path(str(request.output))

@@ -26,7 +26,7 @@ def decoded_png(file: BinaryIO, layout: Layout) -> ReadBox:
 
     file.seek(_IHDR_METHODS_AT)
     if max(file.read(3)) > 1:  # libpng would print this to stderr
-        raise ValueError("a method of compression, filtering or interlacing that is none of PNG's")
+        raise ValueError("a method of compression, filtering or interlacing that PNG does not have")
     size_bytes = file.seek(0, os.SEEK_END)
     file.seek(0)
     data = bytearray(size_bytes)

@@ -1,0 +1,27 @@
+"""Messages are found in the source, and none has a turn of phrase that a person stumbles over."""
+
+import re
+
+import list_messages
+import pytest
+
+MESSAGES = list(list_messages.messages())
+STUMBLES = re.compile(
+    r"(?<!\bthere )\b(is|are) (no|none)\b|\banew\b|\bamid\b|\bbeside the\b|\bby way of\b|\bis told\b|\bpicture"
+)
+
+
+def test_messages_of_all_kinds_are_found():
+    makers = {message.maker for message in MESSAGES}
+    assert {"Loss", "Failure", "UsageError", "ImageError", "GeometryError", "RecordError"} <= makers
+    assert len(MESSAGES) > 500
+
+
+def test_no_message_has_a_phrase_to_stumble_over():
+    found = [message for message in MESSAGES if STUMBLES.search(message.text)]
+    assert not found
+
+
+@pytest.mark.parametrize("text", ["- is none", "it is no image", "the picture is lost", "begin anew"])
+def test_control_such_a_phrase_is_noticed(text):
+    assert STUMBLES.search(text)
