@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from support.environment import ENVIRONMENT
@@ -52,6 +53,19 @@ def test_one_image_needs_no_watch_gallery_cluster_record_or_worker_pool(photo):
     modules = imported_by(photo)
     assert "upsample_cli.engine.bands" in modules  # it did run
     assert OPTIONAL & modules == set()
+
+
+@pytest.mark.usefixtures("in_tmp_path")
+@pytest.mark.parametrize("name", ["photo.png", "photo.jpg", "photo.gif", "photo.webp"])
+def test_the_run_of_a_batch_computes_nothing_and_needs_no_numpy(name):
+    """Its workers do. It starts sooner by a tenth of a second."""
+    for folder in ("a", "b"):
+        save(f"in/{folder}-{name}", (3, 5))
+    for arguments in (("in", "-n"), ("in", "-o", "out", "--workers", "1")):
+        modules = imported_by(*arguments, "--device", "cpu")
+        assert "PIL.Image" in modules
+        assert modules.isdisjoint({"numpy", "imagecodecs", "torch", "tifffile"})
+    assert len(list(Path("out").glob(f"*_x2{name[5:]}"))) == 2
 
 
 @pytest.mark.parametrize("options", [[], ["--factor", "1.5"], ["--kernel", "lanczos3"], ["--linear-light"]])

@@ -7,8 +7,6 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-
 from upsample_cli.errors import Loss
 from upsample_cli.images.model import ImageInfo, Metadata, Rows
 from upsample_cli.images.orientation import TURNS
@@ -63,7 +61,8 @@ class RegionSource:
         if self._read_box is None:
             raise ValueError("this image is closed")
         stored = self._read_box(*self._turn.stored((top, bottom, 0, width), height, width))
-        return np.array(self._turn.upright(stored), dtype=self.info.layout.dtype, order="C")
+        rows: Rows = self._turn.upright(stored).astype(self.info.layout.dtype, order="C")
+        return rows
 
     def __enter__(self) -> Self:
         return self

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin
 
 from upsample_cli.errors import ImageError, Loss
@@ -69,11 +68,15 @@ class Reading:
         """A piece of the image as rows."""
         if self.layout.depth == 16:
             return self._deep_rows(band)
+        import numpy as np  # headers are read without it
+
         mode = _MODES[self.layout]
         rows = np.array(band if band.mode == mode else band.convert(mode))
         return rows if rows.ndim == 3 else rows[:, :, np.newaxis]
 
     def _deep_rows(self, band: Image.Image) -> Rows:
+        import numpy as np
+
         stored = np.array(band).astype(np.uint16, copy=False)
         grey = stored << 4 | stored >> 8 if self.twelve_bits else stored
         if self.inverted:
@@ -171,13 +174,14 @@ def _palette_is_grey(image: ImageFile.ImageFile) -> bool:
     palette = image.palette
     if palette is None:
         return False
-    entries = np.frombuffer(bytes(palette.palette), np.uint8)
-    raw_mode = palette.rawmode or palette.mode
+    entries, raw_mode = bytes(palette.palette), palette.rawmode or palette.mode
     if raw_mode == "RGB;L":
-        colours = entries.reshape(3, -1).T
+        count = len(entries) // 3
+        red, green, blue = (entries[channel * count : (channel + 1) * count] for channel in range(3))
     else:
-        colours = entries[: len(entries) // len(raw_mode) * len(raw_mode)].reshape(-1, len(raw_mode))[:, :3]
-    return bool((colours == colours[:, :1]).all())
+        count = len(entries) // len(raw_mode) * len(raw_mode)
+        red, green, blue = (entries[channel : count : len(raw_mode)] for channel in range(3))
+    return red == green == blue
 
 
 def _is_lossless(image: ImageFile.ImageFile, file: BinaryIO, format_name: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 from PIL import Image
 
 from upsample_cli.images.codecs.pillow_pixels import Reading
@@ -19,6 +18,8 @@ def pillow_box(image: Image.Image, reading: Reading) -> ReadBox:
     """Reads boxes of a decoded image, in small pieces."""
 
     def read_box(top: int, bottom: int, left: int, right: int) -> Rows:
+        import numpy as np  # headers are read without it
+
         rows = np.empty((bottom - top, right - left, reading.layout.channels), reading.layout.dtype)
         step = max(1, PIECE_BYTES // _PIXEL_BYTES // (right - left))
         with quiet_pillow():

@@ -11,10 +11,8 @@ import functools
 from io import BytesIO
 from typing import Any
 
-import numpy as np
 from PIL import Image, ImageCms
 
-from upsample_cli.images.color.lab import lab_of_rows
 from upsample_cli.images.model import Layout, Rows
 
 _INTENT, _FLAGS = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
@@ -44,6 +42,8 @@ def rgb_of_cmyk(rows: Rows, icc_profile: bytes) -> Rows | None:
     transform = srgb_of_profile(icc_profile)
     if transform is None:
         return None
+    import numpy as np
+
     if rows.dtype == np.uint16:
         return _transformed(rows, icc_profile, "cmyk", "uint16")
     height, width = rows.shape[:2]
@@ -61,10 +61,13 @@ def rgb_of_lab(rows: Rows, layout: Layout) -> Rows:
         rows: (rows, width, 3) as `layout` says.
         layout: "cielab" or "icclab", without alpha.
     """
+    from upsample_cli.images.color.lab import lab_of_rows
+
     return _transformed(lab_of_rows(rows, layout), _profile("LAB"), "lab", layout.dtype.name)
 
 
 def _transformed(pixels: Rows, icc_profile: bytes, colours: str, dtype: str) -> Rows:
+    import numpy as np
     from imagecodecs import cms_transform
 
     settings: dict[str, Any] = {"colorspace": colours, "outcolorspace": "rgb", "outdtype": dtype}

@@ -10,7 +10,6 @@ from PIL import Image
 
 from upsample_cli.errors import Loss
 from upsample_cli.images.codecs.png.ancillary import Ancillary
-from upsample_cli.images.color.profiles import srgb_of_profile
 from upsample_cli.images.format_table import COMMENT
 from upsample_cli.images.limits import check_metadata_bytes
 from upsample_cli.images.metadata import exif as exif_blocks
@@ -74,7 +73,7 @@ def read_metadata(
         said = Said(chunks.icc_profile, chunks.colour, chunks.aspect)
     losses += said.losses
     profile = said.icc_profile or None
-    if profile and image.mode == "CMYK" and srgb_of_profile(profile) is None:
+    if profile and image.mode == "CMYK" and not _is_cmyk_profile(profile):
         profile = None
         losses.append(Loss("profile", "the colour profile (ICC) is damaged or not one for CMYK and is left out"))
     metadata = Metadata(
@@ -93,6 +92,12 @@ def read_metadata(
         losses += lost
     check_metadata_bytes(_size_bytes(metadata))
     return Found(metadata, orientation, tuple(losses))
+
+
+def _is_cmyk_profile(profile: bytes) -> bool:
+    from upsample_cli.images.color.profiles import srgb_of_profile  # LittleCMS with it
+
+    return srgb_of_profile(profile) is not None
 
 
 def _sound_exif(exif: bytes | None, unchanged: Change, format_name: str) -> tuple[bytes | None, list[Loss]]:
