@@ -271,7 +271,7 @@ def test_help_and_version():
 
 def test_debug_shows_where_and_without_it_nobody_sees_a_traceback(monkeypatch):
     save("a.png")
-    monkeypatch.setattr("upsample_cli.enlarge.run.convert_rows", lambda *_: 1 // 0)
+    monkeypatch.setattr("upsample_cli.enlarge.rows.convert_rows", lambda *_: 1 // 0)
     ended = upsample("a.png")
     assert (ended.status, names(".")) == (1, ["a.png"])
     (line,) = ended.errors

@@ -208,7 +208,7 @@ def test_a_run_opens_its_pages_by_the_same_way(tmp_path, monkeypatch):
     (tmp_path / "a.tif").write_bytes(tiff_pages(3))
     opened = []
     monkeypatch.setattr(
-        "upsample_cli.enlarge.run.open_pages", lambda *a, **k: opened.append(a[1]) or open_pages(*a, **k)
+        "upsample_cli.enlarge.frames.open_pages", lambda *a, **k: opened.append(a[1]) or open_pages(*a, **k)
     )
     upsample_file(tmp_path / "a.tif", tmp_path / "b.tif")
     assert opened == [3]
