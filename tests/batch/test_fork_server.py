@@ -15,9 +15,12 @@ from PIL import Image
 from support.running import ENVIRONMENT
 
 from tests.batch.test_workers import LONG_S, assert_all_gone, executor, job
+from upsample_cli.batch.carry import Carrier
 from upsample_cli.batch.workers import processes
 from upsample_cli.batch.workers.started import started_worker
 from upsample_cli.cli import start
+from upsample_cli.enlarge.options import Options
+from upsample_cli.enlarge.planning import plan_job
 
 pytestmark = [
     pytest.mark.usefixtures("in_tmp_path"),
@@ -80,6 +83,20 @@ def test_a_run_starts_as_many_as_it_has_slots():
         pool.close()
     assert start_one.call_count == 2
     assert_all_gone(pool)
+
+
+def test_a_worker_holds_well_under_250_mib():
+    """Measured: 165 MiB after a small image, mostly libtorch, which the workers share. Python's torch alone takes 560."""
+    images(1)
+    pool = executor(carrier=Carrier(), slots=1)
+    found = pool.submit(plan_job(Path("in/0.png"), Options(), output=Path("0.png").absolute())).result(LONG_S)
+    worker = psutil.Process(pool._workers[0].process.pid)
+    held_bytes, mapped = worker.memory_info().rss, {Path(each.path).name for each in worker.memory_maps()}
+    pool.close()
+    assert found.status == "written", found.error
+    assert "libtorch_cpu.so" in mapped
+    assert "libtorch_python.so" not in mapped
+    assert held_bytes < 250 * 2**20
 
 
 def test_one_that_dies_before_its_first_image_is_replaced():
