@@ -86,7 +86,7 @@ def test_a_run_starts_as_many_as_it_has_slots():
 
 
 def test_a_worker_holds_well_under_250_mib():
-    """Measured: 165 MiB after a small image, mostly libtorch, which the workers share. Python's torch alone takes 560."""
+    """Measured: 165 MiB after a small image, mostly libtorch, which they share. Python's torch takes 560."""
     images(1)
     pool = executor(carrier=Carrier(), slots=1)
     found = pool.submit(plan_job(Path("in/0.png"), Options(), output=Path("0.png").absolute())).result(LONG_S)
