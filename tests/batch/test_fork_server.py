@@ -141,6 +141,36 @@ def test_a_killed_run_leaves_neither_processes_nor_a_socket(tmp_path):
     assert not psutil.pid_exists(int(ended.stdout))
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("after_s", [0, 0.1, 0.3])
+def test_a_run_that_ends_while_it_starts_leaves_no_socket_and_no_pipe(number, after_s, tmp_path):
+    images(2)
+    folder = tmp_path / "t"
+    folder.mkdir()
+    command = [sys.executable, "-P", "-c", RUN, "in", "-o", "out"]
+    environment = os.environ | ENVIRONMENT | {"TMPDIR": str(folder)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        while not any("forkserver" in " ".join(each.cmdline()) for each in psutil.Process(process.pid).children()):
+            assert process.poll() is None
+        time.sleep(after_s)
+        process.send_signal(number)
+        process.communicate(timeout=LONG_S)  # until the last process has closed the pipe
+    end_s = time.monotonic() + LONG_S
+    while any(folder.iterdir()) and time.monotonic() < end_s:
+        time.sleep(0.05)
+    assert not any(folder.iterdir())
+
+
+def test_workers_that_cannot_start_end_the_run_with_a_message():
+    images(3)
+    command = [sys.executable, "-E", "-c", f"import sys; sys.path[:] = {sys.path}; {RUN}", "in", "-o", "out"]
+    ended = subprocess.run(
+        command, env=os.environ | ENVIRONMENT, capture_output=True, text=True, timeout=LONG_S, check=False
+    )
+    assert ended.returncode == 2, ended.stderr
+    assert "Python was started with -E" in ended.stderr
+
+
 @pytest.mark.parametrize("arguments", [("-o", "out"), ("-o", "out", "--workers", "1")])
 def test_a_batch_leaves_no_socket_and_says_nothing_of_it(arguments, tmp_path):
     images(3)

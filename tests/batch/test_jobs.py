@@ -74,7 +74,7 @@ def test_output_is_a_file_for_one_image():
     assert outputs("a.png", output="b") == {"a.png": "b"}
     (entry,) = planned("a.png", output="new/b.jpg")
     assert entry.job.format == "jpeg"
-    (entry,) = planned("a.png", output="b.jpg", format="webp")
+    (entry,) = planned("a.png", output="b.dat", format="webp")
     assert entry.job.format == "webp"
     (entry,) = planned("a.png", output="b")
     assert entry.job.format == "png"

@@ -74,8 +74,11 @@ def is_folder(path: str | Path) -> bool:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """`is_folder` of a directory's entry. Only links cost a call of the system."""
-    return is_folder(entry.path) if entry.is_symlink() else entry.is_dir()
+    """`is_folder` of a directory's entry. Only links cost a call of the system, where the disk tells types."""
+    try:
+        return is_folder(entry.path) if entry.is_symlink() else entry.is_dir()
+    except OSError:
+        return False
 
 
 def _images(folder: Path, recursive: bool, exclude: Path | None, others: Counter[str]) -> Iterator[Found]:

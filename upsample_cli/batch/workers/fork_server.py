@@ -19,6 +19,9 @@ from upsample_cli.current_folder import check_child_flags, distrust_current_fold
 from upsample_cli.errors import UsageError
 
 _PRELOADED = "upsample_cli.batch.workers.preload"
+RUN = "UPSAMPLE_CLI_RUN"
+"""Variable of the process that forks: the process id of its run."""
+
 _THREADS = "OPENBLAS_NUM_THREADS"
 """How many threads numpy's library starts when it is loaded."""
 
@@ -59,13 +62,15 @@ def worker_context() -> BaseContext:
         from multiprocessing import forkserver
 
         forkserver.set_forkserver_preload([_PRELOADED])
-        before = os.environ.get(_THREADS)
-        os.environ[_THREADS] = "1"
+        variables = {RUN: str(os.getpid()), _THREADS: "1"}
+        before = {name: os.environ.get(name) for name in variables}
+        os.environ.update(variables)
         try:
             forkserver.ensure_running()
         except OSError:  # there is no folder for its socket
             return multiprocessing.get_context("spawn")
         finally:
-            restore_variable(_THREADS, before)
+            for name, value in before.items():
+                restore_variable(name, value)
         return multiprocessing.get_context("forkserver")
     return multiprocessing.get_context("spawn")

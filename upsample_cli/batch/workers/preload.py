@@ -11,6 +11,8 @@ import time
 from multiprocessing import forkserver
 from typing import Any
 
+from upsample_cli.batch.workers.fork_server import RUN
+
 _MODULES = (
     "upsample_cli.batch.workers.worker", "upsample_cli.enlarge.run", "upsample_cli.engine.resize",
     "upsample_cli.images.codecs.jpeg", "imagecodecs._jpeg8", "PIL.JpegImagePlugin",
@@ -19,8 +21,10 @@ _MODULES = (
 _REPARENTED_S = 1.0  # the files of a process that ends are closed a moment before it has ended
 
 
-def _preload() -> None:
+def _preload(run: int) -> None:
     for module in _MODULES:
+        if os.getppid() != run:  # it has ended: its pipes must not stay open
+            return
         importlib.import_module(module)
     from upsample_cli.engine.library import library_path, load_library
 
@@ -45,7 +49,8 @@ def _remove_socket(run: int) -> None:
         os.rmdir(os.path.dirname(address))  # noqa: PTH106, PTH120
 
 
+_run = int(os.environ.pop(RUN, os.getppid()))
+atexit.register(_remove_socket, _run)
 with contextlib.suppress(Exception):  # it fails again, with a message, in the worker
-    _preload()
+    _preload(_run)
 gc.freeze()  # a collection in a worker would copy the memory that it shares with the others
-atexit.register(_remove_socket, os.getppid())

@@ -60,6 +60,8 @@ class ProcessExecutor:
         self._workers: list[Worker] = []
         self._started = 0
         self._error: BaseException | None = None
+        self._ending = threading.Lock()
+        self._has_ended = False
         self._closing_s: float | None = None
         self._wakeup_reader, self._wakeup_writer = multiprocessing.Pipe(duplex=False)
         self._is_woken = False
@@ -68,10 +70,13 @@ class ProcessExecutor:
 
     def submit(self, job: Job) -> Future[Result]:
         """See `interfaces.Executor`."""
-        future: Future[Result] = Future()
-        self._queue.append(Order(job, future, stamp_of(job.output)))
+        order = Order(job, Future(), stamp_of(job.output))
+        with self._ending:
+            self._queue.append(order)
+            if self._has_ended:
+                self._give_up(self._queue)
         self._wake_up()
-        return future
+        return order.future
 
     def close(self) -> None:
         """See `interfaces.Executor`. A worker that does not stop in time is killed, and its file removed."""
@@ -100,7 +105,9 @@ class ProcessExecutor:
         for worker in list(self._workers):
             worker.process.kill()
             self._remove(worker)
-        self._give_up(self._queue)
+        with self._ending:
+            self._has_ended = True
+            self._give_up(self._queue)
         self._wakeup_reader.close()
 
     def _still_closing(self, since_s: float) -> bool:
