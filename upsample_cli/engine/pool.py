@@ -49,6 +49,7 @@ def _started_pool() -> ThreadPoolExecutor:
 def _settled(operators: Any, pool: ThreadPoolExecutor) -> None:
     # Setting the number in one thread also sets the default that threads started later inherit: restore the caller's.
     before = operators.threads()
+    operators.set_threads(before)  # after a fork the first call makes libtorch's own pool again: not in two threads
     count = cores.core_count()
     barrier = Barrier(count)
 
