@@ -33,7 +33,7 @@ def messages() -> Iterator[Message]:
 
 
 def _makes_message(maker: str) -> bool:
-    return maker in {"Loss", "Failure", "_loss"} or (maker.endswith("Error") and maker[0].isupper())
+    return maker in {"Loss", "Failure"} or (maker.endswith("Error") and maker[0].isupper())
 
 
 def _name(node: ast.expr) -> str:
@@ -41,7 +41,7 @@ def _name(node: ast.expr) -> str:
 
 
 def shown(node: ast.expr) -> str:  # noqa: PLR0911  one for each kind of node
-    """An argument as a person would see it; "" for one that is no text.
+    """An argument as a person would see it; "" for one that is not text.
 
     >>> shown(ast.parse('(Setting("size"), f" {size} is none")', mode="eval").body)
     '{size} {...} is none'

@@ -2,11 +2,11 @@
 
 import doctest
 import re
-import shlex
+from functools import partial
 from pathlib import Path
 
 import pytest
-from support.commands import call
+from support.commands import printed_by
 from support.pages import command_lines, console_examples, fenced
 
 ROOT = Path(__file__).parent.parent
@@ -58,13 +58,7 @@ def shown(excerpt):
 def printed(capsys, monkeypatch):
     """What a command prints, errors included."""
     monkeypatch.chdir(ROOT)
-
-    def run(command):
-        program, *arguments = shlex.split(command)
-        assert program == "tconv"
-        return "".join(call(capsys, monkeypatch, *arguments)[1:])
-
-    return run
+    return partial(printed_by, capsys, monkeypatch)
 
 
 def test_every_command_of_a_console_block_is_found():

@@ -1,6 +1,7 @@
 """The `tconv` commands as people call them: in this process and as a separate process."""
 
 import os
+import shlex
 import subprocess
 import sys
 
@@ -18,6 +19,13 @@ def call(capsys, monkeypatch, *arguments):
         tconv.main()
     printed = capsys.readouterr()
     return leaving.value.code, printed.out, printed.err
+
+
+def printed_by(capsys, monkeypatch, command):
+    """What a `tconv` command line prints, errors included, in this process."""
+    program, *arguments = shlex.split(command)
+    assert program == "tconv"
+    return "".join(call(capsys, monkeypatch, *arguments)[1:])
 
 
 def imported_by(*command_lines):

@@ -3,11 +3,11 @@
 import doctest
 import os
 import re
-import shlex
+from functools import partial
 from pathlib import Path
 
 import pytest
-from support.commands import call
+from support.commands import printed_by
 from support.pages import console_examples, fenced
 
 ROOT = Path(__file__).parents[2]
@@ -19,13 +19,7 @@ PAGE = "".join(path.read_text(encoding="utf-8") for path in PATHS)
 def printed(capsys, monkeypatch):
     """What a command prints, errors included, as a terminal shows it."""
     monkeypatch.chdir(ROOT)
-
-    def run(command):
-        program, *arguments = shlex.split(command)
-        assert program == "tconv"
-        return "".join(call(capsys, monkeypatch, *arguments)[1:])
-
-    return run
+    return partial(printed_by, capsys, monkeypatch)
 
 
 def test_every_command_of_a_console_block_is_found():

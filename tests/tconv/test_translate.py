@@ -6,7 +6,6 @@ Kernels are integers, so that every sum is exact and equality needs no tolerance
 import contextlib
 import json
 import os
-import sys
 import warnings
 from collections import Counter
 
@@ -15,9 +14,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.commands import call
 from torch import nn
 
-from upsample_cli.cli import tconv
 from upsample_cli.errors import UpsampleError, UsageError
 from upsample_cli.tconv.layers.constructors import parse_layer
 from upsample_cli.tconv.translate.translate import FRAMEWORKS, translate, translate_back
@@ -283,11 +282,7 @@ def test_there_and_back_is_the_same_layer(framework):
 
 
 def said(capsys, monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["tconv", "translate", *arguments])
-    with pytest.raises(SystemExit) as leaving:
-        tconv.main()
-    printed = capsys.readouterr()
-    return leaving.value.code, printed.out, printed.err
+    return call(capsys, monkeypatch, "translate", *arguments)
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)

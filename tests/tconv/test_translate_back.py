@@ -7,7 +7,6 @@ Where Keras and ONNX Runtime are installed they are asked too.
 import contextlib
 import json
 import re
-import sys
 import time
 import warnings
 
@@ -16,11 +15,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.commands import call
 from tconv.test_translate import adapted, in_onnx, keras, onnx, signal, torch_layer, transposed  # noqa: F401
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from upsample_cli.cli import tconv
 from upsample_cli.errors import GeometryError, UpsampleError, UsageError
 from upsample_cli.tconv.layers.constructors import parse_layer
 from upsample_cli.tconv.translate.translate import FRAMEWORKS, translate, translate_back
@@ -241,11 +240,7 @@ def test_layers_from_onnx_have_the_values_of_onnx_runtime(onnx, kernel, words): 
 
 
 def said(capsys, monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["tconv", "translate", *arguments])
-    with pytest.raises(SystemExit) as leaving:
-        tconv.main()
-    printed = capsys.readouterr()
-    return leaving.value.code, printed.out, printed.err
+    return call(capsys, monkeypatch, "translate", *arguments)
 
 
 def test_an_output_shape_asks_for_the_size_of_the_input(capsys, monkeypatch):

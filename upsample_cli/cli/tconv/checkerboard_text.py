@@ -28,7 +28,7 @@ def print_finding(
     Args:
         cells: of the map.
         measured: on weights; None for settings alone.
-        cured: on weights that were cured and written; None if there are none.
+        cured: on weights that were cured and written; None without weights.
     """
     console = result_console()
     console.print(str(verdict.layer), style="bold")

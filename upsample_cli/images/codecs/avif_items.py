@@ -26,7 +26,7 @@ _Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class AvifParts:
-    """What is beside the pixels, and what of it is left out."""
+    """The items besides the pixels, and the losses of those left out."""
 
     colour: ColourSpace | None = None
     aspect: tuple[int, int] | None = None

@@ -101,7 +101,7 @@ def _check_kind(name: str, marker: int, bits: int, height: int) -> None:
 
 
 def head_segments(file: BinaryIO) -> Iterator[Segment]:
-    """The segments up to the first scan, which is the last; bytes between them that are no marker are passed over.
+    """The segments up to the first scan, which is the last; bytes between them that are not markers are passed over.
 
     The file's position is moved, and may be moved between two segments.
     """

@@ -124,7 +124,7 @@ _BRADFORD = ((0.8951, 0.2664, -0.1614), (-0.7502, 1.7135, 0.0367), (0.0389, -0.0
 
 
 def _colorants(chromaticities: _Vector) -> tuple[_Matrix | None, _Matrix]:
-    """XYZ of full red, green and blue under D50, and the adaptation to it from white; None if there are none."""
+    """XYZ of full red, green and blue under D50, and the adaptation to it from white; None if they are not known."""
     adapted: _Matrix
     points = [(x / 1e5, y / 1e5) for x, y in zip(chromaticities[::2], chromaticities[1::2], strict=True)]
     white, *primaries = [_xyz_of(x, y) for x, y in points]

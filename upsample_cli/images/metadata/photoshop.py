@@ -58,7 +58,7 @@ class Resources:
 
 
 def lost_resources(lost: Counter[str]) -> tuple[Loss, ...]:
-    """The loss of resources, by what they are called; none if there are none."""
+    """The loss of resources, by name; empty without resources."""
     named = [name if count == 1 else f"{name} ({count})" for name, count in lost.items()]
     more = [f"{len(named) - _MOST_NAMED} others"] if len(named) > _MOST_NAMED else []
     listed = ", ".join([*named[:_MOST_NAMED], *more])

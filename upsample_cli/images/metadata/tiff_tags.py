@@ -61,7 +61,7 @@ def read_tags(
     Args:
         file: its position is moved.
         page_at: offset of the page's directory; None for the first.
-        metadata: what is handed over beside them.
+        metadata: what is handed over besides.
         orientation: of the stored image.
         pages: that the description may describe; 0 if it is another page's.
 
@@ -131,7 +131,7 @@ def _description(
 
 
 def _resolution(tiff: ifd.Tiff, directory: ifd.Directory, *, is_scale: bool) -> list[Field]:
-    """The tags of the resolution where they are no resolution in dpi: the scale, or the proportion of a pixel."""
+    """The tags of the resolution where they do not give dpi, but a scale or the proportion of a pixel."""
     fields = list(_kept(tiff, directory, {X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT}))
     ratios = [field for field in fields if field.kind == ifd.RATIONAL and field.count == 1]
     numbers = [struct.unpack(tiff.order + "II", field.value) for field in ratios if isinstance(field.value, bytes)]

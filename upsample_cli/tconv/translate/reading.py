@@ -134,7 +134,7 @@ def needed_sizes(sizes: Sizes, axes: int, what: str) -> tuple[int, ...]:
 
 
 def left_out_notes(names: Sequence[str]) -> list[str]:
-    """A note on parameters that PyTorch's layer does not take; none if there are none."""
+    """A note on parameters that PyTorch's layer does not take; empty without such parameters."""
     return [f"left out, because PyTorch's layer does not take it: {', '.join(names)}"] if names else []
 
 
