@@ -11,11 +11,11 @@ import tifffile
 from support.environment import ENVIRONMENT
 from support.running import save, upsample
 
-from upsample_cli.engine.routes.separable import compiled_modules
+from upsample_cli.engine.routes.separable import instruction_sets
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
-is_compiled = pytest.mark.skipif(not compiled_modules(), reason="the package was built without a compiler")
+is_compiled = pytest.mark.skipif(not instruction_sets(), reason="the package was built without a compiler")
 
 
 def engine_of(*arguments):
@@ -60,7 +60,7 @@ def test_verbose_names_the_engine_and_the_usual_line_does_not():
 def test_the_compiled_engine_is_refused_where_it_cannot_serve(arguments, reason):
     save("in.png", (21, 34))
     ended = upsample("in.png", *arguments, "--engine", "compiled")
-    expected = (reason, "this package was not compiled for this processor") if not compiled_modules() else (reason,)
+    expected = (reason, "this package was not compiled for this processor") if not instruction_sets() else (reason,)
     assert ended.status == 2
     assert any(
         f"cannot enlarge this image: {why}; choose --engine auto or --engine layer" in ended.err for why in expected

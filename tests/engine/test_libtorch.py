@@ -29,11 +29,11 @@ from upsample_cli.engine.pytorch import PyTorch
 from upsample_cli.engine.routes import select, separable
 from upsample_cli.engine.routes.agreement import agrees
 from upsample_cli.engine.routes.plain import PlainRoute
-from upsample_cli.engine.routes.separable import SeparableRoute, compiled_modules
+from upsample_cli.engine.routes.separable import SeparableRoute, instruction_sets
 from upsample_cli.errors import DeviceError, UsageError
 from upsample_cli.kernels.kernel import kernel_named
 
-needs_compiled = pytest.mark.skipif(not compiled_modules(), reason=NOT_COMPILED)
+needs_compiled = pytest.mark.skipif(not instruction_sets(), reason=NOT_COMPILED)
 OURS, THEIRS = LibTorch(), PyTorch()
 BILINEAR, SIXTEEN = kernel_named("bilinear", 2), Arithmetic(np.dtype(np.uint8), 16)
 DTYPES = [np.float32, np.float64]

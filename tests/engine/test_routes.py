@@ -114,8 +114,8 @@ def test_the_plain_route_alone_gives_the_exact_pixels(factor, pixel_type, monkey
 @pytest.mark.parametrize("is_compiled", [True, False])
 def test_the_chosen_route_is_a_fast_one_on_a_cpu(is_compiled, monkeypatch):
     if not is_compiled:
-        monkeypatch.setattr(separable, "compiled_modules", list)
-    elif not separable.compiled_modules():
+        monkeypatch.setattr(separable, "instruction_sets", list)
+    elif not separable.instruction_sets():
         pytest.skip(NOT_COMPILED)
     bilinear, lanczos = kernel_named("bilinear", 2), kernel_named("lanczos3", 2)
     words = chosen_route(bilinear, Arithmetic(np.dtype(np.uint16), 16), 3)

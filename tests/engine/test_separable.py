@@ -1,10 +1,9 @@
-"""The compiled route: the oracle's exact pixels with every build that runs here, and no access outside its memory."""
+"""The compiled route: exact pixels with every instruction set that runs here, and no access outside its memory."""
 
 import os
-import sys
-from types import SimpleNamespace
 
 import numpy as np
+import numpy._core._multiarray_umath as numpy_umath
 import pytest
 import torch
 from hypothesis import example, given
@@ -15,23 +14,22 @@ from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from upsample_cli.engine.borders import padded_tile
 from upsample_cli.engine.exact import Arithmetic, exact_form
 from upsample_cli.engine.routes import separable
-from upsample_cli.engine.routes.separable import SeparableRoute, compiled_modules
+from upsample_cli.engine.routes.separable import SeparableRoute, instruction_sets
 from upsample_cli.geometry.tiles import plan_for_budget
 from upsample_cli.kernels.kernel import axis_of, kernel_named
 
-needs_compiled = pytest.mark.skipif(not compiled_modules(), reason=NOT_COMPILED)
-MODULES = compiled_modules() or [None]  # None: skipped, by `needs_compiled`
-NAMES = [getattr(module, "__name__", "none") for module in MODULES]
+needs_compiled = pytest.mark.skipif(not instruction_sets(), reason=NOT_COMPILED)
+INSTRUCTIONS = instruction_sets() or [None]  # None: skipped, by `needs_compiled`
 PIXEL_TYPES = [np.uint8, np.uint16]
 UINT8 = np.dtype(np.uint8)
 KERNELS = ["bilinear", "nearest", "bicubic", "bspline"]
 MANY = 2**40  # bytes: a single tile
 
 
-def enlarged(pixels, factor, module, *, kernel="bilinear", has_alpha=False):
+def enlarged(pixels, factor, instructions, *, kernel="bilinear", has_alpha=False):
     """Pixels through the route alone, into the middle of others that it must leave as they are."""
     chosen, arithmetic = exact_form(kernel_named(kernel, factor), pixels.dtype, has_alpha=has_alpha)
-    route = SeparableRoute(chosen, arithmetic, pixels.shape[2], module=module)
+    route = SeparableRoute(chosen, arithmetic, pixels.shape[2], instructions=instructions)
     plan = plan_for_budget(*pixels.shape[:2], halo=chosen.halo, bytes_per_pixel=1, budget_bytes=MANY, tile_size=None)
     tile = padded_tile(pixels, next(iter(plan.bands()))[0], "replicate")
     height, width = pixels.shape[0] * factor, pixels.shape[1] * factor
@@ -44,21 +42,21 @@ def enlarged(pixels, factor, module, *, kernel="bilinear", has_alpha=False):
 
 
 @needs_compiled
-@pytest.mark.parametrize("module", MODULES, ids=NAMES)
+@pytest.mark.parametrize("instructions", INSTRUCTIONS)
 @pytest.mark.parametrize("pixel_type", PIXEL_TYPES)
 @pytest.mark.parametrize("factor", range(1, 65))
-def test_every_factor_is_exact(factor, pixel_type, module):
+def test_every_factor_is_exact(factor, pixel_type, instructions):
     """Sums of 16, 32 and 64 bits; divisors that are powers of two and others; vectors that end anywhere."""
     for channels, width in ((1, 37), (2, 3), (3, 12), (4, 5)):
         pixels = hostile_pixels((4, width, channels), pixel_type)
-        assert_same_pixels(enlarged(pixels, factor, module), expected_pixels(pixels, factor))
+        assert_same_pixels(enlarged(pixels, factor, instructions), expected_pixels(pixels, factor))
         if channels in (2, 4):
-            found = enlarged(pixels, factor, module, has_alpha=True)
+            found = enlarged(pixels, factor, instructions, has_alpha=True)
             assert_same_pixels(found, expected_pixels(pixels, factor, has_alpha=True))
 
 
 @needs_compiled
-@pytest.mark.parametrize("module", MODULES, ids=NAMES)
+@pytest.mark.parametrize("instructions", INSTRUCTIONS)
 @given(
     kernel=st.sampled_from(KERNELS),
     pixel_type=st.sampled_from(PIXEL_TYPES),
@@ -70,13 +68,13 @@ def test_every_factor_is_exact(factor, pixel_type, module):
 @example("bicubic", np.uint8, 2, (9, 80, 4), True, 0)
 @example("bicubic", np.uint16, 3, (9, 80, 2), True, 0)
 @example("bicubic", np.uint16, 16, (3, 7, 3), False, 0)  # float64 sums over a power of two that 31 bits do not hold
-def test_any_image_is_exact(module, kernel, pixel_type, factor, shape, has_alpha, seed):
+def test_any_image_is_exact(instructions, kernel, pixel_type, factor, shape, has_alpha, seed):
     has_alpha = has_alpha and shape[2] in (2, 4)
     chosen, _ = exact_form(kernel_named(kernel, factor), np.dtype(pixel_type), has_alpha=has_alpha)
     if axis_of(chosen) is None:  # its grid would be too fine for sums to be exact: it goes another way
         return
     pixels = hostile_pixels(shape, pixel_type, seed)
-    found = enlarged(pixels, factor, module, kernel=kernel, has_alpha=has_alpha)
+    found = enlarged(pixels, factor, instructions, kernel=kernel, has_alpha=has_alpha)
     assert_same_pixels(found, expected_pixels(pixels, factor, kernel=kernel, has_alpha=has_alpha))
 
 
@@ -186,21 +184,21 @@ def test_an_output_over_what_it_is_made_from_is_refused(table):
 
 
 @needs_compiled
-@pytest.mark.parametrize("module", MODULES, ids=NAMES)
+@pytest.mark.parametrize("instructions", INSTRUCTIONS)
 @pytest.mark.parametrize("channels", range(1, 6))
-def test_bytes_by_two_are_exact_at_every_width(channels, module):
+def test_bytes_by_two_are_exact_at_every_width(channels, instructions):
     """`twofold.h` takes 3072 numbers of a row at a time, and pixels of three bytes by eights; five it leaves."""
-    route = SeparableRoute(kernel_named("bilinear", 2), Arithmetic(UINT8, 16), channels, module=module)
+    route = SeparableRoute(kernel_named("bilinear", 2), Arithmetic(UINT8, 16), channels, instructions=instructions)
     assert (route._settings == ()) == (channels <= 4)
     edge = 3072 // channels
     for width in (*range(1, 40), edge - 1, edge, edge + 1, 2 * edge + 7):
         pixels = hostile_pixels((3, width, channels), np.uint8, width)
-        assert_same_pixels(enlarged(pixels, 2, module), expected_pixels(pixels, 2))
+        assert_same_pixels(enlarged(pixels, 2, instructions), expected_pixels(pixels, 2))
 
 
 @needs_compiled
-@pytest.mark.parametrize("module", MODULES, ids=NAMES)
-def test_bytes_by_two_are_exact_for_any_four_pixels(module):
+@pytest.mark.parametrize("instructions", INSTRUCTIONS)
+def test_bytes_by_two_are_exact_for_any_four_pixels(instructions):
     """A column of all a above one of all d, for every fifth b and c; the whole domain was checked once, in C++."""
     a, d = (each.ravel().astype(np.uint8) for each in np.meshgrid(np.arange(256), np.arange(256)))
     padded, out = np.empty((3, a.size * 2 + 2, 1), np.uint8), np.empty((2, a.size * 4, 1), np.uint8)
@@ -209,7 +207,7 @@ def test_bytes_by_two_are_exact_for_any_four_pixels(module):
             padded[:] = c
             padded[1, 1:-1:2, 0], padded[1, 2:-1:2, 0] = a, b
             padded[2, 1:-1:2, 0], padded[2, 2:-1:2, 0] = c, d
-            module.enlarge_twofold(padded, out)
+            separable.native.enlarge_twofold(instructions, padded, out)
             exact = (9 * a.astype(np.int32) + 3 * b + 3 * c + d + 8) >> 4
             assert np.array_equal(out[1, 1::4, 0], exact)
     assert not np.array_equal(out[1, 1::4, 0], (exact * 16 - 8) >> 4)  # the control: rounded down
@@ -302,59 +300,54 @@ def test_what_it_cannot_do_it_says(kernel, arithmetic):
 
 
 @needs_compiled
-@pytest.mark.parametrize("module", MODULES, ids=NAMES)
-def test_channels_that_do_not_meet_in_a_vector_are_refused(module):
+@pytest.mark.parametrize("instructions", INSTRUCTIONS)
+def test_channels_that_do_not_meet_in_a_vector_are_refused(instructions):
     """With 5/4 of a vector's lanes, one vector holds the end of one pixel and the start of the next."""
-    lanes = module.lanes("H")
+    lanes = separable.native.lanes(instructions, "H")
     kernel, arithmetic = kernel_named("bilinear", 2), Arithmetic(UINT8, 16)
     with pytest.raises(ValueError, match="do not fit in one"):
-        SeparableRoute(kernel, arithmetic, lanes * 5 // 4, module=module)
-    SeparableRoute(kernel, arithmetic, lanes, module=module)
+        SeparableRoute(kernel, arithmetic, lanes * 5 // 4, instructions=instructions)
+    SeparableRoute(kernel, arithmetic, lanes, instructions=instructions)
 
 
-AVX512 = ("AVX2", "AVX512F", "AVX512BW", "AVX512VL")
+AVX512 = {"AVX512F", "AVX512BW", "AVX512VL"}
 
 
-@pytest.mark.parametrize(
-    ("instructions", "most"),
-    [((), []), (("AVX2",), ["avx2"]), (AVX512[:3], ["avx2"]), (AVX512, ["avx512", "avx2"]), (AVX512[1:], ["avx512"])],
-)
-def test_no_module_is_loaded_that_the_processor_could_not_run(instructions, most, monkeypatch):
-    if missing := [name for name in instructions if name not in separable.processor_features()]:
-        pytest.skip(f"this processor is without {missing[0]}")
-    monkeypatch.setattr(separable, "processor_features", lambda: {"SSE2", *instructions})
-    found = [module.__name__.rpartition("_")[2] for module in compiled_modules.__wrapped__()]
-    built = [module.__name__.rpartition("_")[2] for module in compiled_modules()]
-    assert found == [build for build in most if build in built]
-
-
-@pytest.mark.parametrize(
-    ("capability", "left"),
-    [("default", set()), ("avx2", {"avx2"}), ("avx512", {"avx2", "avx512"}), ("no such", {"avx2", "avx512"})],
-)
-def test_the_switch_of_libtorch_chooses_the_module_too(capability, left, monkeypatch):
-    def builds():
-        return [module.__name__.rpartition("_")[2] for module in compiled_modules.__wrapped__()]
-
-    monkeypatch.delenv("ATEN_CPU_CAPABILITY", raising=False)
-    without_switch = builds()
-    monkeypatch.setenv("ATEN_CPU_CAPABILITY", capability)
-    assert builds() == [build for build in without_switch if build in left]
-
-
-def test_numpy_and_torch_see_the_same_processor():
-    """torch reads its instructions by itself, unless its switch names fewer."""
+@needs_compiled
+def test_the_module_numpy_and_torch_see_the_same_processor():
+    """torch reads its instructions by itself, unless its switch names fewer; numpy's switch is not used here."""
+    found = separable.native.instruction_sets()
+    features = {name for name, is_there in numpy_umath.__cpu_features__.items() if is_there}
+    assert ("avx2" in found, "avx512" in found) == ("AVX2" in features, features >= AVX512)
     capability = torch.backends.cpu.get_cpu_capability()
-    if capability not in {"DEFAULT", "AVX2", "AVX512"}:
-        pytest.skip(f"this processor is {capability}")
-    if "ATEN_CPU_CAPABILITY" in os.environ:
-        pytest.skip("ATEN_CPU_CAPABILITY is set")
-    most = {"DEFAULT": [], "AVX2": ["avx2"], "AVX512": ["avx512", "avx2"]}[capability]
-    features = separable.processor_features()
-    assert [build for build, needed in separable._BUILDS.items() if needed <= features] == most
+    if "ATEN_CPU_CAPABILITY" not in os.environ and capability in {"AVX2", "AVX512"}:
+        assert found[0] == capability.lower()
 
 
-def test_a_numpy_that_does_not_tell_leaves_all_to_the_layer(monkeypatch):
-    monkeypatch.setitem(sys.modules, "numpy._core._multiarray_umath", SimpleNamespace())
-    assert separable.processor_features() == set()
-    assert compiled_modules.__wrapped__() == []
+@needs_compiled
+@pytest.mark.parametrize("name", ["avx1024", "", "AVX2"])
+def test_an_instruction_set_that_is_not_there_is_refused(name):
+    """Run anyway, its first instruction would end the process."""
+    absent = {"avx512", "avx2"} - set(separable.native.instruction_sets())
+    padded, out = np.zeros((3, 3, 1), np.uint8), np.full((2, 2, 1), 77, np.uint8)
+    for unknown in (name, *absent):
+        with pytest.raises(ValueError, match="was not compiled, or this processor does not have it"):
+            separable.native.enlarge_twofold(unknown, padded, out)
+    assert (out == 77).all()
+
+
+@needs_compiled
+@pytest.mark.parametrize(
+    ("capability", "forbidden"),
+    [("default", {"avx2", "avx512"}), ("avx2", {"avx512"}), ("avx512", set()), ("no such", set())],
+)
+def test_the_switch_of_libtorch_limits_the_instructions_too(capability, forbidden, monkeypatch):
+    monkeypatch.delenv("ATEN_CPU_CAPABILITY", raising=False)
+    without_switch = instruction_sets.__wrapped__()
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", capability)
+    assert instruction_sets.__wrapped__() == [name for name in without_switch if name not in forbidden]
+
+
+def test_a_package_without_a_compiled_module_leaves_all_to_the_layer(monkeypatch):
+    monkeypatch.setattr(separable, "native", None)
+    assert instruction_sets.__wrapped__() == []

@@ -1,17 +1,14 @@
 """The fastest route for kernels that are an outer product: compiled sums down the columns, then along the rows.
 
-`separable.cpp` computes; this module prepares its tables. It needs a package that was built with a compiler, and whole
-pixels. The routes of torch serve everything else.
+`native/` computes; this module prepares its tables and chooses its instruction set. It needs a package that was built
+with a compiler, and whole pixels. The routes of torch serve everything else.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import importlib
 import math
 import os
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,13 +18,15 @@ from upsample_cli.engine.exact import Arithmetic
 from upsample_cli.kernels.kernel import Kernel, axis_of
 from upsample_cli.kernels.profiles import AxisKernel, phase_taps
 
+try:
+    from upsample_cli.engine.native import _separable as native
+except ImportError:  # built without a compiler
+    native = None  # type: ignore[assignment]
+
 Table = NDArray[Any]
 
-_BUILDS = {"avx512": {"AVX512F", "AVX512BW", "AVX512VL"}, "avx2": {"AVX2"}}
-"""The compiled modules, fastest first, with the instructions that each needs, by numpy's names."""
-
-_BUILDS_WITHIN = {"avx2": ["avx2"], "default": []}
-"""The builds that a value of ATEN_CPU_CAPABILITY leaves. The variable sets libtorch's instructions, so it sets ours."""
+_BEYOND = {"avx2": {"avx512"}, "default": {"avx512", "avx2"}}
+"""What a value of ATEN_CPU_CAPABILITY forbids. The variable sets libtorch's instructions, so it sets ours."""
 
 _TWOFOLD_CHANNELS = 4
 
@@ -63,16 +62,16 @@ class SeparableRoute:
     by the proof in `exact.finish`.
 
     Raises:
-        ValueError: if there is no compiled module, the kernel is not an outer product, pixels are not whole, or there
+        ValueError: if there is no instruction set, the kernel is not an outer product, pixels are not whole, or there
             are so many channels that those of one pixel do not fit in a vector.
     """
 
     name = "compiled"
 
-    def __init__(self, kernel: Kernel, arithmetic: Arithmetic, channels: int, *, module: ModuleType | None = None):
+    def __init__(self, kernel: Kernel, arithmetic: Arithmetic, channels: int, *, instructions: str | None = None):
         axis = axis_of(kernel)
-        module = module or next(iter(compiled_modules()), None)
-        if module is None:
+        instructions = instructions or next(iter(instruction_sets()), None)
+        if instructions is None:
             raise ValueError("this package was not compiled for this processor")
         if axis is None:
             raise ValueError("the kernel is not an outer product")
@@ -82,16 +81,16 @@ class SeparableRoute:
         self.bytes_per_value = 4 * arithmetic.pixel_dtype.itemsize
         self._settings: tuple[Any, ...] = ()
         if _is_twofold(axis, arithmetic, channels):
-            self._enlarge = module.enlarge_twofold
+            self._enlarge = functools.partial(native.enlarge_twofold, instructions)
             return
-        self._enlarge = module.enlarge
+        self._enlarge = functools.partial(native.enlarge, instructions)
         scale = 2 if axis.denominator == 1 else 1  # a division by 1 has no multiplier of 16 bits
         divisor = arithmetic.divisor * scale
         sums, (multiplier, shift) = _sums(kernel, arithmetic, divisor)
         phases = phase_taps(axis.factor, axis.padding)
         firsts = np.array([first for first, _ in phases])
         taps = np.array([[0 if tap is None else axis.numerators[tap] for tap in met] for _, met in phases])
-        lanes = module.lanes(sums.code)
+        lanes = native.lanes(instructions, sums.code)
         order, first_columns, weights, advance = _columns(taps, firsts, channels, lanes)
         if arithmetic.has_alpha and lanes % channels:
             raise ValueError("a vector splits a pixel, so its alpha is in another")
@@ -117,24 +116,12 @@ def _is_twofold(axis: AxisKernel, arithmetic: Arithmetic, channels: int) -> bool
 
 
 @functools.cache
-def compiled_modules() -> list[ModuleType]:
-    """The compiled modules that are installed and that this processor can run, fastest first."""
-    found = []
-    features = processor_features()
-    for build in _BUILDS_WITHIN.get(os.environ.get("ATEN_CPU_CAPABILITY", ""), _BUILDS):
-        if _BUILDS[build] <= features:
-            with contextlib.suppress(ImportError):
-                found.append(importlib.import_module(f"upsample_cli.engine.native._separable_{build}"))
-    return found
-
-
-def processor_features() -> set[str]:
-    """The instructions that this processor has beyond the least, by numpy's names; empty if numpy does not say."""
-    try:
-        features = importlib.import_module("numpy._core._multiarray_umath").__cpu_features__  # of `numpy.show_runtime`
-    except (ImportError, AttributeError):
-        return set()
-    return {name for name, is_there in features.items() if is_there}
+def instruction_sets() -> list[str]:
+    """The instruction sets that are compiled and that this processor has, fastest first."""
+    if native is None:
+        return []
+    beyond = _BEYOND.get(os.environ.get("ATEN_CPU_CAPABILITY", ""), set())
+    return [name for name in native.instruction_sets() if name not in beyond]
 
 
 def _sums(kernel: Kernel, arithmetic: Arithmetic, divisor: int) -> tuple[_Sums, tuple[int, int]]:
