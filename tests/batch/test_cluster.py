@@ -182,7 +182,7 @@ def test_a_run_on_a_cluster_of_which_a_worker_is_killed_is_the_local_run(cluster
         assert again == {"written": 0, "skipped": 30, "failed": 1, "planned": 0}
 
 
-def test_a_image_that_crashes_or_hangs_fails_alone_and_takes_no_dask_worker_with_it(cluster):
+def test_an_image_that_crashes_or_hangs_fails_alone_and_takes_no_dask_worker_with_it(cluster):
     wanted = [f"good{index}" for index in range(12)]
     wanted[2:2], wanted[5:5], wanted[9:9] = ["segfault"], ["hang"], ["exit"]
     with client_of(cluster.address) as client:
@@ -201,7 +201,7 @@ def test_a_image_that_crashes_or_hangs_fails_alone_and_takes_no_dask_worker_with
         assert set(client.nthreads()) == before
 
 
-def test_a_image_that_kills_dask_workers_is_given_up_and_others_go_on(cluster):
+def test_an_image_that_kills_dask_workers_is_given_up_and_others_go_on(cluster):
     pool = executor(cluster)
     result = pool.submit(job("poison")).result(timeout=LONG_S)
     assert (result.status, result.failure.may_pass) == ("failed", True)
@@ -384,7 +384,7 @@ def test_processes_that_a_killed_run_left_end_by_themselves_and_start_again(in_a
     assert in_a_worker == [(spec.topic, 1), (spec.topic, 2)]
 
 
-def test_a_image_that_comes_after_the_end_of_its_run_is_not_begun(in_a_worker):
+def test_an_image_that_comes_after_the_end_of_its_run_is_not_begun(in_a_worker):
     spec = RunSpec(Options(), new_token(), cluster_deeds.CARRIER)
     assert enlarge(job("good1"), spec, 1)["status"] == "written"
     worker.end(spec.token)

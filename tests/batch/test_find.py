@@ -86,7 +86,7 @@ def test_links_to_images_are_taken_and_links_to_folders_are_not_followed():
     assert found("f/elsewhere") == ["f/elsewhere/b.png"]  # unless it is what the user named
 
 
-def test_a_folder_that_is_named_like_a_image_is_a_folder():
+def test_a_folder_that_is_named_like_an_image_is_a_folder():
     touch("x.png/a.png", "f/y.png/b.png")
     assert found("x.png") == ["x.png/a.png"]
     assert found("f") == []

@@ -107,7 +107,7 @@ def test_several_images_do_not_go_into_one_file():
             planned(*arguments, output=output, overwrite=True)
 
 
-def test_a_folder_is_not_made_under_a_images_name_by_mistake():
+def test_a_folder_is_not_made_under_an_images_name_by_mistake():
     for name in ("a.png", "f/b.png"):
         save(name)
     with pytest.raises(UsageError, match=r"^out\.jpg is named like an image.* write out\.jpg/$"):
@@ -175,7 +175,7 @@ def test_an_input_named_twice_counts_once_where_it_was_named_first():
     assert outputs("f/b.png", "f", output="o") == {"f/b.png": "o/b_x2.png", "f/a.png": "o/a_x2.png"}
 
 
-def test_a_link_to_a_image_is_an_input_of_its_own():
+def test_a_link_to_an_image_is_an_input_of_its_own():
     save("f/a.png")
     Path("f/b.png").symlink_to("a.png")
     assert outputs("f") == {"f/a.png": "f_x2/a_x2.png", "f/b.png": "f_x2/b_x2.png"}

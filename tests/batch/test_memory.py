@@ -92,7 +92,7 @@ def test_what_has_to_be_held_whole_counts_and_what_is_streamed_does_not():
     assert job_bytes(job(10)) < 10_000 * 4  # no room for bands that are not there
 
 
-def test_a_image_over_the_budget_is_in_flight_alone():
+def test_an_image_over_the_budget_is_in_flight_alone():
     each = job_bytes(job())
     admission = Admission(8, each // 2)
     assert admission.takes(job())

@@ -165,7 +165,7 @@ def test_where_a_large_one_has_to_wait_for_memory_small_ones_pass_it(ending):
     assert executor.begun[:2] == ["A", "B"]
 
 
-def test_the_journal_is_told_before_a_image_begins_and_after_it_ended(ending):
+def test_the_journal_is_told_before_an_image_begins_and_after_it_ended(ending):
     journal = Written()
     executor, results = ending([entry(name) for name in "abcd"], slots=1, journal=journal)
     for _ in results:
@@ -175,7 +175,7 @@ def test_the_journal_is_told_before_a_image_begins_and_after_it_ended(ending):
         assert journal.lines.index(("started", name)) < journal.lines.index(("written", name))
 
 
-def test_an_exception_of_a_image_ends_the_run_and_closes_it(ending):
+def test_an_exception_of_an_image_ends_the_run_and_closes_it(ending):
     ending.errors["b"] = DeviceError("no such device")
     executor, results = ending([entry(name) for name in "abcdefgh"], slots=1)
     with pytest.raises(DeviceError):

@@ -90,7 +90,7 @@ def test_closing_stops_what_runs_begins_nothing_more_and_removes_what_is_unfinis
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_a_image_that_cannot_be_stopped_is_not_waited_for(removed, monkeypatch, again):
+def test_an_image_that_cannot_be_stopped_is_not_waited_for(removed, monkeypatch, again):
     """Either its time is up, or Ctrl-C came a second time."""
     monkeypatch.setattr(signals, "GRACE_S", LONG_S if again else 0.05)
     monkeypatch.setattr(signals, "is_hurried", lambda: again)

@@ -69,7 +69,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("side", [2000, 100])  # large ones are handed out one by one, small ones in handfuls
-def test_a_image_that_ends_its_worker_fails_alone_and_once(side):
+def test_an_image_that_ends_its_worker_fails_alone_and_once(side):
     names = [f"good{index}" for index in range(20)]
     names[3:3], names[9:9], names[17:17] = ["segfault"], ["killed"], ["exit"]
     found, events = results(names, side)
@@ -85,7 +85,7 @@ def test_a_image_that_ends_its_worker_fails_alone_and_once(side):
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_image_put_in_its_place_by_a_worker_that_died_before_it_said_so_is_written(overwrite):
+def test_an_image_put_in_its_place_by_a_worker_that_died_before_it_said_so_is_written(overwrite):
     Path("old_x2.png").write_bytes(b"there before")  # the control where it is not to be replaced, so is not
     names = ["a", "small", *(["old"] if overwrite else [])]
     found, _ = results(names, side=100, carry=crashing.late, options=Options(overwrite=overwrite, device="cpu"))
@@ -102,7 +102,7 @@ def test_what_was_there_before_is_not_taken_for_what_a_dead_worker_was_to_write(
     assert found["killed"].status == "failed"
 
 
-def test_a_image_that_hangs_is_stopped_after_its_time():
+def test_an_image_that_hangs_is_stopped_after_its_time():
     start_s = time.monotonic()
     found, _ = results(["good0", "hang", "good1", "slow0", "slow1", "slow2"], side=100, timeout_s=0.5)
     assert time.monotonic() - start_s < crashing.HANG_S / 2

@@ -185,7 +185,7 @@ def test_the_hint_stands_only_where_a_record_holds_a_failure():
     assert "--retry-failed" not in upsample("in", "-o", "other", "--no-state").out
 
 
-def test_verbose_says_why_a_image_is_passed_over():
+def test_verbose_says_why_an_image_is_passed_over():
     save("in/a.png")
     upsample("in", "-o", "out")
     line = upsample("in", "-o", "out", "-v").out.splitlines()[0]

@@ -171,7 +171,7 @@ def test_what_no_image_is_in_is_one_line_in_a_dry_run_too_and_never_waited_for()
     assert [(each.status, each.err.count("\n"), line in each.err) for each in named] == [(1, 1, True)] * 4
 
 
-def test_a_image_that_becomes_a_pipe_after_it_was_looked_at_is_not_waited_for(monkeypatch):
+def test_an_image_that_becomes_a_pipe_after_it_was_looked_at_is_not_waited_for(monkeypatch):
     save("a.png")
     os.mkfifo("pipe.png")
     status = Path("a.png").stat()

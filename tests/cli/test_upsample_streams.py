@@ -193,7 +193,7 @@ class EndlessImage(Endless):
         return len(buffer)
 
 
-def test_an_endless_stream_that_begins_like_a_image_ends_at_what_the_largest_image_takes(monkeypatch):
+def test_an_endless_stream_that_begins_like_an_image_ends_at_what_the_largest_image_takes(monkeypatch):
     monkeypatch.setattr(streams, "MEMORY_BYTES", 3 << 20)
     endless = EndlessImage()
     line = r"^-: goes on after 4\.0 MiB, more than 65536 pixels take; add max_pixels if it is an image, or write it "

@@ -339,7 +339,7 @@ def test_arrays_may_lie_in_memory_any_way(way, pixel_type, writable):
     assert (given_array == before).all()
 
 
-def test_a_broadcast_array_is_a_image_too():
+def test_a_broadcast_array_is_an_image_too():
     found = upsample(np.broadcast_to(np.uint8(9), (5, 7, 3)), 2)
     assert (found == 9).all()
     assert found.shape == (10, 14, 3)

@@ -167,7 +167,7 @@ def test_a_key_of_transparency_counts_in_every_frame():
     assert (found[1][3:, :, 3] == 65535).all()
 
 
-def test_one_frame_alone_and_the_first_as_a_image():
+def test_one_frame_alone_and_the_first_as_an_image():
     frames = [whole(seed, 3) for seed in range(3)]
     Path("a.png").write_bytes(apng(*frames))
     for number in (1, 2, 3):

@@ -93,7 +93,7 @@ def test_orientation_only_says_upright_and_nothing_else(extension):
     assert "ICC_Profile:ProfileDescription" in after
 
 
-def test_a_image_that_says_nothing_of_its_orientation_gets_no_exif():
+def test_an_image_that_says_nothing_of_its_orientation_gets_no_exif():
     save("a.png", (3, 5))
     upsample_file("a.png", "b.png", metadata="orientation-only")
     assert b"eXIf" not in Path("b.png").read_bytes()

@@ -74,7 +74,7 @@ def test_a_template_that_names_no_file_is_refused_in_one_line(template, said):
     assert refused.value.next_step
 
 
-def test_a_image_whose_own_name_fits_no_template_is_refused_alone():
+def test_an_image_whose_own_name_fits_no_template_is_refused_alone():
     long = NameFields("s" * 250, ".png", 3, "day", 7, 30, 20, "bilinear")
     with pytest.raises(ImageError, match="longer than the 255 bytes"):
         named("{stem}_of_{index}{ext}", long, Path("day/long.png"))

@@ -153,7 +153,7 @@ def test_an_output_that_exists_is_kept_unless_told_otherwise():
     assert pixels_of("b.png").shape == (22, 34, 3)
 
 
-def test_a_missing_folder_is_made_but_not_for_a_image_that_fails():
+def test_a_missing_folder_is_made_but_not_for_an_image_that_fails():
     save("a.png")
     upsample_file("a.png", "new/deep/b.png")
     assert pixels_of("new/deep/b.png").shape == (22, 34, 3)

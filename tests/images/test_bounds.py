@@ -157,7 +157,7 @@ def test_a_header_in_a_million_pieces_is_refused(data):
     assert file.calls <= 300_000 + len(data) // 16
 
 
-def test_control_many_pieces_that_are_a_image_are_read():
+def test_control_many_pieces_that_are_an_image_are_read():
     assert planned(gif_of(2000, 9))[0].height == 9
     assert planned(jpeg_of_segments(0xFE, b"remark", 2000))[0].height == 8
 

@@ -74,7 +74,7 @@ def small_strips(monkeypatch):
 
 @pytest.mark.parametrize("quality", [1, 10, 24, 50, 75, 90, 95, 100])
 @pytest.mark.parametrize("subsampling", SUBSAMPLINGS)
-def test_a_image_of_one_strip_is_byte_for_byte_pillows(quality, subsampling):
+def test_an_image_of_one_strip_is_byte_for_byte_pillows(quality, subsampling):
     rows = photograph(29, 43)
     assert in_strips(rows, quality=quality, subsampling=subsampling) == by_pillow(
         rows, quality=quality, subsampling=subsampling

@@ -73,7 +73,7 @@ def test_turned_twice_is_turned_once():
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG"])
-def test_xmp_turns_a_image_where_exif_is_silent(kind):
+def test_xmp_turns_an_image_where_exif_is_silent(kind):
     xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="6"/></x:xmpmeta>'
     if kind == "TIFF":
         data = tiff(RGB, photometric="rgb", extratags=[(700, 1, len(xmp), xmp, True)])

@@ -76,7 +76,7 @@ def test_a_disk_that_does_not_tell_stops_nothing(monkeypatch, tmp_path):
     check_space(tmp_path / "a.tif", 10**18)
 
 
-def test_a_image_without_room_is_refused_before_it_is_read(nearly_full, tmp_path):
+def test_an_image_without_room_is_refused_before_it_is_read(nearly_full, tmp_path):
     Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "a.png")
     nearly_full(4 * 3 * WIDTH * HEIGHT - 1)
     with pytest.raises(ImageError, match=r"b\.bmp: takes at least 4\.0 MiB, and 4\.0 MiB are free there"):
