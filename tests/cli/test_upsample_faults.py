@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.oracles import assert_same_pixels, expected_pixels
-from support.running import COMMAND, ENVIRONMENT, Ended, names, pixels_of, save, upsample
+from support.running import COMMAND, ENVIRONMENT, CommandResult, names, pixels_of, save, upsample
 
 pytestmark = [
     pytest.mark.usefixtures("in_tmp_path"),
@@ -43,7 +43,7 @@ def run(*arguments):
     done = subprocess.run(
         [*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False, env=environment, timeout=120
     )
-    return Ended(done.returncode, done.stdout, done.stderr)
+    return CommandResult(done.returncode, done.stdout, done.stderr)
 
 
 def test_five_faults_among_fifty_are_five_lines_and_the_others_are_right():

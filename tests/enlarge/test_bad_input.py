@@ -96,7 +96,7 @@ def sized(data, at, code, *sizes):
     """A file with other sizes in its header."""
     changed = bytearray(data)
     struct.pack_into(code, changed, at, *sizes)
-    return corpus.checksums_set_right(bytes(changed)) if data.startswith(b"\x89PNG") else bytes(changed)
+    return corpus.with_valid_checksums(bytes(changed)) if data.startswith(b"\x89PNG") else bytes(changed)
 
 
 def far_frame():
