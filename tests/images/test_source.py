@@ -260,7 +260,7 @@ def test_what_is_no_image_says_what_it_is(content, expected, tmp_path):
         assert expected in one_line(caught, path)
 
 
-def test_the_content_decides_not_the_name(tmp_path):
+def test_the_content_decides_the_format_and_not_the_name(tmp_path):
     path = tmp_path / "really.png"
     path.write_bytes(GOOD["JPEG"])
     assert probe(path).format == "jpeg"
@@ -333,7 +333,7 @@ def test_a_header_tells_what_the_image_tells(tmp_path):
     changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=8),
     keep=st.floats(0, 1),
 )
-def test_whatever_the_bytes_a_reader_gives_rows_or_one_line(kind, changes, keep):
+def test_a_reader_gives_rows_or_one_line_for_any_bytes(kind, changes, keep):
     data = bytearray(GOOD[kind])
     for at, value in changes:
         data[at % len(data)] = value
