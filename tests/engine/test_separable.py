@@ -20,7 +20,7 @@ from upsample_cli.geometry.tiles import plan_for_budget
 from upsample_cli.kernels.kernel import axis_of, kernel_named
 
 needs_compiled = pytest.mark.skipif(not compiled_modules(), reason=NOT_COMPILED)
-MODULES = compiled_modules() or [None]  # None: skipped, by `needs_compiled`
+MODULES = compiled_modules() or [None]  # None: skipped because of `needs_compiled`
 NAMES = [getattr(module, "__name__", "none") for module in MODULES]
 PIXEL_TYPES = [np.uint8, np.uint16]
 UINT8 = np.dtype(np.uint8)
@@ -29,7 +29,7 @@ MANY = 2**40  # bytes: a single tile
 
 
 def enlarged(pixels, factor, module, *, kernel="bilinear", has_alpha=False):
-    """Pixels through the route alone, into the middle of others that it must leave as they are."""
+    """Enlarge through this route alone, into the middle of an array whose other pixels it must not change."""
     chosen, arithmetic = exact_form(kernel_named(kernel, factor), pixels.dtype, has_alpha=has_alpha)
     route = SeparableRoute(chosen, arithmetic, pixels.shape[2], module=module)
     plan = plan_for_budget(*pixels.shape[:2], halo=chosen.halo, bytes_per_pixel=1, budget_bytes=MANY, tile_size=None)
@@ -69,11 +69,11 @@ def test_every_factor_is_exact(factor, pixel_type, module):
 )
 @example("bicubic", np.uint8, 2, (9, 80, 4), True, 0)
 @example("bicubic", np.uint16, 3, (9, 80, 2), True, 0)
-@example("bicubic", np.uint16, 16, (3, 7, 3), False, 0)  # float64 sums over a power of two that 31 bits do not hold
+@example("bicubic", np.uint16, 16, (3, 7, 3), False, 0)  # float64 sums over a power of two that exceeds 31 bits
 def test_any_image_is_exact(module, kernel, pixel_type, factor, shape, has_alpha, seed):
     has_alpha = has_alpha and shape[2] in (2, 4)
     chosen, _ = exact_form(kernel_named(kernel, factor), np.dtype(pixel_type), has_alpha=has_alpha)
-    if axis_of(chosen) is None:  # its grid would be too fine for sums to be exact: it goes another way
+    if axis_of(chosen) is None:  # its grid would be too fine for exact sums, so it uses another route
         return
     pixels = hostile_pixels(shape, pixel_type, seed)
     found = enlarged(pixels, factor, module, kernel=kernel, has_alpha=has_alpha)
@@ -81,8 +81,8 @@ def test_any_image_is_exact(module, kernel, pixel_type, factor, shape, has_alpha
 
 
 @needs_compiled
-def test_one_wrong_number_in_a_table_is_seen_in_the_pixels():
-    """The control of the tests above: a row's weight, a column's, and an order."""
+def test_one_wrong_number_in_a_table_changes_the_pixels():
+    """The control of the tests above: a row's weight, a column's weight, and an order."""
     kernel, pixels = kernel_named("bilinear", 2), hostile_pixels((9, 21, 5), np.uint8)
     for spoilt in (8, 9, 10):
         route = SeparableRoute(kernel, Arithmetic(UINT8, 16), 5)
@@ -103,23 +103,23 @@ def test_a_multiplication_divides_every_dividend_exactly():
             assert (dividend * multiplier >> 16) >> shift == dividend // divisor
     assert {4, 9, 16, 25, 36, 64, 256} <= set(exact)
     assert separable._multiplication(257, 255 * 257 + 300) is None  # larger than 16 bits
-    # the control: a multiplier too small by one is wrong for some dividend
+    # the control: a multiplier that is one too small is wrong for some dividend
     multiplier, shift = exact[9]
     assert any((n * (multiplier - 1) >> 16) >> shift != n // 9 for n in range(9 * 255))
 
 
-def misplaced(numbers):
-    """The same numbers, at addresses where none such may lie."""
+def misaligned(numbers):
+    """The same numbers at misaligned addresses."""
     return np.frombuffer(b"x" + numbers.tobytes(), np.uint8)[1:]
 
 
 def strided(out, shape, row_bytes):
-    """An output of another shape over the same memory; nothing of it may be touched."""
+    """An output with another shape over the same memory; nothing in it may be changed."""
     return np.lib.stride_tricks.as_strided(out, shape, (row_bytes, *out.strides[1:]))
 
 
 def placed_over(out, numbers):
-    """The same numbers, inside the output's own memory."""
+    """The same numbers inside the output's memory."""
     inside = out.reshape(-1).view(np.uint8)[: numbers.nbytes].view(numbers.dtype).reshape(numbers.shape)
     inside[...] = numbers
     return inside
@@ -142,8 +142,8 @@ REFUSED = {
     "no columns": lambda padded, out, tables: (padded[:, :2].copy(), out[:, :0], tables),
     "a line beyond all memory": lambda padded, out, tables: (padded, out, [*tables[:5], 2**31 - 1, *tables[6:]]),
     "a long line": lambda padded, out, tables: (padded, out, [*tables[:5], 2**20, *tables[6:]]),
-    "rows misplaced": lambda padded, out, tables: (padded, out, [*tables[:6], misplaced(tables[6]), *tables[7:]]),
-    "weights misplaced": lambda padded, out, tables: (padded, out, [*tables[:8], misplaced(tables[8]), *tables[9:]]),
+    "rows misaligned": lambda padded, out, tables: (padded, out, [*tables[:6], misaligned(tables[6]), *tables[7:]]),
+    "weights misaligned": lambda padded, out, tables: (padded, out, [*tables[:8], misaligned(tables[8]), *tables[9:]]),
     "a divisor that is none": lambda padded, out, tables: (padded, out, [*tables[:11], np.nan, *tables[12:]]),
     "a divisor beyond the sums": lambda padded, out, tables: (padded, out, [*tables[:11], 2.0**16, *tables[12:]]),
     "a shift out of all bits": lambda padded, out, tables: (padded, out, [*tables[:13], 31, *tables[14:]]),
@@ -158,7 +158,7 @@ REFUSED = {
 
 @needs_compiled
 @pytest.mark.parametrize("fault", [None, *REFUSED])
-def test_tables_that_do_not_fit_are_refused_before_memory_is_touched(fault):
+def test_invalid_tables_are_refused_before_memory_is_accessed(fault):
     route = SeparableRoute(kernel_named("bilinear", 2), Arithmetic(UINT8, 16), 5)
     whole = np.zeros((11, 23, 5), np.uint8), np.full((18, 42, 5), 77, np.uint8), list(route._settings)
     if fault is None:  # the control
@@ -173,8 +173,8 @@ def test_tables_that_do_not_fit_are_refused_before_memory_is_touched(fault):
 
 @needs_compiled
 @pytest.mark.parametrize("table", [None, 6, 7, 8, 9, 10])
-def test_an_output_over_what_it_is_made_from_is_refused(table):
-    """Pixels written over a table of places would be where the next row is read from."""
+def test_an_output_that_overlaps_its_inputs_is_refused(table):
+    """Pixels written over a table of positions would change where the next row is read."""
     route = SeparableRoute(kernel_named("bilinear", 2), Arithmetic(UINT8, 16), 5)
     padded, out, tables = np.zeros((11, 23, 5), np.uint8), np.zeros((18, 42, 5), np.uint8), list(route._settings)
     if table is None:
@@ -189,7 +189,7 @@ def test_an_output_over_what_it_is_made_from_is_refused(table):
 @pytest.mark.parametrize("module", MODULES, ids=NAMES)
 @pytest.mark.parametrize("channels", range(1, 6))
 def test_bytes_by_two_are_exact_at_every_width(channels, module):
-    """`twofold.h` takes 3072 numbers of a row at a time, and pixels of three bytes by eights; five it leaves."""
+    """`twofold.h` takes 3072 numbers of a row at a time, and pixels of three bytes in eights, but not five channels."""
     route = SeparableRoute(kernel_named("bilinear", 2), Arithmetic(UINT8, 16), channels, module=module)
     assert (route._settings == ()) == (channels <= 4)
     edge = 3072 // channels
@@ -201,7 +201,7 @@ def test_bytes_by_two_are_exact_at_every_width(channels, module):
 @needs_compiled
 @pytest.mark.parametrize("module", MODULES, ids=NAMES)
 def test_bytes_by_two_are_exact_for_any_four_pixels(module):
-    """A column of all a above one of all d, for every fifth b and c; the whole domain was checked once, in C++."""
+    """A column of all a above a column of all d, for every fifth b and c; the full range was checked once, in C++."""
     a, d = (each.ravel().astype(np.uint8) for each in np.meshgrid(np.arange(256), np.arange(256)))
     padded, out = np.empty((3, a.size * 2 + 2, 1), np.uint8), np.empty((2, a.size * 4, 1), np.uint8)
     for b in range(0, 256, 17):
@@ -242,7 +242,7 @@ TWOFOLD_REFUSED = {
 
 @needs_compiled
 @pytest.mark.parametrize("fault", [None, *TWOFOLD_REFUSED])
-def test_what_does_not_fit_by_two_is_refused_before_memory_is_touched(fault):
+def test_invalid_arguments_by_two_are_refused_before_memory_is_accessed(fault):
     route = SeparableRoute(kernel_named("bilinear", 2), Arithmetic(UINT8, 16), 3)
     padded, out = np.zeros((11, 23, 3), np.uint8), np.full((18, 42, 3), 77, np.uint8)
     if fault is None:  # the control
@@ -257,8 +257,8 @@ def test_what_does_not_fit_by_two_is_refused_before_memory_is_touched(fault):
 
 
 @needs_compiled
-def test_sizes_whose_product_leaves_64_bits_are_refused():
-    """The padded tile would have (2**62 + 3) * 4 bytes, of which 64 bits hold 12."""
+def test_sizes_whose_product_exceeds_64_bits_are_refused():
+    """The padded tile would have (2**62 + 3) * 4 bytes, which is 12 in 64 bits."""
     route = SeparableRoute(kernel_named("nearest", 1), Arithmetic(UINT8, 1), 1)
     tables = list(route._settings)
     tables[3] = 4  # the window
@@ -269,7 +269,7 @@ def test_sizes_whose_product_leaves_64_bits_are_refused():
 
 @needs_compiled
 def test_one_row_may_have_any_stride():
-    """numpy and torch give an axis of length 1 whatever stride they like."""
+    """numpy and torch may give an axis of length 1 any stride."""
     route = SeparableRoute(kernel_named("nearest", 1), Arithmetic(UINT8, 1), 3)
     pixels = hostile_pixels((1, 5, 3), np.uint8)
     for stride in (0, -15, 2**62):
@@ -296,14 +296,14 @@ def test_an_output_that_cannot_be_written_is_refused():
         (kernel_named("bilinear", 2), Arithmetic(UINT8, 16, has_alpha=True)),
     ],
 )
-def test_what_it_cannot_do_it_says(kernel, arithmetic):
+def test_kernels_and_pixels_it_cannot_enlarge_are_refused(kernel, arithmetic):
     with pytest.raises(ValueError, match=r"not an outer product|not whole numbers|splits a pixel"):
         SeparableRoute(kernel, arithmetic, channels=3)
 
 
 @needs_compiled
 @pytest.mark.parametrize("module", MODULES, ids=NAMES)
-def test_channels_that_do_not_meet_in_a_vector_are_refused(module):
+def test_channels_that_do_not_fit_in_a_vector_are_refused(module):
     """With 5/4 of a vector's lanes, one vector holds the end of one pixel and the start of the next."""
     lanes = module.lanes("H")
     kernel, arithmetic = kernel_named("bilinear", 2), Arithmetic(UINT8, 16)
@@ -319,7 +319,7 @@ AVX512 = ("AVX2", "AVX512F", "AVX512BW", "AVX512VL")
     ("instructions", "most"),
     [((), []), (("AVX2",), ["avx2"]), (AVX512[:3], ["avx2"]), (AVX512, ["avx512", "avx2"]), (AVX512[1:], ["avx512"])],
 )
-def test_no_module_is_loaded_that_the_processor_could_not_run(instructions, most, monkeypatch):
+def test_modules_that_the_processor_cannot_run_are_not_loaded(instructions, most, monkeypatch):
     if missing := [name for name in instructions if name not in separable.processor_features()]:
         pytest.skip(f"this processor is without {missing[0]}")
     monkeypatch.setattr(separable, "processor_features", lambda: {"SSE2", *instructions})
@@ -332,7 +332,7 @@ def test_no_module_is_loaded_that_the_processor_could_not_run(instructions, most
     ("capability", "left"),
     [("default", set()), ("avx2", {"avx2"}), ("avx512", {"avx2", "avx512"}), ("no such", {"avx2", "avx512"})],
 )
-def test_the_switch_of_libtorch_chooses_the_module_too(capability, left, monkeypatch):
+def test_the_environment_variable_of_libtorch_also_limits_the_modules(capability, left, monkeypatch):
     def builds():
         return [module.__name__.rpartition("_")[2] for module in compiled_modules.__wrapped__()]
 
@@ -342,8 +342,8 @@ def test_the_switch_of_libtorch_chooses_the_module_too(capability, left, monkeyp
     assert builds() == [build for build in without_switch if build in left]
 
 
-def test_numpy_and_torch_see_the_same_processor():
-    """torch reads its instructions by itself, unless its switch names fewer."""
+def test_numpy_and_torch_detect_the_same_instructions():
+    """torch detects the instructions by itself, unless an environment variable limits them."""
     capability = torch.backends.cpu.get_cpu_capability()
     if capability not in {"DEFAULT", "AVX2", "AVX512"}:
         pytest.skip(f"this processor is {capability}")
@@ -354,7 +354,7 @@ def test_numpy_and_torch_see_the_same_processor():
     assert [build for build, needed in separable._BUILDS.items() if needed <= features] == most
 
 
-def test_a_numpy_that_does_not_tell_leaves_all_to_the_layer(monkeypatch):
+def test_without_processor_information_from_numpy_no_module_is_loaded(monkeypatch):
     monkeypatch.setitem(sys.modules, "numpy._core._multiarray_umath", SimpleNamespace())
     assert separable.processor_features() == set()
     assert compiled_modules.__wrapped__() == []

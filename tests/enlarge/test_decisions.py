@@ -43,9 +43,8 @@ def calls(monkeypatch):
 
 
 def test_each_decision_about_a_photograph_is_made_once(calls, in_tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        executors, "choose_route", lambda *_: None
-    )  # the thread that chooses a route in advance decides by itself
+    # The thread that chooses a route in advance decides by itself.
+    monkeypatch.setattr(executors, "choose_route", lambda *_: None)
     Image.new("RGB", (6, 5), "red").save("photo.jpg")
     calls.clear()
     assert CliRunner().invoke(app, ["photo.jpg"]).exit_code == 0

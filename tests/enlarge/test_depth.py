@@ -70,7 +70,7 @@ def float_oracle(pixels, factor):
 @pytest.mark.parametrize("factor", [2, 3, 5])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_floating_point_is_within_a_millionth(channels, factor, tmp_path):
-    """Relative error 1e-6: three float32 roundings of 6e-8 each for products, sums of four, a quotient; all positive."""
+    """Relative error 1e-6: three float32 roundings of 6e-8 each (products, sums of four, a quotient); all positive."""
     pixels = (10 ** np.random.default_rng(3).uniform(-3, 3, (HEIGHT, WIDTH, channels))).astype(np.float32)
     write_tiff(tmp_path / "a.tif", pixels)
     assert upsample_file(tmp_path / "a.tif", tmp_path / "b.tif", factor).warnings == ()

@@ -136,7 +136,7 @@ def test_half_the_light_is_level_188():
 
 @settings(deadline=None, max_examples=15)
 @given(tile=st.integers(1, 9), seed=st.integers(0, 99), kind=st.sampled_from(["RGB", "RGBA", "LA"]))
-def test_tiles_change_nothing(tmp_path_factory, tile, seed, kind):
+def test_tiles_do_not_change_pixels(tmp_path_factory, tile, seed, kind):
     folder = tmp_path_factory.mktemp("light")
     Image.frombytes(kind, (13, 9), hostile_pixels((9, 13, len(kind)), np.uint8, seed).tobytes()).save(folder / "a.png")
     upsample_file(folder / "a.png", folder / "b.png", 3, linear_light=True)

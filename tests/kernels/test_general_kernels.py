@@ -113,7 +113,7 @@ def test_8_bits_are_the_exact_values_but_next_to_a_half(name, factor):
 
 @pytest.mark.parametrize("pixel_type", PIXEL_TYPES)
 @pytest.mark.parametrize("name", GENERAL)
-def test_flat_stays_flat_to_the_border(name, pixel_type):
+def test_flat_images_stay_flat_to_the_border(name, pixel_type):
     largest = int(np.iinfo(pixel_type).max)
     for factor in (1, 2, 3, 4, 7, 11):
         for border in ("replicate", "reflect"):
