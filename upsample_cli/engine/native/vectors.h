@@ -1,6 +1,7 @@
 // The vectors of an instruction set. Its file defines `vector_bytes`, 16 or 32, before this, and after this
 // - gathered: a vector of pieces of 16 bytes, each from its own place,
 // - shuffled: within each 16 bytes, the bytes at the places in `mask`, or 0 where that is 0x80,
+// - average: of two vectors of bytes, or of 16 bits, rounded half up,
 // - upper_half: of the products of numbers of 16 bits,
 // - narrowed: two vectors as one of numbers half as wide; every number fits,
 // - whole: two vectors of float64 as one of whole numbers, rounded towards zero.
