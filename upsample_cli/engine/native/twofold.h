@@ -8,8 +8,6 @@ namespace twofold {
 
 constexpr Count chunk = 3072;  // numbers of a row at a time, so that two lines stay in the first cache
 
-template <class Number> inline Number average(Number x, Number y) { return (x + y + 1) >> 1; }
-
 // Averages of averages round up several times; each term subtracts where the sum was rounded up once too often.
 // Numbers is a number or a vector of them.
 template <class Numbers> inline Numbers blended(Numbers a, Numbers b, Numbers c, Numbers d)

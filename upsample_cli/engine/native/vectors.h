@@ -28,6 +28,10 @@ template <class Type, class Number> inline Type loaded(const Number *from)
 
 template <class Type, class Number> inline void store(Type vector, Number *to) { std::memcpy(to, &vector, sizeof vector); }
 
+inline uint8_t average(uint8_t left, uint8_t right) { return (left + right + 1) >> 1; }
+
+inline uint16_t average(uint16_t left, uint16_t right) { return (left + right + 1) >> 1; }
+
 // Numbers of two vectors in turn, from the number `start` of each.
 template <int start, int... at> inline Ints alternating(Ints one, Ints other, std::integer_sequence<int, at...>)
 {
