@@ -1,4 +1,4 @@
-"""Whether flat images stay flat under some weights, as a warning. numpy, no torch."""
+"""Warn if flat images do not stay flat with given weights. numpy, no torch."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from upsample_cli.geometry.sizes import MAX_FACTOR
 
 _UNSEEN = 2.0**-9
-"""Phases this close to 1 are accepted: they change white by less than half of one of 255 levels."""
+"""Phases that differ from 1 by less are accepted: they change white by less than half of one of 255 levels."""
 
 
 def unflat_warning(weight: NDArray[np.float64], factor: int) -> str | None:
-    """A warning if a flat image would change, with the factors at which it would not; None if it stays flat.
+    """A warning if a flat image does not stay flat, with the factors at which it does; None if it stays flat.
 
-    The sum of a phase is the output of that kind if all inputs are 1 in every channel: a grey image.
+    The sum of a phase is the value of its outputs if all inputs are 1 in every channel, as in a flat grey image.
 
     Args:
-        weight: (C, 1, k, k), groups = C, or (C, C, k, k), dense; `k - factor` is even and not negative.
+        weight: (C, 1, k, k) with groups = C, or (C, C, k, k), dense; `k - factor` is even and not negative.
         factor: the stride.
 
     >>> sixteenths = np.outer([1, 3, 3, 1], [1, 3, 3, 1])[None, None] / 16
