@@ -114,8 +114,8 @@ def _refuse_bias(weights: Weights) -> None:
 def kernel_of_weights(name: str, factor: int, weights: Sequence[float], shape: Sequence[int]) -> Kernel:
     """Make a kernel of the weights of any transposed convolution.
 
-    Weights are rounded to multiples of 2**-60. If every phase sums to 1 up to float32 rounding, the network was meant to
-    keep flat images flat, so the phases of the kernel sum to exactly 1.
+    Weights are rounded to multiples of 2**-60. If every phase sums to 1 up to float32 rounding, the network was meant
+    to keep flat images flat, so the phases of the kernel sum to exactly 1.
 
     Args:
         name: the user's name for the kernel.

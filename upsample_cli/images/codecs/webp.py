@@ -79,18 +79,18 @@ def with_frames(file: BinaryIO, frames: list[tuple[int, int]]) -> list[bytes | t
     return [b"RIFF" + struct.pack("<I", min(total, 2**32 - 1)) + b"WEBP", *kept]
 
 
-_HANDED = {b"ICCP": "icc_profile", b"EXIF": "exif", b"XMP ": "xmp"}
+_READ_BY_PILLOW = {b"ICCP": "icc_profile", b"EXIF": "exif", b"XMP ": "xmp"}
 _PIXELS = {b"VP8X", b"ALPH", b"ANIM", b"ANMF", *_CODED}
 
 
-def left_out(file: BinaryIO, handed: Container[Any]) -> list[Loss]:
+def left_out(file: BinaryIO, read_by_pillow: Container[Any]) -> list[Loss]:
     """A loss for chunks that are not handed over. The file's position is moved.
 
     Args:
-        handed: what the decoder has handed over, by Pillow's names.
+        read_by_pillow: what the decoder has handed over, by Pillow's names.
     """
     found = {kind for kind, _, _ in riff_chunks(file)} - _PIXELS
-    lost = sorted(kind.decode("latin-1").strip() for kind in found if _HANDED.get(kind) not in handed)
+    lost = sorted(kind.decode("latin-1").strip() for kind in found if _READ_BY_PILLOW.get(kind) not in read_by_pillow)
     shown = ", ".join(lost[:_MOST_NAMES]) + f" and {len(lost) - _MOST_NAMES} more" * (len(lost) > _MOST_NAMES)
     return [Loss("metadata", f"chunks that we do not keep are left out ({shown})")] if lost else []
 
