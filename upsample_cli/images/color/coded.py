@@ -1,7 +1,7 @@
-"""Colour spaces that are said by code numbers, by gamma and chromaticities: their names, curves and ICC profiles.
+"""Colour spaces given by code numbers or by gamma and chromaticities: their names, curves and ICC profiles.
 
-A profile of three primaries and a curve says the same to programs that know nothing else. What it cannot say is HDR: a
-curve to absolute brightness (PQ) or one that depends on the screen (HLG).
+An ICC profile of three primaries and a curve describes the same colours for programs that read only profiles. It cannot
+describe HDR: PQ encodes absolute brightness, and HLG depends on the screen.
 Sources: ITU-T H.273 (2021), tables 2 and 3; ITU-R BT.2100 (HLG); ICC.1:2022, 9.2, 10.18 and annex E (adaptation).
 """
 
@@ -29,7 +29,7 @@ _PRIMARIES: dict[int, tuple[str, tuple[int, ...]]] = {
     12: ("Display P3", (*_D65, 68000, 32000, 26500, 69000, 15000, 6000)),
     22: ("EBU Tech 3213", (*_D65, 63000, 34000, 29500, 60500, 15500, 7700)),
 }
-# Names, and the numbers of an ICC parametric curve: of kind 0 the exponent, of kind 3 g, a, b, c, d.
+# Names, and the parameters of an ICC parametric curve: the exponent for type 0; g, a, b, c and d for type 3.
 _BT709_CURVE = (1 / 0.45, 1 / 1.09929682680944, 0.09929682680944 / 1.09929682680944, 1 / 4.5, 0.08124285829863151)
 _SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 _TRANSFERS: dict[int, tuple[str, tuple[float, ...]]] = {
@@ -39,12 +39,12 @@ _TRANSFERS: dict[int, tuple[str, tuple[float, ...]]] = {
     7: ("SMPTE 240M", (1 / 0.45, 1 / 1.1115, 0.1115 / 1.1115, 1 / 4.0, 0.0913)),
 }  # fmt: skip
 _OTHER_TRANSFERS = {9: "logarithmic", 10: "logarithmic", PQ: "PQ", 17: "SMPTE 428", HLG: "HLG"}
-_NEAR_SRGB = 100  # chromaticities are rounded in many ways
+_NEAR_SRGB = 100  # programs round chromaticities in different ways
 _SRGB_GAMMAS = range(45400, 45511)
 
 
 def is_srgb(colour: ColourSpace) -> bool:
-    """Whether it says what an image without any word means.
+    """Whether a colour space is sRGB, which is assumed for images that do not state one.
 
     >>> is_srgb(ColourSpace(codes=(1, 13))), is_srgb(ColourSpace(codes=(12, 13)))
     (True, False)
@@ -60,7 +60,7 @@ def is_srgb(colour: ColourSpace) -> bool:
 
 
 def name_of(colour: ColourSpace) -> str:
-    """For a message.
+    """The name of a colour space in a message.
 
     >>> name_of(ColourSpace(codes=(9, 16))), name_of(ColourSpace(gamma=100000))
     ('BT.2020, PQ', 'gamma 1')
@@ -78,7 +78,7 @@ def name_of(colour: ColourSpace) -> str:
 
 
 def curve_of(colour: ColourSpace) -> tuple[float, ...] | None:
-    """The numbers of an ICC parametric curve from level to light: of kind 0 or 3; None if there is none."""
+    """The parameters of an ICC parametric curve from level to light, type 0 or 3; None if no such curve exists."""
     if colour.codes is not None:
         if colour.is_limited:
             return None
@@ -89,7 +89,7 @@ def curve_of(colour: ColourSpace) -> tuple[float, ...] | None:
 
 
 def profile_of(colour: ColourSpace, model: Colour) -> bytes | None:
-    """An ICC profile that says the same, for "rgb" or "grey"; None if there is none.
+    """An ICC profile for the same colour space, for "rgb" or "grey"; None if no profile can describe it.
 
     >>> profile = profile_of(ColourSpace(codes=(12, 13)), "rgb")
     >>> profile[16:20], profile[36:40], int.from_bytes(profile[:4], "big") == len(profile)
@@ -124,7 +124,10 @@ _BRADFORD = ((0.8951, 0.2664, -0.1614), (-0.7502, 1.7135, 0.0367), (0.0389, -0.0
 
 
 def _colorants(chromaticities: _Vector) -> tuple[_Matrix | None, _Matrix]:
-    """XYZ of full red, green and blue under D50, and the adaptation to it from white; None if they are not known."""
+    """XYZ of full red, green and blue under D50, and the adaptation matrix from the white point to D50.
+
+    The first is None if the chromaticities do not define it.
+    """
     adapted: _Matrix
     points = [(x / 1e5, y / 1e5) for x, y in zip(chromaticities[::2], chromaticities[1::2], strict=True)]
     white, *primaries = [_xyz_of(x, y) for x, y in points]
@@ -135,7 +138,7 @@ def _colorants(chromaticities: _Vector) -> tuple[_Matrix | None, _Matrix]:
     if min(source) <= 0:
         return None, ()
     scaled = [[number * new / old for number in row] for row, new, old in zip(_BRADFORD, target, source, strict=True)]
-    # the adaptation is Bradford's inverse times that: column by column
+    # The adaptation is the inverse of Bradford's matrix times `scaled`, solved column by column.
     solved = [_solved(_BRADFORD, column) for column in zip(*scaled, strict=True)]
     adapted = [list(row) for row in zip(*(column or () for column in solved), strict=True)]
     columns = [
@@ -158,7 +161,7 @@ def _determinant(m: _Matrix) -> float:
 
 
 def _solved(matrix: _Matrix, right: _Vector) -> list[float] | None:
-    """X of matrix x = right, by Cramer's rule."""
+    """Solve `matrix * x = right` by Cramer's rule; None if the matrix is singular."""
     whole = _determinant(matrix)
     if abs(whole) < 1e-9:
         return None
@@ -182,7 +185,7 @@ def _text(text: str) -> bytes:
 
 
 def _profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
-    """The same bytes each time: its date is that of the specification."""
+    """An ICC profile. Its date is that of the specification, so its bytes are the same each time."""
     at, table, stored, places = 128 + 4 + 12 * len(tags), b"", b"", dict[bytes, int]()
     for name, data in tags.items():
         if data not in places:
