@@ -48,9 +48,7 @@ def held_colour(metadata: Metadata, made: Layout, fmt: Format) -> tuple[Metadata
     needs = profile is None and fmt.name != "avif" if kept else profile is None
     if needs and "icc_profile" in fmt.holds and (kept is None or colour.codes is not None):
         profile = profile_of(colour, made.colour)
-    has_own = (
-        metadata.icc_profile is not None and colour.codes is None
-    )  # it overrides gamma and chromaticities
+    has_own = metadata.icc_profile is not None and colour.codes is None  # it overrides gamma and chromaticities
     if kept is None and not has_own and (profile is None or metadata.icc_profile is not None):
         holds = {"icc_profile", "colour"} if profile_of(colour, made.colour) else {"colour"}
         can = ", ".join(other.title for other in FORMATS.values() if holds & other.holds)
