@@ -32,7 +32,7 @@ _streams = threading.local()
 
 
 class CudaSupport(TorchSupport):
-    """What the engine needs from a GPU."""
+    """Memory, order of work and choice of routes on a GPU."""
 
     def tile_bytes(self, image_bytes: int, *, bytes_per_value: int, is_resident: bool) -> int:  # noqa: ARG002
         """See `TorchSupport`. Memory that torch has reserved but does not use counts as free."""

@@ -1,4 +1,4 @@
-"""What is outside an image: which sample replaces one beyond the end of an axis. No numpy, no torch."""
+"""The pixels outside an image: which sample replaces one beyond the end of an axis. No numpy, no torch."""
 
 from __future__ import annotations
 

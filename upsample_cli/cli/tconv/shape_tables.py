@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _BORDERS, _LEAST_WIDTH = 7, 17
 """The columns that a table's borders and spaces take, and the smallest width of a layer's text ("ConvTranspose2d(")."""
 _ROWS_AT_AN_END = 250
-"""The most rows at each end of a table. The middle of a longer chain is not printed, because a row takes milliseconds."""
+"""The most rows at each end of a table. The middle of a longer chain is left out: a row takes milliseconds to print."""
 
 
 def print_steps(steps: Sequence[Step], notes: Sequence[str]) -> None:
