@@ -37,11 +37,7 @@ def sentence(fact: Failure | Loss | Text, *, detailed: bool = False) -> str:
 
 
 def advised(failure: Failure) -> Failure:
-    """The failure with a next step that the command offers.
-
-    If the command does not have an option in the next step, the alternative with this option is removed, or else the
-    whole next step.
-    """
+    """The failure with a next step that the command offers: a last alternative that it lacks is left out, or all."""
     step, offered = failure.next_step, OFFERED.get()
     for place, part in enumerate(step if offered is not None else ()):
         if isinstance(part, Setting) and option(Setting(part.name)) not in (offered or ()):

@@ -21,7 +21,7 @@ NumberedFrame = tuple[int, tuple[Source, Fraction] | ImageError]
 
 
 def source_of(header: Header, read_box: ReadBox) -> RegionSource:
-    """A source for the image with this header."""
+    """The source of an image with this header."""
     return RegionSource(header.info, header.metadata, orientation=header.orientation, read_box=read_box)
 
 

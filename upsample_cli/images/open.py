@@ -1,9 +1,9 @@
 """Read headers and rows of images.
 
-TIFF is read a strip or a tile at a time (`tiff.reader`), PNM and BMP with bit masks by rows (`pnm`, `bmp`). Other
-formats are decoded once, as a whole: into Pillow's memory, or into an array for JPEG and for images that Pillow would
-reduce to 8 bits. Bands are cut out and turned when they are read, so there is never a second copy of the whole image.
-The reader of a format is imported with the first image in this format.
+TIFF is read a strip or a tile at a time (`tiff.reader`), PNM and BMP of bit masks by rows (`pnm`, `bmp`). Other formats
+are decoded once, whole, into Pillow's memory or, for JPEG and what Pillow would cut to 8 bits, into an array. Bands are
+cut out of it and turned when they are read, so there is never a second whole copy. The reader of a format is imported
+with the first such image.
 """
 
 from __future__ import annotations
@@ -70,9 +70,7 @@ def read_header(
 
 
 def open_image(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int | None = None) -> Source:
-    """Open an image, or the first of several frames or pages.
-
-    TIFF and PNM are decoded when rows are read. Other formats are decoded at once.
+    """Open an image; of several frames or pages, the first. TIFF and PNM are decoded as rows are read, others at once.
 
     Args:
         path: a file, or a binary file object, which may be a pipe.
