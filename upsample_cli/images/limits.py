@@ -27,10 +27,10 @@ def check_pixels(name: str, height: int, width: int, max_pixels: int) -> None:
     """
     if height * width > max_pixels:
         cause = f"{width}×{height} is {height * width} pixels, more than the limit of {max_pixels}"
-        raise ImageError(name, cause, trusting(height * width), kind="too-large")
+        raise ImageError(name, cause, allow_more_pixels(height * width), kind="too-large")
 
 
-def trusting(pixels: int) -> Text:
+def allow_more_pixels(pixels: int) -> Text:
     """The next step for a file that needs a limit of `pixels`."""
     return "add ", Setting("max_pixels", pixels), " if you trust the file"
 
@@ -48,7 +48,7 @@ def check_frames(name: str, count: int, pixels: int, max_pixels: int) -> None:
     """
     if pixels > MANY * max_pixels:
         cause = f"holds {count} frames or pages of {pixels} pixels in all, more than {MANY} times {max_pixels}"
-        next_step = joined(trusting(-(-pixels // MANY)), (", or enlarge one with ", Setting("frame")))
+        next_step = joined(allow_more_pixels(-(-pixels // MANY)), (", or enlarge one with ", Setting("frame")))
         raise ImageError(name, cause, next_step, kind="too-large")
 
 
@@ -71,7 +71,7 @@ def check_scans(name: str, scans: int, pixels: int, max_pixels: int) -> None:
     """
     if scans * pixels > MANY * max_pixels:
         cause = f"is coded in {scans} scans of {pixels} pixels, in all more than {MANY} times {max_pixels}"
-        raise ImageError(name, cause, trusting(-(-scans * pixels // MANY)), kind="too-large")
+        raise ImageError(name, cause, allow_more_pixels(-(-scans * pixels // MANY)), kind="too-large")
 
 
 def check_metadata_bytes(size_bytes: int) -> None:

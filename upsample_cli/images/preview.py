@@ -21,7 +21,7 @@ MAX_PIXELS = 120_000_000
 """Larger images are not read back: most formats would be decoded as a whole, in the main process of the run."""
 _ANY_PIXELS = 1 << 60
 _KEPT_PROFILE_BYTES = 4096
-_LOOK_EVERY = 4
+_ROW_STEP = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +62,18 @@ def preview(image: Input, output: Input, output_shape: tuple[int, int], *, frame
         raise ImageError(shown_name(output), f"is not the enlarged {shown_name(image)}", kind="changed")
     with open_image(image, max_pixels=MAX_PIXELS, frame=frame) as source:
         shape = (source.info.height, source.info.width)
-        look = _Look(shape, _side(shape, new_shape), source.info.layout, source.metadata)
-        for top in range(0, shape[0], look.band):
-            look.take(source.read_rows(top, min(top + look.band, shape[0])), top)
-        overview, before = look.overview(), _webp(look.detail, source.metadata, lossless=True)
+        collector = _PreviewCollector(shape, _side(shape, new_shape), source.info.layout, source.metadata)
+        for top in range(0, shape[0], collector.band):
+            collector.take(source.read_rows(top, min(top + collector.band, shape[0])), top)
+        overview, before = collector.overview(), _webp(collector.detail, source.metadata, lossless=True)
     rows, columns = (
         _span(start, length, old, new)
-        for start, length, old, new in zip(look.box[:2], look.box[2:], shape, new_shape, strict=True)
+        for start, length, old, new in zip(collector.box[:2], collector.box[2:], shape, new_shape, strict=True)
     )
     with open_image(output, max_pixels=MAX_PIXELS) as enlarged:
         pixels = enlarged.read_rows(rows.start, rows.stop)[:, columns.start : columns.stop]
         after = _webp(_shown(pixels, enlarged.info.layout, enlarged.metadata), enlarged.metadata, lossless=True)
-    return Preview(overview, before, after, look.box, shape, (len(rows), len(columns)))
+    return Preview(overview, before, after, collector.box, shape, (len(rows), len(columns)))
 
 
 def _shape(path: Input, frame: int | None = None) -> tuple[int, int]:
@@ -104,7 +104,7 @@ def _span(start: int, length: int, old: int, new: int) -> range:
     return range(first, max((start + length) * new // old, first + 1))
 
 
-class _Look:
+class _PreviewCollector:
     """Takes the rows of an image once, top to bottom. Keeps a reduced copy and the square that changes most."""
 
     def __init__(self, shape: tuple[int, int], side: int, layout: Layout, metadata: Metadata) -> None:
@@ -123,16 +123,16 @@ class _Look:
         if len(pixels) < self._side:
             return
         square = pixels[: self._side]
-        left, happens = _liveliest(square[::_LOOK_EVERY, :, min(1, square.shape[2] - 1)], self._side)
-        if happens > self._most:
-            self._most, self.box = happens, (top, left, self._side, self._side)
+        left, variation = _most_varied(square[::_ROW_STEP, :, min(1, square.shape[2] - 1)], self._side)
+        if variation > self._most:
+            self._most, self.box = variation, (top, left, self._side, self._side)
             self.detail = square[:, left : left + self._side].copy()
 
     def overview(self) -> bytes:
         return _webp(np.concatenate(self._reduced), self._metadata, lossless=False)
 
 
-def _liveliest(rows: Rows, side: int) -> tuple[int, float]:
+def _most_varied(rows: Rows, side: int) -> tuple[int, float]:
     """The `side` columns where neighbouring pixels differ most, as (first column, sum of differences)."""
     changes = np.abs(np.diff(rows.astype(np.int16), axis=1)).sum(axis=0)
     sums = np.concatenate([[0], np.cumsum(changes)])

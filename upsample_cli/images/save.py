@@ -221,8 +221,8 @@ def _metadata_settings(metadata: Metadata, fmt: Format) -> dict[str, Any]:
         "aspect": metadata.aspect,
     }
     # Pillow writes 96 dpi into a BMP if no resolution is given.
-    unsaid = {"dpi": (0, 0)} if fmt.name == "bmp" else {}
-    return unsaid | {name: value for name, value in given.items() if value}
+    no_resolution = {"dpi": (0, 0)} if fmt.name == "bmp" else {}
+    return no_resolution | {name: value for name, value in given.items() if value}
 
 
 def _remark(comment: bytes) -> bytes:

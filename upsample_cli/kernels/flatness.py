@@ -38,13 +38,13 @@ def unflat_warning(weight: NDArray[np.float64], factor: int) -> str | None:
     least, most = (f"{value:.4g}" for value in (sums.min(), sums.max()))
     effects = ["darker"] * bool(sums.max() <= 1 + _UNSEEN) + ["brighter"] * bool(sums.min() >= 1 - _UNSEEN)
     effects += ["patterned"] * (least != most)
-    said = least if least == most else f"{least} to {most}"
+    sums_text = least if least == most else f"{least} to {most}"
     size = planes.shape[-1]
     candidates = range(2 - size % 2, min(size, MAX_FACTOR) + 1, 2)
     suited = [candidate for candidate in candidates if _is_flat(_phase_sums(planes, candidate))]
     advice = f"; they suit factor {_listed(suited)}" if suited else ""
     effect = " and ".join(effects)
-    return f"at factor {factor} the weights' phases sum to {said}, not to 1: the image gets {effect}{advice}"
+    return f"at factor {factor} the weights' phases sum to {sums_text}, not to 1: the image gets {effect}{advice}"
 
 
 def _phase_sums(planes: NDArray[np.float64], factor: int) -> NDArray[np.float64]:

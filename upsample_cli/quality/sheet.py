@@ -71,11 +71,11 @@ def sheet(comparison: Comparison, title: str) -> Image.Image:
     larger, stronger = (
         f", {number} times as {what}" if number > 1 else "" for number, what in ((times, "large"), (gain, "strong"))
     )
-    said = (
+    description = (
         f"Crops of {box}{larger}. Below each its difference from the original, in luma{stronger}: grey is none, "
         "lighter is too bright, darker too dark."
     )
-    heading = [_shortened(title, bold, page_width), *_wrapped(said, font, page_width)]
+    heading = [_shortened(title, bold, page_width), *_wrapped(description, font, page_width)]
     cell_height = 2 * _LINE + _GAP + box.height * times + max(cell.lower.height for cell in cells)
     top = _MARGIN + _LINE * len(heading) + _GAP
     rows = math.ceil(len(cells) / columns)

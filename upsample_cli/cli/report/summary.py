@@ -101,11 +101,11 @@ class Summary:
         megapixels = self.output_pixels / 1e6
         if elapsed_s is None:
             return f"{figure(megapixels)} MP"
-        said = f"{figure(megapixels)} MP in {elapsed_s:.1f} s"
+        text = f"{figure(megapixels)} MP in {elapsed_s:.1f} s"
         if not self.counts["written"] or elapsed_s < _SLOW_ENOUGH_S:
-            return said
+            return text
         rates = f"{figure(self.counts['written'] / elapsed_s)} images/s, {figure(megapixels / elapsed_s)} MP/s"
-        return f"{said}: {rates}"
+        return f"{text}: {rates}"
 
 
 def counted_formats(others: Counter[str]) -> str:

@@ -71,11 +71,11 @@ def _iso_media(head: bytes, name: str) -> Format:
     """
     end = min(max(16, int.from_bytes(head[:4], "big")), len(head))
     brands = [head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4))]
-    said = [*brands, *_ITEM_KINDS.findall(head)] if set(brands) <= _ONLY_HEIF else brands
-    if not _AVIF_BRANDS.isdisjoint(brands) or _AVIF_ITEM in said:
+    names = [*brands, *_ITEM_KINDS.findall(head)] if set(brands) <= _ONLY_HEIF else brands
+    if not _AVIF_BRANDS.isdisjoint(brands) or _AVIF_ITEM in names:
         return FORMATS["avif"]
     for known, title, next_step in _BRANDS:
-        if not set(known).isdisjoint(said):
+        if not set(known).isdisjoint(names):
             raise ImageError(name, f"is {title}, which is not supported", next_step, kind="unsupported")
     brand = brands[0].decode("latin-1").strip()
     cause = f"is a media file of the brand {brand!r}, which is not supported"

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from upsample_cli.images.model import Colour, ColourSpace
 
 PQ, HLG = 16, 18
-_UNSAID = 2
+_UNSPECIFIED = 2
 _D65, _C, _DCI, _E = (31270, 32900), (31000, 31600), (31400, 35100), (33333, 33333)
 _BT709 = (64000, 33000, 30000, 60000, 15000, 6000)
 _PRIMARIES: dict[int, tuple[str, tuple[int, ...]]] = {
@@ -50,7 +50,7 @@ def is_srgb(colour: ColourSpace) -> bool:
     (True, False)
     """
     if colour.codes is not None:
-        return colour.codes[0] in {1, _UNSAID} and colour.codes[1] in {13, _UNSAID} and not colour.is_limited
+        return colour.codes[0] in {1, _UNSPECIFIED} and colour.codes[1] in {13, _UNSPECIFIED} and not colour.is_limited
     if colour.intent is not None:
         return True
     near = colour.chromaticities is None or all(
@@ -67,11 +67,12 @@ def name_of(colour: ColourSpace) -> str:
     """
     if colour.codes is not None:
         primaries, transfer = colour.codes
+        unknown = _PRIMARIES[1] if primaries == _UNSPECIFIED else (f"primaries {primaries}", ())
         names = (
-            _PRIMARIES.get(primaries, _PRIMARIES[1] if primaries == _UNSAID else (f"primaries {primaries}", ()))[0],
+            _PRIMARIES.get(primaries, unknown)[0],
             _TRANSFERS.get(transfer, (_OTHER_TRANSFERS.get(transfer, f"transfer {transfer}"), ()))[0],
         )
-        names = (names[0], "sRGB") if transfer == _UNSAID else names
+        names = (names[0], "sRGB") if transfer == _UNSPECIFIED else names
         return ", ".join(dict.fromkeys(names)) + ", limited range" * colour.is_limited
     parts = [] if colour.gamma is None else [f"gamma {100000 / colour.gamma:.3g}"]
     return " and ".join([*parts, *["chromaticities of its own"] * (colour.chromaticities is not None)])
@@ -82,7 +83,7 @@ def curve_of(colour: ColourSpace) -> tuple[float, ...] | None:
     if colour.codes is not None:
         if colour.is_limited:
             return None
-        return _TRANSFERS.get(13 if colour.codes[1] == _UNSAID else colour.codes[1], ("", None))[1]
+        return _TRANSFERS.get(13 if colour.codes[1] == _UNSPECIFIED else colour.codes[1], ("", None))[1]
     if colour.intent is not None or colour.gamma is None or colour.gamma in _SRGB_GAMMAS:
         return _SRGB_CURVE
     return (100000 / colour.gamma,)
@@ -113,7 +114,7 @@ def profile_of(colour: ColourSpace, model: Colour) -> bytes | None:
 
 def _chromaticities(colour: ColourSpace) -> tuple[int, ...] | None:
     if colour.codes is not None:
-        return _PRIMARIES.get(1 if colour.codes[0] == _UNSAID else colour.codes[0], ("", None))[1]
+        return _PRIMARIES.get(1 if colour.codes[0] == _UNSPECIFIED else colour.codes[0], ("", None))[1]
     return _D65 + _BT709 if colour.intent is not None or colour.chromaticities is None else colour.chromaticities
 
 

@@ -45,7 +45,7 @@ def _safe(entry: ifd.Entry | None, directories: list[ifd.Directory]) -> ifd.Entr
     if entry is None or entry.at < entry.value_at < entry.at + _ENTRY_BYTES:
         return entry
     end = entry.value_at + entry.size_bytes
-    tables = [(0, _HEAD_BYTES), *((each.at, each.at + each.size_bytes) for each in directories)]
+    tables = [(0, _HEAD_BYTES), *((directory.at, directory.at + directory.size_bytes) for directory in directories)]
     return None if any(start < end and entry.value_at < stop for start, stop in tables) else entry
 
 

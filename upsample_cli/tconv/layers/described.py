@@ -72,9 +72,9 @@ def check_weights(
     if groups not in (None, layer.groups):
         raise UsageError(f"the layer has groups={layer.groups}, not {groups}", "leave groups out")
     if (layer.in_channels, layer.out_channels // layer.groups) != tuple(shape[:2]):
-        said = f"{layer.in_channels} channels to {layer.out_channels} with groups={layer.groups}"
+        stated = f"{layer.in_channels} channels to {layer.out_channels} with groups={layer.groups}"
         raise UsageError(
-            f"the layer takes {said}; the weights have the shape {tuple(shape)}, (in, out/groups, kernel...)",
+            f"the layer takes {stated}; the weights have the shape {tuple(shape)}, (in, out/groups, kernel...)",
             f"write {layer.name}({shape[0]}, {shape[1] * layer.groups}, ...), or give other weights",
         )
     if bias is not None and bias != layer.bias:
@@ -87,9 +87,9 @@ def check_weights(
 
 
 def _check_kernel_size(layer: TransposedConvolution, kernel_size: Sequence[int]) -> None:
-    said = (layer.kernel_size,) * layer.axes if isinstance(layer.kernel_size, int) else tuple(layer.kernel_size)
-    if said != tuple(kernel_size):
+    stated = (layer.kernel_size,) * layer.axes if isinstance(layer.kernel_size, int) else tuple(layer.kernel_size)
+    if stated != tuple(kernel_size):
         raise UsageError(
-            f"the layer has kernel_size {said}, the weights {tuple(kernel_size)}",
+            f"the layer has kernel_size {stated}, the weights {tuple(kernel_size)}",
             "leave kernel_size out" if layer.in_channels is None else f"write kernel_size={tuple(kernel_size)}",
         )

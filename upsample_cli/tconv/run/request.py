@@ -119,8 +119,8 @@ def applied(
 
 def _check_channels(layer: TransposedConvolution, channels: int) -> None:
     """Refuse a layer whose channels do not fit its linear kernel, which is applied to each input channel."""
-    said = {layer.in_channels, layer.out_channels} - {None}
-    if said and said not in ({1}, {channels}):
+    stated = {layer.in_channels, layer.out_channels} - {None}
+    if stated and stated not in ({1}, {channels}):
         raise UsageError(
             f"{layer}: without weights it works on each channel alone, and the input has {channels}",
             (f"write {layer.name}({channels}, {channels}, ...), or add ", Setting("weights", "FILE")),

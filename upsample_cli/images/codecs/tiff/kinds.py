@@ -24,7 +24,7 @@ _SAMPLES = {"grey": 1, "rgb": 3, "cmyk": 4, "cielab": 3, "icclab": 3}
 _UNSIGNED, _SIGNED, _FLOAT, _UNDEFINED = 1, 2, 3, 4
 _ASSOCIATED, _STRAIGHT = 1, 2
 _FLOAT_BITS = {16, 24, 32, 64}
-_GLOW = Loss("range", "light without opacity (colour above its alpha, which is stored multiplied) is left out")
+_ABOVE_ALPHA = Loss("range", "light without opacity (colour above its alpha, which is stored multiplied) is left out")
 JPEG_COMPRESSIONS = frozenset({6, 7, 34892, 33007})  # decoded to RGB
 _OTHER_YCBCR = Loss("colour", "its YCbCr is read as BT.601 in its whole range, although it states another coding")
 _BT_601, _FULL_RANGE = (0.299, 0.587, 0.114), (0, 255, 128, 255, 128, 255)
@@ -82,8 +82,8 @@ class TiffKind:
         if self.signed:
             rows[..., 1:3] ^= rows.dtype.type(1 << 8 * rows.itemsize - 1)  # from signed numbers to an offset
         if self.associated:
-            if _glows(rows[..., :-1], rows[..., -1:]):
-                losses.add(_GLOW)
+            if _exceeds_alpha(rows[..., :-1], rows[..., -1:]):
+                losses.add(_ABOVE_ALPHA)
             rows[..., :-1] = _straight(rows[..., :-1], rows[..., -1:])
         return rows
 
@@ -228,7 +228,7 @@ def _scaled(stored: NDArray[Any], bits: int) -> NDArray[Any]:
     return scaled
 
 
-def _glows(colour: NDArray[Any], alpha: NDArray[Any]) -> bool:
+def _exceeds_alpha(colour: NDArray[Any], alpha: NDArray[Any]) -> bool:
     """Whether premultiplied colour is larger than alpha somewhere, so that straight alpha cannot represent it.
 
     Floating point can represent it except where alpha is 0.

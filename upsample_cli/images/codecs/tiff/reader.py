@@ -19,7 +19,7 @@ from upsample_cli.images.codecs.tiff.pages import Page, pages_of
 from upsample_cli.images.codecs.tiff.refused import refused_kind
 from upsample_cli.images.codecs.tiff.segments import Segments
 from upsample_cli.images.format_table import FORMATS
-from upsample_cli.images.limits import check_pixels, trusting
+from upsample_cli.images.limits import allow_more_pixels, check_pixels
 from upsample_cli.images.metadata import ifd
 from upsample_cli.images.metadata.carried import read_metadata
 from upsample_cli.images.metadata.resolution import UNITS_PER_INCH
@@ -161,7 +161,7 @@ def _source(
         size_bytes = segments.size_bytes
         each = f"{_PIXEL_BYTES} for each of {max_pixels} pixels"
         cause = f"is stored in strips or tiles of {size_bytes} bytes, more than {each}"
-        raise ImageError(name, cause, trusting(-(-size_bytes // _PIXEL_BYTES)), kind="too-large")
+        raise ImageError(name, cause, allow_more_pixels(-(-size_bytes // _PIXEL_BYTES)), kind="too-large")
     height, width = sides[::-1] if TURNS[found.orientation].swapped else sides
     return RegionSource(
         ImageInfo(
