@@ -38,9 +38,9 @@ class Report:
         quiet: print only errors.
         as_json: print only the document at the end on `out`.
         order: position of each input in the document.
-        others: number of images in unsupported formats in the folders, by extension.
+        others: images in folders whose format is not read here, by extension.
         is_resumable: there is a record, so the same command continues a stopped run.
-        may_retry: whether the record has failures that are retried only on request.
+        may_retry: whether the record holds failures that are tried again only if asked for.
     """
 
     out: Console
