@@ -1,4 +1,4 @@
-"""What the `upsample` command does without `--watch`: plan, run, report."""
+"""`upsample` without `--watch`: plan, run, report."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 
 def run_upsample(request: Request) -> int:
-    """Plan, run, report. Returns the exit status."""
+    """Plan and run the request, and report the results. Return the exit status."""
     start_s = time.perf_counter()
-    # Without emoji codes: "a:x:.png" is a file name.
+    # No emoji codes, because "a:x:.png" is a valid file name.
     out, messages = (Console(stderr=is_stderr, emoji=False) for is_stderr in (request.pipes_image, True))
     with contextlib.ExitStack() as stack:
         others = Counter[str]()

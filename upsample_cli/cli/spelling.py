@@ -1,4 +1,4 @@
-"""How the command line writes what the library calls settings, and which of them a command can advise."""
+"""Write the library's settings as command-line options, and find which of them a command can advise."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 _OPTIONS = {"memory_bytes": "memory", "timeout_s": "timeout"}
 OFFERED: ContextVar[frozenset[str] | None] = ContextVar("offered", default=None)
-"""The options of the running command, which lacks some of the settings that the library advises; None before it."""
+"""The options of the running command, which may not have all settings that the library advises; None before it runs."""
 
 
 def option(setting: Setting) -> str:
-    """A setting as an option is typed.
+    """A setting as it is typed on the command line.
 
     >>> option(Setting("max_pixels", 100)), option(Setting("overwrite", True)), option(Setting("timeout_s"))
     ('--max-pixels 100', '--overwrite', '--timeout')
@@ -29,7 +29,7 @@ def option(setting: Setting) -> str:
 
 
 def sentence(fact: Failure | Loss | Text, *, detailed: bool = False) -> str:
-    """The line about a failure, a loss or something else; `detailed`: with the details of a loss."""
+    """One line about a failure, a loss or another text. If `detailed`, the details of a loss are added."""
     if isinstance(fact, Failure):
         return fact.sentence(option)
     line = spelled(fact.text if isinstance(fact, Loss) else fact, option)
@@ -48,7 +48,7 @@ def advised(failure: Failure) -> Failure:
 
 @contextmanager
 def called(name: str, option_name: str) -> Iterator[None]:
-    """Let errors inside advise the option `option_name` where the library advises the setting `name`."""
+    """Replace the setting `name` by the option `option_name` in the advice of errors raised inside the `with` block."""
     try:
         yield
     except UpsampleError as error:

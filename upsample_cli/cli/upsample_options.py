@@ -1,4 +1,4 @@
-"""The options of `upsample`, each declared once, and their values for the fields of `Options` and `Request`."""
+"""The options of `upsample`, each declared once, and their conversion to fields of `Options` and `Request`."""
 
 from __future__ import annotations
 
@@ -235,11 +235,11 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "max_pixels": partial(parse_quantity, option="--max-pixels"),
     "timeout_s": partial(parse_seconds, option="--timeout"),
 }
-"""Parsers for options that are given as text, by the name of the field."""
+"""The parsers of options that are given as text, by the name of the field."""
 
 
 def field_values(kind: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Values for the fields of a dataclass, from parameters of the command with the same names.
+    """The values for the fields of a dataclass, from parameters of the command with the same names.
 
     Raises:
         UsageError: if a text cannot be parsed.

@@ -1,4 +1,4 @@
-"""Summary of a run: counts, causes and the first failures, in memory that does not grow with the number of images."""
+"""The summary of a run: counts, causes and the first failures. Its memory does not grow with the number of images."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Summary:
         causes: results by cause, for "skipped" and "failed".
         output_pixels: number of pixels written.
         first_failures: the first few errors.
-        is_watch: an input may return, and then its earlier failure does not count.
+        is_watch: an input can appear again; then its earlier failure is no longer counted.
     """
 
     counts: Counter[Status] = field(default_factory=Counter)
@@ -59,7 +59,7 @@ class Summary:
             self.first_failures.append(error)
 
     def _forget(self, failure: Result | None) -> None:
-        """Uncount a failure whose input has returned."""
+        """Subtract a failure whose input has appeared again."""
         if failure is None:
             return
         self.counts["failed"] -= 1
@@ -72,7 +72,7 @@ class Summary:
         """Lines that say how many images ended in which status, why, and how fast.
 
         Args:
-            elapsed_s: of the whole run; None for a watch, which mostly waits.
+            elapsed_s: duration of the run, in seconds; None for a watch, which mostly waits.
             retry: how to retry failed images.
         """
         for status in STATUSES:
@@ -101,15 +101,15 @@ class Summary:
         megapixels = self.output_pixels / 1e6
         if elapsed_s is None:
             return f"{figure(megapixels)} MP"
-        said = f"{figure(megapixels)} MP in {elapsed_s:.1f} s"
+        text = f"{figure(megapixels)} MP in {elapsed_s:.1f} s"
         if not self.counts["written"] or elapsed_s < _SLOW_ENOUGH_S:
-            return said
+            return text
         rates = f"{figure(self.counts['written'] / elapsed_s)} images/s, {figure(megapixels / elapsed_s)} MP/s"
-        return f"{said}: {rates}"
+        return f"{text}: {rates}"
 
 
 def counted_formats(others: Counter[str]) -> str:
-    """How many images of formats that are not read here a folder holds, in a few words.
+    """A short text about the number of images in unsupported formats.
 
     >>> counted_formats(Counter({".svg": 1, ".heic": 2}))
     '3 files of other formats: .heic 2, .svg 1'
@@ -120,7 +120,7 @@ def counted_formats(others: Counter[str]) -> str:
 
 
 def cause_of(result: Result) -> str:
-    """Why an image was skipped or failed, without its name, so that equal causes compare equal.
+    """Why an image was skipped or failed, without its name, so that results with the same cause can be counted.
 
     >>> from upsample_cli.errors import Failure
     >>> failure = Failure("not-an-image", "is empty", "get a new copy of it", "a.png")

@@ -1,4 +1,4 @@
-"""The `tconv` program: a module for each command, imported when the command is called."""
+"""The `tconv` program. Each command has a module, which is imported when the command is called."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ COMMANDS = {
     "compare": ("upsample_cli.cli.tconv.compare", "compare_command"),
     "upsample": ("upsample_cli.cli.upsample", "upsample"),
 }
-"""Module and function of each command."""
+"""The module and the function of each command."""
 
 
 class _Commands(GroupProgram):
-    """Imports a command when it is called, so that no command pays for the imports of another."""
+    """Imports a command when it is called, so that a command does not wait for the imports of others."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
         return list(COMMANDS)

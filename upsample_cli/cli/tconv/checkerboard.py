@@ -1,4 +1,4 @@
-"""`tconv checkerboard`: from settings (without torch) or from real weights."""
+"""`tconv checkerboard`: from settings (without torch) or from given weights."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from upsample_cli.tconv.checkerboard_weights import Gains
 
 _MOST_CELLS = 3600
-"""Of a map that is drawn."""
+"""The most cells of a map to draw."""
 
 Axes = Annotated[int | None, options.number_option(help="1, 2 or 3, if neither LAYER nor weights say. Default 2.")]
 WeightsFile = Annotated[
@@ -44,7 +44,7 @@ Picture = Annotated[Path | None, options.picture_option(help="Draw the map as a 
 
 @dataclass(frozen=True, slots=True)
 class _Finding:
-    """What was found about a layer, `measured` if it has weights, `cured` if they were, and the map to draw."""
+    """The results for a layer: the verdict, gains of its weights, gains of cured weights, and the map to draw."""
 
     verdict: Verdict
     cells: Sequence[Sequence[float]]
@@ -145,7 +145,7 @@ def _of_weights(read: Weights, layer: TransposedConvolution, groups: int) -> _Fi
 
 
 def _cured(found: _Finding, read: Weights, cure: str | None, output: Path | None, *, overwrite: bool) -> _Finding:
-    """Write cured weights, if they were asked for, and measure them."""
+    """Write cured weights, if requested, and measure them."""
     if cure is None and output is None:
         return found
     from upsample_cli.tconv.checkerboard_weights import CURES, cured, gains

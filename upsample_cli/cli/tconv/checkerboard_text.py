@@ -1,4 +1,4 @@
-"""What `tconv checkerboard` prints."""
+"""Print the results of `tconv checkerboard`."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ if TYPE_CHECKING:
 
 _SHADES = " ░▒▓█"
 _MOST_CELLS, _MOST_GAINS = 60, 64
-"""Rows and columns of a map, and gains of a channel, that are printed."""
+"""The most rows and columns of a map, and the most gains of a channel, to print."""
 
 
 def print_finding(
     verdict: Verdict, cells: Sequence[Sequence[float]], measured: Gains | None, cured: Gains | None
 ) -> None:
-    """Print a map and what follows from it.
+    """Print a map and the verdict.
 
     Args:
-        cells: of the map.
-        measured: on weights; None for settings alone.
-        cured: on weights that were cured and written; None without weights.
+        verdict: the verdict on the settings.
+        cells: the values of the map.
+        measured: gains of the given weights; None if only settings are given.
+        cured: gains of the cured weights that were written; None if none were.
     """
     console = result_console()
     console.print(str(verdict.layer), style="bold")
@@ -58,12 +59,12 @@ def print_finding(
 
 
 def _shade(value: float) -> str:
-    """A block for a value from -1 to 1: the sign does not show, and only 0 is blank."""
+    """A block character for a value from -1 to 1. The sign is not shown, and only 0 is blank."""
     return _SHADES[ceil(abs(value) * (len(_SHADES) - 1))]
 
 
 def _settings_lines(verdict: Verdict) -> list[str]:
-    """A line for each axis, or one if all are alike."""
+    """A line for each axis, or one line if all are equal."""
     axes = verdict.axes[:1] if len(set(verdict.axes)) == 1 else verdict.axes
     return [f"taps per phase {_listed(axis.taps_per_phase, str)}" for axis in axes]
 
@@ -79,7 +80,7 @@ def _weights_lines(measured: Gains) -> list[str]:
 
 
 def _listed(values: Sequence[float], shown: Callable[[float], str]) -> str:
-    """All values, or the range of many."""
+    """All values, or their range if there are many."""
     if len(values) > _MOST_GAINS:
         return f"{shown(min(values))} to {shown(max(values))}"
     return " ".join(map(shown, values))

@@ -1,4 +1,4 @@
-"""`tconv compare`: kernels on an image, compared by numbers and side by side."""
+"""`tconv compare`: compare kernels on an image, by scores and side by side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tconv explain`: a small example step by step. It imports torch, which computes two of the five ways."""
+"""`tconv explain`: show a small example step by step. It imports torch, which computes two of the five ways."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def explain_command(
 
 
 def _default(other: str | None, line: str) -> str:
-    """The input or the kernel if it is not given, with as many axes as the other one has."""
+    """The default of the input or the kernel, with the same number of axes as the other one."""
     return "[[0, 1], [2, 3]]" if other is None or other.strip().startswith("[[") else line
 
 
@@ -148,7 +148,7 @@ def _plain(numbers: list[int]) -> str:
 
 
 def _as_planes(kernel: Grid) -> Grid:
-    """kernel: (in, out, *size) -> (in * out, *size)."""
+    """Reshape a kernel: (in, out, *size) -> (in * out, *size)."""
     return kernel.reshape(-1, *kernel.shape[2:])
 
 
@@ -166,7 +166,7 @@ def _print_matrix(console: Console, explanation: Explanation) -> None:
 
 
 def _print_row(console: Console, parts: list[tuple[str, Grid]]) -> None:
-    """Print titled arrays side by side, as many as fit the width, with channels below each other."""
+    """Print titled arrays side by side, as many as fit into the width, with channels below each other."""
     blocks = [_block(title, array) for title, array in parts]
     while blocks:
         count, width = 0, 0
@@ -184,7 +184,7 @@ def _print_row(console: Console, parts: list[tuple[str, Grid]]) -> None:
 
 
 def _block(title: str, array: Grid) -> list[Text]:
-    """A title and rows of numbers, all lines of equal length; zeros are dim."""
+    """A title and rows of numbers, all lines with the same length; zeros are dimmed."""
     from rich.text import Text
 
     from upsample_cli.tconv.explain.grids import number_text

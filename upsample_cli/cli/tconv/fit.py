@@ -1,4 +1,4 @@
-"""`tconv fit`: a kernel fitted to photographs, in closed form."""
+"""`tconv fit`: fit a kernel to photographs, in closed form."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def fit_command(
 
 
 def _paths(photos: list[str], *, recursive: bool) -> list[Path]:
-    """The files, once even if named several times: a held-out photo must not also be fitted."""
+    """The files without duplicates, because a held-out photo must not also be fitted."""
     from upsample_cli.batch.inputs import find_inputs
     from upsample_cli.errors import UsageError
 

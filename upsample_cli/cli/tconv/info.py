@@ -1,4 +1,4 @@
-"""`tconv info`: reads only the header of the image, and does not import torch."""
+"""`tconv info`: describe an image file. It reads only the header, and does not import torch."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def info_command(
       tconv info photo.jpg
       tconv info scan.tif --factor 8 --json
     """
-    from upsample_cli.images.about import about_image  # here: it imports Pillow
+    from upsample_cli.images.about import about_image  # imports Pillow
 
     if not 1 <= factor <= MAX_FACTOR:
         raise UsageError(f"--factor {factor} is not a factor we enlarge by", f"give 1 to {MAX_FACTOR}")
@@ -62,7 +62,7 @@ def info_command(
 
 
 def document(about: About, factor: int) -> dict[str, Any]:
-    """The JSON document: the contents of the file and, by output format, what would be lost and whether it fits."""
+    """The JSON document: the contents of the file, and for each output format the losses and whether it can be used."""
     info, metadata = about.info, about.metadata
     return {
         "input": about.path,

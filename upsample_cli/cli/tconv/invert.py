@@ -1,4 +1,4 @@
-"""`tconv invert`: does not import torch."""
+"""`tconv invert`: find the layers that restore a size. It does not import torch."""
 
 from __future__ import annotations
 

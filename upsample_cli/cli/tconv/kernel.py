@@ -1,4 +1,4 @@
-"""`tconv kernel`: prints an interpolation layer, or exports it. It imports torch only to write a .pt file."""
+"""`tconv kernel`: print or export an interpolation layer. It imports torch only to write a .pt file."""
 
 from __future__ import annotations
 

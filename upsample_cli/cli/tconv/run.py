@@ -1,4 +1,4 @@
-"""`tconv run`: a transposed convolution over an image, a sound, a signal or a volume."""
+"""`tconv run`: apply a transposed convolution to an image, a sound, a signal or a volume."""
 
 from __future__ import annotations
 

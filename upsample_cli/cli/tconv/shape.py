@@ -1,4 +1,4 @@
-"""`tconv shape`: does not import torch, and reads only the header of an image."""
+"""`tconv shape`: compute sizes. It does not import torch, and reads only the header of an image."""
 
 from __future__ import annotations
 
@@ -127,12 +127,12 @@ def _sizes(text: str) -> tuple[Size, ...]:
     sizes = parse_symbolic_size(text)
     if sizes is not None:
         return sizes
-    if not os.path.isfile(text):  # noqa: PTH113  also takes names that are too long
+    if not os.path.isfile(text):  # noqa: PTH113  False for names that are too long
         raise UsageError(
             f"'{text}' is neither a size nor a file",
             "SIZE comes before the layers" if "(" in text else "write 50, 50x100, 10x50x100 or the path of an image",
         )
-    from upsample_cli.images.open import probe  # here: it imports Pillow
+    from upsample_cli.images.open import probe  # imports Pillow
 
     info = probe(text)
     return info.height, info.width

@@ -1,4 +1,4 @@
-"""`tconv solve`: does not import torch."""
+"""`tconv solve`: find layers that lead from one size to another. It does not import torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tconv translate`: imports neither torch nor another framework."""
+"""`tconv translate`: translate a layer between frameworks. It imports neither torch nor another framework."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _translated(text: str, framework: str) -> dict[str, Any]:
     layer = parse_layer(text)
     if not isinstance(layer, TransposedConvolution):
         raise UsageError(f"{layer.name} is not a transposed convolution", "give a ConvTranspose1d, 2d or 3d")
-    layer.output_sizes((2**20,) * layer.axes)  # raises for settings that are illegal
+    layer.output_sizes((2**20,) * layer.axes)  # raises an error for illegal settings
     done = translate(layer, framework)
     unused = unused_parameters(text)
     notes = [*done.notes, *([f"left out: {', '.join(unused)}"] if unused else [])]
