@@ -101,7 +101,7 @@ def test_a_reference_tells_the_factor(tconv):
         (["photo.png", "-o", "nowhere/page.png"], "its folder does not exist"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(tconv, tmp_path, arguments, complaint):
+def test_invalid_arguments_are_one_line(tconv, tmp_path, arguments, complaint):
     (tmp_path / "taken.png").write_bytes(b"kept")
     (tmp_path / "link.png").symlink_to("photo.png")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
