@@ -35,7 +35,7 @@ def enlarged_by_pillow(factor: int, filter_: Image.Resampling) -> np.ndarray:
 )
 def test_pillow_agrees_within_one_level_inside(name: str, filter_: Image.Resampling, wrong: str, factor: int) -> None:
     # Pillow truncates its kernel at the edge of the image and divides by what remains, while we continue the edge, so
-    # only the inside is compared. Pillow rounds after each of its two passes and clips overshoot after the first one, so
+    # only the inside is compared. Pillow rounds after each of its two passes and clips overshoot after the first, so
     # pixels next to black and white may differ more. Levels from 30 to 225 are not affected.
     inside = np.s_[3 * factor : -3 * factor, 3 * factor : -3 * factor]
     theirs = enlarged_by_pillow(factor, filter_)[inside]
