@@ -1,4 +1,4 @@
-"""The wheel, installed in a new environment, contains all that the commands need, compiled modules included."""
+"""The wheel, installed in a new environment, has everything that the commands need, including compiled modules."""
 
 import importlib.machinery
 import os
@@ -15,8 +15,8 @@ from PIL import Image
 from support.environment import ENVIRONMENT, TESTS
 
 pytestmark = [
-    pytest.mark.skipif(os.environ.get("CI") != "true", reason="builds the wheel, with a network: needs CI=true"),
-    pytest.mark.skipif(os.name == "nt", reason="an environment of POSIX"),
+    pytest.mark.skipif(os.environ.get("CI") != "true", reason="builds the wheel and needs a network: set CI=true"),
+    pytest.mark.skipif(os.name == "nt", reason="POSIX environment"),
 ]
 
 ROOT = TESTS.parent
@@ -34,7 +34,7 @@ def run(*command, **settings):
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """Built from a copy, in which nothing is compiled yet and no earlier build can lend its files."""
+    """Built from a copy without compiled files, so that no earlier build can supply them."""
     folder = tmp_path_factory.mktemp("wheel")
     (folder / "source").mkdir()
     for name in SOURCES:
@@ -49,7 +49,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def programs(wheel, tmp_path_factory):
-    """The folder of the installed commands. The libraries are those of this environment, found through a .pth file."""
+    """The folder with the installed commands. Their libraries are those of this environment, through a .pth file."""
     environment = tmp_path_factory.mktemp("installed") / "env"
     run(sys.executable, "-m", "venv", "--without-pip", environment)
     python = environment / "bin" / "python"
@@ -59,7 +59,7 @@ def programs(wheel, tmp_path_factory):
     return python.parent
 
 
-def test_the_wheel_holds_the_package_with_its_compiled_modules_and_no_tests(wheel):
+def test_the_wheel_contains_the_package_with_its_compiled_modules_and_no_tests(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     modules = [module["name"].replace(".", "/") for module in project["tool"]["setuptools"]["ext-modules"]]
