@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from upsample_cli.version import __version__
@@ -179,3 +180,52 @@ def test_the_forms_ask_for_what_the_image_holds(name):
     form = yaml.safe_load((ROOT / ".github" / "ISSUE_TEMPLATE" / name).read_text(encoding="utf-8"))
     (field,) = (one for one in form["body"] if one.get("id") == "info")
     assert "`tconv info --json FILE`" in field["attributes"]["label"]
+
+
+CONTAINERFILE = (ROOT / "Containerfile").read_text(encoding="utf-8")
+
+
+def faults(containerfile):
+    """What is wrong with the container's stages: a file that is missing or ignored, root as the user, no tag."""
+    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line[:1] == "!"}
+    copied = [name for line in re.findall(r"^COPY (.+) \S+$", containerfile, re.MULTILINE) for name in line.split()]
+    yield from (name for name in copied if name not in kept or not (ROOT / name).exists())
+    wheel_needs = {PROJECT["readme"], *PROJECT["license-files"], "pyproject.toml", "man", "upsample_cli"}
+    yield from wheel_needs - set(copied)
+    last = re.split(r"^FROM ", containerfile, flags=re.MULTILINE)[-1]
+    if not re.search(r"^USER [1-9]\d*$", last, re.MULTILINE):
+        yield "root"
+    if f'ENTRYPOINT ["{next(iter(PROJECT["scripts"]))}"]' not in last:
+        yield "ENTRYPOINT"
+    for image, tag in re.findall(r"^FROM (\S+):(\S+)", containerfile, re.MULTILINE):
+        if not (image.endswith("/python") and SpecifierSet(PROJECT["requires-python"]).contains(tag.partition("-")[0])):
+            yield f"{image}:{tag}"
+
+
+def test_the_container_is_built_from_what_exists_and_does_not_run_as_root():
+    assert list(faults(CONTAINERFILE)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "other", "fault"),
+    [
+        ("USER 1000\n", "", "root"),
+        ("COPY man man\n", "", "man"),
+        ("LICENSE", "LICENCE", "LICENCE"),
+        ("python:3.11", "python:3.10", "docker.io/library/python:3.10-slim"),
+        ('["upsample"]', '["sh"]', "ENTRYPOINT"),
+    ],
+)
+def test_control_a_fault_of_the_container_is_noticed(text, other, fault):
+    assert text in CONTAINERFILE
+    assert fault in list(faults(CONTAINERFILE.replace(text, other)))
+
+
+INSTALL = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+
+
+def test_the_page_on_installation_names_the_extras_and_pythons_that_exist():
+    extras = set(",".join(re.findall(r"\[([a-z,]+)\](?:`|\")", INSTALL)).split(","))
+    assert {"cluster", "export"} <= extras <= set(PROJECT["optional-dependencies"])
+    matrix = yaml.safe_load(WORKFLOWS["tests.yml"])["jobs"]["systems"]["strategy"]["matrix"]
+    assert f"Python {matrix['python'][0]} to {matrix['python'][-1]}" in INSTALL
