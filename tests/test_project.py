@@ -191,6 +191,7 @@ def faults(containerfile):
     copied = [name for line in re.findall(r"^COPY (.+) \S+$", containerfile, re.MULTILINE) for name in line.split()]
     yield from (name for name in copied if name not in kept or not (ROOT / name).exists())
     wheel_needs = {PROJECT["readme"], *PROJECT["license-files"], "pyproject.toml", "man", "upsample_cli"}
+    wheel_needs |= {path.name for path in ROOT.glob("setup.*")}
     yield from wheel_needs - set(copied)
     last = re.split(r"^FROM ", containerfile, flags=re.MULTILINE)[-1]
     if not re.search(r"^USER [1-9]\d*$", last, re.MULTILINE):
