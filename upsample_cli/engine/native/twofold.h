@@ -1,101 +1,68 @@
-// Bilinear enlargement by two of pixels of 8 bits: nothing but rounding averages of bytes.
+// Bilinear enlargement by two: nothing but rounding averages of the pixels' own numbers, of 8 or 16 bits.
 //
 // Every output is (9a + 3b + 3c + d + 8) >> 4 of the four pixels around it: a is the nearest, b its neighbour along the
-// row, c along the column, d the one across. The loops are plain, and the compiler makes vectors of them.
+// row, c along the column, d the one across.
 
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
-
+namespace {
 namespace twofold {
 
-constexpr std::ptrdiff_t chunk = 3072;  // numbers of a row at a time, so that two lines stay in the first cache
+constexpr Count chunk = 3072;  // numbers of a row at a time, so that two lines stay in the first cache
 
-inline uint8_t average(uint8_t x, uint8_t y) { return (x + y + 1) >> 1; }
+template <class Number> inline Number average(Number x, Number y) { return (x + y + 1) >> 1; }
 
 // Averages of averages round up several times; each term subtracts where the sum was rounded up once too often.
-inline uint8_t blended(uint8_t a, uint8_t b, uint8_t c, uint8_t d)
+// Numbers is a number or a vector of them.
+template <class Numbers> inline Numbers blended(Numbers a, Numbers b, Numbers c, Numbers d)
 {
-    const uint8_t s = average(a, d), t = average(b, c);
-    const uint8_t k = average(s, t) - (((a ^ d) | (b ^ c) | (s ^ t)) & 1);
-    const uint8_t m = average(k, t) - ((((b ^ c) & (s ^ t)) | (k ^ t)) & 1);
+    const Numbers s = average(a, d), t = average(b, c);
+    const Numbers k = average(s, t) - (((a ^ d) | (b ^ c) | (s ^ t)) & 1);
+    const Numbers m = average(k, t) - ((((b ^ c) & (s ^ t)) | (k ^ t)) & 1);
     return average(a, m);
 }
 
-// The outputs left and right of each number of a row: `step` numbers before and after it are its neighbours.
-inline void halves(const uint8_t *__restrict near, const uint8_t *__restrict far, std::ptrdiff_t count,
-                   std::ptrdiff_t step, uint8_t *__restrict left, uint8_t *__restrict right)
+template <class Numbers, class Number>
+inline void blend_at(const Number *near, const Number *far, Count step, Number *out)
 {
-    for (std::ptrdiff_t at = 0; at < count; at++)
-        left[at] = blended(near[at], near[at - step], far[at], far[at - step]);
-    for (std::ptrdiff_t at = 0; at < count; at++)
-        right[at] = blended(near[at], near[at + step], far[at], far[at + step]);
+    store(blended(loaded<Numbers>(near), loaded<Numbers>(near + step), loaded<Numbers>(far), loaded<Numbers>(far + step)),
+          out);
 }
 
-// Pixels of `left` and `right` in turn. Pixel is an integer of the size of a pixel.
-template <class Pixel>
-inline void interleaved(const uint8_t *__restrict left, const uint8_t *__restrict right, std::ptrdiff_t count,
-                        uint8_t *__restrict out)
+// The outputs next to each number of a row, towards `near[at + step]`.
+template <class Number> void blend(const Number *near, const Number *far, Count count, Count step, Number *out)
 {
-    for (std::ptrdiff_t at = 0; at < count; at++) {
-        Pixel pair[2];
-        std::memcpy(&pair[0], left + at * sizeof(Pixel), sizeof(Pixel));
-        std::memcpy(&pair[1], right + at * sizeof(Pixel), sizeof(Pixel));
-        std::memcpy(out + 2 * at * sizeof(Pixel), pair, sizeof pair);
-    }
+    constexpr Count vector = lanes<Number>;
+    Count at = 0;
+    for (; at + vector <= count; at += vector)
+        blend_at<Full<Number>>(near + at, far + at, step, out + at);
+    for (; at < count; at++)
+        blend_at<Number>(near + at, far + at, step, out + at);
 }
 
-typedef uint8_t Sixteen __attribute__((vector_size(16)));
-
-inline Sixteen loaded(const uint8_t *from)
+// A tile with a rim of one pixel around it.
+template <class Number> bool enlarge(const Work &work)
 {
-    Sixteen made;
-    std::memcpy(&made, from, sizeof made);
-    return made;
-}
-
-// The same for pixels of three bytes: eight of each make three vectors.
-inline void interleaved_threes(const uint8_t *__restrict left, const uint8_t *__restrict right, std::ptrdiff_t count,
-                               uint8_t *__restrict out)
-{
-    std::ptrdiff_t at = 0;
-    for (; at + 8 <= count; at += 8, left += 24, right += 24, out += 48) {
-        const Sixteen first = __builtin_shufflevector(loaded(left), loaded(right), 0, 1, 2, 16, 17, 18, 3, 4, 5, 19,
-                                                      20, 21, 6, 7, 8, 22);
-        const Sixteen second = __builtin_shufflevector(loaded(left + 6), loaded(right + 6), 17, 18, 3, 4, 5, 19, 20,
-                                                       21, 6, 7, 8, 22, 23, 24, 9, 10);
-        const Sixteen third = __builtin_shufflevector(loaded(left + 8), loaded(right + 8), 9, 23, 24, 25, 10, 11, 12,
-                                                      26, 27, 28, 13, 14, 15, 29, 30, 31);
-        std::memcpy(out, &first, sizeof first);
-        std::memcpy(out + 16, &second, sizeof second);
-        std::memcpy(out + 32, &third, sizeof third);
-    }
-    for (; at < count; at++, left += 3, right += 3, out += 6) {
-        std::memcpy(out, left, 3);
-        std::memcpy(out + 3, right, 3);
-    }
-}
-
-// A tile of `rows` rows of `width` pixels, with a rim of one pixel around it.
-inline void enlarge(const uint8_t *padded, std::ptrdiff_t rows, std::ptrdiff_t width, std::ptrdiff_t channels,
-                    uint8_t *out, std::ptrdiff_t out_row_bytes)
-{
-    const std::ptrdiff_t stride = (width + 2) * channels, most = chunk / channels;
-    uint8_t left[chunk], right[chunk];
-    for (std::ptrdiff_t row = 0; row < 2 * rows; row++, out += out_row_bytes) {
-        const uint8_t *near = padded + (row / 2 + 1) * stride + channels, *far = near + (row % 2 ? stride : -stride);
-        for (std::ptrdiff_t done = 0; done < width; done += most) {
-            const std::ptrdiff_t count = width - done < most ? width - done : most;
-            halves(near + done * channels, far + done * channels, count * channels, channels, left, right);
-            uint8_t *to = out + 2 * done * channels;
-            switch (channels) {
-            case 1: interleaved<uint8_t>(left, right, count, to); break;
-            case 2: interleaved<uint16_t>(left, right, count, to); break;
-            case 3: interleaved_threes(left, right, count, to); break;
-            default: interleaved<uint32_t>(left, right, count, to);
-            }
+    const Count channels = work.channels, width = work.width, stride = (width + 2) * channels;
+    const Count most = chunk / channels, plane = chunk + plane_slack / sizeof(Number);
+    Number planes[2 * plane];
+    Interleaving tables = measured(2, channels * sizeof(Number));
+    Count from[3 * 3 * halves];  // a period of at most three vectors: up to four numbers a pixel
+    Bytes masks[3 * 3];
+    tables.from = from;
+    tables.masks = masks;
+    fill(tables, 2, channels * sizeof(Number), plane * sizeof(Number));
+    for (Count row = 0; row < 2 * work.rows; row++) {
+        const auto *near = static_cast<const Number *>(work.padded) + (row / 2 + 1) * stride + channels;
+        const auto *far = near + (row % 2 ? stride : -stride);
+        for (Count done = 0; done < width; done += most) {
+            const Count pixels = std::min(width - done, most), count = pixels * channels, at = done * channels;
+            blend(near + at, far + at, count, -channels, planes);
+            blend(near + at, far + at, count, channels, planes + plane);
+            char *out = work.out + row * work.out_row_bytes + 2 * at * sizeof(Number);
+            interleave(tables, planes, 2 * count * sizeof(Number), out);
         }
     }
+    return true;
 }
 
 }  // namespace twofold
+}  // namespace

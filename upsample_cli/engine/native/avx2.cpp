@@ -1,0 +1,67 @@
+// AVX2 with FMA. No code of this file may run before the processor is known to have them.
+
+#include "work.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC target("avx2,fma")
+#endif
+
+namespace {
+constexpr int vector_bytes = 32;
+}
+
+#include "vectors.h"
+
+namespace {
+
+inline Bytes gathered(const uint8_t *from, const Count *places)
+{
+    return (Bytes)_mm256_loadu2_m128i((const __m128i_u *)(from + places[1]), (const __m128i_u *)(from + places[0]));
+}
+
+inline Bytes shuffled(Bytes bytes, Bytes mask) { return (Bytes)_mm256_shuffle_epi8((__m256i)bytes, (__m256i)mask); }
+
+inline Bytes average(Bytes left, Bytes right) { return (Bytes)_mm256_avg_epu8((__m256i)left, (__m256i)right); }
+
+inline Shorts average(Shorts left, Shorts right) { return (Shorts)_mm256_avg_epu16((__m256i)left, (__m256i)right); }
+
+inline Shorts upper_half(Shorts left, Shorts right)
+{
+    return (Shorts)_mm256_mulhi_epu16((__m256i)left, (__m256i)right);
+}
+
+// The packing instructions alternate between the halves of their two vectors.
+constexpr int in_order = 0xD8;
+
+inline Shorts narrowed(Ints front, Ints back)
+{
+    return (Shorts)_mm256_permute4x64_epi64(_mm256_packus_epi32((__m256i)front, (__m256i)back), in_order);
+}
+
+inline Bytes narrowed(Shorts front, Shorts back)
+{
+    return (Bytes)_mm256_permute4x64_epi64(_mm256_packus_epi16((__m256i)front, (__m256i)back), in_order);
+}
+
+inline Ints whole(Full<double> front, Full<double> back)
+{
+    return (Ints)_mm256_set_m128i(_mm256_cvttpd_epi32((__m256d)back), _mm256_cvttpd_epi32((__m256d)front));
+}
+
+}  // namespace
+
+#include "kernels.h"
+
+constexpr Kernels avx2_kernels = kernels_named("avx2");
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+
+#endif

@@ -1,0 +1,215 @@
+// The module `_separable`: it checks what it is given, and lets the kernels of an instruction set compute.
+//
+// Limited API: one build serves every later Python. Python without the GIL does not have that API yet.
+
+#include <pyconfig.h>
+#if !defined(Py_GIL_DISABLED)
+#define Py_LIMITED_API 0x030B0000  // the first with Py_buffer
+#endif
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "work.h"
+
+namespace {
+
+// The memory of a Python object, released at the end.
+struct Buffer {
+    Py_buffer view = {};
+    ~Buffer() { PyBuffer_Release(&view); }
+};
+
+PyObject *wrong(const char *what)
+{
+    PyErr_SetString(PyExc_ValueError, what);
+    return nullptr;
+}
+
+// Fastest first.
+constexpr const Kernels *compiled[] = {
+#if defined(__x86_64__)
+    &avx2_kernels,
+#endif
+};
+
+bool runs_here(const Kernels &kernels)
+{
+#if defined(__x86_64__)
+    if (&kernels == &avx2_kernels)
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+    return true;
+}
+
+// The kernels of an instruction set, by its name. Sets an error and returns null if there are none for this processor.
+const Kernels *kernels_of(const char *name)
+{
+    for (const Kernels *kernels : compiled)
+        if (std::strcmp(kernels->name, name) == 0 && runs_here(*kernels))
+            return kernels;
+    PyErr_Format(PyExc_ValueError, "%s was not compiled, or this processor does not have it", name);
+    return nullptr;
+}
+
+// Whether a buffer has `count` numbers of `bytes` bytes, at an aligned address.
+bool holds(const Buffer &buffer, Count count, Count bytes)
+{
+    return buffer.view.len == product(count, bytes) && reinterpret_cast<uintptr_t>(buffer.view.buf) % bytes == 0;
+}
+
+// Whether the rows of the output follow one another without overlap and end within 64 bits.
+bool rows_are_apart(const Py_buffer &made)
+{
+    const Count row_bytes = product(product(made.shape[1], made.shape[2]), made.itemsize);
+    if (made.shape[0] < 2)
+        return row_bytes < most_count;
+    return made.strides[0] >= row_bytes && product(made.shape[0], made.strides[0]) < most_count;
+}
+
+// Whether an input does not overlap the output.
+bool is_apart(const Py_buffer &input, const Py_buffer &made)
+{
+    const char *out = static_cast<const char *>(made.buf), *in = static_cast<const char *>(input.buf);
+    const Count rows = (made.shape[0] - 1) * made.strides[0], row = made.shape[1] * made.shape[2] * made.itemsize;
+    return in + input.len <= out || out + rows + row <= in;
+}
+
+// The kernel among `kinds` for pixels and sums of these types; null if there is none.
+template <int count> const Kind *kind_of(const Kind (&kinds)[count], int sum, Count pixel_bytes)
+{
+    const auto *found = std::find_if(kinds, kinds + count, [&](const Kind &kind) {
+        return kind.sum == sum && kind.pixel_bytes == pixel_bytes;
+    });
+    return found == kinds + count ? nullptr : found;
+}
+
+// Checks the output and the padded tile against the settings in `work`, and takes both. Null if they fit, or the fault.
+const char *take_tile(Work &work, const Buffer &padded, const Py_buffer &made)
+{
+    if (made.ndim != 3 || made.strides[2] != made.itemsize || made.strides[1] != made.shape[2] * made.itemsize)
+        return "the pixels of a row of the output are not side by side";
+    work.channels = made.shape[2];
+    const auto [least, most] = std::minmax({work.channels, work.factor, work.taps, work.window});
+    if (least < 1 || most > most_setting || work.taps > work.window || made.shape[0] < 1
+        || made.shape[0] % work.factor || made.shape[1] < 1 || made.shape[1] % work.factor
+        || std::max(made.shape[0], made.shape[1]) > most_side)
+        return "settings that fit nothing";
+    if (!rows_are_apart(made))
+        return "the rows of the output do not follow one another";
+    work.rows = made.shape[0] / work.factor;
+    work.width = made.shape[1] / work.factor;
+    const Count rim = work.window - 1;
+    if (!holds(padded, product(work.rows + rim, (work.width + rim) * work.channels), made.itemsize))
+        return "the padded tile does not fit the output";
+    if (!is_apart(padded.view, made))
+        return "the output overlaps an input";
+    work.padded = padded.view.buf;
+    work.out = static_cast<char *>(made.buf);
+    work.out_row_bytes = made.strides[0];
+    return nullptr;
+}
+
+// Lets a kernel compute without the lock of Python.
+PyObject *run(const Kind &kind, const Work &work)
+{
+    bool is_done;
+    Py_BEGIN_ALLOW_THREADS
+    is_done = kind.enlarge(work);
+    Py_END_ALLOW_THREADS
+    if (!is_done)
+        return PyErr_NoMemory();
+    Py_RETURN_NONE;
+}
+
+PyObject *enlarge(PyObject *, PyObject *arguments)
+{
+    Buffer padded, out, firsts, weights;
+    PyObject *target;
+    const char *instructions;
+    Work work;
+    Division &by = work.division;
+    int sum;
+    if (!PyArg_ParseTuple(arguments, "sy*OCnnny*y*diipppp:enlarge", &instructions, &padded.view, &target, &sum,
+                          &work.factor, &work.taps, &work.window, &firsts.view, &weights.view, &by.divisor,
+                          &by.multiplier, &by.shift, &by.multiplies, &by.alpha_multiplies, &work.has_alpha,
+                          &by.overshoots)
+        || PyObject_GetBuffer(target, &out.view, PyBUF_STRIDES | PyBUF_WRITABLE))
+        return nullptr;
+    const Kernels *kernels = kernels_of(instructions);
+    if (!kernels)
+        return nullptr;
+    const Kind *kind = kind_of(kernels->kinds, sum, out.view.itemsize);
+    if (!kind)
+        return wrong("there is no such kind of pixels and sums");
+    if (const char *fault = take_tile(work, padded, out.view))
+        return wrong(fault);
+    if (!is_apart(firsts.view, out.view) || !is_apart(weights.view, out.view))
+        return wrong("the output overlaps an input");
+    if (by.shift < 0 || by.shift > 15 || !(1 <= by.divisor && by.divisor <= kind->most)
+        || (work.has_alpha && (sum == 'H' || (work.channels != 2 && work.channels != 4)))
+        || !holds(firsts, work.factor, sizeof *work.firsts)
+        || !holds(weights, work.factor * work.taps, kind->sum_bytes))
+        return wrong("tables that do not fit the settings");
+    std::memcpy(work.firsts, firsts.view.buf, firsts.view.len);
+    for (Count phase = 0; phase < work.factor; phase++)
+        if (work.firsts[phase] < 0 || work.firsts[phase] > work.window - work.taps)
+            return wrong("tables that do not fit the settings");
+    work.weights = weights.view.buf;
+    return run(*kind, work);
+}
+
+PyObject *enlarge_twofold(PyObject *, PyObject *arguments)
+{
+    Buffer padded, out;
+    PyObject *target;
+    const char *instructions;
+    Work work;
+    if (!PyArg_ParseTuple(arguments, "sy*O:enlarge_twofold", &instructions, &padded.view, &target)
+        || PyObject_GetBuffer(target, &out.view, PyBUF_STRIDES | PyBUF_WRITABLE))
+        return nullptr;
+    const Kernels *kernels = kernels_of(instructions);
+    if (!kernels)
+        return nullptr;
+    work.factor = work.taps = 2;
+    work.window = 3;
+    const Kind *kind = kind_of(kernels->twofold, '\0', out.view.itemsize);
+    if (!kind)
+        return wrong("there is no such kind of pixels");
+    if (const char *fault = take_tile(work, padded, out.view))
+        return wrong(fault);
+    if (work.channels > 4)
+        return wrong("settings that fit nothing");
+    return run(*kind, work);
+}
+
+PyObject *instruction_sets(PyObject *, PyObject *)
+{
+    PyObject *names = PyList_New(0);
+    for (const Kernels *kernels : compiled) {
+        PyObject *name = names && runs_here(*kernels) ? PyUnicode_FromString(kernels->name) : nullptr;
+        if (name)
+            PyList_Append(names, name);
+        Py_XDECREF(name);
+    }
+    return PyErr_Occurred() ? nullptr : names;
+}
+
+PyMethodDef functions[] = {
+    {"instruction_sets", instruction_sets, METH_NOARGS, "The names of those that this processor runs, fastest first."},
+    {"enlarge", enlarge, METH_VARARGS, "Enlarge one padded tile; separable.SeparableRoute has the arguments."},
+    {"enlarge_twofold", enlarge_twofold, METH_VARARGS, "Enlarge one padded tile by two: bilinear, 1 to 4 channels."},
+    {},
+};
+
+PyModuleDef_Slot slots[] = {
+#if defined(Py_GIL_DISABLED)
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {},
+};
+
+PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_separable", nullptr, 0, functions, slots, nullptr, nullptr, nullptr};
+
+}  // namespace
+
+PyMODINIT_FUNC PyInit__separable(void) { return PyModuleDef_Init(&definition); }
