@@ -20,7 +20,7 @@ pytestmark = [
 ]
 
 ROOT = TESTS.parent
-SOURCES = ("pyproject.toml", "README.md", "LICENSE", "MANIFEST.in", "upsample_cli")
+SOURCES = ("pyproject.toml", "README.md", "LICENSE", "MANIFEST.in", "man", "upsample_cli")
 WITHOUT_CHECKOUT = {name: value for name, value in ENVIRONMENT.items() if name != "PYTHONPATH"}
 
 
@@ -69,6 +69,11 @@ def test_the_wheel_contains_the_package_with_its_compiled_modules_and_no_tests(w
         written = {path.relative_to(ROOT).as_posix() for path in ROOT.glob(f"upsample_cli/**/*{kind}")}
         assert written
         assert {name for name in names if name.endswith(kind)} == written
+
+
+def test_the_man_pages_are_installed_where_man_looks_for_them(programs):
+    pages = programs.parent / "share" / "man" / "man1"
+    assert {path.name for path in pages.iterdir()} == {"upsample.1", "tconv.1"}
 
 
 def test_the_installed_commands_run_outside_the_checkout(programs, tmp_path):
