@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from upsample_cli.cli.report.printable import one_line
-from upsample_cli.cli.spelling import sentence
+from upsample_cli.cli.spelling import called, sentence
 from upsample_cli.cli.tconv import options
 from upsample_cli.cli.tconv.printing import print_document, print_written, progress_shown, result_console, warn
 from upsample_cli.errors import UsageError
@@ -85,7 +85,7 @@ def compare_command(
     if output is not None:
         _check_output(output, [photo, *([reference] if reference else [])], overwrite=overwrite)
     pair = _pair(photo, reference, factor, degrade, limits, shown)
-    with progress_shown("comparing", total=1) as advanced:
+    with progress_shown("comparing", total=1) as advanced, called("kernel", "kernels"):
         comparison = compare(pair, names, crop=shown, rounds=rounds, advanced=advanced)
     for remark in pair.remarks:
         warn(remark)
