@@ -49,7 +49,8 @@ def _row(parameter: Any) -> tuple[str, str]:
         names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
         left = names if parameter.is_flag else f"{names} {parameter.metavar or ''}".strip()
     shows_default = parameter.default not in (None, False) and not callable(parameter.default)
-    default = f" Default: `{parameter.default}`." if shows_default and parameter.param_type_name == "option" else ""
+    value = parameter.opts[0].lstrip("-") if parameter.default is True else parameter.default
+    default = f" Default: `{value}`." if shows_default and parameter.param_type_name == "option" else ""
     return left.replace("|", "\\|"), ((parameter.help or "") + default).replace("|", "\\|")
 
 

@@ -18,16 +18,24 @@ from upsample_cli.tconv.translate.translate import translate, translate_back
 LayerText = Annotated[
     str,
     typer.Argument(
-        metavar="LAYER", help='"ConvTranspose2d(16, 8, 3, stride=2)", or with --from a layer of that framework.'
+        metavar="LAYER",
+        help='As PyTorch writes it, "ConvTranspose2d(16, 8, 3, stride=2)"; with --from as that framework does.',
     ),
 ]
-To = Annotated[str | None, typer.Option(metavar="NAME", help="keras, tensorflow, onnx, caffe, paddle or mxnet.")]
+To = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Translate to keras, tensorflow, onnx, caffe, paddle or mxnet.")
+]
 From = Annotated[
-    str | None, typer.Option("--from", metavar="NAME", help="The framework that LAYER is from: back to PyTorch.")
+    str | None,
+    typer.Option(
+        "--from", metavar="NAME", help="Translate from this framework to PyTorch; the same names as for --to."
+    ),
 ]
 InputSize = Annotated[
     str | None,
-    typer.Option("--size", metavar="SIZE", help="Of the layer's input, if the text of --from has an output_shape."),
+    typer.Option(
+        "--size", metavar="SIZE", help="Size of the layer's input, needed with --from if LAYER has an output_shape."
+    ),
 ]
 
 
@@ -39,7 +47,7 @@ def translate_command(
     size: InputSize = None,
     as_document: options.AsDocument = False,
 ) -> None:
-    """A transposed convolution in another framework's words, with the crop that makes it exact.
+    """Translate a transposed convolution to another framework or back, with the crop that it needs.
 
     \b
     Examples:
