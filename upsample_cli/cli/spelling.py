@@ -44,9 +44,9 @@ def advised(failure: Failure) -> Failure:
         if isinstance(part, Setting) and option(Setting(part.name)) not in (offered or ()):
             if place > 0 and str(step[place - 1]).startswith((" or ", _OR)):
                 return replace(failure, next_step=step[: place - 1])
-            verb, *others = step[place + 1 :] or ("",)
-            has_other = isinstance(verb, str) and verb.startswith(_OR) and verb != _OR
-            return advised(replace(failure, next_step=(str(verb)[len(_OR) :], *others) if has_other else ""))
+            other, *more = joined(step)[place + 1 :] or ("",)
+            has_verb = isinstance(other, str) and other.startswith(_OR) and other != _OR
+            return advised(replace(failure, next_step=(str(other)[len(_OR) :], *more) if has_verb else ""))
     return failure
 
 

@@ -24,7 +24,10 @@ from upsample_cli.errors import RecordError, Setting, Text, joined
 
 DAMAGED = "is a damaged record", joined("remove it: what is there counts as existing then; or ", ELSEWHERE)
 _OTHER: Text = ("or give another ", Setting("output"), " or ", Setting("state"))
-_FOLDER_CAUSES = {errno.ENOENT: "its folder cannot be made", errno.EEXIST: "a part of its path is not a folder"}
+_FOLDER_CAUSES: dict[int | None, str] = {
+    errno.ENOENT: "its folder cannot be made",
+    errno.EEXIST: "a part of its path is not a folder",
+}
 _FIGURES = ("application_id", "user_version", "page_count", "page_size")
 
 _RESERVED_BYTE = 0x40000001  # where SQLite locks a database that it is about to write
