@@ -62,7 +62,7 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "end"), [((), "; the same command goes on"), (("--no-state",), "")])
+@pytest.mark.parametrize(("arguments", "end"), [((), "; the same command continues"), (("--no-state",), "")])
 def test_a_batch_that_is_stopped_says_first_how_many_are_left(large, arguments, end):
     status, out, err = stopped("in", "-o", "out", *arguments, number=signal.SIGTERM)
     done = len([name for name in names("out") if name.endswith(".png")])
@@ -182,6 +182,7 @@ def test_the_hint_stands_only_where_a_record_holds_a_failure():
     assert "--retry-failed" not in upsample("in", "-o", "out").out
     torn("in/b.png")
     assert upsample("in", "-o", "out").out.splitlines()[-1] == HINT
+    assert "--retry-failed" not in upsample("in", "-o", "out", "--retry-failed").out
     assert "--retry-failed" not in upsample("in", "-o", "other", "--no-state").out
 
 

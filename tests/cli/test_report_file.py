@@ -101,10 +101,13 @@ def test_what_cannot_be_a_report_ends_the_run_before_its_first_pixel(name, said)
         (["--state", "x", "--report", "x"], "--state and --report would both be written to x; give each a name"),
         (["--state", "in/../x", "--gallery", "x"], "--state and --gallery would both be written to x; give each a"),
         (["--report", "x.html", "--gallery", "./x.html"], "--report and --gallery would both be written to x.html"),
-        (["--gallery", "in/a.png"], "in/a.png is an image of this run, and no place for --gallery; give it another"),
-        (["--gallery", "link.png"], "in/a.png is an image of this run, and no place for --gallery; give it another"),
-        (["--gallery", "out/b_x2.png"], "out/b_x2.png is an image of this run, and no place for --gallery; give it"),
-        (["--report", "in/../out/b_x2.png"], "out/b_x2.png is an image of this run, and no place for --report; give"),
+        (["--gallery", "in/a.png"], "in/a.png is an image of this run, so it cannot be the --gallery; give it another"),
+        (["--gallery", "link.png"], "in/a.png is an image of this run, so it cannot be the --gallery; give it another"),
+        (["--gallery", "out/b_x2.png"], "out/b_x2.png is an image of this run, so it cannot be the --gallery; give it"),
+        (
+            ["--report", "in/../out/b_x2.png"],
+            "out/b_x2.png is an image of this run, so it cannot be the --report; give",
+        ),
     ],
 )
 def test_what_a_run_writes_beside_its_images_is_in_nobodys_place(arguments, said):

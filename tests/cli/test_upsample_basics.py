@@ -286,8 +286,8 @@ USAGE_ERRORS = [
     (("a.png", "-o", ""), "--output has no name; give it a file or a folder, or leave it out"),
     (("a.png", "b.png", "-o", "a.png"), "a.png is a file, and there are several images to write"),
     (("",), "an input has no name"),
-    (("empty",), "no images in empty; name images or folders that hold some, or -r to look in their subfolders"),
-    (("empty", "-r"), "no images in empty; name images or folders that hold some"),
+    (("empty",), "no images in empty; name images, or folders that contain some, or add -r to include subfolders"),
+    (("empty", "-r"), "no images in empty; name images, or folders that contain some"),
 ]
 
 

@@ -218,7 +218,7 @@ def test_what_may_not_be_read_or_written_is_one_line():
     assert (recorded.status, ended.status, names("locked")) == (1, 1, [])
     assert sorted(ended.errors) == [
         "in/a.png: may not be read; check its permissions",
-        "in/sub: cannot be looked into: Permission denied; check its permissions",
+        "in/sub: cannot be opened: Permission denied; check its permissions",
         "locked/b_x2.png: cannot be written: its folder may not be written to; "
         "check the permissions, or give another --output",
     ]

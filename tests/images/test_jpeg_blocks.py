@@ -381,7 +381,7 @@ def rows_and_losses(data):
 def test_only_the_end_marker_is_missing(name, tail):
     whole = WHOLE[name]
     rows, losses = rows_and_losses(whole[:-2] + tail)
-    assert losses == ("the end marker of the file is missing; no pixel is",)
+    assert losses == ("the end marker of the file is missing; all pixels are there",)
     np.testing.assert_array_equal(rows, rows_and_losses(whole)[0])
 
 

@@ -92,7 +92,7 @@ def _images(folder: Path, recursive: bool, exclude: Path | None, others: Counter
         except OSError as error:
             failure = Failure(
                 "unreadable",
-                f"cannot be looked into: {error.strerror}",
+                f"cannot be opened: {error.strerror}",
                 "check its permissions",
                 path=str(error.filename),
             )

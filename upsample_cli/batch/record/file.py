@@ -269,7 +269,11 @@ _CAUSES: tuple[tuple[str, str, Text], ...] = (
     ("SQLITE_NOTADB", *DAMAGED),
     ("SQLITE_TOOBIG", *DAMAGED),
     ("SQLITE_INTERRUPT", *DAMAGED),  # a table without an end
-    ("SQLITE_FULL", "the record cannot be written: the disk is full", "free some space and start again: it goes on"),
+    (
+        "SQLITE_FULL",
+        "the record cannot be written: the disk is full",
+        "free some space and run the same command again: it continues",
+    ),
     ("SQLITE_READONLY", "the record may not be written to", joined("check the permissions, ", _OTHER)),
     ("SQLITE_CANTOPEN", "the record cannot be made or opened", joined("check the permissions, ", _OTHER)),
 )

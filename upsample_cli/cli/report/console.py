@@ -107,7 +107,7 @@ class Report:
 
     def _summary_lines(self, elapsed_s: float, left: int | None) -> Iterator[str]:
         if left is not None:
-            yield f"stopped: {left:,} not done" + ("; the same command goes on" if self.is_resumable and left else "")
+            yield f"stopped: {left:,} not done" + ("; the same command continues" if self.is_resumable and left else "")
         retry = "--retry-failed tries again what failed" if self.summary.counts["failed"] and self.may_retry() else ""
         yield from self.summary.lines(None if self.is_watch else elapsed_s, retry=retry)
         if self.others:

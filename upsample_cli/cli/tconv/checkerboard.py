@@ -157,7 +157,7 @@ def _cured(found: _Finding, read: Weights, cure: str | None, output: Path | None
             f"there is no cure {cure!r}" if cure else "no cure is named", f"add --cure {' or '.join(CURES)}"
         )
     if output is None:
-        raise UsageError("the cured weights have no place to go", "add -o FILE")
+        raise UsageError("no file is named for the cured weights", "add -o FILE")
     axes = found.verdict.axes
     weight = cured(read.weight, axes, chosen)
     write_weights(read, weight, output, overwrite=overwrite)

@@ -127,7 +127,7 @@ def _print_steps(explanation: Explanation) -> None:
         if name in steps:
             steps[name](console, explanation)
         elif name == "autograd":
-            console.print("y is blank, of the output's size: d <conv(y, K), X> / dy")
+            console.print("the gradient of <conv(y, K), X> with respect to y, which has the output's size")
         _print_row(console, [("output", explanation.outputs[name])])
     difference = explanation.largest_difference
     agreement = f"to {difference:.1g}" if difference else "exactly"

@@ -75,7 +75,7 @@ def _print_inversions(chain: Sequence[Layer], inversions: Sequence[Inversion], m
 def _notes(chain: Sequence[Layer], inversions: Sequence[Inversion], multiple: Sequence[int] | None) -> list[str]:
     notes = []
     if len({inversion.output_paddings for inversion in inversions}) > 1:
-        notes.append("no one output_padding serves all these sizes: give output_size= when you call the layer")
+        notes.append("no single output_padding serves all these sizes: give output_size= when you call the layer")
     if len(chain) == 1 and isinstance(chain[0], Convolution):
         answers = [(size_text(one.sizes), same_settings_reverse(chain[0], one.sizes)) for one in inversions]
         verdict = ", ".join(f"{size} {'yes' if reverses else 'no'}" for size, reverses in answers)

@@ -88,5 +88,7 @@ def _print_solutions(solutions: Solutions, limit: int) -> None:
         print_notes(console, [f"with the first, {missed}" for missed in solutions.found[0].unreached])
     smooth = smooth_alternative(solutions)
     if smooth is not None:
-        console.print(f"note: the first paints blocks that do not overlap; {smooth.layer} can interpolate too")
+        console.print(
+            f"note: the blocks of the best layer do not overlap, so it cannot interpolate; {smooth.layer} can"
+        )
     console.print(f"best: {solutions.found[0].layer}: {why_best(solutions.found[0])}", style="bold")

@@ -101,9 +101,9 @@ def _translated_back(text: str, framework: str, size: str | None) -> dict[str, A
     if places := " and ".join(place for place, counts in ends.items() if any(counts)):
         notes.append(f"PyTorch crops both ends alike: cut off the rest {places}, as written")
     if restored.layer.in_channels is None:
-        notes.append("IN is in_channels, which that text does not tell")
+        notes.append("IN is in_channels, which the text does not give")
     if restored.sizes is not None:
-        notes.append(f"for an input of {size_text(restored.sizes)} only: that text says the size of the result")
+        notes.append(f"for an input of {size_text(restored.sizes)} only, because the text gives the size of the result")
     notes += restored.notes
     crop = list(zip(restored.crop_before, restored.crop, strict=True))
     return {"from": framework, "to": "pytorch", "text": list(restored.text), "notes": notes, "crop": crop}
