@@ -37,11 +37,11 @@ sentences are for people and may be reworded.
 ## Failures
 
 The last column says what happens to a failed image when the same command continues a batch. If the cause may be gone,
-the image is tried again. Otherwise the error is repeated, unless `--retry-failed` is given. After a timeout the image is
-tried again when `--timeout` allows more seconds than before.
+the image is tried again. Otherwise the error is repeated, unless `--retry-failed` is given. After a timeout the image
+is tried again when `--timeout` allows more seconds than before.
 
-The exit status of a command is 1 if an image or another file cannot be read, enlarged or written, also if only one of a
-batch fails. It is 2 if the command line itself cannot be carried out, and 130, 143 or 129 if the run was stopped.
+The exit status of a command is 1 if an image or another file cannot be read, enlarged or written, also if only one of
+a batch fails. It is 2 if the command line itself cannot be carried out, and 130, 143 or 129 if the run was stopped.
 
 {failures}
 

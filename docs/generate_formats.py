@@ -250,13 +250,13 @@ contains what the plan announced. Whatever a format cannot hold is a warning whe
 
 A colour space that the input states other than by an ICC profile (AVIF's nclx; PNG's cICP, gAMA and cHRM) is kept by
 PNG and AVIF, and becomes an ICC profile in JPEG, WebP and TIFF, except HDR (PQ, HLG), which no profile can say. PNG
-keeps the proportion of pixels that are not square. A profile that does not suit the pixels (RGB for a grey image) is left
-out with a warning.
+keeps the proportion of pixels that are not square. A profile that does not suit the pixels (RGB for a grey image) is
+left out with a warning.
 
 PNG, TIFF, BMP and PNM are lossless; WebP is lossless if the input was. WebP and AVIF keep the resolution inside their
-EXIF. If a format cannot hold a depth, the next lower one that it can hold is used. PNM is a PGM, a PPM or, with alpha, a
-PAM. A name that ends in .pam always gets a PAM; if a name ends in another kind's extension, a warning says so. PBM,
-PGM, PPM and PAM are all read, binary and plain.
+EXIF. If a format cannot hold a depth, the next lower one that it can hold is used. PNM is a PGM, a PPM or, with
+alpha, a PAM. A name that ends in .pam always gets a PAM; if a name ends in another kind's extension, a warning says
+so. PBM, PGM, PPM and PAM are all read, binary and plain.
 
 ## Limits
 
@@ -271,10 +271,10 @@ A plan reads headers only, each with a budget of bytes and calls that grows with
 itself is refused. `--timeout` applies to it too.
 
 A file that cannot be read is reported in one line, whatever is wrong with it, and the exit status is 1. It gets no
-output, and a batch goes on. `tests/enlarge/test_bad_input.py` makes a corpus of such files (truncated at every tenth, bits flipped, no size,
-absurd sizes, sizes that disagree, bombs, cyclic directories, pipes, folders) and runs it through the functions and the
-command. Damage outside the pixels, in a colour profile, in EXIF or in any ancillary chunk of a PNG, costs a warning and
-not the image; a damaged frame of an animation costs that frame.
+output, and a batch goes on. `tests/enlarge/test_bad_input.py` makes a corpus of such files (truncated at every tenth,
+bits flipped, no size, absurd sizes, sizes that disagree, bombs, cyclic directories, pipes, folders) and runs it
+through the functions and the command. Damage outside the pixels, in a colour profile, in EXIF or in any ancillary
+chunk of a PNG, costs a warning and not the image; a damaged frame of an animation costs that frame.
 
 `python tests/fuzz.py --seconds 600` mutates a good file of every kind and takes it through the plan, the reader, every
 frame, and a sink, in a separate process. A finding is an exception other than `UpsampleError`, a Python warning, a read

@@ -303,7 +303,9 @@ def test_a_scheduler_without_workers_and_one_that_goes_away(tmp_path, monkeypatc
         pool = ClusterExecutor(client, address, spec, watcher=Watched())
         future = pool.submit(job("good"))
         process.kill()
-        with pytest.raises(UpsampleError, match=f"the connection to the scheduler at {address} was lost; written outputs"):
+        with pytest.raises(
+            UpsampleError, match=f"the connection to the scheduler at {address} was lost; written outputs"
+        ):
             future.result(timeout=LONG_S)
         pool.close()
 

@@ -62,7 +62,9 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "end"), [((), "; the same command continues"), (("--no-state",), "")])
+@pytest.mark.parametrize(
+    ("arguments", "end"), [((), "; run the same command again to continue"), (("--no-state",), "")]
+)
 def test_a_batch_that_is_stopped_says_first_how_many_are_left(large, arguments, end):
     status, out, err = stopped("in", "-o", "out", *arguments, number=signal.SIGTERM)
     done = len([name for name in names("out") if name.endswith(".png")])
@@ -234,10 +236,10 @@ def test_in_a_watch_what_was_repaired_is_no_failure_any_more():
     summary = Summary(is_watch=True)
     for result in (bad, bad, other, good):
         summary.add(result)
-    assert list(summary.lines(None)) == ["written       1  1.0 MP", "failed        1  is damaged"]
+    assert list(summary.lines(None)) == ["written       1  1.0 MP; see ./", "failed        1  is damaged"]
     assert summary.first_failures == ["b.png: is damaged; x"]
     summary.add(Result(Path("b.png"), Path("o.png"), "skipped"))
-    assert list(summary.lines(None)) == ["written       1  1.0 MP", "skipped       1  done already"]
+    assert list(summary.lines(None)) == ["written       1  1.0 MP; see ./", "skipped       1  done already"]
     batch = Summary()  # the control: there each result is another image's
     for result in (bad, good):
         batch.add(result)

@@ -220,7 +220,7 @@ def test_causes_are_counted_without_names_and_no_result_is_held():
     exists = OutputExistsError("o.png").failure
     summary.add(Result(Path("d.png"), Path("o.png"), "skipped", failure=exists))
     assert list(summary.lines(2.0, retry="again")) == [
-        "written       1  1.5 MP in 2.0 s: 0.5 images/s, 0.75 MP/s",
+        "written       1  1.5 MP in 2.0 s: 0.5 images/s, 0.75 MP/s; see ./",
         "skipped       2  1: done already",
         "                 1: exists already; add --overwrite to replace it",
         "failed      400  250: is empty",

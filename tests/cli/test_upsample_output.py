@@ -217,7 +217,7 @@ def test_by_default_a_batch_is_a_summary_and_what_went_wrong(four_ends):
         ["skipped", "1"],
         ["failed", "1"],
     ]
-    speed = r"^written +2  0\.0015 MP in \d+\.\d s(: [\d.]+ images/s, 0\.\d+ MP/s)?$"
+    speed = r"^written +2  0\.0015 MP in \d+\.\d s(: [\d.]+ images/s, 0\.\d+ MP/s)?; see out/$"
     assert re.search(speed, ended.out, re.MULTILINE)
     kinds = sorted(line.split(":")[0] for line in ended.err.splitlines())
     assert kinds == ["error", "warning"]  # what is skipped is in the summary
