@@ -29,7 +29,9 @@ _MOST_CELLS = 3600
 Axes = Annotated[int | None, options.number_option(help="1, 2 or 3, if neither LAYER nor the weights say. Default 2.")]
 WeightsFile = Annotated[
     str | None,
-    options.weights_option(help="Measure these weights (.safetensors, .pt, .pth, .npy), with the settings above."),
+    options.weights_option(
+        help="Measure these weights (.safetensors, .pt, .pth, .npy), with these settings of the layer."
+    ),
 ]
 Cure = Annotated[
     str | None,

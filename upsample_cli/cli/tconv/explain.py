@@ -34,14 +34,14 @@ KernelArray = Annotated[
 ]
 Stride = Annotated[
     str,
-    options.number_option(
+    options.setting_option(
         help="Distance in the output between neighbouring input samples. This and the next three: one number, or "
         "one per axis."
     ),
 ]
-Padding = Annotated[str, options.number_option(help="Samples to crop from each end of the output.")]
-OutputPadding = Annotated[str, options.number_option(help="More samples to compute at the end of each axis.")]
-Dilation = Annotated[str, options.number_option(help="Distance between neighbouring taps of the kernel.")]
+Padding = Annotated[str, options.setting_option(help="Samples to crop from each end of the output.")]
+OutputPadding = Annotated[str, options.setting_option(help="More samples to compute at the end of each axis.")]
+Dilation = Annotated[str, options.setting_option(help="Distance between neighbouring taps of the kernel.")]
 Channels = Annotated[
     str | None,
     typer.Option(

@@ -39,26 +39,26 @@ Layers = Annotated[
 ]
 KernelSize = Annotated[
     str | None,
-    options.number_option(help="Size of the kernel. This and the next four: one number, or one per axis (3,2,2)."),
+    options.setting_option(help="Size of the kernel. This and the next four: one number, or one per axis (3,2,2)."),
 ]
 Stride = Annotated[
     str | None,
-    options.number_option(
+    options.setting_option(
         help="Distance in the output between neighbouring input samples; with --conv the step of the kernel. Default 1."
     ),
 ]
 Padding = Annotated[
     str | None,
-    options.number_option(
+    options.setting_option(
         help="Samples to crop from each end of the output; with --conv samples to add to each end of the input, or "
         "'same' or 'valid'. Default 0."
     ),
 ]
 OutputPadding = Annotated[
-    str | None, options.number_option(help="More samples to compute at the bottom and the right. Default 0.")
+    str | None, options.setting_option(help="More samples to compute at the bottom and the right. Default 0.")
 ]
 Dilation = Annotated[
-    str | None, options.number_option(help="Distance between neighbouring taps of the kernel. Default 1.")
+    str | None, options.setting_option(help="Distance between neighbouring taps of the kernel. Default 1.")
 ]
 Factor = Annotated[
     str | None,

@@ -26,7 +26,9 @@ AllAsDocument = Annotated[bool, typer.Option("--json", help="Print all solutions
 
 
 def _narrowing(what: str) -> Any:
-    return typer.Option(metavar="N,N", help=f"Try only these values of {what}.")
+    return typer.Option(
+        metavar="N,N", help=f"Try only these values of {what}.", rich_help_panel="Settings of the layer"
+    )
 
 
 def solve_command(
