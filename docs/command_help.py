@@ -63,10 +63,11 @@ def _parameter(parameter: Any) -> Parameter:
         metavar = parameter.metavar or parameter.human_readable_name
         return Parameter((), metavar, parameter.help or "", "", parameter.required)
     shows_default = parameter.default not in (None, False) and not callable(parameter.default)
+    default = parameter.opts[0].lstrip("-") if parameter.default is True else parameter.default
     return Parameter(
         (*parameter.opts, *parameter.secondary_opts),
         "" if parameter.is_flag else parameter.metavar or "",
         parameter.help or "",
-        str(parameter.default) if shows_default else "",
+        str(default) if shows_default else "",
         parameter.required,
     )

@@ -124,10 +124,10 @@ def test_a_file_that_changed_is_read_again():
 
 BAD = {
     "missing.npy": "kernel missing.npy: there is no such file",
-    "text.npy": "kernel text.npy: is damaged or no such file",
+    "text.npy": "kernel text.npy: is damaged, or not what its name says",
     "text.txt": "text.txt: no weights end in '.txt'; use one of .safetensors, .pt, .pth, .npy",
     "hostile.pt": "holds more than tensors, which could run code",
-    "hostile.npy": "kernel hostile.npy: is damaged or no such file",
+    "hostile.npy": "kernel hostile.npy: is damaged, or not what its name says",
     "two.pt": "there are 2 weights in it; write two.pt:KEY with one of a, b",
     "two.pt:c": "two.pt: c is not in it",
     "odd.npy": "no padding makes kernel_size 5 enlarge exactly 2 times; use a factor that is odd, or append",
@@ -140,7 +140,7 @@ BAD = {
     "beyond.npy": "the weight in it holds numbers above 1e+100; give smaller ones",
     "many.npy": "kernel many.npy: 4202500 weights are too many; give 4194304 at the most",
     "gaps.npy": "a kernel_size of 1 leaves gaps at factor 2; enlarge 1 times at the most",
-    "archive.npy": "kernel archive.npy: is damaged or no such file",
+    "archive.npy": "kernel archive.npy: is damaged, or not what its name says",
     "folder.npy": "kernel folder.npy: cannot be read: Is a directory",
     "folder.pt": "kernel folder.pt: cannot be read: Is a directory",
     "folder.safetensors": "kernel folder.safetensors: cannot be read: Is a directory",

@@ -334,7 +334,7 @@ def test_a_panic_in_a_library_is_one_line_and_ctrl_c_is_raised(monkeypatch):
     monkeypatch.setattr(safetensors, "safe_open", panic)
     raised = Panic("index out of bounds:\n the len is 0")
     with pytest.raises(
-        UsageError, match=r"^kernel w\.safetensors: is damaged or no such file: index out of bounds: the"
+        UsageError, match=r"^kernel w\.safetensors: is damaged, or not what its name says: index out of bounds: the"
     ):
         chosen_kernel("w.safetensors", 2)
     raised = KeyboardInterrupt()

@@ -12,7 +12,7 @@ from support.oracles import hostile_pixels
 
 from benchmarks import fit_kernels
 from upsample_cli import upsample
-from upsample_cli.errors import UsageError
+from upsample_cli.errors import UpsampleError, UsageError
 from upsample_cli.kernels.kernel import kernel_named
 from upsample_cli.kernels.shipped import FITTED_FILE, shipped_kernel
 from upsample_cli.quality import fit as module
@@ -95,9 +95,10 @@ def test_the_order_and_unreadable_files_do_not_change_the_fit(photos, tmp_path):
     assert fit.kernel == fit_photos(photos, RECIPE).kernel
     assert [Path(error.path).name for error in fit.skipped] == ["broken.png", "tiny.png", "missing.png"]
     with pytest.raises(
-        UsageError, match=r"no image to learn from: .*broken\.png: .*, and 2 more cannot be used; get a"
-    ):
+        UpsampleError, match=r"no image to learn from: .*broken\.png: .*, and 2 more cannot be used; get a"
+    ) as refused:
         fit_photos(bad, RECIPE)
+    assert (refused.value.failure.kind, refused.value.exit_status) == ("damaged", 1)
 
 
 def test_progress_adds_up_to_two_readings_of_every_image(photos):

@@ -226,7 +226,7 @@ K3S2 = ("--kernel-size", "3", "--stride", "2", "--padding", "1", "--output-paddi
 def test_settings_are_analysed_and_cured(tconv_here):
     status, out, err = tconv_here(*K3S2)
     assert (status, err) == (0, "")
-    assert "uneven: with equal taps a flat 128 comes out 170.7 levels uneven" in out
+    assert "uneven: with equal taps a flat 128 becomes uneven by 170.7 levels" in out
     assert "  ConvTranspose2d(kernel_size=4, stride=2, padding=1)\n  ConvTranspose2d(kernel_size=2, stride=2)\n" in out
     assert "\n▒▒██▒▒██▒▒██▒▒██▒▒▒▒\n" in out
     status, out, _ = tconv_here("ConvTranspose2d(8, 4, 4, stride=2, padding=1)")
@@ -297,7 +297,7 @@ def test_settings_that_do_not_match_the_weights_are_refused(tconv_here, tmp_path
         (("--kernel-size", "3"), "the layer has kernel_size (3, 3), the weights (4, 4)"),
         (("--groups", "2"), "3 in_channels are not divisible by groups 2"),
         (("--cure", "nonsense", "-o", "x.npy"), "there is no cure 'nonsense'; add --cure icnr or sums"),
-        (("--cure", "icnr"), "the cured weights have no place to go"),
+        (("--cure", "icnr"), "no file is named for the cured weights"),
         (("--cure", "icnr", "-o", "x.pt"), "the weights were read from a .npy file"),
         (("--stride", "3", "--cure", "icnr", "-o", "x.npy"), "use --cure sums"),
         (("--stride", "5", "--cure", "sums", "-o", "x.npy"), "some phases have no tap"),
@@ -354,7 +354,7 @@ def test_no_cure_is_advised_after_a_cure(tconv_here, tmp_path):
     for cure in CURES:
         out = tconv_here(*line, "--cure", cure, "-o", tmp_path / f"{cure}.npy")[1]
         assert "--cure" not in out
-        assert re.search(r"cured: a flat 128 comes out (0|\d(\.\d+)?e-\d+) levels uneven", out)
+        assert re.search(r"cured: a flat 128 becomes uneven by (0|\d(\.\d+)?e-\d+) levels", out)
         out = tconv_here("--weights", tmp_path / f"{cure}.npy", *line[2:])[1]
         assert "--cure" not in out
     document = json.loads(tconv_here(*line, "--cure", "sums", "-o", tmp_path / "again.npy", "--json")[1])

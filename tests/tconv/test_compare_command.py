@@ -80,7 +80,7 @@ def test_a_reference_gives_the_factor(tconv):
         (["broken.png"], "broken.png"),
         (["photo.png", "-f", "0"], "cannot be compared at factor 0; give --factor 2 to 64"),
         (["photo.png", "-f", "96"], "cannot be compared at factor 96"),
-        (["photo.png", "-f", "64", "--kernels", "fitted"], "there is no fitted kernel for factor 64"),
+        (["photo.png", "-f", "64", "--kernels", "fitted"], "only for 2, 3, 4; use --kernels lanczos3, or fit one to "),
         (["photo.png", "--kernels", "bilinear,nope"], "there is no kernel named 'nope'"),
         (["photo.png", "--kernels", "bilinear,,"], "names nothing between its commas"),
         (["photo.png", "--kernels", "broken.npy"], "broken.npy"),

@@ -149,7 +149,7 @@ def test_info_reads_a_pipe_and_does_not_import_torch():
     [
         (["missing.png"], 1, "missing.png: no such file"),
         (["text"], 1, "text: is not an image in a format we know"),
-        (["text", "--factor", "65"], 2, "--factor 65 is not a factor we enlarge by; give 1 to 64"),
+        (["text", "--factor", "65"], 2, "--factor 65 is not a whole number from 1 to 64; give --factor 2"),
         (["text", "--max-pixels", "many"], 2, "--max-pixels"),
     ],
 )

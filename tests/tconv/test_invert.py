@@ -121,10 +121,10 @@ def test_the_command_warns_if_one_layer_cannot_restore_all_sizes(capsys, monkeyp
     conv = "Conv2d(3, 16, 3, stride=2, padding=1)"
     status, out, err = call_invert(capsys, monkeypatch, conv, "--size", "224,225")
     assert (status, err) == (0, "")
-    assert "no one output_padding serves all these sizes" in out
+    assert "no single output_padding serves all these sizes" in out
     assert "% stride == 0: 224x224 no, 225x225 yes" in out
     assert "y = up1(x, output_size=(224, 224))" in out
-    assert "no one output_padding" not in call_invert(capsys, monkeypatch, conv, "--size", "224,226")[1]
+    assert "no single output_padding" not in call_invert(capsys, monkeypatch, conv, "--size", "224,226")[1]
     document = json.loads(call_invert(capsys, monkeypatch, conv, "--size", "224,225x224", "--json")[1])
     assert document["one_decoder_serves_all"] is False
     assert [one["decoder"][0]["output_padding"] for one in document["sizes"]] == [[1, 1], [0, 1]]
@@ -134,7 +134,7 @@ def test_the_command_warns_if_one_layer_cannot_restore_all_sizes(capsys, monkeyp
     ("arguments", "message"),
     [
         (("ReLU()", "--size", "3"), "no layer here changes a size"),
-        (("Upsample(scale_factor=2)", "--size", "3"), "Upsample cannot be led back by a transposed convolution"),
+        (("Upsample(scale_factor=2)", "--size", "3"), "Upsample cannot be inverted by a transposed convolution"),
         (("Conv2d(3, 16, 3)", "--size", "2"), "the kernel spans 3"),
         (("Conv2d(3, 16, 3)", "--size", "n"), "--size n is not a size"),
         (("Conv2d(3, 16, 3)", "--size", "3,,4"), "--size 3,,4 is not a size"),

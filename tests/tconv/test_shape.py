@@ -55,7 +55,10 @@ def test_a_refusal_names_layer_and_axis():
         GeometryError, match=r"^layer 2, Conv2d: width: the kernel spans 7 .* the padded input only 6; "
     ):
         shape((17, 11), [parse_layer(CHAIN[0]), parse_layer("Conv2d(16, 3, 7)")])
-    with pytest.raises(GeometryError, match=r"^Conv3d: the size 17x11 has 2 axes, this layer works on 3; give depth"):
+    with pytest.raises(
+        GeometryError,
+        match=r"^Conv3d: the size 17x11 has 2 axes, this layer works on 3; write it as DEPTHxHEIGHTxWIDTH",
+    ):
         shape((17, 11), [parse_layer("Conv3d(16, 3, 7)")])
 
 

@@ -49,14 +49,23 @@ _CAUSES: dict[int | None, tuple[str, Text]] = {
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 
+def system_cause(error: OSError) -> str:
+    """Why the system refuses to write a file.
+
+    >>> system_cause(PermissionError(errno.EACCES, "Permission denied"))
+    'its folder may not be written to'
+    """
+    return _CAUSES[error.errno][0] if error.errno in _CAUSES else error.strerror or str(error)
+
+
 def writing_error(path: str | os.PathLike[str], error: OSError) -> ImageError:
     """The error to raise for a file that cannot be written, from an error of the system or of an encoder.
 
     >>> print(writing_error("big.png", OSError(errno.ENOSPC, "No space left on device")))
     big.png: cannot be written: the disk is full; free some space, or give output a folder on another disk
     """
-    cause, next_step = _CAUSES.get(error.errno, (error.strerror or str(error), ""))
-    cause = f"cannot be written: {cause}"
+    _, next_step = _CAUSES.get(error.errno, ("", ""))
+    cause = f"cannot be written: {system_cause(error)}"
     if error.errno is None:  # it comes from an encoder
         return ImageError(path, cause, next_step, kind="cannot-hold")
     return WritingError(path, cause, next_step, kind="no-space" if error.errno in _NO_SPACE else "")

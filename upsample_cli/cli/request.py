@@ -103,7 +103,7 @@ class Request:
         if not self.cluster:
             raise UsageError("--cluster has no address", "give the scheduler's, such as tcp://host:8786")
         if self.workers is not None:
-            raise UsageError("--workers does not go with --cluster", "its workers and their threads are what there is")
+            raise UsageError("--workers does not go with --cluster", "leave it out: the cluster has its own workers")
         if is_streamed(self.inputs, self.output):
             raise UsageError("--cluster does not go with -", "name files that all machines share")
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from upsample_cli.enlarge.job import Result
 
 _OPTIONS = {"memory_bytes": "memory", "timeout_s": "timeout"}
+_OR = ", or "
 OFFERED: ContextVar[frozenset[str] | None] = ContextVar("offered", default=None)
 """The options of the running command, which may not have all settings that the library advises; None before it runs."""
 
@@ -37,12 +38,15 @@ def sentence(fact: Failure | Loss | Text, *, detailed: bool = False) -> str:
 
 
 def advised(failure: Failure) -> Failure:
-    """The failure with a next step that the command offers: a last alternative that it lacks is left out, or all."""
+    """The failure with a next step that the command offers: an alternative that it lacks is left out, or all."""
     step, offered = failure.next_step, OFFERED.get()
     for place, part in enumerate(step if offered is not None else ()):
         if isinstance(part, Setting) and option(Setting(part.name)) not in (offered or ()):
-            is_alternative = place > 0 and str(step[place - 1]).startswith((" or ", ", or "))
-            return replace(failure, next_step=step[: place - 1] if is_alternative else "")
+            if place > 0 and str(step[place - 1]).startswith((" or ", _OR)):
+                return replace(failure, next_step=step[: place - 1])
+            other, *more = joined(step)[place + 1 :] or ("",)
+            has_verb = isinstance(other, str) and other.startswith(_OR) and other != _OR
+            return advised(replace(failure, next_step=(str(other)[len(_OR) :], *more) if has_verb else ""))
     return failure
 
 
@@ -53,7 +57,10 @@ def called(name: str, option_name: str) -> Iterator[None]:
         yield
     except UpsampleError as error:
         parts = joined(error.next_step)
-        named = (replace(part, name=option_name) if part == Setting(name) else part for part in parts)
+        named = (
+            replace(part, name=option_name) if isinstance(part, Setting) and part.name == name else part
+            for part in parts
+        )
         error.failure = replace(error.failure, next_step=tuple(named))
         raise
 

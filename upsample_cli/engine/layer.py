@@ -23,7 +23,7 @@ def bilinear_kernel(in_channels: int, out_channels: int, kernel_size: int) -> to
     tensor([0.0625, 0.1875, 0.1875, 0.0625])
     """
     if min(in_channels, out_channels, kernel_size) < 1:
-        raise GeometryError("a kernel needs at least one channel in, one channel out and a kernel_size of one")
+        raise GeometryError("a kernel needs one or more channels in, channels out and taps")
     taps = torch.tensor([float(tap) for tap in bilinear_taps(kernel_size)], dtype=torch.float64)
     weight = torch.zeros(in_channels, out_channels, kernel_size, kernel_size)
     for channel in range(min(in_channels, out_channels)):

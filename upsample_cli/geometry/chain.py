@@ -65,9 +65,7 @@ class Chain:
         phases = min(enlarges, MOST_PHASES)
         looks = self._looks + phases * sum(link.looks for link in links)
         if looks > _MOST_LOOKS:
-            raise GeometryError(
-                "what an output sees up to here takes too long to look through", "give a part of the chain"
-            )
+            raise GeometryError("the receptive field up to here takes too long to compute", "give a part of the chain")
         seen = max(_seen_through(links, position) for position in range(phases))
         return Chain(links, self.shift * axis.scale + axis.shift, reduces, enlarges, seen, looks)
 

@@ -130,18 +130,18 @@ class OutputSize:
         return (Loss("stretched", (text, Setting("fit"), " keeps the proportion)")),)
 
 
+_EXAMPLES = (Setting("factor", "2"), ", ", Setting("factor", "1.5"), " or ", Setting("factor", "4/3"))
+
+
 def _check_factor(factor: int | Fraction) -> None:
     said = factor_text(factor) if isinstance(factor, Fraction) else factor
     if isinstance(factor, (Integral, Fraction)) and factor > MAX_FACTOR:
-        raise UsageError(f"factor {said} is too large", f"factors go from 1 to {MAX_FACTOR}")
-    if isinstance(factor, bool) or not isinstance(factor, (Integral, Fraction)) or not 1 <= factor <= MAX_FACTOR:
-        raise UsageError(
-            f"factor {said} is not a number from 1 to {MAX_FACTOR}",
-            (
-                *("try ", Setting("factor", 2), "; to make images smaller, give a ", Setting("size"), ", "),
-                *(Setting("width"), ", ", Setting("height"), " or ", Setting("fit")),
-            ),
-        )
+        raise UsageError(f"factor {said} is too large", f"give a factor from 1 to {MAX_FACTOR}")
+    if isinstance(factor, Fraction) and 0 < factor < 1:
+        sizes = (Setting("size"), ", ", Setting("width"), ", ", Setting("height"), " or ", Setting("fit"))
+        raise UsageError(f"factor {said} would make the image smaller", ("to reduce images, give ", *sizes))
+    if isinstance(factor, bool) or not isinstance(factor, (Integral, Fraction)) or factor < 1:
+        raise UsageError(f"factor {said} is not a number from 1 to {MAX_FACTOR}", ("give ", *_EXAMPLES))
 
 
 def _check_lengths(name: str, value: object, count: int) -> None:
@@ -168,8 +168,7 @@ def parsed_factor(text: str | float | Fraction) -> int | Fraction:
     """
     said = str(text).strip()
     if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?|\d{1,9}/0*[1-9]\d{0,8}", said):
-        two, more, third = (Setting("factor", text) for text in ("2", "1.5", "4/3"))
-        raise UsageError(f"factor {said!r} is not a number", ("write ", two, ", ", more, " or ", third))
+        raise UsageError(f"factor {said!r} is not a number from 1 to {MAX_FACTOR}", ("give ", *_EXAMPLES))
     factor = Fraction(said)
     return int(factor) if factor.denominator == 1 else factor
 

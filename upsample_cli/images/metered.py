@@ -93,7 +93,7 @@ class MeteredFile:
         self._bytes_left -= size_bytes
         self._calls_left -= 1
         if self._bytes_left < 0 or self._calls_left < 0:
-            raise ImageError(self._name, "is damaged: its header is too long or goes in circles", COPY)
+            raise ImageError(self._name, "is damaged: its header is too long or refers to itself", COPY)
         if self._end_s is not None and time.monotonic() > self._end_s:
             raise late(self._name, self._timeout_s or 0)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from upsample_cli.errors import ImageError, Setting, UsageError, joined
+from upsample_cli.errors import ImageError, Setting, UpsampleError, UsageError, joined
 from upsample_cli.kernels.kernel import Kernel, kernel_named
 from upsample_cli.quality.degrade import Degradation, Luma
 from upsample_cli.quality.equations import Equations, equations, no_equations, solved
@@ -122,14 +122,14 @@ def fit_photos(
         advanced: called with the work that was just done, where reading one photograph once is 1.
 
     Raises:
-        UsageError: if no photograph is usable.
+        UpsampleError: if no photograph is usable.
     """
     parts, folds, skipped = _read_all(paths, recipe, advanced)
     if not parts:
         first, others = skipped[0], len(skipped) - 1
         more = f", and {others} more cannot be used" if others else ""
         cause = joined(f"there is no image to learn from: {first.path}: ", first.cause, more)
-        raise UsageError(cause, first.next_step)
+        raise UpsampleError(cause, first.next_step, kind=first.failure.kind)
     images = len(parts)
     total = sum(folds, no_equations(recipe.factor, recipe.support))
     if images == 1:

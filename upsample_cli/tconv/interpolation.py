@@ -146,7 +146,7 @@ def equalities(layer: Interpolation) -> tuple[str, ...]:
 
     >>> inside, at_the_border, cure = equalities(interpolation(2))
     >>> inside
-    'inside, F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)'
+    'inside: F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)'
     >>> cure
     'with nn.ReplicationPad2d(1) before it and padding=3 instead of 1, the same as F.interpolate everywhere'
     """
@@ -154,15 +154,16 @@ def equalities(layer: Interpolation) -> tuple[str, ...]:
     call = f'F.interpolate(x, scale_factor={factors}, mode="{layer.mode}"'
     if not any(kernel.padding for kernel in layer.kernels):
         if layer.mode is None:
-            return ("everywhere, its input: factor 1 changes nothing",)
+            return ("everywhere: its input, because factor 1 changes nothing",)
         rest = "" if layer.mode == "nearest" else ", align_corners=False): factor 1 changes nothing"
-        return (f"everywhere, {call}{rest or ')'}",)
+        return (f"everywhere: {call}{rest or ')'}",)
     if layer.kernels[0].name == "bilinear":
         gains = _distinct(rim_gain(kernel) for kernel in layer.kernels)
         widths = _distinct(kernel.factor // 2 for kernel in layer.kernels)
+        samples = "1 sample" if widths == "1" else f"{widths} samples"
         border = (
-            f"at the border not: the bare layer takes 0 outside; per axis the first sample is {gains} of it, "
-            f"{widths} {'sample' if widths == '1' else 'samples'} at each end {'is' if widths == '1' else 'are'} darker"
+            f"not at the border: the bare layer takes 0 outside, so {samples} at each end of an axis "
+            f"{'is' if widths == '1' else 'are'} darker, the outermost by a factor of {gains}"
         )
     else:
         widths = _distinct(kernel.padding for kernel in layer.kernels)
@@ -172,15 +173,15 @@ def equalities(layer: Interpolation) -> tuple[str, ...]:
         f"instead of {layer.layer.padding}, "
     )
     if layer.mode:
-        return f"inside, {call}, align_corners=False)", border, f"{replicated}the same as F.interpolate everywhere"
-    return _inside(layer, factors), border, f"{replicated}the edge goes on instead", *_everywhere(layer)
+        return f"inside: {call}, align_corners=False)", border, f"{replicated}the same as F.interpolate everywhere"
+    return _inside(layer, factors), border, f"{replicated}the edge is repeated instead", *_everywhere(layer)
 
 
 def _inside(layer: Interpolation, factors: PerAxis) -> str:
     """A sentence about the equivalent of a kernel that is not a plain mode."""
     if mode := layer.antialiased_mode:
         call = f'F.interpolate(x, scale_factor={factors}, mode="{mode}", align_corners=False, antialias=True)'
-        return f"inside, {call}" + (", in newer versions of torch" if mode == "lanczos" else "")
+        return f"inside: {call}" + (", in newer versions of torch" if mode == "lanczos" else "")
     name = layer.kernels[0].name
     on_two = " on 2 axes only" if name in ANTIALIASED_MODES or MODES.get(name, (None, None))[1] else ""
     return f"torch.nn.functional.interpolate has {'it' if on_two else 'no such mode'}{on_two}"

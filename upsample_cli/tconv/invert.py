@@ -176,7 +176,7 @@ def _mirrored(step: Step) -> Mirrored:
         return Mirrored(layer, _convolution_back(layer, before, after), before, (0,) * layer.axes)
     if isinstance(layer, Convolution | Pooling):
         return _transposed_back(layer, step.channels, before, after)
-    raise GeometryError(f"{layer.name} cannot be led back by a transposed convolution", "leave it out, or crop by hand")
+    raise GeometryError(f"{layer.name} cannot be inverted by a transposed convolution", "leave it out, or crop by hand")
 
 
 def _convolution_back(layer: TransposedConvolution, before: tuple[int, ...], after: tuple[int, ...]) -> Convolution:
@@ -213,5 +213,5 @@ def _transposed_back(
 
 def _numbers(sizes: Sequence[Any]) -> tuple[int, ...]:
     if not all(isinstance(size, int) for size in sizes):
-        raise GeometryError("a letter cannot be led back", "give the size in numbers")
+        raise GeometryError("the size is a letter", "give the size in numbers")
     return tuple(sizes)

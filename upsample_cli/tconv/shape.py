@@ -82,7 +82,7 @@ def shape(
                 count = "1 axis" if len(before) == 1 else f"{len(before)} axes"
                 raise GeometryError(
                     f"the size {size_text(before)} has {count}, this layer works on {layer.axes}",
-                    f"give {'x'.join(axis_names(layer.axes or 0))}",
+                    f"write it as {'x'.join(name.upper() for name in axis_names(layer.axes or 0))}",
                 )
             channels = layer.output_channels(channels)
             after = layer.output_sizes(before)

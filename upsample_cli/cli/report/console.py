@@ -39,7 +39,7 @@ class Report:
         as_json: print only the document at the end on `out`.
         order: position of each input in the document.
         others: images in folders whose format is not read here, by extension.
-        is_resumable: there is a record, so the same command continues a stopped run.
+        is_resumable: whether there is a record, so that the same command continues a stopped run.
         may_retry: whether the record holds failures that are tried again only if asked for.
     """
 
@@ -110,7 +110,9 @@ class Report:
 
     def _summary_lines(self, elapsed_s: float, left: int | None) -> Iterator[str]:
         if left is not None:
-            yield f"stopped: {left:,} not done" + ("; the same command goes on" if self.is_resumable and left else "")
+            yield f"stopped: {left:,} not done" + (
+                "; run the same command again to continue" if self.is_resumable and left else ""
+            )
         retry = "--retry-failed tries again what failed" if self.summary.counts["failed"] and self.may_retry() else ""
         yield from self.summary.lines(None if self.is_watch else elapsed_s, retry=retry)
         if self.others:

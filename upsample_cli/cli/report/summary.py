@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,6 +33,7 @@ class Summary:
         counts: results by status.
         causes: results by cause, for "skipped" and "failed".
         output_pixels: number of pixels written.
+        folder: that all outputs are in or below; None if there is none.
         first_failures: the first few errors.
         is_watch: an input can appear again; then its earlier failure is no longer counted.
     """
@@ -38,6 +41,7 @@ class Summary:
     counts: Counter[Status] = field(default_factory=Counter)
     causes: dict[Status, Counter[str]] = field(default_factory=lambda: {"skipped": Counter(), "failed": Counter()})
     output_pixels: int = 0
+    folder: Path | None = None
     first_failures: list[str] = field(default_factory=list)
     is_watch: bool = False
     _failed: dict[Path, Result] = field(default_factory=dict)
@@ -49,7 +53,9 @@ class Summary:
             if result.status == "failed":
                 self._failed[result.input] = result
         self.counts[result.status] += 1
-        if result.status == "written":
+        if result.status == "written" and result.output is not None:
+            folder = result.output.parent
+            self.folder = folder if self.counts["written"] == 1 else _common(self.folder, folder)
             self.output_pixels += (result.output_width or 0) * (result.output_height or 0)
         if result.status in self.causes:
             known, cause = self.causes[result.status], cause_of(result)
@@ -87,7 +93,7 @@ class Summary:
         if status == "planned":
             yield "nothing was written"
         elif status == "written":
-            yield self._speed(elapsed_s)
+            yield self._speed(elapsed_s) + (f"; see {one_line(str(self.folder))}{os.sep}" if self.folder else "")
         else:
             counted = self.causes[status].most_common()
             named = [(cause, count) for cause, count in counted if cause != _OTHERS and count][:_SHOWN_CAUSES]
@@ -106,6 +112,20 @@ class Summary:
             return text
         rates = f"{figure(self.counts['written'] / elapsed_s)} images/s, {figure(megapixels / elapsed_s)} MP/s"
         return f"{text}: {rates}"
+
+
+def _common(folder: Path | None, other: Path) -> Path | None:
+    """The folder that both are in or below; None if only the current or the root folder is.
+
+    >>> print(_common(Path("big"), Path("big")), _common(Path("big/a"), Path("big/b")), _common(Path("a"), Path("b")))
+    big big None
+    """
+    if folder is None or folder == other:
+        return folder
+    with suppress(ValueError):  # one is absolute, or on another drive
+        common = Path(os.path.commonpath([folder, other]))
+        return common if common.name else None
+    return None
 
 
 def counted_formats(others: Counter[str]) -> str:

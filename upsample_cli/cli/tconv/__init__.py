@@ -28,6 +28,23 @@ COMMANDS = {
 }
 """The module and the function of each command."""
 
+_PANELS = {
+    "Sizes and settings": ("shape", "solve", "invert", "translate"),
+    "Kernels and weights": ("kernel", "checkerboard", "fit", "compare"),
+    "Run the layer": ("explain", "run", "upsample"),
+    "Files": ("info",),
+}
+_HELP = """Answer questions about the transposed convolution, torch.nn.ConvTranspose.
+
+\b
+Examples:
+  tconv shape 50x100 --kernel-size 3 --stride 2 --padding 1
+  tconv solve --from 112 --to 224
+  tconv invert "Conv2d(3, 16, 3, stride=2, padding=1)" --size 224
+  tconv explain --stride 2
+  tconv shape --help
+"""
+
 
 class _Commands(GroupProgram):
     """Imports a command when it is called, so that a command does not wait for the imports of others."""
@@ -43,14 +60,15 @@ class _Commands(GroupProgram):
         command = getattr(importlib.import_module(module), function)
         parameters = inspect.signature(command).parameters.values()
         needs_arguments = any(parameter.default is parameter.empty for parameter in parameters)
-        only.command(cmd_name, cls=Command, no_args_is_help=needs_arguments)(command)
+        panel = next(title for title, names in _PANELS.items() if cmd_name in names)
+        only.command(cmd_name, cls=Command, no_args_is_help=needs_arguments, rich_help_panel=panel)(command)
         return typer.main.get_command(only)
 
 
 app = typer.Typer(
     name="tconv",
     cls=_Commands,
-    help="The workbench of the transposed convolution, torch.nn.ConvTranspose.",
+    help=_HELP,
     no_args_is_help=True,
     **APP_SETTINGS,
 )

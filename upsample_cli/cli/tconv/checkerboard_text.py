@@ -52,7 +52,7 @@ def print_finding(
         console.print("no kernel_size is even at this stride and dilation: they share a divisor")
     print_notes(console, dict.fromkeys(text for axis in verdict.axes for text in reach_remarks(axis)))
     if cured is not None:
-        console.print(f"cured: a flat {FLAT_LEVEL} comes out {cured.amplitude_levels:.4g} levels uneven")
+        console.print(f"cured: a flat {FLAT_LEVEL} becomes uneven by {cured.amplitude_levels:.4g} levels")
     elif measured is not None and not measured.is_even and not verdict.gaps:  # no weights cure gaps
         named = "--cure icnr or --cure sums" if verdict.is_even else "--cure sums"
         console.print(f"{named}, with -o FILE, writes weights that leave a flat input flat")
@@ -74,7 +74,7 @@ def _weights_lines(measured: Gains) -> list[str]:
     return [
         f"gain per phase of the worst of {len(measured.per_channel)} output channels, number "
         f"{measured.worst_channel}: {_listed(gains, '{:.6g}'.format)}",
-        f"a flat {FLAT_LEVEL} in every input channel comes out {measured.amplitude_levels:.4g} levels uneven, in one "
+        f"a flat {FLAT_LEVEL} in every input channel becomes uneven by {measured.amplitude_levels:.4g} levels, in one "
         f"channel alone {FLAT_LEVEL * measured.worst_pair:.4g}",
     ]
 
@@ -91,7 +91,7 @@ def _verdict_text(verdict: Verdict, measured: Gains | None) -> str:
         overlap = "the overlap is even"
     else:
         gaps = ", and some samples meet no tap at all" if verdict.gaps else ""
-        uneven = f"with equal taps a flat {FLAT_LEVEL} comes out {verdict.amplitude_levels:.4g} levels uneven"
+        uneven = f"with equal taps a flat {FLAT_LEVEL} becomes uneven by {verdict.amplitude_levels:.4g} levels"
         overlap = f"the overlap is uneven{gaps}: {uneven}"
     if measured is None:
         return overlap + ("; weights decide the rest: every phase must sum to the same" if verdict.is_even else "")
@@ -110,7 +110,7 @@ def _print_neighbours(console: Console, verdict: Verdict) -> None:
     for stride in sorted({stride for _, stride in near}):
         table.add_row(f"stride {stride}", *(f"{near[size, stride]:.4g}" for size in sizes))
     console.print(
-        "a larger stride or a smaller kernel is not a cure in itself, a kernel_size that stride divides is: "
-        "levels of a flat 128"
+        "a larger stride or a smaller kernel is not a cure; a kernel_size that is a multiple of the stride is. "
+        "By how many levels a flat 128 becomes uneven:"
     )
     console.print(table)

@@ -16,6 +16,7 @@ from upsample_cli.images.limits import DEFAULT_MAX_PIXELS as _DEFAULT_MAX_PIXELS
 from upsample_cli.tconv.layers.convolution import SETTINGS
 
 number_option = partial(typer.Option, metavar="N")
+setting_option = partial(number_option, rich_help_panel="Settings of the layer")
 factor_option = partial(typer.Option, "-f", "--factor")
 output_option = partial(typer.Option, "-o", "--output", metavar="FILE")
 picture_option = partial(typer.Option, "--picture", metavar="FILE")
@@ -23,7 +24,7 @@ weights_option = partial(typer.Option, metavar="FILE[:KEY]")
 
 AsDocument = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")]
-MaxPixels = Annotated[str, typer.Option(metavar="COUNT", help="Largest image accepted, such as 500M or 2G pixels.")]
+MaxPixels = Annotated[str, typer.Option(metavar="COUNT", help="Largest image to accept, such as 500M or 2G pixels.")]
 DEFAULT_MAX_PIXELS = f"{_DEFAULT_MAX_PIXELS // 10**6}M"
 
 # A layer as text, and the settings that commands accept in its place.
@@ -31,11 +32,18 @@ LayerText = Annotated[
     str | None, typer.Argument(metavar="LAYER", help='As PyTorch writes it: "ConvTranspose2d(8, 8, 3, stride=2)".')
 ]
 KernelSize = Annotated[
-    str | None, number_option(help="Instead of LAYER: one number, or one per axis, like the next four.")
+    str | None,
+    setting_option(help="Size of the kernel, instead of LAYER. This and the next four: one number, or one per axis."),
 ]
-ByDefaultOne = Annotated[str | None, number_option(help="Default 1.")]
-ByDefaultZero = Annotated[str | None, number_option(help="Default 0.")]
-Groups = Annotated[int | None, number_option(help="Groups of the weights. Default 1, or LAYER's.")]
+Stride = Annotated[
+    str | None, setting_option(help="Distance in the output between neighbouring input samples. Default 1.")
+]
+Padding = Annotated[str | None, setting_option(help="Samples to crop from each end of the output. Default 0.")]
+OutputPadding = Annotated[
+    str | None, setting_option(help="More samples to compute at the end of each axis. Default 0.")
+]
+Dilation = Annotated[str | None, setting_option(help="Distance between neighbouring taps of the kernel. Default 1.")]
+Groups = Annotated[int | None, number_option(help="Groups of the layer. Default 1, or those of LAYER.")]
 
 _PER_AXIS = "one number per axis"
 _LIKE_A_NUMBER = re.compile(r"[+-]?[0-9]{1,99}")

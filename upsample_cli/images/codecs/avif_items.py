@@ -69,7 +69,7 @@ def avif_parts(file: BinaryIO) -> AvifParts:
         aspect, lost = _transformed(file, found)
         return AvifParts(codes, aspect, (*lost, *_left_out(file, read, found)))
     except (struct.error, IndexError):
-        return AvifParts(losses=(Loss("metadata", "what the file holds besides its pixels is damaged"),))
+        return AvifParts(losses=(Loss("metadata", "everything in the file other than its pixels is damaged"),))
 
 
 def _read_meta(file: BinaryIO, start: int, end: int) -> _Meta:

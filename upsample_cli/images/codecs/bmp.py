@@ -163,7 +163,7 @@ def colour_of(file: BinaryIO) -> tuple[bytes | None, list[Loss]]:
     space = int.from_bytes(start[70:74], "little")
     if space == _CALIBRATED and any(start[74:122]):
         return None, [
-            Loss("profile", "the colours' meaning (endpoints and gamma) is left out; they may look different")
+            Loss("profile", "the colour space (endpoints and gamma) is left out, so colours may look different")
         ]
     if size == 124 and space == _LINKED:
         return None, [Loss("profile", "the colour profile is in another file, and is left out")]

@@ -92,5 +92,7 @@ _OPEN_ERRORS: dict[int | None, tuple[str, str]] = {
 def _cannot_open(source: str | os.PathLike[str], error: OSError | ValueError) -> ImageError:
     if isinstance(error, ValueError):
         return ImageError(source, "has a zero byte in its name", "check the name", kind="not-found")
-    cause, next_step = _OPEN_ERRORS.get(error.errno, (f"cannot be opened ({error.strerror})", ""))
+    cause, next_step = _OPEN_ERRORS.get(
+        error.errno, (f"cannot be opened ({error.strerror})", "check the disk or the network")
+    )
     return ImageError(source, cause, next_step, kind="not-found" if cause == _MISSING[0] else "unreadable")

@@ -80,7 +80,7 @@ def decoded_jpeg(
             losses.append(Loss("metadata", f"what follows the image in its file is left out ({size})"))
     elif (whole := _completed(data, found, layout, (height, width), bits)) is not None:
         data = whole
-        losses.append(Loss("damage", "the end marker of the file is missing; no pixel is"))
+        losses.append(Loss("damage", "the end marker of the file is missing; all pixels are there"))
     else:
         return Decoded(None, is_cut=True)  # decoders invent the missing pixels
     try:

@@ -79,7 +79,7 @@ def read_weights(place: str) -> Weights:
             state = WEIGHT_READERS[path.suffix.lower()](path)  # libraries open the file again
             if not os.path.samestat(source.status, path.stat()):
                 raise ImageError(
-                    path, "was exchanged while it was read", "leave it alone, and try again", kind="changed"
+                    path, "was replaced while it was read", "leave it alone, and try again", kind="changed"
                 )
         key = _chosen_key(path, key, state.shapes)
         weight = _array(path, key, state)
@@ -125,7 +125,7 @@ def _faults_named(path: Path) -> Iterator[None]:
         if isinstance(error, STOPS):
             raise
         cause = " ".join(str(error).split())[:200]
-        raise ImageError(path, f"is damaged or no such file: {cause or type(error).__name__}") from error
+        raise ImageError(path, f"is damaged, or not what its name says: {cause or type(error).__name__}") from error
 
 
 def fitted_factor(path: Path) -> int | None:

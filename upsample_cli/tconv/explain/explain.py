@@ -64,7 +64,7 @@ class Explanation:
 
 
 WAYS = {
-    "broadcast": "every input sample times the kernel, put down stride apart, and added",
+    "broadcast": "every input sample times the kernel, placed stride apart and summed",
     "insertion": "zeros inserted, then an ordinary convolution with the flipped kernel",
     "matrix": "the transpose of the convolution's matrix, times the input",
     "autograd": "the gradient of the convolution",

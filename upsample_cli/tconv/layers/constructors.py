@@ -107,7 +107,7 @@ def _parsed_call(text: str) -> ast.Call:
 def _given(call: ast.Call, kind: Kind) -> dict[str, ast.expr]:
     """The given expressions by parameter, including positional ones."""
     if any(isinstance(node, ast.Starred) for node in call.args) or any(word.arg is None for word in call.keywords):
-        raise GeometryError("* and ** cannot be looked into", "write the values themselves")
+        raise GeometryError("* and ** are not supported", "write the values themselves")
     if len(call.args) > len(kind.parameters):
         raise GeometryError(f"{len(call.args)} values for {len(kind.parameters)} parameters", _signature(kind))
     given = dict(zip(kind.parameters, call.args, strict=False))

@@ -60,7 +60,7 @@ class Shuffling(Weightless):
             return channels * self.factor**2
         if channels % self.factor**2:
             raise GeometryError(
-                f"{channels} channels cannot be shared out over {self.factor}x{self.factor} pixels",
+                f"{channels} channels are not divisible by {self.factor}x{self.factor}",
                 f"give a multiple of {self.factor**2} channels",
             )
         return channels // self.factor**2

@@ -80,7 +80,7 @@ def layer_of(request: Request, axes: int, weights: Weights | None) -> Transposed
         if weights is not None and weights.axes != axes:
             raise UsageError(
                 f"the weights are for {weights.axes} axes, the input has {axes}",
-                ("add ", Setting("axes"), ", or others"),
+                ("add ", Setting("axes"), ", or give other weights"),
             )
         layer = described_layer(request.text, dict(request.settings), axes=axes, kernel_size=kernel_size)
         if weights is not None:

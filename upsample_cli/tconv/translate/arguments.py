@@ -72,7 +72,7 @@ def given_nodes(call: ast.Call, known: Parameters) -> dict[str, ast.expr]:
         UsageError: if a parameter is unknown or given twice.
     """
     if any(isinstance(node, ast.Starred) for node in call.args) or any(word.arg is None for word in call.keywords):
-        raise UsageError("* and ** cannot be looked into", "write the values themselves")
+        raise UsageError("* and ** are not supported", "write the values themselves")
     if len(call.args) > len(known.positional):
         raise UsageError(
             f"{len(call.args)} values for {len(known.positional)} parameters", "write the others by name, as a=1"
