@@ -22,7 +22,7 @@ from upsample_cli.kernels.kernel import Kernel
 CACHE_BYTES = 12 * 2**20
 """Working memory of a tile on the CPU (measured): small enough for the cache, large enough for few calls."""
 
-_LEAST_SHARE_BYTES = 2**20
+_LEAST_SHARE_BYTES = 4 * 2**20
 """Tiles with less working memory are not split to use more cores: the calls would cost more than they save."""
 
 
