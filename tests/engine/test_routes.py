@@ -19,7 +19,7 @@ from upsample_cli.engine.routes.row_phases import RowPhaseRoute
 from upsample_cli.engine.routes.select import chosen_route
 from upsample_cli.engine.routes.separable import SeparableRoute
 from upsample_cli.engine.routes.uniform_alpha import UniformAlphaRoute
-from upsample_cli.kernels.kernel import kernel_named
+from upsample_cli.kernels.kernel import kernel_named, spread
 
 UINT8 = np.dtype(np.uint8)
 PIXEL_TYPES = [np.uint8, np.uint16]
@@ -124,7 +124,10 @@ def test_a_fast_route_is_chosen_on_a_cpu(is_compiled, monkeypatch):
     assert (type(picked) is SeparableRoute) == is_compiled
     assert type(picked) is not PlainRoute
     # a kernel with its own grid is not an outer product
-    assert type(chosen_route(*exact_form(lanczos, np.dtype(np.uint16)), 3)) is RowPhaseRoute
+    direct = chosen_route(*exact_form(lanczos, np.dtype(np.uint16)), 3)
+    assert type(direct) is (SeparableRoute if is_compiled else RowPhaseRoute)
+    dense = spread(bilinear, 3, is_dense=True)
+    assert type(chosen_route(dense, Arithmetic(np.dtype(np.uint16), 16), 3)) is RowPhaseRoute
 
 
 # -- a route that is wrong or fails ------------------------------------------------------------------------------------
