@@ -241,11 +241,11 @@ def test_nan_and_infinity_affect_only_the_pixels_that_depend_on_them(factor, odd
     image = np.ones((9, 7, 3), dtype=np.float32)
     image[4, 3, 1] = odd_one
     found = upsample(image, factor)
-    spoilt = np.zeros(found.shape, dtype=bool)
+    affected = np.zeros(found.shape, dtype=bool)
     reach = factor // 2  # the kernel's 2s - s % 2 outputs extend this far around the outputs of the pixel
-    spoilt[4 * factor - reach : 5 * factor + reach, 3 * factor - reach : 4 * factor + reach, 1] = True
-    assert (np.isfinite(found) == ~spoilt).all()
-    assert (found[~spoilt] == 1).all()
+    affected[4 * factor - reach : 5 * factor + reach, 3 * factor - reach : 4 * factor + reach, 1] = True
+    assert (np.isfinite(found) == ~affected).all()
+    assert (found[~affected] == 1).all()
 
 
 # -- processors -------------------------------------------------------------------------------------------------------

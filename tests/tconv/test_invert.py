@@ -149,6 +149,6 @@ def test_layers_that_cannot_be_inverted_exit_with_2_and_one_line(arguments, mess
 
 
 def test_a_decoder_with_outputs_that_no_tap_reaches_has_a_note(capsys, monkeypatch):
-    said = call(capsys, monkeypatch, "invert", "MaxPool2d(2)", "--size", "225")[1]
-    assert "no tap reaches the last output, so it holds the bias alone; kernel_size=3, stride=2 gives" in said
+    printed_text = call(capsys, monkeypatch, "invert", "MaxPool2d(2)", "--size", "225")[1]
+    assert "no tap reaches the last output, so it holds the bias alone; kernel_size=3, stride=2 gives" in printed_text
     assert "no tap" not in call(capsys, monkeypatch, "invert", "MaxPool2d(2)", "--size", "224")[1]

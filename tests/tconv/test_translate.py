@@ -238,7 +238,7 @@ def test_layers_from_onnx_have_the_same_values(onnx, kernel, words):
 
 
 def test_translations_to_caffe_paddle_and_mxnet_follow_their_formulas():
-    """These frameworks cannot be installed here; torch runs their documented formulas, without output_padding in Caffe."""
+    """They cannot be installed here, so torch runs their documented formulas, without output_padding for Caffe."""
 
     def check(framework):
         def run(text, layer, x):
