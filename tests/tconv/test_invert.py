@@ -73,7 +73,7 @@ def test_control_a_decoder_for_another_size_is_detected():
 
 @pytest.mark.parametrize(("size", "needed"), [(16, 0), (17, 1), (18, 2)])
 def test_textbook_kernel_5_stride_3_padding_2(size, needed):
-    """16 is restored as it is, 17 needs output_padding 1, 18 needs 2."""
+    """16 is restored without it, 17 needs output_padding 1, 18 needs 2."""
     (mirrored,) = invert([parse_layer("Conv2d(10, 20, 5, padding=2, stride=3)")], (size, size)).decoder
     assert mirrored.layer.output_padding == needed
     assert (mirrored.layer.in_channels, mirrored.layer.out_channels) == (20, 10)
