@@ -269,7 +269,7 @@ print("exact")
 
 @pytest.mark.parametrize("instructions", ["AVX2", "AVX512_CORE"])
 def test_pixels_are_exact_on_older_processors(instructions):
-    # Without VNNI, pairs of products can saturate in 16 bits; an environment variable makes oneDNN ignore newer instructions.
+    # Without VNNI, pairs of products can saturate in 16 bits; a variable makes oneDNN ignore newer instructions.
     ran = subprocess.run(
         [sys.executable, "-c", OTHER_PROCESSOR],
         env=ENVIRONMENT | FINDS_SUPPORT | {"ONEDNN_MAX_CPU_ISA": instructions},
