@@ -244,11 +244,11 @@ def test_nan_and_infinity_affect_only_the_pixels_that_depend_on_them(factor, odd
     image = np.ones((9, 7, 3), dtype=np.float32)
     image[4, 3, 1] = odd_one
     found = upsample(image, factor)
-    spoilt = np.zeros(found.shape, dtype=bool)
+    affected = np.zeros(found.shape, dtype=bool)
     reach = factor // 2  # the kernel's 2s - s % 2 outputs extend this far around the outputs of the pixel
-    spoilt[4 * factor - reach : 5 * factor + reach, 3 * factor - reach : 4 * factor + reach, 1] = True
-    assert (np.isfinite(found) == ~spoilt).all()
-    assert (found[~spoilt] == 1).all()
+    affected[4 * factor - reach : 5 * factor + reach, 3 * factor - reach : 4 * factor + reach, 1] = True
+    assert (np.isfinite(found) == ~affected).all()
+    assert (found[~affected] == 1).all()
 
 
 # -- processors -------------------------------------------------------------------------------------------------------
@@ -272,7 +272,7 @@ print("exact")
 
 @pytest.mark.parametrize("instructions", ["AVX2", "AVX512_CORE"])
 def test_pixels_are_exact_on_older_processors(instructions):
-    # Without VNNI, pairs of products can saturate in 16 bits; oneDNN can be told to forget newer instructions.
+    # Without VNNI, pairs of products can saturate in 16 bits; a variable makes oneDNN ignore newer instructions.
     ran = subprocess.run(
         [sys.executable, "-c", OTHER_PROCESSOR],
         env=ENVIRONMENT | FINDS_SUPPORT | {"ONEDNN_MAX_CPU_ISA": instructions},

@@ -37,9 +37,9 @@ def enlarged(pixels, factor, instructions, *, kernel="bilinear", has_alpha=False
     height, width = pixels.shape[0] * factor, pixels.shape[1] * factor
     around = np.full((height + 2, width + 70, pixels.shape[2]), 77, dtype=pixels.dtype)
     route(tile, around[1:-1, 35:-35])
-    beside = around.copy()
-    beside[1:-1, 35:-35] = 77
-    assert (beside == 77).all()
+    outside = around.copy()
+    outside[1:-1, 35:-35] = 77
+    assert (outside == 77).all()
     return around[1:-1, 35:-35]
 
 
@@ -111,10 +111,10 @@ def test_kernels_that_are_not_separable_are_exact(factor, pixel_type, instructio
 def test_one_wrong_number_in_a_table_changes_the_pixels():
     """The control of the tests above: a weight, and a first input."""
     kernel, pixels = kernel_named("bilinear", 2), hostile_pixels((9, 21, 5), np.uint8)
-    for spoilt in (4, 5):
+    for table in (4, 5):
         route = SeparableRoute(kernel, Arithmetic(UINT8, 16), 5)
         tables = [part.copy() if isinstance(part, np.ndarray) else part for part in route._settings]
-        tables[spoilt].flat[0] += 1
+        tables[table].flat[0] += 1
         route._settings = tuple(tables)
         plan = plan_for_budget(9, 21, halo=1, bytes_per_pixel=1, budget_bytes=MANY, tile_size=None)
         out = np.empty((18, 42, 5), np.uint8)
