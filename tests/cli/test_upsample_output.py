@@ -375,7 +375,7 @@ def test_a_pipe_gets_no_bars_even_with_forced_colours(variable):
     ended = upsample("in", "-v", **{variable: "1"})
     assert ended.status == 0
     assert ended.err == ""
-    assert "pictures" not in ended.out
+    assert "of 2 images" not in ended.out
     assert ended.out.count("->") == 4  # results stay on stdout
 
 
