@@ -30,7 +30,10 @@ constexpr const Kernels *compiled[] = {
 #if defined(__x86_64__)
     &avx512_kernels,
     &avx2_kernels,
+#elif defined(__aarch64__) && !defined(__AARCH64EB__)
+    &neon_kernels,
 #endif
+    &portable_kernels,
 };
 
 bool runs_here(const Kernels &kernels)
