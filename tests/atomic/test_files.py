@@ -1,4 +1,4 @@
-"""New files: whole or absent, never over another file without permission, and one clear line where they fail."""
+"""New files: complete or absent, never replace another file without permission, and fail with one clear line."""
 
 import errno
 import os
@@ -33,7 +33,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_file_appears_whole_at_the_end_and_not_before(tmp_path):
+def test_a_file_appears_only_when_it_is_complete(tmp_path):
     target = tmp_path / "a.png"
     with new_file(target, overwrite=False) as file:
         file.write(b"half")
@@ -47,7 +47,7 @@ def test_a_file_appears_whole_at_the_end_and_not_before(tmp_path):
     assert names(tmp_path) == ["a.png"]
 
 
-def test_it_has_the_permissions_of_any_new_file(tmp_path):
+def test_a_new_file_has_the_default_permissions(tmp_path):
     before = os.umask(0o027)
     try:
         with new_file(tmp_path / "a.png", overwrite=False) as file:
@@ -59,7 +59,7 @@ def test_it_has_the_permissions_of_any_new_file(tmp_path):
 
 @pytest.mark.parametrize("error", [RuntimeError("no"), KeyboardInterrupt(), ImageError("in.png", "is damaged")])
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_after_any_exception_nothing_is_left_and_nothing_is_lost(tmp_path, error, overwrite):
+def test_an_exception_leaves_no_new_file_and_keeps_the_old_one(tmp_path, error, overwrite):
     target = tmp_path / "a.png"
     if overwrite:
         target.write_bytes(b"old")
@@ -70,7 +70,7 @@ def test_after_any_exception_nothing_is_left_and_nothing_is_lost(tmp_path, error
     assert not overwrite or target.read_bytes() == b"old"
 
 
-def test_an_existing_file_is_replaced_only_if_asked(tmp_path):
+def test_an_existing_file_is_replaced_only_on_request(tmp_path):
     target = tmp_path / "a.png"
     target.write_bytes(b"old")
     with pytest.raises(OutputExistsError, match=r"a\.png: exists already; add overwrite=True"):
@@ -82,14 +82,14 @@ def test_an_existing_file_is_replaced_only_if_asked(tmp_path):
     assert names(tmp_path) == ["a.png"]
 
 
-def no_links(*_, **_settings):
+def refuse_links(*_, **_settings):
     raise OSError(errno.EPERM, "Operation not permitted")
 
 
 @pytest.mark.parametrize("links", [True, False])
-def test_a_file_that_turns_up_meanwhile_is_not_replaced(tmp_path, monkeypatch, links):
+def test_a_file_that_appears_during_the_write_is_not_replaced(tmp_path, monkeypatch, links):
     if not links:
-        monkeypatch.setattr(Folder, "link", no_links)
+        monkeypatch.setattr(Folder, "link", refuse_links)
     target = tmp_path / "a.png"
     with pytest.raises(OutputExistsError):
         write(target, b"ours", meanwhile=lambda: target.write_bytes(b"theirs"))
@@ -97,15 +97,15 @@ def test_a_file_that_turns_up_meanwhile_is_not_replaced(tmp_path, monkeypatch, l
     assert names(tmp_path) == ["a.png"]
 
 
-def test_a_rename_would_have_replaced_it(tmp_path, monkeypatch):
-    """Negative control: what the test above is there to catch."""
+def test_a_rename_would_replace_such_a_file(tmp_path, monkeypatch):
+    """Negative control: without the link, the test above fails."""
     monkeypatch.setattr(Folder, "link", Folder.rename)
     target = tmp_path / "a.png"
     write(target, b"ours", meanwhile=lambda: target.write_bytes(b"theirs"))
     assert target.read_bytes() == b"ours"
 
 
-def test_of_many_at_once_exactly_one_wins(tmp_path):
+def test_exactly_one_of_many_concurrent_writers_wins(tmp_path):
     target, barrier, lost = tmp_path / "a.png", threading.Barrier(8), []
 
     def compete(number):
@@ -125,8 +125,8 @@ def test_of_many_at_once_exactly_one_wins(tmp_path):
     assert names(tmp_path) == ["a.png"]
 
 
-def test_file_systems_without_links_are_served(tmp_path, monkeypatch):
-    monkeypatch.setattr(Folder, "link", no_links)
+def test_file_systems_without_hard_links_are_supported(tmp_path, monkeypatch):
+    monkeypatch.setattr(Folder, "link", refuse_links)
     write(tmp_path / "a.png", b"x")
     assert (tmp_path / "a.png").read_bytes() == b"x"
     assert names(tmp_path) == ["a.png"]
@@ -138,12 +138,12 @@ def test_names_may_be_as_long_and_as_odd_as_the_file_system_allows(tmp_path, nam
     assert names(tmp_path) == [name]
 
 
-def test_through_a_symbolic_link_the_file_it_leads_to_is_written(tmp_path):
+def test_writing_to_a_symbolic_link_writes_its_target(tmp_path):
     there, here = tmp_path / "there", tmp_path / "here"
     there.mkdir()
     here.mkdir()
     (here / "a.png").symlink_to(there / "real.png")
-    write(here / "a.png", b"1")  # it leads nowhere yet
+    write(here / "a.png", b"1")  # its target does not exist yet
     with pytest.raises(OutputExistsError):
         write(here / "a.png")
     write(here / "a.png", b"2", overwrite=True)
@@ -152,7 +152,7 @@ def test_through_a_symbolic_link_the_file_it_leads_to_is_written(tmp_path):
     assert names(there) == ["real.png"]
 
 
-def test_what_cannot_be_written_is_one_line_with_the_next_step(tmp_path, monkeypatch):
+def test_an_output_that_cannot_be_written_is_one_line_with_the_next_step(tmp_path, monkeypatch):
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "file").write_bytes(b"")
     os.mkfifo(tmp_path / "pipe.png")
@@ -184,8 +184,8 @@ def test_a_device_is_never_replaced():
     assert Path("/dev/null").is_char_device()
 
 
-def test_a_folder_that_may_not_be_written_to_is_one_line(tmp_path, monkeypatch):
-    """Permission is refused by hand: who runs the tests as root may write everywhere."""
+def test_a_folder_without_write_permission_is_one_line(tmp_path, monkeypatch):
+    """The refusal is simulated: root may write everywhere."""
 
     def refuse(*_):
         raise PermissionError(errno.EACCES, "Permission denied")
@@ -195,8 +195,8 @@ def test_a_folder_that_may_not_be_written_to_is_one_line(tmp_path, monkeypatch):
         write(tmp_path / "a.png")
 
 
-def test_a_full_disk_is_said_and_nothing_is_left(tmp_path):
-    """A limit on the size of files stands in for the disk: it strikes in write, in flush and in close alike."""
+def test_a_full_disk_is_reported_and_leaves_no_file(tmp_path):
+    """A limit on file sizes simulates the full disk; it can fail in write, in flush and in close."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
@@ -212,23 +212,23 @@ def test_a_full_disk_is_said_and_nothing_is_left(tmp_path):
         write(tmp_path / "b.png", meanwhile=failing(OSError(errno.ENOSPC, "No space left on device")))
 
 
-def test_an_error_of_the_encoder_is_one_of_writing_the_file(tmp_path):
+def test_an_encoder_error_is_a_writing_error(tmp_path):
     with pytest.raises(ImageError, match=r"a\.webp: cannot be written: the WebP encoder gave up"):
         write(tmp_path / "a.webp", meanwhile=failing(OSError("the WebP encoder gave up")))
 
 
-def test_unfinished_files_can_be_removed_and_then_do_not_appear(tmp_path):
+def test_removed_unfinished_files_never_appear(tmp_path):
     with pytest.raises(Interrupted):
         write(tmp_path / "a.png", meanwhile=remove_unfinished)
     assert names(tmp_path) == []
     write(tmp_path / "b.png", b"x")
     remove_unfinished()
-    assert names(tmp_path) == ["b.png"]  # finished ones stay
+    assert names(tmp_path) == ["b.png"]  # finished files stay
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_temporary_file_that_others_take_away_is_a_fault_and_no_interrupt(tmp_path, overwrite):
-    """As by a folder that is moved: the run was not told to stop, so it must have something to say."""
+def test_a_removed_temporary_file_is_an_error_and_not_an_interrupt(tmp_path, overwrite):
+    """A moved folder causes the same error. The run was not interrupted, so it must report something."""
     folder = tmp_path / "out"
     folder.mkdir()
     with pytest.raises(WritingError, match="its temporary file was removed, or its folder moved, meanwhile; start"):
@@ -236,7 +236,7 @@ def test_a_temporary_file_that_others_take_away_is_a_fault_and_no_interrupt(tmp_
     assert not folder.exists()
 
 
-def test_killed_in_the_middle_it_leaves_no_file_under_the_final_name(tmp_path):
+def test_a_killed_write_leaves_no_file_under_the_final_name(tmp_path):
     code = (
         "import sys, time\n"
         "from upsample_cli.atomic.files import new_file\n"

@@ -21,7 +21,7 @@ from upsample_cli.atomic.same_file import check_inputs_stay
 from upsample_cli.enlarge.run import upsample_file
 from upsample_cli.errors import ImageError, OutputExistsError, UsageError, WritingError
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="permissions of POSIX")
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
 
 
 @pytest.fixture(autouse=True)
@@ -44,11 +44,11 @@ def mode(path):
         (0o644, 0o022, "0o644"),
         (0o664, 0o002, "0o664"),
         (0o644, 0o077, "0o600"),
-        (0o444, 0o022, "0o644"),  # its owner may write it, as any file
+        (0o444, 0o022, "0o644"),  # the owner can write to the new file, as to any new file
         (0o4755, 0o022, "0o644"),
     ],
 )
-def test_a_new_output_is_not_more_readable_than_its_input_from_the_first_byte_on(of_input, umask, of_output):
+def test_a_new_output_is_never_more_readable_than_its_input(of_input, umask, of_output):
     save("a.png").chmod(of_input)
     os.umask(umask)
     with new_file("b.png", overwrite=False, sources=["a.png"]) as file:
@@ -61,7 +61,7 @@ def test_a_new_output_is_not_more_readable_than_its_input_from_the_first_byte_on
     assert mode("b.png") == of_output
 
 
-def test_all_sources_count_a_link_for_what_it_leads_to_and_one_that_has_gone_for_a_private_one():
+def test_every_source_limits_the_permissions_and_a_missing_source_counts_as_private():
     save("a.png")
     save("private/b.png").chmod(0o600)
     Path("link.png").symlink_to("private/b.png")
@@ -77,7 +77,7 @@ def test_all_sources_count_a_link_for_what_it_leads_to_and_one_that_has_gone_for
         Path("out.png").unlink()
 
 
-def test_a_file_of_another_group_lets_that_group_do_what_all_may_do(monkeypatch):
+def test_a_different_group_gets_only_the_rights_of_others(monkeypatch):
     save("a.png").chmod(0o640)
     folder = Path().stat()
     assert oct(permissions.new_mode(["a.png"], folder)) == "0o640"
@@ -100,15 +100,15 @@ def test_a_replaced_file_keeps_its_permissions_and_is_private_until_then(old):
     assert mode("a_x2.png") == oct(old)
 
 
-def test_a_replaced_file_does_not_run_as_its_owner_any_more():
+def test_a_replaced_file_loses_its_setuid_and_setgid_bits():
     save("a.png")
     save("a_x2.png").chmod(0o6755)
     assert upsample("a.png", "--overwrite").status == 0
     assert mode("a_x2.png") == "0o755"
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root gives files away")
-def test_a_replaced_file_keeps_its_owner_unless_a_stranger_put_it_there():
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root can give a file away")
+def test_a_replaced_file_keeps_its_owner_unless_it_belongs_to_a_stranger():
     save("a.png").chmod(0o600)
     old = save("a_x2.png")
     old.chmod(0o664)
@@ -122,8 +122,8 @@ def test_a_replaced_file_keeps_its_owner_unless_a_stranger_put_it_there():
         assert mode(old) == ("0o664" if kept else "0o600")
 
 
-def test_where_the_owner_cannot_be_kept_the_other_group_may_do_what_all_may_do(monkeypatch):
-    """As who is not root and no member of the group."""
+def test_a_group_that_cannot_be_kept_gets_only_the_rights_of_others(monkeypatch):
+    """Simulates a user that is not root and not a member of the group."""
     old = save("b.png")
     old.chmod(0o664)
     status = old.stat()
@@ -139,7 +139,7 @@ def test_where_the_owner_cannot_be_kept_the_other_group_may_do_what_all_may_do(m
 
 @pytest.mark.parametrize("state", [(), ("--no-state",)])
 @pytest.mark.parametrize(("arguments", "base"), [((), "in_x2"), (("-o", "out"), "out")])
-def test_new_folders_are_as_private_as_those_that_they_mirror(arguments, base, state):
+def test_new_folders_are_as_private_as_the_folders_they_mirror(arguments, base, state):
     save("in/a.png")
     save("in/sub/deep/b.png")
     Path("in").chmod(0o750)
@@ -149,7 +149,7 @@ def test_new_folders_are_as_private_as_those_that_they_mirror(arguments, base, s
     assert modes == {"": "0o750", "new": "0o750", "sub": "0o700", "sub/deep": "0o755", "sub/deep/new": "0o755"}
 
 
-def test_the_folder_of_several_trees_is_as_private_as_the_most_private_and_an_old_one_stays_as_it_is():
+def test_an_output_folder_is_as_private_as_the_most_private_of_its_inputs_and_an_existing_one_is_unchanged():
     for name in ("open/a.png", "closed/b.png"):
         save(name)
     Path("closed").chmod(0o700)
@@ -158,11 +158,11 @@ def test_the_folder_of_several_trees_is_as_private_as_the_most_private_and_an_ol
     Path("out").chmod(0o711)
     assert upsample("closed", "-o", "out", "--overwrite").status == 0
     assert mode("out") == "0o711"
-    make_bases([Place(Path("nowhere"), Path("nowhere/in_x2"), Path("open"))])  # the first image will say so
+    make_bases([Place(Path("nowhere"), Path("nowhere/in_x2"), Path("open"))])  # the first image will report the error
     assert not Path("nowhere").exists()
 
 
-def test_a_page_of_images_and_what_tconv_makes_are_not_more_readable_either(capsys, monkeypatch):
+def test_galleries_and_tconv_outputs_are_not_more_readable_than_their_inputs(capsys, monkeypatch):
     monkeypatch.setattr(os, "_exit", leave)
     save("a.png", (40, 40))
     np.save("a.npy", np.zeros((4, 4), np.float32))
@@ -185,7 +185,7 @@ def test_a_page_of_images_and_what_tconv_makes_are_not_more_readable_either(caps
 
 
 def swap_before_writing(monkeypatch, module, link, target):
-    """Let a link lead to another file when the output is about to be opened: all of the input is known by then."""
+    """Replace the target of a link just before the output is opened, when the input has been read completely."""
     module = import_module(f"upsample_cli.{module}")
 
     def swapped(*arguments, **settings):
@@ -197,7 +197,7 @@ def swap_before_writing(monkeypatch, module, link, target):
 
 
 def make_inputs(suffix):
-    """private and public, of other pixels."""
+    """private and public, with different pixels."""
     for seed, name in enumerate(("private", "public"), start=1):
         if suffix == ".npy":
             np.save(f"{name}.npy", np.full((1, 1, 4, 4), seed, np.float32))
@@ -233,9 +233,7 @@ def make_inputs(suffix):
         ),
     ],
 )
-def test_an_input_that_is_swapped_after_it_was_read_leaves_its_output_private(
-    capsys, monkeypatch, module, suffix, command
-):
+def test_an_input_replaced_after_reading_leaves_its_output_private(capsys, monkeypatch, module, suffix, command):
     monkeypatch.setattr(os, "_exit", leave)
     make_inputs(suffix)
     np.save("w.npy", np.ones((1, 1, 4, 4), np.float32))
@@ -254,7 +252,7 @@ def test_an_input_that_is_swapped_after_it_was_read_leaves_its_output_private(
 
 
 @pytest.mark.parametrize("kind", ["pages", "animation"])
-def test_all_pages_are_of_the_file_whose_first_was_read(monkeypatch, kind):
+def test_all_pages_come_from_the_file_that_was_opened_first(monkeypatch, kind):
     suffix = ".tif" if kind == "pages" else ".gif"
     for seed, name in enumerate(("private", "public"), start=1):
         pages = [Image.new("L", (9, 9), 50 * seed + page) for page in range(2)]
@@ -271,7 +269,7 @@ def test_all_pages_are_of_the_file_whose_first_was_read(monkeypatch, kind):
     assert seen == [100, 101]
 
 
-def test_an_input_that_was_moved_to_the_outputs_name_is_not_replaced():
+def test_an_input_moved_to_the_output_name_is_not_replaced():
     save("a.png")
     with open("a.png", "rb") as file:  # noqa: PTH123
         read = opened("a.png", file)
@@ -286,16 +284,16 @@ def test_an_input_that_was_moved_to_the_outputs_name_is_not_replaced():
     check_inputs_stay(Path("out.png"), ["a.png"])  # the control
 
 
-def seen_as(path, owner):
+def owned_by(path, owner):
     status = Path(path).stat()
     return os.stat_result((*status[:4], owner, *status[5:10]))
 
 
-def test_an_old_file_is_kept_for_who_owns_all_sources_and_not_for_who_owns_one(monkeypatch):
+def test_an_old_file_keeps_its_owner_only_if_that_user_owns_all_sources(monkeypatch):
     save("a.png")
-    mine, theirs = (OpenedFile(Path("a.png"), seen_as("a.png", owner)) for owner in (1, 2))
+    mine, theirs = (OpenedFile(Path("a.png"), owned_by("a.png", owner)) for owner in (1, 2))
     monkeypatch.setattr(os, "geteuid", lambda: 3)
-    old = seen_as("a.png", 2)
+    old = owned_by("a.png", 2)
     assert not permissions.is_kept(old, [mine, theirs])
     assert not permissions.is_kept(old, [theirs, "gone.png"])
     assert permissions.is_kept(old, [theirs, theirs])
@@ -304,7 +302,7 @@ def test_an_old_file_is_kept_for_who_owns_all_sources_and_not_for_who_owns_one(m
     assert permissions.is_kept(old, [mine, "gone.png"])
 
 
-def test_a_link_is_followed_only_where_it_is_the_users():
+def test_a_link_is_followed_only_if_the_user_named_it():
     Path("mine.txt").write_text("mine")
     Path("link.txt").symlink_to("mine.txt")
     for overwrite, error in ((True, WritingError), (False, OutputExistsError)):
@@ -320,20 +318,20 @@ def test_a_link_is_followed_only_where_it_is_the_users():
 
 
 def acl(*entries):
-    """A list of (kind, rights, who) as Linux keeps it; see `linux/posix_acl_xattr.h`."""
+    """An ACL of (kind, rights, id) entries as Linux stores it; see `linux/posix_acl_xattr.h`."""
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
 
 
 NOBODY = 2**32 - 1
 
 
-def with_acl(path, name="system.posix_acl_access", *, group=0, others=0):
-    """Let user 1234 read it: the mode that is told then has the mask in place of the group's rights."""
+def add_acl(path, name="system.posix_acl_access", *, group=0, others=0):
+    """Let user 1234 read the file. The group bits of its mode then show the mask instead of the group's rights."""
     entries = ((1, 6, NOBODY), (2, 4, 1234), (4, group, NOBODY), (16, 4, NOBODY), (32, others, NOBODY))
     try:
         os.setxattr(path, name, acl(*entries))
     except (AttributeError, OSError):
-        pytest.skip("no POSIX ACLs here")
+        pytest.skip("this file system has no POSIX ACLs")
     return path
 
 
@@ -344,9 +342,9 @@ def acl_of(path):
         return None
 
 
-def test_an_output_has_no_list_of_readers_that_its_folder_hands_down():
+def test_an_output_does_not_inherit_the_acl_of_its_folder():
     Path("out").mkdir()
-    with_acl("out", "system.posix_acl_default", group=4)
+    add_acl("out", "system.posix_acl_default", group=4)
     Path("out/control").touch()
     assert acl_of("out/control") is not None
     for of_input, expected in ((0o600, "0o600"), (0o640, "0o640"), (0o644, "0o640")):
@@ -357,10 +355,10 @@ def test_an_output_has_no_list_of_readers_that_its_folder_hands_down():
         Path("out/b.png").unlink()
 
 
-def test_who_is_in_the_list_and_quick_holds_another_file(monkeypatch):
-    """He opens the temporary file before the list is taken away."""
+def test_a_user_in_the_inherited_acl_cannot_read_the_output_through_an_early_open(monkeypatch):
+    """Another user opens the temporary file before its inherited ACL is removed."""
     Path("out").mkdir()
-    with_acl("out", "system.posix_acl_default")
+    add_acl("out", "system.posix_acl_default")
     create, held = Folder.create, []
 
     def watched(self, name, mode):
@@ -377,9 +375,9 @@ def test_who_is_in_the_list_and_quick_holds_another_file(monkeypatch):
     assert Path("out/b.png").read_bytes() == b"secret"
 
 
-def test_of_an_input_with_a_list_of_readers_the_mode_does_not_tell():
+def test_the_mode_of_an_input_with_an_acl_is_not_trusted():
     save("a.png").chmod(0o600)
-    with_acl("a.png")
+    add_acl("a.png")
     assert mode("a.png") == "0o640"
     upsample_file("a.png", "b.png")
     assert mode("b.png") == "0o600"
@@ -388,22 +386,22 @@ def test_of_an_input_with_a_list_of_readers_the_mode_does_not_tell():
     assert mode("c.png") == "0o600"
     save("in/a.png")
     Path("in").chmod(0o700)
-    with_acl("in")
+    add_acl("in")
     upsample_file("in/a.png", "b2.png")
     assert upsample("in", "-o", "new/").status == 0
     assert mode("new") == "0o700"
 
 
-def test_of_a_replaced_file_with_a_list_of_readers_its_owner_alone_keeps_the_rights():
+def test_a_replaced_file_with_an_acl_becomes_private():
     save("a.png")
-    with_acl(save("b.png"), others=4)
+    add_acl(save("b.png"), others=4)
     assert mode("b.png") == "0o644"
     with new_file("b.png", overwrite=True, sources=["a.png"]):
         pass
     assert (mode("b.png"), acl_of("b.png")) == ("0o600", None)
 
 
-def test_weights_that_are_exchanged_while_they_are_read_are_refused(monkeypatch):
+def test_weights_replaced_while_they_are_read_are_refused(monkeypatch):
     make_inputs(".npy")
     Path("a.npy").symlink_to("private.npy")
     files = import_module("upsample_cli.kernels.weights.files")

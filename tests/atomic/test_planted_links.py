@@ -1,4 +1,4 @@
-"""Links that the user did not name are not followed for writing, at an output's name or above it, at any moment."""
+"""Outputs never follow links that the user did not name, in any part of the path, whenever the link appears."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.run import enlarge_image, upsample_file
 from upsample_cli.errors import OutputExistsError, WritingError
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="links of POSIX")
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX links")
 
 AT_NAME = "is a symbolic link, which is neither followed nor replaced; remove it, or write elsewhere"
 ON_THE_WAY = "is a symbolic link, and outputs go through no link that you did not name; remove it, or give --output"
@@ -27,7 +27,7 @@ ON_THE_WAY = "is a symbolic link, and outputs go through no link that you did no
 
 @pytest.fixture(autouse=True)
 def _victim(tmp_path, monkeypatch):
-    """What must never change, beside the folder that everything happens in."""
+    """A file that must never change, next to the working folder of the test."""
     victim = tmp_path / "victim"
     victim.mkdir()
     (victim / "mine.png").write_bytes(b"mine")
@@ -46,7 +46,7 @@ def _victim(tmp_path, monkeypatch):
         (("in", "-o", "out", "--name", "deep/{stem}{ext}"), "out/deep/{}.png"),
     ],
 )
-def test_a_link_at_an_outputs_name_is_refused_and_the_others_are_written(arguments, output):
+def test_a_link_at_an_output_name_is_refused_and_other_outputs_are_written(arguments, output):
     for index, stem in enumerate("ab"):
         save(f"in/{stem}.png", seed=index)
     link = Path(output.format("a"))
@@ -56,12 +56,12 @@ def test_a_link_at_an_outputs_name_is_refused_and_the_others_are_written(argumen
     assert (ended.status, ended.errors) == (1, [f"{link}: {AT_NAME}"])
     assert link.is_symlink()
     assert_same_pixels(pixels_of(output.format("b")), expected_pixels(pixels_of("in/b.png"), 2))
-    assert upsample(*arguments).status == 0  # as anything that is there
+    assert upsample(*arguments).status == 0  # replaced, as any existing output
     link.unlink()
-    assert upsample(*arguments).status == 0  # the control: it was the link alone
+    assert upsample(*arguments).status == 0  # the control: only the link was refused
 
 
-def test_the_only_image_is_refused_too_and_so_is_a_link_that_leads_nowhere():
+def test_a_single_image_and_a_dangling_link_are_refused_too():
     save("a.png")
     Path("a_x2.png").symlink_to("../victim/new.png")
     for arguments in ((), ("--overwrite",)):
@@ -81,7 +81,7 @@ def test_the_only_image_is_refused_too_and_so_is_a_link_that_leads_nowhere():
         (("in", "-r", "-o", "out", "--overwrite", "--workers", "1"), "out/sub"),
     ],
 )
-def test_a_linked_subfolder_is_refused_and_the_others_are_written(arguments, link):
+def test_a_linked_subfolder_is_refused_and_other_outputs_are_written(arguments, link):
     save("in/a.png")
     save("in/sub/b.png", seed=1)
     Path(link).parent.mkdir()
@@ -94,7 +94,7 @@ def test_a_linked_subfolder_is_refused_and_the_others_are_written(arguments, lin
     assert len(names(Path(link).parts[0])) == 2
 
 
-def test_the_mirror_beside_a_folder_may_be_a_link_only_if_it_is_named():
+def test_the_default_output_folder_may_be_a_link_only_if_it_is_named():
     save("in/a.png")
     Path("elsewhere").mkdir()
     Path("in_x2").symlink_to("elsewhere")
@@ -110,8 +110,8 @@ def test_the_mirror_beside_a_folder_may_be_a_link_only_if_it_is_named():
     assert names("elsewhere") == ["a_x2.png"]
 
 
-def test_what_the_user_names_may_be_or_pass_through_links():
-    """The controls of all that is refused here."""
+def test_paths_that_the_user_names_may_contain_links():
+    """The controls of all refusals above."""
     save("in/a.png")
     Path("d").mkdir()
     Path("d/real.png").write_bytes(b"old")
@@ -131,7 +131,7 @@ def test_what_the_user_names_may_be_or_pass_through_links():
 
 
 def planned(*arguments, output, **options):
-    """The jobs of a run, and its options: what has been checked before the attacker comes."""
+    """The planned jobs of a run, and its options: everything is checked before the attacker changes a path."""
     found = list(find_inputs(arguments, recursive=True))
     options = Options(**options)
     return [entry.job for entry in plan_run(found, outputs_of(output, found), options)], options
@@ -144,7 +144,7 @@ def write(path, meanwhile=lambda: None, **settings):
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_what_is_planted_between_the_plan_and_the_image_is_seen(overwrite):
+def test_a_link_planted_after_planning_is_refused(overwrite):
     save("in/a.png")
     save("in/sub/b.png", seed=1)
     (first, second), options = planned("in", output="out", overwrite=overwrite)
@@ -162,9 +162,11 @@ def test_what_is_planted_between_the_plan_and_the_image_is_seen(overwrite):
     assert {enlarge_image(job, options).status for job in (first, second)} == {"written"}
 
 
-@pytest.mark.skipif(not {os.open, os.link, os.rename} <= os.supports_dir_fd, reason="paths are all there is")
+@pytest.mark.skipif(
+    not {os.open, os.link, os.rename} <= os.supports_dir_fd, reason="this system opens files only by path"
+)
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_folder_that_is_exchanged_for_a_link_while_a_image_is_written_takes_nothing_along(overwrite):
+def test_a_folder_replaced_by_a_link_during_the_write_does_not_redirect_it(overwrite):
     save("in/sub/b.png")
     place = Place(Path("out"), Path("out"), Path("in"))
 
@@ -174,11 +176,11 @@ def test_a_folder_that_is_exchanged_for_a_link_while_a_image_is_written_takes_no
 
     with pytest.raises(WritingError, match="its folder moved, meanwhile"):
         write("out/sub/b.png", exchange, overwrite=overwrite, place=place, sources=["in/sub/b.png"])
-    assert names("moved") == []  # nor is anything left of it
+    assert names("moved") == []  # no temporary file is left
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_link_that_takes_the_place_of_the_temporary_file_or_the_output_is_not_followed(overwrite, monkeypatch):
+def test_a_link_that_replaces_the_temporary_file_or_the_output_is_not_followed(overwrite, monkeypatch):
     Path("out").mkdir()
 
     def exchange():
@@ -196,7 +198,7 @@ def test_a_link_that_takes_the_place_of_the_temporary_file_or_the_output_is_not_
         put(*arguments, **settings)
 
     monkeypatch.setattr(files, "_put", late)
-    if overwrite:  # a rename takes the link's place; what it led to stays as it is
+    if overwrite:  # a rename replaces the link; its target does not change
         write("out/a.png", overwrite=True)
         assert not Path("out/a.png").is_symlink()
     else:
@@ -204,7 +206,7 @@ def test_a_link_that_takes_the_place_of_the_temporary_file_or_the_output_is_not_
             write("out/a.png", overwrite=False)
 
 
-def test_without_open_folders_links_are_looked_for_by_path(monkeypatch):
+def test_without_folder_descriptors_links_are_checked_by_path(monkeypatch):
     """As on Windows."""
     monkeypatch.setattr("upsample_cli.atomic.folders._HOLDS_FOLDERS", False)
     save("in/sub/b.png")
@@ -221,7 +223,7 @@ def test_without_open_folders_links_are_looked_for_by_path(monkeypatch):
     assert_same_pixels(pixels_of("out/sub/b.png"), expected_pixels(pixels_of("in/sub/b.png"), 2))
 
 
-def test_a_run_on_other_machines_knows_where_its_places_are(monkeypatch):
+def test_places_are_absolute_for_other_machines(monkeypatch):
     place = Place(Path(), Path("in_x2"), Path("in")).absolute()
     here = Path.cwd()
     assert place == Place(here, here / "in_x2", here / "in")
@@ -232,8 +234,8 @@ def test_a_run_on_other_machines_knows_where_its_places_are(monkeypatch):
     ]
 
 
-def test_an_open_folder_is_the_same_wherever_it_is_moved(tmp_path):
-    """What the tests above rest on, and its control: a folder by its path alone is another."""
+def test_an_open_folder_stays_the_same_after_a_move(tmp_path):
+    """The tests above rely on this. The control: a folder known only by its path becomes a different one."""
     Path("d").mkdir()
     with files.opened_folder(Path("d")) as folder:
         by_path = Folder(Path("d").absolute(), None)

@@ -1,4 +1,4 @@
-"""An output is never its own input or another input of the run, whatever path leads to it."""
+"""An output is never one of the inputs of its run, whatever path leads to it."""
 
 import io
 import os
@@ -20,7 +20,7 @@ from upsample_cli.enlarge.run import upsample_file
 from upsample_cli.errors import UsageError
 from upsample_cli.images.streams import leads_to
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="links and mounts of POSIX")
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX links and mounts")
 
 TCONV = [sys.executable, "-c", "from upsample_cli.cli.tconv import main; main()"]
 IN_A_NAMESPACE = ["unshare", "--map-root-user", "--mount"]
@@ -32,11 +32,11 @@ def _here(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "_exit", leave)
 
 
-# Mounts, for real: only the test sees them --------------------------------------------------------------------------
+# Real mounts, visible only to the test -------------------------------------------------------------------------------
 
 
 def can_mount():
-    """Whether this system lets a process have mounts of its own."""
+    """Whether a process may create private mounts on this system."""
     if shutil.which("unshare") is None:
         return False
     tried = [*IN_A_NAMESPACE, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
@@ -70,8 +70,8 @@ MOUNTED = [
 ]
 
 
-@pytest.mark.skipif(not can_mount(), reason="no process may have mounts of its own here")
-def test_an_input_is_known_through_mounts_of_its_folder_and_of_itself():
+@pytest.mark.skipif(not can_mount(), reason="a process may not create mounts here")
+def test_an_input_is_recognized_through_bind_mounts():
     for index, name in enumerate(("in/a.png", "in/a_x2.png", "in/b.bmp", "in/a.bmp")):
         save(name, (2, 3), seed=index)
     np.save("in/k.npy", np.ones((1, 1, 4, 4), np.float32))
@@ -98,12 +98,12 @@ def test_an_input_is_known_through_mounts_of_its_folder_and_of_itself():
         assert err.count("\n") == 1
         assert Path(f"{index}.code").read_text(encoding="utf-8") == "2\n"
     assert {name: data for name, data in tree(".").items() if name in before} == before
-    # The control: without the mounts nothing stands in the way.
+    # The control: without the mounts the run succeeds.
     assert upsample("in/a.png", "in/a_x2.png", "-o", "again/", "--overwrite").status == 0
 
 
-@pytest.mark.skipif(not can_mount(), reason="no process may have mounts of its own here")
-def test_the_folder_of_outputs_is_no_input_through_a_mount_either():
+@pytest.mark.skipif(not can_mount(), reason="a process may not create mounts here")
+def test_the_output_folder_is_not_an_input_through_a_mount_either():
     save("in/a.png", (2, 3))
     Path("in/out").mkdir()
     Path("again").mkdir()
@@ -119,7 +119,7 @@ def test_the_folder_of_outputs_is_no_input_through_a_mount_either():
 # Links of both kinds, and disks that ignore case ---------------------------------------------------------------------
 
 
-def test_two_hard_links_are_two_files_and_one_stays_when_the_other_is_replaced():
+def test_replacing_one_hard_link_keeps_the_other():
     before = save("a.png").read_bytes()
     Path("d").mkdir()
     for name in ("b.png", "d/a.png"):
@@ -131,8 +131,8 @@ def test_two_hard_links_are_two_files_and_one_stays_when_the_other_is_replaced()
 
 
 @pytest.mark.parametrize("other", ["A.png", "d/../a.PNG", "./A.PNG"])
-def test_two_names_of_one_file_that_differ_in_case_alone_are_taken_for_one(other):
-    """A hard link stands in for a disk that ignores case: the system says of both what it says here."""
+def test_names_that_differ_only_in_case_and_share_a_file_are_one_file(other):
+    """A hard link simulates a disk that ignores case: the system reports the same file for both names."""
     save("a.png")
     Path("d").mkdir()
     Path(other).hardlink_to("a.png")
@@ -144,8 +144,8 @@ def test_two_names_of_one_file_that_differ_in_case_alone_are_taken_for_one(other
     assert not is_same_file("a.png", other)  # the control: they do differ here
 
 
-def test_folders_are_one_however_they_are_reached(monkeypatch):
-    """As on a disk that ignores case, where "SHOTS" is "shots": the system gives both one number."""
+def test_a_folder_is_recognized_by_any_path(monkeypatch):
+    """Simulates a disk that ignores case, where "SHOTS" is "shots": the system reports one number for both."""
     Path("shots").mkdir()
     stat = os.stat
     monkeypatch.setattr(os, "stat", lambda path, **settings: stat(str(path).replace("SHOTS", "shots"), **settings))
@@ -174,7 +174,7 @@ def test_folders_are_one_however_they_are_reached(monkeypatch):
         (["fit", "a.png", "-o"], "a.png"),
     ],
 )
-def test_no_command_of_tconv_replaces_what_it_reads(arguments, source, way, capsys, monkeypatch):
+def test_tconv_commands_never_replace_their_inputs(arguments, source, way, capsys, monkeypatch):
     save("a.png")
     np.save("a.npy", np.zeros((4, 4), np.float32))
     np.save("w.npy", np.ones((1, 1, 4, 4), np.float32))
@@ -193,7 +193,7 @@ def test_no_command_of_tconv_replaces_what_it_reads(arguments, source, way, caps
     assert tree(".") == before
 
 
-def test_whoever_writes_with_sources_is_kept_from_replacing_them():
+def test_new_file_refuses_to_replace_its_sources():
     Path("a").write_bytes(b"mine")
     with pytest.raises(UsageError, match="a is an input"), new_file("a", overwrite=True, sources=["b", "./a"]):
         raise AssertionError
@@ -203,7 +203,7 @@ def test_whoever_writes_with_sources_is_kept_from_replacing_them():
     assert Path("a").read_bytes() == b"new"
 
 
-def test_a_file_behind_a_pipe_is_not_replaced_through_the_other_end():
+def test_a_file_behind_a_standard_stream_is_not_replaced():
     save("a.png")
     before = tree(".")
     for arguments, settings, said in (
@@ -224,7 +224,7 @@ def test_a_file_behind_a_pipe_is_not_replaced_through_the_other_end():
         assert not leads_to(io.BytesIO(), Path("a.png"))
 
 
-def test_of_what_is_not_there_nothing_is_replaced():
+def test_missing_paths_are_never_the_same_file():
     save("a.png")
     assert not is_same_file("a.png", "b.png")
     assert not is_same_file("b.png", "a.png")

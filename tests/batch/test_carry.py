@@ -1,4 +1,4 @@
-"""One image carried out: any fault becomes one failed result. No torch, no pixels."""
+"""Enlarging one image: any error becomes one failed result. No torch, no pixels."""
 
 import errno
 import pickle
@@ -51,7 +51,7 @@ FAILURES = [
 
 @pytest.fixture
 def carried(monkeypatch):
-    """The result where the pipeline raises an error."""
+    """The result if the pipeline raises an error."""
 
     def carried(error, **keywords):
         def enlarge_image(job, options, **_):
@@ -64,19 +64,19 @@ def carried(monkeypatch):
 
 
 @pytest.mark.parametrize(("error", "line", "may_pass"), FAILURES)
-def test_each_failure_is_one_line_and_says_whether_it_may_pass(carried, error, line, may_pass):
+def test_each_failure_is_one_line_and_says_whether_a_retry_may_succeed(carried, error, line, may_pass):
     result = carried(error)
     assert (result.status, result.error, result.failure.may_pass) == ("failed", line, may_pass)
     assert (result.output_height, result.output, result.warnings) == (14, Path("o/a.png"), ("a loss",))
     assert result.elapsed_s > 0
 
 
-def test_options_that_cannot_be_carried_out_are_the_runs_own_error_for_the_only_image(carried):
+def test_a_usage_error_of_a_single_image_is_raised_by_the_run(carried):
     with pytest.raises(UsageError, match=r"^too little; give more$"):
         carried(UsageError("too little", "give more"), is_alone=True)
 
 
-def test_an_output_that_turns_up_meanwhile_is_passed_over_or_for_the_only_image_an_error(carried):
+def test_an_output_that_appears_during_the_run_is_skipped_or_an_error_for_a_single_image(carried):
     error = OutputExistsError(JOB.output)
     passed, alone = carried(error), carried(error, is_alone=True)
     assert (passed.status, passed.error, alone.status) == ("skipped", None, "failed")
@@ -84,18 +84,18 @@ def test_an_output_that_turns_up_meanwhile_is_passed_over_or_for_the_only_image_
     assert alone.error == str(error)
 
 
-def test_debug_lets_the_unexpected_through_and_only_that(carried):
+def test_debug_raises_only_unexpected_errors(carried):
     with pytest.raises(RuntimeError):
         carried(RuntimeError("two"), debug=True)
     assert carried(ImageError("a.png", "is damaged"), debug=True).status == "failed"
 
 
 @pytest.mark.parametrize("error", [Interrupted(), BrokenPipeError()])
-def test_what_is_not_about_the_image_is_let_through(carried, error):
+def test_errors_that_do_not_concern_the_image_are_raised(carried, error):
     with pytest.raises(type(error)):
         carried(error)
 
 
-def test_it_goes_to_another_process_and_its_results_come_back(carried):
+def test_carriers_jobs_and_results_can_be_pickled(carried):
     for sent in (Carrier(is_alone=True), JOB, Options(), carried(MemoryError()), Result.planned(JOB)):
         assert repr(pickle.loads(pickle.dumps(sent))) == repr(sent)  # a job equals only itself

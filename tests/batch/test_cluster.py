@@ -1,4 +1,4 @@
-"""A real Dask cluster: a scheduler and two workers as processes on loopback, killed and poisoned."""
+"""A real Dask cluster on loopback: a scheduler and two worker processes, some of which are killed or misbehave."""
 
 import contextlib
 import ipaddress
@@ -16,7 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from support import cluster_deeds, crashing
+from support import crashing, crashing_on_cluster
 from support.environment import FINDS_SUPPORT
 from support.jobs import job_of
 from support.running import COMMAND, ENVIRONMENT, Watched, names, save, tree, upsample, upsample_process
@@ -42,11 +42,11 @@ psutil = pytest.importorskip("psutil")  # it comes with distributed
 
 pytestmark = [
     pytest.mark.usefixtures("in_tmp_path"),
-    pytest.mark.skipif(os.name == "nt", reason="signals of POSIX"),
+    pytest.mark.skipif(os.name == "nt", reason="POSIX signals"),
 ]
 
 LONG_S = 60.0
-"""No wait in here comes near it; it only keeps a failing test from hanging."""
+"""No wait in this module comes close to it; it only keeps a failing test from hanging."""
 
 ALLOWED_FAILURES = 1
 """Dask's default is 3; a worker takes a second to come back."""
@@ -58,7 +58,7 @@ LOOPBACK = ("--host", "127.0.0.1", "--no-dashboard", "--dashboard-address", "127
 
 @contextlib.contextmanager
 def dask_process(*arguments, **environment):
-    """One of Dask's programs, listening on loopback only, ended with all that it has started."""
+    """One of Dask's programs. It listens only on loopback, and its child processes end with it."""
     settings = FINDS_SUPPORT | {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(ALLOWED_FAILURES)}
     command = [sys.executable, "-m", "dask", *map(str, arguments), *LOOPBACK]
     log = subprocess.DEVNULL
@@ -86,7 +86,7 @@ def dask_scheduler(folder, *arguments, **environment):
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    """(address, the two worker programs, each of which starts its worker anew when it dies)."""
+    """(address, the two nanny processes, each of which restarts its worker after a crash)."""
     folder = tmp_path_factory.mktemp("cluster")
     with contextlib.ExitStack() as stack:
         address, scheduler_process = stack.enter_context(dask_scheduler(folder))
@@ -102,12 +102,12 @@ def client_of(address):
 
 
 def spawned(process, by="spawn_main"):
-    """The processes that one has started by multiprocessing."""
+    """The child processes that a process started through multiprocessing."""
     return [each for each in process.children() if by in " ".join(each.cmdline())]
 
 
 def worker_processes(cluster):
-    """What enlarges images on a cluster: the processes that its workers have started."""
+    """The processes that enlarge images on a cluster: the workers started them."""
     workers = [each for nanny in cluster.nannies for each in spawned(psutil.Process(nanny.pid))]
     servers = [each for worker in workers for each in spawned(worker, by="forkserver")]
     return [each for server in servers for each in server.children()]
@@ -118,7 +118,7 @@ def job(name, side=20):
 
 
 def executor(cluster, **spec):
-    keywords = {"options": Options(), "token": new_token(), "carrier": cluster_deeds.CARRIER}
+    keywords = {"options": Options(), "token": new_token(), "carrier": crashing_on_cluster.CARRIER}
     client = connected(cluster.address, warn=pytest.fail)
     client.wait_for_workers(2, timeout=LONG_S)
     sent = RunSpec(**keywords | spec)
@@ -126,7 +126,7 @@ def executor(cluster, **spec):
 
 
 def results(cluster, wanted, **spec):
-    """{name: result} of a run, and what the watcher was told."""
+    """{name: result} of a run, and the events that the watcher received."""
     pool = executor(cluster, **spec)
     jobs = [job(name) for name in wanted]
     found = list(
@@ -137,16 +137,16 @@ def results(cluster, wanted, **spec):
 
 
 def exposed(listening):
-    """Those of some addresses that other machines can reach."""
+    """The listening addresses that other machines can reach."""
     return [address for address in listening if not ipaddress.ip_address(address).is_loopback]
 
 
-def test_what_the_tests_start_listens_on_loopback_only(cluster):
+def test_the_cluster_of_the_tests_listens_only_on_loopback(cluster):
     with client_of(cluster.address):
         ours = psutil.Process()
         pids = {ours.pid, *(each.pid for each in ours.children(recursive=True))}
         found = [each for each in psutil.net_connections("inet") if each.status == "LISTEN" and each.pid in pids]
-    # Of the scheduler, the two nannies and their two workers, and the HTTP servers of the first and the last.
+    # From the scheduler, the two nannies and their two workers, and the HTTP servers of the scheduler and the nannies.
     servers = [cluster.scheduler, *cluster.nannies]
     assert {each.pid for each in servers} <= {each.pid for each in found}
     assert len(found) >= 8
@@ -154,7 +154,7 @@ def test_what_the_tests_start_listens_on_loopback_only(cluster):
     assert exposed(["127.0.0.1", "0.0.0.0", "::1", "::", "10.1.2.3"]) == ["0.0.0.0", "::", "10.1.2.3"]
 
 
-def test_a_run_on_a_cluster_of_which_a_worker_is_killed_is_the_local_run(cluster):
+def test_a_cluster_run_with_a_killed_worker_equals_the_local_run(cluster):
     for index in range(30):
         save(f"in/{index:02}.{('png', 'jpg', 'bmp')[index % 3]}", (300 + index, 401), seed=index)
     Path("in/bad.png").write_bytes(b"no image")
@@ -167,7 +167,7 @@ def test_a_run_on_a_cluster_of_which_a_worker_is_killed_is_the_local_run(cluster
         worker.kill()
         done_before = len(names("out"))
         out, err = run.communicate(timeout=LONG_S)
-    assert done_before < 25  # it was killed amid the run
+    assert done_before < 25  # it was killed during the run
     document = json.loads(out)
     assert run.returncode == 1, err
     assert document["summary"] == {"written": 30, "skipped": 0, "failed": 1, "planned": 0}
@@ -182,7 +182,7 @@ def test_a_run_on_a_cluster_of_which_a_worker_is_killed_is_the_local_run(cluster
         assert again == {"written": 0, "skipped": 30, "failed": 1, "planned": 0}
 
 
-def test_a_image_that_crashes_or_hangs_fails_alone_and_takes_no_dask_worker_with_it(cluster):
+def test_an_image_that_crashes_or_hangs_fails_alone_and_its_dask_worker_survives(cluster):
     wanted = [f"good{index}" for index in range(12)]
     wanted[2:2], wanted[5:5], wanted[9:9] = ["segfault"], ["hang"], ["exit"]
     with client_of(cluster.address) as client:
@@ -201,7 +201,7 @@ def test_a_image_that_crashes_or_hangs_fails_alone_and_takes_no_dask_worker_with
         assert set(client.nthreads()) == before
 
 
-def test_a_image_that_kills_dask_workers_is_given_up_and_others_go_on(cluster):
+def test_an_image_that_kills_dask_workers_fails_and_the_run_continues(cluster):
     pool = executor(cluster)
     result = pool.submit(job("poison")).result(timeout=LONG_S)
     assert (result.status, result.failure.may_pass) == ("failed", True)
@@ -209,27 +209,27 @@ def test_a_image_that_kills_dask_workers_is_given_up_and_others_go_on(cluster):
     assert Path("poison.begun").read_text(encoding="ascii") == "x" * (ALLOWED_FAILURES + 1)
     assert pool.submit(job("good")).result(timeout=LONG_S).status == "written"
     left = temporary_path(job("poison").output, f"{pool._spec.token}0000")
-    left.touch()  # what a machine leaves whose power fails
+    left.touch()  # a machine that loses power leaves this file
     pool.close()
     assert not left.exists()
 
 
-def test_what_a_lost_worker_had_written_is_not_taken_for_anothers_file(cluster):
+def test_an_output_that_a_lost_worker_wrote_counts_as_written(cluster):
     found, _ = results(cluster, ["late"])
     assert Path("late.begun").read_text(encoding="ascii") == "x"
     assert (found["late"].status, found["late"].losses) == ("written", ())
-    # The control: what turned up while no worker was lost is another's.
+    # The control: a file that appears while no worker is lost belongs to someone else.
     save("existing_x2.png", (40, 44))
     found, _ = results(cluster, ["existing"])
     assert found["existing"].status == "skipped"
 
 
-def test_closing_it_early_leaves_no_process_and_no_temporary_file(cluster):
+def test_an_early_close_leaves_no_process_and_no_temporary_file(cluster):
     pool = executor(cluster)
     futures = [pool.submit(job(f"hang{index}")) for index in range(6)]
     while len(begun := list(Path().glob(".*.part"))) < 2:
         time.sleep(0.005)
-    # Each Dask worker has names of its own: one that is only cut off goes on while another does its images again.
+    # Each Dask worker uses its own names: a disconnected worker may still run while another redoes its images.
     tokens = {path.name.split(".")[-2] for path in begun}
     assert len(tokens) == 2
     assert all(token.startswith(pool._spec.token) for token in tokens)
@@ -241,7 +241,7 @@ def test_closing_it_early_leaves_no_process_and_no_temporary_file(cluster):
     assert worker_processes(cluster) == []
 
 
-def test_ctrl_c_ends_a_run_on_a_cluster_and_the_next_goes_on(cluster):
+def test_ctrl_c_ends_a_cluster_run_and_the_next_run_resumes_it(cluster):
     for index in range(6):
         save(f"in/{index}.png", (90, 121), seed=index)
     command = [*COMMAND, "in", "-o", "out", "--cluster", cluster.address]
@@ -259,11 +259,11 @@ def test_ctrl_c_ends_a_run_on_a_cluster_and_the_next_goes_on(cluster):
     assert summary == {"written": 6 - len(left), "skipped": len(left), "failed": 0, "planned": 0}
 
 
-def test_workers_that_lack_something_are_named(cluster):
+def test_unsuitable_workers_are_named(cluster):
     save("a.png")
     with client_of(cluster.address) as client:
         check_workers(client, cluster.address, job_of(Path("a.png"), Path("deep/er/a.png"), 11, 17))
-    assert names(".") == ["a.png"]  # no mark is left
+    assert names(".") == ["a.png"]  # no probe file remains
     answers = {
         "has no upsample-cli; install version": Exception("ImportError(\"No module named 'upsample_cli'\")"),
         "has upsample-cli 0.0; install version": ("0.0", ""),
@@ -280,7 +280,7 @@ def test_workers_that_lack_something_are_named(cluster):
             check_workers(client, "tcp://s:3", None)
 
 
-def test_what_a_worker_sees_is_compared():
+def test_the_storage_that_a_worker_sees_is_compared():
     save("a.png")
     here, size = Path.cwd(), Path("a.png").stat().st_size
     mark = here / "mark"
@@ -294,12 +294,12 @@ def test_what_a_worker_sees_is_compared():
     assert misfit(StorageProbe(here / "a.png", size, here, mark))[1] == f"sees another folder at {here}"
 
 
-def test_a_scheduler_without_workers_and_one_that_goes_away(tmp_path, monkeypatch):
-    monkeypatch.setattr(scheduler, "CONNECT_S", 2.0)  # nobody needs to wait for it to come back
+def test_a_scheduler_without_workers_or_with_a_lost_connection_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(scheduler, "CONNECT_S", 2.0)  # no test needs to wait for a reconnection
     with dask_scheduler(tmp_path) as (address, process), client_of(address) as client:
         with pytest.raises(UsageError, match=f"the cluster at {address} has no workers; start some: dask worker"):
             check_workers(client, address, None)
-        spec = RunSpec(Options(), new_token(), cluster_deeds.CARRIER)
+        spec = RunSpec(Options(), new_token(), crashing_on_cluster.CARRIER)
         pool = ClusterExecutor(client, address, spec, watcher=Watched())
         future = pool.submit(job("good"))
         process.kill()
@@ -308,25 +308,25 @@ def test_a_scheduler_without_workers_and_one_that_goes_away(tmp_path, monkeypatc
         pool.close()
 
 
-def test_an_absent_scheduler_is_one_line_within_seconds():
+def test_a_missing_scheduler_is_one_line_within_seconds():
     save("a.png")
     start_s = time.monotonic()
     ended = upsample_process("a.png", "-o", "b.png", "--cluster", "tcp://127.0.0.1:1")
-    assert time.monotonic() - start_s < 25  # Dask's own patience is 30 s
+    assert time.monotonic() - start_s < 25  # Dask's own timeout is 30 s
     assert (ended.status, ended.out, len(ended.err.splitlines())) == (2, "", 1)
     assert ended.err.startswith("upsample: --cluster tcp://127.0.0.1:1: no scheduler answers there; give the address")
     assert names(".") == ["a.png"]
 
 
 @pytest.mark.parametrize("address", ["nonsense", "tcp://", "tcp://host", "foo://host:1", "tcp://a/b:1"])
-def test_what_is_no_address_is_said_at_once(address):
+def test_an_invalid_address_is_refused_at_once(address):
     with pytest.raises(
         UsageError, match=f"cluster={address} is not the address of a scheduler; give it such as tcp://"
     ):
         connected(address, warn=pytest.fail)
 
 
-def test_dask_not_installed_is_one_line(monkeypatch):
+def test_a_missing_dask_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(UsageError, match=r"cluster needs dask.distributed; pip install 'upsample-cli\[cluster\]'"):
         connected("tcp://127.0.0.1:1", warn=pytest.fail)
@@ -340,20 +340,20 @@ def test_dask_not_installed_is_one_line(monkeypatch):
         (("-", "--cluster", "tcp://h:1"), "--cluster does not go with -"),
     ],
 )
-def test_what_does_not_go_with_a_cluster_is_refused(arguments, line):
+def test_options_that_conflict_with_a_cluster_are_refused(arguments, line):
     ended = upsample(*arguments)
     assert (ended.status, len(ended.err.splitlines())) == (2, 1)
     assert ended.err.startswith(f"upsample: {line}; ")
 
 
-def test_other_versions_are_one_line():
+def test_different_versions_are_one_line():
     versions = {"packages": {"python": "3.11.1", "msgpack": "1.1", "dask": "1"}, "host": {}}
     others = {"packages": {"python": "3.12.9", "msgpack": "1.1", "dask": "1"}, "host": {}}
     told = distributed.versions.error_message(versions, {"tcp://a:1": others}, versions, "client")
     assert version_line(told["warning"]).startswith("the cluster has other versions than this machine of python; ")
 
 
-def test_temporary_files_of_a_run_are_removed_and_no_others():
+def test_only_the_temporary_files_of_a_run_are_removed():
     removed = [temporary_path("a.png", token).name for token in ("0123abcd", "0123abcdef12")]
     kept = [temporary_path("a.png", "89abcdef").name, "0123abcd.part", ".a.png.0123abcd.part.png", "a.0123abcd.part"]
     for name in removed + kept:
@@ -363,17 +363,17 @@ def test_temporary_files_of_a_run_are_removed_and_no_others():
 
 
 @pytest.fixture
-def in_a_worker(monkeypatch):
-    """As if this were a Dask worker of two threads."""
+def inside_dask_worker(monkeypatch):
+    """Make this process look like a Dask worker with two threads."""
     told = []
     worker = SimpleNamespace(log_event=lambda *event: told.append(event), state=SimpleNamespace(nthreads=2))
     monkeypatch.setattr(distributed, "get_worker", lambda: worker)
     return told
 
 
-def test_processes_that_a_killed_run_left_end_by_themselves_and_start_again(in_a_worker, monkeypatch):
+def test_idle_worker_processes_end_and_start_again_on_demand(inside_dask_worker, monkeypatch):
     monkeypatch.setattr(worker, "IDLE_S", 0.2)
-    spec = RunSpec(Options(), new_token(), cluster_deeds.CARRIER)
+    spec = RunSpec(Options(), new_token(), crashing_on_cluster.CARRIER)
     for number in (1, 2):
         assert enlarge(job(f"good{number}"), spec, number)["status"] == "written"
         run = worker._runs[spec.token]
@@ -381,11 +381,11 @@ def test_processes_that_a_killed_run_left_end_by_themselves_and_start_again(in_a
         while run._executor._workers and time.monotonic() < end_s:
             time.sleep(0.02)
         assert spec.token not in worker._runs
-    assert in_a_worker == [(spec.topic, 1), (spec.topic, 2)]
+    assert inside_dask_worker == [(spec.topic, 1), (spec.topic, 2)]
 
 
-def test_a_image_that_comes_after_the_end_of_its_run_is_not_begun(in_a_worker):
-    spec = RunSpec(Options(), new_token(), cluster_deeds.CARRIER)
+def test_an_image_that_arrives_after_the_end_of_its_run_is_not_started(inside_dask_worker):
+    spec = RunSpec(Options(), new_token(), crashing_on_cluster.CARRIER)
     assert enlarge(job("good1"), spec, 1)["status"] == "written"
     worker.end(spec.token)
     with pytest.raises(Interrupted):
@@ -393,14 +393,14 @@ def test_a_image_that_comes_after_the_end_of_its_run_is_not_begun(in_a_worker):
     assert names(".") == ["good1_x2.png"]
 
 
-def test_images_that_have_no_room_wait_and_are_not_begun_when_the_run_ends(in_a_worker, monkeypatch):
+def test_images_that_wait_for_memory_are_not_started_after_the_run_ends(inside_dask_worker, monkeypatch):
     monkeypatch.setattr(worker, "budget_bytes", lambda _options: 1)
-    spec = RunSpec(Options(), new_token(), cluster_deeds.CARRIER)
+    spec = RunSpec(Options(), new_token(), crashing_on_cluster.CARRIER)
     with ThreadPoolExecutor(2) as dask_threads:
         tasks = [dask_threads.submit(enlarge, job(f"hang{number}"), spec, number) for number in (1, 2)]
         while not list(Path().glob(".*.part")):
             time.sleep(0.005)
-        time.sleep(0.3)  # the other process would have begun by now
+        time.sleep(0.3)  # the other process would have started by now
         assert len(list(Path().glob(".*.part"))) == 1
         worker.end(spec.token)
         assert [type(each.exception(timeout=LONG_S)) for each in tasks] == [Interrupted] * 2
@@ -413,7 +413,7 @@ FAILED = Result(Path("a.png"), Path("b.png"), "failed", 3, 4, 6, 8, (Loss("alpha
                 Failure("killed", "bad", ("give fewer ", Setting("workers")), "a.png"), 0.5)  # fmt: skip
 
 
-def test_a_result_comes_back_as_plain_values_and_is_the_same():
+def test_a_result_survives_the_conversion_to_plain_values():
     answer = json.loads(json.dumps(sent(FAILED, "cpu")))
     assert received(answer, job_of(Path("a.png"), Path("b.png"), 3, 4)) == (FAILED, "cpu")
     unread = Result(
@@ -426,7 +426,7 @@ BAD = plain_failure(FAILED.failure)
 
 
 class _Text(str):
-    """A string with methods of its own."""
+    """A string subclass."""
 
 
 @pytest.mark.parametrize(
@@ -442,21 +442,21 @@ class _Text(str):
     ],
     ids=str,
 )  # fmt: skip
-def test_what_is_not_a_result_is_refused(wrong):
+def test_a_record_that_is_not_a_result_is_refused(wrong):
     with pytest.raises(ValueError, match=r"^the Dask worker sent something that is not a result$"):
         received(sent(FAILED, "cpu") | wrong, job("a"))
 
 
 @pytest.mark.parametrize("answer", [None, FAILED, (FAILED, "cpu"), "{}", {}, [["status", "written"]]], ids=str)
-def test_what_is_not_even_a_record_is_refused(answer):
+def test_an_answer_that_is_not_a_record_is_refused(answer):
     with pytest.raises(ValueError, match=r"^the Dask worker sent something that is not a result$"):
         received(answer, job("a"))
 
 
-def test_a_worker_that_answers_something_else_fails_that_image_alone(cluster, monkeypatch):
+def test_a_malformed_answer_fails_only_its_image(cluster, monkeypatch):
     pool = executor(cluster)
     with monkeypatch.context() as patched:
-        patched.setattr(cluster_module, "enlarge", cluster_deeds.answer_nonsense)
+        patched.setattr(cluster_module, "enlarge", crashing_on_cluster.answer_malformed)
         result = pool.submit(job("good")).result(timeout=LONG_S)
     assert (result.status, result.failure.may_pass) == ("failed", True)
     expected = "failed on the cluster: ValueError: the Dask worker sent something that is not a result"
@@ -499,7 +499,7 @@ def as_environment(settings):
     return {f"DASK_{name.upper().replace('.', '__').replace('-', '_')}": value for name, value in settings.items()}
 
 
-def test_images_are_enlarged_over_tls_and_strangers_are_refused(certificates, tmp_path, monkeypatch):
+def test_tls_clusters_enlarge_images_and_refuse_strangers(certificates, tmp_path, monkeypatch):
     settings = {role: as_environment(tls_settings(certificates, role)) for role in ("scheduler", "worker")}
     with contextlib.ExitStack() as stack:
         address, _ = stack.enter_context(dask_scheduler(tmp_path, "--protocol", "tls", **settings["scheduler"]))
@@ -510,7 +510,7 @@ def test_images_are_enlarged_over_tls_and_strangers_are_refused(certificates, tm
             client = stack.enter_context(client_of(address))
             client.wait_for_workers(1, timeout=LONG_S)
             check_workers(client, address, None)
-            spec = RunSpec(Options(), new_token(), cluster_deeds.CARRIER)
+            spec = RunSpec(Options(), new_token(), crashing_on_cluster.CARRIER)
             pool = ClusterExecutor(client, address, spec, watcher=Watched())
             assert pool.submit(job("good")).result(timeout=LONG_S).status == "written"
             pool.close()
@@ -538,6 +538,6 @@ def test_images_are_enlarged_over_tls_and_strangers_are_refused(certificates, tm
         ),
     ],
 )
-def test_certificates_that_do_not_go_with_the_address_are_one_line_at_once(address, settings, line):
+def test_certificates_that_do_not_match_the_address_are_one_line_at_once(address, settings, line):
     with dask.config.set(settings), pytest.raises(UsageError, match=f"^cluster={re.escape(line)}"):
         connected(address, warn=pytest.fail)

@@ -1,4 +1,4 @@
-"""Outputs that would be one file, on disks of every kind: the case probe is injected, or runs on this disk."""
+"""Outputs that would be the same file, on disks of every kind: the case probe is injected, or runs on this disk."""
 
 import os
 import sys
@@ -51,7 +51,7 @@ def plan(*arguments, alike, output="out/", **options):
         (("d/a.png", "e/b.png"), NameEquivalence(True, True), False),
     ],
 )
-def test_outputs_that_differ_only_in_what_the_disk_ignores_are_refused(inputs, alike, is_refused):
+def test_outputs_that_the_disk_cannot_tell_apart_are_refused(inputs, alike, is_refused):
     for seed, name in enumerate(inputs):
         save(name, (2, 3), seed=seed)
     if not is_refused:
@@ -62,7 +62,7 @@ def test_outputs_that_differ_only_in_what_the_disk_ignores_are_refused(inputs, a
     assert all(name in str(refused.value) for name in inputs)
 
 
-def test_an_output_that_is_an_input_by_another_writing_is_refused():
+def test_an_output_that_is_an_input_in_another_spelling_is_refused():
     save("a.png", (2, 3))
     save("A_X2.png", (2, 3), seed=1)
     for alike, is_refused in ((EXACT, False), (NO_CASE, True)):
@@ -74,15 +74,15 @@ def test_an_output_that_is_an_input_by_another_writing_is_refused():
             assert len(call()[0]) == 2
 
 
-def test_the_disk_is_asked_only_where_it_matters():
+def test_the_disk_is_probed_only_if_names_could_collide():
     for seed, name in enumerate(("d/a.png", "d/b.png", "e/B.png")):
         save(name, (2, 3), seed=seed)
     assert plan("d/a.png", "d/b.png", alike=EXACT)[1] == []
     assert plan("d/b.png", "e/B.png", alike=EXACT)[1] == [Path.cwd() / "out"]
 
 
-def test_this_disk_is_known_by_what_is_there_or_by_a_name_made_for_a_moment(monkeypatch):
-    """Against what the disk does with two names made here."""
+def test_the_disk_is_probed_by_existing_names_or_a_temporary_file(monkeypatch):
+    """Compared with what the disk does with two names created here."""
     Path("probe").mkdir()
     Path("probe/é").touch()
     expected = NameEquivalence(Path("PROBE").exists(), Path(f"probe/{DECOMPOSED}").exists())
@@ -93,13 +93,15 @@ def test_this_disk_is_known_by_what_is_there_or_by_a_name_made_for_a_moment(monk
     Path("0").mkdir()
     monkeypatch.setattr(sys, "platform", "darwin")
     guess = name_equivalence(Path("0"), may_write=False)
-    assert guess == NameEquivalence(case=True, forms=True)  # nothing there tells, and macOS is as a rule so
+    assert guess == NameEquivalence(
+        case=True, forms=True
+    )  # nothing in the folder shows it, and macOS usually ignores both
     if not expected.case:
         assert name_equivalence(Path("0"), may_write=True) == expected
     assert names(".") == before
 
 
-def test_a_disk_that_ignores_case_or_form_is_seen(monkeypatch):
+def test_a_disk_that_ignores_case_is_detected(monkeypatch):
     Path("d").mkdir()
     Path("d/Name é.txt").touch()
     monkeypatch.setattr(collisions, "_is_one", lambda _folder, name, other: name.casefold() == other.casefold())

@@ -14,7 +14,7 @@ from upsample_cli.errors import UsageError
 
 pytestmark = [
     pytest.mark.usefixtures("in_tmp_path"),
-    pytest.mark.skipif(os.name == "nt", reason="file names and links of POSIX"),
+    pytest.mark.skipif(os.name == "nt", reason="POSIX file names and links"),
 ]
 
 
@@ -29,29 +29,29 @@ def found(*arguments, recursive=False, exclude=None):
     return [each.path.as_posix() for each in inputs]
 
 
-def test_of_a_folder_the_images_are_taken_by_name_and_nothing_else():
+def test_only_files_with_image_extensions_are_found_in_a_folder():
     touch("f/b.png", "f/A.JPEG", "f/c.tif", "f/notes.txt", "f/.hidden.png", "f/png", "f/e.png.bak", "f/sub/d.png")
     assert found("f") == ["f/A.JPEG", "f/b.png", "f/c.tif"]
     assert found("f", recursive=True) == ["f/A.JPEG", "f/b.png", "f/c.tif", "f/sub/d.png"]
 
 
-def test_hidden_folders_are_passed_over_unless_named():
+def test_hidden_folders_are_skipped_unless_named():
     touch("f/.cache/a.png", ".g/b.png", ".g/.h/c.png")
     assert found("f", recursive=True) == []
     assert found(".g", ".g/.h", recursive=True) == [".g/b.png", ".g/.h/c.png"]
 
 
-def test_a_file_named_by_the_user_is_taken_whatever_its_name():
+def test_a_named_file_is_an_input_whatever_its_extension():
     touch("notes.txt", ".hidden", "a.png")
     assert found("notes.txt", ".hidden", "missing.png", "a.png") == ["notes.txt", ".hidden", "missing.png", "a.png"]
 
 
-def test_inputs_come_in_the_order_of_the_arguments():
+def test_inputs_keep_the_order_of_the_arguments():
     touch("z.png", "f/b.png", "f/a.png", "c.png")
     assert found("z.png", "f", "c.png") == ["z.png", "f/a.png", "f/b.png", "c.png"]
 
 
-def test_the_folder_an_input_was_found_in_is_remembered():
+def test_inputs_remember_the_folder_they_were_found_in():
     touch("f/sub/a.png")
     assert list(find_inputs(["f", "f/sub/a.png"], recursive=True)) == [
         Found(Path("f/sub/a.png"), Path("f")),
@@ -59,61 +59,64 @@ def test_the_folder_an_input_was_found_in_is_remembered():
     ]
 
 
-def test_patterns_that_no_shell_has_expanded(tmp_path):
+def test_patterns_that_the_shell_did_not_expand_are_expanded(tmp_path):
     touch("a1.png", "a2.png", "b.png", "f/c.png", "f/g/d.png", ".h.png")
     assert found("a*.png") == ["a1.png", "a2.png"]
     assert found(f"{tmp_path}/a?.png") == [f"{tmp_path}/a1.png", f"{tmp_path}/a2.png"]
     assert found("**/*.png") == ["a1.png", "a2.png", "b.png", "f/c.png", "f/g/d.png"]
     assert found("[bf]*") == ["b.png", "f/c.png"]  # a folder that matches is a folder
-    assert found("z*.png") == ["z*.png"]  # for the message that there is no such file
+    assert found("z*.png") == ["z*.png"]  # for the message that the file does not exist
 
 
-def test_a_file_whose_name_looks_like_a_pattern_is_itself():
+def test_a_file_whose_name_looks_like_a_pattern_is_not_expanded():
     touch("[1].png", "1.png", "a*.png", "ab.png")
     assert found("[1].png", "a*.png") == ["[1].png", "a*.png"]
     assert found("[2].png") == ["[2].png"]
 
 
-def test_links_to_images_are_taken_and_links_to_folders_are_not_followed():
+def test_links_to_images_are_inputs_and_links_to_folders_are_not_followed():
     touch("f/a.png", "other/b.png", "f/sub/c.png")
     Path("f/link.png").symlink_to("a.png")
     Path("f/dangling.png").symlink_to("nowhere.png")
-    Path("f/sub/up").symlink_to("..")  # one circle only: followed, two would not end in a lifetime
+    Path("f/sub/up").symlink_to("..")  # one loop only: with two, following them would take years
     Path("f/elsewhere").symlink_to("../other")
     Path("f/self.png").symlink_to("self.png")
     images = ["f/a.png", "f/dangling.png", "f/link.png", "f/self.png", "f/sub/c.png"]
     assert found("f", recursive=True) == images
-    assert found("f/elsewhere") == ["f/elsewhere/b.png"]  # unless it is what the user named
+    assert found("f/elsewhere") == ["f/elsewhere/b.png"]  # unless the user named it
 
 
-def test_a_folder_that_is_named_like_a_image_is_a_folder():
+def test_a_folder_named_like_an_image_is_a_folder():
     touch("x.png/a.png", "f/y.png/b.png")
     assert found("x.png") == ["x.png/a.png"]
     assert found("f") == []
     assert found("f", recursive=True) == ["f/y.png/b.png"]
 
 
-def test_the_outputs_own_folder_is_not_an_input():
+def test_the_output_folder_is_not_an_input():
     touch("f/a.png", "f/big/a_x2.png", "f/big/deep/b.png", "f/bigger/c.png")
     assert found("f", recursive=True, exclude="f/big") == ["f/a.png", "f/bigger/c.png"]
     assert found("f", recursive=True, exclude="f/../f/big/") == ["f/a.png", "f/bigger/c.png"]
-    assert found("f/a.png", "f/big", "f/bigger", exclude="f/big") == ["f/a.png", "f/bigger/c.png"]  # f/* in a shell
+    assert found("f/a.png", "f/big", "f/bigger", exclude="f/big") == [
+        "f/a.png",
+        "f/bigger/c.png",
+    ]  # as from f/* in a shell
     assert found("f/*", exclude="f/big") == ["f/a.png", "f/bigger/c.png"]
     assert "f/big/a_x2.png" in found("f", recursive=True, exclude="f/small")  # the control
 
 
-def test_the_outputs_own_folder_is_an_input_if_it_is_all_that_was_asked_for():
+def test_the_output_folder_is_an_input_if_it_is_the_only_argument():
     touch("f/a.png", "f/sub/b.png")
     assert found("f", recursive=True, exclude="f") == ["f/a.png", "f/sub/b.png"]
 
 
-def test_an_output_link_that_leads_in_a_circle_ends_nothing():
+def test_an_output_link_that_loops_does_not_end_the_search():
     touch("f/a.png")
     Path("o").symlink_to("o")
     assert found("f", recursive=True, exclude="o") == ["f/a.png"]
 
 
-def test_an_empty_argument_is_refused_and_is_not_this_folder():
+def test_an_empty_argument_is_refused_and_does_not_mean_the_current_folder():
     touch("a.png")
     with pytest.raises(UsageError, match="no name"):
         found("")
@@ -121,13 +124,13 @@ def test_an_empty_argument_is_refused_and_is_not_this_folder():
         found("a.png", "")
 
 
-def test_a_name_too_long_is_a_missing_file():
+def test_a_name_that_is_too_long_is_a_missing_file():
     name = "a" * 300 + ".png"
     assert found(name, name + "/b.png") == [name, name + "/b.png"]
 
 
-def test_a_folder_that_may_not_be_looked_into_is_told_of(monkeypatch):
-    """Not by its permissions: these tests may run as root."""
+def test_a_folder_that_cannot_be_read_is_reported(monkeypatch):
+    """Not simulated with permissions, because these tests may run as root."""
     touch("f/a.png", "f/closed/b.png", "f/open/c.png")
     scandir = os.scandir
 
@@ -150,8 +153,8 @@ PATHS = st.builds(lambda folders, name, end: "/".join([*folders, name + end]), s
 
 @given(st.sets(PATHS, max_size=8), st.booleans())
 @settings(max_examples=60)
-def test_of_any_folder_exactly_the_visible_images_are_taken(paths, recursive):
-    """Against the definition, applied to the names that were made: no folder is walked for it."""
+def test_exactly_the_visible_images_of_any_folder_are_found(paths, recursive):
+    """Compared with the definition, applied to the created names without walking a folder."""
     with tempfile.TemporaryDirectory() as root:
         made = set()
         for path in sorted(paths):
@@ -159,7 +162,7 @@ def test_of_any_folder_exactly_the_visible_images_are_taken(paths, recursive):
                 touch(f"{root}/{path}")
                 made.add(path)
             except OSError:
-                continue  # a folder of that name is there, or a file where a folder is to be
+                continue  # the name is taken by a folder, or a parent is a file
         expected = {
             path
             for path in made
@@ -171,8 +174,8 @@ def test_of_any_folder_exactly_the_visible_images_are_taken(paths, recursive):
         assert sorted(taken) == sorted(expected)
 
 
-def test_a_tree_deeper_than_python_calls_is_walked(tmp_path):
-    """Folders are made one in the other: the whole path is longer than the system takes at once."""
+def test_a_tree_deeper_than_the_recursion_limit_is_walked(tmp_path):
+    """Each folder is created inside the other, because the whole path is longer than the system accepts."""
     os.chdir(tmp_path)
     for _ in range(1200):
         Path("d").mkdir()
@@ -181,7 +184,7 @@ def test_a_tree_deeper_than_python_calls_is_walked(tmp_path):
     deepest = os.open(".", os.O_RDONLY)
     os.chdir(tmp_path)
     taken = found("d", recursive=True)
-    os.fchdir(deepest)  # pytest could not remove it: that calls itself for each level
+    os.fchdir(deepest)  # pytest's own removal is recursive and would fail
     os.close(deepest)
     Path("a.png").unlink()
     for _ in range(1200):

@@ -1,4 +1,4 @@
-"""Where workers come from: one process that has imported what they need, started with the run and never left behind."""
+"""Workers are forked from one process that has imported what they need and ends with the run."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ pytestmark = [
 ]
 
 RUN = "from upsample_cli.cli.start import upsample; upsample()"
-# Starts a worker, tells its process ids, and is killed.
+# Starts a worker, prints its process ids, and is killed.
 KILLED = """
 import os, signal
 from upsample_cli.batch.workers.started import started_worker
@@ -44,7 +44,7 @@ def worker():
     yield worker
     worker.connection.close()
     worker.process.join(LONG_S)
-    assert worker.process.exitcode == 0  # as after SIGKILL of the run: its pipe ends
+    assert worker.process.exitcode == 0  # as after SIGKILL of the run: its pipe is closed
 
 
 def images(count):
@@ -59,24 +59,24 @@ def run(*arguments, **variables):
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LONG_S, check=False)
 
 
-def test_the_process_that_forks_has_one_thread_and_loaded_the_library(worker):
+def test_the_fork_server_has_one_thread_and_has_loaded_the_library(worker):
     server = psutil.Process(worker.process.pid).parent()
     assert server.pid != os.getpid()
-    assert server.num_threads() == 1  # a fork would copy the locks that another thread holds
+    assert server.num_threads() == 1  # a fork would copy locks that another thread holds
     assert any("libtorch_cpu" in each.path for each in server.memory_maps())
     assert not any("libtorch_python" in each.path for each in server.memory_maps())
     assert server.environ()["OPENBLAS_NUM_THREADS"] == "1"
     assert os.environ.get("OPENBLAS_NUM_THREADS") != "1"
 
 
-def test_workers_share_it(worker):
+def test_workers_share_the_loaded_library(worker):
     other = started_worker()
     assert psutil.Process(other.process.pid).parent() == psutil.Process(worker.process.pid).parent()
     other.connection.close()
     other.process.join(LONG_S)
 
 
-def test_a_run_starts_as_many_as_it_has_slots():
+def test_a_run_starts_as_many_workers_as_it_has_slots():
     with mock.patch.object(processes, "started_worker", wraps=started_worker) as start_one:
         pool = executor()
         assert pool.submit(job("good")).result(LONG_S).status == "written"
@@ -85,8 +85,8 @@ def test_a_run_starts_as_many_as_it_has_slots():
     assert_all_gone(pool)
 
 
-def test_a_worker_holds_well_under_250_mib():
-    """Measured: 165 MiB after a small image, mostly libtorch, which they share. Python's torch takes 560."""
+def test_a_worker_takes_less_than_250_mib():
+    """Measured: 165 MiB after a small image, mostly shared libtorch pages. Importing torch in Python takes 560 MiB."""
     images(1)
     pool = executor(carrier=Carrier(), slots=1)
     found = pool.submit(plan_job(Path("in/0.png"), Options(), output=Path("0.png").absolute())).result(LONG_S)
@@ -99,7 +99,7 @@ def test_a_worker_holds_well_under_250_mib():
     assert held_bytes < 250 * 2**20
 
 
-def test_one_that_dies_before_its_first_image_is_replaced():
+def test_a_worker_that_dies_before_its_first_image_is_replaced():
     def dead():
         worker = started_worker()
         if not first:
@@ -116,7 +116,7 @@ def test_one_that_dies_before_its_first_image_is_replaced():
     assert_all_gone(pool)
 
 
-def test_a_run_survives_the_end_of_the_process_that_forks():
+def test_a_run_survives_the_end_of_the_fork_server():
     pool = executor()
     assert pool.submit(job("good1")).result(LONG_S).status == "written"
     psutil.Process(pool._workers[0].process.pid).parent().kill()
@@ -143,7 +143,7 @@ def test_a_killed_run_leaves_neither_processes_nor_a_socket(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("after_s", [0, 0.1, 0.3])
-def test_a_run_that_ends_while_it_starts_leaves_no_socket_and_no_pipe(number, after_s, tmp_path):
+def test_a_run_interrupted_while_starting_leaves_no_socket_and_no_pipe(number, after_s, tmp_path):
     images(2)
     folder = tmp_path / "t"
     folder.mkdir()
@@ -172,7 +172,7 @@ def test_workers_that_cannot_start_end_the_run_with_a_message():
 
 
 @pytest.mark.parametrize("arguments", [("-o", "out"), ("-o", "out", "--workers", "1")])
-def test_a_batch_leaves_no_socket_and_says_nothing_of_it(arguments, tmp_path):
+def test_a_batch_leaves_no_socket_and_prints_nothing(arguments, tmp_path):
     images(3)
     folder = tmp_path / "t"
     folder.mkdir()
@@ -182,8 +182,8 @@ def test_a_batch_leaves_no_socket_and_says_nothing_of_it(arguments, tmp_path):
     assert not list(folder.iterdir())
 
 
-def test_without_a_place_for_its_socket_workers_start_from_nothing(tmp_path):
-    """A socket's path has 108 bytes at the most."""
+def test_workers_start_without_a_fork_server_if_its_socket_path_is_too_long(tmp_path):
+    """The path of a socket has at most 108 bytes."""
     images(2)
     folder = tmp_path / ("long" * 30)
     folder.mkdir()
@@ -199,7 +199,7 @@ def test_without_a_place_for_its_socket_workers_start_from_nothing(tmp_path):
         (["in", "-n"], 0, 0), (["in", "--cluster", "tcp://localhost:1"], 0, 0), (["--help"], 0, 0), ([], 0, 0),
     ],
 )  # fmt: skip
-def test_it_begins_only_where_several_images_are_to_be_enlarged_here(arguments, server, library, monkeypatch):
+def test_the_fork_server_starts_only_for_several_images_on_this_machine(arguments, server, library, monkeypatch):
     images(2)
     monkeypatch.setattr(sys, "argv", ["upsample", *arguments])
     with (

@@ -1,4 +1,4 @@
-"""The whole run planned before the first pixel: names, refusals, and skipped inputs. No torch."""
+"""A run is planned completely before the first pixel: names, refusals, and skipped inputs. No torch."""
 
 import itertools
 import os
@@ -19,19 +19,19 @@ from upsample_cli.errors import UsageError
 
 pytestmark = [
     pytest.mark.usefixtures("in_tmp_path"),
-    pytest.mark.skipif(os.name == "nt", reason="file names and links of POSIX"),
+    pytest.mark.skipif(os.name == "nt", reason="POSIX file names and links"),
 ]
 
 
 def planned(*arguments, output=None, recursive=False, **options):
-    """Entries, as the command plans them."""
+    """The entries that the command plans for these arguments."""
     exclude = Path(output) if output else None
     inputs = list(find_inputs(map(str, arguments), recursive=recursive, exclude=exclude))
     return plan_run(inputs, outputs_of(output, inputs), Options(**options))
 
 
 def outputs(*arguments, **keywords):
-    """{input: output} of what is planned, as text; everything must be."""
+    """{input: output} as text; every entry must be planned."""
     entries = planned(*arguments, **keywords)
     assert [entry.result.status for entry in entries] == ["planned"] * len(entries), entries
     return {str(entry.job.input): str(entry.job.output) for entry in entries}
@@ -82,7 +82,7 @@ def test_output_is_a_file_for_one_image():
     assert entry.job.format == "tiff"
 
 
-def test_output_is_a_folder_if_it_is_there_or_ends_in_a_slash():
+def test_output_is_a_folder_if_it_exists_or_ends_in_a_slash():
     save("a.png")
     Path("there.png").mkdir()
     Path("link").symlink_to("there.png")
@@ -98,7 +98,7 @@ def test_output_is_a_folder_for_several_images_and_for_a_folder():
     assert outputs("f", output="new") == {"f/b.png": "new/b_x2.png"}
 
 
-def test_several_images_do_not_go_into_one_file():
+def test_several_images_cannot_have_one_output_file():
     for name in ("a.png", "f/b.png", "there.png"):
         save(name)
     Path("dangling").symlink_to("nowhere/at/all")
@@ -107,7 +107,7 @@ def test_several_images_do_not_go_into_one_file():
             planned(*arguments, output=output, overwrite=True)
 
 
-def test_a_folder_is_not_made_under_a_images_name_by_mistake():
+def test_an_output_folder_named_like_an_image_is_refused():
     for name in ("a.png", "f/b.png"):
         save(name)
     with pytest.raises(UsageError, match=r"^out\.jpg is named like an image.* write out\.jpg/$"):
@@ -118,7 +118,7 @@ def test_a_folder_is_not_made_under_a_images_name_by_mistake():
     }
 
 
-def test_a_folder_is_mirrored_beside_itself(monkeypatch):
+def test_a_folder_is_mirrored_next_to_itself(monkeypatch):
     save("s/f/a.png")
     save("s/f/deep/er/b.png")
     mirrored = {"s/f/a.png": "s/f_x3/a_x3.png", "s/f/deep/er/b.png": "s/f_x3/deep/er/b_x3.png"}
@@ -145,7 +145,7 @@ def test_trees_are_mirrored_below_the_output_folder():
     }
 
 
-def test_a_folder_with_nothing_beside_it_needs_an_output():
+def test_a_folder_without_a_parent_needs_an_output():
     found = [Found(Path("/a.png"), Path("/"))]
     with pytest.raises(UsageError, match="cannot have a mirror next to it; give output a folder"):
         plan_run(found, Outputs(), Options())
@@ -153,7 +153,7 @@ def test_a_folder_with_nothing_beside_it_needs_an_output():
     assert entry.result.error == "/a.png: no such file; check the name"
 
 
-def test_an_extension_of_no_image_is_refused():
+def test_an_extension_that_is_not_an_image_format_is_refused():
     save("a.png")
     with pytest.raises(
         UsageError, match=r"^b.xyz: '.xyz' is not the extension of an image format; use one of .*\.png.*add format"
@@ -163,10 +163,10 @@ def test_an_extension_of_no_image_is_refused():
     assert str(entry.job.output) == "b.xyz"
 
 
-# Each input once ---------------------------------------------------------------------------------------------------
+# Each input is used once --------------------------------------------------------------------------------------------
 
 
-def test_an_input_named_twice_counts_once_where_it_was_named_first():
+def test_a_repeated_input_counts_once_at_its_first_position():
     save("f/a.png")
     save("f/b.png")
     Path("g").symlink_to("f")
@@ -175,13 +175,13 @@ def test_an_input_named_twice_counts_once_where_it_was_named_first():
     assert outputs("f/b.png", "f", output="o") == {"f/b.png": "o/b_x2.png", "f/a.png": "o/a_x2.png"}
 
 
-def test_a_link_to_a_image_is_an_input_of_its_own():
+def test_a_link_to_an_image_is_a_separate_input():
     save("f/a.png")
     Path("f/b.png").symlink_to("a.png")
     assert outputs("f") == {"f/a.png": "f_x2/a_x2.png", "f/b.png": "f_x2/b_x2.png"}
 
 
-# What is refused before anything is written ------------------------------------------------------------------------
+# Refused before anything is written ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_a_link_to_a_image_is_an_input_of_its_own():
 def test_colliding_outputs_are_refused(names, arguments, keywords, said):
     for index, name in enumerate(names):
         save(name, seed=index)
-    if not said:  # the control: the same names in other folders are no collision
+    if not said:  # the control: the same names in other folders do not collide
         assert len(outputs(*arguments, **keywords)) == 2
         return
     with pytest.raises(UsageError, match=said) as refused:
@@ -213,7 +213,7 @@ def test_colliding_outputs_are_refused(names, arguments, keywords, said):
     assert refused.value.next_step
 
 
-def test_collisions_are_seen_through_links():
+def test_collisions_through_links_are_refused():
     for index, name in enumerate(("a.png", "b.png", "f/a.png", "g/a.png")):
         save(name, seed=index)
     Path("there").symlink_to(".")
@@ -233,10 +233,10 @@ def test_a_bad_input_is_protected_too():
         planned("a.png", "a_x2.png", overwrite=True)
 
 
-# What is there already ---------------------------------------------------------------------------------------------
+# Existing outputs ---------------------------------------------------------------------------------------------------
 
 
-def test_an_output_that_exists_is_an_error_for_the_only_image_and_passed_over_in_a_batch():
+def test_an_existing_output_is_an_error_for_a_single_image_and_skipped_in_a_batch():
     save("f/a.png", (11, 17))
     save("f/a_x2.png")
     (alone,) = planned("f/a.png")
@@ -248,19 +248,19 @@ def test_an_output_that_exists_is_an_error_for_the_only_image_and_passed_over_in
     skipped = batch[0].result
     assert skipped.warnings == ("f/a_x2.png: exists already; add overwrite=True to replace it",)
     assert skipped.error is None
-    for result in (alone.result, skipped):  # all that is known is said
+    for result in (alone.result, skipped):  # both results contain everything known
         assert (result.height, result.width, result.output_height, result.output_width) == (11, 17, 22, 34)
         assert result.output == Path("f/a_x2.png")
     assert statuses("f/a.png", "b.png", overwrite=True) == {"f/a.png": "planned", "b.png": "planned"}
 
 
-def test_a_folder_is_a_batch_even_if_it_holds_one_image():
+def test_a_folder_with_one_image_is_a_batch():
     save("f/a.png")
     save("f_x2/a_x2.png")
     assert statuses("f") == {"f/a.png": "skipped"}
 
 
-def test_a_dangling_link_is_there_already_and_a_folder_is_in_the_way():
+def test_a_dangling_link_counts_as_existing_and_a_folder_is_an_error():
     save("f/a.png")
     save("f/b.png")
     Path("f_x2").mkdir()
@@ -274,7 +274,7 @@ def test_a_dangling_link_is_there_already_and_a_folder_is_in_the_way():
 # Bad inputs --------------------------------------------------------------------------------------------------------
 
 
-def test_a_bad_input_is_a_result_of_its_own_and_the_others_are_planned():
+def test_a_bad_input_fails_alone_and_the_others_are_planned():
     save("a.png")
     Path("empty.png").touch()
     Path("text.png").write_text("no image\n")
@@ -292,7 +292,7 @@ def test_a_bad_input_is_a_result_of_its_own_and_the_others_are_planned():
     assert statuses("huge.png", max_pixels=2000) == {"huge.png": "planned"}
 
 
-def test_what_the_format_cannot_hold_is_known_before_any_work():
+def test_an_image_too_large_for_its_format_fails_before_any_work():
     save("wide.png", (1, 8192))
     save("long.png", (1024, 1), "L")
     failed = planned("wide.png", "long.png", format="webp", output="o/")
@@ -313,16 +313,16 @@ def test_strict_makes_a_loss_an_error_before_any_work():
 
 
 @pytest.mark.parametrize(("format_", "quality"), [("jpeg", 0), ("jpeg", 101), ("png", 10), ("png", -1), ("gif", 50)])
-def test_a_quality_that_the_format_has_not_is_refused(format_, quality):
+def test_a_quality_that_the_format_does_not_have_is_refused(format_, quality):
     save("a.png")
     with pytest.raises(UsageError, match="qualit"):
         planned("a.png", format=format_, quality=quality)
     save(f"b.{format_}")
-    with pytest.raises(UsageError, match="qualit"):  # also where only the input says which format it is
+    with pytest.raises(UsageError, match="qualit"):  # also when only the input decides the format
         planned(f"b.{format_}", quality=quality)
 
 
-# The law -----------------------------------------------------------------------------------------------------------
+# The rule for any set of inputs -------------------------------------------------------------------------------------
 
 _PLACES = st.sampled_from(
     [f"{folder}/{stem}{end}" for folder in "fg" for stem in ("a", "a_x2") for end in (".png", ".bmp")]
@@ -332,7 +332,7 @@ _PLACES = st.sampled_from(
 @given(st.sets(_PLACES, min_size=1), st.booleans(), st.sampled_from([None, "o/", "f/"]), st.sampled_from([None, "png"]))
 @settings(max_examples=120)
 def test_a_plan_writes_each_output_once_and_never_an_input(places, overwrite, output, format_):
-    """For any set of inputs, against names put together here: refused if and only if a name meets another."""
+    """Compared with names computed here: a plan is refused if and only if an output meets another file of the run."""
     named = {}
     for place in sorted(places):
         folder, stem, end = Path(place).parent, Path(place).stem, Path(place).suffix

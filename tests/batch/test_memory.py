@@ -1,4 +1,4 @@
-"""Memory in flight: the estimate against the memory of real processes, the limit, and the available memory."""
+"""Memory in flight: the estimate compared with real processes, the limit, and the available memory."""
 
 import json
 import subprocess
@@ -55,9 +55,11 @@ os._exit(0)
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux measures peaks anew")
-def test_the_estimate_is_within_a_factor_of_two_of_what_is_taken(tmp_path):
-    """Below 32 MiB the allocator decides, not the image: they are added on both sides."""
+@pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists(), reason="only Linux can reset the peak memory of a process"
+)
+def test_the_estimate_is_within_a_factor_of_two_of_the_measured_memory(tmp_path):
+    """Below 32 MiB the allocator dominates, so 32 MiB are added on both sides."""
     generator = np.random.default_rng(0)
     for name, size in (("small", (31, 47)), ("large", (2003, 3001))):
         pixels = generator.integers(0, 256, (*size, 3), dtype=np.uint8)
@@ -75,7 +77,7 @@ def test_the_estimate_is_within_a_factor_of_two_of_what_is_taken(tmp_path):
     ratios = {name: (estimate + slack) / (taken + slack) for name, (taken, estimate) in found.items()}
     assert len(ratios) == 13
     assert all(0.5 <= ratio <= 2 for ratio in ratios.values()), ratios
-    # The control: an image that is collected takes so much more that one bound would not fit both.
+    # The control: an image held in memory takes so much more that one bound would not fit both.
     assert found["jpg bmp"][0] > found["jpg png"][0] + 50 * 2**20
 
 
@@ -83,16 +85,16 @@ def job(side=1000, fmt="png", **keywords):
     return job_of("a", "b", side, side, fmt=fmt, **keywords)
 
 
-def test_what_has_to_be_held_whole_counts_and_what_is_streamed_does_not():
+def test_images_held_in_memory_count_and_streamed_images_do_not():
     large = job(10_000)
     assert job_bytes(job(10_000, "tiff", source_format="tiff")) < 100 * 2**20
     assert job_bytes(large) - job_bytes(job(10_000, source_format="tiff")) == 4 * 10**8
     assert job_bytes(job(10_000, "bmp")) - job_bytes(large) == 4 * 4 * 10**8
     assert job_bytes(job(10_000, "bmp", source_layout=Layout("grey"))) < job_bytes(job(10_000, "bmp")) / 3
-    assert job_bytes(job(10)) < 10_000 * 4  # no room for bands that are not there
+    assert job_bytes(job(10)) < 10_000 * 4  # no memory for bands that do not exist
 
 
-def test_a_image_over_the_budget_is_in_flight_alone():
+def test_an_image_over_the_budget_is_in_flight_alone():
     each = job_bytes(job())
     admission = Admission(8, each // 2)
     assert admission.takes(job())
@@ -102,7 +104,7 @@ def test_a_image_over_the_budget_is_in_flight_alone():
     assert admission.in_flight == 1
 
 
-def test_what_has_left_makes_room():
+def test_a_finished_image_frees_its_memory():
     each = job_bytes(job())
     admission = Admission(8, 2 * each)
     assert [admission.takes(job()) for _ in range(3)] == [True, True, False]
@@ -112,7 +114,7 @@ def test_what_has_left_makes_room():
 
 @pytest.fixture
 def system(tmp_path, monkeypatch):
-    """A /proc and a /sys/fs/cgroup to write files into."""
+    """A /proc and a /sys/fs/cgroup that a test can fill with files."""
     monkeypatch.setattr(memory, "_PROC", tmp_path / "proc")
     monkeypatch.setattr(memory, "_GROUPS", tmp_path / "groups")
 
@@ -126,31 +128,31 @@ def system(tmp_path, monkeypatch):
     return write
 
 
-def test_the_machine_the_group_and_the_groups_around_it_each_set_a_bound(system):
+def test_the_machine_and_every_enclosing_control_group_limit_the_memory(system):
     assert available_bytes() == 8_000_000 * 1024
     system(groups__a__b__memory_dot_max="3000\n", groups__a__b__memory_dot_current="1000\n")
     assert available_bytes() == 2000
     system(groups__a__b__memory_dot_stat="anon 5\ninactive_file 500\n")
-    assert available_bytes() == 2500  # what only caches files is given back when it is asked for
+    assert available_bytes() == 2500  # the kernel reclaims the page cache on demand
     system(groups__a__memory_dot_max="1700\n", groups__a__memory_dot_current="1000\n")
     assert available_bytes() == 700
     system(groups__a__memory_dot_max="max\n")
     assert available_bytes() == 2500
 
 
-def test_the_first_version_of_control_groups_is_understood_too(system):
+def test_version_1_control_groups_limit_the_memory_too(system):
     system(proc__self__cgroup="9:cpu:/x\n4:memory:/job\n0::/\n")
     system(groups__memory__job__memory_dot_limit_in_bytes="5000", groups__memory__job__memory_dot_usage_in_bytes="4000")
     assert available_bytes() == 1000
 
 
-def test_where_nobody_says_there_is_no_bound(tmp_path, monkeypatch):
+def test_without_information_from_the_system_memory_is_unlimited(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "_PROC", tmp_path / "none")
     assert (available_bytes(), budget_bytes(Options())) == (None, None)
     assert worker_count(10**6, "cpu") == memory.core_count()
 
 
-def test_short_memory_means_fewer_workers_and_never_none(system, monkeypatch):
+def test_little_memory_means_fewer_workers_and_at_least_one(system, monkeypatch):
     monkeypatch.setattr(memory, "core_count", lambda: 8)
     cases = ((0, 1, 1), (1, 3, 1), (3, 8, 2), (99, 8, 8))
     for gibibytes, workers, with_torch in cases:
@@ -159,6 +161,6 @@ def test_short_memory_means_fewer_workers_and_never_none(system, monkeypatch):
     assert worker_count(3, "cuda") == 3
 
 
-def test_the_budget_is_what_is_asked_for_or_half_of_what_is_there(system):
+def test_the_budget_is_the_given_memory_or_half_of_the_available_memory(system):
     assert budget_bytes(Options(memory_bytes=12345)) == 12345
     assert budget_bytes(Options()) == 4_000_000 * 1024

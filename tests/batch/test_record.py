@@ -1,4 +1,4 @@
-"""The record alone: sound whenever its process is killed, also during a commit, and locked while the process lives."""
+"""The record: valid whenever its process is killed, also during a commit, and locked while the process runs."""
 
 import errno
 import json
@@ -22,7 +22,7 @@ from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import Failure, RecordError, Setting
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 NO_LOCKS = "its disk has no locks for files, by which two runs stay apart; give another state, or no_state"
 
 WRITING = """
@@ -44,7 +44,7 @@ for index in range(first, first + 100_000):
 """
 
 
-def test_killed_amid_commits_every_row_that_was_told_of_is_there(in_tmp_path):
+def test_a_kill_during_commits_loses_no_acknowledged_row(in_tmp_path):
     Path("in.png").touch()
     random_, told = random.Random(3), set()
     for _ in range(5):
@@ -64,11 +64,11 @@ def test_killed_amid_commits_every_row_that_was_told_of_is_there(in_tmp_path):
         assert all(states[index] == "written" for index in told)
         others = states.keys() - told
         assert {states[index] for index in others if index % 7 == 0} <= {"started"}
-        assert sum(index % 7 > 0 for index in others) <= 5  # committed, and killed before that was told: once a kill
+        assert sum(index % 7 > 0 for index in others) <= 5  # at most one row a kill was committed and not printed
     assert len(told) > 50
 
 
-def test_a_record_is_locked_until_it_is_closed_and_is_one_file_then(tmp_path):
+def test_a_record_is_locked_until_it_is_closed_and_then_is_a_single_file(tmp_path):
     path = tmp_path / "out" / RECORD_NAME
     record = Record(path, Options())
     assert not path.parent.exists()
@@ -95,7 +95,7 @@ def test_a_record_that_another_run_made_after_planning_ends_this_one(tmp_path):
         late.begin()
 
 
-def test_what_is_passed_over_while_it_runs_leaves_no_row(tmp_path):
+def test_an_image_skipped_during_the_run_leaves_no_row(tmp_path):
     record = Record(tmp_path / RECORD_NAME, Options())
     record.begin()
     job = job_of(tmp_path / "a.png", tmp_path / "a_x2.png", 3, 5)
@@ -106,7 +106,7 @@ def test_what_is_passed_over_while_it_runs_leaves_no_row(tmp_path):
     record.close()
 
 
-def test_another_program_can_read_it(tmp_path):
+def test_another_program_can_read_the_record(tmp_path):
     record = Record(tmp_path / RECORD_NAME, Options(factor=3))
     record.begin()
     job = job_of(tmp_path / "a.png", tmp_path / "sub" / "a_x3.png", 3, 5, factor=3)
@@ -125,7 +125,7 @@ def test_another_program_can_read_it(tmp_path):
     }  # fmt: skip
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="locks of a descriptor are Linux's")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has locks of a descriptor")
 @pytest.mark.parametrize(
     ("platform", "function", "number", "said"),
     [
@@ -137,7 +137,7 @@ def test_another_program_can_read_it(tmp_path):
     ],
 )
 def test_a_disk_without_locks_is_not_another_run(platform, function, number, said, in_tmp_path, monkeypatch):
-    """As on a network's disk whose lock service is not there."""
+    """Simulates a network disk without a lock service."""
 
     def refuse(*_):
         raise OSError(number, os.strerror(number))
@@ -150,7 +150,7 @@ def test_a_disk_without_locks_is_not_another_run(platform, function, number, sai
         record.begin()
 
 
-def test_sqlite_that_gets_no_lock_is_not_another_run_either(in_tmp_path):
+def test_an_sqlite_lock_error_is_not_another_run_either(in_tmp_path):
     error = sqlite3.OperationalError("disk I/O error")
     error.sqlite_errorname = "SQLITE_IOERR_LOCK"
     with pytest.raises(RecordError, match="its disk has no locks"), record_errors(Path("r")):

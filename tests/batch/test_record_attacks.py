@@ -1,4 +1,4 @@
-"""A record is an attacker's file: whatever it contains, and whatever is next to it, no file of the user is lost."""
+"""An attacker may have written the record and the files next to it: no file of the user is ever lost."""
 
 import contextlib
 import itertools
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from support.jobs import job_of
-from support.running import COMMAND, ENVIRONMENT, Ended, names, save, tree, upsample
+from support.running import COMMAND, ENVIRONMENT, CommandResult, names, save, tree, upsample
 
 from upsample_cli.atomic.temporaries import remove_temporaries, temporary_path
 from upsample_cli.batch.inputs import find_inputs
@@ -34,7 +34,7 @@ from upsample_cli.enlarge.job import Result
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import Failure, RecordError, Setting
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="links, pipes and owners of POSIX")
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX links, pipes and owners")
 
 RECORD = Path("out", RECORD_NAME)
 TOKEN = "0123abcd"
@@ -44,12 +44,12 @@ COLUMNS = ["output", "input", "input_bytes", "input_mtime_ns", "input_sha256", "
            "output_height", "output_width", "status", "failure", "may_pass", "output_bytes", "output_mtime_ns",
            "seconds", "ended", "token"]  # fmt: skip
 LONG_S = 30
-"""An attack that hangs is stopped after so long, and the test fails."""
+"""An attack that hangs is stopped after this time, and the test fails."""
 
 
 @pytest.fixture(autouse=True)
 def _here(tmp_path, monkeypatch):
-    """Two images of which one is enlarged into `out`; and files of the user's elsewhere."""
+    """Two images, one of them enlarged into `out`, and unrelated files of the user."""
     monkeypatch.chdir(tmp_path)
     save("in/a.png")
     assert upsample("in", "-o", "out").status == 0
@@ -67,7 +67,7 @@ def change(*statements, path=RECORD):
 
 
 def loosened(*statements):
-    """Execute statements on a record whose columns take any value, and give it its own schema again."""
+    """Execute statements on a record whose columns accept any value, and then restore its schema."""
     set_sql = "UPDATE sqlite_master SET sql = ? WHERE name = 'images'"
     loose = f"CREATE TABLE images ({COLUMNS[0]} PRIMARY KEY, {', '.join(COLUMNS[1:])})"
     with closing(sqlite3.connect(RECORD)) as db:
@@ -77,13 +77,13 @@ def loosened(*statements):
 
 
 def plant(output, token=TOKEN, status="started"):
-    """A row of a run that was killed, as the attacker words it."""
+    """Insert a row as if a killed run had left it, with the attacker's values."""
     change((f"INSERT OR REPLACE INTO images SELECT ?, {SAME}, ?, ?, 0, NULL, NULL, 0, '', ? FROM images LIMIT 1",
             (output, status, FAILED, token)))  # fmt: skip
 
 
 def refused(*more, said="", at=RECORD, run=upsample):
-    """Run, with and without `-n`: one line that says what to do, and nothing of the user's is changed."""
+    """Run with and without `-n`: each run ends in one line with the next step and changes no file of the user."""
     for arguments in ([*more, "--dry-run"], list(more)):
         before = snapshot()
         ended = run("in", "-o", "out", *arguments)
@@ -96,7 +96,7 @@ def refused(*more, said="", at=RECORD, run=upsample):
 
 
 def snapshot():
-    """Every file with its content, or its size if it is too large for that."""
+    """Every file with its content, or only its size if it is large."""
     return {
         path: path.read_bytes() if path.is_file() and path.lstat().st_size < 1 << 24 else path.lstat()[:7]
         for path in Path().rglob("*")
@@ -104,18 +104,18 @@ def snapshot():
 
 
 def bounded(*arguments):
-    """A run that is killed if it hangs, and may not fill the disk."""
+    """A run that is killed if it hangs and that cannot fill the disk."""
     limited = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 28, 1 << 28))"
     command = [COMMAND[0], "-c", f"{limited}; os.execv(sys.argv[1], sys.argv[1:])", *COMMAND, *arguments]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT, timeout=LONG_S)
-    return Ended(ended.returncode, ended.stdout, ended.stderr)
+    return CommandResult(ended.returncode, ended.stdout, ended.stderr)
 
 
 def victims():
     return tree("victim")
 
 
-# What rows name -----------------------------------------------------------------------------------------------------
+# Paths in rows ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_token_that_is_not_eight_hexadecimal_digits_is_refused(token):
     assert victims() == before
 
 
-def test_a_row_reaches_no_folder_that_the_run_does_not_write_to():
+def test_a_row_cannot_reach_a_folder_outside_the_run():
     Path("linked").symlink_to("victim")
     Path("out/sub").symlink_to(Path("victim").absolute())
     Path("out/v.png").symlink_to(Path("victim/v.png").absolute())
@@ -149,7 +149,7 @@ def test_a_row_reaches_no_folder_that_the_run_does_not_write_to():
     assert not own.exists()  # the control: the rows were acted on
 
 
-def test_only_the_temporary_files_of_the_outputs_in_the_rows_are_removed():
+def test_only_the_temporary_files_of_recorded_outputs_are_removed():
     long = "n" * 250 + ".png"
     plant("own.png")
     plant(long)
@@ -167,7 +167,7 @@ def test_only_the_temporary_files_of_the_outputs_in_the_rows_are_removed():
     assert {*kept} < {*names("out")}
 
 
-def test_with_a_record_elsewhere_the_folders_of_the_outputs_are_tidied():
+def test_temporary_files_are_removed_from_output_folders_if_the_record_is_elsewhere():
     save("one/a.png")
     save("two/b.png")
     assert upsample("one/a.png", "two/b.png", "--state", "s.db").status == 0
@@ -181,7 +181,7 @@ def test_with_a_record_elsewhere_the_folders_of_the_outputs_are_tidied():
 
 
 @pytest.mark.parametrize("content", [b"my notes", None])
-def test_a_file_of_the_users_at_the_name_of_an_unfinished_output_is_not_replaced(content):
+def test_a_user_file_with_the_name_of_an_unfinished_output_is_not_replaced(content):
     output = Path("out/b_x2.png")
     if content is None:
         save(output, (5, 5))  # whole, and not what the run would have made
@@ -199,7 +199,7 @@ def test_a_file_of_the_users_at_the_name_of_an_unfinished_output_is_not_replaced
     assert output.read_bytes() != before
 
 
-def test_an_empty_file_of_a_killed_run_is_replaced_and_what_a_link_leads_to_is_not():
+def test_an_empty_file_of_a_killed_run_is_replaced_and_the_target_of_a_link_is_not():
     Path("out/b_x2.png").touch()
     plant("b_x2.png")
     save("in/c.png", seed=2)
@@ -223,7 +223,7 @@ def test_many_unfinished_rows_list_a_folder_once(monkeypatch):
     assert len(listed) == 1
 
 
-def test_many_rows_of_one_input_cost_one_input_little():
+def test_the_rows_read_for_one_input_are_bounded():
     change(
         "WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT 3000) INSERT INTO images"
         f" SELECT 'o' || value, {SAME}, 'failed', '{FAILED}', 0, NULL, NULL, seconds, ended, token FROM images, n"
@@ -232,12 +232,12 @@ def test_many_rows_of_one_input_cost_one_input_little():
     with closing(Record(RECORD, Options())) as record:
         assert 0 < len(record.of_input("in/a.png")) <= 100
     assert [each["status"] for each in upsample("in", "-o", "out", "--json").document["files"]] == [
-        "skipped",  # by the row of its output
+        "skipped",  # because of the row of its output
         "written",
     ]
 
 
-# What rows hold -----------------------------------------------------------------------------------------------------
+# Values in rows -----------------------------------------------------------------------------------------------------
 
 VALUES = [None, 0, -1, 7, 2**62, -(2**63), 0.5, float("inf"), "", "x", "1", "a\0b", "\n", b"", b"\xff", b"a\0b", "../x",
           "x" * 5000]  # fmt: skip
@@ -245,7 +245,7 @@ NOT_TEXT = "CAST(X'ff41fe' AS TEXT)"
 
 
 def planned(options, *, check_content):
-    """What a dry run finds, as it is reported; raises a RecordError at the most."""
+    """The report of a dry run; the only exception it may raise is a RecordError."""
     found = list(find_inputs(["in"], recursive=False))
     target = outputs_of("out", found)
     resume = open_resume(found, target, options, check_content=check_content, timeout_s=5, is_dry_run=True)
@@ -254,8 +254,8 @@ def planned(options, *, check_content):
 
 
 @pytest.mark.parametrize("column", COLUMNS)
-def test_any_value_in_any_column_is_one_line_at_the_most(column):
-    """The record is refused, or the row counts as absent; nothing else comes of it."""
+def test_any_value_in_any_column_is_at_most_one_line(column):
+    """Either the record is refused, or the row counts as absent."""
     sound = RECORD.read_bytes()
     said = set()
     for value, status in itertools.product([*VALUES, NOT_TEXT], ("started", "written", "failed")):
@@ -272,12 +272,17 @@ def test_any_value_in_any_column_is_one_line_at_the_most(column):
                 except RecordError as error:
                     said.add(str(error))
     assert all(str(each).startswith(f"{RECORD}: ") and "no_state" in each for each in said)
-    if column not in ("seconds", "ended", "output", "input"):  # not read; or no row of these images
+    if column not in (
+        "seconds",
+        "ended",
+        "output",
+        "input",
+    ):  # these are not read, or the row matches none of these images
         assert any("did not write" in each for each in said), said
 
 
 @pytest.mark.parametrize("column", COLUMNS)
-def test_any_value_in_any_column_of_an_unfinished_row_lets_a_run_end_in_order(column):
+def test_a_run_ends_normally_with_any_value_in_an_unfinished_row(column):
     sound = RECORD.read_bytes()
     before = victims()
     for value in (None, 2**62, 0.5, "a\0b", b"\xff", "../x", NOT_TEXT):
@@ -300,7 +305,7 @@ def test_any_value_in_any_column_of_an_unfinished_row_lets_a_run_end_in_order(co
      '{"factor":' + "9" * 5000 + "}", '{"factor":["a","b"]}', '{"\\ud800":1}', '{"' + "x" * 50_000 + '":1}',
      '{"--overwrite and rm":1}'],
 )  # fmt: skip
-def test_settings_that_are_none_are_one_line(text):
+def test_malformed_settings_are_one_line(text):
     assert not is_settings(text)
     change(("UPDATE settings SET text = ?", (text,)))
     for more in ([], ["-f", "3", "--name", "{stem}_x2{ext}"]):
@@ -309,7 +314,7 @@ def test_settings_that_are_none_are_one_line(text):
         assert ended.err.startswith(f"upsample: {RECORD}: holds a row that upsample did not write (settings)")
 
 
-def test_settings_of_every_kind_are_taken_for_settings():
+def test_settings_of_every_kind_are_accepted():
     from fractions import Fraction
 
     for options in (Options(), Options(factor=Fraction(3, 2)), Options(size=(9, 16)), Options(fit=(9, 16), frame=2),
@@ -320,12 +325,12 @@ def test_settings_of_every_kind_are_taken_for_settings():
 
 
 @pytest.mark.parametrize("limit", ['"5"', "5", "[]", "true", "1e999", "NaN", "-1.0", "9" * 5000])
-def test_a_limit_that_is_not_seconds_in_a_recorded_failure_is_one_line(limit):
+def test_a_recorded_time_limit_that_is_not_a_number_is_one_line(limit):
     text = failure_json(Failure("timeout", "x", limit_s=0.5)).replace("0.5", limit)
     change(("UPDATE images SET status = 'failed', failure = ?", (text,)))
     ended = upsample("in", "-o", "out", "--dry-run", "--timeout", "5")
     assert "unexpected" not in ended.err
-    is_number = limit in ("5", "1e999", "NaN", "-1.0")  # numbers, which compare
+    is_number = limit in ("5", "1e999", "NaN", "-1.0")  # numbers can be compared
     assert ("did not write (failure)" in ended.err) == (not is_number)
 
 
@@ -335,14 +340,14 @@ def test_a_limit_that_is_not_seconds_in_a_recorded_failure_is_one_line(limit):
      FAILED.replace('["x"]', "[1]"), FAILED.replace('["x"]', '[["overwrite"]]'), FAILED.replace('["x"]', '[["a", {}]]'),
      FAILED.replace('"in/a.png"', "1"), FAILED[:-1] + ', "more": 1}', FAILED.replace('"x"', f'"{"x" * (1 << 16)}"')],
 )  # fmt: skip
-def test_a_failure_that_is_none_is_one_line(text):
+def test_a_malformed_failure_is_one_line(text):
     change(("UPDATE images SET status = 'failed', failure = ?", (text,)))
     ended = upsample("in", "-o", "out", "--dry-run")
     assert (ended.status, ended.err.count("\n")) == (1, 1)
     assert "a row that upsample did not write (failure)" in ended.err
 
 
-def test_a_recorded_failure_is_escaped_where_it_is_shown():
+def test_a_recorded_failure_is_escaped_when_printed():
     shown = json.dumps("\x1b[2J")
     change(
         ("UPDATE images SET status = 'failed', failure = ?", (FAILED.replace('["x"]', f"[{shown}]"),)),
@@ -361,7 +366,7 @@ def test_files_of_other_centuries_are_recorded(year):
     assert [(each["status"], each["warnings"]) for each in again] == [("skipped", [])] * 2
 
 
-def test_what_is_not_a_regular_file_has_no_hash():
+def test_only_regular_files_have_a_hash():
     os.mkfifo("in/pipe.png")
     Path("in/zero.png").symlink_to("/dev/zero")
     assert sha256_of("in/pipe.png") is None
@@ -369,7 +374,7 @@ def test_what_is_not_a_regular_file_has_no_hash():
     assert sha256_of("in/a.png") is not None
 
 
-def test_an_error_of_any_text_is_recorded():
+def test_an_error_with_any_text_is_recorded():
     with closing(Record(Path("s.db"), Options())) as record:
         record.begin()
         for index, cause in enumerate(("\ud800", "\udcff", "a\0b", "x" * 10**6)):
@@ -381,7 +386,7 @@ def test_an_error_of_any_text_is_recorded():
             assert kept == failure or (len(cause) == 10**6 and kept == replace(failure, cause=cause[:5000]))
 
 
-# What the record is -------------------------------------------------------------------------------------------------
+# The file of the record ---------------------------------------------------------------------------------------------
 
 SIBLINGS = ("", "-wal", "-shm", "-journal")
 
@@ -404,17 +409,17 @@ def test_a_journal_next_to_the_record_is_refused_and_deletes_nothing():
     assert victims() == before
 
 
-def test_the_crafted_journal_does_delete_where_sqlite_meets_it():
+def test_the_crafted_journal_deletes_files_if_sqlite_reads_it():
     """The control: without the check the attack works."""
     Path(f"{RECORD}-journal").write_bytes(super_journal(Path("victim/thesis.txt")))
     change("SELECT count(*) FROM images")
     assert not Path("victim/thesis.txt").exists()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="locks of a descriptor, which only Linux has: only there")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has locks of a descriptor")
 @pytest.mark.parametrize("is_held", [True, False])
 def test_a_journal_planted_after_the_check_deletes_nothing(is_held, monkeypatch):
-    """The control is the same without the lock that keeps SQLite from taking the journal for hot."""
+    """The control: without the lock that keeps SQLite from treating the journal as hot, the attack works."""
     opened = file._opened
 
     def planted(path):
@@ -429,14 +434,14 @@ def test_a_journal_planted_after_the_check_deletes_nothing(is_held, monkeypatch)
     assert Path("victim/thesis.txt").exists() == is_held
 
 
-def test_an_opened_record_is_locked_whatever_is_opened_and_closed_of_it_before():
+def test_opening_a_record_twice_keeps_it_locked():
     with closing(locked(RECORD)), pytest.raises(RecordError, match="another run is at work here"):
         locked(RECORD)
     locked(RECORD).close()
 
 
 def test_an_empty_file_behind_a_planted_link_is_not_removed():
-    """The row and the link lead to it together, and the link is refused."""
+    """Both the row and the link lead to the file, and the link is refused."""
     Path("victim/c_x2.png").touch()
     save("in/sub/c.png", seed=2)
     Path("out/sub").symlink_to(Path("victim").absolute())
@@ -489,13 +494,13 @@ def test_links_pipes_and_devices_are_refused(make, end):
 
 
 @pytest.mark.parametrize("name", ["s.db", "deep/s.db"])
-def test_a_record_named_by_the_user_obeys_the_same_rules(name):
+def test_a_record_named_by_the_user_follows_the_same_rules(name):
     Path(name).parent.mkdir(exist_ok=True)
     dangling(Path(name))
     refused("--state", name, said="is a symbolic link", at=name)
 
 
-def test_a_link_that_appears_while_the_run_is_planned_is_refused():
+def test_a_link_that_appears_during_planning_is_refused():
     record = Record(Path("s.db"), Options())
     dangling(Path("s.db"))
     with pytest.raises(RecordError, match="symbolic link"):
@@ -514,8 +519,8 @@ def test_a_record_of_another_user_is_refused():
     assert upsample("in", "-o", "out").status == 0
 
 
-def test_where_the_file_system_keeps_one_owner_for_all_files_a_record_is_ones_own(monkeypatch):
-    """As on FAT, SMB, and NFS for root: who makes a file does not own it."""
+def test_a_record_is_accepted_on_file_systems_with_one_owner_for_all_files(monkeypatch):
+    """As on FAT, SMB, and NFS for root: the user who creates a file does not own it."""
     own = os.geteuid()
     monkeypatch.setattr(os, "geteuid", lambda: own + 1)
     assert [each["status"] for each in upsample("in", "-o", "out", "--json").document["files"]] == [
@@ -525,21 +530,21 @@ def test_where_the_file_system_keeps_one_owner_for_all_files_a_record_is_ones_ow
 
 
 @pytest.mark.parametrize("end", ["", "-wal"])
-def test_an_enormous_file_is_refused_at_once(end):
+def test_a_huge_record_is_refused_at_once(end):
     path = Path(f"{RECORD}{end}")
     path.touch()
     os.truncate(path, 1 << 40)
     refused(said="is larger than a record may be (1 GiB)", at=path, run=bounded)
 
 
-def test_a_log_that_speaks_of_more_pages_than_a_record_has_is_refused():
-    """Copied page by page, it would fill the disk."""
+def test_a_log_that_claims_too_many_pages_is_refused():
+    """Copying that many pages would fill the disk."""
     forge_pages(0xFFFFFFF0)
     refused(said="is larger than a record may be (1 GiB)", run=bounded)
 
 
 def forge_pages(count):
-    """Leave a log as a killed run does; it and the database say that there are so many pages."""
+    """Leave a log as a killed run does; the log and the database claim this many pages."""
     with closing(sqlite3.connect(RECORD, isolation_level=None)) as db:
         db.execute("UPDATE images SET seconds = 1")
         log = bytearray(Path(f"{RECORD}-wal").read_bytes())
@@ -564,7 +569,7 @@ def forge_pages(count):
     Path(f"{RECORD}-wal").write_bytes(log)
 
 
-# What its tables are ------------------------------------------------------------------------------------------------
+# Tables and schema --------------------------------------------------------------------------------------------------
 
 ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT "
 NULLS = ", ".join(f"x AS {name}" for name in COLUMNS)
@@ -593,19 +598,19 @@ NULLS = ", ".join(f"x AS {name}" for name in COLUMNS)
 def test_a_record_with_other_tables_is_refused(statements):
     change(*statements)
     if statements[-1] == "DROP TABLE settings":
-        assert upsample("in", "-o", "out").status == 0  # empty, so made new
+        assert upsample("in", "-o", "out").status == 0  # without tables it counts as empty and is created again
     else:
         is_endless = ENDLESS in statements[-1]
         refused(said="is a database, but not a record of upsample", run=bounded if is_endless else upsample)
 
 
 def test_a_schema_that_is_not_text_is_a_damaged_record():
-    """SQLite quotes it in its message, which Python cannot decode then."""
+    """SQLite quotes the schema in its message, which Python then cannot decode."""
     RECORD.write_bytes(RECORD.read_bytes().replace(b"by_input", b"\xffy_input").replace(b"INDEX", b"INDE("))
     refused(said="is a damaged record")
 
 
-def test_a_great_many_tables_are_refused_at_once():
+def test_hundreds_of_thousands_of_tables_are_refused_at_once():
     change(
         "PRAGMA writable_schema = ON",
         "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 300000) INSERT INTO sqlite_master"
@@ -617,7 +622,7 @@ def test_a_great_many_tables_are_refused_at_once():
 
 
 def endless():
-    """Give the record a tree of pages without an end: each page refers hundreds of times to the next."""
+    """Give the record an endless tree of pages: each page refers hundreds of times to the next."""
     with closing(sqlite3.connect(RECORD)) as db:
         ((root,),) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'images'")
         ((page_bytes,),) = db.execute("PRAGMA page_size")
@@ -638,34 +643,34 @@ def endless():
     RECORD.write_bytes(data)
 
 
-def test_a_table_without_an_end_does_not_hang_the_run():
+def test_an_endless_table_does_not_hang_the_run():
     endless()
     ended = bounded("in", "-o", "out")
     assert (ended.status, ended.out) == (1, "")
     assert ended.err.startswith(f"upsample: {RECORD}: is a damaged record; ")
 
 
-def test_a_statement_that_takes_too_long_is_ended_in_one_line():
+def test_a_slow_statement_is_stopped_with_one_line():
     with closing(locked(RECORD)) as db, pytest.raises(sqlite3.OperationalError, match="interrupted"):
         db.rows(f"{ENDLESS} count(*) FROM n")
 
 
-def test_ctrl_c_works_while_sqlite_is_at_work():
+def test_ctrl_c_interrupts_sqlite():
     with closing(locked(RECORD)) as db:
         timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
         timer.start()
         with pytest.raises(KeyboardInterrupt):
             db.rows(f"{ENDLESS} count(*) FROM n")
         timer.join()
-        assert db.rows("SELECT 1")[0][0] == 1  # it can be used afterwards
+        assert db.rows("SELECT 1")[0][0] == 1  # the connection still works
 
 
-def test_what_a_record_holds_is_bounded_in_length():
+def test_the_length_of_recorded_values_is_bounded():
     change(("UPDATE images SET failure = ?", ("x" * 10**6,)))
     refused(said="is a damaged record")
 
 
-def test_functions_that_change_the_connection_are_off():
+def test_functions_that_change_the_connection_are_disabled():
     with closing(locked(RECORD)) as db:
         assert db.rows("PRAGMA trusted_schema")[0][0] == 0
         if hasattr(db, "getconfig"):
@@ -673,7 +678,7 @@ def test_functions_that_change_the_connection_are_off():
             assert not db.getconfig(sqlite3.SQLITE_DBCONFIG_ENABLE_TRIGGER)
 
 
-# What still works ---------------------------------------------------------------------------------------------------
+# Uses that still work -----------------------------------------------------------------------------------------------
 
 
 def test_a_dry_run_copies_a_record_and_its_log(monkeypatch):
@@ -684,14 +689,14 @@ def test_a_dry_run_copies_a_record_and_its_log(monkeypatch):
             assert copy.rows("SELECT failure FROM images")[0][0] == "in the log"
 
 
-def test_an_empty_record_is_none_in_a_dry_run():
+def test_a_dry_run_ignores_an_empty_record():
     RECORD.write_bytes(b"")
     assert upsample("in", "-o", "out", "--dry-run").status == 0
     assert RECORD.read_bytes() == b""
 
 
-def test_making_a_record_makes_no_journal_that_a_kill_could_leave():
-    path = Path("n" * 245 + ".db")  # with "-journal" at its end, longer than a name can be
+def test_creating_a_record_creates_no_journal():
+    path = Path("n" * 245 + ".db")  # with "-journal" appended, longer than a name can be
     for _ in range(2):
         with closing(Record(path, Options())) as record:
             record.begin()
@@ -699,14 +704,14 @@ def test_making_a_record_makes_no_journal_that_a_kill_could_leave():
             assert record.of_output("out/a.png").status == "started"
 
 
-def test_a_record_that_another_program_took_out_of_wal_mode_is_taken_back():
+def test_a_record_without_wal_mode_gets_it_back():
     change("PRAGMA journal_mode = DELETE")
     assert upsample("in", "-o", "out").status == 0
     with closing(sqlite3.connect(RECORD)) as db:
         assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_later_rounds_of_a_watch_do_not_look_for_temporary_files_again():
+def test_only_the_first_round_of_a_watch_removes_temporary_files():
     left = Path(f"out/.own.png.{TOKEN}.part")
     plant("own.png")
     with closing(Record(RECORD, Options(), folders=[Path("out")])) as record:
@@ -716,7 +721,7 @@ def test_later_rounds_of_a_watch_do_not_look_for_temporary_files_again():
             assert left.exists() != is_gone
 
 
-def test_stamps_fit_into_the_record():
+def test_modification_times_fit_into_the_record():
     os.utime("in/a.png", (0, 10**10))
     size, mtime_ns = stamp_of("in/a.png")
     assert (size, mtime_ns) == (Path("in/a.png").stat().st_size, 2**63 - 1)

@@ -1,4 +1,4 @@
-"""A record of schema 1, as upsample 0.1 wrote it, is read and brought up to date."""
+"""A record with schema 1, as upsample 0.1 wrote it, is read and upgraded."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ENDS = "may_pass, output_bytes, output_mtime_ns, seconds, ended, token"
 
 @pytest.fixture
 def old():
-    """`in/a.png` is done, and `in/b.png` failed, with an error that the test chooses."""
+    """`in/a.png` is done, and `in/b.png` failed with an error that the test chooses."""
     save("in/a.png")
     save("in/b.png", seed=1)
     assert upsample("in", "-o", "out").status == 0
@@ -63,7 +63,7 @@ def failures():
         return [json.loads(text) for (text,) in db.execute("SELECT failure FROM images WHERE failure IS NOT NULL")]
 
 
-def test_what_was_done_is_done_and_what_failed_still_has_its_line(old):
+def test_finished_images_stay_finished_and_failures_keep_their_line(old):
     line = "in/b.png: is wrong; do something"
     old(line)
     expected = [("skipped", None, None), ("failed", line, "earlier")]
@@ -75,21 +75,21 @@ def test_what_was_done_is_done_and_what_failed_still_has_its_line(old):
     assert ends("--retry-failed") == [("skipped", None, None), ("written", None, None)]
 
 
-def test_a_timeout_is_tried_again(old):
+def test_an_image_that_timed_out_is_tried_again(old):
     old(LATE)
     assert ends() == [("skipped", None, None), ("written", None, None)]
     assert failures() == []
 
 
 @pytest.mark.parametrize("line", [b"\xff\xfe", "x" * 9000, "a\nb"])
-def test_any_line_is_carried_over(old, line):
+def test_any_error_line_is_kept(old, line):
     old(line)
     done, (status, error, kind) = ends()
     assert (done[0], status, kind) == ("skipped", "failed", "earlier")
     assert error
 
 
-def test_ctrl_c_while_it_is_brought_up_to_date_leaves_it_as_it_was(old, monkeypatch):
+def test_ctrl_c_during_the_upgrade_leaves_the_record_unchanged(old, monkeypatch):
     old("in/b.png: is wrong")
     endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
     with monkeypatch.context() as patched:
@@ -102,4 +102,8 @@ def test_ctrl_c_while_it_is_brought_up_to_date_leaves_it_as_it_was(old, monkeypa
     with closing(sqlite3.connect(RECORD)) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (1,)
         assert db.execute("SELECT count(*) FROM pictures").fetchone() == (2,)
-    assert ends()[1] == ("failed", "in/b.png: is wrong", "earlier")  # the control: undisturbed, it is
+    assert ends()[1] == (
+        "failed",
+        "in/b.png: is wrong",
+        "earlier",
+    )  # the control: without the interrupt the record is upgraded

@@ -1,4 +1,4 @@
-"""A batch started again does exactly what is missing, whatever was changed and whenever it was killed."""
+"""A batch started again does exactly the missing work, whatever has changed and whenever it was killed."""
 
 import json
 import os
@@ -18,15 +18,15 @@ from upsample_cli.enlarge import run
 
 pytestmark = [
     pytest.mark.usefixtures("in_tmp_path"),
-    pytest.mark.skipif(os.name == "nt", reason="signals and links of POSIX"),
+    pytest.mark.skipif(os.name == "nt", reason="POSIX signals and links"),
 ]
 
 KILLS = int(os.environ.get("UPSAMPLE_TEST_KILLS", "3"))
-"""How often the run of 60 is killed; more by hand, as each start imports torch."""
+"""How often the run of 60 images is killed. Each start imports torch, so set a larger number only by hand."""
 
 
 def statuses(*arguments):
-    """{input: (status, what was said)} of a run."""
+    """{input: (status, warning or error)} of a run."""
     files = upsample(*arguments, "--json").document["files"]
     return {Path(each["input"]).name: (each["status"], *each["warnings"]) for each in files}
 
@@ -41,7 +41,7 @@ def rows(path=f"out/{RECORD_NAME}"):
 
 
 def change(path, **columns):
-    """Overwrite columns of every row."""
+    """Overwrite columns in every row."""
     with sqlite3.connect(path) as db:
         for name, value in columns.items():
             db.execute(f"UPDATE images SET {name} = ?", (value,))
@@ -57,10 +57,10 @@ def batch():
     return tree("out")
 
 
-# What is done ------------------------------------------------------------------------------------------------------
+# Finished work ------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_done_is_passed_over_without_being_opened(batch, monkeypatch):
+def test_finished_images_are_skipped_without_being_opened(batch, monkeypatch):
     def opened(*arguments, **keywords):
         raise AssertionError("opened")
 
@@ -77,7 +77,7 @@ def test_what_is_done_is_passed_over_without_being_opened(batch, monkeypatch):
     ] * 3
 
 
-def test_only_what_is_missing_is_made(batch):
+def test_only_missing_outputs_are_made(batch):
     Path("out/b_x2.jpg").unlink()
     save("in/d.png", seed=9)
     assert {name: each[0] for name, each in statuses("in", "-o", "out").items()} == {
@@ -96,7 +96,7 @@ def test_only_what_is_missing_is_made(batch):
         (["--factor", "3", "--name", "{stem}_x2{ext}"], "was made with --factor 2"),
     ],
 )
-def test_a_changed_setting_is_said_and_made_anew_only_with_overwrite(batch, arguments, said):
+def test_a_changed_setting_is_reported_and_applied_only_with_overwrite(batch, arguments, said):
     found = statuses("in", "-o", "out", *arguments)
     assert found["a.png"] == ("skipped", f"out/a_x2.png: {said}; --overwrite replaces it")
     assert tree("out") == batch
@@ -105,12 +105,12 @@ def test_a_changed_setting_is_said_and_made_anew_only_with_overwrite(batch, argu
     assert [each[0] for each in statuses("in", "-o", "out", *arguments, "--overwrite").values()] == ["written"] * 3
     assert [each[0] for each in statuses("in", "-o", "out", *arguments).values()] == ["skipped"] * 3
     again = statuses("in", "-o", "out", *arguments, "--overwrite")
-    assert list(again.values()) == [("skipped",)] * 3  # done, so not made once more
-    if "strip" not in arguments:  # these images have nothing to strip
+    assert list(again.values()) == [("skipped",)] * 3  # up to date, so not made again
+    if "strip" not in arguments:  # these images have no metadata to strip
         assert tree("out")["a_x2.png"] != batch["a_x2.png"]
 
 
-def test_a_changed_input_is_noticed(batch):
+def test_a_changed_input_is_detected(batch):
     save("in/a.png", (13, 7), seed=5)
     said = "was made before the input changed"
     assert statuses("in", "-o", "out")["a.png"] == ("skipped", f"out/a_x2.png: {said}; --overwrite replaces it")
@@ -119,14 +119,14 @@ def test_a_changed_input_is_noticed(batch):
     }  # fmt: skip
 
 
-def test_by_content_an_input_is_the_same_wherever_and_whenever_it_was_written():
+def test_check_content_compares_inputs_by_content_and_not_by_time():
     save("in/a.png")
     save("in/b.png", seed=1)
     assert upsample("in", "-o", "out", "--check-content").status == 0
     os.utime("in/a.png", ns=(1, 1))
     kept = Path("in/b.png").stat()
     twin = bytearray(Path("in/b.png").read_bytes())
-    twin[-1] ^= 1  # in the checksum of its end: of the same size
+    twin[-1] ^= 1  # changes the final checksum and keeps the size
     Path("in/b.png").write_bytes(twin)
     os.utime("in/b.png", ns=(kept.st_atime_ns, kept.st_mtime_ns))
     by_time = statuses("in", "-o", "out")
@@ -143,7 +143,7 @@ def test_by_content_an_input_is_the_same_wherever_and_whenever_it_was_written():
         lambda path: os.utime(path, ns=(5, 5)),
     ],
 )
-def test_an_altered_output_is_not_taken_for_done(batch, spoil):
+def test_an_altered_output_does_not_count_as_done(batch, spoil):
     spoil(Path("out/a_x2.png"))
     said = "was altered after it was written"
     assert statuses("in", "-o", "out")["a.png"] == ("skipped", f"out/a_x2.png: {said}; --overwrite replaces it")
@@ -151,7 +151,7 @@ def test_an_altered_output_is_not_taken_for_done(batch, spoil):
     assert tree("out") == batch
 
 
-def test_an_output_of_another_input_of_the_same_name_is_not_taken_for_its_own(batch):
+def test_an_output_made_from_another_input_does_not_count_as_done(batch):
     shutil.copytree("in", "other")
     for path in Path("in").iterdir():
         status = path.stat()
@@ -160,14 +160,14 @@ def test_an_output_of_another_input_of_the_same_name_is_not_taken_for_its_own(ba
     assert statuses("other", "-o", "out")["a.png"][1] == f"out/a_x2.png: {said}; --overwrite replaces it"
 
 
-def test_inputs_that_were_moved_are_one_cause_for_all_of_them(batch):
+def test_moved_inputs_share_one_line_in_the_summary(batch):
     Path("in").rename("moved")
     ended = upsample("moved", "-o", "out")
     said = f"was made from the one in {Path.cwd()}/in; --overwrite replaces it"
     assert ended.out.splitlines()[1:] == [f"skipped       3  {said}"]
 
 
-def test_outputs_among_their_inputs_are_no_inputs_of_the_next_run():
+def test_outputs_in_the_input_folder_are_not_inputs_of_the_next_run():
     for name in ("in/a.png", "in/b.png", "in/sub/c.png"):
         save(name)
     arguments = ("in", "-r", "-o", "in")
@@ -175,16 +175,16 @@ def test_outputs_among_their_inputs_are_no_inputs_of_the_next_run():
     made = names("in")
     assert statuses(*arguments) == dict.fromkeys(("a.png", "b.png", "c.png"), ("skipped",))
     assert list(statuses(*arguments, "-f", "3").values()) == [("written",)] * 3
-    change(f"in/{RECORD_NAME}", status="started")  # killed amid them
+    change(f"in/{RECORD_NAME}", status="started")  # killed while writing them
     assert statuses(*arguments, "--dry-run").keys() == {"a.png", "b.png", "c.png"}
     assert names("in") == sorted([*made, "a_x3.png", "b_x3.png", "sub/c_x3.png"])
-    # Where they go elsewhere, by their names, or by no record of ours, they are images like any other.
+    # With another output folder, named as inputs, or without our record, they are images like any other.
     assert len(statuses("in", "-r", "-o", "out", "--state", "in/.upsample.sqlite")) == 9
     assert len(statuses("in/a.png", "in/a_x2.png", "-o", "in/", "--dry-run")) == 2
     assert len(statuses(*arguments, "--no-state", "--dry-run")) == 9
 
 
-def test_what_was_there_without_a_record_stays(batch):
+def test_existing_outputs_without_a_record_stay(batch):
     Path("out", RECORD_NAME).unlink()
     assert statuses("in", "-o", "out")["a.png"] == (
         "skipped", "out/a_x2.png: exists already; add --overwrite to replace it",
@@ -192,7 +192,7 @@ def test_what_was_there_without_a_record_stays(batch):
     assert not Path("out", RECORD_NAME).exists()  # nothing was done, so nothing is recorded
 
 
-def test_outputs_of_two_factors_in_one_folder_are_each_done():
+def test_outputs_with_two_factors_in_one_folder_are_both_recorded():
     save("in/a.png")
     for factor in (2, 3, 2, 3):
         assert upsample("in", "-o", "out", "-f", factor).status == 0
@@ -205,7 +205,7 @@ def test_a_folder_moved_with_its_record_is_still_done(batch):
     assert statuses("in", "-o", "elsewhere") == dict.fromkeys(("a.png", "b.jpg", "c.bmp"), ("skipped",))
 
 
-def test_names_that_are_no_text_are_recorded():
+def test_names_that_are_not_valid_text_are_recorded():
     name = os.fsencode("in/") + b"\xff\xfe.png"
     save("in/a.png")
     os.rename("in/a.png", name)  # noqa: PTH104
@@ -214,7 +214,7 @@ def test_names_that_are_no_text_are_recorded():
     assert [key for key in rows() if isinstance(key, bytes)] == [b"\xff\xfe_x2.png"]
 
 
-# Where the record is -----------------------------------------------------------------------------------------------
+# The place of the record --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_names_that_are_no_text_are_recorded():
         (["in", "--dry-run"], None),
     ],
 )
-def test_the_record_is_where_the_outputs_have_a_folder_of_their_own_or_where_it_is_told(arguments, place):
+def test_the_record_is_in_the_output_folder_or_at_the_given_path(arguments, place):
     for name in ("in/a.png", "in/b.png", "other/c.png"):
         save(name)
     assert upsample(*arguments).status == 0
@@ -242,7 +242,7 @@ def test_the_record_is_where_the_outputs_have_a_folder_of_their_own_or_where_it_
         assert set(statuses(*arguments).values()) == {("skipped",)}
 
 
-def test_a_dry_run_makes_nothing_and_looks_at_what_a_killed_run_left(batch):
+def test_a_dry_run_writes_nothing_and_reports_unfinished_outputs(batch):
     before = tree("in"), names(".")
     upsample("in", "-o", "new", "--dry-run", "--name", "{parent}/{stem}{ext}")
     assert (tree("in"), names(".")) == before
@@ -256,7 +256,7 @@ def test_a_dry_run_makes_nothing_and_looks_at_what_a_killed_run_left(batch):
     assert Path("out/.a_x2.png.0123abcd.part").exists()
 
 
-def test_a_record_is_never_an_input_nor_copied(batch):
+def test_a_record_is_never_an_input(batch):
     assert statuses("out", "-o", "again").keys() == {"a_x2.png", "b_x2.jpg", "c_x2.bmp"}
     assert statuses(f"out/{RECORD_NAME}", "in/a.png", "-o", "more/") == {
         RECORD_NAME: ("failed",),
@@ -264,16 +264,16 @@ def test_a_record_is_never_an_input_nor_copied(batch):
     }
 
 
-# What killed runs leave --------------------------------------------------------------------------------------------
+# Files left by killed runs ------------------------------------------------------------------------------------------
 
 
-def test_a_finished_output_of_a_killed_run_is_adopted_and_an_empty_one_made_anew(batch):
-    """The moments after an output is put in its place and before that is recorded."""
+def test_a_complete_output_of_a_killed_run_is_kept_and_an_empty_one_is_made_again(batch):
+    """The run was killed after an output got its final name and before the record said so."""
     change(f"out/{RECORD_NAME}", status="started", output_bytes=None, output_mtime_ns=None, token="0123abcd")
     Path("out/b_x2.jpg").write_bytes(b"")
-    other = save("out/c_x2.bmp", (3, 3)).read_bytes()  # of another size: it may be the user's
+    other = save("out/c_x2.bmp", (3, 3)).read_bytes()  # of another size, so it may belong to the user
     Path("out/.a_x2.png.0123abcd.part").touch()
-    Path("out/.a_x2.png.89abcdef.part").touch()  # of a run that may still be at work
+    Path("out/.a_x2.png.89abcdef.part").touch()  # of a run that may still be running
     before = Path("out/a_x2.png").stat().st_mtime_ns
     assert {name: each[0] for name, each in statuses("in", "-o", "out").items()} == {
         "a.png": "skipped", "b.jpg": "written", "c.bmp": "skipped",
@@ -288,11 +288,11 @@ def test_a_finished_output_of_a_killed_run_is_adopted_and_an_empty_one_made_anew
     assert {key: value for key, value in tree("out").items() if ".part" not in key} == batch
 
 
-def test_what_a_killed_run_was_to_overwrite_and_did_not_is_not_adopted(batch):
+def test_an_old_output_that_a_killed_run_did_not_replace_does_not_count_as_done(batch):
     status = Path("out/a_x2.png").stat()
     change(
         f"out/{RECORD_NAME}", status="started", output_bytes=status.st_size, output_mtime_ns=status.st_mtime_ns
-    )  # of the others nothing like it was there before
+    )  # no earlier file is recorded for the other outputs
     found = statuses("in", "-o", "out")
     assert found["a.png"] == (
         "skipped", "out/a_x2.png: was to be replaced, and was not; --overwrite replaces it",
@@ -300,7 +300,7 @@ def test_what_a_killed_run_was_to_overwrite_and_did_not_is_not_adopted(batch):
     assert found["b.jpg"] == ("skipped",)
 
 
-def test_killed_at_random_moments_and_resumed_every_output_is_whole_and_none_is_made_twice():
+def test_a_run_killed_at_random_moments_resumes_with_complete_outputs_each_made_once():
     random_ = random.Random(7)
     for index in range(60):
         save(f"in/{index % 4}/{index:02}{('.png', '.jpg', '.tif')[index % 3]}", (90 + index, 130), seed=index)
@@ -308,9 +308,9 @@ def test_killed_at_random_moments_and_resumed_every_output_is_whole_and_none_is_
     expected = tree("whole")
     assert len(expected) == 60
     arguments = ["in", "-r", "-o", "out", "-f", "4", "--workers", "2", "-q"]
-    recorded, amid = {}, 0
+    recorded, kills = {}, 0
     for kill in range(KILLS):
-        amid += kill_amid([*COMMAND, *arguments], done=len(recorded), random_=random_, early=kill % 4 == 2)
+        kills += kill_while_writing([*COMMAND, *arguments], done=len(recorded), random_=random_, early=kill % 4 == 2)
         found = tree("out") if Path("out").exists() else {}
         found = {name: data for name, data in found.items() if not Path(name).name.startswith(".")}
         assert found == {name: expected[name] for name in found}
@@ -318,7 +318,7 @@ def test_killed_at_random_moments_and_resumed_every_output_is_whole_and_none_is_
             now = {key: row for key, row in copied_rows().items() if row["status"] == "written"}
             assert {key: now[key] for key in recorded} == recorded  # nothing recorded as done was done again
             recorded = now
-    assert amid >= KILLS // 2  # else the kills proved nothing
+    assert kills >= KILLS // 2  # otherwise the kills tested nothing
     ended = upsample_process(*arguments)
     assert (ended.status, ended.err) == (0, "")
     assert tree("out") == expected
@@ -328,8 +328,8 @@ def test_killed_at_random_moments_and_resumed_every_output_is_whole_and_none_is_
     assert sorted(final) == sorted(expected)
 
 
-def kill_amid(command, *, done, random_, early):
-    """Start a run and kill it: early, or after a few more images and a moment. Returns whether it was at work."""
+def kill_while_writing(command, *, done, random_, early):
+    """Start a run and kill it: early, or after a few more images and a short wait. Returns whether it was writing."""
     process = subprocess.Popen(command, env=ENVIRONMENT)
     if early:
         time.sleep(random_.uniform(0, 1))
@@ -338,11 +338,11 @@ def kill_amid(command, *, done, random_, early):
         while process.poll() is None and time.monotonic() < deadline_s and visible("out") < done + more:
             time.sleep(0.002)
         time.sleep(random_.uniform(0, 0.03))
-    is_amid = process.poll() is None and visible("out") > 0
+    is_writing = process.poll() is None and visible("out") > 0
     process.send_signal(signal.SIGKILL)
     process.wait()
-    time.sleep(0.3)  # its workers notice
-    return is_amid
+    time.sleep(0.3)  # its workers end
+    return is_writing
 
 
 def visible(folder):
@@ -350,7 +350,7 @@ def visible(folder):
 
 
 def copied_rows():
-    """Read from a copy: opening the file itself would tidy up what the kill left."""
+    """Rows of a copy: opening the original would clean up what the kill left."""
     for end in ("", "-wal"):
         if Path(f"out/{RECORD_NAME}{end}").exists():
             shutil.copyfile(f"out/{RECORD_NAME}{end}", f"copy{end}")
@@ -371,7 +371,7 @@ def spoiled_batch():
         path.write_bytes(path.read_bytes()[:-40])
 
 
-def test_of_fifty_five_are_corrupt_and_reported_again_without_being_opened(monkeypatch):
+def test_corrupt_images_are_reported_again_without_being_opened(monkeypatch):
     spoiled_batch()
     first = upsample("in", "-o", "out", "--json")
     assert first.document["summary"] == {"written": 45, "skipped": 0, "failed": 5, "planned": 0}
@@ -389,14 +389,14 @@ def test_of_fifty_five_are_corrupt_and_reported_again_without_being_opened(monke
     assert document["summary"] == {"written": 1, "skipped": 45, "failed": 4, "planned": 0}
 
 
-def test_what_failed_by_the_settings_is_tried_with_others():
+def test_an_image_that_failed_because_of_the_settings_is_tried_with_other_settings():
     spoiled_batch()
     upsample("in", "-o", "out", "--strict")
     assert statuses("in", "-o", "out", "--strict", "--dry-run")["00.png"][0] == "failed"
     assert statuses("in", "-o", "out", "--dry-run")["00.png"][0] == "planned"
 
 
-def test_a_full_disk_is_said_and_what_failed_by_it_is_done_when_there_is_room():
+def test_images_that_failed_on_a_full_disk_are_made_by_the_next_run():
     for index in range(3):
         save(f"in/{index}.bmp", (150 * (1 + index), 200), seed=index)
     first = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))"
@@ -416,7 +416,7 @@ def test_a_record_that_does_not_fit_on_the_disk_ends_the_run_in_one_line():
     assert ended.status == 1
     assert len(ended.err.splitlines()) == 1
     assert ended.err.startswith(f"upsample: out/{RECORD_NAME}: ")
-    assert upsample("in", "-o", "out").status == 0  # what is left of it is no obstacle
+    assert upsample("in", "-o", "out").status == 0  # the remains of the record do no harm
 
 
 def test_an_output_folder_that_cannot_be_made_or_written_to_ends_the_run_in_one_line(monkeypatch):
@@ -432,7 +432,7 @@ def test_an_output_folder_that_cannot_be_made_or_written_to_ends_the_run_in_one_
     assert (ended.status, len(ended.err.splitlines())) == (1, 1)
 
 
-def test_an_input_that_is_replaced_or_deleted_in_mid_run_is_not_taken_for_done(monkeypatch):
+def test_an_input_replaced_or_deleted_during_the_run_does_not_count_as_done(monkeypatch):
     for name in ("a", "b", "c", "d"):
         save(f"in/{name}.png", (11, 17))
     regular_file = run.regular_file
@@ -451,15 +451,15 @@ def test_an_input_that_is_replaced_or_deleted_in_mid_run_is_not_taken_for_done(m
         }  # fmt: skip
     found = statuses("in", "-o", "out")
     assert found.keys() == {"a.png", "c.png", "d.png"}
-    assert found["d.png"][0] == "written"  # it was not the planned image, and is tried again as it is now
+    assert found["d.png"][0] == "written"  # its dimensions were not the planned ones, so it is tried again
     assert found["a.png"] == ("skipped", "out/a_x2.png: was made before the input changed; --overwrite replaces it")
     assert found["c.png"] == ("skipped",)
 
 
-# Two runs, and records that are of no use --------------------------------------------------------------------------
+# Concurrent runs and unusable records -------------------------------------------------------------------------------
 
 
-def test_a_second_run_on_the_same_folder_stops_in_one_line_and_the_first_goes_on(monkeypatch):
+def test_a_second_run_on_the_same_folder_ends_in_one_line_and_the_first_continues(monkeypatch):
     save("in/a.png")
     save("in/b.png")
     seconds = []
@@ -497,7 +497,7 @@ def sqlite_file(path, *statements):
     ],
 )
 @pytest.mark.parametrize("more", [[], ["--dry-run"]])
-def test_a_record_that_cannot_be_used_ends_the_run_in_one_line_that_says_what_to_do(batch, make, said, more):
+def test_an_unusable_record_ends_the_run_in_one_line_with_the_next_step(batch, make, said, more):
     path = Path("out", RECORD_NAME)
     make(path)
     before = path.read_bytes()
@@ -517,8 +517,8 @@ def change_version(path, version):
     db.close()
 
 
-def test_an_empty_record_is_a_new_one():
-    """What a kill in the moment between making the file and its tables leaves."""
+def test_an_empty_record_counts_as_new():
+    """A kill between creating the file and creating its tables leaves an empty file."""
     save("in/a.png")
     Path("out").mkdir()
     Path("out", RECORD_NAME).touch()
@@ -536,7 +536,7 @@ def test_an_empty_record_is_a_new_one():
         (["--retry-failed", "--no-state"], "leave one out"),
     ],
 )
-def test_states_that_make_no_sense_are_refused(arguments, said):
+def test_invalid_states_are_refused(arguments, said):
     save("in/a.png")
     ended = upsample("in", *arguments)
     assert ended.status == 2

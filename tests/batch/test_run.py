@@ -1,4 +1,4 @@
-"""A run's order of events with any executor: one result each, a journal, few in flight. No torch, no pixels."""
+"""The order of events in a run with any executor: one result each, a journal, few in flight. No torch, no pixels."""
 
 from concurrent.futures import Future
 from pathlib import Path
@@ -13,7 +13,7 @@ from upsample_cli.batch.run import run_entries
 from upsample_cli.enlarge.job import Result
 from upsample_cli.errors import DeviceError, Failure, Interrupted
 
-LARGE = 2**11  # a side: one such image is a slot's work
+LARGE = 2**11  # a side; one such image fills a slot
 
 
 def entry(name, side=LARGE):
@@ -25,8 +25,8 @@ def done(job):
     return Result.planned(job).ended("written", elapsed_s=0.5)
 
 
-class ByHand:
-    """An executor whose images end when the test says so; it writes down what is in flight."""
+class ManualExecutor:
+    """An executor that ends images when the test says so and records how much is in flight."""
 
     def __init__(self, slots=2):
         self.slots, self.device = slots, None
@@ -54,7 +54,7 @@ class ByHand:
 
 
 class Written:
-    """A journal that is a list."""
+    """A journal in a list."""
 
     token = "0123abcd"
 
@@ -70,7 +70,7 @@ class Written:
 
 @pytest.fixture
 def ending(monkeypatch):
-    """Whenever the run waits for a result, the image begun first ends. `errors` says which of them end badly."""
+    """Whenever the run waits for a result, the oldest image in flight ends. `errors` maps names to their errors."""
     errors = {}
     executors = []
 
@@ -92,7 +92,7 @@ def ending(monkeypatch):
     monkeypatch.setattr("upsample_cli.batch.run.SimpleQueue", Queue)
 
     def start(entries, *, slots=2, journal=None, **keywords):
-        executors.append(ByHand(slots))
+        executors.append(ManualExecutor(slots))
         return executors[-1], run_entries(entries, executor=executors[-1], journal=journal or Written(), **keywords)
 
     start.errors = errors
@@ -110,23 +110,23 @@ def test_known_results_come_first_and_every_entry_has_one_result(ending):
     assert executor.closed
 
 
-def test_nothing_to_do_is_no_result(ending):
+def test_a_run_without_entries_has_no_results(ending):
     executor, results = ending([])
     assert (list(results), executor.begun) == ([], [])
     assert executor.closed
 
 
 @pytest.mark.parametrize("slots", [1, 3])
-def test_of_large_images_one_more_than_slots_is_in_flight_so_that_no_slot_waits(ending, slots):
+def test_one_more_large_image_than_slots_is_in_flight(ending, slots):
     executor, results = ending([entry(str(index)) for index in range(20)], slots=slots)
     assert len(list(results)) == 20
     assert executor.most == slots + 1
 
 
-def test_of_small_ones_there_are_many_in_flight_but_not_all(ending):
+def test_many_small_images_are_in_flight_but_not_all(ending):
     executor, results = ending([entry(str(index), 128) for index in range(500)])
     assert len(list(results)) == 500
-    assert executor.most == 3 * 32  # a slot's work is 32 of the smallest; two slots, and one to follow
+    assert executor.most == 3 * 32  # a slot takes 32 of the smallest images; two slots and one slot's work in the queue
 
 
 def test_ten_images_of_100_megapixels_do_not_start_at_once(ending):
@@ -139,14 +139,14 @@ def test_ten_images_of_100_megapixels_do_not_start_at_once(ending):
         assert executor.most_bytes <= max(room, 1) * each_bytes
 
 
-def test_without_a_budget_they_would(ending):
+def test_without_a_budget_they_do_start_at_once(ending):
     """The control."""
     executor, results = ending([entry(str(index), 10_000) for index in range(10)], slots=8)
     assert len(list(results)) == 10
     assert executor.most == 9
 
 
-def test_the_largest_begin_first_so_that_none_is_left_for_the_end(ending):
+def test_the_largest_images_start_first(ending):
     executor, results = ending(
         [entry(name, side) for name, side in (("a", 2000), ("b", 9000), ("c", 2000), ("d", 4000))]
     )
@@ -154,18 +154,18 @@ def test_the_largest_begin_first_so_that_none_is_left_for_the_end(ending):
     assert executor.begun == ["b", "d", "a", "c"]
 
 
-def test_where_a_large_one_has_to_wait_for_memory_small_ones_pass_it(ending):
+def test_small_images_overtake_a_large_one_that_waits_for_memory(ending):
     large, small = [entry(name, 10_000) for name in "AB"], [entry(name, 500) for name in "abcd"]
     executor, results = ending([*large, *small], slots=4, budget_bytes=int(1.5 * job_bytes(large[0].job)))
     assert len(list(results)) == 6
     assert executor.begun[0] == "A"
     assert set(executor.begun[1:5]) == set("abcd")
-    executor, results = ending([*large, *small], slots=4)  # the control: with room there is nothing to pass
+    executor, results = ending([*large, *small], slots=4)  # the control: with enough memory the order stays
     assert len(list(results)) == 6
     assert executor.begun[:2] == ["A", "B"]
 
 
-def test_the_journal_is_told_before_a_image_begins_and_after_it_ended(ending):
+def test_the_journal_is_written_before_an_image_starts_and_after_it_ends(ending):
     journal = Written()
     executor, results = ending([entry(name) for name in "abcd"], slots=1, journal=journal)
     for _ in results:
@@ -175,7 +175,7 @@ def test_the_journal_is_told_before_a_image_begins_and_after_it_ended(ending):
         assert journal.lines.index(("started", name)) < journal.lines.index(("written", name))
 
 
-def test_an_exception_of_a_image_ends_the_run_and_closes_it(ending):
+def test_an_exception_ends_the_run_and_closes_the_executor(ending):
     ending.errors["b"] = DeviceError("no such device")
     executor, results = ending([entry(name) for name in "abcdefgh"], slots=1)
     with pytest.raises(DeviceError):
@@ -184,7 +184,7 @@ def test_an_exception_of_a_image_ends_the_run_and_closes_it(ending):
     assert len(executor.begun) < 8
 
 
-def test_ctrl_c_begins_nothing_more_and_still_yields_what_has_ended(ending):
+def test_ctrl_c_starts_no_more_images_and_still_yields_finished_ones(ending):
     ending.errors["c"] = KeyboardInterrupt()
     journal = Written()
     executor, results = ending([entry(name) for name in "abcdefgh"], slots=2, journal=journal)
@@ -204,7 +204,7 @@ def test_ctrl_c_begins_nothing_more_and_still_yields_what_has_ended(ending):
     assert len(executor.begun) < 8
 
 
-def test_closing_it_early_closes_the_executor_and_writes_down_what_has_ended(ending):
+def test_an_early_close_closes_the_executor_and_records_finished_images(ending):
     journal = Written()
     executor, results = ending([entry(name) for name in "abcdefgh"], slots=2, journal=journal)
     assert next(results).input.name == "a"
@@ -215,8 +215,8 @@ def test_closing_it_early_closes_the_executor_and_writes_down_what_has_ended(end
     assert len(executor.begun) < 8
 
 
-def test_a_result_that_the_signal_came_with_is_not_lost(ending, monkeypatch):
-    """The wait for it ends by the interrupt, after the queue has given it away."""
+def test_a_result_that_arrives_with_the_signal_is_not_lost(ending, monkeypatch):
+    """The interrupt arrives after the queue has handed out the result and before the wait returns."""
     journal = Written()
     _, results = ending([entry(name) for name in "abcd"], slots=2, journal=journal)
     taken = run._first

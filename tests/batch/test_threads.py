@@ -1,11 +1,11 @@
-"""Images in threads: how many are in flight, what a stop ends, and what it does not wait for. No torch, no pixels."""
+"""Images in threads: how many are in flight, what an interrupt stops, and what is not waited for. No torch."""
 
 import threading
 import time
 from pathlib import Path
 
 import pytest
-from support.crashing import StandIn
+from support.crashing import SubstituteCarrier
 from support.jobs import job_of
 from support.running import Watched
 
@@ -17,7 +17,7 @@ from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import Failure, Interrupted
 
 LONG_S = 30.0
-"""No wait in here comes near it; it only keeps a failing test from hanging."""
+"""No wait in this module comes close to it; it only keeps a failing test from hanging."""
 
 
 def job(name):
@@ -37,10 +37,10 @@ def removed(monkeypatch):
 
 
 def executor(carry):
-    return ThreadExecutor(StandIn(carry), Options(), watcher=Watched(), token="0123abcd")
+    return ThreadExecutor(SubstituteCarrier(carry), Options(), watcher=Watched(), token="0123abcd")
 
 
-def test_the_carrier_is_told_all_and_progress_is_passed_on(removed):
+def test_the_carrier_receives_all_arguments_and_progress_is_reported(removed):
     def carry(each, options, *, token, stop, on_rows):
         assert (options, token, stop.is_set()) == (Options(), "0123abcd", False)
         on_rows(3)
@@ -51,7 +51,7 @@ def test_the_carrier_is_told_all_and_progress_is_passed_on(removed):
     assert pool.submit(job("a")).result(LONG_S) == done(job("a"))
     pool.close()
     assert pool._watcher.events == [("started", "a"), ("advanced", "a", 3), ("advanced", "a", 4), ("ended", "a")]
-    assert not removed  # there was nothing unfinished
+    assert not removed  # there were no unfinished files
 
 
 def test_images_run_one_after_the_other(removed):
@@ -69,7 +69,7 @@ def test_images_run_one_after_the_other(removed):
     pool.close()
 
 
-def test_closing_stops_what_runs_begins_nothing_more_and_removes_what_is_unfinished(removed, monkeypatch):
+def test_closing_stops_the_running_image_starts_no_other_and_removes_unfinished_files(removed, monkeypatch):
     monkeypatch.setattr(signals, "GRACE_S", LONG_S)  # it is not waited to its end
     running = threading.Event()
 
@@ -90,8 +90,8 @@ def test_closing_stops_what_runs_begins_nothing_more_and_removes_what_is_unfinis
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_a_image_that_cannot_be_stopped_is_not_waited_for(removed, monkeypatch, again):
-    """Either its time is up, or Ctrl-C came a second time."""
+def test_an_image_that_cannot_be_stopped_is_not_waited_for(removed, monkeypatch, again):
+    """Either the grace period is over, or Ctrl-C was pressed a second time."""
     monkeypatch.setattr(signals, "GRACE_S", LONG_S if again else 0.05)
     monkeypatch.setattr(signals, "is_hurried", lambda: again)
     release, running = threading.Event(), threading.Event()

@@ -1,4 +1,4 @@
-"""Arrivals: settled files, each once, again after a change; the cost of polling is bounded."""
+"""Arrivals of a watched folder: each settled file once, again after a change; the cost of polling is bounded."""
 
 import contextlib
 import itertools
@@ -14,12 +14,12 @@ from upsample_cli.batch.watch import KeptOpen, arrivals
 from upsample_cli.errors import Failure
 
 
-class EnoughError(Exception):
+class NoMoreStepsError(Exception):
     pass
 
 
 def rounds(folder, steps, **options):
-    """What arrives at each look, while `steps` happen one between each two looks."""
+    """The arrivals at each scan; each of `steps` runs between two scans."""
     taken, pauses, looks = {}, [], itertools.count()
     coming = iter(steps)
 
@@ -31,10 +31,10 @@ def rounds(folder, steps, **options):
         pauses.append(seconds)
         step = next(coming, None)
         if step is None:
-            raise EnoughError
+            raise NoMoreStepsError
         step()
 
-    with contextlib.suppress(EnoughError), mock.patch.object(watch.time, "sleep", wait):
+    with contextlib.suppress(NoMoreStepsError), mock.patch.object(watch.time, "sleep", wait):
         for found in arrivals(look):
             taken[len(taken) - 1] = [str(each.path.relative_to(folder)) for each in found]
     assert min(pauses) >= watch.PAUSE_S
@@ -56,21 +56,21 @@ def writer(path, text):
 _TIMES = itertools.count(10**18, 10**9)
 
 
-def test_what_is_there_first_and_then_each_file_once_when_two_looks_are_alike(tmp_path):
+def test_existing_files_arrive_first_and_new_files_arrive_once_they_stop_changing(tmp_path):
     a, b = tmp_path / "a.png", tmp_path / "b.png"
     writer(a, b"a")()
     steps = [nothing, writer(b, b"b"), writer(b, b"bb"), nothing, nothing]
     assert rounds(tmp_path, steps) == [[], ["a.png"], [], [], ["b.png"], []]
 
 
-def test_a_changed_file_arrives_again_and_one_that_vanished_is_new_when_it_is_back(tmp_path):
+def test_a_changed_or_recreated_file_arrives_again(tmp_path):
     a = tmp_path / "a.png"
     writer(a, b"a")()
     steps = [nothing, writer(a, b"b"), nothing, a.unlink, writer(a, b"b"), nothing, nothing]
     assert rounds(tmp_path, steps) == [[], ["a.png"], [], ["a.png"], [], [], ["a.png"], []]
 
 
-def test_the_output_folder_inside_and_what_is_no_image_do_not_arrive(tmp_path):
+def test_other_files_and_the_output_folder_inside_do_not_arrive(tmp_path):
     out = tmp_path / "out"
     for name in ("a.png", ".a.png.0123abcd.part", "notes.txt", "deep/b.png", "out/a_x2.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -79,28 +79,28 @@ def test_the_output_folder_inside_and_what_is_no_image_do_not_arrive(tmp_path):
     assert rounds(tmp_path, [nothing], recursive=True)[1] == ["a.png", "deep/b.png", "out/a_x2.png"]  # the control
 
 
-def test_a_folder_that_cannot_be_looked_into_is_said_once(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_read_is_reported_once(tmp_path, monkeypatch):
     monkeypatch.setattr(watch.time, "sleep", lambda _seconds: None)
     gone = [watch.Found(tmp_path, tmp_path, Failure("unreadable", "cannot be looked into"))]
     looks = iter([gone, gone, gone, [], gone, gone, None])
     arrived = arrivals(lambda: next(looks))
     told = []
-    with contextlib.suppress(TypeError):  # at the end of the looks
+    with contextlib.suppress(TypeError):  # the iterator of scans is exhausted
         told.extend(found[0].failure and found[0].failure.sentence() for found in arrived)
     assert told == ["cannot be looked into"] * 2
 
 
-def test_looks_that_take_long_are_far_apart(tmp_path, monkeypatch):
+def test_slow_scans_are_far_apart(tmp_path, monkeypatch):
     clock = itertools.count(0, 7.0)
     monkeypatch.setattr(watch.time, "monotonic", lambda: next(clock))
     pauses = []
 
     def wait(seconds):
         pauses.append(seconds)
-        raise EnoughError
+        raise NoMoreStepsError
 
     monkeypatch.setattr(watch.time, "sleep", wait)
-    with pytest.raises(EnoughError):
+    with pytest.raises(NoMoreStepsError):
         next(arrivals(lambda: []))
     assert pauses == [140.0]
 
@@ -119,7 +119,7 @@ class Executor:
         self.closed += 1
 
 
-def test_an_executor_outlives_a_run_that_came_to_its_end_and_no_other():
+def test_an_executor_stays_open_only_after_a_run_that_finished():
     inner = Executor()
     kept = KeptOpen(inner)
     kept.submit(None)

@@ -1,4 +1,4 @@
-"""Real worker processes: images that crash, hang or exhaust memory fail alone. Small images."""
+"""Real worker processes: images that crash, hang or exhaust memory fail without affecting others. Small images."""
 
 import os
 import signal
@@ -26,11 +26,11 @@ from upsample_cli.errors import DeviceError, UpsampleError
 
 pytestmark = [
     pytest.mark.usefixtures("in_tmp_path"),
-    pytest.mark.skipif(os.name == "nt", reason="signals of POSIX"),
+    pytest.mark.skipif(os.name == "nt", reason="POSIX signals"),
 ]
 
 LONG_S = 60.0
-"""No wait in here comes near it; it only keeps a failing test from hanging."""
+"""No wait in this module comes close to it; it only keeps a failing test from hanging."""
 
 
 def job(name, side=2000):
@@ -38,13 +38,13 @@ def job(name, side=2000):
 
 
 def executor(carry=crashing.carry, *, carrier=None, slots=2, device="cpu", options=None, **keywords):
-    carrier = carrier or crashing.StandIn(carry)
+    carrier = carrier or crashing.SubstituteCarrier(carry)
     assignment = Assignment(options or Options(device=device), NullJournal().token, carrier, cores=1)
     return ProcessExecutor(assignment, slots=slots, watcher=Watched(), **keywords)
 
 
 def results(names, side=2000, **keywords):
-    """{name: result} of a run, and what the watcher was told."""
+    """{name: result} of a run, and the events that the watcher received."""
     jobs = [job(name, side) for name in names]
     pool = executor(**keywords)
     found = list(
@@ -68,8 +68,8 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("side", [2000, 100])  # large ones are handed out one by one, small ones in handfuls
-def test_a_image_that_ends_its_worker_fails_alone_and_once(side):
+@pytest.mark.parametrize("side", [2000, 100])  # large images are assigned one at a time, small ones in groups
+def test_an_image_that_crashes_its_worker_fails_alone_and_once(side):
     names = [f"good{index}" for index in range(20)]
     names[3:3], names[9:9], names[17:17] = ["segfault"], ["killed"], ["exit"]
     found, events = results(names, side)
@@ -80,13 +80,13 @@ def test_a_image_that_ends_its_worker_fails_alone_and_once(side):
         assert (found[name].output_height, found[name].elapsed_s > 0) == (2 * side, True)
         assert not Path(f"{name}_x2.png").exists()
     assert {Path(f"good{index}_x2.png").read_bytes() for index in range(20)} == {b"half whole"}
-    # Each was begun once: what a worker had in its hand beside the one that ended it had not been.
+    # Each was started once: the images queued on a crashed worker had not been started.
     assert Counter(events) == Counter([(kind, f"{name}.png") for name in names for kind in ("started", "ended")])
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_image_put_in_its_place_by_a_worker_that_died_before_it_said_so_is_written(overwrite):
-    Path("old_x2.png").write_bytes(b"there before")  # the control where it is not to be replaced, so is not
+def test_an_output_completed_by_a_worker_that_died_before_reporting_it_counts_as_written(overwrite):
+    Path("old_x2.png").write_bytes(b"there before")  # the control: without --overwrite an existing file stays
     names = ["a", "small", *(["old"] if overwrite else [])]
     found, _ = results(names, side=100, carry=crashing.late, options=Options(overwrite=overwrite, device="cpu"))
     assert {name: result.status for name, result in found.items()} == {
@@ -96,13 +96,13 @@ def test_a_image_put_in_its_place_by_a_worker_that_died_before_it_said_so_is_wri
     assert found["small"].error == f"small.png: {ENDS['killed']}"
 
 
-def test_what_was_there_before_is_not_taken_for_what_a_dead_worker_was_to_write():
+def test_an_existing_file_does_not_count_as_the_output_of_a_dead_worker():
     Image.new("L", (200, 200)).save("killed_x2.png")
     found, _ = results(["killed"], side=100, options=Options(overwrite=True, device="cpu"))
     assert found["killed"].status == "failed"
 
 
-def test_a_image_that_hangs_is_stopped_after_its_time():
+def test_an_image_that_hangs_is_stopped_after_the_timeout():
     start_s = time.monotonic()
     found, _ = results(["good0", "hang", "good1", "slow0", "slow1", "slow2"], side=100, timeout_s=0.5)
     assert time.monotonic() - start_s < crashing.HANG_S / 2
@@ -112,46 +112,46 @@ def test_a_image_that_hangs_is_stopped_after_its_time():
     assert not Path("hang_x2.png").exists()
 
 
-def test_the_clock_of_a_small_image_starts_when_its_turn_comes():
-    """The control of the test above: 24 images in one hand, each in time, together four times as long."""
+def test_the_timeout_of_a_queued_image_starts_when_it_starts():
+    """The control of the test above: 24 images in one group, each within the limit, together four times as long."""
     found, _ = results([f"slow{index}" for index in range(24)], side=100, slots=1, timeout_s=0.3)
     assert Counter(result.status for result in found.values()) == {"written": 24}
 
 
-def test_a_worker_that_has_grown_is_replaced():
+def test_a_worker_that_holds_too_much_memory_is_replaced():
     pool = executor(slots=1)
     entries = [Entry(Result.planned(each), each) for each in (job("good0"), job("grow"), job("good1"))]
     assert [each.status for each in run_entries(entries, executor=pool, journal=NullJournal())] == ["written"] * 3
     assert pool._started == 2
 
 
-def test_both_workers_work_and_an_idle_one_is_not_left_without():
+def test_both_workers_get_images():
     found, _ = results([str(index) for index in range(40)], side=100, carry=crashing.pid)
     shares = Counter(result.error for result in found.values())
     assert len(shares) == 2
     assert str(os.getpid()) not in shares
 
 
-def test_what_debug_lets_through_comes_with_its_traceback():
+def test_an_error_raised_by_debug_has_its_traceback():
     with pytest.raises(RuntimeError, match=r"odd 1\.png") as caught:
         results(["1", "2", "3"], carry=crashing.raising, slots=1)
     assert "crashing.py" in "".join(caught.value.__notes__)
 
 
-def test_a_device_that_is_not_there_ends_the_run():
+def test_a_missing_device_ends_the_run():
     with pytest.raises(DeviceError, match="there is no device 'cuda:99' here; choose device=auto or one of cpu"):
         results(["good0", "good1"], device="cuda:99", carrier=Carrier())
 
 
 def test_workers_that_cannot_start_are_one_line(monkeypatch):
-    # Called with a pipe, it ends with a TypeError.
+    # Called with a pipe, `os._exit` ends with a TypeError.
     monkeypatch.setattr("upsample_cli.batch.workers.worker.work", os._exit)
     with pytest.raises(UpsampleError, match="worker processes do not start: the last one ended by status 1; free"):
         results(["good0", "good1"])
 
 
 @pytest.mark.parametrize("name", ["hang", "slow"])
-def test_closing_it_early_leaves_no_process_and_no_temporary_file(name):
+def test_an_early_close_leaves_no_process_and_no_temporary_file(name):
     pool = executor()
     futures = [pool.submit(job(f"{name}{index}")) for index in range(6)]
     while not any(Path().glob(".*.part")):
@@ -182,13 +182,13 @@ class Watcher:
     def advanced(self, job, rows): pass
     def ended(self, job): pass
 if __name__ == "__main__":
-    assignment = Assignment(Options(), "0123abcd", crashing.StandIn(crashing.carry), 1)
+    assignment = Assignment(Options(), "0123abcd", crashing.SubstituteCarrier(crashing.carry), 1)
     pool = ProcessExecutor(assignment, slots=2, watcher=Watcher())
     pool.submit(job_of(Path("pid.png"), Path("pid_x2.png"), 2000, 2000)).result()
 """
 
 
-def test_workers_do_not_outlive_a_run_that_is_killed():
+def test_workers_end_with_a_killed_run():
     Path("run.py").write_text(KILLED_RUN, encoding="utf-8")
     environment = ENVIRONMENT | FINDS_SUPPORT
     with subprocess.Popen([sys.executable, "run.py"], env=environment, start_new_session=True) as process:

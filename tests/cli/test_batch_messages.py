@@ -1,4 +1,4 @@
-"""Messages of a batch that is stopped, planned or resumed; its counts, and the places allowed for its own files."""
+"""Messages of a batch that is stopped, planned or resumed; its counts, and where its own files may be."""
 
 import contextlib
 import io
@@ -26,17 +26,17 @@ from upsample_cli.errors import Failure
 HINT = " " * 17 + "--retry-failed tries again what failed"
 
 
-def torn(name):
-    """An image whose header can be read, so that it fails only when its turn comes, and is recorded."""
+def truncated_image(name):
+    """An image with an intact header, so that it fails only during the run and is recorded."""
     path = save(name)
     path.write_bytes(path.read_bytes()[:-40])
 
 
-# Stopped -----------------------------------------------------------------------------------------------------------
+# Interrupted --------------------------------------------------------------------------------------------------------
 
 
 def stopped(*arguments, number=signal.SIGINT, **streams):
-    """(status, stdout, stderr) of a process that gets a signal once a file of it is on the disk."""
+    """(status, stdout, stderr) of a process that receives a signal once it has a temporary file on disk."""
     settings = {"stdout": -1, "stderr": -1, "text": True, "env": ENVIRONMENT} | streams
     with subprocess.Popen([*COMMAND, *arguments], start_new_session=True, **settings) as process:
         until_s = time.monotonic() + 60
@@ -58,12 +58,12 @@ def large():
 
 pytestmark = [
     pytest.mark.usefixtures("in_tmp_path"),
-    pytest.mark.skipif(os.name == "nt", reason="signals and terminals of POSIX"),
+    pytest.mark.skipif(os.name == "nt", reason="POSIX signals and terminals"),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "end"), [((), "; the same command goes on"), (("--no-state",), "")])
-def test_a_batch_that_is_stopped_says_first_how_many_are_left(large, arguments, end):
+def test_a_stopped_batch_first_says_how_many_images_are_left(large, arguments, end):
     status, out, err = stopped("in", "-o", "out", *arguments, number=signal.SIGTERM)
     done = len([name for name in names("out") if name.endswith(".png")])
     assert (status, err) == (143, "")
@@ -72,7 +72,7 @@ def test_a_batch_that_is_stopped_says_first_how_many_are_left(large, arguments, 
     assert second.split()[:2] == ["written", str(done)]
 
 
-def test_the_document_says_that_the_run_was_stopped_and_only_then(large):
+def test_the_document_says_stopped_only_if_the_run_was_stopped(large):
     status, out, _ = stopped("in", "-o", "out", "--json")
     document = json.loads(out)
     assert status == 130
@@ -82,7 +82,7 @@ def test_the_document_says_that_the_run_was_stopped_and_only_then(large):
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_images_of_other_formats_in_a_folder_are_counted(count):
+def test_files_of_other_formats_in_a_folder_are_counted(count):
     Path("in/sub").mkdir(parents=True)
     for index in range(count):
         save(f"in/{index}.png", (3, 2), "L")
@@ -101,7 +101,7 @@ def test_images_of_other_formats_in_a_folder_are_counted(count):
     assert "formats" not in ended.err + ended.out
 
 
-def test_a_folder_of_images_of_other_formats_says_so():
+def test_a_folder_with_only_other_formats_is_an_error_that_counts_them():
     Path("in").mkdir()
     Path("in/a.heic").write_bytes(b"")
     ended = upsample("in")
@@ -109,15 +109,15 @@ def test_a_folder_of_images_of_other_formats_says_so():
     assert "no images in in, but 1 file of other formats: .heic 1; name images" in ended.err
 
 
-def test_a_single_image_that_is_stopped_is_one_line():
+def test_stopping_a_single_image_is_one_line():
     save("large.png", (2500, 2501), "L", compress_level=0)
     assert stopped("large.png", "-f", "12") == (130, "", "stopped; nothing was written\n")
     assert names(".") == ["large.png"]
     assert stopped("large.png", "-f", "12", "-q") == (130, "", "")
 
 
-def test_what_a_terminal_shows_of_ctrl_c_takes_no_line_of_its_own():
-    """The bars leave it two columns: a full last line would break there, and they would be wiped a line too low."""
+def test_bars_leave_room_for_the_ctrl_c_of_the_terminal():
+    """The bars leave two columns free: a full last line would wrap, and the bars would be erased one line too low."""
     job = job_of(Path("a.png"), Path("o.png"), 100, 201)
     bars = Bars(Console(file=io.StringIO()), is_shown=True)
     bars.expect([job])
@@ -131,7 +131,7 @@ def test_what_a_terminal_shows_of_ctrl_c_takes_no_line_of_its_own():
 
 @contextlib.contextmanager
 def terminal():
-    """(its end for the command, what was shown so far)."""
+    """(the command's end of the terminal, the output so far)."""
     ours, theirs = os.openpty()
     shown = bytearray()
 
@@ -146,7 +146,7 @@ def terminal():
     os.close(ours)
 
 
-def test_where_no_bars_are_drawn_the_summary_begins_on_a_line_of_its_own(large):
+def test_without_bars_the_summary_begins_on_a_new_line(large):
     with terminal() as (end, shown):
         status, _, _ = stopped("in", "-o", "out", stdout=end)
         time.sleep(0.2)
@@ -156,12 +156,12 @@ def test_where_no_bars_are_drawn_the_summary_begins_on_a_line_of_its_own(large):
     assert "stopped:" in text.splitlines()[1]
 
 
-# Planned, and started again ----------------------------------------------------------------------------------------
+# Planned and resumed ------------------------------------------------------------------------------------------------
 
 
-def test_a_dry_run_has_a_line_for_each_image_and_no_hint_at_a_record():
+def test_a_dry_run_prints_a_line_for_each_image_and_no_hint_about_a_record():
     save("in/a.png")
-    torn("in/b.png")
+    truncated_image("in/b.png")
     Path("in/empty.png").touch()
     ended = upsample("in", "-o", "out", "-n")
     assert ended.status == 1
@@ -175,31 +175,31 @@ def test_a_dry_run_has_a_line_for_each_image_and_no_hint_at_a_record():
     assert upsample("in", "-o", "out", "-n", "-q").out == ""
 
 
-def test_the_hint_stands_only_where_a_record_holds_a_failure():
-    """What cannot even be planned is tried at each run, and needs no option."""
+def test_the_hint_appears_only_if_a_record_contains_a_failure():
+    """An image that cannot even be planned is tried in each run, and needs no option."""
     save("in/a.png")
     Path("in/empty.png").touch()
     assert "--retry-failed" not in upsample("in", "-o", "out").out
-    torn("in/b.png")
+    truncated_image("in/b.png")
     assert upsample("in", "-o", "out").out.splitlines()[-1] == HINT
     assert "--retry-failed" not in upsample("in", "-o", "other", "--no-state").out
 
 
-def test_verbose_says_why_a_image_is_passed_over():
+def test_verbose_says_why_an_image_is_skipped():
     save("in/a.png")
     upsample("in", "-o", "out")
     line = upsample("in", "-o", "out", "-v").out.splitlines()[0]
     assert line == "in/a.png -> out/a_x2.png  17x11 -> 34x22  skipped: done already"
 
 
-def test_quiet_and_verbose_are_opposites():
+def test_quiet_and_verbose_cannot_be_combined():
     save("a.png")
     ended = upsample("a.png", "-q", "-v")
     assert (ended.status, ended.err) == (2, "upsample: --quiet and --verbose are opposites; leave one out\n")
 
 
 @pytest.mark.parametrize(("after", "is_repeated"), [(20, False), (21, True)])
-def test_failures_are_told_again_only_if_lines_went_by_since(after, is_repeated):
+def test_failures_are_repeated_only_if_enough_lines_followed_them(after, is_repeated):
     out = io.StringIO()
     report = Report(Console(file=out), Console(file=io.StringIO()), is_single=False, verbose=True)
     written = Result(Path("a.png"), Path("o.png"), "written", 1, 1, 2, 2)
@@ -212,7 +212,7 @@ def test_failures_are_told_again_only_if_lines_went_by_since(after, is_repeated)
     assert ("What failed" in out.getvalue()) == is_repeated
 
 
-# Counted -----------------------------------------------------------------------------------------------------------
+# Counts -------------------------------------------------------------------------------------------------------------
 
 
 def test_the_bars_count_all_inputs():
@@ -226,7 +226,7 @@ def test_the_bars_count_all_inputs():
     assert facts.rstrip() == "1 failed, starting"
 
 
-def test_in_a_watch_what_was_repaired_is_no_failure_any_more():
+def test_in_a_watch_a_repaired_image_does_not_count_as_failed():
     bad = Result(Path("a.png"), status="failed", failure=Failure("not-an-image", "is empty", "x", "a.png"))
     other = Result(Path("b.png"), status="failed", failure=Failure("damaged", "is damaged", "x", "b.png"))
     good = Result(Path("a.png"), Path("o.png"), "written", 1, 1, 1000, 1000)
@@ -237,7 +237,7 @@ def test_in_a_watch_what_was_repaired_is_no_failure_any_more():
     assert summary.first_failures == ["b.png: is damaged; x"]
     summary.add(Result(Path("b.png"), Path("o.png"), "skipped"))
     assert list(summary.lines(None)) == ["written       1  1.0 MP", "skipped       1  done already"]
-    batch = Summary()  # the control: there each result is another image's
+    batch = Summary()  # the control: in a batch each result belongs to a different image
     for result in (bad, good):
         batch.add(result)
     assert batch.counts["failed"] == 1
@@ -246,7 +246,7 @@ def test_in_a_watch_what_was_repaired_is_no_failure_any_more():
 # The run's own files -----------------------------------------------------------------------------------------------
 
 
-def test_the_same_command_again_replaces_its_gallery_and_nothing_else():
+def test_a_repeated_command_replaces_only_its_own_gallery():
     save("in/a.png")
     command = ("in", "-o", "out", "--gallery", "g.html")
     assert upsample(*command).status == 0
@@ -263,7 +263,7 @@ def test_the_same_command_again_replaces_its_gallery_and_nothing_else():
 
 @pytest.mark.parametrize(("option", "name"), [("--report", "run.jsonl"), ("--gallery", "look.html")])
 @pytest.mark.parametrize("folder", ["out", "out/sub"])
-def test_a_report_or_a_gallery_may_lie_in_a_folder_that_the_run_makes(folder, option, name):
+def test_a_report_or_a_gallery_may_be_in_a_folder_that_the_run_creates(folder, option, name):
     save("in/sub/a.png")
     ended = upsample("in", "-r", "-o", "out", option, f"{folder}/{name}")
     assert (ended.status, ended.errors) == (0, [])
@@ -272,7 +272,7 @@ def test_a_report_or_a_gallery_may_lie_in_a_folder_that_the_run_makes(folder, op
 
 
 @pytest.mark.parametrize("option", ["--report", "--gallery"])
-def test_any_other_folder_for_a_report_or_a_gallery_is_not_made(option):
+def test_a_missing_folder_for_a_report_or_a_gallery_is_an_error(option):
     save("in/a.png")
     before = tree(".")
     ended = upsample("in", "-o", "out", option, "missing/deep/x.txt")

@@ -1,4 +1,4 @@
-"""Real disks that are full or not writable: a small one in memory, which only the test sees."""
+"""Real disks that are full or not writable: a small disk in memory, visible only to the test."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ IN_A_NAMESPACE = ["unshare", "--map-root-user", "--mount"]
 
 
 def can_mount():
-    """Whether this system lets a process have mounts of its own."""
+    """Whether a process may create private mounts on this system."""
     if shutil.which("unshare") is None:
         return False
     tried = [*IN_A_NAMESPACE, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
@@ -34,14 +34,14 @@ def can_mount():
 
 
 def told(name):
-    """The document of a run, after which its status was printed: (status, files)."""
+    """(status, files) from the document of a run and the status printed after it."""
     document, _, status = Path(f"{name}.txt").read_text(encoding="utf-8").rpartition("status ")
     return int(status), json.loads(document)["files"]
 
 
-@pytest.mark.skipif(not can_mount(), reason="no process may have mounts of its own here")
-def test_a_full_disk_fails_images_one_by_one_and_a_locked_one_all_and_both_are_cleaned_up():
-    """Four images of about 150 kB for 500 kB, in real workers; the record lies elsewhere, so that the run goes on."""
+@pytest.mark.skipif(not can_mount(), reason="a process may not create mounts here")
+def test_a_full_disk_fails_some_images_and_a_read_only_disk_fails_all():
+    """Four images of about 150 kB on a disk of 500 kB, in real workers. The record is elsewhere, so the run goes on."""
     for index in range(4):
         save(f"in/{index}.png", (131, 150), seed=index)
     assert upsample("in", "-o", "whole").status == 0
@@ -56,7 +56,7 @@ def test_a_full_disk_fails_images_one_by_one_and_a_locked_one_all_and_both_are_c
     assert failed
     for each in failed:
         assert each["error"].startswith(f"{each['output']}: cannot be written: the disk is full; ")
-    assert tree("full") == {name: whole[name] for name in written}  # nothing torn, nothing temporary
+    assert tree("full") == {name: whole[name] for name in written}  # neither incomplete nor temporary files
 
     status, files = told("roomy")
     assert (status, tree("roomy")) == (0, whole)
@@ -67,4 +67,4 @@ def test_a_full_disk_fails_images_one_by_one_and_a_locked_one_all_and_both_are_c
     assert {each["error"].split(": ", 1)[1].split("; ")[0] for each in files} == {
         "cannot be written: its disk is mounted read-only"
     }
-    assert names("disk") == []  # it was never seen outside
+    assert names("disk") == []  # the disk is visible only inside the namespace

@@ -1,4 +1,4 @@
-"""`--engine`: which route computes, how a run says so, and the routes that are refused."""
+"""`--engine`: which route computes, how the output names it, and which routes are refused."""
 
 import re
 import subprocess
@@ -37,14 +37,14 @@ def test_every_engine_writes_the_same_bytes_and_is_named(mode):
     assert len({content for made in written.values() for content in made}) == 1
 
 
-def test_a_size_is_reduced_by_matrices_or_behind_the_layer():
+def test_a_size_is_reduced_by_matrices_or_after_the_layer():
     save("in.png", (21, 34))
     assert engine_of("in.png", "-o", "auto.png", "--width", "50") == "matrices"
     assert engine_of("in.png", "-o", "layer.png", "--width", "50", "--engine", "layer") == "layer"
     assert Path("auto.png").read_bytes() == Path("layer.png").read_bytes()
 
 
-def test_verbose_names_the_engine_and_the_usual_line_does_not():
+def test_only_verbose_names_the_engine():
     save("in.png", (3, 5))
     assert re.search(r"s  layer$", upsample("in.png", "-v", "--engine", "layer").out.strip())
     assert "layer" not in upsample("in.png", "--overwrite", "--engine", "layer").out
@@ -57,7 +57,7 @@ def test_verbose_names_the_engine_and_the_usual_line_does_not():
         (["--kernel", "fitted"], "the kernel is not an outer product"),
     ],
 )
-def test_the_compiled_engine_is_refused_where_it_cannot_serve(arguments, reason):
+def test_the_compiled_engine_is_refused_for_images_it_cannot_enlarge(arguments, reason):
     save("in.png", (21, 34))
     ended = upsample("in.png", *arguments, "--engine", "compiled")
     expected = (reason, "this package was not compiled for this processor") if not instruction_sets() else (reason,)
@@ -69,7 +69,7 @@ def test_the_compiled_engine_is_refused_where_it_cannot_serve(arguments, reason)
 
 
 @is_compiled
-def test_in_a_batch_only_the_image_that_it_cannot_serve_fails():
+def test_in_a_batch_only_the_image_that_the_engine_cannot_enlarge_fails():
     save("in/a.png", (3, 5))
     tifffile.imwrite("in/b.tif", np.ones((4, 4), np.float32))
     ended = upsample("in", "-o", "out", "--engine", "compiled", "--json")
@@ -88,8 +88,8 @@ def test_an_unknown_engine_is_a_usage_error():
     assert "there is no --engine 'fast'; choose one of auto, layer, compiled" in ended.err
 
 
-def test_another_engine_makes_nothing_again():
-    """The engine changes no pixel, so a record takes outputs of any engine for done."""
+def test_another_engine_does_not_repeat_finished_images():
+    """The engine changes no pixel, so a record accepts outputs of any engine."""
     for name in ("a", "b"):
         save(f"in/{name}.png", (3, 5))
     assert upsample("in", "-o", "out", "--engine", "layer").status == 0
@@ -98,8 +98,8 @@ def test_another_engine_makes_nothing_again():
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
-def test_a_process_that_enlarges_a_photograph_stays_below_250_mib():
-    """Peak memory as a worker has it. `ru_maxrss` would include that of this process, from which it was forked."""
+def test_a_process_that_enlarges_a_photograph_takes_less_than_250_mib():
+    """Peak memory in a new process, as in a worker. `ru_maxrss` would include the peak of the parent process."""
     save("in.png", (1000, 1000), "RGB")
     code = (
         "import re, sys; from pathlib import Path; from upsample_cli import upsample_file;"

@@ -1,4 +1,4 @@
-"""Errors become one line and an exit status: as a process, for every way in which a command can end."""
+"""Errors become one line and an exit status, in a real process, for every way in which a command can end."""
 
 import os
 import signal
@@ -41,7 +41,7 @@ def pretend_to(way: str):
 error_handler.run(app, "demo")
 """
 
-# As most people's: what is printed waits in a buffer, and may fail only at the end.
+# As in most shells: output is buffered, and writing it may fail only at the end.
 BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 
 
@@ -70,7 +70,7 @@ def test_every_error_is_one_line_on_stderr_and_a_status(way, status, line):
     assert result.stdout == ""
 
 
-def test_debug_shows_the_traceback_above_the_same_line():
+def test_debug_shows_the_traceback_before_the_error_line():
     result = run("unexpected", "--debug")
     assert result.returncode == 1
     assert result.stderr.startswith("Traceback (most recent call last):")
@@ -79,7 +79,7 @@ def test_debug_shows_the_traceback_above_the_same_line():
     assert "Traceback" not in run("unexpected").stderr
 
 
-def test_debug_after_two_dashes_is_an_argument_like_any_other():
+def test_debug_after_two_dashes_is_an_argument():
     result = run("usage", "--", "--debug")
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
@@ -88,7 +88,7 @@ def test_debug_after_two_dashes_is_an_argument_like_any_other():
 @pytest.mark.parametrize(
     ("arguments", "cause"), [(("--nope",), "--nope"), ((), "missing argument"), (("fine", "too much"), "too much")]
 )
-def test_a_command_line_that_cannot_be_understood_is_status_2_and_one_line_that_points_to_the_help(arguments, cause):
+def test_an_invalid_command_line_is_status_2_and_one_line_with_the_help_command(arguments, cause):
     result = run(*arguments)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("demo: ")
@@ -97,13 +97,13 @@ def test_a_command_line_that_cannot_be_understood_is_status_2_and_one_line_that_
     assert result.stderr.count("\n") == 1
 
 
-def test_what_the_encoding_lacks_is_shown_escaped():
+def test_characters_missing_from_the_encoding_are_escaped():
     assert run("odd", env={**BUFFERED, "PYTHONIOENCODING": "ascii"}).stdout == "\\xd7 \\udcff\n"
     assert run("odd", env={**BUFFERED, "PYTHONIOENCODING": "utf-8"}, encoding="utf-8").stdout == "\xd7 \\udcff\n"
 
 
-@pytest.mark.skipif(os.name == "nt", reason="pipes and signals of POSIX")
-def test_a_reader_that_goes_away_ends_it_without_a_word():
+@pytest.mark.skipif(os.name == "nt", reason="POSIX pipes and signals")
+def test_a_reader_that_closes_its_pipe_ends_the_command_silently():
     with subprocess.Popen(
         [sys.executable, "-c", COMMAND, "much"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=BUFFERED
     ) as process:
@@ -113,8 +113,8 @@ def test_a_reader_that_goes_away_ends_it_without_a_word():
         assert process.wait(60) == 1
 
 
-@pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")
-def test_a_reader_that_was_never_there_is_noticed_at_the_last_flush():
+@pytest.mark.skipif(os.name == "nt", reason="POSIX pipes")
+def test_a_pipe_without_a_reader_is_detected_at_the_last_flush():
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-c", COMMAND, "fine"]
@@ -139,8 +139,8 @@ def test_a_full_disk_under_stdout_is_one_line(way, line):
     assert result.stderr == line
 
 
-@pytest.mark.skipif(os.name == "nt", reason="a shell of POSIX")
-def test_a_closed_stdout_is_no_error():
+@pytest.mark.skipif(os.name == "nt", reason="POSIX shell")
+def test_a_closed_stdout_is_not_an_error():
     command = f'exec "{sys.executable}" -c "$COMMAND" fine >&-'
     result = subprocess.run(
         ["sh", "-c", command], capture_output=True, check=False, env={**BUFFERED, "COMMAND": COMMAND}
@@ -148,8 +148,8 @@ def test_a_closed_stdout_is_no_error():
     assert (result.returncode, result.stderr) == (0, b"")
 
 
-@pytest.mark.skipif(os.name == "nt", reason="pipes and signals of POSIX")
-def test_ctrl_c_ends_it_with_130_and_without_a_traceback():
+@pytest.mark.skipif(os.name == "nt", reason="POSIX pipes and signals")
+def test_ctrl_c_ends_the_command_with_130_and_without_a_traceback():
     with subprocess.Popen(
         [sys.executable, "-c", COMMAND, "sleep"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -157,5 +157,5 @@ def test_ctrl_c_ends_it_with_130_and_without_a_traceback():
         begun = time.monotonic()
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
-        assert time.monotonic() - begun < 10  # it slept for 60
+        assert time.monotonic() - begun < 10  # it would have slept for 60 s
         assert "Traceback" not in process.stderr.read()

@@ -1,4 +1,4 @@
-"""Examples in the help: each fits a line of a terminal, and can be pasted as it stands."""
+"""Examples in the help: each fits on one line of a terminal and can be pasted unchanged."""
 
 import inspect
 import shlex
@@ -29,9 +29,9 @@ EXAMPLES = [(path, line) for path, command in COMMANDS.items() for line in examp
 
 
 def parsed(path, line):
-    """The context of the command that the line runs; the program raises for what it does not have."""
+    """The context of the command in this line; parsing raises an error for an unknown command or option."""
     words = shlex.split(line, comments=True)
-    start = len(words) - 1 - words[::-1].index(path[0])  # behind a pipe
+    start = len(words) - 1 - words[::-1].index(path[0])  # the command after a pipe
     end = words.index(">") if ">" in words else len(words)
     given = words[start:end]
     assert tuple(given[: len(path)]) == path
@@ -43,13 +43,13 @@ def test_an_example_is_a_command_of_the_program(path, line):
     assert parsed(path, line).params
 
 
-def test_control_an_option_that_does_not_exist_is_noticed():
+def test_control_an_option_that_does_not_exist_is_detected():
     with pytest.raises(Exception, match=r"(?i)no such option"):
         parsed(("upsample",), "upsample photo.jpg --facto 2")
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
-def test_no_example_is_broken_into_lines(path):
+def test_examples_are_not_wrapped(path):
     code = f"from upsample_cli.cli.start import {path[0]}; {path[0]}()"
     shown = subprocess.run(
         [sys.executable, "-P", "-c", code, *path[1:], "--help"],

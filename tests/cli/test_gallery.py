@@ -31,7 +31,7 @@ VOID = {"meta", "img", "link", "br"}
 
 
 class Page(HTMLParser):
-    """The elements of a page; fails where one is not closed in its turn."""
+    """The elements of a page; fails if an element is not closed in order."""
 
     def __init__(self, path):
         super().__init__()
@@ -66,7 +66,7 @@ def make(*arguments, inputs="in"):
     return ended, Page("g.html")
 
 
-def test_before_and_after_are_the_pixels_of_the_files_at_the_same_size():
+def test_before_and_after_show_the_pixels_of_the_files_at_the_same_size():
     save("in/a.png", (131, 211), seed=3)
     ended, page = make("-f", "3")
     assert ended.status == 0
@@ -86,7 +86,7 @@ def test_before_and_after_are_the_pixels_of_the_files_at_the_same_size():
     assert all(image["alt"].startswith("in/a.png, ") and image["loading"] == "lazy" for image in page.images)
 
 
-def test_the_detail_is_where_most_happens():
+def test_the_detail_shows_the_busiest_part():
     pixels = np.full((300, 411, 3), 128, np.uint8)
     pixels[200:240, 300:340] = np.random.default_rng(1).integers(0, 256, (40, 40, 3))
     Path("in").mkdir()
@@ -103,7 +103,7 @@ def test_the_detail_is_where_most_happens():
 NASTY = ["<script>alert(1)<script>.png", "a&amp;b'\"c.png", "<img src=x onerror=alert(1)>.png", "new\nline\x1b[31m.png"]
 
 
-def test_no_name_breaks_out_of_the_page_and_the_page_loads_nothing():
+def test_names_are_escaped_and_the_page_loads_nothing():
     for seed, name in enumerate(NASTY):
         save(f"in/{name}", (17, 11), seed=seed)
     Path("in/<b>bad.png").touch()
@@ -133,7 +133,7 @@ def test_every_kind_of_image_is_shown(mode):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 400), (400, 1), (2, 3)])
-def test_images_of_a_pixel_or_a_line_are_shown(size):
+def test_images_of_one_pixel_or_one_line_are_shown(size):
     save("in/a.png", size)
     _, page = make("-f", "2")
     _, before, after = page.images
@@ -141,7 +141,7 @@ def test_images_of_a_pixel_or_a_line_are_shown(size):
     assert int(after["width"]) >= 96
 
 
-def test_the_cap_is_kept_and_said(monkeypatch):
+def test_the_limits_of_the_page_are_kept_and_stated(monkeypatch):
     monkeypatch.setattr(gallery, "MAX_GALLERY_IMAGES", 3)
     monkeypatch.setattr(gallery, "MAX_FAILURES", 2)
     for index in range(5):
@@ -154,7 +154,7 @@ def test_the_cap_is_kept_and_said(monkeypatch):
     assert "2 more failures are not listed: a page holds 2." in page.text
 
 
-def test_what_was_done_before_is_shown_again_by_a_run_that_goes_on():
+def test_a_resumed_run_also_shows_images_finished_earlier():
     save("in/a.png")
     upsample("in", "-o", "out/")
     save("in/b.png")
@@ -164,7 +164,7 @@ def test_what_was_done_before_is_shown_again_by_a_run_that_goes_on():
 
 
 def page_of(image, output, shape, output_shape):
-    """The page of a run that has written one image, or rather of what is there now."""
+    """The page of a run that reports one written image, whatever the files contain."""
     with gallery.Gallery(Path("g.html"), Options()) as page:
         page.add(Result(Path(image), Path(output), "written", *shape, *output_shape))
         assert page.write(Summary(), 1.0) is None
@@ -182,7 +182,7 @@ def test_an_output_of_another_size_or_too_large_is_not_shown(monkeypatch):
         preview.preview(Path("in/a.png"), Path("out/a_x2.png"), (5, 5))
 
 
-def test_an_existing_page_is_replaced_only_if_asked_for():
+def test_an_existing_page_is_replaced_only_on_request():
     save("in/a.png")
     Path("g.html").write_text("mine")
     ended = upsample("in", "-o", "out/", "--gallery", "g.html")
@@ -209,7 +209,7 @@ def test_an_existing_page_is_replaced_only_if_asked_for():
         (("-", "-o", "o.png", "--gallery", "g.html"), "--gallery shows files, and - is not a file; name files"),
     ],
 )
-def test_what_cannot_be_a_page_ends_the_run_before_its_first_pixel(arguments, said):
+def test_an_invalid_gallery_ends_the_run_before_the_first_pixel(arguments, said):
     save("in/a.png")
     ended = upsample(*arguments)
     assert ended.status == 2
@@ -220,13 +220,13 @@ def test_what_cannot_be_a_page_ends_the_run_before_its_first_pixel(arguments, sa
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_browser_shows_before_and_after_side_by_side_at_the_same_size(tmp_path, scheme):
-    """Seen in a screenshot: red before, green after, nothing else of these colours. No script has run."""
+    """Checked in a screenshot: red before, green after, nothing else in these colours. No script has run."""
     red, green = (200, 16, 16), (16, 160, 16)
     Path("in").mkdir()
     Image.new("RGB", (120, 110), red).save("in/<script>document.body.remove()<script>.png")
     upsample("in", "-o", "out/")
     (made,) = Path("out").glob("*.png")
-    Image.new("RGB", (240, 220), green).save(made)  # so that the two can be told apart
+    Image.new("RGB", (240, 220), green).save(made)  # so that the screenshot shows which is which
     page = page_of(*Path("in").glob("*.png"), made, (110, 120), (220, 240))
     assert len(page.images) == 3
     command = [
@@ -239,10 +239,10 @@ def test_a_browser_shows_before_and_after_side_by_side_at_the_same_size(tmp_path
     boxes = []
     for colour in (red, green):
         rows, columns = np.nonzero((abs(seen - colour) <= 2).all(axis=2))
-        right = columns > 160  # the overview is red too: 120 pixels from the left margin of 24
+        right = columns > 160  # the overview is red too: 120 pixels, at the left margin of 24
         rows, columns = rows[right], columns[right]
         boxes.append((rows.min(), columns.min(), np.ptp(rows) + 1, np.ptp(columns) + 1))
-        assert len(rows) == boxes[-1][2] * boxes[-1][3]  # filled, and nothing else in that colour
+        assert len(rows) == boxes[-1][2] * boxes[-1][3]  # filled, and nothing else has this colour
     (top, left, *size), (after_top, after_left, *after_size) = boxes
     assert size == after_size == [192, 192]
     assert top == after_top
@@ -250,12 +250,12 @@ def test_a_browser_shows_before_and_after_side_by_side_at_the_same_size(tmp_path
     assert seen[-1, -1].mean() > 250 if scheme == "light" else seen[-1, -1].mean() < 60
 
 
-POSIX = pytest.mark.skipif(os.name == "nt", reason="links and permissions of POSIX")
+POSIX = pytest.mark.skipif(os.name == "nt", reason="POSIX links and permissions")
 
 
 @POSIX
 @pytest.mark.parametrize("state", [(), ("--no-state",)])
-def test_what_a_planted_link_at_an_outputs_name_leads_to_is_not_shown(state):
+def test_the_target_of_a_link_at_an_output_name_is_not_shown(state):
     save("in/a.png", (40, 40))
     save("in/b.png", (40, 40))
     save("private.png", (80, 80), seed=9).chmod(0o600)
@@ -267,7 +267,7 @@ def test_what_a_planted_link_at_an_outputs_name_leads_to_is_not_shown(state):
 
 
 @POSIX
-def test_a_link_that_takes_the_place_of_an_output_before_it_is_shown_is_not_followed(monkeypatch):
+def test_a_link_that_replaces_an_output_before_it_is_shown_is_not_followed(monkeypatch):
     save("in/a.png", (40, 40))
     save("private.png", (80, 80), seed=9).chmod(0o600)
     make_shown = gallery.Gallery._make
@@ -303,7 +303,7 @@ def test_a_page_is_not_more_readable_than_any_image_on_it(private):
     assert stat.S_IMODE(Path("g.html").stat().st_mode) == 0o600
 
 
-def test_an_output_that_was_there_before_is_shown_only_if_the_record_knows_it():
+def test_an_existing_output_is_shown_only_if_the_record_knows_it():
     save("in/a.png", (40, 40))
     upsample("in", "-o", "out/")
     _, page = make("--no-state")
@@ -315,7 +315,7 @@ def test_an_output_that_was_there_before_is_shown_only_if_the_record_knows_it():
 
 
 @POSIX
-def test_a_link_that_comes_to_the_pages_name_at_the_last_moment_is_not_followed(monkeypatch):
+def test_a_link_that_replaces_the_page_at_the_last_moment_is_not_followed(monkeypatch):
     save("in/a.png")
     Path("mine.html").write_text(gallery.gallery_page.START + "mine")
     make()
@@ -333,7 +333,7 @@ def test_a_link_that_comes_to_the_pages_name_at_the_last_moment_is_not_followed(
     assert Path("mine.html").read_text().endswith("mine")
 
 
-def test_a_page_that_cannot_be_written_in_the_end_is_an_error_with_advice_about_the_page(monkeypatch):
+def test_a_page_that_cannot_be_written_at_the_end_is_an_error_about_the_page(monkeypatch):
     save("in/a.png")
 
     def full(*_):

@@ -1,4 +1,4 @@
-"""A call does not import parts of the program that it does not use."""
+"""A call imports only the parts of the program that it uses."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ OPTIONAL = {
     "upsample_cli.cli.watch",
 }
 
-# The command may leave by `os._exit`, so this is printed by whichever end comes.
+# The command may end with `os._exit`, so both ways to end print the modules.
 CODE = """
 import os, sys
 leave = os._exit
@@ -42,7 +42,7 @@ def photo(in_tmp_path):
     return str(save("photo.png", (3, 5)))
 
 
-def test_help_imports_nothing_of_a_run():
+def test_help_imports_no_module_of_a_run():
     modules = imported_by("--help")
     run = ("upsample_cli.batch", "upsample_cli.cli.run", "upsample_cli.cli.watch", "upsample_cli.cli.report.gallery")
     assert [module for module in modules if module.startswith(run)] == []
@@ -57,8 +57,8 @@ def test_one_image_needs_no_watch_gallery_cluster_record_or_worker_pool(photo):
 
 @pytest.mark.usefixtures("in_tmp_path")
 @pytest.mark.parametrize("name", ["photo.png", "photo.jpg", "photo.gif", "photo.webp"])
-def test_the_run_of_a_batch_computes_nothing_and_needs_no_numpy(name):
-    """Its workers do. It starts sooner by a tenth of a second."""
+def test_the_parent_of_a_batch_needs_no_numpy(name):
+    """Its workers need them. The run starts a tenth of a second sooner."""
     for folder in ("a", "b"):
         save(f"in/{folder}-{name}", (3, 5))
     for arguments in (("in", "-n"), ("in", "-o", "out", "--workers", "1")):
@@ -73,7 +73,7 @@ def test_an_image_on_the_cpu_needs_no_torch(photo, options):
     assert "torch" not in imported_by(photo, "--device", "cpu", *options)
 
 
-def test_a_layer_of_torch_does():
+def test_a_torch_layer_needs_torch():
     """The control of the test above."""
     command = [sys.executable, "-c", "import sys, upsample_cli; upsample_cli.bilinear_layer(2, 1); print(*sys.modules)"]
     assert (
@@ -88,20 +88,20 @@ def test_a_layer_of_torch_does():
         (["--watch"], "upsample_cli.cli.watch"),
     ],
 )
-def test_what_is_asked_for_is_imported(photo, arguments, needed):
+def test_requested_features_are_imported(photo, arguments, needed):
     """The control of the test above; both are refused before torch is imported."""
     assert needed in imported_by(photo, *arguments)
 
 
-def test_the_library_of_torch_is_loaded_from_the_start_only_for_a_single_file(photo):
-    """Of an image that is only planned, or where worker processes compute, this process does not need it."""
+def test_libtorch_is_loaded_early_only_for_a_single_file(photo):
+    """A process that only plans an image, or whose workers compute, does not need the library."""
     again = str(save("again.png", (3, 5)))
     assert "upsample_cli.engine.library" in imported_by(photo, "--nonsense")
     for arguments in ((photo, "-n"), (photo, again, "--nonsense"), ("--help",), ("missing.png",)):
         assert "upsample_cli.engine.library" not in imported_by(*arguments)
 
 
-def test_a_command_that_ends_while_the_library_is_loaded_ends_in_order(photo):
+def test_a_command_that_ends_while_libtorch_is_loading_ends_normally(photo):
     start = [sys.executable, "-c", "from upsample_cli.cli.start import upsample; upsample()"]
     for arguments, status in ((("--nonsense",), 2), (("--version",), 0), (("-o", photo), 2)):
         command = [*start, photo, *arguments]

@@ -1,4 +1,4 @@
-"""A terminal obeys escape sequences: those in names, files and errors never reach it unchanged."""
+"""A terminal obeys escape sequences, so those in names, files and errors never reach it unchanged."""
 
 import logging
 import os
@@ -14,7 +14,7 @@ from support.running import save, upsample
 from upsample_cli.cli import tconv
 from upsample_cli.cli.report.printable import only_printable
 
-# Sets the terminal's title, then colours by the one-byte form, then a sign that turns the line's direction.
+# Sets the terminal's title, then a colour with a one-byte sequence, then reverses the direction of the text.
 NASTY = "x\x1b]0;title\x07\x9b31m\u202ey"
 SHOWN = r"x\x1b]0;title\x07\x9b31m\u202ey"
 
@@ -27,7 +27,7 @@ def _here(tmp_path, monkeypatch):
 
 def check(text):
     assert [c for c in text if not c.isprintable() and c != "\n"] == []
-    assert SHOWN in text  # the control: it is about this text
+    assert SHOWN in text  # the control: the text contains the name
 
 
 def call(capsys, monkeypatch, *arguments):
@@ -55,7 +55,7 @@ def call(capsys, monkeypatch, *arguments):
     ],
     ids=lambda arguments: arguments[0],
 )
-def test_tconv_shows_no_escape_sequence_of_others(capsys, monkeypatch, arguments):
+def test_tconv_escapes_control_characters_from_input(capsys, monkeypatch, arguments):
     save(f"{NASTY}.png")
     Path(f"{NASTY}.txt").write_text(f"({NASTY}): ReLU()\n", encoding="utf-8")
     if arguments[0] == "checkerboard":
@@ -63,14 +63,14 @@ def test_tconv_shows_no_escape_sequence_of_others(capsys, monkeypatch, arguments
     check(call(capsys, monkeypatch, *arguments))
 
 
-def test_a_traceback_of_upsample_shows_none_either():
+def test_a_traceback_of_upsample_escapes_them_too():
     Path(f"{NASTY}.png").write_bytes(b"no image")
     ended = upsample(f"{NASTY}.png", "--kernel", f"{NASTY}.pt", "--debug")
     assert "Traceback (most recent call last):\n" in ended.err
     check(ended.err)
 
 
-def test_what_python_itself_prints_is_escaped_too(capsys):
+def test_output_of_python_itself_is_escaped_too(capsys):
     def end_early():
         raise ValueError(NASTY)
 

@@ -31,7 +31,7 @@ FAILING = {
     "compare": ["missing.png"],
     "upsample": ["photo.png", "--size", "x"],
 }
-"""For each command of `tconv`, arguments that end in an error of ours."""
+"""For each command of `tconv`, arguments that end in one of our errors."""
 
 
 def run(program, *arguments, **environment):
@@ -47,7 +47,7 @@ def tconv(capsys, monkeypatch):
     return lambda *arguments: call(capsys, monkeypatch, *arguments)
 
 
-def test_all_commands_are_tried_here():
+def test_every_command_is_in_the_table():
     assert list(FAILING) == list(COMMANDS)
 
 
@@ -56,7 +56,7 @@ def test_debug_shows_the_traceback_before_and_after_the_name_of_each_command(com
     failing = [command, *FAILING[command]]
     status, _, line = tconv(*failing)
     assert status in {1, 2}, line
-    assert line.count("\n") == 1, line  # the control: without it there is one line
+    assert line.count("\n") == 1, line  # the control: without --debug there is one line
     for arguments in (["--debug", *failing], [*failing, "--debug"], [command, "--debug", *failing[1:]]):
         status_again, _, shown = tconv(*arguments)
         assert status_again == status
@@ -64,32 +64,32 @@ def test_debug_shows_the_traceback_before_and_after_the_name_of_each_command(com
         assert shown.endswith(f"\n{line}")
 
 
-def test_debug_of_one_run_is_not_that_of_the_next(tconv):
+def test_debug_does_not_carry_over_to_the_next_run(tconv):
     assert "Traceback" in tconv("--debug", "shape", "9x")[2]
     assert "Traceback" not in tconv("shape", "9x")[2]
 
 
 @pytest.mark.parametrize("program", ["upsample", "tconv"])
 @pytest.mark.parametrize("shell", ["bash", "fish"])
-def test_the_script_of_completion_is_printed_for_the_shell_that_is_named(program, shell):
+def test_the_completion_script_is_printed_for_the_named_shell(program, shell):
     ended = run(program, "--show-completion", shell)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert f"_{program.upper()}_COMPLETE=complete_{shell}" in ended.stdout
 
 
-def test_a_shell_that_is_not_known_is_refused_with_those_that_are():
+def test_an_unknown_shell_is_refused_with_a_list_of_known_ones():
     ended = run("tconv", "--show-completion", "tcsh")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert all(shell in ended.stderr for shell in SHELLS)
 
 
 @pytest.mark.parametrize("arguments", [["--show-completion"], ["shape", "9", "--show-completion"]])
-def test_left_out_the_shell_is_detected_and_commands_do_not_take_the_option(arguments):
+def test_the_shell_is_detected_by_default_and_commands_do_not_take_the_option(arguments):
     ended = run("tconv", *arguments)
     if arguments[0] == "shape":
         assert (ended.returncode, ended.stdout) == (2, "")
         assert "--show-completion" in ended.stderr
-    else:  # which shell is found, if any, depends on who runs the tests
+    else:  # the detected shell depends on where the tests run
         assert "_TCONV_COMPLETE" in ended.stdout or "not supported" in ended.stderr
 
 
@@ -104,7 +104,7 @@ def test_left_out_the_shell_is_detected_and_commands_do_not_take_the_option(argu
     ],
 )
 def test_bash_completes_options_and_commands(program, line, found):
-    """As the script calls the program."""
+    """Calls the program as the completion script does."""
     ended = run(
         program,
         COMP_WORDS=line,
@@ -115,7 +115,7 @@ def test_bash_completes_options_and_commands(program, line, found):
     assert ended.stdout.split() == found
 
 
-def test_installation_writes_below_the_home_folder_alone(tmp_path):
+def test_installation_writes_only_below_the_home_folder(tmp_path):
     ended = run("upsample", "--install-completion", "bash", HOME=str(tmp_path))
     assert (ended.returncode, ended.stderr) == (0, "")
     (script,) = tmp_path.rglob("upsample.sh")
@@ -123,10 +123,13 @@ def test_installation_writes_below_the_home_folder_alone(tmp_path):
     assert str(script) in (tmp_path / ".bashrc").read_text(encoding="utf-8")
 
 
-def test_every_option_of_upsample_is_a_field_and_every_field_an_option():
-    """They find each other by name, so a misspelt one would be left at its default."""
+def test_options_of_upsample_and_fields_correspond():
+    """They are matched by name, so a misspelt option would keep its default."""
     given = dict.fromkeys(inspect.signature(upsample).parameters)
     taken = {**field_values(Options, given), **field_values(Request, given)}
     assert set(given) - set(taken) == {"_version", "watch"}
     names = {field.name for kind in (Options, Request) for field in fields(kind)}
-    assert names - set(taken) == {"options", "debug"}  # made from the others, and by an option of every command
+    assert names - set(taken) == {
+        "options",
+        "debug",
+    }  # `options` is built from the other options, and every command has `--debug`

@@ -21,7 +21,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Seconds that pass when the test says so."""
+    """A clock that the test advances, in seconds."""
     now = [1000.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     return now
@@ -41,10 +41,10 @@ def drawn(bars, columns):
 
 
 def half_done(bars, clock):
-    """Of four equal images one written, one failed at once, one half done, after ten seconds."""
+    """Four equal images after ten seconds: one written, one failed at once, one half done."""
     first, second, third, _ = four = jobs(4)
     bars.expect(four)
-    clock[0] += 60  # what is before the first image says nothing about the next
+    clock[0] += 60  # time before the first image does not count
     bars.started(first)
     bars.started(second)
     bars.started(third)
@@ -57,7 +57,7 @@ def half_done(bars, clock):
     bars.advanced(third, 50)
 
 
-def test_a_wide_terminal_shows_all_in_two_lines_and_one_for_each_in_flight(clock):
+def test_a_wide_terminal_shows_two_lines_and_one_for_each_image_in_flight(clock):
     bars = Bars(Console(file=io.StringIO()), is_shown=True)
     half_done(bars, clock)
     total, facts, third = drawn(bars, 80)
@@ -78,7 +78,7 @@ def test_a_narrow_terminal_shows_the_same_in_more_lines(clock):
     assert third.startswith("[2] of a ra…me.png ━")
 
 
-def test_before_the_first_image_nothing_is_guessed():
+def test_before_the_first_image_nothing_is_estimated():
     bars = Bars(Console(file=io.StringIO()), is_shown=True)
     bars.expect(jobs(2))
     total, facts = drawn(bars, 80)
@@ -86,7 +86,7 @@ def test_before_the_first_image_nothing_is_guessed():
     assert facts == "starting"
 
 
-def test_a_failed_image_is_no_longer_to_be_done_and_late_word_of_it_is_not_counted(clock):
+def test_progress_reported_after_the_end_of_an_image_is_ignored(clock):
     bars = Bars(Console(file=io.StringIO()), is_shown=True)
     (job,) = jobs(1)
     bars.expect([job])
@@ -98,7 +98,7 @@ def test_a_failed_image_is_no_longer_to_be_done_and_late_word_of_it_is_not_count
     assert drawn(bars, 80)[0].endswith("100% 0:00:00")
 
 
-def test_only_a_few_of_many_in_flight_are_shown():
+def test_only_a_few_of_many_images_in_flight_are_shown():
     bars = Bars(Console(file=io.StringIO()), is_shown=True)
     many = jobs(64)
     bars.expect(many)
@@ -109,7 +109,7 @@ def test_only_a_few_of_many_in_flight_are_shown():
     assert lines[1] == "64 in flight"
 
 
-def test_where_there_is_no_terminal_a_line_comes_every_ten_minutes(clock):
+def test_without_a_terminal_a_line_is_printed_every_ten_minutes(clock):
     file = io.StringIO()
     bars = Bars(Console(file=file, width=40), is_shown=True)
     with bars:
@@ -124,7 +124,7 @@ def test_where_there_is_no_terminal_a_line_comes_every_ten_minutes(clock):
     assert line.endswith(" left")
 
 
-def test_quiet_says_no_such_line(clock):
+def test_quiet_prints_no_such_line(clock):
     file = io.StringIO()
     with Bars(Console(file=file), is_shown=False) as bars:
         clock[0] += 2 * progress.LINE_EVERY_S
@@ -132,7 +132,7 @@ def test_quiet_says_no_such_line(clock):
     assert file.getvalue() == ""
 
 
-def test_what_takes_its_time_is_counted_on_a_terminal_and_passed_on(monkeypatch):
+def test_a_slow_search_shows_a_count_on_a_terminal(monkeypatch):
     monkeypatch.setattr(progress, "_PATIENCE_S", -1.0)
     for file, is_shown, is_seen in ((Terminal(), True, True), (Terminal(), False, False), (io.StringIO(), True, False)):
         console = Console(file=file, force_terminal=True)
@@ -146,7 +146,7 @@ def test_a_short_count_is_not_shown():
     assert "found" not in file.getvalue()
 
 
-def test_figures_are_never_zero_where_there_is_something():
+def test_rates_above_zero_are_never_shown_as_zero():
     assert [figure(each) for each in (0.0015, 9.96, 99.94, 100.0, 12345.6)] == [
         "0.0015",
         "10.0",

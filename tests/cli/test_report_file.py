@@ -1,4 +1,4 @@
-"""`--report`: the entries of `files` in `--json`, a whole line at a time, never into another file; and the summary."""
+"""`--report`: the entries of `files` in `--json`, one whole line each, never into another file; and the summary."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def lines(path):
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_a_line_for_each_image_is_that_of_the_json_document():
+def test_each_line_is_an_entry_of_the_json_document():
     save("in/a.png")
     save("in/b.png", mode="LA")
     Path("in/c.png").touch()
@@ -40,22 +40,22 @@ def test_a_line_for_each_image_is_that_of_the_json_document():
     assert files[1]["warnings"]
 
 
-def test_a_run_started_again_goes_on_in_the_same_file_and_ends_a_torn_line():
+def test_a_resumed_run_appends_to_the_report_after_ending_an_incomplete_line():
     save("in/a.png")
     upsample("in", "-o", "out/", "--report", "r.jsonl")
     whole = Path("r.jsonl").read_bytes()
-    Path("r.jsonl").write_bytes(whole + whole[:30])  # as a full disk leaves it
+    Path("r.jsonl").write_bytes(whole + whole[:30])  # as after a full disk
     save("in/b.png")
     assert upsample("in", "-o", "out/", "--report", "r.jsonl").status == 0
-    first, torn, *rest = Path("r.jsonl").read_bytes().splitlines(keepends=True)
-    assert (first, torn) == (whole, whole[:30] + b"\n")
+    first, incomplete, *rest = Path("r.jsonl").read_bytes().splitlines(keepends=True)
+    assert (first, incomplete) == (whole, whole[:30] + b"\n")
     assert sorted((each["input"], each["status"]) for each in map(json.loads, rest)) == [
         ("in/a.png", "skipped"),
         ("in/b.png", "written"),
     ]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_a_killed_run_leaves_whole_lines():
     for index in range(40):
         save(f"in/{index}.png", (300, 401), seed=index)
@@ -82,7 +82,7 @@ def test_a_killed_run_leaves_whole_lines():
         ("-", "--report '-' is not the name of a file; give it one"),
     ],
 )
-def test_what_cannot_be_a_report_ends_the_run_before_its_first_pixel(name, said):
+def test_an_invalid_report_ends_the_run_before_the_first_pixel(name, said):
     save("in/a.png")
     image = save("b.png").read_bytes()
     Path("b.txt").write_bytes(image)
@@ -107,8 +107,8 @@ def test_what_cannot_be_a_report_ends_the_run_before_its_first_pixel(name, said)
         (["--report", "in/../out/b_x2.png"], "out/b_x2.png is an image of this run, and no place for --report; give"),
     ],
 )
-def test_what_a_run_writes_beside_its_images_is_in_nobodys_place(arguments, said):
-    """Else `--overwrite` would replace an image by the page, and one of two files would be lost in the other."""
+def test_report_gallery_and_record_never_share_a_file_with_each_other_or_an_image(arguments, said):
+    """Otherwise `--overwrite` would replace an image by the page, or one of two files would overwrite the other."""
     for name in ("a", "b"):
         save(f"in/{name}.png")
     Path("link.png").symlink_to("in/a.png")
@@ -126,7 +126,7 @@ def test_a_dry_run_writes_no_report():
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-def test_a_report_that_cannot_be_written_to_its_end_is_said_and_the_images_are_made():
+def test_a_report_that_cannot_be_completed_is_an_error_and_the_images_are_written():
     save("in/a.png")
     save("in/b.png")
     ended = upsample("in", "-o", "out/", "--report", "/dev/full")
@@ -141,7 +141,7 @@ def existing_report(path):
     return path
 
 
-@pytest.mark.skipif(os.name == "nt", reason="links and pipes of POSIX")
+@pytest.mark.skipif(os.name == "nt", reason="POSIX links and pipes")
 @pytest.mark.parametrize(
     ("make", "said"),
     [
@@ -152,7 +152,7 @@ def existing_report(path):
     ],
 )
 @pytest.mark.parametrize("option", ["--report", "--gallery"])
-def test_what_is_planted_at_the_name_of_a_report_or_a_gallery_is_not_written_through(option, make, said):
+def test_links_and_pipes_planted_at_the_name_of_a_report_or_a_gallery_are_refused(option, make, said):
     save("in/a.png")
     planted = Path("in/r.txt")
     make(planted)
@@ -163,8 +163,8 @@ def test_what_is_planted_at_the_name_of_a_report_or_a_gallery_is_not_written_thr
     assert planted.lstat().st_ino == status.st_ino
 
 
-@pytest.mark.skipif(os.name == "nt", reason="links of POSIX")
-def test_a_link_that_comes_to_the_gallerys_name_while_the_run_is_at_work_is_not_followed(monkeypatch):
+@pytest.mark.skipif(os.name == "nt", reason="POSIX links")
+def test_a_link_that_appears_at_the_name_of_the_gallery_during_the_run_is_not_followed(monkeypatch):
     save("in/a.png")
     make = Gallery._make
 
@@ -181,7 +181,7 @@ def test_a_link_that_comes_to_the_gallerys_name_while_the_run_is_at_work_is_not_
 
 
 @pytest.mark.skipif(not Path("/dev/fd").exists(), reason="no /dev/fd")
-def test_a_report_may_go_to_a_pipe_that_the_shell_made():
+def test_a_report_may_go_to_a_pipe_from_the_shell():
     save("in/a.png")
     reading, writing = os.pipe()
     assert upsample("in", "-o", "out/", "--report", f"/dev/fd/{writing}").status == 0
@@ -190,7 +190,7 @@ def test_a_report_may_go_to_a_pipe_that_the_shell_made():
         assert json.loads(pipe.read())["status"] == "written"
 
 
-def test_names_that_are_no_text_stay_one_line(tmp_path):
+def test_names_that_are_not_valid_text_stay_on_one_line(tmp_path):
     path = tmp_path / "r.jsonl"
     with ReportFile(path) as report:
         report.add(Result(Path("new\nline\udcff.png"), status="failed", failure=Failure("damaged", "é")))
@@ -206,7 +206,7 @@ def failure(name, cause):
     return Result(Path(name), Path("out", name), "failed", failure=Failure("damaged", cause, "do something", name))
 
 
-def test_causes_are_counted_without_names_and_no_result_is_held():
+def test_causes_are_counted_without_names_and_results_are_not_kept():
     summary = Summary()
     for index in range(250):
         summary.add(failure(f"{index}.png", "is empty"))
@@ -231,16 +231,16 @@ def test_causes_are_counted_without_names_and_no_result_is_held():
     assert len(summary.causes["failed"]) <= 101
 
 
-def test_a_name_with_a_semicolon_is_no_cause():
+def test_a_semicolon_in_a_name_does_not_split_the_cause():
     assert cause_of(failure("a; b: c.png", "is empty")) == "is empty"
 
 
-def test_failures_that_scrolled_by_are_told_again_where_the_summary_is():
+def test_failures_that_scrolled_away_are_repeated_in_the_summary():
     save("in/ok.png")
     for index in range(30):
         Path(f"in/{index:02}.png").touch()
     ended = upsample("in", "-o", "out/")
-    assert len(ended.errors) == 30  # each once, for those who read them by a program
+    assert len(ended.errors) == 30  # each once, for programs that read them
     told = ended.out.splitlines()
     assert told[-6] == "What failed, the first 5 of 30:"
     assert told[-5] == "  in/00.png: is empty; get a new copy of it"
@@ -249,7 +249,7 @@ def test_failures_that_scrolled_by_are_told_again_where_the_summary_is():
     assert "What failed" not in upsample("in", "-o", "out/").out
 
 
-def test_the_document_is_what_json_would_print():
+def test_the_document_is_formatted_as_json_does():
     for names in ((), ("b", "a", "c")):
         for name in names:
             save(f"in/{name}.png")

@@ -15,7 +15,7 @@ EXIF_ORIENTATION, EXIF_MAKE, EXIF_IFD, EXIF_WIDTH, EXIF_HEIGHT = 0x0112, 0x010F,
 
 
 def save_all_kinds(folder):
-    """A PNG or JPEG of every kind; {name: (mode to decode it in, None as it is, and whether that has alpha)}."""
+    """Save a PNG or JPEG of every kind; {name: (mode to decode it in or None, whether that mode has alpha)}."""
     for mode in ("L", "RGB", "RGBA", "LA", "1", "I;16"):
         save(f"{folder}/{mode.replace(';', '')}.png", (13, 19), mode)
     save(f"{folder}/P.png", (13, 19), "P")
@@ -50,8 +50,8 @@ def check_exact(kinds, folder, outputs, factor):
         assert_same_pixels(found, expected)
 
 
-def test_every_kind_of_image_comes_out_exact_from_the_command():
-    """As a process, as a person runs it: PNG and JPEG in, PNG out, decoded by Pillow."""
+def test_every_kind_of_image_is_exact():
+    """In a new process, as a user runs it: PNG and JPEG in, PNG out, decoded by Pillow."""
     kinds = save_all_kinds("in")
     assert len(kinds) == 17
     ended = upsample_process("in", "-o", "out", "--format", "png")
@@ -65,14 +65,14 @@ def test_every_kind_of_image_comes_out_exact_from_the_command():
 
 
 @pytest.mark.parametrize("factor", [1, 3, 5])
-def test_every_kind_of_image_comes_out_exact_at_odd_factors(factor):
+def test_every_kind_of_image_is_exact_at_odd_factors(factor):
     kinds = save_all_kinds("in")
     assert upsample("in", "-o", "out", "--format", "png", "-f", factor).status == 0
     check_exact(kinds, "in", "out", factor)
 
 
 def test_a_photograph_is_turned_upright_once():
-    """The control: the image as it is stored is another one."""
+    """The control: the stored image, before it is turned, differs."""
     save("a.jpg", (13, 19), exif=exif_block(6))
     assert upsample("a.jpg", "--format", "png").status == 0
     found = pixels_of("a_x2.png")
@@ -95,7 +95,7 @@ SETTINGS = [
 
 
 def test_tiles_memory_and_workers_never_change_a_byte():
-    """Wide enough for several bands and tiles at each setting; the control: another border changes every file."""
+    """The images need several bands and tiles with each setting. The control: another border changes every file."""
     for index, mode in enumerate(("RGB", "RGBA", "L", "I;16")):
         save(f"in/{index}.png", (61, 257), mode)
     assert upsample("in", "-o", "default/", "-f", 3).status == 0
@@ -118,7 +118,7 @@ def test_tiles_memory_and_workers_never_change_a_byte():
         (("--alpha", "straight"), {"has_alpha": False}),
     ],
 )
-def test_options_of_the_pixels_reach_them(options, oracle):
+def test_pixel_options_take_effect(options, oracle):
     save("a.png", (7, 9), "RGBA")
     assert upsample("a.png", *options).status == 0
     before = pixels_of("a.png")
@@ -161,7 +161,7 @@ def metadata(path):
 @pytest.mark.parametrize(
     ("source", "target"), [("a.jpg", "b.jpg"), ("a.png", "b.png"), ("a.jpg", "b.png"), ("a.png", "b.jpg")]
 )
-def test_profile_resolution_and_exif_go_along_and_the_orientation_is_reset(source, target):
+def test_profile_resolution_and_exif_are_kept_and_the_orientation_is_reset(source, target):
     save(source, (13, 19), icc_profile=PROFILE, dpi=(300, 150), exif=exif_block(8))
     ended = upsample(source, "-o", target)
     assert (ended.status, ended.err) == (0, "")
@@ -175,7 +175,7 @@ def test_profile_resolution_and_exif_go_along_and_the_orientation_is_reset(sourc
     }  # fmt: skip
 
 
-def test_what_was_not_there_is_not_invented():
+def test_missing_metadata_is_not_invented():
     save("a.jpg", (13, 19))
     save("b.png", (13, 19))
     for target in ("a_x2.jpg", "b_x2.png"):
@@ -191,9 +191,9 @@ ODD_NAMES = [
 ]  # fmt: skip
 
 
-@pytest.mark.skipif(os.name == "nt", reason="file names of POSIX")
-def test_any_name_is_a_name():
-    """All at once after --, each alone in a folder, and by a pattern; a name that is not UTF-8 too."""
+@pytest.mark.skipif(os.name == "nt", reason="POSIX file names")
+def test_any_file_name_works():
+    """All at once after --, each alone in a folder, and matched by a pattern; one of the names is not UTF-8."""
     odd = [*ODD_NAMES, os.fsdecode(b"latin-\xe9.png")]
     for index, name in enumerate(odd):
         save(f"d/{name}", (3, 5), seed=index)
@@ -219,7 +219,7 @@ def test_a_name_that_begins_with_a_dash_needs_two_dashes():
     assert names(".") == ["-x.png", "-x_x2.png"]
 
 
-def test_names_of_outputs_as_people_will_meet_them():
+def test_names_of_outputs_in_common_cases():
     save("Photo.JPG", format="JPEG")
     save("shots/a.png")
     save("shots/deep/b.webp")
@@ -239,7 +239,7 @@ def test_names_of_outputs_as_people_will_meet_them():
     )  # fmt: skip
 
 
-def test_a_second_run_into_a_folder_inside_the_input_changes_nothing():
+def test_a_second_run_with_the_output_inside_the_input_folder_changes_nothing():
     save("shots/a.png")
     save("shots/deep/b.png")
     for _ in range(2):
@@ -292,7 +292,7 @@ USAGE_ERRORS = [
 
 
 @pytest.mark.parametrize(("arguments", "said"), USAGE_ERRORS)
-def test_a_command_line_that_cannot_be_carried_out_is_status_2_and_writes_nothing(arguments, said):
+def test_an_impossible_command_line_is_status_2_and_writes_nothing(arguments, said):
     save("a.png")
     save("b.png")
     Path("empty").mkdir()
@@ -306,17 +306,17 @@ def test_a_command_line_that_cannot_be_carried_out_is_status_2_and_writes_nothin
     assert tree(".") == before
 
 
-def test_without_arguments_it_explains_itself():
+def test_without_arguments_the_command_prints_its_help():
     ended = upsample()
     assert ended.status == 2
     assert "--factor" in ended.out + ended.err
 
 
-def test_a_cuda_device_that_is_not_there_is_named_with_those_that_are():
+def test_a_missing_cuda_device_is_an_error_that_lists_the_available_devices():
     import torch
 
     if torch.cuda.is_available():
-        pytest.skip("there is a CUDA device here")
+        pytest.skip("this machine has a CUDA device")
     save("a.png")
     ended = upsample("a.png", "--device", "cuda")
     assert (ended.status, ended.out) == (2, "")
@@ -325,7 +325,7 @@ def test_a_cuda_device_that_is_not_there_is_named_with_those_that_are():
 
 
 def test_a_wider_image_than_one_band_of_memory_is_exact():
-    """One row of 40,000 pixels, at factor 8: the output's row does not fit the cache, so bands become tiles."""
+    """One row of 40,000 pixels at factor 8: the output's row exceeds the cache, so bands are split into tiles."""
     pixels = hostile_pixels((3, 40_001, 3), np.uint8)
     Image.fromarray(pixels).save("a.png")
     assert upsample("a.png", "-f", 8, "--memory", "3M").status == 0

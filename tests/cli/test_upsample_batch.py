@@ -1,4 +1,4 @@
-"""Many images in one run: each once, each right, independent of the others, and inputs never touched."""
+"""Many images in one run: each once, each correct, independent of the others; inputs never change."""
 
 import os
 import tempfile
@@ -15,7 +15,7 @@ from upsample_cli.enlarge import run
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
 
-def test_one_bad_file_among_fifty_is_one_line_and_the_others_are_right():
+def test_one_bad_file_among_fifty_is_one_line_and_the_others_are_correct():
     for index in range(50):
         save(f"in/{index:02}.png", (1 + index % 7, 1 + index % 5), ("RGB", "L", "RGBA")[index % 3], seed=index)
     whole = Path("in/23.png").read_bytes()
@@ -37,7 +37,7 @@ def test_one_bad_file_among_fifty_is_one_line_and_the_others_are_right():
     assert {path: path.stat().st_mtime_ns for path in Path("in").iterdir()} == before
 
 
-def test_a_batch_of_nothing_but_bad_files_ends_with_status_1():
+def test_a_batch_with_only_bad_files_ends_with_status_1():
     for name in ("in/a.png", "in/b.jpg"):
         save(name).write_bytes(b"")
     ended = upsample("in")
@@ -47,7 +47,7 @@ def test_a_batch_of_nothing_but_bad_files_ends_with_status_1():
     assert not Path("in_x2").exists()
 
 
-def test_non_images_and_hidden_files_in_a_folder_are_passed_over_without_a_word():
+def test_other_files_and_hidden_files_in_a_folder_are_ignored():
     save("in/a.png")
     for name in ("notes.txt", ".DS_Store", "Thumbs.db", ".hidden.png", "movie.mp4", "png", ".cache/b.png"):
         path = Path("in", name)
@@ -58,8 +58,8 @@ def test_non_images_and_hidden_files_in_a_folder_are_passed_over_without_a_word(
     assert names("in_x2") == ["a_x2.png"]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="links of POSIX")
-def test_links_in_a_circle_end():
+@pytest.mark.skipif(os.name == "nt", reason="POSIX links")
+def test_looping_links_are_not_followed_forever():
     save("in/a.png")
     save("in/deep/b.png", seed=1)
     Path("in/deep/up").symlink_to("..")
@@ -78,7 +78,7 @@ def test_an_input_named_twice_is_enlarged_once():
     assert names("out") == ["a_x2.png"]
 
 
-def test_an_output_that_turns_up_while_its_image_is_decoded_is_not_replaced(monkeypatch):
+def test_an_output_that_appears_during_decoding_is_not_replaced(monkeypatch):
     save("in/a.png")
     save("in/b.png")
     regular_file = run.regular_file
@@ -96,11 +96,11 @@ def test_an_output_that_turns_up_while_its_image_is_decoded_is_not_replaced(monk
     assert Path("out/a_x2.png").read_bytes() == b"someone else's"
     assert names("out") == ["a_x2.png", "b_x2.png"]
     Path("out/a_x2.png").unlink()
-    ended = upsample("in/a.png", "-o", "out/a_x2.png")  # alone it is an error
+    ended = upsample("in/a.png", "-o", "out/a_x2.png")  # a single image is an error
     assert (ended.status, ended.err) == (1, "error: out/a_x2.png: exists already; add --overwrite to replace it\n")
 
 
-def test_an_input_that_vanishes_or_changes_in_mid_run_is_one_line(monkeypatch):
+def test_an_input_that_disappears_or_changes_during_the_run_is_one_line(monkeypatch):
     for name in ("a", "b", "c"):
         save(f"in/{name}.png")
     regular_file = run.regular_file
@@ -136,7 +136,7 @@ _FILES = st.sets(
 
 @given(_FILES, st.integers(1, 4))
 @settings(max_examples=25)
-def test_any_tree_is_mirrored_whole_and_a_second_run_changes_nothing(files, factor):
+def test_any_tree_is_mirrored_and_a_second_run_changes_nothing(files, factor):
     with tempfile.TemporaryDirectory() as root, pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         for seed, file in enumerate(sorted(files)):

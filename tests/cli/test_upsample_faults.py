@@ -1,4 +1,4 @@
-"""Five faults among fifty images, in real worker processes: five lines, and forty-five right images."""
+"""Five faults among fifty images, in real worker processes: five lines, and forty-five correct images."""
 
 import os
 import re
@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 from support.oracles import assert_same_pixels, expected_pixels
-from support.running import COMMAND, ENVIRONMENT, Ended, names, pixels_of, save, upsample
+from support.running import COMMAND, ENVIRONMENT, CommandResult, names, pixels_of, save, upsample
 
 pytestmark = [
     pytest.mark.usefixtures("in_tmp_path"),
-    pytest.mark.skipif(os.name == "nt", reason="signals of POSIX"),
+    pytest.mark.skipif(os.name == "nt", reason="POSIX signals"),
 ]
 
-AMID_READING = """
+FAULTS_WHILE_READING = """
 import multiprocessing, os, signal, sys, time
 
-def strike(event, arguments):
-    # What a decoder's fault would do, where a worker opens the file; the run itself has read its header by then.
+def cause_fault(event, arguments):
+    # Act like a crashing decoder when a worker opens the file. By then the run has read its header.
     if event == "open" and multiprocessing.parent_process() is not None:
         name = os.path.basename(str(arguments[0]))
         if name == "crash.png":
@@ -29,24 +29,24 @@ def strike(event, arguments):
         if name == "gone.png" and os.path.exists(arguments[0]):
             os.unlink(arguments[0])
 
-sys.addaudithook(strike)
+sys.addaudithook(cause_fault)
 """
 
-# What one worker takes for one small image on a busy machine is far below; it is waited for once.
+# One worker needs far less for one small image, even on a busy machine. The test waits for it once.
 TIMEOUT_S = 8
 
 
 def run(*arguments):
     Path("hooks").mkdir()
-    Path("hooks/sitecustomize.py").write_text(AMID_READING, encoding="utf-8")
+    Path("hooks/sitecustomize.py").write_text(FAULTS_WHILE_READING, encoding="utf-8")
     environment = ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(["hooks", ENVIRONMENT.get("PYTHONPATH", "")])}
     done = subprocess.run(
         [*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False, env=environment, timeout=120
     )
-    return Ended(done.returncode, done.stdout, done.stderr)
+    return CommandResult(done.returncode, done.stdout, done.stderr)
 
 
-def test_five_faults_among_fifty_are_five_lines_and_the_others_are_right():
+def test_five_faults_among_fifty_are_five_lines_and_the_others_are_correct():
     faults = ("crash", "hang", "gone", "cut", "empty")
     for index in range(45):
         save(f"in/{index:02}.png", (11 + index % 7, 17 + index % 5), seed=index)
@@ -57,7 +57,7 @@ def test_five_faults_among_fifty_are_five_lines_and_the_others_are_right():
     ended = run("in", "-o", "out/", "--json", "--timeout", TIMEOUT_S, "--workers", 2)
     assert ended.status == 1
     files = {Path(each["input"]).stem: each for each in ended.document["files"]}
-    assert list(files) == sorted(files)  # in the order of the inputs, whatever ended first
+    assert list(files) == sorted(files)  # in the order of the inputs, whichever ended first
     assert ended.document["summary"] == {"written": 45, "skipped": 0, "failed": 5, "planned": 0}
     for name, cause in {
         "crash": r"crashed the process that was at work on it \(SIGSEGV\); .+",
@@ -85,19 +85,19 @@ def test_a_single_image_with_a_timeout_is_stopped_too():
     assert [name for name in names(".") if "__pycache__" not in name] == ["hang.png", "hooks/sitecustomize.py"]
 
 
-def test_what_was_late_is_tried_again_with_more_seconds_and_only_then():
+def test_an_image_that_timed_out_is_tried_again_only_with_a_longer_timeout():
     save("in/hang.png")
     late = "in/hang.png: took longer than --timeout 1 and was stopped; give it more seconds"
     assert run("in", "-o", "out", "--timeout", 1).errors == [late]
     for timeout in ("1", "0.5"):
         assert upsample("in", "-o", "out", "--timeout", timeout).errors == [late]
-    for more in (["--timeout", "1.5", "-n"], ["-n"], ["--timeout", "100"]):  # it does not hang here
+    for more in (["--timeout", "1.5", "-n"], ["-n"], ["--timeout", "100"]):  # the image does not hang here
         ended = upsample("in", "-o", "out", *more)
         assert (ended.status, ended.errors) == (0, [])
     assert "out/hang_x2.png" in names(".")
 
 
-def test_a_timeout_must_leave_time_and_does_not_go_with_a_pipe():
+def test_a_timeout_must_be_positive_and_cannot_be_used_with_a_pipe():
     save("a.png")
     for arguments, line in [
         (("a.png", "--timeout", "0"), "upsample: --timeout 0 leaves no time; give it seconds, more than 0, 1,000,000"),
@@ -110,8 +110,8 @@ def test_a_timeout_must_leave_time_and_does_not_go_with_a_pipe():
         assert done.stderr.decode().startswith(line)
 
 
-def test_the_run_itself_imports_no_torch():
-    """A light parent: what is killed when memory runs out is a worker."""
+def test_the_parent_process_does_not_import_torch():
+    """The parent stays small: when memory runs out, the system kills a worker instead."""
     for index in range(3):
         save(f"in/{index}.png", seed=index)
     code = (

@@ -1,4 +1,4 @@
-"""The output streams of `upsample`: results, messages, a JSON document, bars on a terminal; and torch not too soon."""
+"""The output streams of `upsample`: results, messages, a JSON document, progress bars; and no early import of torch."""
 
 import contextlib
 import json
@@ -30,7 +30,7 @@ STATUSES = ["written", "skipped", "failed", "planned"]
 
 
 def check_document(document):
-    """Exactly the keys of the design, in their order, each of its type."""
+    """Check that the document has exactly the promised keys, in their order, each with its type."""
     assert list(document) == list(TYPES)
     assert all(isinstance(document[key], kind) for key, kind in TYPES.items())
     assert list(document["summary"]) == STATUSES
@@ -43,8 +43,8 @@ def check_document(document):
     assert document["summary"] == {status: counts.count(status) for status in STATUSES}
 
 
-def test_the_json_document_holds_exactly_what_is_promised():
-    """As a process, with one file of every kind of ending; stdout is nothing but the document."""
+def test_the_json_document_has_exactly_the_promised_keys():
+    """In a new process, with one file for every status; stdout contains only the document."""
     save("in/a.png", (11, 17))
     save("in/b.png", (3, 5), "RGBA")
     save("in/c.png")
@@ -83,11 +83,11 @@ def test_the_json_document_holds_exactly_what_is_promised():
         "factor": 3, "kernel": "bilinear", "border": "zeros", "device": "cpu",
     }  # fmt: skip
     assert error.startswith("in/d.png: is not an image")
-    # Messages go to stderr also now, in the order in which things happened.
+    # Messages still go to stderr, in the order of events.
     assert sorted(ended.err.splitlines()) == sorted([f"error: {error}", f"warning: in/b.png: {loss}"])
 
 
-def test_files_in_the_document_stand_in_the_order_of_the_inputs():
+def test_files_in_the_document_keep_the_order_of_the_inputs():
     sizes = [(400, 400), (3, 3), (200, 200), (2, 2), (1, 1)]
     for index, size in enumerate(sizes):
         save(f"{index}.png", size)
@@ -99,7 +99,7 @@ def test_files_in_the_document_stand_in_the_order_of_the_inputs():
 
 @pytest.mark.parametrize("options", [("--dry-run",), ()])
 @pytest.mark.parametrize("name", [":smile:[red]", "é\n\x1b[31m", "a" * 200, '"quotes"\\', os.fsdecode(b"\xe9")])
-def test_names_in_the_document_are_the_names(name, options):
+def test_names_in_the_document_are_unchanged(name, options):
     save(f"{name}.png", (2, 3))
     ended = upsample("--json", *options, "--", f"{name}.png")
     (file,) = ended.document["files"]
@@ -107,7 +107,7 @@ def test_names_in_the_document_are_the_names(name, options):
     assert ended.out.isascii()
 
 
-def test_a_command_line_that_cannot_be_carried_out_prints_no_document():
+def test_an_impossible_command_line_prints_no_document():
     save("a.png")
     ended = upsample("a.png", "--json", "-f", 99)
     assert (ended.status, ended.out) == (2, "")
@@ -116,7 +116,7 @@ def test_a_command_line_that_cannot_be_carried_out_prints_no_document():
 # Dry runs ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_dry_run_says_what_would_be_done_and_writes_nothing():
+def test_a_dry_run_prints_the_plan_and_writes_nothing():
     save("in/a.png", (11, 17))
     save("in/deep/b.jpg", (3, 5))
     save("in/c.png")
@@ -141,7 +141,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing():
     assert not Path("in_x2/deep").exists()
 
 
-def test_one_image_is_planned_in_one_line():
+def test_a_dry_run_of_one_image_is_one_line():
     save("a.png", (11, 17))
     assert upsample("a.png", "-n").out == "a.png -> a_x2.png  17x11 -> 34x22  planned\n"
     assert names(".") == ["a.png"]
@@ -150,7 +150,7 @@ def test_one_image_is_planned_in_one_line():
 WITHOUT_TORCH = """
 import contextlib, io, json, os, sys
 from upsample_cli.cli.upsample import main
-os._exit = sys.exit  # with torch there it leaves the process in a hurry
+os._exit = sys.exit  # the command ends with `os._exit` once torch is imported
 for arguments in json.load(sys.stdin):
     sys.argv = ["upsample", *arguments]
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -173,7 +173,7 @@ PLANNED = [
 
 
 def test_torch_is_not_imported_on_the_cpu():
-    """In one process, one command line after another: a module once imported stays."""
+    """All command lines run in one process: an imported module stays."""
     for name in ("a.png", "b.jpg", "c.png", "c_x2.png", "in/a.png", "in/deep/b.png"):
         save(name)
     Path("bad.png").touch()
@@ -187,19 +187,19 @@ def test_torch_is_not_imported_on_the_cpu():
     assert (done.returncode, done.stderr) == (0, "")
     found = [line.split() for line in done.stdout.splitlines()]
     *before, enlarged, last = found
-    assert enlarged[:2] == ["0", "False"]  # on the CPU neither
+    assert enlarged[:2] == ["0", "False"]  # nor for an image on the CPU
     assert [each[0] for each in before] == [str(status) for _, status in CHEAP + PLANNED]
     assert {each[1] for each in before} == {"False"}
     assert {tuple(each[2:]) for each in before[: len(CHEAP)]} == {("False", "False")}
-    assert last[1] == "True"  # the control: torch knows whether there is such a device
+    assert last[1] == "True"  # the control: torch knows whether the device exists
 
 
 # Quiet, verbose, help ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def four_ends():
-    """A folder with an image for each of: written, written with a loss, skipped, failed."""
+def one_image_per_outcome():
+    """A folder with one image each that is written, written with a loss, skipped, and failed."""
     save("in/a.png")
     save("in/b.png", mode="LA")
     save("in/c.png")
@@ -209,8 +209,8 @@ def four_ends():
     return "in", "-o", "out", "--format", "jpg"
 
 
-def test_by_default_a_batch_is_a_summary_and_what_went_wrong(four_ends):
-    ended = upsample(*four_ends)
+def test_by_default_a_batch_prints_a_summary_errors_and_warnings(one_image_per_outcome):
+    ended = upsample(*one_image_per_outcome)
     assert ended.status == 1
     assert [line.split()[:2] for line in ended.out.splitlines()] == [
         ["written", "2"],
@@ -220,18 +220,18 @@ def test_by_default_a_batch_is_a_summary_and_what_went_wrong(four_ends):
     speed = r"^written +2  0\.0015 MP in \d+\.\d s(: [\d.]+ images/s, 0\.\d+ MP/s)?$"
     assert re.search(speed, ended.out, re.MULTILINE)
     kinds = sorted(line.split(":")[0] for line in ended.err.splitlines())
-    assert kinds == ["error", "warning"]  # what is skipped is in the summary
+    assert kinds == ["error", "warning"]  # skipped images are only in the summary
 
 
-def test_quiet_says_nothing_but_errors(four_ends):
-    ended = upsample(*four_ends, "-q")
+def test_quiet_prints_only_errors(one_image_per_outcome):
+    ended = upsample(*one_image_per_outcome, "-q")
     assert (ended.status, ended.out) == (1, "")
     assert ended.err == "error: in/d.png: is empty; get a new copy of it\n"
     assert upsample("in/a.png", "-q").out == ""
 
 
-def test_verbose_is_a_line_for_every_image_too(four_ends):
-    ended = upsample(*four_ends, "-v", "--workers", 1)
+def test_verbose_adds_a_line_for_every_image(one_image_per_outcome):
+    ended = upsample(*one_image_per_outcome, "-v", "--workers", 1)
     lines = ended.out.splitlines()
     assert lines[0] == "in/c.png -> out/c_x2.jpg  17x11 -> 34x22  skipped"
     assert re.fullmatch(r"in/a\.png -> out/a_x2\.jpg  17x11 -> 34x22  \d+\.\d\d s  [a-z-]+", lines[1])
@@ -246,7 +246,7 @@ def test_one_image_is_one_line():
     assert ended.err == ""
 
 
-def test_lines_are_not_broken_and_names_are_shown_as_they_are():
+def test_lines_are_not_wrapped_and_names_are_unchanged():
     name = "[bold]" + "long " * 35 + ":smile: \\[x].png"
     save(name, (2, 3))
     Path("new\nline[red]\x1b[31m.png").touch()
@@ -269,7 +269,7 @@ def test_help_and_version():
     assert upsample("--version").out == f"upsample {__version__}\n"
 
 
-def test_debug_shows_where_and_without_it_nobody_sees_a_traceback(monkeypatch):
+def test_only_debug_shows_a_traceback(monkeypatch):
     save("a.png")
     monkeypatch.setattr("upsample_cli.enlarge.rows.convert_rows", lambda *_: 1 // 0)
     ended = upsample("a.png")
@@ -288,7 +288,7 @@ def test_debug_shows_where_and_without_it_nobody_sees_a_traceback(monkeypatch):
 
 @contextlib.contextmanager
 def terminal(columns=100):
-    """A pseudo-terminal: (its end for the command, a function that gives all that was shown)."""
+    """A pseudo-terminal: (the command's end, a function that returns all output)."""
     import fcntl
     import pty
     import struct
@@ -299,7 +299,7 @@ def terminal(columns=100):
     shown = bytearray()
 
     def read():
-        with contextlib.suppress(OSError):  # what Linux says at the end
+        with contextlib.suppress(OSError):  # Linux raises an error at the end
             while data := os.read(ours, 1 << 16):
                 shown.extend(data)
 
@@ -307,7 +307,7 @@ def terminal(columns=100):
     reader.start()
 
     def everything():
-        os.close(theirs)  # with the last of its users the reader ends
+        os.close(theirs)  # the reader ends when the last user closes its end
         reader.join(60)
         assert not reader.is_alive()
         return shown.decode()
@@ -328,9 +328,9 @@ def three_large():
     return "in", "-o", "out/"
 
 
-@pytest.mark.skipif(os.name == "nt", reason="terminals of POSIX")
-def test_bars_are_drawn_on_a_terminal_and_nothing_of_them_goes_into_a_pipe(three_large):
-    """stderr is a terminal, stdout a pipe: bars with names and rate on the one, only results in the other."""
+@pytest.mark.skipif(os.name == "nt", reason="POSIX terminals")
+def test_bars_are_drawn_on_a_terminal_and_not_in_a_pipe(three_large):
+    """stderr is a terminal and stdout is a pipe: the bars go to the terminal, the results go to the pipe."""
     with terminal() as (end, shown):
         done = subprocess.run(
             [*COMMAND, *three_large, "-v"],
@@ -355,9 +355,9 @@ def test_bars_are_drawn_on_a_terminal_and_nothing_of_them_goes_into_a_pipe(three
     assert "->" not in seen
 
 
-@pytest.mark.skipif(os.name == "nt", reason="terminals of POSIX")
-def test_results_stand_between_the_bars_and_no_color_is_honoured(three_large):
-    """stdout and stderr are one terminal; the control for colours is the test above."""
+@pytest.mark.skipif(os.name == "nt", reason="POSIX terminals")
+def test_results_are_printed_above_the_bars_and_no_color_is_honoured(three_large):
+    """stdout and stderr are the same terminal; the control for colours is the test above."""
     with terminal() as (end, shown):
         ended = upsample(*three_large, "-v", terminal=end, TERM="xterm", NO_COLOR="1", COLUMNS="100")
         seen = shown()
@@ -369,17 +369,17 @@ def test_results_stand_between_the_bars_and_no_color_is_honoured(three_large):
 
 
 @pytest.mark.parametrize("variable", ["FORCE_COLOR", "TTY_COMPATIBLE"])
-def test_no_bars_in_a_pipe_whatever_is_forced(variable):
+def test_a_pipe_gets_no_bars_even_with_forced_colours(variable):
     save("in/a.png")
     save("in/b.png")
     ended = upsample("in", "-v", **{variable: "1"})
     assert ended.status == 0
     assert ended.err == ""
     assert "pictures" not in ended.out
-    assert ended.out.count("->") == 4  # the results stay on stdout
+    assert ended.out.count("->") == 4  # results stay on stdout
 
 
-@pytest.mark.skipif(os.name == "nt", reason="terminals of POSIX")
+@pytest.mark.skipif(os.name == "nt", reason="POSIX terminals")
 def test_quiet_draws_no_bars():
     save("in/a.png")
     save("in/b.png")

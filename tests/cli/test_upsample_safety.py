@@ -1,4 +1,4 @@
-"""Nothing is destroyed: bad files, existing files, full disks, Ctrl-C and SIGKILL, on the command as a process."""
+"""Nothing is destroyed: bad files, existing files, full disks, Ctrl-C and SIGKILL, with the command in a process."""
 
 import contextlib
 import os
@@ -23,14 +23,14 @@ from upsample_cli.images.codecs.input_file import opened_file
 
 pytestmark = [
     pytest.mark.usefixtures("in_tmp_path"),
-    pytest.mark.skipif(os.name == "nt", reason="signals, links and limits of POSIX"),
+    pytest.mark.skipif(os.name == "nt", reason="POSIX signals, links and limits"),
 ]
 
 
-# Outputs that are there already ------------------------------------------------------------------------------------
+# Existing outputs ---------------------------------------------------------------------------------------------------
 
 
-def test_an_existing_output_stays_unless_overwrite_is_asked_for():
+def test_an_existing_output_stays_without_overwrite():
     save("a.png")
     Path("a_x2.png").write_bytes(b"mine")
     ended = upsample("a.png")
@@ -41,7 +41,7 @@ def test_an_existing_output_stays_unless_overwrite_is_asked_for():
     assert_same_pixels(pixels_of("a_x2.png"), expected_pixels(pixels_of("a.png"), 2))
 
 
-def test_in_a_batch_existing_outputs_are_passed_over_and_the_rest_is_done():
+def test_in_a_batch_existing_outputs_are_skipped_and_the_others_are_written():
     for index in range(3):
         save(f"in/{index}.png", seed=index)
     Path("out").mkdir()
@@ -50,7 +50,9 @@ def test_in_a_batch_existing_outputs_are_passed_over_and_the_rest_is_done():
     assert (ended.status, ended.err) == (0, "")
     assert "exists already; add --overwrite to replace it" in ended.out
     told = upsample("in", "-o", "out", "-v").err.splitlines()
-    assert told == ["warning: out/1_x2.png: exists already; add --overwrite to replace it"]  # the others are done
+    assert told == [
+        "warning: out/1_x2.png: exists already; add --overwrite to replace it"
+    ]  # the other skipped outputs are done
     assert [line.split()[:2] for line in ended.out.splitlines()] == [["written", "2"], ["skipped", "1"]]
     assert names("out") == ["0_x2.png", "1_x2.png", "2_x2.png"]
     assert Path("out/1_x2.png").read_bytes() == b"mine"
@@ -82,7 +84,7 @@ def test_colliding_names_are_refused_before_anything_is_written(arguments, said)
         return
     assert (ended.status, ended.out) == (2, "")
     assert ended.err.startswith(f"upsample: {said}")
-    assert "; " in ended.err  # and what to do
+    assert "; " in ended.err  # followed by the next step
     assert ended.err.count("\n") == 1
     assert tree(".") == before
     assert not Path("out").exists()
@@ -92,14 +94,14 @@ def test_colliding_names_are_refused_before_anything_is_written(arguments, said)
 
 
 def header_of(width, height):
-    """A PNG whose header announces a size, and which holds one row of nothing."""
+    """A PNG with this size in its header and one row of black pixels."""
     bodies = (b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"IDAT" + zlib.compress(b"\0"))
     chunks = (struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body)) for body in bodies)
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 def bad_files(folder):
-    """{name: what must be said of it}; one bad file of each kind."""
+    """{name: phrases of its message}; one bad file of each kind."""
     said = {}
     for end in ("png", "jpg", "webp", "tif", "bmp", "gif"):
         whole = save(f"whole/a.{end}", (60, 50)).read_bytes()
@@ -128,8 +130,8 @@ def bad_files(folder):
     }
 
 
-def test_every_bad_file_is_one_line_and_the_good_ones_are_done():
-    """As a process: nothing else may say anything on stderr. 36 bad files, 2 good ones."""
+def test_every_bad_file_is_one_line_and_good_files_are_enlarged():
+    """In a new process, so that any other line on stderr is seen. 36 bad files, 2 good ones."""
     Path("in").mkdir()
     said = bad_files("in")
     for index, name in enumerate(("aaa.png", "zzz.png")):
@@ -151,8 +153,8 @@ def test_every_bad_file_is_one_line_and_the_good_ones_are_done():
         assert_same_pixels(pixels_of(f"out/{name}_x2.png"), expected_pixels(pixels_of(f"in/{name}.png"), 2))
 
 
-def test_what_no_image_is_in_is_one_line_in_a_dry_run_too_and_never_waited_for():
-    """Pipes, devices and sockets, as they are and by links: those named by the user, and those found in a folder."""
+def test_pipes_devices_and_sockets_are_one_line_and_never_waited_for():
+    """Pipes, devices and sockets, directly and through links, named by the user or found in a folder."""
     save("in/a.png")
     os.mkfifo("in/pipe.png")
     with socket.socket(socket.AF_UNIX) as listening:
@@ -171,7 +173,7 @@ def test_what_no_image_is_in_is_one_line_in_a_dry_run_too_and_never_waited_for()
     assert [(each.status, each.err.count("\n"), line in each.err) for each in named] == [(1, 1, True)] * 4
 
 
-def test_a_image_that_becomes_a_pipe_after_it_was_looked_at_is_not_waited_for(monkeypatch):
+def test_an_image_that_becomes_a_pipe_after_the_check_is_not_waited_for(monkeypatch):
     save("a.png")
     os.mkfifo("pipe.png")
     status = Path("a.png").stat()
@@ -182,7 +184,7 @@ def test_a_image_that_becomes_a_pipe_after_it_was_looked_at_is_not_waited_for(mo
         assert file.read(4) == b"\x89PNG"
 
 
-def test_one_bad_file_alone_is_one_line_and_leaves_nothing():
+def test_a_single_bad_file_is_one_line_and_leaves_no_output():
     whole = save("a.png", (60, 50)).read_bytes()
     Path("a.png").write_bytes(whole[: len(whole) // 2])
     ended = upsample_process("a.png", "-o", "out/b.png")
@@ -191,7 +193,7 @@ def test_one_bad_file_alone_is_one_line_and_leaves_nothing():
     assert names(".") == ["a.png"]
 
 
-# Permissions do not bind root. Without these two capabilities (1 and 2, linux/capability.h) they do.
+# File permissions do not restrict root. Without these two capabilities (1 and 2, linux/capability.h) they do.
 BIND_ROOT = """
 import ctypes, os
 if os.geteuid() == 0 and any(ctypes.CDLL(None).prctl(24, capability, 0, 0, 0) for capability in (1, 2)):
@@ -199,7 +201,7 @@ if os.geteuid() == 0 and any(ctypes.CDLL(None).prctl(24, capability, 0, 0, 0) fo
 """
 
 
-def test_what_may_not_be_read_or_written_is_one_line():
+def test_a_file_that_cannot_be_read_or_written_is_one_line():
     save("in/a.png").chmod(0)
     save("in/b.png")
     save("in/sub/c.png").parent.chmod(0)
@@ -210,7 +212,7 @@ def test_what_may_not_be_read_or_written_is_one_line():
     finally:
         Path("in/sub").chmod(0o700)
     if ended.status == 77:
-        pytest.skip("runs as root, which may not give up its privileges here")
+        pytest.skip("runs as root, which cannot drop its privileges here")
     assert recorded.err == (
         "upsample: locked/.upsample.sqlite: the record cannot be made or opened (Permission denied); "
         "check its folder, or give another --output or --state\n"
@@ -224,7 +226,7 @@ def test_what_may_not_be_read_or_written_is_one_line():
     ]
 
 
-def test_the_limit_of_pixels_names_the_option_that_lifts_it():
+def test_the_pixel_limit_names_the_option_that_raises_it():
     save("a.png", (40, 50))
     ended = upsample("a.png", "--max-pixels", "1999")
     assert (ended.status, ended.out, names(".")) == (1, "", ["a.png"])
@@ -238,7 +240,7 @@ def test_the_limit_of_pixels_names_the_option_that_lifts_it():
     assert upsample("large.png", "--dry-run", "--max-pixels", "14M").status == 1
 
 
-def test_what_no_file_of_the_format_can_hold_is_refused_before_work():
+def test_an_output_too_large_for_its_format_is_refused_before_work():
     save("wide.png", (1, 16_383))
     for format_, factor in (("webp", 2), ("jpg", 5), ("gif", 5), ("avif", 3)):
         ended = upsample("wide.png", "--format", format_, "-f", factor, "--dry-run")
@@ -249,7 +251,7 @@ def test_what_no_file_of_the_format_can_hold_is_refused_before_work():
     assert names(".") == ["wide.png"]
 
 
-def test_strict_refuses_what_would_be_lost_and_writes_nothing():
+def test_strict_refuses_losses_and_writes_nothing():
     save("a.png", mode="RGBA")
     save("b.png")
     ended = upsample("a.png", "b.png", "--format", "jpg", "--strict", "-o", "out/")
@@ -261,8 +263,8 @@ def test_strict_refuses_what_would_be_lost_and_writes_nothing():
     assert (ended.status, ended.err) == (0, "warning: a.png: JPEG cannot hold transparency; it is laid over white\n")
 
 
-def test_a_file_larger_than_allowed_is_one_line_and_leaves_nothing():
-    """A limit of file size stands in for a full disk: the error comes while writing, in the same place."""
+def test_a_file_larger_than_allowed_is_one_line_and_leaves_no_output():
+    """A limit on file sizes simulates a full disk: the error comes from the same write."""
     save("in/small.png", (11, 17))
     save("in/large.png", (300, 400))
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))"
@@ -279,14 +281,14 @@ def test_a_file_larger_than_allowed_is_one_line_and_leaves_nothing():
 
 INPUTS = 40
 PROMPT_S = 15.0
-"""How long the end may take after Ctrl-C. Measured: 0.15 s amid images; 1.1 s while torch is being imported, which
-cannot be stopped and is waited for 1 s. The rest is for a machine ten times as busy. That the run has not just ended is
-seen by the files that are missing."""
+"""How long the run may take to end after Ctrl-C. Measured: 0.15 s while enlarging; 1.1 s while importing torch,
+which cannot be stopped and is given 1 s. The margin is for a machine ten times slower. The missing outputs show that
+the run did not simply finish."""
 
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    """A folder of 40 pictures (three, with many names) and what an undisturbed run makes of the three."""
+    """A folder of 40 images (three, each under many names) and the outputs of an uninterrupted run for the three."""
     folder = tmp_path_factory.mktemp("large")
     generator = np.random.default_rng(7)
     for index in range(3):
@@ -310,7 +312,7 @@ def start(folder, output, *, before=()):
 
 
 def group(number):
-    """The living processes of a process group: the run and its workers."""
+    """The running processes of a process group: the run and its workers."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -321,7 +323,7 @@ def group(number):
 
 
 def is_importing(number):
-    """Whether one of them has torch on its way."""
+    """Whether one of the processes in the group is loading torch."""
     for process in group(number):
         with contextlib.suppress(OSError):
             if b"libtorch" in (process / "maps").read_bytes():
@@ -330,7 +332,7 @@ def is_importing(number):
 
 
 def wait_for(moment, process):
-    """Until a file of that name is there, or torch is being imported."""
+    """Wait until a file matches this pattern, or until torch is being imported."""
     end_s = time.monotonic() + 60
     while not (is_importing(process.pid) if moment == IMPORTING else any(Path().glob(moment))):
         assert process.poll() is None, process.communicate()
@@ -339,7 +341,7 @@ def wait_for(moment, process):
 
 
 def assert_nothing_is_left(process):
-    """No worker, and no temporary file. What helps `multiprocessing` ends by itself as soon as the run has."""
+    """No worker and no temporary file. The helper processes of `multiprocessing` end soon after the run."""
     end_s = time.monotonic() + PROMPT_S
     while group(process.pid):
         assert time.monotonic() < end_s, group(process.pid)
@@ -348,7 +350,7 @@ def assert_nothing_is_left(process):
 
 
 def check_whole(output, whole):
-    """Every file under a final name is, to the byte, what the undisturbed run wrote; returns how many there are."""
+    """Check that every finished file equals the output of an uninterrupted run, and count the files."""
     final = {name: content for name, content in tree(output).items() if not name.startswith(".")}
     for name, content in final.items():
         number = int(name.removesuffix("_x2.png"))
@@ -359,7 +361,7 @@ def check_whole(output, whole):
 IMPORTING, BEGUN, FINISHED = "importing", "out/.*.part", "out/[0-9]*.png"
 
 
-@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux shows what its processes are at")
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux shows the state of processes")
 @pytest.mark.parametrize(
     ("moment", "later_s", "number"),
     [
@@ -368,8 +370,8 @@ IMPORTING, BEGUN, FINISHED = "importing", "out/.*.part", "out/[0-9]*.png"
         (FINISHED, 0.03, signal.SIGTERM),
     ],
 )
-def test_a_signal_stops_promptly_reports_and_leaves_only_what_is_whole(large, moment, later_s, number):
-    """The terminal sends Ctrl-C to the workers too; it is the run that answers."""
+def test_a_signal_stops_promptly_reports_and_leaves_only_complete_files(large, moment, later_s, number):
+    """The terminal sends Ctrl-C to the workers too, but only the run responds to it."""
     folder, whole = large
     with start(folder, "out") as process:
         wait_for(moment, process)
@@ -382,7 +384,7 @@ def test_a_signal_stops_promptly_reports_and_leaves_only_what_is_whole(large, mo
     assert elapsed_s < PROMPT_S
     assert_nothing_is_left(process)
     finished = check_whole("out", whole)
-    assert finished < INPUTS - 4  # it was stopped, and did not just end
+    assert finished < INPUTS - 4  # the run was stopped and did not simply finish
     assert finished > 0 or moment != FINISHED
     assert [line.split()[:2] for line in out.splitlines()] == [
         ["stopped:", str(INPUTS - finished)],
@@ -391,7 +393,7 @@ def test_a_signal_stops_promptly_reports_and_leaves_only_what_is_whole(large, mo
     assert err == ""
 
 
-def test_told_again_it_does_not_wait_and_still_cleans_up(large):
+def test_a_second_signal_ends_without_waiting_and_still_cleans_up(large):
     folder, whole = large
     with start(folder, "out") as process:
         wait_for(BEGUN, process)
@@ -404,7 +406,7 @@ def test_told_again_it_does_not_wait_and_still_cleans_up(large):
     check_whole("out", whole)
 
 
-def test_a_terminal_that_is_closed_stops_it_though_nobody_can_be_told(large):
+def test_closing_the_terminal_stops_the_run(large):
     folder, whole = large
     ours, theirs = os.openpty()
     steps = (
@@ -415,7 +417,7 @@ def test_a_terminal_that_is_closed_stops_it_though_nobody_can_be_told(large):
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=ENVIRONMENT) as process:
         os.close(theirs)
         wait_for(BEGUN, process)
-        os.close(ours)  # the kernel sends SIGHUP, and whatever is written from now on fails
+        os.close(ours)  # the kernel sends SIGHUP, and every later write fails
         process.wait(timeout=60)
     assert process.returncode == 128 + signal.SIGHUP
     assert_nothing_is_left(process)
@@ -423,7 +425,7 @@ def test_a_terminal_that_is_closed_stops_it_though_nobody_can_be_told(large):
 
 
 @pytest.mark.skipif(shutil.which("nohup") is None, reason="there is no nohup")
-def test_under_nohup_a_closed_terminal_stops_nothing(tmp_path):
+def test_under_nohup_closing_the_terminal_does_not_stop_the_run(tmp_path):
     for index in range(3):
         save(f"in/{index}.png", (300, 400), seed=index)
     with start("in", "out", before=["nohup"]) as process:
@@ -434,15 +436,15 @@ def test_under_nohup_a_closed_terminal_stops_nothing(tmp_path):
     assert names("out")[-3:] == ["0_x2.png", "1_x2.png", "2_x2.png"]
 
 
-def test_a_killed_run_leaves_no_half_file_under_a_final_name(large):
-    """Amid the first files, and when some were finished; at one of these moments at least it was amid writing."""
+def test_a_killed_run_leaves_no_incomplete_file_under_a_final_name(large):
+    """During the first files, and after some have finished; in at least one case the kill interrupts a write."""
     folder, whole = large
     unfinished = 0
     for moment, later_s in [(BEGUN, 0.05), (FINISHED, 0.1)]:
         with start(folder, "out") as process:
             wait_for(moment, process)
             time.sleep(later_s)
-            os.killpg(process.pid, signal.SIGKILL)  # with its workers, which would clean up if they alone were left
+            os.killpg(process.pid, signal.SIGKILL)  # including its workers, which would otherwise clean up
             process.communicate()
         assert process.returncode == -signal.SIGKILL
         finished = check_whole("out", whole)
@@ -452,7 +454,7 @@ def test_a_killed_run_leaves_no_half_file_under_a_final_name(large):
     assert unfinished
 
 
-def test_what_a_killed_run_left_is_no_input():
+def test_temporary_files_of_a_killed_run_are_not_inputs():
     save("in/a.png")
     Path("in/.b_x2.png.0123abcd.part").write_bytes(b"half an image")
     assert upsample("in", "-o", "out/").status == 0

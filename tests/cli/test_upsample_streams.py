@@ -1,4 +1,4 @@
-"""`-`: an image from standard input, and one to standard output, as processes in pipes."""
+"""`-`: an image from standard input or to standard output, with processes connected by pipes."""
 
 import io
 import os
@@ -29,8 +29,8 @@ def piped(*arguments, data=b"", **settings):
     return done.returncode, done.stdout, done.stderr.decode()
 
 
-def test_from_a_pipe_into_a_pipe_is_the_image_of_the_files():
-    """One format that is written front to back, one that is not; the control: another image."""
+def test_piping_gives_the_same_image_as_files():
+    """One format that is written sequentially, and one that is not; the control: another image."""
     save("a.png", (13, 19))
     save("b.png", (13, 19), seed=9)
     for output in ("whole.png", "whole.tif"):
@@ -44,7 +44,7 @@ def test_from_a_pipe_into_a_pipe_is_the_image_of_the_files():
     assert piped("-", "--format", "tiff", "-q", data=files["a.png"]) == (0, files["whole.tif"], "")
 
 
-def test_each_end_alone_may_be_a_pipe():
+def test_input_or_output_alone_may_be_a_pipe():
     save("a.png", (13, 19))
     upsample("a.png", "-o", "whole.png", "-f", "3")
     wanted = tree(".")["whole.png"]
@@ -58,8 +58,8 @@ def test_each_end_alone_may_be_a_pipe():
     assert document["files"][0]["status"] == "planned"
 
 
-def test_sixteen_bits_stay_exact_through_pipes():
-    """Their decoder maps files into memory: a spooled pipe must be one by then."""
+def test_16_bits_stay_exact_through_pipes():
+    """The decoder maps files into memory, so a pipe must be spooled to a file first."""
     grey = hostile_pixels((11, 17, 1), np.uint16, 3)
     file = io.BytesIO()
     Image.fromarray(grey[..., 0]).save(file, "PNG")
@@ -80,7 +80,7 @@ def test_sixteen_bits_stay_exact_through_pipes():
         (["-", "-o", "."], "has no name to be given in a folder; give --output a file"),
     ],
 )
-def test_what_does_not_fit_a_pipe_is_refused_and_nothing_is_written(arguments, said):
+def test_options_that_conflict_with_a_pipe_are_refused(arguments, said):
     save("a.png")
     save("b.png")
     before = tree(".")
@@ -99,14 +99,14 @@ def test_what_does_not_fit_a_pipe_is_refused_and_nothing_is_written(arguments, s
         (b"\xff\xd8\xff", "-: is truncated"),
     ],
 )
-def test_what_is_no_image_is_one_line(data, said):
+def test_piped_data_that_is_not_an_image_is_one_line(data, said):
     status, out, err = piped("-", data=data)
     assert (status, out) == (1, b"")
     assert err.startswith(f"error: {said}")
     assert err.count("\n") == 1
 
 
-def test_a_truncated_image_writes_nothing():
+def test_a_truncated_piped_image_writes_nothing():
     save("a.png", (40, 60))
     data = tree(".")["a.png"]
     status, out, err = piped("-", data=data[: len(data) // 2])
@@ -124,7 +124,7 @@ def terminal():
         os.close(second)
 
 
-def test_no_image_is_written_to_a_terminal_nor_read_from_one():
+def test_images_are_not_written_to_or_read_from_a_terminal():
     save("a.png")
     with terminal() as tty:
         status, _, err = piped("a.png", "-o", "-", stdout=tty)
@@ -135,7 +135,7 @@ def test_no_image_is_written_to_a_terminal_nor_read_from_one():
 
 
 @pytest.mark.parametrize("name", ["png", "tiff"])
-def test_a_reader_that_goes_away_ends_it_without_a_word(name):
+def test_a_reader_that_closes_its_pipe_ends_the_command_silently(name):
     save("a.png", (200, 300))
     reading, writing = os.pipe()
     os.close(reading)
@@ -155,7 +155,7 @@ def test_a_full_disk_under_stdout_is_one_line(name):
     assert err.count("\n") == 1
 
 
-def test_a_file_called_minus_is_a_file():
+def test_a_file_named_dash_is_a_file():
     save("a.png")
     os.rename("a.png", "-")  # noqa: PTH104
     assert upsample("./-", "-o", "b.png").status == 0
@@ -163,7 +163,7 @@ def test_a_file_called_minus_is_a_file():
 
 
 class Endless(io.RawIOBase):
-    """A stream that never ends, and counts what is read of it."""
+    """A stream that never ends and counts the bytes read."""
 
     taken_bytes = 0
 
@@ -176,7 +176,7 @@ class Endless(io.RawIOBase):
         return len(buffer)
 
 
-def test_an_endless_stream_that_is_no_image_is_not_read_on():
+def test_an_endless_stream_that_is_not_an_image_is_not_read_further():
     endless = Endless()
     with pytest.raises(ImageError, match=r"^-: is not an image"):
         streams.spooled(endless)
@@ -184,7 +184,7 @@ def test_an_endless_stream_that_is_no_image_is_not_read_on():
 
 
 class EndlessImage(Endless):
-    """It begins like one."""
+    """An endless stream that begins like an image."""
 
     def readinto(self, buffer):
         super().readinto(buffer)
@@ -193,7 +193,7 @@ class EndlessImage(Endless):
         return len(buffer)
 
 
-def test_an_endless_stream_that_begins_like_a_image_ends_at_what_the_largest_image_takes(monkeypatch):
+def test_an_endless_stream_that_begins_like_an_image_is_read_up_to_the_largest_image(monkeypatch):
     monkeypatch.setattr(streams, "MEMORY_BYTES", 3 << 20)
     endless = EndlessImage()
     line = r"^-: goes on after 4\.0 MiB, more than 65536 pixels take; add max_pixels if it is an image, or write it "
@@ -210,7 +210,7 @@ def test_an_endless_stream_that_begins_like_a_image_ends_at_what_the_largest_ima
         assert not is_taken
 
 
-def test_a_stream_leaves_room_for_others_where_temporary_files_are(monkeypatch):
+def test_a_spooled_stream_takes_at_most_half_of_the_free_space(monkeypatch):
     monkeypatch.setattr(streams, "MEMORY_BYTES", 1 << 20)
     monkeypatch.setattr(streams, "free_bytes", lambda _folder: 4 << 20)
     endless = EndlessImage()
@@ -219,12 +219,14 @@ def test_a_stream_leaves_room_for_others_where_temporary_files_are(monkeypatch):
     with pytest.raises(ImageError, match=line):
         streams.spooled(endless)
     assert endless.taken_bytes <= 5 << 20
-    monkeypatch.setattr(streams, "free_bytes", lambda _folder: None)  # where nobody knows, the other bound holds
+    monkeypatch.setattr(
+        streams, "free_bytes", lambda _folder: None
+    )  # if the free space is unknown, the other limit holds
     with pytest.raises(ImageError, match="goes on after"):
         streams.spooled(EndlessImage(), max_pixels=10)
 
 
-def test_a_large_stream_goes_to_the_disk_and_a_small_one_stays_in_memory(monkeypatch):
+def test_a_large_stream_is_spooled_to_disk_and_a_small_one_stays_in_memory(monkeypatch):
     save("a.bmp", (30, 50))
     data = tree(".")["a.bmp"]
     monkeypatch.setattr(streams, "MEMORY_BYTES", len(data) - 1)
@@ -237,8 +239,8 @@ def test_a_large_stream_goes_to_the_disk_and_a_small_one_stays_in_memory(monkeyp
                 np.testing.assert_array_equal(source.read_rows(0, 30), wanted.read_rows(0, 30))
 
 
-def test_only_png_is_handed_on_before_it_is_whole():
-    """Any other format is gathered, so that an error leaves the pipe empty."""
+def test_only_png_is_written_to_a_pipe_before_it_is_complete():
+    """Any other format is collected first, so an error leaves the pipe empty."""
     for fmt in FORMATS.values():
         pipe = io.BytesIO()
         with suppress(RuntimeError), streams.piped_file(pipe, fmt) as file:
@@ -250,6 +252,6 @@ def test_only_png_is_handed_on_before_it_is_whole():
         assert pipe.getvalue().endswith(b"whole")
 
 
-def test_a_closed_stdout_takes_no_image():
+def test_an_image_to_a_closed_stdout_is_an_error():
     with pytest.raises(UsageError, match="standard output is closed"):
         streams.image_pipe(None)

@@ -1,4 +1,4 @@
-"""`--watch` as a process: images as they arrive, each once, also over restarts, until a signal; workers stay."""
+"""`--watch` in a process: images as they arrive, each once, also after a restart, until a signal; workers stay."""
 
 import contextlib
 import json
@@ -14,7 +14,7 @@ from support.running import COMMAND, ENVIRONMENT, names, pixels_of, save, upsamp
 
 pytestmark = [
     pytest.mark.usefixtures("in_tmp_path"),
-    pytest.mark.skipif(os.name == "nt", reason="signals of POSIX"),
+    pytest.mark.skipif(os.name == "nt", reason="POSIX signals"),
 ]
 
 
@@ -23,7 +23,7 @@ class Watching:
         self.process = process
 
     def wait_for(self, count):
-        """Until so many lines are in the report; returns them."""
+        """Wait until the report has this many lines; returns the last one."""
         until_s = time.monotonic() + 90
         while len(lines := report()) < count:
             assert self.process.poll() is None, "the watch has ended"
@@ -46,7 +46,7 @@ def report():
 
 @contextlib.contextmanager
 def watching(*arguments):
-    # In short steps: the pause between two looks is for people.
+    # A short pause between scans, to keep the test quick.
     faster = "from upsample_cli.batch import watch; watch.PAUSE_S = 0.2; " + COMMAND[2]
     command = [COMMAND[0], "-c", faster, "--watch", "in", "-o", "out", "--report", "r.jsonl", "--workers", "1"]
     command += arguments
@@ -61,8 +61,8 @@ def statuses():
     return [(each["input"], each["status"]) for each in report()]
 
 
-def test_images_are_taken_as_they_arrive_and_by_the_next_watch_only_what_changed():
-    """Two at the beginning want one name: they count as come one after the other, and do not end the watch."""
+def test_images_are_enlarged_as_they_arrive_and_the_next_watch_enlarges_only_changes():
+    """Two of the first images want one name: they count as arriving one after the other, and the watch continues."""
     save("in/a.png")
     save("in/a.bmp", seed=7)
     with watching("--format", "png") as run:
@@ -72,14 +72,14 @@ def test_images_are_taken_as_they_arrive_and_by_the_next_watch_only_what_changed
         assert run.wait_for(3) == ("in/b.png", "written")
         Path("in/c.png").write_bytes(Path("in/b.png").read_bytes()[:200])
         assert run.wait_for(4) == ("in/c.png", "failed")
-        time.sleep(1)  # five looks: it is not tried again
+        time.sleep(1)  # five scans: it is not tried again
         save("in/c.png", seed=2)
         assert run.wait_for(5) == ("in/c.png", "written")
         before = Path("out/b_x2.png").read_bytes()
         save("in/b.png", (19, 13), seed=5)
         assert run.wait_for(6) == ("in/b.png", "skipped")
         status, out, err = run.stop()
-    assert status == 0  # what failed on the way was repaired
+    assert status == 0  # the image that failed was repaired
     assert [line.split(" -> ")[0] for line in out.splitlines()[:3]] == ["in/a.bmp", "in/b.png", "in/c.png"]
     assert [line.split()[:2] for line in out.splitlines()[3:] if line[0] != " "] == [
         ["written", "3"],
@@ -92,13 +92,13 @@ def test_images_are_taken_as_they_arrive_and_by_the_next_watch_only_what_changed
     with watching("--format", "png", "--overwrite") as run:
         run.wait_for(9)
         assert sorted(statuses()[6:]) == [("in/a.bmp", "skipped"), ("in/b.png", "written"), ("in/c.png", "skipped")]
-        assert run.stop(signal.SIGTERM)[0] == 0  # it was waiting: all was done
+        assert run.stop(signal.SIGTERM)[0] == 0  # it was idle: all work was done
     for name, source in (("a", "a.bmp"), ("b", "b.png"), ("c", "c.png")):
         assert_same_pixels(pixels_of(f"out/{name}_x2.png"), expected_pixels(pixels_of(f"in/{source}"), 2))
     assert [name for name in names("out") if name.endswith((".png", ".part"))] == ["a_x2.png", "b_x2.png", "c_x2.png"]
 
 
-def test_stopped_at_work_it_says_so_and_leaves_nothing_half_done():
+def test_a_watch_stopped_during_an_image_says_so_and_leaves_no_temporary_file():
     save("in/a.png")
     with watching("-f", "16") as run:
         run.wait_for(1)
@@ -131,7 +131,7 @@ def test_stopped_at_work_it_says_so_and_leaves_nothing_half_done():
         (("in", "-o", "out", "--report", "r.png", "--no-state"), "--report r.png has the name of a PNG file"),
     ],
 )
-def test_what_makes_no_sense_is_refused_in_one_line(arguments, said):
+def test_invalid_watch_options_are_refused_in_one_line(arguments, said):
     save("in/a.png")
     ended = upsample("--watch", *arguments)
     assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)

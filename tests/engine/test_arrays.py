@@ -1,4 +1,4 @@
-"""`upsample`: every pixel against the oracle, with any tiles, and every kind of tensor and array."""
+"""`upsample`: every pixel compared with the oracle, with any tiles, and every kind of tensor and array."""
 
 import re
 import subprocess
@@ -31,9 +31,9 @@ def array(rows, dtype=np.uint8):
 
 
 def test_golden_pixels_at_2():
-    # Outputs lie at -1/4, 1/4, 3/4 and 5/4 between the two pixels; before the first and after the last, the edge.
+    # Outputs are at -1/4, 1/4, 3/4 and 5/4 between the two pixels; outside, the edge pixels are repeated.
     assert upsample(array([[0, 100]]), 2).tolist() == [[0, 25, 75, 100]] * 2
-    # A quarter of 1, 2 and 3 is 0.25, 0.5 and 0.75: half goes up.
+    # A quarter of 1, 2 and 3 is 0.25, 0.5 and 0.75: halves are rounded up.
     assert upsample(array([[0, 1]]), 2)[0].tolist() == [0, 0, 1, 1]
     assert upsample(array([[0, 2]]), 2)[0].tolist() == [0, 1, 2, 2]
     # 3/4 of 2 is 1.5: half up gives 2, half to even too; 1/4 of 10 is 2.5: half up 3, half to even 2.
@@ -41,11 +41,11 @@ def test_golden_pixels_at_2():
 
 
 def test_golden_pixels_at_3():
-    # Outputs lie on the pixels and a third away from them.
+    # Outputs are on the pixels and a third away from them.
     assert upsample(array([[0, 90, 30]]), 3)[0].tolist() == [0, 0, 30, 60, 90, 70, 50, 30, 30]
 
 
-def test_golden_rim_of_the_bare_layer():
+def test_golden_edge_of_the_bare_layer():
     # Zeros outside: 3/4 of 100 on an edge, 9/16 of it, 56.25, in a corner.
     found = upsample(array([[100] * 3] * 2), 2, border="zeros")
     assert found[0].tolist() == [56, 75, 75, 75, 75, 56]
@@ -58,7 +58,7 @@ def test_golden_reflection():
 
 
 def test_golden_alpha():
-    # Red, opaque, beside green that is clear: the green must not bleed in, only the opacity falls off.
+    # Opaque red next to transparent green: the green must not bleed in, only the opacity falls off.
     pixels = array([[[200, 0, 0, 255], [0, 200, 0, 0]]])
     found = upsample(pixels, 2, has_alpha=True)
     assert found[0].tolist() == [[200, 0, 0, 255], [200, 0, 0, 191], [200, 0, 0, 64], [0, 0, 0, 0]]
@@ -110,10 +110,10 @@ ONE_PIXEL = (hostile_pixels((1, 1, 4), np.uint8), 2, {"border": "reflect", "has_
 @given(cases(), st.sampled_from([None, 1, 2, 3, 7, 16]))
 @example(ONE_PIXEL, 1)
 @settings(max_examples=250)
-def test_pixels_are_exact_however_they_are_cut(case, tile):
+def test_pixels_are_exact_with_any_tiles(case, tile):
     pixels, factor, keywords = case
     if tile in {1, 2}:
-        pixels = pixels[:13, :9]  # many tiles take long
+        pixels = pixels[:13, :9]  # many tiles are slow
     assert_same_pixels(upsample(pixels, factor, tile=tile, **keywords), expected_pixels(pixels, factor, **keywords))
 
 
@@ -131,24 +131,24 @@ def test_pixels_are_exact_within_any_budget(case, spare_bytes):
 @pytest.mark.parametrize("pixel_type", PIXEL_TYPES)
 @pytest.mark.parametrize("kernel", PROFILES)
 @pytest.mark.parametrize("border", ["replicate", "reflect"])
-def test_flat_stays_flat_to_the_border(border, kernel, pixel_type):
+def test_flat_images_stay_flat_to_the_border(border, kernel, pixel_type):
     largest = int(np.iinfo(pixel_type).max)
-    for factor in (2, 3, 6, 11, 14):  # 1/121 and 1/784 are factors where a reciprocal would fall short
+    for factor in (2, 3, 6, 11, 14):  # with 1/121 and 1/784, multiplication by the reciprocal would be too small
         for level in (0, 1, largest // 2, largest - 1, largest):
             found = upsample(np.full((3, 5), level, dtype=pixel_type), factor, kernel=kernel, border=border, tile=2)
             assert np.unique(found).tolist() == [level]
 
 
-def test_a_larger_image_in_the_engines_own_bands():
+def test_a_larger_image_is_exact_in_the_default_bands():
     pixels = hostile_pixels((701, 913, 3), np.uint8)
     assert_same_pixels(upsample(pixels, 2), expected_pixels(pixels, 2))
 
 
-# -- negative controls: each wrong variant must fail the very check above ---------------------------------------------
+# -- negative controls: each wrong variant must fail the same check ---------------------------------------------------
 
 
 def torch_layer(pixels, kernel_size, padding, border, *, rounding=True):
-    """8-bit pixels through a bare layer at factor 3 or 2, one pixel of border padded before and cropped after."""
+    """8-bit pixels through a bare layer at factor 3 or 2, with one pixel of border padded before and cropped after."""
     factor = (kernel_size + 1) // 2
     half = kernel_size % 2 or 0.5
     taps = 1 - (torch.arange(kernel_size) - factor + half).abs() / factor
@@ -160,7 +160,7 @@ def torch_layer(pixels, kernel_size, padding, border, *, rounding=True):
         sums = layer(functional.pad(numbers, (1, 1, 1, 1), mode=pad_mode))[:, 0].permute(1, 2, 0)
     height, width = (length * factor for length in pixels.shape[:2])
     sums = sums[factor : factor + height, factor : factor + width]
-    # doubles err by some 1e-13, and the exact values are multiples of 1/36 or 1/16: a shift of 1e-6 restores halves
+    # doubles are off by about 1e-13, and exact values are multiples of 1/36 or 1/16: a shift of 1e-6 restores halves
     return (sums + 0.5 + 1e-6 if rounding else sums + 1e-6).floor().numpy().astype(np.uint8)
 
 
@@ -182,7 +182,7 @@ def test_the_bare_layer_of_torch_passes_the_same_check(kernel_size, padding):
         ("one pixel off", 5, 0, "replicate", True),
     ],
 )
-def test_a_wrong_layer_is_noticed(label, kernel_size, padding, border, rounding):
+def test_a_wrong_layer_is_detected(label, kernel_size, padding, border, rounding):
     pixels = hostile_pixels((17, 11, 3), np.uint8)
     found = torch_layer(pixels, kernel_size, padding, border, rounding=rounding)
     expected = expected_pixels(pixels, (kernel_size + 1) // 2)
@@ -191,13 +191,13 @@ def test_a_wrong_layer_is_noticed(label, kernel_size, padding, border, rounding)
         assert_same_pixels(found, expected)
 
 
-def test_alpha_that_is_not_premultiplied_is_noticed():
+def test_alpha_that_is_not_premultiplied_is_detected():
     pixels = hostile_pixels((17, 11, 4), np.uint8)
     with pytest.raises(AssertionError, match="numbers differ"):
         assert_same_pixels(upsample(pixels, 2, has_alpha=False), expected_pixels(pixels, 2, has_alpha=True))
 
 
-def test_alpha_that_is_premultiplied_and_left_so_is_noticed():
+def test_alpha_that_stays_premultiplied_is_detected():
     pixels = hostile_pixels((17, 11, 4), np.uint8)
     premultiplied = pixels.copy()
     premultiplied[..., :3] = pixels[..., :3].astype(int) * pixels[..., 3:] // 255
@@ -209,7 +209,7 @@ def test_alpha_that_is_premultiplied_and_left_so_is_noticed():
 
 
 def floats(*shape, dtype=torch.float64):
-    """Numbers in [0.25, 1), so that a relative error means what it says."""
+    """Numbers in [0.25, 1), so that relative errors are meaningful."""
     return torch.rand(shape, generator=torch.Generator().manual_seed(3), dtype=dtype) * 0.75 + 0.25
 
 
@@ -218,8 +218,8 @@ def floats(*shape, dtype=torch.float64):
 def test_floats_equal_interpolate_within_rounding(factor, dtype):
     image = floats(2, 3, 7, 5, dtype=dtype)
     theirs = functional.interpolate(image, scale_factor=factor, mode="bilinear", align_corners=False)
-    # Ours: nine products and their sum, ten roundings. Theirs: coordinates up to 7 are rounded on two axes, between
-    # neighbours that differ by up to three times the smaller one, and eight roundings.
+    # Ours: nine products and their sum, ten roundings. Torch's: coordinates up to 7 are rounded on two axes, between
+    # neighbours that differ by up to three times the smaller one, plus eight roundings.
     tolerance = (10 + 2 * 7 * 3 + 8) * torch.finfo(dtype).eps
     torch.testing.assert_close(upsample(image, factor), theirs, rtol=tolerance, atol=0)
     shifted = functional.interpolate(image, scale_factor=factor, mode="bilinear", align_corners=True)
@@ -244,8 +244,8 @@ def test_8_bit_pixels_equal_the_rounded_floats():
 
 @pytest.mark.parametrize("has_alpha", [False, True])
 @pytest.mark.parametrize("tile", [1, 2, 7])
-def test_tiles_change_floats_by_roundings_only(tile, has_alpha):
-    # Whole numbers are bit for bit the same; sums of floats are taken in an order that depends on the tile.
+def test_tiles_change_floats_only_by_rounding(tile, has_alpha):
+    # Integers are identical to the last bit; the order of float sums depends on the tile.
     image = floats(17, 11, 4).numpy()
     for factor in (2, 3):
         whole = upsample(image, factor, has_alpha=has_alpha)
@@ -254,13 +254,13 @@ def test_tiles_change_floats_by_roundings_only(tile, has_alpha):
         np.testing.assert_allclose(cut, whole, rtol=20 * np.finfo(np.float64).eps, atol=0)
 
 
-def test_floats_may_lie_anywhere_and_are_not_clamped():
+def test_floats_may_have_any_value_and_are_not_clamped():
     image = np.array([[-3.0, 5.0], [1e30, -1e-30]])
     assert upsample(image, 1).tolist() == image.tolist()
     assert upsample(image[:1], 2)[0].tolist() == [-3, -1, 3, 5]
 
 
-# -- tensors and arrays of every kind ---------------------------------------------------------------------------------
+# -- every kind of tensor and array ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.float32])
@@ -276,20 +276,22 @@ def test_tensors_keep_their_axes(shape, dtype):
     planes = tensor.reshape(-1, 7, 11)
     for plane, result in zip(planes, found.reshape(-1, 21, 33), strict=True):
         alone = upsample(plane.numpy(), 3)
-        # one channel and three may sum floats in another order: at most nine products
+        # one channel and three may sum floats in different orders: at most nine products
         tolerance = 10 * torch.finfo(dtype).eps if dtype.is_floating_point else 0
         np.testing.assert_allclose(result.numpy(), alone, rtol=tolerance, atol=0)
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_channels_last_in_and_out(count):
+def test_channels_last_tensors_stay_channels_last(count):
     tensor = torch.from_numpy(hostile_pixels((count, 7, 11, 3), np.uint8)).permute(0, 3, 1, 2)
     assert tensor.is_contiguous(memory_format=torch.channels_last)
     found = upsample(tensor, 2)
     assert found.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(found, upsample(tensor.contiguous(), 2))
     assert upsample(tensor.contiguous(), 2).is_contiguous()
-    assert upsample(tensor[..., :1, :1].contiguous(), 2).is_contiguous()  # one pixel is both, and counts as neither
+    assert upsample(
+        tensor[..., :1, :1].contiguous(), 2
+    ).is_contiguous()  # one pixel has both layouts and counts as contiguous
 
 
 def test_alpha_of_a_tensor_is_its_last_channel():
@@ -298,11 +300,11 @@ def test_alpha_of_a_tensor_is_its_last_channel():
     assert_same_pixels(found.permute(1, 2, 0).numpy(), expected_pixels(pixels, 2, has_alpha=True))
 
 
-def test_a_tensor_of_a_graph_is_read_and_the_result_is_not_part_of_it():
+def test_the_result_of_a_tensor_with_a_graph_is_detached():
     leaf = floats(3, 5, 7).requires_grad_()
     found = upsample(leaf * 1, 2)
     assert not found.requires_grad
-    found.requires_grad_()  # and it may be the start of another
+    found.requires_grad_()  # the result may start another graph
     (found * found).sum().backward()
     assert leaf.grad is None
 
@@ -313,7 +315,7 @@ def _as_field(pixels):
     return records["pixel"]
 
 
-WAYS_TO_LIE_IN_MEMORY = {
+MEMORY_LAYOUTS = {
     "contiguous": lambda pixels: pixels,
     "fortran": np.asfortranarray,
     "flipped": lambda pixels: pixels[::-1, ::-1].copy()[::-1, ::-1],
@@ -327,10 +329,10 @@ WAYS_TO_LIE_IN_MEMORY = {
 
 @pytest.mark.parametrize("writable", [True, False])
 @pytest.mark.parametrize("pixel_type", PIXEL_TYPES)
-@pytest.mark.parametrize("way", WAYS_TO_LIE_IN_MEMORY)
-def test_arrays_may_lie_in_memory_any_way(way, pixel_type, writable):
+@pytest.mark.parametrize("way", MEMORY_LAYOUTS)
+def test_arrays_may_have_any_memory_layout(way, pixel_type, writable):
     pixels = hostile_pixels((7, 11, 4), pixel_type)
-    given_array = WAYS_TO_LIE_IN_MEMORY[way](pixels)
+    given_array = MEMORY_LAYOUTS[way](pixels)
     given_array.flags.writeable = writable
     before = given_array.copy()
     found = upsample(given_array, 2, has_alpha=True)
@@ -339,20 +341,20 @@ def test_arrays_may_lie_in_memory_any_way(way, pixel_type, writable):
     assert (given_array == before).all()
 
 
-def test_a_broadcast_array_is_a_image_too():
+def test_a_broadcast_array_is_enlarged():
     found = upsample(np.broadcast_to(np.uint8(9), (5, 7, 3)), 2)
     assert (found == 9).all()
     assert found.shape == (10, 14, 3)
 
 
-def test_grey_arrays_have_two_axes_or_three():
+def test_grey_arrays_may_have_two_or_three_axes():
     pixels = hostile_pixels((7, 11, 1), np.uint8)
     expected = expected_pixels(pixels, 2)
     assert_same_pixels(upsample(pixels, 2), expected)
     assert_same_pixels(upsample(pixels[..., 0], 2), expected[..., 0])
 
 
-def test_many_channels():
+def test_images_with_many_channels_are_exact():
     pixels = hostile_pixels((7, 5, 37), np.uint8)
     assert_same_pixels(upsample(pixels, 2), expected_pixels(pixels, 2))
 
@@ -364,18 +366,18 @@ def test_factor_one_is_a_copy():
     assert not np.shares_memory(found, pixels)
 
 
-def test_whole_numbers_of_numpy_are_whole_numbers():
+def test_numpy_integers_are_accepted():
     pixels = hostile_pixels((7, 11, 3), np.uint8)
     found = upsample(pixels, np.int64(2), tile=np.int32(3), memory=np.int64(10**9))
     assert_same_pixels(found, expected_pixels(pixels, 2))
 
 
-def test_a_device_may_be_an_object_of_torch():
+def test_a_device_may_be_a_torch_device():
     pixels = hostile_pixels((7, 11, 3), np.uint8)
     assert_same_pixels(upsample(pixels, 2, device=torch.device("cpu")), upsample(pixels, 2, device="cpu"))
 
 
-# -- what cannot be carried out ---------------------------------------------------------------------------------------
+# -- invalid arguments -------------------------------------------------------------------------------------------------
 
 SMALL = np.zeros((3, 5), np.uint8)
 
@@ -413,7 +415,7 @@ WRONG_IMAGES = {
 @pytest.mark.parametrize(
     ("words", "image"), [(words, image) for words, group in WRONG_IMAGES.items() for image in group]
 )
-def test_what_is_no_image_is_refused(words, image):
+def test_an_invalid_image_is_refused(words, image):
     with pytest.raises(UsageError, match=words) as raised:
         upsample(image, 2)
     assert "\n" not in str(raised.value)
@@ -449,7 +451,7 @@ def test_a_wrong_argument_is_refused_in_one_line(keywords, words):
     assert "\n" not in str(raised.value)
 
 
-def test_a_device_that_is_not_there_is_refused():
+def test_a_missing_device_is_refused():
     for image, keywords in [(SMALL, {"device": "tpu"}), (torch.zeros(3, 5, device="meta"), {})]:
         with pytest.raises(DeviceError, match="there is no device"):
             upsample(image, 2, **keywords)
@@ -458,7 +460,7 @@ def test_a_device_that_is_not_there_is_refused():
 # -- the package ------------------------------------------------------------------------------------------------------
 
 
-def test_the_package_offers_what_it_lists():
+def test_the_package_exports_all_names_in_its_list():
     for name in upsample_cli.__all__:
         assert getattr(upsample_cli, name) is not None
     assert upsample_cli.UpsampleError is UpsampleError

@@ -1,4 +1,4 @@
-"""The engine: devices, threads, borders, memory that runs out, and stopping."""
+"""The engine: devices, threads, borders, running out of memory, and stopping."""
 
 import os
 import platform
@@ -73,13 +73,13 @@ def two_gpus(monkeypatch):
     [("auto", "cuda:0"), ("cpu", "cpu"), ("cuda", "cuda:0"), ("cuda:0", "cuda:0"), ("cuda:1", "cuda:1")],
 )
 @pytest.mark.usefixtures("two_gpus")
-def test_a_device_that_is_there(name, device):
+def test_an_available_device_is_chosen(name, device):
     assert pick_device(name) == device
 
 
 @pytest.mark.parametrize("name", ["cuda:2", "cuda:-1", "cuda:", "mps", "gpu", "", "CPU", "meta"])
 @pytest.mark.usefixtures("two_gpus")
-def test_a_device_that_is_not_there_names_those_that_are(name):
+def test_a_missing_device_is_an_error_that_lists_the_available_devices(name):
     with pytest.raises(DeviceError) as raised:
         pick_device(name)
     assert str(raised.value) == f"there is no device {name!r} here; choose device=auto or one of cpu, cuda:0, cuda:1"
@@ -98,7 +98,7 @@ def test_without_a_gpu_auto_is_the_cpu(monkeypatch):
 
 
 @pytest.mark.parametrize("engine", ["auto", "layer"])
-def test_mps_refuses_what_needs_float64(engine):
+def test_mps_refuses_kernels_that_need_float64(engine):
     wide = Arithmetic(np.dtype(np.uint16), 18**2)
     with pytest.raises(DeviceError, match=r"no float64.*device=cpu"):
         bands.route_of(Settings(kernel_named("bilinear", 9), "replicate", "mps", engine=engine), wide, 3)
@@ -122,7 +122,7 @@ def _empty_tensor(shape, dtype):
 
 @given(spans(), spans(), st.sampled_from(BORDERS))
 @settings(max_examples=300)
-def test_a_padded_tile_is_cut_from_the_padded_image(rows, columns, border):
+def test_a_padded_tile_equals_a_part_of_the_padded_image(rows, columns, border):
     image = hostile_pixels((rows.length, columns.length, 2), np.uint8)
     pad = ((rows.halo, rows.halo), (columns.halo, columns.halo), (0, 0))
     whole = np.pad(image, pad, mode=PAD_MODES[border])
@@ -137,28 +137,28 @@ def test_a_padded_tile_is_cut_from_the_padded_image(rows, columns, border):
 
 
 class ShortOfHalo(Kernel):
-    """A kernel that claims to need one pixel less than it does."""
+    """A kernel whose stated halo is one pixel too small."""
 
     @property
     def halo(self):
         return super().halo - 1
 
 
-def test_a_halo_one_pixel_short_is_noticed():
+def test_a_halo_that_is_one_pixel_too_small_is_detected():
     pixels = hostile_pixels((17, 11, 3), np.uint8)
     short = ShortOfHalo("short", 2, BILINEAR.weights, BILINEAR.denominator, BILINEAR.padding)
     expected = expected_pixels(pixels, 2)
     assert_same_pixels(enlarged(pixels, settings_of(5)), expected)
     with pytest.raises(AssertionError):
         assert_same_pixels(enlarged(pixels, settings_of(5, kernel=short)), expected)
-    # inside the tiles, where no halo is needed, it gives the same: it is the halo that the check sees
+    # tiles are right where no halo is needed, so the check above detects the halo
     assert_same_pixels(enlarged(pixels, settings_of(5, kernel=short))[2:8, 2:8], expected[2:8, 2:8])
 
 
 # -- bands ------------------------------------------------------------------------------------------------------------
 
 
-def test_bands_come_in_order_and_reads_rise_and_look_ahead_is_bounded():
+def test_bands_and_reads_are_in_order_and_the_look_ahead_is_bounded():
     pixels = hostile_pixels((41, 7, 3), np.uint8)
     reads = []
 
@@ -169,7 +169,7 @@ def test_bands_come_in_order_and_reads_rise_and_look_ahead_is_bounded():
     parts = []
     for band in enlarged_bands(read_rows, pixels.shape, settings=settings_of(2), arithmetic=SIXTEEN):
         parts.append(band.copy())
-        time.sleep(0.01)  # time enough for an unbounded producer to run away
+        time.sleep(0.01)  # enough time for an unbounded producer to run ahead
         assert len(reads) <= len(parts) + cores.core_count() + 1
     assert_same_pixels(np.concatenate(parts), expected_pixels(pixels, 2))
     assert reads == [(max(0, top - 1), min(41, top + 3)) for top in range(0, 41, 2)]
@@ -183,7 +183,7 @@ def test_a_target_is_written_in_place():
     assert_same_pixels(out, expected_pixels(pixels, 2))
 
 
-def test_an_error_of_the_reader_ends_the_bands_and_not_the_pool():
+def test_a_read_error_ends_the_bands_and_not_the_pool():
     def read_rows(first, last):
         if first > 8:
             raise OSError("file is truncated")
@@ -194,7 +194,7 @@ def test_an_error_of_the_reader_ends_the_bands_and_not_the_pool():
     assert compute_pool().submit(lambda: 1).result(timeout=10) == 1
 
 
-def test_an_error_of_the_route_is_raised_where_bands_are_consumed(monkeypatch):
+def test_an_error_in_a_route_is_raised_to_the_consumer_of_the_bands(monkeypatch):
     def failing(padded, out):
         raise ValueError("no such thing")
 
@@ -209,7 +209,7 @@ def test_an_error_of_the_route_is_raised_where_bands_are_consumed(monkeypatch):
 
 
 @pytest.mark.parametrize("taken", [0, 1, 5, 20])
-def test_a_stop_ends_the_bands_wherever_they_are(taken):
+def test_a_stop_ends_the_bands_at_any_point(taken):
     stop, reads = Event(), []
 
     def read_rows(first, last):
@@ -226,13 +226,13 @@ def test_a_stop_ends_the_bands_wherever_they_are(taken):
     assert raised.value.exit_status == 130
     assert len(reads) == before
     assert threading.active_count() <= max(threads, cores.core_count() + 1)
-    # every thread of the pool is free again
+    # every thread of the pool is idle again
     futures = [compute_pool().submit(time.sleep, 0) for _ in range(2 * cores.core_count())]
     assert [future.result(timeout=10) for future in futures] == [None] * len(futures)
 
 
 @pytest.mark.usefixtures("fresh_pool")
-def test_bands_that_nobody_waits_for_are_not_computed(monkeypatch):
+def test_queued_bands_are_not_computed_after_an_error(monkeypatch):
     monkeypatch.setattr(cores, "core_count", lambda: 1)
     started, may_go_on = [], Event()
 
@@ -244,18 +244,18 @@ def test_bands_that_nobody_waits_for_are_not_computed(monkeypatch):
     monkeypatch.setattr(support, "chosen_route", lambda *_: patient)
 
     def read_rows(first, last):
-        if first > 2:  # two bands wait by then, and looking ahead is not yet over
+        if first > 2:  # two bands are queued by then, and the look-ahead continues
             raise OSError("file is truncated")
         return np.zeros((last - first, 2, 3), np.uint8)
 
     with pytest.raises(OSError, match="truncated"):
         list(enlarged_bands(read_rows, (41, 2, 3), settings=settings_of(2), arithmetic=SIXTEEN))
     may_go_on.set()
-    compute_pool().submit(lambda: None).result(timeout=10)  # behind all that may still be waiting
+    compute_pool().submit(lambda: None).result(timeout=10)  # after everything that may still be queued
     assert len(started) <= 1  # bands are one tile wide here
 
 
-def test_an_event_that_is_not_set_changes_nothing():
+def test_a_stop_event_that_is_not_set_has_no_effect():
     pixels = hostile_pixels((17, 11, 3), np.uint8)
     assert_same_pixels(enlarged(pixels, settings_of(3), stop=Event()), expected_pixels(pixels, 2))
 
@@ -263,8 +263,8 @@ def test_an_event_that_is_not_set_changes_nothing():
 # -- memory -----------------------------------------------------------------------------------------------------------
 
 
-class Scarce:
-    """A route on a device whose memory holds tiles of so many pixels and no more."""
+class ScarceMemoryRoute:
+    """A route on a device whose memory has room only for tiles with this many pixels."""
 
     def __init__(self, route, most):
         self.route, self.most = route, most
@@ -282,10 +282,10 @@ class Scarce:
 
 @pytest.fixture
 def scarce(monkeypatch):
-    """A device of torch with little memory; here its work is done by the CPU."""
+    """A torch device with little memory, simulated on the CPU."""
 
     def limit(most):
-        route = Scarce(device_layer(BILINEAR, SIXTEEN, torch.device("cpu")), most)
+        route = ScarceMemoryRoute(device_layer(BILINEAR, SIXTEEN, torch.device("cpu")), most)
         monkeypatch.setattr(bands, "device_support", TorchSupport)
         monkeypatch.setattr(TorchSupport, "route", lambda *_: route)
         return route
@@ -295,14 +295,14 @@ def scarce(monkeypatch):
 
 @pytest.mark.parametrize("tile_size", [None, 16, 40])
 @pytest.mark.parametrize("most", [64, 100, 1000])
-def test_out_of_memory_halves_the_tile_and_goes_on(most, tile_size, scarce):
+def test_out_of_memory_halves_the_tile_and_continues(most, tile_size, scarce):
     pixels = hostile_pixels((61, 83, 3), np.uint8)
     route = scarce(most)
     assert_same_pixels(enlarged(pixels, settings_of(tile_size)), expected_pixels(pixels, 2))
     assert sum(route.done) == 61 * 83
     assert max(route.done) <= most
     if tile_size is None or tile_size**2 > most:
-        # what failed once is not tried again: the size halves from refusal to refusal, threads apart
+        # a size that failed is not tried again: the size halves with each refusal, separately in each thread
         assert 1 <= len(route.refused) <= cores.core_count() * 2 * np.log2(61 * 83 / most)
     else:
         assert not route.refused
@@ -316,7 +316,7 @@ def test_out_of_memory_on_the_smallest_tile_is_raised(scarce):
     assert compute_pool().submit(lambda: 1).result(timeout=10) == 1
 
 
-def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch):
+def test_other_errors_do_not_count_as_out_of_memory(monkeypatch):
     calls = []
 
     def failing(padded, out):
@@ -331,7 +331,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch):
 
 
 @pytest.mark.parametrize("factor", [2, 5])
-def test_the_least_budget_that_an_error_names_is_enough_and_one_byte_less_is_not(factor):
+def test_the_minimum_budget_in_an_error_is_enough_and_one_byte_less_is_not(factor):
     pixels, kernel = hostile_pixels((23, 31, 3), np.uint8), kernel_named("bilinear", factor)
     with pytest.raises(UsageError, match="too small for a single tile; give memory_bytes=") as raised:
         enlarged(pixels, settings_of(kernel=kernel, budget_bytes=1))
@@ -344,7 +344,7 @@ def test_the_least_budget_that_an_error_names_is_enough_and_one_byte_less_is_not
 
 @pytest.mark.parametrize("budget_bytes", [100_000, 300_000, 10**7])
 def test_all_tiles_in_flight_stay_within_the_budget(budget_bytes, monkeypatch):
-    route = Scarce(chosen_route(BILINEAR, SIXTEEN, 3), 10**9)
+    route = ScarceMemoryRoute(chosen_route(BILINEAR, SIXTEEN, 3), 10**9)
     monkeypatch.setattr(support, "chosen_route", lambda *_: route)
     enlarged(hostile_pixels((200, 333, 3), np.uint8), settings_of(budget_bytes=budget_bytes))
     bytes_each = max(route.done) * 2 * 2 * 3 * route.bytes_per_value
@@ -356,7 +356,7 @@ def test_all_tiles_in_flight_stay_within_the_budget(budget_bytes, monkeypatch):
 
 @pytest.mark.usefixtures("fresh_pool")
 @pytest.mark.parametrize("count", [1, 3])
-def test_the_callers_number_of_torch_threads_is_left_alone(count):
+def test_the_callers_number_of_torch_threads_is_unchanged(count):
     before = torch.get_num_threads()
     seen = []
     try:
@@ -373,7 +373,7 @@ def test_the_callers_number_of_torch_threads_is_left_alone(count):
 
 
 @pytest.mark.usefixtures("fresh_pool")
-def test_callers_that_come_at_once_share_one_pool():
+def test_concurrent_callers_share_one_pool():
     before, pools, at_once = torch.get_num_threads(), [], threading.Barrier(8)
     torch.set_num_threads(3)
 
@@ -393,12 +393,12 @@ def test_callers_that_come_at_once_share_one_pool():
     torch.set_num_threads(before)
     assert len(pools) == 8
     assert len({id(pool) for pool in pools}) == 1
-    assert seen == [3]  # each further pool would have read the number while another had set it to one
+    assert seen == [3]  # a second pool would have read the number while the first had set it to one
 
 
 @pytest.mark.usefixtures("fresh_pool")
 @pytest.mark.parametrize("count", [1, 5])
-def test_the_number_of_workers_changes_no_pixel(count, monkeypatch):
+def test_the_number_of_threads_does_not_change_pixels(count, monkeypatch):
     monkeypatch.setattr(cores, "core_count", lambda: count)
     pixels = hostile_pixels((61, 43, 3), np.uint8)
     threads = set()
@@ -411,10 +411,10 @@ def test_the_number_of_workers_changes_no_pixel(count, monkeypatch):
     monkeypatch.setattr(bands._Run, "compute_band", noting)
     for how in (settings_of(2), settings_of()):
         assert_same_pixels(enlarged(pixels, how), expected_pixels(pixels, 2))
-    assert 1 <= len(threads - {threading.current_thread().name}) <= count  # one band is computed here
+    assert 1 <= len(threads - {threading.current_thread().name}) <= count  # one band is computed in this thread
 
 
-def test_callers_in_several_threads_get_their_own_images():
+def test_concurrent_callers_get_their_own_images():
     images = [hostile_pixels((31, 23, 3), np.uint8, seed) for seed in range(6)]
     found = [None] * len(images)
 
@@ -435,14 +435,14 @@ def cudnn_flags():
     return cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.conv.fp32_precision
 
 
-def test_flags_of_cudnn_are_the_callers_again():
+def test_cudnn_flags_are_restored():
     before = cudnn_flags()
     for _ in range(20):
         enlarged(np.zeros((40, 5, 3), np.uint8), settings_of(2))
     assert cudnn_flags() == before
 
 
-def test_on_cuda_no_thread_ever_meets_tf32():
+def test_no_thread_uses_tf32_on_cuda():
     before, met = cudnn_flags(), []
 
     def work():
@@ -456,11 +456,11 @@ def test_on_cuda_no_thread_ever_meets_tf32():
         worker.start()
     for worker in workers:
         worker.join(timeout=30)
-    assert set(met) == {(before[0], False, True, "ieee")}  # as enabled as before, no benchmark, deterministic, no TF32
+    assert set(met) == {(before[0], False, True, "ieee")}  # enabled as before, no benchmark, deterministic, no TF32
     assert len(met) == 200
     assert cudnn_flags() == before
     with CudaSupport("cuda:0").exact_convolutions(stride=1):
-        assert not torch.backends.cudnn.enabled  # it would have ways that do not sum the products as they are
+        assert not torch.backends.cudnn.enabled  # otherwise it may use algorithms that do not sum the products directly
     assert cudnn_flags() == before
 
 
@@ -495,30 +495,30 @@ print(status, np.array_equal(np.load("new.npy"), new()), "torch" in sys.modules)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.parametrize("imported", [[], ["torch"]])
-def test_a_forked_process_computes_too(imported, tmp_path):
-    # the threads of the pool do not live on in it; a DataLoader's workers are such processes
+def test_a_forked_process_can_enlarge(imported, tmp_path):
+    # the threads of the pool do not survive a fork, as in the workers of a DataLoader
     command = [sys.executable, "-c", FORKED, *imported]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
     assert ran.stdout == f"0 True {bool(imported)}\n", ran.stderr
 
 
-def test_plans_of_the_engine_are_plans_of_the_kernel():
+def test_the_engine_plans_with_the_halo_of_the_kernel():
     run = bands._Run(settings_of(3), SIXTEEN, 3)
     assert run.plan(17, 11) == Plan(17, 11, halo=1, tile_height=3, tile_width=3)
 
 
 @pytest.mark.parametrize("budget_bytes", [None, 10**12])
-def test_tiles_on_a_cpu_fit_its_cache_however_large_the_budget(budget_bytes):
+def test_tiles_on_a_cpu_fit_in_its_cache_with_any_budget(budget_bytes):
     run = bands._Run(settings_of(budget_bytes=budget_bytes), SIXTEEN, 3)
     plan = run.plan(5000, 7000)
     assert plan.tile_height * plan.tile_width * 2 * 2 * 3 * run.route.bytes_per_value <= support.CACHE_BYTES
 
 
-def test_a_small_image_is_shared_out_among_the_cores(monkeypatch):
+def test_an_image_is_divided_among_the_cores_unless_it_is_tiny(monkeypatch):
     monkeypatch.setattr(cores, "core_count", lambda: 4)
     run = bands._Run(settings_of(), SIXTEEN, 3)
     assert len(list(run.plan(1000, 900).bands())) == 4
-    assert len(list(run.plan(100, 90).bands())) == 1  # a millisecond's work is not worth sharing
+    assert len(list(run.plan(100, 90).bands())) == 1  # an image of one millisecond is not worth sharing
 
 
 FAULTS = """
@@ -537,8 +537,8 @@ print(sorted(faults(lambda: upsample(image, 4)) for _ in range(5))[2]
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about the C library's way with freed memory")
-def test_tiles_use_memory_again_that_the_process_has():
-    # Returned to the system, what tiles allocate comes back as some 10,000 fresh pages a call at this size.
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="depends on how the C library reuses freed memory")
+def test_tiles_reuse_freed_memory():
+    # If freed memory went back to the system, each call would need some 10,000 new pages at this size.
     ran = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, timeout=120, check=False)
     assert int(ran.stdout) < 4000, ran.stderr

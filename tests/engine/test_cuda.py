@@ -1,4 +1,4 @@
-"""A GPU gives exactly the pixels of the CPU. Skipped, and counted as skipped, without a GPU."""
+"""A GPU gives exactly the pixels of the CPU. Without a GPU these tests are skipped."""
 
 import numpy as np
 import pytest
@@ -20,12 +20,12 @@ from upsample_cli.kernels.profiles import PROFILES
 
 pytestmark = [
     pytest.mark.cuda,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here"),
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device"),
 ]
 
 PIXEL_TYPES = [np.uint8, np.uint16]
-# Even and odd, sums in float32 and float64, and 11, 14, 22, 27: there the reciprocal of the divisor falls short, which
-# is what CUDA multiplies by when the divisor is a plain number.
+# Even and odd, sums in float32 and float64, and 11, 14, 22, 27: with these the reciprocal of the divisor, by which CUDA
+# multiplies if the divisor is a plain number, is too small.
 FACTORS = [1, 2, 3, 4, 8, 9, 11, 14, 22, 27, 64]
 
 
@@ -48,7 +48,7 @@ def test_cuda_equals_the_cpu_and_the_oracle_bit_for_bit(factor, pixel_type, bord
         assert_same_pixels(upsample(pixels, factor, **keywords), expected)
         for tile in (None, 1, 7):
             assert_same_pixels(enlarged_on_cuda(pixels, factor, tile=tile, **keywords), expected)
-        # an array of the CPU, sent to the device tile by tile
+        # an array on the CPU, sent to the device tile by tile
         assert_same_pixels(upsample(pixels, factor, device="cuda", **keywords), expected)
 
 
@@ -65,7 +65,7 @@ def test_every_kernel_gives_the_pixels_of_the_cpu(factor, name):
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 6, 6), (3, 1, 4, 4), (3, 3, 4, 4)])
-def test_weights_of_a_file_give_the_pixels_of_the_cpu(shape, tmp_path):
+def test_weights_from_a_file_give_the_pixels_of_the_cpu(shape, tmp_path):
     weight = np.random.default_rng(5).normal(0.2, 0.1, shape) / shape[1]
     np.save(tmp_path / "up.npy", weight)
     for pixel_type in PIXEL_TYPES:
@@ -75,7 +75,7 @@ def test_weights_of_a_file_give_the_pixels_of_the_cpu(shape, tmp_path):
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 5])
-def test_channels_and_nearest(channels):
+def test_any_number_of_channels_is_exact_with_bilinear_and_nearest(channels):
     pixels = hostile_pixels((19, 33, channels), np.uint8)
     for kernel in ("bilinear", "nearest"):
         assert_same_pixels(
@@ -84,7 +84,7 @@ def test_channels_and_nearest(channels):
 
 
 @pytest.mark.parametrize("factor", [11, 14, 27])
-def test_flat_stays_flat_where_a_reciprocal_would_fall_short(factor):
+def test_flat_images_stay_flat_at_factors_with_an_inexact_reciprocal(factor):
     for pixel_type in PIXEL_TYPES:
         levels = np.linspace(0, np.iinfo(pixel_type).max, 97).astype(pixel_type)
         flat = np.broadcast_to(levels, (2, 3, 97)).copy()
@@ -94,7 +94,7 @@ def test_flat_stays_flat_where_a_reciprocal_would_fall_short(factor):
 
 @pytest.fixture
 def _tf32_everywhere():
-    """The caller's process prefers speed to precision."""
+    """The caller prefers speed to precision."""
     operators = torch.backends.cudnn.conv, torch.backends.cuda.matmul
     before = [operator.fp32_precision for operator in operators]
     for operator in operators:
@@ -105,9 +105,9 @@ def _tf32_everywhere():
 
 
 @pytest.mark.usefixtures("_tf32_everywhere")
-@pytest.mark.parametrize("factor", [1, 2, 3, 8])  # at 1 torch multiplies matrices, for which TF32 is allowed apart
-def test_exact_although_the_caller_allows_tf32(factor):
-    # 16-bit pixels, and 8-bit ones times alpha, have more digits than TF32's eleven bits hold
+@pytest.mark.parametrize("factor", [1, 2, 3, 8])  # at 1 torch multiplies matrices, which have a separate TF32 setting
+def test_pixels_are_exact_if_the_caller_allows_tf32(factor):
+    # 16-bit pixels, and 8-bit pixels times alpha, have more digits than the eleven bits of TF32
     wide, clear = hostile_pixels((61, 43, 3), np.uint16), hostile_pixels((61, 43, 4), np.uint8)
     for tile in (None, 5):  # many bands, several threads
         assert_same_pixels(enlarged_on_cuda(wide, factor, tile=tile), expected_pixels(wide, factor))
@@ -124,7 +124,7 @@ def test_tensors_keep_axes_type_and_device(shape):
     assert torch.equal(found.cpu(), upsample(tensor.cpu(), 3))
 
 
-def test_channels_last_in_and_out():
+def test_channels_last_tensors_stay_channels_last():
     tensor = torch.from_numpy(hostile_pixels((2, 7, 11, 3), np.uint8)).cuda().permute(0, 3, 1, 2)
     found = upsample(tensor, 2)
     assert found.is_contiguous(memory_format=torch.channels_last)
@@ -134,13 +134,13 @@ def test_channels_last_in_and_out():
 def test_floats_equal_interpolate_within_rounding():
     image = torch.rand(2, 3, 17, 11, generator=torch.Generator().manual_seed(3)).cuda() * 0.75 + 0.25
     theirs = functional.interpolate(image, scale_factor=3, mode="bilinear", align_corners=False)
-    # ten roundings of ours, eight of theirs, and their coordinates up to 17, rounded on two axes between neighbours
+    # ten roundings of ours, eight of torch's, and coordinates up to 17, rounded on two axes between neighbours
     # that differ by up to three times the smaller one; with TF32 the error would be a hundred times larger
     tolerance = (10 + 8 + 2 * 17 * 3) * torch.finfo(torch.float32).eps
     torch.testing.assert_close(upsample(image, 3), theirs, rtol=tolerance, atol=0)
 
 
-def test_out_of_memory_halves_the_tile_and_goes_on(monkeypatch):
+def test_out_of_memory_halves_the_tile_and_continues(monkeypatch):
     refused = []
 
     def noting(*arguments):
@@ -159,11 +159,11 @@ def test_out_of_memory_halves_the_tile_and_goes_on(monkeypatch):
     real = CudaSupport.route
     race.raced_route.cache_clear()
     monkeypatch.setattr(CudaSupport, "route", noting)
-    monkeypatch.setattr(race, "cuda_routes", lambda *_: [])  # the layer alone: it needs the most memory
+    monkeypatch.setattr(race, "cuda_routes", lambda *_: [])  # only the layer: it needs the most memory
     pixels = hostile_pixels((1501, 2003, 3), np.uint8)
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory
-    allowed = torch.cuda.memory_reserved() + 64 * 2**20  # the enlarged image in float32 alone would take 144 MB
+    allowed = torch.cuda.memory_reserved() + 64 * 2**20  # the enlarged image in float32 alone takes 144 MB
     try:
         torch.cuda.set_per_process_memory_fraction(allowed / total)
         found = upsample(pixels, 2, device="cuda")
@@ -178,8 +178,8 @@ def test_out_of_memory_halves_the_tile_and_goes_on(monkeypatch):
 @pytest.mark.parametrize("route", ["fused", "grouped", "dense"])
 @pytest.mark.parametrize("pixel_type", PIXEL_TYPES)
 @pytest.mark.parametrize("factor", FACTORS)
-def test_every_route_by_itself_gives_the_pixels_of_the_layer(factor, pixel_type, route):
-    """Whichever is fastest on this GPU: the others are not left untried."""
+def test_every_route_gives_the_pixels_of_the_layer(factor, pixel_type, route):
+    """Tests every route, whichever is fastest on this GPU."""
     if route == "fused":
         pytest.importorskip("triton", reason="this build of torch comes without Triton")
     device = torch.device("cuda:0")
@@ -194,38 +194,38 @@ def test_every_route_by_itself_gives_the_pixels_of_the_layer(factor, pixel_type,
                 assert agrees(candidate(), plain, kernel, arithmetic, 4, **transfers)
 
 
-def test_a_large_photograph_goes_up_and_down_in_several_bands():
+def test_a_large_photograph_is_transferred_in_several_bands():
     pixels = hostile_pixels((2001, 3003, 3), np.uint8)
     found = upsample(pixels, 3, device="cuda")
     assert_same_pixels(found, upsample(pixels, 3))
 
 
 @pytest.mark.parametrize("device", [None, "cpu"])
-def test_what_the_caller_has_just_asked_for_is_waited_for(device):
-    """Pixels still being made in a stream of the caller's, and a result that the caller uses in it at once."""
+def test_pending_work_of_the_caller_is_waited_for(device):
+    """Pixels that a stream of the caller still computes, and a result that the caller uses at once in that stream."""
     shape = (3, 501, 703)
     ours, here = torch.empty(shape, dtype=torch.uint8, device="cuda"), torch.cuda.current_device()
-    upsample(torch.zeros_like(ours), 2, device=device)  # to choose a route takes longer than the wait below
+    upsample(torch.zeros_like(ours), 2, device=device)  # choosing a route takes longer than the wait below
     side = torch.cuda.Stream(here)
     torch.cuda.synchronize()
     with torch.cuda.stream(side):
         ours.fill_(3)
         torch.cuda._sleep(200_000_000)
         ours.fill_(9)
-        assert not side.query()  # the control: it is not done, and the image still holds what it held
+        assert not side.query()  # the control: the stream is not done, and the image still has its old contents
         found = upsample(ours, 2, device=device)
         assert (found == 9).all()
 
 
-@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there is one CUDA device, or none")
-def test_the_last_gpu_gives_the_same():
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs another CUDA device")
+def test_the_last_gpu_gives_the_same_pixels():
     pixels = hostile_pixels((301, 203, 3), np.uint8)
     expected, last = expected_pixels(pixels, 2), f"cuda:{torch.cuda.device_count() - 1}"
     assert_same_pixels(upsample(pixels, 2, device=last), expected)
-    assert_same_pixels(enlarged_on_cuda(pixels, 2, device=last), expected)  # by way of one GPU to another and back
+    assert_same_pixels(enlarged_on_cuda(pixels, 2, device=last), expected)  # through one GPU to another and back
 
 
-def test_devices_that_are_there():
+def test_available_cuda_devices_are_accepted():
     assert pick_device("auto") == pick_device("cuda") == "cuda:0"
     with pytest.raises(DeviceError, match=r"there is no device 'cuda:99' here; .* cpu, cuda:0"):
         pick_device("cuda:99")

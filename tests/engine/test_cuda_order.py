@@ -1,4 +1,4 @@
-"""The order of bands to a GPU and back, on a substitute for it: what waits for what, and how many are in flight."""
+"""The order of bands to and from a GPU, simulated on the CPU: what waits for what, and how many are in flight."""
 
 import math
 import subprocess
@@ -48,24 +48,24 @@ class Entered:
         self.stream.is_busy = True
 
     def __exit__(self, *_):
-        assert not self.stream.is_busy  # left only when all that was asked for is done
+        assert not self.stream.is_busy  # leave only when all queued work is done
 
 
-def has_free(monkeypatch, free, *, reserved=0, allocated=0):
+def set_free_memory(monkeypatch, free, *, reserved=0, allocated=0):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free, 2**37))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: reserved)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: allocated)
 
 
-def computes(monkeypatch, route):
-    """Have the substitute take this route."""
+def use_route(monkeypatch, route):
+    """Let the simulated device use this route."""
     route.name, route.bytes_per_value = "substitute", 16
     monkeypatch.setattr(cuda.CudaSupport, "route", lambda *_: route)
 
 
 @pytest.fixture
 def log(monkeypatch):
-    """Everything that a device would do, done by the CPU, with a note of its order."""
+    """Simulates a device on the CPU and records the order of its operations."""
     log, made, empty = [], threading.local(), torch.empty
 
     def empty_on_the_cpu(*shape, device=None, **keywords):
@@ -77,7 +77,7 @@ def log(monkeypatch):
         LAYER(padded, out)
         time.sleep(0.01)
 
-    computes(monkeypatch, route)
+    use_route(monkeypatch, route)
     monkeypatch.setattr(cuda.CudaSupport, "_send", lambda _, tile: tile.clone())
     monkeypatch.setattr(cuda.CudaSupport, "_fetch", lambda _, made, out: out.copy_(made))
     monkeypatch.setattr(torch, "empty", empty_on_the_cpu)
@@ -85,7 +85,7 @@ def log(monkeypatch):
     monkeypatch.setattr(torch.cuda, "Stream", lambda _: Stream(log))
     monkeypatch.setattr(torch.cuda, "stream", Entered)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda _: Stream(log))
-    has_free(monkeypatch, 2**33)
+    set_free_memory(monkeypatch, 2**33)
     return log
 
 
@@ -95,7 +95,7 @@ def bands_of(pixels, **keywords):
 
 
 @pytest.mark.parametrize("tile_size", [None, 5])
-def test_bands_come_back_whole_and_in_order(tile_size, log):
+def test_bands_return_complete_and_in_order(tile_size, log):
     pixels = hostile_pixels((23, 17, 3), np.uint8)
     found = np.concatenate(list(bands_of(pixels, tile_size=tile_size)))
     assert_same_pixels(found, expected_pixels(pixels, 2))
@@ -103,7 +103,7 @@ def test_bands_come_back_whole_and_in_order(tile_size, log):
     for what, event, thread in log:
         by_thread.setdefault(thread, []).append((what, event))
     for steps in by_thread.values():
-        while steps:  # for each band: what was before, its tiles, and nothing of it left when it is handed over
+        while steps:  # for each band: the caller's work, its tiles, and an empty stream when the band is handed over
             assert steps.pop(0) == ("waits for", "what the caller asked for")
             assert steps.pop(0) == ("route", None)
             while steps[0] == ("route", None):
@@ -111,7 +111,7 @@ def test_bands_come_back_whole_and_in_order(tile_size, log):
             assert steps.pop(0) == ("done", None)
 
 
-def test_three_bands_are_on_their_way_and_no_more(log):
+def test_at_most_three_bands_are_in_flight(log):
     bands = bands_of(hostile_pixels((200, 3, 3), np.uint8), tile_size=4)
     next(bands)
     time.sleep(0.5)
@@ -123,23 +123,23 @@ def test_a_band_that_fails_leaves_its_stream_empty(log, monkeypatch):
     def failing(padded, out):
         raise RuntimeError("no such kernel")
 
-    computes(monkeypatch, failing)
+    use_route(monkeypatch, failing)
     with pytest.raises(RuntimeError, match="no such kernel"):
         list(bands_of(hostile_pixels((9, 5, 3), np.uint8)))
     assert log[-1][0] == "done"
 
 
-def test_tiles_that_are_fetched_are_several_and_those_that_stay_are_large(monkeypatch):
-    has_free(monkeypatch, 2**36)
+def test_fetched_tiles_are_small_and_resident_tiles_are_large(monkeypatch):
+    set_free_memory(monkeypatch, 2**36)
     assert cuda.CudaSupport(DEVICE).tile_bytes(0, bytes_per_value=2, is_resident=False) == 2 * cuda.TILE_VALUES
     assert cuda.CudaSupport(DEVICE).tile_bytes(0, bytes_per_value=2, is_resident=True) == torch_device.MOST_TILE_BYTES
-    has_free(monkeypatch, 6 * 2**20)  # hardly any left, for three at once
+    set_free_memory(monkeypatch, 6 * 2**20)  # little memory left, for three bands at once
     for is_resident in (False, True):
         assert cuda.CudaSupport(DEVICE).tile_bytes(0, bytes_per_value=16, is_resident=is_resident) == 2**20
 
 
-def test_what_torch_holds_and_nobody_uses_is_free(monkeypatch):
-    has_free(monkeypatch, 0, reserved=2**34, allocated=2**34 - 6 * 2**20)
+def test_memory_cached_by_torch_counts_as_free(monkeypatch):
+    set_free_memory(monkeypatch, 0, reserved=2**34, allocated=2**34 - 6 * 2**20)
     assert cuda.CudaSupport(DEVICE).tile_bytes(0, bytes_per_value=16, is_resident=True) == 2**20
 
 
@@ -155,24 +155,24 @@ def test_what_torch_holds_and_nobody_uses_is_free(monkeypatch):
         (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
     ],
 )
-def test_every_voice_that_says_out_of_memory(error, is_one):
+def test_every_kind_of_out_of_memory_error_is_recognized(error, is_one):
     assert cuda.CudaSupport(DEVICE).is_out_of_memory(error) == is_one
 
 
-def test_a_tile_that_some_library_has_no_memory_for_is_halved(log, monkeypatch):
+def test_a_tile_too_large_for_a_library_is_halved(log, monkeypatch):
     def cramped(padded, out):
         if out.shape[0] * out.shape[1] > 1000:
             raise RuntimeError("GET was unable to find an engine to execute this computation")
         log.append(("route", None, threading.get_ident()))
         LAYER(padded, out)
 
-    computes(monkeypatch, cramped)
+    use_route(monkeypatch, cramped)
     pixels = hostile_pixels((53, 37, 3), np.uint8)
     assert_same_pixels(np.concatenate(list(bands_of(pixels))), expected_pixels(pixels, 2))
     assert len([what for what, *_ in log if what == "route"]) > 4
 
 
-def test_what_is_made_on_another_gpu_is_waited_for_by_the_caller(log, monkeypatch):
+def test_the_caller_waits_for_work_on_another_gpu(log, monkeypatch):
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: log.append(str(device)) or Stream(log))
     rows, out = (SimpleNamespace(device=torch.device(name)) for name in ("cuda:0", "cpu"))
     one, other = cuda.CudaSupport("cuda:0"), cuda.CudaSupport("cuda:1")
@@ -180,7 +180,7 @@ def test_what_is_made_on_another_gpu_is_waited_for_by_the_caller(log, monkeypatc
     assert [log[0], log[1][0], *log[2:]] == ["cuda:0", "done", "cuda:1"]
     log.clear()
     assert devices.work_of_caller(one, rows, out, None) == "what the caller asked for"
-    assert log == ["cuda:0"]  # nothing to wait for: its own event follows what made the rows
+    assert log == ["cuda:0"]  # nothing to wait for: the event was recorded after the rows were made
     log.clear()
     assert devices.work_of_caller(torch_device.TorchSupport("mps"), rows, None) is None
     assert [log[0], log[1][0]] == ["cuda:0", "done"]
@@ -190,8 +190,8 @@ def test_what_is_made_on_another_gpu_is_waited_for_by_the_caller(log, monkeypatc
     assert not log
 
 
-def test_of_routes_the_fastest_is_taken_and_slow_ones_run_no_longer_than_needed(monkeypatch):
-    """By a clock that counts a second for each time that a route is asked to work, times its own pace."""
+def test_the_fastest_route_is_chosen_and_slow_routes_are_timed_briefly(monkeypatch):
+    """The simulated clock counts a second times a route's own pace for each call."""
     ran, paces = [], {"fast": 1.0, "a little faster": 0.9, "slow": 5.0, "refusing": math.inf}
 
     def pacing(name):
@@ -217,10 +217,10 @@ def test_of_routes_the_fastest_is_taken_and_slow_ones_run_no_longer_than_needed(
     assert fastest("refusing", "fast", "a little faster", "slow") is routes["a little faster"]
     assert (ran.count("fast"), ran.count("a little faster"), ran.count("slow")) == (6, 6, 2)
     assert fastest("slow", "fast") is routes["fast"]
-    assert fastest("refusing", "refusing") is routes["refusing"]  # which then says itself what is wrong
+    assert fastest("refusing", "refusing") is routes["refusing"]  # the route then raises its own error
 
 
-def test_routes_race_once_for_images_alike(monkeypatch):
+def test_routes_are_timed_once_for_similar_images(monkeypatch):
     raced = []
     monkeypatch.setattr(torch.cuda, "device", lambda _: nullcontext())
     monkeypatch.setattr(race, "device_layer", lambda *_: LAYER)
@@ -235,8 +235,8 @@ def test_routes_race_once_for_images_alike(monkeypatch):
         race.raced_route.cache_clear()
 
 
-def test_a_thread_at_factor_1_turns_cudnn_off_for_itself_alone():
-    """Here one at factor 2 starts while another, at factor 1, is at work."""
+def test_a_thread_at_factor_1_disables_cudnn_only_for_itself():
+    """A thread at factor 2 starts while another one at factor 1 is running."""
     met, before = [], torch.backends.cudnn.enabled
 
     def at_factor_2():
@@ -253,7 +253,7 @@ def test_a_thread_at_factor_1_turns_cudnn_off_for_itself_alone():
     assert torch.backends.cudnn.enabled == before
 
 
-def test_a_tensor_of_mps_names_its_device_by_number(monkeypatch):
+def test_mps_devices_are_accepted_with_a_number(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert devices.pick_device("mps:0") == devices.pick_device("mps") == "mps"
 
@@ -295,18 +295,18 @@ print("put back")
         "backends.cudnn.conv.fp32_precision = 'tf32'; backends.cudnn.enabled = False",
     ],
 )
-def test_nothing_a_caller_says_of_tf32_reaches_the_sums_or_is_lost(said):
-    """In a process of its own, as some of these cannot be taken back. Nor does any of it warn."""
+def test_tf32_settings_of_the_caller_do_not_affect_sums_and_are_restored(said):
+    """In a new process, because some of these settings cannot be undone. None of them causes a warning."""
     ran = subprocess.run(
         [sys.executable, "-c", CALLERS_PRECISION, said], capture_output=True, text=True, timeout=100, check=False
     )
     assert (ran.stdout, ran.stderr) == ("put back\n", "")
 
 
-def test_what_has_no_room_in_pinned_memory_goes_the_slow_way(monkeypatch):
-    """Here there is no GPU, so there is no such memory: torch says so with the error that a full one raises."""
+def test_transfers_fall_back_to_pageable_memory(monkeypatch):
+    """Without a GPU there is no pinned memory, and torch raises the same error as when it is full."""
     if torch.cuda.is_available():
-        pytest.skip("there is a CUDA device here")
+        pytest.skip("this machine has a CUDA device")
     with pytest.raises(RuntimeError):
         torch.empty(1, pin_memory=True)
     assert cuda.CudaSupport(DEVICE).empty_for_transfer((3, 5), torch.uint8).shape == (3, 5)

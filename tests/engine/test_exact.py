@@ -1,4 +1,4 @@
-"""The arithmetic around the layer: float types wide enough, and a division that never rounds up to a whole number."""
+"""The arithmetic around the layer: sufficient float types, and a division that never rounds up to an integer."""
 
 import numpy as np
 import pytest
@@ -14,11 +14,11 @@ UINT8, UINT16, FLOAT32, FLOAT64 = (np.dtype(name) for name in ("uint8", "uint16"
 
 
 def divisor_of(factor):
-    """The square of the bilinear denominator: 2s for even factors, s for odd ones."""
+    """The square of the bilinear denominator: 2s for even factors, s for odd factors."""
     return (2 * factor) ** 2 if factor % 2 == 0 else factor**2
 
 
-def test_arithmetic_of_one_kind():
+def test_arithmetic_of_integers_and_floats():
     arithmetic = Arithmetic(UINT16, 16)
     assert (arithmetic.is_exact, arithmetic.largest_pixel, arithmetic.sum_dtype) == (True, 65535, FLOAT32)
     for dtype in (FLOAT32, FLOAT64):
@@ -27,10 +27,10 @@ def test_arithmetic_of_one_kind():
 
 
 @pytest.mark.parametrize("factor", FACTORS)
-def test_float32_up_to_the_factors_the_design_names(factor):
+def test_float32_is_used_up_to_the_documented_factors(factor):
     divisor = divisor_of(factor)
     assert Arithmetic(UINT8, divisor).sum_dtype == FLOAT32  # every factor up to 64, and beyond
-    # 16 bit: even factors up to 8, odd ones (their divisor is a quarter as large) up to 15
+    # 16 bits: even factors up to 8, and odd factors, whose divisor is a quarter as large, up to 15
     fits = factor <= (15 if factor % 2 else 8)
     assert Arithmetic(UINT16, divisor).sum_dtype == (FLOAT32 if fits else FLOAT64)
 
@@ -38,10 +38,10 @@ def test_float32_up_to_the_factors_the_design_names(factor):
 @pytest.mark.parametrize("largest", [255, 65535])
 @pytest.mark.parametrize("has_alpha", [False, True])
 @pytest.mark.parametrize("factor", FACTORS)
-def test_the_largest_dividend_is_whole_in_its_float_type(factor, has_alpha, largest):
+def test_the_largest_dividend_is_exact_in_its_float_type(factor, has_alpha, largest):
     divisor = divisor_of(factor)
     dtype = UINT8 if largest == 255 else UINT16
-    # Weights sum to the divisor; the image is white, opaque: written out here with whole numbers.
+    # Weights sum to the divisor, and the image is white and opaque; computed here with integers.
     if has_alpha:
         dividends = [2 * divisor * largest * largest + divisor * largest, divisor * largest + divisor // 2]
     else:
@@ -49,12 +49,12 @@ def test_the_largest_dividend_is_whole_in_its_float_type(factor, has_alpha, larg
     found = Arithmetic(dtype, divisor, has_alpha).sum_dtype
     limit = WHOLE_IN_FLOAT32 if found == FLOAT32 else 2**53
     assert max(dividends) < limit
-    if found == FLOAT64:  # not without need, give or take half a divisor
+    if found == FLOAT64:  # float64 is used only if needed, within half a divisor
         assert max(dividends) + divisor > WHOLE_IN_FLOAT32
 
 
-def test_float32_would_fail_just_past_its_bound():
-    # the smallest even factor whose 16-bit sums do not fit: 65535 * 18**2 is past 2**24
+def test_float32_fails_just_past_its_bound():
+    # the smallest even factor whose 16-bit sums do not fit: 65535 * 18**2 exceeds 2**24
     divisor = (2 * 9) ** 2
     assert divisor * 65536 > WHOLE_IN_FLOAT32
     sums = np.arange(65535 * divisor - 5, 65535 * divisor + 1)
@@ -62,7 +62,7 @@ def test_float32_would_fail_just_past_its_bound():
     assert np.array_equal(sums.astype(FLOAT64).astype(np.int64), sums)
 
 
-# -- the proof in `finish`: a correctly rounded quotient of whole numbers, truncated, is floor division ----------------
+# -- the proof in `finish`: a correctly rounded quotient of integers, truncated, is floor division ---------------------
 
 
 def divided_by_torch(dividends, divisors):
@@ -70,7 +70,7 @@ def divided_by_torch(dividends, divisors):
 
 
 def assert_truncated_quotient_is_floor(dividends, divisors, dtype, quotients=(np.divide, divided_by_torch)):
-    """`dividends` and `divisors` are int64; `quotients` are what divides floats."""
+    """`dividends` and `divisors` are int64; `quotients` are functions that divide floats."""
     for quotient in quotients:
         found = quotient(dividends.astype(dtype), np.asarray(divisors).astype(dtype)).astype(np.int64)
         wrong = found != dividends // divisors
@@ -78,7 +78,7 @@ def assert_truncated_quotient_is_floor(dividends, divisors, dtype, quotients=(np
 
 
 def next_to_multiples(divisor, limit, most=400_000):
-    """Whole numbers up to a limit that lie on and beside the largest multiples of a divisor."""
+    """Integers up to a limit at and next to the largest multiples of a divisor."""
     top = limit // divisor
     multiples = np.arange(max(0, top - most // 3), top + 1) * divisor
     near = np.concatenate([multiples - 1, multiples, multiples + 1])
@@ -90,31 +90,31 @@ HARD_DIVISORS += [2**20 - 1, 2**20 + 1, 2**23 - 1, 2**23, 2**23 + 1, 2**24 - 1, 
 
 
 @pytest.mark.parametrize("divisor", HARD_DIVISORS)
-def test_division_up_to_the_bound_of_float32(divisor):
+def test_division_is_exact_up_to_the_bound_of_float32(divisor):
     every = np.arange(WHOLE_IN_FLOAT32 - 1_000_000, WHOLE_IN_FLOAT32 + 1)
     assert_truncated_quotient_is_floor(every, divisor, FLOAT32)
     assert_truncated_quotient_is_floor(next_to_multiples(divisor, WHOLE_IN_FLOAT32), divisor, FLOAT32)
 
 
 @pytest.mark.parametrize("divisor", [1, 3, 49, 784, 16384, 65535, 2**26 - 1, 2**26 + 1, 2**33 + 7])
-def test_division_up_to_the_bound_of_float64(divisor):
+def test_division_is_exact_up_to_the_bound_of_float64(divisor):
     assert_truncated_quotient_is_floor(next_to_multiples(divisor, 2**53), divisor, FLOAT64)
 
 
-def test_division_of_every_small_pair():
+def test_division_of_every_small_pair_is_exact():
     numbers = np.arange(3000)
     assert_truncated_quotient_is_floor(numbers[:, None], numbers[None, 1:], FLOAT32)
 
 
 def test_multiplying_by_the_reciprocal_is_not_division():
-    # What some devices do when the divisor is a plain number: 1/121 rounds down, and 242 * (1/121) falls below 2.
+    # Some devices do this if the divisor is a plain number: 1/121 rounds down, and 242 * (1/121) falls below 2.
     with pytest.raises(AssertionError):
         assert_truncated_quotient_is_floor(
             next_to_multiples(121, 255 * 121), 121, FLOAT32, [lambda dividend, divisor: dividend * (1 / divisor)]
         )
 
 
-def test_past_the_bound_the_proof_ends():
+def test_division_is_not_exact_past_the_bound():
     dividends = np.arange(2**25 - 4096, 2**25 + 1)
     for quotient in (np.divide, divided_by_torch):
         with pytest.raises(AssertionError):
@@ -125,7 +125,7 @@ def test_past_the_bound_the_proof_ends():
 
 
 def finished(sums, arithmetic):
-    """`finish` on a line of sums, (n, channels) int64: of an array, and the same of a tensor."""
+    """`finish` applied to sums (n, channels) in int64, as an array and as a tensor with the same result."""
     out, of_tensor = (np.empty((1, *sums.shape), arithmetic.pixel_dtype) for _ in range(2))
     finish(sums[None].astype(arithmetic.sum_dtype), arithmetic, out)
     finish(torch.from_numpy(sums[None].astype(arithmetic.sum_dtype)), arithmetic, torch.from_numpy(of_tensor))
@@ -134,19 +134,19 @@ def finished(sums, arithmetic):
 
 
 def assert_rounds_half_up(sums, arithmetic, finishing=finished):
-    """`sums` (n,) int64, without alpha."""
+    """`sums` (n,) in int64, without alpha."""
     expected = rounded_half_up(sums, arithmetic.divisor).astype(arithmetic.pixel_dtype)
     assert_same_pixels(finishing(sums[:, None], arithmetic), expected[:, None])
 
 
 @pytest.mark.parametrize("factor", FACTORS)
-def test_every_possible_sum_of_8_bit_pixels(factor):
+def test_every_possible_sum_of_8_bit_pixels_is_rounded_half_up(factor):
     arithmetic = Arithmetic(UINT8, divisor_of(factor))
     assert_rounds_half_up(np.arange(255 * arithmetic.divisor + 1), arithmetic)
 
 
 @pytest.mark.parametrize("factor", FACTORS)
-def test_sums_of_16_bit_pixels_where_rounding_turns(factor):
+def test_sums_of_16_bit_pixels_are_rounded_half_up(factor):
     divisor = divisor_of(factor)
     multiples = np.arange(65536, dtype=np.int64) * divisor
     turns = np.concatenate([multiples + shift for shift in (-1, 0, divisor // 2 - 1, divisor // 2, divisor // 2 + 1)])
@@ -154,7 +154,7 @@ def test_sums_of_16_bit_pixels_where_rounding_turns(factor):
     assert_rounds_half_up(turns, Arithmetic(UINT16, divisor))
 
 
-def test_a_truncating_cast_is_noticed():
+def test_a_truncating_cast_is_detected():
     def truncated(sums, arithmetic):
         return (sums.astype(arithmetic.sum_dtype) / arithmetic.divisor).astype(arithmetic.pixel_dtype)
 
@@ -162,7 +162,7 @@ def test_a_truncating_cast_is_noticed():
         assert_rounds_half_up(np.arange(255 * 16 + 1), Arithmetic(UINT8, 16), truncated)
 
 
-def test_rounding_half_to_even_is_noticed():
+def test_rounding_half_to_even_is_detected():
     def half_to_even(sums, arithmetic):
         quotients = sums.astype(arithmetic.sum_dtype) / arithmetic.divisor
         return quotients.round().astype(arithmetic.pixel_dtype)
@@ -172,7 +172,7 @@ def test_rounding_half_to_even_is_noticed():
 
 
 def alpha_sums(largest, divisor, seed):
-    """Pairs of a sum of colour times alpha and a sum of alpha, where the rounding of their quotient turns."""
+    """Pairs of a sum of colour times alpha and a sum of alpha, near where the rounding of their quotient changes."""
     generator = np.random.default_rng(seed)
     alphas = np.concatenate(
         [
@@ -191,7 +191,7 @@ def alpha_sums(largest, divisor, seed):
 
 @pytest.mark.parametrize("largest", [255, 65535])
 @pytest.mark.parametrize("factor", [1, 2, 3, 5, 7, 11, 12, 14, 64])
-def test_unpremultiplying_where_rounding_turns(factor, largest):
+def test_unpremultiplying_is_rounded_half_up(factor, largest):
     divisor = divisor_of(factor)
     colour, alpha = alpha_sums(largest, divisor, factor)
     dtype = UINT8 if largest == 255 else UINT16
@@ -200,7 +200,7 @@ def test_unpremultiplying_where_rounding_turns(factor, largest):
     assert_same_pixels(found, expected.astype(found.dtype))
 
 
-def test_colour_under_no_opacity_is_zero():
+def test_colour_under_alpha_0_is_zero():
     found = finished(np.zeros((3, 4), dtype=np.int64), Arithmetic(UINT8, 16, has_alpha=True))
     assert found.tolist() == [[0, 0, 0, 0]] * 3
 
@@ -219,7 +219,7 @@ def test_float_pixels_are_divided_and_not_rounded(kind):
 
 @pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
 @pytest.mark.parametrize("pixel_type", [np.uint8, np.uint16])
-def test_finish_writes_through_strides_and_nothing_beside(pixel_type, kind):
+def test_finish_writes_through_strides_and_nothing_else(pixel_type, kind):
     arithmetic = Arithmetic(np.dtype(pixel_type), 16)
     around = np.full((6, 9, 3), 77, pixel_type)
     sums = np.arange(3 * 4 * 3).reshape(3, 3, 4).astype(arithmetic.sum_dtype).transpose(2, 0, 1)  # (4, 3, 3), strided

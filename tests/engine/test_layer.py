@@ -20,12 +20,12 @@ FACTORS = [1, 2, 3, 4, 5, 7, 8, 16, 33, 64]
 
 
 def rounding_error(dtype, operations):
-    """The relative error that so many roundings of numbers of one sign can add up to, one unit kept in reserve."""
+    """The maximum relative error after this many roundings of numbers with one sign, plus one unit in reserve."""
     return (operations + 1) * torch.finfo(dtype).eps
 
 
 def noise(*shape, dtype=torch.float64):
-    """Numbers in [0.25, 1): of one sign and not small, so that relative errors mean what they say."""
+    """Numbers in [0.25, 1): of one sign and not small, so that relative errors are meaningful."""
     return torch.rand(shape, generator=torch.Generator().manual_seed(sum(shape)), dtype=dtype) * 0.75 + 0.25
 
 
@@ -45,8 +45,8 @@ def test_textbook_transposed_convolutions(settings, expected):
         assert layer(square)[0, 0].tolist() == expected
 
 
-def test_textbook_convolution_and_its_transpose_as_matrices():
-    # Each row of the matrix holds the kernel where it lies on the flattened 3x3 image for one of the four outputs.
+def test_a_convolution_and_its_transpose_equal_their_matrices():
+    # Each row of the matrix contains the kernel at its position on the flattened 3x3 image for one of the four outputs.
     matrix = torch.tensor(
         [
             [1, 2, 0, 3, 4, 0, 0, 0, 0],
@@ -71,7 +71,7 @@ def test_golden_bilinear_kernel():
 
 @pytest.mark.parametrize(("in_channels", "out_channels"), [(3, 3), (2, 5), (5, 2), (1, 4)])
 @pytest.mark.parametrize("kernel_size", [1, 2, 3, 4, 5, 8, 11])
-def test_bilinear_kernel_stands_on_the_diagonal_only(in_channels, out_channels, kernel_size):
+def test_the_bilinear_kernel_is_only_on_the_diagonal(in_channels, out_channels, kernel_size):
     weight = bilinear_kernel(in_channels, out_channels, kernel_size)
     assert weight.shape == (in_channels, out_channels, kernel_size, kernel_size)
     assert weight.dtype == torch.float32
@@ -79,13 +79,13 @@ def test_bilinear_kernel_stands_on_the_diagonal_only(in_channels, out_channels, 
     triangle = torch.tensor([1 - abs(i - centre) / half for i in range(kernel_size)], dtype=torch.float64)
     for row in range(in_channels):
         for column in range(out_channels):
-            # both sides round the same product of two doubles once: the triangle itself may differ by a rounding
+            # both round the same product of two doubles once, but the triangle itself may be off by one rounding
             expected = torch.outer(triangle, triangle).float() if row == column else torch.zeros_like(weight[0, 0])
             torch.testing.assert_close(weight[row, column], expected, rtol=torch.finfo(torch.float32).eps, atol=0)
 
 
 @pytest.mark.parametrize("sizes", [(0, 1, 4), (1, 0, 4), (1, 1, 0), (-1, 1, 4)])
-def test_a_kernel_of_nothing_is_refused(sizes):
+def test_an_empty_kernel_is_refused(sizes):
     with pytest.raises(GeometryError, match="at least one channel"):
         bilinear_kernel(*sizes)
 
@@ -97,17 +97,17 @@ def test_a_layer_without_channels_is_refused(channels, depthwise):
         bilinear_layer(2, channels, depthwise=depthwise)
 
 
-def test_a_layer_of_a_wrong_factor_is_refused():
+def test_a_layer_with_an_invalid_factor_is_refused():
     with pytest.raises(UsageError, match="factor 65"):
         bilinear_layer(65, 3)
 
 
 @pytest.mark.parametrize("factor", FACTORS)
 @pytest.mark.parametrize("depthwise", [False, True])
-def test_settings_are_the_ones_promised(factor, depthwise):
+def test_the_layer_has_the_documented_settings(factor, depthwise):
     layer = bilinear_layer(factor, 3, depthwise=depthwise)
     assert type(layer) is nn.ConvTranspose2d
-    kernel_size, padding = 2 * factor - factor % 2, factor // 2  # for odd factors (factor - 1) / 2 is the same
+    kernel_size, padding = 2 * factor - factor % 2, factor // 2  # for odd factors this equals (factor - 1) / 2
     assert (layer.kernel_size, layer.stride, layer.padding) == (
         (kernel_size, kernel_size),
         (factor, factor),
@@ -123,12 +123,12 @@ def test_settings_are_the_ones_promised(factor, depthwise):
 
 @pytest.mark.parametrize("factor", FACTORS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_dense_equals_depthwise_equals_interpolate_inside(factor, dtype):
+def test_dense_and_depthwise_layers_equal_interpolate_inside(factor, dtype):
     image = noise(2, 3, 5, 7, dtype=dtype)
     dense, depthwise = (bilinear_layer(factor, 3, depthwise=flag).to(dtype)(image).detach() for flag in (False, True))
     # Four products of weights below one, summed: at most eight roundings; the weights themselves are float32.
     torch.testing.assert_close(dense, depthwise, rtol=rounding_error(torch.float32, 8), atol=0)
-    # Theirs rounds coordinates up to 7 too, on two axes; neighbours differ by up to three times the smaller one.
+    # Torch also rounds coordinates up to 7 on two axes; neighbours differ by up to three times the smaller one.
     tolerance = rounding_error(torch.float32, 8 + (2 * 7 * 3 if dtype == torch.float32 else 0))
     theirs = functional.interpolate(image, scale_factor=factor, mode="bilinear", align_corners=False)
     inside = (..., slice(factor, -factor), slice(factor, -factor))
@@ -136,7 +136,7 @@ def test_dense_equals_depthwise_equals_interpolate_inside(factor, dtype):
 
 
 @pytest.mark.parametrize("factor", FACTORS)
-def test_replicate_one_and_crop_equals_interpolate_everywhere(factor):
+def test_a_replicated_border_equals_interpolate_everywhere(factor):
     image = noise(1, 2, 5, 3)
     layer = bilinear_layer(factor, 2).double()
     enlarged = layer(functional.pad(image, (1, 1, 1, 1), mode="replicate")).detach()
@@ -145,7 +145,7 @@ def test_replicate_one_and_crop_equals_interpolate_everywhere(factor):
     torch.testing.assert_close(enlarged, theirs, rtol=rounding_error(torch.float32, 8), atol=0)
 
 
-def test_zero_padding_leaves_the_dark_rim_of_the_textbook():
+def test_zero_padding_darkens_the_border():
     flat = bilinear_layer(2, 1)(torch.ones(1, 1, 5, 7))[0, 0].detach()
     # The first output takes a quarter from outside: 3/4 on an edge, 9/16 in a corner, one pixel wide at x2.
     assert (flat[0, 0], flat[0, -1], flat[-1, 0], flat[-1, -1]) == (0.5625,) * 4
@@ -154,9 +154,9 @@ def test_zero_padding_leaves_the_dark_rim_of_the_textbook():
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 5, 8, 9])
-def test_width_and_gain_of_the_dark_rim(factor):
+def test_width_and_gain_of_the_dark_border(factor):
     line = bilinear_layer(factor, 1)(torch.ones(1, 1, 5, 7))[0, 0, 2 * factor].detach()
-    # gain of the first output: 1/2 + 1/(2s), for odd factors with the centre tap 1/2 + 1/s - 1/(2s); s//2 wide
+    # gain of the first output: 1/2 + 1/(2s), and for odd factors with the centre tap 1/2 + 1/s - 1/(2s); s//2 wide
     assert line[0] == pytest.approx(0.5 + 0.5 / factor, rel=rounding_error(torch.float32, 4))
     dark = (line < 1 - rounding_error(torch.float32, 4)).nonzero()[:, 0].tolist()
     last = len(line) - 1
@@ -165,7 +165,7 @@ def test_width_and_gain_of_the_dark_rim(factor):
 
 @pytest.mark.parametrize("factor", [3, 5, 7])
 def test_kernel_2s_padding_half_s_is_wrong_for_odd_factors(factor):
-    # Widely repeated. It gives one sample too many: (n-1)s - 2(s//2) + 2s = ns + 1.
+    # A common claim. It gives one sample too many: (n-1)s - 2(s//2) + 2s = ns + 1.
     layer = nn.ConvTranspose2d(1, 1, 2 * factor, stride=factor, padding=factor // 2, bias=False)
     assert layer(torch.zeros(1, 1, 5, 7)).shape[2:] == (5 * factor + 1, 7 * factor + 1)
 
@@ -177,7 +177,7 @@ def test_convolution_with_the_same_weight_is_the_adjoint(factor):
     convolved = functional.conv2d(large, layer.weight, stride=factor, padding=layer.padding)
     assert convolved.shape == small.shape
     left, right = (convolved * small).sum().item(), (large * layer(small)).sum().item()
-    # sums of some thousands of doubles below one, in another order
+    # sums of some thousands of doubles below one, in different orders
     assert left == pytest.approx(right, abs=1e-10)
     wrong = functional.conv2d(large, layer.weight.flip(2) * 1.01, stride=factor, padding=layer.padding)
     assert (wrong * small).sum().item() != pytest.approx(right, abs=1e-10)
@@ -185,8 +185,8 @@ def test_convolution_with_the_same_weight_is_the_adjoint(factor):
 
 @pytest.mark.parametrize("depthwise", [False, True])
 @pytest.mark.parametrize("factor", [2, 3, 4])
-def test_channels_last_weights_and_inputs_change_nothing(factor, depthwise):
-    # They once gave wrong results on the CPU: https://github.com/pytorch/pytorch/issues/99519
+def test_channels_last_weights_and_inputs_give_the_same_result(factor, depthwise):
+    # PyTorch once gave wrong results for these on the CPU: https://github.com/pytorch/pytorch/issues/99519
     layer = bilinear_layer(factor, 5, depthwise=depthwise)
     last = copy.deepcopy(layer).to(memory_format=torch.channels_last)
     image = noise(2, 5, 17, 11, dtype=torch.float32)
@@ -206,7 +206,7 @@ def test_the_layer_can_be_trained():
 
 @pytest.mark.parametrize("name", ["bilinear", "nearest"])
 @pytest.mark.parametrize("factor", [1, 2, 3, 6, 64])
-def test_the_engines_layer_yields_whole_numbers_the_divisor_times_too_large(name, factor):
+def test_the_layer_of_the_engine_yields_integers_scaled_by_the_divisor(name, factor):
     kernel = kernel_named(name, factor)
     sums = cpu_layer(kernel, np.dtype(np.float32))(np.full((1, 1, 5, 7), 255, np.float32))[0, 0]
     assert sums.dtype == np.float32
@@ -227,13 +227,13 @@ def test_the_engines_layer_yields_whole_numbers_the_divisor_times_too_large(name
 
 @pytest.mark.parametrize(("dtype", "sums"), [(np.uint8, np.float32), (np.uint16, np.float64)])
 @pytest.mark.parametrize("name", ["bicubic-0.75", "lanczos3", "gaussian"])
-def test_whole_weights_reach_the_layer_unrounded(name, dtype, sums):
+def test_integer_weights_are_exact_in_the_layer(name, dtype, sums):
     kernel, arithmetic = exact_form(kernel_named(name, 3), np.dtype(dtype))
     assert arithmetic.sum_dtype == sums or name == "bicubic-0.75"
     weight = layer_weight(kernel, arithmetic.sum_dtype)
     impulse = np.ones((1, 1, 1, 1), arithmetic.sum_dtype)
-    wide = aten.operators().layer(weight, stride=3, padding=0, groups=1)(impulse)  # the whole weight, uncropped
+    wide = aten.operators().layer(weight, stride=3, padding=0, groups=1)(impulse)  # all integer weights, not cropped
     for found in (weight, wide, torch_layer(weight, **layer_settings(kernel)).weight.numpy()):
         assert [int(number) for number in found.flatten().tolist()] == list(kernel.weights)
     if sums == np.float64 and name != "bicubic-0.75":
-        assert max(kernel.weights) > 2**24  # in float32 some would be
+        assert max(kernel.weights) > 2**24  # some would not be exact in float32

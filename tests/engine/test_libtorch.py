@@ -1,4 +1,4 @@
-"""libtorch's C interface: bit for bit Python's torch, owned memory, and Python's torch wherever it cannot serve."""
+"""libtorch's C interface: identical to Python's torch, owns its memory, and falls back to Python's torch."""
 
 import ctypes
 import gc
@@ -40,7 +40,7 @@ DTYPES = [np.float32, np.float64]
 
 
 def noise(shape, dtype, seed=0):
-    """Numbers of both signs with full significands: a sum of them depends on its order."""
+    """Numbers of both signs with full significands, so that their sum depends on the order."""
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
@@ -58,7 +58,7 @@ STRIDED = {
 }
 
 
-# -- the same bits ----------------------------------------------------------------------------------------------------
+# -- identical bits ----------------------------------------------------------------------------------------------------
 
 
 @given(
@@ -75,7 +75,7 @@ STRIDED = {
 @example(5, 1, (1, 1), (4, 4), 2, (17, 11), 1, np.float32, "contiguous")  # the channels of an image as a batch
 @example(1, 3, (1, 1), (5, 5), 3, (17, 11), 1, np.float64, "channels last")
 @settings(max_examples=150)
-def test_the_layer_is_that_of_torch(batch, groups, depth, kernel_size, stride, size, padding, dtype, way):
+def test_the_layer_equals_torchs(batch, groups, depth, kernel_size, stride, size, padding, dtype, way):
     made = [(length - 1) * stride + taps - 2 * padding for length, taps in zip(size, kernel_size, strict=True)]
     if min(made) < 1:
         return
@@ -102,7 +102,7 @@ def test_the_layer_is_that_of_torch(batch, groups, depth, kernel_size, stride, s
     weights_way=st.sampled_from(["contiguous", "channels last"]),
 )
 @settings(max_examples=150)
-def test_the_convolution_is_that_of_torch(batch, depth, kernel_size, stride, more, dtype, way, weights_way):
+def test_the_convolution_equals_torchs(batch, depth, kernel_size, stride, more, dtype, way, weights_way):
     size = [taps + extra for taps, extra in zip(kernel_size, more, strict=True)]
     weight = STRIDED[weights_way](noise((depth[1], depth[0], *kernel_size), dtype))
     image, bias = STRIDED[way](noise((batch, depth[0], *size), dtype, 1)), noise(depth[1], dtype, 2)
@@ -119,7 +119,7 @@ def test_the_convolution_is_that_of_torch(batch, depth, kernel_size, stride, mor
     is_transposed=st.booleans(),
 )
 @settings(max_examples=150)
-def test_the_product_is_that_of_torch(stack, size, dtype, is_transposed):
+def test_the_product_equals_torchs(stack, size, dtype, is_transposed):
     rows, depth, columns = size
     first = (stack,) if stack else ()
     left = noise((*first, rows, depth), dtype)
@@ -130,7 +130,7 @@ def test_the_product_is_that_of_torch(stack, size, dtype, is_transposed):
     assert_same_bits(found, THEIRS.product(left, right))
 
 
-def test_a_last_bit_a_sign_of_zero_and_another_padding_are_noticed():
+def test_a_changed_bit_a_sign_of_zero_and_another_padding_are_detected():
     """The control of the comparisons above."""
     image, weight = noise((2, 1, 9, 7), np.float32), noise((1, 1, 4, 4), np.float32, 1)
     found = OURS.layer(weight, stride=2, padding=1, groups=1)(image)
@@ -146,7 +146,7 @@ def test_a_last_bit_a_sign_of_zero_and_another_padding_are_noticed():
         assert_same_bits(off, found)
 
 
-def test_threads_are_those_of_torch():
+def test_the_number_of_threads_equals_torchs():
     before = torch.get_num_threads()
     try:
         for count in (3, 1):
@@ -160,12 +160,12 @@ def test_threads_are_those_of_torch():
 
 
 class Counting(LibTorch):
-    """Counts its calls."""
+    """Counts calls."""
 
     def __init__(self):
         self.calls = Counter()
         super().__init__()
-        self.calls.clear()  # of its own check
+        self.calls.clear()  # the calls of its own check
 
     def call(self, function, *arguments):
         super().call(function, *arguments)
@@ -173,12 +173,12 @@ class Counting(LibTorch):
 
     @property
     def alive(self):
-        """Handles that were made and not deleted."""
+        """Handles that were created and not deleted."""
         made = self.calls["create_tensor_from_blob"] + self.calls["cpu_convolution"]
         return made - self.calls["delete_tensor_object"]
 
 
-def test_a_result_lives_as_long_as_an_array_looks_into_it():
+def test_a_result_lives_as_long_as_a_view_of_it():
     library = Counting()
     image, weight = np.ones((1, 1, 300, 300), np.float32), np.full((1, 1, 2, 2), 3, np.float32)
     whole = library.layer(weight, stride=2, padding=0, groups=1)(image)
@@ -188,7 +188,7 @@ def test_a_result_lives_as_long_as_an_array_looks_into_it():
     del image, weight, whole
     gc.collect()
     assert library.alive == 1
-    others = [np.full(view.shape, 7, np.float32) for _ in range(50)]  # what would take freed memory
+    others = [np.full(view.shape, 7, np.float32) for _ in range(50)]  # these would reuse freed memory
     assert (view == 3).all()
     del view, others
     gc.collect()
@@ -237,20 +237,20 @@ assert "torch" not in sys.modules
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="/proc is of Linux")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
 def test_memory_does_not_grow_over_many_calls():
     ran = subprocess.run([sys.executable, "-c", GROWTH], capture_output=True, text=True, timeout=120, check=False)
     grown, control = (int(number) for number in ran.stdout.split())
-    assert grown < 30e6, ran.stderr  # 200 results would have 480 MB
-    assert control > 80e6  # 40 that are kept have 96 MB
+    assert grown < 30e6, ran.stderr  # 200 results would take 480 MB
+    assert control > 80e6  # 40 results that are kept take 96 MB
 
 
-# -- where it cannot serve --------------------------------------------------------------------------------------------
+# -- fallbacks ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def not_loaded(monkeypatch):
-    """A process in which neither the library nor Python's torch is loaded, as far as `aten` can see."""
+    """Make `aten` see a process in which neither the library nor Python's torch is loaded."""
     monkeypatch.setattr(aten, "_loaded", None)
     monkeypatch.setattr(aten, "_note", "")
     monkeypatch.delitem(sys.modules, "torch")
@@ -264,7 +264,7 @@ VERSION = f"__version__ = '{torch.__version__}'"
 
 
 def installed(folder, version, library=None):
-    """A folder like that of torch."""
+    """A folder that looks like an installed torch."""
     (folder / "lib").mkdir()
     if version is not None:
         (folder / "version.py").write_bytes(version if isinstance(version, bytes) else version.encode())
@@ -290,7 +290,7 @@ FAULTS = {
 
 @pytest.mark.usefixtures("not_loaded")
 @pytest.mark.parametrize("fault", FAULTS)
-def test_pythons_torch_serves_where_the_library_cannot(fault, tmp_path, monkeypatch):
+def test_python_torch_replaces_an_unusable_library(fault, tmp_path, monkeypatch):
     arguments, note = FAULTS[fault]
     installed(tmp_path, *arguments)
     spec = ModuleSpec("torch", None, is_package=True)
@@ -309,7 +309,7 @@ def test_a_torch_that_is_not_a_package_is_not_installed(spec, monkeypatch):
 
 
 @pytest.mark.usefixtures("not_loaded")
-def test_the_library_serves_where_it_can():
+def test_a_usable_library_is_used():
     """The control of the tests above."""
     assert isinstance(aten.operators(), LibTorch)
     assert aten.operators() is aten.operators()
@@ -317,7 +317,7 @@ def test_the_library_serves_where_it_can():
 
 
 @pytest.mark.usefixtures("not_loaded")
-def test_a_torch_that_the_caller_imported_serves_without_a_note(monkeypatch):
+def test_a_torch_that_the_caller_imported_is_used_without_a_note(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", torch)
     assert isinstance(aten.operators(), PyTorch)
     assert aten.import_note() == ""
@@ -332,11 +332,11 @@ def test_operators_are_replaced_once():
     assert aten.import_note() == "a reason"
 
 
-# -- a fast route that is wrong ---------------------------------------------------------------------------------------
+# -- a wrong fast route ------------------------------------------------------------------------------------------------
 
 
-class WrongTap(SeparableRoute):
-    """One of its weights for rows is too large by one. Bytes by two have no weights, so they go the general way."""
+class WrongTapRoute(SeparableRoute):
+    """One weight of a row is too large by one. Bytes by two have no weights, so they use the general code."""
 
     def __init__(self, *arguments):
         with mock.patch.object(separable, "_is_twofold", return_value=False):
@@ -350,7 +350,7 @@ class WrongTap(SeparableRoute):
 @needs_compiled
 @pytest.mark.parametrize("table", [8, 9])
 @pytest.mark.parametrize("name", ["bilinear", "bicubic"])
-def test_the_judge_sees_every_single_wrong_tap(name, table):
+def test_the_check_detects_every_single_wrong_tap(name, table):
     kernel = kernel_named(name, 2)
     arithmetic = Arithmetic(np.dtype(np.uint8), kernel.denominator, overshoots=kernel.overshoots)
     with mock.patch.object(separable, "_is_twofold", return_value=False):
@@ -366,7 +366,7 @@ def test_the_judge_sees_every_single_wrong_tap(name, table):
 
 
 def averages(a, b, c, d, *, terms=(True, True)):
-    """Rounding averages as `twofold.h` nests them, with or without each of its two corrections."""
+    """Rounding averages as nested in `twofold.h`, with or without each of the two corrections."""
 
     def average(x, y):
         return (x + y + 1) >> 1
@@ -381,8 +381,8 @@ def averages(a, b, c, d, *, terms=(True, True)):
     ("terms", "is_right"),
     [((True, True), True), ((False, True), False), ((True, False), False), ((False, False), False)],
 )
-def test_the_judge_sees_averages_that_round_up_once_too_often(terms, is_right):
-    """What other programs do: on random pixels 72 in 100 differ by one."""
+def test_the_check_detects_averages_that_round_up_once_too_often(terms, is_right):
+    """Other programs do this: on random pixels 72 in 100 differ by one."""
 
     def route(padded, out):
         near, (above, below) = padded[1:-1].astype(int), (padded[:-2].astype(int), padded[2:].astype(int))
@@ -396,8 +396,8 @@ def test_the_judge_sees_averages_that_round_up_once_too_often(terms, is_right):
 
 @needs_compiled
 @pytest.mark.usefixtures("not_loaded")
-def test_a_wrong_fast_route_has_torch_imported_and_is_not_used(monkeypatch):
-    monkeypatch.setattr(select, "SeparableRoute", WrongTap)
+def test_a_wrong_fast_route_is_not_used_and_torch_is_imported(monkeypatch):
+    monkeypatch.setattr(select, "SeparableRoute", WrongTapRoute)
     pixels = hostile_pixels((17, 11, 3), np.uint8)
     assert isinstance(aten.operators(), LibTorch)
     assert_same_pixels(upsample(pixels, 2), expected_pixels(pixels, 2))
@@ -408,7 +408,7 @@ def test_a_wrong_fast_route_has_torch_imported_and_is_not_used(monkeypatch):
 
 @needs_compiled
 @pytest.mark.usefixtures("not_loaded")
-def test_a_right_fast_route_has_nothing_imported():
+def test_a_correct_fast_route_imports_nothing():
     """The control of the test above."""
     pixels = hostile_pixels((17, 11, 3), np.uint8)
     assert_same_pixels(upsample(pixels, 2), expected_pixels(pixels, 2))
@@ -419,9 +419,9 @@ def test_a_right_fast_route_has_nothing_imported():
 @needs_compiled
 @pytest.mark.usefixtures("not_loaded")
 @pytest.mark.parametrize("has_alpha", [False, True])
-def test_a_wrong_compiled_route_that_is_wanted_is_an_error(has_alpha, monkeypatch):
+def test_requesting_a_wrong_compiled_route_is_an_error(has_alpha, monkeypatch):
     arithmetic = Arithmetic(np.dtype(np.uint8), 16, has_alpha=has_alpha)
-    monkeypatch.setattr(select, "SeparableRoute", WrongTap)
+    monkeypatch.setattr(select, "SeparableRoute", WrongTapRoute)
     how = Settings(BILINEAR, "replicate", "cpu", engine="compiled")
     bands = enlarged_bands(lambda *_: None, (9, 7, 4), settings=how, arithmetic=arithmetic)
     with pytest.raises(UsageError, match=r"compiled route cannot .* its pixels differ .*; choose engine=auto or"):
@@ -430,7 +430,7 @@ def test_a_wrong_compiled_route_that_is_wanted_is_an_error(has_alpha, monkeypatc
 
 
 @pytest.mark.usefixtures("not_loaded")
-def test_a_layer_that_fails_in_c_is_replaced_by_pythons(monkeypatch):
+def test_a_layer_that_fails_in_c_is_replaced_by_python_torch(monkeypatch):
     def failing(*_, **__):
         raise RuntimeError("cpu_convolution of libtorch failed")
 
@@ -494,7 +494,7 @@ print("never imported")
 """
 
 
-def test_no_kind_of_image_imports_torch(tmp_path):
+def test_torch_is_not_imported_for_any_kind_of_image(tmp_path):
     ran = run(PREPARED + ALL_KINDS, tmp_path)
     assert ran.stdout == "never imported\n", ran.stderr
 
@@ -502,14 +502,14 @@ def test_no_kind_of_image_imports_torch(tmp_path):
 WRONG_TAP = """
 from unittest import mock
 from upsample_cli.engine.routes import separable
-class WrongTap(select.SeparableRoute):
+class WrongTapRoute(select.SeparableRoute):
     def __init__(self, *arguments):
         with mock.patch.object(separable, "_is_twofold", return_value=False):
             super().__init__(*arguments)
         tables = list(self._settings)
         tables[8] = tables[8] + np.eye(*tables[8].shape, dtype=tables[8].dtype)
         self._settings = tuple(tables)
-select.SeparableRoute = WrongTap
+select.SeparableRoute = WrongTapRoute
 pixels = saved("a.png", 3)
 try:
     upsample_file("a.png", "never.png", 2, device="cpu", engine="compiled")
@@ -519,7 +519,7 @@ except UsageError as error:
 
 
 @needs_compiled
-def test_a_wrong_fast_route_never_reaches_a_file(tmp_path):
+def test_pixels_of_a_wrong_fast_route_are_never_written(tmp_path):
     end = """
 result = upsample_file("a.png", "b.png", 2, device="cpu")
 assert result.engine in ("quantized", "row-phases", "layer"), result.engine
@@ -535,7 +535,7 @@ print(aten.import_note())
 
 
 def test_a_process_without_the_library_writes_the_same_pixels(tmp_path):
-    """Also in 1.5, which multiplies matrices, and with a kernel that is convolved in rows."""
+    """Also at factor 1.5, which multiplies matrices, and with a kernel that is convolved in rows."""
     shutil.copy(Path(ctypes.__file__), tmp_path / "text.so")
     code = """
 libtorch.library_path = lambda: __import__("pathlib").Path("text.so").absolute()
@@ -559,8 +559,8 @@ print("the same")
     assert ran.stdout == "the same\n", ran.stderr
 
 
-def test_a_run_that_fails_at_once_ends_in_order(tmp_path):
-    """A thread is loading the library by then; the process must not take it apart meanwhile."""
+def test_a_run_that_fails_at_once_ends_normally(tmp_path):
+    """A thread is still loading the library, which the process must not unload at the same time."""
     save(tmp_path / "a.png", (300, 400))
     whole = (tmp_path / "a.png").read_bytes()
     (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2])
@@ -573,8 +573,8 @@ def test_a_run_that_fails_at_once_ends_in_order(tmp_path):
 
 @pytest.mark.usefixtures("not_loaded")
 @pytest.mark.parametrize("changed", ["numbers", "failure"])
-def test_an_interface_that_means_something_else_is_not_used(changed, monkeypatch):
-    """As if a version of torch had changed an argument of the convolution."""
+def test_a_changed_interface_is_not_used(changed, monkeypatch):
+    """Simulates a version of torch with a changed argument of the convolution."""
     convolved = LibTorch._convolved
 
     def other(self, image, weight, *arguments, **named):
@@ -594,7 +594,7 @@ def test_an_interface_that_means_something_else_is_not_used(changed, monkeypatch
 
 
 @pytest.mark.usefixtures("not_loaded")
-def test_a_torch_that_cannot_be_imported_at_all_is_one_line(monkeypatch):
+def test_a_torch_that_cannot_be_imported_is_one_line(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     monkeypatch.setitem(sys.modules, "upsample_cli.engine.pytorch", None)
     with pytest.raises(DeviceError, match=r"^torch cannot be imported: .+; install it again$"):

@@ -1,4 +1,4 @@
-"""Peers that resample bilinearly agree with us, each within its own rounding."""
+"""Other libraries that resample bilinearly agree with us, each within its own rounding."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def largest_difference(ours: np.ndarray, theirs: np.ndarray) -> int:
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 7])
-def test_pillow_is_within_one_level(factor: int) -> None:
+def test_pillow_agrees_within_one_level(factor: int) -> None:
     # Pillow rounds after each of its two passes, and its weights to 22 bits: at most one level away.
     height, width = (length * factor for length in PHOTOGRAPH.shape[:2])
     theirs = np.asarray(Image.fromarray(PHOTOGRAPH).resize((width, height), Image.Resampling.BILINEAR))
@@ -29,8 +29,8 @@ def test_pillow_is_within_one_level(factor: int) -> None:
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 7])
-def test_torchvision_on_floats_is_within_rounding(factor: int) -> None:
-    # torchvision computes where a pixel lies in float32, so its weights err by the width times the machine epsilon, on
+def test_torchvision_agrees_on_floats_within_rounding(factor: int) -> None:
+    # torchvision computes pixel positions in float32, so its weights are off by the width times the machine epsilon on
     # each axis; pixels differ by at most 255 between neighbours.
     image = torch.from_numpy(PHOTOGRAPH.astype(np.float32)).permute(2, 0, 1)
     size = [length * factor for length in PHOTOGRAPH.shape[:2]]

@@ -1,4 +1,4 @@
-"""Row phases in blocks of pixels: the layer's own sums with any blocks, interleaved in the right order."""
+"""Row phases in blocks of pixels: the sums of the layer with any blocks, interleaved in the right order."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ UINT8, FLOAT64 = np.dtype(np.uint8), np.dtype(np.float64)
 
 
 def sums_of_the_layer(kernel, tile):
-    """The core of what `nn.ConvTranspose2d` gives for a padded tile (height, width, channels) of whole numbers."""
+    """The core of the output of `nn.ConvTranspose2d` for a padded tile (height, width, channels) of integers."""
     layer = torch_layer(layer_weight(kernel, FLOAT64), **layer_settings(kernel))
     numbers = torch.from_numpy(tile.astype(np.float64)).permute(2, 0, 1)
     sums = layer(numbers[:, None])[:, 0] if kernel.channels == 1 else layer(numbers[None])[0]
@@ -31,7 +31,7 @@ def sums_of_the_layer(kernel, tile):
 
 
 def sums_in_blocks(kernel, blocks, tile):
-    """The same by row phases."""
+    """The same sums by row phases."""
     channels = tile.shape[2]
     height, width = (length - 2 * kernel.halo for length in tile.shape[:2])
     numbers = blocks.grouped(blocks.widened(tile, width)[None])
@@ -62,7 +62,7 @@ def cases(draw):
 
 @given(cases(), st.integers(1, 4))
 @settings(max_examples=150, deadline=None)
-def test_any_blocks_give_the_layers_sums(case, channels):
+def test_any_blocks_give_the_sums_of_the_layer(case, channels):
     kernel, blocks, height, width = case
     tile = tile_of(kernel, height, width, channels)
     assert np.array_equal(sums_in_blocks(kernel, blocks, tile), sums_of_the_layer(kernel, tile))
@@ -70,7 +70,7 @@ def test_any_blocks_give_the_layers_sums(case, channels):
 
 @given(cases())
 @settings(max_examples=150, deadline=None)
-def test_whole_blocks_cover_a_core_and_no_block_is_idle(case):
+def test_blocks_cover_the_core_and_every_block_is_needed(case):
     kernel, blocks, _, width = case
     padded = blocks.padded_width(width)
     count = (padded - blocks.columns) // blocks.pixels + 1
@@ -83,19 +83,19 @@ def test_whole_blocks_cover_a_core_and_no_block_is_idle(case):
         assert blocks.offset + width * kernel.factor > fewer * blocks.pixels * kernel.factor
 
 
-class OneOff(Blocks):
-    """Believes its outputs begin one earlier than they do, when they are written."""
+class OneOutputEarly(Blocks):
+    """Writes its outputs one position too early."""
 
     @property
     def offset(self):
         return super().offset + 1
 
 
-def test_outputs_that_are_written_one_off_are_noticed():
+def test_outputs_written_one_position_off_are_detected():
     kernel = kernel_named("bilinear", 3)
     tile = tile_of(kernel, 3, 17, 3)
     phases = row_phases(kernel, blocks_of(kernel, 3, 1), np.eye(3), np.zeros(3))
-    off = [replace(phase, blocks=blocks_of(kernel, 3, 1, OneOff)) for phase in phases]
+    off = [replace(phase, blocks=blocks_of(kernel, 3, 1, OneOutputEarly)) for phase in phases]
     for found, is_right in ((phases, True), (off, False)):
         out = np.zeros((9, 51, 3))
         for number, phase in enumerate(found):
@@ -105,7 +105,7 @@ def test_outputs_that_are_written_one_off_are_noticed():
 
 
 @pytest.mark.parametrize("is_dense", [False, True])
-def test_kernels_with_weights_for_each_channel_go_in_blocks_too(is_dense):
+def test_kernels_with_weights_for_each_channel_use_blocks_too(is_dense):
     shape = (3, 3 if is_dense else 1, 5, 5)
     weights = np.random.default_rng(8).integers(-9, 10, shape) / 16
     kernel = kernel_of_weights("mine", 3, weights.flatten().tolist(), shape)
@@ -115,9 +115,9 @@ def test_kernels_with_weights_for_each_channel_go_in_blocks_too(is_dense):
         assert np.array_equal(found, sums_of_the_layer(kernel, tile))
 
 
-def test_blocks_fill_vectors_and_bytes_of_grey_are_grouped():
-    # 16 sums to a vector. RGB at x2: 2 pixels are 12 of them, 1 is 6. RGBA at x4: 1 pixel is 16. Grey at x2: 8 pixels
-    # are 16, in groups of the 4 bytes that one step multiplies.
+def test_blocks_fill_vectors_and_grey_bytes_are_grouped():
+    # 16 sums per vector. RGB at x2: 2 pixels have 12 sums, 1 has 6. RGBA at x4: 1 pixel has 16. Grey at x2: 8 pixels
+    # have 16, in groups of the 4 bytes that one step multiplies.
     def chosen(factor, channels):
         blocks = best_blocks(kernel_named("bilinear", factor), channels, products=4, least_depth=4)
         return blocks.pixels, blocks.group
@@ -128,10 +128,10 @@ def test_blocks_fill_vectors_and_bytes_of_grey_are_grouped():
         (2, 1): (8, 4),
         (2, 2): (4, 2),
     }
-    assert chosen(64, 3) == chosen(64, 1) == (1, 1)  # more sums than registers hold, whatever is chosen
+    assert chosen(64, 3) == chosen(64, 1) == (1, 1)  # more sums than the registers hold, with any blocks
 
 
-# -- channels apart ---------------------------------------------------------------------------------------------------
+# -- separate channels -------------------------------------------------------------------------------------------------
 
 
 def route_and_tile(channels, pixel_dtype=UINT8, name="lanczos3"):
@@ -147,14 +147,14 @@ def pixels_by(route, kernel, tile):
 
 
 @pytest.mark.parametrize(("channels", "is_planar"), [(1, False), (3, False), (17, True), (32, True)])
-def test_many_channels_are_convolved_apart(channels, is_planar):
+def test_many_channels_are_convolved_separately(channels, is_planar):
     route, kernel, arithmetic, tile = route_and_tile(channels)
     assert route._is_planar == is_planar
     plain = PlainRoute(kernel, arithmetic)
     assert_same_pixels(pixels_by(route, kernel, tile), pixels_by(plain, kernel, tile))
 
 
-def test_sums_in_float64_are_convolved_apart():
+def test_channels_with_float64_sums_are_convolved_separately():
     route, kernel, arithmetic, tile = route_and_tile(3, np.dtype(np.uint16), "bicubic")
     assert (arithmetic.sum_dtype, route._is_planar) == (FLOAT64, True)
     plain = PlainRoute(kernel, arithmetic)
@@ -162,7 +162,7 @@ def test_sums_in_float64_are_convolved_apart():
 
 
 @pytest.mark.parametrize("interleaving", [-100, 100])
-def test_together_or_apart_makes_no_difference_to_pixels(interleaving, monkeypatch):
+def test_interleaved_and_separate_channels_give_the_same_pixels(interleaving, monkeypatch):
     expected = pixels_by(*[route_and_tile(5)[index] for index in (0, 1, 3)])
     monkeypatch.setattr("upsample_cli.engine.routes.row_phases._INTERLEAVING", interleaving)
     route, kernel, _, tile = route_and_tile(5)
@@ -184,7 +184,7 @@ def bytes_route(factor):
 
 
 @pytest.mark.parametrize(("factor", "copies"), [(6, 1), (8, 2), (10, 3), (13, 2)])
-def test_numerators_beyond_int8_are_sums_of_some_within(factor, copies):
+def test_numerators_beyond_int8_are_split_into_sums(factor, copies):
     try:
         route, kernel = bytes_route(factor)
     except (RuntimeError, AttributeError):
@@ -200,7 +200,7 @@ def test_numerators_beyond_int8_are_sums_of_some_within(factor, copies):
     assert_same_pixels(out, expected.astype(np.uint8))
 
 
-def test_weights_of_either_sign_need_copies():
+def test_weights_of_either_sign_beyond_int8_are_split():
     def copies(low, high):
         return int8_copies(Kernel("mine", 1, (low, high, 0, 0, 1, 0, 0, 0, 0), 1, 1))
 

@@ -1,4 +1,4 @@
-"""Images at any size against matrices of fractions made independently; tiles, borders, alpha, other libraries."""
+"""Images at any size, compared with independent matrices of fractions; tiles, borders, alpha, other libraries."""
 
 import math
 import tracemalloc
@@ -31,11 +31,11 @@ TAPS = {"bilinear": lambda x: max(Fraction(0), 1 - x), **{name: partial(cubic_va
 def resized(
     pixels, size, kernel="bilinear", border="replicate", *, has_alpha=False, tile=None, stop=None, by_layer=False
 ):
-    """(height, width, channels) at another size, as the command makes it; `by_layer`, through the enlarged image."""
+    """(height, width, channels) at another size, as the command does it; `by_layer`, through the enlarged image."""
     factor = max(-(-made // given_) for made, given_ in zip(size, pixels.shape[:2], strict=True))
     fine, arithmetic = exact_form(kernel_named(kernel, factor), pixels.dtype, has_alpha=has_alpha)
     if by_layer:
-        fine = replace(fine, name="weights.npy")  # of which nobody knows that they are a product of taps
+        fine = replace(fine, name="weights.npy")  # weights from a file are not known to be a product of taps
     bands = resized_bands(
         lambda first, last: pixels[first:last],
         pixels.shape,
@@ -49,7 +49,7 @@ def resized(
 
 
 def enlarging_matrix(length, factor, kernel, border):
-    """Fractions: (length * factor, length). The value at an output's centre, by the distances from inputs' centres."""
+    """Fractions (length * factor, length): the value at an output's centre, by its distance to the inputs' centres."""
     rows = []
     for output in range(length * factor):
         centre = Fraction(2 * output + 1, 2 * factor) - Fraction(1, 2)
@@ -68,7 +68,7 @@ def enlarging_matrix(length, factor, kernel, border):
 
 
 def reducing_matrix(length, reduced, kernel):
-    """Whole numbers over 2**14: (reduced, length). Nearest takes shares of area, the others Lanczos' sinc."""
+    """Integers over 2**14 (reduced, length). Nearest takes shares of area, the other kernels Lanczos' sinc."""
     rows = []
     for output in range(reduced):
         start, stop = Fraction(output * length, reduced), Fraction((output + 1) * length, reduced)
@@ -87,7 +87,7 @@ def reducing_matrix(length, reduced, kernel):
 
 
 def expected(pixels, size, kernel="bilinear", border="replicate", *, has_alpha=False, matrix=reducing_matrix):
-    """Exact fractions through both axes, one rounding half up at the end."""
+    """Exact fractions along both axes, with one rounding half up at the end."""
     factor = max(-(-made // given_) for made, given_ in zip(size, pixels.shape[:2], strict=True))
     both = []
     for given_, made in zip(pixels.shape[:2], size, strict=True):
@@ -113,14 +113,14 @@ SIZES = [(11, 17), (13, 8), (6, 10), (16, 23), (3, 4), (1, 1), (7, 12), (21, 9),
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("kernel", ["bilinear", "nearest"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_pixels_are_the_exact_value_rounded_half_up(dtype, kernel, size):
+def test_pixels_are_exact_and_rounded_half_up(dtype, kernel, size):
     pixels = hostile_pixels((7, 5, 3), dtype)
     assert_same_pixels(resized(pixels, size, kernel), expected(pixels, size, kernel))
 
 
 @pytest.mark.parametrize("size", [(65, 3), (72, 2), (25, 1)])
-def test_an_axis_of_many_blocks_is_exact_where_they_meet(size):
-    """41 rows are several blocks; each must take all that its first and last outputs need of its neighbours."""
+def test_an_axis_is_exact_where_its_blocks_meet(size):
+    """41 rows need several blocks; each must include everything its first and last outputs need from its neighbours."""
     pixels = hostile_pixels((41, 2, 1), np.uint8)
     assert_same_pixels(resized(pixels, size), expected(pixels, size))
     across = pixels.transpose(1, 0, 2).copy()
@@ -129,20 +129,20 @@ def test_an_axis_of_many_blocks_is_exact_where_they_meet(size):
 
 @pytest.mark.parametrize("size", [(11, 17), (6, 10), (3, 4), (13, 8)])
 @pytest.mark.parametrize("channels", [2, 4])
-def test_colour_under_alpha_is_the_exact_quotient(channels, size):
+def test_colour_with_alpha_is_the_exact_quotient(channels, size):
     pixels = hostile_pixels((7, 5, channels), np.uint8)
     assert_same_pixels(resized(pixels, size, has_alpha=True), expected(pixels, size, has_alpha=True))
 
 
 @pytest.mark.parametrize("border", ["zeros", "replicate"])
-def test_borders_are_those_of_the_enlargement(border):
+def test_borders_equal_those_of_the_enlargement(border):
     pixels = hostile_pixels((7, 5, 1), np.uint8)
     assert_same_pixels(resized(pixels, (10, 8), border=border), expected(pixels, (10, 8), border=border))
 
 
 @pytest.mark.parametrize("kernel", sorted(CUBICS))
 def test_other_kernels_are_within_a_level(kernel):
-    """Their weights are rounded to a grid on which sums are exact; by that a result may fall on the next level."""
+    """Their weights are rounded to a grid on which sums are exact, so a result may be off by one level."""
     pixels = hostile_pixels((7, 5, 1), np.uint8)
     found, wanted = resized(pixels, (11, 8), kernel), expected(pixels, (11, 8), kernel)
     assert abs(found.astype(int) - wanted).max() <= 1
@@ -154,8 +154,8 @@ PRODUCTS = [("nearest", 5), ("bilinear", 2), ("bilinear", 3), ("bilinear", 4), (
 
 @pytest.mark.parametrize("border", BORDERS)
 @pytest.mark.parametrize(("kernel", "factor"), PRODUCTS)
-def test_both_steps_in_one_matrix_are_the_layer_and_the_filter(kernel, factor, border):
-    """On every pixel: of images smaller than the halo too, of several blocks, of all kinds of pixels."""
+def test_one_matrix_for_both_steps_equals_the_layer_and_the_filter(kernel, factor, border):
+    """For every pixel, also of images smaller than the halo, of several blocks, and of all pixel types."""
     for height, width in ((1, 1), (1, 7), (3, 2), (29, 37)):
         size = (height * factor - factor // 2, width * factor - 1)
         for pixels in (hostile_pixels((height, width, 2), np.uint8), hostile_pixels((height, width, 2), np.uint16)):
@@ -165,8 +165,8 @@ def test_both_steps_in_one_matrix_are_the_layer_and_the_filter(kernel, factor, b
                 assert_same_pixels(found, by_layer)
 
 
-def test_one_matrix_for_both_steps_takes_no_more_room_than_that_of_the_filter():
-    """A side may be reduced a thousandfold while the other is enlarged; the matrix of the enlargement is never made."""
+def test_one_matrix_for_both_steps_is_as_small_as_that_of_the_filter():
+    """One side may be reduced a thousandfold and the other enlarged; the matrix of the enlargement is never built."""
     axis = reduced_axis(8_000, 20, lanczos_weights)
     tracemalloc.start()
     try:
@@ -174,13 +174,15 @@ def test_one_matrix_for_both_steps_takes_no_more_room_than_that_of_the_filter():
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 10 * axis.weights.nbytes  # twice for products of weights, and indices; the matrix takes 100 times
+    assert (
+        peak < 10 * axis.weights.nbytes
+    )  # twice for products of weights, plus indices; the full matrix takes 100 times as much
     pixels = hostile_pixels((1000, 3, 1), np.uint8)
     assert_same_pixels(resized(pixels, (3, 5)), resized(pixels, (3, 5), by_layer=True))
 
 
 @pytest.mark.parametrize(("kernel", "by_product"), [("bilinear", True), ("bicubic", True), ("lanczos3", False)])
-def test_the_layer_runs_where_its_weights_are_no_product(kernel, by_product, monkeypatch):
+def test_the_layer_runs_if_its_weights_are_not_a_product(kernel, by_product, monkeypatch):
     pixels = hostile_pixels((7, 5, 3), np.uint8)
     wanted = resized(pixels, (11, 8), kernel)
     calls = []
@@ -194,12 +196,12 @@ def test_the_layer_runs_where_its_weights_are_no_product(kernel, by_product, mon
     assert len(calls) == (0 if by_product else 1)
     assert_same_pixels(resized(pixels, (11, 8), kernel, by_layer=True), wanted)
     assert len(calls) == (1 if by_product else 2)
-    resized(pixels.astype(np.float32), (11, 8), kernel)  # NaN there spoils what the layer's taps hold
+    resized(pixels.astype(np.float32), (11, 8), kernel)  # NaN would affect every tap of the layer, so the layer runs
     assert len(calls) == (2 if by_product else 3)
 
 
 def test_the_oracle_can_fail():
-    """Without Lanczos' window, with the blocks' roles swapped, or rounded down, it is another image."""
+    """Without Lanczos' window, with another border, or with alpha, the pixels differ."""
     pixels = hostile_pixels((7, 5, 1), np.uint8)
     found = resized(pixels, (11, 8))
 
@@ -222,11 +224,11 @@ def test_the_oracle_can_fail():
     has_alpha=st.booleans(),
 )
 @settings(deadline=None, max_examples=40)
-def test_tiles_change_nothing(size, tile, dtype, kernel, has_alpha):
-    """The sums that come are exact, and blocks of the reduction lie where they lie, so nothing may differ at all."""
+def test_tiles_do_not_change_pixels(size, tile, dtype, kernel, has_alpha):
+    """The sums are exact and the blocks of the reduction do not depend on tiles, so the results must be identical."""
     pixels = hostile_pixels((29, 37, 4), np.uint16 if dtype == np.float32 else dtype)
     if dtype == np.float32:
-        pixels = (pixels >> 6).astype(np.float32)  # whole: what float sums themselves lose depends on tiles elsewhere
+        pixels = (pixels >> 6).astype(np.float32)  # integers, because the rounding of float sums does depend on tiles
         kernel = "nearest" if kernel == "nearest" else "bilinear"
     whole = resized(pixels, size, kernel, has_alpha=has_alpha, by_layer=True)
     assert whole.shape == (*size, 4)
@@ -237,7 +239,7 @@ def test_tiles_change_nothing(size, tile, dtype, kernel, has_alpha):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("size", [(33, 61), (12, 5), (100, 90)])
-def test_flat_stays_flat_to_the_border(dtype, size):
+def test_flat_images_stay_flat_to_the_border(dtype, size):
     for level in (0, 1, 77, np.iinfo(dtype).max):
         pixels = np.full((23, 31, 2), level, dtype)
         assert (resized(pixels, size) == level).all()
@@ -252,11 +254,11 @@ def test_colour_hidden_under_alpha_does_not_bleed():
     found = resized(pixels, (13, 13), has_alpha=True)
     shown = found[found[..., 3] > 0]
     assert (shown[:, :3] == (200, 10, 10)).all()
-    assert resized(pixels, (13, 13))[..., 1].max() > 10  # straight, it does
+    assert resized(pixels, (13, 13))[..., 1].max() > 10  # with straight alpha, it does bleed
 
 
 def test_16_bits_with_alpha_are_within_a_level_of_exact():
-    """Their sums pass 2**53: what is lost, a part in 2**52, can only turn a half that is met exactly."""
+    """Their sums exceed 2**53. The lost part, 1 in 2**52, can only change the rounding of an exact half."""
     pixels = hostile_pixels((7, 5, 4), np.uint16)
     found = resized(pixels, (11, 8), has_alpha=True).astype(int)
     wanted = expected(pixels, (11, 8), has_alpha=True)
@@ -264,7 +266,7 @@ def test_16_bits_with_alpha_are_within_a_level_of_exact():
     assert (found != wanted).mean() < 0.01
 
 
-def test_nan_and_infinity_spoil_what_takes_them_and_nothing_else():
+def test_nan_and_infinity_affect_only_the_outputs_that_use_them():
     pixels = np.ones((40, 50, 1), np.float32)
     clean = resized(pixels, (60, 75))
     pixels[20, 25], pixels[5, 5] = np.nan, np.inf
@@ -273,7 +275,7 @@ def test_nan_and_infinity_spoil_what_takes_them_and_nothing_else():
     assert spoiled[30, 38]
     assert spoiled[8, 8]
     rows, columns = np.nonzero(spoiled)
-    # x1.5: an input reaches 1.5 outputs by the layer, and as far as Lanczos' three lobes beyond
+    # x1.5: an input reaches 1.5 outputs through the layer, plus the three lobes of Lanczos
     near = ((abs(rows - 30) < 7) & (abs(columns - 38) < 7)) | ((abs(rows - 8) < 7) & (abs(columns - 8) < 7))
     assert near.all()
     assert np.array_equal(found[~spoiled], clean[~spoiled])
@@ -283,7 +285,7 @@ def test_nan_and_infinity_spoil_what_takes_them_and_nothing_else():
 @pytest.mark.parametrize(
     ("length", "reduced"), [(1, 1), (7, 6), (64, 3), (1000, 999), (5000, 1), (130, 65), (9973, 8009)]
 )
-def test_weights_are_whole_and_sum_to_one(length, reduced, weigh):
+def test_weights_are_integers_and_sum_to_one(length, reduced, weigh):
     axis = reduced_axis(length, reduced, weigh)
     sums = axis.weights.sum(axis=2).flatten()
     assert (axis.weights == axis.weights.round()).all()
@@ -293,14 +295,16 @@ def test_weights_are_whole_and_sum_to_one(length, reduced, weigh):
     assert (axis.firsts + axis.span <= length).all()
     if weigh is area_weights and length % reduced == 0 and (ratio := length // reduced) < 100:
         first = axis.weights[0, 0]
-        assert abs(first[:ratio] - 2**14 / ratio).max() < ratio + 1  # plain means; what rounding leaves lies on one
+        assert (
+            abs(first[:ratio] - 2**14 / ratio).max() < ratio + 1
+        )  # plain means; one weight takes what rounding leaves
         assert (first[ratio:] == 0).all()
 
 
 @pytest.mark.parametrize("size", [(150, 200), (97, 61), (299, 399)])
-def test_a_reduction_is_near_pillows(size):
-    """In floating point Pillow's LANCZOS is the same filter. Ours is rounded: half a level, and a 30th more for whole
-    weights (eight taps an axis, each off by 2**-15 at the most, over levels of up to 255, with either sign)."""
+def test_a_reduction_is_close_to_pillows(size):
+    """Pillow's LANCZOS is the same filter in floating point. Ours is rounded: half a level, plus 1/30 for integer
+    weights (eight taps an axis, each off by at most 2**-15, over levels up to 255, of either sign)."""
     pixels = data.coffee()[:300, :400].copy()
 
     def pillows(filter_):
@@ -311,14 +315,14 @@ def test_a_reduction_is_near_pillows(size):
 
     lanczos = pillows(Image.Resampling.LANCZOS)
     assert abs(resized(pixels, size) - lanczos).max() < 0.5 + 1 / 30
-    assert abs(resized(pixels, size, "nearest") - lanczos).max() > 10  # another filter is not near
-    if size == (150, 200):  # where no pixel is cut in two, BOX is the same mean
+    assert abs(resized(pixels, size, "nearest") - lanczos).max() > 10  # the control: another filter is not close
+    if size == (150, 200):  # if no pixel is split, BOX is the same mean
         assert abs(resized(pixels, size, "nearest") - pillows(Image.Resampling.BOX)).max() < 0.5 + 1 / 30
 
 
 def test_a_fraction_of_a_photograph_is_as_good_as_interpolating_it_directly():
-    """x1.5 of a reduced photograph: the filter after the layer costs less than 0.3 dB against torch's interpolate, and
-    a better kernel is worth its half."""
+    """x1.5 of a reduced photograph: the filter after the layer costs less than 0.3 dB against torch's interpolate,
+    and a better kernel gains more than half a dB."""
     original = data.camera()[:360, :360, None]
     small = np.array(Image.fromarray(original[..., 0]).resize((240, 240), Image.Resampling.BICUBIC))[..., None]
 
@@ -331,7 +335,7 @@ def test_a_fraction_of_a_photograph_is_as_good_as_interpolating_it_directly():
     assert psnr(resized(small, (360, 360), "bicubic")) > psnr(resized(small, (360, 360))) + 0.5
 
 
-def test_a_run_that_is_stopped_ends_at_the_next_band():
+def test_a_stopped_run_ends_at_the_next_band():
     class Soon:
         asked = 0
 
@@ -344,10 +348,12 @@ def test_a_run_that_is_stopped_ends_at_the_next_band():
             resized(hostile_pixels((90, 90, 3), np.uint8), (120, 130), tile=5, stop=Soon(), by_layer=by_layer)
 
 
-def test_a_size_that_is_a_whole_factor_is_the_engines_own():
+def test_a_size_equal_to_a_whole_factor_uses_the_engine():
     pixels = hostile_pixels((7, 5, 3), np.uint8)
     kernel, arithmetic = exact_form(kernel_named("bilinear", 3), np.dtype(np.uint8))
-    wrong = replace(arithmetic, divisor=2 * arithmetic.divisor)  # seen by the engine alone, the filter multiplies it
+    wrong = replace(
+        arithmetic, divisor=2 * arithmetic.divisor
+    )  # only the engine uses the divisor directly; the filter multiplies it
     bands = resized_bands(
         lambda first, last: pixels[first:last], pixels.shape, (21, 15),
         settings=Settings(kernel, "replicate", "cpu"), arithmetic=wrong, weigh=lanczos_weights,

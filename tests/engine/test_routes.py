@@ -1,4 +1,4 @@
-"""Routes: every fast one gives the plain layer's pixels, and one that does not is never used."""
+"""Routes: every fast route gives the plain layer's pixels, and a route that does not is never used."""
 
 import subprocess
 import sys
@@ -35,7 +35,7 @@ def _forget_routes():
 
 
 def applied(route, tile, kernel):
-    """The enlarged core of a padded tile, and proof that nothing beside it was written."""
+    """The enlarged core of a padded tile; fails if anything next to it was written."""
     height, width = ((length - 2 * kernel.halo) * kernel.factor for length in tile.shape[:2])
     around = np.full((height, width + 6, tile.shape[2]), 77, tile.dtype)
     route(tile, around[:, 3:-3])
@@ -68,7 +68,7 @@ def test_fast_routes_equal_the_plain_layer_on_hostile_tiles(name, factor, pixel_
     for channels in (1, 2, 3, 4, 5):
         routes = []
         for kind in select._fast_routes(kernel, arithmetic):
-            # a machine without the 8-bit operators or without a compiler; a vector that splits a pixel
+            # no 8-bit operators, no compiled module, or a vector that splits a pixel
             with suppress(RuntimeError, AttributeError, ValueError):
                 routes.append(kind(kernel, arithmetic, channels))
         tiles = list(hostile_tiles(kernel, channels, pixel_type))
@@ -97,13 +97,13 @@ def test_fast_routes_of_float_pixels_equal_the_plain_layer_within_rounding(facto
             tile = np.random.default_rng(5).random(shape, dtype) + dtype(0.1)
             expected = applied(PlainRoute(kernel, arithmetic), tile, kernel)
             found = applied(RowPhaseRoute(kernel, arithmetic, channels), tile, kernel)
-            # At most nine products of numbers of one sign, summed in another order, for dividend and divisor both.
+            # At most nine products of numbers with one sign, summed in another order, for both dividend and divisor.
             np.testing.assert_allclose(found, expected, rtol=20 * np.finfo(dtype).eps, atol=0)
 
 
 @pytest.mark.parametrize("pixel_type", PIXEL_TYPES)
 @pytest.mark.parametrize("factor", FACTORS)
-def test_the_plain_route_alone_gives_the_exact_pixels(factor, pixel_type, monkeypatch):
+def test_the_plain_route_gives_the_exact_pixels(factor, pixel_type, monkeypatch):
     monkeypatch.setattr(select, "_fast_routes", lambda *_: [])
     pixels = hostile_pixels((17, 11, 4), pixel_type)
     for has_alpha in (False, True):
@@ -112,7 +112,7 @@ def test_the_plain_route_alone_gives_the_exact_pixels(factor, pixel_type, monkey
 
 
 @pytest.mark.parametrize("is_compiled", [True, False])
-def test_the_chosen_route_is_a_fast_one_on_a_cpu(is_compiled, monkeypatch):
+def test_a_fast_route_is_chosen_on_a_cpu(is_compiled, monkeypatch):
     if not is_compiled:
         monkeypatch.setattr(separable, "instruction_sets", list)
     elif not separable.instruction_sets():
@@ -123,14 +123,14 @@ def test_the_chosen_route_is_a_fast_one_on_a_cpu(is_compiled, monkeypatch):
     picked = chosen_route(bilinear, Arithmetic(UINT8, 16), 3)
     assert (type(picked) is SeparableRoute) == is_compiled
     assert type(picked) is not PlainRoute
-    # a kernel on a grid of its own is no outer product
+    # a kernel with its own grid is not an outer product
     assert type(chosen_route(*exact_form(lanczos, np.dtype(np.uint16)), 3)) is RowPhaseRoute
 
 
-# -- a route that lies or fails ---------------------------------------------------------------------------------------
+# -- a route that is wrong or fails ------------------------------------------------------------------------------------
 
 
-class OneTooMany(RowPhaseRoute):
+class OneLevelTooLow(RowPhaseRoute):
     """Wrong by one level in one pixel of a large tile."""
 
     def __call__(self, padded, out):
@@ -139,7 +139,7 @@ class OneTooMany(RowPhaseRoute):
 
 
 class Truncating(RowPhaseRoute):
-    """Forgets the rounding term."""
+    """Omits the rounding term."""
 
     def __call__(self, padded, out):
         plain = PlainRoute(kernel_named("bilinear", 2), Arithmetic(np.dtype(np.float32), 16))
@@ -161,7 +161,7 @@ def raising(error, *, at_once):
 
 
 BROKEN = {
-    "one level too low in one pixel": OneTooMany,
+    "one level too low in one pixel": OneLevelTooLow,
     "truncates": Truncating,
     "not implemented": raising(NotImplementedError("no such kernel"), at_once=False),
     "no operator in this build": raising(AttributeError("no attribute 'qconv_prepack'"), at_once=True),
@@ -173,7 +173,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("fault", BROKEN)
-def test_a_broken_route_is_passed_over_and_the_pixels_are_right(fault, monkeypatch):
+def test_a_broken_route_is_skipped_and_the_pixels_are_correct(fault, monkeypatch):
     kernel, pixels = kernel_named("bilinear", 2), hostile_pixels((17, 11, 3), np.uint8)
     monkeypatch.setattr(select, "_fast_routes", lambda *_: [BROKEN[fault]])
     assert type(chosen_route(kernel, Arithmetic(UINT8, 16), 3)) is PlainRoute
@@ -181,13 +181,13 @@ def test_a_broken_route_is_passed_over_and_the_pixels_are_right(fault, monkeypat
 
 
 @pytest.mark.parametrize("fault", BROKEN)
-def test_the_next_fastest_is_tried(fault, monkeypatch):
+def test_the_next_fastest_route_is_tried(fault, monkeypatch):
     monkeypatch.setattr(select, "_fast_routes", lambda *_: [BROKEN[fault], RowPhaseRoute])
     assert type(chosen_route(kernel_named("bilinear", 2), Arithmetic(UINT8, 16), 3)) is RowPhaseRoute
 
 
 @pytest.mark.parametrize("fault", ["one level too low in one pixel", "truncates"])
-def test_without_the_check_the_lie_would_show(fault, monkeypatch):
+def test_without_the_check_wrong_pixels_are_returned(fault, monkeypatch):
     monkeypatch.setattr(select, "_fast_routes", lambda *_: [BROKEN[fault]])
     monkeypatch.setattr(select, "agrees", lambda *_: True)
     pixels = hostile_pixels((17, 11, 3), np.uint8)
@@ -210,14 +210,14 @@ class Recording:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
-def test_tiles_of_one_positive_alpha_go_the_straight_way(dtype):
+def test_tiles_with_one_positive_alpha_use_the_straight_route(dtype):
     ways = {}
     for label, alpha in {"opaque": [[255, 255]], "even": [[9, 9]], "clear": [[0, 0]], "mixed": [[9, 8]]}.items():
         straight, premultiplied = Recording(), Recording()
         tile = np.concatenate([np.ones((1, 2, 3)), np.array(alpha)[..., None]], axis=2).astype(dtype)
         UniformAlphaRoute(straight, premultiplied)(tile, np.empty_like(tile))
         ways[label] = (straight.calls, premultiplied.calls)
-    # colour under no opacity must become zero, which only the premultiplied way does
+    # colour under alpha 0 must become zero, which only the premultiplied route does
     assert ways == {"opaque": (1, 0), "even": (1, 0), "clear": (0, 1), "mixed": (0, 1)}
 
 
@@ -232,17 +232,17 @@ def test_uniform_alpha_is_exact_on_every_border(alpha, pixel_type, border):
         assert_same_pixels(upsample(pixels, factor, border=border, has_alpha=True), expected)
 
 
-# -- numbers that are none --------------------------------------------------------------------------------------------
+# -- NaN and infinity --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("odd_one", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("factor", [2, 3])
-def test_what_is_not_finite_spoils_only_the_pixels_that_depend_on_it(factor, odd_one):
+def test_nan_and_infinity_affect_only_the_pixels_that_depend_on_them(factor, odd_one):
     image = np.ones((9, 7, 3), dtype=np.float32)
     image[4, 3, 1] = odd_one
     found = upsample(image, factor)
     spoilt = np.zeros(found.shape, dtype=bool)
-    reach = factor // 2  # the kernel's 2s - s % 2 outputs lie this far around the pixel's own
+    reach = factor // 2  # the kernel's 2s - s % 2 outputs extend this far around the outputs of the pixel
     spoilt[4 * factor - reach : 5 * factor + reach, 3 * factor - reach : 4 * factor + reach, 1] = True
     assert (np.isfinite(found) == ~spoilt).all()
     assert (found[~spoilt] == 1).all()
@@ -268,7 +268,7 @@ print("exact")
 
 
 @pytest.mark.parametrize("instructions", ["AVX2", "AVX512_CORE"])
-def test_pixels_are_exact_on_lesser_processors(instructions):
+def test_pixels_are_exact_on_older_processors(instructions):
     # Without VNNI, pairs of products can saturate in 16 bits; oneDNN can be told to forget newer instructions.
     ran = subprocess.run(
         [sys.executable, "-c", OTHER_PROCESSOR],

@@ -58,7 +58,7 @@ print("exact")
 """
 
 
-def test_it_is_exact_where_it_is_interpreted():
+def test_the_interpreted_kernel_is_exact():
     ran = subprocess.run(
         [sys.executable, "-c", INTERPRETED],
         env=ENVIRONMENT | FINDS_SUPPORT | {"TRITON_INTERPRET": "1"},
@@ -71,7 +71,7 @@ def test_it_is_exact_where_it_is_interpreted():
 
 
 @pytest.mark.parametrize("capability", [75, 80, 90, 100])
-def test_it_compiles_for_every_kind_of_gpu(capability, tmp_path, monkeypatch):
+def test_the_kernel_compiles_for_every_kind_of_gpu(capability, tmp_path, monkeypatch):
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
     from triton.compiler import compile as compiled
@@ -95,15 +95,15 @@ def test_it_compiles_for_every_kind_of_gpu(capability, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_what_it_cannot_do_it_says(dtype):
+def test_floating_point_pixels_are_refused(dtype):
     from upsample_cli.engine.routes.triton import FusedRoute
 
     with pytest.raises(ValueError, match="only whole pixels"):
         FusedRoute(kernel_named("bilinear", 2), Arithmetic(np.dtype(dtype), 16), 3, torch.device("cpu"))
 
 
-def test_without_the_headers_of_python_nothing_is_compiled(monkeypatch):
-    """Triton's launchers are written in C, and a compiler that finds no Python.h says so on stderr."""
+def test_without_python_headers_nothing_is_compiled(monkeypatch):
+    """Triton's launchers are written in C, and a compiler without Python.h would print errors to stderr."""
     from upsample_cli.engine.routes.triton import FusedRoute
 
     kernel, arithmetic = exact_form(kernel_named("bilinear", 2), np.dtype(np.uint8))
@@ -112,8 +112,8 @@ def test_without_the_headers_of_python_nothing_is_compiled(monkeypatch):
         FusedRoute(kernel, arithmetic, 3, torch.device("cuda:0"))
 
 
-def test_no_tile_has_a_kernel_compiled_for_its_size_or_place():
-    """What differs between tiles is told neither as 1, nor as a multiple of 16, nor as aligned."""
+def test_the_kernel_is_not_specialized_for_the_size_or_position_of_a_tile():
+    """Arguments that differ between tiles are not specialized as 1, as multiples of 16, or as aligned."""
     from upsample_cli.engine.routes.triton import _enlarge_row
 
     differing = [parameter for parameter in _enlarge_row.params if not parameter.is_constexpr]
@@ -122,15 +122,17 @@ def test_no_tile_has_a_kernel_compiled_for_its_size_or_place():
         assert parameter.do_not_specialize or parameter.do_not_specialize_on_alignment
 
 
-def test_working_memory_is_what_comes_and_goes():
+def test_working_memory_is_the_input_and_the_output():
     from upsample_cli.engine.routes.triton import FusedRoute
 
     for dtype, wanted in ((np.uint8, 2), (np.uint16, 4)):
-        kernel, arithmetic = exact_form(kernel_named("nearest", 1), np.dtype(dtype))  # as many come as go
+        kernel, arithmetic = exact_form(
+            kernel_named("nearest", 1), np.dtype(dtype)
+        )  # the input and the output have the same size
         assert FusedRoute(kernel, arithmetic, 3, torch.device("cpu")).bytes_per_value == wanted
 
 
-def test_sums_are_as_wide_as_the_largest_needs():
+def test_sums_are_as_wide_as_the_largest_sum_needs():
     from upsample_cli.engine.routes.triton import FusedRoute
 
     for factor, dtype, has_alpha, wanted in (

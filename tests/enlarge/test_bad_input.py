@@ -1,4 +1,4 @@
-"""Bad files, made here: one line each, in bounded time and memory, without leftovers. See corpus.py and fuzz.py."""
+"""Bad files made here: one line each, in bounded time and memory, without leftovers. See corpus.py and fuzz.py."""
 
 import os
 import random
@@ -29,7 +29,7 @@ HUGE = 2**31 - 1
 
 
 def read(data, target="png"):
-    """The rows, or the one line that says why there are none; an encoder may refuse too."""
+    """The rows of an image, or the one line of the error; an encoder may refuse too."""
     try:
         return exercise(data, target)
     except UpsampleError as error:
@@ -45,13 +45,13 @@ def read(data, target="png"):
 
 @pytest.mark.parametrize("name", GOOD)
 def test_good_files_are_read(name):
-    """The control for all below: undamaged, every one of them goes through."""
+    """The control for all tests below: every undamaged file can be read."""
     assert isinstance(read(GOOD[name]), np.ndarray)
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_a_truncated_file_is_one_line_or_was_not_missed(name):
-    """What a decoder legitimately reads whole must be the whole image: only its end, or another frame, was cut."""
+def test_a_truncated_file_is_one_line_or_decodes_completely(name):
+    """If a decoder accepts a truncated file, its rows must be those of the complete file."""
     whole = exercise(GOOD[name])
     outcomes = []
     for tenth, data in truncated(GOOD[name]):
@@ -74,7 +74,7 @@ def test_flipped_bits_give_rows_or_one_line(name):
 
 
 def cyclic_tiff():
-    """Its only directory says that the next one is itself."""
+    """A TIFF whose only directory names itself as the next one."""
     data = bytearray(tiff(RGB, photometric="rgb"))
     at = struct.unpack_from("<I", data, 4)[0]
     count = struct.unpack_from("<H", data, at)[0]
@@ -83,7 +83,7 @@ def cyclic_tiff():
 
 
 def nested_tiff():
-    """Its Exif directory is the first directory, which has an Exif directory, and so on."""
+    """A TIFF whose Exif directory is its first directory, which in turn has an Exif directory, and so on."""
     entries = [(256, 3, 1, 5), (257, 3, 1, 3), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 200),
                (277, 3, 1, 1), (278, 3, 1, 3), (279, 4, 1, 15), (330, 4, 1, 8), (34665, 4, 1, 8),
                (34853, 4, 1, 8)]  # fmt: skip
@@ -93,10 +93,10 @@ def nested_tiff():
 
 
 def sized(data, at, code, *sizes):
-    """A file with other sizes in its header."""
+    """A file with a different size in its header."""
     changed = bytearray(data)
     struct.pack_into(code, changed, at, *sizes)
-    return corpus.checksums_set_right(bytes(changed)) if data.startswith(b"\x89PNG") else bytes(changed)
+    return corpus.with_valid_checksums(bytes(changed)) if data.startswith(b"\x89PNG") else bytes(changed)
 
 
 def far_frame():
@@ -139,15 +139,15 @@ BAD = {
         (at := GOOD["tiff jpeg"].index(b"\xff\xc0")) and GOOD["tiff jpeg"][at : at + 9],
         GOOD["tiff jpeg"][at : at + 5] + b"\xff\xf0\xff\xf0",
     ),
-    "tiff lzw of no table": tiff(np.zeros((3, 5), np.uint8), photometric="minisblack", compression="lzw").replace(
+    "tiff lzw without a table": tiff(np.zeros((3, 5), np.uint8), photometric="minisblack", compression="lzw").replace(
         imagecodecs.lzw_encode(bytes(15)), bytes.fromhex("805cdea1").ljust(len(imagecodecs.lzw_encode(bytes(15))), b"!")
     ),
     "webp absurd": sized(GOOD["webp full"], 24, "<IH", 0xFFFFFFFF, 0xFFFF),
     "png bomb": png(900, 1000, 8, 2, b"", (b"zTXt", b"k\0\0" + zlib.compress(bytes(50_000_000)))),
 }  # fmt: skip
-READ_ALL_THE_SAME = {
-    "gif of no size whose frames have one": sized(GOOD["gif animated"], 6, "<HH", 0, 0),
-    # Damage beside the pixels costs a warning and what is damaged, not the image.
+READABLE_WITH_DAMAGE = {
+    "gif without a size whose frames have one": sized(GOOD["gif animated"], 6, "<HH", 0, 0),
+    # Damage outside the pixels costs only a warning and the damaged part.
     "tiff cyclic": cyclic_tiff(),
     "tiff nested": nested_tiff(),
     "jpeg with a bad profile": saved(Image.fromarray(RGB), "JPEG", icc_profile=b"\xff" * 500),
@@ -157,32 +157,32 @@ READ_ALL_THE_SAME = {
         3, 5, 8, 0, bytes(18), (b"eXIf", b"II*\0" + struct.pack("<IHHHIII", 8, 1, 0x8769, 4, 1, 8, 8))
     ),
     "jpeg with bad Exif": saved(Image.fromarray(RGB), "JPEG", exif=b"Exif\0\0garbage" * 9),
-    "png with text that is none": png(3, 5, 8, 0, bytes(18), (b"zTXt", b"k\0\0garbage"), (b"iTXt", b"\0\1\1")),
+    "png with invalid text": png(3, 5, 8, 0, bytes(18), (b"zTXt", b"k\0\0garbage"), (b"iTXt", b"\0\1\1")),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_file_is_one_line_in_little_time_and_memory(name):
+def test_a_bad_file_is_one_line_in_bounded_time_and_memory(name):
     before_bytes, start_s = peak_bytes(), time.perf_counter()
     assert isinstance(read(BAD[name]), str)
     assert time.perf_counter() - start_s < LONGEST_S
     assert peak_bytes() - before_bytes < MOST_BYTES
 
 
-@pytest.mark.parametrize("name", READ_ALL_THE_SAME)
-def test_damage_beside_the_pixels_does_not_cost_the_image(name, tmp_path):
-    rows = read(READ_ALL_THE_SAME[name])
+@pytest.mark.parametrize("name", READABLE_WITH_DAMAGE)
+def test_damage_outside_the_pixels_keeps_the_image(name, tmp_path):
+    rows = read(READABLE_WITH_DAMAGE[name])
     assert isinstance(rows, np.ndarray), rows
     for extension in (".png", ".tif", ".jpg"):
-        (tmp_path / "bad").write_bytes(READ_ALL_THE_SAME[name])
+        (tmp_path / "bad").write_bytes(READABLE_WITH_DAMAGE[name])
         upsample_file(tmp_path / "bad", tmp_path / f"out{extension}")
         with Image.open(tmp_path / f"out{extension}") as image:
             assert image.size == (2 * rows.shape[1], 2 * rows.shape[0])
 
 
 @pytest.mark.parametrize("name", ["bmp", "gif animated", "jpeg full", "png full", "webp full", "tiff full", "avif"])
-def test_the_content_decides_not_the_name(name, tmp_path):
-    """A wrong extension is no damage: the image is read, and the result is in the format it really is in."""
+def test_the_content_decides_the_format_and_not_the_name(name, tmp_path):
+    """A wrong extension is not damage: the image is read, and the output has the format of the content."""
     path = tmp_path / ("x.png" if not name.startswith("png") else "x.jpg")
     path.write_bytes(GOOD[name])
     with open_image(path) as source:
@@ -191,8 +191,8 @@ def test_the_content_decides_not_the_name(name, tmp_path):
 
 
 @pytest.mark.usefixtures("in_tmp_path")
-def test_the_command_gives_each_bad_file_one_line_and_leaves_nothing():
-    """One run over all of them and what is not even a file, with a good image among them that is done."""
+def test_the_command_prints_one_line_for_each_bad_file_and_leaves_no_output():
+    """One run with all bad files, a pipe, a folder and a dangling link; the one good image is enlarged."""
     for name, data in BAD.items():
         Path(f"{name}.png").write_bytes(data)
     for tenth, data in truncated(GOOD["jpeg full"]):
@@ -213,8 +213,8 @@ def test_the_command_gives_each_bad_file_one_line_and_leaves_nothing():
 
 @pytest.mark.usefixtures("in_tmp_path")
 @pytest.mark.parametrize("name", ["png large", "tiff absurd", "tiff jpeg bomb", "text"])
-def test_as_a_process_too(name):
-    """Nothing of a decoder's own comes out beside the one line; with 3 GiB of address space at most."""
+def test_a_bad_file_is_one_line_in_a_new_process_too(name):
+    """Decoders print nothing themselves; with at most 3 GiB of address space."""
     Path("bad.png").write_bytes(BAD[name])
     ended = upsample_process("bad.png", "-o", "out.png", "--max-pixels", "1M")
     assert (ended.status, ended.out) == (1, "")
@@ -224,7 +224,7 @@ def test_as_a_process_too(name):
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")
-def test_without_permission_it_is_one_line(tmp_path):
+def test_a_file_without_read_permission_is_one_line(tmp_path):
     path = tmp_path / "secret.png"
     path.write_bytes(GOOD["png full"])
     path.chmod(0)
@@ -235,7 +235,7 @@ def test_without_permission_it_is_one_line(tmp_path):
 @settings(deadline=None, max_examples=150)
 @given(name=st.sampled_from(list(GOOD)), other=st.sampled_from(list(GOOD)), seed=st.integers(0, 2**32),
        target=st.sampled_from(list(FORMATS)))  # fmt: skip
-def test_whatever_is_wrong_with_a_file_a_reader_gives_rows_or_one_line(name, other, seed, target):
+def test_a_reader_gives_rows_or_one_line_for_any_damage(name, other, seed, target):
     outcome = read(mutated(GOOD[name], GOOD[other], random.Random(seed)), target)
     assert isinstance(outcome, str) or outcome.ndim == 3
 
@@ -245,12 +245,12 @@ HEADS = [b"", *{data[:size] for data in GOOD.values() for size in (4, 12, 32)}]
 
 @settings(deadline=None, max_examples=150)
 @given(head=st.sampled_from(HEADS), rest=st.binary(max_size=400))
-def test_whatever_the_bytes_a_reader_gives_rows_or_one_line(head, rest):
+def test_a_reader_gives_rows_or_one_line_for_any_bytes(head, rest):
     outcome = read(head + rest)
     assert isinstance(outcome, str) or outcome.ndim == 3
 
 
-def test_control_a_line_too_many_is_noticed(monkeypatch):
+def test_control_an_extra_line_is_detected(monkeypatch):
     def two_lines(_head, _name):
         raise ImageError("a", "b\nc")
 
@@ -259,7 +259,7 @@ def test_control_a_line_too_many_is_noticed(monkeypatch):
         read(GOOD["bmp"])
 
 
-def test_control_a_reader_that_lets_a_foreign_error_out_is_noticed(monkeypatch):
+def test_control_an_unexpected_exception_from_a_reader_is_detected(monkeypatch):
     monkeypatch.setattr("upsample_cli.images.open.format_of_content", lambda _head, _name: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         read(GOOD["bmp"])

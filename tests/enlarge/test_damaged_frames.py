@@ -1,4 +1,4 @@
-"""A damaged frame costs that frame: the others are written, a warning names it, and strict refuses."""
+"""A damaged frame is left out: the others are written, a warning names it, and strict refuses the file."""
 
 import io
 from pathlib import Path
@@ -93,7 +93,7 @@ def frames_in(path):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("bad", [(0,), (2,), (4,), (1, 3), ()])
-def test_the_good_frames_are_written_and_the_others_named(kind, bad):
+def test_good_frames_are_written_and_damaged_frames_are_named(kind, bad):
     name, output = f"a.{kind}", f"b.{kind.rpartition('.')[2].replace('gif', 'png')}"
     Path(name).write_bytes(KINDS[kind](*bad))
     result = upsample_file(name, output, kernel="nearest", overwrite=True)
@@ -107,7 +107,7 @@ def test_the_good_frames_are_written_and_the_others_named(kind, bad):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_strict_refuses_a_damaged_frame_and_leaves_nothing(kind):
+def test_strict_refuses_a_damaged_frame_and_leaves_no_output(kind):
     Path(f"a.{kind}").write_bytes(KINDS[kind](2))
     with pytest.raises(ImageError, match="refused by strict"):
         upsample_file(f"a.{kind}", "b.png", strict=True)
@@ -123,7 +123,7 @@ def test_a_file_without_a_good_frame_fails(kind):
 
 
 @pytest.mark.parametrize("kind", ["gif", "webp", "png"])
-def test_a_file_that_is_cut_keeps_its_whole_frames(kind):
+def test_a_truncated_file_keeps_its_complete_frames(kind):
     data = KINDS[kind]()
     mark = {"gif": b"\x21\xf9\x04", "webp": b"ANMF", "png": b"fcTL"}[kind]
     Path(f"a.{kind}").write_bytes(data[: starts(data, mark)[3] + 60])
@@ -132,7 +132,7 @@ def test_a_file_that_is_cut_keeps_its_whole_frames(kind):
     assert any(loss.kind == "frames" for loss in result.losses)
 
 
-def test_a_written_animation_counts_what_it_has():
+def test_a_written_animation_counts_its_actual_frames():
     Path("a.png").write_bytes(damaged_png(1))
     upsample_file("a.png", "b.png")
     data = Path("b.png").read_bytes()
@@ -142,7 +142,7 @@ def test_a_written_animation_counts_what_it_has():
 
 
 @pytest.mark.parametrize("kind", ["gif", "webp", "png"])
-def test_a_frame_behind_a_damaged_one_can_be_taken_alone(kind):
+def test_a_frame_after_a_damaged_one_can_be_selected(kind):
     Path(f"a.{kind}").write_bytes(KINDS[kind](1))
     with open_image(f"a.{kind}", frame=4) as source:
         assert np.abs(source.read_rows(0, HEIGHT)[..., :3].astype(int) - np.array(FRAMES[3])).max() < 2

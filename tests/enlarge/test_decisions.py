@@ -1,4 +1,4 @@
-"""Each decision about one photograph is made once and then applied."""
+"""Each decision about a photograph is made once and then applied."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-import upsample_cli.enlarge.run  # noqa: F401  all modules that decide are there to be patched
+import upsample_cli.enlarge.run  # noqa: F401  loads every module that decides, for patching
 from upsample_cli.batch import executors
 from upsample_cli.cli.upsample import app
 from upsample_cli.engine.devices import pick_device
@@ -21,7 +21,7 @@ from upsample_cli.kernels.choice import chosen_kernel, kernel_losses
 
 @pytest.fixture
 def calls(monkeypatch):
-    """How often each decision was made, by the name of its function."""
+    """Counts each decision by the name of its function."""
     counts = Counter()
 
     def counted(function):
@@ -43,10 +43,11 @@ def calls(monkeypatch):
 
 
 def test_each_decision_about_a_photograph_is_made_once(calls, in_tmp_path, monkeypatch):
-    monkeypatch.setattr(executors, "choose_route", lambda *_: None)  # ahead, in a thread that decides by itself
+    # The thread that chooses a route in advance decides by itself.
+    monkeypatch.setattr(executors, "choose_route", lambda *_: None)
     Image.new("RGB", (6, 5), "red").save("photo.jpg")
     calls.clear()
     assert CliRunner().invoke(app, ["photo.jpg"]).exit_code == 0
     once = {"nearest_form": 1, "kernel_losses": 1, "pick_device": 1}
-    # The options are checked before there is an image; and the output's name may contain its size.
+    # The options are checked before an image is read, and the name of the output may contain its size.
     assert calls == once | {"chosen_kernel": 2, "of": 2}

@@ -1,4 +1,4 @@
-"""Animated PNG of 16 bits: all in and out, composed as another reader composes the same animation in 8 bits."""
+"""Animated PNG with 16 bits: every bit is kept, and frames are composed as another reader composes 8-bit ones."""
 
 import io
 import struct
@@ -38,7 +38,7 @@ def whole(seed, channels):
 
 
 def read(data):
-    """Every composed frame as our reader gives it."""
+    """Every frame as our reader composes it."""
     found = []
     for source, _ in open_animation(io.BytesIO(data)):
         with source:
@@ -47,7 +47,7 @@ def read(data):
 
 
 @pytest.mark.parametrize("channels", COLOUR_TYPES)
-def test_every_bit_of_every_frame_goes_in_and_out(channels):
+def test_every_bit_of_every_frame_is_kept(channels):
     frames = [whole(seed, channels) for seed in range(3)]
     Path("a.png").write_bytes(apng(*frames))
     result = upsample_file("a.png", "b.png")
@@ -57,7 +57,7 @@ def test_every_bit_of_every_frame_goes_in_and_out(channels):
         wanted = expected_pixels(pixels, 2, has_alpha=channels in {2, 4})
         assert_same_pixels(found[index].reshape(wanted.shape), wanted)
     in_eight = expected_pixels((frames[0][0] >> 8).astype(np.uint8), 2, has_alpha=channels in {2, 4})
-    assert not np.array_equal(found[0].reshape(wanted.shape) >> 8, in_eight)  # the control: 8 bits would show
+    assert not np.array_equal(found[0].reshape(wanted.shape) >> 8, in_eight)  # the control: 8 bits would differ
     with Image.open("b.png") as image:
         assert image.n_frames == 3
     durations = [duration for _, duration in open_animation("b.png")]
@@ -73,11 +73,11 @@ def composed_by_pillow(data):
 
 @pytest.mark.parametrize("seed", range(30))
 @pytest.mark.parametrize("channels", [3, 4])
-def test_frames_are_composed_as_pillow_composes_them_in_eight_bits(seed, channels):
-    """Levels times 257, and alpha all or nothing, so that both have the same to do and nothing to round.
+def test_frames_are_composed_as_pillow_composes_them_in_8_bits(seed, channels):
+    """Levels times 257 and alpha of 0 or 255, so that neither reader has to round.
 
-    What is laid over and then taken back Pillow leaves in place, and what is cleared is black to it without alpha:
-    the test asks for neither.
+    Pillow keeps what a reverted frame blended over the canvas, and clears to black without alpha, so
+    the test uses neither.
     """
     random = np.random.default_rng(seed)
     small = []
@@ -93,7 +93,7 @@ def test_frames_are_composed_as_pillow_composes_them_in_eight_bits(seed, channel
     deep = [(frame[0].astype(np.uint16) * 257, *frame[1:]) for frame in small]
     found = read(apng(*deep))
     for ours, theirs in zip(found, composed_by_pillow(apng(*small)), strict=True):
-        if channels == 4:  # colour under alpha 0 means nothing
+        if channels == 4:  # colour under alpha 0 has no meaning
             ours[ours[..., 3] == 0], theirs[theirs[..., 3] == 0] = 0, 0
         assert_same_pixels(ours, theirs.astype(np.uint16) * 257)
     assert any(not np.array_equal(ours, found[0]) for ours in found)  # the control
@@ -101,8 +101,8 @@ def test_frames_are_composed_as_pillow_composes_them_in_eight_bits(seed, channel
 
 @pytest.mark.parametrize("blending", [SOURCE, OVER])
 @pytest.mark.parametrize("channels", [3, 4])
-def test_what_is_taken_back_shows_what_was_there_before(blending, channels):
-    """Golden: red, a dot of green that goes back, a dot of blue that is cleared, nothing of which is left after it."""
+def test_reverted_and_cleared_frames_restore_the_canvas(blending, channels):
+    """Red, a green dot that is reverted, and a blue dot that is cleared; neither dot remains after its frame."""
     red = np.zeros((HEIGHT, WIDTH, channels), np.uint16)
     red[..., 0], red[..., 3:] = 40_001, 65535
     green, blue = np.roll(red, 1, axis=2)[:2, :3].copy(), np.roll(red, 2, axis=2)[:1, :2].copy()
@@ -124,14 +124,14 @@ def test_what_is_taken_back_shows_what_was_there_before(blending, channels):
         assert_same_pixels(found, each)
 
 
-def test_a_first_frame_that_is_to_be_taken_back_leaves_nothing():
-    """As the specification says: there is nothing before it."""
+def test_a_first_frame_that_is_reverted_leaves_an_empty_canvas():
+    """The specification says so, because nothing precedes the first frame."""
     frames = read(apng((whole(1, 3)[0], 0, 0, PREVIOUS, SOURCE), (whole(2, 3)[0][:1, :1], 0, 0, NONE, SOURCE)))
     assert frames[1].shape == (HEIGHT, WIDTH, 4)
     assert frames[1][..., 3].astype(bool).sum() == 1
 
 
-def test_half_transparent_frames_are_laid_over_by_the_formula():
+def test_half_transparent_frames_are_blended_by_the_formula():
     below, above = (hostile_pixels((HEIGHT, WIDTH, 4), np.uint16, seed) for seed in (1, 2))
     found = read(apng((below, 0, 0, NONE, SOURCE), (above, 0, 0, NONE, OVER)))[1]
     full = 65535
@@ -143,11 +143,11 @@ def test_half_transparent_frames_are_laid_over_by_the_formula():
             light = over * int(above[y, x, channel]) + (1 - over) * under * int(below[y, x, channel])
             wanted = (
                 int(light / alpha + Fraction(1, 2)) if alpha else below[y, x, channel]
-            )  # which nothing is laid over
+            )  # with alpha 0 nothing is blended
             assert found[y, x, channel] == wanted
 
 
-def test_a_still_image_beside_the_animation_is_left_out_and_said():
+def test_a_separate_still_image_is_left_out_with_a_loss():
     frames = [whole(seed, 3) for seed in range(2)]
     data = apng(*frames, still=whole(9, 3)[0])
     info, _ = read_header(io.BytesIO(data))
@@ -157,7 +157,7 @@ def test_a_still_image_beside_the_animation_is_left_out_and_said():
         assert_same_pixels(found, pixels)
 
 
-def test_a_key_of_transparency_counts_in_every_frame():
+def test_a_transparent_colour_applies_to_every_frame():
     frames = [whole(seed, 3) for seed in range(2)]
     for pixels, *_ in frames:
         pixels[2, 3] = (1, 500, 65000)
@@ -167,7 +167,7 @@ def test_a_key_of_transparency_counts_in_every_frame():
     assert (found[1][3:, :, 3] == 65535).all()
 
 
-def test_one_frame_alone_and_the_first_as_a_image():
+def test_one_frame_can_be_selected_and_other_formats_get_the_first():
     frames = [whole(seed, 3) for seed in range(3)]
     Path("a.png").write_bytes(apng(*frames))
     for number in (1, 2, 3):

@@ -42,7 +42,7 @@ WRITERS = {"png": write_png, "tif": write_tiff}
 @pytest.mark.parametrize("source", WRITERS)
 @pytest.mark.parametrize("factor", [2, 3])
 def test_16_bits_are_exact_from_file_to_file(source, target, channels, factor, tmp_path):
-    """Written and read back by other libraries than those that read and write in between."""
+    """Written and read back by libraries other than those that the package uses."""
     pixels = hostile_pixels((HEIGHT, WIDTH, channels), np.uint16, seed=channels)
     WRITERS[source](tmp_path / f"a.{source}", pixels)
     result = upsample_file(tmp_path / f"a.{source}", tmp_path / f"b.{target}", factor)
@@ -51,12 +51,12 @@ def test_16_bits_are_exact_from_file_to_file(source, target, channels, factor, t
     wanted = expected_pixels(pixels, factor, has_alpha=channels in (2, 4))
     assert_same_pixels(found, wanted)
     cut = expected_pixels(pixels >> 8, factor, has_alpha=channels in (2, 4)).astype(np.uint16) * 257
-    with pytest.raises(AssertionError, match="differ"):  # the control: 8 bits on the way are seen
+    with pytest.raises(AssertionError, match="differ"):  # the control: a detour through 8 bits is detected
         assert_same_pixels(found, cut)
 
 
 def float_oracle(pixels, factor):
-    """Straight lines between pixel centres, in float64, edges repeated: no kernel, no phases."""
+    """Linear interpolation between pixel centres in float64, edges repeated: no kernel, no phases."""
     for axis in (0, 1):
         length = pixels.shape[axis]
         at = np.clip((np.arange(length * factor) + 0.5) / factor - 0.5, 0, length - 1)
@@ -70,7 +70,7 @@ def float_oracle(pixels, factor):
 @pytest.mark.parametrize("factor", [2, 3, 5])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_floating_point_is_within_a_millionth(channels, factor, tmp_path):
-    """1e-6 relative: three float32 roundings of 6e-8 each for products, sums of four and a quotient; all positive."""
+    """Relative error 1e-6: three float32 roundings of 6e-8 each (products, sums of four, a quotient); all positive."""
     pixels = (10 ** np.random.default_rng(3).uniform(-3, 3, (HEIGHT, WIDTH, channels))).astype(np.float32)
     write_tiff(tmp_path / "a.tif", pixels)
     assert upsample_file(tmp_path / "a.tif", tmp_path / "b.tif", factor).warnings == ()
@@ -84,7 +84,7 @@ def test_floating_point_is_within_a_millionth(channels, factor, tmp_path):
 
 
 def test_floating_point_with_alpha_weighs_colour_by_it(tmp_path):
-    """Within 2e-6 of the largest: a premultiplied product and its quotient add three roundings more."""
+    """Within 2e-6 of the exact value: a premultiplied product and its quotient add three roundings."""
     generator = np.random.default_rng(4)
     pixels = generator.uniform(0.1, 4, (HEIGHT, WIDTH, 4)).astype(np.float32)
     pixels[..., 3] = generator.uniform(0.25, 1, (HEIGHT, WIDTH))
@@ -95,11 +95,11 @@ def test_floating_point_with_alpha_weighs_colour_by_it(tmp_path):
     alpha = float_oracle(wide[..., 3:], 2)
     wanted = np.concatenate([float_oracle(wide[..., :3] * wide[..., 3:], 2) / alpha, alpha], axis=2)
     np.testing.assert_allclose(found, wanted, rtol=2e-6)
-    assert np.abs(found - float_oracle(wide, 2)).max() > 0.1  # the control: straight is another image
+    assert np.abs(found - float_oracle(wide, 2)).max() > 0.1  # the control: straight alpha gives a different image
 
 
-def test_nan_and_infinity_touch_only_the_pixels_whose_kernel_holds_them(tmp_path):
-    """Bilinear by 2: the 4 x 4 outputs around a pixel, in its own channel."""
+def test_nan_and_infinity_affect_only_the_outputs_around_them(tmp_path):
+    """Bilinear by 2: the 4 x 4 outputs around a pixel, in the same channel."""
     pixels = np.random.default_rng(5).random((HEIGHT, WIDTH, 3)).astype(np.float32)
     pixels[5, 4, 1], pixels[11, 8, 0] = np.nan, np.inf
     write_tiff(tmp_path / "a.tif", pixels)
@@ -114,7 +114,7 @@ def test_nan_and_infinity_touch_only_the_pixels_whose_kernel_holds_them(tmp_path
     np.testing.assert_allclose(found[~wrong], float_oracle(pixels.astype(np.float64), 2)[~wrong], rtol=1e-6)
 
 
-def test_eight_bits_become_sixteen_before_they_are_interpolated(tmp_path):
+def test_8_bits_become_16_before_interpolation(tmp_path):
     pixels = hostile_pixels((HEIGHT, WIDTH, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     assert upsample_file(tmp_path / "a.png", tmp_path / "b.png", depth="16").warnings == ()
@@ -124,21 +124,21 @@ def test_eight_bits_become_sixteen_before_they_are_interpolated(tmp_path):
         assert_same_pixels(found, expected_pixels(pixels, 2).astype(np.uint16) * 257)
 
 
-def test_sixteen_bits_become_eight_rounded_once(tmp_path):
-    """Against the exact rational value of 8 bits: sums of 16 bits over 257 times their divisor, half up."""
+def test_16_bits_become_8_with_one_rounding(tmp_path):
+    """Compared with the exact 8-bit value: 16-bit sums over 257 times their divisor, rounded half up."""
     pixels = hostile_pixels((HEIGHT, WIDTH, 3), np.uint16)
     write_png(tmp_path / "a.png", pixels)
     assert upsample_file(tmp_path / "a.png", tmp_path / "b.png", depth="8").warnings == ()
     found = np.asarray(Image.open(tmp_path / "b.png"))
-    # Enlarged twice, sums are 16ths: repeat each pixel's sum exactly by enlarging 16 times the number in int64.
+    # At factor 2, sums are in 16ths: enlarging 16 times the pixels in int64 makes each sum exact.
     sums = expected_pixels(pixels.astype(np.int64) * 16, 2)
     wanted = (2 * sums + 16 * 257) // (2 * 16 * 257)
     assert_same_pixels(found, wanted.astype(np.uint8))
-    assert not np.array_equal(found, (sums // 16 >> 8).astype(np.uint8))  # the control: a cut is no rounding
+    assert not np.array_equal(found, (sums // 16 >> 8).astype(np.uint8))  # the control: truncation is not rounding
 
 
 @pytest.mark.parametrize(("depth", "full"), [("8", 255), ("16", 65535)])
-def test_floating_point_becomes_whole_numbers_on_request(depth, full, tmp_path):
+def test_floating_point_becomes_integers_on_request(depth, full, tmp_path):
     pixels = np.array([-1, 0, 0.25, 0.5, 1, 7, np.nan, np.inf], np.float32).reshape(1, 8, 1)
     write_tiff(tmp_path / "a.tif", pixels)
     assert upsample_file(tmp_path / "a.tif", tmp_path / "b.tif", depth=depth, kernel="nearest").warnings == ()
@@ -147,7 +147,7 @@ def test_floating_point_becomes_whole_numbers_on_request(depth, full, tmp_path):
     assert found.tolist() == [0, 0, quarter, half, full, full, 0, full]
 
 
-def test_what_cannot_hold_the_depth_says_who_can_and_strict_refuses(tmp_path):
+def test_a_format_without_the_depth_names_formats_that_have_it_and_strict_refuses(tmp_path):
     write_png(tmp_path / "a.png", hostile_pixels((HEIGHT, WIDTH, 3), np.uint16))
     write_tiff(tmp_path / "a.tif", np.ones((HEIGHT, WIDTH, 3), np.float32))
     for source, target, line in (
@@ -200,12 +200,12 @@ def peak_bytes(folder, height, how):
     return int(done.stdout)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="/proc has the peak of memory only there")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has peak memory in /proc")
 def test_memory_does_not_grow_with_the_image(tmp_path):
-    """8000 rows more, 96 MB in and 384 MB out: less than 60 MB of memory more, and that is noise.
+    """8000 more rows, 96 MB in and 384 MB out: less than 60 MB more memory, which is noise.
 
-    Both are long enough to fill what may wait for the encoder, some ten bands.
+    Both images are long enough to fill the queue before the encoder, some ten bands.
     """
     small, large = peak_bytes(tmp_path, 4000, "streamed"), peak_bytes(tmp_path, 12_000, "streamed")
     assert large - small < 60e6
-    assert peak_bytes(tmp_path, 12_000, "whole") - small > 80e6  # the control: the input held whole is seen
+    assert peak_bytes(tmp_path, 12_000, "whole") - small > 80e6  # the control: an input held in memory is detected

@@ -1,4 +1,4 @@
-"""Frames and pages: exact against the oracle, with the same durations and repetitions, in and out."""
+"""Frames and pages: exact pixels compared with the oracle, the same durations and repetitions."""
 
 import io
 import subprocess
@@ -25,7 +25,7 @@ SAVED = {"GIF": "gif", "WEBP": "webp", "PNG": "png"}
 
 
 def frames_of(path):
-    """Composed frames as RGBA, durations in ms, and the loop count, as Pillow reads them: the second reader."""
+    """Frames composed by Pillow, an independent reader, as RGBA; durations in ms, and the loop count."""
     with Image.open(path) as image:
         pixels, durations = [], []
         for index in range(getattr(image, "n_frames", 1)):
@@ -63,14 +63,14 @@ def saved(kind, count=3, *, size=(11, 17), mode="RGBA", loop=0, **settings):
 
 
 def expected(frame, factor=2):
-    """By the oracle; colour under alpha 0 means nothing."""
+    """By the oracle; colour under alpha 0 has no meaning."""
     has_alpha = bool((frame[..., 3] < 255).any())
     return expected_pixels(frame, factor, has_alpha=has_alpha)
 
 
 @pytest.mark.parametrize("target", ["b.png", "b.webp"])
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
-def test_every_frame_is_exact_and_shown_as_long_as_before(kind, target):
+def test_every_frame_is_exact_and_keeps_its_duration(kind, target):
     source = saved(kind)
     before, _, _ = frames_of(source)
     result = upsample_file(source, target)
@@ -85,7 +85,7 @@ def test_every_frame_is_exact_and_shown_as_long_as_before(kind, target):
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_no_frame_is_lost_however_many(count):
+def test_no_frame_is_lost(count):
     source = _many(count)
     for target in ("b.png", "b.webp"):
         upsample_file(source, target, 3)
@@ -98,8 +98,8 @@ def _many(count):
     return Path("m.png")
 
 
-def test_gif_stays_in_its_palette_and_near_the_exact_frames():
-    """A few colours make more than 256 when mixed, so GIF can only be near; the control is another frame."""
+def test_gif_stays_within_its_palette_and_close_to_the_exact_frames():
+    """Blended colours are more than 256, so GIF can only come close; the control is another frame."""
     source = saved("GIF", size=(31, 17))
     before, _, _ = frames_of(source)
     result = upsample_file(source, "b.gif", 5)
@@ -110,14 +110,16 @@ def test_gif_stays_in_its_palette_and_near_the_exact_frames():
         wanted = expected(frame, 5).astype(int)
         error = np.abs(found - wanted).mean()
         wrong = np.abs(found - expected(before[index - 1], 5).astype(int)).mean()
-        assert error < 16 < wrong  # dithering to 256 of the mixed colours: measured 4 to 9; noise against noise: 50
+        assert (
+            error < 16 < wrong
+        )  # measured: 4 to 9 from dithering to 256 of the blended colours; two noise frames differ by 50
         with Image.open("b.gif") as image:
             image.seek(index)
             assert len(np.unique(found.reshape(-1, 4), axis=0)) <= 256
 
 
 def test_gif_with_few_colours_is_exact():
-    """Flat frames: nothing mixes, so nothing is reduced."""
+    """In flat frames no colours are blended, so none are reduced."""
     images = [Image.new("RGB", (17, 11), colour) for colour in ((250, 1, 2), (0, 99, 3), (7, 8, 255))]
     images[0].save("a.gif", save_all=True, append_images=images[1:], duration=DURATIONS, loop=3)
     upsample_file("a.gif", "b.gif", 3)
@@ -128,8 +130,8 @@ def test_gif_with_few_colours_is_exact():
 
 
 @pytest.mark.parametrize(("gif", "others"), [(None, 1), (0, 0), (1, 2), (4, 5)])
-def test_how_often_it_is_played_is_counted_as_each_format_counts(gif, others):
-    """GIF counts the times after the first, PNG and WebP all; 0 is for ever in all of them."""
+def test_the_number_of_plays_is_converted_between_formats(gif, others):
+    """GIF counts repetitions after the first play, PNG and WebP count all plays; 0 is endless in all of them."""
     images = [Image.new("RGB", (5, 3), colour) for colour in ("red", "blue")]
     images[0].save(
         "a.gif", save_all=True, append_images=images[1:], duration=100, **({} if gif is None else {"loop": gif})
@@ -143,7 +145,7 @@ def test_how_often_it_is_played_is_counted_as_each_format_counts(gif, others):
 
 
 def test_frames_are_composed_before_they_are_enlarged():
-    """A red canvas on which a small green frame is drawn, then removed: the corner of the small frame must mix."""
+    """A small green frame is drawn on a red canvas and then removed: its corner must blend with the canvas."""
     canvas, small = np.zeros((9, 11, 4), np.uint8), np.zeros((3, 3, 4), np.uint8)
     canvas[:] = (255, 0, 0, 255)
     small[:] = (0, 255, 0, 255)
@@ -153,12 +155,12 @@ def test_frames_are_composed_before_they_are_enlarged():
     composed = canvas.copy()
     composed[2:5, 4:7] = small
     assert_same_pixels(after[1], expected(composed))
-    alone = expected(canvas)  # the control: a frame enlarged by itself and pasted has hard edges
+    alone = expected(canvas)  # the control: a frame enlarged alone and then pasted has hard edges
     alone[4:10, 8:14] = expected(small)
     assert not np.array_equal(after[1], alone)
 
 
-def test_a_thirtieth_of_a_second_stays_one_and_gif_loses_nothing_in_the_sum():
+def test_durations_of_a_thirtieth_of_a_second_keep_their_sum_in_gif():
     whole, small = np.zeros((5, 7, 4), np.uint8), np.full((2, 2, 4), 255, np.uint8)
     Path("a.png").write_bytes(animated_png(5, 7, 8, 6, ((whole, 0, 0, 0, 0), (small, 1, 1, 1, 1))))
     upsample_file("a.png", "b.png")
@@ -168,11 +170,11 @@ def test_a_thirtieth_of_a_second_stays_one_and_gif_loses_nothing_in_the_sum():
     upsample_file("c.webp", "c.gif")
     durations = frames_of("c.gif")[1]
     assert set(durations) <= {30, 40}
-    assert sum(durations) == 200  # 198 ms, to the nearest hundredth of a second; rounded one by one it would be 180
+    assert sum(durations) == 200  # 198 ms, to the nearest hundredth of a second; rounding each frame would give 180
 
 
 @pytest.mark.parametrize("target", ["b.jpg", "b.bmp", "b.avif", "b.tif"])
-def test_a_format_that_holds_one_image_gets_the_first_and_says_so(target):
+def test_a_format_for_one_image_gets_the_first_frame_with_a_warning(target):
     result = upsample_file(saved("GIF"), target)
     assert any("is not written with several frames; of 3 the first is kept (PNG and WebP and GIF can)" in line
                for line in result.warnings)  # fmt: skip
@@ -180,7 +182,7 @@ def test_a_format_that_holds_one_image_gets_the_first_and_says_so(target):
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_one_frame_alone(number):
+def test_one_frame_can_be_selected(number):
     source = saved("PNG")
     before, _, _ = frames_of(source)
     result = upsample_file(source, "b.png", frame=number)
@@ -189,7 +191,7 @@ def test_one_frame_alone(number):
     assert_same_pixels(after[0], expected(before[number - 1]))
 
 
-def test_a_frame_that_is_not_there_is_one_line():
+def test_a_missing_frame_is_one_line():
     saved("GIF")
     Image.new("RGB", (3, 5)).save("one.png")
     assert upsample("a.gif", "--frame", 4).errors == [
@@ -205,7 +207,7 @@ def test_a_frame_that_is_not_there_is_one_line():
     assert upsample("one.png", "--frame", 0).status == 2
 
 
-def test_a_damaged_animation_leaves_nothing():
+def test_a_damaged_animation_leaves_no_output():
     data = saved("PNG").read_bytes()
     Path("bad.png").write_bytes(data[: data.index(b"IDAT") + 12])
     with pytest.raises(ImageError):
@@ -213,8 +215,8 @@ def test_a_damaged_animation_leaves_nothing():
     assert names(".") == ["a.png", "bad.png"]
 
 
-def test_one_frame_at_a_time_is_in_memory():
-    """The reader's generator decodes a frame when it is asked for it: the file is damaged in its last frame."""
+def test_frames_are_decoded_one_at_a_time():
+    """The reader decodes each frame on demand: only the last frame is damaged, and the first two can be read."""
     data = bytearray(saved("PNG").read_bytes())
     at = data.rindex(b"fdAT")
     data[at + 20 : at + 40] = bytes(20)
@@ -225,8 +227,8 @@ def test_one_frame_at_a_time_is_in_memory():
     assert "frame 3 of 3 is left out" in str(next(frames))
 
 
-def test_a_gif_is_opaque_only_if_every_composed_frame_is():
-    """Pillow writes what did not change as transparent; that leaves no hole. A cleared frame does."""
+def test_a_gif_is_opaque_only_if_every_composed_frame_is_opaque():
+    """Pillow writes unchanged pixels as transparent, which leaves no hole. A cleared frame does leave one."""
     images = [Image.new("RGB", (17, 11), "white") for _ in range(3)]
     for index, image in enumerate(images):
         image.paste("red", (index, 0, index + 3, 3))
@@ -244,7 +246,7 @@ def test_a_gif_is_opaque_only_if_every_composed_frame_is():
 
 
 @pytest.mark.parametrize("byteorder", ["<", ">"])
-def test_every_page_of_a_tiff_keeps_its_size_its_kind_and_its_words(byteorder):
+def test_every_page_of_a_tiff_keeps_its_size_pixel_type_and_texts(byteorder):
     pages = [
         (hostile_pixels((11, 17, 3), np.uint8), {"photometric": "rgb"}),
         (hostile_pixels((7, 5), np.uint16), {"description": "second", "resolution": (300, 150), "resolutionunit": 2}),
@@ -275,8 +277,8 @@ def test_every_page_of_a_tiff_keeps_its_size_its_kind_and_its_words(byteorder):
         assert (len(tiff.pages), tiff.pages[0].shape, tiff.pages[0].description) == (1, (21, 15), "second")
 
 
-def test_one_page_is_read_without_those_behind_it(monkeypatch):
-    """So all are, one by one: were the whole file gone through for each, it would take time by their square."""
+def test_one_page_is_read_without_the_pages_after_it(monkeypatch):
+    """Otherwise reading all pages one by one would take time proportional to the square of their number."""
     with tifffile.TiffWriter("a.tif") as writer:
         for seed in range(40):
             writer.write(hostile_pixels((3, 5), np.uint8, seed), metadata=None)
@@ -291,19 +293,19 @@ def test_one_page_is_read_without_those_behind_it(monkeypatch):
     monkeypatch.setattr(ifd, "read_directory", counted)
     with open_image("a.tif", frame=3) as source:
         assert_same_pixels(source.read_rows(0, 3), hostile_pixels((3, 5), np.uint8, 2)[..., None])
-    assert directories.intersection(pages) == set(pages[:4])  # the next may be a mask of the third
+    assert directories.intersection(pages) == set(pages[:4])  # page 4 may be a mask of page 3
     read_header("a.tif")
-    assert directories.issuperset(pages)  # the control: who asks for no page is told of all
+    assert directories.issuperset(pages)  # the control: a call without a page number lists all pages
 
 
-def test_pages_are_no_animation():
+def test_pages_are_not_an_animation():
     images = [Image.new("RGB", (5, 3), colour) for colour in ("red", "blue")]
     images[0].save("a.tif", save_all=True, append_images=images[1:])
     result = upsample_file("a.tif", "b.png")
     assert result.warnings == ("PNG is not written with several pages; of 2 the first is kept (TIFF can)",)
 
 
-def test_metadata_of_an_animation_travels_once():
+def test_metadata_of_an_animation_is_kept():
     exif = Image.Exif()
     exif[0x010E] = "a ball"
     source = saved("WEBP", exif=exif, xmp=b"<x/>", icc_profile=b"p" * 200)
@@ -318,8 +320,8 @@ def test_metadata_of_an_animation_travels_once():
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_pages_from_a_pipe_are_those_of_the_file(count):
-    """A spooled pipe has None for a name, at which tifffile once stumbled and Pillow, cutting the depth, took over."""
+def test_pages_from_a_pipe_equal_those_of_the_file(count):
+    """The name of a spooled pipe is None. tifffile once failed on that, and Pillow then read the page with 8 bits."""
     with tifffile.TiffWriter("a.tif") as writer:
         for seed in range(count):
             writer.write(hostile_pixels((7, 5, 3), np.uint16, seed), photometric="rgb", metadata=None)
@@ -333,7 +335,7 @@ def test_pages_from_a_pipe_are_those_of_the_file(count):
             assert one.dtype == np.uint16
 
 
-def test_a_description_that_states_the_size_is_not_carried_and_any_other_is():
+def test_only_a_description_that_states_the_size_is_dropped():
     pages = hostile_pixels((6, 20, 30), np.uint8)
     tifffile.imwrite("shaped.tif", pages, photometric="minisblack")  # writes {"shape": [6, 20, 30]}
     tifffile.imwrite("told.tif", pages, photometric="minisblack", description="six leaves", metadata=None)

@@ -1,4 +1,4 @@
-"""Metadata from file to file, read by ExifTool if installed: kept, stripped, or reduced to an upright orientation."""
+"""Metadata from file to file, read by ExifTool if installed: kept, stripped, or reduced to the orientation."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ IPTC = b"\x1c\x02\x78" + struct.pack(">H", len(CAPTION)) + CAPTION.encode()
 
 
 def camera_jpeg():
-    """A JPEG with all that a camera and an archive put into one: turned, with sizes, captions and a rating."""
+    """A JPEG with everything that a camera and an archive add: rotation, sizes, captions and a rating."""
     exif = Image.Exif()
     exif[0x010F], exif[0x0112], exif[0x0131] = "ACME", 6, "firmware 1.2"
     exif[0x8769] = {0x9003: "2020:01:02 03:04:05", 0xA002: 17, 0xA003: 11}
@@ -39,7 +39,7 @@ def camera_jpeg():
 
 
 def told(path):
-    """What ExifTool reads: tags by group and name, numbers as numbers."""
+    """Tags that ExifTool reads, by group and name; numbers stay numbers."""
     command = [EXIFTOOL, "-json", "-n", "-G0:1", "-a", "-u", str(path)]
     (tags,) = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
     return {name.partition(":")[0] + ":" + name.rpartition(":")[2]: value for name, value in tags.items()}
@@ -47,14 +47,14 @@ def told(path):
 
 @needs_exiftool
 @pytest.mark.parametrize("extension", FORMATS)
-def test_kept_metadata_are_read_back_by_another_reader(extension):
+def test_kept_metadata_can_be_read_by_another_reader(extension):
     before = told(camera_jpeg())
     assert (before["EXIF:Orientation"], before["IPTC:Caption-Abstract"]) == (6, CAPTION)
     result = upsample_file("a.jpg", f"b.{extension}")
     after = told(f"b.{extension}")
     for name in ("EXIF:Make", "EXIF:Software", "EXIF:DateTimeOriginal", "XMP:Rating", "ICC_Profile:ProfileDescription"):
         assert after[name] == before[name], name
-    assert after.get("EXIF:Orientation", 1) == 1  # AVIF and TIFF leave the tag out
+    assert after.get("EXIF:Orientation", 1) == 1  # AVIF and TIFF omit the tag
     assert (after["EXIF:ExifImageWidth"], after["EXIF:ExifImageHeight"]) == (22, 34)
     assert after.get("File:ImageWidth", 22) == 22
     has_captions = extension in {"jpg", "png", "tif"}
@@ -68,7 +68,7 @@ def test_kept_metadata_are_read_back_by_another_reader(extension):
 
 @needs_exiftool
 @pytest.mark.parametrize("extension", FORMATS)
-def test_stripped_metadata_are_gone_but_the_colours_stay(extension):
+def test_stripped_metadata_is_removed_but_the_profile_stays(extension):
     camera_jpeg()
     result = upsample_file("a.jpg", f"b.{extension}", metadata="strip", strict=True)
     after = told(f"b.{extension}")
@@ -78,12 +78,12 @@ def test_stripped_metadata_are_gone_but_the_colours_stay(extension):
     assert not groups & {"XMP", "IPTC", "Photoshop"}
     words = {"Make", "Software", "DateTimeOriginal", "Caption-Abstract", "Rating", "ExifImageWidth", "Orientation"}
     assert not {name.partition(":")[2] for name in after} & words
-    assert (result.output_height, result.output_width) == (34, 22)  # turned upright all the same
+    assert (result.output_height, result.output_width) == (34, 22)  # turned upright nevertheless
 
 
 @needs_exiftool
 @pytest.mark.parametrize("extension", ["jpg", "png", "webp"])
-def test_orientation_only_says_upright_and_nothing_else(extension):
+def test_orientation_only_keeps_an_upright_orientation_and_nothing_else(extension):
     camera_jpeg()
     upsample_file("a.jpg", f"b.{extension}", metadata="orientation-only")
     after = told(f"b.{extension}")
@@ -93,13 +93,13 @@ def test_orientation_only_says_upright_and_nothing_else(extension):
     assert "ICC_Profile:ProfileDescription" in after
 
 
-def test_a_image_that_says_nothing_of_its_orientation_gets_no_exif():
+def test_an_image_without_an_orientation_gets_no_exif():
     save("a.png", (3, 5))
     upsample_file("a.png", "b.png", metadata="orientation-only")
     assert b"eXIf" not in Path("b.png").read_bytes()
 
 
-def test_warnings_about_what_is_stripped_go_with_it():
+def test_stripping_metadata_also_removes_its_warnings():
     xmp = b'<x xmpNote:HasExtendedXMP="0123"/>'
     save("a.jpg", xmp=xmp)
     assert upsample_file("a.jpg", "b.jpg").warnings == ("only the main part of the XMP is kept, not its extension",)
@@ -120,7 +120,7 @@ def test_text_of_a_png_is_stripped_too():
 
 
 @pytest.mark.parametrize("steps", [("b.png", "c.jpg"), ("b.tif", "c.png"), ("b.png", "c.png")])
-def test_captions_survive_from_format_to_format(steps):
+def test_captions_survive_several_formats(steps):
     camera_jpeg()
     upsample_file("a.jpg", steps[0], 1)
     upsample_file(steps[0], steps[1], 1)
@@ -129,11 +129,11 @@ def test_captions_survive_from_format_to_format(steps):
 
 
 @pytest.mark.parametrize("value", ["", "\niptc\n      20\nzz", "\niptc\n  4\n3842494d", "\niptc\n 12\n3842494d0404ff"])
-def test_damaged_captions_are_none(value):
+def test_damaged_captions_are_ignored(value):
     assert captions_in_text(value) is None
 
 
-def test_captions_may_be_of_odd_length_and_bare():
+def test_captions_may_have_an_odd_length_and_no_header():
     for size in range(1, 60):
         assert captions_in_text(png_text(bytes([28] * size))) == bytes([28] * size)
     assert captions_in_text("\niptc\n 3\n1c0205") == b"\x1c\x02\x05"

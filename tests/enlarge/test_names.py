@@ -1,4 +1,4 @@
-"""Templates for names of outputs: their results, and refusals before anything is read."""
+"""Templates for output names: their results, and refusals before anything is read."""
 
 import string
 from pathlib import Path, PurePosixPath
@@ -25,7 +25,7 @@ FIELDS = NameFields("shot", ".png", 3, "day", 7, 30, 20, "bilinear")
         ("{parent}/{stem}{ext}", "day/shot.png"),
         ("{index:05}{ext}", "00007.png"),
         ("{stem} {width}x{height} {kernel}{ext}", "shot 30x20 bilinear.png"),
-        ("{stem}", "shot.png"),  # an extension is added where there is none
+        ("{stem}", "shot.png"),  # a missing extension is added
         ("{stem}.v2", "shot.v2.png"[:-4]),
         ("{stem}_x{factor}.webp", "shot_x3.webp"),
         ("{{{stem}}}{ext}", "{shot}.png"),
@@ -66,7 +66,7 @@ def test_a_template_is_filled(template, name):
         ("{stem}\0", "names cannot have"),
     ],
 )
-def test_a_template_that_names_no_file_is_refused_in_one_line(template, said):
+def test_an_invalid_template_is_refused_in_one_line(template, said):
     with pytest.raises(UsageError) as refused:
         check_template(template)
     assert said in str(refused.value)
@@ -74,7 +74,7 @@ def test_a_template_that_names_no_file_is_refused_in_one_line(template, said):
     assert refused.value.next_step
 
 
-def test_a_image_whose_own_name_fits_no_template_is_refused_alone():
+def test_an_image_whose_name_is_too_long_for_the_template_fails_alone():
     long = NameFields("s" * 250, ".png", 3, "day", 7, 30, 20, "bilinear")
     with pytest.raises(ImageError, match="longer than the 255 bytes"):
         named("{stem}_of_{index}{ext}", long, Path("day/long.png"))
@@ -85,7 +85,7 @@ def test_a_image_whose_own_name_fits_no_template_is_refused_alone():
 
 @given(st.lists(st.sampled_from(["{stem}", "{ext}", "{index:03}", "/", "..", ".", "a", "{parent}"]), max_size=6))
 @settings(max_examples=200)
-def test_whatever_is_accepted_lies_below_the_folder(parts):
+def test_accepted_names_stay_below_the_folder(parts):
     template = "".join(parts)
     try:
         check_template(template)
@@ -122,7 +122,7 @@ _LITERALS = st.text(st.sampled_from("~./ab{}\\:é\n\0\ud800%"), max_size=4)
 @example(["{stem:\n<3}"], _ODD[1])
 @example(["\ud800"], _ODD[0])
 @settings(max_examples=2000)
-def test_any_template_ends_in_a_name_or_in_one_line(parts, fields):
+def test_any_template_gives_a_name_or_one_line(parts, fields):
     template = "".join(parts)
     name, line = "a", ""
     try:
@@ -136,7 +136,7 @@ def test_any_template_ends_in_a_name_or_in_one_line(parts, fields):
     assert "\0" not in name
 
 
-def test_outputs_are_written_under_the_names_of_the_template():
+def test_outputs_have_the_names_of_the_template():
     save("in/a.png", (3, 5))
     save("in/sub/b.png", (3, 5))
     template = "{parent}/{index:03}_{stem}_{width}x{height}_{kernel}{ext}"
@@ -149,7 +149,7 @@ def test_outputs_are_written_under_the_names_of_the_template():
 @pytest.mark.parametrize(
     ("kernel", "name"), [("k.npy", "k"), ("deep/k.npy", "k"), ("net.v2.pt:up.weight", "net.v2"), ("bicubic-0.75",) * 2]
 )
-def test_a_kernel_from_a_file_is_called_as_the_file_without_its_extension(kernel, name):
+def test_a_kernel_from_a_file_has_the_name_of_the_file_without_its_extension(kernel, name):
     weight = np.full((1, 1, 2, 2), 1.0)
     Path("deep").mkdir()
     np.save("k.npy", weight)
@@ -160,7 +160,7 @@ def test_a_kernel_from_a_file_is_called_as_the_file_without_its_extension(kernel
     assert names("out") == [f"a_{name}.png"]
 
 
-def test_the_extension_of_a_template_is_the_format():
+def test_the_extension_of_a_template_chooses_the_format():
     save("in/a.png")
     save("in/b.bmp")
     assert upsample("in", "-o", "out", "--name", "{stem}.webp").status == 0
@@ -170,7 +170,7 @@ def test_the_extension_of_a_template_is_the_format():
 
 
 @pytest.mark.parametrize("arguments", [("-o", "b.png"), ("-o", "-", "--dry-run")])
-def test_a_template_and_a_file_are_two_names_of_one_output(arguments):
+def test_a_template_and_an_output_file_cannot_be_combined(arguments):
     save("a.png")
     ended = upsample("a.png", *arguments, "--name", "{stem}{ext}")
     assert (ended.status, names(".")) == (2, ["a.png"])

@@ -57,17 +57,17 @@ def test_header_options_and_path_decide_everything(row):
     assert made.kernel.load() == chosen_kernel(*kernel)
 
 
-def test_frames_are_kept_where_the_format_holds_them_and_counted_as_lost_elsewhere():
+def test_frames_are_kept_if_the_format_supports_them_and_otherwise_counted_as_lost():
     info = ImageInfo("gif", 2, 3, RGBA, frames=MOVING)
     kept, lost = resolved(info, {}, "o.webp"), resolved(info, {}, "o.png")
     assert kept.frames == MOVING
     assert not kept.losses
     assert resolved(info, {}, "o.bmp").frames is None
     assert any("of 3 the first is kept" in line for line in lines(resolved(info, {}, "o.bmp").losses))
-    assert lost.frames == MOVING  # animated PNG
+    assert lost.frames == MOVING  # o.png is an animated PNG
 
 
-def test_colours_that_gif_may_lose_are_a_possible_loss_not_a_certain_one():
+def test_colours_that_gif_may_lose_are_a_possible_loss():
     made = resolved(PHOTO, {}, "o.gif")
     assert made.possible
     assert not made.warnings
@@ -77,12 +77,12 @@ def test_colours_that_gif_may_lose_are_a_possible_loss_not_a_certain_one():
     ("options", "message"),
     [({"fit": (5000, 5000)}, "ask for 64 times"), ({"kernel": "fitted", "size": (100, 150)}, "needs 5 times")],
 )
-def test_what_no_kernel_can_do_names_the_image(options, message):
+def test_an_impossible_enlargement_names_the_image(options, message):
     with pytest.raises(ImageError, match=rf"^a\.img: .*{message}"):
         resolved(PHOTO, options, "o.png")
 
 
-def test_a_kernel_travels_by_its_name_and_is_shared_where_it_was_loaded(in_tmp_path):
+def test_a_kernel_is_pickled_by_name_and_shared_within_a_process(in_tmp_path):
     np.save("mine.npy", np.random.default_rng(0).random((1, 1, 64, 64)))
     jobs = [resolved(PHOTO, {"kernel": "mine.npy"}, "o.png") for _ in range(2)]
     assert jobs[0].kernel.load() is jobs[1].kernel.load()
@@ -93,6 +93,6 @@ def test_a_kernel_travels_by_its_name_and_is_shared_where_it_was_loaded(in_tmp_p
     assert arrived.kernel == KernelChoice("mine.npy", 2)
 
 
-def test_metadata_is_not_stored_with_what_was_resolved():
+def test_metadata_is_not_stored_in_a_job():
     large = Metadata(exif=b"II*\0" + bytes(50_000))
     assert len(pickle.dumps(resolved(PHOTO, {}, "o.png", large))) < 1000

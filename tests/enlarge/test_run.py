@@ -1,4 +1,4 @@
-"""One image from file to file, in this process: the result, the messages, and the files left behind."""
+"""One image from file to file, in this process: the result, the messages, and the files that remain."""
 
 import re
 import threading
@@ -22,7 +22,7 @@ from upsample_cli.errors import DeviceError, ImageError, InputChangedError, Inte
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
 
-def test_the_result_says_what_was_done():
+def test_the_result_describes_the_output():
     save("a.png", (11, 17))
     result = upsample_file("a.png", "b.png", 3)
     assert (result.input, result.output, result.status) == (Path("a.png"), Path("b.png"), "written")
@@ -32,7 +32,7 @@ def test_the_result_says_what_was_done():
     assert_same_pixels(pixels_of("b.png"), expected_pixels(pixels_of("a.png"), 3))
 
 
-def test_texts_and_paths_are_names_and_the_default_name_stands_beside_the_input():
+def test_names_may_be_text_or_paths_and_the_default_output_is_next_to_the_input():
     save("d/a.png")
     assert upsample_file("d/a.png").output == Path("d/a_x2.png")
     assert upsample_file(Path("d/a.png"), factor=3).output == Path("d/a_x3.png")
@@ -40,7 +40,7 @@ def test_texts_and_paths_are_names_and_the_default_name_stands_beside_the_input(
     assert tree(".")["d/a_x2.png"] == tree(".")["e/b.png"]
 
 
-def test_it_is_offered_at_the_top_of_the_package():
+def test_upsample_file_is_exported_by_the_package():
     assert upsample_cli.upsample_file is upsample_file
     assert "upsample_file" in upsample_cli.__all__
     for name in upsample_cli.__all__:
@@ -61,8 +61,8 @@ CASES = [
 
 
 @pytest.mark.parametrize(("options", "oracle"), CASES)
-def test_every_option_reaches_the_pixels(options, oracle):
-    """RGBA in odd sizes; the control: where an option changes the pixels, the default's are others."""
+def test_every_option_takes_effect(options, oracle):
+    """RGBA with odd sizes; the control: options that change pixels give a result other than the default's."""
     save("a.png", (7, 9), "RGBA")
     upsample_file("a.png", "b.png", 2, **options)
     found, default = pixels_of("b.png"), expected_pixels(pixels_of("a.png"), 2, has_alpha=True)
@@ -71,7 +71,7 @@ def test_every_option_reaches_the_pixels(options, oracle):
     assert np.array_equal(expected, default) == (not oracle)
 
 
-def test_the_outputs_name_or_format_chooses_its_format():
+def test_the_name_of_the_output_or_the_format_option_chooses_the_format():
     save("a.png")
     for target, options, kind in (
         ("b.webp", {}, "WEBP"),
@@ -115,14 +115,14 @@ def test_a_loss_is_a_warning_and_with_strict_an_error():
         ({"memory_bytes": 1000}, "give memory_bytes=[0-9]+ or more"),
     ],
 )
-def test_an_option_out_of_range_is_a_usage_error_that_says_the_range(options, said):
+def test_an_option_out_of_range_is_a_usage_error_with_the_range(options, said):
     save("a.png")
     with pytest.raises(UsageError, match=said):
         upsample_file("a.png", **options)
     assert names(".") == ["a.png"]
 
 
-def test_the_least_memory_that_the_message_asks_for_is_enough():
+def test_the_minimum_memory_in_the_message_is_enough():
     save("a.png", (40, 50))
     with pytest.raises(UsageError) as refused:
         upsample_file("a.png", memory_bytes=1000)
@@ -143,7 +143,7 @@ def test_the_input_is_never_replaced():
     assert names(".") == ["a.png", "link.png"]
 
 
-def test_an_output_that_exists_is_kept_unless_told_otherwise():
+def test_an_existing_output_is_kept_without_overwrite():
     save("a.png")
     Path("b.png").write_bytes(b"mine")
     with pytest.raises(OutputExistsError, match=r"^b\.png: exists already; add overwrite=True"):
@@ -153,7 +153,7 @@ def test_an_output_that_exists_is_kept_unless_told_otherwise():
     assert pixels_of("b.png").shape == (22, 34, 3)
 
 
-def test_a_missing_folder_is_made_but_not_for_a_image_that_fails():
+def test_a_missing_output_folder_is_created_only_if_the_image_succeeds():
     save("a.png")
     upsample_file("a.png", "new/deep/b.png")
     assert pixels_of("new/deep/b.png").shape == (22, 34, 3)
@@ -173,7 +173,7 @@ def test_a_missing_folder_is_made_but_not_for_a_image_that_fails():
         ("d.png", "is a folder"),
     ],
 )
-def test_an_output_that_cannot_be_is_one_line(target, said):
+def test_an_impossible_output_path_is_one_line(target, said):
     save("a.png")
     Path("d.png").mkdir()
     with pytest.raises(ImageError, match=said) as refused:
@@ -182,22 +182,22 @@ def test_an_output_that_cannot_be_is_one_line(target, said):
     assert names(".") == ["a.png"]
 
 
-def test_all_errors_are_of_one_family():
+def test_all_errors_share_one_base_class():
     for error in (UsageError, DeviceError, ImageError, OutputExistsError, Interrupted):
         assert issubclass(error, UpsampleError)
 
 
-def test_every_row_is_told_of_once():
+def test_every_row_is_reported_once():
     save("a.png", (37, 5))
     told = []
     options = Options(factor=3, tile=8)
     enlarge_image(plan_job(Path("a.png"), options), options, on_rows=told.append)
     assert sum(told) == 37
-    assert len(told) == 5  # bands of 8 rows, and 5
+    assert len(told) == 5  # four bands of 8 rows and one of 5
 
 
 @pytest.mark.parametrize("rows_before_stop", [0, 8, 30])
-def test_a_stop_ends_it_at_the_next_band_and_leaves_nothing(rows_before_stop):
+def test_a_stop_ends_the_image_at_the_next_band_and_leaves_no_output(rows_before_stop):
     save("a.png", (64, 5))
     stop, told, options = threading.Event(), [], Options(tile=2)
 
@@ -212,10 +212,10 @@ def test_a_stop_ends_it_at_the_next_band_and_leaves_nothing(rows_before_stop):
         enlarge_image(plan_job(Path("a.png"), options, folder=Path("o")), options, stop=stop, on_rows=on_rows)
     assert sum(told) == rows_before_stop
     assert names(".") == ["a.png"]
-    assert Path("o").exists() == (rows_before_stop > 0)  # before the first row not even its folder was made
+    assert Path("o").exists() == (rows_before_stop > 0)  # before the first row, not even the folder exists
 
 
-def test_an_error_in_the_middle_leaves_nothing():
+def test_an_error_during_writing_leaves_no_output():
     save("a.png", (64, 5))
     options = Options(tile=2)
 
@@ -228,7 +228,7 @@ def test_an_error_in_the_middle_leaves_nothing():
 
 
 @pytest.mark.parametrize("change", [{"size": (5, 3)}, {"mode": "RGBA"}, {"mode": "L"}, {"is_jpeg": True}], ids=str)
-def test_an_image_that_changed_since_it_was_planned_fails_in_one_line(change):
+def test_an_image_that_changed_after_planning_is_one_line(change):
     is_jpeg = change.pop("is_jpeg", False)
     size = change.pop("size", (11, 17))
     save("a.png", (11, 17))
@@ -239,11 +239,11 @@ def test_an_image_that_changed_since_it_was_planned_fails_in_one_line(change):
         Path("b.jpg").replace("a.png")
     with pytest.raises(InputChangedError, match=r"^a\.png: changed after the run was planned; start the run again$"):
         enlarge_image(job, options)
-    assert Carrier().carry_out(job, options).failure.may_pass  # a record lets the next run try it again
+    assert Carrier().carry_out(job, options).failure.may_pass  # so a recorded failure is tried again by the next run
     assert names(".") == ["a.png"]
 
 
-def test_an_image_whose_pixels_alone_changed_is_enlarged_as_it_is_now():
+def test_an_image_with_only_changed_pixels_is_enlarged_with_its_new_pixels():
     save("a.png", (11, 17))
     options = Options()
     job = plan_job(Path("a.png"), options)

@@ -1,4 +1,4 @@
-"""LayerAxis: what it says of connections is what its definition gives, tap by tap. No formula of ours."""
+"""LayerAxis compared with the definition, tap by tap, without a formula."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ TRANSPOSED = st.builds(
 
 
 def connections(axis, outputs):
-    """The pairs (input, tap) of outputs, from the definition: `o + padding == i*stride + t*dilation`."""
+    """The pairs (input, tap) for outputs, by the definition `o + padding == i*stride + t*dilation`."""
     return {
         (source, tap)
         for output in outputs
@@ -30,7 +30,7 @@ def connections(axis, outputs):
 
 
 @given(TRANSPOSED, st.integers(0, 20), st.integers(0, 6))
-def test_outputs_see_the_inputs_of_the_definition(axis, first, more):
+def test_outputs_depend_on_the_inputs_of_the_definition(axis, first, more):
     inputs = {source for source, _ in connections(axis, range(first, first + more + 1))}
     assert axis.seen(first, first + more) == ((min(inputs), max(inputs)) if inputs else None)
     low, high = axis.inputs_between(first, first + more)
@@ -38,14 +38,14 @@ def test_outputs_see_the_inputs_of_the_definition(axis, first, more):
 
 
 @given(TRANSPOSED, st.integers(0, 20))
-def test_the_taps_of_a_phase_are_those_of_its_outputs(axis, output):
+def test_the_taps_of_a_phase_match_its_outputs(axis, output):
     taps = sorted(tap for _, tap in connections(axis, [output]))
     assert list(axis.taps[output % axis.stride]) == taps
     assert sum(axis.taps_per_phase) == axis.kernel_size
 
 
 @given(st.integers(1, 8), st.integers(0, 12), st.integers(1, 9))
-def test_the_halo_is_the_least_that_the_outputs_of_a_run_need(stride, padding, count):
+def test_the_halo_is_the_minimum_that_a_run_of_outputs_needs(stride, padding, count):
     axis = LayerAxis(stride + 2 * padding, stride, padding, transposed=True)
     inputs = [source for source, _ in connections(axis, range(count * stride))]
     assert axis.is_exact
@@ -53,17 +53,17 @@ def test_the_halo_is_the_least_that_the_outputs_of_a_run_need(stride, padding, c
 
 
 @given(TRANSPOSED, st.integers(1, 9))
-def test_a_transposed_layer_is_exact_if_every_size_becomes_stride_times_it(axis, size):
+def test_a_transposed_layer_is_exact_if_it_multiplies_every_size_by_the_stride(axis, size):
     assert axis.is_exact == (axis.output_size(size) == axis.stride * size)
 
 
 @given(TRANSPOSED.map(lambda axis: replace(axis, transposed=False, output_padding=0)))
-def test_a_convolution_is_exact_if_every_multiple_of_stride_is_divided(axis):
+def test_a_convolution_is_exact_if_it_divides_every_multiple_of_the_stride(axis):
     sizes = range(10, 30)
     assert axis.is_exact == all(axis.output_size(size * axis.stride) == size for size in sizes)
 
 
-def test_control_a_tap_too_many_is_noticed():
+def test_control_an_extra_tap_is_detected():
     axis = LayerAxis(3, 2, 1, transposed=True)
     assert replace(axis, kernel_size=5).seen(1, 1) != axis.seen(1, 1)
     assert replace(axis, kernel_size=4).taps != axis.taps

@@ -1,4 +1,4 @@
-"""Borders: the sample that stands outside an axis is the one that numpy's padding puts there."""
+"""Borders: samples outside an axis equal those of numpy's padding."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ PAD_MODES = {"replicate": "edge", "reflect": "reflect", "zeros": "constant"}
 
 
 @given(st.integers(1, 9), st.integers(0, 30), st.sampled_from(BORDERS))
-def test_an_axis_with_its_outside_is_what_numpy_pads(length, reach, border):
+def test_a_padded_axis_equals_numpys_padding(length, reach, border):
     padded = np.pad(np.arange(1, length + 1), reach, mode=PAD_MODES[border]) - 1  # -1 for zero
     found = [source_index(index, length, border) for index in range(-reach, length + reach)]
     assert [-1 if source is None else source for source in found] == padded.tolist()
@@ -21,16 +21,16 @@ def test_an_axis_with_its_outside_is_what_numpy_pads(length, reach, border):
 
 
 @given(st.integers(1, 9), st.integers(-30, 30), st.integers(0, 30), st.sampled_from(BORDERS))
-def test_any_run_of_indices_is_a_part_of_the_padded_axis(length, first, count, border):
+def test_any_run_of_indices_is_part_of_the_padded_axis(length, first, count, border):
     whole = sources(-40, 80, length, border)
     assert sources(first, first + count, length, border).tolist() == whole[first + 40 : first + 40 + count].tolist()
 
 
-def test_control_a_mirror_that_repeats_the_edge_is_noticed():
+def test_control_a_mirror_that_repeats_the_edge_is_detected():
     assert sources(-2, 3, 3, "reflect").tolist() != np.pad(np.arange(3), (2, 0), mode="symmetric").tolist()
 
 
-def test_a_border_of_another_name_is_refused():
+def test_an_unknown_border_is_refused():
     assert [border_named(border) for border in BORDERS] == list(BORDERS)
     with pytest.raises(UsageError, match="there is no border 'circular'; choose one of replicate, reflect, zeros"):
         border_named("circular")

@@ -1,4 +1,4 @@
-"""The size that a factor, a size, a side or a box gives: the arithmetic, the command's files, and refusals."""
+"""The size that a factor, a size, a side or a box gives: the arithmetic, the files of the command, and refusals."""
 
 import json
 from fractions import Fraction
@@ -23,7 +23,7 @@ SIDES = st.integers(1, 3000)
 
 
 def save(name, size=(17, 11), mode="RGB", **settings):
-    """An image of (width, height) with noise in it."""
+    """Save noise with a size of (width, height)."""
     width, height = size
     channels = len(mode)
     shape = (height, width, channels) if channels > 1 else (height, width)
@@ -34,11 +34,11 @@ def save(name, size=(17, 11), mode="RGB", **settings):
 
 @given(SIDES, SIDES, SIDES, SIDES)
 @settings(deadline=None, max_examples=200)
-def test_fit_touches_a_side_of_the_box_and_leaves_it_at_none(height, width, box_height, box_width):
+def test_fit_touches_one_side_of_the_box_and_stays_inside_it(height, width, box_height, box_width):
     made = OutputSize(fit=(box_height, box_width)).of(height, width)
     assert made[0] <= box_height
     assert made[1] <= box_width
-    # the side that binds is the box's, the other the proportion's, rounded half up, or the one pixel there has to be
+    # one side equals the box's; the other follows the proportion, rounded half up, and is at least one pixel
     if box_height * width <= box_width * height:
         assert made == (box_height, max(1, (2 * width * box_height + height) // (2 * height)))
     else:
@@ -55,7 +55,7 @@ def test_the_other_side_follows_the_proportion_rounded_half_up(height, width, wa
 
 @given(SIDES, SIDES, st.fractions(1, 64, max_denominator=999))
 @settings(deadline=None, max_examples=100)
-def test_what_is_enlarged_is_never_smaller_than_what_is_wanted_nor_a_factor_too_large(height, width, factor):
+def test_the_whole_factor_is_the_smallest_that_reaches_the_wanted_size(height, width, factor):
     target = OutputSize(factor=int(factor) if factor.denominator == 1 else factor)
     made, whole = target.of(height, width), target.whole_factor(height, width)
     assert all(length * whole - side >= 0 for length, side in zip((height, width), made, strict=True))
@@ -64,11 +64,11 @@ def test_what_is_enlarged_is_never_smaller_than_what_is_wanted_nor_a_factor_too_
     assert size.whole_factor(height, width) == max(-(-made[0] // height), -(-made[1] // width))
 
 
-def test_sizes_are_those_one_can_check_in_ones_head():
+def test_sizes_that_are_easy_to_check_by_hand():
     assert OutputSize(factor=Fraction(3, 2)).of(3, 5) == (5, 8)  # 4.5 and 7.5, half up
-    assert OutputSize(fit=(2160, 3840)).of(4000, 6000) == (2160, 3240)  # a photograph on a screen: height binds
+    assert OutputSize(fit=(2160, 3840)).of(4000, 6000) == (2160, 3240)  # a photograph on a screen: the height limits
     assert OutputSize(fit=(2160, 3840)).of(1000, 4000) == (960, 3840)
-    assert OutputSize(width=10).of(1, 1000) == (1, 10)  # a hundredth of a pixel is still a pixel
+    assert OutputSize(width=10).of(1, 1000) == (1, 10)  # a hundredth of a pixel becomes one pixel
     assert OutputSize(size=(7, 9)).of(100, 1) == (7, 9)
 
 
@@ -89,26 +89,26 @@ def test_sizes_are_those_one_can_check_in_ones_head():
         ({"factor": 1.5}, "factor 1.5 is not"),
     ],
 )
-def test_what_is_no_target_is_refused(given_, said):
+def test_an_invalid_target_size_is_refused(given_, said):
     with pytest.raises(UsageError, match=said):
         OutputSize(**given_)
 
 
 @pytest.mark.parametrize("text", ["", "x", "1e3", "-2", "nan", "3/0", "1/00", "1,5", "2x", "1.2.3", "9" * 30])
-def test_what_is_no_factor_is_refused(text):
+def test_an_invalid_factor_is_refused(text):
     with pytest.raises(UsageError, match=r"is not a number; write factor=2, factor=1\.5 or factor=4/3"):
         parsed_factor(text)
 
 
 @pytest.mark.parametrize("text", ["", "3840", "3840x", "x2160", "3840x2160x3", "-3x4", "3.5x4", "4k", "0x5", "5x00"])
-def test_what_is_no_size_is_refused_and_told_which_side_comes_first(text):
+def test_an_invalid_size_is_refused_with_the_order_of_the_sides(text):
     with pytest.raises(UsageError, match="--fit 3840x2160: width, then height, in pixels"):
         parsed_size(text, "--fit")
 
 
-def test_whole_factors_written_otherwise_are_the_same_options():
+def test_whole_factors_in_other_notations_are_equal():
     assert Options("2.0") == Options(2.0) == Options("6/3") == Options() == Options(None)
-    assert Options(1.15).factor == Fraction(23, 20)  # the decimal one wrote, not the binary fraction next to it
+    assert Options(1.15).factor == Fraction(23, 20)  # the decimal as written, not the nearest binary fraction
 
 
 @pytest.mark.parametrize(("name", "value"), [("size", (4, 5)), ("fit", (4, 5)), ("width", 4), ("height", 4)])
@@ -117,7 +117,7 @@ def test_options_with_a_factor_and_a_size_are_refused(name, value):
         Options(factor=3, **{name: value})
 
 
-def test_a_kernel_that_no_image_can_have_is_refused_with_a_size_too():
+def test_an_unknown_kernel_is_refused_with_a_size_too():
     with pytest.raises(UsageError, match="there is no kernel named 'cubic'"):
         Options(kernel="cubic", width=5)
 
@@ -135,7 +135,7 @@ def test_a_kernel_that_no_image_can_have_is_refused_with_a_size_too():
         ({"factor": 1.5, "name": "{factor}"}, "1.5.png", (26, 17)),
     ],
 )
-def test_the_file_has_the_size_and_the_name_of_it(options, name, size):
+def test_the_file_has_the_requested_size_in_its_header_and_name(options, name, size):
     save("a.png")
     result = upsample_file("a.png", **options)
     with Image.open(name) as image:
@@ -144,25 +144,25 @@ def test_the_file_has_the_size_and_the_name_of_it(options, name, size):
 
 
 @pytest.mark.parametrize("options", [{"size": (22, 34)}, {"width": 34}, {"fit": (22, 99)}, {"factor": "4/2"}])
-def test_a_size_that_is_a_whole_factor_is_that_factor_byte_for_byte(options):
+def test_a_size_equal_to_a_whole_factor_gives_the_same_bytes_as_the_factor(options):
     save("a.png")
     upsample_file("a.png", "whole.png", 2)
     upsample_file("a.png", "size.png", **options)
     assert Path("size.png").read_bytes() == Path("whole.png").read_bytes()
 
 
-def test_a_size_of_its_own_copies_the_pixels_whatever_the_kernel():
+def test_the_size_of_the_input_copies_its_pixels_with_any_kernel():
     save("a.png")
     upsample_file("a.png", "same.png", width=17, kernel="gaussian")  # which would blur at factor 1
     with Image.open("a.png") as before, Image.open("same.png") as after:
         assert np.array_equal(np.asarray(before), np.asarray(after))
 
 
-def test_stretching_is_warned_of_and_refused_by_strict_and_rounding_is_none():
+def test_stretching_is_a_warning_that_strict_refuses_and_rounding_is_not():
     save("a.png")
     (warning,) = upsample_file("a.png", "b.png", size=(40, 40)).warnings
     assert warning == "17x11 pixels are stretched to 40x40 (fit keeps the proportion)"
-    assert upsample_file("a.png", "c.png", size=(13, 20)).warnings == ()  # 12.94 rows would be right
+    assert upsample_file("a.png", "c.png", size=(13, 20)).warnings == ()  # the exact height would be 12.94 rows
     with pytest.raises(ImageError, match="refused by strict: 17x11 pixels are stretched"):
         upsample_file("a.png", "d.png", size=(40, 40), strict=True)
 
@@ -173,7 +173,7 @@ def test_more_than_64_times_is_one_line():
         upsample_file("a.png", width=1700)
 
 
-def test_exif_has_the_new_size_and_the_resolution_stays():
+def test_exif_has_the_new_size_and_keeps_the_resolution():
     exif = Image.Exif()
     exif[0x0112] = 6  # turned: 11 wide and 17 high upright
     exif.get_ifd(0x8769).update({0xA002: 17, 0xA003: 11})
@@ -197,10 +197,10 @@ def test_frames_of_an_animation_all_have_the_size(format_):
             image.seek(index)
             assert image.size == (26, 17)
             shown = np.asarray(image.convert("RGB")).astype(int)
-            assert abs(shown - colour).max() <= 4  # WebP's own loss; flat stays flat
+            assert abs(shown - colour).max() <= 4  # WebP's own loss; flat frames stay flat
 
 
-def test_each_page_is_fitted_by_its_own_proportion():
+def test_each_page_keeps_its_own_proportion():
     pages = [Image.new("L", size, 90) for size in ((17, 11), (5, 20), (300, 300))]
     pages[0].save("a.tif", save_all=True, append_images=pages[1:])
     upsample_file("a.tif", "b.tif", fit=(40, 40))
@@ -211,14 +211,14 @@ def test_each_page_is_fitted_by_its_own_proportion():
     assert sizes == [(40, 26), (10, 40), (40, 40)]
 
 
-def test_format_limits_count_the_size_that_is_written():
+def test_format_limits_apply_to_the_written_size():
     save("a.png", (300, 2))
     with pytest.raises(ImageError, match="WebP holds at most 16383 pixels a side, not 16384×2"):
         upsample_file("a.png", "b.webp", size=(2, 16384))
     assert upsample_file("a.png", "b.webp", size=(2, 16383)).output_width == 16383  # enlarged to 16500 on the way
 
 
-def test_a_folder_mirrors_beside_itself_and_the_report_says_the_sizes():
+def test_a_folder_is_mirrored_next_to_itself_and_the_report_has_the_sizes():
     save("shots/a.png")
     save("shots/deep/b.png", (5, 20))
     ended = upsample("shots", "-r", "--fit", "34x40", "--json")
@@ -236,15 +236,15 @@ def test_a_folder_mirrors_beside_itself_and_the_report_says_the_sizes():
     assert planned["files"][0]["output"] == str(Path("shots_x1.5/a_x1.5.png"))
 
 
-def test_two_ways_to_say_how_large_are_a_usage_error():
+def test_two_size_options_are_a_usage_error():
     save("a.png")
     ended = upsample("a.png", "--size", "9x9", "--factor", "2")
     assert (ended.status, ended.out) == (2, "")
     assert "--factor and --size both say how large" in ended.err
 
 
-def test_light_is_mixed_linearly_in_the_reduction_too():
-    """Half black and half white: half the light is level 188 (sRGB), half the number 128; the ripple is below 1."""
+def test_linear_light_applies_to_the_reduction_too():
+    """Half black and half white: half the light is level 188 (sRGB), half the number 128; the ripple is less than 1."""
     stripes = np.tile(np.array([0, 255], np.uint8), (40, 20))
     Image.fromarray(stripes).save("a.png")
     for linear_light, level in ((True, 188), (False, 128)):
@@ -254,13 +254,13 @@ def test_light_is_mixed_linearly_in_the_reduction_too():
         assert abs(inner - level).max() <= 1
 
 
-def test_8_bits_that_become_16_gain_by_the_reduction():
+def test_8_bits_that_become_16_gain_levels_from_the_reduction():
     save("a.png", mode="L")
     upsample_file("a.png", "b.png", factor=1.5, depth="16")
     with Image.open("b.png") as image:
         deep = np.asarray(image).astype(int)
-    assert (deep % 257 != 0).mean() > 0.9  # else they would be the 256 levels there were
+    assert (deep % 257 != 0).mean() > 0.9  # otherwise they would be the 256 original levels
     upsample_file("a.png", "c.png", factor=1.5)
     with Image.open("c.png") as image:
-        # one rounding to 16 bits and one to 8 against one to 8: half a level, and no more
+        # rounding to 16 bits and then to 8, compared with rounding to 8: at most half a level
         assert abs(deep / 257 - np.asarray(image)).max() <= 0.5 + 1 / 257

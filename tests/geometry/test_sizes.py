@@ -1,4 +1,4 @@
-"""Sizes: against torch on the meta device and on the CPU, against counting by hand, and the textbook's cases."""
+"""Sizes: compared with torch on the meta device and the CPU, with counts made sample by sample, and with textbooks."""
 
 import itertools
 import warnings
@@ -30,9 +30,9 @@ def transposed_output_sizes(sizes, **settings_):
 
 
 def torch_sizes(layers, sizes, keywords, device, **forward):
-    """What torch says: the sizes, or None where it refuses. The oracle."""
+    """The oracle: the sizes that torch computes, or None if torch refuses."""
     with warnings.catch_warnings():
-        # torch warns of weights without elements and of the copy that padding="same" can cost; neither is a refusal.
+        # torch warns of weights without elements and of copies for padding="same"; neither is a refusal.
         warnings.simplefilter("ignore", UserWarning)
         try:
             layer = layers[len(sizes)](1, 1, **keywords, device=device)
@@ -43,7 +43,7 @@ def torch_sizes(layers, sizes, keywords, device, **forward):
 
 
 def our_sizes(function, *args, **keywords):
-    """What the package says: the sizes, or None where it refuses."""
+    """The sizes that the package computes, or None if it refuses."""
     try:
         return function(*args, **keywords)
     except GeometryError:
@@ -51,7 +51,7 @@ def our_sizes(function, *args, **keywords):
 
 
 def compare_with_torch(function, layers, device, strategy, examples):
-    """Compare `function` with torch over `examples` random settings; how often torch accepted and refused."""
+    """Compare `function` with torch over `examples` random settings; count how often torch accepted and refused."""
     seen = Counter()
 
     @settings(deadline=None, max_examples=examples, derandomize=True)
@@ -69,7 +69,7 @@ def compare_with_torch(function, layers, device, strategy, examples):
 
 
 def cases(size, numbers, words=None):
-    """Sizes of 1 to 3 axes, and settings that are one number or one per axis."""
+    """Sizes of 1 to 3 axes, and settings that are one number, or one number per axis."""
 
     def settings_of(sizes):
         axes = len(sizes)
@@ -103,41 +103,41 @@ USUAL = {
 MODES = {"padding_mode": st.sampled_from(["zeros", "reflect", "replicate", "circular"])}
 
 
-# The meta device computes sizes without pixels, so thousands are cheap, but it is laxer than the devices that compute:
-# it lets kernel_size 0, negative padding and, since torch 2.14, some output_padding pass that those refuse. So sizes
-# come from the meta device and refusals from the CPU, which `compare_with_torch` asks where only the package refuses.
-# An output of 0 samples, which some of torch's routes refuse and some return, counts as refused.
+# The meta device computes sizes without pixels, so thousands are cheap, but it is more permissive than real devices:
+# it accepts kernel_size 0, negative padding and, since torch 2.14, some output_padding that they refuse. So sizes
+# come from the meta device and refusals from the CPU, which `compare_with_torch` tries only if the package refuses.
+# An output of 0 samples, which some torch routes refuse and others return, counts as refused.
 
 
-def test_transposed_sizes_are_torchs_on_the_meta_device():
-    """What torch accepts has torch's sizes, what torch refuses is refused."""
+def test_transposed_sizes_equal_torchs_on_the_meta_device():
+    """The package accepts what torch accepts, with the same sizes, and refuses what torch refuses."""
     strategy = cases(st.integers(1, 200), LEGAL | {"output_padding": st.integers(0, 6)})
     seen = compare_with_torch(transposed_output_sizes, TRANSPOSED, "meta", strategy, 1500)
     assert min(seen["accepted"], seen["refused"]) > 200
 
 
-def test_conv_sizes_are_torchs_on_the_meta_device():
+def test_conv_sizes_equal_torchs_on_the_meta_device():
     numbers = LEGAL | {"padding": st.integers(0, 2)}
-    # Of small sizes many are refused. How many of each kind are tried depends on what hypothesis has seen of the code.
+    # Many small sizes are refused. How many of each kind are tried depends on hypothesis.
     both = cases(st.integers(1, 200), numbers) | cases(st.integers(1, 20), numbers)
     seen = compare_with_torch(conv_output_sizes, CONV, "meta", both, 1500)
     assert min(seen["accepted"], seen["refused"]) > 200
 
 
-def test_transposed_refusals_are_torchs_on_the_cpu():
+def test_transposed_refusals_equal_torchs_on_the_cpu():
     strange = cases(st.integers(0, 5), ANY | {"output_padding": st.integers(-1, 4)})
     usual = cases(st.integers(1, 5), USUAL | {"output_padding": st.integers(0, 2)})
     seen = compare_with_torch(transposed_output_sizes, TRANSPOSED, "cpu", strange | usual, 700)
     assert min(seen["accepted"], seen["refused"]) > 50
 
 
-def test_conv_refusals_and_padding_modes_are_torchs_on_the_cpu():
+def test_conv_refusals_and_padding_modes_equal_torchs_on_the_cpu():
     strange, usual = cases(st.integers(0, 9), ANY, MODES), cases(st.integers(3, 9), USUAL, MODES)
     seen = compare_with_torch(conv_output_sizes, CONV, "cpu", strange | usual, 900)
     assert min(seen["accepted"], seen["refused"]) > 50
 
 
-def test_conv_with_padding_in_words_is_torchs_on_the_cpu():
+def test_conv_sizes_with_named_padding_equal_torchs_on_the_cpu():
     words = MODES | {"padding": st.sampled_from(["same", "valid"])}
     numbers = {name: LEGAL[name] for name in ("kernel_size", "dilation")} | {"stride": st.sampled_from([1, 1, 2])}
     seen = compare_with_torch(conv_output_sizes, CONV, "cpu", cases(st.integers(1, 9), numbers, words), 500)
@@ -152,7 +152,7 @@ def test_conv_with_padding_in_words_is_torchs_on_the_cpu():
         (conv_output_sizes, CONV, lambda sizes: tuple(max(1, size - 1) for size in sizes)),
     ],
 )
-def test_control_the_comparison_with_torch_notices_a_wrong_size(function, layers, wrong):
+def test_control_the_comparison_with_torch_detects_a_wrong_size(function, layers, wrong):
     with pytest.raises(AssertionError):
         compare_with_torch(
             lambda sizes, **keywords: wrong(function(sizes, **keywords)),
@@ -168,8 +168,8 @@ def test_control_the_comparison_with_torch_notices_a_wrong_size(function, layers
     cases(st.integers(1, 6), {**LEGAL, "padding": st.integers(0, 5)}),
     st.lists(st.integers(-2, 20), min_size=3, max_size=3),
 )
-def test_output_size_is_accepted_where_torch_accepts_it(case, numbers):
-    """`output_size=` of the forward call: the same range, and the output_padding that then gives the size."""
+def test_output_size_is_accepted_if_torch_accepts_it(case, numbers):
+    """`output_size=` of the forward call: the same range, and the output_padding that gives this size."""
     sizes, keywords = case
     wanted = numbers[: len(sizes)]
     kept = many.split_axes(len(sizes), keywords)
@@ -188,20 +188,20 @@ def test_output_size_is_accepted_where_torch_accepts_it(case, numbers):
 
 
 def counted_conv(size, *, kernel_size, stride, padding, dilation):
-    """Count where the kernel fits, sample by sample. No formula."""
+    """Count the positions at which the kernel fits, sample by sample, without a formula."""
     padded = range(-padding, size + padding)
     return sum(1 for start in padded[::stride] if all(start + tap * dilation in padded for tap in range(kernel_size)))
 
 
 def counted_transposed(size, *, kernel_size, stride, padding, output_padding, dilation):
-    """Mark what every input sample touches, then crop; output_padding is more room at the end. No formula."""
+    """Mark every sample that an input touches, then crop; output_padding extends the end. No formula."""
     touched = {i * stride + tap * dilation for i, tap in itertools.product(range(size), range(kernel_size))}
     return len(range(max(touched) + 1 + output_padding)[padding:][: -padding or None])
 
 
 @settings(deadline=None, max_examples=400, derandomize=True)
 @given(st.integers(1, 30), st.fixed_dictionaries(LEGAL), st.integers(0, 5))
-def test_sizes_are_those_counted_by_hand(size, setting, output_padding):
+def test_sizes_equal_a_count_sample_by_sample(size, setting, output_padding):
     conv = our_sizes(one.conv_output_size, size, **setting)
     assert (conv or 0) == counted_conv(size, **setting)
     if output_padding < max(setting["stride"], setting["dilation"]):
@@ -211,7 +211,7 @@ def test_sizes_are_those_counted_by_hand(size, setting, output_padding):
 
 @settings(deadline=None, max_examples=300, derandomize=True)
 @given(st.integers(1, 60), st.fixed_dictionaries(LEGAL))
-def test_inverting_output_padding_brings_every_convolved_size_back(size, setting):
+def test_output_padding_can_restore_every_convolved_size(size, setting):
     smaller = our_sizes(one.conv_output_size, size, **setting)
     if smaller is None:
         with pytest.raises(GeometryError):
@@ -219,13 +219,13 @@ def test_inverting_output_padding_brings_every_convolved_size_back(size, setting
         return
     output_padding = one.inverting_output_padding(size, **setting)
     assert one.transposed_output_size(smaller, output_padding=output_padding, **setting) == size
-    # The sizes one layer can be asked for are those the convolution brings down to the same size.
+    # The output sizes that one layer can produce are those that the convolution reduces to the same size.
     assert size in one.output_size_range(smaller, **setting)
     assert {one.conv_output_size(n, **setting) for n in one.output_size_range(smaller, **setting)} == {smaller}
 
 
-def test_the_same_settings_do_not_always_reverse_a_convolutions_shape():
-    """A widely repeated claim, false: it takes (in + 2p - d(k-1) - 1) % s == 0."""
+def test_the_same_settings_do_not_always_reverse_the_shape_of_a_convolution():
+    """A common claim that is false: it takes (in + 2p - d(k-1) - 1) % s == 0."""
     back = [one.transposed_output_size(one.conv_output_size(n, **K3S2P1), **K3S2P1) for n in (224, 225)]
     assert back == [223, 225]
 
@@ -240,7 +240,7 @@ def test_the_same_settings_do_not_always_reverse_a_convolutions_shape():
         ((2, 2), {"kernel_size": 2, "padding": 1}, (1, 1)),
         ((2, 2), {"kernel_size": 2, "stride": 2}, (4, 4)),
         ((50,), K3S2P1, (99,)),
-        ((50, 100), K3S2P1 | {"output_padding": 1}, (100, 200)),  # not 101x201, as a copied article has it
+        ((50, 100), K3S2P1 | {"output_padding": 1}, (100, 200)),  # not 101x201, as a widely copied article says
         ((10, 50, 100), K3S2P1 | {"output_padding": (0, 1, 1)}, (19, 100, 200)),
         ((256, 256), {"kernel_size": 4, "stride": 2, "padding": 1}, (512, 512)),
         ((2, 2), {"kernel_size": 2, "stride": 1}, (3, 3)),
@@ -263,7 +263,7 @@ def test_textbook_round_trip_on_16_17_and_18():
 
 @settings(deadline=None, max_examples=200, derandomize=True)
 @given(st.integers(1, 40), st.fixed_dictionaries({name: LEGAL[name] for name in ("kernel_size", "stride", "padding")}))
-def test_the_rule_n_times_s_plus_s_minus_k_holds_only_where_p_is_k_minus_s(size, setting):
+def test_the_rule_n_times_s_plus_s_minus_k_holds_only_if_p_is_k_minus_s(size, setting):
     output = our_sizes(one.transposed_output_size, size, **setting)
     kernel_size, stride, padding = setting["kernel_size"], setting["stride"], setting["padding"]
     if output is not None:
@@ -273,7 +273,7 @@ def test_the_rule_n_times_s_plus_s_minus_k_holds_only_where_p_is_k_minus_s(size,
 @settings(deadline=None, max_examples=300, derandomize=True)
 @given(st.integers(1, 40), st.fixed_dictionaries(LEGAL | {"dilation": st.just(1)}), st.integers(0, 5))
 def test_exactly_times_stride_if_and_only_if_k_minus_2p_plus_op_is_s(size, setting, output_padding):
-    """And such a layer stands -op/2 output pixels from half-pixel alignment."""
+    """Such a layer is -op/2 output pixels away from half-pixel alignment."""
     output = our_sizes(one.transposed_output_size, size, output_padding=output_padding, **setting)
     if output is not None:
         exact = setting["kernel_size"] - 2 * setting["padding"] + output_padding == setting["stride"]
@@ -288,7 +288,7 @@ def test_shift_of_k3_s2_p1_is_half_a_pixel_up_left_and_k4_is_centred():
 
 
 def centre_of_mass(layer, size, position):
-    """Where a unit impulse's response is centred, in samples; the layer's weights are all 1. By torch, no formula."""
+    """The centre of a unit impulse's response, in samples, with weights of 1. Computed by torch, without a formula."""
     nn.init.ones_(layer.weight)
     impulse = torch.zeros(1, 1, size)
     impulse[0, 0, position] = 1
@@ -300,8 +300,8 @@ def centre_of_mass(layer, size, position):
 @pytest.mark.parametrize(
     "setting", [(3, 2, 1, 1), (4, 2, 1, 1), (5, 3, 1, 1), (3, 3, 0, 2), (2, 1, 0, 3), (7, 4, 2, 1)]
 )
-def test_shifts_are_those_an_impulse_shows(setting):
-    """Half-pixel alignment maps sample i to (i + 1/2)*stride - 1/2; 1e-5 is float32's rounding of a mean of ~100."""
+def test_shifts_equal_those_of_an_impulse(setting):
+    """Half-pixel alignment maps sample i to (i + 1/2)*stride - 1/2; 1e-5 is the float32 rounding of a mean of ~100."""
     kernel_size, stride, padding, dilation = setting
     keywords = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation}
     got = centre_of_mass(nn.ConvTranspose1d(1, 1, bias=False, **keywords), 41, 20)
@@ -311,15 +311,15 @@ def test_shifts_are_those_an_impulse_shows(setting):
 
 
 @pytest.mark.parametrize("setting", [(3, 2, 1, 1), (4, 2, 1, 1), (5, 3, 1, 1), (3, 3, 0, 2), (7, 4, 2, 1)])
-def test_conv_shifts_are_those_of_the_window_each_output_sees(setting):
-    """Output i sees the mean of its window: fed a ramp, a convolution of mean taps returns the window's centre."""
+def test_conv_shifts_equal_those_of_the_windows(setting):
+    """Output i is the mean of its window: on a ramp, a convolution with mean taps returns the window's centre."""
     kernel_size, stride, padding, dilation = setting
     keywords = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation}
     layer = nn.Conv1d(1, 1, bias=False, **keywords)
     nn.init.constant_(layer.weight, 1 / kernel_size)
     with torch.no_grad():
         seen = float(layer(torch.arange(120.0).reshape(1, 1, -1))[0, 0, 10])
-    # What an aligned output 10 would show lies `moved` outputs away from where it is shown; 1e-5 is float32's rounding.
+    # An aligned output 10 is `moved` outputs away from where the layer puts it; 1e-5 is float32's rounding.
     moved = (((10 + 0.5) * stride - 0.5) - seen) / stride
     assert moved == pytest.approx(float(LayerAxis(**keywords).shift), abs=1e-5)
 
@@ -334,7 +334,7 @@ def test_the_bilinear_axis_enlarges_exactly_and_stays_centred(factor):
     assert axis.shift == 0
 
 
-def test_the_bilinear_axis_follows_the_rule_written_with_ceil():
+def test_the_bilinear_axis_follows_the_rule_with_ceil():
     for factor in range(1, 65):
         padding = -(-(factor - 1) // 2)
         expected = LayerAxis(2 * factor - factor % 2, factor, padding, transposed=True)
@@ -342,13 +342,13 @@ def test_the_bilinear_axis_follows_the_rule_written_with_ceil():
 
 
 def test_kernel_2s_with_padding_half_s_is_one_pixel_too_long_for_odd_factors():
-    """A widely repeated rule, wrong for odd factors: s*n + 1 pixels, and half a pixel off."""
+    """A common rule that is wrong for odd factors: it gives s*n + 1 pixels, and is half a pixel off."""
     wrong = {"kernel_size": 6, "stride": 3, "padding": 1}
     assert one.transposed_output_size(17, **wrong) == 3 * 17 + 1
     assert LayerAxis(**wrong, transposed=True).shift == Fraction(1, 2)
 
 
-# Refusals say why, and what is legal; what they propose is accepted.
+# Refusals name the cause and the allowed values; the values they propose are accepted.
 
 
 @pytest.mark.parametrize(
@@ -429,7 +429,7 @@ def test_refusals_are_one_line_with_reason_and_remedy(call, message):
 
 @settings(deadline=None, max_examples=200, derandomize=True)
 @given(st.integers(1, 12), st.fixed_dictionaries(LEGAL | {"kernel_size": st.integers(4, 9)}))
-def test_the_sizes_and_paddings_a_refusal_proposes_are_the_least_that_work(size, setting):
+def test_the_sizes_and_paddings_in_a_refusal_are_the_smallest_that_work(size, setting):
     span = setting["dilation"] * (setting["kernel_size"] - 1) + 1
     if our_sizes(one.conv_output_size, size, **setting) is not None:
         assert size + 2 * setting["padding"] >= span

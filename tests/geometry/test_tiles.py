@@ -1,4 +1,4 @@
-"""Plans: bands and tiles cover every pixel once, halos end with the axis, budgets hold."""
+"""Plans: bands and tiles cover every pixel once, halos stop at the end of the axis, budgets are kept."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ lengths = st.integers(1, 60)
 
 
 def assert_every_output_is_covered_once(plan, factor):
-    """Paint each tile's output box on a canvas; every output pixel must be painted once, rows from top to bottom."""
+    """Paint each tile's output box on a canvas; every output pixel must be painted once, from top to bottom."""
     canvas = np.zeros((plan.height * factor, plan.width * factor), dtype=np.int64)
     next_row = 0
     for band in plan.bands():
@@ -29,7 +29,7 @@ def test_output_boxes_cover_every_pixel_exactly_once(plan, factor):
     assert_every_output_is_covered_once(plan, factor)
 
 
-def test_a_cover_with_a_gap_or_an_overlap_is_noticed():
+def test_a_cover_with_a_gap_or_an_overlap_is_detected():
     class Shifted(Plan):
         shift = 0
 
@@ -46,7 +46,7 @@ def test_a_cover_with_a_gap_or_an_overlap_is_noticed():
 
 
 @given(st.data(), lengths, st.integers(0, 4))
-def test_span_arithmetic_against_counting(data, length, halo):
+def test_span_arithmetic_equals_counting(data, length, halo):
     start = data.draw(st.integers(0, length - 1))
     stop = data.draw(st.integers(start + 1, length))
     span = Span(start, stop, length, halo)
@@ -59,7 +59,7 @@ def test_span_arithmetic_against_counting(data, length, halo):
 
 
 @given(lengths, lengths)
-def test_halves_are_the_whole_cut_across_its_longer_side(height, width):
+def test_halves_divide_a_tile_across_its_longer_side(height, width):
     rows, columns = Span(3, 3 + height, 90, 1), Span(5, 5 + width, 90, 2)
     if height == width == 1:
         return
@@ -83,7 +83,7 @@ def test_tiles_stay_within_the_budget(height, width, bytes_per_pixel, budget_byt
     plan = plan_for_budget(height, width, halo=1, bytes_per_pixel=bytes_per_pixel, budget_bytes=budget_bytes)
     assert 1 <= plan.tile_height <= height
     assert 1 <= plan.tile_width <= width
-    # below sixteen pixels in a row a tile would be mostly halo, so that is the least, whatever the budget
+    # a tile less than sixteen pixels wide would be mostly halo, so that is the minimum, whatever the budget
     least_bytes = min(width, 16) * bytes_per_pixel
     assert plan.tile_height * plan.tile_width * bytes_per_pixel <= max(budget_bytes, least_bytes)
     assert_every_output_is_covered_once(plan, 1)
@@ -97,6 +97,6 @@ def test_full_width_bands_are_preferred(height, width, bytes_per_pixel, budget_b
 
 
 @given(lengths, lengths, st.integers(1, 70))
-def test_a_fixed_tile_size_wins_over_any_budget(height, width, tile_size):
+def test_a_fixed_tile_size_overrides_any_budget(height, width, tile_size):
     plan = plan_for_budget(height, width, halo=1, bytes_per_pixel=10**9, budget_bytes=1, tile_size=tile_size)
     assert (plan.tile_height, plan.tile_width) == (min(tile_size, height), min(tile_size, width))

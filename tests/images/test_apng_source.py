@@ -1,4 +1,4 @@
-"""Animated PNG in: every kind of pixel, composed as explicit arithmetic on single pixels composes it."""
+"""Reading animated PNG: every pixel type, composed as by explicit arithmetic on single pixels."""
 
 import io
 from fractions import Fraction
@@ -33,7 +33,7 @@ KINDS = [
 
 
 def random_frames(seed, colour_type, depth):
-    """Six frames of a size, a place, a disposal and a blending of their own; few levels, so that keys are met."""
+    """Six frames, each with its own size, position, disposal and blending; few levels, so that some match the key."""
     random = np.random.default_rng(seed)
     levels = np.array([0, 1, 2, 3, 7, 2**depth // 2, 2**depth - 1])
     levels = levels[levels < 2**depth]
@@ -50,7 +50,7 @@ def random_frames(seed, colour_type, depth):
 
 
 def meaning(pixel, colour_type, depth, key):
-    """(red, green, blue, alpha) of one stored pixel, each of 8 or 16 bits."""
+    """(red, green, blue, alpha) of one stored pixel, with 8 or 16 bits each."""
     full = 65535 if depth == 16 else 255
     stored = [int(each) for each in pixel]
     if colour_type == 3:
@@ -62,8 +62,8 @@ def meaning(pixel, colour_type, depth, key):
     return [*(scaled * 3 if len(scaled) == 1 else scaled), alpha]
 
 
-def laid_over(above, below, full):
-    """Porter and Duff's over, in fractions, rounded half up at the end."""
+def blended(above, below, full):
+    """Porter and Duff's "over" in fractions, rounded half up at the end."""
     opacity, under = Fraction(above[3], full), Fraction(below[3], full)
     alpha = opacity + under * (1 - opacity)
     if not alpha:
@@ -73,7 +73,7 @@ def laid_over(above, below, full):
 
 
 def composed(frames, colour_type, depth, key, *, takes_back=True):
-    """Every frame as the specification says, a pixel at a time."""
+    """Every frame as the specification defines it, one pixel at a time."""
     full = 65535 if depth == 16 else 255
     canvas = [[[0, 0, 0, 0] for _ in range(WIDTH)] for _ in range(HEIGHT)]
     for pixels, left, top, disposal, blending in frames:
@@ -81,7 +81,7 @@ def composed(frames, colour_type, depth, key, *, takes_back=True):
         places = [(y, x) for y in range(pixels.shape[0]) for x in range(pixels.shape[1])]
         for y, x in places:
             above, below = meaning(pixels[y, x], colour_type, depth, key), canvas[top + y][left + x]
-            canvas[top + y][left + x] = laid_over(above, below, full) if blending == OVER else above
+            canvas[top + y][left + x] = blended(above, below, full) if blending == OVER else above
         yield np.array(canvas)
         for y, x in places:
             if disposal == BACKGROUND:
@@ -91,7 +91,7 @@ def composed(frames, colour_type, depth, key, *, takes_back=True):
 
 
 def as_rgba(rows, full):
-    """What our reader gives, as the oracle writes it; colour under alpha 0 means nothing."""
+    """The rows of our reader in the form of the oracle; colour under alpha 0 has no meaning."""
     colour, alpha = (
         (rows[..., :-1], rows[..., -1:]) if rows.shape[2] in {2, 4} else (rows, np.full_like(rows[..., :1], full))
     )
@@ -112,7 +112,7 @@ def read(data):
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("colour_type", "depth", "key"), KINDS)
-def test_every_kind_of_frame_is_composed_as_the_specification_says(colour_type, depth, key, seed):
+def test_frames_of_every_pixel_type_are_composed_as_specified(colour_type, depth, key, seed):
     frames = random_frames(seed, colour_type, depth)
     chunks = [(b"PLTE", PALETTE[: 2**depth].tobytes())] if colour_type == 3 else []
     if key:
@@ -123,7 +123,7 @@ def test_every_kind_of_frame_is_composed_as_the_specification_says(colour_type, 
     for ours, theirs in zip(found, wanted, strict=True):
         assert ours.dtype == (np.uint16 if depth == 16 else np.uint8)
         assert_same_pixels(as_rgba(ours, full), without_hidden(theirs))
-    if PREVIOUS in [frame[3] for frame in frames[:-1]]:  # the control: what is not taken back shows
+    if PREVIOUS in [frame[3] for frame in frames[:-1]]:  # the control: without reverting, the frames differ
         left = list(composed(frames, colour_type, depth, key, takes_back=False))
         assert any(not np.array_equal(without_hidden(a), without_hidden(b)) for a, b in zip(left, wanted, strict=True))
 
@@ -134,8 +134,8 @@ def red_and(*later):
     return ((red, 0, 0, NONE, SOURCE), *later)
 
 
-def test_what_was_laid_over_and_is_taken_back_is_gone_from_the_enlarged_frame():
-    """Golden, and the reason not to leave it to Pillow: it leaves the green dot where it was."""
+def test_a_reverted_frame_is_gone_from_the_enlarged_frame():
+    """Pillow does not revert the frame: it leaves the green dot in place."""
     green, blue = np.full((2, 3, 4), (0, 90, 0, 255), np.uint8), np.full((1, 1, 4), (0, 0, 70, 255), np.uint8)
     frames = red_and((green, 4, 3, PREVIOUS, OVER), (blue, 0, 0, NONE, OVER))
     Path("a.png").write_bytes(animated_png(HEIGHT, WIDTH, 8, 6, frames))
@@ -149,7 +149,7 @@ def test_what_was_laid_over_and_is_taken_back_is_gone_from_the_enlarged_frame():
         assert_same_pixels(source.read_rows(0, HEIGHT), last)
 
 
-def test_opaque_colour_that_is_cleared_leaves_a_hole_and_no_black():
+def test_a_cleared_opaque_frame_leaves_a_hole_and_not_black():
     red = np.full((HEIGHT, WIDTH, 3), (200, 0, 0), np.uint8)
     dot = np.full((2, 3, 3), (0, 90, 0), np.uint8)
     data = animated_png(HEIGHT, WIDTH, 8, 2, ((red, 0, 0, NONE, 0), (dot, 4, 3, BACKGROUND, 0), (dot, 0, 0, NONE, 0)))
@@ -164,7 +164,7 @@ def test_opaque_colour_that_is_cleared_leaves_a_hole_and_no_black():
 @pytest.mark.parametrize(
     ("size", "left", "top"), [((3, 4), WIDTH - 3, 0), ((3, 4), 0, HEIGHT - 2), ((0, 4), 0, 0), ((3, 0), 0, 0)]
 )
-def test_a_frame_outside_or_of_no_size_is_damage(size, left, top):
+def test_a_frame_outside_the_canvas_or_without_a_size_is_damage(size, left, top):
     data = animated_png(HEIGHT, WIDTH, 8, 6, red_and((np.zeros((*size, 4), np.uint8), left, top, NONE, SOURCE)))
     first, second = open_animation(io.BytesIO(data))
     assert isinstance(first, tuple)

@@ -1,4 +1,4 @@
-"""BMP of bit masks, alpha that is not used, and profiles in the header."""
+"""BMP with bit masks, unused alpha, and profiles in the header."""
 
 import io
 import struct
@@ -18,7 +18,7 @@ RNG = np.random.default_rng(5)
 
 
 def bmp(bits, masks, pixels, *, size=124, space=b"BGRs", behind=b"", top_down=False, compression=3, v4=b""):
-    """A BMP built by hand from whole pixels."""
+    """A BMP built by hand from whole-byte pixels."""
     height, width = pixels.shape
     signed = -height if top_down else height
     head = struct.pack("<IiiHHIIIIII", size, width, signed, 1, bits, compression, 0, 11811, 5905, 0, 0)
@@ -37,7 +37,7 @@ def bmp(bits, masks, pixels, *, size=124, space=b"BGRs", behind=b"", top_down=Fa
 
 
 def packed(masks, levels):
-    """Pixels of channels (height, width, channels) in their own levels."""
+    """Pixels from channels (height, width, channels), each with its own number of levels."""
     made = np.zeros(levels.shape[:2], np.uint64)
     for channel, mask in enumerate(masks):
         made |= levels[..., channel].astype(np.uint64) * (mask & -mask)
@@ -58,7 +58,7 @@ MASKS = {
 
 @pytest.mark.parametrize("name", MASKS)
 @pytest.mark.parametrize("top_down", [False, True])
-def test_channels_of_any_masks_are_read_exactly(name, top_down):
+def test_channels_with_any_masks_are_exact(name, top_down):
     bits, masks = MASKS[name]
     levels = levels_of(masks)
     data = bmp(bits, masks if len(masks) == 4 else (*masks, 0), packed(masks, levels), top_down=top_down)
@@ -71,7 +71,7 @@ def test_channels_of_any_masks_are_read_exactly(name, top_down):
 
 
 @pytest.mark.parametrize("name", [name for name, (_, masks) in MASKS.items() if len(masks) == 4])
-def test_alpha_that_is_nothing_but_0_is_not_used(name):
+def test_alpha_that_is_0_everywhere_is_ignored(name):
     bits, masks = MASKS[name]
     levels = levels_of(masks)
     levels[..., 3] = 0
@@ -90,20 +90,20 @@ def test_short_headers_have_masks_too(size):
     assert np.array_equal(rows, levels)
 
 
-def test_what_pillow_reads_is_left_to_it():
+def test_files_that_pillow_can_read_are_left_to_pillow():
     masks = (0xF800, 0x7E0, 0x1F)
     data = bmp(16, (*masks, 0), packed(masks, levels_of(masks)))
     assert np.array_equal(rows_of(data)[0], np.array(Image.open(io.BytesIO(data))))
 
 
 @pytest.mark.parametrize(("masks", "kind"), [((0xFF, 0xFF, 0xFF00, 0), "unsupported"), ((5, 2, 8, 0), "unsupported")])
-def test_masks_that_make_no_sense_are_refused(masks, kind):
+def test_invalid_masks_are_refused(masks, kind):
     with pytest.raises(ImageError, match="bit masks") as caught:
         probe(io.BytesIO(bmp(32, masks, np.zeros((2, 2)))))
     assert caught.value.failure.kind == kind
 
 
-def test_a_cut_or_oversized_file_is_one_line():
+def test_a_truncated_or_oversized_file_is_one_line():
     data = bmp(32, (0xFF, 0xFF00, 0xFF0000, 0), np.zeros((4, 4)))
     for bad, message in (
         (data[:-1], "truncated"),
@@ -113,7 +113,7 @@ def test_a_cut_or_oversized_file_is_one_line():
             open_image(io.BytesIO(bad))
 
 
-def test_the_profile_of_a_bmp_is_read_and_what_is_left_out_is_said():
+def test_the_profile_of_a_bmp_is_read_and_other_colour_data_is_a_loss():
     masks, pixels = (0xFF0000, 0xFF00, 0xFF, 0), np.zeros((4, 4))
     for order in (masks, (0xFF, 0xFF00, 0xFF0000, 0)):
         info, metadata = read_header(io.BytesIO(bmp(32, order, pixels, space=b"DEBM", behind=ICC)))

@@ -1,4 +1,4 @@
-"""What a file of a few megabytes can cost the plan and a run: counted in reads, bytes and memory, not in seconds."""
+"""How much a file of a few megabytes can make the plan and a run do: counted in reads, bytes and memory, not time."""
 
 import io
 import struct
@@ -53,7 +53,7 @@ METADATA = "carries more than 16 MiB of text, profile and other metadata; remove
 
 
 class Counted(io.BytesIO):
-    """Counts calls and bytes."""
+    """Counts reads, seeks and bytes."""
 
     calls = taken_bytes = 0
 
@@ -73,7 +73,7 @@ def planned(data, **options):
 
 
 def refused(data, message, **options):
-    """The line of a refusal, which names one cause; what reading came to."""
+    """The line of a refusal, which must name one cause, and the counts of the reads."""
     file = Counted(data)
     with pytest.raises(ImageError, match=message) as caught:
         plan_job(Path("a"), Options(**{"format": "png"} | options), source_stream=file)
@@ -83,7 +83,7 @@ def refused(data, message, **options):
 
 @contextmanager
 def peak_below(most_bytes):
-    """At most so many bytes are taken in here at once."""
+    """The code inside allocates at most this many bytes at a time."""
     tracemalloc.start()
     try:
         yield
@@ -93,7 +93,7 @@ def peak_below(most_bytes):
 
 
 @pytest.mark.parametrize("place", ["before", "behind"])
-def test_all_text_of_a_png_together_has_one_limit(place):
+def test_all_text_in_a_png_shares_one_limit(place):
     texts = deflated_text(100, 4 << 20)
     data = png_of_chunks(*texts) if place == "before" else png_of_chunks(behind=texts)
     assert len(data) < 1 << 20
@@ -106,7 +106,7 @@ def test_all_text_of_a_png_together_has_one_limit(place):
 
 
 @pytest.mark.parametrize("place", ["before", "behind"])
-def test_text_below_the_limit_is_read_planned_and_run_alike(place, tmp_path):
+def test_text_below_the_limit_is_accepted_by_the_plan_and_the_run(place, tmp_path):
     texts = deflated_text(3, 2 << 20)
     data = png_of_chunks(*texts) if place == "before" else png_of_chunks(behind=texts)
     planned(data)
@@ -116,15 +116,15 @@ def test_text_below_the_limit_is_read_planned_and_run_alike(place, tmp_path):
     assert [len(value) for _, value in metadata.text] == [2 << 20] * 3
 
 
-def test_colour_profiles_and_damaged_text_count_too():
+def test_colour_profiles_and_damaged_text_count_towards_the_limit():
     refused(png_of_chunks(*profiles(1, 17 << 20)), METADATA)
-    planned(png_of_chunks(*profiles(100)))  # the second one is left out as it is, without being inflated
+    planned(png_of_chunks(*profiles(100)))  # the second profile is left out without being inflated
     damaged = zlib.compress(bytes(4 << 20), 9)[:-1] + b"!"
     refused(png_of_chunks(*((b"zTXt", b"k\0\0" + damaged),) * 100), METADATA)
-    planned(png_of_chunks((b"zTXt", b"k\0\0" + damaged)))  # the control: one alone is passed over
+    planned(png_of_chunks((b"zTXt", b"k\0\0" + damaged)))  # the control: a single damaged chunk is ignored
 
 
-def test_hexadecimal_text_of_nothing_but_lines_takes_no_list_of_them():
+def test_hexadecimal_text_with_only_line_breaks_takes_little_memory():
     text = b"Raw profile type exif\0\0" + zlib.compress(b"\n" * (15 << 20), 9)
     with peak_below(90 << 20):
         planned(png_of_chunks(behind=((b"zTXt", text),)))
@@ -135,7 +135,7 @@ def test_metadata_of_other_formats_has_the_same_limit():
     for kind, settings in {"TIFF": {"compression": None}, "WEBP": {}, "JPEG": {}}.items():
         for size_bytes, fits in ((15 << 20, True), (17 << 20, False)):
             if kind == "JPEG" and not fits:
-                continue  # its profile ends at 255 segments
+                continue  # its profile ends after 255 segments
             data = saved(image, kind, icc_profile=bytes(size_bytes), **settings)
             planned(data) if fits else refused(data, METADATA)
 
@@ -152,17 +152,17 @@ def test_metadata_of_other_formats_has_the_same_limit():
     ],
     ids=["gif comments", "jpeg remarks", "jpeg exif", "jpeg profile", "png private", "png transparency"],
 )
-def test_a_header_in_a_million_pieces_is_refused(data):
+def test_a_header_with_very_many_pieces_is_refused(data):
     file = refused(data, f"{CIRCLES}|{METADATA}")
     assert file.calls <= 300_000 + len(data) // 16
 
 
-def test_control_many_pieces_that_are_a_image_are_read():
+def test_control_an_image_in_many_pieces_is_read():
     assert planned(gif_of(2000, 9))[0].height == 9
     assert planned(jpeg_of_segments(0xFE, b"remark", 2000))[0].height == 8
 
 
-def test_directories_that_overlap_are_refused_at_once():
+def test_overlapping_directories_are_refused_at_once():
     data = tiff_overlapping(65534)
     assert 800_000 < len(data) < 850_000
     file = refused(data, OVERLAP)
@@ -174,7 +174,7 @@ def test_directories_that_overlap_are_refused_at_once():
         about_image(io.BytesIO(data), factor=2, max_pixels=10**6)
 
 
-def test_directories_that_overlap_by_a_byte_are_refused_and_neighbours_are_not():
+def test_directories_that_overlap_by_a_byte_are_refused_and_adjacent_ones_are_not():
     planned(tiff_pages(3))
     apart = bytearray(tiff_pages(2))
     first = struct.unpack_from("<I", apart, 4)[0]
@@ -184,7 +184,7 @@ def test_directories_that_overlap_by_a_byte_are_refused_and_neighbours_are_not()
     refused(bytes(apart), OVERLAP)
 
 
-def test_values_that_share_their_bytes_are_not_loaded_many_times():
+def test_values_that_share_bytes_are_not_loaded_repeatedly():
     data = tiff_of_shared_values(4000, 1 << 20)
     with peak_below(30 << 20):
         refused(data, OVERLAP)
@@ -204,7 +204,7 @@ def test_pages_are_read_in_time_linear_in_their_number(whole):
     assert calls[400] < 4.5 * calls[100]
 
 
-def test_a_run_opens_its_pages_by_the_same_way(tmp_path, monkeypatch):
+def test_a_run_opens_its_pages_with_open_pages(tmp_path, monkeypatch):
     (tmp_path / "a.tif").write_bytes(tiff_pages(3))
     opened = []
     monkeypatch.setattr(
@@ -215,12 +215,12 @@ def test_a_run_opens_its_pages_by_the_same_way(tmp_path, monkeypatch):
     assert tifffile.imread(tmp_path / "b.tif").shape == (3, 2, 2)
 
 
-def test_pages_that_are_missing_are_said_to_be():
+def test_a_missing_page_is_an_error_with_the_count():
     with pytest.raises(ImageError, match="has no frame 4; there are 3"):
         list(open_pages(io.BytesIO(tiff_pages(3)), 4))
 
 
-def test_a_plan_reads_the_header_of_plain_text_and_a_run_a_piece_at_a_time(monkeypatch):
+def test_a_plan_reads_only_the_header_of_plain_text_and_a_run_reads_in_pieces(monkeypatch):
     monkeypatch.setattr("upsample_cli.images.codecs.pnm_plain._PIECE_BYTES", 4096)
     pixels = np.random.default_rng(0).integers(0, 256, (150, 500, 3), np.uint8)
     data = b"P3\n500 150\n255\n" + b" ".join(b"%d" % level for level in pixels.ravel())
@@ -230,13 +230,13 @@ def test_a_plan_reads_the_header_of_plain_text_and_a_run_a_piece_at_a_time(monke
         for top in range(0, 150, 50):
             rows = source.read_rows(max(0, top - 2), top + 50)
             assert np.array_equal(rows, pixels[max(0, top - 2) : top + 50])
-        assert np.array_equal(source.read_rows(0, 3), pixels[:3])  # from the start again
+        assert np.array_equal(source.read_rows(0, 3), pixels[:3])  # reading from the start again
 
 
 @pytest.mark.parametrize(
     "text", [b"0" * 10**6, b" " * 10**6, b"#\n" * 10**6, b"#" * 10**6], ids=["zeros", "blanks", "lines", "remark"]
 )
-def test_plain_text_without_an_end_is_damage(text):
+def test_endless_plain_text_is_damage(text):
     data = b"P2\n1 2\n255\n7 " + text
     with (
         open_image(io.BytesIO(data)) as source,
@@ -255,7 +255,7 @@ MANY_FRAMES = {
 
 
 @pytest.mark.parametrize("kind", MANY_FRAMES)
-def test_frames_and_pages_count_together_where_all_are_enlarged(kind, tmp_path):
+def test_all_enlarged_frames_and_pages_count_towards_the_pixel_limit(kind, tmp_path):
     data, count, pixels, target = MANY_FRAMES[kind]
     least = -(-count * pixels // limits.MANY)
     assert least > pixels
@@ -263,27 +263,27 @@ def test_frames_and_pages_count_together_where_all_are_enlarged(kind, tmp_path):
     told = f"holds {count} frames or pages of {count * pixels} .*; {advice}"
     refused(data, told, format=target, max_pixels=least - 1)
     planned(data, format=target, max_pixels=least)
-    planned(data, format="jpeg", max_pixels=pixels)  # of which the first alone is enlarged
+    planned(data, format="jpeg", max_pixels=pixels)  # only the first one is enlarged
     planned(data, format=target, max_pixels=pixels, frame=1)
     (tmp_path / f"a.{kind}").write_bytes(data)
     job = plan_job(tmp_path / f"a.{kind}", Options(format=target, max_pixels=least), output=tmp_path / f"b.{target}")
-    with pytest.raises(ImageError, match="frames or pages"):  # a run looks again: the file may be another by now
+    with pytest.raises(ImageError, match="frames or pages"):  # a run checks again: the file may have changed
         enlarge_image(job, Options(format=target, max_pixels=least - 1))
 
 
-def test_frames_that_come_before_the_one_asked_for_count_too():
+def test_frames_before_the_selected_one_count_towards_the_pixel_limit():
     data = MANY_FRAMES["png"][0]
     planned(data, max_pixels=1, frame=50)
     refused(data, "holds 51 frames", max_pixels=1, frame=51)
 
 
-def test_ordinary_animations_and_scans_are_let_through():
-    """A minute of video in 1080p, and 500 pages of A4 at 600 dots an inch."""
+def test_ordinary_animations_and_scans_are_below_the_limit():
+    """A minute of 1080p video, and 500 A4 pages at 600 dots per inch."""
     for count, height, width in ((1800, 1080, 1920), (500, 7016, 4960)):
         limits.check_frames("a", count, count * height * width, Options().max_pixels)
 
 
-def test_scans_of_a_jpeg_count_like_frames():
+def test_scans_of_a_jpeg_count_towards_the_pixel_limit():
     data = saved(Image.new("L", (8, 8)), "JPEG", progressive=True)
     at = data.index(b"\xff\xda")
     end = data.index(b"\xff", at + 2 + int.from_bytes(data[at + 2 : at + 4], "big"))
@@ -294,22 +294,22 @@ def test_scans_of_a_jpeg_count_like_frames():
     for good in (data, scans):
         with open_image(io.BytesIO(good), max_pixels=6400):
             pass
-    ink = saved(Image.new("CMYK", (8, 8)), "JPEG", progressive=True)  # which is decoded by another way
+    ink = saved(Image.new("CMYK", (8, 8)), "JPEG", progressive=True)  # which uses a different decoder
     ink = ink[:-2] + ink[ink.index(b"\xff\xda") : -2] * 60 + ink[-2:]
     with pytest.raises(ImageError, match="scans of 64 pixels"):
         open_image(io.BytesIO(ink), max_pixels=64)
 
 
-def test_a_webp_of_34_bytes_is_planned_without_its_canvas_and_estimated_with_it():
+def test_a_webp_of_34_bytes_is_planned_without_allocating_its_canvas():
     data = webp_of(16383, 16383)
     assert len(data) == 34
     with peak_below(5 << 20):
         job, _ = planned(data, frame=1)
-    taken = 16 * 16383**2  # measured: two canvases, a copy that is handed out, and Pillow's
+    taken = 16 * 16383**2  # measured: two canvases, a returned copy, and Pillow's copy
     assert 0.75 <= job_bytes(job) / taken <= 1.5
 
 
-def test_what_only_some_files_of_a_format_make_a_decoder_hold_is_estimated():
+def test_the_estimate_includes_memory_for_progressive_and_large_segments():
     image = Image.new("RGB", (400, 300))
     pixels = np.zeros((300, 400, 3), np.uint8)
     cases = (
@@ -323,7 +323,7 @@ def test_what_only_some_files_of_a_format_make_a_decoder_hold_is_estimated():
         assert estimates[1] - estimates[0] == held_bytes
 
 
-def test_palettes_of_an_animated_png_are_as_large_as_palettes_are():
+def test_a_palette_with_too_many_colours_in_an_animated_png_is_damage():
     frames = (np.zeros((1, 1, 1), np.uint8), 0, 0, 0, 0), (np.ones((1, 1, 1), np.uint8), 0, 0, 0, 0)
     palette = (b"PLTE", bytes(range(6)))
     assert len(list(open_animation(io.BytesIO(animated_png(1, 1, 8, 3, frames, palette))))) == 2
@@ -332,14 +332,14 @@ def test_palettes_of_an_animated_png_are_as_large_as_palettes_are():
         list(open_animation(io.BytesIO(animated_png(1, 1, 8, 3, frames, (b"PLTE", bytes(3 * 257))))))
 
 
-def test_a_profile_whose_tags_share_their_bytes_is_not_copied_for_each():
+def test_a_profile_whose_tags_share_bytes_is_not_copied_for_each_tag():
     tags = b"".join(struct.pack(">4sII", b"t%03d" % number, 0, 1 << 20) for number in range(200))
     profile = bytes(128) + struct.pack(">I", 200) + tags + bytes(1 << 20)
     with peak_below(8 << 20), pytest.raises(ImageError, match="no use to linear_light"):
         light_of("a", Layout("rgb"), profile)
 
 
-def test_a_strip_of_more_samples_than_an_image_has_is_refused():
+def test_a_strip_with_more_samples_than_the_image_is_refused():
     kind = {"photometric": "minisblack", "planarconfig": "contig", "compression": "zlib"}
     data = tiff(np.zeros((2, 2, 500), np.uint16), **kind)
     refused(data, "is stored in strips or tiles of 4000 bytes", max_pixels=100)
@@ -347,7 +347,7 @@ def test_a_strip_of_more_samples_than_an_image_has_is_refused():
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "float32", "float64"])
-def test_a_stack_is_read_as_it_is_stored(dtype, tmp_path):
+def test_a_stack_keeps_its_pages_and_pixel_type(dtype, tmp_path):
     volume = (np.random.default_rng(0).random((4, 5, 7)) * 100).astype(dtype)
     for settings in ({}, {"byteorder": ">"}, {"compression": "zlib"}, {"compression": "lzw"}, {"tile": (16, 16)}):
         tifffile.imwrite(tmp_path / "a.tif", volume, photometric="minisblack", **settings)
@@ -379,8 +379,8 @@ def test_a_stack_is_bounded_before_it_is_decoded(tmp_path, monkeypatch):
         stack.read_stack(path)
 
 
-def test_a_stack_does_not_open_the_files_that_it_names(tmp_path):
-    """OME's description of a volume may say that its planes lie in other files."""
+def test_a_stack_does_not_open_files_it_refers_to(tmp_path):
+    """The OME description of a volume may refer to planes in other files."""
     for name in ("a.ome.tif", "b.ome.tif"):
         tifffile.imwrite(tmp_path / name, np.zeros((2, 3, 4), np.uint8), photometric="minisblack", ome=True)
     seen = []
@@ -390,7 +390,7 @@ def test_a_stack_does_not_open_the_files_that_it_names(tmp_path):
     assert not seen
 
 
-def test_what_a_gallery_does_not_show_is_not_decoded(tmp_path, monkeypatch):
+def test_images_that_a_gallery_does_not_show_are_not_decoded(tmp_path, monkeypatch):
     for name in ("a.png", "b.png"):
         Image.new("L", (20, 20)).save(tmp_path / name)
     opened = []
@@ -403,8 +403,8 @@ def test_what_a_gallery_does_not_show_is_not_decoded(tmp_path, monkeypatch):
     assert len(opened) == 2
 
 
-def test_timeout_counts_for_each_header_and_says_so_as_for_a_run(tmp_path, monkeypatch):
-    """By a clock that stands still between files and takes a second for each look at it."""
+def test_a_timeout_applies_to_each_header(tmp_path, monkeypatch):
+    """The simulated clock advances by a second at each call and stands still between files."""
     seconds = iter(range(10**6))
     monkeypatch.setattr(metered.time, "monotonic", lambda: next(seconds))
     data = tiff_pages(60)
@@ -421,7 +421,7 @@ def test_timeout_counts_for_each_header_and_says_so_as_for_a_run(tmp_path, monke
     assert "timeout_s=20" in (entries[0].result.error or "")
 
 
-def test_the_command_passes_its_timeout_on(tmp_path, monkeypatch):
+def test_the_command_passes_its_timeout_to_the_plan(tmp_path, monkeypatch):
     (tmp_path / "b.png").write_bytes(png_of_chunks())
     given = []
     monkeypatch.setattr(run, "plan_run", lambda *a, **k: given.append(k["timeout_s"]) or plan_run(*a, **k))
@@ -429,11 +429,11 @@ def test_the_command_passes_its_timeout_on(tmp_path, monkeypatch):
     assert given == [7]
 
 
-def test_a_file_reads_as_before_once_its_header_is_read():
+def test_the_read_limits_end_with_the_header():
     file = MeteredFile(io.BytesIO(bytes(100)), "a")
     with file.counting(), pytest.raises(ImageError, match=CIRCLES):
         list(map(file.seek, repeat(0)))
-    with file.counting():  # from nothing again
+    with file.counting():  # counted from zero again
         assert file.read() == bytes(100)
     file.seek(0)
     buffer = bytearray(9)
@@ -442,7 +442,7 @@ def test_a_file_reads_as_before_once_its_header_is_read():
         list(map(file.readinto, repeat(buffer)))
 
 
-# Found by an attack ---------------------------------------------------------------------------------------------------
+# Attacks --------------------------------------------------------------------------------------------------------------
 
 
 def box(kind, content):
@@ -450,8 +450,8 @@ def box(kind, content):
 
 
 @pytest.mark.parametrize("count", [100, 50_000])
-def test_lists_of_avif_items_are_bounded_before_libavif_reads_them(count):
-    """libavif compares each item with each other: 50,000 take seconds, a million hours."""
+def test_long_lists_of_avif_items_are_refused_before_libavif_reads_them(count):
+    """libavif compares each item with all others: 50,000 items take seconds, a million take hours."""
     items = box(b"iloc", bytes(8) + bytes(10) * count)
     file = io.BytesIO(
         box(b"ftyp", b"avif" + bytes(4) + b"avif") + box(b"meta", bytes(4) + box(b"hdlr", bytes(24)) + items)
@@ -463,14 +463,14 @@ def test_lists_of_avif_items_are_bounded_before_libavif_reads_them(count):
         check_lists(file, "a.avif")
 
 
-def test_boxes_in_a_circle_or_of_no_size_end():
+def test_boxes_in_a_loop_or_without_a_size_end_the_walk():
     for content in (bytes(64), struct.pack(">I4sQ", 1, b"meta", 0), struct.pack(">I4s", 7, b"meta"), b"\0\0\0\x10meta"):
         check_lists(io.BytesIO(content), "a.avif")
 
 
 @pytest.mark.parametrize("name", ["a.avif", "a.jpg"])
-def test_ordinary_images_pass_the_bounds_of_their_formats(name, tmp_path):
-    """The control."""
+def test_ordinary_images_are_within_the_limits_of_their_formats(name, tmp_path):
+    """The control of the tests above."""
     Image.new("RGB", (17, 11)).save(tmp_path / name, exif=Image.Exif())
     assert probe(tmp_path / name).width == 17
 
@@ -486,7 +486,7 @@ def test_the_exif_block_of_a_jpeg_is_joined_from_pieces_in_linear_time():
 
 
 def test_a_pam_header_is_read_in_linear_time():
-    """The quadratic expression took a minute of processor for these 64 KiB."""
+    """The earlier expression was quadratic: it took a minute of CPU time for these 64 KiB."""
     begun = time.process_time()
     with pytest.raises(ImageError):
         probe(io.BytesIO(b"P7\nA" + b" " * 65530))
@@ -494,14 +494,14 @@ def test_a_pam_header_is_read_in_linear_time():
 
 
 @pytest.mark.parametrize(("width", "height"), [(-100, -100), (-1, 5), (5, -1)])
-def test_a_pam_of_negative_size_is_one_line(width, height):
+def test_a_pam_with_a_negative_size_is_one_line(width, height):
     head = f"P7\nWIDTH {width}\nHEIGHT {height}\nDEPTH 1\nMAXVAL 255\nENDHDR\n".encode()
     with pytest.raises(ImageError):
         probe(io.BytesIO(head + bytes(20_000)))
 
 
 def test_strips_that_claim_far_more_than_their_pixels_are_refused(tmp_path):
-    """Each strip would keep its megabytes for the sake of a row."""
+    """Otherwise each strip would keep megabytes in memory for a single row."""
     path = tmp_path / "a.tif"
     tifffile.imwrite(
         path, np.zeros((3000, 1), np.uint8), rowsperstrip=1, compression=None, metadata={"x": "y" * 100_000}

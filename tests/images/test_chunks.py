@@ -1,4 +1,4 @@
-"""The walkers of PNG chunks and of RIFF chunks: what they yield, and where they end."""
+"""Walking through PNG and RIFF chunks: what is yielded, and where the walk ends."""
 
 import io
 
@@ -10,7 +10,7 @@ from upsample_cli.images.codecs.webp import is_lossless, riff_chunks, webp_size
 TEXT, END = png_chunk(b"tEXt", b"a\0b"), png_chunk(b"IEND", b"")
 
 
-def test_png_chunks_end_with_iend_and_the_file_may_be_moved_between_them():
+def test_png_chunks_end_with_iend_and_the_file_position_may_change_between_them():
     file, found = io.BytesIO(SIGNATURE + TEXT + png_chunk(b"gAMA", b"1234") + END + TEXT), []
     for kind, size in read_chunks(file):
         found.append((kind, read_data(file, kind, size)))
@@ -19,7 +19,7 @@ def test_png_chunks_end_with_iend_and_the_file_may_be_moved_between_them():
 
 
 @pytest.mark.parametrize("tail", [b"", b"\0\0\0", (2**31).to_bytes(4, "big") + b"tEXt", b"\xff" * 8])
-def test_a_cut_file_or_a_forbidden_size_ends_the_walk(tail):
+def test_a_truncated_file_or_an_invalid_size_ends_the_walk(tail):
     assert list(read_chunks(io.BytesIO(SIGNATURE + TEXT + tail))) == [(b"tEXt", 3)]
 
 
@@ -34,19 +34,19 @@ def riff(*chunks):
     return b"RIFF" + (4 + len(body)).to_bytes(4, "little") + b"WEBP" + body
 
 
-def test_riff_chunks_of_odd_size_are_padded():
+def test_riff_chunks_with_an_odd_size_are_padded():
     file = io.BytesIO(riff((b"ICCP", b"abc"), (b"XMP ", b"de")))
     assert list(riff_chunks(file)) == [(b"ICCP", 20, 3), (b"XMP ", 32, 2)]
 
 
 @pytest.mark.parametrize(("code", "lossless"), [(b"VP8 ", False), (b"VP8L", True)])
-def test_the_code_of_a_webp_is_that_of_its_first_image_or_frame(code, lossless):
+def test_the_compression_of_a_webp_is_that_of_its_first_image_or_frame(code, lossless):
     frame = bytes(16) + riff((b"ALPH", b"x"), (code, b"yy"))[12:]
     assert is_lossless(io.BytesIO(riff((b"VP8X", bytes(10)), (code, b"")))) is lossless
     assert is_lossless(io.BytesIO(riff((b"VP8X", bytes(10)), (b"ANMF", frame), (b"VP8L", b"")))) is lossless
 
 
-def test_a_webp_cut_inside_its_head_has_a_size_all_the_same():
+def test_a_webp_truncated_in_its_header_still_has_a_size():
     canvas = riff((b"VP8X", bytes(4) + (4).to_bytes(3, "little") + (2).to_bytes(3, "little")))
     assert webp_size(canvas[:32]) == (3, 5)
     assert [webp_size(canvas[:end]) for end in (12, 16, 19)] == [(0, 0)] * 3

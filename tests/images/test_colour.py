@@ -1,4 +1,4 @@
-"""Inks become RGB through their profile, checked with a profile built here with known corners."""
+"""CMYK becomes RGB through its profile, checked with a profile built here with known corners."""
 
 import struct
 
@@ -13,13 +13,13 @@ from upsample_cli.images.color.convert import convert_rows
 from upsample_cli.images.color.profiles import srgb_of_profile
 from upsample_cli.images.model import Layout
 
-# Paper is white, and each ink alone a Lab colour that no rule of thumb would give: cyan ink is brown, say.
+# Paper is white, and each ink alone has an unusual Lab colour: cyan ink is brown, for example.
 WHITE, BLACK = (100, 0, 0), (0, 0, 0)
 INKS = {(1, 0, 0, 0): (40, 20, 30), (0, 1, 0, 0): (60, -30, 20), (0, 0, 1, 0): (50, 10, -40)}
 
 
 def ink_profile():
-    """A CMYK output profile of two steps per ink (ICC.1:2022, lut8Type). Corners not named in INKS are black."""
+    """A CMYK output profile with two steps per ink (ICC.1:2022, lut8Type). Corners that are not in INKS are black."""
     head = bytearray(128)
     head[8:12], head[12:24], head[36:40] = b"\2\x20\0\0", b"prtrCMYKLab ", b"acsp"
     head[68:80] = struct.pack(">3I", 63190, 65536, 54061)  # the illuminant, D50
@@ -62,27 +62,27 @@ def srgb_of_lab(lightness, a, b):
 
 @pytest.mark.parametrize("corner", [(0, 0, 0, 0), *INKS, (0, 0, 0, 1)])
 @pytest.mark.parametrize("depth", [8, 16])
-def test_inks_have_their_profiles_colours(corner, depth):
+def test_inks_have_the_colours_of_their_profile(corner, depth):
     layout = Layout("cmyk", depth=depth)
     rows = np.full((3, 5, 4), 2**depth - 1, layout.dtype) * np.array(corner, layout.dtype)
     made = convert_rows(rows, layout, Layout("rgb", depth=depth), PROFILE)
     wanted = srgb_of_lab(*(WHITE if not any(corner) else INKS.get(corner, BLACK)))
     full = (2**depth - 1) / 255
-    # 8-bit Lab is up to half a unit off, and a unit of a or b about two levels; black point compensation moves darks.
+    # 8-bit Lab is off by up to half a unit, and a unit of a or b is about two levels; black point compensation adds.
     assert np.abs(made[0, 0] / full - wanted).max() < 4
     naive = convert_rows(rows, layout, Layout("rgb", depth=depth))
     assert (np.abs(naive[0, 0] / full - wanted).max() > 40) == (corner in INKS)  # the control
     assert made.dtype == layout.dtype
 
 
-def test_inks_of_16_bits_lose_none_on_the_way_through_the_profile():
-    """A ramp within a hundredth of cyan: each step is less than an 8-bit one, and all of them are there."""
+def test_16_bit_inks_keep_16_bits_through_the_profile():
+    """A ramp within a hundredth of cyan: each step is smaller than an 8-bit step, and every step is present."""
     rows = np.zeros((1, 600, 4), np.uint16)
     rows[0, :, 0] = np.arange(600) + 30_000
     red = convert_rows(rows, Layout("cmyk", depth=16), Layout("rgb", depth=16), PROFILE)[0, :, 0].astype(int)
     steps = np.diff(red)
     assert (steps <= 0).all()  # more ink, less light
-    # From white's 255 to 133 in 65535 steps of ink, twice as steep at most: no step is larger than 1 and rounding.
+    # From white's 255 to 133 in 65535 steps of ink, at most twice as steep: no step exceeds 1 plus rounding.
     assert -steps.min() <= 2
     assert len(np.unique(red)) > 250
     in_eight = convert_rows((rows >> 8).astype(np.uint8), Layout("cmyk"), Layout("rgb"), PROFILE)
@@ -90,7 +90,7 @@ def test_inks_of_16_bits_lose_none_on_the_way_through_the_profile():
 
 
 @pytest.mark.parametrize("damage", [b"", b"rubbish", PROFILE[:200], PROFILE[:16] + b"RGB " + PROFILE[20:]])
-def test_a_profile_of_no_use_is_none(damage):
+def test_an_unusable_profile_is_ignored(damage):
     assert srgb_of_profile(damage) is None
     rows = np.array([[[9, 99, 200, 3]]], np.uint8)
     made = convert_rows(rows, Layout("cmyk"), Layout("rgb"), damage)
@@ -103,7 +103,7 @@ def save_inks(path, profile):
     return pixels
 
 
-def test_inks_and_profile_stay_where_they_can(tmp_path):
+def test_inks_and_profile_are_kept_if_the_format_supports_them(tmp_path):
     pixels = save_inks(tmp_path / "a.tif", PROFILE)
     result = upsample_file(tmp_path / "a.tif", tmp_path / "b.tif")
     assert_same_pixels(pixels_of(tmp_path / "b.tif"), expected_pixels(pixels, 2))
@@ -113,7 +113,7 @@ def test_inks_and_profile_stay_where_they_can(tmp_path):
             assert (image.mode, image.info["icc_profile"]) == ("CMYK", PROFILE)
 
 
-def test_else_they_are_converted_and_the_line_says_how(tmp_path):
+def test_other_formats_convert_inks_and_the_warning_says_how(tmp_path):
     pixels = save_inks(tmp_path / "a.tif", PROFILE)
     result = upsample_file(tmp_path / "a.tif", tmp_path / "b.png")
     assert result.warnings == (
@@ -128,7 +128,7 @@ def test_else_they_are_converted_and_the_line_says_how(tmp_path):
     assert not np.array_equal(pixels_of(tmp_path / "d.png"), through)  # the control
 
 
-def test_a_damaged_profile_is_said(tmp_path):
+def test_a_damaged_profile_is_a_warning(tmp_path):
     save_inks(tmp_path / "a.tif", PROFILE[:200])
     warnings = upsample_file(tmp_path / "a.tif", tmp_path / "b.png").warnings
     assert warnings[0] == "the colour profile (ICC) is damaged or not one for CMYK and is left out"
@@ -136,8 +136,8 @@ def test_a_damaged_profile_is_said(tmp_path):
 
 
 @pytest.mark.parametrize("target", ["b.png", "b.jpg"])
-def test_a_jpeg_of_inverted_inks_is_not_a_negative(tmp_path, target):
-    """Adobe stores CMYK upside down and says so in APP14; Pillow writes it so too. No ink must come out white."""
+def test_a_jpeg_with_inverted_inks_is_not_a_negative(tmp_path, target):
+    """Adobe stores inverted CMYK and says so in APP14, and so does Pillow. The absence of ink must be white."""
     Image.new("CMYK", (16, 8), (0, 0, 0, 0)).save(tmp_path / "a.jpg", quality=100)
     assert b"Adobe" in (tmp_path / "a.jpg").read_bytes()[:60]
     upsample_file(tmp_path / "a.jpg", tmp_path / target)

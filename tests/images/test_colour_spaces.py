@@ -1,4 +1,4 @@
-"""Colour that is not an ICC profile: kept where the output can say it, made a profile, or said to be lost."""
+"""Colour spaces without an ICC profile: kept if the output supports them, made a profile, or reported as lost."""
 
 import io
 import struct
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("in_tmp_path")
 HEIGHT, WIDTH = RGB.shape[:2]
 GAMMA_1 = struct.pack(">I", 100000)
 P3_CHROMATICITIES = struct.pack(">8I", 31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
-# Published matrices under D65: SMPTE EG 432-1 (Display P3), BT.2020 and IEC 61966-2-1.
+# Published matrices for D65: SMPTE EG 432-1 (Display P3), BT.2020 and IEC 61966-2-1.
 P3_TO_XYZ = np.array([[0.4865709, 0.2656677, 0.1982173], [0.2289746, 0.6917385, 0.0792869], [0, 0.0451134, 1.0439444]])
 BT2020_TO_XYZ = np.array(
     [[0.6369580, 0.1446169, 0.1688810], [0.2627002, 0.6779981, 0.0593017], [0, 0.0280727, 1.0609851]]
@@ -93,8 +93,8 @@ def through(profile, levels):
          lambda level: np.where(level < 0.081243, level / 4.5, ((level + 0.099297) / 1.099297) ** (1 / 0.45))),
     ],
 )  # fmt: skip
-def test_a_profile_says_what_the_numbers_say(colour, matrix, light):
-    """Against the published matrices and formulas, by LittleCMS; colours outside sRGB are left out."""
+def test_a_profile_equals_the_published_colour_space(colour, matrix, light):
+    """Compared with the published matrices and formulas through LittleCMS; colours outside sRGB are left out."""
     levels = np.random.default_rng(2).integers(0, 256, (1, 4000, 3), np.uint8)
     linear = light(levels / 255) @ matrix.T @ np.linalg.inv(SRGB_TO_XYZ).T
     inside = ((linear > 0.002) & (linear < 0.998)).all(axis=2)
@@ -124,12 +124,12 @@ def test_gamma_and_chromaticities_become_a_profile(output):
 
 
 @pytest.mark.parametrize("output", ["out.bmp", "out.gif", "out.ppm"])
-def test_what_cannot_be_said_is_a_warning(output):
+def test_a_colour_space_that_the_format_cannot_store_is_a_warning(output):
     assert "cannot hold the colour space (gamma 1)" in " ".join(made(png_with((b"gAMA", GAMMA_1)), output)[0])
     assert "colour space" not in " ".join(made(png_with((b"gAMA", struct.pack(">I", 45455))), output)[0])
 
 
-def test_grey_gets_a_profile_for_grey():
+def test_grey_images_get_a_grey_profile():
     data = png_of_rows(WIDTH, 8, 0, [row[:, 0].tobytes() for row in RGB], (b"gAMA", GAMMA_1))
     assert made(data, "out.jpg") == [()]
     assert opened("out.jpg").info["icc_profile"][16:20] == b"GRAY"
@@ -137,7 +137,7 @@ def test_grey_gets_a_profile_for_grey():
 
 @pytest.mark.parametrize("kind", ["RGB", "RGBA", "L"])
 @pytest.mark.parametrize("codes", [(12, 13), (9, 16), (9, 18), (1, 1)])
-def test_avif_keeps_its_codes_and_png_gets_them(kind, codes):
+def test_colour_codes_are_kept_in_avif_and_written_to_png(kind, codes):
     assert made(avif_with(*codes, kind=kind), "out.avif", "out.png") == [(), ()]
     assert codes_in("out.avif") == codes
     assert chunks_of("out.png")[b"cICP"] == bytes((*codes, 0, 1))
@@ -147,16 +147,16 @@ def test_avif_keeps_its_codes_and_png_gets_them(kind, codes):
 
 
 def plain_of(path):
-    """The same file with sRGB's codes: its pixels must not depend on them."""
+    """The same file with the codes of sRGB: its pixels must not depend on them."""
     return with_codes(Path(path).read_bytes(), 1, 13)
 
 
-def test_png_codes_come_to_avif():
+def test_colour_codes_of_a_png_are_written_to_avif():
     assert made(png_with((b"cICP", b"\x0c\x0d\0\1")), "out.avif") == [()]
     assert codes_in("out.avif") == (12, 13)
 
 
-def test_avif_of_wide_colours_becomes_a_profile_and_hdr_a_warning():
+def test_wide_gamut_codes_become_a_profile_and_hdr_is_a_warning():
     assert made(avif_with(12, 13), "out.jpg", "out.tif", "out.webp") == [()] * 3
     assert opened("out.jpg").info["icc_profile"] == profile_of(ColourSpace(codes=(12, 13)), "rgb")
     for transfer, name in ((16, "PQ"), (18, "HLG")):
@@ -167,24 +167,24 @@ def test_avif_of_wide_colours_becomes_a_profile_and_hdr_a_warning():
 
 
 @pytest.mark.parametrize("codes", [(1, 13), (2, 2), (1, 2), (2, 13)])
-def test_srgb_by_codes_is_nothing_to_say(codes):
+def test_srgb_codes_need_neither_a_profile_nor_a_warning(codes):
     assert made(avif_with(*codes), "out.jpg", "out.png", "out.bmp") == [(), (), ()]
     assert "icc_profile" not in opened("out.jpg").info
     assert not {b"cICP", b"iCCP"} & chunks_of("out.png").keys()
 
 
-def test_a_profile_in_an_avif_comes_before_codes():
+def test_a_profile_in_an_avif_takes_precedence_over_codes():
     assert made(saved(Image.fromarray(RGB), "AVIF", icc_profile=ICC, speed=10), "out.avif", "out.jpg") == [(), ()]
     assert opened("out.jpg").info["icc_profile"] == ICC
 
 
-def test_strip_keeps_what_defines_the_colours():
+def test_strip_keeps_the_colour_space():
     made(png_with((b"gAMA", GAMMA_1)), "out.png", metadata="strip")
     assert chunks_of("out.png")[b"gAMA"] == GAMMA_1
 
 
 def test_linear_light_uses_the_colour_space():
-    """Of black and white, gamma 1 mixes the numbers themselves; sRGB mixes light."""
+    """For black and white, gamma 1 mixes the stored numbers; sRGB mixes light."""
     half = [np.repeat(np.array([0, 255], np.uint8), 3).tobytes()]
     for chunks, middle in ((((b"gAMA", GAMMA_1),), 64), ((), 137), (((b"cICP", b"\x01\x08\0\1"),), 64)):
         made(png_of_rows(2, 8, 2, half, *chunks), "out.png", linear_light=True)
@@ -197,7 +197,7 @@ def test_linear_light_uses_the_colour_space():
 @pytest.mark.parametrize(
     ("space", "colour"), [(b"RGB ", "grey"), (b"GRAY", "rgb"), (b"CMYK", "rgb"), (b"RGB ", "cmyk")]
 )
-def test_a_profile_of_other_pixels_is_left_out_with_a_warning(name, space, colour):
+def test_a_profile_for_another_pixel_type_is_left_out_with_a_warning(name, space, colour):
     profile = ICC[:16] + space + ICC[20:]
     form = nearest_form(ImageInfo("jpeg", 3, 5, Layout(colour)), Metadata(icc_profile=profile), FORMATS[name])
     if form.layout.colour == colour:
@@ -209,7 +209,7 @@ def test_a_profile_of_other_pixels_is_left_out_with_a_warning(name, space, colou
     assert kept.layout.colour != colour or kept.metadata.icc_profile == profile
 
 
-def test_pixels_that_are_not_square_are_kept_or_said():
+def test_non_square_pixels_are_kept_or_reported():
     data = png_with((b"pHYs", struct.pack(">IIB", 4, 3, 0)))
     warnings = made(data, "out.png", "out.bmp")
     assert chunks_of("out.png")[b"pHYs"] == struct.pack(">IIB", 4, 3, 0)
@@ -219,7 +219,7 @@ def test_pixels_that_are_not_square_are_kept_or_said():
 
 
 def avif_with_property(kind, body):
-    """An AVIF whose primary item has one more property: pixi, written as another."""
+    """An AVIF whose primary item has another property: pixi, renamed."""
     data = saved(Image.fromarray(RGB), "AVIF", speed=10)
     at = data.index(b"pixi") - 4
     size = int.from_bytes(data[at : at + 4], "big")
@@ -230,7 +230,7 @@ def free(size_bytes):
     return b"" if not size_bytes else size_bytes.to_bytes(4, "big") + b"free" + bytes(size_bytes - 8)
 
 
-def test_unknown_properties_and_chunks_of_containers_are_said():
+def test_unknown_properties_and_chunks_are_reported():
     assert "(clli)" in lines(probe(io.BytesIO(avif_with_property(b"clli", bytes(8)))).losses)[0]
     assert read_header(io.BytesIO(avif_with_property(b"pasp", struct.pack(">II", 4, 3))))[1].aspect == (3, 4)
     webp = saved(Image.fromarray(RGB), "WEBP", exif=b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0")
@@ -240,11 +240,11 @@ def test_unknown_properties_and_chunks_of_containers_are_said():
     assert "(C2PA)" in lines(probe(io.BytesIO(webp)).losses)[0]
 
 
-def test_control_the_chunks_here_are_whole():
+def test_control_the_chunks_in_these_tests_are_valid():
     assert png_chunk(b"gAMA", GAMMA_1) in png_with((b"gAMA", GAMMA_1))
 
 
-def test_what_a_gif_holds_besides_its_frames_is_said():
+def test_data_in_a_gif_other_than_frames_is_reported():
     data = saved(Image.fromarray(RGB).quantize(16), "GIF")
     assert probe(io.BytesIO(data)).losses == ()
     at = 13 + (3 << (data[10] & 7) + 1)
@@ -270,7 +270,7 @@ def test_info_names_the_colour_space():
         (b"Exif", b"Exif", ""),
     ],
 )
-def test_items_of_an_avif_that_are_not_handed_over_are_said(old, new, said):
+def test_avif_items_that_are_not_kept_are_reported(old, new, said):
     image = Image.fromarray(RGB)
     image.putalpha(Image.fromarray(RGB[..., 0]))
     exif = b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"

@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: above all the kinds that share the container of AVIF."""
+"""The format of a file by its first bytes, in particular for formats that share the container of AVIF."""
 
 import pytest
 from support.corpus import good_files
@@ -23,7 +23,7 @@ def item(kind):
         ftyp("mif1", "miaf", behind=item(b"av01")), good_files()["avif"][:HEAD_BYTES],
     ],
 )  # fmt: skip
-def test_avif_is_known_by_any_of_its_brands(head):
+def test_avif_is_recognized_by_any_of_its_brands(head):
     assert format_of_content(head, "a").name == "avif"
 
 
@@ -39,7 +39,7 @@ def test_avif_is_known_by_any_of_its_brands(head):
         (ftyp("jp2 "), "2000", "PNG"),
     ],
 )  # fmt: skip
-def test_relatives_of_avif_are_refused_by_their_names(head, title, next_step):
+def test_formats_related_to_avif_are_refused_by_name(head, title, next_step):
     with pytest.raises(ImageError, match=title) as caught:
         format_of_content(head, "a")
     failure = caught.value.failure

@@ -1,4 +1,4 @@
-"""Conversions of rows against independent whole-number arithmetic, and against Pillow."""
+"""Conversions of rows, compared with independent integer arithmetic and with Pillow."""
 
 from fractions import Fraction
 from math import floor
@@ -25,7 +25,7 @@ def half_up(value):
     return floor(value + Fraction(1, 2))
 
 
-def test_sixteen_bits_become_eight_rounded_half_up():
+def test_16_bits_become_8_rounded_half_up():
     values = np.arange(65536, dtype=np.uint16).reshape(256, 256, 1)
     rows = convert_rows(values, Layout("grey", depth=16), Layout("grey"))
     wanted = [half_up(Fraction(value * 255, 65535)) for value in range(65536)]
@@ -35,7 +35,7 @@ def test_sixteen_bits_become_eight_rounded_half_up():
 
 
 @pytest.mark.parametrize("depth", [8, 16])
-def test_transparency_is_laid_over_white_rounded_half_up(depth):
+def test_transparency_is_blended_with_white_and_rounded_half_up(depth):
     full = 2**depth - 1
     samples = (
         range(256) if depth == 8 else [0, 1, 2, 255, 256, 32767, 32768, 65533, 65534, 65535, *range(7, 65535, 997)]
@@ -49,14 +49,14 @@ def test_transparency_is_laid_over_white_rounded_half_up(depth):
     assert rows.ravel().tolist() == wanted
 
 
-def test_ink_and_white_are_opaque_black_and_clear():
+def test_full_ink_is_opaque_black_and_white_is_transparent():
     source = Layout("rgb", alpha=True)
     rows = np.array([[[0, 0, 0, 255], [9, 9, 9, 0]]], np.uint8)
     assert convert_rows(rows, source, Layout("rgb")).tolist() == [[[0, 0, 0], [255, 255, 255]]]
 
 
-def test_cmyk_becomes_rgb_as_pillow_has_it():
-    """Every ink over every key; all three inks are treated alike, so one plane of pairs is all there is."""
+def test_cmyk_becomes_rgb_as_in_pillow():
+    """Every ink level with every key level; the inks are treated equally, so one plane of pairs is enough."""
     ink, key = np.meshgrid(np.arange(256), np.arange(256))
     rows = np.stack([ink, ink[::-1], 255 - ink, key], axis=2).astype(np.uint8)
     wanted = np.asarray(Image.frombytes("CMYK", (256, 256), rows.tobytes()).convert("RGB"))
@@ -66,7 +66,7 @@ def test_cmyk_becomes_rgb_as_pillow_has_it():
     assert not np.array_equal(truncated, wanted)  # the control
 
 
-def test_grey_becomes_rgb_with_its_alpha():
+def test_grey_becomes_rgb_and_keeps_its_alpha():
     rows = np.array([[[7, 200]], [[9, 0]]], np.uint8)
     made = convert_rows(rows, Layout("grey", alpha=True), Layout("rgb", alpha=True))
     assert made.tolist() == [[[7, 7, 7, 200]], [[9, 9, 9, 0]]]
@@ -74,18 +74,18 @@ def test_grey_becomes_rgb_with_its_alpha():
 
 @pytest.mark.parametrize("fmt", FORMATS.values(), ids=lambda fmt: fmt.name)
 @pytest.mark.parametrize("source", LAYOUTS, ids=str)
-def test_whatever_fit_asks_for_can_be_made(source, fmt):
+def test_every_conversion_that_a_format_needs_is_supported(source, fmt):
     target = nearest_form(ImageInfo("png", 3, 5, source), Metadata(), fmt).layout
     rows = np.full((3, 5, source.channels), 2**source.depth - 1, source.dtype)
     made = convert_rows(rows, source, target)
     assert made.shape == (3, 5, target.channels)
     assert made.dtype == target.dtype
     full = 2**target.depth - 1
-    wanted = 0 if source.colour == "cmyk" != target.colour else full  # all ink is black, all else is white
+    wanted = 0 if source.colour == "cmyk" != target.colour else full  # full ink is black, everything else is white
     assert (made == wanted).all()
 
 
-def test_nothing_to_do_costs_nothing():
+def test_a_conversion_to_the_same_layout_returns_the_same_array():
     rows = np.zeros((3, 5, 3), np.uint8)
     assert convert_rows(rows, Layout("rgb"), Layout("rgb")) is rows
 
@@ -99,6 +99,6 @@ def test_nothing_to_do_costs_nothing():
         (Layout("grey"), Layout("grey", depth=32)),
     ],
 )
-def test_what_fit_never_asks_for_is_a_programming_error(source, target):
+def test_a_conversion_that_no_format_needs_is_a_programming_error(source, target):
     with pytest.raises(ValueError, match="is not made into"):
         convert_rows(np.zeros((1, 1, source.channels), source.dtype), source, target)

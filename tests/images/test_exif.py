@@ -1,4 +1,4 @@
-"""Exif blocks corrected in place. The blocks are built here byte by byte, and read by Pillow."""
+"""Exif blocks corrected in place. The blocks are built here byte by byte and read by Pillow."""
 
 import io
 import struct
@@ -29,7 +29,7 @@ SAME = Change(1, 42, 74, 42, 74)
 
 
 def directory(order, entries, next_at=0):
-    """A directory whose values all fit into, or are offsets given in, its entries."""
+    """A directory whose values are stored in its entries, or are offsets in them."""
     table = struct.pack(order + "H", len(entries))
     for tag, kind, count, value in entries:
         packed = (
@@ -40,9 +40,9 @@ def directory(order, entries, next_at=0):
 
 
 def block(order="<", *, turn=6, thumbnail_last=True, size_kind=LONG, thumbnail_at=None):
-    """A block as a camera writes it: two directories, Exif, a maker's note, a thumbnail, some bytes nobody points to.
+    """A block as a camera writes it: two directories, Exif, a maker note, a thumbnail, and some unreferenced bytes.
 
-    Returns it with the places of the maker's note and the thumbnail.
+    Returns the block with the positions of the maker note and the thumbnail.
     """
     first_at, exif_at, gps_at = 8, 100, 200
     make_at, note_at, unknown_at, second_at = 260, 280, 330, 350
@@ -100,7 +100,7 @@ def changed_places(before, after):
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("size_kind", [SHORT, LONG])
-def test_sizes_and_orientation_become_true_and_the_thumbnail_goes(order, size_kind):
+def test_sizes_and_orientation_are_corrected_and_the_thumbnail_is_removed(order, size_kind):
     before = block(order, size_kind=size_kind)
     exif = loaded(exif_for_output(before, SAME))
     assert exif[0x0112] == 1
@@ -110,11 +110,11 @@ def test_sizes_and_orientation_become_true_and_the_thumbnail_goes(order, size_ki
     assert exif.get_ifd(0x8825)
     assert not exif.get_ifd(ExifTags.IFD.IFD1)
     assert THUMBNAIL in before
-    assert loaded(before).get_ifd(ExifTags.IFD.IFD1)  # the control: it was there to go
+    assert loaded(before).get_ifd(ExifTags.IFD.IFD1)  # the control: the thumbnail was there
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_every_other_byte_keeps_its_place(order):
+def test_every_other_byte_keeps_its_position(order):
     before = block(order)
     after = exif_for_output(before, SAME)
     assert before.index(MAKER_NOTE) == after.index(MAKER_NOTE)
@@ -131,8 +131,8 @@ def test_every_other_byte_keeps_its_place(order):
     assert len(after) == len(before) - len(THUMBNAIL)
 
 
-def test_pillow_would_move_the_makers_note():
-    """Negative control: writing the block anew is what the assertion above is there to catch."""
+def test_pillow_would_move_the_maker_note():
+    """Negative control: Pillow's own writer moves the maker note, which the assertion above would detect."""
     before = block()
     anew = without_prefix(loaded(before).tobytes())
     assert anew.index(MAKER_NOTE) != before.index(MAKER_NOTE)
@@ -146,14 +146,14 @@ def test_a_thumbnail_in_the_middle_is_zeroed():
 
 
 @pytest.mark.parametrize("at", [0, 8, 100, 270, 2**32 - 1])
-def test_a_thumbnail_that_pretends_to_lie_over_something_else_destroys_nothing(at):
+def test_a_thumbnail_that_claims_to_overlap_other_data_destroys_nothing(at):
     before = block(thumbnail_at=at)
     after = loaded(exif_for_output(before, SAME))
     assert after[0x010F] == "ACME Inc"
     assert after.get_ifd(0x8769)[0x927C] == MAKER_NOTE
 
 
-def test_a_size_beyond_16_bits_turns_a_short_into_a_long_in_place():
+def test_a_size_beyond_16_bits_changes_a_short_to_a_long_in_place():
     after = exif_for_output(block(size_kind=SHORT), Change(1, 65_535, 65_536, 65_535, 65_536))
     below = loaded(after).get_ifd(0x8769)
     assert (below[0xA002], below[0xA003]) == (65_536, 65_535)
@@ -161,11 +161,11 @@ def test_a_size_beyond_16_bits_turns_a_short_into_a_long_in_place():
 
 
 @pytest.mark.parametrize("turn", [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
-def test_the_orientation_is_read_if_it_is_one(turn):
+def test_only_valid_orientations_are_read(turn):
     assert orientation(block(turn=turn)) == (turn if 1 <= turn <= 8 else None)
 
 
-def test_doing_it_twice_is_doing_it_once():
+def test_correcting_a_block_twice_equals_correcting_it_once():
     once = exif_for_output(block(), SAME)
     assert exif_for_output(once, SAME) == once
 
@@ -173,7 +173,7 @@ def test_doing_it_twice_is_doing_it_once():
 @pytest.mark.parametrize(
     "exif", [b"", b"II*\0", b"Exif\0\0", b"II*\0\xff\xff\0\0", b"II+\0\x08\0\0\0" + bytes(20), b"no"]
 )
-def test_a_damaged_block_is_refused_and_says_nothing(exif):
+def test_a_damaged_block_is_refused_and_has_no_orientation(exif):
     with pytest.raises(ValueError, match=r"."):
         exif_for_output(exif, SAME)
     assert orientation(exif) is None
@@ -187,7 +187,7 @@ def test_a_damaged_block_is_refused_and_says_nothing(exif):
     cut=st.integers(0, 440),
     order=st.sampled_from("<>"),
 )
-def test_whatever_the_bytes_it_ends_and_never_grows(flips, cut, order):
+def test_damaged_blocks_are_processed_in_bounded_time_and_never_grow(flips, cut, order):
     data = bytearray(block(order)[:cut])
     for at, value in flips:
         if at < len(data):
@@ -206,7 +206,7 @@ def test_whatever_the_bytes_it_ends_and_never_grows(flips, cut, order):
     order=st.sampled_from("<>"),
     turn=st.integers(1, 8),
 )
-def test_places_never_break_the_block(flips, order, turn):
+def test_corrected_positions_never_break_the_block(flips, order, turn):
     data = bytearray(measured(order, (20, 10, 8, 4)))
     for at, value in flips:
         data[at] = value
@@ -219,7 +219,7 @@ def test_places_never_break_the_block(flips, order, turn):
 
 
 @pytest.mark.parametrize("at", [0, 4, 8, 30, 80, 90, 200])
-def test_values_that_claim_to_be_in_a_directory_are_left(at):
+def test_values_that_overlap_a_directory_are_not_changed(at):
     before = bytearray(measured("<", (20, 10, 8, 4)))
     for tag in (0xA20E, 0x011A):
         entry = before.index(struct.pack("<HHI", tag, 5, 1))
@@ -229,20 +229,20 @@ def test_values_that_claim_to_be_in_a_directory_are_left(at):
     assert orientation(after) == 1
 
 
-def test_directories_in_a_circle_end():
+def test_directories_in_a_loop_end():
     around = b"II*\0\x08\0\0\0" + directory("<", [(0x8769, LONG, 1, 8), (0xA005, LONG, 1, 8), (0x0112, SHORT, 1, 3)], 8)
     assert orientation(exif_for_output(around, SAME)) == 1
     assert exif_of_tiff(io.BytesIO(around)) is not None
 
 
 @pytest.mark.parametrize("count", [4097, 2**31, 2**63, 2**64 - 1])
-def test_a_directory_that_claims_to_be_endless_is_refused_at_once(count):
+def test_a_directory_that_claims_a_huge_count_is_refused_at_once(count):
     data = b"II+\0\x08\0\0\0" + struct.pack("<QQ", 16, count) + bytes(100)
     with pytest.raises(ValueError, match=f"a directory of {count} entries"):
         exif_of_tiff(io.BytesIO(data))
 
 
-def test_the_orientation_alone_can_be_taken_out():
+def test_only_the_orientation_can_be_removed():
     before = block()
     after = without_orientation(before)
     assert len(after) == len(before)
@@ -262,7 +262,7 @@ def test_a_resolution_is_added_without_moving_anything(order, dpi):
     after = with_resolution(before, dpi)
     assert after[8 : len(before)] == before[8:]
     exif = loaded(after)
-    assert (float(exif[0x011A]), float(exif[0x011B])) == pytest.approx(dpi, rel=1e-6)  # parts of 31 bits
+    assert (float(exif[0x011A]), float(exif[0x011B])) == pytest.approx(dpi, rel=1e-6)  # rounded to 31 bits
     assert exif[0x0128] == 2
     assert exif[0x010F] == "ACME Inc"
     assert exif.get_ifd(0x8769)[0x927C] == MAKER_NOTE
@@ -272,7 +272,7 @@ def test_a_resolution_is_added_without_moving_anything(order, dpi):
 
 
 @pytest.mark.parametrize(("unit", "expected"), [(2, 100.0), (3, 254.0), (1, None)])
-def test_a_resolution_counts_by_its_unit(unit, expected):
+def test_a_resolution_is_converted_by_its_unit(unit, expected):
     exif = Image.Exif()
     exif[0x011A] = exif[0x011B] = 100.0
     exif[0x0128] = unit
@@ -280,7 +280,7 @@ def test_a_resolution_counts_by_its_unit(unit, expected):
     assert found == (None if expected is None else pytest.approx((expected, expected)))
 
 
-def test_a_tiff_gives_its_descriptive_tags_and_none_of_its_structure():
+def test_a_block_from_a_tiff_has_its_descriptive_tags_and_no_structural_ones():
     exif = Image.Exif()
     exif[0x010F], exif[0x010E], exif[0x9C9B] = "ACME", "what", "title".encode("utf-16-le")
     exif[0x8769] = {0x9003: "2020:01:02 03:04:05", 0x927C: MAKER_NOTE, 0xA005: {1: "R98"}}
@@ -297,14 +297,14 @@ def test_a_tiff_gives_its_descriptive_tags_and_none_of_its_structure():
     assert found.get_ifd(0x8825) == {1: "N"}
 
 
-def test_a_tiff_that_describes_nothing_gives_no_block():
+def test_a_tiff_without_descriptive_tags_gives_no_block():
     file = io.BytesIO()
     Image.new("L", (7, 5)).save(file, "TIFF")
     assert exif_of_tiff(file) is None
 
 
-def test_text_keeps_its_bytes_whatever_its_encoding():
-    """UTF-8 in a field that should be ASCII: common, and Pillow writes question marks."""
+def test_text_keeps_its_bytes_in_any_encoding():
+    """UTF-8 in an ASCII field is common, and Pillow would write question marks."""
     name = "Zoë\0".encode()
     entries = [(0x013B, ASCII, len(name), 26), (0x0100, SHORT, 1, 7)]
     data = b"II*\0\x08\0\0\0" + struct.pack("<H", 1) + directory("<", entries[:1])[2:] + name
@@ -315,7 +315,7 @@ def test_text_keeps_its_bytes_whatever_its_encoding():
 
 
 def measured(order, subject, kind=SHORT):
-    """A block that states a place, densities and the size of a related image."""
+    """A block that states a subject area, densities and the size of a related image."""
     exif_at, related_at, values_at = 80, 200, 250
     codes = {SHORT: "H", LONG: "I"}
     place = struct.pack(f"{order}{len(subject)}{codes[kind]}", *subject)
@@ -357,7 +357,7 @@ def measured(order, subject, kind=SHORT):
     ("subject", "expected"),
     [((20, 10), (60, 40)), ((20, 10, 8), (60, 40, 16)), ((20, 10, 8, 4), (60, 40, 8, 16)), ((79, 0), (79, 158))],
 )
-def test_places_and_densities_turn_and_grow(order, subject, expected):
+def test_subject_areas_and_densities_are_turned_and_scaled(order, subject, expected):
     exif = loaded(exif_for_output(measured(order, subject), Change(6, 40, 80, 160, 80)))
     assert (exif[0x011A], exif[0x011B]) == (150, 300)
     below = exif.get_ifd(0x8769)
@@ -366,7 +366,7 @@ def test_places_and_densities_turn_and_grow(order, subject, expected):
     assert exif.get_ifd(0xA005) == {0x1001: 80, 0x1002: 160}
 
 
-def test_a_place_beyond_16_bits_follows_the_block():
+def test_a_subject_area_beyond_16_bits_is_stored_after_the_block():
     before = measured("<", (20, 10, 8, 4))
     after = exif_for_output(before, Change(1, 40, 80, 40 * 2000, 80 * 2000))
     assert loaded(after).get_ifd(0x8769)[0x9214] == (40_000, 20_000, 16_000, 8_000)
@@ -375,13 +375,13 @@ def test_a_place_beyond_16_bits_follows_the_block():
     assert len(after) == len(before) + 16
 
 
-def test_a_place_outside_the_image_is_not_of_it():
+def test_a_subject_area_outside_the_image_is_unchanged():
     before = measured("<", (1136, 852, 280, 280))
     after = loaded(exif_for_output(before, Change(6, 40, 80, 160, 80)))
     assert after.get_ifd(0x8769)[0x9214] == (1136, 852, 280, 280)
 
 
-def test_a_related_image_of_another_size_keeps_its_own():
+def test_a_related_image_of_another_size_keeps_its_size():
     after = loaded(exif_for_output(measured("<", (1, 2)), Change(1, 41, 81, 82, 162)))
     assert after.get_ifd(0xA005) == {0x1001: 80, 0x1002: 40}
 
@@ -392,7 +392,7 @@ def with_coefficients(order, *parts):
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_coefficients_of_ycbcr_that_no_decoder_uses_are_said_and_put_right(order):
+def test_unusual_ycbcr_coefficients_are_reported_and_corrected(order):
     odd, usual = (with_coefficients(order, *parts) for parts in ((2126, 10000, 7152, 10000, 722, 10000),
                                                                  (299, 1000, 587, 1000, 114, 1000)))  # fmt: skip
     assert exif_for_output(odd, SAME) == exif_for_output(usual, SAME) == usual

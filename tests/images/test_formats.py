@@ -1,4 +1,4 @@
-"""Formats by name, their limits against the encoders themselves, and a line for everything that is lost."""
+"""Formats by name, their limits compared with the encoders, and a line for every loss."""
 
 import io
 import struct
@@ -47,16 +47,16 @@ def info_of(layout, format_name="png"):
         ("k.avif", "avif"),
     ],
 )
-def test_the_extension_tells_the_format_whatever_its_case(name, expected):
+def test_the_extension_gives_the_format_in_any_case(name, expected):
     assert format_of_path(name) is FORMATS[expected]
 
 
 @pytest.mark.parametrize("name", ["a.txt", "png", ".png", "a.png.bak", "a", ""])
-def test_other_names_announce_no_image(name):
+def test_other_extensions_are_not_images(name):
     assert format_of_path(name) is None
 
 
-def test_an_unknown_format_lists_those_there_are():
+def test_an_unknown_format_is_an_error_that_lists_the_formats():
     with pytest.raises(UsageError) as caught:
         format_named("jxl")
     assert caught.value.exit_status == 2
@@ -70,8 +70,8 @@ def encoded(fmt, height, width):
 
 
 @pytest.mark.parametrize("name", ["jpeg", "webp", "gif"])
-def test_the_limit_of_a_side_is_the_encoders_own(name):
-    """Accepted and refused exactly where Pillow's encoder succeeds and fails, for both sides."""
+def test_the_limit_of_a_side_equals_the_encoders(name):
+    """Our limit accepts a size exactly if Pillow's encoder succeeds, for both sides."""
     fmt = FORMATS[name]
     for height, width in ((fmt.max_side, 1), (1, fmt.max_side)):
         check_output_size("x", fmt, height, width)
@@ -84,7 +84,7 @@ def test_the_limit_of_a_side_is_the_encoders_own(name):
 
 
 def avif_header_opens(height, width):
-    """Whether Pillow opens an AVIF whose header says so: the size box of a small one is overwritten."""
+    """Whether Pillow opens an AVIF with this size in its header: the size box of a small file is overwritten."""
     file = io.BytesIO()
     Image.new("RGB", (64, 64)).save(file, "AVIF")
     data = bytearray(file.getvalue())
@@ -99,7 +99,7 @@ def avif_header_opens(height, width):
 @pytest.mark.parametrize(
     ("height", "width"), [(32768, 8192), (32769, 10), (10, 32769), (16384, 16384), (16384, 16385), (32768, 8193)]
 )
-def test_the_limits_of_avif_are_its_decoders(height, width, monkeypatch):
+def test_the_limits_of_avif_equal_the_decoders(height, width, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     try:
         check_output_size("x", FORMATS["avif"], height, width)
@@ -109,20 +109,20 @@ def test_the_limits_of_avif_are_its_decoders(height, width, monkeypatch):
     assert accepted == avif_header_opens(height, width)
 
 
-def test_a_bmp_ends_at_4_gib_of_the_bytes_it_stores():
-    """Three bytes a pixel of colour, one of grey: 38000 squared is too much of the first only."""
+def test_a_bmp_is_limited_to_4_gib_of_stored_bytes():
+    """Three bytes a pixel for colour, one for grey: 38000 x 38000 pixels are too many only for colour."""
     with pytest.raises(ImageError, match=r"4 GiB.*4\.0 GiB; write PNG or TIFF"):
         check_output_size("x", FORMATS["bmp"], 38_000, 38_000)
     check_output_size("x", FORMATS["bmp"], 38_000, 38_000, Layout("grey"))
 
 
 @pytest.mark.parametrize("name", ["png", "tiff"])
-def test_png_and_tiff_hold_what_this_package_can_compute(name):
+def test_png_and_tiff_support_every_size_that_the_package_can_compute(name):
     check_output_size("x", FORMATS[name], 2_000_000_000, 2_000_000_000, Layout("rgb", alpha=True, depth=16))
 
 
 @pytest.mark.parametrize("fmt", FORMATS.values(), ids=lambda fmt: fmt.name)
-def test_a_quality_outside_the_range_names_the_range(fmt):
+def test_a_quality_outside_the_range_is_an_error_with_the_range(fmt):
     check_quality(fmt, None)
     if fmt.quality_range is None:
         with pytest.raises(UsageError, match="has no quality"):
@@ -140,7 +140,7 @@ WORDS = {"icc_profile": "(ICC)", "exif": "EXIF", "xmp": "XMP", "dpi": "resolutio
 
 
 def silent_losses(info, metadata, made):
-    """What is missing from a fit without a word of it. The oracle: it knows images, not formats."""
+    """What a fit drops without reporting it. This oracle knows images, not formats."""
     said = " | ".join(lines(made.losses))
     lost = []
     if info.layout.alpha and not made.layout.alpha and "transparency" not in said:
@@ -170,7 +170,7 @@ metadata_strategy = st.builds(
 
 @settings(deadline=None, max_examples=300, derandomize=True)
 @given(layout=st.sampled_from(LAYOUTS), metadata=metadata_strategy, fmt=st.sampled_from(list(FORMATS.values())))
-def test_nothing_is_lost_without_a_line(layout, metadata, fmt):
+def test_every_loss_is_reported(layout, metadata, fmt):
     info = info_of(layout)
     made = nearest_form(info, metadata, fmt)
     assert made.layout in fmt.layouts
@@ -178,8 +178,8 @@ def test_nothing_is_lost_without_a_line(layout, metadata, fmt):
     assert all("\n" not in line and not line.endswith(".") for line in lines(made.losses))
 
 
-def test_the_check_for_silent_losses_sees_them():
-    """Negative control: a fit that drops everything without a word."""
+def test_the_check_detects_silent_losses():
+    """Negative control: a fit that silently drops everything."""
     info = info_of(Layout("cmyk", depth=16))
     metadata = Metadata(RGB_PROFILE, b"II*\0\x08\0\0\0\0\0\0\0\0\0", b"<x/>", (300, 300), (("Author", "Ada"),))
     silent = OutputForm(Layout("rgb"), Metadata(), ())
@@ -190,8 +190,8 @@ def test_the_check_for_silent_losses_sees_them():
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
 @pytest.mark.parametrize("fmt", FORMATS.values(), ids=lambda fmt: fmt.name)
-def test_what_a_format_holds_it_keeps_without_a_line(fmt, layout):
-    """No false alarms: a layout the format has is kept as it is, and only GIF speaks of colours."""
+def test_supported_layouts_are_kept_without_a_loss(fmt, layout):
+    """No false alarms: a supported layout is kept unchanged, and only GIF mentions colours."""
     made = nearest_form(info_of(layout), Metadata(), fmt)
     if layout in fmt.layouts and fmt.name != "gif":
         assert made == OutputForm(layout, Metadata(), ())
@@ -199,7 +199,7 @@ def test_what_a_format_holds_it_keeps_without_a_line(fmt, layout):
         assert made.layout.alpha
 
 
-def test_the_cmyk_profile_goes_with_cmyk_and_stays_with_it():
+def test_a_cmyk_profile_is_kept_only_with_cmyk():
     for name in ("jpeg", "tiff"):
         assert nearest_form(info_of(Layout("cmyk")), Metadata(CMYK_PROFILE), FORMATS[name]).metadata.icc_profile
     made = nearest_form(info_of(Layout("cmyk")), Metadata(CMYK_PROFILE), FORMATS["png"])
@@ -214,7 +214,7 @@ def test_the_cmyk_profile_goes_with_cmyk_and_stays_with_it():
     )
 
 
-def test_a_grey_profile_is_not_put_on_rgb_but_an_rgb_one_may_stay():
+def test_a_grey_profile_is_dropped_for_rgb_and_an_rgb_profile_is_kept_for_grey():
     assert nearest_form(info_of(Layout("grey")), Metadata(GREY_PROFILE), FORMATS["webp"]).metadata.icc_profile is None
     assert (
         nearest_form(info_of(Layout("grey")), Metadata(RGB_PROFILE), FORMATS["webp"]).metadata.icc_profile
@@ -222,13 +222,13 @@ def test_a_grey_profile_is_not_put_on_rgb_but_an_rgb_one_may_stay():
     )
 
 
-def test_losses_name_a_format_that_would_hold_it():
+def test_losses_name_a_format_without_the_loss():
     deep = nearest_form(info_of(Layout("rgb", depth=16)), Metadata(), FORMATS["jpeg"])
     assert lines(deep.losses) == ("JPEG cannot hold 16 bits per channel; they become 8 (PNG and TIFF can)",)
 
 
 @pytest.mark.parametrize("name", ["webp", "avif"])
-def test_a_resolution_without_a_place_of_its_own_goes_into_exif(name):
+def test_a_resolution_is_stored_in_exif_if_the_format_has_no_field_for_it(name):
     made = nearest_form(info_of(Layout("rgb")), Metadata(dpi=(300, 299.5)), FORMATS[name])
     assert lines(made.losses) == ()
     exif = Image.Exif()
@@ -236,7 +236,7 @@ def test_a_resolution_without_a_place_of_its_own_goes_into_exif(name):
     assert (exif[0x011A], exif[0x011B], exif[0x0128]) == (300, 299.5, 2)
 
 
-def test_an_exif_block_too_long_for_jpeg_is_announced():
+def test_an_exif_block_too_long_for_jpeg_is_reported():
     limit = FORMATS["jpeg"].max_exif_bytes
     exif = b"II*\0\x08\0\0\0\0\0\0\0\0\0".ljust(limit, b"\0")
     assert nearest_form(info_of(Layout("rgb")), Metadata(exif=exif), FORMATS["jpeg"]).metadata.exif == exif
@@ -255,14 +255,14 @@ def test_a_jpeg_keeps_the_comment_and_names_the_other_text():
     )
 
 
-def test_fit_does_not_change_what_it_is_given():
+def test_nearest_form_does_not_change_its_arguments():
     metadata = Metadata(RGB_PROFILE, dpi=(72, 72))
     before = replace(metadata)
     nearest_form(info_of(Layout("rgb")), metadata, FORMATS["gif"])
     assert metadata == before
 
 
-def test_formats_are_known_without_pillow_and_numpy_decoding_nothing():
+def test_the_table_of_formats_needs_neither_pillow_nor_numpy():
     code = "import sys, upsample_cli.images.formats; print([m for m in ('PIL', 'torch') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

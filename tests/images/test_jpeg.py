@@ -1,4 +1,4 @@
-"""JPEG in strips, and JPEG decoded by imagecodecs: compared with Pillow, which does both in one piece."""
+"""JPEG encoded in strips, and JPEG decoded by imagecodecs, compared with Pillow, which does both in one piece."""
 
 import io
 import re
@@ -26,7 +26,7 @@ RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 
 
 def photograph(height, width, channels=3, seed=0):
-    """Slopes with grain: every block has coefficients of its own."""
+    """Slopes with grain, so that every block has different coefficients."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width]
     planes = [(3 * y + (index + 1) * x) % 200 + rng.integers(0, 40, y.shape) for index in range(channels)]
@@ -68,13 +68,13 @@ def decoded(data):
 
 @pytest.fixture
 def small_strips(monkeypatch):
-    """So that small images have several strips, each of one row of coded units."""
+    """Makes strips one row of coded units high, so that small images have several."""
     monkeypatch.setattr(jpeg, "_STRIP_BYTES", 1)
 
 
 @pytest.mark.parametrize("quality", [1, 10, 24, 50, 75, 90, 95, 100])
 @pytest.mark.parametrize("subsampling", SUBSAMPLINGS)
-def test_a_image_of_one_strip_is_byte_for_byte_pillows(quality, subsampling):
+def test_an_image_with_one_strip_equals_pillows_byte_for_byte(quality, subsampling):
     rows = photograph(29, 43)
     assert in_strips(rows, quality=quality, subsampling=subsampling) == by_pillow(
         rows, quality=quality, subsampling=subsampling
@@ -83,7 +83,7 @@ def test_a_image_of_one_strip_is_byte_for_byte_pillows(quality, subsampling):
 
 
 @pytest.mark.parametrize("colour", ["grey", "cmyk"])
-def test_grey_and_ink_of_one_strip_are_byte_for_byte_pillows(colour):
+def test_grey_and_cmyk_images_with_one_strip_equal_pillows_byte_for_byte(colour):
     rows = photograph(29, 43, {"grey": 1, "cmyk": 4}[colour])
     assert in_strips(rows, colour) == by_pillow(rows, colour, quality=90, subsampling="4:4:4")
 
@@ -97,8 +97,8 @@ def test_grey_and_ink_of_one_strip_are_byte_for_byte_pillows(colour):
     strip_bytes=st.integers(1, 9000),
     data=st.data(),
 )
-def test_strips_decode_to_the_pixels_of_the_whole(height, width, colour, subsampling, strip_bytes, data):
-    """However rows come: the file does not depend on it, and what is coded does not depend on the strips."""
+def test_strips_decode_to_the_same_pixels_as_the_whole(height, width, colour, subsampling, strip_bytes, data):
+    """The file does not depend on how rows arrive, and the decoded pixels do not depend on the strips."""
     rows = photograph(height, width, {"grey": 1, "rgb": 3, "cmyk": 4}[colour], seed=height)
     subsampling = subsampling if colour == "rgb" else "4:4:4"
     whole = by_pillow(rows, colour, quality=85, subsampling=subsampling)
@@ -116,8 +116,8 @@ def test_strips_decode_to_the_pixels_of_the_whole(height, width, colour, subsamp
 
 
 @pytest.mark.parametrize("colour", ["grey", "rgb"])
-def test_strips_are_what_is_claimed(small_strips, colour):
-    """Restart markers 0 to 7 in turn, one fewer than strips, and nothing else new in the file's head."""
+def test_the_file_has_the_expected_strips(small_strips, colour):
+    """Restart markers 0 to 7 in turn, one fewer than strips, and nothing else new in the header."""
     rows = photograph(16 * 10 + 3, 43, {"grey": 1, "rgb": 3}[colour])
     subsampling, unit = ("4:2:0", 16) if colour == "rgb" else ("4:4:4", 8)
     found, whole = (
@@ -132,8 +132,8 @@ def test_strips_are_what_is_claimed(small_strips, colour):
     assert found[:scan_at] == whole[:whole_at] + b"\xff\xdd\0\4" + interval
 
 
-def test_strips_cut_amid_a_coded_unit_give_other_pixels(monkeypatch):
-    """The control: were a strip no whole number of units high, the image would be another."""
+def test_strips_that_split_a_coded_unit_give_other_pixels(monkeypatch):
+    """The control: strips whose height is not a whole number of units change the image."""
     rows = photograph(120, 43)
     monkeypatch.setattr(jpeg, "_STRIP_BYTES", 1)
     monkeypatch.setitem(jpeg._UNITS, "4:2:0", (12, 16))
@@ -141,9 +141,9 @@ def test_strips_cut_amid_a_coded_unit_give_other_pixels(monkeypatch):
     assert not np.array_equal(decoded(found)[1], decoded(whole)[1])
 
 
-def test_a_strip_has_no_more_units_than_an_interval_may(monkeypatch):
+def test_a_strip_has_at_most_the_units_of_a_restart_interval(monkeypatch):
     monkeypatch.setattr(jpeg, "_STRIP_BYTES", 1 << 30)
-    rows = np.zeros((24, 65500, 1), np.uint8)  # 8188 units across, so 8 rows of them at the most
+    rows = np.zeros((24, 65500, 1), np.uint8)  # 8188 units across, so at most 8 rows of them
     rows[:, ::7] = 200
     file = io.BytesIO()
     sink = JpegSink(file, height=80, width=65500, layout=Layout("grey"), quality=50)
@@ -155,8 +155,8 @@ def test_a_strip_has_no_more_units_than_an_interval_may(monkeypatch):
     assert file.getvalue().count(b"\xff\xdd\0\4" + (8 * 8188).to_bytes(2, "big")) == 1
 
 
-def test_metadata_are_what_pillow_writes(small_strips):
-    """Two segments of profile and all else: byte for byte up to the tables."""
+def test_metadata_equals_what_pillow_writes(small_strips):
+    """Two profile segments and all other metadata: identical to Pillow's up to the tables."""
     settings_ = {
         "icc_profile": bytes(range(256)) * 300,
         "exif": b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0",
@@ -171,13 +171,13 @@ def test_metadata_are_what_pillow_writes(small_strips):
     assert np.array_equal(decoded(found)[1], decoded(whole)[1])
 
 
-def test_threads_change_nothing(small_strips):
+def test_threads_do_not_change_the_file(small_strips):
     rows = photograph(330, 43)
     with ThreadPoolExecutor(3) as pool:
         assert in_strips(rows, runs=[7] * 47 + [1], executor=pool) == in_strips(rows)
 
 
-def test_what_the_encoder_refuses_is_an_error_of_writing(monkeypatch):
+def test_a_refusal_of_the_encoder_is_a_writing_error(monkeypatch):
     with pytest.raises(OSError, match="the JPEG encoder gave up"):
         in_strips(photograph(9, 9), exif=bytes(70000))
 
@@ -189,7 +189,7 @@ def test_what_the_encoder_refuses_is_an_error_of_writing(monkeypatch):
         in_strips(photograph(9, 9))
 
 
-def test_a_full_disk_is_said_once_and_ends_the_sink(small_strips):
+def test_a_full_disk_is_reported_once_and_ends_the_sink(small_strips):
     class Full(io.BytesIO):
         def write(self, data):
             if self.tell() > 1500:
@@ -204,8 +204,8 @@ def test_a_full_disk_is_said_once_and_ends_the_sink(small_strips):
 
 
 @pytest.fixture
-def no_pillow_pixels(monkeypatch):
-    """Pillow may read headers, and decodes nothing."""
+def forbid_pillow_decoding(monkeypatch):
+    """Pillow may read headers but must not decode."""
 
     def load(_self):
         raise AssertionError("decoded by Pillow")
@@ -238,20 +238,20 @@ GOOD = {
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_decoded_pixels_are_pillows(name, monkeypatch):
+def test_decoded_pixels_equal_pillows(name, monkeypatch):
     wanted = decoded(GOOD[name])[1]
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _self: pytest.fail("decoded by Pillow"))
     found = rows_in_two_bands(GOOD[name])
     assert np.array_equal(found.reshape(wanted.shape), wanted)
 
 
-def test_what_the_decoder_refuses_is_decoded_by_pillow(no_pillow_pixels):
-    with pytest.raises(ImageError):  # the other tests' claim has a control by this
+def test_files_that_the_decoder_refuses_are_decoded_by_pillow(forbid_pillow_decoding):
+    with pytest.raises(ImageError):  # the control of the other tests
         rows_in_two_bands(GOOD["61x83 grey"][:-40])
 
 
 def broken(data, rng):
-    """One of four ways in which files are broken."""
+    """Damage a file in one of four common ways."""
     data = bytearray(data)
     at = int(rng.integers(2, len(data)))
     kind = rng.integers(4)
@@ -268,8 +268,8 @@ def broken(data, rng):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
-def test_broken_files_are_what_they_are_to_pillow(monkeypatch):
-    """The same pixels, or the same words: 1,500 of them, and the control by a decoder that makes up what is missing."""
+def test_damaged_files_have_the_same_outcome_as_with_pillow(monkeypatch):
+    """The same pixels or the same message for 1,500 files; the control is a decoder that fills in missing data."""
     rng = np.random.default_rng(7)
     names = [name for name in GOOD if name.startswith("61")]
     cases = [broken(GOOD[names[index % len(names)]], rng) for index in range(1500)]
@@ -299,8 +299,8 @@ def test_broken_files_are_what_they_are_to_pillow(monkeypatch):
     assert outcomes() != ours
 
 
-def test_a_jpeg_goes_through_strips_from_the_table_of_formats():
-    """`open_sink` gives quality, subsampling and metadata on."""
+def test_open_sink_writes_jpeg_in_strips():
+    """`open_sink` passes quality, subsampling and metadata on."""
     rows = photograph(31, 43)
     file = io.BytesIO()
     info = ImageInfo("jpeg", 1, 1, Layout("rgb"), jpeg_subsampling=2)

@@ -1,4 +1,4 @@
-"""What a JPEG carries in its segments is handed over or said, whoever wrote them; a second reader counts them."""
+"""Every JPEG segment is kept or reported as a loss, whoever wrote it; an independent reader counts them."""
 
 import io
 import struct
@@ -55,7 +55,7 @@ def photoshop(*resources):
 
 
 def found_in(data):
-    """Metadata and losses, those that only the whole file shows included."""
+    """Metadata and losses, including the losses that only reading the whole file shows."""
     _, metadata = read_header(io.BytesIO(data))
     with open_image(io.BytesIO(data)) as source:
         assert source.metadata == metadata
@@ -63,7 +63,7 @@ def found_in(data):
 
 
 def counted(data):
-    """How many segments of each kind there are before the pixels, by a walk of its own."""
+    """The number of segments of each kind before the pixels, counted independently."""
     at, kinds = 2, Counter()
     while data[at + 1] != 0xDA:
         kinds[data[at + 1]] += 1
@@ -85,12 +85,12 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_a_segment_that_nobody_reads_is_a_loss(name):
+def test_a_segment_without_a_reader_is_a_loss(name):
     assert found_in(jpeg(FOREIGN[name]))[1] == (f"segments of other programs are left out: {name}",)
 
 
-def test_every_marker_of_an_application_is_handed_over_or_said():
-    """The mechanism: no number and no name is silent that the table of readers does not name."""
+def test_every_application_segment_is_kept_or_reported():
+    """Any marker number or name that is not in the table of readers is reported."""
     for number in range(16):
         for signature in (b"Nobody\0", b"\0\1", b"Exit\0\0", b"ICC_PROFIL", b"JFIX\0", b"Photoshop 2.5"):
             losses = found_in(jpeg(segment(0xE0 + number, signature)))[1]
@@ -98,27 +98,27 @@ def test_every_marker_of_an_application_is_handed_over_or_said():
             assert f"APP{number}" in losses[0]
 
 
-def test_many_are_counted_and_the_list_is_short():
+def test_many_lost_segments_are_counted_in_a_short_list():
     loss = found_in(jpeg(*(segment(0xE5, b"Kind%d\0" % (index % 9)) for index in range(90))))[1][0]
     assert loss.startswith("segments of other programs are left out: APP5 Kind0 (10), ")
     assert loss.endswith(", 3 others")
 
 
-def test_what_another_encoder_says_of_its_pixels_is_no_loss():
+def test_segments_about_the_encoding_are_not_a_loss():
     parts = (segment(0xE0, b"JFXX\0\x10" + bytes(9)), segment(0xEC, b"Ducky\0\1\0\4\0\0\0\x3c\0\0"),
              segment(0xE8, b"SPIFF\0" + bytes(24)), segment(0xE0, b"AVI1\0" + bytes(9)))  # fmt: skip
     assert found_in(jpeg(*parts))[1] == ()
 
 
 @pytest.mark.parametrize("progressive", [False, True])
-def test_segments_after_the_first_scan_are_said_too(progressive):
+def test_segments_after_the_first_scan_are_reported_too(progressive):
     data = jpeg(progressive=progressive)
     at = [start for marker, start, _ in segments(data) if marker in (0xC4, 0xDA, 0xD9)][-1 if not progressive else -4]
     losses = found_in(data[:at] + FOREIGN["APP6 GoPro"] + data[at:])[1]
     assert losses == ("segments of other programs are left out: APP6 GoPro",)
 
 
-def test_bytes_after_the_image_are_said():
+def test_bytes_after_the_image_are_reported():
     film = b"\0\0\0\x18ftypmp42" + bytes(100) + b"!"
     assert found_in(jpeg(after=film))[1] == (f"what follows the image in its file is left out ({len(film)} bytes)",)
     assert found_in(jpeg(after=b"\0" * 500 + b"\r\n\xff\xd9"))[1] == ()
@@ -139,8 +139,8 @@ def test_comments_and_captions_keep_their_number(tmp_path):
     assert metadata.text == (("Comment", "first"), ("Comment", "second"))
 
 
-def test_every_segment_comes_back_or_is_named(tmp_path):
-    """Counted by a walk of its own: what a kind lacks after the round trip is as many as the losses name."""
+def test_every_segment_is_kept_or_named(tmp_path):
+    """Counted independently: the segments of a kind missing after the round trip are the ones the losses name."""
     own = [segment(0xFE, b"remark"), photoshop(resource(0x0404, CAPTION)), *profile_pieces(bytes(range(200)), 1)]
     before = jpeg(*own, *FOREIGN.values(), FOREIGN["APP1 FLIR"], exif=b"Exif\0\0" + EXIF, xmp=XMP)
     (tmp_path / "in.jpg").write_bytes(before)
@@ -152,7 +152,7 @@ def test_every_segment_comes_back_or_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("size", [65_533, 65_534])
-def test_a_comment_that_a_segment_cannot_hold_costs_the_comment(tmp_path, size):
+def test_a_comment_too_long_for_a_segment_is_left_out(tmp_path, size):
     text = PngInfo()
     text.add_text("Comment", "x" * size)
     Image.fromarray(PIXELS).save(tmp_path / "in.png", pnginfo=text)
@@ -162,7 +162,7 @@ def test_a_comment_that_a_segment_cannot_hold_costs_the_comment(tmp_path, size):
     assert found_in((tmp_path / "out.jpg").read_bytes())[0].text == ((("Comment", "x" * size),) if held else ())
 
 
-def test_resources_of_photoshop_are_read_and_the_rest_is_said():
+def test_photoshop_resources_are_read_or_reported():
     parts = (
         resource(0x0404, CAPTION), resource(0x07D0, b"path", b"Path 1"), resource(0x07D1, b"path"),
         resource(0x040A, b"\1"), resource(0x040B, b"http://example.org"), resource(0x1234, b"?"),
@@ -176,7 +176,7 @@ def test_resources_of_photoshop_are_read_and_the_rest_is_said():
     assert found_in(jpeg(photoshop(*parts[-3:])))[1] == ()
 
 
-def test_resources_in_the_text_of_a_png_are_said_too():
+def test_photoshop_resources_in_the_text_of_a_png_are_read_or_reported_too():
     block = resource(0x0404, CAPTION) + resource(0x07D0, b"path")
     text, file = PngInfo(), io.BytesIO()
     text.add_text("Raw profile type iptc", f"\niptc\n{len(block):8}\n{block.hex()}\n", zip=True)
@@ -185,7 +185,7 @@ def test_resources_in_the_text_of_a_png_are_said_too():
     assert (metadata.iptc, losses) == (CAPTION, ("resources of Photoshop are left out: clipping paths",))
 
 
-def test_resources_split_over_segments_are_one():
+def test_resources_split_over_segments_are_joined():
     block = resource(0x0404, CAPTION) + resource(0x0424, XMP) + resource(0x0422, EXIF)
     for step in (1, 7, 50):
         parts = [photoshop(block[at : at + step]) for at in range(0, len(block), step)]
@@ -194,7 +194,7 @@ def test_resources_split_over_segments_are_one():
         assert losses == ()
 
 
-def test_exif_and_xmp_in_resources_step_back():
+def test_exif_and_xmp_in_segments_take_precedence_over_resources():
     resources = photoshop(resource(0x0424, XMP.replace(b"/>", b" x:a='b'/>")), resource(0x0422, OTHER_EXIF))
     metadata, losses = found_in(jpeg(resources, exif=b"Exif\0\0" + EXIF, xmp=XMP))
     assert (metadata.exif, metadata.xmp) == (EXIF, XMP)
@@ -204,12 +204,12 @@ def test_exif_and_xmp_in_resources_step_back():
 @pytest.mark.parametrize(
     "block", [b"8BIM", b"8BIM\4\4", b"8BIM\4\4\0\0\xff\xff\xff\xff", b"junk", resource(1030, b"x")[:-2]]
 )
-def test_damaged_resources_are_said(block):
+def test_damaged_resources_are_reported(block):
     assert read_resources(block).lost == {"damaged ones": 1}
     assert read_resources(resource(0x0404, CAPTION) + block).captions == CAPTION
 
 
-def test_resolution_and_proportion_of_photoshop_and_jfif():
+def test_resolution_and_pixel_proportion_are_read_from_photoshop_and_jfif():
     inches = struct.pack(">IHHIHH", 300 << 16, 1, 1, 150 << 16, 1, 1)
     assert found_in(jpeg(photoshop(resource(0x03ED, inches))))[0].dpi == (300, 150)
     assert found_in(jpeg(photoshop(resource(0x03ED, inches)), dpi=(72, 72)))[0].dpi == (72, 72)
@@ -222,7 +222,7 @@ def with_density(unit, across, down, **settings):
 
 
 @pytest.mark.parametrize(("unit", "across", "down"), [(0, 2, 1), (1, 300, 150), (0, 1, 1), (0, 0, 5)])
-def test_pixels_that_are_not_square_stay_so(tmp_path, unit, across, down):
+def test_non_square_pixels_stay_non_square(tmp_path, unit, across, down):
     (tmp_path / "in.jpg").write_bytes(with_density(unit, across, down))
     assert upsample_file(tmp_path / "in.jpg", tmp_path / "out.jpg", factor=2).losses == ()
     expected = (unit, across, down) if across and across != down else (0, 1, 1)
@@ -231,14 +231,14 @@ def test_pixels_that_are_not_square_stay_so(tmp_path, unit, across, down):
     assert any("proportion" in loss or "resolution" in loss for loss in losses) == (expected != (0, 1, 1))
 
 
-def test_pixels_that_are_not_square_turn_with_the_image(tmp_path):
+def test_the_proportion_of_non_square_pixels_turns_with_the_image(tmp_path):
     turned = b"II*\0\x08\0\0\0\1\0\x12\x01\3\0\1\0\0\0\6\0\0\0" + bytes(4)
     (tmp_path / "in.jpg").write_bytes(with_density(0, 2, 1, exif=b"Exif\0\0" + turned))
     upsample_file(tmp_path / "in.jpg", tmp_path / "out.jpg", factor=2)
     assert struct.unpack(">BHH", (tmp_path / "out.jpg").read_bytes()[13:18]) == (0, 1, 2)
 
 
-def test_exif_in_pieces_is_joined_and_a_second_block_is_said():
+def test_exif_in_pieces_is_joined_and_a_second_block_is_reported():
     pieces = [segment(0xE1, b"Exif\0\0" + EXIF[at : at + 9]) for at in range(0, len(EXIF), 9)]
     assert found_in(jpeg(*pieces)) == found_in(jpeg(exif=b"Exif\0\0" + EXIF))
     blocks = [segment(0xE1, b"Exif\0\0" + block) for block in (EXIF, EXIF, OTHER_EXIF)]
@@ -254,7 +254,7 @@ def profile_pieces(profile, count):
     ]
 
 
-def test_a_profile_in_pieces_in_any_order_and_one_that_lacks_some():
+def test_a_profile_in_pieces_is_joined_and_an_incomplete_one_is_reported():
     profile = bytes(range(200))
     pieces = profile_pieces(profile, 3)
     assert found_in(jpeg(*pieces[::-1]))[0].icc_profile == profile
@@ -282,15 +282,15 @@ def index_of_images(*kinds):
         ([segment(0xE2, b"MPF\0no TIFF")], None, ()),
     ],
 )
-def test_other_images_are_views_previews_or_gain_maps(parts, images, lost):
+def test_other_images_are_reported_as_views_previews_or_gain_maps(parts, images, lost):
     info, _ = read_header(io.BytesIO(jpeg(*parts)))
     assert (info.frames.count if info.frames else None) == images
     assert [word for word in lost if word in " ".join(lines(info.losses))] == list(lost)
     assert len(info.losses) == len(lost)
 
 
-def test_images_that_an_index_lists_are_not_bytes_that_follow():
-    """A preview for screens follows the image in files of most cameras: it is made from the image."""
+def test_indexed_images_do_not_count_as_trailing_bytes():
+    """Most cameras append a preview for screens, which was made from the image."""
     preview = index_of_images(0x030000, 0x010001)
     assert found_in(jpeg(preview, after=jpeg()))[1] == ()
     assert found_in(jpeg(after=jpeg()))[1] == (f"what follows the image in its file is left out ({len(jpeg())} bytes)",)
@@ -305,7 +305,7 @@ def test_images_that_an_index_lists_are_not_bytes_that_follow():
         segment(0xE5, b"") + b"\0\0junk\0", b"\xff\xff\xff", segment(0xE5, b"") + b"\xff\x00",
     ],
 )  # fmt: skip
-def test_damage_in_what_is_not_pixels_does_not_cost_the_image(damaged):
+def test_damage_outside_the_scans_keeps_the_image(damaged):
     with open_image(io.BytesIO(jpeg(damaged))) as source:
         rows = source.read_rows(0, 24)
     np.testing.assert_array_equal(rows, np.asarray(Image.open(io.BytesIO(jpeg()))))
@@ -329,7 +329,7 @@ def deep(height=32, width=48):
         ((deep()[..., 0] >> 8).astype(np.uint8), {"bitspersample": 4, "lossless": True}, 4),
     ],
 )
-def test_deep_and_lossless_jpeg_is_read(pixels, settings, bits):
+def test_12_bit_and_lossless_jpeg_is_read(pixels, settings, bits):
     data = imagecodecs.jpeg8_encode(np.ascontiguousarray(pixels), 98, **settings)
     stored = imagecodecs.jpeg8_decode(data).reshape(*pixels.shape[:2], -1).astype(int)
     if "lossless" in settings:
@@ -354,7 +354,7 @@ def test_deep_and_lossless_jpeg_is_read(pixels, settings, bits):
         (0xC3, 17, "is a lossless JPEG of 17 bits"),
     ],
 )
-def test_a_jpeg_that_cannot_be_read_is_called_what_it_is(marker, bits, cause):
+def test_an_unsupported_jpeg_is_refused_by_name(marker, bits, cause):
     data = jpeg().replace(b"\xff\xc0\0\x11\x08", bytes((0xFF, marker, 0, 0x11, bits)))
     with pytest.raises(ImageError, match=cause) as caught:
         probe(io.BytesIO(data))
@@ -378,7 +378,7 @@ def rows_and_losses(data):
 
 @pytest.mark.parametrize("name", WHOLE)
 @pytest.mark.parametrize("tail", [b"", b"\xff", b"\0" * 5000])
-def test_only_the_end_marker_is_missing(name, tail):
+def test_a_missing_end_marker_costs_no_pixel(name, tail):
     whole = WHOLE[name]
     rows, losses = rows_and_losses(whole[:-2] + tail)
     assert losses == ("the end marker of the file is missing; no pixel is",)
@@ -386,7 +386,7 @@ def test_only_the_end_marker_is_missing(name, tail):
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_what_lacks_pixels_is_refused(name):
+def test_a_jpeg_without_all_its_pixels_is_refused(name):
     whole = WHOLE[name]
     for cut in (5, 9, 20, len(whole) // 3):
         for tail in (b"", b"\0" * 5000):
@@ -394,7 +394,7 @@ def test_what_lacks_pixels_is_refused(name):
                 rows_and_losses(whole[:-cut] + tail)
 
 
-def test_what_lacks_a_whole_scan_is_refused():
+def test_a_jpeg_without_all_its_scans_is_refused():
     data = WHOLE["progressive"]
     scans = [start for marker, start, _ in segments(data) if marker == 0xDA]
     assert len(scans) > 4

@@ -1,4 +1,4 @@
-"""Lab images stay Lab in TIFF, exactly, and become the sRGB of the formulas elsewhere; a* and b* are signed."""
+"""Lab images stay Lab in TIFF, exactly, and become sRGB by the formulas elsewhere; a* and b* are signed."""
 
 import io
 import shutil
@@ -26,7 +26,7 @@ SIGNED = {8: np.int8, 16: np.int16}
 
 
 def stored(lab, colour, depth):
-    """L* 0 to 100, a*, b* as the standard has a file hold them: written by hand, from TIFF 6.0 and technical note 4."""
+    """L* 0 to 100, a*, b* in a file's encoding, written here from TIFF 6.0 and technical note 4."""
     lightest = 65280 if (colour, depth) == ("icclab", 16) else 2**depth - 1
     unit = 1 if depth == 8 else 256
     numbers = np.rint(lab * (lightest / 100, unit, unit)).astype(np.int64)
@@ -36,7 +36,7 @@ def stored(lab, colour, depth):
 
 
 def lab_of(file_numbers, colour, depth):
-    """What tifffile reads, as L*, a*, b*: the way back of `stored`."""
+    """L*, a*, b* from what tifffile reads: the inverse of `stored`."""
     lightest = 65280 if (colour, depth) == ("icclab", 16) else 2**depth - 1
     unit = 1 if depth == 8 else 256
     chroma = file_numbers[..., 1:]
@@ -49,7 +49,7 @@ def write(path, numbers, colour, **settings):
 
 
 def srgb_of_lab(lab):
-    """sRGB, 0 to 1: scikit-image's way to XYZ under D50, Bradford's adaptation, and IEC 61966-2-1."""
+    """sRGB, 0 to 1: scikit-image's conversion to XYZ with D50, Bradford's adaptation, and IEC 61966-2-1."""
     xyz = lab2xyz(lab, illuminant="D50")
     matrix = np.array([[3.1338561, -1.6168667, -0.4906146], [-0.9787684, 1.9161415, 0.0334540],
                        [0.0719453, -0.2289914, 1.4052427]])  # fmt: skip
@@ -58,7 +58,7 @@ def srgb_of_lab(lab):
 
 
 def some_lab(height=11, width=17):
-    """Colours on both sides of no chroma, most within sRGB."""
+    """Colours with positive and negative chroma, most of them within sRGB."""
     random = np.random.default_rng(11)
     return random.uniform((20, -25, -25), (85, 25, 25), (height, width, 3))
 
@@ -66,8 +66,8 @@ def some_lab(height=11, width=17):
 @pytest.mark.parametrize(("colour", "depth"), KINDS)
 @pytest.mark.parametrize("settings", [{}, {"compression": "zlib", "predictor": True}, {"tile": (16, 16)},
                                       {"planarconfig": "separate"}], ids=str)  # fmt: skip
-def test_lab_stays_lab_and_its_chroma_is_mixed_as_signed(colour, depth, settings, tmp_path):
-    """The oracle mixes numbers that rise with a*; what is stored as a signed number does not, read as unsigned."""
+def test_lab_stays_lab_with_signed_chroma(colour, depth, settings, tmp_path):
+    """The oracle interpolates numbers that increase with a*; signed numbers read as unsigned do not."""
     offset = hostile_pixels((11, 17, 3), np.dtype(f"u{depth // 8}"))
     flip = np.array([0, 1, 1], offset.dtype) << (depth - 1) if colour == "cielab" else np.zeros(3, offset.dtype)
     numbers = offset ^ flip.astype(offset.dtype)
@@ -82,8 +82,8 @@ def test_lab_stays_lab_and_its_chroma_is_mixed_as_signed(colour, depth, settings
         assert not np.array_equal(found, expected_pixels(numbers, 2))  # the control
 
 
-def test_golden_a_little_red_and_a_little_green_mix_to_grey(tmp_path):
-    """a* of 4 and of -4 (stored as 252): between them lie 2 and -2, not 66 and 190."""
+def test_a_little_red_and_a_little_green_mix_to_grey(tmp_path):
+    """a* of 4 and -4 (stored as 252): between them are 2 and -2, not 66 and 190."""
     row = np.array([[[128, 4, 0], [128, 252, 0]]], np.uint8)
     write(tmp_path / "a.tif", row, "cielab")
     upsample_file(tmp_path / "a.tif", tmp_path / "b.tif")
@@ -110,7 +110,7 @@ def test_lab_becomes_the_srgb_of_the_formulas(colour, depth, tmp_path):
 
 
 @pytest.mark.parametrize("colour", ["cielab", "icclab"])
-def test_white_and_black_are(colour):
+def test_white_and_black_are_exact(colour):
     lab = np.array([[[100, 0, 0], [0, 0, 0]]])
     for depth in (8, 16):
         file = io.BytesIO()
@@ -121,7 +121,7 @@ def test_white_and_black_are(colour):
 
 
 @pytest.mark.parametrize("colour", ["cielab", "icclab"])
-def test_more_and_fewer_bits_mean_the_same_colours(colour, tmp_path):
+def test_a_change_of_depth_keeps_the_colours(colour, tmp_path):
     lab = some_lab()
     write(tmp_path / "8.tif", stored(lab, colour, 8), colour)
     write(tmp_path / "16.tif", stored(lab, colour, 16), colour)
@@ -131,12 +131,12 @@ def test_more_and_fewer_bits_mean_the_same_colours(colour, tmp_path):
     np.testing.assert_allclose(
         lab_of(gained, colour, 16), lab_of(tifffile.imread(tmp_path / "8.tif"), colour, 8), atol=1e-9
     )
-    assert np.abs(lab_of(lost, colour, 8) - lab).max() <= 0.51  # half a unit, and the half of a 256th before it
+    assert np.abs(lab_of(lost, colour, 8) - lab).max() <= 0.51  # half a unit, and half of a 256th before it
 
 
 @pytest.mark.parametrize("colour", ["cielab", "icclab"])
 @pytest.mark.parametrize("depth", [8, 16])
-def test_transparency_is_kept_or_laid_over_white(colour, depth, tmp_path):
+def test_transparency_is_kept_or_blended_with_white(colour, depth, tmp_path):
     numbers = np.concatenate([stored(some_lab(), colour, depth), np.zeros((11, 17, 1), f"u{depth // 8}")], axis=2)
     write(tmp_path / "a.tif", numbers, colour, extrasamples=["unassalpha"])
     assert upsample_file(tmp_path / "a.tif", tmp_path / "b.tif", alpha="straight").warnings == ()
@@ -149,8 +149,8 @@ def test_transparency_is_kept_or_laid_over_white(colour, depth, tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("exiftool") is None, reason="ExifTool is the second reader: libimage-exiftool-perl")
-def test_another_reader_agrees_on_what_is_in_the_file(tmp_path):
-    """Pillow gives the file's own bytes, whose chroma is signed; exiftool names the encodings."""
+def test_other_readers_agree_about_the_file(tmp_path):
+    """Pillow gives the stored bytes, whose chroma is signed; exiftool names the encodings."""
     for colour, said in (("cielab", "CIELab"), ("icclab", "ICCLab")):
         write(tmp_path / "a.tif", stored(some_lab(), colour, 8), colour)
         upsample_file(tmp_path / "a.tif", tmp_path / f"{colour}.tif")
@@ -163,7 +163,7 @@ def test_another_reader_agrees_on_what_is_in_the_file(tmp_path):
         assert_same_pixels(seen ^ np.array([0, 128, 128], np.uint8), source.read_rows(0, 22))
 
 
-def test_what_is_no_plain_lab_is_refused_in_one_line(tmp_path):
+def test_unsupported_kinds_of_lab_are_refused_in_one_line(tmp_path):
     lab = np.concatenate([stored(some_lab(), "cielab", 8), np.full((11, 17, 1), 9, np.uint8)], axis=2)
     write(tmp_path / "associated.tif", lab, "cielab", extrasamples=["assocalpha"])
     write(tmp_path / "float.tif", some_lab().astype(np.float32), "cielab")
@@ -175,7 +175,7 @@ def test_what_is_no_plain_lab_is_refused_in_one_line(tmp_path):
         upsample_file(tmp_path / "a.tif", tmp_path / "b.tif", linear_light=True)
 
 
-def test_a_profile_beside_lab_stays_in_tiff_and_is_used_up_elsewhere():
+def test_a_profile_with_lab_is_kept_in_tiff_and_dropped_elsewhere():
     info, profile = ImageInfo("tiff", 3, 5, Layout("icclab")), Metadata(icc_profile=b"p" * 200)
     assert nearest_form(info, profile, FORMATS["tiff"]).metadata == profile
     form = nearest_form(info, profile, FORMATS["png"])

@@ -1,4 +1,4 @@
-"""Linear light: every level is restored with any curve; mixtures are those of light; tiles and alpha change nothing."""
+"""Linear light: every level is restored with any curve; pixels are mixed as light; tiles and alpha do not matter."""
 
 import struct
 
@@ -17,7 +17,7 @@ from upsample_cli.images.model import Layout
 
 
 def profile(space=b"RGB ", **tags):
-    """An ICC profile of nothing but curves: enough for its reader here, and built apart from it."""
+    """An ICC profile with only curves: enough for the reader under test, and built independently of it."""
     head = bytearray(128)
     head[16:20], head[36:40] = space, b"acsp"
     at = 128 + 4 + 12 * len(tags)
@@ -60,33 +60,33 @@ PROFILES = {
 
 
 @pytest.mark.parametrize("name", PROFILES)
-def test_every_level_comes_back(name):
+def test_every_8_bit_level_is_restored(name):
     layout = Layout("rgb")
     levels = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, 2)
     light = light_of("a.png", layout, PROFILES[name])
     assert_same_pixels(light.levels(light.linear(levels)), levels)
 
 
-def test_eight_bits_inside_would_lose_levels():
-    """The control of the test above: light counted in 255 steps, as a naive conversion does."""
+def test_8_bit_linear_light_would_lose_levels():
+    """The control of the test above: light in 255 steps, as in a naive conversion."""
     levels = np.arange(256) / 255
     coarse = np.rint(255 * np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4))
     assert len(np.unique(coarse)) < 200
 
 
-def test_every_level_of_sixteen_bits_comes_back():
+def test_every_16_bit_level_is_restored():
     levels = np.arange(65536, dtype=np.uint16).reshape(256, 256, 1)
     for icc in (None, PROFILES["grey"], PROFILES["gamma 2.2"]):
         light = light_of("a.png", Layout("grey", depth=16), icc)
         back = light.levels(light.linear(levels))
-        # A pure power is flat at black: level 64 of 65535 is 2**-22 of the light, and the darkest are one amount.
+        # A pure power is flat at black: level 64 of 65535 is 2**-22 of the light, so the darkest levels are equal.
         dark = 0 if icc is None else 64
         assert_same_pixels(back.ravel()[dark:], levels.ravel()[dark:])
 
 
 @pytest.mark.parametrize("kind", ["RGB", "L", "RGBA"])
-def test_a_flat_image_of_any_level_comes_out_flat(kind, tmp_path):
-    """All 256 in one image, each a patch large enough that its middle meets only itself."""
+def test_a_flat_image_of_any_level_stays_flat(kind, tmp_path):
+    """All 256 levels in one image, each in a patch so large that its middle depends only on itself."""
     patch = 3
     levels = np.arange(256, dtype=np.uint8).reshape(16, 16).repeat(patch, 0).repeat(patch, 1)
     image = Image.fromarray(levels).convert(kind)
@@ -99,7 +99,7 @@ def test_a_flat_image_of_any_level_comes_out_flat(kind, tmp_path):
 
 
 def expected_light(pixels, factor):
-    """sRGB decoded, mixed and encoded in float64, pixel by pixel: a second way, of its own formulas."""
+    """sRGB decoded, mixed and encoded in float64, pixel by pixel, with independent formulas."""
     value = pixels / np.iinfo(pixels.dtype).max
     light = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
     for axis in (0, 1):
@@ -115,20 +115,22 @@ def expected_light(pixels, factor):
 
 @pytest.mark.parametrize("factor", [2, 3])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_mixtures_are_those_of_light(tmp_path, dtype, factor):
+def test_pixels_are_mixed_as_light(tmp_path, dtype, factor):
     pixels = hostile_pixels((17, 11, 1), dtype)
     Image.fromarray(pixels[..., 0]).save(tmp_path / "a.png")
     upsample_file(tmp_path / "a.png", tmp_path / "b.png", factor, linear_light=True)
     found = pixels_of(tmp_path / "b.png").astype(int)
     error = np.abs(found - expected_light(pixels, factor).astype(int))
-    assert error.max() <= 1  # a bound between two levels lies in the middle of the levels there, not of their light
+    assert error.max() <= 1  # the boundary between two levels is midway between the levels, not between their light
     upsample_file(tmp_path / "a.png", tmp_path / "c.png", factor)
     plain = np.abs(found - pixels_of(tmp_path / "c.png").astype(int))
-    assert plain.max() > 20 * np.iinfo(dtype).max / 255  # the control: without the option black and white mix darker
+    assert (
+        plain.max() > 20 * np.iinfo(dtype).max / 255
+    )  # the control: without the option, black and white mix to a darker grey
 
 
 def test_half_the_light_is_level_188():
-    """sRGB's well-known number: 0.5 in light is 187.5 in levels. Between black and white the middle pixel shows it."""
+    """A well-known value of sRGB: 0.5 in light is 187.5 in levels. It is the middle pixel between black and white."""
     light = light_of("a.png", Layout("grey"), None)
     middle = light.linear(np.array([[[0], [255]]], np.uint8)).mean(axis=1, keepdims=True)
     assert light.levels(middle).item() == 188
@@ -136,7 +138,7 @@ def test_half_the_light_is_level_188():
 
 @settings(deadline=None, max_examples=15)
 @given(tile=st.integers(1, 9), seed=st.integers(0, 99), kind=st.sampled_from(["RGB", "RGBA", "LA"]))
-def test_tiles_change_nothing(tmp_path_factory, tile, seed, kind):
+def test_tiles_do_not_change_pixels(tmp_path_factory, tile, seed, kind):
     folder = tmp_path_factory.mktemp("light")
     Image.frombytes(kind, (13, 9), hostile_pixels((9, 13, len(kind)), np.uint8, seed).tobytes()).save(folder / "a.png")
     upsample_file(folder / "a.png", folder / "b.png", 3, linear_light=True)
@@ -158,13 +160,13 @@ def test_hidden_colour_does_not_bleed_in_linear_light(tmp_path):
     assert_same_pixels(found[..., 3], straight[..., 3])
 
 
-def test_the_profile_decides(tmp_path):
+def test_the_profile_defines_the_light(tmp_path):
     Image.fromarray(np.array([[0, 255]], np.uint8)).convert("RGB").save(
         tmp_path / "a.png", icc_profile=PROFILES["identity"]
     )
     upsample_file(tmp_path / "a.png", tmp_path / "b.png", linear_light=True)
     upsample_file(tmp_path / "a.png", tmp_path / "c.png")
-    assert_same_pixels(pixels_of(tmp_path / "b.png"), pixels_of(tmp_path / "c.png"))  # its numbers are light already
+    assert_same_pixels(pixels_of(tmp_path / "b.png"), pixels_of(tmp_path / "c.png"))  # its numbers are already linear
     Image.fromarray(np.array([[0, 255]], np.uint8)).convert("RGB").save(tmp_path / "d.png")
     upsample_file(tmp_path / "d.png", tmp_path / "e.png", linear_light=True)
     assert pixels_of(tmp_path / "e.png")[0, 1, 0] > pixels_of(tmp_path / "b.png")[0, 1, 0] + 40
@@ -183,13 +185,13 @@ def test_the_profile_decides(tmp_path):
         (Layout("rgb"), rgb_profile(b"para\0\0\0\0\0\x09"), "of no use"),
     ],
 )
-def test_what_has_no_linear_light_is_refused_in_one_line(layout, icc, said):
+def test_images_without_linear_light_are_refused_in_one_line(layout, icc, said):
     with pytest.raises(ImageError, match=said) as refused:
         light_of("a.png", layout, icc)
     assert "leave out linear_light" in str(refused.value)
 
 
-def test_it_is_refused_before_any_work(tmp_path):
+def test_linear_light_is_refused_before_any_work(tmp_path):
     Image.new("CMYK", (5, 3)).save(tmp_path / "a.jpg")
     ended = upsample(tmp_path / "a.jpg", "--linear-light", "--dry-run")
     assert ended.status == 1

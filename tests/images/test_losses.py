@@ -1,4 +1,4 @@
-"""Losses that only the pixels show: reported if they happened, not if they might, and --strict leaves no file."""
+"""Losses that only the pixels show: reported only if they occur, and --strict leaves no file."""
 
 import io
 from pathlib import Path
@@ -28,7 +28,7 @@ GLOW = "light without opacity (colour above its alpha, which is stored multiplie
 
 
 def gif_losses(pixels):
-    """What writing these pixels as GIF loses, and the pixels read back as RGBA."""
+    """The losses of writing these pixels as GIF, and the pixels read back as RGBA."""
     rows = np.array(pixels, np.uint8)
     file = io.BytesIO()
     sink = open_sink(
@@ -41,27 +41,27 @@ def gif_losses(pixels):
 
 
 def ramp(count):
-    """A row of so many colours, opaque."""
+    """A row with this many colours, opaque."""
     level = np.arange(count)
     return np.stack([level % 256, level // 256 * 9, 255 - level % 256, np.full(count, 255)], axis=1)[np.newaxis]
 
 
 @pytest.mark.parametrize(("count", "lost"), [(1, []), (256, []), (257, [COLOURS]), (5000, [COLOURS])])
-def test_opaque_colours_are_lost_from_the_257th_on(count, lost):
+def test_colours_are_lost_from_the_257th_on(count, lost):
     losses, found = gif_losses(ramp(count)[..., :3])
     assert losses == lost
     assert np.array_equal(found, ramp(count)) == (not lost)
 
 
 @pytest.mark.parametrize(("count", "lost"), [(255, []), (256, [COLOURS])])
-def test_with_transparency_one_colour_less_fits(count, lost):
+def test_transparency_takes_one_colour(count, lost):
     losses, found = gif_losses(np.concatenate([ramp(count), np.zeros((1, 1, 4), int)], axis=1))
     assert losses == lost
     assert found[0, -1, 3] == 0
     assert np.array_equal(found[:, :-1], ramp(count)) == (not lost)
 
 
-def test_colour_that_nobody_sees_takes_no_place():
+def test_invisible_colours_do_not_count():
     hidden = ramp(5000) * (1, 1, 1, 0)
     losses, found = gif_losses(np.concatenate([ramp(255), hidden], axis=1))
     assert losses == []
@@ -69,13 +69,13 @@ def test_colour_that_nobody_sees_takes_no_place():
     assert not found[:, 255:, 3].any()
 
 
-def test_half_transparency_is_lost_where_there_is_any():
+def test_half_transparency_is_a_loss_only_if_present():
     assert gif_losses(ramp(9) * (1, 1, 1, 0))[0] == []
     assert gif_losses(np.array([[[1, 2, 3, 254], [1, 2, 3, 255]]]))[0] == [ALPHA]
 
 
-def test_one_colour_of_many_opacities_is_one_colour():
-    """128 opacities of 3 colours, and all that nobody sees: no colour is lost, and none comes out as another."""
+def test_one_colour_with_many_opacities_is_one_colour():
+    """128 opacities of 3 colours, and many invisible colours: no colour is lost or changed."""
     opacities = np.arange(256)[:, np.newaxis]
     pixels = np.zeros((256, 3, 4), int)
     pixels[..., 0], pixels[..., 3] = (9, 99, 199), opacities
@@ -83,11 +83,11 @@ def test_one_colour_of_many_opacities_is_one_colour():
     assert losses == [ALPHA]
     assert np.array_equal(found[128:], pixels[128:] | (0, 0, 0, 255))
     assert not found[:128, :, 3].any()
-    pixels[..., 1] = opacities  # the control: as many colours as opacities, but for half of them nobody sees
+    pixels[..., 1] = opacities  # the control: as many colours as opacities, half of them invisible
     assert gif_losses(pixels)[0] == [COLOURS, ALPHA]
 
 
-def test_strict_takes_a_gif_that_loses_nothing_and_refuses_one_that_does():
+def test_strict_refuses_only_a_gif_with_losses():
     Image.new("RGB", (7, 5), "red").save("flat.png")
     Image.fromarray(hostile_pixels((19, 31, 3), np.uint8)).save("noise.png")
     assert upsample("flat.png", "-o", "flat.gif", "--strict").status == 0
@@ -100,13 +100,13 @@ def test_strict_takes_a_gif_that_loses_nothing_and_refuses_one_that_does():
     assert upsample_file("flat.png", "flat2.gif").warnings == ()
 
 
-def test_the_plan_says_what_may_be_lost():
+def test_the_plan_reports_possible_losses():
     Image.new("RGB", (7, 5), "red").save("flat.png")
     job = plan_job(Path("flat.png"), Options(format="gif", strict=True))
     assert lines(job.losses) == ("GIF holds at most 256 colours; an image that has more is reduced",)
 
 
-def test_strict_refuses_an_animation_for_a_later_frame_and_leaves_nothing():
+def test_strict_refuses_an_animation_because_of_a_later_frame():
     images = [Image.new("RGB", (31, 19), "red"), Image.fromarray(hostile_pixels((19, 31, 3), np.uint8))]
     images[0].save("a.png", save_all=True, append_images=images[1:])
     with pytest.raises(ImageError, match="refused by strict: GIF holds at most"):
@@ -117,7 +117,7 @@ def test_strict_refuses_an_animation_for_a_later_frame_and_leaves_nothing():
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 @pytest.mark.parametrize("glows", [False, True])
-def test_light_without_opacity_is_said(dtype, glows):
+def test_light_without_opacity_is_a_loss(dtype, glows):
     full = 1 if dtype == np.float32 else np.iinfo(dtype).max
     pixels = np.zeros((9, 5, 4), dtype)
     pixels[:4] = full

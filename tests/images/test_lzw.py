@@ -1,4 +1,4 @@
-"""LZW of every kind of TIFF, decoded as imagecodecs decodes it, and damage that crashes that decoder."""
+"""LZW in every kind of TIFF, decoded as by imagecodecs, and damage that crashes the decoder of imagecodecs."""
 
 import io
 import os
@@ -32,7 +32,7 @@ def lzw_tiff(pixels, byteorder="<", **settings):
 @pytest.mark.parametrize("byteorder", ["<", ">"])
 @pytest.mark.parametrize("predictor", [False, True])
 @pytest.mark.parametrize("place", [{"rowsperstrip": 7}, {"tile": (16, 32)}], ids=str)
-def test_every_kind_comes_back(dtype, byteorder, predictor, place):
+def test_every_kind_is_decoded_exactly(dtype, byteorder, predictor, place):
     pixels = (hostile_pixels((19, 37, 3), np.uint16).astype(np.float64) / (257 if dtype == np.uint8 else 1)).astype(
         dtype
     )
@@ -41,13 +41,13 @@ def test_every_kind_comes_back(dtype, byteorder, predictor, place):
     np.testing.assert_array_equal(rows_of(data)[0], pixels)
 
 
-def test_planes_and_a_last_strip_that_is_shorter_come_back():
+def test_planes_and_a_shorter_last_strip_are_decoded_exactly():
     pixels = hostile_pixels((3, 19, 37), np.uint8)
     data = lzw_tiff(pixels, photometric="rgb", planarconfig="separate", rowsperstrip=7)
     np.testing.assert_array_equal(rows_of(data)[0], np.moveaxis(pixels, 0, 2))
 
 
-def test_bits_the_other_way_round():
+def test_reversed_bit_order_is_decoded():
     pixels = hostile_pixels((5, 37), np.uint8)
     packed = imagecodecs.lzw_encode(pixels.tobytes())
     assert lzw_decoded(packed, 5, 37) == pixels.tobytes()
@@ -57,7 +57,7 @@ def test_bits_the_other_way_round():
 
 
 @pytest.mark.parametrize("packed", CRASHES, ids=bytes.hex)
-def test_damage_that_crashes_another_decoder_is_one_line(packed):
+def test_damage_that_crashes_imagecodecs_is_one_line(packed):
     good = lzw_tiff(np.zeros((3, 5), np.uint8), photometric="minisblack")
     page = tifffile.TiffFile(io.BytesIO(good)).pages[0]
     at, size = page.dataoffsets[0], page.databytecounts[0]
@@ -66,8 +66,8 @@ def test_damage_that_crashes_another_decoder_is_one_line(packed):
         rows_of(bad)
 
 
-def test_control_the_other_decoder_crashes_or_was_mended():
-    """As long as this says so, the way over libtiff is needed. Once it is skipped, it can go."""
+def test_control_imagecodecs_crashes_or_was_fixed():
+    """While this test passes, decoding through libtiff is needed. Once it is skipped, that can be removed."""
     code = (
         f"import imagecodecs\nfor data in {CRASHES!r} * 50: \n try: imagecodecs.lzw_decode(data)\n except Exception: 0"
     )
@@ -77,7 +77,7 @@ def test_control_the_other_decoder_crashes_or_was_mended():
     assert ended.returncode < 0
 
 
-def test_libtiff_prints_nothing_in_there_and_all_is_as_it_was_outside():
+def test_libtiff_is_silent_only_while_decoding():
     def printed(inside):
         with tempfile.TemporaryFile() as file:
             held = os.dup(2)

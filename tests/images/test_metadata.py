@@ -1,4 +1,4 @@
-"""Metadata out of files written by Pillow, by tifffile and by hand."""
+"""Metadata read from files that Pillow, tifffile and this test wrote."""
 
 import io
 import struct
@@ -38,7 +38,7 @@ def saved(kind, **settings):
 
 
 def found_in(data):
-    """Metadata and warnings, alike before and after decoding."""
+    """Metadata and warnings, which must be the same before and after decoding."""
     info, metadata = read_header(io.BytesIO(data))
     with open_image(io.BytesIO(data)) as source:
         assert (source.info, source.metadata) == (info, metadata)
@@ -56,7 +56,7 @@ def png_with(*chunks, late=False):
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
-def test_profile_exif_and_xmp_come_out_byte_by_byte(kind):
+def test_profile_exif_and_xmp_are_read_unchanged(kind):
     settings = {"icc_profile": PROFILE, "exif": b"Exif\0\0" + EXIF}
     if kind == "PNG":
         info = PngInfo()
@@ -66,7 +66,7 @@ def test_profile_exif_and_xmp_come_out_byte_by_byte(kind):
         settings["xmp"] = XMP
     metadata, warnings = found_in(saved(kind, **settings))
     assert (metadata.icc_profile, metadata.xmp, metadata.text) == (PROFILE, XMP, ())
-    if kind == "AVIF":  # Pillow keeps the orientation in another place, and writes the block anew
+    if kind == "AVIF":  # Pillow stores the orientation elsewhere and rewrites the block
         assert orientation(metadata.exif) == 6
         assert b"note of the maker" in metadata.exif
     else:
@@ -74,7 +74,7 @@ def test_profile_exif_and_xmp_come_out_byte_by_byte(kind):
     assert warnings == ()
 
 
-def test_a_tiff_gives_profile_xmp_resolution_and_its_description():
+def test_profile_xmp_resolution_and_description_of_a_tiff_are_read():
     exif = Image.Exif()
     exif.load(EXIF)
     exif[700] = XMP
@@ -92,7 +92,7 @@ def test_a_tiff_gives_profile_xmp_resolution_and_its_description():
     [
         ("JPEG", (300, 299), (300, 299)),
         ("JPEG", None, None),
-        ("PNG", (300, 299), (299.9994, 299.0088)),  # PNG counts whole dots per metre
+        ("PNG", (300, 299), (299.9994, 299.0088)),  # PNG stores whole dots per metre
         ("PNG", None, None),
         ("TIFF", (300, 299.5), (300, 299.5)),
         ("TIFF", None, None),
@@ -100,7 +100,7 @@ def test_a_tiff_gives_profile_xmp_resolution_and_its_description():
         ("WEBP", None, None),
     ],
 )
-def test_the_resolution_is_the_files_own_and_never_made_up(kind, dpi, expected):
+def test_the_resolution_comes_from_the_file_and_is_never_invented(kind, dpi, expected):
     metadata, _ = found_in(saved(kind, **({"dpi": dpi} if dpi else {})))
     if kind == "BMP" and dpi:  # whole dots per metre again
         assert metadata.dpi == pytest.approx(expected, abs=0.013)
@@ -108,16 +108,16 @@ def test_the_resolution_is_the_files_own_and_never_made_up(kind, dpi, expected):
         assert metadata.dpi == (pytest.approx(expected) if expected else None)
 
 
-def test_a_jpeg_without_one_of_its_own_has_the_resolution_of_its_exif():
+def test_a_jpeg_without_a_resolution_uses_that_of_its_exif():
     exif = Image.Exif()
     exif[0x011A], exif[0x011B], exif[0x0128] = 240.0, 120.0, 2
     assert found_in(saved("JPEG", exif=exif))[0].dpi == (240, 120)
     data = saved("JPEG", exif=b"Exif\0\0" + EXIF)
-    assert Image.open(io.BytesIO(data)).info["dpi"] == (72, 72)  # the control: Pillow makes one up
+    assert Image.open(io.BytesIO(data)).info["dpi"] == (72, 72)  # the control: Pillow invents a resolution
     assert found_in(data)[0].dpi is None
 
 
-def test_png_text_keeps_its_order_and_its_repetitions_and_is_found_behind_the_pixels():
+def test_png_text_keeps_its_order_and_repetitions_and_may_follow_the_pixels():
     chunks = (
         (b"tEXt", b"Author\0Ad\xe9"),
         (b"zTXt", b"Comment\0\0" + zlib.compress(b"long " * 50)),
@@ -138,13 +138,13 @@ def test_png_text_keeps_its_order_and_its_repetitions_and_is_found_behind_the_pi
         assert warnings == ()
 
 
-def test_exif_and_xmp_behind_the_pixels_turn_the_image():
+def test_exif_and_xmp_after_the_pixels_turn_the_image():
     for chunk in ((b"eXIf", EXIF), (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP)):
         info, _ = read_header(io.BytesIO(png_with(chunk, late=True)))
         assert (info.height, info.width) == (37, 21)
 
 
-def test_exif_that_imagemagick_hid_in_text_is_exif_again():
+def test_exif_in_imagemagick_text_is_read_as_exif():
     hidden = b"\nexif\n" + b"%8d" % (len(EXIF) + 6) + b"\n" + hexlify(b"Exif\0\0" + EXIF) + b"\n"
     metadata, _ = found_in(png_with((b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(hidden))))
     assert metadata.exif == EXIF
@@ -154,26 +154,26 @@ def test_exif_that_imagemagick_hid_in_text_is_exif_again():
     assert metadata.text == (("Raw profile type exif", "not hexadecimal"),)
 
 
-def test_a_chunk_with_a_wrong_checksum_behind_the_pixels_is_passed_over():
+def test_a_chunk_with_a_wrong_checksum_after_the_pixels_is_ignored():
     data = png_with((b"tEXt", b"Author\0Ada"), late=True)
     assert found_in(data)[0].text == (("Author", "Ada"),)
     assert found_in(data.replace(b"\0Ada", b"\0Bob"))[0].text == ()
 
 
 @pytest.mark.parametrize(("kind", "settings"), [("JPEG", {"comment": "naïve".encode()}), ("GIF", {"comment": b"hi"})])
-def test_the_remark_of_a_jpeg_and_a_gif_is_text(kind, settings):
+def test_comments_of_jpeg_and_gif_are_text(kind, settings):
     metadata, _ = found_in(saved(kind, **settings))
     assert metadata.text == (("Comment", settings["comment"].decode()),)
 
 
 @pytest.mark.parametrize("damage", [EXIF[:20], b"II*\0\xff\xff\0\0" + EXIF[8:], b"rubbish"])
-def test_damaged_exif_is_left_out_with_a_line(damage):
+def test_damaged_exif_is_left_out_with_a_loss(damage):
     metadata, warnings = found_in(png_with((b"eXIf", damage)))
     assert metadata.exif is None
     assert warnings == ("the EXIF block is damaged and is left out",)
 
 
-def test_losses_of_reading_are_announced():
+def test_losses_while_reading_are_reported():
     assert found_in(saved("JPEG", xmp=b'<x xmpNote:HasExtendedXMP="0123"/>'))[1] == (
         "only the main part of the XMP is kept, not its extension",
     )
@@ -184,7 +184,7 @@ def test_losses_of_reading_are_announced():
     assert (metadata.iptc, warnings) == (b"\x1c\x02\x00\x00", ())
 
 
-def test_the_output_is_upright_and_has_its_own_size():
+def test_output_metadata_is_upright_and_has_the_new_size():
     before = Metadata(PROFILE, EXIF, XMP, (300, 299.5), (("Author", "Ada"),))
     after = metadata_for_output(before, 74, 42)
     exif = Image.Exif()
@@ -196,6 +196,6 @@ def test_the_output_is_upright_and_has_its_own_size():
     assert metadata_for_output(Metadata(), 74, 42) == Metadata()
 
 
-def test_xmp_elements_are_reset_as_attributes_are():
+def test_orientation_in_xmp_elements_is_reset_too():
     xmp = b"<tiff:Orientation>8</tiff:Orientation>"
     assert metadata_for_output(Metadata(xmp=xmp), 1, 1).xmp == b"<tiff:Orientation>1</tiff:Orientation>"

@@ -1,4 +1,4 @@
-"""One table of orientations turns boxes and whole images alike, and ignores an invalid number."""
+"""One table of orientations turns both boxes and images, and ignores invalid numbers."""
 
 import io
 import struct
@@ -21,7 +21,7 @@ BY_NUMPY = {
 
 
 @pytest.mark.parametrize("orientation", list(BY_NUMPY))
-def test_a_box_of_the_upright_image_is_found_in_the_stored_one(orientation):
+def test_a_box_in_the_upright_image_maps_to_the_stored_image(orientation):
     turn, upright = TURNS[orientation], BY_NUMPY[orientation]
     np.testing.assert_array_equal(turn.upright(STORED), upright)
     height, width = upright.shape[:2]
@@ -30,7 +30,7 @@ def test_a_box_of_the_upright_image_is_found_in_the_stored_one(orientation):
 
 
 @pytest.mark.parametrize(("stated", "found"), [(6, 6), (9, 1), (0, 1)])
-def test_what_is_told_of_a_tiff_is_an_orientation(stated, found):
+def test_the_stated_orientation_of_a_tiff_is_used_if_valid(stated, found):
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[0x0112] = stated
     file = io.BytesIO()
@@ -49,7 +49,7 @@ INTEGERS = {
 
 
 def exif_with(kind, order="<", value=6):
-    """An Exif block whose orientation is of that type."""
+    """An Exif block whose orientation has this type."""
     number, code = INTEGERS[kind]
     stored = struct.pack(order + code, value).ljust(4, b"\0")
     head = b"II*\0" if order == "<" else b"MM\0*"
@@ -57,7 +57,7 @@ def exif_with(kind, order="<", value=6):
 
 
 def stored_as(image_format, exif):
-    """A 16x8 image in that format with that block as it is, or in a TIFF with the block's only tag in its directory."""
+    """A 16x8 image in this format with this block, or a TIFF with the block's only tag in its directory."""
     file = io.BytesIO()
     pixels = Image.fromarray(np.arange(128, dtype=np.uint8).reshape(8, 16)).convert("RGB")
     if image_format != "TIFF":
@@ -73,7 +73,7 @@ def stored_as(image_format, exif):
 
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("kind", INTEGERS)
-def test_an_orientation_of_any_integer_type_counts(kind, image_format):
+def test_an_orientation_of_any_integer_type_is_used(kind, image_format):
     data = stored_as(image_format, exif_with(kind))
     with open_image(io.BytesIO(data)) as source:
         assert (source.info.height, source.info.width) == (16, 8)
@@ -83,13 +83,13 @@ def test_an_orientation_of_any_integer_type_counts(kind, image_format):
 
 
 @pytest.mark.parametrize("kind", ["SBYTE", "SSHORT", "SLONG"])
-def test_a_negative_orientation_is_none(kind):
+def test_a_negative_orientation_is_ignored(kind):
     with open_image(io.BytesIO(stored_as("JPEG", exif_with(kind, ">", -6)))) as source:
         assert (source.info.height, source.info.width) == (8, 16)
 
 
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP"])
-def test_an_exif_block_with_its_prefix_twice_is_read(image_format):
+def test_an_exif_block_with_a_repeated_prefix_is_read(image_format):
     exif = b"Exif\0\0" * (2 if image_format == "PNG" else 1) + exif_with("SHORT")
     with open_image(io.BytesIO(stored_as(image_format, exif))) as source:
         assert (source.info.height, source.info.width) == (16, 8)

@@ -1,4 +1,4 @@
-"""The meaning of a file's pixels: every kind against the arrays it was made from."""
+"""The meaning of stored pixels: every pixel type, compared with the arrays it was made from."""
 
 import io
 import struct
@@ -115,7 +115,7 @@ CASES = [(name, data, wanted) for name, (files, wanted) in KINDS.items() for dat
 
 
 @pytest.mark.parametrize(("name", "data", "wanted"), CASES, ids=[f"{name}-{i}" for i, (name, _, _) in enumerate(CASES)])
-def test_every_kind_of_pixel_comes_out_as_it_went_in(name, data, wanted):
+def test_pixels_of_every_type_are_read_exactly(name, data, wanted):
     rows, info = rows_of(data)
     wanted = np.asarray(wanted)
     assert rows.shape == wanted.shape
@@ -128,7 +128,7 @@ def test_every_kind_of_pixel_comes_out_as_it_went_in(name, data, wanted):
 
 
 def test_a_12_bit_tiff_is_stretched_to_16():
-    """Two samples in three bytes; full scale must stay full scale."""
+    """Two samples are stored in three bytes, and full scale must stay full scale."""
     values = np.array([[0, 4095, 2048, 1]])
     packed = bytes([0x00, 0x0F, 0xFF, 0x80, 0x00, 0x01])
     entries = [(256, 4), (257, 1), (258, 12), (259, 1), (262, 1), (273, 200), (277, 1), (278, 1), (279, 6)]
@@ -139,15 +139,15 @@ def test_a_12_bit_tiff_is_stretched_to_16():
     np.testing.assert_array_equal(rows[..., 0], np.round(values * 65535 / 4095).astype(int) // 16 * 16 + values // 256)
 
 
-def test_premultiplied_alpha_is_taken_apart():
+def test_premultiplied_alpha_is_divided_out():
     straight = np.array([[[200, 100, 50, 128]]])
     stored = np.array([[[100, 50, 25, 128]]], np.uint8)
     rows, info = rows_of(tiff(stored, photometric="rgb", extrasamples=["assocalpha"]))
     assert info.layout == Layout("rgb", alpha=True)
-    assert np.abs(rows.astype(int) - straight).max() <= 1  # 8-bit premultiplied values know the colour to 1 in 128
+    assert np.abs(rows.astype(int) - straight).max() <= 1  # 8-bit premultiplied values store the colour to 1 in 128
 
 
-def test_adobes_inverted_cmyk_jpeg_comes_out_as_ink():
+def test_an_inverted_cmyk_jpeg_from_adobe_is_read_as_ink():
     ink = np.zeros((16, 16, 4), np.uint8) + np.array([10, 200, 60, 30], np.uint8)
     data = saved(Image.frombytes("CMYK", (16, 16), ink.tobytes()), "JPEG", quality=100)
     assert b"Adobe" in data
@@ -156,8 +156,8 @@ def test_adobes_inverted_cmyk_jpeg_comes_out_as_ink():
     assert np.abs(rows.astype(int) - ink).max() <= 1  # flat blocks lose at most the rounding of one coefficient
 
 
-def test_a_palette_of_greys_with_a_profile_stays_rgb():
-    """The profile would be one for RGB."""
+def test_a_grey_palette_with_a_profile_stays_rgb():
+    """The profile would be an RGB profile."""
     _, info = rows_of(saved(palette_image(GREYS), "PNG", icc_profile=b"p" * 200))
     assert info.layout == Layout("rgb")
 
@@ -172,7 +172,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_unsupported_pixels_are_refused_with_a_way_out(name):
+def test_unsupported_pixels_are_refused_with_a_next_step(name):
     for opener in (probe, open_image):
         with pytest.raises(ImageError, match=r"support.*; convert it to RGB or grey of 8 or 16 bits first"):
             opener(io.BytesIO(REFUSED[name]))
@@ -194,11 +194,11 @@ def test_unsupported_pixels_are_refused_with_a_way_out(name):
         ("AVIF", {}, False),
     ],
 )
-def test_whether_the_file_lost_anything_is_told(kind, settings_, lossless):
+def test_lossless_and_lossy_files_are_told_apart(kind, settings_, lossless):
     assert probe(io.BytesIO(saved(Image.fromarray(RGB), kind, **settings_))).lossless == lossless
 
 
-# 16x16 pixels in 10 bits per channel, which Pillow does not write: made once, with imagecodecs, of np.arange.
+# 16x16 pixels with 10 bits per channel, which Pillow cannot write: made once with imagecodecs from np.arange.
 AVIF_OF_10_BITS = b64decode(
     "AAAAIGZ0eXBhdmlmAAAAAGF2aWZtaWYxbWlhZk1BMUEAAADrbWV0YQAAAAAAAAAhaGRscgAAAAAAAAAAcGljdAAAAAAAAAAAAAAA"
     "AAAAAAAOcGl0bQAAAAAAAQAAAB5pbG9jAAAAAEQAAAEAAQAAAAEAAAETAAAAKAAAAChpaW5mAAAAAAABAAAAGmluZmUCAAAAAAEA"
@@ -208,7 +208,7 @@ AVIF_OF_10_BITS = b64decode(
 )
 
 
-def test_a_high_depth_avif_is_announced():
+def test_a_high_depth_avif_is_a_loss():
     rows, info = rows_of(AVIF_OF_10_BITS)
     assert rows.shape == (16, 16, 3)
     assert lines(info.losses) == ("10 bits per channel are read as 8",)

@@ -31,7 +31,7 @@ NO_METADATA = Metadata()
 
 
 def chunks_of(file):
-    """(kind, data) of each chunk; fails where a length, a CRC or the signature is wrong."""
+    """(kind, data) of each chunk; fails if a length, a CRC or the signature is wrong."""
     assert file[:8] == b"\x89PNG\r\n\x1a\n"
     at, found = 8, []
     while at < len(file):
@@ -46,7 +46,7 @@ def chunks_of(file):
 
 
 def pack(chunks):
-    """A PNG of these chunks."""
+    """A PNG with these chunks."""
     parts = [
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
     ]
@@ -78,7 +78,7 @@ def unfiltered(lines, pixel_bytes):
 
 
 def read_png(file, layout):
-    """The pixels, after checking that the header says `layout`; zlib checks the Adler-32."""
+    """The pixels; checks that the header matches `layout`, and zlib checks the Adler-32."""
     (first, header), *_ = chunks_of(file)
     width, height, *rest = struct.unpack(">IIBBBBB", header)
     assert (first, rest) == (b"IHDR", [layout.depth, COLOUR_TYPES[layout.colour, layout.alpha], 0, 0, 0])
@@ -89,11 +89,11 @@ def read_png(file, layout):
     return np.frombuffer(rows, ">u2" if layout.depth == 16 else "u1").reshape(height, width, layout.channels)
 
 
-# What is written ---------------------------------------------------------------------------------------------------
+# Written files --------------------------------------------------------------------------------------------------------
 
 
 def written(pixels, layout, *, runs=None, chunk_bytes=writer.CHUNK_BYTES, file=None, **settings):
-    """The file that a sink makes of `pixels`, given in runs of these heights (all at once if None)."""
+    """The file that a sink writes for `pixels`, given in runs of these heights (in one run if None)."""
     file = file or io.BytesIO()
     height, width = pixels.shape[:2]
     with mock.patch.object(writer, "CHUNK_BYTES", chunk_bytes):
@@ -105,7 +105,7 @@ def written(pixels, layout, *, runs=None, chunk_bytes=writer.CHUNK_BYTES, file=N
 
 
 def sample(height, width, layout, seed=0):
-    """Slopes with noise and a flat part: all filters and matches have something to do."""
+    """Slopes with noise and a flat part, so that all filters and matches are used."""
     rng = np.random.default_rng(seed)
     top = 255 if layout.depth == 8 else 65535
     slope = np.add.outer(np.linspace(0, 0.4, height), np.linspace(0, 0.5, width))[..., None]
@@ -121,7 +121,7 @@ def images(draw):
 
 
 def cuts(draw, height):
-    """Heights of runs, zero among them, that add up to at most `height` (the rest follows in one)."""
+    """Heights of runs, including zero, that add up to at most `height`; one more run takes the rest."""
     edges = sorted(draw(st.lists(st.integers(0, height), max_size=6)))
     return [int(run) for run in np.diff([0, *edges])]
 
@@ -137,7 +137,7 @@ def pool():
 
 @given(images(), st.sampled_from(sorted(deflate.LEVELS)), st.integers(1, 900), st.integers(1, 300))
 @settings(max_examples=60)
-def test_every_layout_and_level_comes_back_exactly(image, level, chunk_bytes, block_bytes):
+def test_every_layout_and_level_is_exact(image, level, chunk_bytes, block_bytes):
     pixels, layout = image
     with mock.patch.object(deflate, "_BLOCK_BYTES", block_bytes):
         file = written(pixels, layout, level=level, chunk_bytes=chunk_bytes)
@@ -146,7 +146,7 @@ def test_every_layout_and_level_comes_back_exactly(image, level, chunk_bytes, bl
 
 @given(images(), st.integers(1, 400), st.sampled_from([1, 3, 6]), st.data())
 @settings(max_examples=60)
-def test_bytes_depend_neither_on_runs_nor_on_the_executor(pool, image, chunk_bytes, level, draw):
+def test_the_bytes_do_not_depend_on_runs_or_the_executor(pool, image, chunk_bytes, level, draw):
     pixels, layout = image
     whole = written(pixels, layout, level=level, chunk_bytes=chunk_bytes)
     runs = cuts(draw.draw, len(pixels))
@@ -154,15 +154,15 @@ def test_bytes_depend_neither_on_runs_nor_on_the_executor(pool, image, chunk_byt
     assert written(pixels, layout, level=level, chunk_bytes=chunk_bytes, runs=runs, executor=pool) == whole
 
 
-def test_where_chunks_are_cut_shows_in_the_bytes():
-    """The negative control of the test above: were chunks cut where runs end, it would see it."""
+def test_chunk_boundaries_change_the_bytes():
+    """The negative control of the test above: if chunks ended where runs end, the test would detect it."""
     pixels = sample(23, 17, Layout("rgb"))
     assert written(pixels, Layout("rgb"), chunk_bytes=300) != written(pixels, Layout("rgb"), chunk_bytes=400)
 
 
 @pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout.depth == 8], ids=str)
-def test_pillow_reads_what_was_written_in_real_chunks(layout, pool):
-    pixels = sample(1031, 701, layout)  # 0.7 to 2.9 MB: one chunk to three
+def test_pillow_reads_files_with_full_size_chunks(layout, pool):
+    pixels = sample(1031, 701, layout)  # 0.7 to 2.9 MB: one to three chunks
     file = written(pixels, layout, runs=[7, 500], executor=pool)
     image = Image.open(io.BytesIO(file))
     assert (
@@ -181,23 +181,23 @@ def test_pillow_reads_16_bit_grey():
     assert np.array_equal(np.asarray(image), pixels[..., 0])
 
 
-def test_rows_that_do_not_lie_together_in_memory_are_taken():
+def test_rows_that_are_not_contiguous_are_accepted():
     layout = Layout("rgb", depth=16)
     pixels = sample(11, 34, layout)[::-1, ::2, ::-1]
     assert np.array_equal(read_png(written(pixels, layout), layout), pixels)
 
 
-# The reader notices ------------------------------------------------------------------------------------------------
+# The reader detects errors --------------------------------------------------------------------------------------------
 
 
 def altered(file, change):
-    """`file` with its deflated data unpacked, changed, and packed again with every sum right."""
+    """`file` with its pixel data inflated, changed, and deflated again with valid checksums."""
     chunks = chunks_of(file)
     stream = zlib.compress(change(zlib.decompress(stream_of(file))))
     return pack([chunks[0], (b"IDAT", stream), chunks[-1]])
 
 
-def test_a_wrong_adler32_is_noticed():
+def test_a_wrong_adler32_is_detected():
     layout = Layout("rgb")
     chunks = chunks_of(written(sample(11, 7, layout), layout))
     end = chunks[-2][1]
@@ -207,7 +207,7 @@ def test_a_wrong_adler32_is_noticed():
 
 
 @pytest.mark.parametrize("level", [1, 3])
-def test_a_wrong_filter_byte_is_noticed(level):
+def test_a_wrong_filter_byte_is_detected(level):
     layout = Layout("rgb")
     pixels = sample(11, 7, layout)
     line = 1 + 7 * 3
@@ -220,24 +220,24 @@ def test_a_wrong_filter_byte_is_noticed(level):
     assert not np.array_equal(read_png(altered(file, change), layout), pixels)
 
 
-def test_swapped_bytes_are_noticed():
+def test_swapped_bytes_are_detected():
     layout = Layout("grey", alpha=True, depth=16)
     pixels = sample(11, 7, layout)
     assert not np.array_equal(read_png(written(pixels.byteswap(), layout), layout), pixels)
 
 
-def test_a_wrong_crc_is_noticed():
+def test_a_wrong_crc_is_detected():
     file = bytearray(written(sample(11, 7, Layout("grey")), Layout("grey")))
     file[50] ^= 1
     with pytest.raises(AssertionError, match="CRC of b'IDAT'"):
         chunks_of(bytes(file))
 
 
-# Size and cost -----------------------------------------------------------------------------------------------------
+# Size and speed -------------------------------------------------------------------------------------------------------
 
 
-def test_a_doubled_photograph_is_about_as_small_as_pillows():
-    """1.2 is the promise; 1.11 was measured. Filter None, the negative control, misses it by far."""
+def test_a_doubled_photograph_is_about_as_small_as_with_pillow():
+    """The promise is 1.2; 1.11 was measured. Filter None, the negative control, is far above it."""
     image = Image.fromarray(data.chelsea()).resize((902, 600), Image.Resampling.BILINEAR)
     pillows = io.BytesIO()
     image.save(pillows, "PNG")
@@ -279,7 +279,7 @@ FULL = Metadata(
 )
 
 
-def test_metadata_lies_before_the_pixels_in_a_legal_order():
+def test_metadata_precedes_the_pixels_in_a_valid_order():
     pixels = sample(5, 7, Layout("grey"))
     kinds = [kind for kind, _ in chunks_of(written(pixels, Layout("grey"), metadata=FULL))]
     assert kinds == [b"IHDR", b"iCCP", b"pHYs", b"eXIf", b"iTXt", b"tEXt", b"iTXt", b"tEXt", b"IDAT", b"IDAT", b"IEND"]
@@ -306,17 +306,17 @@ def test_pillow_reads_the_metadata():
         ("", b"Comment"),
     ],
 )
-def test_keywords_are_made_legal(keyword, legal):
+def test_keywords_are_made_valid(keyword, legal):
     (chunk,) = metadata_chunks(Metadata(text=((keyword, "val\0ue"),)))
     assert chunk[4:-4] == b"tEXt" + legal + b"\0value"
 
 
 @pytest.mark.parametrize("dpi", [(0, 0), (-1, 300), (float("nan"), 300), (300, float("inf")), (0.01, 300), (1e9, 300)])
-def test_a_resolution_png_cannot_hold_is_left_out(dpi):
+def test_a_resolution_that_png_cannot_store_is_left_out(dpi):
     assert list(metadata_chunks(Metadata(dpi=dpi))) == []
 
 
-def test_text_that_no_encoding_holds_is_still_written():
+def test_text_that_cannot_be_encoded_is_still_written():
     (chunk,) = metadata_chunks(Metadata(text=(("Note", "a\ud800b"),)))
     assert chunk[4:-4] == b"iTXtNote\0\0\0\0\0a?b"
 
@@ -335,7 +335,7 @@ def sink(height=5, width=7, layout=LAYOUTS[0], **settings):
     return PngSink(io.BytesIO(), height=height, width=width, layout=layout, **{"metadata": NO_METADATA, **settings})
 
 
-def test_too_many_rows_are_refused_and_the_right_number_still_accepted():
+def test_too_many_rows_are_refused_and_the_right_number_is_still_accepted():
     target = sink()
     with pytest.raises(ValueError, match=r"6 rows come where .* 5"):
         target.write_rows(np.zeros((6, 7, 1), np.uint8))
@@ -363,33 +363,33 @@ def test_rows_of_another_kind_are_refused(rows):
 
 
 @pytest.mark.parametrize("wrong", [{"height": 0}, {"width": 0}, {"width": 2**31}, {"layout": Layout("cmyk")}], ids=str)
-def test_what_png_cannot_hold_is_refused(wrong):
+def test_images_that_png_cannot_store_are_refused(wrong):
     with pytest.raises(ValueError, match="PNG holds"):
         sink(**wrong)
 
 
 @pytest.mark.parametrize("level", [-1, 10])
-def test_a_level_that_does_not_exist_says_which_do(level):
+def test_an_unknown_level_is_an_error_that_lists_the_levels(level):
     with pytest.raises(UsageError, match="use 0 to 9"):
         sink(level=level)
 
 
-# Trouble while writing ---------------------------------------------------------------------------------------------
+# Errors while writing -------------------------------------------------------------------------------------------------
 
 
-class NeverBegun(Future):
+class NeverStarted(Future):
     def result(self, _timeout=None):
         raise AssertionError("this would wait for ever")
 
 
 class Recording(Executor):
-    """Hands work to a pool, or, without one, never begins it; remembers every future."""
+    """Passes work to a pool, or never starts it if there is none; records every future."""
 
     def __init__(self, pool=None):
         self.pool, self.futures, self.most_waiting = pool, [], 0
 
     def submit(self, function, *args):
-        self.futures.append(self.pool.submit(function, *args) if self.pool else NeverBegun())
+        self.futures.append(self.pool.submit(function, *args) if self.pool else NeverStarted())
         self.most_waiting = max(self.most_waiting, sum(not future.done() for future in self.futures))
         return self.futures[-1]
 
@@ -402,7 +402,7 @@ def write_one_by_one(target, pixels):
 
 @pytest.mark.parametrize("with_pool", [False, True])
 @pytest.mark.parametrize("fatal", [MemoryError("no room"), KeyboardInterrupt()], ids=repr)
-def test_an_error_in_a_chunk_surfaces_and_leaves_nothing_running(pool, with_pool, fatal):
+def test_an_error_in_a_chunk_is_raised_and_nothing_keeps_running(pool, with_pool, fatal):
     executor = Recording(pool) if with_pool else None
     real, calls = deflate.deflate_rows, iter(range(100))
 
@@ -422,7 +422,7 @@ def test_an_error_in_a_chunk_surfaces_and_leaves_nothing_running(pool, with_pool
         assert not wait(executor.futures, timeout=10).not_done
 
 
-def test_a_full_disk_surfaces_and_leaves_nothing_running(pool):
+def test_a_full_disk_is_raised_and_nothing_keeps_running(pool):
     class FullDisk(io.BytesIO):
         def write(self, part):
             if self.tell() + len(part) > 400:
@@ -435,7 +435,7 @@ def test_a_full_disk_surfaces_and_leaves_nothing_running(pool):
     assert not wait(executor.futures, timeout=10).not_done
 
 
-def test_what_was_not_begun_is_cancelled_by_an_error():
+def test_an_error_cancels_chunks_that_have_not_started():
     never = Recording()
     target = sink(height=90, width=1 << 20, executor=never)  # every row is a chunk
     with mock.patch.object(writer, "_idat", side_effect=MemoryError), pytest.raises(MemoryError):
@@ -444,8 +444,8 @@ def test_what_was_not_begun_is_cancelled_by_an_error():
     assert all(future.cancelled() for future in never.futures)
 
 
-def test_an_executor_that_never_begins_neither_blocks_nor_fills_the_memory():
-    """As when every worker is computing rows and waits for this sink to take them."""
+def test_an_executor_that_never_starts_does_not_block_or_fill_the_memory():
+    """As if every worker were computing rows and waiting for this sink to take them."""
     pixels = sample(90, 7, LAYOUTS[0])
     never = Recording()
     assert written(pixels, LAYOUTS[0], chunk_bytes=7, executor=never) == written(pixels, LAYOUTS[0], chunk_bytes=7)
@@ -454,7 +454,7 @@ def test_an_executor_that_never_begins_neither_blocks_nor_fills_the_memory():
 
 
 def test_look_ahead_is_bounded_in_bytes():
-    """A row of 40 MB: only two may wait, however many processors there are."""
+    """A row of 40 MB: at most two may be queued, however many processors there are."""
     never = Recording()
     target = sink(height=5, width=40_000_000, executor=never)
     with mock.patch.object(writer, "_idat", return_value=writer._Idat(b"", 1, 0)) as work:

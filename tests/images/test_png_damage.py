@@ -1,4 +1,4 @@
-"""Damage outside the pixels of a PNG: it never costs the image, and never passes without a line."""
+"""Damage outside the pixels of a PNG never costs the image and is always reported."""
 
 import io
 import struct
@@ -57,7 +57,7 @@ CASES = [pytest.param(kind, data, id=f"{kind.decode()} {what}") for kind in GOOD
 
 
 @pytest.mark.parametrize(("kind", "data"), CASES)
-def test_damage_in_a_chunk_costs_a_line_and_not_the_image(kind, data):
+def test_damage_in_a_chunk_is_reported_and_keeps_the_image(kind, data):
     with open_image(io.BytesIO(data)) as source:
         rows = source.read_rows(0, HEIGHT)
         assert np.array_equal(rows[..., :3], RGB)
@@ -66,7 +66,7 @@ def test_damage_in_a_chunk_costs_a_line_and_not_the_image(kind, data):
 
 
 @pytest.mark.parametrize("kind", GOOD)
-def test_control_an_intact_chunk_is_not_called_damaged(kind):
+def test_control_an_intact_chunk_is_not_reported_as_damaged(kind):
     said = lines(probe(io.BytesIO(png_with((kind, GOOD[kind])))).losses)
     assert not any("chunk" in line and "damaged" in line for line in said) or kind == b"iCCP"  # it is empty
 
@@ -90,7 +90,7 @@ def test_transparency_longer_than_the_palette_is_left_out():
 
 
 @pytest.mark.parametrize(("colour_type", "channels"), [(4, 2), (6, 4)])
-def test_transparency_of_an_image_with_alpha_is_left_out(colour_type, channels):
+def test_a_transparent_colour_in_an_image_with_alpha_is_left_out(colour_type, channels):
     pixels = np.dstack((RGB, RGB[..., :1]))[..., :channels]
     data = png_of_rows(WIDTH, 8, colour_type, [row.tobytes() for row in pixels], (b"tRNS", bytes(2)))
     with open_image(io.BytesIO(data)) as source:
@@ -99,7 +99,7 @@ def test_transparency_of_an_image_with_alpha_is_left_out(colour_type, channels):
 
 
 @pytest.mark.parametrize("depth", [1, 8])
-def test_bits_of_a_transparent_grey_above_the_depth_do_not_count(depth):
+def test_bits_of_a_transparent_grey_above_the_depth_are_ignored(depth):
     rows = [b"\x80\0\0\0" if depth == 1 else b"\x01\0\0\0"]
     level = 1
     for stated in (level, 0xFF00 | level):
@@ -119,18 +119,18 @@ def test_text_between_the_pixels_is_read():
         assert "wrong place" in lines(source.info.losses)[0]
 
 
-def test_an_unknown_chunk_is_named_and_a_worthless_one_is_not():
+def test_an_unknown_chunk_is_reported_and_a_date_is_not():
     assert lines(probe(io.BytesIO(png_with((b"prVt", b"x"), (b"caBX", b"y"), (b"tIME", GOOD[b"tIME"])))).losses) == (
         "chunks that we do not keep are left out (caBX, prVt)",
     )
 
 
-def test_significant_bits_are_said_where_they_say_something():
+def test_significant_bits_are_reported_only_if_fewer_than_the_depth():
     assert probe(io.BytesIO(png_with((b"sBIT", b"\x08\x08\x08")))).losses == ()
     assert "sBIT" in lines(probe(io.BytesIO(png_with((b"sBIT", b"\x05\x06\x05")))).losses)[0]
 
 
-def test_a_damaged_count_of_frames_costs_the_frames_and_not_the_image():
+def test_a_damaged_frame_count_costs_the_frames_and_keeps_the_image():
     data = animated_png(HEIGHT, WIDTH, 8, 2, partial_frames(RGB))
     at = data.index(b"acTL")
     info = probe(io.BytesIO(data[: at + 12] + bytes(4) + data[at + 16 :]))
@@ -139,14 +139,14 @@ def test_a_damaged_count_of_frames_costs_the_frames_and_not_the_image():
     assert probe(io.BytesIO(data)).frames.count == 3
 
 
-def test_a_png_of_apple_is_refused_by_its_name():
+def test_a_png_in_apples_format_is_refused_by_name():
     data = png_with()
     with pytest.raises(ImageError, match="CgBI") as caught:
         probe(io.BytesIO(data[:8] + png_chunk(b"CgBI", bytes(4)) + data[8:]))
     assert caught.value.failure.kind == "unsupported"
 
 
-def test_text_of_more_than_a_megabyte_is_kept():
+def test_text_longer_than_a_megabyte_is_kept():
     value = "x" * (3 << 20)
     info, metadata = read_header(io.BytesIO(png_with((b"tEXt", b"Title\0" + value.encode()))))
     assert (metadata.text, info.losses) == ((("Title", value),), ())
@@ -160,7 +160,7 @@ def test_a_png_without_its_end_is_read():
 
 
 @pytest.mark.parametrize("depth", [8, 16])
-def test_the_background_of_transparency_is_kept_by_png_and_said_of_others(depth, tmp_path):
+def test_a_background_colour_is_kept_in_png_and_reported_for_other_formats(depth, tmp_path):
     pixels = np.dstack((RGB, RGB[..., :1])).astype(f">u{depth // 8}")
     background = struct.pack(">3H", 200, 30, 7)
     data = png_of_rows(WIDTH, depth, 6, [row.tobytes() for row in pixels], (b"bKGD", background))

@@ -1,4 +1,4 @@
-"""Netpbm's formats: every kind in from bytes built by hand, and out compared with Pillow and the bytes."""
+"""Netpbm formats: every kind is read from bytes built by hand, and written files are compared with Pillow."""
 
 import io
 import subprocess
@@ -80,13 +80,13 @@ def test_every_kind_is_read(kind):
 
 @given(most=st.integers(1, 65535), seed=st.integers(0, 99))
 @settings(max_examples=40, deadline=None)
-def test_other_levels_of_white_are_spread_and_rounded_once(most, seed):
+def test_other_maximum_levels_are_scaled_and_rounded_once(most, seed):
     levels = np.random.default_rng(seed).integers(0, most + 1, (3, 5, 1))
     full = 255 if most < 256 else 65535
     data = f"P5\n5 3\n{most}\n".encode() + levels.astype(">u2" if most > 255 else "u1").tobytes()
     found = read(data).ravel().tolist()
     for ours, level in zip(found, levels.flat, strict=True):
-        assert abs(ours * most - int(level) * full) * 2 <= most  # the nearest level there is
+        assert abs(ours * most - int(level) * full) * 2 <= most  # the nearest level
     assert (found == levels.ravel().tolist()) == (most == full or not levels.any())  # the control
 
 
@@ -95,8 +95,8 @@ def test_a_level_above_white_is_white():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_file_that_ends_early_is_said_to(kind):
-    """Of plain text its last word is gone: of half a number nobody can tell."""
+def test_a_file_that_ends_early_is_truncated(kind):
+    """In plain text the last word is missing: half a number cannot be recognized."""
     data = KINDS[kind][0]
     cut = data.rstrip().rpartition(b" ")[0] if kind[:2] in {"P1", "P2", "P3"} else data[:-1]
     with pytest.raises(ImageError, match="truncated"):
@@ -112,29 +112,29 @@ def test_a_file_that_ends_early_is_said_to(kind):
     ],
     ids=range(10),
 )  # fmt: skip
-def test_what_makes_no_sense_is_damage(data):
+def test_an_invalid_header_or_level_is_damage(data):
     with pytest.raises(ImageError, match="is damaged"):
         read(data)
 
 
-def test_a_size_beyond_the_limit_is_refused_before_it_is_looked_for():
+def test_a_size_beyond_the_limit_is_refused_before_pixels_are_read():
     with pytest.raises(ImageError, match="more than the limit of 100"):
         read_header(io.BytesIO(b"P6\n60000 60000\n255\n"), max_pixels=100)
 
 
-def test_a_letter_and_a_digit_make_no_image():
+def test_a_letter_and_a_digit_are_not_enough_for_an_image():
     with pytest.raises(ImageError, match="is not an image"):
         read_header(io.BytesIO(b"P5000 is a printer"))
 
 
-def test_images_behind_the_first_are_told_of():
+def test_images_after_the_first_are_reported():
     data = KINDS["P5"][0]
     assert lines(read_header(io.BytesIO(data * 2))[0].losses) == ("the images behind the first one in it are left out",)
     assert read_header(io.BytesIO(data + b"\n"))[0].losses == ()
 
 
 @pytest.mark.parametrize("layout", sorted(FORMATS["pnm"].layouts, key=str), ids=str)
-def test_what_is_written_is_what_came_in_bands(layout):
+def test_rows_written_in_bands_are_read_back(layout):
     rows = np.random.default_rng(5).integers(0, 2**layout.depth, (7, 5, layout.channels)).astype(layout.dtype)
     file = io.BytesIO()
     sink = open_sink(file, FORMATS["pnm"], height=7, width=5, layout=layout, metadata=Metadata())
@@ -149,7 +149,7 @@ def test_what_is_written_is_what_came_in_bands(layout):
 
 
 @pytest.mark.parametrize("kind", ["P6 of 16", "P4", "P7 colour with alpha"])
-def test_it_is_enlarged_exactly_and_stays_what_it_is(kind, tmp_path):
+def test_pnm_images_are_enlarged_exactly_and_keep_their_kind(kind, tmp_path):
     data, rows = KINDS[kind]
     suffix = ".pam" if kind.startswith("P7") else ".ppm"
     (tmp_path / f"a{suffix}").write_bytes(data)
@@ -175,7 +175,7 @@ def test_it_is_enlarged_exactly_and_stays_what_it_is(kind, tmp_path):
         ("P7 colour with alpha", "o.pam", b"P7", None),
     ],
 )
-def test_a_name_of_another_kind_is_kept_and_told_of(kind, name, magic, told, tmp_path):
+def test_a_name_for_another_kind_is_kept_with_a_warning(kind, name, magic, told, tmp_path):
     data, rows = KINDS[kind]
     (tmp_path / "in").write_bytes(data)
     planned = plan_job(Path("in"), Options(factor=2), output=Path(name))
@@ -187,13 +187,13 @@ def test_a_name_of_another_kind_is_kept_and_told_of(kind, name, magic, told, tmp
     assert_same_pixels(read(written), expected_pixels(rows, 2, has_alpha=rows.shape[2] == 4))
 
 
-def test_an_enlarged_bitmap_is_no_bitmap_by_its_name_either(tmp_path):
+def test_an_enlarged_bitmap_gets_the_extension_of_a_greymap(tmp_path):
     (tmp_path / "a.PBM").write_bytes(KINDS["P4"][0])
     result = upsample_file("a.PBM")
     assert (result.output.name, result.warnings) == ("a_x2.pgm", ())
 
 
-def test_it_goes_through_a_pipe():
+def test_pnm_images_can_be_piped():
     command = [*COMMAND, "-", "-o", "-", "--format", "ppm"]
     done = subprocess.run(command, input=KINDS["P6 of 16"][0], capture_output=True, check=True, env=ENVIRONMENT)
     assert done.stdout.startswith(b"P6\n10 6\n65535\n")

@@ -1,4 +1,4 @@
-"""Lines that libraries print themselves do not reach the user; seen from outside, as pytest takes what is logged."""
+"""Messages that libraries print themselves do not reach the user; tested in a process, because pytest captures logs."""
 
 import io
 import subprocess
@@ -17,14 +17,14 @@ WHOLE = png_of_rows(WIDTH, 16, 2, ROWS)
 
 
 def png_with_more():
-    """A deep PNG whose compressed pixels go on after their end."""
+    """A deep PNG with more compressed pixels after its last row."""
     at = WHOLE.index(b"IDAT") - 4
     data = zlib.compress(b"".join(b"\0" + row for row in ROWS)) + b"more"
     return WHOLE[:at] + png_chunk(b"IDAT", data) + png_chunk(b"IEND", b"")
 
 
 def printed(code, data):
-    """stderr of a program that has the bytes as standard input."""
+    """The stderr of a program with these bytes as standard input."""
     command = [sys.executable, "-c", f"import io, sys\ndata = sys.stdin.buffer.read()\n{code}"]
     return subprocess.run(command, input=data, capture_output=True, check=True).stderr.decode()
 
@@ -36,7 +36,7 @@ def test_pixels_after_the_last_row_print_nothing():
     assert control.startswith("PNG warning: ")
 
 
-def test_a_chunk_that_claims_a_gigabyte_takes_none():
+def test_a_chunk_that_claims_a_gigabyte_allocates_little():
     at = WHOLE.index(b"IDAT") - 4
     data = WHOLE[:at] + (2**30).to_bytes(4, "big") + WHOLE[at + 4 :]
     tracemalloc.start()

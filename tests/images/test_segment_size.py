@@ -1,4 +1,4 @@
-"""The size that a strip or tile declares, for every code that declares one, written by other libraries."""
+"""The size that a strip or tile declares, for every compression that declares one, written by other libraries."""
 
 import io
 import struct
@@ -23,7 +23,7 @@ def encoded(kind, **settings):
 SEGMENTS = {
     7: encoded("JPEG"),
     6: encoded("JPEG", progressive=True),
-    34892: encoded("JPEG", comment=b"\xff\xc0\x00\x11\x08\xff\xff\xff\xff"),  # a size in a remark is none
+    34892: encoded("JPEG", comment=b"\xff\xc0\x00\x11\x08\xff\xff\xff\xff"),  # a size in a comment does not count
     50001: encoded("WEBP"),
     34927: encoded("WEBP", lossless=True),
     34933: encoded("PNG"),
@@ -36,7 +36,7 @@ SEGMENTS = {
 
 
 @pytest.mark.parametrize("compression", SEGMENTS)
-def test_a_segment_fits_its_place_or_is_larger(compression):
+def test_a_segment_fits_its_strip_or_is_larger(compression):
     data = SEGMENTS[compression]
     assert not is_larger(data, compression, HEIGHT, WIDTH)
     assert not is_larger(data, compression, HEIGHT + 1, WIDTH)
@@ -45,21 +45,21 @@ def test_a_segment_fits_its_place_or_is_larger(compression):
 
 
 @pytest.mark.parametrize("compression", SEGMENTS)
-def test_cut_anywhere_it_says_nothing_or_the_same(compression):
+def test_a_truncated_segment_states_no_size_or_the_same_size(compression):
     data = SEGMENTS[compression]
     for end in range(0, min(len(data), 700), 7):
         assert not is_larger(data[:end], compression, HEIGHT, WIDTH)
 
 
 @pytest.mark.parametrize("sides", [(8, 8), (64, 96), (96, 64), (120, 100), (300, 400), (9000, 16000), (1, 1), (7, 513)])
-def test_every_way_in_which_jpeg_xl_writes_a_size_is_read(sides):
-    """Multiples of 8, ratios of sides, and the rest, each in its own bits."""
+def test_every_size_encoding_of_jpeg_xl_is_read(sides):
+    """Multiples of 8, ratios of sides, and other sizes, each with its own number of bits."""
     data = imagecodecs.jpegxl_encode(np.zeros(sides, np.uint8), effort=1)
     assert not is_larger(data, 50002, *sides)
     assert is_larger(data, 50002, sides[0], sides[1] - 1)
 
 
-def test_older_versions_of_lerc_say_their_size_elsewhere():
+def test_older_versions_of_lerc_store_their_size_elsewhere():
     second = b"Lerc2 " + struct.pack("<iii", 2, HEIGHT, WIDTH) + bytes(40)
     first = b"CntZImage " + struct.pack("<iiii", 11, 8, HEIGHT, WIDTH) + bytes(40)
     for data in (first, second):
@@ -67,8 +67,8 @@ def test_older_versions_of_lerc_say_their_size_elsewhere():
         assert is_larger(data, 34887, HEIGHT, WIDTH - 1)
 
 
-def test_samples_and_bands_of_lerc_count():
-    """Of a damaged header its decoder took 24 GiB for a strip of 7 by 37 (found by fuzz.py)."""
+def test_samples_and_bands_of_lerc_are_included_in_the_size():
+    """With a damaged header the decoder allocated 24 GiB for a strip of 7 by 37 (found by fuzz.py)."""
     colour = imagecodecs.lerc_encode(RGB, planar=False)
     bands = imagecodecs.lerc_encode(np.moveaxis(RGB, 2, 0).copy(), planar=True)
     for data in (colour, bands):
@@ -77,7 +77,7 @@ def test_samples_and_bands_of_lerc_count():
         assert is_larger(data, 34887, HEIGHT, WIDTH, samples=2)
 
 
-def test_codes_without_a_header_of_their_own_are_not_asked():
+def test_compressions_without_a_header_have_no_declared_size():
     assert not is_larger(SEGMENTS[7], 8, 1, 1)
 
 

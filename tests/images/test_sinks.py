@@ -1,4 +1,4 @@
-"""Images out: what is written is read by Pillow, and TIFF by tifffile too."""
+"""Written images, read back by Pillow, and TIFF by tifffile too."""
 
 import io
 import os
@@ -38,7 +38,7 @@ def noise(layout, height=HEIGHT, width=WIDTH):
 
 
 def smooth(layout):
-    """What a lossy encoder can be held to."""
+    """An image that a lossy encoder keeps closely."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
     planes = [4 * y + 2 * x, 255 - 3 * x - y, 100 + y, np.clip(9 * y + 40, 0, 255)][: layout.channels]
     return np.stack(planes, axis=2).astype(np.uint8)
@@ -79,7 +79,7 @@ EXACT = [
 
 
 @pytest.mark.parametrize(("name", "layout"), EXACT, ids=str)
-def test_a_lossless_format_gives_back_every_pixel(name, layout):
+def test_a_lossless_format_keeps_every_pixel(name, layout):
     rows = noise(layout)
     image = read(written(name, rows, layout))
     found = np.asarray(image.convert("L") if image.mode == "P" else image)  # a GIF lists the greys it uses
@@ -87,7 +87,7 @@ def test_a_lossless_format_gives_back_every_pixel(name, layout):
 
 
 @pytest.mark.parametrize("alpha", [False, True])
-def test_webp_is_without_loss_if_its_input_was_and_nothing_else_is_asked(alpha):
+def test_webp_is_lossless_by_default_for_a_lossless_input(alpha):
     layout = Layout("rgb", alpha=alpha)
     rows = noise(layout)
     lossless = ImageInfo("png", 1, 1, layout, lossless=True)
@@ -100,8 +100,8 @@ LOSSY = [(name, layout) for name in ("jpeg", "webp", "avif") for layout in sorte
 
 
 @pytest.mark.parametrize(("name", "layout"), LOSSY, ids=str)
-def test_a_lossy_format_stays_near(name, layout):
-    """On a smooth image 4 levels on average is what the default qualities keep to; a wrong channel is far off."""
+def test_a_lossy_format_stays_close(name, layout):
+    """On a smooth image the default qualities stay within 4 levels on average; a wrong channel would be far off."""
     rows = smooth(layout)
     image = read(written(name, rows, layout))
     if layout.colour == "grey":  # older versions of Pillow read every AVIF as RGB
@@ -126,11 +126,11 @@ def test_tifffile_reads_every_layout_of_our_tiff(layout, level):
             layout.colour, layout.colour.upper()
         )
         assert [extra.name for extra in page.extrasamples] == (["UNASSALPHA"] if layout.alpha else [])
-    if layout.colour == "cielab":  # a* and b* are signed in the file, and counted from the middle in rows
+    if layout.colour == "cielab":  # a* and b* are signed in the file, and offset in rows
         found[..., 1:3] += found.dtype.type(1 << layout.depth - 1)
     np.testing.assert_array_equal(found, rows)
     if layout.depth == 16:
-        assert not np.array_equal(found.byteswap(), rows)  # the control: the order of bytes matters
+        assert not np.array_equal(found.byteswap(), rows)  # the control: byte order matters
 
 
 @settings(deadline=None, max_examples=40, derandomize=True)
@@ -140,7 +140,7 @@ def test_tifffile_reads_every_layout_of_our_tiff(layout, level):
     threads=st.integers(0, 3),
     strip_bytes=st.integers(1, 500),
 )
-def test_the_file_does_not_depend_on_how_rows_come_and_who_deflates_them(name, cuts, threads, strip_bytes):
+def test_the_file_does_not_depend_on_runs_or_threads(name, cuts, threads, strip_bytes):
     layout = Layout("rgb")
     rows = noise(layout)
     edges = [0, *sorted(cuts), HEIGHT]
@@ -155,8 +155,8 @@ def test_the_file_does_not_depend_on_how_rows_come_and_who_deflates_them(name, c
             assert written(name, rows, layout, runs=runs, executor=pool) == wanted
 
 
-def test_a_busy_executor_does_not_hold_up_a_tiff():
-    """The only thread waits for us: whoever shares an executor with the rows' makers must not wait for it."""
+def test_a_busy_executor_does_not_block_a_tiff():
+    """The only thread waits for this sink, so the sink must not wait for the executor."""
     free = threading.Event()
     rows = noise(Layout("rgb"), 400, 3000)
     with ThreadPoolExecutor(1) as pool:
@@ -166,7 +166,7 @@ def test_a_busy_executor_does_not_hold_up_a_tiff():
     np.testing.assert_array_equal(pixels(data), rows)
 
 
-def test_an_error_in_an_executor_comes_out(monkeypatch):
+def test_an_error_in_an_executor_is_raised(monkeypatch):
     def fail(_pieces, _above, **_):
         raise MemoryError("no room")
 
@@ -185,7 +185,7 @@ def test_wrong_rows_are_a_programming_error(name):
             sink.write_rows(wrong)
     with pytest.raises(ValueError, match="missing"):
         written(name, rows, layout, runs=[HEIGHT - 1])
-    if name != "tiff":  # which holds all there are
+    if name != "tiff":  # which supports all of them
         with pytest.raises(ValueError, match="is not written from"):
             written(name, rows, Layout("cmyk", alpha=True))
 
@@ -202,7 +202,7 @@ FULL = Metadata(PROFILE, block(), XMP, (300, 299.5), (("Comment", "grüß dich")
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_what_a_format_holds_comes_back_and_the_rest_was_announced(name):
+def test_supported_metadata_is_kept_and_the_rest_is_reported(name):
     info = ImageInfo("png", HEIGHT, WIDTH, Layout("rgb"))
     made = nearest_form(info, FULL, FORMATS[name])
     metadata = metadata_for_output(made.metadata, HEIGHT, WIDTH)
@@ -223,22 +223,22 @@ def test_what_a_format_holds_comes_back_and_the_rest_was_announced(name):
     else:
         assert found.exif is None
     if holds & {"dpi", "exif"}:
-        assert found.dpi == pytest.approx((300, 299.5), abs=0.6)  # JPEG counts whole dots per inch
+        assert found.dpi == pytest.approx((300, 299.5), abs=0.6)  # JPEG stores whole dots per inch
     assert dict(found.text).get("Comment") == ("grüß dich" if holds & {"text", "comment", "comments"} else None)
     assert dict(found.text).get("Author") == ("Ada" if "text" in holds else None)
 
 
 @pytest.mark.parametrize("name", ["jpeg", "png", "webp", "avif", "tiff"])
-def test_the_makers_note_stays_where_its_offsets_say(name):
-    """Its offset from the start of the TIFF structure: what offsets inside it count by."""
+def test_the_maker_note_keeps_its_position(name):
+    """The offset from the start of the TIFF structure, to which the offsets in the note refer."""
     exif = block()
     data = written(name, smooth(Layout("rgb")), Layout("rgb"), metadata=Metadata(exif=exif))
     start = 0 if name == "tiff" else data.index(b"MM\0*")
     assert data.index(NOTE) - start == exif.index(NOTE)
 
 
-def test_pillow_moves_the_makers_note_in_an_avif_that_has_an_orientation():
-    """Negative control, and the reason for taking that entry out: its note would be 12 bytes off."""
+def test_pillow_moves_the_maker_note_in_an_avif_with_an_orientation():
+    """Negative control, and the reason why that entry is removed: otherwise the note would move by 12 bytes."""
     file = io.BytesIO()
     Image.new("RGB", (8, 8)).save(file, "AVIF", exif=block())
     data = file.getvalue()
@@ -258,7 +258,7 @@ def test_a_big_endian_block_makes_a_big_endian_tiff():
         assert file.pages[0].tags["Make"].value == "ACME"
 
 
-def test_beyond_4_gib_a_tiff_is_a_bigtiff_with_everything_in_it(monkeypatch):
+def test_a_tiff_beyond_4_gib_is_a_complete_bigtiff(monkeypatch):
     monkeypatch.setattr("upsample_cli.images.codecs.tiff.writer._CLASSIC_MAX_BYTES", 1000)
     layout = Layout("rgb", alpha=True, depth=16)
     rows = noise(layout)
@@ -274,8 +274,8 @@ def test_beyond_4_gib_a_tiff_is_a_bigtiff_with_everything_in_it(monkeypatch):
         assert page.tags["GPSTag"].value["GPSLatitudeRef"] == "N"
 
 
-def test_everything_in_a_tiff_begins_on_an_even_byte(monkeypatch):
-    """TIFF 6.0, section 2: offsets are word boundaries. Odd strips and an odd profile are there to break it."""
+def test_all_data_in_a_tiff_starts_at_an_even_offset(monkeypatch):
+    """TIFF 6.0, section 2: offsets are word boundaries. Strips and a profile of odd size would break this."""
     monkeypatch.setattr("upsample_cli.images.codecs.tiff.writer._STRIP_BYTES", 200)
     metadata = Metadata(bytes(131), block(), XMP, (300, 299.5))
     for limit in (2**32 - 1, 1000):
@@ -288,7 +288,7 @@ def test_everything_in_a_tiff_begins_on_an_even_byte(monkeypatch):
         assert [place for place in places if place % 2] == []
 
 
-def test_a_4_gib_image_is_a_bigtiff_from_its_first_byte():
+def test_a_4_gib_image_is_a_bigtiff_from_the_first_byte():
     for height, big in ((50_000, True), (20_000, False)):
         file = io.BytesIO()
         open_sink(file, FORMATS["tiff"], height=height, width=30_000, layout=Layout("rgb"), metadata=Metadata())
@@ -296,7 +296,7 @@ def test_a_4_gib_image_is_a_bigtiff_from_its_first_byte():
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_pipe_takes_every_format(name):
+def test_every_format_can_be_written_to_a_pipe(name):
     rows = smooth(Layout("rgb"))
     wanted = written(name, rows, Layout("rgb"))
     read_end, write_end = os.pipe()
@@ -310,7 +310,7 @@ def test_a_pipe_takes_every_format(name):
     assert taken == [wanted]
 
 
-def test_chroma_follows_the_input_and_is_whole_otherwise():
+def test_chroma_subsampling_follows_the_input_and_is_off_by_default():
     rows = smooth(Layout("rgb"))
     for subsampling in (0, 1, 2):
         info = ImageInfo("jpeg", 1, 1, Layout("rgb"), jpeg_subsampling=subsampling)
@@ -319,7 +319,7 @@ def test_chroma_follows_the_input_and_is_whole_otherwise():
         assert get_sampling(read(written("jpeg", rows, Layout("rgb"), info=info))) == 0
 
 
-def test_the_quality_of_a_jpeg_is_95_unless_given():
+def test_the_default_quality_of_jpeg_is_95():
     rows = noise(Layout("rgb"))
 
     def tables(**settings_):
@@ -345,15 +345,15 @@ def test_a_gif_keeps_up_to_256_colours_exactly():
     np.testing.assert_array_equal(found, rows)
 
 
-def test_a_gif_of_more_colours_stays_near():
+def test_a_gif_with_more_colours_stays_close():
     rows = smooth(Layout("rgb"))
     found = np.asarray(read(written("gif", rows, Layout("rgb"))).convert("RGB")).astype(int)
-    assert np.abs(found - rows).mean() < 8  # dithering trades the single pixel for the mean of its neighbourhood
+    assert np.abs(found - rows).mean() < 8  # dithering gives up single pixels for the mean of their neighbourhood
     assert abs(found.mean() - rows.mean()) < 1
 
 
-def test_a_gif_of_many_colours_is_dithered_so_that_areas_keep_their_colour():
-    """Means of 8x8 pixels of a smooth image; the control is the nearest of as many colours for each pixel."""
+def test_a_gif_with_many_colours_is_dithered_so_that_areas_keep_their_colour():
+    """Means of 8x8 pixels of a smooth image; the control maps each pixel to the nearest colour."""
     y, x = np.mgrid[0:296, 0:408]
     rows = np.stack([x * 255 // 407, y * 255 // 295, (x + y) * 255 // 702], axis=2).astype(np.uint8)
     found = read(written("gif", rows, Layout("rgb"), runs=(296,))).convert("RGB")
@@ -363,33 +363,33 @@ def test_a_gif_of_many_colours_is_dithered_so_that_areas_keep_their_colour():
         return np.asarray(image, float).reshape(37, 8, 51, 8, 3).mean((1, 3))
 
     errors = [np.abs(means(each) - means(rows)).mean() for each in (found, flat)]
-    assert errors[0] < 1 < errors[1]  # measured 0.35, and 2.45 undithered
+    assert errors[0] < 1 < errors[1]  # measured: 0.35 with dithering, 2.45 without
 
 
-def test_a_gif_of_many_colours_is_clear_only_where_it_was():
-    """Its 256th colour is the clear one: no other pixel may take it, however many colours there are."""
+def test_a_gif_with_many_colours_is_transparent_only_where_the_image_is():
+    """The 256th colour is the transparent one: no other pixel may use it, whatever the number of colours."""
     layout = Layout("rgb", alpha=True)
-    rows = noise(layout, 301, 401)  # more than the palette's sample holds
+    rows = noise(layout, 301, 401)  # more than the sample for the palette
     rows[..., 3] = np.where(rows[..., 3] > 99, 255, 0)
     found = np.asarray(read(written("gif", rows, layout, runs=(301,))).convert("RGBA"))
     assert np.array_equal(found[..., 3], rows[..., 3])
 
 
 @pytest.mark.parametrize("name", ["png", "tiff"])
-def test_a_finished_sink_holds_no_rows(name):
-    """The sinks of an animation's frames stand about until Python collects them, and what they hold with them."""
+def test_a_finished_sink_releases_its_rows(name):
+    """Sinks of animation frames stay alive until Python collects them, and so does what they hold."""
     layout = Layout("rgb")
     rows = noise(layout)
     sink = open_sink(io.BytesIO(), FORMATS[name], height=HEIGHT, width=WIDTH, layout=layout, metadata=Metadata())
     kept = weakref.ref(rows)
     sink.write_rows(rows)
     del rows
-    assert kept() is not None  # the control: it holds its last row, for the strip that could follow
+    assert kept() is not None  # the control: it holds the last row for a possible next strip
     sink.finish()
     assert kept() is None
 
 
-def test_a_gif_is_clear_where_the_image_is_more_clear_than_not():
+def test_a_gif_is_transparent_where_alpha_is_below_half():
     layout = Layout("rgb", alpha=True)
     rows = np.full((HEIGHT, WIDTH, 4), 200, np.uint8)
     rows[:, : WIDTH // 2, 3] = 127
@@ -399,13 +399,13 @@ def test_a_gif_is_clear_where_the_image_is_more_clear_than_not():
     assert (found[:, WIDTH // 2 :, :3] == 200).all()
 
 
-def test_a_bmp_has_no_resolution_made_up():
+def test_a_bmp_without_a_resolution_gets_none():
     data = written("bmp", smooth(Layout("rgb")), Layout("rgb"))
     with open_image(io.BytesIO(data)) as source:
         assert source.metadata.dpi is None
 
 
-def test_an_encoder_that_refuses_is_one_line_with_the_files_name(tmp_path):
+def test_a_refusal_of_the_encoder_is_one_line_with_the_file_name(tmp_path):
     def too_wide():
         with new_file(tmp_path / "a.webp", overwrite=False) as file:
             written("webp", np.zeros((1, 16_384, 3), np.uint8), Layout("rgb"), runs=[1], file=file)
@@ -416,8 +416,8 @@ def test_an_encoder_that_refuses_is_one_line_with_the_files_name(tmp_path):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_full_disk_is_said_by_every_sink(name):
-    """/dev/full refuses every byte as a full disk does."""
+def test_a_full_disk_is_reported_by_every_sink(name):
+    """/dev/full refuses every byte, as a full disk does."""
     device = Path("/dev/full")
     if not device.exists():
         pytest.skip("no /dev/full here")
@@ -426,8 +426,8 @@ def test_a_full_disk_is_said_by_every_sink(name):
     assert caught.value.errno == 28
 
 
-def test_the_longest_exif_and_xmp_that_fit_allows_are_written():
-    """The limits in the table are the encoder's: one byte more and it refuses."""
+def test_the_longest_allowed_exif_and_xmp_are_written():
+    """The limits in the table are the encoder's: it refuses one byte more."""
     rows, jpeg = smooth(Layout("rgb")), FORMATS["jpeg"]
     for part, limit in (("exif", jpeg.max_exif_bytes), ("xmp", jpeg.max_xmp_bytes)):
         longest = (b"II*\0\x08\0\0\0" if part == "exif" else b"<x/>").ljust(limit, b"\0")

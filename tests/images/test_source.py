@@ -1,4 +1,4 @@
-"""Images in: all orientations, bands, frames, limits, and bad files."""
+"""Reading images: all orientations, bands, frames, limits, and bad files."""
 
 import io
 import os
@@ -31,7 +31,7 @@ RGB = RNG.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
 
 
 UPRIGHT = {
-    # Exif 2.32: where row 0 and column 0 of the stored image are in the upright one, as numpy says it.
+    # Exif 2.32: the upright positions of row 0 and column 0 of the stored image, in numpy terms.
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
@@ -53,7 +53,7 @@ def turned(kind, turn, **settings_):
 @pytest.mark.parametrize(
     ("kind", "settings_"), [("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True}), ("JPEG", {}), ("AVIF", {})]
 )
-def test_all_orientations_come_out_upright(kind, settings_, turn):
+def test_all_orientations_are_read_upright(kind, settings_, turn):
     data = turned(kind, turn, **settings_)
     stored, _ = rows_of(turned(kind, 1, **settings_))
     rows, info = rows_of(data)
@@ -62,10 +62,10 @@ def test_all_orientations_come_out_upright(kind, settings_, turn):
     assert probe(io.BytesIO(data)) == info
     np.testing.assert_array_equal(rows, wanted)
     others = [other for other in UPRIGHT if other != turn]
-    assert not any(np.array_equal(rows, UPRIGHT[other](stored)) for other in others)  # the control: each is another
+    assert not any(np.array_equal(rows, UPRIGHT[other](stored)) for other in others)  # the control: all of them differ
 
 
-def test_turned_twice_is_turned_once():
+def test_an_upright_image_is_not_turned_again():
     rows, _ = rows_of(turned("PNG", 6))
     again, info = rows_of(saved(Image.fromarray(rows), "PNG"))
     np.testing.assert_array_equal(again, rows)
@@ -73,7 +73,7 @@ def test_turned_twice_is_turned_once():
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG"])
-def test_xmp_turns_a_image_where_exif_is_silent(kind):
+def test_xmp_turns_an_image_without_an_orientation_in_exif(kind):
     xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="6"/></x:xmpmeta>'
     if kind == "TIFF":
         data = tiff(RGB, photometric="rgb", extratags=[(700, 1, len(xmp), xmp, True)])
@@ -91,7 +91,7 @@ def test_xmp_turns_a_image_where_exif_is_silent(kind):
 
 @settings(deadline=None, max_examples=60, derandomize=True)
 @given(turn=st.sampled_from(list(UPRIGHT)), piece_bytes=st.integers(1, 5000), data=st.data())
-def test_bands_are_the_whole_however_they_are_cut(turn, piece_bytes, data):
+def test_bands_of_any_height_equal_the_whole(turn, piece_bytes, data):
     with pytest.MonkeyPatch.context() as patch, open_image(io.BytesIO(turned("PNG", turn))) as source:
         whole = source.read_rows(0, source.info.height)
         patch.setattr("upsample_cli.images.codecs.pillow_source.PIECE_BYTES", piece_bytes)
@@ -101,12 +101,12 @@ def test_bands_are_the_whole_however_they_are_cut(turn, piece_bytes, data):
 
 
 @pytest.mark.parametrize(("top", "bottom"), [(-1, 3), (3, 3), (0, HEIGHT + 1), (5, 4)])
-def test_rows_that_are_not_there_are_a_programming_error(top, bottom):
+def test_rows_outside_the_image_are_a_programming_error(top, bottom):
     with open_image(io.BytesIO(GOOD["PNG"])) as source, pytest.raises(ValueError, match="no rows"):
         source.read_rows(top, bottom)
 
 
-def test_a_closed_image_gives_nothing():
+def test_a_closed_image_cannot_be_read():
     with open_image(io.BytesIO(GOOD["PNG"])) as source:
         pass
     with pytest.raises(ValueError, match="closed"):
@@ -114,12 +114,12 @@ def test_a_closed_image_gives_nothing():
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF", "MPO", "AVIF"])
-def test_of_several_frames_the_first_is_read_and_the_others_are_announced(kind):
+def test_the_first_of_several_frames_is_read_and_the_others_are_reported(kind):
     image, other = Image.fromarray(RGB), Image.fromarray(255 - RGB)
     options = {"lossless": True} if kind == "WEBP" else {}
     rows, info = rows_of(saved(image, kind, save_all=True, append_images=[other], **options))
     alone, single = rows_of(saved(image, kind, **options))
-    if kind == "AVIF":  # a sequence is encoded in another way
+    if kind == "AVIF":  # the encoder takes sequences in a different way
         assert np.abs(rows.astype(int) - RGB).mean() < np.abs(rows.astype(int) - (255 - RGB)).mean()
     else:
         np.testing.assert_array_equal(rows, alone)
@@ -135,14 +135,14 @@ def test_of_several_frames_the_first_is_read_and_the_others_are_announced(kind):
     assert info.format == ("jpeg" if kind == "MPO" else kind.lower())
 
 
-def test_the_chroma_of_a_jpeg_is_told():
+def test_the_chroma_subsampling_of_a_jpeg_is_reported():
     for subsampling in (0, 1, 2):
         data = saved(Image.fromarray(RGB), "JPEG", subsampling=subsampling)
         assert probe(io.BytesIO(data)).jpeg_subsampling == subsampling
     assert probe(io.BytesIO(saved(Image.fromarray(GREY8), "JPEG"))).jpeg_subsampling is None
 
 
-def test_too_many_pixels_are_refused_before_decoding_naming_the_option():
+def test_too_many_pixels_are_refused_before_decoding_with_the_option():
     data = saved(Image.fromarray(RGB), "PNG")
     rows_of(data, max_pixels=HEIGHT * WIDTH)
     for opener in (probe, open_image):
@@ -163,14 +163,14 @@ def webp_claiming(kind):
 
 
 @pytest.mark.parametrize("kind", [b"VP8 ", b"VP8L", b"VP8X"])
-def test_a_webp_is_refused_before_its_decoder_takes_memory(kind, monkeypatch):
-    monkeypatch.setattr("PIL.WebPImagePlugin.WebPImageFile", None)  # nobody gets as far as that
+def test_a_webp_is_refused_before_its_decoder_allocates_memory(kind, monkeypatch):
+    monkeypatch.setattr("PIL.WebPImagePlugin.WebPImageFile", None)  # must not be reached
     with pytest.raises(ImageError, match="16383×16383 is 268402689 pixels"):
         probe(io.BytesIO(webp_claiming(kind)), max_pixels=1_000_000)
 
 
 def test_pillows_limit_neither_applies_nor_changes(monkeypatch):
-    """With Pillow's own limit at 10 pixels ours opens the image; Pillow alone refuses it before and after."""
+    """With Pillow's limit at 10 pixels our reader opens the image; Pillow alone refuses it before and after."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     for kind in ("PNG", "TIFF", "WEBP", "GIF", "JPEG"):
         data = saved(Image.fromarray(RGB), kind)
@@ -181,7 +181,7 @@ def test_pillows_limit_neither_applies_nor_changes(monkeypatch):
             Image.open(io.BytesIO(data))
 
 
-def test_the_quiet_ends_with_the_last_thread_in_it(monkeypatch):
+def test_pillows_limit_is_restored_by_the_last_thread(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     filters = list(warnings.filters)
     inside, leave = threading.Barrier(5), threading.Event()
@@ -197,7 +197,7 @@ def test_the_quiet_ends_with_the_last_thread_in_it(monkeypatch):
     inside.wait()
     with quiet_pillow():
         pass
-    assert Image.MAX_IMAGE_PIXELS is None  # four are still in there
+    assert Image.MAX_IMAGE_PIXELS is None  # four threads are still inside
     leave.set()
     for thread in threads:
         thread.join()
@@ -205,8 +205,8 @@ def test_the_quiet_ends_with_the_last_thread_in_it(monkeypatch):
     assert list(warnings.filters) == filters
 
 
-def test_pillows_warnings_do_not_get_out():
-    """An animation of no frames makes Pillow warn; warnings are errors in these tests."""
+def test_pillows_warnings_are_suppressed():
+    """An animation without frames makes Pillow warn, and warnings are errors in these tests."""
     data = png(WIDTH, 8, 0, [row.tobytes() for row in GREY8], (b"acTL", bytes(8)))
     with pytest.warns(UserWarning, match="Invalid APNG"):
         Image.open(io.BytesIO(data))
@@ -251,7 +251,7 @@ def test_a_truncated_file_is_one_line(kind, tenth, tmp_path):
         (GOOD["JPEG"].replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc0\x00\x11\x0c"), "is a JPEG of 12 bits, which"),
     ],
 )
-def test_what_is_no_image_says_what_it_is(content, expected, tmp_path):
+def test_a_file_that_is_not_an_image_is_refused_by_its_kind(content, expected, tmp_path):
     path = tmp_path / "a [b] é.png"
     path.write_bytes(content)
     for opener in (probe, open_image):
@@ -260,7 +260,7 @@ def test_what_is_no_image_says_what_it_is(content, expected, tmp_path):
         assert expected in one_line(caught, path)
 
 
-def test_the_content_decides_not_the_name(tmp_path):
+def test_the_content_decides_the_format_and_not_the_name(tmp_path):
     path = tmp_path / "really.png"
     path.write_bytes(GOOD["JPEG"])
     assert probe(path).format == "jpeg"
@@ -292,7 +292,7 @@ def test_missing_files_folders_and_pipes_are_one_line_at_once(tmp_path):
 
 
 def test_an_unreadable_file_is_one_line(tmp_path, monkeypatch):
-    """Permission is refused by hand: who runs the tests as root may read everything."""
+    """The refusal is simulated: root may read everything."""
     path = tmp_path / "secret.png"
     path.write_bytes(GOOD["PNG"])
 
@@ -305,7 +305,7 @@ def test_an_unreadable_file_is_one_line(tmp_path, monkeypatch):
     assert "may not be read; check its permissions" in one_line(caught, path)
 
 
-def test_a_file_object_is_left_open_and_a_pipe_is_read_whole():
+def test_a_file_object_is_left_open_and_a_pipe_is_read_to_its_end():
     file = io.BytesIO(GOOD["PNG"])
     file.seek(5)
     info = probe(file)
@@ -314,13 +314,13 @@ def test_a_file_object_is_left_open_and_a_pipe_is_read_whole():
         assert source.info == info
     read_end, write_end = os.pipe()
     with os.fdopen(read_end, "rb") as pipe, os.fdopen(write_end, "wb") as feed:
-        feed.write(GOOD["PNG"])  # smaller than a pipe holds
+        feed.write(GOOD["PNG"])  # less than the capacity of a pipe
         feed.close()
         with open_image(pipe) as source:
             np.testing.assert_array_equal(source.read_rows(0, HEIGHT), RGB)
 
 
-def test_a_header_tells_what_the_image_tells(tmp_path):
+def test_the_header_equals_that_of_the_opened_image(tmp_path):
     path = tmp_path / "a.jpg"
     path.write_bytes(saved(Image.fromarray(RGB), "JPEG", dpi=(300, 300), icc_profile=b"p" * 200, comment=b"hi"))
     with open_image(path) as source:
@@ -333,7 +333,7 @@ def test_a_header_tells_what_the_image_tells(tmp_path):
     changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=8),
     keep=st.floats(0, 1),
 )
-def test_whatever_the_bytes_a_reader_gives_rows_or_one_line(kind, changes, keep):
+def test_a_reader_gives_rows_or_one_line_for_any_bytes(kind, changes, keep):
     data = bytearray(GOOD[kind])
     for at, value in changes:
         data[at % len(data)] = value

@@ -1,4 +1,4 @@
-"""Space on the disk: lower bounds against files that are really written, and refusals before writing."""
+"""Disk space: lower bounds compared with written files, and refusals before writing."""
 
 import io
 import shutil
@@ -35,8 +35,8 @@ def written_bytes(fmt, layout, quality):
 
 @pytest.mark.parametrize("layout", [Layout("grey"), Layout("rgb"), Layout("rgb", alpha=True, depth=16)], ids=str)
 @pytest.mark.parametrize("name", FORMATS)
-def test_no_file_is_smaller_than_the_least_that_is_said(name, layout):
-    """A flat image is as small as a file gets; undeflated, the bound is all but the head and filter bytes."""
+def test_no_file_is_smaller_than_the_lower_bound(name, layout):
+    """A flat image gives the smallest file; without deflate, the file is the bound plus header and filter bytes."""
     fmt = FORMATS[name]
     if layout not in fmt.layouts:
         layout = Layout("rgb")
@@ -44,8 +44,8 @@ def test_no_file_is_smaller_than_the_least_that_is_said(name, layout):
         least, found = least_file_bytes(fmt, HEIGHT, WIDTH, layout, quality), written_bytes(fmt, layout, quality)
         assert least <= found
         if name in {"bmp", "pnm"} or quality == 0:
-            assert found - least < 2000 + 8 * HEIGHT  # head, palette, filter bytes, padding
-            assert least * 1.02 > found - 1100  # the control: the bound is near
+            assert found - least < 2000 + 8 * HEIGHT  # header, palette, filter bytes, padding
+            assert least * 1.02 > found - 1100  # the control: the bound is close
         assert not fmt.streams or least > 0
 
 
@@ -57,18 +57,18 @@ def nearly_full(monkeypatch):
     return fill
 
 
-def test_what_has_no_room_is_refused_and_what_has_is_not(nearly_full, tmp_path):
+def test_an_output_is_refused_only_if_it_does_not_fit(nearly_full, tmp_path):
     nearly_full(999)
     check_space(tmp_path / "a.tif", 999)
     with pytest.raises(ImageError, match=r"a\.tif: takes at least 1000 bytes, and 999 bytes are free there; "):
         check_space(tmp_path / "a.tif", 1000)
 
 
-def test_a_folder_that_is_not_there_yet_counts_by_the_one_above(tmp_path):
+def test_the_space_of_a_missing_folder_is_that_of_its_parent(tmp_path):
     assert free_bytes(tmp_path / "not" / "there" / "a.png") == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.01)
 
 
-def test_a_disk_that_does_not_tell_stops_nothing(monkeypatch, tmp_path):
+def test_a_disk_without_space_information_refuses_nothing(monkeypatch, tmp_path):
     def refuse(_path):
         raise OSError(38, "Function not implemented")
 
@@ -76,7 +76,7 @@ def test_a_disk_that_does_not_tell_stops_nothing(monkeypatch, tmp_path):
     check_space(tmp_path / "a.tif", 10**18)
 
 
-def test_a_image_without_room_is_refused_before_it_is_read(nearly_full, tmp_path):
+def test_an_image_that_does_not_fit_is_refused_before_it_is_read(nearly_full, tmp_path):
     Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "a.png")
     nearly_full(4 * 3 * WIDTH * HEIGHT - 1)
     with pytest.raises(ImageError, match=r"b\.bmp: takes at least 4\.0 MiB, and 4\.0 MiB are free there"):
@@ -86,7 +86,7 @@ def test_a_image_without_room_is_refused_before_it_is_read(nearly_full, tmp_path
     assert upsample_file(tmp_path / "a.png", tmp_path / "b.bmp").status == "written"  # the control
 
 
-def test_a_run_that_has_no_room_for_all_is_refused_at_once(nearly_full, tmp_path):
+def test_a_run_that_does_not_fit_is_refused_at_once(nearly_full, tmp_path):
     for name in "abc":
         Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / f"{name}.png")
     inputs = [Found(tmp_path / f"{name}.png") for name in "abc"]
@@ -106,13 +106,13 @@ def test_a_run_that_has_no_room_for_all_is_refused_at_once(nearly_full, tmp_path
 @pytest.mark.parametrize(
     ("size", "text"), [(0, "0 bytes"), (1023, "1023 bytes"), (1 << 10, "1.0 KiB"), (3 << 40, "3.0 TiB")]
 )
-def test_sizes_are_said_in_units(size, text):
+def test_sizes_are_printed_with_units(size, text):
     assert size_text(size) == text
 
 
 @pytest.mark.parametrize("target", ["b.png", "b.tif"])
-def test_every_frame_and_page_counts(target, tmp_path, nearly_full):
-    """Undeflated, the bound is all but heads, filter bytes and, of pages, the colours that no header was asked for."""
+def test_every_frame_and_page_counts_towards_the_space(target, tmp_path, nearly_full):
+    """Without deflate, the files are the bound plus headers, filter bytes and, for pages, colours not in the plan."""
     images = [Image.fromarray(np.full((40, 30 + 20 * index, 3), 9, np.uint8)) for index in range(3)]
     if target == "b.png":
         images = [images[0].point(lambda level, shift=index: level + shift) for index in range(3)]
@@ -126,6 +126,6 @@ def test_every_frame_and_page_counts(target, tmp_path, nearly_full):
     first = 4 * images[0].width * images[0].height
     assert job.least_bytes == (3 * pixels if target == "b.png" else 3 * first + (pixels - first))
     assert job.least_bytes <= found
-    nearly_full(3 * first + 1000)  # enough for the first alone
+    nearly_full(3 * first + 1000)  # enough only for the first
     with pytest.raises(ImageError, match="takes at least"):
         check_output(replace(job, output=tmp_path / "c"), options)

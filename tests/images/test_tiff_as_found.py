@@ -1,4 +1,4 @@
-"""TIFFs as other programs write them: palettes of 8-bit entries, last strips at full height, masks, reduced copies."""
+"""TIFFs as other programs write them: palettes with 8-bit entries, full-height last strips, masks, reduced copies."""
 
 import io
 
@@ -17,7 +17,7 @@ INDICES = np.arange(8 * 16).reshape(8, 16) % 4
 
 
 def palette_tiff(bits, entries, indices=INDICES):
-    """Palette pixels of so many bits; the entries of the map as they are stored."""
+    """Palette pixels with this many bits; the entries of the colour map as stored."""
     stored = np.zeros((3, 1 << bits), np.uint16)
     stored[:, : len(entries)] = np.asarray(entries, np.uint16).T
     dtype = np.uint8 if bits <= 8 else np.uint16
@@ -27,24 +27,24 @@ def palette_tiff(bits, entries, indices=INDICES):
 
 @pytest.mark.parametrize("scale", [1, 256, 257])
 @pytest.mark.parametrize("bits", [2, 4, 8, 16])
-def test_a_palette_gives_its_colours_however_wide_its_entries_are(bits, scale):
+def test_palettes_with_8_and_16_bit_entries_give_their_colours(bits, scale):
     rows, info = rows_of(palette_tiff(bits, COLOURS * scale))
     assert lines(info.losses) == ()
     wanted = COLOURS[INDICES]
-    if bits == 16:  # sixteen bits of pixels keep sixteen bits of colour
+    if bits == 16:  # 16-bit pixels keep 16-bit colours
         wanted = wanted * (257 if scale == 1 else scale)
     np.testing.assert_array_equal(rows, wanted)
     assert info.layout == Layout("rgb", depth=16 if bits == 16 else 8)
 
 
-def test_a_palette_of_one_bit_has_two_colours():
+def test_a_1_bit_palette_has_two_colours():
     bits = INDICES > 1
     rows, info = rows_of(palette_tiff(1, [[65535, 51400, 0], [0, 7710, 23130]], bits))
     np.testing.assert_array_equal(rows, np.array([[255, 200, 0], [0, 30, 90]])[bits.astype(int)])
     assert lines(info.losses) == ()
 
 
-def test_sixteen_bit_colours_of_an_8_bit_palette_are_cut_and_that_is_said():
+def test_16_bit_colours_of_an_8_bit_palette_become_8_bits_with_a_loss():
     _, info = rows_of(palette_tiff(8, COLOURS * 200 + 3))
     assert lines(info.losses) == ("the 16-bit colours of its palette are read as 8-bit",)
 
@@ -64,7 +64,7 @@ LAST_STRIPS = {
 
 @pytest.mark.parametrize("rows_per_strip", [16, 32])
 @pytest.mark.parametrize("way", LAST_STRIPS)
-def test_a_last_strip_may_go_past_the_end_of_the_image(way, rows_per_strip):
+def test_a_last_strip_may_extend_past_the_end_of_the_image(way, rows_per_strip):
     pixels = np.random.default_rng(4).integers(0, 256, (32, 24), np.uint8)
     file = io.BytesIO()
     tifffile.imwrite(
@@ -76,7 +76,7 @@ def test_a_last_strip_may_go_past_the_end_of_the_image(way, rows_per_strip):
 
 
 def with_tag(data, code, value):
-    """The file with another value of a number in its first directory."""
+    """The file with another value for a number in its first directory."""
     data = bytearray(data)
     with tifffile.TiffFile(io.BytesIO(bytes(data))) as tiff:
         tag = tiff.pages[0].tags[code]

@@ -1,4 +1,4 @@
-"""Which images of a TIFF are pages, and that a page that cannot be read costs that page."""
+"""Which images in a TIFF are pages; a page that cannot be read does not affect the others."""
 
 import io
 from itertools import pairwise
@@ -43,7 +43,7 @@ REDUCED = {"t254": (LONG, 1)}, {"t254": (LONG, 5)}, {"t255": (SHORT, 2)}
 
 
 @pytest.mark.parametrize("tags", REDUCED, ids=str)
-def test_reduced_copies_are_not_pages_wherever_they_are(tags):
+def test_reduced_copies_are_not_pages_at_any_position(tags):
     (first, one), (second, two), (small, _) = grey(1), grey(2), grey(3, 3, 4, **tags)
     for order in ((first, small, second), (small, first, second), (first, second, small, small)):
         found, warnings = kept(built(*order))
@@ -57,14 +57,14 @@ def test_reduced_copies_are_not_pages_wherever_they_are(tags):
         assert_same_pixels(source.read_rows(0, 6)[..., 0], two)
 
 
-def test_a_file_of_nothing_but_reduced_images_gives_them_all_and_says_what_they_are():
+def test_a_file_with_only_reduced_images_gives_all_with_a_warning():
     found, warnings = kept(built(grey(1, t254=(LONG, 1))[0], grey(2, t254=(LONG, 1))[0]))
     assert len(found) == 2
     assert "small preview" in warnings[0]
 
 
 @pytest.mark.parametrize(("kind", "text"), [(4, MASK), (8, "its depth map"), (12, MASK)])
-def test_a_mask_is_not_a_page_and_is_said(kind, text):
+def test_a_mask_is_not_a_page_and_is_reported(kind, text):
     mask = page(6, 9, bytes(12), bits=1, photometric=4, t254=(LONG, kind))
     (first, one), (second, two) = grey(1), grey(2)
     found, warnings = kept(built(first, mask, second))
@@ -73,7 +73,7 @@ def test_a_mask_is_not_a_page_and_is_said(kind, text):
     assert len(found) == 2
     assert is_page(found[0], one)
     assert is_page(found[1], two)
-    assert lines(probe(io.BytesIO(built(first, second, mask))).losses) == ()  # it is of the second page
+    assert lines(probe(io.BytesIO(built(first, second, mask))).losses) == ()  # the mask belongs to the second page
     Path("c.tif").write_bytes(built(first, mask))
     assert text in upsample("c.tif", "-o", "d.tif", "--strict").errors[0]
     assert text in upsample("c.tif", "-o", "d.tif", "--frame", 1).err
@@ -82,31 +82,31 @@ def test_a_mask_is_not_a_page_and_is_said(kind, text):
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("counted", [1, 5])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-def test_imagej_writes_the_pages_of_a_stack_behind_one_directory(dtype, counted, order):
+def test_the_pages_of_an_imagej_stack_are_read_from_one_directory(dtype, counted, order):
     stack = np.arange(5 * 6 * 9).reshape(5, 6, 9).astype(np.dtype(dtype).newbyteorder(order))
     text = b"ImageJ=1.53t\nimages=5\nslices=5\nloop=false\n\0"
     bits = stack.itemsize * 8
     tags, data = page(
         6, 9, stack.tobytes(), bits=bits, t270=(ASCII, text), t339=(SHORT, 3 if dtype == np.float32 else 1)
     )
-    tags[279] = LONG, counted * stack[0].nbytes  # of the first page or of all
+    tags[279] = LONG, counted * stack[0].nbytes  # of the first page or of all pages
     found, warnings = kept(built((tags, data), order=order))
     assert warnings == ()
     assert len(found) == 5
     assert all(is_page(each, pixels) for each, pixels in zip(found, stack, strict=True))
     with tifffile.TiffFile("b.tif") as tiff:
-        assert tiff.series[0].shape == (5, 12, 18)  # the second reader sees a stack
+        assert tiff.series[0].shape == (5, 12, 18)  # tifffile sees a stack
     assert any(not np.array_equal(one, other) for one, other in pairwise(found))
 
 
 def broken(seed):
-    """A page of deflate that is not deflate."""
+    """A page whose deflate data is invalid."""
     (tags, _), _ = grey(seed, t259=(SHORT, 8))
     return tags, b"\x78\x9c" + bytes(52)
 
 
 def strange(seed):
-    """A page of complex numbers."""
+    """A page with complex numbers."""
     (tags, data), _ = grey(seed, bits=64, t339=(SHORT, 6))
     return tags, data * 8
 
@@ -118,7 +118,7 @@ def cut_short(seed):
 
 @pytest.mark.parametrize("bad", [broken, strange, cut_short])
 @pytest.mark.parametrize("place", [1, 2, 3])
-def test_a_bad_page_costs_that_page(bad, place):
+def test_a_bad_page_costs_only_that_page(bad, place):
     (first, one), (second, two) = grey(1), grey(2, 8, 5)
     pages = [first, second]
     pages.insert(place - 1, bad(3))
@@ -135,7 +135,7 @@ def test_a_bad_page_costs_that_page(bad, place):
     assert "leave out" not in upsample("a.tif", "-o", "c.tif", "--frame", place).errors[0]
 
 
-def test_where_every_page_is_bad_the_file_fails():
+def test_a_file_with_only_bad_pages_fails():
     Path("a.tif").write_bytes(built(broken(1), broken(2)))
     with pytest.raises(ImageError, match="is damaged"):
         upsample_file("a.tif", "b.tif")
@@ -145,8 +145,8 @@ def test_where_every_page_is_bad_the_file_fails():
     assert names(".") == ["a.tif"]
 
 
-def test_a_strip_that_is_damaged_late_leaves_nothing_of_its_page():
-    """Some of its rows have been written when it is met; the file is as if it had never been begun."""
+def test_a_page_with_a_damaged_later_strip_is_left_out_completely():
+    """Some rows have been written before the damage is found; the output looks as if the page had not been started."""
     pixels = hostile_pixels((64, 40), np.uint8, 5)
     for name, is_whole in (("whole", True), ("bad", False)):
         with tifffile.TiffWriter(f"{name}.tif") as writer:
@@ -165,7 +165,7 @@ def test_a_strip_that_is_damaged_late_leaves_nothing_of_its_page():
 
 
 @pytest.mark.parametrize("compression", [1, 5, 8, 32773])
-def test_a_page_that_lies_about_its_size_fails_its_file_alone(compression):
+def test_a_page_with_a_false_size_fails_only_its_file(compression):
     liar = page(3_000_000, 3_000_000, bytes(16), t259=(SHORT, compression))
     Path("in").mkdir()
     for name in ("a", "b"):
@@ -180,7 +180,7 @@ def test_a_page_that_lies_about_its_size_fails_its_file_alone(compression):
     assert [each["status"] for each in planned.document["files"]] == ["failed", "failed", "planned"]
 
 
-def test_pages_behind_the_end_of_the_file_are_said():
+def test_pages_after_the_end_of_the_file_are_reported():
     (first, one), (second, two), (small, _) = grey(1), grey(2), grey(3, 3, 4, t254=(LONG, 1))
     whole = built(first, second)
     data = bytearray(whole)
@@ -199,8 +199,8 @@ def test_pages_behind_the_end_of_the_file_are_said():
         probe(io.BytesIO(cut))
 
 
-def test_a_sparse_file_is_not_a_lie_but_one_of_false_sizes_is():
-    """GDAL writes no bytes for tiles of nothing; here are 90,000 by 90,000 pixels in 92 KB."""
+def test_a_sparse_file_is_accepted_and_one_with_false_sizes_is_refused():
+    """GDAL does not store empty tiles; this file has 90,000 by 90,000 pixels in 92 KB."""
     side, tiles = 90_000, 88**2
     for sizes, is_read in (((0,) * tiles, True), ((1,) * tiles, False)):
         tags, _ = page(side, side, b"", t259=(SHORT, 8), t322=(LONG, 1024), t323=(LONG, 1024))
@@ -213,14 +213,14 @@ def test_a_sparse_file_is_not_a_lie_but_one_of_false_sizes_is():
                 probe(io.BytesIO(data), max_pixels=10**10)
 
 
-def test_what_deflate_can_hold_is_not_a_lie():
+def test_a_high_deflate_ratio_is_accepted():
     file = io.BytesIO()
     tifffile.imwrite(file, np.zeros((9000, 9000), np.uint8), compression="zlib", metadata=None, rowsperstrip=9000)
     assert len(file.getvalue()) < 100_000
     assert probe(io.BytesIO(file.getvalue())).height == 9000
 
 
-def test_a_page_that_is_too_large_says_what_would_allow_it():
+def test_a_page_over_the_limit_names_the_option_that_allows_it():
     Path("a.tif").write_bytes(built(grey(1)[0], grey(2, 40, 50)[0]))
     done = upsample("a.tif", "-o", "b.tif", "--max-pixels", 1000)
     assert done.status == 0

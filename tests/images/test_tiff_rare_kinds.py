@@ -1,4 +1,4 @@
-"""Kinds of pixels that few TIFFs have: read where a library reads them right, else refused by what they are."""
+"""Pixel types that are rare in TIFF: read if a library reads them correctly, otherwise refused by name."""
 
 import contextlib
 import io
@@ -28,7 +28,7 @@ def jpeg(subsampling):
 
 
 def jpeg_in_pieces(data):
-    """The scan of a JPEG, its tables of quantization, and its Huffman tables for DC and AC, by number."""
+    """The scan of a JPEG, its quantization tables, and its Huffman tables for DC and AC, by number."""
     found, at = {"q": [], 0: {}, 1: {}}, 2
     while True:
         marker, size = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
@@ -46,7 +46,7 @@ def jpeg_in_pieces(data):
 
 
 def old_jpeg(subsampling, *, whole):
-    """JPEG of the old style: a whole file, or tables that tags point to and strips of nothing but scans."""
+    """Old-style JPEG: a whole file, or tables that tags point to and strips with only scans."""
     stated = (SHORT, (2, 2) if subsampling == 2 else (1, 1))
     tags = {"t259": (SHORT, 6), "t512": (SHORT, 1), "t530": stated}
     data = jpeg(subsampling)
@@ -67,16 +67,18 @@ def old_jpeg(subsampling, *, whole):
 
 @pytest.mark.parametrize("whole", [True, False])
 @pytest.mark.parametrize("subsampling", [0, 2])
-def test_jpeg_of_the_old_style(subsampling, whole):
+def test_old_style_jpeg_is_read(subsampling, whole):
     rows, info = rows_of(old_jpeg(subsampling, whole=whole))
     wanted = np.array(Image.open(io.BytesIO(jpeg(subsampling)))).astype(int)
-    assert np.abs(rows - wanted).mean() < (3 if subsampling and not whole else 0.01)  # libtiff's chroma is not smoothed
+    assert np.abs(rows - wanted).mean() < (
+        3 if subsampling and not whole else 0.01
+    )  # libtiff does not smooth the chroma
     assert np.abs(rows[..., ::-1] - wanted).mean() > 20  # the control
     assert not info.lossless
 
 
 def ycbcr(side, compression, **tags):
-    """Uncompressed YCbCr: blocks of luma, each with its chroma."""
+    """Uncompressed YCbCr: blocks of luma, each followed by its chroma."""
     stored = np.array(Image.fromarray(SMOOTH).convert("YCbCr"))
     down, across = HEIGHT // side, WIDTH // side
     luma = stored[..., 0].reshape(down, side, across, side).transpose(0, 2, 1, 3).reshape(down, across, -1)
@@ -88,14 +90,14 @@ def ycbcr(side, compression, **tags):
 
 @pytest.mark.parametrize("compression", [1, 8])
 @pytest.mark.parametrize("side", [1, 2, 4])
-def test_subsampled_ycbcr_without_jpeg(side, compression):
+def test_subsampled_ycbcr_without_jpeg_is_read(side, compression):
     rows, info = rows_of(ycbcr(side, compression))
     assert np.abs(rows.astype(int) - SMOOTH).mean() < 2 * side
     assert info.layout == Layout("rgb")
 
 
-def test_other_coefficients_of_ycbcr_are_honoured_or_said():
-    """libtiff honours them where there is no JPEG; decoders of JPEG know one kind."""
+def test_other_ycbcr_coefficients_are_applied_or_reported():
+    """libtiff applies them if the data is not JPEG; JPEG decoders know only one set."""
     for side in (1, 2):
         for compression in (1, 8):
             stored = (ycbcr(side, compression, t529=(RATIONAL, numbers)) for numbers in (BT_601, BT_709))
@@ -118,7 +120,7 @@ def test_other_coefficients_of_ycbcr_are_honoured_or_said():
 
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize(("dtype", "kind"), [(np.int8, 2), (np.int16, 2), (np.int32, 2), (np.uint32, 1)])
-def test_signed_and_long_numbers_stay_what_they_are(dtype, kind, order):
+def test_signed_and_long_pixels_keep_their_values(dtype, kind, order):
     numbers = np.linspace(np.iinfo(dtype).min, np.iinfo(dtype).max, 54).astype(dtype).reshape(6, 9)
     data = numbers.astype(np.dtype(dtype).newbyteorder(order)).tobytes()
     rows, info = rows_of(built(page(6, 9, data, bits=8 * numbers.itemsize, t339=(SHORT, kind)), order=order))
@@ -129,7 +131,7 @@ def test_signed_and_long_numbers_stay_what_they_are(dtype, kind, order):
     assert ("rounded" in loss) == (numbers.itemsize == 4)
 
 
-def test_three_channels_without_a_kind_of_colour_are_rgb():
+def test_three_channels_without_a_photometric_tag_are_rgb():
     tags, data = page(HEIGHT, WIDTH, SMOOTH.tobytes(), samples=3)
     del tags[262]
     rows, info = rows_of(built((tags, data)))
@@ -153,7 +155,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_nothing_reads_is_refused_by_what_it_is(what):
+def test_unsupported_kinds_are_refused_by_name(what):
     data = built(page(6, 9, bytes(6 * 9 * 8 * 3), **REFUSED[what]))
     with pytest.raises(ImageError, match=f"holds {what}.*, which is not supported") as caught:
         rows_of(data)

@@ -1,4 +1,4 @@
-"""TIFF read by strips and tiles: every layout of tifffile and of bytes built by hand gives its pixels."""
+"""TIFF read by strips and tiles: every layout from tifffile and from bytes built by hand gives its pixels."""
 
 import io
 import tracemalloc
@@ -62,7 +62,7 @@ WAYS = {
 @pytest.mark.parametrize("planes", [False, True])
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("dtype", NUMBERS, ids=lambda dtype: dtype.__name__)
-def test_every_layout_depth_and_way_of_storing_comes_out_as_it_went_in(dtype, way, planes, order):
+def test_every_layout_depth_and_storage_is_read_exactly(dtype, way, planes, order):
     for kind, (layout, how) in KINDS.items():
         wanted = NUMBERS[dtype][..., : layout.channels]
         stored = wanted.transpose(2, 0, 1) if planes and layout.channels > 1 else wanted
@@ -76,17 +76,17 @@ def test_every_layout_depth_and_way_of_storing_comes_out_as_it_went_in(dtype, wa
         assert rows.dtype == info.layout.dtype
         assert rows.flags.writeable
         np.testing.assert_array_equal(rows, wanted, err_msg=kind)
-        assert dtype is np.uint8 or not np.array_equal(rows, wanted.byteswap())  # the control: byte order is seen
+        assert dtype is np.uint8 or not np.array_equal(rows, wanted.byteswap())  # the control: byte order is detected
         assert probe(io.BytesIO(data)) == info
 
 
 @pytest.mark.parametrize(
     "compression", ["packbits", "lerc", "png", "jpegxl", "jpeg2000", "deflate", "lzw", "lzma", "zstd"]
 )
-def test_compressions_that_lose_nothing(compression):
+def test_lossless_compressions_are_read_exactly(compression):
     rows, info = rows_of(tiff(RGB16, photometric="rgb", tile=(32, 16), compression=compression))
     np.testing.assert_array_equal(rows, RGB16)
-    assert lines(info.losses) == ()  # their own tags tell how pixels are stored
+    assert lines(info.losses) == ()  # the structural tags are used, not lost
 
 
 def test_a_jpeg_in_a_tiff_is_decoded_to_rgb():
@@ -96,13 +96,13 @@ def test_a_jpeg_in_a_tiff_is_decoded_to_rgb():
     Image.fromarray(smooth).save(file, "TIFF", compression="jpeg", quality=95)
     rows, info = rows_of(file.getvalue())
     assert not info.lossless
-    assert np.abs(rows.astype(int) - smooth).mean() < 3  # what JPEG makes of slopes of 4 levels a pixel
+    assert np.abs(rows.astype(int) - smooth).mean() < 3  # the loss of JPEG on slopes of 4 levels a pixel
     assert np.abs(rows[..., ::-1].astype(int) - smooth).mean() > 20  # the control: channels in another order
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 6, 10, 12, 14])
-def test_odd_depths_are_stretched_to_the_whole_range(bits):
-    """Least and greatest stay so, and what lies between is the nearest there is."""
+def test_unusual_depths_are_stretched_to_the_full_range(bits):
+    """The smallest and the largest value stay so, and the values between are mapped to the nearest level."""
     most = 2**bits - 1
     values = (np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH) * 7 % (most + 1)).astype(np.uint16)
     values[0, :2] = 0, most
@@ -112,7 +112,9 @@ def test_odd_depths_are_stretched_to_the_whole_range(bits):
     assert info.layout == Layout("grey", depth=8 if bits <= 8 else 16)
     wanted = np.floor(values.astype(np.int64) * full / most + 0.5)
     np.testing.assert_array_equal(rows[..., 0], wanted)
-    assert not np.array_equal(values << ((8 if bits <= 8 else 16) - bits), wanted)  # the control: a shift ends short
+    assert not np.array_equal(
+        values << ((8 if bits <= 8 else 16) - bits), wanted
+    )  # the control: a shift does not reach full scale
 
 
 def hand_laid(fields, data):
@@ -122,7 +124,7 @@ def hand_laid(fields, data):
 
 
 @pytest.mark.parametrize(("dtype", "full"), [(np.uint8, 255), (np.uint16, 65535), (np.float32, 1)])
-def test_white_as_zero_is_turned_and_its_alpha_is_not(dtype, full):
+def test_white_is_zero_is_inverted_and_its_alpha_is_not(dtype, full):
     numbers = NUMBERS[dtype][..., :2]
     data = tiff(numbers, photometric="miniswhite", extrasamples=["unassalpha"], planarconfig="contig")
     rows, _ = rows_of(data)
@@ -142,7 +144,7 @@ def test_associated_alpha_is_divided_out_and_rounded(dtype, full):
     assert not np.array_equal(rows, stored)
 
 
-def test_channels_of_no_stated_meaning_are_announced():
+def test_channels_without_a_stated_meaning_are_reported():
     data = tiff(NUMBERS[np.uint8], photometric="rgb", extrasamples=["unspecified", "unassalpha"])
     rows, info = rows_of(data)
     assert lines(info.losses) == ("1 more channel is left out",)
@@ -152,7 +154,7 @@ def test_channels_of_no_stated_meaning_are_announced():
 @pytest.mark.parametrize(
     ("dtype", "warnings"), [(np.float16, ()), (np.float64, ("64-bit floating point is read as 32-bit",))]
 )
-def test_other_floats_become_float32_and_what_is_lost_is_said(dtype, warnings):
+def test_other_floats_become_float32_and_losses_are_reported(dtype, warnings):
     numbers = NUMBERS[np.float32][..., :3].astype(dtype)
     rows, info = rows_of(tiff(numbers, photometric="rgb"))
     assert lines(info.losses) == warnings
@@ -189,7 +191,7 @@ STORED = {
     heights=st.lists(st.integers(1, 20), min_size=1, max_size=8),
     halo=st.integers(0, 2),
 )
-def test_bands_with_a_halo_are_the_whole_however_it_is_stored_and_turned(case, heights, halo):
+def test_bands_with_a_halo_equal_the_whole_with_any_storage_and_orientation(case, heights, halo):
     wanted = UPRIGHT[case[0]](RGB16)
     with open_image(io.BytesIO(STORED[case])) as source:
         top = 0
@@ -202,7 +204,7 @@ def test_bands_with_a_halo_are_the_whole_however_it_is_stored_and_turned(case, h
 
 def traced_peak(data, rows_at_once):
     with open_image(io.BytesIO(data)) as source:
-        source.read_rows(0, 1)  # whatever is imported only once
+        source.read_rows(0, 1)  # triggers one-time imports
     tracemalloc.start()
     try:
         with open_image(io.BytesIO(data)) as source:
@@ -217,15 +219,15 @@ def traced_peak(data, rows_at_once):
     "way", [{"rowsperstrip": 16, "compression": "zlib"}, {"tile": (64, 64), "compression": "lzw"}, {}]
 )
 @pytest.mark.parametrize("turn", [1, 3])
-def test_what_a_band_does_not_touch_is_not_in_memory(way, turn):
-    """4 MB of pixels in less than 1.6: a band, a strip or row of tiles, and what decoding one takes."""
+def test_only_the_strips_and_tiles_of_a_band_are_in_memory(way, turn):
+    """4 MB of pixels in less than 1.6 MB: a band, a strip or row of tiles, and the memory for decoding one."""
     pixels = np.random.default_rng(5).integers(0, 256, (2000, 700, 3), np.uint8)
     orientation = [(274, 3, 1, turn, True)]
     stored = partial(tiff, pixels, photometric="rgb", extratags=orientation)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(segments, "_PLAIN_BYTES", 1 << 16)
         assert traced_peak(stored(**way), 32) < 1.6e6
-        assert traced_peak(stored(**way), 2000) > pixels.nbytes  # the control: the whole at once is seen
+        assert traced_peak(stored(**way), 2000) > pixels.nbytes  # the control: reading the whole image is detected
 
 
 @pytest.mark.parametrize("way", ["one strip", "strips, deflate", "tiles"])
@@ -236,7 +238,7 @@ def test_a_file_that_ends_early_is_refused_before_a_row_is_read(way):
             probe(io.BytesIO(data[: int(len(data) * keep)]))
 
 
-def test_a_damaged_strip_is_one_line_when_it_is_met():
+def test_a_damaged_strip_is_one_line_when_it_is_read():
     data = bytearray(tiff(RGB16, photometric="rgb", **WAYS["strips, deflate"]))
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         at = file.pages[0].dataoffsets[3]
@@ -253,7 +255,7 @@ def test_a_huge_tile_around_a_small_image_is_refused():
         probe(io.BytesIO(hand_laid(fields, bytes(10))))
 
 
-def test_the_metadata_are_those_pillow_finds():
+def test_the_metadata_equals_what_pillow_reads():
     data = tiff(
         RGB16, photometric="rgb", resolution=(300, 299.5), resolutionunit="inch", iccprofile=b"p" * 200,
         description="an image", extratags=[(700, 1, 4, b"<x/>", True)],
@@ -284,7 +286,7 @@ def test_our_reader_and_tifffile_agree_on_our_float_tiff(layout, level):
         np.testing.assert_array_equal(read.pages[0].asarray().reshape(numbers.shape), numbers)
 
 
-def test_a_file_given_by_name_is_closed_with_the_image(tmp_path):
+def test_a_file_opened_by_name_is_closed_with_the_image(tmp_path):
     path = tmp_path / "a.tif"
     path.write_bytes(tiff(RGB16, photometric="rgb"))
     with open_image(path) as source:

@@ -1,4 +1,4 @@
-"""No tag of a TIFF is lost without a word, and none that is kept is false. Counted by tifffile and Pillow."""
+"""Every TIFF tag is kept with a true value or reported as lost. Counted by tifffile and Pillow."""
 
 import io
 from pathlib import Path
@@ -43,7 +43,7 @@ def tags_of(path):
 
 
 def accounted(source, target="b.tif", **options):
-    """Enlarge; the tags that are kept, and those that are not, which the warnings must count."""
+    """Enlarge; returns the kept tags and the others, which the warnings must count."""
     result = upsample_file(source, target, overwrite=True, **options)
     before, after = tags_of(source), tags_of(target)
     lost = {tag for tag in before if tag not in after and not (tag[0] == 0 and tag[1] in STORAGE)}
@@ -62,7 +62,7 @@ KINDS = {
 
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_stays_true_is_kept_to_the_byte(kind, order):
+def test_tags_that_stay_true_are_kept_unchanged(kind, order):
     source = saved(order=order, **KINDS[kind])
     before = tags_of(source)
     after, lost, result = accounted(source)
@@ -78,7 +78,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("order", "<>")
-def test_every_other_tag_is_counted_and_v_lists_them(order):
+def test_other_tags_are_counted_and_verbose_lists_them(order):
     source = saved(order=order, **OTHERS, t34853=GPS | {40: (13, 8)})
     _, lost, result = accounted(source)
     assert lost == {(0, int(name[1:])) for name in OTHERS}
@@ -99,26 +99,26 @@ def test_every_other_tag_is_counted_and_v_lists_them(order):
 
 
 @pytest.mark.parametrize("tag", [269, 33550, 42113, 65000, 37724, 40000, 318])
-def test_one_tag_alone_is_kept_or_said(tag):
-    """The mechanism: whatever tag there is, it is in the output or in a warning."""
+def test_any_single_tag_is_kept_or_reported(tag):
+    """Any tag is either in the output or in a warning."""
     values = {33550: (DOUBLE, SCALE), 318: (RATIONAL, (1, 3, 1, 3))}
     _, lost, result = accounted(saved(**{f"t{tag}": values.get(tag, (ASCII, b"words\0"))}))
     assert bool(lost) == bool(result.warnings)
 
 
 @pytest.mark.parametrize("target", ["b.png", "b.jpg", "b.webp"])
-def test_other_formats_say_which_tags_they_cannot_hold(target):
+def test_other_formats_report_the_tags_they_cannot_store(target):
     saved(t269=(ASCII, b"contract\0"), t297=(SHORT, (0, 1)), t33550=(DOUBLE, SCALE), t33922=(DOUBLE, TIES))
     (warning,) = upsample_file("a.tif", target).warnings
     assert warning.endswith("cannot hold the georeference (GeoTIFF) and the TIFF tag DocumentName; they are left out")
     saved("p.tif", t297=(SHORT, (0, 1)))
-    assert upsample_file("p.tif", f"p{target}").warnings == ()  # the number of a page means nothing alone
+    assert upsample_file("p.tif", f"p{target}").warnings == ()  # a page number has no meaning in a single image
 
 
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("keys", [AREA, POINT])
-def test_the_georeference_is_that_of_the_larger_image(keys, order):
-    """The same place, by its own formula, for points of the image in both. GeoTIFF counts from centres."""
+def test_the_georeference_is_adapted_to_the_larger_image(keys, order):
+    """Independent formulas give the same location for points in both images. GeoTIFF counts from pixel centres."""
     matrix = (10.0, 1.0, 0.0, 400.0, 2.0, -10.0, 0.0, 500.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
     ties = (2.0, 3.0, 0.0, 400000.0, 5000000.0, 0.0)
     half = 0.5 if keys == POINT else 0.0
@@ -140,7 +140,7 @@ def place(tags, i, j):
     return x + (i - ti) * sx, y - (j - tj) * sy
 
 
-def test_a_georeference_of_a_turned_image_or_a_damaged_one_is_left_out():
+def test_a_damaged_georeference_or_one_of_a_turned_image_is_left_out():
     tags = {"t33550": (DOUBLE, SCALE), "t33922": (DOUBLE, TIES)}
     for more, why in (({"t274": (SHORT, 6)}, "before it was turned"), ({"t33550": (DOUBLE, SCALE[:2])}, "is damaged")):
         after, _, result = accounted(saved(**(tags | more)))
@@ -170,7 +170,7 @@ def test_ome_xml_states_the_new_sizes():
 @pytest.mark.parametrize(
     ("options", "target"), [({"frame": 2}, "b.tif"), ({"frame": 1}, "b.tif"), ({"depth": "8"}, "b.tif"), ({}, "b.png")]
 )
-def test_ome_xml_that_would_be_false_is_left_out_and_said(options, target):
+def test_ome_xml_that_would_be_false_is_left_out_with_a_warning(options, target):
     ome()
     result = upsample_file("a.ome.tif", target, **options)
     is_first = options.get("frame") != 2
@@ -186,14 +186,14 @@ ODD = {
 
 
 @pytest.mark.parametrize("why", ODD)
-def test_ome_xml_that_says_more_is_left_out(why):
+def test_ome_xml_with_unsupported_content_is_left_out(why):
     head = b'<?xml version="1.0"?><OME><Image><Pixels Type="uint8" SizeX="9" SizeY="6" SizeZ="1" SizeC="1" SizeT="1">'
     for body, is_kept in ((ODD[why], False), (b"</Pixels></Image>", True)):
         after, _, result = accounted(saved(t270=(ASCII, head + body + b"</OME>\0")))
         assert ((0, 270) in after) == is_kept == (result.warnings == ())
 
 
-def test_imagej_is_told_the_new_scale():
+def test_the_imagej_description_gets_the_new_scale():
     stack = hostile_pixels((3, 6, 9), np.uint8)
     tifffile.imwrite("a.tif", stack, imagej=True, resolution=(4.0, 2.5), metadata={"unit": "um", "axes": "ZYX"})
     assert upsample_file("a.tif", "b.tif", factor=3).warnings == ()
@@ -206,7 +206,7 @@ def test_imagej_is_told_the_new_scale():
     assert "PNG cannot hold ImageJ's description; it is left out" in upsample_file("a.tif", "b.png").warnings
 
 
-def test_imagej_s_origin_moves_and_pages_that_are_not_there_are_not_promised():
+def test_the_imagej_origin_is_scaled_and_a_false_page_count_is_left_out():
     text = b"ImageJ=1.53t\nimages=%d\nunit=mm\nxorigin=4\nyorigin=1.5\n\0"
     after, _, _ = accounted(saved(t270=(ASCII, text % 1)))
     assert "xorigin=8\nyorigin=3" in after[0, 270]
@@ -215,7 +215,7 @@ def test_imagej_s_origin_moves_and_pages_that_are_not_there_are_not_promised():
     assert (0, 270) not in after
 
 
-def test_a_page_that_the_description_counts_cannot_be_left_out():
+def test_a_page_counted_by_the_description_cannot_be_left_out():
     first = page(6, 9, DATA, t270=(ASCII, b"ImageJ=1.53t\nimages=2\n\0"))
     bad = page(6, 9, bytes(20), t259=(SHORT, 8))
     Path("a.tif").write_bytes(built(first, bad))
@@ -224,7 +224,7 @@ def test_a_page_that_the_description_counts_cannot_be_left_out():
     assert upsample_file("a.tif", "b.tif", metadata="strip").warnings[0].startswith("page 2 of 2")
 
 
-def test_shapes_with_more_in_them_and_other_programs_words_are_said():
+def test_other_descriptions_are_left_out_with_a_warning():
     tifffile.imwrite("a.tif", np.zeros((6, 9), np.uint8), metadata={"axes": "YX", "laser": 5})
     assert "tifffile's description is left out" in upsample_file("a.tif", "b.tif").warnings[0]
     tifffile.imwrite("c.tif", np.zeros((6, 9), np.uint8), metadata={"axes": "YX"})
@@ -234,7 +234,7 @@ def test_shapes_with_more_in_them_and_other_programs_words_are_said():
 
 
 @pytest.mark.parametrize(("unit", "x", "y", "kept"), [(1, 2, 1, True), (1, 7, 7, False), (2, 300, 150, True)])
-def test_the_proportion_of_a_pixel_is_kept_or_said(unit, x, y, kept):
+def test_the_proportion_of_a_pixel_is_kept_or_reported(unit, x, y, kept):
     saved(t282=(RATIONAL, (x, 1)), t283=(RATIONAL, (y, 1)), t296=(SHORT, unit))
     after, _, result = accounted("a.tif")
     assert result.warnings == ()
@@ -250,19 +250,19 @@ def test_the_resolution_of_a_turned_image_is_turned():
     assert (after[0, 282], after[0, 283]) == ((150, 1), (300, 1))
 
 
-def test_images_below_a_page_are_said_unless_they_are_reduced_copies():
+def test_images_in_a_subifd_are_reported_unless_they_are_reduced_copies():
     for reduced, count in ((1, 0), (0, 1)):
         saved(t330={254: (LONG, reduced), 256: (LONG, 3), 257: (LONG, 2)})
         found = upsample_file("a.tif", "b.tif", overwrite=True).warnings
         assert found == (("1 more image in a SubIFD is left out",) * count)
 
 
-def test_unknown_tags_of_a_jpegs_exif_reach_a_tiff():
-    """The block's first directory has them; a list of known tags lost them."""
+def test_unknown_exif_tags_of_a_jpeg_are_kept_in_a_tiff():
+    """They are in the block's first directory; a list of known tags would lose them."""
     exif = Image.Exif()
     exif[0xC4A5], exif[0x010D], exif[0x0110] = b"PrintIM\0" + bytes(6), "a document", "a camera"
-    exif.get_ifd(0x8825)[0] = b"\2\3\0\0"  # the version of GPS, whose tag is 0
-    exif[0x0103] = 6  # of the thumbnail's kind: how pixels are stored
+    exif.get_ifd(0x8825)[0] = b"\2\3\0\0"  # the GPS version, whose tag is 0
+    exif[0x0103] = 6  # like a thumbnail's compression tag: how pixels are stored
     Image.new("RGB", (16, 8)).save("a.jpg", exif=exif)
     upsample_file("a.jpg", "b.tif")
     found = tags_of("b.tif")

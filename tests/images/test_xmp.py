@@ -1,4 +1,4 @@
-"""What XMP says of sizes, places and other parts of a file: put right, or left out with a warning; all else is kept."""
+"""Sizes, positions and references in XMP are corrected or left out with a warning; everything else is kept."""
 
 import io
 import struct
@@ -57,7 +57,7 @@ def change(orientation=1, factor=2):
 
 
 def read(xmp):
-    """The values of all properties by prefixed name, by another parser."""
+    """The values of all properties by prefixed name, read by another parser."""
     prefixes = {uri: prefix for prefix, uri in NAMESPACES.items()}
     found = {}
 
@@ -73,12 +73,12 @@ def read(xmp):
 
 
 def boxed(orientation, x, y, width, height):
-    """Where a box by its corner, in fractions, comes to be in the upright image: by turning pixels."""
+    """Where a box, given by its corner in fractions, is in the upright image: found by turning pixels."""
     pixels = np.zeros((HEIGHT, WIDTH), np.uint8)
     top, left = round(y * HEIGHT), round(x * WIDTH)
     pixels[top : top + round(height * HEIGHT), left : left + round(width * WIDTH)] = 255
     image = Image.fromarray(pixels)
-    turns = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # Pillow's transpositions by the number of the orientation
+    turns = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # Pillow's transpositions by orientation number
     upright = np.asarray(image if orientation == 1 else image.transpose(Image.Transpose(turns[orientation])))
     rows, columns = np.nonzero(upright.any(axis=1))[0], np.nonzero(upright.any(axis=0))[0]
     down, across = upright.shape
@@ -109,7 +109,7 @@ def face(form, x, y, width, height, *, unit="normalized", applied=(WIDTH, HEIGHT
 @pytest.mark.parametrize("unit", ["normalized", "pixel"])
 def test_a_face_turns_with_the_image(orientation, form, unit):
     x, y, width, height = 0.1, 0.2, 0.3, 0.5
-    stated = [x + width / 2, y + height / 2, width, height]  # a region is stated by its middle
+    stated = [x + width / 2, y + height / 2, width, height]  # a region is stated by its centre
     if unit == "pixel":
         stated = [value * side for value, side in zip(stated, (WIDTH, HEIGHT) * 2, strict=True)]
     moved = change(orientation)
@@ -133,10 +133,10 @@ def test_regions_of_the_upright_image_are_not_turned_again():
 
 
 @pytest.mark.parametrize("unreadable", ["x", "nan", "", "1e400"])
-def test_regions_that_cannot_be_put_right_go_with_a_word(unreadable):
+def test_regions_that_cannot_be_corrected_are_left_out_with_a_warning(unreadable):
     for stated in (
         face("attributes", unreadable, 0.2, 0.1, 0.1),
-        face("elements", 0.2, 0.2, 0.1, 0.1, applied=(100, 100)),  # of another proportion: cut since
+        face("elements", 0.2, 0.2, 0.1, 0.1, applied=(100, 100)),  # another proportion: cropped since
     ):
         after, lost = changed_xmp(packet(stated + "<mine:note>stays</mine:note>"), change(6))
         assert lost == ("faces and other regions",)
@@ -146,7 +146,7 @@ def test_regions_that_cannot_be_put_right_go_with_a_word(unreadable):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_regions_of_microsoft_and_iptc_turn_too(orientation):
+def test_regions_in_microsoft_and_iptc_form_turn_too(orientation):
     corner = (0.1, 0.2, 0.3, 0.5)
     moved, expected = change(orientation), boxed(orientation, *corner)
     stated = (
@@ -164,7 +164,7 @@ def test_regions_of_microsoft_and_iptc_turn_too(orientation):
     assert lost == ()
 
 
-def test_a_polygon_and_a_circle_of_iptc_turn():
+def test_iptc_polygons_and_circles_turn_with_the_image():
     stated = (
         "<Iptc4xmpExt:RegionBoundary><rdf:Description Iptc4xmpExt:rbShape='polygon' Iptc4xmpExt:rbUnit='relative'>"
         "<Iptc4xmpExt:rbVertices><rdf:Seq><rdf:li Iptc4xmpExt:rbX='0.25' Iptc4xmpExt:rbY='0.25'/></rdf:Seq>"
@@ -175,7 +175,7 @@ def test_a_polygon_and_a_circle_of_iptc_turn():
     found = read(changed_xmp(packet(stated), change(6))[0])
     assert found["Iptc4xmpExt:rbX"] == ["0.75", "0.9"]
     assert found["Iptc4xmpExt:rbY"] == ["0.25", "0.5"]
-    assert found["Iptc4xmpExt:rbRx"] == ["0.2"]  # of 80 pixels a tenth, of 40 a fifth
+    assert found["Iptc4xmpExt:rbRx"] == ["0.2"]  # a tenth of 80 pixels is a fifth of 40
 
 
 PANORAMA = packet(
@@ -185,7 +185,7 @@ PANORAMA = packet(
 )
 
 
-def test_a_panorama_grows_and_one_that_is_turned_goes():
+def test_a_panorama_is_scaled_and_left_out_if_the_image_is_turned():
     after, lost = changed_xmp(PANORAMA, change())
     found = read(after)
     expected = {"FullPanoWidthPixels": "320", "CroppedAreaImageHeightPixels": "80", "CroppedAreaLeftPixels": "80",
@@ -197,7 +197,7 @@ def test_a_panorama_grows_and_one_that_is_turned_goes():
     assert not [name for name in read(after) if name.startswith("GPano")]
 
 
-def test_sizes_places_and_densities_of_tiff_and_exif_become_true():
+def test_tiff_and_exif_sizes_positions_and_densities_are_corrected():
     stated = packet(
         "<exif:SubjectArea><rdf:Seq><rdf:li>20</rdf:li><rdf:li>10</rdf:li><rdf:li>8</rdf:li><rdf:li>4</rdf:li></rdf:Seq>"
         "</exif:SubjectArea><tiff:XResolution>300/1</tiff:XResolution><tiff:YResolution>150/1</tiff:YResolution>",
@@ -214,7 +214,7 @@ def test_sizes_places_and_densities_of_tiff_and_exif_become_true():
         "exif:FocalPlaneXResolution": "1000/1", "exif:FocalPlaneYResolution": "2000/3",
     }  # fmt: skip
     assert {name: found[name][0] for name in expected} == expected
-    assert found["rdf:li"] == ["60", "40", "8", "16"]  # (20, 10) of 80x40 is (30, 20) of 40x80
+    assert found["rdf:li"] == ["60", "40", "8", "16"]  # (20, 10) in 80x40 is (30, 20) in 40x80
     assert "tiff:Compression" not in found
     assert lost == ()
 
@@ -245,7 +245,7 @@ def test_a_subject_has_two_to_four_numbers(items, expected):
         ('hdrgm:Version="1.0" hdrgm:GainMapMax="2"', "an HDR gain map"),
     ],
 )
-def test_what_promises_other_parts_of_the_file_goes(attributes, about):
+def test_references_to_other_parts_of_the_file_are_removed(attributes, about):
     directory = (
         "<Container:Directory><rdf:Seq><rdf:li rdf:parseType='Resource'><Container:Item/></rdf:li></rdf:Seq>"
         "</Container:Directory>"
@@ -257,7 +257,7 @@ def test_what_promises_other_parts_of_the_file_goes(attributes, about):
     ]
 
 
-def test_settings_of_camera_raw_are_places_unless_they_are_applied():
+def test_camera_raw_settings_are_removed_from_turned_images_unless_already_applied():
     for attributes, orientation, lost in (
         ('crs:CropLeft="0.1"', 1, ()),
         ('crs:CropLeft="0.1"', 6, ("the settings of Camera Raw",)),
@@ -266,8 +266,8 @@ def test_settings_of_camera_raw_are_places_unless_they_are_applied():
         assert changed_xmp(packet(attributes=attributes), change(orientation))[1] == lost
 
 
-def test_what_no_rule_names_keeps_every_byte():
-    """Prefixes of one's own, entities of XML, comments and order are not touched."""
+def test_properties_without_a_rule_keep_every_byte():
+    """Custom prefixes, XML entities, comments and order do not change."""
     stated = packet("<mine:a>&lt;&#233;</mine:a><!-- b --><mine:c><![CDATA[<x>]]></mine:c>", attributes="mine:d = '>'")
     assert changed_xmp(stated, change(6)) == (stated, ())
     renamed = stated.replace(b"mine:", b"tiff2:").replace(b"xmlns:mine", b"xmlns:tiff2")
@@ -276,14 +276,14 @@ def test_what_no_rule_names_keeps_every_byte():
     assert b't:Orientation="1"' in changed_xmp(turned, change(6))[0]  # the namespace decides, not its prefix
 
 
-def test_empty_elements_end_where_they_do():
+def test_empty_elements_are_removed_completely():
     stated = packet("<GCamera:MotionPhoto/><mine:a/><exif:PixelXDimension/></rdf:Description><rdf:Description a='b'/>")
     stated = stated.replace(b"a='b'/></rdf:Description>", b"a='b'/>")
     after, _ = changed_xmp(stated, change(6))
     assert after == stated.replace(b"<GCamera:MotionPhoto/>", b"")
 
 
-def test_what_grows_takes_padding():
+def test_longer_values_use_the_padding():
     stated = packet(attributes="tiff:ImageWidth='80'")
     after = changed_xmp(stated, change(factor=20))[0]
     assert read(after)["tiff:ImageWidth"] == ["1600"]
@@ -305,7 +305,7 @@ SLOW = {
 
 
 @pytest.mark.parametrize("attack", SLOW.values(), ids=list(SLOW))
-def test_an_attack_or_damage_ends_soon(attack):
+def test_attacks_and_damage_are_refused_quickly(attack):
     start_s = time.perf_counter()
     with pytest.raises(ValueError, match=r"."):
         Packet(attack)
@@ -313,7 +313,7 @@ def test_an_attack_or_damage_ends_soon(attack):
 
 
 @pytest.mark.parametrize("number", ["1e999999999", "9" * 5000, "1/0", "-1", "0x10", "inf"])
-def test_a_number_that_is_none_is_not_computed(number):
+def test_an_invalid_number_is_not_scaled(number):
     stated = packet(
         f"<exif:SubjectLocation><rdf:Seq><rdf:li>{number}</rdf:li><rdf:li>1</rdf:li></rdf:Seq></exif:SubjectLocation>",
         attributes=f'GPano:FullPanoWidthPixels="{number}" exif:FocalPlaneXResolution="{number}"',
@@ -331,7 +331,7 @@ def jpeg_with(xmp, **settings):
 
 @pytest.mark.usefixtures("in_tmp_path")
 @pytest.mark.parametrize("extension", [".jpg", ".png", ".webp", ".tif", ".avif"])
-def test_a_face_is_right_in_every_output(tmp_path, extension):
+def test_a_face_region_is_correct_in_every_format(tmp_path, extension):
     (tmp_path / "in.jpg").write_bytes(
         jpeg_with(packet(face("elements", 0.25, 0.25, 0.1, 0.2), attributes="tiff:Orientation='6'"))
     )
@@ -345,7 +345,7 @@ def test_a_face_is_right_in_every_output(tmp_path, extension):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be"])
-def test_the_namespace_turns_the_image_whatever_its_prefix_and_encoding(encoding):
+def test_xmp_orientation_is_found_by_namespace_with_any_prefix_and_encoding(encoding):
     stated = packet(attributes="t:Orientation='6'").replace(b"xmlns:tiff=", b"xmlns:t=")
     info, metadata = read_header(io.BytesIO(jpeg_with(stated.decode().encode(encoding))))
     assert (info.height, info.width) == (WIDTH, HEIGHT)
@@ -369,7 +369,7 @@ def test_unequal_resolutions_turn_with_the_image():
     assert metadata_for_output(Metadata(dpi=(300, 150)), 1, 1).dpi == (300, 150)
 
 
-def test_every_rule_is_of_a_namespace():
+def test_every_rule_belongs_to_a_namespace():
     assert all(uri.startswith("http://") for uri, _ in RULES)
 
 
@@ -395,7 +395,7 @@ def extended(pieces, digest=DIGEST):
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_an_extension_is_joined_and_put_right(order):
+def test_an_xmp_extension_is_joined_and_corrected(order):
     pieces = [*extension_segments(EXTENSION, DIGEST)][::order]
     info, metadata = read_header(io.BytesIO(extended([*pieces, *extension_segments(b"<x/>", DIGEST[::-1])])))
     found = read(metadata.xmp)
@@ -414,7 +414,7 @@ def test_an_extension_is_joined_and_put_right(order):
         [struct.pack(">BBH", 0xFF, 0xE1, 37) + b"http://ns.adobe.com/xmp/extension/\0"],
     ],
 )  # fmt: skip
-def test_an_extension_that_is_not_whole_is_said(pieces):
+def test_an_incomplete_xmp_extension_is_reported(pieces):
     info, metadata = read_header(io.BytesIO(extended(pieces)))
     assert lines(info.losses) == ("only the main part of the XMP is kept, not its extension",)
     after = read(metadata_for_output(metadata, 2 * HEIGHT, 2 * WIDTH, info).xmp)
@@ -422,7 +422,7 @@ def test_an_extension_that_is_not_whole_is_said(pieces):
     assert "http://ns.adobe.com/xmp/note/:HasExtendedXMP" not in after
 
 
-def test_a_packet_too_large_for_a_segment_gets_an_extension(tmp_path):
+def test_a_packet_too_large_for_a_segment_gets_an_extension_segment(tmp_path):
     stated = packet(
         f"<mine:small>kept</mine:small><mine:large>{'large' * 40_000}</mine:large>"
         f"<mine:other>{'o' * 9000}</mine:other>",
@@ -444,7 +444,7 @@ def test_a_packet_too_large_for_a_segment_gets_an_extension(tmp_path):
     assert "http://ns.adobe.com/xmp/note/:HasExtendedXMP" not in found
 
 
-def test_a_packet_that_cannot_be_divided_is_said(tmp_path):
+def test_a_packet_that_cannot_be_divided_is_reported(tmp_path):
     Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "in.webp", xmp=packet(attributes=f"mine:a='{'a' * 70_000}'"))
     result = upsample_file(tmp_path / "in.webp", tmp_path / "out.jpg", factor=2)
     assert [str(loss)[:37] for loss in result.losses] == ["JPEG holds at most 65504 bytes of XMP"]

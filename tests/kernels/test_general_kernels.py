@@ -113,7 +113,7 @@ def test_8_bits_are_the_exact_values_but_next_to_a_half(name, factor):
 
 @pytest.mark.parametrize("pixel_type", PIXEL_TYPES)
 @pytest.mark.parametrize("name", GENERAL)
-def test_flat_stays_flat_to_the_border(name, pixel_type):
+def test_flat_images_stay_flat_to_the_border(name, pixel_type):
     largest = int(np.iinfo(pixel_type).max)
     for factor in (1, 2, 3, 4, 7, 11):
         for border in ("replicate", "reflect"):
@@ -123,7 +123,7 @@ def test_flat_stays_flat_to_the_border(name, pixel_type):
 
 
 @pytest.mark.parametrize("name", GENERAL)
-def test_turning_a_image_before_or_after_is_the_same(name):
+def test_turning_an_image_before_or_after_is_the_same(name):
     pixels = hostile_pixels((13, 9), np.uint8)
     for factor in (2, 3, 4, 5):
         enlarged = upsample(pixels, factor, kernel=name)
@@ -150,7 +150,7 @@ TINY = (hostile_pixels((1, 1, 4), np.uint8), 2, {"border": "reflect", "kernel": 
 @given(cases(), st.sampled_from([1, 2, 3, 7, 16]))
 @example(TINY, 1)
 @settings(max_examples=120, deadline=None)
-def test_however_a_image_is_cut_it_is_the_same(case, tile):
+def test_however_an_image_is_cut_it_is_the_same(case, tile):
     pixels, factor, keywords = case
     whole = upsample(pixels, factor, **keywords)
     assert_same_pixels(upsample(pixels, factor, tile=tile, **keywords), whole)

@@ -1,1 +1,1 @@
-"""What the tests share and is not itself a test: oracles, generated files, and ways to run the commands."""
+"""Shared by the tests: oracles, generated files, and ways to run the commands."""

@@ -87,7 +87,7 @@ def tiff_of_shared_values(count: int, size_bytes: int) -> bytes:
 
 
 def webp_of(width: int, height: int) -> bytes:
-    """A lossless WebP of one colour: five symbols that never change do not take any bits."""
+    """A lossless WebP of one colour: five symbols that never change take no bits."""
     bits, used = 0, 0
 
     def put(value: int, count: int) -> None:
@@ -97,13 +97,13 @@ def webp_of(width: int, height: int) -> bytes:
 
     put(width - 1, 14)
     put(height - 1, 14)
-    put(0, 1 + 3 + 1 + 1 + 1)  # no alpha, version, no transform, no cache of colours, no further tables
+    put(0, 1 + 3 + 1 + 1 + 1)  # no alpha, version, no transform, no colour cache, no further tables
     for _ in range(5):
         put(1, 1)  # a simple table
-        put(0, 1)  # of one symbol
-        put(0, 1)  # of one bit
+        put(0, 1)  # with one symbol
+        put(0, 1)  # with one bit
         put(0, 1)
-    body = b"\x2f" + bits.to_bytes((used + 7) // 8, "little") + bytes(6)  # the reader looks ahead
+    body = b"\x2f" + bits.to_bytes((used + 7) // 8, "little") + bytes(6)  # the reader reads ahead
     body += bytes(len(body) % 2)
     chunk = b"VP8L" + struct.pack("<I", len(body)) + body
     return b"RIFF" + struct.pack("<I", len(chunk) + 4) + b"WEBP" + chunk

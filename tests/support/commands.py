@@ -1,4 +1,4 @@
-"""The `tconv` commands as people call them: in this process and as a separate process."""
+"""Calls of the `tconv` commands, in this process and in separate processes."""
 
 import os
 import shlex

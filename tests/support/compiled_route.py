@@ -12,7 +12,7 @@ MANY = 2**40  # bytes: a single tile
 
 
 def enlarged(pixels, factor, instructions, *, kernel="bilinear", has_alpha=False):
-    """Pixels through the route alone, into the middle of others that it must leave as they are."""
+    """Enlarge through this route alone, into the middle of an array whose other pixels it must not change."""
     chosen, arithmetic = exact_form(kernel_named(kernel, factor), pixels.dtype, has_alpha=has_alpha)
     route = SeparableRoute(chosen, arithmetic, pixels.shape[2], instructions=instructions)
     plan = plan_for_budget(*pixels.shape[:2], halo=chosen.halo, bytes_per_pixel=1, budget_bytes=MANY, tile_size=None)

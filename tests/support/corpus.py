@@ -1,4 +1,4 @@
-"""Small images of every kind, and ways to damage them. It does not use the package."""
+"""Small images of every kind, and ways to damage them. Independent of the package."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RNG = np.random.default_rng(7)
 RGB = _RNG.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
 RGB16 = _RNG.integers(0, 65536, (HEIGHT, WIDTH, 3), np.uint16)
 _PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-ICC = _PROFILE[:24] + struct.pack(">6H", 2026, 1, 1, 0, 0, 0) + _PROFILE[36:]  # not the time of this run
+ICC = _PROFILE[:24] + struct.pack(">6H", 2026, 1, 1, 0, 0, 0) + _PROFILE[36:]  # a fixed creation time
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="r" tiff:Orientation="6"/></x:xmpmeta>'
 
 
@@ -73,7 +73,7 @@ def animated_png(
 ) -> bytes:  # fmt: skip
     """An animated PNG built by hand; frame n is (pixels, left, top, disposal, blending), shown n/30 s.
 
-    Pixels are (height, width, channels) in levels of that depth, or indices; all but the first come in two pieces.
+    Pixels are (height, width, channels) in levels of that depth, or indices; all but the first are in two chunks.
     """
     head = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
     pieces = [(b"IHDR", head), (b"acTL", struct.pack(">II", len(frames), 0)), *chunks]
@@ -101,7 +101,7 @@ def _deflated(pixels: np.ndarray, depth: int) -> bytes:
 
 
 def bmp_of_masks(bits: int, masks: tuple[int, ...], pixels: np.ndarray) -> bytes:
-    """A BMP of whole pixels with masks for red, green, blue and alpha, with an ICC profile behind."""
+    """A BMP of whole-byte pixels with masks for red, green, blue and alpha, followed by an ICC profile."""
     height, width = pixels.shape
     rows = [row.astype(f"<u{bits // 8}").tobytes() for row in pixels[::-1]]
     data = b"".join(row.ljust((len(row) + 3) // 4 * 4, b"\0") for row in rows)
@@ -111,13 +111,13 @@ def bmp_of_masks(bits: int, masks: tuple[int, ...], pixels: np.ndarray) -> bytes
 
 
 def with_codes(avif: bytes, primaries: int, transfer: int) -> bytes:
-    """An AVIF of Pillow's whose colours are said by other numbers."""
+    """An AVIF written by Pillow, with its colour codes replaced."""
     at = avif.index(b"colrnclx") + 8
     return avif[:at] + struct.pack(">HH", primaries, transfer) + avif[at + 4 :]
 
 
 def partial_frames(pixels: np.ndarray) -> tuple:
-    """Three frames: the whole, a part over it that is removed again, and a part that leaves a hole."""
+    """Three frames: the whole canvas, a part that is removed again, and a part that leaves a hole."""
     return (pixels, 0, 0, 0, 0), (pixels[:9, :14], 5, 3, 2, 1), (pixels[9:12, 3:20], 11, 7, 1, 0)
 
 
@@ -130,7 +130,7 @@ def exif() -> bytes:
 
 
 def jpeg_with_segments(data: bytes) -> bytes:
-    """With what Photoshop, panoramas and cameras put into a JPEG."""
+    """A JPEG with the segments that Photoshop, panorama software and cameras add."""
     extension = b"<x><rdf:RDF xmlns:rdf='%b'><rdf:Description a='b'/></rdf:RDF></x>" % _RDF
     held = {0x0404: b"\x1c\2\5\0\3Sea", 0x07D0: b"path", 0x03ED: bytes(range(16)), 0x0428: bytes(12)}
     resources = b"".join(
@@ -150,7 +150,7 @@ def jpeg_with_segments(data: bytes) -> bytes:
 
 
 def good_files() -> dict[str, bytes]:
-    """One file of every kind that we read, by a name whose first word is its format."""
+    """One file of every kind that we read; the first word of its name is its format."""
     image, other = Image.fromarray(RGB), Image.fromarray(255 - RGB)
     grey, alpha = image.convert("L"), image.copy()
     alpha.putalpha(Image.fromarray(RGB[..., 1]))
@@ -236,7 +236,7 @@ def tiff_of(pixels: np.ndarray, **settings: object) -> bytes:
 
 
 def _odd_tiffs() -> dict[str, bytes]:
-    """What other programs write: stacks of one directory, masks and copies, georeferences, rare kinds of pixels."""
+    """Files of other programs: stacks in one directory, masks and copies, georeferences, rare kinds of pixels."""
     grey = RGB[..., 0].copy()
     side = HEIGHT, WIDTH
     plain = page(*side, grey.tobytes(), t269=(ASCII, b"words\0"), t65000=(LONG, 7))
@@ -283,12 +283,12 @@ def mutated(data: bytes, other: bytes, random_: random.Random) -> bytes:
             case 6:
                 del changed[random_.randrange(len(changed) + 1) :]
     if changed.startswith(b"\x89PNG") and random_.random() < 0.7:
-        return checksums_set_right(bytes(changed))
+        return with_valid_checksums(bytes(changed))
     return bytes(changed)
 
 
-def checksums_set_right(data: bytes) -> bytes:
-    """A PNG with valid checksums, so that its damaged chunks are not refused for these alone."""
+def with_valid_checksums(data: bytes) -> bytes:
+    """A PNG with valid checksums, so that its damaged chunks are not refused for their checksums alone."""
     fixed, at = bytearray(data), 8
     while at + 12 <= len(fixed):
         end = at + 8 + int.from_bytes(fixed[at : at + 4], "big")

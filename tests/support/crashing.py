@@ -17,8 +17,8 @@ HANG_S = 60.0
 
 
 @dataclass(frozen=True)
-class StandIn:
-    """In place of a `Carrier`: calls a function of a module, and is ready at once, without torch."""
+class SubstituteCarrier:
+    """Replaces `Carrier`: calls a function of a module, and is ready at once, without torch."""
 
     function: Callable
 
@@ -30,7 +30,7 @@ class StandIn:
 
 
 def carry(job, options, *, token, stop, on_rows):
-    """Write a file, and halfway do what the name says."""
+    """Write a file; halfway through, do what the name says."""
     name = job.input.stem.rstrip("0123456789")
     with new_file(job.output, overwrite=options.overwrite, token=token) as file:
         file.write(b"half ")
@@ -65,7 +65,7 @@ _ACTS = {
 
 
 def late(job, options, *, token, stop, on_rows):
-    """Put a whole image in its place, smaller than planned if the name says so, and die before reporting it."""
+    """Write a complete output, smaller than planned if the name says so, and die before reporting it."""
     height, width = (side * 2 for side in ((job.height, job.width) if "small" not in job.input.name else (1, 1)))
     with new_file(job.output, overwrite=options.overwrite, token=token) as file:
         Image.new("L", (width, height)).save(file, "PNG")
@@ -73,11 +73,11 @@ def late(job, options, *, token, stop, on_rows):
 
 
 def raising(job, options, *, token, stop, on_rows):
-    """Raise an error that `--debug` does not catch."""
+    """Raise an error that `--debug` lets through."""
     raise RuntimeError(f"odd {job.input.name}")
 
 
 def pid(job, options, *, token, stop, on_rows):
-    """Report the process that did it, in place of an error."""
+    """Report the id of the worker process as the error."""
     time.sleep(0.01)
     return Result.planned(job).ended("failed", Failure("unexpected", str(os.getpid())))

@@ -1,4 +1,4 @@
-"""The environment of the commands, in processes that the tests start and in this one."""
+"""The environment of the commands, in this process and in those that the tests start."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import NoReturn
 
 TESTS = Path(__file__).parents[1]
 
-# Settings of the user's shell must not decide a test.
+# The user's shell settings must not affect a test.
 _UNSET = {"FORCE_COLOR", "NO_COLOR", "PYTHONWARNINGS", "COLUMNS", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in _UNSET}
 
@@ -18,5 +18,5 @@ NOT_COMPILED = "the package was installed without a compiler" if os.name != "nt"
 
 
 def leave(status: int) -> NoReturn:
-    """In place of `os._exit`, with which the commands end once torch is imported."""
+    """Replaces `os._exit`, with which the commands end once torch is imported."""
     raise SystemExit(status)

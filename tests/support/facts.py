@@ -1,4 +1,4 @@
-"""Failures and losses as tests compare them: by their lines."""
+"""Failures and losses as lines of text, so that tests can compare them."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from upsample_cli.errors import Loss
 
 
 def lines(losses: Iterable[Loss]) -> tuple[str, ...]:
-    """The line of each loss, as the Python API writes it."""
+    """The line of each loss, as the Python API words it."""
     return tuple(map(str, losses))

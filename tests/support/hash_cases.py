@@ -1,4 +1,4 @@
-"""The command lines of `hash_outputs.py`. Files and folders that they name come from `hash_inputs.py`.
+"""The command lines of `hash_outputs.py`. They use files and folders from `hash_inputs.py`.
 
 A case is one or more lines, run one after another in its own folder. `< NAME` gives a line its standard input.
 """

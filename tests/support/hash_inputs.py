@@ -1,4 +1,4 @@
-"""The input files of `hash_outputs.py` by name. They are made here, always with the same bytes."""
+"""The input files of `hash_outputs.py` by name. Each run creates the same bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _GREY = RGB[..., 0].copy()
 
 
 def input_files() -> dict[str, bytes]:
-    """Every input by its name: the samples, one of every kind of image, its variants, arrays, sounds, weights."""
+    """Every input by its name: the samples, each kind of image and its variants, arrays, sounds, weights."""
     images = (path for end in _SAMPLE_ENDS for path in SAMPLES.glob(f"*.{end}") if "_x" not in path.stem)
     files = {path.name: path.read_bytes() for path in sorted(images)}
     for name, data in good_files().items():
@@ -104,7 +104,7 @@ def _oriented() -> dict[str, bytes]:
 
 
 def _sized() -> dict[str, bytes]:
-    """From one pixel to several bands; the large ones are smooth, because encoders need much time for noise."""
+    """From one pixel to several bands; the large ones are smooth, because noise takes encoders much time."""
     noise = np.random.default_rng(3).integers(0, 256, (300, 420, 4), np.uint8)
     smooth = np.add.outer(np.arange(300) * 3, np.arange(420) * 2)[..., None] // np.array([7, 9, 11]) % 256
     smooth = smooth.astype(np.uint8)

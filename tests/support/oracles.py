@@ -1,8 +1,9 @@
-"""Enlarged pixels computed independently: geometry and whole numbers, only numpy, nothing from the package.
+"""Enlarged pixels computed independently: geometry and integers, only numpy, nothing from the package.
 
 An output sample is a point on the input's axis, given by the positions of pixel centres. Its value is on the line
-between the two input samples around it: no kernel, no taps, no convolution, no floating point. For the other kernels it
-is the sum of the input samples around it, weighted by the profile of their distance, in whole numbers or fractions.
+between the two input samples around it: no kernel, no taps, no convolution, no floating point. For the other kernels,
+it is the sum of the input samples around it, weighted by the kernel's profile at their distances, in integers or
+fractions.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _PAD_MODES = {"replicate": "edge", "reflect": "reflect", "zeros": "constant"}
 def expected_pixels(
     pixels: Array, factor: int, *, kernel: str = "bilinear", border: str = "replicate", has_alpha: bool = False
 ) -> Array:
-    """The enlarged pixels of (height, width, channels) unsigned whole numbers: exact values, rounded half up.
+    """The enlarged pixels of (height, width, channels) unsigned integers: exact values, rounded half up.
 
     The largest number is `2 * 65535**2 * (2*64)**2 + ...` < 2**48, far from the end of int64.
     """
@@ -38,7 +39,7 @@ def expected_pixels(
 def weighted_pixels(
     pixels: Array, factor: int, weights: Array, total: int, *, border: str = "replicate", has_alpha: bool = False
 ) -> Array:
-    """The enlarged pixels for whole weights over a total; see `_weighted_by` for their shape."""
+    """The enlarged pixels for integer weights with this total; see `_weighted_by` for their shape."""
     enlarged = _weighted_by((weights, total))
     numbers = pixels.astype(np.int64)
     return _finished(numbers, pixels.dtype, lambda amounts: enlarged(amounts, factor, border), has_alpha)
@@ -59,12 +60,12 @@ def _finished(numbers: Array, dtype: Any, enlarged: Callable[[Array], tuple[Arra
 
 
 def rounded_half_up(dividend: Array, divisor: Array | int) -> Array:
-    """`floor(dividend / divisor + 1/2)` in whole numbers."""
+    """`floor(dividend / divisor + 1/2)` in integers."""
     return (2 * dividend + divisor) // (2 * divisor)
 
 
 def _bilinear_sums(numbers: Array, factor: int, border: str) -> tuple[Array, int]:
-    """Interpolated values, and the factor by which they are too large."""
+    """Interpolated values multiplied by a factor, and that factor."""
     outside = np.pad(numbers, ((1, 1), (1, 1), (0, 0)), mode=_PAD_MODES[border])
     left, weight = _line(numbers.shape[0], factor)
     rows = outside[left] * (2 * factor - weight)[:, None, None] + outside[left + 1] * weight[:, None, None]
@@ -74,7 +75,7 @@ def _bilinear_sums(numbers: Array, factor: int, border: str) -> tuple[Array, int
 
 
 def _line(length: int, factor: int) -> tuple[Array, Array]:
-    """For each output sample the input sample to its left, including one of padding, and the weight of the next one.
+    """For each output sample the input sample to its left, counted with the padding, and the weight of the next one.
 
     Output sample o has its centre at `(o + 1/2) / factor - 1/2` input samples, which is `(2o + 1 - factor)` counted in
     parts of `1 / (2*factor)`.
@@ -84,7 +85,7 @@ def _line(length: int, factor: int) -> tuple[Array, Array]:
 
 
 def _nearest_sums(numbers: Array, factor: int, border: str) -> tuple[Array, int]:
-    """Each pixel `factor` times in both directions; the border has no effect."""
+    """Each pixel repeated `factor` times in both directions; the border has no effect."""
     rows, columns = (np.arange(length * factor) // factor for length in numbers.shape[:2])
     return numbers[rows][:, columns], 1
 
@@ -107,14 +108,14 @@ CUBICS = {
 
 
 def cubic_value(pieces: list[list[Fraction]], distance: Fraction) -> Fraction:
-    """A cubic at a distance, zero from 2 on."""
+    """A cubic profile at a distance, zero from 2 on."""
     if distance >= 2:
         return Fraction(0)
     return sum((c * distance**power for power, c in enumerate(pieces[int(distance)])), start=Fraction(0))
 
 
 def exact_weights(pieces: list[list[Fraction]], factor: int) -> tuple[Array, int]:
-    """(factor, 5) whole weights of the input samples -2 ... 2 around an output sample's own, one row per phase."""
+    """(factor, 5) integer weights of the input samples -2 ... 2 around an output sample's own, one row per phase."""
     rows = []
     for phase in range(factor):
         position = Fraction(2 * phase + 1 - factor, 2 * factor)
@@ -124,9 +125,9 @@ def exact_weights(pieces: list[list[Fraction]], factor: int) -> tuple[Array, int
 
 
 def _weighted_by(weights_and_total: tuple[Array, int]) -> Callable[[Array, int, str], tuple[Array, int]]:
-    """Sums by whole weights.
+    """Sums with integer weights.
 
-    Weights are (factor, n) along each axis, or (factor, factor, n, n), or with the channels out and in before that, for
+    Weights are (factor, n) along each axis, or (factor, factor, n, n), or with the output and input channels first, for
     the n samples around an output sample's own on each axis.
     """
     weights, total = weights_and_total

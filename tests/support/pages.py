@@ -4,12 +4,12 @@ import re
 
 
 def fenced(page: str, language: str = r"\w*") -> list[str]:
-    """The contents of its fenced blocks in one language, or in all."""
+    """The contents of a page's fenced blocks in one language, or in all."""
     return re.findall(rf"^```{language}\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE)
 
 
 def console_examples(page: str) -> list[tuple[str, str]]:
-    """The commands of its console blocks with the output below each."""
+    """The commands in a page's console blocks, each with the output below it."""
     found = []
     for block in fenced(page, "console"):
         before, *examples = re.split(r"^\$ ", block, flags=re.MULTILINE)
@@ -21,6 +21,6 @@ def console_examples(page: str) -> list[tuple[str, str]]:
 
 
 def command_lines(page: str, *programs: str, language: str = r"\w*") -> list[str]:
-    """The lines of its blocks that call one of these programs, without the explanations that follow a `#`."""
+    """The lines in a page's blocks that call one of these programs, without comments after a `#`."""
     lines = (line.split(" #")[0].strip() for block in fenced(page, language) for line in block.splitlines())
     return [line for line in lines if line.startswith(tuple(f"{name} " for name in programs))]

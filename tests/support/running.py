@@ -25,13 +25,13 @@ from upsample_cli.batch.threads import ThreadExecutor
 from upsample_cli.cli import session
 from upsample_cli.cli.upsample import main
 
-# Not the installed script, which may belong to another checkout.
+# The installed script may belong to another checkout.
 COMMAND = [sys.executable, "-c", "from upsample_cli.cli.upsample import main; main()"]
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a run ended, and its output."""
+class CommandResult:
+    """The status and output of a finished run."""
 
     status: int
     out: str
@@ -39,12 +39,12 @@ class Ended:
 
     @property
     def document(self) -> Any:
-        """The document of `--json`, which must be all of stdout."""
+        """The document of `--json`; stdout must contain nothing else."""
         return json.loads(self.out)
 
     @property
     def errors(self) -> list[str]:
-        """The error lines, without their "error: "; every other line on stderr must be a warning."""
+        """The error lines without "error: "; every other line on stderr must be a warning."""
         lines = self.err.splitlines()
         assert all(line.startswith(("error: ", "warning: ")) for line in lines), self.err
         return [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
@@ -70,9 +70,9 @@ def in_threads(
     jobs, options, *, token, watcher, workers=None, timeout_s=None, is_alone=False, expects_more=False, debug=False,
     cluster=None, warn=None,
 ):  # fmt: skip
-    """In place of `executor_for`: threads, because worker processes would import torch and would not see patches.
+    """Replaces `executor_for` with threads: worker processes would import torch and would not see patches.
 
-    A timeout and a cluster need other processes, so the real function gets them.
+    A timeout and a cluster need other processes, so they use the real function.
     """
     if timeout_s is not None or cluster is not None:
         return executor_for(
@@ -82,11 +82,11 @@ def in_threads(
     return ThreadExecutor(Carrier(is_alone, debug), options, watcher=watcher, token=token)
 
 
-def upsample(*arguments: object, terminal: int | None = None, **environment: str) -> Ended:
-    """Run the command in this process, with its error handler and all images: quick, because torch is imported once.
+def upsample(*arguments: object, terminal: int | None = None, **environment: str) -> CommandResult:
+    """Run the command in this process, with its error handler: quick, because torch is imported once.
 
     Args:
-        terminal: descriptor for stdout and stderr, which are then not captured.
+        terminal: descriptor to use as stdout and stderr, which are then not captured.
         environment: variables to set.
     """
     out, err = io.StringIO(), io.StringIO()
@@ -103,17 +103,17 @@ def upsample(*arguments: object, terminal: int | None = None, **environment: str
         try:
             main()
         except SystemExit as leaving:
-            return Ended(int(leaving.code or 0), out.getvalue(), err.getvalue())
+            return CommandResult(int(leaving.code or 0), out.getvalue(), err.getvalue())
     raise AssertionError("the command did not exit")
 
 
-def upsample_process(*arguments: str, first: str = "") -> Ended:
-    """Run the command as a new process in which the Python statements `first` have set limits."""
+def upsample_process(*arguments: str, first: str = "") -> CommandResult:
+    """Run the command in a new process after the Python statements `first`, which set limits."""
     become = "import os, sys; os.execv(sys.argv[1], sys.argv[1:])"
     limited = [sys.executable, "-c", f"{first}\n{become}"] if first else []
     command = [*limited, *COMMAND, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT, timeout=120)
-    return Ended(done.returncode, done.stdout, done.stderr)
+    return CommandResult(done.returncode, done.stdout, done.stderr)
 
 
 def save(
@@ -145,11 +145,11 @@ def pixels_of(path: str | Path, mode: str | None = None) -> np.ndarray:
 
 
 def tree(folder: str | Path) -> dict[str, bytes]:
-    """Every file below a folder with its bytes, hidden ones too, without the record; links are not followed."""
+    """Every file below a folder with its bytes, hidden files included, without the record; links are not followed."""
     return {name: Path(folder, name).read_bytes() for name in names(folder)}
 
 
 def names(folder: str | Path) -> list[str]:
-    """The files below a folder, hidden ones too, without the record."""
+    """The files below a folder, hidden files included, without the record."""
     found = (Path(parent) / name for parent, _, names in os.walk(folder) for name in names if name != RECORD_NAME)
     return sorted(path.relative_to(folder).as_posix() for path in found if path.is_file())

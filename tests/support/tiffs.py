@@ -8,7 +8,7 @@ BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, DOUBLE = 1, 2, 3, 4, 5, 7, 12
 
 
 def packed(kind, values, order):
-    """Values as stored, and how many they are."""
+    """The stored bytes of values, and their count."""
     if isinstance(values, bytes):
         return values, len(values)
     values = values if isinstance(values, (tuple, list, range)) else (values,)
@@ -18,7 +18,7 @@ def packed(kind, values, order):
 
 
 def page(height, width, data, *, bits=8, photometric=1, samples=1, **tags):
-    """The tags of one page in one strip that is not compressed; `t123=(type, value)` adds or replaces tag 123."""
+    """The tags of a page with one uncompressed strip; `t123=(type, value)` adds or replaces tag 123."""
     found = {
         256: (LONG, width), 257: (LONG, height), 258: (SHORT, (bits,) * samples), 259: (SHORT, 1),
         262: (SHORT, photometric), 277: (SHORT, samples), 278: (LONG, height), 279: (LONG, len(data)),
@@ -28,7 +28,7 @@ def page(height, width, data, *, bits=8, photometric=1, samples=1, **tags):
 
 
 def built(*pages, order="<"):
-    """A TIFF of such pages. A tag whose value is a dictionary points to a directory of its own."""
+    """A TIFF of these pages. A tag whose value is a dictionary points to its own directory."""
     out = bytearray((b"II*\0" if order == "<" else b"MM\0*") + bytes(4))
     link_at = 4
     for tags, data in pages:
@@ -45,7 +45,7 @@ def built(*pages, order="<"):
 
 
 def _directory(out, tags, order):
-    """Append a directory; where it is, and where its link is."""
+    """Append a directory. Returns its offset and the offset of its link."""
     entries = bytearray()
     for tag in sorted(tags):
         kind, values = tags[tag]

@@ -75,11 +75,8 @@ def plan_run(
     is_alone = len(unique) == 1 and unique[0].folder is None
     run = _Run(outputs, options, options.output_size.label, resume, is_alone, timeout_s)
     unique = [found for found in unique if not _was_made_here(found, run)]
-    entries, jobs = list[Entry](), list[Job]()
-    for index, found in enumerate(counted(unique), start=1):
-        entries.append(_entry(found, index, run))
-        if (job := entries[-1].job) is not None:
-            jobs.append(job)
+    entries = [_entry(found, index, run) for index, found in enumerate(counted(unique), start=1)]
+    jobs = [entry.job for entry in entries if entry.job is not None]
     check_collisions(jobs, (found.path for found in unique), may_write=not is_dry_run)
     check_run_space(jobs)
     return entries

@@ -12,53 +12,47 @@ from support.environment import TESTS
 
 COMPILER, EMULATOR = shutil.which("aarch64-linux-gnu-g++"), shutil.which("qemu-aarch64-static")
 NOT_EMULATED = "no cross compiler or no QEMU is installed"
-UNTOUCHED = 77
+DRIVER = Path(__file__).with_name("driver.cpp")
+UNTOUCHED, GAP = 77, 64  # bytes after each row
 
 
 def built(folder):
     """The path of the driver for 64-bit ARM, with the kernels compiled as the package compiles them."""
     project = tomllib.loads((TESTS.parent / "pyproject.toml").read_text(encoding="utf-8"))
     (module,) = project["tool"]["setuptools"]["ext-modules"]
-    kernels = [TESTS.parent / source for source in module["sources"] if not source.endswith("module.cpp")]
+    (kernels,) = (TESTS.parent / source for source in module["sources"] if "neon" in source)
     program = folder / "driver"
-    flags = [*module["extra-compile-args"], "-static", "-I", kernels[0].parent]
-    sources = [Path(__file__).with_name("driver.cpp"), *kernels]
-    subprocess.run([COMPILER, *flags, "-o", program, *sources], check=True, timeout=250)
+    flags = [*module["extra-compile-args"], "-static", "-I", kernels.parent, "-DKERNELS=neon_kernels"]
+    subprocess.run([COMPILER, *flags, "-o", program, DRIVER, kernels], check=True, timeout=250)
     return program
 
 
 class EmulatedModule:
-    """The functions of `_separable`, without their checks. Outputs have gaps between rows that must stay untouched."""
+    """The functions of `_separable` for NEON, without their checks. Gaps between rows must stay untouched."""
 
     def __init__(self, program):
         self._command = [EMULATOR, program]
 
-    def lanes(self, instructions, sums):
-        return int(self._run(instructions, "lanes", sums))
+    def enlarge(self, _instructions, padded, out, sums, factor, taps, window, firsts, weights, divisor, *rest):
+        head = ord(sums), factor, taps, window, float(divisor), *rest
+        self._run([], out, head, (padded, firsts, weights))
 
-    def enlarge(self, instructions, padded, out, sums, *settings):
-        *counts, divisor, multiplier, shift, has_alpha, overshoots = settings
-        whole = [ord(sums), *(setting for setting in counts if not isinstance(setting, np.ndarray))]
-        tables = [setting for setting in counts if isinstance(setting, np.ndarray)]
-        head = struct.pack(f"={len(whole)}qd4q", *whole, divisor, multiplier, shift, has_alpha, overshoots)
-        self._fill(out, instructions, "sums", head + b"".join(map(_sized, (padded, *tables))))
+    def enlarge_twofold(self, _instructions, padded, out):
+        none = np.empty(0)
+        self._run(["twofold"], out, (0, 2, 2, 3, 1.0, *[0] * 6), (padded, none, none))
 
-    def enlarge_twofold(self, instructions, padded, out):
-        self._fill(out, instructions, "twofold", _sized(padded))
-
-    def _fill(self, out, instructions, function, request):
+    def _run(self, arguments, out, head, tables):
+        sums, factor, *others = head
         height, width, channels = out.shape
         row_bytes = width * channels * out.itemsize
-        before = np.full((height, row_bytes + 64), UNTOUCHED, np.uint8)
-        head = struct.pack("=5q", height, width, channels, out.itemsize, row_bytes + 64)
-        made = self._run(instructions, function, data=head + _sized(before) + request)
-        rows = np.frombuffer(made, np.uint8).reshape(before.shape)
+        memory = np.full((height, row_bytes + GAP), UNTOUCHED, np.uint8)
+        tile = (out.itemsize, sums, height // factor, width // factor, row_bytes + GAP, channels, factor)
+        request = struct.pack("=9qd6q", *tile, *others) + b"".join(map(_sized, (memory, *tables)))
+        command = [*self._command, *arguments]
+        made = subprocess.run(command, input=request, stdout=subprocess.PIPE, check=True, timeout=100).stdout
+        rows = np.frombuffer(made, np.uint8).reshape(memory.shape)
         assert (rows[:, row_bytes:] == UNTOUCHED).all()
         out[...] = np.ascontiguousarray(rows[:, :row_bytes]).view(out.dtype).reshape(out.shape)
-
-    def _run(self, *arguments, data=b""):
-        command = [*self._command, *arguments]
-        return subprocess.run(command, input=data, stdout=subprocess.PIPE, check=True, timeout=100).stdout
 
 
 def _sized(table):

@@ -23,6 +23,7 @@ from upsample_cli.engine.cores import use_cores
 from upsample_cli.enlarge.job import Job
 from upsample_cli.enlarge.options import Options
 from upsample_cli.errors import Interrupted
+from upsample_cli.images.codecs.quiet import quiet_pillow
 
 _REPORT_EVERY_S = 0.1
 
@@ -65,11 +66,12 @@ def work(connection: Connection[Any, Any]) -> None:
         try:
             options, device = assignment.carrier.prepare(assignment.options, assignment.index)
             connection.send(("ready", device))
-            while (job := jobs.get()) is not None and not stop.is_set():
-                result = assignment.carrier.carry_out(
-                    job, options, token=assignment.token, stop=stop, on_rows=_RowReporter(connection).add
-                )
-                connection.send(("ended", (result, _held_bytes())))
+            with quiet_pillow():  # once, not for each image
+                while (job := jobs.get()) is not None and not stop.is_set():
+                    result = assignment.carrier.carry_out(
+                        job, options, token=assignment.token, stop=stop, on_rows=_RowReporter(connection).add
+                    )
+                    connection.send(("ended", (result, _held_bytes())))
         except Interrupted:
             raise
         except Exception as error:

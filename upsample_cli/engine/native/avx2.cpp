@@ -1,4 +1,4 @@
-// AVX2. No code of this file may run before the processor is known to have it.
+// AVX2 with FMA. No code of this file may run before the processor is known to have them.
 
 #include "work.h"
 
@@ -7,37 +7,47 @@
 #include <immintrin.h>
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #else
-#pragma GCC target("avx2")
+#pragma GCC target("avx2,fma")
 #endif
 
 namespace {
-template <class Sum> constexpr int lanes = sizeof(Sum) == 2 ? 8 : 32 / sizeof(Sum);
+constexpr int vector_bytes = 32;
 }
 
 #include "vectors.h"
 
 namespace {
 
-// AVX2 permutes bytes or 32 bits: the index of 16 bits is that of its two bytes, of 64 bits that of its two halves.
-template <class Sum> Index<Sum> encoded(Index<Sum> lane)
+inline Bytes gathered(const uint8_t *from, const Count *places)
 {
-    constexpr bool is_bytes = sizeof(Sum) == 2, is_halves = sizeof(Sum) == 8;
-    return is_bytes ? lane * 0x0202 + 0x0100 : is_halves ? lane * 0x200000002 + 0x100000000 : lane;
+    return (Bytes)_mm256_loadu2_m128i((const __m128i_u *)(from + places[1]), (const __m128i_u *)(from + places[0]));
 }
 
-template <class Sum> inline Vector<Sum, Sum> permuted(Vector<Sum, Sum> numbers, Vector<Index<Sum>, Sum> order)
+inline Bytes shuffled(Bytes bytes, Bytes mask) { return (Bytes)_mm256_shuffle_epi8((__m256i)bytes, (__m256i)mask); }
+
+inline Shorts upper_half(Shorts left, Shorts right)
 {
-    if constexpr (sizeof(Sum) == 2)
-        return (Vector<Sum, Sum>)_mm_shuffle_epi8((__m128i)numbers, (__m128i)order);
-    else
-        return (Vector<Sum, Sum>)_mm256_permutevar8x32_epi32((__m256i)numbers, (__m256i)order);
+    return (Shorts)_mm256_mulhi_epu16((__m256i)left, (__m256i)right);
 }
 
-inline Vector<uint16_t, uint16_t> upper_half(Vector<uint16_t, uint16_t> left, Vector<uint16_t, uint16_t> right)
+// The packing instructions alternate between the halves of their two vectors.
+constexpr int in_order = 0xD8;
+
+inline Shorts narrowed(Ints front, Ints back)
 {
-    return (Vector<uint16_t, uint16_t>)_mm_mulhi_epu16((__m128i)left, (__m128i)right);
+    return (Shorts)_mm256_permute4x64_epi64(_mm256_packus_epi32((__m256i)front, (__m256i)back), in_order);
+}
+
+inline Bytes narrowed(Shorts front, Shorts back)
+{
+    return (Bytes)_mm256_permute4x64_epi64(_mm256_packus_epi16((__m256i)front, (__m256i)back), in_order);
+}
+
+inline Ints whole(Full<double> front, Full<double> back)
+{
+    return (Ints)_mm256_set_m128i(_mm256_cvttpd_epi32((__m256d)back), _mm256_cvttpd_epi32((__m256d)front));
 }
 
 }  // namespace

@@ -28,8 +28,8 @@ PyObject *wrong(const char *what)
 // Fastest first.
 constexpr const Kernels *compiled[] = {
 #if defined(__x86_64__)
-    &avx512_kernels,
     &avx2_kernels,
+    &sse41_kernels,
 #elif defined(__aarch64__) && !defined(__AARCH64EB__)
     &neon_kernels,
 #endif
@@ -39,10 +39,10 @@ constexpr const Kernels *compiled[] = {
 bool runs_here(const Kernels &kernels)
 {
 #if defined(__x86_64__)
-    if (&kernels == &avx512_kernels)
-        return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
     if (&kernels == &avx2_kernels)
-        return __builtin_cpu_supports("avx2");
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (&kernels == &sse41_kernels)
+        return __builtin_cpu_supports("sse4.1");
 #endif
     return true;
 }
@@ -63,15 +63,6 @@ bool holds(const Buffer &buffer, Count count, Count bytes)
     return buffer.view.len == product(count, bytes) && reinterpret_cast<uintptr_t>(buffer.view.buf) % bytes == 0;
 }
 
-// Copies a table of offsets. False if it does not have `count` of them or one is not within 0 to `most`.
-bool take_offsets(const Buffer &table, int32_t *offsets, Count count, Count most)
-{
-    if (!holds(table, count, 4))
-        return false;
-    std::memcpy(offsets, table.view.buf, table.view.len);
-    return std::all_of(offsets, offsets + count, [=](int32_t offset) { return 0 <= offset && offset <= most; });
-}
-
 // Whether the rows of the output follow one another without overlap and end within 64 bits.
 bool rows_are_apart(const Py_buffer &made)
 {
@@ -89,69 +80,88 @@ bool is_apart(const Py_buffer &input, const Py_buffer &made)
     return in + input.len <= out || out + rows + row <= in;
 }
 
+// The kernel among `kinds` for pixels and sums of these types; null if there is none.
+template <int count> const Kind *kind_of(const Kind (&kinds)[count], int sum, Count pixel_bytes)
+{
+    const auto *found = std::find_if(kinds, kinds + count, [&](const Kind &kind) {
+        return kind.sum == sum && kind.pixel_bytes == pixel_bytes;
+    });
+    return found == kinds + count ? nullptr : found;
+}
+
+// Checks the output and the padded tile against the settings in `work`, and takes both. Null if they fit, or the fault.
+const char *take_tile(Work &work, const Buffer &padded, const Py_buffer &made)
+{
+    if (made.ndim != 3 || made.strides[2] != made.itemsize || made.strides[1] != made.shape[2] * made.itemsize)
+        return "the pixels of a row of the output are not side by side";
+    work.channels = made.shape[2];
+    const auto [least, most] = std::minmax({work.channels, work.factor, work.taps, work.window});
+    if (least < 1 || most > most_setting || work.taps > work.window || made.shape[0] < 1
+        || made.shape[0] % work.factor || made.shape[1] < 1 || made.shape[1] % work.factor
+        || std::max(made.shape[0], made.shape[1]) > most_side)
+        return "settings that fit nothing";
+    if (!rows_are_apart(made))
+        return "the rows of the output do not follow one another";
+    work.rows = made.shape[0] / work.factor;
+    work.width = made.shape[1] / work.factor;
+    const Count rim = work.window - 1;
+    if (!holds(padded, product(work.rows + rim, (work.width + rim) * work.channels), made.itemsize))
+        return "the padded tile does not fit the output";
+    if (!is_apart(padded.view, made))
+        return "the output overlaps an input";
+    work.padded = padded.view.buf;
+    work.out = static_cast<char *>(made.buf);
+    work.out_row_bytes = made.strides[0];
+    return nullptr;
+}
+
+// Lets a kernel compute without the lock of Python.
+PyObject *run(const Kind &kind, const Work &work)
+{
+    bool is_done;
+    Py_BEGIN_ALLOW_THREADS
+    is_done = kind.enlarge(work);
+    Py_END_ALLOW_THREADS
+    if (!is_done)
+        return PyErr_NoMemory();
+    Py_RETURN_NONE;
+}
+
 PyObject *enlarge(PyObject *, PyObject *arguments)
 {
-    Buffer padded, out, first_rows, first_columns, row_weights, column_weights, order;
+    Buffer padded, out, firsts, weights;
     PyObject *target;
     const char *instructions;
     Work work;
-    int sum, has_alpha, overshoots;
-    if (!PyArg_ParseTuple(arguments, "sy*OCnnnnny*y*y*y*y*diipp:enlarge", &instructions, &padded.view, &target,
-                          &sum, &work.factor, &work.taps, &work.window, &work.period, &work.advance, &first_rows.view,
-                          &first_columns.view, &row_weights.view, &column_weights.view, &order.view,
-                          &work.division.divisor, &work.division.multiplier, &work.division.shift, &has_alpha,
-                          &overshoots)
+    Division &by = work.division;
+    int sum;
+    if (!PyArg_ParseTuple(arguments, "sy*OCnnny*y*diipppp:enlarge", &instructions, &padded.view, &target, &sum,
+                          &work.factor, &work.taps, &work.window, &firsts.view, &weights.view, &by.divisor,
+                          &by.multiplier, &by.shift, &by.multiplies, &by.alpha_multiplies, &work.has_alpha,
+                          &by.overshoots)
         || PyObject_GetBuffer(target, &out.view, PyBUF_STRIDES | PyBUF_WRITABLE))
         return nullptr;
     const Kernels *kernels = kernels_of(instructions);
     if (!kernels)
         return nullptr;
-    const Py_buffer &made = out.view;
-    const auto *kind = std::find_if(std::begin(kernels->kinds), std::end(kernels->kinds), [&](const Kind &candidate) {
-        return candidate.sum == sum && candidate.pixel_bytes == made.itemsize;
-    });
-    if (kind == std::end(kernels->kinds) || made.ndim != 3)
+    const Kind *kind = kind_of(kernels->kinds, sum, out.view.itemsize);
+    if (!kind)
         return wrong("there is no such kind of pixels and sums");
-    if (made.strides[2] != made.itemsize || made.strides[1] != made.shape[2] * made.itemsize)
-        return wrong("the pixels of a row of the output are not side by side");
-    work.channels = made.shape[2];
-    const auto [least, most] =
-        std::minmax({work.channels, work.factor, work.taps, work.window, work.period, work.advance});
-    const Division &by = work.division;
-    if (least < 1 || most > most_setting || work.taps > work.window || by.shift < 0 || by.shift > 30
-        || !(1 <= by.divisor && by.divisor <= kind->most) || made.shape[0] < 1 || made.shape[0] % work.factor
-        || made.shape[1] < 1 || made.shape[1] % work.factor || std::max(made.shape[0], made.shape[1]) > most_side)
-        return wrong("settings that fit nothing");
-    if (!rows_are_apart(made))
-        return wrong("the rows of the output do not follow one another");
-    work.out_row_bytes = made.strides[0];
-    measure(work, made.shape[0], made.shape[1], kind->lanes);
-    if (!holds(padded, product(work.rows + work.window - 1, work.row_numbers), made.itemsize))
-        return wrong("the padded tile does not fit the output");
-    for (const Buffer *input : {&padded, &first_rows, &first_columns, &row_weights, &column_weights, &order})
-        if (!is_apart(input->view, made))
-            return wrong("the output overlaps an input");
-    if (!take_offsets(first_rows, work.first_rows, work.factor, work.window - work.taps)
-        || !take_offsets(first_columns, work.first_columns, work.period, largest_first(work))
-        || !holds(row_weights, work.factor * work.taps, kind->sum_bytes)
-        || !holds(column_weights, work.period * work.taps * kind->lanes, kind->sum_bytes)
-        || !holds(order, (work.period + 1) * kind->lanes, kind->sum_bytes))
+    if (const char *fault = take_tile(work, padded, out.view))
+        return wrong(fault);
+    if (!is_apart(firsts.view, out.view) || !is_apart(weights.view, out.view))
+        return wrong("the output overlaps an input");
+    if (by.shift < 0 || by.shift > 15 || !(1 <= by.divisor && by.divisor <= kind->most)
+        || (work.has_alpha && (sum == 'H' || (work.channels != 2 && work.channels != 4)))
+        || !holds(firsts, work.factor, sizeof *work.firsts)
+        || !holds(weights, work.factor * work.taps, kind->sum_bytes))
         return wrong("tables that do not fit the settings");
-    work.padded = padded.view.buf;
-    work.out = static_cast<char *>(made.buf);
-    work.row_weights = row_weights.view.buf;
-    work.column_weights = column_weights.view.buf;
-    work.order = order.view.buf;
-    work.has_alpha = has_alpha;
-    work.division.overshoots = overshoots;
-    void *scratch;
-    Py_BEGIN_ALLOW_THREADS
-    scratch = kind->enlarge(work);
-    std::free(scratch);
-    Py_END_ALLOW_THREADS
-    if (!scratch)
-        return PyErr_NoMemory();
-    Py_RETURN_NONE;
+    std::memcpy(work.firsts, firsts.view.buf, firsts.view.len);
+    for (Count phase = 0; phase < work.factor; phase++)
+        if (work.firsts[phase] < 0 || work.firsts[phase] > work.window - work.taps)
+            return wrong("tables that do not fit the settings");
+    work.weights = weights.view.buf;
+    return run(*kind, work);
 }
 
 PyObject *enlarge_twofold(PyObject *, PyObject *arguments)
@@ -159,45 +169,23 @@ PyObject *enlarge_twofold(PyObject *, PyObject *arguments)
     Buffer padded, out;
     PyObject *target;
     const char *instructions;
+    Work work;
     if (!PyArg_ParseTuple(arguments, "sy*O:enlarge_twofold", &instructions, &padded.view, &target)
         || PyObject_GetBuffer(target, &out.view, PyBUF_STRIDES | PyBUF_WRITABLE))
         return nullptr;
     const Kernels *kernels = kernels_of(instructions);
     if (!kernels)
         return nullptr;
-    const Py_buffer &made = out.view;
-    if (made.ndim != 3 || made.itemsize != 1 || made.strides[2] != 1 || made.strides[1] != made.shape[2])
-        return wrong("the output is not rows of bytes");
-    const Count channels = made.shape[2], rows = made.shape[0] / 2, width = made.shape[1] / 2;
-    if (channels < 1 || channels > 4 || rows < 1 || width < 1 || made.shape[0] % 2 || made.shape[1] % 2
-        || std::max(rows, width) > most_side)
+    work.factor = work.taps = 2;
+    work.window = 3;
+    const Kind *kind = kind_of(kernels->twofold, '\0', out.view.itemsize);
+    if (!kind)
+        return wrong("there is no such kind of pixels");
+    if (const char *fault = take_tile(work, padded, out.view))
+        return wrong(fault);
+    if (work.channels > 4)
         return wrong("settings that fit nothing");
-    if (!rows_are_apart(made))
-        return wrong("the rows of the output do not follow one another");
-    if (!holds(padded, product(rows + 2, (width + 2) * channels), 1))
-        return wrong("the padded tile does not fit the output");
-    if (!is_apart(padded.view, made))
-        return wrong("the output overlaps an input");
-    Py_BEGIN_ALLOW_THREADS
-    kernels->enlarge_twofold(static_cast<const uint8_t *>(padded.view.buf), rows, width, channels,
-                     static_cast<uint8_t *>(made.buf), made.strides[0]);
-    Py_END_ALLOW_THREADS
-    Py_RETURN_NONE;
-}
-
-PyObject *lanes_of(PyObject *, PyObject *arguments)
-{
-    const char *instructions;
-    int sum;
-    if (!PyArg_ParseTuple(arguments, "sC:lanes", &instructions, &sum))
-        return nullptr;
-    const Kernels *kernels = kernels_of(instructions);
-    if (!kernels)
-        return nullptr;
-    for (const Kind &kind : kernels->kinds)
-        if (kind.sum == sum)
-            return PyLong_FromLong(kind.lanes);
-    return wrong("there is no such sum");
+    return run(*kind, work);
 }
 
 PyObject *instruction_sets(PyObject *, PyObject *)
@@ -215,8 +203,7 @@ PyObject *instruction_sets(PyObject *, PyObject *)
 PyMethodDef functions[] = {
     {"instruction_sets", instruction_sets, METH_NOARGS, "The names of those that this processor runs, fastest first."},
     {"enlarge", enlarge, METH_VARARGS, "Enlarge one padded tile; separable.SeparableRoute has the arguments."},
-    {"enlarge_twofold", enlarge_twofold, METH_VARARGS, "Enlarge one padded tile by two: bilinear, 1 to 4 bytes a pixel."},
-    {"lanes", lanes_of, METH_VARARGS, "The number of sums of kind 'H', 'i' or 'd' in a vector of an instruction set."},
+    {"enlarge_twofold", enlarge_twofold, METH_VARARGS, "Enlarge one padded tile by two: bilinear, 1 to 4 channels."},
     {},
 };
 

@@ -7,38 +7,32 @@
 #include <arm_neon.h>
 
 namespace {
-template <class Sum> constexpr int lanes = sizeof(Sum) == 8 ? 4 : 16 / sizeof(Sum);  // 4, so that an RGBA pixel fits
+constexpr int vector_bytes = 16;
 }
 
 #include "vectors.h"
 
 namespace {
 
-// NEON permutes bytes: the index of a lane is that of each of its bytes.
-template <class Sum> Index<Sum> encoded(Index<Sum> lane)
-{
-    uint8_t places[sizeof(Sum)];
-    for (unsigned byte = 0; byte < sizeof(Sum); byte++)
-        places[byte] = lane * sizeof(Sum) + byte;
-    return loaded<Index<Sum>>(places);
-}
+inline Bytes gathered(const uint8_t *from, const Count *places) { return loaded<Bytes>(from + *places); }
 
-template <class Sum> inline Vector<Sum, Sum> permuted(Vector<Sum, Sum> numbers, Vector<Index<Sum>, Sum> order)
-{
-    if constexpr (sizeof numbers == 16) {
-        return (Vector<Sum, Sum>)vqtbl1q_u8((uint8x16_t)numbers, (uint8x16_t)order);
-    } else {
-        const auto table = loaded<uint8x16x2_t>(&numbers), places = loaded<uint8x16x2_t>(&order);
-        const uint8x16x2_t made = {vqtbl2q_u8(table, places.val[0]), vqtbl2q_u8(table, places.val[1])};
-        return loaded<Vector<Sum, Sum>>(&made);
-    }
-}
+inline Bytes shuffled(Bytes bytes, Bytes mask) { return (Bytes)vqtbl1q_u8((uint8x16_t)bytes, (uint8x16_t)mask); }
 
-inline Vector<uint16_t, uint16_t> upper_half(Vector<uint16_t, uint16_t> left, Vector<uint16_t, uint16_t> right)
+inline Shorts upper_half(Shorts left, Shorts right)
 {
     const uint16x8_t one = (uint16x8_t)left, other = (uint16x8_t)right;
-    const uint32x4_t low = vmull_u16(vget_low_u16(one), vget_low_u16(other)), high = vmull_high_u16(one, other);
-    return (Vector<uint16_t, uint16_t>)vuzp2q_u16(vreinterpretq_u16_u32(low), vreinterpretq_u16_u32(high));
+    const uint32x4_t front = vmull_u16(vget_low_u16(one), vget_low_u16(other)), back = vmull_high_u16(one, other);
+    return (Shorts)vuzp2q_u16(vreinterpretq_u16_u32(front), vreinterpretq_u16_u32(back));
+}
+
+inline Shorts narrowed(Ints front, Ints back) { return (Shorts)vuzp1q_u16((uint16x8_t)front, (uint16x8_t)back); }
+
+inline Bytes narrowed(Shorts front, Shorts back) { return (Bytes)vuzp1q_u8((uint8x16_t)front, (uint8x16_t)back); }
+
+inline Ints whole(Full<double> front, Full<double> back)
+{
+    const int64x2_t one = vcvtq_s64_f64((float64x2_t)front), other = vcvtq_s64_f64((float64x2_t)back);
+    return (Ints)vuzp1q_s32(vreinterpretq_s32_s64(one), vreinterpretq_s32_s64(other));
 }
 
 }  // namespace

@@ -1,31 +1,49 @@
-// The vectors of the compiler, for any processor: what it has of them is used, the rest is computed number by number.
+// The vectors of the compiler, for any processor: what the processor lacks is computed number by number.
 
 #include "work.h"
 
 namespace {
-template <class Sum> constexpr int lanes = sizeof(Sum) == 8 ? 4 : 16 / sizeof(Sum);  // 4, so that an RGBA pixel fits
+constexpr int vector_bytes = 16;
 }
 
 #include "vectors.h"
 
 namespace {
 
-template <class Sum> Index<Sum> encoded(Index<Sum> lane) { return lane; }
+inline Bytes gathered(const uint8_t *from, const Count *places) { return loaded<Bytes>(from + *places); }
 
-template <class Sum> inline Vector<Sum, Sum> permuted(Vector<Sum, Sum> numbers, Vector<Index<Sum>, Sum> order)
+inline Bytes shuffled(Bytes bytes, Bytes mask)
 {
-    Vector<Sum, Sum> made;
-    for (int lane = 0; lane < lanes<Sum>; lane++)
-        made[lane] = numbers[order[lane]];
+    uint8_t from[2 * vector_bytes] = {}, made[vector_bytes];  // through memory: faster than lane by lane
+    store(bytes, from);
+    const Bytes places = (mask >> 3 & 16) | (mask & 15);
+    for (int at = 0; at < vector_bytes; at++)
+        made[at] = from[places[at]];
+    return loaded<Bytes>(made);
+}
+
+inline Shorts upper_half(Shorts left, Shorts right)
+{
+    using Wide = Vector<uint32_t, lanes<uint16_t>>;
+    return __builtin_convertvector(__builtin_convertvector(left, Wide) * __builtin_convertvector(right, Wide) >> 16,
+                                   Shorts);
+}
+
+// Two vectors as one, each number converted.
+template <class Made, class Given> inline Made joined(Given front, Given back)
+{
+    constexpr int count = sizeof(Given) / sizeof(front[0]);
+    Made made;
+    for (int at = 0; at < count; at++) {
+        made[at] = front[at];
+        made[count + at] = back[at];
+    }
     return made;
 }
 
-inline Vector<uint16_t, uint16_t> upper_half(Vector<uint16_t, uint16_t> left, Vector<uint16_t, uint16_t> right)
-{
-    using Wide = Vector<uint32_t, uint16_t>;
-    const Wide products = __builtin_convertvector(left, Wide) * __builtin_convertvector(right, Wide);
-    return __builtin_convertvector(products >> 16, Vector<uint16_t, uint16_t>);
-}
+inline Shorts narrowed(Ints front, Ints back) { return joined<Shorts>(front, back); }
+inline Bytes narrowed(Shorts front, Shorts back) { return joined<Bytes>(front, back); }
+inline Ints whole(Full<double> front, Full<double> back) { return joined<Ints>(front, back); }
 
 }  // namespace
 

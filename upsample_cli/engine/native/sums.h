@@ -1,179 +1,299 @@
-// A separable transposed convolution over whole pixels: down the columns first, then along the rows, then one division.
+// Sums of whole numbers: down the columns first, then along the rows, then one division.
 //
-// A row of outputs is computed a vector at a time: each lane takes one number of the line of column sums for each tap.
-// The numbers and their weights repeat after a few vectors, the period. separable.py makes the tables.
+// Outputs at the same place between two inputs are a phase. All outputs of a row and a phase are weighted with the same
+// numbers, so they are computed side by side, as a plane; then the planes of all phases are interleaved.
 
 namespace {
 
-// The layer's numbers of one input row: its pixels, colour multiplied by alpha where there is alpha.
-template <class Pixel, class Sum, bool HasAlpha> void prepare(const Work &work, Count row, Sum *numbers)
+// Numbers that are computed together, and how many numbers a line has after its last.
+constexpr int block = 32;
+constexpr Count line_slack = 2 * block;
+
+constexpr Count plane_numbers = 16384;  // of all phases together, so that they stay in the first cache
+
+// What comes between sums and pixels. 16 bits are multiplied by a verified multiplier. Floats are divided, or multiplied
+// by the inverse of the divisor; separable.py proves where that is exact.
+template <class Pixel, class Sum, bool Overshoots> struct Finish {
+    Full<Sum> half, divisor, inverse, largest;
+    Shorts multiplier;
+    int shift;
+    bool multiplies;
+
+    explicit Finish(const Division &by)
+    {
+        const Full<Sum> zero = {};
+        multiplies = sizeof(Sum) > 2 && by.multiplies;
+        half = zero + static_cast<Sum>(static_cast<int64_t>(by.divisor) / 2);
+        if (multiplies)
+            half += static_cast<Sum>(0.5);
+        divisor = zero + static_cast<Sum>(by.divisor);
+        inverse = zero + static_cast<Sum>(1 / by.divisor);
+        largest = zero + static_cast<Sum>(std::numeric_limits<Pixel>::max());
+        multiplier = Shorts{} + static_cast<uint16_t>(by.multiplier);
+        shift = by.shift;
+    }
+
+    Full<Sum> clipped(Full<Sum> quotients) const
+    {
+        if constexpr (Overshoots) {
+            const Full<Sum> zero = {};
+            quotients = quotients > zero ? quotients : zero;
+            quotients = quotients < largest ? quotients : largest;
+        }
+        return quotients;
+    }
+
+    Full<Sum> operator()(Full<Sum> sums) const
+    {
+        if constexpr (sizeof(Sum) == 2)
+            return upper_half(sums + half, multiplier) >> shift;
+        else
+            return clipped(multiplies ? (sums + half) * inverse : (sums + half) / divisor);
+    }
+};
+
+// The weights of one phase, each in all lanes. Taps is the number of inputs of an output along an axis, or 0.
+template <class Sum, int Taps> struct Weights {
+    Full<Sum> first[Taps ? Taps : 1];
+    const Sum *all;
+    int taps;
+
+    Weights(const Sum *weights, Count count) : all(weights), taps(Taps ? Taps : count)
+    {
+        for (int tap = 0; tap < (Taps ? Taps : 1); tap++)
+            first[tap] = Full<Sum>{} + weights[tap];
+    }
+
+    // The sums of a vector of outputs whose first inputs start at `line`; the next are `step` numbers further.
+    Full<Sum> sums(const Sum *line, Count step) const
+    {
+        Full<Sum> made = loaded<Full<Sum>>(line) * first[0];
+        for (int tap = 1; tap < taps; tap++)
+            made += loaded<Full<Sum>>(line + tap * step) * (Taps ? first[Taps ? tap : 0] : Full<Sum>{} + all[tap]);
+        return made;
+    }
+};
+
+// `block` quotients as pixels.
+inline void store_block(const Shorts *quotients, uint8_t *out)
 {
-    const Pixel *pixels = static_cast<const Pixel *>(work.padded) + row * work.row_numbers;
-    if constexpr (!HasAlpha) {
-        for (Count at = 0; at < work.row_numbers; at++)
+    for (int at = 0; at < block / lanes<uint8_t>; at++)
+        store(narrowed(quotients[2 * at], quotients[2 * at + 1]), out + at * lanes<uint8_t>);
+}
+
+inline void store_block(const Ints *quotients, uint16_t *out)
+{
+    for (int at = 0; at < block / lanes<uint16_t>; at++)
+        store(narrowed(quotients[2 * at], quotients[2 * at + 1]), out + at * lanes<uint16_t>);
+}
+
+inline void store_block(const Ints *quotients, uint8_t *out)
+{
+    Shorts halfway[block / lanes<uint16_t>];
+    for (int at = 0; at < block / lanes<uint16_t>; at++)
+        halfway[at] = narrowed(quotients[2 * at], quotients[2 * at + 1]);
+    store_block(halfway, out);
+}
+
+// A vector of whole numbers from the sums that `finished` gives for the numbers from `at` on.
+template <class Sum, class Finished> inline auto quotients_at(Count at, Finished finished)
+{
+    if constexpr (sizeof(Sum) == 2)
+        return finished(at);
+    else if constexpr (sizeof(Sum) == 4)
+        return __builtin_convertvector(finished(at), Ints);
+    else
+        return whole(finished(at), finished(at + lanes<double>));
+}
+
+// One phase of a part of a row without alpha.
+template <class Pixel, class Sum, int Taps, bool Overshoots>
+void fill_plane(const Finish<Pixel, Sum, Overshoots> &given, Count channels, const Sum *__restrict line,
+                const Sum *phase_weights, Count taps, Count count, Pixel *__restrict plane)
+{
+    using Quotients = std::conditional_t<sizeof(Sum) == 2, Shorts, Ints>;
+    constexpr int step = sizeof(Quotients) / (sizeof(Sum) == 2 ? 2 : 4);
+    const Finish<Pixel, Sum, Overshoots> finish = given;  // its own copy: no pixel written can change it
+    const Weights<Sum, Taps> weights(phase_weights, taps);
+    for (Count done = 0; done < count; done += block) {
+        Quotients quotients[block / step];
+        for (int part = 0; part < block / step; part++)
+            quotients[part] = quotients_at<Sum>(done + part * step, [&](Count at) {
+                return finish(weights.sums(line + at, channels));
+            });
+        store_block(quotients, plane + done);
+    }
+}
+
+// A vector of pixels, from a vector of each of their channels.
+template <int Channels> inline void store_pixels(const Ints *channels, uint8_t *out)
+{
+    if constexpr (Channels == 4)
+        store(channels[0] | channels[1] << 8 | channels[2] << 16 | channels[3] << 24, out);
+    else
+        store(__builtin_convertvector(channels[0] | channels[1] << 8, Vector<uint16_t, lanes<int32_t>>), out);
+}
+
+template <int Channels> inline void store_pixels(const Ints *channels, uint16_t *out)
+{
+    constexpr auto all = std::make_integer_sequence<int, lanes<int32_t>>();
+    const Ints front = channels[0] | channels[1] << 16;
+    if constexpr (Channels == 2) {
+        store(front, out);
+    } else {
+        const Ints back = channels[2] | channels[3] << 16;
+        store(alternating<0>(front, back, all), out);
+        store(alternating<lanes<int32_t> / 2>(front, back, all), out + lanes<uint16_t>);
+    }
+}
+
+// The same with alpha. The line has a part for each channel, `stride` numbers apart; the last is alpha.
+template <class Pixel, class Sum, int Taps, int Channels, bool Overshoots>
+void fill_alpha_plane(const Finish<Pixel, Sum, Overshoots> &given, bool multiplies, Count stride,
+                      const Sum *__restrict line, const Sum *phase_weights, Count taps, Count count,
+                      Pixel *__restrict plane)
+{
+    const Finish<Pixel, Sum, Overshoots> finish = given;
+    const Weights<Sum, Taps> weights(phase_weights, taps);
+    const Full<Sum> zero = {}, one = zero + Sum(1), half = zero + Sum(0.5);
+    const auto positive = [&](Full<Sum> sums) { return Overshoots ? sums > zero ? sums : zero : sums; };
+    const auto sums_at = [&](int channel, Count at) { return weights.sums(line + channel * stride + at, 1); };
+    for (Count done = 0; done < count; done += lanes<int32_t>) {
+        Ints quotients[Channels];
+        for (int channel = 0; channel < Channels - 1; channel++)
+            quotients[channel] = quotients_at<Sum>(done, [&](Count at) {
+                const Full<Sum> alpha = positive(sums_at(Channels - 1, at)), colour = sums_at(channel, at);
+                const Full<Sum> divisors = alpha > zero ? alpha + alpha : one;
+                Full<Sum> dividends = colour + colour + alpha;
+                if constexpr (Overshoots)
+                    dividends = alpha > zero ? dividends : zero;
+                return finish.clipped(multiplies ? (dividends + half) * (one / divisors) : dividends / divisors);
+            });
+        quotients[Channels - 1] = quotients_at<Sum>(done, [&](Count at) { return finish(sums_at(Channels - 1, at)); });
+        store_pixels<Channels>(quotients, plane + done * Channels);
+    }
+}
+
+// The layer's numbers of one input row: its pixels; with alpha a part for each channel, colour multiplied by alpha.
+template <class Pixel, class Sum, int Channels>
+void prepare(const Work &work, Count row, Count stride, Sum *__restrict numbers)
+{
+    const Count width = work.width + work.window - 1, count = width * work.channels;
+    const Pixel *__restrict pixels = static_cast<const Pixel *>(work.padded) + row * count;
+    if constexpr (Channels == 0) {
+        for (Count at = 0; at < count; at++)
             numbers[at] = pixels[at];
+    } else if constexpr (Channels == 4 && sizeof(Pixel) == 1) {
+        for (Count at = 0; at < width; at++) {  // GCC makes vectors of whole pixels, but not of every fourth byte
+            const uint32_t pixel = loaded<uint32_t>(pixels + 4 * at);
+            const int32_t alpha = pixel >> 24;
+            numbers[at] = static_cast<int32_t>(pixel & 255) * alpha;
+            numbers[at + stride] = static_cast<int32_t>(pixel >> 8 & 255) * alpha;
+            numbers[at + 2 * stride] = static_cast<int32_t>(pixel >> 16 & 255) * alpha;
+            numbers[at + 3 * stride] = alpha;
+        }
     } else {
-        const Count channels = work.channels;
-        for (Count at = 0; at < work.row_numbers; at += channels) {
-            const Sum alpha = pixels[at + channels - 1];
-            for (Count channel = 0; channel < channels - 1; channel++)
-                numbers[at + channel] = pixels[at + channel] * alpha;
-            numbers[at + channels - 1] = alpha;
+        for (Count at = 0; at < width; at++) {
+            const Sum alpha = pixels[Channels * at + Channels - 1];
+            for (int channel = 0; channel < Channels - 1; channel++)
+                numbers[at + channel * stride] = pixels[Channels * at + channel] * alpha;
+            numbers[at + (Channels - 1) * stride] = alpha;
         }
     }
 }
 
-// Whole numbers as pixels, through 16 bits: from 32 bits to 8 in one step, GCC converts them one by one on AVX2.
-template <class Pixel, class Sum> Vector<Pixel, Sum> as_pixels(Vector<int32_t, Sum> numbers)
+// The sums down the columns. `lines` has the input rows.
+template <class Sum, int Taps>
+void add_rows(const Sum *const *lines, const Sum *weights, Count taps, Count count, Sum *__restrict out)
 {
-    return __builtin_convertvector(__builtin_convertvector(numbers, Vector<uint16_t, Sum>), Vector<Pixel, Sum>);
-}
-
-// A vector of sums as pixels: quotients rounded half up, clipped to the range. See exact.finish.
-template <class Pixel, class Sum, bool HasAlpha>
-[[gnu::always_inline]] inline Vector<Pixel, Sum> finished(Division by, Vector<Sum, Sum> sums,
-                                                          Vector<Index<Sum>, Sum> alpha_lanes,
-                                                          Vector<Index<Sum>, Sum> is_alpha)
-{
-    constexpr Sum largest = std::numeric_limits<Pixel>::max();
-    const Vector<Sum, Sum> zero = {};
-    const Sum whole = static_cast<Sum>(by.divisor), half = static_cast<Sum>(static_cast<int64_t>(by.divisor) / 2);
-    if constexpr (std::is_same_v<Sum, uint16_t>) {
-        const auto quotients = upper_half(sums + half, zero + static_cast<Sum>(by.multiplier)) >> by.shift;
-        return __builtin_convertvector(quotients, Vector<Pixel, Sum>);
+    if constexpr (Taps == 2) {
+        const Sum *__restrict above = lines[0], *__restrict below = lines[1];
+        const Sum first = weights[0], second = weights[1];
+        for (Count at = 0; at < count; at++)
+            out[at] = static_cast<Sum>(above[at] * first) + static_cast<Sum>(below[at] * second);
     } else {
-        Vector<Sum, Sum> dividends = sums + half, divisors = zero + whole;
-        if constexpr (HasAlpha) {
-            Vector<Sum, Sum> alpha = permuted<Sum>(sums, alpha_lanes), colour = sums;
-            if (by.overshoots) {
-                alpha = alpha > zero ? alpha : zero;
-                colour = alpha > zero ? colour : zero;
-            }
-            const auto twice = alpha + alpha;
-            dividends = is_alpha != 0 ? dividends : colour + colour + alpha;
-            divisors = is_alpha != 0 ? divisors : twice > zero ? twice : zero + Sum(1);
-        }
-        if (by.overshoots)
-            dividends = dividends > zero ? dividends : zero;
-        if constexpr (std::is_same_v<Sum, double>) {
-            auto quotients = dividends / divisors;
-            if (by.overshoots)
-                quotients = quotients < zero + largest ? quotients : zero + largest;
-            return as_pixels<Pixel, Sum>(__builtin_convertvector(quotients, Vector<int32_t, Sum>));
-        } else {
-            const auto most = zero + (largest + 1);
-            if (!HasAlpha && by.shift) {
-                auto shifted = dividends >> by.shift;
-                if (by.overshoots)
-                    shifted = shifted < most ? shifted : most - 1;
-                return as_pixels<Pixel, Sum>(shifted);
-            }
-            // The quotient of floats is off by less than one: the remainder corrects it.
-            using Floats = Vector<float, Sum>;
-            Floats ratio = __builtin_convertvector(dividends, Floats);
-            if constexpr (HasAlpha)
-                ratio /= __builtin_convertvector(divisors, Floats);
-            else
-                ratio *= static_cast<float>(1 / by.divisor);
-            auto quotients = __builtin_convertvector(ratio, Vector<int32_t, Sum>);
-            if (by.overshoots)
-                quotients = quotients < most ? quotients : most;
-            const auto rest = dividends - quotients * divisors;
-            quotients -= rest >= divisors;
-            quotients += rest < zero;
-            if (by.overshoots)
-                quotients = quotients < most ? quotients : most - 1;
-            return as_pixels<Pixel, Sum>(quotients);
+        for (Count tap = 0; tap < taps; tap++) {
+            const Sum *__restrict line = lines[tap];
+            const Sum weight = weights[tap];
+            for (Count at = 0; at < count; at++)
+                out[at] = (tap ? out[at] : Sum(0)) + line[at] * weight;
         }
     }
 }
 
-// All rows of a tile. Taps is the number of inputs of an output along an axis, or 0 to use `work.taps`. Inlined into one
-// function for all numbers of taps, it has too few registers and is up to a fifth slower.
-template <class Pixel, class Sum, int Taps, bool HasAlpha>
-[[gnu::noinline]] void enlarge_rows(const Work &work, void *scratch)
+// All rows of a tile. Channels is 0 without alpha. False if there is not enough memory.
+template <class Pixel, class Sum, int Taps, int Channels, bool Overshoots> bool enlarge_rows(const Work &work)
 {
-    constexpr int count = lanes<Sum>;
-    const int taps = Taps ? Taps : static_cast<int>(work.taps);
-    // Copies, because for all that the compiler knows an output overwrites a setting.
-    const Count stride = work.line_numbers, channels = work.channels, period = work.period, advance = work.advance;
-    const Count row_numbers = work.row_numbers, row_outputs = work.row_outputs;
-    const Division division = work.division;
-    Sum *kept = static_cast<Sum *>(scratch), *line = kept + work.window * stride;
-    auto *order = reinterpret_cast<Index<Sum> *>(line + stride);
-    for (int at = 0; at < (period + 1) * count; at++)
-        order[at] = encoded<Sum>(static_cast<const Index<Sum> *>(work.order)[at] & (count - 1));
-    using Order = Vector<Index<Sum>, Sum>;
-    const auto alpha_lanes = loaded<Order>(order + period * count);
-    Order is_alpha;
-    for (int at = 0; at < count; at++)
-        is_alpha[at] = at % channels == channels - 1;
-    const Sum *column_weights = static_cast<const Sum *>(work.column_weights);
+    const Count channels = work.channels, taps = Taps ? Taps : work.taps, pixel_bytes = channels * sizeof(Pixel);
+    const Count width = work.width + work.window - 1, stride = width + line_slack;
+    const Count line_numbers = Channels ? Channels * stride : width * channels + line_slack;
+    const Count most = std::max<Count>(block, plane_numbers / sizeof(Pixel) / work.factor / channels);
+    const Count plane = most * channels + plane_slack;
+    Interleaving tables = measured(work.factor, pixel_bytes);
+    Scratch scratch;
+    Sum *kept = scratch.room<Sum>(work.window, line_numbers), *line = scratch.room<Sum>(1, line_numbers);
+    const Sum **lines = scratch.room<const Sum *>(1, taps);
+    Pixel *planes = scratch.room<Pixel>(work.factor, plane);
+    tables.masks = scratch.room<Bytes>(tables.period, tables.pieces);
+    tables.from = scratch.room<Count>(tables.period, tables.pieces * halves);
+    if (scratch.is_full)
+        return false;
+    fill(tables, work.factor, pixel_bytes, plane * sizeof(Pixel));
+    const Finish<Pixel, Sum, Overshoots> finish(work.division);
+    const Sum *weights = static_cast<const Sum *>(work.weights);
 
     Count prepared = 0;
     for (Count row = 0; row < work.rows; row++) {
         for (; prepared < row + work.window; prepared++)
-            prepare<Pixel, Sum, HasAlpha>(work, prepared, kept + prepared % work.window * stride);
-        for (int phase = 0; phase < work.factor; phase++) {
-            const Sum *weights = static_cast<const Sum *>(work.row_weights) + phase * work.taps;
-            const Count first = row + work.first_rows[phase];
-            auto numbers = [&](int tap) { return kept + (first + tap) % work.window * stride; };
-            if constexpr (Taps == 2) {
-                const Sum *above = numbers(0), *below = numbers(1), left = weights[0], right = weights[1];
-                for (Count at = 0; at < row_numbers; at++)
-                    line[at] = above[at] * left + below[at] * right;
-            } else {
-                for (int tap = 0; tap < taps; tap++) {
-                    const Sum *taken = numbers(tap), weight = weights[tap];
-                    for (Count at = 0; at < row_numbers; at++)
-                        line[at] = (tap ? line[at] : 0) + taken[at] * weight;
-                }
-            }
-            Pixel *out = reinterpret_cast<Pixel *>(work.out + (row * work.factor + phase) * work.out_row_bytes);
-            const Sum *from = line;
-            for (Count done = 0; done < row_outputs; from += advance) {
-                for (int part = 0; part < period && done < row_outputs; part++, done += count) {
-                    const auto lane_order = loaded<Order>(order + part * count);
-                    Vector<Sum, Sum> sums = {};
-                    for (int tap = 0; tap < taps; tap++) {
-                        const Sum *at = from + work.first_columns[part] + tap * channels;
-                        sums += permuted<Sum>(loaded<Vector<Sum, Sum>>(at), lane_order)
-                                * loaded<Vector<Sum, Sum>>(column_weights + (part * taps + tap) * count);
-                    }
-                    const auto pixels = finished<Pixel, Sum, HasAlpha>(division, sums, alpha_lanes, is_alpha);
-                    const Count left = std::min<Count>(count, row_outputs - done);
-                    if (left == count)
-                        std::memcpy(out + done, &pixels, sizeof pixels);
+            prepare<Pixel, Sum, Channels>(work, prepared, stride, kept + prepared % work.window * line_numbers);
+        for (Count row_phase = 0; row_phase < work.factor; row_phase++) {
+            for (Count tap = 0; tap < taps; tap++)
+                lines[tap] = kept + (row + work.firsts[row_phase] + tap) % work.window * line_numbers;
+            add_rows<Sum, Taps>(lines, weights + row_phase * taps, taps, line_numbers, line);
+            char *out = work.out + (row * work.factor + row_phase) * work.out_row_bytes;
+            for (Count done = 0; done < work.width; done += most) {
+                const Count count = std::min(most, work.width - done);
+                for (Count phase = 0; phase < work.factor; phase++) {
+                    const Count first = done + work.firsts[phase];
+                    if constexpr (Channels)
+                        fill_alpha_plane<Pixel, Sum, Taps, Channels>(finish, work.division.alpha_multiplies, stride,
+                                                                     line + first, weights + phase * taps, taps,
+                                                                     count, planes + phase * plane);
                     else
-                        std::memcpy(out + done, &pixels, left * sizeof(Pixel));
+                        fill_plane<Pixel, Sum, Taps>(finish, channels, line + first * channels, weights + phase * taps,
+                                                     taps, count * channels, planes + phase * plane);
                 }
+                interleave(tables, planes, count * work.factor * pixel_bytes, out + done * work.factor * pixel_bytes);
             }
         }
     }
+    return true;
 }
 
-template <class Pixel, class Sum, bool HasAlpha> void enlarge_all(const Work &work, void *scratch)
+template <class Pixel, class Sum, int Channels, bool Overshoots> bool enlarge_with_taps(const Work &work)
 {
     switch (work.taps) {
-    case 2: return enlarge_rows<Pixel, Sum, 2, HasAlpha>(work, scratch);
-    case 4: return enlarge_rows<Pixel, Sum, 4, HasAlpha>(work, scratch);
-    default: enlarge_rows<Pixel, Sum, 0, HasAlpha>(work, scratch);
+    case 2: return enlarge_rows<Pixel, Sum, 2, Channels, Overshoots>(work);
+    case 4: return enlarge_rows<Pixel, Sum, 4, Channels, Overshoots>(work);
+    default: return enlarge_rows<Pixel, Sum, 0, Channels, Overshoots>(work);
     }
 }
 
-template <class Pixel, class Sum> void *enlarge_tile(const Work &work)
+template <class Pixel, class Sum, int Channels> bool enlarge_with_channels(const Work &work)
 {
-    const Count kept = product(work.window + 1, work.line_numbers), orders = (work.period + 1) * lanes<Sum>;
-    if (kept > most_count - orders)
-        return nullptr;
-    void *scratch = std::calloc(kept + orders, sizeof(Sum));  // a vector of a row's last numbers reaches past them
-    if (!scratch)
-        return nullptr;
-    if constexpr (!std::is_same_v<Sum, uint16_t>)
-        if (work.has_alpha)
-            return enlarge_all<Pixel, Sum, true>(work, scratch), scratch;
-    enlarge_all<Pixel, Sum, false>(work, scratch);
-    return scratch;
+    return work.division.overshoots ? enlarge_with_taps<Pixel, Sum, Channels, true>(work)
+                                    : enlarge_with_taps<Pixel, Sum, Channels, false>(work);
+}
+
+template <class Pixel, class Sum> bool enlarge_tile(const Work &work)
+{
+    if constexpr (sizeof(Sum) == 2)
+        return enlarge_with_taps<Pixel, Sum, 0, false>(work);
+    else if (work.has_alpha)
+        return work.channels == 4 ? enlarge_with_channels<Pixel, Sum, 4>(work)
+                                  : enlarge_with_channels<Pixel, Sum, 2>(work);
+    else
+        return enlarge_with_channels<Pixel, Sum, 0>(work);
 }
 
 }  // namespace

@@ -1,24 +1,40 @@
-// The vectors of an instruction set. Its file says before this how many `lanes` a vector of sums has, and after this
-// - permuted: gives each lane the number at its index in `order`,
-// - encoded: how `order` writes an index,
-// - upper_half: of the products of numbers of 16 bits.
+// The vectors of an instruction set. Its file defines `vector_bytes`, 16 or 32, before this, and after this
+// - gathered: a vector of pieces of 16 bytes, each from its own place,
+// - shuffled: within each 16 bytes, the bytes at the places in `mask`, or 0 where that is 0x80,
+// - upper_half: of the products of numbers of 16 bits,
+// - narrowed: two vectors as one of numbers half as wide; every number fits,
+// - whole: two vectors of float64 as one of whole numbers, rounded towards zero.
 
 namespace {
 
 template <class Number, int count> struct VectorOf {
     typedef Number type __attribute__((vector_size(count * sizeof(Number))));
 };
-template <class Number, class Sum> using Vector = typename VectorOf<Number, lanes<Sum>>::type;
+template <class Number, int count> using Vector = typename VectorOf<Number, count>::type;
+template <class Number> constexpr int lanes = vector_bytes / sizeof(Number);
+template <class Number> using Full = Vector<Number, lanes<Number>>;
 
-// The integer type as wide as a sum.
-template <class Sum>
-using Index = std::conditional_t<sizeof(Sum) == 2, uint16_t, std::conditional_t<sizeof(Sum) == 4, int32_t, int64_t>>;
+using Bytes = Full<uint8_t>;
+using Shorts = Full<uint16_t>;
+using Ints = Full<int32_t>;
 
 template <class Type, class Number> inline Type loaded(const Number *from)
 {
     Type made;
     std::memcpy(&made, from, sizeof made);
     return made;
+}
+
+template <class Type, class Number> inline void store(Type vector, Number *to) { std::memcpy(to, &vector, sizeof vector); }
+
+// Numbers of two vectors in turn, from the number `start` of each.
+template <int start, int... at> inline Ints alternating(Ints one, Ints other, std::integer_sequence<int, at...>)
+{
+#if defined(__clang__)
+    return __builtin_shufflevector(one, other, (start + at / 2 + at % 2 * lanes<int32_t>)...);
+#else  // which has that function only since GCC 12
+    return __builtin_shuffle(one, other, Ints{(start + at / 2 + at % 2 * lanes<int32_t>)...});
+#endif
 }
 
 }  // namespace

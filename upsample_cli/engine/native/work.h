@@ -33,41 +33,39 @@ constexpr Count most_count = std::numeric_limits<Count>::max();
 // How a sum becomes a pixel.
 struct Division {
     double divisor;
-    int multiplier, shift;
-    bool overshoots;
+    int multiplier, shift;  // of sums of 16 bits
+    int multiplies, alpha_multiplies;  // whether floats are multiplied by the inverse
+    int overshoots;
 };
 
-// One tile, and the tables of separable.SeparableRoute. Tables of offsets are copied before they are checked, so that
-// nothing can change them afterwards.
+// One tile, and the tables of separable.SeparableRoute. The table of offsets is copied before it is checked, so that
+// nothing can change it afterwards.
 struct Work {
     const void *padded;
     char *out;
-    Count out_row_bytes, rows, row_numbers, row_outputs, line_numbers;
-    Count channels, factor, taps, window, period, advance;
-    int32_t first_rows[most_setting], first_columns[most_setting];
-    const void *row_weights, *column_weights, *order;
+    Count out_row_bytes, rows, width;  // of the input, without its rim
+    Count channels, factor, taps, window;
+    int32_t firsts[most_setting];
+    const void *weights;
     Division division;
-    bool has_alpha;
+    int has_alpha;
 };
 
 // Sums of one type for pixels of one type.
 struct Kind {
     char sum;
     Count pixel_bytes, sum_bytes;
-    int lanes;
     double most;  // that a sum holds
-    void *(*enlarge)(const Work &);  // returns memory to release, or null if there was not enough
+    bool (*enlarge)(const Work &);  // false if there was not enough memory
 };
 
 // All that is compiled for one instruction set.
 struct Kernels {
     const char *name;
-    Kind kinds[5];
-    void (*enlarge_twofold)(const uint8_t *padded, Count rows, Count width, Count channels, uint8_t *out,
-                            Count out_row_bytes);
+    Kind kinds[5], twofold[2];
 };
 
-extern const Kernels avx512_kernels, avx2_kernels, neon_kernels, portable_kernels;
+extern const Kernels avx2_kernels, sse41_kernels, neon_kernels, portable_kernels;
 
 namespace {
 
@@ -78,18 +76,36 @@ inline Count product(Count left, Count right)
     return __builtin_mul_overflow(left, right, &made) ? most_count : made;
 }
 
-// The largest place in the line where a vector of outputs may begin to take its numbers, within one period.
-inline Count largest_first(const Work &work) { return work.advance + work.window * work.channels; }
+// Memory for the tables and lines of one tile, filled with zeros.
+class Scratch {
+public:
+    bool is_full = false;
 
-// The sizes that follow from the settings and the size of the output.
-inline void measure(Work &work, Count out_rows, Count out_width, int lanes)
-{
-    work.rows = out_rows / work.factor;
-    work.row_outputs = out_width * work.channels;
-    work.row_numbers = (out_width / work.factor + work.window - 1) * work.channels;
-    const Count vectors = (work.row_outputs + lanes - 1) / lanes, periods = (vectors + work.period - 1) / work.period;
-    const Count most_read = periods * work.advance + largest_first(work) + work.taps * work.channels + lanes;
-    work.line_numbers = std::max(most_read, work.row_numbers);
-}
+    Scratch() = default;
+    Scratch(const Scratch &) = delete;
+    ~Scratch()
+    {
+        for (int at = 0; at < used; at++)
+            std::free(blocks[at]);
+    }
+
+    template <class Number> Number *room(Count rows, Count columns)
+    {
+        constexpr Count alignment = 64;
+        const Count bytes = product(product(rows, columns), sizeof(Number));
+        void *block = bytes < most_count - alignment ? std::calloc(bytes + alignment, 1) : nullptr;
+        if (!block) {
+            is_full = true;
+            return nullptr;
+        }
+        blocks[used++] = block;
+        const auto address = reinterpret_cast<uintptr_t>(block);
+        return reinterpret_cast<Number *>((address + alignment - 1) / alignment * alignment);
+    }
+
+private:
+    void *blocks[8];
+    int used = 0;
+};
 
 }  // namespace

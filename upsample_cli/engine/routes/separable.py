@@ -7,7 +7,6 @@ with a compiler, and whole pixels. The routes of torch serve everything else.
 from __future__ import annotations
 
 import functools
-import math
 import os
 from typing import Any, NamedTuple
 
@@ -25,7 +24,7 @@ except ImportError:  # built without a compiler
 
 Table = NDArray[Any]
 
-_BEYOND = {"avx2": {"avx512"}, "default": {"avx512", "avx2"}}
+_BEYOND = {"default": {"avx2"}}
 """What a value of ATEN_CPU_CAPABILITY forbids. The variable sets libtorch's instructions, so it sets ours."""
 
 _TWOFOLD_CHANNELS = 4
@@ -37,33 +36,43 @@ class _Sums(NamedTuple):
     Args:
         code: its name in the compiled module.
         dtype: of the sums.
-        order: dtype of the tables that select the numbers of a vector.
-        most: the largest sum or dividend that it holds.
+        bits: it holds every whole number up to `2**bits`.
     """
 
     code: str
     dtype: type[np.generic]
-    order: type[np.generic]
-    most: int
+    bits: int
 
 
-_SUMS = (
-    _Sums("H", np.uint16, np.uint16, 2**16 - 1),
-    _Sums("i", np.int32, np.int32, 2**31 - 1),
-    _Sums("d", np.float64, np.int64, 2**53),
-)
+_SUMS = (_Sums("H", np.uint16, 16), _Sums("f", np.float32, 24), _Sums("d", np.float64, 53))
+
+
+class _Division(NamedTuple):
+    """How sums become pixels, as `native/work.h` has it.
+
+    Args:
+        divisor: of the sums.
+        multiplier, shift: instead of it, for sums of 16 bits.
+        multiplies: whether a floating-point sum is multiplied by the inverse of the divisor.
+        alpha_multiplies: whether colour is multiplied by the inverse of twice its sum of alpha.
+    """
+
+    divisor: float
+    multiplier: int = 0
+    shift: int = 0
+    multiplies: bool = False
+    alpha_multiplies: bool = False
 
 
 class SeparableRoute:
     """Sums of whole numbers along one axis and then the other, in vectors of the processor. CPU, whole pixels.
 
-    Sums have 16 bits if they fit, otherwise 32 bits, otherwise they are float64. Quotients are exact: for 16 bits by a
-    multiplication that was verified for every dividend, for 32 bits by a float corrected by its remainder, for float64
-    by the proof in `exact.finish`.
+    Sums have 16 bits if they fit, otherwise they are float32, otherwise float64; all are exact. So are the quotients:
+    for 16 bits by a multiplication that was verified for every dividend, for floats as `_float_division` proves.
 
     Raises:
-        ValueError: if there is no instruction set, the kernel is not an outer product, pixels are not whole, or there
-            are so many channels that those of one pixel do not fit in a vector.
+        ValueError: if there is no instruction set, the kernel is not an outer product, pixels are not whole, sums are
+            too large to be exact, or there is alpha and neither one nor three colours.
     """
 
     name = "compiled"
@@ -77,6 +86,8 @@ class SeparableRoute:
             raise ValueError("the kernel is not an outer product")
         if not arithmetic.is_exact:
             raise ValueError("its pixels are not whole numbers")
+        if arithmetic.has_alpha and channels not in (2, 4):
+            raise ValueError("it has alpha, and neither one nor three colours")
         # Several bands wait for a slower encoder, so they are small. Twice as large they would be a tenth faster.
         self.bytes_per_value = 4 * arithmetic.pixel_dtype.itemsize
         self._settings: tuple[Any, ...] = ()
@@ -85,22 +96,14 @@ class SeparableRoute:
             return
         self._enlarge = functools.partial(native.enlarge, instructions)
         scale = 2 if axis.denominator == 1 else 1  # a division by 1 has no multiplier of 16 bits
-        divisor = arithmetic.divisor * scale
-        sums, (multiplier, shift) = _sums(kernel, arithmetic, divisor)
+        sums, division = _division(kernel, arithmetic, scale**2)
         phases = phase_taps(axis.factor, axis.padding)
-        firsts = np.array([first for first, _ in phases])
+        firsts = np.array([first for first, _ in phases], np.int32)
         taps = np.array([[0 if tap is None else axis.numerators[tap] for tap in met] for _, met in phases])
-        lanes = native.lanes(instructions, sums.code)
-        order, first_columns, weights, advance = _columns(taps, firsts, channels, lanes)
-        if arithmetic.has_alpha and lanes % channels:
-            raise ValueError("a vector splits a pixel, so its alpha is in another")
-        alpha_lanes = np.arange(lanes) // channels * channels + channels - 1
+        weights = (taps * scale).astype(sums.dtype)
         self._settings = (
-            sums.code, kernel.factor, taps.shape[1], 2 * axis.halo + 1, len(order), advance,
-            firsts.astype(np.int32), first_columns.astype(np.int32),
-            (taps * scale).astype(sums.dtype), weights.astype(sums.dtype),
-            np.vstack([order, alpha_lanes]).astype(sums.order),
-            float(divisor), multiplier, shift, arithmetic.has_alpha, arithmetic.overshoots,
+            sums.code, kernel.factor, taps.shape[1], 2 * axis.halo + 1, firsts, weights,
+            *division, arithmetic.has_alpha, arithmetic.overshoots,
         )  # fmt: skip
 
     def __call__(self, padded: Table, out: Table) -> None:
@@ -109,10 +112,12 @@ class SeparableRoute:
 
 
 def _is_twofold(axis: AxisKernel, arithmetic: Arithmetic, channels: int) -> bool:
-    """Whether `twofold.h` serves, which has only rounding averages of bytes: for bilinear enlargement by two."""
+    """Whether `twofold.h` serves, which has only rounding averages of pixels: for bilinear enlargement by two."""
     if (axis.factor, axis.padding, axis.numerators) != (2, 1, (1, 3, 3, 1)) or arithmetic.has_alpha:
         return False
-    return arithmetic.pixel_dtype == np.uint8 and arithmetic.divisor == 16 and channels <= _TWOFOLD_CHANNELS
+    return (
+        arithmetic.pixel_dtype in (np.uint8, np.uint16) and arithmetic.divisor == 16 and channels <= _TWOFOLD_CHANNELS
+    )
 
 
 @functools.cache
@@ -124,20 +129,47 @@ def instruction_sets() -> list[str]:
     return [name for name in native.instruction_sets() if name not in beyond]
 
 
-def _sums(kernel: Kernel, arithmetic: Arithmetic, divisor: int) -> tuple[_Sums, tuple[int, int]]:
-    """The narrowest type that holds all sums and dividends, with the multiplier and shift that replace the division."""
-    largest = arithmetic.largest_pixel * kernel.reach * (divisor // arithmetic.divisor)
+def _division(kernel: Kernel, arithmetic: Arithmetic, scale: int) -> tuple[_Sums, _Division]:
+    """The narrowest type that holds all sums and dividends, and how they are divided.
+
+    Raises:
+        ValueError: if no type holds them.
+    """
+    divisor = arithmetic.divisor * scale
+    largest = arithmetic.largest_pixel * kernel.reach * scale
     if not arithmetic.has_alpha and not arithmetic.overshoots:
         multiplication = _multiplication(divisor, largest + divisor // 2)
         if multiplication is not None:
-            return _SUMS[0], multiplication
+            return _SUMS[0], _Division(divisor, *multiplication)
     # With alpha: twice a colour sum plus an alpha sum, and the divisor, which is twice an alpha sum.
     most = (2 * arithmetic.largest_pixel + 3) * largest if arithmetic.has_alpha else largest + 2 * divisor
     for sums in _SUMS[1:]:
-        if most <= sums.most:
-            can_shift = sums.code == "i" and divisor.bit_count() == 1
-            return sums, (0, divisor.bit_length() - 1 if can_shift else 0)
+        if most <= 2**sums.bits:
+            return sums, _float_division(divisor, most, arithmetic.largest_pixel, 2 * largest, sums.bits)
     raise ValueError("sums too large to be exact")
+
+
+def _float_division(divisor: int, most: int, largest_pixel: int, largest_alpha: int, bits: int) -> _Division:
+    """When a multiplication by the inverse may replace the division of floats of so many bits.
+
+    Let n and d be whole, q the quotient n / d rounded down, and e = 2**-bits, the largest relative error of rounding.
+
+    - Division: if n + d <= 2**bits, the rounded quotient never reaches q + 1: it is at least 1 / d away, and
+      (q + 1) * e < 1 / d because (q + 1) * d <= n + d. `most` is the limit of n + d.
+    - Multiplication: (n + 1/2) / d is at least 1 / (2 * d) away from every whole number. The inverse and the product
+      are both rounded, so the result is off by less than (q + 1) * 2 * e * (1 + e). It is safe if
+      (q + 1) * d < 2**(bits - 2). n + 1/2 itself is exact if n < 2**(bits - 1). If d is a power of two, nothing else
+      is rounded.
+
+    Quotients above the largest pixel are clipped, so q + 1 is `largest_pixel + 1` at the most.
+    """
+    is_half_exact = most < 2 ** (bits - 1)
+    pixels, limit = largest_pixel + 1, 2 ** (bits - 2)
+    return _Division(
+        divisor,
+        multiplies=is_half_exact and (divisor.bit_count() == 1 or pixels * divisor < limit),
+        alpha_multiplies=is_half_exact and pixels * largest_alpha < limit,
+    )
 
 
 @functools.cache
@@ -147,38 +179,13 @@ def _multiplication(divisor: int, most: int) -> tuple[int, int] | None:
     >>> _multiplication(16, 255 * 16 + 8)
     (4096, 0)
     """
-    if most > _SUMS[0].most:
+    if most >= 2**16:
         return None
     dividends = np.arange(most + 1, dtype=np.int64)
     for shift in range(16):
         multiplier = -(-(2 ** (16 + shift)) // divisor)
-        if multiplier > _SUMS[0].most:
+        if multiplier >= 2**16:
             return None
         if np.array_equal((dividends * multiplier >> 16) >> shift, dividends // divisor):
             return multiplier, shift
     return None
-
-
-def _columns(taps: Table, firsts: Table, channels: int, lanes: int) -> tuple[Table, Table, Table, int]:
-    """The inputs of each vector of outputs, for one period of the pattern.
-
-    Returns:
-        order: (vectors, lanes), the number of the line that each lane uses for its first tap, counted from `first`.
-        first: (vectors,), counted from the first column of the period.
-        weights: (vectors, taps, lanes).
-        advance: from one period to the next, in numbers of the line.
-
-    Raises:
-        ValueError: if the inputs of a vector do not fit in one vector.
-    """
-    factor = len(taps)
-    per_pixel = factor * channels
-    common = math.gcd(lanes, per_pixel)
-    output = np.arange(per_pixel // common * lanes).reshape(-1, lanes)
-    pixel, phase = np.divmod(output // channels, factor)
-    taken = (pixel + firsts[phase]) * channels + output % channels
-    first = taken.min(axis=1)
-    order = taken - first[:, None]
-    if order.max() >= lanes:
-        raise ValueError("the inputs of a vector do not fit in one")
-    return order, first, np.ascontiguousarray(taps[phase].transpose(0, 2, 1)), lanes // common * channels

@@ -18,6 +18,7 @@ from upsample_cli.images.model import Layout, Rows
 Made = TypeVar("Made")
 
 _IN_FLIGHT_BYTES = 64 << 20
+_CORES = os.cpu_count() or 1  # the call reads a file
 
 Work: TypeAlias = "Callable[[list[Rows], Rows | None], Made]"
 """Makes something of one strip: its rows as runs, top to bottom, and the row above them (None for the first strip)."""
@@ -67,7 +68,7 @@ class StripWriter(Generic[Made]):
         self._strip_rows, self._work, self._write = strip_rows, work, write
         self._executor = executor if height > strip_rows else None  # handing over the only strip would gain nothing
         in_flight = _IN_FLIGHT_BYTES // (strip_rows * width * layout.channels * layout.dtype.itemsize)
-        self._in_flight = max(2, min(in_flight, 2 + 2 * (os.cpu_count() or 1)))
+        self._in_flight = max(2, min(in_flight, 2 + 2 * _CORES))
         self._held: deque[Rows] = deque()
         self._held_rows = 0
         self._above: Rows | None = None

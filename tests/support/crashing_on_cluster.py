@@ -14,15 +14,15 @@ DYING_S = 30.0
 
 
 def carry(job, options, *, token, stop, on_rows):
-    """Do what the name says, or what `crashing.carry` does."""
+    """Do what the name of the image says, or call `crashing.carry`."""
     act = _ACTS.get(job.input.stem.rstrip("0123456789"))
     if act is not None:
         return act(job, options)
     return crashing.carry(job, options, token=token, stop=stop, on_rows=on_rows)
 
 
-def answer_nonsense(job, errand, number):
-    """In place of `batch.cluster.worker.enlarge`: a hostile worker's answer."""
+def answer_malformed(job, errand, number):
+    """Replaces `batch.cluster.worker.enlarge` with a hostile worker's answer."""
     return {"status": "written", "error": number}
 
 
@@ -46,4 +46,4 @@ def _find_it_there(job, options):
 
 _ACTS = {"poison": _kill_worker, "late": _kill_worker_afterwards, "existing": _find_it_there}
 
-CARRIER = crashing.StandIn(carry)
+CARRIER = crashing.SubstituteCarrier(carry)
