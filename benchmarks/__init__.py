@@ -1,1 +1,1 @@
-"""Side-by-side measurements: `python -m benchmarks`. docs/performance.md has the results."""
+"""Benchmarks of this package and its peers: `python -m benchmarks`. docs/performance.md has the results."""

@@ -1,7 +1,7 @@
-"""Folders of images enlarged twice by whole processes, compared with the usual tools.
+"""Enlarge folders of images twice with whole processes, and compare with the usual tools.
 
-`python -m benchmarks.batch --photographs 200 --thumbnails 10000` is the full run and takes half an hour; the default is
-a short one. All write JPEG at quality 95 with 4:2:0, and PNG with their own defaults.
+`python -m benchmarks.batch --photographs 200 --thumbnails 10000` is the full run, which takes half an hour. The default
+is a short run. All tools write JPEG with quality 95 and 4:2:0, and PNG with their own defaults.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class Contender:
     """A program that enlarges a folder.
 
     Args:
-        name: for the table.
+        name: the name in the table.
         needs: a program that must be installed.
-        command: what to run; `{in}`, `{out}` and `{extension}` (".jpg") are filled in.
-        most: the most images that it gets, if all would take hours.
+        command: the command; `{in}`, `{out}` and `{extension}` (".jpg") are filled in.
+        most: the most images to give it, if all would take hours.
     """
 
     name: str
@@ -50,11 +50,11 @@ class Contender:
 
 
 def contenders(extension: str, most_slow: int = 10**9) -> list[Contender]:
-    """All contenders, ours first; slow ones get `most_slow` images at most."""
+    """All contenders, this package first. Slow ones get at most `most_slow` images."""
     upsample = shutil.which("upsample", path=str(Path(sys.executable).parent)) or "upsample"
     options = "[Q=95,subsample_mode=on]" if extension == ".jpg" else ""
     xargs = _XARGS.format(cores=core_count(), extension=extension, options=options)
-    # GraphicsMagick writes numbers as PNG quality: 75 is its default there.
+    # For PNG, GraphicsMagick's quality is a number with another meaning, so its default of 75 is used.
     gm_options = _GM_OPTIONS if extension == ".jpg" else _GM_OPTIONS.replace("-quality 95 ", "")
     return [
         Contender("upsample", upsample, (upsample, "{in}", "-o", "{out}/", "-q", "--format", extension)),
@@ -71,7 +71,7 @@ def contenders(extension: str, most_slow: int = 10**9) -> list[Contender]:
 
 
 def batch(rounds: int, photographs: int = 24, thumbnails: int = 2000, most_slow: int = 24) -> Iterator[list[Row]]:
-    """Photographs of 12 MP from JPEG to JPEG and PNG, thumbnails of 128x128 from PNG to PNG and JPEG to JPEG."""
+    """12 MP photographs from JPEG to JPEG and to PNG, and 128x128 thumbnails from PNG to PNG and from JPEG to JPEG."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         _write_photographs(root / "photographs", photographs)
@@ -87,7 +87,7 @@ def batch(rounds: int, photographs: int = 24, thumbnails: int = 2000, most_slow:
 
 
 def _race(case: str, source: Path, extension: str, rounds: int, *, most_slow: int) -> list[Row]:
-    """All contenders in turn, round after round; outputs are deleted at once."""
+    """Run all contenders in turn, round after round. Outputs are deleted at once."""
     known = contenders(extension, most_slow)
     installed = [contender for contender in known if shutil.which(contender.needs)]
     times: dict[str, list[float]] = {contender.name: [] for contender in installed}
@@ -111,7 +111,7 @@ def _race(case: str, source: Path, extension: str, rounds: int, *, most_slow: in
 
 
 def _timed(contender: Contender, source: Path, extension: str) -> tuple[float, float, int, int]:
-    """(seconds, seconds of processor time, images, bytes written) of one run."""
+    """Run a contender once; return (seconds, seconds of processor time, images, bytes written)."""
     images = sorted(source.iterdir())[: contender.most]
     with tempfile.TemporaryDirectory(dir=source.parent) as folder:
         given = Path(folder, "in")
@@ -121,7 +121,7 @@ def _timed(contender: Contender, source: Path, extension: str) -> tuple[float, f
         target = Path(folder, "out")
         target.mkdir()
         fields = {"in": str(given), "out": str(target), "extension": extension}
-        # Only parts that begin with a field are filled in: shell scripts contain other braces.
+        # Only parts that start with a field are filled in, because shell scripts contain other braces.
         command = [part.format(**fields) if part.startswith("{") else part for part in contender.command]
         start_s = time.perf_counter()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -135,7 +135,7 @@ def _timed(contender: Contender, source: Path, extension: str) -> tuple[float, f
 
 
 def _write_photographs(folder: Path, count: int) -> None:
-    """Photographs of 4000x3000, shifted by different amounts, as cameras store them."""
+    """Write photographs of 4000x3000 pixels, each shifted by another amount, with the settings of cameras."""
     folder.mkdir()
     sheet = photograph(3000, 4000)
     generator = np.random.default_rng(0)

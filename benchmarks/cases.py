@@ -1,4 +1,4 @@
-"""The suites: what is measured, and the contenders."""
+"""The benchmark suites: cases and contenders."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Contenders = dict[str, Callable[[], Any]]
 
 
 def png(rounds: int) -> Iterator[list[Row]]:
-    """48 MP RGB encoded as PNG, in memory."""
+    """Encode 48 MP RGB as PNG, in memory."""
     for kind in KINDS:
         pixels = upsample(KINDS[kind](3000, 4000))
         height, width, _ = pixels.shape
@@ -74,14 +74,14 @@ _TOOLS = {
     "GraphicsMagick": ["gm", "convert", "IN", "-filter", "Triangle", "-resize", "200%", "OUT"],
     "ffmpeg": ["ffmpeg", "-v", "error", "-y", "-i", "IN", "-vf", "scale=iw*2:ih*2:flags=bilinear", "OUT"],
 }
-"""Peers that are commands; those that are not installed are left out."""
+"""Peers that are commands. Commands that are not installed are left out."""
 
 
 _EXTENSIONS = ("jpg", "png", "tif", "webp")
 
 
 def whole_process(rounds: int) -> Iterator[list[Row]]:
-    """One JPEG at x2, from the shell, to several formats; all use their own default quality, Pillow 95."""
+    """Enlarge one JPEG twice to several formats, as a command. All use their own default quality; Pillow uses 95."""
     command = shutil.which("upsample", path=str(Path(sys.executable).parent)) or "upsample"
     with tempfile.TemporaryDirectory() as folder:
         large, small = f"{folder}/large.jpg", f"{folder}/small.jpg"
@@ -114,7 +114,7 @@ _STARTS = (
 
 
 def start(rounds: int) -> Iterator[list[Row]]:
-    """Commands that only do arithmetic, as new processes, compared with Python itself."""
+    """Commands that only do arithmetic, as new processes, compared with starting Python."""
     folder = Path(sys.executable).parent
     contenders: Contenders = {
         f"tconv {arguments[0]}": process([str(folder / "tconv"), *arguments]) for arguments in _STARTS
@@ -126,7 +126,7 @@ def start(rounds: int) -> Iterator[list[Row]]:
 
 
 def memory(_rounds: int) -> Iterator[list[Row]]:
-    """Peak memory of 200 MP in, 800 MP out, as PNG: the input's decoded size is 800 MB in Pillow's memory."""
+    """Peak memory from a 200 MP PNG to an 800 MP PNG. The decoded input takes 800 MB in Pillow's memory."""
     command = shutil.which("upsample", path=str(Path(sys.executable).parent)) or "upsample"
     with tempfile.TemporaryDirectory() as folder:
         source = f"{folder}/in.jpg"

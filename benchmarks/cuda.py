@@ -1,4 +1,4 @@
-"""The engine on a GPU: images that stay there, images that are copied over the bus, and every route alone."""
+"""The engine on a GPU: images that stay there, images that are copied over the bus, and each route separately."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ CASES = (
 
 
 def cuda(rounds: int) -> Iterator[list[Row]]:
-    """Each case on the first GPU. The ratio of the limit is the share of the device's own copying that we reach."""
+    """Each case on the first GPU. The ratio of a limit compares the engine with plain copies on the device."""
     for case in CASES:
         yield race(f"CUDA: {str(case).removeprefix('engine ')}", contenders(case), rounds=rounds)
 
 
 def contenders(case: Case) -> dict[str, Callable[[], Any]]:
-    """Ours, its routes and its limits. All wait for the device."""
+    """The engine, its routes and its limits. All wait for the device."""
     pixels = image(case)
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     there = torch.from_numpy(pixels).cuda()
@@ -60,7 +60,7 @@ def contenders(case: Case) -> dict[str, Callable[[], Any]]:
 
 
 def _routes(case: Case, there: torch.Tensor) -> dict[str, Callable[[], Any]]:
-    """Every available route, on a tile of the case's whole image; the first line is the chosen one."""
+    """Every available route, on one tile that is the whole image. The first one is the chosen route."""
     device, channels = there.device, there.shape[2]
     kernel, arithmetic = exact_form(
         kernel_named(case.kernel, case.factor), np.dtype(case.dtype), has_alpha=has_alpha(case)
@@ -89,7 +89,7 @@ def _routes(case: Case, there: torch.Tensor) -> dict[str, Callable[[], Any]]:
 
 
 def _over_the_bus(there: torch.Tensor, factor: int) -> Callable[[], Any]:
-    """One image is sent up while another, enlarged, is fetched: the bus carries both at once."""
+    """Copy an image to the device while another, enlarged one is copied back: the bus carries both at the same time."""
     up = torch.empty(there.shape, dtype=there.dtype, pin_memory=True)
     upwards = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     down = torch.empty(there.nbytes * factor**2, dtype=torch.uint8, pin_memory=True)

@@ -1,4 +1,4 @@
-"""16-bit RGB PNG from file to file, x2: this package, OpenCV and libvips."""
+"""Enlarge 16-bit RGB PNG files twice: this package, OpenCV and libvips."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ cv2.imwrite(sys.argv[2], cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.I
 
 
 def png16(rounds: int, height: int = 2000, width: int = 3000) -> Iterator[list[Row]]:
-    """In a running process, and as new processes. A line names a peer that is not installed."""
+    """In a running process, and as new processes. For a peer that is not installed, a line says so."""
     with tempfile.TemporaryDirectory() as folder:
         source = f"{folder}/in.png"
-        grain = np.random.default_rng(0).integers(0, 257, (height, width, 3), np.uint16)  # the low bits of a sensor
+        grain = np.random.default_rng(0).integers(0, 257, (height, width, 3), np.uint16)  # noise of a sensor
         cv2.imwrite(source, photograph(height, width).astype(np.uint16) * 255 + grain)
         size = f"16-bit RGB PNG x2, {height * width / 1e6:.0f} MP in, {height * width / 250_000:.0f} MP out"
         yield race(f"{size}, in a running process", _in_process(source, folder), rounds=min(rounds, 3))

@@ -1,4 +1,4 @@
-"""Arrays in, arrays out: the engine alone, compared with its peers and with a copy of as many bytes."""
+"""The engine on arrays in memory, compared with its peers and with a copy of the same number of bytes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Pixels = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One thing to enlarge. Every case differs from the first in one respect, x2 of 12 MP of RGB bytes, or in two."""
+    """One case. The first is x2 of 12 MP RGB with 8 bits; each other case differs from it in one or two respects."""
 
     factor: int = 2
     megapixels: float = 12
@@ -69,23 +69,26 @@ _PEERS = {
     "bicubic": (Image.Resampling.BICUBIC, cv2.INTER_CUBIC),
     "lanczos3": (Image.Resampling.LANCZOS, cv2.INTER_LANCZOS4),
 }
-"""The nearest equivalents in Pillow and OpenCV. OpenCV's cubic differs (a = -0.75), and its Lanczos has four lobes."""
+"""The nearest equivalents in Pillow and OpenCV. OpenCV's cubic has a = -0.75, and its Lanczos has four lobes."""
 
 
 def image(case: Case) -> Pixels:
-    """The pixels of a case, three high to four wide."""
+    """The pixels of a case, with an aspect ratio of 4:3."""
     height = round((case.megapixels * 1e6 * 3 / 4) ** 0.5)
     pixels = _LAYOUTS[case.layout](KINDS[case.kind](height, height * 4 // 3))
     return pixels if case.dtype == "uint8" else pixels.astype(np.uint16) * 257
 
 
 def has_alpha(case: Case) -> bool:
-    """Whether the last channel is opacity."""
+    """Whether the last channel is alpha."""
     return case.layout.startswith("RGBA")
 
 
 def contenders(case: Case, pixels: Pixels) -> dict[str, Callable[[], Any]]:
-    """All that can: OpenCV does not premultiply, Pillow does not have 16-bit colour, torch's bytes are RGB here."""
+    """The contenders that support a case.
+
+    OpenCV does not premultiply, Pillow does not have 16-bit colour, and torch is measured only for 8-bit RGB.
+    """
     size = (pixels.shape[1] * case.factor, pixels.shape[0] * case.factor)
     pillow, opencv = _PEERS[case.kernel]
     found: dict[str, Callable[[], Any]] = {
@@ -112,7 +115,7 @@ def contenders(case: Case, pixels: Pixels) -> dict[str, Callable[[], Any]]:
 
 
 def _in_bands(pixels: Pixels, case: Case) -> None:
-    """Each band is released when the next is requested, so its memory is used again."""
+    """Release each band when the next one is requested, so that its memory is reused."""
     rows = torch.from_numpy(pixels)
     kernel, arithmetic = exact_form(kernel_named(case.kernel, case.factor), rows.dtype)
     settings = Settings(kernel, "replicate", pick_device("cpu"))
@@ -132,7 +135,7 @@ _CURVE_MP = (0.1, 1, 10, 100, 1000)
 
 
 def scaling(rounds: int) -> Iterator[list[Row]]:
-    """x2 of photographs from 0.1 to 1,000 megapixels of output: what one megapixel costs."""
+    """x2 of photographs with 0.1 to 1,000 megapixels of output: the cost per megapixel."""
     for megapixels in _CURVE_MP:
         case = Case(megapixels=megapixels / 4)
         known = contenders(case, image(case))
@@ -157,7 +160,7 @@ for _ in range(int(sys.argv[3]) + 1):
 
 
 def threads(rounds: int) -> Iterator[list[Row]]:
-    """The engine alone in a process that may use 1, 2, 4 ... cores, without peers whose memory it could reuse."""
+    """The engine in a process that may use 1, 2, 4 ... cores. There are no peers, whose memory it could reuse."""
     for factor in (2, 4):
         case, rows = f"engine x{factor}, 12 MP RGB uint8, alone in its process", list[Row]()
         counts = [1 << power for power in range(core_count().bit_length()) if 1 << power <= core_count()]

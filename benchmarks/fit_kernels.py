@@ -1,9 +1,9 @@
 """Fit the kernels that come with the package: `python -m benchmarks.fit_kernels [--scores]`.
 
-Writes upsample_cli/kernels/fitted.json, the same bytes each time: pixels are whole numbers, so the sums behind the fit
-are exact, and the numerators are rounded far more coarsely than float64 could differ between machines.
+It writes upsample_cli/kernels/fitted.json with the same bytes each time: pixels are whole numbers, so the sums for the
+fit are exact, and the rounding of the numerators is far coarser than differences of float64 between machines.
 
-`--scores` prints the tables of docs/model-card.md instead, each photograph scored by kernels that were
+`--scores` prints the tables of docs/model-card.md and writes no file. Each photograph is scored by kernels that were
 fitted to the others.
 """
 
@@ -34,16 +34,17 @@ PHOTOGRAPHS = (
     "astronaut.png", "brick.png", "camera.png", "chelsea.png", "coffee.png", "coins.png", "grass.png", "gravel.png",
     "hubble_deep_field.jpg", "ihc.png", "motorcycle_left.png", "page.png", "retina.jpg", "rocket.jpg", "text.png",
 )  # fmt: skip
-"""Those in the scikit-image package, which are not downloaded. Left out: drawings and masks; the moon, in which every
-pixel is repeated four times; the right view of the motorcycle, because the left view would be on both sides of
-leave-one-out; and two images without detail of the size of a pixel, a cell out of focus and a clock in motion."""
+"""The photographs in the scikit-image package that need no download. Left out are drawings and masks; the moon, in
+which every pixel is repeated four times; the right view of the motorcycle, because it is almost the same as the left
+view, which would be fitted while it is held out; and two images without fine detail, an out-of-focus cell and a moving
+clock."""
 
 _PEERS = ("nearest", "bilinear", "bicubic", "lanczos3")
 _OTHER_DEGRADATIONS = ("bicubic", "area", "lanczos", "jpeg95", "jpeg75")
 
 
 def parts(factor: int, names: Sequence[str] = PHOTOGRAPHS) -> list[Part]:
-    """The photographs."""
+    """The photographs as parts."""
     folder = Path(skimage.data.__file__).parent
     return [whole_part(folder / name, factor=factor, support=SUPPORT) for name in names]
 
@@ -54,13 +55,13 @@ def equations(recipe: Recipe, names: Sequence[str] = PHOTOGRAPHS) -> list[Equati
 
 
 def fitted(factor: int) -> Kernel:
-    """The kernel that is shipped for a factor."""
+    """The kernel that the package contains for a factor."""
     recipe = Recipe(factor, SUPPORT, DEGRADATION)
     return fitted_kernel(sum(equations(recipe), no_equations(factor, SUPPORT)), recipe, DENOMINATORS)
 
 
 def document(kernels: Sequence[Kernel]) -> str:
-    """Kernels as the text of the file."""
+    """The text of the file with these kernels."""
     found: dict[str, Any] = {}
     for kernel in kernels:
         size = kernel.kernel_size
@@ -74,7 +75,7 @@ def document(kernels: Sequence[Kernel]) -> str:
 
 
 def held_out(factor: int, supports: Sequence[int]) -> list[dict[str, Kernel]]:
-    """For each photograph the kernels fitted to the others, and the kernels that are not fitted."""
+    """For each photograph, the kernels fitted to the others, and the kernels with a formula."""
     by_photograph: list[dict[str, Kernel]] = [
         {name: kernel_named(name, factor) for name in _PEERS} for _ in PHOTOGRAPHS
     ]
@@ -88,7 +89,7 @@ def held_out(factor: int, supports: Sequence[int]) -> list[dict[str, Kernel]]:
 
 
 def scores(factor: int, by_photograph: list[dict[str, Kernel]], degradation: Degradation) -> list[dict[str, Errors]]:
-    """The errors of each photograph's kernels on it."""
+    """For each photograph, the errors of its kernels."""
     return [errors_of(part, kernels, degradation) for part, kernels in zip(parts(factor), by_photograph, strict=True)]
 
 
@@ -106,7 +107,7 @@ def _means(found: list[dict[str, Errors]]) -> list[str]:
 
 
 def tables() -> list[str]:
-    """Scores of all kernels at all factors; at x2 after other degradations; and image by image."""
+    """Tables of scores: all kernels for all factors; for x2 after other degradations; and for each image."""
     lines: list[str] = []
     for factor in FACTORS:
         by_photograph = held_out(factor, (3, 5, 7))

@@ -1,4 +1,4 @@
-"""Images larger than memory: TIFF in, TIFF out, from 1 to 3,600 megapixels of output, one run each."""
+"""Images larger than memory: TIFF to TIFF, with 1 to 3,600 megapixels of output, one run each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CELL = 1000
 
 
 def giant(_rounds: int, sides: tuple[int, ...] = SIDES) -> Iterator[list[Row]]:
-    """Seconds and peak memory of squares enlarged twice; the same photographs repeated, each with its own grain."""
+    """Seconds and peak memory of square images enlarged twice: repeated photographs, each with its own noise."""
     command = shutil.which("upsample", path=str(Path(sys.executable).parent)) or "upsample"
     for side in sides:
         with tempfile.TemporaryDirectory() as folder:
@@ -40,13 +40,13 @@ def giant(_rounds: int, sides: tuple[int, ...] = SIDES) -> Iterator[list[Row]]:
 
 
 def write_giant(path: str, side: int) -> None:
-    """An RGB TIFF of `side` x `side`, written a band at a time."""
+    """Write an RGB TIFF of `side` x `side` pixels, a band at a time."""
     cell = photograph(_CELL, _CELL)
     band = np.tile(cell, (1, -(-side // _CELL), 1))[:, :side]
     generator = np.random.default_rng(0)
     with Path(path).open("w+b") as file, ThreadPoolExecutor(core_count()) as pool:
         sink = TiffSink(file, height=side, width=side, layout=Layout("rgb"), metadata=Metadata(), executor=pool)
         for top in range(0, side, _CELL):
-            grain = generator.integers(0, 4, band.shape, np.uint8)  # otherwise deflate would find one cell in another
+            grain = generator.integers(0, 4, band.shape, np.uint8)  # otherwise deflate would find repetitions
             sink.write_rows((band // 2 + grain)[: side - top])
         sink.finish()

@@ -1,4 +1,4 @@
-"""Times contenders in turn, round after round, so that drift of the machine affects all of them alike."""
+"""Time contenders in turn, round after round, so that changes of the machine's speed affect all of them equally."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One contender in one case.
+    """The result of one contender in one case.
 
     Args:
-        case: what was done.
-        contender: the name of the program or library.
-        median_s: of all rounds.
-        low_s, high_s: the fastest and the slowest round.
-        ratio: median over the first contender's median (the first is ours).
-        note: other results: bytes written, peak memory.
+        case: description of the case.
+        contender: name of the program or library.
+        median_s: median of all rounds, in seconds.
+        low_s, high_s: the fastest and the slowest round, in seconds.
+        ratio: the median divided by the median of the first contender, which is this package.
+        note: other results, such as bytes written or peak memory.
     """
 
     case: str
@@ -38,10 +38,10 @@ class Row:
 
 
 def race(case: str, contenders: Mapping[str, Callable[[], Any]], *, rounds: int) -> list[Row]:
-    """Time every contender once a round, after one round that does not count.
+    """Time every contender once per round, after one round that is not counted.
 
-    The order changes in each round, because the contender before determines which cores are awake and what memory and
-    caches hold. A contender may return a note, a string.
+    The order changes in each round, because the previous contender affects the state of cores, memory and caches. A
+    contender may return a note, a string.
     """
     times: dict[str, list[float]] = {name: [] for name in contenders}
     notes: dict[str, str] = {}
@@ -63,7 +63,7 @@ def race(case: str, contenders: Mapping[str, Callable[[], Any]], *, rounds: int)
 
 
 def process(command: Sequence[str]) -> Callable[[], str]:
-    """A contender that runs a command to its end, and notes its peak memory."""
+    """A contender that runs a command to its end. Its note is the peak memory."""
 
     def run() -> str:
         code = (
@@ -77,7 +77,7 @@ def process(command: Sequence[str]) -> Callable[[], str]:
 
 
 def milliseconds(duration_s: float) -> str:
-    """A duration, to three digits unless more come before the point.
+    """A duration in milliseconds, with three digits, or more if the whole part is longer.
 
     >>> [milliseconds(seconds) for seconds in (0.000123, 0.0123, 1.23)]
     ['0.123', '12.3', '1230']
@@ -87,7 +87,7 @@ def milliseconds(duration_s: float) -> str:
 
 
 def machine() -> dict[str, str]:
-    """The machine and the versions that were measured."""
+    """The machine and the versions of the measured packages."""
     import numpy as np
     import PIL
     import torch

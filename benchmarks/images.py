@@ -1,4 +1,4 @@
-"""The images of the measurements: photographs of scikit-image enlarged to size, noise, and flat colour."""
+"""The images for the benchmarks: scaled photographs from scikit-image, noise, and flat colour."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Pixels = NDArray[np.uint8]
 
 
 def photograph(height: int, width: int) -> Pixels:
-    """A grid of photographs, scaled as little as the size allows: real edges, textures and grain."""
+    """A grid of photographs, scaled as little as possible, with real edges, textures and noise."""
     from skimage import data
 
     sheet = np.zeros((height, width, 3), np.uint8)
@@ -28,12 +28,12 @@ def photograph(height: int, width: int) -> Pixels:
 
 
 def noise(height: int, width: int) -> Pixels:
-    """Every byte equally likely."""
+    """Uniformly distributed random bytes."""
     return np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
 
 
 def flat(height: int, width: int) -> Pixels:
-    """One colour."""
+    """A single colour."""
     return np.full((height, width, 3), (30, 90, 200), np.uint8)
 
 

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.report [RESULTS.json[=CASE,...]...]`: puts saved runs' tables into docs/performance.md.
+"""`python -m benchmarks.report [RESULTS.json[=CASE,...]...]`: write the tables of saved runs to docs/performance.md.
 
-With `=png,process` only cases whose names begin with one of these: a later run may have measured the others again.
-Without arguments the page keeps the runs that it names.
+`=png,process` selects the cases whose names start with one of these, if another run has measured the other cases.
+Without arguments, the runs that the page names are used again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FAMILIES = {
     "batch": "Folders",
     "PNG": "PNG encoders",
 }
-"""Beginning of a case's name: title of its matrix."""
+"""The title of a matrix, by the start of the names of its cases."""
 
 Row = dict[str, Any]
 
@@ -39,7 +39,7 @@ def _family(case: str) -> str:
 
 
 def _short(name: str) -> str:
-    """A case without the words that all of its matrix share."""
+    """The name of a case without the words that all cases of its matrix have."""
     return re.sub(r"^(engine |(process|scaling|batch|memory): )", "", name)
 
 
@@ -52,7 +52,7 @@ def _cell(row: Row | None) -> str:
 
 
 def _matrix(rows: list[Row]) -> Iterator[str]:
-    """Contenders and cases; the more numerous of them down the page."""
+    """A table of contenders and cases. There are rows for the more numerous of them, and columns for the other."""
     cells = {(row["contender"], row["case"]): row for row in rows}
     contenders, cases = (list(dict.fromkeys(row[key] for row in rows)) for key in ("contender", "case"))
     cases_down = len(cases) > len(contenders)
@@ -85,7 +85,7 @@ def _chosen(result: str) -> str:
 
 
 def with_figures(page: str, results: list[str]) -> str:
-    """The page with the figures of these saved runs, or of those that it names."""
+    """The page with the figures of these saved runs, or of the runs that it names."""
     named = _FIGURES.search(page)
     if named is None:
         raise ValueError(f"{PAGE.name} has no line '<!-- figures: RESULTS.json -->'; add one, and one for their end")
@@ -96,7 +96,7 @@ def with_figures(page: str, results: list[str]) -> str:
 
 
 def main(*results: str) -> None:
-    """Replace the figures of the page by those of saved runs."""
+    """Replace the figures of the page by the figures of saved runs."""
     names = [Path(result).name for result in results]
     PAGE.write_text(with_figures(PAGE.read_text(encoding="utf-8"), names), encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""Prints the table of each case when it is done, and saves all of them to benchmarks/results/."""
+"""Print the table of each case when it is done, and save all tables to benchmarks/results/."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def measure(found: Iterable[Iterable[list[Row]]], rounds: int, save: str) -> None:
-    """Print the table of each case when it is done; save all of them if a name is given."""
+    """Print the table of each case when it is done. If a name is given, save all of them."""
     rows: list[Row] = []
     about = machine()
     console = Console()

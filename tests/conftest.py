@@ -8,15 +8,15 @@ import pytest
 from hypothesis import HealthCheck, settings
 from support.skips import pytest_configure  # noqa: F401  # a hook
 
-# How fast examples are made says how busy the machine is, not whether a test is right.
+# The speed of generating examples depends on the load of the machine, not on the code.
 too_slow = [HealthCheck.too_slow]
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None, suppress_health_check=too_slow)
 settings.load_profile("repeatable")
 
-os.umask(0o022)  # tests look at permissions
+os.umask(0o022)  # tests check permissions
 
 
-# Who starts the tests may be deaf to these (a shell without job control, nohup), and children inherit that.
+# The parent process may ignore these signals (a shell without job control, nohup), and children inherit that.
 for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
@@ -24,12 +24,12 @@ for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.S
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_torch_thread():
-    """Tests use small tensors: on a busy machine torch's threads spend fifty times longer waiting for each other."""
+    """Tests use small tensors: on a busy machine torch's threads would mostly wait for each other."""
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
 
 
 @pytest.fixture
 def in_tmp_path(tmp_path, monkeypatch):
-    """The test runs in a folder of its own."""
+    """Run the test in its own empty folder."""
     monkeypatch.chdir(tmp_path)

@@ -1,7 +1,7 @@
-"""Throws damaged images at every reader until its time is up: `python tests/fuzz.py --seconds 600 --seed 1`.
+"""Feeds damaged images to every reader until the time is up: `python tests/fuzz.py --seconds 600 --seed 1`.
 
-A reader may only raise UpsampleError, in seconds and in bounded memory. A child process does the work, so that a crash
-or an endless loop in a decoder is found too. Findings are kept next to the temporary files.
+A reader may only raise UpsampleError, within seconds and in bounded memory. A child process does the work, so that
+crashes and endless loops in decoders are found too. Findings are kept next to the temporary files.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ ADDRESS_BYTES = 4 << 30
 
 
 def work(seed: int, end_s: float, current: Path, found: Path, reports: Any) -> None:
-    """Mutate and read until the time is up; each finding is a file in `found` and a line in `reports`."""
+    """Mutate and read files until the time is up; each finding is a file in `found` and a line in `reports`."""
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_BYTES, ADDRESS_BYTES))
-    warnings.simplefilter("error")  # a line on stderr that nobody asked for is a finding too
+    warnings.simplefilter("error")  # an unexpected line on stderr is a finding too
     random_, files = random.Random(seed), good_files()
     with (found / "crash.txt").open("a") as log:
         faulthandler.enable(log)
@@ -70,7 +70,7 @@ def work(seed: int, end_s: float, current: Path, found: Path, reports: Any) -> N
 
 
 def attempt(data: bytes, random_: random.Random) -> str:
-    """What comes of one file: "read", "refused", or what must not be."""
+    """The outcome for one file: "read", "refused", or a description of the fault."""
     try:
         exercise(data, random_.choice(list(FORMATS)))
     except UpsampleError as error:
@@ -85,7 +85,7 @@ def attempt(data: bytes, random_: random.Random) -> str:
 
 
 def main() -> int:
-    """Run children one after another, as each may be ended by what it finds."""
+    """Run children one after another, because a finding may end a child."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=1)

@@ -8,9 +8,9 @@ Each case runs command lines in its own folder and records their exit statuses, 
 hash of its decoded pixels, and the text of stdout and stderr. Times and the folder's name are masked. `--check` exits
 with 1 if anything differs; differences in the groups that `--allow` names are only listed.
 
-The baseline is valid for one machine and one set of libraries: encoders change their bytes between versions. Do not
-commit it. The commands run in this process, so that torch is imported once; `pyproject.toml` names them, and nothing
-else of the package is imported. Not covered: `--watch`, `--cluster`, terminals, signals.
+The baseline is valid for one machine and one set of libraries, because encoders change their bytes between versions. Do
+not commit it. The commands run in this process, so that torch is imported once; `pyproject.toml` names them, and no
+other part of the package is imported. Not covered: `--watch`, `--cluster`, terminals, signals.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ from support.hash_inputs import input_files
 Programs = dict[str, Callable[[], None]]
 GROUPS = ("files", "json", "messages")
 _TIME = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?= (?:s|ms|MP/s|images/s|images/s)\b)")
-_RATES = re.compile(r"( in N s): .*")  # shown only for runs that take long enough
+_RATES = re.compile(r"( in N s): .*")  # shown only for longer runs
 _TIME_KEYS = re.compile(r"seconds|.*_m?s|ms(_per_\w+)?|times?|version")
 _EMBEDDED = re.compile(r"data:image/\w+;base64,[\w+/=]+")
 _LIBRARIES = ("torch", "numpy", "pillow", "tifffile", "imagecodecs", "isal", "rich", "typer")
 
 
 def programs() -> Programs:
-    """The two entry points, of this checkout."""
+    """The two entry points in this checkout."""
     root = TESTS.parent
     sys.path.insert(0, str(root))
     scripts = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
@@ -62,7 +62,7 @@ def programs() -> Programs:
 
 
 def record(case: tuple[str, ...], inputs: dict[str, bytes], program_of: Programs) -> dict[str, Any]:
-    """Run a case: its "status" of each line, and "files", "json" and "messages" by file or stream."""
+    """Run a case: the "status" of each line, and "files", "json" and "messages" by file or stream."""
     found: dict[str, Any] = {"status": [], "files": {}, "json": {}, "messages": {}}
     before = Path.cwd()
     with tempfile.TemporaryDirectory(prefix="hashes-") as name:
@@ -86,7 +86,7 @@ def record(case: tuple[str, ...], inputs: dict[str, bytes], program_of: Programs
 
 
 def _put(inputs: dict[str, bytes], case: tuple[str, ...], folder: Path) -> dict[str, bytes]:
-    """Write the inputs that the lines name, and those in folders that they name."""
+    """Write the inputs and folders that the lines name."""
     words = {word.partition(":")[0] for line in case for word in shlex.split(line)}
     given = {name: data for name, data in inputs.items() if name in words or name.partition("/")[0] in words}
     for name, data in given.items():
@@ -105,13 +105,13 @@ def _run(program_of: Programs, words: list[str], stdin: bytes) -> tuple[int | st
             status = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
         except Exception as error:
             traceback.print_exc()
-            status = type(error).__name__  # a broken command must not keep the others from being compared
+            status = type(error).__name__  # one broken command must not prevent the comparison of the others
     return status, *read()
 
 
 @contextmanager
 def _streams(stdin: bytes) -> Iterator[Callable[[], tuple[bytes, bytes]]]:
-    """Files in the place of the process' own streams: those of libraries and of child processes are caught too."""
+    """Replace the standard streams of the process by files, which also catches libraries and child processes."""
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         given.write(stdin)
         given.seek(0)
@@ -136,7 +136,7 @@ def _streams(stdin: bytes) -> Iterator[Callable[[], tuple[bytes, bytes]]]:
 
 
 def _add(found: dict[str, Any], name: str, data: bytes, folder: Path) -> None:
-    """Put what was written into the group that it belongs to."""
+    """Add a file or stream to its group."""
     if name.endswith((".sqlite", ".sqlite-wal", ".sqlite-shm")):
         found["files"][name] = {"bytes": "holds times"}
     elif name.endswith(".jsonl"):
@@ -186,7 +186,7 @@ def _hash(data: bytes) -> str:
 
 
 def recorded(chosen: list[tuple[str, ...]]) -> dict[str, Any]:
-    """All cases by their lines, and the libraries they were made with."""
+    """All cases by their lines, and the versions of the libraries."""
     program_of, inputs = programs(), input_files()
     with (
         mock.patch.dict(os.environ, ENVIRONMENT, clear=True),
@@ -198,7 +198,7 @@ def recorded(chosen: list[tuple[str, ...]]) -> dict[str, Any]:
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, list[str]]:
-    """What differs, a line each, by group; "status" and "cases" are groups too."""
+    """The differences, one line each, by group; "status" and "cases" are groups too."""
     found: dict[str, list[str]] = {"cases": [], "status": [], **{group: [] for group in GROUPS}}
     for name in sorted(before.keys() | after.keys()):
         if name not in before or name not in after:
@@ -226,7 +226,7 @@ def _difference(old: Any, new: Any) -> str:
 
 
 def main() -> int:
-    """Write or check; the exit status."""
+    """Write or check a baseline. Returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--write", type=Path, metavar="FILE", help="record a baseline")

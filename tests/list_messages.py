@@ -1,6 +1,6 @@
-"""Prints every message of both commands, to be read in one sitting: `python tests/list_messages.py`.
+"""Prints every message of both commands on one page: `python tests/list_messages.py`.
 
-A message is the texts of an error, a failure or a loss, found in the source; what is filled in is shown as {...}.
+A message is the text of an error, a failure or a loss, found in the source; inserted values are shown as {...}.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "upsample_cli"
 
 
 class Message(NamedTuple):
-    """Where a message is raised or made, what makes it, and its text."""
+    """The place of a message in the source, the call that makes it, and its text."""
 
     place: str
     maker: str
@@ -41,7 +41,7 @@ def _name(node: ast.expr) -> str:
 
 
 def shown(node: ast.expr) -> str:  # noqa: PLR0911  one for each kind of node
-    """An argument as a person would see it; "" for one that is not text.
+    """An argument as shown to a user; "" if it is not text.
 
     >>> shown(ast.parse('(Setting("size"), f" {size} is none")', mode="eval").body)
     '{size} {...} is none'

@@ -1,4 +1,4 @@
-"""The current folder is a folder of another user's images: no process of a command runs code in it."""
+"""If the current folder belongs to another user, no process of a command runs code in it."""
 
 import ctypes
 import json
@@ -32,10 +32,10 @@ THIRD_PARTY = [
 CUSTOMIZE = ["sitecustomize", "usercustomize"]
 LONG_S = 100.0
 
-# What an installer writes: unlike `python -c`, it puts its own folder into sys.path.
+# An installer writes this script: unlike `python -c`, it puts its own folder into sys.path.
 SCRIPT = "from upsample_cli.cli.start import {0}\nif __name__ == '__main__':\n    {0}()\n"
 
-# Starts a worker as a parent does that Python has given the current folder; the worker finds its pipe closed, and ends.
+# Starts a worker as a parent with the current folder in sys.path would; its pipe is closed, so the worker ends.
 START_A_WORKER = """
 import sys
 from upsample_cli.batch.workers.started import started_worker
@@ -49,7 +49,7 @@ sys.exit(worker.process.exitcode)
 
 @pytest.fixture
 def marker(tmp_path, monkeypatch):
-    """The file that planted modules write their names to; the current folder holds one for every name."""
+    """The file in which planted modules write their names; the current folder has one module for every name."""
     marker = tmp_path / "ran.txt"
     folder = tmp_path / "images"
     folder.mkdir()
@@ -60,7 +60,7 @@ def marker(tmp_path, monkeypatch):
 
 
 def run(*command, **environment):
-    # The package is where PYTHONPATH says, and nothing else of the caller's that could be this folder.
+    # Only the package is in PYTHONPATH, and nothing else from the caller that could be this folder.
     settings = {**ENVIRONMENT, "PYTHONPATH": PACKAGES, **environment}
     return subprocess.run(
         [sys.executable, *map(str, command)], env=settings, capture_output=True, text=True, check=False, timeout=LONG_S
@@ -74,7 +74,7 @@ def script(tmp_path, program):
     return path
 
 
-def test_images_are_enlarged_by_workers_in_a_folder_full_of_modules_and_none_runs(tmp_path, marker):
+def test_workers_do_not_run_modules_planted_in_the_current_folder(tmp_path, marker):
     for name in ("a.png", "b.png"):
         save(name)
     ended = run(script(tmp_path, "upsample"), "a.png", "b.png", "-o", tmp_path / "out", "--workers", "2")
@@ -83,28 +83,28 @@ def test_images_are_enlarged_by_workers_in_a_folder_full_of_modules_and_none_run
     assert not marker.exists(), marker.read_text()
 
 
-def test_tconv_runs_none_of_them_either(tmp_path, marker):
+def test_tconv_does_not_run_planted_modules(tmp_path, marker):
     ended = run(script(tmp_path, "tconv"), "kernel", "--factor", "3")
     assert (ended.returncode, ended.stderr) == (0, "")
     assert not marker.exists(), marker.read_text()
 
 
 @pytest.mark.parametrize("entries", ["['']", "[__import__('os').getcwd()]", "['.']", "['..', '../images']"])
-def test_a_worker_gets_no_entry_for_the_current_folder_from_a_parent_that_has_one(tmp_path, marker, entries):
-    """As `python -c` and `python -m` have."""
+def test_a_worker_does_not_inherit_a_path_entry_for_the_current_folder(tmp_path, marker, entries):
+    """`python -c` and `python -m` have such an entry."""
     ended = run("-P", "-c", START_A_WORKER.format(entries=entries))
     assert (ended.returncode, ended.stderr) == (0, "")
     assert not marker.exists(), marker.read_text()
 
 
-def test_python_itself_would_run_them(marker):
-    """The control: without PYTHONSAFEPATH, the first import of `python -c` is the folder's."""
+def test_python_itself_would_run_planted_modules(marker):
+    """The control: without PYTHONSAFEPATH, the first import of `python -c` is from the folder."""
     ended = run("-c", "import multiprocessing.spawn")
     assert ended.returncode == 1
     assert "multiprocessing " in marker.read_text()
 
 
-def test_a_caller_keeps_its_environment_and_its_path(tmp_path, monkeypatch):
+def test_the_environment_and_the_path_of_the_caller_are_restored(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
     path = ["/first", "", "relative", "/second", str(tmp_path), "/third"]
@@ -113,7 +113,7 @@ def test_a_caller_keeps_its_environment_and_its_path(tmp_path, monkeypatch):
     with distrust_current_folder():
         assert os.environ["PYTHONSAFEPATH"] == "1"
         assert sys.path == ["/first", "/second", "/third"]
-        sys.path.insert(0, "new")  # by another thread, perhaps
+        sys.path.insert(0, "new")  # as another thread might do
     assert "PYTHONSAFEPATH" not in os.environ
     assert sorted(sys.path) == sorted([*path, "new"])
     assert sys.meta_path == finders
@@ -123,7 +123,7 @@ def test_a_caller_keeps_its_environment_and_its_path(tmp_path, monkeypatch):
     assert os.environ["PYTHONSAFEPATH"] == "x"
 
 
-def test_threads_that_overlap_leave_it_closed_until_the_last_is_done(tmp_path, monkeypatch):
+def test_the_current_folder_stays_excluded_until_the_last_thread_is_done(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", ["", *sys.path])
     is_inside, may_leave = threading.Event(), threading.Event()
@@ -144,7 +144,7 @@ def test_threads_that_overlap_leave_it_closed_until_the_last_is_done(tmp_path, m
 
 
 @pytest.mark.parametrize("why", ["PYTHONPATH", "package"])
-def test_a_folder_that_the_user_takes_code_from_stays(tmp_path, monkeypatch, why):
+def test_a_current_folder_that_the_user_imports_from_stays_in_the_path(tmp_path, monkeypatch, why):
     monkeypatch.chdir(tmp_path if why == "PYTHONPATH" else PACKAGES)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}")
     monkeypatch.setattr(sys, "path", ["", *sys.path])
@@ -152,7 +152,7 @@ def test_a_folder_that_the_user_takes_code_from_stays(tmp_path, monkeypatch, why
         assert sys.path[0] == ""
 
 
-def test_an_empty_entry_of_pythonpath_is_nobodys_wish(tmp_path, monkeypatch):
+def test_an_empty_entry_in_pythonpath_does_not_include_the_current_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", f"{os.pathsep}elsewhere")
     monkeypatch.setattr(sys, "path", ["", *sys.path])
@@ -160,7 +160,7 @@ def test_an_empty_entry_of_pythonpath_is_nobodys_wish(tmp_path, monkeypatch):
         assert "" not in sys.path
 
 
-def test_a_python_whose_children_would_ignore_it_starts_none(tmp_path):
+def test_a_python_started_with_e_starts_no_workers(tmp_path):
     code = f"import sys; sys.path.append({PACKAGES!r})" + START_A_WORKER.format(entries="[]")
     ended = run("-E", "-c", code)
     assert ended.stderr.splitlines()[-1].endswith(
@@ -171,7 +171,7 @@ def test_a_python_whose_children_would_ignore_it_starts_none(tmp_path):
 
 
 def _import_torch(folder, monkeypatch, loads):
-    """The finders' answer to `import torch` in that folder, where the system has a driver or not."""
+    """The result of the finders for `import torch` in this folder, on a system with or without a driver."""
     monkeypatch.chdir(folder)
 
     def load(_name):
@@ -185,28 +185,28 @@ def _import_torch(folder, monkeypatch, loads):
 
 
 @pytest.mark.parametrize("place", ["", "tls", "glibc-hwcaps/x86-64-v3", "tls/x86_64/x86_64"])
-def test_a_library_that_would_be_loaded_as_the_gpus_driver_stops_the_import_of_torch(tmp_path, monkeypatch, place):
-    """torch brings a library of NVIDIA's that looks for the driver in the current folder before the system's."""
+def test_a_planted_gpu_driver_prevents_the_import_of_torch(tmp_path, monkeypatch, place):
+    """torch includes a library from NVIDIA that looks for the driver in the current folder before the system's."""
     library = tmp_path / place / "libcuda.so.1"
     library.parent.mkdir(parents=True, exist_ok=True)
     assert _import_torch(tmp_path, monkeypatch, loads=False) is None
     library.touch()
     with pytest.raises(UsageError, match=f"^{Path(place, 'libcuda.so.1')} in the current folder would be loaded as"):
         _import_torch(tmp_path, monkeypatch, loads=False)
-    # Once the system's own is loaded, there is no other: a name is looked for among what is loaded first.
+    # Once the driver of the system is loaded, no other is: names are first looked up among loaded libraries.
     assert _import_torch(tmp_path, monkeypatch, loads=True) is None
 
 
-def test_a_folder_called_like_a_processors_is_no_reason_to_stop(tmp_path, monkeypatch):
+def test_a_folder_named_like_a_processor_does_not_prevent_the_import(tmp_path, monkeypatch):
     (tmp_path / "x86_64" / "photos").mkdir(parents=True)
     (tmp_path / "x86_64" / "photos" / "libcuda.so.1").touch()  # the loader does not look there
     assert _import_torch(tmp_path, monkeypatch, loads=False) is None
 
 
 @pytest.mark.parametrize("images", [["a.png"], ["a.png", "b.png"]])
-def test_a_command_says_so_in_a_line_whether_torch_is_in_it_or_in_workers(tmp_path, monkeypatch, images):
+def test_a_planted_gpu_driver_is_one_line_for_one_image_and_for_a_batch(tmp_path, monkeypatch, images):
     if _has_driver():
-        pytest.skip("there is a driver of CUDA devices, which is loaded in place of the planted file")
+        pytest.skip("a driver for CUDA devices is installed and would be loaded instead of the planted file")
     monkeypatch.chdir(tmp_path)
     for name in images:
         save(name)
@@ -224,8 +224,8 @@ def _has_driver():
     return True
 
 
-def test_a_name_in_the_path_that_is_no_folder_of_the_users_is_not_looked_into(tmp_path, monkeypatch):
-    """An editable install leaves such a name, and a planted folder of that name would be searched for packages."""
+def test_path_entries_that_the_user_did_not_add_are_not_searched_in_the_current_folder(tmp_path, monkeypatch):
+    """An editable install adds such a name, and a planted folder with that name would be searched for packages."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path, "__editable__.something.__path_hook__", "lib"])
     monkeypatch.setenv("PYTHONPATH", "lib")

@@ -1,14 +1,14 @@
-"""The documentation matches the program: the command reference, and every example of the pages for users runs."""
+"""The documentation matches the program: the command reference is current, and every example for users runs."""
 
 from __future__ import annotations
 
 import doctest
-import runpy
 import shlex
 import shutil
 from pathlib import Path
 
 import pytest
+from generate_cli import reference
 from PIL import Image
 from support.pages import command_lines, fenced
 from typer.testing import CliRunner
@@ -23,8 +23,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROGRAMS = {"upsample": upsample_app, "tconv": tconv_app}
 
 
-def test_the_command_reference_is_that_of_the_commands(monkeypatch: pytest.MonkeyPatch) -> None:
-    reference = runpy.run_path(str(ROOT / "docs" / "generate_cli.py"))["reference"]
+def test_the_command_reference_matches_the_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     written = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     assert reference() == written, "run python docs/generate_cli.py"
     (command,) = upsample_app.registered_commands
@@ -32,7 +31,7 @@ def test_the_command_reference_is_that_of_the_commands(monkeypatch: pytest.Monke
     assert reference() != written
 
 
-def test_the_python_example_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_python_example_prints_the_stated_output(capsys: pytest.CaptureFixture[str]) -> None:
     for block in fenced(README, "python"):
         exec(compile(block, "README.md", "exec"), {})
     assert capsys.readouterr().out.strip() == "[[0, 25, 75, 100], [0, 25, 75, 100]]"
@@ -74,7 +73,7 @@ def test_every_shell_example_runs(name: str, folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} >= MADE[name]
 
 
-def test_the_page_on_python_runs(folder: Path) -> None:
+def test_the_examples_on_the_python_page_run(folder: Path) -> None:
     (folder / "shots").rename(folder / "samples")
     path = ROOT / "docs" / "python.md"
     assert all(block.startswith(">>> ") for block in fenced(path.read_text(encoding="utf-8"), "python"))
@@ -83,7 +82,7 @@ def test_the_page_on_python_runs(folder: Path) -> None:
     assert result.failed == 0
 
 
-def test_the_first_command_gives_the_size_the_readme_promises(tmp_path: Path) -> None:
+def test_the_first_command_gives_the_size_in_the_readme(tmp_path: Path) -> None:
     first = next(line for line in README.splitlines() if line.startswith("python -m pip install . && "))
     program, source, *options = shlex.split(first.split(" && ")[1])
     assert program == "upsample"
@@ -97,7 +96,7 @@ def test_the_first_command_gives_the_size_the_readme_promises(tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", ["first", "test"])
 def test_ci_runs_the_commands_of_the_readme(name: str) -> None:
-    """`.ci/run` takes the line after a marker, and the README has one such line for each."""
+    """`.ci/run` takes the line after a marker, and the README has exactly one such line for each."""
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert f'"$(readme_command {name})"' in script
     _, following = README.split(f"<!-- {name} command -->\n```bash\n")

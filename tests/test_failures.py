@@ -1,4 +1,4 @@
-"""Failures and losses: codes that are documented, and sentences without the words of the command line."""
+"""Failures and losses: their codes are documented, and their sentences do not use command-line options."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from upsample_cli.errors import (
 PACKAGE = Path(upsample_cli.__file__).parent
 GENERATOR = runpy.run_path(str(PACKAGE.parent / "docs" / "generate_failures.py"))
 FLAG = re.compile(r"(?<![\w-])--[a-z]")
-OLD_RECORDS = "batch/record/schema.py"  # it reads the lines that an older version recorded
+OLD_RECORDS = "batch/record/schema.py"  # it reads lines recorded by an older version
 
 
 def sources():
@@ -39,7 +39,7 @@ def sources():
 
 
 def flags(tree):
-    """The texts of a module that name an option of a command line."""
+    """The texts in a module that name a command-line option."""
     return [
         node.value
         for node in ast.walk(tree)
@@ -48,7 +48,7 @@ def flags(tree):
 
 
 def codes(tree):
-    """The codes that a module gives to failures and losses."""
+    """The codes that a module uses for failures and losses."""
     values = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
@@ -66,12 +66,12 @@ def test_only_the_command_line_names_its_options():
     assert {name for name, texts in named.items() if texts} == {"errors.py", OLD_RECORDS}  # errors.py explains it
 
 
-def test_control_an_option_in_a_message_is_seen():
+def test_control_an_option_in_a_message_is_detected():
     assert flags(ast.parse('raise UsageError(f"{path} is there", "give --output another name")'))
     assert not flags(ast.parse('text = "a-- b", "--", "---", "x--y"'))
 
 
-def test_the_page_lists_the_codes_of_today():
+def test_the_page_lists_the_current_codes():
     written = (PACKAGE.parent / "docs" / "failures.md").read_text(encoding="utf-8")
     assert GENERATOR["page"]() == written, "run python docs/generate_failures.py"
 
@@ -84,7 +84,7 @@ def test_every_code_in_the_source_is_documented_and_every_documented_code_is_use
     used_by_classes = {"unexpected"} | {error.kind for parent in parents for error in parent.__subclasses__()}
     others = {"", "animation", "pages", "views"}  # of the class; of `Frames`, whose parameter has the same name
     assert used - known <= others
-    assert known - used - used_by_classes == {"earlier"}  # in a statement of SQL
+    assert known - used - used_by_classes == {"earlier"}  # in an SQL statement
     assert not set(FAILURES) & set(LOSSES)
 
 
@@ -99,14 +99,14 @@ def test_every_code_in_the_source_is_documented_and_every_documented_code_is_use
         Interrupted(),
     ],
 )
-def test_errors_travel_between_processes_with_all_they_say(error):
+def test_errors_keep_their_contents_between_processes(error):
     back = pickle.loads(pickle.dumps(error))
     assert (type(back), back.failure, str(back), back.exit_status) == (
         type(error), error.failure, str(error), error.exit_status,
     )  # fmt: skip
 
 
-def test_python_and_the_command_line_write_settings_in_their_own_way():
+def test_settings_are_written_differently_in_python_and_on_the_command_line():
     failure = OutputExistsError("a.png").failure
     assert failure.sentence() == "a.png: exists already; add overwrite=True to replace it"
     assert sentence(failure) == "a.png: exists already; add --overwrite to replace it"
@@ -122,5 +122,5 @@ def test_texts_are_joined_and_listed():
     assert listed([], ", ") == ()
 
 
-def test_a_file_name_in_braces_or_percent_signs_stays_as_it_is():
+def test_braces_and_percent_signs_in_a_file_name_stay_unchanged():
     assert Failure("damaged", "is {0} %s", "", "{a}%d.png").sentence() == "{a}%d.png: is {0} %s"

@@ -1,4 +1,4 @@
-"""`hash_outputs.py` finds what changed, and separates pixels from metadata, and messages from files."""
+"""`hash_outputs.py` finds changes, and separates pixels from metadata, and messages from files."""
 
 import io
 import json
@@ -24,7 +24,7 @@ def one_level(path):
     Image.fromarray(pixels).save(path)
 
 
-def a_remark(path):
+def add_comment(path):
     text = PngImagePlugin.PngInfo()
     text.add_text("Comment", "a remark")
     with Image.open(path) as image:
@@ -32,7 +32,7 @@ def a_remark(path):
 
 
 def recorded_after(monkeypatch, change):
-    """The case, by a program that changes its file before it ends."""
+    """The record of the case, made with a program that changes its file before it ends."""
     found = hash_outputs.programs()
 
     def changed():
@@ -46,7 +46,7 @@ def recorded_after(monkeypatch, change):
         return hash_outputs.recorded([CASE])["cases"]
 
 
-def test_two_runs_are_the_same_and_a_change_is_told_by_its_kind(monkeypatch):
+def test_two_runs_are_equal_and_a_change_is_reported_by_its_group(monkeypatch):
     first = hash_outputs.recorded([CASE])["cases"]
     assert first[NAME]["status"] == [0, 0]
     assert first[NAME]["files"].keys() == {"out.png"}
@@ -54,13 +54,13 @@ def test_two_runs_are_the_same_and_a_change_is_told_by_its_kind(monkeypatch):
     assert first[NAME]["json"].keys() == {"2 stdout"}
     same = recorded_after(monkeypatch, lambda _path: None)
     assert not any(hash_outputs.differences(first, same).values())
-    for change, said in ((one_level, "pixels"), (a_remark, "bytes, and the pixels are the same")):
+    for change, said in ((one_level, "pixels"), (add_comment, "bytes, and the pixels are the same")):
         found = hash_outputs.differences(first, recorded_after(monkeypatch, change))
         assert found.pop("files") == [f"{NAME}: out.png: {said}"]
         assert not any(found.values())
 
 
-def test_what_may_differ_is_listed_and_everything_else_is_a_failure(capsys):
+def test_allowed_differences_are_listed_and_others_fail(capsys):
     before = {"status": [0], "files": {"a.png": {"bytes": "1"}}, "json": {"1 stdout": "{}"}, "messages": {}}
     for change, group in (
         ({"status": [1]}, "status"),
@@ -86,7 +86,7 @@ def test_times_and_the_folder_are_masked_and_numbers_are_not(tmp_path):
     }
 
 
-def test_there_are_many_cases_and_their_inputs_are_the_same_each_time():
+def test_there_are_many_cases_with_repeatable_inputs():
     assert len(cases()) == len(set(cases())) > 1000
     assert input_files() == input_files()
 
@@ -101,7 +101,7 @@ def test_every_kind_of_image_is_decoded(name):
     assert decoded(b"text") is None
 
 
-def test_the_low_byte_of_a_later_frame_is_seen():
+def test_the_low_byte_of_a_later_frame_is_included():
     pixels = np.full((9, 20, 3), 0x1234, np.uint16)
     changed = pixels.copy()
     changed[2, 3, 1] ^= 1
@@ -111,9 +111,9 @@ def test_the_low_byte_of_a_later_frame_is_seen():
     assert decoded(first) != decoded(other)
     with Image.open(io.BytesIO(first)) as image, Image.open(io.BytesIO(other)) as image_other:
         image.seek(1), image_other.seek(1)
-        assert image.tobytes() == image_other.tobytes()  # the control: Pillow cuts it off
+        assert image.tobytes() == image_other.tobytes()  # the control: Pillow drops the low byte
 
 
-def test_frames_are_those_of_the_file():
+def test_every_frame_of_a_file_is_included():
     data = animated_png(23, 37, 8, 2, partial_frames(np.zeros((23, 37, 3), np.uint8)))
     assert decoded(data).count(b"uint8") == 3

@@ -1,4 +1,4 @@
-"""The images of the README are what their script draws from the samples and from the commands of today."""
+"""The images in the README equal what their script makes from the samples and the commands."""
 
 import re
 import runpy
@@ -16,18 +16,18 @@ TOLERANCE = 0.5
 
 
 def words(svg):
-    """The text of a screenshot. Releases of rich lay it out and name their styles differently."""
+    """The text of a screenshot. Versions of rich differ in layout and style names."""
     return re.sub(r"&#160;|\s", "", "".join(re.findall(r"<text[^>]*>(.*?)</text>", svg)))
 
 
-def test_every_image_is_made_by_the_script_and_shown():
+def test_every_image_is_made_by_the_script_and_used_on_a_page():
     pages = "".join(path.read_text(encoding="utf-8") for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
     names = {path.name for path in FOLDER.iterdir()}
     assert names == {"rim.png", *SCRIPT["SCREENS"]}
     assert all(f"images/{name}" in pages for name in names)
 
 
-def test_the_crops_are_those_of_the_samples():
+def test_the_crops_equal_those_of_the_samples():
     drawn = np.asarray(SCRIPT["sheet"]()).astype(int)
     with Image.open(FOLDER / "rim.png") as image:
         kept = np.asarray(image).astype(int)
@@ -36,25 +36,25 @@ def test_the_crops_are_those_of_the_samples():
     assert np.abs(drawn[1:] - kept[:-1]).mean() > 2 * TOLERANCE  # the control: one row off
 
 
-def test_only_the_plain_layer_has_a_dark_rim():
+def test_only_the_plain_layer_has_a_dark_border():
     nearest, plain, ours = (SCRIPT["panel"]("text.png", 0, 16, way) for way in SCRIPT["WAYS"].values())
     assert plain[0].max() < 160
     assert ours[0].min() == nearest[0].min() == 255
 
 
 @pytest.mark.parametrize("name", SCRIPT["SCREENS"])
-def test_a_screenshot_shows_what_the_command_prints(name):
+def test_a_screenshot_shows_the_output_of_the_command(name):
     kept = (FOLDER / name).read_text(encoding="utf-8")
     assert words(kept) == words(SCRIPT["screen"](*SCRIPT["SCREENS"][name])), "run python docs/make_images.py"
 
 
-def test_control_a_screenshot_of_another_size_is_noticed():
+def test_control_a_screenshot_with_another_size_is_detected():
     command, columns = SCRIPT["SCREENS"]["shape.svg"]
     kept = (FOLDER / "shape.svg").read_text(encoding="utf-8")
     assert words(kept) != words(SCRIPT["screen"](command.replace("224x224", "224x225"), columns))
 
 
-def test_a_screenshot_loads_nothing():
+def test_a_screenshot_loads_no_external_resource():
     for name in SCRIPT["SCREENS"]:
         svg = (FOLDER / name).read_text(encoding="utf-8")
         assert not re.search(r"url\((?!#)|href|@import|@font-face", svg)

@@ -1,4 +1,4 @@
-"""Imports: the contracts of pyproject.toml hold, and heavy libraries are imported by few modules and not too early."""
+"""Imports: the contracts in pyproject.toml hold, and heavy libraries are imported late and by few modules."""
 
 import ast
 import shutil
@@ -51,7 +51,7 @@ HOMES = {
 
 
 def sources():
-    """The package's modules by dotted name."""
+    """The modules of the package by dotted name."""
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
@@ -60,7 +60,7 @@ def sources():
 
 
 def imports(source):
-    """(module imported, whether at module level) for each import; what only types need counts as module level."""
+    """(imported module, whether at module level) for each import; imports only for types count as module level."""
     tree = ast.parse(source)
     inside = {
         id(node)
@@ -81,7 +81,7 @@ def is_in(module, homes):
 
 
 def complaints(all_sources):
-    """Each import of a library outside its homes, and each of torch that comes too early, in words."""
+    """A sentence for each import of a library outside its home modules, and for each early import of torch."""
     for module, source in all_sources.items():
         for name, at_once in imports(source):
             library = name.partition(".")[0]
@@ -91,7 +91,7 @@ def complaints(all_sources):
                 yield f"{module} imports {name} at once"
 
 
-def test_libraries_are_imported_only_by_the_modules_that_may():
+def test_libraries_are_imported_only_by_their_home_modules():
     found = sources()
     assert len(found) > 200
     assert list(complaints(found)) == []
@@ -109,8 +109,8 @@ def test_libraries_are_imported_only_by_the_modules_that_may():
         ("cli.report.console", "from PIL import Image", "upsample_cli.cli.report.console imports PIL"),
     ],
 )
-def test_each_kind_of_wrong_import_is_noticed(module, line, complaint):
-    """The control: one line more in one module."""
+def test_each_kind_of_wrong_import_is_detected(module, line, complaint):
+    """The control: one added line in one module."""
     found = sources()
     found[f"upsample_cli.{module}"] += f"\n{line}\n"
     assert complaint in list(complaints(found))
@@ -133,7 +133,7 @@ print(sorted(for_cuda & set(sys.modules)))
 """
 
 
-def test_the_cpu_enlarges_without_the_code_for_cuda():
+def test_the_cpu_does_not_import_the_code_for_cuda():
     ran = subprocess.run(
         [sys.executable, "-c", ENLARGED_ON_THE_CPU], capture_output=True, text=True, check=False, timeout=100
     )
@@ -142,8 +142,8 @@ def test_the_cpu_enlarges_without_the_code_for_cuda():
     assert found[2] == "['upsample_cli.engine.cuda', 'upsample_cli.engine.routes.race']"  # the control
 
 
-def test_modules_do_not_import_in_circles():
-    """Imports inside functions count too."""
+def test_imports_have_no_cycles():
+    """Imports inside functions are included."""
     graph = grimp.build_graph("upsample_cli", cache_dir=None)
     imported = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
     TopologicalSorter(imported).prepare()
@@ -153,7 +153,7 @@ def test_modules_do_not_import_in_circles():
 
 
 def contracts_hold(folder):
-    """Run import-linter with the contracts of pyproject.toml on the package in a folder: (status, what it printed)."""
+    """Run import-linter with the contracts of pyproject.toml on the package in a folder: (status, output)."""
     command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()", "--no-cache"]
     ran = subprocess.run(
         [*command, "--config", str(PYPROJECT)], cwd=folder, env={"PYTHONPATH": str(folder)}, capture_output=True,
@@ -181,7 +181,7 @@ def test_the_contracts_of_pyproject_hold():
     ],
 )
 def test_a_contract_is_broken_by_a_wrong_import(module, line, tmp_path):
-    """The control: one line more in one module of a copy."""
+    """The control: one added line in one module of a copy."""
     shutil.copytree(PACKAGE, tmp_path / "upsample_cli", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
     with (tmp_path / "upsample_cli" / module).open("a", encoding="utf-8") as file:
         file.write(f"\n{line}\n")

@@ -1,4 +1,4 @@
-"""The table of docs/kernels.md shows the stored figures, which agree with the model card."""
+"""The table in docs/kernels.md shows the stored figures, which agree with the model card."""
 
 import json
 import re
@@ -36,8 +36,8 @@ def test_every_kernel_and_every_peer_has_its_figures(factor):
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
-def test_the_scores_are_those_of_the_model_card(factor):
-    """Both come out of the same photographs by different scripts."""
+def test_the_scores_equal_those_of_the_model_card(factor):
+    """Different scripts compute both from the same photographs."""
     card = (ROOT / "docs" / "model-card.md").read_text(encoding="utf-8")
     heads, row = (
         [cell.strip() for cell in re.search(rf"^\| {start} \|.*$", card, re.MULTILINE)[0].split("|")[2:-1]]
@@ -50,8 +50,8 @@ def test_the_scores_are_those_of_the_model_card(factor):
     assert shown["fitted"] != shown["fitted 5x5"]
 
 
-def test_a_score_is_of_the_whole_photograph_and_each_contender_does_its_own():
-    """A small photograph is one piece, so every contender's image can be made and scored here again."""
+def test_scores_are_of_the_whole_photograph_and_can_be_recomputed():
+    """A small photograph is one piece, so this test can recompute the image and score of every contender."""
     pytest.importorskip("cv2", reason="OpenCV is not installed")
     part = parts(2, ["text.png"])[0]
     part = Part(part.path, part.height, part.width, 0, part.height)
@@ -67,10 +67,10 @@ def test_a_score_is_of_the_whole_photograph_and_each_contender_does_its_own():
 
 
 @pytest.mark.parametrize("factor", [2, 3])
-def test_peers_are_what_they_are_called(factor):
-    """Of one bright pixel they make what our kernel of that formula does, but for rounding between their passes."""
+def test_peers_match_the_kernels_they_are_named_after(factor):
+    """One bright pixel gives the same result as our kernel with that formula, apart from rounding between passes."""
     pytest.importorskip("cv2", reason="OpenCV is not installed")
-    pixels = np.full((21, 25), 60, np.uint8)  # no overshoot that Pillow would cut off between its passes
+    pixels = np.full((21, 25), 60, np.uint8)  # without overshoot, which Pillow would clip between its passes
     pixels[9, 11] = 220
     for peer, name in (
         ("Pillow BICUBIC", "bicubic"),

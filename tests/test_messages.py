@@ -1,4 +1,4 @@
-"""Messages are found in the source, and none has a turn of phrase that a person stumbles over."""
+"""Messages are found in the source, and none contains a phrase that readers stumble over."""
 
 import re
 
@@ -6,7 +6,7 @@ import list_messages
 import pytest
 
 MESSAGES = list(list_messages.messages())
-STUMBLES = re.compile(
+AWKWARD = re.compile(
     r"(?<!\bthere )\b(is|are) (no|none)\b|\banew\b|\bamid\b|\bbeside the\b|\bby way of\b|\bis told\b|\bpicture"
 )
 
@@ -17,11 +17,11 @@ def test_messages_of_all_kinds_are_found():
     assert len(MESSAGES) > 500
 
 
-def test_no_message_has_a_phrase_to_stumble_over():
-    found = [message for message in MESSAGES if STUMBLES.search(message.text)]
+def test_messages_contain_no_awkward_phrase():
+    found = [message for message in MESSAGES if AWKWARD.search(message.text)]
     assert not found
 
 
 @pytest.mark.parametrize("text", ["- is none", "it is no image", "the picture is lost", "begin anew"])
-def test_control_such_a_phrase_is_noticed(text):
-    assert STUMBLES.search(text)
+def test_control_an_awkward_phrase_is_detected(text):
+    assert AWKWARD.search(text)

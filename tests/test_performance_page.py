@@ -1,4 +1,4 @@
-"""docs/performance.md has the figures of the saved runs that it names, and all of them."""
+"""docs/performance.md has exactly the figures of the saved runs that it names."""
 
 import json
 import re
@@ -13,11 +13,11 @@ TEXT = PAGE.read_text(encoding="utf-8")
 NAMED = re.findall(r"<!-- figures: (.*?) -->", TEXT)[0].split()
 
 
-def test_the_figures_are_those_of_the_saved_runs():
+def test_the_figures_equal_those_of_the_saved_runs():
     assert with_figures(TEXT, []) == TEXT, "run python -m benchmarks.report"
 
 
-def test_control_a_changed_figure_is_noticed():
+def test_control_a_changed_figure_is_detected():
     changed = TEXT.replace("| 939 ms, 1.00<br>", "| 839 ms, 1.00<br>")
     assert changed != TEXT
     assert with_figures(changed, []) != changed

@@ -1,4 +1,4 @@
-"""Quantities as people write them."""
+"""Quantities such as 2G, as users write them."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ def test_quantities_are_exact(number, unit, suffix):
 @pytest.mark.parametrize(
     "text", ["", "G", "-1G", "0", "0.4", "1.", ".5G", "1e9", "1 000", "2GG", "2i", "inf", "nan", "1_000", "9" * 40]
 )
-def test_what_is_no_quantity_is_refused_by_name(text):
+def test_an_invalid_quantity_is_refused_by_name(text):
     with pytest.raises(UsageError, match=r"^--max-pixels .* is not a quantity; write --max-pixels 2G"):
         parse_quantity(text, "--max-pixels")

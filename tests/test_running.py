@@ -1,4 +1,4 @@
-"""The substitutes for parts of the package take the same options, so that no option is ignored."""
+"""The substitutes for parts of the package accept the same options, so that no option is ignored."""
 
 import inspect
 
@@ -11,13 +11,13 @@ from upsample_cli.batch.threads import ThreadExecutor
 from upsample_cli.enlarge.options import Options
 
 
-def test_the_stand_in_takes_the_options_of_what_it_stands_for():
+def test_the_substitute_takes_the_options_of_the_real_function():
     assert inspect.signature(in_threads).parameters.keys() == inspect.signature(executor_for).parameters.keys()
     assert all(each.kind is not each.VAR_KEYWORD for each in inspect.signature(in_threads).parameters.values())
 
 
 @pytest.mark.parametrize("option", [{"timeout_s": 3.0}, {"cluster": "tcp://h:1"}])
-def test_what_needs_other_processes_gets_the_real_function(option, monkeypatch):
+def test_options_that_need_other_processes_use_the_real_function(option, monkeypatch):
     monkeypatch.setattr(running, "executor_for", lambda _jobs, _options, **given: given)
     given = in_threads([], Options(), token="t", watcher=None, **option)
     assert given.items() >= option.items()

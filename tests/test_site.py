@@ -1,4 +1,4 @@
-"""Links between the pages lead somewhere, and the site has every page. mkdocs itself runs in .ci/run."""
+"""Links between pages have targets, and the site contains every page. mkdocs itself runs in .ci/run."""
 
 import re
 from pathlib import Path
@@ -14,14 +14,14 @@ AT_THE_ROOT = dict(
 
 
 def broken(page, text):
-    """The relative links of a page that do not lead to a file."""
+    """The relative links on a page without a target file."""
     prose = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
     targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", prose)
     return [target for target in targets if not (page.parent / target).exists()]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_link_leads_to_a_file(page):
+def test_every_link_has_a_target_file(page):
     assert not broken(page, page.read_text(encoding="utf-8"))
 
 

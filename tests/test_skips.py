@@ -1,4 +1,4 @@
-"""With `CI=true` only the listed skips are allowed."""
+"""With `CI=true`, only the listed skips are allowed."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ OTHERS = {
 
 
 def status(ci, *sources):
-    """Exit status of pytest, and what it printed, for a module of these sources and one that passes."""
+    """The exit status and output of pytest for a module with each of these sources and one that passes."""
     Path("test_it.py").write_text("import pytest\n" + "".join(sources), encoding="utf-8")
     Path("test_passing.py").write_text("def test_none(): pass\n", encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "support.skips", "-p", "no:cacheprovider"]
@@ -27,7 +27,7 @@ def status(ci, *sources):
 
 @pytest.mark.usefixtures("in_tmp_path")
 @pytest.mark.parametrize("other", OTHERS)
-def test_another_skip_fails_the_run_in_ci_and_nowhere_else(other):
+def test_another_skip_fails_the_run_only_in_ci(other):
     found, out = status("true", ALLOWED, OTHERS[other])
     assert found == 1
     (line,) = (line for line in out.splitlines() if line.startswith("test_it.py") and "Skipped: " in line)
@@ -37,7 +37,7 @@ def test_another_skip_fails_the_run_in_ci_and_nowhere_else(other):
 
 
 @pytest.mark.usefixtures("in_tmp_path")
-def test_what_is_allowed_or_expected_to_fail_is_no_reason():
+def test_allowed_skips_and_expected_failures_do_not_fail_the_run():
     xfail = "@pytest.mark.xfail(reason='later')\ndef test_two(): assert False\n"
     found, out = status("true", ALLOWED, xfail)
     assert (found, "not allowed" in out) == (0, False)

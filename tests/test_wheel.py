@@ -13,12 +13,12 @@ from PIL import Image
 from support.environment import ENVIRONMENT, TESTS
 
 pytestmark = [
-    pytest.mark.skipif(os.environ.get("CI") != "true", reason="builds the wheel, with a network: needs CI=true"),
-    pytest.mark.skipif(os.name == "nt", reason="an environment of POSIX"),
+    pytest.mark.skipif(os.environ.get("CI") != "true", reason="builds the wheel and needs a network: set CI=true"),
+    pytest.mark.skipif(os.name == "nt", reason="POSIX environment"),
 ]
 
 ROOT = TESTS.parent
-SOURCES = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "MANIFEST.in", "upsample_cli")
+SOURCES = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "MANIFEST.in", "man", "upsample_cli")
 WITHOUT_CHECKOUT = {name: value for name, value in ENVIRONMENT.items() if name != "PYTHONPATH"}
 ELSEWHERE = ("engine/test_separable.py", "engine/test_arrays.py", "cli/test_engine_option.py")
 """Tests that run on the installed package: the compiled kernels, the API, and the choice between routes."""
@@ -35,7 +35,7 @@ def run(*command, more=(), **settings):
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """Built from a copy, in which nothing is compiled yet and no earlier build can lend its files."""
+    """Built from a copy without compiled files, so that no earlier build can supply them."""
     folder = tmp_path_factory.mktemp("wheel")
     (folder / "source").mkdir()
     for name in SOURCES:
@@ -50,7 +50,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def programs(wheel, tmp_path_factory):
-    """The folder of the installed commands. The libraries are those of this environment, found through a .pth file."""
+    """The folder with the installed commands. Their libraries are those of this environment, through a .pth file."""
     environment = tmp_path_factory.mktemp("installed") / "env"
     run(sys.executable, "-m", "venv", "--without-pip", environment)
     python = environment / "bin" / "python"
@@ -72,6 +72,11 @@ def test_the_wheel_holds_the_package_with_its_compiled_module_and_no_tests(wheel
         written = {path.relative_to(ROOT).as_posix() for path in ROOT.glob(f"upsample_cli/**/*{kind}")}
         assert written
         assert {name for name in names if name.endswith(kind)} == written
+
+
+def test_the_man_pages_are_installed_where_man_looks_for_them(programs):
+    pages = programs.parent / "share" / "man" / "man1"
+    assert {path.name for path in pages.iterdir()} == {"upsample.1", "tconv.1"}
 
 
 def test_the_installed_commands_run_outside_the_checkout(programs, tmp_path):

@@ -1,4 +1,4 @@
-"""The current folder may hold files of other people: no code in it is imported or loaded as a library."""
+"""The current folder may contain files of other people: code in it is neither imported nor loaded as a library."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PROCESSORS = {
     *("glibc-hwcaps", "x86-64-v2", "x86-64-v3", "x86-64-v4"),
     *("tls", "x86_64", "haswell", "xeon_phi", "avx512_1", "aarch64", "atomics"),  # glibc before 2.37
 }
-"""Subfolders that the system's loader searches before the folder itself; they may be nested."""
+"""Subfolders that the dynamic loader searches before the folder itself; they may be nested."""
 
 _lock = threading.Lock()
 _entered = 0
@@ -29,7 +29,7 @@ _undo = ExitStack()
 
 @contextmanager
 def distrust_current_folder() -> Iterator[None]:
-    """Keep this process, and those that it starts in the meantime, from running code in the current folder.
+    """Keep this process, and processes that it starts inside the `with` block, from running code in the current folder.
 
     Python puts that folder first in `sys.path` for `python -c` and `python -m`, and `multiprocessing` starts its
     processes with `python -c`. Entries from PYTHONPATH stay. Several threads may use this at the same time.
@@ -67,7 +67,7 @@ def _enter(undo: ExitStack) -> None:
     # Code from the current folder is trusted if PYTHONPATH names it or this package was imported from it.
     is_trusted = any(_is_current_folder(entry) for entry in (*named, str(_PACKAGES)))
     for index, entry in reversed(list(enumerate(sys.path))):
-        # Entries of editable installs are not paths, but would match a folder of that name in the current one.
+        # Entries of editable installs are not paths, but would match a subfolder of that name.
         is_relative = not Path(entry).is_absolute() and entry not in named
         if not is_trusted and (is_relative or _is_current_folder(entry)):
             undo.callback(sys.path.insert, index, entry)
@@ -78,7 +78,7 @@ def _enter(undo: ExitStack) -> None:
 
 
 def restore_variable(name: str, value: str | None) -> None:
-    """Give a variable of the environment the value that it had before; None if it was not set."""
+    """Restore an environment variable to the value that it had before; None if it was not set."""
     if value is None:
         os.environ.pop(name, None)
     else:
@@ -95,8 +95,8 @@ def _is_current_folder(entry: str) -> bool:
 class _TorchGuard:
     """Checks the current folder before torch is imported: a finder in `sys.meta_path` that never finds a module.
 
-    NVIDIA's libcusparseLt, which comes with torch for CUDA, has an empty entry in its RUNPATH and, when it is loaded,
-    loads the driver of the GPU by name: `libcuda.so.1` in the current folder would come before that of the system.
+    NVIDIA's libcusparseLt, which comes with torch for CUDA, has an empty entry in its RUNPATH and loads the driver of
+    the GPU by name. So `libcuda.so.1` in the current folder would be loaded instead of the system's.
     """
 
     def find_spec(
@@ -108,7 +108,7 @@ class _TorchGuard:
 
 
 def load_driver() -> None:
-    """Load the system's driver, so that it is used later; if there is none, check that the current folder has none.
+    """Load the system's GPU driver, so that it is the one used later. Without one, check the current folder.
 
     Raises:
         UsageError: if the current folder has a file that would be loaded as the driver.

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 STOPS = (KeyboardInterrupt, SystemExit, GeneratorExit)
-"""What ends a program or a generator. Any other BaseException is a library's fault, like a panic of one in Rust."""
+"""Exceptions that end a program or a generator. Any other BaseException is a fault of a library, for example a panic
+in one written in Rust."""
 
 FAILURES = {
     "usage": "an option or argument that cannot be carried out",
@@ -42,7 +43,7 @@ FAILURES = {
     "unexpected": "a fault of this package or of a library",
     "earlier": "the image failed in a run of an older version, which recorded no code",
 }
-"""What each code of a failure means. Codes are stable: one may be added, none changes its meaning."""
+"""The meaning of each failure code. Codes are stable: new ones may be added, and existing ones keep their meaning."""
 
 _TRANSIENT = {"changed", "exists", "unwritable", "no-space", "no-memory", "killed", "cluster"}
 
@@ -64,16 +65,16 @@ LOSSES = {
     "extension": "the output's extension belongs to another kind of PNM",
     "rerun": "the output is made again, because it or its input changed",
 }
-"""What each code of a loss or remark means. Stable as the codes of failures are."""
+"""The meaning of each code of a loss or remark. They are stable, like the codes of failures."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A setting in a sentence.
+    """A setting that a sentence mentions.
 
     Args:
-        name: of the parameter in the Python API.
-        value: to give it, or True for a switch; None to name the setting alone.
+        name: name of the parameter in the Python API.
+        value: the value to show with it, True for a switch; None shows the name only.
     """
 
     name: str
@@ -84,7 +85,7 @@ class Setting:
 
 
 Text = str | tuple[str | Setting, ...]
-"""A part of a sentence, or parts to join."""
+"""Text that may mention settings: a string, or a tuple of strings and settings to join."""
 Spelling = Callable[[Setting], str]
 
 
@@ -93,12 +94,12 @@ FREE_SPACE: Text = ("free some space, or give ", Setting("output"), " a folder o
 
 
 def joined(*texts: Text) -> tuple[str | Setting, ...]:
-    """Texts as one."""
+    """Several texts joined into one."""
     return tuple(part for text in texts for part in ((text,) if isinstance(text, str) else text))
 
 
 def listed(texts: Iterable[Text], between: str) -> Text:
-    """Texts with `between` between them."""
+    """Several texts joined into one, separated by `between`."""
     return joined(*(part for text in texts for part in (between, text)))[1:]
 
 
@@ -118,9 +119,9 @@ class Failure:
     Args:
         kind: one of `FAILURES`.
         cause: what is wrong; no full stop at the end.
-        next_step: what to do next; empty where the cause already says it.
-        path: the file it is wrong with, shown first; empty where the cause names what it is about.
-        limit_s: of a timeout, seconds.
+        next_step: what to do next; empty if the cause already says it.
+        path: the file that failed, shown first; empty if the cause names it.
+        limit_s: for a timeout, the time limit in seconds.
     """
 
     kind: str
@@ -131,7 +132,7 @@ class Failure:
 
     @property
     def may_pass(self) -> bool:
-        """Whether the cause is outside the image and may be gone next time."""
+        """Whether the cause is outside the image, so that another attempt may succeed."""
         return self.kind in _TRANSIENT
 
     def sentence(self, spell: Spelling = str) -> str:
@@ -149,12 +150,12 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What an output lacks of its input, or what else the user may not expect of it.
+    """Something that the output lacks compared with its input, or a remark about the output.
 
     Args:
         kind: one of `LOSSES`.
-        text: one line.
-        details: what belongs to it, where that would be too long for most.
+        text: the loss in one line.
+        details: additional text, shown only in detailed output.
     """
 
     kind: str
@@ -169,9 +170,9 @@ class UpsampleError(Exception):
     """Root of all errors of this package.
 
     Args:
-        cause: what is wrong, naming the thing it is wrong with.
+        cause: what is wrong, and with what.
         next_step: what to do next.
-        kind: one of `FAILURES`; by default that of the class.
+        kind: one of `FAILURES`; by default the one of the class.
     """
 
     exit_status = 1
@@ -195,7 +196,7 @@ class UpsampleError(Exception):
 
 
 class UsageError(UpsampleError):
-    """An option, argument or call that cannot be carried out whatever the images are."""
+    """An option, argument or call that cannot be carried out, independent of the images."""
 
     exit_status = 2
     kind = "usage"
@@ -208,7 +209,7 @@ class GeometryError(UsageError):
 
 
 class DeviceError(UsageError):
-    """A device that is not there, or cannot do the arithmetic asked of it."""
+    """A device that is missing or cannot do the requested arithmetic."""
 
     kind = "device"
 
@@ -241,13 +242,13 @@ class ImageError(UpsampleError):
 
 
 class WritingError(ImageError):
-    """The system refused the output: a full disk, a folder that may not be written to. The image is not at fault."""
+    """The system refused to write the output, for example because the disk is full. The image is not at fault."""
 
     kind = "unwritable"
 
 
 class InputChangedError(ImageError):
-    """The input is not the one that the run was planned for. The next run plans for what it is then."""
+    """The input has changed since the run was planned. The next run plans for the new input."""
 
     kind = "changed"
 
@@ -256,12 +257,12 @@ class InputChangedError(ImageError):
 
 
 class OutputExistsError(ImageError):
-    """The output is there already, and overwriting was not asked for.
+    """The output exists already, and `overwrite` is not set.
 
     Args:
         path: the output.
-        cause: what is to be said of it.
-        next_step: what to do.
+        cause: what is wrong.
+        next_step: what to do next.
     """
 
     kind = "exists"
@@ -276,13 +277,13 @@ class OutputExistsError(ImageError):
 
 
 class RecordError(UpsampleError):
-    """The record of a batch cannot be used: another run is at work on it, it is damaged, or it cannot be written."""
+    """The record of a batch cannot be used: another run uses it, it is damaged, or it cannot be written."""
 
     kind = "record"
 
 
-class Interrupted(UpsampleError):  # noqa: N818  nobody made an error
-    """The work was asked to stop (Ctrl-C) and has cleaned up after itself."""
+class Interrupted(UpsampleError):  # noqa: N818  a stop is not an error
+    """The run was stopped (Ctrl-C) and has cleaned up after itself."""
 
     exit_status = 130
     kind = "interrupted"

@@ -1,4 +1,4 @@
-"""Stopping a run by signals: the first one makes it clean up, the second one makes it stop waiting."""
+"""Stopping a run by signals: after the first signal the run cleans up, after the second it stops waiting."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from types import FrameType
 
 GRACE_S = 1.0
-"""How long a stopped run waits for its images to stop at their next band."""
+"""How long a stopped run waits for its images to stop at their next band, in seconds."""
 
 LOOK_S = 0.02
-"""How often it checks meanwhile for another signal."""
+"""How often a stopped run checks for another signal while it waits, in seconds."""
 
 SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
@@ -20,7 +20,7 @@ SIGNALS = [
 
 
 class _Received:
-    """The first signal, and the number of signals. Plain values: a handler may run while a lock is held."""
+    """The first signal, and the number of signals. No lock: a handler may run while the same thread holds it."""
 
     number: int | None = None
     count = 0
@@ -40,9 +40,9 @@ def is_hurried() -> bool:
 def stop_by_signals() -> Iterator[None]:
     """Raise KeyboardInterrupt at the first signal that would end the process; count the next ones.
 
-    The next signals do not interrupt the cleanup, which calls `is_hurried`. Ignored signals stay ignored: SIGHUP under
-    nohup, SIGINT in the background of a shell. Outside the main thread, or where others have set handlers, nothing
-    changes.
+    The next signals do not interrupt the cleanup, which can check `is_hurried`. Ignored signals stay ignored: SIGHUP
+    under nohup, SIGINT in the background of a shell. Outside the main thread, and for signals that have another
+    handler, nothing changes.
     """
 
     def handle(number: int, _frame: FrameType | None) -> None:

@@ -12,7 +12,9 @@ _UNITS |= {f"{unit}i": 1024**power for power, unit in enumerate(("k", "m", "g", 
 
 
 def parse_quantity(text: str, option: str) -> int:
-    """A number as people write it: plain, or with k, M, G, T (powers of 1000) or Ki, Mi, Gi, Ti (1024), then maybe B.
+    """Parse a number with an optional unit: k, M, G, T (powers of 1000) or Ki, Mi, Gi, Ti (powers of 1024).
+
+    A "B" may follow.
 
     Raises:
         UsageError: naming `option`, if the text is not such a quantity or is less than one.
@@ -27,7 +29,7 @@ def parse_quantity(text: str, option: str) -> int:
 
 
 def parse_seconds(text: str, option: str) -> float:
-    """A duration in seconds.
+    """Parse a duration in seconds.
 
     Raises:
         UsageError: naming `option`, if the text is not a number.

@@ -1,4 +1,4 @@
-"""`opencv_pool.py IN OUT EXTENSION`: a pool of threads, each decoding, resizing and encoding with OpenCV."""
+"""`opencv_pool.py IN OUT EXTENSION`: decode, resize and encode with OpenCV in a pool of threads."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""`pillow_pool.py IN OUT EXTENSION`: a pool of threads, each decoding, resizing and encoding with Pillow."""
+"""`pillow_pool.py IN OUT EXTENSION`: decode, resize and encode with Pillow in a pool of threads."""
 
 import os
 import sys

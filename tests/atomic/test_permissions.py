@@ -415,5 +415,5 @@ def test_weights_replaced_while_they_are_read_are_refused(monkeypatch):
         return state
 
     monkeypatch.setitem(files.WEIGHT_READERS, ".npy", exchanged)
-    with pytest.raises(ImageError, match=r"a\.npy: was exchanged while it was read"):
+    with pytest.raises(ImageError, match=r"a\.npy: was replaced while it was read"):
         files.read_weights("a.npy")

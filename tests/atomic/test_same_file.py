@@ -57,7 +57,7 @@ MOUNTED = [
     ),
     (
         ["in/a.png", "again/a.bmp", "--format", "jpg", "--no-state"],
-        "in/a.png and again/a.bmp would both be written to in/a_x2.jpg and again/a_x2.jpg, which are one file there; ",
+        "in/a.png and again/a.bmp would both be written to in/a_x2.jpg and again/a_x2.jpg, which are the same file",
     ),
     (
         ["in/b.bmp", "in/a.png", "-o", "files/", "--name", "{stem}.tif", "--overwrite"],

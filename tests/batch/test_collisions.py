@@ -57,7 +57,9 @@ def test_outputs_that_the_disk_cannot_tell_apart_are_refused(inputs, alike, is_r
     if not is_refused:
         assert [entry.result.status for entry in plan(*inputs, alike=alike)[0]] == ["planned"] * 2
         return
-    with pytest.raises(UsageError, match=r"would both be written to .* and .*, which are one file there") as refused:
+    with pytest.raises(
+        UsageError, match=r"would both be written to .* and .*, which are the same file there"
+    ) as refused:
         plan(*inputs, alike=alike)
     assert all(name in str(refused.value) for name in inputs)
 

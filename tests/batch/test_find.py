@@ -143,7 +143,7 @@ def test_a_folder_that_cannot_be_read_is_reported(monkeypatch):
     inputs = list(find_inputs(["f"], recursive=True))
     assert [each.path.as_posix() for each in inputs if each.failure is None] == ["f/a.png", "f/open/c.png"]
     (told,) = [each.failure.sentence() for each in inputs if each.failure is not None]
-    assert told == "f/closed: cannot be looked into: Permission denied"
+    assert told == "f/closed: cannot be opened: Permission denied; check its permissions"
 
 
 PARTS = st.text(string.ascii_letters + " .[]*é", min_size=1, max_size=4).filter(lambda name: name.strip(".") != "")

@@ -511,6 +511,18 @@ def test_an_unusable_record_ends_the_run_in_one_line_with_the_next_step(batch, m
     assert upsample("in", "-o", "out", "--no-state").status == 0
 
 
+@pytest.mark.parametrize("state", ["taken/run.db", "taken/s/run.db"])
+def test_a_record_whose_folder_cannot_be_made_is_one_line_that_says_so(state):
+    save("in/a.png")
+    Path("taken").touch()
+    ended = upsample("in", "-o", "out", "--state", state)
+    assert (ended.status, names("out")) == (1, [])
+    assert ended.err == (
+        f"upsample: {state}: the record cannot be made or opened: a part of its path is not a folder; "
+        "check its folder, or give another --output or --state\n"
+    )
+
+
 def change_version(path, version):
     with sqlite3.connect(path) as db:
         db.execute(f"PRAGMA user_version = {version}")

@@ -81,13 +81,13 @@ def test_other_files_and_the_output_folder_inside_do_not_arrive(tmp_path):
 
 def test_a_folder_that_cannot_be_read_is_reported_once(tmp_path, monkeypatch):
     monkeypatch.setattr(watch.time, "sleep", lambda _seconds: None)
-    gone = [watch.Found(tmp_path, tmp_path, Failure("unreadable", "cannot be looked into"))]
+    gone = [watch.Found(tmp_path, tmp_path, Failure("unreadable", "cannot be opened"))]
     looks = iter([gone, gone, gone, [], gone, gone, None])
     arrived = arrivals(lambda: next(looks))
     told = []
     with contextlib.suppress(TypeError):  # the iterator of scans is exhausted
         told.extend(found[0].failure and found[0].failure.sentence() for found in arrived)
-    assert told == ["cannot be looked into"] * 2
+    assert told == ["cannot be opened"] * 2
 
 
 def test_slow_scans_are_far_apart(tmp_path, monkeypatch):

@@ -62,7 +62,9 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "end"), [((), "; the same command goes on"), (("--no-state",), "")])
+@pytest.mark.parametrize(
+    ("arguments", "end"), [((), "; run the same command again to continue"), (("--no-state",), "")]
+)
 def test_a_stopped_batch_first_says_how_many_images_are_left(large, arguments, end):
     status, out, err = stopped("in", "-o", "out", *arguments, number=signal.SIGTERM)
     done = len([name for name in names("out") if name.endswith(".png")])
@@ -182,6 +184,7 @@ def test_the_hint_appears_only_if_a_record_contains_a_failure():
     assert "--retry-failed" not in upsample("in", "-o", "out").out
     truncated_image("in/b.png")
     assert upsample("in", "-o", "out").out.splitlines()[-1] == HINT
+    assert "--retry-failed" not in upsample("in", "-o", "out", "--retry-failed").out
     assert "--retry-failed" not in upsample("in", "-o", "other", "--no-state").out
 
 
@@ -233,10 +236,10 @@ def test_in_a_watch_a_repaired_image_does_not_count_as_failed():
     summary = Summary(is_watch=True)
     for result in (bad, bad, other, good):
         summary.add(result)
-    assert list(summary.lines(None)) == ["written       1  1.0 MP", "failed        1  is damaged"]
+    assert list(summary.lines(None)) == ["written       1  1.0 MP; see ./", "failed        1  is damaged"]
     assert summary.first_failures == ["b.png: is damaged; x"]
     summary.add(Result(Path("b.png"), Path("o.png"), "skipped"))
-    assert list(summary.lines(None)) == ["written       1  1.0 MP", "skipped       1  done already"]
+    assert list(summary.lines(None)) == ["written       1  1.0 MP; see ./", "skipped       1  done already"]
     batch = Summary()  # the control: in a batch each result belongs to a different image
     for result in (bad, good):
         batch.add(result)

@@ -8,6 +8,9 @@ import time
 
 import pytest
 
+from upsample_cli.cli.spelling import OFFERED, advised, option
+from upsample_cli.errors import Failure, Setting, spelled
+
 COMMAND = """
 import sys, time, typer
 from upsample_cli.cli import error_handler
@@ -159,3 +162,22 @@ def test_ctrl_c_ends_the_command_with_130_and_without_a_traceback():
         assert process.wait(30) == 130
         assert time.monotonic() - begun < 10  # it would have slept for 60 s
         assert "Traceback" not in process.stderr.read()
+
+
+@pytest.mark.parametrize(
+    ("step", "offered"),
+    [
+        (("give ", Setting("kernel"), ", or fit one"), "fit one"),
+        (("give ", Setting("kernel"), ", or fit one by ", Setting("factor", 2)), "fit one by --factor 2"),
+        (("try ", Setting("factor", 2), " or ", Setting("kernel")), "try --factor 2"),
+        (("give ", Setting("kernel"), ", or ", Setting("factor", 2)), ""),
+        (("give ", Setting("kernel")), ""),
+        ("wait", "wait"),
+    ],
+)
+def test_an_option_that_the_command_lacks_is_not_advised(step, offered):
+    token = OFFERED.set(frozenset({"--factor"}))
+    try:
+        assert spelled(advised(Failure("usage", "", step)).next_step, option) == offered
+    finally:
+        OFFERED.reset(token)

@@ -101,10 +101,13 @@ def test_an_invalid_report_ends_the_run_before_the_first_pixel(name, said):
         (["--state", "x", "--report", "x"], "--state and --report would both be written to x; give each a name"),
         (["--state", "in/../x", "--gallery", "x"], "--state and --gallery would both be written to x; give each a"),
         (["--report", "x.html", "--gallery", "./x.html"], "--report and --gallery would both be written to x.html"),
-        (["--gallery", "in/a.png"], "in/a.png is an image of this run, and no place for --gallery; give it another"),
-        (["--gallery", "link.png"], "in/a.png is an image of this run, and no place for --gallery; give it another"),
-        (["--gallery", "out/b_x2.png"], "out/b_x2.png is an image of this run, and no place for --gallery; give it"),
-        (["--report", "in/../out/b_x2.png"], "out/b_x2.png is an image of this run, and no place for --report; give"),
+        (["--gallery", "in/a.png"], "in/a.png is an image of this run, so it cannot be the --gallery; give it another"),
+        (["--gallery", "link.png"], "in/a.png is an image of this run, so it cannot be the --gallery; give it another"),
+        (["--gallery", "out/b_x2.png"], "out/b_x2.png is an image of this run, so it cannot be the --gallery; give it"),
+        (
+            ["--report", "in/../out/b_x2.png"],
+            "out/b_x2.png is an image of this run, so it cannot be the --report; give",
+        ),
     ],
 )
 def test_report_gallery_and_record_never_share_a_file_with_each_other_or_an_image(arguments, said):
@@ -217,7 +220,7 @@ def test_causes_are_counted_without_names_and_results_are_not_kept():
     exists = OutputExistsError("o.png").failure
     summary.add(Result(Path("d.png"), Path("o.png"), "skipped", failure=exists))
     assert list(summary.lines(2.0, retry="again")) == [
-        "written       1  1.5 MP in 2.0 s: 0.5 images/s, 0.75 MP/s",
+        "written       1  1.5 MP in 2.0 s: 0.5 images/s, 0.75 MP/s; see ./",
         "skipped       2  1: done already",
         "                 1: exists already; add --overwrite to replace it",
         "failed      400  250: is empty",

@@ -253,9 +253,9 @@ USAGE_ERRORS = [
     (("a.png", "--nonsense"), "upsample: no such option: --nonsense"),
     (("a.png", "--width"), "upsample: option '--width' requires an argument; see upsample --help"),
     (("a.png", "--width", "x"), "upsample: invalid value for '--width': "),
-    (("a.png", "--factor", "0"), "factor 0 is not a number from 1 to 64; try --factor 2"),
-    (("a.png", "-f", "65"), "factor 65 is too large; factors go from 1 to 64"),
-    (("a.png", "-f", "x"), "factor 'x' is not a number; write --factor 2, --factor 1.5 or --factor 4/3"),
+    (("a.png", "--factor", "0"), "factor 0 is not a number from 1 to 64; give --factor 2"),
+    (("a.png", "-f", "65"), "factor 65 is too large; give a factor from 1 to 64"),
+    (("a.png", "-f", "x"), "factor 'x' is not a number from 1 to 64; give --factor 2, --factor 1.5 or --factor 4/3"),
     (("a.png", "-f", "2.5", "--width", "9"), "--factor and --width both say how large"),
     (("a.png", "--tile", "0"), "give --tile 1 or more"),
     (("a.png", "--workers", "0"), "give --workers 1 or more"),
@@ -286,8 +286,8 @@ USAGE_ERRORS = [
     (("a.png", "-o", ""), "--output has no name; give it a file or a folder, or leave it out"),
     (("a.png", "b.png", "-o", "a.png"), "a.png is a file, and there are several images to write"),
     (("",), "an input has no name"),
-    (("empty",), "no images in empty; name images or folders that hold some, or -r to look in their subfolders"),
-    (("empty", "-r"), "no images in empty; name images or folders that hold some"),
+    (("empty",), "no images in empty; name images, or folders that contain some, or add -r to include subfolders"),
+    (("empty", "-r"), "no images in empty; name images, or folders that contain some"),
 ]
 
 

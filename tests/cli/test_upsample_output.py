@@ -217,7 +217,7 @@ def test_by_default_a_batch_prints_a_summary_errors_and_warnings(one_image_per_o
         ["skipped", "1"],
         ["failed", "1"],
     ]
-    speed = r"^written +2  0\.0015 MP in \d+\.\d s(: [\d.]+ images/s, 0\.\d+ MP/s)?$"
+    speed = r"^written +2  0\.0015 MP in \d+\.\d s(: [\d.]+ images/s, 0\.\d+ MP/s)?; see out/$"
     assert re.search(speed, ended.out, re.MULTILINE)
     kinds = sorted(line.split(":")[0] for line in ended.err.splitlines())
     assert kinds == ["error", "warning"]  # skipped images are only in the summary

@@ -214,13 +214,13 @@ def test_a_file_that_cannot_be_read_or_written_is_one_line():
     if ended.status == 77:
         pytest.skip("runs as root, which cannot drop its privileges here")
     assert recorded.err == (
-        "upsample: locked/.upsample.sqlite: the record cannot be made or opened (Permission denied); "
+        "upsample: locked/.upsample.sqlite: the record cannot be made or opened: its folder may not be written to; "
         "check its folder, or give another --output or --state\n"
     )
     assert (recorded.status, ended.status, names("locked")) == (1, 1, [])
     assert sorted(ended.errors) == [
         "in/a.png: may not be read; check its permissions",
-        "in/sub: cannot be looked into: Permission denied",
+        "in/sub: cannot be opened: Permission denied; check its permissions",
         "locked/b_x2.png: cannot be written: its folder may not be written to; "
         "check the permissions, or give another --output",
     ]
@@ -257,7 +257,10 @@ def test_strict_refuses_losses_and_writes_nothing():
     ended = upsample("a.png", "b.png", "--format", "jpg", "--strict", "-o", "out/")
     assert ended.status == 1
     (line,) = ended.errors
-    assert line.startswith("a.png: refused by --strict: JPEG cannot hold transparency; ")
+    assert line == (
+        "a.png: refused by --strict: JPEG cannot hold transparency; it is laid over white; "
+        "choose a --format or an --output extension that keeps it, or leave out --strict"
+    )
     assert names("out") == ["b_x2.jpg"]
     ended = upsample("a.png", "-o", "out/a.jpg")
     assert (ended.status, ended.err) == (0, "warning: a.png: JPEG cannot hold transparency; it is laid over white\n")

@@ -109,7 +109,7 @@ def test_a_watch_stopped_during_an_image_says_so_and_leaves_no_temporary_file():
             time.sleep(0.01)
         status, out, _ = run.stop()
     assert status == 130
-    assert out.splitlines()[-2] == "stopped: 1 not done; the same command goes on"
+    assert out.splitlines()[-2] == "stopped: 1 not done; run the same command again to continue"
     assert out.splitlines()[-1].split()[:2] == ["written", "1"]
     assert [name for name in names("out") if name.endswith((".png", ".part"))] == ["a_x16.png"]
 

@@ -342,25 +342,24 @@ class WrongTapRoute(SeparableRoute):
         with mock.patch.object(separable, "_is_twofold", return_value=False):
             super().__init__(*arguments)
         tables = list(self._settings)
-        tables[8] = tables[8].copy()
-        tables[8].flat[0] += 1
+        tables[5] = tables[5].copy()
+        tables[5].flat[0] += 1
         self._settings = tuple(tables)
 
 
 @needs_compiled
-@pytest.mark.parametrize("table", [8, 9])
 @pytest.mark.parametrize("name", ["bilinear", "bicubic"])
-def test_the_check_detects_every_single_wrong_tap(name, table):
+def test_the_check_detects_every_single_wrong_tap(name):
     kernel = kernel_named(name, 2)
     arithmetic = Arithmetic(np.dtype(np.uint8), kernel.denominator, overshoots=kernel.overshoots)
     with mock.patch.object(separable, "_is_twofold", return_value=False):
         route, plain = SeparableRoute(kernel, arithmetic, 3), PlainRoute(kernel, arithmetic)
     assert agrees(route, plain, kernel, arithmetic, 3)
     right = route._settings
-    for place in range(right[table].size):
+    for place in range(right[5].size):
         tables = list(right)
-        tables[table] = tables[table].copy()
-        tables[table].flat[place] += 1
+        tables[5] = tables[5].copy()
+        tables[5].flat[place] += 1
         route._settings = tuple(tables)
         assert not agrees(route, plain, kernel, arithmetic, 3)
 
@@ -507,7 +506,7 @@ class WrongTapRoute(select.SeparableRoute):
         with mock.patch.object(separable, "_is_twofold", return_value=False):
             super().__init__(*arguments)
         tables = list(self._settings)
-        tables[8] = tables[8] + np.eye(*tables[8].shape, dtype=tables[8].dtype)
+        tables[5] = tables[5] + np.eye(*tables[5].shape, dtype=tables[5].dtype)
         self._settings = tuple(tables)
 select.SeparableRoute = WrongTapRoute
 pixels = saved("a.png", 3)

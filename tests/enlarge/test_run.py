@@ -2,6 +2,7 @@
 
 import re
 import threading
+import zlib
 from dataclasses import fields
 from pathlib import Path
 
@@ -16,8 +17,17 @@ from upsample_cli import UpsampleError, upsample_file
 from upsample_cli.batch.carry import Carrier
 from upsample_cli.enlarge.options import Options
 from upsample_cli.enlarge.planning import plan_job
+from upsample_cli.enlarge.resolve import check_strict
 from upsample_cli.enlarge.run import enlarge_image
-from upsample_cli.errors import DeviceError, ImageError, InputChangedError, Interrupted, OutputExistsError, UsageError
+from upsample_cli.errors import (
+    DeviceError,
+    ImageError,
+    InputChangedError,
+    Interrupted,
+    Loss,
+    OutputExistsError,
+    UsageError,
+)
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
@@ -95,6 +105,32 @@ def test_a_loss_is_a_warning_and_with_strict_an_error():
     with pytest.raises(ImageError, match=r"^a\.png: refused by strict: JPEG cannot hold transparency"):
         upsample_file("a.png", "c.jpg", strict=True)
     assert names(".") == ["a.png", "b.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "step"),
+    [
+        ("depth", "choose a format or an output extension that keeps it, or leave out strict"),
+        ("stretched", "give fit or another size, or leave out strict"),
+        ("metadata", "give metadata=strip, or leave out strict"),
+        ("channels", "leave out strict"),
+        ("damage", "get a new copy of it, or leave out strict"),
+    ],
+)
+def test_strict_advises_what_avoids_the_loss(kind, step):
+    with pytest.raises(ImageError) as refused:
+        check_strict(Path("a.png"), (Loss(kind, "lost"),), Options(strict=True))
+    assert str(refused.value) == f"a.png: refused by strict: lost; {step}"
+
+
+def test_a_chunk_that_strict_refuses_is_not_missed_without_metadata():
+    save("a.png")
+    whole = Path("a.png").read_bytes()
+    chunk = b"\0\0\0\1vpAg\0" + zlib.crc32(b"vpAg\0").to_bytes(4, "big")
+    Path("a.png").write_bytes(whole[:33] + chunk + whole[33:])
+    with pytest.raises(ImageError, match=r"left out \(vpAg\); give metadata=strip, or leave out strict"):
+        upsample_file("a.png", strict=True)
+    assert upsample_file("a.png", strict=True, metadata="strip").warnings == ()
 
 
 @pytest.mark.parametrize(

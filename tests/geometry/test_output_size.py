@@ -82,10 +82,13 @@ def test_sizes_that_are_easy_to_check_by_hand():
         ({"fit": (5, -1)}, "height first"),
         ({"size": "3840x2160"}, "'3840x2160' is not a valid size"),
         ({"size": (1, 2, 3)}, "is not a valid size"),
-        ({"factor": Fraction(1, 2)}, "factor 0.5 is not a number from 1 to 64"),
-        ({"factor": Fraction(129, 2)}, "factor 64.5 is too large; factors go from 1 to 64$"),
-        ({"factor": 65}, "factor 65 is too large; factors go from 1 to 64$"),
-        ({"factor": 0}, "factor 0 is not a number from 1 to 64; try factor=2; to make images smaller"),
+        (
+            {"factor": Fraction(1, 2)},
+            "factor 0.5 would make the image smaller; to reduce images, give size, width, height or fit$",
+        ),
+        ({"factor": Fraction(129, 2)}, "factor 64.5 is too large; give a factor from 1 to 64$"),
+        ({"factor": 65}, "factor 65 is too large; give a factor from 1 to 64$"),
+        ({"factor": 0}, r"factor 0 is not a number from 1 to 64; give factor=2, factor=1\.5 or factor=4/3$"),
         ({"factor": 1.5}, "factor 1.5 is not"),
     ],
 )
@@ -96,7 +99,7 @@ def test_an_invalid_target_size_is_refused(given_, said):
 
 @pytest.mark.parametrize("text", ["", "x", "1e3", "-2", "nan", "3/0", "1/00", "1,5", "2x", "1.2.3", "9" * 30])
 def test_an_invalid_factor_is_refused(text):
-    with pytest.raises(UsageError, match=r"is not a number; write factor=2, factor=1\.5 or factor=4/3"):
+    with pytest.raises(UsageError, match=r"is not a number from 1 to 64; give factor=2, factor=1\.5 or factor=4/3"):
         parsed_factor(text)
 
 

@@ -48,7 +48,7 @@ from upsample_cli.images.model import Layout
 from upsample_cli.images.open import open_animation, open_image, open_pages, probe, read_header
 
 OVERLAP = "its directories, or what they point to, overlap"
-CIRCLES = "its header is too long or goes in circles"
+CIRCLES = "its header is too long or refers to itself"
 METADATA = "carries more than 16 MiB of text, profile and other metadata; remove it"
 
 

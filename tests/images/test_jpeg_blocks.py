@@ -381,7 +381,7 @@ def rows_and_losses(data):
 def test_a_missing_end_marker_costs_no_pixel(name, tail):
     whole = WHOLE[name]
     rows, losses = rows_and_losses(whole[:-2] + tail)
-    assert losses == ("the end marker of the file is missing; no pixel is",)
+    assert losses == ("the end marker of the file is missing; all pixels are there",)
     np.testing.assert_array_equal(rows, rows_and_losses(whole)[0])
 
 

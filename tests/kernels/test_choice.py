@@ -30,14 +30,14 @@ BILINEAR = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 16
 
 
 def noise(*shape, seed=3):
-    """Weights as training leaves them: of no grid, not flat, some negative."""
+    """Weights as after training: not on a grid, not flat, some of them negative."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed)) * 0.1 + 0.2
 
 
 def layer_pixels(weight, pixels, factor, *, groups):
-    """The layer itself in float64 over an image padded as with replicate, rounded and cut off: no code of ours."""
+    """A torch layer in float64 over an image padded as with replicate, rounded and clipped: none of our code."""
     size = weight.shape[-1]
-    halo = size  # more than enough
+    halo = size  # larger than needed
     layer = nn.ConvTranspose2d(
         pixels.shape[2], pixels.shape[2], size, stride=factor, padding=(size - factor) // 2, groups=groups, bias=False
     ).double()
@@ -53,15 +53,15 @@ def layer_pixels(weight, pixels, factor, *, groups):
 @pytest.mark.parametrize(
     ("shape", "groups"), [((1, 1, 6, 6), None), ((3, 1, 4, 4), 3), ((3, 3, 4, 4), 1), ((3, 3, 2, 2), 1)]
 )
-def test_a_trained_layer_runs_as_it_is(shape, groups, pixel_type):
+def test_a_trained_layer_runs_unchanged(shape, groups, pixel_type):
     weight = noise(*shape)
-    weight = weight / weight.sum() * shape[0] * 4  # of the size that keeps images visible, and flat by no means
+    weight = weight / weight.sum() * shape[0] * 4  # scaled to keep images visible, but not flat
     np.save("up.npy", weight.numpy())
     pixels = hostile_pixels((17, 11, 3), pixel_type)
     whole = weight if groups else weight.expand(3, 1, *shape[2:])
     expected = layer_pixels(whole, pixels, 2, groups=groups or 3).clip(0, np.iinfo(pixel_type).max)
     found = upsample(pixels, 2, kernel="up.npy")
-    # Weights are on a grid finer than 2**-24, sums exact: a value within a millionth of a half is not among so few.
+    # Weights are on a grid finer than 2**-24 and sums are exact: no value here is within a millionth of a half.
     assert_same_pixels(found, expected.astype(pixel_type))
     for tile in (1, 2, 5):
         assert_same_pixels(upsample(pixels, 2, kernel="up.npy", tile=tile), found)
@@ -70,7 +70,7 @@ def test_a_trained_layer_runs_as_it_is(shape, groups, pixel_type):
         assert_same_pixels(found, upside_down.astype(pixel_type))
 
 
-def test_channels_are_mixed_the_way_torch_mixes_them():
+def test_channels_are_mixed_as_in_torch():
     weight = torch.zeros(3, 3, 2, 2)
     weight[0, 2], weight[1, 0], weight[2, 1] = 1.0, 1.0, 1.0  # (in, out): red becomes blue, green red, blue green
     np.save("turn.npy", weight.numpy())
@@ -91,7 +91,7 @@ def test_every_kind_of_file_gives_the_same_kernel():
     assert len({(kernel.weights, kernel.denominator, kernel.padding, kernel.shape) for kernel in kernels}) == 1
 
 
-def test_bfloat16_is_read_also_where_numpy_has_been_told_of_it():
+def test_bfloat16_is_read_with_ml_dtypes_installed():
     pytest.importorskip("ml_dtypes")
     weight = noise(1, 1, 4, 4)
     save_file({"up.weight": weight.bfloat16()}, "half.safetensors")
@@ -107,7 +107,7 @@ def test_bilinear_weights_from_a_file_are_bilinear():
         assert_same_pixels(upsample(pixels, 2, kernel="mine.npy", has_alpha=has_alpha), expected)
 
 
-def test_thirds_in_float32_keep_flat_flat():
+def test_thirds_in_float32_keep_flat_images_flat():
     taps = np.float32([1, 2, 3, 2, 1]) / np.float32(3)
     np.save("thirds.npy", np.outer(taps, taps)[None, None])
     flat = np.full((5, 7, 4), 200, np.uint8)
@@ -124,10 +124,10 @@ def test_a_file_that_changed_is_read_again():
 
 BAD = {
     "missing.npy": "kernel missing.npy: there is no such file",
-    "text.npy": "kernel text.npy: is damaged or no such file",
+    "text.npy": "kernel text.npy: is damaged, or not what its name says",
     "text.txt": "text.txt: no weights end in '.txt'; use one of .safetensors, .pt, .pth, .npy",
     "hostile.pt": "holds more than tensors, which could run code",
-    "hostile.npy": "kernel hostile.npy: is damaged or no such file",
+    "hostile.npy": "kernel hostile.npy: is damaged, or not what its name says",
     "two.pt": "there are 2 weights in it; write two.pt:KEY with one of a, b",
     "two.pt:c": "two.pt: c is not in it",
     "odd.npy": "no padding makes kernel_size 5 enlarge exactly 2 times; use a factor that is odd, or append",
@@ -140,7 +140,7 @@ BAD = {
     "beyond.npy": "the weight in it holds numbers above 1e+100; give smaller ones",
     "many.npy": "kernel many.npy: 4202500 weights are too many; give 4194304 at the most",
     "gaps.npy": "a kernel_size of 1 leaves gaps at factor 2; enlarge 1 times at the most",
-    "archive.npy": "kernel archive.npy: is damaged or no such file",
+    "archive.npy": "kernel archive.npy: is damaged, or not what its name says",
     "folder.npy": "kernel folder.npy: cannot be read: Is a directory",
     "folder.pt": "kernel folder.pt: cannot be read: Is a directory",
     "folder.safetensors": "kernel folder.safetensors: cannot be read: Is a directory",
@@ -193,7 +193,7 @@ def _bad_files(in_tmp_path):
     torch.save({"up": noise(1, 1, 4, 4).to_sparse()}, "sparse.pt")
     torch.save({"up": noise(1, 1, 4, 4).to("meta")}, "nowhere.pt")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch gives them up
+        warnings.simplefilter("ignore")  # torch deprecates such tensors
         torch.save({"up": torch.quantize_per_tensor(noise(1, 1, 4, 4), 0.1, 0, torch.qint8)}, "coarse.pt")
     for index, about in enumerate(
         ["{no", "[]", '{"factor": "x"}', '{"factor": null}', '{"factor": 1e999}', "[" * 100_000]
@@ -203,7 +203,7 @@ def _bad_files(in_tmp_path):
 
 @pytest.mark.usefixtures("_bad_files")
 @pytest.mark.parametrize("place", BAD)
-def test_what_does_not_fit_is_one_line(place, capsys):
+def test_unsuitable_weights_are_one_line(place, capsys):
     with pytest.raises(UsageError) as raised:
         upsample(np.zeros((3, 5, 3), np.uint8), 2, kernel=place)
     message = str(raised.value)
@@ -229,14 +229,14 @@ def test_what_does_not_fit_is_one_line(place, capsys):
         ("two.pt:c", "usage"),
     ],
 )
-def test_a_weight_file_fails_with_the_code_of_its_fault(place, kind):
+def test_each_fault_of_a_weight_file_has_its_code(place, kind):
     with pytest.raises(UpsampleError) as raised:
         read_weights(place)
     assert raised.value.failure.kind == kind
 
 
-def test_a_kernel_that_was_fitted_for_one_factor_waits_for_images_of_it():
-    """Which factor a size takes depends on the image, so a run may begin."""
+def test_a_kernel_fitted_for_one_factor_refuses_only_images_with_another():
+    """The factor for a size depends on the image, so the run may start."""
     save_file({"up": torch.ones(1, 1, 3, 3)}, "mine.safetensors", metadata={"upsample-cli": '{"factor": 3}'})
     for side in (20, 30):
         Image.new("L", (side, side)).save(f"{side}.png")
@@ -246,7 +246,7 @@ def test_a_kernel_that_was_fitted_for_one_factor_waits_for_images_of_it():
         plan_job(Path("30.png"), options)
 
 
-def test_a_bias_of_zero_is_no_bias():
+def test_a_bias_of_zero_is_ignored():
     torch.save({"up.weight": torch.from_numpy(BILINEAR)[None, None], "up.bias": torch.zeros(1)}, "up.pt")
     assert chosen_kernel("up.pt", 2).denominator == 16
 
@@ -292,7 +292,7 @@ def command(*arguments, code=RUN):
     )
 
 
-def test_the_command_takes_files_and_says_them_as_typed():
+def test_the_command_accepts_files_and_prints_their_names_as_typed():
     np.save("mine.npy", BILINEAR[None, None])
     pixels = hostile_pixels((5, 7, 3), np.uint8)
     Image.fromarray(pixels).save("a.png")
@@ -305,7 +305,7 @@ def test_the_command_takes_files_and_says_them_as_typed():
     assert not Path("c.png").exists()
 
 
-def test_plans_import_torch_for_pickled_tensors_alone():
+def test_plans_import_torch_only_for_pickled_tensors():
     Image.new("RGB", (3, 2)).save("a.png")
     np.save("mine.npy", BILINEAR[None, None])
     save_file({"weight": torch.from_numpy(BILINEAR)[None, None].contiguous()}, "mine.safetensors")
@@ -316,7 +316,7 @@ def test_plans_import_torch_for_pickled_tensors_alone():
 
 
 def warned(weight, factor=2, mode="L", **options):
-    """What the plan and then the run say of a flat image, and the levels that the run made of it."""
+    """The warnings of the plan and then of the run for a flat image, and the levels in the output."""
     np.save("k.npy", np.asarray(weight, np.float64))
     Image.new(mode, (7, 5), (200,) * len(mode) if len(mode) > 1 else 200).save("flat.png")
     given_ = {"kernel": "k.npy"} | ({} if "width" in options else {"factor": factor}) | options
@@ -326,7 +326,7 @@ def warned(weight, factor=2, mode="L", **options):
     return lines(planned), set(np.unique(np.asarray(Image.open("made.png"))).tolist())
 
 
-def test_weights_of_another_factor_are_told_of_and_which_they_suit():
+def test_weights_for_another_factor_are_a_warning_that_names_it():
     said, levels = warned(BILINEAR[None, None], 4)
     assert said == (
         "at factor 4 the weights' phases sum to 0.0625 to 0.5625, not to 1: the image gets darker and patterned; "
@@ -336,7 +336,7 @@ def test_weights_of_another_factor_are_told_of_and_which_they_suit():
     assert warned(BILINEAR[None, None], 2) == ((), {200})
 
 
-def test_brightness_pattern_and_zeros_each_have_their_words():
+def test_warnings_distinguish_brightness_patterns_and_zeros():
     quarter = np.full((1, 1, 2, 2), 0.25)
     assert warned(quarter)[0][0].endswith("sum to 0.25, not to 1: the image gets darker")
     assert warned(quarter * 5)[0][0].endswith("sum to 1.25, not to 1: the image gets brighter")
@@ -345,19 +345,19 @@ def test_brightness_pattern_and_zeros_each_have_their_words():
     assert warned(quarter * 0) == (("the weights are all 0: the image gets black",), {0})
     assert warned(np.full((1, 1, 4, 4), 0.25))[0] == ()
     middle = np.zeros((1, 1, 5, 5))
-    middle[0, 0, 1:4, 1:4] = 1  # nearest at 3; at 5 with gaps; at 1 nine times too much
+    middle[0, 0, 1:4, 1:4] = 1  # nearest at 3; at 5 with gaps; at 1 nine times too bright
     assert warned(middle, 5)[0][0].endswith(
         "sum to 0 to 1, not to 1: the image gets darker and patterned; they suit factor 3"
     )
 
 
-def test_dense_weights_are_judged_by_what_they_make_of_grey():
+def test_dense_weights_are_judged_by_their_result_for_grey():
     turn = np.zeros((3, 3, 2, 2))
     turn[0, 2], turn[1, 0], turn[2, 1] = 1, 1, 1
     assert warned(turn, mode="RGB") == ((), {200})
     turn[1, 0] = 0.5
     assert warned(turn, mode="RGB")[0][0].endswith("sum to 0.5 to 1, not to 1: the image gets darker and patterned")
-    into_one = np.zeros((3, 3, 2, 2))  # (in, out): half of red and half of green become red, blue the other two
+    into_one = np.zeros((3, 3, 2, 2))  # (in, out): half of red and half of green become red, and blue the other two
     into_one[0, 0], into_one[1, 0], into_one[2, 1], into_one[2, 2] = 0.5, 0.5, 1, 1
     assert warned(into_one, mode="RGB") == ((), {200})
     own = np.ones((3, 1, 2, 2)) * np.reshape([1, 1, 0.5], (3, 1, 1, 1))
@@ -365,12 +365,12 @@ def test_dense_weights_are_judged_by_what_they_make_of_grey():
 
 
 @pytest.mark.parametrize(("off", "is_told"), [(0.0018, False), (0.0021, True)])
-def test_what_moves_white_by_less_than_half_a_level_is_let_pass(off, is_told):
+def test_weights_that_change_white_by_less_than_half_a_level_are_accepted(off, is_told):
     assert bool(warned(np.full((1, 1, 2, 2), 1 - off))[0]) == is_told
 
 
 @pytest.mark.parametrize("asked", [{"factor": Fraction(7, 2)}, {"width": 25}])
-def test_a_fraction_or_a_size_says_which_factor_the_weights_are_run_at(asked):
+def test_the_warning_for_a_fraction_or_a_size_names_the_factor_of_the_layer(asked):
     assert warned(BILINEAR[None, None], **asked)[0][0].startswith("at factor 4 the weights' phases sum to 0.0625")
 
 
@@ -390,7 +390,7 @@ def test_strict_refuses_weights_that_are_not_flat():
         ({"width": 20}, "fitted for factor 2, and this size needs 3 times; enlarge 2 times"),
     ],
 )
-def test_a_fitted_kernel_says_what_was_needed(asked, said):
+def test_the_error_of_a_fitted_kernel_names_the_needed_factor(asked, said):
     save_file({"up": torch.ones(1, 1, 2, 2)}, "mine.safetensors", metadata={"upsample-cli": '{"factor": 2}'})
     Image.new("L", (7, 5)).save("a.png")
     with pytest.raises(UpsampleError, match=re.escape(said)):

@@ -1,4 +1,4 @@
-"""Kernels that overshoot, smooth, mix channels or come from a network: exact against the oracle, with any tiles."""
+"""Kernels that overshoot, smooth, mix channels or come from a network: compared with the oracle, with any tiles."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ UINT8 = np.dtype(np.uint8)
 
 
 def oracle_weights(kernel):
-    """A kernel's weights as the oracle takes them: (factor, factor, n, n), or (out, in) of such at the end."""
+    """A kernel's weights in the oracle's form: (factor, factor, n, n), with (out, in) in front if it has channels."""
     factor, reach = kernel.factor, kernel.halo
     weights = np.array(kernel.weights, dtype=np.int64).reshape(kernel.shape)
     if kernel.channels > 1 and not kernel.is_dense:
@@ -33,7 +33,7 @@ def oracle_weights(kernel):
                             for c in range(kernel.channels)], axis=1)  # fmt: skip
     found = np.zeros((*weights.shape[:2], factor, factor, 2 * reach + 1, 2 * reach + 1), dtype=np.int64)
     for top, left, row, column in np.ndindex(found.shape[2:]):
-        # output i*factor + phase takes input i + offset through tap phase + padding - offset*factor
+        # output i*factor + phase uses input i + offset through tap phase + padding - offset*factor
         taps = [phase + kernel.padding - (at - reach) * factor for phase, at in ((top, row), (left, column))]
         if all(0 <= tap < kernel.kernel_size for tap in taps):
             found[..., top, left, row, column] = weights[..., taps[0], taps[1]]
@@ -41,7 +41,7 @@ def oracle_weights(kernel):
 
 
 def fitted_expectation(pixels, factor, text, *, border="replicate", has_alpha=False):
-    """What a kernel's own whole weights, on the grid for such pixels, must give."""
+    """The result of a kernel's own integer weights, on the grid for such pixels."""
     kernel, _ = exact_form(chosen_kernel(text, factor), pixels.dtype, has_alpha=has_alpha)
     assert kernel.denominator < 2**30, "past what the oracle's int64 holds"
     return weighted_pixels(
@@ -54,18 +54,18 @@ def fitted_expectation(pixels, factor, text, *, border="replicate", has_alpha=Fa
 
 def test_golden_catmull_rom():
     # Weights at a quarter: -9, 111, 29, -3 over 128. Between 0 and 100: 29 - 3 = 26 of 128 -> 20.3; the other way
-    # 111 - 9 = 102 of 128 -> 79.7. One sample on: 100 + 9/128*100 -> 107.03; -0.07 of 100 below zero is cut off.
+    # 111 - 9 = 102 of 128 -> 79.7. One sample further: 100 + 9/128*100 -> 107.03; -0.07 of 100 is clipped to zero.
     found = upsample(np.array([[0, 0, 100, 100]], np.uint8), 2, kernel="bicubic")[0].tolist()
     assert found == [0, 0, 0, 20, 80, 107, 102, 100]
     assert found == upsample(np.array([[0, 0, 100, 100]], np.uint8), 2, kernel="catmull-rom")[0].tolist()
 
 
-def test_overshoot_is_cut_off_and_never_wraps():
+def test_overshoot_is_clipped_and_never_wraps():
     step = np.array([[0] * 4 + [255] * 4], np.uint8)
     for name in ("bicubic", "bicubic-0.75", "mitchell", "lanczos2", "lanczos3"):
         for pixel_type, largest in ((np.uint8, 255), (np.uint16, 65535)):
             line = upsample(step.astype(pixel_type) * (largest // 255), 2, kernel=name)[0]
-            # the lobes of Lanczos ring by a twentieth of the step; what wraps falls by the whole range
+            # the lobes of Lanczos ring by a twentieth of the step, while wrapped values drop by the full range
             assert (np.diff(line.astype(int)) >= -largest // 16).all()
             assert (line[:6] <= largest // 16).all()
             assert (line[-6:] >= largest - largest // 16).all()
@@ -86,7 +86,7 @@ def test_golden_smoothing():
 
 @pytest.mark.parametrize("border", BORDERS)
 @pytest.mark.parametrize(("name", "factor"), [("bicubic", 2), ("bicubic", 3), ("bicubic-0.75", 3), ("bspline", 3)])
-def test_where_the_fractions_fit_pixels_are_the_exact_values(name, factor, border):
+def test_pixels_are_exact_if_the_weights_fit_the_grid(name, factor, border):
     pixels = hostile_pixels((13, 17, 4), np.uint8)
     for has_alpha in (False, True):
         expected = expected_pixels(pixels, factor, kernel=name, border=border, has_alpha=has_alpha)
@@ -95,15 +95,15 @@ def test_where_the_fractions_fit_pixels_are_the_exact_values(name, factor, borde
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 5])
 @pytest.mark.parametrize("name", CUBICS)
-def test_16_bits_are_the_exact_values(name, factor):
+def test_16_bit_pixels_are_exact(name, factor):
     pixels = hostile_pixels((9, 11, 2), np.uint16)
     assert_same_pixels(upsample(pixels, factor, kernel=name), expected_pixels(pixels, factor, kernel=name))
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 5, 6, 7])
 @pytest.mark.parametrize("name", CUBICS)
-def test_8_bits_are_the_exact_values_but_next_to_a_half(name, factor):
-    """A grid errs by less than a tenth of a level, so only what lies that near to a half may come out beside it."""
+def test_8_bit_pixels_are_exact_except_next_to_a_half(name, factor):
+    """A grid is off by less than a tenth of a level, so only values that close to a half may be rounded differently."""
     pixels = hostile_pixels((31, 37, 1), np.uint8)
     found = upsample(pixels, factor, kernel=name).astype(int)
     off = found - expected_pixels(pixels, factor, kernel=name).astype(int)
@@ -123,7 +123,7 @@ def test_flat_images_stay_flat_to_the_border(name, pixel_type):
 
 
 @pytest.mark.parametrize("name", GENERAL)
-def test_turning_an_image_before_or_after_is_the_same(name):
+def test_turning_an_image_before_or_after_gives_the_same_pixels(name):
     pixels = hostile_pixels((13, 9), np.uint8)
     for factor in (2, 3, 4, 5):
         enlarged = upsample(pixels, factor, kernel=name)
@@ -150,7 +150,7 @@ TINY = (hostile_pixels((1, 1, 4), np.uint8), 2, {"border": "reflect", "kernel": 
 @given(cases(), st.sampled_from([1, 2, 3, 7, 16]))
 @example(TINY, 1)
 @settings(max_examples=120, deadline=None)
-def test_however_an_image_is_cut_it_is_the_same(case, tile):
+def test_tiles_do_not_change_pixels_of_general_kernels(case, tile):
     pixels, factor, keywords = case
     whole = upsample(pixels, factor, **keywords)
     assert_same_pixels(upsample(pixels, factor, tile=tile, **keywords), whole)
@@ -159,10 +159,10 @@ def test_however_an_image_is_cut_it_is_the_same(case, tile):
 @given(cases())
 @example(TINY)
 @settings(max_examples=120, deadline=None)
-def test_pixels_are_the_sums_of_the_kernels_whole_weights(case):
+def test_pixels_are_sums_with_the_integer_weights_of_the_kernel(case):
     pixels, factor, keywords = case
     if pixels.dtype == np.uint16 and not keywords["has_alpha"]:
-        pixels = (pixels >> 8).astype(np.uint8)  # finer grids than int64 takes: see the exact values above
+        pixels = (pixels >> 8).astype(np.uint8)  # finer grids than int64 can hold: see the exact values above
     text = keywords["kernel"]
     expected = fitted_expectation(pixels, factor, text, border=keywords["border"], has_alpha=keywords["has_alpha"])
     assert_same_pixels(upsample(pixels, factor, **keywords), expected)
@@ -171,7 +171,7 @@ def test_pixels_are_the_sums_of_the_kernels_whole_weights(case):
 # -- alpha ------------------------------------------------------------------------------------------------------------
 
 
-def test_opaque_images_are_those_without_alpha():
+def test_opaque_images_equal_those_without_alpha():
     pixels = hostile_pixels((13, 17, 4), np.uint8)
     pixels[..., 3] = 255
     for name in GENERAL:
@@ -181,7 +181,7 @@ def test_opaque_images_are_those_without_alpha():
 
 
 @pytest.mark.parametrize("pixel_type", PIXEL_TYPES)
-def test_opacity_that_undershoots_hides_colour_and_does_not_turn_it_round(pixel_type):
+def test_negative_opacity_hides_colour_and_does_not_invert_it(pixel_type):
     largest = np.iinfo(pixel_type).max
     pixels = np.zeros((1, 12, 4), dtype=pixel_type)
     pixels[0, 6:] = [largest, largest // 2, 1, largest]
@@ -192,7 +192,7 @@ def test_opacity_that_undershoots_hides_colour_and_does_not_turn_it_round(pixel_
 
 
 @pytest.mark.parametrize("route", [PlainRoute, RowPhaseRoute])
-def test_floats_are_as_alpha_has_it_and_not_cut_off(route):
+def test_floats_with_alpha_are_exact_and_not_clipped(route):
     kernel, arithmetic = exact_form(kernel_named("bicubic", 2), np.dtype(np.float64), has_alpha=True)
     tile = np.random.default_rng(4).random((9, 11, 4))
     tile[3:6, 3:7, 3] = 0
@@ -208,7 +208,7 @@ def test_floats_are_as_alpha_has_it_and_not_cut_off(route):
     assert (sums[..., 3] < -1e-6).any()
     positive = sums[..., 3:] > 0
     expected = np.where(positive, sums[..., :3] / np.where(positive, sums[..., 3:], 1), 0)
-    # sums of 25 products of doubles, of which the alphas' may cancel to a thousandth
+    # sums of 25 products of doubles, of which those for alpha may cancel to a thousandth
     steady = np.abs(sums[..., 3]) > 1e-3
     np.testing.assert_allclose(out[steady][:, :3], expected[steady], rtol=0, atol=1e-10)
     np.testing.assert_allclose(out[..., 3], sums[..., 3], rtol=0, atol=1e-14)
@@ -219,7 +219,7 @@ def test_floats_are_as_alpha_has_it_and_not_cut_off(route):
 
 @pytest.mark.usefixtures("in_tmp_path")
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "I;16"])
-def test_light_that_overshoots_is_cut_off_too(mode):
+def test_overshoot_in_linear_light_is_clipped_too(mode):
     channels, pixel_type = {"RGB": (3, np.uint8), "RGBA": (4, np.uint8), "I;16": (1, np.uint16)}[mode]
     pixels = hostile_pixels((13, 17, channels), pixel_type)
     pixels[:, :8], pixels[:, 8:, :3] = 0, np.iinfo(pixel_type).max
@@ -231,7 +231,7 @@ def test_light_that_overshoots_is_cut_off_too(mode):
     largest = int(np.iinfo(pixel_type).max)
     colour = whole[..., :3] if channels > 1 else whole[..., None]
     solid = whole[..., 3] > 0 if mode == "RGBA" else np.ones(whole.shape[:2], dtype=bool)
-    # sRGB's foot is steep: a thousandth of the light is a thirtieth of the levels, and Lanczos rings by a twentieth
+    # sRGB is steep near black: a thousandth of the light is a thirtieth of the levels, and Lanczos rings by a twentieth
     assert (colour[:, :8][solid[:, :8]] < largest // 3).all()
     assert (colour[:, -8:][solid[:, -8:]] > largest * 0.95).all()
 
@@ -242,7 +242,7 @@ def test_light_that_overshoots_is_cut_off_too(mode):
 @pytest.mark.parametrize("has_alpha", [False, True])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
 @pytest.mark.parametrize("name", ["bicubic", "lanczos3", "gaussian"])
-def test_a_fast_route_is_taken_for_every_kernel(name, dtype, has_alpha):
+def test_a_fast_route_is_chosen_for_every_kernel(name, dtype, has_alpha):
     select._chosen.cache_clear()
     for factor in (2, 3):
         kernel, arithmetic = exact_form(kernel_named(name, factor), np.dtype(dtype), has_alpha=has_alpha)
@@ -254,7 +254,7 @@ def test_a_fast_route_is_taken_for_every_kernel(name, dtype, has_alpha):
 
 @pytest.mark.parametrize("is_dense", [False, True])
 @pytest.mark.parametrize("pixel_type", PIXEL_TYPES)
-def test_a_fast_route_is_taken_for_weights_of_several_channels(pixel_type, is_dense):
+def test_a_fast_route_is_chosen_for_weights_with_several_channels(pixel_type, is_dense):
     shape = (3, 3 if is_dense else 1, 4, 4)
     weights = np.random.default_rng(6).normal(0.2, 0.1, shape)
     mine = kernel_of_weights("mine", 2, weights.ravel().tolist(), shape)
@@ -268,13 +268,13 @@ def test_8_bits_are_summed_in_float32_and_16_in_float64(name):
     for factor in (1, 2, 3, 4, 7, 16):
         kernel, arithmetic = exact_form(kernel_named(name, factor), UINT8)
         assert arithmetic.sum_dtype == np.float32
-        assert 255 * kernel.reach + kernel.denominator // 2 <= 2**24  # the largest dividend, as it is met
+        assert 255 * kernel.reach + kernel.denominator // 2 <= 2**24  # the largest possible dividend
         kernel, arithmetic = exact_form(kernel_named(name, factor), np.dtype(np.uint16), has_alpha=True)
         assert 2 * 65535**2 * kernel.reach + 65535 * kernel.reach <= 2**53
 
 
 @pytest.mark.parametrize("pixel_type", PIXEL_TYPES)
-def test_the_plain_layer_alone_gives_the_same(pixel_type, monkeypatch):
+def test_the_plain_layer_gives_the_same_pixels(pixel_type, monkeypatch):
     pixels = hostile_pixels((13, 11, 4), pixel_type)
     cases_ = [(name, factor, has_alpha) for name in GENERAL for factor in (2, 3) for has_alpha in (False, True)]
     fast = [upsample(pixels, factor, kernel=name, has_alpha=has_alpha) for name, factor, has_alpha in cases_]
@@ -285,8 +285,8 @@ def test_the_plain_layer_alone_gives_the_same(pixel_type, monkeypatch):
     select._chosen.cache_clear()
 
 
-def test_without_cutting_off_the_plain_layer_would_wrap(monkeypatch):
-    """The control: the oracle notices sums that leave the range."""
+def test_without_clipping_the_plain_layer_would_wrap(monkeypatch):
+    """The control: the oracle detects sums outside the range."""
     pixels = hostile_pixels((9, 11, 3), np.uint8)
     kernel, arithmetic = exact_form(kernel_named("bicubic", 2), UINT8)
     wrong = Arithmetic(arithmetic.pixel_dtype, arithmetic.divisor, False, arithmetic.gain, overshoots=False)
@@ -298,7 +298,7 @@ def test_without_cutting_off_the_plain_layer_would_wrap(monkeypatch):
         assert np.array_equal(out, expected) == is_right
 
 
-def test_a_wrong_weight_is_noticed():
+def test_a_wrong_weight_is_detected():
     weights, total = exact_weights(CUBICS["bicubic"], 2)
     pixels = hostile_pixels((9, 11, 3), np.uint8)
     assert_same_pixels(upsample(pixels, 2, kernel="bicubic"), weighted_pixels(pixels, 2, weights, total))
@@ -308,7 +308,7 @@ def test_a_wrong_weight_is_noticed():
         assert_same_pixels(upsample(pixels, 2, kernel="bicubic-0.75"), weighted_pixels(pixels, 2, weights, total))
 
 
-def test_unknown_names_are_answered_with_the_known():
+def test_an_unknown_kernel_is_an_error_that_lists_the_kernels():
     with pytest.raises(
         UsageError, match=r"no kernel named 'cubic'; choose one of bilinear, .*gaussian.*, or a file of"
     ):

@@ -1,4 +1,4 @@
-"""Kernels: whole weights over one denominator, and the grids on which sums of pixels are exact."""
+"""Kernels: integer weights over one denominator, and the grids on which sums of pixels are exact."""
 
 from fractions import Fraction
 
@@ -39,7 +39,7 @@ def test_a_named_kernel_is_the_outer_product_of_its_taps(name, factor):
 
 @pytest.mark.parametrize("name", ["bilinear", "nearest"])
 @pytest.mark.parametrize("factor", FACTORS)
-def test_bilinear_and_nearest_need_no_other_grid(name, factor):
+def test_bilinear_and_nearest_keep_their_own_grid(name, factor):
     kernel = kernel_named(name, factor)
     assert kernel.within(2**16) is kernel
     assert kernel.reach == kernel.denominator <= 2**14
@@ -48,12 +48,12 @@ def test_bilinear_and_nearest_need_no_other_grid(name, factor):
 
 @pytest.mark.parametrize("name", PROFILES)
 @pytest.mark.parametrize("factor", [2, 3, 4, 5, 16])
-def test_a_grid_errs_by_less_than_a_tenth_of_a_level(name, factor):
+def test_a_grid_is_off_by_less_than_a_tenth_of_a_level(name, factor):
     exact, fitted = kernel_named(name, factor), kernel_named(name, factor).within(2**16)
     assert fitted.reach <= 2**16
     assert fitted.is_flat
     errors = np.abs(weight_array(exact) - weight_array(fitted))
-    # Errors of a phase cancel in its sum, so a level errs as if pixels lay within half the range around its middle.
+    # Errors of a phase cancel in its sum, so a level is off as if pixels were within half the range around its middle.
     worst_levels = Fraction(255, 2) * max(phase_sums(errors, factor))
     assert worst_levels < Fraction(1, 10)
     weights = weight_array(fitted)
@@ -61,13 +61,13 @@ def test_a_grid_errs_by_less_than_a_tenth_of_a_level(name, factor):
         assert (same == weights).all()
 
 
-def test_a_coarser_grid_would_err_by_more():
+def test_a_coarser_grid_is_off_by_more():
     exact, coarse = kernel_named("lanczos3", 4), kernel_named("lanczos3", 4).within(2**12)
     errors = np.abs(weight_array(exact) - weight_array(coarse))
     assert Fraction(255, 2) * max(phase_sums(errors, 4)) > Fraction(1, 10)
 
 
-def test_what_overshoots():
+def test_kernels_with_overshoot_are_marked():
     assert {name for name in PROFILES if kernel_named(name, 3).overshoots} == {
         "bicubic", "bicubic-0.75", "catmull-rom", "mitchell", "lanczos2", "lanczos3",
     }  # fmt: skip
@@ -77,7 +77,7 @@ def test_what_overshoots():
 
 
 def assert_halo_is_complete(kernel, halo):
-    """Every input that an output of the run [4, 7) takes, found by trying all, lies within the halo."""
+    """Every input that an output in [4, 7) uses, found by trying all, is within the halo."""
     start, stop = 4, 7
     for output in range(start * kernel.factor, stop * kernel.factor):
         taken = [i for i in range(-9, 20) if 0 <= output + kernel.padding - i * kernel.factor < kernel.kernel_size]
@@ -87,7 +87,7 @@ def assert_halo_is_complete(kernel, halo):
 
 @pytest.mark.parametrize("name", PROFILES)
 @pytest.mark.parametrize("factor", SOME_FACTORS)
-def test_halo_is_enough_and_one_less_is_not(name, factor):
+def test_the_halo_is_sufficient_and_minimal(name, factor):
     kernel = kernel_named(name, factor)
     assert_halo_is_complete(kernel, kernel.halo)
     with pytest.raises(AssertionError):
@@ -95,7 +95,7 @@ def test_halo_is_enough_and_one_less_is_not(name, factor):
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3, 5, 8])
-def test_halo_of_wider_kernels(factor):
+def test_the_halo_of_wider_kernels_is_sufficient_and_minimal(factor):
     for padding in range(2 * factor + 2):  # cubic convolution has `3 * factor / 2`
         kernel = Kernel("wide", factor, (), 1, padding)
         assert_halo_is_complete(kernel, kernel.halo)
@@ -106,19 +106,19 @@ def test_halo_of_wider_kernels(factor):
 # -- weights of any kind ----------------------------------------------------------------------------------------------
 
 
-def test_dyadic_weights_are_taken_exactly_and_reduced():
+def test_dyadic_weights_are_exact_and_reduced():
     weights = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 16
     kernel = kernel_of_weights("mine", 2, weights.ravel().tolist(), (1, 1, 4, 4))
     assert kernel == Kernel("mine", 2, kernel_named("bilinear", 2).weights, 16, padding=1)
 
 
-def test_weights_that_rounding_took_from_flat_are_flat_again():
+def test_weights_that_are_flat_except_for_rounding_become_flat():
     weights = np.outer(*[np.float32([1, 2, 3, 2, 1]) / np.float32(3)] * 2).astype(np.float64)  # thirds in float32
     kernel = kernel_of_weights("mine", 3, weights.ravel().tolist(), (1, 1, 5, 5))
     assert kernel.is_flat
     assert np.abs(weight_array(kernel).astype(float) - weights).max() < 2**-22
     off = kernel_of_weights("mine", 3, (weights * (1 + 1e-4)).ravel().tolist(), (1, 1, 5, 5))
-    assert not off.is_flat  # a network's own sums are left alone
+    assert not off.is_flat  # the sums of a network are not changed
 
 
 def test_weights_that_are_not_flat_are_rounded_one_by_one():
@@ -133,8 +133,8 @@ def test_weights_that_are_not_flat_are_rounded_one_by_one():
     assert 2**29 < grid.reach <= 2**30
 
 
-def test_the_weights_that_meet():
-    # every weight is its own index, so that weights that meet can be found by slicing
+def test_phases_contain_the_weights_used_together():
+    # every weight is its own index, so slicing shows which weights are used together
     dense = np.arange(2 * 2 * 4 * 4).reshape(2, 2, 4, 4)
     depthwise = np.arange(2 * 4 * 4).reshape(2, 1, 4, 4)
     for weights, planes in ((dense, dense.swapaxes(0, 1)), (depthwise, depthwise)):
@@ -156,19 +156,19 @@ def test_the_weights_that_meet():
         (4, (1, 1, 2, 2), "a kernel_size of 2 leaves gaps at factor 4; enlarge 2 times at the most"),
     ],
 )
-def test_shapes_that_do_not_fit_are_refused(factor, shape, message):
+def test_unsuitable_shapes_are_refused(factor, shape, message):
     with pytest.raises(GeometryError, match=message):
         kernel_of_weights("mine", factor, [0.25] * int(np.prod(shape)), shape)
 
 
-def test_weights_past_all_bounds_are_refused():
+def test_huge_weights_are_refused():
     with pytest.raises(
         UsageError, match=r"kernel huge: its weights make up to 1e\+06 times a pixel or more; give weights"
     ):
         kernel_of_weights("huge", 2, [1e6] * 4, (1, 1, 2, 2))
 
 
-def test_which_images_a_kernel_takes():
+def test_a_kernel_accepts_only_images_with_suitable_channels():
     plain, mine = kernel_named("lanczos3", 2), kernel_of_weights("mine", 2, [0.9] * 4, (1, 1, 2, 2))
     each = kernel_of_weights("each", 2, [1.0] * 12, (3, 1, 2, 2))
     for channels in (1, 2, 3, 4):

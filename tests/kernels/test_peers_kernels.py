@@ -1,4 +1,4 @@
-"""Peers that resample with the same kernels agree with us, each within its own rounding."""
+"""Other libraries that resample with the same kernels agree with us, each within its own rounding."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def enlarged_by_pillow(factor: int, filter_: Image.Resampling) -> np.ndarray:
         ("lanczos3", Image.Resampling.LANCZOS, "lanczos2"),
     ],
 )
-def test_pillow_is_within_one_level_inside(name: str, filter_: Image.Resampling, wrong: str, factor: int) -> None:
-    # Pillow cuts its kernel off at the image's edge and divides by what is left; we continue the edge: so the inside.
-    # Pillow rounds after each of its two passes, and clips overshoot after the first: where that happens, next to black
-    # and white, a pixel may differ more. It does not happen for the levels 30 to 225.
+def test_pillow_agrees_within_one_level_inside(name: str, filter_: Image.Resampling, wrong: str, factor: int) -> None:
+    # Pillow truncates its kernel at the edge of the image and divides by what remains, while we continue the edge, so
+    # only the inside is compared. Pillow rounds after each of its two passes and clips overshoot after the first, so
+    # pixels next to black and white may differ more. Levels from 30 to 225 are not affected.
     inside = np.s_[3 * factor : -3 * factor, 3 * factor : -3 * factor]
     theirs = enlarged_by_pillow(factor, filter_)[inside]
     near = ndimage.minimum_filter(PHOTOGRAPH, (7, 7, 1)), ndimage.maximum_filter(PHOTOGRAPH, (7, 7, 1))
@@ -48,15 +48,15 @@ def test_pillow_is_within_one_level_inside(name: str, filter_: Image.Resampling,
 
 
 @pytest.mark.parametrize("factor", FACTORS)
-def test_torch_bicubic_is_ours_with_a_of_three_quarters_everywhere(factor: int) -> None:
-    # Both continue the edge. In float64 theirs errs by some roundings of coordinates up to 200; ours puts weights on a
-    # grid of 2**-52: 255 levels, twice, times a gain below 2.
+def test_torch_bicubic_equals_our_bicubic_with_a_of_three_quarters(factor: int) -> None:
+    # Both continue the edge. In float64, torch's result is off by some roundings of coordinates up to 200; ours by a
+    # grid of 2**-52 for the weights: 255 levels, twice, times a gain below 2.
     image = torch.from_numpy(PHOTOGRAPH.astype(np.float64)).permute(2, 0, 1)
     theirs = functional.interpolate(image[None], scale_factor=factor, mode="bicubic", align_corners=False)[0]
     torch.testing.assert_close(upsample(image, factor, kernel="bicubic-0.75"), theirs, rtol=0, atol=1e-10)
     with pytest.raises(AssertionError):
         torch.testing.assert_close(upsample(image, factor, kernel="bicubic"), theirs, rtol=0, atol=1e-10)
-    # and in whole numbers: rounded half up, but for what lies within the grid's error of a half
+    # as integers: rounded half up, except for values within the grid's error of a half
     rounded = (theirs + 0.5).floor().clamp(0, 255).permute(1, 2, 0).numpy()
     ours = upsample(PHOTOGRAPH, factor, kernel="bicubic-0.75")
     assert largest_difference(ours, rounded) <= 1
@@ -64,9 +64,9 @@ def test_torch_bicubic_is_ours_with_a_of_three_quarters_everywhere(factor: int) 
 
 
 @pytest.mark.parametrize("factor", FACTORS)
-def test_opencv_cubic_is_ours_with_a_of_three_quarters(factor: int) -> None:
+def test_opencv_cubic_equals_our_bicubic_with_a_of_three_quarters(factor: int) -> None:
     cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed")
-    # In float32, its weights rounded to float32: 255 levels times 16 products and their sum, of weights below one.
+    # In float32 with weights rounded to float32: 255 levels times 16 products and their sum, of weights below one.
     image = PHOTOGRAPH.astype(np.float32)
     theirs = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
     assert largest_difference(upsample(image, factor, kernel="bicubic-0.75"), theirs) < 1e-2
@@ -74,8 +74,8 @@ def test_opencv_cubic_is_ours_with_a_of_three_quarters(factor: int) -> None:
 
 
 @pytest.mark.parametrize("factor", FACTORS)
-def test_scipy_spline_without_prefilter_is_our_bspline(factor: int) -> None:
-    # scipy's coordinates are samples: ours of output o is (o + 1/2) / factor - 1/2. "nearest" continues the edge.
+def test_scipy_spline_without_prefilter_equals_our_bspline(factor: int) -> None:
+    # scipy's coordinates are samples; ours for output o is (o + 1/2) / factor - 1/2. "nearest" continues the edge.
     image = PHOTOGRAPH[..., 0].astype(np.float64)
     rows, columns = ((np.arange(length * factor) + 0.5) / factor - 0.5 for length in image.shape)
     where = np.meshgrid(rows, columns, indexing="ij")
@@ -86,10 +86,10 @@ def test_scipy_spline_without_prefilter_is_our_bspline(factor: int) -> None:
 
 
 @pytest.mark.parametrize("factor", [3, 5])
-def test_scipy_gaussian_of_zeros_inserted_is_our_gaussian(factor: int) -> None:
-    # The zero-insertion view: zeros between samples, then a convolution; scipy's kernel has sigma factor / 2 outputs.
-    # Its kernel is centred on samples, which lie on outputs at odd factors. Each phase's
-    # weights are divided by their own sum, as ours are.
+def test_scipy_gaussian_after_zero_insertion_equals_our_gaussian(factor: int) -> None:
+    # Zero insertion: zeros between samples, then a convolution; scipy's kernel has a sigma of factor / 2 outputs. It is
+    # centred on samples, which coincide with outputs at odd factors. The weights of each phase are divided by their
+    # sum, as ours are.
     image = PHOTOGRAPH[..., 0].astype(np.float64)
     spread, counts = (np.zeros([length * factor for length in image.shape]) for _ in range(2))
     spread[factor // 2 :: factor, factor // 2 :: factor] = image

@@ -1,4 +1,4 @@
-"""Weight files of an attacker: small files that claim to be large. Each is one line, quickly."""
+"""Weight files from an attacker: small files that claim to be large. Each ends in one line, quickly."""
 
 import json
 import os
@@ -25,7 +25,7 @@ GIB = 2**30
 
 
 def text(word):
-    """A pickle's instructions for a text."""
+    """Pickle instructions for a string."""
     return b"X" + struct.pack("<I", len(word)) + word.encode()
 
 
@@ -38,13 +38,13 @@ def numbers(values):
 
 
 def call(name, *arguments):
-    """Instructions that call something with what others make."""
+    """Instructions that call a function with the results of other instructions."""
     module, _, function = name.rpartition(".")
     return f"c{module}\n{function}\n(".encode() + b"".join(arguments) + b"tR"
 
 
 def tensor(sizes, strides, *, record="0", count=16):
-    """Instructions for a tensor of float32 over a record."""
+    """Instructions for a float32 tensor in a record."""
     storage = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text(record) + text("cpu") + number(count) + b"tQ"
     given = storage, number(0), numbers(sizes), numbers(strides), b"\x89", call("collections.OrderedDict")
     return call("torch._utils._rebuild_tensor_v2", *given)
@@ -54,7 +54,7 @@ WHOLE = text("up.weight") + tensor((1, 1, 4, 4), (16, 16, 4, 1))
 
 
 def pickled(*more):
-    """A dictionary with a weight in it, and what more instructions make."""
+    """A dictionary with a weight in it, and the results of further instructions."""
     return b"\x80\x02}(" + WHOLE + text("more") + b"(" + b"".join(more) + b"tu."
 
 
@@ -82,7 +82,7 @@ def deep_names(path):
 
 
 def two_directories(path):
-    """A comment after the directory, in which another reader may find another directory."""
+    """An archive with a comment after its directory, in which another reader may find another directory."""
     archive(path, pickled())
     with zipfile.ZipFile(path, "a") as made:
         made.comment = b"more"
@@ -103,7 +103,7 @@ def legacy(path, *changed):
 
 
 def sparse_file(path, head, length=64 * GIB):
-    """A file whose length is real, and whose bytes take no room."""
+    """A file with a real length that takes almost no disk space."""
     with path.open("wb") as file:
         file.write(head)
         file.truncate(length)
@@ -132,7 +132,7 @@ UNBOUNDED = "it would make 8388608 values or more out of few"
 
 
 def inflated(path, count, content=b""):
-    """A .pt that is compressed, with so many records of 64 MiB."""
+    """A compressed .pt with this many records of 64 MiB."""
     records = [(f"data/{index}", bytes(2**26)) for index in range(1, count + 1)]
     archive(path, pickled(content), method=zipfile.ZIP_DEFLATED, records=records)
 
@@ -223,7 +223,7 @@ for path in sys.argv[1:]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes and sparse files")
-def test_every_hostile_file_is_one_line_soon_and_in_little_memory(tmp_path):
+def test_every_hostile_file_is_one_line_in_bounded_time_and_memory(tmp_path):
     for name, (make, _) in FILES.items():
         make(tmp_path / name)
     ran = subprocess.run(
@@ -245,8 +245,8 @@ def _in_tmp(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("_in_tmp")
-def test_what_people_save_is_read_as_torch_reads_it():
-    """The control of the counting: everything that a checkpoint holds besides tensors, often the same thing twice."""
+def test_common_checkpoints_are_read_as_by_torch():
+    """The control for the counting: everything that checkpoints contain apart from tensors, often repeated."""
     module = torch.nn.Sequential(torch.nn.ConvTranspose2d(3, 3, 4), torch.nn.BatchNorm2d(3))
     optimizer = torch.optim.Adam(module.parameters())
     module(torch.zeros(1, 3, 2, 2)).sum().backward()
@@ -282,7 +282,7 @@ def test_what_people_save_is_read_as_torch_reads_it():
 
 
 @pytest.mark.usefixtures("_in_tmp")
-def test_one_tensor_under_two_names_keeps_both_and_one_dictionary_the_first():
+def test_a_tensor_with_two_names_keeps_both_and_a_dictionary_keeps_the_first():
     weight = torch.full((1, 1, 4, 4), 0.25)
     shared = {"weight": weight}
     torch.save({"a": weight, "b": weight, "first": shared, "second": shared}, "tied.pt")
@@ -300,7 +300,7 @@ def test_one_tensor_under_two_names_keeps_both_and_one_dictionary_the_first():
         (torch.tensor([1j]), "up.bias is of type torch.complex64"),
     ],
 )
-def test_a_bias_is_looked_at_like_a_weight(bias, said):
+def test_a_bias_is_checked_like_a_weight(bias, said):
     torch.save({"up.weight": torch.ones(1, 1, 4, 4), "up.bias": bias}, "up.pt")
     with pytest.raises(UpsampleError, match=said.replace("+", r"\+")):
         read_weights("up.pt")
@@ -308,7 +308,7 @@ def test_a_bias_is_looked_at_like_a_weight(bias, said):
 
 @pytest.mark.usefixtures("_in_tmp")
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2, torch.uint16, torch.bool])
-def test_numbers_that_numpy_has_not_are_read_in_both_formats(kind):
+def test_number_types_missing_from_numpy_are_read_in_both_formats(kind):
     weight = torch.tensor([0.0, 1, 1, 0]).repeat(4).reshape(1, 1, 4, 4).to(kind)
     torch.save({"w": weight}, "w.pt")
     save_file({"w": weight}, "w.safetensors")
@@ -321,11 +321,11 @@ def test_numbers_that_numpy_has_not_are_read_in_both_formats(kind):
 
 
 class Panic(BaseException):
-    """What PyO3 makes of a panic in Rust."""
+    """PyO3 turns a panic in Rust into this."""
 
 
 @pytest.mark.usefixtures("_in_tmp")
-def test_a_panic_of_a_library_is_one_line_and_ctrl_c_is_not(monkeypatch):
+def test_a_panic_in_a_library_is_one_line_and_ctrl_c_is_raised(monkeypatch):
     save_file({"w": torch.ones(1, 1, 4, 4)}, "w.safetensors")
 
     def panic(*_):
@@ -334,7 +334,7 @@ def test_a_panic_of_a_library_is_one_line_and_ctrl_c_is_not(monkeypatch):
     monkeypatch.setattr(safetensors, "safe_open", panic)
     raised = Panic("index out of bounds:\n the len is 0")
     with pytest.raises(
-        UsageError, match=r"^kernel w\.safetensors: is damaged or no such file: index out of bounds: the"
+        UsageError, match=r"^kernel w\.safetensors: is damaged, or not what its name says: index out of bounds: the"
     ):
         chosen_kernel("w.safetensors", 2)
     raised = KeyboardInterrupt()
@@ -343,7 +343,7 @@ def test_a_panic_of_a_library_is_one_line_and_ctrl_c_is_not(monkeypatch):
 
 
 @pytest.mark.usefixtures("_in_tmp")
-def test_one_of_many_keys_is_found_and_what_is_shown_of_them_is_short(tmp_path):
+def test_one_of_many_keys_is_found_and_the_error_lists_only_a_few(tmp_path):
     places = {f"{number} \x1b[31m\n{'k' * 99}": [4 * number, 4 * number + 4] for number in range(20_000)}
     header = {key: {"dtype": "F32", "shape": [1, 1, 1], "data_offsets": place} for key, place in places.items()}
     encoded = json.dumps(header).encode()
@@ -356,7 +356,7 @@ def test_one_of_many_keys_is_found_and_what_is_shown_of_them_is_short(tmp_path):
 
 
 @pytest.mark.usefixtures("_in_tmp")
-def test_a_file_too_large_to_be_written_again_is_refused(monkeypatch):
+def test_a_file_too_large_to_rewrite_is_refused(monkeypatch):
     torch.save({"w": torch.ones(1, 1, 4, 4)}, "w.pt")
     read = read_weights("w.pt")
     monkeypatch.setattr(written_weights, "_MOST_BYTES", 100)
@@ -365,8 +365,8 @@ def test_a_file_too_large_to_be_written_again_is_refused(monkeypatch):
     assert not Path("cured.pt").exists()
 
 
-def test_the_counting_knows_every_call_that_torch_allows_a_checkpoint():
-    """A call that torch adds is refused until its cost is known, and this test says so."""
+def test_every_call_that_torch_allows_in_a_checkpoint_is_counted():
+    """A call that torch adds is refused until its cost is known, and this test then fails."""
     from torch._weights_only_unpickler import _get_allowed_globals
 
     called = {name for name, each in _get_allowed_globals().items() if callable(each) and "Storage" not in name}
@@ -381,7 +381,7 @@ def test_the_counting_knows_every_call_that_torch_allows_a_checkpoint():
 
 
 def test_a_kernel_far_larger_than_any_factor_needs_is_refused(tmp_path):
-    """A file of 1.5 kB can stand for 2048 taps a side, which take minutes to be made whole."""
+    """A file of 1.5 kB can stand for 2048 taps a side, which take minutes to expand."""
     np.save(tmp_path / "wide.npy", np.full((1, 1, 258, 258), 4 / 258**2))
     np.save(tmp_path / "fits.npy", np.full((1, 1, 4, 4), 4 / 4**2))
     with pytest.raises(UsageError, match="kernel_size 258 is too large; give 256 at the most"):

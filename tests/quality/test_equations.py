@@ -1,4 +1,4 @@
-"""The closed form against least squares on single patches, the real layer, and torch's gradient."""
+"""The closed form compared with least squares on single patches, the real layer, and torch's gradient."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ NOISE = 0.5
 
 
 def photo(height, width, factor, seed=0):
-    """A high and a low image that have to do with each other, but not by a kernel."""
+    """A high and a low image that are related, but not by a kernel."""
     rng = np.random.default_rng(seed)
     low = rng.integers(0, 256, (height, width), np.uint8)
     high = np.kron(low, np.ones((factor, factor))) * 0.7 + rng.integers(0, 64, (height * factor, width * factor))
@@ -29,8 +29,8 @@ def photo(height, width, factor, seed=0):
 def one_by_one(high, low, factor, support, noise):
     """{(row phase, column phase): weights by (row offset, column offset)}: numpy's lstsq on explicit patches.
 
-    The constraint is built in: the middle weight is 1 less the others, so what is fitted is the difference to the
-    middle pixel. The ridge is one row more for each weight.
+    The constraint is built in: the middle weight is 1 minus the others, so the fit is to the difference from the middle
+       pixel. The ridge adds one row for each weight.
     """
     reach = support // 2
     offsets = [(down, across) for down in range(-reach, reach + 1) for across in range(-reach, reach + 1)]
@@ -62,7 +62,7 @@ def layer_of(kernel, factor, support):
 
 
 @pytest.mark.parametrize(("factor", "support"), [(2, 3), (3, 3), (2, 5), (4, 3)])
-def test_the_real_layer_gives_what_least_squares_on_explicit_patches_predicts(factor, support):
+def test_the_layer_gives_the_predictions_of_least_squares_on_patches(factor, support):
     high, low = photo(13, 11, factor)
     expected = one_by_one(high, low, factor, support, NOISE)
     kernel = solved(equations(high, low, factor, support), noise=NOISE, symmetric=False)
@@ -73,7 +73,7 @@ def test_the_real_layer_gives_what_least_squares_on_explicit_patches_predicts(fa
         for i in range(reach, low.shape[0] - reach):
             for j in range(reach, low.shape[1] - reach):
                 predicted = sum(weight * low[i + down, j + across] for (down, across), weight in weights.items())
-                # Two solvers in float64 of systems whose condition is below 1e6; levels up to 255.
+                # Two float64 solvers for systems with a condition below 1e6; levels up to 255.
                 assert abs(predicted - enlarged[i * factor + row_phase, j * factor + column_phase].item()) < 1e-7
                 wrong += abs(predicted - enlarged[i * factor + column_phase, j * factor + row_phase].item()) > 1e-3
     assert wrong > 0, "control: with the phases of rows and columns exchanged it must not fit"
@@ -88,19 +88,19 @@ def test_the_gradient_of_the_squared_error_vanishes_along_the_constraint():
         layer = layer_of(weights, factor, support)
         enlarged = layer(torch.from_numpy(low.astype(np.float64))[None, None])[0, 0]
         inside = slice(reach * factor, -reach * factor)
-        # Each phase is a mean of its own: the sum over all pixels counts each phase's samples once.
+        # Each phase is a separate mean: the sum over all pixels counts each phase's samples once.
         squared = ((enlarged - torch.from_numpy(high.astype(np.float64)))[inside, inside] ** 2).sum()
         samples = (low.shape[0] - 2 * reach) * (low.shape[1] - 2 * reach)
         (squared / samples + NOISE * (layer.weight**2).sum()).backward()
         phases = phases_of_kernel(layer.weight.grad[0, 0].numpy(), factor, support)
-        return np.abs(phases - phases.mean(axis=0)).max()  # less the part that the constraint forbids
+        return np.abs(phases - phases.mean(axis=0)).max()  # minus the part that the constraint forbids
 
-    assert slope(kernel) < 1e-8  # of slopes of thousands, in float64
+    assert slope(kernel) < 1e-8  # compared with slopes of thousands, in float64
     assert slope(np.roll(kernel, 1, axis=0)) > 1, "control"
 
 
-def test_a_kernel_that_made_the_images_is_found_again():
-    """Multiples of 16 through bilinear weights of sixteenths stay whole, so nothing is lost by rounding."""
+def test_the_kernel_that_made_the_images_is_recovered():
+    """Multiples of 16 through bilinear weights of sixteenths stay integers, so nothing is lost by rounding."""
     low = (np.random.default_rng(1).integers(0, 16, (19, 23)) * 16).astype(np.uint8)
     axis = np.array([0, 1, 3, 3, 1, 0]) / 4
     true = np.outer(axis, axis)
@@ -114,7 +114,7 @@ def test_a_kernel_that_made_the_images_is_found_again():
 
 @given(height=st.integers(5, 9), width=st.integers(5, 9), seed=st.integers(0, 99), factor=st.sampled_from([2, 3]))
 @settings(deadline=None, max_examples=15)
-def test_symmetric_sums_are_those_of_the_image_seen_in_all_eight_ways(height, width, seed, factor):
+def test_symmetric_sums_equal_the_sums_over_all_eight_orientations(height, width, seed, factor):
     high, low = photo(height, width, factor, seed)
     ways = no_equations(factor, 5)
     for turns in range(4):
@@ -126,7 +126,7 @@ def test_symmetric_sums_are_those_of_the_image_seen_in_all_eight_ways(height, wi
     np.testing.assert_array_equal(found.cross, ways.cross)
 
 
-def test_a_symmetric_kernel_is_the_same_turned_and_mirrored_and_any_other_is_not():
+def test_only_a_symmetric_fit_gives_a_kernel_with_all_symmetries():
     for symmetric in (True, False):
         kernel = solved(equations(*photo(17, 11, 3), 3, 3), noise=NOISE, symmetric=symmetric)
         alike = [np.allclose(kernel, image, atol=1e-10) for image in (kernel.T, kernel[::-1], np.rot90(kernel))]
@@ -134,12 +134,12 @@ def test_a_symmetric_kernel_is_the_same_turned_and_mirrored_and_any_other_is_not
 
 
 @pytest.mark.parametrize("symmetric", [True, False])
-def test_flat_stays_flat(symmetric):
+def test_a_fitted_kernel_keeps_flat_images_flat(symmetric):
     kernel = solved(equations(*photo(17, 11, 3), 3, 5), noise=NOISE, symmetric=symmetric)
     np.testing.assert_allclose(phases_of_kernel(kernel, 3, 5).sum(axis=0), 1, atol=1e-9)
 
 
-def test_a_flat_image_decides_nothing_and_the_ridge_makes_it_the_mean():
+def test_for_a_flat_image_the_ridge_gives_the_mean():
     flat = np.full((14, 14), 77, np.uint8)
     kernel = solved(equations(flat, flat[:7, :7], 2, 3), noise=NOISE)
     np.testing.assert_allclose(kernel, 1 / 9, atol=1e-9)
@@ -147,7 +147,7 @@ def test_a_flat_image_decides_nothing_and_the_ridge_makes_it_the_mean():
 
 @given(seed=st.integers(0, 99), cut=st.integers(3, 10), factor=st.sampled_from([2, 4]), support=st.sampled_from([3, 5]))
 @settings(deadline=None, max_examples=20)
-def test_sums_are_exact_however_they_are_cut_and_can_be_taken_away_again(seed, cut, factor, support):
+def test_sums_are_exact_with_any_pieces_and_can_be_subtracted(seed, cut, factor, support):
     high, low = photo(15, 17, factor, seed)
     whole, reach = equations(high, low, factor, support), support // 2
     parts = [equations(high[: (cut + reach) * factor], low[: cut + reach], factor, support)]
@@ -160,7 +160,7 @@ def test_sums_are_exact_however_they_are_cut_and_can_be_taken_away_again(seed, c
     assert control.count < whole.count, "a halo too short loses neighbourhoods"
 
 
-def test_sums_are_those_of_whole_numbers():
+def test_sums_equal_integer_arithmetic():
     high, low = photo(9, 7, 2)
     found = equations(high, low, 2, 3)
     gram = np.zeros((9, 9), object)
@@ -171,19 +171,19 @@ def test_sums_are_those_of_whole_numbers():
     assert (found.gram == gram).all()
 
 
-def test_an_image_smaller_than_a_neighbourhood_says_nothing():
+def test_an_image_smaller_than_a_neighbourhood_adds_nothing():
     assert equations(*photo(2, 9, 2), 2, 3).count == 0
 
 
 @given(factor=st.integers(1, 4), support=st.sampled_from([1, 3, 5]))
 @settings(deadline=None, max_examples=12)
-def test_the_layout_of_phases_goes_back_and_forth(factor, support):
+def test_the_layout_of_phases_can_be_inverted(factor, support):
     phases = np.arange(support**2 * factor**2).reshape(support**2, factor**2)
     kernel = kernel_of_phases(phases, factor, support)
     assert np.array_equal(phases_of_kernel(kernel, factor, support), phases)
     reach = support // 2
     for tap_row, tap_column in np.ndindex(kernel.shape):
-        # Source of the formula: the module's own text, here read off tap by tap.
+        # The formula is from the docstring of the module, read off here tap by tap.
         down, across = reach - tap_row // factor, reach - tap_column // factor
         neighbour = (down + reach) * support + across + reach
         assert kernel[tap_row, tap_column] == phases[neighbour, tap_row % factor * factor + tap_column % factor]

@@ -1,4 +1,4 @@
-"""The fit and its scores: held out, on any number of photographs; and the shipped kernels."""
+"""The fit and its scores: held out, for any number of photographs; and the shipped kernels."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from support.oracles import hostile_pixels
 
 from benchmarks import fit_kernels
 from upsample_cli import upsample
-from upsample_cli.errors import UsageError
+from upsample_cli.errors import UpsampleError, UsageError
 from upsample_cli.kernels.kernel import kernel_named
 from upsample_cli.kernels.shipped import FITTED_FILE, shipped_kernel
 from upsample_cli.quality import fit as module
@@ -40,7 +40,7 @@ def score(path, kernel):
     return errors_of(part, {"": kernel}, RECIPE.degradation)[""].psnr_db
 
 
-def test_each_image_is_scored_by_the_kernel_fitted_to_the_others(photos):
+def test_each_image_is_scored_with_a_kernel_fitted_to_the_others(photos):
     fit = fit_photos(photos, RECIPE)
     held_out = [score(path, fit_photos([p for p in photos if p != path], RECIPE).kernel) for path in photos]
     in_sample = [score(path, fit.kernel) for path in photos]
@@ -52,8 +52,8 @@ def test_each_image_is_scored_by_the_kernel_fitted_to_the_others(photos):
     assert fit.scores["lanczos3"].psnr_db == pytest.approx(np.mean(lanczos), abs=1e-12)
 
 
-def test_an_image_that_is_there_twice_counts_once(photos, tmp_path):
-    """Else a kernel fitted to the one is scored by the other, and flatters itself."""
+def test_a_copy_of_an_image_counts_once(photos, tmp_path):
+    """Otherwise a kernel fitted to one copy would be scored on the other, which makes it look too good."""
     with Image.open(photos[0]) as image:
         image.save(tmp_path / "again.tif")
         image.crop((0, 0, 118, 90)).save(tmp_path / "narrower.png")
@@ -66,7 +66,7 @@ def test_an_image_that_is_there_twice_counts_once(photos, tmp_path):
     assert fit_photos([photos[0], tmp_path / "narrower.png"], RECIPE).images == 2
 
 
-def test_one_image_is_scored_by_halves(photos, tmp_path):
+def test_a_single_image_is_scored_by_halves(photos, tmp_path):
     fit = fit_photos(photos[:1], RECIPE)
     assert fit.protocol == "each half of the image by a kernel fitted to the other half"
     assert (fit.images, fit.scored) == (1, 2)
@@ -87,7 +87,7 @@ def test_many_images_are_held_out_in_groups(photos, monkeypatch):
     assert fit_photos(photos, RECIPE).protocol.endswith("; 2 of 3 images scored")
 
 
-def test_order_and_what_cannot_be_read_change_nothing(photos, tmp_path):
+def test_the_order_and_unreadable_files_do_not_change_the_fit(photos, tmp_path):
     (tmp_path / "broken.png").write_bytes(photos[0].read_bytes()[:3000])
     Image.new("L", (3, 3)).save(tmp_path / "tiny.png")
     bad = [tmp_path / "broken.png", tmp_path / "tiny.png", tmp_path / "missing.png"]
@@ -95,9 +95,10 @@ def test_order_and_what_cannot_be_read_change_nothing(photos, tmp_path):
     assert fit.kernel == fit_photos(photos, RECIPE).kernel
     assert [Path(error.path).name for error in fit.skipped] == ["broken.png", "tiny.png", "missing.png"]
     with pytest.raises(
-        UsageError, match=r"no image to learn from: .*broken\.png: .*, and 2 more cannot be used; get a"
-    ):
+        UpsampleError, match=r"no image to learn from: .*broken\.png: .*, and 2 more cannot be used; get a"
+    ) as refused:
         fit_photos(bad, RECIPE)
+    assert (refused.value.failure.kind, refused.value.exit_status) == ("damaged", 1)
 
 
 def test_progress_adds_up_to_two_readings_of_every_image(photos):
@@ -107,12 +108,12 @@ def test_progress_adds_up_to_two_readings_of_every_image(photos):
 
 
 @pytest.mark.parametrize("change", [{"factor": 1}, {"factor": 17}, {"support": 4}, {"support": 9}, {"support": 1}])
-def test_recipes_that_cannot_be_fitted(change):
+def test_invalid_recipes_are_refused(change):
     with pytest.raises(UsageError):
         Recipe(**({"factor": 2, "support": 3, "degradation": RECIPE.degradation} | change))
 
 
-def test_a_fitted_kernel_is_whole_flat_and_symmetric_and_beats_lanczos(photos):
+def test_a_fitted_kernel_has_integer_weights_is_flat_and_symmetric_and_beats_lanczos(photos):
     fit = fit_photos(photos, RECIPE)
     kernel = fit.kernel
     assert kernel.is_flat
@@ -127,8 +128,8 @@ def test_a_fitted_kernel_is_whole_flat_and_symmetric_and_beats_lanczos(photos):
     assert not np.array_equal(weights, np.rot90(weights))
 
 
-def test_the_shipped_kernels_are_made_again_bit_for_bit():
-    """From the photographs in scikit-image's package; about four seconds."""
+def test_the_shipped_kernels_can_be_reproduced_exactly():
+    """From the photographs in the scikit-image package; takes about four seconds."""
     written = FITTED_FILE.read_text(encoding="utf-8")
     assert fit_kernels.document([fit_kernels.fitted(factor) for factor in FACTORS]) == written
     recipe = Recipe(2, 7, RECIPE.degradation)
@@ -138,7 +139,7 @@ def test_the_shipped_kernels_are_made_again_bit_for_bit():
 
 
 @pytest.mark.parametrize("factor", FACTORS)
-def test_the_shipped_kernels_keep_flat_flat_fit_8_bits_and_are_symmetric(factor):
+def test_the_shipped_kernels_are_flat_and_symmetric_and_fit_8_bits(factor):
     kernel = kernel_named("fitted", factor)
     weights = np.array(kernel.weights).reshape(kernel.kernel_size, -1)
     assert kernel.kernel_size == 7 * factor
@@ -151,14 +152,14 @@ def test_the_shipped_kernels_keep_flat_flat_fit_8_bits_and_are_symmetric(factor)
             assert weights[top::factor, left::factor].sum() == kernel.denominator
 
 
-def test_other_factors_are_refused_with_a_way_out():
+def test_other_factors_are_refused_with_a_next_step():
     with pytest.raises(UsageError, match=r"for factor 5, only for 2, 3, 4; use kernel=lanczos3, or fit one"):
         kernel_named("fitted", 5)
 
 
 @pytest.mark.parametrize("factor", FACTORS)
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_pixels_through_a_shipped_kernel_are_the_exact_value_and_tiles_change_nothing(factor, dtype):
+def test_pixels_with_a_shipped_kernel_are_exact_with_any_tiles(factor, dtype):
     pixels = hostile_pixels((17, 11, 3), dtype)
     kernel = kernel_named("fitted", factor)
     layer = torch.nn.ConvTranspose2d(
@@ -170,7 +171,7 @@ def test_pixels_through_a_shipped_kernel_are_the_exact_value_and_tiles_change_no
     sums = layer(padded.permute(2, 0, 1)[:, None])[:, 0].permute(1, 2, 0).detach().numpy()
     crop = 3 * factor + kernel.padding
     sums = np.rint(sums[crop : crop + 17 * factor, crop : crop + 11 * factor]).astype(np.int64)
-    doubled = 2 * sums + kernel.denominator  # rounded half up, in whole numbers
+    doubled = 2 * sums + kernel.denominator  # rounded half up, in integers
     expected = (doubled // (2 * kernel.denominator)).clip(0, np.iinfo(dtype).max).astype(dtype)
     found = upsample(pixels, factor, kernel="fitted")
     assert np.array_equal(found, expected)
@@ -178,7 +179,7 @@ def test_pixels_through_a_shipped_kernel_are_the_exact_value_and_tiles_change_no
     assert not np.array_equal(upsample(pixels, factor, kernel="lanczos3"), expected)
 
 
-def test_the_file_says_how_the_kernels_were_made():
+def test_the_file_of_shipped_kernels_has_their_recipe():
     about = json.loads(FITTED_FILE.read_text(encoding="utf-8"))
     assert (about["support"], about["degradation"], len(about["photographs"])) == (7, "bicubic", 15)
     assert FITTED_FILE.stat().st_size < 10_000

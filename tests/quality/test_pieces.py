@@ -1,4 +1,4 @@
-"""A photograph in pieces equals the photograph: reduced, coded, summed and scored as if it were whole."""
+"""A photograph processed in pieces gives the same reduced image, sums and scores as the whole photograph."""
 
 import io
 
@@ -31,7 +31,7 @@ def photo(tmp_path):
 
 
 def whole(path, factor, name):
-    """High and low, computed without pieces."""
+    """High and low, computed in one piece."""
     high = np.asarray(Image.open(path).convert("L"))
     high = high[: high.shape[0] // factor * factor, : high.shape[1] // factor * factor]
     return high, degraded(high, factor, degradation_named(name))
@@ -48,7 +48,7 @@ def assembled(path, factor, name, support=3):
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
 @pytest.mark.parametrize("name", ["bicubic", "area", "lanczos", "jpeg35"])
-def test_pieces_are_the_whole_image_cut(photo, factor, name, monkeypatch):
+def test_pieces_equal_parts_of_the_whole_image(photo, factor, name, monkeypatch):
     monkeypatch.setattr(module, "_PIECE_PIXELS", 1)
     found, high, low = assembled(photo, factor, name)
     expected_high, expected_low = whole(photo, factor, name)
@@ -59,14 +59,14 @@ def test_pieces_are_the_whole_image_cut(photo, factor, name, monkeypatch):
 
 
 def margins_agree(found, low):
-    """Whether the pieces between the first and the last, of 8 rows each, are right with 8 rows to each side."""
+    """Whether the inner pieces, of 8 rows each, are correct with 8 rows of margin on each side."""
     return all(
         np.array_equal(piece.low[: piece.above + 8], low[8 * number - 8 : 8 * number + 8])
         for number, piece in enumerate(found[1:-1], start=1)
     )
 
 
-def test_a_piece_can_be_had_with_less_margin(photo, monkeypatch):
+def test_a_piece_can_be_trimmed_to_a_smaller_margin(photo, monkeypatch):
     monkeypatch.setattr(module, "_PIECE_PIXELS", 1)
     first, second, *_ = assembled(photo, 2, "bicubic")[0]
     for piece, above in ((first, 0), (second, 3)):
@@ -78,7 +78,7 @@ def test_a_piece_can_be_had_with_less_margin(photo, monkeypatch):
 
 
 @pytest.mark.parametrize(("constant", "value", "name"), [("FILTER_REACH", 1, "lanczos"), ("MARGIN", 4, "jpeg35")])
-def test_control_with_less_around_them_they_are_not(photo, constant, value, name, monkeypatch):
+def test_control_pieces_with_too_small_a_margin_differ(photo, constant, value, name, monkeypatch):
     monkeypatch.setattr(module, "_PIECE_PIXELS", 1)
     monkeypatch.setattr(module, constant, value)
     found, _, low = assembled(photo, 2, name)
@@ -100,7 +100,7 @@ def test_sums_do_not_depend_on_the_pieces(photo, support, monkeypatch):
     assert np.array_equal(parts.gram, expected.gram)
 
 
-def test_scores_do_not_depend_on_the_pieces_and_are_those_of_scikit_image(photo, monkeypatch):
+def test_scores_do_not_depend_on_the_pieces_and_equal_those_of_scikit_image(photo, monkeypatch):
     high, low = whole(photo, 2, "bicubic")
     kernel = kernel_named("bicubic", 2)
     result = enlarged(low, kernel)
@@ -117,7 +117,7 @@ def test_scores_do_not_depend_on_the_pieces_and_are_those_of_scikit_image(photo,
     assert errors_of(part, {"bicubic": kernel}, degradation_named("bicubic"))["bicubic"].ssim != found.ssim
 
 
-def test_errors_of_what_is_equal_and_of_what_is_tiny():
+def test_errors_of_equal_and_of_tiny_images():
     assert score.Errors(0, 99).psnr_db == 100
     assert score.Errors(1, 10**12).psnr_db == 100
     assert score.Errors(255**2, 1).psnr_db == 0
@@ -125,14 +125,14 @@ def test_errors_of_what_is_equal_and_of_what_is_tiny():
     assert score.ssim_map(np.zeros((9, 40), np.uint8), np.ones((9, 40), np.uint8)).size == 0
 
 
-def test_luma_is_pillows_and_transparency_lies_over_white():
+def test_luma_equals_pillows_and_transparency_is_blended_with_white():
     pixels = np.random.default_rng(0).integers(0, 256, (17, 11, 3), np.uint8)
     assert np.array_equal(luma(pixels, Layout("rgb")), np.asarray(Image.fromarray(pixels).convert("L")))
     assert luma(np.array([[[0, 0, 0, 0]]], np.uint8), Layout("rgb", alpha=True)).tolist() == [[255]]
     assert luma(np.array([[[65535], [257]]], np.uint16), Layout("grey", depth=16)).tolist() == [[255, 1]]
 
 
-def test_an_image_needs_room_for_one_neighbourhood(photo, tmp_path):
+def test_an_image_must_contain_one_neighbourhood(photo, tmp_path):
     Image.new("L", (9, 40)).save(tmp_path / "narrow.png")
     with pytest.raises(ImageError, match=r"narrow\.png: 9x40 is too small to learn from; give images of 10x10"):
         whole_part(tmp_path / "narrow.png", factor=2, support=5)
@@ -142,16 +142,16 @@ def test_an_image_needs_room_for_one_neighbourhood(photo, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["jpeg0", "jpeg101", "jpeg", "nearest", "", "jpeg9999", "JPEG90"])
-def test_degradations_that_do_not_exist(name):
+def test_unknown_degradations_are_refused(name):
     with pytest.raises(UsageError, match="there is no degradation"):
         degradation_named(name)
 
 
-def test_degradations_are_called_what_they_are():
+def test_degradations_have_their_names():
     assert [str(degradation_named(name)) for name in ("area", "jpeg75")] == ["area", "jpeg75"]
 
 
-def test_jpeg_is_of_the_quality_in_its_name():
+def test_the_jpeg_degradation_has_the_quality_in_its_name():
     high = np.random.default_rng(0).integers(0, 256, (46, 34), np.uint8)
     coded = {}
     for quality in (35, 90):
@@ -170,7 +170,7 @@ def test_area_is_the_mean_of_each_block():
     assert np.abs(degraded(high, 3, degradation_named("bicubic")) - means).max() > 1
 
 
-def test_an_image_that_is_wider_than_any_piece_may_be_is_refused(photo, monkeypatch):
+def test_an_image_wider_than_the_widest_piece_is_refused(photo, monkeypatch):
     assert whole_part(photo, factor=2, support=3).width == 101
     monkeypatch.setattr(module, "_MOST_WIDTH", 202)
     with pytest.raises(ImageError, match="is 203 pixels wide, too wide to learn from; cut it into pieces"):

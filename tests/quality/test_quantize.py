@@ -1,4 +1,4 @@
-"""Whole numerators: phases sum exactly, symmetry stays, and 8 bits cost less than plain rounding."""
+"""Integer numerators: phases sum exactly, symmetry is kept, and 8 bits cost less than plain rounding."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def test_every_phase_sums_to_the_denominator(factor, support, denominator, seed)
 
 
 def sum_of_phase(kernel, factor):
-    """At each tap, the sum of the taps of its phase: written by steps of the factor, not by the package's layout."""
+    """For each tap the sum of its phase, found by steps of the factor and not by the package's layout."""
     sums = np.zeros_like(kernel)
     for top in range(factor):
         for left in range(factor):
@@ -46,13 +46,13 @@ def found(request):
 
 
 def added_error(whole, denominator, kernel, found):
-    """Of the fit, in squared levels a sample, from the sums themselves."""
+    """The added squared error of the fit per sample, in squared levels, computed from the sums."""
     sums = symmetrized(found)
     error = phases_of_kernel(whole / denominator - kernel, found.factor, found.support)
     return np.einsum("ar,ab,br->", error, sums.gram / sums.count + NOISE * np.eye(len(sums.gram)), error)
 
 
-def test_steps_keep_sums_and_symmetry_and_never_cost(found):
+def test_the_descent_keeps_sums_and_symmetry_and_never_adds_error(found):
     kernel = solved(found, noise=NOISE)
     whole, denominator = best_numerators(kernel, found, [40], noise=NOISE)
     assert denominator == 40
@@ -63,8 +63,8 @@ def test_steps_keep_sums_and_symmetry_and_never_cost(found):
     assert added_error(whole, 40, kernel, found) <= added_error(plain, 40, kernel, found)
 
 
-def test_steps_pay(found):
-    """Together over grids: a descent that does nothing would pass the test above."""
+def test_the_descent_reduces_the_error(found):
+    """Counted over all grids: a descent that does nothing would pass the test above."""
     kernel = solved(found, noise=NOISE)
     gains = [
         added_error(best_numerators(kernel, found, [denominator], noise=NOISE)[0], denominator, kernel, found)
@@ -87,7 +87,7 @@ def test_no_single_exchange_of_two_taps_improves_an_unsymmetric_kernel(found):
         assert changed @ weight @ changed >= before * (1 - 1e-8)
 
 
-def test_the_best_denominator_is_taken_and_8_bits_hold_it(found):
+def test_the_best_denominator_is_chosen_and_fits_8_bits(found):
     kernel = solved(found, noise=NOISE)
     whole, denominator = best_numerators(kernel, found, range(20, 200), noise=NOISE)
     assert np.abs(whole).max() <= LARGEST

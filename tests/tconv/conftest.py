@@ -1,4 +1,4 @@
-"""Shared by the tests of `tconv`: a command that ends does not end the tests."""
+"""Shared by the tests of `tconv`: the end of a command does not end the tests."""
 
 import os
 
@@ -8,5 +8,5 @@ from support.environment import leave
 
 @pytest.fixture(autouse=True)
 def _leaving_is_an_exception(monkeypatch):
-    """With torch imported, the command leaves by `os._exit`."""
+    """With torch imported, the command ends with `os._exit`."""
     monkeypatch.setattr(os, "_exit", leave)

@@ -1,4 +1,4 @@
-"""Any layer over any samples: against torch as a whole, against Python's fractions, and the same with any tile."""
+"""Any layer over any samples, compared with torch in one piece and with Python's fractions; tiles do not matter."""
 
 from fractions import Fraction
 from math import floor
@@ -44,7 +44,7 @@ def torch_whole(weight, bias, axes, groups, samples):
 
 @given(case=cases(), tile=st.integers(1, 5))
 @settings(deadline=None, max_examples=200)
-def test_it_is_torchs_layer_and_tiles_are_the_whole(case, tile):
+def test_any_layer_equals_torchs_with_any_tile(case, tile):
     axes, sizes, groups, per_group, seed = case
     generator = np.random.default_rng(seed)
     weight = generator.normal(size=(2 * groups, per_group, *(axis.kernel_size for axis in axes)))
@@ -54,13 +54,13 @@ def test_it_is_torchs_layer_and_tiles_are_the_whole(case, tile):
     whole = apply(filled, samples, tile=99)
     # float64, at most 2*125 terms of size about 1.
     assert np.allclose(whole, torch_whole(weight, bias, axes, groups, samples), rtol=0, atol=1e-12)
-    assert np.array_equal(apply(filled, samples, tile=tile), whole)  # to the last bit
+    assert np.array_equal(apply(filled, samples, tile=tile), whole)  # identical to the last bit
     pixels = generator.integers(0, 65536, samples.shape).astype(np.uint16)
-    # Whole numbers are exact.
+    # Integers are exact.
     exact = weighted(axes, weight, bias=bias, groups=groups, peak=65535)
     assert np.array_equal(apply(exact, pixels, tile=tile), apply(exact, pixels, tile=99))
     expected = np.floor(torch_whole(weight, bias, axes, groups, pixels) + 0.5).clip(0, 65535)
-    # Weights of random numbers meet a tie of rounding in no more than one of 10**9 samples.
+    # With random weights, a rounding tie occurs in at most one of 10**9 samples.
     assert np.array_equal(apply(exact, pixels), expected)
 
 
@@ -78,7 +78,7 @@ def test_the_linear_kernel_is_exact_in_any_tile_with_any_border(case, tile, bord
 
 
 def sample_by_hand(samples, axes, index, border):
-    """One output sample as a fraction, from the definition, over a padded copy: no halo, no tiles, no floats."""
+    """One output sample as a fraction, by the definition, over a padded copy: no halo, no tiles, no floats."""
     reach = 30
     if border == "reflect" and 1 in samples.shape:
         padded = samples
@@ -105,19 +105,19 @@ def sample_by_hand(samples, axes, index, border):
 
 @pytest.mark.parametrize(("axes", "sizes"), [(1, (17,)), (2, (7, 11)), (3, (5, 3, 7))])
 @pytest.mark.parametrize("factor", [1, 2, 3, 4, 5])
-def test_linear_bilinear_and_trilinear_are_interpolate(axes, sizes, factor):
+def test_linear_bilinear_and_trilinear_equal_interpolate(axes, sizes, factor):
     samples = np.random.default_rng(factor).normal(size=(2, *sizes))
     layer = [LayerAxis(2 * factor - factor % 2, factor, factor // 2, transposed=True)] * axes
     found = apply(linear_filled(layer), samples, border="replicate")
     expected = F.interpolate(torch.from_numpy(samples)[None], scale_factor=factor, mode=MODES[axes])[0].numpy()
     assert np.allclose(found, expected, rtol=0, atol=1e-12)
-    if factor > 1:  # the control: the bare layer is darker at the rim
+    if factor > 1:  # the control: the bare layer is darker at the border
         assert not np.allclose(apply(linear_filled(layer), samples), expected, rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("short", [0, 1])
 def test_control_a_halo_one_sample_short_changes_the_result(short, monkeypatch):
-    """Proof that the tiling law can fail: inputs past the tile taken for the border's."""
+    """Shows that the test of tiles can fail: inputs outside the tile count as border."""
     axes = (LayerAxis(6, 2, 2, transposed=True), LayerAxis(4, 2, 1, transposed=True))
     pixels = np.random.default_rng(0).integers(0, 256, (1, 9, 11)).astype(np.uint8)
     whole = apply(linear_filled(axes), pixels, tile=99)
@@ -131,19 +131,19 @@ def test_control_a_halo_one_sample_short_changes_the_result(short, monkeypatch):
     assert np.array_equal(apply(linear_filled(axes), pixels, tile=3), whole) == (short == 0)
 
 
-def test_results_are_clamped_not_wrapped():
+def test_results_are_clamped_and_not_wrapped():
     filled = weighted((LayerAxis(1, transposed=True),), np.array([[[2.0]]]), bias=np.array([-10.0]), peak=255)
     found = apply(filled, np.array([[0, 3, 100, 200]], dtype=np.uint8))
     assert found.tolist() == [[0, 0, 190, 255]]
     assert apply(filled, np.array([[0, 100]], dtype=np.uint8), limits=(0, 100)).tolist() == [[0, 100]]
 
 
-def test_ties_are_rounded_up_below_zero_too():
+def test_ties_below_zero_are_rounded_up_too():
     filled = weighted((LayerAxis(1, transposed=True),), np.array([[[0.5]]]), peak=128)
     assert apply(filled, np.array([[-3, -1, 1, 3]], dtype=np.int8)).tolist() == [[-1, 0, 1, 2]]
 
 
-def test_what_does_not_fit_is_refused():
+def test_mismatched_layers_and_samples_are_refused():
     with pytest.raises(UsageError, match="takes 2 channels, the input has 3"):
         apply(weighted((LayerAxis(1, transposed=True),), np.ones((2, 1, 1))), np.ones((3, 4)))
     with pytest.raises(UsageError, match="groups 2 do not fit"):
@@ -154,7 +154,7 @@ def test_what_does_not_fit_is_refused():
 
 @given(case=cases(most_axes=2), tile=st.integers(1, 5), channels=st.integers(3, 8))
 @settings(deadline=None, max_examples=100)
-def test_floating_point_of_many_channels_is_the_same_to_the_last_bit_in_any_tile(case, tile, channels):
+def test_floating_point_with_many_channels_is_identical_in_any_tile(case, tile, channels):
     axes, sizes, groups, per_group, seed = case
     generator = np.random.default_rng(seed)
     weight = generator.normal(size=(channels * groups, per_group, *(axis.kernel_size for axis in axes)))
@@ -163,8 +163,8 @@ def test_floating_point_of_many_channels_is_the_same_to_the_last_bit_in_any_tile
     assert np.array_equal(apply(filled, samples, tile=tile), apply(filled, samples, tile=99))
 
 
-def test_control_channels_added_up_in_another_order_differ_in_the_last_bit():
-    """Why the order is fixed: the same layer with its channels the other way round is not the same to the last bit."""
+def test_control_summing_channels_in_another_order_changes_the_last_bit():
+    """The reason for a fixed order: summing the same layer's channels in reverse changes the last bit."""
     generator, axes = np.random.default_rng(0), (LayerAxis(5, 2, transposed=True), LayerAxis(3, 2, transposed=True))
     weight, samples = generator.normal(size=(8, 8, 5, 3)), generator.normal(size=(8, 19, 23))
     forward, backward = (apply(weighted(axes, weight[::step].copy()), samples[::step].copy()) for step in (1, -1))

@@ -1,4 +1,4 @@
-"""`tconv checkerboard`: its results for settings and weights are what torch does to a flat input."""
+"""`tconv checkerboard`: its results for settings and weights match what torch does to a flat input."""
 
 import itertools
 import json
@@ -31,7 +31,7 @@ AXES = st.builds(
 
 
 def torch_response(weight, axes, size, groups=1):
-    """What torch makes of a flat input of 1 in every channel, (out_channels, *sizes)."""
+    """torch's output for a flat input of 1 in every channel, (out_channels, *sizes)."""
     names = ("stride", "padding", "output_padding", "dilation")
     keywords = {name: tuple(getattr(axis, name) for axis in axes) for name in names}
     flat = torch.ones(1, len(weight), *(size,) * len(axes), dtype=torch.float64)
@@ -46,7 +46,7 @@ def inside(response, axes):
 
 @given(axes=st.lists(AXES, min_size=1, max_size=2))
 @settings(deadline=None, max_examples=150)
-def test_the_overlap_is_what_torch_does_with_taps_of_one(axes):
+def test_the_overlap_equals_torchs_result_with_taps_of_one(axes):
     axes = tuple(axes)
     ones = np.ones((1, 1, *(axis.kernel_size for axis in axes)))
     small = torch_response(ones, axes, 5)[0]
@@ -56,23 +56,23 @@ def test_the_overlap_is_what_torch_does_with_taps_of_one(axes):
     expected = np.array(counts[0]) if len(axes) == 1 else np.outer(*counts)
     assert np.array_equal(large[tuple(slice(axis.stride) for axis in axes)], expected)
     assert (np.ptp(large) == 0) == all(axis.is_even for axis in axes)
-    # The control: the phases one sample off are other phases, unless all are alike.
+    # The control: the phases shifted by one sample differ, unless all are equal.
     assert np.array_equal(np.roll(expected, 1, axis=0), expected) == axes[0].is_even
 
 
 @given(kernel_size=st.integers(1, 40), stride=st.integers(1, 20), padding=st.integers(0, 9))
 @settings(deadline=None, max_examples=200)
 def test_the_overlap_is_even_if_and_only_if_stride_divides_kernel_size(kernel_size, stride, padding):
-    """what matters is kernel_size % stride == 0."""
+    """Only kernel_size % stride == 0 matters."""
     assert LayerAxis(kernel_size, stride, padding, transposed=True).is_even == (kernel_size % stride == 0)
 
 
-def test_widely_repeated_and_wrong_a_larger_stride_or_a_smaller_kernel_reduces_checkerboards():
+def test_a_larger_stride_or_a_smaller_kernel_does_not_reduce_checkerboards():
     def levels(kernel_size, stride):
         return checkerboard(TransposedConvolution(2, kernel_size=kernel_size, stride=stride)).amplitude_levels
 
-    assert levels(3, 4) > levels(3, 2) > 0  # a larger stride made it worse
-    assert levels(3, 2) > levels(5, 2) > 0  # a smaller kernel too
+    assert levels(3, 4) > levels(3, 2) > 0  # a larger stride makes it worse
+    assert levels(3, 2) > levels(5, 2) > 0  # so does a smaller kernel
     assert levels(4, 2) == levels(6, 3) == levels(2, 2) == 0  # stride divides kernel_size
     assert levels(3, 2) == pytest.approx(128 * ((4 / 3) ** 2 - (2 / 3) ** 2))
 
@@ -102,7 +102,7 @@ def random_weight(seed, shape):
     seed=st.integers(0, 99),
 )  # fmt: skip
 @settings(deadline=None, max_examples=100)
-def test_gains_are_what_torch_does_and_cures_leave_flat_flat(axes, groups, pair, seed):
+def test_gains_equal_torchs_and_cures_keep_flat_inputs_flat(axes, groups, pair, seed):
     axes = tuple(axes)
     weight = random_weight(seed, (pair[0] * groups, pair[1], *(axis.kernel_size for axis in axes)))
     response = torch_response(weight, axes, 48, groups)
@@ -122,20 +122,20 @@ def test_gains_are_what_torch_does_and_cures_leave_flat_flat(axes, groups, pair,
         flat = inside(torch_response(cured(weight, axes, cure), axes, 48, groups), axes)
         spread = np.ptp(flat.reshape(len(flat), -1), axis=1)
         assert spread.max() < 1e-12
-    if measured.spreads.max() > 0.1:  # the control: uncured, torch shows the spread that was told
+    if measured.spreads.max() > 0.1:  # the control: without a cure, torch shows the measured spread
         flat = inside(response, axes).reshape(len(response), -1)
         assert np.ptp(flat, axis=1).max() == pytest.approx(measured.spreads.max())
         assert not measured.is_even
 
 
-def test_icnr_is_nearest_enlargement_and_a_convolution():
-    """Source: Aitken et al. 2017. Equal sub-kernels: enlarge with nearest, then convolve with the repeated taps."""
+def test_icnr_equals_nearest_enlargement_and_a_convolution():
+    """Source: Aitken et al. 2017. With equal sub-kernels: enlarge with nearest, then convolve with repeated taps."""
     axes = (LayerAxis(6, stride=3, transposed=True), LayerAxis(4, stride=2, transposed=True))
     weight = cured(random_weight(1, (2, 3, 6, 4)), axes, "icnr")
     sub = torch.from_numpy(weight[:, :, ::3, ::2].copy())
     x = torch.from_numpy(random_weight(2, (1, 2, 5, 7)))
     found = F.conv_transpose2d(x, torch.from_numpy(weight), stride=(3, 2))
-    # A transposed convolution of stride 1 with the sub-kernel, each sample then repeated.
+    # A transposed convolution with stride 1 and the sub-kernel, and then each sample repeated.
     expected = F.conv_transpose2d(x, sub).repeat_interleave(3, dim=2).repeat_interleave(2, dim=3)
     assert torch.allclose(found, expected, rtol=0, atol=1e-12)
     uncured = F.conv_transpose2d(x, torch.from_numpy(random_weight(1, (2, 3, 6, 4))), stride=(3, 2))
@@ -143,17 +143,17 @@ def test_icnr_is_nearest_enlargement_and_a_convolution():
 
 
 def test_cures_are_the_nearest_weights():
-    """Idempotent, and no other weights of their kind are nearer: small steps within the kind only lead away."""
+    """Applying a cure twice changes nothing, and small steps within the cured weights only lead further away."""
     axes = (LayerAxis(5, stride=2, transposed=True),)
     weight = random_weight(3, (1, 1, 5))
     best = cured(weight, axes, "sums")
     assert np.allclose(cured(best, axes, "sums"), best, rtol=0, atol=1e-14)
     distance = np.square(best - weight).sum()
-    for move in ([1, 0, -1, 0, 0], [0, 1, 0, -1, 0], [1, 1, 0, 0, 0], [-1, 0, 0, -1, 0]):  # they keep the sums equal
+    for move in ([1, 0, -1, 0, 0], [0, 1, 0, -1, 0], [1, 1, 0, 0, 0], [-1, 0, 0, -1, 0]):  # these keep the sums equal
         assert np.square(best + 0.01 * np.array(move) - weight).sum() > distance
 
 
-def test_weights_come_from_every_kind_of_file_and_go_back(tmp_path):
+def test_weights_are_read_from_and_written_to_every_kind_of_file(tmp_path):
     weight, bias = (torch.from_numpy(random_weight(4, shape)).float() for shape in ((4, 2, 4, 4), (2,)))
     state = {"up.weight": weight, "up.bias": bias, "head.weight": torch.ones(3, 3, 3), "steps": torch.tensor(7)}
     torch.save(state, tmp_path / "model.pt")
@@ -171,7 +171,7 @@ def test_weights_come_from_every_kind_of_file_and_go_back(tmp_path):
     axes = (LayerAxis(4, 2, 1, transposed=True), LayerAxis(4, 2, 1, transposed=True))
     for number, place in enumerate(places):
         read = read_weights(place)
-        tolerance = 0.02 if "safetensors" in place else 0  # bfloat16 keeps 8 bits
+        tolerance = 0.02 if "safetensors" in place else 0  # bfloat16 has 8 significant bits
         assert np.allclose(read.weight, weight.double(), rtol=0, atol=tolerance)
         assert (read.bias is None) == place.endswith("npy")
         suffix = read.path.suffix
@@ -223,10 +223,10 @@ def tconv_here(capsys, monkeypatch):
 K3S2 = ("--kernel-size", "3", "--stride", "2", "--padding", "1", "--output-padding", "1")
 
 
-def test_settings_are_judged_and_cured(tconv_here):
+def test_settings_are_analysed_and_cured(tconv_here):
     status, out, err = tconv_here(*K3S2)
     assert (status, err) == (0, "")
-    assert "uneven: with equal taps a flat 128 comes out 170.7 levels uneven" in out
+    assert "uneven: with equal taps a flat 128 becomes uneven by 170.7 levels" in out
     assert "  ConvTranspose2d(kernel_size=4, stride=2, padding=1)\n  ConvTranspose2d(kernel_size=2, stride=2)\n" in out
     assert "\n▒▒██▒▒██▒▒██▒▒██▒▒▒▒\n" in out
     status, out, _ = tconv_here("ConvTranspose2d(8, 4, 4, stride=2, padding=1)")
@@ -237,7 +237,7 @@ def test_settings_are_judged_and_cured(tconv_here):
     assert [parse_layer(cure.replace("(", "(1, 1, ")).kernel_size for cure in document["cures"]] == [4, 2]
 
 
-def test_weights_are_measured_and_the_cured_ones_written(tconv_here, tmp_path):
+def test_weights_are_measured_and_cured_weights_are_written(tconv_here, tmp_path):
     torch.save({"weight": torch.from_numpy(random_weight(5, (3, 2, 4, 4)))}, tmp_path / "up.pt")
     line = ("--weights", tmp_path / "up.pt", "--stride", "2", "--padding", "1")
     status, out, err = tconv_here(*line)
@@ -282,22 +282,22 @@ def test_the_heat_map_is_drawn(tconv_here, tmp_path):
         (("--kernel-size", "3", "--picture", "x.jpg"), "x.jpg: the image is a PNG"),
     ],
 )
-def test_what_is_illegal_exits_2_and_says_why_in_one_line(arguments, message, tconv_here):
+def test_invalid_arguments_exit_with_2_and_one_line(arguments, message, tconv_here):
     status, out, err = tconv_here(*arguments)
     assert status == 2
-    if message is not None:  # without arguments typer shows the help
+    if message is not None:  # without arguments typer prints the help
         assert out == ""
         assert message in err
         assert err.count("\n") == 1
 
 
-def test_settings_that_do_not_fit_the_weights_are_refused(tconv_here, tmp_path):
+def test_settings_that_do_not_match_the_weights_are_refused(tconv_here, tmp_path):
     np.save(tmp_path / "up.npy", random_weight(6, (3, 2, 4, 4)))
     for arguments, message in (
         (("--kernel-size", "3"), "the layer has kernel_size (3, 3), the weights (4, 4)"),
         (("--groups", "2"), "3 in_channels are not divisible by groups 2"),
         (("--cure", "nonsense", "-o", "x.npy"), "there is no cure 'nonsense'; add --cure icnr or sums"),
-        (("--cure", "icnr"), "the cured weights have no place to go"),
+        (("--cure", "icnr"), "no file is named for the cured weights"),
         (("--cure", "icnr", "-o", "x.pt"), "the weights were read from a .npy file"),
         (("--stride", "3", "--cure", "icnr", "-o", "x.npy"), "use --cure sums"),
         (("--stride", "5", "--cure", "sums", "-o", "x.npy"), "some phases have no tap"),
@@ -326,8 +326,8 @@ def test_settings_need_neither_torch_nor_numpy(tmp_path):
 @pytest.mark.parametrize(
     ("kernel_size", "stride", "padding"), [(4, 2, 9), (3, 2, 7), (5, 3, 30), (1, 1, 3), (2, 4, 11)]
 )
-def test_a_map_shows_something_whatever_padding_crops(axes, kernel_size, stride, padding, tconv_here, tmp_path):
-    """An input of 5 would be cropped to nothing: a larger one is shown, as torch computes it."""
+def test_the_map_is_never_cropped_to_nothing(axes, kernel_size, stride, padding, tconv_here, tmp_path):
+    """An input of 5 would be cropped to nothing, so a larger one is shown, as torch computes it."""
     line = ("--kernel-size", kernel_size, "--stride", stride, "--padding", padding)
     status, out, err = tconv_here(*map(str, line), "--axes", str(axes), "--json")
     assert (status, err) == (0, "")
@@ -347,14 +347,14 @@ def test_a_map_shows_something_whatever_padding_crops(axes, kernel_size, stride,
     assert tconv_here(*map(str, line), "--axes", str(axes), "--picture", tmp_path / "map.png")[0] == 0
 
 
-def test_after_a_cure_none_is_advised(tconv_here, tmp_path):
+def test_no_cure_is_advised_after_a_cure(tconv_here, tmp_path):
     np.save(tmp_path / "up.npy", random_weight(6, (3, 2, 4, 4)))
     line = ("--weights", tmp_path / "up.npy", "--stride", "2", "--padding", "1")
     assert "--cure icnr or --cure sums, with -o FILE" in tconv_here(*line)[1]
     for cure in CURES:
         out = tconv_here(*line, "--cure", cure, "-o", tmp_path / f"{cure}.npy")[1]
         assert "--cure" not in out
-        assert re.search(r"cured: a flat 128 comes out (0|\d(\.\d+)?e-\d+) levels uneven", out)
+        assert re.search(r"cured: a flat 128 becomes uneven by (0|\d(\.\d+)?e-\d+) levels", out)
         out = tconv_here("--weights", tmp_path / f"{cure}.npy", *line[2:])[1]
         assert "--cure" not in out
     document = json.loads(tconv_here(*line, "--cure", "sums", "-o", tmp_path / "again.npy", "--json")[1])
@@ -362,8 +362,8 @@ def test_after_a_cure_none_is_advised(tconv_here, tmp_path):
     assert document["cured_amplitude_levels"] < 1e-4 < document["weights_amplitude_levels"]
 
 
-def test_a_cure_that_is_refused_is_not_advised(tconv_here, tmp_path):
-    """Phases without a tap cannot be cured by weights."""
+def test_a_cure_that_would_be_refused_is_not_advised(tconv_here, tmp_path):
+    """Phases without taps cannot be cured by weights."""
     np.save(tmp_path / "up.npy", random_weight(6, (1, 1, 2)))
     line = ("--weights", tmp_path / "up.npy", "--stride", "3")
     assert "--cure" not in tconv_here(*line)[1]

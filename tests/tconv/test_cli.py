@@ -1,4 +1,4 @@
-"""`tconv shape` as people and scripts use it: as a process, and through the same entry point in this process."""
+"""`tconv shape` used by people and scripts: in a new process, and through the same entry point in this process."""
 
 import io
 import json
@@ -24,7 +24,7 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in 
 
 
 def as_process(*arguments, **environment):
-    """Run `tconv` as a process of its own."""
+    """Run `tconv` in a new process."""
     return subprocess.run(
         [sys.executable, "-c", "from upsample_cli.cli.tconv import main; main()", *arguments],
         capture_output=True,
@@ -141,24 +141,24 @@ def test_sizes_in_json_and_in_the_table(arguments, sizes, output, tconv_here):
         ),
     ],
 )
-def test_what_is_illegal_exits_2_and_says_why_in_one_line(arguments, message, tconv_here):
+def test_invalid_arguments_exit_with_2_and_one_line(arguments, message, tconv_here):
     status, out, err = tconv_here("shape", *arguments)
     assert (status, out) == (2, "")
     assert err.startswith(f"tconv: {message}")
     assert err.count("\n") == 1
 
 
-def test_the_size_of_an_image_is_height_before_width_as_it_is_seen(tconv_here, tmp_path):
+def test_the_size_of_an_image_is_its_upright_height_and_width(tconv_here, tmp_path):
     path = tmp_path / "a [bold] ü.jpg"
     exif = Image.Exif()
-    exif[0x0112] = 6  # orientation: on its side, so that 17 wide and 11 high is seen as 11 wide and 17 high
+    exif[0x0112] = 6  # orientation: on its side, so 17 wide and 11 high is displayed as 11 wide and 17 high
     Image.new("RGB", (17, 11)).save(path, exif=exif)
     status, out, err = tconv_here("shape", str(path), "--factor", "3", "--json")
     assert (status, err) == (0, "")
     assert (json.loads(out)["input"], json.loads(out)["output"]) == ([17, 11], [51, 33])
 
 
-def test_a_file_that_is_no_image_is_one_line_and_status_1(tconv_here, tmp_path):
+def test_a_file_that_is_not_an_image_is_one_line_and_status_1(tconv_here, tmp_path):
     path = tmp_path / "broken.png"
     path.write_bytes(b"no image")
     status, out, err = tconv_here("shape", str(path), "--factor", "3")
@@ -168,7 +168,7 @@ def test_a_file_that_is_no_image_is_one_line_and_status_1(tconv_here, tmp_path):
     assert err.count("\n") == 1
 
 
-# As a process
+# In a new process
 
 
 def test_results_go_to_stdout_and_messages_to_stderr():
@@ -181,7 +181,7 @@ def test_results_go_to_stdout_and_messages_to_stderr():
     assert result.stderr == "tconv: ConvTranspose1d: size 0 is too small; use 1 or more\n"
 
 
-def test_what_is_piped_is_neither_cut_to_80_columns_nor_coloured():
+def test_piped_output_is_neither_truncated_nor_coloured():
     layer = "ConvTranspose2d(16, 33, kernel_size=3, stride=2, padding=1, output_padding=1, dilation=2)"
     for environment in ({}, {"COLUMNS": "40"}, {"FORCE_COLOR": "1", "NO_COLOR": "1"}):
         out = as_process("shape", "1234567x7654321", layer, **environment).stdout
@@ -191,14 +191,14 @@ def test_what_is_piped_is_neither_cut_to_80_columns_nor_coloured():
         assert "\x1b[3" not in out
 
 
-def test_where_the_encoding_has_no_box_lines_ascii_is_used():
+def test_ascii_is_used_if_the_encoding_has_no_box_characters():
     out = as_process("shape", "50x100", "--factor", "2", PYTHONIOENCODING="ascii").stdout
     assert out.isascii()
     assert out.endswith("\n50x100 -> 100x200\n")
 
 
 @pytest.mark.parametrize("arguments", [("--version",), ("-h",), ("--help",), ("shape", "-h"), ("shape", "--help")])
-def test_help_and_version_are_results(arguments):
+def test_help_and_version_go_to_stdout(arguments):
     result = as_process(*arguments, COLUMNS="100")
     assert (result.returncode, result.stderr) == (0, "")
     if arguments == ("--version",):
@@ -219,7 +219,7 @@ def test_help_and_version_are_results(arguments):
         (("shape", "-5"), "; see tconv shape --help\n"),
     ],
 )
-def test_a_command_line_that_cannot_be_understood_is_status_2_and_one_line(arguments, ending):
+def test_an_invalid_command_line_is_status_2_and_one_line(arguments, ending):
     result = as_process(*arguments)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("tconv: ")
@@ -227,7 +227,7 @@ def test_a_command_line_that_cannot_be_understood_is_status_2_and_one_line(argum
     assert result.stderr.count("\n") == 1
 
 
-def test_a_command_without_what_it_needs_shows_its_help_and_is_status_2():
+def test_a_command_without_required_arguments_prints_its_help_with_status_2():
     result = as_process("shape")
     assert (result.returncode, result.stderr) == (2, "")
     assert "Usage: tconv shape" in result.stdout
@@ -250,8 +250,8 @@ print("heavy:", sorted({{"torch", "numpy", "PIL", "torchvision"}} & set(sys.modu
 """
 
 
-def test_neither_torch_nor_numpy_nor_pillow_is_imported():
-    """And where one of them is, the same check sees it (the control)."""
+def test_shape_imports_neither_torch_nor_numpy_nor_pillow():
+    """The control: the same check detects each of them after an import."""
     for more, expected in (("", "heavy: []"), ("import numpy", "heavy: ['numpy']")):
         command = [sys.executable, "-c", HEAVY.format(more=more)]
         result = subprocess.run(command, capture_output=True, encoding="utf-8", check=True, env=ENVIRONMENT)
@@ -274,7 +274,7 @@ CURED = ("checkerboard", "--weights", "w.npy", "--stride", "2", "--cure", "sums"
          "gone/x.npy: cannot be written: its folder does not exist; create it, or give another --output"),
     ],
 )  # fmt: skip
-def test_of_two_outputs_none_is_written_if_one_is_refused(arguments, said, tconv_here, monkeypatch, tmp_path):
+def test_neither_of_two_outputs_is_written_if_one_is_refused(arguments, said, tconv_here, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     np.save("w.npy", np.ones((1, 1, 3, 3), np.float32))
     for name in ("is.png", "is.npy"):
@@ -312,7 +312,7 @@ def test_advice_names_only_options_that_the_command_has(arguments, said, tconv_h
     assert (status != 0, out, err) == (True, "", f"tconv: {said}\n")
 
 
-def test_a_photograph_that_is_skipped_gets_no_advice_that_the_command_lacks(tconv_here, monkeypatch, tmp_path):
+def test_a_skipped_photograph_gets_no_advice_about_missing_options(tconv_here, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     Path("large.pgm").write_bytes(b"P5 30000 30000 255\n")
     Image.effect_noise((200, 200), 50).save("good.png")
@@ -321,7 +321,7 @@ def test_a_photograph_that_is_skipped_gets_no_advice_that_the_command_lacks(tcon
     assert err == ("warning: skipped: large.pgm: 30000×30000 is 900000000 pixels, more than the limit of 500000000\n")
 
 
-def test_every_setting_that_the_library_advises_is_an_option_of_upsample_or_of_its_own_command():
+def test_every_advised_setting_is_an_option_of_upsample_or_of_its_tconv_command():
     """Otherwise the advice would be dropped everywhere."""
     named = {
         name
@@ -334,13 +334,13 @@ def test_every_setting_that_the_library_advises_is_an_option_of_upsample_or_of_i
     assert {name for name in named if option(Setting(name)) not in flags} == only_of_tconv
 
 
-def test_the_hint_of_solve_speaks_of_values_to_try(tconv_here):
+def test_the_hint_of_solve_mentions_several_values(tconv_here):
     _, _, err = tconv_here("solve", "--from", "3", "--to", "7", "--kernel-size", "3x")
     assert "write --kernel-size 3, or several values to try: --kernel-size 3,2\n" in err
 
 
 @pytest.mark.parametrize("stdin", [None, "closed"])
-def test_a_closed_standard_input_is_said_to_be_closed(stdin, tconv_here, monkeypatch):
+def test_a_closed_standard_input_is_one_line(stdin, tconv_here, monkeypatch):
     stream = io.StringIO()
     stream.close()
     monkeypatch.setattr(sys, "stdin", stdin and stream)
@@ -350,20 +350,18 @@ def test_a_closed_standard_input_is_said_to_be_closed(stdin, tconv_here, monkeyp
 
 
 @pytest.mark.parametrize("text", ["101x201", "101,201", "101X201", "101 x 201", "101\u00d7201"])
-def test_sizes_per_axis_are_written_with_commas_or_as_a_size(text, tconv_here):
+def test_sizes_per_axis_may_be_written_with_commas_or_x(text, tconv_here):
     line = ("shape", "51x101", "--kernel-size", "3x3", "--stride", "2", "--padding", "1")
     status, out, err = tconv_here(*line, "--output-size", text, "--json")
     assert (status, err) == (0, "")
     assert json.loads(out)["output"] == [101, 201]
     assert tconv_here(*line, "--output-size", "101x201x3")[0] == 2
     assert tconv_here(*line, "--output-size", "101y201")[0] == 2
-    assert (
-        tconv_here("solve", "--from", "7", "--to", "14", "--kernel-size", "3x4")[0] == 2
-    )  # the control: no axes there
+    assert tconv_here("solve", "--from", "7", "--to", "14", "--kernel-size", "3x4")[0] == 2  # the control: no axes here
 
 
 @pytest.mark.parametrize("name", ["m = ", "self.up1 = ", "(0): ", "(up): ", "m=torch.", "  m = "])
-def test_a_layer_with_its_name_is_the_layer(name, tconv_here, tmp_path):
+def test_the_name_of_a_layer_is_ignored(name, tconv_here, tmp_path):
     layer = f"{name}nn.ConvTranspose1d(1, 1, 4, stride=2, padding=1)"
     if name.startswith("("):
         layer = layer.replace("nn.", "")

@@ -1,4 +1,4 @@
-"""`tconv compare` against scikit-image's scores, Pillow's reductions and other combinations of our own functions."""
+"""`tconv compare` compared with scikit-image's scores, Pillow's reductions and other combinations of our functions."""
 
 import math
 
@@ -31,7 +31,7 @@ def saved(path, pixels):
 
 @pytest.fixture
 def grey(tmp_path):
-    """A piece of a photograph, 219 wide and 143 high: not square, odd, and no multiple of 2, 3 or 4 on both sides."""
+    """A piece of a photograph, 219 wide and 143 high: odd, not square, and not both multiples of 2, 3 or 4."""
     return saved(tmp_path / "grey.png", skimage.data.camera()[100:243, 80:299])
 
 
@@ -41,14 +41,14 @@ def colour(tmp_path):
 
 
 def one_by_one(pair, name):
-    """The enlarged image, through the public function."""
+    """The enlarged image, made with the public function."""
     from upsample_cli import upsample
 
     return upsample(pair.low, pair.factor, kernel=name)
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
-def test_scores_are_those_of_scikit_image(colour, factor):
+def test_scores_equal_those_of_scikit_image(colour, factor):
     pair = reduced_pair(colour, factor, BICUBIC, AMPLE)
     found = compare(pair, ["bilinear", "lanczos3"], rounds=0)
     original = luma_of(pair.high)
@@ -58,20 +58,20 @@ def test_scores_are_those_of_scikit_image(colour, factor):
         _, windows = structural_similarity(
             original, seen, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True
         )
-        # Both add up float64 in another order; ours are windows wholly inside.
+        # The float64 sums differ in their order; our windows are completely inside.
         assert math.isclose(entry.errors.psnr_db, psnr, abs_tol=1e-9)
         assert math.isclose(entry.ssim, windows[5:-5, 5:-5].mean(), abs_tol=1e-9)
         assert not math.isclose(entry.ssim, windows.mean(), abs_tol=1e-9)
 
 
-def test_luma_is_pillows(colour):
-    """Pillow's own conversion is the same sum in the same fixed point."""
+def test_luma_equals_pillows(colour):
+    """Pillow's own conversion is the same sum in the same fixed-point arithmetic."""
     with Image.open(colour) as image:
         assert np.array_equal(luma_of(np.asarray(image)), np.asarray(image.convert("L")))
 
 
-def test_grey_scores_are_those_of_tconv_fit(grey):
-    """There luma is cut into pieces and reduced piece by piece; here it is the whole."""
+def test_grey_scores_equal_those_of_tconv_fit(grey):
+    """`tconv fit` computes luma and reductions piece by piece, `tconv compare` in one piece."""
     names = ("nearest", "bilinear", "bicubic", "fitted")
     found = compare(reduced_pair(grey, 3, BICUBIC, AMPLE), names, rounds=0)
     kernels = {name: kernel_named(name, 3) for name in names}
@@ -82,7 +82,7 @@ def test_grey_scores_are_those_of_tconv_fit(grey):
         assert math.isclose(entry.ssim, expected[entry.name].ssim, abs_tol=1e-12)  # sums in another order
 
 
-def test_an_image_of_many_strips_scores_as_in_one_piece(monkeypatch, colour):
+def test_scores_do_not_depend_on_strips(monkeypatch, colour):
     pair = reduced_pair(colour, 2, BICUBIC, AMPLE)
     whole = compare(pair, ["mitchell"], rounds=0).entries[0].errors
     monkeypatch.setattr("upsample_cli.quality.compare._STRIP_PIXELS", 4 * 109 * 9)
@@ -92,8 +92,8 @@ def test_an_image_of_many_strips_scores_as_in_one_piece(monkeypatch, colour):
 
 
 @pytest.mark.parametrize("name", ["bicubic", "area", "lanczos"])
-def test_the_small_image_is_pillows_reduction(colour, name):
-    """A multiple of the factor is kept of the left upper corner: 219x143 becomes 216x140 at factor 4."""
+def test_the_small_image_equals_pillows_reduction(colour, name):
+    """A multiple of the factor is kept from the top left corner: 219x143 becomes 216x140 at factor 4."""
     pair = reduced_pair(colour, 4, degradation_named(name), AMPLE)
     method = {"bicubic": Image.Resampling.BICUBIC, "area": Image.Resampling.BOX, "lanczos": Image.Resampling.LANCZOS}
     with Image.open(colour) as image:
@@ -103,14 +103,14 @@ def test_the_small_image_is_pillows_reduction(colour, name):
     assert pair.remarks == (f"{colour}: 219x143 is compared as 216x140, a multiple of the factor",)
 
 
-def test_a_jpeg_degradation_codes_colour_and_costs_quality(colour):
+def test_a_jpeg_degradation_encodes_colour_and_reduces_the_score(colour):
     plain, coded = (reduced_pair(colour, 2, degradation_named(name), AMPLE) for name in ("bicubic", "jpeg40"))
     assert coded.low.shape == plain.low.shape == (71, 109, 3)
     scores = [compare(pair, ["lanczos3"], rounds=0).entries[0].errors.psnr_db for pair in (plain, coded)]
     assert scores[1] < scores[0] - 1
 
 
-def test_with_a_reference_the_same_pixels_score_the_same(colour, tmp_path):
+def test_a_reference_with_the_same_pixels_gives_the_same_scores(colour, tmp_path):
     pair = reduced_pair(colour, 2, BICUBIC, AMPLE)
     small, large = saved(tmp_path / "small.png", pair.low), saved(tmp_path / "large.png", pair.high)
     again = referenced_pair(small, large, None, AMPLE)
@@ -135,7 +135,7 @@ def test_a_grey_image_and_a_colour_reference_are_compared_in_colour(colour, tmp_
     most=st.integers(1, 9000),
     corner=st.tuples(st.integers(0, 100), st.integers(0, 100)) | st.none(),
 )
-def test_what_is_measured_lies_inside_in_whole_small_pixels(tmp_path_factory, size, factor, most, corner):
+def test_the_measured_box_is_inside_the_image_and_aligned_to_small_pixels(tmp_path_factory, size, factor, most, corner):
     pixels = (np.arange(size[0] * size[1]) % 251).astype(np.uint8).reshape(size)
     photo = saved(tmp_path_factory.mktemp("any") / "a.png", pixels)
     around = None if corner is None else Box(*corner, 5, 7)
@@ -166,7 +166,7 @@ def test_a_large_image_is_measured_around_the_crop(tmp_path):
 
 @settings(deadline=None, max_examples=60)
 @given(height=st.integers(1, 14), width=st.integers(1, 14), side=st.integers(1, 9), seed=st.integers(0, 99))
-def test_the_liveliest_square_has_the_largest_sum(height, width, side, seed):
+def test_the_busiest_square_has_the_largest_sum(height, width, side, seed):
     values = np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
     box = liveliest(values, side)
     tall, wide = min(side, height), min(side, width)
@@ -180,7 +180,7 @@ def test_the_liveliest_square_has_the_largest_sum(height, width, side, seed):
 
 
 def test_the_crop_is_where_kernels_differ(tmp_path):
-    """A flat image with a busy corner: nothing differs outside of it."""
+    """In a flat image with a busy corner, results differ only in the corner."""
     pixels = np.full((300, 410), 128, np.uint8)
     pixels[180:270, 250:340] = np.random.default_rng(5).integers(0, 256, (90, 90), dtype=np.uint8)
     photo = saved(tmp_path / "corner.png", pixels)
@@ -191,7 +191,7 @@ def test_the_crop_is_where_kernels_differ(tmp_path):
         assert box.left <= 250 <= box.left + CROP - 90
 
 
-def test_the_nearest_comes_first_and_times_are_taken_if_wanted(colour):
+def test_the_best_kernel_comes_first_and_times_are_measured_on_request(colour):
     pair = reduced_pair(colour, 2, BICUBIC, AMPLE)
     found = compare(pair, ["bspline", "fitted", "bilinear"], rounds=2)
     assert [entry.name for entry in found.entries] == ["fitted", "bilinear", "bspline"]
@@ -200,8 +200,8 @@ def test_the_nearest_comes_first_and_times_are_taken_if_wanted(colour):
     assert all(entry.ms_per_megapixel is None for entry in compare(pair, ["nearest"], rounds=0).entries)
 
 
-def test_who_scores_the_same_is_best_alike(colour):
-    """bicubic and catmull-rom are one kernel under two names; on a flat image all are one."""
+def test_kernels_with_equal_scores_share_the_first_place(colour):
+    """bicubic and catmull-rom are two names for one kernel; on a flat image all kernels are equal."""
     pair = reduced_pair(colour, 2, BICUBIC, AMPLE)
     found = compare(pair, ["bicubic", "bilinear", "catmull-rom"], rounds=0)
     assert found.best == {score: ["bicubic", "catmull-rom"] for score in ("psnr_db", "ssim")}
@@ -218,7 +218,7 @@ def test_progress_adds_up_to_one(colour):
     assert math.isclose(sum(shares), 1)
 
 
-def test_each_weight_is_compared_once_and_fitted_where_there_is_one():
+def test_each_kernel_is_compared_once_and_fitted_only_if_available():
     assert list(kernels_for(None, 2, 3)) == [
         "bilinear", "nearest", "bicubic", "bicubic-0.75", "mitchell", "lanczos2", "lanczos3", "bspline", "gaussian",
         "fitted",
@@ -229,7 +229,7 @@ def test_each_weight_is_compared_once_and_fitted_where_there_is_one():
         kernels_for(["fitted"], 6, 1)
 
 
-def test_weights_of_three_channels_serve_colour_only(tmp_path):
+def test_weights_for_three_channels_apply_only_to_colour(tmp_path):
     weight = np.zeros((3, 1, 4, 4), np.float32)
     weight[:] = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 16
     np.save(tmp_path / "three.npy", weight)
@@ -260,13 +260,13 @@ def test_images_that_cannot_be_compared_are_refused(colour, grey, tmp_path):
     with pytest.raises(ImageError, match="more than the limit of 100"):
         reduced_pair(colour, 2, BICUBIC, Limits(50, max_pixels=100))
     with pytest.raises(UsageError, match="is not a whole number of times as large"):
-        referenced_pair(colour, grey, None, AMPLE)  # as large, which is factor 1
+        referenced_pair(colour, grey, None, AMPLE)  # the same size, which is factor 1
     for factor in (-1, 0, 1, 65):
         with pytest.raises(UsageError, match="cannot be compared at factor"):
             reduced_pair(colour, factor, BICUBIC, AMPLE)
 
 
-def test_transparency_depth_and_frames_are_said_and_laid_out(tmp_path):
+def test_transparency_depth_and_frames_are_reduced_with_a_remark(tmp_path):
     """Colour under alpha 0 must not count: over white it is white."""
     pixels = np.zeros((40, 50, 4), np.uint8)
     pixels[:, 25:] = 255
@@ -285,7 +285,7 @@ def test_transparency_depth_and_frames_are_said_and_laid_out(tmp_path):
 
 @pytest.fixture
 def texts(monkeypatch):
-    """Every line of text that is drawn, as it is drawn."""
+    """Every line of text that is drawn."""
     found = []
     draw = ImageDraw.ImageDraw.text
     monkeypatch.setattr(
@@ -311,8 +311,8 @@ def drawn(pair, names, **options):
     return np.asarray(sheet(compare(pair, names, rounds=0, **options), "a title")).astype(int)
 
 
-def test_the_page_holds_every_crop_magnified_and_its_difference(colour, texts):
-    """Found by their pixels alone: crops of 32x32, 9 times as large, and grey maps of the stated gain."""
+def test_the_sheet_shows_every_crop_magnified_and_its_difference(colour, texts):
+    """Found only by their pixels: crops of 32x32 magnified 9 times, and grey maps with the stated gain."""
     pair = reduced_pair(colour, 2, BICUBIC, AMPLE)
     crop = Box(40, 60, 32, 32)
     page = drawn(pair, ["bilinear", "fitted"], crop=crop)
@@ -333,11 +333,11 @@ def test_the_page_holds_every_crop_magnified_and_its_difference(colour, texts):
         strengths.append(abs(difference))
         assert f" {gain} times as strong" in " ".join(texts)
     usual = np.quantile(strengths, 0.95)
-    assert gain * usual < 128 <= 2 * gain * usual, "as strong as leaves most differences their own shade"
+    assert gain * usual < 128 <= 2 * gain * usual, "the largest gain that keeps most differences distinct"
 
 
 def found_at(page, pixels):
-    """(top, left) of pixels in a page, where they are exactly once."""
+    """(top, left) of pixels in a page, which must contain them exactly once."""
     height, width = pixels.shape[:2]
     hits = [
         (top, left)
@@ -349,7 +349,7 @@ def found_at(page, pixels):
 
 
 @pytest.mark.parametrize(("height", "width"), [(2, 2), (2, 90), (90, 2), (7, 300), (512, 512)])
-def test_any_shape_of_crop_gives_a_page_of_bounded_size(height, width):
+def test_the_sheet_has_a_bounded_size_for_any_crop(height, width):
     pixels = np.random.default_rng(1).integers(0, 256, (512, 512), dtype=np.uint8)
     pair = Pair(pixels[::2, ::2].copy(), pixels, 2, Box(0, 0, 512, 512), "every other pixel")
     names = ["nearest", "bilinear", "fitted"]
@@ -358,7 +358,7 @@ def test_any_shape_of_crop_gives_a_page_of_bounded_size(height, width):
     assert page.height <= 4500
 
 
-def test_a_flat_image_is_without_error_and_its_page_is_grey(tmp_path):
+def test_a_flat_image_has_no_error_and_a_grey_sheet(tmp_path):
     photo = saved(tmp_path / "flat.png", np.full((8, 12, 3), 90, np.uint8))
     found = compare(reduced_pair(photo, 2, BICUBIC, AMPLE), None, rounds=0)
     assert all(entry.errors.squared == 0 for entry in found.entries)
@@ -368,7 +368,7 @@ def test_a_flat_image_is_without_error_and_its_page_is_grey(tmp_path):
     assert (page == 128).all(axis=2).sum() >= len(found.entries) * 8 * 12 * 24**2
 
 
-def test_losses_of_the_files_stay_losses_until_they_are_printed(tmp_path):
+def test_losses_of_the_files_are_kept_as_objects_until_printed(tmp_path):
     double = tmp_path / "double.tif"
     tifffile.imwrite(double, np.zeros((40, 50)))
     lost = Loss("depth", (f"{double}: ", "64-bit floating point is read as 32-bit"))

@@ -1,4 +1,4 @@
-"""`tconv compare` as people and scripts use it."""
+"""`tconv compare` used by people and scripts."""
 
 import json
 from pathlib import Path
@@ -12,12 +12,12 @@ from support.commands import call, imported_by
 
 @pytest.fixture
 def tconv(capsys, monkeypatch, in_tmp_path):
-    """The command, run where `photo.png` is: 121x95, so a row and a column are left out at factor 2."""
+    """The command, run next to `photo.png`: 121x95, so a row and a column are left out at factor 2."""
     Image.fromarray(skimage.data.chelsea()[50:145, 100:221]).save("photo.png")
     return lambda *arguments: call(capsys, monkeypatch, "compare", *arguments)
 
 
-def test_a_table_and_an_image(tconv):
+def test_a_table_is_printed_and_an_image_is_written(tconv):
     status, out, err = tconv("photo.png", "--kernels", "bilinear,lanczos3,fitted", "-o", "kernels.png")
     assert status == 0
     assert err == "warning: photo.png: 121x95 is compared as 120x94, a multiple of the factor\n"
@@ -33,7 +33,7 @@ def test_a_table_and_an_image(tconv):
         assert page.width > 4 * 288
 
 
-def test_without_rounds_no_times_and_the_same_output_each_time(tconv):
+def test_without_rounds_the_output_has_no_times_and_is_repeatable(tconv):
     arguments = ("photo.png", "--rounds", "0", "-o", "page.png", "--overwrite")
     first = tconv(*arguments)
     page = Path("page.png").read_bytes()
@@ -42,7 +42,7 @@ def test_without_rounds_no_times_and_the_same_output_each_time(tconv):
     assert "megapixel" not in first[1]
 
 
-def test_the_document(tconv):
+def test_the_json_document_has_the_compared_kernels(tconv):
     status, out, _ = tconv("photo.png", "--json", "--kernels", "nearest, bicubic,nearest", "--crop", "10,20,33x21")
     document = json.loads(out)
     assert status == 0
@@ -57,7 +57,7 @@ def test_the_document(tconv):
     assert document["warnings"] == ["photo.png: 121x95 is compared as 120x94, a multiple of the factor"]
 
 
-def test_a_reference_tells_the_factor(tconv):
+def test_a_reference_gives_the_factor(tconv):
     with Image.open("photo.png") as image:
         image.crop((0, 0, 120, 93)).save("large.png")
         image.crop((0, 0, 120, 93)).resize((40, 31), Image.Resampling.BOX).save("small.png")
@@ -80,7 +80,7 @@ def test_a_reference_tells_the_factor(tconv):
         (["broken.png"], "broken.png"),
         (["photo.png", "-f", "0"], "cannot be compared at factor 0; give --factor 2 to 64"),
         (["photo.png", "-f", "96"], "cannot be compared at factor 96"),
-        (["photo.png", "-f", "64", "--kernels", "fitted"], "there is no fitted kernel for factor 64"),
+        (["photo.png", "-f", "64", "--kernels", "fitted"], "only for 2, 3, 4; use --kernels lanczos3, or fit one to "),
         (["photo.png", "--kernels", "bilinear,nope"], "there is no kernel named 'nope'"),
         (["photo.png", "--kernels", "bilinear,,"], "names nothing between its commas"),
         (["photo.png", "--kernels", "broken.npy"], "broken.npy"),
@@ -101,7 +101,7 @@ def test_a_reference_tells_the_factor(tconv):
         (["photo.png", "-o", "nowhere/page.png"], "its folder does not exist"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(tconv, tmp_path, arguments, complaint):
+def test_invalid_arguments_are_one_line(tconv, tmp_path, arguments, complaint):
     (tmp_path / "taken.png").write_bytes(b"kept")
     (tmp_path / "link.png").symlink_to("photo.png")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
@@ -115,7 +115,7 @@ def test_what_cannot_be_done_is_one_line(tconv, tmp_path, arguments, complaint):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_a_kernel_from_a_file_stands_beside_the_others_and_names_are_no_markup(tconv):
+def test_a_kernel_from_a_file_is_compared_and_names_are_not_markup(tconv):
     weight = np.outer([1, 3, 3, 1], [1, 3, 3, 1]).astype(np.float32)[None, None] / 16
     np.save("[red]mine.npy", weight)
     status, out, _ = tconv("photo.png", "--kernels", "bilinear,[red]mine.npy", "--rounds", "0", "-o", "page.png")

@@ -1,4 +1,4 @@
-"""Layers read from PyTorch's text: against torch itself, which evaluates the same text. Hostile text is one error."""
+"""Layers parsed from PyTorch's text, compared with torch evaluating the same text. Hostile text is one error."""
 
 import inspect
 import warnings
@@ -18,19 +18,19 @@ from upsample_cli.tconv.shape import shape
 
 
 def by_torch(text, channels, sizes):
-    """Channels and sizes that torch gives, or None where it refuses. The oracle; evaluates only this module's texts."""
+    """The oracle: channels and sizes by torch, or None if torch refuses; evaluates only texts from this module."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of weights without elements, of the cost of padding="same"
+        warnings.simplefilter("ignore", UserWarning)  # for weights without elements, and for the cost of padding="same"
         try:
             layer = eval(text, {"nn": nn, "torch": torch})
             got = tuple(layer(torch.empty(1, channels, *sizes)).shape[1:])
         except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError, ZeroDivisionError):
             return None
-    return got if min(got) > 0 else None  # an output of 0 samples: some of torch's routes refuse it, some return it
+    return got if min(got) > 0 else None  # an output of 0 samples: some torch routes refuse it, some return it
 
 
 def by_us(text, channels, sizes):
-    """The same by the package."""
+    """The same from the package."""
     try:
         layer = parse_layer(text)
         (step,) = shape(sizes, [layer])
@@ -41,7 +41,7 @@ def by_us(text, channels, sizes):
 
 
 def numbers(least, most, axes):
-    """One number, or a tuple or a list: mostly of the right length, sometimes of one number or of too many."""
+    """One number, or a tuple or list: usually with the right length, sometimes with one number or too many."""
     number = st.integers(least, most)
     lengths = st.sampled_from([axes] * 6 + [1, 1, axes + 1])
     sequence = lengths.flatmap(lambda length: st.lists(number, min_size=length, max_size=length))
@@ -50,7 +50,7 @@ def numbers(least, most, axes):
 
 @st.composite
 def constructors(draw):
-    """The text of a constructor, how many channels it is given, and a size."""
+    """The text of a constructor, the number of channels it is given, and a size."""
     transposed, axes = draw(st.booleans()), draw(st.integers(1, 3))
     groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
     values = {
@@ -84,18 +84,18 @@ def constructors(draw):
     return f"{draw(st.sampled_from(['nn.', 'torch.nn.']))}{name}({', '.join(arguments)})", given_channels, sizes
 
 
-def spread_by_torch_over_one_axis_only(text):
-    """The one setting torch accepts and this package refuses on purpose: see the test below that shows it."""
+def padded_by_torch_along_one_axis_only(text):
+    """The only setting that torch accepts and the package refuses on purpose: see the test below."""
     return "'same'" in text and ("padding_mode" in text and "'zeros'" not in text) and "dilation" in text
 
 
-def test_constructors_are_read_as_torch_reads_them():
+def test_constructors_are_parsed_as_by_torch():
     seen = Counter()
 
     @settings(deadline=None, max_examples=1200, derandomize=True)
     @given(constructors())
     def compare(case):
-        if not spread_by_torch_over_one_axis_only(case[0]):
+        if not padded_by_torch_along_one_axis_only(case[0]):
             expected = by_torch(*case)
             seen["refused" if expected is None else "accepted"] += 1
             assert by_us(*case) == expected
@@ -104,18 +104,18 @@ def test_constructors_are_read_as_torch_reads_them():
     assert min(seen["accepted"], seen["refused"]) > 150
 
 
-def test_control_the_comparison_notices_swapped_parameters():
-    """Conv has dilation where ConvTranspose has output_padding: read in the wrong order, a text means another size."""
+def test_control_the_comparison_detects_swapped_parameters():
+    """Conv has dilation where ConvTranspose has output_padding: with the wrong order, a text gives another size."""
     text = "nn.ConvTranspose1d(1, 1, 4, 3, 1, 2)"
     assert by_us(text, 1, (9,)) == by_torch(text, 1, (9,))
     assert by_us("nn.ConvTranspose1d(1, 1, 4, 3, 1, dilation=2)", 1, (9,)) != by_torch(text, 1, (9,))
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_parameters_stand_in_torchs_order_and_have_its_defaults(name):
+def test_parameters_have_the_order_and_defaults_of_torch(name):
     signature = inspect.signature(getattr(nn, name).__init__).parameters
     named = [p for p in list(signature.values())[1:] if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
-    # an older torch knows no `bias` at the end of the normalisations
+    # older versions of torch have no `bias` at the end of the normalizations
     assert KINDS[name].parameters[: len(named)] == tuple(p.name for p in named)
     assert set(KINDS[name].parameters[len(named) :]) <= {"bias"}
     assert KINDS[name].required == sum(p.default is inspect.Parameter.empty for p in named)
@@ -125,8 +125,8 @@ def test_parameters_stand_in_torchs_order_and_have_its_defaults(name):
         assert {p.name: getattr(layer, p.name) for p in options} == {p.name: p.default for p in options}
 
 
-def test_what_torch_prints_is_read():
-    """torch prints words without quotes; a comma may follow where the text comes from a list."""
+def test_layers_printed_by_torch_are_parsed():
+    """torch prints words without quotes, and a comma may follow if the text comes from a list."""
     printed = repr(nn.Conv2d(3, 8, (3, 5), padding="same", padding_mode="reflect", bias=False)) + ","
     assert parse_layer(printed) == Convolution(
         2,
@@ -143,7 +143,7 @@ def test_what_torch_prints_is_read():
     assert shape((5, 6, 7), [read])[0].output == tuple(transposed(torch.zeros(1, 4, 5, 6, 7)).shape[2:])
 
 
-def test_the_text_of_a_layer_is_read_back_as_the_same_layer():
+def test_the_text_of_a_layer_is_parsed_to_the_same_layer():
     layers = (
         TransposedConvolution(2, in_channels=4, out_channels=6, kernel_size=(3, 4), stride=2, groups=2, bias=False),
         Convolution(1, in_channels=3, out_channels=8, kernel_size=3, padding="same", dilation=2),
@@ -152,8 +152,8 @@ def test_the_text_of_a_layer_is_read_back_as_the_same_layer():
     assert str(layers[1]) == "Conv1d(3, 8, kernel_size=3, padding='same', dilation=2)"
 
 
-def test_one_setting_torch_accepts_is_refused_because_it_pads_one_axis_only():
-    """padding="same" promises the same size; with a dilation of one number in brackets torch breaks that promise."""
+def test_a_setting_that_torch_pads_along_one_axis_only_is_refused():
+    """padding="same" promises the same size; with a dilation of one number in brackets, torch breaks that promise."""
     text = "nn.Conv2d(1, 1, 3, padding='same', dilation=(2,), padding_mode='reflect')"
     assert by_torch(text, 1, (9, 9)) == (1, 9, 5)
     with pytest.raises(GeometryError, match="dilation has 1 number for 2 axes; give one number without brackets, or 2"):
@@ -172,8 +172,8 @@ def test_one_setting_torch_accepts_is_refused_because_it_pads_one_axis_only():
         ("Conv2d(3, 8, (3, exit()))", "a number in kernel_size is not a whole number"),
         ("(lambda: Conv2d)()(3, 8, 3)", "the layer here is unknown"),
         ("Conv2d(3, 8, 3)(4)", "the layer here is unknown"),
-        ("Conv2d(*[3, 8, 3])", r"\* and \*\* cannot be looked into; write the values themselves"),
-        ("Conv2d(**{})", r"\* and \*\* cannot be looked into"),
+        ("Conv2d(*[3, 8, 3])", r"\* and \*\* are not supported; write the values themselves"),
+        ("Conv2d(**{})", r"\* and \*\* are not supported"),
         ("Conv2d(3, 8, 3) if 1else 2", "this is not a layer as PyTorch writes it"),
         ("Conv2d(3, 8, 3, padding_mode='\\d')", None),
         ("Conv2d(3, 8", "this is not a layer as PyTorch writes it; write for example"),
@@ -204,8 +204,8 @@ def test_one_setting_torch_accepts_is_refused_because_it_pads_one_axis_only():
         ("ConvTranspose2d(3, 8, 3, padding_mode='reflect')", "ConvTranspose2d has no padding_mode 'reflect'; leave it"),
     ],
 )
-def test_hostile_and_mistaken_texts_are_one_error_that_says_what_is_understood(text, message):
-    if message is None:  # read, with Python's remark on the backslash kept back; the word is judged with the size
+def test_hostile_and_mistaken_texts_are_one_error_that_lists_valid_input(text, message):
+    if message is None:  # it is parsed, without Python's warning about the backslash; the word is checked with the size
         assert parse_layer(text).padding_mode == "\\d"
         return
     with pytest.raises(GeometryError, match=message) as refusal:
@@ -213,8 +213,8 @@ def test_hostile_and_mistaken_texts_are_one_error_that_says_what_is_understood(t
     assert len(str(refusal.value)) < 350
 
 
-def test_nothing_is_evaluated(tmp_path):
-    """A text that would write a file if it were evaluated writes none: and does, when it is (the control)."""
+def test_texts_are_not_evaluated(tmp_path):
+    """A text that writes a file when evaluated does not write it here; the control evaluates it."""
     flag = tmp_path / "evaluated"
     text = f"Conv2d(3, 8, 3, device=open({str(flag)!r}, 'w').close())"
     with pytest.raises(GeometryError, match="device is not a name"):

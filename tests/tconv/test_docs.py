@@ -1,4 +1,4 @@
-"""The pages in docs/tconv/ show real output: its commands are run and compared, its Python is run."""
+"""The pages in docs/tconv/ show real output: their commands are run and compared, and their Python is run."""
 
 import doctest
 import os
@@ -17,7 +17,7 @@ PAGE = "".join(path.read_text(encoding="utf-8") for path in PATHS)
 
 @pytest.fixture
 def printed(capsys, monkeypatch):
-    """What a command prints, errors included, as a terminal shows it."""
+    """The output of a command, including errors, as a terminal shows it."""
     monkeypatch.chdir(ROOT)
     return partial(printed_by, capsys, monkeypatch)
 

@@ -1,4 +1,4 @@
-"""`tconv explain`: textbook cases, thousands of settings against torch, and proof that a mismatch is noticed."""
+"""`tconv explain`: textbook cases, thousands of settings compared with torch, and detection of mismatches."""
 
 import json
 
@@ -29,7 +29,7 @@ X = np.array([[0.0, 1], [2, 3]])
         ({"stride": 2}, [[0, 0, 0, 1], [0, 0, 2, 3], [0, 2, 0, 3], [4, 6, 6, 9]]),
     ],
 )
-def test_the_textbook_comes_out_in_every_way(keywords, output):
+def test_every_method_gives_the_textbook_result(keywords, output):
     explanation = explain(example(X, X, **keywords))
     assert set(explanation.outputs) == set(WAYS)
     for name in WAYS:
@@ -37,7 +37,7 @@ def test_the_textbook_comes_out_in_every_way(keywords, output):
     assert explanation.largest_difference == 0
 
 
-def test_the_matrix_of_the_textbook_convolves_and_its_transpose_transposes():
+def test_the_textbook_matrix_convolves_and_its_transpose_is_the_transposed_convolution():
     """arange(9) as 3x3 with [[1,2],[3,4]] is [[27,37],[57,67]], also as a 4x9 matrix times a vector."""
     kernel = np.array([[1.0, 2], [3, 4]])
     explanation = explain(example(X, kernel))
@@ -45,12 +45,12 @@ def test_the_matrix_of_the_textbook_convolves_and_its_transpose_transposes():
     assert (explanation.matrix @ np.arange(9)).tolist() == [27, 37, 57, 67]
     assert explanation.matrix[0].tolist() == [1, 2, 0, 3, 4, 0, 0, 0, 0]
     assert (explanation.matrix.T @ X.reshape(-1)).reshape(3, 3).tolist() == explanation.output[0].tolist()
-    # The control: a matrix of the flipped kernel is another.
+    # The control: the matrix of the flipped kernel differs.
     flipped = explain(example(X, kernel[::-1, ::-1])).matrix
     assert (flipped @ np.arange(9)).tolist() != [27, 37, 57, 67]
 
 
-def whole_arrays(seed, sizes, kernel_size, channels):
+def integer_arrays(seed, sizes, kernel_size, channels):
     generator = np.random.default_rng(seed)
     x = generator.integers(-5, 6, (channels[0], *sizes)).astype(float)
     return x, generator.integers(-5, 6, (*channels, *kernel_size)).astype(float)
@@ -71,10 +71,10 @@ def cases(draw):
 
 @given(case=cases())
 @settings(deadline=None, max_examples=400)
-def test_any_small_layer_is_torchs_and_what_torch_refuses_is_refused(case):
+def test_small_layers_give_torchs_values_and_refusals(case):
     each, channels, seed = case
     sizes, kernel_size = each.pop("sizes"), each.pop("kernel_size")
-    x, kernel = whole_arrays(seed, sizes, kernel_size, channels)
+    x, kernel = integer_arrays(seed, sizes, kernel_size, channels)
     transposed = torch.nn.functional.conv_transpose1d if len(sizes) == 1 else torch.nn.functional.conv_transpose2d
     try:
         expected = transposed(torch.from_numpy(x)[None], torch.from_numpy(kernel), **each)[0].numpy()
@@ -86,12 +86,12 @@ def test_any_small_layer_is_torchs_and_what_torch_refuses_is_refused(case):
         return
     explanation = explain(example(x, kernel, **each))
     for name in WAYS:
-        assert np.array_equal(explanation.outputs[name], expected), name  # whole numbers: not a bit of difference
+        assert np.array_equal(explanation.outputs[name], expected), name  # integers: identical to the last bit
     assert np.array_equal(sum(canvas for _, _, canvas in explanation.contributions), explanation.canvas)
 
 
 def test_a_mismatch_is_an_error():
-    """The control of the command's own comparison: one number wrong by one, one by a hair, one way of another shape."""
+    """The control of the command's own comparison: off by one, off by a little, and a result of another shape."""
     shown = example(X, X, stride=2)
     outputs = explain(shown).outputs
     assert compare(outputs, shown) == 0
@@ -104,7 +104,7 @@ def test_a_mismatch_is_an_error():
         compare(broken.outputs | {"matrix": broken.outputs["matrix"] + 1e-9}, broken.example)
 
 
-def test_channels_are_made_as_the_help_says():
+def test_default_channels_follow_the_help_text():
     shown = example(X, X, channels=(2, 3))
     assert shown.input.tolist() == [X.tolist(), (X + 1).tolist()]
     assert [[shown.kernel[i, o, 0, 0] for o in range(3)] for i in range(2)] == [[0, 1, 2], [3, 4, 5]]
@@ -114,7 +114,7 @@ def test_channels_are_made_as_the_help_says():
     ("text", "shape"),
     [("[1]", (1,)), ("[[1, 2.5]]", (1, 2)), (" ((1,2),(-3,4e2)) ", (2, 2)), ("[[[[1]]]]", (1, 1, 1, 1))],
 )
-def test_arrays_are_read(text, shape):
+def test_arrays_are_parsed(text, shape):
     assert parse_grid(text, "--input").shape == shape
 
 
@@ -176,14 +176,14 @@ def test_json_has_every_step(tconv_here):
         (("--picture", "steps.jpg"), "steps.jpg: the image is a PNG"),
     ],
 )
-def test_what_is_illegal_exits_2_and_says_why_in_one_line(arguments, message, tconv_here):
+def test_invalid_arguments_exit_with_2_and_one_line(arguments, message, tconv_here):
     status, out, err = tconv_here(*arguments)
     assert (status, out) == (2, "")
     assert message in err
     assert err.count("\n") == 1
 
 
-def test_the_image_is_drawn_and_not_overwritten(tconv_here, tmp_path):
+def test_the_image_is_drawn_and_an_existing_one_is_not_overwritten(tconv_here, tmp_path):
     path = tmp_path / "steps [1].png"
     status, out, err = tconv_here("--stride", "2", "--padding", "1", "--picture", path)
     assert (status, err) == (0, "")
@@ -193,7 +193,7 @@ def test_the_image_is_drawn_and_not_overwritten(tconv_here, tmp_path):
         colours = image.convert("RGB").getcolors(1 << 20)
     assert width > 400
     assert height > 800
-    # The strongest cell of a panel is drawn in full colour, and most of the image is paper.
+    # The strongest cell of a panel has the full colour, and most of the image is background.
     assert (37, 99, 180) in {colour for _, colour in colours}
     assert max(colours)[1] == (255, 255, 255)
     before = path.read_bytes()

@@ -1,4 +1,4 @@
-"""The exports of `tconv kernel`, loaded by the libraries they are for, interpolate as F.interpolate does."""
+"""The exports of `tconv kernel` interpolate like F.interpolate when loaded by the libraries they are for."""
 
 import json
 import re
@@ -23,7 +23,7 @@ MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 SIZES = {1: (13,), 2: (7, 11), 3: (5, 3, 7)}
 CASES = [(axes, factor, depthwise) for axes in LAYERS for factor in (2, 3) for depthwise in (False, True)]
 CASES += [(2, (2, 5), False), (3, (2, 1, 3), True), (2, 8, True)]
-# Sums of at most 8 products of numbers in 0..1, float32 on both sides: a few units of 2**-24.
+# Sums of at most 8 products of numbers in 0..1, in float32 on both sides: a few units of 2**-24.
 TOLERANCE = 1e-6
 
 
@@ -42,7 +42,7 @@ def inside(y, factor, axes):
 
 
 def torch_layer(exported, state):
-    """A layer of torch with the exported settings, its weight loaded strictly."""
+    """A torch layer with the exported settings; its weight must load strictly."""
     shown = exported.layer
     layer = LAYERS[exported.axes](
         shown.in_channels, shown.out_channels, shown.kernel_size, shown.stride, shown.padding,
@@ -88,7 +88,7 @@ def test_a_loaded_weight_interpolates(suffix, axes, factor, depthwise, tmp_path)
     found, expected = (inside(y, factor, axes) for y in (layer(x), interpolated(x, factor, axes)))
     assert found.shape == expected.shape
     assert torch.allclose(found, expected, rtol=0, atol=TOLERANCE)
-    # The controls: one tap off by a hundredth, and the taps the other way up by one.
+    # The controls: one tap off by a hundredth, and the taps shifted by one.
     for wrong in (lambda w: w + 0.01 * (w == w.amax()), lambda w: torch.roll(w, 1, dims=-1)):
         with torch.no_grad():
             layer.weight.copy_(wrong(exported_weight := torch.from_numpy(weight(exported))))
@@ -97,7 +97,7 @@ def test_a_loaded_weight_interpolates(suffix, axes, factor, depthwise, tmp_path)
 
 
 @pytest.mark.parametrize(("axes", "factor", "depthwise"), CASES)
-def test_the_python_snippet_builds_the_layer_and_its_remark_on_the_border_holds(axes, factor, depthwise, tmp_path):
+def test_the_python_snippet_builds_the_layer_and_its_comment_on_the_border_is_true(axes, factor, depthwise, tmp_path):
     exported = interpolation(factor, axes=axes, channels=3, depthwise=depthwise)
     export(exported, tmp_path / "layer.py")
     layer = runpy.run_path(str(tmp_path / "layer.py"))["layer"]
@@ -105,11 +105,11 @@ def test_the_python_snippet_builds_the_layer_and_its_remark_on_the_border_holds(
     expected = interpolated(x, factor, axes)
     assert torch.allclose(inside(layer(x), factor, axes), inside(expected, factor, axes), rtol=0, atol=TOLERANCE)
     remark = re.search(r"nn\.Sequential\(.*\) with the same weight", (tmp_path / "layer.py").read_text())
-    bordered = eval(remark[0].removesuffix(" with the same weight"), {"nn": nn})  # the snippet's own words
+    bordered = eval(remark[0].removesuffix(" with the same weight"), {"nn": nn})  # evaluates the text of the snippet
     bordered[1].load_state_dict(layer.state_dict())
     assert bordered(x).shape == expected.shape
     assert torch.allclose(bordered(x), expected, rtol=0, atol=TOLERANCE)
-    # The control: the bare layer is not the same at the rim.
+    # The control: the bare layer differs at the border.
     assert not torch.allclose(layer(x), expected, rtol=0, atol=TOLERANCE)
 
 
@@ -126,11 +126,11 @@ def test_onnxruntime_runs_the_model(axes, factor, depthwise, tmp_path):
     expected = interpolated(x, factor, axes)
     assert found.shape == expected.shape
     assert torch.allclose(inside(found, factor, axes), inside(expected, factor, axes), rtol=0, atol=TOLERANCE)
-    assert not torch.allclose(found, expected, rtol=0, atol=TOLERANCE)  # the rim: it is the bare layer
+    assert not torch.allclose(found, expected, rtol=0, atol=TOLERANCE)  # it is the bare layer, so the border differs
 
 
 def caffe_bilinear_filler(kernel_size):
-    """What Caffe's filler puts into each kernel. Source: Caffe, filler.hpp, its formula."""
+    """What Caffe's filler writes to each kernel. Source: the formula in Caffe's filler.hpp."""
     half = -(-kernel_size // 2)
     centre = (2 * half - 1 - half % 2) / (2 * half)
     line = np.array([1 - abs(x / half - centre) for x in range(kernel_size)])
@@ -138,7 +138,7 @@ def caffe_bilinear_filler(kernel_size):
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3, 4, 5, 6, 7, 16])
-def test_caffe_fills_the_same_numbers(factor, tmp_path):
+def test_caffes_bilinear_filler_gives_the_same_weights(factor, tmp_path):
     exported = interpolation(factor, channels=21, depthwise=True)
     export(exported, tmp_path / "layer.prototxt")
     text = (tmp_path / "layer.prototxt").read_text()
@@ -149,7 +149,7 @@ def test_caffe_fills_the_same_numbers(factor, tmp_path):
     }  # fmt: skip
     assert text.count("{") == text.count("}")
     filled = caffe_bilinear_filler(settings_found["kernel_size"])
-    assert np.allclose(weight(exported)[20, 0], filled, rtol=0, atol=1e-6)  # float32 against float64
+    assert np.allclose(weight(exported)[20, 0], filled, rtol=0, atol=1e-6)  # float32 compared with float64
     if factor > 1:  # the control
         assert not np.allclose(weight(exported)[20, 0], np.roll(filled, 1, axis=0), rtol=0, atol=1e-6)
 
@@ -164,7 +164,7 @@ def test_nearest_equals_interpolate_everywhere(tmp_path):
 
 @given(factor=st.integers(1, 64), axes=st.integers(1, 3), channels=st.integers(1, 9), depthwise=st.booleans())
 @settings(deadline=None, max_examples=200)
-def test_phases_sum_to_one_and_the_constructor_is_understood(factor, axes, channels, depthwise):
+def test_phases_sum_to_one_and_the_constructor_can_be_parsed(factor, axes, channels, depthwise):
     layer = interpolation(factor, axes=axes, channels=channels, depthwise=depthwise)
     assert all(total == 1 for sums in layer.phase_sums for total in sums)
     assert all(len(sums) == factor for sums in layer.phase_sums)
@@ -172,8 +172,8 @@ def test_phases_sum_to_one_and_the_constructor_is_understood(factor, axes, chann
     assert layer.layer.output_sizes((7,) * axes) == (7 * factor,) * axes
 
 
-def test_widely_repeated_and_wrong_kernel_2s_and_padding_half_s_serves_every_s():
-    """Odd s: one sample too many, and half a pixel off. Even s: right."""
+def test_kernel_2s_and_padding_half_s_is_wrong_for_odd_s():
+    """For odd s: one sample too many, and half a pixel off. For even s it is right."""
     for factor in (2, 3, 4, 5):
         layer = nn.ConvTranspose1d(1, 1, 2 * factor, stride=factor, padding=factor // 2, bias=False)
         triangle = 1 - (torch.arange(2 * factor) - (factor - 0.5)).abs() / factor
@@ -205,7 +205,7 @@ def test_an_existing_file_is_not_overwritten(suffix, tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
-def test_a_missing_library_is_named_with_its_extra(tmp_path, monkeypatch):
+def test_a_missing_library_is_an_error_with_its_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(UsageError, match=r"onnx is not installed; .*upsample-cli\[export\]"):
         export(interpolation(2), tmp_path / "layer.onnx")
@@ -230,7 +230,7 @@ def test_a_missing_library_is_named_with_its_extra(tmp_path, monkeypatch):
         (lambda: export(interpolation((2, 3), depthwise=True), "layer.prototxt"), "2 axes of one factor"),
     ],
 )
-def test_what_cannot_be_is_one_line(make, message):
+def test_impossible_exports_are_one_line(make, message):
     with pytest.raises((UsageError, GeometryError)) as caught:
         make()
     assert message in str(caught.value)

@@ -1,4 +1,4 @@
-"""Sounds, arrays and weights with false claims: one line each, before they take memory or time."""
+"""Sounds, arrays and weights with false claims end in one line each, before they take memory or time."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def _somewhere_else(tmp_path, monkeypatch):
 
 
 def wav(*, channels=1, rate=8000, bits=16, says=None, content=bytes(64)):
-    """A WAV file whose header says what it likes."""
+    """A WAV file whose header may claim any length."""
     length = len(content) if says is None else says
     frame = channels * ((bits + 7) // 8)
     form = struct.pack("<HHIIHH", 1, channels, rate, min(rate * frame, 2**32 - 1), frame % 2**16, bits)
@@ -44,7 +44,7 @@ def npy(shape, described="<f4"):
 
 
 def sparse(name, head, length=8 * GIB):
-    """A file whose length is real, and whose bytes take no room."""
+    """A file with a real length that takes almost no disk space."""
     with open(name, "wb") as file:  # noqa: PTH123
         file.write(head)
         file.truncate(length)
@@ -56,7 +56,7 @@ def written(name, content):
 
 
 def large_stack(name):
-    """A volume that unpacks to 1000 times its size."""
+    """A volume that expands to 1000 times its size."""
     with tifffile.TiffWriter(name) as file:
         file.write(np.zeros((64, 1024, 1024), np.uint8), compression="zlib", photometric="minisblack")
 
@@ -80,7 +80,7 @@ SIGNALS = {
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes and sparse files")
 @pytest.mark.parametrize("name", SIGNALS)
-def test_a_signal_that_is_not_what_it_says_is_one_line(name, capsys, monkeypatch):
+def test_a_signal_with_false_claims_is_one_line(name, capsys, monkeypatch):
     make, said = SIGNALS[name]
     make()
     begun = time.process_time()
@@ -92,8 +92,8 @@ def test_a_signal_that_is_not_what_it_says_is_one_line(name, capsys, monkeypatch
     assert not os.path.exists(f"out{name[-4:]}")  # noqa: PTH110
 
 
-def test_the_header_above_is_one_that_is_read_where_it_is_true(capsys, monkeypatch):
-    """The control."""
+def test_a_signal_with_true_claims_is_read(capsys, monkeypatch):
+    """The control: with true claims the same header is read."""
     written("a.wav", wav())
     written("a.npy", npy((16,)) + bytes(64))
     assert call(capsys, monkeypatch, "run", "a.wav", "--factor", "2", "-o", "b.wav")[0] == 0
@@ -101,7 +101,7 @@ def test_the_header_above_is_one_that_is_read_where_it_is_true(capsys, monkeypat
     assert len(np.load("b.npy")) == 32
 
 
-def test_a_volume_and_a_result_are_measured_before_they_are_made(capsys, monkeypatch):
+def test_the_sizes_of_a_volume_and_a_result_are_checked_in_advance(capsys, monkeypatch):
     large_stack("a.tif")
     monkeypatch.setattr(stack, "MAX_STACK_BYTES", 2**25)
     monkeypatch.setattr(request, "MOST_SAMPLES", 17)
@@ -114,13 +114,13 @@ def test_a_volume_and_a_result_are_measured_before_they_are_made(capsys, monkeyp
     assert (status, line.startswith("tconv: the result has more than 17 samples")) == (2, True)
 
 
-def test_a_kernel_whose_smallest_tile_is_larger_than_memory_is_refused():
+def test_a_kernel_whose_smallest_tile_exceeds_the_memory_is_refused():
     axes = [LayerAxis(64, transposed=True)] * 3
     with pytest.raises(UsageError, match="the kernel is too large for this machine's memory"):
         apply(weighted(axes, np.zeros((1, 1, 64, 64, 64))), np.zeros((1, 9, 9, 9)))
 
 
-def test_more_phases_than_can_be_measured_are_refused():
+def test_too_many_phases_to_measure_are_refused():
     weight = np.zeros((64, 64, 3, 3))
     assert gains(weight, [LayerAxis(3, 64, transposed=True), LayerAxis(3, 64, transposed=True)]).is_even
     with pytest.raises(UsageError, match="65536 phases of 64x64 channels are too many to measure"):
@@ -140,7 +140,7 @@ def test_a_hostile_bias_is_one_line_in_every_command(command, bias, capsys, monk
     assert "up.bias" in line
 
 
-def test_the_weight_of_the_largest_factor_is_written_soon(capsys, monkeypatch):
+def test_the_weight_of_the_largest_factor_is_written_quickly(capsys, monkeypatch):
     begun = time.process_time()
     status, printed, _ = call(capsys, monkeypatch, "kernel", "--factor", "64", "--kernel", "lanczos3", "--json")
     assert (status, len(json.loads(printed)["kernel"])) == (0, 384**2)
@@ -157,7 +157,7 @@ def test_the_weight_of_the_largest_factor_is_written_soon(capsys, monkeypatch):
         ("a.npy", b"nothing", "damaged"),
     ],
 )
-def test_what_is_wrong_with_a_signal_has_a_code(name, content, kind, tmp_path):
+def test_each_fault_of_a_signal_has_its_code(name, content, kind, tmp_path):
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)

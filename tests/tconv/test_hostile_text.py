@@ -1,4 +1,4 @@
-"""Any text given to a `tconv` command ends in a result or one line, within a second or two of processor time."""
+"""Any text given to a `tconv` command ends in a result or one line, within a second or two of CPU time."""
 
 import contextlib
 import io
@@ -64,7 +64,7 @@ MODELS = {
 
 @pytest.mark.parametrize("arguments", [("n", "--json"), ("9999999",)], ids=str)
 @pytest.mark.parametrize("name", MODELS)
-def test_a_hostile_model_ends_soon(name, arguments, capsys, monkeypatch):
+def test_a_hostile_model_ends_quickly(name, arguments, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO(MODELS[name]))
     begun = time.process_time()
     status, printed, said = call(capsys, monkeypatch, "shape", "--file", "-", *arguments)
@@ -75,7 +75,7 @@ def test_a_hostile_model_ends_soon(name, arguments, capsys, monkeypatch):
         assert status == 0
 
 
-def test_a_model_that_does_not_end_is_refused_after_its_first_part():
+def test_an_endless_model_is_refused_after_its_first_part():
     code = "from upsample_cli.cli.start import tconv; tconv()"
     with subprocess.Popen(["yes", "ReLU()"], stdout=subprocess.PIPE) as endless:
         command = [sys.executable, "-c", code, "shape", "9", "--file", "-"]
@@ -87,7 +87,7 @@ def test_a_model_that_does_not_end_is_refused_after_its_first_part():
     assert "the model's text has 200001 characters" in ran.stderr
 
 
-def test_a_long_table_shows_both_ends_and_says_so(capsys, monkeypatch):
+def test_a_long_table_shows_both_ends_with_a_note(capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("Conv1d(1, 1, 3, padding=1)\n" * 2000))
     status, printed, _ = call(capsys, monkeypatch, "shape", "9", "--file", "-")
     assert status == 0
@@ -95,7 +95,7 @@ def test_a_long_table_shows_both_ends_and_says_so(capsys, monkeypatch):
     assert "250 Conv1d" in printed
     assert "1751 Conv1d" in printed
     assert "251 Conv1d" not in printed.replace("1751 Conv1d", "")
-    assert "8 000" in printed  # parameters of all
+    assert "8 000" in printed  # the parameters of all layers
 
 
 @pytest.mark.parametrize(
@@ -105,11 +105,11 @@ def test_a_long_table_shows_both_ends_and_says_so(capsys, monkeypatch):
         (f"Upsample(scale_factor={'9' * 400})", "scale_factor is too large"),
         (f"Conv2d(3, 0x{'f' * 1900}, 3)", "out_channels is too large"),
         (f"Conv2d(3, 3, {'9' * 1900})", "kernel_size is too large"),
-        ("ConvTranspose1d(1, 1, 2, stride=3, dilation=9999999999999)", "takes too long to look through"),
+        ("ConvTranspose1d(1, 1, 2, stride=3, dilation=9999999999999)", "takes too long to compute"),
         ("AdaptiveAvgPool1d(9223372036854775808)", "output_size is too large"),
     ],
 )
-def test_numbers_beyond_all_tensors_are_one_line(layer, said, capsys, monkeypatch):
+def test_numbers_too_large_for_tensors_are_one_line(layer, said, capsys, monkeypatch):
     status, printed, line = call(capsys, monkeypatch, "shape", "n", layer)
     assert (status, printed) == (2, "")
     assert said in line
@@ -126,20 +126,20 @@ def test_numbers_beyond_all_tensors_are_one_line(layer, said, capsys, monkeypatc
         ("--from", "1", "--to", "9", "--padding", ",".join(["1"] * 100_000)),
     ],
 )
-def test_what_takes_too_long_to_solve_is_one_line(arguments, capsys, monkeypatch):
+def test_problems_that_take_too_long_to_solve_are_one_line(arguments, capsys, monkeypatch):
     begun = time.process_time()
     status, printed, said = call(capsys, monkeypatch, "solve", *arguments)
     assert time.process_time() - begun < MOST_S
     assert (status, printed, said.count("\n")) == (2, "", 1)
 
 
-def test_large_sides_that_differ_little_are_solved():
+def test_large_sides_with_a_small_difference_are_solved():
     assert str(solve((1000, 1000), (1000, 1000)).found[0].layer) == "ConvTranspose2d(kernel_size=1)"
     assert len(solve((1,), (64,), stride=(64,)).found) > 1000
 
 
 @pytest.mark.parametrize("settings_", [(256, 255, 1), (255, 256, 255), (251, 256, 3)])
-def test_the_largest_settings_are_cured_soon(settings_):
+def test_the_largest_settings_are_cured_quickly(settings_):
     kernel_size, stride, dilation = settings_
     begun = time.process_time()
     verdict = checkerboard(TransposedConvolution(2, kernel_size=kernel_size, stride=stride, dilation=dilation))
@@ -147,7 +147,7 @@ def test_the_largest_settings_are_cured_soon(settings_):
     assert all(cure.output_sizes((9, 9)) == verdict.layer.output_sizes((9, 9)) for cure in verdict.cures)
 
 
-def test_a_map_is_of_an_input_of_which_something_remains(capsys, monkeypatch, in_tmp_path):
+def test_the_map_uses_an_input_that_is_not_cropped_to_nothing(capsys, monkeypatch, in_tmp_path):
     line = ("checkerboard", "--kernel-size", "3", "--padding", "4")
     status, printed, _ = call(capsys, monkeypatch, *line)
     assert (status, "of a 11-sample input" in printed) == (0, True)
@@ -165,20 +165,20 @@ def test_a_map_is_of_an_input_of_which_something_remains(capsys, monkeypatch, in
         ("--stride", "9" * 99),
     ],
 )
-def test_an_example_that_is_not_small_is_one_line(arguments, capsys, monkeypatch):
+def test_an_example_that_is_too_large_is_one_line(arguments, capsys, monkeypatch):
     status, printed, said = call(capsys, monkeypatch, "explain", *arguments)
     assert (status, printed, said.count("\n")) == (2, "", 1)
 
 
-def test_a_message_that_repeats_a_long_argument_keeps_both_ends(capsys, monkeypatch):
+def test_a_long_argument_in_a_message_is_shortened_in_the_middle(capsys, monkeypatch):
     _, _, said = call(capsys, monkeypatch, "shape", "9" + "x" * 100_000)
     assert said.startswith("tconv: '9xxx")
     assert said.endswith("or the path of an image\n")
     assert len(said) < 6000
 
 
-def seen_one_by_one(windows, position):
-    """The inputs that an output sees, followed tap by tap; no code of ours."""
+def receptive_field_by_taps(windows, position):
+    """The inputs that an output depends on, followed tap by tap, without code from the package."""
     seen = {position}
     for window in reversed(windows):
         distances = [tap * window.dilation - window.before for tap in range(window.kernel_size)]
@@ -204,18 +204,18 @@ WINDOWS = st.builds(
 @given(st.lists(WINDOWS, min_size=1, max_size=5))
 @example([LayerAxis(3, 2, 1), LayerAxis(4, 2, 1, transposed=True), LayerAxis(3), LayerAxis(2, 2, transposed=True)])
 @settings(max_examples=300)
-def test_windows_made_one_see_what_they_saw_apart(windows):
+def test_a_chain_of_windows_has_their_combined_receptive_field(windows):
     phases = 1
     for window in windows:
         phases *= window.stride if window.transposed else 1
     chain = Chain()
     for window in windows:
         chain = chain.after(window)
-    # Between the first and the last input that is seen others may not be, and a later window looks from first to last.
+    # Some inputs between the first and the last may be unused, and a later window includes all of them.
     if all(window.is_dense or not window.transposed for window in windows):
         gapless = all(window.transposed or window.dilation == 1 for window in windows)
         if gapless:
-            assert chain.receptive_field == max(seen_one_by_one(windows, place) for place in range(phases))
+            assert chain.receptive_field == max(receptive_field_by_taps(windows, place) for place in range(phases))
     moved = Fraction(0)
     for window in windows:
         moved = moved * window.scale + window.shift
@@ -224,7 +224,7 @@ def test_windows_made_one_see_what_they_saw_apart(windows):
 
 @given(st.lists(WINDOWS, min_size=2, max_size=6), st.integers(0, 30), st.integers(0, 9))
 @settings(max_examples=300)
-def test_the_window_of_two_sees_what_one_sees_through_the_other(windows, first, more):
+def test_two_joined_windows_depend_on_the_same_inputs(windows, first, more):
     earlier, later = windows[:2]
     joined = earlier.followed_by(later)
     if joined is None:
@@ -232,7 +232,7 @@ def test_the_window_of_two_sees_what_one_sees_through_the_other(windows, first, 
     between = later.seen(first, first + more)
     assert joined.seen(first, first + more) == earlier.seen(*between)
     wrong = replace(joined, kernel_size=joined.kernel_size + 1)
-    assert wrong.reach > joined.reach  # the control: one tap more is another window
+    assert wrong.reach > joined.reach  # the control: one more tap gives another window
     sizes = range(40, 60)
     assert [joined.output_size(size) for size in sizes] == [later.output_size(earlier.output_size(n)) for n in sizes]
     assert [wrong.output_size(size) for size in sizes] != [joined.output_size(size) for size in sizes]
@@ -262,7 +262,7 @@ VALUES = st.one_of(SMALL, SMALL, ODD)
 
 @st.composite
 def constructors(draw):
-    """A layer of any kind, with settings that may be anything."""
+    """A layer of any kind with arbitrary settings."""
     name = draw(st.sampled_from(sorted(KINDS)))
     given_ = draw(st.lists(VALUES, max_size=5))
     named = draw(st.lists(st.tuples(st.sampled_from((*KINDS[name].parameters, "more")), VALUES), max_size=3))
@@ -277,7 +277,7 @@ SIZES = st.lists(st.sampled_from([1, 2, 7, 224, 2**63 - 1, 2**63, 0, Symbolic("n
 @example([7], ["AvgPool1d(4, 2, same)"])
 @example([9], ["Conv1d(1, 1, 3, None)"])
 @settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
-def test_any_layers_are_a_result_or_an_error_of_ours(sizes, texts):
+def test_any_layers_give_a_result_or_one_of_our_errors(sizes, texts):
     begun = time.process_time()
     with contextlib.suppress(GeometryError):
         for step in shape(sizes, [parse_layer(text) for text in texts]):
@@ -301,7 +301,7 @@ NAMES += ("in_channels", "groups", "group", "pads", "kernel_shape")
 @example("mxnet", "Conv2DTranspose", ["1", "2", "None"], [])
 @example("onnx", "ConvTranspose", [], [("kernel_shape", "[3, 3]"), ("group", "'a'")])
 @settings(max_examples=400)
-def test_any_layer_of_another_framework_is_a_result_or_an_error_of_ours(framework, name, values, named):
+def test_any_layer_of_another_framework_gives_a_result_or_one_of_our_errors(framework, name, values, named):
     text = f"{name}({', '.join([*values, *(f'{key}={value}' for key, value in named)])})"
     with contextlib.suppress(UpsampleError):
         restored = translate_back(text, framework)
@@ -313,18 +313,18 @@ def test_any_layer_of_another_framework_is_a_result_or_an_error_of_ours(framewor
 
 @given(st.text(alphabet="()[],:=.#@ \n\tab1R29x-", max_size=300))
 @settings(max_examples=300)
-def test_any_text_is_a_model_or_an_error_of_ours(text):
+def test_any_text_is_a_model_or_one_of_our_errors(text):
     with contextlib.suppress(GeometryError):
         assert parse_model(text)
 
 
-def test_channels_of_three_hundred_digits_are_one_line(capsys, monkeypatch):
+def test_a_channel_count_of_three_hundred_digits_is_one_line(capsys, monkeypatch):
     status, printed, line = call(capsys, monkeypatch, "kernel", "--factor", "2", "--channels", "1" + "0" * 300)
     assert (status, printed, line.count("\n")) == (2, "", 1)
     assert "there are too many channels" in line
 
 
-def test_a_pipe_as_a_text_of_layers_is_refused(capsys, monkeypatch, tmp_path):
+def test_a_pipe_as_a_file_of_layers_is_refused(capsys, monkeypatch, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     status, _, line = call(capsys, monkeypatch, "shape", "8x8", "--file", str(tmp_path / "pipe"))
     assert (status, "is not a regular file" in line) == (1, True)

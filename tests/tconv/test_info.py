@@ -1,4 +1,4 @@
-"""`tconv info`: every fact against the contents of the file, and every loss against the warnings of upsample."""
+"""`tconv info`: every fact compared with the contents of the file, and every loss with the warnings of upsample."""
 
 import io
 import json
@@ -31,12 +31,12 @@ def document(name, *arguments, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "tiff"])
-def test_it_tells_what_was_put_into_the_file(kind, tmp_path, capsys, monkeypatch):
+def test_info_reports_the_contents_of_the_file(kind, tmp_path, capsys, monkeypatch):
     data = GOOD[f"{kind} full"]
     (tmp_path / "an image").write_bytes(data)
     found = document("an image", capsys=capsys, monkeypatch=monkeypatch)
     assert found["format"] == kind
-    assert (found["width"], found["height"]) == (HEIGHT, WIDTH)  # it lies on its side: orientation 6
+    assert (found["width"], found["height"]) == (HEIGHT, WIDTH)  # the file is stored on its side: orientation 6
     assert (found["orientation"], found["size_bytes"], found["frames"]) == (6, len(data), 1)
     assert (found["depth"], found["colour"], found["alpha"]) == (8, "rgb", kind == "png")
     assert (found["icc"], found["camera"]) == ("sRGB built-in", "Maker")
@@ -45,13 +45,13 @@ def test_it_tells_what_was_put_into_the_file(kind, tmp_path, capsys, monkeypatch
     if kind != "tiff":  # Pillow writes its own TIFF without the Exif directory
         assert found["date"] == "2026:11:21 13:00:00"
     if kind in {"jpeg", "png", "tiff"}:
-        assert found["dpi"] == pytest.approx([300, 300], abs=0.02)  # PNG counts in whole dots per metre
+        assert found["dpi"] == pytest.approx([300, 300], abs=0.02)  # PNG stores whole dots per metre
     assert dict(found["text"]) == {"jpeg": {"Comment": "remark"}, "png": {"Title": "A title", "Comment": "多"}}.get(
         kind, {}
     )
 
 
-def test_the_controls_are_other_files(tmp_path, capsys, monkeypatch):
+def test_control_other_files_give_other_facts(tmp_path, capsys, monkeypatch):
     (tmp_path / "bare.jpg").write_bytes(GOOD["jpeg cmyk"])
     found = document("bare.jpg", capsys=capsys, monkeypatch=monkeypatch)
     assert (found["colour"], found["orientation"], found["icc"]) == ("cmyk", 1, None)
@@ -63,7 +63,7 @@ def test_the_controls_are_other_files(tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["png full", "tiff pages", "jpeg full"])
-def test_what_it_says_is_lost_is_what_upsample_warns_of(name, tmp_path, capsys, monkeypatch):
+def test_losses_equal_the_warnings_of_upsample(name, tmp_path, capsys, monkeypatch):
     (tmp_path / "a").write_bytes(GOOD[name])
     offers = document("a", "-f", "3", capsys=capsys, monkeypatch=monkeypatch)["outputs"]
     assert set(offers) == set(FORMATS)
@@ -79,11 +79,11 @@ def test_what_it_says_is_lost_is_what_upsample_warns_of(name, tmp_path, capsys, 
     ("name", "taken"),
     [
         ("webp full", {"jpeg": 95, "webp": 95, "avif": 90}),
-        ("webp lossless", {"jpeg": 95, "avif": 90}),  # what was stored without loss WebP stores so again
+        ("webp lossless", {"jpeg": 95, "avif": 90}),  # WebP stores a lossless input losslessly
         ("jpeg cmyk", {"jpeg": 95, "webp": 95, "avif": 90}),
     ],
 )
-def test_what_the_coding_takes_is_told_where_it_takes_something(name, taken, tmp_path, capsys, monkeypatch):
+def test_the_loss_of_lossy_encoding_is_stated_only_if_it_applies(name, taken, tmp_path, capsys, monkeypatch):
     (tmp_path / "a").write_bytes(GOOD[name])
     offers = document("a", capsys=capsys, monkeypatch=monkeypatch)["outputs"]
     assert {kind: offer["quality"] for kind, offer in offers.items() if offer["quality"] is not None} == taken
@@ -96,8 +96,8 @@ def test_what_the_coding_takes_is_told_where_it_takes_something(name, taken, tmp
 
 
 @pytest.mark.parametrize(("name", "is_exact"), [("webp lossless", True), ("webp full", False)])
-def test_the_quality_told_is_the_one_that_is_written(name, is_exact, tmp_path):
-    """The table's word against the pixels: at x1 nothing but the coding changes them."""
+def test_the_stated_quality_is_the_one_that_is_written(name, is_exact, tmp_path):
+    """The stated quality compared with the pixels: at factor 1 only the encoding changes them."""
     (tmp_path / "a.webp").write_bytes(GOOD[name])
     upsample("a.webp", "-f", "1", "-o", "b.webp")
     with Image.open("a.webp") as before, Image.open("b.webp") as after:
@@ -105,7 +105,7 @@ def test_the_quality_told_is_the_one_that_is_written(name, is_exact, tmp_path):
         assert (turned.convert("RGBA").tobytes() == after.convert("RGBA").tobytes()) == is_exact
 
 
-def test_limits_follow_from_the_factor(capsys, monkeypatch):
+def test_size_limits_depend_on_the_factor(capsys, monkeypatch):
     save("a.png", (8, 9000))
     for factor, refused in ((1, set()), (2, {"webp"}), (4, {"webp", "avif"}), (8, {"webp", "avif", "jpeg", "gif"})):
         offers = document("a.png", "--factor", str(factor), capsys=capsys, monkeypatch=monkeypatch)["outputs"]
@@ -113,7 +113,7 @@ def test_limits_follow_from_the_factor(capsys, monkeypatch):
     assert "at most 16383 pixels a side, not 72000×64; write PNG or TIFF" in offers["webp"]["refused"]
 
 
-def test_a_damaged_profile_and_exif_are_told_and_no_error():
+def test_a_damaged_profile_and_damaged_exif_are_reported_without_an_error():
     file = io.BytesIO()
     Image.new("RGB", (5, 3)).save(file, "JPEG", icc_profile=b"\xff" * 300, exif=exif()[:40])
     about = about_image(file, factor=2, max_pixels=100)
@@ -132,7 +132,7 @@ def process(*arguments, **settings):
     return subprocess.run([*COMMAND, *arguments], capture_output=True, check=False, env=ENVIRONMENT, **settings)
 
 
-def test_as_a_process_it_reads_a_pipe_and_imports_no_torch():
+def test_info_reads_a_pipe_and_does_not_import_torch():
     data = save("a [b].png", (7, 13)).read_bytes()
     done = process("-", input=data)
     assert done.returncode == 0
@@ -149,11 +149,11 @@ def test_as_a_process_it_reads_a_pipe_and_imports_no_torch():
     [
         (["missing.png"], 1, "missing.png: no such file"),
         (["text"], 1, "text: is not an image in a format we know"),
-        (["text", "--factor", "65"], 2, "--factor 65 is not a factor we enlarge by; give 1 to 64"),
+        (["text", "--factor", "65"], 2, "--factor 65 is not a whole number from 1 to 64; give --factor 2"),
         (["text", "--max-pixels", "many"], 2, "--max-pixels"),
     ],
 )
-def test_what_cannot_be_told_is_one_line(arguments, status, said, tmp_path):
+def test_invalid_calls_of_info_are_one_line(arguments, status, said, tmp_path):
     (tmp_path / "text").write_text("Dear diary")
     done = process(*arguments)
     assert (done.returncode, done.stdout) == (status, b"")

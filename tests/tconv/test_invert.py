@@ -19,7 +19,7 @@ from upsample_cli.tconv.layers.constructors import parse_layer
 
 
 def run_code(lines, tensor):
-    """What the printed lines make of a tensor."""
+    """Run the printed lines on a tensor."""
     names = {"nn": nn, "x": tensor, "C": tensor.shape[1]}
     exec("\n".join(lines), names)
     return names["y"]
@@ -39,7 +39,7 @@ layers = st.one_of(
 )
 
 
-def test_the_printed_decoder_gives_the_size_back_in_torch():
+def test_the_printed_decoder_restores_the_size_in_torch():
     seen = Counter()
 
     @settings(deadline=None, max_examples=200, derandomize=True)
@@ -60,12 +60,12 @@ def test_the_printed_decoder_gives_the_size_back_in_torch():
         seen["inverted"] += 1
 
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Using padding='same'")  # torch's remark, once a process
+        warnings.filterwarnings("ignore", message="Using padding='same'")  # a message of torch, once per process
         compare()
     assert seen["inverted"] > 100
 
 
-def test_control_a_decoder_for_another_size_is_noticed():
+def test_control_a_decoder_for_another_size_is_detected():
     encoder = nn.Conv2d(3, 16, 3, stride=2, padding=1)
     lines = code(invert([parse_layer("Conv2d(3, 16, 3, stride=2, padding=1)")], (224, 223)))
     assert tuple(run_code(lines, encoder(torch.zeros(1, 3, 224, 224))).shape[2:]) != (224, 224)
@@ -73,14 +73,14 @@ def test_control_a_decoder_for_another_size_is_noticed():
 
 @pytest.mark.parametrize(("size", "needed"), [(16, 0), (17, 1), (18, 2)])
 def test_textbook_kernel_5_stride_3_padding_2(size, needed):
-    """16 comes back as it is, 17 needs output_padding 1, 18 needs 2."""
+    """16 is restored as it is, 17 needs output_padding 1, 18 needs 2."""
     (mirrored,) = invert([parse_layer("Conv2d(10, 20, 5, padding=2, stride=3)")], (size, size)).decoder
     assert mirrored.layer.output_padding == needed
     assert (mirrored.layer.in_channels, mirrored.layer.out_channels) == (20, 10)
 
 
 def test_the_same_settings_do_not_always_reverse_a_shape():
-    """only where (in + 2p - d(k-1) - 1) % s == 0; torch's own layers say the same."""
+    """They do so only if (in + 2p - d(k-1) - 1) % s == 0; torch's own layers agree."""
     layer, down = parse_layer("Conv1d(1, 1, 3, 2, 1)"), nn.Conv1d(1, 1, 3, 2, 1)
     up, verdicts = nn.ConvTranspose1d(1, 1, 3, 2, 1), []
     for size in range(220, 230):
@@ -90,7 +90,7 @@ def test_the_same_settings_do_not_always_reverse_a_shape():
     assert set(verdicts) == {True, False}
 
 
-def test_inputs_of_the_stated_multiple_are_served_by_one_decoder_and_others_are_not():
+def test_one_decoder_restores_all_inputs_of_the_stated_multiple():
     chain = [parse_layer(text) for text in ("Conv2d(3, 8, 3, 2, 1)", "ReLU()", "MaxPool2d(2)", "Conv2d(8, 8, 3, 2, 1)")]
     assert padding_multiple(chain) == (8, 8)
     served = {invert(chain, (8 * count, 8 * count)).output_paddings for count in range(2, 12)}
@@ -100,7 +100,7 @@ def test_inputs_of_the_stated_multiple_are_served_by_one_decoder_and_others_are_
     assert padding_multiple([parse_layer("ConvTranspose2d(1, 1, 4, 2, 1)")]) is None
 
 
-def test_a_transposed_convolution_is_inverted_by_the_convolution_with_its_settings():
+def test_the_inverse_of_a_transposed_convolution_is_the_convolution_with_its_settings():
     for text, size in (("ConvTranspose1d(2, 3, 3, 2, 1, 1)", 9), ("ConvTranspose1d(2, 3, 4, 3, 1, dilation=2)", 7)):
         (mirrored,) = invert([parse_layer(text)], (size,)).decoder
         up, down = eval(f"nn.{text}", {"nn": nn}), eval(f"nn.{mirrored.layer}", {"nn": nn})
@@ -109,7 +109,7 @@ def test_a_transposed_convolution_is_inverted_by_the_convolution_with_its_settin
         invert([parse_layer("ConvTranspose1d(1, 1, 3, 2, 0, 3, dilation=4)")], (9,))
 
 
-def said(capsys, monkeypatch, *arguments):
+def call_invert(capsys, monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["tconv", "invert", *arguments])
     with pytest.raises(SystemExit) as leaving:
         tconv.main()
@@ -117,15 +117,15 @@ def said(capsys, monkeypatch, *arguments):
     return leaving.value.code, printed.out, printed.err
 
 
-def test_the_command_warns_where_one_layer_cannot_serve_all(capsys, monkeypatch):
+def test_the_command_warns_if_one_layer_cannot_restore_all_sizes(capsys, monkeypatch):
     conv = "Conv2d(3, 16, 3, stride=2, padding=1)"
-    status, out, err = said(capsys, monkeypatch, conv, "--size", "224,225")
+    status, out, err = call_invert(capsys, monkeypatch, conv, "--size", "224,225")
     assert (status, err) == (0, "")
-    assert "no one output_padding serves all these sizes" in out
+    assert "no single output_padding serves all these sizes" in out
     assert "% stride == 0: 224x224 no, 225x225 yes" in out
     assert "y = up1(x, output_size=(224, 224))" in out
-    assert "no one output_padding" not in said(capsys, monkeypatch, conv, "--size", "224,226")[1]
-    document = json.loads(said(capsys, monkeypatch, conv, "--size", "224,225x224", "--json")[1])
+    assert "no single output_padding" not in call_invert(capsys, monkeypatch, conv, "--size", "224,226")[1]
+    document = json.loads(call_invert(capsys, monkeypatch, conv, "--size", "224,225x224", "--json")[1])
     assert document["one_decoder_serves_all"] is False
     assert [one["decoder"][0]["output_padding"] for one in document["sizes"]] == [[1, 1], [0, 1]]
 
@@ -134,7 +134,7 @@ def test_the_command_warns_where_one_layer_cannot_serve_all(capsys, monkeypatch)
     ("arguments", "message"),
     [
         (("ReLU()", "--size", "3"), "no layer here changes a size"),
-        (("Upsample(scale_factor=2)", "--size", "3"), "Upsample cannot be led back by a transposed convolution"),
+        (("Upsample(scale_factor=2)", "--size", "3"), "Upsample cannot be inverted by a transposed convolution"),
         (("Conv2d(3, 16, 3)", "--size", "2"), "the kernel spans 3"),
         (("Conv2d(3, 16, 3)", "--size", "n"), "--size n is not a size"),
         (("Conv2d(3, 16, 3)", "--size", "3,,4"), "--size 3,,4 is not a size"),
@@ -142,13 +142,13 @@ def test_the_command_warns_where_one_layer_cannot_serve_all(capsys, monkeypatch)
         (("os.system('true')", "--size", "3"), "the layer os.system is unknown"),
     ],
 )
-def test_what_cannot_be_inverted_exits_2_and_says_why(arguments, message, capsys, monkeypatch):
-    status, out, err = said(capsys, monkeypatch, *arguments)
+def test_layers_that_cannot_be_inverted_exit_with_2_and_one_line(arguments, message, capsys, monkeypatch):
+    status, out, err = call_invert(capsys, monkeypatch, *arguments)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert message in err
 
 
-def test_a_decoder_whose_last_outputs_no_tap_reaches_is_said(capsys, monkeypatch):
+def test_a_decoder_with_outputs_that_no_tap_reaches_has_a_note(capsys, monkeypatch):
     said = call(capsys, monkeypatch, "invert", "MaxPool2d(2)", "--size", "225")[1]
     assert "no tap reaches the last output, so it holds the bias alone; kernel_size=3, stride=2 gives" in said
     assert "no tap" not in call(capsys, monkeypatch, "invert", "MaxPool2d(2)", "--size", "224")[1]

@@ -1,4 +1,4 @@
-"""`tconv kernel` as people and scripts use it."""
+"""`tconv kernel` used by people and scripts."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ def tconv_here(capsys, monkeypatch):
     return lambda *arguments: call(capsys, monkeypatch, *arguments)
 
 
-def test_taps_phase_sums_and_what_it_equals_are_printed(tconv_here):
+def test_taps_phase_sums_and_equivalent_modes_are_printed(tconv_here):
     status, out, err = tconv_here("kernel", "--factor", "3", "--channels", "21")
     assert (status, err) == (0, "")
     assert "ConvTranspose2d(21, 21, kernel_size=5, stride=3, padding=1, bias=False)" in out
@@ -40,7 +40,7 @@ def test_json_agrees_with_the_textbook(tconv_here):
     assert document["phase_sums"] == [["1", "1"]] * 2
 
 
-def test_files_are_written_all_checked_before_the_first(tconv_here, tmp_path):
+def test_all_files_are_checked_before_the_first_is_written(tconv_here, tmp_path):
     good, other = tmp_path / "a [b].json", tmp_path / "ü.prototxt"
     status, out, err = tconv_here("kernel", "-f", "2", "-o", good, "-o", tmp_path / "x.zip")
     assert (status, out) == (2, "")
@@ -54,7 +54,7 @@ def test_files_are_written_all_checked_before_the_first(tconv_here, tmp_path):
     assert err.endswith("exists already; add --overwrite to replace it\n")
 
 
-def test_caffe_is_depthwise_unless_dense_is_asked_for(tconv_here, tmp_path):
+def test_caffe_exports_are_depthwise_unless_dense_is_given(tconv_here, tmp_path):
     status, out, _ = tconv_here("kernel", "-f", "2", "--channels", "3", "-o", tmp_path / "a.prototxt")
     assert status == 0
     assert "groups=3" in out
@@ -79,7 +79,7 @@ def test_caffe_is_depthwise_unless_dense_is_asked_for(tconv_here, tmp_path):
         (("-f", "64", "--channels", "999999999"), "takes"),
     ],
 )
-def test_what_is_illegal_exits_2_and_says_why_in_one_line(arguments, message, tconv_here):
+def test_invalid_arguments_exit_with_2_and_one_line(arguments, message, tconv_here):
     status, out, err = tconv_here("kernel", *arguments)
     assert (status, out) == (2, "")
     assert message in err
@@ -91,7 +91,7 @@ def test_printing_and_text_exports_import_neither_torch_nor_numpy(tmp_path):
     lines = [("kernel", "-f", "3"), ("kernel", "-f", "2", "--json"), ("kernel", "-h")]
     lines += [("kernel", "-f", "2", "-o", tmp_path / f"layer.{suffix}") for suffix in ("json", "prototxt", "py")]
     assert imported_by(*lines) == []
-    # The control: an array needs numpy, a state_dict torch; the same check sees both.
+    # The control: an array needs numpy, a state_dict needs torch, and the same check detects both.
     assert imported_by(("kernel", "-f", "2", "-o", tmp_path / "layer.npy")) == ["numpy"]
     assert "torch" in imported_by(("kernel", "-f", "2", "-o", tmp_path / "layer.pt"))
 
@@ -115,7 +115,7 @@ def test_every_profile_is_printed_and_exported(name, factor, tconv_here, tmp_pat
     assert (status, err.split("; ")[1]) == (2, "write .onnx, .json or .py\n")
 
 
-def test_padding_and_cropping_gives_torchs_bicubic_everywhere(tconv_here):
+def test_padding_and_cropping_give_torchs_bicubic_everywhere(tconv_here):
     _, out, _ = tconv_here("kernel", "-f", "3", "--kernel", "bicubic-0.75")
     pad, padding = re.search(r"nn\.ReplicationPad2d\((\d+)\) before it and padding=(\d+) instead", out).groups()
     taps = torch.tensor([float(tap) for tap in axis_kernel("bicubic-0.75", 3).taps], dtype=torch.float64)
@@ -126,12 +126,12 @@ def test_padding_and_cropping_gives_torchs_bicubic_everywhere(tconv_here):
     torch.testing.assert_close(found, theirs, rtol=0, atol=1e-13)  # thirty products of doubles below one
 
 
-def torchs_modes(image, factor):
-    """What torch makes of an image with every mode that it has."""
+def modes_by_torch(image, factor):
+    """The results of all modes of torch's interpolate for an image."""
     sizes = {1: ("linear",), 2: ("bilinear", "bicubic", "lanczos"), 3: ("trilinear",)}[image.ndim - 2]
     found = {}
     for mode, antialias in ((mode, antialias) for mode in sizes for antialias in (False, True)):
-        with contextlib.suppress(NotImplementedError, ValueError):  # not in this version, or not without antialias
+        with contextlib.suppress(NotImplementedError, ValueError):  # missing in this version, or without antialias
             found[mode, antialias] = nn.functional.interpolate(
                 image, scale_factor=factor, mode=mode, align_corners=False, antialias=antialias
             )
@@ -141,15 +141,15 @@ def torchs_modes(image, factor):
 
 @pytest.mark.parametrize("axes", [1, 2, 3])
 @pytest.mark.parametrize("name", PROFILES)
-def test_what_a_kernel_is_said_to_equal_is_what_torch_gives(name, axes):
-    """Every sentence is run; where none names a mode, torch has none that equals the kernel."""
+def test_stated_equalities_with_torch_modes_are_true(name, axes):
+    """Every sentence is tested; if none names a mode, no mode of torch equals the kernel."""
     layer = interpolation(3, axes=axes, kernel=name)
     up = getattr(nn, f"ConvTranspose{axes}d")(1, 1, layer.weight_shape[2], 3, layer.kernels[0].padding, bias=False)
     up = up.double().requires_grad_(False)
     up.weight.copy_(torch.tensor(layer.kernel_floats, dtype=torch.float64).reshape(layer.weight_shape))
     x = torch.rand(1, 1, *[9] * axes, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     inside = (..., *[slice(9, -9)] * axes)
-    modes = torchs_modes(x, 3)
+    modes = modes_by_torch(x, 3)
     close = {key for key, theirs in modes.items() if torch.allclose(up(x)[inside], theirs[inside], rtol=0, atol=1e-9)}
     said, *others = equalities(layer)
     if "F.interpolate(" not in said:

@@ -23,7 +23,7 @@ def tconv_here(capsys, monkeypatch):
 
 
 def write_wav(path, frames, width, rate=8000):
-    """frames: (length, channels) of signed whole numbers."""
+    """frames: (length, channels) of signed integers."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(frames.shape[1])
         file.setsampwidth(width)
@@ -45,7 +45,7 @@ def read_wav(path, width):
 
 
 def doubled(frames):
-    """Linear, factor 2, edges repeated, rounded half up: whole numbers only. 1/4 and 3/4 of neighbours."""
+    """Linear, factor 2, edges repeated, rounded half up, in integers: 1/4 and 3/4 of neighbours."""
     before = np.vstack([frames[:1], frames[:-1]])
     after = np.vstack([frames[1:], frames[-1:]])
     result = np.empty((2 * len(frames), frames.shape[1]), dtype=np.int64)
@@ -65,7 +65,7 @@ def test_sound_of_every_width_is_exact_at_twice_the_rate(width, tconv_here, tmp_
     found, rate = read_wav(tmp_path / "out.wav", width)
     assert rate == 16000
     assert np.array_equal(found, doubled(frames))
-    assert not np.array_equal(found, doubled(frames + 1) - 2)  # the control: one level off is seen
+    assert not np.array_equal(found, doubled(frames + 1) - 2)  # the control: one level off is detected
     assert tconv_here(tmp_path / "in.wav", "-f", "1", "-o", tmp_path / "same.wav")[0] == 0
     assert (tmp_path / "same.wav").read_bytes() == (tmp_path / "in.wav").read_bytes()
 
@@ -79,9 +79,7 @@ def test_sound_is_clamped(tconv_here, tmp_path):
 
 
 @pytest.mark.parametrize(("mode", "suffix"), [("L", "png"), ("RGB", "png"), ("RGBA", "png"), ("RGB", "tif")])
-def test_an_image_of_a_factor_goes_through_the_engine_and_bilinear_weights_give_the_same(
-    mode, suffix, tconv_here, tmp_path
-):
+def test_an_image_with_a_factor_uses_the_engine_and_bilinear_weights_give_the_same(mode, suffix, tconv_here, tmp_path):
     channels = len(Image.new(mode, (1, 1)).getbands())
     pixels = hostile_pixels((11, 17, channels), np.uint8)
     Image.frombytes(mode, (17, 11), pixels.tobytes()).save(tmp_path / f"in.{suffix}")
@@ -140,7 +138,7 @@ def test_a_stack_of_pages_is_a_volume(tconv_here, tmp_path):
     assert document["layer"] == "ConvTranspose3d(kernel_size=4, stride=2, padding=1)"
     assert document["output_shape"] == [1, 8, 10, 14]
     exact = F.interpolate(torch.from_numpy(volume.astype(np.float64))[None, None], scale_factor=2, mode="trilinear")
-    # Sixty-fourths are exact in float64, so its floor is the exact value rounded half up.
+    # Sixty-fourths are exact in float64, so the floor is the exact value rounded half up.
     assert np.array_equal(tifffile.imread(tmp_path / "out.tif"), np.floor(exact[0, 0].numpy() + 0.5))
 
 
@@ -164,7 +162,7 @@ def test_a_stack_of_pages_is_a_volume(tconv_here, tmp_path):
         (("in.png", "-f", "2", "--axes", "3", "-o", "out.png"), "--axes 3 for an image; an image has 2"),
     ],
 )
-def test_what_is_illegal_exits_2_and_says_why_in_one_line(arguments, message, tconv_here, tmp_path, in_tmp_path):
+def test_invalid_arguments_exit_with_2_and_one_line(arguments, message, tconv_here, tmp_path, in_tmp_path):
     np.save("in.npy", np.ones((3, 4, 5)))
     np.save("w.npy", np.ones((5, 1, 2, 2)))
     write_wav(tmp_path / "in.wav", np.zeros((4, 1)), 2)
@@ -230,7 +228,7 @@ def test_control_weights_and_layers_that_agree_run(arguments, tconv_here, in_tmp
     assert tconv_here("in.png", *arguments, "-o", "out.png")[0] == 0
 
 
-def test_files_that_cannot_be_read_or_would_be_overwritten_are_one_line_and_status_1(tconv_here, tmp_path, in_tmp_path):
+def test_unreadable_inputs_and_existing_outputs_are_one_line_and_status_1(tconv_here, tmp_path, in_tmp_path):
     for name in ("bad.wav", "bad.npy", "bad.png", "bad.tif"):
         (tmp_path / name).write_bytes(b"RIFF nothing of the kind")
     (tmp_path / "there.npy").write_bytes(b"precious")
@@ -255,7 +253,7 @@ def test_help_imports_nothing_heavy(tmp_path):
 @pytest.mark.parametrize(
     "layer", [Request(factor=2), Request(settings=(("kernel_size", 3), ("stride", 2)))], ids=["engine", "layer"]
 )
-def test_losses_stay_losses_until_they_are_printed(layer, tmp_path):
+def test_losses_are_kept_as_objects_until_printed(layer, tmp_path):
     Image.new("RGBA", (8, 8)).save(tmp_path / "in.png")
     remarks = run(tmp_path / "in.png", tmp_path / "out.jpg", layer).remarks
     assert Loss("alpha", "JPEG cannot hold transparency; it is laid over white") in remarks

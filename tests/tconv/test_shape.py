@@ -1,4 +1,4 @@
-"""Sizes through chains: against torch running the same layers, formulas that give the sizes they claim, JSON."""
+"""Sizes through chains: compared with torch running the same layers; formulas that give the stated sizes; JSON."""
 
 import json
 import math
@@ -26,7 +26,7 @@ CHAIN = (
 
 
 def evaluated(formula):
-    """What the left side of a formula comes to, by Python, and the number on its right side."""
+    """The value of the left side of a formula, computed by Python, and the number on its right side."""
     left, right = formula.split(" = ")
     assert re.fullmatch(r"[0-9()+*/ -]+|floor\([0-9()+*/ -]+", left)
     return eval(left, {"floor": math.floor}), int(right)
@@ -43,7 +43,7 @@ def test_a_chain_has_torchs_sizes_and_channels_after_every_layer():
     assert [step.input for step in steps[1:]] == [step.output for step in steps[:-1]]
 
 
-def test_a_chain_whose_channels_disagree_is_refused_at_the_layer_that_does():
+def test_a_chain_with_a_channel_mismatch_is_refused_at_that_layer():
     with pytest.raises(GeometryError) as refusal:
         shape((17, 11), [parse_layer(CHAIN[0]), parse_layer(CHAIN[2])])
     message = "layer 2, ConvTranspose2d: in_channels is 32, but 16 channels come in; write ConvTranspose2d(16, ...)"
@@ -55,7 +55,10 @@ def test_a_refusal_names_layer_and_axis():
         GeometryError, match=r"^layer 2, Conv2d: width: the kernel spans 7 .* the padded input only 6; "
     ):
         shape((17, 11), [parse_layer(CHAIN[0]), parse_layer("Conv2d(16, 3, 7)")])
-    with pytest.raises(GeometryError, match=r"^Conv3d: the size 17x11 has 2 axes, this layer works on 3; give depth"):
+    with pytest.raises(
+        GeometryError,
+        match=r"^Conv3d: the size 17x11 has 2 axes, this layer works on 3; write it as DEPTHxHEIGHTxWIDTH",
+    ):
         shape((17, 11), [parse_layer("Conv3d(16, 3, 7)")])
 
 
@@ -74,7 +77,7 @@ axis_settings = {
     st.fixed_dictionaries(axis_settings),
     st.booleans(),
 )
-def test_every_formula_computes_to_the_size_it_claims(kind, sizes, setting, same):
+def test_every_formula_gives_its_stated_size(kind, sizes, setting, same):
     if kind is Convolution and same:
         setting = setting | {"padding": "same", "stride": 1}
     layer = kind(len(sizes), **setting)
@@ -85,19 +88,19 @@ def test_every_formula_computes_to_the_size_it_claims(kind, sizes, setting, same
     assert [evaluated(formula) for formula in step.formulas] == [(size, size) for size in step.output]
 
 
-def test_the_formula_is_filled_in_as_the_textbook_writes_it():
+def test_the_formula_has_the_form_of_the_textbook():
     (step,) = shape((50,), [TransposedConvolution(1, kernel_size=3, stride=2, padding=1)])
     assert step.formulas == ("(50-1)*2 - 2*1 + 1*(3-1) + 0 + 1 = 99",)
     (step,) = shape((10,), [Convolution(1, kernel_size=4, padding="same")])
     assert step.formulas == ("floor((10 + 3 - 1*(4-1) - 1)/1) + 1 = 10",)
 
 
-def test_control_a_formula_with_a_wrong_number_is_noticed():
+def test_control_a_formula_with_a_wrong_number_is_detected():
     value, claimed = evaluated("(50-1)*2 - 2*1 + 1*(3-1) + 1 + 1 = 99")
     assert value != claimed
 
 
-def test_the_document_holds_plain_json():
+def test_the_document_is_plain_json():
     document = as_json(shape((17, 11), [parse_layer(text) for text in CHAIN[:2]]))
     assert json.loads(json.dumps(document)) == document
     assert (document["input"], document["output"], document["channels"]) == ([17, 11], [9, 6], 32)
@@ -135,7 +138,7 @@ def test_the_bilinear_layer_multiplies_every_size(factor):
         ("", None),
     ],
 )
-def test_a_size_is_digits_and_x_and_nothing_else(text, sizes):
+def test_a_size_consists_of_digits_and_x(text, sizes):
     assert parse_size(text) == sizes
     if sizes is not None:
         assert parse_size(size_text(sizes)) == sizes

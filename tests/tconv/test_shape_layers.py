@@ -1,4 +1,4 @@
-"""All kinds of layers, pasted models, letters for sizes, costs and receptive fields: against torch."""
+"""All kinds of layers, pasted models, letters for sizes, costs and receptive fields, compared with torch."""
 
 import itertools
 import re
@@ -25,7 +25,7 @@ REFUSALS = (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError
 
 
 def by_torch(text, channels, sizes):
-    """Channels and sizes that torch gives, or None where it refuses; evaluates only this module's texts."""
+    """Channels and sizes by torch, or None if torch refuses; evaluates only texts from this module."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         try:
@@ -103,7 +103,7 @@ def test_pooling_upsampling_shuffling_and_padding_have_torchs_sizes_and_refusals
     assert min(seen.values()) > 150
 
 
-def test_control_floor_in_place_of_ceil_is_noticed():
+def test_control_floor_instead_of_ceil_is_detected():
     assert by_us("MaxPool1d(3, 2)", 1, (8,)) != by_torch("MaxPool1d(3, 2, ceil_mode=True)", 1, (8,)) == (1, 4)
 
 
@@ -128,7 +128,7 @@ MODELS = [
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_what_print_shows_of_a_model_has_torchs_sizes_channels_and_parameters(model):
+def test_printed_models_have_torchs_sizes_channels_and_parameters(model):
     sizes = (37, 41) if isinstance(model[0], nn.Conv2d) else (37,)
     flat = [module for module in model.modules() if not isinstance(module, nn.Sequential)]
     layers = parse_model(repr(model))
@@ -157,7 +157,7 @@ def test_what_print_shows_of_a_model_has_torchs_sizes_channels_and_parameters(mo
         "nn.Sequential(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Sequential(nn.ReLU())), nn.Sequential(nn.MaxPool2d(2)))",
     ],
 )
-def test_the_same_model_in_every_way_it_is_written(text):
+def test_every_notation_of_a_model_gives_the_same_model(text):
     assert [layer.name for layer in parse_layers(text)] == ["Conv2d", "ReLU", "MaxPool2d"]
     assert shape((17, 12), parse_layers(text))[-1].output == (7, 5)
 
@@ -180,7 +180,7 @@ def test_the_same_model_in_every_way_it_is_written(text):
         ("x" * 300_000, "the model's text has 300000 characters"),
     ],
 )
-def test_what_is_no_model_is_one_error(text, message):
+def test_a_text_that_is_not_a_model_is_one_error(text, message):
     with pytest.raises(GeometryError, match=message):
         parse_model(text)
 
@@ -206,7 +206,7 @@ def test_what_is_no_model_is_one_error(text, message):
         (["AdaptiveAvgPool1d(7)"], "7"),
     ],
 )
-def test_a_letter_gives_the_formula(layers, formula):
+def test_a_letter_as_size_gives_a_formula(layers, formula):
     assert str(shape((Symbolic("n"),), [parse_layer(text) for text in layers])[-1].output[0]) == formula
 
 
@@ -225,8 +225,8 @@ chain_layers = st.one_of(
 
 @settings(deadline=None, max_examples=300, derandomize=True)
 @given(st.lists(chain_layers, min_size=1, max_size=5), st.integers(30, 400))
-def test_a_formula_gives_the_numbers_at_every_size(texts, size):
-    """And the least size it is said to hold for is legal, one less is not."""
+def test_a_formula_is_correct_for_every_size(texts, size):
+    """The smallest size for which a formula is said to hold is accepted, and one less is refused."""
     layers = [parse_layer(text) for text in texts]
     try:
         numbers = shape((size,), layers)[-1].output[0]
@@ -241,7 +241,7 @@ def test_a_formula_gives_the_numbers_at_every_size(texts, size):
             shape((least - 1,), layers)
 
 
-def test_letters_are_read_beside_numbers():
+def test_letters_and_numbers_can_be_mixed_in_a_size():
     assert parse_symbolic_size("3xHx224") == (3, Symbolic("H"), 224)
     assert [parse_symbolic_size(text) for text in ("x", "nn", "n.png", "nxx", "")] == [None] * 5
 
@@ -250,7 +250,7 @@ def test_letters_are_read_beside_numbers():
 
 
 def gradient_reach(layers, size):
-    """The largest spread of inputs that one output depends on, by torch's own gradients through kernels of ones."""
+    """The largest spread of inputs that one output depends on, by torch's gradients through kernels of ones."""
     tensor = torch.zeros(1, 1, size, dtype=torch.float64, requires_grad=True)
     output = tensor
     for text in layers:
@@ -281,25 +281,25 @@ seeing_layers = st.one_of(
 
 @settings(deadline=None, max_examples=60, derandomize=True)
 @given(st.lists(seeing_layers, min_size=1, max_size=3))
-def test_the_receptive_field_is_what_gradients_reach(texts):
+def test_the_receptive_field_equals_the_reach_of_gradients(texts):
     assert shape((61,), [parse_layer(text) for text in texts])[-1].receptive_field == (gradient_reach(texts, 61),)
 
 
-def test_control_a_receptive_field_without_strides_is_noticed():
+def test_control_a_receptive_field_without_strides_is_detected():
     reach = gradient_reach(["Conv1d(1,1,3,2,1)", "Conv1d(1,1,3)"], 61)
     assert Chain().after(LayerAxis(3, 2, 1)).after(LayerAxis(3)).receptive_field == reach
     assert Chain().after(LayerAxis(3)).after(LayerAxis(3)).receptive_field != reach
 
 
 @pytest.mark.parametrize(("kernel_size", "stride", "padding"), list(itertools.product((3, 4, 5, 6), (1, 2, 3), (0, 1))))
-def test_the_shift_is_where_the_middle_of_mass_goes(kernel_size, stride, padding):
-    """A single bright sample at i lies, half-pixel aligned, at (i + 1/2) * scale - 1/2 plus the shift."""
+def test_the_shift_equals_that_of_the_centre_of_mass(kernel_size, stride, padding):
+    """With half-pixel alignment, a single bright sample at i goes to (i + 1/2) * scale - 1/2 plus the shift."""
     for transposed in (True, False):
         text = f"Conv{'Transpose' * transposed}1d(1, 1, {kernel_size}, {stride}, {padding})"
         module = eval(f"nn.{text}", {"nn": nn}).double()
         nn.init.ones_(module.weight), nn.init.zeros_(module.bias)
         moments = []
-        for position in range(30, 30 + stride):  # one of each phase: only their mean is moved by the shift
+        for position in range(30, 30 + stride):  # one of each phase: only their mean moves by the shift
             signal = torch.zeros(1, 1, 61, dtype=torch.float64)
             signal[0, 0, position] = 1
             response = module(signal)[0, 0].detach()
@@ -332,7 +332,7 @@ def test_batch_and_channels_may_come_first():
 
 @settings(deadline=None, max_examples=150, derandomize=True)
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 2), st.integers(1, 9), st.integers(1, 40))
-def test_output_size_is_accepted_and_refused_as_by_torch(kernel_size, stride, padding, size, wanted):
+def test_output_size_is_accepted_or_refused_as_by_torch(kernel_size, stride, padding, size, wanted):
     module = nn.ConvTranspose1d(1, 1, kernel_size, stride, padding)
     try:
         expected = module(torch.zeros(1, 1, size), output_size=(wanted,)).shape[2] or None
@@ -346,7 +346,7 @@ def test_output_size_is_accepted_and_refused_as_by_torch(kernel_size, stride, pa
     assert got == expected
 
 
-def test_an_output_size_out_of_range_names_the_range():
+def test_an_output_size_out_of_range_is_an_error_with_the_range():
     layer = TransposedConvolution(2, kernel_size=3, stride=2, padding=1)
     with pytest.raises(
         GeometryError, match=r"width: output_size 226 cannot come from an input of 112 .*; use 223 to 224"
@@ -356,10 +356,10 @@ def test_an_output_size_out_of_range_names_the_range():
         with_output_size((112,), [parse_layer("Conv1d(1, 1, 3)")], 9)
 
 
-# widely repeated and wrong
+# common but wrong claims
 
 
-def test_kernel_2s_padding_half_s_is_said_not_to_hold_for_odd_strides():
+def test_a_remark_says_that_kernel_2s_padding_half_s_fails_for_odd_strides():
     for stride in (3, 5, 7):
         layer = TransposedConvolution(1, kernel_size=2 * stride, stride=stride, padding=stride // 2)
         (step,) = shape((50,), [layer])
@@ -371,13 +371,13 @@ def test_kernel_2s_padding_half_s_is_said_not_to_hold_for_odd_strides():
     assert remarks(shape((50,), [TransposedConvolution(1, kernel_size=4, stride=2, padding=1)])) == ()
 
 
-def test_output_padding_that_shifts_is_said_to():
+def test_output_padding_that_shifts_the_image_has_a_remark():
     (said,) = remarks(shape((50, 100), [parse_layer("ConvTranspose2d(1, 1, 3, 2, 1, 1)")]))
     assert "1/2 pixel up and left; 2n and centred: kernel_size=4, stride=2, padding=1" in said
 
 
 def centroid(layers, size, position):
-    """Where a single sample comes out of torch's layers with equal weights: its mean position, and the size there."""
+    """The mean position of a single sample after torch's layers with equal weights, and the size of the output."""
     x = torch.zeros(1, 1, size, dtype=torch.float64)
     x[0, 0, position] = 1
     for layer in layers:
@@ -394,7 +394,7 @@ CENTRED = "ConvTranspose1d(1, 1, 4, stride=2, padding=1)"
 
 
 def moved(layers, size=64):
-    """How far layers that keep the size move the samples in the middle, on the average of all phases."""
+    """How far layers that keep the size move the samples in the middle, on average over all phases."""
     places = [centroid(layers, size, position) for position in range(24, 40)]
     assert {after for _, after in places} == {size}
     return sum(place - position for (place, _), position in zip(places, range(24, 40), strict=True)) / 16
@@ -410,14 +410,14 @@ def moved(layers, size=64):
         ([ENCODER, CENTRED, ENCODER, DECODER], False),
     ],
 )
-def test_the_remark_on_a_shift_is_about_the_chain(layers, aligned):
-    """An encoder moves the image, and the decoder's output_padding moves it back."""
+def test_a_shift_has_a_remark_only_if_the_whole_chain_shifts(layers, aligned):
+    """An encoder moves the image, and the output_padding of the decoder moves it back."""
     steps = shape((64,), [parse_layer(layer) for layer in layers])
     assert (abs(moved(layers)) < 1e-9) == aligned == (steps[-1].total_shift == (0,))
     assert not remarks(steps)
 
 
-def test_a_shift_that_a_chain_does_not_need_is_said():
+def test_an_unnecessary_shift_in_a_chain_has_a_remark():
     steps = shape((64,), [parse_layer(layer) for layer in (ENCODER, DECODER, DECODER)])
     assert steps[-1].total_shift[0] != 0
     (said,) = remarks(steps)
@@ -428,7 +428,7 @@ def test_a_shift_that_a_chain_does_not_need_is_said():
 
 @settings(deadline=None, max_examples=150, derandomize=True)
 @given(st.integers(1, 6), st.integers(1, 4), st.integers(0, 6), st.integers(0, 3), st.integers(1, 3))
-def test_outputs_that_no_tap_reaches_are_those_that_torch_leaves_at_the_bias(kernel, stride, padding, extra, dilation):
+def test_outputs_that_no_tap_reaches_equal_the_bias_in_torch(kernel, stride, padding, extra, dilation):
     try:
         module = nn.ConvTranspose1d(1, 1, kernel, stride, padding, extra, dilation=dilation).requires_grad_(False)
         module.weight.fill_(1)
@@ -446,15 +446,15 @@ def test_outputs_that_no_tap_reaches_are_those_that_torch_leaves_at_the_bias(ker
             assert better.each_axis[0].unreached == (0, 0) or 0 in axis.taps_per_phase
 
 
-def test_outputs_that_no_tap_reaches_are_said_and_huge_settings_take_no_time():
+def test_outputs_that_no_tap_reaches_have_a_remark_and_huge_settings_are_quick():
     (said,) = remarks(shape((7,), [parse_layer("ConvTranspose1d(1, 1, 2, 2, 0, 1)")]))
     assert said.startswith("no tap reaches the last output, so it holds the bias alone; kernel_size=3, stride=2 gives")
-    assert not remarks(shape((7,), [parse_layer("ConvTranspose1d(1, 1, 3, 2)")]))  # the control: what it advises
+    assert not remarks(shape((7,), [parse_layer("ConvTranspose1d(1, 1, 3, 2)")]))  # the control: the advised layer
     huge = LayerAxis(10**15, 10**15, 7, 10**15 - 1, 10**14, transposed=True)
     assert huge.unreached[1] >= 0
 
 
-def test_the_rule_n_s_plus_s_minus_k_holds_only_when_padding_is_k_minus_s():
+def test_the_rule_n_s_plus_s_minus_k_holds_only_if_padding_is_k_minus_s():
     for kernel_size, stride, padding in itertools.product(range(1, 7), range(1, 4), range(4)):
         layer = TransposedConvolution(3, kernel_size=kernel_size, stride=stride, padding=padding)
         try:
@@ -464,14 +464,14 @@ def test_the_rule_n_s_plus_s_minus_k_holds_only_when_padding_is_k_minus_s():
         assert (output == 9 * stride + (stride - kernel_size)) == (padding == kernel_size - stride)
 
 
-def test_the_document_of_letters_is_plain_json():
+def test_the_document_with_letters_is_plain_json():
     document = as_json(shape((Symbolic("n"),), [parse_layer("ConvTranspose1d(1, 1, 3, 2, 1)")]))
     assert (document["input"], document["output"], document["multiply_adds"]) == (["n"], ["2n-1"], None)
 
 
-def test_an_adaptive_pooling_that_keeps_a_size_moves_nothing_whether_it_is_known_or_not():
+def test_an_adaptive_pooling_that_keeps_a_size_does_not_shift():
     layer = parse_layer("AdaptiveAvgPool2d((None, 7))")
     for sizes in ((8, 14), (Symbolic("n"), 14)):
         kept, halved = layer.along_axes(sizes)
         assert (kept, halved) == (LayerAxis(), LayerAxis(2, 2))
-    assert layer.along_axes((8, 15))[1] is None  # the control: no whole number of inputs an output
+    assert layer.along_axes((8, 15))[1] is None  # the control: an output does not cover a whole number of inputs

@@ -1,4 +1,4 @@
-"""The solutions are exactly those that torch confirms within the bounds, and their ranking is true."""
+"""The solutions are exactly those that torch confirms within the bounds, and their ranking is correct."""
 
 import itertools
 import json
@@ -18,7 +18,7 @@ from upsample_cli.tconv.solve import smooth_alternative, solve, why_best
 
 
 def by_torch(before, after, most_kernel, most_stride, transposed):
-    """Every setting, tried on torch's own layers: (kernel_size, stride, padding, output_padding)."""
+    """Every setting, tried with torch's layers: (kernel_size, stride, padding, output_padding)."""
     found = set()
     for kernel_size, stride in itertools.product(range(1, most_kernel + 1), range(1, most_stride + 1)):
         for padding, extra in itertools.product(range(kernel_size), range(stride if transposed else 1)):
@@ -47,7 +47,7 @@ def by_torch(before, after, most_kernel, most_stride, transposed):
         (9, 9, False),
     ],
 )
-def test_every_setting_within_the_bounds_is_found_and_no_other(before, after, transposed):
+def test_exactly_the_settings_within_the_bounds_are_found(before, after, transposed):
     large, small = max(before, after), min(before, after)
     ratio = -(-large // small)
     found = {
@@ -73,7 +73,7 @@ def test_exact_means_the_same_factor_at_every_size(before, after, transposed):
         assert all(same) == one.exact
 
 
-def test_doubling_is_best_done_by_the_known_layers():
+def test_the_best_solutions_for_doubling_are_the_common_layers():
     solutions = solve((112, 112), (224, 224))
     assert str(solutions.found[0].layer) == "ConvTranspose2d(kernel_size=2, stride=2)"
     assert str(smooth_alternative(solutions).layer) == "ConvTranspose2d(kernel_size=4, stride=2, padding=1)"
@@ -92,7 +92,7 @@ def test_every_solution_of_three_axes_gives_the_size():
         assert shape((10, 50, 100), [one.layer])[0].output == (19, 100, 200)
 
 
-def test_any_size_keeps_only_the_exact():
+def test_any_size_keeps_only_exact_solutions():
     assert all(one.exact for one in solve((7,), (14,), any_size=True).found)
     assert len(solve((1,), (2,), any_size=True).found) < len(solve((1,), (2,)).found)
 
@@ -118,7 +118,7 @@ def test_any_size_keeps_only_the_exact():
         (("7", "3", "--conv", "--output-padding", "1"), "an ordinary convolution has no output_padding"),
     ],
 )
-def test_what_has_no_solution_exits_2_and_says_why(arguments, message, capsys, monkeypatch):
+def test_a_problem_without_a_solution_exits_with_2_and_one_line(arguments, message, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["tconv", "solve", "--from", arguments[0], "--to", *arguments[1:]])
     with pytest.raises(SystemExit) as leaving:
         tconv.main()
@@ -127,7 +127,7 @@ def test_what_has_no_solution_exits_2_and_says_why(arguments, message, capsys, m
     assert message in printed.err
 
 
-def test_the_command_prints_what_the_function_gives(capsys, monkeypatch):
+def test_the_command_prints_the_result_of_the_function(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["tconv", "solve", "--from", "7x5", "--to", "14x15", "--json"])
     with pytest.raises(SystemExit) as leaving:
         tconv.main()
@@ -135,18 +135,18 @@ def test_the_command_prints_what_the_function_gives(capsys, monkeypatch):
     assert leaving.value.code == 0
     expected = [str(one.layer) for one in solve((7, 5), (14, 15)).found]
     assert [one["layer"] for one in document["solutions"]] == expected
-    for text in expected:  # settings are printed without channels; with them they are PyTorch's
+    for text in expected:  # settings are printed without channels; with channels they are PyTorch's
         assert shape((7, 5), [parse_layer(text.replace("(", "(1, 1, ", 1))])[0].output == (14, 15)
 
 
-def test_more_axes_than_there_are_is_refused():
+def test_more_than_three_axes_cannot_be_solved():
     with pytest.raises(GeometryError, match="4 axes before and 4 after"):
         solve((1, 2, 3, 4), (2, 4, 6, 8))
 
 
 @pytest.mark.parametrize("dilation", [1, 2, 3])
-def test_even_is_that_every_output_gets_as_many_taps(dilation):
-    """By the definition: which taps reach an output far from the ends."""
+def test_a_solution_is_even_if_every_output_gets_equally_many_taps(dilation):
+    """Compared with the definition: which taps reach an output far from the ends."""
     found = solve((7,), (15,), dilation=(dilation,), kernel_size=(2, 4, 6), stride=(2,)).found
     assert {one.even for one in found} == ({True} if dilation % 2 else {False})
     for one in found:
@@ -155,10 +155,10 @@ def test_even_is_that_every_output_gets_as_many_taps(dilation):
         assert one.even == (len({reached[position] for position in range(40, 60)}) == 1)
 
 
-def test_settings_whose_last_outputs_no_tap_reaches_come_last_and_are_said(capsys, monkeypatch):
+def test_settings_with_outputs_that_no_tap_reaches_come_last_with_a_note(capsys, monkeypatch):
     found = solve((7,), (15,)).found
     assert not found[0].unreached
-    for one in found:  # torch's layer of ones over ones is 0 where no tap reaches
+    for one in found:  # torch's layer of ones over ones gives 0 where no tap reaches
         layer = eval(f"nn.{str(one.layer).replace('(', '(1, 1, ', 1)}", {"nn": nn}).requires_grad_(False)
         layer.weight.fill_(1)
         layer.bias.zero_()

@@ -1,6 +1,6 @@
-"""Translations give PyTorch's values: in Keras and ONNX Runtime where installed, otherwise by the frameworks' rules.
+"""Translations give PyTorch's values: in Keras and ONNX Runtime if installed, otherwise by the frameworks' rules.
 
-Kernels are integers, so that every sum is exact and equality needs no tolerance.
+Kernels are integers, so every sum is exact and equality needs no tolerance.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ SPACE = {"nn": nn, "np": np}
 
 @st.composite
 def transposed(draw, most_axes=2):
-    """The text of a legal layer with all settings, asymmetric cases included."""
+    """The text of a valid layer with all settings, including asymmetric ones."""
     axes = draw(st.integers(1, most_axes))
     each = lambda least, most: draw(st.lists(st.integers(least, most), min_size=axes, max_size=axes).map(tuple))  # noqa: E731
     stride, dilation, kernel = each(1, 3), each(1, 2), each(1, 5)
@@ -53,7 +53,7 @@ def signal(text, size=4):
 
 
 def adapted(layer, done):
-    """PyTorch's weights as the translation says: groups and dilation written out, zeros appended, axes permuted."""
+    """PyTorch's weights as the translation says: groups and dilation expanded, zeros appended, axes permuted."""
     weights = layer.weight.detach().numpy()
     if done.dense:
         inputs, outputs = weights.shape[0], weights.shape[1] * layer.groups
@@ -125,14 +125,14 @@ def test_keras_gives_the_same_values(keras):
 
 
 @pytest.mark.parametrize(("kernel", "extra"), [(2, 1), (2, 2), (1, 2), (1, 0), (3, 2)])
-def test_output_padding_beyond_what_keras_gives_is_made_of_zeros(keras, kernel, extra):
+def test_output_padding_that_keras_lacks_is_added_as_zeros(keras, kernel, extra):
     text = f"ConvTranspose1d(2, 4, ({kernel},), stride=(3,), output_padding=({extra},), dilation=(1,))"
     layer, x = torch_layer(text), signal(text)
     assert (in_keras(keras, text, layer, x) == layer(x).detach().numpy()).all()
 
 
-def test_control_a_crop_one_pixel_off_has_the_right_shape_and_is_noticed(keras):
-    """What a converter once shipped: padding='same' or a crop at the wrong end has the right shape, one pixel off."""
+def test_control_a_crop_one_pixel_off_has_the_right_shape_and_is_detected(keras):
+    """A converter once had this bug: a crop at the wrong end gives the right shape and shifted pixels."""
     text = "ConvTranspose1d(2, 4, 3, stride=2, padding=1, output_padding=1)"
     layer, x = torch_layer(text), signal(text)
     assert "Cropping1D((1, 0))" in translate(parse_layer(text), "keras").text[1]
@@ -147,7 +147,7 @@ def test_control_a_crop_one_pixel_off_has_the_right_shape_and_is_noticed(keras):
 @pytest.mark.parametrize("more", ["", ", output_padding=0", ", output_padding=1"])
 @pytest.mark.parametrize("padding", ["same", "valid"])
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 2), (4, 2), (2, 3), (5, 3), (5, 2), (3, 3), (1, 2), (4, 3)])
-def test_layers_from_keras_have_its_values(keras, kernel, stride, padding, more):
+def test_layers_from_keras_have_the_same_values(keras, kernel, stride, padding, more):
     text = f"Conv1DTranspose(4, {kernel}, strides={stride}, padding='{padding}'{more})"
     restored = translate_back(text, "keras")
     lines = [line.replace("IN", "2") for line in restored.text]
@@ -219,7 +219,7 @@ def test_onnx_runtime_gives_the_same_values(onnx):
     ],
 )
 @pytest.mark.parametrize("kernel", [3, 4, 5])
-def test_layers_from_onnx_have_its_values(onnx, kernel, words):
+def test_layers_from_onnx_have_the_same_values(onnx, kernel, words):
     package, runtime = onnx
     restored = translate_back(f"ConvTranspose(kernel_shape=[{kernel}], strides=[2], {words})", "onnx")
     weights = torch.randint(-3, 4, (2, 4, kernel), generator=torch.Generator().manual_seed(5)).float()
@@ -237,8 +237,8 @@ def test_layers_from_onnx_have_its_values(onnx, kernel, words):
     assert (got == expected).all()
 
 
-def test_caffe_paddle_and_mxnet_by_their_own_formulas():
-    """None of them installs here: torch runs what their documented formula says, without Caffe's output_padding."""
+def test_translations_to_caffe_paddle_and_mxnet_follow_their_formulas():
+    """These frameworks are not installed; torch runs their documented formulas, without output_padding in Caffe."""
 
     def check(framework):
         def run(text, layer, x):
@@ -265,14 +265,14 @@ def test_caffe_paddle_and_mxnet_by_their_own_formulas():
         compared(check(framework), most_axes=3, examples=40)
 
 
-def test_bilinear_in_caffe_is_its_own_rule():
+def test_bilinear_in_caffe_follows_caffes_rule():
     """kernel_size 2f - f%2, stride f, pad ceil((f-1)/2), group C."""
     lines = translate(parse_layer("ConvTranspose2d(21, 21, 5, 3, 1, groups=21, bias=False)"), "caffe").text
     assert "num_output: 21 group: 21 bias_term: false kernel_size: 5 stride: 3 pad: 1" in lines[1]
 
 
 @pytest.mark.parametrize("framework", ["caffe", "paddle", "mxnet", "onnx"])
-def test_there_and_back_is_the_same_layer(framework):
+def test_translating_back_gives_the_same_layer(framework):
     text = "ConvTranspose2d(4, 6, kernel_size=(3, 5), stride=(2, 3), padding=(1, 2), groups=2)"
     done = translate(parse_layer(text), framework)
     restored = translate_back("\n".join(done.text), framework)
@@ -281,18 +281,18 @@ def test_there_and_back_is_the_same_layer(framework):
     assert restored.crop == (0, 0)
 
 
-def said(capsys, monkeypatch, *arguments):
+def call_translate(capsys, monkeypatch, *arguments):
     return call(capsys, monkeypatch, "translate", *arguments)
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_the_command_prints_what_the_function_gives(framework, capsys, monkeypatch):
+def test_the_command_prints_the_result_of_the_function(framework, capsys, monkeypatch):
     text = "ConvTranspose1d(16, 8, 3, stride=2, padding=1, output_padding=1)"
-    status, out, err = said(capsys, monkeypatch, text, "--to", framework)
+    status, out, err = call_translate(capsys, monkeypatch, text, "--to", framework)
     done = translate(parse_layer(text), framework)
     assert (status, err) == (0, "")
     assert out.splitlines() == [*done.text, *(f"note: {note}" for note in done.notes)]
-    document = json.loads(said(capsys, monkeypatch, text, "--to", framework, "--json")[1])
+    document = json.loads(call_translate(capsys, monkeypatch, text, "--to", framework, "--json")[1])
     assert document["text"] == list(done.text)
 
 
@@ -315,13 +315,13 @@ def test_the_command_prints_what_the_function_gives(framework, capsys, monkeypat
         (("(" * 5000, "--from", "keras"), "the text has 5000 characters"),
     ],
 )
-def test_what_cannot_be_translated_exits_2_and_says_why(arguments, message, capsys, monkeypatch):
-    status, out, err = said(capsys, monkeypatch, *arguments)
+def test_layers_that_cannot_be_translated_exit_with_2_and_one_line(arguments, message, capsys, monkeypatch):
+    status, out, err = call_translate(capsys, monkeypatch, *arguments)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert message in err
 
 
-def test_refusals_are_of_the_family():
+def test_refusals_share_the_base_class_of_errors():
     with pytest.raises(UpsampleError):
         translate_back("Conv2DTranspose(8, 0)", "keras")
 
@@ -337,4 +337,4 @@ def test_a_text_is_parsed_without_pythons_warnings_about_its_style(text, framewo
             translate_back(text, framework)
         assert not caught
         compile(text, "text", "eval")
-        assert len(caught) == 1  # the control: Python itself warns of this text
+        assert len(caught) == 1  # the control: Python itself warns about this text

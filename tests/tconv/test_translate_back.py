@@ -1,7 +1,7 @@
-"""`tconv translate --from`: what is read is honoured or refused by name, and what `--to` writes is read back.
+"""`tconv translate --from`: every parameter is used or refused by name, and the output of `--to` is read back.
 
-torch is the oracle: the layer that is read, with the weights of the other framework, gives the values of the first one.
-Where Keras and ONNX Runtime are installed they are asked too.
+torch is the oracle: the restored layer, with the weights of the other framework, gives that framework's values. If
+Keras and ONNX Runtime are installed, they are compared too.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ TF = "y = tf.nn.conv1d_transpose(x, w, (1, (x.shape[1] - 1)*2 + 3, 8){})"
 
 
 def restored_values(restored, weights, bias, x):
-    """What the text of a restored layer computes."""
+    """The values of a restored layer."""
     space = {"nn": nn, "x": x}
     lines = [line.replace("IN", str(x.shape[1])).replace("OUT", str(weights.shape[1])) for line in restored.text]
     exec(lines[0], space)
@@ -47,11 +47,13 @@ def restored_values(restored, weights, bias, x):
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_what_is_written_for_a_framework_is_read_back_with_the_same_values(framework):
+def test_a_translation_is_read_back_with_the_same_values(framework):
     equal = []
 
     @settings(deadline=None, max_examples=60, derandomize=True)
-    @given(transposed(3).filter(lambda text: framework != "caffe" or "1d" not in text))  # it says no number of axes
+    @given(
+        transposed(3).filter(lambda text: framework != "caffe" or "1d" not in text)
+    )  # its text does not state the number of axes
     def check(text):
         layer, x = torch_layer(text), signal(text)
         try:
@@ -126,7 +128,7 @@ def test_what_is_written_for_a_framework_is_read_back_with_the_same_values(frame
         ("mxnet", MXNET.format(", layout='NHCW'"), "layout 'NHCW'"),
     ],
 )
-def test_what_is_not_known_is_refused_by_its_name(framework, text, name):
+def test_unknown_settings_are_refused_by_name(framework, text, name):
     with pytest.raises(UsageError) as refused:
         translate_back(text, framework)
     assert name in str(refused.value)
@@ -147,7 +149,7 @@ def test_what_is_not_known_is_refused_by_its_name(framework, text, name):
         ("tensorflow", TF.format(", strides=2, padding='VALID', name='up'"), "name"),
     ],
 )
-def test_what_the_layer_does_not_take_is_named(framework, text, left_out):
+def test_parameters_that_pytorch_lacks_are_named(framework, text, left_out):
     assert f"left out, because PyTorch's layer does not take it: {left_out}" in translate_back(text, framework).notes
 
 
@@ -174,12 +176,12 @@ def test_a_node_of_onnx_has_a_bias_if_it_has_three_inputs(text, bias):
     assert not restored.notes
 
 
-def test_where_the_inputs_of_a_node_are_not_given_a_note_says_so():
+def test_a_node_without_inputs_has_a_note():
     assert any("inputs" in note for note in translate_back("ConvTranspose(kernel_shape=[3])", "onnx").notes)
 
 
-def onnx_by_its_formula(x, weights, stride, dilation, begin, end, extra):
-    """The operator's definition: the full product, cropped by pads, longer by output_padding."""
+def onnx_by_formula(x, weights, stride, dilation, begin, end, extra):
+    """The definition of the operator: the full product, cropped by pads, extended by output_padding."""
     full = F.conv_transpose1d(x, weights, stride=stride, dilation=dilation)
     longer = F.pad(full, (0, extra))
     return longer[:, :, begin : longer.shape[2] - end].numpy()
@@ -189,19 +191,19 @@ def onnx_by_its_formula(x, weights, stride, dilation, begin, end, extra):
 @pytest.mark.parametrize("end", [0, 1, 2, 3])
 @pytest.mark.parametrize("begin", [0, 1, 2, 3])
 @pytest.mark.parametrize(("kernel", "stride", "dilation"), [(3, 2, 1), (4, 2, 1), (5, 3, 1), (3, 2, 2), (3, 1, 3)])
-def test_every_pads_of_onnx_has_the_values_of_its_formula(kernel, stride, dilation, begin, end, extra):
+def test_all_pads_of_onnx_give_the_values_of_the_formula(kernel, stride, dilation, begin, end, extra):
     if extra >= max(stride, dilation):
         return  # ONNX refuses it
     text = f"ConvTranspose(kernel_shape=[{kernel}], strides=[{stride}], dilations=[{dilation}], pads=[{begin}, {end}]"
     restored = translate_back(f"{text}, output_padding=[{extra}])", "onnx")
     weights, x = torch.randint(-3, 4, (2, 4, kernel)).float(), signal("ConvTranspose1d", size=5)
     got = restored_values(restored, weights.numpy(), None, x)
-    expected = onnx_by_its_formula(x, weights, stride, dilation, begin, end, extra)
+    expected = onnx_by_formula(x, weights, stride, dilation, begin, end, extra)
     assert got.shape == expected.shape
     assert (got == expected).all()
 
 
-def test_pads_that_no_output_padding_can_give_are_cropped_afterwards():
+def test_pads_without_a_matching_output_padding_become_a_crop():
     restored = translate_back("ConvTranspose(kernel_shape=[3], strides=[2], pads=[2, 0])", "onnx")
     assert restored.text == ("up = nn.ConvTranspose1d(IN, OUT, kernel_size=3, stride=2)", "y = up(x)[:, :, 2:]")
 
@@ -217,7 +219,7 @@ SIZED = [
     "words", [*SIZED, "auto_pad='SAME_UPPER'", "auto_pad='SAME_LOWER'", "pads=[2, 0]", "pads=[3, 1]"]
 )
 @pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5])
-def test_layers_from_onnx_have_the_values_of_onnx_runtime(onnx, kernel, words):  # noqa: F811
+def test_layers_from_onnx_equal_onnx_runtime(onnx, kernel, words):  # noqa: F811
     package, runtime = onnx
     attributes = f"kernel_shape=[{kernel}], strides=[2], {words}"
     sizes = (5,) if words in SIZED else None
@@ -239,15 +241,15 @@ def test_layers_from_onnx_have_the_values_of_onnx_runtime(onnx, kernel, words): 
     assert (got == expected).all()
 
 
-def said(capsys, monkeypatch, *arguments):
+def call_translate(capsys, monkeypatch, *arguments):
     return call(capsys, monkeypatch, "translate", *arguments)
 
 
-def test_an_output_shape_asks_for_the_size_of_the_input(capsys, monkeypatch):
+def test_an_output_shape_needs_the_size_of_the_input(capsys, monkeypatch):
     line = ("ConvTranspose(kernel_shape=[3, 3], strides=[2, 2], output_shape=[10, 12])", "--from", "onnx")
-    status, _, err = said(capsys, monkeypatch, *line)
+    status, _, err = call_translate(capsys, monkeypatch, *line)
     assert (status, err) == (2, "tconv: output_shape needs the size of the input; add --size 28x28\n")
-    status, out, err = said(capsys, monkeypatch, *line, "--size", "5x6", "--json")
+    status, out, err = call_translate(capsys, monkeypatch, *line, "--size", "5x6", "--json")
     assert (status, err) == (0, "")
     document = json.loads(out)
     assert document["text"][0].startswith(
@@ -256,18 +258,18 @@ def test_an_output_shape_asks_for_the_size_of_the_input(capsys, monkeypatch):
     assert any("an input of 5x6 only" in note for note in document["notes"])
     assert (
         "nothing in this text needs a size"
-        in said(capsys, monkeypatch, KERAS.format(""), "--from", "keras", "--size", "5")[2]
+        in call_translate(capsys, monkeypatch, KERAS.format(""), "--from", "keras", "--size", "5")[2]
     )
-    assert "the size has 1 axes, the layer 2" in said(capsys, monkeypatch, *line, "--size", "5")[2]
-    assert "--size n is not a size" in said(capsys, monkeypatch, *line, "--size", "n")[2]
+    assert "the size has 1 axes, the layer 2" in call_translate(capsys, monkeypatch, *line, "--size", "5")[2]
+    assert "--size n is not a size" in call_translate(capsys, monkeypatch, *line, "--size", "n")[2]
     assert (
         "--size is for --from"
-        in said(capsys, monkeypatch, "ConvTranspose1d(1, 1, 3)", "--to", "keras", "--size", "5")[2]
+        in call_translate(capsys, monkeypatch, "ConvTranspose1d(1, 1, 3)", "--to", "keras", "--size", "5")[2]
     )
 
 
-def tensorflow_by_its_definition(x, weights, size, stride, padding):
-    """The gradient of the convolution of an input of `size`, padded as tf.nn.convolution pads."""
+def tensorflow_by_definition(x, weights, size, stride, padding):
+    """The gradient of the convolution of an input of `size`, padded as in tf.nn.convolution."""
     kernel = weights.shape[2]
     total = max((x.shape[2] - 1) * stride + kernel - size, 0) if padding == "SAME" else 0
     y = torch.zeros(1, weights.shape[1], size, requires_grad=True)
@@ -280,7 +282,7 @@ def tensorflow_by_its_definition(x, weights, size, stride, padding):
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
 @pytest.mark.parametrize("extra", [0, 1, 2])
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 2), (4, 2), (2, 3), (5, 3), (3, 3), (1, 2)])
-def test_functions_of_tensorflow_have_the_values_of_their_definition(kernel, stride, extra, padding, shape):
+def test_functions_of_tensorflow_give_the_values_of_their_definition(kernel, stride, extra, padding, shape):
     if extra >= stride:
         return  # TensorFlow refuses it
     x, weights = signal("ConvTranspose1d", size=5), torch.randint(-3, 4, (2, 4, kernel)).float()
@@ -293,12 +295,12 @@ def test_functions_of_tensorflow_have_the_values_of_their_definition(kernel, str
     restored = translate_back(text, "tensorflow", (5,) if shape == "numbers" else None)
     assert (restored.layer.in_channels, restored.layer.out_channels, restored.layer.bias) == (2, 4, False)
     got = restored_values(restored, weights.numpy(), None, x)
-    expected = tensorflow_by_its_definition(x, weights, size, stride, padding).clip(0)
+    expected = tensorflow_by_definition(x, weights, size, stride, padding).clip(0)
     assert got.shape == expected.shape
     assert (got == expected).all()
 
 
-def test_a_function_of_tensorflow_with_a_size_in_numbers_asks_for_the_size_of_the_input():
+def test_a_function_of_tensorflow_with_a_numeric_shape_needs_the_size_of_the_input():
     text = "w = tf.zeros((3, 4, 2))\ny = tf.nn.conv1d_transpose(x, w, (1, 11, 4), 2, 'VALID')"
     with pytest.raises(UsageError, match="an output_shape in numbers needs the size of the input"):
         translate_back(text, "tensorflow")
@@ -312,7 +314,7 @@ def test_a_function_of_tensorflow_with_a_size_in_numbers_asks_for_the_size_of_th
      "leaky_relu", "softmax", "linear"],
 )  # fmt: skip
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
-def test_activations_from_keras_have_its_values(keras, name, data_format):  # noqa: F811
+def test_activations_from_keras_have_the_same_values(keras, name, data_format):  # noqa: F811
     restored = translate_back(
         f"Conv1DTranspose(4, 3, activation='{name}', data_format='{data_format}', input_shape=(9, 9))", "keras"
     )
@@ -330,21 +332,21 @@ def test_activations_from_keras_have_its_values(keras, name, data_format):  # no
     assert len(restored.text) == (2 if name == "linear" else 3)
 
 
-def test_a_paddle_layer_of_one_axis_has_groups_before_dilation():
-    """The order of the framework's constructors: of two and three axes it is the other way round."""
+def test_a_paddle_layer_with_one_axis_has_groups_before_dilation():
+    """In this framework's constructors with two and three axes the order is reversed."""
     one = translate_back("paddle.nn.Conv1DTranspose(4, 6, 3, 2, 1, 0, 2, 1)", "paddle").layer
     two = translate_back("paddle.nn.Conv2DTranspose(4, 6, 3, 2, 1, 0, 1, 2)", "paddle").layer
     assert (one.groups, one.dilation, two.groups, two.dilation) == (2, 1, 2, 1)
 
 
-def test_paddle_pads_both_ends_differently():
+def test_different_padding_at_both_ends_is_read_from_paddle():
     restored = translate_back("Conv1DTranspose(2, 4, 5, stride=2, padding=[3, 1], bias_attr=False)", "paddle")
     weights, x = torch.randint(-3, 4, (2, 4, 5)).float(), signal("ConvTranspose1d", size=5)
-    assert (restored_values(restored, weights.numpy(), None, x) == onnx_by_its_formula(x, weights, 2, 1, 3, 1, 0)).all()
+    assert (restored_values(restored, weights.numpy(), None, x) == onnx_by_formula(x, weights, 2, 1, 3, 1, 0)).all()
 
 
-def test_paddle_gets_no_output_padding_of_a_stride_or_more():
-    """Paddle raises for it, as MXNet does and as ONNX forbids; PyTorch accepts it below the dilation."""
+def test_output_padding_of_a_stride_or_more_is_not_written_for_paddle():
+    """Paddle raises an error for it, as MXNet does, and ONNX forbids it; PyTorch accepts it below the dilation."""
     layer = parse_layer("ConvTranspose2d(2, 4, 3, stride=2, dilation=3, padding=2, output_padding=2)")
     for framework in ("paddle", "mxnet", "onnx"):
         done = translate(layer, framework)
@@ -353,7 +355,7 @@ def test_paddle_gets_no_output_padding_of_a_stride_or_more():
         assert any(done.zeros_after)
 
 
-def test_caffe_has_settings_for_height_and_width():
+def test_caffe_settings_for_height_and_width_are_read():
     text = "convolution_param { kernel_h: 3 kernel_w: 5 stride_h: 2 stride_w: 3 pad_h: 1 pad_w: 2 num_output: 6 }"
     assert str(translate_back(text, "caffe").layer) == (
         "ConvTranspose2d(kernel_size=(3, 5), stride=(2, 3), padding=(1, 2))".replace("(kernel", "(6, kernel")
@@ -404,13 +406,13 @@ def test_caffe_has_settings_for_height_and_width():
         max_size=25,
     ).map(" ".join),
 )
-def test_any_text_is_a_layer_or_one_error_of_the_family(framework, text):
+def test_any_text_is_a_layer_or_one_of_our_errors(framework, text):
     with contextlib.suppress(UpsampleError):
         translate_back(text, framework)
 
 
 @pytest.mark.parametrize("nested", ["1" + "+1" * 900, "x" + "+b" * 900, "-" * 1500 + "1", "f(" * 190 + ")" * 190])
-def test_a_text_nested_deeply_is_one_error(nested):
+def test_a_deeply_nested_text_is_one_error(nested):
     for text in (
         f"y = tf.nn.conv1d_transpose(x, w, (1, {nested}, 8), 2)",
         f"y = conv1d_transpose(x)\ny = y + {nested}",
@@ -423,16 +425,16 @@ def test_a_text_nested_deeply_is_one_error(nested):
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_what_the_command_prints_is_read_back_as_it_stands(framework, capsys, monkeypatch):
+def test_the_output_of_the_command_can_be_read_back(framework, capsys, monkeypatch):
     layer = "ConvTranspose2d(2, 4, 3, stride=2, dilation=3, padding=2, output_padding=2)"
-    printed = said(capsys, monkeypatch, layer, "--to", framework)[1]
+    printed = call_translate(capsys, monkeypatch, layer, "--to", framework)[1]
     assert "note: " in printed
-    status, out, err = said(capsys, monkeypatch, printed, "--from", framework)
+    status, out, err = call_translate(capsys, monkeypatch, printed, "--from", framework)
     assert (status, err) == (0, "")
     assert out.startswith("up = nn.ConvTranspose2d(")
 
 
-def test_a_prototxt_of_comments_takes_no_time():
+def test_a_prototxt_of_comments_is_parsed_quickly():
     begun = time.process_time()
     with pytest.raises(UsageError):
         translate_back(CAFFE.format("#" * 1900), "caffe")
@@ -440,7 +442,10 @@ def test_a_prototxt_of_comments_takes_no_time():
     assert time.process_time() - begun < 1
 
 
-def test_what_a_layer_of_torch_says_and_another_framework_is_not_given_is_named(capsys, monkeypatch):
+def test_parameters_left_out_for_another_framework_are_named(capsys, monkeypatch):
     layer = "ConvTranspose1d(1, 1, 3, device=None, dtype=torch.float64)"
-    assert "note: left out: dtype\n" in said(capsys, monkeypatch, layer, "--to", "keras")[1]
-    assert "left out" not in said(capsys, monkeypatch, "ConvTranspose1d(1, 1, 3, device=None)", "--to", "keras")[1]
+    assert "note: left out: dtype\n" in call_translate(capsys, monkeypatch, layer, "--to", "keras")[1]
+    assert (
+        "left out"
+        not in call_translate(capsys, monkeypatch, "ConvTranspose1d(1, 1, 3, device=None)", "--to", "keras")[1]
+    )

@@ -41,7 +41,7 @@ def wav(
 
 
 def read(path):
-    """The form, its fields and the samples of a WAV file, by a reader of this module."""
+    """The form, fields and samples of a WAV file, read independently of the package."""
     content = path.read_bytes()
     assert struct.unpack("<I", content[4:8])[0] == len(content) - 8
     found, at = {}, 12
@@ -60,8 +60,8 @@ def doubled(frames):
 
 @pytest.mark.parametrize("extensible", [False, True])
 @pytest.mark.parametrize("dtype", ["<f4", "<f8"])
-def test_floating_point_sound_stays_what_it_is(dtype, extensible, tconv_here, tmp_path):
-    frames = np.random.default_rng(0).uniform(-2, 2, (301, 2)).astype(dtype)  # beyond 1 too: nothing is clamped
+def test_floating_point_sound_keeps_its_type(dtype, extensible, tconv_here, tmp_path):
+    frames = np.random.default_rng(0).uniform(-2, 2, (301, 2)).astype(dtype)  # also beyond 1: values are not clamped
     width = frames.itemsize
     more = {"mask": 3} if extensible else {}
     (tmp_path / "in.wav").write_bytes(wav(frames.tobytes(), number=3, channels=2, bits=8 * width, **more))
@@ -83,8 +83,8 @@ def test_floating_point_sound_stays_what_it_is(dtype, extensible, tconv_here, tm
 
 @pytest.mark.parametrize(("container", "bits"), [(8, 8), (16, 12), (16, 16), (24, 20), (24, 24), (32, 24), (32, 32)])
 @pytest.mark.parametrize("extensible", [False, True])
-def test_whole_numbers_of_any_width_are_exact(container, bits, extensible, tconv_here, tmp_path):
-    """Samples are in the upper bits of their container, and stay there."""
+def test_integers_of_any_width_are_exact(container, bits, extensible, tconv_here, tmp_path):
+    """Samples are in the upper bits of their container and stay there."""
     unused, width = container - bits, container // 8
     least, most = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
     frames = np.random.default_rng(bits).integers(least, most + 1, (99, 2))
@@ -109,14 +109,14 @@ def test_whole_numbers_of_any_width_are_exact(container, bits, extensible, tconv
     assert (tmp_path / "same.wav").read_bytes() == (tmp_path / "in.wav").read_bytes()
 
 
-def test_bits_that_should_not_count_but_do_are_kept(tmp_path):
-    """A header that says 12 bits over samples of 16."""
+def test_bits_beyond_the_stated_width_are_kept(tmp_path):
+    """A header that states 12 bits for 16-bit samples."""
     (tmp_path / "in.wav").write_bytes(wav(struct.pack("<4h", 1, 2, 3, 4), bits=12, container=16))
     signal = read_wav(tmp_path / "in.wav")
     assert (signal.sound.bits, signal.samples.tolist()) == (16, [[1, 2, 3, 4]])
 
 
-def test_what_else_is_in_the_file_is_named(tconv_here, tmp_path):
+def test_other_chunks_in_the_file_are_named(tconv_here, tmp_path):
     samples = struct.pack("<8h", *range(8))
     more = chunk(b"LIST", b"INFOINAM\4\0\0\0song") + chunk(b"JUNK", bytes(9)) + chunk(b"cue ", bytes(4))
     (tmp_path / "in.wav").write_bytes(wav(samples, before=more, after=chunk(b"id3 ", b"x")))
@@ -131,7 +131,7 @@ def test_what_else_is_in_the_file_is_named(tconv_here, tmp_path):
     assert (status, err) == (0, "")
 
 
-def test_speakers_are_left_out_when_the_number_of_channels_changes(tconv_here, tmp_path):
+def test_speaker_positions_are_left_out_if_the_number_of_channels_changes(tconv_here, tmp_path):
     (tmp_path / "in.wav").write_bytes(wav(struct.pack("<8h", *range(8)), channels=2, mask=3))
     torch.save({"weight": torch.ones(2, 1, 2)}, tmp_path / "w.pt")
     line = (tmp_path / "in.wav", "--weights", tmp_path / "w.pt", "-o", tmp_path / "out.wav")
@@ -140,7 +140,7 @@ def test_speakers_are_left_out_when_the_number_of_channels_changes(tconv_here, t
     assert struct.unpack("<I", read(tmp_path / "out.wav")[b"fmt "][20:24]) == (0,)
 
 
-def test_a_file_of_64_bits_is_read(tmp_path):
+def test_an_rf64_file_is_read(tmp_path):
     samples = struct.pack("<4h", 1, 2, 3, 4)
     plain = wav(samples)
     sizes = chunk(b"ds64", struct.pack("<QQQI", 2**33, len(samples), 4, 0))
@@ -169,7 +169,7 @@ def test_a_file_of_64_bits_is_read(tmp_path):
         (b"RIFF\0\0\0\0WAVE" + bytes(10**6), "it ends before its samples", "damaged"),
     ],
 )
-def test_what_is_not_read_is_refused_by_what_it_is(content, said, kind, tmp_path):
+def test_unsupported_sounds_are_refused_by_name(content, said, kind, tmp_path):
     (tmp_path / "in.wav").write_bytes(content)
     with pytest.raises(ImageError, match=said.replace("(", r"\(").replace(")", r"\)")) as refused:
         read_wav(tmp_path / "in.wav")
@@ -178,7 +178,7 @@ def test_what_is_not_read_is_refused_by_what_it_is(content, said, kind, tmp_path
 
 @settings(deadline=None, max_examples=300, derandomize=True)
 @given(st.binary(max_size=120), st.integers(0, 60), st.booleans())
-def test_any_bytes_are_a_sound_or_one_error(tmp_path_factory, noise, at, extensible):
+def test_any_bytes_give_a_sound_or_one_error(tmp_path_factory, noise, at, extensible):
     whole = wav(bytes(16), number=1, mask=3 if extensible else None)
     path = tmp_path_factory.mktemp("wav") / "in.wav"
     path.write_bytes(whole[:at] + noise + whole[at + len(noise) :])
@@ -189,7 +189,7 @@ def test_any_bytes_are_a_sound_or_one_error(tmp_path_factory, noise, at, extensi
     assert signal.samples.size
 
 
-def test_python_reads_what_is_written(tconv_here, tmp_path):
+def test_pythons_wave_module_reads_the_output(tconv_here, tmp_path):
     frames = np.arange(-8, 8, dtype=np.int16)
     (tmp_path / "in.wav").write_bytes(wav(frames.tobytes()))
     assert tconv_here(tmp_path / "in.wav", "-f", "2", "-o", tmp_path / "out.wav")[0] == 0

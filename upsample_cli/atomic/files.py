@@ -27,7 +27,7 @@ from upsample_cli.errors import (
     joined,
 )
 
-_unfinished: set[Path] = set()  # only atomic operations, safe between threads and in a signal handler
+_unfinished: set[Path] = set()  # changed by atomic operations only: threads and signal handlers share it
 
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EXDEV, errno.EINVAL}
 
@@ -49,14 +49,23 @@ _CAUSES: dict[int | None, tuple[str, Text]] = {
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 
+def system_cause(error: OSError) -> str:
+    """Why the system refuses to write a file.
+
+    >>> system_cause(PermissionError(errno.EACCES, "Permission denied"))
+    'its folder may not be written to'
+    """
+    return _CAUSES[error.errno][0] if error.errno in _CAUSES else error.strerror or str(error)
+
+
 def writing_error(path: str | os.PathLike[str], error: OSError) -> ImageError:
-    """What an error of the system or of an encoder means for the file being written.
+    """The error to raise for a file that cannot be written, from an error of the system or of an encoder.
 
     >>> print(writing_error("big.png", OSError(errno.ENOSPC, "No space left on device")))
     big.png: cannot be written: the disk is full; free some space, or give output a folder on another disk
     """
-    cause, next_step = _CAUSES.get(error.errno, (error.strerror or str(error), ""))
-    cause = f"cannot be written: {cause}"
+    _, next_step = _CAUSES.get(error.errno, ("", ""))
+    cause = f"cannot be written: {system_cause(error)}"
     if error.errno is None:  # it comes from an encoder
         return ImageError(path, cause, next_step, kind="cannot-hold")
     return WritingError(path, cause, next_step, kind="no-space" if error.errno in _NO_SPACE else "")
@@ -72,25 +81,26 @@ def new_file(
     sources: Sequence[Source] = (),
     follow: bool = True,
 ) -> Iterator[BinaryIO]:
-    """A file to be written whole, under a temporary name until the end of the `with` block.
+    """Open a file for writing, under a temporary name until the end of the `with` block.
 
-    If the block ends without an exception, the file appears at `path` in one step; otherwise nothing appears and
-    nothing is left. An OSError in the block counts as an error of writing the file. If `path` is a symbolic link that
-    the user named, the file that it leads to is written, and the link stays. A replaced file keeps its owner and
-    permissions.
+    If the block ends without an exception, the file appears at `path` in one step. Otherwise the temporary file is
+    removed and `path` does not change. An OSError in the block counts as an error of writing the file. If `path` is a
+    symbolic link that the user named, the file that it points to is written, and the link stays. A replaced file keeps
+    its owner and permissions.
 
     Args:
-        path: of the file; its folder exists, or `place` is given.
-        overwrite: replace an existing file. Otherwise none is replaced, even if it appears in the meantime.
-        token: of the run, part of the temporary name; None for a new one.
-        place: where the run made up a part of `path`: no link there is followed, and missing folders are made.
-        sources: what it is made from, the image first. A new file is readable only by those who may read all of them.
-        follow: write the file that a link at `path` leads to; otherwise, and with `place`, a link is refused.
+        path: path of the file. Its folder must exist unless `place` is given.
+        overwrite: replace an existing file. If False, a file is not replaced even if it appears in the meantime.
+        token: token of the run, used in the temporary name; None for a new one.
+        place: required if the run chose a part of `path`: links there are not followed, and missing folders are made.
+        sources: files that the output is made from, the image first. A new file is readable only by those who may read
+            all of them.
+        follow: write the file that a link at `path` points to; otherwise, and with `place`, a link is refused.
 
     Raises:
         UsageError: `path` is one of the sources.
         OutputExistsError: `path` exists, and `overwrite` is not set.
-        ImageError: it cannot be written.
+        ImageError: the file cannot be written.
         Interrupted: `remove_unfinished` has removed the file.
     """
     if "\0" in os.fspath(path):
@@ -113,7 +123,7 @@ def new_file(
                     file.flush()
                     if old is not None and is_kept:
                         permissions.take_over(file.fileno(), old, has_acl=old_has_acl)
-                    # Before it is closed: until then, no file system reuses its number.
+                    # Before it is closed: as long as it is open, its inode number is not reused.
                     _check_is_there(folder, name, path, os.fstat(file.fileno()))
                 except BaseException:
                     with suppress(OSError):  # the first error is reported
@@ -135,7 +145,7 @@ def _target(path: str | os.PathLike[str], place: Place | None, *, follow: bool) 
 
 
 def _created(folder: Folder, name: str, mode: int) -> int:
-    """The descriptor of a new file without the access control list that it may inherit from its folder."""
+    """Create a file without an access control list, even if the folder has one to inherit; return the descriptor."""
     file = folder.create(name, mode)
     if not has_acl(file):
         return file
@@ -143,7 +153,7 @@ def _created(folder: Folder, name: str, mode: int) -> int:
         allowed = os.fstat(file).st_mode & mode
     finally:
         os.close(file)
-    folder.remove(name)  # users in the list may have opened it
+    folder.remove(name)  # users in the access control list may have opened it
     file = folder.create(name, 0o600)
     try:
         remove_acl(file)
@@ -165,7 +175,7 @@ def remove_unfinished() -> None:
 def _replaced(
     folder: Folder, name: str, path: str | os.PathLike[str], *, overwrite: bool, follow: bool
 ) -> os.stat_result | None:
-    """The status of the file to be replaced; None if there is none.
+    """The status of the file to be replaced; None if the path does not exist.
 
     Raises:
         ImageError: see `check_replaceable`.
@@ -182,11 +192,11 @@ def check_replaceable(path: str | os.PathLike[str], status: os.stat_result, *, o
     """Refuse an output whose path exists and may not be replaced.
 
     Args:
-        status: of what exists there; of a link itself where links are not followed.
+        status: status of the existing path; of the link itself if links are not followed.
 
     Raises:
-        OutputExistsError: `overwrite` would replace it; or it is a link, and `overwrite` is not set.
-        ImageError: it is never replaced.
+        OutputExistsError: the path may be replaced only with `overwrite`; or it is a link, and `overwrite` is not set.
+        ImageError: the path may not be replaced, even with `overwrite`.
     """
     if stat.S_ISDIR(status.st_mode):
         other = joined("remove it, or ", _OTHER_OUTPUT, (" or ", Setting("name")))
@@ -244,7 +254,7 @@ def _put(folder: Folder, temporary: str, name: str, path: str | os.PathLike[str]
 
 
 def in_memory(save: Callable[[BinaryIO], object]) -> bytes:
-    """What a function writes to a file that it is given."""
+    """The bytes that `save` writes to the file that it gets."""
     file = io.BytesIO()
     save(file)
     return file.getvalue()

@@ -21,13 +21,13 @@ _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an output goes, if the run made up a part of its path. A path that the user named completely has no place.
+    """The folder of an output, if the run chose a part of its path. A path that the user named in full has no `Place`.
 
     Args:
-        named: a folder that the user named; it may be a link or be reached through links. Below it, names come from
-            inputs and no link is followed.
+        named: a folder that the user named; it may be a link or be reached through links. Names below it come from
+            inputs, and links below it are not followed.
         base: `named`, or the folder in it that the run names after `tree`.
-        tree: the folder whose tree is mirrored below `base`; None if there is none.
+        tree: the folder whose tree is mirrored below `base`; None if no tree is mirrored.
     """
 
     named: Path
@@ -39,7 +39,7 @@ class Place:
         return Place(self.named.absolute(), self.base.absolute(), self.tree and self.tree.absolute())
 
     def below(self, folder: Path, image: Path) -> list[tuple[Path, Path]]:
-        """The folders from `named` down to `folder`, each with the folder whose permissions it takes.
+        """The folders from below `named` down to `folder`, each with the input folder whose permissions it gets.
 
         >>> place = Place(Path("."), Path("in_x2"), Path("in"))
         >>> [str(path) for pair in place.below(Path("in_x2/a/by name"), Path("in/a/b.png")) for path in pair]
@@ -58,11 +58,11 @@ class Place:
 
 
 class Folder:
-    """An open folder: files are made and renamed in it, even if another folder has taken its path.
+    """An open folder. Files are made and renamed in this folder even if its path now leads to another.
 
     Args:
-        path: of the folder; not a link itself.
-        descriptor: of the open folder; None where the system works with paths only.
+        path: path of the folder; it must not be a link.
+        descriptor: descriptor of the open folder; None if the system works with paths only.
     """
 
     def __init__(self, path: Path, descriptor: int | None) -> None:
@@ -70,16 +70,16 @@ class Folder:
         self.descriptor = descriptor
 
     def status(self, name: str, *, follow: bool = False) -> os.stat_result:
-        """The status of a file in it, or of the link of that name."""
+        """The status of a file in the folder; of the link itself if it is one and `follow` is False."""
         return os.stat(self._at(name), dir_fd=self.descriptor, follow_symlinks=follow)
 
     def create(self, name: str, mode: int) -> int:
-        """The descriptor of a new file, open for reading and writing; its permissions are `mode` less the umask."""
+        """Create a file for reading and writing, and return its descriptor. Permissions are `mode` minus the umask."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | _NO_FOLLOW
         return os.open(self._at(name), flags, mode, dir_fd=self.descriptor)
 
     def rename(self, name: str, new: str) -> None:
-        """Rename a file, replacing any other of that name; a link is replaced, not followed."""
+        """Rename a file and replace an existing one. A link is replaced, not followed."""
         os.replace(self._at(name), self._at(new), src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
 
     def link(self, name: str, new: str) -> None:
@@ -98,7 +98,7 @@ class Folder:
             os.unlink(self._at(name), dir_fd=self.descriptor)
 
     def is_there(self) -> bool:
-        """Whether its path still leads to it."""
+        """Whether the path still leads to this folder."""
         if self.descriptor is None:
             return self.path.is_dir()
         try:
@@ -115,8 +115,8 @@ def opened_folder(path: Path, place: Place | None = None, image: Path | None = N
     """Open the folder of an output.
 
     Args:
-        path: of the folder. Without `place` it must exist, and links in its path are followed.
-        place: with it, missing folders are made, and links below `place.named` are refused.
+        path: path of the folder. Without `place` it must exist, and links in it are followed.
+        place: if given, missing folders are made, and links below `place.named` are refused.
         image: the input of the output; required with `place`.
 
     Raises:
@@ -135,7 +135,7 @@ def opened_folder(path: Path, place: Place | None = None, image: Path | None = N
 
 
 def check_way(path: Path, place: Place) -> None:
-    """Refuse beforehand the links that `opened_folder` would refuse.
+    """Check for links that `opened_folder` would refuse.
 
     Raises:
         WritingError: the path contains a link that the user did not name.
@@ -147,9 +147,9 @@ def check_way(path: Path, place: Place) -> None:
 
 
 def make_bases(places: Iterable[Place]) -> None:
-    """Make the folders below which a run mirrors trees, each as private as the most private of its trees.
+    """Make the base folders of a run. A folder that several trees share is as private as the most private tree.
 
-    Errors are ignored; the first image reports them.
+    Errors are ignored here: the first image reports them.
     """
     trees: dict[tuple[Path, Path], set[Path]] = {}
     for place in set(places):
@@ -173,7 +173,7 @@ def _opened(path: Path, open_folders: ExitStack, parent: int | None = None) -> F
 
 
 def _opened_below(folder: Folder, shown: Path, like: Iterable[Path], open_folders: ExitStack) -> Folder:
-    """A subfolder of an open folder, made if it is missing."""
+    """Open a subfolder of an open folder, and make it if it is missing."""
     path, parent = folder.path / shown.name, folder.descriptor
     with suppress(FileExistsError):
         os.mkdir(path if parent is None else path.name, _mode_like(like), dir_fd=parent)
@@ -188,7 +188,7 @@ def _make(path: Path, like: Iterable[Path]) -> None:
 
 
 def _mode_like(folders: Iterable[Path]) -> int:
-    """Permissions for a new folder: those that all of these folders grant, and all for its owner."""
+    """Permissions for a new folder: all for its owner, and for others only what all of these folders grant."""
     mode = 0o777
     for folder in folders:
         try:

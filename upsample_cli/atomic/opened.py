@@ -1,4 +1,4 @@
-"""Files that an output is made from, as they were when they were read, whatever their paths lead to later."""
+"""Files that an output is made from: their status when they were read, even if their paths lead elsewhere later."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 @dataclass(frozen=True, slots=True)
 class OpenedFile(os.PathLike[str]):
-    """A file that was open. It can be used as a path.
+    """The status of a file, taken while it was open. It can be used as a path.
 
     Args:
-        path: where it was found.
-        status: of the open file.
+        path: the path by which it was opened.
+        status: status of the open file.
         has_acl: whether it has an access control list, which may grant less than its mode shows.
     """
 
@@ -32,7 +32,7 @@ class OpenedFile(os.PathLike[str]):
 
 
 Source = str | os.PathLike[str]
-"""A file that an output is made from: an `OpenedFile`, or the path of one that nobody can have replaced."""
+"""A file that an output is made from: an `OpenedFile`, or a path if nobody can have replaced the file."""
 
 
 def opened(path: str | os.PathLike[str], file: BinaryIO | int) -> OpenedFile:

@@ -20,7 +20,7 @@ def new_mode(sources: Iterable[Source], folder: os.stat_result) -> int:
     A source with an access control list counts as readable by its owner only.
 
     Args:
-        folder: status of the folder that it is made in.
+        folder: status of the folder of the new file.
     """
     if not HAS_OWNERS:
         return 0o666
@@ -33,7 +33,7 @@ def new_mode(sources: Iterable[Source], folder: os.stat_result) -> int:
 
 
 def for_other_group(mode: int) -> int:
-    """The mode for a file that gets another group: group and others get what both had before.
+    """The mode for a file that gets another group: group and others get the permissions that both had before.
 
     >>> oct(for_other_group(0o640)), oct(for_other_group(0o664))
     ('0o600', '0o644')
@@ -43,9 +43,10 @@ def for_other_group(mode: int) -> int:
 
 
 def is_kept(old: os.stat_result, sources: Iterable[Source]) -> bool:
-    """Whether a replaced file keeps its owner and permissions: not if a third user may have made it.
+    """Whether a replaced file keeps its owner and permissions. It does not if a third user may have made it.
 
-    That is so if there are sources, and it belongs neither to the user of this process nor to the owner of all sources.
+    A third user may have made it if there are sources, and the file belongs neither to the user of this process nor to
+    the owner of all sources.
     """
     owners = {source and source.status.st_uid for source in found(sources)}
     return HAS_OWNERS and (not owners or old.st_uid == os.geteuid() or owners == {old.st_uid})
@@ -54,11 +55,12 @@ def is_kept(old: os.stat_result, sources: Iterable[Source]) -> bool:
 def take_over(file: int, old: os.stat_result, *, has_acl: bool = False) -> None:
     """Give an open file the owner, the group and the permissions of the file that it replaces, as far as allowed.
 
-    The set-user-ID and set-group-ID bits are left out.
+    The set-user-ID and set-group-ID bits are not copied.
 
     Args:
-        old: status of the other file.
-        has_acl: whether that has an access control list; then the open file becomes private to its owner.
+        old: status of the replaced file.
+        has_acl: whether the replaced file has an access control list. If so, the open file becomes private to its
+            owner.
     """
     mode = old.st_mode & (0o700 if has_acl else 0o777)
     new = os.fstat(file)

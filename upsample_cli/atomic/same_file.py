@@ -1,4 +1,4 @@
-"""Whether two paths are one file: through links, mounts, and case-insensitive disks."""
+"""Detect that two paths lead to the same file, through links, mounts or case-insensitive file systems."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from upsample_cli.errors import Setting, UsageError
 
 
 def is_same_file(path: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
-    """Whether two paths are the same folder, or writing to one replaces the file at the other.
+    """Whether two paths lead to the same folder, or writing to one replaces the file at the other.
 
-    Two hard links of a file are different: an output is renamed into place, which leaves the other link unchanged.
+    Two hard links of a file count as different: an output is renamed into place, so the other link does not change.
 
     >>> is_same_file("/", "/."), is_same_file("/", "/nowhere")
     (True, False)
@@ -38,7 +38,7 @@ def _is_one_entry(path: Path, other: Path) -> bool:
 
 
 def folded(name: str, *, case: bool = True, forms: bool = True) -> str:
-    """A form that is the same for all names that some file system treats as equal.
+    """A key of a name. Names that some file system treats as equal have the same key.
 
     Args:
         case: ignore case.
@@ -52,7 +52,7 @@ def check_inputs_stay(output: Path, inputs: Iterable[str | os.PathLike[str]]) ->
     """Refuse an output that would replace one of its inputs.
 
     Raises:
-        UsageError: naming it.
+        UsageError: the output is one of the inputs.
     """
     if any(is_same_file(output, path) or _was_read(output, path) for path in inputs):
         raise UsageError(f"{output} is an input, and inputs are never written to", ("give another ", Setting("output")))
@@ -61,7 +61,7 @@ def check_inputs_stay(output: Path, inputs: Iterable[str | os.PathLike[str]]) ->
 def _was_read(output: Path, path: str | os.PathLike[str]) -> bool:
     """Whether an output is the file that was read, even if the input's path now leads elsewhere.
 
-    False for a file with several hard links: it remains under the others.
+    False for a file with several hard links: the other links keep it.
     """
     if not isinstance(path, OpenedFile) or path.status.st_nlink != 1 or not path.status.st_ino:
         return False

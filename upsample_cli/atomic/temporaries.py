@@ -1,4 +1,4 @@
-"""Names of temporary files: what a killed run has left can be found by its token, and removed."""
+"""Names of temporary files. They contain the token of the run, so that files of a killed run can be found later."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _WORKER_ENDS = re.compile(r"[0-9a-f]{4}\.part")
 
 
 def new_token() -> str:
-    """Eight hexadecimal digits that distinguish the temporary files of one run from all others."""
+    """Eight random hexadecimal digits that identify the temporary files of one run."""
     return secrets.token_hex(4)
 
 
 def worker_token(token: str) -> str:
-    """The token of one worker on a cluster: that of the run and four more digits."""
+    """The token of one worker on a cluster: the token of the run and four more digits."""
     return token + secrets.token_hex(2)
 
 
@@ -54,13 +54,13 @@ def temporary_path(path: str | os.PathLike[str], token: str) -> Path:
 
 
 def remove_temporaries(left: Iterable[tuple[str | os.PathLike[str], str]]) -> None:
-    """Remove the temporary files that runs have left of these outputs, and no other files.
+    """Remove the temporary files of these outputs that earlier runs left behind, and no other files.
 
     Call it only for outputs that no process is still writing.
 
     Args:
         left: outputs, each with the token of the run that was writing it. Workers on a cluster append digits to the
-            token, so each folder is listed once.
+            token, so the names are looked up in a listing of each folder.
     """
     beginnings: dict[Path, set[str]] = {}
     for output, token in left:
@@ -70,6 +70,6 @@ def remove_temporaries(left: Iterable[tuple[str | os.PathLike[str], str]]) -> No
         beginnings.setdefault(of_worker.parent, set()).add(of_worker.name.removesuffix(_WORKER_END))
     for folder, known in beginnings.items():
         with suppress(OSError):  # the folder no longer exists
-            for name in os.listdir(folder):  # noqa: PTH208  there may be 100,000 names, of which one matters
+            for name in os.listdir(folder):  # noqa: PTH208  of up to 100,000 names few become paths
                 if name[: -len(_WORKER_END)] in known and _WORKER_ENDS.fullmatch(name[-len(_WORKER_END) :]):
                     Path(folder, name).unlink(missing_ok=True)

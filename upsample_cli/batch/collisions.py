@@ -125,7 +125,7 @@ def check_own_files(own: Mapping[str, Path], images: Iterable[Path]) -> None:
             raise UsageError(both, "give each a name of its own")
     for image in images if settings else ():
         if (used := settings.get(_file_of(image, real_path))) is not None:
-            raise UsageError((f"{image} is an image of this run, and no place for ", used), "give it another name")
+            raise UsageError((f"{image} is an image of this run, so it cannot be the ", used), "give it another name")
     for name, path in own.items():
         if (fmt := format_of_path(path)) is not None:
             cause = (Setting(name), f" {path} has the name of a {fmt.title} file, and is not one")
@@ -156,7 +156,7 @@ def _refuse_writer(job: Job, writer: Job) -> None:
     names = {str(writer.output): None, str(job.output): None}
     raise UsageError(
         f"{writer.input} and {job.input} would both be written to {' and '.join(names)}"
-        + (", which are one file there" if len(names) > 1 else ""),
+        + (", which are the same file there" if len(names) > 1 else ""),
         ("run them apart, each with its own ", Setting("output"), ", or tell them apart by ", Setting("name")),
     )
 

@@ -90,7 +90,12 @@ def _images(folder: Path, recursive: bool, exclude: Path | None, others: Counter
             with os.scandir(here) as entries:
                 shown = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda e: e.name)
         except OSError as error:
-            failure = Failure("unreadable", f"cannot be looked into: {error.strerror}", path=str(error.filename))
+            failure = Failure(
+                "unreadable",
+                f"cannot be opened: {error.strerror}",
+                "check its permissions",
+                path=str(error.filename),
+            )
             unreadable.append(Found(Path(error.filename), folder, failure))
             continue
         for entry in shown:

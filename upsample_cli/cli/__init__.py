@@ -1,1 +1,1 @@
-"""The two commands. typer and rich live here only: parse, call, report."""
+"""The two commands: parse options, call the library, report. Only this package uses typer and rich."""

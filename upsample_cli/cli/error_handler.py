@@ -1,7 +1,7 @@
-"""The one place where errors become one line on stderr and an exit status, for both commands.
+"""Turn errors of both commands into one line on stderr and an exit status.
 
-typer handles Ctrl-C (130) and a closed pipe (1) while a command runs. This module handles the other errors, including
-those of typer about the command line (2), and errors after the command has returned.
+typer handles Ctrl-C (130) and a closed pipe (1) while a command runs. This module handles all other errors, including
+typer's own about the command line (2), and errors after the command has returned.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ if TYPE_CHECKING:
     import typer
 
 _MAY_LOAD_TORCH = {"torch", "upsample_cli.engine.library", "upsample_cli.batch.executors"}
-"""Modules with which torch or its library is loaded, or may be being loaded in another thread."""
+"""If one of these modules is imported, torch or its library is loaded, or another thread may be loading it."""
 
 _MESSAGE_ENDS = 2500
-"""Characters at each end of a message: the longest path, 4,096 characters, is shown whole."""
+"""Characters to show at each end of a long message. The longest path, 4,096 characters, is shown in full."""
 
 
 def run(app: typer.Typer, name: str) -> None:
     """Run a command line to its end, and exit the process.
 
-    Exit statuses: an UpsampleError's own, 130 for Ctrl-C, 143 for SIGTERM, 129 for a terminal that was closed, 2 for a
-    command line that cannot be parsed, 1 for anything unexpected. `--debug` prints the traceback before the
-    line.
+    Exit statuses: that of an UpsampleError, 130 for Ctrl-C, 143 for SIGTERM, 129 if the terminal was closed, 2 for a
+    command line that cannot be parsed, and 1 for an unexpected error. With `--debug`, a traceback is printed before the
+    message.
 
     Args:
         app: the application.
-        name: of the program; every message starts with it.
+        name: name of the program; every message starts with it.
     """
     DEBUG.is_on = False
     OFFERED.set(None)
     for stream in (sys.stdout, sys.stderr):
-        # Characters that the terminal's encoding lacks are shown escaped; they must not end the run.
+        # Characters outside the terminal's encoding are escaped; otherwise they would end the run.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     with distrust_current_folder(), only_printable(), stop_by_signals():
@@ -51,8 +51,9 @@ def run(app: typer.Typer, name: str) -> None:
         if status == INTERRUPTED_STATUS:
             status = stop_status() or status
     if stop_status() or not _MAY_LOAD_TORCH.isdisjoint(sys.modules):
-        # All files are closed. An encoder in another thread cannot be stopped, an orderly shutdown of torch takes about
-        # a fifth of the time of its import, and a process that ends while a thread loads libtorch crashes.
+        # All files are closed, so the process can end at once. An encoder in another thread cannot be stopped; torch's
+        # orderly shutdown takes about a fifth of the time of its import; a normal exit while a thread loads libtorch
+        # crashes.
         with suppress(OSError):
             sys.stderr.flush()
         os._exit(status)
@@ -61,23 +62,23 @@ def run(app: typer.Typer, name: str) -> None:
 
 def _status(app: typer.Typer, name: str) -> int:
     try:
-        status = app(prog_name=name, standalone_mode=False)  # otherwise typer frames its errors, over a dozen lines
+        status = app(prog_name=name, standalone_mode=False)  # in standalone mode, typer's errors take a dozen lines
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except KeyboardInterrupt:
         return INTERRUPTED_STATUS
     except UpsampleError as error:
         return _report(name, error, sentence(advised(error.failure)), error.exit_status)
-    except BaseException as error:  # the panic of a Rust library is not an Exception
+    except BaseException as error:  # a panic of a Rust library is not an Exception
         if isinstance(error, OSError) and stop_status() is not None:
             return INTERRUPTED_STATUS  # the terminal was closed, so nobody can read a message
-        is_typers = hasattr(error, "format_message")  # the class has another name in each version of typer
+        is_typers = hasattr(error, "format_message")  # the name of the class differs between versions of typer
         return _misread(name, error) if is_typers else _unexpected(name, error)
     return status if isinstance(status, int) else 0
 
 
 def _misread(name: str, error: Any) -> int:
-    """Report that typer could not parse the command line. Of an empty one it has already shown the help."""
+    """Report that typer could not parse the command line. For an empty one, typer has already shown the help."""
     cause = error.format_message().rstrip(".")
     if not cause:
         return int(error.exit_code)
@@ -86,7 +87,7 @@ def _misread(name: str, error: Any) -> int:
 
 
 def _close_output(status: int, name: str) -> int:
-    """Flush stdout here, so that the interpreter's last flush cannot fail."""
+    """Flush stdout now, so that the interpreter's flush at exit cannot fail."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -113,7 +114,7 @@ def _unexpected(name: str, error: BaseException) -> int:
 
 
 def _shortened(message: str) -> str:
-    """A message without its middle, if it quotes a very long text."""
+    """A message without its middle part, if it is very long because it quotes a text."""
     if len(message) <= 2 * _MESSAGE_ENDS:
         return message
     return f"{message[:_MESSAGE_ENDS]} ... {message[-_MESSAGE_ENDS:]}"

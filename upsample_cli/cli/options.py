@@ -1,4 +1,4 @@
-"""Settings that both programs share."""
+"""Settings of typer that both programs share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from upsample_cli.version import __version__
 
 APP_SETTINGS: dict[str, Any] = {
-    "add_completion": False,  # `cli.program` has options of its own for it, which take the name of a shell
+    "add_completion": False,  # `cli.program` declares its own options, which accept the name of a shell
     "rich_markup_mode": "rich",
     "pretty_exceptions_enable": False,
     "context_settings": {"help_option_names": ["-h", "--help"]},

@@ -1,4 +1,4 @@
-"""Options that every command or program has: `--debug` of all commands, shell completion of both programs."""
+"""Options that all commands or programs have: `--debug` for all commands, shell completion for both programs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _COMPLETION_FLAGS = {"--install-completion", "--show-completion"}
 
 @dataclass(slots=True)
 class Debug:
-    """Whether `--debug` was given; set while the command line is parsed, read when an error is reported."""
+    """Whether `--debug` was given. It is set while the command line is parsed, and read when an error is reported."""
 
     is_on: bool = False
 
@@ -29,11 +29,11 @@ DEBUG = Debug()
 
 
 def _turn_on_debug(is_given: bool) -> None:
-    DEBUG.is_on = DEBUG.is_on or is_given  # it may be given before or after the name of a command
+    DEBUG.is_on = DEBUG.is_on or is_given  # the option may be before or after the name of a command
 
 
 def _for_shell(callback: Callable[[typer.Context, typer.CallbackParam, Any], Any]) -> Callable[..., None]:
-    """A callback of typer that takes the name of a shell, or True to detect the shell; here "auto" means True."""
+    """Wrap a callback of typer that accepts the name of a shell, or True to detect it. "auto" becomes True."""
 
     def call(ctx: typer.Context, param: typer.CallbackParam, shell: str | None) -> None:
         callback(ctx, param, True if shell == "auto" else shell)
@@ -82,7 +82,7 @@ def _parameters(declare: Callable[..., None]) -> list[Any]:
 
 
 def _with_shell(args: list[str]) -> list[str]:
-    """The arguments, with a value for an option of completion at their end that has none."""
+    """Add the value "auto" if the last argument is a completion option without a value."""
     if args and args[-1] in _COMPLETION_FLAGS and "--" not in args:
         return [*args, "auto"]
     return args
@@ -96,13 +96,13 @@ class Command(TyperCommand):
         self.params += _parameters(_declare_debug)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; advice names its options only."""
+        """Run the command. Messages advise only options that this command has."""
         OFFERED.set(frozenset(flag for one in self.params for flag in (*one.opts, *one.secondary_opts)))
         return super().invoke(ctx)
 
 
 class CommandProgram(Command):
-    """A program of one command, with `--debug` and the options of completion."""
+    """A program with a single command, with `--debug` and the completion options."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
@@ -115,7 +115,7 @@ class CommandProgram(Command):
 
 
 class GroupProgram(TyperGroup):
-    """A program of several commands, with `--debug` and the options of completion before their names."""
+    """A program with several commands, with `--debug` and the completion options before the command's name."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from upsample_cli.batch.record.resume import Resume
 
 _MAX_TIMEOUT_S = 1_000_000
-"""Eleven days. The longest wait that the system accepts is about twice that."""
+"""The largest timeout: eleven days. The longest wait that the system accepts is about twice as long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,23 +28,23 @@ class Request:
         output: `--output` as typed.
         options: settings that apply to every image.
         recursive: include subfolders.
-        workers: number of images that run at once; None for one per core.
-        dry_run: plan only.
-        as_json: print one document instead of lines.
-        quiet: errors only.
-        verbose: a line for every image.
+        workers: number of images to process at the same time; None for one per core.
+        dry_run: only plan the run.
+        as_json: print one document, not lines.
+        quiet: print only errors.
+        verbose: print a line for every image.
         debug: do not turn unexpected errors into results.
-        timeout_s: seconds an image may take; None for no limit.
+        timeout_s: time limit for each image, in seconds; None for no limit.
         state: path of the record, as typed; None for the output folder.
         no_state: neither read nor write a record.
         check_content: identify inputs by their content.
         retry_failed: retry images that failed in an earlier run.
-        report: file that gets a line for every image; as typed.
-        gallery: page that shows the images; as typed.
+        report: path of the report with a line for every image, as typed.
+        gallery: path of the page that shows the images, as typed.
         cluster: address of a Dask scheduler; None for this machine.
 
     Raises:
-        UsageError: if they contradict each other or a value is out of range.
+        UsageError: if settings contradict each other, or a value is out of range.
     """
 
     inputs: Sequence[str]
@@ -103,22 +103,22 @@ class Request:
         if not self.cluster:
             raise UsageError("--cluster has no address", "give the scheduler's, such as tcp://host:8786")
         if self.workers is not None:
-            raise UsageError("--workers does not go with --cluster", "its workers and their threads are what there is")
+            raise UsageError("--workers does not go with --cluster", "leave it out: the cluster has its own workers")
         if is_streamed(self.inputs, self.output):
             raise UsageError("--cluster does not go with -", "name files that all machines share")
 
     def own_files(self, resume: Resume | None) -> dict[str, Path]:
-        """Files that belong to the run and not to one image, by the name of their setting."""
+        """Files of the run itself, such as the report, by the name of their setting."""
         record = None if resume is None else resume.record.path
         named = {"state": record, "report": self.report, "gallery": self.gallery}
         return {setting: Path(path) for setting, path in named.items() if path is not None}
 
     @property
     def budget_bytes(self) -> int | None:
-        """Memory of this machine for the images in flight; None for no limit, or if they run on a cluster."""
+        """Memory of this machine for unfinished images; None for no limit, or if they run on a cluster."""
         return None if self.cluster else budget_bytes(self.options)
 
     @property
     def pipes_image(self) -> bool:
-        """Whether an image goes to standard output."""
+        """Whether an image is written to standard output."""
         return is_output_streamed(self.inputs, self.output) and not self.dry_run

@@ -1,4 +1,4 @@
-"""What the `upsample` command does without `--watch`: plan, run, report."""
+"""`upsample` without `--watch`: plan, run, report."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 
 def run_upsample(request: Request) -> int:
-    """Plan, run, report. Returns the exit status."""
+    """Plan and run the request, and report the results. Return the exit status."""
     start_s = time.perf_counter()
-    # Without emoji codes: "a:x:.png" is a file name.
+    # No emoji codes, because "a:x:.png" is a valid file name.
     out, messages = (Console(stderr=is_stderr, emoji=False) for is_stderr in (request.pipes_image, True))
     with contextlib.ExitStack() as stack:
         others = Counter[str]()
@@ -55,7 +55,9 @@ def run_upsample(request: Request) -> int:
             order={entry.result.input: index for index, entry in enumerate(entries)} if request.as_json else {},
             others=others,
             is_resumable=resume is not None,
-            may_retry=lambda: resume is not None and not request.dry_run and resume.record.holds_failures(),
+            may_retry=lambda: (
+                resume is not None and not (request.dry_run or request.retry_failed) and resume.record.holds_failures()
+            ),
         )
         for name in (request.report, request.gallery):
             if name is not None:
@@ -86,9 +88,11 @@ def _planned(
     walk = find_inputs(inputs, recursive=request.recursive, exclude=Path(output) if output else None, others=others)
     found = list(counted(walk, "images found", messages, is_shown=not request.quiet))
     if not found:
-        deeper = "" if request.recursive else ", or -r to look in their subfolders"
+        deeper = "" if request.recursive else ", or add -r to include subfolders"
         there = f", but {counted_formats(others)}" if others else ""
-        raise UsageError(f"no images in {', '.join(inputs)}{there}", f"name images or folders that hold some{deeper}")
+        raise UsageError(
+            f"no images in {', '.join(inputs)}{there}", f"name images, or folders that contain some{deeper}"
+        )
     target = outputs_of(output, found)
     resume = open_record(request, found, target, stack)
     planned = partial(counted, what="images planned", console=messages, is_shown=not request.quiet)

@@ -1,4 +1,4 @@
-"""What a run and a watch share: the record, reporters, an executor, and the loop over results."""
+"""The common parts of a run and a watch: the record, the reporters, an executor, and the loop over results."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Session:
     """A run or watch in progress.
 
     Args:
-        request: the call.
-        start_s: when it started, by `time.perf_counter`.
+        request: the settings of the call.
+        start_s: start time, from `time.perf_counter`.
         reporters: receive every result.
         bars: show the progress.
         journal: records every result.
         unfinished: number of images without a result.
-        device: name of the device; until it is known, as given.
+        device: name of the device; the name from the request until the device is known.
     """
 
     request: Request
@@ -87,7 +87,7 @@ class Session:
         self.reporters.add(result)
 
     def close(self, *, left: int | None = None) -> int:
-        """Report the end. Returns the exit status.
+        """Report the end, and return the exit status.
 
         Args:
             left: see `Reporters.close`.
@@ -99,12 +99,12 @@ class Session:
 def open_record(
     request: Request, found: Sequence[Found], target: Outputs, stack: contextlib.ExitStack
 ) -> Resume | None:
-    """The record of a run, closed by the stack; None if the run keeps none."""
-    # A single file has no folder of outputs to itself, as `open_resume` finds too, with SQLite.
+    """The record of a run, which `stack` closes; None if the run does not keep a record."""
+    # A single file does not have its own output folder. `open_resume` would find this, too, but it imports SQLite.
     is_single = len(found) == 1 and found[0].folder is None
     if request.no_state or (is_single and request.state is None):
         return None
-    from upsample_cli.batch.record.resume import open_resume  # SQLite with it
+    from upsample_cli.batch.record.resume import open_resume  # imports SQLite
 
     resume = open_resume(
         found,

@@ -1,4 +1,4 @@
-"""How the command line writes what the library calls settings, and which of them a command can advise."""
+"""Write the library's settings as command-line options, and find which of them a command can advise."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from upsample_cli.enlarge.job import Result
 
 _OPTIONS = {"memory_bytes": "memory", "timeout_s": "timeout"}
+_OR = ", or "
 OFFERED: ContextVar[frozenset[str] | None] = ContextVar("offered", default=None)
-"""The options of the running command, which lacks some of the settings that the library advises; None before it."""
+"""The options of the running command, which may not have all settings that the library advises; None before it runs."""
 
 
 def option(setting: Setting) -> str:
-    """A setting as an option is typed.
+    """A setting as it is typed on the command line.
 
     >>> option(Setting("max_pixels", 100)), option(Setting("overwrite", True)), option(Setting("timeout_s"))
     ('--max-pixels 100', '--overwrite', '--timeout')
@@ -29,7 +30,7 @@ def option(setting: Setting) -> str:
 
 
 def sentence(fact: Failure | Loss | Text, *, detailed: bool = False) -> str:
-    """The line about a failure, a loss or something else; `detailed`: with the details of a loss."""
+    """One line about a failure, a loss or another text. If `detailed`, the details of a loss are added."""
     if isinstance(fact, Failure):
         return fact.sentence(option)
     line = spelled(fact.text if isinstance(fact, Loss) else fact, option)
@@ -37,23 +38,29 @@ def sentence(fact: Failure | Loss | Text, *, detailed: bool = False) -> str:
 
 
 def advised(failure: Failure) -> Failure:
-    """The failure with a next step that the command offers: a last alternative that it lacks is left out, or all."""
+    """The failure with a next step that the command offers: an alternative that it lacks is left out, or all."""
     step, offered = failure.next_step, OFFERED.get()
     for place, part in enumerate(step if offered is not None else ()):
         if isinstance(part, Setting) and option(Setting(part.name)) not in (offered or ()):
-            is_alternative = place > 0 and str(step[place - 1]).startswith((" or ", ", or "))
-            return replace(failure, next_step=step[: place - 1] if is_alternative else "")
+            if place > 0 and str(step[place - 1]).startswith((" or ", _OR)):
+                return replace(failure, next_step=step[: place - 1])
+            other, *more = joined(step)[place + 1 :] or ("",)
+            has_verb = isinstance(other, str) and other.startswith(_OR) and other != _OR
+            return advised(replace(failure, next_step=(str(other)[len(_OR) :], *more) if has_verb else ""))
     return failure
 
 
 @contextmanager
 def called(name: str, option_name: str) -> Iterator[None]:
-    """Let errors inside advise the option `option_name` where the library advises the setting `name`."""
+    """Replace the setting `name` by the option `option_name` in the advice of errors raised inside the `with` block."""
     try:
         yield
     except UpsampleError as error:
         parts = joined(error.next_step)
-        named = (replace(part, name=option_name) if part == Setting(name) else part for part in parts)
+        named = (
+            replace(part, name=option_name) if isinstance(part, Setting) and part.name == name else part
+            for part in parts
+        )
         error.failure = replace(error.failure, next_step=tuple(named))
         raise
 

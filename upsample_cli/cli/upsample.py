@@ -1,4 +1,4 @@
-"""The `upsample` command: it parses options and calls `cli.run` or `cli.watch`."""
+"""The `upsample` command. It parses options and calls `cli.run` or `cli.watch`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def upsample(
     overwrite: option.Overwrite = False,
     dry_run: option.DryRun = False,
     _version: option.Version = False,
-    format: option.Format = None,  # noqa: A002  a flag is called what its parameter is called
+    format: option.Format = None,  # noqa: A002  the option has the name of the parameter
     quality: option.Quality = None,
     metadata: option.Metadata = "keep",
     name: option.Name = DEFAULT_NAME,
@@ -75,7 +75,7 @@ def upsample(
       curl URL | upsample - > large.jpg     # from a pipe, into one
     """
     given = dict(locals())
-    # Imported when a run starts: `--help` needs none of these, and a watch and a run need different modules.
+    # Imported when a run starts: `--help` does not need these modules, and a watch and a run need different ones.
     from upsample_cli.cli.request import Request
     from upsample_cli.enlarge.options import Options
 

@@ -1,4 +1,4 @@
-"""The options of `upsample`, each declared once, and their values for the fields of `Options` and `Request`."""
+"""The options of `upsample`, each declared once, and their conversion to fields of `Options` and `Request`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ _batch_option = partial(typer.Option, rich_help_panel="Batch")
 _messages_option = partial(typer.Option, rich_help_panel="Messages")
 
 Inputs = Annotated[
-    list[str], typer.Argument(metavar="INPUTS", help="Images, folders or patterns; - for standard input.")
+    list[str],
+    typer.Argument(metavar="INPUTS", help="Images, folders or patterns such as '*.jpg'; - for standard input."),
 ]
 Factor = Annotated[
     str | None,
@@ -36,12 +37,14 @@ Factor = Annotated[
         "-f",
         "--factor",
         metavar="N",
-        help=f"Times as wide and high, 1 to {MAX_FACTOR}: 2, 1.5 or 4/3. Default 2. Or one of the next four:",
+        help=f"Enlarge this many times, 1 to {MAX_FACTOR}: 2, 1.5 or 4/3. Default 2. Or give one of the next four:",
     ),
 ]
 Size = Annotated[
     str | None,
-    typer.Option(metavar="WxH", help="Exactly this size, width first, such as 3840x2160. Another shape is stretched."),
+    typer.Option(
+        metavar="WxH", help="Exactly this size, such as 3840x2160: width, then height. Other proportions are stretched."
+    ),
 ]
 Width = Annotated[
     int | None, typer.Option(metavar="N", help="This many pixels wide; the height follows the proportion.")
@@ -53,7 +56,7 @@ Fit = Annotated[
     str | None,
     typer.Option(
         metavar="WxH",
-        help="The largest size of the same proportion within this box, width first. All four also reduce what is "
+        help="As large as fits into this box, such as 1920x1080. These four options also reduce images that are "
         "larger.",
     ),
 ]
@@ -63,26 +66,26 @@ Output = Annotated[
         "-o",
         "--output",
         metavar="PATH",
-        help="A file for one image, else a folder; - for standard output. Default: NAME_x2.EXT next to the input "
-        "(NAME_1920x1080.EXT where a size is given), for a folder its mirror FOLDER_x2, and for standard input "
-        "standard output.",
+        help="A file for one image, a folder for several; - for standard output. Default: NAME_x2.EXT next to the "
+        "input (NAME_1920x1080.EXT if a size is given), FOLDER_x2 for a folder, and standard output for standard "
+        "input.",
     ),
 ]
-Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Take the subfolders of a folder too.")]
+Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Also enlarge the images in subfolders.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
-DryRun = Annotated[bool, typer.Option("-n", "--dry-run", help="Show what would be done, and do nothing.")]
+DryRun = Annotated[bool, typer.Option("-n", "--dry-run", help="Show what would be done, without doing it.")]
 Version = Annotated[
     bool, typer.Option("--version", callback=version_printer("upsample"), is_eager=True, help="Show the version.")
 ]
 Format = Annotated[
     str | None,
-    _output_option(metavar="EXT", help=f"Output format, if not the input's: {', '.join(FORMATS)}."),
+    _output_option(metavar="EXT", help=f"Output format: {', '.join(FORMATS)}. Default: the input's."),
 ]
 Quality = Annotated[
     int | None,
     _output_option(
         metavar="N",
-        help="Of the encoder; compression level where nothing is lost. "
+        help="Quality of the encoder; for png and tiff the compression level. "
         + ", ".join(
             f"{format_.name} {format_.quality_range[0]} to {format_.quality_range[1]}"
             for format_ in FORMATS.values()
@@ -95,70 +98,74 @@ Metadata = Annotated[
     str,
     _output_option(
         metavar="POLICY",
-        help="keep: all that the output can hold. strip: the colour profile alone. orientation-only: also the EXIF "
-        "line that says the image is upright.",
+        help="keep: all that the output can hold. strip: only the colour profile. orientation-only: the profile, and "
+        "an EXIF orientation that says upright.",
     ),
 ]
 Name = Annotated[
     str,
     _output_option(
         metavar="TEMPLATE",
-        help=f"Names of outputs, from {', '.join(f'{{{field}}}' for field in NameFields.__slots__)}; / makes "
-        "subfolders, {index:05} pads a number. {parent} is the name of the input's folder; -r mirrors the tree "
-        "without it.",
+        help=f"Name of an output, made of {', '.join(f'{{{field}}}' for field in NameFields.__slots__)}. A / makes "
+        "subfolders; {index:05} pads a number with zeros. {parent} is the name of the input's folder; -r keeps "
+        "the tree of folders without it.",
     ),
 ]
-Strict = Annotated[bool, _output_option("--strict", help="Fail where something would be lost, instead of warning.")]
+Strict = Annotated[
+    bool, _output_option("--strict", help="Refuse an image if something would be lost, instead of warning.")
+]
 Kernel = Annotated[
     str,
     _pixels_option(
         metavar="NAME or FILE[:KEY]",
-        help=f"{', '.join(KERNEL_NAMES)}; or a ConvTranspose2d weight of your own (.safetensors, .pt, .pth, .npy).",
+        help=f"{', '.join(KERNEL_NAMES)}; or a file with a ConvTranspose2d weight (.safetensors, .pt, .pth, .npy).",
     ),
 ]
 Border = Annotated[
     str,
-    _pixels_option(metavar="MODE", help=f"What is outside the image: {', '.join(BORDERS)} (zeros darkens the rim)."),
+    _pixels_option(
+        metavar="MODE", help=f"What to take as outside the image: {', '.join(BORDERS)} (zeros gives a dark rim)."
+    ),
 ]
 Alpha = Annotated[
     str,
     _pixels_option(
         metavar="MODE",
-        help="premultiplied: colour hidden under transparency does not bleed. straight: alpha is one more channel, "
-        "and hidden colour is kept.",
+        help="premultiplied: the colour of transparent pixels does not bleed. straight: alpha is one more channel, "
+        "and that colour is kept.",
     ),
 ]
 Depth = Annotated[
     str,
     _pixels_option(
         metavar="BITS",
-        help="Bits per channel of the output: keep (the input's), 8 or 16. Of floating point, 0 to 1 is taken for "
-        "black to white.",
+        help="Bits per channel of the output: keep (the input's), 8 or 16. In floating-point images 0 is black and 1 "
+        "is white.",
     ),
 ]
 LinearLight = Annotated[
     bool,
     _pixels_option(
         "--linear-light",
-        help="Mix amounts of light, by the colour profile or as sRGB: thin bright lines keep their strength.",
+        help="Compute in linear light, by the colour profile or as sRGB. Thin bright lines keep their strength.",
     ),
 ]
 Frame = Annotated[
     int | None,
-    _pixels_option(metavar="N", help="One frame or page, counted from 1. Default: all that the output can hold."),
+    _pixels_option(metavar="N", help="Only this frame or page, counted from 1. Default: all that the output can hold."),
 ]
-Workers = Annotated[int | None, _speed_option(metavar="N", help="Images in flight at once. Default: one per core.")]
+Workers = Annotated[int | None, _speed_option(metavar="N", help="Images to enlarge at once. Default: one per core.")]
 TimeoutS = Annotated[
     str | None,
-    _speed_option("--timeout", metavar="SECONDS", help="An image that takes longer fails, and the others go on."),
+    _speed_option("--timeout", metavar="SECONDS", help="An image that takes longer fails; the others go on."),
 ]
-Device = Annotated[str, _speed_option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")]
+Device = Annotated[str, _speed_option(metavar="NAME", help="Where to compute: auto, cpu, cuda, cuda:N or mps.")]
 Engine = Annotated[
     str,
     _speed_option(
         metavar="NAME",
-        help="auto: the fastest route that gives the layer's pixels. layer: the layer itself. compiled: the compiled "
-        "route, or an error.",
+        help="auto: the fastest code that gives the layer's pixels. layer: the layer itself. compiled: the compiled "
+        "code, or an error.",
     ),
 ]
 MemoryBytes = Annotated[
@@ -166,47 +173,49 @@ MemoryBytes = Annotated[
     _speed_option(
         "--memory",
         metavar="SIZE",
-        help="Budget for the images in flight and the convolution's tiles, such as 500M or 8G. Default: half of "
-        "what is available.",
+        help="Memory for all images that are being enlarged, such as 500M or 8G. Default: half of what is available.",
     ),
 ]
 Tile = Annotated[
     int | None,
-    _speed_option(metavar="N", help="Tile size in input pixels, instead of --memory. Never changes a pixel."),
+    _speed_option(
+        metavar="N", help="Size of the tiles in input pixels, instead of --memory. It never changes a pixel."
+    ),
 ]
 MaxPixels = Annotated[
     str,
     _speed_option(
         metavar="COUNT",
-        help=f"Largest input accepted, such as 500M or 2G pixels; frames or pages together: {MANY} times as many.",
+        help=f"Largest input to accept, such as 500M or 2G pixels; all frames or pages together may have {MANY} times "
+        "as many.",
     ),
 ]
 Watch = Annotated[
     bool,
-    _batch_option("--watch", help="Take new images of a folder as they arrive and settle, until stopped (Ctrl-C)."),
+    _batch_option("--watch", help="Enlarge new images of a folder as they arrive, until stopped (Ctrl-C)."),
 ]
 State = Annotated[
     str | None,
     _batch_option(
         metavar="PATH",
-        help="Record of what is done, so that a run started again goes on. Default: .upsample.sqlite in the folder "
-        "that the outputs have to themselves.",
+        help="Record of finished images, with which the same command continues a stopped run. Default: "
+        ".upsample.sqlite in the output folder, if that holds only outputs.",
     ),
 ]
-NoState = Annotated[bool, _batch_option("--no-state", help="Keep no record.")]
+NoState = Annotated[bool, _batch_option("--no-state", help="Do not keep a record.")]
 RetryFailed = Annotated[
-    bool, _batch_option("--retry-failed", help="Try again what failed in an earlier run, and has not changed.")
+    bool, _batch_option("--retry-failed", help="Also retry images that failed in an earlier run and have not changed.")
 ]
 CheckContent = Annotated[
     bool,
-    _batch_option("--check-content", help="Know inputs by a hash of their content, not by size and time."),
+    _batch_option("--check-content", help="Recognize inputs by a hash of their content, not by size and time."),
 ]
 Cluster = Annotated[
     str | None,
     _batch_option(
         metavar="ADDRESS",
-        help="Enlarge on the workers of a Dask cluster, of which this is the scheduler's address, such as "
-        "tcp://host:8786. They need this package, and share the folders.",
+        help="Enlarge on the workers of a Dask cluster. ADDRESS is that of its scheduler, such as tcp://host:8786. The "
+        "workers need this package and the same folders.",
     ),
 ]
 AsJson = Annotated[bool, _messages_option("--json", help="Print one JSON document.")]
@@ -214,19 +223,22 @@ Report = Annotated[
     str | None,
     _messages_option(
         metavar="FILE.jsonl",
-        help="Append a line of JSON for every image as it ends. Started again, the same file goes on: of two "
-        "lines about one input the later holds.",
+        help="Append a line of JSON for each finished image. A run that is continued appends to the same file; of two "
+        "lines about an input the later is valid.",
     ),
 ]
 Gallery = Annotated[
     str | None,
     _messages_option(
         metavar="FILE.html",
-        help=f"A page that shows up to {MAX_GALLERY_IMAGES} images before and after, in one file that loads nothing.",
+        help=f"A page that shows up to {MAX_GALLERY_IMAGES} images before and after, in one file without external "
+        "resources.",
     ),
 ]
-Quiet = Annotated[bool, _messages_option("-q", "--quiet", help="Say nothing but errors.")]
-Verbose = Annotated[bool, _messages_option("-v", "--verbose", help="A line for every image.")]
+Quiet = Annotated[bool, _messages_option("-q", "--quiet", help="Print only errors.")]
+Verbose = Annotated[
+    bool, _messages_option("-v", "--verbose", help="Print a line for each image, with what computed it.")
+]
 
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "size": partial(parsed_size, option="--size"),
@@ -235,11 +247,11 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "max_pixels": partial(parse_quantity, option="--max-pixels"),
     "timeout_s": partial(parse_seconds, option="--timeout"),
 }
-"""Parsers for options that are given as text, by the name of the field."""
+"""The parsers of options that are given as text, by the name of the field."""
 
 
 def field_values(kind: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Values for the fields of a dataclass, from parameters of the command with the same names.
+    """The values for the fields of a dataclass, from parameters of the command with the same names.
 
     Raises:
         UsageError: if a text cannot be parsed.

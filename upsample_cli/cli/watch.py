@@ -1,4 +1,4 @@
-"""What `upsample --watch` does: enlarge images as they arrive in folders, until a signal stops it."""
+"""`upsample --watch`: enlarge images as they arrive in folders, until a signal stops it."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from upsample_cli.errors import UsageError
 
 
 def watch_upsample(request: Request) -> int:
-    """Enlarge images as they arrive, until a signal stops the watch. Returns the exit status.
+    """Enlarge images as they arrive, until a signal stops the watch. Return the exit status.
 
-    The status of a watch that is stopped while it waits is 0, or 1 if an image failed.
+    If a watch is stopped while it waits, the status is 0, or 1 if an image failed.
 
     Raises:
-        KeyboardInterrupt: if it was stopped while images were being enlarged. Their unfinished outputs are removed.
-        UsageError: if the request does not suit a watch.
+        KeyboardInterrupt: if it is stopped while images are enlarged. Their unfinished outputs are removed.
+        UsageError: if the request cannot be used for a watch.
     """
     look, target = _watched(request)
     start_s = time.perf_counter()
@@ -74,7 +74,7 @@ def watch_upsample(request: Request) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Watch:
-    """What all rounds of a watch share."""
+    """The state of a watch that is shared by all its rounds."""
 
     session: Session
     target: Outputs
@@ -88,7 +88,7 @@ class _Watch:
             jobs = [entry.job for entry in entries if entry.job is not None]
             self.session.bars.expect(jobs, settled=len(entries) - len(jobs))
             self.session.enlarge(entries, self.executor)
-        self.session.unfinished = 0  # two names of one file have one result
+        self.session.unfinished = 0  # two names of one file give only one result
 
     def _rounds(self, found: Sequence[Found]) -> Iterator[list[Entry]]:
         """Plan all files together or, if their outputs collide, one after the other."""
@@ -113,10 +113,10 @@ class _Watch:
 
 
 def _watched(request: Request) -> tuple[Callable[[], Iterator[Found]], Outputs]:
-    """(returns the files that exist now, where their outputs go).
+    """A function that returns the files that exist now, and the places of their outputs.
 
     Raises:
-        UsageError: if an input is not a folder, outputs would become inputs, or an option has no meaning in a watch.
+        UsageError: if an input is not a folder, outputs would become inputs, or an option cannot be used in a watch.
     """
     refused = {
         "--dry-run": (request.dry_run, "a watch has nothing to plan before it begins"),
@@ -148,7 +148,7 @@ def _watched(request: Request) -> tuple[Callable[[], Iterator[Found]], Outputs]:
 
 
 def _resumed(request: Request, target: Outputs, stack: contextlib.ExitStack) -> Resume | None:
-    """The locked record of the watch; None if it keeps none."""
+    """The locked record of the watch; None if the watch does not keep a record."""
     folders = [Found(Path(folder), Path(folder)) for folder in request.inputs]
     resume = open_record(request, folders, target, stack)
     check_own_files(request.own_files(resume), ())

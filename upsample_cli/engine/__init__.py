@@ -1,1 +1,1 @@
-"""The transposed convolution and everything that computes it: exact arithmetic, bands, routes, devices."""
+"""The transposed convolution and the code that computes it: exact arithmetic, bands, routes, devices."""

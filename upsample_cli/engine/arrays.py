@@ -1,4 +1,4 @@
-"""`upsample`: the layer for tensors and arrays, in the caller's process."""
+"""`upsample`: enlarge tensors and arrays in the caller's process."""
 
 from __future__ import annotations
 
@@ -42,31 +42,33 @@ def upsample(
     """Enlarge an image, or a batch of images, by a whole factor.
 
     Args:
-        image: a tensor (H, W), (C, H, W) or (N, C, H, W), or a numpy array (H, W) or (H, W, C), of any strides and byte
-            order; uint8, uint16 or floating point. Values are not clamped or scaled; float16 and bfloat16 are computed
-            in float32.
-        factor: 1 to 64.
+        image: a tensor (H, W), (C, H, W) or (N, C, H, W), or a numpy array (H, W) or (H, W, C), with any strides and
+            byte order; uint8, uint16 or floating point. Values are neither clamped nor scaled. float16 and bfloat16 are
+            computed in float32.
+        factor: how many times each side is enlarged, 1 to 64.
         kernel: "bilinear", "nearest", "bicubic", "lanczos3" or another name in `kernel.KERNEL_NAMES`, or a file of
             weights, `FILE` or `FILE:KEY`: .safetensors, .pt, .pth or .npy.
-        border: what fills the outside: "replicate" the edge, "reflect" the image, or "zeros" as in the plain layer.
-        device: "auto", "cpu", "cuda", "cuda:N" or "mps"; by default the tensor's own, and the CPU for arrays.
-        has_alpha: the last channel is straight opacity; colour is premultiplied by it before the layer.
+        border: the pixels outside the image: "replicate" the edge, "reflect" the image, or "zeros" as in the plain
+            layer.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps"; by default the device of the tensor, and the CPU for arrays.
+        has_alpha: the last channel is straight alpha; colour is premultiplied by it before the layer.
         memory: budget for working memory, in bytes or as "2G".
-        tile: side of the tiles in input pixels, instead of a budget.
+        tile: side of the tiles in input pixels, in place of a budget.
 
     Returns:
-        The same kind, dtype (in native byte order) and device, height and width times `factor`. Whole numbers are the
-        exact value rounded half up. Not differentiable: for training use `bilinear_layer`.
+        An image of the same type and on the same device, with `factor` times the height and width and in native byte
+        order. Whole numbers are the exact value rounded half up. The result is not differentiable; use `bilinear_layer`
+        for training.
 
     Raises:
-        UsageError: if an argument has a value not listed here.
+        UsageError: if an argument has a value that is not listed here.
 
     >>> upsample(np.array([[0, 100]], dtype=np.uint8), 2)
     array([[  0,  25,  75, 100],
            [  0,  25,  75, 100]], dtype=uint8)
     """
     border = border_named(border)
-    torch = sys.modules.get("torch")  # whoever has a tensor has imported it
+    torch = sys.modules.get("torch")  # a caller with a tensor has imported it
     is_tensor = torch is not None and isinstance(image, torch.Tensor)
     if not is_tensor and not isinstance(image, np.ndarray):
         raise UsageError(f"a {type(image).__name__} is not an image", "give a torch tensor or a numpy array")
@@ -90,7 +92,7 @@ def _count(number: int | None, thing: str, unit: str) -> int | None:
 
 
 def _kind(name: str) -> str:
-    """The type of pixels in which pixels of this type are computed."""
+    """The name of the type in which pixels of type `name` are computed."""
     kind = _WIDENED.get(name, name)
     if kind not in _KEPT:
         raise UsageError(f"pixels of type {name} cannot be enlarged", "convert to uint8, uint16 or a float type")
@@ -106,7 +108,7 @@ def _enlarged_array(image: NDArray[Any], settings: Settings, has_alpha: bool) ->
     _check_axes(image.ndim in (2, 3), image.shape, "(H, W) or (H, W, C)")
     pixels = image[..., None] if image.ndim == 2 else image
     kind = _kind(pixels.dtype.name)
-    wide = pixels.astype(kind, copy=False)  # of native byte order
+    wide = pixels.astype(kind, copy=False)  # in native byte order
     made: NDArray[Any] = _enlarged(wide, np.empty(_size(pixels, settings.kernel.factor), kind), settings, has_alpha)
     enlarged = made.astype(pixels.dtype.newbyteorder("="), copy=False)
     return enlarged[..., 0] if image.ndim == 2 else enlarged
@@ -125,14 +127,14 @@ def _enlarged_tensor(image: torch.Tensor, settings: Settings, has_alpha: bool) -
 
 
 def _enlarged_planes(pixels: torch.Tensor, settings: Settings, has_alpha: bool) -> torch.Tensor:
-    """One image, (H, W, C) -> (H*factor, W*factor, C), same dtype and device."""
+    """Enlarge one image, (H, W, C) -> (H*factor, W*factor, C), with the same dtype and on the same device."""
     import torch
 
     kind = _kind(str(pixels.dtype).removeprefix("torch."))
     shape = _size(pixels, settings.kernel.factor)
     wide = pixels.to(getattr(torch, kind))
     if pixels.device.type == "cpu":
-        # numpy requests huge pages and torch does not; without, page faults take a third of the time of a large image.
+        # numpy requests huge pages and torch does not; without them a third of the time goes into page faults.
         out = torch.from_numpy(np.empty(shape, kind))
     else:
         out = torch.empty(shape, dtype=wide.dtype, device=pixels.device)

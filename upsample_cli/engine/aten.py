@@ -1,7 +1,7 @@
-"""Where the operators of ATen come from.
+"""Load the operators of ATen.
 
-They come through libtorch's C interface (`libtorch.py`), which starts in a quarter of a second, or through Python's
-torch (`pytorch.py`), which takes two. Both run the same code.
+They come from libtorch's C interface (`libtorch.py`), which loads in a quarter of a second, or from Python's torch
+(`pytorch.py`), which takes two seconds. Both run the same code.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _note = ""
 
 
 def operators() -> Operators:
-    """The operators of this process, loaded on the first call: from Python's torch if it is imported already."""
+    """The operators of this process. The first call loads them, from Python's torch if it is already imported."""
     global _loaded, _note  # noqa: PLW0603  one library for the process
     with _lock:
         if _loaded is None and "torch" not in sys.modules:
@@ -36,10 +36,10 @@ def operators() -> Operators:
 
 
 def import_torch(reason: str) -> bool:
-    """Take the operators from Python's torch from now on. False if they come from there already.
+    """Use the operators of Python's torch from now on. Return False if they are already in use.
 
     Args:
-        reason: for `import_note`.
+        reason: why; see `import_note`.
 
     Raises:
         DeviceError: if torch cannot be imported.
@@ -57,5 +57,5 @@ def import_torch(reason: str) -> bool:
 
 
 def import_note() -> str:
-    """Why Python's torch had to be imported to compute; empty if it was not, or if the caller had imported it."""
+    """Why this package imported Python's torch; empty if it did not, or if the caller had already imported it."""
     return _note

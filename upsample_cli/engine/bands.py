@@ -1,4 +1,4 @@
-"""Runs a kernel over the rows of an image, band by band."""
+"""Apply a kernel to the rows of an image, one band at a time."""
 
 from __future__ import annotations
 
@@ -19,25 +19,26 @@ from upsample_cli.geometry.tiles import Plan, Tile, plan_for_budget
 from upsample_cli.kernels.kernel import Kernel
 
 ReadRows = Callable[[int, int], Pixels]
-"""Rows `first` to `last` of the input as (rows, width, channels), in memory of the device or of the CPU."""
+"""A function that reads rows `first` to `last` (exclusive) of the input: (rows, width, channels), in memory of the
+device or of the CPU."""
 
 OnRoute = Callable[[str], None]
 
 _LEAST_TILE_PIXELS = 64
-"""A tile this small is not halved when memory runs out."""
+"""Tiles of this size or smaller are not halved when memory runs out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to enlarge. Independent of the image.
+    """Settings of an enlargement that do not depend on the image.
 
     Args:
-        kernel: taps and factor.
-        border: what fills the halo outside the image.
-        device: where the layer runs: "cpu", "cuda:N" or "mps".
-        budget_bytes: working memory of the convolution, all threads together; None for the default.
+        kernel: the kernel, including the factor.
+        border: how the halo outside the image is filled.
+        device: device of the layer: "cpu", "cuda:N" or "mps".
+        budget_bytes: working memory of the convolution for all threads together; None for the default.
         tile_size: side of a tile's core in input pixels; None to derive it from the budget.
-        engine: which routes may compute.
+        engine: the routes that may be used.
     """
 
     kernel: Kernel
@@ -58,18 +59,20 @@ def enlarged_bands(
     stop: Event | None = None,
     on_route: OnRoute = lambda _name: None,
 ) -> Iterator[Pixels]:
-    """Enlarge an image, yielding its rows from top to bottom.
+    """Enlarge an image, and yield its rows from top to bottom.
 
-    While the caller consumes a band, a bounded number of the following ones is computed.
+    While the caller uses a band, a bounded number of the next bands is computed.
 
     Args:
-        read_rows: called from the thread that iterates, with rising, slightly overlapping ranges.
+        read_rows: reads rows of the input. It is called in the iterating thread, with increasing ranges that overlap by
+            a few rows.
         shape: (height, width, channels) of the input.
-        arithmetic: how its pixels go through `settings.kernel`.
-        out: (height*factor, width*factor, channels), receives the result, in memory of the device or of the CPU; by
-            default each band is a new numpy array.
-        stop: set it to end the iteration with `Interrupted` at the next band.
-        on_route: receives the name of the route that computes.
+        settings: the kernel and how to apply it.
+        arithmetic: the arithmetic for these pixels and `settings.kernel`.
+        out: (height*factor, width*factor, channels): an array for the result, in memory of the device or of the CPU. By
+            default, each band is a new numpy array.
+        stop: an event; if it is set, the iteration ends with `Interrupted` at the next band.
+        on_route: called with the name of the route in use.
 
     Yields:
         (rows*factor, width*factor, channels) of `arithmetic.out_dtype`.
@@ -90,7 +93,7 @@ def enlarged_bands(
 
     made_bands: Iterator[Pixels]
     if plan.is_one_band and isinstance(run.route, SeparableRoute):
-        made_bands = map(run.compute_band, taken())  # a thread of the pool has nothing to compute ahead
+        made_bands = map(run.compute_band, taken())  # a single band: there is nothing to compute ahead
     else:
         made_bands = computed_ahead(run.compute_band, taken(), count=run.device.bands_in_flight - 1)
     for made in made_bands:
@@ -99,10 +102,10 @@ def enlarged_bands(
 
 
 def route_of(settings: Settings, arithmetic: Arithmetic, channels: int) -> Route:
-    """The route for such images, chosen on the first call.
+    """The route for images of this kind. It is chosen on the first call.
 
     Raises:
-        UsageError: if the settings want a route that cannot serve.
+        UsageError: if the settings name a route that cannot be used.
     """
     return device_support(settings.device).route(settings.kernel, arithmetic, channels, settings.engine)
 
@@ -114,7 +117,7 @@ def raise_if_set(stop: Event | None) -> None:
 
 
 class _Taken(NamedTuple):
-    """A band to compute: its rows with the halo, where the result goes, and the event that its device waits for."""
+    """A band to compute: its rows with the halo, the memory for the result, and the event that its device waits for."""
 
     band: tuple[Tile, ...]
     rows: Pixels
@@ -123,7 +126,7 @@ class _Taken(NamedTuple):
 
 
 class _Run:
-    """Enlarges one image by one route, and remembers how large a tile the device's memory allows."""
+    """Enlarges one image with one route, and remembers which tile size fits into the memory of the device."""
 
     def __init__(self, settings: Settings, arithmetic: Arithmetic, channels: int) -> None:
         self.device = device_support(settings.device)

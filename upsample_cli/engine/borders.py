@@ -1,4 +1,4 @@
-"""What fills a tile's halo outside the image."""
+"""Fill the halo of a tile outside the image."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from upsample_cli.geometry.tiles import Tile
 def padded_tile(
     rows: Pixels, tile: Tile, border: Border, *, empty: Callable[[tuple[int, ...], Dtype], Pixels] = np.empty
 ) -> Pixels:
-    """A copy of a tile's pixels with its whole halo. The border's rule fills the part outside the image.
+    """Copy the pixels of a tile with its complete halo. The border fills the part outside the image.
 
     Args:
-        rows: (height, width, channels), the part of the tile and its halo that is inside the image.
-        empty: makes the memory of the copy, from its shape and the type of the rows.
+        rows: (height, width, channels): the part of the tile and its halo that is inside the image.
+        tile: the tile.
+        border: how the part outside the image is filled.
+        empty: allocates the copy, given its shape and the type of the rows.
 
     Returns:
         (core height + 2*halo, core width + 2*halo, channels), contiguous.
@@ -41,7 +43,7 @@ def padded_tile(
 
 
 def sources(first: int, last: int, length: int, border: Border) -> NDArray[np.int64]:
-    """The samples of an axis that stand at the indices `first` to `last` (exclusive); -1 for zero.
+    """The indices of the samples that are used at the indices `first` to `last` (exclusive) of an axis; -1 for zero.
 
     >>> sources(-2, 5, 4, "reflect"), sources(3, 6, 4, "zeros")
     (array([2, 1, 0, 1, 2, 3, 2]), array([ 3, -1, -1]))

@@ -1,7 +1,8 @@
-"""CUDA: exact convolutions, a stream for each thread, pinned memory, sizes of tiles.
+"""CUDA: exact convolutions, a stream for each thread, pinned memory, tile sizes.
 
-A band goes to the device, through the route and back on the stream of the thread that computes it. Several threads do
-so at once (`torch_device.LANES`): while one band is computed, the next is on its way up and the last on its way down.
+A thread copies a band to the device, computes it and copies it back on the thread's own stream. Several threads do so
+at the same time (`torch_device.LANES`): while one band is computed, the next is copied to the device and the previous
+one back.
 """
 
 from __future__ import annotations
@@ -20,39 +21,40 @@ from upsample_cli.engine.torch_device import LANES, MOST_TILE_BYTES, TorchSuppor
 from upsample_cli.kernels.kernel import Kernel
 
 TILE_VALUES = 2**24
-"""Outputs of a tile that is fetched back: enough to fill a GPU, and few enough for several tiles a photograph."""
+"""Output values of a tile that is copied back: enough to fill a GPU, and few enough to give a photograph several
+tiles."""
 
 _OUT_OF_MEMORY = ("cuda error: out of memory", "[cuda]: out of memory", "unable to find an engine", "alloc_failed")
-"""The messages of the driver, of Triton, and of cuDNN when none of its algorithms gets enough memory."""
+"""Messages of the driver, of Triton, and of cuDNN if none of its algorithms gets enough memory."""
 
 _settings_of_process = threading.Lock()
 _streams = threading.local()
 
 
 class CudaSupport(TorchSupport):
-    """What the engine needs from a GPU."""
+    """Memory, order of work and choice of routes on a GPU."""
 
     def tile_bytes(self, image_bytes: int, *, bytes_per_value: int, is_resident: bool) -> int:  # noqa: ARG002
-        """See `TorchSupport`. Memory that torch holds but does not use counts as free: it is released on demand."""
+        """See `TorchSupport`. Memory that torch has reserved but does not use counts as free."""
         unused = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
         free = torch.cuda.mem_get_info(self.device)[0] + unused
         return min(MOST_TILE_BYTES if is_resident else TILE_VALUES * bytes_per_value, free // (2 * LANES))
 
     def fastest_route(self, kernel: Kernel, arithmetic: Arithmetic, channels: int) -> Route:
-        """The winner of a race of all routes that give the layer's pixels."""
+        """The fastest, as measured, of all routes that give the layer's pixels."""
         with torch.cuda.device(self.device), self.exact_convolutions(stride=kernel.factor):
             return raced_route(kernel, arithmetic, channels, self.device)
 
     @contextmanager
     def exact_convolutions(self, *, stride: int) -> Iterator[None]:
-        """No TF32, and only deterministic algorithms that sum products as they are.
+        """Disable TF32, and allow only deterministic algorithms that sum unrounded products.
 
-        Winograd and Fourier algorithms round intermediate results, and cuDNN has them for stride 1; there torch's own
-        algorithm is used, which multiplies matrices. The settings of single operators take precedence over the global
-        one (`torch.backends.fp32_precision`), and writing them disturbs neither a process that uses the older names
-        (`allow_tf32`) nor one that mixes both.
+        Winograd and Fourier algorithms round intermediate results. cuDNN uses them for stride 1, so for stride 1
+        torch's own algorithm, a matrix product, is used. The settings of single operators override the global one
+        (`torch.backends.fp32_precision`). Setting them is safe in processes that use the older names (`allow_tf32`), or
+        both.
 
-        The settings belong to the whole process: two threads that set and restore them in turn would undo each other.
+        The settings are global, so a lock keeps threads from restoring them while another thread needs them.
         """
         with _settings_of_process, ExitStack() as restored:
             cudnn = torch.backends.cudnn
@@ -93,7 +95,7 @@ class CudaSupport(TorchSupport):
                 stream.synchronize()
 
     def empty_for_transfer(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-        """See `TorchSupport`. Pinned if the system has memory for that: copies then overlap with other work."""
+        """See `TorchSupport`. The memory is pinned if possible, so that copies overlap with other work."""
         with suppress(RuntimeError):
             return torch.empty(shape, dtype=dtype, pin_memory=True)
         return super().empty_for_transfer(shape, dtype)
@@ -113,7 +115,7 @@ class CudaSupport(TorchSupport):
         out.copy_(staged)
 
     def is_out_of_memory(self, error: RuntimeError) -> bool:
-        """See `TorchSupport`. The driver, Triton and cuDNN report it in different words."""
+        """See `TorchSupport`. The driver, Triton and cuDNN have different messages."""
         message = str(error).lower()
         return super().is_out_of_memory(error) or any(words in message for words in _OUT_OF_MEMORY)
 

@@ -1,4 +1,4 @@
-"""The devices of this machine: which one a name means, and what the engine needs from it."""
+"""Find a device by name, and load the code for it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from upsample_cli.errors import DeviceError, Setting
 
 
 def pick_device(name: str) -> str:
-    """The device of that name, as "cpu", "cuda:N" or "mps". "auto" is CUDA if available, otherwise the CPU.
+    """The device with the given name, as "cpu", "cuda:N" or "mps". "auto" is CUDA if available, otherwise the CPU.
 
-    Torch is imported to look for a device other than the CPU, with "auto" only where there is a driver of CUDA.
+    Torch is imported to find a device other than the CPU; for "auto", only if a CUDA driver is installed.
 
     Raises:
-        DeviceError: if it is not available; the message names the devices that are.
+        DeviceError: if the device is not available; the message names the available devices.
     """
     if name == "cpu" or (name == "auto" and not has_cuda_driver()):
         return "cpu"
@@ -26,7 +26,7 @@ def pick_device(name: str) -> str:
     available += ["mps"] if torch.backends.mps.is_available() else []
     if name == "auto":
         return "cuda:0" if "cuda:0" in available else "cpu"
-    wanted = {"cuda": "cuda:0", "mps:0": "mps"}.get(name, name)  # torch numbers the device of a tensor
+    wanted = {"cuda": "cuda:0", "mps:0": "mps"}.get(name, name)  # a tensor's device has a number
     if wanted not in available:
         raise DeviceError(
             f"there is no device {name!r} here",
@@ -36,7 +36,7 @@ def pick_device(name: str) -> str:
 
 
 def device_support(device: str) -> DeviceSupport:
-    """What the engine needs from a device. Code for other devices than the CPU is imported here, and only for them."""
+    """The code for a device. The code for devices other than the CPU is imported here, when it is needed."""
     if device.startswith("cuda"):
         from upsample_cli.engine.cuda import CudaSupport
 
@@ -49,9 +49,9 @@ def device_support(device: str) -> DeviceSupport:
 
 
 def work_of_caller(device: DeviceSupport, *pixels: Pixels | None) -> Any:
-    """The work that the calling thread has queued on a device so far, for `own_work` to wait for.
+    """An event for the work that the calling thread has queued on a device so far, for `own_work` to wait for.
 
-    When this returns, the other devices of the pixels have done the work that the thread has queued on them.
+    If pixels are on other devices, this waits until these have finished the work queued by the thread.
     """
     for array in pixels:
         if array is not None and str(array.device) != device.name:

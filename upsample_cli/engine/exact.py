@@ -1,8 +1,8 @@
-"""The arithmetic around the layer: premultiplied alpha before it, exact division and rounding after it.
+"""The arithmetic before and after the layer: premultiplication by alpha, exact division and rounding.
 
-Pixels have the shape (height, width, channels); straight alpha, if any, is the last channel. Between `prepare` and
-`finish` they are *sums*: whole numbers, `divisor` times too large, in a float type that holds them exactly. The result
-is therefore the same for every device, tile size and number of threads.
+Pixels have the shape (height, width, channels); straight alpha, if present, is the last channel. Between `prepare` and
+`finish`, they are *sums*: whole numbers, `divisor` times too large, in a float type that represents them exactly. So
+the result is the same for every device, tile size and number of threads.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from upsample_cli.kernels.kernel import Kernel
 
 Pixels: TypeAlias = Any
-"""A `numpy.ndarray` on the CPU, a `torch.Tensor` on other devices. Code for both uses what they have in common."""
+"""A `numpy.ndarray` on the CPU, a `torch.Tensor` on other devices. Code for both uses only their common methods."""
 
 Dtype: TypeAlias = "np.dtype[Any]"
 
@@ -28,28 +28,29 @@ FLOAT64: Dtype = np.dtype(np.float64)
 
 _WHOLE_IN_FLOAT32 = 2**24
 _WHOLE_IN_FLOAT64 = 2**53
-"""Every whole number up to here is a float. Source: IEEE 754, significands of 24 and 53 bits."""
+"""All whole numbers up to this are exact in the type. Source: IEEE 754, significands of 24 and 53 bits."""
 
 _FLOAT_REACH = {FLOAT32: 2**30, FLOAT64: 2**52}
-"""Grids of weights for floating-point pixels: finer than the rounding of the type, far from its largest number."""
+"""The reach of kernels for floating-point pixels: weights finer than the type's rounding, and sums far from
+overflow."""
 
 _LEAST_REACH = 2**20
 
 _ROUNDINGS = 64
-"""More than those of any sum, in units of the last place."""
+"""An upper bound of the rounding error of any sum, in units of the last place."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
-    """How one kind of pixel goes through one kernel.
+    """The arithmetic for one type of pixels and one kernel.
 
     Args:
-        pixel_dtype: uint8, uint16, float32 or float64, of the input and the output.
+        pixel_dtype: type of the input and the output: uint8, uint16, float32 or float64.
         divisor: the kernel's denominator, by which the layer's output must be divided.
-        has_alpha: the last channel is straight opacity, to be premultiplied.
+        has_alpha: the last channel is straight alpha, and colour must be premultiplied.
         gain: the largest result as a multiple of the largest pixel: the kernel's reach over its denominator.
-        overshoots: whether results can leave the range of the pixels and must be clipped.
-        is_wide: results of float32 pixels are stored as float64: not divided yet, they can exceed the largest float32.
+        overshoots: whether results can exceed the range of the pixels and must be clipped.
+        is_wide: results for float32 pixels are float64, because they are not yet divided and can exceed float32.
     """
 
     pixel_dtype: Dtype
@@ -71,7 +72,7 @@ class Arithmetic:
 
     @property
     def least_divisor(self) -> float:
-        """The divisor used where the sum of alpha is zero. The dividend is zero there too, and so is the quotient."""
+        """The divisor used if the sum of alpha is zero. Then the dividend is also zero, and so is the quotient."""
         return 1 if self.is_exact else float(np.finfo(self.pixel_dtype).tiny)
 
     @property
@@ -81,15 +82,15 @@ class Arithmetic:
 
     @property
     def safe_scale(self) -> float:
-        """The power of two that makes floating-point pixels so small that none of their sums overflows."""
+        """A power of two. Floating-point pixels multiplied by it are so small that their sums do not overflow."""
         return 2.0 ** -(math.ceil(max(self.gain, Fraction(1)) * self.divisor).bit_length() + 1)
 
     @property
     def sum_dtype(self) -> Dtype:
         """The float type in which every step from `prepare` to `finish` is exact.
 
-        The largest number is the dividend of the last division: a sum plus half the divisor, or with alpha twice a sum
-        of colour times alpha plus a sum of alpha.
+        The largest number is the dividend of the last division: a sum plus half the divisor, or, with alpha, twice a
+        sum of colour times alpha plus a sum of alpha.
         """
         if not self.is_exact:
             return self.pixel_dtype
@@ -107,15 +108,18 @@ def _dividend_factor(pixel_dtype: Dtype, has_alpha: bool) -> int:
 def exact_form(
     kernel: Kernel, pixel_dtype: Dtype, *, has_alpha: bool = False, largest_amount: int | None = None
 ) -> tuple[Kernel, Arithmetic]:
-    """The kernel on a grid for which sums of such pixels are exact, and the arithmetic for it.
+    """The kernel on a grid of weights for which sums of these pixels are exact, and the arithmetic for it.
 
-    Bilinear and nearest do not change for whole pixels. Other kernels do not change if their sums are exact; otherwise
-    they get the finest grid for which sums are exact: in float32 for 8-bit pixels and a kernel that keeps flat images
-    flat, in float64 for all others.
+    Bilinear and nearest do not change for whole pixels. Other kernels do not change if their sums are exact. Otherwise
+    they are rounded to the finest grid for which sums are exact: in float32 for 8-bit pixels and a kernel that keeps
+    flat images flat, in float64 for all others.
 
     Args:
-        largest_amount: for whole pixels held in float64: the largest product of colour and alpha, or the largest
-            colour. Sums are exact up to 2**33.
+        kernel: the kernel.
+        pixel_dtype: type of the pixels.
+        has_alpha: the last channel is straight alpha.
+        largest_amount: for whole numbers in float64 (linear light): the largest product of colour and alpha, or the
+            largest colour without alpha. Sums are exact if it is at most 2**33.
 
     >>> from upsample_cli.kernels.kernel import kernel_named
     >>> kernel, arithmetic = exact_form(kernel_named("lanczos3", 2), np.dtype(np.uint8))
@@ -136,9 +140,9 @@ def exact_form(
 
 
 def prepare(pixels: Pixels, arithmetic: Arithmetic) -> Pixels:
-    """Pixels as numbers for the layer, colour multiplied by alpha if there is alpha.
+    """Convert pixels to numbers for the layer. With alpha, colour is multiplied by it.
 
-    pixels: (height, width, channels) of `arithmetic.pixel_dtype` -> the same shape, of `arithmetic.sum_dtype`.
+    (height, width, channels) of `arithmetic.pixel_dtype` -> the same shape of `arithmetic.sum_dtype`.
     """
     numbers = _copied(pixels, arithmetic.sum_dtype)
     if arithmetic.has_alpha:
@@ -155,15 +159,16 @@ def _copied(pixels: Pixels, dtype: Dtype) -> Pixels:
 
 
 def finish(sums: Pixels, arithmetic: Arithmetic, out: Pixels) -> None:
-    """Divide the layer's sums, round half up, clip them to the range of whole pixels, and write pixels.
+    """Divide the layer's sums, round half up, clip to the range of whole pixels, and write the pixels to `out`.
 
-    One division, correctly rounded, of whole numbers no larger than 2**24 (float32) or 2**53 (float64) never reaches
-    the next whole number from below: if `q + 1 - dividend / divisor >= 1 / divisor`, that gap exceeds half a unit in
-    the last place of `q + 1`, because `dividend >= q * divisor`. So truncating the quotient is floor division. For sums
-    below zero it need not be, because all of them become zero.
+    Truncating the quotient is floor division. Proof: let `q` be the exact quotient rounded down, of whole numbers that
+    are at most 2**24 (float32) or 2**53 (float64). The exact quotient is at least `1 / divisor` below `q + 1`. This gap
+    is more than half a unit in the last place of `q + 1`, because `dividend >= q * divisor`. So one correctly rounded
+    division never reaches `q + 1`. For negative sums this need not hold, because they all become zero.
 
     Args:
         sums: (height, width, channels) of `arithmetic.sum_dtype`, any strides; overwritten.
+        arithmetic: the arithmetic of these sums.
         out: (height, width, channels) of `arithmetic.pixel_dtype`, any strides.
     """
     colour, alpha = (sums[..., :-1], sums[..., -1:]) if arithmetic.has_alpha else (sums, None)
@@ -175,30 +180,34 @@ def finish(sums: Pixels, arithmetic: Arithmetic, out: Pixels) -> None:
         colour += arithmetic.divisor // 2
     if isinstance(colour, np.ndarray):
         colour /= arithmetic.divisor
-    else:  # CUDA multiplies by the reciprocal of a plain number, which is one level too low at factor 11
+    else:  # CUDA multiplies by the reciprocal of a Python number, which is one level too low at factor 11
         colour /= colour.new_full((), arithmetic.divisor)
     out[...] = cut_off(colour, arithmetic)
 
 
 def overflowed(padded: Pixels, out: Pixels, arithmetic: Arithmetic) -> Pixels | None:
-    """Which floating-point results may have become infinite or NaN because a sum was too large; None if none has.
+    """A mask of floating-point results that may be infinite or NaN because a sum overflowed; None if there are no such.
 
     Args:
         padded: the pixels.
         out: their results.
+        arithmetic: the arithmetic of these pixels.
     """
     most = float(np.finfo(arithmetic.pixel_dtype).max) * arithmetic.safe_scale
     if arithmetic.has_alpha:
         most **= 0.5  # colour is multiplied by alpha
-    if -most <= padded.min() and padded.max() <= most:  # not if there is a NaN
+    if -most <= padded.min() and padded.max() <= most:  # False if there is a NaN
         return None
     with np.errstate(invalid="ignore"):
-        is_bad = (out - out) != 0  # of infinities and NaN
+        is_bad = (out - out) != 0  # true for infinities and NaN
     return is_bad if is_bad.any() else None
 
 
 def unscaled(results: Pixels, arithmetic: Arithmetic) -> Pixels:
-    """Results of pixels times `safe_scale`, without it. What rounding alone puts past the largest number becomes it."""
+    """Divide results for pixels times `safe_scale` by `safe_scale`.
+
+    A result that exceeds the largest number only because of rounding becomes the largest number.
+    """
     info = np.finfo(arithmetic.pixel_dtype)
     most = float(info.max) * arithmetic.safe_scale
     if not arithmetic.is_wide:
@@ -208,14 +217,14 @@ def unscaled(results: Pixels, arithmetic: Arithmetic) -> Pixels:
 
 
 def cut_off(quotients: Pixels, arithmetic: Arithmetic) -> Pixels:
-    """Quotients, clipped to the range of whole pixels if the kernel can leave it."""
+    """The quotients, clipped to the range of whole pixels if the kernel can exceed it."""
     if arithmetic.is_exact and arithmetic.overshoots:
         return quotients.clip(0, arithmetic.largest_pixel)
     return quotients
 
 
 def _unpremultiply(colour: Pixels, alpha: Pixels, arithmetic: Arithmetic) -> None:
-    """Divide colour sums by alpha sums in place, rounded half up if exact. Colour without opacity becomes zero."""
+    """Divide colour sums by alpha sums in place, rounded half up if exact. Where alpha is zero, colour becomes zero."""
     if arithmetic.overshoots:
         colour *= alpha > 0
     if arithmetic.is_exact:

@@ -1,4 +1,4 @@
-"""Layers for networks: `torch.nn.ConvTranspose2d` filled with bilinear kernels."""
+"""Layers for networks: `torch.nn.ConvTranspose2d` with bilinear weights."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from upsample_cli.kernels.profiles import axis_kernel, bilinear_taps
 
 
 def bilinear_kernel(in_channels: int, out_channels: int, kernel_size: int) -> torch.Tensor:
-    """Bilinear weights for a transposed convolution, to be copied into a layer.
+    """Bilinear weights for a transposed convolution, to copy into a layer.
 
     Returns:
         (in_channels, out_channels, kernel_size, kernel_size) float32: the outer product of `bilinear_taps` with itself
-        where the input channel equals the output channel, zeros elsewhere.
+        if the input channel equals the output channel, and zeros otherwise.
 
     Raises:
         GeometryError: if a size is less than one.
@@ -23,7 +23,7 @@ def bilinear_kernel(in_channels: int, out_channels: int, kernel_size: int) -> to
     tensor([0.0625, 0.1875, 0.1875, 0.0625])
     """
     if min(in_channels, out_channels, kernel_size) < 1:
-        raise GeometryError("a kernel needs at least one channel in, one channel out and a kernel_size of one")
+        raise GeometryError("a kernel needs one or more channels in, channels out and taps")
     taps = torch.tensor([float(tap) for tap in bilinear_taps(kernel_size)], dtype=torch.float64)
     weight = torch.zeros(in_channels, out_channels, kernel_size, kernel_size)
     for channel in range(min(in_channels, out_channels)):
@@ -32,12 +32,12 @@ def bilinear_kernel(in_channels: int, out_channels: int, kernel_size: int) -> to
 
 
 def bilinear_layer(factor: int, channels: int, *, depthwise: bool = False) -> nn.ConvTranspose2d:
-    """A bilinear-initialized layer for a network: kernel_size `2s - s % 2`, stride s, padding `ceil((s - 1) / 2)`.
+    """A layer with bilinear weights: kernel_size `2s - s % 2`, stride s, padding `ceil((s - 1) / 2)`.
 
     Args:
         factor: the stride, 1 to 64. An input of (N, channels, H, W) becomes (N, channels, H*factor, W*factor).
-        channels: in and out.
-        depthwise: one kernel per channel (`groups=channels`) instead of a dense weight with zeros off the diagonal.
+        channels: number of input and of output channels.
+        depthwise: one kernel per channel (`groups=channels`); if False, a dense weight with zeros off the diagonal.
 
     Raises:
         UsageError: if the factor is out of range.

@@ -1,4 +1,4 @@
-"""Where the library of the installed torch is, and how it is loaded. Without numpy: it begins with the process."""
+"""Find and load the library of the installed torch. No numpy, because loading starts with the process."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ from contextlib import suppress
 from pathlib import Path
 
 _OLDEST, _NEWEST = (2, 10), (2, 99)
-"""Versions of torch that keep the interface."""
+"""The versions of torch that have this interface."""
 
 _LIBRARIES = {"darwin": "libtorch_cpu.dylib", "win32": "torch_cpu.dll"}
-_LAZILY = 1  # RTLD_LAZY on Linux and macOS: resolving all symbols at once takes a tenth of a second more
+_LAZILY = 1  # RTLD_LAZY on Linux and macOS; resolving all symbols at once takes a tenth of a second longer
 
 _EXTENSIONS = (
     "_bisect", "_blake2", "_bz2", "_contextvars", "_datetime", "_decimal", "_hashlib", "_heapq", "_json", "_lzma",
     "_opcode", "_pickle", "_posixsubprocess", "_queue", "_random", "_sha512", "_struct", "_uuid",
     "array", "binascii", "fcntl", "math", "mmap", "select", "termios", "unicodedata", "zlib",
 )  # fmt: skip
-"""Compiled modules of Python that the command imports before numpy. Each would wait until libtorch is loaded."""
+"""Python's compiled modules that the command imports before numpy. Later, each import would wait for libtorch."""
 
 
 class NoOperatorsError(Exception):
-    """The operators are not available in this way; its text is the reason, in a few words."""
+    """The operators are not available in this way. The text of the exception is a short reason."""
 
 
 def begin_loading() -> None:
-    """Load the library in a thread, while Python imports the rest of the program: the system loads one at a time."""
+    """Load the library in a thread, while Python imports the rest of the program.
+
+    The system loads one library at a time, so Python's own compiled modules are imported first.
+    """
     for name in _EXTENSIONS:
         with suppress(ImportError):
             importlib.import_module(name)
@@ -39,15 +42,15 @@ def begin_loading() -> None:
 
 
 def _load() -> None:
-    with suppress(Exception):  # it fails again, with a message, where it is needed
+    with suppress(Exception):  # it fails again, with a message, when the library is needed
         load_library(library_path())
 
 
 def library_path() -> Path:
-    """The library of the installed torch.
+    """The path of the installed torch's library.
 
     Raises:
-        NoOperatorsError: if there is none, or its version is unknown.
+        NoOperatorsError: if torch is not installed, or its version is unknown.
     """
     spec = importlib.util.find_spec("torch")
     if spec is None or not spec.submodule_search_locations:
@@ -63,7 +66,7 @@ def library_path() -> Path:
 
 
 def load_library(path: Path) -> None:
-    """Load the library without Python's global lock, which `ctypes.CDLL` keeps while it loads."""
+    """Load the library without holding Python's global lock, which `ctypes.CDLL` would hold."""
     if sys.platform == "win32":
         return
     dlopen = ctypes.CDLL(None).dlopen

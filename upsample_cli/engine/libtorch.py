@@ -1,7 +1,7 @@
-"""ATen's operators through the C interface of libtorch: real layers, without the two seconds of `import torch`.
+"""ATen's operators through the C interface of libtorch: the real layer, without the two seconds of `import torch`.
 
-Compiled models of AOTInductor call the same functions, so torch keeps them compatible from version to version. Tensors
-are handles that borrow the memory of numpy arrays; results are arrays that own the tensor they look into. Source:
+Models compiled by AOTInductor call the same functions, so torch keeps them compatible between versions. Input tensors
+are handles that use the memory of numpy arrays; results are arrays that own a tensor and use its memory. Source:
 torch/csrc/inductor/aoti_torch/c/shim.h and generated/c_shim_cpu.h of torch 2.10 to 2.14.
 """
 
@@ -20,7 +20,7 @@ from upsample_cli.engine.operators import Array, Layer
 
 _Handle = ctypes.c_void_p
 _THREADS = "_ZN2at15set_num_threadsEi", "_ZN2at15get_num_threadsEv"
-"""`at::set_num_threads(int)` and `at::get_num_threads()`, as the Itanium ABI of C++ spells them."""
+"""The mangled names of `at::set_num_threads(int)` and `at::get_num_threads()` in the Itanium C++ ABI."""
 
 _FUNCTIONS = {
     "create_tensor_from_blob": "pqLLqiiiP",
@@ -33,8 +33,8 @@ _FUNCTIONS = {
     "get_sizes": "pR",
     "get_strides": "pR",
 }
-"""The arguments of each function `aoti_torch_...`: p pointer, q int64, i int32, L pointer to int64s; P, Q and R are
-results: a pointer, an int64, and a pointer to int64s. Each returns 0 if all is well."""
+"""The arguments of each function `aoti_torch_...`: p pointer, q int64, i int32, L pointer to int64s. P, Q and R are
+results: a pointer, an int64, and a pointer to int64s. Each function returns 0 for success."""
 
 _TYPES: dict[str, Any] = {
     "p": _Handle,
@@ -48,10 +48,10 @@ _TYPES: dict[str, Any] = {
 
 
 class LibTorch:
-    """The operators of `operators.Operators`, through the library of the installed torch.
+    """The operators of `operators.Operators`, from the library of the installed torch.
 
     Raises:
-        NoOperatorsError: if it is missing, of an unknown version, or lacks a function.
+        NoOperatorsError: if the library is missing, has an unknown version, or lacks a function.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class LibTorch:
         self._check()
 
     def _check(self) -> None:
-        """Run a layer of two taps, in case a version of torch has changed the meaning of an argument."""
+        """Check the result of a small layer, in case a version of torch has changed the meaning of an argument."""
         taps, pixel = np.array([[[[3.0, 5.0]]]]), np.array([[[[2.0, 7.0]]]])
         try:
             made = self.layer(taps, stride=1, padding=0, groups=1)(pixel).tolist()
@@ -85,7 +85,7 @@ class LibTorch:
         """Call a function of `_FUNCTIONS`.
 
         Raises:
-            RuntimeError: if it fails.
+            RuntimeError: if the function fails.
         """
         if self._functions[function](*arguments):
             raise RuntimeError(f"{function} of libtorch failed")
@@ -127,7 +127,7 @@ class LibTorch:
 
     @contextmanager
     def _borrowed(self, array: Array) -> Iterator[_Handle]:
-        """A tensor in the memory of an array."""
+        """A tensor that uses the memory of an array."""
         tensor = _Handle()
         strides = [stride // array.itemsize for stride in array.strides]
         self.call(
@@ -141,7 +141,7 @@ class LibTorch:
 
 
 class _Owned:
-    """A tensor as numpy sees it; it lives as long as an array looks into it."""
+    """A tensor with numpy's array interface. It is deleted when the last array that uses its memory is."""
 
     def __init__(self, library: LibTorch, tensor: _Handle, dtype: Dtype) -> None:
         self._library, self._tensor = library, tensor

@@ -1,4 +1,4 @@
-"""The engines that a user can choose. No numpy, no torch: options are checked before either is needed."""
+"""The names of the engines that a user can choose. No numpy, no torch, because options are checked without them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The threads that compute: one per core, each running ATen on itself alone."""
+"""The computing threads: one per core. Each runs the operators of ATen in itself only."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 _KEPT_BYTES = 31 * 2**20
-"""Allocating and freeing a block of this size once teaches glibc to keep blocks up to this size. Otherwise it returns
-those of each tile to the system, which hands them out again page by page: half of a float tile's time. It stops
-learning at 32 MiB. Source: mallopt(3), M_MMAP_THRESHOLD.
+"""After a block of this size has been allocated and freed once, glibc keeps freed blocks up to this size. Otherwise it
+returns the blocks of each tile to the system, and the page faults of new ones take half of the time of a float tile.
+glibc's limit for this is 32 MiB. Source: mallopt(3), M_MMAP_THRESHOLD.
 """
 
 
 def compute_pool() -> ThreadPoolExecutor:
-    """The pool of threads that compute, one per core this process may use. It is started on the first call."""
+    """The pool of computing threads, one per core that this process may use. The first call starts it."""
     with _pool_lock:
         return _started_pool()
 
 
 def layer_pool() -> ThreadPoolExecutor:
-    """The same pool, after ATen's operators were loaded and told to run each of them in one thread of the pool."""
+    """The same pool, after loading ATen's operators and limiting them to one thread each."""
     pool = compute_pool()
     operators: Any = aten.operators()
     with _layer_lock:
@@ -41,21 +41,21 @@ def layer_pool() -> ThreadPoolExecutor:
 
 @functools.cache
 def _started_pool() -> ThreadPoolExecutor:
-    np.empty(_KEPT_BYTES, np.uint8)  # and freed
+    np.empty(_KEPT_BYTES, np.uint8)  # allocated and freed
     return ThreadPoolExecutor(cores.core_count(), thread_name_prefix="upsample-compute")
 
 
 @functools.cache
 def _settled(operators: Any, pool: ThreadPoolExecutor) -> None:
-    # Setting the number in one thread also sets the default that threads started later inherit: restore the caller's.
+    # Setting the number in one thread also sets the default of threads started later, so it is restored below.
     before = operators.threads()
-    operators.set_threads(before)  # after a fork the first call makes libtorch's own pool again: not in two threads
+    operators.set_threads(before)  # after a fork, the first call starts libtorch's own pool again; two threads must not
     count = cores.core_count()
     barrier = Barrier(count)
 
     def settle() -> None:
         operators.set_threads(1)
-        operators.threads()  # a thread's first call takes over the default: call it while the default is one
+        operators.threads()  # a thread's first call copies the default, so it must come while the default is one
         barrier.wait()
 
     for settled in [pool.submit(settle) for _ in range(count)]:
@@ -82,16 +82,17 @@ def _forget_pool() -> None:
     _release_locks()
 
 
-if hasattr(os, "register_at_fork"):  # a forked process (a DataLoader's worker, say) does not inherit threads
+if hasattr(os, "register_at_fork"):  # a forked process, for example a DataLoader worker, does not inherit threads
     os.register_at_fork(before=_hold_locks, after_in_parent=_release_locks, after_in_child=_forget_pool)
 
 
 def computed_ahead(make: Callable[[Item], Made], items: Iterable[Item], *, count: int | None = None) -> Iterator[Made]:
-    """`map` in the threads that compute, in order; items are taken in the thread that iterates.
+    """Like `map`, in the computing threads and in order. Items are taken from `items` in the iterating thread.
 
     Args:
-        count: at most this many items are computed ahead of the one yielded; by default enough to keep the threads
-            busy.
+        make: the function to call in the computing threads.
+        items: its arguments.
+        count: the most items to compute ahead; by default enough to keep the threads busy.
     """
     count = cores.core_count() + 1 if count is None else count
     pending: deque[Future[Made]] = deque()

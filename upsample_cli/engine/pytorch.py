@@ -12,7 +12,7 @@ from upsample_cli.engine.operators import Array, Layer
 
 
 class PyTorch:
-    """The operators of `operators.Operators`, as every user of torch calls them."""
+    """The operators of `operators.Operators`, from Python's torch."""
 
     set_threads = staticmethod(torch.set_num_threads)
     threads = staticmethod(torch.get_num_threads)
@@ -43,7 +43,7 @@ class PyTorch:
 def torch_layer(
     weight: Array, *, stride: int, padding: int, groups: int, device: torch.device | None = None
 ) -> nn.ConvTranspose2d:
-    """The layer with this weight (channels in, channels out / groups, height, width), of the weight's type."""
+    """A layer with this weight, (channels in, channels out / groups, height, width), and of its type."""
     channels_in, channels_out, *kernel_size = weight.shape
     layer = nn.ConvTranspose2d(
         channels_in,
@@ -62,7 +62,7 @@ def torch_layer(
 
 
 def torch_dtype(dtype: Dtype) -> torch.dtype:
-    """Torch's type of the same name.
+    """Torch's type with the same name.
 
     >>> import numpy as np
     >>> torch_dtype(np.dtype(np.uint16))

@@ -1,11 +1,13 @@
-"""Images at any size: enlarged by a whole factor, then reduced by an antialiasing filter, band by band.
+"""Resize images to any size: enlarge by a whole factor, then reduce with an antialiasing filter, one band at a time.
 
-This module receives the layer's sums undivided. It multiplies them by a banded matrix of whole weights for each axis;
-the only division and rounding, `exact.finish`, follows, as for whole factors. Rows and columns are reduced in blocks on
-a grid that does not depend on how the engine cut the image, so tiles never change a pixel. Numbers are float64. While
-they stay below 2**53, every result is the exact value rounded half up, on every machine. Through the bilinear kernel
-they do for 8-bit pixels always, with alpha up to factor 4, and for 16-bit pixels up to factor 6. Larger numbers (16
-bits with alpha, most linear light) are rounded to 53 bits before the division, by at most a millionth of a level.
+This module receives the layer's sums before they are divided. It multiplies them by a banded matrix of whole weights
+for each axis. The only division and rounding, `exact.finish`, comes last, as for whole factors. Rows and columns are
+reduced in blocks on a grid that does not depend on the engine's tiles, so tiles never change a pixel.
+
+Numbers are float64. As long as they are below 2**53, every result is the exact value rounded half up, on every machine.
+With the bilinear kernel this holds for 8-bit pixels, for 8-bit pixels with alpha up to factor 4, and for 16-bit pixels
+up to factor 6. Larger numbers (16 bits with alpha, most linear light) are rounded to 53 bits before the division, which
+changes a result by at most a millionth of a level.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from upsample_cli.kernels.kernel import axis_of
 Window = tuple[list[Array], Array]
 
 _DIVISOR_BITS = 62
-"""A divisor must fit in an int64 of torch. Kernels for 16-bit pixels would exceed it."""
+"""The most bits of a divisor, which must fit into torch's int64. Kernels for 16-bit pixels would exceed it."""
 
 _CHUNK_ROWS = 8
 
@@ -45,13 +47,13 @@ def resized_bands(
     stop: Event | None = None,
     on_route: OnRoute = lambda _name: None,
 ) -> Iterator[Array]:
-    """Yield the rows of an image at another size, from top to bottom: those of `bands.enlarged_bands`, reduced.
+    """Yield the rows of an image in another size, from top to bottom: the rows of `bands.enlarged_bands`, reduced.
 
     Args:
-        read_rows, settings, arithmetic, stop, on_route: see `bands.enlarged_bands`; rows in memory of the CPU.
+        read_rows, settings, arithmetic, stop, on_route: see `bands.enlarged_bands`; rows are in memory of the CPU.
         shape: (height, width, channels) of the input.
         size: (height, width) of the output, at most the kernel's factor times that of the input.
-        weigh: the filter that reduces.
+        weigh: the filter for the reduction.
 
     Yields:
         (rows, width, channels) of `arithmetic.pixel_dtype`.
@@ -68,7 +70,7 @@ def resized_bands(
         numbers: Array = prepare(read_rows(first, last), arithmetic)
         return numbers
 
-    layer_pool()  # its threads run the products
+    layer_pool()  # its threads compute the products
     rows, columns = (reduced_axis(*lengths, weigh) for lengths in zip(enlarged, size, strict=True))
     kernel = axis_of(settings.kernel)
     if arithmetic.is_exact and kernel is not None and settings.engine == "auto":
@@ -78,7 +80,7 @@ def resized_bands(
         sums = _few_rows(read_numbers, shape[0], stop)
     else:
         if arithmetic.pixel_dtype == FLOAT32 and arithmetic.overshoots:
-            settings = replace(settings, engine="layer")  # their sums are rounded, differently on every route
+            settings = replace(settings, engine="layer")  # float sums are rounded, differently on every route
         gain = arithmetic.gain * arithmetic.divisor
         undivided = Arithmetic(
             arithmetic.sum_dtype,
@@ -101,14 +103,14 @@ def resized_bands(
 
 
 def _few_rows(read_numbers: ReadRows, height: int, stop: Event | None) -> Iterator[Array]:
-    """All rows, unchanged, a chunk at a time."""
+    """Read all rows, a chunk at a time."""
     for first in range(0, height, _CHUNK_ROWS):
         raise_if_set(stop)
         yield read_numbers(first, min(height, first + _CHUNK_ROWS))
 
 
 def _chunks(bands: Iterable[Array]) -> Iterator[list[Array]]:
-    """The rows of bands of any height, as lists of pieces with eight rows in all; the last may have fewer."""
+    """Regroup bands of any height into chunks of eight rows, each a list of pieces; the last may have fewer rows."""
     held: list[Array] = []
     missing = _CHUNK_ROWS
     for band in bands:
@@ -125,7 +127,7 @@ def _chunks(bands: Iterable[Array]) -> Iterator[list[Array]]:
 
 
 def _narrowed(bands: Sequence[Array], columns: Axis, taken: Indices) -> Array:
-    """Pieces (rows, width, channels) of a chunk of sums -> (reduced width, channels, rows) in float64."""
+    """Reduce the columns of a chunk of sums: pieces (rows, width, channels) -> (reduced width, channels, rows)."""
     _, width, channels = bands[0].shape
     lines = np.empty((width, channels, sum(map(len, bands))))
     np.concatenate([band.transpose(1, 2, 0) for band in bands], axis=2, out=lines)
@@ -148,17 +150,17 @@ def _windows(chunks: Iterable[Array], rows: Axis) -> Iterator[Window]:
 
 
 def _finished(chunks: Sequence[Array], weights: Array, arithmetic: Arithmetic) -> Array:
-    """The chunks of one block of rows, (width, channels, rows) each -> (rows, width, channels) of pixels."""
+    """Reduce the rows of one block to pixels: chunks (width, channels, rows) -> (rows, width, channels)."""
     taken = np.concatenate(chunks, axis=2)
     sums = _product(weights, taken.reshape(-1, taken.shape[2]).T).reshape(-1, *taken.shape[:2])
     out = np.empty(sums.shape, arithmetic.pixel_dtype)
-    with np.errstate(all="ignore"):  # infinities and NaN are pixels like others
+    with np.errstate(all="ignore"):  # infinities and NaN are valid pixels
         finish(sums, arithmetic, out)
     return out
 
 
 def _product(weights: Array, numbers: Array) -> Array:
-    """The (batched) matrix product, in which a weight of zero contributes nothing, even for NaN and infinities."""
+    """The (batched) matrix product. A weight of zero contributes nothing, even if the number is infinite or NaN."""
     product = aten.operators().product
     made = product(weights, numbers)
     if not np.isfinite(made.sum()):
@@ -169,7 +171,7 @@ def _product(weights: Array, numbers: Array) -> Array:
 
 
 def _first_rows(bands: Iterable[Array], height: int) -> Iterator[Array]:
-    """The first `height` rows. The last block can reach past the image's end."""
+    """The first `height` rows. The last block can extend beyond the end of the image."""
     for band in bands:
         yield band[:height]
         height -= len(band)

@@ -1,4 +1,4 @@
-"""The weights that reduce an axis of samples, in blocks. They are whole numbers, so sums of pixels are exact."""
+"""The weights for reducing an axis of samples in blocks. They are whole numbers, so sums of pixels are exact."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ Indices = NDArray[np.int64]
 Filter = Callable[[Indices, Indices, int, int], Array]
 
 WEIGHT_SUM = 2**14
-"""The sum of the weights of one output. Rounding them to whole numbers changes far less than a level of 8 bits."""
+"""The sum of the weights of one output. Rounding weights to whole numbers changes far less than one 8-bit level."""
 
 _LOBES = 3
 _BLOCK_SAMPLES = 16
-"""Outputs of a block at ratio 1. Larger blocks need fewer calls, smaller ones fewer products with zero. Measured."""
+"""Outputs of a block at ratio 1 (measured). Larger blocks need fewer calls, smaller ones fewer products with zero."""
 
 
 def area_weights(made: Indices, taken: Indices, length: int, reduced: int) -> Array:
-    """The overlap of each input sample with each output sample: an output is the mean of what it covers."""
+    """The overlap of each input sample with each output sample: an output is the mean of the inputs that it covers."""
     ends = np.minimum((taken + 1) * reduced, (made + 1) * length)
     shared: Array = np.maximum(ends - np.maximum(taken * reduced, made * length), 0).astype(np.float64)
     return shared
 
 
 def lanczos_weights(made: Indices, taken: Indices, length: int, reduced: int) -> Array:
-    """The sinc of the reduced axis under a Lanczos window with three lobes on each side.
+    """A sinc at the scale of the reduced axis, times a Lanczos window with three lobes on each side.
 
     Source: Turkowski 1990, Filters for common resampling tasks (Graphics Gems).
     """
@@ -45,19 +45,19 @@ _FILTERS: dict[str, Filter] = {"nearest": area_weights}
 
 
 def filter_for(kernel_name: str) -> Filter:
-    """The filter for a kernel: after nearest, which enlarges pixels as squares, area; after all others Lanczos."""
+    """The filter for a kernel: area after nearest, which enlarges pixels as squares; Lanczos after all others."""
     return _FILTERS.get(kernel_name, lanczos_weights)
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """An axis reduced in blocks of neighbouring samples, all of the same shape.
+    """An axis that is reduced in blocks of neighbouring samples. All blocks have the same shape.
 
     Args:
-        reduced: output samples.
+        reduced: number of output samples.
         firsts: (blocks,), the first input sample of each block.
-        weights: (blocks, outputs, inputs), whole numbers. Their sum is the same for every output, 2**14 if nothing is
-            enlarged before, and 0 for outputs of the last block past the end.
+        weights: (blocks, outputs, inputs), whole numbers. Their sum is the same for every output: 2**14 without a
+            preceding enlargement. It is 0 for outputs of the last block that are beyond the end.
     """
 
     reduced: int
@@ -66,7 +66,7 @@ class Axis:
 
     @property
     def span(self) -> int:
-        """Input samples of a block."""
+        """Number of input samples of a block."""
         return int(self.weights.shape[2])
 
     @property
@@ -76,9 +76,9 @@ class Axis:
 
 
 def reduced_axis(length: int, reduced: int, weigh: Filter) -> Axis:
-    """An axis of `length` samples reduced edge to edge: output o covers o to o + 1 times `length / reduced`.
+    """Reduce an axis of `length` samples edge to edge: output o covers o to o + 1 times `length / reduced`.
 
-    Samples outside the axis have no weight; the weights inside are scaled to the same sum.
+    Samples outside the axis are not used; the weights of those inside are scaled to the same sum.
 
     >>> reduced_axis(4, 3, area_weights).weights[0, :3].tolist()
     [[12288.0, 4096.0, 0.0, 0.0], [0.0, 8192.0, 8192.0, 0.0], [0.0, 0.0, 4096.0, 12288.0]]
@@ -95,7 +95,7 @@ def reduced_axis(length: int, reduced: int, weigh: Filter) -> Axis:
 
 
 def _whole(weights: Array) -> Array:
-    """Scaled to `WEIGHT_SUM` and rounded half up. The largest weight absorbs the rounding error of the sum."""
+    """Scale weights to the sum `WEIGHT_SUM`, rounded half up. The largest weight absorbs the rounding error."""
     rounded: Array = np.floor(weights / weights.sum(axis=2, keepdims=True) * WEIGHT_SUM + 0.5)
     largest = rounded.argmax(axis=2, keepdims=True)
     missing = WEIGHT_SUM - rounded.sum(axis=2, keepdims=True)
@@ -104,10 +104,10 @@ def _whole(weights: Array) -> Array:
 
 
 def behind_enlargement(axis: Axis, length: int, kernel: AxisKernel, border: Border) -> Axis:
-    """The same outputs, directly from the `length` samples before enlargement: one matrix for both steps.
+    """Combine an enlargement and a reduction into one matrix, applied to the `length` samples before enlargement.
 
-    Weights are products of whole numbers, not yet divided by the kernel's denominator. The sums are therefore those of
-    the enlarged samples, which are never computed.
+    Weights are products of whole numbers, not yet divided by the kernel's denominator. So the sums are the same as
+    those of the enlarged samples, which are never computed.
 
     >>> from upsample_cli.kernels.profiles import axis_kernel
     >>> axis = behind_enlargement(reduced_axis(4, 3, area_weights), 2, axis_kernel("nearest", 2), "replicate")

@@ -1,4 +1,4 @@
-"""What the engine needs from the device that computes: here on the CPU, in `torch_device.py` on others."""
+"""The interface between the engine and a device. This module is for the CPU, `torch_device.py` for other devices."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from upsample_cli.geometry.tiles import Tile
 from upsample_cli.kernels.kernel import Kernel
 
 CACHE_BYTES = 12 * 2**20
-"""Working memory of a tile on the CPU: small enough for the cache, large enough to make calls few. Measured."""
+"""Working memory of a tile on the CPU (measured): small enough for the cache, large enough for few calls."""
 
-_LEAST_SHARE_BYTES = 2**20
-"""Working memory below which a tile is not split to give another core a share: the calls would cost more."""
+_LEAST_SHARE_BYTES = 4 * 2**20
+"""Tiles with less working memory are not split to use more cores: the calls would cost more than they save."""
 
 
 class DeviceSupport:
-    """Memory, order of work and choice of routes on one device; here on the CPU, where pixels are numpy arrays."""
+    """Memory, order of work and choice of routes on one device. This class is for the CPU; pixels are numpy arrays."""
 
     def __init__(self, name: str = "cpu") -> None:
         self.name = name
 
     @property
     def bands_in_flight(self) -> int:
-        """How many bands are computed at once, including the one that the caller waits for."""
+        """How many bands are computed at the same time, including the one that the caller waits for."""
         return cores.core_count() + 2
 
     def tile_bytes(self, image_bytes: int, *, bytes_per_value: int, is_resident: bool) -> int:  # noqa: ARG002
@@ -42,7 +42,7 @@ class DeviceSupport:
 
         Args:
             image_bytes: working memory of the whole image as one tile.
-            bytes_per_value: working memory for each number of the output.
+            bytes_per_value: working memory for each output value.
             is_resident: the enlarged pixels stay on the device.
         """
         return min(CACHE_BYTES, max(_LEAST_SHARE_BYTES, image_bytes // cores.core_count()))
@@ -51,48 +51,51 @@ class DeviceSupport:
         """The route that computes on this device.
 
         Raises:
-            UsageError: if `engine` names one that this device, this kernel or these pixels do not have.
+            UsageError: if `engine` names a route that is not available for this device, kernel or type of pixels.
         """
         return chosen_route(kernel, arithmetic, channels, engine)
 
     def taken(self, rows: Pixels) -> Pixels:
-        """Rows that have been read, as pixels of the device or of the CPU's memory."""
+        """Convert rows that have been read to pixels in memory of the device or of the CPU."""
         return rows
 
     def event_of_caller(self) -> Any:
-        """The work that the calling thread has queued on this device so far, for `own_work` to wait for."""
+        """An event for the work that the calling thread has queued on this device, for `own_work` to wait for."""
         return None
 
     def wait_for_caller(self) -> None:
-        """Wait until this device has done the work that the calling thread has queued on it."""
+        """Wait until this device has finished the work that the calling thread has queued."""
 
     @contextmanager
     def own_work(self, after: Any) -> Iterator[None]:  # noqa: ARG002
-        """Run the block's work in an order of its own, after `after`; it is done when the block ends."""
+        """Run the work of the `with` block in its own order, after `after`. The end of the block waits for the work."""
         yield
 
     def empty(self, shape: tuple[int, ...], dtype: Dtype) -> Pixels:
-        """Memory of the CPU for pixels that the device computes."""
+        """CPU memory for pixels that the device computes."""
         return np.empty(shape, dtype)
 
     def compute(self, route: Route, rows: Pixels, tile: Tile, border: Border, out: Pixels, *, stride: int) -> None:  # noqa: ARG002
         """Enlarge a tile.
 
         Args:
-            rows: (height, width, channels), the part of the tile and its halo that is inside the image.
-            out: receives the pixels, any strides.
-            stride: of the layer.
+            route: the route to use.
+            rows: (height, width, channels): the part of the tile and its halo that is inside the image.
+            tile: the tile.
+            border: how the halo outside the image is filled.
+            out: the memory for the pixels, with any strides.
+            stride: stride of the layer.
         """
         route(padded_tile(rows, tile, border, empty=self.empty), out)
 
     def array(self, band: Pixels) -> NDArray[Any]:
-        """A band in memory of the CPU, as numpy sees it."""
+        """A band in CPU memory as a numpy array."""
         made: NDArray[Any] = band
         return made
 
     def is_out_of_memory(self, error: RuntimeError) -> bool:  # noqa: ARG002
-        """Whether a smaller tile may fit where this one did not."""
+        """Whether an error means that memory ran out, so that a smaller tile may fit."""
         return False
 
     def release_memory(self) -> None:
-        """Give memory that is held and not used back to the device."""
+        """Return memory that is reserved but not used to the device."""

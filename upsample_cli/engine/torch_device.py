@@ -1,4 +1,4 @@
-"""What the engine needs from a device other than the CPU: pixels are torch's tensors. MPS here, CUDA in `cuda.py`."""
+"""The interface between the engine and a device of torch: MPS here, CUDA in `cuda.py`. Pixels are tensors."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from upsample_cli.geometry.tiles import Tile
 from upsample_cli.kernels.kernel import Kernel
 
 MOST_TILE_BYTES = 2**30
-"""Working memory of a tile that stays on the device: far from the 2**31 elements at which tensors misbehave."""
+"""The most working memory of a tile that stays on the device: far below 2**31 elements, where operators fail."""
 
 LANES = 3
-"""Bands in flight: one on its way to the device, one being computed, one on its way back."""
+"""The number of bands at the same time: one is copied to the device, one computed, and one copied back."""
 
 
 class TorchSupport(DeviceSupport):
-    """Memory, order of work and choice of routes on one device of torch; here on MPS."""
+    """Memory, order of work and choice of routes on one device of torch. This class is for MPS."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -59,12 +59,12 @@ class TorchSupport(DeviceSupport):
             return self.fastest_route(kernel, arithmetic, channels)
 
     def fastest_route(self, kernel: Kernel, arithmetic: Arithmetic, channels: int) -> Route:  # noqa: ARG002
-        """The fastest route of this device. On MPS the layer is the only one."""
+        """The fastest route of this device. MPS has only the layer."""
         return device_layer(kernel, arithmetic, self.device)
 
     @contextmanager
     def exact_convolutions(self, *, stride: int) -> Iterator[None]:  # noqa: ARG002
-        """Settings of torch under which convolutions sum their products exactly. Here the caller's settings do."""
+        """Settings of torch with which convolutions sum products exactly. On MPS, no settings are needed."""
         yield
 
     def taken(self, rows: Pixels) -> torch.Tensor:
@@ -79,7 +79,7 @@ class TorchSupport(DeviceSupport):
 
     @contextmanager
     def own_stream(self, after: Any) -> Iterator[None]:  # noqa: ARG002
-        """Run the block's work in a stream of this thread, after `after`; it is done when the block ends."""
+        """Run the work of the `with` block on this thread's stream, after `after`. The block's end waits for it."""
         yield
 
     def empty(self, shape: tuple[int, ...], dtype: Dtype) -> torch.Tensor:
@@ -87,7 +87,7 @@ class TorchSupport(DeviceSupport):
         return self.empty_for_transfer(shape, torch_dtype(dtype))
 
     def empty_for_transfer(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-        """Memory of the CPU for pixels on their way to or from the device."""
+        """CPU memory for pixels that are copied to or from the device."""
         return torch.empty(shape, dtype=dtype)
 
     def compute(self, route: Route, rows: Pixels, tile: Tile, border: Border, out: Pixels, *, stride: int) -> None:
@@ -106,11 +106,11 @@ class TorchSupport(DeviceSupport):
         return lambda shape, dtype: torch.empty(shape, dtype=dtype, device=rows.device)
 
     def _send(self, tile: torch.Tensor) -> torch.Tensor:
-        """A tile on the device, or on its way there."""
+        """Copy a tile to the device. The copy need not be complete yet."""
         return tile.to(self.device)
 
     def _fetch(self, made: torch.Tensor, out: torch.Tensor) -> None:
-        """Copy from the device to `out`, any strides; the copy is complete when `own_stream` ends, or before."""
+        """Copy from the device to `out`, with any strides. The copy is complete when `own_stream` ends."""
         out.copy_(made)
 
     def array(self, band: Pixels) -> NDArray[Any]:
@@ -124,6 +124,6 @@ class TorchSupport(DeviceSupport):
 
 
 def device_layer(kernel: Kernel, arithmetic: Arithmetic, device: torch.device) -> PlainRoute:
-    """The layer on a device of torch."""
+    """The layer as a route on a device of torch."""
     weight = layer_weight(kernel, arithmetic.sum_dtype)
     return PlainRoute(kernel, arithmetic, torch_layer(weight, **layer_settings(kernel), device=device))

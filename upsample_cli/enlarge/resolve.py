@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from upsample_cli.enlarge.options import DEPTHS, Options
-from upsample_cli.errors import ImageError, Loss, Setting, UsageError, joined
+from upsample_cli.errors import ImageError, Loss, Setting, Text, UsageError, joined
 from upsample_cli.geometry.output_size import Size
 from upsample_cli.images.formats import Format
 from upsample_cli.images.model import Frames, ImageInfo, Layout, Metadata
@@ -71,8 +71,20 @@ class Resolved:
         return (*self.losses, *self.remarks)
 
 
-_CHOOSES = {"pattern": "kernel", "stretched": "size"}
-"""The setting that avoids a loss; the format for all others."""
+_OTHER_FORMAT: Text = ("choose a ", Setting("format"), " or an ", Setting("output"), " extension that keeps it, or ")
+_NO_METADATA: Text = ("give ", Setting("metadata", "strip"), ", or ")
+_AVOIDS: dict[str, Text] = {
+    "pattern": ("choose another ", Setting("kernel"), ", or "),
+    "stretched": ("give ", Setting("fit"), " or another ", Setting("size"), ", or "),
+    "extension": ("give ", Setting("output"), " another extension, or "),
+    "preview": ("choose another ", Setting("frame"), ", or "),
+    "damage": "get a new copy of it, or ",
+    "metadata": _NO_METADATA,
+    "maker-note": _NO_METADATA,
+    "channels": "",
+    "range": "",
+}
+"""How to avoid a loss: by another format, unless its kind is in this table."""
 
 
 def resolve(image: Path, info: ImageInfo, metadata: Metadata, fmt: Format, options: Options, output: Path) -> Resolved:
@@ -113,11 +125,11 @@ def check_strict(path: Path, losses: tuple[Loss, ...], options: Options) -> None
         ImageError: under `options.strict`, if there is a warning.
     """
     if options.strict and losses:
-        strict, other = Setting("strict"), Setting(_CHOOSES.get(losses[0].kind, "format"))
+        strict, avoided = Setting("strict"), _AVOIDS.get(losses[0].kind, _OTHER_FORMAT)
         raise ImageError(
             path,
             joined(("refused by ", strict, ": "), losses[0].text),
-            ("choose another ", other, ", or leave out ", strict),
+            joined(avoided, ("leave out ", strict)),
             kind="loss-refused",
         )
 

@@ -1,1 +1,1 @@
-"""Sizes, tiles and alignment of axes, images and tiles, in whole numbers. No numpy, no torch."""
+"""Sizes, tiles and alignment of axes and images, in whole numbers. No numpy, no torch."""

@@ -1,4 +1,4 @@
-"""Settings of several axes, given once or per axis. No torch."""
+"""Settings of several axes, given once for all or per axis. No torch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def axis_names(axes: int) -> tuple[str, ...]:
 
 
 def split_axes(axes: int, settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """Settings per axis, from settings that are a number, a word, or a sequence of 1 or `axes` numbers.
+    """Split settings into one dictionary per axis. A setting is a number, a word, or a sequence of 1 or `axes` numbers.
 
     Raises:
         GeometryError: if a sequence has another length.
@@ -54,7 +54,9 @@ def collapsed(numbers: Iterable[int]) -> PerAxis:
 
 
 def over_axes(size_of_axis: Callable[..., Any], sizes: Sequence[Any], settings: dict[str, Any]) -> tuple[Any, ...]:
-    """Apply a one-axis function, such as `conv_output_size`, to each axis. With several axes, an error names its axis.
+    """Apply a function of one axis, such as `conv_output_size`, to each axis.
+
+    With several axes, an error names the axis.
 
     >>> from upsample_cli.geometry.sizes import conv_output_size
     >>> over_axes(conv_output_size, (16, 17), {"kernel_size": 5, "stride": 3, "padding": (2, 0)})
@@ -69,7 +71,7 @@ def over_axes(size_of_axis: Callable[..., Any], sizes: Sequence[Any], settings: 
 
 @contextmanager
 def located(place: str) -> Iterator[None]:
-    """Put a place in front of the cause of any GeometryError raised inside."""
+    """Prefix the cause of a GeometryError raised inside with `place`."""
     try:
         yield
     except GeometryError as error:

@@ -19,22 +19,22 @@ class Length(Protocol):
 AnyLength = TypeVar("AnyLength", bound=Length)
 
 _MOST_TAPS = 4096
-"""Taps that are tried one after the other: enough for any sensible kernel."""
+"""The most taps to examine one by one: enough for any sensible kernel."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerAxis:
     """A convolution, or a transposed one, along one axis. Its settings are checked in `sizes`, not here.
 
-    Output o of a transposed convolution takes input i by tap t where `o + padding == i*stride + t*dilation`, that of an
-    ordinary one where `i + padding == o*stride + t*dilation`.
+    In a transposed convolution, tap t connects input i with output o if `o + padding == i*stride + t*dilation`. In an
+    ordinary one, it connects them if `i + padding == o*stride + t*dilation`.
 
     Args:
-        kernel_size: taps.
+        kernel_size: number of taps.
         stride: samples from one window to the next, in the input, or in the output of a transposed layer.
-        padding: samples added before the input, or cropped from the output of a transposed layer.
-        output_padding: more samples at the end than `padding` says: computed by a transposed layer, added by an
-            ordinary one.
+        padding: samples added at each end of the input, or cropped at each end of the output of a transposed layer.
+        output_padding: samples at the end in addition to `padding`: a transposed layer computes them, an ordinary one
+            adds them.
         dilation: samples from one tap to the next.
         transposed: each input spreads over a window of the output; otherwise each output sees a window of the input.
     """
@@ -67,7 +67,7 @@ class LayerAxis:
         return self.padding - self.output_padding if self.transposed else self.padding + self.output_padding
 
     def output_size(self, size: AnyLength) -> AnyLength:
-        """Length after the layer, in samples; below 1 where nothing remains.
+        """Length after the layer, in samples; below 1 if no sample remains.
 
         Source: Dumoulin & Visin 2016, "A guide to convolution arithmetic for deep learning".
 
@@ -80,7 +80,7 @@ class LayerAxis:
 
     @property
     def is_exact(self) -> bool:
-        """Whether n becomes `stride*n`, or every multiple `stride*n` becomes n: exactly if 0 would become 0."""
+        """Whether n always becomes `stride*n` (transposed), or `stride*n` becomes n (ordinary): true if 0 becomes 0."""
         return self.output_size(0) == 0
 
     @property
@@ -90,11 +90,11 @@ class LayerAxis:
 
     @property
     def shift(self) -> Fraction:
-        """How far the image moves against half-pixel alignment, in output pixels; down and right are positive.
+        """How far the image moves relative to half-pixel alignment, in output pixels; down and right are positive.
 
         Input i of a transposed layer spreads around output `i*stride - padding + dilation*(kernel_size-1)/2`.
-        Half-pixel alignment puts it at `(i + 1/2)*stride - 1/2`. An ordinary layer moves the image back, by as many
-        input pixels.
+        Half-pixel alignment puts it at `(i + 1/2)*stride - 1/2`. An ordinary layer with the same settings moves the
+        image back by the same number of its input pixels.
 
         >>> LayerAxis(3, 2, 1, transposed=True).shift, LayerAxis(4, 2, 1, transposed=True).shift
         (Fraction(-1, 2), Fraction(0, 1))
@@ -106,9 +106,10 @@ class LayerAxis:
 
     @property
     def halo(self) -> int:
-        """Inputs that a transposed layer needs on both sides of a run of inputs to compute the outputs of the run.
+        """Inputs that a transposed layer needs on each side of a run of inputs to compute the outputs of the run.
 
-        With `stride + 2*padding` taps, both sides need as many, and the outputs of the input 0 are 0 to `stride - 1`.
+        It assumes `stride + 2*padding` taps. Then both sides need the same number, and the outputs of input 0 are 0 to
+        `stride - 1`.
 
         >>> LayerAxis(4, 2, 1, transposed=True).halo
         1
@@ -134,14 +135,14 @@ class LayerAxis:
 
     @property
     def is_even(self) -> bool:
-        """Whether as many taps reach every phase: for dilation 1, whether stride divides kernel_size."""
+        """Whether every phase is reached by the same number of taps: with dilation 1, if stride divides kernel_size."""
         return len(set(self.taps_per_phase)) == 1
 
     @property
     def unreached(self) -> tuple[int, int]:
-        """Outputs at the beginning and at the end of a transposed layer that no tap reaches, however long the input is.
+        """How many outputs at the start and at the end of a transposed layer no tap reaches, for every input length.
 
-        Of very large settings with a dilation, fewer may be counted.
+        With a dilation and very large settings, the numbers may be too small.
 
         >>> LayerAxis(2, 2, output_padding=1, transposed=True).unreached
         (0, 1)
@@ -155,11 +156,11 @@ class LayerAxis:
         )
 
     def _to_tap(self, place: int) -> int:
-        """Samples from a place in the window of the last input back to one with a tap, of this input or one before."""
+        """Samples from a place in the last input's window back to the nearest tap of this or an earlier input."""
         own = min(self.kernel_size - 1, place // self.dilation)
         if own >= 0 and own * self.dilation == place:
             return 0
-        # Taps beyond the place reach the samples before it from inputs before.
+        # Later taps of earlier inputs reach samples before the place.
         first = max(own + 1, 0)
         before = range(first, min(self.kernel_size, first + min(self.stride, _MOST_TAPS)))
         missed = [(place - tap * self.dilation) % self.stride for tap in before]
@@ -167,7 +168,7 @@ class LayerAxis:
 
     @property
     def is_dense(self) -> bool:
-        """Whether each output of a transposed layer sees an input, and all inputs between its first and its last."""
+        """Whether each output of a transposed layer sees at least one input, and the inputs it sees are consecutive."""
         return self.transposed and self.dilation == 1 and self.kernel_size >= self.stride
 
     @property
@@ -176,7 +177,9 @@ class LayerAxis:
         return 2 * self.dilation + 2 if self.transposed and not self.is_dense else 1
 
     def inputs_between(self, first: int, last: int) -> tuple[int, int]:
-        """The first and the last input whose window meets the outputs `first` to `last`; last < first if there is none.
+        """The first and the last input whose window overlaps the outputs `first` to `last`.
+
+        The last is below the first if no window does.
 
         >>> LayerAxis(4, 2, 1, transposed=True).inputs_between(0, 1), LayerAxis(3, 2, 1).inputs_between(5, 5)
         ((-1, 1), (9, 11))
@@ -208,10 +211,10 @@ class LayerAxis:
         return -(-low // self.dilation) * self.dilation <= high
 
     def followed_by(self, later: LayerAxis) -> LayerAxis | None:
-        """The layer equivalent to this one and a later one; None if there is none.
+        """The single layer that is equivalent to this one followed by `later`; None if there is no such layer.
 
-        Two ordinary layers merge, and so do two dense transposed ones, because a quotient of a quotient, both rounded
-        the same way, is one quotient. A stride of 1 changes no rounding.
+        Two ordinary layers merge, and so do two dense transposed ones: dividing by one stride and then by the other,
+        rounding the same way each time, equals dividing by their product. A stride of 1 does not round.
         """
         stride, transposed = self.stride * later.stride, self.transposed or later.transposed
         if not transposed:

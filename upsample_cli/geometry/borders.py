@@ -1,4 +1,4 @@
-"""What is outside an image: which sample replaces one beyond the end of an axis. No numpy, no torch."""
+"""The pixels outside an image: which sample replaces one beyond the end of an axis. No numpy, no torch."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ BORDERS: tuple[Border, ...] = ("replicate", "reflect", "zeros")
 
 
 def border_named(name: str) -> Border:
-    """The border of that name.
+    """The border with the given name.
 
     Raises:
-        UsageError: if there is none.
+        UsageError: if `name` is not one of `BORDERS`.
     """
     for border in BORDERS:
         if border == name:
@@ -23,7 +23,9 @@ def border_named(name: str) -> Border:
 
 
 def source_index(index: int, length: int, border: Border) -> int | None:
-    """The sample of an axis that stands at an index: itself, the edge, or the mirror image about it. None for zero.
+    """The index of the sample that is used at an index inside or outside an axis; None for zero.
+
+    Outside, that is the sample at the edge, or the mirror image about it.
 
     >>> [source_index(-2, 3, border) for border in BORDERS], source_index(1, 3, "zeros")
     ([0, 2, None], 1)

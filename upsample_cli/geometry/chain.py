@@ -13,23 +13,25 @@ from upsample_cli.errors import GeometryError
 from upsample_cli.geometry.axis import LayerAxis
 
 MOST_PHASES = 4096
-"""How many neighbouring outputs have their receptive fields compared. A chain that enlarges more has more kinds."""
+"""The most neighbouring outputs whose receptive fields are compared. Beyond this factor, a chain has more phases."""
 _MOST_LOOKS = 2**21
-"""The most axes of a chain to trace, over all layers and phases: a second or two."""
+"""The most inputs to examine for one chain, over all layers and phases; they take a second or two."""
 _MOST_BITS = 900
-"""The most bits of the product of a chain's strides: beyond, it or its inverse overflows a floating-point number."""
+"""The most bits of the product of a chain's strides. A larger one, or its inverse, overflows a float."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """Consecutive layers along one axis. Built with `after`, from `Chain()`.
+    """Consecutive layers along one axis. Start from `Chain()` and add layers with `after`.
 
     Args:
-        links: the fewest layers that see the same.
+        links: the layers, merged where that is exact.
         shift: how far they move an image, in pixels of the last output.
-        reduces, enlarges: products of the strides of ordinary and of transposed layers.
-        receptive_field: the most input samples, first to last, that one output sample can see, ignoring borders. If a
-            chain enlarges, neighbouring outputs can see different numbers; the first `MOST_PHASES` are compared.
+        reduces: product of the strides of the ordinary layers.
+        enlarges: product of the strides of the transposed layers.
+        receptive_field: the most input samples that one output sample can see, from the first to the last, ignoring
+            borders. If a chain enlarges, neighbouring outputs can see different numbers; the first `MOST_PHASES` are
+            compared.
 
     >>> chain = Chain().after(LayerAxis(3, 2, 1)).after(LayerAxis(3, 2, 1, transposed=True))
     >>> chain.shift, chain.receptive_field
@@ -63,9 +65,7 @@ class Chain:
         phases = min(enlarges, MOST_PHASES)
         looks = self._looks + phases * sum(link.looks for link in links)
         if looks > _MOST_LOOKS:
-            raise GeometryError(
-                "what an output sees up to here takes too long to look through", "give a part of the chain"
-            )
+            raise GeometryError("the receptive field up to here takes too long to compute", "give a part of the chain")
         seen = max(_seen_through(links, position) for position in range(phases))
         return Chain(links, self.shift * axis.scale + axis.shift, reduces, enlarges, seen, looks)
 

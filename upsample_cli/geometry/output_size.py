@@ -1,6 +1,6 @@
 """The requested size: a factor, a size, one side, or a box to fit into. Whole numbers and fractions only; no torch.
 
-Inside the library sizes are (height, width); text for people has WIDTHxHEIGHT, as for screens.
+In Python, sizes are (height, width). In text for people they are WIDTHxHEIGHT, as for screens.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class OutputSize:
-    """How large outputs are to be. One of the five is given.
+    """The requested size of outputs. Exactly one argument must be given.
 
     Args:
         factor: how many times each side is enlarged, 1 to 64. A whole factor is an int.
-        size: the exact size, whatever the aspect ratio of the input.
-        width, height: one side; the other keeps the aspect ratio.
-        fit: the largest size within this box that keeps the aspect ratio.
+        size: the exact (height, width) in pixels, even if the aspect ratio changes.
+        width: the width in pixels; the height keeps the aspect ratio.
+        height: the height in pixels; the width keeps the aspect ratio.
+        fit: a box, (height, width) in pixels; the output is the largest that fits and keeps the aspect ratio.
 
     Raises:
-        UsageError: if not exactly one is given, or its value is illegal.
+        UsageError: if not exactly one argument is given, or its value is illegal.
     """
 
     factor: int | Fraction | None = None
@@ -52,7 +53,7 @@ class OutputSize:
 
     @property
     def is_size(self) -> bool:
-        """Whether a size is requested, so that larger images are reduced."""
+        """Whether a size is requested, not a factor; then larger images are reduced."""
         return self.factor is None
 
     @property
@@ -62,7 +63,7 @@ class OutputSize:
 
     @property
     def label(self) -> str:
-        """The part of a folder's name that gives the size.
+        """The requested size as a part of a folder name.
 
         >>> [OutputSize(**asked).label for asked in ({"factor": Fraction(3, 2)}, {"size": (9, 16)}, {"width": 800})]
         ['x1.5', '16x9', 'w800']
@@ -74,7 +75,9 @@ class OutputSize:
         return f"{box[1]}x{box[0]}" if box else next(f"{letter}{length}" for letter, length in side if length)
 
     def of(self, height: int, width: int) -> Size:
-        """The size of the output of an input of that size; sides that follow are rounded half up, to 1 at the least.
+        """The output size for an input of `height` x `width` pixels.
+
+        Sides that follow from the aspect ratio or the factor are rounded half up and are at least 1.
 
         >>> OutputSize(factor=Fraction(3, 2)).of(5, 4), OutputSize(width=7).of(20, 30)
         ((8, 6), (5, 7))
@@ -93,10 +96,10 @@ class OutputSize:
         return _rounded(height * scale), _rounded(width * scale)
 
     def whole_factor(self, height: int, width: int) -> int:
-        """The smallest whole factor that makes both sides large enough; a reduction may follow.
+        """The smallest whole factor that makes both sides large enough. The result may then have to be reduced.
 
         Raises:
-            UsageError: if it is more than 64.
+            UsageError: if the factor is above 64.
 
         >>> OutputSize(width=31).whole_factor(10, 15), OutputSize(width=15).whole_factor(10, 15)
         (3, 1)
@@ -112,7 +115,7 @@ class OutputSize:
         return factor
 
     def losses(self, height: int, width: int) -> tuple[Loss, ...]:
-        """Whether the output loses the aspect ratio of the input, apart from rounding to pixels.
+        """A loss if the output does not keep the aspect ratio of the input, apart from rounding to pixels.
 
         >>> print(*OutputSize(size=(100, 100)).losses(300, 200))
         200x300 pixels are stretched to 100x100 (fit keeps the proportion)
@@ -127,18 +130,18 @@ class OutputSize:
         return (Loss("stretched", (text, Setting("fit"), " keeps the proportion)")),)
 
 
+_EXAMPLES = (Setting("factor", "2"), ", ", Setting("factor", "1.5"), " or ", Setting("factor", "4/3"))
+
+
 def _check_factor(factor: int | Fraction) -> None:
     said = factor_text(factor) if isinstance(factor, Fraction) else factor
     if isinstance(factor, (Integral, Fraction)) and factor > MAX_FACTOR:
-        raise UsageError(f"factor {said} is too large", f"factors go from 1 to {MAX_FACTOR}")
-    if isinstance(factor, bool) or not isinstance(factor, (Integral, Fraction)) or not 1 <= factor <= MAX_FACTOR:
-        raise UsageError(
-            f"factor {said} is not a number from 1 to {MAX_FACTOR}",
-            (
-                *("try ", Setting("factor", 2), "; to make images smaller, give a ", Setting("size"), ", "),
-                *(Setting("width"), ", ", Setting("height"), " or ", Setting("fit")),
-            ),
-        )
+        raise UsageError(f"factor {said} is too large", f"give a factor from 1 to {MAX_FACTOR}")
+    if isinstance(factor, Fraction) and 0 < factor < 1:
+        sizes = (Setting("size"), ", ", Setting("width"), ", ", Setting("height"), " or ", Setting("fit"))
+        raise UsageError(f"factor {said} would make the image smaller", ("to reduce images, give ", *sizes))
+    if isinstance(factor, bool) or not isinstance(factor, (Integral, Fraction)) or factor < 1:
+        raise UsageError(f"factor {said} is not a number from 1 to {MAX_FACTOR}", ("give ", *_EXAMPLES))
 
 
 def _check_lengths(name: str, value: object, count: int) -> None:
@@ -158,15 +161,14 @@ def parsed_factor(text: str | float | Fraction) -> int | Fraction:
     """Parse a factor: "2", "1.5" or "3/2". A whole factor is an int.
 
     Raises:
-        UsageError: if it is not such a number.
+        UsageError: if the text is not such a number.
 
     >>> parsed_factor("2.0"), parsed_factor("1.5"), parsed_factor("4/3")
     (2, Fraction(3, 2), Fraction(4, 3))
     """
     said = str(text).strip()
     if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?|\d{1,9}/0*[1-9]\d{0,8}", said):
-        two, more, third = (Setting("factor", text) for text in ("2", "1.5", "4/3"))
-        raise UsageError(f"factor {said!r} is not a number", ("write ", two, ", ", more, " or ", third))
+        raise UsageError(f"factor {said!r} is not a number from 1 to {MAX_FACTOR}", ("give ", *_EXAMPLES))
     factor = Fraction(said)
     return int(factor) if factor.denominator == 1 else factor
 
@@ -185,7 +187,7 @@ def parsed_size(text: str, option: str) -> Size:
     """Parse WIDTHxHEIGHT into (height, width).
 
     Raises:
-        UsageError: if it is not such a text; the message names `option`.
+        UsageError: if the text does not have this form; the message names `option`.
 
     >>> parsed_size("3840x2160", "size")
     (2160, 3840)

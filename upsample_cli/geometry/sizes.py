@@ -1,8 +1,8 @@
 """Sizes of convolutions and transposed convolutions along one axis. Integers only: no torch.
 
-Settings that `torch.nn.Conv*` and `torch.nn.ConvTranspose*` refuse are refused here, with the reason and the legal
-values; settings that they accept give the same result. Where torch is inconsistent (an output of 0 samples, True as a
-number), the setting is refused.
+These functions refuse the settings that `torch.nn.Conv*` and `torch.nn.ConvTranspose*` refuse, and name the reason and
+the legal values. They give the same result for settings that torch accepts. Where torch is inconsistent (an output of
+0 samples, True as a number), they refuse the setting.
 
 Source of the formulas: Dumoulin & Visin 2016, "A guide to convolution arithmetic for deep learning"; the rules on
 output_padding, padding="same" and padding_mode: the PyTorch documentation of `torch.nn`.
@@ -24,7 +24,7 @@ MAX_FACTOR = 64
 MAX_SIZE = 2**63 - 1
 """The longest axis a tensor can have."""
 PADDING_MODES: dict[str, int | None] = {"zeros": None, "reflect": -1, "replicate": None, "circular": 0}
-"""How much larger than the axis the padding may be in a padding_mode (reflect: size - 1); None if not limited."""
+"""For each padding_mode, the largest padding minus the size of the axis (reflect: size - 1); None for no limit."""
 
 
 def conv_output_size(
@@ -44,8 +44,8 @@ def conv_output_size(
         stride: samples from one output to the next, at least 1.
         padding: samples added at each end; "same" keeps the size and needs stride 1, "valid" is 0.
         dilation: samples from one tap to the next, at least 1.
-        padding_mode: what fills the padding. "reflect" and "circular" limit it; all but "zeros" allow a negative
-            padding, which crops.
+        padding_mode: how the padding is filled. "reflect" and "circular" limit the padding. All except "zeros" allow a
+            negative padding, which crops.
 
     Raises:
         GeometryError: if the kernel does not fit the padded axis, or a setting is illegal.
@@ -68,7 +68,7 @@ def conv_output_size(
 
 
 def conv_axis(*, kernel_size: int, stride: int = 1, padding: int | NamedPadding = 0, dilation: int = 1) -> LayerAxis:
-    """A convolution along one axis. If "same" needs an odd number of samples, the extra one is after the axis.
+    """A convolution along one axis. If "same" needs an odd number of samples, the extra one is added at the end.
 
     Raises:
         GeometryError: if padding is "same" and stride is not 1, or padding is another word.
@@ -101,7 +101,7 @@ def transposed_output_size(
         kernel_size: taps of the kernel, at least 1.
         stride: output samples from one input sample's taps to the next one's, at least 1.
         padding: output samples cropped at each end, at least 0.
-        output_padding: output samples computed beyond the end, below stride or below dilation.
+        output_padding: additional output samples at the end; less than stride or less than dilation.
         dilation: output samples from one tap to the next, at least 1.
 
     Raises:
@@ -135,7 +135,7 @@ def output_size_range(size: int, *, kernel_size: int, stride: int = 1, padding: 
     They are the `stride` lengths that the convolution with the same settings reduces to `size`.
 
     Raises:
-        GeometryError: if there is no such length, or a setting is illegal.
+        GeometryError: if no length is possible, or a setting is illegal.
 
     >>> output_size_range(112, kernel_size=3, stride=2, padding=1)
     range(223, 225)
@@ -186,7 +186,7 @@ def inverting_output_padding(
 def bilinear_axis(factor: int) -> LayerAxis:
     """The transposed convolution that enlarges one axis exactly `factor` times, linearly and centred.
 
-    Source: the rule of Caffe's "bilinear" filler, which serves even and odd factors.
+    Source: the rule of Caffe's "bilinear" filler, which is valid for even and odd factors.
 
     Raises:
         GeometryError: if factor is below 1.

@@ -1,8 +1,8 @@
 """Which pixels are computed together: images are cut into bands, bands into tiles. Plain data, no torch.
 
 All coordinates are input pixels; an output coordinate is the input coordinate times the factor. The *core* of a tile
-yields its outputs; its *halo* is the pixels around the core on which these outputs also depend. Because the halo is
-complete, the way an image is cut never changes a pixel of the result.
+is the part whose outputs it computes. Its *halo* is the pixels around the core on which these outputs also depend.
+Because the halo is complete, the way an image is cut never changes a pixel of the result.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ class Span:
 
     @property
     def missing_before(self) -> int:
-        """Halo samples before the axis begins; the border fills them."""
+        """Halo samples before the start of the axis; the border fills them."""
         return self.first - (self.start - self.halo)
 
     @property
     def missing_after(self) -> int:
-        """Halo samples past the axis's end; the border fills them."""
+        """Halo samples after the end of the axis; the border fills them."""
         return self.stop + self.halo - self.last
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A box of an image: rows and columns."""
+    """A rectangle of an image: its rows and columns."""
 
     rows: Span
     columns: Span
@@ -82,9 +82,9 @@ class Plan:
     """An image cut into bands of full-width rows, each cut into tiles.
 
     Args:
-        height, width: of the input image.
-        halo: of the kernel.
-        tile_height, tile_width: of a tile's core; the last ones may be smaller.
+        height, width: size of the input image, in pixels.
+        halo: input pixels that the kernel needs around a core.
+        tile_height, tile_width: size of a tile's core, in pixels; the last tiles may be smaller.
     """
 
     height: int
@@ -99,7 +99,7 @@ class Plan:
         return self.tile_height >= self.height
 
     def bands(self) -> Iterator[tuple[Tile, ...]]:
-        """The tiles of each band, left to right, bands top to bottom. Every pixel is in exactly one core."""
+        """The tiles of each band from left to right, bands from top to bottom. Every pixel is in exactly one core."""
         columns = spans(self.width, self.tile_width, self.halo)
         for rows in spans(self.height, self.tile_height, self.halo):
             yield tuple(Tile(rows, span) for span in columns)
@@ -113,13 +113,15 @@ def spans(length: int, step: int, halo: int = 0) -> list[Span]:
 def plan_for_budget(
     height: int, width: int, *, halo: int, bytes_per_pixel: int, budget_bytes: int, tile_size: int | None = None
 ) -> Plan:
-    """The plan whose tiles stay within a working-memory budget, or have exactly the requested size.
+    """Plan tiles that stay within a memory budget, or have exactly the requested size.
 
-    Full-width bands are preferred: a band is cut into tiles only if a few rows of it would not fit.
+    Full-width bands are preferred: a band is cut into tiles only if a few of its rows would exceed the budget.
 
     Args:
+        height, width: size of the input image, in pixels.
+        halo: input pixels that the kernel needs around a core.
         bytes_per_pixel: working memory per input pixel of a tile, including its share of the output.
-        budget_bytes: for one tile.
+        budget_bytes: working memory for one tile.
         tile_size: height and width of a tile's core, in input pixels; overrides the budget.
     """
     if tile_size is not None:

@@ -1,1 +1,1 @@
-"""Images in and out: sources decode rows, sinks encode rows. Only this package imports Pillow and tifffile."""
+"""Read and write images: sources decode rows, sinks encode rows. Only this package imports Pillow and tifffile."""

@@ -1,4 +1,4 @@
-"""What an image file holds, and what each output format would keep of it. Only the header is read."""
+"""Describe an image file, and what each output format would keep of it. Only the header is read."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Offer:
     """What one output format would keep of an image.
 
     Args:
-        losses: certain or possible ones.
+        losses: the certain and the possible losses.
         quality: the default quality if the coding is lossy; None if it is lossless.
-        refusal: why the format cannot hold the enlarged image, if so.
+        refusal: why the format cannot hold the enlarged image; None if it can.
     """
 
     losses: tuple[Loss, ...]
@@ -38,19 +38,19 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What an image file holds.
+    """The description of an image file.
 
     Args:
-        path: as it was named.
-        size_bytes: of the file.
-        info: of the image as it is read, orientation applied.
-        metadata: of the image.
-        orientation: of the stored image, 1 (upright) to 8, as in Exif.
-        icc_description: the name that the colour profile gives itself.
-        colour_space: the name of the colour space, if the file states another than sRGB without a profile.
-        camera: its maker and model, from Exif.
-        date: when the image was taken, else when it was changed, as Exif writes it.
-        outputs: what each output format would keep, by name.
+        path: path of the file, as the user named it.
+        size_bytes: size of the file.
+        info: header of the image as it is read, orientation applied.
+        metadata: metadata of the image.
+        orientation: orientation of the stored image, 1 (upright) to 8, as in Exif.
+        icc_description: the description in the colour profile.
+        colour_space: name of the colour space, if it is not sRGB and not given by a profile.
+        camera: maker and model of the camera, from Exif.
+        date: when the image was taken, or else when it was changed, as Exif writes it.
+        outputs: what each output format would keep, by format name.
     """
 
     path: str
@@ -66,15 +66,15 @@ class About:
 
 
 def about_image(path: Input, *, factor: int, max_pixels: int) -> About:
-    """Read an image's header, and ask every output format about it.
+    """Read the header of an image, and find what each output format would keep of it.
 
     Args:
         path: a file, or a seekable binary file object.
-        factor: how much larger the outputs would be.
-        max_pixels: refuse an image of more.
+        factor: how many times each side would be enlarged.
+        max_pixels: larger images are refused.
 
     Raises:
-        ImageError: it cannot be read, is not an image, or is too large.
+        ImageError: the file cannot be read, is not an image, or is too large.
     """
     info, metadata = read_header(path, max_pixels=max_pixels)
     with opened_file(path) as file:
@@ -132,7 +132,7 @@ def _exif_texts(exif: bytes) -> dict[int, str]:
 
 
 def _camera(maker_and_model: list[str]) -> str | None:
-    """Maker and model in one; many a model begins with its maker.
+    """Maker and model as one text. Many models begin with the maker's name, which is not repeated.
 
     >>> _camera(["Canon", "Canon EOS 5D"]), _camera(["NIKON", "D90"]), _camera([])
     ('Canon EOS 5D', 'NIKON D90', None)

@@ -1,4 +1,4 @@
-"""The table of image formats: what each is called and what it can hold. No Pillow, no files."""
+"""The table of image formats: names, capabilities and limits. No Pillow, no files."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ class Format:
 
     Args:
         name: the key in `FORMATS`.
-        title: the name people write.
-        extensions: lower case, with the dot, the one given to outputs first.
-        pillow_name: Pillow's name of it.
-        layouts: the layouts our sink for it writes.
-        holds: the parts of `Metadata` it keeps; "comments" are the texts of keyword `COMMENT` alone, "comment" is the
-            last of them.
-        lossless: whether written pixels come back unchanged. WebP can do both: see `save.open_sink`.
+        title: the name for people.
+        extensions: lower case, with the dot; the first is used for outputs.
+        pillow_name: Pillow's name of the format.
+        layouts: the layouts that the sink of this package writes.
+        holds: the parts of `Metadata` that it keeps. "comments" are all texts with the keyword `COMMENT`, "comment" is
+            the last of them.
+        lossless: whether pixels are stored without loss. WebP can do both: see `save.open_sink`.
         streams: whether rows are written as they come, so that the whole image is never in memory.
-        max_side: most rows and most columns.
-        max_pixels: most pixels.
-        max_bytes: most bytes of stored pixels.
-        max_exif_bytes: most bytes of an Exif block.
-        max_xmp_bytes: most bytes of an XMP packet without its extension.
-        max_comment_bytes: most bytes of a comment.
-        quality_range: least and greatest `quality`; None if the format has none.
-        default_quality: of a lossy coding, if `quality` is not given.
-        max_colours: most colours in one image, if there is such a limit.
-        frames: the kinds of several images that one file can hold.
+        max_side: the most rows, and the most columns.
+        max_pixels: the most pixels.
+        max_bytes: the most bytes of stored pixels.
+        max_exif_bytes: the most bytes of an Exif block.
+        max_xmp_bytes: the most bytes of an XMP packet without its extension.
+        max_comment_bytes: the most bytes of a comment.
+        quality_range: the lowest and the highest `quality`; None if the format has no such setting.
+        default_quality: the quality of a lossy coding if none is given.
+        max_colours: the most colours in one image; None for no limit.
+        frames: the kinds of `Frames` that one file can hold.
     """
 
     name: str

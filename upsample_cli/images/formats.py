@@ -29,18 +29,18 @@ _OTHER_NAMES = """
     3fr arw cr2 cr3 crw dcr dng erf fff gpr iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2 srf srw x3f
 """
 _OTHER_EXTENSIONS = frozenset(f".{name}" for name in _OTHER_NAMES.split())
-"""Of images in formats that are not read here: photographs, drawings, files of editors, raw files of cameras."""
+"""Extensions of image formats that this package does not read: photographs, drawings, files of editors, camera raw."""
 
 
 def format_of_path(path: str | Path) -> Format | None:
-    """The format a file's name announces, or None: no file is opened.
+    """The format that belongs to a file name's extension, or None. No file is opened.
 
     >>> format_of_path("Holiday.JPG").name
     'jpeg'
     >>> format_of_path("notes.txt") is None
     True
     """
-    return _BY_EXTENSION.get(os.path.splitext(path)[1].lower())  # noqa: PTH122  for each file of a batch: no Path is made
+    return _BY_EXTENSION.get(os.path.splitext(path)[1].lower())  # noqa: PTH122  called for each file of a batch; a Path is slow
 
 
 def other_format(path: str | Path) -> str | None:
@@ -54,10 +54,10 @@ def other_format(path: str | Path) -> str | None:
 
 
 def format_named(name: str) -> Format:
-    """The format of a name or extension as a person types it.
+    """The format with a name or an extension as a user types it.
 
     Raises:
-        UsageError: the format does not exist; the message names those that do.
+        UsageError: the format does not exist; the message lists the formats.
 
     >>> format_named("JPG") is format_named("jpeg") is format_named(".jpeg")
     True
@@ -75,14 +75,14 @@ def check_output_size(
     """Refuse an image that its output format cannot hold, before any work on it.
 
     Args:
-        path: named in the message.
+        path: path of the output, for the message.
         fmt: the output format.
         height: rows of the output.
         width: columns of the output.
-        layout: of the output; it matters only where a limit is in bytes.
+        layout: layout of the output; it is used only for limits in bytes.
 
     Raises:
-        ImageError: naming the limit, and a format that holds the image.
+        ImageError: the image exceeds a limit; the message names it, and a format that can hold the image.
 
     >>> check_output_size("a.webp", FORMATS["webp"], 10_000, 16_384)
     Traceback (most recent call last):
@@ -112,7 +112,7 @@ def check_quality(fmt: Format, quality: int | None) -> None:
     """Refuse a `quality` that a format does not have.
 
     Raises:
-        UsageError: naming the range of that format.
+        UsageError: the format does not have this quality; the message names its range.
 
     >>> check_quality(FORMATS["png"], 6)
     >>> check_quality(FORMATS["png"], 95)

@@ -1,4 +1,4 @@
-"""The frames of an animation as sources, one after the other; a damaged one costs only itself."""
+"""The frames of an animation as sources, one after the other. A damaged frame does not affect the others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from upsample_cli.images.orientation import TURNS
 from upsample_cli.images.regions import ReadBox, RegionSource, box_of
 
 NumberedFrame = tuple[int, tuple[Source, Fraction] | ImageError]
-"""The number of a frame, from 1; it and how many milliseconds it is shown, or why it cannot be read."""
+"""The number of a frame, counted from 1, and either (the frame, its duration in milliseconds) or the error."""
 
 
 def source_of(header: Header, read_box: ReadBox) -> RegionSource:
@@ -26,14 +26,14 @@ def source_of(header: Header, read_box: ReadBox) -> RegionSource:
 
 
 def frame_sources(file: BinaryIO, frames: Frames, header: Header, opened: Opened, name: str) -> Iterator[NumberedFrame]:
-    """Every frame, composed.
+    """All frames, composed.
 
     Args:
         file: the open file.
-        frames: what it announces.
-        header: of each frame.
+        frames: the frames that the header announces.
+        header: header for each frame.
         opened: the file as Pillow opened it.
-        name: for messages.
+        name: name of the file in messages.
 
     Raises:
         ImageError: the file cannot be read any further.
@@ -45,7 +45,7 @@ def one_frame(file: BinaryIO, frames: Frames, header: Header, opened: Opened, na
     """One frame, counted from 1.
 
     Raises:
-        ImageError: it is damaged.
+        ImageError: the frame is damaged.
     """
     found = (source for number, source in frame_sources(file, frames, header, opened, name) if number == frame)
     source = next(found)
@@ -55,7 +55,7 @@ def one_frame(file: BinaryIO, frames: Frames, header: Header, opened: Opened, na
 
 
 def _sources(_file: BinaryIO, frames: Frames, header: Header, opened: Opened, name: str) -> Iterator[NumberedFrame]:
-    """Frames as Pillow composes them. After one that it cannot read, the others are read without the damaged ones."""
+    """Frames as Pillow composes them. If one cannot be read, the rest is read from a copy without the damaged ones."""
     image, done = opened.image, 0
     try:
         with readable(name, opened.format):
@@ -79,7 +79,7 @@ def _sources(_file: BinaryIO, frames: Frames, header: Header, opened: Opened, na
 
 
 _ANY_PIXELS = 1 << 62
-"""A file that is opened again is not larger than it was."""
+"""No limit: the pixels were checked when the file was opened the first time."""
 
 
 def _composed_sources(

@@ -1,4 +1,4 @@
-"""An image's header as Pillow opens it: of the whole file, or of one frame as an image of its own."""
+"""The header of an image that Pillow opens: of the whole file, or of one frame as a separate image."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from upsample_cli.images.orientation import ORIENTATION, TURNS, valid
 
 _BYTE_BITS = 8
 _COEFFICIENT_BYTES = 2
-"""Per sample of a progressive JPEG: all coefficients are in memory before its first pixel is decoded."""
+"""Bytes per sample of a progressive JPEG: all coefficients are in memory before the first pixel is decoded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What is known of an image before Pillow decodes it. `header_of` makes it.
+    """Everything that is known about an image before Pillow decodes it. `header_of` makes it.
 
     Args:
-        info, metadata: of the image as it is delivered.
-        orientation: of the stored image, 1 to 8.
+        info, metadata: header and metadata of the image as it is read, orientation applied.
+        orientation: orientation of the stored image, 1 to 8.
         reading: how its pixels become rows.
-        lists_others: of a JPEG, whether an index says that others follow it.
+        lists_others: for a JPEG, whether an index lists further images in the file.
     """
 
     info: ImageInfo
@@ -45,12 +45,12 @@ def header_of(opened: Opened, file: BinaryIO, name: str) -> Header:
     """The header of an opened image.
 
     Raises:
-        ImageError: it is damaged, or its pixels are of a kind that is not supported.
+        ImageError: the image is damaged, or its kind of pixels is not supported.
     """
     image, fmt = opened.image, opened.format
     with readable(name, fmt):
         stored = image.height, image.width
-        if TURNS[valid(vars(image).get("tag_v2", {}).get(ORIENTATION)) or 1].swapped:  # Pillow turns such a TIFF
+        if TURNS[valid(vars(image).get("tag_v2", {}).get(ORIENTATION)) or 1].swapped:  # Pillow has turned such a TIFF
             stored = stored[::-1]
         jpeg = opened.jpeg
         chunks = opened.chunks if jpeg is None else read_blocks(file, jpeg.described)
@@ -95,7 +95,7 @@ def _decoding_bytes(opened: Opened, reading: Reading) -> int:
 
 
 def of_frame(header: Header, frame: int | None, name: str, max_pixels: int) -> Header:
-    """The header of one frame, counted from 1, as an image of its own; for None, the header itself.
+    """The header of one frame, counted from 1, as a separate image. For None, the header is returned unchanged.
 
     Raises:
         ImageError: the frame does not exist, or too many frames must be composed to reach it.
@@ -111,13 +111,13 @@ def of_frame(header: Header, frame: int | None, name: str, max_pixels: int) -> H
 
 
 def as_frame(header: Header, layout: Layout) -> Header:
-    """The header of one of several frames: with that layout, and alone."""
+    """The header of one frame as a separate image with the given layout."""
     info = replace(header.info, layout=layout, frames=None)
     return replace(header, info=info, reading=replace(header.reading, layout=layout, is_cut=False))
 
 
 def no_frame(name: str, frame: int, count: int) -> ImageError:
-    """The error of a file that holds `count` images and was asked for another."""
+    """The error for a request of a frame that a file with `count` images does not have."""
     there = f"there are {count}" if count > 1 else "it holds one image"
     next_step = ("give ", Setting("frame"), f" 1 to {count}, or leave it out" if count > 1 else " 1, or leave it out")
     return ImageError(name, f"has no frame {frame}; {there}", next_step, kind="not-found")

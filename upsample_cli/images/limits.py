@@ -1,4 +1,4 @@
-"""Limits on an image and its metadata, checked against what the header announces. No Pillow, no files."""
+"""Limits on an image and its metadata, checked against the header. No Pillow, no files."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from upsample_cli.errors import ImageError, Setting, Text, joined
 from upsample_cli.images.model import Frames
 
 DEFAULT_MAX_PIXELS = 500_000_000
-"""Largest input that is decoded without being asked twice (`max_pixels`)."""
+"""The largest input that is decoded by default (`max_pixels`)."""
 
 MAX_METADATA_BYTES = 16 << 20
-"""For all metadata of one image, decompressed: text, EXIF, XMP, captions and colour profile together."""
+"""The most bytes of all metadata of one image together, decompressed: text, EXIF, XMP, captions and colour profile."""
 
 MANY = 50
-"""All frames or pages of a file may have this many times `max_pixels` together."""
+"""All frames or pages of a file together may have this many times `max_pixels`."""
 
 
 class MetadataError(ValueError):
-    """A file holds more metadata than `MAX_METADATA_BYTES`. `readable.readable` makes it an `ImageError`."""
+    """A file has more metadata than `MAX_METADATA_BYTES`. `readable.readable` turns this into an `ImageError`."""
 
 
 def check_pixels(name: str, height: int, width: int, max_pixels: int) -> None:
-    """Refuse an image of more pixels than were allowed.
+    """Refuse an image with more than `max_pixels` pixels.
 
     Raises:
-        ImageError: naming the setting that allows it.
+        ImageError: the image is larger; the message names the setting that allows it.
     """
     if height * width > max_pixels:
         cause = f"{width}×{height} is {height * width} pixels, more than the limit of {max_pixels}"
-        raise ImageError(name, cause, trusting(height * width), kind="too-large")
+        raise ImageError(name, cause, allow_more_pixels(height * width), kind="too-large")
 
 
-def trusting(pixels: int) -> Text:
-    """The next step for a file that needs a limit of so many pixels."""
+def allow_more_pixels(pixels: int) -> Text:
+    """The next step for a file that needs a limit of `pixels`."""
     return "add ", Setting("max_pixels", pixels), " if you trust the file"
 
 
@@ -39,46 +39,46 @@ def check_frames(name: str, count: int, pixels: int, max_pixels: int) -> None:
     """Refuse frames or pages that together would take too long.
 
     Args:
-        count: of the frames to be enlarged.
-        pixels: of all of them together.
-        max_pixels: allowed for one.
+        count: number of frames to enlarge.
+        pixels: pixels of all of them together.
+        max_pixels: limit for one frame.
 
     Raises:
-        ImageError: naming the setting that allows it.
+        ImageError: there are too many; the message names the setting that allows them.
     """
     if pixels > MANY * max_pixels:
         cause = f"holds {count} frames or pages of {pixels} pixels in all, more than {MANY} times {max_pixels}"
-        next_step = joined(trusting(-(-pixels // MANY)), (", or enlarge one with ", Setting("frame")))
+        next_step = joined(allow_more_pixels(-(-pixels // MANY)), (", or enlarge one with ", Setting("frame")))
         raise ImageError(name, cause, next_step, kind="too-large")
 
 
 def check_all_frames(name: str, frames: Frames | None, height: int, width: int, max_pixels: int) -> None:
-    """`check_frames` for all images in a file.
+    """Call `check_frames` for all images in a file.
 
     Args:
-        frames: to be enlarged; None for the first alone.
-        height, width: of the first.
+        frames: the frames to enlarge; None for the first image only.
+        height, width: size of the first image, in pixels.
     """
     if frames is not None:
         check_frames(name, frames.count, frames.pixels or frames.count * height * width, max_pixels)
 
 
 def check_scans(name: str, scans: int, pixels: int, max_pixels: int) -> None:
-    """Refuse a progressive JPEG whose scans would take too long: each covers the whole image.
+    """Refuse a progressive JPEG whose scans would take too long. Each scan covers the whole image.
 
     Raises:
-        ImageError: naming the setting that allows it.
+        ImageError: it has too many; the message names the setting that allows them.
     """
     if scans * pixels > MANY * max_pixels:
         cause = f"is coded in {scans} scans of {pixels} pixels, in all more than {MANY} times {max_pixels}"
-        raise ImageError(name, cause, trusting(-(-scans * pixels // MANY)), kind="too-large")
+        raise ImageError(name, cause, allow_more_pixels(-(-scans * pixels // MANY)), kind="too-large")
 
 
 def check_metadata_bytes(size_bytes: int) -> None:
     """Refuse metadata of more than `MAX_METADATA_BYTES`.
 
     Raises:
-        MetadataError: if there are more.
+        MetadataError: the metadata are larger.
     """
     if size_bytes > MAX_METADATA_BYTES:
         raise MetadataError(f"{size_bytes} bytes of metadata")

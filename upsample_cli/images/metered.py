@@ -1,9 +1,9 @@
-"""Files whose headers are read within a budget, so that the cost of a header is bounded by the size of its file.
+"""Limit the reads for a header, so that its cost is bounded by the size of the file.
 
-Decoders follow offsets and lengths that a file gives, and a file can lead them in circles, through the same bytes again
-and again, or into a million pieces of one byte. Whatever reads a header reads it through a `MeteredFile`, which counts
-bytes and calls, and ends it. Both limits grow with the file: an honest header is read a few times, in pieces of tens of
-bytes.
+Decoders follow offsets and lengths in a file. A hostile file can lead them in circles, through the same bytes again and
+again, or through a million pieces of one byte. So headers are read through a `MeteredFile`, which counts bytes and
+calls and raises an error above a limit. Both limits grow with the file. A normal header is read a few times, in pieces
+of tens of bytes.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ _BASE_CALLS, _BYTES_PER_CALL = 250_000, 16
 
 
 def late(path: str | os.PathLike[str], timeout_s: float) -> ImageError:
-    """The error of an image that took longer than its limit."""
+    """The error for an image that took longer than its time limit."""
     cause = ("took longer than ", Setting("timeout_s", f"{timeout_s:g}"), " and was stopped")
     return ImageError(path, cause, "give it more seconds", kind="timeout", limit_s=timeout_s)
 
 
 @contextmanager
 def header_read(file: BinaryIO) -> Iterator[None]:
-    """Limit the reads of a `MeteredFile` in this block; a header that needs more raises `ImageError`."""
+    """Limit the reads of a `MeteredFile` inside the `with` block. More reads raise `ImageError`."""
     with cast("MeteredFile", file).counting():
         yield
 
 
 class MeteredFile:
-    """A seekable binary file that refuses a header that reads too much.
+    """A seekable binary file that refuses too many reads for a header.
 
     Args:
-        file: what is read; its other methods stay as they are.
-        name: what to call it in a message.
-        timeout_s: seconds that headers may take, all together; None for any number.
+        file: the file to read; its other methods are unchanged.
+        name: name of the file in messages.
+        timeout_s: seconds that all headers together may take; None for no limit.
     """
 
     def __init__(self, file: BinaryIO, name: str, timeout_s: float | None = None) -> None:
@@ -51,7 +51,7 @@ class MeteredFile:
 
     @contextmanager
     def counting(self) -> Iterator[None]:
-        """Count reads in this block, from zero."""
+        """Count the reads inside the `with` block, starting at zero."""
         at = self._file.tell()
         size_bytes = self._file.seek(0, os.SEEK_END)
         self._file.seek(at)
@@ -64,10 +64,10 @@ class MeteredFile:
             self._is_counting = False
 
     def read(self, size: int = -1) -> bytes:
-        """Read as from any file.
+        """Read bytes.
 
         Raises:
-            ImageError: if a header reads too much, or takes too long.
+            ImageError: a header needs too many reads or too much time.
         """
         if not self._is_counting:
             return self._file.read(size)
@@ -93,7 +93,7 @@ class MeteredFile:
         self._bytes_left -= size_bytes
         self._calls_left -= 1
         if self._bytes_left < 0 or self._calls_left < 0:
-            raise ImageError(self._name, "is damaged: its header is too long or goes in circles", COPY)
+            raise ImageError(self._name, "is damaged: its header is too long or refers to itself", COPY)
         if self._end_s is not None and time.monotonic() > self._end_s:
             raise late(self._name, self._timeout_s or 0)
 

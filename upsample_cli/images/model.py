@@ -1,8 +1,8 @@
-"""What an image is to this package: plain data, and the two interfaces that rows flow through.
+"""The data model of images, and the two interfaces that rows pass through: `Source` and `Sink`.
 
-Rows are numpy arrays of shape `(rows, width, channels)`, uint8, uint16 or float32 as `Layout.depth` says. Channels
-come in the order grey, or red green blue, or cyan magenta yellow key, or L* a* b* (see `lab.py`), then alpha (straight,
-not premultiplied) where there is one. No torch, no Pillow.
+Rows are numpy arrays of shape `(rows, width, channels)`. Their type is uint8, uint16 or float32, according to
+`Layout.depth`. Channels are grey; or red, green, blue; or cyan, magenta, yellow, key; or L*, a*, b* (see `lab.py`).
+Alpha, if present, is last, and is straight, not premultiplied. No torch, no Pillow.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _DTYPES: dict[Depth, str] = {8: "uint8", 16: "uint16", 32: "float32"}
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What the numbers of one pixel mean.
+    """The meaning of the numbers of a pixel.
 
     Args:
         colour: the colour model of the channels before alpha.
-        alpha: whether a last channel holds (straight) opacity.
+        alpha: whether the last channel is straight alpha.
         depth: bits of each channel: 8 or 16 for whole numbers, 32 for floating point, where 0 to 1 is black to white.
 
     >>> Layout("rgb", alpha=True).channels
@@ -48,69 +48,70 @@ class Layout:
 
     @property
     def channels(self) -> int:
-        """Numbers in one pixel, alpha included."""
+        """Number of channels, alpha included."""
         return _COLOUR_CHANNELS[self.colour] + self.alpha
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The numpy type of one number, in native byte order."""
-        import numpy as np  # a plan, a help text and an error in the options need none
+        import numpy as np  # imported late: planning, help texts and errors in options do not need numpy
 
         return np.dtype(_DTYPES[self.depth])
 
 
 class TiffTags(Protocol):
-    """Tags that only TIFF holds: `metadata.own_tags.OwnTags`."""
+    """Tags that only TIFF has: `metadata.own_tags.OwnTags`."""
 
     @property
     def fields(self) -> Sequence[Any]:
-        """As stored, for `ifd_write`."""
+        """The tags as stored, for `ifd_write`."""
         ...
 
     @property
     def order(self) -> str:
-        """Of their bytes: "<" or ">"."""
+        """Their byte order: "<" or ">"."""
         ...
 
     @property
     def size_bytes(self) -> int:
-        """Of their values."""
+        """Size of their values."""
         ...
 
     @property
     def describe_pages(self) -> bool:
-        """Whether they are about other pages too."""
+        """Whether they also describe other pages."""
         ...
 
     def enlarged(self, height: int, width: int) -> Self:
-        """The tags of the image at that size."""
+        """The tags corrected for an image of this size, in pixels."""
         ...
 
     def of_one_page(self) -> tuple[Self, list[Loss]]:
-        """For one page as an image of its own, and what is lost."""
+        """The tags of one page as a separate image, and the losses."""
         ...
 
     def held(self, layout: Layout, made: Layout, other_format: str | None) -> tuple[Self | None, list[Loss]]:
-        """What of them an output of the layout `made` holds, and what is lost.
+        """The tags that an output can have, and the losses.
 
         Args:
-            layout: of the image.
-            other_format: the title of the output's format, if it is not TIFF.
+            layout: layout of the input.
+            made: layout of the output.
+            other_format: title of the output's format, if it is not TIFF.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ColourSpace:
-    """What the numbers of an image without an ICC profile mean. What is None is as in sRGB.
+    """The colour space of an image without an ICC profile. A value of None means the value of sRGB.
 
     Args:
-        codes: of the primaries and of the transfer function, as ITU-T H.273 numbers them.
+        codes: code numbers of the primaries and of the transfer function, from ITU-T H.273.
         is_limited: black and white are the levels 16 and 235 of 255, as in video.
         gamma: exponent from light to level, times 100000.
         chromaticities: x and y of white, red, green and blue, times 100000.
-        intent: the file says that it is sRGB: the number of ICC's rendering intent.
-        mastering: PNG's chunks about the display that HDR was made for, kind and data.
+        intent: the number of ICC's rendering intent, if the file says that it is sRGB.
+        mastering: PNG chunks about the display that HDR was made for, as (kind, data).
     """
 
     codes: tuple[int, int] | None = None
@@ -123,7 +124,7 @@ class ColourSpace:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    r"""What describes an image: everything in its file except the pixels.
+    r"""The metadata of an image: everything in its file except the pixels.
 
     Args:
         icc_profile: the embedded ICC profile.
@@ -131,11 +132,11 @@ class Metadata:
         xmp: an XMP packet, UTF-8.
         dpi: dots per inch, (x, y).
         text: PNG text as (keyword, value) pairs, in file order.
-        iptc: captions as IPTC-NAA records, without the wrapping that JPEG and PNG give them.
-        colour: what the numbers mean, if the file says it other than by an ICC profile.
-        aspect: pixels per unit, (x, y), where only their ratio has a meaning.
-        background: the colour to show transparency over, grey or red, green and blue from 0 to 1.
-        tags: those that only TIFF holds.
+        iptc: captions as IPTC-NAA records, without the container of JPEG or PNG.
+        colour: the colour space, if the file gives it without an ICC profile.
+        aspect: pixels per unit, (x, y); only their ratio has a meaning.
+        background: the colour to show behind transparency: grey, or red, green and blue, from 0 to 1.
+        tags: the tags that only TIFF has.
     """
 
     icc_profile: bytes | None = None
@@ -155,14 +156,14 @@ class Frames:
     """Several images in one file.
 
     Args:
-        count: how many.
-        kind: "animation": all of one size, shown in turn; "pages": separate images; "views": others that
-            accompany the image and are not read.
-        layout: of every frame of an animation, composed; None for pages, which differ.
-        plays: how often an animation is shown; 0 for ever.
-        first: index of the first frame that belongs to it: 1 where an animated PNG's still image does not.
-        pixels: of all pages together, as they are stored; 0 for an animation.
-        losses: what reading all of them loses beyond `ImageInfo.losses` of the first.
+        count: number of images.
+        kind: "animation": images of one size, shown in turn; "pages": separate images; "views": further images that
+            accompany the first one and are not read.
+        layout: layout of each composed frame of an animation; None for pages, which may differ.
+        plays: how often an animation is shown; 0 means forever.
+        first: index of the first frame of the animation: 1 if an animated PNG starts with a separate still image.
+        pixels: pixels of all pages together, as stored; 0 for an animation.
+        losses: the losses of reading all images, in addition to `ImageInfo.losses` of the first.
     """
 
     count: int
@@ -180,19 +181,19 @@ FIRST_IS_PREVIEW = Loss("preview", "its first page, the one that is read, is a s
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """What a header says of an image, before its pixels are decoded.
+    """The header of an image, known before its pixels are decoded.
 
     Args:
         format: a key of `formats.FORMATS` ("jpeg", "png", ...).
-        height: rows as they will be delivered, orientation applied.
-        width: columns as they will be delivered, orientation applied.
-        layout: of the rows that will be delivered.
-        losses: what is lost by delivering it so ("16 bits per channel are read as 8", ...).
-        jpeg_subsampling: Pillow's number (0 for 4:4:4, 1 for 4:2:2, 2 for 4:2:0) of a JPEG input, else None.
+        height: number of rows, orientation applied.
+        width: number of columns, orientation applied.
+        layout: layout of the rows that the source reads.
+        losses: the losses of reading the image in this layout ("16 bits per channel are read as 8", ...).
+        jpeg_subsampling: Pillow's number for a JPEG (0 for 4:4:4, 1 for 4:2:2, 2 for 4:2:0); None for other formats.
         lossless: whether the file stores its pixels without loss.
-        frames: all images in the file, of which this is the first; None if it is alone or was requested alone.
-        decoding_bytes: memory that decoding takes beyond that of any image of its format and size.
-        orientation: of the stored image, 1 (upright) to 8, as in Exif.
+        frames: all images in the file, of which this is the first; None for a single image, or one requested frame.
+        decoding_bytes: memory for decoding in addition to the usual for its format and size.
+        orientation: orientation of the stored image, 1 (upright) to 8, as in Exif.
     """
 
     format: str
@@ -208,20 +209,20 @@ class ImageInfo:
 
 
 class Source(Protocol):
-    """An image that gives its rows. A context manager: leaving it releases the file and the memory."""
+    """An image to read rows from. It is a context manager; leaving it releases the file and the memory."""
 
     info: ImageInfo
     metadata: Metadata
 
     @property
     def losses(self) -> Collection[Loss]:
-        """What reading rows has lost so far that the header does not announce."""
+        """The losses of reading rows so far that the header does not announce."""
         ...
 
     def read_rows(self, top: int, bottom: int) -> Rows:
-        """Rows `top` (inclusive) to `bottom` (exclusive), shape `(bottom - top, width, channels)`.
+        """Read rows `top` (inclusive) to `bottom` (exclusive), shape `(bottom - top, width, channels)`.
 
-        Calls come with `top` never decreasing; neighbouring calls overlap by a few rows (the halo).
+        `top` must not decrease from call to call; consecutive calls may overlap by a few rows (the halo).
         """
         ...
 
@@ -233,31 +234,31 @@ class Source(Protocol):
 
 
 class Sink(Protocol):
-    """An image being written. Rows come in order, top to bottom, in runs of any height."""
+    """An image to write rows to, in order from top to bottom, any number of rows at a time."""
 
     @property
     def losses(self) -> Collection[Loss]:
-        """After `finish`: what writing has lost that could not be planned."""
+        """After `finish`: the losses of writing that could not be planned."""
         ...
 
     def write_rows(self, rows: Rows) -> None:
-        """Take the next rows, shape `(rows, width, channels)`. The array belongs to the sink from then on."""
+        """Write the next rows, shape `(rows, width, channels)`. The caller must not change the array afterwards."""
         ...
 
     def finish(self) -> None:
-        """Write what is still held back and the end of the file. Call it once, after the last row."""
+        """Write pending rows and the end of the file. Call it once, after the last row."""
         ...
 
 
 class FrameWriter(Protocol):
-    """A file of several images being written, one at a time, first to last."""
+    """A file to write several images to, one after the other."""
 
     def frame(self, *, height: int, width: int, layout: Layout, metadata: Metadata, duration_ms: Fraction) -> Sink:
-        """The sink of the next image, to be finished before the next one is requested.
+        """The sink for the next image. Finish it before you request the next one.
 
         Args:
-            height, width, layout, metadata: of that image; of an animation those of the first hold for all.
-            duration_ms: how long it is shown; ignored for pages.
+            height, width, layout, metadata: of this image. In an animation, those of the first frame apply to all.
+            duration_ms: how long the frame is shown; ignored for pages.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Images in: headers, and rows of decoded images.
+"""Read headers and rows of images.
 
 TIFF is read a strip or a tile at a time (`tiff.reader`), PNM and BMP of bit masks by rows (`pnm`, `bmp`). Other formats
 are decoded once, whole, into Pillow's memory or, for JPEG and what Pillow would cut to 8 bits, into an array. Bands are
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 
 
 def probe(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageInfo:
-    """An image's header; no pixel is decoded.
+    """Read the header of an image. No pixel is decoded.
 
     Args:
         path: a file, or a seekable binary file object.
         max_pixels: larger images are refused.
 
     Raises:
-        ImageError: it cannot be read, is not an image, or is too large.
+        ImageError: the file cannot be read, is not an image, or is too large.
     """
     return read_header(path, max_pixels=max_pixels)[0]
 
@@ -51,16 +51,16 @@ def probe(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageInfo:
 def read_header(
     path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int | None = None, timeout_s: float | None = None
 ) -> tuple[ImageInfo, Metadata]:
-    """An image's header and metadata: all that `output_form.nearest_form` needs.
+    """Read the header and the metadata of an image, as `output_form.nearest_form` needs them.
 
     Args:
         path: a file, or a seekable binary file object.
         max_pixels: larger images are refused.
-        frame: one frame or page, counted from 1, as an image of its own; None for the first, with `info.frames` set.
-        timeout_s: seconds that it may take; None for no limit but that of `metered`.
+        frame: one frame or page, counted from 1, as a separate image; None for the first, with `info.frames` set.
+        timeout_s: time limit in seconds; None for the limits of `metered` only.
 
     Raises:
-        ImageError: it cannot be read, is not an image, is too large, or does not have that frame.
+        ImageError: the file cannot be read, is not an image, is too large, or does not have this frame.
     """
     name = shown_name(path)
     with quiet_pillow(), opened_file(path, timeout_s) as file, header_read(file):
@@ -75,10 +75,10 @@ def open_image(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int 
     Args:
         path: a file, or a binary file object, which may be a pipe.
         max_pixels: larger images are refused.
-        frame: one frame or page, counted from 1, as an image of its own.
+        frame: one frame or page, counted from 1, as a separate image; None for the first.
 
     Raises:
-        ImageError: it cannot be read, is not an image, is damaged, is too large, or does not have that frame.
+        ImageError: the file cannot be read, is not an image, is damaged, is too large, or does not have this frame.
     """
     name = shown_name(path)
     with quiet_pillow(), ExitStack() as stack:
@@ -96,7 +96,7 @@ def open_image(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int 
             is_one_of_many = frame is None and frames is not None and frames.kind == "animation"
             if not is_one_of_many or error.failure.kind != "damaged":
                 raise
-            return source_of(found.header, _refusing(error))  # its other frames may be whole
+            return source_of(found.header, _refusing(error))  # the other frames may be undamaged
 
 
 def _refusing(error: ImageError) -> ReadBox:
@@ -107,7 +107,7 @@ def _refusing(error: ImageError) -> ReadBox:
 
 
 class _ByPillow(NamedTuple):
-    """An image that Pillow opened: the header of the whole file, and of the frame that is asked for."""
+    """An image that Pillow opened: the header of the whole file, and the header of the requested frame."""
 
     opened: Opened
     first: Header
@@ -115,7 +115,7 @@ class _ByPillow(NamedTuple):
 
 
 def _first_look(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> RegionSource | _ByPillow:
-    """An image with nothing decoded. Of a TIFF whose first page cannot be read, the first that can be."""
+    """Open an image without decoding it. If the first page of a TIFF cannot be read, take the first that can."""
     try:
         if (by_rows := _by_rows(file, name, max_pixels, frame)) is not None:
             return by_rows
@@ -143,18 +143,18 @@ def _decoded_source(file: BinaryIO, found: _ByPillow, frame: int | None, name: s
         if decoded.read_box is not None:
             info = replace(header.info, losses=(*header.info.losses, *decoded.losses))
             return source_of(replace(header, info=info), decoded.read_box)
-        image.fp, is_cut = file, decoded.is_cut  # it was opened from its header alone
+        image.fp, is_cut = file, decoded.is_cut  # Pillow opened only its header
     elif header.reading.is_cut:
         from upsample_cli.images.codecs.png.deep import decoded_png
 
         return source_of(header, decoded_png(opened.pixels, header.info.layout))
-    # Pillow turns a TIFF upright, unless its tag is of a type that it does not count.
+    # Pillow turns a TIFF upright, unless it does not accept the type of its orientation tag.
     tags = vars(image).get("tag_v2", {ORIENTATION: None})
     turned = tags.get(ORIENTATION, header.orientation) == header.orientation
     image.load()
     if is_cut:
         raise EOFError("truncated")
-    vars(image).pop("_decoder", None)  # those of WebP and AVIF keep the file and two more images in memory
+    vars(image).pop("_decoder", None)  # decoders of WebP and AVIF keep the file and two more images in memory
     if turned:
         info = replace(header.info, height=image.height, width=image.width)
         header = replace(header, info=info, orientation=1)
@@ -172,19 +172,19 @@ def _decoded_jpeg(opened: Opened, file: BinaryIO, header: Header, name: str, max
 
 
 def open_animation(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[tuple[Source, Fraction] | Loss]:
-    """The composed frames of an animation, and how many milliseconds each is shown.
+    """The composed frames of an animation, and the duration of each in milliseconds.
 
-    One frame is in memory at a time: it is released when the next one is requested.
+    One frame is in memory at a time. It is released when the next one is requested.
 
     Args:
         path: a file, or a seekable binary file object.
         max_pixels: larger images are refused.
 
     Yields:
-        A frame, or the loss of one that cannot be read.
+        A frame and its duration, or the loss of a frame that cannot be read.
 
     Raises:
-        ImageError: no frame can be read, or it is not an animation.
+        ImageError: no frame can be read, or the image is not an animation.
     """
     name = shown_name(path)
     with quiet_pillow(), opened_file(path) as file:
@@ -209,14 +209,16 @@ def open_animation(path: Input, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iter
 
 
 def open_pages(path: Input, count: int, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[Source | Loss]:
-    """The first `count` pages of a TIFF, one in memory at a time: it is released when the next one is requested.
+    """The first `count` pages of a TIFF.
+
+    One page is in memory at a time. It is released when the next one is requested.
 
     Args:
         path: a file, or a seekable binary file object.
         max_pixels: larger pages are refused.
 
     Yields:
-        A page, or the loss of one that cannot be read.
+        A page, or the loss of a page that cannot be read.
 
     Raises:
         ImageError: a page is missing, or the file cannot be read.
@@ -235,7 +237,7 @@ def open_pages(path: Input, count: int, *, max_pixels: int = DEFAULT_MAX_PIXELS)
 
 
 def _by_rows(file: BinaryIO, name: str, max_pixels: int, frame: int | None) -> RegionSource | None:
-    """The TIFF or PNM in `file`; None if Pillow reads it. The file's position is moved."""
+    """A source for a TIFF or PNM; None for formats that Pillow reads. The file's position is moved."""
     source, format_name = None, format_of_content(file.read(HEAD_BYTES), name).name
     if format_name == "pnm":
         if frame is not None and frame > 1:

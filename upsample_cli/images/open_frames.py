@@ -1,6 +1,7 @@
-"""Several images in one file: how many a header announces, and the images one after the other, one in memory at a time.
+"""Several images in one file: their number, and the images one after the other. One is in memory at a time.
 
-Frames of an animation come composed: where a frame has no pixels, those of earlier frames show, as their disposal says.
+Frames of an animation are composed: where a frame does not have pixels, earlier frames show, according to their
+disposal method.
 """
 
 from __future__ import annotations
@@ -28,15 +29,15 @@ def frames_of(
     layout: Layout,
     animated_png: Animation | None,
 ) -> Frames | None:
-    """All images in an opened image's file; None if there is one.
+    """All images in the file of an opened image; None if it has only one.
 
     Args:
-        image: as Pillow opened it, not decoded.
-        file: the open file it came from; its position is restored.
-        name: for messages.
+        image: the image as Pillow opened it, not decoded.
+        file: the open file of the image; its position is restored.
+        name: name of the file in messages.
         format_name: a key of `FORMATS`.
-        layout: of the first frame, as it is read.
-        animated_png: what its chunks say, of an animated PNG.
+        layout: layout of the first frame as it is read.
+        animated_png: the animation chunks of an animated PNG; None for other images.
     """
     at = file.tell()
     if format_name == "tiff":
@@ -75,7 +76,7 @@ def lost_page(error: ImageError, number: int, count: int, what: str = "page") ->
     """The loss of a page or frame, counted from 1, that cannot be read.
 
     Raises:
-        ImageError: the one given, if it is not about that page alone.
+        ImageError: `error`, if it concerns more than this page.
     """
     if error.failure.kind not in _OF_ONE_PAGE:
         raise error
@@ -85,17 +86,18 @@ def lost_page(error: ImageError, number: int, count: int, what: str = "page") ->
 
 def _plays(image: Image.Image, format_name: str) -> int:
     loop = image.info.get("loop")
-    if format_name == "gif":  # it counts the times after the first
+    if format_name == "gif":  # GIF counts the repetitions
         return 1 if loop is None else loop + 1 if loop else 0
     return loop if isinstance(loop, int) else 0
 
 
 def animation_frames(image: ImageFile.ImageFile, first: int, count: int) -> Iterator[Fraction]:
-    """Move `image` to one decoded frame after the other; yields how many milliseconds the frame is shown.
+    """Move `image` to one decoded frame after the other, and yield the duration of each frame in milliseconds.
 
     Args:
-        first: index of the first of them.
-        count: of all frames in the file.
+        image: the image as Pillow opened it.
+        first: index of the first frame.
+        count: number of all frames in the file.
     """
     for index in range(first, count):
         image.seek(index)
@@ -104,7 +106,7 @@ def animation_frames(image: ImageFile.ImageFile, first: int, count: int) -> Iter
 
 
 def _duration_ms(duration: Any) -> Fraction:
-    """Pillow's duration in milliseconds, a whole number or, from PNG, a fraction as a float."""
+    """Pillow's duration in milliseconds as a fraction. It is a whole number, or, from PNG, a fraction as a float."""
     try:
         return max(Fraction(duration / 1000).limit_denominator(65535) * 1000, Fraction(0))
     except (TypeError, ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""The pages of a TIFF, one after the other. A page that cannot be read costs that page, not the file."""
+"""The pages of a TIFF, one after the other. A damaged page does not affect the others."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _TIFF = FORMATS["tiff"]
 
 
 def one_page(file: BinaryIO, name: str, number: int, *, max_pixels: int) -> RegionSource:
-    """One page as an image of its own. Inside `header_read`.
+    """One page as a separate image. Call it inside `header_read`.
 
     Args:
-        file, name, max_pixels: as of `open_tiff`.
-        number: of the page, 2 or more.
+        file, name, max_pixels: as for `open_tiff`.
+        number: number of the page, 2 or more.
 
     Raises:
-        ImageError: it cannot be read, or does not exist.
+        ImageError: the page cannot be read, or does not exist.
     """
     with readable(name, _TIFF):
         pages = first_pages(file, name, number)
@@ -40,13 +40,14 @@ def one_page(file: BinaryIO, name: str, number: int, *, max_pixels: int) -> Regi
 
 
 def pages_after_first(file: BinaryIO, name: str, count: int, *, max_pixels: int) -> Iterator[RegionSource | Loss]:
-    """Pages 2 to `count`, each an image of its own, or the loss of one that cannot be read.
+    """Pages 2 to `count` as separate images, or the loss of a page that cannot be read.
 
     Args:
-        file, name, max_pixels: as of `open_tiff`.
+        file, name, max_pixels: as for `open_tiff`.
+        count: number of the last page.
 
     Raises:
-        ImageError: one does not exist any more, or the file cannot be read.
+        ImageError: a page no longer exists, or the file cannot be read.
     """
     with header_read(file), readable(name, _TIFF):
         pages = first_pages(file, name, count)
@@ -64,14 +65,16 @@ def pages_after_first(file: BinaryIO, name: str, count: int, *, max_pixels: int)
 
 
 def first_readable(file: BinaryIO, name: str, error: ImageError, *, max_pixels: int) -> RegionSource:
-    """The first page that can be read, with the number of all pages, where page 1 cannot be. Inside `header_read`.
+    """The first page after page 1 that can be read, for a file whose page 1 cannot. Call it inside `header_read`.
+
+    Its header has the number of all pages.
 
     Args:
-        file, name, max_pixels: as of `open_tiff`.
-        error: of page 1.
+        file, name, max_pixels: as for `open_tiff`.
+        error: the error of page 1.
 
     Raises:
-        ImageError: the one given, if there is no other page to read.
+        ImageError: `error`, if no page can be read.
     """
     with readable(name, _TIFF):
         _, frames = pages_of(file, name)

@@ -1,4 +1,4 @@
-"""Orientation: how a stored image is turned upright, as Exif, TIFF and XMP number it, 1 to 8.
+"""Orientation: how a stored image is turned upright, as a number from 1 to 8 in Exif, TIFF and XMP.
 
 Source: Exif 2.32 (CIPA DC-008), tag Orientation; TIFF revision 6.0 and XMP use the same numbers.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from upsample_cli.images.model import Rows
 
 ORIENTATION = 0x0112
-"""The tag of Exif blocks and TIFF directories."""
+"""The orientation tag of Exif blocks and TIFF directories."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Turn:
     left: bool
 
     def stored(self, box: tuple[int, int, int, int], height: int, width: int) -> tuple[int, int, int, int]:
-        """Where a box (top, bottom, left, right) of an upright image of that size is stored.
+        """The stored box for a box (top, bottom, left, right) of an upright image of this size.
 
         >>> Turn(swapped=False, up=True, left=False).stored((0, 2, 0, 5), 10, 5)
         (8, 10, 0, 5)
@@ -41,7 +41,7 @@ class Turn:
         return (left, right, top, bottom) if self.swapped else (top, bottom, left, right)
 
     def upright(self, rows: Rows) -> Rows:
-        """A stored box turned upright; a view."""
+        """Turn a stored box upright. The result is a view."""
         turned = rows.swapaxes(0, 1) if self.swapped else rows
         return turned[:: -1 if self.up else 1, :: -1 if self.left else 1]
 
@@ -59,7 +59,7 @@ TURNS = {
 
 
 def valid(orientation: object) -> int | None:
-    """An orientation from a file if it is one, else None.
+    """The orientation if a value from a file is a valid one, or None.
 
     >>> valid(6), valid(9), valid(None)
     (6, None, None)

@@ -1,4 +1,4 @@
-"""What an output says of the meaning of colours: an ICC profile, or whatever else says it. No Pillow, no files."""
+"""How an output states its colour space: by an ICC profile, or in the format's own way. No Pillow, no files."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ from upsample_cli.images.model import Colour, ColourSpace, Layout, Metadata
 PROFILE_SPACES: dict[Colour, bytes] = {
     "rgb": b"RGB ", "grey": b"GRAY", "cmyk": b"CMYK", "cielab": b"Lab ", "icclab": b"Lab ",
 }  # fmt: skip
-"""ICC.1, bytes 16 to 19 of the header."""
+"""The colour space in the header of an ICC profile. Source: ICC.1, bytes 16 to 19."""
 
 
 def fits(profile: bytes, colour: Colour, *, is_new: bool) -> bool:
-    """Whether a profile is one for such pixels.
+    """Whether a profile is valid for pixels of a colour model.
 
     Args:
-        colour: of the pixels as they are written.
-        is_new: they had another model. If not, what has no header of a profile is passed on as it came.
+        profile: the profile.
+        colour: colour model of the pixels as they are written.
+        is_new: whether the input had another model. If not, data without the header of a profile are also kept.
     """
     return profile[16:20] == PROFILE_SPACES[colour] or (not is_new and profile[36:40] != b"acsp")
 
 
 def held_colour(metadata: Metadata, made: Layout, fmt: Format) -> tuple[Metadata, list[Loss]]:
-    """The metadata with a colour space as the format can say it: as it is, as an ICC profile, or not at all.
+    """The metadata with the colour space as the format can store it, and the losses.
+
+    The format stores it in its own way, as an ICC profile, or not at all.
 
     >>> p3 = Metadata(colour=ColourSpace(codes=(12, 13)))
     >>> kept, losses = held_colour(p3, Layout("rgb"), FORMATS["jpeg"])
@@ -41,11 +44,11 @@ def held_colour(metadata: Metadata, made: Layout, fmt: Format) -> tuple[Metadata
         return replace(metadata, colour=_kept(colour, profile, fmt)), []
     losses = list[Loss]()
     kept = _kept(colour, profile, fmt)
-    # Of what has codes, programs that do not know these need a profile too.
+    # Programs that do not know code numbers also need a profile.
     needs = profile is None and fmt.name != "avif" if kept else profile is None
     if needs and "icc_profile" in fmt.holds and (kept is None or colour.codes is not None):
         profile = profile_of(colour, made.colour)
-    has_own = metadata.icc_profile is not None and colour.codes is None  # it comes before gamma and chromaticities
+    has_own = metadata.icc_profile is not None and colour.codes is None  # it overrides gamma and chromaticities
     if kept is None and not has_own and (profile is None or metadata.icc_profile is not None):
         holds = {"icc_profile", "colour"} if profile_of(colour, made.colour) else {"colour"}
         can = ", ".join(other.title for other in FORMATS.values() if holds & other.holds)
@@ -57,7 +60,7 @@ def held_colour(metadata: Metadata, made: Layout, fmt: Format) -> tuple[Metadata
 
 
 def _kept(colour: ColourSpace, profile: bytes | None, fmt: Format) -> ColourSpace | None:
-    """What the format can say of it in its own way."""
+    """The part of a colour space that the format can store in its own way; None if it cannot."""
     if "colour" not in fmt.holds:
         return None
     if fmt.name == "png":

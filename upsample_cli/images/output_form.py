@@ -1,6 +1,6 @@
-"""The nearest form of an image that an output format can hold, and what is lost on the way.
+"""The form of an image that an output format can hold and that loses least, and the losses.
 
-No Pillow, no files: it follows from the header, before the image is decoded.
+It follows from the header, before the image is decoded. No Pillow, no files.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ _DEPTH_LOSSES = {
 
 @dataclass(frozen=True, slots=True)
 class OutputForm:
-    """What an output format makes of an image.
+    """The form of an image in an output format.
 
     Args:
-        layout: of the rows to write, which `convert.convert_rows` makes.
-        metadata: the part that the format holds.
-        losses: what the format cannot hold.
-        frames: to be written; None if only the first image is.
-        possible: losses that depend on the pixels; the sink's `losses` say whether they occurred.
+        layout: layout of the rows to write; `convert.convert_rows` makes it.
+        metadata: the metadata that the format holds.
+        losses: the losses.
+        frames: the frames to write; None if only the first image is written.
+        possible: losses that depend on the pixels. The sink's `losses` report the ones that occurred.
     """
 
     layout: Layout
@@ -55,15 +55,13 @@ class OutputForm:
 
 
 def nearest_form(info: ImageInfo, metadata: Metadata, fmt: Format, *, depth: Depth | None = None) -> OutputForm:
-    """The nearest layout and metadata that a format can hold, and what is lost on the way.
-
-    Before decoding, `info` and `metadata` of a header are good enough.
+    """The layout and metadata that a format can hold and that lose least, and the losses.
 
     Args:
-        info: of the input.
-        metadata: of the input.
-        fmt: the output's format.
-        depth: requested instead of that of the input; a smaller one is then not a loss.
+        info: header of the input.
+        metadata: metadata of the input.
+        fmt: format of the output.
+        depth: requested depth, in bits per channel. A smaller depth is then not a loss. None keeps that of the input.
 
     >>> info = ImageInfo("png", 3, 5, Layout("grey", alpha=True))
     >>> form = nearest_form(info, Metadata(dpi=(300, 300)), FORMATS["jpeg"])
@@ -82,7 +80,7 @@ def nearest_form(info: ImageInfo, metadata: Metadata, fmt: Format, *, depth: Dep
 
 
 def kept_metadata(info: ImageInfo, metadata: Metadata, layout: Layout, fmt: Format) -> Metadata:
-    """The part of an image's metadata that a format holds, once `nearest_form` has chosen the layout."""
+    """The metadata that a format holds, after `nearest_form` has chosen the layout."""
     return _held_metadata(info, metadata, layout, fmt)[0]
 
 
@@ -96,20 +94,20 @@ def _held_frames(frames: Frames | None, fmt: Format) -> tuple[Frames | None, tup
 
 
 def _is_by_profile(info: ImageInfo, metadata: Metadata, made: Layout) -> bool:
-    """Whether ink becomes light through the image's own profile."""
+    """Whether CMYK is converted to RGB with the image's own profile."""
     profile, layout = metadata.icc_profile or b"", info.layout
     is_ink = layout.colour == "cmyk" and layout.depth < 32 and profile[16:20] == PROFILE_SPACES["cmyk"]
     return is_ink and made.colour != "cmyk"
 
 
 def _nearest_layout(layout: Layout, fmt: Format) -> Layout:
-    colours = {layout.colour, "rgb"}  # any colour can become RGB, and RGB becomes no other
+    colours = {layout.colour, "rgb"}  # any colour can become RGB, and RGB stays RGB
     reachable = (
         made
         for made in fmt.layouts
         if made.colour in colours and made.alpha <= layout.alpha and made.depth <= layout.depth
     )
-    # Keep transparency first, then colour, then depth; of equal losses, take the fewest channels.
+    # Transparency is most important to keep, then colour, then depth. Of equal losses, take the fewest channels.
     return min(
         reachable,
         key=lambda made: (
@@ -151,7 +149,7 @@ def _possible_losses(made: Layout, fmt: Format) -> Iterator[Loss]:
 
 def _held_metadata(info: ImageInfo, metadata: Metadata, made: Layout, fmt: Format) -> tuple[Metadata, list[Loss]]:
     if _is_by_profile(info, metadata, made) or (info.layout.colour in LAB_COLOURS and made.colour == "rgb"):
-        # It is used up: what comes out is sRGB, as images without a profile are.
+        # The conversion uses it, and its result is sRGB, which does not need a profile.
         metadata = replace(metadata, icc_profile=None)
     metadata, losses = held_colour(metadata, made, fmt)
     if metadata.dpi and fmt.holds & {"dpi", "exif"} == {"exif"}:
@@ -180,7 +178,7 @@ def _held_metadata(info: ImageInfo, metadata: Metadata, made: Layout, fmt: Forma
 
 
 def _divides(xmp: bytes, limit_bytes: int) -> bool:
-    """Whether a part of an XMP packet can go into an extension, numbers in it longer than they are now."""
+    """Whether an XMP packet can be divided into a packet and an extension, even if its numbers become longer."""
     from upsample_cli.images.metadata.xmp_extension import divided
 
     try:

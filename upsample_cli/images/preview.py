@@ -1,4 +1,4 @@
-"""Small images of an input and its output, for a page to show side by side."""
+"""Small images of an input and its output, to show side by side on a page."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ DETAIL_INPUT_PIXELS = 96
 DETAIL_OUTPUT_PIXELS = 384
 OVERVIEW_PIXELS = 224
 MAX_PIXELS = 120_000_000
-"""A larger image is not read back: most formats would be decoded whole, and in the process that leads the run."""
+"""Larger images are not read back: most formats would be decoded as a whole, in the main process of the run."""
 _ANY_PIXELS = 1 << 60
 _KEPT_PROFILE_BYTES = 4096
-_LOOK_EVERY = 4
+_ROW_STEP = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """WebP files.
+    """Small images as WebP files.
 
     Args:
-        overview: the whole input, small.
-        before, after: the same detail, of the input and of the output, pixel by pixel.
-        detail: (top, left, height, width) of it in the input.
-        shape: (height, width) of the input.
-        after_shape: (height, width) of `after`.
+        overview: the whole input, reduced.
+        before, after: the same detail of the input and of the output, not resized.
+        detail: (top, left, height, width) of the detail in the input, in pixels.
+        shape: (height, width) of the input, in pixels.
+        after_shape: (height, width) of `after`, in pixels.
     """
 
     overview: bytes
@@ -45,42 +45,42 @@ class Preview:
 
 
 def preview(image: Input, output: Input, output_shape: tuple[int, int], *, frame: int | None = None) -> Preview:
-    """Read an input and its output again, and cut out the detail in which the input changes most.
+    """Read an input and its output again, and cut out the detail where neighbouring pixels of the input differ most.
 
-    Memory is that of the images decoded, one after the other.
+    The two images are decoded one after the other, so memory is that of the larger one.
 
     Args:
-        image, output: paths, or binary files that can be sought in.
-        output_shape: (height, width) that the output must have.
-        frame: the one frame of the input that was enlarged, counted from 1; None for the first.
+        image, output: paths, or seekable binary files.
+        output_shape: (height, width) that the output must have, in pixels.
+        frame: the frame of the input that was enlarged, counted from 1; None for the first.
 
     Raises:
-        ImageError: if one of them cannot be read, is too large for this, or the output has another size.
+        ImageError: if an image cannot be read or is too large, or the output has another size.
     """
     new_shape, _ = _shape(output), _shape(image, frame)  # before a pixel is decoded
     if new_shape != output_shape:
         raise ImageError(shown_name(output), f"is not the enlarged {shown_name(image)}", kind="changed")
     with open_image(image, max_pixels=MAX_PIXELS, frame=frame) as source:
         shape = (source.info.height, source.info.width)
-        look = _Look(shape, _side(shape, new_shape), source.info.layout, source.metadata)
-        for top in range(0, shape[0], look.band):
-            look.take(source.read_rows(top, min(top + look.band, shape[0])), top)
-        overview, before = look.overview(), _webp(look.detail, source.metadata, lossless=True)
+        collector = _PreviewCollector(shape, _side(shape, new_shape), source.info.layout, source.metadata)
+        for top in range(0, shape[0], collector.band):
+            collector.take(source.read_rows(top, min(top + collector.band, shape[0])), top)
+        overview, before = collector.overview(), _webp(collector.detail, source.metadata, lossless=True)
     rows, columns = (
         _span(start, length, old, new)
-        for start, length, old, new in zip(look.box[:2], look.box[2:], shape, new_shape, strict=True)
+        for start, length, old, new in zip(collector.box[:2], collector.box[2:], shape, new_shape, strict=True)
     )
     with open_image(output, max_pixels=MAX_PIXELS) as enlarged:
         pixels = enlarged.read_rows(rows.start, rows.stop)[:, columns.start : columns.stop]
         after = _webp(_shown(pixels, enlarged.info.layout, enlarged.metadata), enlarged.metadata, lossless=True)
-    return Preview(overview, before, after, look.box, shape, (len(rows), len(columns)))
+    return Preview(overview, before, after, collector.box, shape, (len(rows), len(columns)))
 
 
 def _shape(path: Input, frame: int | None = None) -> tuple[int, int]:
-    """(height, width), from the header alone.
+    """(height, width) of an image from its header, in pixels.
 
     Raises:
-        ImageError: if it cannot be read, or has more than `MAX_PIXELS`.
+        ImageError: if the image cannot be read, or has more than `MAX_PIXELS`.
     """
     info, _ = read_header(path, max_pixels=_ANY_PIXELS, frame=frame)
     if info.height * info.width > MAX_PIXELS:
@@ -89,13 +89,13 @@ def _shape(path: Input, frame: int | None = None) -> tuple[int, int]:
 
 
 def _side(shape: tuple[int, int], new_shape: tuple[int, int]) -> int:
-    """Side of the square of the input that is shown: it and its output must fit on the page."""
+    """Side of the square detail, in input pixels: it and its enlargement must fit on the page."""
     largest = min(DETAIL_OUTPUT_PIXELS * old // new for old, new in zip(shape, new_shape, strict=True))
     return max(1, min(DETAIL_INPUT_PIXELS, largest, *shape))
 
 
 def _span(start: int, length: int, old: int, new: int) -> range:
-    """Where a stretch of the input is in the output, at least one pixel long.
+    """The range of output samples for `length` input samples from `start`; at least one sample.
 
     >>> _span(3, 4, 10, 20), _span(3, 4, 10, 15)
     (range(6, 14), range(4, 10))
@@ -104,8 +104,8 @@ def _span(start: int, length: int, old: int, new: int) -> range:
     return range(first, max((start + length) * new // old, first + 1))
 
 
-class _Look:
-    """Takes an image's rows once, top to bottom; keeps a small copy and the square that changes most."""
+class _PreviewCollector:
+    """Takes the rows of an image once, top to bottom. Keeps a reduced copy and the square that changes most."""
 
     def __init__(self, shape: tuple[int, int], side: int, layout: Layout, metadata: Metadata) -> None:
         self._side, self._layout, self._metadata = side, layout, metadata
@@ -123,17 +123,17 @@ class _Look:
         if len(pixels) < self._side:
             return
         square = pixels[: self._side]
-        left, happens = _liveliest(square[::_LOOK_EVERY, :, min(1, square.shape[2] - 1)], self._side)
-        if happens > self._most:
-            self._most, self.box = happens, (top, left, self._side, self._side)
+        left, variation = _most_varied(square[::_ROW_STEP, :, min(1, square.shape[2] - 1)], self._side)
+        if variation > self._most:
+            self._most, self.box = variation, (top, left, self._side, self._side)
             self.detail = square[:, left : left + self._side].copy()
 
     def overview(self) -> bytes:
         return _webp(np.concatenate(self._reduced), self._metadata, lossless=False)
 
 
-def _liveliest(rows: Rows, side: int) -> tuple[int, float]:
-    """(first column, sum of changes) of the `side` columns in which neighbours differ most."""
+def _most_varied(rows: Rows, side: int) -> tuple[int, float]:
+    """The `side` columns where neighbouring pixels differ most, as (first column, sum of differences)."""
     changes = np.abs(np.diff(rows.astype(np.int16), axis=1)).sum(axis=0)
     sums = np.concatenate([[0], np.cumsum(changes)])
     windows = sums[side - 1 :] - sums[: len(sums) - side + 1]
@@ -142,7 +142,7 @@ def _liveliest(rows: Rows, side: int) -> tuple[int, float]:
 
 
 def _shown(rows: Rows, layout: Layout, metadata: Metadata) -> Rows:
-    """Rows as a page can show them: 8 bits, grey or RGB, transparency kept."""
+    """Convert rows for a page: 8 bits, grey or RGB, with transparency."""
     target = Layout("grey" if layout.colour == "grey" else "rgb", alpha=layout.alpha)
     return convert_rows(rows, layout, target, metadata.icc_profile)
 
@@ -154,7 +154,7 @@ def _image(pixels: Rows) -> Image.Image:
 def _webp(pixels: Rows, metadata: Metadata, *, lossless: bool) -> bytes:
     image = _image(pixels)
     profile = metadata.icc_profile
-    # A profile that the page can show, and that is not larger than the image.
+    # Keep a profile only if browsers can use it and it is small.
     is_kept = profile is not None and profile[16:20] == b"RGB " and len(profile) <= _KEPT_PROFILE_BYTES
     file = io.BytesIO()
     mode = "RGBA" if image.mode in ("LA", "RGBA") else "RGB"

@@ -1,4 +1,4 @@
-"""A source that reads boxes of the stored image and turns them upright, band by band."""
+"""A source that reads boxes of the stored image and turns them upright, one band at a time."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from upsample_cli.images.model import ImageInfo, Metadata, Rows
 from upsample_cli.images.orientation import TURNS
 
 ReadBox = Callable[[int, int, int, int], Rows]
-"""`(top, bottom, left, right)` of the stored image, ends exclusive -> rows in the source's layout."""
+"""A function from `(top, bottom, left, right)` of the stored image, ends exclusive, to rows in the source's layout."""
 
 
 def box_of(pixels: Rows) -> ReadBox:
-    """Boxes of decoded pixels, (height, width, channels)."""
+    """A `ReadBox` for decoded pixels of shape (height, width, channels)."""
 
     def read_box(top: int, bottom: int, left: int, right: int) -> Rows:
         box: Rows = pixels[top:bottom, left:right]
@@ -26,14 +26,14 @@ def box_of(pixels: Rows) -> ReadBox:
 
 
 class RegionSource:
-    """An image that is read in boxes; a `model.Source`. One thread at a time may read bands.
+    """An image that is read in boxes: a `model.Source`. Only one thread at a time may read bands.
 
     Args:
-        info: of the upright image.
-        metadata: of the image.
-        orientation: of the stored image, 1 to 8.
-        read_box: reads the stored image.
-        losses: `read_box` adds what it loses.
+        info: header of the upright image.
+        metadata: metadata of the image.
+        orientation: orientation of the stored image, 1 to 8.
+        read_box: reads a box of the stored image.
+        losses: a collection to which `read_box` adds its losses.
     """
 
     def __init__(
@@ -50,11 +50,11 @@ class RegionSource:
         self._read_box: ReadBox | None = read_box
 
     def hold(self, stack: ExitStack) -> None:
-        """Close this, an open file for example, together with the source."""
+        """Close `stack`, which may hold an open file, together with the source."""
         self._held.push(stack)
 
     def read_rows(self, top: int, bottom: int) -> Rows:
-        """Rows `top` to `bottom` (exclusive): `(bottom - top, width, channels)`, writable, owned by the caller."""
+        """Read rows `top` to `bottom` (exclusive). The array is writable and belongs to the caller."""
         height, width = self.info.height, self.info.width
         if not 0 <= top < bottom <= height:
             raise ValueError(f"no rows {top} to {bottom} in an image of {height}")

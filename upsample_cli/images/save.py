@@ -1,4 +1,4 @@
-"""Images out: one way to open a sink for each format. A format's writer is imported with the first such image."""
+"""Open a sink for any format. The writer of a format is imported with the first image in this format."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ _MODES = {("grey", False): "L", ("rgb", False): "RGB", ("rgb", True): "RGBA"}
 _SUBSAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 _COLOURS_LOST = Loss("palette", "GIF holds at most 256 colours; this image has more and is reduced")
 _ALPHA_LOST = Loss("alpha", "GIF cannot hold half-transparent pixels; they became opaque or vanished")
-_MOST_DPI = 65535.5  # of a JPEG, before rounding
-# Measured on 11 MP: AVIF at Pillow's own speed 6 takes 12 s for 0.66 MB, at 9 1.2 s for 0.78 MB; lossless WebP at
-# method 1 2.7 s for 4.6 MB, at 0 0.9 s for 6.2 MB; lossy WebP at method 2 0.38 s and 46.6 dB, at 4 0.83 s and 47.1 dB.
-# GIF, on frames of 1.2 MP: colours from all pixels by median cut, not dithered, take 0.13 to 0.33 s; from a sample by
-# coverage, dithered, 0.04 to 0.12 s, and averaged over 3x3 pixels the squared error is 0.2 to 0.4 of the former's.
+_MOST_DPI = 65535.5  # limit of a JPEG, before rounding
+# Measured on 11 MP. AVIF: 12 s and 0.66 MB at Pillow's default speed 6, 1.2 s and 0.78 MB at speed 9. Lossless WebP:
+# 2.7 s and 4.6 MB at method 1, 0.9 s and 6.2 MB at method 0. Lossy WebP: 0.38 s and 46.6 dB at method 2, 0.83 s and
+# 47.1 dB at method 4. GIF, on frames of 1.2 MP: a palette from all pixels by median cut, not dithered, takes 0.13 to
+# 0.33 s. One from a sample by coverage, dithered, takes 0.04 to 0.12 s, and its squared error, averaged over 3x3
+# pixels, is 0.2 to 0.4 of the former's.
 _AVIF_SPEED, _WEBP_METHOD, _WEBP_LOSSLESS_METHOD = 9, 2, 1
 _SAMPLE_PIXELS = 1 << 16
 
@@ -47,34 +48,35 @@ def open_sink(
     executor: Executor | None = None,
     suffix: str = "",
 ) -> Sink:
-    """A sink that writes an image of this format to `file`.
+    """Open a sink that writes an image to `file`.
 
-    PNG, TIFF, PNM and JPEG are written as rows come; of the first two `quality` is the level of deflate, 0 to 9, and
-    loses nothing. The others are collected whole, at 1 byte (grey) or 4 bytes a pixel, and encoded by `finish`:
+    PNG, TIFF, PNM and JPEG are written as rows come. The other formats are collected as a whole, with 1 byte (grey) or
+    4 bytes per pixel, and encoded by `finish`.
 
-    - JPEG: quality 95 unless given. Chroma is subsampled as the input's was if that was a JPEG, else not at all
-      (4:4:4). An enlarged image has no finer chroma than its input had, so 4:2:0 still holds more of it than there
-      was; for anything else 4:4:4 keeps thin coloured lines.
-    - WebP: without loss if the input was stored so and no quality is given; else lossy, 95 unless given.
-    - AVIF: quality 90 unless given, chroma as for JPEG. It is never without loss: not even at 100.
-    - GIF: at most 256 colours. Images of fewer keep theirs; others are dithered with 256 that cover theirs.
+    - PNG and TIFF: `quality` is the level of deflate, 0 to 9. All levels are lossless.
+    - JPEG: quality 95 by default. If the input is a JPEG, its chroma subsampling is kept: an enlarged image has no
+      finer chroma than its input, so 4:2:0 still holds all of it. For other inputs, chroma is not subsampled (4:4:4),
+      which keeps thin coloured lines.
+    - WebP: lossless if the input is stored without loss and no quality is given; otherwise lossy, 95 by default.
+    - AVIF: quality 90 by default, chroma as for JPEG. It is always lossy, even at 100.
+    - GIF: at most 256 colours. An image with no more keeps its colours; others are reduced to 256 colours and dithered.
 
     Args:
-        file: binary, at its start.
-        fmt: from `formats.FORMATS`.
-        height: rows that will come.
+        file: a binary file, at its start.
+        fmt: an entry of `formats.FORMATS`.
+        height: number of rows.
         width: pixels of a row.
-        layout: of the rows, one of `fmt.layouts`.
-        metadata: as `output_form.nearest_form` and `metadata.metadata_for_output` give it.
-        quality: see above; None for the format's own.
-        info: of the input.
-        executor: PNG, TIFF and JPEG are encoded in it too.
-        suffix: the extension of the file's name: of PNM it tells kinds apart.
+        layout: layout of the rows, one of `fmt.layouts`.
+        metadata: the result of `output_form.nearest_form` and `metadata.metadata_for_output`.
+        quality: see above; None for the default of the format.
+        info: header of the input.
+        executor: threads that also encode PNG, TIFF and JPEG; None to encode in the calling thread only.
+        suffix: the extension of the file name, which selects the kind of PNM.
 
     Raises:
-        UsageError: `quality` is outside the format's range.
-        OSError: here, in `write_rows` and in `finish`, if the disk or the encoder refuses; `files.new_file` turns it
-            into an `ImageError`.
+        UsageError: `quality` is outside the range of the format.
+        OSError: here, in `write_rows` or in `finish`, if writing or encoding fails. `files.new_file` turns it into an
+            `ImageError`.
     """
     check_quality(fmt, quality)
     if layout not in fmt.layouts:
@@ -86,7 +88,7 @@ def open_sink(
         return streaming(file, height=height, width=width, layout=layout, metadata=metadata, executor=executor, **more)
     lossless = is_lossless(fmt, quality, info)
     settings = _SETTINGS[fmt.name](fmt.default_quality if quality is None else quality, info, lossless)
-    if layout.colour == "grey":  # there is no chroma to subsample, and AVIF would store one
+    if layout.colour == "grey":  # grey has no chroma to subsample, and AVIF would store a chroma plane
         settings.pop("subsampling", None)
     size: dict[str, Any] = {"height": height, "width": width, "layout": layout}
     if fmt.name == "jpeg":
@@ -97,7 +99,7 @@ def open_sink(
 
 
 def _streaming_sink(fmt: Format) -> Callable[..., Sink] | None:
-    """The sink of a format that is written as rows come, without settings of Pillow."""
+    """The sink class of a format that is written as rows come, without Pillow."""
     if fmt.name == "png":
         from upsample_cli.images.codecs.png.writer import PngSink
 
@@ -114,7 +116,7 @@ def _streaming_sink(fmt: Format) -> Callable[..., Sink] | None:
 
 
 def is_lossless(fmt: Format, quality: int | None, info: ImageInfo | None) -> bool:
-    """Whether pixels that this format can hold are written without loss: of WebP those that were stored so."""
+    """Whether pixels are written without loss. WebP is lossless if the input is and no quality is given."""
     return fmt.lossless or (fmt.name == "webp" and quality is None and info is not None and info.lossless)
 
 
@@ -147,7 +149,7 @@ def _subsampling(info: ImageInfo | None) -> str:
 
 
 class _CollectingSink:
-    """Collects rows in one Pillow image, and encodes it at the end."""
+    """Collects rows in a Pillow image, and encodes it at the end."""
 
     def __init__(
         self,
@@ -162,14 +164,14 @@ class _CollectingSink:
     ) -> None:
         self._file, self._format, self._layout = file, fmt, layout
         self._settings = settings | _metadata_settings(metadata, fmt)
-        self._colour = metadata.colour  # of AVIF alone: of PNG it is in chunks
+        self._colour = metadata.colour  # used for AVIF only: PNG has it in chunks
         self.losses: Collection[Loss] = ()
-        # Without a colour its memory is not written to, so it is taken up only as rows come.
+        # Without a fill colour its memory is not touched, so the system allocates it only as rows come.
         self._image = Image.new(_MODES[layout.colour, layout.alpha], (width, height), None)
         self._next_row = 0
 
     def write_rows(self, rows: Rows) -> None:
-        """Take the next rows."""
+        """Write the next rows."""
         height, width = self._image.height, self._image.width
         check_rows(rows, (width, self._layout.channels), self._layout.dtype, height - self._next_row)
         mode = self._image.mode
@@ -219,17 +221,17 @@ def _metadata_settings(metadata: Metadata, fmt: Format) -> dict[str, Any]:
         "aspect": metadata.aspect,
     }
     # Pillow writes 96 dpi into a BMP if no resolution is given.
-    unsaid = {"dpi": (0, 0)} if fmt.name == "bmp" else {}
-    return unsaid | {name: value for name, value in given.items() if value}
+    no_resolution = {"dpi": (0, 0)} if fmt.name == "bmp" else {}
+    return no_resolution | {name: value for name, value in given.items() if value}
 
 
 def _remark(comment: bytes) -> bytes:
-    """A JPEG's comment as a segment; Pillow writes one."""
+    """A JPEG comment as a segment, for comments after the one that Pillow writes."""
     return b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
 
 
 def _reduced(image: Image.Image) -> tuple[Image.Image, dict[str, Any], list[Loss]]:
-    """At most 256 colours of an image, Pillow's settings for its transparency, and what was lost."""
+    """Reduce an image to at most 256 colours; return it with Pillow's settings for transparency and the losses."""
     if image.mode == "L":
         return image, {}, []
     if image.mode == "RGB":
@@ -237,8 +239,8 @@ def _reduced(image: Image.Image) -> tuple[Image.Image, dict[str, Any], list[Loss
     alpha = image.getchannel("A")
     losses = [_ALPHA_LOST] if sum(alpha.histogram()[1:255]) else []
     clear = alpha.point([255] * 128 + [0] * 128)
-    image.putalpha(ImageChops.invert(clear))  # before colours are counted: as many as the alphas they had are one
-    image.paste((0, 0, 0, 0), mask=clear)  # colour that nobody sees takes no place in the palette
+    image.putalpha(ImageChops.invert(clear))  # before colours are counted, so that alpha does not multiply them
+    image.paste((0, 0, 0, 0), mask=clear)  # invisible colours must not use up the palette
     colours = image.getcolors(256)
     seen = [colour for _, colour in colours or () if isinstance(colour, tuple) and colour[3]]
     if colours is None or len(seen) > 255:
@@ -251,7 +253,7 @@ def _reduced(image: Image.Image) -> tuple[Image.Image, dict[str, Any], list[Loss
 
 
 def _quantized(image: Image.Image, colours: int) -> Image.Image:
-    """At most so many colours: its own, if it has no more, else those that cover a sample of it, dithered."""
+    """Reduce an image to `colours` colours. If it has more, the palette comes from a sample, and it is dithered."""
     if image.getcolors(colours) is not None:
         return image.quantize(colours, Image.Quantize.MEDIANCUT)
     share = min(1.0, math.sqrt(_SAMPLE_PIXELS / (image.width * image.height)))

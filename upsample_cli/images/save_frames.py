@@ -1,4 +1,4 @@
-"""Several images out: one way to open a writer for each format that holds them. One is in memory at a time."""
+"""Open a writer for several images, in any format that can hold them. One is in memory at a time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from upsample_cli.images.save import open_sink
 
 
 class Muxer(Protocol):
-    """Puts encoded images into one file."""
+    """Writes encoded images into one file."""
 
     def add(self, image: bytes, duration_ms: Fraction) -> None:
         """Add the next image."""
@@ -42,21 +42,21 @@ def open_frame_writer(
     info: ImageInfo | None = None,
     executor: Executor | None = None,
 ) -> FrameWriter:
-    """A writer of several images of this format into `file`.
+    """Open a writer for several images into `file`.
 
-    PNG and TIFF are written as rows come. For WebP and GIF one frame at a time is collected and encoded, as
-    `save.open_sink` does with a single image, and put into the file; differences between frames are not exploited.
+    PNG and TIFF are written as rows come. For WebP and GIF, one frame at a time is collected and encoded as a whole, as
+    `save.open_sink` does for a single image; similarities between frames are not used for compression.
 
     Args:
-        file: binary, at its start, seekable.
-        fmt: one whose `frames` have `frames.kind`.
-        frames: what will come.
-        factor: how much longer the sides of the outputs are.
+        file: a seekable binary file, at its start.
+        fmt: a format whose `frames` include `frames.kind`.
+        frames: the images that will be written.
+        factor: how many times the sides of the images are enlarged.
         quality, info, executor: as for `save.open_sink`.
 
     Raises:
-        UsageError: `quality` is outside the format's range.
-        OSError: here and later, if the disk or the encoder refuses.
+        UsageError: `quality` is outside the range of the format.
+        OSError: here and later, if writing or encoding fails.
     """
     check_quality(fmt, quality)
     if frames.kind not in fmt.frames:
@@ -72,7 +72,7 @@ def open_frame_writer(
 
 
 class _MuxedWriter:
-    """Each frame encoded whole, then put into the file."""
+    """Encodes each frame as a whole, and writes it into the file."""
 
     def __init__(self, file: BinaryIO, fmt: Format, frames: Frames, encoded: Callable[..., Sink]) -> None:
         self._file, self._format, self._frames, self._encoded = file, fmt, frames, encoded

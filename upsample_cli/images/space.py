@@ -1,4 +1,4 @@
-"""Disk space, checked before work starts: the least that an output can take, and what is free there."""
+"""Check disk space before work starts: compare the smallest possible size of an output with the free space."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from upsample_cli.images.format_table import Format
 from upsample_cli.images.model import Frames, Layout
 
 _DEFLATE_AT_MOST = 1032
-"""Deflate spends at least 2 bits on 258 bytes (RFC 1951: a length and a distance of one bit each).
-
-JPEG spends far more: 4 bits on 64 bytes at the least (T.81, K.3: the codes of an empty block of chroma).
+"""The most bytes per byte of a file. Deflate uses at least 2 bits for 258 bytes (RFC 1951: a length and a distance of
+one bit each). JPEG uses far more: at least 4 bits for 64 bytes (T.81, K.3: the codes of an empty chroma block).
 """
 
 
 def least_file_bytes(fmt: Format, height: int, width: int, layout: Layout, quality: int | None = None) -> int:
-    """Lower bound of a file's size for any pixels; 0 if its encoder gives none.
+    """A lower bound of the size of a file for any pixels; 0 if no bound is known for its encoder.
 
-    Exact except for the head where pixels are stored uncompressed: BMP and PNM, and PNG and TIFF of quality 0.
+    For uncompressed pixels (BMP, PNM, and PNG and TIFF with quality 0) it is exact, except for the header.
 
     >>> from upsample_cli.images.format_table import FORMATS
     >>> [least_file_bytes(FORMATS["tiff"], 1000, 1000, Layout("rgb"), level) for level in (0, 1)]
@@ -34,7 +33,7 @@ def least_file_bytes(fmt: Format, height: int, width: int, layout: Layout, quali
 
 
 def free_bytes(path: Path) -> int | None:
-    """Bytes free on the disk that a file or folder, made yet or not, is on; None if that is not known."""
+    """Free bytes on the disk of a file or folder, which need not exist yet; None if unknown."""
     try:
         return shutil.disk_usage(_existing_folder(path)).free
     except OSError:
@@ -51,12 +50,12 @@ def least_output_bytes(
     factor: int = 1,
     quality: int | None = None,
 ) -> int:
-    """`least_file_bytes` of all frames or pages of an output.
+    """`least_file_bytes` for all frames or pages of an output.
 
     Args:
-        fmt, height, width, layout, quality: as of `least_file_bytes`, of the first image.
-        frames: of the input, those that will be written; None for the first alone.
-        factor: how much larger they come, a side. Of other pages the number of pixels is known, and no more.
+        fmt, height, width, layout, quality: as for `least_file_bytes`, for the first image.
+        frames: the frames of the input that will be written; None for the first image only.
+        factor: how many times each side is enlarged. It is used for pages, of which only the number of pixels is known.
 
     >>> from upsample_cli.images.format_table import FORMATS
     >>> film = Frames(10, "animation", Layout("rgb"))
@@ -73,13 +72,15 @@ def least_output_bytes(
 
 
 def check_space(output: Path, needed_bytes: int, free: Callable[[Path], int | None] = free_bytes) -> None:
-    """Refuse an output that certainly exceeds the free space; an unknown free space passes.
+    """Refuse an output that certainly exceeds the free space. If the free space is unknown, the output is accepted.
 
     Args:
+        output: path of the output.
+        needed_bytes: lower bound of its size.
         free: `free_bytes`, or a cached version of it.
 
     Raises:
-        ImageError: saying how much is needed and how much is free.
+        ImageError: the free space is too small; the message says how much is needed and how much is free.
     """
     there = free(output.parent) if needed_bytes else None
     if there is not None and needed_bytes > there:
@@ -88,7 +89,7 @@ def check_space(output: Path, needed_bytes: int, free: Callable[[Path], int | No
 
 
 def disk_of(path: Path) -> int | None:
-    """A number that outputs on the same disk share; None if that is not known."""
+    """A number that is the same for all outputs on the same disk; None if unknown."""
     try:
         return _existing_folder(path).stat().st_dev
     except OSError:
@@ -96,7 +97,7 @@ def disk_of(path: Path) -> int | None:
 
 
 def _existing_folder(path: Path) -> Path:
-    """The path itself or the nearest above it that is a folder."""
+    """The path, if it is a folder, or its nearest existing parent folder."""
     target = Path(os.path.realpath(path))
     return next((folder for folder in (target, *target.parents) if folder.is_dir()), target)
 

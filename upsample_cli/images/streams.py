@@ -1,4 +1,4 @@
-"""Standard input and standard output as files: a pipe that can be read twice, and one that is written front to back."""
+"""Standard input and standard output as files: input that can be read twice, and output that is written in order."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 NAME = "-"
-"""How standard input and output are called, on the command line and in every message."""
+"""The name of standard input and standard output on the command line and in messages."""
 
 MEMORY_BYTES = 64 << 20
 _PIECE_BYTES = 1 << 20
 _PIXEL_BYTES = 16
-"""Of a pixel in a file, at most: four channels of floating point. 64 MiB more allow for the metadata."""
+"""The most bytes of a pixel in a file: four channels of floating point. 64 MiB more allow for the metadata."""
 _SHARE = 0.5
-"""Of what is free where temporary files are kept: the rest is for the other programs."""
+"""The part of the free space for temporary files that may be used; the rest is for other programs."""
 _FRONT_TO_BACK = {"png"}
-"""Formats whose sink never goes back in its file."""
+"""Formats whose sink writes in order and never seeks."""
 
 
 def image_input(stdin: TextIO | None) -> BinaryIO:
-    """Standard input as a file of bytes.
+    """Standard input as a binary file.
 
     Raises:
-        UsageError: it is closed, or a terminal.
+        UsageError: standard input is closed or a terminal.
     """
     if stdin is None or stdin.closed or stdin.isatty():
         raise UsageError("- is standard input, and no image is piped in", "name a file, or pipe one in: ... < FILE")
@@ -46,15 +46,17 @@ def image_input(stdin: TextIO | None) -> BinaryIO:
 
 
 def spooled(stream: BinaryIO, max_pixels: int = DEFAULT_MAX_PIXELS) -> BinaryIO:
-    """All of a stream, as a file that can be sought in: in memory up to 64 MiB, beyond that on the disk.
+    """Read a whole stream into a seekable file: in memory up to 64 MiB, on the disk beyond that.
 
-    What does not begin as an image is not read on; what does may be endless all the same.
+    A stream that does not begin like an image is refused at once. One that does may still be endless, so its length is
+    limited.
 
     Args:
-        max_pixels: how many may be in it: that bounds its size.
+        stream: the stream to read.
+        max_pixels: the most pixels of the image; this limits its length.
 
     Raises:
-        ImageError: it is empty, not an image, too long, unreadable, or exceeds the free space.
+        ImageError: the stream is empty, not an image, too long or unreadable, or exceeds the free space.
 
     >>> import io
     >>> with spooled(io.BytesIO(b"BM and so on")) as file:
@@ -70,7 +72,7 @@ def spooled(stream: BinaryIO, max_pixels: int = DEFAULT_MAX_PIXELS) -> BinaryIO:
         format_of_content(head, NAME)
     except OSError as error:
         raise ImageError(NAME, f"cannot be read ({error.strerror})", "pipe an image in", kind="unreadable") from error
-    file = cast("BinaryIO", SpooledTemporaryFile(MEMORY_BYTES))  # noqa: SIM115  lives as long as the run
+    file = cast("BinaryIO", SpooledTemporaryFile(MEMORY_BYTES))  # noqa: SIM115  stays open as long as the run
     try:
         file.write(head)
         _copy(stream, file, max_pixels)
@@ -106,16 +108,16 @@ def _no_space(reason: str | None) -> ImageError:
 
 
 def leads_to(stream: object, path: Path) -> bool:
-    """Whether standard input or output is a file, and a path is that file too."""
+    """Whether standard input or output is redirected from or to the file at `path`."""
     try:
         status = os.fstat(cast("BinaryIO", stream).fileno())
         return stat.S_ISREG(status.st_mode) and os.path.samestat(status, path.stat())
-    except (AttributeError, OSError, ValueError):  # it has no number, is closed, or there is nothing at the path
+    except (AttributeError, OSError, ValueError):  # it has no descriptor or is closed, or the path does not exist
         return False
 
 
 class _Pipe(FileIO):
-    """What another program reads: whole writes, no buffer that could fail later, and no way back."""
+    """A pipe to another program. Writes are complete and unbuffered, so errors are raised at once. It cannot seek."""
 
     def write(self, data: Any) -> int:
         rest = memoryview(data).cast("B")
@@ -125,14 +127,14 @@ class _Pipe(FileIO):
         return size_bytes
 
     def seekable(self) -> bool:
-        return False  # a file that stdout leads to may hold something already
+        return False  # if stdout is redirected to a file, the file may already have content
 
 
 def image_pipe(stdout: TextIO | None) -> BinaryIO:
-    """Standard output as a file for the bytes of an image.
+    """Standard output as a binary file for an image.
 
     Raises:
-        UsageError: it is closed, or a terminal.
+        UsageError: standard output is closed or a terminal.
     """
     if stdout is None or stdout.closed:
         raise UsageError("standard output is closed", ("give ", Setting("output"), " a file"))
@@ -145,13 +147,13 @@ def image_pipe(stdout: TextIO | None) -> BinaryIO:
 
 @contextmanager
 def piped_file(pipe: BinaryIO, fmt: Format) -> Iterator[BinaryIO]:
-    """A file for a sink of this format, whose bytes go to `pipe`: as they come where the format allows it.
+    """A file for a sink whose bytes are sent to `pipe`, at once if the format allows it.
 
-    Other formats are gathered in a temporary file, and nothing is handed on if the `with` block ends badly.
+    Other formats are collected in a temporary file. They are sent only if the `with` block ends without an error.
 
     Raises:
-        BrokenPipeError: nobody reads any more.
-        ImageError: it cannot be written for another reason.
+        BrokenPipeError: the reader has closed the pipe.
+        ImageError: the pipe cannot be written to for another reason.
     """
     try:
         if fmt.name in _FRONT_TO_BACK:

@@ -1,4 +1,4 @@
 """Interpolation kernels as whole weights over one denominator.
 
-Profiles, weight files, shipped kernels, and the choice of one.
+Kernels come from formulas (profiles), from the package (shipped) or from weight files.
 """

@@ -1,4 +1,4 @@
-"""The kernel for a name, a file or weights. A file needs numpy, and a .pt or .pth also torch."""
+"""Choose a kernel by name, by file or by weights. A file needs numpy, and a .pt or .pth also torch."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ if TYPE_CHECKING:
 
 
 _WEIGHT_BITS = 60
-"""Float weights are rounded to this many bits after the point, which is exact for float64 above 2**-8."""
+"""Float weights are rounded to this many binary places, which is exact for float64 weights above 2**-8."""
 
 _FLAT = Fraction(1, 2**18)
-"""Phases this close to 1 are meant to sum to 1: rounding a few hundred weights to float32 can cause this error."""
+"""A phase whose sum is this close to 1 is taken to be 1: rounding some hundred weights to float32 can cause this."""
 
 _LARGEST_GAIN = 1024
-"""Far beyond any use, and small enough for a fine grid of weights."""
+"""The largest sum of magnitudes over a phase: far above any useful one, and small enough for a fine grid of weights."""
 
 _MOST_SIDE = 256
-"""Of a weight file: twice the bilinear kernel of the largest factor."""
+"""The largest kernel size in a weight file: twice the bilinear kernel of the largest factor."""
 _MOST_WEIGHTS = 2**22
-"""Twice those of a layer of 21 channels at factor 32. This many Python integers take seconds."""
+"""The most weights: twice those of a layer of 21 channels at factor 32. So many Python integers take seconds."""
 
 
 def chosen_kernel(text: str, factor: int) -> Kernel:
-    """The kernel for the text of a user: one of `KERNEL_NAMES`, or `FILE` or `FILE:KEY` of a layer's weight.
+    """The kernel that a user names: one of `KERNEL_NAMES`, or `FILE` or `FILE:KEY` for a layer's weight.
 
     The stride is the factor, and the padding makes the layer enlarge exactly `factor` times. A file is read again when
     it has changed.
 
     Raises:
-        UsageError: if there is no such name or file, the file cannot be read, or it also has a bias for the weight:
-            the range of pixels that the bias assumes is unknown.
-        GeometryError: if a layer with its weight cannot enlarge images `factor` times, or it was fitted for another
-            factor.
+        UsageError: if the name is unknown, the file cannot be read, or it also has a bias: the range of pixels that
+            a bias assumes is unknown.
+        GeometryError: if a layer with this weight cannot enlarge images `factor` times, or the weight was fitted for
+            another factor.
 
     >>> chosen_kernel("lanczos3", 2).kernel_size
     12
@@ -53,10 +53,10 @@ def chosen_kernel(text: str, factor: int) -> Kernel:
 
 
 def kernel_losses(text: str, factor: int) -> tuple[Loss, ...]:
-    """A loss if flat images do not stay flat under a `chosen_kernel`.
+    """A loss if a flat image does not stay flat with this kernel.
 
     Raises:
-        UsageError: as `chosen_kernel` does.
+        UsageError, GeometryError: as `chosen_kernel`.
 
     >>> kernel_losses("lanczos3", 2)
     ()
@@ -69,7 +69,7 @@ def _of_file(text: str, factor: int) -> tuple[Kernel, tuple[Loss, ...]]:
     from upsample_cli.kernels.weights.readers import WEIGHT_READERS
 
     path, _ = split_place(text)
-    if path.suffix.lower() not in WEIGHT_READERS and not os.path.isfile(path):  # noqa: PTH113  also takes names that are too long
+    if path.suffix.lower() not in WEIGHT_READERS and not os.path.isfile(path):  # noqa: PTH113  False for names that are too long
         raise UsageError(
             f"there is no kernel named {text!r}",
             f"choose one of {', '.join(KERNEL_NAMES)}, or a file of weights ({', '.join(WEIGHT_READERS)})",
@@ -112,21 +112,22 @@ def _refuse_bias(weights: Weights) -> None:
 
 
 def kernel_of_weights(name: str, factor: int, weights: Sequence[float], shape: Sequence[int]) -> Kernel:
-    """Any weights of a transposed convolution as a kernel.
+    """Make a kernel of the weights of any transposed convolution.
 
-    Weights are rounded to multiples of 2**-60. If every phase sums to 1 up to float32 rounding, it sums to exactly 1 in
-    the kernel: the network was meant to keep flat images flat.
+    Weights are rounded to multiples of 2**-60. If every phase sums to 1 up to float32 rounding, the network was meant
+    to keep flat images flat, so the phases of the kernel sum to exactly 1.
 
     Args:
-        name: the user's name for it.
-        weights: finite numbers, torch's weight flattened.
-        shape: of that weight: (1, 1, k, k), the same for all channels; (C, 1, k, k), one per channel (groups = C); or
-            (C, C, k, k), dense.
+        name: the user's name for the kernel.
+        factor: the stride.
+        weights: torch's weight flattened; finite numbers.
+        shape: shape of torch's weight: (1, 1, k, k), the same for all channels; (C, 1, k, k), one per channel
+            (groups = C); or (C, C, k, k), dense.
 
     Raises:
-        UsageError: if the factor is not a whole number from 1 to 64, the weights are far too large, or there are more
-            than four million.
-        GeometryError: if the shape is another, or no padding makes the layer enlarge exactly `factor` times.
+        UsageError: if the factor is not a whole number from 1 to 64, the weights are too large, or there are more than
+            four million.
+        GeometryError: if the shape is not one of these, or no padding makes the layer enlarge exactly `factor` times.
 
     >>> sixteenths = [1, 3, 3, 1, 3, 9, 9, 3, 3, 9, 9, 3, 1, 3, 3, 1]
     >>> mine = kernel_of_weights("mine", 2, [weight / 16 for weight in sixteenths], (1, 1, 4, 4))

@@ -1,4 +1,4 @@
-"""Whether flat images stay flat under some weights, as a warning. numpy, no torch."""
+"""Warn if flat images do not stay flat with given weights. numpy, no torch."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from upsample_cli.geometry.sizes import MAX_FACTOR
 
 _UNSEEN = 2.0**-9
-"""Phases this close to 1 are accepted: they change white by less than half of one of 255 levels."""
+"""Phases that differ from 1 by less are accepted: they change white by less than half of one of 255 levels."""
 
 
 def unflat_warning(weight: NDArray[np.float64], factor: int) -> str | None:
-    """A warning if a flat image would change, with the factors at which it would not; None if it stays flat.
+    """A warning if a flat image does not stay flat, with the factors at which it does; None if it stays flat.
 
-    The sum of a phase is the output of that kind if all inputs are 1 in every channel: a grey image.
+    The sum of a phase is the value of its outputs if all inputs are 1 in every channel, as in a flat grey image.
 
     Args:
-        weight: (C, 1, k, k), groups = C, or (C, C, k, k), dense; `k - factor` is even and not negative.
+        weight: (C, 1, k, k) with groups = C, or (C, C, k, k), dense; `k - factor` is even and not negative.
         factor: the stride.
 
     >>> sixteenths = np.outer([1, 3, 3, 1], [1, 3, 3, 1])[None, None] / 16
@@ -38,13 +38,13 @@ def unflat_warning(weight: NDArray[np.float64], factor: int) -> str | None:
     least, most = (f"{value:.4g}" for value in (sums.min(), sums.max()))
     effects = ["darker"] * bool(sums.max() <= 1 + _UNSEEN) + ["brighter"] * bool(sums.min() >= 1 - _UNSEEN)
     effects += ["patterned"] * (least != most)
-    said = least if least == most else f"{least} to {most}"
+    sums_text = least if least == most else f"{least} to {most}"
     size = planes.shape[-1]
     candidates = range(2 - size % 2, min(size, MAX_FACTOR) + 1, 2)
     suited = [candidate for candidate in candidates if _is_flat(_phase_sums(planes, candidate))]
     advice = f"; they suit factor {_listed(suited)}" if suited else ""
     effect = " and ".join(effects)
-    return f"at factor {factor} the weights' phases sum to {said}, not to 1: the image gets {effect}{advice}"
+    return f"at factor {factor} the weights' phases sum to {sums_text}, not to 1: the image gets {effect}{advice}"
 
 
 def _phase_sums(planes: NDArray[np.float64], factor: int) -> NDArray[np.float64]:

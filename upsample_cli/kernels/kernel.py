@@ -1,11 +1,11 @@
-"""The kernel of the engine: whole weights over one denominator. No torch.
+"""Kernels as whole weights over one denominator. No torch.
 
-A kernel is the weight of a transposed convolution whose stride is the factor, as whole numbers: the layer sums whole
-numbers, and one division by `denominator` follows. So pixels are exact and do not depend on the device or on how the
-image is cut, for any kernel: an outer product of a profile's taps, or any weights.
+A kernel is the weight of a transposed convolution whose stride is the factor. The layer sums whole numbers, and one
+division by `denominator` follows. So pixels are exact, and do not depend on the device or on how the image is cut into
+tiles. This holds for every kernel: the outer product of a profile's taps, or any weights.
 
 Whole weights may have any size until the type of the pixels is known. `Kernel.within` then gives the same kernel on the
-finest grid for which the sums of those pixels are exact in a float type (`exact.exact_form`).
+finest grid for which the sums of these pixels are exact in a float type (`exact.exact_form`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from upsample_cli.kernels.rounding import rounded_phases, rounded_ratio
 from upsample_cli.kernels.shipped import FITTED, shipped_kernel
 
 KERNEL_NAMES = (*PROFILES, FITTED)
-"""The named kernels: those with a formula, and the one fitted to photographs."""
+"""Names of the kernels with a formula and of the one fitted to photographs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +29,16 @@ class Kernel:
     """The whole weight of a transposed convolution, with its settings.
 
     Args:
-        name: the user's name for it.
+        name: the user's name for the kernel.
         factor: the stride.
-        weights: whole numbers, torch's weight (in, out / groups, kernel_size, kernel_size) flattened: weight i is
-            `weights[i] / denominator`.
+        weights: whole numbers: torch's weight (in, out / groups, kernel_size, kernel_size), flattened, times
+            `denominator`.
         denominator: common to all weights.
-        padding: of the transposed convolution: `kernel_size - 2 * padding == factor`, so n samples become exactly
-            `n * factor`, and output o is at `(o + 1/2) / factor - 1/2`.
-        channels: 1 for one plane of weights that serves every channel of an image; otherwise the number of channels
-            that images must have.
-        is_dense: every output channel depends on every input channel, instead of only on its own (groups = channels).
+        padding: padding of the transposed convolution. `kernel_size - 2 * padding == factor`, so n samples become
+            exactly `n * factor`, and output o is at `(o + 1/2) / factor - 1/2` in input samples.
+        channels: 1 for one plane of weights that is used for every channel of an image; otherwise the number of
+            channels that images must have.
+        is_dense: every output channel depends on every input channel; if False, only on its own (groups = channels).
     """
 
     name: str
@@ -66,7 +66,7 @@ class Kernel:
 
     @property
     def phases(self) -> list[tuple[int, ...]]:
-        """The indices of the weights that contribute to one output, for each kind of output.
+        """For each phase and output channel, the indices of the weights that contribute to its outputs.
 
         >>> kernel_named("bilinear", 2).phases[0]
         (0, 2, 8, 10)
@@ -78,18 +78,18 @@ class Kernel:
         return [
             tuple(
                 plane + row * size + column
-                for plane in met
+                for plane in contributing
                 for row in range(top, size, self.factor)
                 for column in range(left, size, self.factor)
             )
-            for met in planes
+            for contributing in planes
             for top in range(self.factor)
             for left in range(self.factor)
         ]
 
     @property
     def reach(self) -> int:
-        """The largest sum of magnitudes over a phase: no output exceeds it times the largest pixel.
+        """The largest sum of weight magnitudes over a phase. An output is at most this times the largest pixel.
 
         >>> kernel_named("bilinear", 2).reach, kernel_named("bicubic", 2).reach / 128**2
         (16, 1.41015625)
@@ -98,7 +98,7 @@ class Kernel:
 
     @property
     def overshoots(self) -> bool:
-        """Whether outputs can leave the range of the pixels: a weight is negative, or a phase sums to more than 1."""
+        """Whether outputs can exceed the range of the pixels: a weight is negative, or a phase sums to more than 1."""
         return min(self.weights) < 0 or self.reach > self.denominator
 
     @property
@@ -109,8 +109,8 @@ class Kernel:
     def within(self, most: int) -> Kernel:
         """The same kernel with a `reach` of at most `most`.
 
-        If its own reach is larger, weights are rounded to the finest grid for which it is not. If every phase sums to
-        1, it still does exactly (`rounding.rounded_phases`).
+        If the reach of this kernel is larger, its weights are rounded to the finest grid with a reach of at most
+        `most`. If every phase sums to 1, it still does so exactly (`rounding.rounded_phases`).
 
         >>> kernel_named("bicubic", 2).within(2**16).denominator
         16384
@@ -120,7 +120,7 @@ class Kernel:
         if self.reach <= most:
             return self
         phases = self.phases
-        spare = max(map(len, phases))  # what rounding a phase and correcting its sum can add
+        spare = max(map(len, phases))  # the most that rounding a phase and correcting its sum can add
         denominator = (most - spare) * self.denominator // self.reach
         if self.is_flat:
             weights = rounded_phases(self.weights, phases, denominator)
@@ -131,11 +131,11 @@ class Kernel:
 
 @functools.lru_cache(maxsize=32, typed=True)
 def kernel_named(name: str, factor: int) -> Kernel:
-    """The kernel of that name for a factor; for a profile, the outer product of its taps with themselves.
+    """The kernel with the given name for a factor. For a profile, it is the outer product of its taps with themselves.
 
     Raises:
-        UsageError: if there is no such kernel, the factor is not a whole number from 1 to 64, or there is no fitted
-            kernel for it.
+        UsageError: if the name is unknown, the factor is not a whole number from 1 to 64, or no kernel is fitted for
+            it.
 
     >>> kernel_named("nearest", 2)
     Kernel(name='nearest', factor=2, weights=(1, 1, 1, 1), denominator=1, padding=0, channels=1, is_dense=False)
@@ -153,7 +153,7 @@ def kernel_named(name: str, factor: int) -> Kernel:
 
 
 def axis_of(kernel: Kernel) -> AxisKernel | None:
-    """The taps along one axis if the kernel is their outer product with themselves; None if it is not a profile's.
+    """The taps along one axis if the kernel is the outer product of a profile's taps; None for any other kernel.
 
     >>> axis_of(kernel_named("bilinear", 2)).numerators
     (1, 3, 3, 1)
@@ -164,7 +164,7 @@ def axis_of(kernel: Kernel) -> AxisKernel | None:
 
 
 def spread(kernel: Kernel, channels: int, *, is_dense: bool) -> Kernel:
-    """A kernel that serves every channel, repeated for `channels`: a plane per channel, or dense with zeros between.
+    """Repeat a kernel of one plane for `channels`: one plane per channel, or dense with zeros between the channels.
 
     >>> spread(kernel_named("nearest", 1), 2, is_dense=True).weights
     (1, 0, 0, 1)
@@ -180,12 +180,13 @@ def spread(kernel: Kernel, channels: int, *, is_dense: bool) -> Kernel:
 
 
 def misfit(kernel: Kernel, channels: int, *, has_alpha: bool) -> tuple[str, Text] | None:
-    """Why a kernel does not suit an image, and what to do about it; None if it does.
+    """Why a kernel cannot enlarge an image, and what to do about it; None if it can.
 
     Args:
-        channels: of the image, alpha included.
-        has_alpha: colour is premultiplied by alpha. That needs a kernel that treats all channels alike and keeps flat
-            images flat; otherwise colour and opacity would be scaled differently.
+        kernel: the kernel.
+        channels: number of channels of the image, alpha included.
+        has_alpha: colour is premultiplied by alpha. This requires a kernel that treats all channels alike and keeps
+            flat images flat; otherwise colour and opacity would be scaled differently.
 
     >>> misfit(kernel_named("bicubic", 2), 4, has_alpha=True) is None
     True

@@ -23,17 +23,17 @@ _DIGITS = 60
 _PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459")
 _SAMPLED_BITS = 128
 _TAP_BITS = 60
-"""Irrational taps are rounded to this many bits: finer than float64, and the same on every machine."""
+"""Irrational taps are rounded to this many bits. This is finer than float64 and the same on every machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """An even function, zero from `support` on.
+    """An even function that is zero at distances of `support` and more.
 
     Args:
-        support: its extent on each side, in input samples.
+        support: extent on each side, in input samples.
         value: the function of a distance, 0 <= distance < support.
-        source: where the formula is from.
+        source: the publication of the formula.
         is_rational: whether `value` is exact. If not, it has about sixty digits, and taps are divided by the sum of
             their phase, which need not be 1.
     """
@@ -45,7 +45,7 @@ class Profile:
 
 
 def _cubic(b: Fraction, c: Fraction) -> Callable[[Fraction], Fraction]:
-    """The piecewise cubics that keep flat images flat. Source: Mitchell & Netravali 1988, equation 8."""
+    """A piecewise cubic that keeps flat images flat. Source: Mitchell & Netravali 1988, equation 8."""
 
     def value(x: Fraction) -> Fraction:
         if x < 1:
@@ -125,8 +125,8 @@ class AxisKernel:
         factor: the stride.
         numerators: whole numbers, one per tap; tap t is `numerators[t] / denominator`.
         denominator: common to all taps; each phase's numerators sum to it.
-        padding: of the transposed convolution. `kernel_size - 2 * padding == factor`, so n samples become exactly
-            `n * factor`, and output o is at `(o + 1/2) / factor - 1/2`.
+        padding: padding of the transposed convolution. `kernel_size - 2 * padding == factor`, so n samples become
+            exactly `n * factor`, and output o is at `(o + 1/2) / factor - 1/2` in input samples.
     """
 
     name: str
@@ -161,23 +161,25 @@ class AxisKernel:
 
 
 def phase_taps(factor: int, padding: int) -> list[tuple[int, list[int | None]]]:
-    """Along one axis, for each phase: the first input of the neighbourhood that it uses, and the taps of its inputs.
+    """For each phase along one axis: the index of the first input that it uses, and the taps of its inputs.
 
     Output `i * factor + phase` uses input `i + (phase + padding - tap) / factor`. Inputs are counted from `i - halo`.
-    All phases have the same number of inputs; the tap is None where the kernel has none.
+    All phases have the same number of inputs; a tap that is outside the kernel is None.
 
     >>> phase_taps(factor=3, padding=1)
     [(0, [4, 1]), (1, [2, None]), (1, [3, 0])]
     """
     axis = LayerAxis(factor + 2 * padding, factor, padding, transposed=True)
-    met = [{axis.halo + (phase + padding - tap) // factor: tap for tap in taps} for phase, taps in enumerate(axis.taps)]
-    count = max(map(len, met))
-    firsts = [min(*taps, 2 * axis.halo + 1 - count) for taps in met]
-    return [(first, [taps.get(first + n) for n in range(count)]) for first, taps in zip(firsts, met, strict=True)]
+    used = [
+        {axis.halo + (phase + padding - tap) // factor: tap for tap in taps} for phase, taps in enumerate(axis.taps)
+    ]
+    count = max(map(len, used))
+    firsts = [min(*taps, 2 * axis.halo + 1 - count) for taps in used]
+    return [(first, [taps.get(first + n) for n in range(count)]) for first, taps in zip(firsts, used, strict=True)]
 
 
 def bilinear_taps(kernel_size: int) -> tuple[Fraction, ...]:
-    """Triangle of `kernel_size` taps, the usual bilinear initialization of a transposed convolution.
+    """A triangle of `kernel_size` taps: the usual bilinear initialization of a transposed convolution.
 
     With `f = (kernel_size + 1) // 2` and centre `c = f - 1` (odd sizes) or `f - 1/2` (even sizes), tap i is
     `1 - |i - c| / f`. Source: Long, Shelhamer & Darrell 2015, Fully convolutional networks for semantic segmentation.
@@ -191,10 +193,10 @@ def bilinear_taps(kernel_size: int) -> tuple[Fraction, ...]:
 
 
 def checked_factor(factor: int) -> int:
-    """The factor as an int, if it is legal.
+    """The factor as an int.
 
     Raises:
-        UsageError: if it is not a whole number from 1 to 64.
+        UsageError: if the factor is not a whole number from 1 to 64.
     """
     if isinstance(factor, bool) or not isinstance(factor, Integral) or not 1 <= factor <= MAX_FACTOR:
         raise UsageError(
@@ -203,7 +205,7 @@ def checked_factor(factor: int) -> int:
     return int(factor)
 
 
-@functools.lru_cache(maxsize=128, typed=True)  # 2.0 is not a factor
+@functools.lru_cache(maxsize=128, typed=True)  # typed: 2.0, which is refused, must not find the entry of 2
 def axis_kernel(name: str, factor: int) -> AxisKernel:
     """The taps of a profile at a whole factor.
 
@@ -211,7 +213,7 @@ def axis_kernel(name: str, factor: int) -> AxisKernel:
     factor's parity with all taps inside the support, without zeros at the ends.
 
     Raises:
-        UsageError: if there is no such profile, or the factor is not a whole number from 1 to 64.
+        UsageError: if the name is unknown, or the factor is not a whole number from 1 to 64.
 
     >>> axis_kernel("bilinear", 3)
     AxisKernel(name='bilinear', factor=3, numerators=(1, 2, 3, 2, 1), denominator=3, padding=1)

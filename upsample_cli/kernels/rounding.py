@@ -1,4 +1,4 @@
-"""Rounding weights to whole numbers with the sums preserved. No numpy, no torch."""
+"""Round weights to whole numbers and preserve their sums. No numpy, no torch."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections.abc import Iterable, Sequence
 
 
 def rounded_phases(weights: Sequence[int], phases: Iterable[Sequence[int]], denominator: int) -> list[int]:
-    """Whole weights scaled so that those of each phase sum to `denominator`, and rounded.
+    """Scale and round whole weights so that the weights of each phase sum to `denominator`.
 
-    Weights are rounded to nearest, halves away from zero. The difference to the sum of the phase, at most half a unit
-    per weight, is added to its largest weight. So symmetric kernels stay symmetric.
+    Weights are rounded to nearest, halves away from zero. Then the sum of a phase differs from `denominator` by at most
+    half a unit per weight. The difference is added to the largest weight of the phase, so symmetric kernels stay
+    symmetric.
 
     Args:
-        weights: any scale; no phase may sum to zero.
-        phases: the indices of the weights that contribute to one output, for each kind of output.
+        weights: weights of any scale; a phase must not sum to zero.
+        phases: for each phase, the indices of its weights.
+        denominator: the sum of each phase afterwards.
 
     >>> rounded_phases([1, 1, 4, 1, 1], [range(5)], 10)
     [1, 1, 6, 1, 1]

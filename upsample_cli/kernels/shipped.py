@@ -26,7 +26,7 @@ def shipped_kernel(factor: int) -> ShippedKernel:
     """The fitted kernel for a factor.
 
     Raises:
-        UsageError: if there is none for it.
+        UsageError: if no kernel is fitted for the factor.
 
     >>> kernel = shipped_kernel(2)
     >>> sum(kernel.weights) == 4 * kernel.denominator

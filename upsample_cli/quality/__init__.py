@@ -1,1 +1,1 @@
-"""Kernels fitted to photographs, and kernels compared on an image. Both share degradation, pieces and scores."""
+"""Fit kernels to photographs, and compare kernels on an image. Both use the same degradation, pieces and scores."""

@@ -1,4 +1,4 @@
-"""Kernels on one image: how close each comes to the original, and how long it takes."""
+"""Compare kernels on one image: how close each result is to the original, and how long it takes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from upsample_cli.quality.pieces import MARGIN, Piece
 from upsample_cli.quality.score import Errors, errors
 
 CROP = 96
-"""Side of a crop that the user does not give, in pixels of the large image."""
+"""Default side of a crop, in pixels of the large image."""
 
 LARGEST_CROP = 512
 _STRIP_PIXELS = 2**18
@@ -29,13 +29,13 @@ _STRIP_PIXELS = 2**18
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry:
-    """One kernel.
+    """The results of one kernel.
 
     Args:
-        name: the user's name for it.
-        errors: of luma, over the measured piece.
+        name: the user's name for the kernel.
+        errors: errors of luma in the measured piece.
         ms_per_megapixel: median time for a million output pixels, in milliseconds; None if it was not timed.
-        crop: of the enlarged image, at `Comparison.box`.
+        crop: the part of the enlarged image at `Comparison.box`.
     """
 
     name: str
@@ -51,11 +51,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """All kernels, the closest to the original first.
+    """The results of all kernels, the closest to the original first.
 
     Args:
-        box: of the crops, in the whole large image.
-        crop: of the original.
+        box: position of the crops in the whole large image.
+        crop: the crop of the original.
         rounds: how often each kernel was timed.
     """
 
@@ -67,7 +67,7 @@ class Comparison:
 
     @property
     def best(self) -> dict[str, list[str]]:
-        """The names of the best kernels by each score: several if their scores are the same as printed."""
+        """The names of the best kernels by each score; several if their printed scores are equal."""
         best = {
             "psnr_db": _highest({e.name: (e.errors.squared == 0, round(e.errors.psnr_db, 2)) for e in self.entries})
         }
@@ -85,11 +85,12 @@ def kernels_for(names: Sequence[str] | None, factor: int, channels: int) -> dict
     """The kernels to compare.
 
     Args:
-        names: as `kernels.choice.chosen_kernel` takes them; None for all that have a name, each weight once.
-        channels: of the image, 1 or 3.
+        names: names or files as for `kernels.choice.chosen_kernel`; None for all named kernels with different weights.
+        factor: the factor.
+        channels: channels of the image, 1 or 3.
 
     Raises:
-        UsageError: if there is no such kernel, or it is not for such an image.
+        UsageError: if a kernel does not exist, or cannot enlarge such an image.
 
     >>> list(kernels_for(None, 5, 3))[-3:]
     ['lanczos3', 'bspline', 'gaussian']
@@ -99,7 +100,7 @@ def kernels_for(names: Sequence[str] | None, factor: int, channels: int) -> dict
         try:
             kernel = chosen_kernel(name, factor)
         except UsageError:
-            if names is None and name == FITTED:  # not for every factor
+            if names is None and name == FITTED:  # it does not exist for every factor
                 continue
             raise
         if reason := misfit(kernel, channels, has_alpha=False):
@@ -118,13 +119,14 @@ def compare(
     rounds: int = 3,
     advanced: Callable[[float], None] = lambda _share: None,
 ) -> Comparison:
-    """Enlarge the small image by every kernel, and compare the results with the large one.
+    """Enlarge the small image with each kernel, and compare the results with the large image.
 
     Args:
+        pair: the small and the large image.
         names: see `kernels_for`.
-        crop: the part to show, in the whole large image; None for the part where the kernels differ most.
-        rounds: how often to time each kernel, in turn with the others, after a round that is not timed.
-        advanced: called with the share of the work that was just done.
+        crop: the part to show, in pixels of the whole large image; None for the part where the kernels differ most.
+        rounds: how often to time each kernel. Kernels take turns, and the first round is not timed.
+        advanced: called with the fraction of the work that was just done.
 
     Raises:
         UsageError: if a kernel is not available, or the crop is outside the measured piece.
@@ -150,7 +152,7 @@ def compare(
 
 
 def _scored(pair: Pair, names: Iterable[str], step_done: Callable[[], None]) -> tuple[dict[str, Errors], Luma]:
-    """The errors of each kernel, and how much the kernels differ at each pixel; a single one, from the original."""
+    """The errors of each kernel, and how much the kernels differ at each pixel; for one kernel, from the original."""
     original, found = luma_of(pair.high), {}
     lowest, highest = np.full_like(original, 255), np.zeros_like(original)
     for name in names:
@@ -167,7 +169,7 @@ def _scored(pair: Pair, names: Iterable[str], step_done: Callable[[], None]) -> 
 def _timed(
     pair: Pair, names: Iterable[str], box: Box, rounds: int, step_done: Callable[[], None]
 ) -> tuple[dict[str, list[float]], dict[str, Rows]]:
-    """Times of each kernel in seconds, and its crop."""
+    """The times of each kernel in seconds, and its crop."""
     times_s: dict[str, list[float]] = {name: [] for name in names}
     crops = {}
     for _ in range(rounds):
@@ -181,7 +183,7 @@ def _timed(
 
 
 def liveliest(values: Luma, side: int) -> Box:
-    """The box whose values have the largest sum: a square of that side, cut to the array if it is larger.
+    """The square with this side whose values have the largest sum. It is limited to the array.
 
     >>> liveliest(np.array([[0, 1, 0], [0, 9, 1], [0, 0, 9]], np.uint8), 2)
     Box(top=1, left=1, height=2, width=2)
@@ -194,14 +196,14 @@ def liveliest(values: Luma, side: int) -> Box:
 
 
 def _enlarged(pair: Pair, name: str) -> Rows:
-    from upsample_cli.engine.arrays import upsample  # torch
+    from upsample_cli.engine.arrays import upsample  # imports torch
 
     large: Rows = upsample(pair.low, pair.factor, kernel=name)
     return large
 
 
 def _errors(seen: Luma, original: Luma, factor: int) -> Errors:
-    """The errors of a whole image, some rows at a time."""
+    """The errors of a whole image, computed a few rows at a time."""
     found = Errors()
     height, width = (length // factor for length in original.shape)
     step = max(1, _STRIP_PIXELS // width // factor**2)
@@ -215,7 +217,7 @@ def _errors(seen: Luma, original: Luma, factor: int) -> Errors:
 
 
 def _inside(crop: Box, measured: Box) -> Box:
-    """A box of the whole large image, relative to the measured piece."""
+    """Convert a box of the whole large image to a box of the measured piece."""
     if max(crop.height, crop.width) > LARGEST_CROP:
         raise UsageError(
             (Setting("crop", f"{crop.width}x{crop.height}"), " is too large to look at side by side"),

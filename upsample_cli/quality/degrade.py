@@ -1,4 +1,4 @@
-"""How small images are made from large ones: what a fitted kernel learns to undo."""
+"""Make small images from large ones. A fitted kernel learns to undo this."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ FILTERS = {
     "area": Image.Resampling.BOX,
     "lanczos": Image.Resampling.LANCZOS,
 }
-"""Pillow's filters, which it widens by the factor when it reduces. "area" is the mean of each block."""
+"""Pillow's filters, which Pillow widens by the factor for a reduction. "area" is the mean of each block."""
 
 FILTER_REACH = 3
-"""Reduced pixels on each side that the widest filter, Lanczos, reads."""
+"""How many reduced pixels on each side the widest filter, Lanczos, reads."""
 
 JPEG_BLOCK = 8
-"""Rows and columns of a block of JPEG: luma that is cut between blocks is coded the same."""
+"""Side of a JPEG block in pixels. Luma that is cut between blocks is coded in the same way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,10 @@ class Degradation:
 
 
 def degradation_named(name: str) -> Degradation:
-    """`bicubic`, `area` or `lanczos`; `jpeg90` is bicubic, then JPEG of quality 90.
+    """Parse the name of a degradation: `bicubic`, `area`, `lanczos`, or `jpeg90` for bicubic and JPEG of quality 90.
 
     Raises:
-        UsageError: if it is none of these.
+        UsageError: if the name is not one of these.
 
     >>> degradation_named("jpeg75")
     Degradation(filter='bicubic', jpeg_quality=75)
@@ -57,9 +57,16 @@ def degradation_named(name: str) -> Degradation:
 
 
 def degraded(high: Luma, factor: int, degradation: Degradation, rows: tuple[int, int] | None = None) -> Luma:
-    """Luma or colour reduced by a whole factor; of the result only `rows`, if they are given.
+    """Reduce luma or colour by a whole factor.
 
-    high: (height * factor, width * factor) uint8 -> (height, width); colour has a third axis of 3 channels
+    Args:
+        high: (height * factor, width * factor) uint8; colour has a third axis of 3 channels.
+        factor: the factor.
+        degradation: how to reduce.
+        rows: the range of rows of the result to compute; None for all.
+
+    Returns:
+        (rows, width) uint8, or (rows, width, 3).
     """
     height, width = high.shape[:2]
     low = Image.fromarray(high).resize((width // factor, height // factor), FILTERS[degradation.filter])

@@ -1,12 +1,12 @@
-"""The least squares behind a fitted kernel: normal equations that add up exactly, and their solution.
+"""The least squares of a fitted kernel: normal equations with exact sums, and their solution.
 
-Output pixel `i * factor + phase` of an axis takes the `support` input pixels around input pixel `i`, through the taps
-`phase + (reach - offset) * factor` of the transposed convolution, where `offset` runs from `-reach` to `reach` and
-`support == 2 * reach + 1`. So every phase is a least-squares problem of its own, over the same neighbourhoods as the
-others, and together the solutions fill a kernel of `support * factor` taps.
+Output pixel `i * factor + phase` of an axis depends on the `support` input pixels around input pixel `i`, through the
+taps `phase + (reach - offset) * factor` of the transposed convolution, where `offset` runs from `-reach` to `reach` and
+`support == 2 * reach + 1`. So each phase is a separate least-squares problem over the same neighbourhoods, and together
+the solutions fill a kernel of `support * factor` taps.
 
-Pixels are whole numbers up to 255, so the sums of products below are whole numbers too, and float64 holds them exactly
-up to 2**53, which is 138 thousand million pixels. So bands, threads and the order of addition change nothing, and
+Pixels are whole numbers up to 255, so the sums of products below are whole numbers. float64 holds them exactly up to
+2**53, which is enough for 138 billion pixels. So bands, threads and the order of addition do not change the result, and
 subtracting the sums of some images leaves exactly the sums of the others.
 """
 
@@ -27,14 +27,14 @@ _CHUNK_BYTES = 16 * 2**20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Equations:
-    """Sums over neighbourhoods, for one factor and support; they add and subtract like numbers.
+    """Sums over neighbourhoods, for one factor and support. They can be added and subtracted like numbers.
 
     Args:
-        factor: of the enlargement.
+        factor: factor of the enlargement.
         support: input pixels along one side of a neighbourhood, an odd number.
         gram: (support**2, support**2), products of a neighbourhood's pixels with each other.
         cross: (support**2, factor**2), products of a neighbourhood's pixels with the output pixels of each phase.
-        count: of neighbourhoods.
+        count: number of neighbourhoods.
     """
 
     factor: int
@@ -55,17 +55,19 @@ class Equations:
 
 
 def no_equations(factor: int, support: int) -> Equations:
-    """The sums over nothing."""
+    """Sums over no neighbourhoods: all zero."""
     taps = support**2
     return Equations(factor, support, np.zeros((taps, taps)), np.zeros((taps, factor**2)), 0)
 
 
 def equations(high: NDArray[np.uint8], low: NDArray[np.uint8], factor: int, support: int) -> Equations:
-    """The sums over every neighbourhood that is wholly inside the image.
+    """The sums over all neighbourhoods that are completely inside the image.
 
     Args:
-        high: (height * factor, width * factor), what the enlargement should be.
+        high: (height * factor, width * factor), the wanted result of the enlargement.
         low: (height, width), the input of the enlargement.
+        factor: factor of the enlargement.
+        support: input pixels along one side of a neighbourhood, an odd number.
 
     >>> found = equations(np.ones((6, 8), np.uint8), np.ones((3, 4), np.uint8), factor=2, support=3)
     >>> found.count, float(found.gram[0, 0]), found.cross.shape
@@ -80,7 +82,7 @@ def equations(high: NDArray[np.uint8], low: NDArray[np.uint8], factor: int, supp
 
 
 def _samples(high: NDArray[np.uint8], low: NDArray[np.uint8], factor: int, support: int) -> Iterator[tuple[Sums, Sums]]:
-    """Neighbourhoods (n, support**2) and their output pixels (n, factor**2), some rows at a time."""
+    """Neighbourhoods (n, support**2) and their output pixels (n, factor**2), a few rows at a time."""
     reach, taps = support // 2, support**2
     height, width = low.shape
     if min(height, width) < support:
@@ -99,19 +101,19 @@ def _samples(high: NDArray[np.uint8], low: NDArray[np.uint8], factor: int, suppo
 
 
 def solved(found: Equations, *, noise: float, symmetric: bool = True) -> Sums:
-    """The kernel of least squared error among the kernels whose phases all sum to 1.
+    """The kernel with the least squared error among the kernels whose phases all sum to 1.
 
-    Source: least squares under a linear constraint, by a Lagrange multiplier; one `solve` for all phases.
+    Source: least squares under a linear constraint, with a Lagrange multiplier; one `solve` for all phases.
 
     Args:
-        found: of at least one neighbourhood.
-        noise: variance of assumed noise on the input, in squared levels. This ridge keeps weights small where the
+        found: sums over at least one neighbourhood.
+        noise: variance of an assumed noise of the input, in squared levels. This ridge keeps weights small if the
             images do not determine them.
-        symmetric: the kernel stays the same when it is turned by 90 degrees or mirrored, because the sums over all
-            eight symmetries of the square are solved.
+        symmetric: solve for the sums over all eight symmetries of the square, so that the kernel does not change when
+            it is turned by 90 degrees or mirrored.
 
     Returns:
-        (support * factor, support * factor), the weight of a transposed convolution of stride `factor` and padding
+        (support * factor, support * factor), the weight of a transposed convolution with stride `factor` and padding
         `(support - 1) // 2 * factor`.
     """
     sums = symmetrized(found) if symmetric else found
@@ -126,7 +128,7 @@ def solved(found: Equations, *, noise: float, symmetric: bool = True) -> Sums:
 
 
 def symmetrized(found: Equations) -> Equations:
-    """The sums over every image in all eight orientations."""
+    """The sums over all images in all eight orientations."""
     side, factor = found.support, found.factor
     gram, cross = np.zeros_like(found.gram), np.zeros_like(found.cross)
     for pixels, phases in zip(symmetries(side), symmetries(factor), strict=True):
@@ -136,20 +138,20 @@ def symmetrized(found: Equations) -> Equations:
 
 
 def symmetries(side: int) -> list[NDArray[np.intp]]:
-    """The flattened cells of a square, permuted by each of its eight symmetries."""
+    """The flattened cells of a square, permuted by each of the eight symmetries of the square."""
     cells = np.arange(side**2).reshape(side, side)
     turned = [np.rot90(cells, quarter) for quarter in range(4)]
     return [image.reshape(-1) for turn in turned for image in (turn, turn[::-1])]
 
 
 def kernel_of_phases(phases: NDArray[Number], factor: int, support: int) -> NDArray[Number]:
-    """(support**2, factor**2) weights, one column for each phase, laid out as a transposed convolution's kernel.
+    """Arrange weights (support**2, factor**2), one column for each phase, as a transposed convolution's kernel.
 
     >>> kernel_of_phases(np.arange(4.0)[None], factor=2, support=1)
     array([[0., 1.],
            [2., 3.]])
     """
-    # Later taps take earlier inputs: the tap for input i + offset is phase + (reach - offset) * factor.
+    # Later taps belong to earlier inputs: the tap of input i + offset is phase + (reach - offset) * factor.
     cells = phases.reshape(support, support, factor, factor)[::-1, ::-1]
     return cells.transpose(0, 2, 1, 3).reshape(support * factor, support * factor)
 

@@ -1,4 +1,4 @@
-"""A fitted kernel as a file: the weight of an `nn.ConvTranspose2d`, and how it was fitted."""
+"""Write a fitted kernel to a file: the weight of an `nn.ConvTranspose2d`, and how it was fitted."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ def check_output(path: Path, *, overwrite: bool, what: str = "kernels", suffix: 
     """Refuse an output that cannot be written, before any work is done.
 
     Args:
-        what: kind of content, in the plural.
-        suffix: of such files.
+        path: path of the output.
+        overwrite: whether an existing file may be replaced.
+        what: what the file contains, in the plural, for the message.
+        suffix: the required extension.
 
     Raises:
-        UsageError: if it does not end in the suffix.
-        OutputExistsError: if it exists and `overwrite` is not set.
-        ImageError: if it cannot be written, for example because its folder does not exist.
+        UsageError: if the path does not end in `suffix`.
+        OutputExistsError: if the file exists and `overwrite` is not set.
+        ImageError: if the file cannot be written, for example because its folder does not exist.
     """
     if path.suffix.lower() != suffix:
         raise UsageError(f"{path}: {what} are written as {suffix}", ("give ", Setting("output", f"NAME{suffix}")))
@@ -35,11 +37,11 @@ def check_output(path: Path, *, overwrite: bool, what: str = "kernels", suffix: 
 
 
 def write_fit(fit: Fit, path: Path, *, overwrite: bool, made_by: str) -> None:
-    """Write "weight", (1, 1, kernel_size, kernel_size) float32; the same fit gives the same bytes.
+    """Write "weight", (1, 1, kernel_size, kernel_size) float32. The same fit always gives the same bytes.
 
     Raises:
         OutputExistsError: if the file exists and `overwrite` is not set.
-        ImageError: if it cannot be written.
+        ImageError: if the file cannot be written.
     """
     from safetensors.numpy import save
 

@@ -1,4 +1,4 @@
-"""One kernel fitted to any number of photographs, and its score on photographs that it was not fitted to."""
+"""Fit one kernel to any number of photographs, and score it on photographs that it was not fitted to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from upsample_cli.errors import ImageError, Setting, UsageError, joined
+from upsample_cli.errors import ImageError, Setting, UpsampleError, UsageError, joined
 from upsample_cli.kernels.kernel import Kernel, kernel_named
 from upsample_cli.quality.degrade import Degradation, Luma
 from upsample_cli.quality.equations import Equations, equations, no_equations, solved
@@ -21,27 +21,27 @@ PEERS = ("bilinear", "bicubic", "lanczos3")
 """The kernels that a fitted one is compared with."""
 
 NOISE = 0.1
-"""The ridge of `equations.solved`. Leave-one-out scores of photographs stay within 0.01 dB from a tenth of it to ten
-times as much; more blurs clean images."""
+"""The ridge of `equations.solved`. From a tenth of it to ten times as much, leave-one-out scores of photographs change
+by at most 0.01 dB; a larger one blurs clean images."""
 
 _MOST_FOLDS = 16
 _MOST_SCORED = 64
 _POWERS_OF_TWO = tuple(2**bits for bits in range(8))
-"""Denominators that divide any whole number of float32 without rounding."""
+"""Denominators by which every whole number of float32 can be divided without rounding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What to fit.
+    """The settings of a fit.
 
     Args:
-        factor: of the enlargement, 2 to 16.
-        support: input pixels that an output pixel sees along each axis: 3, 5 or 7.
+        factor: factor of the enlargement, 2 to 16.
+        support: input pixels that an output pixel depends on along each axis: 3, 5 or 7.
         degradation: how small images are made.
-        symmetric: the kernel is the same for an image turned or mirrored.
+        symmetric: the kernel does not change when it is turned by 90 degrees or mirrored.
 
     Raises:
-        UsageError: if the factor or the support is none of these.
+        UsageError: if the factor or the support is not one of these.
     """
 
     factor: int
@@ -59,7 +59,7 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Scores of luma, means over photographs."""
+    """Scores of luma: means over photographs."""
 
     psnr_db: float
     ssim: float
@@ -70,13 +70,13 @@ class Fit:
     """A fitted kernel and its scores.
 
     Args:
-        kernel: 8-bit whole weights over a power of two.
-        images: photographs it was fitted to.
-        samples: neighbourhoods in them.
-        skipped: why others were skipped.
-        scores: by kernel, "fitted" last, on held-out photographs; empty if there is nothing to hold out.
-        scored: photographs, or halves of one, that the scores are means over.
-        parts: how many parts were held out, one at a time: photographs, groups of them, or the halves of the only one.
+        kernel: whole weights of 8 bits over a power of two.
+        images: number of photographs that it was fitted to.
+        samples: number of neighbourhoods in them.
+        skipped: why other photographs were skipped.
+        scores: scores on held-out photographs by kernel, "fitted" last; empty if nothing could be held out.
+        scored: number of photographs, or of halves of one, over which the scores are means.
+        parts: number of parts that were held out in turn: photographs, groups of them, or the halves of a single one.
     """
 
     recipe: Recipe
@@ -90,7 +90,7 @@ class Fit:
 
     @property
     def protocol(self) -> str:
-        """How the scores were taken, in words."""
+        """A description of how the scores were measured."""
         if not self.scores:
             return "no score: the only image is too small to hold a half of it out"
         if self.images == 1:
@@ -112,21 +112,24 @@ def fit_photos(
 ) -> Fit:
     """Fit a kernel to photographs, and score it on held-out ones.
 
-    Each photograph is read twice, a few rows at a time; memory depends neither on their number nor on their size. A
-    copy of one, in whatever format, is skipped: it would be held out while its twin is fitted.
+    Each photograph is read twice, a few rows at a time, so memory depends neither on their number nor on their size. A
+    second copy of a photograph, in any format, is skipped, because one copy would be held out while the other is
+    fitted.
 
     Args:
-        advanced: called with the work that was just done, in photographs read once.
+        paths: the photographs.
+        recipe: the settings.
+        advanced: called with the work that was just done, where reading one photograph once is 1.
 
     Raises:
-        UsageError: if no photograph is usable.
+        UpsampleError: if no photograph is usable.
     """
     parts, folds, skipped = _read_all(paths, recipe, advanced)
     if not parts:
         first, others = skipped[0], len(skipped) - 1
         more = f", and {others} more cannot be used" if others else ""
         cause = joined(f"there is no image to learn from: {first.path}: ", first.cause, more)
-        raise UsageError(cause, first.next_step)
+        raise UpsampleError(cause, first.next_step, kind=first.failure.kind)
     images = len(parts)
     total = sum(folds, no_equations(recipe.factor, recipe.support))
     if images == 1:
@@ -144,10 +147,12 @@ def fit_photos(
 
 
 def fitted_kernel(found: Equations, recipe: Recipe, denominators: Iterable[int]) -> Kernel:
-    """The solution, rounded to the best grid of 8-bit numerators; every phase sums to exactly 1.
+    """Solve the equations, and round the kernel to the best grid of 8-bit numerators. Each phase sums to exactly 1.
 
     Args:
-        denominators: of the grids to try.
+        found: the equations.
+        recipe: the settings.
+        denominators: denominators of the grids to try.
     """
     kernel = solved(found, noise=NOISE, symmetric=recipe.symmetric)
     whole, denominator = best_numerators(kernel, found, denominators, noise=NOISE, symmetric=recipe.symmetric)
@@ -156,10 +161,7 @@ def fitted_kernel(found: Equations, recipe: Recipe, denominators: Iterable[int])
 
 
 def enlarged(low: Luma, kernel: Kernel) -> Luma:
-    """Luma enlarged by the engine, as `upsample` does.
-
-    low: (height, width) -> (height * factor, width * factor)
-    """
+    """Enlarge luma with the engine, like `upsample`: (height, width) -> (height * factor, width * factor)."""
     import numpy as np
 
     from upsample_cli.engine.bands import Settings, enlarged_bands
@@ -180,7 +182,7 @@ def enlarged(low: Luma, kernel: Kernel) -> Luma:
 def _read_all(
     paths: Sequence[Path], recipe: Recipe, advanced: Callable[[float], None]
 ) -> tuple[list[Part], list[Equations], list[ImageError]]:
-    """The usable photographs, their equations in at most `_MOST_FOLDS` groups, and why the others are not usable."""
+    """The usable photographs, their equations in at most `_MOST_FOLDS` groups, and the errors of the others."""
     parts: list[Part] = []
     folds: list[Equations] = []
     skipped: list[ImageError] = []
@@ -190,7 +192,7 @@ def _read_all(
             part = whole_part(path, factor=recipe.factor, support=recipe.support)
             found = equations_of(part, recipe, advanced)
             content = hashlib.sha256(found.gram.tobytes() + found.cross.tobytes()).digest()
-            if content in seen:  # held out, it would be scored by a kernel fitted to it
+            if content in seen:  # when held out, it would be scored by a kernel fitted to its copy
                 raise ImageError(path, f"is the same image as {seen[content]}", kind="usage")
         except ImageError as error:
             skipped.append(error)
@@ -215,7 +217,7 @@ def equations_of(part: Part, recipe: Recipe, advanced: Callable[[float], None] =
 def errors_of(
     part: Part, kernels: Mapping[str, Kernel], degradation: Degradation, advanced: Callable[[float], None] = _ignored
 ) -> dict[str, Errors]:
-    """The errors of kernels of one factor on a part."""
+    """The errors of kernels with the same factor on a part."""
     factor = next(iter(kernels.values())).factor
     sums = dict.fromkeys(kernels, Errors())
     for piece in pieces(part, factor=factor, degradation=degradation):
@@ -226,7 +228,7 @@ def errors_of(
 
 
 def mean_score(found: list[Errors]) -> Score:
-    """The mean over parts, which all count the same."""
+    """The mean over parts. All parts have the same weight."""
     return Score(
         math.fsum(part.psnr_db for part in found) / len(found), math.fsum(part.ssim for part in found) / len(found)
     )

@@ -1,4 +1,4 @@
-"""A large image and a small one made from it: what kernels are compared on. No torch."""
+"""A large image and a small one made from it, on which kernels are compared. No torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from upsample_cli.quality.degrade import Degradation, Luma, degraded
 from upsample_cli.quality.pieces import luma
 
 FACTORS = (2, 64)
-"""The smallest and the largest factor to compare kernels at."""
+"""The smallest and the largest factor for comparing kernels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +38,12 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large images may be.
+    """Limits on the size of images.
 
     Args:
-        measure: pixels of the large image to compare; of a larger one, a piece of its own proportion.
-        max_pixels: pixels of the largest image to open.
+        measure: the most pixels of the large image to compare. Of a larger image, a piece with the same aspect ratio is
+            compared.
+        max_pixels: the most pixels of an image to open.
     """
 
     measure: int
@@ -51,14 +52,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pair:
-    """The same piece of an image, small and large, uint8; grey is (height, width), colour (height, width, 3).
+    """The same piece of an image, small and large, uint8. Grey is (height, width), colour is (height, width, 3).
 
     Args:
-        low: reduced; `factor` times smaller on both sides.
+        low: the reduced piece; `factor` times smaller on both sides.
         high: the original, which a kernel should restore.
-        box: of `high` in the whole large image.
+        box: position of `high` in the whole large image.
         degradation: how the small one was made, in words.
-        remarks: what the comparison leaves out, one line each.
+        remarks: what the comparison ignores, one line each.
         sources: the files that were read.
     """
 
@@ -86,11 +87,14 @@ def luma_of(pixels: Rows) -> Luma:
 
 
 def reduced_pair(photo: Path, factor: int, degradation: Degradation, limits: Limits, around: Box | None = None) -> Pair:
-    """A photograph and its reduction.
+    """Read a photograph and reduce it.
 
     Args:
-        factor: to reduce by. Rows and columns beyond a multiple of it are left out.
-        around: a box to measure the surroundings of; None for the middle of the photograph.
+        photo: path of the photograph.
+        factor: the factor to reduce by. Rows and columns beyond a multiple of it are left out.
+        degradation: how to reduce.
+        limits: see `Limits`.
+        around: a box whose surroundings are measured; None for the middle of the photograph.
 
     Raises:
         UsageError: if the factor is not in `FACTORS`.
@@ -122,15 +126,18 @@ def reduced_pair(photo: Path, factor: int, degradation: Degradation, limits: Lim
 def referenced_pair(
     small: Path, reference: Path, factor: int | None, limits: Limits, around: Box | None = None
 ) -> Pair:
-    """A small image and the large one that it was made from.
+    """Read a small image and the large one that it was made from.
 
     Args:
-        factor: between the two, to check; None to take it from their sizes.
-        around: see `reduced_pair`; of the large image.
+        small: path of the small image.
+        reference: path of the large image.
+        factor: the expected ratio of their sizes; None to take it from the sizes.
+        limits: see `Limits`.
+        around: see `reduced_pair`; a box in the large image.
 
     Raises:
-        UsageError: if the large one is not a whole number of times as large on both sides, or not `factor` times.
-        ImageError: if one of them cannot be read.
+        UsageError: if the large image is not a whole number of times as large on both sides, or not `factor` times.
+        ImageError: if an image cannot be read.
     """
     less, more = (probe(path, max_pixels=limits.max_pixels) for path in (small, reference))
     times = more.height // less.height
@@ -157,7 +164,7 @@ def referenced_pair(
 
 
 def _measured(info: ImageInfo, factor: int, most: int, around: Box | None) -> Box:
-    """The part of the large image to measure: whole small pixels, at most `most` large ones."""
+    """The part of the large image to measure: whole pixels of the small image, and at most `most` large pixels."""
     whole = Box(0, 0, info.height, info.width)
     centre = whole if around is None else around
     share = min(1.0, math.sqrt(most / (info.height * info.width)))
@@ -167,7 +174,7 @@ def _measured(info: ImageInfo, factor: int, most: int, around: Box | None) -> Bo
 
 
 def _span(length: int, share: float, centre: float) -> tuple[int, int]:
-    """(first, count) along an axis: a share of its length around a centre, moved to be inside."""
+    """(first, count) along an axis: a fraction of its length around a centre, moved to be inside the axis."""
     count = max(1, int(length * share))
     return max(0, min(length - count, round(centre - count / 2))), count
 

@@ -1,7 +1,7 @@
-"""Photographs as pieces of luma, each with its reduction: some rows at a time, however large the image.
+"""Read photographs as pieces of luma, each with its reduction, a few rows at a time.
 
-A piece has up to `MARGIN` more rows of the reduced image on each side. They hold all that enlarging and comparing its
-own rows reads, so the way an image is cut changes nothing.
+A piece has up to `MARGIN` more rows of the reduced image on each side. Enlarging and comparing the rows of the piece
+does not need more rows than these, so the way an image is cut does not change the result.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from upsample_cli.images.open import open_image, probe
 from upsample_cli.quality.degrade import FILTER_REACH, JPEG_BLOCK, Degradation, Luma, degraded
 
 MARGIN = 8
-"""Rows; a whole number of JPEG's blocks, so that a piece is coded as it is in the whole image."""
+"""Rows of a margin: a whole number of JPEG blocks, so that a piece is coded in the same way as in the whole image."""
 
 _PIECE_PIXELS = 2**18
 _MOST_WIDTH = 2**18
-"""A piece has a few rows of the whole width, however many pixels they have."""
+"""The widest photograph, in pixels: a piece always has a few rows of full width, so width needs memory."""
 _RED, _GREEN, _BLUE = 19595, 38470, 7471
-"""Parts of 65536. Source: ITU-R BT.601, as JPEG and Pillow have it."""
+"""The weights of red, green and blue, in parts of 65536. Source: ITU-R BT.601, as in JPEG and Pillow."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,8 +33,8 @@ class Piece:
     """Rows `above` to `len(low) - below` of `low`, with margins.
 
     Args:
-        low: (height, width), reduced.
-        high: (height * factor, width * factor), its original.
+        low: (height, width), the reduced rows.
+        high: (height * factor, width * factor), their originals.
         above, below: rows of `low` that belong to the neighbouring pieces.
     """
 
@@ -45,11 +45,11 @@ class Piece:
 
     @property
     def factor(self) -> int:
-        """By which it was reduced."""
+        """The factor of the reduction."""
         return len(self.high) // len(self.low)
 
     def trimmed(self, margin: int) -> Piece:
-        """The same rows with less margin."""
+        """The same rows with a smaller margin."""
         top, bottom = max(0, self.above - margin), len(self.low) - max(0, self.below - margin)
         high = self.high[top * self.factor : bottom * self.factor]
         return Piece(self.low[top:bottom], high, min(self.above, margin), min(self.below, margin))
@@ -57,12 +57,12 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A photograph, or some rows of it.
+    """A photograph, or a range of its rows.
 
     Args:
-        path: the file.
-        height, width: of the whole photograph, reduced.
-        top, bottom: its rows, in the reduced photograph.
+        path: path of the file.
+        height, width: size of the whole reduced photograph, in pixels.
+        top, bottom: the range of rows in the reduced photograph.
     """
 
     path: Path
@@ -73,15 +73,17 @@ class Part:
 
     @property
     def pixels(self) -> int:
-        """Of the reduced rows."""
+        """Number of pixels of the reduced rows."""
         return (self.bottom - self.top) * self.width
 
 
 def whole_part(path: Path, *, factor: int, support: int) -> Part:
-    """A photograph as one part; only its header is read. Rows and columns beyond a multiple of the factor are left out.
+    """A photograph as one part. Only its header is read.
+
+    Rows and columns beyond a multiple of the factor are left out.
 
     Raises:
-        ImageError: if it cannot be read, or is too small for one neighbourhood.
+        ImageError: if the photograph cannot be read, or is too small for one neighbourhood.
     """
     info = probe(path)
     if info.width > _MOST_WIDTH:
@@ -101,7 +103,7 @@ def whole_part(path: Path, *, factor: int, support: int) -> Part:
 
 
 def halves(part: Part, support: int) -> list[Part]:
-    """The upper and the lower half of a photograph, or nothing if a half is too small for one neighbourhood."""
+    """The upper and the lower half of a photograph; empty if a half is too small for one neighbourhood."""
     middle = part.height // 2 // JPEG_BLOCK * JPEG_BLOCK
     if middle < support:
         return []
@@ -112,7 +114,7 @@ def halves(part: Part, support: int) -> list[Part]:
 
 
 def pieces(part: Part, *, factor: int, degradation: Degradation) -> Iterator[Piece]:
-    """A part from top to bottom; each row belongs to one piece.
+    """The pieces of a part from top to bottom. Each row belongs to exactly one piece.
 
     Raises:
         ImageError: if the file cannot be read to the end.
@@ -129,7 +131,7 @@ def pieces(part: Part, *, factor: int, degradation: Degradation) -> Iterator[Pie
 def _reduced(
     source: Source, part: Part, rows: tuple[int, int], factor: int, degradation: Degradation
 ) -> tuple[Luma, Luma]:
-    """Rows of the reduced photograph, and their originals."""
+    """Read rows of the photograph; return the reduced rows and their originals."""
     first, last = rows
     start, stop = max(0, first - FILTER_REACH), min(part.height, last + FILTER_REACH)
     taken = source.read_rows(start * factor, stop * factor)[:, : part.width * factor]
@@ -139,7 +141,7 @@ def _reduced(
 
 
 def luma(rows: Rows, layout: Layout, icc_profile: bytes | None = None) -> Luma:
-    """Rows of any layout as luma, (rows, width) uint8; transparency is laid over white.
+    """Convert rows of any layout to luma, (rows, width) uint8. Transparency is shown on white.
 
     >>> luma(np.array([[[255, 0, 0]]], np.uint8), Layout("rgb")).tolist()
     [[76]]

@@ -1,4 +1,4 @@
-"""Weights rounded to whole numerators over one denominator, so that every phase still sums to 1 exactly."""
+"""Round weights to whole numerators over one denominator, so that each phase still sums to exactly 1."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from upsample_cli.quality.equations import Equations, Sums, kernel_of_phases, ph
 Whole = NDArray[np.int64]
 
 LARGEST = 127
-"""The largest signed number of 8 bits, which is what the engine's fastest route takes."""
+"""The largest signed 8-bit number, which is the limit of the engine's fastest route."""
 
 _LEAST_GAIN = 1e-9
-"""The share of the error that a step must remove: far above the rounding of float64, so that the steps do not depend on
-the order in which a processor adds."""
+"""The fraction of the error that a step must remove. It is far above the rounding of float64, so the steps do not
+depend on the order of addition, which differs between processors."""
 
 
 def numerators(kernel: Sums, *, factor: int, denominator: int) -> Whole:
-    """The kernel times `denominator` in whole numbers, which sum to `denominator` for each phase.
+    """Round the kernel times `denominator` to whole numbers that sum to `denominator` for each phase.
 
-    The remainder of rounding goes to the tap of the input pixel that contains the output. No symmetry of the square
-    exchanges that tap of a phase for another, so a symmetric kernel stays symmetric.
+    The remainder is added to the tap of the input pixel that contains the output pixel. Symmetries of the square
+    exchange these taps only with each other, so a symmetric kernel stays symmetric.
 
     Args:
-        kernel: (support * factor, support * factor) of odd support, phases summing to 1.
+        kernel: (support * factor, support * factor) with odd support; each phase sums to 1.
+        factor: factor of the kernel.
+        denominator: common denominator of the result.
 
     >>> numerators(np.full((3, 3), 1 / 9), factor=1, denominator=16).tolist()
     [[2, 2, 2], [2, 0, 2], [2, 2, 2]]
@@ -40,17 +42,18 @@ def numerators(kernel: Sums, *, factor: int, denominator: int) -> Whole:
 def best_numerators(
     kernel: Sums, found: Equations, denominators: Iterable[int], *, noise: float, symmetric: bool = True
 ) -> tuple[Whole, int]:
-    """The numerators up to `LARGEST`, and their denominator, that add least to the squared error of the fit.
+    """The numerators up to `LARGEST`, and their denominator, that increase the squared error of the fit least.
 
-    Plain rounding is improved by every step that reduces the error. A step moves one unit between two sets of taps that
-    belong together by symmetry. So 8 bits lose hardly anything compared with the unrounded kernel.
+    Plain rounding is improved by steps that reduce the error. A step moves one unit between two sets of taps, each of
+    which is closed under the symmetries. So 8 bits lose almost nothing compared with the unrounded kernel.
 
     Args:
         kernel: the result of `solved` for `found`, `noise` and `symmetric`.
-        denominators: to try; those that make numerators too large are skipped.
+        found, noise, symmetric: see `solved`.
+        denominators: the denominators to try; those that make numerators too large are skipped.
 
     Raises:
-        ValueError: if all of them do.
+        ValueError: if all denominators make numerators too large.
     """
     sums = symmetrized(found) if symmetric else found
     weight = sums.gram / sums.count + noise * np.eye(len(sums.gram))
@@ -67,7 +70,7 @@ def best_numerators(
 
 
 def _descended(kernel: Sums, factor: int, denominator: int, weight: Sums, *, symmetric: bool) -> Whole:
-    """Plain rounding, improved step by step; phases that a symmetry exchanges are improved once."""
+    """Plain rounding, improved step by step. Phases that a symmetry exchanges are improved together."""
     support = len(kernel) // factor
     wanted = phases_of_kernel(kernel, factor, support) * denominator
     whole = phases_of_kernel(numerators(kernel, factor=factor, denominator=denominator), factor, support)
@@ -85,9 +88,9 @@ def _descended(kernel: Sums, factor: int, denominator: int, weight: Sums, *, sym
 
 
 def _steps(exchanges: list[NDArray[np.intp]]) -> Whole:
-    """(steps, taps): each step adds to one set of taps that the exchanges mix, and takes as much from another.
+    """(steps, taps): each step adds to one set of taps that symmetries exchange, and subtracts as much from another.
 
-    Between sets of different sizes, the sum over each set is their least common multiple.
+    If the sets have different sizes, the sum over each set is the least common multiple of the sizes.
     """
     taps = len(exchanges[0])
     sets = sorted({tuple(sorted({int(exchange[tap]) for exchange in exchanges})) for tap in range(taps)})
@@ -104,7 +107,7 @@ def _steps(exchanges: list[NDArray[np.intp]]) -> Whole:
 
 
 def _improved(whole: Whole, wanted: Sums, steps: Whole, weight: Sums) -> Whole:
-    """`whole` after all steps, the best first, that make `(whole - wanted)' weight (whole - wanted)` smaller."""
+    """Apply the best step repeatedly, as long as it reduces `(whole - wanted)' weight (whole - wanted)`."""
     own = np.einsum("st,st->s", steps @ weight, steps)
     while True:
         error = whole - wanted

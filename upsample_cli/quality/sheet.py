@@ -1,4 +1,4 @@
-"""A comparison as one image: crops side by side, each above its difference from the original."""
+"""Draw a comparison as one image: crops side by side, each above its difference from the original."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LEAST_FRAME = 6
 _MIDDLE = 128
 _GAINS = (1, 2, 4, 8, 16, 32)
 _USUAL = 0.95
-"""The share of differences that stays between black and white at the gain."""
+"""The fraction of differences that must stay between black and white after the gain."""
 
 Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
@@ -41,10 +41,13 @@ class _Cell:
 
 
 def write_sheet(comparison: Comparison, title: str, path: Path, *, overwrite: bool) -> None:
-    """Draw a comparison into a PNG.
+    """Write a comparison to a PNG.
 
     Args:
+        comparison: the comparison.
         title: the first line of the page.
+        path: path of the PNG.
+        overwrite: whether an existing file may be replaced.
 
     Raises:
         OutputExistsError: if the file exists and `overwrite` is not set.
@@ -55,7 +58,7 @@ def write_sheet(comparison: Comparison, title: str, path: Path, *, overwrite: bo
 
 
 def sheet(comparison: Comparison, title: str) -> Image.Image:
-    """The page: the original above the whole image, then every kernel, the closest to the original first."""
+    """The page: the original above the whole image, then all kernels, the closest to the original first."""
     box = comparison.box
     times = max(1, _CELL // max(box.height, box.width))
     gain = _gain(comparison)
@@ -68,11 +71,11 @@ def sheet(comparison: Comparison, title: str) -> Image.Image:
     larger, stronger = (
         f", {number} times as {what}" if number > 1 else "" for number, what in ((times, "large"), (gain, "strong"))
     )
-    said = (
+    description = (
         f"Crops of {box}{larger}. Below each its difference from the original, in luma{stronger}: grey is none, "
         "lighter is too bright, darker too dark."
     )
-    heading = [_shortened(title, bold, page_width), *_wrapped(said, font, page_width)]
+    heading = [_shortened(title, bold, page_width), *_wrapped(description, font, page_width)]
     cell_height = 2 * _LINE + _GAP + box.height * times + max(cell.lower.height for cell in cells)
     top = _MARGIN + _LINE * len(heading) + _GAP
     rows = math.ceil(len(cells) / columns)
@@ -104,7 +107,7 @@ def _difference(comparison: Comparison, entry: Entry) -> Rows:
 
 
 def _gain(comparison: Comparison) -> int:
-    """The largest of `_GAINS` that keeps most differences of all kernels between black and white."""
+    """The largest of `_GAINS` with which most differences of all kernels stay between black and white."""
     strengths = np.concatenate([np.abs(_difference(comparison, entry)).ravel() for entry in comparison.entries])
     usual = float(np.quantile(strengths, _USUAL))
     return max((gain for gain in _GAINS if gain * usual < _MIDDLE), default=1)
@@ -116,7 +119,7 @@ def _magnified(pixels: Rows, times: int) -> Image.Image:
 
 
 def _overview(comparison: Comparison, width: int) -> Image.Image:
-    """The measured piece at the width of a cell, with a frame around the crop."""
+    """The measured piece, scaled to the width of a cell, with a frame around the crop."""
     box, measured = comparison.box, comparison.pair.box
     image = _magnified(comparison.pair.high, max(1, _CELL // max(measured.height, measured.width)))
     image.thumbnail((width, _CELL))
@@ -148,7 +151,7 @@ def _wrapped(text: str, font: Font, width: int) -> list[str]:
 
 
 def _shortened(text: str, font: Font, width: int) -> str:
-    """Text without as much of its beginning as does not fit: the end of a path says more."""
+    """Cut the start of a text that does not fit, because the end of a path is more informative."""
     start = 0
     while font.getlength(text[start:] if start == 0 else "..." + text[start:]) > width:
         start += 1

@@ -1,1 +1,1 @@
-"""What the `tconv` commands compute. Whatever is only arithmetic imports no torch."""
+"""The computations of the `tconv` commands. Modules that need only arithmetic do not import torch."""

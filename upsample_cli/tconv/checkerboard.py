@@ -1,7 +1,8 @@
-"""Whether a transposed convolution draws checkerboards, from its settings alone, and which settings do not. No torch.
+"""Whether a transposed convolution produces checkerboards, from its settings only, and which settings do not. No torch.
 
-The output has as many *phases* as the stride; every phase meets other taps. A flat input stays flat if the taps of all
-phases have the same sum. Settings decide how many taps meet (the overlap), weights decide their sum.
+The output has as many *phases* as the stride, and different taps contribute to each phase. A flat input stays flat if
+the taps of all phases have the same sum. The settings determine how many taps contribute (the overlap), and the weights
+determine their sum.
 Source: Odena, Dumoulin & Olah 2016, Deconvolution and checkerboard artifacts.
 """
 
@@ -20,15 +21,15 @@ from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.layers.convolution import SETTINGS, TransposedConvolution
 
 FLAT_LEVEL = 128
-"""The grey of the flat image whose output has the reported amplitude."""
+"""The grey level of the flat image for which the amplitude is reported."""
 _MAP_INPUT = 5
-"""Samples of the input of a map, unless padding crops its output away."""
+"""Input samples for a map; more if padding would crop the whole output."""
 _MOST_CURES = 2
 _LARGEST_SETTING, _MOST_CELLS = 256, 60
 
 
 def phase_gains(axis: LayerAxis) -> tuple[Fraction, ...]:
-    """The output of equal taps for a flat input of 1, at each phase; their mean is 1.
+    """For each phase, the output of a layer with equal taps for a flat input of 1. The mean of the gains is 1.
 
     >>> [str(gain) for gain in phase_gains(LayerAxis(3, stride=2, transposed=True))]
     ['4/3', '2/3']
@@ -37,12 +38,12 @@ def phase_gains(axis: LayerAxis) -> tuple[Fraction, ...]:
 
 
 def overlap(axis: LayerAxis, size: int) -> tuple[int, ...]:
-    """How many taps meet at each output sample of an input of `size`, borders included."""
+    """How many taps contribute to each output sample, for an input of `size` samples, borders included."""
     end = axis.padding + axis.output_size(size)
-    met = Counter(
+    counts = Counter(
         sample * axis.stride + tap * axis.dilation for sample, tap in product(range(size), range(axis.kernel_size))
     )
-    return tuple(met[place] for place in range(axis.padding, end))
+    return tuple(counts[place] for place in range(axis.padding, end))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,11 @@ class Verdict:
 
     Args:
         layer: the layer.
-        axes: the layer along its axes.
-        cures: layers of the same stride and output sizes whose overlap is even, nearest first; empty if it is even.
-        neighbours: per axis, the amplitude for kernel sizes and strides nearby, as {(kernel_size, stride): levels}.
+        axes: the layer along each axis.
+        cures: layers with the same stride and output sizes and an even overlap, the most similar first; empty if the
+            overlap is already even.
+        neighbours: for each axis, the amplitude for similar kernel sizes and strides, as
+            {(kernel_size, stride): levels}.
     """
 
     layer: TransposedConvolution
@@ -63,22 +66,22 @@ class Verdict:
 
     @property
     def is_even(self) -> bool:
-        """Whether as many taps meet at every output sample away from the border."""
+        """Whether the same number of taps contributes to every output sample away from the border."""
         return all(axis.is_even for axis in self.axes)
 
     @property
     def amplitude_levels(self) -> float:
-        """Between the darkest and the brightest phase of a flat grey of `FLAT_LEVEL`, with equal taps."""
+        """Difference between the brightest and the darkest phase for a flat grey of `FLAT_LEVEL`, with equal taps."""
         return FLAT_LEVEL * float(spread([phase_gains(axis) for axis in self.axes]))
 
     @property
     def gaps(self) -> bool:
-        """Whether some output samples meet no tap at all."""
+        """Whether there are output samples to which no tap contributes."""
         return any(0 in axis.taps_per_phase for axis in self.axes)
 
 
 def map_input(axes: Sequence[LayerAxis]) -> int:
-    """Samples of a small input, of which padding leaves something on every axis.
+    """The size of a small input, large enough that padding does not crop the whole output on any axis.
 
     >>> map_input([LayerAxis(4, 2, 1, transposed=True)]), map_input([LayerAxis(4, 2, 9, transposed=True)])
     (5, 13)
@@ -89,7 +92,7 @@ def map_input(axes: Sequence[LayerAxis]) -> int:
 
 
 def checkerboard(layer: TransposedConvolution) -> Verdict:
-    """How even the overlap of a layer is, from its settings.
+    """Find how even the overlap of a layer is, from its settings.
 
     >>> verdict = checkerboard(TransposedConvolution(2, kernel_size=3, stride=2, padding=1, output_padding=1))
     >>> verdict.is_even, round(verdict.amplitude_levels, 1)
@@ -105,21 +108,21 @@ def checkerboard(layer: TransposedConvolution) -> Verdict:
 
 
 def axes_of(layer: TransposedConvolution) -> tuple[LayerAxis, ...]:
-    """The layer along its axes.
+    """The layer along each axis.
 
     Raises:
-        GeometryError: where torch would refuse.
+        GeometryError: if torch would refuse the settings.
         UsageError: if a setting is too large.
     """
     settings = [getattr(axis, name) for axis in layer.each_axis for name in SETTINGS]
     if max(settings) > _LARGEST_SETTING:
-        raise UsageError(f"{layer}: a setting above {_LARGEST_SETTING} is more than can be looked at", "use less")
+        raise UsageError(f"{layer}: a setting above {_LARGEST_SETTING} is too large", "use a smaller one")
     layer.output_sizes((2**20,) * layer.axes)  # refuses what torch refuses whatever the size
     return layer.each_axis
 
 
 def spread(gains: Sequence[Sequence[Fraction]]) -> Fraction:
-    """The largest product of gains, one of each axis, minus the smallest."""
+    """The largest product of one gain for each axis, minus the smallest."""
     return prod(map(max, gains), start=Fraction(1)) - prod(map(min, gains), start=Fraction(1))
 
 
@@ -129,9 +132,9 @@ def _cures(layer: TransposedConvolution, axes: Sequence[LayerAxis]) -> tuple[Tra
 
 
 def _axis_cures(axis: LayerAxis) -> list[LayerAxis]:
-    """Settings of even overlap and the same output sizes, nearest kernel_size first, larger before smaller.
+    """Settings with an even overlap and the same output sizes, the nearest kernel_size first, larger before smaller.
 
-    There are none if stride and dilation share a divisor, because then no kernel_size is even.
+    Empty if stride and dilation have a common divisor, because then the overlap is not even for any kernel_size.
     """
     if axis.is_even:
         return [axis] * _MOST_CURES
@@ -140,7 +143,7 @@ def _axis_cures(axis: LayerAxis) -> list[LayerAxis]:
         range(1, axis.kernel_size + 2 * axis.stride + 1), key=lambda size: (abs(size - axis.kernel_size), -size)
     ):
         bare = replace(axis, kernel_size=kernel_size, padding=0, output_padding=0)
-        if not bare.is_even:  # padding rotates the phases, which changes nothing here
+        if not bare.is_even:  # padding only rotates the phases, so it is not needed here
             continue
         for output_padding in range(max(axis.stride, axis.dilation)):
             twice = bare.output_size(1) + output_padding - axis.output_size(1)
@@ -161,9 +164,9 @@ def _neighbours(axis: LayerAxis) -> dict[tuple[int, int], float]:
 
 
 def overlap_map(axes: Sequence[LayerAxis]) -> list[list[int]]:
-    """How many taps meet at each output sample of a small input, (rows, columns); one row on one axis.
+    """How many taps contribute to each output sample for a small input, (rows, columns); one row for one axis.
 
-    On three axes it is the middle slice of the first. Of a large map it is the first 60 rows and columns.
+    For three axes, it is the middle slice along the first. A large map is limited to its first 60 rows and columns.
     """
     size = map_input(axes)
     *before, columns = [overlap(axis, size)[:_MOST_CELLS] for axis in axes]
@@ -173,7 +176,7 @@ def overlap_map(axes: Sequence[LayerAxis]) -> list[list[int]]:
 
 
 def as_json(verdict: Verdict) -> dict[str, Any]:
-    """The verdict for programs. Gains are text, like "4/3"; phases start with the first output sample's."""
+    """The verdict for programs. Gains are text, for example "4/3". The first phase is that of the first output."""
     return {
         "layer": str(verdict.layer),
         "even": verdict.is_even,

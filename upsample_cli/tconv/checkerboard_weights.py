@@ -1,4 +1,4 @@
-"""The output of real weights for a flat input, phase by phase, and two ways to cure them. numpy, no torch."""
+"""The output of given weights for a flat input, for each phase, and two ways to correct them. numpy, no torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Cure = Literal["icnr", "sums"]
 CURES: tuple[Cure, ...] = ("icnr", "sums")
 _MOST_CANVAS, _MOST_PHASES, _MOST_GAINS = 2**25, 2**16, 2**26
 _ROUNDING = 2.0**-20
-"""Spread of the gains, relative to the largest, that rounding of float32 weights explains: some sums of 2**-24."""
+"""The largest spread of gains, relative to the largest gain, that rounding to float32 (2**-24 per weight) can cause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class Gains:
     """The output of weights for a flat input of 1.
 
     Args:
-        per_channel: (out_channels, *stride), the gain of each output channel at each phase, that of the first output
-            sample first. Every input channel is 1.
-        worst_pair: the largest spread over phases that one input channel alone causes in an output channel.
+        per_channel: (out_channels, *stride), the gain of each output channel at each phase, if all input channels are
+            1. The first phase is that of the first output sample.
+        worst_pair: the largest spread over phases that a single input channel causes in an output channel.
     """
 
     per_channel: Array
@@ -55,15 +55,17 @@ class Gains:
 
     @property
     def is_even(self) -> bool:
-        """Whether a flat input stays flat in every output channel, as far as float32 can tell."""
+        """Whether a flat input stays flat in every output channel, up to the rounding of float32."""
         return float(self.spreads.max()) <= _ROUNDING * float(np.abs(self.per_channel).max())
 
 
 def gains(weight: Array, axes: Sequence[LayerAxis], *, groups: int = 1) -> Gains:
-    """The gain of each phase.
+    """The gain of each output channel at each phase.
 
     Args:
         weight: (in_channels, out_channels / groups, *kernel_size).
+        axes: the layer along each axis.
+        groups: groups of the layer.
 
     Raises:
         GeometryError: if groups do not divide the channels.
@@ -92,22 +94,22 @@ def gains(weight: Array, axes: Sequence[LayerAxis], *, groups: int = 1) -> Gains
 
 
 def _phases(axes: Sequence[LayerAxis]) -> Iterator[tuple[tuple[int, ...], tuple[Any, ...]]]:
-    """The phases of the output, and the indices of the taps that meet there."""
+    """The phases of the output, and the indices of the taps that contribute to them."""
     taps = [axis.taps for axis in axes]
     for phase in product(*(range(axis.stride) for axis in axes)):
         yield phase, np.ix_(*(along[number] for along, number in zip(taps, phase, strict=True)))
 
 
 def cured(weight: Array, axes: Sequence[LayerAxis], cure: Cure) -> Array:
-    """The nearest weights, in least squares, that leave a flat input flat.
+    """The nearest weights, in least squares, with which a flat input stays flat.
 
-    - "icnr": every phase gets the mean of all sub-kernels. The layer then is nearest-neighbour enlargement and a
-      convolution. Source: Aitken et al. 2017, Checkerboard artifact free sub-pixel convolution.
-    - "sums": every phase keeps its own sub-kernel, moved by a constant so that its sum is the mean of all sums. This
-      changes the weights least.
+    - "icnr": every phase gets the mean of all sub-kernels. Then the layer is a nearest-neighbour enlargement followed
+      by a convolution. Source: Aitken et al. 2017, Checkerboard artifact free sub-pixel convolution.
+    - "sums": every phase keeps its own sub-kernel plus a constant, so that all phases have the same sum. This changes
+      the weights least.
 
     Raises:
-        UsageError: if stride does not divide kernel_size (icnr), or some phase has no tap (sums).
+        UsageError: if stride does not divide kernel_size (icnr), or a phase has no tap (sums).
 
     >>> cured(np.array([[[0.25, 0.75, 0.75, 0.5]]]), [LayerAxis(4, stride=2, transposed=True)], "icnr").tolist()
     [[[0.5, 0.5, 0.625, 0.625]]]
@@ -131,7 +133,7 @@ def cured(weight: Array, axes: Sequence[LayerAxis], cure: Cure) -> Array:
     over = tuple(range(2, weight.ndim))
     sums = [weight[(..., *taps)].sum(axis=over, keepdims=True) for taps in indices]
     counts = [prod(indices_along.size for indices_along in taps) for taps in indices]
-    # Moving a phase's sum by e costs e**2 / count: the nearest common sum is the mean weighted by 1 / count.
+    # Changing a phase's sum by e costs e**2 / count, so the best common sum is the mean weighted by 1 / count.
     shares = np.array([1 / count for count in counts])
     target = np.tensordot(shares / shares.sum(), np.stack(sums), axes=1)
     for taps, total, count in zip(indices, sums, counts, strict=True):
@@ -142,12 +144,14 @@ def cured(weight: Array, axes: Sequence[LayerAxis], cure: Cure) -> Array:
 def flat_response(
     weight: Array, axes: Sequence[LayerAxis], channel: int, *, groups: int = 1, size: int | None = None
 ) -> Array:
-    """One output channel for a small flat input of 1, borders included; (rows, columns), one row on one axis.
+    """One output channel for a small flat input of 1, borders included: (rows, columns), one row for one axis.
 
-    On three axes it is the middle slice of the first.
+    For three axes, it is the middle slice along the first.
 
     Args:
-        size: of the input; by default `map_input`.
+        weight, axes, groups: see `gains`.
+        channel: the output channel.
+        size: samples of the input on each axis; by default `map_input`.
     """
     per_group = weight.shape[1]
     members = weight.reshape(groups, len(weight) // groups, *weight.shape[1:])[channel // per_group]

@@ -1,4 +1,4 @@
-"""Interpolation layers written to files that other programs load. Torch is imported only for `.pt`."""
+"""Write interpolation layers to files for other programs. Torch is imported only for `.pt`."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ _ONNX_OPSET, _ONNX_IR = 13, 8  # old enough for runtimes in use; ConvTranspose h
 
 
 def export(layer: Interpolation, path: str | Path, *, overwrite: bool = False) -> None:
-    """Write a layer to a file, in the form of its extension, a key of `WRITERS`.
+    """Write a layer to a file. The extension, a key of `WRITERS`, selects the format.
 
-    `.safetensors` and `.pt` hold a state_dict with the one key "weight", `.npy` the weight in torch's order, `.onnx` a
-    model of one ConvTranspose, `.prototxt` the layer in Caffe's words, `.py` code that builds it, `.json` all numbers.
+    `.safetensors` and `.pt` contain a state_dict with the single key "weight", `.npy` the weight in torch's order,
+    `.onnx` a model of one ConvTranspose, `.prototxt` a layer for Caffe, `.py` code that builds the layer, and `.json`
+    all numbers.
 
     Raises:
-        UsageError: if the extension is unknown, the form cannot hold the layer, or a library is missing.
+        UsageError: if the extension is unknown, the format cannot represent the layer, or a library is missing.
         OutputExistsError: if the file exists and `overwrite` is not set.
     """
     check_exportable(layer, Path(path), overwrite=overwrite)
@@ -41,9 +42,9 @@ def check_exportable(layer: Interpolation, path: Path, *, overwrite: bool) -> No
     """Refuse a file that `export` cannot write, before any file is written.
 
     Raises:
-        UsageError: if the extension is unknown, or Caffe has no such layer.
-        OutputExistsError: if it exists and `overwrite` is not set.
-        ImageError: if it cannot be written, for example because its folder does not exist.
+        UsageError: if the extension is unknown, or Caffe does not have such a layer.
+        OutputExistsError: if the file exists and `overwrite` is not set.
+        ImageError: if the file cannot be written, for example because its folder does not exist.
     """
     check_writable(path, overwrite=overwrite)
     suffix = Path(path).suffix.lower()
@@ -61,9 +62,9 @@ def check_exportable(layer: Interpolation, path: Path, *, overwrite: bool) -> No
 
 
 def weight(layer: Interpolation) -> NDArray[np.float32]:
-    """The whole weight in torch's order, (in, out / groups, kernel sizes), float32.
+    """The complete weight in torch's order, (in, out / groups, kernel sizes), float32.
 
-    Taps are products of fractions, rounded once.
+    Each value is a product of fractions that is rounded once.
     """
     import numpy as np
 
@@ -112,7 +113,7 @@ def _onnx(layer: Interpolation) -> bytes:
         ["output"],
         kernel_shape=[kernel.kernel_size for kernel in layer.kernels],
         strides=[kernel.factor for kernel in layer.kernels],
-        pads=paddings * 2,  # the beginnings of all axes, then their ends
+        pads=paddings * 2,  # the starts of all axes, then their ends
         group=layer.layer.groups,
     )
     graph = helper.make_graph(
@@ -190,4 +191,4 @@ WRITERS: dict[str, Callable[[Interpolation], bytes]] = {
     ".prototxt": _prototxt,
     ".py": _python,
 }
-"""The functions that make the bytes of a file, by its extension."""
+"""The functions that return the bytes of a file, by extension."""

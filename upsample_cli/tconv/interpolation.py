@@ -1,4 +1,4 @@
-"""The transposed convolution that interpolates: settings, taps as fractions, and its equals. No torch."""
+"""The transposed convolution that interpolates: settings, taps as fractions, and equivalents in torch. No torch."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ MODES = {
     "nearest": ("nearest",) * 3,
     "bicubic-0.75": (None, "bicubic", None),
 }
-"""The modes of `torch.nn.functional.interpolate` that equal a kernel, on one, two and three axes."""
+"""The modes of `torch.nn.functional.interpolate` that are equivalent to a kernel, for one, two and three axes."""
 ANTIALIASED_MODES = {"bicubic": "bicubic", "catmull-rom": "bicubic", "lanczos3": "lanczos"}
-"""Those that equal a kernel with antialias=True, which torch has on two axes."""
-_LARGEST_WEIGHT_BYTES = 2**31 - 2**20  # an ONNX file, a protobuf message, ends at 2 GiB
+"""The modes that are equivalent with antialias=True, which torch supports for two axes."""
+_LARGEST_WEIGHT_BYTES = 2**31 - 2**20  # an ONNX file is a protobuf message, limited to 2 GiB
 
 
 @dataclass(frozen=True, slots=True)
 class Interpolation:
-    """A transposed convolution filled with interpolation kernels. Made by `interpolation`.
+    """A transposed convolution with interpolation kernels. `interpolation` makes it.
 
     Args:
-        kernels: one per axis.
-        channels: of the input and the output.
-        depthwise: one kernel per channel (groups = channels), instead of a dense weight with zeros off the diagonal.
+        kernels: one kernel for each axis.
+        channels: channels of the input and the output.
+        depthwise: one kernel per channel (groups = channels); if False, a dense weight with zeros off the diagonal.
     """
 
     kernels: tuple[AxisKernel, ...]
@@ -42,17 +42,17 @@ class Interpolation:
 
     @property
     def axes(self) -> int:
-        """1, 2 or 3."""
+        """Number of axes: 1, 2 or 3."""
         return len(self.kernels)
 
     @property
     def layer(self) -> TransposedConvolution:
-        """Its settings, as torch writes them."""
+        """The layer with torch's settings."""
         return self._layer(crop=0)
 
     @property
     def replicate_layer(self) -> TransposedConvolution:
-        """The layer to use after a replicate padding of `pad_width` samples, which it crops at both ends."""
+        """The layer to use after a replicate padding of `pad_width` samples. It crops them again at both ends."""
         return self._layer(crop=self.pad_width)
 
     def _layer(self, crop: int) -> TransposedConvolution:
@@ -66,18 +66,18 @@ class Interpolation:
 
     @property
     def pad_width(self) -> int:
-        """Samples to pad at both ends, so that the layer sees no zeros there."""
+        """Samples to pad at both ends, so that outputs do not depend on zeros outside the image."""
         return max(kernel.halo for kernel in self.kernels)
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
-        """Of the weight, (in_channels, out_channels / groups, *kernel_size)."""
+        """Shape of the weight, (in_channels, out_channels / groups, *kernel_size)."""
         second = 1 if self.depthwise else self.channels
         return (self.channels, second, *(kernel.kernel_size for kernel in self.kernels))
 
     @property
     def phase_sums(self) -> tuple[tuple[Fraction, ...], ...]:
-        """For each axis, the sums of the taps that meet at each of the `stride` phases of the output."""
+        """For each axis, the sum of the taps that contribute to each of the `stride` phases of the output."""
         return tuple(
             tuple(sum(kernel.taps[phase :: kernel.factor], Fraction()) for phase in range(kernel.factor))
             for kernel in self.kernels
@@ -85,12 +85,12 @@ class Interpolation:
 
     @property
     def mode(self) -> str | None:
-        """The mode of `torch.nn.functional.interpolate` that it equals, if any."""
+        """The equivalent mode of `torch.nn.functional.interpolate`, or None."""
         return MODES.get(self.kernels[0].name, (None,) * 3)[self.axes - 1]
 
     @property
     def antialiased_mode(self) -> str | None:
-        """The mode that it equals with antialias=True, if any."""
+        """The equivalent mode with antialias=True, or None."""
         return ANTIALIASED_MODES.get(self.kernels[0].name) if self.axes == 2 else None
 
     @property
@@ -106,15 +106,15 @@ def interpolation(
     """The layer that enlarges exactly `factor` times, on one, two or three axes.
 
     Args:
-        factor: one number, or one per axis, from 1 to 64.
-        axes: 1 (linear), 2 (bilinear) or 3 (trilinear); by default 2, or as many as there are factors.
-        channels: of the input and the output.
-        depthwise: groups = channels.
+        factor: one number, or one for each axis, from 1 to 64.
+        axes: 1 (linear), 2 (bilinear) or 3 (trilinear); by default 2, or the number of factors.
+        channels: channels of the input and the output.
+        depthwise: one kernel per channel (groups = channels).
         kernel: a name in `profiles.PROFILES`.
 
     Raises:
-        UsageError: if the kernel or the factor does not exist, or the weight would not fit in a file.
-        GeometryError: if axes or channels are impossible.
+        UsageError: if the kernel is unknown, the factor is out of range, or the weight would not fit into a file.
+        GeometryError: if the number of axes or channels is illegal.
 
     >>> layer = interpolation(3, channels=21)
     >>> print(layer.layer)
@@ -142,11 +142,11 @@ def interpolation(
 
 
 def equalities(layer: Interpolation) -> tuple[str, ...]:
-    """Sentences on what the layer equals.
+    """Sentences about what the layer is equivalent to in torch.
 
     >>> inside, at_the_border, cure = equalities(interpolation(2))
     >>> inside
-    'inside, F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)'
+    'inside: F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)'
     >>> cure
     'with nn.ReplicationPad2d(1) before it and padding=3 instead of 1, the same as F.interpolate everywhere'
     """
@@ -154,15 +154,16 @@ def equalities(layer: Interpolation) -> tuple[str, ...]:
     call = f'F.interpolate(x, scale_factor={factors}, mode="{layer.mode}"'
     if not any(kernel.padding for kernel in layer.kernels):
         if layer.mode is None:
-            return ("everywhere, its input: factor 1 changes nothing",)
+            return ("everywhere: its input, because factor 1 changes nothing",)
         rest = "" if layer.mode == "nearest" else ", align_corners=False): factor 1 changes nothing"
-        return (f"everywhere, {call}{rest or ')'}",)
+        return (f"everywhere: {call}{rest or ')'}",)
     if layer.kernels[0].name == "bilinear":
         gains = _distinct(rim_gain(kernel) for kernel in layer.kernels)
         widths = _distinct(kernel.factor // 2 for kernel in layer.kernels)
+        samples = "1 sample" if widths == "1" else f"{widths} samples"
         border = (
-            f"at the border not: the bare layer takes 0 outside; per axis the first sample is {gains} of it, "
-            f"{widths} {'sample' if widths == '1' else 'samples'} at each end {'is' if widths == '1' else 'are'} darker"
+            f"not at the border: the bare layer takes 0 outside, so {samples} at each end of an axis "
+            f"{'is' if widths == '1' else 'are'} darker, the outermost by a factor of {gains}"
         )
     else:
         widths = _distinct(kernel.padding for kernel in layer.kernels)
@@ -172,22 +173,22 @@ def equalities(layer: Interpolation) -> tuple[str, ...]:
         f"instead of {layer.layer.padding}, "
     )
     if layer.mode:
-        return f"inside, {call}, align_corners=False)", border, f"{replicated}the same as F.interpolate everywhere"
-    return _inside(layer, factors), border, f"{replicated}the edge goes on instead", *_everywhere(layer)
+        return f"inside: {call}, align_corners=False)", border, f"{replicated}the same as F.interpolate everywhere"
+    return _inside(layer, factors), border, f"{replicated}the edge is repeated instead", *_everywhere(layer)
 
 
 def _inside(layer: Interpolation, factors: PerAxis) -> str:
-    """What a kernel equals that is not a plain mode."""
+    """A sentence about the equivalent of a kernel that is not a plain mode."""
     if mode := layer.antialiased_mode:
         call = f'F.interpolate(x, scale_factor={factors}, mode="{mode}", align_corners=False, antialias=True)'
-        return f"inside, {call}" + (", in newer versions of torch" if mode == "lanczos" else "")
+        return f"inside: {call}" + (", in newer versions of torch" if mode == "lanczos" else "")
     name = layer.kernels[0].name
     on_two = " on 2 axes only" if name in ANTIALIASED_MODES or MODES.get(name, (None, None))[1] else ""
     return f"torch.nn.functional.interpolate has {'it' if on_two else 'no such mode'}{on_two}"
 
 
 def _everywhere(layer: Interpolation) -> tuple[str, ...]:
-    """How to get the border of the modes with antialias=True, which divide by the sum of the taps that are inside."""
+    """A sentence about the border of modes with antialias=True, which divide by the sum of the taps that are inside."""
     if layer.antialiased_mode is None:
         return ()
     return ("up(x) / up(torch.ones_like(x)) is the same as F.interpolate everywhere",)
@@ -198,7 +199,7 @@ def _distinct(values: Iterable[object]) -> str:
 
 
 def rim_gain(kernel: AxisKernel) -> Fraction:
-    """The first output sample of the plain layer for a flat input of 1: the sum of the taps that are inside.
+    """The first output sample of the plain layer for a flat input of 1: the sum of the taps inside the input.
 
     >>> str(rim_gain(axis_kernel("bilinear", 2)))
     '3/4'
@@ -207,10 +208,10 @@ def rim_gain(kernel: AxisKernel) -> Fraction:
 
 
 def as_json(layer: Interpolation) -> dict[str, Any]:
-    """The layer for programs. Fractions are text, like "2/3".
+    """The layer for programs. Fractions are text, for example "2/3".
 
     `kernel` is the kernel of one channel, flattened, last axis fastest. It is weight[c, 0] (depthwise) or weight[c, c]
-    (dense) of every channel c; the rest of the weight is 0.
+    (dense) for every channel c; the rest of the weight is 0.
 
     >>> document = as_json(interpolation(2, axes=1, channels=3))
     >>> document["weight_shape"], document["taps"], document["kernel"]

@@ -1,4 +1,4 @@
-"""The layers that restore the sizes before a chain of layers, for `tconv invert`. No torch."""
+"""Find the layers that restore the input sizes of a chain of layers, for `tconv invert`. No torch."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Mirrored:
 
     Args:
         of: the layer whose input size is restored.
-        layer: with the output_padding that this size needs.
-        sizes: of the input of `of`.
+        layer: the restoring layer, with the output_padding that this size needs.
+        sizes: input sizes of `of`.
         crop: samples to crop at the end of each axis afterwards, if no setting is exact.
     """
 
@@ -33,18 +33,18 @@ class Mirrored:
 
     @property
     def output_padding(self) -> tuple[int, ...]:
-        """Of the layer, for each axis."""
+        """The output_padding of the layer for each axis."""
         return tuple(axis.output_padding for axis in self.layer.along_axes(self.sizes) if axis is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class Inversion:
-    """The decoder of a chain at one size.
+    """The decoder of a chain for one size.
 
     Args:
-        sizes: of the chain's input.
-        smallest: of its output.
-        decoder: its layers, in the order in which they run.
+        sizes: sizes of the chain's input.
+        smallest: sizes of the chain's output.
+        decoder: the layers of the decoder, in the order in which they run.
     """
 
     sizes: tuple[int, ...]
@@ -53,18 +53,18 @@ class Inversion:
 
     @property
     def output_paddings(self) -> tuple[Any, ...]:
-        """The output_padding and the crop of each layer at this size. One decoder serves sizes that have the same."""
+        """The output_padding and the crop of each layer. Sizes for which they are equal can use the same decoder."""
         return tuple((one.output_padding, one.crop) for one in self.decoder)
 
 
 def invert(layers: Sequence[Layer], sizes: Sequence[int]) -> Inversion:
-    """The decoder that mirrors a chain of layers at one size, without the layers that keep the size.
+    """The decoder that mirrors a chain of layers for one size, without the layers that keep the size.
 
     Convolutions and pooling become transposed convolutions with the same settings and the output_padding
     `(size + 2*padding - dilation*(kernel_size-1) - 1) % stride`; transposed convolutions become convolutions.
 
     Raises:
-        GeometryError: if a layer is illegal at its size, or has no mirror image.
+        GeometryError: if a layer is illegal for its size, or cannot be mirrored.
 
     >>> from upsample_cli.tconv.layers.constructors import parse_layer
     >>> for size in (224, 225):
@@ -80,9 +80,9 @@ def invert(layers: Sequence[Layer], sizes: Sequence[int]) -> Inversion:
 
 
 def padding_multiple(layers: Sequence[Layer]) -> tuple[int, ...] | None:
-    """The multiples to which the axes of the input must be padded for one decoder to serve every size.
+    """The multiples to which the input must be padded along each axis, so that one decoder works for every size.
 
-    They are the products of the strides: sizes that differ by such a multiple leave the same remainders in every layer.
+    They are the products of the strides: sizes that differ by such a multiple have the same remainders in every layer.
     None if the chain enlarges.
 
     >>> from upsample_cli.tconv.layers.constructors import parse_layer
@@ -100,9 +100,9 @@ def padding_multiple(layers: Sequence[Layer]) -> tuple[int, ...] | None:
 
 
 def same_settings_reverse(layer: Layer, sizes: Sequence[int]) -> bool:
-    """Whether a transposed layer with exactly the same settings, and no output_padding, restores the size.
+    """Whether a transposed layer with exactly the same settings and without output_padding restores the size.
 
-    "The same settings always reverse a convolution's shape" is widely repeated. It holds only where
+    "The same settings always reverse a convolution's shape" is often written. It is true only if
     `(size + 2*padding - dilation*(kernel_size-1) - 1) % stride == 0` on every axis.
 
     >>> [same_settings_reverse(Convolution(1, kernel_size=3, stride=2, padding=1), (size,)) for size in (224, 225)]
@@ -113,7 +113,7 @@ def same_settings_reverse(layer: Layer, sizes: Sequence[int]) -> bool:
 
 
 def code(inversion: Inversion) -> tuple[str, ...]:
-    """Python code that runs the decoder at this size: one line per layer, then one line per call.
+    """Python code that runs the decoder for this size: one line for each layer, then one line for each call.
 
     >>> from upsample_cli.tconv.layers.constructors import parse_layer
     >>> for line in code(invert([parse_layer("Conv1d(3, 16, 3, stride=2, padding=1)")], (224,))):
@@ -135,7 +135,7 @@ def code(inversion: Inversion) -> tuple[str, ...]:
 
 
 def as_json(inversions: Sequence[Inversion], multiple: Sequence[int] | None) -> dict[str, Any]:
-    """Inversions at several sizes as one document for programs."""
+    """Inversions for several sizes as one document for programs."""
     return {
         "one_decoder_serves_all": len({inversion.output_paddings for inversion in inversions}) == 1,
         "pad_input_to_multiple_of": None if multiple is None else list(multiple),
@@ -161,7 +161,7 @@ def as_json(inversions: Sequence[Inversion], multiple: Sequence[int] | None) -> 
 
 
 def _written(layer: Layer) -> str:
-    """The text of a layer, with C for unknown channels, as after a chain that begins with pooling."""
+    """The text of a layer, with C for unknown channels, for example if the chain starts with pooling."""
     text = str(layer)
     unknown = isinstance(layer, TransposedConvolution) and layer.in_channels is None
     return text.replace("(", "(C, C, ", 1) if unknown else text
@@ -176,7 +176,7 @@ def _mirrored(step: Step) -> Mirrored:
         return Mirrored(layer, _convolution_back(layer, before, after), before, (0,) * layer.axes)
     if isinstance(layer, Convolution | Pooling):
         return _transposed_back(layer, step.channels, before, after)
-    raise GeometryError(f"{layer.name} cannot be led back by a transposed convolution", "leave it out, or crop by hand")
+    raise GeometryError(f"{layer.name} cannot be inverted by a transposed convolution", "leave it out, or crop by hand")
 
 
 def _convolution_back(layer: TransposedConvolution, before: tuple[int, ...], after: tuple[int, ...]) -> Convolution:
@@ -186,7 +186,7 @@ def _convolution_back(layer: TransposedConvolution, before: tuple[int, ...], aft
         out_channels=layer.in_channels,
         **{name: getattr(layer, name) for name in (*CONV_SETTINGS, "groups", "bias")},
     )
-    if back.output_sizes(after) != before:  # an output_padding of a stride or more, which a larger dilation allows
+    if back.output_sizes(after) != before:  # output_padding is at least the stride, which a larger dilation allows
         raise GeometryError(
             f"{back} gives {size_text(back.output_sizes(after))} from {size_text(after)}, not {size_text(before)}",
             "use an output_padding below the stride",
@@ -213,5 +213,5 @@ def _transposed_back(
 
 def _numbers(sizes: Sequence[Any]) -> tuple[int, ...]:
     if not all(isinstance(size, int) for size in sizes):
-        raise GeometryError("a letter cannot be led back", "give the size in numbers")
+        raise GeometryError("the size is a letter", "give the size in numbers")
     return tuple(sizes)

@@ -1,4 +1,4 @@
-"""Python's text parsed, never evaluated."""
+"""Parse Python expressions and statements without evaluating them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def expression(text: str) -> ast.expr:
     """The syntax tree of an expression.
 
     Raises:
-        SyntaxError, ValueError, RecursionError, MemoryError: as `ast.parse` does.
+        SyntaxError, ValueError, RecursionError, MemoryError: as for `ast.parse`.
 
     >>> ast.unparse(expression("[1,  2]"))
     '[1, 2]'
@@ -23,7 +23,7 @@ def statements(text: str) -> list[tuple[str, ast.expr]]:
     r"""The expressions of a text, each with the name that it is assigned to, or "".
 
     Raises:
-        SyntaxError, ValueError, RecursionError, MemoryError: as `ast.parse` does, or if a statement is of another kind.
+        SyntaxError, ValueError, RecursionError, MemoryError: as for `ast.parse`, or for other kinds of statements.
 
     >>> [(name, ast.unparse(value)) for name, value in statements("y = f(x),\n g(y)")]
     [('y', 'f(x)'), ('', 'g(y)')]
@@ -39,14 +39,14 @@ def statements(text: str) -> list[tuple[str, ast.expr]]:
         else:
             raise ValueError(f"line {node.lineno} is not an expression")
         value = node.value
-        # A comma at the end, as in a list that the line was taken from, makes a tuple.
+        # A comma at the end, copied from a list, makes the line a tuple.
         several = value.elts if isinstance(value, ast.Tuple) and (not name or len(value.elts) == 1) else [value]
         found += [(name, one) for one in several]
     return found
 
 
 def dotted_name(node: ast.expr) -> str:
-    """`torch.nn.Conv2d` of such an expression; "" of any other.
+    """The text of a dotted name such as `torch.nn.Conv2d`; "" for any other expression.
 
     >>> dotted_name(expression("torch.nn.Conv2d")), dotted_name(expression("f()"))
     ('torch.nn.Conv2d', '')
@@ -59,5 +59,5 @@ def dotted_name(node: ast.expr) -> str:
 
 
 def _no_warnings() -> warnings.catch_warnings:
-    """Leave out Python's warnings about the style of a text that is only parsed."""
+    """Suppress Python's warnings about the style of parsed text."""
     return warnings.catch_warnings(action="ignore")

@@ -1,4 +1,4 @@
-"""Sizes through a chain of layers, with the arithmetic spelled out, for `tconv shape`. No torch."""
+"""Compute sizes through a chain of layers and show the arithmetic, for `tconv shape`. No torch."""
 
 from __future__ import annotations
 
@@ -22,20 +22,21 @@ BYTES_PER_NUMBER = 4
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One layer of a chain at one size.
+    """One layer of a chain, for one input size.
 
     Args:
-        input: sizes before it, in a tensor's order.
-        output: sizes after it.
-        along: the layer along each axis; None where it is not the same everywhere.
-        formulas: one per axis, with its numbers and its result.
-        channels: after it; None if not known.
-        shift: of this layer alone, per axis, in pixels of its output; None if not the same everywhere.
-        total_shift: of the chain up to here, likewise.
-        receptive_field: samples of the chain's input that one output can see, first to last, per axis; None likewise.
-        parameters: numbers it learns; None if channels are not known.
-        multiply_adds: for the whole batch; None if channels or sizes are not known.
-        memory_bytes: of its output, for the whole batch, in float32; None likewise.
+        input: sizes before the layer, in a tensor's order.
+        output: sizes after the layer.
+        along: the layer along each axis; None if it is not uniform along the axis.
+        formulas: for each axis, the formula with numbers and result.
+        channels: channels after the layer; None if unknown.
+        shift: for each axis, the shift by this layer in pixels of its output; None if it is not uniform.
+        total_shift: for each axis, the shift by the chain up to this layer; None if it is not uniform.
+        receptive_field: for each axis, the samples of the chain's input that one output can see, from the first to the
+            last; None if it is not uniform.
+        parameters: number of learned parameters; None if channels are unknown.
+        multiply_adds: multiply-adds for the whole batch; None if channels or sizes are unknown.
+        memory_bytes: bytes of the output for the whole batch, in float32; None if channels or sizes are unknown.
     """
 
     layer: Layer
@@ -55,13 +56,13 @@ class Step:
 def shape(
     sizes: Sequence[Size], layers: Sequence[Layer], *, channels: int | None = None, batch: int = 1
 ) -> tuple[Step, ...]:
-    """The steps of a size through layers.
+    """Compute the sizes after each layer of a chain.
 
     Args:
-        sizes: one number (or letter) per axis, in a tensor's order: (length,), (height, width) or
+        sizes: one number (or letter) for each axis, in a tensor's order: (length,), (height, width) or
             (depth, height, width).
-        layers: at least one. Their channels must agree.
-        channels: of the input; None if not known, so that the first layer may take any number.
+        layers: at least one layer. Their channels must agree.
+        channels: channels of the input; None if unknown, so that the first layer may have any number.
         batch: number of images, by which costs are multiplied.
 
     Raises:
@@ -81,7 +82,7 @@ def shape(
                 count = "1 axis" if len(before) == 1 else f"{len(before)} axes"
                 raise GeometryError(
                     f"the size {size_text(before)} has {count}, this layer works on {layer.axes}",
-                    f"give {'x'.join(axis_names(layer.axes or 0))}",
+                    f"write it as {'x'.join(name.upper() for name in axis_names(layer.axes or 0))}",
                 )
             channels = layer.output_channels(channels)
             after = layer.output_sizes(before)
@@ -99,7 +100,7 @@ def shape(
 
 
 def _check_numbers(what: str, *numbers: Size | None) -> None:
-    """Refuse sizes that no tensor has. Most layers refuse them first, and say more."""
+    """Refuse sizes that a tensor cannot have. Most layers refuse them earlier, with more specific messages."""
     for number in numbers:
         if isinstance(number, int) and number < 1:
             raise GeometryError(f"the {what} {number} is too small", "use 1 or more")
@@ -137,10 +138,10 @@ def _step(
 
 
 def split_size(sizes: Sequence[Size], layers: Sequence[Layer]) -> tuple[int, int | None, tuple[Size, ...]]:
-    """Batch, channels and the sizes of the axes, from a size that may begin with the first two like a tensor's.
+    """Split a size into batch, channels and sizes of the axes. Batch and channels are optional, as in a tensor's shape.
 
     Raises:
-        GeometryError: if batch or channels are a letter or below 1.
+        GeometryError: if batch or channels is a letter or below 1.
 
     >>> from upsample_cli.tconv.layers.constructors import parse_layer
     >>> split_size((8, 3, 224, 224), [parse_layer("Conv2d(3, 16, 3)")])
@@ -161,10 +162,10 @@ def split_size(sizes: Sequence[Size], layers: Sequence[Layer]) -> tuple[int, int
 def with_output_size(
     sizes: Sequence[Size], layers: Sequence[Layer], output_size: int | Sequence[int]
 ) -> tuple[Layer, ...]:
-    """The layers, with the output_padding of the last that `output_size=` in its call sets in PyTorch.
+    """The layers, where the last has the output_padding that `output_size=` in its call would set in PyTorch.
 
     Raises:
-        GeometryError: if the last layer is not transposed or cannot give that size; the message says which it can give.
+        GeometryError: if the last layer is not transposed or cannot give this size; the message names possible sizes.
 
     >>> layers = with_output_size((112,), [TransposedConvolution(1, kernel_size=3, stride=2, padding=1)], 224)
     >>> print(layers[0])
@@ -186,7 +187,7 @@ def with_output_size(
 
 
 def least_letter(sizes: Sequence[Size], layers: Sequence[Layer]) -> int | None:
-    """The smallest number that the letters of a size may stand for; None if the layers demand more than a lower bound.
+    """The smallest value for the letters of a size; None if legal values are not given by a lower bound.
 
     >>> from upsample_cli.tconv.layers.constructors import parse_layer
     >>> least_letter((Symbolic("n"),), [parse_layer("Conv1d(1, 1, 7)"), parse_layer("MaxPool1d(2)")])
@@ -212,7 +213,7 @@ def least_letter(sizes: Sequence[Size], layers: Sequence[Layer]) -> int | None:
 
 
 def size_text(sizes: Sequence[Size]) -> str:
-    """Sizes as `symbolic.parse_size` reads them, with spaces around formulas.
+    """The text of sizes, as `symbolic.parse_size` reads it, with spaces around formulas.
 
     >>> size_text((50, 100)), size_text((Symbolic("n", 2, -1), 7))
     ('50x100', '2n-1 x 7')

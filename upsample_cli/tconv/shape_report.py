@@ -1,4 +1,4 @@
-"""A chain as a document for programs, its sums, and remarks on common errors, for `tconv shape`. No torch."""
+"""The document for programs, totals, and remarks on common errors, for `tconv shape`. No torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from upsample_cli.tconv.shape import Step
 
 
 def as_json(steps: Sequence[Step], notes: Sequence[str] = ()) -> dict[str, Any]:
-    """Sizes and costs of a chain as one document. Unknown values are null, sizes with a letter are text.
+    """Sizes and costs of a chain as one document. Unknown values are null, and sizes with a letter are text.
 
     >>> from upsample_cli.tconv.shape import shape
     >>> document = as_json(shape((7,), [TransposedConvolution(1, kernel_size=4, stride=2, padding=1)]))
@@ -50,15 +50,15 @@ def as_json(steps: Sequence[Step], notes: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def total(steps: Sequence[Step], name: str) -> int | None:
-    """The sum over all layers of "parameters", "multiply_adds" or "memory_bytes"; None if one is not known."""
+    """The sum of "parameters", "multiply_adds" or "memory_bytes" over all layers; None if a value is unknown."""
     numbers = [getattr(step, name) for step in steps]
     return None if None in numbers else sum(numbers)
 
 
 def remarks(steps: Sequence[Step]) -> tuple[str, ...]:
-    """Remarks on the transposed layers of a chain: shifts that can be avoided, and rules that do not hold.
+    """Remarks on the transposed layers of a chain: avoidable shifts, and rules that do not hold.
 
-    A shift is judged by what it does to the whole chain: that of a decoder can be what its encoder needs.
+    A shift is judged by its effect on the whole chain, because a decoder's shift can compensate for its encoder's.
 
     >>> from upsample_cli.tconv.shape import shape
     >>> for line in remarks(shape((50,), [TransposedConvolution(1, kernel_size=6, stride=3, padding=1)])):
@@ -67,7 +67,7 @@ def remarks(steps: Sequence[Step]) -> tuple[str, ...]:
     off; for 3n, centred: kernel_size=5, stride=3, padding=1
     """
     found: dict[str, None] = {}
-    later = [Fraction(1)] * len(steps[-1].along)  # pixels of the last output for one of this layer's
+    later = [Fraction(1)] * len(steps[-1].along)  # pixels of the last output per pixel of this layer's output
     for step in reversed(steps):
         own: dict[str, None] = {}
         for place, axis in enumerate(step.along):
@@ -82,7 +82,7 @@ def remarks(steps: Sequence[Step]) -> tuple[str, ...]:
 
 
 def reach_remarks(axis: LayerAxis) -> list[str]:
-    """A remark on outputs at the ends of an axis that no tap reaches, if there are any.
+    """A remark on outputs at the ends of an axis that no tap reaches; empty if taps reach all outputs.
 
     >>> reach_remarks(LayerAxis(2, 2, output_padding=1, transposed=True))  # doctest: +ELLIPSIS
     ['no tap reaches the last output, so it holds the bias alone; kernel_size=3, stride=2 gives the same size and ...']
@@ -100,7 +100,7 @@ def reach_remarks(axis: LayerAxis) -> list[str]:
 
 
 def unreached_text(axis: LayerAxis) -> str:
-    """Which outputs at the ends of an axis no tap reaches; "" if taps reach all.
+    """A text that names the outputs at the ends of an axis that no tap reaches; "" if taps reach all outputs.
 
     >>> unreached_text(LayerAxis(2, 4, output_padding=3, transposed=True))
     'no tap reaches the last 3 outputs'
@@ -111,7 +111,7 @@ def unreached_text(axis: LayerAxis) -> str:
 
 
 def factor_remark(factors: PerAxis) -> tuple[str, ...]:
-    """A remark on a rule that is copied for every factor but does not hold for odd ones, if there are any.
+    """A remark on a rule that is often copied but is wrong for odd factors; empty if all factors are even.
 
     >>> factor_remark([2, 3])
     ('the rule "kernel_size 2s, padding s//2" does not hold for odd s: for 3 it gives 3n+1 samples, half a pixel off',)

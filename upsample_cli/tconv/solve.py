@@ -1,4 +1,4 @@
-"""Every layer that leads one size to another, ranked, for `tconv solve`. Integers only: no torch."""
+"""Find and rank all layers that lead from one size to another, for `tconv solve`. Integers only: no torch."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from upsample_cli.tconv.layers.convolution import SETTINGS, Convolution, Transpo
 from upsample_cli.tconv.shape_report import unreached_text
 
 MOST_COMBINED = 20_000
-"""Combinations over the axes that are compared. If there are more, only the best of each axis are combined."""
+"""The most combinations over the axes to compare. If there are more, only the best of each axis are combined."""
 MOST_TRIED = 2**17
-"""Settings that are tried along one axis: enough for a ratio of about seventy, in a few seconds."""
+"""The most settings to try along one axis: enough for a ratio of about 70, in a few seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """A layer that leads the one size to the other.
+    """A layer that leads from the given size to the wanted size.
 
     Args:
         exact: whether it enlarges every size by the same factor, or reduces every size that the factor divides.
-        shift: against half-pixel alignment, per axis, in output pixels; 0 is centred.
-        even: whether all outputs get equally many taps on every axis, so that checkerboards do not arise
-            by overlap.
-        taps: weights that each input meets (transposed), or each output: the cost.
-        unreached: outputs at the ends of axes that no tap reaches, in words; empty if taps reach all.
+        shift: for each axis, the shift relative to half-pixel alignment, in output pixels; 0 is centred.
+        even: whether the same number of taps contributes to all outputs on every axis, so that the overlap does not
+            cause checkerboards.
+        taps: number of weights per input (transposed) or per output, as a measure of the cost.
+        unreached: a text that names outputs at the ends of axes that no tap reaches; empty if taps reach all outputs.
     """
 
     layer: Convolution | TransposedConvolution
@@ -43,7 +43,7 @@ class Solution:
 
     @property
     def rank(self) -> tuple[Any, ...]:
-        """The order of solutions: all outputs reached, exact, centred, even, the same on all axes, then few taps."""
+        """The sort key: all outputs reached, exact, centred, even, the same on all axes, then fewer taps."""
         uneven_axes = sum(isinstance(getattr(self.layer, name, 0), tuple) for name in SETTINGS)
         moved = sum(map(abs, self.shift))
         reached = (len(self.unreached), not self.exact, moved, not self.even)
@@ -55,8 +55,8 @@ class Solutions:
     """All solutions within the bounds, best first.
 
     Args:
-        bounds: the values tried, in words.
-        complete: False where the axes had too many solutions to combine them all.
+        bounds: the values that were tried, in words.
+        complete: False if the axes had too many solutions to combine all of them.
     """
 
     found: tuple[Solution, ...]
@@ -67,19 +67,19 @@ class Solutions:
 def solve(
     sizes: Sequence[int], wanted: Sequence[int], *, conv: bool = False, any_size: bool = False, **allowed: Sequence[int]
 ) -> Solutions:
-    """Layers that lead `sizes` to `wanted`.
+    """Find layers that lead from `sizes` to `wanted`.
 
     Args:
-        sizes: before the layer, one number per axis.
-        wanted: after the layer, as many.
-        conv: an ordinary convolution instead of a transposed one.
-        any_size: only layers that are exact for every size.
-        allowed: the values that kernel_size, stride, padding, output_padding or dilation may take. Where not given:
-            stride to one more than the ratio of the sizes, kernel_size to twice the stride plus 3, padding to the
-            kernel's span less one, every output_padding below the stride, dilation 1.
+        sizes: sizes before the layer, one number for each axis.
+        wanted: sizes after the layer, one number for each axis.
+        conv: search for ordinary convolutions, not transposed ones.
+        any_size: search only for layers that are exact for every size.
+        allowed: the allowed values of kernel_size, stride, padding, output_padding and dilation. By default: stride up
+            to the ratio of the sizes plus 1, kernel_size up to twice the stride plus 3, padding up to the kernel's span
+            minus 1, every output_padding below the stride, and dilation 1.
 
     Raises:
-        GeometryError: if there is no layer within the bounds; the message says which size comes nearest.
+        GeometryError: if no layer within the bounds is found; the message names the nearest size.
 
     >>> for solution in solve((112,), (224,), kernel_size=(3, 4)).found:
     ...     print(solution.layer, solution.exact, *solution.shift)
@@ -109,7 +109,7 @@ def solve(
 
 
 def why_best(best: Solution) -> str:
-    """Why a solution is the first, in words.
+    """Why a solution is ranked first, in words.
 
     >>> why_best(solve((112,), (224,), kernel_size=(4,)).found[0])
     'exact at every size, centred, every output gets equally many taps, 4 taps'
@@ -127,10 +127,10 @@ def why_best(best: Solution) -> str:
 
 
 def smooth_alternative(solutions: Solutions) -> Solution | None:
-    """If the windows of the best solution do not overlap, the first that is as exact and centred and whose windows do.
+    """The first solution with overlapping windows that is as exact and centred as the best; None if the best has them.
 
-    A transposed layer with kernel_size == stride paints separate blocks. It needs a kernel_size of 2*stride - stride%2
-    or more to hold the bilinear kernel.
+    A transposed layer with kernel_size == stride produces separate blocks. The bilinear kernel needs a kernel_size of
+    at least 2*stride - stride%2.
 
     >>> print(smooth_alternative(solve((112,), (224,))).layer)
     ConvTranspose1d(kernel_size=4, stride=2, padding=1)
@@ -173,7 +173,7 @@ def _ratio(before: int, after: int, transposed: bool) -> int:
 def _axis_solutions(
     before: int, after: int, transposed: bool, any_size: bool, allowed: Mapping[str, Sequence[int]]
 ) -> list[LayerAxis]:
-    """The solutions of one axis. Strides and kernels are tried; padding and output_padding follow from the sizes."""
+    """The solutions for one axis. Strides and kernels are tried; padding and output_padding follow from the sizes."""
     found, nearest = [], None
     for axis in _candidates(before, after, transposed, allowed):
         reached = axis.output_size(before)
@@ -201,12 +201,12 @@ def _next_step(before: int, after: int, transposed: bool, any_size: bool, neares
 
 
 def _candidates(before: int, after: int, transposed: bool, allowed: Mapping[str, Sequence[int]]) -> Iterable[LayerAxis]:
-    """All settings that lead to `after`, and those of the others that come nearest to it."""
+    """All settings that lead to `after`, and settings that lead to the nearest other sizes."""
     ratio = _ratio(before, after, transposed)
     strides, dilations = allowed.get("stride", range(1, ratio + 2)), allowed.get("dilation", (1,))
     kernel_sizes = allowed.get("kernel_size", range(1, 2 * ratio + 4))
     left = MOST_TRIED
-    # Not `itertools.product`, which first lists all values.
+    # Not `itertools.product`, which first makes lists of all values.
     for stride, dilation, kernel_size in ((s, d, k) for s in strides for d in dilations for k in kernel_sizes):
         bare = LayerAxis(kernel_size, stride, dilation=dilation, transposed=transposed)
         paddings = allowed.get("padding") or _paddings(bare, before, after)
@@ -226,7 +226,7 @@ def _candidates(before: int, after: int, transposed: bool, allowed: Mapping[str,
 
 
 def _paddings(bare: LayerAxis, before: int, after: int) -> range:
-    """The paddings that lead to a size, and one more at each end, from which on sizes get farther from it."""
+    """The paddings that lead to a size, and one more at each end. Beyond these, sizes are farther from it."""
     if bare.transposed:
         surplus, choices = bare.output_size(before) - after, max(bare.stride, bare.dilation)
     else:

@@ -1,4 +1,4 @@
-"""Weights of real layers, written back to files of the same kind."""
+"""Write changed weights to a copy of their file, in the same format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from upsample_cli.errors import UsageError
 from upsample_cli.kernels.weights.files import Weights
 
 _MOST_BYTES = 2**32
-"""Of a file that is written again: all of it is in memory."""
+"""The most bytes of a file to copy: all of it is in memory."""
 
 
 def write_weights(weights: Weights, weight: NDArray[np.float64], path: Path, *, overwrite: bool = False) -> None:

@@ -149,5 +149,5 @@ def connection_lost(address: str) -> UpsampleError:
     """What to say when the scheduler has gone."""
     return UpsampleError(
         f"the connection to the scheduler at {address} was lost",
-        "what is written stays; once it is back, the same command goes on",
+        "written outputs are kept; once the scheduler is back, run the same command again to continue",
     )

@@ -17,12 +17,17 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
+from upsample_cli.atomic.files import system_cause
 from upsample_cli.batch.own_files import ELSEWHERE, MAX_BYTES, TOO_LARGE, check_record_files
 from upsample_cli.batch.record.schema import APPLICATION_ID, TABLES, VERSION, bring_up_to_date, own_tables
 from upsample_cli.errors import RecordError, Setting, Text, joined
 
 DAMAGED = "is a damaged record", joined("remove it: what is there counts as existing then; or ", ELSEWHERE)
 _OTHER: Text = ("or give another ", Setting("output"), " or ", Setting("state"))
+_FOLDER_CAUSES: dict[int | None, str] = {
+    errno.ENOENT: "its folder cannot be made",
+    errno.EEXIST: "a part of its path is not a folder",
+}
 _FIGURES = ("application_id", "user_version", "page_count", "page_size")
 
 _RESERVED_BYTE = 0x40000001  # where SQLite locks a database that it is about to write
@@ -253,7 +258,7 @@ def record_errors(path: Path) -> Iterator[None]:
     except UnicodeDecodeError as error:  # in SQLite's own message, which quotes the file
         raise RecordError(f"{path}: {DAMAGED[0]}", DAMAGED[1]) from error
     except OSError as error:
-        cause = f"the record cannot be made or opened ({error.strerror})"
+        cause = f"the record cannot be made or opened: {_FOLDER_CAUSES.get(error.errno) or system_cause(error)}"
         raise RecordError(f"{path}: {cause}", joined("check its folder, ", _OTHER)) from error
 
 
@@ -264,7 +269,11 @@ _CAUSES: tuple[tuple[str, str, Text], ...] = (
     ("SQLITE_NOTADB", *DAMAGED),
     ("SQLITE_TOOBIG", *DAMAGED),
     ("SQLITE_INTERRUPT", *DAMAGED),  # a table without an end
-    ("SQLITE_FULL", "the record cannot be written: the disk is full", "free some space and start again: it goes on"),
+    (
+        "SQLITE_FULL",
+        "the record cannot be written: the disk is full",
+        "free some space and run the same command again: it continues",
+    ),
     ("SQLITE_READONLY", "the record may not be written to", joined("check the permissions, ", _OTHER)),
     ("SQLITE_CANTOPEN", "the record cannot be made or opened", joined("check the permissions, ", _OTHER)),
 )

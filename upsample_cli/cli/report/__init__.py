@@ -1,4 +1,4 @@
-"""What a run reports: console, JSON lines, progress and gallery."""
+"""Report a run: console, JSON lines, progress and gallery."""
 
 MAX_GALLERY_IMAGES = 300
-"""In a page. They take about 20 MB; a page of ten times as many is slow to open."""
+"""The most images in a gallery page. They take about 20 MB; a page with ten times as many opens slowly."""

@@ -1,4 +1,4 @@
-"""What the `upsample` command says: lines as images end, a summary, or one JSON document."""
+"""The console output of `upsample`: a line when an image ends, a summary, or one JSON document."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from upsample_cli.errors import Failure
 from upsample_cli.images.streams import NAME
 
 _SCROLLED_LINES = 20
-"""After this many lines a failure may have scrolled out of sight."""
+"""Failures are repeated at the end if more than this many lines were printed, because they may have scrolled away."""
 
 
 @dataclass(slots=True)
 class Report:
-    """Prints results as they arrive, and keeps only what the end of the run needs.
+    """Prints results as they arrive, and keeps only the data for the end of the report.
 
     Args:
-        out: for results.
-        messages: for warnings and errors.
-        is_single: there is one input, reported in one line without a summary.
-        is_watch: print a line for every image that is written, and all warnings about those that are skipped.
+        out: the console for results.
+        messages: the console for warnings and errors.
+        is_single: there is one input; it is reported in one line without a summary.
+        is_watch: print a line for every written image, and all warnings about skipped images.
         verbose: print a line for every image.
-        quiet: print errors only.
-        as_json: print nothing on `out` but the document at the end.
+        quiet: print only errors.
+        as_json: print only the document at the end on `out`.
         order: position of each input in the document.
         others: images in folders whose format is not read here, by extension.
-        is_resumable: there is a record, so the same command continues a stopped run.
+        is_resumable: whether there is a record, so that the same command continues a stopped run.
         may_retry: whether the record holds failures that are tried again only if asked for.
     """
 
@@ -86,7 +86,10 @@ class Report:
         """Print the end of the report.
 
         Args:
-            left: number of images not done when the run was stopped; None if it was not stopped.
+            options: the options of the run.
+            device: name of the device.
+            elapsed_s: duration of the run, in seconds.
+            left: number of unfinished images when the run was stopped; None if it was not stopped.
         """
         if left is not None and not self.as_json and self.out.file.isatty() and not self.messages.file.isatty():
             self.out.print()  # after ^C; bars overwrite it
@@ -107,7 +110,9 @@ class Report:
 
     def _summary_lines(self, elapsed_s: float, left: int | None) -> Iterator[str]:
         if left is not None:
-            yield f"stopped: {left:,} not done" + ("; the same command goes on" if self.is_resumable and left else "")
+            yield f"stopped: {left:,} not done" + (
+                "; run the same command again to continue" if self.is_resumable and left else ""
+            )
         retry = "--retry-failed tries again what failed" if self.summary.counts["failed"] and self.may_retry() else ""
         yield from self.summary.lines(None if self.is_watch else elapsed_s, retry=retry)
         if self.others:
@@ -115,16 +120,16 @@ class Report:
 
     @property
     def exit_status(self) -> int:
-        """0 if nothing failed, else 1."""
+        """0 if no image failed, otherwise 1."""
         return int(self.summary.counts["failed"] > 0)
 
     def message(self, kind: str, style: str, text: str) -> None:
-        """Print a warning or an error on a line of its own."""
+        """Print a warning or an error on a separate line."""
         self._said += 1
         self.messages.print(f"[{style}]{kind}:[/] {escape(one_line(text))}", soft_wrap=True, highlight=False)
 
     def _print_document(self, options: Options, device: str, *, is_stopped: bool) -> None:
-        """Write what `json.dumps(..., indent=2)` would return, without a second copy of all records."""
+        """Write the same text as `json.dumps(..., indent=2)`, without a second copy of all records."""
         write = self.out.file.write
         self._records.sort(key=lambda record: record[0])
         document = summary_record(self.summary, options, device)

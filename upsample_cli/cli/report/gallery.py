@@ -1,4 +1,4 @@
-"""`--gallery`: a page that shows each image before and after, prepared while the run goes on."""
+"""`--gallery`: a page that shows each image before and after, prepared during the run."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class _NotYetError(Exception):
 
 
 class Gallery:
-    """Collects images for a page in a temporary file, in a thread of its own; a context manager.
+    """Collects images for a page in a temporary file, in a separate thread; a context manager.
 
     Args:
-        path: of the page, in a folder that exists. A page of an earlier run is replaced, any other file only if
-            `options.overwrite` is set.
-        options: of the run.
+        path: path of the page; its folder must exist. A page of an earlier run is replaced; any other file is replaced
+            only if `options.overwrite` is set.
+        options: the options of the run.
 
     Raises:
         UsageError: if the page cannot be written.
@@ -49,7 +49,7 @@ class Gallery:
         self._sources: list[OpenedFile] = []
         self._failures: list[str] = []
         check_folder("--gallery", path)
-        check_link("--gallery", path)  # here for its message
+        check_link("--gallery", path)  # for its message, which names the option
         self._may_replace = options.overwrite or _is_page(path)
         _check_writable(path, overwrite=self._may_replace)
         self._articles = tempfile.TemporaryFile()  # noqa: SIM115  closed by __exit__
@@ -74,7 +74,7 @@ class Gallery:
             self._maker.submit(self._make, result)
 
     def write(self, summary: Summary, elapsed_s: float) -> UpsampleError | None:
-        """Wait for the last image and write the page. Returns the error if it cannot be written."""
+        """Wait for the last image, and write the page. Return the error if the page cannot be written."""
         self._maker.shutdown()
         lines = list(summary.lines(elapsed_s))
         if (left_out := sum(summary.counts.values()) - summary.counts["failed"] - self._shown) > 0:
@@ -99,7 +99,7 @@ class Gallery:
 
     def _preview(self, result: Result) -> tuple[Preview | None, str]:
         from upsample_cli.images.codecs.input_file import regular_file
-        from upsample_cli.images.preview import preview  # here: it imports Pillow and numpy
+        from upsample_cli.images.preview import preview  # imports Pillow and numpy
 
         if result.status != "written" and not result.was_done:
             return (
@@ -113,7 +113,7 @@ class Gallery:
                 return preview(before, after, shape, frame=self._options.frame), ""
         except UpsampleError as error:
             return None, sentence(error.failure)
-        except (OSError, ValueError, MemoryError) as error:  # a page that lacks an image is better than no page
+        except (OSError, ValueError, MemoryError) as error:  # a page without this image is better than no page
             return None, f"{result.output}: cannot be shown: {type(error).__name__}"
 
 

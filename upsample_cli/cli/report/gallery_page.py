@@ -1,4 +1,4 @@
-"""HTML of the `--gallery` page, from `templates/`: one file that loads nothing."""
+"""The HTML of the `--gallery` page, from `templates/`: one file that does not load other files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from upsample_cli.images.preview import Preview
 
 _LEAST_BOX = 192
-"""Smallest side of the box that shows a detail; both details of a tiny image are enlarged to it."""
+"""The smallest side of the box for a detail, in pixels. The details of a tiny image are enlarged to this size."""
 
 
 def _template(name: str) -> str:
@@ -29,15 +29,16 @@ _HEAD, FOOT = _template("page.html").split("$articles")
 _ARTICLE, _BEFORE_AFTER = Template(_template("article.html")), Template(_template("before_after.html"))
 
 START = _HEAD[: _HEAD.index('<meta name="viewport"')]
-"""Every page starts with this, which distinguishes our pages from other files."""
+"""The start of every page, by which pages of this program are recognized."""
 
 
 def head(options: Options, summary: Sequence[str], failures: Sequence[str]) -> str:
-    """The page down to its first image.
+    """The page up to its first image.
 
     Args:
+        options: the options of the run.
         summary: lines about the whole run.
-        failures: one line per failure.
+        failures: one line for each failure.
     """
     return Template(_HEAD).substitute(
         kernel=_text(options.kernel),
@@ -52,8 +53,9 @@ def article(result: Result, shown: Preview | None, excuse: str) -> str:
     """The part of the page about one image.
 
     Args:
-        shown: its preview; None if there is none.
-        excuse: why there is no preview.
+        result: the result of the image.
+        shown: the preview; None if it is missing.
+        excuse: why the preview is missing.
     """
     name = _text(str(result.input))
     notes = "".join(f"<p>Warning: {_text(sentence(warning))}</p>\n" for warning in result.remarks)
@@ -91,5 +93,5 @@ def _data_url(webp: bytes) -> str:
 
 
 def _text(text: str) -> str:
-    """Any text, such as a file name, without markup and unprintable characters."""
+    """Escape markup and unprintable characters in a text such as a file name."""
     return html.escape(one_line(text))

@@ -20,16 +20,16 @@ _SYSTEM_FOLDERS = re.compile("/dev(/fd)?|/proc/[0-9]+/fd")
 
 
 class ReportFile:
-    """Appends one line per result, equal to an element of `files` in `--json`; a context manager.
+    """Appends one line for each result, equal to an element of `files` in `--json`; a context manager.
 
-    Each line is one write, so a run that is killed leaves whole lines. An existing report is continued: of two lines
-    about the same input the later one is valid.
+    Each line is a single write, so a killed run leaves complete lines. An existing report is continued. If it has two
+    lines about the same input, the later one is valid.
 
     Args:
-        path: the file, in a folder that exists.
+        path: path of the report; its folder must exist.
 
     Raises:
-        UsageError: if it cannot be written, or exists and is not a report.
+        UsageError: if the file cannot be written, or exists and is not a report.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,7 +37,7 @@ class ReportFile:
         self.error: UpsampleError | None = None
         """The error that ended writing. The run continues without its report."""
         check_folder("--report", path)
-        # Files of the system, such as /dev/stderr or the pipe of >(command), may be links or devices.
+        # System files, such as /dev/stderr or the pipe of >(command), may be links or devices.
         is_system_file = _SYSTEM_FOLDERS.fullmatch(os.path.realpath(path.parent)) is not None
         if not is_system_file:
             check_link("--report", path)
@@ -56,7 +56,7 @@ class ReportFile:
             raise
 
     def _check_and_end_line(self) -> None:
-        """Refuse a file that is not a report; end its last line if it is incomplete."""
+        """Refuse a file that is not a report. If its last line is incomplete, end it."""
         try:
             size = os.lseek(self._file, 0, os.SEEK_END)
         except OSError:  # a pipe
@@ -89,7 +89,7 @@ class ReportFile:
 
 
 def make_folder(path: Path, outputs: Iterable[Path]) -> None:
-    """Make the folder of a report or gallery, if it is one that the run makes for outputs."""
+    """Make the folder of a report or gallery, if it is also a folder of outputs."""
     folder = path.absolute().parent
     if not os.path.lexists(folder) and any(folder in output.absolute().parents for output in outputs):
         with suppress(OSError):  # the first image reports it
@@ -97,22 +97,22 @@ def make_folder(path: Path, outputs: Iterable[Path]) -> None:
 
 
 def check_folder(option: str, path: Path) -> None:
-    """Refuse a report or gallery in a missing folder; only folders of outputs are made.
+    """Refuse a report or gallery in a missing folder, because only folders of outputs are made.
 
     Raises:
-        UsageError: naming the folder.
+        UsageError: the folder is missing; the message names it.
     """
     if not os.path.lexists(path.parent):
         raise UsageError(f"there is no folder {path.parent} for {option} {path}", "make it first, or name another")
 
 
 def check_link(option: str, path: Path) -> None:
-    """Refuse a report or gallery that is a link, a pipe or a device: another user may have put it there.
+    """Refuse a report or gallery that is a link, a pipe or a device, because another user may have put it there.
 
     Raises:
-        UsageError: naming the file.
+        UsageError: the file is one of these; the message names it.
     """
-    with suppress(OSError, ValueError):  # writing reports a path that is missing or impossible
+    with suppress(OSError, ValueError):  # writing reports a missing or impossible path
         _check_status(option, path, os.lstat(path))
 
 
@@ -122,7 +122,7 @@ def _check_status(option: str, path: Path, status: os.stat_result) -> None:
 
 
 def _is_record(head: bytes) -> bool:
-    r"""Whether the head of a file, perhaps a part of a line, is that of a report.
+    r"""Whether a file is a report, from its head, which may be a part of a line.
 
     >>> [_is_record(head) for head in (b'{"input": "a.png", "output": null, ...}\n', b"\x89PNG\r\n", b'{"a": 1}\n')]
     [True, False, False]
@@ -131,11 +131,11 @@ def _is_record(head: bytes) -> bool:
 
 
 def unwritable(option: str, path: Path, error: UpsampleError | OSError | ValueError) -> UsageError:
-    """Why a report or gallery cannot be written. The advice about outputs does not apply to it."""
+    """The error for a report or gallery that cannot be written. Advice about outputs does not apply to it."""
     if isinstance(error, OSError):
         error = writing_error(path, error)
     other_name = f"give {option} another name"
     if isinstance(error, ValueError):
         return UsageError(f"{path}: cannot be written: its name holds a zero byte", other_name)
-    next_step = error.next_step if isinstance(error.next_step, str) else other_name  # others name settings of outputs
+    next_step = error.next_step if isinstance(error.next_step, str) else other_name  # others name output settings
     return UsageError(joined(f"{path}: ", error.cause), next_step or other_name)

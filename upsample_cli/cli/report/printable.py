@@ -1,4 +1,4 @@
-"""Escapes text from files, names and other programs: a terminal would execute escape sequences in it."""
+"""Escape text from files, names and other programs, because a terminal would execute escape sequences in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def one_line(text: str) -> str:
-    r"""Text for one line of a terminal: unprintable characters are escaped.
+    r"""Escape unprintable characters, for text on one line of a terminal.
 
     >>> print(one_line("a\nb\x1b[31m é.jpg"))
     a\nb\x1b[31m é.jpg
@@ -21,7 +21,7 @@ def one_line(text: str) -> str:
 
 
 def lines(text: str) -> str:
-    r"""Like `one_line`, but line feeds stay.
+    r"""Like `one_line`, but line feeds are kept.
 
     >>> print(lines("a\nb\x1b[31m"))
     a
@@ -31,13 +31,13 @@ def lines(text: str) -> str:
 
 
 def traceback_of(error: BaseException) -> str:
-    """A traceback, escaped because its message may quote a file."""
+    """A traceback, escaped because it may quote a file."""
     return lines("".join(traceback.format_exception(error)).rstrip("\n"))
 
 
 @contextmanager
 def only_printable() -> Iterator[None]:
-    """Also escape what Python itself writes to stderr: warnings, logs, and errors that end a thread."""
+    """Also escape what Python writes to stderr: warnings, logs, and errors that end a thread."""
     record, warning, thread = logging.getLogRecordFactory(), warnings.formatwarning, threading.excepthook
     logging.setLogRecordFactory(_Record)
     warnings.formatwarning = lambda *args, **named: lines(warning(*args, **named))
@@ -53,9 +53,9 @@ class _Record(logging.LogRecord):
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         if self.exc_info and self.exc_info[1] is not None:
-            self.exc_text = traceback_of(self.exc_info[1])  # formatters use it instead of their own
+            self.exc_text = traceback_of(self.exc_info[1])  # formatters use this text if it is set
 
-    def getMessage(self) -> str:  # noqa: N802  the name is logging's
+    def getMessage(self) -> str:  # noqa: N802  overrides a method of logging
         return lines(super().getMessage())
 
 

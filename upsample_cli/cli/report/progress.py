@@ -1,4 +1,4 @@
-"""Progress of a run: bars on a terminal, elsewhere an occasional line."""
+"""Show the progress of a run: bars on a terminal, otherwise an occasional line."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from upsample_cli.enlarge.job import Job, Result
 Item = TypeVar("Item")
 
 LINE_EVERY_S = 600.0
-"""Between lines without a terminal: the log of a long run shows that it is alive, a short run prints none."""
+"""Seconds between lines without a terminal: the log of a long run shows progress, and a short run prints no line."""
 _WINDOW_S = 30.0
 _PATIENCE_S = 0.3
 _REFRESHES_PER_S = 8
 _WAITING_REFRESHES_PER_S = 2  # a watch may run for days
 _NARROW_COLUMNS = 60
 _SHOWN_IN_FLIGHT = 4
-_CTRL_C_COLUMNS = 2  # the ^C that a terminal prints stays in the last line of the bars, and is erased with it
+_CTRL_C_COLUMNS = 2  # a terminal prints ^C into the last line of the bars; it is erased with this line
 
 
 class Bars:
-    """A `Watcher` that draws bars; a context manager. Its end erases them.
+    """A `Watcher` that draws bars; a context manager, which erases the bars at its end.
 
     Args:
-        console: where to draw. Without a terminal there are no bars, but a line every `LINE_EVERY_S`.
+        console: the console. If it is not a terminal, a line is printed every `LINE_EVERY_S`, and no bars are drawn.
         is_shown: whether to print anything.
         waits_for_more: the run does not end when all known images are done.
     """
@@ -61,6 +61,7 @@ class Bars:
         """Add jobs to the total.
 
         Args:
+            jobs: the jobs to add.
             settled: number of images that already have a result.
         """
         self._settled += settled
@@ -80,7 +81,7 @@ class Bars:
     def started(self, job: Job) -> None:
         """See `Watcher`."""
         with self._lock:
-            if not self._ended and not self._tasks:  # the import of torch does not count
+            if not self._ended and not self._tasks:  # do not count the import of torch
                 self._total.reset(self._pixels)
                 self._total.reset(self._images)
                 self._measure()
@@ -100,18 +101,18 @@ class Bars:
             if (task := self._tasks.pop(job, None)) is not None:
                 self._in_flight.remove_task(task)
             self._ended += 1
-            self._ended_pixels += math.prod(job.size)  # a failed image is done too
+            self._ended_pixels += math.prod(job.size)  # a failed image is also done
 
     def result(self, result: Result) -> None:
         """Add a result."""
         if result.status == "failed":
             self._failed.add(result.input)
-        else:  # an input of a watch may return
+        else:  # an input of a watch can appear again
             self._failed.discard(result.input)
         self._say_line()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """A bar for the run, and one for each of the oldest images in flight."""
+        """A bar for the run, and one for each of the oldest unfinished images."""
         lines = self._lines(is_narrow=options.max_width < _NARROW_COLUMNS)
         yield Constrain(Group(*lines), max(1, options.max_width - _CTRL_C_COLUMNS))
 
@@ -129,7 +130,7 @@ class Bars:
             yield self._in_flight.make_tasks_table([task])
 
     def _measure(self) -> tuple[Task, Task]:
-        """Bring the totals up to date; rich derives the speed from the amounts at these moments."""
+        """Update the totals. rich derives the speed from the amounts at these times."""
         begun = sum(task.percentage / 100 * task.fields["pixels"] for task in self._in_flight.tasks)
         pixels, images = self._total.tasks
         self._total.advance(self._pixels, self._ended_pixels + begun - pixels.completed)
@@ -171,7 +172,7 @@ class Bars:
 
 
 def counted(items: Iterable[Item], what: str, console: Console, *, is_shown: bool) -> Iterator[Item]:
-    """Yield the items; if that takes long, count them in a line on the terminal: "12,345 images found"."""
+    """Yield the items. If this takes long, a line on the terminal counts them: "12,345 images found"."""
     if not (is_shown and console.file.isatty()):
         yield from items
         return
@@ -190,7 +191,7 @@ def counted(items: Iterable[Item], what: str, console: Console, *, is_shown: boo
 
 
 def _live(console: Console, refreshes_per_s: float, shown: RenderableType | None = None) -> Live:
-    # stdout is not redirected: results in a pipe must not appear on the terminal.
+    # Do not redirect stdout: results in a pipe must not appear on the terminal.
     return Live(
         shown, console=console, transient=True, redirect_stdout=False, refresh_per_second=refreshes_per_s,
         vertical_overflow="crop",
@@ -198,7 +199,7 @@ def _live(console: Console, refreshes_per_s: float, shown: RenderableType | None
 
 
 def _progress(console: Console, *ends: ProgressColumn, window_s: float = _WINDOW_S) -> Progress:
-    """Bars to draw as a part of something else, each with a title and its share of the work."""
+    """Bars to draw as a part of another renderable, each with a title and a percentage."""
     title = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
     bar = BarColumn(bar_width=None, table_column=Column(ratio=1))
     share = TextColumn("{task.percentage:>3.0f}%", table_column=Column(no_wrap=True))
@@ -209,7 +210,7 @@ def _progress(console: Console, *ends: ProgressColumn, window_s: float = _WINDOW
 
 
 def _shortened(name: str, columns: int) -> str:
-    """A name without its middle; the end identifies the file.
+    """Shorten a name in its middle, because its end identifies the file.
 
     >>> _shortened("a name of more than forty characters, which is cut.png", 40)
     'a name of more than fort…hich is cut.png'

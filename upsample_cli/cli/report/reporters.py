@@ -1,4 +1,4 @@
-"""All reporters of a run: the terminal or the JSON document, the report file, the gallery."""
+"""All reporters of a run: console or JSON document, report file, gallery."""
 
 from __future__ import annotations
 
@@ -36,10 +36,13 @@ class Reporters:
             self.gallery.add(result)
 
     def close(self, options: Options, device: str, elapsed_s: float, *, left: int | None = None) -> int:
-        """Report the end of the run. Returns the exit status.
+        """Report the end of the run, and return the exit status.
 
         Args:
-            left: number of images not done when the run was stopped; None if it was not stopped. A stopped run does
+            options: the options of the run.
+            device: name of the device.
+            elapsed_s: duration of the run, in seconds.
+            left: number of unfinished images when the run was stopped; None if it was not stopped. A stopped run does
                 not write its gallery; the next run writes it.
         """
         errors = [self.file.error] if self.file is not None else []
@@ -57,10 +60,12 @@ class Reporters:
 def open_reporters(
     report: Report, options: Options, *, report_path: str | None, gallery_path: str | None
 ) -> Iterator[Reporters]:
-    """The reporters of a run, with their files open.
+    """Open the reporters of a run and their files.
 
     Args:
-        report_path, gallery_path: `--report` and `--gallery` as typed.
+        report: the console report.
+        options: the options of the run.
+        report_path, gallery_path: `--report` and `--gallery`, as typed.
 
     Raises:
         UsageError: if a file cannot be written.

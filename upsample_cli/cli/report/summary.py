@@ -1,9 +1,11 @@
-"""Summary of a run: counts, causes and the first failures, in memory that does not grow with the number of images."""
+"""The summary of a run: counts, causes and the first failures. Its memory does not grow with the number of images."""
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,13 +33,15 @@ class Summary:
         counts: results by status.
         causes: results by cause, for "skipped" and "failed".
         output_pixels: number of pixels written.
+        folder: that all outputs are in or below; None if there is none.
         first_failures: the first few errors.
-        is_watch: an input may return, and then its earlier failure does not count.
+        is_watch: an input can appear again; then its earlier failure is no longer counted.
     """
 
     counts: Counter[Status] = field(default_factory=Counter)
     causes: dict[Status, Counter[str]] = field(default_factory=lambda: {"skipped": Counter(), "failed": Counter()})
     output_pixels: int = 0
+    folder: Path | None = None
     first_failures: list[str] = field(default_factory=list)
     is_watch: bool = False
     _failed: dict[Path, Result] = field(default_factory=dict)
@@ -49,7 +53,9 @@ class Summary:
             if result.status == "failed":
                 self._failed[result.input] = result
         self.counts[result.status] += 1
-        if result.status == "written":
+        if result.status == "written" and result.output is not None:
+            folder = result.output.parent
+            self.folder = folder if self.counts["written"] == 1 else _common(self.folder, folder)
             self.output_pixels += (result.output_width or 0) * (result.output_height or 0)
         if result.status in self.causes:
             known, cause = self.causes[result.status], cause_of(result)
@@ -59,7 +65,7 @@ class Summary:
             self.first_failures.append(error)
 
     def _forget(self, failure: Result | None) -> None:
-        """Uncount a failure whose input has returned."""
+        """Subtract a failure whose input has appeared again."""
         if failure is None:
             return
         self.counts["failed"] -= 1
@@ -72,7 +78,7 @@ class Summary:
         """Lines that say how many images ended in which status, why, and how fast.
 
         Args:
-            elapsed_s: of the whole run; None for a watch, which mostly waits.
+            elapsed_s: duration of the run, in seconds; None for a watch, which mostly waits.
             retry: how to retry failed images.
         """
         for status in STATUSES:
@@ -87,7 +93,7 @@ class Summary:
         if status == "planned":
             yield "nothing was written"
         elif status == "written":
-            yield self._speed(elapsed_s)
+            yield self._speed(elapsed_s) + (f"; see {one_line(str(self.folder))}{os.sep}" if self.folder else "")
         else:
             counted = self.causes[status].most_common()
             named = [(cause, count) for cause, count in counted if cause != _OTHERS and count][:_SHOWN_CAUSES]
@@ -101,15 +107,29 @@ class Summary:
         megapixels = self.output_pixels / 1e6
         if elapsed_s is None:
             return f"{figure(megapixels)} MP"
-        said = f"{figure(megapixels)} MP in {elapsed_s:.1f} s"
+        text = f"{figure(megapixels)} MP in {elapsed_s:.1f} s"
         if not self.counts["written"] or elapsed_s < _SLOW_ENOUGH_S:
-            return said
+            return text
         rates = f"{figure(self.counts['written'] / elapsed_s)} images/s, {figure(megapixels / elapsed_s)} MP/s"
-        return f"{said}: {rates}"
+        return f"{text}: {rates}"
+
+
+def _common(folder: Path | None, other: Path) -> Path | None:
+    """The folder that both are in or below; None if only the current or the root folder is.
+
+    >>> print(_common(Path("big"), Path("big")), _common(Path("big/a"), Path("big/b")), _common(Path("a"), Path("b")))
+    big big None
+    """
+    if folder is None or folder == other:
+        return folder
+    with suppress(ValueError):  # one is absolute, or on another drive
+        common = Path(os.path.commonpath([folder, other]))
+        return common if common.name else None
+    return None
 
 
 def counted_formats(others: Counter[str]) -> str:
-    """How many images of formats that are not read here a folder holds, in a few words.
+    """A short text about the number of images in unsupported formats.
 
     >>> counted_formats(Counter({".svg": 1, ".heic": 2}))
     '3 files of other formats: .heic 2, .svg 1'
@@ -120,7 +140,7 @@ def counted_formats(others: Counter[str]) -> str:
 
 
 def cause_of(result: Result) -> str:
-    """Why an image was skipped or failed, without its name, so that equal causes compare equal.
+    """Why an image was skipped or failed, without its name, so that results with the same cause can be counted.
 
     >>> from upsample_cli.errors import Failure
     >>> failure = Failure("not-an-image", "is empty", "get a new copy of it", "a.png")

@@ -1,4 +1,4 @@
-"""The `tconv` program: a module for each command, imported when the command is called."""
+"""The `tconv` program. Each command has a module, which is imported when the command is called."""
 
 from __future__ import annotations
 
@@ -26,11 +26,28 @@ COMMANDS = {
     "compare": ("upsample_cli.cli.tconv.compare", "compare_command"),
     "upsample": ("upsample_cli.cli.upsample", "upsample"),
 }
-"""Module and function of each command."""
+"""The module and the function of each command."""
+
+_PANELS = {
+    "Sizes and settings": ("shape", "solve", "invert", "translate"),
+    "Kernels and weights": ("kernel", "checkerboard", "fit", "compare"),
+    "Run the layer": ("explain", "run", "upsample"),
+    "Files": ("info",),
+}
+_HELP = """Answer questions about the transposed convolution, torch.nn.ConvTranspose.
+
+\b
+Examples:
+  tconv shape 50x100 --kernel-size 3 --stride 2 --padding 1
+  tconv solve --from 112 --to 224
+  tconv invert "Conv2d(3, 16, 3, stride=2, padding=1)" --size 224
+  tconv explain --stride 2
+  tconv shape --help
+"""
 
 
 class _Commands(GroupProgram):
-    """Imports a command when it is called, so that no command pays for the imports of another."""
+    """Imports a command when it is called, so that a command does not wait for the imports of others."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
         return list(COMMANDS)
@@ -43,14 +60,15 @@ class _Commands(GroupProgram):
         command = getattr(importlib.import_module(module), function)
         parameters = inspect.signature(command).parameters.values()
         needs_arguments = any(parameter.default is parameter.empty for parameter in parameters)
-        only.command(cmd_name, cls=Command, no_args_is_help=needs_arguments)(command)
+        panel = next(title for title, names in _PANELS.items() if cmd_name in names)
+        only.command(cmd_name, cls=Command, no_args_is_help=needs_arguments, rich_help_panel=panel)(command)
         return typer.main.get_command(only)
 
 
 app = typer.Typer(
     name="tconv",
     cls=_Commands,
-    help="The workbench of the transposed convolution, torch.nn.ConvTranspose.",
+    help=_HELP,
     no_args_is_help=True,
     **APP_SETTINGS,
 )

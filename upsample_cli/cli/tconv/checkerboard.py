@@ -1,4 +1,4 @@
-"""`tconv checkerboard`: from settings (without torch) or from real weights."""
+"""`tconv checkerboard`: from settings (without torch) or from given weights."""
 
 from __future__ import annotations
 
@@ -24,27 +24,29 @@ if TYPE_CHECKING:
     from upsample_cli.tconv.checkerboard_weights import Gains
 
 _MOST_CELLS = 3600
-"""Of a map that is drawn."""
+"""The most cells of a map to draw."""
 
-Axes = Annotated[int | None, options.number_option(help="1, 2 or 3, if neither LAYER nor weights say. Default 2.")]
+Axes = Annotated[int | None, options.number_option(help="1, 2 or 3, if neither LAYER nor the weights say. Default 2.")]
 WeightsFile = Annotated[
     str | None,
-    options.weights_option(help="Measure these weights (.safetensors, .pt, .pth, .npy) with the settings given."),
+    options.weights_option(
+        help="Measure these weights (.safetensors, .pt, .pth, .npy), with these settings of the layer."
+    ),
 ]
 Cure = Annotated[
     str | None,
     typer.Option(
         metavar="icnr|sums",
-        help="Cure the weights: icnr gives every phase the same taps, sums only the same sum. Needs -o.",
+        help="Cure the weights: icnr gives every phase the same taps, sums only makes their sums equal. Needs -o.",
     ),
 ]
-Output = Annotated[Path | None, options.output_option(help="File for the cured weights.")]
+Output = Annotated[Path | None, options.output_option(help="File to write the cured weights to.")]
 Picture = Annotated[Path | None, options.picture_option(help="Draw the map as a PNG.")]
 
 
 @dataclass(frozen=True, slots=True)
 class _Finding:
-    """What was found about a layer, `measured` if it has weights, `cured` if they were, and the map to draw."""
+    """The results for a layer: the verdict, gains of its weights, gains of cured weights, and the map to draw."""
 
     verdict: Verdict
     cells: Sequence[Sequence[float]]
@@ -58,10 +60,10 @@ def checkerboard_command(
     layer: options.LayerText = None,
     *,
     kernel_size: options.KernelSize = None,
-    stride: options.ByDefaultOne = None,
-    padding: options.ByDefaultZero = None,
-    output_padding: options.ByDefaultZero = None,
-    dilation: options.ByDefaultOne = None,
+    stride: options.Stride = None,
+    padding: options.Padding = None,
+    output_padding: options.OutputPadding = None,
+    dilation: options.Dilation = None,
     axes: Axes = None,
     weights: WeightsFile = None,
     groups: options.Groups = None,
@@ -71,7 +73,7 @@ def checkerboard_command(
     overwrite: options.Overwrite = False,
     as_document: options.AsDocument = False,
 ) -> None:
-    """Whether a transposed convolution draws checkerboards, and what cures it.
+    """Check whether a transposed convolution gives checkerboards, and what cures them.
 
     \b
     Examples:
@@ -145,7 +147,7 @@ def _of_weights(read: Weights, layer: TransposedConvolution, groups: int) -> _Fi
 
 
 def _cured(found: _Finding, read: Weights, cure: str | None, output: Path | None, *, overwrite: bool) -> _Finding:
-    """Write cured weights, if they were asked for, and measure them."""
+    """Write cured weights, if requested, and measure them."""
     if cure is None and output is None:
         return found
     from upsample_cli.tconv.checkerboard_weights import CURES, cured, gains
@@ -157,7 +159,7 @@ def _cured(found: _Finding, read: Weights, cure: str | None, output: Path | None
             f"there is no cure {cure!r}" if cure else "no cure is named", f"add --cure {' or '.join(CURES)}"
         )
     if output is None:
-        raise UsageError("the cured weights have no place to go", "add -o FILE")
+        raise UsageError("no file is named for the cured weights", "add -o FILE")
     axes = found.verdict.axes
     weight = cured(read.weight, axes, chosen)
     write_weights(read, weight, output, overwrite=overwrite)

@@ -1,4 +1,4 @@
-"""What `tconv checkerboard` prints."""
+"""Print the results of `tconv checkerboard`."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ if TYPE_CHECKING:
 
 _SHADES = " ░▒▓█"
 _MOST_CELLS, _MOST_GAINS = 60, 64
-"""Rows and columns of a map, and gains of a channel, that are printed."""
+"""The most rows and columns of a map, and the most gains of a channel, to print."""
 
 
 def print_finding(
     verdict: Verdict, cells: Sequence[Sequence[float]], measured: Gains | None, cured: Gains | None
 ) -> None:
-    """Print a map and what follows from it.
+    """Print a map and the verdict.
 
     Args:
-        cells: of the map.
-        measured: on weights; None for settings alone.
-        cured: on weights that were cured and written; None without weights.
+        verdict: the verdict on the settings.
+        cells: the values of the map.
+        measured: gains of the given weights; None if only settings are given.
+        cured: gains of the cured weights that were written; None if none were.
     """
     console = result_console()
     console.print(str(verdict.layer), style="bold")
@@ -51,19 +52,19 @@ def print_finding(
         console.print("no kernel_size is even at this stride and dilation: they share a divisor")
     print_notes(console, dict.fromkeys(text for axis in verdict.axes for text in reach_remarks(axis)))
     if cured is not None:
-        console.print(f"cured: a flat {FLAT_LEVEL} comes out {cured.amplitude_levels:.4g} levels uneven")
+        console.print(f"cured: a flat {FLAT_LEVEL} becomes uneven by {cured.amplitude_levels:.4g} levels")
     elif measured is not None and not measured.is_even and not verdict.gaps:  # no weights cure gaps
         named = "--cure icnr or --cure sums" if verdict.is_even else "--cure sums"
         console.print(f"{named}, with -o FILE, writes weights that leave a flat input flat")
 
 
 def _shade(value: float) -> str:
-    """A block for a value from -1 to 1: the sign does not show, and only 0 is blank."""
+    """A block character for a value from -1 to 1. The sign is not shown, and only 0 is blank."""
     return _SHADES[ceil(abs(value) * (len(_SHADES) - 1))]
 
 
 def _settings_lines(verdict: Verdict) -> list[str]:
-    """A line for each axis, or one if all are alike."""
+    """A line for each axis, or one line if all are equal."""
     axes = verdict.axes[:1] if len(set(verdict.axes)) == 1 else verdict.axes
     return [f"taps per phase {_listed(axis.taps_per_phase, str)}" for axis in axes]
 
@@ -73,13 +74,13 @@ def _weights_lines(measured: Gains) -> list[str]:
     return [
         f"gain per phase of the worst of {len(measured.per_channel)} output channels, number "
         f"{measured.worst_channel}: {_listed(gains, '{:.6g}'.format)}",
-        f"a flat {FLAT_LEVEL} in every input channel comes out {measured.amplitude_levels:.4g} levels uneven, in one "
+        f"a flat {FLAT_LEVEL} in every input channel becomes uneven by {measured.amplitude_levels:.4g} levels, in one "
         f"channel alone {FLAT_LEVEL * measured.worst_pair:.4g}",
     ]
 
 
 def _listed(values: Sequence[float], shown: Callable[[float], str]) -> str:
-    """All values, or the range of many."""
+    """All values, or their range if there are many."""
     if len(values) > _MOST_GAINS:
         return f"{shown(min(values))} to {shown(max(values))}"
     return " ".join(map(shown, values))
@@ -90,7 +91,7 @@ def _verdict_text(verdict: Verdict, measured: Gains | None) -> str:
         overlap = "the overlap is even"
     else:
         gaps = ", and some samples meet no tap at all" if verdict.gaps else ""
-        uneven = f"with equal taps a flat {FLAT_LEVEL} comes out {verdict.amplitude_levels:.4g} levels uneven"
+        uneven = f"with equal taps a flat {FLAT_LEVEL} becomes uneven by {verdict.amplitude_levels:.4g} levels"
         overlap = f"the overlap is uneven{gaps}: {uneven}"
     if measured is None:
         return overlap + ("; weights decide the rest: every phase must sum to the same" if verdict.is_even else "")
@@ -109,7 +110,7 @@ def _print_neighbours(console: Console, verdict: Verdict) -> None:
     for stride in sorted({stride for _, stride in near}):
         table.add_row(f"stride {stride}", *(f"{near[size, stride]:.4g}" for size in sizes))
     console.print(
-        "a larger stride or a smaller kernel is not a cure in itself, a kernel_size that stride divides is: "
-        "levels of a flat 128"
+        "a larger stride or a smaller kernel is not a cure; a kernel_size that is a multiple of the stride is. "
+        "By how many levels a flat 128 becomes uneven:"
     )
     console.print(table)

@@ -1,4 +1,4 @@
-"""`tconv compare`: kernels on an image, compared by numbers and side by side."""
+"""`tconv compare`: compare kernels on an image, by scores and side by side."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from upsample_cli.cli.report.printable import one_line
-from upsample_cli.cli.spelling import sentence
+from upsample_cli.cli.spelling import called, sentence
 from upsample_cli.cli.tconv import options
 from upsample_cli.cli.tconv.printing import print_document, print_written, progress_shown, result_console, warn
 from upsample_cli.errors import UsageError
@@ -22,34 +22,44 @@ if TYPE_CHECKING:
 _FACTOR, _DEGRADATION = 2, "bicubic"
 _CROP = re.compile(r"([0-9]{1,9}),([0-9]{1,9}),([1-9][0-9]{0,8})x([1-9][0-9]{0,8})")
 
-Photo = Annotated[Path, typer.Argument(metavar="PHOTO", help="An image; the small one with --reference.")]
+Photo = Annotated[Path, typer.Argument(metavar="PHOTO", help="The image; with --reference the small one.")]
 Factor = Annotated[
-    int | None, options.factor_option(metavar="N", help="Whole factor, 2 to 64. Default 2, or that of --reference.")
+    int | None,
+    options.factor_option(
+        metavar="N", help="Whole factor, 2 to 64. Default 2, or with --reference the ratio of the sizes."
+    ),
 ]
 Degrade = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="How PHOTO is reduced: bicubic (the default), area or lanczos; jpeg90 is bicubic, then JPEG of "
-        "quality 90.",
+        help="How to reduce PHOTO: bicubic, area or lanczos; jpeg90 is bicubic, then JPEG of quality 90. Default "
+        "bicubic.",
     ),
 ]
-Reference = Annotated[Path | None, typer.Option(metavar="FILE", help="The large image that PHOTO was made from.")]
+Reference = Annotated[Path | None, typer.Option(metavar="FILE", help="The large image from which PHOTO was made.")]
 Kernels = Annotated[
     str | None,
-    typer.Option(metavar="NAME,...", help="Kernels as upsample takes them, files too. Default: all that have a name."),
+    typer.Option(
+        metavar="NAME,...",
+        help="Kernels to compare, by name or file, as for upsample --kernel. Default: all that have a name.",
+    ),
 ]
 Crop = Annotated[
     str | None,
-    typer.Option(metavar="X,Y,WxH", help="The part to show. Default: 96x96 pixels where the kernels differ most."),
+    typer.Option(
+        metavar="X,Y,WxH",
+        help="The part to show, in pixels of the large image. Default: the 96x96 where the kernels differ most.",
+    ),
 ]
-Rounds = Annotated[int, options.number_option(min=0, max=99, help="Time each kernel this often; 0 for no times.")]
+Rounds = Annotated[int, options.number_option(min=0, max=99, help="How often to time each kernel; 0 for no times.")]
 Measure = Annotated[
-    str, typer.Option(metavar="COUNT", help="Pixels to measure of a larger image, around the crop or the middle.")
+    str,
+    typer.Option(
+        metavar="COUNT", help="Most pixels to measure; of a larger image, those around the crop or the middle."
+    ),
 ]
-Output = Annotated[
-    Path | None, options.output_option(help="Draw crops and differences to this .png file. Default: none.")
-]
+Output = Annotated[Path | None, options.output_option(help="Draw crops and differences to this .png file.")]
 
 
 def compare_command(
@@ -85,7 +95,7 @@ def compare_command(
     if output is not None:
         _check_output(output, [photo, *([reference] if reference else [])], overwrite=overwrite)
     pair = _pair(photo, reference, factor, degrade, limits, shown)
-    with progress_shown("comparing", total=1) as advanced:
+    with progress_shown("comparing", total=1) as advanced, called("kernel", "kernels"):
         comparison = compare(pair, names, crop=shown, rounds=rounds, advanced=advanced)
     for remark in pair.remarks:
         warn(remark)

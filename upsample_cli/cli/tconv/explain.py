@@ -1,4 +1,4 @@
-"""`tconv explain`: a small example step by step. It imports torch, which computes two of the five ways."""
+"""`tconv explain`: show a small example step by step. It imports torch, which computes two of the five ways."""
 
 from __future__ import annotations
 
@@ -23,21 +23,31 @@ if TYPE_CHECKING:
 _MOST_MATRIX_COLUMNS = 40
 
 InputArray = Annotated[
-    str | None, typer.Option("--input", metavar="ARRAY", help='Numbers in brackets. Default "[[0, 1], [2, 3]]".')
+    str | None,
+    typer.Option("--input", metavar="ARRAY", help='The input, as numbers in brackets. Default "[[0, 1], [2, 3]]".'),
 ]
 KernelArray = Annotated[
-    str | None, typer.Option(metavar="ARRAY", help="Likewise; two more levels of brackets for channels in and out.")
+    str | None,
+    typer.Option(
+        metavar="ARRAY", help="The kernel, likewise; with channels, two more levels of brackets: in, then out."
+    ),
 ]
-Stride = Annotated[str, options.number_option(help="One number, or one per axis, like the next three.")]
-Padding = Annotated[str, options.number_option(help="Samples cropped at each end.")]
-OutputPadding = Annotated[str, options.number_option(help="Samples computed beyond the end.")]
-Dilation = Annotated[str, options.number_option(help="Samples from one tap to the next.")]
+Stride = Annotated[
+    str,
+    options.setting_option(
+        help="Distance in the output between neighbouring input samples. This and the next three: one number, or "
+        "one per axis."
+    ),
+]
+Padding = Annotated[str, options.setting_option(help="Samples to crop from each end of the output.")]
+OutputPadding = Annotated[str, options.setting_option(help="More samples to compute at the end of each axis.")]
+Dilation = Annotated[str, options.setting_option(help="Distance between neighbouring taps of the kernel.")]
 Channels = Annotated[
     str | None,
     typer.Option(
         metavar="IN,OUT",
-        help="Make the example one of several channels: channel i is the input plus i, the kernel from i to o is "
-        "the kernel plus i * OUT + o.",
+        help="Use several channels, such as 2,3. Channel i is the input plus i; the kernel from channel i to o is the "
+        "kernel plus i * OUT + o.",
     ),
 ]
 Picture = Annotated[Path | None, options.picture_option(help="Draw the steps as a PNG.")]
@@ -56,7 +66,7 @@ def explain_command(
     overwrite: options.Overwrite = False,
     as_document: options.AsDocument = False,
 ) -> None:
-    """A small transposed convolution step by step, computed in five ways that are compared as they run.
+    """Show a small transposed convolution step by step, computed in five ways that are compared.
 
     \b
     Examples:
@@ -92,7 +102,7 @@ def explain_command(
 
 
 def _default(other: str | None, line: str) -> str:
-    """The input or the kernel if it is not given, with as many axes as the other one has."""
+    """The default of the input or the kernel, with the same number of axes as the other one."""
     return "[[0, 1], [2, 3]]" if other is None or other.strip().startswith("[[") else line
 
 
@@ -117,7 +127,7 @@ def _print_steps(explanation: Explanation) -> None:
         if name in steps:
             steps[name](console, explanation)
         elif name == "autograd":
-            console.print("y is blank, of the output's size: d <conv(y, K), X> / dy")
+            console.print("the gradient of <conv(y, K), X> with respect to y, which has the output's size")
         _print_row(console, [("output", explanation.outputs[name])])
     difference = explanation.largest_difference
     agreement = f"to {difference:.1g}" if difference else "exactly"
@@ -148,7 +158,7 @@ def _plain(numbers: list[int]) -> str:
 
 
 def _as_planes(kernel: Grid) -> Grid:
-    """kernel: (in, out, *size) -> (in * out, *size)."""
+    """Reshape a kernel: (in, out, *size) -> (in * out, *size)."""
     return kernel.reshape(-1, *kernel.shape[2:])
 
 
@@ -166,7 +176,7 @@ def _print_matrix(console: Console, explanation: Explanation) -> None:
 
 
 def _print_row(console: Console, parts: list[tuple[str, Grid]]) -> None:
-    """Print titled arrays side by side, as many as fit the width, with channels below each other."""
+    """Print titled arrays side by side, as many as fit into the width, with channels below each other."""
     blocks = [_block(title, array) for title, array in parts]
     while blocks:
         count, width = 0, 0
@@ -184,7 +194,7 @@ def _print_row(console: Console, parts: list[tuple[str, Grid]]) -> None:
 
 
 def _block(title: str, array: Grid) -> list[Text]:
-    """A title and rows of numbers, all lines of equal length; zeros are dim."""
+    """A title and rows of numbers, all lines with the same length; zeros are dimmed."""
     from rich.text import Text
 
     from upsample_cli.tconv.explain.grids import number_text

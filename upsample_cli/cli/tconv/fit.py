@@ -1,4 +1,4 @@
-"""`tconv fit`: a kernel fitted to photographs, in closed form."""
+"""`tconv fit`: fit a kernel to photographs, in closed form."""
 
 from __future__ import annotations
 
@@ -16,26 +16,31 @@ from upsample_cli.version import __version__
 if TYPE_CHECKING:
     from upsample_cli.quality.fit import Fit
 
-Photos = Annotated[list[str], typer.Argument(metavar="PHOTOS...", help="Photographs, folders or patterns.")]
+Photos = Annotated[
+    list[str], typer.Argument(metavar="PHOTOS...", help="Photographs, folders or patterns such as '*.jpg'.")
+]
 Factor = Annotated[int, options.factor_option(metavar="N", help="Whole factor, 2 to 16.")]
 Support = Annotated[
-    int, options.number_option(help="Input pixels that an output pixel sees along each axis: 3, 5 or 7.")
+    int, options.number_option(help="Input pixels along each axis that an output pixel depends on: 3, 5 or 7.")
 ]
 Degrade = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="How the small images are made: bicubic, area or lanczos; jpeg90 is bicubic, then JPEG of quality 90.",
+        help="How to make the small images: bicubic, area or lanczos; jpeg90 is bicubic, then JPEG of quality 90.",
     ),
 ]
 Symmetric = Annotated[
     bool,
     typer.Option(
-        "--symmetric/--asymmetric", help="The same kernel for images turned and mirrored; learns more from less."
+        "--symmetric/--asymmetric",
+        help="Whether the kernel stays the same when it is turned or mirrored. Symmetric needs fewer photographs.",
     ),
 ]
-Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Look into subfolders.")]
-Output = Annotated[Path | None, options.output_option(help="Write the kernel to it (.safetensors). Default: none.")]
+Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Also use the photographs in subfolders.")]
+Output = Annotated[
+    Path | None, options.output_option(help="Write the kernel to this .safetensors file. Default: do not write it.")
+]
 
 
 def fit_command(
@@ -84,7 +89,7 @@ def fit_command(
 
 
 def _paths(photos: list[str], *, recursive: bool) -> list[Path]:
-    """The files, once even if named several times: a held-out photo must not also be fitted."""
+    """The files without duplicates, because a held-out photo must not also be fitted."""
     from upsample_cli.batch.inputs import find_inputs
     from upsample_cli.errors import UsageError
 

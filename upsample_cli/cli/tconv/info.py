@@ -1,4 +1,4 @@
-"""`tconv info`: reads only the header of the image, and does not import torch."""
+"""`tconv info`: describe an image file. It reads only the header, and does not import torch."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _TURNS = {
     8: "turned left",
 }  # fmt: skip
 
-File = Annotated[str, typer.Argument(metavar="FILE", help="An image; - for standard input.")]
-Factor = Annotated[int, options.factor_option(metavar="N", help="Factor for the sizes of the outputs.")]
+File = Annotated[str, typer.Argument(metavar="FILE", help="The image; - for standard input.")]
+Factor = Annotated[int, options.factor_option(metavar="N", help="Whole factor, 1 to 64, for the sizes of the outputs.")]
 
 
 def info_command(
@@ -42,17 +42,17 @@ def info_command(
     max_pixels: options.MaxPixels = options.DEFAULT_MAX_PIXELS,
     as_document: options.AsDocument = False,
 ) -> None:
-    """What an image file holds, and what each output format would keep of it.
+    """Show what an image file contains, and what each output format would lose.
 
     \b
     Examples:
       tconv info photo.jpg
       tconv info scan.tif --factor 8 --json
     """
-    from upsample_cli.images.about import about_image  # here: it imports Pillow
+    from upsample_cli.images.about import about_image  # imports Pillow
 
     if not 1 <= factor <= MAX_FACTOR:
-        raise UsageError(f"--factor {factor} is not a factor we enlarge by", f"give 1 to {MAX_FACTOR}")
+        raise UsageError(f"--factor {factor} is not a whole number from 1 to {MAX_FACTOR}", "give --factor 2")
     source = spooled(image_input(sys.stdin)) if file == NAME else file
     about = about_image(source, factor=factor, max_pixels=parse_quantity(max_pixels, "--max-pixels"))
     if as_document:
@@ -62,7 +62,7 @@ def info_command(
 
 
 def document(about: About, factor: int) -> dict[str, Any]:
-    """The JSON document: the contents of the file and, by output format, what would be lost and whether it fits."""
+    """The JSON document: the contents of the file, and for each output format the losses and whether it can be used."""
     info, metadata = about.info, about.metadata
     return {
         "input": about.path,

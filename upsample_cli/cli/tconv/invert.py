@@ -1,4 +1,4 @@
-"""`tconv invert`: does not import torch."""
+"""`tconv invert`: find the layers that restore a size. It does not import torch."""
 
 from __future__ import annotations
 
@@ -20,15 +20,18 @@ from upsample_cli.tconv.shape_report import reach_remarks
 
 Layers = Annotated[
     list[str],
-    typer.Argument(metavar="LAYERS", help='A layer or an encoder as PyTorch writes it: "Conv2d(3, 16, 3, 2, 1)".'),
+    typer.Argument(metavar="LAYERS", help='One or more layers as PyTorch writes them: "Conv2d(3, 16, 3, 2, 1)".'),
 ]
 InputSizes = Annotated[
-    str, typer.Option(metavar="SIZES", help="Sizes before the layers, with commas: 224,225 or 224x320,225x321.")
+    str,
+    typer.Option(
+        metavar="SIZES", help="Sizes of the input of the layers: 224, or several: 224,225 or 224x320,225x321."
+    ),
 ]
 
 
 def invert_command(layers: Layers, size: InputSizes, as_document: options.AsDocument = False) -> None:
-    """The transposed layers that give back the size before a convolution, or before a whole encoder.
+    """Find the transposed layers that give back the size before a convolution or an encoder.
 
     \b
     Examples:
@@ -72,7 +75,7 @@ def _print_inversions(chain: Sequence[Layer], inversions: Sequence[Inversion], m
 def _notes(chain: Sequence[Layer], inversions: Sequence[Inversion], multiple: Sequence[int] | None) -> list[str]:
     notes = []
     if len({inversion.output_paddings for inversion in inversions}) > 1:
-        notes.append("no one output_padding serves all these sizes: give output_size= when you call the layer")
+        notes.append("no single output_padding serves all these sizes: give output_size= when you call the layer")
     if len(chain) == 1 and isinstance(chain[0], Convolution):
         answers = [(size_text(one.sizes), same_settings_reverse(chain[0], one.sizes)) for one in inversions]
         verdict = ", ".join(f"{size} {'yes' if reverses else 'no'}" for size, reverses in answers)

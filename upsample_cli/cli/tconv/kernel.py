@@ -1,4 +1,4 @@
-"""`tconv kernel`: prints an interpolation layer, or exports it. It imports torch only to write a .pt file."""
+"""`tconv kernel`: print or export an interpolation layer. It imports torch only to write a .pt file."""
 
 from __future__ import annotations
 
@@ -17,23 +17,26 @@ from upsample_cli.kernels.shipped import FITTED
 from upsample_cli.tconv.interpolation import Interpolation, as_json, equalities, interpolation
 
 Factor = Annotated[str, options.factor_option(metavar="S", help="Whole factor, 1 to 64; one number, or one per axis.")]
-Channels = Annotated[int, options.number_option(help="Channels in and out.")]
-Axes = Annotated[
-    int | None, options.number_option(help="1 (linear), 2 (bilinear) or 3 (trilinear). Default 2, or one per factor.")
+Channels = Annotated[
+    int, options.number_option(help="Number of input channels, which is also that of output channels.")
 ]
-KernelName = Annotated[str, typer.Option(metavar="NAME", help=f"On each axis: {', '.join(PROFILES)}.")]
+Axes = Annotated[
+    int | None,
+    options.number_option(help="1 (linear), 2 (bilinear) or 3 (trilinear). Default 2, or the number of factors."),
+]
+KernelName = Annotated[str, typer.Option(metavar="NAME", help=f"Kernel of each axis: {', '.join(PROFILES)}.")]
 Depthwise = Annotated[
     bool | None,
     typer.Option(
         "--depthwise/--dense",
-        help="One kernel per channel (groups = channels), or a whole weight with zeros off the diagonal. "
-        "Default: dense, and depthwise for .prototxt.",
+        help="depthwise: one kernel per channel (groups = channels). dense: a weight between all channels, with zeros "
+        "off the diagonal. Default: dense, and depthwise for .prototxt.",
     ),
 ]
 Outputs = Annotated[
     list[Path] | None,
     options.output_option(
-        help="Export to .safetensors, .pt, .npy, .json, .onnx, .prototxt (Caffe) or .py; repeat it for more files."
+        help="Export to .safetensors, .pt, .npy, .json, .onnx, .prototxt (Caffe) or .py. May be repeated."
     ),
 ]
 
@@ -49,7 +52,7 @@ def kernel_command(
     overwrite: options.Overwrite = False,
     as_document: options.AsDocument = False,
 ) -> None:
-    """The bilinear kernel, or a cubic, a Lanczos ...: its taps, what it equals, and files that hold it.
+    """Show the taps of a bilinear, cubic or other kernel and what it equals, and export it.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""Options that several `tconv` commands share, and how their texts become values."""
+"""Options that several `tconv` commands share, and functions that parse their texts."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from upsample_cli.images.limits import DEFAULT_MAX_PIXELS as _DEFAULT_MAX_PIXELS
 from upsample_cli.tconv.layers.convolution import SETTINGS
 
 number_option = partial(typer.Option, metavar="N")
+setting_option = partial(number_option, rich_help_panel="Settings of the layer")
 factor_option = partial(typer.Option, "-f", "--factor")
 output_option = partial(typer.Option, "-o", "--output", metavar="FILE")
 picture_option = partial(typer.Option, "--picture", metavar="FILE")
@@ -23,33 +24,41 @@ weights_option = partial(typer.Option, metavar="FILE[:KEY]")
 
 AsDocument = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")]
-MaxPixels = Annotated[str, typer.Option(metavar="COUNT", help="Largest image accepted, such as 500M or 2G pixels.")]
+MaxPixels = Annotated[str, typer.Option(metavar="COUNT", help="Largest image to accept, such as 500M or 2G pixels.")]
 DEFAULT_MAX_PIXELS = f"{_DEFAULT_MAX_PIXELS // 10**6}M"
 
-# A layer as text, and the settings that commands accept instead.
+# A layer as text, and the settings that commands accept in its place.
 LayerText = Annotated[
     str | None, typer.Argument(metavar="LAYER", help='As PyTorch writes it: "ConvTranspose2d(8, 8, 3, stride=2)".')
 ]
 KernelSize = Annotated[
-    str | None, number_option(help="Instead of LAYER: one number, or one per axis, like the next four.")
+    str | None,
+    setting_option(help="Size of the kernel, instead of LAYER. This and the next four: one number, or one per axis."),
 ]
-ByDefaultOne = Annotated[str | None, number_option(help="Default 1.")]
-ByDefaultZero = Annotated[str | None, number_option(help="Default 0.")]
-Groups = Annotated[int | None, number_option(help="Groups of the weights. Default 1, or LAYER's.")]
+Stride = Annotated[
+    str | None, setting_option(help="Distance in the output between neighbouring input samples. Default 1.")
+]
+Padding = Annotated[str | None, setting_option(help="Samples to crop from each end of the output. Default 0.")]
+OutputPadding = Annotated[
+    str | None, setting_option(help="More samples to compute at the end of each axis. Default 0.")
+]
+Dilation = Annotated[str | None, setting_option(help="Distance between neighbouring taps of the kernel. Default 1.")]
+Groups = Annotated[int | None, number_option(help="Groups of the layer. Default 1, or those of LAYER.")]
 
 _PER_AXIS = "one number per axis"
 _LIKE_A_NUMBER = re.compile(r"[+-]?[0-9]{1,99}")
 
 
 def whole_numbers(name: str, text: str, *, several: str = _PER_AXIS) -> int | tuple[int, ...]:
-    """One number, or several with commas, as `3` or `3,2,2`; numbers per axis also as a size, `3x2x2`.
+    """Parse one number or several numbers with commas, `3` or `3,2,2`. Numbers for axes may also be a size, `3x2x2`.
 
     Args:
-        name: of the parameter that the option sets.
-        several: what several numbers are.
+        name: name of the parameter that the option sets.
+        text: the text of the option.
+        several: what several numbers mean.
 
     Raises:
-        UsageError: naming the option, if the text is neither.
+        UsageError: if the text has another form; the message names the option.
     """
     parts = [part.strip() for part in re.split("[,xX×]" if several == _PER_AXIS else ",", text)]
     if not all(_LIKE_A_NUMBER.fullmatch(part) for part in parts):
@@ -60,10 +69,11 @@ def whole_numbers(name: str, text: str, *, several: str = _PER_AXIS) -> int | tu
 
 
 def settings_given(options: Mapping[str, Any], *, words: bool = False, **several: str) -> dict[str, Any]:
-    """Settings of a layer from a command's options by parameter name, without those that were not given.
+    """The settings of a layer from a command's options, without options that were not given.
 
     Args:
-        words: padding may be a word; the layer checks it.
+        options: texts of the options by parameter name.
+        words: padding may be a word, which the layer checks.
         several: see `whole_numbers`.
 
     Raises:
@@ -80,14 +90,14 @@ def refuse_output_padding(settings: Mapping[str, Any], *, conv: bool) -> None:
     """Refuse settings that an ordinary convolution does not have.
 
     Raises:
-        UsageError: naming the options.
+        UsageError: such a setting is given; the message names the options.
     """
     if conv and "output_padding" in settings:
         raise UsageError("an ordinary convolution has no output_padding", "leave out --conv or --output-padding")
 
 
 def check_picture(path: Path | None, *, overwrite: bool) -> None:
-    """See `drawing.check_drawable`; None is nothing to draw."""
+    """See `drawing.check_drawable`. None means that nothing is drawn."""
     if path is not None:
         from upsample_cli.tconv.explain.drawing import check_drawable
 

@@ -1,4 +1,4 @@
-"""How `tconv` commands print: results and notes on stdout, warnings and progress on stderr."""
+"""Print the output of `tconv` commands: results and notes on stdout, warnings and progress on stderr."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _AMPLE_WIDTH = 10_000
-"""Columns of output that is not a terminal: wide enough that no line is broken."""
+"""Columns of output that is not a terminal: wide enough that lines are not wrapped."""
 
 
 def result_console() -> Console:
-    """A console for stdout that prints text as it is, and breaks lines only on a terminal."""
-    from rich.console import Console  # here: --json does not need it
+    """A console for stdout that prints text literally, and wraps lines only on a terminal."""
+    from rich.console import Console  # not needed for --json
 
     console = Console(highlight=False, markup=False, emoji=False)
     if sys.stdout is None or not sys.stdout.isatty():
@@ -42,7 +42,7 @@ def print_notes(console: Console, notes: Iterable[str]) -> None:
 
 
 def print_written(*paths: Path | None, verb: str = "written") -> None:
-    """Print a line for each file that was written."""
+    """Print a line for each written file."""
     for path in paths:
         if path is not None:
             print(f"{verb}: {one_line(str(path))}")
@@ -55,7 +55,7 @@ def warn(fact: Failure | Loss | Text) -> None:
 
 @contextmanager
 def progress_shown(description: str, total: float) -> Iterator[Callable[[float], None]]:
-    """A progress bar on stderr if that is a terminal. Yields a function that advances it."""
+    """Show a progress bar if stderr is a terminal. Yields a function that advances it."""
     from rich.console import Console
     from rich.progress import Progress
 

@@ -1,4 +1,4 @@
-"""`tconv run`: a transposed convolution over an image, a sound, a signal or a volume."""
+"""`tconv run`: apply a transposed convolution to an image, a sound, a signal or a volume."""
 
 from __future__ import annotations
 
@@ -21,28 +21,34 @@ if TYPE_CHECKING:
 Input = Annotated[
     Path, typer.Argument(metavar="INPUT", help="An image, a .wav, a .npy of 1 to 3 axes, or a TIFF stack.")
 ]
-Output = Annotated[Path, options.output_option(help="File for the result.")]
+Output = Annotated[Path, options.output_option(help="File to write the result to.")]
 Factor = Annotated[
-    str | None, options.factor_option(metavar="S", help="The linear (bilinear, trilinear) layer that enlarges S times.")
+    str | None,
+    options.factor_option(metavar="S", help="Use the linear (bilinear, trilinear) layer that enlarges S times."),
 ]
 WeightsFile = Annotated[
     str | None,
     options.weights_option(
-        help="Weights (.safetensors, .pt, .pth, .npy), with their bias. Without them, the kernel is linear."
+        help="Use these weights and their bias (.safetensors, .pt, .pth, .npy). Default: the linear kernel."
     ),
 ]
 Axes = Annotated[
     int | None,
-    options.number_option(help="Axes of an array; one more axis is channels, which come first. Default: all axes."),
+    options.number_option(
+        help="Axes of the signal in an array; if the array has one more, the first is channels. Default: all axes."
+    ),
 ]
 BorderName = Annotated[
     str | None,
     typer.Option(
         metavar="MODE",
-        help="What is outside the input: zeros, replicate or reflect. Default: zeros; with --factor, replicate.",
+        help="What to take as outside the input: zeros, replicate or reflect. Default: zeros, or with --factor "
+        "replicate.",
     ),
 ]
-Tile = Annotated[int | None, options.number_option(help="Side of the tiles in input samples. Changes no sample.")]
+Tile = Annotated[
+    int | None, options.number_option(help="Size of the tiles in input samples. It never changes a sample.")
+]
 
 
 def run_command(
@@ -53,10 +59,10 @@ def run_command(
     factor: Factor = None,
     weights: WeightsFile = None,
     kernel_size: options.KernelSize = None,
-    stride: options.ByDefaultOne = None,
-    padding: options.ByDefaultZero = None,
-    output_padding: options.ByDefaultZero = None,
-    dilation: options.ByDefaultOne = None,
+    stride: options.Stride = None,
+    padding: options.Padding = None,
+    output_padding: options.OutputPadding = None,
+    dilation: options.Dilation = None,
     groups: options.Groups = None,
     axes: Axes = None,
     border: BorderName = None,

@@ -1,4 +1,4 @@
-"""`tconv shape`: does not import torch, and reads only the header of an image."""
+"""`tconv shape`: compute sizes. It does not import torch, and reads only the header of an image."""
 
 from __future__ import annotations
 
@@ -29,52 +29,55 @@ InputSize = Annotated[
     str,
     typer.Argument(
         metavar="SIZE",
-        help="50, 50x100, 10x50x100 (height before width); with layers, batch and channels may come first "
-        "(8x3x224x224); n for any size; or an image's path.",
+        help="50, 50x100 or 10x50x100, height before width; n for any size; or the path of an image. With layers, "
+        "batch and channels may come first: 8x3x224x224.",
     ),
 ]
 Layers = Annotated[
     list[str] | None,
-    typer.Argument(metavar="LAYERS", help='Layers as PyTorch writes them, chained: "Conv2d(3, 16, 3)".'),
+    typer.Argument(metavar="LAYERS", help='One or more layers as PyTorch writes them: "Conv2d(3, 16, 3)".'),
 ]
 KernelSize = Annotated[
     str | None,
-    options.number_option(help="Taps of the kernel. This and the next four: one number, or one per axis (3,2,2)."),
+    options.setting_option(help="Size of the kernel. This and the next four: one number, or one per axis (3,2,2)."),
 ]
 Stride = Annotated[
     str | None,
-    options.number_option(
-        help="Output samples from one input sample to the next; the other way round with --conv. Default 1."
+    options.setting_option(
+        help="Distance in the output between neighbouring input samples; with --conv the step of the kernel. Default 1."
     ),
 ]
 Padding = Annotated[
     str | None,
-    options.number_option(
-        help="Samples cropped at each end; with --conv added, where 'same' and 'valid' are known too. Default 0."
+    options.setting_option(
+        help="Samples to crop from each end of the output; with --conv samples to add to each end of the input, or "
+        "'same' or 'valid'. Default 0."
     ),
 ]
 OutputPadding = Annotated[
-    str | None, options.number_option(help="Samples computed beyond the bottom and the right end. Default 0.")
+    str | None, options.setting_option(help="More samples to compute at the bottom and the right. Default 0.")
 ]
 Dilation = Annotated[
-    str | None, options.number_option(help="Samples from one tap of the kernel to the next. Default 1.")
+    str | None, options.setting_option(help="Distance between neighbouring taps of the kernel. Default 1.")
 ]
 Factor = Annotated[
     str | None,
-    typer.Option(metavar="S", help="Instead of settings: those of the bilinear layer that enlarges S times."),
+    typer.Option(metavar="S", help="Use the settings of the bilinear layer that enlarges S times."),
 ]
-Conv = Annotated[bool, typer.Option("--conv", help="An ordinary convolution.")]
+Conv = Annotated[bool, typer.Option("--conv", help="Take the settings as those of an ordinary convolution.")]
 File = Annotated[
     str | None,
     typer.Option(
         metavar="PATH",
-        help="Instead of layers: a text with them, one a line, nn.Sequential(...), or what print(model) shows; "
-        "- for standard input.",
+        help="A text file with the layers: one per line, nn.Sequential(...), or the output of print(model). - is "
+        "standard input.",
     ),
 ]
 OutputSize = Annotated[
     str | None,
-    options.number_option(help="Of the last layer, as PyTorch's output_size=: sets the output_padding that gives it."),
+    options.number_option(
+        help="Size after the last layer, which gets the output_padding for it, as with PyTorch's output_size=."
+    ),
 ]
 
 
@@ -93,7 +96,7 @@ def shape_command(
     output_size: OutputSize = None,
     as_document: options.AsDocument = False,
 ) -> None:
-    """Sizes after transposed (or ordinary) convolutions, with the arithmetic spelled out.
+    """Compute sizes after transposed or ordinary convolutions, and show the arithmetic.
 
     \b
     Examples:
@@ -127,12 +130,12 @@ def _sizes(text: str) -> tuple[Size, ...]:
     sizes = parse_symbolic_size(text)
     if sizes is not None:
         return sizes
-    if not os.path.isfile(text):  # noqa: PTH113  also takes names that are too long
+    if not os.path.isfile(text):  # noqa: PTH113  False for names that are too long
         raise UsageError(
             f"'{text}' is neither a size nor a file",
             "SIZE comes before the layers" if "(" in text else "write 50, 50x100, 10x50x100 or the path of an image",
         )
-    from upsample_cli.images.open import probe  # here: it imports Pillow
+    from upsample_cli.images.open import probe  # imports Pillow
 
     info = probe(text)
     return info.height, info.width

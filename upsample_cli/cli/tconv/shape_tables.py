@@ -1,4 +1,4 @@
-"""The tables that `tconv shape` prints."""
+"""Print the tables of `tconv shape`."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _BORDERS, _LEAST_WIDTH = 7, 17
-"""Columns of the table's own lines and spaces, and the least width of a layer's text ("ConvTranspose2d(")."""
+"""The columns that a table's borders and spaces take, and the smallest width of a layer's text ("ConvTranspose2d(")."""
 _ROWS_AT_AN_END = 250
-"""Of a longer chain only the first and the last layers are printed: a row takes milliseconds."""
+"""The most rows at each end of a table. The middle of a longer chain is left out: a row takes milliseconds to print."""
 
 
 def print_steps(steps: Sequence[Step], notes: Sequence[str]) -> None:
-    """A table of sizes with one row per layer, a table of the rest, remarks, and the result as the last line."""
+    """Print a table of sizes with a row for each layer, a table of costs, remarks, and the result as the last line."""
     from rich.table import Column, Table
 
     console = result_console()
-    # On a narrow terminal the layer's text is broken before the formulas are.
+    # On a narrow terminal, the layer's text is wrapped first, then the formulas.
     names = axis_names(len(steps[0].input))
     shown = [step for _, step in _shown(steps)]
     formulas = max(len(name) for name in names) + 1 + max(len(text) for step in shown for text in step.formulas)
@@ -49,13 +49,13 @@ def print_steps(steps: Sequence[Step], notes: Sequence[str]) -> None:
 
 
 def _shown(steps: Sequence[Step]) -> list[tuple[int, Step]]:
-    """The steps that a table shows, with their positions."""
+    """The steps to show in a table, with their positions."""
     numbered = list(enumerate(steps, start=1))
     return numbered if len(steps) <= 2 * _ROWS_AT_AN_END else numbered[:_ROWS_AT_AN_END] + numbered[-_ROWS_AT_AN_END:]
 
 
 def _print_costs(steps: Sequence[Step], console: Console) -> None:
-    """Print shift and receptive field of every layer, and its costs if channels are known."""
+    """Print the shift and the receptive field of every layer, and its costs if channels are known."""
     from rich.table import Table
 
     costs = {"parameters": "parameters", "multiply_adds": "multiply-adds", "memory_bytes": "memory"}
@@ -77,7 +77,7 @@ def _print_costs(steps: Sequence[Step], console: Console) -> None:
 
 
 def _by_axis(values: Sequence[Fraction | int | None]) -> str:
-    """Values per axis, or one value if all are equal."""
+    """A value for each axis, or one value if all are equal."""
     texts = ["varies" if value is None else str(value) for value in values]
     return texts[0] if len(set(texts)) == 1 else ", ".join(texts)
 

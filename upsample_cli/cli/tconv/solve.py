@@ -1,4 +1,4 @@
-"""`tconv solve`: does not import torch."""
+"""`tconv solve`: find layers that lead from one size to another. It does not import torch."""
 
 from __future__ import annotations
 
@@ -13,18 +13,22 @@ from upsample_cli.errors import UsageError
 from upsample_cli.tconv.layers.symbolic import parse_size
 from upsample_cli.tconv.solve import Solutions, as_json, smooth_alternative, solve, why_best
 
-SizeBefore = Annotated[str, typer.Option("--from", metavar="SIZE", help="112, 112x112 or 8x112x112.")]
-SizeAfter = Annotated[str, typer.Option("--to", metavar="SIZE", help="The size wanted, with as many axes.")]
-AnySize = Annotated[
-    bool, typer.Option("--any-size", help="Only layers that enlarge (or reduce) every size by the same factor.")
+SizeBefore = Annotated[
+    str, typer.Option("--from", metavar="SIZE", help="Size before the layer: 112, 112x112 or 8x112x112.")
 ]
-Conv = Annotated[bool, typer.Option("--conv", help="Ordinary convolutions.")]
-Limit = Annotated[int, options.number_option(min=1, help="Rows of the table.")]
+SizeAfter = Annotated[str, typer.Option("--to", metavar="SIZE", help="Size after the layer, with as many axes.")]
+AnySize = Annotated[
+    bool, typer.Option("--any-size", help="Only layers that enlarge or reduce every size by the same factor.")
+]
+Conv = Annotated[bool, typer.Option("--conv", help="Try ordinary instead of transposed convolutions.")]
+Limit = Annotated[int, options.number_option(min=1, help="Most rows of the table.")]
 AllAsDocument = Annotated[bool, typer.Option("--json", help="Print all solutions as one JSON document.")]
 
 
 def _narrowing(what: str) -> Any:
-    return typer.Option(metavar="N,N", help=f"Only these values of {what}.")
+    return typer.Option(
+        metavar="N,N", help=f"Try only these values of {what}.", rich_help_panel="Settings of the layer"
+    )
 
 
 def solve_command(
@@ -34,13 +38,13 @@ def solve_command(
     stride: Annotated[str | None, _narrowing("stride")] = None,
     padding: Annotated[str | None, _narrowing("padding")] = None,
     output_padding: Annotated[str | None, _narrowing("output_padding")] = None,
-    dilation: Annotated[str | None, _narrowing("dilation; without this, 1")] = None,
+    dilation: Annotated[str | None, _narrowing("dilation. Default 1")] = None,
     any_size: AnySize = False,
     conv: Conv = False,
     limit: Limit = 10,
     as_document: AllAsDocument = False,
 ) -> None:
-    """Settings that lead one size to another, best first, and why.
+    """Find the settings that lead from one size to another, best first.
 
     \b
     Examples:
@@ -86,5 +90,7 @@ def _print_solutions(solutions: Solutions, limit: int) -> None:
         print_notes(console, [f"with the first, {missed}" for missed in solutions.found[0].unreached])
     smooth = smooth_alternative(solutions)
     if smooth is not None:
-        console.print(f"note: the first paints blocks that do not overlap; {smooth.layer} can interpolate too")
+        console.print(
+            f"note: the blocks of the best layer do not overlap, so it cannot interpolate; {smooth.layer} can"
+        )
     console.print(f"best: {solutions.found[0].layer}: {why_best(solutions.found[0])}", style="bold")

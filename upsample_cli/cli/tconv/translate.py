@@ -1,4 +1,4 @@
-"""`tconv translate`: imports neither torch nor another framework."""
+"""`tconv translate`: translate a layer between frameworks. It imports neither torch nor another framework."""
 
 from __future__ import annotations
 
@@ -18,16 +18,24 @@ from upsample_cli.tconv.translate.translate import translate, translate_back
 LayerText = Annotated[
     str,
     typer.Argument(
-        metavar="LAYER", help='"ConvTranspose2d(16, 8, 3, stride=2)", or with --from a layer of that framework.'
+        metavar="LAYER",
+        help='As PyTorch writes it, "ConvTranspose2d(16, 8, 3, stride=2)"; with --from as that framework does.',
     ),
 ]
-To = Annotated[str | None, typer.Option(metavar="NAME", help="keras, tensorflow, onnx, caffe, paddle or mxnet.")]
+To = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Translate to keras, tensorflow, onnx, caffe, paddle or mxnet.")
+]
 From = Annotated[
-    str | None, typer.Option("--from", metavar="NAME", help="The framework that LAYER is from: back to PyTorch.")
+    str | None,
+    typer.Option(
+        "--from", metavar="NAME", help="Translate from this framework to PyTorch; the same names as for --to."
+    ),
 ]
 InputSize = Annotated[
     str | None,
-    typer.Option("--size", metavar="SIZE", help="Of the layer's input, if the text of --from has an output_shape."),
+    typer.Option(
+        "--size", metavar="SIZE", help="Size of the layer's input, needed with --from if LAYER has an output_shape."
+    ),
 ]
 
 
@@ -39,7 +47,7 @@ def translate_command(
     size: InputSize = None,
     as_document: options.AsDocument = False,
 ) -> None:
-    """A transposed convolution in another framework's words, with the crop that makes it exact.
+    """Translate a transposed convolution to another framework or back, with the crop that it needs.
 
     \b
     Examples:
@@ -68,7 +76,7 @@ def _translated(text: str, framework: str) -> dict[str, Any]:
     layer = parse_layer(text)
     if not isinstance(layer, TransposedConvolution):
         raise UsageError(f"{layer.name} is not a transposed convolution", "give a ConvTranspose1d, 2d or 3d")
-    layer.output_sizes((2**20,) * layer.axes)  # raises for settings that are illegal
+    layer.output_sizes((2**20,) * layer.axes)  # raises an error for illegal settings
     done = translate(layer, framework)
     unused = unused_parameters(text)
     notes = [*done.notes, *([f"left out: {', '.join(unused)}"] if unused else [])]
@@ -93,9 +101,9 @@ def _translated_back(text: str, framework: str, size: str | None) -> dict[str, A
     if places := " and ".join(place for place, counts in ends.items() if any(counts)):
         notes.append(f"PyTorch crops both ends alike: cut off the rest {places}, as written")
     if restored.layer.in_channels is None:
-        notes.append("IN is in_channels, which that text does not tell")
+        notes.append("IN is in_channels, which the text does not give")
     if restored.sizes is not None:
-        notes.append(f"for an input of {size_text(restored.sizes)} only: that text says the size of the result")
+        notes.append(f"for an input of {size_text(restored.sizes)} only, because the text gives the size of the result")
     notes += restored.notes
     crop = list(zip(restored.crop_before, restored.crop, strict=True))
     return {"from": framework, "to": "pytorch", "text": list(restored.text), "notes": notes, "crop": crop}

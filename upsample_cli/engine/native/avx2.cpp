@@ -27,6 +27,10 @@ inline Bytes gathered(const uint8_t *from, const Count *places)
 
 inline Bytes shuffled(Bytes bytes, Bytes mask) { return (Bytes)_mm256_shuffle_epi8((__m256i)bytes, (__m256i)mask); }
 
+inline Bytes average(Bytes left, Bytes right) { return (Bytes)_mm256_avg_epu8((__m256i)left, (__m256i)right); }
+
+inline Shorts average(Shorts left, Shorts right) { return (Shorts)_mm256_avg_epu16((__m256i)left, (__m256i)right); }
+
 inline Shorts upper_half(Shorts left, Shorts right)
 {
     return (Shorts)_mm256_mulhi_epu16((__m256i)left, (__m256i)right);

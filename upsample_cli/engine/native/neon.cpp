@@ -18,6 +18,10 @@ inline Bytes gathered(const uint8_t *from, const Count *places) { return loaded<
 
 inline Bytes shuffled(Bytes bytes, Bytes mask) { return (Bytes)vqtbl1q_u8((uint8x16_t)bytes, (uint8x16_t)mask); }
 
+inline Bytes average(Bytes left, Bytes right) { return (Bytes)vrhaddq_u8((uint8x16_t)left, (uint8x16_t)right); }
+
+inline Shorts average(Shorts left, Shorts right) { return (Shorts)vrhaddq_u16((uint16x8_t)left, (uint16x8_t)right); }
+
 inline Shorts upper_half(Shorts left, Shorts right)
 {
     const uint16x8_t one = (uint16x8_t)left, other = (uint16x8_t)right;

@@ -22,6 +22,10 @@ inline Bytes shuffled(Bytes bytes, Bytes mask)
     return loaded<Bytes>(made);
 }
 
+inline Bytes average(Bytes left, Bytes right) { return (left | right) - ((left ^ right) >> 1); }
+
+inline Shorts average(Shorts left, Shorts right) { return (left | right) - ((left ^ right) >> 1); }
+
 inline Shorts upper_half(Shorts left, Shorts right)
 {
     using Wide = Vector<uint32_t, lanes<uint16_t>>;

@@ -24,6 +24,10 @@ inline Bytes gathered(const uint8_t *from, const Count *places) { return loaded<
 
 inline Bytes shuffled(Bytes bytes, Bytes mask) { return (Bytes)_mm_shuffle_epi8((__m128i)bytes, (__m128i)mask); }
 
+inline Bytes average(Bytes left, Bytes right) { return (Bytes)_mm_avg_epu8((__m128i)left, (__m128i)right); }
+
+inline Shorts average(Shorts left, Shorts right) { return (Shorts)_mm_avg_epu16((__m128i)left, (__m128i)right); }
+
 inline Shorts upper_half(Shorts left, Shorts right) { return (Shorts)_mm_mulhi_epu16((__m128i)left, (__m128i)right); }
 
 inline Shorts narrowed(Ints front, Ints back) { return (Shorts)_mm_packus_epi32((__m128i)front, (__m128i)back); }

@@ -1,31 +1,39 @@
 // Bilinear enlargement by two: nothing but rounding averages of the pixels' own numbers, of 8 or 16 bits.
 //
 // Every output is (9a + 3b + 3c + d + 8) >> 4 of the four pixels around it: a is the nearest, b its neighbour along the
-// row, c along the column, d the one across. The loops are plain, and the compiler makes vectors of them.
+// row, c along the column, d the one across.
 
 namespace {
 namespace twofold {
 
 constexpr Count chunk = 3072;  // numbers of a row at a time, so that two lines stay in the first cache
 
-template <class Number> inline Number average(Number x, Number y) { return (x + y + 1) >> 1; }
-
 // Averages of averages round up several times; each term subtracts where the sum was rounded up once too often.
-template <class Number> inline Number blended(Number a, Number b, Number c, Number d)
+// Numbers is a number or a vector of them.
+template <class Numbers> inline Numbers blended(Numbers a, Numbers b, Numbers c, Numbers d)
 {
-    const Number s = average(a, d), t = average(b, c);
-    const Number k = average(s, t) - (((a ^ d) | (b ^ c) | (s ^ t)) & 1);
-    const Number m = average(k, t) - ((((b ^ c) & (s ^ t)) | (k ^ t)) & 1);
+    const Numbers s = average(a, d), t = average(b, c);
+    const Numbers k = average(s, t) - (((a ^ d) | (b ^ c) | (s ^ t)) & 1);
+    const Numbers m = average(k, t) - ((((b ^ c) & (s ^ t)) | (k ^ t)) & 1);
     return average(a, m);
 }
 
-// The outputs next to each number of a row, towards `near[at + step]`.
-template <class Number>
-inline void blend(const Number *__restrict near, const Number *__restrict far, Count count, Count step,
-                  Number *__restrict out)
+template <class Numbers, class Number>
+inline void blend_at(const Number *near, const Number *far, Count step, Number *out)
 {
-    for (Count at = 0; at < count; at++)
-        out[at] = blended(near[at], near[at + step], far[at], far[at + step]);
+    store(blended(loaded<Numbers>(near), loaded<Numbers>(near + step), loaded<Numbers>(far), loaded<Numbers>(far + step)),
+          out);
+}
+
+// The outputs next to each number of a row, towards `near[at + step]`.
+template <class Number> void blend(const Number *near, const Number *far, Count count, Count step, Number *out)
+{
+    constexpr Count vector = lanes<Number>;
+    Count at = 0;
+    for (; at + vector <= count; at += vector)
+        blend_at<Full<Number>>(near + at, far + at, step, out + at);
+    for (; at < count; at++)
+        blend_at<Number>(near + at, far + at, step, out + at);
 }
 
 // A tile with a rim of one pixel around it.

@@ -1,6 +1,7 @@
 // The vectors of an instruction set. Its file defines `vector_bytes`, 16 or 32, before this, and after this
 // - gathered: a vector of pieces of 16 bytes, each from its own place,
 // - shuffled: within each 16 bytes, the bytes at the places in `mask`, or 0 where that is 0x80,
+// - average: of two vectors of bytes, or of 16 bits, rounded half up,
 // - upper_half: of the products of numbers of 16 bits,
 // - narrowed: two vectors as one of numbers half as wide; every number fits,
 // - whole: two vectors of float64 as one of whole numbers, rounded towards zero.
@@ -26,6 +27,10 @@ template <class Type, class Number> inline Type loaded(const Number *from)
 }
 
 template <class Type, class Number> inline void store(Type vector, Number *to) { std::memcpy(to, &vector, sizeof vector); }
+
+inline uint8_t average(uint8_t left, uint8_t right) { return (left + right + 1) >> 1; }
+
+inline uint16_t average(uint16_t left, uint16_t right) { return (left + right + 1) >> 1; }
 
 // Numbers of two vectors in turn, from the number `start` of each.
 template <int start, int... at> inline Ints alternating(Ints one, Ints other, std::integer_sequence<int, at...>)

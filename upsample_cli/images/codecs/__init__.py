@@ -1,1 +1,1 @@
-"""One module or package for each file format, and what the formats share."""
+"""One module or package for each file format, and code that several formats share."""

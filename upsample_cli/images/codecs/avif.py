@@ -1,4 +1,4 @@
-"""AVIF: the lists of items in its header, bounded before libavif reads them, which takes time in their square."""
+"""Limit the item lists in the header of an AVIF before libavif reads them, which takes quadratic time."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import BinaryIO
 from upsample_cli.errors import ImageError
 
 MAX_LIST_BYTES = 128 << 10
-"""Of one list: an image of 4,096 tiles needs half of it."""
+"""The most bytes of one list. An image with 4,096 tiles needs half of it."""
 
 _LISTS = {b"iloc", b"iinf", b"iref", b"ipma"}
 _CONTAINERS = {b"moov": 0, b"trak": 0, b"iprp": 0, b"meta": 4}
-"""Boxes that hold boxes, and what comes before those."""
+"""Boxes that contain boxes, and the number of bytes before the first one."""
 
 
 def check_lists(file: BinaryIO, name: str) -> None:
-    """Refuse a header with endless lists of items.
+    """Refuse a header with item lists that are too long.
 
     Raises:
-        ImageError: naming the list.
+        ImageError: a list is longer than `MAX_LIST_BYTES`; the message names it.
     """
     for kind, size_bytes in _boxes(file, 0, file.seek(0, 2)):
         if kind in _LISTS and size_bytes > MAX_LIST_BYTES:
@@ -29,7 +29,7 @@ def check_lists(file: BinaryIO, name: str) -> None:
 
 
 def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int]]:
-    """The kind and the size of each box from `start` to `end`, and of those in it."""
+    """Kind and size of each box from `start` to `end`, including nested boxes."""
     for kind, at, stop in boxes_in(file, start, end):
         yield kind, stop - at
         if kind in _CONTAINERS:
@@ -37,9 +37,9 @@ def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int]]:
 
 
 def boxes_in(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """The kind of each box from `start` to `end`, and where its content begins and ends; none of those in it.
+    """Kind, start of content and end of each box from `start` to `end`, without nested boxes.
 
-    Source: ISO/IEC 14496-12, 4.2: a size of 1 is followed by one of 64 bits, and 0 means to the end.
+    Source: ISO/IEC 14496-12, 4.2: after a size of 1, a 64-bit size follows; a size of 0 means up to the end.
     """
     while start + 8 <= end:
         file.seek(start)

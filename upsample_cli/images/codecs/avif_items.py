@@ -1,4 +1,4 @@
-"""What an AVIF holds besides its pixels: colour by code numbers, and items and properties that are not handed over.
+"""Read the metadata items of an AVIF: colour as code numbers, and items and properties that outputs do not get.
 
 Sources: ISO/IEC 14496-12 (boxes), 23008-12 (items and properties) and 23000-22; the AVIF specification, 1.1.
 """
@@ -20,13 +20,13 @@ _XMP = b"application/rdf+xml"
 _PLAIN_PROPERTIES = {b"ispe", b"pixi", b"av1C", b"colr", b"auxC", b"irot", b"imir", b"a1op", b"a1lx", b"lsel", b"free"}
 _SEQUENCE = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"av01")
 _BEFORE_BOXES = {b"stsd": 8, b"av01": 78}
-_MOST_BOX_BYTES = 1 << 18  # `avif.check_lists` has refused longer lists
+_MOST_BOX_BYTES = 1 << 18  # longer lists are refused by `avif.check_lists`
 _Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class AvifParts:
-    """The items besides the pixels, and the losses of those left out."""
+    """The metadata items of an AVIF, and the losses of the items that are left out."""
 
     colour: ColourSpace | None = None
     aspect: tuple[int, int] | None = None
@@ -35,7 +35,7 @@ class AvifParts:
 
 @dataclass
 class _Meta:
-    """The items of a file: kind (and type of content), properties by item, references by kind."""
+    """The items of a file with their kind (and content type), their properties, and the references between them."""
 
     primary: int = 0
     items: dict[int, bytes] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class _Meta:
                 yield self.properties[index - 1]
 
     def reached(self, first: set[int]) -> set[int]:
-        """These items, and the tiles that they are made of."""
+        """The given items, and the tiles that they consist of."""
         found, new = set(first), set(first)
         while new:
             new = {to for kind, item, targets in self.references if kind == b"dimg" and item in new for to in targets}
@@ -59,7 +59,7 @@ class _Meta:
 
 
 def avif_parts(file: BinaryIO) -> AvifParts:
-    """Read the header; what makes no sense in it is passed over. The file's position is moved."""
+    """Read the header; malformed boxes are ignored. The file's position is moved."""
     size_bytes = file.seek(0, 2)
     meta = next((span for kind, *span in boxes_in(file, 0, size_bytes) if kind == b"meta"), None)
     try:
@@ -69,7 +69,7 @@ def avif_parts(file: BinaryIO) -> AvifParts:
         aspect, lost = _transformed(file, found)
         return AvifParts(codes, aspect, (*lost, *_left_out(file, read, found)))
     except (struct.error, IndexError):
-        return AvifParts(losses=(Loss("metadata", "what the file holds besides its pixels is damaged"),))
+        return AvifParts(losses=(Loss("metadata", "everything in the file other than its pixels is damaged"),))
 
 
 def _read_meta(file: BinaryIO, start: int, end: int) -> _Meta:
@@ -128,7 +128,7 @@ def _read_associations(made: _Meta, data: bytes) -> None:
 
 
 def _sequence_boxes(file: BinaryIO, start: int, end: int, path: tuple[bytes, ...]) -> Iterator[tuple[bytes, _Span]]:
-    """The boxes at the end of a path of boxes."""
+    """The boxes at a path of nested boxes."""
     for kind, at, stop in boxes_in(file, start, end):
         if not path:
             yield kind, (at, stop)
@@ -147,7 +147,7 @@ def _codes(file: BinaryIO, properties: list[tuple[bytes, _Span]]) -> ColourSpace
 
 
 def _transformed(file: BinaryIO, properties: list[tuple[bytes, _Span]]) -> tuple[tuple[int, int] | None, list[Loss]]:
-    """The proportion of pixels as PNG says it, and a crop that is not carried out."""
+    """The aspect ratio of pixels as `Metadata.aspect`, and the loss of a crop, which is not applied."""
     aspect, losses = None, list[Loss]()
     for kind, (at, stop) in properties:
         if kind == b"pasp":
@@ -161,13 +161,14 @@ def _transformed(file: BinaryIO, properties: list[tuple[bytes, _Span]]) -> tuple
 
 
 def _left_out(file: BinaryIO, meta: _Meta, properties: list[tuple[bytes, _Span]]) -> Iterator[Loss]:
-    """A loss for whatever is not handed over and not known to be worthless."""
+    """A loss for each item or property that is neither carried over nor known to be useless."""
     unknown = {kind for kind, _ in properties} - _PLAIN_PROPERTIES - {b"pasp", b"clap"}
     if unknown:
         yield Loss("metadata", f"properties that we do not keep are left out ({_names(unknown)})")
     auxiliary = {item for kind, item, targets in meta.references if kind == b"auxl" and meta.primary in targets}
     alphas = {item for item in auxiliary if _is_alpha(file, meta, item)}
-    thumbnails = {item for kind, item, _ in meta.references if kind == b"thmb"}  # no longer true of the output
+    # Thumbnails of the input do not apply to the output.
+    thumbnails = {item for kind, item, _ in meta.references if kind == b"thmb"}
     used = meta.reached({meta.primary, *alphas, *thumbnails})
     gains = {item for item, kind in meta.items.items() if kind == b"tmap"}
     if gains:
@@ -177,9 +178,9 @@ def _left_out(file: BinaryIO, meta: _Meta, properties: list[tuple[bytes, _Span]]
         yield Loss("metadata", f"auxiliary images, of depth for example, are left out ({len(auxiliary - used)})")
         used |= meta.reached(auxiliary)
     others = [kind for item, kind in meta.items.items() if item not in used]
-    for handed in (b"Exif", b"mime" + _XMP):
-        if handed in others:
-            others.remove(handed)  # one of them is read
+    for carried in (b"Exif", b"mime" + _XMP):
+        if carried in others:
+            others.remove(carried)  # only one of each kind is read
     if others:
         yield Loss("metadata", f"items that we do not keep are left out ({_names(set(others))})")
 
@@ -194,7 +195,7 @@ def _names(kinds: set[bytes]) -> str:
 
 
 def with_codes(data: bytes, colour: ColourSpace) -> bytes:
-    """An AVIF whose colour is said by the code numbers of `colour`; the encoder has written others."""
+    """An AVIF with the code numbers of `colour` in place of those that the encoder has written."""
     at = data.find(b"colrnclx")
     if at < 0 or colour.codes is None:
         raise ValueError("the encoder has written no code numbers of colour")

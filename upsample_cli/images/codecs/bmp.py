@@ -1,7 +1,7 @@
-"""BMP: pixels of bit masks that Pillow does not know, or that hold alpha, and what the header says of colour.
+"""BMP: pixels with bit masks that Pillow does not support or that have alpha, and the colour space in the header.
 
-Alpha that is 0 everywhere counts as unused: many programs leave the bits of alpha empty.
-Sources: Microsoft's BITMAPV4HEADER and BITMAPV5HEADER; bmpsuite by Jason Summers for what is found in practice.
+Alpha that is 0 everywhere counts as unused, because many programs do not fill in the alpha bits.
+Sources: Microsoft's BITMAPV4HEADER and BITMAPV5HEADER; bmpsuite by Jason Summers for files found in practice.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from upsample_cli.images.regions import RegionSource
 
 _FILE_HEAD_BYTES, _MASKS_AT = 14, 40
 _BITFIELDS, _ALPHA_BITFIELDS = 3, 6
-_HEADS_WITH_MASKS = {40, 52, 56, 108, 124}  # 64 is of OS/2, whose compression 3 is another
+_HEADS_WITH_MASKS = {40, 52, 56, 108, 124}  # not 64, of OS/2, where compression 3 has another meaning
 _PILLOW_READS = {
     (32, 0xFF0000, 0xFF00, 0xFF), (32, 0xFF000000, 0xFF0000, 0xFF00), (32, 0xFF000000, 0xFF00, 0xFF),
     (16, 0xF800, 0x7E0, 0x1F), (16, 0x7C00, 0x3E0, 0x1F),
@@ -34,7 +34,7 @@ _CALIBRATED, _EMBEDDED, _LINKED = 0, 0x4D424544, 0x4C494E4B
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """A BMP of bit masks: red, green, blue, alpha; a mask of 0 is a channel that is not there."""
+    """The header of a BMP with bit masks for red, green, blue and alpha; the mask of an absent channel is 0."""
 
     height: int
     width: int
@@ -50,16 +50,16 @@ class _Head:
 
 
 def open_bmp(file: BinaryIO, name: str, *, max_pixels: int) -> RegionSource | None:
-    """The BMP in `file`, read as its rows are asked for; None if Pillow reads it.
+    """A source for the BMP in `file`, which reads rows on request; None if Pillow reads it.
 
     Args:
-        file: at its start; must stay open.
-        name: for messages.
+        file: the open file, at its start; it must stay open.
+        name: name of the file in messages.
         max_pixels: larger images are refused.
 
     Raises:
-        ImageError: it is too large, or its masks are not supported.
-        OSError: it is truncated.
+        ImageError: the image is too large, or its masks are not supported.
+        OSError: the file is truncated.
     """
     head = _head(file)
     if head is None:
@@ -88,7 +88,7 @@ def open_bmp(file: BinaryIO, name: str, *, max_pixels: int) -> RegionSource | No
 
 
 def _head(file: BinaryIO) -> _Head | None:
-    """None if Pillow reads it right, or knows best why not."""
+    """The header; None if Pillow reads the file correctly or reports a better error."""
     file.seek(0)
     start = file.read(_FILE_HEAD_BYTES + 124)
     if len(start) < _FILE_HEAD_BYTES + _MASKS_AT:
@@ -120,7 +120,7 @@ class _Channel:
         self.is_contiguous = self.largest & (self.largest + 1) == 0
 
     def levels(self, stored: NDArray[Any], layout: Layout) -> Rows:
-        """From 0 to the largest of the layout, rounded half up."""
+        """Scale stored bits to 0 up to the largest value of the layout, rounded half up."""
         if not self.largest:
             return np.zeros(stored.shape, layout.dtype)
         whole = np.uint64(np.iinfo(layout.dtype).max)
@@ -140,7 +140,7 @@ def _stored(file: BinaryIO, head: _Head, top: int, bottom: int) -> NDArray[Any]:
 
 
 def _has_alpha(file: BinaryIO, head: _Head) -> bool:
-    """Whether alpha is not 0 somewhere. Where it is used, the first rows show it."""
+    """Whether alpha is not 0 everywhere. Files that use alpha usually show it in the first rows, so this ends early."""
     step = max(1, _SCAN_BYTES // head.row_bytes)
     mask = np.array(head.masks[3], f"<u{head.bits // 8}")
     for top in range(0, head.height, step):
@@ -150,7 +150,7 @@ def _has_alpha(file: BinaryIO, head: _Head) -> bool:
 
 
 def colour_of(file: BinaryIO) -> tuple[bytes | None, list[Loss]]:
-    """The ICC profile of a BMP, and what it says of colour otherwise, which is left out. The file is moved about.
+    """The ICC profile of a BMP, and the loss of other information about colour. The file's position is moved.
 
     Raises:
         MetadataError: the profile is larger than `limits.MAX_METADATA_BYTES`.
@@ -163,7 +163,7 @@ def colour_of(file: BinaryIO) -> tuple[bytes | None, list[Loss]]:
     space = int.from_bytes(start[70:74], "little")
     if space == _CALIBRATED and any(start[74:122]):
         return None, [
-            Loss("profile", "the colours' meaning (endpoints and gamma) is left out; they may look different")
+            Loss("profile", "the colour space (endpoints and gamma) is left out, so colours may look different")
         ]
     if size == 124 and space == _LINKED:
         return None, [Loss("profile", "the colour profile is in another file, and is left out")]

@@ -1,4 +1,4 @@
-"""Durations of frames in a format's whole units, without the sum running away."""
+"""Convert frame durations to whole units of a format without accumulating rounding errors."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from fractions import Fraction
 
 
 class Clock:
-    """Rounds moments, not durations: after any number of frames no more than half a unit is lost or gained.
+    """Rounds points in time, not durations: after any number of frames, the total error is at most half a unit.
 
     Args:
-        unit_ms: milliseconds that the format counts in.
+        unit_ms: the unit of the format, in milliseconds.
 
     >>> clock = Clock(unit_ms=10)
     >>> [clock.units(Fraction(100, 3)) for _ in range(6)]
@@ -20,7 +20,7 @@ class Clock:
         self._unit_ms, self._exact_ms, self._told = unit_ms, Fraction(0), 0
 
     def units(self, duration_ms: Fraction) -> int:
-        """The next frame's duration."""
+        """The duration of the next frame, in units."""
         self._exact_ms += duration_ms
         moment = int(self._exact_ms / self._unit_ms + Fraction(1, 2))
         units, self._told = moment - self._told, moment

@@ -1,4 +1,4 @@
-"""The format of a file, by its first bytes."""
+"""Find the format of a file from its first bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from upsample_cli.images.codecs.readable import CONVERT, COPY
 from upsample_cli.images.format_table import FORMATS, Format
 
 HEAD_BYTES = 4096
-"""From the start of a file: enough to know its format, the size of a WebP, and the codec of HEIF."""
+"""Bytes from the start of a file: enough for its format, the size of a WebP, and the codec of HEIF."""
 
 # Offset, bytes, format. Only the decoder of that format is loaded.
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
@@ -35,7 +35,7 @@ _FOREIGN: tuple[tuple[int, bytes, str], ...] = (
 )
 
 
-# Of containers of ISO base media (ISO/IEC 14496-12, 23008-12): brands, what they are, and what to do.
+# Brands of ISO base media files (ISO/IEC 14496-12, 23008-12): the kind of file, and the next step for the user.
 _VIDEO = "save one of its frames as an image first, for example with ffmpeg"
 _PHOTO = CONVERT + ", for example with heif-convert or ImageMagick"
 _BRANDS: tuple[tuple[tuple[bytes, ...], str, str], ...] = (
@@ -64,18 +64,18 @@ _ITEM_KINDS = re.compile(rb"infe[\x02\x03].{3}(?:.{2}|.{4})\0\0([a-zA-Z0-9]{4})"
 
 
 def _iso_media(head: bytes, name: str) -> Format:
-    """AVIF, if brands or, where they say nothing, items say so.
+    """AVIF, if the brands say so, or the items if the brands are not specific.
 
     Raises:
-        ImageError: it is something else.
+        ImageError: the file is not AVIF.
     """
     end = min(max(16, int.from_bytes(head[:4], "big")), len(head))
     brands = [head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4))]
-    said = [*brands, *_ITEM_KINDS.findall(head)] if set(brands) <= _ONLY_HEIF else brands
-    if not _AVIF_BRANDS.isdisjoint(brands) or _AVIF_ITEM in said:
+    names = [*brands, *_ITEM_KINDS.findall(head)] if set(brands) <= _ONLY_HEIF else brands
+    if not _AVIF_BRANDS.isdisjoint(brands) or _AVIF_ITEM in names:
         return FORMATS["avif"]
     for known, title, next_step in _BRANDS:
-        if not set(known).isdisjoint(said):
+        if not set(known).isdisjoint(names):
             raise ImageError(name, f"is {title}, which is not supported", next_step, kind="unsupported")
     brand = brands[0].decode("latin-1").strip()
     cause = f"is a media file of the brand {brand!r}, which is not supported"
@@ -104,5 +104,5 @@ def format_of_content(head: bytes, name: str) -> Format:
 
 
 def is_tiff(head: bytes) -> bool:
-    """Whether a file begins as TIFF does."""
+    """Whether a file begins like a TIFF."""
     return any(head.startswith(magic) for _, magic, known in _MAGIC if known == "tiff")

@@ -1,6 +1,7 @@
-"""Rows of a PNG, filtered and deflated a chunk at a time, each chunk by itself so that many can be done at once.
+"""Filter and deflate rows of a PNG in independent chunks, so that several can be processed at the same time.
 
-Chunks end in a full flush: they share no history, end on a byte, and can be concatenated into one stream.
+Chunks end in a full flush: they do not share history, they end at a byte boundary, and they can be concatenated into
+one stream.
 Sources: the PNG specification (W3C, third edition) for filters, RFC 1950 and RFC 1951 for the stream.
 """
 
@@ -15,18 +16,19 @@ from numpy.typing import NDArray
 
 Bytes2d = NDArray[np.uint8]
 
-STREAM_START = b"\x78\x01"  # deflate, window of 32 KiB; the check bits that RFC 1950 asks for
-_STREAM_END = b"\x03\x00"  # an empty last block
+STREAM_START = b"\x78\x01"  # deflate with a window of 32 KiB, and the check bits of RFC 1950
+_STREAM_END = b"\x03\x00"  # an empty final block
 _RAW_WINDOW = -15
 _ADLER_BASE = 65521
-_BLOCK_BYTES = 96 << 10  # of rows filtered at a time: stays in cache, and below what malloc gives back at once
+_BLOCK_BYTES = 96 << 10  # rows filtered at a time: fits the cache, and stays below malloc's threshold for mmap
 
 
 def adler32_combine(first: int, second: int, second_size: int) -> int:
     """Adler-32 of two concatenated pieces of data, from the Adler-32 of each.
 
-    The low half is one plus the sum of all bytes, the high half the sum of the low halves after every byte; so the
-    second piece's start value of 1 is taken off once below, and once for each of its bytes above (RFC 1950, 8.2).
+    The low half is 1 plus the sum of all bytes. The high half is the sum of the low halves after every byte. Both
+    pieces start with the value 1, but the concatenation counts it only once. So 1 is subtracted from the low half, and
+    1 for each byte of the second piece from the high half (RFC 1950, 8.2).
 
     Args:
         first: Adler-32 of the first piece.
@@ -43,7 +45,7 @@ def adler32_combine(first: int, second: int, second_size: int) -> int:
 
 
 def stream_end(adler32: int) -> bytes:
-    """What closes a zlib stream whose data has this Adler-32."""
+    """The end of a zlib stream whose data have this Adler-32."""
     return _STREAM_END + adler32.to_bytes(4, "big")
 
 
@@ -56,12 +58,13 @@ def _residual_up(out: Bytes2d, rows: Bytes2d, above: Bytes2d, _pixel_bytes: int)
 
 
 def _residual_paeth(out: Bytes2d, rows: Bytes2d, above: Bytes2d, pixel_bytes: int) -> None:
-    """Paeth's predictor (whichever of left, above and upper left is nearest to left + above - upper left) in bytes.
+    """Paeth's predictor, computed in bytes: the one of left, above and upper left nearest to left + above - upper left.
 
-    Let low and high be the smaller and larger of left and above, and c upper left. For c between them the distances of
-    the guess from low, high and c are `u = high - c`, `v = c - low` and `|u - v|`: low is nearest where 2u <= v, high
-    where 2v <= u. Clamped at 0, u and v say the same for c outside, so nothing here leaves eight bits. Where two are
-    equally near, the specification's order of preference comes to the same choice (the tests try all 2^24).
+    Let low and high be the smaller and the larger of left and above, and c the upper left. If c is between them, the
+    distances of the estimate from low, high and c are `u = high - c`, `v = c - low` and `|u - v|`. So low is nearest if
+    2u <= v, and high if 2v <= u. If c is outside, the same conditions hold for u and v clamped at 0, so eight bits
+    always suffice. For equal distances, the specification's order of preference leads to the same choice (the tests try
+    all 2^24 cases).
     """
     left = np.zeros_like(rows)
     corner = np.zeros_like(rows)
@@ -73,8 +76,8 @@ def _residual_paeth(out: Bytes2d, rows: Bytes2d, above: Bytes2d, pixel_bytes: in
     over -= corner
     under = np.minimum(low, corner)
     np.subtract(corner, under, out=under)
-    take_low = np.negative((over <= under >> 1).view(np.uint8))  # 255 where true: a select by bit masks, as np.where
-    take_high = np.negative((under <= over >> 1).view(np.uint8))  # takes five times as long
+    take_low = np.negative((over <= under >> 1).view(np.uint8))  # 255 where true: selecting with bit masks is
+    take_high = np.negative((under <= over >> 1).view(np.uint8))  # five times as fast as np.where
     low ^= corner
     high ^= corner
     low &= take_low
@@ -91,7 +94,7 @@ _RESIDUALS: dict[int, _Residual] = {NONE: _residual_none, UP: _residual_up, PAET
 
 
 def _filtered_blocks(raw: Bytes2d, pixel_bytes: int, filter_type: int) -> Iterator[Bytes2d]:
-    """Rows 1 and on of `raw` as PNG stores them: a filter byte, then what is left after prediction; a few at a time."""
+    """Rows 1 and later of `raw` as PNG stores them, a few at a time: a filter byte, then the prediction residuals."""
     height, width = raw.shape[0] - 1, raw.shape[1]
     step = max(1, _BLOCK_BYTES // width)
     block = np.empty((min(step, height), 1 + width), np.uint8)
@@ -105,7 +108,7 @@ def _filtered_blocks(raw: Bytes2d, pixel_bytes: int, filter_type: int) -> Iterat
 
 @dataclass(frozen=True, slots=True)
 class _Level:
-    module: str  # imported when first used: only whoever writes a PNG pays for it
+    module: str  # imported at its first use, so only runs that write a PNG load it
     effort: int
     filters: tuple[int, ...]
 
@@ -126,9 +129,9 @@ class Deflated:
     """One chunk of rows as a piece of a raw deflate stream.
 
     Args:
-        data: the piece; ends on a byte and refers to nothing before it.
-        adler32: of the filtered rows, before deflating.
-        size: bytes of the filtered rows.
+        data: the piece. It ends at a byte boundary and does not refer to earlier data.
+        adler32: Adler-32 of the filtered rows, before deflating.
+        size: size of the filtered rows, in bytes.
     """
 
     data: bytes
@@ -137,7 +140,7 @@ class Deflated:
 
 
 def _deflate(blocks: Iterable[Bytes2d], module: str, effort: int) -> Deflated:
-    library = import_module(module)  # both speak zlib's interface
+    library = import_module(module)  # both have zlib's interface
     adler32 = import_module(_ISAL).adler32  # five times as fast as zlib's
     stream = library.compressobj(effort, library.DEFLATED, _RAW_WINDOW)
     data, sum_so_far, size = [], 1, 0
@@ -152,12 +155,13 @@ def _deflate(blocks: Iterable[Bytes2d], module: str, effort: int) -> Deflated:
 def deflate_rows(raw: Bytes2d, *, pixel_bytes: int, level: int = DEFAULT_LEVEL) -> Deflated:
     """Filter and deflate a chunk of rows.
 
-    `level` trades time for size. 0 stores. 1, the default, and 2 use filter Up, which suits enlarged images, and the
-    first two levels of ISA-L's deflate (its third makes enlarged photographs larger). From 3 on filter Paeth is tried
-    beside Up on every chunk and the smaller kept: 3 with ISA-L's deflate, 4 to 9 with zlib's at that level.
+    `level` trades time for size. Level 0 stores. Levels 1 (the default) and 2 use filter Up, which suits enlarged
+    images, and the first two levels of ISA-L's deflate; its third level makes enlarged photographs larger. From level
+    3, both Up and Paeth are tried on every chunk, and the smaller result is kept. Level 3 uses ISA-L's deflate, and
+    levels 4 to 9 use zlib's with the same level.
 
     Args:
-        raw: (1 + rows, bytes of a row) uint8; first the row above the chunk (zeros above the first), then its rows.
+        raw: (1 + rows, bytes of a row) uint8: the row above the chunk (zeros above the first row), then its rows.
         pixel_bytes: bytes from one pixel to the next.
         level: a key of `LEVELS`.
 

@@ -1,4 +1,4 @@
-"""What an encoder raises, as the error of a file that cannot be written."""
+"""Turn exceptions of encoders into errors of a file that cannot be written."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from contextlib import contextmanager
 
 @contextmanager
 def encoder_errors(title: str) -> Iterator[None]:
-    """Turn what an encoder raises in here into an OSError without a number, which `writing_error` explains.
+    """Turn an exception of an encoder into an OSError without a number, which `writing_error` explains.
 
-    An OSError with a number is the disk's, and passes.
+    An OSError with a number comes from the system and is not changed.
 
     Args:
-        title: of the format.
+        title: title of the format.
 
     Raises:
-        OSError: instead.
+        OSError: in place of the exception.
     """
     try:
         yield

@@ -1,7 +1,7 @@
-"""Animated GIF: what the blocks of an input say, and an output written a frame at a time.
+"""Animated GIF: read the blocks of an input, and write an output a frame at a time.
 
-Each frame is encoded as an image of its own, and put into the animation with its own palette; it covers the whole
-image and, where there is transparency, is cleared before the next.
+Each frame is encoded as a separate image and written into the animation with its own palette. It covers the whole
+image. With transparency, it is cleared before the next frame.
 Source: GIF89a specification (CompuServe, 1990); Netscape's looping extension.
 """
 
@@ -30,8 +30,8 @@ _MOST_NAMES = 9
 def has_transparency(file: BinaryIO) -> bool:
     """Whether any composed frame of a GIF can be transparent. The file's position is moved.
 
-    Not if the first frame covers all, and no later one is cleared away: a transparent colour then only leaves pixels of
-    frames before as they were.
+    None can be if the first frame is opaque and covers the image, and no frame is cleared: then transparent pixels of
+    later frames only keep the pixels of earlier ones.
     """
     flags, frames = [0], []
     for label, block in _blocks(file):
@@ -48,7 +48,7 @@ def has_transparency(file: BinaryIO) -> bool:
 
 
 def extent(file: BinaryIO) -> tuple[int, int]:
-    """Height and width that hold every frame of a GIF: its decoder enlarges the canvas for frames outside it.
+    """Height and width that contain every frame of a GIF: the decoder enlarges the canvas for frames outside it.
 
     The file's position is restored.
     """
@@ -62,7 +62,7 @@ def extent(file: BinaryIO) -> tuple[int, int]:
 
 
 def left_out(file: BinaryIO) -> list[Loss]:
-    """A loss for extensions that are not handed over. The file's position is moved."""
+    """A loss for extensions that are not carried over. The file's position is moved."""
     lost = set[str]()
     for label, block in _blocks(file):
         if label == _APPLICATION and block[:11] not in _KNOWN_APPLICATIONS:
@@ -75,14 +75,14 @@ def left_out(file: BinaryIO) -> list[Loss]:
 
 
 def pixel_aspect(file: BinaryIO) -> tuple[int, int] | None:
-    """Pixels per unit, (x, y), of a GIF whose pixels are not square. The file's position is moved."""
+    """Pixels per unit, (x, y), of a GIF whose pixels are not square; otherwise None. The file's position is moved."""
     file.seek(12)
     stated = (file.read(1) or b"\0")[0]
     return (_ASPECT_UNIT, stated + 15) if stated not in {0, _ASPECT_UNIT - 15} else None
 
 
 def frame_spans(file: BinaryIO) -> list[tuple[int, int]]:
-    """Where the frames of a GIF are, with the extensions before them. The file's position is moved."""
+    """(start, end) of each frame of a GIF, with the extensions before it. The file's position is moved."""
     file.seek(6)
     head = file.read(7).ljust(7, b"\0")
     start, spans = 13 + _palette_bytes(head[4]), list[tuple[int, int]]()
@@ -95,7 +95,7 @@ def frame_spans(file: BinaryIO) -> list[tuple[int, int]]:
 
 
 def with_frames(file: BinaryIO, frames: list[tuple[int, int]]) -> list[bytes | tuple[int, int]]:
-    """The pieces of a GIF of some of its frames, and all else that it holds before the first."""
+    """The pieces of a GIF with only the given frames, and all blocks before the first frame."""
     first = min((start for start, _ in frame_spans(file)), default=0)
     return [(0, first), *frames, bytes([_TRAILER])]
 
@@ -106,9 +106,9 @@ def _blocks(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 def _placed_blocks(file: BinaryIO) -> Iterator[tuple[int, bytes, int]]:
-    """Extensions by label with their first sub-block, frames as `_IMAGE` with their descriptor, and where each ends.
+    """Extensions (label, first sub-block, end) and frames (`_IMAGE`, descriptor, end), in order.
 
-    Truncated ends and bytes that are not a block are ignored, as decoders do.
+    A truncated end and bytes between blocks are ignored, as in decoders.
     """
     file.seek(0)
     buffered = _Buffered(file)
@@ -138,7 +138,7 @@ def _placed_blocks(file: BinaryIO) -> Iterator[tuple[int, bytes, int]]:
 
 
 class _Buffered:
-    """Reads a file on from where it is, in large pieces: a GIF is one of single bytes."""
+    """Reads a file from its position in large pieces, because a GIF is parsed byte by byte."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._read, self._piece, self._at = file.read, b"", 0
@@ -159,15 +159,15 @@ def _palette_bytes(flags: int) -> int:
 
 
 class GifFrames:
-    """Puts GIF images into one animation; a `save_frames.Muxer`.
+    """Writes GIF images into one animation; a `save_frames.Muxer`.
 
     Args:
-        file: where it is written.
-        frames: how often they are played. GIF counts the times after the first.
-        height: of every frame.
-        width: of every frame.
-        alpha: whether a frame may be transparent.
-        metadata: of the file: `nearest_form` has kept its comment at most.
+        file: the output file.
+        frames: gives the number of plays, of which GIF counts the repetitions.
+        height: height of every frame, in pixels.
+        width: width of every frame, in pixels.
+        alpha: whether frames may be transparent.
+        metadata: metadata of the file; only the comment is written.
     """
 
     def __init__(
@@ -184,7 +184,7 @@ class GifFrames:
             file.write(b"\x21\xfe" + b"".join(bytes([len(piece)]) + piece for piece in pieces) + b"\0")
 
     def add(self, image: bytes, duration_ms: Fraction) -> None:
-        """Put in one encoded image."""
+        """Add one encoded image."""
         shown = min(self._clock.units(duration_ms), _MOST_UNITS)
         palette = image[13 : 13 + _palette_bytes(image[10])]
         at, transparent, flags = 13 + len(palette), 0, self._disposal
@@ -202,7 +202,7 @@ class GifFrames:
         self._file.write(described[:9] + bytes([colours]) + local + image[data_at:end])
 
     def finish(self) -> None:
-        """End the file."""
+        """Write the end of the file."""
         self._file.write(bytes([_TRAILER]))
 
 

@@ -1,4 +1,4 @@
-"""Input files: opened without waiting for a pipe or a device, named in messages, their reading metered."""
+"""Open input files without waiting for a pipe or a device, and limit the reads for their headers."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def shown_name(source: Input) -> str:
 
 @contextmanager
 def opened_file(source: Input, timeout_s: float | None = None) -> Iterator[BinaryIO]:
-    """The input as a seekable `MeteredFile` at its start. A file object is left open; a pipe is read to its end.
+    """Open an input as a seekable `MeteredFile` at its start. A file object stays open; a pipe is read to its end.
 
     Args:
-        source: a file's path, or a binary file object.
-        timeout_s: seconds that reading its header may take.
+        source: path of a file, or a binary file object.
+        timeout_s: time limit for reading the header, in seconds; None for no limit.
 
     Raises:
-        ImageError: it is missing, a folder, not a regular file, or may not be read.
+        ImageError: the file is missing, a folder, not a regular file, or not readable.
     """
     if not isinstance(source, (str, os.PathLike)):
         file = source if source.seekable() else BytesIO(source.read())
@@ -49,22 +49,23 @@ def opened_file(source: Input, timeout_s: float | None = None) -> Iterator[Binar
 
 @contextmanager
 def regular_file(path: str | os.PathLike[str], *, follow: bool = True) -> Iterator[BinaryIO]:
-    """An open file: pass it instead of its path to everything that must read the same file.
+    """Open a regular file. Pass the open file, not its path, to all functions that must read the same file.
 
     Args:
-        follow: open the file that a link leads to; otherwise a link is refused.
+        path: path of the file.
+        follow: open the file that a link points to; otherwise a link is refused.
 
     Raises:
-        ImageError: it is missing, a folder, not a regular file, or may not be read.
+        ImageError: the file is missing, a folder, not a regular file, or not readable.
     """
     try:
         _check_file(path, Path(path).stat(follow_symlinks=follow))
-        # Closed below, where errors are not those of opening.
+        # Closed below, outside the handler for errors of opening.
         file = open(os.fspath(path), "rb", opener=open_at_once if follow else open_no_link)  # noqa: SIM115
     except (OSError, ValueError) as error:
         raise _cannot_open(path, error) from error
     with file:
-        _check_file(path, os.fstat(file.fileno()))  # another file may have taken the name
+        _check_file(path, os.fstat(file.fileno()))  # the path may lead to another file by now
         yield file
 
 
@@ -91,5 +92,7 @@ _OPEN_ERRORS: dict[int | None, tuple[str, str]] = {
 def _cannot_open(source: str | os.PathLike[str], error: OSError | ValueError) -> ImageError:
     if isinstance(error, ValueError):
         return ImageError(source, "has a zero byte in its name", "check the name", kind="not-found")
-    cause, next_step = _OPEN_ERRORS.get(error.errno, (f"cannot be opened ({error.strerror})", ""))
+    cause, next_step = _OPEN_ERRORS.get(
+        error.errno, (f"cannot be opened ({error.strerror})", "check the disk or the network")
+    )
     return ImageError(source, cause, next_step, kind="not-found" if cause == _MISSING[0] else "unreadable")

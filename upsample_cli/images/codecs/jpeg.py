@@ -1,9 +1,9 @@
-"""JPEG written by libjpeg-turbo as its rows arrive.
+"""Write JPEG with libjpeg-turbo as rows arrive.
 
-A strip of rows is encoded as a JPEG of its own, and its coded pixels become a *restart interval* of the whole: all
-strips share their tables, and after a restart marker a decoder takes nothing over from before it. So what is decoded is
-what an image encoded in one piece gives, strips are encoded several at once, and the enlarged image is never in
-memory. An image of one strip is, byte for byte, what Pillow writes.
+Each strip of rows is encoded as a separate JPEG, and its coded pixels become a *restart interval* of the whole image.
+All strips have the same tables, and a decoder resets its state at a restart marker. So the decoded pixels are the same
+as those of an image encoded in one piece, several strips can be encoded at the same time, and the enlarged image is
+never in memory as a whole. An image of one strip has the same bytes as Pillow's.
 
 Source: ITU-T T.81, annex B (markers), E.1.4 and E.2.4 (restart intervals).
 """
@@ -25,40 +25,40 @@ from upsample_cli.images.codecs.quiet import quiet_pillow
 from upsample_cli.images.codecs.strips import StripWriter
 from upsample_cli.images.model import Colour, Layout, Rows
 
-_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # neither a coded byte FF, nor a restart, nor filling
+_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # not an escaped byte FF, a restart marker or a fill byte
 _FRAMES = {0xC0, 0xC1}
 _START_OF_SCAN, _TABLES, _END = 0xDA, 0xDB, 0xD9
 _FIRST_RESTART, _RESTARTS = 0xD0, 8
-_MOST_UNITS = 65535  # of a restart interval: coded units, each of which is 1 to 6 blocks of 8x8
+_MOST_UNITS = 65535  # coded units in a restart interval; each has 1 to 6 blocks of 8x8
 
 _UNITS = {"4:4:4": (8, 8), "4:2:2": (8, 16), "4:2:0": (16, 16)}
-"""Height and width of a coded unit by Pillow's name of the subsampling."""
+"""Height and width of a coded unit in pixels, by Pillow's name of the subsampling."""
 
 _SPACES: dict[Colour, tuple[str, str, str]] = {
     "grey": ("L", "GRAYSCALE", "GRAYSCALE"), "rgb": ("RGB", "RGB", "YCBCR"), "cmyk": ("CMYK", "CMYK", "CMYK"),
 }  # fmt: skip
-"""Pillow's mode, what the encoder is given, and what is stored."""
+"""Pillow's mode, the colour space of the rows, and the colour space that is stored."""
 
 _STRIP_BYTES = 1 << 20
-_UNIT_AT = 13  # of the resolution, in JFIF's segment
+_UNIT_AT = 13  # offset of the resolution's unit in the JFIF segment
 
 
 class JpegSink(StripWriter[bytes]):
-    """A JPEG that takes rows and writes them to `file`, a strip at a time; a `model.Sink`.
+    """Writes a JPEG to `file`, a strip at a time; a `model.Sink`.
 
     Args:
-        file: where the JPEG goes, front to back; never seeks, not closed.
-        height: rows that will come.
+        file: the output file. It is written in order, never seeks, and is not closed.
+        height: number of rows.
         width: pixels of a row.
-        layout: grey, rgb or cmyk of 8 bits.
+        layout: grey, rgb or cmyk with 8 bits.
         quality: 1 to 100.
-        subsampling: of chroma: "4:4:4", "4:2:2" or "4:2:0".
-        settings: Pillow's, for the metadata; and "aspect", for a resolution without a unit.
-        executor: encodes strips alongside the calling thread; without one that thread does it.
+        subsampling: subsampling of chroma: "4:4:4", "4:2:2" or "4:2:0".
+        settings: Pillow's settings for the metadata; and "aspect", a resolution without a unit.
+        executor: threads that encode strips together with the calling thread; None for the calling thread only.
 
     Raises:
-        OSError: here and later: the disk or the encoder refuses.
-        ValueError: rows do not fit what was announced.
+        OSError: here and later, if writing or encoding fails.
+        ValueError: rows differ from the announced shape or type.
 
     >>> file = BytesIO()
     >>> sink = JpegSink(file, height=2, width=3, layout=Layout("grey"), quality=95)
@@ -99,7 +99,7 @@ class JpegSink(StripWriter[bytes]):
         )
 
     def finish(self) -> None:
-        """Write what is still in flight and the end of the file."""
+        """Write the pending strips and the end of the file."""
         super().finish()
         self._file.write(bytes((0xFF, _END)))
 
@@ -112,7 +112,7 @@ class JpegSink(StripWriter[bytes]):
         self._written += 1
 
     def _write_head(self, jpeg: bytes) -> int:
-        """Write the head; returns the offset of the coded pixels in every strip."""
+        """Write the head, and return the offset of the coded pixels in every strip."""
         places = dict[int, tuple[int, int]]()
         for marker, start, end in segments(jpeg):
             places.setdefault(marker, (start, end))
@@ -129,7 +129,7 @@ class JpegSink(StripWriter[bytes]):
 
 
 def _segments_by_pillow(layout: Layout, settings: dict[str, Any]) -> bytes:
-    """All that comes before the tables: the file's kind and the metadata. Without the latter, it is the encoder's."""
+    """All segments before the tables: the file's kind and the metadata, as Pillow writes them."""
     file = BytesIO()
     aspect, dpi = settings.get("aspect"), settings.get("dpi")
     given = {name: value for name, value in settings.items() if name != "aspect"}
@@ -144,7 +144,7 @@ def _segments_by_pillow(layout: Layout, settings: dict[str, Any]) -> bytes:
 
 
 def _encoded(pieces: list[Rows], _above: Rows | None, *, colour: Colour, quality: int, subsampling: str) -> bytes:
-    """A strip of rows as a JPEG of its own: `strips.Work`."""
+    """Encode a strip of rows as a separate JPEG; a `strips.Work`."""
     from imagecodecs import jpeg8_encode
 
     _, given, stored = _SPACES[colour]
@@ -156,9 +156,9 @@ def _encoded(pieces: list[Rows], _above: Rows | None, *, colour: Colour, quality
 
 
 def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    r"""The markers of a JPEG that have a length, with start and end of their segments; the end of the image last.
+    r"""The markers of a JPEG that have a length, with the start and end of their segments; last, the end of the image.
 
-    Between the segments are coded pixels.
+    The coded pixels are between the segments.
 
     >>> list(segments(b"\xff\xd8\xff\xfe\0\5sea\xff\xda\0\2\7\xff\0\xff\xd0\7\xff\xd9"))
     [(254, 2, 9), (218, 9, 13), (217, 19, 21)]

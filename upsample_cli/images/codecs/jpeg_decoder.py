@@ -1,4 +1,4 @@
-"""JPEG read by libjpeg-turbo into numpy's own pixels, and what a file holds between and after its coded pixels.
+"""Decode JPEG with libjpeg-turbo into a numpy array, and examine the segments between and after the coded pixels.
 
 Source: ITU-T T.81, annexes B (markers), G (progressive) and H (lossless).
 """
@@ -24,10 +24,10 @@ _END_OF_IMAGE = bytes((0xFF, _END))
 _PROGRESSIVE = {0xC2, 0xCA}
 _COEFFICIENTS = 64
 _FILLINGS = (b"", b"\x55" * 64, b"\xaa" * 64, b"\xff\0" * 64)
-"""What coded pixels may go on with. If the pixels are the same with each, they do not depend on it: none is missing."""
+"""Bytes to append to coded pixels. If the decoded pixels are the same with each of them, no pixel is missing."""
 
 _MOST_ZEROS = 8
-"""More zeros at the end are not coded pixels but space of a file that was never written."""
+"""The most zeros at the end that can be coded pixels. More are space in the file that was never written."""
 
 _PADDING = b"\0\r\n \xff\xd9"
 _SPACES: dict[Colour, str] = {"grey": "GRAYSCALE", "rgb": "RGB", "cmyk": "CMYK"}
@@ -38,8 +38,8 @@ class Decoded:
     """A decoded JPEG.
 
     Args:
-        read_box: reads its pixels; None if Pillow is to decode it, or to say what is wrong.
-        losses: what only the whole file shows.
+        read_box: reads its pixels; None if Pillow must decode it or report what is wrong.
+        losses: losses that are known only from the whole file.
         is_cut: pixels are missing.
     """
 
@@ -58,15 +58,15 @@ def decoded_jpeg(
     bits: int = 8,
     has_others: bool = False,
 ) -> Decoded:
-    """Decode a JPEG whose size is known to be acceptable, into as many bytes as its pixels have.
+    """Decode a JPEG whose size has been checked.
 
     Args:
-        file: seekable; not needed afterwards.
-        layout: from its header.
-        height, width: as stored.
-        check: called with the number of scans; raises if they are too many.
-        bits: of a stored sample.
-        has_others: whether other images, of which the header speaks, follow the first.
+        file: a seekable file; it is not needed afterwards.
+        layout: the layout from the header.
+        height, width: size as stored, in pixels.
+        check: called with the number of scans; raises an error if there are too many.
+        bits: bits of a stored sample.
+        has_others: whether the header announces further images after the first.
     """
     file.seek(0)
     data = file.read()
@@ -80,9 +80,9 @@ def decoded_jpeg(
             losses.append(Loss("metadata", f"what follows the image in its file is left out ({size})"))
     elif (whole := _completed(data, found, layout, (height, width), bits)) is not None:
         data = whole
-        losses.append(Loss("damage", "the end marker of the file is missing; no pixel is"))
+        losses.append(Loss("damage", "the end marker of the file is missing; all pixels are there"))
     else:
-        return Decoded(None, is_cut=True)  # decoders invent the rest, Pillow's from zeros that follow
+        return Decoded(None, is_cut=True)  # decoders invent the missing pixels
     try:
         pixels = _pixels(data, layout, (height, width), bits)
     except (ValueError, RuntimeError):
@@ -100,7 +100,7 @@ def _pixels(data: bytes, layout: Layout, size: tuple[int, int], bits: int) -> Ro
 
 
 def _full_range(pixels: Rows, bits: int) -> Rows:
-    """Samples of some bits as those of 8 or 16; ink, which Adobe stores inverted, as ink."""
+    """Scale samples to the full range of 8 or 16 bits, and invert CMYK, which Adobe stores inverted."""
     if bits < 8:
         pixels = (pixels.astype(np.uint16) * 255 // (2**bits - 1)).astype(np.uint8)
     elif 8 < bits < 16:
@@ -109,7 +109,7 @@ def _full_range(pixels: Rows, bits: int) -> Rows:
 
 
 def _late_losses(data: bytes, found: list[tuple[int, int, int]]) -> Iterator[Loss]:
-    """Of segments between scans, where the header does not look."""
+    """The losses of segments between scans, which the header does not include."""
     scans = next((index for index, (marker, _, _) in enumerate(found) if marker == START_OF_SCAN), len(found))
     names = Counter(
         segment_name(marker, data[start + 4 : min(end, start + 44)])
@@ -123,7 +123,7 @@ def _late_losses(data: bytes, found: list[tuple[int, int, int]]) -> Iterator[Los
 def _completed(
     data: bytes, found: list[tuple[int, int, int]], layout: Layout, size: tuple[int, int], bits: int
 ) -> bytes | None:
-    """A JPEG without its end marker as one with it; None if pixels are missing too."""
+    """Add a missing end marker to a JPEG; None if pixels are also missing."""
     if not _has_all_scans(data, found):
         return None
     ended = data.rstrip(b"\0")
@@ -144,7 +144,7 @@ def _completed(
 
 
 def _has_all_scans(data: bytes, found: list[tuple[int, int, int]]) -> bool:
-    """Whether every coefficient of every component is in a scan, to its last bit."""
+    """Whether the scans contain every coefficient of every component, down to its lowest bit."""
     missing_bits: dict[int, list[int]] = {}
     progressive = False
     for marker, start, end in found:

@@ -1,7 +1,7 @@
-"""The marker segments of a JPEG before its pixels: found as tolerantly as decoders find them, and told apart.
+"""Find the marker segments of a JPEG before its pixels, as tolerantly as decoders do.
 
-Pillow is given only what describes the pixels: its parsers of metadata fail on good images, join Exif in time in the
-square of its pieces, and keep one part of what there are several of.
+Pillow gets only the segments that describe the pixels. Its metadata parsers fail on valid images, take quadratic time
+to join pieces of Exif, and keep only one of several blocks.
 
 Source: ITU-T T.81, annex B (markers).
 """
@@ -17,21 +17,21 @@ from upsample_cli.images.codecs.readable import CONVERT, COPY
 START_OF_SCAN, COMMENT_MARKER, JPEG_LS = 0xDA, 0xFE, 0xF7
 APPLICATION = range(0xE0, 0xF0)
 EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
-"""How a segment starts that holds a piece of an extension of XMP."""
+"""The start of a segment with a piece of an XMP extension."""
 
 _END = 0xD9
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
-_ALONE = {0x01, *range(0xD0, 0xD9)}  # without a length
+_ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a length
 _HIERARCHICAL = {0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF}
 _LOSSLESS, _LOSSLESS_ARITHMETIC = 0xC3, 0xCB
 _BITS = {0xC0: (8,)}
-"""Of a sample, where not all of a lossy JPEG's are allowed: those of the baseline."""
+"""Allowed bits of a sample, for kinds that do not allow all those of a lossy JPEG: the baseline."""
 
 _BLOCK_BYTES = 4096
 
 
 class Segment(NamedTuple):
-    """A segment: its marker, and where what follows its length starts and how many bytes that are."""
+    """A segment: its marker, and the offset and size of its content, after the length."""
 
     marker: int
     at: int
@@ -39,13 +39,13 @@ class Segment(NamedTuple):
 
 
 class JpegHead(NamedTuple):
-    """What a JPEG says before its pixels.
+    """The segments of a JPEG before its pixels.
 
     Args:
-        for_pillow: a JPEG of the same kind of pixels without metadata and pixels; its samples have 8 bits.
-        bits: of a sample.
-        is_lossless: whether it is coded without loss.
-        described: the segments that hold something else: applications' and comments.
+        for_pillow: a JPEG header with the same kind of pixels, without metadata; its samples have 8 bits.
+        bits: bits of a sample.
+        is_lossless: whether the pixels are coded without loss.
+        described: the other segments: application segments and comments.
     """
 
     for_pillow: bytes
@@ -58,7 +58,7 @@ def jpeg_head(file: BinaryIO, name: str) -> JpegHead:
     """Read the segments before the pixels. The file's position is moved.
 
     Raises:
-        ImageError: it is of a kind that is not supported, or has no pixels.
+        ImageError: the kind of JPEG is not supported, or the file does not have pixels.
     """
     frame, described = None, list[Segment]()
     for segment in head_segments(file):
@@ -101,9 +101,9 @@ def _check_kind(name: str, marker: int, bits: int, height: int) -> None:
 
 
 def head_segments(file: BinaryIO) -> Iterator[Segment]:
-    """The segments up to the first scan, which is the last; bytes between them that are not markers are passed over.
+    """The segments up to and including the first scan. Bytes between them that are not markers are ignored.
 
-    The file's position is moved, and may be moved between two segments.
+    The file's position is moved. The caller may also move it between two segments.
     """
     at = 2
     while True:
@@ -129,7 +129,7 @@ def head_segments(file: BinaryIO) -> Iterator[Segment]:
 
 
 def _next_marker(file: BinaryIO, at: int) -> int:
-    """The offset of the next byte that may start a marker; the end of the file if there is none."""
+    """The offset of the next byte that may start a marker, or the end of the file."""
     file.seek(at)
     while block := file.read(_BLOCK_BYTES):
         found = block.find(0xFF)

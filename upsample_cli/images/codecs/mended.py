@@ -1,6 +1,6 @@
-"""GIF and WebP animations without their damaged frames: decoders give up at the first one.
+"""Read GIF and WebP animations without their damaged frames, because decoders stop at the first one.
 
-Each frame is tried as an image of its own; those that fail are left out of a view of the file.
+Each frame is decoded as a separate image. Frames that fail are left out of a view of the file.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ _Span = tuple[int, int]
 
 
 def frame_spans(file: BinaryIO, fmt: Format) -> list[_Span]:
-    """Where the frames of an animation are, in order. The file's position is moved."""
+    """(start, end) of each frame of an animation, in order. The file's position is moved."""
     return gif.frame_spans(file) if fmt.name == "gif" else webp.frame_spans(file)
 
 
 def bad_frames(file: BinaryIO, fmt: Format) -> list[int]:
-    """Indices of the frames of a GIF or WebP that no decoder can read. The file's position is moved."""
+    """Indices of the frames of a GIF or WebP that cannot be decoded. The file's position is moved."""
     spans = frame_spans(file, fmt)
     return [index for index in range(len(spans)) if not _decodes(_with(file, fmt, spans[index : index + 1]), fmt)]
 
 
 def without_frames(file: BinaryIO, fmt: Format, bad: list[int]) -> BinaryIO:
-    """A view of the animation without these frames."""
+    """A view of the animation without the damaged frames."""
     spans = frame_spans(file, fmt)
     return _with(file, fmt, [span for index, span in enumerate(spans) if index not in set(bad)])
 
@@ -45,6 +45,6 @@ def _decodes(file: BinaryIO, fmt: Format) -> bool:
         Image.OPEN[fmt.pillow_name][0](file, "").load()
     except MemoryError:
         raise
-    except Exception:  # on damaged files Pillow raises nearly any
+    except Exception:  # on damaged files Pillow can raise almost any exception
         return False
     return True

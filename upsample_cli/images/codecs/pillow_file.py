@@ -1,4 +1,4 @@
-"""Opens image files with Pillow, by their content, behind our own size limit."""
+"""Open image files with Pillow according to their content, with the size limit of this package."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from upsample_cli.images.limits import check_pixels
 
 
 class Opened(NamedTuple):
-    """An image as Pillow opens it, pixels undecoded; the file to decode; what describes a PNG or precedes a JPEG."""
+    """An image that Pillow opened, not decoded; the file to decode; the chunks of a PNG or the head of a JPEG."""
 
     image: ImageFile.ImageFile
     format: Format
@@ -34,20 +34,20 @@ class Opened(NamedTuple):
 
 
 def open_with_pillow(file: BinaryIO, name: str, *, max_pixels: int) -> Opened:
-    """Open the image in `file`, pixels undecoded. Call it, and use the image, inside `quiet_pillow`.
+    """Open the image in `file` without decoding it. Call this and use the image inside `quiet_pillow`.
 
     Args:
-        file: seekable; must stay open until the image is decoded.
-        name: for messages.
+        file: a seekable file; it must stay open until the image is decoded.
+        name: name of the file in messages.
         max_pixels: larger images are refused.
 
     Raises:
-        ImageError: it is not an image we know, is damaged, or is too large.
+        ImageError: the format is unknown, or the image is damaged or too large.
     """
     head = file.read(HEAD_BYTES)
     fmt = format_of_content(head, name)
     if fmt.name == "webp":
-        check_pixels(name, *webp_size(head), max_pixels)  # the decoder allocates when it is created
+        check_pixels(name, *webp_size(head), max_pixels)  # the decoder allocates memory when it is created
     with readable(name, fmt):
         if fmt.name == "avif":
             check_lists(file, name)
@@ -66,10 +66,10 @@ def open_with_pillow(file: BinaryIO, name: str, *, max_pixels: int) -> Opened:
 
 
 def _opened(file: BinaryIO, fmt: Format) -> tuple[ImageFile.ImageFile, BinaryIO, tuple[Loss, ...]]:
-    """The image, the file that it reads, and what is lost because libwebp refuses a file for a single damaged frame."""
+    """The image, the file that it reads, and the loss of damaged frames of a WebP, which libwebp would refuse."""
     factory = Image.OPEN[fmt.pillow_name][0]
     try:
-        return factory(file, ""), file, ()  # without a name Pillow does not map the file into memory
+        return factory(file, ""), file, ()  # without a name, Pillow does not memory-map the file
     except MemoryError:
         raise
     except Exception:
@@ -90,7 +90,7 @@ _MOST_NUMBERS = 20
 
 
 def _is_simple_ycbcr(tags: Mapping[int, Any]) -> bool:
-    """Whether YCbCr of a TIFF is what Pillow takes it for if it is not compressed: not subsampled, and of BT.601."""
+    """Whether YCbCr of a TIFF is what Pillow assumes for uncompressed data: not subsampled, and BT.601."""
     coefficients = tags.get(_COEFFICIENTS, _BT_601)
     is_common = all(abs(stated - common) < 0.002 for stated, common in zip(coefficients, _BT_601, strict=False))
     return tags.get(_SUBSAMPLING, (2, 2)) == (1, 1) and is_common

@@ -1,6 +1,6 @@
-"""What the pixels of an opened Pillow image mean, and how they become rows.
+"""The meaning of the pixels of an opened Pillow image, and their conversion to rows.
 
-Where Pillow would garble them, it is set right or said.
+Pixels that Pillow would misread are corrected, or become a loss or an error.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _LAYOUTS = {
 _MODES = {_GREY: "L", _GREY_ALPHA: "LA", _RGB: "RGB", _RGB_ALPHA: "RGBA", _CMYK: "CMYK"}
 _REFUSED = {"I": "32-bit or signed numbers", "F": "floating-point numbers", "LAB": "Lab colours", "HSV": "HSV colours"}
 
-_CUT_TO_8 = re.compile(";16[BLN]$")  # Pillow's name for samples of which it drops the low byte
+_CUT_TO_8 = re.compile(";16[BLN]$")  # raw modes whose low byte Pillow drops
 _CUT_PNGS: dict[str, tuple[Colour, bool]] = {"RGB": ("rgb", False), "RGBA": ("rgb", True), "LA": ("grey", True)}
-_GREY_STEPS = {"L;2": 85, "L;4": 17}  # PNG's key of transparency counts in the file's own levels
+_GREY_STEPS = {"L;2": 85, "L;4": 17}  # PNG's transparent colour is in levels of the file
 
 _NEW_SUBFILE_TYPE, _BITS, _PHOTOMETRIC, _PLANAR, _SAMPLE_FORMAT, _SUBSAMPLING = 254, 258, 262, 284, 339, 530
 _IMAGE_DEPTH = 32997
@@ -45,14 +45,14 @@ class Reading:
     """How the bands of one image become rows.
 
     Args:
-        layout: of the rows.
-        losses: what is lost by reading it so.
+        layout: layout of the rows.
+        losses: the losses of reading the image in this layout.
         jpeg_subsampling: see `ImageInfo`.
         lossless: see `ImageInfo`.
-        key: the one transparent value of a 16-bit grey image.
+        key: the transparent value of a 16-bit grey image, or None.
         inverted: 16-bit grey is stored with 0 for white.
         twelve_bits: 16-bit grey is stored as 0 to 4095.
-        is_cut: Pillow would drop the low byte of these 16 bits: `deep_png` is to decode them.
+        is_cut: Pillow would drop the low byte of 16 bits, so `png.deep` decodes the image.
     """
 
     layout: Layout
@@ -65,7 +65,7 @@ class Reading:
     is_cut: bool = False
 
     def rows(self, band: Image.Image) -> Rows:
-        """A piece of the image as rows."""
+        """Convert a part of the image to rows."""
         if self.layout.depth == 16:
             return self._deep_rows(band)
         import numpy as np  # headers are read without it
@@ -89,17 +89,19 @@ class Reading:
 def how_to_read(
     image: ImageFile.ImageFile, file: BinaryIO, format_name: str, name: str, *, has_profile: bool
 ) -> Reading:
-    """Decide it from an opened image's header. A key of transparency that Pillow misreads is set right in `image`.
+    """Choose the `Reading` from the header of an opened image.
+
+    A transparent colour that Pillow misreads is corrected in `image`.
 
     Args:
-        image: as Pillow opened it, not decoded.
-        file: the open file it came from; its position is moved about.
+        image: the image as Pillow opened it, not decoded.
+        file: the open file of the image; its position is moved.
         format_name: a key of `FORMATS`.
-        name: what to call the file in a message.
-        has_profile: whether there is an ICC profile, which a palette of greys would no longer fit.
+        name: name of the file in messages.
+        has_profile: whether the image has an ICC profile. Then a palette of greys is read as RGB, to fit the profile.
 
     Raises:
-        ImageError: its kind of pixels is not supported.
+        ImageError: the kind of pixels is not supported.
     """
     tags = getattr(image, "tag_v2", {})
     raw_mode = _raw_mode(image)
@@ -137,10 +139,10 @@ def _check_supported(image: ImageFile.ImageFile, tags: Any, name: str) -> None:
     kinds = (
         (image.mode in _REFUSED, _REFUSED.get(image.mode)),
         (set(tags.get(_SAMPLE_FORMAT, ())) - {_UNSIGNED, _UNDEFINED}, "signed or floating-point numbers"),
-        # Pillow takes the chroma of the next two for that of every pixel, and every byte for a sample.
+        # Pillow would ignore the subsampling, and would take every byte as a sample.
         (image.mode == "YCbCr" and tuple(tags.get(_SUBSAMPLING, (2, 2))) != (1, 1), "subsampled YCbCr, not compressed"),
         (raw and tags.get(_PLANAR) == _SEPARATE_PLANES and max(tags.get(_BITS, (8,))) > 8, "16-bit planes"),
-        (tags.get(_IMAGE_DEPTH, 1) != 1, "a volume of several slices"),  # of which Pillow sees one
+        (tags.get(_IMAGE_DEPTH, 1) != 1, "a volume of several slices"),  # Pillow reads only one of them
         (image.mode not in _LAYOUTS, f"pixels of kind {image.mode}"),
     )
     for refused, what in kinds:
@@ -160,7 +162,7 @@ def _losses(image: ImageFile.ImageFile, file: BinaryIO, tags: Any, cut: bool) ->
 
 
 def _transparency(image: ImageFile.ImageFile, raw_mode: str, cut: bool) -> Any:
-    """What is marked transparent without an alpha channel, or None."""
+    """The transparent colour or index of an image without an alpha channel, or None."""
     key = image.info.get("transparency")
     if cut or key is None or image.mode not in {"1", "L", "RGB", "P", "I;16"}:
         image.info.pop("transparency", None)
@@ -193,7 +195,7 @@ def _is_lossless(image: ImageFile.ImageFile, file: BinaryIO, format_name: str) -
 
 
 def _avif_bits(file: BinaryIO) -> int:
-    """Bits per channel as the AV1 configuration box says. Source: AV1 Codec ISO Media File Format Binding, 2.3."""
+    """Bits per channel in the AV1 configuration box. Source: AV1 Codec ISO Media File Format Binding, 2.3."""
     file.seek(0)
     head = file.read(_AVIF_HEAD_BYTES)
     at = head.find(b"av1C")

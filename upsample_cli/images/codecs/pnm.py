@@ -1,6 +1,6 @@
-"""Netpbm's formats, the portable anymap: PBM, PGM, PPM and PAM, of 8 or 16 bits, in and out by rows.
+"""Read and write Netpbm's formats (portable anymap) by rows: PBM, PGM, PPM and PAM, with 8 or 16 bits.
 
-Pillow cuts 16 bits to 8 and knows no PAM. Source: the manual pages pbm(5), pgm(5), ppm(5) and pam(5) of Netpbm.
+Pillow reduces 16 bits to 8 and does not support PAM. Source: Netpbm's manual pages pbm(5), pgm(5), ppm(5) and pam(5).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FORMAT = FORMATS["pnm"]
 _HEAD_BYTES = 1 << 16
 _MOST_LEVELS = 65535
 _TOKEN = re.compile(rb"(?:\s|#[^\n]*\n)*(\d+)")
-_PAM_LINE = re.compile(rb"[ \t]*+(?:([A-Z]++)[ \t]++([^\n]*+)|#[^\n]*+|)\n")  # possessive: in linear time
+_PAM_LINE = re.compile(rb"[ \t]*+(?:([A-Z]++)[ \t]++([^\n]*+)|#[^\n]*+|)\n")  # possessive quantifiers: linear time
 _PAM_TYPES = {
     b"BLACKANDWHITE": Layout("grey"), b"GRAYSCALE": Layout("grey"), b"RGB": Layout("rgb"),
     b"BLACKANDWHITE_ALPHA": Layout("grey", alpha=True), b"GRAYSCALE_ALPHA": Layout("grey", alpha=True),
@@ -35,20 +35,20 @@ _PAM_TYPES = {
 _PAM_NAMES = {(layout.colour, layout.alpha): name for name, layout in _PAM_TYPES.items() if b"BLACK" not in name}
 _HOLDS = {"PGM": "levels of grey", "PPM": "colour", "PAM": "transparency"}
 _MISFITS = {".pbm": {"PGM", "PPM", "PAM"}, ".pgm": {"PPM", "PAM"}, ".ppm": {"PAM"}}
-"""What does not go by an extension. Programs of Netpbm that read PPM read PGM too."""
+"""For each extension, the kinds that do not fit it. Netpbm's programs that read PPM also read PGM."""
 _GREY, _PLAIN = {1, 2, 4, 5}, {1, 2, 3}
 
 
 def open_pnm(file: BinaryIO, name: str, *, max_pixels: int) -> RegionSource:
-    """A portable anymap as a source; rows are read as they are asked for.
+    """A source for a portable anymap, which reads rows on request.
 
     Args:
-        file: at its start; can be sought in, and stays open until the source is closed.
-        name: what to call it in a message.
-        max_pixels: refuse an image of more.
+        file: a seekable file at its start; it must stay open until the source is closed.
+        name: name of the file in messages.
+        max_pixels: larger images are refused.
 
     Raises:
-        ImageError: it is damaged, truncated, or too large.
+        ImageError: the image is damaged, truncated, or too large.
     """
     with readable(name, _FORMAT):
         header = _header(file.read(_HEAD_BYTES))
@@ -58,7 +58,7 @@ def open_pnm(file: BinaryIO, name: str, *, max_pixels: int) -> RegionSource:
             raise ValueError("Truncated")
         read_box: ReadBox
         if header.kind in _PLAIN:
-            read_box, more = PlainText(file, header).read_box, b""  # where it ends is not known before it is read
+            read_box, more = PlainText(file, header).read_box, b""  # its end is not known before it is read
         else:
             read_box = _binary_box(file, header)
             file.seek(end)
@@ -131,13 +131,13 @@ def _binary_box(file: BinaryIO, header: PnmHeader) -> ReadBox:
 
 
 def _least_plain_bytes(header: PnmHeader) -> int:
-    """Of plain text: a digit for each number, and what parts them; digits of bitmaps may stand side by side."""
+    """The fewest bytes of plain text: a digit for each number and a separator, which bitmaps do not need."""
     count = header.height * header.width * header.layout.channels
     return count if header.kind in BITMAPS else 2 * count - 1
 
 
 def name_losses(suffix: str, layout: Layout) -> tuple[Loss, ...]:
-    """A remark if a file's extension is of a kind that `PnmSink` does not write.
+    """A remark if a file's extension does not fit the kind that `PnmSink` writes.
 
     >>> print(*name_losses(".pgm", Layout("rgb")), *name_losses(".ppm", Layout("rgb")))
     its name ends in .pgm, and it holds colour: it is written as PPM
@@ -156,14 +156,14 @@ def _kind(layout: Layout, suffix: str) -> str:
 
 
 class PnmSink:
-    r"""A PGM, a PPM or, with alpha or where the name asks for it, a PAM, written as its rows come; a `model.Sink`.
+    r"""Writes a PGM, a PPM, or a PAM (for alpha, or if the extension is .pam) as rows come; a `model.Sink`.
 
     Args:
-        file: where it goes, front to back.
-        height: rows that will come.
+        file: the output file; it is written in order.
+        height: number of rows.
         width: pixels of a row.
         layout: "grey" or "rgb", with or without alpha, 8 or 16 bits.
-        suffix: the extension of the file's name.
+        suffix: the extension of the file name.
 
     >>> import io
     >>> file = io.BytesIO()
@@ -192,11 +192,11 @@ class PnmSink:
         self._write(head.encode())
 
     def write_rows(self, rows: Rows) -> None:
-        """Take the next rows."""
+        """Write the next rows."""
         check_rows(rows, (self._width, self._layout.channels), self._layout.dtype, self._rows_left)
         self._rows_left -= len(rows)
         self._write(rows.astype(self._layout.dtype.newbyteorder(">")).tobytes())
 
     def finish(self) -> None:
-        """Check that nothing is missing."""
+        """Check that all rows have been written."""
         check_complete(self._rows_left)

@@ -1,4 +1,4 @@
-"""Portable anymaps as plain text: numbers read a piece of the file at a time, however long the text is.
+"""Read portable anymaps in plain text, a piece of the file at a time.
 
 Source: the manual pages pbm(5), pgm(5) and ppm(5) of Netpbm, "plain" formats.
 """
@@ -16,11 +16,11 @@ BITMAPS = {1, 4}
 _PIECE_BYTES = 1 << 18
 _SPACES = (b" ", b"\t", b"\n", b"\r", b"\x0b", b"\x0c")
 _MOST_DIGITS = 4300
-"""As many as Python makes a number of."""
+"""The most digits of a number: as many as Python converts."""
 
 
 class PnmHeader(NamedTuple):
-    """What stands before the pixels."""
+    """The header of a portable anymap."""
 
     kind: int  # the digit behind the P
     height: int
@@ -31,14 +31,14 @@ class PnmHeader(NamedTuple):
 
     @property
     def row_bytes(self) -> int:
-        """Of a row in a file that is not plain text."""
+        """Bytes of a row in a binary file."""
         if self.kind in BITMAPS:
             return (self.width + 7) // 8
         return self.width * self.layout.channels * self.layout.dtype.itemsize
 
 
 def scaled(levels: Rows, header: PnmHeader) -> Rows:
-    """Levels 0 to `most` as 0 to 255 or 65535, rounded half up; larger values are white."""
+    """Scale levels from 0 to `most` to 0 to 255 or 65535, rounded half up. Larger values become white."""
     full = np.iinfo(header.layout.dtype).max
     if header.most == full:
         return levels.astype(header.layout.dtype)
@@ -49,11 +49,11 @@ def scaled(levels: Rows, header: PnmHeader) -> Rows:
 
 
 class PlainText:
-    """The rows of a plain anymap, read front to back; those of the last band are kept.
+    """The rows of a plain anymap, read in order. The rows of the last band are kept.
 
     Args:
-        file: can be sought in; its position is moved about.
-        header: of a plain kind.
+        file: a seekable file; its position is moved.
+        header: header of a plain anymap.
     """
 
     def __init__(self, file: BinaryIO, header: PnmHeader) -> None:
@@ -64,13 +64,13 @@ class PlainText:
     def _start(self) -> None:
         self._samples = _samples(self._file, self._header)
         self._held: Rows = np.empty(0, self._header.layout.dtype)
-        self._held_at = 0  # how many samples come before those that are held
+        self._held_at = 0  # number of samples before the kept ones
 
     def read_box(self, top: int, bottom: int, left: int, right: int) -> Rows:
-        """A `regions.ReadBox`. A band above the last one is found by reading from the start.
+        """A `regions.ReadBox`. For a band above the last one, the file is read again from the start.
 
         Raises:
-            ValueError: the text ends too soon, or is not a text of levels.
+            ValueError: the text ends too early, or contains something other than levels.
         """
         first, last = top * self._row_samples, bottom * self._row_samples
         if first < self._held_at:
@@ -90,10 +90,10 @@ class PlainText:
 
 
 def _samples(file: BinaryIO, header: PnmHeader) -> Iterator[Rows]:
-    """The samples of a whole image, scaled, a piece at a time; fewer where the text ends."""
+    """The samples of the image, scaled, a piece at a time. There are fewer if the text ends early."""
     left = header.height * header.width * header.layout.channels
     for text in _pieces(file, header.pixels_at, are_words=header.kind not in BITMAPS):
-        if header.kind in BITMAPS:  # whose digits may stand without spaces
+        if header.kind in BITMAPS:  # their digits need not be separated
             digits = np.frombuffer(text, np.uint8)
             levels = 49 - digits[(digits | 1) == 49].astype(np.int64)[:left]
         else:
@@ -108,7 +108,7 @@ def _samples(file: BinaryIO, header: PnmHeader) -> Iterator[Rows]:
 
 
 def _pieces(file: BinaryIO, at: int, *, are_words: bool) -> Iterator[bytes]:
-    """The text without its comments; if it is of words, cut between them."""
+    """The text without comments, in pieces. If `are_words`, it is cut only between words."""
     rest, is_comment = b"", False
     while True:
         file.seek(at)
@@ -130,7 +130,7 @@ def _without_comments(piece: bytes, is_comment: bool) -> tuple[bytes, bool]:
     """A piece without comments (# to the end of the line), and whether it ends inside one.
 
     Args:
-        is_comment: whether it begins in there.
+        is_comment: whether the piece starts inside a comment.
     """
     if b"#" not in piece and not is_comment:
         return piece, False

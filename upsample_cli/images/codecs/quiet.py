@@ -1,4 +1,4 @@
-"""Pillow, libtiff, imagecodecs and tifffile kept from printing while images are read; Pillow's limits set to ours."""
+"""Silence Pillow, libtiff, imagecodecs and tifffile while images are read, and replace Pillow's limits by ours."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from PIL import Image, PngImagePlugin
 from upsample_cli.images.limits import MAX_METADATA_BYTES
 
 _LOGGERS = ("PIL", "imagecodecs")
-"""Without a handler, logging prints their warnings to stderr: libpng's, for example."""
+"""Loggers that need a handler. Without one, logging prints their warnings, for example libpng's, to stderr."""
 
 
 class _Quiet:
-    """How many threads are inside, and the state to restore after the last."""
+    """The number of threads inside `quiet_pillow`, and the state to restore after the last one."""
 
     lock = threading.Lock()
     inside = 0
@@ -32,9 +32,10 @@ class _Quiet:
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Replace Pillow's limits by ours, and silence Pillow, libtiff and tifffile, while any thread is inside.
+    """Replace Pillow's limits by ours and silence Pillow, libtiff and tifffile, while a thread is in the `with` block.
 
-    The limits and the warning filters are global: the first thread in changes them, the last one out restores them.
+    The limits and the warning filters are global. The first thread to enter changes them, and the last one to leave
+    restores them.
     """
     with _Quiet.lock:
         if not _Quiet.inside:
@@ -60,7 +61,7 @@ def quiet_pillow() -> Iterator[None]:
 
 
 def _set_limits(pixels: int | None, text_bytes: int, all_text_bytes: int) -> tuple[int | None, int, int]:
-    """Set Pillow's limits on an image, on one text and on all texts of a PNG; returns the previous ones."""
+    """Set Pillow's limits for an image, for one text and for all texts of a PNG; return the previous limits."""
     before = Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY
     Image.MAX_IMAGE_PIXELS = pixels
     PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = text_bytes, all_text_bytes
@@ -68,9 +69,9 @@ def _set_limits(pixels: int | None, text_bytes: int, all_text_bytes: int) -> tup
 
 
 def _set_libtiff_handler(handler: int | None) -> int | None:
-    """Set the error handler of the libtiff inside Pillow, None for silence; returns the previous one.
+    """Set the error handler of the libtiff inside Pillow, None for silence; return the previous handler.
 
-    Pillow silences warnings only. If its libtiff cannot be reached, errors are still printed.
+    Pillow silences only warnings. If the libtiff inside Pillow cannot be found, errors are still printed.
     """
     set_handler = _libtiff_setter()
     return set_handler(handler) if set_handler is not None else None

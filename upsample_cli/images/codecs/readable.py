@@ -1,4 +1,4 @@
-"""What a decoder raises, as one line that says what is wrong with the file and what to do."""
+"""Turn exceptions of decoders into one line that says what is wrong with the file and what to do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REDUCE = "convert it to RGB or grey of 8 or 16 bits first"
 COPY = "get a new copy of it"
 _STRIP = "remove it, with exiftool for example"
 
-# A phrase of a decoder's message, the cause in plain words, the next step.
+# A phrase in a decoder's message, the cause in plain words, the next step.
 _PHRASES: tuple[tuple[str, str, str], ...] = (
     ("-layer images", "is a JPEG of an unusual number of channels, which is not supported", CONVERT),
     ("unknown pixel mode", "is a TIFF whose kind of pixels is not supported", REDUCE),
@@ -37,10 +37,10 @@ _PHRASES: tuple[tuple[str, str, str], ...] = (
 
 @contextmanager
 def readable(name: str, fmt: Format) -> Iterator[None]:
-    """Turn what a decoder raises into an `ImageError`. On damaged files Pillow raises nearly any exception.
+    """Turn an exception of a decoder into an `ImageError`. On damaged files Pillow can raise almost any exception.
 
     Raises:
-        ImageError: instead.
+        ImageError: in place of the exception.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""A file made of pieces of another one and of bytes, read without a copy of it."""
+"""A view that combines pieces of a file and bytes, without copying the file."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _BUFFER_BYTES = 1 << 16
 
 
 def spliced(file: BinaryIO, pieces: Iterable[Piece]) -> BinaryIO:
-    """A seekable file of these pieces, read from `file` when they are needed: its position is moved.
+    """A seekable file of these pieces. They are read from `file` on request; its position is moved.
 
     >>> spliced(io.BytesIO(b"0123456789"), [b"ab", (2, 4), (8, 10)]).read()
     b'ab2389'
     """
-    size_bytes = file.seek(0, os.SEEK_END)  # a file may announce more than it has
+    size_bytes = file.seek(0, os.SEEK_END)  # a piece may end after the end of the file
     there = [piece if isinstance(piece, bytes) else (piece[0], min(piece[1], size_bytes)) for piece in pieces]
     return cast("BinaryIO", io.BufferedReader(_Spliced(file, there), _BUFFER_BYTES))
 

@@ -1,4 +1,4 @@
-"""Rows regrouped into strips of a fixed height, processed several at once, and passed on in order."""
+"""Regroup rows into strips of a fixed height, process several strips at once, and write the results in order."""
 
 from __future__ import annotations
 
@@ -21,25 +21,26 @@ _IN_FLIGHT_BYTES = 64 << 20
 _CORES = os.cpu_count() or 1  # the call reads a file
 
 Work: TypeAlias = "Callable[[list[Rows], Rows | None], Made]"
-"""Makes something of one strip: its rows as runs, top to bottom, and the row above them (None for the first strip)."""
+"""A function of one strip. It gets the rows as a list of arrays, top to bottom, and the row above (None at the top)."""
 
 
 class StripWriter(Generic[Made]):
-    """Takes rows in runs of any height and writes what `work` makes of strips of `strip_rows` rows (the last: fewer).
+    """Takes any number of rows at a time, and writes the results of `work` on strips of `strip_rows` rows.
 
-    What is written depends neither on the runs nor on the executor. If the executor is busy with other work, the
-    caller's thread does the strip that is due itself, so an executor may be shared with whoever computes the rows.
-    After any exception but a ValueError for wrong rows nothing more is taken. Memory is bounded: one strip being
-    gathered, and up to 64 MiB of rows (at least two strips) waiting. The sinks of PNG, TIFF and JPEG are subclasses.
+    The last strip may have fewer rows. The results depend neither on how rows are grouped into calls nor on the
+    executor. If the executor is busy with other work, the calling thread processes the next strip, so the executor can
+    be shared with the code that computes the rows. After an exception other than the ValueError for wrong rows, further
+    rows are refused. Memory is bounded: one incomplete strip, and up to 64 MiB of waiting rows (at least two strips).
+    The sinks of PNG, TIFF and JPEG are subclasses.
 
     Args:
-        height: rows that will come.
+        height: number of rows.
         width: pixels of a row.
-        layout: of the rows.
+        layout: layout of the rows.
         strip_rows: rows of a strip.
-        work: see `Work`; must leave the rows as they are.
+        work: see `Work`; it must not change the rows.
         write: receives the results in order, in the calling thread.
-        executor: does the work alongside the calling thread; without one that thread does it.
+        executor: does the work together with the calling thread; None for the calling thread only.
 
     >>> done = []
     >>> def work(pieces, above):
@@ -66,7 +67,7 @@ class StripWriter(Generic[Made]):
     ) -> None:
         self._rows_left, self._row_shape, self._dtype = height, (width, layout.channels), layout.dtype
         self._strip_rows, self._work, self._write = strip_rows, work, write
-        self._executor = executor if height > strip_rows else None  # handing over the only strip would gain nothing
+        self._executor = executor if height > strip_rows else None  # a single strip gains nothing from it
         in_flight = _IN_FLIGHT_BYTES // (strip_rows * width * layout.channels * layout.dtype.itemsize)
         self._in_flight = max(2, min(in_flight, 2 + 2 * _CORES))
         self._held: deque[Rows] = deque()
@@ -76,10 +77,10 @@ class StripWriter(Generic[Made]):
         self._open = True
 
     def write_rows(self, rows: Rows) -> None:
-        """Take the next rows, shape `(rows, width, channels)`; they must not change afterwards.
+        """Write the next rows, shape `(rows, width, channels)`. The caller must not change them afterwards.
 
         Raises:
-            ValueError: they are not as announced, or too many, or the end has been reached.
+            ValueError: the rows have another shape or type, are too many, or come after the end.
         """
         self._check_open()
         check_rows(rows, self._row_shape, self._dtype, self._rows_left)
@@ -93,17 +94,17 @@ class StripWriter(Generic[Made]):
                 self._start_strip()
 
     def finish(self) -> None:
-        """Write what is still in flight.
+        """Write the pending strips.
 
         Raises:
-            ValueError: rows are missing, or the end has been reached.
+            ValueError: rows are missing, or the writer has already ended.
         """
         self._check_open()
         check_complete(self._rows_left)
         with self._ended_by_any_error():
             self._write_jobs(down_to=0)
         self._open = False
-        self._above = None  # as a view it would keep a run of rows until this sink is collected
+        self._above = None  # this view would keep an array of rows alive
 
     def _check_open(self) -> None:
         if not self._open:
@@ -133,7 +134,7 @@ class StripWriter(Generic[Made]):
             self._write_jobs(down_to=self._in_flight)
 
     def _take(self, count: int) -> list[Rows]:
-        """The oldest `count` of the held rows."""
+        """Take the oldest `count` of the waiting rows."""
         pieces = []
         self._held_rows -= count
         while count:
@@ -146,7 +147,7 @@ class StripWriter(Generic[Made]):
         return pieces
 
     def _write_jobs(self, *, down_to: int) -> None:
-        """Write strips, oldest first, until at most `down_to` are in flight, then those that are done."""
+        """Write strips, oldest first, until at most `down_to` are pending; then also write those that are done."""
         while self._jobs and (len(self._jobs) > down_to or self._jobs[0][0].done()):
             future, job = self._jobs.popleft()
             never_started = future.cancel()
@@ -154,10 +155,10 @@ class StripWriter(Generic[Made]):
 
 
 def check_rows(rows: Rows, row_shape: tuple[int, int], dtype: np.dtype[np.generic], rows_left: int) -> None:
-    """Refuse rows that were not announced to a sink.
+    """Refuse rows that differ from what was announced to a sink.
 
     Raises:
-        ValueError: they have another shape or type, or are too many.
+        ValueError: the rows have another shape or type, or are too many.
     """
     if rows.ndim != 3 or rows.shape[1:] != row_shape or rows.dtype != dtype:
         raise ValueError(f"rows are {rows.shape} {rows.dtype} where (rows, {row_shape[0]}, {row_shape[1]}) {dtype} fit")

@@ -1,7 +1,7 @@
-"""The RIFF container of WebP: what its chunks say before decoding, and animations written a frame at a time.
+"""The RIFF container of WebP: read its chunks before decoding, and write animations a frame at a time.
 
-Each frame is encoded as an image of its own and put into the animation; it covers the whole image and replaces the one
-before it. Source: RFC 9649.
+Each frame is encoded as a separate image and written into the animation. It covers the whole image and replaces the
+previous frame. Source: RFC 9649.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _MOST_MS, _MOST_PLAYS = 2**24 - 1, 2**16 - 1
 
 
 def riff_chunks(file: BinaryIO, at: int = 12) -> Iterator[tuple[bytes, int, int]]:
-    """Kind of each chunk, offset of its data and their size in bytes, as its head states it; ends where the file does.
+    """Kind of each chunk, offset of its data, and their stated size in bytes, up to the end of the file.
 
     Args:
-        file: seekable; it may be moved between two chunks.
+        file: a seekable file; its position may be moved between two chunks.
         at: offset of the first chunk.
     """
     while True:
@@ -43,7 +43,7 @@ def riff_chunks(file: BinaryIO, at: int = 12) -> Iterator[tuple[bytes, int, int]
 def webp_size(head: bytes) -> tuple[int, int]:
     """Height and width in the first chunk of a WebP, from its first 32 bytes. Source: also RFC 6386, 9.1.
 
-    The size of the chunk is not consulted: decoders use its content.
+    The size of the chunk is ignored, as in decoders.
     """
     kind, at, _ = next(riff_chunks(io.BytesIO(head)), (b"", len(head), 0))
     little = int.from_bytes
@@ -56,20 +56,20 @@ def webp_size(head: bytes) -> tuple[int, int]:
 
 
 def is_lossless(file: BinaryIO) -> bool:
-    """Whether the first image in the file is in WebP's lossless code. The file's position is moved."""
+    """Whether the first image in the file is lossless. The file's position is moved."""
     kind, at = next(((kind, at) for kind, at, _ in riff_chunks(file) if kind in {b"ANMF", *_CODED}), (b"", 0))
-    if kind == b"ANMF":  # a frame: its own chunks follow its head
+    if kind == b"ANMF":  # a frame; its chunks follow its header
         kind = next((kind for kind, _, _ in riff_chunks(file, at + _FRAME_HEAD_BYTES) if kind in _CODED), b"")
     return kind == b"VP8L"
 
 
 def frame_spans(file: BinaryIO) -> list[tuple[int, int]]:
-    """Where the frames of an animation are. The file's position is moved."""
+    """(start, end) of each frame of an animation. The file's position is moved."""
     return [(at - 8, at + size + size % 2) for kind, at, size in riff_chunks(file) if kind == b"ANMF"]
 
 
 def with_frames(file: BinaryIO, frames: list[tuple[int, int]]) -> list[bytes | tuple[int, int]]:
-    """The pieces of a WebP of some of its frames, with its other chunks as far as they are whole."""
+    """The pieces of a WebP with only the given frames, and its other chunks if they are complete."""
     size_bytes = file.seek(0, 2)
     spans = [(kind, (at - 8, at + size + size % 2)) for kind, at, size in riff_chunks(file)]
     others = [(kind, span) for kind, span in spans if kind != b"ANMF" and span[1] <= size_bytes]
@@ -79,32 +79,33 @@ def with_frames(file: BinaryIO, frames: list[tuple[int, int]]) -> list[bytes | t
     return [b"RIFF" + struct.pack("<I", min(total, 2**32 - 1)) + b"WEBP", *kept]
 
 
-_HANDED = {b"ICCP": "icc_profile", b"EXIF": "exif", b"XMP ": "xmp"}
+_READ_BY_PILLOW = {b"ICCP": "icc_profile", b"EXIF": "exif", b"XMP ": "xmp"}
 _PIXELS = {b"VP8X", b"ALPH", b"ANIM", b"ANMF", *_CODED}
 
 
-def left_out(file: BinaryIO, handed: Container[Any]) -> list[Loss]:
-    """A loss for chunks that are not handed over. The file's position is moved.
+def left_out(file: BinaryIO, read_by_pillow: Container[Any]) -> list[Loss]:
+    """A loss for chunks that are not carried over. The file's position is moved.
 
     Args:
-        handed: what the decoder has handed over, by Pillow's names.
+        file: the open file.
+        read_by_pillow: names of the metadata that Pillow has read.
     """
     found = {kind for kind, _, _ in riff_chunks(file)} - _PIXELS
-    lost = sorted(kind.decode("latin-1").strip() for kind in found if _HANDED.get(kind) not in handed)
+    lost = sorted(kind.decode("latin-1").strip() for kind in found if _READ_BY_PILLOW.get(kind) not in read_by_pillow)
     shown = ", ".join(lost[:_MOST_NAMES]) + f" and {len(lost) - _MOST_NAMES} more" * (len(lost) > _MOST_NAMES)
     return [Loss("metadata", f"chunks that we do not keep are left out ({shown})")] if lost else []
 
 
 class WebpFrames:
-    """Puts WebP images into one animation; a `save_frames.Muxer`.
+    """Writes WebP images into one animation; a `save_frames.Muxer`.
 
     Args:
-        file: where it is written; seekable.
-        frames: how often they are played.
-        height: of every frame.
-        width: of every frame.
-        alpha: whether a frame may be transparent.
-        metadata: of the file.
+        file: the output file; it must be seekable.
+        frames: gives the number of plays.
+        height: height of every frame, in pixels.
+        width: width of every frame, in pixels.
+        alpha: whether frames may be transparent.
+        metadata: metadata of the file.
     """
 
     def __init__(
@@ -121,7 +122,7 @@ class WebpFrames:
         file.write(_chunk(b"ANIM", struct.pack("<IH", 0, min(frames.plays, _MOST_PLAYS))))
 
     def add(self, image: bytes, duration_ms: Fraction) -> None:
-        """Put in one encoded image."""
+        """Add one encoded image."""
         shown = min(self._clock.units(duration_ms), _MOST_MS)
         head = bytes(6) + self._size() + shown.to_bytes(3, "little") + bytes([_DO_NOT_BLEND])
         chunks = ((kind, image[at : at + size]) for kind, at, size in riff_chunks(io.BytesIO(image)))
@@ -129,7 +130,7 @@ class WebpFrames:
         self._file.write(_chunk(b"ANMF", head + pixels))
 
     def finish(self) -> None:
-        """Write the chunks at the end, and the length at the start."""
+        """Write the last chunks, and the length in the header."""
         for kind, body in self._after:
             if body:
                 self._file.write(_chunk(kind, body))

@@ -1,7 +1,7 @@
-"""Colour spaces that are said by code numbers, by gamma and chromaticities: their names, curves and ICC profiles.
+"""Colour spaces given by code numbers or by gamma and chromaticities: their names, curves and ICC profiles.
 
-A profile of three primaries and a curve says the same to programs that know nothing else. What it cannot say is HDR: a
-curve to absolute brightness (PQ) or one that depends on the screen (HLG).
+An ICC profile of three primaries and a curve describes the same colours for programs that read only profiles. It cannot
+describe HDR: PQ encodes absolute brightness, and HLG depends on the screen.
 Sources: ITU-T H.273 (2021), tables 2 and 3; ITU-R BT.2100 (HLG); ICC.1:2022, 9.2, 10.18 and annex E (adaptation).
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from upsample_cli.images.model import Colour, ColourSpace
 
 PQ, HLG = 16, 18
-_UNSAID = 2
+_UNSPECIFIED = 2
 _D65, _C, _DCI, _E = (31270, 32900), (31000, 31600), (31400, 35100), (33333, 33333)
 _BT709 = (64000, 33000, 30000, 60000, 15000, 6000)
 _PRIMARIES: dict[int, tuple[str, tuple[int, ...]]] = {
@@ -29,7 +29,7 @@ _PRIMARIES: dict[int, tuple[str, tuple[int, ...]]] = {
     12: ("Display P3", (*_D65, 68000, 32000, 26500, 69000, 15000, 6000)),
     22: ("EBU Tech 3213", (*_D65, 63000, 34000, 29500, 60500, 15500, 7700)),
 }
-# Names, and the numbers of an ICC parametric curve: of kind 0 the exponent, of kind 3 g, a, b, c, d.
+# Names, and the parameters of an ICC parametric curve: the exponent for type 0; g, a, b, c and d for type 3.
 _BT709_CURVE = (1 / 0.45, 1 / 1.09929682680944, 0.09929682680944 / 1.09929682680944, 1 / 4.5, 0.08124285829863151)
 _SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 _TRANSFERS: dict[int, tuple[str, tuple[float, ...]]] = {
@@ -39,18 +39,18 @@ _TRANSFERS: dict[int, tuple[str, tuple[float, ...]]] = {
     7: ("SMPTE 240M", (1 / 0.45, 1 / 1.1115, 0.1115 / 1.1115, 1 / 4.0, 0.0913)),
 }  # fmt: skip
 _OTHER_TRANSFERS = {9: "logarithmic", 10: "logarithmic", PQ: "PQ", 17: "SMPTE 428", HLG: "HLG"}
-_NEAR_SRGB = 100  # chromaticities are rounded in many ways
+_NEAR_SRGB = 100  # programs round chromaticities in different ways
 _SRGB_GAMMAS = range(45400, 45511)
 
 
 def is_srgb(colour: ColourSpace) -> bool:
-    """Whether it says what an image without any word means.
+    """Whether a colour space is sRGB, which is assumed for images that do not state one.
 
     >>> is_srgb(ColourSpace(codes=(1, 13))), is_srgb(ColourSpace(codes=(12, 13)))
     (True, False)
     """
     if colour.codes is not None:
-        return colour.codes[0] in {1, _UNSAID} and colour.codes[1] in {13, _UNSAID} and not colour.is_limited
+        return colour.codes[0] in {1, _UNSPECIFIED} and colour.codes[1] in {13, _UNSPECIFIED} and not colour.is_limited
     if colour.intent is not None:
         return True
     near = colour.chromaticities is None or all(
@@ -60,36 +60,37 @@ def is_srgb(colour: ColourSpace) -> bool:
 
 
 def name_of(colour: ColourSpace) -> str:
-    """For a message.
+    """The name of a colour space in a message.
 
     >>> name_of(ColourSpace(codes=(9, 16))), name_of(ColourSpace(gamma=100000))
     ('BT.2020, PQ', 'gamma 1')
     """
     if colour.codes is not None:
         primaries, transfer = colour.codes
+        unknown = _PRIMARIES[1] if primaries == _UNSPECIFIED else (f"primaries {primaries}", ())
         names = (
-            _PRIMARIES.get(primaries, _PRIMARIES[1] if primaries == _UNSAID else (f"primaries {primaries}", ()))[0],
+            _PRIMARIES.get(primaries, unknown)[0],
             _TRANSFERS.get(transfer, (_OTHER_TRANSFERS.get(transfer, f"transfer {transfer}"), ()))[0],
         )
-        names = (names[0], "sRGB") if transfer == _UNSAID else names
+        names = (names[0], "sRGB") if transfer == _UNSPECIFIED else names
         return ", ".join(dict.fromkeys(names)) + ", limited range" * colour.is_limited
     parts = [] if colour.gamma is None else [f"gamma {100000 / colour.gamma:.3g}"]
     return " and ".join([*parts, *["chromaticities of its own"] * (colour.chromaticities is not None)])
 
 
 def curve_of(colour: ColourSpace) -> tuple[float, ...] | None:
-    """The numbers of an ICC parametric curve from level to light: of kind 0 or 3; None if there is none."""
+    """The parameters of an ICC parametric curve from level to light, type 0 or 3; None if no such curve exists."""
     if colour.codes is not None:
         if colour.is_limited:
             return None
-        return _TRANSFERS.get(13 if colour.codes[1] == _UNSAID else colour.codes[1], ("", None))[1]
+        return _TRANSFERS.get(13 if colour.codes[1] == _UNSPECIFIED else colour.codes[1], ("", None))[1]
     if colour.intent is not None or colour.gamma is None or colour.gamma in _SRGB_GAMMAS:
         return _SRGB_CURVE
     return (100000 / colour.gamma,)
 
 
 def profile_of(colour: ColourSpace, model: Colour) -> bytes | None:
-    """An ICC profile that says the same, for "rgb" or "grey"; None if there is none.
+    """An ICC profile for the same colour space, for "rgb" or "grey"; None if no profile can describe it.
 
     >>> profile = profile_of(ColourSpace(codes=(12, 13)), "rgb")
     >>> profile[16:20], profile[36:40], int.from_bytes(profile[:4], "big") == len(profile)
@@ -113,7 +114,7 @@ def profile_of(colour: ColourSpace, model: Colour) -> bytes | None:
 
 def _chromaticities(colour: ColourSpace) -> tuple[int, ...] | None:
     if colour.codes is not None:
-        return _PRIMARIES.get(1 if colour.codes[0] == _UNSAID else colour.codes[0], ("", None))[1]
+        return _PRIMARIES.get(1 if colour.codes[0] == _UNSPECIFIED else colour.codes[0], ("", None))[1]
     return _D65 + _BT709 if colour.intent is not None or colour.chromaticities is None else colour.chromaticities
 
 
@@ -124,7 +125,10 @@ _BRADFORD = ((0.8951, 0.2664, -0.1614), (-0.7502, 1.7135, 0.0367), (0.0389, -0.0
 
 
 def _colorants(chromaticities: _Vector) -> tuple[_Matrix | None, _Matrix]:
-    """XYZ of full red, green and blue under D50, and the adaptation to it from white; None if they are not known."""
+    """XYZ of full red, green and blue under D50, and the adaptation matrix from the white point to D50.
+
+    The first is None if the chromaticities do not define it.
+    """
     adapted: _Matrix
     points = [(x / 1e5, y / 1e5) for x, y in zip(chromaticities[::2], chromaticities[1::2], strict=True)]
     white, *primaries = [_xyz_of(x, y) for x, y in points]
@@ -135,7 +139,7 @@ def _colorants(chromaticities: _Vector) -> tuple[_Matrix | None, _Matrix]:
     if min(source) <= 0:
         return None, ()
     scaled = [[number * new / old for number in row] for row, new, old in zip(_BRADFORD, target, source, strict=True)]
-    # the adaptation is Bradford's inverse times that: column by column
+    # The adaptation is the inverse of Bradford's matrix times `scaled`, solved column by column.
     solved = [_solved(_BRADFORD, column) for column in zip(*scaled, strict=True)]
     adapted = [list(row) for row in zip(*(column or () for column in solved), strict=True)]
     columns = [
@@ -158,7 +162,7 @@ def _determinant(m: _Matrix) -> float:
 
 
 def _solved(matrix: _Matrix, right: _Vector) -> list[float] | None:
-    """X of matrix x = right, by Cramer's rule."""
+    """Solve `matrix * x = right` by Cramer's rule; None if the matrix is singular."""
     whole = _determinant(matrix)
     if abs(whole) < 1e-9:
         return None
@@ -182,7 +186,7 @@ def _text(text: str) -> bytes:
 
 
 def _profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
-    """The same bytes each time: its date is that of the specification."""
+    """An ICC profile. Its date is that of the specification, so its bytes are the same each time."""
     at, table, stored, places = 128 + 4 + 12 * len(tags), b"", b"", dict[bytes, int]()
     for name, data in tags.items():
         if data not in places:

@@ -1,4 +1,4 @@
-"""Conversion of rows from one layout to another, a band at a time: the conversions that `nearest_form` chooses."""
+"""Convert rows from one layout to another, a band at a time. `nearest_form` chooses the layout."""
 
 from __future__ import annotations
 
@@ -13,23 +13,27 @@ from upsample_cli.images.model import LAB_COLOURS, Layout, Rows
 
 
 def convert_rows(rows: Rows, source: Layout, target: Layout, icc_profile: bytes | None = None) -> Rows:
-    """Rows of layout `target`, of the same size.
+    """Convert rows to layout `target`, with the same size.
 
-    A gain in depth goes first (8 bits to 16: times 257, or what `lab.level_steps` says, exactly). Then transparency,
-    laid over white (for CMYK: no ink), then colour, then a loss of depth: each once, rounded half up. Going from 16
-    bits to 8 after the layer's own rounding is still rounding once: 65535 / 255 is odd, so no half of an 8-bit step
-    falls between two 16-bit values. (Of a* and b* it is 256: what is a hair less than half a step is rounded up twice.)
-    Of floating point, 0 to 1 is taken for black to white; values outside are clipped, and NaN becomes 0.
+    The order is: a gain in depth (8 to 16 bits: times 257, or exactly as `lab.level_steps` says), transparency over
+    white (CMYK: no ink), colour, a loss of depth. Each is done once, and rounds half up.
+
+    Rounding to 16 bits in the layer and then to 8 bits gives the same as rounding once: a step of 8 bits is 257 steps
+    of 16 bits, which is odd, so every boundary between two 8-bit levels is also one between two 16-bit levels. For a*
+    and b* it is 256 steps, so a value just below a boundary can be rounded up twice.
+
+    For floating point, 0 to 1 is black to white; values outside are clipped, and NaN becomes 0.
 
     Args:
-        rows: (rows, width, channels) in layout `source`; returned unchanged if there is nothing to do.
-        source: their layout.
-        target: no more transparent; "rgb" or the same colour; not 32 bits deep unless `source` is.
-        icc_profile: of `source`. CMYK of whole numbers becomes sRGB through it. Without a usable profile it becomes
-            white multiplied by what the inks leave. Ignored for other colours.
+        rows: (rows, width, channels) in layout `source`; returned unchanged if the layouts are equal.
+        source: layout of `rows`.
+        target: layout of the result. Its colour is "rgb" or that of `source`; it has alpha only if `source` has; it has
+            32 bits only if `source` has.
+        icc_profile: profile of `source`, used to convert CMYK of whole numbers to sRGB. Without a usable profile, CMYK
+            becomes white multiplied by the part that each ink leaves. Ignored for other colours.
 
     Raises:
-        ValueError: if `target` is not one that `output_form.nearest_form` answers for `source`.
+        ValueError: if `output_form.nearest_form` never chooses `target` for `source`.
 
     >>> half_black = np.array([[[0, 128]]], np.uint8)
     >>> convert_rows(half_black, Layout("grey", alpha=True), Layout("rgb")).tolist()
@@ -59,8 +63,8 @@ def _eight_bits(rows: Rows, target: Layout) -> Rows:
 
 
 def _whole_numbers(rows: Rows, target: Layout) -> Rows:
-    """Levels of floating point as whole numbers, computed in float64, which holds float32 times 65535 exactly."""
-    with np.errstate(invalid="ignore"):  # a NaN may be a signalling one
+    """Convert floating-point levels to whole numbers. float64 holds the product of a float32 and 65535 exactly."""
+    with np.errstate(invalid="ignore"):  # a signalling NaN would warn
         bounded = np.nan_to_num(rows.astype(np.float64), nan=0.0).clip(0, 1)
     whole: Rows = np.floor(bounded * np.iinfo(target.dtype).max + 0.5).astype(target.dtype)
     return whole
@@ -75,10 +79,10 @@ def _white(layout: Layout) -> NDArray[Any]:
 
 def _over_white(colour: NDArray[Any], alpha: NDArray[Any], paper: NDArray[Any]) -> Rows:
     if colour.dtype.kind == "f":
-        with np.errstate(all="ignore"):  # infinities and NaN are pixels like others
+        with np.errstate(all="ignore"):  # infinities and NaN are valid pixels
             blended: Rows = colour * alpha + paper * (1 - alpha)
         return blended
-    # In 32 bits, and no more is needed: the sum is at most 65535 squared plus 32767.
+    # 32 bits suffice: the sum is at most 65535 squared plus 32767.
     full = np.uint32(np.iinfo(colour.dtype).max)
     opacity = alpha.astype(np.uint32)
     rows: Rows = ((colour * opacity + paper * (full - opacity) + full // 2) // full).astype(colour.dtype)
@@ -89,27 +93,27 @@ def _rgb(colour: NDArray[Any], layout: Layout, icc_profile: bytes | None) -> Row
     if layout.colour == "grey":
         return np.repeat(colour, 3, axis=2)
     if layout.colour in LAB_COLOURS:
-        from upsample_cli.images.color.profiles import rgb_of_lab  # imagecodecs, and LittleCMS with it
+        from upsample_cli.images.color.profiles import rgb_of_lab  # imports imagecodecs and LittleCMS
 
         return rgb_of_lab(colour, layout)
     return _rgb_of_cmyk(colour, icc_profile)
 
 
 def _rgb_of_cmyk(cmyk: NDArray[Any], icc_profile: bytes | None) -> Rows:
-    """Without a profile, white multiplied by what each ink and then the key leave of it: Pillow's arithmetic."""
+    """Without a profile: white times the part that each ink leaves, times the part that black leaves, as in Pillow."""
     if cmyk.dtype.kind == "f":
         with np.errstate(all="ignore"):
             rgb: Rows = (1 - cmyk[..., :3]) * (1 - cmyk[..., 3:])
         return rgb
     if icc_profile is not None:
-        from upsample_cli.images.color.profiles import rgb_of_cmyk  # Pillow, and LittleCMS with it
+        from upsample_cli.images.color.profiles import rgb_of_cmyk  # imports Pillow and LittleCMS
 
         through = rgb_of_cmyk(cmyk, icc_profile)
         if through is not None:
             return through
     full = np.uint32(np.iinfo(cmyk.dtype).max)
     key = full - cmyk[..., 3:].astype(np.uint32)
-    # key * (full - ink) would round the other way at the half: Pillow subtracts the rounded product
+    # Pillow subtracts the rounded product; key * (full - ink) would round halves the other way.
     covered = (cmyk[..., :3] * key + full // 2) // full
     rows: Rows = (key - covered).astype(cmyk.dtype)
     return rows

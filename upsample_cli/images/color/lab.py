@@ -1,8 +1,8 @@
-"""CIE L*a*b* as TIFF stores it, and its steps between 8 and 16 bits, which differ from those of other colours.
+"""CIE L*a*b* as TIFF stores it. The ratio of its 16-bit to its 8-bit levels differs from that of other colours.
 
-Inside this package a* and b* are counted from an offset in both encodings, so that all numbers are unsigned; a mean
-of them is the mean of what they stand for. "cielab" differs from "icclab" by its lightness of 16 bits, and in the file,
-where its a* and b* are signed. Sources: TIFF 6.0, section 23; Adobe's TIFF technical note 4; ICC.1:2001, annex A.
+In this package, a* and b* have an offset in both encodings, so all numbers are unsigned; the mean of encoded values
+still encodes the mean. "cielab" and "icclab" differ in the 16-bit encoding of lightness, and in the file, where a* and
+b* of "cielab" are signed. Sources: TIFF 6.0, section 23; Adobe's TIFF technical note 4; ICC.1:2001, annex A.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _STEP = 257
 
 
 def level_steps(layout: Layout) -> NDArray[np.uint32]:
-    """The 16-bit value of one 8-bit level, for each channel.
+    """For each channel, the number of 16-bit levels in one 8-bit level.
 
     >>> level_steps(Layout("rgb")).tolist(), level_steps(Layout("cielab", alpha=True)).tolist()
     ([257, 257, 257], [257, 256, 256, 257])
@@ -27,7 +27,7 @@ def level_steps(layout: Layout) -> NDArray[np.uint32]:
 
 
 def white(layout: Layout) -> NDArray[np.uint32]:
-    """White in this encoding: lightness 100 without chroma.
+    """White in the encoding of a layout: lightness 100, no chroma.
 
     >>> white(Layout("icclab", depth=16)).tolist()
     [65280, 32768, 32768]
@@ -37,7 +37,7 @@ def white(layout: Layout) -> NDArray[np.uint32]:
 
 
 def lab_of_rows(rows: Rows, layout: Layout) -> NDArray[np.float64]:
-    """L* 0 to 100, a* and b* around 0, of rows (rows, width, 3) of that layout without alpha.
+    """Decode rows (rows, width, 3), without alpha, to L* from 0 to 100 and a* and b* around 0.
 
     >>> lab_of_rows(np.array([[[255, 0, 255]]], np.uint8), Layout("icclab")).tolist()
     [[[100.0, -128.0, 127.0]]]

@@ -1,8 +1,8 @@
-"""Linear light: levels become amounts of light before the layer, and levels again after it.
+"""Linear light: levels are converted to amounts of light before the layer, and back to levels after it.
 
-Where two colours mix, light adds up, not the numbers that encode it. The amounts are whole numbers held in float64, so
-the layer's sums stay exact and an image comes out the same in whatever tiles it is cut; a level that meets only its
-like comes back as it was. Sources: IEC 61966-2-1 (sRGB) and ICC.1:2022, 10.6 and 10.18 (curves of profiles).
+When two colours mix, their light adds, not the numbers that encode it. The amounts are whole numbers in float64, so the
+layer's sums are exact, and the way an image is cut into tiles does not change a pixel. In a flat area, every level
+comes back unchanged. Sources: IEC 61966-2-1 (sRGB) and ICC.1:2022, 10.6 and 10.18 (curves of profiles).
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from upsample_cli.images.model import LAB_COLOURS, ColourSpace, Layout, Rows
 
 Array = NDArray[np.float64]
 
-# The most light, as a whole number. In 8 bits every level of a curve of gamma 2.7 or less is another amount, and an
-# amount can be looked up; in 16 bits sRGB's are, and sums are exact (2**53) up to factor 64, with alpha to factor 2.
+# The amount of light of white, for each depth. With 8 bits, all levels of a curve with a gamma up to 2.7 have different
+# amounts, and a table of all amounts is small. With 16 bits, all levels of sRGB have different amounts, and sums are
+# exact (below 2**53) up to factor 64; with alpha, up to factor 2.
 _MOST = {8: 2**22, 16: 2**34}
 _AS_CODED = ("leave out ", Setting("linear_light"))
 
@@ -31,9 +32,9 @@ class Light:
     """The conversion between levels of one layout and amounts of light. `light_of` makes it.
 
     Args:
-        layout: of the rows of levels.
-        amounts: light of each level, one row for each colour channel.
-        bounds: the amount from which a level is nearer than the one before it, likewise.
+        layout: layout of the rows of levels.
+        amounts: (colour channels, levels): the light of each level.
+        bounds: (colour channels, levels - 1): the smallest amount that belongs to the next level.
     """
 
     layout: Layout
@@ -41,7 +42,7 @@ class Light:
     bounds: Array
 
     def linear(self, rows: Rows) -> Rows:
-        """Amounts of light, float64, of levels; alpha stays as it is."""
+        """Convert levels to amounts of light, float64; alpha does not change."""
         made: Rows = self.amounts[0].take(rows)
         for channel in self._others:
             made[..., channel] = self.amounts[channel][rows[..., channel]]
@@ -50,7 +51,7 @@ class Light:
         return made
 
     def levels(self, light: Rows) -> Rows:
-        """The levels nearest to amounts of light; amounts outside the range become its ends. Alpha is rounded."""
+        """Convert amounts of light to the nearest levels. Amounts outside the range are clipped. Alpha is rounded."""
         made = self._nearest(0, light)
         for channel in self._others:
             made[..., channel] = self._nearest(channel, light[..., channel])
@@ -65,7 +66,7 @@ class Light:
 
     @property
     def _others(self) -> list[int]:
-        """The channels whose curve differs from the first one's; most profiles have none."""
+        """The channels whose curve differs from that of the first channel; most profiles have the same for all."""
         return [
             channel
             for channel in range(1, len(self.bounds))
@@ -88,10 +89,10 @@ def _table(bounds: bytes) -> NDArray[np.uint8]:
 def light_of(
     path: str | os.PathLike[str], layout: Layout, icc_profile: bytes | None, colour: ColourSpace | None = None
 ) -> Light:
-    """Linear light by the curves of the profile, else of the colour space, else of sRGB.
+    """Make the conversion from the curves of the profile, or of the colour space, or of sRGB, in this order.
 
     Raises:
-        ImageError: if the image holds inks or amounts of light, or its profile has no usable curves.
+        ImageError: if the image contains inks or is already linear, or its profile does not have usable curves.
 
     >>> light = light_of("a.png", Layout("grey"), None)
     >>> light.levels(light.linear(np.array([[[0], [1], [255]]], np.uint8))).ravel().tolist()
@@ -117,7 +118,7 @@ def light_of(
 
 
 def _profile_of_space(path: str | os.PathLike[str], layout: Layout, colour: ColourSpace) -> bytes | None:
-    """None for sRGB."""
+    """The ICC profile of a colour space; None for sRGB."""
     from upsample_cli.images.color.coded import is_srgb, name_of, profile_of
 
     if is_srgb(colour):
@@ -145,7 +146,7 @@ def _light(layout: Layout, icc_profile: bytes | None) -> Light:
         np.isfinite(amounts).all() and (np.diff(amounts) >= 0).all() and 0 <= amounts.min() < amounts.max() <= most
     ):
         raise ValueError("its curves do not rise")
-    # Two levels so close that rounding swaps an amount and a bound: the amount stays with its own level.
+    # If levels are so close that rounding moves a bound past an amount, the amount keeps its own level.
     bounds = np.clip(bounds, np.minimum(amounts[:, :-1] + 1, amounts[:, 1:]), amounts[:, 1:])
     return Light(layout, amounts, bounds)
 
@@ -180,7 +181,7 @@ def _power(base: Array, exponent: float) -> Array:
 
 
 def _profile_curve(tag: bytes, level: Array) -> Array:
-    """A curveType or parametricCurveType at these levels, 0 to 1."""
+    """Evaluate a curveType or parametricCurveType at levels from 0 to 1."""
     if tag[:4] == b"curv":
         (count,) = struct.unpack_from(">I", tag, 8)
         points = struct.unpack_from(f">{min(count, 1 << 16)}H", tag, 12)
@@ -198,7 +199,7 @@ def _profile_curve(tag: bytes, level: Array) -> Array:
     )
     if kind == 0:
         return _power(level, g)
-    if kind in (1, 2):  # c is what is added on both sides of the joint
+    if kind in (1, 2):  # here c is an offset on both sides of the joint
         d, e, f, c = (-b / a if a else 0.0), c, c, 0.0
     powered = _power(np.maximum(a * level + b, 0), g) + e
     joined: Array = np.where(level >= d, powered, c * level + f)

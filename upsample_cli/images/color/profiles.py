@@ -1,8 +1,8 @@
-"""Inks and Lab colours converted to sRGB by LittleCMS: Pillow's for 8 bits, imagecodecs' for more.
+"""Convert CMYK and Lab to sRGB with LittleCMS: Pillow's for 8 bits, imagecodecs' for more.
 
-Relative colorimetric with black point compensation: paper white becomes white and the darkest ink black, and what both
-can show keeps its colour exactly. (Perceptual leaves the choice to the profile's maker, and many printers' profiles
-move every colour.)
+The rendering intent is relative colorimetric with black point compensation: paper white becomes white, the darkest ink
+becomes black, and colours inside sRGB do not change. (The perceptual intent depends on the profile's maker, and many
+printer profiles change every colour.)
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ def srgb_of_profile(icc_profile: bytes) -> ImageCms.ImageCmsTransform | None:
 
 
 def rgb_of_cmyk(rows: Rows, icc_profile: bytes) -> Rows | None:
-    """CMYK rows as sRGB of the same depth; None if the profile cannot be used.
+    """Convert CMYK rows to sRGB with the same depth; None if the profile cannot be used.
 
-    Pillow's transform is made once and is several times faster, but works in 8 bits.
+    Pillow's transform is made once and is several times faster, but supports only 8 bits.
 
     Args:
-        rows: (rows, width, 4) uint8 or uint16.
-        icc_profile: as embedded.
+        rows: (rows, width, 4), uint8 or uint16.
+        icc_profile: the embedded profile.
     """
     transform = srgb_of_profile(icc_profile)
     if transform is None:
@@ -53,12 +53,12 @@ def rgb_of_cmyk(rows: Rows, icc_profile: bytes) -> Rows | None:
 
 
 def rgb_of_lab(rows: Rows, layout: Layout) -> Rows:
-    """Lab rows as sRGB of the same depth; colours outside sRGB are clipped to it.
+    """Convert Lab rows to sRGB with the same depth. Colours outside sRGB are clipped.
 
-    A profile embedded with Lab is ignored: the numbers already are colours, under CIE illuminant D50.
+    A profile embedded with Lab is ignored, because Lab numbers define colours by themselves, under CIE illuminant D50.
 
     Args:
-        rows: (rows, width, 3) as `layout` says.
+        rows: (rows, width, 3) in `layout`.
         layout: "cielab" or "icclab", without alpha.
     """
     from upsample_cli.images.color.lab import lab_of_rows

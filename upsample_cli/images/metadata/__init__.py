@@ -1,1 +1,1 @@
-"""What an image carries besides its pixels: EXIF, IPTC, profiles, resolution, text."""
+"""Metadata of images: EXIF, IPTC, XMP, colour profiles, resolution, text."""

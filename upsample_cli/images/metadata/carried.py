@@ -1,4 +1,4 @@
-"""Metadata: read from an opened image, and corrected for its enlargement."""
+"""Read the metadata of an opened image, and correct them for its enlargement."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from upsample_cli.images.limits import check_metadata_bytes
 from upsample_cli.images.metadata import exif as exif_blocks
 from upsample_cli.images.metadata import ifd
 from upsample_cli.images.metadata.change import Change
-from upsample_cli.images.metadata.containers import Said, said_in
+from upsample_cli.images.metadata.containers import ContainerMetadata, container_metadata
 from upsample_cli.images.metadata.exif_from_tiff import exif_of_tiff
 from upsample_cli.images.metadata.jpeg_blocks import JpegBlocks
 from upsample_cli.images.model import ImageInfo, Metadata
@@ -30,9 +30,9 @@ class Found:
     """The metadata of an image.
 
     Args:
-        metadata: as stored in the file.
-        orientation: of the stored pixels, 1 to 8, from Exif or, without it, from XMP.
-        losses: what was left out.
+        metadata: the metadata as stored in the file.
+        orientation: orientation of the stored pixels, 1 to 8, from Exif, or from XMP if Exif has none.
+        losses: the metadata that were left out.
     """
 
     metadata: Metadata
@@ -48,17 +48,17 @@ def read_metadata(
     *,
     stored: tuple[int, int],
 ) -> Found:
-    """The metadata of an opened image, decoded or not.
+    """Read the metadata of an opened image. Its pixels need not be decoded.
 
     Args:
-        image: as Pillow opened it.
-        file: the open file it came from; its position is moved.
+        image: the image as Pillow opened it.
+        file: the open file of the image; its position is moved.
         format_name: a key of `FORMATS`.
-        chunks: of a PNG or a JPEG.
-        stored: height and width of the image as it is stored.
+        chunks: the metadata chunks of a PNG, or the metadata segments of a JPEG.
+        stored: height and width of the stored image, in pixels.
 
     Raises:
-        MetadataError: they exceed `limits.MAX_METADATA_BYTES`.
+        MetadataError: the metadata exceed `limits.MAX_METADATA_BYTES`.
     """
     exif, xmp = _exif(image, file, chunks), _xmp(image, chunks)
     losses = [*chunks.losses] if chunks is not None else list[Loss]()
@@ -68,11 +68,11 @@ def read_metadata(
     xmp, lost_xmp = _sound_xmp(xmp, unchanged)
     losses += [*lost_exif, *lost_xmp]
     if chunks is None:
-        said = said_in(file, format_name, image.info, image.info.get("icc_profile") or None)
+        container = container_metadata(file, format_name, image.info, image.info.get("icc_profile") or None)
     else:
-        said = Said(chunks.icc_profile, chunks.colour, chunks.aspect)
-    losses += said.losses
-    profile = said.icc_profile or None
+        container = ContainerMetadata(chunks.icc_profile, chunks.colour, chunks.aspect)
+    losses += container.losses
+    profile = container.icc_profile or None
     if profile and image.mode == "CMYK" and not _is_cmyk_profile(profile):
         profile = None
         losses.append(Loss("profile", "the colour profile (ICC) is damaged or not one for CMYK and is left out"))
@@ -83,8 +83,8 @@ def read_metadata(
         dpi=_resolution(image, exif, chunks),
         text=_text(image) if chunks is None else chunks.text,
         iptc=None if chunks is None else chunks.iptc,
-        colour=said.colour,
-        aspect=said.aspect,
+        colour=container.colour,
+        aspect=container.aspect,
         background=chunks.background if isinstance(chunks, Ancillary) else None,
     )
     if format_name == "tiff":
@@ -95,13 +95,13 @@ def read_metadata(
 
 
 def _is_cmyk_profile(profile: bytes) -> bool:
-    from upsample_cli.images.color.profiles import srgb_of_profile  # LittleCMS with it
+    from upsample_cli.images.color.profiles import srgb_of_profile  # imports LittleCMS
 
     return srgb_of_profile(profile) is not None
 
 
 def _sound_exif(exif: bytes | None, unchanged: Change, format_name: str) -> tuple[bytes | None, list[Loss]]:
-    """The block, unless it cannot be put right for an output, and what is lost or wrong."""
+    """The block, or None if it cannot be corrected for an output, and the losses."""
     losses = list[Loss]()
     if exif is None:
         return None, losses
@@ -115,12 +115,12 @@ def _sound_exif(exif: bytes | None, unchanged: Change, format_name: str) -> tupl
         losses.append(Loss("colour", text))
     if format_name == "tiff" and exif_blocks.has_maker_note(exif):
         text = "the camera maker's note (EXIF) has to move, and its maker's software may not find all of it"
-        losses.append(Loss("maker-note", text))  # it holds offsets
+        losses.append(Loss("maker-note", text))  # a maker's note contains absolute offsets
     return exif, losses
 
 
 def _sound_xmp(xmp: bytes | None, unchanged: Change) -> tuple[bytes | None, list[Loss]]:
-    """The packet, unless it is damaged, and what of it no output can have."""
+    """The packet, or None if it is damaged, and the losses that every output has."""
     losses = list[Loss]()
     if xmp is None:
         return None, losses
@@ -134,7 +134,7 @@ def _sound_xmp(xmp: bytes | None, unchanged: Change) -> tuple[bytes | None, list
 
 
 def _with_tags(image: Image.Image, file: BinaryIO, metadata: Metadata, orientation: int) -> tuple[Metadata, list[Loss]]:
-    """The metadata of a TIFF with the tags that only it holds, and what is lost."""
+    """The metadata of a TIFF with the tags that only TIFF has, and the losses."""
     from upsample_cli.images.metadata.tiff_tags import read_tags
 
     pages = getattr(image, "pages", 1)
@@ -192,7 +192,7 @@ def _orientation(image: Image.Image, file: BinaryIO, exif: bytes | None, xmp: by
 
 
 def _changed_xmp(xmp: bytes, change: Change) -> tuple[bytes, tuple[str, ...]]:
-    from upsample_cli.images.metadata.xmp_rules import changed_xmp  # most images have none
+    from upsample_cli.images.metadata.xmp_rules import changed_xmp  # most images have no XMP
 
     return changed_xmp(xmp, change)
 
@@ -226,15 +226,15 @@ def _text(image: Image.Image) -> tuple[tuple[str, str], ...]:
 
 
 def metadata_for_output(metadata: Metadata, height: int, width: int, info: ImageInfo | None = None) -> Metadata:
-    """The metadata, corrected for the enlarged, upright image.
+    """Correct metadata for the enlarged, upright image.
 
-    What Exif and XMP say of size, orientation and places is put right, Exif's thumbnail is dropped; the resolution
-    stays, so the print grows with the image.
+    Sizes, orientation and positions in Exif and XMP are corrected, and Exif's thumbnail is removed. The resolution does
+    not change, so a print grows with the image.
 
     Args:
-        metadata: of the input.
-        height, width: of the output.
-        info: of the input; None for one that is upright and as large as the output.
+        metadata: metadata of the input.
+        height, width: size of the output, in pixels.
+        info: header of the input; None if the input is upright and as large as the output.
 
     >>> before = Metadata(xmp=b'<x tiff:Orientation="6"/>', dpi=(300, 300))
     >>> metadata_for_output(before, 20, 10).xmp

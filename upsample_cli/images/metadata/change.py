@@ -1,4 +1,4 @@
-"""How an image is turned and enlarged, for what its metadata say about sizes and places."""
+"""How an image is turned and enlarged, for correcting sizes and positions in its metadata."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from upsample_cli.images.orientation import TURNS
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """From the stored image to the upright, enlarged one.
+    """The change from the stored image to the upright, enlarged one.
 
     Args:
-        orientation: of the stored image, 1 to 8.
-        stored_height, stored_width: its size.
-        height, width: of the upright, enlarged one.
+        orientation: orientation of the stored image, 1 to 8.
+        stored_height, stored_width: size of the stored image, in pixels.
+        height, width: size of the upright, enlarged image, in pixels.
     """
 
     orientation: int
@@ -27,7 +27,7 @@ class Change:
 
     @classmethod
     def of_upright(cls, orientation: int, before: tuple[int, int], after: tuple[int, int]) -> Self:
-        """From sizes (height, width) of the upright image before and after it is enlarged.
+        """The change for an upright image with these sizes, (height, width), before and after it is enlarged.
 
         >>> Change.of_upright(6, (20, 10), (40, 20))
         Change(orientation=6, stored_height=10, stored_width=20, height=40, width=20)
@@ -42,16 +42,16 @@ class Change:
 
     @property
     def across(self) -> Fraction:
-        """How much wider the upright image becomes."""
+        """Width of the new image over the width of the upright image before it is enlarged."""
         return Fraction(self.width, self.stored_height if self.swapped else self.stored_width)
 
     @property
     def down(self) -> Fraction:
-        """How much higher the upright image becomes."""
+        """Height of the new image over the height of the upright image before it is enlarged."""
         return Fraction(self.height, self.stored_width if self.swapped else self.stored_height)
 
     def point(self, x: float, y: float) -> tuple[float, float]:
-        """A place in fractions of the stored width and height, in fractions of the upright ones.
+        """Convert a point from fractions of the stored width and height to fractions of the upright ones.
 
         >>> Change(6, 64, 128, 256, 128).point(0.25, 0.25)
         (0.75, 0.25)
@@ -61,7 +61,7 @@ class Change:
         return (1 - x if turn.left else x), (1 - y if turn.up else y)
 
     def box(self, x: float, y: float, width: float, height: float) -> tuple[float, float, float, float]:
-        """A box by its top left corner and sides, in the same fractions.
+        """Convert a box, given by its top left corner and its sides, in the same fractions as `point`.
 
         >>> Change(3, 64, 128, 128, 256).box(0, 0, 0.25, 0.5)
         (0.75, 0.5, 0.25, 0.5)
@@ -70,14 +70,14 @@ class Change:
         return min(left, right), min(top, bottom), abs(right - left), abs(bottom - top)
 
     def area(self, x: int, y: int, *sides: int) -> list[int]:
-        """An area in pixels of the stored image, in pixels of the new one.
+        """Convert an area from pixels of the stored image to pixels of the new one.
 
         Args:
-            x, y: its middle.
-            sides: none of a point, the diameter of a circle, or width and height of a rectangle.
+            x, y: the middle of the area.
+            sides: nothing for a point, the diameter of a circle, or width and height of a rectangle.
 
         Raises:
-            ValueError: it is not in the image: it was stated for one of another size.
+            ValueError: the area is outside the image, so it was written for an image of another size.
 
         >>> Change(6, 40, 80, 160, 80).area(20, 10, 8, 4)
         [60, 40, 8, 16]

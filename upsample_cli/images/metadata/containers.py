@@ -1,4 +1,4 @@
-"""What the containers of BMP, GIF, WebP and AVIF say besides the pixels and besides what Pillow hands over."""
+"""Metadata in the containers of BMP, GIF, WebP and AVIF that Pillow does not read."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from upsample_cli.errors import Loss
 from upsample_cli.images.model import ColourSpace
 
 
-class Said(NamedTuple):
-    """What a container says: see `model.Metadata`; and what of it is left out."""
+class ContainerMetadata(NamedTuple):
+    """Metadata of a container, as in `model.Metadata`, and the losses."""
 
     icc_profile: bytes | None = None
     colour: ColourSpace | None = None
@@ -18,33 +18,36 @@ class Said(NamedTuple):
     losses: tuple[Loss, ...] = ()
 
 
-def said_in(file: BinaryIO, format_name: str, handed: Container[Any], icc_profile: bytes | None) -> Said:
-    """Read it; the file's position is moved.
+def container_metadata(
+    file: BinaryIO, format_name: str, read_by_pillow: Container[Any], icc_profile: bytes | None
+) -> ContainerMetadata:
+    """Read the metadata of a container.
 
     Args:
+        file: the open file; its position is moved.
         format_name: a key of `FORMATS`.
-        handed: what Pillow has handed over, by its names.
-        icc_profile: that Pillow has found.
+        read_by_pillow: names of the metadata that Pillow has read.
+        icc_profile: the profile that Pillow has read.
 
     Raises:
-        MetadataError: there is more than `limits.MAX_METADATA_BYTES`.
+        MetadataError: the metadata exceed `limits.MAX_METADATA_BYTES`.
     """
     if format_name == "bmp":
         from upsample_cli.images.codecs.bmp import colour_of
 
         profile, losses = colour_of(file)
-        return Said(profile, losses=tuple(losses))
+        return ContainerMetadata(profile, losses=tuple(losses))
     if format_name == "avif":
         from upsample_cli.images.codecs.avif_items import avif_parts
 
         parts = avif_parts(file)
-        return Said(icc_profile, None if icc_profile else parts.colour, parts.aspect, parts.losses)
+        return ContainerMetadata(icc_profile, None if icc_profile else parts.colour, parts.aspect, parts.losses)
     if format_name == "webp":
         from upsample_cli.images.codecs import webp
 
-        return Said(icc_profile, losses=tuple(webp.left_out(file, handed)))
+        return ContainerMetadata(icc_profile, losses=tuple(webp.left_out(file, read_by_pillow)))
     if format_name == "gif":
         from upsample_cli.images.codecs import gif
 
-        return Said(icc_profile, None, gif.pixel_aspect(file), tuple(gif.left_out(file)))
-    return Said(icc_profile)
+        return ContainerMetadata(icc_profile, None, gif.pixel_aspect(file), tuple(gif.left_out(file)))
+    return ContainerMetadata(icc_profile)

@@ -1,11 +1,12 @@
-"""Image descriptions of TIFF that state sizes, scales or counts: what an enlargement makes of them.
+"""Image descriptions of TIFF that contain sizes, scales or counts, and their correction for an enlarged image.
 
-Most descriptions are words, and are kept. These are data of a program, and false once the image is larger:
+Most descriptions are words for people, and are kept. The following are data of a program, and would be wrong for a
+larger image:
 
-- OME-XML: sizes and the physical size of a pixel are rewritten. It is left out where it says more that would be false.
-- ImageJ: what it counts in pixels is rewritten; `tiff_tags` does the same with its scale, the tags of the resolution.
-- tifffile's shape: left out. It repeats the directory.
-- the others of `_LEFT_OUT`: left out.
+- OME-XML: sizes and the physical size of a pixel are rewritten. It is left out if other values in it would be wrong.
+- ImageJ: lengths in pixels are rewritten. Its scale is in the resolution tags, which `tiff_tags` corrects.
+- tifffile's shape: left out, because it repeats the directory.
+- the others in `_LEFT_OUT`: left out.
 
 Source: OME data model 2016-06; ImageJ 1.53, `TiffDecoder` and `FileInfo`.
 """
@@ -42,7 +43,7 @@ _LEFT_OUT: tuple[tuple[bytes, str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a directory says of its image, and how many pages the file has."""
+    """Size and pixel type of an image, from its directory, and the number of pages of the file."""
 
     height: int
     width: int
@@ -54,14 +55,14 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A description that is data.
+    """A description that is data of a program.
 
     Args:
-        title: what it is, in a warning.
-        problem: why it is left out; empty where it can be rewritten, None where nothing is lost without it.
-        pages: how many pages of its file it describes.
-        scales: whether the tags of the resolution are the scale of the image, not of its print.
-        enlarged: the text for an image so many times as high and wide.
+        title: its name in a warning.
+        problem: why it is left out; empty if it can be rewritten, None if leaving it out loses nothing.
+        pages: the number of pages that it describes.
+        scales: whether the resolution tags are the physical scale of the image, not the size of its print.
+        enlarged: rewrites the text for an image that is `down` times as high and `across` times as wide.
     """
 
     title: str
@@ -72,7 +73,7 @@ class Description:
 
 
 def description_of(text: bytes, stored: Stored) -> Description | None:
-    """What a description is; None for words, which stay as they are."""
+    """Recognize a description that is data; None for words, which do not change."""
     head = text[:_HEAD_BYTES]
     if head.startswith(b'{"shape":'):
         is_bare = _SHAPE.fullmatch(text) is not None
@@ -91,7 +92,7 @@ def description_of(text: bytes, stored: Stored) -> Description | None:
 
 
 def is_data(text: bytes) -> bool:
-    """Whether a description is not words."""
+    """Whether a description is data of a program, not words."""
     return description_of(text[:_HEAD_BYTES], Stored(0, 0, 0, 0, 0, 0)) is not None
 
 
@@ -107,7 +108,7 @@ def _imagej_enlarged(text: bytes, down: float, across: float) -> bytes:
 
 
 def _ome_problem(text: bytes, stored: Stored) -> str:
-    """What keeps OME-XML from being rewritten; empty if nothing does."""
+    """Why OME-XML cannot be rewritten; empty if it can."""
     tags = _PIXELS.findall(text[:_MOST_BYTES])
     if len(text) > _MOST_BYTES or len(tags) != 1:
         return "it describes several images" if len(tags) > 1 else "it cannot be read"
@@ -125,7 +126,7 @@ def _ome_problem(text: bytes, stored: Stored) -> str:
 
 
 def _ome_enlarged(text: bytes, down: float, across: float) -> bytes:
-    """Sizes times the factor, physical sizes divided by it; without names of files, which are of the original."""
+    """Multiply sizes by the factors, divide physical sizes by them, and remove the original's file names."""
 
     def scaled(match: re.Match[bytes]) -> bytes:
         tag = match[0]
@@ -138,7 +139,7 @@ def _ome_enlarged(text: bytes, down: float, across: float) -> bytes:
 
 
 def _times(tag: bytes, name: bytes, factor: float, *, is_whole: bool = False) -> bytes:
-    """The tag with an attribute times a factor."""
+    """The tag with one attribute multiplied by a factor."""
 
     def changed(match: re.Match[bytes]) -> bytes:
         try:

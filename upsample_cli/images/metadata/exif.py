@@ -1,6 +1,6 @@
-"""Exif blocks, changed in place: values that an enlargement makes wrong are corrected, all other bytes stay in place.
+"""Correct Exif blocks for an enlarged image. Values are changed in place; all other bytes keep their position.
 
-Camera makers' notes point into the block by absolute offsets, so rewriting the whole block would break them.
+Camera makers' notes contain absolute offsets into the block, so rewriting the whole block would break them.
 Source: Exif 2.32 (CIPA DC-008) for the tags.
 """
 
@@ -21,11 +21,11 @@ _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 EXIF_IFD, GPS_IFD, INTEROPERABILITY_IFD = 0x8769, 0x8825, 0xA005
 _PIXEL_X, _PIXEL_Y, _MAKER_NOTE = 0xA002, 0xA003, 0x927C
 _PREFIX = b"Exif\0\0"
-_THUMBNAIL = ((0x0201, 0x0202), (0x0111, 0x0117))  # offset and length: of a JPEG, or of one strip
+_THUMBNAIL = ((0x0201, 0x0202), (0x0111, 0x0117))  # the tags for offset and length of a JPEG, or of one strip
 
 
 def without_prefix(block: bytes) -> bytes:
-    r"""The TIFF structure of an Exif block, without the prefix it has in a JPEG; some programs write that twice.
+    r"""The TIFF structure of an Exif block, without the prefix that it has in a JPEG. Some programs write two prefixes.
 
     >>> without_prefix(b"Exif\0\0Exif\0\0MM")
     b'MM'
@@ -37,7 +37,7 @@ def without_prefix(block: bytes) -> bytes:
 
 
 def orientation(exif: bytes) -> int | None:
-    r"""The orientation of the stored image, 1 to 8; None if the block does not state it or is damaged.
+    r"""The orientation of the stored image, 1 to 8; None if the block has none or is damaged.
 
     >>> field = ifd_write.integers(0x0112, ifd.SHORT, "<", 6)
     >>> orientation(b"II*\0\x08\0\0\0" + ifd_write.directory_bytes([field], order="<", at=8))
@@ -50,7 +50,7 @@ def orientation(exif: bytes) -> int | None:
 
 
 def tiff_orientation(tiff: ifd.Tiff) -> int | None:
-    """The orientation that the first directory states, 1 to 8; None if it does not.
+    """The orientation in the first directory, 1 to 8; None if it has no valid one.
 
     Raises:
         ValueError: the directory is damaged.
@@ -59,7 +59,7 @@ def tiff_orientation(tiff: ifd.Tiff) -> int | None:
 
 
 def resolution(exif: bytes) -> tuple[float, float] | None:
-    """Dots per inch, (x, y), from the block's first directory; None if it has none or is damaged."""
+    """Dots per inch, (x, y), from the block's first directory; None without a valid resolution."""
     try:
         tiff = ifd.tiff_in_bytes(exif)
         first = ifd.read_directory(tiff, tiff.first)
@@ -77,10 +77,10 @@ def _rational(tiff: ifd.Tiff, entry: ifd.Entry | None) -> float | None:
 
 
 def exif_for_output(exif: bytes, change: Change) -> bytes:
-    """The block corrected for the upright image after a change, nothing moved.
+    """Correct the block for the upright image after a change. No other data move.
 
-    The orientation becomes 1, sizes become the new ones, places in pixels are put right (`exif_places`), the thumbnail
-    is unlinked and its bytes cut off or zeroed.
+    The orientation becomes 1, sizes become the new ones, and positions in pixels are corrected (`exif_places`). The
+    thumbnail is unlinked, and its bytes are cut off or zeroed.
 
     Raises:
         ValueError: the block is damaged and cannot be corrected.
@@ -114,7 +114,7 @@ def _directories_below(tiff: ifd.Tiff, first: ifd.Directory) -> Iterator[ifd.Dir
         yield exif
     for parent, tag in ((first, GPS_IFD), (exif, INTEROPERABILITY_IFD)):
         at = ifd.first_integer(tiff, parent.find(tag)) if parent is not None else None
-        with suppress(ValueError):  # these two need no correction: a damaged one stays as it is
+        with suppress(ValueError):  # a damaged Exif or GPS directory stays as it is
             yield ifd.read_directory(tiff, at or 0)
 
 
@@ -125,7 +125,7 @@ def _spans(directory: ifd.Directory) -> Iterator[tuple[int, int]]:
 
 
 def _erase_thumbnail(data: bytearray, tiff: ifd.Tiff, at: int, kept: list[tuple[int, int]]) -> None:
-    """Zero the unlinked thumbnail, or cut it off where it ends the block; leave it where it overlaps what is kept."""
+    """Zero the unlinked thumbnail, or cut it off at the end of the block. Parts that overlap other data stay."""
     try:
         directory = ifd.read_directory(tiff, at)
     except ValueError:
@@ -149,9 +149,9 @@ def _erase_thumbnail(data: bytearray, tiff: ifd.Tiff, at: int, kept: list[tuple[
 
 
 def without_orientation(exif: bytes) -> bytes:
-    """The block without its entry for the orientation; the entries after it move up, nothing else moves.
+    """The block without its orientation entry. The later entries move up, and other data do not move.
 
-    If it finds that entry, Pillow rewrites AVIF's Exif, makers' notes included.
+    With this entry, Pillow would rewrite the Exif block of an AVIF, makers' notes included.
     """
     tiff = ifd.tiff_in_bytes(exif)
     first = ifd.read_directory(tiff, tiff.first)
@@ -164,9 +164,9 @@ def without_orientation(exif: bytes) -> bytes:
 
 
 def with_resolution(exif: bytes | None, dpi: tuple[float, float]) -> bytes:
-    """The block with a resolution, for formats that store it only there; without a block, a new one.
+    """Add a resolution to the block, for formats that store it only there. If `exif` is None, a new block is made.
 
-    The first directory, longer now, is put at the end; nothing else moves.
+    The first directory, which becomes longer, is written at the end. Other data do not move.
 
     Raises:
         ValueError: the block is damaged.
@@ -196,7 +196,7 @@ def with_resolution(exif: bytes | None, dpi: tuple[float, float]) -> bytes:
 
 
 def stated_coefficients(exif: bytes) -> tuple[float, ...] | None:
-    """The coefficients of YCbCr that a block states, if they are not those with which JPEG is read."""
+    """The YCbCr coefficients in a block, if they differ from those with which JPEG is decoded; otherwise None."""
     try:
         tiff = ifd.tiff_in_bytes(exif)
         odd = odd_coefficients(tiff, ifd.read_directory(tiff, tiff.first))
@@ -206,7 +206,7 @@ def stated_coefficients(exif: bytes) -> tuple[float, ...] | None:
 
 
 def has_maker_note(exif: bytes) -> bool:
-    """Whether the block holds a camera maker's note."""
+    """Whether the block contains a camera maker's note."""
     try:
         tiff = ifd.tiff_in_bytes(exif)
         below = _directories_below(tiff, ifd.read_directory(tiff, tiff.first))

@@ -1,4 +1,4 @@
-"""The Exif block of a TIFF: the entries of its first directory that describe the image, with its Exif and GPS."""
+"""Make the Exif block of a TIFF: the entries of a directory that describe the image, with their Exif and GPS."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from upsample_cli.images.metadata import ifd, ifd_write
 from upsample_cli.images.metadata.descriptions import is_data
 from upsample_cli.images.metadata.exif import EXIF_IFD, GPS_IFD, INTEROPERABILITY_IFD
 
-_FIRST = -1  # 0 is a tag, that of the version of GPS
+_FIRST = -1  # not 0, which is a tag: the version of GPS
 _DIRECTORIES_IN = {
     _FIRST: (EXIF_IFD, GPS_IFD), EXIF_IFD: (INTEROPERABILITY_IFD,), GPS_IFD: (), INTEROPERABILITY_IFD: ()
 }  # fmt: skip
@@ -34,12 +34,12 @@ def descriptive_fields(
 ) -> list[ifd_write.Field]:
     """The descriptive entries of a TIFF's first directory, with its Exif and GPS directories.
 
-    Entries whose values are outside the file, or past 4 MiB of one directory, are left out.
+    Entries are left out if their values are outside the file, or if one directory would exceed 4 MiB.
 
     Args:
-        tiff: the structure.
-        follow: copy the Exif and GPS directories; otherwise only their offsets.
-        wanted: which tags of the first directory are descriptive.
+        tiff: the TIFF structure.
+        follow: copy the Exif and GPS directories; if False, only their offsets.
+        wanted: whether a tag of the first directory is descriptive.
 
     Raises:
         ValueError: the first directory is damaged.
@@ -70,13 +70,13 @@ def _copied(
 
 
 def exif_of_tiff(file: BinaryIO, page_at: int | None = None) -> bytes | None:
-    """An Exif block from the descriptive entries of a TIFF file; None if it has none.
+    """An Exif block with the descriptive entries of a TIFF file; None if it has no such entries.
+
+    A camera maker's note moves in the file, and its own absolute offsets cannot be corrected.
 
     Args:
-        file: its position is moved.
+        file: the open file; its position is moved.
         page_at: offset of the page's directory; None for the first.
-
-    A maker's note in it has to move: its own absolute offsets cannot follow.
 
     Raises:
         ValueError: the file's first directory is damaged.

@@ -1,7 +1,8 @@
-"""What Exif says of places and lengths in pixels, put right in its block for the turned and enlarged image.
+"""Correct positions and lengths in pixels in an Exif block, for the turned and enlarged image.
 
-Source: Exif 2.32 (CIPA DC-008): SubjectArea and SubjectLocation count the stored image's pixels, FocalPlaneXResolution
-those on a length of the sensor, RelatedImageWidth those of the image that the block belongs to.
+Source: Exif 2.32 (CIPA DC-008). SubjectArea and SubjectLocation are in pixels of the stored image,
+FocalPlaneXResolution is pixels per length on the sensor, and RelatedImageWidth is the width of the image that the block
+belongs to.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from upsample_cli.images.metadata.change import Change
 
 _SUBJECT_TAGS = (0x9214, 0xA214)
 _DENSITIES = ((0x011A, 0x011B, False), (0xA20E, 0xA20F, True), (0x920E, 0x920F, True))
-"""Tags of the resolution across and down, and whether it grows with the image: prints grow, sensors do not."""
+"""Tags of a horizontal and a vertical resolution, and whether they are multiplied: a larger image has a larger print,
+but the sensor does not grow."""
 
 _COEFFICIENTS, _OF_JPEG, _NEAR = 0x0211, (299, 587, 114), 0.002
-"""In thousandths: those of ITU-R BT.601."""
+"""The coefficients are in thousandths, and those of JPEG are from ITU-R BT.601."""
 
 _HEAD_BYTES, _ENTRY_BYTES, _MOST = 8, 12, 2**31
 _RELATED = (0x1001, 0x1002)
@@ -25,7 +27,7 @@ _CODES = {1: "B", ifd.SHORT: "H", ifd.LONG: "I"}
 
 
 def set_places(data: bytearray, tiff: ifd.Tiff, directories: list[ifd.Directory], change: Change) -> None:
-    """Put them right in place. Numbers that have become too large for their type follow at the end of the block."""
+    """Correct the values in place. Numbers that have become too large for their type are appended to the block."""
     _set_coefficients(data, tiff, directories)
     if change.orientation == 1 and change.across == change.down == 1:
         return
@@ -39,11 +41,11 @@ def set_places(data: bytearray, tiff: ifd.Tiff, directories: list[ifd.Directory]
 
 
 def _safe(entry: ifd.Entry | None, directories: list[ifd.Directory]) -> ifd.Entry | None:
-    """The entry, unless its values claim to be where a directory or the head of the block is."""
+    """The entry, or None if its values overlap a directory or the head of the block."""
     if entry is None or entry.at < entry.value_at < entry.at + _ENTRY_BYTES:
         return entry
     end = entry.value_at + entry.size_bytes
-    tables = [(0, _HEAD_BYTES), *((each.at, each.at + each.size_bytes) for each in directories)]
+    tables = [(0, _HEAD_BYTES), *((directory.at, directory.at + directory.size_bytes) for directory in directories)]
     return None if any(start < end and entry.value_at < stop for start, stop in tables) else entry
 
 
@@ -54,7 +56,7 @@ def _set_subject(data: bytearray, tiff: ifd.Tiff, entry: ifd.Entry | None, chang
     x, y, *sides = struct.unpack(f"{tiff.order}{entry.count}{_CODES[entry.kind]}", stored)
     try:
         new = change.area(x, y, *sides)
-    except ValueError:  # a program has made the image smaller and left it behind
+    except ValueError:  # a program has made the image smaller and has not corrected it
         return
     if max(new) < 256 ** ifd.SIZES[entry.kind]:
         struct.pack_into(f"{tiff.order}{len(new)}{_CODES[entry.kind]}", data, entry.value_at, *new)
@@ -84,7 +86,7 @@ def _fraction(tiff: ifd.Tiff, entry: ifd.Entry | None) -> Fraction | None:
 
 
 def odd_coefficients(tiff: ifd.Tiff, directory: ifd.Directory) -> tuple[ifd.Entry, tuple[float, ...]] | None:
-    """The coefficients of YCbCr that a directory states, if they are not JPEG's, with which decoders read it."""
+    """The YCbCr coefficients of a directory, if they differ from JPEG's, which decoders use; otherwise None."""
     entry = directory.find(_COEFFICIENTS)
     stored = ifd.value_bytes(tiff, entry) if entry is not None and entry.kind == ifd.RATIONAL else None
     if entry is None or stored is None or entry.count != len(_OF_JPEG):
@@ -97,7 +99,7 @@ def odd_coefficients(tiff: ifd.Tiff, directory: ifd.Directory) -> tuple[ifd.Entr
 
 
 def _set_coefficients(data: bytearray, tiff: ifd.Tiff, directories: list[ifd.Directory]) -> None:
-    """State those of JPEG where the first directory states others."""
+    """Replace YCbCr coefficients that differ from JPEG's by JPEG's."""
     odd = odd_coefficients(tiff, directories[0])
     if odd is not None and _safe(odd[0], directories) is not None:
         parts = [part for thousandths in _OF_JPEG for part in (thousandths, 1000)]
@@ -113,7 +115,7 @@ def _set_related(data: bytearray, tiff: ifd.Tiff, directory: ifd.Directory, chan
 
 
 def set_integer(data: bytearray, tiff: ifd.Tiff, entry: ifd.Entry, value: int) -> None:
-    """Give an entry one whole number, of a type that holds it."""
+    """Set an entry to one whole number, with a type that is large enough."""
     kind = ifd.SHORT if value < 2**16 and entry.kind != ifd.LONG else ifd.LONG
     packed = ifd_write.integers(entry.tag, kind, tiff.order, value).value
     struct.pack_into(f"{tiff.order}HHI4s", data, entry.at, entry.tag, kind, 1, packed)

@@ -1,4 +1,4 @@
-"""GeoTIFF: where on the earth the pixels are, corrected for an enlarged image.
+"""Correct the georeference of a GeoTIFF, which maps pixels to the earth, for an enlarged image.
 
 Source: OGC GeoTIFF 1.1, "Raster to model coordinate transformation requirements".
 """
@@ -18,7 +18,7 @@ _MOST_TIEPOINTS = 1 << 14
 
 
 def is_valid(fields: list[Field]) -> bool:
-    """Whether the tags have the types and counts that they should have."""
+    """Whether the tags have the types and counts that the standard requires."""
     found = {field.tag: field for field in fields}
     multiples = {SCALE: (3, 1), TRANSFORMATION: (16, 1), TIEPOINTS: (6, _MOST_TIEPOINTS)}
     for tag, (size, most) in multiples.items():
@@ -28,9 +28,9 @@ def is_valid(fields: list[Field]) -> bool:
 
 
 def enlarged(fields: list[Field], order: str, down: float, across: float) -> list[Field]:
-    """The tags for an image so many times as high and wide, edge to edge."""
+    """The tags for an image that is `down` times as high and `across` times as wide, with the same edges."""
     is_point = any(_is_point(field, order) for field in fields if field.tag == KEYS)
-    # Where pixels are points, whole numbers are their centres, and the image begins half a pixel before 0.
+    # If pixels are points, whole coordinates are pixel centres, and the image begins at -1/2.
     shift = 0.5 if is_point else 0.0
 
     def changed(field: Field) -> Field:

@@ -1,4 +1,4 @@
-"""Image file directories (IFD): the structure that TIFF files and Exif blocks share, read with every bound checked.
+"""Read image file directories (IFD), which TIFF files and Exif blocks consist of. Every bound is checked.
 
 Source: TIFF revision 6.0, section 2; BigTIFF as libtiff defines it.
 """
@@ -16,15 +16,15 @@ SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12:
 _SIGNED = {6, 8, 9, 17}
 _INTEGERS = {1, SHORT, LONG, 13, LONG8, IFD8} | _SIGNED
 _MAX_ENTRIES = 4096
-"""More than any image has; a damaged count must not make us read for minutes."""
+"""The most entries to read: more than any image has. A damaged count must not cause minutes of reading."""
 
 _BLOCK_BYTES = 512
-"""Read at once, because a directory is read in pieces of a few bytes."""
+"""Bytes to read from a file at once, because a directory is parsed in pieces of a few bytes."""
 
 OVERLAP = "directories overlap"
 
 MOST_PAGES = 65535
-"""As many as TIFF's tag for a page's number can count."""
+"""The most pages: as many as TIFF's tag for a page number can count."""
 
 _MAGIC = {b"II*\0": ("<", False), b"MM\0*": (">", False), b"II+\0": ("<", True), b"MM\0+": (">", True)}
 
@@ -37,7 +37,7 @@ class Tiff:
         order: "<" or ">", as `struct` writes byte order.
         big: whether it is BigTIFF, with 64-bit offsets.
         first: offset of the first directory.
-        read: gives up to so many bytes from an offset: fewer at the end, none beyond it.
+        read: reads up to `size_bytes` bytes from an offset; fewer at the end, none beyond it.
     """
 
     order: str
@@ -51,12 +51,12 @@ class Entry:
     """One entry of a directory.
 
     Args:
-        tag: the number of its meaning.
+        tag: TIFF's number for the meaning of the entry.
         kind: TIFF's number for the type of its values.
-        count: how many values.
-        at: offset of the entry itself.
+        count: number of values.
+        at: offset of the entry.
         value_at: offset of its values.
-        size_bytes: of its values together; 0 if the type is unknown.
+        size_bytes: size of all its values; 0 if the type is unknown.
     """
 
     tag: int
@@ -69,7 +69,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """One directory: its entries, its offset, and that of the next one (0: there is none)."""
+    """One directory: its entries, its offset, and the offset of the next one (0 after the last)."""
 
     entries: tuple[Entry, ...]
     at: int
@@ -78,24 +78,24 @@ class Directory:
     next_pointer_at: int
 
     def find(self, tag: int) -> Entry | None:
-        """The first entry of a tag."""
+        """The first entry with a tag, or None."""
         return next((entry for entry in self.entries if entry.tag == tag), None)
 
 
 def tiff_in_bytes(data: bytes | bytearray) -> Tiff:
-    """Read a TIFF structure in memory.
+    """Read the head of a TIFF structure in memory.
 
     Raises:
-        ValueError: it does not begin as TIFF does.
+        ValueError: the data do not begin like a TIFF.
     """
     return _tiff(lambda at, size_bytes: bytes(data[at : at + size_bytes]))
 
 
 def tiff_in_file(file: BinaryIO) -> Tiff:
-    """Read a TIFF file; its position is moved.
+    """Read the head of a TIFF file; the file's position is moved.
 
     Raises:
-        ValueError: it does not begin as TIFF does.
+        ValueError: the file does not begin like a TIFF.
     """
     block, block_at = b"", 0
 
@@ -156,7 +156,7 @@ def directories(tiff: Tiff) -> Iterator[Directory]:
     """The directories of a file's pages, in order; a damaged or circular chain ends early.
 
     Raises:
-        ValueError: they overlap, so that a small file would have entries without end.
+        ValueError: directories overlap, so a small file could have any number of entries.
     """
     ends: dict[int, int] = {}
     at, total_bytes, end = tiff.first, 0, 0
@@ -176,9 +176,9 @@ def directories(tiff: Tiff) -> Iterator[Directory]:
 
 
 def values_fit(tiff: Tiff, at: int, size_bytes: int) -> bool:
-    """Whether the values of a directory fit into a file of that size without sharing bytes.
+    """Whether the values of a directory fit into `size_bytes` bytes without sharing bytes.
 
-    Values outside the file and damaged directories are not read, so they do not count.
+    Values outside the file and damaged directories are not read, so they are ignored.
     """
     try:
         entries = read_directory(tiff, at).entries
@@ -188,13 +188,13 @@ def values_fit(tiff: Tiff, at: int, size_bytes: int) -> bool:
 
 
 def value_bytes(tiff: Tiff, entry: Entry) -> bytes | None:
-    """The bytes of an entry's values as stored; None if they are not all inside the data."""
+    """The bytes of an entry's values as stored; None if a part is outside the data."""
     data = tiff.read(entry.value_at, entry.size_bytes) if entry.size_bytes else b""
     return data if data and len(data) == entry.size_bytes else None
 
 
 def first_integer(tiff: Tiff, entry: Entry | None) -> int | None:
-    """The first value of an entry, if it is there and a whole number of any type, but not negative."""
+    """The first value of an entry; None if it is missing, negative, or not a whole number."""
     size = SIZES[entry.kind] if entry is not None and entry.kind in _INTEGERS else 0
     if entry is None or not size or not entry.count:
         return None

@@ -1,4 +1,4 @@
-"""Image file directories (IFD), written. `ifd` reads them, and has the source."""
+"""Write image file directories (IFD). `ifd` reads them and names the source."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from upsample_cli.images.metadata.ifd import IFD8, LONG, LONG8, RATIONAL, SHORT,
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One entry to be written: values as bytes in the file's order, or the fields of a directory it points to."""
+    """One entry to write: values as bytes in the file's byte order, or the fields of a directory that it points to."""
 
     tag: int
     kind: int
@@ -27,7 +27,7 @@ def integers(tag: int, kind: int, order: str, *values: int) -> Field:
 
 
 def rational(tag: int, order: str, value: float) -> Field:
-    """A field of one number as a fraction, the nearest whose parts have 31 bits."""
+    """A field of one number as a fraction: the nearest one whose numerator and denominator have 31 bits."""
     ratio = Fraction(value).limit_denominator(max(1, int(2**31 / max(value, 1))))
     return Field(tag, RATIONAL, 1, struct.pack(order + "II", ratio.numerator, ratio.denominator))
 

@@ -1,4 +1,4 @@
-"""IPTC captions in the wrappings that formats give them: Photoshop's resources in a JPEG, hexadecimal text in a PNG.
+"""IPTC captions as formats store them: in Photoshop's resources in a JPEG, as hexadecimal text in a PNG.
 
 Source: IPTC-NAA Information Interchange Model 4.2; Adobe's Photoshop file format, "Image resource blocks".
 """
@@ -18,7 +18,7 @@ _MARK, _SIGNATURE = b"8BIM", b"Photoshop 3.0\0"
 
 
 def jpeg_segments(iptc: bytes) -> bytes:
-    r"""The APP13 segments that carry captions: a resource of Photoshop may be split over several.
+    r"""The APP13 segments for captions. A Photoshop resource may be split over several segments.
 
     >>> jpeg_segments(b"\x1c\x02\x05\0\3Sea")[:4].hex(" ")
     'ff ed 00 24'
@@ -41,7 +41,7 @@ def png_text(iptc: bytes) -> str:
 
 
 def captions_in_text(value: str) -> bytes | None:
-    r"""The captions in such a text; None if it has none or is damaged.
+    r"""The captions in a text made by `png_text`; None if it has no captions or is damaged.
 
     >>> captions_in_text(png_text(b"\x1c\x02\x05\0\3Sea"))
     b'\x1c\x02\x05\x00\x03Sea'
@@ -51,7 +51,7 @@ def captions_in_text(value: str) -> bytes | None:
 
 
 def resources_in_text(value: str) -> Resources | None:
-    """Photoshop's resources in such a text, which may be captions alone; None if it is damaged."""
+    """Photoshop's resources in a text made by `png_text`, which may contain captions only; None if it is damaged."""
     block = profile_in_text(value)
     if block is not None and block.startswith(_RECORD):
         block = _resource(block)
@@ -59,7 +59,7 @@ def resources_in_text(value: str) -> Resources | None:
 
 
 def profile_in_text(value: str) -> bytes | None:
-    """What ImageMagick writes as text: a line for the kind, one for the length, then hexadecimal. None if damaged."""
+    """Decode ImageMagick's text: a line with the kind, one with the length, then hexadecimal. None if damaged."""
     try:
         return unhexlify("".join(value.split("\n", 3)[3:]).translate(_BLANKS))
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the segments of a JPEG hold besides its pixels. A segment that nobody here reads or knows to ignore is a loss.
+"""Read the metadata in the segments of a JPEG. A segment that is neither read nor known to be useless is a loss.
 
 Source: JFIF 1.02; Exif 2.32, 4.7; XMP Specification, part 3; ICC.1, annex B.4; CIPA DC-007 (MPF); ISO 21496-1.
 """
@@ -40,10 +40,10 @@ class JpegBlocks:
         text: comments, as keyword and value pairs in file order.
         dpi: dots per inch, (x, y).
         aspect: pixels per unit, (x, y), where only their ratio has a meaning.
-        images: in the file, without previews and gain maps.
-        lists_others: whether an index says that others follow the first, previews and gain maps included.
-        losses: what is left out.
-        colour: always that of sRGB, or of the profile.
+        images: number of images in the file, without previews and gain maps.
+        lists_others: whether an index lists further images, previews and gain maps included.
+        losses: the metadata and images that are left out.
+        colour: always None: the colour space of a JPEG is that of its profile, or sRGB.
     """
 
     exif: bytes | None
@@ -60,10 +60,10 @@ class JpegBlocks:
 
 
 def read_blocks(file: BinaryIO, segments: Iterable[Segment]) -> JpegBlocks:
-    """Read what the segments hold. The file's position is moved.
+    """Read the metadata in the segments. The file's position is moved.
 
     Raises:
-        MetadataError: they exceed `limits.MAX_METADATA_BYTES`.
+        MetadataError: the metadata exceed `limits.MAX_METADATA_BYTES`.
     """
     found, left_bytes = _Found(), MAX_METADATA_BYTES
     for segment in segments:
@@ -83,7 +83,7 @@ def read_blocks(file: BinaryIO, segments: Iterable[Segment]) -> JpegBlocks:
 
 
 def segment_name(marker: int, signature: bytes) -> str:
-    r"""What a segment is called in a message: its number, and how it starts where that is text.
+    r"""The name of a segment in a message: its number, and its first characters if they are text.
 
     >>> segment_name(0xE1, b"FLIR\0\1\0"), segment_name(0xE7, b"\1\2\3")
     ('APP1 FLIR', 'APP7')
@@ -95,7 +95,7 @@ def segment_name(marker: int, signature: bytes) -> str:
 
 
 def unknown_loss(names: Counter[str]) -> Loss:
-    """The loss of segments that are not understood, by name."""
+    """The loss of unknown segments, with their names."""
     listed = [name if count == 1 else f"{name} ({count})" for name, count in names.most_common(_MOST_NAMED)]
     more = len(names) - len(listed)
     listed += [f"{more} others"] if more else []
@@ -104,7 +104,7 @@ def unknown_loss(names: Counter[str]) -> Loss:
 
 @dataclass
 class _Found:
-    """What has been read so far."""
+    """The contents of the segments read so far."""
 
     exif: list[list[bytes]] = field(default_factory=list)
     xmp: list[bytes] = field(default_factory=list)
@@ -118,7 +118,7 @@ class _Found:
     unknown: Counter[str] = field(default_factory=Counter)
 
     def add_exif(self, data: bytes) -> None:
-        """A block, or a piece of the one before: only a block starts as a TIFF does."""
+        """Add a block, or append to the previous block if the data do not start like a TIFF."""
         block = without_prefix(data[6:])
         if self.exif and not block.startswith(_TIFF_STARTS):
             self.exif[-1].append(block)
@@ -158,7 +158,7 @@ class _Found:
         is_promised = bool(xmp and _GAIN_MAP_IN_XMP.search(xmp[0]))
         kinds = listed_kinds(self.images)
         images = images_among(kinds, has_gain_map=self.has_gain_map or is_promised)
-        if self.has_gain_map and not is_promised:  # else what becomes of the XMP says it
+        if self.has_gain_map and not is_promised:  # otherwise the losses of the XMP report it
             losses.append(Loss("frames", "an HDR gain map is left out: the image for displays without HDR is kept"))
         losses += lost_resources(resources.lost)
         if self.unknown:
@@ -186,7 +186,7 @@ def _decoded(comment: bytes) -> str:
 
 
 def _profile(pieces: list[bytes]) -> tuple[bytes | None, bool]:
-    """The profile from its numbered pieces, and whether it is whole; without pieces, none, which is whole."""
+    """The profile joined from its numbered pieces, and whether it is complete; (None, True) without pieces."""
     numbered: dict[int, bytes] = {}
     for piece in pieces:
         if len(piece) >= 14:
@@ -218,7 +218,7 @@ def _set_gain_map(found: _Found, _data: bytes) -> None:
 
 
 def _ignore(_found: _Found, _data: bytes) -> None:
-    """Nothing in it is of use: an enlarged image has a thumbnail and an encoder of its own."""
+    """Ignore a segment that does not apply to the enlarged image, such as a thumbnail or encoder settings."""
 
 
 _Reader = Callable[[_Found, bytes], None]
@@ -227,23 +227,23 @@ _APP0, _APP1, _APP2, _APP8, _APP12, _APP13, _APP14 = 0xE0, 0xE1, 0xE2, 0xE8, 0xE
 _READERS: tuple[tuple[int, bytes, _Reader], ...] = (
     (_APP0, b"JFIF\0", _Found.add_density),
     (_APP0, b"JFXX\0", _ignore),  # a thumbnail
-    (_APP0, b"AVI1", _ignore),  # which field of a film it is
+    (_APP0, b"AVI1", _ignore),  # which field of a video frame it is
     (_APP1, b"Exif\0", _Found.add_exif),
     (_APP1, b"http://ns.adobe.com/xap/1.0/\0", lambda found, data: found.xmp.append(data[29:])),
     (_APP1, EXTENDED_XMP, _Found.add_extension),
     (_APP2, b"ICC_PROFILE\0", lambda found, data: found.profile.append(data)),
     (_APP2, b"MPF\0", _set_images),
     (_APP2, b"urn:iso:std:iso:ts:21496:-1\0", _set_gain_map),
-    (_APP8, b"SPIFF\0", _ignore),  # what the frame says too
+    (_APP8, b"SPIFF\0", _ignore),  # repeats the frame header
     (_APP12, b"Ducky", _ignore),  # the quality of Photoshop's encoder
     (_APP13, b"Photoshop 3.0\0", _Found.add_photoshop),
-    (_APP14, b"Adobe", _ignore),  # how colours are coded, which the decoder reads
+    (_APP14, b"Adobe", _ignore),  # the colour transform, which the decoder reads
     (COMMENT_MARKER, b"", lambda found, data: found.comments.append(data)),
 )
 
 
 _MAY_BE_HUGE = (_Found.add_extension, _Found.add_photoshop)
-"""Readers of what is left out rather than to refuse an image over it."""
+"""Readers of metadata that can be huge. If they are too large, they are left out and the image is not refused."""
 
 
 def _reader(marker: int, signature: bytes) -> _Reader | None:

@@ -1,4 +1,4 @@
-"""The index of the images in a JPEG of several, the Multi-Picture Format. Source: CIPA DC-007."""
+"""The index of a JPEG file with several images, the Multi-Picture Format. Source: CIPA DC-007."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _KIND, _PREVIEW = 0xFFFFFF, 0x01
 
 
 def listed_kinds(index: bytes) -> list[int]:
-    """The kinds of the images that an index lists, the first included; none if it is damaged."""
+    """The kinds of the images that an index lists, the first included; empty if the index is damaged."""
     try:
         tiff = ifd.tiff_in_bytes(index)
         directory = ifd.read_directory(tiff, tiff.first)
@@ -25,6 +25,6 @@ def listed_kinds(index: bytes) -> list[int]:
 
 
 def images_among(kinds: list[int], *, has_gain_map: bool) -> int:
-    """How many of them are images, not previews of the first and not a gain map, which has no kind of its own."""
+    """The number of images without previews and without a gain map, for which the index has no kind."""
     others = [kind for kind in kinds[1:] if kind >> 16 != _PREVIEW]
     return 1 + len(others) - (has_gain_map and bool(others))

@@ -1,4 +1,4 @@
-"""Tags that only TIFF holds, corrected for the enlarged image. `tiff_tags` reads them."""
+"""Correct the tags that only TIFF has for the enlarged image. `tiff_tags` reads them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _SAMPLE_DEPENDENT = {DESCRIPTION, NO_DATA}
 
 @dataclass(frozen=True, slots=True)
 class OwnTags:
-    """Tags that only TIFF holds, of an upright image.
+    """Tags of an upright image that only TIFF has.
 
     Args:
-        fields: as stored.
-        order: of their bytes.
-        height, width: of the image that they are true of.
-        description: what the description is, if it is one of `descriptions`.
+        fields: the tags as stored.
+        order: their byte order, "<" or ">".
+        height, width: size of the image that they are valid for, in pixels.
+        description: the kind of the image description, if it is data of a program.
     """
 
     fields: tuple[Field, ...]
@@ -35,7 +35,7 @@ class OwnTags:
 
     @property
     def titles(self) -> list[str]:
-        """What they are, in a warning; empty if they mean nothing outside a TIFF."""
+        """Names of the tags in a warning; empty if they have no meaning outside a TIFF."""
         tags = {field.tag for field in self.fields}
         parts = [
             self.description.title if self.description and DESCRIPTION in tags else "",
@@ -48,7 +48,7 @@ class OwnTags:
 
     @property
     def has_resolution(self) -> bool:
-        """Whether the resolution is among them."""
+        """Whether the tags include the resolution."""
         return any(field.tag == X_RESOLUTION for field in self.fields)
 
     @property
@@ -84,7 +84,7 @@ class OwnTags:
         return field
 
     def without(self, tags: set[int]) -> OwnTags:
-        """Without these."""
+        """A copy without the given tags."""
         return replace(self, fields=tuple(field for field in self.fields if field.tag not in tags))
 
     def of_one_page(self) -> tuple[OwnTags, list[Loss]]:
@@ -108,7 +108,7 @@ class OwnTags:
 
 
 def names_of(tags: set[int]) -> str:
-    """The names of tags, and the numbers of those that have none."""
+    """The names of tags; the number of a tag without a name."""
     from tifffile import TIFF
 
     return ", ".join(TIFF.TAGS.get(tag, default=str(tag)) for tag in sorted(tags))

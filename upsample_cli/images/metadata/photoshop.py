@@ -1,4 +1,4 @@
-"""Photoshop's image resources: captions, EXIF and XMP in them, and what else they hold that is left out.
+"""Read Photoshop's image resources: captions, EXIF and XMP. Other resources are left out.
 
 Source: Adobe Photoshop file format specification, "Image resource blocks".
 """
@@ -23,10 +23,11 @@ _SESSION = {
     0x0414, 0x0415, 0x0416, 0x0417, 0x0419, 0x041D, 0x0421, 0x0425, 0x0426, 0x0429, 0x042A, 0x042B, 0x042C, 0x042D,
     0x0430, 0x0432, 0x0433, 0x0434, 0x0435, 0x0436, 0x0438, 0x043A, 0x043B, 0x043C, 0x043D, 0x1F40, 0x2710,
 }  # fmt: skip
-"""Settings of printing, halftones, layers, channels and views, thumbnails, numbers of versions and checksums."""
+"""Resources whose loss is not reported: settings of printing, halftones, layers, channels and views; thumbnails;
+version numbers and checksums."""
 
 _COUNTED = {0x0408: 12, 0x040A: 0, 0x041E: 0}
-"""Guides, the copyright flag, URLs: nothing if the number there is zero. The flag is one byte."""
+"""Offset of the count in guides, the copyright flag (one byte) and URLs. A resource whose count is 0 is empty."""
 
 _NAMES = {
     0x03F0: "a caption", 0x0408: "guides", 0x040A: "the copyright flag", 0x040B: "a URL", 0x040F: "a colour profile",
@@ -38,7 +39,7 @@ _SLICES, _MOST_NAMED = 0x041A, 6
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What the resources hold.
+    """The contents of the resources.
 
     Args:
         captions: IPTC-NAA records.
@@ -46,7 +47,7 @@ class Resources:
         xmp: an XMP packet.
         dpi: dots per inch, (x, y).
         aspect: pixels per unit, (x, y), if they are not square.
-        lost: what else there is, by what it is called, and how many of it.
+        lost: the other resources: their names, and how many of each.
     """
 
     captions: bytes | None
@@ -58,7 +59,7 @@ class Resources:
 
 
 def lost_resources(lost: Counter[str]) -> tuple[Loss, ...]:
-    """The loss of resources, by name; empty without resources."""
+    """The loss of resources, with their names; empty without resources."""
     named = [name if count == 1 else f"{name} ({count})" for name, count in lost.items()]
     more = [f"{len(named) - _MOST_NAMED} others"] if len(named) > _MOST_NAMED else []
     listed = ", ".join([*named[:_MOST_NAMED], *more])
@@ -66,7 +67,7 @@ def lost_resources(lost: Counter[str]) -> tuple[Loss, ...]:
 
 
 def read_resources(block: bytes) -> Resources:
-    """The resources of a block; what comes after a damaged one is lost."""
+    """Read the resources of a block. Resources after a damaged one are lost."""
     found: dict[int, bytes] = {}
     lost: Counter[str] = Counter()
     captions: dict[bytes, None] = {}
@@ -90,7 +91,7 @@ def read_resources(block: bytes) -> Resources:
 
 
 def _resources(block: bytes) -> Iterator[tuple[int | None, bytes]]:
-    """Code and data of each; None for the code, and the end, where one is damaged."""
+    """Code and data of each resource. At a damaged one, the code is None, and the iteration ends."""
     at = 0
     while block[at : at + 4] in _MARKS:
         code, name_bytes = int.from_bytes(block[at + 4 : at + 6], "big"), block[at + 6 : at + 7]
@@ -103,13 +104,13 @@ def _resources(block: bytes) -> Iterator[tuple[int | None, bytes]]:
         yield code, data
         at = start + 4 + size + size % 2
         if size % 2 and block[at : at + 4] not in _MARKS and block[at - 1 : at + 3] in _MARKS:
-            at -= 1  # some programs leave out the byte that makes it even
+            at -= 1  # some programs leave out the padding byte
     if block[at:].strip(b"\0"):
         yield None, b""
 
 
 def _is_empty(code: int, data: bytes) -> bool:
-    if code == _SLICES:  # one slice is the whole image
+    if code == _SLICES:  # a single slice is the whole image
         name_bytes = 2 * int.from_bytes(data[20:24], "big")
         return data[:4] != b"\0\0\0\6" or int.from_bytes(data[24 + name_bytes : 28 + name_bytes], "big") < 2
     return code in _COUNTED and not any(data[_COUNTED[code] : _COUNTED[code] + 4])
@@ -118,11 +119,11 @@ def _is_empty(code: int, data: bytes) -> bool:
 def _dpi(data: bytes) -> tuple[float, float] | None:
     if len(data) < 16:
         return None
-    across, down = struct.unpack(">I4xI4x", data[:16])  # of inches, whatever the unit that is displayed
+    across, down = struct.unpack(">I4xI4x", data[:16])  # always per inch; the unit is only for display
     return (across / 65536, down / 65536) if across and down else None
 
 
 def _aspect(data: bytes) -> tuple[int, int] | None:
-    """From the width of a pixel in heights."""
+    """The aspect from the ratio of a pixel's width to its height."""
     width = struct.unpack(">d", data[4:12])[0] if len(data) >= 12 else 1.0
     return (1000, round(1000 * width)) if 0.02 < width < 50 and abs(width - 1) > 0.001 else None

@@ -1,4 +1,4 @@
-"""Which metadata an output keeps, if the user does not want all. No Pillow, no files."""
+"""Which metadata an output keeps, if the user does not want all of them. No Pillow, no files."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ MetadataPolicy = Literal["keep", "strip", "orientation-only"]
 METADATA_POLICIES: tuple[MetadataPolicy, ...] = ("keep", "strip", "orientation-only")
 
 _STRIPPED = {"metadata", "maker-note"}
-"""Kinds of losses that do not matter where the metadata are not kept anyway."""
+"""Kinds of losses that are not reported if the policy removes the metadata anyway."""
 
 
 def under_policy(
     info: ImageInfo, metadata: Metadata, policy: MetadataPolicy, *, is_one_of_many: bool = False
 ) -> tuple[ImageInfo, Metadata]:
-    """The header and metadata that the policy keeps; "keep" keeps all.
+    """The header and metadata that the policy keeps. "keep" keeps all metadata.
 
-    "strip" keeps the ICC profile, because it defines the colours. "orientation-only" keeps it too, and, if
-    the input's Exif block has an orientation, an Exif block that says that the image is upright. Losses of metadata
-    that the policy removes anyway are not reported.
+    "strip" keeps only the ICC profile, which defines the colours. "orientation-only" also keeps, if the input's Exif
+    block has an orientation, an Exif block that says that the image is upright. Losses of metadata that the policy
+    removes anyway are not reported.
 
     >>> from upsample_cli.images.model import Layout
     >>> info = ImageInfo("jpeg", 3, 5, Layout("rgb"))

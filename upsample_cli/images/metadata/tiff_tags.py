@@ -1,8 +1,8 @@
-"""Tags of a TIFF that no other format holds, and those that are not handed over at all, which are said.
+"""Read the tags that only TIFF has, and report the tags that outputs do not get.
 
-Every tag of a page is one of these: it tells how the pixels are stored (`STORAGE`); it is part of the metadata that are
-handed over, here or in the Exif block; or it is left out and becomes part of a loss. Nothing is left out because it is
-not known.
+Every tag of a page is in one of three groups: it describes how the pixels are stored (`STORAGE`); it is carried over to
+the output, here or in the Exif block; or it is left out and becomes part of a loss. So an unknown tag is never left out
+silently.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ STORAGE = frozenset(
     {254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 284, 288, 289, 292, 293, 317, 320}
     | {322, 323, 324, 325, 326, 327, 328, 330, 332, 334, 338, 339, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521}
     | {529, 530, 531, 532, 559, 32995, 32996, 32997, 32998, 34675, 50674, 52553, 52554, 52555}
-    # The orientation is applied, the resolution read; the least and greatest sample are those of the original.
+    # The orientation is applied, and the resolution is read. The minimum and maximum sample value are not carried over.
     | {274, 280, 281, 282, 283, 296}
 )
-"""Tags that tell how the pixels are stored. They are read or not needed, and an output has its own."""
+"""Tags that describe how the pixels are stored. They are read or not needed, and an output has its own."""
 
 _SUB_IFDS, _XMP, _NEW_SUBFILE_TYPE = 330, 700, 254
 _KEPT = {269, 285, PAGE_NUMBER, 318, 319, 42112, NO_DATA} | georeference.GEO_TAGS
@@ -56,14 +56,14 @@ _TITLES = {34377: "Photoshop's resources (clipping paths, guides and others)", 3
 def read_tags(
     file: BinaryIO, page_at: int | None, metadata: Metadata, *, orientation: int, pages: int
 ) -> tuple[OwnTags | None, list[Loss]]:
-    """The tags of a page that only TIFF holds, and the loss of those that are not handed over.
+    """The tags of a page that only TIFF has, and the loss of the tags that are not carried over.
 
     Args:
-        file: its position is moved.
+        file: the open file; its position is moved.
         page_at: offset of the page's directory; None for the first.
-        metadata: what is handed over besides.
-        orientation: of the stored image.
-        pages: that the description may describe; 0 if it is another page's.
+        metadata: the other metadata that are carried over.
+        orientation: orientation of the stored image, 1 to 8.
+        pages: number of pages that the description may describe; 0 if it belongs to another page.
 
     Raises:
         ValueError: the directory is damaged.
@@ -80,9 +80,9 @@ def read_tags(
         fields += _kept(tiff, directory, {DESCRIPTION})
     is_scale = description is not None and not problem and description.scales
     fields += _resolution(tiff, directory, is_scale=is_scale)
-    said = georeference.GEO_TAGS | ({DESCRIPTION} if description is not None else set())
+    reported = georeference.GEO_TAGS | ({DESCRIPTION} if description is not None else set())
     losses += _sub_images(tiff, directory)
-    losses += _others(tiff, metadata, {field.tag for field in fields} | said)
+    losses += _others(tiff, metadata, {field.tag for field in fields} | reported)
     turned = TURNS[orientation].swapped
     height, width = (stored.width, stored.height) if turned else (stored.height, stored.width)
     own = OwnTags(tuple(fields), tiff.order, height, width, description) if fields else None
@@ -109,7 +109,7 @@ def _kept(tiff: ifd.Tiff, directory: ifd.Directory, tags: Collection[int]) -> It
 
 
 def _georeferenced(fields: list[Field], orientation: int) -> tuple[list[Field], list[Loss]]:
-    """The fields, without a georeference that would be false."""
+    """The fields without a georeference that would be wrong, and the loss of it."""
     geo = [field for field in fields if field.tag in georeference.GEO_TAGS]
     if not geo or (orientation == 1 and georeference.is_valid(geo)):
         return fields, []
@@ -121,7 +121,7 @@ def _georeferenced(fields: list[Field], orientation: int) -> tuple[list[Field], 
 def _description(
     tiff: ifd.Tiff, directory: ifd.Directory, stored: Stored, orientation: int
 ) -> tuple[Description | None, str | None]:
-    """The description, if it is data, and why it is left out: see `Description.problem`."""
+    """The description, if it is data of a program, and why it is left out: see `Description.problem`."""
     entry = directory.find(DESCRIPTION)
     text = ifd.value_bytes(tiff, entry) if entry is not None and entry.size_bytes <= _MOST_BYTES else None
     found = description_of(text, stored) if text else None
@@ -131,7 +131,7 @@ def _description(
 
 
 def _resolution(tiff: ifd.Tiff, directory: ifd.Directory, *, is_scale: bool) -> list[Field]:
-    """The tags of the resolution where they do not give dpi, but a scale or the proportion of a pixel."""
+    """The resolution tags, if they are not dpi but a physical scale or the aspect ratio of a pixel."""
     fields = list(_kept(tiff, directory, {X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT}))
     ratios = [field for field in fields if field.kind == ifd.RATIONAL and field.count == 1]
     numbers = [struct.unpack(tiff.order + "II", field.value) for field in ratios if isinstance(field.value, bytes)]
@@ -143,7 +143,7 @@ def _resolution(tiff: ifd.Tiff, directory: ifd.Directory, *, is_scale: bool) -> 
 
 
 def _sub_images(tiff: ifd.Tiff, directory: ifd.Directory) -> list[Loss]:
-    """The loss of images below this one that are not reduced copies."""
+    """The loss of images in SubIFDs that are not reduced copies."""
     entry, count = directory.find(_SUB_IFDS), 0
     size = ifd.SIZES.get(entry.kind, 0) if entry is not None else 0
     for index in range(min(entry.count, _MOST_SUB_IFDS) if entry is not None and size >= 4 else 0):
@@ -155,11 +155,11 @@ def _sub_images(tiff: ifd.Tiff, directory: ifd.Directory) -> list[Loss]:
     return [Loss("frames", f"{count} more {are} left out")] if count else []
 
 
-def _others(tiff: ifd.Tiff, metadata: Metadata, handed: set[int]) -> Iterator[Loss]:
-    """The loss of every tag that is nowhere."""
+def _others(tiff: ifd.Tiff, metadata: Metadata, accounted: set[int]) -> Iterator[Loss]:
+    """The loss of every tag that is neither storage nor carried over."""
     carried = _tags(ifd.tiff_in_bytes(metadata.exif)) if metadata.exif else set()
-    handed |= STORAGE | ({_XMP} if metadata.xmp else set())
-    lost = _tags(tiff) - carried - {(_FIRST, tag) for tag in handed}
+    accounted |= STORAGE | ({_XMP} if metadata.xmp else set())
+    lost = _tags(tiff) - carried - {(_FIRST, tag) for tag in accounted}
     for tag, title in _TITLES.items():
         if (_FIRST, tag) in lost:
             lost.remove((_FIRST, tag))
@@ -173,7 +173,7 @@ def _others(tiff: ifd.Tiff, metadata: Metadata, handed: set[int]) -> Iterator[Lo
 
 
 def _tags(tiff: ifd.Tiff) -> set[tuple[int, int]]:
-    """The tags that have values, of the first directory and of its Exif and GPS, each with the directory's own tag."""
+    """The tags with values in the first directory and in Exif and GPS below it, as (tag of the directory, tag)."""
     found, todo = set[tuple[int, int]](), [(_FIRST, tiff.first)]
     for parent, at in todo:
         with suppress(ValueError):

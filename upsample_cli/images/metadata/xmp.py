@@ -1,7 +1,7 @@
-"""XMP packets: read by expat, and edited in place, so that all other bytes stay as they are.
+"""XMP packets, parsed by expat and edited in place, so that all other bytes do not change.
 
-A packet is an attacker's: a document type, and with it every entity, is refused, and depth and number of elements are
-bounded. Source: XMP Specification, part 1 (ISO 16684-1); expat's positions are those of bytes.
+A packet is untrusted: a document type is refused, and with it all entities, and depth and number of elements are
+limited. expat gives positions in bytes. Source: XMP Specification, part 1 (ISO 16684-1).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from xml.parsers import expat
 
 Name = tuple[str, str]
-"""Namespace and name."""
+"""Namespace and local name."""
 
 TIFF, EXIF = "http://ns.adobe.com/tiff/1.0/", "http://ns.adobe.com/exif/1.0/"
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -31,13 +31,13 @@ class Part:
     """A property: an element, or an attribute that stands for one. Offsets count bytes of the packet.
 
     Args:
-        name: of the property.
-        start, end: of all of it.
-        value_start, value_end: of what it holds.
-        name_end: of an element's name in its tag.
-        parent: the element that it belongs to.
-        parts: what an element holds, its attributes first.
-        declared: namespaces by prefix, where an element declares some.
+        name: name of the property.
+        start, end: offsets of the whole element or attribute.
+        value_start, value_end: offsets of its content.
+        name_end: end of an element's name in its start tag.
+        parent: the element that contains it.
+        parts: the attributes and then the children of an element.
+        declared: the namespaces that an element declares, by prefix.
     """
 
     name: Name
@@ -51,7 +51,7 @@ class Part:
     declared: dict[str, str] = field(default_factory=dict)
 
     def namespace(self, prefix: str) -> str:
-        """What a prefix stands for here; the prefix itself if nothing says so and it has no usual meaning."""
+        """The namespace of a prefix in this place: the declared one, the usual one, or else the prefix itself."""
         element: Part | None = self
         while element is not None:
             if prefix in element.declared:
@@ -71,20 +71,20 @@ class Part:
         return [item for container in self.parts for item in container.parts if item.name == _ITEM]
 
     def below(self) -> Iterator[Part]:
-        """Every part in it, outer ones first."""
+        """All parts inside this one, outer ones first."""
         for part in self.parts:
             yield part
             yield from part.below()
 
 
 class Packet:
-    """One XMP packet, and the changes to be made to it.
+    """One XMP packet, and the pending changes to it.
 
     Args:
-        data: UTF-8.
+        data: the packet in UTF-8.
 
     Raises:
-        ValueError: it is not well-formed, declares a document type, or is too deep or of too many parts.
+        ValueError: the packet is not well-formed, declares a document type, is too deep or has too many parts.
 
     >>> packet = Packet(b'<x tiff:Orientation="6"/>')
     >>> _, part = packet.root.below()
@@ -102,11 +102,11 @@ class Packet:
         self._first: dict[Name, Part] | None = None
 
     def text(self, part: Part | None) -> str:
-        """What a property holds, if it is a simple one; empty if there is none."""
+        """The text of a simple property; empty for None."""
         return "" if part is None else self._data[part.value_start : part.value_end].decode("utf-8", "replace").strip()
 
     def find(self, name: Name) -> Part | None:
-        """The first property of a name."""
+        """The first property with a name, or None."""
         if self._first is None:
             self._first = {}
             for part in self.root.below():
@@ -114,7 +114,7 @@ class Packet:
         return self._first.get(name)
 
     def set(self, part: Part, value: str) -> None:
-        """Give a property another value, which needs no escaping; one that has none, an empty element, keeps none."""
+        """Set the value of a property. The value must not need escaping. An empty element stays empty."""
         if part.value_start < part.end:
             self._edits.append((part.value_start, part.value_end, value.encode()))
 
@@ -123,11 +123,11 @@ class Packet:
         self._edits.append((part.start, part.end, b""))
 
     def insert(self, at: int, data: bytes) -> None:
-        """Put bytes in at an offset."""
+        """Insert bytes at an offset."""
         self._edits.append((at, at, data))
 
     def alone(self, part: Part) -> bytes:
-        """The bytes of an element, with the namespaces that those around it declare."""
+        """The bytes of an element, with the namespace declarations of the elements around it."""
         declared, owner = dict[str, str](), part.parent
         while owner is not None:
             declared = owner.declared | declared
@@ -141,10 +141,10 @@ class Packet:
         return self._data[part.start : at] + stated.encode() + self._data[at : part.end]
 
     def changed(self) -> bytes:
-        """The packet with all changes; padding at its end gives way to what became longer."""
+        """The packet with all changes. If it becomes longer, padding at its end is removed."""
         pieces, at = list[bytes](), 0
         for start, end, value in sorted(self._edits, key=lambda edit: (edit[0], -edit[1])):
-            if start >= at:  # else it is inside of what was removed
+            if start >= at:  # otherwise it is inside a removed part
                 pieces += [self._data[at:start], value]
                 at = end
         changed = b"".join([*pieces, self._data[at:]])
@@ -197,7 +197,7 @@ def _refuse(*_: object) -> None:
 
 
 def _element(data: bytes, start: int, parent: Part) -> Part:
-    """The element whose tag starts there, with its attributes, as a part of `parent`."""
+    """The element whose tag starts at `start`, with its attributes, as a part of `parent`."""
     named = _TAG_NAME.match(data, start)
     if named is None:
         raise ValueError("not UTF-8")

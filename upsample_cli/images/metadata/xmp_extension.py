@@ -1,4 +1,4 @@
-"""XMP that is too large for one segment of a JPEG: an extension, joined with its packet and taken out of it again.
+"""XMP that is too large for one segment of a JPEG: join a packet with its extension, and divide it again.
 
 Source: XMP Specification, part 3, "JPEG: extended XMP".
 """
@@ -22,11 +22,11 @@ _END = b"</rdf:Description></rdf:RDF></x:xmpmeta>"
 
 
 def joined(xmp: bytes, pieces: Iterable[bytes]) -> bytes:
-    """A packet with what its extension holds; as it is, if that is not there, damaged or incomplete.
+    """Join a packet with its extension. The packet is unchanged if the extension is missing, damaged or incomplete.
 
     Args:
-        xmp: the packet; damaged ones have no extension.
-        pieces: what the segments of extensions hold after `EXTENDED_XMP`.
+        xmp: the packet; a damaged one is returned unchanged.
+        pieces: the contents of the extension segments, after `EXTENDED_XMP`.
     """
     try:
         packet = Packet(xmp)
@@ -66,12 +66,12 @@ def _descriptions(packet: Packet) -> list[Part]:
 
 
 def divided(xmp: bytes, limit_bytes: int) -> tuple[bytes, bytes]:
-    """A packet of at most so many bytes, and the segments that carry the rest as its extension.
+    """Divide a packet into one of at most `limit_bytes` bytes and the segments of its extension.
 
-    The largest properties go. What fits stays whole, and there are no segments.
+    The largest properties are moved to the extension. A packet that fits is unchanged and has no segments.
 
     Raises:
-        ValueError: what cannot go is too large, or the packet is damaged.
+        ValueError: the part that cannot be moved is too large, or the packet is damaged.
     """
     if len(xmp) <= limit_bytes:
         return xmp, b""

@@ -1,4 +1,4 @@
-"""Regions in XMP: faces and other parts of the image, turned with it and counted in its new size.
+"""Correct the regions in XMP, such as faces, for the turned and enlarged image.
 
 Source: Metadata Working Group, Guidelines 2.0, "Image regions"; Microsoft, "People tagging overview"; IPTC Photo
 Metadata Standard 2019.1, "Image region".
@@ -12,14 +12,15 @@ from upsample_cli.images.metadata.xmp import Packet, Part
 _MEASURES = ("rbX", "rbY", "rbW", "rbH", "rbRx")
 
 _PROPORTION = 0.02
-"""How far the proportion of two sizes may differ: thumbnails, of which regions may be, have rounded sides."""
+"""How far aspect ratios may differ: regions may refer to a thumbnail, whose sides are rounded."""
 
 
 def mwg(packet: Packet, regions: Part, change: Change) -> bool:
-    """Regions of the Metadata Working Group: `Area` by its middle, in fractions or pixels of `AppliedToDimensions`.
+    """Correct regions of the Metadata Working Group.
 
-    They are of the stored image, unless those dimensions are those of the upright one. Regions of an image of another
-    proportion are left out, as the guidelines say: it has been cut since.
+    An `Area` is given by its middle, in fractions or pixels of `AppliedToDimensions`. It refers to the stored image,
+    unless these dimensions fit the upright one. If their aspect ratio is that of neither, the image has been cropped
+    since, and the regions are left out, as the guidelines say.
     """
     fields = _by_local_name(regions)
     applied = _by_local_name(fields["AppliedToDimensions"]) if "AppliedToDimensions" in fields else {}
@@ -44,10 +45,10 @@ def _by_local_name(part: Part) -> dict[str, Part]:
 
 
 def _applied(size: tuple[float, float], change: Change) -> Change:
-    """The change that regions of an image of that (width, height) go through.
+    """The change for regions that refer to an image of this size, (width, height).
 
     Raises:
-        ValueError: it has another proportion.
+        ValueError: the size has another aspect ratio.
     """
     width, height = size
     proportion = width / height
@@ -72,7 +73,7 @@ def _set_area(packet: Packet, area: dict[str, Part], size: tuple[float, float], 
         width, height = float(packet.text(area["w"])) / across, float(packet.text(area["h"])) / down
         width, height = (height, width) if change.swapped else (width, height)
         new |= {"w": width * new_across, "h": height * new_down}
-    if "d" in area and pixels:  # as a fraction it is of the shorter side
+    if "d" in area and pixels:  # a fraction is relative to the shorter side
         new["d"] = float(packet.text(area["d"])) * min(change.width, change.height) / min(size)
     for name, value in new.items():
         packet.set(area[name], _number(value))
@@ -85,7 +86,7 @@ def _number(value: float) -> str:
 
 
 def microsoft(packet: Packet, rectangle: Part, change: Change) -> bool:
-    """A rectangle of Microsoft's: its top left corner and its sides, in fractions of the stored image."""
+    """Correct a Microsoft rectangle: its top left corner and its sides, in fractions of the stored image."""
     try:
         x, y, width, height = (float(side) for side in packet.text(rectangle).split(","))
         if change.orientation != 1:
@@ -96,7 +97,7 @@ def microsoft(packet: Packet, rectangle: Part, change: Change) -> bool:
 
 
 def iptc(packet: Packet, boundary: Part, change: Change) -> bool:
-    """The boundary of an IPTC region: a rectangle by its top left corner, a circle by its middle, or corners."""
+    """Correct the boundary of an IPTC region: a rectangle (top left corner), a circle (middle) or a list of corners."""
     fields = _by_local_name(boundary)
     pixels = packet.text(fields.get("rbUnit")) == "pixel"
     if change.orientation == 1 and not pixels:
@@ -120,7 +121,7 @@ def _move(
     width, height = (stated.get(name, 0) / side for name, side in zip(("rbW", "rbH"), before, strict=True))
     x, y, width, height = change.box(stated["rbX"] / before[0], stated["rbY"] / before[1], width, height)
     new = {"rbX": x * after[0], "rbY": y * after[1], "rbW": width * after[0], "rbH": height * after[1]}
-    if "rbRx" in stated:  # counted in widths
+    if "rbRx" in stated:  # the radius is relative to the width
         wider = change.stored_width / change.stored_height if change.swapped else 1
         new["rbRx"] = stated["rbRx"] / before[0] * wider * after[0]
     for name in stated:

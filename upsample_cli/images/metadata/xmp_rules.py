@@ -1,7 +1,8 @@
-"""What XMP says about sizes, places and other parts of a file, and what becomes of it when the image is enlarged.
+"""Correct the properties in XMP that an enlargement makes wrong: sizes, positions and references.
 
-`RULES` is the table. What it does not name is kept as it is. What it names is put right, or, where that cannot be done
-or has become wrong, left out, and the loss is said. Nothing is said of what a program reads from the image itself.
+`RULES` is the table. Properties that it does not list are kept. Properties that it lists are corrected; if that is not
+possible they are left out, and the loss is reported. The loss is not reported for properties that a program can read
+from the image itself.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from upsample_cli.images.metadata.xmp import EXIF, TIFF, Name, Packet, Part
 from upsample_cli.images.orientation import valid
 
 Rule = Callable[[Packet, Part, Change], bool]
-"""Puts a property right; False if it has to be left out."""
+"""Corrects a property; returns False if it has to be left out."""
 
 _GOOGLE = "http://ns.google.com/photos/1.0/"
 _PANORAMA, _CAMERA = _GOOGLE + "panorama/", _GOOGLE + "camera/"
@@ -56,13 +57,13 @@ def _is_applied(packet: Packet, _part: Part, change: Change) -> bool:
 
 def _fraction(packet: Packet, part: Part | None) -> Fraction:
     text = packet.text(part)
-    if not _FRACTION.fullmatch(text):  # an exponent could make it endless
+    if not _FRACTION.fullmatch(text):  # an exponent could make the number huge
         raise ValueError("not a number")
     return Fraction(text)
 
 
 def _place(packet: Packet, part: Part, change: Change) -> bool:
-    """Two to four whole numbers: the middle of an area, and its diameter or sides."""
+    """Correct two to four whole numbers: the middle of an area, and its diameter or sides."""
     items = part.items()
     try:
         x, y, *sides = (int(_fraction(packet, item)) for item in items[:5])
@@ -77,7 +78,7 @@ def _place(packet: Packet, part: Part, change: Change) -> bool:
 
 
 def _density(other: Name, *, grows: bool) -> Rule:
-    """Pixels of an axis on a length; `other` is that of the other axis, which turning makes this one's."""
+    """A rule for pixels per length along one axis. `other` is the property of the other axis: they swap if turned."""
 
     def rule(packet: Packet, part: Part, change: Change) -> bool:
         turned = packet.find(other) if change.swapped else part
@@ -93,7 +94,7 @@ def _density(other: Name, *, grows: bool) -> Rule:
 
 
 def _scaled(side: str, *, whole: bool) -> Rule:
-    """A number of pixels along the width or the height of an image that is not turned."""
+    """A rule for a number of pixels along the width or the height of an image that is not turned."""
 
     def rule(packet: Packet, part: Part, change: Change) -> bool:
         if change.orientation != 1:
@@ -140,9 +141,9 @@ RULES: dict[Name, tuple[str, Rule]] = {
         for axis, other in ("XY", "YX")
     },
     (EXIF, "CompressedBitsPerPixel"): ("", _gone),
-    ("http://ns.adobe.com/xap/1.0/", "Thumbnails"): ("", _gone),  # made by programs from the image
+    ("http://ns.adobe.com/xap/1.0/", "Thumbnails"): ("", _gone),  # programs make them from the image
     ("http://purl.org/dc/elements/1.1/", "format"): ("", _gone),
-    ("http://ns.adobe.com/xmp/note/", "HasExtendedXMP"): ("", _gone),  # `read_metadata` has said it
+    ("http://ns.adobe.com/xmp/note/", "HasExtendedXMP"): ("", _gone),  # `read_metadata` has reported it
     ("http://www.metadataworkinggroup.com/schemas/regions/", "Regions"): (_REGIONS, xmp_regions.mwg),
     ("http://ns.acdsee.com/regions/1.0/", "Regions"): (_REGIONS, xmp_regions.mwg),
     ("http://ns.microsoft.com/photo/1.2/t/Region#", "Rectangle"): (_REGIONS, xmp_regions.microsoft),
@@ -171,19 +172,19 @@ RULES: dict[Name, tuple[str, Rule]] = {
     ("http://ns.apple.com/HDRGainMap/1.0/", "*"): (_GAIN, _gone),
     ("http://ns.apple.com/depthData/1.0/", "*"): (_DEPTH, _gone),
 }  # fmt: skip
-"""For a namespace and a name in it, or "*" for all its others: what it is about, empty if that is not worth a word,
-and the rule."""
+"""For each namespace and name, where "*" means all other names: the subject to report, or "" to report nothing, and the
+rule."""
 
 
 def changed_xmp(xmp: bytes, change: Change) -> tuple[bytes, tuple[str, ...]]:
-    """A packet put right for the enlarged image, and what it was about that had to be left out.
+    """The packet corrected for the enlarged image, and the subjects of properties that were left out.
 
     Args:
-        xmp: UTF-8.
-        change: what happens to the image.
+        xmp: the packet in UTF-8.
+        change: how the image is turned and enlarged.
 
     Raises:
-        ValueError: it is damaged, or may be an attack.
+        ValueError: the packet is damaged, or may be an attack.
 
     >>> changed_xmp(b'<x tiff:Orientation="6"/>', Change(6, 10, 20, 40, 20))
     (b'<x tiff:Orientation="1"/>', ())
@@ -203,7 +204,7 @@ def rule_of(name: Name) -> tuple[str, Rule | None]:
 
 
 def xmp_orientation(xmp: bytes | None) -> int | None:
-    """The orientation that a packet states; None if it does not. It may be damaged.
+    """The orientation in a packet, which may be damaged; None without a valid one.
 
     >>> xmp_orientation(b"<x tiff:Orientation='6'/>"), xmp_orientation(b'<x tiff:Orientation="9"/>')
     (6, None)

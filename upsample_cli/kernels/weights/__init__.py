@@ -1,1 +1,1 @@
-"""Weights of layers, read from files. No file can run code, and the cost of each is bounded before it is read."""
+"""Read weights of layers from files. Files cannot run code, and their cost is bounded before they are read."""

@@ -1,7 +1,7 @@
-"""Weights of layers, read from files.
+"""Read one weight from a file.
 
-A weight is written `PATH` or `PATH:KEY`; the key is needed if a file contains several weights. No code in a file is
-run: a .pt yields tensors only, a .npy numbers only.
+A weight is named `PATH` or `PATH:KEY`; the key is needed if a file contains several weights. Code in a file is never
+run: only tensors are read from a .pt, and only numbers from a .npy.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from upsample_cli.kernels.weights.readers import MOST_WEIGHTS, WEIGHT_READERS, S
 from upsample_cli.special_files import refuse_special
 
 METADATA_KEY = "upsample-cli"
-"""The only key in the metadata of files that `tconv fit` writes. Its value is a JSON object, because safetensors does
-not keep the order of several keys."""
+"""The only metadata key of files that `tconv fit` writes. Its value is a JSON object, because safetensors does not keep
+the order of keys."""
 
 _SHOWN_KEYS, _SHOWN_CHARACTERS = 8, 60
 _LARGEST_WEIGHT = 1e100
-"""Sums of weights up to this size stay far from infinity."""
+"""The largest magnitude of a weight. Sums of such weights stay far from infinity."""
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """One layer's weight, with the rest of its file.
+    """The weight of one layer, and the file that contains it.
 
     Args:
-        source: the file.
-        key: of the weight in it; "" for a file that is one array.
+        source: path of the file.
+        key: key of the weight in the file; "" for a file that is one array.
         weight: (in_channels, out_channels / groups, *kernel_size), float64.
         bias: (out_channels,) float64, or None.
-        state: the whole file: arrays or tensors by key, read on access.
+        state: all arrays or tensors of the file by key, read on access.
     """
 
     source: OpenedFile
@@ -53,12 +53,12 @@ class Weights:
 
     @property
     def path(self) -> Path:
-        """Of the file."""
+        """Path of the file."""
         return self.source.path
 
     @property
     def axes(self) -> int:
-        """1, 2 or 3."""
+        """Number of axes of the kernel: 1, 2 or 3."""
         return self.weight.ndim - 2
 
 
@@ -76,10 +76,10 @@ def read_weights(place: str) -> Weights:
         refuse_special(path)
         with path.open("rb") as file:
             source = opened(path, file)
-            state = WEIGHT_READERS[path.suffix.lower()](path)  # libraries open it again
+            state = WEIGHT_READERS[path.suffix.lower()](path)  # libraries open the file again
             if not os.path.samestat(source.status, path.stat()):
                 raise ImageError(
-                    path, "was exchanged while it was read", "leave it alone, and try again", kind="changed"
+                    path, "was replaced while it was read", "leave it alone, and try again", kind="changed"
                 )
         key = _chosen_key(path, key, state.shapes)
         weight = _array(path, key, state)
@@ -121,18 +121,18 @@ def _faults_named(path: Path) -> Iterator[None]:
             "save model.state_dict() and give that",
             kind="unsupported",
         ) from error
-    except BaseException as error:  # any exception of a library on a damaged file, including a panic of Rust
+    except BaseException as error:  # a library may raise any exception on a damaged file, including a panic of Rust
         if isinstance(error, STOPS):
             raise
         cause = " ".join(str(error).split())[:200]
-        raise ImageError(path, f"is damaged or no such file: {cause or type(error).__name__}") from error
+        raise ImageError(path, f"is damaged, or not what its name says: {cause or type(error).__name__}") from error
 
 
 def fitted_factor(path: Path) -> int | None:
     """The factor for which `tconv fit` made a file; None for any other file.
 
     Raises:
-        ImageError: if the metadata are those of `tconv fit` but have no valid factor.
+        ImageError: if the file has metadata of `tconv fit` without a valid factor.
     """
     if path.suffix.lower() != ".safetensors":
         return None
@@ -145,9 +145,9 @@ def fitted_factor(path: Path) -> int | None:
 
 
 def split_place(place: str) -> tuple[Path, str]:
-    """The file and the key of `PATH` or `PATH:KEY`; the key may be empty."""
+    """Split `PATH` or `PATH:KEY` into the path and the key, which may be empty."""
     path, colon, key = place.rpartition(":")
-    if not colon or os.path.exists(place) or Path(path).suffix.lower() not in WEIGHT_READERS:  # noqa: PTH110  also takes names that are too long
+    if not colon or os.path.exists(place) or Path(path).suffix.lower() not in WEIGHT_READERS:  # noqa: PTH110  False for names that are too long
         return Path(place), ""
     return Path(path), key
 
@@ -180,7 +180,7 @@ def _shown(key: str) -> str:
 def _array(path: Path, key: str, state: State) -> NDArray[np.float64]:
     """An array or a tensor of any dtype as float64."""
     name, count = _shown(key) or "in it", prod(state.shapes[key])
-    if count > MOST_WEIGHTS:  # also if all elements share the same few bytes
+    if count > MOST_WEIGHTS:  # even if all elements share a few bytes
         raise ImageError(
             path, f"the weight {name} has {count} numbers", f"give {MOST_WEIGHTS} at the most", kind="too-large"
         )
@@ -200,7 +200,7 @@ def _array(path: Path, key: str, state: State) -> NDArray[np.float64]:
             ) from error
     if not is_real:
         raise UsageError(f"{path}: the weight {name} is of type {value.dtype}", "give one of real numbers")
-    with np.errstate(all="ignore"):  # what float64 does not hold becomes an infinity
+    with np.errstate(all="ignore"):  # values beyond the range of float64 become infinity
         whole: NDArray[np.float64] = array.astype(np.float64)
     if not np.isfinite(whole).all():
         raise ImageError(path, f"the weight {name} holds infinities or NaN", kind="unsupported")

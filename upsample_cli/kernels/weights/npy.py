@@ -14,16 +14,17 @@ _LONGEST_HEADER = 2**16  # numpy itself accepts 10,000 characters
 
 
 def read_array(file: IO[bytes], most: int) -> NDArray[Any]:
-    """The array of a .npy file.
+    """Read the array of a .npy file.
 
     Args:
-        most: how many numbers it may have.
+        file: the open file.
+        most: the most numbers that the array may have.
 
     Raises:
-        ValueError: if it has more, is damaged, or holds anything but numbers.
-        OSError: if it cannot be read.
+        ValueError: if the array is larger, is damaged, or contains anything except numbers.
+        OSError: if the file cannot be read.
     """
-    # np.load would also read archives, and its errors recommend pickles.
+    # np.load would also read archives, and its errors recommend allowing pickles.
     head = io.BytesIO(file.read(_LONGEST_HEADER))
     version = np.lib.format.read_magic(head)
     if version not in _HEADERS:

@@ -1,8 +1,8 @@
-"""The cost of a pickle, counted before torch reads it. Nothing is unpickled here, and torch is not imported.
+"""Count the cost of a pickle before torch reads it. Nothing is unpickled here, and torch is not imported.
 
-torch's weights-only reader runs no code, but it builds whatever a pickle describes: a few bytes copy a large list a
-million times, `bytearray(2**36)` fills the memory, and a tuple that contains another twice, sixty levels deep, takes
-years to hash as a key. So this module first follows the pickle's instructions with sizes in place of values.
+torch's weights-only reader runs no code, but it builds every object that a pickle describes. A few bytes can copy a
+large list a million times; `bytearray(2**36)` fills the memory; hashing sixty nested tuples, each of which contains the
+next one twice, takes years. So this module first follows the pickle's instructions with sizes in place of values.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from collections.abc import Callable
 from typing import IO, Any
 
 MOST_INSTRUCTIONS = 2**20
-"""The most instructions of all pickles in a file: about 20,000 tensors. Both readers need about a second for them."""
+"""The most instructions of all pickles in a file: about 20,000 tensors. This module and torch need about a second each
+for them."""
 
 MOST_COPIED = 2**23
 """The most values that all calls may copy and all keys may hash."""
 
 _FROM_TYPE = "torch._tensor._rebuild_from_type_v2"
 _VIEWS = {f"torch._utils._rebuild_{name}" for name in ("tensor", "tensor_v2", "tensor_v3", "meta_tensor_no_storage")}
-"""Calls that make a tensor and copy nothing; the first three have its sizes as their third argument."""
+"""Calls that make a tensor without copying; the third argument of the first three is its sizes."""
 _WRAPPERS = {
     "torch._utils._rebuild_parameter",
     "torch._utils._rebuild_parameter_with_state",
@@ -41,7 +42,7 @@ _COPIES = {
 
 
 class Budget:
-    """What the pickles of one file have cost so far, and the storages they have named."""
+    """The cost of one file's pickles so far, and the storages that they have named."""
 
     def __init__(self) -> None:
         self.instructions = self.copied = 0
@@ -54,20 +55,20 @@ class Budget:
             raise ValueError(f"it would make {MOST_COPIED} values or more out of few")
 
     def name_storage(self, key: str | int) -> None:
-        """Refuse a second spelling: torch ignores the case of a record's name and reads it once for each spelling."""
+        """Refuse a second spelling of a storage's name: torch ignores case, and reads a record once per spelling."""
         known = self._storages.setdefault(str(key).lower(), key)
         if (type(known), known) != (type(key), key):
             raise ValueError("it names one storage in two ways")
 
 
 class _Value:
-    """The result that an instruction would have.
+    """The size of an object that an instruction would make.
 
     Args:
-        size: number of values in it, shared ones counted every time; characters of a text.
-        parts: of a container; those of a tuple are final.
+        size: number of values in the object, where a shared value counts every time; characters of a text.
+        parts: parts of a container.
         known: the value of a text or a whole number.
-        elements: of a tensor.
+        final: whether the parts of a container can no longer change, as in a tuple.
     """
 
     __slots__ = ("elements", "is_final", "known", "parts", "size")
@@ -80,8 +81,8 @@ def check_pickle(file: IO[bytes], budget: Budget) -> None:
     r"""Refuse a pickle that would copy or hash far more than it contains.
 
     Raises:
-        ValueError: if it would, or is damaged.
-        pickle.UnpicklingError: if it calls something that no tensor needs.
+        ValueError: if the pickle would do so, or is damaged.
+        pickle.UnpicklingError: if the pickle calls a function that tensors do not need.
 
     >>> import io
     >>> check_pickle(io.BytesIO(pickle.dumps({"weight": [1.0, 2.0]}, protocol=2)), Budget())
@@ -97,13 +98,13 @@ def check_pickle(file: IO[bytes], budget: Budget) -> None:
         try:
             is_known = machine.follow(code.name, argument)
         except (IndexError, KeyError, AttributeError, TypeError):
-            return  # malformed: torch fails here, too
+            return  # malformed: torch also fails here
         if not is_known:
             return  # torch refuses this instruction
 
 
 class _Machine:
-    """A pickle's stack. It follows the instructions that torch's weights-only reader knows."""
+    """The stack of a pickle. It follows the instructions that torch's weights-only reader knows."""
 
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
@@ -129,7 +130,7 @@ class _Machine:
         return True
 
     def _popped(self, name: str) -> list[_Value]:
-        """The values that an instruction pops off the stack: all above the mark, or a fixed number."""
+        """Pop the values that an instruction takes off the stack: all above the mark, or a fixed number."""
         count = _COUNTS.get(name)
         if count is None:
             taken, self.stack = self.stack, self.below.pop()
@@ -191,7 +192,7 @@ class _Machine:
 
 
 def _copied(value: _Value, levels: int) -> int:
-    """How many values a copy or a hash visits: for a list or a dictionary, those of its parts at this moment."""
+    """The number of values that a copy or a hash visits, counted through the parts that containers have now."""
     if value.is_final or not levels:
         return value.size
     total = value.size
@@ -207,7 +208,7 @@ def _looked_at(value: _Value) -> int:
 
 
 def _elements(arguments: list[_Value]) -> int:
-    """Elements of a tensor made from (storage, offset, sizes, ...)."""
+    """The number of elements of a tensor made from (storage, offset, sizes, ...)."""
     sizes = arguments[2].parts if len(arguments) > 2 else None
     numbers = [size.known for size in sizes or [] if isinstance(size.known, int)]
     return abs(math.prod(numbers)) if numbers else 0
@@ -226,7 +227,7 @@ _PUSHED: dict[str, Callable[[Any], _Value]] = {
     "EMPTY_TUPLE": lambda _: _Value(parts=[]),
     "GLOBAL": lambda name: _Value(known=name.replace(" ", ".")),
 }
-"""What each instruction pushes on the stack."""
+"""The value that each instruction pushes on the stack."""
 
 _COUNTS = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3, "APPEND": 1, "SETITEM": 2, "BUILD": 2, "REDUCE": 2, "NEWOBJ": 2}
 _COUNTS["BINPERSID"] = 1
@@ -238,4 +239,4 @@ _TAKEN: dict[str, Callable[[_Machine, list[_Value]], None]] = {
     "BUILD": _Machine._build,
     "BINPERSID": _Machine._storage,
 }
-"""What each instruction does with the values that it pops."""
+"""The method that handles the values that each instruction pops."""

@@ -1,4 +1,4 @@
-"""Arrays and tensors of weight files, by key. Torch is imported for .pt and .pth, and for types that numpy lacks.
+"""Read arrays and tensors of weight files by key. Torch is imported for .pt and .pth, and for types that numpy lacks.
 
 A file may be hostile: the sizes that it declares are checked before anything is allocated, and only the requested
 tensors of a safetensors file are read.
@@ -15,22 +15,22 @@ from upsample_cli.kernels.weights.npy import read_array
 from upsample_cli.kernels.weights.torch_archives import check_torch_file
 
 MOST_WEIGHTS = 2**26
-"""The most weights of one layer: those of ConvTranspose2d(4096, 1024, 4)."""
+"""The most weights of one layer: as many as ConvTranspose2d(4096, 1024, 4) has."""
 
 _LONGEST_HEADER = 2**24
 """The most bytes of a safetensors header: about 100,000 tensors."""
 _MOST_NAME_CHARACTERS = 2**26
 """The most characters of all names in a .pt file, including dots."""
 _NUMPY_KINDS = {"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "F32", "F64"}
-"""The types of safetensors that numpy has too: not bfloat16 or floats of 8 bits."""
+"""The types of safetensors that numpy also has; it lacks bfloat16 and floats of 8 bits."""
 
 
 class State(Mapping[str, Any]):
-    """A file's arrays or tensors by key. The shapes are known before any of them is read.
+    """The arrays or tensors of a file by key. Their shapes are known before any of them is read.
 
     Args:
-        shapes: by key.
-        load: reads one.
+        shapes: shapes by key.
+        load: reads the array or tensor of a key.
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], load: Callable[[str], Any]) -> None:
@@ -57,13 +57,13 @@ def _read_pt(path: Path) -> State:
     import torch
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about how the file was written
+        warnings.simplefilter("ignore")  # warnings about how the file was written
         tensors = _tensors(torch.load(path, map_location="cpu", weights_only=True, mmap=can_map), torch.Tensor)
     return State({name: _shape(tensor) for name, tensor in tensors.items()}, tensors.__getitem__)
 
 
 def _tensors(value: Any, kind: type) -> dict[str, Any]:
-    """Every tensor in nested dictionaries, keys joined by dots; `{"state_dict": {...}}` is common.
+    """All tensors in nested dictionaries, with keys joined by dots; `{"state_dict": {...}}` is common.
 
     A dictionary that occurs more than once, or contains itself, is visited once.
     """
@@ -86,7 +86,7 @@ def _tensors(value: Any, kind: type) -> dict[str, Any]:
 
 
 def _key_text(key: object) -> str:
-    """The text of a key. The text of any other type could exceed the memory, so only its type is named."""
+    """A key as text. Other types are named only by their type, because their text could exceed the memory."""
     return str(key) if isinstance(key, str | int | float | bytes) else f"<{type(key).__name__}>"
 
 
@@ -106,7 +106,7 @@ def _read_safetensors(path: Path) -> State:
 
 
 def opened_safetensors(path: Path, framework: str) -> Any:
-    """A safetensors file, of which only the header has been read."""
+    """Open a safetensors file; only its header is read."""
     with path.open("rb") as file:  # raises the usual errors if it is missing or a folder
         length = int.from_bytes(file.read(8), "little")
     if length > _LONGEST_HEADER:

@@ -1,7 +1,7 @@
-"""Files of torch.save, checked before torch reads them. Torch is not imported.
+"""Check files of torch.save before torch reads them. Torch is not imported.
 
-A few kilobytes of zip can unpack to gigabytes. If the directory is not where torch writes it, this module and torch may
-read two different archives.
+A few kilobytes of zip can unpack to gigabytes. If the zip directory is not where torch writes it, this module and torch
+could read two different archives.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import IO
 from upsample_cli.kernels.weights.pickle_bounds import Budget, check_pickle
 
 MOST_UNPACKED = 2**28
-"""How many bytes larger than the file its records may be. torch.save does not compress."""
+"""How many bytes the records may be larger than the file. torch.save does not compress."""
 
 _MOST_PICKLED, _MOST_RECORDS = 2**26, 2**17
 _FIRST, _END, _LOCATOR = b"PK\x03\x04", b"PK\x05\x06", b"PK\x06\x07"
 _END_BYTES, _LOCATOR_BYTES, _END64_BYTES = 22, 20, 56
 _MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""A pickled number, without its protocol, at the start of files from torch before 1.6."""
+"""The pickled number, without the protocol, at the start of files from torch before 1.6."""
 _PICKLES_BEFORE_STORAGES = 5
 
 
@@ -29,12 +29,12 @@ def check_torch_file(path: Path) -> bool:
     """Refuse a file that would take far more memory or time than its size suggests.
 
     Returns:
-        Whether its records can be mapped.
+        Whether the records can be memory-mapped.
 
     Raises:
-        ValueError: if it would; the message gives the cause.
-        pickle.UnpicklingError: if it calls something that no tensor needs.
-        OSError: if it cannot be read.
+        ValueError: if the file would take far more; the message gives the cause.
+        pickle.UnpicklingError: if a pickle calls a function that tensors do not need.
+        OSError: if the file cannot be read.
     """
     with path.open("rb") as file:
         begin = file.read(2 + len(_MAGIC))
@@ -71,7 +71,7 @@ def _check_archive(file: IO[bytes]) -> bool:
 
 
 def _content(file: IO[bytes], record: zipfile.ZipInfo) -> bytes:
-    """A record's bytes. zipfile would refuse records for which torch.save did not compute checksums."""
+    """The bytes of a record. zipfile would refuse records without checksums, which torch.save can write."""
     file.seek(record.header_offset + 26)
     file.seek(sum(_numbers(file.read(4), (0, 2), (2, 2))), 1)
     content = file.read(record.compress_size)

@@ -1,4 +1,4 @@
-"""Small arrays drawn as cells with numbers, with Pillow."""
+"""Draw small arrays with Pillow, as cells with numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from upsample_cli.tconv.explain.grids import Grid, number_text
 _CELL, _GAP, _MARGIN, _TITLE, _TEXT, _LIMIT = 36, 28, 24, 26, 15, 1400
 _PAPER, _INK, _LINE, _FAINT = (255, 255, 255), (20, 24, 32), (150, 158, 170), (176, 182, 192)
 _COLOURS = ((37, 99, 180), (196, 78, 40))
-"""Of positive and of negative numbers, at full strength; 0 is the paper's own colour."""
+"""The colours of positive and of negative numbers at full strength; 0 has the colour of the background."""
 
 Font: TypeAlias = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
@@ -29,8 +29,8 @@ class Panel:
 
     Args:
         array: (rows, columns).
-        kept: rows and columns (start, stop) to frame.
-        scale: the magnitude shown at full strength; None for the array's largest.
+        kept: the rows and columns (start, stop) to frame.
+        scale: the magnitude shown at full strength; None for the largest in the array.
     """
 
     title: str
@@ -40,12 +40,12 @@ class Panel:
 
 
 def check_drawable(path: Path, *, overwrite: bool) -> None:
-    """Refuse a drawing that `write_panels` cannot write, before any work is done for it.
+    """Refuse a path that `write_panels` cannot write to, before any work is done.
 
     Raises:
         UsageError: if the path does not end in .png.
-        OutputExistsError: if it exists and `overwrite` is not set.
-        ImageError: if it cannot be written, for example because its folder does not exist.
+        OutputExistsError: if the file exists and `overwrite` is not set.
+        ImageError: if the file cannot be written, for example because its folder does not exist.
     """
     if path.suffix.lower() != ".png":
         raise UsageError(f"{path}: the image is a PNG", "give a name that ends in .png")
@@ -53,7 +53,7 @@ def check_drawable(path: Path, *, overwrite: bool) -> None:
 
 
 def write_panels(rows: Sequence[tuple[str, Sequence[Panel]]], path: Path, *, overwrite: bool) -> None:
-    """Draw rows of panels under headings into a PNG.
+    """Write rows of panels with headings to a PNG.
 
     Raises:
         OutputExistsError: if the file exists and `overwrite` is not set.
@@ -64,7 +64,7 @@ def write_panels(rows: Sequence[tuple[str, Sequence[Panel]]], path: Path, *, ove
 
 
 def panels(rows: Sequence[tuple[str, Sequence[Panel]]]) -> Image.Image:
-    """An image of rows of panels; long rows are broken."""
+    """Draw rows of panels. Long rows are wrapped."""
     font, bold = ImageFont.load_default(_TEXT), ImageFont.load_default(_TEXT + 3)
     lines: list[tuple[str, list[Panel]]] = []
     for heading, row in rows:

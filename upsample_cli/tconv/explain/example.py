@@ -1,6 +1,7 @@
-"""An input, a kernel and a transposed convolution, small enough to be written out.
+"""An input, a kernel and a transposed convolution, small enough to show all numbers.
 
-Arrays are float64. An input is (in_channels, *sizes), a kernel (in_channels, out_channels, *kernel_size) as in torch.
+Arrays are float64. An input is (in_channels, *sizes). A kernel is (in_channels, out_channels, *kernel_size), as in
+torch.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from upsample_cli.tconv.explain.grids import Grid
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
 
 MOST_INPUTS, MOST_OUTPUTS, MOST_TAPS = 64, 1024, 512
-"""The size of a small example: numbers in the input, the output and the kernel, channels included."""
+"""The most numbers in the input, the output or the kernel of an example, channels included."""
 _MOST_BEFORE_CROP = 2**16
-"""Samples of one channel of the output before padding crops it."""
+"""The most samples of one output channel before padding crops it."""
 Sizes = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """An input, a kernel, and the layer, without bias. Made by `example`."""
+    """An input, a kernel, and the layer without bias. `example` makes it."""
 
     input: Grid
     kernel: Grid
@@ -33,12 +34,12 @@ class Example:
 
     @property
     def output_sizes(self) -> Sizes:
-        """Of the output."""
+        """Sizes of the output."""
         return self.layer.output_sizes(self.input.shape[1:])
 
     @property
     def canvas_sizes(self) -> Sizes:
-        """Of the output before padding crops it, with output_padding and space for every contribution."""
+        """Sizes of the output before padding crops it, with output_padding and space for all contributions."""
         return tuple(
             max((size - 1) * axis.stride + axis.span, axis.padding + output)
             for axis, size, output in zip(self.layer.each_axis, self.input.shape[1:], self.output_sizes, strict=True)
@@ -46,7 +47,7 @@ class Example:
 
     @property
     def kept(self) -> tuple[slice, ...]:
-        """The part of the canvas that is the output."""
+        """The part of the canvas that remains as the output."""
         ends = zip(self.layer.each_axis, self.output_sizes, strict=True)
         return (slice(None), *(slice(axis.padding, axis.padding + output) for axis, output in ends))
 
@@ -61,17 +62,18 @@ def example(
     dilation: int | Sequence[int] = 1,
     channels: tuple[int, int] | None = None,
 ) -> Example:
-    """A small example, checked.
+    """Make a small example, and check it.
 
     Args:
         input_: (*sizes) or (in_channels, *sizes).
-        kernel: (*kernel_size) or (in_channels, out_channels, *kernel_size), of one or two axes.
-        channels: (in, out), to make an example of several channels from one of one: channel i of the input is the input
-            plus i, and the kernel from channel i to channel o is the kernel plus i * out + o.
+        kernel: (*kernel_size) or (in_channels, out_channels, *kernel_size), with one or two axes.
+        stride, padding, output_padding, dilation: settings of the layer, one number or one for each axis.
+        channels: (in, out), to make an example with several channels from one with a single channel: channel i of the
+            input is the input plus i, and the kernel from channel i to channel o is the kernel plus i * out + o.
 
     Raises:
-        GeometryError: where torch would refuse.
-        UsageError: if the arrays do not fit together, or are not small.
+        GeometryError: if torch would refuse the settings.
+        UsageError: if the arrays do not fit together, or are too large.
 
     >>> example(np.array([[0.0, 1], [2, 3]]), np.array([[0.0, 1], [2, 3]]), stride=2).output_sizes
     (4, 4)
@@ -97,7 +99,7 @@ def example(
         output_padding=output_padding,
         dilation=dilation,
     )
-    layer.output_sizes(input_.shape[1:])  # for its refusals
+    layer.output_sizes(input_.shape[1:])  # raises an error for illegal settings
     layer = TransposedConvolution.along(
         layer.each_axis, in_channels=kernel.shape[0], out_channels=kernel.shape[1], bias=False
     )

@@ -1,7 +1,7 @@
-"""One small transposed convolution computed in five ways, step by step, and compared.
+"""Compute one small transposed convolution in five ways, step by step, and compare the results.
 
-Arrays are float64. An input is (in_channels, *sizes), a kernel (in_channels, out_channels, *kernel_size) as in torch.
-The first three ways are plain numpy and share nothing with torch, which computes the last two.
+Arrays are float64. An input is (in_channels, *sizes). A kernel is (in_channels, out_channels, *kernel_size), as in
+torch. The first three ways are plain numpy and do not use torch, which computes the last two.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from upsample_cli.tconv.explain.grids import Grid, number_text
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The steps of the ways, and the output on which all agree.
+    """The steps of the five ways, and their common output.
 
     Args:
-        contributions: of way (a), for every input sample: its index (channel first), its value and its canvas.
-        canvas: their sum, before padding crops it.
-        inserted: of way (b), the input with zeros inserted and around it.
+        contributions: in way (a), for every input sample: its index (channel first), its value and its canvas.
+        canvas: the sum of the contributions, before padding crops it.
+        inserted: in way (b), the input with zeros inserted between the samples and added around it.
         flipped: the flipped kernel, (out_channels, in_channels, *kernel_size).
-        matrix: of way (c), the ordinary convolution from the size of the output to that of the input; rows are input
-            samples.
-        outputs: of the ways, by name in `WAYS`.
-        largest_difference: between any two of them.
+        matrix: in way (c), the matrix of the ordinary convolution from the size of the output to the size of the input;
+            rows are input samples.
+        outputs: the output of each way, by its name in `WAYS`.
+        largest_difference: the largest difference between two outputs.
     """
 
     example: Example
@@ -45,12 +45,12 @@ class Explanation:
 
     @property
     def output(self) -> Grid:
-        """(out_channels, *sizes)."""
+        """The output, (out_channels, *sizes)."""
         return self.outputs["broadcast"]
 
     @property
     def titled(self) -> list[tuple[str, Grid]]:
-        """A title, without the channel if there is one, and the canvas of every input sample."""
+        """Title and canvas of every input sample. The title names the channel if there are several."""
         first = int(len(self.example.input) == 1)
         return [
             (f"X[{','.join(map(str, index[first:]))}] = {number_text(value)}", canvas)
@@ -59,12 +59,12 @@ class Explanation:
 
     @property
     def crops(self) -> bool:
-        """Whether the output is not the whole canvas."""
+        """Whether the output is smaller than the canvas."""
         return any(axis.padding for axis in self.example.layer.each_axis) or self.canvas.shape != self.output.shape
 
 
 WAYS = {
-    "broadcast": "every input sample times the kernel, put down stride apart, and added",
+    "broadcast": "every input sample times the kernel, placed stride apart and summed",
     "insertion": "zeros inserted, then an ordinary convolution with the flipped kernel",
     "matrix": "the transpose of the convolution's matrix, times the input",
     "autograd": "the gradient of the convolution",
@@ -73,10 +73,10 @@ WAYS = {
 
 
 def explain(example: Example) -> Explanation:
-    """Compute an example in every way of `WAYS` and compare.
+    """Compute an example in every way of `WAYS`, and compare the results.
 
     Raises:
-        UpsampleError: if two ways disagree by more than float64 can explain.
+        UpsampleError: if two outputs differ by more than the rounding of float64.
 
     >>> x = np.array([[0.0, 1], [2, 3]])
     >>> from upsample_cli.tconv.explain.example import example
@@ -99,13 +99,14 @@ def explain(example: Example) -> Explanation:
 
 
 def compare(outputs: dict[str, Grid], example: Example) -> float:
-    """The largest difference between two ways.
+    """The largest difference between two outputs.
 
-    An output is a sum of at most `input.size * kernel.size` products. In another order it moves by that many roundings
-    of the largest sum of magnitudes. Whole numbers must agree exactly, because nothing is rounded below 2**53.
+    An output is a sum of at most `input.size * kernel.size` products. Another order of addition changes it by at most
+    that many roundings of the largest sum of magnitudes. Whole numbers must be equal, because sums below 2**53 are not
+    rounded.
 
     Raises:
-        UpsampleError: if it is larger than that, or the shapes differ.
+        UpsampleError: if the difference is larger than this, or the shapes differ.
     """
     reference = outputs["broadcast"]
     largest = float(np.abs(example.input).sum() * np.abs(example.kernel).max())
@@ -137,7 +138,7 @@ def _contributions(example: Example) -> Iterator[tuple[Sizes, float, Grid]]:
 def _inserted(example: Example) -> Grid:
     """The input with stride - 1 zeros between samples, padded by dilation*(kernel_size-1) - padding.
 
-    A negative padding crops. At the end, output_padding more zeros are added.
+    A negative padding crops. At the end, another output_padding zeros are added.
     """
     axes = example.layer.each_axis
     sizes = [(size - 1) * axis.stride + 1 for axis, size in zip(axes, example.input.shape[1:], strict=True)]
@@ -149,7 +150,7 @@ def _inserted(example: Example) -> Grid:
 
 
 def _padded(array: Grid, axis: int, before: int, after: int) -> Grid:
-    """An array with zeros added at both ends of an axis; a negative number removes samples."""
+    """Add zeros at both ends of an axis; a negative number removes samples."""
     widths = [(0, 0)] * array.ndim
     widths[axis] = (max(before, 0), max(after, 0))
     padded = np.pad(array, widths)
@@ -161,7 +162,7 @@ def _flipped(kernel: Grid) -> Grid:
 
 
 def _correlated(array: Grid, kernel: Grid, dilation: Sequence[int]) -> Grid:
-    """An ordinary convolution of stride 1 without padding: (in, *sizes) and (out, in, *kernel_size)."""
+    """An ordinary convolution with stride 1 and no padding, of (in, *sizes) with (out, in, *kernel_size)."""
     sizes = [n - d * (k - 1) for n, d, k in zip(array.shape[1:], dilation, kernel.shape[2:], strict=True)]
     result = np.zeros((len(kernel), *sizes))
     for tap in np.ndindex(kernel.shape[2:]):
@@ -171,7 +172,7 @@ def _correlated(array: Grid, kernel: Grid, dilation: Sequence[int]) -> Grid:
 
 
 def _conv_matrix(example: Example) -> Grid:
-    """The ordinary convolution with the same settings, from samples of the output (columns) to the input (rows)."""
+    """The matrix of the ordinary convolution with the same settings: columns are output samples, rows input samples."""
     axes, (into, out) = example.layer.each_axis, example.kernel.shape[:2]
     rows, columns = example.input.shape, (out, *example.output_sizes)
     matrix = np.zeros((*rows, *columns))
@@ -194,7 +195,7 @@ def _torch_outputs(example: Example) -> dict[str, NDArray[Any]]:
     settings: dict[str, Any] = {name: getattr(shown, name) for name in ("stride", "padding", "dilation")}
     convolve = torch.nn.functional.conv1d if shown.axes == 1 else torch.nn.functional.conv2d
     blank = torch.zeros(1, shown.out_channels or 1, *example.output_sizes, dtype=torch.float64, requires_grad=True)
-    # With output_padding of a stride or more, the convolution has more outputs than the input has samples.
+    # If output_padding is at least the stride, the convolution has more outputs than the input has samples.
     inputs: tuple[Any, ...] = (..., *(slice(size) for size in example.input.shape[1:]))
     (gradient,) = torch.autograd.grad(convolve(blank, kernel, **settings)[inputs], blank, grad_outputs=x)
     kind: Any = torch.nn.ConvTranspose1d if shown.axes == 1 else torch.nn.ConvTranspose2d
@@ -212,7 +213,7 @@ def _torch_outputs(example: Example) -> dict[str, NDArray[Any]]:
 
 
 def as_json(explanation: Explanation) -> dict[str, Any]:
-    """Every step for programs; arrays are nested lists, channels first.
+    """All steps for programs. Arrays are nested lists, channels first.
 
     >>> from upsample_cli.tconv.explain.example import example
     >>> x = np.array([[0.0, 1], [2, 3]])

@@ -1,4 +1,4 @@
-"""Small arrays written by people: nested brackets and numbers, parsed, never evaluated."""
+"""Parse small arrays that users write as nested brackets and numbers. The text is never evaluated."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ _LONGEST_TEXT = 5000
 
 
 def parse_grid(text: str, option: str) -> Grid:
-    """The array that nested brackets describe; all rows have the same length.
+    """Parse an array in nested brackets. All rows must have the same length.
 
     Args:
-        option: the setting that a message names.
+        text: the text.
+        option: the setting that messages name.
 
     Raises:
         UsageError: if the text is not such an array.
@@ -47,14 +48,14 @@ def _values(node: ast.expr) -> Any:
     negative = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)
     number = node.operand if isinstance(node, ast.UnaryOp) and negative else node
     if isinstance(number, ast.Constant) and type(number.value) in (int, float):
-        value = float(number.value)  # type: ignore[arg-type]  # its type was just checked
+        value = float(number.value)  # type: ignore[arg-type]  # the type was just checked
         if math.isfinite(value) and abs(value) <= 1e100:
             return -value if negative else value
     raise ValueError
 
 
 def number_text(value: float) -> str:
-    """A number as short as six digits allow.
+    """A number with at most six digits, as short as possible.
 
     >>> number_text(4.0), number_text(0.1875), number_text(-0.0)
     ('4', '0.1875', '0')

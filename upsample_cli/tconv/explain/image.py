@@ -1,4 +1,4 @@
-"""The steps of an explanation as an image."""
+"""Draw the steps of an explanation as an image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from upsample_cli.tconv.explain.explain import WAYS, Explanation
 from upsample_cli.tconv.explain.grids import Grid
 
 _MOST_CELLS = 20_000
-"""Cells of all panels together; nobody can look at an image with more."""
+"""The most cells of all panels together; an image with more is too large to look at."""
 
 
 def write_image(explanation: Explanation, path: Path, *, overwrite: bool = False) -> None:

@@ -1,1 +1,1 @@
-"""Layers as plain data, parsed from text as PyTorch writes it: sizes, channels, costs and alignment. No torch."""
+"""Layers as plain data, parsed from text as PyTorch prints it: sizes, channels, costs and alignment. No torch."""

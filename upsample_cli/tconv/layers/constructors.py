@@ -1,6 +1,6 @@
-"""Layers from the text PyTorch writes, like `nn.Conv2d(3, 16, 3, stride=2)`. Parsed, never evaluated.
+"""Parse layers from text as PyTorch prints it, such as `nn.Conv2d(3, 16, 3, stride=2)`. It is never evaluated.
 
-`kinds.KINDS` lists the kinds of layers; `_READERS` says how the value of a parameter is read.
+`kinds.KINDS` lists the kinds of layers. `_READERS` has the function that reads the value of each parameter.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Reader = Callable[[str, ast.expr], Any]
 _LABEL = re.compile(r"\s*\([\w.-]+\):\s*")
 _ASSIGNED = re.compile(r"\s*[A-Za-z_][\w.]*\s*=\s*(?=(?:torch\.)?(?:nn\.)?[A-Z]\w*\()")
 LONGEST_TEXT = 2000
-"""Characters of a text to parse. A longer one is not a layer, and could exhaust the parser."""
+"""The most characters of a text to parse. A longer text is not a layer and could exhaust the parser."""
 
 
 def parse_layer(text: str) -> Layer:
-    """The layer of a PyTorch constructor, as in code or as torch prints it: with `nn.` or a name before it, or a comma.
+    """Parse a PyTorch constructor, as in code or as torch prints it. `nn.`, a name before it and a comma are allowed.
 
     Raises:
-        GeometryError: if the text is not one such constructor, or torch would refuse its settings.
+        GeometryError: if the text is not a single constructor, or torch would refuse its settings.
 
     >>> print(parse_layer("nn.ConvTranspose2d(16, 33, (3, 5), stride=2, padding=(1, 2))"))
     ConvTranspose2d(16, 33, kernel_size=(3, 5), stride=2, padding=(1, 2))
@@ -41,7 +41,7 @@ def parse_layer(text: str) -> Layer:
 
 
 def unused_parameters(text: str) -> tuple[str, ...]:
-    """The parameters that a layer's text gives by name and that change no size, channel or cost: not None.
+    """The named parameters in a layer's text that affect neither sizes nor channels nor costs, unless they are None.
 
     >>> unused_parameters("nn.Conv2d(3, 8, 3, dtype=torch.half, device=None)")
     ('dtype',)
@@ -53,7 +53,7 @@ def unused_parameters(text: str) -> tuple[str, ...]:
 
 
 def without_names(line: str) -> str:
-    """A line without the names of its layer: `up = ` in code, `(0): ` where torch prints it.
+    """Remove the name of a layer from a line: `up = ` in code, `(0): ` in text that torch prints.
 
     >>> without_names("(up): self.up = nn.Conv2d(3, 8, 3)")
     'nn.Conv2d(3, 8, 3)'
@@ -68,7 +68,7 @@ def layer_of_call(call: ast.Call) -> Layer:
     """The layer of a parsed constructor.
 
     Raises:
-        GeometryError: if torch has no such layer or would refuse its settings.
+        GeometryError: if torch does not have such a layer or would refuse its settings.
     """
     name = dotted_name(call.func)
     kind = KINDS.get(class_name(call))
@@ -80,12 +80,12 @@ def layer_of_call(call: ast.Call) -> Layer:
 
 
 def class_name(call: ast.Call) -> str:
-    """`Conv2d` of `torch.nn.Conv2d(...)`; "" if what is called is not a name."""
+    """The class name in a call, `Conv2d` in `torch.nn.Conv2d(...)`; "" if the called expression is not a name."""
     return dotted_name(call.func).removeprefix("torch.").removeprefix("nn.")
 
 
 def _known(name: str) -> str:
-    """The kinds that resemble a name, otherwise the convolutions."""
+    """Names of kinds that are similar to a name, or else of the convolutions, for a message."""
     alike = difflib.get_close_matches(name.rpartition(".")[2], KINDS, n=4, cutoff=0.75)
     return (
         ", ".join(alike or [kind for kind in KINDS if kind.startswith("Conv")])
@@ -105,9 +105,9 @@ def _parsed_call(text: str) -> ast.Call:
 
 
 def _given(call: ast.Call, kind: Kind) -> dict[str, ast.expr]:
-    """The given expressions by parameter, positional ones included."""
+    """The given expressions by parameter, including positional ones."""
     if any(isinstance(node, ast.Starred) for node in call.args) or any(word.arg is None for word in call.keywords):
-        raise GeometryError("* and ** cannot be looked into", "write the values themselves")
+        raise GeometryError("* and ** are not supported", "write the values themselves")
     if len(call.args) > len(kind.parameters):
         raise GeometryError(f"{len(call.args)} values for {len(kind.parameters)} parameters", _signature(kind))
     given = dict(zip(kind.parameters, call.args, strict=False))
@@ -139,7 +139,7 @@ def _whole(name: str, node: ast.expr) -> int:
 
 
 def _one_or_more(reader: Reader) -> Reader:
-    """A reader of one value, or of several in brackets."""
+    """A reader for one value or several values in brackets."""
 
     def read(name: str, node: ast.expr) -> Any:
         if isinstance(node, ast.Tuple | ast.List):
@@ -150,7 +150,7 @@ def _one_or_more(reader: Reader) -> Reader:
 
 
 def _word(name: str, node: ast.expr) -> str:
-    """A word in quotes, or without them as torch prints it (`padding=same`)."""
+    """A word in quotes, or without quotes as torch prints it (`padding=same`)."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -171,7 +171,7 @@ def _truth(name: str, node: ast.expr) -> bool:
 
 
 def _placement(name: str, node: ast.expr) -> None:
-    """A device or a dtype: it changes no size, so it is only checked."""
+    """Check a device or a dtype. It does not affect sizes."""
     if isinstance(node, ast.Call) and dotted_name(node.func) == "torch.device":
         return
     if not isinstance(node, ast.Constant) and not dotted_name(node):
@@ -179,7 +179,7 @@ def _placement(name: str, node: ast.expr) -> None:
 
 
 def _unused(name: str, node: ast.expr) -> None:
-    """A value that changes no size, like a slope: it is only checked."""
+    """Check a value that does not affect sizes, such as a slope."""
     number = node.operand if isinstance(node, ast.UnaryOp) else node
     if not isinstance(number, ast.Constant):
         raise GeometryError(f"{name} is neither a number nor a word", "leave it out: it changes no size")
@@ -194,7 +194,7 @@ def _number(name: str, node: ast.expr) -> float:
 
 
 def _or_none(reader: Reader) -> Reader:
-    """A reader that accepts None."""
+    """A reader that also accepts None."""
     return lambda name, node: None if isinstance(node, ast.Constant) and node.value is None else reader(name, node)
 
 
@@ -211,7 +211,7 @@ _READERS: dict[str, Reader] = {
     "output_size": _or_none(_one_or_more(_or_none(_whole))),
     "scale_factor": _or_none(_one_or_more(_number)),
 }
-"""How the value of a parameter is read. Parameters not named here change no size, channels or costs."""
+"""The readers of parameters. Parameters that are not listed affect neither sizes nor channels nor costs."""
 
 
 def _shortened(text: str, most: int = 80) -> str:

@@ -1,6 +1,6 @@
 """Convolutions and transposed convolutions as plain data: sizes, channels and costs. No torch.
 
-A setting is one number, or one per axis, as it was written. Fields have the order of torch's constructors.
+A setting is one number, or one for each axis, as the user wrote it. Fields are in the order of torch's constructors.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from upsample_cli.geometry.sizes import (
 from upsample_cli.tconv.layers.model import Sliding, check_axes, check_channels, check_count, constructor_text
 
 SETTINGS = ("kernel_size", "stride", "padding", "output_padding", "dilation")
-"""The settings of a transposed convolution that each axis has."""
+"""The settings of a transposed convolution along an axis."""
 CONV_SETTINGS = tuple(name for name in SETTINGS if name != "output_padding")
-"""Those that an ordinary convolution has too."""
+"""The settings of an ordinary convolution along an axis."""
 
 
 class _Weighted(Sliding):
@@ -55,7 +55,7 @@ class _Weighted(Sliding):
     def _check(self) -> None:
         check_axes(self)
         check_count(self, "kernel_size")
-        if self.stride is None:  # legal for pooling
+        if self.stride is None:  # legal only for pooling
             raise GeometryError("stride None is not a whole number", "use 1 or more")
         if self.groups < 1:
             raise GeometryError(f"groups {self.groups} is too small", "use 1 or more")
@@ -70,7 +70,7 @@ class _Weighted(Sliding):
                 )
 
     def output_channels(self, channels: int | None) -> int | None:
-        """Channels after the layer. Those before it must be its in_channels, if known."""
+        """Channels after the layer. The channels before it must equal its in_channels, if both are known."""
         check_channels(self, "in_channels", channels)
         return self.out_channels
 
@@ -83,14 +83,14 @@ class _Weighted(Sliding):
 
     @property
     def parameters(self) -> int | None:
-        """Weights and biases."""
+        """Number of weights and biases."""
         weights = self.weights
         return None if weights is None else weights + (self.out_channels or 0) * self.bias
 
     def multiply_adds(self, before: Sequence[int], after: Sequence[int]) -> int | None:
-        """Every output takes all weights of its group; of a transposed layer, every input does.
+        """Multiply-adds: every output (in a transposed layer, every input) is multiplied with all weights of its group.
 
-        As is usual, taps on the padding and outputs that padding crops are counted.
+        As usual, taps on the padding and outputs that padding crops are counted.
         """
         weights, counted = self.weights, before if self.each_axis[0].transposed else after
         return None if weights is None else weights * prod(counted)
@@ -129,7 +129,7 @@ class Convolution(_Weighted):
     def __post_init__(self) -> None:
         self._check()
         if self.padding_mode != "zeros":
-            # torch then pads first, and that does not accept a tuple of one number for all axes.
+            # torch then pads in a separate step, which does not accept a tuple of one number for all axes.
             check_count(self, "padding")
             if self.padding == "same":
                 check_count(self, "dilation")

@@ -1,4 +1,4 @@
-"""A transposed convolution from its text as PyTorch writes it, or from its settings. No torch."""
+"""A transposed convolution from its text as PyTorch prints it, or from its settings. No torch."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ def described_layer(
 
     Args:
         text: a constructor of torch.nn, or None.
-        settings: by name.
-        axes: 1, 2 or 3, if there is no text.
-        kernel_size: of the weights, if any. The layer must have the same; with settings it may be left out.
+        settings: the settings by name.
+        axes: 1, 2 or 3, if `text` is None.
+        kernel_size: kernel size of the weights, if there are weights. The layer must have the same kernel size;
+            `settings` may leave it out.
 
     Raises:
-        UsageError: if both or neither are given, or it is not a transposed convolution.
-        GeometryError: where torch would refuse.
+        UsageError: if both or neither of text and settings are given, or the layer is not a transposed convolution.
+        GeometryError: if torch would refuse the settings.
 
     >>> print(described_layer("nn.ConvTranspose2d(8, 8, 3, stride=2)", {}))
     ConvTranspose2d(8, 8, kernel_size=3, stride=2)
@@ -55,24 +56,25 @@ def described_layer(
 def check_weights(
     layer: TransposedConvolution, shape: Sequence[int], *, groups: int | None = None, bias: bool | None = None
 ) -> None:
-    """Refuse weights that are not those of a layer which says its channels.
+    """Refuse weights that do not fit a layer with known channels.
 
     Args:
-        shape: of the weight, (in_channels, out_channels / groups, *kernel_size).
-        groups: of the weights, if they were given apart from the layer.
-        bias: whether the weights have one; None if it does not matter.
+        layer: the layer.
+        shape: shape of the weight, (in_channels, out_channels / groups, *kernel_size).
+        groups: groups of the weights, if they were given separately from the layer.
+        bias: whether the weights include a bias; None if it does not matter.
 
     Raises:
-        UsageError: naming what differs.
+        UsageError: the weights do not fit; the message names the difference.
     """
     if layer.in_channels is None or layer.out_channels is None:
         return
     if groups not in (None, layer.groups):
         raise UsageError(f"the layer has groups={layer.groups}, not {groups}", "leave groups out")
     if (layer.in_channels, layer.out_channels // layer.groups) != tuple(shape[:2]):
-        said = f"{layer.in_channels} channels to {layer.out_channels} with groups={layer.groups}"
+        stated = f"{layer.in_channels} channels to {layer.out_channels} with groups={layer.groups}"
         raise UsageError(
-            f"the layer takes {said}; the weights have the shape {tuple(shape)}, (in, out/groups, kernel...)",
+            f"the layer takes {stated}; the weights have the shape {tuple(shape)}, (in, out/groups, kernel...)",
             f"write {layer.name}({shape[0]}, {shape[1] * layer.groups}, ...), or give other weights",
         )
     if bias is not None and bias != layer.bias:
@@ -85,9 +87,9 @@ def check_weights(
 
 
 def _check_kernel_size(layer: TransposedConvolution, kernel_size: Sequence[int]) -> None:
-    said = (layer.kernel_size,) * layer.axes if isinstance(layer.kernel_size, int) else tuple(layer.kernel_size)
-    if said != tuple(kernel_size):
+    stated = (layer.kernel_size,) * layer.axes if isinstance(layer.kernel_size, int) else tuple(layer.kernel_size)
+    if stated != tuple(kernel_size):
         raise UsageError(
-            f"the layer has kernel_size {said}, the weights {tuple(kernel_size)}",
+            f"the layer has kernel_size {stated}, the weights {tuple(kernel_size)}",
             "leave kernel_size out" if layer.in_channels is None else f"write kernel_size={tuple(kernel_size)}",
         )

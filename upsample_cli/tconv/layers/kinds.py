@@ -1,4 +1,4 @@
-"""The known classes of torch.nn, and how they become plain data. No torch."""
+"""The known classes of torch.nn, and their conversion to plain data. No torch."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Kind:
     """How a class of torch.nn becomes a layer.
 
     Args:
-        build: takes the given parameters except `unused` as keywords.
-        parameters: names in torch's order.
-        required: how many have no default.
-        unused: parameters that change neither sizes nor channels nor costs.
+        build: a function that takes the given parameters, except `unused`, as keywords.
+        parameters: names of the parameters in torch's order.
+        required: how many parameters do not have a default.
+        unused: parameters that affect neither sizes nor channels nor costs.
     """
 
     build: Callable[..., Layer]
@@ -69,7 +69,7 @@ def _normalization(
     if num_features < 1:
         raise GeometryError(f"num_features {num_features} is too small", "use 1 or more")
     learns = always_affine if affine is None else affine
-    # torch's InstanceNorm checks its channels only if it learns a number for each
+    # torch's InstanceNorm checks its channels only if it has parameters for them.
     checked = num_features if learns or not kind.startswith("InstanceNorm") else None
     return SizeKeeping(kind, axes, checked, num_features * learns * (1 + bias))
 
@@ -104,7 +104,7 @@ _KEEPING: dict[str, tuple[str, int]] = {
     "Hardtanh": ("min_val max_val inplace min_value max_value", 0),
     "LocalResponseNorm": ("size alpha beta k", 1),
 }
-"""Parameters of the layers that change only values, and how many of them are required."""
+"""Parameters of the layers that change only values, and the number of required ones."""
 
 KINDS: dict[str, Kind] = {
     **{f"Conv{n}d": _kind(partial(Convolution, n), _CONV, 3) for n in (1, 2, 3)},

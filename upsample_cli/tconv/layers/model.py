@@ -1,4 +1,4 @@
-"""The protocol of layers, and what their kinds share. No torch."""
+"""The protocol of layers, and the base classes of their kinds. No torch."""
 
 from __future__ import annotations
 
@@ -12,54 +12,54 @@ from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.layers.symbolic import AnySize, Size, bracketed
 
 AMPLE = 2**40
-"""A size that every sensible setting accepts. Settings that refuse it refuse every size."""
+"""A size large enough for every sensible setting. Settings that are illegal for it are illegal for every size."""
 
 
 CONV_FORMULA = "floor(({size} + {added} - {axis.dilation}*({axis.kernel_size}-1) - 1)/{axis.stride}) + 1 = {output}"
-"""The size after a convolution; `added` are the samples of its padding."""
+"""The formula of the size after a convolution; `added` is the samples that its padding adds."""
 
 
 class Layer(Protocol):
-    """A layer of any kind. `str(layer)` is its constructor without defaults."""
+    """A layer of any kind. `str(layer)` is its constructor without default values."""
 
     @property
     def name(self) -> str:
-        """Its class in torch.nn."""
+        """Name of its class in torch.nn."""
         ...
 
     @property
     def axes(self) -> int | None:
-        """How many axes it works on, without batch and channels; None for any number."""
+        """Number of its axes, without batch and channels; None if it accepts any number."""
         ...
 
     def output_sizes(self, sizes: Sequence[Size]) -> tuple[Size, ...]:
-        """Sizes after the layer. Raises GeometryError if torch refuses them."""
+        """Sizes after the layer. Raises GeometryError if torch would refuse them."""
         ...
 
     def formulas(self, sizes: Sequence[Size]) -> tuple[str, ...]:
-        """The formula of each output size with its numbers and its result."""
+        """For each axis, the formula of the output size with numbers and result."""
         ...
 
     def along_axes(self, sizes: Sequence[Size]) -> tuple[LayerAxis | None, ...]:
-        """The layer along each axis; None if it is not the same all along the axis."""
+        """The layer along each axis; None if it is not uniform along the axis."""
         ...
 
     def output_channels(self, channels: int | None) -> int | None:
-        """Channels after the layer, from those before it; None if not known. Raises GeometryError."""
+        """Channels after the layer, given the channels before it; None if unknown. Raises GeometryError."""
         ...
 
     @property
     def parameters(self) -> int | None:
-        """Numbers it learns, with bias; None if its channels are not known."""
+        """Number of learned parameters, including biases; None if channels are unknown."""
         ...
 
     def multiply_adds(self, before: Sequence[int], after: Sequence[int]) -> int | None:
-        """Multiplications with their additions, for one sample of a batch; None if channels are not known."""
+        """Number of multiply-adds for one sample of a batch; None if channels are unknown."""
         ...
 
 
 class Weightless:
-    """The common part of layers without weights: they keep channels, learn nothing and multiply nothing."""
+    """Base class of layers without weights. They keep channels, and have no parameters and no multiply-adds."""
 
     __slots__ = ()
 
@@ -69,16 +69,16 @@ class Weightless:
 
     @property
     def parameters(self) -> int | None:
-        """Numbers it learns."""
+        """Number of learned parameters."""
         return 0
 
     def multiply_adds(self, before: Sequence[int], after: Sequence[int]) -> int | None:  # noqa: ARG002
-        """Only multiplications by weights are counted."""
+        """Zero: only multiplications by weights are counted."""
         return 0
 
 
 class Numbered:
-    """The common part of layers whose class is a kind and a number of axes, like `Conv2d`."""
+    """Base class of layers whose class name is a kind and a number of axes, such as `Conv2d`."""
 
     __slots__ = ()
     kind: str
@@ -91,7 +91,7 @@ class Numbered:
 
 
 class Sliding(Numbered):
-    """The common part of layers whose kernel slides along the axes: convolutions and pooling."""
+    """Base class of layers with a kernel that slides along the axes: convolutions and pooling."""
 
     __slots__ = ()
     _SETTINGS: ClassVar[tuple[str, ...]]
@@ -101,7 +101,7 @@ class Sliding(Numbered):
         return CONV_FORMULA
 
     def _settings(self) -> dict[str, Any]:
-        """The settings that sizes depend on, for all axes."""
+        """The settings on which sizes depend, for all axes."""
         return {name: getattr(self, name) for name in self._SETTINGS}
 
     def _axis(self, **settings: Any) -> LayerAxis:
@@ -109,7 +109,7 @@ class Sliding(Numbered):
         raise NotImplementedError
 
     def _axis_size(self, size: int, **settings: Any) -> int:
-        """The size of an axis after the layer. Raises GeometryError if torch refuses it."""
+        """The size of an axis after the layer. Raises GeometryError if torch would refuse it."""
         raise NotImplementedError
 
     @property
@@ -118,7 +118,7 @@ class Sliding(Numbered):
         return tuple(self._axis(**settings) for settings in split_axes(self.axes, self._settings()))
 
     def along_axes(self, sizes: Sequence[Size]) -> tuple[LayerAxis | None, ...]:  # noqa: ARG002
-        """The same whatever the sizes."""
+        """The layer along each axis, which does not depend on the sizes."""
         return self.each_axis
 
     def output_sizes(self, sizes: Sequence[AnySize]) -> tuple[AnySize, ...]:
@@ -128,11 +128,11 @@ class Sliding(Numbered):
     def _size_after(self, size: Size, **settings: Any) -> Any:
         if isinstance(size, int):
             return self._axis_size(size, **settings)
-        self._axis_size(AMPLE, **settings)  # for its refusals
+        self._axis_size(AMPLE, **settings)  # raises an error for settings that are illegal for every size
         return self._axis(**settings).output_size(size)
 
     def formulas(self, sizes: Sequence[Size]) -> tuple[str, ...]:
-        """The formula of each output size."""
+        """For each axis, the formula of the output size."""
         formulas = []
         for size, output, axis in zip(sizes, self.output_sizes(sizes), self.each_axis, strict=True):
             added = f"2*{axis.before}" if axis.before == axis.after else str(axis.before + axis.after)
@@ -141,13 +141,13 @@ class Sliding(Numbered):
 
 
 def check_axes(layer: Layer) -> None:
-    """Refuse a layer with a number of axes that torch does not have."""
+    """Refuse a layer with a number of axes that torch does not support."""
     if layer.axes not in (1, 2, 3):
         raise GeometryError(f"there is no {layer.name}", "a size has 1 to 3 axes: 50, 50x100 or 10x50x100")
 
 
 def check_count(layer: Layer, name: str, *, or_one: bool = False) -> None:
-    """Refuse a setting whose numbers are not one per axis; `or_one` accepts one number in brackets."""
+    """Refuse a setting that does not have one number for each axis. `or_one` also accepts one number in brackets."""
     value = getattr(layer, name)
     if value is None or isinstance(value, int | str | float) or layer.axes is None:
         return
@@ -160,7 +160,7 @@ def check_count(layer: Layer, name: str, *, or_one: bool = False) -> None:
 
 
 def check_channels(layer: Layer, name: str, channels: int | None) -> None:
-    """Refuse channels of the layer before that differ from the setting `name`."""
+    """Refuse channels of the previous layer that differ from the setting `name`."""
     wanted = getattr(layer, name)
     if None not in (channels, wanted) and channels != wanted:
         raise GeometryError(
@@ -169,7 +169,7 @@ def check_channels(layer: Layer, name: str, channels: int | None) -> None:
 
 
 def constructor_text(layer: Any, positional: Sequence[str] = ()) -> str:
-    """The text of a layer's constructor, without settings that equal their defaults."""
+    """The text of a layer's constructor, without default values."""
     first = [str(value) for name in positional if (value := getattr(layer, name)) is not None]
     settings = [
         f"{field.name}={value!r}"

@@ -1,6 +1,6 @@
-"""Chains of layers from a pasted text: `print(model)`, `nn.Sequential(...)` as code, or one layer per line.
+"""Parse chains of layers from pasted text: `print(model)`, `nn.Sequential(...)` as code, or one layer per line.
 
-The text is parsed, never evaluated. It must say in which order its layers run; containers other than Sequential do not.
+The text is never evaluated. It must define the order of the layers, so the only allowed container is Sequential.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from upsample_cli.tconv.layers.model import Layer
 from upsample_cli.tconv.parsing import expression
 
 LONGEST_MODEL = 200_000
-"""Characters of a text to parse."""
+"""The most characters of a text to parse."""
 MOST_LAYERS = 10_000
-"""A repetition such as `(0-9999999): 9999999 x ReLU()` must not exhaust the memory."""
+"""The most layers. A repetition such as `(0-9999999): 9999999 x ReLU()` must not exhaust the memory."""
 
 _REPEATED = re.compile(r"^(\d{1,9}) x (?=[A-Za-z])")
 
@@ -61,7 +61,7 @@ _EXPECTED = "give nn.Sequential(...), what print(model) shows of one, or a layer
 
 
 def parse_layers(text: str) -> tuple[Layer, ...]:
-    """One layer, or the layers of a Sequential: the text of one argument.
+    """Parse one argument: a layer, or the layers of a Sequential.
 
     >>> [str(layer) for layer in parse_layers("nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())")]
     ['Conv2d(3, 8, kernel_size=3)', 'ReLU()']
@@ -71,7 +71,7 @@ def parse_layers(text: str) -> tuple[Layer, ...]:
 
 
 def _as_python(text: str) -> str:
-    """The text as one Python expression, line for line: without torch's labels, with commas between the lines."""
+    """Convert the text to one Python expression with the same lines: remove torch's labels, and add commas."""
     lines = []
     for line in _separated(text).splitlines():
         kept = _REPEATED.sub(r"\1 @ ", without_names(line.partition("#")[0]).strip())
@@ -80,7 +80,7 @@ def _as_python(text: str) -> str:
 
 
 def _separated(text: str) -> str:
-    """The text with commas for labels in the middle of a line, as in a text that has lost its line breaks."""
+    """Replace labels in the middle of a line by commas, for a text that has lost its line breaks."""
     return re.sub(r"(?<=[(),])[ \t]+\([\w.-]+\): ", _comma_unless_first, re.sub(r"\((?=\([\w.-]+\): )", "( ", text))
 
 

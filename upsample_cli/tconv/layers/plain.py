@@ -15,7 +15,7 @@ from upsample_cli.tconv.layers.symbolic import Size, bracketed
 
 @dataclass(frozen=True, slots=True)
 class Shuffling(Weightless):
-    """`torch.nn.PixelShuffle` (factor**2 channels become factor x factor pixels) or `PixelUnshuffle` (back).
+    """`torch.nn.PixelShuffle` (factor**2 channels become factor x factor pixels) or `PixelUnshuffle` (the reverse).
 
     >>> Shuffling("PixelShuffle", 3).output_sizes((5, 7)), Shuffling("PixelShuffle", 3).output_channels(18)
     ((15, 21), 2)
@@ -30,7 +30,7 @@ class Shuffling(Weightless):
 
     @property
     def axes(self) -> int | None:
-        """Images only."""
+        """Two: it accepts only images."""
         return 2
 
     def output_sizes(self, sizes: Sequence[Size]) -> tuple[Size, ...]:
@@ -49,7 +49,7 @@ class Shuffling(Weightless):
         return tuple(f"{bracketed(size)}{sign}{self.factor} = {output}" for size, output in pairs)
 
     def along_axes(self, sizes: Sequence[Size]) -> tuple[LayerAxis, ...]:  # noqa: ARG002
-        """Both the same."""
+        """The layer along each axis; both are equal."""
         return (LayerAxis(self.factor, self.factor, transposed=self.name == "PixelShuffle"),) * 2
 
     def output_channels(self, channels: int | None) -> int | None:
@@ -60,7 +60,7 @@ class Shuffling(Weightless):
             return channels * self.factor**2
         if channels % self.factor**2:
             raise GeometryError(
-                f"{channels} channels cannot be shared out over {self.factor}x{self.factor} pixels",
+                f"{channels} channels are not divisible by {self.factor}x{self.factor}",
                 f"give a multiple of {self.factor**2} channels",
             )
         return channels // self.factor**2
@@ -75,7 +75,7 @@ class Padding(Numbered, Weightless):
 
     Args:
         kind: "ZeroPad", "ConstantPad", "ReflectionPad", "ReplicationPad" or "CircularPad".
-        padding: one number for all ends, or (before, after) of each axis, the last axis first, as in torch.
+        padding: one number for all ends, or (before, after) for each axis, the last axis first, as in torch.
 
     >>> Padding("ZeroPad", 2, (1, 2, 3, 4)).output_sizes((5, 7))
     (12, 10)
@@ -101,7 +101,7 @@ class Padding(Numbered, Weightless):
         return tuple(f"{bracketed(size)} + ({axis.before}) + ({axis.after}) = {output}" for size, axis, output in rows)
 
     def along_axes(self, sizes: Sequence[Size]) -> tuple[LayerAxis, ...]:  # noqa: ARG002
-        """A convolution of one tap with this padding."""
+        """Along each axis, a convolution with one tap and this padding."""
         ends = (self.padding,) * (2 * self.axes) if isinstance(self.padding, int) else self.padding
         return tuple(
             LayerAxis(padding=before, output_padding=after - before)
@@ -125,13 +125,13 @@ def _padded(kind: str, size: Size, axis: LayerAxis) -> Size:
 
 @dataclass(frozen=True, slots=True)
 class SizeKeeping(Weightless):
-    """A layer that changes no size: an activation, a normalization, a dropout.
+    """A layer that keeps all sizes: an activation, a normalization or a dropout.
 
     Args:
-        name: its class in torch.nn.
-        axes: how many it works on; None for any number.
-        channels: of its input; None for any number.
-        learned: numbers it learns.
+        name: name of its class in torch.nn.
+        axes: number of its axes; None if it accepts any number.
+        channels: channels of its input; None for any number.
+        learned: number of learned parameters.
 
     >>> str(SizeKeeping("BatchNorm2d", axes=2, channels=64, learned=128))
     'BatchNorm2d(64)'
@@ -151,7 +151,7 @@ class SizeKeeping(Weightless):
         return tuple(str(size) for size in sizes)
 
     def along_axes(self, sizes: Sequence[Size]) -> tuple[LayerAxis, ...]:
-        """Every output sees its own input."""
+        """Along each axis, the identity."""
         return (LayerAxis(),) * len(sizes)
 
     def output_channels(self, channels: int | None) -> int | None:
@@ -165,7 +165,7 @@ class SizeKeeping(Weightless):
 
     @property
     def parameters(self) -> int | None:
-        """Numbers it learns."""
+        """Number of learned parameters."""
         return self.learned
 
     def __str__(self) -> str:

@@ -26,9 +26,9 @@ _CEIL_FORMULA = (
     "min(ceil(({size} + 2*{axis.padding} - {axis.dilation}*({axis.kernel_size}-1) - 1)/{axis.stride}), "
     "floor(({size} + {axis.padding} - 1)/{axis.stride})) + 1 = {output}"
 )
-"""The second term leaves out a last window that would begin in the padding after the input."""
+"""The second term excludes a last window that would start in the padding after the input."""
 _NO_LARGER_KERNEL = ("AvgPool3d",)
-"""Kinds for which torch compares the kernel with the input without its padding."""
+"""Kinds for which torch refuses a kernel that is larger than the input without padding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Pooling(Sliding, Weightless):
 
     Args:
         kind: "MaxPool" or "AvgPool".
-        stride: None for the kernel_size.
+        stride: None for the same as kernel_size.
 
     >>> layer = Pooling("MaxPool", 1, kernel_size=3, stride=2, ceil_mode=True)
     >>> layer.output_sizes((8,)), str(layer)
@@ -71,7 +71,10 @@ class Pooling(Sliding, Weightless):
         return settings if self.stride is not None else settings | {"stride": self.kernel_size}
 
     def _axis(self, **settings: Any) -> LayerAxis:
-        """With ceil_mode, more padding completes a last window, unless that would begin in the padding after the input.
+        """The layer along an axis with these settings.
+
+        With ceil_mode, additional padding completes a last window, unless it would start in the padding after the
+        input.
 
         >>> axis = Pooling("MaxPool", 1, kernel_size=3, stride=2, ceil_mode=True).each_axis[0]
         >>> axis.before, axis.after
@@ -90,7 +93,7 @@ class Pooling(Sliding, Weightless):
             )
         if not self.ceil_mode:
             return conv_output_size(size, **settings)
-        conv_output_size(max(size, settings["dilation"] * kernel_size), **settings)  # for its refusals of settings
+        conv_output_size(max(size, settings["dilation"] * kernel_size), **settings)  # refuses illegal settings
         output = self._axis(**settings).output_size(size)
         if size < 1 or output < 1:
             raise GeometryError(f"no window fits an input of {size}", "use a larger input")
@@ -106,7 +109,7 @@ class AdaptivePooling(Numbered, Weightless):
 
     Args:
         kind: "AdaptiveMaxPool" or "AdaptiveAvgPool".
-        output_size: None, alone or for one axis, keeps the size.
+        output_size: one size, or one for each axis. None keeps the size.
 
     >>> AdaptivePooling("AdaptiveAvgPool", 2, output_size=(None, 7)).output_sizes((30, 40))
     (30, 7)
@@ -131,11 +134,11 @@ class AdaptivePooling(Numbered, Weightless):
         return tuple(size if wanted is None else wanted for size, wanted in kept)
 
     def formulas(self, sizes: Sequence[Size]) -> tuple[str, ...]:
-        """The sizes themselves."""
+        """The sizes as text."""
         return tuple(str(size) for size in self.output_sizes(sizes))
 
     def along_axes(self, sizes: Sequence[Size]) -> tuple[LayerAxis | None, ...]:
-        """None unless the size is kept or divided without a remainder."""
+        """The layer along each axis; None unless the size is kept or divided without a remainder."""
         return tuple(_divided(*pair) for pair in zip(sizes, self.output_sizes(sizes), strict=True))
 
     def _wanted(self) -> tuple[int | None, ...]:

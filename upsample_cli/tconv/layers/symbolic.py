@@ -1,4 +1,4 @@
-"""Sizes with a letter: the size after layers for an input of `n`, simplified as whole numbers allow. No torch."""
+"""Sizes with a letter: the size after layers for an input of `n`, simplified by rules for whole numbers. No torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeAlias, TypeVar
 from upsample_cli.errors import GeometryError
 
 _MOST_ROUNDINGS, _LARGEST_NUMBER = 24, 2**600
-"""Of a formula for a size: nested rounded quotients, and the largest number."""
+"""Limits of a formula for a size: nested rounded quotients, and the largest number."""
 _SYMBOLIC_SIZE = re.compile(r"(?:[0-9]{1,99}|[a-wyz])(?: ?[x×] ?(?:[0-9]{1,99}|[a-wyz])){0,9}", re.IGNORECASE)
 
 
@@ -27,7 +27,7 @@ class Floor:
 
 @dataclass(frozen=True, slots=True)
 class Symbolic:
-    """A size that is `factor * atom + constant`. It can be added to, multiplied and divided by whole numbers.
+    """A size `factor * atom + constant`. Whole numbers can be added to it, and it can be multiplied or divided by them.
 
     Args:
         atom: a letter, or a rounded quotient.
@@ -35,7 +35,7 @@ class Symbolic:
         constant: any whole number.
 
     Raises:
-        GeometryError: if the formula is too long to read; it would grow with each layer.
+        GeometryError: if the formula, which can grow with each layer, is too long to read.
 
     >>> n = Symbolic("n")
     >>> print(n * 2 - 1, (n - 1) // 2 + 1, (n * 2 - 1).at(7))
@@ -67,18 +67,19 @@ class Symbolic:
         return Symbolic(self.atom, self.factor * number, self.constant * number)
 
     def __floordiv__(self, divisor: int) -> Symbolic:
-        """The quotient, rounded down: a common factor is taken out, and a quotient of a quotient is one quotient."""
+        """The quotient, rounded down. Common factors are cancelled, and nested quotients become one."""
         common = math.gcd(self.factor, divisor)
         factor, constant, divisor = self.factor // common, self.constant // common, divisor // common
         if divisor == 1:
             return Symbolic(self.atom, factor, constant)
         if factor == 1 and isinstance(self.atom, Floor):
             return (self.atom.inner + constant * self.atom.divisor) // (divisor * self.atom.divisor)
-        whole = -(-constant // divisor)  # leaves more than -divisor and at most 0: the textbook's floor((n-1)/2)
+        # The remaining constant is in (-divisor, 0], as in the textbook's floor((n-1)/2).
+        whole = -(-constant // divisor)
         return Symbolic(Floor(Symbolic(self.atom, factor, constant - whole * divisor), divisor), 1, whole)
 
     def at(self, value: int) -> int:
-        """The number for `value` in place of the letter."""
+        """The size if the letter is `value`."""
         atom = value if isinstance(self.atom, str) else self.atom.inner.at(value) // self.atom.divisor
         return self.factor * atom + self.constant
 
@@ -90,11 +91,11 @@ class Symbolic:
 Size: TypeAlias = int | Symbolic
 """The length of an axis: a number, or an expression with a letter."""
 AnySize = TypeVar("AnySize", int, Size)
-"""Numbers become numbers; sizes with letters become either."""
+"""A function of sizes that maps numbers to numbers, and sizes with letters to either."""
 
 
 def bracketed(size: Size) -> str:
-    """A size inside a formula: in brackets if it is a sum.
+    """The text of a size inside a formula: in brackets if it is a sum.
 
     >>> bracketed(Symbolic("n", 2, -1)), bracketed(Symbolic("n", 2)), bracketed(50)
     ('(2n-1)', '2n', '50')
@@ -103,7 +104,7 @@ def bracketed(size: Size) -> str:
 
 
 def parse_symbolic_size(text: str) -> tuple[Size, ...] | None:
-    """The sizes in `n`, `nx224` or `HxW`; None for any other text. The letter x separates them.
+    """Parse sizes with letters, such as `n`, `nx224` or `HxW`; None for any other text. The separator is the letter x.
 
     >>> [str(size) for size in parse_symbolic_size("3xn")], parse_symbolic_size("photo.jpg")
     (['3', 'n'], None)
@@ -115,7 +116,7 @@ def parse_symbolic_size(text: str) -> tuple[Size, ...] | None:
 
 
 def parse_size(text: str) -> tuple[int, ...] | None:
-    """The sizes in `50`, `50x100` or `10x50x100`, height before width; None for any other text.
+    """Parse sizes such as `50`, `50x100` or `10x50x100`, height before width; None for any other text.
 
     >>> parse_size("10x50x100"), parse_size("10xn")
     ((10, 50, 100), None)

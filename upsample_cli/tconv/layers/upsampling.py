@@ -17,7 +17,7 @@ from upsample_cli.tconv.layers.symbolic import Size, Symbolic, bracketed
 MODES: dict[str, int | None] = {
     "nearest": None, "nearest-exact": None, "linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3
 }  # fmt: skip
-"""The modes of `torch.nn.Upsample` and the number of axes they work on; None for any number."""
+"""The modes of `torch.nn.Upsample`, and the number of axes that they require; None for any number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Upsampling(Weightless):
 
     @property
     def axes(self) -> int | None:
-        """How many axes the mode works on."""
+        """The number of axes that the mode requires; None for any number."""
         return MODES[self.mode]
 
     def output_sizes(self, sizes: Sequence[Size]) -> tuple[Size, ...]:
@@ -75,7 +75,7 @@ class Upsampling(Weightless):
         )
 
     def along_axes(self, sizes: Sequence[Size]) -> tuple[LayerAxis | None, ...]:
-        """None unless the factor is whole and corners are not aligned."""
+        """The layer along each axis; None unless the factor is whole and align_corners is False."""
         return tuple(
             self._axis(factor) if factor else None for factor in map(_whole_factor, sizes, self.output_sizes(sizes))
         )
@@ -86,7 +86,7 @@ class Upsampling(Weightless):
         if MODES[self.mode] is None or factor == 1:
             return LayerAxis(factor, factor, transposed=True)
         if self.mode == "bicubic":
-            # Four inputs an output: the taps of the cubic kernel reach twice as far as those of the linear one.
+            # Each output depends on four inputs: a cubic kernel extends twice as far as a linear one.
             return LayerAxis(4 * factor - factor % 2, factor, (3 * factor) // 2, transposed=True)
         return bilinear_axis(factor)
 

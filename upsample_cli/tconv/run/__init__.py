@@ -1,1 +1,1 @@
-"""A transposed convolution applied to a file: an image, a sound, a signal, a volume."""
+"""Apply a transposed convolution to a file: an image, a sound, a signal or a volume."""

@@ -1,12 +1,13 @@
-"""Any transposed convolution over samples of one, two or three axes, in tiles that change no sample.
+"""Apply any transposed convolution to samples with one, two or three axes, in tiles that never change a sample.
 
-Whole numbers stay exact: weights are whole numerators over one denominator, every sum is a whole number below 2**53 in
-float64 and so the same in any order and any tile, and the one division is rounded half up. Samples of floating point
-are summed in float64 in one order. torch's layer gets every input channel as a group of its own, so it adds up only
-taps, in their order. The channels are added here, in their order.
+Whole numbers are exact: weights are whole numerators over one denominator, and every sum is a whole number below 2**53
+in float64, so it does not depend on the order of addition or on the tiles. The single division is rounded half up.
 
-Spans and borders are the engine's. Its tiles and arithmetic are not used, because they are for layers that enlarge
-images exactly `factor` times, without a bias, and for samples that are not negative.
+Floating-point samples are summed in float64 in a fixed order. In torch's layer every input channel is a separate group,
+so the layer sums only taps, in their order. The channels are then summed here, in their order.
+
+Spans and borders are those of the engine. Its tiles and arithmetic are not used, because they support only layers that
+enlarge images exactly `factor` times, without a bias, and samples that are not negative.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from upsample_cli.tconv.run.filled import Filled
 
 Samples = NDArray[Any]
 _TILE_NUMBERS = 2**20
-"""Numbers in the buffer of torch for the taps of a tile, about 8 MB. Larger ones were not faster."""
+"""Numbers in torch's buffer for the taps of a tile, about 8 MB. Larger buffers were not faster."""
 _MOST_TILE_NUMBERS = 2**29
-"""A kernel whose smallest tile needs a larger buffer, 4 GiB, is refused."""
+"""The most numbers in this buffer (4 GiB). A kernel that needs more for its smallest tile is refused."""
 _LAYERS = {1: torch.nn.ConvTranspose1d, 2: torch.nn.ConvTranspose2d, 3: torch.nn.ConvTranspose3d}
 
 
@@ -43,16 +44,17 @@ def apply(
     tile: int | None = None,
     limits: tuple[int, int] | None = None,
 ) -> Samples:
-    """The layer over an array.
+    """Apply the layer to an array.
 
     Args:
-        samples: (channels, *sizes) of whole numbers of at most 32 bits, or of floating point.
-        border: the outside of the input: "zeros" as in the plain layer, "replicate" or "reflect".
+        filled: the layer and its weights.
+        samples: (channels, *sizes), whole numbers of at most 32 bits, or floating point.
+        border: the samples outside the input: "zeros" as in the plain layer, "replicate" or "reflect".
         tile: side of the tiles in input samples; None for a fast size. The result does not depend on it.
-        limits: smallest and largest result of whole numbers; by default those of the dtype.
+        limits: the smallest and the largest result for whole numbers; by default those of the dtype.
 
     Returns:
-        (channels, *sizes) of the same dtype; whole numbers are rounded half up and clamped to the limits.
+        (channels, *sizes) with the same dtype; whole numbers are rounded half up and clamped to the limits.
 
     >>> from upsample_cli.tconv.run.filled import linear_filled
     >>> filled = linear_filled([LayerAxis(4, stride=2, padding=1, transposed=True)])
@@ -79,9 +81,9 @@ def apply(
 
 
 def input_span(axis: LayerAxis, start: int, stop: int) -> tuple[int, int]:
-    """The inputs (start, stop) on which the outputs `start` to `stop` (exclusive) of one axis depend, at least one.
+    """The inputs (start, stop) on which the outputs `start` to `stop` (exclusive) of one axis depend; at least one.
 
-    If the stride is larger than the kernel, some outputs depend on no input.
+    If the stride is larger than the kernel, some outputs do not depend on any input.
 
     >>> input_span(LayerAxis(4, 2, 1, transposed=True), 0, 2), input_span(LayerAxis(1, 3, transposed=True), 1, 3)
     ((-1, 2), (1, 2))
@@ -91,7 +93,7 @@ def input_span(axis: LayerAxis, start: int, stop: int) -> tuple[int, int]:
 
 
 def _layer(filled: Filled, apart: bool) -> torch.nn.Module:
-    """The layer of torch; with `apart`, every input channel is a group of its own."""
+    """The layer of torch. With `apart`, every input channel is a separate group."""
     into, per_group = filled.numerators.shape[:2]
     groups = into if apart else filled.groups
     layer = _LAYERS[len(filled.axes)](
@@ -136,7 +138,7 @@ def _tile_sums(
     border: Border,
     apart: bool,
 ) -> NDArray[np.float64]:
-    """Numerators of one box of the output, (channels, *sizes of the box)."""
+    """Sums for one box of the output, in numerators: (channels, *sizes of the box)."""
     part = samples
     ends = [input_span(axis, span.start, span.stop) for axis, span in zip(filled.axes, box, strict=True)]
     for number, (first, last) in enumerate(ends, start=1):
@@ -149,7 +151,7 @@ def _tile_sums(
     source: list[Any] = [slice(None)]
     target: list[Any] = [slice(None)]
     for (first, _), span, axis, length in zip(ends, box, filled.axes, computed.shape[1:], strict=True):
-        # Where the box begins in what was computed; negative before a gap.
+        # The start of the box in the computed outputs; negative if there is a gap before them.
         offset = span.start + axis.padding - first * axis.stride
         source.append(slice(max(offset, 0), max(min(length, offset + span.stop - span.start), 0)))
         target.append(slice(max(-offset, 0), max(-offset, 0) + max(source[-1].stop - source[-1].start, 0)))
@@ -160,17 +162,17 @@ def _tile_sums(
 
 
 def _added(computed: NDArray[np.float64], filled: Filled) -> NDArray[np.float64]:
-    """The results of the input channels, (in_channels * out_channels / groups, *sizes), added up in order."""
+    """Sum the results of the input channels, (in_channels * out_channels / groups, *sizes), in order."""
     into, per_group = filled.numerators.shape[:2]
     parts = computed.reshape(filled.groups, into // filled.groups, per_group, *computed.shape[1:])
     total: NDArray[np.float64] = parts[:, 0].copy()
     for number in range(1, parts.shape[1]):
-        total += parts[:, number]  # not sum(): the order in which numpy adds depends on the shape
+        total += parts[:, number]  # not sum(): its order of addition depends on the shape
     return total.reshape(filled.groups * per_group, *computed.shape[1:])
 
 
 def _taken(part: Samples, axis: int, first: int, last: int, border: Border) -> Samples:
-    """Samples `first` to `last` of an axis; the border fills those outside."""
+    """Samples `first` to `last` of an axis. The border fills the ones outside."""
     indices = sources(first, last, part.shape[axis], border)
     taken: Samples = part.take(indices.clip(0), axis=axis)
     taken[(slice(None),) * axis + (indices < 0,)] = 0
@@ -178,7 +180,7 @@ def _taken(part: Samples, axis: int, first: int, last: int, border: Border) -> S
 
 
 def _finished(sums: NDArray[np.float64], filled: Filled, limits: tuple[int, int]) -> NDArray[np.int64]:
-    """Whole sums divided, rounded half up and clamped. Signals have a sign, so this is not `engine.exact.finish`."""
+    """Divide whole sums, round half up and clamp. `engine.exact.finish` cannot do this, because signals have a sign."""
     whole = (2 * sums.astype(np.int64) + filled.denominator) // (2 * filled.denominator)
     clamped: NDArray[np.int64] = whole.clip(*limits)
     return clamped

@@ -1,4 +1,4 @@
-"""A transposed convolution with its weights, as whole numbers if samples are whole. numpy, no torch."""
+"""A transposed convolution with its weights, as whole numbers for whole samples. numpy, no torch."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from upsample_cli.errors import UsageError
 from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.kernels.profiles import bilinear_taps
 
-_LARGEST_SUM_BITS = 51  # two bits less than float64 has, for the rounding of numerators
+_LARGEST_SUM_BITS = 51  # two bits less than in float64, as a margin for the rounding of numerators
 _MOST_DENOMINATOR_BITS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A transposed convolution with its weights. Made by `linear_filled` and `weighted`.
+    """A transposed convolution with its weights. `linear_filled` and `weighted` make it.
 
     Args:
-        axes: the layer along its axes.
-        numerators: (in_channels, out_channels / groups, *kernel_size) float64; the weight times `denominator`.
-        denominator: 1 for samples of floating point.
+        axes: the layer along each axis.
+        numerators: (in_channels, out_channels / groups, *kernel_size) float64: the weight times `denominator`.
+        denominator: 1 for floating-point samples.
         bias: (out_channels,) float64 numerators, or None.
-        groups: of the weight. A weight of one channel in and out is applied to every channel on its own.
+        groups: groups of the weight. A weight with one input and one output channel is applied to each channel.
     """
 
     axes: tuple[LayerAxis, ...]
@@ -37,14 +37,14 @@ class Filled:
 
     @property
     def is_shared(self) -> bool:
-        """Whether one kernel serves every channel."""
+        """Whether one kernel is applied to every channel."""
         return self.numerators.shape[:2] == (1, 1)
 
     def output_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """(channels, *sizes) after the layer, from those before it.
+        """(channels, *sizes) after the layer, given (channels, *sizes) before it.
 
         Raises:
-            UsageError: if the weight has other channels.
+            UsageError: if the weight has a different number of channels.
         """
         into, out = len(self.numerators), self.numerators.shape[1] * self.groups
         if not self.is_shared and shape[0] != into:
@@ -56,7 +56,7 @@ class Filled:
 
 
 def linear_filled(axes: Sequence[LayerAxis]) -> Filled:
-    """The layer with the exact linear (bilinear, trilinear) kernel of its kernel_size.
+    """The layer with the exact linear (bilinear, trilinear) kernel for its kernel_size.
 
     >>> linear_filled([LayerAxis(4, stride=2, padding=1, transposed=True)]).numerators.tolist()
     [[[1.0, 3.0, 3.0, 1.0]]]
@@ -81,10 +81,13 @@ def weighted(
     """The layer with given weights.
 
     Args:
+        axes: the layer along each axis.
         weight: (in_channels, out_channels / groups, *kernel_size).
-        peak: the largest magnitude of whole-number samples; None for samples of floating point. Weights are rounded to
-            the finest power of 2 that keeps the sums of such samples exact, 2**-51 of the largest possible output.
-            This is not `Kernel.within`, which is for two axes without a bias and keeps the sums of phases.
+        bias: (out_channels,), or None.
+        groups: groups of the weight.
+        peak: the largest magnitude of whole-number samples; None for floating-point samples. Weights are rounded to the
+            finest power of 2 with which the sums are exact, 2**-51 of the largest possible output. This differs from
+            `Kernel.within`, which is for two axes without a bias and preserves the sums of phases.
 
     Raises:
         UsageError: if the outputs would be too large for whole numbers.

@@ -1,4 +1,4 @@
-"""A transposed convolution applied to an image: a whole bilinear factor by the engine, others by `apply`."""
+"""Apply a transposed convolution to an image: the engine enlarges by whole factors, `apply` does all other layers."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def run_image(source: Path, target: Path, request: Request, weights: Weights | N
 
 
 def _layout(layout: Layout, channels: int) -> Layout:
-    """The layout of a result of so many channels."""
+    """The layout of a result with `channels` channels."""
     if channels == layout.channels:
         return layout
     if channels == 1:

@@ -21,15 +21,15 @@ class Request:
     """The arguments of a run.
 
     Args:
-        factor: for the linear layer that enlarges so many times; otherwise `text`, `settings` or `weights` describe it.
-        text: a layer as PyTorch writes it.
-        settings: of a layer, by name.
+        factor: the factor of a linear layer; otherwise `text`, `settings` or `weights` describe the layer.
+        text: a layer as PyTorch prints it.
+        settings: settings of a layer by name.
         weights: `PATH` or `PATH:KEY`; by default the kernel is linear on every axis.
-        groups: of the weights.
-        axes: of an array; by default all.
+        groups: groups of the weights.
+        axes: number of axes of an array; by default all.
         border: "zeros", "replicate" or "reflect"; by default "replicate" with a factor, otherwise "zeros".
         tile: side of the tiles in input samples.
-        overwrite: replace an output that exists.
+        overwrite: replace an existing output.
     """
 
     factor: PerAxis | None = None
@@ -44,13 +44,16 @@ class Request:
 
     @property
     def border_used(self) -> Border:
-        """`border`, or its default."""
+        """The border, or its default."""
         return self.border or ("zeros" if self.factor is None else "replicate")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The layer, (channels, *sizes) before and after it, and remarks. An image from the engine has no channels."""
+    """The layer, (channels, *sizes) before and after it, and remarks.
+
+    For an image that the engine enlarged, the shapes do not include channels.
+    """
 
     layer: TransposedConvolution
     input_shape: tuple[int, ...]
@@ -60,10 +63,10 @@ class Outcome:
 
 
 def layer_of(request: Request, axes: int, weights: Weights | None) -> TransposedConvolution:
-    """The layer that a request describes, for this number of axes.
+    """The layer that a request describes, for a given number of axes.
 
     Raises:
-        UsageError: if it is described in several ways or not at all, or has another number of axes.
+        UsageError: if the request describes the layer in several ways or not at all, or with another number of axes.
     """
     if request.factor is not None:
         if request.text or request.settings or request.groups is not None or weights is not None:
@@ -77,7 +80,7 @@ def layer_of(request: Request, axes: int, weights: Weights | None) -> Transposed
         if weights is not None and weights.axes != axes:
             raise UsageError(
                 f"the weights are for {weights.axes} axes, the input has {axes}",
-                ("add ", Setting("axes"), ", or others"),
+                ("add ", Setting("axes"), ", or give other weights"),
             )
         layer = described_layer(request.text, dict(request.settings), axes=axes, kernel_size=kernel_size)
         if weights is not None:
@@ -98,7 +101,7 @@ def applied(
     peak: int | None,
     limits: tuple[int, int] | None,
 ) -> Any:
-    """The requested layer, see `layer_of`, applied to samples of shape (channels, *sizes)."""
+    """Apply the requested layer (see `layer_of`) to samples of shape (channels, *sizes)."""
     axes = axes_of(layer)
     from upsample_cli.tconv.run.apply import apply
     from upsample_cli.tconv.run.filled import linear_filled, weighted
@@ -115,9 +118,9 @@ def applied(
 
 
 def _check_channels(layer: TransposedConvolution, channels: int) -> None:
-    """Refuse channels that a layer says and its linear kernel, which each channel of the input gets, does not have."""
-    said = {layer.in_channels, layer.out_channels} - {None}
-    if said and said not in ({1}, {channels}):
+    """Refuse a layer whose channels do not fit its linear kernel, which is applied to each input channel."""
+    stated = {layer.in_channels, layer.out_channels} - {None}
+    if stated and stated not in ({1}, {channels}):
         raise UsageError(
             f"{layer}: without weights it works on each channel alone, and the input has {channels}",
             (f"write {layer.name}({channels}, {channels}, ...), or add ", Setting("weights", "FILE")),

@@ -1,4 +1,4 @@
-"""A transposed convolution applied to a file: an image, a sound, a signal, a volume."""
+"""Apply a transposed convolution to a file: an image, a sound, a signal or a volume."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from upsample_cli.tconv.run.wav import Sound
 def run(source: Path, target: Path, request: Request) -> Outcome:
     """Apply a layer to a file and write the result.
 
-    Sound keeps its bits; its rate is multiplied by the stride. Whole numbers are exact, rounded half up and clamped. A
-    whole factor enlarges an image as `upsample_file` does.
+    Sound keeps its bits, and its rate is multiplied by the stride. Whole numbers are exact, rounded half up and
+    clamped. With a whole factor, an image is enlarged as by `upsample_file`.
 
     Raises:
         UsageError: if the request does not fit the file, or would overwrite it or the weights.
@@ -51,7 +51,7 @@ def run(source: Path, target: Path, request: Request) -> Outcome:
         signal = read_npy(source, axes)
         return _run_signal(signal, axes or signal.samples.ndim - 1, target, request, weights)
     if kind in TIFF_SUFFIXES:
-        from upsample_cli.images.codecs.tiff.stack import is_stack  # Pillow and tifffile with it
+        from upsample_cli.images.codecs.tiff.stack import is_stack  # imports Pillow and tifffile
 
         if _wanted_axes(request, weights) == 3 or (request.axes is None and is_stack(source)):
             return _run_signal(read_stack(source), 3, target, request, weights)
@@ -96,7 +96,10 @@ def _run_signal(signal: Signal, axes: int, target: Path, request: Request, weigh
 def _as_sound(
     result: Signal, sound: Sound, stride: int, suffix: str, *, same_channels: bool
 ) -> tuple[Signal, tuple[Loss, ...]]:
-    """A result as it is written, and what is lost: the rate goes with the stride, so that the duration stays."""
+    """A result in the form in which it is written, and the losses.
+
+    The rate is multiplied by the stride, so that the duration does not change.
+    """
     if suffix == ".npy":
         whole = np.int16 if sound.bits <= 16 else np.int32
         return result if sound.is_float else replace(result, samples=result.samples.astype(whole)), ()

@@ -1,4 +1,4 @@
-"""Reading and writing files that are not images: WAV, .npy, TIFF stacks. Arrays are (channels, *sizes)."""
+"""Read and write files that are not images: WAV, .npy, TIFF stacks. Arrays are (channels, *sizes)."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from upsample_cli.kernels.weights.npy import read_array
 from upsample_cli.tconv.run.wav import Sound, read_sound, sound_bytes
 
 MOST_SAMPLES = 2**29
-"""Of an input or an output: all of them are in memory at once."""
+"""The most samples of an input or an output: all of them are in memory at the same time."""
 TIFF_SUFFIXES = (".tif", ".tiff")
 
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """Samples of one to three axes.
+    """Samples with one to three axes.
 
     Args:
-        source: their file.
-        samples: (channels, *sizes), whole numbers or floating point. 8-bit sound is centred on 0 here.
+        source: the file.
+        samples: (channels, *sizes), whole numbers or floating point. 8-bit sound is centred on 0.
         has_channels: whether the array in the file has an axis for channels.
-        sound: how a sound is stored; None for what is not one.
-        losses: what else the file has.
+        sound: how a sound is stored; None for other files.
+        losses: other contents of the file, which the output does not get.
     """
 
     source: OpenedFile
@@ -42,7 +42,7 @@ class Signal:
 
     @property
     def limits(self) -> tuple[int, int] | None:
-        """The smallest and the largest sample of sound in whole numbers."""
+        """The smallest and the largest sample of a sound with whole numbers; otherwise None."""
         return None if self.sound is None else self.sound.limits
 
     @property
@@ -57,10 +57,10 @@ class Signal:
 
 
 def read_wav(path: Path) -> Signal:
-    """Sound of PCM of up to 32 bits or of floating point.
+    """Read a WAV file: PCM with up to 32 bits, or floating point.
 
     Raises:
-        ImageError: it cannot be read, or is coded in another way.
+        ImageError: the file cannot be read, or has another coding.
     """
     with readable(path), path.open("rb") as file:
         source = opened(path, file)
@@ -69,17 +69,19 @@ def read_wav(path: Path) -> Signal:
 
 
 def wav_bytes(signal: Signal) -> bytes:
-    """A WAV file of a signal that was read from one."""
+    """The bytes of a WAV file, for a signal that was read from one."""
     assert signal.sound is not None
     return sound_bytes(signal.samples, signal.sound)
 
 
 def read_npy(path: Path, axes: int | None) -> Signal:
-    """An array. With one axis more than `axes`, the first is channels. By default all axes count, up to three.
+    """Read an array. With one axis more than `axes`, the first axis is channels.
+
+    If `axes` is None, an array with up to three axes has no axis for channels.
 
     Raises:
-        ImageError: it cannot be read.
-        UsageError: it has another number of axes.
+        ImageError: the file cannot be read.
+        UsageError: the array has another number of axes.
     """
     with readable(path), path.open("rb") as file:
         source = opened(path, file)
@@ -87,7 +89,7 @@ def read_npy(path: Path, axes: int | None) -> Signal:
             array = read_array(file, MOST_SAMPLES)
         except OSError:
             raise
-        except Exception as error:  # numpy raises many kinds for a damaged header
+        except Exception as error:  # numpy raises many exceptions for a damaged header
             raise ImageError(path, f"is not an array: {' '.join(str(error).split())[:200]}") from error
     return _signal(source, array, axes)
 
@@ -111,29 +113,29 @@ def _signal(source: OpenedFile, array: NDArray[Any], axes: int | None) -> Signal
 
 
 def npy_bytes(signal: Signal) -> bytes:
-    """A .npy file of the samples, without an axis for channels if the input had none."""
+    """The bytes of a .npy file of the samples, with an axis for channels only if the input had one."""
     squeezed = not signal.has_channels and len(signal.samples) == 1
     return in_memory(lambda file: np.save(file, signal.samples[0] if squeezed else signal.samples))
 
 
 def read_stack(path: Path) -> Signal:
-    """A TIFF stack as (1, depth, height, width).
+    """Read a TIFF stack as (1, depth, height, width).
 
     Raises:
-        ImageError: it cannot be read, or is not a stack of grey pages.
+        ImageError: the file cannot be read, or is not a stack of grey pages.
     """
     from upsample_cli.images.codecs.input_file import regular_file
-    from upsample_cli.images.codecs.tiff import stack  # tifffile with it
+    from upsample_cli.images.codecs.tiff import stack  # imports tifffile
 
     with regular_file(path) as file:
         return _signal(opened(path, file), stack.read_stack(file), 3)
 
 
 def stack_bytes(signal: Signal) -> bytes:
-    """A TIFF stack of (1, depth, height, width) samples."""
+    """The bytes of a TIFF stack of samples (1, depth, height, width)."""
     if len(signal.samples) != 1:
         raise UsageError(f"a TIFF stack of {len(signal.samples)} channels is not written", "give an output in .npy")
-    import tifffile  # with the first TIFF
+    import tifffile  # only for a TIFF
 
     buffer = io.BytesIO()
     big = signal.samples.nbytes > 2**32 - 2**25

@@ -1,4 +1,4 @@
-"""WAV files: PCM of up to 32 bits and floating point, in a plain or an extensible header.
+"""Read and write WAV files: PCM with up to 32 bits and floating point, with a plain or an extensible header.
 
 Source: Microsoft, Multiple channel audio data and WAVE files (WAVEFORMATEXTENSIBLE); EBU Tech 3306 for RF64.
 """
@@ -21,14 +21,14 @@ from upsample_cli.errors import ImageError, Loss, UsageError
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _OTHER_FORMATS = {2: "ADPCM", 6: "A-law", 7: "mu-law", 17: "ADPCM", 49: "GSM", 80: "MPEG", 85: "MP3"}
 _SUBFORMAT = bytes.fromhex("000000001000800000aa00389b71")
-"""What follows the format's number in the GUID of an extensible header."""
+"""The bytes after the format's number in the GUID of an extensible header."""
 _WITHOUT_MEANING = {b"fact", b"PEAK", b"JUNK", b"junk", b"PAD ", b"FLLR", b"ds64"}
-"""Chunks that fill space or repeat what the samples say."""
+"""Chunks that only fill space or repeat what the samples say; their loss is not reported."""
 _MOST_CHUNKS = 1000
 _UNKNOWN = 2**32 - 1
-"""The size of data in a file that was streamed, or whose 64-bit size is in another chunk."""
+"""The stated size of the data in a file that was streamed, or whose 64-bit size is in another chunk."""
 _MOST_SOUND_BYTES = 2**32 - 2**16
-"""Of a WAV file, and of one second of it: the format has 32 bits for both."""
+"""The most bytes of a WAV file, and of one second of it: the format has 32 bits for both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,10 @@ class Sound:
 
     Args:
         rate: samples per second.
-        bits: of a sample: 1 to 32 of whole numbers, 32 or 64 of floating point.
-        width: bytes of a sample, whose upper `bits` count.
+        bits: bits of a sample: 1 to 32 for whole numbers, 32 or 64 for floating point.
+        width: bytes of a stored sample, of which the upper `bits` bits are used.
         is_float: whether samples are floating point.
-        speakers: the mask of an extensible header; None for a plain header.
+        speakers: the speaker mask of an extensible header; None for a plain header.
     """
 
     rate: int
@@ -51,20 +51,22 @@ class Sound:
 
     @property
     def limits(self) -> tuple[int, int] | None:
-        """The smallest and the largest sample of whole numbers."""
+        """The smallest and the largest sample of whole numbers; None for floating point."""
         return None if self.is_float else (-(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1)
 
 
 def read_sound(path: Path, file: BinaryIO, most: int) -> tuple[NDArray[Any], Sound, tuple[Loss, ...]]:
-    """Samples (channels, length), how they are stored, and what else is in the file.
+    """Read samples (channels, length), how they are stored, and the losses of other chunks.
 
-    Whole numbers are int32, and those of 8 bits are centred on 0.
+    Whole numbers are int32. 8-bit samples are centred on 0.
 
     Args:
-        most: samples that are accepted.
+        path: path of the file, for messages.
+        file: the open file.
+        most: the most samples to read.
 
     Raises:
-        ImageError: if it is damaged, or another kind of file.
+        ImageError: if the file is damaged, is too large, or is not a WAV file.
     """
     form, start, length, others = _chunks(path, file)
     channels, sound = _form(path, form)
@@ -88,7 +90,7 @@ def read_sound(path: Path, file: BinaryIO, most: int) -> tuple[NDArray[Any], Sou
 
 
 def _chunks(path: Path, file: BinaryIO) -> tuple[bytes, int, int, list[str]]:
-    """The form of the samples, where they begin, their length in bytes, and the names of other chunks."""
+    """The format chunk, the offset and the length in bytes of the samples, and the names of other chunks."""
     kind, _, what = struct.unpack("<4sI4s", _read(path, file, 12))
     if kind not in (b"RIFF", b"RF64", b"BW64") or what != b"WAVE":
         raise _not_sound(path, "it is not a WAV file", kind="unsupported")
@@ -126,7 +128,7 @@ def _not_sound(path: Path, why: str, *, kind: str = "damaged") -> ImageError:
 
 
 def _form(path: Path, form: bytes) -> tuple[int, Sound]:
-    """The channels of a header, and how samples are stored."""
+    """Parse a format chunk: the number of channels, and how samples are stored."""
     if len(form) < 16:
         raise _not_sound(path, "its header is too short")
     number, channels, rate, _, frame_bytes, bits = struct.unpack("<HHIIHH", form[:16])
@@ -153,7 +155,7 @@ def _form(path: Path, form: bytes) -> tuple[int, Sound]:
 
 
 def _numbers(raw: NDArray[np.uint8], sound: Sound) -> tuple[NDArray[Any], Sound]:
-    """Samples (length, channels), with all bits of a sample if those that should not count are not 0."""
+    """Samples (length, channels). If unused bits are not 0, all bits are taken as used."""
     width = sound.width
     if sound.is_float:
         return np.ascontiguousarray(raw).view(f"<f{width}")[..., 0].astype(f"f{width}"), sound
@@ -161,7 +163,7 @@ def _numbers(raw: NDArray[np.uint8], sound: Sound) -> tuple[NDArray[Any], Sound]
         samples = raw[..., 0].astype(np.int32) - 128
     else:
         widened = np.zeros((*raw.shape[:2], 4), dtype=np.uint8)
-        widened[..., 4 - width :] = raw  # in the upper bytes, for the sign
+        widened[..., 4 - width :] = raw  # into the upper bytes, so that the sign is correct
         samples = widened.view("<i4")[..., 0] >> (8 * (4 - width))
     unused = 8 * width - sound.bits
     if unused and (samples & (2**unused - 1)).any():
@@ -170,10 +172,10 @@ def _numbers(raw: NDArray[np.uint8], sound: Sound) -> tuple[NDArray[Any], Sound]
 
 
 def sound_bytes(samples: NDArray[Any], sound: Sound) -> bytes:
-    """A WAV file of samples (channels, length), within `sound.limits`.
+    """The bytes of a WAV file of samples (channels, length), which must be within `sound.limits`.
 
     Raises:
-        UsageError: if they are too many.
+        UsageError: if there are too many samples.
     """
     channels, width = len(samples), sound.width
     frame_bytes = channels * width

@@ -1,4 +1,4 @@
-"""A transposed convolution in the words of another framework, and back.
+"""Translate a transposed convolution to another framework, and back.
 
-`translate.py` has the two functions and the table of frameworks, and every framework has a module of its own.
+`translate.py` has the two functions and the table of frameworks. Each framework has its own module.
 """

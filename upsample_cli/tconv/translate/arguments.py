@@ -1,4 +1,4 @@
-"""The arguments of a call in a framework's text, by name: what is not known is refused. Parsed, never evaluated."""
+"""Read the arguments of a call in a framework's code by name. Unknown ones are refused. Code is never evaluated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ACTIVATIONS = {
     "softplus": "Softplus()", "softrelu": "Softplus()", "softsign": "Softsign()", "gelu": "GELU()", "silu": "SiLU()",
     "swish": "SiLU()", "mish": "Mish()", "leaky_relu": "LeakyReLU(0.2)", "softmax": "Softmax(dim=1)",
 }  # fmt: skip
-"""Activations by their names in other frameworks, as torch.nn writes them. Channels are the axis 1 there."""
+"""Activations: the name in other frameworks, and the layer of torch.nn, where channels are axis 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,9 @@ class Parameters:
     """The parameters of a layer in a framework.
 
     Args:
-        positional: all names, in the framework's order.
-        named: those that are given by name only.
-        left_out: those of both that PyTorch's layer does not take, because they set initial weights, names or training.
+        positional: names of parameters that may be positional, in the framework's order.
+        named: names of keyword-only parameters.
+        left_out: parameters that PyTorch's layer does not have, because they set initial weights, names or training.
     """
 
     positional: Sequence[str]
@@ -34,7 +34,7 @@ class Parameters:
     left_out: Sequence[str] = ()
 
     def unknown(self, name: str) -> UsageError:
-        """An error that names a parameter which the layer does not have."""
+        """The error for a parameter that the layer does not have."""
         known = [*self.positional, *self.named]
         alike = difflib.get_close_matches(name, known, n=1)
         listed = ", ".join(one for one in known if one not in self.left_out)
@@ -44,7 +44,7 @@ class Parameters:
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """What a call gives: values by name, and names that are `left_out`."""
+    """The arguments of a call: values by name, and the names that are `left_out`."""
 
     values: dict[str, Any]
     left_out: tuple[str, ...]
@@ -55,10 +55,10 @@ class Arguments:
 
 
 def arguments(call: ast.Call, known: Parameters) -> Arguments:
-    """The arguments of a call.
+    """Read the arguments of a call.
 
     Raises:
-        UsageError: if one is unknown, given twice, or is neither a number nor a word.
+        UsageError: if an argument is unknown, given twice, or is not a number, a word or a list.
     """
     nodes = given_nodes(call, known)
     values = {name: value_of(name, node) for name, node in nodes.items() if name not in known.left_out}
@@ -66,13 +66,13 @@ def arguments(call: ast.Call, known: Parameters) -> Arguments:
 
 
 def given_nodes(call: ast.Call, known: Parameters) -> dict[str, ast.expr]:
-    """The expressions that a call gives, by parameter.
+    """The expressions of the arguments of a call, by parameter.
 
     Raises:
         UsageError: if a parameter is unknown or given twice.
     """
     if any(isinstance(node, ast.Starred) for node in call.args) or any(word.arg is None for word in call.keywords):
-        raise UsageError("* and ** cannot be looked into", "write the values themselves")
+        raise UsageError("* and ** are not supported", "write the values themselves")
     if len(call.args) > len(known.positional):
         raise UsageError(
             f"{len(call.args)} values for {len(known.positional)} parameters", "write the others by name, as a=1"
@@ -92,7 +92,7 @@ def value_of(name: str, node: ast.expr) -> Any:
     """The number, the word or the list of an expression; the last part of a dotted name (`tf.nn.relu`).
 
     Raises:
-        UsageError: if it is none of them.
+        UsageError: if the expression is not one of these.
     """
     if dotted := dotted_name(node):
         return dotted.rpartition(".")[2]
@@ -106,10 +106,10 @@ def value_of(name: str, node: ast.expr) -> Any:
 
 
 def activation(name: Any, *, of: str = "activation") -> str:
-    """The layer of torch.nn for an activation; "" for none.
+    """The layer of torch.nn for an activation; "" for no activation.
 
     Raises:
-        UsageError: if it is not known here.
+        UsageError: if the activation is unknown.
     """
     if name in (None, "linear"):
         return ""
@@ -124,7 +124,7 @@ def one_of(name: str, value: Any, words: Iterable[str | bool | None]) -> None:
     """Refuse a word that is not one of `words`.
 
     Raises:
-        UsageError: naming the parameter.
+        UsageError: the value is another one; the message names the parameter.
     """
     known = list(words)
     if not isinstance(value, str | bool | None) or value not in known:

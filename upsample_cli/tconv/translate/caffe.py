@@ -1,6 +1,6 @@
-"""Caffe: a layer of a prototxt, without output_padding.
+"""Caffe: a layer in a prototxt. Caffe does not have output_padding.
 
-Source: the documentation of the layer Deconvolution.
+Source: Caffe's documentation of the layer Deconvolution.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from upsample_cli.tconv.translate.reading import Restored, Sizes, left_out_notes
 from upsample_cli.tconv.translate.writing import Translation, in_torch_order, lengthened, settings
 
 _WORDS = {"kernel_size": "kernel_size", "stride": "stride", "padding": "pad", "dilation": "dilation"}
-"""Caffe's words for PyTorch's settings."""
+"""Caffe's names of PyTorch's settings."""
 _MESSAGES = {"layer", "layers", "convolution_param"}
-"""The messages whose values count."""
+"""The messages whose values are read."""
 _LEFT_OUT_MESSAGES = ("weight_filler", "bias_filler", "param", "include", "exclude")
 _LEFT_OUT = ("engine", "force_nd_im2col", "phase", "blobs_lr", "weight_decay", "propagate_down", "loss_weight")
 _REPEATED = ("bottom", "top", "blobs_lr", "weight_decay", "propagate_down", "loss_weight")
@@ -33,12 +33,12 @@ _TOKEN = re.compile(
     r"(?:[\s,;]|#[^\n]*+)*+(?:(?P<name>\w+)\s*:\s*(?P<value>\"[^\"\n]*\"|'[^'\n]*'|[\w.+-]+)"
     r"|(?P<open>\w+)\s*:?\s*\{|(?P<close>\}))"
 )
-"""A value, or the beginning or the end of a message."""
+"""A value, or the start or end of a message."""
 _EXAMPLE = 'give layer { type: "Deconvolution" convolution_param { kernel_size: 4 stride: 2 pad: 1 } }'
 
 
 def to_caffe(layer: TransposedConvolution) -> Translation:
-    """A layer of a prototxt."""
+    """Write a layer for a prototxt."""
     axes, zeros = lengthened(layer.each_axis, lambda axis: axis.before)
     given = settings(axes)
     repeated = "".join(
@@ -53,7 +53,7 @@ def to_caffe(layer: TransposedConvolution) -> Translation:
 
 
 def from_caffe(text: str, _sizes: Sizes = None) -> Restored:
-    """A layer of a prototxt, or its convolution_param alone."""
+    """Read a layer of a prototxt, or only its convolution_param."""
     words, left_out = _words(text)
     numbers = {name: _numbers(name, values) for name, values in words.items() if name not in _NOT_NUMBERS}
     for name, word in _WORDS.items():
@@ -84,7 +84,7 @@ def from_caffe(text: str, _sizes: Sizes = None) -> Restored:
 
 
 def _words(text: str) -> tuple[dict[str, list[str]], list[str]]:
-    """The values of a layer and its convolution_param by name, and the names of other messages in them."""
+    """The values in a layer and in its convolution_param by name, and the names of other messages in them."""
     words: dict[str, list[str]] = {}
     left_out: dict[str, None] = {}
     open_names: list[str] = []
@@ -114,7 +114,7 @@ def _words(text: str) -> tuple[dict[str, list[str]], list[str]]:
 
 
 def _check_words(words: Mapping[str, Sequence[str]], messages: Iterable[str]) -> None:
-    """Refuse what is unknown, given twice, or another layer."""
+    """Refuse values that are unknown or given twice, and other layers."""
     for name in words:
         if name not in _KNOWN.positional:
             raise _KNOWN.unknown(name)

@@ -1,6 +1,6 @@
-"""Keras: channels last, no groups, no dilation together with a stride, and a crop as a layer of its own.
+"""Keras: channels last, no groups, no dilation together with a stride, and cropping as a separate layer.
 
-Source: the documentation of Keras (Conv2DTranspose, Cropping2D).
+Source: Keras' documentation of Conv2DTranspose and Cropping2D.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _FORMATS = (None, "channels_last", "channels_first")
 
 
 def to_keras(layer: TransposedConvolution) -> Translation:
-    """A layer of `keras.layers`, and a cropping layer where padding='same' is not exact."""
+    """Write a layer of `keras.layers`, and a cropping layer if padding='same' is not exact."""
     done = channels_last(layer)
     same = all(_is_same(axis) for axis in done.axes)
     crop = ((0, 0),) * layer.axes if same else done.crop
@@ -58,13 +58,13 @@ def to_keras(layer: TransposedConvolution) -> Translation:
 
 
 def _is_same(axis: LayerAxis) -> bool:
-    """Whether padding='same' crops what this axis does."""
+    """Whether padding='same' has the same crop as this axis."""
     total = axis.span - axis.stride
     return total >= 0 and axis.before == total // 2 and axis.before + axis.after == total
 
 
 def from_keras(text: str, _sizes: Sizes = None) -> Restored:
-    """A layer of `keras.layers` or `tf.keras.layers`, and a cropping layer after it, if any."""
+    """Read a layer of `keras.layers` or `tf.keras.layers`, and an optional cropping layer after it."""
     call, *others = parsed_calls(text)
     axes = axes_of_call(call)
     given = arguments(call, _PARAMETERS)
@@ -95,12 +95,12 @@ def from_keras(text: str, _sizes: Sizes = None) -> Restored:
 def _activation(given: Arguments) -> str:
     name = given.get("activation")
     if name == "softmax" and given.get("data_format") == "channels_first":
-        return "nn.Softmax(dim=-1)"  # Keras' is along the last axis, whatever it holds
+        return "nn.Softmax(dim=-1)"  # Keras applies it along the last axis
     return activation(name)
 
 
 def _in_channels(given: Arguments, axes: int) -> int | None:
-    """The channels that an input_shape says."""
+    """The number of channels in an input_shape."""
     for name, before in (("input_shape", 0), ("batch_input_shape", 1)):
         shape = given.get(name)
         if shape is None:
@@ -113,7 +113,7 @@ def _in_channels(given: Arguments, axes: int) -> int | None:
 
 
 def _cropping(calls: list[ast.Call], axes: int) -> dict[str, list[int]]:
-    """What a Cropping layer after the layer crops, along each axis."""
+    """The crop of a Cropping layer after the layer, along each axis."""
     if not calls:
         return {}
     name = f"Cropping{axes}D"
@@ -124,7 +124,7 @@ def _cropping(calls: list[ast.Call], axes: int) -> dict[str, list[int]]:
             )
     given = arguments(calls[0], _CROPPING)
     one_of("data_format", given.get("data_format"), _FORMATS)
-    cropping = given.get("cropping", 0 if axes == 2 else 1)  # as in Keras
+    cropping = given.get("cropping", 0 if axes == 2 else 1)  # Keras' default
     ends = [cropping] * axes if isinstance(cropping, int) else [cropping] if axes == 1 else cropping
     pairs = [[end, end] if isinstance(end, int) else end for end in ends] if isinstance(ends, tuple | list) else []
     if len(pairs) != axes or not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):
@@ -135,7 +135,7 @@ def _cropping(calls: list[ast.Call], axes: int) -> dict[str, list[int]]:
 
 
 def _crop(axis: dict[str, Any], same: bool) -> tuple[int, int]:
-    """The crop of TensorFlow's gradient of a convolution: of an odd total, the smaller half is at the beginning."""
+    """The crop (before, after) of the gradient of TensorFlow's convolution; of an odd total, `before` is smaller."""
     span, extra = axis["dilation"] * (axis["kernel_size"] - 1) + 1, axis.get("output_padding")
     if extra is None:
         total = span - axis["stride"] if same else min(0, span - axis["stride"])

@@ -1,6 +1,6 @@
-"""ONNX: one node, whose pads may differ at both ends.
+"""ONNX: one node, whose pads may differ between the two ends.
 
-Source: the documentation of the operator ConvTranspose.
+Source: ONNX' documentation of the operator ConvTranspose.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _EXAMPLE = "write ConvTranspose(kernel_shape=[3, 3], strides=[2, 2])"
 
 
 def to_onnx(layer: TransposedConvolution) -> Translation:
-    """A call of `onnx.helper.make_node`."""
+    """Write a call of `onnx.helper.make_node`."""
     axes, zeros = below_stride(layer)
     given = settings(axes)
     pads = given["padding"] + [max(axis.before, axis.after) for axis in axes]
@@ -38,7 +38,7 @@ def to_onnx(layer: TransposedConvolution) -> Translation:
 
 
 def from_onnx(text: str, sizes: Sizes = None) -> Restored:
-    """A node as a call, `make_node("ConvTranspose", ...)` or `ConvTranspose(...)`, with its attributes by name."""
+    """Read a node as a call, `make_node("ConvTranspose", ...)` or `ConvTranspose(...)`, with attributes by name."""
     given, bias = _node(text)
     kernel = given.get("kernel_shape")
     if not isinstance(kernel, list | tuple) or not 1 <= len(kernel) <= 3:
@@ -105,12 +105,12 @@ def _node(text: str) -> tuple[Arguments, bool | None]:
 
 
 def _is_given(node: ast.expr) -> bool:
-    """Whether an input is one: a left-out input is None or an empty name."""
+    """Whether an input is given. An input that is left out is None or an empty name."""
     return isinstance(node, ast.Call) or bool(value_of("an input", node))
 
 
 def _output_shape(given: Arguments, axes: int) -> list[int] | None:
-    """The sizes of the result, without batch and channels, which some programs write too."""
+    """The sizes of the result, without batch and channels, which some programs also write."""
     shape = given.get("output_shape")
     if shape is None:
         return None
@@ -120,7 +120,7 @@ def _output_shape(given: Arguments, axes: int) -> list[int] | None:
 
 
 def _crop(axis: dict[str, Any], auto_pad: str) -> tuple[int, int]:
-    """What is cropped before and after; of an odd total, SAME_UPPER has the smaller half before."""
+    """The crop (before, after). If the total is odd, `before` is smaller for SAME_UPPER."""
     extra, span = axis.get("output_padding", 0), axis["dilation"] * (axis["kernel_size"] - 1) + 1
     if "output" in axis:
         total = (axis["size"] - 1) * axis["stride"] + span - axis["output"]

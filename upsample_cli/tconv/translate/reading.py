@@ -1,4 +1,4 @@
-"""What reading a layer in the words of any framework needs. Texts are parsed, not evaluated."""
+"""Common functions for reading a layer of any framework. Code is parsed, never evaluated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from upsample_cli.tconv.parsing import dotted_name, statements
 from upsample_cli.tconv.translate.writing import CROP_LINE
 
 Sizes = Sequence[int] | None
-"""The sizes of a layer's input, one per axis, where they are given."""
+"""The sizes of a layer's input, one for each axis, or None."""
 _NAMES = {f"Conv{infix}{axes}DTranspose": axes for infix in ("", "olution") for axes in (1, 2, 3)}
 _OPTIONAL = {"output_padding", "in_channels", "out_channels"}
 _CROP_LINE = re.compile(rf"^{re.escape(CROP_LINE)}([0-9]+(?:, [0-9]+)*)$", re.MULTILINE)
@@ -24,15 +24,15 @@ _CROP_LINE = re.compile(rf"^{re.escape(CROP_LINE)}([0-9]+(?:, [0-9]+)*)$", re.MU
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """A layer in PyTorch's words.
+    """A layer translated to PyTorch.
 
     Args:
         crop: samples to crop at the end of each axis after the layer, because PyTorch's padding is the same at both
             ends.
-        crop_before: likewise at the beginning.
+        crop_before: samples to crop at the start of each axis.
         activation: a layer of torch.nn that follows; "" for none.
-        notes: what the text leaves open or what PyTorch's layer does not take.
-        sizes: of the input for which alone the layer is the same; None for every size.
+        notes: settings that the text does not give, or that PyTorch's layer does not have.
+        sizes: the input sizes, if the translation is valid only for them; None if it is valid for every size.
     """
 
     layer: TransposedConvolution
@@ -44,7 +44,7 @@ class Restored:
 
     @property
     def text(self) -> tuple[str, ...]:
-        """PyTorch's code; IN and OUT stand for channels that the other framework's text does not name."""
+        """PyTorch code. IN and OUT stand for channels that the other framework's code does not give."""
         layer = self.layer
         bare = str(replace(layer, in_channels=None, out_channels=None, groups=1))
         channels = f"({layer.in_channels or 'IN'}, {layer.out_channels or 'OUT'}, "
@@ -58,14 +58,14 @@ class Restored:
         )
 
     def cropped(self, more: Sequence[int]) -> Restored:
-        """Cropped by so many more samples at the end of each axis."""
+        """The same layer with `more` additional samples cropped at the end of each axis."""
         if len(more) != len(self.crop):
             raise UsageError(f"the crop has {len(more)} numbers for {len(self.crop)} axes", "give one per axis")
         return replace(self, crop=tuple(map(sum, zip(self.crop, more, strict=True))))
 
 
 def without_own_lines(text: str) -> tuple[str, tuple[int, ...]]:
-    """A text without the notes that `tconv translate` prints and the line on what to crop, and the numbers of that."""
+    """Remove the notes and the crop line that `tconv translate` prints; return the text and the numbers of the crop."""
     text = re.sub("^note: .*$", "", text, flags=re.MULTILINE)
     found = _CROP_LINE.search(text)
     if found is None:
@@ -74,10 +74,10 @@ def without_own_lines(text: str) -> tuple[str, tuple[int, ...]]:
 
 
 def parsed_calls(text: str) -> list[ast.Call]:
-    """The calls of a text, one a statement; of `layer(...)(x)` that of the layer.
+    """The calls in a text, one for each statement. For `layer(...)(x)` it is the call of `layer`.
 
     Raises:
-        UsageError: if it is not a text of calls.
+        UsageError: if the text contains anything except calls.
     """
     try:
         nodes = [node for _, node in statements(text)]
@@ -91,12 +91,12 @@ def parsed_calls(text: str) -> list[ast.Call]:
 
 
 def called(call: ast.Call) -> str:
-    """`Conv2DTranspose` of `keras.layers.Conv2DTranspose(...)`."""
+    """The name of the called function or class: `Conv2DTranspose` in `keras.layers.Conv2DTranspose(...)`."""
     return dotted_name(call.func).rpartition(".")[2]
 
 
 def axes_of_call(call: ast.Call) -> int:
-    """The axes of a constructor of the Keras kind, `Conv2DTranspose(...)`.
+    """The number of axes of a constructor such as Keras' `Conv2DTranspose(...)`.
 
     Raises:
         UsageError: if it is another layer.
@@ -108,10 +108,10 @@ def axes_of_call(call: ast.Call) -> int:
 
 
 def single_call(text: str) -> tuple[ast.Call, int]:
-    """The only call of a text, a constructor of the Keras kind, and its axes.
+    """The only call of a text, a constructor such as Keras' `Conv2DTranspose(...)`, and its number of axes.
 
     Raises:
-        UsageError: if there is another number of calls, or it is another layer.
+        UsageError: if the text has several calls, or another layer.
     """
     call, *others = parsed_calls(text)
     if others:
@@ -120,7 +120,7 @@ def single_call(text: str) -> tuple[ast.Call, int]:
 
 
 def needed_sizes(sizes: Sizes, axes: int, what: str) -> tuple[int, ...]:
-    """The sizes of the input, one per axis.
+    """The sizes of the input, one for each axis.
 
     Raises:
         UsageError: if they are not given.
@@ -134,7 +134,7 @@ def needed_sizes(sizes: Sizes, axes: int, what: str) -> tuple[int, ...]:
 
 
 def left_out_notes(names: Sequence[str]) -> list[str]:
-    """A note on parameters that PyTorch's layer does not take; empty without such parameters."""
+    """A note on parameters that PyTorch's layer does not have; empty if there are no such parameters."""
     return [f"left out, because PyTorch's layer does not take it: {', '.join(names)}"] if names else []
 
 
@@ -149,17 +149,19 @@ def restored(
     sizes: Sizes = None,
     **channels: Any,
 ) -> Restored:
-    """The layer with these settings.
+    """Make the PyTorch layer with these settings.
 
     Args:
-        settings: kernel_size, stride, dilation, and what else `crop` needs; one number, or one per axis.
-        crop: what the framework crops (before, after) along an axis with such settings: see `writing`.
+        axes: number of axes.
+        settings: kernel_size, stride, dilation, and other settings that `crop` needs; one number, or one for each axis.
+        crop: a function from the settings of an axis to the framework's crop (before, after); see `writing`.
+        bias: whether the layer has a bias.
         activation, notes, sizes: see `Restored`.
         channels: in_channels, out_channels and groups.
 
     Raises:
         UsageError: if a setting is missing or is not a whole number.
-        GeometryError: if PyTorch has no such layer.
+        GeometryError: if PyTorch does not have such a layer.
     """
     if settings["kernel_size"] is None:
         raise UsageError("kernel_size is missing", "write it as a number, or one per axis")
@@ -175,15 +177,15 @@ def restored(
         raise GeometryError("it pads the output at the beginning, which no PyTorch layer does", "pad by hand")
     along, before, after = zip(*map(_in_torch, each_axis, crops), strict=True)
     layer = TransposedConvolution.along(along, bias=bias, **channels)
-    layer.output_sizes((2**20,) * axes)  # raises for settings that are illegal
+    layer.output_sizes((2**20,) * axes)  # raises an error for illegal settings
     return Restored(layer, after, before, activation, tuple(notes), sizes)
 
 
 def _in_torch(axis: Mapping[str, Any], crop: tuple[int, int]) -> tuple[LayerAxis, int, int]:
-    """PyTorch's layer along an axis that crops no more than `crop`, and what to crop before and after afterwards."""
+    """PyTorch's layer along an axis with at most the crop `crop`, and the rest to crop (before, after) afterwards."""
     before, after = crop
     padding, extra = before, before - after
-    if extra >= max(axis["stride"], axis["dilation"]):  # more than an output_padding can be
+    if extra >= max(axis["stride"], axis["dilation"]):  # more than output_padding allows
         padding = max(0, after)
         extra = padding - after
     made = LayerAxis(axis["kernel_size"], axis["stride"], padding, max(0, extra), axis["dilation"], transposed=True)

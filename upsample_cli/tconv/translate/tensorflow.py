@@ -1,6 +1,6 @@
-"""TensorFlow: functions of `tf.nn` that are given the size of their result, and a crop of it.
+"""TensorFlow: functions of `tf.nn` with the size of the result as an argument, and a crop of the result.
 
-Sources: the documentation of tf.nn.conv2d_transpose, and of tf.nn.convolution for padding='SAME'.
+Sources: TensorFlow's documentation of tf.nn.conv2d_transpose, and of tf.nn.convolution for padding='SAME'.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from upsample_cli.tconv.translate.writing import Translation, channels_last, wri
 
 
 def to_tensorflow(layer: TransposedConvolution) -> Translation:
-    """A call of `tf.nn`, whose result is cropped."""
+    """Write a call of a function of `tf.nn` and a crop of its result."""
     done = channels_last(layer)
     sizes = [f"(x.shape[{number}] - 1)*{axis.stride} + {_reach(axis)}" for number, axis in enumerate(done.axes, 1)]
     crop = "".join(f", {before}:{-after if after else ''}" for before, after in done.crop)
@@ -32,12 +32,12 @@ def to_tensorflow(layer: TransposedConvolution) -> Translation:
 
 
 def _reach(axis: LayerAxis) -> str:
-    """The size for an input of 1, so that the kernel_size can be read from it."""
+    """The output size for an input of 1, written so that the kernel_size can be read from it."""
     return f"max({axis.span}, {axis.stride})" if axis.span < axis.stride else str(axis.span)
 
 
 def from_tensorflow(text: str, sizes: Sizes = None) -> Restored:
-    """A call of `tf.nn.conv2d_transpose` and what follows it, or a layer of `tf.keras.layers`."""
+    """Read a call of `tf.nn.conv2d_transpose` with the operations after it, or a layer of `tf.keras.layers`."""
     if not any(name in text for name in FUNCTIONS):
         return from_keras(text, sizes)
     function = parse_function(text)
@@ -62,13 +62,13 @@ def from_tensorflow(text: str, sizes: Sizes = None) -> Restored:
 
 
 def _axis(function: Function, number: int, sizes: Sizes) -> dict[str, Any]:
-    """The settings along an axis, and what is cropped."""
+    """The settings along an axis, including the crop."""
     stride, dilation, line = function.strides[number], function.dilations[number], function.sizes[number]
     if line.factor not in (0, stride):
         raise GeometryError(
             f"output_shape grows by {line.factor} for each input sample, but strides is {stride}", "make them agree"
         )
-    # The size of the result for an input of 1.
+    # The output size for an input of 1.
     reach = line.constant + stride if sizes is None or line.factor else line.constant - (sizes[number] - 1) * stride
     kernel_size = _kernel_size(line, reach, dilation) if function.kernel_size is None else function.kernel_size[number]
     span = dilation * (kernel_size - 1) + 1
@@ -90,7 +90,7 @@ def _axis(function: Function, number: int, sizes: Sizes) -> dict[str, Any]:
 
 
 def _kernel_size(line: Line, reach: int, dilation: int) -> int:
-    """The kernel_size that `to_tensorflow` writes into the size."""
+    """The kernel_size from the number that `to_tensorflow` writes into the size."""
     if line.kernel_size is not None:
         return line.kernel_size
     if line.factor == 0 or dilation > 1 or reach < line.factor:

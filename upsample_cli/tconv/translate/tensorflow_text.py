@@ -1,4 +1,4 @@
-"""The text of a function of `tf.nn` and of what follows it, as numbers. Parsed, never evaluated."""
+"""Parse a call of a function of `tf.nn` and the operations after it. Code is never evaluated."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from upsample_cli.tconv.translate.arguments import Parameters, activation, argum
 from upsample_cli.tconv.translate.reading import called
 
 FUNCTIONS = {f"conv{axes}d_transpose": axes for axes in (1, 2, 3)}
-"""The functions, and on how many axes they work."""
+"""The functions, and their number of axes."""
 _TENSORS = ("input", "filters", "output_shape")
 _PARAMETERS = Parameters(
     (*_TENSORS, "strides", "padding", "data_format", "dilations", "name"), left_out=(*_TENSORS, "name")
@@ -24,10 +24,10 @@ _EXAMPLE = "write y = tf.nn.conv2d_transpose(x, w, shape, strides=2, padding='VA
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A size in output_shape: `factor * size + constant`.
+    """A size in output_shape as a linear function of the input size: `factor * size + constant`.
 
     Args:
-        kernel_size: the first number of a `max` in it, which `to_tensorflow` writes.
+        kernel_size: the first number of a `max` in the size, which `to_tensorflow` writes.
     """
 
     factor: int
@@ -37,11 +37,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function of `tf.nn` with its arguments, per axis, and what follows it.
+    """A call of a function of `tf.nn` with its arguments for each axis, and the operations after it.
 
     Args:
-        kernel_size: from the shape of the weight; None if the text does not give it.
-        crop: (before, after) of its result.
+        kernel_size: the kernel_size from the shape of the weight; None if the text does not give it.
+        crop: the crop (before, after) of the result along each axis.
     """
 
     axes: int
@@ -60,7 +60,7 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class _Result:
-    """What the operations up to a name are; `crop` is that of each axis of the tensor."""
+    """The operations up to a name; `crop` has an entry for each axis of the tensor."""
 
     call: ast.Call
     crop: tuple[tuple[int, int], ...] = ()
@@ -69,10 +69,10 @@ class _Result:
 
 
 def parse_function(text: str) -> Function:
-    """The function of a text, whose last statement is its result.
+    """Parse a text whose last statement is the result of the function.
 
     Raises:
-        UsageError: if the text is another one, or has more than is understood.
+        UsageError: if the text contains anything else.
     """
     try:
         lines = statements(text)
@@ -93,7 +93,7 @@ def parse_function(text: str) -> Function:
 
 
 def _result(node: ast.expr, results: Mapping[str, _Result]) -> _Result | None:
-    """The operations of an expression; None if it does not go back to the function."""
+    """The operations of an expression; None if it does not depend on the function."""
     if isinstance(node, ast.Name):
         return results.get(node.id)
     if isinstance(node, ast.Subscript):
@@ -128,7 +128,7 @@ def _biased(inner: _Result | None) -> _Result | None:
 
 
 def _cropped(inner: _Result | None, slices: ast.expr) -> _Result | None:
-    if inner is None:  # a size, like x.shape[1]
+    if inner is None:  # a size, such as x.shape[1]
         return None
     if inner.crop:
         raise UsageError("the result is cropped twice", "write one crop")
@@ -137,7 +137,7 @@ def _cropped(inner: _Result | None, slices: ast.expr) -> _Result | None:
 
 
 def _ends(part: ast.expr) -> tuple[int, int]:
-    """What a slice like `1:-1` crops before and after."""
+    """The crop (before, after) of a slice such as `1:-1`."""
     if isinstance(part, ast.Slice) and part.step is None:
         before = 0 if part.lower is None else value_of("a crop", part.lower)
         after = 0 if part.upper is None else value_of("a crop", part.upper)
@@ -156,7 +156,7 @@ def _function(last: _Result, others: Mapping[str, ast.expr]) -> Function:
     channels_at = 1 if str(given.get("data_format")).startswith("NC") else axes + 1
 
     def along(name: str, values: Any) -> list[Any]:
-        """The values of the axes; without those of batch and channels if there are that many."""
+        """The values for the axes, without values for batch and channels if they are given."""
         listed = list(values) if isinstance(values, tuple | list) else [values] * axes
         if len(listed) not in (axes, axes + 2):
             raise UsageError(f"{name} has {len(listed)} numbers for {axes} axes", f"give one, or {axes}")
@@ -193,7 +193,7 @@ def _whole(name: str, values: list[Any]) -> list[int]:
 
 
 def _elements(node: ast.expr | None, others: Mapping[str, ast.expr]) -> list[ast.expr]:
-    """The elements of a tuple or a list, of its name, or of `tf.stack([...])`."""
+    """The elements of a tuple or a list, given directly, by name, or in `tf.stack([...])`."""
     if isinstance(node, ast.Name):
         node = others.get(node.id)
     if isinstance(node, ast.Call) and len(node.args) == 1:
@@ -202,7 +202,7 @@ def _elements(node: ast.expr | None, others: Mapping[str, ast.expr]) -> list[ast
 
 
 def _weight_shape(node: ast.expr | None, others: Mapping[str, ast.expr], axes: int) -> list[int]:
-    """The shape of `tf.zeros((3, 3, 8, 16))` and the like; empty if the text does not give it."""
+    """The shape in an expression such as `tf.zeros((3, 3, 8, 16))`; empty if the text does not give it."""
     found = node if node is None or isinstance(node, ast.Call) else others.get(getattr(node, "id", ""))
     while isinstance(found, ast.Call) and found.args:
         found = found.args[0]
@@ -215,7 +215,7 @@ def _weight_shape(node: ast.expr | None, others: Mapping[str, ast.expr], axes: i
 
 
 def _line(node: ast.expr) -> Line:
-    """A size as a straight line over the size of the input."""
+    """Parse a size as a linear function of the input size."""
     found = None
     if isinstance(node, ast.Constant) and type(node.value) is int:
         found = Line(0, node.value)

@@ -1,6 +1,6 @@
-"""Paddle and MXNet Gluon: PyTorch's formula under other names.
+"""Paddle and MXNet Gluon: PyTorch's formula with other names.
 
-Sources: the documentation of Paddle (Conv2DTranspose) and of MXNet Gluon (Conv2DTranspose).
+Sources: the documentation of Conv2DTranspose in Paddle and in MXNet Gluon.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from upsample_cli.tconv.translate.reading import Restored, Sizes, left_out_notes
 from upsample_cli.tconv.translate.writing import Translation, below_stride, in_torch_order, options, settings, written
 
 _LAYOUTS = {1: ("NCL", "NLC", "NCW", "NWC"), 2: ("NCHW", "NHWC"), 3: ("NCDHW", "NDHWC")}
-"""The orders of the data by the number of axes, which change nothing in the layer."""
+"""The allowed data formats by number of axes. They do not change the layer."""
 _MXNET = Parameters(
     (
         "channels", "kernel_size", "strides", "padding", "output_padding", "dilation", "groups", "layout", "activation",
@@ -27,7 +27,7 @@ _MXNET = Parameters(
 
 
 def _paddle(axes: int) -> Parameters:
-    order = "groups dilation" if axes == 1 else "dilation groups"  # the layer of one axis has another order
+    order = "groups dilation" if axes == 1 else "dilation groups"  # the order differs for one axis
     return Parameters(
         f"in_channels out_channels kernel_size stride padding output_padding {order} "
         "weight_attr bias_attr data_format".split(),
@@ -36,7 +36,7 @@ def _paddle(axes: int) -> Parameters:
 
 
 def to_paddle(layer: TransposedConvolution) -> Translation:
-    """A layer of `paddle.nn`."""
+    """Write a layer of `paddle.nn`."""
     axes, zeros = below_stride(layer)
     given = settings(axes)
     words = _shared_words("stride", given, layer.groups) + options(bias_attr=(None if layer.bias else False, None))
@@ -46,7 +46,7 @@ def to_paddle(layer: TransposedConvolution) -> Translation:
 
 
 def to_mxnet(layer: TransposedConvolution) -> Translation:
-    """A layer of `mx.gluon.nn`."""
+    """Write a layer of `mx.gluon.nn`."""
     axes, zeros = below_stride(layer)
     given = settings(axes)
     words = _shared_words("strides", given, layer.groups) + options(use_bias=(layer.bias, True))
@@ -56,12 +56,12 @@ def to_mxnet(layer: TransposedConvolution) -> Translation:
 
 
 def _torch_like(text: str, axes: tuple[LayerAxis, ...], zeros: tuple[int, ...]) -> Translation:
-    """The translation; appended zeros can make the result longer, and it is cropped then."""
+    """The translation. If appended zeros make the result longer, it is cropped."""
     return in_torch_order([text], axes, zeros, [max(0, axis.after - axis.before) for axis in axes])
 
 
 def _shared_words(stride: str, given: dict[str, list[int]], groups: int) -> str:
-    """The settings that both call as PyTorch does, and the stride, after its name."""
+    """The text of the settings that have PyTorch's names in both frameworks, and of the stride, which has not."""
     return options(
         **{stride: (given["stride"], 1)},
         padding=(given["padding"], 0),
@@ -72,11 +72,11 @@ def _shared_words(stride: str, given: dict[str, list[int]], groups: int) -> str:
 
 
 def from_paddle(text: str, _sizes: Sizes = None) -> Restored:
-    """A layer of `paddle.nn`."""
+    """Read a layer of `paddle.nn`."""
     call, axes = single_call(text)
     known = _paddle(axes)
     nodes = given_nodes(call, known)
-    bias = nodes.pop("bias_attr", None)  # a word, or how the bias is made
+    bias = nodes.pop("bias_attr", None)  # a word, or an initializer of the bias
     given = arguments(ast.Call(call.func, [], [ast.keyword(name, node) for name, node in nodes.items()]), known)
     one_of("data_format", given.get("data_format", _LAYOUTS[axes][0]), _LAYOUTS[axes])
     left_out = [*given.left_out, *(["bias_attr"] if bias is not None and not isinstance(bias, ast.Constant) else [])]
@@ -85,7 +85,7 @@ def from_paddle(text: str, _sizes: Sizes = None) -> Restored:
 
 
 def from_mxnet(text: str, _sizes: Sizes = None) -> Restored:
-    """A layer of `mx.gluon.nn`."""
+    """Read a layer of `mx.gluon.nn`."""
     call, axes = single_call(text)
     given = arguments(call, _MXNET)
     one_of("layout", given.get("layout", _LAYOUTS[axes][0]), _LAYOUTS[axes])
@@ -98,7 +98,7 @@ def _restored(
 ) -> Restored:
     padding = given.get("padding", 0)
     both = padding if not isinstance(padding, list | tuple) or len(padding) != 2 * axes else None
-    # Twice as many numbers are the beginning and the end of each axis.
+    # Two numbers for each axis are its start and its end.
     begin, end = (both, both) if both is not None else (padding[::2], padding[1::2])
     return restored(
         axes,

@@ -1,4 +1,4 @@
-"""A transposed convolution in the words of another framework, and back: what `tconv translate` computes. No torch."""
+"""Translate a transposed convolution to another framework, and back, for `tconv translate`. No torch."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ FRAMEWORKS: dict[str, tuple[Write, Read]] = {
     "paddle": (to_paddle, from_paddle),
     "mxnet": (to_mxnet, from_mxnet),
 }
-"""The functions that write a layer in a framework's words, and read it."""
+"""For each framework, the functions that write and read a layer."""
 
 
 def translate(layer: TransposedConvolution, framework: str) -> Translation:
-    """A layer in another framework's words: exact, with zeros in the kernel or a crop if necessary.
+    """Translate a layer to another framework. It is exact, with zeros in the kernel or a crop if necessary.
 
     Raises:
-        UsageError: if the framework is not one of `FRAMEWORKS`, or channels are not known.
+        UsageError: if the framework is not one of `FRAMEWORKS`, or channels are unknown.
 
     >>> layer = TransposedConvolution(2, in_channels=16, out_channels=8, kernel_size=3, stride=2, padding=1)
     >>> for line in translate(layer, "keras").text:
@@ -50,14 +50,16 @@ def translate(layer: TransposedConvolution, framework: str) -> Translation:
 
 
 def translate_back(text: str, framework: str, sizes: Sizes = None) -> Restored:
-    """The PyTorch layer of a text in a framework's words.
+    """Translate a layer of another framework to PyTorch.
 
     Args:
-        text: what `translate` writes, or such a layer.
-        sizes: of the layer's input, one per axis; only for a text that gives the size of the result instead of a crop.
+        text: code of the framework, for example the output of `translate`.
+        framework: one of `FRAMEWORKS`.
+        sizes: sizes of the layer's input, one for each axis; needed only if the text gives the size of the result, not
+            a crop.
 
     Raises:
-        UsageError: if the framework or the text is not understood, or PyTorch has no such layer.
+        UsageError: if the framework is unknown, the text cannot be parsed, or PyTorch does not have such a layer.
 
     >>> translate_back("Conv2DTranspose(8, 3, strides=2, padding='same')", "keras").text
     ('up = nn.ConvTranspose2d(IN, 8, kernel_size=3, stride=2)', 'y = up(x)[:, :, :-1, :-1]')

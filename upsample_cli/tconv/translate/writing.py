@@ -1,9 +1,9 @@
-"""What writing a layer in the words of any framework needs. No torch.
+"""Common functions for writing a layer of any framework. No torch.
 
-The full product of an axis has `(size-1)*stride + span` outputs, counted from the first tap of the first input. A layer
-crops `before` of them at the beginning and `after` at the end; a negative `after` adds outputs that no tap reaches.
-PyTorch's padding and output_padding are `before = padding, after = padding - output_padding`. Frameworks crop
-differently, and a layer of the right size with another crop is shifted by pixels: hence the crops here.
+The full result along an axis has `(size-1)*stride + span` outputs, counted from the first tap of the first input. A
+layer crops `before` of them at the start and `after` at the end; a negative `after` adds outputs that no tap reaches.
+In PyTorch, `before = padding` and `after = padding - output_padding`. Frameworks crop differently. A layer with the
+right size and another crop would be shifted by some pixels, so the crop is translated, too.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from upsample_cli.geometry.axis import LayerAxis
 from upsample_cli.tconv.layers.convolution import TransposedConvolution
 
 CROP_LINE = "then cut off at the end: "
-"""Before the numbers of a line on what to crop, one per axis."""
+"""The start of a line that says how many samples to crop on each axis."""
 Crop = tuple[tuple[int, int], ...]
 """Samples to crop (before, after) on each axis."""
 
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """A layer in another framework's words.
+    """A layer translated to another framework.
 
     Args:
         text: the lines to write.
-        axes: of the framework's layer; their taps include zeros_after.
-        zeros_after: taps of 0 to append to the kernel at the end of each axis.
-        order: of the weight's axes, as a transposition of PyTorch's (in, out/groups, kernel...).
-        crop: what to crop once the framework's layer has run.
-        spread: dilation is written out as zeros between the taps, because the framework lacks it.
-        dense: groups are written out as zeros between the blocks.
+        axes: the framework's layer along each axis; the taps include zeros_after.
+        zeros_after: zeros to append to the kernel at the end of each axis.
+        order: order of the weight's axes, as a permutation of PyTorch's (in, out/groups, kernel...).
+        crop: the crop (before, after) for each axis after the framework's layer.
+        spread: dilation is replaced by zeros between the taps, because the framework does not support it.
+        dense: groups are replaced by zeros between the blocks.
     """
 
     text: tuple[str, ...]
@@ -46,7 +46,7 @@ class Translation:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user must also do, one sentence each."""
+        """Further steps for the user, one sentence each."""
         notes = []
         if self.dense:
             notes.append("there are no groups: give dense weights, with zeros outside the blocks of the groups")
@@ -67,10 +67,13 @@ class Translation:
 def in_torch_order(
     text: Sequence[str], axes: tuple[LayerAxis, ...], zeros_after: tuple[int, ...], crop_after: Sequence[int] = ()
 ) -> Translation:
-    """The translation into a framework whose weights have PyTorch's order.
+    """The translation to a framework whose weights have PyTorch's order.
 
     Args:
-        crop_after: samples to crop at the end of each axis once the framework's layer has run. A line says so.
+        text: the lines of the layer.
+        axes: the framework's layer along each axis.
+        zeros_after: see `Translation`.
+        crop_after: samples to crop at the end of each axis after the framework's layer. A line is added that says so.
     """
     after = tuple(crop_after) or (0,) * len(axes)
     crop_line = [CROP_LINE + ", ".join(map(str, after))] if any(after) else []
@@ -81,7 +84,7 @@ def in_torch_order(
 def lengthened(
     axes: Sequence[LayerAxis], least_after: Callable[[LayerAxis], int]
 ) -> tuple[tuple[LayerAxis, ...], tuple[int, ...]]:
-    """The axes with taps of 0 appended until each crops `least_after` or more at the end, and how many taps."""
+    """Append zeros to the kernel until each axis crops at least `least_after`; return the axes and how many zeros."""
     counts = tuple(max(0, -(-(least_after(axis) - axis.after) // axis.dilation)) for axis in axes)
     longer = (
         replace(
@@ -95,16 +98,17 @@ def lengthened(
 
 
 def below_stride(layer: TransposedConvolution) -> tuple[tuple[LayerAxis, ...], tuple[int, ...]]:
-    """The axes without an output_padding of a stride or more, which only PyTorch accepts; appended zeros."""
+    """Axes with an output_padding below the stride (only PyTorch accepts more), and the numbers of appended zeros."""
     return lengthened(layer.each_axis, lambda axis: axis.before if axis.output_padding >= axis.stride else axis.after)
 
 
 def channels_last(layer: TransposedConvolution) -> Translation:
-    """The translation to Keras and TensorFlow without its text: axes for padding='valid', and the crop after them."""
+    """The translation to Keras and TensorFlow without its text: the layer with padding='valid', and the crop."""
     axes, spread = layer.each_axis, any(axis.dilation > 1 for axis in layer.each_axis)
     if spread:
         axes = tuple(replace(axis, kernel_size=axis.span, dilation=1) for axis in axes)
-    # One more input gives `stride` more outputs, a single input max(span, stride). Zeros reach outputs beyond that.
+    # One input gives max(span, stride) outputs, each further input gives `stride`. For more outputs, zeros are
+    # appended.
     axes, zeros = lengthened(
         axes, lambda axis: 0 if axis.span - axis.after > max(axis.span, axis.stride) else axis.after
     )
@@ -114,7 +118,7 @@ def channels_last(layer: TransposedConvolution) -> Translation:
 
 
 def settings(axes: Sequence[LayerAxis]) -> dict[str, list[int]]:
-    """Settings by PyTorch's names, one number per axis; an output_padding below 0 is a crop of its own."""
+    """Settings by PyTorch's names, one number for each axis. A negative output_padding becomes a separate crop."""
     return {
         "kernel_size": [axis.kernel_size for axis in axes],
         "stride": [axis.stride for axis in axes],
@@ -125,7 +129,7 @@ def settings(axes: Sequence[LayerAxis]) -> dict[str, list[int]]:
 
 
 def written(values: Sequence[Any]) -> str:
-    """One number if all axes have the same, otherwise a tuple, as code.
+    """The code of a setting: one number if all axes have the same, otherwise a tuple.
 
     >>> written([2, 2]), written([2, 3])
     ('2', '(2, 3)')
@@ -134,7 +138,7 @@ def written(values: Sequence[Any]) -> str:
 
 
 def options(**values: tuple[Sequence[Any] | Any, Any]) -> str:
-    """`, name=value` for each value that is not its default.
+    """The code `, name=value` for each value that is not the default.
 
     >>> options(stride=([2, 2], 1), padding=([0, 0], 0), groups=(4, 1))
     ', stride=2, groups=4'

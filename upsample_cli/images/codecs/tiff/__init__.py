@@ -1,1 +1,1 @@
-"""TIFF: tifffile reads its structure, we read and write strips, tiles and pages."""
+"""TIFF: tifffile reads the structure; this package reads and writes strips, tiles and pages."""

@@ -1,4 +1,4 @@
-"""What the numbers stored in a TIFF mean, and how they become rows.
+"""The meaning of the numbers stored in a TIFF, and their conversion to rows.
 
 Source: TIFF revision 6.0, and its supplements for the sample formats and the compressions.
 """
@@ -24,14 +24,14 @@ _SAMPLES = {"grey": 1, "rgb": 3, "cmyk": 4, "cielab": 3, "icclab": 3}
 _UNSIGNED, _SIGNED, _FLOAT, _UNDEFINED = 1, 2, 3, 4
 _ASSOCIATED, _STRAIGHT = 1, 2
 _FLOAT_BITS = {16, 24, 32, 64}
-_GLOW = Loss("range", "light without opacity (colour above its alpha, which is stored multiplied) is left out")
+_ABOVE_ALPHA = Loss("range", "light without opacity (colour above its alpha, which is stored multiplied) is left out")
 JPEG_COMPRESSIONS = frozenset({6, 7, 34892, 33007})  # decoded to RGB
 _OTHER_YCBCR = Loss("colour", "its YCbCr is read as BT.601 in its whole range, although it states another coding")
 _BT_601, _FULL_RANGE = (0.299, 0.587, 0.114), (0, 255, 128, 255, 128, 255)
 _SUBFILE_TYPE, _PHOTOMETRIC, _INK_SET, _EXTRA_SAMPLES = 254, 262, 332, 338
 _YCBCR_COEFFICIENTS, _REFERENCE_BLACK_WHITE = 529, 532
 JPEG_XR = frozenset({22610, 34934})
-"""Not read: imagecodecs' decoder of it writes outside its memory on damaged tiles."""
+"""These are not read, because the decoder of imagecodecs writes outside its memory on damaged tiles."""
 
 _LOSSLESS = {1, 2, 3, 4, 5, 8, 32771, 32773, 32946, 34925, 34926, 34933, 50000}
 
@@ -41,15 +41,15 @@ class TiffKind:
     """How the samples of one TIFF become rows.
 
     Args:
-        layout: of the rows.
-        losses: what is lost by reading it so.
+        layout: layout of the rows.
+        losses: the losses of reading the image in this layout.
         lossless: whether the file stores its pixels without loss.
-        bits: of one whole number as stored; 0 for floating point.
-        samples: numbers of a pixel that are read: colour, and the index of alpha where there is one.
+        bits: bits of one stored whole number; 0 for floating point.
+        samples: indices of the samples of a pixel that are read: colour, and alpha if present.
         inverted: grey is stored with 0 for white.
         signed: a* and b* of Lab are stored as signed numbers.
         associated: colour is stored multiplied by alpha.
-        palette: (entries, channels), the colours that stored numbers stand for, of the rows' type.
+        palette: (entries, channels), the colours that stored numbers stand for, in the type of the rows.
     """
 
     layout: Layout
@@ -63,36 +63,37 @@ class TiffKind:
     palette: NDArray[Any] | None = None
 
     def rows(self, stored: NDArray[Any], losses: set[Loss]) -> Rows:
-        """Stored numbers (rows, width, samples), the read samples only, as rows of `layout`; may change them.
+        """Convert stored numbers (rows, width, samples) to rows of `layout`. The array may be changed.
 
         Args:
-            losses: gets what they hold and straight colour cannot.
+            stored: the samples that are read.
+            losses: losses are added here if straight alpha cannot represent the pixels.
         """
         if self.palette is not None:
             colours: Rows = self.palette[_as_numbers(stored[..., 0])]
             alpha = _scaled(stored[..., 1:], self.bits).astype(self.layout.dtype, copy=False)
             return np.concatenate([colours, alpha], axis=2) if self.layout.alpha else colours
-        with np.errstate(all="ignore"):  # of 64 bits, numbers beyond float32 are infinite
+        with np.errstate(all="ignore"):  # 64-bit numbers beyond the range of float32 become infinite
             rows = _scaled(stored, self.bits).astype(self.layout.dtype, copy=False)
         if self.inverted:
             full = 1 if rows.dtype.kind == "f" else np.iinfo(rows.dtype).max
-            with np.errstate(all="ignore"):  # infinities and NaN are pixels like others
+            with np.errstate(all="ignore"):  # infinities and NaN are valid pixels
                 rows[..., 0] = full - rows[..., 0]
         if self.signed:
-            rows[..., 1:3] ^= rows.dtype.type(1 << 8 * rows.itemsize - 1)  # what is counted from 0, from the middle
+            rows[..., 1:3] ^= rows.dtype.type(1 << 8 * rows.itemsize - 1)  # from signed numbers to an offset
         if self.associated:
-            if _glows(rows[..., :-1], rows[..., -1:]):
-                losses.add(_GLOW)
+            if _exceeds_alpha(rows[..., :-1], rows[..., -1:]):
+                losses.add(_ABOVE_ALPHA)
             rows[..., :-1] = _straight(rows[..., :-1], rows[..., -1:])
         return rows
 
 
 def tiff_kind(page: TiffPage, *, has_profile: bool) -> TiffKind | None:
-    """Decide it from a page's tags; None if its kind of pixels is not read here.
+    """Find the kind from the tags of a page; None if this module does not read its kind of pixels.
 
     Args:
-        page: as tifffile gives it.
-        has_profile: whether there is an ICC profile, which a palette of greys would no longer fit.
+        page: a page of tifffile.
+        has_profile: whether the page has an ICC profile. Then a palette of greys is read as RGB, to fit the profile.
     """
     bits, photometric = page.bitspersample, photometric_of(page)
     colour = _COLOURS.get(photometric)
@@ -137,14 +138,14 @@ def tiff_kind(page: TiffPage, *, has_profile: bool) -> TiffKind | None:
 
 
 def photometric_of(page: TiffPage) -> int:
-    """TIFF's number for the kind of colours. Three channels without one are RGB, as libtiff takes them."""
+    """TIFF's number for the kind of colours. If it is missing, three channels are RGB, as in libtiff."""
     if _PHOTOMETRIC not in page.tags and page.samplesperpixel - len(page.extrasamples) == _SAMPLES["rgb"]:
         return _RGB
     return int(page.photometric)
 
 
 def _becomes_float(page: TiffPage) -> bool:
-    """Whether whole numbers are signed or have 32 bits and stay what they are as floating point, which has no range."""
+    """Whether whole numbers, signed or with 32 bits, become floating point with the same values, unscaled."""
     numbers = (page.sampleformat, page.bitspersample)
     is_plain = photometric_of(page) in {_BLACK_IS_ZERO, _RGB} and _extra(page, _SAMPLES["grey"])[0] is None
     return numbers in {(_SIGNED, 8), (_SIGNED, 16), (_SIGNED, 32), (_UNSIGNED, 32)} and is_plain
@@ -160,7 +161,7 @@ def _number_losses(page: TiffPage, bits: int) -> Iterator[Loss]:
 
 
 def _is_common_ycbcr(page: TiffPage) -> bool:
-    """Whether YCbCr is of BT.601 and uses the whole range, as every decoder of JPEG takes it."""
+    """Whether YCbCr is full-range BT.601, which every JPEG decoder assumes."""
     stated = ((_YCBCR_COEFFICIENTS, _BT_601, 0.002), (_REFERENCE_BLACK_WHITE, _FULL_RANGE, 1.0))
     for tag, common, tolerance in stated:
         found = page.tags.valueof(tag)
@@ -176,10 +177,10 @@ def _has_palette(page: TiffPage) -> bool:
 
 
 def _palette(page: TiffPage) -> tuple[NDArray[Any], list[Loss]]:
-    """The colours of a palette, (entries, 3) of 8 bits, or of 16 if its pixels have more than 8; and what is lost.
+    """The colours of a palette, (entries, 3), with 8 bits, or 16 if pixels have more than 8 bits; and the losses.
 
-    Entries have 16 bits. Many writers store 8 bits in them; then no entry is above 255. libtiff's tools and Pillow read
-    them so too.
+    Entries have 16 bits. Many writers store 8-bit values in them, so if all entries are at most 255, they are 8-bit
+    values, as in libtiff's tools and Pillow.
     """
     entries = np.asarray(page.colormap).T
     is_of_8_bits = bool((entries < 256).all())
@@ -191,17 +192,17 @@ def _palette(page: TiffPage) -> tuple[NDArray[Any], list[Loss]]:
 
 
 def _is_plain_lab(page: TiffPage) -> bool:
-    """Whether the numbers of Lab mean what the standard says: not those of a JPEG, nor multiplied by alpha."""
+    """Whether Lab is stored as the standard says: not as JPEG, and not multiplied by alpha."""
     is_associated = _extra(page, _SAMPLES["cielab"])[1]
     return page.bitspersample in {8, 16} and page.compression not in JPEG_COMPRESSIONS and not is_associated
 
 
 def _extra(page: TiffPage, count: int) -> tuple[int | None, bool, list[Loss]]:
-    """Which sample is alpha, whether it is multiplied into colour, and what is said of the others."""
+    """The index of the alpha sample, whether colour is multiplied by it, and the losses of other extra samples."""
     extra = page.samplesperpixel - count
     if not extra:
         return None, False, []
-    meanings = page.tags.valueof(_EXTRA_SAMPLES, _STRAIGHT)  # many a writer forgets the tag
+    meanings = page.tags.valueof(_EXTRA_SAMPLES, _STRAIGHT)  # many writers leave out the tag
     meanings = [int(meaning) for meaning in (meanings if isinstance(meanings, tuple) else (meanings,))][:extra]
     found = next((index for index, kind in enumerate(meanings) if kind in {_ASSOCIATED, _STRAIGHT}), None)
     unread = extra - (found is not None)
@@ -211,12 +212,12 @@ def _extra(page: TiffPage, count: int) -> tuple[int | None, bool, list[Loss]]:
 
 
 def _as_numbers(stored: NDArray[Any]) -> NDArray[Any]:
-    """Single bits, which come as bool, as numbers. As an index numpy takes an array of bool for a mask."""
+    """Convert bool (single bits) to numbers. numpy would treat a bool array used as an index as a mask."""
     return stored.view(np.uint8) if stored.dtype == bool else stored
 
 
 def _scaled(stored: NDArray[Any], bits: int) -> NDArray[Any]:
-    """Whole numbers of so many bits over the whole range of 8 or 16, rounded half up; float as it is."""
+    """Scale whole numbers of `bits` bits to the full range of 8 or 16 bits, rounded half up. Floats do not change."""
     if not bits:
         return stored
     stored = _as_numbers(stored)
@@ -227,17 +228,20 @@ def _scaled(stored: NDArray[Any], bits: int) -> NDArray[Any]:
     return scaled
 
 
-def _glows(colour: NDArray[Any], alpha: NDArray[Any]) -> bool:
-    """Whether colour is more than its alpha lets through. Floating point holds it but where nothing is there."""
+def _exceeds_alpha(colour: NDArray[Any], alpha: NDArray[Any]) -> bool:
+    """Whether premultiplied colour is larger than alpha somewhere, so that straight alpha cannot represent it.
+
+    Floating point can represent it except where alpha is 0.
+    """
     if colour.dtype.kind == "f":
         return bool(((colour != 0) & (alpha == 0)).any())
     return bool((colour > alpha).any())
 
 
 def _straight(colour: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
-    """Colour divided by alpha; where alpha is 0, so is colour."""
+    """Divide colour by alpha. Where alpha is 0, colour becomes 0."""
     if colour.dtype.kind == "f":
-        with np.errstate(all="ignore"):  # infinities and NaN are pixels like others
+        with np.errstate(all="ignore"):  # infinities and NaN are valid pixels
             quotient: NDArray[Any] = np.divide(colour, alpha, out=np.zeros_like(colour), where=alpha != 0)
         return quotient
     full = np.uint64(np.iinfo(colour.dtype).max)

@@ -1,6 +1,6 @@
-"""LZW strips and tiles of a TIFF, decoded by Pillow's libtiff, each wrapped in a TIFF of its own.
+"""Decode LZW strips and tiles of a TIFF with Pillow's libtiff. Each one is wrapped in a separate TIFF.
 
-imagecodecs' decoder, which tifffile would use, follows codes of damaged data out of its table: the process crashes.
+The decoder of imagecodecs, which tifffile would use, reads outside its table on damaged data and crashes the process.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ _LZW, _GREY = 5, 1
 
 
 def lzw_decoded(data: bytes, rows: int, row_bytes: int, *, fill_order: int = 1) -> bytes:
-    r"""`rows` rows of `row_bytes` bytes.
+    r"""Decode a segment to `rows` rows of `row_bytes` bytes. A predictor is not undone.
 
     Args:
-        data: as stored.
-        rows, row_bytes: of the segment decoded, its predictor not undone.
-        fill_order: TIFF's; 2 where the bits of each byte come the lowest first.
+        data: the segment as stored.
+        rows: number of rows.
+        row_bytes: bytes of a row.
+        fill_order: TIFF's FillOrder; 2 if the lowest bit of each byte comes first.
 
     Raises:
-        OSError: it is damaged, or less than that.
+        OSError: the data are damaged or too short.
 
     >>> lzw_decoded(bytes.fromhex("80 00 40 b0 10"), 1, 2)
     b'\x01\x05'

@@ -1,4 +1,4 @@
-"""Which images of a TIFF are its pages: not reduced copies and masks; ImageJ's stacks of one directory are several.
+"""Find the pages of a TIFF. Reduced copies and masks are not pages; an ImageJ stack of one directory is several pages.
 
 Source: TIFF revision 6.0, NewSubfileType and SubfileType; DNG 1.6 for depth maps; ImageJ 1.53, TiffDecoder.
 """
@@ -23,12 +23,13 @@ _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _OFFSETS, _SAMPLES = 256, 257, 258, 259, 2
 _REDUCED, _MASK, _DEPTH_MAP = 1, 4, 8
 _OLD_REDUCED = 2
 _MOST_FROM_ONE_BYTE = {1: 1, 5: 1366, 8: 1032, 32773: 64, 32946: 1032, 34926: 1 << 15, 50000: 1 << 15}
-"""How many bytes of pixels a byte can hold, by compression.
+"""The most bytes of pixels per stored byte, by compression.
 
-A code of LZW has 12 bits and up to 2**11 bytes; a block of Zstandard 4 bytes at the least, and up to 2**17.
+An LZW code has 12 bits and stands for at most 2**11 bytes. A Zstandard block has at least 4 bytes and stands for at
+most 2**17.
 """
 _FAR, _SPARE_BYTES = 8, 64 << 20
-"""A file that was cut short is not taken for one whose size is false."""
+"""Tolerance of the size check, so that a truncated file is not mistaken for one with a false size."""
 
 _IMAGEJ = re.compile(rb"ImageJ=[^\0]*?^images=(\d{1,9})$", re.MULTILINE)
 _MOST_DESCRIPTION_BYTES = 1 << 16
@@ -48,10 +49,10 @@ class Page:
 
     Args:
         at: offset of its directory.
-        shift: bytes from where the directory says that its pixels begin to where they do.
-        size_bytes: of the pixels of one page of a stack of one directory; 0 for others, which have their own tags.
-        pixels: how many it has.
-        losses: what belongs to it and is not read.
+        shift: bytes to add to the offset of the pixels in the directory, for a page of a stack of one directory.
+        size_bytes: bytes of pixels of a page of a stack of one directory; 0 for other pages, which have their own tags.
+        pixels: number of pixels.
+        losses: the losses of images that belong to the page and are not read.
     """
 
     at: int
@@ -62,9 +63,10 @@ class Page:
 
 
 def pages(file: BinaryIO, name: str) -> Iterator[Page]:
-    """The pages of a TIFF, in order; at least one. To know a page, the directory after it is read. The file is moved.
+    """The pages of a TIFF in order; at least one. The file's position is moved.
 
-    Where every image says that it is a reduced copy, each is a page.
+    The directory after a page is read before the page is returned. If all images are marked as reduced copies, each is
+    a page.
 
     Raises:
         ValueError: the directories are damaged.
@@ -97,12 +99,12 @@ def pages(file: BinaryIO, name: str) -> Iterator[Page]:
 
 
 def pages_of(file: BinaryIO, name: str) -> tuple[Page, Frames | None]:
-    """The first page, and all if there are several. The file's position is restored."""
+    """The first page, and all pages as `Frames` if there are several. The file's position is restored."""
     at = file.tell()
     found = list(pages(file, name))
     file.seek(at)
     frames = Frames(len(found), "pages", pixels=sum(page.pixels for page in found)) if len(found) > 1 else None
-    is_cut = _CUT in found[-1].losses and len(found) > 1  # to be said of the file, when its header is read
+    is_cut = _CUT in found[-1].losses and len(found) > 1  # reported with the header of the file
     first = replace(found[0], losses=(*found[0].losses, _CUT)) if is_cut else found[0]
     return first, frames
 
@@ -116,7 +118,7 @@ def first_pages(file: BinaryIO, name: str, count: int = ifd.MOST_PAGES) -> list[
 
 
 def _subfile_type(tiff: ifd.Tiff, directory: ifd.Directory) -> int:
-    """NewSubfileType, or what stood for it before TIFF 5."""
+    """NewSubfileType, or the older SubfileType converted to it."""
     kind = ifd.first_integer(tiff, directory.find(_NEW_SUBFILE_TYPE))
     if kind is None:
         return _REDUCED * (ifd.first_integer(tiff, directory.find(_SUBFILE_TYPE)) == _OLD_REDUCED)
@@ -133,13 +135,13 @@ def _page(tiff: ifd.Tiff, directory: ifd.Directory, end: int, name: str) -> Page
 
 
 def _share_stored(tiff: ifd.Tiff, directory: ifd.Directory) -> float:
-    """The share of the strips or tiles that are stored: those of a sparse file have no bytes, and are black."""
+    """The fraction of strips or tiles that are stored. In a sparse file, the others have size 0 and are black."""
     entry = directory.find(_STRIP_BYTES) or directory.find(_TILE_BYTES)
     code = {ifd.SHORT: "H", ifd.LONG: "I", ifd.LONG8: "Q"}.get(entry.kind) if entry is not None else None
     data = ifd.value_bytes(tiff, entry) if entry is not None and code else None
     if entry is None or code is None or data is None:
         return 1.0
-    return 1 - struct.unpack(f"={entry.count}{code}", data).count(0) / entry.count  # zero in either order
+    return 1 - struct.unpack(f"={entry.count}{code}", data).count(0) / entry.count  # 0 is 0 in either byte order
 
 
 def _integer(tiff: ifd.Tiff, directory: ifd.Directory, tag: int, default: int) -> int:
@@ -148,14 +150,14 @@ def _integer(tiff: ifd.Tiff, directory: ifd.Directory, tag: int, default: int) -
 
 
 def _size_bytes(tiff: ifd.Tiff, directory: ifd.Directory) -> int:
-    """Of the pixels, not compressed."""
+    """Bytes of the uncompressed pixels."""
     width, height = (_integer(tiff, directory, tag, 0) for tag in (_WIDTH, _HEIGHT))
     bits, samples = (_integer(tiff, directory, tag, 1) for tag in (_BITS, _SAMPLES))
     return height * (-(-width * bits * samples // 8))
 
 
 def _stack(tiff: ifd.Tiff, page: Page, end: int) -> Iterator[Page]:
-    """The pages of a TIFF of one directory: ImageJ writes that of the first, and the pixels of all in one piece."""
+    """The pages of a TIFF with one directory. ImageJ writes one for the first page, and all pixels contiguously."""
     directory = ifd.read_directory(tiff, page.at)
     described = directory.find(_DESCRIPTION)
     text = tiff.read(described.value_at, min(described.size_bytes, _MOST_DESCRIPTION_BYTES)) if described else b""

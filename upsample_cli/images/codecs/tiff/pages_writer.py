@@ -1,4 +1,4 @@
-"""A TIFF of several pages, written one after the other into the same file."""
+"""Write a TIFF with several pages, one after the other."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from upsample_cli.images.model import Frames, Layout, Metadata
 
 
 class TiffPages:
-    """A TIFF of several pages; a `model.FrameWriter`. Each page has its own size, layout and metadata.
+    """Writes a TIFF with several pages; a `model.FrameWriter`. Each page has its own size, layout and metadata.
 
     Args:
-        file: where the TIFF goes; can be sought in.
+        file: the output file; it must be seekable.
         frames: the pages of the input.
-        factor: how much larger they come, a side.
+        factor: how many times each side is enlarged.
         settings: further arguments of `TiffSink`: level, executor.
     """
 
@@ -25,7 +25,7 @@ class TiffPages:
         self._begun: TiffSink | None = None
 
     def frame(self, *, height: int, width: int, layout: Layout, metadata: Metadata, duration_ms: Fraction) -> TiffSink:
-        """The sink of the next page; its duration means nothing. A page that was not finished is taken back."""
+        """The sink for the next page; `duration_ms` is ignored. A previous page that was not finished is removed."""
         del duration_ms
         self._keep_finished()
         self._begun = TiffSink(
@@ -45,5 +45,5 @@ class TiffPages:
         self._begun = None
 
     def finish(self) -> None:
-        """Take back a page that was not finished. Each page is linked to the one before it as it ends."""
+        """Remove the last page if it was not finished. A finished page is already linked to the page before it."""
         self._keep_finished()

@@ -1,8 +1,8 @@
-"""TIFF read by strips and tiles as they are needed: tifffile reads the structure, imagecodecs decodes the segments.
+"""Read strips and tiles of a TIFF on request: tifffile reads the structure, imagecodecs decodes the segments.
 
-Only the segments that the last band touched stay decoded, so memory is that of the strips, or of one row of tiles, of a
-band. Images stored sideways (orientation 5 to 8) are read by columns of tiles; in strips, a column touches them all, so
-the whole image ends up in memory.
+Only the segments of the last band stay decoded, so memory is that of the strips, or of a row of tiles, of one band.
+Images stored sideways (orientation 5 to 8) are read by columns of tiles. In strips, every column needs all strips, so
+the whole image is in memory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from upsample_cli.images.codecs.tiff.pages import Page, pages_of
 from upsample_cli.images.codecs.tiff.refused import refused_kind
 from upsample_cli.images.codecs.tiff.segments import Segments
 from upsample_cli.images.format_table import FORMATS
-from upsample_cli.images.limits import check_pixels, trusting
+from upsample_cli.images.limits import allow_more_pixels, check_pixels
 from upsample_cli.images.metadata import ifd
 from upsample_cli.images.metadata.carried import read_metadata
 from upsample_cli.images.metadata.resolution import UNITS_PER_INCH
@@ -30,25 +30,28 @@ from upsample_cli.images.regions import RegionSource
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
 
-_PIXEL_BYTES = 16  # of the largest pixel that is read: colour and alpha in float32
+_PIXEL_BYTES = 16  # the largest pixel: colour and alpha in float32
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
 _XMP, _ICC_PROFILE = 700, 34675
 _OLD_JPEG, _START_OF_JPEG = 6, b"\xff\xd8"
 _FORMAT = FORMATS["tiff"]
 
-logging.getLogger("tifffile").addHandler(logging.NullHandler())  # we report faults of a file ourselves, once
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # this package reports faults of a file itself
 
 
 def open_tiff(file: BinaryIO, name: str, *, max_pixels: int) -> RegionSource | None:
-    """The first page of a TIFF, no pixel decoded yet, with the number of pages; None if its kind is not read here.
+    """Open the first page of a TIFF without decoding it; None if this module does not read its kind of pixels.
+
+    Its header has the number of pages.
 
     Args:
-        file: seekable; must stay open as long as rows are read. Its position is moved.
-        name: for messages.
+        file: a seekable file; it must stay open as long as rows are read. Its position is moved.
+        name: name of the file in messages.
         max_pixels: larger images or tiles are refused.
 
     Raises:
-        ImageError: it is too large, or a part of it is outside the file; while rows are read, it is damaged.
+        ImageError: the image is too large, or a part of it is outside the file. Also while rows are read, if it is
+            damaged.
     """
     tiff = opened_tiff(file, name)
     if tiff is None:
@@ -62,7 +65,7 @@ def open_tiff(file: BinaryIO, name: str, *, max_pixels: int) -> RegionSource | N
 
 
 def opened_tiff(file: BinaryIO, name: str) -> TiffFile | None:
-    """The structure of a TIFF, for `open_page`; None if it is damaged: Pillow's message is clearer.
+    """The structure of a TIFF, for `open_page`; None if it is damaged, because Pillow's message is clearer.
 
     Args:
         file, name: see `open_tiff`.
@@ -74,20 +77,23 @@ def opened_tiff(file: BinaryIO, name: str) -> TiffFile | None:
         _check_values(structure, structure.first, file)
     file.seek(0)
     try:
-        return TiffFile(file, name=name)  # a spooled pipe calls itself None
+        return TiffFile(file, name=name)  # the name of a spooled pipe is None
     except ImageError:
         raise
-    except Exception:  # it raises nearly everything there is
+    except Exception:  # tifffile can raise almost any exception
         return None
 
 
 def open_page(
     tiff: TiffFile, file: BinaryIO, name: str, at: Page, *, max_pixels: int, described: int = 1
 ) -> RegionSource | None:
-    """One page; see `open_tiff`.
+    """Open one page; see `open_tiff`.
 
     Args:
-        described: how many pages its description is about.
+        tiff: the structure, from `opened_tiff`.
+        file, name, max_pixels: see `open_tiff`.
+        at: the page.
+        described: number of pages that its description is about.
     """
     with readable(name, _FORMAT):
         _check_values(ifd.tiff_in_file(file), at.at, file)
@@ -117,7 +123,7 @@ def _check_values(structure: ifd.Tiff, at: int, file: BinaryIO) -> None:
 
 
 def _needs_libtiff(page: TiffPage) -> bool:
-    """Whether JPEG of the old style comes in pieces that are not JPEG files; then tables are elsewhere in the file."""
+    """Whether old-style JPEG segments are not complete JPEG files, because their tables are elsewhere in the file."""
     if page.compression != _OLD_JPEG or (page.jpegheader and len(page.dataoffsets) == 1):
         return False
     heads = [page.parent.filehandle.seek(at) and page.parent.filehandle.read(2) for at in page.dataoffsets[:2]]
@@ -125,13 +131,13 @@ def _needs_libtiff(page: TiffPage) -> bool:
 
 
 def _has_size(page: TiffPage) -> bool:
-    """Whether the sizes are single positive numbers; damaged tags may make them empty or several."""
+    """Whether the sizes are single positive numbers. In a damaged file, a tag may have no value or several."""
     sides = (page.imagelength, page.imagewidth, *((page.tilelength, page.tilewidth) if page.is_tiled else ()))
     return all(isinstance(side, int) and side >= 1 for side in sides)
 
 
 def tifffile_page(tiff: TiffFile, at: Page) -> TiffPage:
-    """A page, as tifffile gives it."""
+    """The page as tifffile reads it."""
     from tifffile import TiffPage
 
     if at.at == tiff.pages.first.offset:
@@ -149,13 +155,13 @@ def _source(
 ) -> RegionSource:
     sides = page.imagelength, page.imagewidth
     image = _Described.of(page, kind, 0 if at.shift else described)
-    found = read_metadata(image, file, "tiff", stored=sides)  # type: ignore[arg-type]  # has all that it reads
+    found = read_metadata(image, file, "tiff", stored=sides)  # type: ignore[arg-type]  # has all attributes that it reads
     segments, losses = Segments(page, file, name), set[Loss]()
     if segments.size_bytes > _PIXEL_BYTES * max_pixels:
         size_bytes = segments.size_bytes
         each = f"{_PIXEL_BYTES} for each of {max_pixels} pixels"
         cause = f"is stored in strips or tiles of {size_bytes} bytes, more than {each}"
-        raise ImageError(name, cause, trusting(-(-size_bytes // _PIXEL_BYTES)), kind="too-large")
+        raise ImageError(name, cause, allow_more_pixels(-(-size_bytes // _PIXEL_BYTES)), kind="too-large")
     height, width = sides[::-1] if TURNS[found.orientation].swapped else sides
     return RegionSource(
         ImageInfo(
@@ -177,7 +183,7 @@ def _source(
 
 @dataclass(frozen=True, slots=True)
 class _Described:
-    """The attributes that `read_metadata` reads of a Pillow image, for a page opened by tifffile."""
+    """The attributes of a Pillow image that `read_metadata` reads, for a page that tifffile has opened."""
 
     mode: str
     info: dict[str, Any]

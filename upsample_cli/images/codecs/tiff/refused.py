@@ -1,4 +1,4 @@
-"""What pages are that no reader here reads right, for the error that refuses them."""
+"""Names of the kinds of pixels that are refused because no reader reads them correctly."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SIGNED, _MOST_BITS = 2, 32
 
 
 def refused_kind(page: TiffPage) -> str | None:
-    """The kind of pixels that nothing here reads right; None if Pillow may read it."""
+    """The name of a kind of pixels that no reader reads correctly; None if Pillow may read the page."""
     bits, photometric = page.bitspersample, photometric_of(page)
     kinds = (
         (page.compression in JPEG_XR, "pixels in JPEG XR"),

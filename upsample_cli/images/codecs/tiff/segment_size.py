@@ -1,6 +1,6 @@
-"""How large the image inside a TIFF's strip or tile says it is, where that has a header of its own.
+"""Read the size of the image inside a strip or tile of a TIFF, for compressions that have their own header.
 
-A decoder allocates what this header asks for, whatever the surrounding TIFF says.
+A decoder allocates memory according to this header, not according to the TIFF.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _START_OF_SCAN = 0xDA
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Height and width in a JPEG's frame header; None if there is none. Source: ITU-T T.81, annex B.
+    """Height and width in the frame header of a JPEG; None if it does not have one. Source: ITU-T T.81, annex B.
 
     >>> jpeg_size(bytes.fromhex("ffd8 ffc0 000b 08 0003 0005 01 01 11 00"))
     (3, 5)
@@ -57,7 +57,7 @@ def _jpeg_2000_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_xl_size(data: bytes) -> tuple[int, int] | None:
-    """Source: ISO/IEC 18181-1, D.2: bits, the lowest first, of the codestream, which may be in a box."""
+    """Source: ISO/IEC 18181-1, D.2. The size is in bits of the codestream, lowest first, which may be in a box."""
     if data[4:8] == b"JXL ":
         at = data.find(b"jxlc") + 4 if b"jxlc" in data[:4096] else data.find(b"jxlp") + 8
         data = data[at:]
@@ -80,11 +80,11 @@ def _jpeg_xl_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _lerc_size(data: bytes) -> tuple[int, int] | None:
-    """All samples of a pixel count as rows of their own. Source: Esri's LERC specification, headers of both versions.
+    """Height times samples per pixel, and width. Source: Esri's LERC specification, headers of both versions.
 
-    A checksum comes before the sizes from version 3, and the samples of a pixel after them from version 4; each of
-    several bands is an image of its own, one after the other. Where LERC is wrapped in deflate or Zstandard, its head
-    is not there to be read.
+    From version 3, a checksum precedes the sizes. From version 4, the number of samples per pixel follows them. Several
+    bands are stored as separate images, one after the other. If LERC is compressed again with deflate or Zstandard, its
+    header cannot be read here.
     """
     if data[:10] == b"CntZImage " and len(data) >= 26:
         height, width = struct.unpack_from("<ii", data, 18)
@@ -112,10 +112,13 @@ _SIZES: dict[int, Callable[[bytes], tuple[int, int] | None]] = {
 
 
 def is_larger(data: bytes, compression: int, height: int, width: int, samples: int = 1) -> bool:
-    """Whether a segment of that compression (TIFF's number) says it is larger than a strip or tile of this size.
+    """Whether the header of a segment states a larger size than its strip or tile has.
 
     Args:
-        samples: of each of its pixels.
+        data: the segment as stored.
+        compression: TIFF's number of the compression.
+        height, width: size of the strip or tile, in pixels.
+        samples: samples per pixel.
     """
     size = _SIZES[compression](data) if compression in _SIZES else None
     return size is not None and size[0] * size[1] > height * width * (samples if compression == _LERC else 1)

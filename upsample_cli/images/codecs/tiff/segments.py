@@ -1,4 +1,4 @@
-"""The strips and tiles of a TIFF page, decoded by imagecodecs when a box of the page touches them."""
+"""Decode the strips and tiles of a TIFF page with imagecodecs when a box of the page overlaps them."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from upsample_cli.images.regions import ReadBox
 if TYPE_CHECKING:
     from tifffile import TiffPage
 
-_PLAIN_BYTES = 1 << 20  # read at a time of pixels that are not compressed
+_PLAIN_BYTES = 1 << 20  # bytes of uncompressed pixels to read at a time
 _LZW, _ROWS_PER_STRIP = 5, 278
 _SPARE_BYTES = 64 << 20
-"""What strips may take besides four times their pixels: tables and metadata. Overlapping strips can claim any size."""
+"""The most bytes of all strips in addition to four times their pixels. Overlapping strips can claim any size."""
 
 
 @dataclass
 class Segments:
-    """The strips or tiles of a page, decoded when a box touches them and kept until a box does not.
+    """The strips or tiles of a page. They are decoded when a box overlaps them, and kept until a box does not.
 
     Raises:
-        ImageError: one of them is outside the file.
+        ImageError: a strip or tile is outside the file.
     """
 
     page: TiffPage
@@ -68,12 +68,12 @@ class Segments:
 
     @property
     def size_bytes(self) -> int:
-        """Of one strip or tile, decoded."""
+        """Bytes of one decoded strip or tile."""
         return self._side[0] * self._side[1] * self._contiguous * int(np.dtype(self.page.dtype).itemsize)
 
     @property
     def held_bytes(self) -> int:
-        """Decoded bytes of the page while a band crosses two rows of strips or tiles."""
+        """Bytes of the decoded segments while a band overlaps two rows of strips or tiles."""
         rows = 0 if self._plain else min(2, self._grid[0])
         return rows * self._grid[1] * self._planes * self.size_bytes
 
@@ -88,8 +88,9 @@ class Segments:
 
     @property
     def _strip_rows(self) -> int:
-        """Rows that a strip may store: more than a low image has, but not any number that a tag can claim."""
-        stated, rows = self.page.tags.valueof(_ROWS_PER_STRIP), self._side[0]  # tifffile's own is cut to the image
+        """Rows that a strip may store: possibly more than the image has, but less than twice as many."""
+        # Not page.rowsperstrip, which tifffile limits to the image.
+        stated, rows = self.page.tags.valueof(_ROWS_PER_STRIP), self._side[0]
         return stated if isinstance(stated, int) and rows < stated < 2 * rows else rows
 
     def _check_inside(self, plain_bytes: int) -> None:
@@ -106,7 +107,7 @@ class Segments:
             raise ImageError(self.name, "is damaged: its strips or tiles are far larger than their pixels", COPY)
 
     def reader(self, kind: TiffKind, losses: set[Loss]) -> ReadBox:
-        """Reads boxes of the page as rows, and adds to `losses` as `TiffKind.rows` does."""
+        """A `ReadBox` for the page. It adds to `losses` like `TiffKind.rows`."""
 
         def read_box(top: int, bottom: int, left: int, right: int) -> Rows:
             with readable(self.name, FORMATS["tiff"]):
@@ -115,7 +116,7 @@ class Segments:
         return read_box
 
     def box(self, top: int, bottom: int, left: int, right: int, samples: tuple[int, ...]) -> NDArray[Any]:
-        """Stored numbers of these samples, (rows, columns, samples)."""
+        """The stored numbers of these samples, (rows, columns, samples)."""
         box = np.zeros((bottom - top, right - left, len(samples)), self.page.dtype)
         tall, wide = self._side
         touched: dict[int, NDArray[Any] | None] = {}
@@ -126,7 +127,7 @@ class Segments:
                     index = (plane * self._grid[0] + row) * self._grid[1] + column
                     piece = self._decoded[index] if index in self._decoded else self._segment(index, plane, row)
                     touched[index] = piece
-                    if piece is None:  # sparse: never written, all zero
+                    if piece is None:  # sparse: not stored, all zero
                         continue
                     y, x = row * tall, column * wide
                     part = piece[max(top - y, 0) : bottom - y, max(left - x, 0) : right - x]
@@ -139,7 +140,7 @@ class Segments:
         return box
 
     def _segment(self, index: int, plane: int, row: int) -> NDArray[Any] | None:
-        """A strip or tile: (rows, width, samples side by side)."""
+        """Decode a strip or tile: (rows, width, contiguous samples). None if it is not stored."""
         page = self.page
         if self._plain:
             top, width = row * self._side[0], self._side[1]
@@ -165,12 +166,12 @@ class Segments:
         except Exception:
             if page.is_tiled or row < self._grid[0] - 1:
                 raise
-            # Some writers store the last strip at full height, past the end of the image.
+            # Some writers store the last strip with full height, beyond the end of the image.
             decoded = _with_rows(page, row * self._side[0], self._strip_rows).decode(data, index, **tables)[0]
         return None if decoded is None else decoded[0][: page.imagelength - row * self._side[0]]
 
     def _unpacked(self, data: bytes, index: int) -> bytes:
-        """LZW by libtiff: the decoder of imagecodecs crashes on damaged data."""
+        """Decompress LZW with libtiff, because the decoder of imagecodecs crashes on damaged data."""
         page = self.page
         rows, width = self._side
         if not page.is_tiled:
@@ -187,7 +188,7 @@ class Segments:
 
 
 def _with_rows(page: TiffPage, above: int, rows: int) -> TiffPage:
-    """The page, described as having so many rows in its last strip."""
+    """The page, described as having `rows` rows in its last strip."""
     page = copy(page)
     for cached in ("decode", "hash"):
         vars(page).pop(cached, None)

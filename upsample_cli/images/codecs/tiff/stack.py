@@ -1,6 +1,6 @@
-"""A TIFF of several grey pages of one size as a volume: the numbers as they are stored, of any type.
+"""Read a TIFF with several grey pages of one size as a volume, with the numbers as stored, in any type.
 
-tifffile has its own word for this, a series, but follows the names of other files that a TIFF may give.
+tifffile calls this a series, but its reader follows the names of other files that a TIFF may contain.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from tifffile import TiffPage
 
 MAX_STACK_SAMPLES = 1 << 29
-"""As many as `tconv run` takes of a sound or an array."""
+"""The most samples: as many as `tconv run` accepts in a sound or an array."""
 MAX_STACK_BYTES = 4 << 30
-"""It is in memory as a whole, and more than once."""
+"""The most bytes: the volume is in memory as a whole, and more than once."""
 
 
 def is_stack(path: Path) -> bool:
-    """Whether a file is a TIFF of several grey pages of one size and type."""
+    """Whether a file is a TIFF with several grey pages of one size and type."""
     try:
         with quiet_pillow(), opened_file(path) as file:
             return len(_pages(file, os.fspath(path))) > 1
@@ -43,10 +43,10 @@ def is_stack(path: Path) -> bool:
 
 
 def read_stack(source: Input) -> NDArray[Any]:
-    """The pages of a TIFF, (pages, height, width).
+    """Read the pages of a TIFF as an array (pages, height, width).
 
     Raises:
-        ImageError: it cannot be read, is not a stack of grey pages, or does not fit into memory.
+        ImageError: the file cannot be read, is not a stack of grey pages, or does not fit into memory.
     """
     name = shown_name(source)
     with quiet_pillow(), opened_file(source) as file:
@@ -73,7 +73,7 @@ def read_stack(source: Input) -> NDArray[Any]:
 
 
 def _pages(file: BinaryIO, name: str) -> list[TiffPage]:
-    """The pages, if they are grey and alike; else none."""
+    """The pages, if they are grey and have the same size and type; otherwise an empty list."""
     with header_read(file), readable(name, FORMATS["tiff"]):
         tiff = opened_tiff(file, name)
         if tiff is None:

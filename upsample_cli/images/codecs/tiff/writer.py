@@ -1,8 +1,8 @@
-"""TIFF written as its rows arrive, in strips deflated independently; BigTIFF where 4 GiB might not be enough.
+"""Write TIFF as rows arrive, in independently deflated strips; BigTIFF if 4 GiB might be exceeded.
 
-The Exif block is the head of the file: its offsets count from the start of a TIFF structure, so there every one of them
-stays true, those of camera makers' notes included. The strips follow it, and one new directory at the end points to
-them and to what the block describes. A BigTIFF counts differently; there the block is rewritten.
+The Exif block is the head of the file. Its offsets count from the start of a TIFF structure, so all of them stay valid
+there, including those in camera makers' notes. The strips follow, and a new directory at the end points to them and to
+the values in the block. In a BigTIFF, offsets have another size, so the block is rewritten.
 Source: TIFF revision 6.0 with its supplements 1 (deflate) and 2 (Photoshop); BigTIFF as libtiff defines it.
 """
 
@@ -33,7 +33,7 @@ _PHOTOMETRIC: dict[Colour, int] = {"grey": 1, "rgb": 2, "cmyk": 5, "cielab": 8, 
 _UNCOMPRESSED, _DEFLATE, _CHUNKY, _STRAIGHT_ALPHA, _INCH = 1, 8, 1, 2, 2
 _HORIZONTAL_DIFFERENCE, _FLOAT_DIFFERENCE, _FLOATING_POINT = 2, 3, 3
 
-# Level to module (both speak zlib's interface) and its effort.
+# Level to module (both have zlib's interface) and its effort.
 _LEVELS: dict[int, tuple[str, int] | None] = {
     0: None,
     **{level: ("isal.isal_zlib", level) for level in (1, 2)},
@@ -42,18 +42,18 @@ _LEVELS: dict[int, tuple[str, int] | None] = {
 
 
 class TiffSink(StripWriter[bytes]):
-    """A TIFF that takes rows and writes them to `file`, a strip at a time; a `model.Sink`.
+    """Writes a TIFF to `file`, a strip at a time; a `model.Sink`.
 
     Args:
-        file: where the TIFF goes, from its start. If it cannot be sought in, the file is held in memory until `finish`.
-        height: rows that will come.
+        file: the output file, at its start. If it is not seekable, the TIFF is kept in memory until `finish`.
+        height: number of rows.
         width: pixels of a row.
-        layout: any.
-        metadata: to be written; `exif` as `metadata_for_output` gives it.
-        level: 0 (not compressed) to 9 (smallest, slowest): 1 and 2 are ISA-L's deflate, 3 to 9 zlib's.
-        executor: deflates strips alongside the calling thread; see `strips.StripWriter`.
-        total_bytes: of pixels that the file will hold, if pages follow.
-        before: the page after which this one comes in the same file, finished; `file` and `total_bytes` are its own.
+        layout: any layout.
+        metadata: the metadata to write, with `exif` as `metadata_for_output` returns it.
+        level: 0 (not compressed) to 9 (smallest, slowest). 1 and 2 use ISA-L's deflate, 3 to 9 zlib's.
+        executor: deflates strips together with the calling thread; see `strips.StripWriter`.
+        total_bytes: bytes of pixels in the whole file, if more pages follow.
+        before: the previous page of the same file, finished; `file` and `total_bytes` must be the same as for it.
 
     >>> file = BytesIO()
     >>> sink = TiffSink(file, height=2, width=3, layout=Layout("grey"), metadata=Metadata(), level=0)
@@ -82,7 +82,7 @@ class TiffSink(StripWriter[bytes]):
         self._order = ">" if (metadata.exif or b"").startswith(b"MM") else "<"
         row_bytes = width * layout.channels * layout.dtype.itemsize
         blocks = (metadata.exif, metadata.icc_profile, metadata.xmp)
-        # Deflate can grow what does not compress; 1 part in 1000 and 1 MiB are more than its and our tables' worst.
+        # Deflate enlarges incompressible data; 1 part in 1000 and 1 MiB cover this and the tables in every case.
         most_bytes = (
             max(total_bytes, height * row_bytes) * 1001 // 1000 + sum(len(block or b"") for block in blocks) + (1 << 20)
         )
@@ -106,7 +106,7 @@ class TiffSink(StripWriter[bytes]):
         )
 
     def finish(self) -> None:
-        """Write the strips in flight, the directory, and its offset."""
+        """Write the pending strips, the directory, and its offset."""
         super().finish()
         self._append(bytes(-self._at % 2))
         at, fields = self._at, self._fields()
@@ -121,7 +121,7 @@ class TiffSink(StripWriter[bytes]):
 
     @property
     def end(self) -> int | None:
-        """Where the finished page ends in the file; None before."""
+        """The end of the finished page in the file; None if it is not finished."""
         return self._at if self._next_at else None
 
     def _append(self, data: bytes) -> None:
@@ -172,7 +172,7 @@ class TiffSink(StripWriter[bytes]):
                 short(296, _INCH),
             ]
         described = self._described(metadata.exif) if metadata.exif else []
-        # Captions may be in both: those of the Exif block stand where they came from, in another TIFF.
+        # The Exif block of another TIFF may also contain captions; they have precedence.
         iptc = None if any(field.tag == TIFF_TAG for field in described) else metadata.iptc
         blocks = ((700, 1, metadata.xmp), (TIFF_TAG, ifd.UNDEFINED, iptc), (34675, ifd.UNDEFINED, metadata.icc_profile))
         for tag, kind, value in blocks:
@@ -192,10 +192,10 @@ class TiffSink(StripWriter[bytes]):
 
 
 def _strip(pieces: list[Rows], _above: Rows | None, *, order: str, level: int, signed: bool) -> bytes:
-    """Rows as stored, for `strips.Work`; `signed`: a* and b* are signed."""
+    """Convert rows to stored bytes; a `strips.Work`. If `signed`, a* and b* are stored as signed numbers."""
     rows = np.concatenate(pieces)
     if signed:
-        rows[..., 1:3] ^= rows.dtype.type(1 << 8 * rows.itemsize - 1)  # what is counted from the middle, from 0
+        rows[..., 1:3] ^= rows.dtype.type(1 << 8 * rows.itemsize - 1)  # from an offset to signed numbers
     library = _LEVELS[level]
     if library is None:
         return rows.astype(order + rows.dtype.str[1:], copy=False).tobytes()
@@ -204,13 +204,13 @@ def _strip(pieces: list[Rows], _above: Rows | None, *, order: str, level: int, s
 
 
 def _differences(rows: Rows, order: str) -> bytes:
-    """Each number less the one to its left: TIFF revision 6.0, section 14."""
+    """Horizontal differences of whole numbers. Source: TIFF revision 6.0, section 14."""
     rows[:, 1:] -= rows[:, :-1].copy()
     return rows.astype(order + rows.dtype.str[1:], copy=False).tobytes()
 
 
 def _float_differences(rows: Rows) -> bytes:
-    """The same of floating point: all first bytes of a row, then all second ones ..., highest first in either order.
+    """Differences of floating point: the first bytes of a row, then the second ones, and so on, most significant first.
 
     Source: TIFF Technical Note 3 (Adobe, 2005).
     """
