@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support.compiled_route import MANY, enlarged
 from support.environment import NOT_COMPILED
 from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
 from support.whole_weights import fitted_expectation
@@ -25,22 +26,6 @@ INSTRUCTIONS = instruction_sets() or [None]  # None: skipped because of `needs_c
 PIXEL_TYPES = [np.uint8, np.uint16]
 UINT8 = np.dtype(np.uint8)
 KERNELS = ["bilinear", "nearest", "bicubic", "bspline"]
-MANY = 2**40  # bytes: a single tile
-
-
-def enlarged(pixels, factor, instructions, *, kernel="bilinear", has_alpha=False):
-    """Enlarge through this route alone, into the middle of an array whose other pixels it must not change."""
-    chosen, arithmetic = exact_form(kernel_named(kernel, factor), pixels.dtype, has_alpha=has_alpha)
-    route = SeparableRoute(chosen, arithmetic, pixels.shape[2], instructions=instructions)
-    plan = plan_for_budget(*pixels.shape[:2], halo=chosen.halo, bytes_per_pixel=1, budget_bytes=MANY, tile_size=None)
-    tile = padded_tile(pixels, next(iter(plan.bands()))[0], "replicate")
-    height, width = pixels.shape[0] * factor, pixels.shape[1] * factor
-    around = np.full((height + 2, width + 70, pixels.shape[2]), 77, dtype=pixels.dtype)
-    route(tile, around[1:-1, 35:-35])
-    outside = around.copy()
-    outside[1:-1, 35:-35] = 77
-    assert (outside == 77).all()
-    return around[1:-1, 35:-35]
 
 
 @needs_compiled

@@ -29,7 +29,11 @@ PyObject *wrong(const char *what)
 constexpr const Kernels *compiled[] = {
 #if defined(__x86_64__)
     &avx2_kernels,
+    &sse41_kernels,
+#elif defined(__aarch64__) && !defined(__AARCH64EB__)
+    &neon_kernels,
 #endif
+    &portable_kernels,
 };
 
 bool runs_here(const Kernels &kernels)
@@ -37,6 +41,8 @@ bool runs_here(const Kernels &kernels)
 #if defined(__x86_64__)
     if (&kernels == &avx2_kernels)
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (&kernels == &sse41_kernels)
+        return __builtin_cpu_supports("sse4.1");
 #endif
     return true;
 }

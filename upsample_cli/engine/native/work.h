@@ -65,7 +65,7 @@ struct Kernels {
     Kind kinds[5], twofold[2];
 };
 
-extern const Kernels avx2_kernels;
+extern const Kernels avx2_kernels, sse41_kernels, neon_kernels, portable_kernels;
 
 namespace {
 

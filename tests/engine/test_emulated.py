@@ -1,0 +1,107 @@
+"""Processors that are not here, under QEMU: exact pixels with NEON, and an instruction set that each of them has."""
+
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from support.compiled_route import enlarged
+from support.emulated import COMPILER, EMULATOR, NOT_EMULATED, EmulatedModule, built
+from support.environment import NOT_COMPILED
+from support.oracles import assert_same_pixels, expected_pixels, hostile_pixels
+from support.whole_weights import fitted_expectation
+
+from upsample_cli.engine.routes import separable
+
+X86 = shutil.which("qemu-x86_64-static")
+needs_arm = pytest.mark.skipif(not (COMPILER and EMULATOR), reason=NOT_EMULATED)
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory):
+    return EmulatedModule(built(tmp_path_factory.mktemp("driver")))
+
+
+@pytest.fixture
+def arm(driver, monkeypatch):
+    monkeypatch.setattr(separable, "native", driver)
+
+
+@needs_arm
+@pytest.mark.usefixtures("arm")
+@pytest.mark.parametrize("pixel_type", [np.uint8, np.uint16])
+@pytest.mark.parametrize(
+    ("kernel", "factor"),
+    [("bilinear", factor) for factor in (1, 2, 3, 4, 7, 33)]
+    + [("nearest", 3), ("bicubic", 2), ("bicubic", 3), ("bspline", 3)],
+)
+def test_pixels_are_exact_on_arm(kernel, factor, pixel_type):
+    """Sums of 16, 32 and 64 bits; two, four and other numbers of taps; vectors that end anywhere."""
+    for channels, width in ((1, 37), (2, 3), (3, 12), (4, 5)):
+        pixels = hostile_pixels((4, width, channels), pixel_type, factor)
+        for has_alpha in {False, channels in (2, 4)}:
+            found = enlarged(pixels, factor, "neon", kernel=kernel, has_alpha=has_alpha)
+            assert_same_pixels(found, expected_pixels(pixels, factor, kernel=kernel, has_alpha=has_alpha))
+
+
+@needs_arm
+@pytest.mark.usefixtures("arm")
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_a_kernel_that_is_not_separable_is_exact_on_arm(channels):
+    pixels = hostile_pixels((4, 21, channels), np.uint8)
+    assert_same_pixels(enlarged(pixels, 2, "neon", kernel="fitted"), fitted_expectation(pixels, 2, "fitted"))
+
+
+@needs_arm
+@pytest.mark.usefixtures("arm")
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_bytes_by_two_are_exact_on_arm(channels):
+    edge = 3072 // channels
+    for width in (1, 7, 8, 9, 15, 16, 17, 33, edge - 1, edge, edge + 1, 2 * edge + 7):
+        pixels = hostile_pixels((3, width, channels), np.uint8, width)
+        assert_same_pixels(enlarged(pixels, 2, "neon"), expected_pixels(pixels, 2))
+
+
+@needs_arm
+@pytest.mark.usefixtures("arm")
+def test_a_wrong_weight_is_seen_under_emulation(monkeypatch):
+    """The control: the emulated kernels compute, and the oracle looks."""
+    pixels = hostile_pixels((4, 37, 1), np.uint16)
+    right = separable.phase_taps
+    monkeypatch.setattr(separable, "phase_taps", lambda *axis: [(first, taps[::-1]) for first, taps in right(*axis)])
+    assert not np.array_equal(enlarged(pixels, 3, "neon"), expected_pixels(pixels, 3))
+
+
+ASKED = """
+import sys
+from importlib.machinery import ExtensionFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+loader = ExtensionFileLoader("_separable", sys.argv[1])
+loader.exec_module(module := module_from_spec(spec_from_loader("_separable", loader)))
+print(*module.instruction_sets())
+for name in ("avx2", "sse41", "portable"):
+    try:
+        module.enlarge_twofold(name, b"", bytearray())
+    except ValueError as error:  # the empty output is refused later
+        if "does not have it" in str(error):
+            print("without", name)
+"""
+
+
+@pytest.mark.skipif(not X86, reason=NOT_EMULATED)
+@pytest.mark.skipif(separable.native is None, reason=NOT_COMPILED)
+@pytest.mark.parametrize(
+    ("processor", "found"),
+    [
+        ("qemu64,-sse4.1", "portable\nwithout avx2\nwithout sse41"),
+        ("Nehalem", "sse41 portable\nwithout avx2"),
+        ("Haswell,-fma", "sse41 portable\nwithout avx2"),
+        ("Haswell", "avx2 sse41 portable"),
+    ],
+)
+def test_an_older_processor_is_offered_what_it_has(processor, found):
+    python = getattr(sys, "_base_executable", sys.executable)
+    command = [X86, "-cpu", processor, python, "-I", "-S", "-c", ASKED, separable.native.__file__]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    assert ended.stdout.strip() == found, ended.stderr

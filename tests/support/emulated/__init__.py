@@ -1,0 +1,59 @@
+"""The kernels of another processor, cross-compiled and run under QEMU, in place of the compiled module."""
+
+import shutil
+import struct
+import subprocess
+import tomllib
+from pathlib import Path
+
+import numpy as np
+
+from support.environment import TESTS
+
+COMPILER, EMULATOR = shutil.which("aarch64-linux-gnu-g++"), shutil.which("qemu-aarch64-static")
+NOT_EMULATED = "no cross compiler or no QEMU is installed"
+DRIVER = Path(__file__).with_name("driver.cpp")
+UNTOUCHED, GAP = 77, 64  # bytes after each row
+
+
+def built(folder):
+    """The path of the driver for 64-bit ARM, with the kernels compiled as the package compiles them."""
+    project = tomllib.loads((TESTS.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    (module,) = project["tool"]["setuptools"]["ext-modules"]
+    (kernels,) = (TESTS.parent / source for source in module["sources"] if "neon" in source)
+    program = folder / "driver"
+    flags = [*module["extra-compile-args"], "-static", "-I", kernels.parent, "-DKERNELS=neon_kernels"]
+    subprocess.run([COMPILER, *flags, "-o", program, DRIVER, kernels], check=True, timeout=250)
+    return program
+
+
+class EmulatedModule:
+    """The functions of `_separable` for NEON, without their checks. Gaps between rows must stay untouched."""
+
+    def __init__(self, program):
+        self._command = [EMULATOR, program]
+
+    def enlarge(self, _instructions, padded, out, sums, factor, taps, window, firsts, weights, divisor, *rest):
+        head = ord(sums), factor, taps, window, float(divisor), *rest
+        self._run([], out, head, (padded, firsts, weights))
+
+    def enlarge_twofold(self, _instructions, padded, out):
+        none = np.empty(0)
+        self._run(["twofold"], out, (0, 2, 2, 3, 1.0, *[0] * 7), (padded, none, none))
+
+    def _run(self, arguments, out, head, tables):
+        sums, factor, *others = head
+        height, width, channels = out.shape
+        row_bytes = width * channels * out.itemsize
+        memory = np.full((height, row_bytes + GAP), UNTOUCHED, np.uint8)
+        tile = (out.itemsize, sums, height // factor, width // factor, row_bytes + GAP, channels, factor)
+        request = struct.pack("=9qd7q", *tile, *others) + b"".join(map(_sized, (memory, *tables)))
+        command = [*self._command, *arguments]
+        made = subprocess.run(command, input=request, stdout=subprocess.PIPE, check=True, timeout=100).stdout
+        rows = np.frombuffer(made, np.uint8).reshape(memory.shape)
+        assert (rows[:, row_bytes:] == UNTOUCHED).all()
+        out[...] = np.ascontiguousarray(rows[:, :row_bytes]).view(out.dtype).reshape(out.shape)
+
+
+def _sized(table):
+    return struct.pack("=q", table.nbytes) + np.ascontiguousarray(table).tobytes()

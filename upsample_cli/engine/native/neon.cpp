@@ -1,0 +1,48 @@
+// NEON of 64-bit ARM, which every such processor has.
+
+#include "work.h"
+
+#if defined(__aarch64__) && !defined(__AARCH64EB__)
+
+#include <arm_neon.h>
+
+namespace {
+constexpr int vector_bytes = 16;
+}
+
+#include "vectors.h"
+
+namespace {
+
+inline Bytes gathered(const uint8_t *from, const Count *places) { return loaded<Bytes>(from + *places); }
+
+inline Bytes shuffled(Bytes bytes, Bytes mask) { return (Bytes)vqtbl1q_u8((uint8x16_t)bytes, (uint8x16_t)mask); }
+
+inline Bytes average(Bytes left, Bytes right) { return (Bytes)vrhaddq_u8((uint8x16_t)left, (uint8x16_t)right); }
+
+inline Shorts average(Shorts left, Shorts right) { return (Shorts)vrhaddq_u16((uint16x8_t)left, (uint16x8_t)right); }
+
+inline Shorts upper_half(Shorts left, Shorts right)
+{
+    const uint16x8_t one = (uint16x8_t)left, other = (uint16x8_t)right;
+    const uint32x4_t front = vmull_u16(vget_low_u16(one), vget_low_u16(other)), back = vmull_high_u16(one, other);
+    return (Shorts)vuzp2q_u16(vreinterpretq_u16_u32(front), vreinterpretq_u16_u32(back));
+}
+
+inline Shorts narrowed(Ints front, Ints back) { return (Shorts)vuzp1q_u16((uint16x8_t)front, (uint16x8_t)back); }
+
+inline Bytes narrowed(Shorts front, Shorts back) { return (Bytes)vuzp1q_u8((uint8x16_t)front, (uint8x16_t)back); }
+
+inline Ints whole(Full<double> front, Full<double> back)
+{
+    const int64x2_t one = vcvtq_s64_f64((float64x2_t)front), other = vcvtq_s64_f64((float64x2_t)back);
+    return (Ints)vuzp1q_s32(vreinterpretq_s32_s64(one), vreinterpretq_s32_s64(other));
+}
+
+}  // namespace
+
+#include "kernels.h"
+
+constexpr Kernels neon_kernels = kernels_named("neon");
+
+#endif

@@ -1,0 +1,56 @@
+// The vectors of the compiler, for any processor: what the processor lacks is computed number by number.
+
+#include "work.h"
+
+namespace {
+constexpr int vector_bytes = 16;
+}
+
+#include "vectors.h"
+
+namespace {
+
+inline Bytes gathered(const uint8_t *from, const Count *places) { return loaded<Bytes>(from + *places); }
+
+inline Bytes shuffled(Bytes bytes, Bytes mask)
+{
+    uint8_t from[2 * vector_bytes] = {}, made[vector_bytes];  // through memory: faster than lane by lane
+    store(bytes, from);
+    const Bytes places = (mask >> 3 & 16) | (mask & 15);
+    for (int at = 0; at < vector_bytes; at++)
+        made[at] = from[places[at]];
+    return loaded<Bytes>(made);
+}
+
+inline Bytes average(Bytes left, Bytes right) { return (left | right) - ((left ^ right) >> 1); }
+
+inline Shorts average(Shorts left, Shorts right) { return (left | right) - ((left ^ right) >> 1); }
+
+inline Shorts upper_half(Shorts left, Shorts right)
+{
+    using Wide = Vector<uint32_t, lanes<uint16_t>>;
+    return __builtin_convertvector(__builtin_convertvector(left, Wide) * __builtin_convertvector(right, Wide) >> 16,
+                                   Shorts);
+}
+
+// Two vectors as one, each number converted.
+template <class Made, class Given> inline Made joined(Given front, Given back)
+{
+    constexpr int count = sizeof(Given) / sizeof(front[0]);
+    Made made;
+    for (int at = 0; at < count; at++) {
+        made[at] = front[at];
+        made[count + at] = back[at];
+    }
+    return made;
+}
+
+inline Shorts narrowed(Ints front, Ints back) { return joined<Shorts>(front, back); }
+inline Bytes narrowed(Shorts front, Shorts back) { return joined<Bytes>(front, back); }
+inline Ints whole(Full<double> front, Full<double> back) { return joined<Ints>(front, back); }
+
+}  // namespace
+
+#include "kernels.h"
+
+constexpr Kernels portable_kernels = kernels_named("portable");

@@ -1,0 +1,52 @@
+// SSE4.1. No code of this file may run before the processor is known to have it.
+
+#include "work.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("sse4.1"))), apply_to = function)
+#else
+#pragma GCC target("sse4.1")
+#endif
+
+namespace {
+constexpr int vector_bytes = 16;
+}
+
+#include "vectors.h"
+
+namespace {
+
+inline Bytes gathered(const uint8_t *from, const Count *places) { return loaded<Bytes>(from + *places); }
+
+inline Bytes shuffled(Bytes bytes, Bytes mask) { return (Bytes)_mm_shuffle_epi8((__m128i)bytes, (__m128i)mask); }
+
+inline Bytes average(Bytes left, Bytes right) { return (Bytes)_mm_avg_epu8((__m128i)left, (__m128i)right); }
+
+inline Shorts average(Shorts left, Shorts right) { return (Shorts)_mm_avg_epu16((__m128i)left, (__m128i)right); }
+
+inline Shorts upper_half(Shorts left, Shorts right) { return (Shorts)_mm_mulhi_epu16((__m128i)left, (__m128i)right); }
+
+inline Shorts narrowed(Ints front, Ints back) { return (Shorts)_mm_packus_epi32((__m128i)front, (__m128i)back); }
+
+inline Bytes narrowed(Shorts front, Shorts back) { return (Bytes)_mm_packus_epi16((__m128i)front, (__m128i)back); }
+
+inline Ints whole(Full<double> front, Full<double> back)
+{
+    return (Ints)_mm_unpacklo_epi64(_mm_cvttpd_epi32((__m128d)front), _mm_cvttpd_epi32((__m128d)back));
+}
+
+}  // namespace
+
+#include "kernels.h"
+
+constexpr Kernels sse41_kernels = kernels_named("sse41");
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+
+#endif
