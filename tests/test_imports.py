@@ -19,7 +19,7 @@ TORCH_AT_ONCE = {
     *(
         f"upsample_cli.engine.{name}"
         for name in (
-            "arrays", "cuda", "layer", "pytorch", "torch_device", "routes.quantized", "routes.race", "routes.triton",
+            "arrays", "cuda", "layer", "pytorch", "torch_device", "routes.race", "routes.triton",
         )
     ),
     "upsample_cli.tconv.run.apply",

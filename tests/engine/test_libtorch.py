@@ -521,7 +521,7 @@ except UsageError as error:
 def test_pixels_of_a_wrong_fast_route_are_never_written(tmp_path):
     end = """
 result = upsample_file("a.png", "b.png", 2, device="cpu")
-assert result.engine in ("quantized", "row-phases", "layer"), result.engine
+assert result.engine in ("row-phases", "layer"), result.engine
 assert_same_pixels(pixels_of("b.png"), expected_pixels(pixels, 2))
 assert "torch" in sys.modules
 print(aten.import_note())

@@ -11,12 +11,11 @@ from support.oracles import assert_same_pixels
 
 from upsample_cli.engine.exact import Arithmetic, exact_form
 from upsample_cli.engine.pytorch import torch_layer
-from upsample_cli.engine.routes import quantized, select
-from upsample_cli.engine.routes.phases import Blocks, best_blocks, int8_copies, row_phases
+from upsample_cli.engine.routes.phases import Blocks, best_blocks, row_phases
 from upsample_cli.engine.routes.plain import PlainRoute, layer_settings, layer_weight
 from upsample_cli.engine.routes.row_phases import RowPhaseRoute
 from upsample_cli.kernels.choice import kernel_of_weights
-from upsample_cli.kernels.kernel import Kernel, kernel_named
+from upsample_cli.kernels.kernel import kernel_named
 
 UINT8, FLOAT64 = np.dtype(np.uint8), np.dtype(np.float64)
 
@@ -115,18 +114,18 @@ def test_kernels_with_weights_for_each_channel_use_blocks_too(is_dense):
         assert np.array_equal(found, sums_of_the_layer(kernel, tile))
 
 
-def test_blocks_fill_vectors_and_grey_bytes_are_grouped():
+def test_blocks_fill_vectors_and_grey_pixels_are_grouped():
     # 16 sums per vector. RGB at x2: 2 pixels have 12 sums, 1 has 6. RGBA at x4: 1 pixel has 16. Grey at x2: 8 pixels
-    # have 16, in groups of the 4 bytes that one step multiplies.
+    # have 16, in groups of 2, because a convolution over one channel wastes steps.
     def chosen(factor, channels):
-        blocks = best_blocks(kernel_named("bilinear", factor), channels, products=4, least_depth=4)
+        blocks = best_blocks(kernel_named("bilinear", factor), channels)
         return blocks.pixels, blocks.group
 
     assert {case: chosen(*case) for case in ((2, 3), (4, 4), (2, 1), (2, 2))} == {
         (2, 3): (2, 1),
         (4, 4): (1, 1),
-        (2, 1): (8, 4),
-        (2, 2): (4, 2),
+        (2, 1): (8, 2),
+        (2, 2): (4, 1),
     }
     assert chosen(64, 3) == chosen(64, 1) == (1, 1)  # more sums than the registers hold, with any blocks
 
@@ -173,36 +172,3 @@ def test_interleaved_and_separate_channels_give_the_same_pixels(interleaving, mo
 def test_alpha_keeps_channels_together():
     kernel = kernel_named("bilinear", 2)
     assert not RowPhaseRoute(kernel, Arithmetic(np.dtype(np.uint16), 16, has_alpha=True), 4)._is_planar
-
-
-# -- numerators beyond int8 -------------------------------------------------------------------------------------------
-
-
-def bytes_route(factor):
-    kernel = kernel_named("bilinear", factor)
-    return quantized.QuantizedRoute(kernel, Arithmetic(UINT8, kernel.denominator), 3), kernel
-
-
-@pytest.mark.parametrize(("factor", "copies"), [(6, 1), (8, 2), (10, 3), (13, 2)])
-def test_numerators_beyond_int8_are_split_into_sums(factor, copies):
-    try:
-        route, kernel = bytes_route(factor)
-    except (RuntimeError, AttributeError):
-        pytest.skip("no 8-bit operators here")
-    assert int8_copies(kernel) == copies
-    assert quantized.QuantizedRoute in select._fast_routes(kernel, Arithmetic(UINT8, kernel.denominator))
-    tile = tile_of(kernel, 5, 17, 3).astype(np.uint8)
-    tile[:, 4:9] = 255
-    out = np.zeros((5 * factor, 17 * factor, 3), np.uint8)
-    route(tile, out)
-    divisor = kernel.denominator
-    expected = (2 * sums_of_the_layer(kernel, tile).astype(np.int64) + divisor) // (2 * divisor)
-    assert_same_pixels(out, expected.astype(np.uint8))
-
-
-def test_weights_of_either_sign_beyond_int8_are_split():
-    def copies(low, high):
-        return int8_copies(Kernel("mine", 1, (low, high, 0, 0, 1, 0, 0, 0, 0), 1, 1))
-
-    assert [copies(0, 127), copies(-128, 0), copies(0, 128), copies(-129, 0), copies(-256, 255)] == [1, 1, 2, 2, 3]
-    assert copies(0, 0) == 1

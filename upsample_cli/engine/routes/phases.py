@@ -17,13 +17,14 @@ from upsample_cli.engine.operators import Array
 from upsample_cli.engine.routes.plain import layer_weight
 from upsample_cli.kernels.kernel import Kernel
 
-INT8 = np.iinfo(np.int8)
-
 _LANES = 16
 """Sums in one vector of 512 bits. For shorter vectors the same blocks are as good as any others."""
 
 _MOST_LANES = 64
 """The most sums of one block that stay in registers."""
+
+_LEAST_DEPTH = 2
+"""A convolution over fewer channels wastes steps."""
 
 _STORING = 7
 """The cost of turning a vector of sums into pixels, in multiplications of vectors."""
@@ -88,30 +89,26 @@ class Blocks:
         return tiles.reshape(count, height, width // self.group, self.group * channels).transpose(0, 3, 1, 2)
 
 
-def best_blocks(kernel: Kernel, channels: int, *, products: int, least_depth: int) -> Blocks:
+def best_blocks(kernel: Kernel, channels: int) -> Blocks:
     """The blocks with the fewest steps for each output.
 
-    Args:
-        products: how many one step adds to each sum: 4 for bytes, 1 for floats.
-        least_depth: a convolution over fewer channels than this wastes steps.
-
     >>> from upsample_cli.kernels.kernel import kernel_named
-    >>> [best_blocks(kernel_named("bilinear", factor), 3, products=4, least_depth=4).pixels for factor in (2, 3, 4)]
-    [2, 3, 1]
+    >>> [best_blocks(kernel_named("bilinear", factor), 3).pixels for factor in (2, 3, 4)]
+    [2, 1, 1]
     """
     most = max(1, _MOST_LANES // (kernel.factor * channels))
-    group = max(1, least_depth // channels)
+    group = max(1, _LEAST_DEPTH // channels)
     group = group if group <= most else 1
     candidates = range(group, most + 1, group)
     sized = [Blocks(pixels, group, kernel.factor, kernel.halo, kernel.padding) for pixels in candidates]
-    return min(sized, key=lambda blocks: steps_per_output(blocks, channels, products=products))
+    return min(sized, key=lambda blocks: steps_per_output(blocks, channels))
 
 
-def steps_per_output(blocks: Blocks, channels: int, *, products: int) -> float:
+def steps_per_output(blocks: Blocks, channels: int) -> float:
     """Multiplications of whole vectors for each output, with the cost of storing it: an estimate to rank blocks."""
     lanes = blocks.pixels * blocks.factor * channels
     rows = 1 + 2 * blocks.padding / blocks.factor
-    steps = rows * (blocks.columns // blocks.group) * -(-blocks.group * channels // products)
+    steps = rows * (blocks.columns // blocks.group) * blocks.group * channels
     return -(-lanes // _LANES) * (steps + _STORING) / lanes
 
 
@@ -197,13 +194,3 @@ def _whole_weight(kernel: Kernel, channels: int, dtype: Dtype) -> Array:
     """(channels out, channels in, kernel_size, kernel_size): the layer's weight, with zeros between the channels."""
     weight = layer_weight(kernel, dtype)
     return weight.swapaxes(0, 1) if kernel.is_dense else np.eye(channels, dtype=dtype)[..., None, None] * weight
-
-
-def int8_copies(kernel: Kernel) -> int:
-    """How many int8 weights must be added up to represent the kernel's largest.
-
-    >>> from upsample_cli.kernels.kernel import kernel_named
-    >>> [int8_copies(kernel_named("bilinear", factor)) for factor in (4, 8, 10)]  # the largest are 49, 225 and 361
-    [1, 2, 3]
-    """
-    return max(-(-max(kernel.weights) // INT8.max), -(min(kernel.weights) // -INT8.min), 1)

@@ -82,8 +82,8 @@ def _float_blocks(kernel: Kernel, arithmetic: Arithmetic, channels: int) -> tupl
 
     A convolution of all channels also multiplies by the zeros between them; separate ones need interleaving afterwards.
     """
-    together, apart = (best_blocks(kernel, depth, products=1, least_depth=2) for depth in (channels, 1))
-    saved = steps_per_output(together, channels, products=1) - steps_per_output(apart, 1, products=1)
+    together, apart = (best_blocks(kernel, depth) for depth in (channels, 1))
+    saved = steps_per_output(together, channels) - steps_per_output(apart, 1)
     worth_it = saved > _INTERLEAVING or arithmetic.sum_dtype == FLOAT64
     is_planar = worth_it and channels > 1 and kernel.channels == 1 and not arithmetic.has_alpha
     return apart if is_planar else together, is_planar

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from threading import Lock
-
-import numpy as np
 
 from upsample_cli.engine import aten
 from upsample_cli.engine.exact import Arithmetic
 from upsample_cli.engine.names import EngineName
 from upsample_cli.engine.pool import layer_pool
 from upsample_cli.engine.routes.agreement import agrees
-from upsample_cli.engine.routes.phases import int8_copies
 from upsample_cli.engine.routes.plain import PlainRoute, Route
 from upsample_cli.engine.routes.row_phases import RowPhaseRoute
 from upsample_cli.engine.routes.separable import SeparableRoute
 from upsample_cli.engine.routes.uniform_alpha import UniformAlphaRoute
 from upsample_cli.errors import Setting, UsageError
 from upsample_cli.kernels.kernel import Kernel
-
-_MOST_COPIES = 3
-"""With more copies of the pixels than this, float sums are faster than sums of bytes. Measured."""
 
 _choosing = Lock()
 
@@ -59,7 +52,7 @@ def _chosen(kernel: Kernel, arithmetic: Arithmetic, channels: int, engine: Engin
 def _first_agreeing(kernel: Kernel, arithmetic: Arithmetic, channels: int, engine: EngineName) -> Route:
     if engine == "compiled":
         return _compiled(kernel, arithmetic, channels)
-    for candidate in () if engine == "layer" else _fast_routes(kernel, arithmetic):
+    for candidate in () if engine == "layer" else _fast_routes():
         with contextlib.suppress(
             Exception
         ):  # builds of torch and processors without the operators raise various errors
@@ -69,15 +62,9 @@ def _first_agreeing(kernel: Kernel, arithmetic: Arithmetic, channels: int, engin
     return PlainRoute(kernel, arithmetic)
 
 
-def _fast_routes(kernel: Kernel, arithmetic: Arithmetic) -> Iterator[Callable[[Kernel, Arithmetic, int], Route]]:
+def _fast_routes() -> Sequence[Callable[[Kernel, Arithmetic, int], Route]]:
     """Candidates, fastest first. Constructing one may fail."""
-    yield SeparableRoute
-    bytes_only = arithmetic.pixel_dtype == np.uint8 and not arithmetic.has_alpha
-    if bytes_only and "torch" in sys.modules and int8_copies(kernel) <= _MOST_COPIES:
-        from upsample_cli.engine.routes.quantized import QuantizedRoute
-
-        yield QuantizedRoute
-    yield RowPhaseRoute
+    return SeparableRoute, RowPhaseRoute
 
 
 def _compiled(kernel: Kernel, arithmetic: Arithmetic, channels: int) -> Route:
