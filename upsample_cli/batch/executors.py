@@ -49,8 +49,8 @@ def executor_for(
         warn: receives a line if something about the cluster is unusual.
 
     Raises:
-        UsageError: if there is a timeout for an image from or to a pipe, because a pipe stays in this process; or if the
-            cluster cannot be reached or does not share the files.
+        UsageError: if there is a timeout for an image from or to a pipe, which cannot move to another process; or if
+            the cluster cannot be reached or does not share the files.
     """
     carrier = Carrier(is_alone, debug)
     is_piped = any(job.source_stream or job.target_stream for job in jobs)

@@ -70,7 +70,7 @@ def _expanded(argument: str) -> list[Path]:
 
 
 def is_folder(path: str | Path) -> bool:
-    """Whether a folder exists. False if the name is too long for the file system, where `Path.is_dir` raises an error."""
+    """Whether a folder exists. False if the name is too long for the file system, where `Path.is_dir` raises."""
     return os.path.isdir(path)  # noqa: PTH112
 
 

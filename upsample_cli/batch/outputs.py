@@ -83,9 +83,7 @@ def _mirrored(outputs: Outputs, parent: str, folder: Path, label: str) -> Path:
 
 
 def outputs_of(output: str | None, inputs: Sequence[Found]) -> Outputs:
-    """Interpret the setting `output`: it is a folder if one exists there, it ends in a slash, or there are several images.
-
-    Otherwise it is a file.
+    """Interpret the `output` setting: a folder if it is one, ends in a slash or is for several images; or else a file.
 
     Raises:
         UsageError: if several outputs would go into one file.

@@ -61,6 +61,6 @@ class ThreadExecutor:
         self._pool.shutdown(wait=False, cancel_futures=True)
         end_s = time.monotonic() + signals.GRACE_S
         while (running := list(self._running)) and not signals.is_hurried() and time.monotonic() < end_s:
-            wait(running, timeout=signals.LOOK_S)
+            wait(running, timeout=signals.POLL_S)
         if running:
             remove_unfinished()

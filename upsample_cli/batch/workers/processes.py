@@ -28,7 +28,7 @@ from upsample_cli.batch.workers.started import Order, Worker, started_worker
 from upsample_cli.batch.workers.worker import Assignment
 from upsample_cli.enlarge.job import Job, Result
 from upsample_cli.errors import Failure, Interrupted, Setting, UpsampleError
-from upsample_cli.images.metered import late
+from upsample_cli.images.metered import timeout_error
 
 _ASSIGNED_WORK = 0.5  # a worker is assigned small images up to this much work, and more when half of it is done
 _EXIT_S = 10.0  # from the end of the pipe to the exit of the process: the system may write a core dump
@@ -197,7 +197,7 @@ class ProcessExecutor:
     def _wait_s(self) -> float | None:
         """How long to wait for messages before the next timeout; None to wait without a limit."""
         if self._closing_s is not None:
-            return signals.LOOK_S
+            return signals.POLL_S
         begun_s = [worker.begun_s for worker in self._workers if worker.assigned]
         if self._timeout_s is None or not begun_s:
             return None
@@ -207,7 +207,7 @@ class ProcessExecutor:
         for worker in list(self._workers):
             if self._timeout_s is not None and worker.assigned and time.monotonic() >= worker.begun_s + self._timeout_s:
                 worker.process.kill()
-                self._remove(worker, late(worker.assigned[0].job.input, self._timeout_s).failure)
+                self._remove(worker, timeout_error(worker.assigned[0].job.input, self._timeout_s).failure)
 
     def _remove(self, worker: Worker, failure: Failure | None = None) -> None:
         """Handle the exit of a worker: its current image has probably failed, and its other images are queued again."""
