@@ -1,17 +1,17 @@
 // Sums of whole numbers: down the columns first, then along the rows, then one division.
 //
-// Outputs at the same place between two inputs are a phase. All outputs of a row and a phase are weighted with the same
-// numbers, so they are computed side by side, as a plane; then the planes of all phases are interleaved.
+// Outputs at the same position between two inputs form a phase. All outputs of one phase in a row have the same
+// weights, so they are computed side by side, as a plane. Then the planes of all phases are interleaved.
 
 namespace {
 
-// Numbers that are computed together, and how many numbers a line has after its last.
+// How many numbers are computed together, and how many spare numbers follow the last one of a line.
 constexpr int block = 32;
 constexpr Count line_slack = 2 * block;
 
-constexpr Count plane_numbers = 16384;  // of all phases together, so that they stay in the first cache
+constexpr Count plane_numbers = 16384;  // of all phases together, so that they stay in the L1 cache
 
-// What comes between sums and pixels. 16 bits are multiplied by a verified multiplier. Floats are divided, or multiplied
+// Turns sums into pixel values. 16-bit sums are multiplied by a verified multiplier. Floats are divided, or multiplied
 // by the inverse of the divisor; separable.py proves where that is exact.
 template <class Pixel, class Sum, bool Overshoots> struct Finish {
     Full<Sum> half, divisor, inverse, largest;
@@ -52,7 +52,8 @@ template <class Pixel, class Sum, bool Overshoots> struct Finish {
     }
 };
 
-// The weights of one phase, each in all lanes. Taps is the number of inputs of an output along an axis, or 0.
+// The weights of one phase, each in all lanes. Taps is the number of inputs of an output along an axis if that is known
+// when compiling, otherwise 0.
 template <class Sum, int Taps> struct Weights {
     Full<Sum> first[Taps ? Taps : 1];
     const Sum *all;
@@ -64,7 +65,7 @@ template <class Sum, int Taps> struct Weights {
             first[tap] = Full<Sum>{} + weights[tap];
     }
 
-    // The sums of a vector of outputs whose first inputs start at `line`; the next are `step` numbers further.
+    // The sums of a vector of outputs. Their first inputs start at `line`, each next input is `step` numbers further.
     Full<Sum> sums(const Sum *line, Count step) const
     {
         Full<Sum> made = loaded<Full<Sum>>(line) * first[0];
@@ -74,7 +75,7 @@ template <class Sum, int Taps> struct Weights {
     }
 };
 
-// `block` quotients as pixels.
+// Stores `block` quotients as pixels.
 inline void store_block(const Shorts *quotients, uint8_t *out)
 {
     for (int at = 0; at < block / lanes<uint8_t>; at++)
@@ -95,7 +96,7 @@ inline void store_block(const Ints *quotients, uint8_t *out)
     store_block(halfway, out);
 }
 
-// A vector of whole numbers from the sums that `finished` gives for the numbers from `at` on.
+// A vector of whole numbers from the quotients that `finished` gives, beginning with number `at`.
 template <class Sum, class Finished> inline auto quotients_at(Count at, Finished finished)
 {
     if constexpr (sizeof(Sum) == 2)
@@ -106,14 +107,14 @@ template <class Sum, class Finished> inline auto quotients_at(Count at, Finished
         return whole(finished(at), finished(at + lanes<double>));
 }
 
-// One phase of a part of a row without alpha.
+// Computes one phase of a part of a row without alpha.
 template <class Pixel, class Sum, int Taps, bool Overshoots>
 void fill_plane(const Finish<Pixel, Sum, Overshoots> &given, Count channels, const Sum *__restrict line,
                 const Sum *phase_weights, Count taps, Count count, Pixel *__restrict plane)
 {
     using Quotients = std::conditional_t<sizeof(Sum) == 2, Shorts, Ints>;
     constexpr int step = sizeof(Quotients) / (sizeof(Sum) == 2 ? 2 : 4);
-    const Finish<Pixel, Sum, Overshoots> finish = given;  // its own copy: no pixel written can change it
+    const Finish<Pixel, Sum, Overshoots> finish = given;  // a local copy: stores of pixels cannot change it
     const Weights<Sum, Taps> weights(phase_weights, taps);
     for (Count done = 0; done < count; done += block) {
         Quotients quotients[block / step];
@@ -174,7 +175,7 @@ void fill_alpha_plane(const Finish<Pixel, Sum, Overshoots> &given, bool multipli
     }
 }
 
-// The layer's numbers of one input row: its pixels; with alpha a part for each channel, colour multiplied by alpha.
+// Prepares one input row for the sums: its pixels, or with alpha a part for each channel, colour multiplied by alpha.
 template <class Pixel, class Sum, int Channels>
 void prepare(const Work &work, Count row, Count stride, Sum *__restrict numbers)
 {
@@ -184,7 +185,7 @@ void prepare(const Work &work, Count row, Count stride, Sum *__restrict numbers)
         for (Count at = 0; at < count; at++)
             numbers[at] = pixels[at];
     } else if constexpr (Channels == 4 && sizeof(Pixel) == 1) {
-        for (Count at = 0; at < width; at++) {  // GCC makes vectors of whole pixels, but not of every fourth byte
+        for (Count at = 0; at < width; at++) {  // GCC vectorizes loads of whole pixels, but not of every fourth byte
             const uint32_t pixel = loaded<uint32_t>(pixels + 4 * at);
             const int32_t alpha = pixel >> 24;
             numbers[at] = static_cast<int32_t>(pixel & 255) * alpha;
@@ -202,7 +203,7 @@ void prepare(const Work &work, Count row, Count stride, Sum *__restrict numbers)
     }
 }
 
-// The sums down the columns. `lines` has the input rows.
+// Computes the sums down the columns. `lines` has the input rows.
 template <class Sum, int Taps>
 void add_rows(const Sum *const *lines, const Sum *weights, Count taps, Count count, Sum *__restrict out)
 {
@@ -221,7 +222,7 @@ void add_rows(const Sum *const *lines, const Sum *weights, Count taps, Count cou
     }
 }
 
-// All rows of a tile. Channels is 0 without alpha. False if there is not enough memory.
+// Enlarges all rows of a tile. Channels is 0 without alpha. Returns false if there is not enough memory.
 template <class Pixel, class Sum, int Taps, int Channels, bool Overshoots> bool enlarge_rows(const Work &work)
 {
     const Count channels = work.channels, taps = Taps ? Taps : work.taps, pixel_bytes = channels * sizeof(Pixel);

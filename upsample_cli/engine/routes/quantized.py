@@ -16,9 +16,9 @@ class QuantizedRoute:
 
     The operators are those of torch's x86 quantized export. They multiply bytes by the int8 numerators, sum in int32,
     scale by `1 / divisor` and round half to even. Adding half of the smallest step turns that into half up for an even
-    divisor; with an odd one no quotient is a half. The operators are not stable, so `chosen_route` checks them.
+    divisor; with an odd divisor no fraction is one half. The operators may change, so `chosen_route` checks them.
 
-    A numerator outside int8 is the sum of several inside it, each of which multiplies its own copy of the pixels.
+    A numerator outside the range of int8 is split into several inside it. Each multiplies its own copy of the pixels.
     """
 
     name = "quantized"

@@ -1,7 +1,7 @@
 """The fastest route for kernels that are an outer product: compiled sums down the columns, then along the rows.
 
 `native/` computes; this module prepares its tables and chooses its instruction set. It needs a package that was built
-with a compiler, and whole pixels. The routes of torch serve everything else.
+with a compiler, and whole pixels. The routes of torch compute everything else.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ except ImportError:  # built without a compiler
 Table = NDArray[Any]
 
 _BEYOND = {"default": {"avx2"}}
-"""What a value of ATEN_CPU_CAPABILITY forbids. The variable sets libtorch's instructions, so it sets ours."""
+"""Instruction sets that a value of ATEN_CPU_CAPABILITY forbids. The variable limits libtorch, so it limits us too."""
 
 _TWOFOLD_CHANNELS = 4
 
@@ -48,11 +48,11 @@ _SUMS = (_Sums("H", np.uint16, 16), _Sums("f", np.float32, 24), _Sums("d", np.fl
 
 
 class _Division(NamedTuple):
-    """How sums become pixels, as `native/work.h` has it.
+    """How sums are divided to get pixels; see `native/work.h`.
 
     Args:
-        divisor: of the sums.
-        multiplier, shift: instead of it, for sums of 16 bits.
+        divisor: divides the sums.
+        multiplier, shift: replace the divisor for 16-bit sums.
         multiplies: whether a floating-point sum is multiplied by the inverse of the divisor.
         alpha_multiplies: whether colour is multiplied by the inverse of twice its sum of alpha.
     """
@@ -65,14 +65,14 @@ class _Division(NamedTuple):
 
 
 class SeparableRoute:
-    """Sums of whole numbers along one axis and then the other, in vectors of the processor. CPU, whole pixels.
+    """Sums of whole numbers along one axis and then the other, with vector instructions. CPU, whole pixels.
 
     Sums have 16 bits if they fit, otherwise they are float32, otherwise float64; all are exact. So are the quotients:
     for 16 bits by a multiplication that was verified for every dividend, for floats as `_float_division` proves.
 
     Raises:
-        ValueError: if there is no instruction set, the kernel is not an outer product, pixels are not whole, sums are
-            too large to be exact, or there is alpha and neither one nor three colours.
+        ValueError: if no instruction set is available, the kernel is not an outer product, pixels are not whole, sums
+            are too large to be exact, or there is alpha with neither one nor three colours.
     """
 
     name = "compiled"
@@ -88,7 +88,7 @@ class SeparableRoute:
             raise ValueError("its pixels are not whole numbers")
         if arithmetic.has_alpha and channels not in (2, 4):
             raise ValueError("it has alpha, and neither one nor three colours")
-        # Several bands wait for a slower encoder, so they are small. Twice as large they would be a tenth faster.
+        # Several bands wait for a slower encoder, so they are small. Bands of twice the size would be a tenth faster.
         self.bytes_per_value = 4 * arithmetic.pixel_dtype.itemsize
         self._settings: tuple[Any, ...] = ()
         if _is_twofold(axis, arithmetic, channels):
@@ -99,10 +99,10 @@ class SeparableRoute:
         sums, division = _division(kernel, arithmetic, scale**2)
         phases = phase_taps(axis.factor, axis.padding)
         firsts = np.array([first for first, _ in phases], np.int32)
-        taps = np.array([[0 if tap is None else axis.numerators[tap] for tap in met] for _, met in phases])
-        weights = (taps * scale).astype(sums.dtype)
+        table = np.array([[0 if tap is None else axis.numerators[tap] for tap in taps] for _, taps in phases])
+        weights = (table * scale).astype(sums.dtype)
         self._settings = (
-            sums.code, kernel.factor, taps.shape[1], 2 * axis.halo + 1, firsts, weights,
+            sums.code, kernel.factor, table.shape[1], 2 * axis.halo + 1, firsts, weights,
             *division, arithmetic.has_alpha, arithmetic.overshoots,
         )  # fmt: skip
 
@@ -112,7 +112,7 @@ class SeparableRoute:
 
 
 def _is_twofold(axis: AxisKernel, arithmetic: Arithmetic, channels: int) -> bool:
-    """Whether `twofold.h` serves, which has only rounding averages of pixels: for bilinear enlargement by two."""
+    """Whether `twofold.h` can be used: bilinear enlargement by two, computed only with rounding averages of pixels."""
     if (axis.factor, axis.padding, axis.numerators) != (2, 1, (1, 3, 3, 1)) or arithmetic.has_alpha:
         return False
     return (
@@ -150,7 +150,7 @@ def _division(kernel: Kernel, arithmetic: Arithmetic, scale: int) -> tuple[_Sums
 
 
 def _float_division(divisor: int, most: int, largest_pixel: int, largest_alpha: int, bits: int) -> _Division:
-    """When a multiplication by the inverse may replace the division of floats of so many bits.
+    """Decide where a multiplication by the inverse may replace the division, for floats with `bits` bits.
 
     Let n and d be whole, q the quotient n / d rounded down, and e = 2**-bits, the largest relative error of rounding.
 
